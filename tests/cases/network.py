@@ -28,6 +28,7 @@ def services(context, form, **options):
     tap = context.tap()
     child = context.soil(SERVICES, form, tap=tap, **options)
     child.wait_line("ready")
+    tap.wait_up()
     return child, tap
 
 

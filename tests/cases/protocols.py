@@ -111,6 +111,7 @@ def group_of_ipv4(context, form):
     child, _ = start(context, form, "join", group, 4242, tap=tap)
     child.wait_line("joined")
     listener.wait(igmp_report(TO_EXCLUDE, group), "the report of joining")
+    tap.wait_up()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(tap.host))
         peer.sendto(b"another group", ("239.7.7.8", 4242))
@@ -137,6 +138,7 @@ def group_of_ipv6(context, form):
     child, _ = start(context, form, "join", group, 4242, tap=tap, v6=guest)
     child.wait_line("joined")
     listener.wait(mld_report(TO_EXCLUDE, group), "the report of joining")
+    tap.wait_up()
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer:
         index = socket.if_nametoindex(tap.name)
         peer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
@@ -203,6 +205,7 @@ def frames_of_a_type_of_ones_own(context, form):
         guest = frame[6:12]
         assert frame[:6] == b"\xff" * 6 and frame[14:26] == b"to everybody", frame
         child.wait_line("open on " + guest.hex(":"))
+        tap.wait_up()
         tail = own + struct.pack("!H", ETHERTYPE)
         peer.send(b"\x02\0\0\0\0\x99" + tail + b"for another machine")
         for destination, payload in (
@@ -230,6 +233,7 @@ def filter_from_the_program(context, form):
     """Net.filter: rules hold from now on, by port, by peer and by rate, and are taken back."""
     child, tap = start(context, form, "filter")
     child.wait_line("ready")
+    tap.wait_up()
     ip("addr", "add", f"{tap.prefix}.40/24", "dev", tap.name)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         control.settimeout(PATIENCE)

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import socket
 import struct
 import subprocess
 import time
@@ -10,6 +11,8 @@ import time
 from harness.console import PATIENCE
 
 TUNSETIFF = 0x400454CA
+SIOCGIFFLAGS = 0x8913
+IFF_RUNNING = 0x40
 TAP_WITH_HEADER = 0x2 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
 
 
@@ -49,6 +52,19 @@ class Tap:
             finally:
                 os.close(device)
             time.sleep(0.01)
+
+    def wait_up(self):
+        """Waits until the guest has the device open and Linux sends on it: until its carrier is
+        noticed, which takes up to a second, frames of the host are dropped unsent."""
+        request = struct.pack("16sH22x", self.name.encode(), 0)
+        until = time.monotonic() + PATIENCE
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            while True:
+                answer = fcntl.ioctl(any_socket, SIOCGIFFLAGS, request)
+                if struct.unpack_from("H", answer, 16)[0] & IFF_RUNNING:
+                    return
+                assert time.monotonic() < until, f"{self.name} has no carrier"
+                time.sleep(0.01)
 
     def __enter__(self):
         ip("tuntap", "add", "dev", self.name, "mode", "tap", "vnet_hdr")

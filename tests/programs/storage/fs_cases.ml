@@ -249,13 +249,11 @@ let cut_while_it_is_read p =
   D.close reader;
   D.close writer
 
-(* Tasks with a descriptor of their own, whose calls are up to 64 KiB, and ones that share a
-   descriptor, where each call is whole whatever its size. *)
-let appends_of_several_tasks p =
-  let path = p.root // "log" in
+(* Appends of eight tasks to one file, the first [own] of them each with a descriptor of its own, the
+   others with a shared one; [large] bytes are the most in a call. Each record is whole. *)
+let appends p path ~own ~large =
   let writers = 8 and each = 10 * p.scale in
   let record w n =
-    let large = if w < writers / 2 then 60_000 else 200_000 in
     let len =
       20 + (((w * 7919) + (n * 104_729)) mod if n mod 10 = 0 then large / p.scale else 3000)
     in
@@ -271,8 +269,7 @@ let appends_of_several_tasks p =
   Fs.with_file ~mode:Append path (fun shared ->
       Task.iter
         (fun w ->
-          if w < writers / 2 then Fs.with_file ~mode:Append path (fun own -> work own w)
-          else work shared w)
+          if w < own then Fs.with_file ~mode:Append path (fun d -> work d w) else work shared w)
         (List.init writers Fun.id));
   let all = Fs.read_file ~max:max_int path in
   let next = Array.make writers 1 in
@@ -295,6 +292,11 @@ let appends_of_several_tasks p =
   in
   go 0;
   Array.iteri (fun w n -> number (Printf.sprintf "records of task %d" w) each (n - 1)) next
+
+(* Between several descriptors calls of up to 64 KiB are whole; on one descriptor all are. *)
+let appends_of_several_tasks p =
+  appends p (p.root // "log") ~own:4 ~large:60_000;
+  appends p (p.root // "shared") ~own:0 ~large:200_000
 
 (* Names and directories *)
 
