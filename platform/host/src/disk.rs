@@ -10,6 +10,7 @@ mod aio;
 mod lock;
 mod queue;
 mod request;
+mod unsettled;
 
 use crate::links::{OwnedFd, failure};
 use crate::{Host, Interest, check, errno, ring};

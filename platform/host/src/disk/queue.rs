@@ -14,20 +14,24 @@
 //! Writes past the page cache and through it must not meet in one page, or the page that goes to
 //! the disk later brings old sectors back (Linux says so with `EIO` for the next flush). So a write
 //! waits for those of the other way to the same pages; large ones go the same way then. By less
-//! than whole pages only those past the cache go that belong together.
+//! than whole pages only those past the cache go that belong together. They also wait until the
+//! page cache has written the pages that they go to ([`Unsettled`]), so that `io_submit` doesn't.
 
 use super::OwnedFd;
 use super::aio::{ALIGN, Aio, Command};
 use super::request::{IoRequest, Kind};
+use super::unsettled::Unsettled;
 use crate::ring::{Handle, Owner};
 use crate::{Host, Interest, check};
 use alloc::collections::VecDeque;
+use core::ops::Range;
 use core::ptr::null_mut;
 use fs::BlockError;
 use platform::disk::{Request, Submitted};
 use platform::error::Stop;
 use platform::{Clock, Interest as _};
-use rustix_uring::Errno;
+use rustix_uring::types::Fd;
+use rustix_uring::{Errno, opcode};
 use slab::Slab;
 
 /// Requests under way at once; others wait their turn.
@@ -42,6 +46,13 @@ const LARGE: u64 = 256 << 10;
 const SLOW_NS: u64 = 700_000;
 /// For how long no large write goes past the page cache after one that was slow, in nanoseconds.
 const REST_NS: u64 = 200_000_000;
+/// `SYNC_FILE_RANGE`: of all pages, whether they are being written already or not.
+const WRITE_AND_WAIT: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+    | libc::SYNC_FILE_RANGE_WRITE
+    | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+/// The key of a request of our own that has the page cache write what it has; others are places in
+/// a [`Slab`].
+const SETTLE: usize = (1 << 48) - 1;
 
 /// A request that the kernel has.
 struct UnderWay {
@@ -51,6 +62,8 @@ struct UnderWay {
     past: bool,
     /// It is a large write, on its own, that began then.
     timed: Option<u64>,
+    /// Its pages, all of them.
+    whole: Range<u64>,
 }
 
 /// See the head of this file.
@@ -72,6 +85,7 @@ pub struct Queue {
     under_way: Slab<UnderWay>,
     /// How many of those went past the page cache.
     past: usize,
+    unsettled: Unsettled,
     /// Ended, but not reported.
     ended: VecDeque<(u64, Result<(), BlockError>)>,
 }
@@ -90,6 +104,7 @@ impl Queue {
             cached: true,
             under_way: Slab::new(),
             past: 0,
+            unsettled: Unsettled::new(),
             ended: VecDeque::new(),
         }
     }
@@ -150,7 +165,7 @@ impl Queue {
         let together = matches!(request, Request::Write { together: true, .. });
         let now = Host::monotonic_ns();
         let past = self.goes_past(&io, together, now);
-        if self.meets(&io, !past) {
+        if self.meets(&io, !past) || past && together && !self.is_settled(&io) {
             return Submitted::Full;
         }
         let by_ring = self.ring.is_some() && !together;
@@ -160,12 +175,17 @@ impl Queue {
             io,
             past,
             timed,
+            whole: pages(&io),
         });
         if past && !by_ring && self.add(key, io) || self.push(key, io) {
             self.past += usize::from(past);
+            if io.kind == Kind::Flush {
+                self.unsettled.begin(key);
+            }
             return Submitted::Taken;
         }
         self.under_way.remove(key);
+        self.unsettled.wrote(pages(&io));
         Submitted::Done(io.now(self.file.0))
     }
 
@@ -187,10 +207,6 @@ impl Queue {
         } else {
             self.under_way.len() - self.past
         };
-        let pages = |io: &IoRequest| {
-            let page = PAGE as u64;
-            io.offset / page..io.end().div_ceil(page)
-        };
         let own = pages(io);
         let meets = |other: &IoRequest| {
             let other = pages(other);
@@ -202,6 +218,30 @@ impl Queue {
                 .under_way
                 .iter()
                 .any(|(_, other)| other.past == past && other.io.writes() && meets(&other.io))
+    }
+
+    /// Whether the page cache has nothing to write to the pages of a write past it; otherwise it
+    /// does so from now on. Without a ring that can't be waited for.
+    fn is_settled(&mut self, io: &IoRequest) -> bool {
+        let Some(ring) = self
+            .ring
+            .as_ref()
+            .filter(|_| self.unsettled.meets(&pages(io)))
+        else {
+            return true;
+        };
+        if !self.unsettled.is_settling() {
+            // Whole, so that writes that belong together wait together.
+            let all = opcode::SyncFileRange::new(Fd(self.file.0), 0)
+                .flags(WRITE_AND_WAIT)
+                .build();
+            // SAFETY: the request has no memory.
+            if !unsafe { ring.push(all, SETTLE as u64, true) } {
+                return true;
+            }
+            self.unsettled.begin(SETTLE);
+        }
+        false
     }
 
     /// Gives a request to the older interface.
@@ -244,6 +284,7 @@ impl Queue {
             aio: Some(aio),
             under_way,
             past: passed,
+            unsettled,
             ended,
             ..
         } = self
@@ -251,9 +292,17 @@ impl Queue {
             return;
         };
         aio.submit(&mut |key| {
-            if let Some(UnderWay { tag, io, past, .. }) = under_way.try_remove(key as usize) {
+            if let Some(UnderWay {
+                tag,
+                io,
+                past,
+                whole,
+                ..
+            }) = under_way.try_remove(key as usize)
+            {
                 *passed -= usize::from(past);
                 ended.push_back((tag, io.now(file.0)));
+                unsettled.wrote(whole);
             }
         });
     }
@@ -278,6 +327,11 @@ impl Queue {
 
     /// A system call for a request has ended.
     fn note(&mut self, key: usize, result: Result<usize, Errno>) {
+        if key == SETTLE {
+            // A page that couldn't be written isn't tried again, so that no one waits for it.
+            self.unsettled.end(key, true);
+            return;
+        }
         let Some(request) = self.under_way.get_mut(key) else {
             return;
         };
@@ -306,9 +360,17 @@ impl Queue {
         if ended.is_none() && self.push(key, io) {
             return;
         }
-        if let Some(UnderWay { tag, past, .. }) = self.under_way.try_remove(key) {
+        if let Some(UnderWay {
+            tag, past, whole, ..
+        }) = self.under_way.try_remove(key)
+        {
             self.past -= usize::from(past);
             let result = ended.unwrap_or_else(|| io.now(self.file.0));
+            if io.kind == Kind::Flush {
+                self.unsettled.end(key, result.is_ok());
+            } else if io.writes() && !past {
+                self.unsettled.wrote(whole);
+            }
             self.ended.push_back((tag, result));
         }
     }
@@ -322,6 +384,12 @@ impl Queue {
             interest.fd(aio.event(), libc::POLLIN);
         }
     }
+}
+
+/// The numbers of the pages that a request goes to.
+fn pages(io: &IoRequest) -> Range<u64> {
+    let page = PAGE as u64;
+    io.offset / page..io.end().div_ceil(page)
 }
 
 /// Whether the disk took so many bytes more slowly than the page cache would have.

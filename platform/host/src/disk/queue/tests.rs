@@ -336,6 +336,7 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
         io: super::IoRequest::new(request, SECTOR),
         past: true,
         timed: None,
+        whole: 1..65,
     });
     queue.past = 1;
     let io = queue.under_way[key].io;
@@ -353,6 +354,60 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
             .iter()
             .all(|byte| *byte == 9)
     );
+    fs::remove_file(&path).expect("remove");
+}
+
+/// A write of one sector, which begins with others.
+fn together(sector: usize, from: NonNull<u8>) -> Request<Host> {
+    Request::Write {
+        sector: sector as u64,
+        from,
+        len: SECTOR,
+        together: true,
+    }
+}
+
+#[test]
+fn what_goes_past_the_cache_waits_for_pages_that_the_cache_has_to_write() {
+    let handle = Handle::default();
+    let (path, mut queue) = on_file("unsettled", &handle);
+    if queue.ring.is_none() || !queue.takes_direct || queue.aio.is_none() {
+        return println!("no ring, or no way past the page cache: not tested");
+    }
+    let (_memory, start) = filled(2, 5);
+    let submit = |queue: &mut Queue, request, waits: &mut usize| {
+        while matches!(queue.submit(request, 0, u64::MAX), Submitted::Full) {
+            assert!(queue.unsettled.is_settling(), "nothing to wait for");
+            *waits += 1;
+            sleep(queue, &handle);
+            queue.poll(&mut |_, result| assert_eq!(result, Ok(())));
+        }
+        while !queue.under_way.is_empty() {
+            queue.kick();
+            sleep(queue, &handle);
+            queue.poll(&mut |_, result| assert_eq!(result, Ok(())));
+        }
+    };
+    let mut waits = 0;
+    submit(&mut queue, together(8, start), &mut waits);
+    assert!(waits > 0, "others have just written the file");
+    waits = 0;
+    submit(&mut queue, together(9, start), &mut waits);
+    submit(&mut queue, write(16, start, 1), &mut waits);
+    submit(&mut queue, together(24, start), &mut waits);
+    assert_eq!(waits, 0, "no page in common");
+    submit(&mut queue, together(17, start), &mut waits);
+    assert!(waits > 0, "the page of sector 16");
+    waits = 0;
+    submit(&mut queue, write(16, start, 1), &mut waits);
+    submit(&mut queue, Request::Flush, &mut waits);
+    submit(&mut queue, together(17, start), &mut waits);
+    assert_eq!(waits, 0, "flushed");
+    let found = on_disk(&path, &queue);
+    for sector in [8, 9, 16, 17, 24] {
+        let bytes = &found[sector * SECTOR..][..SECTOR];
+        assert!(bytes.iter().all(|byte| *byte == 5), "sector {sector}");
+    }
     fs::remove_file(&path).expect("remove");
 }
 

@@ -1,0 +1,175 @@
+//! Pages that the page cache may have still to write.
+//!
+//! A write past the page cache waits for them inside `io_submit`, whatever it was told: on a disk
+//! of the host that doesn't answer the whole process would stand still.
+
+use alloc::collections::BTreeMap;
+use core::ops::Range;
+
+/// Ranges from which on they count as one: what is kept is bounded, and a page too many only costs
+/// a wait.
+const MOST: usize = 1024;
+
+/// Ranges of page numbers that neither overlap nor touch: end by beginning.
+struct Ranges(BTreeMap<u64, u64>);
+
+impl Ranges {
+    const EMPTY: Ranges = Ranges(BTreeMap::new());
+
+    fn insert(&mut self, range: Range<u64>) {
+        let Range { mut start, mut end } = range;
+        while let Some((&first, &last)) = self.0.range(..=end).next_back().filter(|r| *r.1 >= start)
+        {
+            start = start.min(first);
+            end = end.max(last);
+            self.0.remove(&first);
+        }
+        self.0.insert(start, end);
+        if self.0.len() > MOST {
+            let first = self.0.keys().next().copied().unwrap_or(0);
+            let last = self.0.values().next_back().copied().unwrap_or(u64::MAX);
+            self.0 = BTreeMap::from([(first, last)]);
+        }
+    }
+
+    fn meets(&self, range: &Range<u64>) -> bool {
+        let before = self.0.range(..range.end).next_back();
+        before.is_some_and(|(_, &end)| end > range.start)
+    }
+}
+
+/// See the head of this file. A page leaves it with a flush, or another request that writes the
+/// cache out, which began after the page's last write had ended.
+pub struct Unsettled {
+    written: Ranges,
+    /// The request that writes the cache out, and the pages that it does so for.
+    settling: Option<(usize, Ranges)>,
+}
+
+impl Unsettled {
+    /// Those of a file that others may just have written to: all.
+    pub fn new() -> Unsettled {
+        Unsettled {
+            written: Ranges(BTreeMap::from([(0, u64::MAX)])),
+            settling: None,
+        }
+    }
+
+    /// A write to these pages through the page cache has ended.
+    pub fn wrote(&mut self, pages: Range<u64>) {
+        self.written.insert(pages);
+    }
+
+    /// Whether the page cache may have to write any of these pages.
+    pub fn meets(&self, pages: &Range<u64>) -> bool {
+        let settling = self.settling.as_ref();
+        self.written.meets(pages) || settling.is_some_and(|(_, ranges)| ranges.meets(pages))
+    }
+
+    /// Whether a request writes the cache out.
+    pub fn is_settling(&self) -> bool {
+        self.settling.is_some()
+    }
+
+    /// The request `key`, which writes the cache out, begins. A second one at a time changes
+    /// nothing.
+    pub fn begin(&mut self, key: usize) {
+        if self.settling.is_none() {
+            let written = core::mem::replace(&mut self.written, Ranges::EMPTY);
+            self.settling = Some((key, written));
+        }
+    }
+
+    /// The request `key` has ended.
+    pub fn end(&mut self, key: usize, succeeded: bool) {
+        if let Some((_, ranges)) = self.settling.take_if(|(other, _)| *other == key)
+            && !succeeded
+        {
+            for (start, end) in ranges.0 {
+                self.written.insert(start..end);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, Unsettled};
+
+    fn settled() -> Unsettled {
+        let mut pages = Unsettled::new();
+        pages.begin(0);
+        pages.end(0, true);
+        pages
+    }
+
+    #[test]
+    fn all_of_a_file_is_unsettled_until_its_first_flush() {
+        let mut pages = Unsettled::new();
+        assert!(pages.meets(&(0..1)) && pages.meets(&(1 << 40..(1 << 40) + 1)));
+        pages.begin(3);
+        assert!(pages.is_settling() && pages.meets(&(0..1)), "not ended");
+        pages.end(4, true);
+        assert!(pages.meets(&(0..1)), "another request's end");
+        pages.end(3, true);
+        assert!(!pages.is_settling() && !pages.meets(&(0..u64::MAX)));
+    }
+
+    #[test]
+    fn what_was_written_since_is_unsettled_to_its_last_page() {
+        let mut pages = settled();
+        for range in [20..30, 50..60, 10..20] {
+            pages.wrote(range);
+        }
+        assert_eq!(pages.written.0.len(), 2, "those that touch are one");
+        for (range, meets) in [
+            (0..10, false),
+            (0..11, true),
+            (29..30, true),
+            (30..50, false),
+            (30..51, true),
+            (60..70, false),
+            (0..70, true),
+        ] {
+            assert_eq!(pages.meets(&range), meets, "{range:?}");
+        }
+        pages.wrote(5..55);
+        assert_eq!(pages.written.0.len(), 1);
+        assert!(pages.meets(&(59..60)) && pages.meets(&(5..6)) && !pages.meets(&(60..61)));
+    }
+
+    #[test]
+    fn a_flush_settles_only_what_had_ended_before_it() {
+        let mut pages = settled();
+        pages.wrote(0..1);
+        pages.begin(1);
+        pages.wrote(2..3);
+        pages.begin(2);
+        pages.end(2, true);
+        assert!(pages.meets(&(0..1)) && pages.meets(&(2..3)));
+        pages.end(1, true);
+        assert!(!pages.meets(&(0..1)) && pages.meets(&(2..3)));
+    }
+
+    #[test]
+    fn a_flush_that_fails_settles_nothing() {
+        let mut pages = settled();
+        pages.wrote(0..1);
+        pages.begin(1);
+        pages.wrote(1..2);
+        pages.end(1, false);
+        assert!(pages.meets(&(0..1)) && pages.meets(&(1..2)) && !pages.meets(&(2..9)));
+    }
+
+    #[test]
+    fn scattered_pages_are_bounded() {
+        let mut pages = settled();
+        let many = 3 * MOST as u64;
+        for page in 0..many {
+            pages.wrote(page * 2..page * 2 + 1);
+        }
+        assert!(pages.written.0.len() <= MOST);
+        assert!((0..many).all(|page| pages.meets(&(page * 2..page * 2 + 1))));
+        assert!(!pages.meets(&(many * 2..u64::MAX)));
+    }
+}
