@@ -1,9 +1,13 @@
 use alloc::vec::Vec;
-use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use proptest::prelude::*;
 
-use super::{AUTONOMOUS, Autoconf, PREFIXES, ROUTERS, ROUTES, SECOND, SERVERS, TEMPORARY};
+use super::{
+    AUTONOMOUS, Autoconf, DOMAINS, PREFIXES, REGENERATE_NS, ROUTERS, ROUTES, SECOND, SERVERS,
+    TEMPORARY, TEMPORARY_PREFERRED_NS, TEMPORARY_VALID_NS,
+};
+use crate::ip::address::Source;
 use crate::ip::random::Random;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -70,6 +74,350 @@ fn rfc4862_section_5_5_3_prefixes_that_make_no_address() {
     }
     take(&mut autoconf, &prefix(0, 0), 0);
     assert!(autoconf.made.is_empty());
+}
+
+fn new(temporary: bool) -> Autoconf {
+    Autoconf::new(MAC, temporary, 0, &mut Random::seeded(9))
+}
+
+/// An advertisement of any router.
+fn hear(autoconf: &mut Autoconf, from: Ipv6Addr, header: &[u8; 16], option: &[u8], now_ns: u64) {
+    let options = [(option.first().copied().unwrap_or(0), option)];
+    autoconf.advertisement(from, header, &options, now_ns, &mut Random::seeded(1));
+}
+
+fn router(n: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, n)
+}
+
+/// A prefix option of any prefix.
+fn prefix_of(prefix: Ipv6Addr, len: u8, flags: u8, seconds: u32) -> Vec<u8> {
+    let mut option = vec![3, 4, len, flags];
+    option.extend(seconds.to_be_bytes());
+    option.extend(seconds.to_be_bytes());
+    option.extend([0; 4]);
+    option.extend(prefix.octets());
+    option
+}
+
+fn network(n: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, n, 0, 0, 0, 0, 0, 0)
+}
+
+/// A route option of `bytes` bytes of prefix.
+fn route(prefix: Ipv6Addr, len: u8, bits: u8, seconds: u32, bytes: usize) -> Vec<u8> {
+    let mut option = vec![24, 0, len, bits << 3];
+    option.extend(seconds.to_be_bytes());
+    option.extend(&prefix.octets()[..bytes]);
+    option
+}
+
+fn servers(seconds: u32, list: &[Ipv6Addr]) -> Vec<u8> {
+    let mut option = vec![25, 0, 0, 0];
+    option.extend(seconds.to_be_bytes());
+    list.iter()
+        .for_each(|server| option.extend(server.octets()));
+    option
+}
+
+fn domain(seconds: u32, name: &str) -> Vec<u8> {
+    let mut option = vec![31, 0, 0, 0];
+    option.extend(seconds.to_be_bytes());
+    option.push(name.len() as u8);
+    option.extend(name.bytes());
+    option.push(0);
+    option
+}
+
+#[test]
+fn rfc4861_section_4_2_the_fields_of_an_advertisement() {
+    let mut autoconf = new(false);
+    let mut say = |at: usize, bytes: &[u8]| {
+        let mut header = header(1800);
+        header[at..at + bytes.len()].copy_from_slice(bytes);
+        hear(&mut autoconf, ROUTER, &header, &[], 0);
+        let Autoconf { managed, other, .. } = autoconf;
+        let Autoconf {
+            reachable_ns,
+            retransmit_ns,
+            hop_limit,
+            ..
+        } = autoconf;
+        ((managed, other), (reachable_ns, retransmit_ns, hop_limit))
+    };
+    assert_eq!(say(5, &[0]), ((false, false), (None, None, None)));
+    assert_eq!(say(5, &[0x80]).0, (true, false));
+    assert_eq!(say(5, &[0x40]).0, (false, true));
+    assert_eq!(say(5, &[0x3f]).0, (false, false));
+    // An hour at most (RFC 4861, 6.2.1); what a router doesn't say stays.
+    let reachable_ms = |ms: u32| ms.to_be_bytes();
+    assert_eq!(say(8, &reachable_ms(3_600_001)).1, (None, None, None));
+    let hour = Some(3600 * SECOND);
+    assert_eq!(say(8, &reachable_ms(3_600_000)).1, (hour, None, None));
+    let second = Some(SECOND);
+    assert_eq!(say(12, &[0, 0, 3, 232]).1, (hour, second, None));
+    assert_eq!(say(4, &[9]).1, (hour, second, Some(9)));
+    assert_eq!(say(4, &[0]).1, (hour, second, Some(9)));
+}
+
+#[test]
+fn rfc4191_section_2_1_preferences_of_routers_and_routes() {
+    let mut autoconf = new(false);
+    for (n, bits) in [(1, 3), (2, 2), (3, 1), (4, 0)] {
+        let mut header = header(1800);
+        header[5] = bits << 3;
+        hear(
+            &mut autoconf,
+            router(n),
+            &header,
+            &route(network(n), 32, bits, 9, 4),
+            0,
+        );
+    }
+    // The reserved value is medium for a router, and no route.
+    let order: Vec<_> = autoconf.routers().collect();
+    assert_eq!(order, [3, 2, 4, 1].map(|n| IpAddr::V6(router(n))));
+    let mut entries = Vec::new();
+    autoconf.entries(5, &mut entries);
+    let seen: Vec<_> = entries
+        .iter()
+        .map(|e| (e.prefix_len, e.preference))
+        .collect();
+    let defaults = [(0, -1), (0, 0), (0, 1), (0, 0)];
+    assert_eq!(seen[..4], defaults);
+    assert_eq!(seen[4..], [(32, -1), (32, 1), (32, 0)]);
+    assert!(
+        entries
+            .iter()
+            .all(|e| e.interface == 5 && e.gateway.is_some())
+    );
+    assert!(autoconf.forget_router(router(1)) && !autoconf.forget_router(router(1)));
+}
+
+#[test]
+fn rfc4861_section_6_3_4_prefixes_that_count() {
+    let len = |option: &[u8]| {
+        let mut autoconf = new(false);
+        take(&mut autoconf, option, 0);
+        (autoconf.prefixes.len(), autoconf.made.len())
+    };
+    assert_eq!(len(&prefix_of(network(1), 64, 0xc0, 60)), (1, 1));
+    assert_eq!(len(&prefix_of(network(1), 64, 0x40, 60)), (0, 1));
+    assert_eq!(len(&prefix_of(network(1), 64, 0x80, 60)), (1, 0));
+    assert_eq!(len(&prefix_of(network(1), 128, 0xc0, 60)), (1, 0));
+    assert_eq!(len(&prefix_of(network(1), 129, 0xc0, 60)), (0, 0));
+    assert_eq!(len(&prefix_of(network(1), 8, 0xc0, 60)), (1, 0));
+    assert_eq!(len(&prefix_of(network(1), 7, 0xc0, 60)), (0, 0));
+    for nobodys in ["ff02::", "fe80::", "::", "::ffff:0:0", "64:ff9b::"] {
+        let option = prefix_of(nobodys.parse().unwrap(), 64, 0xc0, 60);
+        assert_eq!(len(&option), (0, 0), "{nobodys}");
+    }
+    let whole = prefix_of(network(1), 64, 0xc0, 60);
+    assert_eq!(len(&whole[..31]), (0, 0));
+    // What lies behind its length is no part of a prefix.
+    let mut autoconf = new(false);
+    for host in [1, 2] {
+        let address = Ipv6Addr::new(0x2001, 1, 0, 0, 0, 0, 0, host);
+        take(&mut autoconf, &prefix_of(address, 64, 0xc0, 60), 0);
+    }
+    assert_eq!((autoconf.prefixes.len(), autoconf.made.len()), (1, 1));
+    assert_eq!(autoconf.prefixes[0].prefix, network(1));
+}
+
+#[test]
+fn rfc4191_section_2_3_routes_that_count() {
+    let mut autoconf = new(false);
+    let mut after = |option: &[u8]| {
+        take(&mut autoconf, option, 0);
+        autoconf
+            .routes
+            .iter()
+            .map(|r| (r.prefix, r.len))
+            .collect::<Vec<_>>()
+    };
+    // A prefix is as long as there are bytes for, and no longer.
+    assert_eq!(after(&route(network(1), 65, 0, 60, 8)), []);
+    assert_eq!(after(&route(network(1), 1, 0, 60, 0)), []);
+    assert_eq!(after(&route(network(1), 129, 0, 60, 16)), []);
+    assert_eq!(after(&route(network(1), 64, 0, 60, 8)), [(network(1), 64)]);
+    // Said again it isn't there twice; without a lifetime it is none.
+    assert_eq!(after(&route(network(1), 64, 1, 60, 8)), [(network(1), 64)]);
+    assert_eq!(after(&route(network(1), 64, 1, 0, 8)), []);
+    assert_eq!(after(&route(network(1), 16, 0, 60, 8))[0].0, network(0));
+}
+
+#[test]
+fn rfc8106_servers_and_domains_that_count() {
+    let mut autoconf = new(false);
+    let nobodys = [Ipv6Addr::UNSPECIFIED, "ff02::1".parse().unwrap(), router(1)];
+    take(&mut autoconf, &servers(60, &nobodys), 0);
+    assert_eq!(
+        autoconf.servers().collect::<Vec<_>>(),
+        [IpAddr::V6(router(1))]
+    );
+    take(&mut autoconf, &servers(60, &[router(1)]), 0);
+    assert_eq!(autoconf.servers().count(), 1);
+    take(&mut autoconf, &servers(0, &[router(1)]), 0);
+    assert_eq!(autoconf.servers().count(), 0);
+    for seconds in [60, 60] {
+        take(&mut autoconf, &domain(seconds, "lan"), 0);
+        assert_eq!(autoconf.domains().collect::<Vec<_>>(), ["lan"]);
+    }
+    take(&mut autoconf, &domain(0, "lan"), 0);
+    assert_eq!(autoconf.domains().count(), 0);
+    for (mtu, taken) in [(1279u32, None), (65_536, None), (1280, Some(1280))] {
+        take(
+            &mut autoconf,
+            &[&[5, 1, 0, 0][..], &mtu.to_be_bytes()].concat(),
+            0,
+        );
+        assert_eq!(autoconf.mtu, taken);
+    }
+}
+
+/// What is there goes before what is new, and is renewed although there is no room for more.
+#[test]
+fn a_flood_of_advertisements_drives_nothing_out() {
+    let mut autoconf = new(false);
+    for round in 0..2 {
+        for n in 0..40 {
+            let now_ns = round * SECOND;
+            let mut say = |option: &[u8]| {
+                hear(&mut autoconf, router(n), &header(1800), option, now_ns);
+            };
+            say(&prefix_of(network(n), 64, 0xc0, 9000));
+            say(&route(network(n), 32, 0, 9000, 4));
+            say(&servers(9000, &[router(n)]));
+            say(&domain(9000, &format!("d{n}")));
+        }
+    }
+    let (mut entries, bound) = (Vec::new(), ROUTERS + PREFIXES + ROUTES);
+    autoconf.entries(1, &mut entries);
+    assert_eq!(entries.len(), bound);
+    assert_eq!(autoconf.routers.len(), ROUTERS);
+    assert_eq!(autoconf.prefixes.len(), PREFIXES);
+    assert_eq!(autoconf.made.len(), AUTONOMOUS);
+    assert_eq!(
+        (autoconf.servers.len(), autoconf.domains.len()),
+        (SERVERS, DOMAINS)
+    );
+    assert!(autoconf.routers.iter().all(|r| r.until_ns == 1801 * SECOND));
+    assert!(
+        autoconf
+            .prefixes
+            .iter()
+            .all(|p| p.until_ns == 9001 * SECOND)
+    );
+    assert_eq!(autoconf.routers[7].address, router(7));
+    assert_eq!(autoconf.prefixes[15].prefix, network(15));
+}
+
+/// Each ends with its own lifetime, and the next end is what is waited for.
+#[test]
+fn everything_ends_with_its_lifetime() {
+    let mut autoconf = new(false);
+    let mut say = |lifetime: u16, option: &[u8]| {
+        hear(&mut autoconf, ROUTER, &header(lifetime), option, 0);
+    };
+    say(1, &prefix_of(network(1), 64, 0x80, 2));
+    say(1, &prefix_of(network(2), 64, 0x40, 3));
+    say(1, &route(network(1), 32, 0, 4, 4));
+    say(1, &servers(5, &[router(1)]));
+    say(1, &domain(6, "lan"));
+    say(1, &prefix_of(network(3), 64, 0x80, u32::MAX));
+    let random = &mut Random::seeded(1);
+    for second in 1..=6 {
+        let at_ns = second * SECOND;
+        assert_eq!(autoconf.next_ns(0), Some(at_ns));
+        assert!(!autoconf.expire(at_ns - 1, random), "{second}");
+        assert!(autoconf.expire(at_ns, random), "{second}");
+    }
+    // All ones are for ever.
+    assert_eq!(autoconf.next_ns(0), Some(u64::MAX));
+    // A router without a lifetime is none at once.
+    hear(&mut autoconf, ROUTER, &header(1), &[], 0);
+    assert_eq!(autoconf.routers().count(), 1);
+    hear(&mut autoconf, ROUTER, &header(0), &[], 0);
+    assert_eq!(autoconf.routers().count(), 0);
+}
+
+#[test]
+fn rfc4861_section_6_3_7_three_solicitations_until_a_router_speaks() {
+    let mut autoconf = new(false);
+    let mut at_ns = autoconf.next_ns(0).expect("a question");
+    assert!(at_ns < SECOND);
+    for _ in 0..3 {
+        assert_eq!(autoconf.next_ns(0), Some(at_ns));
+        assert!(!autoconf.solicitation_due(at_ns - 1));
+        assert!(autoconf.solicitation_due(at_ns));
+        at_ns += 4 * SECOND;
+    }
+    assert!(!autoconf.solicitation_due(at_ns));
+    assert_eq!(autoconf.next_ns(0), None);
+    let mut autoconf = new(false);
+    hear(&mut autoconf, ROUTER, &header(0), &[], 0);
+    assert!(!autoconf.solicitation_due(SECOND));
+}
+
+#[test]
+fn rfc8981_section_3_4_lifetimes_of_temporary_addresses() {
+    let random = &mut Random::seeded(4);
+    let temporary = |autoconf: &Autoconf| -> Vec<(u64, u64)> {
+        let made = autoconf.made.iter();
+        made.filter(|made| made.source == Source::Temporary)
+            .map(|made| (made.preferred_until_ns, made.valid_until_ns))
+            .collect()
+    };
+    // As long as the prefix, if that is short.
+    let mut autoconf = new(true);
+    take(&mut autoconf, &prefix(9000, 8000), 0);
+    assert_eq!(temporary(&autoconf), [(8000 * SECOND, 9000 * SECOND)]);
+    // A day less the desynchronization, which is up to 0.4 of it, and two days, if it is long.
+    let mut autoconf = new(true);
+    take(&mut autoconf, &prefix(u32::MAX, u32::MAX), 0);
+    let (preferred_ns, valid_ns) = temporary(&autoconf)[0];
+    assert_eq!(valid_ns, TEMPORARY_VALID_NS);
+    let least_ns = TEMPORARY_PREFERRED_NS / 5 * 3;
+    assert!((least_ns..=TEMPORARY_PREFERRED_NS).contains(&preferred_ns));
+    // The next one is made shortly before; and once only.
+    assert_eq!(autoconf.next_ns(1800 * SECOND), Some(1800 * SECOND));
+    hear(&mut autoconf, ROUTER, &header(0), &[], 0);
+    let due_ns = preferred_ns - REGENERATE_NS;
+    assert_eq!(autoconf.next_ns(0), Some(due_ns));
+    assert!(!autoconf.expire(due_ns - 1, random));
+    assert!(autoconf.expire(due_ns, random) && !autoconf.expire(due_ns, random));
+    assert_eq!(temporary(&autoconf).len(), 2);
+    assert!(temporary(&autoconf)[1].0 > due_ns + least_ns);
+    // Never longer than it began with, and no longer than the prefix.
+    take(&mut autoconf, &prefix(u32::MAX, u32::MAX), due_ns);
+    assert_eq!(temporary(&autoconf)[0], (preferred_ns, valid_ns));
+    take(&mut autoconf, &prefix(7300, 50), due_ns);
+    let (preferred_s, valid_s) = (due_ns / SECOND + 50, due_ns / SECOND + 7300);
+    let seen = temporary(&autoconf)[1];
+    assert_eq!((seen.0 / SECOND, seen.1 / SECOND), (preferred_s, valid_s));
+}
+
+#[test]
+fn rfc8981_section_3_4_a_duplicate_temporary_address_gets_another_number() {
+    let mut autoconf = new(true);
+    take(&mut autoconf, &prefix(9000, 8000), 0);
+    let [stable, first] = autoconf.made[..] else {
+        panic!("{:?}", autoconf.made);
+    };
+    let random = &mut Random::seeded(5);
+    autoconf.duplicate(first.address, 0, random);
+    let [same, second] = autoconf.made[..] else {
+        panic!("{:?}", autoconf.made);
+    };
+    assert_eq!((same, second.source), (stable, Source::Temporary));
+    assert_ne!(second.address, first.address);
+    assert_eq!(
+        second.address.segments()[..4],
+        first.address.segments()[..4]
+    );
+    // The stable one has no other number.
+    autoconf.duplicate(stable.address, 0, random);
+    assert_eq!(autoconf.made, [stable, second]);
 }
 
 proptest! {
