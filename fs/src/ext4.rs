@@ -158,6 +158,7 @@ fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs
         freed: BTreeMap::new(),
         revoked: BTreeSet::new(),
         orphans: Vec::new(),
+        last_root: None,
         reserved: BTreeMap::new(),
         journal: None,
         operation: 0,

@@ -107,21 +107,12 @@ impl<V> Mounts<V> {
         Err(Error::NotFound)
     }
 
-    fn entry_of(&self, path: &str) -> Option<&(String, V)> {
+    /// The volume that the normalised path `path` leads to, and how many bytes of `path` are its
+    /// mount point; the rest, with its slash, is the path on that.
+    pub fn volume_of(&self, path: &str) -> Option<(&V, usize)> {
         let mut entries = self.entries.iter();
-        entries.find(|(point, _)| below(point, path).is_some())
-    }
-
-    /// The volume that the normalised path `path` leads to.
-    pub fn volume_of(&self, path: &str) -> Option<&V> {
-        self.entry_of(path).map(|(_, volume)| volume)
-    }
-
-    /// Bytes of the normalised path `path` that are the mount point of its volume; the rest, with
-    /// its slash, is the path on that.
-    pub fn point_len(&self, path: &str) -> usize {
-        let found = self.entry_of(path);
-        found.map_or(0, |(point, _)| point.len() * usize::from(point != "/"))
+        let (point, volume) = entries.find(|(point, _)| below(point, path).is_some())?;
+        Some((volume, if point == "/" { 0 } else { point.len() }))
     }
 
     /// A mount point below the normalised path `path`.
@@ -227,10 +218,11 @@ mod tests {
     #[test]
     fn points_are_measured_and_found_below() {
         let mut mounts = table();
-        assert_eq!(mounts.point_len("/www/data/a"), "/www/data".len());
-        assert_eq!(mounts.point_len("/nothing"), 0);
+        let point = "/www/data".len();
+        assert_eq!(mounts.volume_of("/www/data/a"), Some((&2, point)));
+        assert_eq!(mounts.volume_of("/nothing"), None);
         mounts.add("/", 9).unwrap();
-        assert_eq!(mounts.point_len("/nothing"), 0);
+        assert_eq!(mounts.volume_of("/nothing"), Some((&9, 0)));
         assert_eq!(mounts.below("/www"), Some("/www/data"));
         assert_eq!(mounts.below("/www/data"), None);
         assert_eq!(mounts.below("/ww"), None);

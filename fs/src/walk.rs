@@ -18,6 +18,8 @@ pub struct Walker {
     /// From the root of the tree; single slashes, no `.`; `..` only where it is still to be
     /// resolved.
     path: String,
+    /// See [`before_up`].
+    up: Option<usize>,
     links: u32,
     follow: bool,
     directory: bool,
@@ -41,8 +43,10 @@ impl Walker {
     pub fn new(path: &str, follow: bool) -> Result<Self, Error> {
         check(path)?;
         let directory = asks_for_directory(path);
+        let path = tidy(path::names(path), path.len());
         Ok(Self {
-            path: tidy(path.split('/')),
+            up: before_up(&path),
+            path,
             links: 0,
             follow: follow || directory,
             directory,
@@ -61,34 +65,23 @@ impl Walker {
 
     /// See [`Step`].
     pub fn step(&self) -> Step<'_> {
-        match self.before_up() {
+        match self.up {
             Some(end) => Step::Directory(self.path.get(..end).unwrap_or("/")),
             None => Step::Last(&self.path),
         }
     }
 
-    /// Where the part of the path ends that stands before the first `..`.
-    fn before_up(&self) -> Option<usize> {
-        let mut end = 0;
-        for name in path::names(&self.path) {
-            if name == ".." {
-                return Some(end);
-            }
-            end += 1 + name.len();
-        }
-        None
-    }
-
     /// What [`Step::Directory`] named is one: the path goes on above it.
     pub fn up(&mut self) {
-        let Some(end) = self.before_up() else { return };
+        let Some(end) = self.up else { return };
         let above = self
             .path
             .get(..end)
             .and_then(|directory| directory.rfind('/'));
         let above = self.path.get(..above.unwrap_or(0)).unwrap_or("");
         let rest = self.path.get(end + "/..".len()..).unwrap_or("");
-        self.path = tidy(above.split('/').chain(rest.split('/')));
+        self.path = tidy(path::names(above).chain(path::names(rest)), self.path.len());
+        self.up = before_up(&self.path);
     }
 
     /// The first `end` bytes of the path are a symbolic link that says `target`: the path goes on
@@ -114,30 +107,37 @@ impl Walker {
         if rest.is_empty() && asks_for_directory(target) {
             self.directory = true;
         }
-        let names = above
-            .split('/')
-            .chain(target.split('/'))
-            .chain(rest.split('/'));
-        let path = tidy(names);
+        let path = tidy(
+            [above, target, rest].into_iter().flat_map(path::names),
+            above.len() + target.len() + rest.len(),
+        );
         if path.len() > MAX_PATH {
             return Err(Error::NameTooLong);
         }
+        self.up = before_up(&path);
         self.path = path;
         Ok(())
     }
 }
 
-/// Whether what the path names has to be a directory.
-fn asks_for_directory(path: &str) -> bool {
-    matches!(path.rsplit('/').next(), Some("" | "." | ".."))
+/// Where the part of a path ends that stands before the first `..`.
+fn before_up(path: &str) -> Option<usize> {
+    let mut names = path::names_with_ends(path);
+    let (end, _) = names.find(|(_, name)| *name == "..")?;
+    Some(end - "/..".len())
 }
 
-/// Puts names together, without empty ones and `.`; `..` of the root is the root.
-fn tidy<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut path = String::new();
+/// Whether what the path names has to be a directory.
+fn asks_for_directory(path: &str) -> bool {
+    matches!(path::last_name(path), "" | "." | "..")
+}
+
+/// Puts names together, without `.`; `..` of the root is the root.
+fn tidy<'a>(names: impl Iterator<Item = &'a str>, len: usize) -> String {
+    let mut path = String::with_capacity(len + 1);
     for name in names {
         match name {
-            "" | "." => {}
+            "." => {}
             ".." if path.is_empty() => {}
             _ => push(&mut path, name),
         }

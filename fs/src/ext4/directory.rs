@@ -29,8 +29,7 @@ impl Fs {
             .min(self.geometry.blocks)
     }
 
-    fn find_in(&mut self, directory: &Inode, block: u64, name: &[u8]) -> Result<Option<Found>> {
-        let physical = self.directory_block(directory, block)?;
+    fn find_in(&mut self, directory: &Inode, physical: u64, name: &[u8]) -> Result<Option<Found>> {
         let data = self.block(physical, BlockKind::Leaf(directory.owner()))?;
         Ok(records::find(data, name, physical))
     }
@@ -38,12 +37,14 @@ impl Fs {
     /// What a name leads to; not for `.` and `..`.
     pub fn lookup(&mut self, directory: &Inode, name: &[u8]) -> Result<Looked> {
         if directory.flags & INDEXED != 0 {
-            let Some(first) = self.probe(directory, name)? else {
+            let Some(mut first) = self.probe(directory, name)? else {
                 return Ok(Looked::Nothing(None));
             };
+            self.leaf_block(directory, &mut first)?;
             let mut at = first;
             loop {
-                if let Some(found) = self.find_in(directory, at.leaf().into(), name)? {
+                let block = self.leaf_block(directory, &mut at)?;
+                if let Some(found) = self.find_in(directory, block, name)? {
                     return Ok(Looked::Entry(found));
                 }
                 // Names with the same hash may go on in the next block.
@@ -53,6 +54,7 @@ impl Fs {
             }
         }
         for block in 0..self.directory_blocks(directory) {
+            let block = self.directory_block(directory, block)?;
             if let Some(found) = self.find_in(directory, block, name)? {
                 return Ok(Looked::Entry(found));
             }
@@ -230,7 +232,7 @@ impl Fs {
         }
         let mut at = self.probe_hash(directory, (0, 0))?;
         for _ in 0..self.directory_blocks(directory) {
-            let physical = self.directory_block(directory, at.leaf().into())?;
+            let physical = self.leaf_block(directory, &mut at)?;
             if has_entries(self.block(physical, kind)?) {
                 return Ok(false);
             }

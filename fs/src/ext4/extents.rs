@@ -166,6 +166,15 @@ pub fn is_sound(node: &[u8]) -> bool {
     })
 }
 
+/// The extent that `block` is in, if the root is a sound tree by itself: most files have no more.
+fn in_root(root: &[u8], block: u32) -> Option<Extent> {
+    if depth(root) > 0 || !is_sound(root) {
+        return None;
+    }
+    let mut extents = (0..count(root)).map(|index| extent(root, index));
+    extents.find(|found| found.start <= block && u64::from(block) < found.end())
+}
+
 /// One node on the way to a block: 0 for the root, and which of its entries. In a leaf that is the
 /// number of extents that begin at or before the block.
 #[derive(Debug, Clone, Copy, Default)]
@@ -283,24 +292,29 @@ impl Fs {
         Ok(None)
     }
 
+    fn check_extent(&mut self, found: Extent) -> Result<Extent> {
+        if self.can_be_a_files(found.physical, found.len.into()) {
+            return Ok(found);
+        }
+        Err(self.damage("an extent that has no blocks for files", found.physical))
+    }
+
     /// The extent that `block` is in, or where the hole that it is in ends.
     pub fn extent_at(
         &mut self,
         inode: &Inode,
         block: u32,
     ) -> Result<core::result::Result<Extent, u64>> {
+        if let Some(found) = in_root(&inode.map, block) {
+            return self.check_extent(found).map(Ok);
+        }
         let path = self.find_extent(inode, block)?;
         let leaf = path.leaf();
         let node = self.node(inode, leaf.block)?;
         if leaf.index > 0 {
             let found = extent(node, leaf.index - 1);
             if found.end() > u64::from(block) {
-                if !self.can_be_a_files(found.physical, found.len.into()) {
-                    return Err(
-                        self.damage("an extent that has no blocks for files", found.physical)
-                    );
-                }
-                return Ok(Ok(found));
+                return self.check_extent(found).map(Ok);
             }
         }
         if leaf.index < count(node) {

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::checksum::Crc32c;
 use super::groups::Group;
 use super::journal::Journal;
-use super::metadata_cache::{BlockKind, MetadataCache};
+use super::metadata_cache::{BlockKind, MetadataCache, Owner};
 use super::superblock::{Errors, Geometry};
 use super::zones::Zones;
 use crate::cache::Cache;
@@ -53,6 +53,9 @@ pub struct Fs {
     /// Inodes without a name that are to be given back, as the list on the disk has them: each
     /// says which was before it, and the superblock the last.
     pub orphans: Vec<u32>,
+    /// The directory whose index was looked at last, and where its first block is, which never
+    /// changes.
+    pub last_root: Option<(Owner, u64)>,
     /// Blocks that are kept for files that grow: first, number, and the file's inode.
     pub reserved: BTreeMap<u64, (u64, u32)>,
     pub journal: Option<Journal>,

@@ -106,6 +106,8 @@ pub struct Probe {
     steps: [Step; MAX_LEVELS],
     levels: usize,
     leaf: u32,
+    /// Where the leaf is on the disk, once that was asked.
+    block: Option<u64>,
     pub hash: Hash,
     pub hasher: Hasher,
 }
@@ -128,8 +130,13 @@ impl Fs {
 
     /// The root of an indexed directory: its block on the disk, and how it hashes names.
     fn root(&mut self, directory: &Inode) -> Result<(u64, Hasher)> {
-        let physical = self.directory_block(directory, 0)?;
-        let root = self.block(physical, BlockKind::Index(directory.owner()))?;
+        let owner = directory.owner();
+        let physical = match self.last_root {
+            Some((last, physical)) if last == owner => physical,
+            _ => self.directory_block(directory, 0)?,
+        };
+        self.last_root = Some((owner, physical));
+        let root = self.block(physical, BlockKind::Index(owner))?;
         let version = root.get(0x1c).copied().unwrap_or(0);
         if entries_at(root) != ROOT_ENTRIES || version > 2 {
             return Err(self.damage(
@@ -166,11 +173,22 @@ impl Fs {
             steps: [Step::default(); MAX_LEVELS],
             levels: 0,
             leaf: 0,
+            block: None,
             hash,
             hasher,
         };
         self.descend(directory, &mut probe, (0, root), Some(hash.0))?;
         Ok(probe)
+    }
+
+    /// Where the leaf is on the disk.
+    pub fn leaf_block(&mut self, directory: &Inode, probe: &mut Probe) -> Result<u64> {
+        let block = match probe.block {
+            Some(block) => block,
+            None => self.directory_block(directory, probe.leaf.into())?,
+        };
+        probe.block = Some(block);
+        Ok(block)
     }
 
     /// Goes down from a node, given by its level and its block on the disk, to the leaf with
@@ -210,7 +228,7 @@ impl Fs {
                 };
             }
             if level + 1 == probe.levels {
-                probe.leaf = block;
+                (probe.leaf, probe.block) = (block, None);
                 break;
             }
             physical = self.directory_block(directory, block.into())?;
@@ -249,7 +267,7 @@ impl Fs {
                 if block == 0 {
                     return Err(self.damage("a directory's index that leads to itself", step.block));
                 }
-                probe.leaf = block;
+                (probe.leaf, probe.block) = (block, None);
             } else {
                 let physical = self.directory_block(directory, block.into())?;
                 self.descend(directory, probe, (level + 1, physical), None)?;
@@ -327,11 +345,11 @@ impl Fs {
         let mut probe = probe;
         // Each round that doesn't end makes room in one level.
         for _ in 0..3 * MAX_LEVELS + 6 {
-            let probe = match probe.take() {
+            let mut probe = match probe.take() {
                 Some(probe) => probe,
                 None => self.probe(directory, name)?.ok_or(Error::InvalidName)?,
             };
-            let leaf = self.directory_block(directory, probe.leaf().into())?;
+            let leaf = self.leaf_block(directory, &mut probe)?;
             if self.insert_in(directory, leaf, name, entry)? {
                 return Ok(());
             }

@@ -275,6 +275,7 @@ impl Fs {
 
     /// Gives back an inode that has no blocks any more.
     pub fn give_inode(&mut self, inode: &Inode) -> Result<()> {
+        self.last_root = None;
         if inode.attributes != 0 {
             self.give_attributes(inode.attributes)?;
         }

@@ -61,10 +61,11 @@ pub fn check_name(name: &str) -> Result<&[u8]> {
     if name.len() > MAX_NAME {
         return Err(Error::NameTooLong);
     }
-    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+    let bytes = name.as_bytes();
+    if matches!(bytes, b"" | b"." | b"..") || bytes.iter().any(|byte| matches!(byte, b'/' | 0)) {
         return Err(Error::InvalidName);
     }
-    Ok(name.as_bytes())
+    Ok(bytes)
 }
 
 impl Fs {

@@ -125,7 +125,7 @@ impl Volume for Ext4Volume {
                 Error::NotDirectory
             });
         }
-        let new = self.place(to)?;
+        let new = self.place_beside(to, (from, &old))?;
         if source.is_directory() || new.inode().is_ok_and(|inode| inode.is_directory()) {
             self.remembered.forget_directory();
         }

@@ -86,12 +86,31 @@ impl Ext4Volume {
     pub fn place<'a>(&mut self, path: &'a str) -> Result<Place<'a>> {
         let (parent, name) = path::split_last(path).ok_or(Error::Invalid)?;
         let directory = self.find(parent)?;
+        self.place_in(directory, name)
+    }
+
+    /// The same, where the directory is known.
+    fn place_in<'a>(&mut self, directory: Inode, name: &'a str) -> Result<Place<'a>> {
         let there = self.there(&directory, name)?;
         Ok(Place {
             directory,
             name: name.as_bytes(),
             there,
         })
+    }
+
+    /// The place of `path`, after that of `other`: both are often in one directory.
+    pub fn place_beside<'a>(
+        &mut self,
+        path: &'a str,
+        (other, place): (&str, &Place<'_>),
+    ) -> Result<Place<'a>> {
+        match (path::split_last(path), path::split_last(other)) {
+            (Some((parent, name)), Some((directory, _))) if parent == directory => {
+                self.place_in(place.directory, name)
+            }
+            _ => self.place(path),
+        }
     }
 
     /// Where `path` meets a symbolic link; if one that is its last name counts, `last`.

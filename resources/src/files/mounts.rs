@@ -54,19 +54,11 @@ pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), Failure> {
     Ok((mounts, volumes))
 }
 
-/// Where a path without links, `.` and `..` leads; or why nothing can be there.
+/// Where a normalised path without links leads; or why nothing can be there.
 pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
     let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
-    match files.mounts.resolve(path) {
-        Ok((volume, rest)) => {
-            return Ok(Location::Volume {
-                index: *volume,
-                rest,
-                offset: files.mounts.point_len(path),
-            });
-        }
-        Err(::fs::Error::NotFound) => (),
-        Err(failure) => return Err(Error::from(failure).into()),
+    if let Some((index, offset)) = files.mounts.volume_of(path) {
+        return Ok(on_volume(*index, path, offset));
     }
     let names = names_above(rt, path);
     if path == "/" || !names.is_empty() {
@@ -93,12 +85,17 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
         files.volumes.try_remove(index);
         return Err(Error::from(failure).into());
     }
-    let rest = path.get(point.len()..).unwrap_or("");
-    Ok(Location::Volume {
+    Ok(on_volume(index, path, point.len()))
+}
+
+/// The place on a volume, whose mount point is the path's first `offset` bytes.
+fn on_volume(index: usize, path: &str, offset: usize) -> Location {
+    let rest = path.get(offset..).unwrap_or("");
+    Location::Volume {
         index,
         rest: if rest.is_empty() { "/" } else { rest }.to_string(),
-        offset: point.len(),
-    })
+        offset,
+    }
 }
 
 /// The names that mount points, and disks that a first use would mount, add to a directory.

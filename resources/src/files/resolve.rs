@@ -66,7 +66,8 @@ pub fn advance(
 fn are_together(rt: &Runtime, index: usize, resolution: &Resolution) -> bool {
     let files = rt.resources.files.as_deref();
     let new = resolution.new_path().zip(files);
-    new.is_some_and(|(new, files)| files.mounts.volume_of(new) == Some(&index))
+    let volume = new.and_then(|(new, files)| files.mounts.volume_of(new));
+    volume.is_some_and(|(volume, _)| *volume == index)
 }
 
 /// A volume has nothing at a path: takes the operation on if something is mounted below it. The
