@@ -253,10 +253,12 @@ impl Fs {
     }
 }
 
-fn journal_failed(wrong: String) -> MountError {
-    if wrong.contains("can't be") {
-        let detail = format!("the disk failed while mounting ({wrong}); check the disk");
-        return refuse(Error::Io, detail);
+fn journal_failed(wrong: journal::Wrong) -> MountError {
+    match wrong {
+        journal::Wrong::Disk(wrong) => {
+            let detail = format!("the disk failed while mounting ({wrong}); check the disk");
+            refuse(Error::Io, detail)
+        }
+        journal::Wrong::Contents(wrong) => corrupt(&wrong),
     }
-    corrupt(&wrong)
 }

@@ -78,24 +78,37 @@ pub struct Journal {
     logged: BTreeMap<u64, u64>,
 }
 
-/// Reads and checks the journal of inode `number`. Errors say what is wrong with it.
-pub fn open(fs: &mut Fs, number: u32) -> core::result::Result<Journal, String> {
+/// Why a journal can't be used, as a part of a sentence.
+pub enum Wrong {
+    /// Its blocks can't be read or written.
+    Disk(String),
+    /// What they say.
+    Contents(String),
+}
+
+/// For the contents.
+pub fn damaged(what: &str) -> Wrong {
+    Wrong::Contents(String::from(what))
+}
+
+/// Reads and checks the journal of inode `number`.
+pub fn open(fs: &mut Fs, number: u32) -> core::result::Result<Journal, Wrong> {
     let failed = |error: Error| match error {
-        Error::Corrupt => String::from("its journal's inode contradicts itself"),
-        error => format!("its journal can't be read: {error}"),
+        Error::Corrupt => damaged("its journal's inode contradicts itself"),
+        error => Wrong::Disk(format!("its journal can't be read: {error}")),
     };
     let inode = fs.inode(number).map_err(failed)?;
     let block = fs.geometry.block;
     let blocks = inode.size / block as u64;
     if !inode.is_regular() || blocks > u32::MAX.into() {
-        return Err(String::from("its journal is not a file"));
+        return Err(damaged("its journal is not a file"));
     }
     let mut runs: Vec<(u32, u64, u32)> = Vec::new();
     let mut at = 0;
     while at < blocks {
         let piece = fs.piece(&inode, at, blocks - at).map_err(failed)?;
         if piece.physical == 0 || piece.unwritten || piece.len == 0 || runs.len() >= MAX_RUNS {
-            return Err(String::from("its journal has holes"));
+            return Err(damaged("its journal has holes"));
         }
         runs.push((at as u32, piece.physical, piece.len as u32));
         at += piece.len;
@@ -134,11 +147,11 @@ fn superblock_checksum(crc: &Crc32c, superblock: &[u8]) -> u32 {
 }
 
 impl Journal {
-    fn parse(&mut self, crc: &Crc32c, blocks: u32) -> core::result::Result<(), String> {
+    fn parse(&mut self, crc: &Crc32c, blocks: u32) -> core::result::Result<(), Wrong> {
         let s = &self.superblock;
         let version = be32_at(s, header::BLOCKTYPE);
         if be32_at(s, header::MAGIC) != MAGIC || ![SUPERBLOCK_1, SUPERBLOCK_2].contains(&version) {
-            return Err(String::from("its journal has no superblock"));
+            return Err(damaged("its journal has no superblock"));
         }
         self.len = be32_at(s, js::MAXLEN);
         self.first = be32_at(s, js::FIRST);
@@ -151,13 +164,14 @@ impl Journal {
         }
         let unknown = self.features & !KNOWN;
         if unknown & ASYNC_COMMIT != 0 {
-            return Err(String::from("its journal has the feature async_commit"));
+            return Err(damaged("its journal has the feature async_commit"));
         }
         if unknown & FAST_COMMIT != 0 {
-            return Err(String::from("its journal has the feature fast_commit"));
+            return Err(damaged("its journal has the feature fast_commit"));
         }
         if unknown != 0 {
-            return Err(format!("its journal has unknown features ({unknown:#x})"));
+            let wrong = format!("its journal has unknown features ({unknown:#x})");
+            return Err(Wrong::Contents(wrong));
         }
         if be32_at(s, js::BLOCKSIZE) as usize != self.block
             || self.len > blocks
@@ -167,12 +181,10 @@ impl Journal {
             || self.start >= self.len
             || self.start != 0 && self.start < self.first
         {
-            return Err(String::from("its journal's numbers are impossible"));
+            return Err(damaged("its journal's numbers are impossible"));
         }
         if self.has_checksums() && be32_at(s, js::CHECKSUM) != superblock_checksum(crc, s) {
-            return Err(String::from(
-                "the checksum of its journal's superblock is wrong",
-            ));
+            return Err(damaged("the checksum of its journal's superblock is wrong"));
         }
         self.seed = crc.update(!0, &self.uuid);
         self.start_sequence = self.sequence;

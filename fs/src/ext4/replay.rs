@@ -3,6 +3,7 @@
 //! one revokes. Nothing is written unless all of it is right.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,10 +12,11 @@ use super::checksum::Crc32c;
 use super::fields::{commit, journal_header as header, tag, tag3};
 use super::filesystem::Fs;
 use super::journal::{
-    CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, Journal, LAST, MAGIC, REVOKE, SAME_UUID, WIDE,
+    CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, Journal, LAST, MAGIC, REVOKE, SAME_UUID,
+    WIDE, Wrong, damaged,
 };
 
-type Result<T> = core::result::Result<T, String>;
+type Result<T> = core::result::Result<T, Wrong>;
 
 /// Where the journal has a block last.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +53,8 @@ impl<'a> Reader<'a> {
     fn new(journal: &'a Journal, block: usize) -> Result<Self> {
         let mut data = Vec::new();
         if data.try_reserve_exact(READ).is_err() {
-            return Err(String::from("its journal can't be read: out of memory"));
+            let wrong = String::from("its journal can't be read: out of memory");
+            return Err(Wrong::Disk(wrong));
         }
         data.resize(READ / block * block, 0);
         let (at, count) = (0, 0);
@@ -72,12 +75,12 @@ impl<'a> Reader<'a> {
         if !self.has(at) {
             self.count = 0;
             let read = self.journal.read(&mut fs.cache, at, &mut self.data);
-            let failed = |error| alloc::format!("its journal can't be read: {error}");
+            let failed = |error| Wrong::Disk(format!("its journal can't be read: {error}"));
             (self.at, self.count) = (at, read.map_err(failed)?);
         }
         let (size, number) = (fs.geometry.block, (at - self.at) as usize);
         let block = self.data.get_mut(number * size..(number + 1) * size);
-        block.ok_or_else(|| String::from("its journal can't be read"))
+        block.ok_or_else(|| Wrong::Disk(String::from("its journal can't be read")))
     }
 }
 
@@ -240,10 +243,10 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
             sum &= 0xffff;
         }
         if sum != logged.checksum {
-            return Err(String::from("a block of its journal is damaged"));
+            return Err(damaged("a block of its journal is damaged"));
         }
     }
-    let failed = |error| alloc::format!("its journal can't be replayed: {error}");
+    let failed = |error| Wrong::Disk(format!("its journal can't be replayed: {error}"));
     for (home, logged) in &blocks {
         let sector = fs.sectors(*home);
         if !reader.has(logged.at) {

@@ -34,7 +34,7 @@ fn parse(text: &str) -> Result<Offloads, Failure> {
     {
         let name = word.strip_prefix('-');
         if name == Some("all") {
-            for name in NAMES.split(", ") {
+            for name in NAMES.split(',').map(str::trim) {
                 if let Some(place) = field(&mut offloads, name) {
                     *place = false;
                 }
