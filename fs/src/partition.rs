@@ -129,7 +129,7 @@ impl Table {
                     return refused(
                         Error::Invalid,
                         format!(
-                            "partitions {one} and {two} are both labelled {name:?}; name one by its number"
+                            "partitions {one} and {two} are both labelled \"{name}\"; name one by its number"
                         ),
                     );
                 }
@@ -140,7 +140,7 @@ impl Table {
             Some(partition) => self.fits(partition),
             None => refused(
                 Error::NotFound,
-                format!("no partition {name:?}: {}", self.contents()),
+                format!("no partition \"{name}\": {}", self.contents()),
             ),
         }
     }
@@ -181,7 +181,7 @@ impl Table {
             text.push_str(if n > 0 { ", " } else { "" });
             text.push_str(&format!("{}", partition.number));
             if !partition.label.is_empty() {
-                text.push_str(&format!(" ({:?})", partition.label));
+                text.push_str(&format!(" (\"{}\")", partition.label));
             }
         }
         match self.partitions.len() {

@@ -10,8 +10,9 @@ const MAX_UNITS: usize = 255;
 /// Whether FAT can store `name`, under long-name rules: no control characters, none of
 /// `"*/:<>?\|`, no space or dot at the end, and at most 255 UTF-16 units.
 pub(super) fn check(name: &str) -> Result<(), Error> {
-    let refused = |c: char| c < ' ' || c == '\x7f' || "\"*/:<>?\\|".contains(c);
-    if name.is_empty() || name.ends_with([' ', '.']) || name.contains(refused) {
+    // Bytes, since all of them are ASCII: none is a part of another letter.
+    let refused = |byte| byte < b' ' || byte == b'\x7f' || b"\"*/:<>?\\|".contains(&byte);
+    if name.is_empty() || name.ends_with([' ', '.']) || name.bytes().any(refused) {
         return Err(Error::InvalidName);
     }
     if is_too_long(name) {
