@@ -10,19 +10,20 @@ pub use crate::disks::name;
 pub use opening::open;
 pub use vectored::{clear, gather, scatter};
 
+use crate::Operations;
 use crate::current::Current;
 use crate::disks::{Capabilities, Geometry, Request, Slice, error};
 use crate::ffi::constants::KIND_BLOCK;
 use crate::ffi::records::BlockInfo;
 use crate::ffi::{Int, Piece};
-use crate::runtime::Operations;
-use crate::runtime::{Cancelled, Driver, Runtime};
+use crate::{Driver, Runtime};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::format;
 use opening::Opening;
 use platform::Clock;
 use platform::error::{Answer, Error, Failure, Stop};
+use reactor::Cancelled;
 use reactor::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use slab::Slab;
 

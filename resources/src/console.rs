@@ -1,16 +1,16 @@
 //! The console as a descriptor. What it is made of is the platform's business.
 
+use crate::Operations;
 use crate::current::{Current, Interest};
 use crate::ffi::constants::KIND_CONSOLE;
-use crate::runtime::Operations;
-use crate::runtime::{Driver, Runtime};
+use crate::{Driver, Runtime};
 use platform::Direction;
 use platform::error::{Answer, Error};
 use platform::{Console as _, Interest as _, Stream};
 use reactor::table::{Fd, cannot_shut_down};
 
 /// The descriptors handed out, if they are open.
-pub struct Console {
+pub(crate) struct Console {
     open: [Option<Fd>; 2],
     /// Its driver is registered.
     registered: bool,

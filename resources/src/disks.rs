@@ -7,7 +7,7 @@ pub use crate::current::Slice;
 use crate::current::{Current, Interest};
 use crate::ffi::Int;
 use crate::ffi::constants::COUNTER_BLOCK_REQUESTS;
-use crate::runtime::{Driver, Runtime};
+use crate::{Driver, Runtime};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -48,7 +48,7 @@ pub use volumes::{mount, sync, unmount};
 
 use crate::current::Current;
 use crate::disks;
-use crate::runtime::{Driver, Runtime};
+use crate::{Driver, Runtime};
 use ::fs::Mounts;
 use alloc::boxed::Box;
 use alloc::vec::Vec;

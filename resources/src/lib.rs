@@ -1,13 +1,28 @@
 //! What a program owns: console, pipes, sockets, files and block devices, each behind descriptors
-//! and as operations of the reactor.
+//! and as operations of the reactor. What the program passes comes as the types of [`ffi`], the only
+//! module that reads OCaml's memory.
 //!
-//! - [`runtime`]: the one global, which is the reactor with the state of these resources.
-//! - [`console`], [`pipe`], [`net`], [`files`], [`blocks`]: what descriptors stand for. The last
-//!   three are registered in the runtime by their first use, so that the linker leaves them out of
-//!   a program that never calls them.
-//! - [`disks`]: the devices below `files` and `blocks`.
-//! - [`ffi`]: the types in which the program's memory and numbers come.
-//! - [`current`]: the platform of this build (crates `host` and `image`).
+//! # Layers
+//! A module imports from lower layers only (`tests/layers.rs`).
+//!
+//! ```text
+//! net     console     pipe     files     blocks     what descriptors stand for
+//!   \        │         │          \       /
+//!    \       │         │            disks           the devices below files and blocks
+//!     \      │         │              │
+//!      runtime,  random,  log_sink ───┘             entering the runtime, random numbers, the log
+//!                   │
+//!            ffi,  current                          types of the interface, the platform
+//! ```
+//!
+//! The root joins them: [`Resources`] has the state of each, and every function works on the
+//! [`Runtime`] with all of them. Network, files and disks begin with their first use, which
+//! registers their `reactor::Driver`, so that the linker leaves them out of a program that never calls
+//! them.
+//!
+//! # Contexts
+//! Everything is used inside a call or a tick, one at a time ([`runtime`]). Ticks poll the network
+//! only. Nothing blocks but the reactor's wait.
 
 #![cfg_attr(not(test), no_std)]
 
@@ -16,7 +31,7 @@ extern crate alloc;
 pub mod blocks;
 pub mod console;
 pub mod current;
-pub mod disks;
+mod disks;
 pub mod ffi;
 pub mod files;
 pub mod log_sink;
@@ -24,3 +39,49 @@ pub mod net;
 pub mod pipe;
 pub mod random;
 pub mod runtime;
+
+use alloc::vec::Vec;
+use platform::error::Failure;
+
+/// The reactor with the resources of this program and its platform.
+pub type Runtime = reactor::Runtime<Resources>;
+/// What a kind of descriptor can do.
+type Operations = reactor::table::Operations<Resources>;
+/// A resource's part in the wait.
+type Driver = reactor::Driver<Resources>;
+
+/// The state of the resources. Those behind an `Option` begin with their first use.
+pub struct Resources {
+    pipes: pipe::Pipes,
+    console: console::Console,
+    net: Option<&'static mut net::Net>,
+    /// The devices of `files` and `blocks`.
+    disks: Option<&'static mut disks::Disks>,
+    /// Disks that are open as they are.
+    blocks: slab::Slab<blocks::Raw>,
+    /// Volumes and open files.
+    files: Option<&'static mut files::Files>,
+    /// The file-system drivers that the program has.
+    file_systems: Vec<files::drivers::FileSystem>,
+    /// Files that are part of the program.
+    embedded: files::embedded::Embedded,
+}
+
+impl reactor::Resources for Resources {
+    type Platform = current::Current;
+
+    const NONE: Resources = Resources {
+        pipes: pipe::Pipes::new(),
+        console: console::Console::new(),
+        net: None,
+        disks: None,
+        blocks: slab::Slab::new(),
+        files: None,
+        file_systems: Vec::new(),
+        embedded: files::embedded::Embedded::new(),
+    };
+
+    fn start() -> Result<(), Failure> {
+        log_sink::start()
+    }
+}

@@ -28,14 +28,15 @@ mod zero_copy;
 
 pub use status::{interface, interfaces, up};
 
+use crate::Operations;
 use crate::current::{Current, Interest, LinkWake};
 use crate::ffi::Int;
 use crate::ffi::constants::{
     COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT, KIND_LISTENER,
     KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT,
 };
-use crate::runtime::Operations;
-use crate::runtime::{self, Driver, Runtime};
+use crate::runtime;
+use crate::{Driver, Runtime};
 use ::net::{Handle, Progress, Stack};
 use alloc::boxed::Box;
 use alloc::format;

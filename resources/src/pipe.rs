@@ -1,9 +1,9 @@
 //! Pipes: a bounded ring of bytes between a reading and a writing descriptor.
 
+use crate::Operations;
+use crate::Runtime;
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_PIPE;
-use crate::runtime::Operations;
-use crate::runtime::Runtime;
 use alloc::vec::Vec;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};

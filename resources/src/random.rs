@@ -1,7 +1,7 @@
 //! Random numbers of the platform, with a line that says what to do where it has none.
 
+use crate::Runtime;
 use crate::current::Current;
-use crate::runtime::Runtime;
 use platform::Entropy;
 use platform::error::{Answer, Error, Failure, Stop};
 

@@ -1,4 +1,4 @@
-//! The program's one runtime: the reactor with the resources of this program and its platform.
+//! The program's one runtime, how a call or a tick enters it, and the form of its answers.
 
 use crate::current::Current;
 use crate::ffi::Int;
@@ -6,60 +6,12 @@ use crate::ffi::constants::{
     COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
     COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN, PARK_READ, PARK_WRITE, PENDING, WOULD_BLOCK,
 };
-use crate::{blocks, console, disks, files, log_sink, net, pipe};
-use alloc::vec::Vec;
-use platform::error::{Answer, Error, Failure, Stop};
+use crate::{Resources, Runtime};
+use platform::error::{Answer, Error, Stop};
 use platform::{Direction, Memory};
-pub use reactor::Cancelled;
 use reactor::cell::Cell;
 
-/// The runtime.
-pub type Runtime = reactor::Runtime<Resources>;
-/// What a kind of descriptor can do.
-pub type Operations = reactor::table::Operations<Resources>;
-/// A resource's part in the wait.
-pub type Driver = reactor::Driver<Resources>;
-
 const _: () = assert!(MAX_TOKEN as u64 == reactor::runtime::MAX_TOKEN);
-
-/// The state of the resources. Those behind an `Option` begin with their first use.
-pub struct Resources {
-    /// The pipes.
-    pub pipes: pipe::Pipes,
-    /// The console.
-    pub console: console::Console,
-    /// The network.
-    pub net: Option<&'static mut net::Net>,
-    /// The disks.
-    pub disks: Option<&'static mut disks::Disks>,
-    /// Disks that are open as they are.
-    pub blocks: slab::Slab<blocks::Raw>,
-    /// The volumes.
-    pub files: Option<&'static mut files::Files>,
-    /// The file-system drivers that the program has.
-    pub file_systems: Vec<files::drivers::FileSystem>,
-    /// Files that are part of the program.
-    pub embedded: files::embedded::Embedded,
-}
-
-impl reactor::Resources for Resources {
-    type Platform = Current;
-
-    const NONE: Resources = Resources {
-        pipes: pipe::Pipes::new(),
-        console: console::Console::new(),
-        net: None,
-        disks: None,
-        blocks: slab::Slab::new(),
-        files: None,
-        file_systems: Vec::new(),
-        embedded: files::embedded::Embedded::new(),
-    };
-
-    fn start() -> Result<(), Failure> {
-        log_sink::start()
-    }
-}
 
 static RUNTIME: Cell<Resources> = Cell::new();
 
@@ -136,7 +88,8 @@ pub fn counter(rt: &mut Runtime, which: Int) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Runtime, counter, decode_direction};
+    use super::{counter, decode_direction};
+    use crate::Runtime;
     use crate::ffi::constants::{
         COUNTER_BLOCK_REQUESTS, COUNTER_DESCRIPTORS, COUNTER_MEMORY, COUNTER_OPERATIONS,
         COUNTER_SLEEPS, PARK_READ, PARK_WRITE,

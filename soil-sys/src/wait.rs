@@ -2,8 +2,9 @@
 
 use platform::error::{Answer, Error};
 pub use reactor::wait::sync_all;
+use resources::Runtime;
 use resources::ffi::Int;
-use resources::runtime::{Runtime, next_completion};
+use resources::runtime::next_completion;
 
 /// See `soil_wait`.
 pub fn wait(rt: &mut Runtime, deadline: Int, completions: &mut [Int], max: Int) -> Answer {
@@ -38,7 +39,8 @@ fn fetch(rt: &mut Runtime, completions: &mut [Int], max: usize) -> usize {
 mod tests {
     use super::wait;
     use platform::error::{Error, Stop};
-    use resources::runtime::{Cancelled, Runtime};
+    use reactor::Cancelled;
+    use resources::Runtime;
 
     #[test]
     fn fetches_no_more_than_wanted() {

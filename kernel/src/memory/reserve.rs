@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// Three quarters are left when memory gets short, and the largest thing that is asked for without
 /// being refused is a table of the connections, twice as large as before. They have a quarter of
-/// the memory (`soil-sys`), of which each takes more than 8 KiB, so that there are fewer than one
+/// the memory (`resources`), of which each takes more than 8 KiB, so that there are fewer than one
 /// for 32 KiB; with 128 bytes for each in tables, and for up to four times as many while one is
 /// doubled, that is a 64th. A flood of 2000 connections of a full machine of 64 MiB took 0.8 MB to
 /// where memory is short, and 0.1 MB from there on.

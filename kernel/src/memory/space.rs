@@ -82,7 +82,7 @@ pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = ExclusiveCell::new(Non
 const RESERVED_STACK: u64 = 4;
 
 /// Touches the pages of the program's stack that the work ahead may take: while `MEMORY` is in use,
-/// their faults couldn't be served. (`soil-sys` calls on that stack; all other stacks are always
+/// their faults couldn't be served. (`resources` calls on that stack; all other stacks are always
 /// there.)
 #[inline(never)]
 fn reserve_stack() {

@@ -5,10 +5,10 @@
 //! it begins anew. It asks for a few places only.
 
 use super::{BLOCK, Outstanding, Raw, close, post, register, report};
+use crate::Runtime;
 use crate::current::Current;
 use crate::disks::{Capabilities, Geometry, Request, disks, error, patience};
 use crate::ffi::Int;
-use crate::runtime::{Cancelled, Runtime};
 use ::fs::{Block, BlockError, MountError, partition};
 use alloc::boxed::Box;
 use alloc::format;
@@ -18,6 +18,7 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use platform::Clock;
 use platform::error::{Answer, Error, Failure, Stop};
+use reactor::Cancelled;
 use slab::Slab;
 
 /// The most requests for a table: a chain of 128 logical partitions, and some more.

@@ -1,12 +1,12 @@
 //! Raw disks that don't answer, change their size, or have partitions.
 
 use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, write};
+use crate::Runtime;
 use crate::current::{Current, Interest};
 use crate::disks::{Capabilities, Clear, Geometry, Request, Submitted, Vectored, install};
 use crate::ffi::fake::{Array, Bigarray};
 use crate::ffi::records::BlockInfo;
 use crate::ffi::{Int, Piece};
-use crate::runtime::Runtime;
 use crate::runtime::encode;
 use crate::runtime::next_completion;
 use ::fs::BlockError;

@@ -1,10 +1,10 @@
 //! Requests with several slices of memory, or with none.
 
 use super::{Raw, Wanted, submit};
+use crate::Runtime;
 use crate::current::Current;
 use crate::disks::{Clear, Request, Slice, Vectored};
 use crate::ffi::{Buffers, Int, Ints};
-use crate::runtime::Runtime;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;

@@ -1,9 +1,9 @@
 //! What the caches of volumes have done; see `soil_cache_statistics`.
 
 use super::options::cache_statistics;
+use crate::Runtime;
 use crate::ffi::Int;
 use crate::ffi::records::CacheStatistics;
-use crate::runtime::Runtime;
 use ::fs::CacheCounts;
 
 /// The counts of the volume that is mounted right at `point`; with an empty one those of all, and

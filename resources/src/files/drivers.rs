@@ -2,8 +2,8 @@
 //! nothing but the function that registers it, which one sublibrary calls when the program starts,
 //! so that the others' images don't carry it.
 
+use crate::Runtime;
 use crate::current::{Current, Offload};
-use crate::runtime::Runtime;
 pub use ::fs::VolumeOptions as Options;
 use ::fs::{Block, MountError, ext4, fat, memory, tar};
 use alloc::boxed::Box;

@@ -3,7 +3,7 @@
 
 use super::specification::Specification;
 use super::volume::{Backing, Volume};
-use crate::runtime::Runtime;
+use crate::Runtime;
 use ::fs::path;
 use alloc::boxed::Box;
 use alloc::format;
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use platform::error::{Answer, Error, Failure};
 
 /// What has been registered, and isn't mounted yet.
-pub struct Embedded {
+pub(crate) struct Embedded {
     /// The files of the next tree.
     files: Vec<(String, &'static [u8])>,
     /// Trees and where they are to be.

@@ -13,9 +13,9 @@ use super::request::{Request, Value, detail, perform};
 use super::schedule::Action;
 use super::volume::{Backing, Volume};
 use super::worker::Access;
+use crate::Runtime;
 use crate::current::Current;
 use crate::disks::{self, Disks};
-use crate::runtime::{Cancelled, Runtime};
 use ::fs::BlockError;
 use ::fs::barrier::Next;
 use alloc::format;
@@ -23,6 +23,7 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use platform::Clock;
 use platform::error::{Answer, Error, Failure};
+use reactor::Cancelled;
 
 /// How long jobs run on without a look at anything else, where the disk answers at once (the
 /// process).

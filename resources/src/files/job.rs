@@ -2,8 +2,8 @@
 
 use super::request::{Request, Value, entry};
 use super::resolution::Resolution;
+use crate::Runtime;
 use crate::ffi::{Int, IntsPiece, Piece, records};
-use crate::runtime::Runtime;
 use ::fs::Stat;
 use alloc::boxed::Box;
 use platform::error::Failure;

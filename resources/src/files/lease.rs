@@ -6,8 +6,8 @@ use super::job::{Ended, Output, Waiter};
 use super::open::on_volume;
 use super::options::leasable;
 use super::request::{Request, Value};
+use crate::Runtime;
 use crate::ffi::{Before, Buffer, Int, Proxy};
-use crate::runtime::Runtime;
 use ::fs::{FileId, Lease, Volume};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -43,7 +43,7 @@ enum State {
 }
 
 /// All that are out.
-pub struct Leases {
+pub(crate) struct Leases {
     out: Slab<Out>,
     /// Bytes in them, but for those that are part of the program.
     bytes: usize,

@@ -6,8 +6,8 @@ use super::job::Job;
 
 use super::specification::Specification;
 use super::volume::{Backing, Volume};
+use crate::Runtime;
 use crate::current::Current;
-use crate::runtime::Runtime;
 use ::fs::{Mounts, path};
 use alloc::collections::VecDeque;
 use alloc::format;

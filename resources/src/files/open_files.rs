@@ -2,10 +2,10 @@
 
 use super::job::{OpenId, Output};
 use super::request::{Request, pack};
+use crate::Operations;
+use crate::Runtime;
 use crate::ffi::Piece;
 use crate::ffi::constants::{KIND_DIRECTORY, KIND_FILE};
-use crate::runtime::Operations;
-use crate::runtime::Runtime;
 use ::fs::{Cursor, FileId, Kind};
 use alloc::rc::Rc;
 use alloc::string::String;

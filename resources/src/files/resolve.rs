@@ -6,7 +6,7 @@ use super::mounts::{self, Location};
 use super::open_files;
 use super::request::Op;
 use super::resolution::Resolution;
-use crate::runtime::Runtime;
+use crate::Runtime;
 use ::fs::{OpenFlags, Stat, Time};
 use alloc::boxed::Box;
 use alloc::format;

@@ -9,12 +9,12 @@ use super::{
     abandoned, deadline, drivers, file_sync, finish, mount, open, read, space, sync, unlink,
     unmount, write,
 };
+use crate::Runtime;
 use crate::current::{Current, Interest};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
 use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::ffi::{Int, IntsPiece, Piece};
 use crate::pipe;
-use crate::runtime::Runtime;
 use crate::runtime::encode;
 use crate::runtime::next_completion;
 use ::fs::BlockError;

@@ -7,12 +7,13 @@ use super::job::{Job, Waiter};
 use super::request::Request;
 use super::specification::Specification;
 use super::volume::Volume;
+use crate::Runtime;
 use crate::ffi::Int;
-use crate::runtime::{Cancelled, Runtime};
 use ::fs::path;
 use alloc::format;
 use alloc::vec::Vec;
 use platform::error::{Answer, Error, Failure};
+use reactor::Cancelled;
 
 /// See `soil_fs_mount`.
 pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {

@@ -2,8 +2,8 @@
 
 use super::tcp::{CONNECTION, LISTENER, backlog_of, bind_with};
 use super::{address, error, open, refused, socket, stack_for};
+use crate::Runtime;
 use crate::ffi::Int;
-use crate::runtime::Runtime;
 use platform::error::Answer;
 use reactor::table::Fd;
 

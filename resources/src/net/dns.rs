@@ -1,15 +1,16 @@
 //! Name lookups.
 
 use super::{Net, address, stack};
+use crate::Runtime;
 use crate::current::Current;
 use crate::ffi::{Int, Piece};
-use crate::runtime::{Cancelled, Runtime};
 use ::services::{DnsRecord, Family, LookupError, LookupId, RecordData, RecordType};
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use platform::Clock;
 use platform::error::{Answer, Error, Failure, Stop};
+use reactor::Cancelled;
 
 /// How the result is written.
 #[derive(Clone, Copy)]

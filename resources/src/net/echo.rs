@@ -1,11 +1,11 @@
 //! Ping.
 
 use super::{address, close, open as open_descriptor, ready, socket, stack, stop};
+use crate::Operations;
+use crate::Runtime;
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_ECHO;
 use crate::ffi::records::EchoReply;
-use crate::runtime::Operations;
-use crate::runtime::Runtime;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 

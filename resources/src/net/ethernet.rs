@@ -1,10 +1,10 @@
 //! Raw Ethernet frames.
 
 use super::{close, interface_id, open as open_descriptor, ready, socket, stack, stop};
+use crate::Operations;
+use crate::Runtime;
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_ETHERNET;
-use crate::runtime::Operations;
-use crate::runtime::Runtime;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 

@@ -11,7 +11,7 @@
 //! `port` is ours, `peer-port` the other end's; `each` counts each sender by itself.
 
 use super::{Net, stack};
-use crate::runtime::Runtime;
+use crate::Runtime;
 use ::net::{Cidr, FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
 use alloc::format;
 use alloc::vec::Vec;

@@ -2,8 +2,8 @@
 //! console.
 
 use super::{Net, stack};
+use crate::Runtime;
 use crate::current::Current;
-use crate::runtime::Runtime;
 use ::net::{SocketKind, TcpInfo};
 use alloc::format;
 use alloc::string::String;

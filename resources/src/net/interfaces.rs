@@ -2,8 +2,8 @@
 
 use super::configuration::interface_of;
 use super::{Interface, error, interface_id, stack};
+use crate::Runtime;
 use crate::ffi::Int;
-use crate::runtime::Runtime;
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;

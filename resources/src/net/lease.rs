@@ -3,8 +3,8 @@
 use super::tcp::CONNECTION;
 use super::zero_copy::{register, socket};
 use super::{Net, stop};
+use crate::Runtime;
 use crate::ffi::{Before, Buffer, Int, Proxy};
-use crate::runtime::Runtime;
 use ::net::Lease;
 use alloc::boxed::Box;
 use core::ptr::NonNull;

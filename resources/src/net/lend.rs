@@ -3,8 +3,8 @@
 use super::tcp::CONNECTION;
 use super::zero_copy::{register, socket};
 use super::{Net, error};
+use crate::Runtime;
 use crate::ffi::{Int, Piece};
-use crate::runtime::{Cancelled, Runtime};
 use ::net::{Handle, SendBuffer};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use platform::error::{Answer, Error, Stop};
+use reactor::Cancelled;
 use reactor::table::Fd;
 
 /// The most at a time.

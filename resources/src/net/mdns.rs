@@ -2,8 +2,8 @@
 //! was asked for.
 
 use super::{Net, stack};
+use crate::Runtime;
 use crate::current::Current;
-use crate::runtime::Runtime;
 use ::services::Polled;
 use ::services::mdns::Responder;
 use alloc::boxed::Box;

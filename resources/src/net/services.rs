@@ -1,8 +1,8 @@
 //! What stands on the stack: the resolver, and the client that sets the clock (`SOIL_NTP`).
 
 use super::{BUDGET, configuration, dns};
+use crate::Runtime;
 use crate::current::Current;
-use crate::runtime::Runtime;
 use ::services::sntp::{Client, Sample};
 use ::services::{Polled, Resolver};
 use platform::error::Failure;

@@ -1,9 +1,9 @@
 //! What the interfaces are, and waiting for the first address.
 
 use super::{Net, stack};
+use crate::Runtime;
 use crate::current::Current;
 use crate::ffi::Int;
-use crate::runtime::{Cancelled, Runtime};
 use ::net::{Dhcp, InterfaceStatus};
 use alloc::format;
 use alloc::string::String;
@@ -11,6 +11,7 @@ use core::fmt::Write;
 use core::net::IpAddr;
 use platform::error::{Answer, Error, Failure, Stop};
 use platform::{Clock, Links};
+use reactor::Cancelled;
 
 /// How long `soil_net_up` waits for an address: two rounds of DHCP's repetitions (RFC 2131, 4.1: 4
 /// s, then 8 s).

@@ -1,6 +1,8 @@
 //! TCP connections and listeners.
 
 use super::{address, close, error, open, ready, refused, socket, stack_for, stop};
+use crate::Operations;
+use crate::Runtime;
 use crate::current::Current;
 use crate::ffi::Int;
 use crate::ffi::constants::{
@@ -9,8 +11,6 @@ use crate::ffi::constants::{
     OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
 use crate::ffi::records::TcpInfo;
-use crate::runtime::Operations;
-use crate::runtime::Runtime;
 use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
 use platform::Clock;
 use platform::Direction;

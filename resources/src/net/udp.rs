@@ -1,10 +1,10 @@
 //! UDP sockets.
 
 use super::{address, close, open, ready, refused, socket, stack_for, stop};
+use crate::Operations;
+use crate::Runtime;
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_UDP;
-use crate::runtime::Operations;
-use crate::runtime::Runtime;
 use alloc::vec::Vec;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};

@@ -1,8 +1,8 @@
 //! Urgent data of TCP connections.
 
 use super::{error, socket, tcp};
+use crate::Runtime;
 use crate::ffi::Int;
-use crate::runtime::Runtime;
 use platform::error::{Answer, Error};
 use reactor::table::Fd;
 

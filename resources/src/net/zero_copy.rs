@@ -2,7 +2,7 @@
 //! `soil_wait`, once it was used.
 
 use super::{Net, lease, lend};
-use crate::runtime::{Driver, Runtime};
+use crate::{Driver, Runtime};
 use ::net::Handle;
 use platform::error::Error;
 use slab::Slab;

@@ -1,7 +1,7 @@
 //! Pipes: order, ends, and who is woken.
 
 use super::open;
-use crate::runtime::Runtime;
+use crate::Runtime;
 use crate::runtime::next_completion;
 use platform::Direction;
 use platform::error::{Error, Stop};

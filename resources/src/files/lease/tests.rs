@@ -2,11 +2,11 @@
 
 use super::super::{drivers, embedded, mount, open, write};
 use super::{LARGEST, MOST, begin, end, leasable, next};
+use crate::Runtime;
 use crate::disks::install;
 use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::ffi::fake::Bigarray;
 use crate::ffi::{Int, Piece};
-use crate::runtime::Runtime;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::Fd;
 use std::vec;

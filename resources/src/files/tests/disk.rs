@@ -9,12 +9,12 @@ use super::{
     IO, MODE, Orders, changed_by, completed, health, late, result, runtime, runtime_with, slow,
     step,
 };
+use crate::Runtime;
 use crate::disks::install;
 use crate::ffi::constants::OPEN_READ;
 use crate::ffi::fake::Bigarray;
 use crate::ffi::records::CacheStatistics;
 use crate::ffi::{Int, IntsPiece, Piece};
-use crate::runtime::Runtime;
 use platform::error::{Error, Stop};
 use reactor::table::Fd;
 use std::rc::Rc;

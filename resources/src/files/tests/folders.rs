@@ -1,10 +1,11 @@
 //! A folder of the host as the runtime has it: what waits, and what doesn't.
 
+use crate::Runtime;
 use crate::current::Current;
 use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::ffi::{Int, Piece};
 use crate::files::{file_sync, mount, open, read, sync, unmount, write};
-use crate::runtime::{Runtime, encode, next_completion};
+use crate::runtime::{encode, next_completion};
 use host::Ring;
 use platform::Clock;
 use platform::error::{Answer, Error, Stop};

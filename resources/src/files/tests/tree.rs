@@ -8,11 +8,11 @@ use super::super::{
     sync_volume, truncate, unlink, unmount, write,
 };
 use super::MODE;
+use crate::Runtime;
 use crate::disks::install;
 use crate::ffi::constants::{ENTRY_DIRECTORY, ENTRY_FILE, ENTRY_SYMLINK, OPEN_APPEND, OPEN_CREATE};
 use crate::ffi::constants::{OPEN_EXCLUSIVE, OPEN_READ, OPEN_WRITE};
 use crate::ffi::{Int, IntsPiece, Piece};
-use crate::runtime::Runtime;
 use ::fs::path::MAX_PATH;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::Fd;

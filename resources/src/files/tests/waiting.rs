@@ -7,10 +7,10 @@ use super::super::{
     unmount, write,
 };
 use super::{IO, MODE, completed, step};
+use crate::Runtime;
 use crate::current::Offload;
 use crate::disks::install;
 use crate::ffi::{Int, Piece};
-use crate::runtime::Runtime;
 use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume, memory};
 use platform::error::{Error, Stop};
 use platform::volume::{Suspend, Waiting};
