@@ -438,3 +438,66 @@ impl FatVolume {
         given.map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::format;
+    use alloc::vec;
+
+    use hadris_fat::{FatKind, FatOptions};
+
+    use super::*;
+    use crate::Volume;
+    use crate::fake::Disk;
+    use crate::fat::{Options, mount_volume};
+
+    /// A volume that may index as many bytes, with directories that have 16 slots each.
+    fn volume(limit: usize) -> FatVolume {
+        let mut image = vec![0; 1 << 20];
+        let options = FatOptions::new()
+            .with_kind(FatKind::Fat12)
+            .with_cluster_size(512);
+        hadris_fat::sync::format(&mut image, &options).unwrap();
+        let options = Options {
+            cache_bytes: limit / 2,
+            ..Options::default()
+        };
+        let disk = Disk::new(image, 512);
+        let mut volume = mount_volume(Box::new(disk), options).unwrap();
+        for n in 0..20 {
+            volume.mkdir(&format!("{n}")).unwrap();
+        }
+        volume.directories.clear();
+        volume
+    }
+
+    /// The slots, the buckets, the one run of its chain, and what is known of it.
+    const SMALL: usize = 16 * 4 + 16 * 2 + 24 + size_of::<Directory>();
+
+    #[test]
+    fn indices_take_the_room_that_they_may_and_the_oldest_goes_first() {
+        // The root has 512 slots.
+        const ROOT: usize = 512 * 4 + 128 * 2 + 24 + size_of::<Directory>();
+        for (limit, expected) in [(ROOT + 5 * SMALL, 6), (ROOT + 5 * SMALL - 2, 5), (2, 2)] {
+            let mut volume = volume(limit);
+            assert_eq!(volume.directories.limit, limit);
+            for n in 0..20 {
+                volume.stat(&format!("{n}/x")).unwrap_err();
+            }
+            let kept = &volume.directories.kept;
+            assert_eq!(kept.len(), expected, "{limit} bytes");
+            let bytes: usize = kept.iter().map(Directory::bytes).sum();
+            assert_eq!(bytes, ROOT + (expected - 1) * SMALL);
+            // The root was used by each, and then those that were last.
+            assert!(kept.iter().any(|directory| directory.first == 0));
+            let newest = kept.iter().map(|directory| directory.used).max();
+            assert_eq!(newest, Some(volume.directories.ticks));
+            let mut firsts: Vec<u32> = kept.iter().map(|directory| directory.first).collect();
+            firsts.sort_unstable();
+            let last = *firsts.last().unwrap();
+            let wanted = last + 2 - expected as u32..=last;
+            assert!(firsts[1..].iter().copied().eq(wanted), "{firsts:?}");
+        }
+    }
+}

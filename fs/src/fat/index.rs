@@ -249,6 +249,22 @@ mod tests {
         }
     }
 
+    /// Four bytes for each slot, and two for each of at least 16 buckets.
+    #[test]
+    fn memory_goes_with_slots() {
+        assert_eq!(Index::cost(0), 32);
+        assert_eq!(Index::cost(64), 64 * 4 + 32);
+        assert_eq!(Index::cost(100), 100 * 4 + 32 * 2);
+        assert_eq!(Index::cost(MAX_SLOTS), MAX_SLOTS * 4 + (2 << 14));
+        let mut index = Index::new(100).unwrap();
+        assert_eq!((index.len(), index.heads.len()), (100, 32));
+        // Lists that grow too long are made again.
+        assert!(index.grow(32 * 64));
+        assert_eq!(index.len(), 32 * 64);
+        assert!(!index.grow(32 * 64 + 1) && index.len() == 32 * 64);
+        assert!(index.grow(10) && index.len() == 32 * 64);
+    }
+
     #[test]
     fn the_largest_directory_fits_and_no_larger_one() {
         assert!(Index::new(MAX_SLOTS + 1).is_none());

@@ -93,6 +93,37 @@ mod tests {
     }
 
     #[test]
+    fn errors_keep_their_meaning() {
+        for (kind, expected) in [
+            (ErrorKind::NotRecognized, Error::Corrupt),
+            (ErrorKind::Corrupt, Error::Corrupt),
+            (ErrorKind::NotFound, Error::NotFound),
+            (ErrorKind::AlreadyExists, Error::Exists),
+            (ErrorKind::NotADirectory, Error::NotDirectory),
+            (ErrorKind::IsADirectory, Error::IsDirectory),
+            (ErrorKind::DirectoryNotEmpty, Error::NotEmpty),
+            (ErrorKind::NoSpace, Error::NoSpace),
+            (ErrorKind::ReadOnly, Error::ReadOnly),
+            (ErrorKind::LimitExceeded, Error::TooManyOpen),
+            (ErrorKind::NameTooLong, Error::NameTooLong),
+            (ErrorKind::FileTooLarge, Error::TooLarge),
+            (ErrorKind::Busy, Error::Busy),
+            (ErrorKind::InvalidHandle, Error::NotFound),
+            (ErrorKind::Unsupported, Error::Unsupported),
+            (ErrorKind::InvalidInput, Error::Invalid),
+        ] {
+            let found = hadris_fs::Error::new(kind, "what");
+            assert_eq!(error(&found), expected, "{kind:?}");
+        }
+        for device in [BlockError::Io, BlockError::OutOfRange, BlockError::ReadOnly] {
+            let found = hadris_fs::Error::device(device, "what");
+            assert_eq!(error(&found), device.into(), "{device:?}");
+        }
+        let found = hadris_fs::Error::new(ErrorKind::Io, "what");
+        assert_eq!(error(&found), Error::Io);
+    }
+
+    #[test]
     fn a_name_that_is_too_long_is_no_absent_one() {
         assert_eq!(absent(&"x".repeat(255)), Error::NotFound);
         assert_eq!(absent("a:b"), Error::NotFound);

@@ -210,6 +210,106 @@ mod tests {
     }
 
     #[test]
+    fn every_signature_is_found_at_its_place() {
+        for (at, bytes, name) in SIGNATURES {
+            let found = described(put(*at, bytes));
+            assert!(found.contains(name) && found.contains(MAKE), "{found}");
+        }
+        for (at, bytes, name) in FORMATS {
+            let found = described(put(*at, bytes));
+            assert!(
+                found.contains(name) && found.contains("qemu-img"),
+                "{found}"
+            );
+        }
+        // Not where another part of a disk begins.
+        for (at, bytes, _) in SIGNATURES {
+            let found = described(put(at + 1, bytes));
+            assert!(found.contains("boot sector signature missing"), "{found}");
+        }
+    }
+
+    /// The BIOS parameter block of FAT: a power of two of sectors in a cluster, at least one table.
+    #[test]
+    fn a_boot_sector_that_fat_allows_may_be_fat() {
+        for (fields, fits) in [
+            ([0, 2, 1, 1, 0, 1], true),
+            ([0, 16, 128, 1, 0, 2], true),
+            ([0, 2, 3, 1, 0, 2], false),
+            ([0, 2, 0, 1, 0, 2], false),
+            ([0, 2, 4, 1, 0, 0], false),
+            ([1, 2, 4, 1, 0, 2], false),
+        ] {
+            // What else it may be is asked only of what can't be FAT.
+            let found = described(|start| {
+                start[510..512].copy_from_slice(&[0x55, 0xaa]);
+                start[11..17].copy_from_slice(&fields);
+                start[3..11].copy_from_slice(b"NTFS    ");
+            });
+            assert_eq!(found == "maybe FAT", fits, "{fields:?}: {found}");
+        }
+        // Without the signature at its end it is none.
+        let found = described(put(11, &[0, 2, 1, 1, 0, 1]));
+        assert!(found.contains("boot sector signature missing"));
+    }
+
+    /// Four entries of 16 bytes: status, type, and the number of sectors at 0, 4 and 12.
+    #[test]
+    fn a_partition_table_has_four_entries_that_make_sense() {
+        type Entry = (u8, u8, u8);
+        let (boot, data, none): (Entry, Entry, Entry) = ((0x80, 7, 1), (0, 0x83, 9), (0, 0, 0));
+        for (entries, fits) in [
+            ([boot, none, none, none], true),
+            ([none, none, none, data], true),
+            ([boot, data, data, data], true),
+            ([none; 4], false),
+            // A type without sectors, sectors without a type, a status that there isn't.
+            ([(0, 7, 0), none, none, none], false),
+            ([(0, 0, 1), none, none, none], false),
+            ([boot, (1, 7, 1), none, none], false),
+            ([boot, none, none, (0x81, 0, 0)], false),
+        ] {
+            let found = described(|start| {
+                start[510..512].copy_from_slice(&[0x55, 0xaa]);
+                for (n, (status, kind, sectors)) in entries.into_iter().enumerate() {
+                    start[446 + n * 16] = status;
+                    start[446 + n * 16 + 4] = kind;
+                    start[446 + n * 16 + 13] = sectors;
+                }
+            });
+            assert_eq!(found.contains("MBR"), fits, "{entries:?}: {found}");
+        }
+        let unsigned = described(put(450, &[7, 0, 0, 0, 0, 0, 0, 0, 1]));
+        assert!(unsigned.contains("boot sector signature missing"));
+    }
+
+    #[test]
+    fn no_more_than_the_start_of_a_disk_is_looked_at() {
+        use crate::fake::Disk;
+        for sector in [512, 4096] {
+            let disk = Disk::new(vec![1; 1 << 20], sector);
+            assert!(look(&mut disk.clone()).is_ok());
+            assert_eq!(disk.state().bytes_read, LOOK as u64);
+            let disk = Disk::new(vec![1; 2 * sector], sector);
+            assert!(look(&mut disk.clone()).is_ok());
+            assert_eq!(disk.state().bytes_read, 2 * sector as u64);
+        }
+    }
+
+    /// `BPB_TotSec16`, or `BPB_TotSec32` where that is 0, of `BPB_BytsPerSec`.
+    #[test]
+    fn a_volume_has_the_bytes_that_its_boot_sector_says() {
+        let mut start = [0xff; 36];
+        start[11..13].copy_from_slice(&[0, 2]);
+        start[19..21].copy_from_slice(&[0x40, 0x0b]);
+        start[32..36].copy_from_slice(&[0, 0, 2, 1]);
+        assert_eq!(claimed_bytes(&start), Some(2880 * 512));
+        start[19..21].fill(0);
+        assert_eq!(claimed_bytes(&start), Some(0x0102_0000 * 512));
+        assert_eq!(claimed_bytes(&start[..35]), None);
+    }
+
+    #[test]
     fn short_disks_are_no_trouble() {
         assert!(matches!(recognise(&[1; 512], 512), Content::Other(_)));
         assert_eq!(claimed_bytes(&[0; 20]), None);

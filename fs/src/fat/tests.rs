@@ -1,58 +1,124 @@
 //! What FAT does with names, sizes and errors, on small volumes in memory.
 
+mod contents;
+mod directories;
+mod judge;
+mod mounting;
+mod operations;
+mod renaming;
+
 use alloc::boxed::Box;
+use alloc::string::{String, ToString};
 use alloc::vec;
+use alloc::vec::Vec;
 
-use hadris_fat::FatOptions;
+use hadris_fat::{FatKind, FatOptions};
 
-use super::{Options, mount};
+use super::volume::FatVolume;
+use super::{Options, mount_volume};
 use crate::fake::Disk;
-use crate::{Error, OpenFlags, Volume};
+use crate::{Error, FileId, OpenFlags, Volume};
+use judge::Tree;
 
 const WRITE: OpenFlags = OpenFlags::WRITE.union(OpenFlags::CREATE);
 
-/// A new volume of 4 MiB, and its disk.
-fn volume() -> (Box<dyn Volume>, Disk) {
-    let mut image = vec![0; 4 << 20];
-    hadris_fat::sync::format(&mut image, &FatOptions::new()).unwrap();
-    let disk = Disk::new(image, 512);
-    let volume = mount(Box::new(disk.clone()), Options::default()).unwrap();
+/// A new file system with clusters of one sector.
+fn formatted(kind: FatKind) -> Vec<u8> {
+    let len = match kind {
+        FatKind::Fat12 => 1 << 20,
+        FatKind::Fat16 => 4 << 20,
+        _ => 35 << 20,
+    };
+    format(
+        len,
+        &FatOptions::new().with_kind(kind).with_cluster_size(512),
+    )
+}
+
+/// A new file system whose free clusters have remains of other files in them: those of its first
+/// MiB, which is as much as is used of them.
+fn format(len: usize, options: &FatOptions) -> Vec<u8> {
+    let mut image = vec![0; len];
+    hadris_fat::sync::format(&mut image, options).unwrap();
+    let number = |at: usize| usize::from(u16::from_le_bytes([image[at], image[at + 1]]));
+    let (table, root) = match number(22) {
+        // The root is the first cluster.
+        0 => (number(36), usize::from(image[13])),
+        table => (table, number(17) / 16),
+    };
+    let free = (number(14) + usize::from(image[16]) * table + root) * 512;
+    let remains = free..len.min(free + (1 << 20));
+    image[remains].fill(b'x');
+    image
+}
+
+const KINDS: [FatKind; 3] = [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32];
+
+fn mounted(image: Vec<u8>, sector: usize) -> (FatVolume, Disk) {
+    let disk = Disk::new(image, sector);
+    let volume = mount_volume(Box::new(disk.clone()), Options::default()).unwrap();
     (volume, disk)
 }
 
-/// Makes an empty file.
-fn touch(volume: &mut dyn Volume, path: &str) {
-    let file = volume.open(path, WRITE).unwrap();
-    volume.close(file).unwrap();
+/// A new volume of 4 MiB, and its disk.
+fn volume() -> (FatVolume, Disk) {
+    mounted(format(4 << 20, &FatOptions::new()), 512)
 }
 
-/// POSIX names the kinds first ([EISDIR], [ENOTDIR]): that what is replaced is open is FAT's own
-/// reason, and comes after them.
-#[test]
-fn a_rename_names_the_kinds_before_what_is_open() {
-    let (mut volume, _) = volume();
-    for directory in ["d", "empty", "full"] {
-        volume.mkdir(directory).unwrap();
+/// Makes a file, or opens the one of that name, and writes its beginning.
+fn write(volume: &mut dyn Volume, path: &str, bytes: &[u8]) -> Result<usize, Error> {
+    let file = volume.open(path, WRITE)?;
+    let written = volume.write_at(file, 0, bytes);
+    volume.close(file).unwrap();
+    written
+}
+
+fn read_all(volume: &mut dyn Volume, file: FileId) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; volume.size(file)? as usize];
+    let count = volume.read_at(file, 0, &mut bytes)?;
+    assert_eq!(count, bytes.len());
+    Ok(bytes)
+}
+
+fn read(volume: &mut dyn Volume, path: &str) -> Result<Vec<u8>, Error> {
+    let file = volume.open(path, OpenFlags::READ)?;
+    let bytes = read_all(volume, file);
+    volume.close(file).unwrap();
+    bytes
+}
+
+/// The names that a directory lists, in its order.
+fn names(volume: &mut dyn Volume, path: &str) -> Vec<String> {
+    let directory = volume.open(path, OpenFlags::DIRECTORY).unwrap();
+    let mut names = Vec::new();
+    let mut cursor = Some(0);
+    while let Some(from) = cursor {
+        let listed = volume.list(directory, from, &mut |entry| {
+            names.push(entry.name.to_string());
+            true
+        });
+        cursor = listed.unwrap();
     }
-    for file in ["f", "open", "full/x"] {
-        touch(&mut *volume, file);
+    volume.close(directory).unwrap();
+    names
+}
+
+/// The sizes of the files and the directories that a disk has, once the volume is synced; checks
+/// that the volume reads what is there.
+fn synced(volume: &mut FatVolume, disk: &Disk) -> Tree {
+    volume.sync().unwrap();
+    let tree = judge::read(&disk.state().bytes);
+    for (path, contents) in &tree {
+        match contents {
+            Some(contents) => assert_eq!(read(volume, path).as_ref(), Ok(contents), "{path}"),
+            None => assert!(volume.stat(path).is_ok(), "{path}"),
+        }
     }
-    let open = volume.open("open", OpenFlags::READ).unwrap();
-    for (from, to, expected) in [
-        ("d", "open", Err(Error::NotDirectory)),
-        ("d", "f", Err(Error::NotDirectory)),
-        ("f", "empty", Err(Error::IsDirectory)),
-        ("f", "full", Err(Error::IsDirectory)),
-        ("d", "full", Err(Error::NotEmpty)),
-        ("f", "open", Err(Error::Busy)),
-        ("open", "open", Ok(())),
-        ("d", "d/inside", Err(Error::Invalid)),
-        ("d", "empty", Ok(())),
-    ] {
-        assert_eq!(volume.rename(from, to), expected, "{from} to {to}");
-    }
-    volume.close(open).unwrap();
-    assert_eq!(volume.rename("f", "open"), Ok(()));
-    assert_eq!(volume.stat("f").err(), Some(Error::NotFound));
-    assert!(volume.stat("empty").is_ok() && volume.stat("d").is_err());
+    tree
+}
+
+fn tree<'a>(entries: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>) -> Tree {
+    let entries = entries.into_iter();
+    let owned = entries.map(|(path, bytes)| (path.to_string(), bytes.map(<[u8]>::to_vec)));
+    owned.collect()
 }
