@@ -212,22 +212,17 @@ impl Net {
         }
     }
 
-    /// Says that a packet has no taker here.
-    pub(super) fn destination_unreachable(&mut self, context: &Context<'_>, kind: ErrorKind) {
-        if !self.may_complain(context, false) {
-            return;
+    /// Says that a packet has no taker here, by that kind and code.
+    fn unreachable(&mut self, context: &Context<'_>, kind: u8, code: u8) {
+        if self.may_complain(context, false) {
+            self.complain(context, [kind, code, 0, 0, 0, 0, 0, 0]);
         }
-        let v4 = context.origin.local.is_ipv4();
-        let (kind, code) = match kind {
-            ErrorKind::PortUnreachable if v4 => (3, 3),
-            ErrorKind::PortUnreachable => (1, 4),
-            ErrorKind::ProtocolUnreachable if v4 => (3, 2),
-            ErrorKind::Prohibited if v4 => (3, 13),
-            _ if v4 => (3, 1),
-            ErrorKind::Prohibited => (1, 1),
-            _ => (1, 3),
-        };
-        self.complain(context, [kind, code, 0, 0, 0, 0, 0, 0]);
+    }
+
+    /// Reports a protocol of IPv4 that isn't spoken here (RFC 1122, 3.2.2.1). For IPv6's see
+    /// [`Net::parameter_problem`].
+    pub(super) fn protocol_unreachable(&mut self, context: &Context<'_>) {
+        self.unreachable(context, 3, 2);
     }
 
     /// Reports that the port of a datagram is closed (RFC 1122, 4.1.3.1; RFC 4443, 3.1).
@@ -245,7 +240,11 @@ impl Net {
             whole: false,
             joined: None,
         };
-        self.destination_unreachable(&context, ErrorKind::PortUnreachable);
+        let (kind, code) = match context.origin.local {
+            IpAddr::V4(_) => (3, 3),
+            IpAddr::V6(_) => (1, 4),
+        };
+        self.unreachable(&context, kind, code);
         self.dropped(interface, DropReason::NoPort);
     }
 

@@ -318,7 +318,7 @@ impl Net {
                 Some(Input::Done)
             }
             _ => {
-                self.destination_unreachable(context, super::ErrorKind::ProtocolUnreachable);
+                self.protocol_unreachable(context);
                 Some(self.dropped(interface, DropReason::UnknownProtocol))
             }
         }

@@ -11,6 +11,7 @@ mod fragments;
 mod handshake;
 mod header_fields;
 mod icmp;
+mod icmp_messages;
 mod listener;
 mod lower_layers;
 mod matrix;
