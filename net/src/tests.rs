@@ -4,10 +4,12 @@
 
 mod addresses;
 mod close;
+mod configuring;
 mod connect;
 mod ethernet;
 mod filter;
 mod hostile;
+mod lifecycle;
 mod multicast;
 mod options;
 mod passive_open;

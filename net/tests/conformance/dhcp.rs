@@ -6,6 +6,7 @@ use net::sim::packet::{self, ACK, Ip, SYN, Tcp};
 use net::sim::{Bench, Host, Offloads, World};
 use net::{Config, Dhcp, Error, InterfaceConfig, InterfaceStatus};
 
+use crate::neighbors::{arp, arps};
 use crate::support::{MS, SECOND};
 
 const DISCOVER: u8 = 1;
@@ -55,6 +56,8 @@ fn parse(frame: &[u8]) -> Option<Message> {
         return None;
     }
     let payload = ip.payload.get(8..)?.to_vec();
+    let len = u16::from_be_bytes([ip.payload[4], ip.payload[5]]);
+    assert_eq!(usize::from(len), ip.payload.len(), "the length of UDP");
     assert_eq!(payload[..3], [1, 1, 6], "a request over Ethernet");
     assert_eq!(payload[236..240], [99, 130, 83, 99], "the magic cookie");
     assert!(payload.len() >= 240, "the fixed part");
@@ -341,6 +344,52 @@ fn an_address_in_use_is_declined() {
     let again = next(&mut host, &mut world, 60 * SECOND);
     assert_eq!(again.kind, DISCOVER);
     assert!(world.now_ns - before_ns >= 9 * SECOND);
+}
+
+/// RFC 5227, 2.4 (b): a lease is defended once in ten seconds, and declined at the second claim.
+#[test]
+fn a_lease_is_defended_once_and_then_declined() {
+    let (mut world, mut host) = begin();
+    bind(&mut world, &mut host, 3600);
+    let ours = LEASED.octets();
+    let everyone = [0xff; 6];
+    let claim = arp(1, ([2, 0, 0, 0, 8, 8], ours), ([0; 6], ours), everyone);
+    for _ in 0..2 {
+        host.take(&mut world);
+        host.send_frame(&mut world, &claim);
+        assert_eq!(arps(&host.take(&mut world)).len(), 1, "a defence");
+        assert!(leased(&world));
+        world.advance(10 * SECOND);
+    }
+    host.send_frame(&mut world, &claim);
+    world.advance(10 * SECOND - 1);
+    host.take(&mut world);
+    host.send_frame(&mut world, &claim);
+    assert!(!leased(&world));
+    assert_eq!(next(&mut host, &mut world, SECOND).kind, DECLINE);
+}
+
+/// RFC 3442: routes of the lease, to a gateway or on the link; they go before its routers.
+#[test]
+fn the_routes_of_a_lease_are_taken() {
+    let (mut world, mut host) = begin();
+    let mut offer = options(OFFER, 3600);
+    // 10.9.0.0/16 is on the link, 172.16.0.0/12 by way of 10.0.0.8.
+    offer.extend([121, 14, 16, 10, 9, 0, 0, 0, 0, 12, 172, 16, 10, 0, 0, 8]);
+    for kind in [OFFER, ACKNOWLEDGE] {
+        let message = next(&mut host, &mut world, 20 * SECOND);
+        offer[2] = kind;
+        host.send_frame(&mut world, &answer(&message, LEASED, &offer));
+    }
+    host.listen(&mut world, SECOND);
+    let routes: Vec<_> = world.stacks[0].routes().collect();
+    let found = |network: [u8; 4], len| {
+        let mut of = routes.iter();
+        let route = of.find(|r| r.network == IpAddr::from(network) && r.prefix_len == len);
+        route.map(|route| route.gateway)
+    };
+    assert_eq!(found([10, 9, 0, 0], 16), Some(None));
+    assert_eq!(found([172, 16, 0, 0], 12), Some(Some([10, 0, 0, 8].into())));
 }
 
 /// RFC 2131, 4.1 and 4.4.1; RFC 2132, 9.3: answers to others, broken, or with nonsense in them.

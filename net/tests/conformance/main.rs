@@ -4,6 +4,7 @@
 
 mod closing;
 mod complexity;
+mod conflicts;
 mod datagrams;
 mod dhcp;
 mod filter;

@@ -9,7 +9,7 @@ use net::{Config, InterfaceConfig, InterfaceStatus};
 use crate::support::{MS, SECOND, Talk, V4, V6, address};
 
 /// An ARP packet in a frame.
-fn arp(
+pub fn arp(
     operation: u8,
     sender: ([u8; 6], [u8; 4]),
     target: ([u8; 6], [u8; 4]),
@@ -26,16 +26,16 @@ fn arp(
     packet::ethernet(sender.0, to, 0x0806, &bytes)
 }
 
-fn arps(frames: &[Vec<u8>]) -> Vec<&[u8]> {
+pub fn arps(frames: &[Vec<u8>]) -> Vec<&[u8]> {
     let found = frames.iter().filter(|frame| frame[12..14] == [8, 6]);
     found.map(|frame| &frame[14..42]).collect()
 }
 
 pub const HOST: [u8; 6] = [2, 0, 0, 0, 9, 9];
-const OTHER: [u8; 6] = [2, 0, 0, 0, 8, 8];
-const EVERYONE: [u8; 6] = [0xff; 6];
+pub const OTHER: [u8; 6] = [2, 0, 0, 0, 8, 8];
+pub const EVERYONE: [u8; 6] = [0xff; 6];
 
-fn fixed(addresses: &[&str]) -> InterfaceConfig {
+pub fn fixed(addresses: &[&str]) -> InterfaceConfig {
     InterfaceConfig {
         addresses: addresses
             .iter()
@@ -56,7 +56,7 @@ pub fn status(world: &World) -> InterfaceStatus {
         .expect("an interface")
 }
 
-fn has(world: &World, text: &str) -> bool {
+pub fn has(world: &World, text: &str) -> bool {
     let wanted: IpAddr = text.parse().expect("an address");
     status(world)
         .addresses

@@ -3,9 +3,11 @@ use core::net::Ipv6Addr;
 use proptest::prelude::*;
 
 use super::{
-    ADVERTISE, Client, DECLINE, INFORMATION_REQUEST, REBIND, RELEASE, RENEW, REPLY, REQUEST, SECOND,
+    ADVERTISE, CLIENT_ID, Client, DECLINE, DNS_SERVERS, ELAPSED, IA_ADDRESS, IA_NA,
+    INFORMATION_REQUEST, OPTION_REQUEST, RAPID_COMMIT, REBIND, RELEASE, RENEW, REPLY, REQUEST,
+    SECOND, SERVER_ID, STATUS,
 };
-use super::{SOLICIT, put_option};
+use super::{SOLICIT, options, put_option};
 use crate::ip::random::Random;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -196,6 +198,325 @@ fn rfc8415_section_18_2_8_decline() {
     lab.client.conflict(lab.now_ns);
     assert_eq!(lab.next(), DECLINE);
     assert_eq!(lab.next(), SOLICIT);
+}
+
+const ADDRESS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7);
+
+/// An option with its header.
+fn option(code: u16, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_option(&mut bytes, code, content);
+    bytes
+}
+
+/// An IA of one address: T1 and T2, preferred and valid lifetime; `status` is inside the address,
+/// `beside` it.
+fn lease(address: Ipv6Addr, times: [u32; 4], status: &[u8], beside: &[u8]) -> Vec<u8> {
+    let [t1, t2, preferred, valid] = times.map(u32::to_be_bytes);
+    let inner = [&address.octets()[..], &preferred, &valid, status].concat();
+    let inner = option(IA_ADDRESS, &inner);
+    option(
+        IA_NA,
+        &[&[0, 0, 0, 1][..], &t1, &t2, beside, &inner].concat(),
+    )
+}
+
+impl Lab {
+    /// A message to the client with these options only.
+    fn hear(&mut self, kind: u8, options: &[&[u8]]) -> bool {
+        let first = u32::from(kind) << 24 | self.client.xid;
+        let message = [&first.to_be_bytes()[..], &options.concat()].concat();
+        self.client.input(&message, self.now_ns)
+    }
+
+    /// The same from the server, to this client.
+    fn serve(&mut self, kind: u8, further: &[&[u8]]) -> bool {
+        let all = [
+            option(CLIENT_ID, &DUID),
+            option(SERVER_ID, b"server"),
+            further.concat(),
+        ];
+        self.hear(kind, &[&all.concat()])
+    }
+
+    /// One that has the address, T1 being 500 and T2 800 seconds.
+    fn bound() -> Lab {
+        let mut lab = Lab::new(true, false);
+        let lease = lease(ADDRESS, [500, 800, 1000, 2000], &[], &[]);
+        for (asked, answer) in [(SOLICIT, ADVERTISE), (REQUEST, REPLY)] {
+            assert_eq!(lab.next(), asked);
+            assert!(lab.serve(answer, &[&lease]));
+        }
+        lab
+    }
+
+    /// The next message, whole.
+    fn message(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(message) = self.client.run(self.now_ns, &mut self.random) {
+                return message;
+            }
+            self.now_ns = self.client.next_ns().unwrap().max(self.now_ns + 1);
+        }
+    }
+}
+
+/// RFC 8415, 14.2 and 21.4: T1 and T2, and what is made of those that are missing or make no
+/// sense.
+#[test]
+fn when_a_lease_is_renewed_and_rebound() {
+    const EVER: u32 = u32::MAX;
+    for (times, t1, t2) in [
+        ([0, 0, 1000, 2000], 500, 800),
+        ([600, 700, 1000, 2000], 600, 700),
+        ([600, 600, 1000, 2000], 600, 600),
+        ([2000, 2000, 1000, 2000], 2000, 2000),
+        ([2001, 2001, 1000, 2000], 500, 800),
+        ([600, 599, 1000, 2000], 600, 800),
+        ([900, 0, 1000, 2000], 900, 900),
+        ([600, 2001, 1000, 2000], 600, 800),
+        ([0, 0, 1, 2000], 1, 1),
+        ([0, 0, 1000, 1000], 500, 800),
+        ([0, 0, EVER, EVER], u64::MAX, u64::MAX),
+    ] {
+        let mut lab = Lab::new(true, false);
+        let lease = lease(ADDRESS, times, &[], &[]);
+        lab.next();
+        lab.serve(ADVERTISE, &[&lease]);
+        lab.next();
+        lab.serve(REPLY, &[&lease]);
+        let at = |s: u64| match s {
+            u64::MAX => s,
+            s => lab.now_ns + s * SECOND,
+        };
+        assert!(lab.client.lease.is_some());
+        assert_eq!(
+            (lab.client.at_ns, lab.client.t2_ns),
+            (at(t1), at(t2)),
+            "{times:?}"
+        );
+    }
+}
+
+/// RFC 8415, 18.2.9 and 18.2.10: what leases nothing that can be used.
+#[test]
+fn what_is_no_lease() {
+    let fine = [0, 0, 1000, 2000];
+    let bad = option(STATUS, &[0, 2]);
+    let good = option(STATUS, &[0, 0]);
+    let of = |text: &str| lease(text.parse().unwrap(), fine, &[], &[]);
+    let mut other = of("fd00::7");
+    other[7] = 2;
+    for (options, usable) in [
+        (of("fd00::7"), true),
+        (
+            [lease(ADDRESS, fine, &good, &good), good.clone()].concat(),
+            true,
+        ),
+        ([of("fd00::7"), bad.clone()].concat(), false),
+        (lease(ADDRESS, fine, &bad, &[]), false),
+        (lease(ADDRESS, fine, &[], &bad), false),
+        (of("ff02::1"), false),
+        (of("::"), false),
+        (of("::1"), false),
+        (of("fe80::7"), false),
+        (lease(ADDRESS, [0, 0, 0, 0], &[], &[]), false),
+        (lease(ADDRESS, [0, 0, 2001, 2000], &[], &[]), false),
+        (lease(ADDRESS, [0, 0, 0, 2000], &[], &[]), true),
+        // Another association than the one that is asked for.
+        (other, false),
+        (Vec::new(), false),
+    ] {
+        let mut lab = Lab::new(true, false);
+        lab.next();
+        lab.serve(ADVERTISE, &[&options]);
+        let next = if usable { REQUEST } else { SOLICIT };
+        assert_eq!(lab.next(), next, "{options:?}");
+    }
+}
+
+/// RFC 8415, 16.3 and 16.10: answers to others are none.
+#[test]
+fn what_is_no_answer() {
+    let mut lab = Lab::new(true, false);
+    lab.next();
+    let lease = lease(ADDRESS, [0, 0, 1000, 2000], &[], &[]);
+    let (own, server) = (option(CLIENT_ID, &DUID), option(SERVER_ID, b"server"));
+    let others = option(CLIENT_ID, &DUID[..9]);
+    assert!(!lab.hear(ADVERTISE, &[&own, &lease]), "nobody's");
+    assert!(!lab.hear(ADVERTISE, &[&server, &lease]), "to nobody");
+    assert!(
+        !lab.hear(ADVERTISE, &[&others, &server, &lease]),
+        "to another"
+    );
+    let long = option(SERVER_ID, &[7; 131]);
+    assert!(!lab.hear(ADVERTISE, &[&own, &long, &lease]));
+    lab.client.xid ^= 1;
+    let xid = lab.client.xid;
+    let message = [
+        &[ADVERTISE][..],
+        &(xid ^ 1).to_be_bytes()[1..],
+        &own,
+        &server,
+    ]
+    .concat();
+    assert!(!lab.client.input(&message, 0), "to another question");
+    assert!(!lab.client.input(&message[..3], 0), "cut off");
+    assert_eq!(lab.next(), SOLICIT);
+    let long = option(SERVER_ID, &[7; 130]);
+    assert!(lab.hear(ADVERTISE, &[&own, &long, &lease]));
+    assert_eq!(lab.next(), REQUEST);
+}
+
+/// RFC 8415, 15 and 7.6: each time twice as long, up to a bound, a tenth more or less.
+#[test]
+fn how_often_a_message_is_repeated() {
+    let mut lab = Lab::new(true, false);
+    let lease = lease(ADDRESS, [500, 800, 1000, 2000], &[], &[]);
+    let mut gaps = |lab: &mut Lab, kind: u8, wanted: &[u64]| {
+        assert_eq!(lab.next(), kind);
+        for seconds in wanted {
+            let before_ns = lab.now_ns;
+            assert_eq!(lab.next(), kind);
+            let gap_ns = lab.now_ns - before_ns;
+            let tenth_ns = seconds * SECOND / 10;
+            let bounds = seconds * SECOND - tenth_ns..=seconds * SECOND + tenth_ns;
+            assert!(bounds.contains(&gap_ns), "{kind} {seconds}: {gap_ns}");
+        }
+    };
+    let doubled: Vec<u64> = (0..14).map(|n| (1 << n).min(3600)).collect();
+    gaps(&mut lab, SOLICIT, &doubled);
+    lab.serve(ADVERTISE, &[&lease]);
+    // Ten times, and then other servers are looked for.
+    gaps(&mut lab, REQUEST, &[1, 2, 4, 8, 16, 30, 30, 30, 30]);
+    gaps(&mut lab, SOLICIT, &[1]);
+    let mut lab = Lab::bound();
+    gaps(&mut lab, RENEW, &[10, 20, 40, 80]);
+    let mut lab = Lab::new(false, true);
+    gaps(&mut lab, INFORMATION_REQUEST, &[1, 2, 4]);
+    // Two questions are told apart, and two clients don't ask at the same time.
+    let mut other = Lab::new(false, true);
+    other.random = Random::seeded(77);
+    gaps(&mut other, INFORMATION_REQUEST, &[1, 2, 4]);
+    assert_ne!(
+        (lab.now_ns, lab.client.xid),
+        (other.now_ns, other.client.xid)
+    );
+}
+
+/// RFC 8415, 18.2: what each message has.
+#[test]
+fn what_is_asked() {
+    let codes =
+        |message: &[u8]| -> Vec<u16> { options(&message[4..]).map(|(code, _)| code).collect() };
+    let find = |message: &[u8], wanted: u16| {
+        let found = options(&message[4..]).find(|(code, _)| *code == wanted);
+        found.expect("an option").1.to_vec()
+    };
+    let mut lab = Lab::new(true, false);
+    let solicit = lab.message();
+    let all = [CLIENT_ID, ELAPSED, OPTION_REQUEST, IA_NA, RAPID_COMMIT];
+    assert_eq!(codes(&solicit), all);
+    assert_eq!(find(&solicit, OPTION_REQUEST), [0, 23, 0, 24]);
+    assert_eq!(find(&solicit, IA_NA), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(find(&solicit, ELAPSED), [0, 0]);
+    // Hundredths of seconds since the first.
+    let begin_ns = lab.now_ns;
+    let again = lab.message();
+    let centis = ((lab.now_ns - begin_ns) / 10_000_000) as u16;
+    assert_eq!(find(&again, ELAPSED), centis.to_be_bytes());
+    assert_eq!(again[1..4], solicit[1..4], "one question");
+    let mut lab = Lab::bound();
+    let renew = lab.message();
+    let all = [CLIENT_ID, SERVER_ID, ELAPSED, OPTION_REQUEST, IA_NA];
+    assert_eq!((renew[0], codes(&renew)), (RENEW, all.to_vec()));
+    assert!(
+        find(&renew, IA_NA)
+            .windows(16)
+            .any(|part| part == ADDRESS.octets())
+    );
+    assert_eq!(find(&renew, SERVER_ID), b"server");
+    let rebind = loop {
+        let message = lab.message();
+        if message[0] == REBIND {
+            break message;
+        }
+    };
+    assert_eq!(codes(&rebind), [CLIENT_ID, ELAPSED, OPTION_REQUEST, IA_NA]);
+    let mut lab = Lab::bound();
+    lab.client.conflict(lab.now_ns);
+    assert_eq!(lab.client.next_ns(), Some(0));
+    let decline = lab.message();
+    assert_eq!(decline[0], DECLINE);
+    assert_eq!(codes(&decline), [CLIENT_ID, SERVER_ID, ELAPSED, IA_NA]);
+    assert!(
+        find(&decline, IA_NA)
+            .windows(16)
+            .any(|part| part == ADDRESS.octets())
+    );
+    let before_ns = lab.now_ns;
+    assert_eq!(lab.next(), SOLICIT);
+    assert_eq!(lab.now_ns, before_ns + 10 * SECOND);
+}
+
+/// RFC 8415, 18.2.1 and 18.2.10: with rapid commit one answer is enough; one without an address
+/// ends a lease.
+#[test]
+fn a_reply_gives_and_takes() {
+    let lease = lease(ADDRESS, [500, 800, 1000, 2000], &[], &[]);
+    let mut lab = Lab::new(true, false);
+    lab.next();
+    lab.serve(REPLY, &[&lease]);
+    assert_eq!(lab.client.lease, None);
+    lab.serve(REPLY, &[&lease, &option(RAPID_COMMIT, &[])]);
+    assert!(lab.client.lease.is_some());
+    // An answer to nothing that was asked.
+    let at_ns = lab.client.at_ns;
+    lab.now_ns += SECOND;
+    lab.serve(REPLY, &[&lease]);
+    assert_eq!(lab.client.at_ns, at_ns);
+    assert_eq!(lab.next(), RENEW);
+    lab.serve(REPLY, &[&option(STATUS, &[0, 3])]);
+    assert_eq!(lab.client.lease, None);
+    let before_ns = lab.now_ns;
+    assert_eq!(lab.next(), SOLICIT);
+    assert_eq!(lab.now_ns, before_ns + SECOND);
+}
+
+/// RFC 8415, 18.2.12: what a router says later begins what wasn't begun, and ends nothing.
+#[test]
+fn flags_begin_and_end_nothing() {
+    let random = &mut Random::seeded(3);
+    let mut lab = Lab::bound();
+    let at_ns = lab.client.at_ns;
+    for flags in [(false, false), (false, true), (true, true)] {
+        lab.client.flags(flags, lab.now_ns, random);
+        assert_eq!(lab.client.at_ns, at_ns);
+    }
+    let mut lab = Lab::new(false, true);
+    assert_eq!(lab.next(), INFORMATION_REQUEST);
+    lab.client.flags((false, true), lab.now_ns, random);
+    assert_eq!(lab.client.tries, 1, "the same question");
+    lab.client.flags((true, false), lab.now_ns, random);
+    assert_eq!(lab.next(), SOLICIT);
+}
+
+#[test]
+fn servers_of_names_that_count() {
+    let mut lab = Lab::new(false, true);
+    lab.next();
+    let list = [
+        "::", "ff02::1", "fd00::1", "fd00::2", "fd00::3", "fd00::4", "fd00::5",
+    ];
+    let octets = list.map(|text| text.parse::<Ipv6Addr>().unwrap().octets());
+    lab.serve(REPLY, &[&option(DNS_SERVERS, &octets.concat())]);
+    let seen: Vec<String> = lab
+        .client
+        .dns_servers
+        .iter()
+        .map(|a| a.to_string())
+        .collect();
+    assert_eq!(seen, ["fd00::1", "fd00::2", "fd00::3", "fd00::4"]);
 }
 
 proptest! {
