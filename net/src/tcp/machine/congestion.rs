@@ -234,6 +234,67 @@ mod tests {
         assert!((26_000..30_000).contains(&cubic.cwnd), "{}", cubic.cwnd);
     }
 
+    /// RFC 5681, 3.1: what is left of the bytes at the threshold counts for avoidance.
+    #[test]
+    fn slow_start_ends_at_its_threshold() {
+        let mut control = Control::new(Congestion::NewReno, 1000);
+        control.ssthresh = 12_000;
+        control.acknowledged(5000, 1000, 100 * MS, 0);
+        assert_eq!((control.cwnd, control.in_slow_start()), (12_000, false));
+        control.acknowledged(8999, 1000, 100 * MS, 0);
+        assert_eq!(control.cwnd, 12_000);
+        control.acknowledged(1, 1000, 100 * MS, 0);
+        assert_eq!(control.cwnd, 13_000);
+    }
+
+    /// RFC 9406, 4.2: conservative slow start grows by a quarter of what is acknowledged, and not
+    /// by what avoidance would add.
+    #[test]
+    fn conservative_slow_start_grows_by_a_quarter() {
+        let mut control = Control::new(Congestion::NewReno, 1000);
+        for (round, rtt_ms) in [(0, 40), (1, 60)] {
+            let (una, next) = (Seq(round * 100), Seq(round * 100 + 100));
+            (0..8).for_each(|_| control.rtt(rtt_ms * MS, una, next));
+        }
+        for n in 1..=10 {
+            control.acknowledged(4000, 1000, 60 * MS, 0);
+            assert_eq!(control.cwnd, 10_000 + n * 1000);
+        }
+    }
+
+    /// An algorithm can be exchanged, and then a reduction of the other one's is undone without
+    /// what that one knew.
+    #[test]
+    fn algorithms_are_exchanged_and_restored() {
+        let mut control = Control::new(Congestion::Cubic, 1000);
+        control.cwnd = 100_000;
+        control.lost(100_000, 1000);
+        assert_eq!(control.ssthresh, 70_000);
+        control.cwnd = 100_000;
+        let saved = control.save();
+        control.choose(Congestion::NewReno);
+        control.lost(100_000, 1000);
+        assert_eq!(control.ssthresh, 50_000);
+        control.restore(&saved);
+        assert_eq!(control.ssthresh, 70_000);
+        control.lost(100_000, 1000);
+        assert_eq!(control.ssthresh, 50_000, "still NewReno");
+        // The same one goes on from where it was: the maximum that it knew.
+        let mut control = Control::new(Congestion::Cubic, 1000);
+        control.cwnd = 100_000;
+        control.lost(100_000, 1000);
+        control.cwnd = control.ssthresh;
+        let (mut twin, saved) = (control, control.save());
+        control.lost(70_000, 1000);
+        control.restore(&saved);
+        for second in 0..10 {
+            for one in [&mut control, &mut twin] {
+                one.acknowledged(70_000, 1000, 100 * MS, second * 1000 * MS);
+            }
+            assert_eq!(control.cwnd, twin.cwnd);
+        }
+    }
+
     /// RFC 9406, 4.2 and 4.3.
     #[test]
     fn slow_start_ends_when_round_trips_grow() {

@@ -68,3 +68,89 @@ impl SlowStart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SlowStart;
+    use crate::tcp::machine::seq::Seq;
+
+    const MS: u64 = 1_000_000;
+
+    /// A flow whose rounds follow each other.
+    #[derive(Default)]
+    struct Flow {
+        slow_start: SlowStart,
+        round: u32,
+    }
+
+    impl Flow {
+        /// One round with so many samples; whether slow start is over.
+        fn round(&mut self, rtt_ns: u64, samples: u32) -> bool {
+            let (una, next) = (Seq(self.round * 100), Seq(self.round * 100 + 100));
+            self.round += 1;
+            (0..samples).fold(false, |over, _| {
+                over | self.slow_start.sample(rtt_ns, una, next)
+            })
+        }
+
+        fn growth(&self) -> u32 {
+            self.slow_start.growth(400)
+        }
+    }
+
+    /// RFC 9406, 4.2: an eighth of the round trip is too much, 4 ms at least and 16 ms at most;
+    /// then a quarter of the growth is left.
+    #[test]
+    fn a_round_trip_that_grows_slows_the_start_down() {
+        for (before_ms, enough_ms) in [(40, 45), (8, 12), (400, 416)] {
+            for (after_ms, growth) in [(enough_ms - 1, 400), (enough_ms, 100)] {
+                let mut flow = Flow::default();
+                flow.round(before_ms * MS, 8);
+                flow.round(after_ms * MS, 8);
+                assert_eq!(flow.growth(), growth, "{before_ms} {after_ms}");
+            }
+        }
+    }
+
+    /// RFC 9406, 4.3: a round tells nothing by less than eight samples, and it is told by the
+    /// smallest one.
+    #[test]
+    fn eight_samples_are_wanted() {
+        let mut flow = Flow::default();
+        flow.round(40 * MS, 8);
+        flow.round(60 * MS, 7);
+        assert_eq!(flow.growth(), 400);
+        flow.round(60 * MS, 8);
+        // The round before had no say, so this one is compared with 60 ms.
+        assert_eq!(flow.growth(), 400);
+        let mut flow = Flow::default();
+        flow.round(40 * MS, 8);
+        let (una, next) = (Seq(100), Seq(200));
+        flow.slow_start.sample(40 * MS, una, next);
+        for _ in 0..20 {
+            flow.slow_start.sample(60 * MS, una, next);
+        }
+        assert_eq!(flow.growth(), 400);
+    }
+
+    /// RFC 9406, 4.2: the start goes on as before once round trips are shorter than when it was
+    /// slowed down, and is over after five rounds that aren't.
+    #[test]
+    fn a_slow_start_that_was_slowed_down_goes_on_or_ends() {
+        let slowed = || {
+            let mut flow = Flow::default();
+            flow.round(40 * MS, 8);
+            flow.round(50 * MS, 8);
+            flow
+        };
+        let mut flow = slowed();
+        flow.round(49 * MS, 8);
+        assert_eq!(flow.growth(), 400);
+        let mut flow = slowed();
+        for _ in 0..4 {
+            assert!(!flow.round(50 * MS, 8));
+            assert_eq!(flow.growth(), 100);
+        }
+        assert!(flow.round(51 * MS, 8));
+    }
+}

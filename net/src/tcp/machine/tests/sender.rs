@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use super::super::{Flags, Header, IcmpError, SendBuffer, Seq, Setup, State};
 use super::link::{MS, SECOND, pattern};
-use super::script::{ISS, Script, header, ours, setup};
+use super::script::{ISS, Out, Script, header, ours, setup};
 use crate::tests::Page;
 use crate::types::Error;
 use crate::types::Keepalive;
@@ -306,5 +306,110 @@ fn many_pieces_leave_in_whole_segments() {
             script.receive(&header(Flags::ACK, 1, i64::from(next)), b"");
         }
         assert!(sent == bytes, "{piece} {count}: {}", sent.len());
+    }
+}
+
+fn lengths(out: &Out) -> Vec<usize> {
+    out.iter().map(|(_, payload)| payload.len()).collect()
+}
+
+/// RFC 9293, 3.7.4, in Minshall's form: what is no full segment waits while another small one isn't
+/// acknowledged, whether the device cuts or not, and unless nothing will follow.
+#[test]
+fn a_small_rest_waits_for_a_small_segment_alone() {
+    for tso in [0, 65_000] {
+        let mut script = Script::established(&Setup {
+            nodelay: false,
+            pacing: false,
+            ..setup()
+        });
+        script.tap.tso = tso;
+        let mut write = |script: &mut Script, len: usize| {
+            script.write(&vec![7; len]);
+            lengths(&script.out())
+        };
+        assert_eq!(write(&mut script, 10), [10]);
+        assert_eq!(write(&mut script, 2 * 1460 + 100), [1460, 1460]);
+        assert_eq!(write(&mut script, 1360), [1460]);
+        assert_eq!(write(&mut script, 10), []);
+        // The small one was heard of, the full ones weren't.
+        let out = script.give(&header(Flags::ACK, 1, 11), b"");
+        assert_eq!(lengths(&out), [10]);
+        assert_eq!(write(&mut script, 20), []);
+        script.machine.shutdown_send();
+        let out = script.out();
+        assert_eq!(lengths(&out), [20]);
+        assert!(out[0].0.flags.has(Flags::FIN));
+    }
+}
+
+/// Whoever sends the last byte again sends the FIN behind it, if it was sent, and nobody else does.
+#[test]
+fn a_fin_is_sent_again_with_the_last_byte() {
+    for (heard, later) in [
+        (1, false),
+        (1, true),
+        (1461, false),
+        (3001, false),
+        (3001, true),
+    ] {
+        let mut script = Script::established(&Setup {
+            pacing: false,
+            ..setup()
+        });
+        script.write(&pattern(3000));
+        let mut sent = Vec::new();
+        if later {
+            sent.extend(script.out());
+        }
+        script.machine.shutdown_send();
+        sent.extend(script.out());
+        assert!(sent.iter().any(|(header, _)| header.flags.has(Flags::FIN)));
+        sent = script.give(&header(Flags::ACK, 1, heard), b"");
+        // A probe of the tail, then timeouts; the answers let all of it be repaired.
+        for _ in 0..3 {
+            sent.extend(script.wait(3 * SECOND));
+        }
+        sent.extend(script.give(&header(Flags::ACK, 1, heard.max(1461)), b""));
+        sent.extend(script.wait(3 * SECOND));
+        sent.extend(script.give(&header(Flags::ACK, 1, heard.max(2921)), b""));
+        sent.extend(script.wait(3 * SECOND));
+        for (header, payload) in &sent {
+            let end = ours(header.seq) + payload.len() as u32;
+            assert_eq!(header.flags.has(Flags::FIN), end == 3001, "{heard} {later}");
+        }
+        assert!(sent.iter().any(|(header, _)| header.flags.has(Flags::FIN)));
+        assert!(script.give(&header(Flags::ACK, 1, 3002), b"").is_empty());
+        assert!(script.wait(100 * SECOND).is_empty());
+    }
+}
+
+/// RFC 8985, 7.3: what wasn't sent yet makes the better probe, with its FIN where the peer has room
+/// for that, too.
+#[test]
+fn a_tail_probe_takes_new_data() {
+    for (shut, beyond, fin) in [
+        (false, 9000, false),
+        (true, 9000, true),
+        (true, 501, true),
+        (true, 500, false),
+    ] {
+        let mut script = Script::established(&Setup {
+            pacing: false,
+            ..setup()
+        });
+        let window = Header {
+            window: 14_600 + beyond,
+            ..header(Flags::ACK, 1, 1)
+        };
+        script.give(&window, b"");
+        script.write(&pattern(14_600 + 500));
+        if shut {
+            script.machine.shutdown_send();
+        }
+        assert_eq!(lengths(&script.out()), [1460; 10]);
+        let probe = &script.wait(3 * SECOND)[0];
+        assert_eq!((ours(probe.0.seq), probe.1.len()), (14_601, 500));
+        assert_eq!(probe.0.flags.has(Flags::FIN), fin, "{beyond}");
     }
 }

@@ -1,8 +1,8 @@
 //! Each state and each kind of segment: what RFC 9293, 3.10.7 and RFC 5961 want.
 
-use super::super::{Flags, Header, State};
+use super::super::{Flags, Header, Options, Setup, State};
 use super::link::SECOND;
-use super::script::{Out, Script, header, ours, theirs};
+use super::script::{Out, Script, header, ours, setup, theirs};
 use crate::types::Error;
 
 const SYNCHRONIZED: [State; 6] = [
@@ -415,6 +415,34 @@ fn aborts_send_a_reset_in_synchronized_states() {
             );
         }
         assert!(script.machine.is_over());
+    }
+}
+
+/// A reset offers no window and acknowledges nothing that came out of order, but has its timestamp
+/// (RFC 7323, 3.2); asked once more, the machine has nothing to say. So it is with a refusal.
+#[test]
+fn a_reset_and_a_refusal_are_said_once() {
+    let setup = Setup {
+        timestamps: true,
+        ..setup()
+    };
+    let mut script = Script::established(&setup);
+    let mut late = header(Flags::ACK, 101, 1);
+    late.options.timestamps = Some((7000, script.machine.stamp(script.now_ns)));
+    let told = script.give(&late, &[7; 100]);
+    assert_ne!(told[0].0.options.sack, Options::default().sack);
+    script.machine.abort(&mut script.memory);
+    let out = script.out();
+    let reset = &out[0].0;
+    assert_eq!((out.len(), reset.window), (1, 0));
+    assert_eq!(reset.options.sack, Options::default().sack);
+    assert!(reset.options.timestamps.is_some());
+    let mut refusing = Script::in_state(State::SynSent);
+    let out = refusing.give(&header(Flags::ACK, 1, 5), b"");
+    assert_eq!((out.len(), out[0].0.flags), (1, Flags::RST));
+    for script in [&mut script, &mut refusing] {
+        script.machine.output(script.now_ns, 100, &mut script.tap);
+        assert!(script.out().is_empty());
     }
 }
 
