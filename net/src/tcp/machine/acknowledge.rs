@@ -204,7 +204,7 @@ impl Connection {
         self.send_queue.release(budget, ack.ack);
         self.bytes_acknowledged += u64::from(old - self.send_queue.len());
         self.snd_max = self.snd_max.max(self.snd_nxt);
-        self.acknowledge_urgent();
+        self.urgent.acknowledged(ack.ack);
         if self.snd_sml.before(self.snd_una) {
             self.snd_sml = self.snd_una;
         }

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use super::budget::{Block, Budget, GUARANTEED, Pressure, SendBuffer};
 use super::connection::{Connection, due};
 use super::options::user_timeout;
+use super::seq::Seq;
 use super::setup::Options;
 use super::state::State;
 use super::timers::{OFF, Timers};
@@ -40,7 +41,7 @@ impl Connection {
     }
 
     fn consumed(&mut self, len: usize, budget: &dyn Budget, now_ns: u64) {
-        self.read_past_urgent();
+        self.urgent.read_past(self.first_unread());
         self.rcv_wnd.consumed(len as u32, budget.pressure(), now_ns);
         if self.state.can_receive()
             && self
@@ -50,10 +51,36 @@ impl Connection {
             self.due |= due::ACK;
         }
     }
+
+    /// The first byte that was not read yet.
+    pub(super) fn first_unread(&self) -> Seq {
+        self.rcv_nxt - self.receive_buffer.len()
+    }
+
+    /// How many bytes are to be read, or still to come, up to the end of the urgent ones. The last
+    /// `back` bytes that were read count as not read.
+    pub(crate) fn urgent_left(&self, back: u32) -> u32 {
+        self.urgent.left(self.first_unread() - back)
+    }
+
+    /// Whether the pointer to urgent data has moved on since this was last asked.
+    pub(crate) fn take_urgent_news(&mut self) -> bool {
+        self.urgent.take_news()
+    }
 }
 
 /// Sending.
 impl Connection {
+    /// Declares the bytes written so far urgent; the peer is told at once, even if its window is
+    /// closed.
+    pub(crate) fn send_urgent(&mut self) {
+        let end = self.send_queue.end();
+        if self.state.can_send() && end.after(self.snd_una) {
+            self.urgent.sent = Some(end);
+            self.due |= due::ACK | due::DATA;
+        }
+    }
+
     /// Bytes that a write takes now, by this connection's own limit.
     pub(crate) fn write_room(&self) -> usize {
         if !self.state.can_send() || self.fin_queued {

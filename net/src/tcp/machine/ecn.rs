@@ -1,8 +1,6 @@
 //! Explicit congestion notification (RFC 3168, 6.1): routers mark segments instead of dropping
 //! them, the receiver echoes that, the sender slows down and says so.
 
-use super::connection::{Connection, due};
-use super::recovery::Phase;
 use super::segment::{Flags, Header, Segment};
 use super::seq::Seq;
 
@@ -31,48 +29,38 @@ impl Ecn {
             point: iss,
         }
     }
-}
 
-impl Connection {
-    /// A segment with data came (RFC 3168, 6.1.3).
-    pub(super) fn take_mark(&mut self, segment: &Segment<'_>) {
-        if !self.ecn.on {
-            return;
+    /// A segment with data came (RFC 3168, 6.1.3): whether an acknowledgement has to tell the peer
+    /// of a mark.
+    pub(super) fn take_mark(&mut self, segment: &Segment<'_>) -> bool {
+        if !self.on {
+            return false;
         }
         if segment.has(Flags::CWR) {
-            self.ecn.echo = false;
+            self.echo = false;
         }
-        if segment.marked {
-            if !self.ecn.echo {
-                // The sooner the sender knows.
-                self.due |= due::ACK;
-            }
-            self.ecn.echo = true;
-        }
+        let first = segment.marked && !self.echo;
+        self.echo |= segment.marked;
+        first
     }
 
-    /// An acknowledgement came: whether the peer saw a mark (RFC 3168, 6.1.2).
-    pub(super) fn take_echo(&mut self, segment: &Segment<'_>) {
-        let news = segment.ack.after(self.ecn.point);
-        if !self.ecn.on || !segment.has(Flags::ECE) || !news {
-            return;
+    /// An acknowledgement came: whether the peer saw a mark for which the window has not been
+    /// reduced yet (RFC 3168, 6.1.2).
+    pub(super) fn take_echo(&mut self, segment: &Segment<'_>, snd_nxt: Seq) -> bool {
+        if !self.on || !segment.has(Flags::ECE) || !segment.ack.after(self.point) {
+            return false;
         }
-        self.ecn.point = self.snd_nxt;
-        self.ecn.reduced = true;
-        // What repairs losses has reduced it already.
-        if self.recovery.phase == Phase::Open {
-            let mss = self.mss();
-            self.control.lost(self.snd_nxt - self.snd_una, mss);
-            self.control.cwnd = self.control.cwnd.min(self.control.ssthresh);
-        }
+        self.point = snd_nxt;
+        self.reduced = true;
+        true
     }
 
     /// The marks of a segment that carries data sent for the first time (RFC 3168, 6.1.2 and
     /// 6.1.5).
     pub(super) fn mark_new(&self, header: &mut Header) {
-        if self.ecn.on {
+        if self.on {
             header.ecn = CAPABLE;
-            if self.ecn.reduced {
+            if self.reduced {
                 header.flags = header.flags | Flags::CWR;
             }
         }

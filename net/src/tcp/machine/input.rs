@@ -3,6 +3,7 @@
 
 use super::budget::Budget;
 use super::connection::{Connection, due};
+use super::recovery::Phase;
 use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use super::state::State;
@@ -199,13 +200,15 @@ impl Connection {
                 }
             }
         }
-        // Sixth, URG.
         self.take_urgent(segment);
         // Seventh and eighth, data and FIN.
         if segment.payload.is_empty() && !segment.has(Flags::FIN) {
             return;
         }
-        self.take_mark(segment);
+        if self.ecn.take_mark(segment) {
+            // The sooner the sender knows.
+            self.due |= due::ACK;
+        }
         let trimmed = self.trim(segment.seq, segment);
         self.take_data(budget, &trimmed, segment, now_ns);
     }
@@ -376,9 +379,20 @@ impl Connection {
             self.take_old_report(budget, segment, now_ns);
             return true;
         }
-        self.take_echo(segment);
+        if self.ecn.take_echo(segment, self.snd_nxt) && self.recovery.phase == Phase::Open {
+            // Outside of a recovery, which has reduced the window already.
+            self.control.lost(self.snd_nxt - self.snd_una, self.mss());
+            self.control.cwnd = self.control.cwnd.min(self.control.ssthresh);
+        }
         self.take_ack(budget, segment, now_ns);
         self.state != State::Closed
+    }
+
+    /// Sixth, URG.
+    fn take_urgent(&mut self, segment: &Segment<'_>) {
+        if segment.has(Flags::URG) && self.state.can_receive() {
+            self.urgent.take(segment, self.first_unread());
+        }
     }
 
     /// The part of a segment's data, which begins at `seq`, that is new and within the window.

@@ -102,7 +102,9 @@ impl Connection {
         if self.ecn.echo && !flags.has(Flags::RST) {
             header.flags = header.flags | Flags::ECE;
         }
-        self.mark_urgent(&mut header);
+        if self.state.is_synchronized() {
+            self.urgent.mark(&mut header);
+        }
         (header, window)
     }
 
@@ -130,7 +132,7 @@ impl Connection {
             self.control.idle(self.mss());
         }
         // What differs from segment to segment isn't for the device to repeat.
-        let alone = self.ecn.reduced || self.has_urgent();
+        let alone = self.ecn.reduced || self.urgent.is_due(self.snd_una);
         let most = if alone { 0 } else { emit.max_segment() as u32 };
         loop {
             if *left == 0 {
@@ -344,7 +346,7 @@ impl Connection {
     ) -> Sent {
         let fresh = span.first.at_least(self.snd_nxt) && span.len > 0;
         if fresh {
-            self.mark_new(&mut header);
+            self.ecn.mark_new(&mut header);
         }
         let (len, fin) = match self.send_queue.slice(span.first, span.len) {
             _ if span.len == 0 && !span.fin => return Sent::Nothing,
