@@ -39,6 +39,7 @@ mod impairment;
 pub mod packet;
 mod pipe;
 mod random;
+mod wire;
 mod world;
 
 pub use cable::{Cable, CableStatistics, Script};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::sim::cable::SharedCable;
 use crate::sim::packet;
+use crate::sim::wire::SharedWire;
 use crate::{Link, LinkCapabilities, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta};
 
 /// Offloads of the device at an end.
@@ -34,7 +34,7 @@ impl Offloads {
 }
 
 pub(crate) struct Device {
-    inner: Arc<SharedCable>,
+    wire: Arc<SharedWire>,
     end: usize,
     capabilities: LinkCapabilities,
     rx_checksum: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(
-        inner: Arc<SharedCable>,
+        wire: Arc<SharedWire>,
         end: usize,
         mac: [u8; 6],
         mtu: usize,
@@ -60,7 +60,7 @@ impl Device {
             tso6: offloads.tso6,
         };
         Device {
-            inner,
+            wire,
             end,
             capabilities,
             rx_checksum: offloads.rx_checksum,
@@ -81,7 +81,7 @@ impl Device {
         if let Err(problem) = packet::verify(frame) {
             panic!("the stack sent {problem}: {frame:02x?}");
         }
-        self.inner.lock().put(1 - self.end, frame);
+        self.wire.lock().put(1 - self.end, frame);
     }
 }
 
@@ -91,7 +91,7 @@ impl Link for Device {
     }
 
     fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
-        let Some(mut frame) = self.inner.lock().take(self.end) else {
+        let Some(mut frame) = self.wire.lock().take(self.end) else {
             return false;
         };
         let mut meta = RxMeta::default();
@@ -129,7 +129,7 @@ impl Link for Device {
                     SegmentKind::Tcp6 => self.capabilities.tso6,
                 };
                 assert!(able, "segments were left to a device without");
-                self.inner.lock().cut += 1;
+                self.wire.lock().cut += 1;
                 for segment in cut(&frame, start, segmentation) {
                     self.put(&segment);
                 }
@@ -148,7 +148,7 @@ impl Link for Device {
     fn flush(&mut self) {
         self.queued = 0;
         if core::mem::take(&mut self.refused) {
-            self.inner.lock().woken[self.end] = true;
+            self.wire.lock().woken[self.end] = true;
         }
     }
 }
