@@ -12,8 +12,8 @@ mod queue;
 mod request;
 mod unsettled;
 
-use crate::links::{OwnedFd, failure};
-use crate::{Host, Interest, check, errno, ring};
+use crate::owned_fd::OwnedFd;
+use crate::{Host, Interest, check, errno, failure, ring};
 use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::format;
@@ -165,7 +165,8 @@ impl Disk {
             }
             Err(Refusal::Unsupported(number)) => {
                 log::warn!(
-                    "{what}: can't be locked (error {number} of its file system): see to it that no other program uses it"
+                    "{what}: can't be locked (error {number} of its file system): \
+                    see to it that no other program uses it"
                 );
             }
             Err(Refusal::InUse(other)) => {

@@ -6,15 +6,16 @@
 //! other, but for syncs. What only changes names is done on the spot.
 
 mod calls;
+mod results;
 mod transfer;
 
-use crate::links::OwnedFd;
 use crate::offload::{Call, Offload};
+use crate::owned_fd::OwnedFd;
 use crate::{Host, errno};
 use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::format;
-use calls::{Root, above, done, failed, known, locate, stat, text};
+use calls::{Root, above, known, locate, stat, text};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use fs::handles::Handles;
@@ -23,6 +24,7 @@ use fs::{
     Seek, Space, Stat, Time, Volume, VolumeOptions, Walk,
 };
 use platform::volume::{Folders, Mounted, Waiting};
+use results::{done, failed};
 use transfer::Traits;
 
 impl platform::Folders for Host {

@@ -20,10 +20,10 @@
 //! # Devices
 //! | | with a ring | without one |
 //! |---|---|---|
-//! | TAP (`tap`) | reads and writes queued on the ring | a call for each frame; adaptive polling saves those that would find none |
+//! | TAP (`tap`) | reads and writes on the ring | a call for each frame, with adaptive polling |
 //! | passt (`passt`) | calls on a socket | the same |
-//! | disks (`disk`) | page cache, ring, or past the page cache | page cache, `io_submit(2)`, or blocking |
-//! | folders (`folder`) | page cache, or offloaded to the ring | page cache, or offloaded to a worker |
+//! | disks (`disk`) | page cache, or ring | page cache, `io_submit(2)`, or blocking |
+//! | folders (`folder`) | page cache, or ring | page cache, or worker |
 //!
 //! # Locks
 //! The runtime's own, which the ticker and a fork take by the functions in `platform::Ticker`, and
@@ -37,8 +37,10 @@ mod console;
 mod disk;
 mod folder;
 mod interest;
+mod link_wake;
 mod links;
 mod offload;
+mod owned_fd;
 mod passt;
 mod recording;
 mod ring;
@@ -51,11 +53,12 @@ mod wait;
 
 pub use disk::{Disk, Slice};
 pub use interest::Interest;
-pub use links::LinkWake;
+pub use link_wake::LinkWake;
 pub use offload::Offload;
 pub use ring::Handle as Ring;
 
-use platform::error::{Answer, Error, Stop};
+use alloc::format;
+use platform::error::{Answer, Error, Failure, Stop};
 
 /// See the head of this file.
 #[derive(Clone, Copy)]
@@ -93,4 +96,17 @@ pub fn check(result: isize) -> Answer {
         libc::EAGAIN | libc::EINTR => Err(Stop::WouldBlock),
         errno => Err(error(errno).into()),
     }
+}
+
+/// The failure of a call of the C library: `what: reason`.
+pub fn failure(what: &str) -> Failure {
+    let number = errno();
+    let mut text = [0u8; 128];
+    // SAFETY: writes a string of at most this length, with a zero at its end.
+    unsafe { libc::strerror_r(number, text.as_mut_ptr().cast(), text.len()) };
+    let reason = core::ffi::CStr::from_bytes_until_nul(&text).ok();
+    let reason = reason
+        .and_then(|reason| reason.to_str().ok())
+        .unwrap_or("failed");
+    Failure::new(error(number), format!("{what}: {reason}"))
 }

@@ -9,91 +9,14 @@
 //! Their Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own,
 //! and others are random.
 
-use crate::{Host, Interest, errno, error, passt, recording, ring, tap};
+use crate::link_wake::LinkWake;
+use crate::{Host, Interest, passt, recording, ring, tap};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use platform::error::{Error, Failure};
 use platform::link::{Device, RecordingSink, Settings};
 use platform::{Links, System};
-
-/// How to wait for a link.
-#[derive(Clone)]
-pub struct LinkWake {
-    state: Rc<Wake>,
-}
-
-struct Wake {
-    /// Readable when a frame has come; -1 when there is nothing to wait for.
-    fd: Cell<i32>,
-    /// What the last wait found, until somebody asks.
-    readable: Cell<Option<bool>>,
-}
-
-impl LinkWake {
-    /// For a link on `fd`.
-    pub fn new(fd: &OwnedFd) -> LinkWake {
-        LinkWake {
-            state: Rc::new(Wake {
-                fd: Cell::new(fd.0),
-                readable: Cell::new(None),
-            }),
-        }
-    }
-
-    /// What to wait for; -1 for nothing, or what the ring tells.
-    pub fn fd(&self) -> i32 {
-        self.state.fd.get()
-    }
-
-    /// Changes what to wait for.
-    pub fn set(&self, fd: Option<&OwnedFd>) {
-        self.state.fd.set(fd.map_or(-1, |fd| fd.0));
-    }
-
-    /// Notes what a wait has found.
-    pub fn note_readiness(&self, readable: bool) {
-        self.state.readable.set(Some(readable));
-    }
-
-    /// Whether there was something to read at the end of the last wait, if there was a wait since
-    /// the last call.
-    pub fn take_readiness(&self) -> Option<bool> {
-        self.state.readable.take()
-    }
-
-    /// Says that the other end has gone: a cable that is pulled, and nothing to wait for.
-    pub fn gone(&self, what: &str) {
-        if self.state.fd.replace(-1) >= 0 {
-            log::warn!("{what} is gone: the network interface is dead");
-        }
-    }
-}
-
-/// A file descriptor that is closed with its owner.
-pub struct OwnedFd(pub i32);
-
-impl Drop for OwnedFd {
-    fn drop(&mut self) {
-        // SAFETY: it is ours, and nobody uses it any more.
-        unsafe { libc::close(self.0) };
-    }
-}
-
-/// The failure of a call of the C library: `what: reason`.
-pub fn failure(what: &str) -> Failure {
-    let number = errno();
-    let mut text = [0u8; 128];
-    // SAFETY: writes a string of at most this length, with a zero at its end.
-    unsafe { libc::strerror_r(number, text.as_mut_ptr().cast(), text.len()) };
-    let reason = core::ffi::CStr::from_bytes_until_nul(&text).ok();
-    let reason = reason
-        .and_then(|reason| reason.to_str().ok())
-        .unwrap_or("failed");
-    Failure::new(error(number), format!("{what}: {reason}"))
-}
 
 /// Opens the devices that `SOIL_NET` names, on the ring where they can use one.
 fn open(ring: &ring::Handle, settings: Settings) -> Result<Vec<Device<Host>>, Failure> {

@@ -3,7 +3,7 @@
 //!
 //! The caller asks for the outcome after each wait; both ways end the wait.
 
-use crate::links::OwnedFd;
+use crate::owned_fd::OwnedFd;
 use crate::ring::{Handle, Owner};
 use crate::{errno, thread};
 use alloc::rc::Rc;

@@ -2,8 +2,9 @@
 //! high byte first, before each frame. It needs no privileges: it turns the connections into
 //! sockets of this host.
 
-use crate::check;
-use crate::links::{LinkWake, OwnedFd, failure};
+use crate::link_wake::LinkWake;
+use crate::owned_fd::OwnedFd;
+use crate::{check, failure};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -1,7 +1,7 @@
 //! The file of a recording of the network.
 
-use crate::check;
-use crate::links::{OwnedFd, failure};
+use crate::owned_fd::OwnedFd;
+use crate::{check, failure};
 use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::format;

@@ -13,8 +13,9 @@ mod outgoing;
 mod polling;
 mod slots;
 
-use crate::links::{LinkWake, OwnedFd, failure};
-use crate::{check, errno, ring};
+use crate::link_wake::LinkWake;
+use crate::owned_fd::OwnedFd;
+use crate::{check, errno, failure, ring};
 use alloc::alloc::alloc_zeroed;
 use alloc::format;
 use alloc::vec::Vec;

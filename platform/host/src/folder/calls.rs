@@ -2,10 +2,11 @@
 //! own descriptor, neither over symbolic links nor out of the folder (`openat2` with
 //! `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), whatever others do to it meanwhile.
 
+use super::results::{count, done, failed};
 use super::transfer::{self, Traits, Transfer};
 use crate::errno;
-use crate::links::OwnedFd;
 use crate::offload::Offload;
+use crate::owned_fd::OwnedFd;
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec;
@@ -22,50 +23,6 @@ const ENTRY_HEAD: usize = 19;
 const ENTRY_NEXT: usize = 8;
 const ENTRY_LENGTH: usize = 16;
 const ENTRY_KIND: usize = 18;
-
-/// The code of the last failure.
-pub fn failed() -> Error {
-    code(errno())
-}
-
-/// The code of a failure.
-pub fn code(errno: i32) -> Error {
-    match errno {
-        libc::ENOENT => Error::NotFound,
-        libc::EEXIST => Error::Exists,
-        libc::ENOTDIR => Error::NotDirectory,
-        libc::EISDIR => Error::IsDirectory,
-        libc::ENOTEMPTY => Error::NotEmpty,
-        libc::ENOSPC | libc::EDQUOT => Error::NoSpace,
-        libc::EROFS => Error::ReadOnly,
-        libc::EACCES | libc::EPERM => Error::Denied,
-        libc::ENAMETOOLONG => Error::NameTooLong,
-        libc::EFBIG | libc::EOVERFLOW => Error::TooLarge,
-        libc::EBUSY | libc::ETXTBSY => Error::Busy,
-        libc::EMFILE | libc::ENFILE => Error::TooManyOpen,
-        libc::EMLINK | libc::ELOOP => Error::TooManyLinks,
-        libc::EXDEV => Error::CrossVolume,
-        libc::ENOMEM => Error::OutOfMemory,
-        libc::EINVAL => Error::Invalid,
-        libc::EILSEQ => Error::InvalidName,
-        libc::ENOSYS | libc::EOPNOTSUPP => Error::Unsupported,
-        _ => Error::Io,
-    }
-}
-
-/// A result of the C library.
-pub fn done(result: libc::c_int) -> Result<(), Error> {
-    if result < 0 { Err(failed()) } else { Ok(()) }
-}
-
-/// A number of bytes; `None`: interrupted, to be tried again.
-pub fn count(result: isize) -> Result<Option<usize>, Error> {
-    match usize::try_from(result) {
-        Ok(n) => Ok(Some(n)),
-        Err(_) if errno() == libc::EINTR => Ok(None),
-        Err(_) => Err(failed()),
-    }
-}
 
 /// A text with a zero byte at its end.
 pub fn text(text: &str) -> Result<CString, Error> {

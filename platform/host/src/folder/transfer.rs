@@ -1,5 +1,5 @@
-//! What may take long in a folder of the host: done on the spot where Linux answers from memory,
-//! else offloaded ([`Offload`]) while others go on.
+//! Calls on a folder of the host that may take long: done at once where Linux answers from memory,
+//! else offloaded ([`Offload`]) while other tasks run.
 //!
 //! Linux says of a read whether it would wait (`RWF_NOWAIT`), and of an open file's path
 //! (`RESOLVE_CACHED`); of a write through the page cache it doesn't on most file systems (ext4 has
@@ -8,9 +8,9 @@
 //! took long, because too much waits for the disk, say: then those of the next second are
 //! offloaded.
 
-use super::calls::{self, code};
-use crate::links::OwnedFd;
+use super::results::{code, count, done};
 use crate::offload::{Call, Offload};
+use crate::owned_fd::OwnedFd;
 use crate::{Host, check};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -86,7 +86,8 @@ pub struct Transfer {
 }
 
 // SAFETY: `fs` wants volumes that can move between threads. This one lives on its fiber, which runs
-// inside calls of the runtime only, one at a time, as what it shares with its suspended answers does.
+// inside calls of the runtime only, one at a time, as what it shares with its suspended answers
+// does.
 unsafe impl Send for Transfer {}
 
 impl Transfer {
@@ -100,7 +101,8 @@ impl Transfer {
         }
     }
 
-    /// Offloads a call and suspends the caller until its end; `None`: interrupted, to be tried again.
+    /// Offloads a call and suspends the caller until its end; `None`: interrupted, to be tried
+    /// again.
     ///
     /// # Safety
     /// What it points to stays valid.
@@ -188,7 +190,7 @@ impl Transfer {
                 let piece = rest.len().min(PIECE);
                 // SAFETY: that many bytes.
                 let written = unsafe { libc::pwrite(fd.0, rest.as_ptr().cast(), piece, at) };
-                let written = calls::count(written);
+                let written = count(written);
                 let now = Host::monotonic_ns();
                 if now - began >= LONG_NS {
                     self.rests_until.set(now + REST_NS);
@@ -224,7 +226,7 @@ impl Transfer {
         }
         // SAFETY: a plain call.
         let own = OwnedFd(unsafe { libc::fcntl(fd.0, libc::F_DUPFD_CLOEXEC, 0) });
-        calls::done(own.0)?;
+        done(own.0)?;
         self.syncs.set(self.syncs.get() + 1);
         let syncs = self.syncs.clone();
         // SAFETY: the descriptor is closed with the function below, which is kept until the call
@@ -239,7 +241,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// Opens a path below `root` as [`calls::open`] does.
+    /// Opens a path below `root` as `open` of the calls does.
     pub fn open(
         &self,
         root: &OwnedFd,
