@@ -9,7 +9,6 @@ mod check;
 mod device;
 mod files;
 mod grow;
-mod hold;
 mod image;
 mod make;
 mod progress;
@@ -17,21 +16,18 @@ mod tool;
 
 use crate::cli::{Disk, FileSystem};
 use crate::failure::Failure;
+use crate::image_lock::{self, Held};
 use crate::lock::Usage;
-use hold::Held;
-
-pub use hold::other_use;
-pub use tool::find as find_tool;
 
 /// Does what was asked for; a text to print at the end.
 pub fn run(command: &Disk) -> Result<String, Failure> {
     let _held = match command {
         // One that is replaced is lost to a program that has it.
-        Disk::Make(options) if options.force => hold::image(&options.image, Usage::Write)?,
+        Disk::Make(options) if options.force => image_lock::take(&options.image, Usage::Write)?,
         Disk::Make(_) => Held::default(),
-        Disk::Grow { image, .. } => hold::image(image, Usage::Write)?,
+        Disk::Grow { image, .. } => image_lock::take(image, Usage::Write)?,
         Disk::List { image, .. } | Disk::Extract { image, .. } | Disk::Check { image, .. } => {
-            hold::image(image, Usage::Read)?
+            image_lock::take(image, Usage::Read)?
         }
     };
     match command {

@@ -1,8 +1,8 @@
 //! `soil doctor`: the programs that this machine lacks, and the command that installs them.
 
 use crate::cli::Machine;
-use crate::disk::find_tool;
-use crate::run::{find_program, kvm};
+use crate::executables::{find_program, find_tool};
+use crate::run::kvm;
 use std::path::Path;
 use std::process::{Command, Stdio};
 

@@ -5,7 +5,10 @@ mod demangle;
 mod disk;
 mod doctor;
 mod embed;
+mod executables;
+mod exit_status;
 mod failure;
+mod image_lock;
 mod options;
 mod program;
 mod project;
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
         Err(failure) => {
             run::say(&failure.to_string());
             let status = failure.status.filter(|_| is_run);
-            ExitCode::from(status.unwrap_or(if is_run { run::NOT_STARTED } else { 1 }))
+            ExitCode::from(status.unwrap_or(if is_run { exit_status::NOT_STARTED } else { 1 }))
         }
     }
 }

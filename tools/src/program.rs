@@ -1,8 +1,8 @@
 //! The form of a file that `soil run` was given: an image that boots, a Linux executable, or
 //! neither.
 
+use crate::exit_status::NOT_FOUND;
 use crate::failure::{Context as _, Failure};
-use crate::run::NOT_FOUND;
 use crate::stand_in;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};

@@ -35,27 +35,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-// Exit statuses of `soil run` that aren't the program's (see `soil run --help`).
-
-/// The program ran for longer than `--timeout`.
-const TIMED_OUT: u8 = 124;
-/// The program couldn't be started: the status of every failure that has none of its own.
-pub const NOT_STARTED: u8 = 125;
-/// The machine ended without a status of the program.
-const NO_STATUS: u8 = 126;
-/// There is no such program.
-pub const NOT_FOUND: u8 = 127;
-/// The program crashed: 128 and SIGABRT, as a shell has it.
-const CRASHED: u8 = 134;
-
-impl Failure {
-    /// The same with another exit status than the command's usual one.
-    pub fn with_status(mut self, status: u8) -> Self {
-        self.status = Some(status);
-        self
-    }
-}
-
 /// Runs the program; the result is its exit status.
 pub fn run(run: &Run) -> Result<u8, Failure> {
     let program = program::inspect(&run.program)?;
@@ -306,15 +285,4 @@ fn not_started(program: &Path, error: &io::Error) -> Failure {
             .remedy("'soil doctor' says how to install it (or give --qemu PATH)"),
         _ => Failure::on(program, format!("did not start: {error}")),
     }
-}
-
-/// The file that a program's name stands for, by PATH.
-pub fn find_program(name: &Path) -> Option<PathBuf> {
-    if name.components().count() > 1 {
-        return name.is_file().then(|| name.to_owned());
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
 }

@@ -1,13 +1,9 @@
 //! The programs that make, check and grow file systems.
 
+use crate::executables::find_tool;
 use crate::failure::{Context as _, Failure};
-use crate::run::find_program;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// Debian's folders for them, which not every user has in PATH.
-const FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// A program and the package that has it.
 pub struct Tool {
@@ -44,17 +40,9 @@ impl Outcome {
     }
 }
 
-/// Finds a program that Debian may keep out of PATH.
-pub fn find(name: &str) -> Option<PathBuf> {
-    find_program(Path::new(name)).or_else(|| {
-        let places = FOLDERS.iter().map(|folder| Path::new(folder).join(name));
-        places.into_iter().find(|file| file.is_file())
-    })
-}
-
 impl Tool {
     pub fn command(&self) -> Result<Command, Failure> {
-        let Some(path) = find(self.name) else {
+        let Some(path) = find_tool(self.name) else {
             let Self { name, package } = self;
             let remedy = format!("apt-get install {package}");
             return Err(Failure::on(name, "isn't installed").remedy(remedy));

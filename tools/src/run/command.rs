@@ -317,7 +317,8 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
         ""
     };
     let mut text = OsString::from(format!(
-        "driver=raw,node-name=disk{index},read-only={read_only},discard=unmap,{direct}file.driver={driver},file.filename="
+        "driver=raw,node-name=disk{index},read-only={read_only},discard=unmap,{direct}\
+        file.driver={driver},file.filename="
     ));
     text.push(escaped(disk.file.as_os_str()));
     args.pair("-blockdev", text);
@@ -445,7 +446,8 @@ mod tests {
         );
         assert!(
             command.contains(
-                "user,id=net0,net=10.1.2.0/24,host=10.1.2.1,hostfwd=tcp:127.0.0.1:8080-10.1.2.3:80,hostfwd=udp:0.0.0.0:53-10.1.2.3:53"
+                "user,id=net0,net=10.1.2.0/24,host=10.1.2.1,hostfwd=tcp:127.0.0.1:8080-10.1.2.3:80,\
+                hostfwd=udp:0.0.0.0:53-10.1.2.3:53"
             ),
             "{command}"
         );

@@ -121,7 +121,7 @@ fn forget_earlier_boots(note: &Path) {
 /// The file of the answer; its name has everything that the answer depends on.
 fn note_file(qemu: &Path, machine: Machine, cpu: &str) -> Option<PathBuf> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let program = crate::run::find_program(qemu)?;
+    let program = crate::executables::find_program(qemu)?;
     let changed = std::fs::metadata(&program).ok()?.modified().ok()?;
     let changed = changed
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -1,8 +1,9 @@
 //! The Linux process, given the machine's options as environment variables.
 
 use super::output::say_soon;
-use super::{TIMED_OUT, command, dies_with_us, passt, shell, signals, terminal};
+use super::{command, dies_with_us, passt, shell, signals, terminal};
 use crate::cli::Run;
+use crate::exit_status::TIMED_OUT;
 use crate::failure::Failure;
 use crate::options::{Mount, Net};
 use rustix::process::{Pid, Signal, kill_process};

@@ -15,7 +15,7 @@ pub struct Held {
 
 /// Locks the image. What is no image, or can't be opened, is left to the command, which says so in
 /// its own words; what can't be locked goes on without, with a word.
-pub fn image(path: &Path, usage: Usage) -> Result<Held, Failure> {
+pub fn take(path: &Path, usage: Usage) -> Result<Held, Failure> {
     match taken(path, usage) {
         Ok(file) => Ok(Held { _file: file }),
         Err(Refusal::Unsupported(number)) => {

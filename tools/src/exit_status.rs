@@ -1,0 +1,22 @@
+//! Exit statuses of `soil run` that aren't the program's (see `soil run --help`).
+
+use crate::failure::Failure;
+
+/// The program ran for longer than `--timeout`.
+pub const TIMED_OUT: u8 = 124;
+/// The program couldn't be started: the status of every failure that has none of its own.
+pub const NOT_STARTED: u8 = 125;
+/// The machine ended without a status of the program.
+pub const NO_STATUS: u8 = 126;
+/// There is no such program.
+pub const NOT_FOUND: u8 = 127;
+/// The program crashed: 128 and SIGABRT, as a shell has it.
+pub const CRASHED: u8 = 134;
+
+impl Failure {
+    /// The same with another exit status than the command's usual one.
+    pub fn with_status(mut self, status: u8) -> Self {
+        self.status = Some(status);
+        self
+    }
+}
