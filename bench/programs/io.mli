@@ -1,4 +1,4 @@
-(** What the benchmark programs need from a machine. Implemented once on {!Soil} and once on [Unix],
+(** The system interface of the benchmark programs. Implemented once on {!Soil} and once on [Unix],
     so that the programs themselves are the same source on both. *)
 
 type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t

@@ -1,4 +1,4 @@
-(** What the storage benchmarks need besides {!Io}. *)
+(** The interface of the storage benchmarks beyond {!Io}. *)
 
 val connect : unit -> unit
 (** [connect ()] makes the store. To be called before {!set}. *)

@@ -107,7 +107,8 @@ impl Bench {
         let [reads, writes, flushes] =
             [&c.reads, &c.writes, &c.flushes].map(|count| count.load(Ordering::Relaxed));
         println!(
-            "{name:<28} {rate:>9.0} {unit:<6} {reads:>7} reads {writes:>7} writes {flushes:>5} flushes"
+            "{name:<28} {rate:>9.0} {unit:<6} {reads:>7} reads {writes:>7} writes {flushes:>5} \
+            flushes"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What stands between a file system and its device: a small write-back cache, reading ahead, and
+//! The layer between a file system and its device: a small write-back cache, read-ahead, and
 //! commits that leave the device consistent.
 //!
 //! A file system writes tables and directories as it goes, in steps between which they contradict

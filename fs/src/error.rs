@@ -1,4 +1,4 @@
-//! What can go wrong, as values.
+//! The errors of the crate.
 
 use alloc::string::String;
 use core::fmt;

@@ -1,4 +1,4 @@
-//! What all volumes on disks are told when they are mounted.
+//! Mount options of all volumes on disks.
 
 use crate::{CacheBudget, CacheCounters, Clock};
 

@@ -129,7 +129,8 @@ impl Table {
                     return refused(
                         Error::Invalid,
                         format!(
-                            "partitions {one} and {two} are both labelled \"{name}\"; name one by its number"
+                            "partitions {one} and {two} are both labelled \"{name}\"; \
+                             name one by its number"
                         ),
                     );
                 }
@@ -149,7 +150,8 @@ impl Table {
         let (number, end) = (partition.number, partition.end());
         if end > self.disk {
             let detail = format!(
-                "partition {number} ends at sector {end}, but the disk has {} sectors: the image is cut short; restore it",
+                "partition {number} ends at sector {end}, but the disk has {} sectors: \
+                the image is cut short; restore it",
                 self.disk
             );
             return refused(Error::Corrupt, detail);

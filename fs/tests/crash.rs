@@ -1,5 +1,5 @@
-//! What a crash leaves: the writes that reached the disk are replayed up to every point, and (for
-//! power cuts) with some of those since the last flush missing.
+//! FAT volumes after a crash: the writes that reached the disk are replayed up to every point, and
+//! (for power cuts) with some of those since the last flush missing.
 #![allow(missing_docs)]
 
 mod common;

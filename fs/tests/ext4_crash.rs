@@ -1,5 +1,5 @@
-//! What a power cut leaves of an ext4 volume: the writes that reached the disk up to every point,
-//! with any of those since the last flush missing; then Soil's own replay, and `e2fsck -p`.
+//! An ext4 volume after a power cut: the writes that reached the disk up to every point, with any
+//! of those since the last flush missing; then Soil's own replay, and `e2fsck -p`.
 #![allow(missing_docs)]
 
 mod common;

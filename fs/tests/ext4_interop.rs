@@ -1,5 +1,5 @@
-//! What others make and leave: large volumes, directories hashed in other ways, extended
-//! attributes, unfinished removals. e2fsprogs make them and look at them afterwards.
+//! Volumes of other systems: large ones, directories with other hashes, extended attributes,
+//! unfinished removals. e2fsprogs make them and check them afterwards.
 #![allow(missing_docs)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! What others leave on a disk, or a device that fails leaves in memory, and what may become of it:
+//! States that another system leaves on a disk, or a failing device in memory, and their outcome:
 //! counts that Linux doesn't keep up to date, errors noted in the journal, files on the list of
 //! orphans that have a name, numbers that are as large as their fields.
 #![allow(missing_docs)]

@@ -15,8 +15,8 @@ pub struct Cell<R: Resources> {
     runtime: UnsafeCell<Runtime<R>>,
 }
 
-// SAFETY: the runtime is only reached while the lock is held. What it owns that isn't `Send` doesn't
-// depend on the thread, only on there being one at a time.
+// SAFETY: the runtime is only reached while the lock is held. What it owns that isn't `Send`
+// doesn't depend on the thread, only on there being one at a time.
 unsafe impl<R: Resources> Sync for Cell<R> {}
 
 impl<R: Resources> Cell<R> {

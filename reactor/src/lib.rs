@@ -40,7 +40,8 @@ pub trait Resources: Sized + 'static {
     /// No resource in use.
     const NONE: Self;
 
-    /// Prepares what is needed from the first call on (the log), before [`platform::System::start`].
+    /// Prepares what is needed from the first call on (the log), before
+    /// [`platform::System::start`].
     fn start() -> Result<(), Failure>;
 }
 

@@ -70,8 +70,8 @@ impl<R: Resources> Clone for Operation<R> {
 impl<R: Resources> Copy for Operation<R> {}
 
 /// What a resource (network, disks, …) does in the wait. Its first use registers it
-/// ([`Runtime::register`]); nothing that is always linked names it, so that the linker drops it from
-/// programs that never use it.
+/// ([`Runtime::register`]); nothing that is always linked names it, so that the linker drops it
+/// from programs that never use it.
 pub struct Driver<R: Resources> {
     /// Does a bounded amount of what can be done at time `now` (ns).
     pub poll: fn(&mut Runtime<R>, u64),

@@ -340,7 +340,8 @@ mod tests {
                         let mut woken = Vec::new();
                         let removed = table.remove(fd, |token| woken.push(token));
                         let expected = open.remove(&fd.encode());
-                        prop_assert_eq!(removed.map(|(_, key)| key), expected.as_ref().map(|e| e.0));
+                        let key = expected.as_ref().map(|e| e.0);
+                        prop_assert_eq!(removed.map(|(_, key)| key), key);
                         woken.sort_unstable();
                         let mut tokens: Vec<u64> =
                             expected.map(|e| e.1).unwrap_or_default().iter().map(|p| p.0).collect();

@@ -1,4 +1,4 @@
-(* What the tests have in common. *)
+(* Helpers of all tests. *)
 
 module T = Soil.Task
 

@@ -1,5 +1,5 @@
-(* What needs no link: TCP and UDP over the loopback. With an argument, a listener for everyone as
-   well. *)
+(* TCP and UDP over the loopback, which need no link. With an argument, a listener on all addresses
+   as well. *)
 
 let () =
   Soil.run @@ fun () ->

@@ -1,5 +1,5 @@
-(* What a call has taken when it is cancelled, or fails in another way, is there for the next one:
-   of whatever mixture of calls, cut at whatever places, the results together are what was sent. *)
+(* Bytes that a call took before it was cancelled or failed are there for the next call: the results
+   of any mixture of calls, cut at any places, are together the bytes that were sent. *)
 open QCheck2.Gen
 open Check
 module D = Soil.File_descriptor

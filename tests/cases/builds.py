@@ -1,4 +1,4 @@
-"""What is built is the same wherever it is built, byte for byte."""
+"""Reproducible builds: the same bytes in another folder."""
 
 import os
 import re

@@ -81,7 +81,8 @@ def check(found, last, durable):
         )
     current = found["current"]
     assert current in (contents(last), contents(last + 1)), (
-        f"the current file after {last}: {len(current)} bytes {current[:20]}, and not {len(contents(last))} or {len(contents(last + 1))}"
+        f"the current file after {last}: {len(current)} bytes {current[:20]}, and not "
+        f"{len(contents(last))} or {len(contents(last + 1))}"
     )
     blocks = found["blocks"]
     for place in range(BLOCKS):

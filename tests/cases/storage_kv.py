@@ -115,7 +115,8 @@ def check(found, begun, what):
     }
     for (kind, numbers), data in zip(allowed.items(), found):
         assert data in [value(kind, max(number, 0)) for number in numbers], (
-            f"{what}: step {last} had begun, and {kind} is {data and (len(data), data[:20])}, not one of {sorted(numbers)}"
+            f"{what}: step {last} had begun, and {kind} is {data and (len(data), data[:20])}, not "
+            f"one of {sorted(numbers)}"
         )
 
 

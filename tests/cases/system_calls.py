@@ -1,4 +1,4 @@
-"""What the process form asks of Linux: system calls for each frame, counted by strace."""
+"""System calls of the process form for each frame, counted by strace."""
 
 import ctypes
 import json

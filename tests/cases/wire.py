@@ -1,5 +1,5 @@
-"""What OCaml programs choose of the headers on the wire, urgent data, limits of time on a dead
-link, and TCP on a VLAN."""
+"""Header fields that OCaml programs set, urgent data, time limits on a dead link, and TCP on a
+VLAN."""
 
 import fcntl
 import hashlib

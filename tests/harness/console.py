@@ -128,7 +128,8 @@ class Child:
             if left <= 0:
                 self.stop()
                 raise Timeout(
-                    f"{self.command[0]} still runs after {time.monotonic() - self.started:.0f} s; output:\n{self.text}"
+                    f"{self.command[0]} still runs after {time.monotonic() - self.started:.0f} s; "
+                    f"output:\n{self.text}"
                 )
             self._pump(left)
         try:

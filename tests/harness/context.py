@@ -1,4 +1,4 @@
-"""What a test gets: its own directory, TAPs, children that end with it, and `soil run`."""
+"""The context of a test: its own directory, TAPs, children that end with it, and `soil run`."""
 
 import os
 import subprocess

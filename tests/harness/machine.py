@@ -1,5 +1,4 @@
-"""What the machine that tests run on may give them: processors and memory, which a container may
-have less of than the host."""
+"""Processors and memory for the tests: a container may have less of them than the host."""
 
 import math
 import os

@@ -35,7 +35,8 @@ MEMORY = "1G"
 # What shows that a program isn't a single file that runs by itself, in its TEST block.
 NOT_ALONE = re.compile(
     r"\b(modules|readonly_files|all_modules|script|plugins|include|libraries|program|ocamlopt_byte_exit_status|subdirectories)\b\s*="
-    r"|\bexpect;|\btoplevel|include (unix|systhreads|str|dynlink|runtime_events|ocaml|testing)|hasunix|check-ocamlopt|ocamldoc|"
+    r"|\bexpect;|\btoplevel|include "
+    r"(unix|systhreads|str|dynlink|runtime_events|ocaml|testing)|hasunix|check-ocamlopt|ocamldoc|"
     r"ocamlc\.byte;\s*check-ocamlc|setup-ocaml.*-exit|bytecode;\s*\*/|frame_pointers|\bcodegen\b|\basmgen\b"
 )
 # What links and runs images. Copied first: a build that goes on meanwhile may take them away for a
@@ -88,7 +89,8 @@ def fetch(cache, version):
     ).stdout.strip()
     if not package.startswith(version):
         sys.exit(
-            f"the compiler ({version}) isn't Debian's: name the folder of its sources in OCAML_SOURCE"
+            f"the compiler ({version}) isn't Debian's: name the folder of its sources in "
+            "OCAML_SOURCE"
         )
     targets = subprocess.run(
         [
@@ -132,7 +134,8 @@ def fetch(cache, version):
     archive = next(cache.glob(f"ocaml_{version}.orig.tar.*"), None)
     if archive is None:
         sys.exit(
-            f"the source of ocaml {package} can't be fetched (OCAML_SOURCE names a folder that has it):\n{result.stderr}"
+            f"the source of ocaml {package} can't be fetched (OCAML_SOURCE names a folder that "
+            f"has it):\n{result.stderr}"
         )
     return archive
 
@@ -305,7 +308,8 @@ def main():
     for name, reason in sorted(skipped.items()):
         print(f"skipped {name}: {reason}")
     print(
-        f"{counts['pass']} of {counts['pass'] + counts['fail']} programs that pass as a process pass as an image "
+        f"{counts['pass']} of {counts['pass'] + counts['fail']} programs that pass as a process "
+        "pass as an image "
         f"({counts['no']} aren't programs that pass as a process)"
     )
     # The last line is what tools/setup/test.sh counts.

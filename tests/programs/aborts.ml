@@ -1,4 +1,4 @@
-(* What a C library does at its wits' end. *)
+(* A C library that calls abort. *)
 external abort : unit -> unit = "test_abort"
 
 let () =

@@ -80,7 +80,8 @@ OTHERS = [
     ("musl (the C library of images)", "Copyright © 2005-2020 Rich Felker, et al.\n\n" + MIT),
     (
         "Rust's libraries core, alloc, std and compiler_builtins",
-        "Copyright (c) The Rust Project Developers and contributors. Under MIT or Apache-2.0, here MIT:\n\n"
+        "Copyright (c) The Rust Project Developers and contributors. Under MIT or Apache-2.0, "
+        "here MIT:\n\n"
         + MIT,
     ),
 ]
@@ -238,7 +239,8 @@ def advisories():
         != 0
     ):
         print(
-            "advisories: not looked at, because there is no cargo-deny (cargo install --locked cargo-deny)"
+            "advisories: not looked at, because there is no cargo-deny (cargo install --locked "
+            "cargo-deny)"
         )
         return None
     if (

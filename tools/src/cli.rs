@@ -1,4 +1,4 @@
-//! What can be typed after `soil`.
+//! The command line of `soil`.
 
 use crate::options::{self, Cidr, DiskSize, Forward, Memory, Mount, Net, Values, Variable};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -149,7 +149,8 @@ pub enum PartitionTable {
     Gpt,
 }
 
-const EMBED_HELP: &str = "In a dune file, as a library of its own (nobody names its module: -linkall keeps it):
+const EMBED_HELP: &str = "\
+In a dune file, as a library of its own (no other module names it, so -linkall keeps it):
 
 (library
  (name site)
@@ -162,15 +163,16 @@ const EMBED_HELP: &str = "In a dune file, as a library of its own (nobody names 
 
 A program with site among its (libraries …) has the files below /www.
 
-Symbolic links are followed; a file with several names is there once. Compiling takes about a second for each MiB.";
+Symbolic links are followed; a file with several names is there once. Compiling takes about a second
+for each MiB.";
 
 /// `soil run`; the exit status is in its help.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: the program's own (all 8 bits); 124 after --timeout; 125 when \
 the program could not be started; 126 when the machine ended without a status; 127 when the file \
-does not exist. Of an image that ends with 0 but whose output could not be written: 74, or 141 when \
-its reader had closed the pipe."
+does not exist. Of an image that ends with 0 but whose output could not be written: 74, or 141 \
+when its reader had closed the pipe."
 )]
 pub struct Run {
     /// The program: an image or a Linux executable.
@@ -228,7 +230,13 @@ pub struct Run {
     #[arg(long, value_enum)]
     pub log: Option<Log>,
     /// Stop before the first instruction and wait for gdb on port 1234 (of 127.0.0.1).
-    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1234"
+    )]
     pub gdb: Option<u16>,
     /// End the program after this many seconds, with exit status 124.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -251,7 +259,11 @@ pub struct Run {
     #[arg(long = "qemu-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub qemu_arguments: Vec<OsString>,
     /// Further properties for virtio devices, such as net:csum=off or blk:packed=off.
-    #[arg(long = "device-option", value_name = "net|blk|rng:PROPERTY=VALUE", value_parser = device_option)]
+    #[arg(
+        long = "device-option",
+        value_name = "net|blk|rng:PROPERTY=VALUE",
+        value_parser = device_option
+    )]
     pub device_options: Vec<DeviceOption>,
 }
 

@@ -12,9 +12,10 @@ const DUNE: (u32, u32) = (3, 17);
 /// link driver.
 const CONTEXT: &str =
     "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
-; The driver is named twice, for executables that set one of the two fields without :standard, and once more in the
-; compilers' environment, for those that set both. A program that doesn't use Soil and can't be linked into an image (a C library
-; without a static archive) is reported, and one that says so when it is run takes its place; without the line it is an error.
+; The driver is named twice, for executables that set one of the two fields without :standard, and
+; once more in the compilers' environment, for those that set both. A program that doesn't use Soil
+; and can't be linked into an image (a C library without a static archive) is reported, and a
+; program that says so when it is run takes its place; without SOIL_UNLINKABLE that is an error.
 
 (context
  (default

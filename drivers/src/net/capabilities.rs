@@ -21,8 +21,8 @@ pub struct Capabilities {
     pub mac: Option<[u8; 6]>,
     /// Largest IP packet of the network, in bytes.
     pub mtu: u16,
-    /// Longest frame that [`Net::transmit`](super::Net::transmit) takes, in bytes: one of the MTU, or 64 KiB with `tso4`
-    /// or `tso6`.
+    /// Longest frame that [`Net::transmit`](super::Net::transmit) takes, in bytes: one of the MTU,
+    /// or 64 KiB with `tso4` or `tso6`.
     pub max_transmit: usize,
     /// The card computes TCP and UDP checksums ([`TxMeta::checksum`]).
     pub tx_checksum: bool,
@@ -30,7 +30,8 @@ pub struct Capabilities {
     pub tso4: bool,
     /// The card cuts TCP over IPv6.
     pub tso6: bool,
-    /// Received frames may say that their checksum needn't be verified ([`RxMeta::checksum`](super::RxMeta::checksum)).
+    /// Received frames may say that their checksum needn't be verified
+    /// ([`RxMeta::checksum`](super::RxMeta::checksum)).
     pub rx_checksum: bool,
     /// Received frames may be larger than the MTU, IPv4.
     pub large_receive4: bool,

@@ -1,5 +1,5 @@
-//! What a file system with a journal writes and reads past the cache: its metadata, of which it
-//! keeps what it needs itself. Writes are put together in one buffer, neighbours as one request,
+//! Access past the cache, for the metadata of a file system with a journal, which keeps the blocks
+//! it needs itself. Writes are put together in one buffer, neighbours as one request,
 //! and go to the device with the contents of files, as one batch.
 
 use alloc::vec::Vec;

@@ -74,7 +74,10 @@ fn new_cache_in(budget: &'static CacheBudget, disk: &Disk, stream_bytes: usize) 
 
 proptest! {
     #[test]
-    fn reads_what_was_written_whatever_is_cached(steps in steps(), stream in prop_oneof![Just(0), Just(16 << 10), Just(64 << 10)]) {
+    fn reads_what_was_written_whatever_is_cached(
+        steps in steps(),
+        stream in prop_oneof![Just(0), Just(16 << 10), Just(64 << 10)],
+    ) {
         // Its own: room for the three pieces that the disk has.
         static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
         let disk = Disk::zeroed(SECTORS as usize * 512);

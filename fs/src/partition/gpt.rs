@@ -44,7 +44,8 @@ pub(super) fn read(device: &mut dyn Block, table: &mut Table) -> Result<(), Moun
                 ));
             } else if first.alternate != last {
                 table.warnings.push(format!(
-                    "the second copy of the GPT is at sector {}, but the disk ends at {last}; move it with sfdisk --relocate gpt-bak-std",
+                    "the second copy of the GPT is at sector {}, but the disk ends at {last}; \
+                    move it with sfdisk --relocate gpt-bak-std",
                     first.alternate
                 ));
             }
@@ -62,7 +63,8 @@ pub(super) fn read(device: &mut dyn Block, table: &mut Table) -> Result<(), Moun
             match second {
                 Ok(second) => {
                     table.warnings.push(format!(
-                        "the first copy of the GPT is damaged: {}; using the second copy: restore the first with gdisk",
+                        "the first copy of the GPT is damaged: {}; \
+                        using the second copy: restore the first with gdisk",
                         damage.text
                     ));
                     accept(table, second);
@@ -108,7 +110,8 @@ fn both_damaged(device: &mut dyn Block, first: &Damage, second: &Damage) -> Stri
                 .is_some_and(|b| b.starts_with(b"EFI PART"))
         {
             return format!(
-                "the disk's GPT is for sectors of {other} bytes, but the disk has sectors of {sector}; attach it with {other}"
+                "the disk's GPT is for sectors of {other} bytes, but the disk has sectors of \
+                {sector}; attach it with {other}"
             );
         }
     }

@@ -155,7 +155,8 @@ fn read_logical(
         }
     };
     let text = format!(
-        "the extended partition's chain {trouble}; partitions from {number} on are lost: correct the table with sfdisk"
+        "the extended partition's chain {trouble}; partitions from {number} on \
+        are lost: correct the table with sfdisk"
     );
     table.warnings.push(text);
     Ok(())

@@ -66,7 +66,10 @@ proptest! {
     }
 
     #[test]
-    fn noise_does_no_harm(noise in prop::collection::vec(any::<u8>(), 512..8192), signed in any::<bool>()) {
+    fn noise_does_no_harm(
+        noise in prop::collection::vec(any::<u8>(), 512..8192),
+        signed in any::<bool>(),
+    ) {
         let mut bytes = noise;
         bytes.truncate(bytes.len() / 512 * 512);
         if signed {

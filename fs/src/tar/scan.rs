@@ -101,7 +101,8 @@ impl Scan<'_> {
             .find(|(bytes, _)| read.is_ok() && start.starts_with(bytes));
         let detail = match packed {
             Some((_, name)) => format!(
-                "not a tar archive as it is: the disk's contents are packed with {name}; unpack them first"
+                "not a tar archive as it is: the disk's contents \
+                are packed with {name}; unpack them first"
             ),
             None => format!("not a tar archive: {reason}; make one with tar -cf"),
         };
@@ -132,7 +133,8 @@ impl Scan<'_> {
                 .is_some_and(|end| end <= self.archive.size),
         ) else {
             let detail = format!(
-                "the archive is truncated: {:?} at byte {at} has {size} bytes, but the disk ends at byte {}; {AGAIN}",
+                "the archive is truncated: {:?} at byte {at} has {size} bytes, \
+                but the disk ends at byte {}; {AGAIN}",
                 shown(name),
                 self.archive.size
             );
@@ -234,7 +236,8 @@ impl Scan<'_> {
             Refusal::Kind => "is a file where there is a directory, or the other way round",
             Refusal::Target => "is a hard link to what isn't there",
             Refusal::Full => {
-                let detail = "the archive has more names than there is memory for; use ext4 for so many files";
+                let detail = "the archive has more names than there is \
+                memory for; use ext4 for so many files";
                 return Err(refused(Error::OutOfMemory, detail.to_string()));
             }
             Refusal::Memory => {

@@ -20,7 +20,9 @@ const ARCHIVES: [(&str, &[u8]); 5] = [
     ("v7", include_bytes!("../../tests/archives/v7.tar")),
 ];
 
-const DEEP: &str = "/a-directory-with-a-rather-long-name-for-its-kind/and-another-one-below-it-that-is-not-short-either/a-file-whose-path-has-more-than-a-hundred-characters-in-all.txt";
+const DEEP: &str = "/a-directory-with-a-rather-long-name-for-its-kind\
+    /and-another-one-below-it-that-is-not-short-either\
+    /a-file-whose-path-has-more-than-a-hundred-characters-in-all.txt";
 
 fn open(bytes: &[u8], sector: usize) -> Result<Box<dyn Volume>, MountError> {
     mount(
@@ -438,7 +440,10 @@ proptest! {
     #[test]
     fn mutated_archives_do_no_harm(
         which in 0_usize..5,
-        changes in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..512, any::<u8>()), 1..10),
+        changes in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0_usize..512, any::<u8>()),
+            1..10,
+        ),
         signed in any::<bool>(),
         len in any::<prop::sample::Index>(),
         cut in 0..4,
@@ -460,7 +465,10 @@ proptest! {
 
     #[test]
     fn headers_of_noise_do_no_harm(
-        headers in prop::collection::vec((prop::collection::vec(any::<u8>(), 512), any::<bool>(), 0_u32..3000), 1..12),
+        headers in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 512), any::<bool>(), 0_u32..3000),
+            1..12,
+        ),
     ) {
         let mut bytes = Vec::new();
         for (mut block, is_pax, size) in headers {
@@ -471,7 +479,8 @@ proptest! {
             }
             sign(&mut block);
             bytes.extend(block);
-            bytes.extend((0..size.next_multiple_of(512)).map(|n| b"12 path=abc\n"[n as usize % 12]));
+            let contents = b"12 path=abc\n".iter().cycle();
+            bytes.extend(contents.take(size.next_multiple_of(512) as usize));
         }
         survives(bytes);
     }

@@ -1,4 +1,4 @@
-//! What a volume has lent, and what it was then.
+//! Leases of a volume, each with the contents that it had when it was made.
 
 use fs::{FileId, Lease, Volume};
 

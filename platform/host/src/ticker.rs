@@ -80,7 +80,8 @@ fn make_thread() {
         STATE.store(NONE, Ordering::Relaxed);
         TICKER.store(null_mut(), Ordering::Relaxed);
         log::warn!(
-            "no thread can be made (error {failed}): the network stands still while the program computes"
+            "no thread can be made (error {failed}): the network \
+            stands still while the program computes"
         );
     }
 }

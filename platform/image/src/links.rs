@@ -131,11 +131,13 @@ impl Links for Image {
     fn recording(target: &str) -> Result<RecordingSink, Failure> {
         let detail = if target != "serial" {
             alloc::format!(
-                "SOIL_PCAP: \"{target}\": a machine records to its serial port: give serial (soil run --pcap FILE)"
+                "SOIL_PCAP: \"{target}\": a machine records to its serial port: \
+                give serial (soil run --pcap FILE)"
             )
         } else if !serial::set_up() {
             String::from(
-                "SOIL_PCAP: the machine has no second serial port: run it with soil run --pcap FILE",
+                "SOIL_PCAP: the machine has no second serial port: \
+                run it with soil run --pcap FILE",
             )
         } else {
             return Ok(Box::new(serial::write));

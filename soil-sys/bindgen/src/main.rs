@@ -89,7 +89,8 @@ fn header(abi: &Abi) -> Result<String, String> {
         ),
         after_includes: Some(
             "\n/* An OCaml int, untagged. */\ntypedef intptr_t Int;\n\
-             /* OCaml values: bytes, string, bigarray of bytes, array of those, bigarray of int. */\n\
+             /* OCaml values: bytes, string, bigarray of bytes, \
+             array of those, bigarray of int. */\n\
              typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;"
                 .into(),
         ),
@@ -110,8 +111,8 @@ fn header(abi: &Abi) -> Result<String, String> {
         ..Default::default()
     };
     let mut builder = cbindgen::Builder::new().with_config(config);
-    // Without the file that declares the parts: cbindgen takes it for the root of a crate, and would
-    // read the crate's own `net.rs` for `abi/net.rs`.
+    // Without the file that declares the parts: cbindgen takes it for the root of a crate, and
+    // would read the crate's own `net.rs` for `abi/net.rs`.
     for (path, (_, file)) in abi.paths.iter().zip(&abi.files) {
         if parts(file).next().is_none() {
             builder = builder.with_src(path);

@@ -1,5 +1,5 @@
-(* What is done to a tree of files so that another system can check it: all operations that change
-   names or contents. Whatever does them, the outcome is the same. *)
+(* Changes to a tree of files that another system can check: all operations on names and contents.
+   The outcome is the same on every system. *)
 
 type files = {
   mkdir : string -> unit;

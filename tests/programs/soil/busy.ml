@@ -1,4 +1,5 @@
-(* Computes for SECONDS without a pause, while connections, datagrams and a connection that nobody answers wait: busy MANNER SECONDS ABSENT.
+(* Computes for SECONDS without a pause, while connections, datagrams and an unanswered connection
+   attempt wait: busy MANNER SECONDS ABSENT.
 
    Echo on 7 (TCP), where nobody accepts until the computation has ended, and on 7 (UDP); a line on
    80 starts it. ABSENT is an address to connect to. *)

@@ -1,4 +1,4 @@
-(* What the network was configured to be. *)
+(* Prints the configuration of the network. *)
 let () =
   Soil.run @@ fun () ->
   Soil.Net.wait_up ();

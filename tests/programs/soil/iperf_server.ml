@@ -1,4 +1,4 @@
-(* What iperf3 talks to: its protocol over TCP, one test after the other, in both directions and
+(* A server for iperf3: its protocol over TCP, one test after the other, in both directions and
    with several streams. The states are bytes on the first connection; parameters and results are
    JSON with its length before it. *)
 module D = Soil.File_descriptor

@@ -1,6 +1,8 @@
-(* Writes LINES numbered lines to standard output, from a task or past the scheduler: paused task|plain LINES.
+(* Writes LINES numbered lines to standard output, from a task or past the scheduler: paused
+   task|plain LINES.
 
-   Echo on 7 (TCP), with a line of the log for each connection, as far as the writing leaves tasks their turn; a connection to 9 ends the program by SIGABRT. *)
+   Echo on 7 (TCP), with a line of the log for each connection, as far as the writing leaves tasks
+   their turn; a connection to 9 ends the program by SIGABRT. *)
 module D = Soil.File_descriptor
 
 (* What the network's own warnings are written with: the level, and a part of a string. *)

@@ -1,5 +1,5 @@
-(* What programs do beside TCP. The arguments are a command and its own arguments; what happens is
-   printed, line by line, for the test that plays the other end. *)
+(* Protocols beside TCP. The arguments are a command and its own arguments; events are printed, line
+   by line, for the test that plays the other end. *)
 module D = Soil.File_descriptor
 module N = Soil.Net
 

@@ -1,5 +1,5 @@
-(* What a program chooses of the headers on the wire, urgent data, limits of time, and TCP on a
-   VLAN. The arguments are a command and its own arguments; the test plays the other end. *)
+(* Header fields that a program sets, urgent data, time limits, and TCP on a VLAN. The arguments are
+   a command and its own arguments; the test plays the other end. *)
 module D = Soil.File_descriptor
 module N = Soil.Net
 module T = Soil.Task

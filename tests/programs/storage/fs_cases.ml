@@ -1,10 +1,9 @@
-(* What a file system has to do, a case each, on a mounted volume: "ok NAME" for each that was as it
-   should be. Arguments: SCALE, of which the sizes of some cases are multiples, or SCALE,CASE,… for some; then
-   TYPE:DISK…
+(* Cases for a file system, on a mounted volume: "ok NAME" for each that passes. Arguments: SCALE, of
+   which the sizes of some cases are multiples, or SCALE,CASE,… for some cases; then TYPE:DISK…
 
-   The cases are those of the Linux world's test suites by what they show: one file changed at random,
-   directories under stress, names, links, renames, room that ends, appends of several tasks, files
-   that are cut or lose their names while open, holes. *)
+   The cases follow Linux's test suites: random changes of one file, directories under stress, names,
+   links, renames, a full volume, appends of several tasks, files that are truncated or unlinked
+   while open, holes. *)
 
 module D = Soil.File_descriptor
 module Fs = Soil.Fs

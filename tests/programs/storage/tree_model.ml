@@ -1,5 +1,5 @@
-(* What a tree of files should be, as values: what a change did, and what was there before it, can
-   both be looked at afterwards. *)
+(* A model of a tree of files, as immutable values: the states before and after a change can both be
+   examined. *)
 
 module Names = Map.Make (String)
 module Numbers = Map.Make (Int)

@@ -1,4 +1,5 @@
-//! Adaptive polling: when to read from a device that says "nothing there" at the price of a system call.
+//! Adaptive polling: when to read from a device that says "nothing there" at the price of a system
+//! call.
 //!
 //! Frames come in batches of about the same size: one where a peer waits for an answer, many in a
 //! transfer. After as many frames as the last batches had, the reader stops without asking further;
