@@ -192,16 +192,16 @@ impl<F> Tree<F> {
 
     /// The entry `name` of a directory. The count goes down by one for every other name with this
     /// hash.
-    fn find(&self, parent: NodeId, name: &str, patience: &Cell<u32>) -> Option<NodeId> {
+    fn find(&self, parent: NodeId, name: &str, collisions_left: &Cell<u32>) -> Option<NodeId> {
         let same = |id: &NodeId| {
             let same =
                 self.node(*id).is_some_and(|node| node.parent == parent) && self.name(*id) == name;
-            let ended = patience.get() == 0;
-            patience.set(patience.get().saturating_sub(u32::from(!same)));
+            let ended = collisions_left.get() == 0;
+            collisions_left.set(collisions_left.get().saturating_sub(u32::from(!same)));
             same || ended
         };
         let found = self.table.find(hash(parent, name), same).copied();
-        found.filter(|_| patience.get() > 0)
+        found.filter(|_| collisions_left.get() > 0)
     }
 
     pub fn lookup(&self, path: &str) -> Result<NodeId, Error> {
@@ -329,9 +329,9 @@ impl<F> Tree<F> {
         if name.len() > MAX_NAME || name == ".." || name.contains('\0') {
             return Err(Refusal::Name);
         }
-        let patience = Cell::new(COLLISIONS);
-        let found = self.find(parent, name, &patience);
-        if patience.get() == 0 {
+        let collisions_left = Cell::new(COLLISIONS);
+        let found = self.find(parent, name, &collisions_left);
+        if collisions_left.get() == 0 {
             return Err(Refusal::Hash);
         }
         Ok(found)

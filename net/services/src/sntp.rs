@@ -17,7 +17,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Seconds from 1900, where NTP begins, to 1970.
 const TO_1970: u64 = 2_208_988_800;
 /// How long a server may take.
-const PATIENCE_NS: u64 = 5 * SECOND_NS;
+const TIMEOUT_NS: u64 = 5 * SECOND_NS;
 /// The shortest time between two queries (RFC 4330, 10: at least 15 s), and the longest.
 const INTERVAL_MIN_NS: u64 = 16 * SECOND_NS;
 const INTERVAL_MAX_NS: u64 = 1024 * SECOND_NS;
@@ -96,7 +96,7 @@ impl Client {
                 sent_ns,
             } => {
                 sample = self.listen(stack, socket, server, cookie, sent_ns, now_ns);
-                let over = now_ns >= sent_ns.saturating_add(PATIENCE_NS);
+                let over = now_ns >= sent_ns.saturating_add(TIMEOUT_NS);
                 if sample.is_some() || over || self.refused {
                     // It is ours.
                     let _ = stack.close(socket);
@@ -114,7 +114,7 @@ impl Client {
             State::Idle(at_ns) => Some(at_ns),
             // The resolver's own time covers it.
             State::Naming(_) => None,
-            State::Asking { sent_ns, .. } => Some(sent_ns.saturating_add(PATIENCE_NS)),
+            State::Asking { sent_ns, .. } => Some(sent_ns.saturating_add(TIMEOUT_NS)),
         };
         (sample, polled)
     }
@@ -268,7 +268,7 @@ fn read(answer: &[u8; LEN], cookie: [u8; 8]) -> Option<Answer> {
     }
     let (received, sent) = (timestamp(received), timestamp(sent));
     // A server that answers before it was asked, or takes longer than we would wait.
-    (received <= sent && sent - received < PATIENCE_NS).then_some(Answer::Time(received, sent))
+    (received <= sent && sent - received < TIMEOUT_NS).then_some(Answer::Time(received, sent))
 }
 
 #[cfg(test)]

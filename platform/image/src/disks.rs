@@ -26,13 +26,13 @@ const MAX_BYTES: usize = 16 << 20;
 const MAX_SECTOR: usize = 4096;
 
 /// A disk, shared between its user and the wait, which arms its interrupts.
-struct Shared {
+struct SharedDisk {
     blk: RefCell<Blk>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
 }
 
-impl Source for Shared {
+impl Source for SharedDisk {
     fn has_pending(&self) -> bool {
         self.blk.borrow().has_pending()
     }
@@ -46,7 +46,7 @@ impl Source for Shared {
 /// A disk and its name for messages.
 pub struct Disk {
     name: String,
-    shared: Rc<Shared>,
+    shared: Rc<SharedDisk>,
 }
 
 /// The serial number of a disk, if it has one that can be a name.
@@ -102,7 +102,7 @@ fn open() -> Result<Named<Image>, Failure> {
             }
         };
         let name = serial(&mut blk).unwrap_or_else(|| format!("disk{index}"));
-        let shared = Shared {
+        let shared = SharedDisk {
             blk: RefCell::new(blk),
             armed: Cell::new(false),
         };

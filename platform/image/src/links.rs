@@ -28,14 +28,14 @@ const LARGE_BUFFER: usize = 8 << 10;
 const BUSY_PAGES: u64 = 4096;
 
 /// A card, shared between the stack, which drives it, and the wait, which arms its interrupts.
-struct Shared {
+struct SharedCard {
     card: RefCell<Net>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
 }
 
 /// How to wait for a card.
-pub struct LinkWake(Rc<Shared>);
+pub struct LinkWake(Rc<SharedCard>);
 
 impl LinkWake {
     /// What the platform's wait is given.
@@ -44,7 +44,7 @@ impl LinkWake {
     }
 }
 
-impl Source for Shared {
+impl Source for SharedCard {
     fn has_pending(&self) -> bool {
         self.card.borrow().has_pending()
     }
@@ -57,7 +57,7 @@ impl Source for Shared {
 
 /// A card as the stack sees it.
 struct CardLink {
-    shared: Rc<Shared>,
+    shared: Rc<SharedCard>,
     mac: [u8; 6],
 }
 
@@ -108,7 +108,7 @@ fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
             Failure::new(Error::Io, detail)
         })?;
         let mac = (settings.mac)(index, card.capabilities().mac)?;
-        let shared = Rc::new(Shared {
+        let shared = Rc::new(SharedCard {
             card: RefCell::new(card),
             armed: Cell::new(false),
         });

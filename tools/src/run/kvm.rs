@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The longest a working probe may take; it needs some 50 ms.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The value that the probe writes to isa-debug-exit, and QEMU's status for it.
 const ANSWER: u8 = 0x2a;
@@ -184,7 +184,7 @@ fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
         .stderr(Stdio::null())
         .spawn();
     let Ok(mut child) = started else { return false };
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return status.code() == Some(ANSWER_STATUS),

@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 /// A passt at the other end of a socket pair. It ends by itself when this end is closed.
 pub struct Passt {
     socket: OwnedFd,
-    child: Ended,
+    child: OwnedChild,
 }
 
 /// A child that doesn't outlive its owner.
-pub struct Ended(Child);
+pub struct OwnedChild(Child);
 
 /// Keeps what passt says from the program's console. What it said last, if it has ended by then, is
 /// why.
@@ -49,7 +49,7 @@ impl Words {
     }
 }
 
-impl Drop for Ended {
+impl Drop for OwnedChild {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -121,7 +121,7 @@ impl Passt {
             .map_err(|error| not_started(Path::new("passt"), &error))?;
         Ok(Self {
             socket,
-            child: Ended(child),
+            child: OwnedChild(child),
         })
     }
 
@@ -131,7 +131,7 @@ impl Passt {
     }
 
     /// The socket, and the child that is ended when dropped.
-    pub fn into_parts(self) -> (OwnedFd, Ended) {
+    pub fn into_parts(self) -> (OwnedFd, OwnedChild) {
         (self.socket, self.child)
     }
 }
@@ -153,7 +153,7 @@ fn listens(path: &Path) -> bool {
 pub struct Listening {
     /// The path of its socket.
     pub path: PathBuf,
-    _child: Ended,
+    _child: OwnedChild,
     _folder: scratch::Folder,
 }
 
@@ -169,7 +169,7 @@ impl Listening {
         let child = command
             .spawn()
             .map_err(|error| not_started(Path::new("passt"), &error))?;
-        let mut child = Ended(child);
+        let mut child = OwnedChild(child);
         let words = Words::of(&mut child.0);
         let end = Instant::now() + Duration::from_secs(5);
         while !listens(&path) {

@@ -17,7 +17,7 @@ use crate::{Polled, Randomness};
 /// Domains of the search list (resolv.conf(5)).
 const SEARCH_MAX: usize = 6;
 /// How long the servers may take, all of them together.
-const PATIENCE_NS: u64 = 20_000_000_000;
+const TIMEOUT_NS: u64 = 20_000_000_000;
 
 /// Names one lookup of a resolver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,7 +327,7 @@ impl Resolver {
             names: candidates(name, wire, &shared.search, &shared.options),
             kinds,
             servers: name_servers(stack),
-            deadline_ns: now_ns.saturating_add(PATIENCE_NS),
+            deadline_ns: now_ns.saturating_add(TIMEOUT_NS),
             ..Lookup::default()
         };
         lookup.next_name(shared, now_ns)?;

@@ -25,9 +25,9 @@ const MULTICAST: [IpAddr; 2] = [
 /// Queries by multicast for one question; then no machine on the link has that name.
 const MULTICAST_QUERIES: u32 = 3;
 /// How long a server may take the first time; doubled after each round over all servers.
-const PATIENCE_NS: u64 = 1_500_000_000;
+const TIMEOUT_NS: u64 = 1_500_000_000;
 /// The same for multicast (RFC 6762, 5.2: at least one second).
-const MULTICAST_PATIENCE_NS: u64 = 1_000_000_000;
+const MULTICAST_TIMEOUT_NS: u64 = 1_000_000_000;
 /// Rounds over all servers of which each says that it can't tell.
 const FAILED_ROUNDS: u32 = 2;
 /// Queries that may still be answered.
@@ -319,14 +319,14 @@ impl Question {
         let query = query(id, &self.asked, self.kind, recursion, edns);
         let count = manner.servers.len().max(1);
         let round = (self.queries / count as u32).min(4);
-        let (patience_ns, port) = match manner.is_multicast() {
-            true => (MULTICAST_PATIENCE_NS, MULTICAST_PORT),
-            false => (PATIENCE_NS, PORT),
+        let (timeout_ns, port) = match manner.is_multicast() {
+            true => (MULTICAST_TIMEOUT_NS, MULTICAST_PORT),
+            false => (TIMEOUT_NS, PORT),
         };
         let next = manner.servers.get(self.queries as usize % count);
         let servers = next.map_or(&MULTICAST[..], core::slice::from_ref);
         self.queries += 1;
-        self.again_ns = turn.now_ns.saturating_add(patience_ns << round);
+        self.again_ns = turn.now_ns.saturating_add(timeout_ns << round);
         for server in servers {
             let server = SocketAddr::new(*server, port);
             if self.outstanding.len() >= OUTSTANDING_MAX {

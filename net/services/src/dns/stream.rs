@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use net::{Error, Handle, Stack};
 
 /// How long connecting, asking and answering may take together.
-const PATIENCE_NS: u64 = 5_000_000_000;
+const TIMEOUT_NS: u64 = 5_000_000_000;
 /// Bytes taken at once.
 const PIECE: usize = 512;
 
@@ -38,7 +38,7 @@ impl Stream {
         Some(Stream {
             connection,
             id,
-            deadline_ns: now_ns.saturating_add(PATIENCE_NS),
+            deadline_ns: now_ns.saturating_add(TIMEOUT_NS),
             rest,
             written: false,
             received: Vec::new(),
