@@ -18,7 +18,7 @@ val total : unit -> t
 
 val volume : string -> t
 (** [volume path] is the same for the volume that holds [path], since it was mounted: all 0 for one
-    that is on no disk. It waits as {!Fs.volume} does, and raises what that raises. *)
+    that is on no disk. It waits as {!Fs.val-volume} does, and raises what that raises. *)
 
 type memory = {
   used : int;  (** Bytes that what was read takes. *)

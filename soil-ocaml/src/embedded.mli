@@ -3,16 +3,16 @@
     [soil embed DIRECTORY] writes a module that calls {!register}, in a rule of the user's dune
     file:
     {v
-(library
- (name site)
- (library_flags (-linkall))
- (libraries soil))
+    (library
+     (name site)
+     (library_flags (-linkall))
+     (libraries soil))
 
-(rule
- (deps (source_tree www))
- (action
-  (with-stdout-to site.ml
-   (run soil embed www --at /www))))
+    (rule
+     (deps (source_tree www))
+     (action
+      (with-stdout-to site.ml
+       (run soil embed www --at /www))))
     v}
     A program that has [site] among its [libraries] then finds the files below [/www]. *)
 

@@ -14,7 +14,7 @@ type times = {
   modified : time;  (** The last change of the contents. *)
   changed : time;  (** The last change of the file or of what is known of it. *)
 }
-(** The type for the times of a file: those of {!type-Fs.stat}, exactly. *)
+(** The type for the times of a file: those of {!Soil.Fs.type-stat}, exactly. *)
 
 val times : ?follow:bool -> string -> times
 (** [times path] is the times of the file or directory at [path], or of a symbolic link at its end
@@ -22,7 +22,7 @@ val times : ?follow:bool -> string -> times
 
 val set_times : ?follow:bool -> ?accessed:time -> ?modified:time -> string -> unit
 (** [set_times ~accessed ~modified path] sets these two; what isn't given stays. [changed] becomes
-    now. [follow] is as for {!times}. A moment that the file system can't say becomes the nearest
+    now. [follow] is as for {!val-times}. A moment that the file system can't say becomes the nearest
     that it can: FAT has the even seconds of the years 1980 to 2107 for [modified], ext4 nanoseconds
     from 1901 to 2446, or with inodes of 128 bytes seconds to 2038. Raises {!Soil.exception-Error}
     with [Not_found], [Read_only], or [Unsupported] (FAT's root directory, tar). Raises

@@ -118,7 +118,7 @@ type stat = {
   size : int;  (** Bytes; 0 for directories. *)
   modified : float;
       (** Seconds since 1970-01-01 UTC, in the file system's resolution (2 s for FAT, nanoseconds
-          for ext4, of which a [float] keeps a quarter of a microsecond; {!File.times} has all). *)
+          for ext4, of which a [float] keeps a quarter of a microsecond; {!File.type-times} has all). *)
   accessed : float;  (** The last reading, where the file system notes it; else as [modified]. *)
   changed : float;
       (** The last change of the file or of what is known of it; else as [modified]. *)
@@ -132,7 +132,7 @@ val stat : string -> stat
 (** [stat path] is what is known about [path], after symbolic links. *)
 
 val lstat : string -> stat
-(** [lstat path] is {!stat}, but about the symbolic link itself if [path] is one. *)
+(** [lstat path] is {!val-stat}, but about the symbolic link itself if [path] is one. *)
 
 val stat_file : File_descriptor.t -> stat
 (** [stat_file d] is what is known about an open file. *)

@@ -90,7 +90,7 @@ val wait_up : ?timeout:float -> unit -> unit
 
     The same is printed on the error console when a process gets SIGUSR1, and when Ctrl-T is typed
     at a terminal that is a machine's console, with a second line for each connection: what
-    {!Tcp.info} tells, by the names that [ss -ti] has for it, times in ms and sizes in bytes. *)
+    {!Tcp.val-info} tells, by the names that [ss -ti] has for it, times in ms and sizes in bytes. *)
 
 type connection = {
   protocol : [ `Tcp | `Udp ];
