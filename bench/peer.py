@@ -97,7 +97,7 @@ def uncompressed(image):
 
 
 def decompressed(tool, data):
-    """What `tool` makes of the data, as far as it comes."""
+    """The output of `tool` for the data, up to an error."""
     if not shutil.which(tool):
         raise Missing(f"`{tool}` is not installed; run: make setup")
     return subprocess.run([tool, "-d", "-c"], input=data, capture_output=True, check=False).stdout

@@ -8,7 +8,7 @@ import os
 import peer
 
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
-# What a network device without any offload has switched off.
+# Properties of a network device without offloads.
 PLAIN = "".join(
     f",{name}=off"
     for name in """csum gso guest_csum guest_tso4 guest_tso6 guest_ecn guest_ufo

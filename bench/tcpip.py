@@ -341,7 +341,7 @@ def flooding(host, rate, seconds, kind):
 
 
 def overload(options):
-    """What share of its speed a running connection keeps under 1, 2, 4 and 8 times the SYNs a
+    """The share of its speed that a running connection keeps under 1, 2, 4 and 8 times the SYNs a
     second that Soil's guest takes at most on this host, and under as many datagrams to a closed
     port and fragments."""
     kinds = {

@@ -73,7 +73,7 @@ static int dial(const char *host, const char *port)
   if (e) die("%s: %s", host, gai_strerror(e));
   int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
   if (fd < 0) die("socket: %s", strerror(errno));
-  /* What the comparisons are made with; the machine's default may be something else. */
+  /* The congestion control of all comparisons; the machine's default may differ. */
   setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   if (connect(fd, info->ai_addr, info->ai_addrlen) && errno != EINPROGRESS)
@@ -171,7 +171,8 @@ static void hold(const char *host, const char *port, int count, double seconds)
   if (setrlimit(RLIMIT_NOFILE, &limit)) die("setrlimit: %s", strerror(errno));
   int *fds = calloc(count, sizeof *fds);
   double start = now();
-  /* 1024 at once: more SYNs than a device's queue holds would measure Linux's patience. */
+  /* 1024 at once: with more SYNs than a device's queue holds, Linux's retransmission timeout would
+     be measured. */
   for (int i = 0; i < count; i += 1024) {
     int end = i + 1024 < count ? i + 1024 : count;
     for (int j = i; j < end; j++) fds[j] = dial(host, port);
@@ -273,7 +274,7 @@ static void udpin(int fd, double seconds)
       if (send(fd, chunk, 64, 0) == 64) sent++;
       else await(fd, POLLOUT, "sending datagrams");
   double elapsed = now() - start;
-  /* What still waits is read first. */
+  /* Reads pending data first. */
   for (int tries = 0; tries < 50; tries++) {
     send(fd, "q", 1, 0);
     struct pollfd p = {fd, POLLIN, 0};
@@ -292,7 +293,7 @@ static void udpout(int fd, double seconds)
   double start = now();
   long got = 0, wanted = 0;
   while (now() - start < seconds) {
-    /* Four bursts under way; what was lost isn't waited for. */
+    /* Four bursts in flight; lost frames aren't waited for. */
     while (wanted - got < 4 * 256) {
       if (send(fd, "g", 1, 0) != 1) break;
       wanted += 256;
@@ -368,7 +369,7 @@ static int visit_dial(const char *host, const char *port, int from)
   if (inet_pton(AF_INET, host, &to.sin_addr) != 1) die("%s: no address", host);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
   if (fd < 0) die("socket: %s", strerror(errno));
-  /* HOST's network with another last byte; not every one of them has to be there. */
+  /* HOST's network with another last byte; not every address needs a host. */
   struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = to.sin_addr};
   ((unsigned char *)&own.sin_addr)[3] = (unsigned char)(100 + from % 127);
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);

@@ -35,7 +35,7 @@ let make ?(path = "") io kind handle =
     back = Bytes.empty;
     taken = 0;
     failure = Not_found;
-    writer = Scheduler.nobody;
+    writer = Scheduler.no_fiber;
     writers = no_queue;
   }
 
@@ -139,7 +139,7 @@ let no_io describe =
 (* Writing *)
 
 let begin_writing d self =
-  if d.writer == Scheduler.nobody || Scheduler.is_over d.writer then d.writer <- self
+  if d.writer == Scheduler.no_fiber || Scheduler.is_over d.writer then d.writer <- self
   else (
     if d.writers == no_queue then d.writers <- Waiters.create ();
     (* [end_writing] hands over. *)
@@ -147,7 +147,7 @@ let begin_writing d self =
 
 let end_writing d =
   d.writer <-
-    (match Scheduler.wake_first d.writers with None -> Scheduler.nobody | Some fiber -> fiber)
+    (match Scheduler.wake_first d.writers with None -> Scheduler.no_fiber | Some fiber -> fiber)
 
 let alone d f =
   let self = Scheduler.self () in

@@ -12,7 +12,7 @@ type t = {
   mutable back : bytes;  (** Bytes that were read and given back: those from [taken] on. *)
   mutable taken : int;
   mutable failure : exn;  (** The last that input or output raised. *)
-  mutable writer : Scheduler.fiber;  (** The fiber in {!alone}, or [Scheduler.nobody]. *)
+  mutable writer : Scheduler.fiber;  (** The fiber in {!alone}, or [Scheduler.no_fiber]. *)
   mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!alone}. *)
 }
 

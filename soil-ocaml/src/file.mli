@@ -22,11 +22,11 @@ val times : ?follow:bool -> string -> times
 
 val set_times : ?follow:bool -> ?accessed:time -> ?modified:time -> string -> unit
 (** [set_times ~accessed ~modified path] sets these two; what isn't given stays. [changed] becomes
-    now. [follow] is as for {!val-times}. A moment that the file system can't say becomes the nearest
-    that it can: FAT has the even seconds of the years 1980 to 2107 for [modified], ext4 nanoseconds
-    from 1901 to 2446, or with inodes of 128 bytes seconds to 2038. Raises {!Soil.exception-Error}
-    with [Not_found], [Read_only], or [Unsupported] (FAT's root directory, tar). Raises
-    [Invalid_argument] for nanoseconds that aren't less than a second. *)
+    now. [follow] is as for {!val-times}. A moment that the file system can't say becomes the
+    nearest that it can: FAT has the even seconds of the years 1980 to 2107 for [modified], ext4
+    nanoseconds from 1901 to 2446, or with inodes of 128 bytes seconds to 2038. Raises
+    {!Soil.exception-Error} with [Not_found], [Read_only], or [Unsupported] (FAT's root directory,
+    tar). Raises [Invalid_argument] for nanoseconds that aren't less than a second. *)
 
 val of_float : float -> time
 (** [of_float s] is [s] seconds since 1970, as {!Clock.now} has them. *)

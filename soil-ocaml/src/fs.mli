@@ -118,7 +118,8 @@ type stat = {
   size : int;  (** Bytes; 0 for directories. *)
   modified : float;
       (** Seconds since 1970-01-01 UTC, in the file system's resolution (2 s for FAT, nanoseconds
-          for ext4, of which a [float] keeps a quarter of a microsecond; {!File.type-times} has all). *)
+          for ext4, of which a [float] keeps a quarter of a microsecond; {!File.type-times} has
+          all). *)
   accessed : float;  (** The last reading, where the file system notes it; else as [modified]. *)
   changed : float;
       (** The last change of the file or of what is known of it; else as [modified]. *)

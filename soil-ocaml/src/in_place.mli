@@ -43,16 +43,17 @@ val release : lease -> unit
 
 val with_lease :
   File_descriptor.t -> position:int -> int -> (File_descriptor.buffer -> 'a) -> 'a option
-(** [with_lease d ~position len f] is [Some (f (buffer l))] for [l = ]{!val-lease}[ d ~position len],
-    which is released when [f] returns or raises; [None] at the end of the file. *)
+(** [with_lease d ~position len f] is [Some (f (buffer l))] for
+    [l = ]{!val-lease}[ d ~position len], which is released when [f] returns or raises; [None] at
+    the end of the file. *)
 
 val iter :
   ?position:int -> ?len:int -> File_descriptor.t -> (File_descriptor.buffer -> unit) -> unit
 (** [iter d f] is [f b] for each slice of the file in turn, from byte [position] (default: 0) on, to
     its end or for [len] bytes. [b] is the same bigarray each time, shows the slice for the length
     of the call, and is empty afterwards; parts of it stay, as with {!release}. A megabyte is
-    borrowed at a time, which costs less than a {!val-lease} for each slice, and given back when [f] is
-    through with it or raises. Other errors as {!val-lease}.
+    borrowed at a time, which costs less than a {!val-lease} for each slice, and given back when [f]
+    is through with it or raises. Other errors as {!val-lease}.
 
     A file goes to a connection with one copy by
     [iter d (fun b -> File_descriptor.write_from c b 0 (Bigarray.Array1.dim b))], and with none by

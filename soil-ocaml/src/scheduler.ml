@@ -43,14 +43,14 @@ let rec nil =
     cancelled = false;
     shielded = true;
     parent = nil;
-    owner = nobody;
+    owner = no_fiber;
     child = nil;
     older = nil;
     younger = nil;
   }
 
 (* The program outside of [run], which waits by blocking. *)
-and nobody =
+and no_fiber =
   {
     body = no_body;
     stopped = Effects.finished;
@@ -65,8 +65,8 @@ and nobody =
 
 (* Owner of a token, or of a queue's entry, whose fiber was abandoned: its completion wakes no
    fiber. *)
-let gone = { nobody with body = no_body }
-let current = ref nobody
+let gone = { no_fiber with body = no_body }
+let current = ref no_fiber
 
 (* Number of the current run, or of the next one. A run that fails may leave fibers in queues of the
    program, where a later run finds them; they are never resumed. *)
@@ -75,7 +75,7 @@ let is_over fiber = fiber.run <> !this_run && fiber.run <> no_run
 
 let in_task () =
   Owner.check ();
-  !current != nobody
+  !current != no_fiber
 
 let self () =
   Owner.check ();
@@ -86,7 +86,7 @@ let is_cancelled node = node.cancelled
 let is_left node = is_over node.owner
 
 (* Fibers that can run. *)
-let ready = Ring.create nobody
+let ready = Ring.create no_fiber
 
 (* All of it or, if a signal's handler raises, nothing. *)
 let wake fiber value =
@@ -98,7 +98,7 @@ let wake fiber value =
    own. A token is free again when its completion has been seen, or will never come, so that no two
    operations in progress share one. *)
 
-let table = ref (Slots.make 64 nobody)
+let table = ref (Slots.make 64 no_fiber)
 
 (* Submissions by token, which keep alive all that they refer to: a device may use a buffer until
    the completion was seen or the operation was cancelled, even if the fiber is gone. *)
@@ -112,7 +112,7 @@ let new_token () =
   let token = !first_free in
   let length = Array.length !table in
   if token = length then (
-    let larger = Slots.make (2 * length) nobody in
+    let larger = Slots.make (2 * length) no_fiber in
     Slots.blit !table 0 larger 0 length;
     table := larger;
     let larger = Slots.make (2 * length) no_submission in
@@ -124,7 +124,7 @@ let new_token () =
   token
 
 let free_token token =
-  !table.(token) <- nobody;
+  !table.(token) <- no_fiber;
   !pinned.(token) <- no_submission;
   !next_free.(token) <- !first_free;
   first_free := token;
@@ -348,7 +348,7 @@ let park wait =
   let fiber = !current in
   fiber.wait <- wait;
   match
-    if fiber == nobody then (
+    if fiber == no_fiber then (
       block fiber;
       fiber.value)
     else (
@@ -378,7 +378,7 @@ let yield () =
   Owner.check ();
   spent := 0;
   let fiber = !current in
-  if fiber == nobody then look 0
+  if fiber == no_fiber then look 0
   else (
     check ();
     fiber.value <- 0;
@@ -479,7 +479,7 @@ let run_fiber fiber =
       Effects.continue stopped fiber.value)
   in
   (* Nothing from here on takes memory: no handler of a signal comes between. *)
-  current := nobody;
+  current := no_fiber;
   if stopped == Effects.finished then decr fibers
   else (
     fiber.stopped <- stopped;
@@ -504,7 +504,7 @@ let new_fiber body node =
   fiber
 
 let spawn parent body =
-  let node = insert ~shielded:false parent nobody in
+  let node = insert ~shielded:false parent no_fiber in
   node.owner <- new_fiber body node;
   node
 
@@ -571,7 +571,7 @@ let forget_all () =
     ignore (Ring.pop ready)
   done;
   for token = 1 to Array.length !table - 1 do
-    if !table.(token) != nobody then !table.(token) <- gone
+    if !table.(token) != no_fiber then !table.(token) <- gone
   done;
   while not (Timers.is_empty timers) do
     ignore (Timers.take_due timers ~now:max_int)
@@ -590,7 +590,7 @@ let rec run_until finished raised =
       if raised = Nothing then deadlock count else raised
   | exception e ->
       let backtrace = Failure.get_backtrace () in
-      current := nobody;
+      current := no_fiber;
       if raised = Nothing then (
         cancel !root;
         run_until finished (Exception (e, backtrace)))
@@ -608,7 +608,7 @@ let run main =
         match main () with v -> Returned v | exception e -> Raised (e, Failure.get_backtrace ())
     in
     stop := Running;
-    let node = insert ~shielded:false nil nobody in
+    let node = insert ~shielded:false nil no_fiber in
     root := node;
     node.owner <- new_fiber body node;
     let ended () = match !outcome with Pending -> false | Returned _ | Raised _ -> true in

@@ -82,8 +82,8 @@ val leave : node -> unit
 val protect : (unit -> 'a) -> 'a
 (** Documented in {!Task.protect}. *)
 
-val nobody : fiber
-(** [nobody] is the value of {!self} outside of {!run}. *)
+val no_fiber : fiber
+(** [no_fiber] is the value of {!self} outside of {!run}. *)
 
 val within : node -> (unit -> 'a) -> 'a
 (** [within node f] is [f ()] in a new node below [node], wherever the current fiber is. *)

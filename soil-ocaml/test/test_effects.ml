@@ -37,7 +37,7 @@ let trace (module E : Effects) =
   go 1 (E.start (computation E.park say));
   said ()
 
-(* An effect that nobody in the fiber handles reaches the handler around the scheduler. *)
+(* An effect without a handler in the fiber reaches the handler around the scheduler. *)
 let outer (module E : Effects) =
   match E.start (fun () -> ignore (Effect.perform (Ask 1))) with
   | stopped -> if stopped == E.finished then "finished" else "parked"

@@ -171,7 +171,7 @@ let while_parking () =
   bool "operations" true (Soil.Machine.counter "operations" = Some 0);
   List.iter D.close [ r; w ]
 
-(* A task that was left amid a write keeps nobody from writing. *)
+(* A task that was abandoned in a write keeps no other task from writing. *)
 let left_amid_a_write () =
   let r, w = Soil.pipe ~capacity:7 () in
   let main () = T.protect (fun () -> D.write_string w "0123456789") in

@@ -60,7 +60,7 @@ def leased(server, after=0):
 
 
 def echo(address, port, data, seconds=PATIENCE):
-    """What a TCP echo service answers; it may take some time to come up."""
+    """The answer of a TCP echo service, which may take some time to come up."""
     end = time.monotonic() + seconds
     while True:
         try:

@@ -47,7 +47,7 @@ class Pinger:
             try:
                 self.socket.send(icmp_echo(number, b"%05d" % number * 11 + b"."))
             except OSError:
-                pass  # nobody has answered for that address: it counts as lost
+                pass  # the address has not been resolved: the ping counts as lost
 
     def receive(self):
         quiet_since = time.monotonic()

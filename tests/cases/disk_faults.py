@@ -15,7 +15,7 @@ FILES = 12
 
 
 def result(context, child):
-    """What the program says at its end: files synced, files that read as written, ticks, and the
+    """The program's lines at its end: files synced, files that read as written, ticks, and the
     failures."""
     status, output = outcome(child, context)
     assert status == 0, output

@@ -50,7 +50,7 @@ def tree(context, name="tree", links=False):
 
 
 def entries(root):
-    """What is below a directory: kinds, contents and targets by path."""
+    """The entries below a directory: kinds, contents and targets by path."""
     found = {}
     for folder, directories, files in os.walk(root):
         for name in directories + files:
@@ -92,7 +92,7 @@ def refused(context, *words, naming):
 
 
 def extracted(context, image, *options):
-    """What `soil disk extract` makes of it."""
+    """The files that `soil disk extract` makes of it."""
     extracted.count += 1
     target = context.path(f"extracted-{extracted.count}")
     disk(context, "extract", image, target, *options)

@@ -34,7 +34,7 @@ def kill(context, child):
 
 
 def tried(context, form, disk):
-    """What a program says that opens the disk and closes it again."""
+    """The output of a program that opens the disk and closes it again."""
     return outcome(context.soil(PROGRAM, form, "read", options=["--disk", f"data={disk}"]), context)
 
 

@@ -233,7 +233,7 @@ def reads_beside_a_flush(context):
 
 
 def held_up(context, kind, least, run):
-    """What was held up by a flush, or nothing."""
+    """The operations that a flush held up, or nothing."""
     path = volume(context, kind, f"{kind}-flush-{run}.img")
     server = slow_nbd.Server(context, path)
     words = [

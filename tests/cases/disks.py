@@ -30,7 +30,7 @@ def work(context, form, disk, *words):
 
 
 def contents(number):
-    """What disk_work.ml writes to its file of this number."""
+    """The contents that disk_work.ml writes to its file of this number."""
     return bytes((number * 31 + i) & 255 for i in range(number * 977 % 9000))
 
 
@@ -216,7 +216,7 @@ def killed_process(context):
 
 
 def linux_guest(context, disk, *words):
-    """What the Linux micro-VM of the benchmarks prints with `disk` mounted by its own vfat."""
+    """The output of the benchmarks' Linux micro-VM with `disk` mounted by its own vfat."""
     sys.path.insert(0, os.path.join(ROOT, "bench"))
     import peer
     import qemu

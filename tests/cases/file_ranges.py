@@ -11,7 +11,7 @@ MODIFIED = "1500000000.999999999"
 
 
 def of_holes(root):
-    """What the program says of a file system that has holes."""
+    """The program's output on a file system with holes."""
     yield f"{root}: data at 128, hole at 320, then none, 400, none"
     yield f"{root}: punch: done"
     yield f"{root}: 64 KiB back, hole at 192, data at 256"
@@ -36,7 +36,7 @@ def of_holes(root):
 
 
 def of_fat(root):
-    """What it says of FAT, whose files have no holes."""
+    """Its output on FAT, whose files have no holes."""
     yield f"{root}: data at 0, hole at 1024, then 400, 1024, none"
     yield f"{root}: punch: not supported"
     yield f"{root}: 0 KiB back, hole at 1024, data at 192"

@@ -1,4 +1,4 @@
-"""Folders of the host that take their time: nobody waits but who asked."""
+"""Slow folders of the host: only the task that made a call waits for it."""
 
 import time
 

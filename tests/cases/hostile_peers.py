@@ -164,7 +164,7 @@ def malformed(context, form, seconds):
     if context.run(python, "-c", "import scapy", check=False).returncode != 0:
         raise Skip("Scapy is not installed; run: apt-get install python3-scapy")
     mac = mac_of(context, tap)
-    # Claims to the guest's address would spoil the host's table, for which nobody else is to blame.
+    # Claims to the guest's address would spoil the host's table, which is not the guest's fault.
     ip("neigh", "replace", tap.guest, "lladdr", mac, "nud", "permanent", "dev", tap.name)
     copy = context.child(load_words("copy", tap.guest, 7, 200_000))
     seed = os.environ.get("SOIL_FUZZ_SEED", "1")

@@ -9,7 +9,7 @@ SIZE = 300_001
 
 
 def expected():
-    """What the program prints, on every kind of volume."""
+    """The program's output, on every kind of volume."""
     for path in ("/fat/file", "/ext4/file", "/tmp/file", "/embedded/file"):
         yield f"{path}: cold {SIZE} true"
         yield f"{path}: again {SIZE} true"

@@ -17,7 +17,7 @@ CHUNK = b"x" * 65536
 
 
 def control(tap, word):
-    """What the program answers to a word."""
+    """The program's answer to a word."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.connect((tap.guest, 9))
         peer.settimeout(1)

@@ -85,7 +85,7 @@ def strings(*texts):
 
 
 def run(context, form, tap, *commands, options=()):
-    """What the program prints for each command."""
+    """The program's output for each command."""
     child = context.soil(NAMES, form, *commands, tap=tap, options=["--dns", tap.host, *options])
     status, output = outcome(child, context)
     assert status == 0, output
@@ -129,7 +129,7 @@ def names_of_all_kinds(context, form):
 
 @in_every_form()
 def the_fastest_address_wins(context, form):
-    """Happy Eyeballs (RFC 8305, 5): an address where nobody is costs 250 ms, one that refuses
+    """Happy Eyeballs (RFC 8305, 5): an address without a host costs 250 ms, one that refuses
     nothing."""
     tap = context.tap()
     peer = Server(tap, lambda connection: connection.sendall(b"welcome"))
@@ -359,13 +359,13 @@ def record(message, name, address, flush=True):
 
 @in_every_form()
 def the_name_of_the_machine(context, form):
-    """SOIL_MDNS (RFC 6762): probed for, changed where somebody has it, announced, asked for by
+    """SOIL_MDNS (RFC 6762): probed for, changed if it is taken, announced, asked for by
     machines that speak multicast DNS and by ordinary resolvers, and taken back at the end."""
     tap = context.tap()
     neighbour = Neighbour(tap)
     # Until a datagram to port 9 ends it.
     child = context.soil(NAMES, form, "announce", "9", tap=tap, options=["--env", "SOIL_MDNS=lab"])
-    # 8.1: a probe, which is answered: somebody has the name.
+    # 8.1: a probe, which is answered: the name is taken.
     neighbour.hear(lambda message: wire("lab.local") in message and message[2:4] == b"\0\0")
     neighbour.say(claims("lab.local", tap.host))
     # 8.3: the announcement of the next name.

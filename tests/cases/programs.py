@@ -36,7 +36,7 @@ class Program:
         assert not rest, rest
 
     def shown(self):
-        """What it shows: by default the comment at the head of the program."""
+        """The line of --list: by default the comment at the head of the program."""
         if self.shows:
             return self.shows
         path = self.program.removesuffix(".exe").replace("/networked/", "/")
@@ -337,7 +337,7 @@ def stripped_image_boots(context):
 
 @test()
 def image_is_a_pvh_elf(context):
-    """What dune leaves in _build/soil has the PVH entry note, and is no Linux program."""
+    """The files in _build/soil have the PVH entry note, and are no Linux programs."""
     from harness.context import executable
 
     path = executable("examples/hello/main.exe", "microvm")

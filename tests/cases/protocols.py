@@ -154,7 +154,7 @@ def group_of_ipv6(context, form):
 
 @in_every_form()
 def to_groups_and_to_all(context, form):
-    """What is sent to groups has the hop limit asked for; broadcasts of both kinds arrive."""
+    """Datagrams to groups have the hop limit asked for; broadcasts of both kinds arrive."""
     tap = context.tap()
     _, guest = network_v6(tap)
     subnet = tap.prefix + ".255"
@@ -254,7 +254,7 @@ def filter_from_the_program(context, form):
             return dial(port, source, PATIENCE)
 
         def silent(port, source=tap.host):
-            """Nobody answers a SYN, whatever the time; what is asked for next is answered."""
+            """A SYN without an answer, however long; the next request is answered."""
             try:
                 return not dial(port, source, 0.7)
             except TimeoutError:

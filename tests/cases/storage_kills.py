@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 
 def contents(number):
-    """What kill_work.ml writes to its file of this number."""
+    """The contents that kill_work.ml writes to its file of this number."""
     return bytes((number * 31 + i) & 255 for i in range(number * 977 % 9000))
 
 
@@ -74,7 +74,9 @@ def check(found, last, durable):
             f"file {number} of {last} is lost"
         )
     started = found.get(f"files/{last + 1:05d}.bin", b"")
-    assert contents(last + 1).startswith(started), f"file {last + 1} has what nobody wrote there"
+    assert contents(last + 1).startswith(started), (
+        f"file {last + 1} has bytes that were never written there"
+    )
     if durable % 2 == 0:
         assert found[f"files/{durable:05d}.bin"] == contents(durable), (
             f"file {durable}, which was synced alone, is lost"
@@ -181,7 +183,7 @@ def linux(context, disk, words):
 
 
 def seen(child, root):
-    """What the program has said of the files: path to digest."""
+    """The files that the program has reported: path to digest."""
     lines = (line.split(" ", 1) for _, line in child.lines)
     return {
         words[1].removeprefix(root): words[0]

@@ -24,7 +24,7 @@ STAMP = re.compile(rb"(set|moved) (\d{10})\n")
 
 
 def value(kind, number):
-    """What kv_work.ml gives its key; nothing before the first."""
+    """The value that kv_work.ml gives its key; none before the first."""
     return f"{kind} {number:010}\n".encode() * (1 + number * 977 % 700) if number else None
 
 

@@ -124,7 +124,7 @@ def without_io_uring(context, mode, port, seconds):
 
 @test(limit=30)
 def removed_device(context):
-    """A TAP device that is removed is a cable that is pulled: one line, and nobody spins."""
+    """A TAP device that is removed is a cable that is pulled: one line, and no busy loop."""
     child, tap = services(context, "process")
     context.run("ip", "link", "del", tap.name)
     child.wait_line("the TAP device is gone")

@@ -10,7 +10,7 @@ SERVICES = "tests/programs/soil/services.exe"
 
 
 def free_port():
-    """A port of the loopback that nobody listens on now."""
+    """A port of the loopback without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

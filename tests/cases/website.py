@@ -197,7 +197,7 @@ def what_is_not_linked_is_said(context):
 
 @in_every_form(limit=60, forms=FORMS[:2])
 def another_place_than_the_embedded_one(context, form):
-    """What the command line mounts comes in the place of the embedded tree."""
+    """A mount of the command line replaces the embedded tree."""
     disk = disk_with(context, {"new.txt": b"from the disk\n"})
     tap = context.tap()
     child = context.soil(

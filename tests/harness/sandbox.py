@@ -1,7 +1,7 @@
 """A private network and process namespace for everything a test starts.
 
 The runner executes itself again under `unshare`: TAPs, addresses and listeners live in a network
-namespace that nobody else sees, and every process in a PID namespace that ends with the runner, so
+namespace of its own, and every process in a PID namespace that ends with the runner, so
 nothing is left behind however a run ends.
 """
 

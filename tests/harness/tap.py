@@ -37,7 +37,7 @@ class Tap:
         self.prefix = prefix
 
     def wait_free(self):
-        """Waits until nobody uses the device: Linux closes what a ring of io_uring has in use some
+        """Waits until the device is unused: Linux closes what a ring of io_uring has in use some
         time after its process has ended."""
         request = struct.pack("16sH22x", self.name.encode(), TAP_WITH_HEADER)
         until = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-/* System calls as C makes them: what they answer is printed, and has to be the same on Linux and in an image. */
+/* System calls as C makes them: on Linux and in an image the printed results are the same. */
 #define _GNU_SOURCE
 #include <caml/mlvalues.h>
 #include <errno.h>
@@ -34,8 +34,8 @@ static void *pages(int count, int protection)
   return start;
 }
 
-/* What each call answers to addresses at which nothing may be stored: nothing there, closed, read-only (a constant), the
-   second page, no address at all, the other half of the address space. */
+/* The result of each call for addresses that can't be written: unmapped, closed, read-only (a
+   constant), the second page, no address at all, the other half of the address space. */
 static void pointers(void)
 {
   static const struct { const char *name; long number; long arguments[6]; int at; } calls[] = {
@@ -330,8 +330,8 @@ static void counts(int number)
   interruptions++;
 }
 
-/* A wait that SIGTERM from outside ends: HOW is the wait, "restart" behind it for a handler with SA_RESTART. What becomes of it is said
-   on standard error. */
+/* A wait that SIGTERM from outside ends: HOW is the wait, with "restart" after it for a handler
+   with SA_RESTART. The outcome is printed on standard error. */
 static void interrupted(const char *how)
 {
   const struct timespec long_time = { 1000, 0 };
@@ -383,7 +383,7 @@ static void protections(void)
   say("both as they are", mprotect(code, PAGE, PROT_READ | PROT_EXEC) + mprotect(data, PAGE, PROT_READ));
 }
 
-/* What the machine is called. */
+/* The names of the machine. */
 static void names(void)
 {
   struct utsname names;
@@ -392,15 +392,15 @@ static void names(void)
   printf("%s|%s|%s|%s|%s\n", names.sysname, names.nodename, names.release, names.version, names.machine);
 }
 
-/* Where the stack is, and what is mapped. */
+/* The place of the stack, and the mappings. */
 static void places(void)
 {
   char here;
   printf("stack %p\nmapped %p\n", (void *)&here, malloc(1 << 20));
 }
 
-/* In an image everything runs in ring 0: leaves the page faults' stack (IST 1 of the TSS that the GDT's descriptor at 24 names) less
-   and less, until a fault needs more. */
+/* In an image everything runs in ring 0: shrinks the page faults' stack (IST 1 of the TSS that the
+   GDT's descriptor at 24 names) until a fault needs more. */
 static void page_fault_stack(void)
 {
   struct __attribute__((packed)) { uint16_t limit; uint8_t *base; } table;

@@ -1,5 +1,5 @@
-/* What gcc puts in place of C's functions with -D_FORTIFY_SOURCE, with enough room and with too little.
-   Names of our own, or gcc would take another function where it knows better. */
+/* The checked functions that gcc calls with -D_FORTIFY_SOURCE, with enough room and with too
+   little. They have names of their own here, since gcc would replace calls that it can prove safe. */
 #include <caml/mlvalues.h>
 #include <limits.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-/* What OCaml can't say: the ways in which C goes wrong. */
+/* Failures that OCaml can't express: the ways in which C goes wrong. */
 #define _GNU_SOURCE
 #include <caml/mlvalues.h>
 #include <errno.h>
@@ -49,7 +49,8 @@ static int error_of(long result)
   return result == -1 ? errno : 0;
 }
 
-/* What the console's calls answer to pointers that aren't the program's; on standard input there has to be a line. */
+/* The results of the console's calls for pointers that aren't the program's; standard input needs a
+   line. */
 value test_bad_pointers(value which)
 {
   /* Volatile, for the compiler warns of what this is about. */

@@ -1,4 +1,4 @@
-(* An exception that nobody catches, with a trace of three functions. *)
+(* An uncaught exception, with a trace of three functions. *)
 exception Too_bad of string * int
 
 let[@inline never] deepest n = if n > 0 then raise (Too_bad ("milk", n))

@@ -28,7 +28,7 @@ pub enum Command {
     },
     /// Add the `soil` context to the dune workspace here; nothing else in it is changed.
     Init,
-    /// Say what is missing on this machine and the command that installs it.
+    /// List the programs that this machine lacks, and the command that installs them.
     Doctor,
     /// Name the functions of addresses in a program, or of a crash report read from standard input.
     Symbolize {
@@ -37,7 +37,7 @@ pub enum Command {
         /// Addresses such as 0x101a2f; none: a crash report is read from standard input.
         addresses: Vec<String>,
     },
-    /// Make images of disks with file systems, and look into them; no root needed.
+    /// Make, list, extract, check and grow disk images; needs no root.
     #[command(subcommand)]
     Disk(Disk),
     /// Write the files of a directory as an OCaml module that makes them part of the program, to
@@ -46,7 +46,7 @@ pub enum Command {
     Embed {
         /// The directory.
         directory: PathBuf,
-        /// Where the program finds the files; without it, at / and the directory's name.
+        /// Mount point in the program (default: / and the directory's name).
         #[arg(long, value_name = "/PATH", value_parser = mount_point)]
         at: Option<String>,
     },
@@ -96,7 +96,7 @@ pub enum Disk {
         #[arg(long, value_name = "NAME")]
         partition: Option<String>,
     },
-    /// Make an image and its file system larger (the last partition, if it has some).
+    /// Enlarge an image and its file system (the last partition, if it has any).
     Grow {
         /// The image.
         image: PathBuf,
@@ -116,19 +116,19 @@ pub struct MakeDisk {
     pub image: PathBuf,
     /// The directory whose files it gets.
     pub directory: PathBuf,
-    /// The image's size, such as 64M or 1G; what isn't used takes no room on the host.
+    /// The image's size, such as 64M or 1G; unused space takes no room on the host.
     #[arg(long)]
     pub size: DiskSize,
     /// The file system.
     #[arg(long, value_enum)]
     pub fs: FileSystem,
-    /// Its name, and the partition's.
+    /// The label of the file system and of the partition.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub label: String,
-    /// Put it into a partition.
+    /// Make a partition table with one partition.
     #[arg(long, value_enum)]
     pub partition: Option<PartitionTable>,
-    /// Replace an image that is there.
+    /// Replace an existing image.
     #[arg(long)]
     pub force: bool,
 }
@@ -189,14 +189,13 @@ pub struct Run {
     /// QEMU's processor model.
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
-    /// Give the program a disk, a file or block device; with sectors of so many bytes, 512 or 4096;
-    /// only to be read.
+    /// Give the program a disk: a file or a block device. sector=: bytes of a sector, 512 or 4096;
+    /// ro: read-only.
     #[arg(long = "disk", value_name = "NAME=FILE[,sector=BYTES][,ro]")]
     pub disks: Vec<options::Disk>,
-    /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: what is found on the disk),
-    /// where DISK may end in /NUMBER or /LABEL for a partition; host:FOLDER (process form);
-    /// memory:SIZE. With ,ro at the end it is only read. A disk that is mounted nowhere appears at
-    /// /DISK.
+    /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: detected), where DISK may end
+    /// in /NUMBER or /LABEL for a partition; host:FOLDER (process form); memory:SIZE. With ,ro at
+    /// the end: read-only. A disk without a mount point appears at /DISK.
     #[arg(long = "mount", value_name = "/PATH=[TYPE:]SOURCE[,ro]")]
     pub mounts: Vec<Mount>,
     /// The network: user, tap=DEVICE, passt or none; repeat for several interfaces. Without this
@@ -204,7 +203,7 @@ pub struct Run {
     /// does).
     #[arg(long = "net", value_name = "NET")]
     pub nets: Vec<Net>,
-    /// The interface's addresses, separated by commas; without it, or with dhcp, DHCP is asked. The
+    /// The interface's addresses, separated by commas; dhcp (the default): ask DHCP. The
     /// second --ip belongs to the second --net, and so on.
     #[arg(long = "ip", value_name = "ADDRESS/PREFIX|dhcp")]
     pub ips: Vec<Values<Cidr>>,
@@ -217,16 +216,16 @@ pub struct Run {
     /// The network device's hardware address; the second belongs to the second --net.
     #[arg(long = "mac", value_name = "MAC", value_parser = mac)]
     pub macs: Vec<String>,
-    /// Lead a port of this host, the first, to one of the program.
+    /// Forward a port of this host to a port of the program.
     #[arg(long = "forward", value_name = "[ADDRESS:]PORT:PORT[/udp]")]
     pub forwards: Vec<Forward>,
-    /// Record what goes over all interfaces in this file (pcapng), for Wireshark and tcpdump.
+    /// Record the frames of all interfaces in this file (pcapng), for Wireshark and tcpdump.
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
-    /// Set an environment variable for the program; NAME alone hands on its value here.
+    /// Set an environment variable for the program; NAME alone passes its present value on.
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub variables: Vec<Variable>,
-    /// How much the program logs.
+    /// Level of the log.
     #[arg(long, value_enum)]
     pub log: Option<Log>,
     /// Stop before the first instruction and wait for gdb on port 1234 (of 127.0.0.1).
@@ -241,10 +240,10 @@ pub struct Run {
     /// End the program after this many seconds, with exit status 124.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<std::time::Duration>,
-    /// How the machine's processor is run; kvm only where a probe boots.
+    /// Accelerator of the machine; auto uses kvm only if a probe boots.
     #[arg(long, value_enum, default_value_t = Accelerator::Auto)]
     pub accel: Accelerator,
-    /// Print the command that would be run, for a launcher of your own.
+    /// Print the command instead of running it, for another launcher.
     #[arg(long)]
     pub dry_run: bool,
     /// The QEMU to run.
@@ -279,7 +278,7 @@ pub struct DeviceOption {
 /// The kinds of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Machine {
-    /// No firmware to speak of, virtio over MMIO: starts fastest.
+    /// Minimal firmware, virtio over MMIO: starts fastest.
     Microvm,
     /// A PC with PCI Express.
     Q35,
@@ -292,7 +291,7 @@ pub enum Accelerator {
     Auto,
     /// KVM, without a probe.
     Kvm,
-    /// QEMU's translator.
+    /// QEMU's translation of instructions (TCG).
     Tcg,
 }
 

@@ -1,4 +1,4 @@
-/* Direct disk access and what else OCaml's Unix has no name for. */
+/* Direct disk access and other system calls that OCaml's Unix lacks. */
 #define _GNU_SOURCE
 #include <caml/alloc.h>
 #include <caml/bigarray.h>
@@ -38,7 +38,7 @@ value bench_sync(value unit)
 
 enum { DEPTH = 128 };
 
-/* Linux's native asynchronous I/O: `depth` requests of `size` bytes are kept under way. */
+/* Linux's native asynchronous I/O: `depth` requests of `size` bytes are kept in flight. */
 value bench_transfers(value fd, value write, value depth, value size, value positions)
 {
   aio_context_t context = 0;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the archives here anew: one tree in the formats of GNU tar and of Python's tarfile.
+# Remakes the archives here: one tree in the formats of GNU tar and of Python's tarfile.
 set -eu
 cd "$(dirname "$0")"
 here=$(pwd) LC_ALL=C.UTF-8

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the tables here anew, with sfdisk, sgdisk and parted. A table is the sectors of an image
+# Remakes the tables here, with sfdisk, sgdisk and parted. A table is the sectors of an image
 # that aren't zero, in hexadecimal.
 set -eu
 cd "$(dirname "$0")"

@@ -165,7 +165,7 @@ let together () =
   T.iter work (List.init 10 Fun.id);
   int "all there" 10 (List.length (Fs.list top))
 
-(* Files for which nobody ever has to wait don't keep others from running. *)
+(* Files that never make a task wait don't keep other tasks from running. *)
 let fairness () =
   let f = "/memory/fair" in
   Fs.write_file f "always there";

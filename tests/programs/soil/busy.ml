@@ -1,7 +1,7 @@
 (* Computes for SECONDS without a pause, while connections, datagrams and an unanswered connection
    attempt wait: busy MANNER SECONDS ABSENT.
 
-   Echo on 7 (TCP), where nobody accepts until the computation has ended, and on 7 (UDP); a line on
+   Echo on 7 (TCP), without an accept until the computation has ended, and on 7 (UDP); a line on
    80 starts it. ABSENT is an address to connect to. *)
 module D = Soil.File_descriptor
 

@@ -119,7 +119,7 @@ let stuck host =
           for_ever (fun () -> Soil.Ethernet.send ~timeout d ~destination b 0 1400)));
   say "left over: %d" (descriptors () - before)
 
-(* Nobody answers DHCP. *)
+(* No server answers DHCP. *)
 let addressless () =
   match N.wait_up ~timeout:0.2 () with
   | () -> say "up"

@@ -3,8 +3,8 @@
    Arguments: SEED ROUNDS STEPS FLAGS TYPE:DISK…; FLAGS are "-" or, with commas between them, "fill"
    (fill each volume in the first round) and "crowd=N" (directories that grow to N names). Each volume
    is mounted, compared with itself as it was, worked on and compared in each round, and unmounted. A
-   line "NAME file DIGEST NAMES PATH" (or directory, or link) for all that there is then, for whoever
-   looks from outside; "NAME was DIGEST" and "NAME is DIGEST" of all these lines, before and after.
+   line "NAME file DIGEST NAMES PATH" (or directory, or link) for every entry, for checks from
+   outside; "NAME was DIGEST" and "NAME is DIGEST" of all these lines, before and after.
 
    What differs from the model is a line with seed, volume, task and step, and status 1. *)
 
