@@ -11,9 +11,19 @@ const LAYERS: [&[&str]; 4] = [
     &["net", "files", "blocks", "console", "pipe"],
 ];
 
-fn layer(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|layer| layer.contains(&module))
-}
+/// The same of the folder `files`: from what a request is to the calls of a program.
+const FILES: [&[&str]; 10] = [
+    &["request", "drivers"],
+    &["worker", "specification", "options", "resolution"],
+    &["job", "cache"],
+    &["schedule", "open_files"],
+    &["volume"],
+    &["mounts", "embedded", "opening"],
+    &["resolve"],
+    &["answer"],
+    &["execute"],
+    &["open", "paths", "volumes"],
+];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of the crate") {
@@ -26,33 +36,33 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The modules of the crate that code names, without comments and unit tests. What begins with a
-/// capital is a type of the root, which joins the modules.
-fn imports(source: &str) -> impl Iterator<Item = &str> {
+/// The modules that code names after `prefix`, without comments and unit tests. What begins with a
+/// capital is a type of the parent, which joins the modules.
+fn imports<'a>(source: &'a str, prefix: &str) -> Vec<&'a str> {
     let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or("");
     let lines = code
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
-    let after = lines.flat_map(|line| line.split("crate::").skip(1));
-    let names = after.flat_map(|rest| {
-        let group = rest
-            .strip_prefix('{')
-            .and_then(|rest| rest.split('}').next());
-        group
-            .unwrap_or(rest)
-            .split(", ")
-            .take(if group.is_some() { usize::MAX } else { 1 })
-    });
-    let modules = names.filter_map(|name| {
-        name.split(|c: char| !c.is_alphanumeric() && c != '_')
-            .next()
-    });
-    modules.filter(|name| name.starts_with(char::is_lowercase))
+    let mut found = Vec::new();
+    for rest in lines.flat_map(|line| line.split(prefix).skip(1)) {
+        let group = rest.strip_prefix('{');
+        let many = group.map_or(1, |_| usize::MAX);
+        for name in group.unwrap_or(rest).split(", ").take(many) {
+            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+            let name = &name[..end.unwrap_or(name.len())];
+            if name.starts_with(char::is_lowercase) {
+                found.push(name);
+            }
+        }
+    }
+    found
 }
 
-#[test]
-fn modules_import_from_lower_layers_only() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// Holds the modules in `folder`, which name each other after `prefix`, to their layers; returns
+/// how many imports there are.
+fn check(folder: &str, prefix: &str, layers: &[&[&str]]) -> usize {
+    let layer = |module: &str| layers.iter().position(|layer| layer.contains(&module));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
     sources(&root, &mut files);
     let (mut checked, mut wrong) = (0, Vec::new());
@@ -62,18 +72,34 @@ fn modules_import_from_lower_layers_only() {
         let module = first.to_string_lossy().trim_end_matches(".rs").to_owned();
         let is_test = inside.components().any(|part| part.as_os_str() == "tests")
             || inside.ends_with("tests.rs");
-        let Some(own) = layer(&module).filter(|_| !is_test) else {
+        // In a folder below, `super` is another module.
+        let is_deep = prefix == "super::" && inside.components().count() > 1;
+        let Some(own) = layer(&module).filter(|_| !is_test && !is_deep) else {
             continue;
         };
         let source = fs::read_to_string(&file).expect("a source file");
-        for import in imports(&source) {
+        for import in imports(&source, prefix) {
             checked += 1;
-            let below = layer(import).is_some_and(|other| other < own);
-            if import != module && !below {
+            // A function of the parent has a lower-case name, too.
+            let is_parents = prefix == "super::" && layer(import).is_none();
+            let is_below = layer(import).is_some_and(|other| other < own);
+            if import != module && !is_parents && !is_below {
                 wrong.push(format!("{} imports {import}", inside.display()));
             }
         }
     }
-    assert!(checked > 80, "{checked}");
     assert!(wrong.is_empty(), "{wrong:#?}");
+    checked
+}
+
+#[test]
+fn modules_import_from_lower_layers_only() {
+    let checked = check("src", "crate::", &LAYERS);
+    assert!(checked > 80, "{checked}");
+}
+
+#[test]
+fn the_steps_of_an_operation_on_files_import_from_lower_layers_only() {
+    let checked = check("src/files", "super::", &FILES);
+    assert!(checked > 40, "{checked}");
 }

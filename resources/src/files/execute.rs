@@ -122,7 +122,7 @@ fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
     let opened = if unmounts && files.is_some_and(|files| files.open.is_used(index)) {
         Err(Failure::new(Error::Busy, "files on it are open"))
     } else {
-        opening::open(rt, index)
+        opening::open(rt, index, report)
     };
     if let Some(volume) = volume(rt, index) {
         match opened {
@@ -244,7 +244,7 @@ fn flush(rt: &mut Runtime, index: usize, ordered: bool) {
 }
 
 /// The disk has done a request of a volume.
-pub fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
+fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
     let index = (tag & !FLUSH) as usize;
     if tag & FLUSH != 0 {
         flush_completed(rt, index, result);

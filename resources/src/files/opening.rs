@@ -1,13 +1,12 @@
 //! Opening a volume: its disk, its partition, and the fiber on which it is mounted.
 
 use super::drivers::{self, Mount};
-use super::execute::report;
 use super::options::options;
 use super::specification::Specification;
 use super::volume::{Backing, Volume};
 use super::worker::{Port, Wanted};
 use crate::Runtime;
-use crate::disks::{Disks, Geometry};
+use crate::disks::{Disks, Geometry, Report};
 use alloc::string::ToString;
 use platform::Interest as _;
 use platform::error::{Error, Failure};
@@ -23,8 +22,8 @@ const NO_SECTORS: Geometry = Geometry {
 };
 
 /// Takes the disk of a volume and makes its fiber, or makes the volume where it needs none. Nothing
-/// is done if it is open.
-pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
+/// is done if it is open. The disk's requests end with `report`.
+pub fn open(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Failure> {
     let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
     let volume = files.volumes.get(index).ok_or(Error::Closed)?;
     if volume.is_open() {
@@ -35,7 +34,7 @@ pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
     let disks = &mut rt.resources.disks;
     let (disk, geometry) = if specification.is_on_disk() {
         let disks = disks.as_deref_mut().ok_or(Error::NoDevice)?;
-        let (disk, geometry) = acquire(disks, &files.volumes, specification)?;
+        let (disk, geometry) = acquire(disks, &files.volumes, specification, report)?;
         (Some(disk), geometry)
     } else {
         let name = specification.driver.as_deref().unwrap_or_default();
@@ -79,6 +78,7 @@ fn acquire(
     disks: &mut Disks,
     volumes: &Slab<Volume>,
     specification: &Specification,
+    report: Report,
 ) -> Result<(usize, Geometry), Failure> {
     let (name, partition) = specification.disk();
     let Some(disk) = disks.find(name) else {
