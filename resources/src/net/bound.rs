@@ -1,7 +1,9 @@
 //! TCP sockets that are bound before they connect or listen.
 
+use super::errors::{error, refused};
+use super::sockets::{open, socket};
 use super::tcp::{CONNECTION, LISTENER, backlog_of, bind_with};
-use super::{address, error, open, refused, socket, stack_for};
+use super::{address, stack_for};
 use crate::Runtime;
 use crate::ffi::Int;
 use platform::error::Answer;

@@ -1,6 +1,8 @@
 //! Ping.
 
-use super::{address, close, open as open_descriptor, ready, socket, stack, stop};
+use super::errors::stop;
+use super::sockets::{close, open as open_descriptor, ready, socket};
+use super::{address, stack};
 use crate::Operations;
 use crate::Runtime;
 use crate::ffi::Int;

@@ -1,6 +1,8 @@
 //! Raw Ethernet frames.
 
-use super::{close, interface_id, open as open_descriptor, ready, socket, stack, stop};
+use super::errors::stop;
+use super::sockets::{close, open as open_descriptor, ready, socket};
+use super::{interface_id, stack};
 use crate::Operations;
 use crate::Runtime;
 use crate::ffi::Int;

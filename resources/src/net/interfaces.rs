@@ -1,7 +1,8 @@
 //! Interfaces and routes that the program adds.
 
 use super::configuration::interface_of;
-use super::{Interface, error, interface_id, stack};
+use super::errors::error;
+use super::{Interface, interface_id, stack};
 use crate::Runtime;
 use crate::ffi::Int;
 use alloc::format;

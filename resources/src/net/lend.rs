@@ -1,8 +1,9 @@
 //! Bytes of OCaml that are sent from where they lie.
 
+use super::Net;
+use super::errors::error;
 use super::tcp::CONNECTION;
 use super::zero_copy::{register, socket};
-use super::{Net, error};
 use crate::Runtime;
 use crate::ffi::{Int, Piece};
 use ::net::{Handle, SendBuffer};

@@ -84,7 +84,7 @@ pub fn start(rt: &mut Runtime, name: &str) -> Answer {
         told: None,
     });
     // Its first turn says when it wants the next.
-    super::poll(rt, Current::monotonic_ns());
+    super::driver::poll(rt, Current::monotonic_ns());
     Ok(1)
 }
 

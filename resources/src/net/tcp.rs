@@ -1,6 +1,8 @@
 //! TCP connections and listeners.
 
-use super::{address, close, error, open, ready, refused, socket, stack_for, stop};
+use super::errors::{error, refused, stop};
+use super::sockets::{close, open, ready, socket};
+use super::{address, stack_for};
 use crate::Operations;
 use crate::Runtime;
 use crate::current::Current;

@@ -1,6 +1,8 @@
 //! UDP sockets.
 
-use super::{address, close, open, ready, refused, socket, stack_for, stop};
+use super::errors::{refused, stop};
+use super::sockets::{close, open, ready, socket};
+use super::{address, stack_for};
 use crate::Operations;
 use crate::Runtime;
 use crate::ffi::Int;

@@ -1,6 +1,8 @@
 //! Urgent data of TCP connections.
 
-use super::{error, socket, tcp};
+use super::errors::error;
+use super::sockets::socket;
+use super::tcp;
 use crate::Runtime;
 use crate::ffi::Int;
 use platform::error::{Answer, Error};

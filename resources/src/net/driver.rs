@@ -1,0 +1,137 @@
+//! The network's part in the wait, and its tick while the program computes.
+
+use super::{BUDGET, inspect, services, sockets, status};
+use crate::current::{Current, Interest};
+use crate::ffi::Int;
+use crate::ffi::constants::{
+    COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT,
+};
+use crate::runtime;
+use crate::{Driver, Runtime};
+use platform::{Clock, Entropy, Interest as _, Memory, Ticker};
+
+/// How long the end waits for cards that have frames to send, in ns.
+const DRAIN_NS: u64 = 500_000_000;
+
+/// As the runtime knows it.
+pub const DRIVER: Driver = Driver {
+    poll,
+    deadline,
+    interest,
+    finish,
+    counter,
+};
+
+/// Polls the network while the program computes.
+pub static TICKER: Ticker = Ticker {
+    poll: || {
+        runtime::tick(|rt| {
+            poll(rt, Current::monotonic_ns());
+            rt.interest.submit_all();
+        });
+    },
+    lock: runtime::lock,
+    unlock: runtime::unlock,
+};
+
+/// Takes frames in, sends what is due, and wakes the tasks whose sockets became ready.
+pub fn poll(rt: &mut Runtime, now: u64) {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
+        return;
+    };
+    let snapshots = Current::snapshots();
+    if core::mem::replace(&mut net.snapshots, snapshots) != snapshots {
+        net.stack.renew_keys();
+    }
+    net.stack.set_memory_short(Current::memory_short());
+    net.progress = net.stack.poll(now, BUDGET);
+    Current::promise_memory(net.stack.promised_memory());
+    let mut events = core::mem::take(&mut net.events);
+    net.stack.take_events(&mut |handle| events.push(handle));
+    for handle in events.drain(..) {
+        sockets::event(rt, handle);
+    }
+    if let Some(net) = rt.resources.net.as_deref_mut() {
+        net.events = events;
+    }
+    services::poll(rt, now);
+    inspect::poll(rt);
+    status::check(rt, now);
+}
+
+fn deadline(rt: &mut Runtime) -> Option<u64> {
+    let patience = status::deadline(rt);
+    let progress = rt.resources.net.as_deref()?.progress;
+    let stack = if progress.more_work {
+        Some(0)
+    } else {
+        progress.next_deadline_ns
+    };
+    let services = rt.resources.net.as_deref()?.services.next_ns;
+    [stack, patience, services].into_iter().flatten().min()
+}
+
+fn interest(rt: &mut Runtime, interest: &mut Interest) {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
+        return;
+    };
+    interest.report();
+    for wake in net.interfaces.iter().filter_map(|i| i.wake.as_ref()) {
+        interest.link(wake, net.progress.transmit_blocked);
+    }
+}
+
+fn finish(rt: &mut Runtime) -> bool {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
+        return true;
+    };
+    if net.stack.undelivered() > 0 {
+        return false;
+    }
+    if net.end_name(Current::monotonic_ns()) {
+        net.progress.more_work = true;
+        return false;
+    }
+    let done = net.stack.release_leases();
+    // What that queued leaves at once.
+    net.progress.more_work |= !core::mem::replace(&mut net.released, true) && !done;
+    if !done {
+        return false;
+    }
+    // Last words are still in the card's ring, and a machine that is switched off says them no
+    // more.
+    let now = Current::monotonic_ns();
+    let until = *net.drain_until.get_or_insert(now.saturating_add(DRAIN_NS));
+    if now >= until || net.stack.is_drained() {
+        return true;
+    }
+    net.progress.more_work = true;
+    false
+}
+
+fn counter(rt: &mut Runtime, which: Int) -> usize {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
+        return 0;
+    };
+    if which == COUNTER_CONNECTIONS {
+        return net.stack.connections();
+    }
+    let counters = net
+        .interfaces
+        .iter()
+        .filter_map(|i| net.stack.interface_status(i.id));
+    let count = |n: u64| n as usize;
+    counters
+        .map(|status| match which {
+            COUNTER_FRAMES_IN => count(status.counters.rx_frames),
+            COUNTER_FRAMES_OUT => count(status.counters.tx_frames),
+            COUNTER_DROPS => count(
+                status
+                    .counters
+                    .rx_malformed
+                    .wrapping_add(status.counters.rx_bad_checksum),
+            ),
+            _ => 0,
+        })
+        .fold(0, usize::wrapping_add)
+}
