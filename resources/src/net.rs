@@ -24,8 +24,6 @@ pub mod ethernet;
 pub mod filter;
 pub mod inspect;
 pub mod interfaces;
-pub mod lease;
-pub mod lend;
 mod mac;
 pub mod mdns;
 mod offload;
@@ -36,7 +34,7 @@ mod status;
 pub mod tcp;
 pub mod udp;
 pub mod urgent;
-mod zero_copy;
+pub mod zero_copy;
 
 pub use sockets::{local, mark, peer};
 pub use status::{interface, interfaces, up};

@@ -25,6 +25,26 @@ const FILES: [&[&str]; 10] = [
     &["open", "paths", "volumes"],
 ];
 
+/// The same of the folder `net`.
+const NET: [&[&str]; 8] = [
+    &["address", "errors", "mac", "offload", "recording"],
+    &["configuration", "dns"],
+    &["sockets", "services"],
+    &["status", "inspect"],
+    &["driver"],
+    &[
+        "tcp",
+        "udp",
+        "echo",
+        "ethernet",
+        "filter",
+        "interfaces",
+        "mdns",
+    ],
+    &["bound", "urgent"],
+    &["zero_copy"],
+];
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of the crate") {
         let path = entry.expect("an entry").path();
@@ -102,4 +122,10 @@ fn modules_import_from_lower_layers_only() {
 fn the_steps_of_an_operation_on_files_import_from_lower_layers_only() {
     let checked = check("src/files", "super::", &FILES);
     assert!(checked > 40, "{checked}");
+}
+
+#[test]
+fn the_parts_of_the_network_import_from_lower_layers_only() {
+    let checked = check("src/net", "super::", &NET);
+    assert!(checked > 20, "{checked}");
 }

@@ -1,5 +1,5 @@
 //! Contents of files that OCaml reads where they lie, as it does received bytes
-//! (`crate::net::lease`).
+//! (`crate::net::zero_copy::lease`).
 
 use super::execute::{at_once, submit};
 use super::job::{Ended, Output, Waiter};

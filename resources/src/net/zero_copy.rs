@@ -1,14 +1,17 @@
 //! What the stack has of the program's memory, and the program of the stack's: looked after in
 //! `soil_wait`, once it was used.
 
-use super::{Net, lease, lend};
+pub mod lease;
+pub mod lend;
+
+use super::Net;
 use crate::{Driver, Runtime};
 use ::net::Handle;
 use platform::error::Error;
 use slab::Slab;
 
 /// The part of the network that is only used by programs that send and receive without copies.
-pub struct ZeroCopy {
+pub(crate) struct ZeroCopy {
     /// Received bytes that the program has.
     pub leases: Slab<lease::Out>,
     /// Bytes of the program that the stack has.

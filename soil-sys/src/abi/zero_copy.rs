@@ -3,7 +3,7 @@
 
 use reactor::table::Fd;
 use resources::ffi::{Buffer, Int};
-use resources::net as glue;
+use resources::net::zero_copy as glue;
 use resources::runtime::call;
 
 /// Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that

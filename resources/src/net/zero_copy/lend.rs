@@ -1,9 +1,9 @@
 //! Bytes of OCaml that are sent from where they lie.
 
-use super::Net;
-use super::errors::error;
-use super::tcp::CONNECTION;
-use super::zero_copy::{register, socket};
+use super::super::Net;
+use super::super::errors::error;
+use super::super::tcp::CONNECTION;
+use super::{register, socket};
 use crate::Runtime;
 use crate::ffi::{Int, Piece};
 use ::net::{Handle, SendBuffer};

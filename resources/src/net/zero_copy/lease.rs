@@ -1,9 +1,9 @@
 //! Received bytes that OCaml reads where they lie.
 
-use super::Net;
-use super::errors::stop;
-use super::tcp::CONNECTION;
-use super::zero_copy::{register, socket};
+use super::super::Net;
+use super::super::errors::stop;
+use super::super::tcp::CONNECTION;
+use super::{register, socket};
 use crate::Runtime;
 use crate::ffi::{Before, Buffer, Int, Proxy};
 use ::net::Lease;
