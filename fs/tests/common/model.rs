@@ -40,6 +40,9 @@ pub struct Run {
     /// Some of what the volume has lent.
     leases: Leases,
     disk: Disk,
+    /// How many files there may be, with directories and links: inodes that were free at first.
+    /// `None` on FAT.
+    inodes: Option<usize>,
     /// Reads that were answered from memory while the disk was away.
     answered: u32,
     random: Random,
@@ -65,8 +68,8 @@ impl Run {
         format!("{parent}/{name}")
     }
 
-    /// Drops the contents of files that are gone.
-    fn forget(&mut self) {
+    /// Which files have names or are open.
+    fn used(&self) -> Vec<bool> {
         let mut used = vec![false; self.files.len()];
         for (_, number) in &self.open {
             used[*number] = true;
@@ -76,6 +79,12 @@ impl Run {
                 used[*number] = true;
             }
         }
+        used
+    }
+
+    /// Drops the contents of files that are gone.
+    fn forget(&mut self) {
+        let used = self.used();
         for (contents, used) in self.files.iter_mut().zip(used) {
             if !used {
                 *contents = Vec::new();
@@ -127,6 +136,15 @@ impl Run {
             .count() as u32
     }
 
+    /// Whether there is no inode left for one more file, directory or link. A link with two names
+    /// counts twice here, so there may be a few more than inodes.
+    fn is_out_of_inodes(&self) -> bool {
+        let is_file = |entry: &&Entry| matches!(entry, Entry::File(_));
+        let others = self.names.values().filter(|entry| !is_file(entry)).count();
+        let files = self.used().into_iter().filter(|used| *used).count();
+        self.inodes.is_some_and(|inodes| files + others >= inodes)
+    }
+
     /// Checks an outcome, and says whether it was a success.
     fn check(
         &mut self,
@@ -135,7 +153,9 @@ impl Run {
         expected: Result<(), Error>,
         what: &str,
     ) -> bool {
-        if made == Err(Error::NoSpace) && volume.space().unwrap().free < self.rules.spare {
+        let is_full = made == Err(Error::NoSpace)
+            && (volume.space().unwrap().free < self.rules.spare || self.is_out_of_inodes());
+        if is_full {
             self.filled += 1;
             return false;
         }
@@ -571,7 +591,11 @@ pub fn run_model(
     steps: u32,
     options: VolumeOptions,
 ) -> (Run, Disk) {
-    let disk = Disk::new((file_system.mkfs)(len, args), 512);
+    let image = (file_system.mkfs)(len, args);
+    // The superblock's `s_free_inodes_count`.
+    let inodes = image[1024 + 0x10..].first_chunk().copied();
+    let inodes = inodes.map(|count| u32::from_le_bytes(count) as usize);
+    let disk = Disk::new(image, 512);
     let mut volume = (file_system.mount_with)(&disk, options);
     let seed = from_environment("SOIL_FS_SEED", 0x5011);
     let mut run = Run {
@@ -582,6 +606,7 @@ pub fn run_model(
         open: Vec::new(),
         leases: Leases::default(),
         disk: disk.clone(),
+        inodes: inodes.filter(|_| rules.posix),
         answered: 0,
         random: Random(seed + len + args.len() as u64),
         filled: 0,
