@@ -29,13 +29,11 @@ mod indirect;
 mod inode;
 mod inodes;
 mod journal;
-mod listing;
 mod mapping;
 mod metadata_cache;
 mod names;
 mod operations;
 mod orphans;
-mod paths;
 mod ranges;
 mod records;
 mod replay;
@@ -208,9 +206,35 @@ impl Fs {
         Ok(())
     }
 
+    /// The runs of blocks of the journal that is inode `number`, and how many blocks it has.
+    fn journal_runs(&mut self, number: u32) -> Result<(journal::Runs, u32), journal::Wrong> {
+        let inode = self.inode(number).map_err(journal::unreadable)?;
+        let blocks = inode.size / self.geometry.block as u64;
+        if !inode.is_regular() || blocks > u32::MAX.into() {
+            return Err(journal::damaged("its journal is not a file"));
+        }
+        let mut runs = journal::Runs::new();
+        let mut at = 0;
+        while at < blocks {
+            let piece = self.piece(&inode, at, blocks - at);
+            let piece = piece.map_err(journal::unreadable)?;
+            let is_hole = piece.physical == 0 || piece.unwritten || piece.len == 0;
+            if is_hole || runs.len() >= journal::MAX_RUNS {
+                return Err(journal::damaged("its journal has holes"));
+            }
+            runs.push((at as u32, piece.physical, piece.len as u32));
+            at += piece.len;
+        }
+        Ok((runs, blocks as u32))
+    }
+
     fn open_journal(&mut self) -> Result<(), MountError> {
         let number = self.geometry.journal;
-        let mut journal = journal::open(self, number).map_err(|wrong| match self.found.take() {
+        let opened = self.journal_runs(number).and_then(|(runs, blocks)| {
+            let block = self.geometry.block;
+            journal::open(&mut self.cache, &self.crc, block, runs, blocks)
+        });
+        let mut journal = opened.map_err(|wrong| match self.found.take() {
             Some(found) => corrupt(&found),
             None => journal_failed(wrong),
         })?;

@@ -8,7 +8,6 @@
 mod cluster_chains;
 mod clusters;
 mod device;
-mod directories;
 mod entries;
 mod index;
 mod lease;

@@ -8,12 +8,14 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::bytes::put;
 use super::checksum::Crc32c;
-use super::groups::Group;
+use super::fields::group as gd;
+use super::groups::{self, Group};
 use super::journal::Journal;
 use super::metadata_cache::{BlockKind, MetadataCache, Owner};
 use super::superblock::{Errors, Geometry};
-use super::zones::Zones;
+use super::zones::{Zones, table_blocks};
 use crate::cache::Cache;
 use crate::{Clock, Error, Time};
 
@@ -258,5 +260,136 @@ impl Fs {
         if self.undo.orphans.is_none() {
             self.undo.orphans = Some(self.orphans.clone());
         }
+    }
+}
+
+/// Block groups.
+impl Fs {
+    /// A group, if there is one of that number.
+    pub fn group(&mut self, number: u32) -> Result<Group> {
+        match self.groups.get(number as usize) {
+            Some(group) => Ok(*group),
+            None => Err(self.damage("a block group that there isn't", number.into())),
+        }
+    }
+
+    /// A group, to be changed by the operation under way.
+    pub fn group_mut(&mut self, number: u32) -> Result<&mut Group> {
+        if number >= self.geometry.groups {
+            return Err(self.damage("a block group that there isn't", number.into()));
+        }
+        let group = self.groups.get_mut(number as usize).ok_or(Error::Io)?;
+        if group.operation != self.operation {
+            group.operation = self.operation;
+            self.undo.groups.push((number, *group));
+        }
+        if !group.dirty {
+            group.dirty = true;
+            self.dirty_groups.push(number);
+        }
+        Ok(group)
+    }
+
+    /// Puts what has changed in groups into their blocks, and seals them. Which those are is
+    /// forgotten by [`groups_written`](Self::groups_written) only: this may fail.
+    pub fn write_groups(&mut self) -> Result<()> {
+        let geometry = self.geometry.clone();
+        let per_block = (geometry.block / geometry.descriptor).max(1) as u32;
+        let (superblock, _) = geometry.superblock();
+        for n in 0..self.dirty_groups.len() {
+            let number = self.dirty_groups.get(n).copied().unwrap_or_default();
+            let group = self.group(number)?;
+            let block = superblock + 1 + u64::from(number / per_block);
+            let at = (number % per_block) as usize * geometry.descriptor;
+            self.block_mut(block, BlockKind::Descriptors)?;
+            let Some(entry) = self.blocks.touch(block) else {
+                continue;
+            };
+            let Some(data) = entry.data.get_mut(at..at + geometry.descriptor) else {
+                continue;
+            };
+            // What is beyond 32 bytes doesn't exist in short ones: `put` writes nothing there.
+            group.write(data);
+            if let Some(sum) = groups::checksum(&geometry, &self.crc, number, data) {
+                put(data, gd::CHECKSUM, &sum.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that all groups are in their blocks.
+    pub fn groups_written(&mut self) {
+        for number in core::mem::take(&mut self.dirty_groups) {
+            if let Some(group) = self.groups.get_mut(number as usize) {
+                group.dirty = false;
+            }
+        }
+    }
+}
+
+/// Where metadata is.
+impl Fs {
+    /// Notes where the metadata of all groups is.
+    pub fn find_zones(&mut self) -> Result<()> {
+        let geometry = &self.geometry;
+        let copies = 1 + geometry.descriptor_blocks() + u64::from(geometry.reserved_descriptors);
+        let table = table_blocks(geometry);
+        let mut zones = Zones::default();
+        for (number, group) in (0u32..).zip(&self.groups) {
+            if geometry.has_copies(number) {
+                zones.add(geometry.group_start(number), copies)?;
+            }
+            zones.add(group.block_bitmap, 1)?;
+            zones.add(group.inode_bitmap, 1)?;
+            zones.add(group.inode_table, table)?;
+        }
+        zones.settle();
+        self.zones = zones;
+        Ok(())
+    }
+
+    /// Notes where the journal is; `false` if other metadata is there as well.
+    pub fn add_journal_zones(&mut self) -> Result<bool> {
+        let Some(journal) = &self.journal else {
+            return Ok(true);
+        };
+        let mut runs = journal
+            .runs
+            .iter()
+            .map(|(_, disk, count)| (*disk, u64::from(*count)));
+        if runs
+            .clone()
+            .any(|(disk, count)| self.zones.has(disk, count))
+        {
+            return Ok(false);
+        }
+        runs.try_for_each(|(disk, count)| self.zones.add(disk, count))?;
+        self.zones.settle();
+        Ok(true)
+    }
+
+    /// Whether `count` blocks from `first` on can be a file's.
+    pub fn can_be_a_files(&self, first: u64, count: u64) -> bool {
+        self.geometry.contains(first, count) && !self.zones.has(first, count)
+    }
+}
+
+impl Fs {
+    /// The superblock, with a change that is to be on the disk at once.
+    pub fn write_superblock(&mut self, change: &mut dyn FnMut(&mut [u8])) -> Result<()> {
+        let (block, at) = self.geometry.superblock();
+        self.load(block, BlockKind::Super)?;
+        let entry = self.blocks.touch(block).ok_or(Error::Io)?;
+        if let Some(superblock) = entry.data.get_mut(at..) {
+            change(superblock);
+        }
+        self.seal(block)?;
+        let sector = self.sectors(block);
+        if let Some(entry) = self.blocks.get(block) {
+            self.cache.put_raw(sector, &entry.data)?;
+        }
+        self.cache.commit_raw()?;
+        self.cache.flush()?;
+        Ok(())
     }
 }

@@ -4,11 +4,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bytes::{part, put, put_u16, u16_at, u32_at};
+use super::bytes::{part, put_u16, u16_at, u32_at};
 use super::checksum::{Crc32c, crc16};
 use super::fields::group as gd;
-use super::filesystem::{Fs, Result};
-use super::metadata_cache::BlockKind;
 use super::superblock::Geometry;
 use super::zones::table_blocks;
 use crate::Error;
@@ -85,7 +83,7 @@ impl Group {
         }
     }
 
-    fn write(&self, data: &mut [u8]) {
+    pub fn write(&self, data: &mut [u8]) {
         put_halves(
             data,
             gd::FREE_BLOCKS_COUNT_LO,
@@ -144,7 +142,7 @@ impl Group {
 }
 
 /// The checksum of a descriptor as it is on the disk.
-fn checksum(geometry: &Geometry, crc: &Crc32c, group: u32, data: &[u8]) -> Option<u16> {
+pub fn checksum(geometry: &Geometry, crc: &Crc32c, group: u32, data: &[u8]) -> Option<u16> {
     if geometry.has_checksums() {
         let sum = crc.update_u32(geometry.seed, group);
         let sum = crc.update(sum, part(data, 0, gd::CHECKSUM));
@@ -206,66 +204,4 @@ pub fn read_all(
         at += count as u64;
     }
     Ok(groups)
-}
-
-impl Fs {
-    /// A group, if there is one of that number.
-    pub fn group(&mut self, number: u32) -> Result<Group> {
-        match self.groups.get(number as usize) {
-            Some(group) => Ok(*group),
-            None => Err(self.damage("a block group that there isn't", number.into())),
-        }
-    }
-
-    /// A group, to be changed by the operation under way.
-    pub fn group_mut(&mut self, number: u32) -> Result<&mut Group> {
-        if number >= self.geometry.groups {
-            return Err(self.damage("a block group that there isn't", number.into()));
-        }
-        let group = self.groups.get_mut(number as usize).ok_or(Error::Io)?;
-        if group.operation != self.operation {
-            group.operation = self.operation;
-            self.undo.groups.push((number, *group));
-        }
-        if !group.dirty {
-            group.dirty = true;
-            self.dirty_groups.push(number);
-        }
-        Ok(group)
-    }
-
-    /// Puts what has changed in groups into their blocks, and seals them. Which those are is
-    /// forgotten by [`groups_written`](Self::groups_written) only: this may fail.
-    pub fn write_groups(&mut self) -> Result<()> {
-        let geometry = self.geometry.clone();
-        let per_block = (geometry.block / geometry.descriptor).max(1) as u32;
-        let (superblock, _) = geometry.superblock();
-        for n in 0..self.dirty_groups.len() {
-            let number = self.dirty_groups.get(n).copied().unwrap_or_default();
-            let group = self.group(number)?;
-            let block = superblock + 1 + u64::from(number / per_block);
-            let at = (number % per_block) as usize * geometry.descriptor;
-            self.block_mut(block, BlockKind::Descriptors)?;
-            let Some(entry) = self.blocks.touch(block) else {
-                continue;
-            };
-            let Some(data) = entry.data.get_mut(at..at + geometry.descriptor) else {
-                continue;
-            };
-            // What is beyond 32 bytes doesn't exist in short ones: `put` writes nothing there.
-            group.write(data);
-            if let Some(sum) = checksum(&geometry, &self.crc, number, data) {
-                put(data, gd::CHECKSUM, &sum.to_le_bytes());
-            }
-        }
-        Ok(())
-    }
-    /// Notes that all groups are in their blocks.
-    pub fn groups_written(&mut self) {
-        for number in core::mem::take(&mut self.dirty_groups) {
-            if let Some(group) = self.groups.get_mut(number as usize) {
-                group.dirty = false;
-            }
-        }
-    }
 }

@@ -10,10 +10,11 @@ use alloc::vec::Vec;
 use super::bytes::{be32_at, clear, part, put, put_be16, put_be32};
 use super::checksum::Crc32c;
 use super::fields::{commit, journal as js, journal_header as header, tag, tag3};
-use super::filesystem::{Fs, Result};
-use super::metadata_cache::BlockKind;
 use crate::cache::Cache;
 use crate::{BlockError, Error};
+
+/// Runs of a journal's blocks: first block in the journal, first block on the disk, and number.
+pub type Runs = Vec<(u32, u64, u32)>;
 
 pub const MAGIC: u32 = 0xc03b_3998;
 pub const DESCRIPTOR: u32 = 1;
@@ -43,7 +44,7 @@ pub const HEADER: usize = 12;
 const MIN_BLOCKS: u32 = 1024;
 
 /// Pieces that it may be in.
-const MAX_RUNS: usize = 8192;
+pub const MAX_RUNS: usize = 8192;
 
 /// Bytes that a transaction may have in the journal, which are as many in memory.
 const MAX_TRANSACTION: usize = 2 << 20;
@@ -51,8 +52,8 @@ const MAX_TRANSACTION: usize = 2 << 20;
 /// See the module's text.
 #[derive(Debug)]
 pub struct Journal {
-    /// Its blocks: first of the journal, first on the disk, number.
-    pub runs: Vec<(u32, u64, u32)>,
+    /// Its blocks.
+    pub runs: Runs,
     /// Bytes in a block.
     block: usize,
     /// Blocks in it, and the first that is for transactions.
@@ -91,28 +92,22 @@ pub fn damaged(what: &str) -> Wrong {
     Wrong::Contents(String::from(what))
 }
 
-/// Reads and checks the journal of inode `number`.
-pub fn open(fs: &mut Fs, number: u32) -> core::result::Result<Journal, Wrong> {
-    let failed = |error: Error| match error {
+/// For the inode and the blocks.
+pub fn unreadable(error: Error) -> Wrong {
+    match error {
         Error::Corrupt => damaged("its journal's inode contradicts itself"),
         error => Wrong::Disk(format!("its journal can't be read: {error}")),
-    };
-    let inode = fs.inode(number).map_err(failed)?;
-    let block = fs.geometry.block;
-    let blocks = inode.size / block as u64;
-    if !inode.is_regular() || blocks > u32::MAX.into() {
-        return Err(damaged("its journal is not a file"));
     }
-    let mut runs: Vec<(u32, u64, u32)> = Vec::new();
-    let mut at = 0;
-    while at < blocks {
-        let piece = fs.piece(&inode, at, blocks - at).map_err(failed)?;
-        if piece.physical == 0 || piece.unwritten || piece.len == 0 || runs.len() >= MAX_RUNS {
-            return Err(damaged("its journal has holes"));
-        }
-        runs.push((at as u32, piece.physical, piece.len as u32));
-        at += piece.len;
-    }
+}
+
+/// Reads and checks the journal whose `blocks` blocks are in `runs`.
+pub fn open(
+    cache: &mut Cache,
+    crc: &Crc32c,
+    block: usize,
+    runs: Runs,
+    blocks: u32,
+) -> core::result::Result<Journal, Wrong> {
     let mut journal = Journal {
         runs,
         block,
@@ -131,10 +126,10 @@ pub fn open(fs: &mut Fs, number: u32) -> core::result::Result<Journal, Wrong> {
         logged: BTreeMap::new(),
     };
     let mut superblock = vec![0; block];
-    let read = journal.read(&mut fs.cache, 0, &mut superblock);
-    read.map_err(|error| failed(error.into()))?;
+    let read = journal.read(cache, 0, &mut superblock);
+    read.map_err(|error| unreadable(error.into()))?;
     journal.superblock = superblock;
-    journal.parse(&fs.crc, blocks as u32)?;
+    journal.parse(crc, blocks)?;
     Ok(journal)
 }
 
@@ -498,24 +493,4 @@ impl Journal {
 fn escape(to: &mut [u8], from: &[u8]) {
     to.copy_from_slice(from);
     clear(to, 0..4);
-}
-
-impl Fs {
-    /// The superblock, with a change that is to be on the disk at once.
-    pub fn write_superblock(&mut self, change: &mut dyn FnMut(&mut [u8])) -> Result<()> {
-        let (block, at) = self.geometry.superblock();
-        self.load(block, BlockKind::Super)?;
-        let entry = self.blocks.touch(block).ok_or(Error::Io)?;
-        if let Some(superblock) = entry.data.get_mut(at..) {
-            change(superblock);
-        }
-        self.seal(block)?;
-        let sector = self.sectors(block);
-        if let Some(entry) = self.blocks.get(block) {
-            self.cache.put_raw(sector, &entry.data)?;
-        }
-        self.cache.commit_raw()?;
-        self.cache.flush()?;
-        Ok(())
-    }
 }

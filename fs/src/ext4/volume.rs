@@ -1,18 +1,21 @@
 //! A mounted ext4 volume: what is open, and the steps that operations are made of.
 
+mod listing;
+mod paths;
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::filesystem::{Fs, Result};
 use super::inode::{APPEND_ONLY, Inode, REGULAR, STRANGE};
-use super::listing::Listing;
 use super::names::{Fate, Place, There};
-use super::paths::Remembered;
 use crate::cache::Run;
 use crate::handles::Handles;
 use crate::path;
 use crate::{Error, FileId, Health, Kind, Lease, OpenFlags};
+use listing::Listing;
+use paths::Remembered;
 
 /// Bytes of one step of a write.
 const STEP: usize = 1 << 20;

@@ -4,9 +4,10 @@
 
 use alloc::vec::Vec;
 
-use super::filesystem::{Fs, Result};
 use super::superblock::Geometry;
 use crate::Error;
+
+type Result<T> = core::result::Result<T, Error>;
 
 /// Runs of blocks, in order and apart: first, and the one after the last.
 #[derive(Debug, Default)]
@@ -15,7 +16,7 @@ pub struct Zones(Vec<(u64, u64)>);
 impl Zones {
     /// Adds `count` blocks from `first` on. [`has`](Self::has) is right after
     /// [`settle`](Self::settle).
-    fn add(&mut self, first: u64, count: u64) -> Result<()> {
+    pub fn add(&mut self, first: u64, count: u64) -> Result<()> {
         if self.0.len() == self.0.capacity() {
             self.settle();
             let more = self.0.len().max(64);
@@ -26,7 +27,7 @@ impl Zones {
     }
 
     /// Puts them in order, those that touch as one.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.0.sort_unstable();
         self.0.dedup_by(|next, before| {
             let touches = next.0 <= before.1;
@@ -56,52 +57,6 @@ impl Zones {
 pub fn table_blocks(geometry: &Geometry) -> u64 {
     let bytes = geometry.inodes_per_group as u64 * geometry.inode_size as u64;
     bytes.div_ceil(geometry.block as u64)
-}
-
-impl Fs {
-    /// Notes where the metadata of all groups is.
-    pub fn find_zones(&mut self) -> Result<()> {
-        let geometry = &self.geometry;
-        let copies = 1 + geometry.descriptor_blocks() + u64::from(geometry.reserved_descriptors);
-        let table = table_blocks(geometry);
-        let mut zones = Zones::default();
-        for (number, group) in (0u32..).zip(&self.groups) {
-            if geometry.has_copies(number) {
-                zones.add(geometry.group_start(number), copies)?;
-            }
-            zones.add(group.block_bitmap, 1)?;
-            zones.add(group.inode_bitmap, 1)?;
-            zones.add(group.inode_table, table)?;
-        }
-        zones.settle();
-        self.zones = zones;
-        Ok(())
-    }
-
-    /// Notes where the journal is; `false` if other metadata is there as well.
-    pub fn add_journal_zones(&mut self) -> Result<bool> {
-        let Some(journal) = &self.journal else {
-            return Ok(true);
-        };
-        let mut runs = journal
-            .runs
-            .iter()
-            .map(|(_, disk, count)| (*disk, u64::from(*count)));
-        if runs
-            .clone()
-            .any(|(disk, count)| self.zones.has(disk, count))
-        {
-            return Ok(false);
-        }
-        runs.try_for_each(|(disk, count)| self.zones.add(disk, count))?;
-        self.zones.settle();
-        Ok(true)
-    }
-
-    /// Whether `count` blocks from `first` on can be a file's.
-    pub fn can_be_a_files(&self, first: u64, count: u64) -> bool {
-        self.geometry.contains(first, count) && !self.zones.has(first, count)
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! Clusters of directories: the links between them, what a new one holds, and bytes in place.
 
 use alloc::vec;
+use alloc::vec::Vec;
 
 use hadris_fat::Geometry;
 use hadris_fat_raw::{ATTR_DIRECTORY, ENTRY_SIZE, ShortEntry, Slot};
 
-use super::entries::{Before, Bytes};
 use crate::BlockError;
 use crate::cache::Cache;
+
+/// Slots that were changed: where on the disk, and what was in them.
+pub(super) type Before = Vec<(u64, Bytes)>;
+
+/// A slot as it is on the disk.
+pub(super) type Bytes = [u8; ENTRY_SIZE];
 
 type Result<T> = core::result::Result<T, BlockError>;
 

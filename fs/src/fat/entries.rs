@@ -17,7 +17,7 @@ use hadris_fat_raw::{MAX_DIR_ENTRIES, fold_unicode, short_name};
 use hadris_fs::CodePage;
 
 use super::cluster_chains::{Chain, Reached};
-use super::clusters::{clear_cluster, link, patch, put_back};
+use super::clusters::{Before, Bytes, clear_cluster, link, patch, put_back};
 use super::index::{Index, MAX_RUN, MAX_SLOTS};
 use crate::BlockError;
 use crate::cache::{Cache, Run};
@@ -30,12 +30,6 @@ const LARGEST: u64 = MAX_DIR_ENTRIES as u64 * ENTRY_SIZE as u64;
 
 /// A new entry, as it is in its slots.
 pub(super) type Slots = Vec<Bytes>;
-
-/// Slots that were changed: where on the disk, and what was in them.
-pub(super) type Before = Vec<(u64, Bytes)>;
-
-/// A slot as it is on the disk.
-pub(super) type Bytes = [u8; ENTRY_SIZE];
 
 type Result<T> = core::result::Result<T, BlockError>;
 

@@ -1,5 +1,7 @@
 //! A mounted FAT volume: the operations.
 
+mod directories;
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -12,12 +14,12 @@ use hadris_fs::{Extent, FileType, Metadata, NodeId, OpenMode};
 use super::cluster_chains::Chain;
 use super::clusters;
 use super::device::{Device, SharedCache};
-use super::directories::Directories;
 use super::names;
 use crate::cache::{Cache, Order};
 use crate::handles::Handles;
 use crate::path;
 use crate::{BlockError, Error, FileId, Kind, OpenFlags, Stat, Time, Volume};
+use directories::Directories;
 
 /// The largest file: its size is 32 bits on the disk.
 pub(super) const MAX_FILE: u64 = u32::MAX as u64;

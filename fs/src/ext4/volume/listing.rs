@@ -8,13 +8,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::directory::Looked;
-use super::filesystem::{Fs, Result};
-use super::hash::Hash;
-use super::inode::{INDEXED, Inode};
-use super::metadata_cache::BlockKind;
-use super::records;
-use super::volume::Ext4Volume;
+use super::Ext4Volume;
+use crate::ext4::directory::Looked;
+use crate::ext4::filesystem::{Fs, Result};
+use crate::ext4::hash::Hash;
+use crate::ext4::inode::{INDEXED, Inode};
+use crate::ext4::metadata_cache::BlockKind;
+use crate::ext4::records;
 use crate::memory_pressure::is_memory_short;
 use crate::{Cursor, DirEntry, Error, FileId, Kind as FileKind};
 
@@ -39,7 +39,7 @@ type Position = (Cursor, Vec<u8>);
 
 /// How far the listing of an open directory has come.
 #[derive(Debug)]
-pub(super) enum Listing {
+pub(in crate::ext4) enum Listing {
     /// All names in a directory of one block.
     Noted(Vec<Vec<u8>>),
     /// Different names may have the same hash, and so the same cursor.
@@ -189,7 +189,7 @@ impl Ext4Volume {
     }
 
     /// As [`crate::Volume::list`].
-    pub(super) fn list_directory(
+    pub(in crate::ext4) fn list_directory(
         &mut self,
         file: FileId,
         from: Cursor,

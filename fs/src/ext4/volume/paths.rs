@@ -7,11 +7,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::filesystem::Result;
-use super::inode::{Inode, STRANGE};
-use super::inodes::ROOT;
-use super::names::{Place, There, check_name};
-use super::volume::Ext4Volume;
+use super::Ext4Volume;
+use crate::ext4::filesystem::Result;
+use crate::ext4::inode::{Inode, STRANGE};
+use crate::ext4::inodes::ROOT;
+use crate::ext4::names::{Place, There, check_name};
 use crate::path;
 use crate::{Error, Walk};
 

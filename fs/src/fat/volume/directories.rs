@@ -12,16 +12,17 @@ use hadris_fat_raw::{ATTR_ARCHIVE, ATTR_DIRECTORY, ENTRY_SIZE, ShortEntry, date}
 use hadris_fs::sync::FileSystem;
 use hadris_fs::{DirCursor, ErrorKind, Name, NodeId};
 
-use super::clusters;
-use super::entries::{Before, Directory, Found, Slots};
-use super::names;
-use super::volume::{Change, FatVolume, Result};
+use super::{Change, FatVolume, Result};
 use crate::cache::Cache;
+use crate::fat::clusters;
+use crate::fat::clusters::Before;
+use crate::fat::entries::{Directory, Found, Slots};
+use crate::fat::names;
 use crate::{BlockError, Error};
 
 /// The directories that are indexed.
 #[derive(Default)]
-pub(super) struct Directories {
+pub(in crate::fat) struct Directories {
     kept: Vec<Directory>,
     /// Bytes that they may take.
     limit: usize,
@@ -36,7 +37,7 @@ impl Directories {
         }
     }
 
-    pub(super) fn find(&mut self, first: u32) -> Option<&mut Directory> {
+    pub(in crate::fat) fn find(&mut self, first: u32) -> Option<&mut Directory> {
         let mut kept = self.kept.iter_mut();
         kept.find(|directory| directory.first == first)
     }
@@ -48,7 +49,7 @@ impl Directories {
 
     /// Makes room in place of what was not used for longest, but for the last two, which an
     /// operation may be about.
-    pub(super) fn make_room(&mut self) {
+    pub(in crate::fat) fn make_room(&mut self) {
         while self.kept.len() > 2
             && self.kept.iter().map(Directory::bytes).sum::<usize>() > self.limit
         {
@@ -62,7 +63,7 @@ impl Directories {
 
 impl FatVolume {
     /// The first cluster of a directory, which is indexed then.
-    pub(super) fn directory(&mut self, node: NodeId) -> Result<u32> {
+    pub(in crate::fat) fn directory(&mut self, node: NodeId) -> Result<u32> {
         let geometry = *self.fat.info();
         let first = match geometry.root() {
             RootLocation::Cluster(first) if node == self.fat.root() => first,
@@ -99,7 +100,7 @@ impl FatVolume {
     }
 
     /// Calls `f` with an indexed directory and the cache. When it fails, no index is trusted.
-    pub(super) fn with_directory<T>(
+    pub(in crate::fat) fn with_directory<T>(
         &mut self,
         first: u32,
         f: impl FnOnce(&mut Directory, &mut Cache) -> core::result::Result<T, BlockError>,
@@ -135,7 +136,7 @@ impl FatVolume {
     }
 
     /// The entry of that name in an indexed directory.
-    pub(super) fn find(&mut self, first: u32, name: &str) -> Result<Option<Found>> {
+    pub(in crate::fat) fn find(&mut self, first: u32, name: &str) -> Result<Option<Found>> {
         let found = self.with_directory(first, |directory, cache| directory.find(name, cache))?;
         if found.is_none() {
             self.check_whole(first)?;
@@ -159,7 +160,12 @@ impl FatVolume {
     }
 
     /// The node whose entry begins in a slot, pinned.
-    pub(super) fn pin(&mut self, directory: NodeId, slot: usize, name: &str) -> Result<NodeId> {
+    pub(in crate::fat) fn pin(
+        &mut self,
+        directory: NodeId,
+        slot: usize,
+        name: &str,
+    ) -> Result<NodeId> {
         // hadris-fat looks at what it listed last before it looks through all of a directory.
         let cursor = DirCursor::from_raw(slot as u64);
         let listed = self.fat.readdir(directory, cursor);
@@ -168,7 +174,7 @@ impl FatVolume {
     }
 
     /// The node of that name in a directory, pinned.
-    pub(super) fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
+    pub(in crate::fat) fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
         let first = self.directory(directory)?;
         let found = self.find(first, name)?;
         let found = found.ok_or_else(|| names::absent(name))?;
@@ -178,7 +184,7 @@ impl FatVolume {
     /// To be called after entries were written: hadris-fat keeps a copy of the last sector that it
     /// looked at. Of two in a row the second takes the place of whichever it was, and the first
     /// that of the second.
-    pub(super) fn changed_entries(&mut self) {
+    pub(in crate::fat) fn changed_entries(&mut self) {
         if self
             .fat
             .read_raw(self.sector as u64 - 1, &mut [0; 2])
@@ -217,7 +223,12 @@ impl FatVolume {
     }
 
     /// Makes a file or directory, and pins it.
-    pub(super) fn create(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<NodeId> {
+    pub(in crate::fat) fn create(
+        &mut self,
+        parent: NodeId,
+        name: &str,
+        directory: bool,
+    ) -> Result<NodeId> {
         names::check(name)?;
         self.begin(Change::Taking)?;
         let made = self.create_entry(parent, name, directory);
@@ -267,7 +278,7 @@ impl FatVolume {
     }
 
     /// What `..` says in a directory that is in the one that begins with cluster `first`.
-    pub(super) fn parent_cluster(&self, first: u32) -> u32 {
+    pub(in crate::fat) fn parent_cluster(&self, first: u32) -> u32 {
         match self.fat.info().root() {
             RootLocation::Cluster(root) if root == first => 0,
             _ => first,
@@ -275,7 +286,7 @@ impl FatVolume {
     }
 
     /// The slots of a new entry.
-    pub(super) fn slots_for(
+    pub(in crate::fat) fn slots_for(
         &mut self,
         first: u32,
         name: &str,
@@ -289,14 +300,19 @@ impl FatVolume {
     }
 
     /// Writes a new entry into free slots. Gives the first of them, and what was in them.
-    pub(super) fn add(&mut self, first: u32, slots: Slots) -> Result<(usize, Before)> {
+    pub(in crate::fat) fn add(&mut self, first: u32, slots: Slots) -> Result<(usize, Before)> {
         let added = self.with_directory(first, |directory, cache| directory.add(slots, cache))?;
         self.changed_entries();
         added.ok_or(Error::NoSpace)
     }
 
     /// Makes sure that there are `count` free slots in a row.
-    pub(super) fn make_room(&mut self, parent: NodeId, first: u32, count: usize) -> Result<()> {
+    pub(in crate::fat) fn make_room(
+        &mut self,
+        parent: NodeId,
+        first: u32,
+        count: usize,
+    ) -> Result<()> {
         while !self.with_directory(first, |directory, _| Ok(directory.has_room(count)))? {
             self.grow(parent, first)?;
         }
@@ -351,7 +367,12 @@ impl FatVolume {
     }
 
     /// Removes a file or an empty directory.
-    pub(super) fn remove(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<()> {
+    pub(in crate::fat) fn remove(
+        &mut self,
+        parent: NodeId,
+        name: &str,
+        directory: bool,
+    ) -> Result<()> {
         self.begin(Change::Giving)?;
         let removed = self.remove_entry(parent, name, Some(directory));
         self.end();
@@ -359,7 +380,7 @@ impl FatVolume {
     }
 
     /// Removes what has the name, if it is what is said.
-    pub(super) fn remove_entry(
+    pub(in crate::fat) fn remove_entry(
         &mut self,
         parent: NodeId,
         name: &str,
