@@ -2,7 +2,7 @@
 
 use crate::Operations;
 use crate::current::{Current, Interest};
-use crate::ffi::constants::KIND_CONSOLE;
+use crate::types::constants::KIND_CONSOLE;
 use crate::{Driver, Runtime};
 use platform::Direction;
 use platform::error::{Answer, Error};

@@ -5,8 +5,8 @@
 
 pub use crate::current::Slice;
 use crate::current::{Current, Interest};
-use crate::ffi::Int;
-use crate::ffi::constants::COUNTER_BLOCK_REQUESTS;
+use crate::types::Int;
+use crate::types::constants::COUNTER_BLOCK_REQUESTS;
 use crate::{Driver, Runtime};
 use ::fs::BlockError;
 use alloc::boxed::Box;

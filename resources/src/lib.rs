@@ -1,6 +1,6 @@
 //! What a program owns: console, pipes, sockets, files and block devices, each behind descriptors
-//! and as operations of the reactor. What the program passes comes as the types of [`ffi`], the only
-//! module that reads OCaml's memory.
+//! and as operations of the reactor. It knows no layout of OCaml's values: what the program passes
+//! comes as [`types`].
 //!
 //! # Layers
 //! A module imports from lower layers only (`tests/layers.rs`).
@@ -12,7 +12,7 @@
 //!     \      │         │              │
 //!      runtime,  random,  log_sink ───┘             entering the runtime, random numbers, the log
 //!                   │
-//!            ffi,  current                          types of the interface, the platform
+//!            types,  current                        types of the interface, the platform
 //! ```
 //!
 //! The root joins them: [`Resources`] has the state of each, and every function works on the
@@ -32,13 +32,13 @@ pub mod blocks;
 pub mod console;
 pub mod current;
 mod disks;
-pub mod ffi;
 pub mod files;
 pub mod log_sink;
 pub mod net;
 pub mod pipe;
 pub mod random;
 pub mod runtime;
+pub mod types;
 
 use alloc::vec::Vec;
 use platform::error::Failure;

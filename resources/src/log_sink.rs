@@ -2,7 +2,7 @@
 //! how much.
 
 use crate::current::Current;
-use crate::ffi::Int;
+use crate::types::Int;
 use core::fmt::Write;
 use heapless::String;
 use log::{Level, LevelFilter, Log, Metadata, Record};

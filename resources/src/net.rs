@@ -41,7 +41,7 @@ pub use status::{interface, interfaces, up};
 
 use crate::Runtime;
 use crate::current::{Current, LinkWake};
-use crate::ffi::Int;
+use crate::types::Int;
 use ::net::{Handle, Progress, Stack};
 use alloc::boxed::Box;
 use alloc::string::String;

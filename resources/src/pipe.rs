@@ -2,8 +2,8 @@
 
 use crate::Operations;
 use crate::Runtime;
-use crate::ffi::Int;
-use crate::ffi::constants::KIND_PIPE;
+use crate::types::Int;
+use crate::types::constants::KIND_PIPE;
 use alloc::vec::Vec;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};

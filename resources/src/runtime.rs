@@ -1,8 +1,8 @@
 //! The program's one runtime, how a call or a tick enters it, and the form of its answers.
 
 use crate::current::Current;
-use crate::ffi::Int;
-use crate::ffi::constants::{
+use crate::types::Int;
+use crate::types::constants::{
     COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
     COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN, PARK_READ, PARK_WRITE, PENDING, WOULD_BLOCK,
 };
@@ -90,11 +90,11 @@ pub fn counter(rt: &mut Runtime, which: Int) -> Answer {
 mod tests {
     use super::{counter, decode_direction};
     use crate::Runtime;
-    use crate::ffi::constants::{
+    use crate::pipe;
+    use crate::types::constants::{
         COUNTER_BLOCK_REQUESTS, COUNTER_DESCRIPTORS, COUNTER_MEMORY, COUNTER_OPERATIONS,
         COUNTER_SLEEPS, PARK_READ, PARK_WRITE,
     };
-    use crate::pipe;
     use platform::Direction;
     use platform::error::{Error, Stop};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. Modules of one layer don't import each other.
 const LAYERS: [&[&str]; 4] = [
-    &["ffi", "current"],
+    &["types", "current"],
     &["runtime", "random", "log_sink"],
     &["disks"],
     &["net", "files", "blocks", "console", "pipe"],

@@ -61,7 +61,7 @@ pub use mdns::*;
 pub use memory::*;
 pub use net::*;
 pub use net_extra::*;
-pub use resources::ffi::constants::*;
+pub use resources::types::constants::*;
 pub use runtime::*;
 pub use tar::*;
 pub use udp::*;

@@ -1,7 +1,7 @@
 //! The C interface of Soil: what OCaml calls.
 //!
-//! [`abi`] has the functions, each one call of a function in the crate `resources`; `wait` is the
-//! boundary's side of the one wait.
+//! [`abi`] has the functions, each one call of a function in the crate `resources`; [`ffi`] the types
+//! of their arguments; `wait` is the boundary's side of the one wait.
 //!
 //! The crate is `no_std` in both forms; without either feature it is built on `std` for `cargo
 //! test`.
@@ -13,7 +13,10 @@ compile_error!(
     "features `image` and `process` exclude each other: build the two archives one after the other"
 );
 
+extern crate alloc;
+
 pub mod abi;
+pub mod ffi;
 #[cfg(any(feature = "image", feature = "process"))]
 mod printexc;
 #[cfg(any(feature = "image", feature = "process"))]

@@ -1,9 +1,9 @@
 //! The boundary's side of the wait: deadlines come in, encoded completions go out.
 
+use crate::ffi::Int;
 use platform::error::{Answer, Error};
 pub use reactor::wait::sync_all;
 use resources::Runtime;
-use resources::ffi::Int;
 use resources::runtime::next_completion;
 
 /// See `soil_wait`.

@@ -8,7 +8,7 @@ use super::{BLOCK, Outstanding, Raw, close, post, register, report};
 use crate::Runtime;
 use crate::current::Current;
 use crate::disks::{Capabilities, Geometry, Request, disks, error, patience};
-use crate::ffi::Int;
+use crate::types::Int;
 use ::fs::{Block, BlockError, MountError, partition};
 use alloc::boxed::Box;
 use alloc::format;

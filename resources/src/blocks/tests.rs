@@ -4,11 +4,10 @@ use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, 
 use crate::Runtime;
 use crate::current::{Current, Interest};
 use crate::disks::{Capabilities, Clear, Geometry, Request, Submitted, Vectored, install};
-use crate::ffi::fake::{Array, Bigarray};
-use crate::ffi::records::BlockInfo;
-use crate::ffi::{Int, Piece};
 use crate::runtime::encode;
 use crate::runtime::next_completion;
+use crate::types::records::BlockInfo;
+use crate::types::{Int, Piece};
 use ::fs::BlockError;
 use platform::Clock;
 use platform::disk::BlockDevice;
@@ -442,26 +441,28 @@ fn slices_are_filled_and_written_in_their_order() {
     let rt = &mut rt;
     let fd = opened(rt, "data").expect("there");
     let mut memory = [vec![99; 2048], vec![99; 512], vec![99; 1024]];
-    let mut arrays = memory.each_mut().map(|bytes| Bigarray::of(bytes));
-    // The last slice is empty, and the numbers behind those of the last are not looked at.
-    let mut ranges = [512, 1024, 0, 512, 0, 0, 7, 7];
-    let (mut array, mut ranges) = (Array::of(&mut arrays), Bigarray::of_ints(&mut ranges));
-    let answer = scatter(rt, fd, 5, &array.buffers(), &mut ranges.ints(), 2);
+    // The last slice is empty.
+    let ranges = [(512, 1024), (0, 512), (0, 0)];
+    let pieces = memory.iter_mut().zip(ranges);
+    let pieces = pieces.map(|(bytes, (off, len))| Piece::of(bytes).part(off, len));
+    let pieces: Vec<Piece> = pieces.collect();
+    let all = || pieces.iter().map(|piece| Ok(*piece));
+    let answer = scatter(rt, fd, 5, all(), 2);
     assert_eq!(result(rt, 2, answer), 3 * 512);
     assert_eq!(firsts(&memory[0]), [99, 5, 6, 99]);
     assert_eq!(
         (firsts(&memory[1]), firsts(&memory[2])),
         (vec![7], vec![99; 2])
     );
-    let answer = gather(rt, fd, 61, &array.buffers(), &mut ranges.ints(), false, 2);
+    let answer = gather(rt, fd, 61, all(), false, 2);
     assert_eq!(result(rt, 2, answer), 3 * 512);
     assert_eq!(firsts(&orders.data.borrow()[60 * 512..]), [60, 5, 6, 7]);
     assert_eq!(orders.durable.get(), Some(false));
-    let answer = gather(rt, fd, 62, &array.buffers(), &mut ranges.ints(), false, 2);
+    let answer = gather(rt, fd, 62, all(), false, 2);
     assert_eq!(result(rt, 2, answer), -(Error::Io as Int), "past the end");
     // What makes a write durable has to be offered.
-    let mut durable = |rt: &mut Runtime, fd| {
-        let answer = gather(rt, fd, 0, &array.buffers(), &mut ranges.ints(), true, 2);
+    let durable = |rt: &mut Runtime, fd| {
+        let answer = gather(rt, fd, 0, all(), true, 2);
         result(rt, 2, answer)
     };
     assert_eq!(durable(rt, fd), -(Error::Unsupported as Int));
@@ -478,42 +479,42 @@ fn slices_are_checked_before_anything_is_done() {
     let rt = &mut rt;
     let fd = opened(rt, "data").expect("there");
     let refused = |error| Err(Stop::Error(error));
-    let mut try_it = |lens: &[usize], ranges: &[Int]| {
-        let mut memory: Vec<Vec<u8>> = lens.iter().map(|len| vec![0; *len]).collect();
-        let mut arrays: Vec<_> = memory.iter_mut().map(|m| Bigarray::of(m)).collect();
-        let mut ranges = ranges.to_vec();
-        let (mut array, mut ints) = (Array::of(&mut arrays), Bigarray::of_ints(&mut ranges));
-        let read = scatter(rt, fd, 0, &array.buffers(), &mut ints.ints(), 2);
+    let mut try_it = |lens: &[Result<usize, Error>]| {
+        let memory = lens.iter().map(|len| len.map(|len| vec![0; len]));
+        let mut memory: Vec<Result<Vec<u8>, Error>> = memory.collect();
+        let pieces = memory.iter_mut().map(|bytes| match bytes {
+            Ok(bytes) => Ok(Piece::of(bytes)),
+            Err(error) => Err(*error),
+        });
+        let read = scatter(rt, fd, 0, pieces, 2);
         if read == Err(Stop::Pending) {
             result(rt, 2, read);
         }
         read
     };
-    for (ranges, expected) in [
-        (&[0, 512, 0, 512, 0, 512][..], Err(Stop::Pending)),
-        (&[0, 512, 0, 512, 0], refused(Error::Invalid)),
-        (&[0, 512, 0, 512], refused(Error::Invalid)),
-        (&[0, 512, 0, 513, 0, 511], refused(Error::Invalid)),
-        (&[0, 512, 512, 513, 0, 512], refused(Error::Invalid)),
-        (&[0, 512, -1, 512, 0, 512], refused(Error::Invalid)),
-        (&[0, 0, 0, 0, 1024, 0], Ok(0)),
+    for (lens, expected) in [
+        ([Ok(512), Ok(512), Ok(512)], Err(Stop::Pending)),
+        ([Ok(512), Ok(513), Ok(511)], refused(Error::Invalid)),
+        (
+            [Ok(512), Err(Error::Invalid), Ok(512)],
+            refused(Error::Invalid),
+        ),
+        ([Ok(0), Ok(0), Ok(0)], Ok(0)),
     ] {
-        assert_eq!(try_it(&[1024; 3], ranges), expected, "{ranges:?}");
+        assert_eq!(try_it(&lens), expected, "{lens:?}");
     }
-    assert_eq!(try_it(&[], &[]), Ok(0));
-    assert_eq!(try_it(&[0; MOST], &[0; 2 * MOST]), Ok(0));
-    let many = try_it(&[0; MOST + 1], &[0; 2 * MOST + 2]);
-    assert_eq!(many, refused(Error::TooLarge));
+    assert_eq!(try_it(&[]), Ok(0));
+    assert_eq!(try_it(&[Ok(0); MOST]), Ok(0));
+    assert_eq!(try_it(&[Ok(0); MOST + 1]), refused(Error::TooLarge));
     // The bytes of all slices together count.
-    let half = 1 << 19;
-    let pending = try_it(&[half, half], &[0, 1 << 19, 0, 1 << 19]);
+    let half = Ok(1 << 19);
+    let pending = try_it(&[half, half]);
     assert_eq!(
         pending,
         refused(Error::Io),
         "as much as a request may have, past the end"
     );
-    let more = try_it(&[half, half, 512], &[0, 1 << 19, 0, 1 << 19, 0, 512]);
-    assert_eq!(more, refused(Error::TooLarge));
+    assert_eq!(try_it(&[half, half, Ok(512)]), refused(Error::TooLarge));
     assert_eq!(orders.has.get(), 0);
 }
 

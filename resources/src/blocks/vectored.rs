@@ -4,7 +4,7 @@ use super::{Raw, Wanted, submit};
 use crate::Runtime;
 use crate::current::Current;
 use crate::disks::{Clear, Request, Slice, Vectored};
-use crate::ffi::{Buffers, Int, Ints};
+use crate::types::{Int, Piece};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
@@ -15,21 +15,18 @@ use reactor::table::Fd;
 /// The most slices of a request, as Linux has it (`UIO_MAXIOV`).
 const MOST: usize = 1024;
 
-/// The slices that `ranges`, pairs of offset and length, name in `buffers`, and their bytes.
-fn slices(buffers: &Buffers, ranges: &mut Ints) -> Result<(Box<[Slice]>, usize), Error> {
-    let ranges = ranges.all();
-    if buffers.count() > MOST {
+/// The slices that are these pieces, and their bytes.
+fn slices(
+    pieces: impl ExactSizeIterator<Item = Result<Piece, Error>>,
+) -> Result<(Box<[Slice]>, usize), Error> {
+    if pieces.len() > MOST {
         return Err(Error::TooLarge);
     }
-    if ranges.len() < 2 * buffers.count() {
-        return Err(Error::Invalid);
-    }
     let (mut list, mut bytes) = (Vec::new(), 0usize);
-    list.try_reserve_exact(buffers.count())
+    list.try_reserve_exact(pieces.len())
         .map_err(|_| Error::OutOfMemory)?;
-    for (n, range) in ranges.chunks_exact(2).take(buffers.count()).enumerate() {
-        let [off, len] = range else { break };
-        let piece = buffers.get(n).ok_or(Error::Invalid)?.piece(*off, *len)?;
+    for piece in pieces {
+        let piece = piece?;
         if !piece.is_empty() {
             bytes = bytes.checked_add(piece.len()).ok_or(Error::TooLarge)?;
             list.push(Slice {
@@ -84,11 +81,10 @@ pub fn scatter(
     rt: &mut Runtime,
     fd: Fd,
     sector: u64,
-    buffers: &Buffers,
-    ranges: &mut Ints,
+    into: impl ExactSizeIterator<Item = Result<Piece, Error>>,
     token: Int,
 ) -> Answer {
-    let into = slices(buffers, ranges)?;
+    let into = slices(into)?;
     transfer(rt, fd, sector, into, false, token, |sector, slices| {
         Vectored::Scatter { sector, slices }
     })
@@ -99,12 +95,11 @@ pub fn gather(
     rt: &mut Runtime,
     fd: Fd,
     sector: u64,
-    buffers: &Buffers,
-    ranges: &mut Ints,
+    from: impl ExactSizeIterator<Item = Result<Piece, Error>>,
     durable: bool,
     token: Int,
 ) -> Answer {
-    let from = slices(buffers, ranges)?;
+    let from = slices(from)?;
     if durable && !raw(rt, fd)?.capabilities.durable {
         return Err(Error::Unsupported.into());
     }

@@ -9,7 +9,7 @@ use super::resolve::{Advanced, advance, missing};
 use super::schedule::Answered;
 use super::volume::Volume;
 use crate::Runtime;
-use crate::ffi::{Int, IntsPiece, Piece, records};
+use crate::types::{Int, IntsPiece, Piece, records};
 use ::fs::{FileId, Health};
 use alloc::boxed::Box;
 use alloc::format;

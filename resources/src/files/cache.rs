@@ -2,8 +2,8 @@
 
 use super::options::cache_statistics;
 use crate::Runtime;
-use crate::ffi::Int;
-use crate::ffi::records::CacheStatistics;
+use crate::types::Int;
+use crate::types::records::CacheStatistics;
 use ::fs::CacheCounts;
 
 /// The counts of the volume that is mounted right at `point`; with an empty one those of all, and

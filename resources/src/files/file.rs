@@ -6,7 +6,7 @@ use super::open::on_volume;
 use super::paths::on_path;
 use super::request::{Op, Request, Special, Value};
 use crate::Runtime;
-use crate::ffi::Int;
+use crate::types::Int;
 use ::fs::{Fallocate, FileId, Seek, Time, Volume};
 use platform::error::{Answer, Error};
 use reactor::table::Fd;

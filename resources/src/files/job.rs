@@ -3,7 +3,7 @@
 use super::request::{Request, Value, entry};
 use super::resolution::Resolution;
 use crate::Runtime;
-use crate::ffi::{Int, IntsPiece, Piece, records};
+use crate::types::{Int, IntsPiece, Piece, records};
 use ::fs::Stat;
 use alloc::boxed::Box;
 use platform::error::Failure;

@@ -7,7 +7,7 @@ use super::open::on_volume;
 use super::options::leasable;
 use super::request::{Request, Value};
 use crate::Runtime;
-use crate::ffi::{Before, Buffer, Int, Proxy};
+use crate::types::{Before, Int, Proxy, View};
 use ::fs::{FileId, Lease, Volume};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -156,7 +156,7 @@ fn find(rt: &mut Runtime, lease: Int) -> Result<&mut Out, Error> {
 }
 
 /// See `soil_file_lease_next`.
-pub fn next(rt: &mut Runtime, lease: Int, into: &mut Buffer) -> Answer {
+pub fn next(rt: &mut Runtime, lease: Int, into: &mut View<'_>) -> Answer {
     let out = find(rt, lease)?;
     let Some(slice) = out.slices.get(out.next) else {
         return Ok(0);
@@ -178,7 +178,7 @@ pub fn next(rt: &mut Runtime, lease: Int, into: &mut Buffer) -> Answer {
 }
 
 /// See `soil_file_lease_end`.
-pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut Buffer) -> Answer {
+pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut View<'_>) -> Answer {
     let out = find(rt, lease)?;
     match out.state {
         State::New => (),

@@ -5,7 +5,7 @@ use super::job::{OpenId, Output, Waiter};
 use super::open_files::{APPEND, DIRECTORY, FILE, OpenFile, moved};
 use super::request::{Request, Value};
 use crate::Runtime;
-use crate::ffi::{Int, IntsPiece, Piece};
+use crate::types::{Int, IntsPiece, Piece};
 use ::fs::FileId;
 use alloc::rc::Rc;
 use platform::error::{Answer, Error};

@@ -8,7 +8,7 @@ use super::request::Op;
 use super::resolution::Resolution;
 use super::resolve::{Advanced, advance};
 use crate::Runtime;
-use crate::ffi::{Int, IntsPiece, Piece};
+use crate::types::{Int, IntsPiece, Piece};
 use ::fs::{OpenFlags, Renaming};
 use alloc::boxed::Box;
 use alloc::string::String;

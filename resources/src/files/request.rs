@@ -1,6 +1,6 @@
 //! Requests of a volume, and how they are done: plain calls of [`fs::Volume`].
 
-use crate::ffi::Piece;
+use crate::types::Piece;
 use ::fs::{
     Cursor, DirEntry, Error, FileId, Health, Kind, Lease, OpenFlags, Renaming, Space, Stat, Time,
     Volume, Walk,
@@ -292,11 +292,11 @@ fn list(
 }
 
 /// The number of a kind (`ENTRY_*`).
-pub fn entry(kind: Kind) -> crate::ffi::Int {
+pub fn entry(kind: Kind) -> crate::types::Int {
     match kind {
-        Kind::File => crate::ffi::constants::ENTRY_FILE,
-        Kind::Directory => crate::ffi::constants::ENTRY_DIRECTORY,
-        Kind::Symlink => crate::ffi::constants::ENTRY_SYMLINK,
+        Kind::File => crate::types::constants::ENTRY_FILE,
+        Kind::Directory => crate::types::constants::ENTRY_DIRECTORY,
+        Kind::Symlink => crate::types::constants::ENTRY_SYMLINK,
     }
 }
 

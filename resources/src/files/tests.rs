@@ -12,11 +12,11 @@ use super::{
 use crate::Runtime;
 use crate::current::{Current, Interest};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
-use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
-use crate::ffi::{Int, IntsPiece, Piece};
 use crate::pipe;
 use crate::runtime::encode;
 use crate::runtime::next_completion;
+use crate::types::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
+use crate::types::{Int, IntsPiece, Piece};
 use ::fs::BlockError;
 use platform::disk::BlockDevice;
 use platform::error::{Answer, Error, Failure, Stop};

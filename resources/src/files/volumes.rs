@@ -8,7 +8,7 @@ use super::request::Request;
 use super::specification::Specification;
 use super::volume::Volume;
 use crate::Runtime;
-use crate::ffi::Int;
+use crate::types::Int;
 use ::fs::path;
 use alloc::format;
 use alloc::vec::Vec;

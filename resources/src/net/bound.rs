@@ -5,7 +5,7 @@ use super::sockets::{open, socket};
 use super::tcp::{CONNECTION, LISTENER, backlog_of, bind_with};
 use super::{address, stack_for};
 use crate::Runtime;
-use crate::ffi::Int;
+use crate::types::Int;
 use platform::error::Answer;
 use reactor::table::Fd;
 

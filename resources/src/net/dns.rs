@@ -3,7 +3,7 @@
 use super::{Net, address, stack};
 use crate::Runtime;
 use crate::current::Current;
-use crate::ffi::{Int, Piece};
+use crate::types::{Int, Piece};
 use ::services::{DnsRecord, Family, LookupError, LookupId, RecordData, RecordType};
 use alloc::format;
 use alloc::vec::Vec;
@@ -233,7 +233,7 @@ pub fn sort(rt: &mut Runtime, bytes: &mut [u8]) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::{Form, put};
-    use crate::ffi::Piece;
+    use crate::types::Piece;
     use ::services::{DnsRecord, RecordData};
     use std::vec;
 

@@ -2,11 +2,11 @@
 
 use super::{BUDGET, inspect, services, sockets, status};
 use crate::current::{Current, Interest};
-use crate::ffi::Int;
-use crate::ffi::constants::{
+use crate::runtime;
+use crate::types::Int;
+use crate::types::constants::{
     COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT,
 };
-use crate::runtime;
 use crate::{Driver, Runtime};
 use platform::{Clock, Entropy, Interest as _, Memory, Ticker};
 

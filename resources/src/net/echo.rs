@@ -5,9 +5,9 @@ use super::sockets::{close, open as open_descriptor, ready, socket};
 use super::{address, stack};
 use crate::Operations;
 use crate::Runtime;
-use crate::ffi::Int;
-use crate::ffi::constants::KIND_ECHO;
-use crate::ffi::records::EchoReply;
+use crate::types::Int;
+use crate::types::constants::KIND_ECHO;
+use crate::types::records::EchoReply;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 

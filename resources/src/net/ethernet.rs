@@ -5,8 +5,8 @@ use super::sockets::{close, open as open_descriptor, ready, socket};
 use super::{interface_id, stack};
 use crate::Operations;
 use crate::Runtime;
-use crate::ffi::Int;
-use crate::ffi::constants::KIND_ETHERNET;
+use crate::types::Int;
+use crate::types::constants::KIND_ETHERNET;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 

@@ -4,7 +4,7 @@ use super::configuration::interface_of;
 use super::errors::error;
 use super::{Interface, interface_id, stack};
 use crate::Runtime;
-use crate::ffi::Int;
+use crate::types::Int;
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;

@@ -3,8 +3,8 @@
 
 use super::address;
 use super::errors::error;
-use crate::ffi::Int;
-use crate::ffi::constants::{KIND_LISTENER, KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT};
+use crate::types::Int;
+use crate::types::constants::{KIND_LISTENER, KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT};
 use crate::{Operations, Runtime};
 use ::net::{Handle, Stack};
 use platform::Direction;

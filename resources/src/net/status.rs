@@ -3,7 +3,7 @@
 use super::{Net, stack};
 use crate::Runtime;
 use crate::current::Current;
-use crate::ffi::Int;
+use crate::types::Int;
 use ::net::{Dhcp, InterfaceStatus};
 use alloc::format;
 use alloc::string::String;

@@ -6,13 +6,13 @@ use super::{address, stack_for};
 use crate::Operations;
 use crate::Runtime;
 use crate::current::Current;
-use crate::ffi::Int;
-use crate::ffi::constants::{
+use crate::types::Int;
+use crate::types::constants::{
     KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_LINGER, OPTION_MSS,
     OPTION_NODELAY, OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK, OPTION_SEND_BUFFER,
     OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
-use crate::ffi::records::TcpInfo;
+use crate::types::records::TcpInfo;
 use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
 use platform::Clock;
 use platform::Direction;

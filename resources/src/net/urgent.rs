@@ -4,7 +4,7 @@ use super::errors::error;
 use super::sockets::socket;
 use super::tcp;
 use crate::Runtime;
-use crate::ffi::Int;
+use crate::types::Int;
 use platform::error::{Answer, Error};
 use reactor::table::Fd;
 

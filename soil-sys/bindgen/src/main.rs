@@ -4,7 +4,7 @@
 //!
 //! `soil-bindgen SOIL_SYS_FOLDER HEADER OCAML_FOLDER`: the folder of the `soil-sys` crate, the
 //! header and the folder of the OCaml files to write. A signature with a type outside the closed
-//! list of `resources/src/ffi.rs` is an error that names the function.
+//! list of `soil-sys/src/ffi.rs` is an error that names the function.
 
 mod ocaml;
 mod source;
@@ -36,8 +36,8 @@ fn parts(file: &syn::File) -> impl Iterator<Item = &syn::Ident> {
 fn read(folder: &Path) -> Result<Abi, String> {
     let files = [
         "../platform/src/error.rs",
-        "../resources/src/ffi/constants.rs",
-        "../resources/src/ffi/records.rs",
+        "../resources/src/types/constants.rs",
+        "../resources/src/types/records.rs",
         "src/abi.rs",
     ];
     let mut paths = files.map(|file| folder.join(file)).to_vec();

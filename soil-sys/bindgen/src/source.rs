@@ -1,4 +1,4 @@
-//! Reads declarations: documentation, names, and the records of `resources/src/ffi/records.rs`.
+//! Reads declarations: documentation, names, and the records of `resources/src/types/records.rs`.
 
 use syn::{Attribute, Expr, Fields, Item, ItemStruct, Type};
 

@@ -1,9 +1,9 @@
 //! Block devices as they are: sectors.
 
+use crate::ffi::{Buffer, Buffers, Bytes, Int, Ints, Text};
 use platform::error::Error;
 use reactor::table::Fd;
 use resources::blocks as glue;
-use resources::ffi::{Buffer, Buffers, Bytes, Int, Ints, Text};
 use resources::runtime::call;
 
 /// Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its
@@ -89,7 +89,8 @@ pub extern "C" fn soil_block_readv(
 ) -> Int {
     call(|rt| {
         let sector = u64::try_from(sector).map_err(|_| Error::Invalid)?;
-        glue::scatter(rt, Fd::decode(fd)?, sector, &buffers, &mut ranges, token)
+        let into = buffers.pieces(&mut ranges)?;
+        glue::scatter(rt, Fd::decode(fd)?, sector, into, token)
     })
 }
 
@@ -107,7 +108,8 @@ pub extern "C" fn soil_block_writev(
     call(|rt| {
         let sector = u64::try_from(sector).map_err(|_| Error::Invalid)?;
         let fd = Fd::decode(fd)?;
-        glue::gather(rt, fd, sector, &buffers, &mut ranges, durable != 0, token)
+        let from = buffers.pieces(&mut ranges)?;
+        glue::gather(rt, fd, sector, from, durable != 0, token)
     })
 }
 

@@ -3,11 +3,11 @@
 //! A descriptor is `index | generation << 20`: a closed one stays invalid although its index is
 //! used again.
 
+use crate::ffi::{Buffer, Bytes, Int, Ints};
 use platform::Stream;
 use reactor::table::Fd;
-use resources::ffi::records::PipeEnds;
-use resources::ffi::{Buffer, Bytes, Int, Ints};
 use resources::runtime::{call, decode_direction};
+use resources::types::records::PipeEnds;
 use resources::{console, pipe};
 
 /// Reads up to `len` bytes to `into[off ..]`; 0 is the end of input (or `len` = 0).

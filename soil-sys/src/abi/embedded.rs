@@ -1,6 +1,6 @@
 //! Files that are part of the program.
 
-use resources::ffi::{Int, Text};
+use crate::ffi::{Int, Text};
 use resources::files::embedded as glue;
 use resources::runtime::call;
 

@@ -1,9 +1,9 @@
 //! Files and directories. Every operation takes a token and may answer `PENDING`; paths are
 //! `/`-separated UTF-8 and copied at the call.
 
+use crate::ffi::{Buffer, Int, Ints, Text};
 use platform::error::Error;
 use reactor::table::Fd;
-use resources::ffi::{Buffer, Int, Ints, Text};
 use resources::files as glue;
 use resources::runtime::call;
 

@@ -1,8 +1,8 @@
 //! Functions of files that few programs call: times, ranges, and the statistics of caches.
 
+use crate::ffi::{Int, Ints, Text};
 use platform::error::Error;
 use reactor::table::Fd;
-use resources::ffi::{Int, Ints, Text};
 use resources::files::cache;
 use resources::files::file as glue;
 use resources::runtime::call;

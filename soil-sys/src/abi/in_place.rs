@@ -1,7 +1,7 @@
 //! Files that are read where they lie: a part of its own, so that other programs don't carry it.
 
+use crate::ffi::{Buffer, Int};
 use reactor::table::Fd;
-use resources::ffi::{Buffer, Int};
 use resources::files::lease as glue;
 use resources::runtime::call;
 
@@ -22,7 +22,7 @@ pub extern "C" fn soil_file_lease(fd: Int, position: Int, len: Int, token: Int) 
 /// bigarray).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_lease_next(lease: Int, mut into: Buffer) -> Int {
-    call(|rt| glue::next(rt, lease, &mut into))
+    call(|rt| glue::next(rt, lease, &mut into.view()))
 }
 
 /// Ends a lease: `buffer`, the bigarray that showed its slices, is empty from now on. The memory is
@@ -30,5 +30,5 @@ pub extern "C" fn soil_file_lease_next(lease: Int, mut into: Buffer) -> Int {
 /// another one's bigarray).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_lease_end(lease: Int, mut buffer: Buffer) -> Int {
-    call(|rt| glue::end(rt, lease, &mut buffer))
+    call(|rt| glue::end(rt, lease, &mut buffer.view()))
 }

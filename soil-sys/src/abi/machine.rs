@@ -1,12 +1,12 @@
 //! The machine itself, and random numbers.
 
+use crate::ffi::{Bytes, Int, Ints};
 use platform::error::Error;
 use platform::{Memory, System};
 use resources::current::Current;
-use resources::ffi::records::MachineMemory;
-use resources::ffi::{Bytes, Int, Ints};
 use resources::random;
 use resources::runtime::call;
+use resources::types::records::MachineMemory;
 
 /// Fills `into` with a `MachineMemory`.
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
 //! The machine's name on its links (RFC 6762): a part of its own, so that other programs don't
 //! carry it.
 
-use resources::ffi::{Bytes, Int, Text};
+use crate::ffi::{Bytes, Int, Text};
 use resources::net as glue;
 use resources::runtime::call;
 

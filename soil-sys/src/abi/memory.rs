@@ -1,6 +1,6 @@
 //! volumes in memory: a part of its own, since what refers to it carries it.
 
-use resources::ffi::Int;
+use crate::ffi::Int;
 use resources::files::drivers;
 use resources::runtime::call;
 

@@ -4,9 +4,9 @@
 //! 18 bytes, the port with its high byte first. The stack and its devices start with the first call
 //! of this file.
 
+use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use platform::error::Error;
 use reactor::table::Fd;
-use resources::ffi::{Buffer, Bytes, Int, Ints, Text};
 use resources::net as glue;
 use resources::runtime::call;
 

@@ -3,8 +3,8 @@
 //!
 //! Together they are 7 KB, which programs that only connect and listen don't carry.
 
+use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use reactor::table::Fd;
-use resources::ffi::{Buffer, Bytes, Int, Ints, Text};
 use resources::net as glue;
 use resources::runtime::call;
 

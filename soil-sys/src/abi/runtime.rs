@@ -1,11 +1,11 @@
 //! Start, the one wait, cancellation, error details, time, exit.
 
 use super::SOIL_ABI;
+use crate::ffi::{Bytes, Int, Ints, Text};
 use crate::wait;
 use platform::error::Error;
 use platform::{Clock, System};
 use resources::current::Current;
-use resources::ffi::{Bytes, Int, Ints, Text};
 use resources::log_sink;
 use resources::runtime::{call, call_at_exit, counter, encode, own};
 

@@ -1,8 +1,8 @@
 //! UDP: a part of its own, so that a program that only connects doesn't carry it.
 
+use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use platform::error::Error;
 use reactor::table::Fd;
-use resources::ffi::{Buffer, Bytes, Int, Ints, Text};
 use resources::net as glue;
 use resources::runtime::call;
 

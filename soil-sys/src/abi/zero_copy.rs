@@ -1,8 +1,8 @@
 //! TCP without copies between the program and the stack: a part of its own, so that other programs
 //! don't carry it.
 
+use crate::ffi::{Buffer, Int};
 use reactor::table::Fd;
-use resources::ffi::{Buffer, Int};
 use resources::net::zero_copy as glue;
 use resources::runtime::call;
 
@@ -13,7 +13,7 @@ use resources::runtime::call;
 /// looked at.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_lease(fd: Int, mut into: Buffer) -> Int {
-    call(|rt| glue::lease::begin(rt, Fd::decode(fd)?, &mut into))
+    call(|rt| glue::lease::begin(rt, Fd::decode(fd)?, &mut into.view()))
 }
 
 /// Ends a lease: `buffer`, the bigarray that it began with, is empty from now on. The memory is
@@ -21,7 +21,7 @@ pub extern "C" fn soil_tcp_lease(fd: Int, mut into: Buffer) -> Int {
 /// another one's bigarray).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_lease_end(lease: Int, mut buffer: Buffer) -> Int {
-    call(|rt| glue::lease::end(rt, lease, &mut buffer))
+    call(|rt| glue::lease::end(rt, lease, &mut buffer.view()))
 }
 
 /// Sends `from[off .. off + len]` without copying it: `PENDING`; it completes with `len` when the

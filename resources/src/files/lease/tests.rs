@@ -4,9 +4,9 @@ use super::super::{drivers, embedded, mount, open, write};
 use super::{LARGEST, MOST, begin, end, leasable, next};
 use crate::Runtime;
 use crate::disks::install;
-use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
-use crate::ffi::fake::Bigarray;
-use crate::ffi::{Int, Piece};
+use crate::types::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
+use crate::types::fake::Bigarray;
+use crate::types::{Int, Piece};
 use platform::error::{Answer, Error, Stop};
 use reactor::table::Fd;
 use std::vec;
@@ -44,7 +44,7 @@ fn lease(rt: &mut Runtime, fd: Fd, position: Int, len: Int) -> Int {
 fn shown(rt: &mut Runtime, lease: Int, array: &mut Bigarray) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     loop {
-        match next(rt, lease, &mut array.buffer()).expect("shown") {
+        match next(rt, lease, &mut array.view()).expect("shown") {
             0 => return all,
             n => all.push(array.shown()[..n].to_vec()),
         }
@@ -70,18 +70,18 @@ fn a_lease_shows_the_bytes_that_were_there() {
     // A part of the bigarray keeps all of it.
     array.parts().add();
     let mut another = Bigarray::of(&mut []);
-    assert_eq!(end(rt, key, &mut another.buffer()), no(Error::Invalid));
-    assert_eq!(end(rt, key, &mut array.buffer()), Ok(0));
+    assert_eq!(end(rt, key, &mut another.view()), no(Error::Invalid));
+    assert_eq!(end(rt, key, &mut array.view()), Ok(0));
     assert!(array.shown().is_empty());
     assert_eq!(out(rt), (1, bytes));
-    assert_eq!(end(rt, key, &mut array.buffer()), no(Error::Invalid));
+    assert_eq!(end(rt, key, &mut array.view()), no(Error::Invalid));
     // What is over shows nothing more.
     let key = lease(rt, fd, 0, 70_000);
-    let shown = next(rt, key, &mut array.buffer()).expect("shown");
+    let shown = next(rt, key, &mut array.view()).expect("shown");
     assert!(shown > 0);
     array.parts().add();
-    assert_eq!(end(rt, key, &mut array.buffer()), Ok(0));
-    assert_eq!(next(rt, key, &mut array.buffer()), no(Error::Invalid));
+    assert_eq!(end(rt, key, &mut array.view()), Ok(0));
+    assert_eq!(next(rt, key, &mut array.view()), no(Error::Invalid));
 }
 
 #[test]
@@ -99,9 +99,9 @@ fn what_nothing_looks_at_is_given_back() {
     let parts = arrays[1].parts();
     parts.add();
     arrays[2].parts().end();
-    assert_eq!(end(rt, 1, &mut arrays[0].buffer()), Ok(0));
+    assert_eq!(end(rt, 1, &mut arrays[0].view()), Ok(0));
     assert_eq!(out(rt), (1, 5), "the first and the last are over");
-    assert_eq!(end(rt, 2, &mut arrays[1].buffer()), Ok(0));
+    assert_eq!(end(rt, 2, &mut arrays[1].view()), Ok(0));
     assert_eq!(out(rt), (1, 5));
     parts.end();
     // One that was begun, and not shown yet, stays.
@@ -111,8 +111,8 @@ fn what_nothing_looks_at_is_given_back() {
     assert_eq!(out(rt), (2, 9));
     let mut array = Bigarray::of(&mut []);
     assert_eq!(shown(rt, fresh, &mut array), [b"hello".to_vec()]);
-    assert_eq!(end(rt, fresh, &mut array.buffer()), Ok(0));
-    assert_eq!(end(rt, other, &mut array.buffer()), Ok(0));
+    assert_eq!(end(rt, fresh, &mut array.view()), Ok(0));
+    assert_eq!(end(rt, other, &mut array.view()), Ok(0));
     assert_eq!(out(rt), (0, 0));
 }
 
@@ -140,21 +140,17 @@ fn what_is_asked_for_is_checked() {
     // It is shown through an empty bigarray, and always the same one.
     let mut bytes = [0; 4];
     let mut full = Bigarray::of(&mut bytes);
-    assert_eq!(next(rt, key, &mut array.buffer()), Ok(0));
-    assert_eq!(end(rt, key, &mut full.buffer()), no(Error::Invalid));
+    assert_eq!(next(rt, key, &mut array.view()), Ok(0));
+    assert_eq!(end(rt, key, &mut full.view()), no(Error::Invalid));
     let fresh = lease(rt, fd, 0, 100);
-    assert_eq!(next(rt, fresh, &mut full.buffer()), no(Error::Invalid));
+    assert_eq!(next(rt, fresh, &mut full.view()), no(Error::Invalid));
     for key in [-1, 0, 3, 99] {
         assert_eq!(
-            next(rt, key, &mut array.buffer()),
+            next(rt, key, &mut array.view()),
             no(Error::Invalid),
             "{key}"
         );
-        assert_eq!(
-            end(rt, key, &mut array.buffer()),
-            no(Error::Invalid),
-            "{key}"
-        );
+        assert_eq!(end(rt, key, &mut array.view()), no(Error::Invalid), "{key}");
     }
 }
 
@@ -198,7 +194,7 @@ fn no_more_is_lent_than_may_be() {
     assert_eq!(out(rt), (MOST, before));
     assert_eq!(begin(rt, always, 0, 50, 1), no(Error::OutOfMemory));
     let mut array = Bigarray::of(&mut []);
-    assert_eq!(end(rt, 1, &mut array.buffer()), Ok(0));
+    assert_eq!(end(rt, 1, &mut array.view()), Ok(0));
     assert_eq!(out(rt), (MOST - 1, before - 40));
     assert_eq!(lease(rt, always, 0, 50), 1);
 }

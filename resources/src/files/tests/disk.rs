@@ -11,10 +11,10 @@ use super::{
 };
 use crate::Runtime;
 use crate::disks::install;
-use crate::ffi::constants::OPEN_READ;
-use crate::ffi::fake::Bigarray;
-use crate::ffi::records::CacheStatistics;
-use crate::ffi::{Int, IntsPiece, Piece};
+use crate::types::constants::OPEN_READ;
+use crate::types::fake::Bigarray;
+use crate::types::records::CacheStatistics;
+use crate::types::{Int, IntsPiece, Piece};
 use platform::error::{Error, Stop};
 use reactor::table::Fd;
 use std::rc::Rc;
@@ -112,17 +112,17 @@ fn a_lease_waits_for_the_disk() {
     let lease = result(rt, 2, PENDING);
     let (mut array, mut seen) = (Bigarray::of(&mut []), 0);
     loop {
-        match lease::next(rt, lease, &mut array.buffer()).expect("shown") {
+        match lease::next(rt, lease, &mut array.view()).expect("shown") {
             0 => break,
             n => seen += n,
         }
         assert!(array.shown().iter().all(|byte| *byte == 3));
     }
     assert_eq!(seen, 4000);
-    assert_eq!(lease::end(rt, lease, &mut array.buffer()), Ok(0));
+    assert_eq!(lease::end(rt, lease, &mut array.view()), Ok(0));
     // Now it is there.
     let lease = lease::begin(rt, fd, 0, 100, 2).expect("at once") as Int;
-    assert_eq!(lease::end(rt, lease, &mut array.buffer()), Ok(0));
+    assert_eq!(lease::end(rt, lease, &mut array.view()), Ok(0));
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use crate::Runtime;
 use crate::current::Current;
-use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
-use crate::ffi::{Int, Piece};
 use crate::files::{file_sync, mount, open, read, sync, unmount, write};
 use crate::runtime::{encode, next_completion};
+use crate::types::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
+use crate::types::{Int, Piece};
 use host::Ring;
 use platform::Clock;
 use platform::error::{Answer, Error, Stop};

@@ -10,9 +10,11 @@ use super::super::{
 use super::MODE;
 use crate::Runtime;
 use crate::disks::install;
-use crate::ffi::constants::{ENTRY_DIRECTORY, ENTRY_FILE, ENTRY_SYMLINK, OPEN_APPEND, OPEN_CREATE};
-use crate::ffi::constants::{OPEN_EXCLUSIVE, OPEN_READ, OPEN_WRITE};
-use crate::ffi::{Int, IntsPiece, Piece};
+use crate::types::constants::{
+    ENTRY_DIRECTORY, ENTRY_FILE, ENTRY_SYMLINK, OPEN_APPEND, OPEN_CREATE,
+};
+use crate::types::constants::{OPEN_EXCLUSIVE, OPEN_READ, OPEN_WRITE};
+use crate::types::{Int, IntsPiece, Piece};
 use ::fs::path::MAX_PATH;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::Fd;

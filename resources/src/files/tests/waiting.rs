@@ -10,7 +10,7 @@ use super::{IO, MODE, completed, step};
 use crate::Runtime;
 use crate::current::Offload;
 use crate::disks::install;
-use crate::ffi::{Int, Piece};
+use crate::types::{Int, Piece};
 use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume, memory};
 use platform::error::{Error, Stop};
 use platform::volume::{Suspend, Waiting};

@@ -5,7 +5,7 @@ use super::super::errors::stop;
 use super::super::tcp::CONNECTION;
 use super::{register, socket};
 use crate::Runtime;
-use crate::ffi::{Before, Buffer, Int, Proxy};
+use crate::types::{Before, Int, Proxy, View};
 use ::net::Lease;
 use alloc::boxed::Box;
 use core::ptr::NonNull;
@@ -22,7 +22,7 @@ pub struct Out {
 }
 
 /// See `soil_tcp_lease`.
-pub fn begin(rt: &mut Runtime, fd: Fd, into: &mut Buffer) -> Answer {
+pub fn begin(rt: &mut Runtime, fd: Fd, into: &mut View<'_>) -> Answer {
     let key = rt.table.key_of(fd, &CONNECTION)?;
     register(rt)?;
     let (net, handle, ended) = socket(rt, key)?;
@@ -50,7 +50,7 @@ pub fn begin(rt: &mut Runtime, fd: Fd, into: &mut Buffer) -> Answer {
 }
 
 /// See `soil_tcp_lease_end`.
-pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut Buffer) -> Answer {
+pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut View<'_>) -> Answer {
     let key = usize::try_from(lease).map_err(|_| Error::Invalid)?;
     let net = rt.resources.net.as_deref_mut().ok_or(Error::Invalid)?;
     let out = net.zero_copy.leases.get_mut(key.wrapping_sub(1));

@@ -5,7 +5,7 @@ use super::super::errors::error;
 use super::super::tcp::CONNECTION;
 use super::{register, socket};
 use crate::Runtime;
-use crate::ffi::{Int, Piece};
+use crate::types::{Int, Piece};
 use ::net::{Handle, SendBuffer};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;

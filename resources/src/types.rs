@@ -1,0 +1,12 @@
+//! The types of what the program passes and gets: numbers, memory, and records of numbers.
+
+pub mod constants;
+mod memory;
+pub mod records;
+
+#[cfg(test)]
+pub use memory::fake;
+pub use memory::{Before, IntsPiece, Piece, Proxy, View};
+
+/// A number of the program's: 63 significant bits.
+pub type Int = isize;

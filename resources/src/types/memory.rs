@@ -1,0 +1,292 @@
+//! Memory of the program that operations work on, and memory of Soil's that the program is shown.
+
+use super::Int;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use platform::error::Error;
+
+/// A range of the program's memory that outlives the call: what a device or a parked operation works
+/// on.
+///
+/// The OCaml side keeps the bigarray alive until the operation's completion, or a cancellation that
+/// answered 1, has been seen.
+#[derive(Clone, Copy)]
+pub struct Piece {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+/// A list of the program's numbers that outlives the call, under the same agreement as a [`Piece`].
+#[derive(Clone, Copy)]
+pub struct IntsPiece {
+    start: NonNull<Int>,
+    len: usize,
+}
+
+/// OCaml's reference count of the bigarrays on one piece of memory, for memory that isn't OCaml's
+/// (`struct caml_ba_proxy`): the finaliser of a bigarray, and of each `sub` of it, takes one off,
+/// and only the last one would free the memory. One of the count is ours, so that it never does.
+#[repr(C)]
+pub struct Proxy {
+    count: AtomicUsize,
+    data: *mut u8,
+    size: usize,
+}
+
+/// The fields of a bigarray before it was pointed at leased memory.
+#[derive(Clone, Copy)]
+pub struct Before {
+    data: *mut u8,
+    proxy: *mut Proxy,
+}
+
+impl Proxy {
+    /// A proxy for memory that no bigarray refers to.
+    pub fn new(memory: NonNull<u8>, size: usize) -> Proxy {
+        Proxy {
+            count: AtomicUsize::new(1),
+            data: memory.as_ptr(),
+            size,
+        }
+    }
+
+    /// Whether the program can reach the memory no more.
+    pub fn is_unused(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 1
+    }
+}
+
+/// A bigarray, by the fields that say which memory it shows.
+pub struct View<'a> {
+    /// Address of the first byte.
+    pub data: &'a mut *mut u8,
+    /// What counts the bigarrays of that memory, if there is more than one.
+    pub proxy: &'a mut *mut Proxy,
+    /// Length in bytes.
+    pub len: &'a mut usize,
+}
+
+impl View<'_> {
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        *self.len == 0
+    }
+
+    /// Points an empty bigarray at the memory of `proxy`.
+    ///
+    /// # Safety
+    /// The memory and the proxy stay valid, and where they are, until [`Proxy::is_unused`].
+    pub unsafe fn lend(&mut self, proxy: NonNull<Proxy>) -> Before {
+        let before = Before {
+            data: *self.data,
+            proxy: *self.proxy,
+        };
+        // SAFETY: the proxy is valid. The bigarray's own memory is kept alive by its own proxy, whose
+        // count stays as it is.
+        let counted = unsafe { proxy.as_ref() };
+        counted.count.fetch_add(1, Ordering::AcqRel);
+        *self.data = counted.data;
+        *self.proxy = proxy.as_ptr();
+        *self.len = counted.size;
+        before
+    }
+
+    /// Points a bigarray that was lent memory of `proxy` at other memory that it counts for;
+    /// [`Error::Invalid`] if it wasn't.
+    ///
+    /// # Safety
+    /// The `len` bytes at `memory` stay valid, and where they are, until [`Proxy::is_unused`].
+    pub unsafe fn show(
+        &mut self,
+        proxy: NonNull<Proxy>,
+        memory: NonNull<u8>,
+        len: usize,
+    ) -> Result<(), Error> {
+        if *self.proxy != proxy.as_ptr() {
+            return Err(Error::Invalid);
+        }
+        *self.data = memory.as_ptr();
+        *self.len = len;
+        Ok(())
+    }
+
+    /// Makes a bigarray what it was before it was lent the memory of `proxy`; [`Error::Invalid`] if
+    /// it wasn't.
+    pub fn take_back(&mut self, proxy: NonNull<Proxy>, before: Before) -> Result<(), Error> {
+        if *self.proxy != proxy.as_ptr() {
+            return Err(Error::Invalid);
+        }
+        *self.data = before.data;
+        *self.proxy = before.proxy;
+        *self.len = 0;
+        // SAFETY: the proxy is alive, for the bigarray pointed at it.
+        unsafe { proxy.as_ref() }
+            .count
+            .fetch_sub(1, Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+impl Piece {
+    /// The `len` bytes at `start`.
+    ///
+    /// # Safety
+    /// They are the program's, which keeps them until the operation that gets the piece has ended.
+    pub unsafe fn new(start: NonNull<u8>, len: usize) -> Piece {
+        Piece { start, len }
+    }
+
+    /// A piece that is no bigarray's; the test keeps `bytes` alive.
+    #[cfg(test)]
+    pub fn of(bytes: &mut [u8]) -> Piece {
+        Piece {
+            start: NonNull::from(&mut *bytes).cast(),
+            len: bytes.len(),
+        }
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Address of the first byte.
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The `len` bytes from `off` on, as far as they are there.
+    pub fn part(&self, off: usize, len: usize) -> Piece {
+        let off = off.min(self.len);
+        Piece {
+            // SAFETY: within the piece, or one past its end.
+            start: unsafe { self.start.add(off) },
+            len: len.min(self.len - off),
+        }
+    }
+
+    /// The memory, to be read.
+    ///
+    /// # Safety
+    /// The operation that owns the piece has not completed.
+    pub unsafe fn as_slice<'a>(self) -> &'a [u8] {
+        // SAFETY: the OCaml side keeps the bigarray alive until the operation completes, and
+        // doesn't change it.
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
+    /// The memory itself.
+    ///
+    /// # Safety
+    /// The operation that owns the piece has not completed, and no other slice of the same memory
+    /// is in use.
+    pub unsafe fn as_mut_slice<'a>(self) -> &'a mut [u8] {
+        // SAFETY: the OCaml side keeps the bigarray alive until the operation completes.
+        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl IntsPiece {
+    /// The `len` numbers at `start`.
+    ///
+    /// # Safety
+    /// As for [`Piece::new`].
+    pub unsafe fn new(start: NonNull<Int>, len: usize) -> IntsPiece {
+        IntsPiece { start, len }
+    }
+
+    /// Numbers that are no bigarray's; the test keeps them alive.
+    #[cfg(test)]
+    pub fn of(numbers: &mut [Int]) -> IntsPiece {
+        IntsPiece {
+            start: NonNull::from(&mut *numbers).cast(),
+            len: numbers.len(),
+        }
+    }
+
+    /// Where number `index` is, for OCaml's runtime, which makes bigarrays of a length in memory.
+    pub fn address_of(&self, index: usize) -> Int {
+        let first = self.start.as_ptr().expose_provenance();
+        (first + index * size_of::<Int>()) as Int
+    }
+
+    /// Writes as many of `values` as fit.
+    ///
+    /// # Safety
+    /// The operation that owns the piece has not completed.
+    pub unsafe fn fill(self, values: &[Int]) {
+        // SAFETY: the OCaml side keeps the bigarray alive until the operation completes.
+        let all = unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) };
+        for (into, value) in all.iter_mut().zip(values) {
+            *into = *value;
+        }
+    }
+}
+
+/// Bigarrays of a test, which keeps their memory alive.
+#[cfg(test)]
+pub mod fake {
+    use super::{Ordering, Proxy, View};
+    use core::ptr::null_mut;
+    use std::vec::Vec;
+
+    /// A bigarray of one dimension.
+    pub struct Bigarray {
+        data: *mut u8,
+        proxy: *mut Proxy,
+        len: usize,
+    }
+
+    impl Bigarray {
+        /// One of bytes.
+        pub fn of(bytes: &mut [u8]) -> Bigarray {
+            Bigarray {
+                data: bytes.as_mut_ptr(),
+                proxy: null_mut(),
+                len: bytes.len(),
+            }
+        }
+
+        /// As a function gets it.
+        pub fn view(&mut self) -> View<'_> {
+            View {
+                data: &mut self.data,
+                proxy: &mut self.proxy,
+                len: &mut self.len,
+            }
+        }
+
+        /// What it shows now.
+        pub fn shown(&self) -> Vec<u8> {
+            // SAFETY: it shows the test's memory, or what it was lent.
+            unsafe { core::slice::from_raw_parts(self.data, self.len) }.to_vec()
+        }
+
+        /// What counts it and its parts. It was lent something.
+        pub fn parts(&self) -> Parts {
+            Parts(self.proxy)
+        }
+    }
+
+    /// The bigarrays of the same memory.
+    pub struct Parts(*mut Proxy);
+
+    impl Parts {
+        /// There is one more, as after `sub`.
+        pub fn add(&self) {
+            // SAFETY: the proxy is there for as long as any of them is.
+            unsafe { &*self.0 }.count.fetch_add(1, Ordering::AcqRel);
+        }
+
+        /// One is finalised.
+        pub fn end(&self) {
+            // SAFETY: as above.
+            unsafe { &*self.0 }.count.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
