@@ -261,3 +261,128 @@ impl Udp {
         ip.send(&mut datagram.route, &packet)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ARRIVED, ASKED, ASKED_NS, OVERHEAD, QUEUE_MIN, Udp};
+    use crate::ip::{Origin, UdpInput};
+    use crate::types::Error;
+    use core::net::{IpAddr, SocketAddr};
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn peer(port: u16) -> SocketAddr {
+        SocketAddr::new(ip("10.0.0.9"), port)
+    }
+
+    fn bound(text: &str) -> Udp {
+        Udp::new(SocketAddr::new(ip(text), 53), 0)
+    }
+
+    fn deliver(udp: &mut Udp, payload: &[u8], short: bool) -> bool {
+        let datagram = UdpInput {
+            origin: Origin {
+                interface: 1,
+                mac: [0; 6],
+                local: ip("10.0.0.1"),
+                remote: ip("10.0.0.9"),
+            },
+            remote_port: 7,
+            local_port: 53,
+            payload,
+            unicast: true,
+            packet: &[],
+        };
+        udp.deliver(peer(7), &datagram, short)
+    }
+
+    /// A queue takes datagrams up to its size in bytes, each with its overhead, and one of any
+    /// size.
+    #[test]
+    fn a_queue_is_bounded_in_bytes_and_number() {
+        let mut udp = bound("0.0.0.0");
+        assert!(!udp.readiness().readable && udp.readiness().writable);
+        assert!(deliver(&mut udp, &[1; 9000], false));
+        assert!(!deliver(&mut udp, &[], false));
+        assert_eq!(udp.queued(), (9000 + OVERHEAD, 0));
+        assert_eq!(udp.take().map(|arrived| arrived.data.len()), Some(9000));
+        assert_eq!(udp.queued(), (0, 0));
+        assert!(deliver(&mut udp, &[1; 1000], false) && udp.readiness().readable);
+        let rest = QUEUE_MIN - 1000 - 2 * OVERHEAD;
+        assert!(!deliver(&mut udp, &vec![2; rest + 1], false));
+        assert!(deliver(&mut udp, &vec![2; rest], false));
+        assert_eq!(udp.queued(), (QUEUE_MIN, 0));
+        udp.clear();
+        assert_eq!((udp.queued(), udp.take().is_none()), ((0, 0), true));
+        udp.queue = 1 << 20;
+        let taken = (0..2 * ARRIVED).take_while(|_| deliver(&mut udp, &[], false));
+        assert_eq!(taken.count(), ARRIVED);
+        // While memory is short one is kept; one that is closed keeps none.
+        udp.clear();
+        assert!(deliver(&mut udp, &[1; 9], true) && !deliver(&mut udp, &[1; 9], true));
+        udp.clear();
+        udp.closing = true;
+        assert!(!deliver(&mut udp, &[], false));
+    }
+
+    #[test]
+    fn an_error_is_something_to_read_and_a_full_queue_nothing_to_write_to() {
+        let mut udp = bound("0.0.0.0");
+        udp.error = Some(Error::Unreachable);
+        assert!(udp.readiness().readable && udp.readiness().error);
+        udp.outgoing_bytes = QUEUE_MIN - 1;
+        assert!(udp.readiness().writable);
+        udp.outgoing_bytes = QUEUE_MIN;
+        assert!(!udp.readiness().writable);
+    }
+
+    /// Who was sent to is no stranger for a minute; of many the latest count.
+    #[test]
+    fn answers_are_expected_for_a_minute() {
+        let mut udp = bound("0.0.0.0");
+        udp.asks(peer(1), 0);
+        assert!(udp.expects(peer(1), ASKED_NS - 1));
+        assert!(!udp.expects(peer(1), ASKED_NS) && !udp.expects(peer(2), 0));
+        assert!(!udp.expects(SocketAddr::new(ip("10.0.0.8"), 1), 0));
+        // Once more is for longer, and takes no second place.
+        for at_ns in 1..=40 {
+            udp.asks(peer(1), at_ns);
+        }
+        assert!(udp.expects(peer(1), ASKED_NS + 39));
+        for port in 2..2 + ASKED as u16 {
+            assert!(udp.expects(peer(1), 0), "{port}");
+            udp.asks(peer(port), 0);
+        }
+        assert!(!udp.expects(peer(1), 0) && udp.expects(peer(2), 0));
+        udp.peer = Some(peer(9));
+        assert!(udp.expects(peer(1), 0), "no other is heard");
+    }
+
+    /// RFC 1112, 7.2 and RFC 1122, 4.1.3.6: which sockets hear what is sent to many.
+    #[test]
+    fn who_hears_groups_and_broadcasts() {
+        let (group, group6) = ("224.0.0.9", "ff02::9");
+        for (at, joined, to, hears) in [
+            ("0.0.0.0", Some(group), group, true),
+            ("0.0.0.0", None, group, false),
+            ("0.0.0.0", Some("224.0.0.8"), group, false),
+            (group, Some(group), group, true),
+            ("10.0.0.1", Some(group), group, false),
+            ("::", Some(group6), group6, true),
+            ("::", Some(group), group, true),
+            ("0.0.0.0", Some(group6), group6, false),
+            ("0.0.0.0", None, "10.0.0.255", true),
+            ("::", None, "10.0.0.255", true),
+            ("10.0.0.1", None, "10.0.0.255", true),
+            ("fd00::1", None, "10.0.0.255", false),
+            (group, Some(group), "10.0.0.255", false),
+        ] {
+            let mut udp = bound(at);
+            udp.groups.extend(joined.map(|group| (1, ip(group))));
+            assert_eq!(udp.wants(1, ip(to)), hears, "{at} {joined:?} {to}");
+            assert!(!ip(to).is_multicast() || !udp.wants(2, ip(to)));
+        }
+    }
+}

@@ -369,6 +369,49 @@ fn a_lease_is_defended_once_and_then_declined() {
     assert_eq!(next(&mut host, &mut world, SECOND).kind, DECLINE);
 }
 
+/// RFC 2131, 4.1: an answer may come to the address that it leases, as long as it is waited for;
+/// nothing else does.
+#[test]
+fn an_answer_to_the_offered_address_is_taken() {
+    let (mut world, mut host) = begin();
+    let to_leased = |mut frame: Vec<u8>, port: u8| {
+        frame[..6].copy_from_slice(&World::mac(0));
+        frame[30..34].copy_from_slice(&LEASED.octets());
+        frame[37] = port;
+        // None in UDP; IP's is made again.
+        frame[40..42].fill(0);
+        frame[24..26].fill(0);
+        let sum = !packet::sum(0, &frame[14..34]);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+        frame
+    };
+    let not_for_us = |world: &World| {
+        let mut drops = world.stacks[0].drops();
+        let found = drops.find(|(name, _)| *name == "drop.not-for-us");
+        found.expect("a reason").1
+    };
+    let discover = next(&mut host, &mut world, 20 * SECOND);
+    let offer = answer(&discover, LEASED, &options(OFFER, 3600));
+    host.send_frame(&mut world, &to_leased(offer.clone(), 69));
+    assert_eq!(not_for_us(&world), 1);
+    host.send_frame(&mut world, &to_leased(offer, 68));
+    let request = next(&mut host, &mut world, SECOND);
+    assert_eq!(request.kind, REQUEST);
+    let taken = answer(&request, LEASED, &options(ACKNOWLEDGE, 3600));
+    host.send_frame(&mut world, &to_leased(taken.clone(), 68));
+    host.listen(&mut world, SECOND);
+    assert!(leased(&world));
+    assert_eq!(not_for_us(&world), 1);
+    // Nothing is waited for any more: to another address it is for another machine.
+    let mut late = to_leased(taken, 68);
+    late[33] ^= 1;
+    late[24..26].fill(0);
+    let sum = !packet::sum(0, &late[14..34]);
+    late[24..26].copy_from_slice(&sum.to_be_bytes());
+    host.send_frame(&mut world, &late);
+    assert_eq!(not_for_us(&world), 2);
+}
+
 /// RFC 3442: routes of the lease, to a gateway or on the link; they go before its routers.
 #[test]
 fn the_routes_of_a_lease_are_taken() {

@@ -7,6 +7,7 @@ mod complexity;
 mod conflicts;
 mod datagrams;
 mod dhcp;
+mod drops;
 mod filter;
 mod fragments;
 mod handshake;

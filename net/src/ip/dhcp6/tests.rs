@@ -373,7 +373,7 @@ fn what_is_no_answer() {
 fn how_often_a_message_is_repeated() {
     let mut lab = Lab::new(true, false);
     let lease = lease(ADDRESS, [500, 800, 1000, 2000], &[], &[]);
-    let mut gaps = |lab: &mut Lab, kind: u8, wanted: &[u64]| {
+    let gaps = |lab: &mut Lab, kind: u8, wanted: &[u64]| {
         assert_eq!(lab.next(), kind);
         for seconds in wanted {
             let before_ns = lab.now_ns;

@@ -236,6 +236,67 @@ mod tests {
         assert_eq!(window.limit(), 32_768);
     }
 
+    /// What the application takes in a round trip counts once, and if it is more than in the one
+    /// before; a window that is to become smaller is halved.
+    #[test]
+    fn the_window_grows_by_more_and_shrinks_by_half() {
+        let mut window = Window::new(65_536, 4 << 20, 1460);
+        window.rtt(50 * MS);
+        window.consumed(100_000, Pressure::None, 60 * MS);
+        let grown = 200_000 + 16 * 1460;
+        assert_eq!(window.limit(), grown);
+        window.limit = 65_536;
+        window.consumed(50_000, Pressure::None, 109 * MS);
+        window.consumed(50_000, Pressure::None, 110 * MS);
+        assert_eq!(window.limit(), 65_536, "as much as before");
+        window.consumed(100_001, Pressure::None, 160 * MS);
+        assert_eq!(window.limit(), grown + 2);
+        window.limit = 4 << 20;
+        window.consumed(1, Pressure::Moderate, 210 * MS);
+        assert_eq!(window.limit(), 2 << 20);
+    }
+
+    /// An update is worth a segment when the peer knows of half the window at most.
+    #[test]
+    fn an_update_is_sent_at_half_the_window() {
+        let mut window = Window::new(60_000, 60_000, 1000);
+        window.begin(Seq(0));
+        assert_eq!(window.offer(Seq(0), 0), 60_000);
+        for (next, update) in [(29_999, false), (30_000, true), (60_000, true)] {
+            assert_eq!(window.wants_update(Seq(next), 0), update, "{next}");
+        }
+        let mut window = Window::new(4 << 20, 4 << 20, 1460);
+        window.begin(Seq(0));
+        let field = window.offer(Seq(0), 0);
+        assert_eq!((window.scale, field), (7, 1 << 15));
+        assert_eq!(window.field(Seq(0)), field);
+        assert_eq!(window.field(Seq(1 << 21)), field / 2);
+    }
+
+    /// A shorter round trip is believed at once, a longer one slowly; without timestamps a window's
+    /// worth of data measures it.
+    #[test]
+    fn the_receiver_measures_the_round_trip() {
+        let mut window = Window::new(65_535, 65_535, 1460);
+        for (measured, believed) in [(6400, 6400), (12_800, 6500), (6000, 6000), (6001, 6000)] {
+            window.rtt(measured);
+            assert_eq!(window.rtt_ns, believed);
+        }
+        let mut window = Window::new(65_535, 65_535, 1460);
+        window.begin(Seq(0));
+        window.offer(Seq(0), 0);
+        window.arrived(Seq(1000), 5 * MS);
+        window.arrived(Seq(65_534), 10 * MS);
+        assert_eq!(window.rtt_ns, 0);
+        window.arrived(Seq(65_535), 25 * MS);
+        assert_eq!(window.rtt_ns, 20 * MS);
+        window.offer(Seq(65_535), 0);
+        window.arrived(Seq(66_000), 30 * MS);
+        assert_eq!(window.rtt_ns, 5 * MS, "what was offered had arrived");
+        window.arrived(Seq(67_000), 31 * MS);
+        assert_eq!(window.rtt_ns, 5 * MS, "a window later");
+    }
+
     proptest! {
         /// RFC 9293, 3.8.6: MUST NOT shrink, whatever comes and is taken.
         #[test]

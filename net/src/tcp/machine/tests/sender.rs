@@ -324,7 +324,7 @@ fn a_small_rest_waits_for_a_small_segment_alone() {
             ..setup()
         });
         script.tap.tso = tso;
-        let mut write = |script: &mut Script, len: usize| {
+        let write = |script: &mut Script, len: usize| {
             script.write(&vec![7; len]);
             lengths(&script.out())
         };
