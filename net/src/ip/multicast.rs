@@ -393,6 +393,7 @@ mod tests {
         assert_eq!(floating(0xff, 4), 31 << 10);
         assert_eq!(floating(32_767, 12), 32_767);
         assert_eq!(floating(0x8000, 12), 32_768);
+        assert_eq!(floating(0x95, 4), (16 + 5) << 4);
     }
 
     #[test]
@@ -452,5 +453,55 @@ mod tests {
             .filter(|n| groups.join(ip(&format!("ff0e::{n}")), 0))
             .count();
         assert_eq!(joined, GROUPS);
+    }
+
+    /// Who joins again before the end was told tells that it is there; who leaves more often than
+    /// it joined tells nothing.
+    #[test]
+    fn a_group_that_is_joined_again_is_told_again() {
+        let (mut groups, mut random) = (Memberships::default(), Random::seeded(3));
+        let group = ip("239.1.2.3");
+        let mut told = |groups: &mut Memberships| {
+            let mut told = Vec::new();
+            while let Some(at_ns) = groups.next_ns() {
+                told.extend(groups.due(0, at_ns, &mut random));
+            }
+            told.iter().map(|(kind, _)| *kind).collect::<Vec<_>>()
+        };
+        groups.join(group, 0);
+        assert_eq!(told(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
+        groups.leave(group, 5 * SECOND);
+        groups.join(group, 5 * SECOND);
+        assert_eq!(groups.next_ns(), Some(5 * SECOND));
+        assert_eq!(told(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
+        // One listener more changes nothing.
+        groups.join(group, 5 * SECOND);
+        assert_eq!(groups.next_ns(), None);
+        groups.leave(group, 9 * SECOND);
+        groups.leave(group, 9 * SECOND);
+        groups.leave(group, 10 * SECOND);
+        assert_eq!(groups.next_ns(), Some(9 * SECOND));
+        assert_eq!(told(&mut groups), [CHANGE_TO_INCLUDE; 2]);
+    }
+
+    /// RFC 3376, 5.2: an answer about all groups that comes sooner is one about each; a later one
+    /// isn't.
+    #[test]
+    fn an_answer_about_all_covers_the_others() {
+        let group = ip("239.1.2.3");
+        for (general, single, answers) in [(SECOND, 1000 * SECOND, 1), (1000 * SECOND, SECOND, 2)] {
+            let (mut groups, mut random) = (Memberships::default(), Random::seeded(4));
+            groups.join(group, 0);
+            while let Some(at_ns) = groups.next_ns() {
+                groups.due(0, at_ns, &mut random);
+            }
+            groups.query(None, 0, general, 10 * SECOND, &mut random);
+            groups.query(Some(group), 0, single, 10 * SECOND, &mut random);
+            let mut told = 0;
+            while let Some(at_ns) = groups.next_ns() {
+                told += groups.due(0, at_ns, &mut random).len();
+            }
+            assert_eq!(told, answers);
+        }
     }
 }

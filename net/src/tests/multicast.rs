@@ -1,8 +1,12 @@
 //! Multicast: what is told of groups, and their datagrams.
 
+use core::net::IpAddr;
+
 use super::{SECOND, address, fixed, frames, ip, ready, scripted, wire};
 use crate::Error;
 use crate::ip::checksum;
+use crate::sim::packet::Ip;
+use crate::sim::{Script, World};
 
 #[test]
 fn rfc3376_and_rfc3810_groups_are_reported_and_their_datagrams_received() {
@@ -98,5 +102,131 @@ fn rfc3376_and_rfc3810_groups_are_reported_and_their_datagrams_received() {
             world.stacks[0].udp_join(socket, ip("10.0.0.2"), None),
             Err(Error::InvalidArgument)
         );
+    }
+}
+
+/// A query of a router, as IGMP or MLD message: type 0x11 or 130, for all groups.
+fn query(v4: bool, older: bool, code: u8) -> Vec<u8> {
+    let (kind, len) = match (v4, older) {
+        (true, true) => (0x11, 8),
+        (true, false) => (0x11, 12),
+        (false, true) => (130, 24),
+        (false, false) => (130, 28),
+    };
+    let mut message = vec![0; len];
+    message[0] = kind;
+    if v4 {
+        message[1] = code;
+        let sum = !checksum::sum(&message);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        message[4] = code;
+    }
+    message
+}
+
+fn query_frame(v4: bool, hop_limit: u8, message: &[u8]) -> Vec<u8> {
+    if !v4 {
+        return wire::icmp6("ff02::1", hop_limit, message);
+    }
+    let macs = (wire::SCRIPT, [1, 0, 0x5e, 0, 0, 1]);
+    let (from, all) = (ip("10.0.0.9"), ip("224.0.0.1"));
+    crate::sim::packet::ip(macs, from, all, 2, hop_limit, message)
+}
+
+/// What is told about a group: destination, type and time.
+fn told(world: &mut World, script: &Script, group: IpAddr, seconds: u64) -> Vec<(IpAddr, u8, u64)> {
+    let octets = match group {
+        IpAddr::V4(group) => group.octets().to_vec(),
+        IpAddr::V6(group) => group.octets().to_vec(),
+    };
+    let (mut found, begin_ns) = (Vec::new(), world.now_ns);
+    while world.now_ns < begin_ns + seconds * SECOND {
+        for frame in frames(script) {
+            if let Some(ip) = Ip::parse(&frame)
+                && ip.payload.windows(octets.len()).any(|part| part == octets)
+                && ip.hop_limit == 1
+            {
+                let kind = match frame[12] {
+                    8 => frame[38],
+                    _ => ip.payload[0],
+                };
+                found.push((ip.to, kind, world.now_ns - begin_ns));
+            }
+        }
+        world.step(begin_ns + seconds * SECOND - world.now_ns);
+    }
+    found
+}
+
+/// RFC 2236 and RFC 2710; RFC 3376, 7.2.1, and RFC 3810, 8.2.1: a router that asks in the older
+/// version's words is answered in these, until it has been silent for long; the end of a group is
+/// told to the routers.
+#[test]
+fn a_router_of_the_older_version_is_answered_in_its_words() {
+    for (group, routers, report, leave, newer) in [
+        ("239.1.2.3", "224.0.0.2", 0x16, 0x17, 0x22),
+        ("ff05::1:3", "ff02::2", 131, 132, 143),
+    ] {
+        let (group, routers) = (ip(group), ip(routers));
+        let v4 = group.is_ipv4();
+        let (mut world, scripts, _) = scripted(&[fixed(&["10.0.0.1/24", "fd00::1/64"])]);
+        let any = if v4 { "0.0.0.0:5353" } else { "[::]:5353" };
+        let socket = world.stacks[0].udp_bind(address(any)).unwrap();
+        world.stacks[0].udp_join(socket, group, None).unwrap();
+        world.advance(10 * SECOND);
+        frames(&scripts[0]);
+        // Within two seconds.
+        let code = if v4 { 20 } else { 7 };
+        let question = query_frame(v4, 1, &query(v4, true, code));
+        scripts[0].inject(&question);
+        let seen = told(&mut world, &scripts[0], group, 30);
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        assert_eq!((seen[0].0, seen[0].1), (group, report));
+        assert!(seen[0].2 <= 2 * SECOND);
+        world.stacks[0].udp_leave(socket, group, None).unwrap();
+        let seen = told(&mut world, &scripts[0], group, 10);
+        assert!(!seen.is_empty());
+        assert!(
+            seen.iter()
+                .all(|(to, kind, _)| (*to, *kind) == (routers, leave))
+        );
+        world.advance(1000 * SECOND);
+        frames(&scripts[0]);
+        world.stacks[0].udp_join(socket, group, None).unwrap();
+        let seen = told(&mut world, &scripts[0], group, 10);
+        assert!(!seen.is_empty() && seen.iter().all(|(_, kind, _)| *kind == newer));
+    }
+}
+
+/// RFC 3376, 9.1 and RFC 3810, 5.1.14 and 6.2: what isn't a router's question isn't answered.
+#[test]
+fn what_is_no_query_is_not_answered() {
+    for group in ["239.1.2.3", "ff05::1:3"] {
+        let group = ip(group);
+        let v4 = group.is_ipv4();
+        let (mut world, scripts, _) = scripted(&[fixed(&["10.0.0.1/24", "fd00::1/64"])]);
+        let any = if v4 { "0.0.0.0:5353" } else { "[::]:5353" };
+        let socket = world.stacks[0].udp_bind(address(any)).unwrap();
+        world.stacks[0].udp_join(socket, group, None).unwrap();
+        world.advance(10 * SECOND);
+        frames(&scripts[0]);
+        let sound = query(v4, false, 10);
+        let mut others = sound.clone();
+        others[0] = if v4 { 0x12 } else { 131 };
+        let mut frames_of = vec![query_frame(v4, 1, &others)];
+        if v4 {
+            others[0] = 0x11;
+            others[3] ^= 1;
+            frames_of.push(query_frame(v4, 1, &others));
+        } else {
+            frames_of.push(query_frame(v4, 2, &sound));
+        }
+        for frame in frames_of {
+            scripts[0].inject(&frame);
+            assert_eq!(told(&mut world, &scripts[0], group, 30), []);
+        }
+        scripts[0].inject(&query_frame(v4, 1, &sound));
+        assert_eq!(told(&mut world, &scripts[0], group, 30).len(), 1);
     }
 }
