@@ -1,6 +1,6 @@
 //! The network: the stack of the crate `net` behind descriptors.
 //!
-//! This file starts it: [`stack_for`] makes the stack and registers its driver at the first call,
+//! This file starts it: `stack_for` makes the stack and registers its driver at the first call,
 //! and opens the links at the first one that isn't about the loopback alone.
 //!
 //! ```text
