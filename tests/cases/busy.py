@@ -1,4 +1,4 @@
-"""The network goes on while a task computes without a pause, and what computes isn't disturbed."""
+"""The network works while a task computes without a pause, and the computation is undisturbed."""
 
 import errno
 import fcntl

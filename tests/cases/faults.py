@@ -1,4 +1,4 @@
-"""Bad input and missing things: one clear line that names the thing, a status that says failure."""
+"""Bad input and missing files: one clear line that names the cause, and a status of failure."""
 
 from harness.context import FORMS, SOIL, executable, outcome
 from harness.runner import test

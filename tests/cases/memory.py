@@ -1,4 +1,4 @@
-"""A program that has taken all memory and lives on, while peers fill every queue there is."""
+"""A program that has taken all memory and continues, while peers fill every queue."""
 
 import resource
 import select

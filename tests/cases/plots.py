@@ -1,4 +1,4 @@
-"""The benchmarks' plots: what bench/plots.py draws of results."""
+"""The benchmarks' plots, as bench/plots.py draws them from results."""
 
 import json
 import os

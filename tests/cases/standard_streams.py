@@ -1,5 +1,5 @@
-"""Standard input, output and error output: every byte as it is, in order, whoever is at the other
-end and however slow."""
+"""Standard input, output and error output: every byte unchanged and in order, whatever reads or
+writes at the other end, and however slowly."""
 
 import fcntl
 import itertools

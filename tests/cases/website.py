@@ -1,5 +1,4 @@
-"""examples/website, from a FAT disk, as people get it; and from every other place that files can be
-in, the OCaml unchanged."""
+"""examples/website from a FAT disk, and from every other source of files, with the same OCaml."""
 
 import contextlib
 import os
