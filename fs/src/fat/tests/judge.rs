@@ -123,7 +123,7 @@ impl Image<'_> {
                     let short = shown(entry);
                     let cluster = number(entry, 20, 2) << 16 | number(entry, 26, 2);
                     let size = number(entry, 28, 4);
-                    if slot < 2 && path != "" {
+                    if slot < 2 && !path.is_empty() {
                         let wanted = [(".", itself), ("..", above)][slot];
                         assert_eq!((&*short, cluster), wanted, "of {path}");
                         assert_eq!((attributes, size), (0x10, 0), "of {path}");
