@@ -1,6 +1,6 @@
-//! What a program owns: console, pipes, sockets, files and block devices, each behind descriptors
-//! and as operations of the reactor. It knows no layout of OCaml's values: what the program passes
-//! comes as [`types`].
+//! The resources of a program: console, pipes, sockets, files and block devices, each behind
+//! descriptors and as operations of the reactor. It knows no layout of OCaml's values: what the
+//! program passes comes as [`types`].
 //!
 //! # Layers
 //! A module imports from lower layers only (`tests/layers.rs`).
@@ -17,8 +17,8 @@
 //!
 //! The root joins them: [`Resources`] has the state of each, and every function works on the
 //! [`Runtime`] with all of them. Network, files and disks begin with their first use, which
-//! registers their `reactor::Driver`, so that the linker leaves them out of a program that never calls
-//! them.
+//! registers their `reactor::Driver`, so that the linker leaves them out of a program that never
+//! calls them.
 //!
 //! # Contexts
 //! Everything is used inside a call or a tick, one at a time ([`runtime`]). Ticks poll the network

@@ -1,5 +1,5 @@
-//! What is logged goes to the error output, one line each; `SOIL_LOG` and `soil_set_log_level` say
-//! how much.
+//! The log goes to the error output, one line for each message; `SOIL_LOG` and `soil_set_log_level`
+//! say how much.
 
 use crate::current::Current;
 use crate::types::Int;

@@ -1,4 +1,4 @@
-(* What is chosen for TCP connections, and what it does. *)
+(* Options of TCP connections, and their effects. *)
 open Check
 open Loop
 

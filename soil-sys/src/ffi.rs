@@ -80,7 +80,8 @@ impl Bytes {
     pub fn range(&mut self, off: Int, len: Int) -> Result<&mut [u8], Error> {
         // SAFETY: OCaml's type of the argument is `bytes`.
         let range = checked_range(off, len, unsafe { string_length(self.0) })?;
-        // SAFETY: the range lies within the block, which nothing else touches during a noalloc call.
+        // SAFETY: the range lies within the block, which nothing else touches during a noalloc
+        // call.
         Ok(unsafe {
             core::slice::from_raw_parts_mut(self.0.add(range.start).as_ptr(), range.len())
         })
@@ -184,8 +185,8 @@ impl Buffers {
             .then(|| Buffer(unsafe { self.0.cast::<NonNull<u8>>().add(index).read() }))
     }
 
-    /// The piece of each that `ranges` names, pairs of offset and length; [`Error::Invalid`] if there
-    /// are too few.
+    /// The piece of each that `ranges` names, pairs of offset and length; [`Error::Invalid`] if
+    /// there are too few.
     pub fn pieces<'a>(
         &'a self,
         ranges: &'a mut Ints,

@@ -1,7 +1,7 @@
 //! The C interface of Soil: what OCaml calls.
 //!
-//! [`abi`] has the functions, each one call of a function in the crate `resources`; [`ffi`] the types
-//! of their arguments; `wait` is the boundary's side of the one wait.
+//! [`abi`] has the functions, each one call of a function in the crate `resources`; [`ffi`] the
+//! types of their arguments; `wait` is the boundary's side of the one wait.
 //!
 //! The crate is `no_std` in both forms; without either feature it is built on `std` for `cargo
 //! test`.

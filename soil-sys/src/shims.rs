@@ -1,7 +1,7 @@
 //! Panic and allocator shims: what the standard library would supply.
 //!
-//! The prebuilt `core` and `alloc` were compiled to unwind and refer to the two functions below. With
-//! panic=abort neither is called. The image's panic handler and allocator are the kernel's.
+//! The prebuilt `core` and `alloc` were compiled to unwind and refer to the two functions below.
+//! With panic=abort neither is called. The image's panic handler and allocator are the kernel's.
 
 #[cfg(feature = "process")]
 mod process;

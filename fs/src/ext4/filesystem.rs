@@ -151,8 +151,8 @@ impl Fs {
     }
 
     /// Has blocks that lie together in memory, given by the first and their number; `kind` says
-    /// what each is to be. Those that turn out to be something else are left to [`load`](Self::load)
-    /// to complain about.
+    /// what each is to be. Those that turn out to be something else are left to
+    /// [`load`](Self::load) to complain about.
     pub fn load_run(
         &mut self,
         (first, count): (u64, u64),

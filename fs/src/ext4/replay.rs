@@ -1,4 +1,4 @@
-//! What the journal has of an earlier, unclean end, brought to its places (kernel documentation,
+//! Replay of the journal after an unclean end: its blocks go to their places (kernel documentation,
 //! "Journal (jbd2)"): every transaction whose end is there, in order, but for blocks that a later
 //! one revokes. Nothing is written unless all of it is right.
 

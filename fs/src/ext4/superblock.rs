@@ -349,7 +349,8 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
     let block = 1024u64 << shift;
     if block > 4096 || block < sector {
         let detail = format!(
-            "an ext4 file system with blocks of {block} bytes on a disk with sectors of {sector}, which is not supported; make one with mkfs.ext4 -b 4096"
+            "an ext4 file system with blocks of {block} bytes on a disk with sectors of {sector}, \
+            which is not supported; make one with mkfs.ext4 -b 4096"
         );
         return Err(refuse(Error::Unsupported, detail));
     }
@@ -417,7 +418,8 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
     );
     if claimed > disk {
         let detail = format!(
-            "truncated: the ext4 file system has {claimed} bytes and the disk only {disk}; restore the disk image, or shrink the file system with resize2fs"
+            "truncated: the ext4 file system has {claimed} bytes and the disk only {disk}; \
+            restore the disk image, or shrink the file system with resize2fs"
         );
         return Err(refuse(Error::Corrupt, detail));
     }
@@ -465,7 +467,8 @@ fn check_numbers(found: &mut Geometry) -> Result<(), MountError> {
     let groups = (found.blocks - found.first_block).div_ceil(found.blocks_per_group.into());
     if groups * found.descriptor.max(64) as u64 > MAX_DESCRIPTOR_BYTES {
         let detail = format!(
-            "an ext4 file system with {groups} block groups, too many to keep in memory; make one with mkfs.ext4 -b 4096 and without -g"
+            "an ext4 file system with {groups} block groups, too many to keep in memory; make one \
+            with mkfs.ext4 -b 4096 and without -g"
         );
         return Err(refuse(Error::Unsupported, detail));
     }
@@ -479,7 +482,8 @@ fn check_numbers(found: &mut Geometry) -> Result<(), MountError> {
 fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
     if found.incompatible & incompatible::JOURNAL_DEVICE != 0 {
         let detail = String::from(
-            "the journal of another ext4 file system; external journals are not supported: make the file system with an internal one",
+            "the journal of another ext4 file system; external journals are not supported: make \
+            the file system with an internal one",
         );
         return Err(refuse(Error::Unsupported, detail));
     }
@@ -490,7 +494,8 @@ fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
     if unknown != 0 {
         let names = feature_names(unknown, INCOMPATIBLE);
         let detail = format!(
-            "an ext4 file system with features that are not supported: {names}; make one without them (mkfs.ext4 -O ^name)"
+            "an ext4 file system with features that are not supported: {names}; make one without \
+            them (mkfs.ext4 -O ^name)"
         );
         return Err(refuse(Error::Unsupported, detail));
     }
@@ -498,7 +503,8 @@ fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
     if unknown != 0 && !read_only {
         let names = feature_names(unknown, TO_WRITE);
         let detail = format!(
-            "an ext4 file system with features that can only be read: {names}; mount it read-only, or make one without them (mkfs.ext4 -O ^name)"
+            "an ext4 file system with features that can only be read: {names}; mount it \
+            read-only, or make one without them (mkfs.ext4 -O ^name)"
         );
         return Err(refuse(Error::Unsupported, detail));
     }
@@ -508,19 +514,22 @@ fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
 fn journal(superblock: &[u8], found: &Geometry, read_only: bool) -> Result<(), MountError> {
     if found.has_journal() && found.journal == 0 && u32_at(superblock, sb::JOURNAL_DEV) != 0 {
         let detail = String::from(
-            "an ext4 file system whose journal is on another disk, which is not supported; give it an internal one (tune2fs -O ^has_journal, then tune2fs -j)",
+            "an ext4 file system whose journal is on another disk, which is not supported; give \
+            it an internal one (tune2fs -O ^has_journal, then tune2fs -j)",
         );
         return Err(refuse(Error::Unsupported, detail));
     }
     if found.incompatible & incompatible::RECOVER != 0 && read_only {
         let detail = String::from(
-            "the ext4 file system was not cleanly unmounted, and its journal can't be replayed without writing; mount it writable once, or run e2fsck -p",
+            "the ext4 file system was not cleanly unmounted, and its journal can't be replayed \
+            without writing; mount it writable once, or run e2fsck -p",
         );
         return Err(refuse(Error::ReadOnly, detail));
     }
     if found.compatible & compatible::FAST_COMMIT != 0 && !read_only {
         let detail = String::from(
-            "an ext4 file system with a feature that can only be read: fast_commit; take it away with tune2fs -O ^fast_commit, or mount it read-only",
+            "an ext4 file system with a feature that can only be read: fast_commit; take it away \
+            with tune2fs -O ^fast_commit, or mount it read-only",
         );
         return Err(refuse(Error::Unsupported, detail));
     }

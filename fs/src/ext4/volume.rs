@@ -423,7 +423,8 @@ impl Drop for Ext4Volume {
             && let Err(error) = self.fs.close()
         {
             log::warn!(
-                "ext4 volume not unmounted cleanly ({error}); its journal is replayed when it is next mounted"
+                "ext4 volume not unmounted cleanly ({error}); its journal is replayed when it is \
+                next mounted"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What is on a disk that doesn't mount as FAT, for the message that says so.
+//! The contents of a disk that doesn't mount as FAT, for the error's message.
 
 use alloc::format;
 use alloc::string::String;

@@ -1,4 +1,4 @@
-//! What FAT does with names, sizes and errors, on small volumes in memory.
+//! Names, sizes and errors of FAT, on small volumes in memory.
 
 mod contents;
 mod directories;

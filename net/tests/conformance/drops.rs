@@ -1,4 +1,4 @@
-//! What is dropped on the way in, and that it is counted by its reason.
+//! Received packets that are dropped, counted by reason.
 
 use std::net::IpAddr;
 

@@ -212,8 +212,8 @@ fn no_errors_about_protocols_that_many_were_sent() {
     }
 }
 
-/// RFC 8200, 4.2 and RFC 4443, 2.4 (e): of errors about what was sent to many there is one, about an
-/// option whose number asks for it; a header that isn't known is told to one only.
+/// RFC 8200, 4.2 and RFC 4443, 2.4 (e): of errors about what was sent to many there is one, about
+/// an option whose number asks for it; a header that isn't known is told to one only.
 #[test]
 fn an_unknown_option_is_told_to_a_group_if_it_asks_for_it() {
     let group = [0x33, 0x33, 0, 0, 0, 1];

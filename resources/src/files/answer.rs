@@ -1,4 +1,4 @@
-//! What an operation is told when a job of its is done.
+//! The results of operations, made from those of their jobs.
 
 use super::job::{Ended, Job, OpenId, Output, Waiter, write_stat, write_text};
 use super::mounts;

@@ -1,4 +1,4 @@
-//! What the caches of volumes have done; see `soil_cache_statistics`.
+//! Statistics of the caches of volumes; see `soil_cache_statistics`.
 
 use super::options::cache_statistics;
 use crate::Runtime;

@@ -1,4 +1,5 @@
-//! What few programs do with files (`Soil.File`): nothing here is named by what all have.
+//! Operations on files that few programs use (`Soil.File`): no code that is always linked names
+//! them.
 
 use super::execute::submit;
 use super::job::{Output, Waiter};

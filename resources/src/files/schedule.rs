@@ -24,9 +24,9 @@
 //! the answer promises that something is durable; or for the platform, if the volume said so.
 //!
 //! The device, by [`Device`]: `Answering ──time_out──▶ TimedOut ──nothing is asked of it──▶
-//! Answering`. While it is timed out, every operation fails and no job begins. The fiber stays where
-//! it is, and with it the memory that the device has; it goes on when the device answers, so that
-//! the file system never sees a request that failed and was done after all.
+//! Answering`. While it is timed out, every operation fails and no job begins. The fiber stays
+//! where it is, and with it the memory that the device has; it goes on when the device answers, so
+//! that the file system never sees a request that failed and was done after all.
 
 mod active;
 mod timeout;
@@ -304,7 +304,8 @@ impl Schedule {
 
     /// Takes the syncs that come next in the queue along with `job`, if that is one: it becomes one
     /// of the whole volume. What each has to make durable was done before it was asked for, and so
-    /// before this one begins. One after the other, each would commit what others changed meanwhile.
+    /// before this one begins. One after the other, each would commit what others changed
+    /// meanwhile.
     fn merge_syncs(&mut self, job: &mut Job) -> Vec<Begun> {
         let is_sync = |job: &Job| matches!(job.request, Request::Sync | Request::SyncFile(_));
         let mut merged = Vec::new();

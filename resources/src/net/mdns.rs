@@ -73,7 +73,8 @@ pub fn start(rt: &mut Runtime, name: &str) -> Answer {
     }
     let Some(responder) = Responder::new(given, Box::new(super::random_bits)) else {
         let detail = format!(
-            "SOIL_MDNS: \"{given}\" is not a host's name such as soil: letters, digits and inner hyphens, 63 at most, without .local"
+            "SOIL_MDNS: \"{given}\" is not a host's name such as soil: letters, digits and inner \
+            hyphens, 63 at most, without .local"
         );
         return rt.fail(Failure::new(Error::InvalidName, detail));
     };

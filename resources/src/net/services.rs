@@ -1,4 +1,4 @@
-//! What stands on the stack: the resolver, and the client that sets the clock (`SOIL_NTP`).
+//! Services on top of the stack: the resolver, and the client that sets the clock (`SOIL_NTP`).
 
 use super::{BUDGET, configuration, dns};
 use crate::Runtime;

@@ -1,4 +1,4 @@
-//! What the interfaces are, and waiting for the first address.
+//! The state of the interfaces, and waiting for the first address.
 
 use super::{Net, stack};
 use crate::Runtime;

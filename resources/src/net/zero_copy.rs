@@ -1,5 +1,5 @@
-//! What the stack has of the program's memory, and the program of the stack's: looked after in
-//! `soil_wait`, once it was used.
+//! Leases between the stack and the program, both ways: maintained in `soil_wait`, from the first
+//! one on.
 
 pub mod lease;
 pub mod lend;

@@ -5,8 +5,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use platform::error::Error;
 
-/// A range of the program's memory that outlives the call: what a device or a parked operation works
-/// on.
+/// A range of the program's memory that outlives the call: what a device or a parked operation
+/// works on.
 ///
 /// The OCaml side keeps the bigarray alive until the operation's completion, or a cancellation that
 /// answered 1, has been seen.
@@ -81,8 +81,8 @@ impl View<'_> {
             data: *self.data,
             proxy: *self.proxy,
         };
-        // SAFETY: the proxy is valid. The bigarray's own memory is kept alive by its own proxy, whose
-        // count stays as it is.
+        // SAFETY: the proxy is valid. The bigarray's own memory is kept alive by its own proxy,
+        // whose count stays as it is.
         let counted = unsafe { proxy.as_ref() };
         counted.count.fetch_add(1, Ordering::AcqRel);
         *self.data = counted.data;

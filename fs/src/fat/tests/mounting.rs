@@ -1,4 +1,4 @@
-//! What is mounted, what is refused, and what a volume that isn't writable does.
+//! Mounts, their refusal, and read-only volumes.
 
 use super::*;
 use crate::fat::{layout, mount};

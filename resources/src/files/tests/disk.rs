@@ -1,4 +1,4 @@
-//! What volumes on disks share, keep in memory and say.
+//! Volumes on disks: what they share, keep in memory and report.
 
 use super::super::cache::statistics;
 use super::super::{
