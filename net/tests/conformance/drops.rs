@@ -244,8 +244,6 @@ fn the_traffic_class_is_read_whole() {
     let mut frame = packet::icmp(talk.host.macs(), from, to, (128, 0), 1, b"x");
     frame[14..16].copy_from_slice(&[0x65, 0x4f]);
     talk.host.send_frame(&mut talk.world, &frame);
-    let answer = talk
-        .host
-        .expect(&mut talk.world, SECOND, |frame| Ip::parse(frame));
+    let answer = talk.host.expect(&mut talk.world, SECOND, Ip::parse);
     assert_eq!(answer.traffic_class, 0x54);
 }

@@ -312,3 +312,33 @@ fn segments_in_fragments_are_taken() {
         assert_eq!(talk.read().0, pattern(1000), "{family:?}");
     }
 }
+
+/// RFC 7112, 5 and RFC 8200, 4.5: the first fragment has the whole header of the transport; what it
+/// says otherwise is told, as is one whose length isn't a multiple of eight.
+#[test]
+fn the_first_fragment_of_ipv6_has_all_headers() {
+    for (next, at, more, len, told) in [
+        (6, 0, true, 16, Some([4, 3, 0])),
+        (6, 0, true, 24, None),
+        (6, 8, true, 16, None),
+        (6, 0, false, 16, None),
+        (17, 0, true, 0, Some([4, 3, 0])),
+        (17, 0, true, 8, None),
+        (58, 0, true, 0, Some([4, 3, 0])),
+        (58, 0, true, 8, None),
+        (253, 0, true, 0, None),
+        (17, 0, true, 12, Some([4, 0, 4])),
+    ] {
+        let mut talk = Talk::new(V6);
+        let mut frame = fragment(&talk, V6, 7, at, more, &vec![0; len]);
+        frame[54] = next;
+        talk.host.send_frame(&mut talk.world, &frame);
+        let frames = talk.host.take(&mut talk.world);
+        let seen = frames.iter().filter_map(|frame| Ip::parse(frame));
+        let kinds: Vec<_> = seen
+            .map(|ip| [ip.payload[0], ip.payload[1], ip.payload[7]])
+            .collect();
+        let wanted: Vec<_> = told.into_iter().collect();
+        assert_eq!(kinds, wanted, "{next} {at} {more} {len}");
+    }
+}
