@@ -83,12 +83,28 @@ pub fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     Cancelled::Later
 }
 
+/// The time that a volume runs on for. It begins with the first look at it, which finds it not over:
+/// what a call can do at once is done by it, however late the processor came to it.
+#[derive(Default)]
+struct Slice {
+    until: Cell<Option<u64>>,
+}
+
+impl Slice {
+    /// Whether it is over at `now`, in nanoseconds.
+    fn is_over(&self, now: u64) -> bool {
+        let until = self.until.get().unwrap_or(now + SLICE_NS);
+        self.until.set(Some(until));
+        now >= until
+    }
+}
+
 /// Runs a volume until it has to wait or its time slice is over.
 pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
-    let until = Current::monotonic_ns() + SLICE_NS;
+    let slice = Slice::default();
     while let Some(volume) = volume(rt, index) {
         let sector_size = volume.port().map_or(1, |port| port.geometry().sector_size);
-        let is_over = || Current::monotonic_ns() >= until;
+        let is_over = || slice.is_over(Current::monotonic_ns());
         match volume.schedule.next(is_over, sector_size) {
             Action::Wait => return,
             Action::Open { unmounts } => open(rt, index, unmounts),
@@ -324,4 +340,23 @@ pub fn poll(rt: &mut Runtime, index: usize, now: u64) {
         }
     }
     run(rt, index, &mut Caller::none());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_begins_with_the_first_look_at_it() {
+        let slice = Slice::default();
+        let first = 7_000_000_000;
+        for (now, over) in [
+            (first, false),
+            (first + SLICE_NS - 1, false),
+            (first + SLICE_NS, true),
+            (first + SLICE_NS + 1, true),
+        ] {
+            assert_eq!(slice.is_over(now), over, "{now}");
+        }
+    }
 }
