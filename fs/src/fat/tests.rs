@@ -103,8 +103,7 @@ fn names(volume: &mut dyn Volume, path: &str) -> Vec<String> {
     names
 }
 
-/// The sizes of the files and the directories that a disk has, once the volume is synced; checks
-/// that the volume reads what is there.
+/// What is on the disk once the volume is synced; checks that the volume reads the same.
 fn synced(volume: &mut FatVolume, disk: &Disk) -> Tree {
     volume.sync().unwrap();
     let tree = judge::read(&disk.state().bytes);
