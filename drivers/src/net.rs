@@ -392,10 +392,10 @@ impl Net {
     /// interrupt at the next frame, and where [`transmit`](Net::transmit) found no room, when half
     /// of what is in flight is sent. True: don't wait, there is a frame or room already.
     ///
-    /// This is all the moderation of interrupts there is, and one that needs no timer: none comes
-    /// while there is work anyway, and one stands for all that happens until the next call. Frames
-    /// that are sent interrupt nobody unless somebody waits for room, and then once for half a ring
-    /// where the card knows `VIRTIO_F_EVENT_IDX` (virtio 1.2, 2.7.10).
+    /// The driver moderates interrupts in this way only, without a timer: no interrupt comes while
+    /// there is work, and one interrupt stands for all that happens until the next call. The card
+    /// interrupts for transmitted frames only when a transmission is waiting for room, and then
+    /// once per half ring if it supports `VIRTIO_F_EVENT_IDX` (virtio 1.2, 2.7.10).
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {

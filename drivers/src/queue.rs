@@ -40,8 +40,8 @@ pub struct Completion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// The device broke the protocol, as if it had set DEVICE_NEEDS_RESET (virtio 1.2, 2.1): the queue
-/// is of no use until the device has been reset and set up again.
+/// The device broke the protocol. As after DEVICE_NEEDS_RESET (virtio 1.2, 2.1), the queue is
+/// unusable until the device has been reset and set up again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceError;
 

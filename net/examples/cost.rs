@@ -51,8 +51,8 @@ fn exchange(world: &mut World, ends: (Handle, Handle), buffer: &mut [u8]) {
     }
 }
 
-/// Nanoseconds for each frame with so many connections, of which random ones speak; the least of
-/// some rounds, since other work on the machine only adds.
+/// Nanoseconds per frame with `count` connections, a random one of which receives each frame.
+/// Returns the minimum of all rounds, since other work on the machine only adds time.
 fn per_packet(count: usize, rounds: u32) -> f64 {
     let mut world = world(Offloads::default());
     let ends = connections(&mut world, count);

@@ -111,7 +111,7 @@ pub(crate) struct Net {
     pub(crate) ethertypes: Vec<(usize, u16)>,
     /// Addresses that were lost: see [`Net::take_lost`].
     lost: Vec<IpAddr>,
-    /// What is known here about packets that couldn't leave: see [`Net::take_errors`].
+    /// Locally generated errors about packets that couldn't be sent: see [`Net::take_errors`].
     errors: Vec<IcmpError>,
     /// Addresses, routes or name servers changed; taken by the stack.
     pub(crate) changed: bool,

@@ -188,10 +188,10 @@ impl Stack {
         self.ip.net.overload.note_idle(idle_ns);
     }
 
-    /// Sends the data that a connection has to send now, at time `now_ns`, rather than with the
-    /// next [`Stack::poll`]: for who is about to wait for its peer while others still have work to
-    /// do. Mere acknowledgements wait: by then they tell more. Nothing for other sockets. Never
-    /// blocks.
+    /// Sends the pending data of a connection at `now_ns` instead of with the next [`Stack::poll`].
+    /// For a task that is about to wait for its peer while others still have work to do. Pure
+    /// acknowledgements still wait, because a later one covers more. Does nothing for other
+    /// sockets. Never blocks.
     pub fn send_now(&mut self, handle: Handle, now_ns: u64) {
         let Stack { ip, sockets, .. } = self;
         match sockets.table.get(handle) {

@@ -338,7 +338,8 @@ mod tests {
         assert!(!udp.readiness().writable);
     }
 
-    /// Who was sent to is no stranger for a minute; of many the latest count.
+    /// The filter admits a peer for a minute after the socket sent to it; of many, the latest
+    /// count.
     #[test]
     fn answers_are_expected_for_a_minute() {
         let mut udp = bound("0.0.0.0");

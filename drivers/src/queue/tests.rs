@@ -182,8 +182,8 @@ fn lengths_are_clamped_to_what_was_given() {
     assert_eq!(s.queue.counters().long, 1);
 }
 
-/// Does `lie` to a queue with two requests in flight, one of them taken by the device, and expects
-/// it to be found out after so many `good` completions: a false one is never passed on.
+/// Applies `lie` to a queue with two requests in flight, one of them taken by the device. Expects
+/// the queue to detect it after `good` completions and never to pass on a false one.
 fn breaks(good: usize, lie: impl FnOnce(&mut DeviceQueue, u16)) {
     let mut s = set_up(8, false, true);
     s.queue.add(&s.buffers(0, 1, 1), 0).unwrap();

@@ -37,7 +37,7 @@ const LOOKUPS_MAX: usize = 256;
 pub struct DnsRecord {
     /// How much longer it holds, in seconds.
     pub ttl: u32,
-    /// What it says.
+    /// Type-specific data (RDATA).
     pub data: RecordData,
 }
 

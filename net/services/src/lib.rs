@@ -26,7 +26,7 @@ pub use dns::{
 /// Gives 64 unpredictable bits a call.
 pub type Randomness = Box<dyn FnMut() -> u64>;
 
-/// What a `poll` has to say.
+/// Result of a `poll`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Polled {
     /// Something was queued that [`net::Stack::poll`] is to send: it is to be called again.

@@ -3,9 +3,9 @@
 //! - `records`: what is said of a link, and the messages;
 //! - `link`: one link and family: probing, announcing, what is to be answered when.
 //!
-//! IPv4 and IPv6 of an interface are two links: who asks by one of them may not hear the other. The
-//! name is the same on all links, and where one of them has somebody else with it, it is changed on
-//! all.
+//! IPv4 and IPv6 of an interface are two links, because a host that asks over one may not hear the
+//! other. The name is the same on all links. On a conflict on one link, the responder changes it on
+//! all of them.
 
 mod link;
 mod records;
@@ -40,7 +40,7 @@ const LINKS_MAX: usize = 16;
 const CONFLICTS: u32 = 15;
 const CONFLICTS_NS: u64 = 10 * SECOND;
 const CONFLICTS_WAIT_NS: u64 = 5 * SECOND;
-/// Answers to single machines in a second: more is nobody's need.
+/// Limit of unicast answers per second; legitimate traffic stays below it.
 const UNICAST_MAX: u32 = 100;
 /// How soon the port is tried again.
 const AGAIN_NS: u64 = 5 * SECOND;
@@ -48,7 +48,7 @@ const LABEL_MAX: usize = 63;
 
 /// The responder. Nothing is sent before the first [`Responder::poll`].
 pub struct Responder {
-    /// What the program called the machine, and the number that was added to it; 1: none.
+    /// The label that the program chose and the number appended to it; 1 means none.
     label: String,
     number: u32,
     voice: Voice,
@@ -64,7 +64,7 @@ pub struct Responder {
     unicast: (u32, u64),
 }
 
-/// What the responder speaks with.
+/// State that every link needs for sending.
 struct Voice {
     /// The name that it has, or tries to have.
     host: Name,
@@ -84,7 +84,7 @@ impl Voice {
     }
 }
 
-/// What the parts work with.
+/// Context of one turn.
 struct Turn<'a> {
     stack: &'a mut Stack,
     random: &'a mut Randomness,
@@ -181,7 +181,7 @@ impl Responder {
         let mut buffer = [0; DATAGRAM];
         let mut count = 0;
         while count < DATAGRAMS_MAX {
-            // Errors are none of ours: nobody is asked by name.
+            // Ignores errors: a responder has no single peer to which an error could apply.
             let Ok(received) = stack.udp_receive(socket, &mut buffer) else {
                 break;
             };
@@ -210,8 +210,8 @@ impl Responder {
         polled
     }
 
-    /// Says on all links that the name is gone (RFC 6762, 10.1). What is queued then leaves with
-    /// the next [`Stack::poll`]; a further [`Responder::poll`] would begin anew.
+    /// Withdraws the name on all links (RFC 6762, 10.1). The queued messages leave with the next
+    /// [`Stack::poll`]. A further [`Responder::poll`] starts again with probing.
     pub fn finish(&mut self, stack: &mut Stack, now_ns: u64) {
         let Some(socket) = self.socket.take() else {
             return;

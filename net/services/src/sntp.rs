@@ -26,7 +26,7 @@ const NOT_YET_NS: u64 = SECOND_NS;
 /// Root delay and dispersion beyond which a server knows nothing (RFC 5905, `MAXDISP`), in seconds.
 const ROOT_MAX: u32 = 16;
 
-/// What a server said.
+/// One measurement from a server's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// A moment of the clock that [`Stack::poll`] gets, in nanoseconds.
@@ -171,7 +171,7 @@ impl Client {
         let Ok(socket) = stack.udp_bind(any) else {
             return;
         };
-        // Not our time, which is nobody's business, but a number that a forger must guess.
+        // A random cookie, not our time: it reveals nothing, and a forger has to guess it.
         let cookie = (self.random)().to_be_bytes();
         let mut query = [0; LEN];
         // Version 4, client (RFC 5905, 7.3).

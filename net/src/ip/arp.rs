@@ -53,8 +53,8 @@ impl Net {
         })
     }
 
-    /// Asks who has `target`. From the unspecified address that is a probe (RFC 5227, 2.1.1), from
-    /// the target itself an announcement (2.3).
+    /// Sends an ARP request for `target`. With the unspecified source address it is a probe (RFC
+    /// 5227, 2.1.1), with the target itself as the source an announcement (2.3).
     pub(crate) fn arp_request(
         &mut self,
         interface: usize,

@@ -283,7 +283,8 @@ impl Autoconf {
             return None;
         }
         let prefix = masked(prefix, len);
-        // Nobody's prefixes: the unspecified, loopback and IPv4-mapped addresses are of ::/8.
+        // Rejects reserved prefixes: ::/8 holds the unspecified, loopback and IPv4-mapped
+        // addresses.
         if len < 8 || prefix.octets().first() == Some(&0) {
             return None;
         }
@@ -453,7 +454,7 @@ impl Autoconf {
         Some(())
     }
 
-    /// Forgets what is no longer valid, and makes temporary addresses anew in time; tells whether
+    /// Removes expired entries and generates new temporary addresses in time; returns whether
     /// anything changed.
     pub(crate) fn expire(&mut self, now_ns: u64, random: &mut Random) -> bool {
         let count = |a: &Autoconf| {

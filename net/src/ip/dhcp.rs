@@ -28,7 +28,7 @@ const ROUTERS: usize = 4;
 const SERVERS: usize = 4;
 const ROUTES: usize = 16;
 
-/// What is asked for: mask, classless routes (before the router, RFC 3442), router, servers,
+/// Requested options: mask, classless routes (before the router, RFC 3442), router, servers,
 /// domain, MTU, broadcast address, times, search list.
 const PARAMETERS: [u8; 10] = [1, 121, 3, 6, 15, 26, 51, 58, 59, 119];
 
@@ -393,7 +393,8 @@ fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
             6 => lease.dns_servers = addresses(data, SERVERS),
             15 => domain = text(data),
             26 => {
-                // RFC 2132, 5.1 allows 68; nobody sends what then is left for data.
+                // RFC 2132, 5.1 allows 68, which leaves too little room for data to be used in
+                // practice.
                 lease.mtu = be16(data, 0).map(usize::from).filter(|mtu| *mtu >= 576);
             }
             119 => lease.search = domain_names(data),

@@ -22,7 +22,7 @@ pub(crate) enum DropReason {
     SourceRoute,
     /// An option or extension header that forbids taking the packet, or too many of them.
     BadOption,
-    /// A fragment that overlaps another one, or is of no sensible size (RFC 5722, RFC 8200 4.5).
+    /// A fragment that overlaps another one, or has an invalid size (RFC 5722, RFC 8200 4.5).
     BadFragment,
     /// Fragments whose others didn't come in time.
     ReassemblyTimeout,
@@ -32,7 +32,7 @@ pub(crate) enum DropReason {
     NoPort,
     /// The socket's queue is full.
     QueueFull,
-    /// An ICMP message that is of no use, or isn't about a packet of ours.
+    /// An ICMP message that is unusable, or not about a packet of ours.
     UselessIcmp,
     /// Neighbor discovery that doesn't keep its rules (RFC 4861, 6.1 and 7.1; RFC 6980).
     BadNeighborDiscovery,

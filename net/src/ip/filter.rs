@@ -1,10 +1,10 @@
 //! The packet filter: a list of rules, the first that fits decides.
 //!
-//! Without rules everything is allowed that somebody here wants: a packet for which there is no
-//! socket is refused in any case. What comes in is judged with the stack's own sockets: a segment
-//! is established if it belongs to a connection, a handshake or a record of TIME-WAIT, a datagram
-//! if its socket has that one peer, or has sent to its sender within a minute. What goes out comes
-//! from our sockets anyway: a SYN and a datagram begin something.
+//! Without rules the filter allows everything that a local socket wants; the stack refuses a packet
+//! without a socket in any case. The filter judges incoming packets by the stack's own sockets: a
+//! segment is established if it belongs to a connection, a handshake or a TIME-WAIT record. A
+//! datagram is established if its socket is connected to the sender, or has sent to it within the
+//! last minute. Outgoing packets come from our own sockets, so a SYN or a datagram counts as new.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;

@@ -143,8 +143,8 @@ impl Memberships {
         }
     }
 
-    /// What is to be told now: type of record and group, for a family. Changes that were told often
-    /// enough are done with.
+    /// Returns the records that are due for a family: type and group. Removes changes that have
+    /// been reported often enough.
     fn due(&mut self, v6: usize, now_ns: u64, random: &mut Random) -> Vec<(u8, IpAddr)> {
         let mut records = Vec::new();
         let general = self
@@ -185,8 +185,7 @@ impl Memberships {
 }
 
 impl Net {
-    /// Handles an IGMP message: queries (RFC 3376, 4.1 and 7.1); what other hosts report is of no
-    /// use.
+    /// Handles an IGMP message: queries (RFC 3376, 4.1 and 7.1). Ignores reports of other hosts.
     pub(super) fn igmp(&mut self, context: &Context<'_>, message: &[u8]) {
         let interface = context.origin.interface;
         let [kind, code, ..] = message.first_chunk::<8>().copied().unwrap_or_default();
@@ -455,8 +454,8 @@ mod tests {
         assert_eq!(joined, GROUPS);
     }
 
-    /// Who joins again before the end was told tells that it is there; who leaves more often than
-    /// it joined tells nothing.
+    /// A host that joins again before it has reported the leave reports the join. One that leaves
+    /// more often than it joined reports nothing.
     #[test]
     fn a_group_that_is_joined_again_is_told_again() {
         let (mut groups, mut random) = (Memberships::default(), Random::seeded(3));

@@ -103,7 +103,7 @@ impl Net {
         self.stage_nd(interface, to, source, destination, message)
     }
 
-    /// Tells who we are. `to`: the one that asked; all, otherwise (RFC 4861, 7.2.6).
+    /// Sends a neighbor advertisement to the asker in `to`, or to all nodes (RFC 4861, 7.2.6).
     pub(super) fn advertise(
         &mut self,
         interface: usize,

@@ -166,8 +166,8 @@ impl Neighbors {
         self.next_ns = Some(self.next_ns.map_or(at_ns, |next| next.min(at_ns)));
     }
 
-    /// What is known of `address`, to which something is to be sent. `slot` is where it was found
-    /// last time, and is set.
+    /// Looks up `address` as a next hop. `slot` is the entry of the previous look-up and is
+    /// updated.
     pub(crate) fn look_up(&mut self, address: IpAddr, slot: &mut u32, now_ns: u64) -> Known {
         let here = self
             .entries
@@ -372,8 +372,8 @@ impl Neighbors {
         }
     }
 
-    /// What was sent to this neighbor isn't answered: it is no longer taken for reachable, and
-    /// asked at once.
+    /// Packets to this neighbor stay unanswered: the neighbor is no longer reachable, and is
+    /// solicited at once.
     pub(crate) fn doubt(&mut self, address: IpAddr, now_ns: u64) {
         if let Some(slot) = self.slot_of(address)
             && let Some(entry) = self.entry_mut(slot)
@@ -385,9 +385,8 @@ impl Neighbors {
         }
     }
 
-    /// A neighbor advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is
-    /// learnt of a neighbor that nobody here asked for. Tells whether it was known as a router
-    /// before.
+    /// Handles a neighbor advertisement or an ARP reply (RFC 4861, 7.2.5). Ignores a
+    /// neighbor that has no entry. Returns whether the neighbor was known as a router before.
     pub(crate) fn advertised(
         &mut self,
         advert: &Advert,

@@ -151,10 +151,9 @@ impl Net {
         mtu.saturating_sub(headers).clamp(1, 0xffff) as u16
     }
 
-    /// A handshake showed that what is sent to where `origin` came from reaches the end of `route`
-    /// (RFC 4861, 7.3.1): a neighbor that isn't known yet needn't be asked for. That is believed
-    /// of the link itself only: through somebody else's address our packets for a router would go
-    /// to whoever forges its hosts'.
+    /// A handshake confirmed that packets to `origin` reach the end of `route` (RFC 4861, 7.3.1),
+    /// so a neighbor that isn't known yet needs no solicitation. This holds for the link itself
+    /// only: otherwise a host that forges addresses could redirect packets meant for a router.
     pub(crate) fn reached(&mut self, route: &Route, origin: &Origin) {
         let now_ns = self.now_ns;
         if route.interface == origin.interface
@@ -168,8 +167,8 @@ impl Net {
         }
     }
 
-    /// What is sent over this route isn't answered: its neighbor is asked whether it is still
-    /// there (RFC 1122, 2.3.2.1: advice from above).
+    /// Packets over this route stay unanswered: probes whether its neighbor is still reachable (RFC
+    /// 1122, 2.3.2.1: advice from above).
     pub(crate) fn doubt(&mut self, route: &Route) {
         if let Some(interface) = self.interfaces.get_mut(route.interface) {
             interface.neighbors.doubt(route.next_hop, self.now_ns);

@@ -29,8 +29,8 @@ const SERVED: u32 = 8;
 /// A shed frame counts for this part of a handled one in the budget of a poll.
 pub(super) const SHED_COST: usize = 1;
 pub(super) const FRAME_COST: usize = 16;
-/// A large frame counts once more for each of so many bytes. A poll of 64 frames then takes half a
-/// MiB at most: the program reads that while it is in the processor's cache.
+/// Bytes for which a large frame counts once more. A poll of 64 frames then takes at most half a
+/// MiB, which the program reads while it is in the processor's cache.
 pub(super) const FRAME_BYTES: usize = 8192;
 
 /// How long idle time is added up.

@@ -13,8 +13,8 @@ use super::{Net, Origin, Outcome, Route};
 use crate::types::Handle;
 use crate::types::TxMeta;
 
-/// Finished frames that wait for a link, and their bytes. Answers beyond that are dropped: whoever
-/// asks faster than the link carries doesn't get more.
+/// Limits of the finished frames that wait for a link: frames and bytes. Answers beyond them are
+/// dropped, so asking faster than the link can carry gains nothing.
 const QUEUE: usize = 256;
 const QUEUE_BYTES: usize = 512 << 10;
 /// The largest IP packet, and the smallest MTU that packets are cut for.

@@ -13,7 +13,7 @@ const GENERATION_NS: u64 = 1_500_000_000;
 /// The memory is given back when no SYN was shed for so long.
 const KEPT_NS: u64 = 10_000_000_000;
 
-/// See the head of this file. Takes no memory before the first SYN is shed.
+/// Bloom filter of shed SYNs, in two generations. Allocates nothing before the first SYN is shed.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
     now: Vec<u64>,

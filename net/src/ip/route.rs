@@ -1,8 +1,8 @@
 //! Which way packets go: the table of routes, and the way to one address.
 //!
 //! The table is rebuilt from its sources whenever one of them changes: addresses, the
-//! configuration, leases, router advertisements. A way that was found is kept by who uses it, and
-//! found again when the table's generation has changed.
+//! configuration, leases, router advertisements. Users cache the route that they found, and look it
+//! up again when the table's generation has changed.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;

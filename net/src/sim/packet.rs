@@ -89,7 +89,7 @@ pub fn ip(
     ethernet(macs.0, macs.1, ethertype, &packet)
 }
 
-/// What carries its own checksum over a pseudo-header, with that set at `at`.
+/// Sets the checksum at `at`, computed over the pseudo-header and `bytes`.
 fn with_checksum(from: IpAddr, to: IpAddr, protocol: u8, at: usize, mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[at..at + 2].fill(0);
     let addresses = [octets(from), octets(to)].concat();
@@ -154,7 +154,7 @@ pub struct Ip {
     pub traffic_class: u8,
     /// Part of a fragmented packet.
     pub fragment: bool,
-    /// What it carries; of a fragment the part that it has.
+    /// Payload; for a fragment, the part in this packet.
     pub payload: Vec<u8>,
 }
 

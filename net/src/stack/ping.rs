@@ -15,9 +15,9 @@ const PAYLOAD_MAX: usize = 65_000;
 
 /// Ping.
 impl Stack {
-    /// Sends an echo request with `len` bytes to `remote`, whose port is of no meaning. The handle
-    /// becomes readable when the answer is there, or it is known that none will come. A lost
-    /// request stays unanswered until it is closed.
+    /// Sends an echo request with `len` bytes to `remote`; its port is ignored. The handle becomes
+    /// readable when the reply has arrived or is known to fail. A lost request stays unanswered
+    /// until the handle is closed.
     ///
     /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route),
     /// [`Error::OutOfMemory`] (more than 64 at a time), [`Error::MessageTooLong`] (more than 65 000

@@ -43,11 +43,11 @@ impl Stack {
         Ok(())
     }
 
-    /// Takes an address and a port, for [`Stack::tcp_connect_bound`] or
-    /// [`Stack::tcp_listen_bound`], exclusively until it is closed; a SYN to it is refused.
-    /// What is chosen for it ([`Stack::tcp_set_options`], [`Stack::set_dscp`],
-    /// [`Stack::set_hop_limit`]) is what its connections begin with. Port 0 takes an ephemeral one.
-    /// Errors as for [`Stack::tcp_listen`].
+    /// Reserves an address and a port exclusively, for [`Stack::tcp_connect_bound`] or
+    /// [`Stack::tcp_listen_bound`], until the handle is closed; a SYN to it is refused. Connections
+    /// inherit its options ([`Stack::tcp_set_options`], [`Stack::set_dscp`],
+    /// [`Stack::set_hop_limit`]). Port 0 selects an ephemeral port. Errors as for
+    /// [`Stack::tcp_listen`].
     pub fn tcp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
         let address = local.ip();
         if address.is_multicast() {
@@ -159,7 +159,7 @@ impl Stack {
         self.connect(remote, local, options, None)
     }
 
-    /// `own`: who has bound the port of this end.
+    /// `own`: the handle that has bound the local port.
     fn connect(
         &mut self,
         remote: SocketAddr,
@@ -229,8 +229,8 @@ impl Stack {
 
     /// Copies received bytes out; `Ok(0)` is the end of input (FIN), or an empty `buffer`.
     ///
-    /// What had arrived before a FIN or RST is given first; after it comes `Ok(0)` or
-    /// [`Error::ConnectionReset`]. [`Error::WouldBlock`] if nothing has arrived.
+    /// Returns data received before a FIN or RST first, then `Ok(0)` or [`Error::ConnectionReset`].
+    /// [`Error::WouldBlock`] if no data is available.
     pub fn tcp_read(&mut self, connection: Handle, buffer: &mut [u8]) -> Result<usize, Error> {
         if buffer.is_empty() {
             return self.sockets.connection_mut(connection).map(|_| 0);

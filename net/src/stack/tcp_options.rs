@@ -18,8 +18,8 @@ impl Stack {
             .change(handle, |machine| machine.set_options(options))
     }
 
-    /// What was chosen, as it is in force; the default once the connection is over. What both ends
-    /// agreed on is in [`Stack::tcp_info`].
+    /// Returns the options in force; the defaults once the connection is over. [`Stack::tcp_info`]
+    /// has the options that both ends negotiated.
     pub fn tcp_options(&self, handle: Handle) -> Result<TcpOptions, Error> {
         if let Some(Socket::Listener(listener)) = self.sockets.owned(handle) {
             return Ok(listener.options);

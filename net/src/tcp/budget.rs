@@ -26,8 +26,8 @@ use crate::tcp::machine::{self, Block, GUARANTEED, LARGE, Pressure, SMALL};
 /// each direction.
 const SHARE: usize = size_of::<Connection>() + 128 + 2 * GUARANTEED;
 
-/// Empty blocks that are kept for the next who wants one: of the large ones, which a fast stream
-/// takes and gives back by the dozen, up to this part of the limit.
+/// Spare blocks that are kept for the next allocation. A fast stream takes and returns large ones
+/// by the dozen, so their number is bounded by this part of the limit.
 const SPARE_SMALL: usize = 32;
 const SPARE_LARGE: core::ops::RangeInclusive<usize> = 8..=128;
 const SPARE_PART: usize = 32;

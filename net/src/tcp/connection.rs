@@ -138,7 +138,7 @@ impl Connection {
         self.readiness_with(1)
     }
 
-    /// Whether a reader and a writer wait who need wait no longer.
+    /// Whether a reader and a writer are registered as waiting although the connection is ready.
     #[cfg(test)]
     pub(crate) fn owed(&self) -> (bool, bool) {
         let ready = self.readiness_with(LOW_WATER);

@@ -95,8 +95,8 @@ impl Half {
         self.round > 0
     }
 
-    /// Since our answer, if it was sent once (RFC 6298, 3: of two nobody knows which one was
-    /// meant).
+    /// Time since our answer, if it was sent once only: with a retransmission, the acknowledgement
+    /// is ambiguous (RFC 6298, 3).
     pub(crate) fn round_trip(&self, now_ns: u64) -> Option<u64> {
         let sent_ns = self.due_ns.checked_sub(FIRST_NS)?;
         (self.round == 0).then(|| now_ns.saturating_sub(sent_ns))

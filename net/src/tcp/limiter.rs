@@ -1,8 +1,9 @@
 //! A rate limit: answers of a kind in a second.
 
-/// RFC 5961, section 7. A limit that all connections share and that is known tells an attacker, who
-/// uses it up and counts what is left, about a connection of somebody else (CVE-2016-5696): so what
-/// is allowed differs from second to second, between half and three halves of the limit.
+/// Rate limit of challenge acknowledgements (RFC 5961, section 7). An attacker can use up a known
+/// limit that all connections share, count what is left, and so learn about another host's
+/// connection (CVE-2016-5696). The limit therefore varies from second to second, between half and
+/// three halves of the configured one.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limit: u32,

@@ -52,8 +52,8 @@ impl Numbers {
         clock.wrapping_add(siphash(self.sequence, flow, 0) as u32)
     }
 
-    /// What is added to the clock of timestamps (RFC 7323, 5.4): the same for all connections of a
-    /// flow, so that they go on (RFC 6191, section 3), and unrelated between flows.
+    /// Returns the offset of the timestamp clock (RFC 7323, 5.4): the same for all connections of a
+    /// flow, so that timestamps continue (RFC 6191, section 3), and unrelated between flows.
     pub(crate) fn timestamp_offset(&self, flow: &FlowKey) -> u32 {
         siphash(self.timestamp, flow, 0) as u32
     }

@@ -232,7 +232,7 @@ mod tests {
         FlowKey::new((ip("10.0.0.1"), 80), (ip("10.0.0.2"), port))
     }
 
-    /// What a list holds, by taking it apart.
+    /// Drains a list and returns its contents.
     fn contents(mut records: Records<u16, 2>, list: usize) -> Vec<u16> {
         let mut all = Vec::new();
         while let Some(place) = records.first(list) {

@@ -100,8 +100,8 @@ impl TimeWait {
         }
     }
 
-    /// When [`TimeWait::expire`] has something to do: at the end of a second, lest each record
-    /// wakes a machine that is idle.
+    /// Time at which [`TimeWait::expire`] has work to do: the end of a second, so that not every
+    /// record wakes an idle machine.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let first = self.records.get(self.records.first(0)?)?;
         Some(first.expires_ns.saturating_add(GRAIN_NS) / GRAIN_NS * GRAIN_NS)
@@ -252,7 +252,7 @@ mod tests {
                 Answer::Begin(Seq(500), header) | Answer::Challenge(header)
                     if header.flags == Flags::ACK,
             ));
-            // RFC 5961, 4.2: nobody ends what it begins.
+            // RFC 5961, 4.2: a SYN that also carries a FIN opens nothing.
             let with_fin = answer(had, &segment(seq, Flags::SYN | Flags::FIN, timestamp));
             assert!(matches!(with_fin, Answer::Challenge(_)));
             matches!(answered, Answer::Begin(..))

@@ -88,8 +88,8 @@ pub struct RxMeta {
 ///
 /// # Contract of the implementation
 /// - Nothing blocks.
-/// - While [`Link::can_transmit`] answers `true`, the next [`Link::transmit`] succeeds: a frame
-///   must not be lost on our side, where nobody would take that for congestion but the peer.
+/// - While [`Link::can_transmit`] returns `true`, the next [`Link::transmit`] succeeds: a frame
+///   must not be lost locally, where only the peer would take the loss for congestion.
 /// - When `can_transmit` answered `false`, the platform is woken (an interrupt, a writable TAP)
 ///   once there is room again, and then calls [`crate::Stack::poll`].
 /// - A frame may be up to 14 bytes + MTU long, 65 549 with segmentation offload.

@@ -10,13 +10,13 @@ use super::{ALIASES_MAX, DnsRecord, Missing};
 /// Records kept of one answer.
 const RECORDS_MAX: usize = 32;
 
-/// What an answer says.
+/// Result of parsing an answer.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     /// The records, or that there are none, and for how many seconds that holds (0: not to be
     /// kept).
     Answer(Result<Vec<DnsRecord>, Missing>, u32),
-    /// The name is an alias of this one, of which the answer says nothing; for so many seconds.
+    /// The name is an alias of this one, for which the answer has no records; TTL in seconds.
     Alias(Name, u32),
     /// The server couldn't tell.
     Failure,

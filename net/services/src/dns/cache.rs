@@ -24,7 +24,7 @@ struct Entry {
     answer: Result<Vec<DnsRecord>, Missing>,
 }
 
-/// What is known.
+/// Cached answers, positive and negative.
 #[derive(Default)]
 pub(super) struct Cache {
     entries: Vec<Entry>,
@@ -32,7 +32,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// What is known about the records of type `kind` of `name`, with what is left of their times.
+    /// Returns the cached answer for the records of type `kind` of `name`, with the remaining TTLs.
     pub(super) fn get(
         &self,
         name: &Name,

@@ -38,7 +38,7 @@ struct Lookup {
     result: Option<Result<Vec<DnsRecord>, LookupError>>,
 }
 
-/// What lookups share.
+/// State shared by all lookups.
 #[derive(Default)]
 struct Shared {
     cache: Cache,
@@ -116,7 +116,7 @@ impl Lookup {
         }
     }
 
-    /// What the questions gave: what was found wins over what failed.
+    /// Combines the results of all questions: records win over failures.
     fn outcome(&mut self) -> Result<Vec<DnsRecord>, LookupError> {
         let mut found = Vec::new();
         let mut failure = None;

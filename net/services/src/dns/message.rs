@@ -33,7 +33,7 @@ pub(crate) mod kind {
 /// The Internet (RFC 1035, 3.2.4).
 pub(crate) const CLASS_IN: u16 = 1;
 
-/// What a server says about a query (RFC 1035, 4.1.1).
+/// Response code of a message (RFC 1035, 4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     NoError,
@@ -56,7 +56,7 @@ pub(crate) struct Record {
     data: (usize, usize),
 }
 
-/// What a record says.
+/// Type-specific data of a record (RDATA).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordData {
     /// A and AAAA.
@@ -214,7 +214,7 @@ impl<'a> Message<'a> {
         Some(u32::from_be_bytes(*bytes))
     }
 
-    /// What a record says; `None` if it is not sound, or of a type that isn't known here.
+    /// Parses the data of a record; `None` if it is malformed or of an unsupported type.
     pub(crate) fn data(&self, record: &Record) -> Option<RecordData> {
         let (start, end) = record.data;
         let data = self.bytes.get(start..end)?;

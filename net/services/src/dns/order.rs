@@ -60,7 +60,7 @@ fn scope(address: IpAddr) -> u8 {
     }
 }
 
-/// What addresses are ordered by, the smallest first: rules 1, 2, 5, 6, 8 and 9 of RFC 6724, 6.
+/// Sort key of an address, smallest first: rules 1, 2, 5, 6, 8 and 9 of RFC 6724, 6.
 ///
 /// Rule 9 is for IPv6 only: with IPv4, where prefixes say little, it would always take the same one
 /// of a server's many addresses.

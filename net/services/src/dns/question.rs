@@ -35,7 +35,7 @@ const OUTSTANDING_MAX: usize = 16;
 /// Datagrams taken in one turn, so that a flood doesn't hold it up.
 const DATAGRAMS_MAX: usize = 32;
 
-/// What a turn has to work with.
+/// Context of one turn.
 pub(super) struct Turn<'a> {
     pub(super) stack: &'a mut Stack,
     pub(super) random: &'a mut dyn FnMut() -> u64,
@@ -64,7 +64,8 @@ pub(super) type Answer = Result<Vec<DnsRecord>, Missing>;
 pub(super) struct Question {
     pub(super) name: Name,
     pub(super) kind: u16,
-    /// What is asked now: the name, or what it is an alias of, with the case that it is spelt with.
+    /// The name of the current query: the original name or the target of its alias, in the mixed
+    /// case that was sent.
     asked: Name,
     aliases: usize,
     /// The least TTL of the aliases so far.

@@ -80,7 +80,7 @@ impl Stream {
 
     /// Ends the connection.
     pub(super) fn close(self, stack: &mut Stack) {
-        // It is ours. Nothing is left to be delivered, so nobody waits for a FIN.
+        // The handle is ours. All data has been delivered, so there is no reason to wait for a FIN.
         let _ = stack.abort(self.connection);
     }
 }

@@ -1,4 +1,4 @@
-//! One link: whether the name is ours there, and what is to be said when.
+//! One link: whether it has confirmed the name, and when to send which message.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -20,7 +20,8 @@ const ANNOUNCE_NS: u64 = SECOND;
 /// RFC 6762, 6: a record isn't sent to all again sooner, but for a probe.
 const AGAIN_NS: u64 = SECOND;
 const AGAIN_PROBED_NS: u64 = 250 * MS;
-/// RFC 6762, 5.4: who wants an answer for itself gets one for all if there was none for so long.
+/// RFC 6762, 5.4: a question for a unicast answer gets a multicast one if there was none for this
+/// long.
 const QUARTER_NS: u64 = TTL as u64 / 4 * SECOND;
 /// RFC 6762, 6.7.
 const LEGACY_TTL: u32 = 10;
@@ -57,13 +58,13 @@ enum Phase {
 struct Pending {
     at_ns: u64,
     set: Set,
-    /// Who will say more of what it knows (RFC 6762, 7.2).
+    /// The host that will send more known answers (RFC 6762, 7.2).
     more_from: Option<SocketAddr>,
     /// A probe asked.
     probed: bool,
 }
 
-/// See the head of this file.
+/// State of the responder on one link and for one address family.
 pub(super) struct Link {
     pub(super) interface: InterfaceId,
     pub(super) group: IpAddr,
@@ -180,7 +181,7 @@ impl Link {
         recent & set
     }
 
-    /// What is due; gives the time of the next step.
+    /// Does all work that is due; returns the time of the next step.
     pub(super) fn run(&mut self, turn: &mut Turn<'_>) -> Option<u64> {
         if self.phase != Phase::Settled && self.at_ns <= turn.now_ns {
             self.step(turn);

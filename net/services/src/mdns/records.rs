@@ -103,7 +103,7 @@ impl Records {
         set
     }
 
-    /// What answers a question; nothing if the name isn't ours.
+    /// Records that answer a question; none if the name isn't ours.
     pub(super) fn answers(&self, host: &Name, name: &Name, wanted: u16) -> Set {
         let mut set = 0;
         let mut own = name == host;
@@ -129,8 +129,8 @@ impl Records {
         if own { set } else { 0 }
     }
 
-    /// What belongs to an answer beside it (RFC 6762, 6.1 and 6.2): the addresses of the other
-    /// family, and that there are no more.
+    /// Additional records of an answer (RFC 6762, 6.1 and 6.2): the addresses of the other family,
+    /// and the proof that there are no more.
     fn additional(&self, set: Set) -> Set {
         let addresses = self.addresses();
         if set & addresses == 0 {
@@ -158,8 +158,8 @@ impl Records {
         0
     }
 
-    /// Whether what somebody else wants to claim comes after what we do (RFC 6762, 8.2.1): `None`
-    /// if it is the same.
+    /// Whether the records that another host probes for sort after ours (RFC 6762, 8.2.1); `None`
+    /// if both are the same.
     pub(super) fn is_later(&self, message: &Message<'_>, theirs: &[&Record]) -> Option<bool> {
         let mut own = Vec::new();
         for (it, _) in &self.list {
@@ -175,7 +175,7 @@ impl Records {
         (own != other).then(|| other > own)
     }
 
-    /// The question whether somebody has the name (RFC 6762, 8.1), with what is to be claimed.
+    /// Returns a probe for the name (RFC 6762, 8.1) with the proposed records.
     pub(super) fn probe(&self, host: &Name, unicast: bool) -> Vec<u8> {
         let mut writer = Writer::new(0, [0, 1, 0, self.list.len() as u16, 0]);
         writer.host(host);

@@ -48,8 +48,7 @@ impl Sockets {
         self.timers.set_deadline(handle, next_ns);
     }
 
-    /// Looks at a connection after something happened to it: moves it on in its life, and tells who
-    /// waits.
+    /// Updates a connection after an event: advances its state and wakes the waiting tasks.
     pub(crate) fn settle(&mut self, handle: Handle) {
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;

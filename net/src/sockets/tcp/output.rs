@@ -26,8 +26,8 @@ impl Sockets {
             return Turn::Done(0);
         };
         if !machine.wants_output() {
-            // It has sent already, or what it was to send has been overtaken; who waits is still to
-            // be told.
+            // Sent already, or later events made the transmission unnecessary; waiting tasks still
+            // have to be notified.
             self.settle(handle);
             return Turn::Done(0);
         }

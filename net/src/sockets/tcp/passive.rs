@@ -64,8 +64,8 @@ impl Sockets {
         setup
     }
 
-    /// What a listener's connections are told; what its SYN was answered with is in the record of
-    /// the handshake, or in a cookie.
+    /// Returns the setup of a listener's connections. The options of the SYN-ACK are in the
+    /// handshake's record or in a cookie.
     fn setup_begun(
         &self,
         net: &Net,

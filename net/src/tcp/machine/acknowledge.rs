@@ -239,9 +239,9 @@ impl Connection {
         }
     }
 
-    /// What may be written grows with what the path takes: a window that is on its way, and another
-    /// one to follow. A window that nothing is lost in says little about a short path: there the
-    /// rest would only wait until it has left the processor's cache.
+    /// The send buffer grows with the capacity of the path: one window in flight and another one to
+    /// follow. On a short path without loss the congestion window says little: more data would only
+    /// wait until it has left the processor's cache.
     fn grow_send_limit(&mut self, budget: &dyn Budget) {
         let short = (1..SHORT_PATH_NS).contains(&self.rtt.least_ns());
         let most = if short { SHORT_PATH_SEND } else { u32::MAX };

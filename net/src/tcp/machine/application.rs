@@ -200,8 +200,7 @@ impl Connection {
         self.end(budget, Some(Error::ConnectionAborted));
     }
 
-    /// Nobody is there to take what is still to be sent: the reset of a connection that has ended
-    /// isn't.
+    /// Discards the pending reset of a connection that has ended, when the peer is unreachable.
     pub(crate) fn forgo(&mut self) {
         self.due = 0;
     }

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 pub(crate) const SMALL: usize = 2 << 10;
 /// Bytes of a block for streams.
 pub(crate) const LARGE: usize = 16 << 10;
-/// Bytes of received data that a connection may hold whatever the budget says, lest it stands
-/// still.
+/// Bytes of received data that a connection may hold regardless of the budget, so that it doesn't
+/// stall.
 pub(crate) const GUARANTEED: usize = 2 * SMALL;
 
 /// Memory pressure.

@@ -66,7 +66,8 @@ impl Connection {
         let flags = if answer {
             Flags::SYN | Flags::ACK
         } else if self.setup.ecn && self.syns_sent == 0 {
-            // RFC 3168, 6.1.1; what is lost may have met somebody who drops such SYNs (6.1.1.1).
+            // RFC 3168, 6.1.1; not on a retransmission, since a middlebox may drop such SYNs
+            // (6.1.1.1).
             Flags::SYN | Flags::ECE | Flags::CWR
         } else {
             Flags::SYN

@@ -23,7 +23,7 @@ pub(super) struct Span {
 
 /// The result of an attempt to send.
 pub(super) enum Sent {
-    /// So many sequence numbers left.
+    /// Number of sequence numbers sent.
     Some(u32),
     Nothing,
     Blocked,

@@ -72,7 +72,8 @@ impl Pmtu {
                 .unwrap_or(0),
             mtu => mtu,
         };
-        // RFC 1191, 6.3 and 8201, 4: nobody makes segments tiny, nor larger.
+        // RFC 1191, 6.3 and 8201, 4: an ICMP error can neither force tiny segments nor enlarge
+        // them.
         let mss = mtu.saturating_sub(headers).max(u32::from(self.least));
         if mss >= u32::from(self.mss) {
             return false;

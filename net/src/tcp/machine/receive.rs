@@ -295,7 +295,7 @@ impl ReceiveBuffer {
         kept
     }
 
-    /// What of `first..end` is there already out of order: the part that its run covers (RFC 2883).
+    /// Returns the part of `first..end` that its out-of-order run already covers (RFC 2883).
     pub(crate) fn duplicate(&self, first: Seq, end: Seq) -> Option<(Seq, Seq)> {
         let late = self.out_of_order.as_ref()?;
         let at = late.runs.partition_point(|run| run.end.at_most(first));

@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// Whoever sends byte by byte to a peer that acknowledges nothing.
+    /// A sender writes byte by byte to a peer that acknowledges nothing.
     #[test]
     fn the_number_of_records_is_bounded() {
         let mut log = SentLog::default();

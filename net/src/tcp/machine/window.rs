@@ -156,9 +156,9 @@ impl Window {
         }
     }
 
-    /// The application took `bytes`. In each round trip the window becomes twice of what it took in
-    /// the last one (and a little more): so slow start of the peer is never held up, and who reads
-    /// slowly keeps a small window.
+    /// The application took `bytes`. In each round trip the window grows to a little more than
+    /// twice what the application took in the last one. The peer's slow start is never limited, and
+    /// a slow reader keeps a small window.
     pub(crate) fn consumed(&mut self, bytes: u32, pressure: Pressure, now_ns: u64) {
         self.taken = self.taken.saturating_add(bytes);
         if self.rtt_ns == 0 || now_ns.saturating_sub(self.since_ns) < self.rtt_ns {
@@ -236,8 +236,8 @@ mod tests {
         assert_eq!(window.limit(), 32_768);
     }
 
-    /// What the application takes in a round trip counts once, and if it is more than in the one
-    /// before; a window that is to become smaller is halved.
+    /// Consumption counts once per round trip, and only if it exceeds that of the one before; a
+    /// window that shrinks is halved.
     #[test]
     fn the_window_grows_by_more_and_shrinks_by_half() {
         let mut window = Window::new(65_536, 4 << 20, 1460);

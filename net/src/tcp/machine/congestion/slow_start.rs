@@ -84,7 +84,7 @@ mod tests {
     }
 
     impl Flow {
-        /// One round with so many samples; whether slow start is over.
+        /// Runs one round with `samples` samples; returns whether slow start is over.
         fn round(&mut self, rtt_ns: u64, samples: u32) -> bool {
             let (una, next) = (Seq(self.round * 100), Seq(self.round * 100 + 100));
             self.round += 1;
