@@ -21,8 +21,8 @@ use x86_64::instructions::interrupts::without_interrupts;
 /// side, loaded by interrupts.
 static HANDLERS: [AtomicPtr<()>; COUNT] = [const { AtomicPtr::new(core::ptr::null_mut()) }; COUNT];
 
-/// Calls `handler` at each interrupt `vector`, with interrupts disabled. It may interrupt Rust
-/// code: see the head of this file.
+/// Calls `handler` at each interrupt `vector`, with interrupts disabled. The handler may interrupt
+/// Rust code, and therefore uses nothing but atomics, ports and registers.
 pub fn set_handler(vector: u8, handler: fn()) {
     if let Some(slot) = HANDLERS.get(usize::from(vector)) {
         slot.store(handler as *mut (), Ordering::Release);

@@ -14,7 +14,7 @@ use fs::BlockError;
 /// The environment variable with the seconds that a device may take for a request.
 pub const TIMEOUT_VARIABLE: &str = "SOIL_DISK_TIMEOUT";
 
-/// What is known about a device.
+/// Sectors and access of a device.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     /// Bytes in a sector: a power of two from 512 to 4096.
@@ -29,7 +29,7 @@ pub struct Geometry {
     pub max_bytes: usize,
 }
 
-/// What a device does besides reading, writing and flushing.
+/// Operations of a device besides reading, writing and flushing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Capabilities {
     /// A write that is `durable` is on stable storage when it ends; without this a flush has to
@@ -41,7 +41,7 @@ pub struct Capabilities {
     pub write_zeroes: bool,
 }
 
-/// What is done to sectors without data.
+/// Operation on sectors that transfers no data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clear {
     /// Their contents are not needed any more.
@@ -133,7 +133,7 @@ impl<P: Disks> Request<P> {
     }
 }
 
-/// What a device did with a request.
+/// A device's answer to a request.
 pub enum Submitted {
     /// It is done already.
     Done(Result<(), BlockError>),
@@ -148,7 +148,7 @@ pub trait BlockDevice<P: Disks> {
     /// The current geometry. Opens the device if that is still to be done.
     fn geometry(&mut self) -> Result<Geometry, Failure>;
 
-    /// What else it can do, once it is open.
+    /// Further operations of the device, once it is open.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }

@@ -97,7 +97,7 @@ pub enum Error {
 pub struct Failure {
     /// The code.
     pub error: Error,
-    /// What failed, on what, why, and the remedy, in one line; empty where the code says it all.
+    /// One line for the user: operation, object, cause and remedy; empty where the code suffices.
     pub detail: String,
 }
 
@@ -176,5 +176,5 @@ impl From<Error> for Stop {
     }
 }
 
-/// What an operation answers: a number, or why not.
+/// Result of an operation: a number, or why there is none.
 pub type Answer = Result<usize, Stop>;

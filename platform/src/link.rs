@@ -54,7 +54,7 @@ impl Offloads {
 /// argument if it has one.
 pub type ChooseMac = fn(usize, Option<[u8; 6]>) -> Result<[u8; 6], Failure>;
 
-/// What the environment says about network devices.
+/// Settings of network devices from the environment.
 #[derive(Clone, Copy)]
 pub struct Settings {
     /// See [`Offloads`].

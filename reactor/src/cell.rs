@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use platform::System;
 use platform::error::{Answer, Error, Stop};
 
-/// See the head of this file. Any thread and a tick may use it; one at a time gets the runtime.
+/// The program's one runtime behind its lock. Any thread and a tick may use it; one at a time gets
+/// the runtime.
 pub struct Cell<R: Resources> {
     lock: Lock<R::Platform>,
     /// The thread to which the runtime belongs; 0: none yet.

@@ -3,8 +3,8 @@
 //!
 //! They let synchronous code (a file system) wait for a device while everything else goes on: at
 //! each request the fiber is *suspended*, which looks to it like a call that takes a while, and
-//! [`Context::resume`] returns to whoever drives it. A fiber is driven from one place, never from
-//! another fiber, and never moves to another thread while it is inside a call.
+//! [`Context::resume`] returns to its caller. A fiber is resumed from one place, never from another
+//! fiber, and never moves to another thread while it is inside a call.
 
 use alloc::boxed::Box;
 use core::cell::Cell;
@@ -22,9 +22,9 @@ pub struct Context {
 
 /// Leaves the current stack, noting in `save` where to go on, and goes on at `to`.
 ///
-/// What the System V ABI (x86-64, 3.2.1) says a call preserves is kept on the stack that is left:
-/// rbx, rbp, r12 to r15, and the control bits of mxcsr and of the x87 unit; everything else is the
-/// caller's to save around any call.
+/// The stack that is left keeps the callee-saved state of the System V ABI (x86-64, 3.2.1): rbx,
+/// rbp, r12 to r15, and the control bits of mxcsr and of the x87 unit. All other registers are
+/// caller-saved around any call.
 ///
 /// # Safety
 /// `to` was saved by this function on a stack that is still there and on which nothing has run

@@ -36,7 +36,7 @@ impl Hasher for TokenHasher {
 /// A map from small numbers.
 pub type TokenMap<T> = HashMap<u64, T, BuildHasherDefault<TokenHasher>>;
 
-/// What was done to cancel an operation.
+/// Outcome of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
     /// It will not complete, and its buffer is free.
@@ -51,7 +51,7 @@ enum Operation<R: Resources> {
     Parked {
         /// Its place in the table.
         index: u32,
-        /// What for.
+        /// Whether to read or to write.
         direction: Direction,
     },
     /// Given to a resource, which knows it by its token.
@@ -69,7 +69,7 @@ impl<R: Resources> Clone for Operation<R> {
 
 impl<R: Resources> Copy for Operation<R> {}
 
-/// What a resource (network, disks, …) does in the wait. Its first use registers it
+/// A resource's (network, disks, …) part in the wait. Its first use registers it
 /// ([`Runtime::register`]); nothing that is always linked names it, so that the linker drops it
 /// from programs that never use it.
 pub struct Driver<R: Resources> {
@@ -96,7 +96,7 @@ impl<R: Resources> Copy for Driver<R> {}
 /// Number of drivers there may be: console, network, leases, disks, volumes, raw disks.
 pub const MAX_DRIVERS: usize = 6;
 
-/// See the head of this file.
+/// The state of the reactor: operations, completions, descriptors and drivers.
 pub struct Runtime<R: Resources> {
     /// Descriptors.
     pub table: Table<R>,
@@ -108,7 +108,7 @@ pub struct Runtime<R: Resources> {
     pub messages: Messages,
     /// The state of the resources.
     pub resources: R,
-    /// What the last sleep waited for.
+    /// Events that the last sleep waited for.
     pub interest: Interest<R>,
     drivers: [Option<Driver<R>>; MAX_DRIVERS],
     started: bool,

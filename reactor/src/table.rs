@@ -38,7 +38,7 @@ impl Fd {
     }
 }
 
-/// What a kind of descriptor can do. A table of functions rather than a trait object: the objects
+/// Operations of a kind of descriptor. A table of functions rather than a trait object: the objects
 /// live with their owner (the pipes, the network stack), are named by a key, and the functions
 /// borrow the whole runtime.
 pub struct Operations<R: Resources> {
@@ -116,7 +116,7 @@ impl Waiters {
         Some(token)
     }
 
-    /// Whether nobody waits.
+    /// Whether no task waits.
     fn is_empty(&self) -> bool {
         self.first == 0
     }
@@ -261,7 +261,7 @@ impl<R: Resources> Table<R> {
         self.waiters(index, direction)?.pop()
     }
 
-    /// Whether somebody is parked there.
+    /// Whether a task is parked there.
     pub fn has_waiters(&self, index: u32, direction: Direction) -> bool {
         let open = self
             .slots
@@ -331,7 +331,7 @@ mod tests {
                     Step::Open => {
                         next += 1;
                         let fd = table.insert(&NOTHING, next).expect("room");
-                        prop_assert!(!ever.contains(&fd), "a descriptor of old");
+                        prop_assert!(!ever.contains(&fd), "a stale descriptor");
                         prop_assert!(open.insert(fd.encode(), (next, Vec::new())).is_none());
                         ever.push(fd);
                     }

@@ -555,7 +555,7 @@ external set_log_level :
   (int[@untagged])
   = "soil_needs_native_code" "soil_set_log_level"
 [@@noalloc]
-(** What is logged: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging. *)
+(** Log level: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging. *)
 
 external log :
   (int[@untagged]) ->

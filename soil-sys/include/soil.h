@@ -1163,7 +1163,7 @@ Int soil_thread(void);
 Int soil_on_vm(void);
 
 /**
- * What is logged: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging.
+ * Log level: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging.
  */
 Int soil_set_log_level(Int level);
 

@@ -212,7 +212,7 @@ impl Ints {
         // (`int_elt`).
         let (data, len) = unsafe { bigarray(self.0) };
         match NonNull::new(data) {
-            // SAFETY: `len` words at `data`, aligned by malloc, used by nobody else during the
+            // SAFETY: `len` words at `data`, aligned by malloc, not accessed otherwise during the
             // call.
             Some(data) => unsafe { core::slice::from_raw_parts_mut(data.cast().as_ptr(), len) },
             None => &mut [],
@@ -310,7 +310,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever OCaml passes, a range is one of the buffer or refused.
+        /// Any range that OCaml passes is within the buffer or refused.
         #[test]
         fn ranges_stay_within(off in any::<isize>(), len in any::<isize>(), total in 0..64usize) {
             let wide = i128::try_from(off).expect("fits") + i128::try_from(len).expect("fits");

@@ -20,9 +20,9 @@ const DEBUG_PORT: u16 = 0xe9;
 pub const LOOK_NS: u64 = 1_000_000;
 /// The kernel's timeout for a transmitter that takes nothing, in nanoseconds, from when it
 /// last took something. Readers pause for seconds (a pager that draws, a log that is rotated, a
-/// terminal that is resized). Whoever asked for the end learns of it in time: `soil run` waits for
-/// 15 s, `docker stop` for 10, systemd for 90. (Linux gives up a serial port that is closed after
-/// 30 s.)
+/// terminal that is resized). The timeout is shorter than that of the usual supervisors: `soil run`
+/// waits for 15 s, `docker stop` for 10, systemd for 90. (Linux abandons the output of a closed
+/// serial port after 30 s.)
 pub const TIMEOUT_NS: u64 = 10_000_000_000;
 
 /// The UART exists. Written once, at boot.

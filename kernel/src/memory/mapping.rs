@@ -162,8 +162,8 @@ pub fn unmap(start: u64, len: u64) -> Result<(), MapError> {
 /// Changes what may be done with `len` bytes at `start`.
 pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapError> {
     let range = range(start, len)?;
-    // The image's own pages keep the protection they have: RELRO and the like ask for less than W^X
-    // gives already.
+    // The image's own pages keep the protection they have: a request such as RELRO's asks for less
+    // than W^X gives already.
     if image::all().contains(&start) {
         let more = protection.write && start < image::data().start
             || protection.execute && !image::text().contains(&start);

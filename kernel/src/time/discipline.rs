@@ -313,8 +313,8 @@ mod tests {
 
     #[test]
     fn a_long_silence_makes_nothing_worse() {
-        // Nobody asks for a minute, when the PIT's counter may have come round once more or less
-        // than the rate says.
+        // The clock isn't read for a minute: the PIT's counter may have wrapped around once more or
+        // less than the rate says.
         for ppm in [-950, -500, 500, 950] {
             let machine = Machine::new(3_000_000_000);
             let span = 1200 * NS;

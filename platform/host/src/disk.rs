@@ -1,10 +1,10 @@
 //! Disks of the process: `SOIL_DISK_NAME=FILE` makes the file or block device FILE the disk `name`
 //! (in lower case), to be read and written where this user may write to it;
-//! `SOIL_DISK_NAME=FILE,ro` only reads. A file has sectors of 512 bytes, or with `,sector=4096` of
-//! so many; a block device has its own.
+//! `SOIL_DISK_NAME=FILE,ro` only reads. A file has sectors of 512 bytes, or of 4096 with
+//! `,sector=4096`; a block device has its own.
 //!
-//! What the page cache has is read at once; all else is done while other tasks run ([`queue`]).
-//! While it is in use it is locked, as QEMU locks its disks ([`lock`]).
+//! A read that the page cache answers is done at once; all other requests are done while other
+//! tasks run ([`queue`]). A disk in use is locked, as QEMU locks its disks ([`lock`]).
 
 mod aio;
 mod lock;
@@ -31,18 +31,18 @@ use platform::error::{Error, Failure, Stop};
 use queue::Queue;
 pub use request::Slice;
 
-/// What a sector is on a file, unless it is said.
+/// Default sector size of a file, in bytes.
 const SECTOR: usize = 512;
-/// The largest.
+/// Largest sector size, in bytes.
 const MAX_SECTOR: usize = 4096;
-/// What the options of a disk say about its sectors.
+/// Prefix of the option that gives a file's sector size.
 const SECTOR_OPTION: &str = ",sector=";
 /// The most bytes in one request: what a second of an old disk gives.
 const MAX_BYTES: usize = 16 << 20;
 /// The beginning of the variables' names.
 const PREFIX: &str = "SOIL_DISK_";
 
-/// See the head of this file.
+/// A disk of the process: a file or block device of Linux.
 pub struct Disk {
     name: String,
     path: String,
@@ -81,7 +81,7 @@ fn all(ring: &ring::Handle) -> Named<Host> {
         static environ: *const *const libc::c_char;
     }
     let mut found = Vec::new();
-    // SAFETY: `environ` is a list of strings that ends with a null pointer, and nobody changes it
+    // SAFETY: `environ` is a list of strings that ends with a null pointer, and isn't changed
     // meanwhile.
     unsafe {
         let mut next = environ;
@@ -141,8 +141,8 @@ fn open(path: &CStr, mode: i32) -> OwnedFd {
 
 /// The size of a file or block device in bytes.
 fn size(fd: i32) -> Result<u64, Stop> {
-    // SAFETY: a plain query of a descriptor, whose place nobody uses; the end of a block device is
-    // its size, too.
+    // SAFETY: a plain query of a descriptor, whose file offset is unused; the end of a block device
+    // is its size, too.
     check(unsafe { libc::lseek(fd, 0, libc::SEEK_END) } as isize).map(|size| size as u64)
 }
 

@@ -31,7 +31,7 @@ impl platform::Folders for Host {
     const FOLDERS: Option<Folders<Offload>> = Some(FOLDERS);
 }
 
-/// See the head of this file.
+/// The driver of host folders.
 const FOLDERS: Folders<Offload> = Folders {
     // As FAT; the C library and Linux take little of it.
     stack: 64 << 10,

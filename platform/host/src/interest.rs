@@ -5,7 +5,7 @@ use crate::{LinkWake, Offload, Ring, ring, signals};
 use alloc::vec::Vec;
 use platform::{Direction, Stream};
 
-/// See the head of this file. It belongs to the program's thread.
+/// The events that a wait waits for. It belongs to the program's thread.
 pub struct Interest {
     pub(crate) fds: Vec<libc::pollfd>,
     /// Links and their positions in `fds`.

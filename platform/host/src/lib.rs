@@ -60,7 +60,7 @@ pub use ring::Handle as Ring;
 use alloc::format;
 use platform::error::{Answer, Error, Failure, Stop};
 
-/// See the head of this file.
+/// The platform of a Linux process.
 #[derive(Clone, Copy)]
 pub struct Host;
 

@@ -13,7 +13,7 @@ pub struct LinkWake {
 struct Wake {
     /// Readable when a frame has come; -1 when there is nothing to wait for.
     fd: Cell<i32>,
-    /// What the last wait found, until somebody asks.
+    /// Whether the last wait found the descriptor readable, until the link takes the answer.
     readable: Cell<Option<bool>>,
 }
 
@@ -28,7 +28,7 @@ impl LinkWake {
         }
     }
 
-    /// What to wait for; -1 for nothing, or what the ring tells.
+    /// The descriptor to poll; -1 where there is nothing to wait for, or the ring reports it.
     pub fn fd(&self) -> i32 {
         self.state.fd.get()
     }

@@ -20,7 +20,7 @@ const STACK: usize = 64 << 10;
 /// The call has not ended.
 const PENDING: i64 = i64::MIN;
 
-/// What a system call answered: a number, or `errno`.
+/// Result of a system call: a number, or `errno`.
 pub type Outcome = Result<usize, i32>;
 
 /// A system call.
@@ -90,7 +90,7 @@ impl Call {
     /// Does it now.
     ///
     /// # Safety
-    /// What it points to is valid.
+    /// The memory that the call points to is valid.
     unsafe fn perform(self) -> Outcome {
         // SAFETY: the caller's promise.
         let result = unsafe {
@@ -124,31 +124,32 @@ struct State {
     owner: OnceCell<Option<Owner>>,
     /// An eventfd that threads make readable when they have ended.
     event: OnceCell<Arc<OwnedFd>>,
-    /// Workers whose end was not seen.
+    /// Number of workers whose end was not seen.
     threads: Cell<usize>,
-    /// What the ring has: the outcome, until it is asked for.
+    /// Calls on the ring, each with its outcome until its caller takes that.
     under_way: RefCell<Slab<Option<Outcome>>>,
-    /// Who asked for one has found another's, which the ring now has no news of.
+    /// A caller that looked for its own outcome took another's from the ring, which therefore
+    /// reports that one no more.
     found: Cell<bool>,
 }
 
-/// See the head of this file. Clones are the same.
+/// Offloads system calls that may block. Clones share their state.
 #[derive(Clone)]
 pub struct Offload(Rc<State>);
 
 /// The call of a worker.
 struct Work {
     call: Call,
-    /// Tells of its end.
+    /// The eventfd that signals its end.
     event: Arc<OwnedFd>,
-    /// What it answered, or -`errno`.
+    /// Its result, or -`errno`.
     outcome: AtomicI64,
 }
 
 // SAFETY: the pointers of the call are the thread's until it has ended, by the promise to `begin`;
 // the rest is atomic.
 unsafe impl Send for Work {}
-// SAFETY: as above: nobody else follows them.
+// SAFETY: as above: only that thread follows them.
 unsafe impl Sync for Work {}
 
 enum Way {
@@ -189,7 +190,7 @@ impl Offload {
     /// the bytes before a file's end twice.
     ///
     /// # Safety
-    /// What it points to stays valid, and its descriptor open, until it has ended.
+    /// The memory that `call` points to stays valid, and its descriptor open, until it has ended.
     pub unsafe fn begin(&self, call: Call, on_ring: bool) -> Begun {
         // SAFETY: the caller's promise, as below.
         let by_ring = || unsafe { self.by_ring(call) };
@@ -236,7 +237,7 @@ impl Offload {
             self.0.threads.set(self.0.threads.get() + 1);
             return Some(Way::Thread(work));
         }
-        // SAFETY: nobody has taken it.
+        // SAFETY: no thread was created, so the reference is still this function's.
         drop(unsafe { Arc::from_raw(argument) });
         None
     }
@@ -259,13 +260,13 @@ impl Offload {
         }
     }
 
-    /// Whether something was found since this was asked last by somebody who hadn't asked for it:
-    /// who did is to be asked before a sleep.
+    /// Whether a caller has taken another's outcome from the ring since the last call of this: the
+    /// other caller must be polled before a sleep.
     pub fn take_found(&self) -> bool {
         self.0.found.take()
     }
 
-    /// Notes what has ended, for who asks for `wanted`.
+    /// Notes the calls that have ended, for the caller that asks for `wanted`.
     fn look(&self, wanted: usize) {
         let mut under_way = self.0.under_way.borrow_mut();
         while let Some((key, result)) = self.owner().and_then(Owner::ended) {
@@ -295,7 +296,7 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
 }
 
 impl Begun {
-    /// What the call answered, once it has ended.
+    /// Returns the result of the call, once it has ended.
     pub fn ended(&mut self) -> Option<Outcome> {
         match &self.way {
             Way::Done(outcome) => Some(*outcome),
@@ -360,7 +361,7 @@ mod tests {
         outcome
     }
 
-    /// An empty pipe has nothing to read until somebody writes.
+    /// A read of an empty pipe waits for a write.
     #[test]
     fn the_ring_does_what_takes_long() {
         let (handle, mut ends, mut byte) = (Handle::default(), [0; 2], 0u8);
@@ -382,7 +383,8 @@ mod tests {
         assert_eq!((outcome, byte), (Ok(1), b'x'));
     }
 
-    /// What one finds of another's is told before a sleep: the ring has no news of it any more.
+    /// An outcome that another caller took from the ring is reported before a sleep: the ring
+    /// reports it no more.
     #[test]
     fn what_another_has_found_is_told() {
         let handle = Handle::default();
@@ -406,7 +408,7 @@ mod tests {
         assert_eq!(first.ended(), Some(Err(libc::EBADF)));
     }
 
-    /// Opening a named pipe to read takes until somebody opens it to write.
+    /// Opening a named pipe for reading blocks until it is opened for writing.
     #[test]
     fn a_thread_does_what_takes_long() {
         let path = env::temp_dir().join(std::format!("soil-offload-pipe-{}", std::process::id()));
@@ -422,7 +424,7 @@ mod tests {
         let outcome = is_overtaken(open, &Handle::forbidden(), || {
             writer = Some(fs::File::options().write(true).open(&path).expect("opens"));
         });
-        // SAFETY: a new descriptor, of which nobody else knows.
+        // SAFETY: a new descriptor that only this test uses.
         assert_eq!(unsafe { libc::close(outcome.expect("opens") as i32) }, 0);
         fs::remove_file(&path).expect("removes");
     }

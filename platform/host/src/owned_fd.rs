@@ -5,7 +5,7 @@ pub struct OwnedFd(pub i32);
 
 impl Drop for OwnedFd {
     fn drop(&mut self) {
-        // SAFETY: it is ours, and nobody uses it any more.
+        // SAFETY: this owns the descriptor, which isn't used after the drop.
         unsafe { libc::close(self.0) };
     }
 }

@@ -16,13 +16,12 @@ use platform::error::{Error, Failure, Stop};
 const LENGTH: usize = 4;
 /// The largest frame that passt carries (its own MTU of 65 520 and the Ethernet header).
 const LARGEST: usize = 65_520 + 14;
-/// What is read or written with one system call at most: two of the largest frames, or many small
-/// ones.
+/// Most bytes that one system call reads or writes: two of the largest frames, or many small ones.
 const BUFFER: usize = 2 * (LENGTH + LARGEST);
 /// The file descriptor under which passt finds its end.
 const CHILD_FD: i32 = 3;
 
-/// See the head of this file.
+/// A link whose other end is `passt`.
 pub struct Passt {
     fd: OwnedFd,
     wake: LinkWake,

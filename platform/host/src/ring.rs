@@ -4,7 +4,7 @@
 //!
 //! Where the kernel has none that is recent enough (5.11) or forbids it
 //! (`kernel.io_uring_disabled`, the seccomp profiles of containers), [`Handle::open`] gives
-//! nothing, and the devices do with the calls of old.
+//! nothing, and the devices make ordinary system calls.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -38,14 +38,14 @@ struct Poll {
     armed: bool,
 }
 
-/// What belongs to an owner.
+/// An owner's part of the ring.
 struct Share {
     /// Requests that have ended, until the owner asks.
     ended: VecDeque<Ended>,
     quiet: bool,
 }
 
-/// See the head of this file.
+/// The process's `io_uring`.
 pub struct Ring {
     uring: IoUring,
     polls: Vec<Poll>,
@@ -95,8 +95,8 @@ impl Handle {
         Handle(Rc::new(RefCell::new(State::Forbidden)))
     }
 
-    /// A new owner of requests, or `None` where there is no ring to be had. The requests of a
-    /// `quiet` one end in the system call that begins them, and nobody waits for that.
+    /// Creates an owner of requests; `None` where the kernel offers no ring. The requests of a
+    /// `quiet` owner end in the system call that begins them, and don't end a sleep.
     pub fn open(&self, quiet: bool) -> Option<Owner> {
         let mut state = self.0.borrow_mut();
         if matches!(*state, State::Untried) {
@@ -205,8 +205,8 @@ impl Ring {
         unsafe { self.uring.submission().push(request) }.is_ok()
     }
 
-    /// Before the program goes on without a wait: begins what was added, if any of it is urgent.
-    /// What isn't becomes so, lest it never begins in a program that never waits.
+    /// Before the program goes on without a wait: begins the added requests if any of them is
+    /// urgent. Otherwise they become urgent, so that they begin even in a program that never waits.
     pub fn go_on(&mut self) {
         if self.urgent {
             self.submit();
@@ -225,7 +225,7 @@ impl Ring {
         }
     }
 
-    /// Gives what has ended to its owners; whether it was anything that somebody waits for.
+    /// Gives ended requests to their owners; returns whether any of them may end a sleep.
     fn reap(&mut self) -> bool {
         let Ring {
             uring,
@@ -280,8 +280,8 @@ impl Ring {
         for poll in fds.iter() {
             self.arm(poll.fd, poll.events);
         }
-        // Nobody sleeps on what an owner hasn't seen: another owner's look at the ring may have
-        // brought it.
+        // A request that has ended and that its owner hasn't seen forbids a sleep: another owner's
+        // look at the ring may have reaped it.
         let unseen = |share: &Share| !share.quiet && !share.ended.is_empty();
         let any = self.reap() || self.owners.iter().any(unseen);
         let time = if any { Some(Duration::ZERO) } else { time };

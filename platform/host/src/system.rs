@@ -63,7 +63,7 @@ impl Memory for Host {
     }
 
     fn memory_short() -> bool {
-        // Linux gives memory as long as there is any, and then ends somebody.
+        // Linux gives memory as long as there is any, and then the OOM killer ends a process.
         false
     }
 

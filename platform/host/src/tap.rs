@@ -50,14 +50,14 @@ const LARGE_FRAMES: libc::c_ulong = 0x02 | 0x04;
 /// How often a device that is in use is asked for, every 10 ms.
 const BUSY_ATTEMPTS: u32 = 200;
 
-/// See the head of this file.
+/// A TAP device.
 pub struct Tap {
     wake: LinkWake,
     mac: [u8; 6],
     mtu: usize,
     offloads: Offloads,
     polling: Polling,
-    /// What brings the first frame of a batch, if not a wait for `wake` and a call.
+    /// Reads the first frame of a batch on the ring; `None`: by a wait for `wake` and a read.
     incoming: Option<Incoming>,
     received: Vec<u8>,
     sender: Sender,
@@ -109,7 +109,7 @@ fn encode(meta: TxMeta) -> [u8; HEADER] {
     [flags, gso, h0, h1, s0, s1, c0, c1, o0, o1]
 }
 
-/// What the header of a frame that came in says; the stack checks the numbers.
+/// Decodes the header of a received frame; the stack checks the numbers.
 fn decode(header: &[u8; HEADER]) -> RxMeta {
     let &[flags, gso, _, _, s0, s1, c0, c1, o0, o1] = header;
     let checksum = if flags & NEEDS_CSUM != 0 {
@@ -221,8 +221,8 @@ pub fn open(
         if libc::ioctl(fd.0, libc::TUNSETVNETHDRSZ, &raw const length) < 0 {
             return Err(failure(&format!("TAP device {name}: length of headers")));
         }
-        // It may keep a limit of frames that nobody has fetched, too: writes never wait here, as on
-        // a wire.
+        // The device may have a limit of frames that aren't fetched yet, too: no write waits for
+        // one, as on a wire.
         let most = libc::c_int::MAX;
         if libc::ioctl(fd.0, libc::TUNSETSNDBUF, &raw const most) < 0 {
             return Err(failure(&format!("TAP device {name}: room for frames")));

@@ -2,7 +2,7 @@
 
 use core::ptr::null_mut;
 
-/// Makes one that calls `run(argument)` and whose end nobody waits for; 0, or why not.
+/// Creates a detached thread that calls `run(argument)`; returns 0 or an error number.
 pub fn make(
     run: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
     argument: *mut libc::c_void,

@@ -27,7 +27,7 @@ const PARKED: u32 = 3;
 static STATE: AtomicU32 = AtomicU32::new(NONE);
 /// How often `soil_wait` has returned to the program.
 static TURNS: AtomicU32 = AtomicU32::new(0);
-/// What [`start`] was given; null before, and where no thread can be made.
+/// The argument of [`start`]; null before, and where no thread can be created.
 static TICKER: AtomicPtr<Ticker> = AtomicPtr::new(null_mut());
 
 /// The functions to call, once [`start`] has been given them.
@@ -86,7 +86,7 @@ fn make_thread() {
     }
 }
 
-/// What the thread does.
+/// Body of the thread.
 extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
     let tick = libc::timespec {
         tv_sec: 0,

@@ -1,4 +1,4 @@
-//! The machine's virtio devices, each to be taken once by whoever drives that kind.
+//! The machine's virtio devices, each to be taken once by the driver of its kind.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use drivers::transport::DeviceType;
 use kernel::cell::ExclusiveCell;
 use kernel::devices::{Found, find};
 
-/// What was found and not taken yet, and a line for each device.
+/// Devices that were found and not taken yet, and a line for each device.
 struct Machine {
     found: Vec<Found>,
     description: String,

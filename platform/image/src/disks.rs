@@ -124,7 +124,7 @@ fn error(error: BlkError) -> BlockError {
     }
 }
 
-/// What became of a request that was offered to the driver.
+/// Converts the driver's answer to a request.
 fn submitted(result: Result<(), BlkError>) -> Submitted {
     match result {
         Ok(()) => Submitted::Taken,
@@ -139,7 +139,7 @@ fn submit_vectored(disk: &mut Disk, request: Vectored<Image>, tag: u64) -> Submi
     let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
     submitted(match request {
         Vectored::Scatter { sector, slices } => {
-            // SAFETY: whoever submits it keeps the memory, and the list of it, until it is
+            // SAFETY: the submitter keeps the memory, and the list of it, until the request is
             // reported.
             let request = unsafe { blk::Request::scatter(sector * per_sector, slices) };
             blk.submit(request, tag)
@@ -204,7 +204,7 @@ impl BlockDevice<Image> for Disk {
         let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
         let request = match request {
             Request::Read { sector, to, len } => {
-                // SAFETY: whoever submits it keeps the memory until it is reported.
+                // SAFETY: the submitter keeps the memory until the request is reported.
                 unsafe { blk::Request::read(sector.saturating_mul(per_sector), to, len) }
             }
             Request::Write {

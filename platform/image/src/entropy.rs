@@ -161,10 +161,10 @@ pub fn snapshots() -> u32 {
 
 kernel::entropy_source!(fill_for_kernel);
 
-/// What the kernel calls for the C library and OCaml's `Random`.
+/// The kernel's entropy source, for the C library and OCaml's `Random`.
 ///
 /// # Safety
-/// `len` bytes at `into` are writable and initialised, and nobody else's meanwhile.
+/// `len` bytes at `into` are writable and initialised, and not accessed otherwise meanwhile.
 unsafe extern "C" fn fill_for_kernel(into: *mut u8, len: usize) -> bool {
     // SAFETY: the caller's promise.
     fill(unsafe { core::slice::from_raw_parts_mut(into, len) })

@@ -25,7 +25,7 @@ pub use wait::{Interest, Offload, Source};
 
 use platform::{Folders, volume};
 
-/// See the head of this file.
+/// The platform of an image.
 #[derive(Clone, Copy)]
 pub struct Image;
 

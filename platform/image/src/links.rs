@@ -38,7 +38,7 @@ struct SharedCard {
 pub struct LinkWake(Rc<SharedCard>);
 
 impl LinkWake {
-    /// What the platform's wait is given.
+    /// The event source for the platform's wait.
     pub fn source(&self) -> Rc<dyn Source> {
         Rc::clone(&self.0) as Rc<dyn Source>
     }
@@ -146,7 +146,7 @@ impl Links for Image {
     }
 }
 
-/// What the stack says about a frame, for the card.
+/// Converts the stack's metadata of a frame for the card.
 fn notes(meta: TxMeta) -> card::TxMeta {
     card::TxMeta {
         checksum: meta.checksum.map(|sum| TxChecksum {

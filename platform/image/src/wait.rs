@@ -10,8 +10,8 @@ use platform::{Direction, Memory, Stream, Ticker, Wait, Woken};
 /// Bytes of the stack for what runs while the program computes.
 const TICK_STACK: usize = 64 << 10;
 
-/// What [`Image`]'s wait waits for: any interrupt ends it, so there is nothing to list but what
-/// needs no wait.
+/// Interest of [`Image`]'s wait. Any interrupt ends the wait, so it only notes whether there is a
+/// reason not to wait at all.
 pub struct Interest {
     immediate: bool,
     /// The console is full, which nothing tells when it is over.

@@ -96,7 +96,7 @@ fn every_driver_finishes_before_the_end() {
 #[test]
 fn a_signal_ends_the_wait() {
     extern "C" fn nothing(_: i32) {}
-    // SAFETY: a handler that does nothing, for a signal that nobody else uses.
+    // SAFETY: a handler that does nothing, for a signal that nothing else in this process uses.
     unsafe {
         let mut action: libc::sigaction = core::mem::zeroed();
         action.sa_sigaction = nothing as *const () as usize;

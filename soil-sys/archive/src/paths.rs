@@ -1,13 +1,13 @@
 //! Shorter names of the standard library's files.
 //!
-//! What panics names its place: a string with the file, its length, line and column. The standard
-//! library's files begin with `/rustc/`, the compiler's commit and a slash, 48 bytes that each
+//! A panic's location names its file by a string, with length, line and column. Paths of the
+//! standard library begin with `/rustc/`, the compiler's commit and a slash: 48 bytes that each
 //! image would carry for each file.
 
 use object::build::elf::{Builder, SectionData, SectionId};
 use object::elf;
 
-/// What is left out at the beginning of `string`, in bytes.
+/// Length of the prefix of `string` that is left out, in bytes.
 fn prefix(string: &[u8]) -> Option<usize> {
     let commit = string.strip_prefix(b"/rustc/")?;
     let len = commit.iter().position(|byte| *byte == b'/')?;

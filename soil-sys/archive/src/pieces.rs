@@ -28,7 +28,7 @@ fn constants(data: &[u8], size: usize) -> Vec<Range<usize>> {
     starts.map(|start| start..start + size).collect()
 }
 
-/// What `section` is made of, if the linker may merge it and it can be taken apart.
+/// The pieces of `section`, if the linker may merge it and it can be taken apart.
 fn pieces(section: &Section<'_>) -> Option<Vec<Range<usize>>> {
     let SectionData::Data(data) = &section.data else {
         return None;

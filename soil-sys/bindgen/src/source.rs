@@ -103,8 +103,8 @@ mod tests {
     fn a_record_is_read_in_the_order_of_its_fields() {
         let file = syn::parse_file(
             "record! {
-                /// What is
-                /// measured.
+                /// Measured
+                /// values.
                 pub struct TcpInfo {
                     /// Time.
                     pub rtt: Int,
@@ -118,7 +118,7 @@ mod tests {
             panic!("{} records", records.len());
         };
         assert_eq!(snake(&record.name), "tcp_info");
-        assert_eq!(record.doc, "What is measured.");
+        assert_eq!(record.doc, "Measured values.");
         let fields: Vec<_> = record
             .fields
             .iter()

@@ -3,7 +3,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt::Write;
 
-/// What `malloc` aligns to on x86-64 (System V ABI: `max_align_t`).
+/// Alignment of `malloc`'s memory on x86-64 in bytes (System V ABI: `max_align_t`).
 const MALLOC_ALIGN: usize = 16;
 
 struct Malloc;

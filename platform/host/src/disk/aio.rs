@@ -10,14 +10,14 @@ use core::ptr::null_mut;
 
 /// Requests that the kernel has at once.
 pub const MOST: usize = 256;
-/// What memory, offset and length are to be multiples of: a sector of most disks. Those with larger
-/// ones refuse, and the caller does without.
+/// Alignment of memory, offset and length, in bytes: a sector of most disks. Disks with larger
+/// sectors refuse the request, and the caller makes it through the page cache.
 pub const ALIGN: usize = 512;
 
 /// `IOCB_FLAG_RESFD` of `linux/aio_abi.h`: completions make an eventfd readable.
 const TELLS: u32 = 1;
 
-/// What to do.
+/// Opcode of a request, and its flags.
 #[derive(Clone, Copy)]
 #[repr(u16)]
 pub enum Command {
@@ -62,11 +62,11 @@ struct Event {
     result2: i64,
 }
 
-/// See the head of this file.
+/// A context of asynchronous requests (io_setup(2)) on one file.
 pub struct Aio {
     context: libc::c_ulong,
     event: OwnedFd,
-    /// Whoever made this closes it afterwards.
+    /// Borrowed: the caller of `new` closes it after this is dropped.
     file: i32,
     /// Requests that the next [`Aio::submit`] begins.
     added: Vec<Iocb>,
@@ -211,7 +211,7 @@ impl Aio {
 
 impl Drop for Aio {
     fn drop(&mut self) {
-        // SAFETY: waits for what is under way; nobody uses the context afterwards.
+        // SAFETY: waits for the requests under way; the context isn't used afterwards.
         unsafe { libc::syscall(libc::SYS_io_destroy, self.context, null_mut::<u8>()) };
     }
 }

@@ -30,7 +30,7 @@ const PAUSE_MS: i64 = 25;
 /// How many open files a search for a lock's holder looks at.
 const MOST_FILES: usize = 100_000;
 
-/// What a disk is opened for.
+/// Access for which a disk is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
     /// Others may read it as well.
@@ -53,7 +53,7 @@ pub enum Refusal {
 pub struct InUse {
     /// It writes.
     pub writes: bool,
-    /// What it is, where that can be seen.
+    /// The process, where it can be seen.
     pub holder: Option<Holder>,
 }
 
@@ -87,8 +87,8 @@ impl InUse {
         }
     }
 
-    /// What helps who wants this use of a disk that the `soil` command or `SOIL_DISK_NAME` gives to
-    /// a program.
+    /// Advice to the user of the `soil` command or of `SOIL_DISK_NAME` who was refused this use of
+    /// a disk.
     pub const fn remedy(&self, usage: Usage) -> &'static str {
         match (usage, self.writes) {
             (Usage::Write, false) => "end that first, or add ,ro to read it only",
@@ -255,7 +255,7 @@ struct Held<'a> {
     end: i64,
 }
 
-/// What a file of /proc/PID/fdinfo says of such locks (proc_pid_fdinfo(5)).
+/// Parses such locks from a file of /proc/PID/fdinfo (proc_pid_fdinfo(5)).
 fn locks(text: &str) -> impl Iterator<Item = Held<'_>> {
     text.lines().filter_map(|line| {
         let mut words = line.strip_prefix("lock:")?.split_whitespace().skip(1);

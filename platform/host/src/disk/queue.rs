@@ -66,7 +66,7 @@ struct UnderWay {
     whole: Range<u64>,
 }
 
-/// See the head of this file.
+/// The requests of one disk that are under way.
 pub struct Queue {
     file: OwnedFd,
     /// Bytes of a sector.
@@ -91,7 +91,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// On `file` with sectors of so many bytes, and `direct`, the same file past the page cache.
+    /// Creates a queue on `file` with sectors of `sector` bytes, and on `direct`, the same file
+    /// opened past the page cache.
     pub fn new(file: OwnedFd, sector: usize, direct: Option<OwnedFd>, ring: &Handle) -> Queue {
         Queue {
             file,
@@ -345,7 +346,7 @@ impl Queue {
             Ok(n) => request.io.note(n),
             Err(Errno::IO) => Some(Err(BlockError::Io)),
             Err(Errno::INVAL) if request.past => {
-                // Its sectors are larger than ours, or the like.
+                // The file takes no such direct request, for example for its larger sectors.
                 self.takes_direct = false;
                 None
             }
@@ -392,7 +393,7 @@ fn pages(io: &IoRequest) -> Range<u64> {
     io.offset / page..io.end().div_ceil(page)
 }
 
-/// Whether the disk took so many bytes more slowly than the page cache would have.
+/// Whether the disk took `bytes` bytes more slowly than the page cache would have.
 fn is_slow(ns: u64, bytes: usize) -> bool {
     ns > (bytes as u64).saturating_mul(SLOW_NS) >> 20
 }

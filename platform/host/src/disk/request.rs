@@ -40,7 +40,7 @@ pub enum Kind {
     Allocate(i32),
 }
 
-/// See the head of this file.
+/// A request to a file, or its rest after a short transfer.
 #[derive(Clone, Copy)]
 pub struct IoRequest {
     /// Which operation.
@@ -64,7 +64,7 @@ fn is_unknown(errno: i32) -> bool {
 }
 
 impl IoRequest {
-    /// All of a request on a disk with sectors of so many bytes.
+    /// Converts a whole request on a disk with sectors of `sector_size` bytes.
     pub fn new(request: Request<Host>, sector_size: usize) -> IoRequest {
         let none = NonNull::dangling();
         let (kind, sector, start, len) = match request {

@@ -38,8 +38,8 @@ impl Ranges {
     }
 }
 
-/// See the head of this file. A page leaves it with a flush, or another request that writes the
-/// cache out, which began after the page's last write had ended.
+/// Set of pages that the page cache may still have to write. A page leaves it with a flush, or
+/// another request that writes the cache out, which began after the page's last write had ended.
 pub struct Unsettled {
     written: Ranges,
     /// The request that writes the cache out, and the pages that it does so for.

@@ -101,7 +101,7 @@ pub fn open(root: &Root, path: &str, flags: i32, mode: u32) -> Result<OwnedFd, E
     }
 }
 
-/// What stands at a path, a symbolic link at its end included, for questions only.
+/// Opens the object at a path with `O_PATH`, without following a symbolic link at its end.
 pub fn locate(root: &Root, path: &str) -> Result<OwnedFd, Error> {
     open(root, path, libc::O_PATH | libc::O_NOFOLLOW, 0)
 }
@@ -113,7 +113,7 @@ pub fn above<'a>(root: &Root, path: &'a str) -> Result<(OwnedFd, &'a str), Error
     Ok((folder, name))
 }
 
-/// What Linux knows about it.
+/// Status of an open file (fstat(2)).
 pub fn stat(fd: &OwnedFd) -> Result<libc::stat, Error> {
     let mut stat = MaybeUninit::zeroed();
     // SAFETY: room for the structure, of which zeros are one.
@@ -158,7 +158,7 @@ pub fn is_regular(stat: &libc::stat) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFREG
 }
 
-/// What a symbolic link says.
+/// Target of a symbolic link (readlinkat(2)).
 pub fn target(link: &OwnedFd) -> Result<String, Error> {
     let mut text = vec![0u8; fs::path::MAX_PATH + 1];
     // SAFETY: room for that many bytes.

@@ -290,7 +290,7 @@ fn wrong_folders_are_refused_in_one_line() {
     }
 }
 
-/// What Linux can do with files of this folder, it does here, too.
+/// A volume allocates room and finds holes as Linux does in the same folder.
 #[test]
 fn room_and_holes_are_linux() {
     let scratch = Scratch::new("ranges");

@@ -24,9 +24,9 @@ use platform::volume::{Suspend, Waiting};
 
 /// Bytes that are written on the spot between two looks at the clock.
 const PIECE: usize = 1 << 20;
-/// What a copy of as much doesn't take, in nanoseconds.
+/// Time in nanoseconds that copying one such piece never takes: a write that does waits for a disk.
 const LONG_NS: u64 = 10_000_000;
-/// For how long writes are offloaded then.
+/// For how long writes are offloaded after such a wait, in nanoseconds.
 const REST_NS: u64 = 1_000_000_000;
 /// Syncs under way at once; others wait their turn.
 const MOST_SYNCS: usize = 16;
@@ -43,10 +43,9 @@ const COPYING: [i64; 7] = [
     0x794c_7630,
 ];
 
-/// What an open file is like.
+/// Properties of an open file that decide whether its calls are offloaded.
 ///
-/// Where its file system isn't one of [`COPYING`] it isn't believed either that it doesn't wait
-/// when it is asked not to.
+/// A file system that isn't one of [`COPYING`] isn't trusted to honour `RWF_NOWAIT` either.
 #[derive(Default)]
 pub struct Traits {
     /// A read can be asked whether it would wait.
@@ -105,7 +104,7 @@ impl Transfer {
     /// again.
     ///
     /// # Safety
-    /// What it points to stays valid.
+    /// The memory that `call` points to stays valid until the call has ended.
     unsafe fn wait(&self, call: Call, on_ring: bool) -> Result<Option<usize>, Error> {
         if self.fiber.is_away() {
             return Err(Error::Busy);

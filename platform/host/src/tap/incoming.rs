@@ -7,20 +7,20 @@ use core::ptr::NonNull;
 use rustix_uring::types::Fd;
 use rustix_uring::{Errno, opcode};
 
-/// See the head of this file.
+/// Reads frames of a TAP device on the ring.
 pub struct Incoming {
     fd: i32,
     slots: Slots,
 }
 
-/// What became of the read.
+/// State of the read.
 pub enum Read {
     /// There is none.
     None,
     /// It waits.
     UnderWay,
-    /// So many bytes from here on, a header and a frame, which are the caller's until the next
-    /// [`Incoming::ask`].
+    /// It has ended: address and length in bytes of a header and a frame, which the caller owns
+    /// until the next [`Incoming::ask`].
     Frame(NonNull<u8>, usize),
     /// It failed.
     Failed(Errno),
@@ -33,7 +33,7 @@ impl Incoming {
         Some(Incoming { fd, slots })
     }
 
-    /// What became of the read; what has ended is told once.
+    /// Returns the state of the read; a read that has ended is reported once.
     pub fn take(&mut self) -> Read {
         match self.slots.ended() {
             Some((slot, Ok(len))) => Read::Frame(self.slots.at(slot), (len as usize).min(SLOT)),

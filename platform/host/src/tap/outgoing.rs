@@ -8,7 +8,7 @@ use rustix_uring::types::Fd;
 /// Frames that the kernel has at once.
 const FRAMES: u32 = 16;
 
-/// See the head of this file.
+/// Frames for a TAP device, to be sent on the ring.
 pub struct Outgoing {
     fd: i32,
     slots: Slots,

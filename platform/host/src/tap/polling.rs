@@ -7,10 +7,10 @@
 
 /// The most frames that are taken without a look at what else there is to do.
 const MOST: usize = 64;
-/// After so many batches that ended by the guess, a larger one is tried.
+/// Number of batches ended by the guess after which a larger one is tried.
 const PATIENCE: u8 = 16;
 
-/// See the head of this file.
+/// The guess at the size of the next batch.
 pub struct Polling {
     /// Frames that the next batch is thought to have.
     expected: usize,
@@ -88,8 +88,8 @@ impl Polling {
 mod tests {
     use super::Polling;
 
-    /// What the stack does with a device that has `there` frames: reads until there is nothing; the
-    /// number of reads.
+    /// Reads as the stack does from a device that has `there` frames, until there is nothing;
+    /// returns the number of reads.
     fn take(polling: &mut Polling, found: Option<bool>, there: &mut usize) -> usize {
         let (mut found, mut reads) = (found, 0);
         while polling.may_read(|| found.take()) {

@@ -12,7 +12,7 @@ use rustix_uring::squeue::Entry;
 /// Bytes of a slot: the largest frame with its header.
 pub const SLOT: usize = (HEADER + LARGEST).next_multiple_of(64);
 
-/// See the head of this file.
+/// Slots of memory, one for each frame.
 pub struct Slots {
     owner: Owner,
     start: NonNull<u8>,
@@ -83,7 +83,7 @@ impl Drop for Slots {
         while self.ended().is_some() {}
         let all = self.free.count_ones() == self.count;
         if let Some(layout) = layout(self.count).filter(|_| all) {
-            // SAFETY: memory of this layout, which nobody uses any more.
+            // SAFETY: memory of this layout; all slots are free, so it is no longer used.
             unsafe { dealloc(self.start.as_ptr(), layout) };
         }
     }

@@ -96,8 +96,8 @@ pub enum Want {
 
 /// Notices that time has passed of which the machine knows nothing.
 pub struct Watch {
-    /// What the machine calls itself (VMGENID), where it does: it changes when it goes on from a
-    /// snapshot.
+    /// The machine's generation ID (VMGENID), where it has one: it changes when the machine resumes
+    /// from a snapshot.
     id: Option<[u64; 2]>,
     /// Time of day less monotonic time, where the machine has a clock.
     base_ns: Option<i64>,
@@ -245,7 +245,7 @@ mod tests {
             bytes.chunks(8).map(<[u8]>::to_vec).collect()
         };
         assert!(words(&one).is_disjoint(&words(&other)));
-        // A seed that somebody knows doesn't give the key away: the old one is in it.
+        // A seed that an attacker knows doesn't give the key away: the old key is mixed in.
         let mut alone = Generator::new([1; SEED]);
         assert_ne!(draw(&mut alone, 64), one[..64]);
     }

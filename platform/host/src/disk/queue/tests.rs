@@ -21,8 +21,8 @@ fn open(path: &str, mode: i32) -> Option<OwnedFd> {
     (fd.0 >= 0).then_some(fd)
 }
 
-/// Sleeps as the runtime does until something has ended. What nobody wakes sleeps on; a disk that
-/// others use as well may take seconds for a flush.
+/// Sleeps as the runtime does until a request has ended; panics when no event ends the sleep. The
+/// limit is generous: a disk that other programs use may take seconds for a flush.
 fn sleep(queue: &mut Queue, handle: &Handle) {
     let mut interest = Interest::EMPTY;
     interest.ring = Some(handle.clone());
@@ -31,7 +31,7 @@ fn sleep(queue: &mut Queue, handle: &Handle) {
     Host::wait(&mut interest, Some(start + 200_000_000_000));
     assert!(
         Host::monotonic_ns() < start + 190_000_000_000,
-        "nobody woke it"
+        "no event ended the sleep"
     );
 }
 
