@@ -77,7 +77,7 @@ let again times work =
         work ()
       done)
 
-(* What a first reading has left in the cache, copied and not looked at. *)
+(* Reads of data that a first reading has left in the cache, copied and not looked at. *)
 let copy_again name times =
   let data = Io.disk_buffer (64 * kib) in
   again times (fun () -> read name data)
@@ -90,7 +90,7 @@ let sum_of (data : Io.buffer) length =
   done;
   !sum
 
-(* What is cached is looked at where it lies, or as a copy. *)
+(* Reads of cached data, in place or as a copy, with one byte of each cache line used. *)
 let look_again how name times =
   let sum = ref 0 in
   let look data length = sum := !sum + sum_of data length in
@@ -113,7 +113,7 @@ let look_again how name times =
 (* Names of 20 letters. *)
 let numbered = Printf.sprintf "a file called %06d"
 
-(* Something done to each of so many files; in the end all is on the disk. *)
+(* Times [work] on each of [count] files and the sync that follows. *)
 let each_file count work =
   timed (fun () ->
       for i = 1 to count do

@@ -12,8 +12,8 @@ type connection = { descriptor : D.t; reader : D.Reader.t }
 
 let connection descriptor = { descriptor; reader = D.Reader.create descriptor }
 
-(* What Cohttp reads from: one head. Cohttp is lenient where a header has no colon, so lines are
-   looked at here. *)
+(* One request head, the source that Cohttp reads from. Cohttp accepts a header line without a
+   colon, so this module checks each line. *)
 type head = { source : D.Reader.t; mutable left : int; mutable in_headers : bool }
 
 let check_header line =

@@ -1,30 +1,29 @@
 (** Statistics of the caches between files and disks.
 
-    Each volume on a disk (FAT, ext4, tar) has a cache of its own for what is to be written; what
-    was read is kept in memory that all of them share, an eighth of the machine. A program that
-    doesn't look carries none of this. *)
+    Each volume on a disk (FAT, ext4, tar) has a cache of its own for dirty data. Clean data is kept
+    in memory that all volumes share, an eighth of the machine's. Programs that don't use this
+    module don't carry its code. *)
 
 type t = {
-  hits : int;  (** Reads by file systems that were answered from memory. *)
-  misses : int;  (** Reads that the disk was needed for. *)
-  dirty : int;  (** Bytes that were written by the program and not yet given to the disk. *)
-  read_ahead : int;  (** Bytes that were read before they were asked for. *)
+  hits : int;  (** Reads by file systems that the cache answered. *)
+  misses : int;  (** Reads that went to the disk. *)
+  dirty : int;  (** Bytes that the program has written and the disk hasn't been given yet. *)
+  read_ahead : int;  (** Bytes read ahead of a request for them. *)
 }
-(** The type for what caches have done since the program started; [dirty] is what waits now. *)
+(** The type for statistics: totals since the program started, except [dirty], the present value. *)
 
 val total : unit -> t
-(** [total ()] is what the caches of all volumes have done, also of volumes that were unmounted. It
-    doesn't wait. *)
+(** [total ()] is the sum over all volumes, unmounted ones included. Doesn't wait. *)
 
 val volume : string -> t
-(** [volume path] is the same for the volume that holds [path], since it was mounted: all 0 for one
-    that is on no disk. It waits as {!Fs.val-volume} does, and raises what that raises. *)
+(** [volume path] is the same for the volume that holds [path], since it was mounted: all 0 for a
+    volume that is on no disk. Waits and raises like {!Fs.val-volume}. *)
 
 type memory = {
-  used : int;  (** Bytes that what was read takes. *)
-  limit : int;  (** Bytes that it may take. *)
+  used : int;  (** Bytes of clean data. *)
+  limit : int;  (** The most bytes of clean data. *)
 }
 (** The type for the memory that all caches share. *)
 
 val memory : unit -> memory
-(** [memory ()] is how much of it is used. It doesn't wait. *)
+(** [memory ()] is the present use of that memory. Doesn't wait. *)

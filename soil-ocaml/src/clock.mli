@@ -1,8 +1,8 @@
 (** Time. *)
 
 val monotonic : unit -> float
-(** [monotonic ()] is the time in seconds since some moment before the program's start. It never
-    goes back and isn't adjusted. *)
+(** [monotonic ()] is the time in seconds since an unspecified moment before the program's start. It
+    never goes back and is never adjusted. *)
 
 external monotonic_ns : unit -> (int[@untagged])
   = "soil_needs_native_code" "soil_clock_monotonic_ns"

@@ -1,5 +1,5 @@
-(** Descriptors, as {!File_descriptor} and the modules of single kinds share them. Private to Soil.
-*)
+(** The part of descriptors that {!File_descriptor} and the modules of single kinds share. Private
+    to Soil. *)
 
 type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block | Ethernet
 
@@ -9,9 +9,9 @@ type t = {
   io : io;
   path : string;  (** The path that was opened, or [""]. *)
   mutable is_open : bool;
-  mutable back : bytes;  (** Bytes that were read and given back: those from [taken] on. *)
+  mutable back : bytes;  (** Bytes that were read and given back, from [taken] on. *)
   mutable taken : int;
-  mutable failure : exn;  (** The last that input or output raised. *)
+  mutable failure : exn;  (** The last exception of input or output. *)
   mutable writer : Scheduler.fiber;  (** The fiber in {!alone}, or [Scheduler.no_fiber]. *)
   mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!alone}. *)
 }
@@ -22,35 +22,35 @@ and io = {
   write : t -> bytes -> int -> int -> int;  (** At least one byte, unless the length is 0. *)
   write_from : t -> Pool.buffer -> int -> int -> int;
   unread : t -> bytes -> int -> int -> unit;
-      (** Gives back what was read last, so that it comes again. *)
+      (** Gives back the bytes read last, so that the next read returns them again. *)
   describe : t -> string;
 }
-(** How a kind does input and output. Offsets and lengths were checked. *)
+(** Input and output of one kind of descriptor. The caller has checked offsets and lengths. *)
 
 val make : ?path:string -> io -> kind -> int -> t
 (** [make io kind handle] is an open descriptor. *)
 
 val stream_io : (t -> string) -> io
-(** [stream_io describe] is input and output by trying and waiting until a try is worthwhile. *)
+(** [stream_io describe] tries each operation, and waits for readiness while it would block. *)
 
 val no_io : (t -> string) -> io
 (** [no_io describe] fails with [Wrong_kind]. *)
 
 val given_back : t -> int
-(** [given_back d] is the number of bytes that were given back and not read since. *)
+(** [given_back d] is the number of bytes given back and not read again yet. *)
 
 val take_back : t -> (bytes -> int -> int -> unit) -> int -> int
-(** [take_back d copy len] takes at most [len] of those by [copy bytes at n], and is [n]. *)
+(** [take_back d copy len] takes [n <= len] of these bytes with [copy bytes at n], and is [n]. *)
 
 val peek : t -> bytes -> int -> int -> int
 (** Documented in {!File_descriptor.peek}. *)
 
 val forget : t -> unit
-(** [forget d] drops them. *)
+(** [forget d] drops the bytes that were given back. *)
 
 val retry : t -> string -> int -> int -> unit
-(** [retry d operation direction result] waits after [result = would_block] until the operation is
-    worth a try in [direction], and fails if [result] is anything else. *)
+(** [retry d operation direction result] waits until [d] is ready in [direction] if
+    [result = would_block], and fails for any other [result]. *)
 
 val fail : t -> string -> int -> 'a
 (** [fail d operation result] raises the error for [result]. *)
@@ -61,7 +61,8 @@ val need : kind -> t -> string -> unit
 val wrong_kind : t -> string -> 'a
 
 val alone : t -> (unit -> 'a) -> 'a
-(** [alone d f] is [f ()] while no other task is in a function of [alone d]; it waits for that. *)
+(** [alone d f] is [f ()] with exclusive access to [d]: it waits while another task is inside of
+    [alone d]. *)
 
 val close : t -> unit
 (** [close d] closes [d] unless it is closed, or the console. *)
@@ -70,7 +71,7 @@ val closing : t -> (t -> 'a) -> 'a
 (** [closing d f] is [f d]; [d] is closed in any case. *)
 
 val closed_on_failure : t -> (unit -> 'a) -> 'a
-(** [closed_on_failure d f] is [f ()]; where that raises, [d] is closed before. *)
+(** [closed_on_failure d f] is [f ()]; if that raises, [d] is closed first. *)
 
 val check_bytes : string -> bytes -> int -> int -> unit
 (** [check_bytes operation b off len] raises [Invalid_argument] unless the range is in [b]. *)

@@ -1,23 +1,23 @@
-(** Names of hosts.
+(** DNS lookups.
 
-    Name servers are those of [SOIL_DNS], else those that DHCP gave. *)
+    The name servers are those of [SOIL_DNS], else those from DHCP. *)
 
 val lookup : ?timeout:float -> ?family:[ `Any | `V4 | `V6 ] -> string -> Net.address list
 (** [lookup name] is the addresses of [name] of the given family (default: [`Any]), at least one, in
-    the order in which they should be tried. A name that is an address is itself; ["localhost"] is
-    the loopback. Waits: for the network to be up, and for the answer, for at most [timeout] seconds
-    (default: the resolver's own limits of time). Raises {!Soil.exception-Error} with [No_such_host]
-    if there is no such name or it has no address of the family, [Name_server_failure], [Timed_out]
-    or [No_network]. Raises [Invalid_argument] if [name] can't be a name of a host
+    the order in which they should be tried. A literal address stands for itself; ["localhost"] is
+    the loopback. Waits for the network to be up and for the answer, for at most [timeout] seconds
+    (default: the resolver's own time limits). Raises {!Soil.exception-Error} with [No_such_host] if
+    the name doesn't exist or has no address of the family, [Name_server_failure], [Timed_out] or
+    [No_network]. Raises [Invalid_argument] if [name] isn't a valid host name
     ({{:https://www.rfc-editor.org/rfc/rfc1035}RFC 1035}). *)
 
 (** {1:records Other records}
 
-    Names are asked for as they are: they needn't be host names, and bytes that can't be in one are
-    written as [\\DDD]. They wait and raise as {!lookup}, with [Invalid_name] in place of
-    [Invalid_argument]. *)
+    Names are queried as they are and needn't be host names; write bytes that a host name can't
+    contain as [\\DDD]. These functions wait and raise like {!lookup}, with [Invalid_name] in place
+    of [Invalid_argument]. *)
 
-(** The type for what a record says. *)
+(** The type for the data of a record. *)
 type data =
   | Address of Net.address  (** A and AAAA. *)
   | Name of string  (** CNAME and PTR: a name without a final dot. *)
@@ -25,7 +25,7 @@ type data =
       (** SRV ({{:https://www.rfc-editor.org/rfc/rfc2782}RFC 2782}). *)
   | Text of string list  (** TXT: its strings. *)
 
-type record = { ttl : int;  (** How much longer it holds, in seconds. *) data : data }
+type record = { ttl : int;  (** The remaining time to live, in seconds. *) data : data }
 (** The type for records. *)
 
 type kind = A | Aaaa | Cname | Ptr | Srv | Txt  (** The type for types of records. *)
@@ -40,10 +40,10 @@ val services : ?timeout:float -> string -> (string * int) list
     weight. *)
 
 val texts : ?timeout:float -> string -> string list
-(** [texts name] is the texts of [name], the strings of each in one. *)
+(** [texts name] is the TXT records of [name], the strings of each concatenated. *)
 
 val reverse : ?timeout:float -> Net.address -> string list
-(** [reverse a] is the names that the owner of [a] gives to it. *)
+(** [reverse a] is the names in the PTR records of [a]. *)
 
 val reverse_name : Net.address -> string
 (** [reverse_name a] is the name that {!reverse} looks up, such as ["1.2.0.192.in-addr.arpa"]. *)

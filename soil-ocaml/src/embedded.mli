@@ -1,7 +1,7 @@
 (** Files that are part of the program.
 
-    [soil embed DIRECTORY] writes a module that calls {!register}, in a rule of the user's dune
-    file:
+    The command [soil embed DIRECTORY] writes a module that calls {!register}. Run it in a rule of
+    the program's dune file:
     {v
     (library
      (name site)
@@ -17,9 +17,9 @@
     A program that has [site] among its [libraries] then finds the files below [/www]. *)
 
 val register : at:string -> (string * string) array -> unit
-(** [register ~at entries] makes files of [entries], each a path below [at] and its contents; one
-    that ends in [/] is an empty directory. They are found by name in constant time, read without a
-    copy ({!Fs.contents}), and never change; what [SOIL_MOUNT] mounts at [at] comes in their place.
-    Strings that are literals of the program are used where they lie, others are copied. Doesn't
-    wait. Raises {!Soil.exception-Error} with [Exists] if a path is given twice, or a tree at [at],
-    and with [Invalid_name]. *)
+(** [register ~at entries] makes files of [entries], each a path below [at] and its contents; a path
+    that ends in [/] is an empty directory. A lookup by name takes constant time. The files are read
+    without a copy ({!Fs.contents}) and never change; a volume that [SOIL_MOUNT] mounts at [at]
+    replaces them. Strings that are literals of the program are used in place, others are copied.
+    Doesn't wait. Raises {!Soil.exception-Error} with [Exists] if a path is given twice or [at] has
+    a tree already, and with [Invalid_name]. *)

@@ -1,8 +1,8 @@
 (** Errors.
 
-    Everything in Soil that fails for a reason outside the program raises the one exception
-    {!exception-Error} with a value of type {!t}. The end of input is never an error ([0] bytes
-    read, or [End_of_file]), and [Invalid_argument] is for the caller's own mistakes. *)
+    Functions of Soil that fail for a reason outside of the program raise {!exception-Error} with a
+    value of type {!t}. The end of input isn't an error: a read returns [0] bytes, or raises
+    [End_of_file]. [Invalid_argument] reports a mistake of the caller. *)
 
 (** {1:errors Errors} *)
 
@@ -15,8 +15,8 @@ type t = {
   operation : string;  (** The operation that failed, such as ["tcp connect"]. *)
   subject : string;  (** Its object, such as ["10.0.0.9:80"]; [""] if there is none. *)
   detail : string;
-      (** The reason in one line, without a final point and with the remedy if there is one; [""] if
-          the code says it all. *)
+      (** The reason in one line, without a final period and with the remedy if there is one; [""]
+          if the code is enough. *)
 }
 (** The type for errors. *)
 
@@ -30,7 +30,7 @@ val catch : (unit -> 'a) -> ('a, t) result
     cancellation among them, pass. *)
 
 val to_string : t -> string
-(** [to_string e] is one line for people: operation, subject and reason, such as
+(** [to_string e] is one line of readable text: operation, subject and reason, such as
     ["tcp connect 10.0.0.9:80: connection refused"]. *)
 
 val message : code -> string
@@ -41,7 +41,6 @@ val fail : ?subject:string -> ?detail:string -> code -> string -> 'a
     [detail] are [""] unless given. *)
 
 val printer : exn -> string option
-(** [printer] shows {!exception-Error} in the words of {!to_string}. In a program that has
-    [Printexc] it is registered there, so that [Printexc.to_string] shows these words; Soil itself
-    doesn't link that module, which would add 300 KB to every image. An uncaught exception is shown
-    in these words in any case. *)
+(** [printer] shows {!exception-Error} as {!to_string} does. A program that links [Printexc] has it
+    registered there, for [Printexc.to_string]; Soil itself doesn't link that module, which would
+    add 300 KB to every image. An uncaught exception is shown this way in any case. *)

@@ -1,12 +1,12 @@
-(** From results of the Rust side to exceptions, and from exceptions to the console. Private to
-    Soil. *)
+(** Turns results of the Rust side into exceptions, and reports exceptions on the console. Private
+    to Soil. *)
 
 val code : int -> Error.code
 (** [code r] is the code of the negative result [r]. *)
 
 val error : operation:string -> subject:string -> int -> exn
-(** [error ~operation ~subject r] is [Error] for the negative result [r] of the call just made, with
-    its detail. *)
+(** [error ~operation ~subject r] is [Error] for the negative result [r] of the last call, with its
+    detail. *)
 
 val fail : operation:string -> subject:string -> int -> 'a
 (** [fail ~operation ~subject r] raises {!error}[ ~operation ~subject r]. *)
@@ -25,11 +25,11 @@ val detail_of : int -> string
 type backtrace = Printexc.raw_backtrace
 
 external get_backtrace : unit -> backtrace = "caml_get_exception_raw_backtrace"
-(** The backtrace of the exception last caught. [Printexc] itself is avoided: it brings [Printf],
-    300 KB. *)
+(** The backtrace of the last caught exception. Soil avoids [Printexc], which links [Printf] and
+    adds 300 KB. *)
 
 external restore_backtrace : exn -> backtrace -> unit = "caml_restore_raw_backtrace"
-(** [restore_backtrace e bt] makes [bt] the backtrace of the exception last caught. *)
+(** [restore_backtrace e bt] makes [bt] the backtrace of the last caught exception. *)
 
 external raise_with_backtrace : exn -> backtrace -> 'a = "%raise_with_backtrace"
 

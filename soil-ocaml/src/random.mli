@@ -1,5 +1,5 @@
-(** Random bytes for keys and the like: from the processor's generator and the virtual machine's
-    (virtio-rng), or the host's. *)
+(** Cryptographically secure random bytes, seeded by the processor (RDSEED, RDRAND) and virtio-rng,
+    or by the host. *)
 
 val fill : bytes -> int -> int -> unit
 (** [fill b off len] stores [len] random bytes in [b] from [off]. It waits only while entropy is

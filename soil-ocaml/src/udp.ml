@@ -85,7 +85,7 @@ let set_multicast_hops (d : Descriptor.t) hops =
 (* The buffer of a batch: datagram [i] has the bytes from [i * slot]. *)
 let check_batch operation buffer ~slot count =
   if slot < 1 || count < 1 || count > Bigarray.Array1.dim buffer / slot then
-    invalid_arg ("Soil.Udp." ^ operation ^ ": the buffer doesn't hold so many")
+    invalid_arg ("Soil.Udp." ^ operation ^ ": the buffer is too small")
 
 let receive_batch ?timeout (d : Descriptor.t) buffer ~slot count =
   Descriptor.need Udp d "receive";

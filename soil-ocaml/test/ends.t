@@ -12,7 +12,7 @@ Soil.exit unwinds all tasks; Stdlib.exit unwinds none.
   at_exit
   [7]
 
-An error that nobody catches is shown in words.
+An uncaught error is printed as one line of text.
 
   $ ./ends.exe uncaught 2>&1 | head -n 3
   at_exit

@@ -51,7 +51,7 @@ let points : (string * (unit -> (unit -> unit) * (unit -> unit))) list =
         let s = T.Stream.create 0 in
         ( (fun () -> T.Stream.take s),
           fun () ->
-            bool "nobody takes any more" true
+            bool "no taker is left" true
               (T.timeout_opt 0.005 (fun () -> T.Stream.push s ()) = None) ) );
     ( "Stream.push",
       fun () ->

@@ -61,7 +61,7 @@ let in_use () =
   D.with_close (listen ()) @@ fun l ->
   let port = (Soil.Tcp.local l).port in
   fails_with "twice" Address_in_use (fun () -> Soil.Tcp.listen ~address:N.loopback ~port ());
-  (* What was said of it isn't said of the next failure, which has no text. *)
+  (* The detail of one failure isn't repeated for the next, which has none. *)
   let detail f = match f () with _ -> "none" | exception Soil.Error e -> e.detail in
   bool "a text" true (detail (fun () -> Soil.Tcp.listen ~address:N.loopback ~port ()) <> "");
   D.close l;
@@ -87,7 +87,7 @@ let ends () =
       | () -> write_until_it_fails (n - 1)
       | exception Soil.Error { code = Broken_pipe | Connection_reset; _ } -> "failed"
   in
-  string "nobody reads" "failed" (write_until_it_fails 1000)
+  string "no reader" "failed" (write_until_it_fails 1000)
 
 let cancelled () =
   let outcome f =
@@ -149,8 +149,8 @@ let by_name () =
   bool "cancelled" true (T.timeout_opt 0. connect = None);
   bool "nothing is left" true (Soil.Machine.counter "descriptors" = before)
 
-(* Whatever waits for the network ends in time, by its own limit or by [Task.timeout], and leaves
-   nothing. *)
+(* Each call that waits for the network ends in time, by its own limit or by [Task.timeout], and
+   leaves no descriptor open. *)
 let deadlines () =
   let before = Soil.Machine.counter "descriptors" in
   (let in_time name f =
@@ -162,7 +162,7 @@ let deadlines () =
          Soil.Clock.sleep 0.01;
          T.cancel t;
          match T.await t with _ -> Alcotest.fail name | exception T.Cancelled -> ());
-     (* What doesn't heed a limit ends with the test's own. *)
+     (* A call that ignores its limit ends with the test's own. *)
      bool (name ^ ", soon") true (Soil.Clock.monotonic () -. start < patience /. 4.)
    in
    let big = Bigarray.Array1.create Bigarray.char Bigarray.c_layout (32 lsl 20) in

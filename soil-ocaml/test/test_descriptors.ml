@@ -54,7 +54,7 @@ let closed_while_waiting () =
 let broken_pipe () =
   let r, w = Soil.pipe ~capacity:4 () in
   D.close r;
-  fails_with "nobody reads" Broken_pipe (fun () -> D.write_string w "12345678");
+  fails_with "no reader" Broken_pipe (fun () -> D.write_string w "12345678");
   D.close w;
   let r, w = Soil.pipe ~capacity:4 () in
   T.scope (fun s ->
@@ -127,7 +127,7 @@ let with_close () =
   int "result" 3 (D.with_close w (fun _ -> 3));
   bool "closed" false (D.is_open w)
 
-(* What [write] sends through a small pipe, [read] gets. *)
+(* [read] returns the bytes that [write] sends through a small pipe. *)
 let through_pipe write (capacity, strings) =
   let r, w = Soil.pipe ~capacity () in
   let (), got =

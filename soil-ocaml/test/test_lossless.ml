@@ -5,7 +5,7 @@ open Check
 module D = Soil.File_descriptor
 module R = Soil.File_descriptor.Reader
 
-(* [f ()] in a task that is cancelled after so many turns of the others, or a time. *)
+(* [f ()] in a task that is cancelled after [cut]: a number of yields, or a time. *)
 let cancelled_after cut f =
   match cut with
   | `Turns turns ->
@@ -99,7 +99,7 @@ let next d got (kind, n) () =
       let r, w = Soil.pipe ~capacity:7 () in
       let arrived = Buffer.create 100 in
       T.protect (fun () ->
-          (* [copy] is cancelled when so many bytes have arrived. *)
+          (* Cancels [copy] when [left] bytes have arrived. *)
           T.scope (fun s ->
               let copying = T.spawn s (fun () -> ignore (D.copy ~buffer:n ~src:d ~dst:w ())) in
               let b = Bytes.create 5 in
@@ -198,7 +198,7 @@ let line_in_pieces () =
   bool "too few" true (match R.exactly reader 6 with _ -> false | exception End_of_file -> true);
   string "the rest" "world" (R.to_end reader)
 
-(* What a limit leaves, and what counts. *)
+(* Input after [Too_large] is left to be read; line ends don't count towards the limit. *)
 let limits () =
   let from text =
     let r, w = Soil.pipe () in
@@ -228,7 +228,7 @@ let limits () =
   let r = reader "123456" in
   fails_with "to_end" Too_large (fun () -> R.to_end ~max:5 r);
   string "all of it" "123456" (R.to_end ~max:6 r);
-  (* What was given back goes with the descriptor. *)
+  (* Closing the descriptor drops the bytes that were given back. *)
   let d = from "123456" in
   fails_with "read_all" Too_large (fun () -> D.read_all ~max:5 d);
   D.close d;
@@ -239,7 +239,7 @@ let limits () =
   Soil.Tcp.shutdown b `Receive;
   int "thrown away" 0 (D.read b (Bytes.create 9) 0 9)
 
-(* What is written by a call that is cancelled is a beginning of it. *)
+(* A cancelled write has written a prefix of its data. *)
 let writers (text, cuts) =
   with_pipe @@ fun w r ->
   let writes =

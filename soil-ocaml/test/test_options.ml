@@ -47,7 +47,7 @@ let effects_of_options () =
       bool "waits on" true (T.timeout_opt 0.4 (fun () -> byte client) = None))
 [@@ocamlformat "disable"]
 
-(* What a listener passes on, seen from both ends. *)
+(* Options that connections inherit from their listener, seen from both ends. *)
 let agreed () =
   let through set f =
     D.with_close (listen ()) @@ fun l ->
@@ -150,7 +150,7 @@ let sizes_and_congestion () =
   fails_with "no lingering" Connection_reset (fun () -> D.read s (Bytes.create 1) 0 1);
   D.close s
 
-(* What is on the wire is looked at in tests/cases/wire.py. *)
+(* tests/cases/wire.py checks the packets themselves. *)
 let marking () =
   D.with_close (Soil.Tcp.listen ~address:N.loopback ~hop_limit:255 ~dscp:63 ~port:0 ()) @@ fun l ->
   let connect = Soil.Tcp.connect ~hop_limit:1 ~dscp:0 ~ecn:false in
@@ -270,7 +270,7 @@ let bound () =
   let nobody_there = Soil.Tcp.local closed in
   D.close closed;
   let b = bind () in
-  fails_with "nobody there" Connection_refused (fun () -> Soil.Bound.connect b nobody_there);
+  fails_with "no listener" Connection_refused (fun () -> Soil.Bound.connect b nobody_there);
   bool "closed by then" false (D.is_open b);
   let b = bind () in
   is_invalid "port 0" (fun () -> Soil.Bound.connect b (N.endpoint N.loopback 0));

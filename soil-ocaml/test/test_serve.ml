@@ -40,7 +40,8 @@ let failing_handler () =
       string "second" "second" (ask (Soil.Tcp.local l));
       D.close l)
 
-(* What [serve] passes on, and what it is quiet about: the connection's own ends only. *)
+(* [serve] passes every exception of a handler to [on_error], except those that the connection
+   itself raised because its peer went away. *)
 let errors_of_handlers () =
   let l = listen () in
   let passed = ref [] in
@@ -51,8 +52,7 @@ let errors_of_handlers () =
     in
     passed := words :: !passed
   in
-  (* What the peer does, and what the handler does: [d] is another connection whose peer has reset
-     it. *)
+  (* The actions of the peer and of the handler; [d] is another connection, reset by its peer. *)
   let reset_pair () =
     D.with_close (listen ()) @@ fun l ->
     let d = Soil.Tcp.connect (Soil.Tcp.local l) in
@@ -113,7 +113,7 @@ let errors_of_handlers () =
         cases;
       D.close l;
       T.await server);
-  (* What [on_error] raises ends [serve], and cancels what runs. *)
+  (* An exception of [on_error] ends [serve] and cancels the running handlers. *)
   let l = listen () in
   let unwound = ref 0 in
   let handler c =

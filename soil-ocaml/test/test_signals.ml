@@ -10,7 +10,8 @@ module D = Soil.File_descriptor
 
 exception Interrupted
 
-(* [f ()], into which [Interrupted] is raised after so many seconds, and again if [f] goes on. *)
+(* [f ()], interrupted by the exception [Interrupted] after [seconds], and every [again] seconds
+   after that. *)
 let interrupted ?(again = 0.) seconds f =
   let handler _ = raise Interrupted in
   let before = Sys.signal Sys.sigalrm (Signal_handle handler) in
@@ -51,8 +52,8 @@ let reuse_memory () =
   Gc.full_major ();
   later
 
-(* What the connection sends straight from the program's memory is that, also when the program has
-   gone on and dropped it. *)
+(* The connection sends the program's bytes unchanged from the program's own memory, also when the
+   program has dropped the buffer by then. *)
 let lent_bytes () =
   with_pair @@ fun a b ->
   let send () = Soil.Zero_copy.send a (buffer large 'x') 0 large in

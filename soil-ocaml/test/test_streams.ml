@@ -73,7 +73,7 @@ let urgent () =
   fails_with "kind" Wrong_kind (fun () -> Soil.Urgent.left r);
   fails_with "after the end" Broken_pipe (fun () -> Soil.Urgent.send client b 0 1)
 
-(* What a reader has looked at, or given back, is as urgent as before. *)
+(* Urgent data stay urgent after a peek, and after a cancelled read gives them back. *)
 let urgent_and_given_back () =
   with_pair @@ fun server client ->
   let b = Bytes.create 20 in

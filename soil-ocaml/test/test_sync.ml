@@ -123,11 +123,11 @@ let tries () =
   bool "full" false (T.Stream.try_push s 2);
   int "the first" 1 (T.Stream.take s);
   let none = T.Stream.create 0 in
-  bool "nobody takes" false (T.Stream.try_push none 3);
+  bool "no taker" false (T.Stream.try_push none 3);
   T.scope (fun scope ->
       let t = T.spawn scope (fun () -> T.Stream.take none) in
       T.yield ();
-      bool "somebody takes" true (T.Stream.try_push none 4);
+      bool "a waiting taker" true (T.Stream.try_push none 4);
       bool "and only one" false (T.Stream.try_push none 5);
       int "taken" 4 (T.await t));
   T.Stream.close s;

@@ -252,7 +252,7 @@ let daemons () =
         ignore
           (T.spawn s (fun () ->
                Soil.Clock.sleep 0.01;
-               (* What a daemon starts is waited for. *)
+               (* The scope waits for a task that a daemon starts. *)
                ignore (T.spawn_daemon s (forever "fourth"));
                say "task ended"));
         say "body ended";

@@ -233,8 +233,8 @@ def check_stall(context, output, least):
 
 @test(limit=120)
 def a_machine_disk_stops_answering(context):
-    """A disk that stops in the midst of its work: every operation ends with an error at its
-    deadline, other tasks and disks go on, and what was given up comes back."""
+    """A disk that stops during its work: every operation ends with an error at its deadline,
+    other tasks and disks continue, and abandoned requests complete when the disk answers."""
     for form in FORMS[1:]:
         path, other = disk(context, f"{form}.img"), disk(context, f"{form}-other.img")
         monitor = context.path(f"stall-{form}")

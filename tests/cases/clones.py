@@ -31,7 +31,7 @@ def start(context, form, tap, name, *words):
 
 
 def drawn(child, count):
-    """At least so many numbers that the machine has drawn, in order."""
+    """At least `count` numbers that the machine has drawn, in order."""
     while True:
         numbers = re.findall(r"drawn ([0-9a-f]{16})\s", child.text)
         if len(numbers) >= count:

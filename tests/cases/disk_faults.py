@@ -32,8 +32,8 @@ def with_qemu(context, form, disk, qemu, count=FILES):
 
 @test(limit=300)
 def one_request_fails(context):
-    """EIO for one write or read in the midst of others: that operation fails and says so, no synced
-    file is lost, the disk can be checked."""
+    """EIO for one write or read among others: that operation fails and reports it, no synced file
+    is lost, and the disk can be checked."""
     for form in FORMS[1:]:
         for event, number in (("write_aio", 3), ("write_aio", 9), ("read_aio", 12)):
             disk = fat_disk(context, f"{form}-{event}-{number}.img", 32 << 20)

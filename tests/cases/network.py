@@ -374,7 +374,7 @@ def a_million_connections(context, form):
 
 
 def visitor(context, form, manner):
-    """A function that makes so many HTTP connections, one after the other, and returns the
+    """Returns a function that makes n HTTP connections, one after the other, and returns the
     counters."""
     child, tap = services(context, form, env=MALLOC)
     pid = machine_pid(child)

@@ -250,8 +250,8 @@ PAUSE = 5  # seconds: the transmitter was taken for dead after two
 
 
 def echoes(guest):
-    """Messages there and back for as long as the reader pauses; then the program's end, of which
-    nobody sees anything yet."""
+    """Exchanges messages for as long as the reader pauses, then lets the program end, which does
+    not show yet."""
     end = time.monotonic() + PAUSE
     while time.monotonic() < end:
         with socket.create_connection((guest, 7), timeout=PATIENCE) as peer:

@@ -141,7 +141,7 @@ def torture(context, form, disks, seed, rounds, steps, flags, was=None):
 
 
 def again(context, form, steps, crowd, least):
-    """Two runs, the second on what the first has left; at least so many operations."""
+    """Two runs, the second on the disks that the first has left; at least `least` operations."""
     disks = make(context, DISKS)
     first, digests = torture(context, form, disks, 1, 2, steps, f"fill,crowd={crowd}")
     second, _ = torture(context, form, disks, 2, 2, steps, "-", was=digests)

@@ -39,8 +39,8 @@ class Context:
 
     def bound(self, what, value, most):
         """Checks a figure that the machine decides as well (a delay, a rate, a share of the
-        processor, resident memory): in long runs only, which somebody looks at. What is said here
-        is in the report of a test that fails."""
+        processor, resident memory), in long runs only, whose results a person reads. The report of
+        a test that fails contains the printed line."""
         print(f"{what}: {value}, at most {most}")
         assert not self.long or value <= most, f"{what}: {value}, more than {most}"
 

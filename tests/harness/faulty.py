@@ -55,8 +55,8 @@ def failing_flush(context):
 
 
 def throttled(context, requests, before=(), only=""):
-    """A QEMU whose disks (those whose words have `only`) do so many requests in a second, 0 for no
-    limit."""
+    """A QEMU whose disks (those whose words contain `only`) do at most `requests` requests per
+    second; 0 is no limit."""
     before = ("-object", f"throttle-group,id=slow,x-iops-total={requests}", *before)
     between = "file.driver=throttle,file.throttle-group=slow"
     made = wrapper(

@@ -25,8 +25,8 @@ from harness.console import Timeout
 from harness.context import ROOT, SOIL, Context, Skip
 
 Test = collections.namedtuple("Test", "name shows function limit long alone")
-# A limit is there to end what hangs. Tests say how long they may take on a machine with two cores
-# that others use as well; a slower one, or one with more to do, has so many times that.
+# A limit ends a test that hangs. Each test states its limit for a shared machine with two cores; a
+# slower or busier machine gets this multiple of it.
 SLOWER = 4
 PASS, FAIL, SKIP = 0, 1, 77
 _tests = []

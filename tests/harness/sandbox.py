@@ -31,9 +31,9 @@ def enter():
 
 CLONE_NEWNET = 0x40000000
 
-# What a new network namespace has of the host's settings, or limits for, and tests rely on: no
-# source address is refused, nobody forwards before being told to, IPv6 is on, and each ICMP error
-# is sent.
+# Settings that a new network namespace inherits from the host or limits, and that tests rely on:
+# no source address is refused, forwarding is off until a test enables it, IPv6 is on, and each
+# ICMP error is sent.
 SETTINGS = {
     "ipv4/conf/all/rp_filter": 0,
     "ipv4/conf/default/rp_filter": 0,

@@ -55,8 +55,7 @@ class SlowFolder:
         ctypes.CDLL(None).umount2(self.directory.encode(), 2)
 
     def look(self, seconds):
-        """Takes the requests that come within so many seconds, and answers those that aren't
-        held."""
+        """Takes the requests that arrive within `seconds`, and answers those that aren't held."""
         while select.select([self.device], [], [], seconds)[0]:
             seconds = 0
             try:

@@ -23,7 +23,7 @@ from harness.machine import jobs  # noqa: E402
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WORK = ROOT / "target" / "ocaml-suite"
-# One program in so many is in the short run.
+# The short run has every SHORT-th program.
 SHORT = 12
 PROCESS_SECONDS = 30
 # An emulated machine is twenty times slower than the host, which may be slow itself, or have more

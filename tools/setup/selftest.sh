@@ -87,7 +87,7 @@ stand_ins() {
 # Set-up with nothing to do says nothing, and asks neither apt nor the network.
 stand_ins "$work/apt" apt apt-get apt-cache curl wget
 check 'set-up again' '' "$(PATH="$work/apt:$PATH" tools/setup/setup.sh ensure run 2>&1)"
-check 'set-up again asks nobody' no "$([ -e "$work/apt-was-called" ] && cat "$work/apt-was-called" || echo no)"
+check 'set-up again calls no apt' no "$([ -e "$work/apt-was-called" ] && cat "$work/apt-was-called" || echo no)"
 
 # A toolchain that is too old, or another's, stays what it is; a folder with the right one goes
 # before it.

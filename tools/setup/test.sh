@@ -133,7 +133,7 @@ step 'cargo test, and the build begun' tests --workspace
 if [ -n "$long" ]; then
   step 'fs: a million operations, 5000 power cuts' env SOIL_FS_STEPS=125000 SOIL_FS_CUTS=5000 SOIL_FS_MUTATIONS=20000 SOIL_FS_LONG=1 cargo test -q --locked -p fs --tests
   step 'net: long transfers' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --test conformance transfers
-  step 'net: nobody is forgotten' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --lib forgotten
+  step 'net: no waiter is forgotten' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --lib forgotten
   step 'net: ten minutes of fuzzing' env SOIL_FUZZ_SECONDS=600 cargo test -q --locked -p net --test fuzz
   step 'fs: a million operations in memory' env SOIL_FS_STEPS=340000 cargo test -q --locked -p fs --lib memory::model
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "soil", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -298,13 +298,13 @@ pub enum Accelerator {
 /// Levels of logging.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Log {
-    /// What went wrong.
+    /// Errors only.
     Error,
-    /// And what looks wrong.
+    /// Errors and warnings.
     Warn,
-    /// And what happened.
+    /// Also informational messages.
     Info,
-    /// And how.
+    /// Also debug messages.
     Debug,
 }
 

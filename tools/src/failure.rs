@@ -3,12 +3,12 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 
-/// What failed, on what, why, and what mends it: printed as one line, `subject: reason: remedy`.
+/// A failure, printed as one line: `subject: reason: remedy`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The file, program, option or path of a volume that it is about.
     subject: Option<String>,
-    /// What failed, or the error of the system.
+    /// The operation that failed, or the error of the operating system.
     reason: String,
     /// The command or the change that mends it.
     remedy: Option<String>,

@@ -286,7 +286,7 @@ pub struct Forward {
     pub host: u16,
     /// The program's port.
     pub program: u16,
-    /// What is forwarded.
+    /// The protocol that is forwarded.
     pub protocol: Protocol,
 }
 

@@ -310,7 +310,7 @@ let sizes_that_change () =
 
 (* One file against bytes in memory. *)
 type step =
-  | Write of int * int  (** At a position, so many. *)
+  | Write of int * int  (** Position and number of bytes. *)
   | Append of int
   | Cut of int
   | Read of int * int
@@ -410,7 +410,7 @@ let property =
   in
   Alcotest.test_case "a file is what a model says" `Quick (fun () -> QCheck2.Test.check_exn cell)
 
-(* Whatever calls are cancelled where, the position is behind what the others returned. *)
+(* Whichever calls are cancelled, the position ends behind the bytes that the others returned. *)
 let nothing_lost () =
   let text = String.init 300_000 (fun i -> Char.chr (((i * 7) + (i / 251)) land 255)) in
   let random = Stdlib.Random.State.make [| 5 |] in
@@ -443,7 +443,7 @@ let nothing_lost () =
             Buffer.add_char got big.{i}
           done
       | _ ->
-          (* What arrives through a pipe until it is cancelled. *)
+          (* Copies through a pipe until the copy is cancelled. *)
           let r, w = Soil.pipe ~capacity:500 () in
           T.protect (fun () ->
               T.scope (fun s ->
@@ -506,7 +506,7 @@ let pinned () =
     while under_way () do
       Soil.Clock.sleep 0.001
     done;
-    (* What had ended when the handler raised is seen to by the next wait. *)
+    (* The next wait handles the operations that had completed when the handler raised. *)
     Soil.Clock.sleep 0.001;
     Gc.full_major ();
     Gc.full_major ();

@@ -73,7 +73,7 @@ let keys () =
     [ ".."; "a/../b"; "/./a"; "a\000b"; ".soil-kv"; "a/.soil-kv2" ];
   List.iter (fun wrong -> invalid wrong (fun () -> K.add K.empty wrong)) [ ""; "a/b"; ".." ]
 
-(* What a crash in the middle of [set] leaves is taken away, and never was a key. *)
+(* [connect] removes the file that a crash during [set] leaves; it is never listed as a key. *)
 let leftovers root () =
   let t = store root "leftovers" in
   ok "set" (Kv.set t (K.v "a") "1");

@@ -11,15 +11,15 @@ type files = {
   rename : string -> string -> unit;
   unlink : string -> unit;
   link : string -> string -> unit;  (** A second name for a file. *)
-  symlink : string -> string -> unit;  (** What it says, and its path. *)
+  symlink : string -> string -> unit;  (** The link's target, and its path. *)
   kind : string -> [ `Directory | `File of int | `Link of string ];
-      (** With the number of names, and what a symbolic link says. *)
+      (** With the number of hard links of a file, and the target of a symbolic link. *)
 }
 
 let contents = Tree.contents
 
-(* [previous] is who changed the tree before, [tag] who does it now, for the [nth] time of at most
-   four. *)
+(* [previous] names the system that changed the tree before, [tag] the one that changes it now, for
+   the [nth] time of at most four. *)
 
 let change fs ~previous ~tag ~nth root =
   let path = Printf.sprintf "%s/%s %s" root tag in
@@ -42,7 +42,7 @@ let change fs ~previous ~tag ~nth root =
   fs.write (inside "empty") "";
   fs.mkdir (path "gone");
   fs.rmdir (path "gone");
-  (* What the tree had before. *)
+  (* Changes to files that the tree had before. *)
   let below name = root ^ "/" ^ name in
   fs.append (below "UPPER.TXT") tag;
   fs.patch (below "d/nested.bin") 5000 tag;

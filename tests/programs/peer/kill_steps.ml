@@ -18,7 +18,7 @@ type files = {
 
 let say format = Printf.printf (format ^^ "\n%!")
 
-(* What a checker outside can make as well. *)
+(* Contents that a checker outside of the machine can compute as well. *)
 let contents n = String.init (n * 977 mod 9000) (fun i -> Char.chr (((n * 31) + i) land 255))
 let block = 4096
 let blocks = 64

@@ -203,7 +203,7 @@ let stalls disk other =
     (!others > others_before) took;
   T.cancel ticking;
   T.cancel using;
-  (* What has been given up comes back, and the disk works again. *)
+  (* The disk answers the abandoned requests and works again. *)
   let rec again n =
     let b = B.buffer size in
     match B.read disk ~first_sector:0 b 0 size with

@@ -1,5 +1,5 @@
-(* Takes all memory but a little, lives on, and lets peers fill what queues there are: connections
-   at port 7 that nobody accepts, datagrams at port 8 that nobody reads. Port 9 answers: "free"
+(* Takes almost all memory, keeps running, and lets peers fill its queues: connections to port 7,
+   which are not accepted, datagrams to port 8, which are not read. Port 9 answers: "free"
    gives the memory back and "accept" serves one connection first, and "bind" says whether a socket
    can be made. *)
 let rec take kept size =
@@ -12,7 +12,7 @@ let () =
   let listener = Soil.Tcp.listen ~backlog:10_000 ~port:7 () in
   let _hoard = Soil.Udp.bind ~port:8 () in
   let control = Soil.Udp.bind ~port:9 () in
-  (* What OCaml itself needs to go on. *)
+  (* A reserve for OCaml's runtime itself. *)
   let spare = ref (Bytes.create 0x200000) in
   let kept = ref (take [] 0x100000) in
   Printf.printf "out of memory: %b\n%!" (List.length !kept > 10);

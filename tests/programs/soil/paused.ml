@@ -5,7 +5,7 @@
    their turn; a connection to 9 ends the program by SIGABRT. *)
 module D = Soil.File_descriptor
 
-(* What the network's own warnings are written with: the level, and a part of a string. *)
+(* The function that logs the network's own warnings: the level, and a part of a string. *)
 external log :
   (int[@untagged]) -> string -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
   = "soil_needs_native_code" "soil_log"

@@ -41,7 +41,7 @@ let send_all port targets =
           Soil.Udp.send_string d (N.endpoint (address target) port) ("for " ^ target);
           "yes"))
     targets;
-  (* What has an IPv6 address that isn't used yet waits for it (RFC 4862, 5.4). *)
+  (* An IPv6 address can't be used before duplicate address detection has ended (RFC 4862, 5.4). *)
   Soil.Clock.sleep 2.5
 
 (* Answers each frame of a type of its own to its sender; the first is to all. *)

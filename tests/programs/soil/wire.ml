@@ -72,7 +72,7 @@ let stuck host =
       | exception T.Cancelled -> "cancelled"
     in
     let took = Soil.Clock.monotonic () -. start in
-    (* What doesn't heed its limit takes a minute, or for ever. *)
+    (* A call that ignores its limit takes a minute, or never returns. *)
     if took > 30. then Printf.sprintf "%s after %.1f s" outcome took else outcome
   in
   let both name f =

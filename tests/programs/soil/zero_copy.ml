@@ -56,7 +56,7 @@ let keep c count =
   let same = List.for_all (fun (part, before) -> digest part = before) kept in
   Printf.sprintf "%d parts kept, %s" count (if same then "all the same" else "some changed")
 
-(* Takes so many leases that none is left, gives none back, and lets the collector find them. *)
+(* Takes all leases, releases none, and lets the garbage collector find them. *)
 let forget c =
   let rec take n =
     match Z.receive c with

@@ -189,7 +189,7 @@ let holes_are_found_and_made p =
         same "one hole" "20 10 20 21 -1" (seen ());
         number "size" (21 * block) (Fs.size d)))
 
-(* What was given room can be written on a full volume. *)
+(* Allocated ranges can be written on a full volume. *)
 let room_taken_ahead p =
   let name n = p.root // n in
   let block = pattern 7 50_000 in
@@ -641,7 +641,7 @@ let room_that_ends p =
     for n = 1 to last - 1 do
       same "a file" block (Fs.read_file (name n))
     done;
-    (* Whatever is changed without new room can be. *)
+    (* Every change that needs no new blocks succeeds. *)
     Fs.with_file ~mode:Write (name 1) (fun d ->
         pwrite d 5000 "in place";
         Fs.sync d);

@@ -1,7 +1,7 @@
 (* Changes of a key-value store on /data whose disk's writes are recorded: for each n a value is
-   replaced, and another one by a rename. Each value says everywhere which it is, so that what is
-   found in a write tells how far the program had come. [set N]: so many of them; [get]: what is
-   there, a line for each key. *)
+   replaced, and another one by a rename. Each value repeats its own number throughout, so that the
+   contents of a recorded write tell how far the program had come. [set N] makes N changes; [get]
+   prints a line for each key. *)
 module Kv = Soil.Kv
 
 let value kind n =

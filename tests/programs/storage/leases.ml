@@ -59,7 +59,7 @@ let system_call path =
   let written b = Unix.write_bigarray Unix.stdout b 0 (dim b) in
   say "%s: wrote %d" path (Option.get (In_place.with_lease d ~position:0 100 written))
 
-(* What was lent is the old state, what is read afterwards the new one. *)
+(* Lent slices keep the old contents; later reads return the new ones. *)
 let changes path =
   let other i = byte (i + 1) in
   write path size byte;

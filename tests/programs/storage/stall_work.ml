@@ -136,7 +136,7 @@ let work () =
   refused "open" (fun () -> Fs.with_file (name 0) (fun _ -> ()));
   say "stalled";
   again "read" 600 (fun () -> read (Random.State.make [||]));
-  (* What failed in the midst may be cut short; what is written now is whole. *)
+  (* A write that failed halfway may be cut short; later writes are whole. *)
   for n = 0 to workers - 1 do
     Fs.write_file (name n) (contents n)
   done;

@@ -55,7 +55,7 @@ let mismatch t format =
 let path_of t names = String.concat "/" (t.root :: names)
 let is_open t number = List.exists (fun o -> o.number = number) t.opened
 
-(* What is on the disk *)
+(* Comparison of the disk with the model *)
 
 let shorten s = if String.length s > 40 then String.sub s 0 40 ^ "…" else s
 
@@ -84,7 +84,7 @@ let check_descriptor t what d number =
   in
   go 0
 
-(* What [model] says of a name, and nothing of what is below it or in it. *)
+(* Compares one name with [model], but not its contents or the names below it. *)
 let difference t model names =
   let path = path_of t names in
   match (Model.find model names, Fs.lstat path) with
@@ -333,7 +333,7 @@ let work_on_range t d number =
         (Model.truncate c size)
   | _ -> holes t d number
 
-(* What is worked on *)
+(* Choice of names, files and data *)
 
 let letters = "abcdefghijklmnopqrstuvwxyz0123456789"
 let word t n = String.init n (fun _ -> letters.[below t (String.length letters)])
@@ -605,7 +605,7 @@ let symlink t =
   in
   perform t "symlink" [ names ] (fun () -> Fs.symlink ~target (path_of t names)) wanted
 
-(* What can't be done, and changes nothing. *)
+(* Operations that must fail and change nothing. *)
 let refused t =
   let path = path_of t in
   let fails names call codes = perform t "refused" [ names ] call (Error codes) in

@@ -148,8 +148,8 @@ impl Link {
         } else if !bytes.starts_with(b"-") {
             self.items.push(Item::File(argument.into()));
         }
-        // The other options are the C compiler's own: optimization, warnings, -pthread,
-        // -shared-libgcc and the like.
+        // The other options are for the C compiler itself, such as optimization, warnings,
+        // -pthread and -shared-libgcc.
         Ok(())
     }
 

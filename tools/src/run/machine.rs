@@ -291,7 +291,7 @@ impl Machine {
                         Stage::Drains(now + DRAIN)
                     }
                     (_, Stage::Drains(_)) => {
-                        // Whoever else holds QEMU's output doesn't hold us up.
+                        // Another process may keep QEMU's output open; don't wait for it.
                         if !self.console.with(|progress| progress.pending) {
                             return None;
                         }

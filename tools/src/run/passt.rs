@@ -68,7 +68,7 @@ pub fn shown(forwards: &[Forward]) -> String {
 
 fn options(forwards: &[Forward]) -> Vec<OsString> {
     let mut words: Vec<OsString> = ["--quiet", "--one-off"].map(OsString::from).into();
-    // As root it would become the user `nobody`, who can't open our folder.
+    // As root, passt would switch to the user `nobody`, which can't open our folder.
     if rustix::process::geteuid().is_root() {
         words.extend(["--runas", "0:0"].map(OsString::from));
     }

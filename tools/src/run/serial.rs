@@ -21,7 +21,7 @@ const TO_OUTPUT: u8 = b'O';
 pub enum Origin {
     /// A person's terminal, which edits lines and shows what is typed.
     Terminal,
-    /// A pipe, a file or the like.
+    /// Anything else, such as a pipe or a file.
     Pipe,
 }
 
