@@ -363,7 +363,7 @@ mod tests {
 
     /// RFC 1112, 7.2 and RFC 1122, 4.1.3.6: which sockets hear what is sent to many.
     #[test]
-    fn who_hears_groups_and_broadcasts() {
+    fn sockets_receive_groups_and_broadcasts() {
         let (group, group6) = ("224.0.0.9", "ff02::9");
         for (at, joined, to, hears) in [
             ("0.0.0.0", Some(group), group, true),

@@ -377,7 +377,7 @@ fn with_little_memory_frames_wait_for_the_first_buffers() {
 }
 
 #[test]
-fn whoever_can_transmit_does() {
+fn transmit_succeeds_while_can_transmit_is_true() {
     let device = NetDevice {
         sizes: [8, 8],
         ..NetDevice::default()

@@ -299,7 +299,7 @@ mod tests {
             prop_assert_eq!(reassembly.used(), (0, 0));
         }
 
-        /// Whatever comes, the bounds hold.
+        /// The bounds hold for any input.
         #[test]
         fn memory_is_bounded(
             pieces in proptest::collection::vec(
@@ -354,9 +354,8 @@ mod tests {
         assert_eq!(reassembly.add(key(1), &far, 0), Err(Refusal::Bad));
     }
 
-    /// What one sender has is bounded by packets where they are small, by bytes where they are
-    /// large; each that makes room is counted, the oldest first, and nothing is taken from another
-    /// sender.
+    /// A sender's share is bounded by packets if they are small, by bytes if they are large. The
+    /// oldest packets make room and are counted; other senders lose nothing.
     #[test]
     fn one_sender_has_its_part_only() {
         for (size, kept) in [(1480, PACKETS_PER_SOURCE), (16_000, 12)] {
@@ -492,7 +491,7 @@ mod tests {
 
     /// A sender may use up its part, and all of them the whole, to the last byte.
     #[test]
-    fn nobody_is_evicted_before_memory_is_used_up() {
+    fn no_sender_is_evicted_before_memory_is_used_up() {
         let mut reassembly = Reassembly::default();
         let (quarter, of) = (BYTES_PER_SOURCE / 4 - OVERHEAD, |n: u32, identification| {
             Key {

@@ -244,7 +244,7 @@ mod tests {
 
     /// RFC 6191, section 2: each case.
     #[test]
-    fn a_syn_begins_anew_if_its_timestamp_or_number_is_beyond() {
+    fn a_syn_reopens_if_its_timestamp_or_number_is_beyond() {
         let begins = |had: Option<(u32, u32)>, seq: u32, timestamp: Option<u32>| {
             let answered = answer(had, &segment(seq, Flags::SYN, timestamp));
             assert!(matches!(

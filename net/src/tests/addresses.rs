@@ -149,7 +149,7 @@ fn new_addresses_are_announced_twice() {
             (&[10, 0, 0, 7][..], &[10, 0, 0, 7][..])
         );
     }
-    // The link-local address too. Before that it was asked for each whether somebody has it (RFC
+    // The link-local address too. Before that, duplicate address detection probed each address (RFC
     // 4862, 5.4.2), and its group was reported twice (RFC 3810, 6.1).
     let sent = |kind: u8| {
         let of_kind = |frame: &&Vec<u8>| !arp(frame) && frame[20] == 58 && frame[54] == kind;
@@ -413,7 +413,7 @@ fn rfc4862_section_5_4_packets_wait_until_the_address_is_known_to_be_ours() {
     let is_datagram = |frame: &&Vec<u8>| frame.ends_with(b"now");
     assert_eq!(frames(&scripts[0]).iter().filter(is_datagram).count(), 1);
     let generation = world.stacks[0].configuration_generation();
-    // Nobody objected: the neighbor is asked for, at once.
+    // No objection: the neighbor is solicited at once.
     world.advance(SECOND / 2);
     assert_ne!(world.stacks[0].configuration_generation(), generation);
     let asked = |frame: &&Vec<u8>| frame[20] == 58 && frame[54] == 135 && frame[38..54] != [0; 16];

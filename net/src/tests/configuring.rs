@@ -32,7 +32,7 @@ fn option(code: u16, content: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes()[..], &len.to_be_bytes(), content].concat()
 }
 
-/// What a DHCPv6 client sends: source, kind and message.
+/// Messages of a DHCPv6 client: source, type and message.
 fn questions(script: &Script) -> Vec<(IpAddr, u8, Vec<u8>)> {
     let mut found = Vec::new();
     for frame in frames(script) {

@@ -25,7 +25,7 @@ fn a_thousand_at_once_are_all_accepted_in_order() {
         .map(|_| world.stacks[0].tcp_connect(server, None).unwrap())
         .collect();
     let begun_ns = world.now_ns;
-    // Nobody accepts until all are established.
+    // Accepts nothing until all are established.
     world.run(SECOND, |world| {
         clients
             .iter()
@@ -304,7 +304,7 @@ fn events_name_exactly_the_sockets_that_waited() {
     assert_eq!(names(&mut world, 1), [listener]);
     assert_eq!(names(&mut world, 1), []);
     let accepted = world.stacks[1].tcp_accept(listener).unwrap();
-    // Nobody waits: no event.
+    // No task waits: no event.
     world.stacks[0].tcp_write(client, b"x").unwrap();
     world.advance(10 * MS);
     assert_eq!(names(&mut world, 1), []);

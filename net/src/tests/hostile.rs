@@ -1,4 +1,4 @@
-//! Whatever comes in, the stack neither panics nor stops serving.
+//! The stack neither panics nor stops serving, for any input.
 
 use core::net::{IpAddr, Ipv4Addr};
 

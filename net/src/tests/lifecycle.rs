@@ -55,7 +55,7 @@ fn events(stack: &mut Stack) -> Vec<Handle> {
     seen
 }
 
-/// What a stack is configured with is what its connections begin with.
+/// Connections inherit the configuration of the stack.
 #[test]
 fn a_connection_begins_as_the_stack_is_configured() {
     let config = Config {
@@ -93,7 +93,7 @@ fn a_connection_begins_as_the_stack_is_configured() {
 /// RFC 9293, 3.10.7.4: an answer that isn't acknowledged is sent again, and counted, until it is
 /// given up.
 #[test]
-fn a_handshake_that_nobody_ends_is_counted() {
+fn an_abandoned_handshake_is_counted() {
     let (mut bench, _) = bench(Config::default());
     let before = bench.world.stacks[0].tcp_counters().segments_out;
     one(&mut bench, &syn());
@@ -157,7 +157,7 @@ fn a_writer_is_told_when_half_is_acknowledged() {
     assert!(stack.readiness(handle).unwrap().writable);
 }
 
-/// Who waits to read isn't told of room to write, nor the other way round.
+/// A waiting reader isn't woken for room to write, nor a waiting writer for data.
 #[test]
 fn events_are_of_what_is_waited_for() {
     let (mut bench, listener) = bench(Config::default());

@@ -134,7 +134,7 @@ fn query_frame(v4: bool, hop_limit: u8, message: &[u8]) -> Vec<u8> {
     crate::sim::packet::ip(macs, from, all, 2, hop_limit, message)
 }
 
-/// What is told about a group: destination, type and time.
+/// Reports about a group: destination, type and time.
 fn told(world: &mut World, script: &Script, group: IpAddr, seconds: u64) -> Vec<(IpAddr, u8, u64)> {
     let octets = match group {
         IpAddr::V4(group) => group.octets().to_vec(),

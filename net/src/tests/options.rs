@@ -251,7 +251,7 @@ fn a_send_buffer_is_as_large_as_asked_for() {
     assert!(data.starts_with(&received));
 }
 
-/// What was peeked at stays, in however many pieces it lies; the end and errors are as in reading.
+/// Peeked data stays, in any number of pieces; the end and errors are as in reading.
 #[test]
 fn peeking_takes_nothing() {
     let mut world = pair();
@@ -280,7 +280,7 @@ fn peeking_takes_nothing() {
     assert_eq!(nothing, Err(Error::WouldBlock));
 }
 
-/// A port that is bound is nobody else's, listens to nothing, and is what a connection begins from.
+/// A bound port is exclusive, doesn't listen, and is the source of connections.
 #[test]
 fn a_port_is_bound_before_it_is_used() {
     let mut world = pair();
@@ -300,7 +300,7 @@ fn a_port_is_bound_before_it_is_used() {
         ..TcpOptions::default()
     };
     stack.tcp_set_options(bound, &options).unwrap();
-    // Nobody listens there.
+    // The port doesn't listen.
     let refused = world.stacks[1].tcp_connect(local, None).unwrap();
     world.advance(10 * MS);
     let result = world.stacks[1].tcp_connect_result(refused);
@@ -352,7 +352,7 @@ fn keepalives_have_three_numbers() {
     assert_eq!(world.stacks[0].socket_error(client), Ok(error));
 }
 
-/// What `ss -ti` shows.
+/// The values that `ss -ti` shows.
 #[test]
 fn a_connection_tells_what_was_agreed_on_and_what_is_repaired() {
     let mut world = World::pair(

@@ -211,7 +211,7 @@ fn a_cookie_grows_old() {
     assert!(ready(bench.world.stacks[0].tcp_accept(listener)).is_some());
 }
 
-/// A full queue ignores what comes, so that the peer tries again; nobody is refused.
+/// A full queue ignores segments, so that the peer tries again; no connection is refused.
 #[test]
 fn a_full_queue_ignores_the_acknowledgement_and_takes_it_later() {
     let (mut bench, listener) = bench(Config::default());
@@ -312,8 +312,8 @@ fn ports_in_time_wait_are_used_again_as_timestamps_allow() {
     assert_eq!((answer.flags, answer.ack), (ACK, last.end()));
     none(&mut bench, &last.clone().flags(RST).seq(last.end()));
     assert_eq!(bench.world.stacks[0].sockets.tcp.time_wait.len(), 1);
-    // One with a newer timestamp begins anew, whatever its number; ours is beyond all that was
-    // sent.
+    // A SYN with a newer timestamp opens a new connection, whatever its number; our number is
+    // beyond all that were sent.
     let answer = one(&mut bench, &again(7, 501));
     assert_eq!((answer.flags, answer.ack), (SYN | ACK, 8));
     assert!((answer.seq.wrapping_sub(last.ack) as i32) > 0);

@@ -123,7 +123,7 @@ fn a_smaller_path_makes_fragments_for_ten_minutes() {
     };
     let whole = send(&mut world);
     assert_eq!(whole.len(), 1);
-    // RFC 1191, 4: fragmentation needed, next hop's MTU 1000; once about a port that nobody has.
+    // RFC 1191, 4: fragmentation needed, next hop's MTU 1000; one is about an unused port.
     for (port, pieces) in [(8, 1), (9, 2)] {
         let mut quoted = whole[0][14..70].to_vec();
         quoted[21] = port;

@@ -201,8 +201,8 @@ fn a_thousand_connections_move_bytes_at_the_same_time() {
     assert!(received.iter().all(|received| *received == data));
 }
 
-/// The rule of `budget.rs`: whatever many peers send and nobody reads, the limit holds; and once
-/// there are readers, everybody gets everything.
+/// The rule of `budget.rs`: the limit holds for any number of peers that send data without a
+/// reader. Once there are readers, all data arrives.
 #[test]
 fn memory_stays_within_its_limit_and_no_connection_stands_still() {
     let config = Config {
@@ -232,7 +232,7 @@ fn memory_stays_within_its_limit_and_no_connection_stands_still() {
             {
                 sent[n] += len;
             }
-            // Nobody reads for a while.
+            // Reads nothing for a while.
             if world.now_ns - begun_ns > 5 * SECOND {
                 drain(&mut world.stacks[1], *server, &mut received[n]);
             }

@@ -127,7 +127,7 @@ fn a_fin_sent_again_in_time_wait_is_acknowledged_again() {
     peer.seq += 5;
     peer.send(TcpControl::Rst, b"");
     assert_eq!(peer.seen(&mut world), []);
-    // An old SYN is acknowledged, a newer one begins anew.
+    // An old SYN is acknowledged, a newer one opens a new connection.
     peer.ack = None;
     peer.seq = 500;
     peer.send(TcpControl::Syn, b"");
@@ -193,8 +193,8 @@ fn bytes_that_come_with_the_fin_or_before_the_reset_are_read() {
     }
 }
 
-/// RFC 826, 4861: who asks for a neighbor doesn't wait for another round: the question leaves with
-/// the call that needs it, and a link with room isn't said to have none.
+/// RFC 826, 4861: resolving a neighbor doesn't take another poll. The request leaves with the call
+/// that needs it, and a link with room isn't reported as full.
 #[test]
 fn a_question_for_a_neighbor_leaves_at_once() {
     for peer in ["10.0.0.9:80", "[fd00::9]:80"] {

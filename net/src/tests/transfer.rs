@@ -57,8 +57,8 @@ fn bytes_come_back_from_an_echo_server() {
     assert!(world.now_ns < 5 * MS, "{} ns", world.now_ns);
 }
 
-/// One who is about to wait needn't wait for the next poll; what was written before goes with it,
-/// and nothing goes twice.
+/// A task that is about to wait needn't wait for the next poll: its earlier writes leave at once,
+/// and nothing is sent twice.
 #[test]
 fn sends_now_what_was_written() {
     let mut world = pair();
@@ -315,7 +315,7 @@ fn both_ways(seed: u64) {
                 received[side].extend(&buffer[..len]);
             }
         }
-        // Time goes on even where nobody waits for anything.
+        // Time passes even if no task waits.
         world.now_ns += 100_000;
         received.iter().all(|received| received.len() == data.len())
     });

@@ -243,7 +243,7 @@ fn a_connected_socket_hears_its_peer_only() {
     assert_eq!(world.stacks[0].udp_recv_batch(client, 10, &mut take), Ok(2));
     let from = address("10.0.0.2:9");
     assert_eq!(got, [(b"a".to_vec(), from), (b"bc".to_vec(), from)]);
-    // The other one was told that nobody hears it.
+    // The other one got port unreachable.
     let refused = world.stacks[1].udp_recv_from(other, &mut [0; 9]);
     assert_eq!(refused, Err(Error::ConnectionRefused));
     let nothing = world.stacks[0].udp_recv_batch(client, 10, &mut |_, _| {});

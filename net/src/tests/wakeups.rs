@@ -1,6 +1,6 @@
-//! Nobody who waits is forgotten: neither a program that waits for an event, nor a connection that
-//! has something to send, nor a deadline. What an event changes is looked at when the connection
-//! has its turn, so each way to a turn and out of it counts.
+//! No lost wakeups: neither of a program that waits for an event, nor of a connection with data to
+//! send, nor of a deadline. The stack evaluates an event in the connection's turn, so the tests
+//! cover each way into a turn and out of it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::sim::{Cable, Impairment, Offloads, Random, World};
 use crate::sockets::Socket;
 use crate::{Config, Error, Handle, Keepalive, Stack};
 
-/// What has to hold whenever a stack has nothing more to do at this moment.
+/// Asserts the invariants of a stack that has no more work at this moment.
 pub(crate) fn check(stack: &Stack) {
     let Stack { ip, sockets, .. } = stack;
     if sockets.table.len() > 100 || sockets.events.len() > 100 {
@@ -33,7 +33,7 @@ pub(crate) fn check(stack: &Stack) {
         assert!(!one.dirty && one.wakes.listed == events.contains(&handle));
         let told = one.wakes.listed;
         let (read, write) = one.owed();
-        // Who waits for memory is told with the next acknowledgement.
+        // A connection that waits for memory is told with the next acknowledgement.
         let scarce = sockets.config.tcp_memory <= 1 << 20
             && one
                 .machine
@@ -59,7 +59,8 @@ pub(crate) fn check(stack: &Stack) {
     }
 }
 
-/// What an acknowledgement makes due may be overtaken by the next one before the turn.
+/// The next acknowledgement before the turn may obsolete the output that one acknowledgement made
+/// due.
 #[test]
 fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
     use smoltcp::wire::{TcpControl, TcpRepr, TcpSeqNumber};
@@ -142,9 +143,8 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
     assert!(world.stacks[0].tcp_write(one, &[7; 1000]).is_ok());
 }
 
-/// RFC 9293, 3.8.4: the end of a connection whose peer doesn't answer is told even if nobody is
-/// there to take its reset: for a second after each three questions nobody answered, a neighbor
-/// isn't asked for.
+/// RFC 9293, 3.8.4: the end of a connection whose peer doesn't answer is reported even if its reset
+/// can't be delivered: after three unanswered requests, a neighbor isn't solicited for a second.
 #[test]
 fn a_waiting_owner_hears_that_a_neighbor_is_gone() {
     for n in 0..40 {
@@ -286,7 +286,7 @@ fn no_wake_up_is_lost_whatever_happens() {
                     stack.send_now(*one, world.now_ns);
                 }
             }
-            // Now and then nobody hears anybody for a while.
+            // Now and then all frames are lost for a while.
             if step % 100 == 50 && random.chance(500_000) {
                 world.cables[0].set_impairment(Impairment {
                     loss: 1_000_000,

@@ -15,7 +15,7 @@ struct Peer {
     script: Script,
     sent: u32,
     received: u32,
-    /// What is acknowledged, and the furthest edge ever announced.
+    /// The highest acknowledgement, and the furthest edge ever announced.
     acknowledged: u32,
     edge: u32,
     /// The scale of the stack's windows.

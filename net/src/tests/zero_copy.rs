@@ -168,8 +168,8 @@ fn leases_outlive_their_connection() {
     ));
 }
 
-/// Leases that nobody gives back count: the budget's limit holds, and the peer is held up until
-/// they come.
+/// Leases that aren't given back count: the budget's limit holds, and the peer is blocked until
+/// they are.
 #[test]
 fn leases_that_are_kept_close_the_window() {
     let mut world = lossy(0, 3, 1 << 20);

@@ -118,8 +118,8 @@ fn both_close_at_once() {
     }
 }
 
-/// RFC 9293, 3.4.2 and 3.6.1 (MUST-13): TIME-WAIT lasts two maximum segment lifetimes, answers what
-/// comes late, and begins anew with each FIN.
+/// RFC 9293, 3.4.2 and 3.6.1 (MUST-13): TIME-WAIT lasts two maximum segment lifetimes, answers late
+/// segments, and restarts with each FIN.
 #[test]
 fn time_wait_answers_and_ends() {
     for family in FAMILIES {
@@ -148,10 +148,10 @@ fn a_reset_does_not_assassinate_time_wait() {
     assert_eq!((answer.flags, answer.ack), (ACK, fin.end()));
 }
 
-/// RFC 6191, 2: a SYN with a newer timestamp begins anew whatever its number, one with an older
-/// timestamp doesn't.
+/// RFC 6191, 2: a SYN with a newer timestamp opens a new connection, whatever its number; one with
+/// an older timestamp doesn't.
 #[test]
-fn a_newer_timestamp_opens_anew_in_time_wait() {
+fn a_newer_timestamp_reopens_in_time_wait() {
     for family in FAMILIES {
         for (stamp, offset, opens) in [
             (5002u32, 1000u32, true),
@@ -186,9 +186,9 @@ fn a_newer_timestamp_opens_anew_in_time_wait() {
     }
 }
 
-/// RFC 1122, 4.2.2.13: without timestamps a higher number begins anew.
+/// RFC 1122, 4.2.2.13: without timestamps, a higher number opens a new connection.
 #[test]
-fn a_higher_number_opens_anew_in_time_wait() {
+fn a_higher_number_reopens_in_time_wait() {
     let (mut talk, _) = time_wait(Talk::accepted(V4));
     let syn = talk.syn().seq(talk.seq.wrapping_add(100_000)).mss(1440);
     talk.send(&syn);
@@ -197,10 +197,10 @@ fn a_higher_number_opens_anew_in_time_wait() {
     });
 }
 
-/// RFC 1122, 4.2.2.13, and RFC 2525, 2.17: closing with bytes unread, or bytes after the close, is
-/// told to the peer by a reset, lest it believes that they were read.
+/// RFC 1122, 4.2.2.13, and RFC 2525, 2.17: closing with unread bytes, or bytes after the close,
+/// cause a reset, so that the peer doesn't assume that they were read.
 #[test]
-fn data_that_nobody_reads_is_answered_by_a_reset() {
+fn unread_data_is_answered_by_a_reset() {
     for family in FAMILIES {
         let mut talk = Talk::accepted(family);
         talk.data(b"unread");
@@ -221,7 +221,7 @@ fn close_in_syn_sent_is_silent() {
     let (mut talk, syn) = Talk::connecting(V4);
     close(&mut talk);
     assert!(talk.listen(30 * SECOND).is_empty());
-    // What comes late finds nobody.
+    // Late segments find no connection.
     let late = talk.segment().flags(SYN).ack(syn.end());
     talk.send(&late);
     let reset = talk.expect(SECOND, |_| true);
@@ -330,10 +330,10 @@ fn the_next_client_is_always_accepted() {
     }
 }
 
-/// RFC 5961, 4.2: in TIME-WAIT a SYN that nobody takes is challenged, whatever its number, and so
-/// is one that ends what it begins; neither ends TIME-WAIT.
+/// RFC 5961, 4.2: in TIME-WAIT, a SYN without a listener is challenged, whatever its number, and so
+/// is a SYN with a FIN; neither ends TIME-WAIT.
 #[test]
-fn a_syn_that_nobody_takes_is_challenged_in_time_wait() {
+fn a_syn_without_a_listener_is_challenged_in_time_wait() {
     for family in FAMILIES {
         for (flags, listening) in [(SYN, false), (SYN | FIN, true), (SYN | FIN, false)] {
             let (mut talk, fin) = time_wait(Talk::accepted(family));

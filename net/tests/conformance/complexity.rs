@@ -5,9 +5,9 @@ use net::sim::packet::{self, Ip};
 
 use crate::support::{Talk, V4, pattern};
 
-/// Fragments of eight bytes, the last first: a packet has so many that the work for one doesn't
-/// matter, and not more; what has more is dropped again and again, and keeps nobody from being
-/// heard.
+/// Fragments of eight bytes, the last first: the limit of fragments per packet keeps the work for
+/// one packet negligible. Packets with more are dropped again and again, and other traffic gets
+/// through.
 #[test]
 fn tiny_fragments_are_bounded() {
     for (count, delivered) in [(250u32, true), (7500, false)] {

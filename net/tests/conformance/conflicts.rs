@@ -129,8 +129,8 @@ fn ipv6_probes_as_often_as_is_wanted() {
     assert_eq!(at_s, [0, 1000, 2000, 4000]);
 }
 
-/// RFC 5227, 2.1.1: while an address is being probed for, a packet from it and a probe for it are
-/// conflicts, and it is never used; a question about it, and an answer to nobody, are none.
+/// RFC 5227, 2.1.1: during probing, a packet from the address and a probe for it are conflicts, and
+/// the address is never used; a request for it, and a reply to the unspecified address, aren't.
 #[test]
 fn what_ends_a_probe_and_what_does_not() {
     for (operation, from, conflict) in [
@@ -184,8 +184,8 @@ fn each_fixed_address_is_defended_once_in_ten_seconds() {
     assert_eq!(dropped(&world, "drop.answer-queue-full"), 0);
 }
 
-/// RFC 826 and RFC 1122, 2.3.2: no machine has the address of many, and there are two operations.
-/// What a loop in the network brings back is our own.
+/// RFC 826 and RFC 1122, 2.3.2: no host has a group or broadcast address, and there are two
+/// operations. A frame that a loop in the network returns is our own.
 #[test]
 fn arp_that_makes_no_sense_is_ignored() {
     let mut talk = Talk::new(V4);
@@ -220,10 +220,9 @@ fn arp_that_makes_no_sense_is_ignored() {
     assert_eq!(answers(world, host, &sound).len(), 1);
 }
 
-/// RFC 826: who asks for us is known from then on, if it is on the link: the answer to what it
-/// sends needs no question.
+/// RFC 826: a request for us makes an on-link sender known: packets to it need no request.
 #[test]
-fn who_asks_for_us_is_known() {
+fn a_host_that_asks_for_us_is_known() {
     for (last, asked) in [(77, false), (78, true)] {
         let Bench {
             mut world,

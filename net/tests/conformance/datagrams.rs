@@ -136,7 +136,7 @@ fn hop_by_hop(frame: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// RFC 1112, 7.2: what is sent to a group reaches who joined it, and nobody else.
+/// RFC 1112, 7.2: a datagram to a group reaches the sockets that joined it, and no others.
 #[test]
 fn datagrams_to_a_group_reach_its_members() {
     for (family, text, mac) in GROUPS {
@@ -156,7 +156,7 @@ fn datagrams_to_a_group_reach_its_members() {
     }
 }
 
-/// RFC 1122, 3.3.6 and 4.1.3.4: a broadcast is heard, from whoever may be one.
+/// RFC 1122, 3.3.6 and 4.1.3.4: a broadcast is received from any valid source address.
 #[test]
 fn broadcasts_are_heard_from_one() {
     let mut talk = Talk::new(V4);
@@ -177,7 +177,7 @@ fn broadcasts_are_heard_from_one() {
     }
 }
 
-/// RFC 1122, 4.1.3.5: a connected socket hears its peer, and nobody else.
+/// RFC 1122, 4.1.3.5: a connected socket receives from its peer only.
 #[test]
 fn a_connected_socket_hears_its_peer_only() {
     for family in FAMILIES {

@@ -151,7 +151,7 @@ fn bind(world: &mut World, host: &mut Host, lease: u32) {
         world,
         &answer(&request, LEASED, &options(ACKNOWLEDGE, lease)),
     );
-    // It may make sure that nobody else has it (RFC 5227).
+    // The client may check that the address is unused (RFC 5227).
     host.listen(world, 10 * SECOND);
     assert!(leased(world), "{:?}", status(world));
     assert_eq!(status(world).dhcp, Dhcp::Bound);
@@ -211,8 +211,8 @@ fn silence_is_met_with_patience() {
     assert!(last >= Some(10), "{times:?}");
 }
 
-/// RFC 2131, 4.4.5: renewed with the server after half of the lease, unicast, and the lease begins
-/// anew.
+/// RFC 2131, 4.4.5: the client renews with the server after half of the lease, by unicast, and the
+/// lease restarts.
 #[test]
 fn a_lease_is_renewed_at_half_its_time() {
     let (mut world, mut host) = begin();
@@ -290,7 +290,7 @@ fn a_lease_is_rebound_and_in_the_end_lost() {
     assert_eq!(next(&mut host, &mut world, 5 * SECOND).kind, REQUEST);
 }
 
-/// RFC 2131, 3.2 and 4.4.5: refused, it gives the address up at once and begins anew.
+/// RFC 2131, 3.2 and 4.4.5: after a DHCPNAK the client gives the address up at once and restarts.
 #[test]
 fn a_refusal_ends_the_lease() {
     let (mut world, mut host) = begin();
@@ -304,8 +304,8 @@ fn a_refusal_ends_the_lease() {
     assert_eq!(again.kind, DISCOVER);
 }
 
-/// RFC 2131, 3.1 (5) and 4.4.1, RFC 5227: an address that somebody has is declined, and another one
-/// is asked for after ten seconds at the earliest.
+/// RFC 2131, 3.1 (5) and 4.4.1, RFC 5227: the client declines an address that is in use, and asks
+/// for another one after ten seconds at the earliest.
 #[test]
 fn an_address_in_use_is_declined() {
     let (mut world, mut host) = begin();
@@ -319,7 +319,7 @@ fn an_address_in_use_is_declined() {
         &mut world,
         &answer(&request, LEASED, &options(ACKNOWLEDGE, 3600)),
     );
-    // The one who has it answers the probe.
+    // The holder of the address answers the probe.
     let probe = host.expect(&mut world, 10 * SECOND, |frame| {
         (frame[12..14] == [8, 6] && frame[38..42] == LEASED.octets()).then(|| frame.to_vec())
     });
@@ -454,7 +454,7 @@ fn nonsense_is_ignored() {
     frames.push(answer(&discover, LEASED, &[53, 0]));
     frames.push(answer(&discover, LEASED, &[53, 1, 99, 54, 4, 10, 0, 0, 9]));
     frames.push(answer(&discover, LEASED, &[53, 200, 2]));
-    // Without the server's identifier nobody can be asked.
+    // Without the server's identifier there is no server to request from.
     frames.push(answer(
         &discover,
         LEASED,
@@ -540,7 +540,7 @@ fn the_lease_is_given_back() {
 fn giving_back_is_bounded_in_time() {
     let (mut world, mut host) = begin();
     bind(&mut world, &mut host, 36_000);
-    // Nobody answers for the server any more, and the stack has forgotten it.
+    // The server's address no longer resolves, and the stack has forgotten its neighbor.
     host.addresses.clear();
     host.listen(&mut world, 600 * SECOND);
     let began_ns = world.now_ns;

@@ -26,7 +26,7 @@ fn reasons(talk: &mut Talk, frame: &[u8]) -> Vec<&'static str> {
     more.map(|(old, _)| old.0).collect()
 }
 
-/// Frames for others and from nobody, protocols of Ethernet that nobody wants.
+/// Frames for others and from unspecified addresses, EtherTypes without a receiver.
 #[test]
 fn frames_that_are_not_for_us() {
     let mut talk = Talk::new(V4);
@@ -112,7 +112,7 @@ fn datagrams_that_make_no_sense() {
 }
 
 /// RFC 1122, 4.2.3.10 and 3.2.1.3: no connection with groups, none from port 0, and nothing from an
-/// address that is nobody's.
+/// address that no host may have.
 #[test]
 fn segments_and_packets_that_cannot_be() {
     for (from, to, mac, reason) in [

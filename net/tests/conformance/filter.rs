@@ -53,7 +53,7 @@ fn segments_of_no_connection_are_not_established() {
     }
 }
 
-/// What this end begins is answered, to the end.
+/// Replies to flows that this end opened pass, to the end.
 #[test]
 fn connections_of_ours_pass() {
     for family in FAMILIES {

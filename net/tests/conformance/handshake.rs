@@ -303,7 +303,7 @@ fn initial_sequence_numbers_are_by_the_clock_and_a_secret() {
     assert!(near < 8, "{near} pairs of {others:?}");
 }
 
-/// RFC 9293, 3.9.2.3 (MUST-57) and RFC 1122, 4.2.3.10: nobody speaks TCP with many at once.
+/// RFC 9293, 3.9.2.3 (MUST-57) and RFC 1122, 4.2.3.10: TCP has no multicast and no broadcast.
 #[test]
 fn segments_from_or_to_many_are_ignored() {
     let mut talk = Talk::new(V4).listening();

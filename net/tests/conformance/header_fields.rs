@@ -31,8 +31,8 @@ fn flight(talk: &mut Talk, bytes: usize) -> Vec<Tcp> {
     heard
 }
 
-/// RFC 3168, 6.1.1: who asks gets ECE alone; who doesn't, or asks otherwise, gets nothing. No SYN
-/// is itself capable.
+/// RFC 3168, 6.1.1: an ECN-setup SYN gets ECE alone; any other SYN gets neither flag. No SYN is
+/// ECN-capable itself.
 #[test]
 fn marks_are_agreed_to_where_asked_for() {
     for family in FAMILIES {
@@ -89,7 +89,7 @@ fn marks_are_echoed_until_the_window_is_reduced() {
         // The one that says so may be marked itself.
         assert!(send(&mut talk, CWR, MARKED));
         assert!(!send(&mut talk, CWR, CAPABLE));
-        // Who hasn't agreed isn't told anything.
+        // A peer without ECN gets no congestion signal.
         let mut plain = Talk::accepted(family);
         assert!(!send(&mut plain, 0, MARKED));
     }
@@ -125,7 +125,7 @@ fn an_echo_reduces_the_window_once() {
     // The next one.
     let all = talk.ack;
     assert!(echo(&mut talk, all) < reduced);
-    // Nobody else reduces it.
+    // A connection without ECN ignores the signal.
     let mut plain = Talk::accepted(V4);
     let sent = flight(&mut plain, 14_400);
     assert!(echo(&mut plain, sent[2].seq) >= before);
@@ -279,8 +279,8 @@ fn programs_choose_dscp_and_hop_limit_of_datagrams() {
     }
 }
 
-/// RFC 9293, 3.8.5 (MUST-31, 32, 33): a pointer of any distance is told, once for each time that it
-/// moves on, to whoever waits; the bytes are data like others (RFC 6093, 6).
+/// RFC 9293, 3.8.5 (MUST-31, 32, 33): an urgent pointer of any distance is reported to the waiting
+/// task, once for each time that it advances; the bytes are ordinary data (RFC 6093, 6).
 #[test]
 fn urgent_data_is_told_and_stays_in_the_stream() {
     for family in FAMILIES {

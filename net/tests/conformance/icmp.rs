@@ -242,7 +242,8 @@ fn echo_is_answered() {
     }
 }
 
-/// RFC 1122, 3.2.2.6 and RFC 9099: echoes to everybody, or from nobody, are not answered.
+/// RFC 1122, 3.2.2.6 and RFC 9099: echo requests to a broadcast, or from an unspecified address,
+/// get no reply.
 #[test]
 fn echoes_that_amplify_are_not_answered() {
     let mut talk = Talk::new(V4);
@@ -283,8 +284,8 @@ fn an_unreachable_port_is_told() {
     }
 }
 
-/// RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): no error about an error, about what was sent to many, or
-/// from nobody.
+/// RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): no error about an error, nor about a packet to a group or
+/// broadcast address or from an unspecified one.
 #[test]
 fn no_errors_about_errors_or_multicast() {
     let mut talk = Talk::new(V4);
@@ -373,7 +374,7 @@ fn errors_reach_the_udp_socket() {
             quoted,
         );
         let mut buffer = [0; 64];
-        // Nobody but the only peer may disturb a program.
+        // Only the socket's own peer may disturb a program.
         talk.host.send_frame(&mut talk.world, &frame);
         let open = talk.stack().udp_recv_from(socket, &mut buffer);
         assert_eq!(open.map(|_| ()), Err(Error::WouldBlock));

@@ -18,7 +18,7 @@ fn dropped(world: &World, reason: &str) -> u64 {
     drops.find(|(name, _)| *name == reason).expect("a reason").1
 }
 
-/// What comes of ICMP after a frame.
+/// Returns the ICMP packets that a frame causes.
 fn answers(talk: &mut Talk, frame: &[u8]) -> Vec<Ip> {
     talk.host.send_frame(&mut talk.world, frame);
     let frames = talk.host.take(&mut talk.world);

@@ -34,7 +34,8 @@ fn client(talk: &Talk, port: u16) -> Tcp {
     syn
 }
 
-/// RFC 9293, 3.9.1.1: who was established first is accepted first, whoever began first.
+/// RFC 9293, 3.9.1.1: connections are accepted in the order of their establishment, not of their
+/// SYNs.
 #[test]
 fn first_come_first_served() {
     for family in FAMILIES {
@@ -61,9 +62,9 @@ fn first_come_first_served() {
     }
 }
 
-/// Nobody is refused, whoever waits: what comes beyond the backlog is answered once there is room.
+/// No connection is refused: a SYN beyond the backlog is answered once there is room.
 #[test]
-fn beyond_the_backlog_nobody_is_refused() {
+fn beyond_the_backlog_no_connection_is_refused() {
     let mut talk = Talk::new(V4);
     let at = talk.other;
     let listener = talk.stack().tcp_listen(at, 4).expect("a free port");
@@ -255,7 +256,7 @@ fn a_cookie_keeps_the_options() {
     }
 }
 
-/// RFC 4987, 3.6: what nobody was given is no cookie, and one isn't good for ever.
+/// RFC 4987, 3.6: a cookie that the stack didn't issue is invalid, and a valid one expires.
 #[test]
 fn forged_and_old_cookies_are_answered_by_a_reset() {
     let mut talk = flooded();

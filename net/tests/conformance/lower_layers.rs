@@ -25,8 +25,9 @@ fn a_new_connection_knows_the_path() {
     }
 }
 
-/// RFC 1122, 2.3.2.2: what waits for a neighbor isn't lost, the last segment of a connection to
-/// one who was never asked for, since all before it went back where a frame had come from.
+/// RFC 1122, 2.3.2.2: packets that wait for a neighbor aren't lost, not even the last segment of a
+/// connection to a neighbor that was never resolved because all replies went back to the source of
+/// a frame.
 #[test]
 fn a_reset_to_an_unknown_neighbor_is_not_lost() {
     for family in [V4, V6] {
@@ -50,7 +51,7 @@ fn a_reset_to_an_unknown_neighbor_is_not_lost() {
     }
 }
 
-/// RFC 9293, 3.9.1.1 (MUST-46): a network's broadcast address is nobody's.
+/// RFC 9293, 3.9.1.1 (MUST-46): no host has a network's broadcast address.
 #[test]
 fn a_connect_to_a_broadcast_address_is_refused() {
     let mut talk = Talk::new(V4);
@@ -61,7 +62,7 @@ fn a_connect_to_a_broadcast_address_is_refused() {
     );
 }
 
-/// RFC 1122, 3.2.2.2: a redirect from somebody who is no gateway makes none.
+/// RFC 1122, 3.2.2.2: a redirect from a host that is no gateway is ignored.
 #[test]
 fn without_a_gateway_others_are_unreachable() {
     let interface = InterfaceConfig {
@@ -75,7 +76,7 @@ fn without_a_gateway_others_are_unreachable() {
         stack.tcp_connect(address("192.0.2.1:80"), None),
         Err(Error::Unreachable)
     );
-    // A redirect from somebody who is no gateway makes none.
+    // Ignores a redirect from a host that is no gateway.
     let (from, to) = (V4.host(0).ip(), V4.stack(0).ip());
     let about = Tcp::between(V4.stack(5000), address("192.0.2.1:80")).flags(SYN);
     let quoted = about.frame(talk.host.macs());

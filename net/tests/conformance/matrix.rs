@@ -38,14 +38,14 @@ enum Place {
     Right,
 }
 
-/// What it acknowledges.
+/// Position of a segment's acknowledgement number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Acked {
     /// Everything sent: SND.NXT.
     All,
     /// Something acknowledged long ago, but within the largest window: a duplicate.
     Old,
-    /// What was never sent.
+    /// Beyond SND.NXT.
     Future,
     /// Something older than any window (RFC 5961, 5.2).
     Ancient,
@@ -82,7 +82,7 @@ enum Answer {
     ResetAck(u32),
 }
 
-/// What is allowed, and the error that the connection has afterwards.
+/// Permitted answers, and the error of the connection afterwards.
 struct Expected {
     answers: Vec<Answer>,
     error: Option<Error>,
@@ -195,7 +195,7 @@ fn shut(talk: &mut Talk) {
     talk.expect(SECOND, |segment| segment.has(FIN));
 }
 
-/// What RFC 9293, 3.10.7, says.
+/// Returns the reaction that RFC 9293, 3.10.7 prescribes.
 fn prescribed(state: State, talk: &Talk, segment: &Tcp, place: Place, acked: Acked) -> Expected {
     match state {
         State::Closed => closed(segment),

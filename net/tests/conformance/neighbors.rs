@@ -64,7 +64,7 @@ pub fn has(world: &World, text: &str) -> bool {
         .any(|cidr| cidr.address == wanted)
 }
 
-/// RFC 826: requests for our address are answered, to the asker, whoever else is asked for isn't.
+/// RFC 826: requests for our address are answered, to the asker; requests for others aren't.
 #[test]
 fn arp_requests_are_answered() {
     let mut talk = Talk::new(V4);
@@ -144,8 +144,8 @@ fn a_new_address_is_announced() {
     assert_eq!(announced[8..14], World::mac(0));
 }
 
-/// RFC 826 and RFC 1122, 2.3.2.2: who speaks to us is asked for and then answered; what waits isn't
-/// lost while he is being asked for.
+/// RFC 826 and RFC 1122, 2.3.2.2: the stack resolves a sender before it answers; packets aren't
+/// lost during resolution.
 #[test]
 fn the_first_packet_to_a_neighbor_is_not_lost() {
     for family in [V4, V6] {
@@ -200,7 +200,7 @@ fn scans_of_the_network_leave_real_neighbors_alone() {
         let mut talk = Talk::accepted(family);
         let mut random = Random::new(6583);
         for round in 0..3000u32 {
-            // The stack answers, or would: an echo from an address that nobody has.
+            // An echo request from an unused address makes the stack try to answer.
             let from: IpAddr = match family.host.contains(':') {
                 true => Ipv6Addr::from((0xfd00u128 << 112) | u128::from(random.bits())).into(),
                 false => [10, 0, 0, 10 + random.below(240) as u8].into(),
@@ -255,7 +255,7 @@ fn solicitations_are_answered() {
     }
 }
 
-/// RFC 4862, 5.4: an address is asked for before it is used, from nobody's address.
+/// RFC 4862, 5.4: an address is probed before use, from the unspecified address.
 #[test]
 fn a_new_ipv6_address_is_asked_for() {
     let Bench {

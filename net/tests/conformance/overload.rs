@@ -76,7 +76,7 @@ fn shed(talk: &mut Talk) -> u64 {
         .map_or(0, |(_, count)| count)
 }
 
-/// What a peer sends is read in the turns after it, however long the flood.
+/// A peer's data is read in the following turns, however long the flood lasts.
 fn connections_go_first(frame: fn(&Talk, &mut Random) -> Vec<u8>) {
     let (mut talk, handle) = served();
     let mut random = Random::new(1997);
@@ -195,7 +195,7 @@ fn newcomers_are_answered() {
     assert_eq!((answers(&mut talk), shed(&mut talk)), (60 * BUDGET, before));
 }
 
-/// What comes in fragments gets through again when the flood is over, though its sender goes on.
+/// Fragmented packets get through again when the flood is over, even if its sender continues.
 #[test]
 fn shedding_ends_with_the_flood() {
     let (mut talk, _) = served();

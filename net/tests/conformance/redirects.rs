@@ -39,7 +39,7 @@ impl Lab {
         Lab { bench, socket, v4 }
     }
 
-    /// What the addresses are called for this family: stack, gateway, better one, far away.
+    /// Addresses of this family: stack, gateway, better gateway, remote host.
     fn names(&self) -> [IpAddr; 4] {
         match self.v4 {
             true => ["10.0.0.1", "10.0.0.9", "10.0.0.8", "192.0.2.1"].map(ip),
@@ -174,8 +174,8 @@ fn connections_follow_redirects() {
     assert_eq!(again[..6], BETTER);
 }
 
-/// RFC 1122, 3.2.2.2 and RFC 4861, 8.1: who isn't the first hop, what isn't on the link, what isn't
-/// about us.
+/// RFC 1122, 3.2.2.2 and RFC 4861, 8.1: ignores redirects from other than the first hop, to targets
+/// off the link, and about packets of others.
 #[test]
 fn redirects_without_authority_are_dropped() {
     for v4 in [true, false] {

@@ -52,7 +52,7 @@ fn slaac() -> Bench {
     Bench { world, host }
 }
 
-/// The same once it has an address from a prefix of so many seconds, and a gateway.
+/// The same with an address from a prefix of these lifetimes, in seconds, and a gateway.
 fn configured(valid: u32, preferred: u32) -> Bench {
     let Bench {
         mut world,

@@ -170,8 +170,8 @@ fn a_port_may_listen_at_several_addresses() {
     assert_eq!(talk.read().0, b"still here");
 }
 
-/// RFC 9293, 3.9.1.1 (MUST-46) and 3.9.2 (MUST-44, MUST-45): nobody is many, and the source address
-/// is of the peer's kind and stays.
+/// RFC 9293, 3.9.1.1 (MUST-46) and 3.9.2 (MUST-44, MUST-45): a remote address is unicast; the
+/// source address is of the same family and stays.
 #[test]
 fn connects_go_to_one_host_from_one_address() {
     let mut talk = Talk::new(V4);
@@ -276,9 +276,9 @@ fn reserved_bits_are_ignored() {
     assert_eq!(talk.read().0, b"odd");
 }
 
-/// Puts options into the IP header of a frame: of IPv4 a record of the route and one that nobody
-/// knows (RFC 791, 3.1), of IPv6 an unknown one that is to be skipped, in a header of its own (RFC
-/// 8200, 4.2 and 4.6).
+/// Inserts options into the IP header of a frame. IPv4: record route and an unknown one (RFC 791,
+/// 3.1). IPv6: an unknown one that is to be skipped, in an extension header (RFC 8200, 4.2 and
+/// 4.6).
 fn with_ip_options(mut frame: Vec<u8>) -> Vec<u8> {
     let (at, options): (usize, &[u8]) = match frame[14] >> 4 {
         4 => (34, &[7, 7, 4, 0, 0, 0, 0, 0x9e, 4, 1, 2, 0]),

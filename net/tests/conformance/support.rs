@@ -80,9 +80,9 @@ pub struct Talk {
     pub handle: Option<Handle>,
     pub own: SocketAddr,
     pub other: SocketAddr,
-    /// What the host sends next: RCV.NXT of the stack.
+    /// Next sequence number of the host: RCV.NXT of the stack.
     pub seq: u32,
-    /// What the stack sends next, as far as was seen: SND.NXT.
+    /// Next expected number from the stack, as far as seen: SND.NXT.
     pub ack: u32,
     /// The first of the stack's numbers that the host has not acknowledged: SND.UNA.
     pub una: u32,
@@ -95,7 +95,7 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// A stack that nobody has spoken with yet.
+    /// A stack without any earlier traffic.
     pub fn new(family: Family) -> Talk {
         Talk::on(Bench::new(1), family)
     }
@@ -181,12 +181,12 @@ impl Talk {
         self.una = self.ack;
     }
 
-    /// What has come by now.
+    /// Returns the segments that have arrived by now.
     pub fn hear(&mut self) -> Vec<Tcp> {
         self.listen(0)
     }
 
-    /// What comes within some time.
+    /// Returns the segments that arrive within `duration_ns`.
     pub fn listen(&mut self, duration_ns: u64) -> Vec<Tcp> {
         let (own, other) = (self.own, self.other);
         let mut heard = self.host.listen(&mut self.world, duration_ns);

@@ -229,8 +229,8 @@ fn segments_without_agreed_timestamps_are_dropped() {
     assert_eq!(talk.error(), Some(Error::ConnectionReset));
 }
 
-/// RFC 5961, 7: challenge acknowledgements are limited; nobody makes the stack send as many as he
-/// likes.
+/// RFC 5961, 7: challenge acknowledgements are rate-limited; an attacker can't cause any number of
+/// them.
 #[test]
 fn challenges_are_limited() {
     let mut talk = Talk::accepted(V4);
@@ -262,7 +262,7 @@ fn a_jump_of_the_clock_ends_nothing() {
             .expect("a connection");
         write(&mut talk, &[1; 100]);
         talk.hear();
-        // A week, in which nobody was polled.
+        // A week without a poll.
         talk.world.now_ns += 7 * 24 * 3600 * SECOND;
         talk.hear();
         talk.acknowledge();

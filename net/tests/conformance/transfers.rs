@@ -14,8 +14,8 @@ fn runs(short: u64) -> u64 {
     }
 }
 
-/// A connection from stack 0 to stack 1. Where the last segments of the handshake are lost one
-/// after the other the server forgets it, and the client has to begin anew, as a program would.
+/// Opens a connection from stack 0 to stack 1. If the last segments of the handshake are lost
+/// repeatedly, the server gives up, and the client connects again, as a program would.
 fn connect(world: &mut World, v6: bool) -> (Handle, Handle) {
     let server = address(if v6 { "[fd00::2]:80" } else { "10.0.0.2:80" });
     let listener = world.stacks[1].tcp_listen(server, 8).expect("free");
@@ -43,7 +43,7 @@ fn connect(world: &mut World, v6: bool) -> (Handle, Handle) {
     panic!("no connection in five attempts");
 }
 
-/// What one end sends and receives.
+/// Data that one end sends and receives.
 struct End {
     handle: Handle,
     sent: usize,
@@ -102,7 +102,7 @@ fn both_ways(world: &mut World, ends: (Handle, Handle), data: &[u8], limit_ns: u
             }
         }
         let resume = ends.iter().map(|end| end.resume_ns).max().unwrap_or(0);
-        // Somebody has to look again when a pause is over.
+        // Polls again when a pause is over.
         if resume > world.now_ns && world.settle().is_none_or(|next| next > resume) {
             world.now_ns = resume;
         }

@@ -120,8 +120,8 @@ fn too_big(_: u32, random: &mut Random) -> Vec<u8> {
     packet::icmp(MACS, other, stack.ip(), (2, 0), 1300, &quoted[14..])
 }
 
-/// What fills tables: neighbors, fragments, handshakes, queues, path MTUs; each from more places
-/// than any table holds. Memory stays below its bound (RFC 6583, RFC 8900, RFC 4987).
+/// Fills tables (neighbors, fragments, handshakes, queues, path MTUs), each from more sources than
+/// any table holds. Memory stays below its bound (RFC 6583, RFC 8900, RFC 4987).
 pub fn floods_are_bounded(in_use: fn() -> isize, bound: isize) {
     let floods: [(&str, Flood); 9] = [
         ("ARP requests", arp),

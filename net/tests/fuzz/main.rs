@@ -1,6 +1,6 @@
-//! Whatever comes in: no panic, no endless loop, no memory beyond its bound, and whoever is honest
-//! is served afterwards. The conversations of `net/corpus` are replayed and mutated while a program
-//! opens, uses and closes sockets at random.
+//! For any input: no panic, no endless loop, no memory beyond its bound, and honest peers are
+//! served afterwards. The fuzzer replays and mutates the conversations of `net/corpus` while a
+//! program opens, uses and closes sockets at random.
 //!
 //! Deterministic: `SOIL_FUZZ_SEED=N` runs the one target of that seed. `SOIL_FUZZ_SECONDS=N` goes
 //! on with new seeds for that long (`make test-long`).
@@ -23,7 +23,7 @@ use target::Target;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// What a stack with [`target::TCP_MEMORY`] and everything switched on may take in all.
+/// Memory bound of a stack with [`target::TCP_MEMORY`] and every feature enabled, in bytes.
 const BOUND: usize = 12 << 20;
 
 /// Conversations with one target.

@@ -17,7 +17,7 @@ pub fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// What the stack said last on a connection: its next number, and its timestamp.
+/// The stack's last segment on a connection: its next number and its timestamp.
 #[derive(Clone, Copy, Default)]
 struct Said {
     next: u32,
@@ -312,7 +312,7 @@ impl Target {
         stack.take_events(&mut |_| {});
     }
 
-    /// The program goes, time too; then somebody honest is served.
+    /// Closes the program's sockets and lets time pass; then serves an honest peer.
     pub fn finish(&mut self) {
         let stack = &mut self.world.stacks[0];
         for handle in self.sockets.drain(..) {

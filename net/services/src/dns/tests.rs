@@ -464,7 +464,7 @@ fn mixed_case_is_repeated_or_not_believed() {
 }
 
 #[test]
-fn a_forger_who_knows_the_port_must_guess_the_identifier() {
+fn a_forger_that_knows_the_port_must_guess_the_identifier() {
     let mut lab = lab(|_, _, _| Reply {
         silent: true,
         ..Reply::default()

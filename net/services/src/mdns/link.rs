@@ -28,7 +28,7 @@ const LEGACY_TTL: u32 = 10;
 /// Any class (RFC 1035, 3.2.5).
 const CLASS_ANY: u16 = 255;
 
-/// What a datagram means for the name.
+/// Effect of a datagram on the claim to the name.
 #[derive(PartialEq)]
 pub(super) enum Heard {
     Nothing,

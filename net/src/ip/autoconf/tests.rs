@@ -275,7 +275,7 @@ fn rfc8106_servers_and_domains_that_count() {
     }
 }
 
-/// What is there goes before what is new, and is renewed although there is no room for more.
+/// Existing entries take precedence over new ones, and are renewed although the table is full.
 #[test]
 fn a_flood_of_advertisements_drives_nothing_out() {
     let mut autoconf = new(false);
@@ -421,7 +421,7 @@ fn rfc8981_section_3_4_a_duplicate_temporary_address_gets_another_number() {
 }
 
 proptest! {
-    /// Whatever routers say, the bounds hold, and everything ends with its time.
+    /// The bounds hold for any router advertisements, and everything expires.
     #[test]
     fn bounds_hold(
         messages in proptest::collection::vec(

@@ -85,7 +85,7 @@ fn rfc2131_section_4_4_5_renewing_rebinding_and_the_end() {
         }
     }
     assert_eq!((lab.now_ns, &lab.client.lease), (800 * SECOND, &None));
-    // An answer in time makes it begin anew.
+    // An answer in time restarts the lease.
     let mut lab = Lab::bound(800);
     lab.next();
     lab.answer(5, &[1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 3, 32]);

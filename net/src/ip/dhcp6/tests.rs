@@ -174,7 +174,7 @@ fn rfc8415_section_18_2_7_release() {
     assert!(lab.client.is_releasing());
     lab.answer(REPLY, None);
     assert!(!lab.client.is_releasing());
-    // Nothing begins anew.
+    // Nothing restarts.
     lab.client.flags((true, true), lab.now_ns, &mut lab.random);
     assert_eq!(lab.client.next_ns(), None);
     assert!(!lab.client.release(lab.now_ns));

@@ -115,7 +115,7 @@ fn rfc4861_section_7_2_5_advertisements() {
     table.advertised(&advert(1, A, true, true), 0, &mut ready);
     table.advertised(&advert(1, B, false, true), SECOND, &mut ready);
     assert_eq!(look(&mut table, 1, SECOND), Known::At(B));
-    // Who asks for us is known, though not confirmed.
+    // A neighbor that asks for us becomes known, but not confirmed.
     let mut table = neighbors();
     table.heard(ip(1), A, 0, &mut ready);
     assert_eq!(look(&mut table, 1, 0), Known::At(A));
@@ -164,7 +164,7 @@ fn strangers_go_before_those_that_we_talk_with() {
 }
 
 proptest! {
-    /// Whatever happens, the bounds hold and the counts are right.
+    /// The bounds hold and the counts are right for any sequence of events.
     #[test]
     fn bounds_hold(steps in proptest::collection::vec((0..6u8, 0..900u32, 0..2000usize), 1..2000)) {
         let mut table = neighbors();
@@ -235,9 +235,10 @@ fn what_waits_is_known_until_it_left() {
     assert!(!table.has_pending());
 }
 
-/// RFC 4861, 7.2.3: who asks is known from then on; a known one only changes if its address does.
+/// RFC 4861, 7.2.3: a solicitation creates an entry; an existing one only changes if the address
+/// does.
 #[test]
-fn rfc4861_section_7_2_3_who_asks_is_known() {
+fn rfc4861_section_7_2_3_solicitations_create_entries() {
     let (mut table, mut ready) = (neighbors(), Vec::new());
     table.reached(ip(1), A, 0);
     assert_eq!(look(&mut table, 1, 1), Known::At(A));
@@ -252,7 +253,8 @@ fn rfc4861_section_7_2_3_who_asks_is_known() {
     table.heard(ip(1), B, 20 * SECOND, &mut ready);
     assert_eq!(look(&mut table, 1, 20 * SECOND), Known::At(B));
     assert!(!run(&mut table, 26 * SECOND).0.is_empty());
-    // Who is being asked for and asks is known, and what waited for it leaves.
+    // A solicitation from a neighbor that is being resolved completes its entry and releases its
+    // packets.
     assert_eq!(look(&mut table, 2, 30 * SECOND), Known::Asking(true));
     assert!(!table.is_gone(ip(2)));
     assert!(table.hold(ip(2), vec![1; 100]));
@@ -264,7 +266,7 @@ fn rfc4861_section_7_2_3_who_asks_is_known() {
 
 /// One that is doubted is asked at once, reachable or not.
 #[test]
-fn who_is_doubted_is_asked_at_once() {
+fn a_doubted_neighbor_is_solicited_at_once() {
     let (mut table, mut ready) = (neighbors(), Vec::new());
     assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
     table.advertised(&advert(1, A, true, true), 1, &mut ready);
@@ -275,7 +277,7 @@ fn who_is_doubted_is_asked_at_once() {
     assert_eq!((asked[0].0, asked[0].1.mac), (SECOND, Some(A)));
 }
 
-/// The oldest packets make room, of so many and so many bytes, to the last.
+/// The oldest packets make room, by number and by bytes, down to the last.
 #[test]
 fn packets_wait_up_to_the_limits() {
     let mut table = neighbors();

@@ -9,7 +9,7 @@ use crate::dns::name::Name;
 use crate::testing::{MS, SECOND};
 
 #[test]
-fn rfc6762_section_6_questions_are_answered_at_once_where_nobody_else_will() {
+fn rfc6762_section_6_unique_records_are_answered_at_once() {
     let mut lab = settled();
     let asked_ns = lab.world.now_ns;
     lab.hear(OTHER, &ask(&[ASK_A]));
@@ -28,7 +28,7 @@ fn rfc6762_section_6_questions_are_answered_at_once_where_nobody_else_will() {
     lab.hear(OTHER, &ask(&[ASK_A, ("other.local", kind::A, 1)]));
     let said = lab.pass(3 * SECOND);
     assert!((20 * MS..=120 * MS).contains(&(said[0].at_ns - asked_ns)));
-    // Nobody's name, another class.
+    // An unknown name, and another class.
     lab.hear(
         OTHER,
         &ask(&[("other.local", kind::A, 1), ("soil.local", kind::A, 3)]),
@@ -98,11 +98,11 @@ fn rfc6762_section_6_a_record_is_sent_to_all_once_a_second() {
 }
 
 #[test]
-fn rfc6762_section_7_1_who_knows_isnt_told() {
+fn rfc6762_section_7_1_known_answers_are_suppressed() {
     let mut lab = settled();
     lab.hear(OTHER, &knowing(&[ASK_A], &[OWN_A]));
     assert!(lab.pass(3 * SECOND).is_empty());
-    // Half of its life, and less than that; somebody else's.
+    // Half of the lifetime, and less than that; another host's record.
     lab.hear(
         OTHER,
         &knowing(&[ASK_A], &[("soil.local", kind::A, 1, 60, &[10, 0, 0, 1])]),
@@ -126,7 +126,7 @@ fn rfc6762_section_7_2_known_answers_in_a_further_packet() {
     assert!(lab.pass(100 * MS).is_empty());
     lab.hear(OTHER, &knowing(&[], &[OWN_A]));
     assert!(lab.pass(3 * SECOND).is_empty());
-    // Another machine's knowledge is of no use to the first one.
+    // A known answer from one host doesn't suppress answers to another.
     let again_ns = lab.world.now_ns;
     lab.hear(OTHER, &truncated);
     lab.pass(100 * MS);
@@ -139,7 +139,7 @@ fn rfc6762_section_7_2_known_answers_in_a_further_packet() {
 }
 
 #[test]
-fn rfc6762_section_7_4_somebody_has_said_it() {
+fn rfc6762_section_7_4_duplicate_answers_are_suppressed() {
     let mut lab = settled();
     let questions = [ASK_A, ("other.local", kind::A, 1)];
     lab.hear(OTHER, &ask(&questions));
@@ -179,7 +179,7 @@ fn rfc6762_section_6_6_what_others_are_about_to_forget_is_said_again() {
 fn rfc6762_section_5_4_answers_to_the_asker_alone() {
     let mut lab = settled();
     let alone = ask(&[("soil.local", kind::A, 0x8001)]);
-    // Nobody has heard it for a quarter of its life: all hear it now.
+    // No multicast for a quarter of the lifetime: the answer is multicast now.
     lab.hear(OTHER, &alone);
     let said = lab.pass(2 * SECOND);
     assert!(said.len() == 1 && said[0].is_to_all());
@@ -218,7 +218,7 @@ fn rfc6762_section_6_7_resolvers_that_know_dns_only() {
             assert_eq!(message.question(), Some((name("soil.local"), kind::A, 1)));
             assert_eq!(said[0].section(0), [("soil.local".into(), kind::A, 1, 10)]);
         }
-        // Nobody's name; more than one question.
+        // An unknown name; more than one question.
         lab.hear_at(from, group, &ask(&[("other.local", kind::A, 1)]));
         lab.hear_at(from, group, &ask(&[ASK_A, ASK_A]));
         assert!(lab.pass(2 * SECOND).is_empty());

@@ -55,7 +55,7 @@ fn rfc6762_section_8_1_and_8_3_three_probes_then_two_announcements() {
 }
 
 #[test]
-fn rfc6762_section_8_1_a_name_that_somebody_has_is_changed() {
+fn rfc6762_section_8_1_a_name_in_use_is_changed() {
     let mut lab = lab();
     lab.pass(300 * MS);
     assert_eq!(lab.responder.name(), None);
@@ -82,7 +82,7 @@ fn rfc6762_section_8_1_a_name_that_somebody_has_is_changed() {
 fn rfc6762_section_8_1_many_conflicts_slow_it_down() {
     let mut lab = lab();
     let mut probes = Vec::new();
-    // Somebody has every name.
+    // Every name is taken.
     for _ in 0..300 {
         for said in lab.pass(100 * MS) {
             let (asked, ..) = said.message().question().expect("a probe");
@@ -148,18 +148,18 @@ fn rfc6762_section_8_2_of_two_probes_the_later_data_wins() {
 #[test]
 fn rfc6762_section_9_conflicts_with_a_name_of_ours() {
     let mut lab = settled();
-    // Somebody claims it, and is never heard of again.
+    // Another host claims the name and stays silent afterwards.
     lab.hear(OTHER, &say(&[OTHERS_A]));
     let said = lab.pass(10 * SECOND);
     assert_eq!(said.iter().filter(|s| s.message().is_query()).count(), 3);
     assert_eq!(lab.responder.name().as_deref(), Some("soil.local"));
-    // Somebody claims it, and defends it.
+    // Another host claims the name and defends it.
     lab.hear(OTHER, &say(&[OTHERS_A]));
     lab.pass(100 * MS);
     lab.hear(OTHER, &say(&[OTHERS_A]));
     lab.pass(10 * SECOND);
     assert_eq!(lab.responder.name().as_deref(), Some("soil-2.local"));
-    // What isn't a conflict: the end of somebody's record, our own, other types.
+    // Not conflicts: another host's goodbye, our own records, other types.
     let host = "soil-2.local";
     for row in [
         (host, kind::A, FLUSH, 0, &[10, 0, 0, 9][..]),

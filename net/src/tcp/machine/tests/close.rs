@@ -204,7 +204,7 @@ fn a_syn_is_repeated_and_then_given_up() {
 
 /// RFC 9293, 3.8.3 (MUST-23).
 #[test]
-fn nobody_is_given_up_before_three_minutes() {
+fn no_peer_is_given_up_before_three_minutes() {
     let setup = Setup {
         handshake_timeout_ns: crate::types::Config::default().connect_timeout_ns,
         ..setup()
@@ -346,7 +346,7 @@ fn a_router_tells_of_a_smaller_mtu() {
     assert_eq!(script.machine.info().cwnd, cwnd);
 }
 
-/// RFC 4821, 7.7 and RFC 8899, 4.3: large segments vanish, and nobody says so.
+/// RFC 4821, 7.7 and RFC 8899, 4.3: large segments vanish without an ICMP error.
 #[test]
 fn a_black_hole_is_escaped() {
     let mut world = World::standard(RTT / 2);

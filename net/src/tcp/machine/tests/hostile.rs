@@ -83,7 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What must hold whatever happens.
+/// Invariants that hold for any input.
 struct Watch {
     edge: Option<Seq>,
     acked: Option<Seq>,
@@ -347,8 +347,7 @@ fn ends() -> impl Strategy<Value = Setup> {
 proptest! {
     #![proptest_config(Config { cases: 60, failure_persistence: None, ..Config::default() })]
 
-    /// Whatever the link does and whatever both ends agree on, the bytes arrive as they were
-    /// written.
+    /// The bytes arrive as written, for any behaviour of the link and any negotiated options.
     #[test]
     fn data_is_delivered_exactly(
         path in path(),

@@ -62,7 +62,7 @@ impl Budget for Memory {
     }
 }
 
-/// A segment as it was sent: who sent it (0 or 1) and when.
+/// A segment on the wire, with its sender (0 or 1) and its time.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) from: usize,
@@ -81,7 +81,7 @@ impl Sent {
     }
 }
 
-/// What collects a machine's segments, cut as a device does.
+/// Collects a machine's segments, cut as a device does.
 pub(crate) struct Tap {
     pub(crate) tso: usize,
     pub(crate) calls: usize,
@@ -142,7 +142,7 @@ pub(crate) struct End {
     pub(crate) received: Vec<u8>,
     /// The application reads at once.
     pub(crate) reads: bool,
-    /// What is still to be written.
+    /// Bytes to write.
     pub(crate) to_write: Vec<u8>,
     pub(crate) written: usize,
     pub(crate) shut: bool,
@@ -162,7 +162,7 @@ pub(crate) struct World {
     /// Bytes in a second, 0: no limit; and the queue before it in bytes.
     pub(crate) rate: u64,
     pub(crate) queue: u64,
-    /// Of a thousand segments, so many arrive twice.
+    /// Probability of duplication, per thousand segments.
     pub(crate) twice: u64,
     free_ns: [u64; 2],
     pub(crate) fate: Fate,

@@ -61,7 +61,7 @@ fn the_handshake_measures_the_round_trip() {
 
 /// RFC 3168, 6.1.1: both ends agree if the answer to a SYN that asked has ECE and not CWR.
 #[test]
-fn who_agrees_to_congestion_marks() {
+fn ecn_is_negotiated() {
     let (ece, cwr) = (Flags::ECE, Flags::CWR);
     for (asks, again, flags, agreed) in [
         (true, false, Flags::ACK | ece, true),
@@ -317,7 +317,7 @@ fn without_memory_the_peer_is_told_at_once() {
 /// After the program has let go nothing that comes is kept (RFC 9293, 3.10.4), and what ought to
 /// have been read is refused.
 #[test]
-fn nothing_is_kept_for_nobody() {
+fn nothing_is_kept_without_a_reader() {
     let mut script = Script::established(&setup());
     script.write(b"bye");
     script
@@ -387,7 +387,7 @@ fn delayed_acknowledgements_are_sent_early_for_a_reason() {
     assert_eq!(script.wait(5 * MS).len(), 1);
 }
 
-/// What the stack asks a connection: whether data is due, and whether both directions are over.
+/// Queries of the stack: whether data is due, and whether both directions are closed.
 #[test]
 fn what_the_stack_asks() {
     for (state, over) in [

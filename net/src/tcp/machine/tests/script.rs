@@ -14,7 +14,7 @@ pub(crate) struct Script {
     pub(crate) tap: Tap,
 }
 
-/// What the machine sent: header and payload.
+/// Segments that the machine sent: header and payload.
 pub(crate) type Out = Vec<(Header, Vec<u8>)>;
 
 pub(crate) fn setup() -> Setup {
@@ -127,7 +127,7 @@ impl Script {
         script
     }
 
-    /// What the machine sends now.
+    /// Returns the segments that the machine sends now.
     pub(crate) fn out(&mut self) -> Out {
         while self.machine.wants_output() {
             let outcome = self.machine.output(self.now_ns, 100, &mut self.tap);

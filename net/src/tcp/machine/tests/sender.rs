@@ -10,8 +10,8 @@ use crate::tests::Page;
 use crate::types::Error;
 use crate::types::Keepalive;
 
-/// RFC 5961, 5.2: an acknowledgement up to the largest window behind is old, further behind it is
-/// somebody else's. Windows of less than 64 KiB count as that.
+/// RFC 5961, 5.2: an acknowledgement at most the largest window behind is old; one further behind
+/// isn't for this connection. Windows of less than 64 KiB count as 64 KiB.
 #[test]
 fn how_old_an_acknowledgement_may_be() {
     let mut script = Script::established(&Setup {
@@ -277,7 +277,8 @@ fn keepalives_count_from_the_last_segment() {
     assert_eq!(script.machine.state(), State::Established);
 }
 
-/// What lies in more pieces than a segment takes leaves as whole segments, and the rest afterwards.
+/// Data in more pieces than a segment takes leaves as whole segments first, and the rest
+/// afterwards.
 #[test]
 fn many_pieces_leave_in_whole_segments() {
     for (piece, count) in [(200, 60), (100, 30), (1460, 30), (1, 50)] {
@@ -343,7 +344,7 @@ fn a_small_rest_waits_for_a_small_segment_alone() {
     }
 }
 
-/// Whoever sends the last byte again sends the FIN behind it, if it was sent, and nobody else does.
+/// A retransmission of the last byte carries the FIN if the FIN was sent; no other one does.
 #[test]
 fn a_fin_is_sent_again_with_the_last_byte() {
     for (heard, later) in [

@@ -7,7 +7,7 @@ use super::script::{Out, Script, header, ours, setup};
 /// A full segment: so small that no timeout makes it smaller.
 const SIZE: i64 = 512;
 
-/// An acknowledgement of so many segments, with SACK blocks, counted in segments too.
+/// An acknowledgement of `segments` segments, with SACK blocks that count in segments too.
 fn ack(segments: i64, blocks: &[(i64, i64)]) -> Header {
     let mut ack = header(Flags::ACK, 1, 1 + segments * SIZE);
     for (first, end) in blocks {
@@ -23,7 +23,8 @@ fn numbers(out: &Out) -> Vec<i64> {
     out.iter().map(|(header, _)| number(header)).collect()
 }
 
-/// Established, without pacing, and without a measured round trip; so many segments were written.
+/// An established connection without pacing or a measured round trip; `segments` segments are
+/// written.
 fn written(sack: bool, segments: i64) -> Script {
     let mut script = Script::established(&Setup {
         sack,

@@ -63,7 +63,8 @@ fn a_pointer_that_was_passed_stays_passed() {
     script.give(&header(Flags::ACK, 6, 4), b"");
     assert_eq!(script.machine.urgent.sent, None);
     for _ in 0..8 {
-        // As if so many bytes had been received, read, sent and acknowledged.
+        // Advances the sequence numbers as if the bytes had been received, read, sent and
+        // acknowledged.
         let machine = &mut script.machine;
         machine.rcv_nxt += EIGHTH;
         machine.consume(&mut script.memory, 0, script.now_ns);
