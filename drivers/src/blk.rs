@@ -2,9 +2,9 @@
 //! caller's memory.
 //!
 //! A caller submits requests and polls for their completions. A request may be of any size: the
-//! driver splits it into as many device requests as the device's limits ask for, and keeps back
-//! what doesn't fit the queue yet. Memory need not be aligned, but memory that is aligned to blocks
-//! (512 bytes, mostly) is not copied.
+//! driver splits it into device requests within the device's limits, and queues internally the part
+//! that doesn't fit the virtqueue yet. Memory need not be aligned; memory that is aligned to blocks
+//! (usually 512 bytes) is not copied.
 
 use crate::device::{self, Device};
 use crate::queue::{DeviceError, QueueCounters};
@@ -21,21 +21,21 @@ use device_requests::{DeviceRequests, Issued};
 pub use request::{BlkError, Clear, Request, Slice};
 use request::{Clearing, Cursor, Operation};
 
-/// Feature bits of disks (virtio 1.2, 5.2.3) that are used.
+/// Feature bits of block devices (virtio 1.2, 5.2.3) that the driver uses.
 pub mod feature {
     /// The device limits the size of a segment.
     pub const SIZE_MAX: u64 = 1 << 1;
-    /// The device says how many segments a request may have; without it, it is one.
+    /// The device limits the number of segments per request; without this bit, it is one.
     pub const SEG_MAX: u64 = 1 << 2;
-    /// The disk can't be written.
+    /// The disk is read-only.
     pub const RO: u64 = 1 << 5;
-    /// The disk has a block size.
+    /// The disk reports a block size.
     pub const BLK_SIZE: u64 = 1 << 6;
     /// The disk has a volatile cache that can be flushed.
     pub const FLUSH: u64 = 1 << 9;
     /// Sectors can be discarded.
     pub const DISCARD: u64 = 1 << 13;
-    /// Sectors can be made zeros without sending zeros.
+    /// The disk can write zeros without a data transfer.
     pub const WRITE_ZEROES: u64 = 1 << 14;
 
     /// All of the above.
@@ -59,12 +59,12 @@ const CONFIG_DISCARD_ALIGNMENT: usize = 44;
 const CONFIG_MAX_ZEROES: usize = 48;
 const CONFIG_ZEROES_MAY_UNMAP: usize = 56;
 
-/// Request types (5.2.6) and the flag of a segment that is to be zeros.
+/// Request types (5.2.6) and the unmap flag of a segment of a write-zeroes request.
 const TYPE_DISCARD: u32 = 11;
 const TYPE_WRITE_ZEROES: u32 = 13;
 const FLAG_UNMAP: u32 = 1;
 
-/// Block sizes that a device is believed, in bytes.
+/// Block sizes accepted from a device, in bytes.
 const BLOCK_RANGE: core::ops::RangeInclusive<u32> = 512..=65536;
 
 /// The memory of a disk's queues and buffers.
@@ -72,14 +72,14 @@ const BLOCK_RANGE: core::ops::RangeInclusive<u32> = 512..=65536;
 pub struct BlkConfig {
     /// Bits of [`feature`] and [`device::feature`] that may be used.
     pub features: u64,
-    /// Device requests in flight, at most (rounded down to a power of two). Each takes about 2.2
-    /// KiB, and no request has more segments than this.
+    /// Maximum number of device requests in flight (rounded down to a power of two). Each takes
+    /// about 2.2 KiB, and no request has more segments than this.
     pub queue_size: u16,
-    /// Callers' requests that are not finished, at most.
+    /// Maximum number of unfinished requests of callers.
     pub requests: u16,
-    /// Buffers of 128 KiB, at most, for data that isn't aligned to blocks; each allocated when it
-    /// is needed. With none such data is given to the device as it lies, which is slow on a host
-    /// that bypasses its cache.
+    /// Maximum number of bounce buffers of 128 KiB, for data that isn't aligned to blocks; each is
+    /// allocated when needed. Without any, the device gets such data in place, which is slow on a
+    /// host that bypasses its cache.
     pub bounce_buffers: u16,
 }
 
@@ -99,15 +99,15 @@ impl Default for BlkConfig {
 pub struct Geometry {
     /// Size in sectors of 512 bytes.
     pub sectors: u64,
-    /// Bytes of a block, a multiple of 512: the unit that requests have to be aligned to.
+    /// Block size in bytes, a multiple of 512: the unit that requests must be aligned to.
     pub block_size: usize,
-    /// The disk can't be written.
+    /// The disk is read-only.
     pub read_only: bool,
-    /// A flush does something; else the disk has no volatile cache.
+    /// Whether a flush has an effect; otherwise the disk has no volatile cache.
     pub can_flush: bool,
-    /// The disk takes [`Clear::Discard`].
+    /// The disk supports [`Clear::Discard`].
     pub can_discard: bool,
-    /// The disk takes [`Clear::Zeroes`].
+    /// The disk supports [`Clear::Zeroes`].
     pub can_write_zeroes: bool,
 }
 
@@ -127,26 +127,26 @@ struct Active {
     result: Result<(), BlkError>,
 }
 
-/// A disk. Dropping it resets the device. The buffers of unfinished requests are the caller's again
-/// only if it came out of reset, which only a log line tells. A caller that needs them waits for
-/// the end of its requests first.
+/// A disk. Dropping it resets the device. Afterwards the buffers of unfinished requests belong to
+/// the caller again only if the reset completed, which only a log line reports. A caller that needs
+/// them first waits for its requests to finish.
 pub struct Blk {
     device: Device,
     device_requests: DeviceRequests,
     geometry: Geometry,
     requests: Vec<Option<Active>>,
     free: Vec<u16>,
-    /// Requests that aren't wholly in the queue, in the order of submission.
+    /// Requests that are not entirely in the queue, in the order of submission.
     waiting: VecDeque<u16>,
-    /// Requests that are over but not reported.
+    /// Requests that are finished but not reported.
     finished: VecDeque<u16>,
 }
 
-// SAFETY: the raw pointers are buffers that belong to the requests (promise to their constructors).
+// SAFETY: the raw pointers are buffers owned by the requests (contract of their constructors).
 unsafe impl Send for Blk {}
 
 impl Blk {
-    /// Starts the disk: agrees on features, allocates the queue.
+    /// Starts the disk: negotiates features and allocates the queue.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl Blk {
     ) -> Result<Blk, Error> {
         let wanted =
             (feature::ALL | device::feature::QUEUE) & config.features | device::feature::VERSION_1;
-        // A disk that can't be written stays so whether that was allowed or not.
+        // A read-only disk stays read-only even if the feature wasn't negotiated.
         let mut device = Device::new(transport, DeviceType::Block, wanted | feature::RO, &|f| f)?;
         let geometry = read_geometry(&device)?;
         let size_max = device
@@ -193,14 +193,13 @@ impl Blk {
         })
     }
 
-    /// Size and capabilities, as the disk said at the start or at the last
-    /// [`refresh`](Blk::refresh).
+    /// Size and capabilities as of the start or the last [`refresh`](Blk::refresh).
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }
 
-    /// Reads the size again: a disk may grow or shrink at any time, and tells by an interrupt with
-    /// [`Cause::CONFIG`](crate::transport::Cause::CONFIG). Unfinished requests go on.
+    /// Reads the size again. A disk may be resized at any time, and signals this by an interrupt
+    /// with [`Cause::CONFIG`](crate::transport::Cause::CONFIG). Unfinished requests continue.
     ///
     /// # Errors
     ///
@@ -210,7 +209,7 @@ impl Blk {
         Ok(())
     }
 
-    /// All agreed feature bits, for a log line.
+    /// All negotiated feature bits, for a log line.
     pub fn features(&self) -> u64 {
         self.device.features()
     }
@@ -220,9 +219,9 @@ impl Blk {
         self.device.interrupt()
     }
 
-    /// False once the disk broke the protocol: it was reset, and every request ends with
-    /// [`BlkError::DeviceError`]. If it didn't come out of reset, it may still use the buffers of
-    /// the requests that it had: these are never reported, and their buffers stay its own.
+    /// False once the disk broke the protocol: the driver has reset it, and every request ends with
+    /// [`BlkError::DeviceError`]. If the reset didn't complete, the device may still use the
+    /// buffers of its requests: these are never reported, and the device keeps their buffers.
     pub fn is_running(&self) -> bool {
         self.device.is_running()
     }
@@ -232,19 +231,19 @@ impl Blk {
         self.device_requests.queue_counters()
     }
 
-    /// Requests that are submitted and not reported.
+    /// Number of requests that are submitted but not reported.
     pub fn unfinished(&self) -> usize {
         self.requests.len() - self.free.len()
     }
 
-    /// Accepts a request; `token` comes back when it ends. The device is certain to begin only
-    /// after [`kick`](Blk::kick) or [`poll`](Blk::poll). Never blocks. Requests are independent:
-    /// the device may do them in any order.
+    /// Submits a request; `token` is reported when it ends. The device is guaranteed to start it
+    /// only after [`kick`](Blk::kick) or [`poll`](Blk::poll). Never blocks. Requests are
+    /// independent: the device may execute them in any order.
     ///
     /// # Errors
     ///
-    /// The request is not accepted, and its buffer the caller's again: all of [`BlkError`] but `Io`
-    /// and `Unsupported`.
+    /// On error the request is not accepted, and its buffer belongs to the caller again: all of
+    /// [`BlkError`] but `Io` and `Unsupported`.
     pub fn submit(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         if !self.device.is_running() {
             return Err(BlkError::DeviceError);
@@ -253,14 +252,14 @@ impl Blk {
         self.accept(request, token)
     }
 
-    /// Accepts a request without data for `count` sectors of 512 bytes from `sector` on, like
-    /// [`submit`](Blk::submit). It is cut into as many device requests as the device's limits ask
-    /// for, at multiples of the alignment that it prefers.
+    /// Submits a request without data for `count` sectors of 512 bytes from `sector` on, like
+    /// [`submit`](Blk::submit). The driver splits it into device requests within the device's
+    /// limits, at multiples of the alignment that the device prefers.
     ///
     /// # Errors
     ///
-    /// Those of [`submit`](Blk::submit), and [`BlkError::Unsupported`] where the disk doesn't offer
-    /// it.
+    /// Those of [`submit`](Blk::submit), and [`BlkError::Unsupported`] if the disk doesn't offer
+    /// the operation.
     pub fn clear(
         &mut self,
         clear: Clear,
@@ -288,8 +287,8 @@ impl Blk {
             ),
         };
         let block = self.geometry.block_size;
-        // The length of a request is 32 bits of sectors; a device that takes less than a block
-        // takes none.
+        // The length of a request is 32 bits of sectors; a limit below one block disables the
+        // request.
         let most = (most as usize).saturating_mul(SECTOR) / block * block;
         if !device.has(feature) || most == 0 {
             return Err(BlkError::Unsupported);
@@ -301,7 +300,7 @@ impl Blk {
             kind,
             flags: if unmap { FLAG_UNMAP } else { 0 },
             most,
-            // One that isn't whole blocks is none that could be kept.
+            // Ignores an alignment that isn't a multiple of the block size.
             alignment: Some(u64::from(alignment) * SECTOR as u64)
                 .filter(|bytes| bytes.is_multiple_of(block as u64))
                 .unwrap_or(0),
@@ -320,7 +319,7 @@ impl Blk {
         self.accept(request, token)
     }
 
-    /// Takes a request that has been checked.
+    /// Accepts a validated request.
     fn accept(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         let index = self.free.pop().ok_or(BlkError::Busy)?;
         let nothing_to_do =
@@ -372,13 +371,13 @@ impl Blk {
                 self.waiting.pop_front();
                 continue;
             };
-            // After an error the rest of a request isn't begun.
+            // After an error, the rest of a request isn't started.
             if active.result.is_ok() {
                 match self.device_requests.issue(index, active) {
                     Ok(Issued::Some) => {
                         active.in_flight += 1;
                         if active.remaining > 0 {
-                            // The device works on this one while the next is made ready.
+                            // The device works on this one while the driver prepares the next.
                             self.device_requests.kick(&self.device);
                         }
                     }
@@ -403,9 +402,9 @@ impl Blk {
         }
     }
 
-    /// Reports the requests that ended since the last call, in the order of their ends, moves
-    /// waiting ones into the queue and tells the device. Never blocks; looks at no more completions
-    /// than there were in flight. Returns how many ended.
+    /// Reports the requests that ended since the last call, in the order of completion, moves
+    /// waiting ones into the queue and notifies the device. Never blocks; handles at most as many
+    /// completions as there were requests in flight. Returns the number of ended requests.
     pub fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlkError>)) -> usize {
         if self.device.is_running() {
             if self.collect().is_err() {
@@ -431,7 +430,7 @@ impl Blk {
     }
 
     fn collect(&mut self) -> Result<(), DeviceError> {
-        // Nothing is issued meanwhile, so that it ends with what is in flight.
+        // Submits nothing meanwhile, so that the loop ends with the requests in flight.
         while let Some((index, result)) = self.device_requests.complete()? {
             let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
                 continue;
@@ -450,7 +449,8 @@ impl Blk {
         !self.finished.is_empty() || self.device.is_running() && self.device_requests.has_pending()
     }
 
-    /// Enables the interrupt of the next completion, before a wait. True: don't wait, poll.
+    /// Enables the interrupt of the next completion, before a wait. Returns true if there is
+    /// already one to poll: don't wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
@@ -465,7 +465,7 @@ impl Blk {
         self.device_requests.disable_interrupts();
     }
 
-    /// Ends with [`BlkError::DeviceError`] all requests whose memory the device doesn't have.
+    /// Ends all requests whose memory the device doesn't hold with [`BlkError::DeviceError`].
     fn fail(&mut self) {
         log::error!(target: "drivers", "the disk broke the virtio protocol and was reset");
         let taken_back = self.device.stop();

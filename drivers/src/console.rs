@@ -12,23 +12,24 @@ use crate::{Error, MemoryRef, Region};
 const RECEIVE_QUEUE: u16 = 0;
 const TRANSMIT_QUEUE: u16 = 1;
 
-/// Buffers of each queue, at most, and their bytes: a screenful to write, a line or two to read.
+/// Maximum number of buffers per queue, and bytes per buffer: a screenful to write, a line or two
+/// to read.
 const RECEIVE_BUFFERS: u16 = 4;
 const RECEIVE_LEN: usize = 128;
 const TRANSMIT_BUFFERS: u16 = 8;
 const TRANSMIT_LEN: usize = 512;
 
-/// A console. Dropping it resets the device, so that output that it hasn't taken yet is lost: see
-/// [`Console::is_idle`].
+/// A console. Dropping it resets the device, which discards output that the device hasn't taken
+/// yet: see [`Console::is_idle`].
 pub struct Console {
     device: Device,
     receive: Queue,
     transmit: Queue,
     receive_pool: Region,
     transmit_pool: Region,
-    /// Buffer that is being read, how far, and how much is in it.
+    /// Receive buffer in use, read position, and number of bytes in it.
     reading: Option<(u16, usize, usize)>,
-    /// Transmit buffers that aren't the device's.
+    /// Transmit buffers that the driver owns.
     free: Vec<u16>,
 }
 
@@ -67,7 +68,8 @@ impl Console {
         Ok(console)
     }
 
-    /// Puts receive buffer `index` in the queue. It fits: there are as many descriptors as buffers.
+    /// Puts receive buffer `index` in the queue. It always fits: there are as many descriptors as
+    /// buffers.
     fn give(&mut self, index: u16) {
         let phys = self.receive_pool.phys(usize::from(index) * RECEIVE_LEN);
         let buffer = Buffer {
@@ -89,8 +91,8 @@ impl Console {
         self.device.is_running()
     }
 
-    /// Writes as much of `bytes` as there are free buffers for, and tells the device. Returns how
-    /// many bytes that was: 0 means that all buffers are in flight. Never blocks.
+    /// Writes as much of `bytes` as fits the free buffers, and notifies the device. Returns the
+    /// number of bytes written; 0 means that all buffers are in flight. Never blocks.
     ///
     /// # Errors
     ///
@@ -103,7 +105,7 @@ impl Console {
                 break;
             };
             let offset = usize::from(index) * TRANSMIT_LEN;
-            // SAFETY: a free buffer is not the device's.
+            // SAFETY: the driver owns a free buffer.
             unsafe { self.transmit_pool.slice(offset, piece.len()) }.copy_from_slice(piece);
             let phys = self.transmit_pool.phys(offset);
             let buffer = Buffer {
@@ -121,7 +123,7 @@ impl Console {
         Ok(written)
     }
 
-    /// True when the device has taken all that was written (or is out of use).
+    /// True when the device has taken all output (or is out of use).
     pub fn is_idle(&mut self) -> bool {
         self.reclaim().is_err() || self.transmit.in_flight() == 0
     }
@@ -139,15 +141,15 @@ impl Console {
         }
     }
 
-    /// Reads what was typed, at most `bytes.len()`. Returns how many bytes that was: 0 means
-    /// nothing now. Never blocks.
+    /// Reads at most `bytes.len()` bytes of input. Returns the number of bytes; 0 means that there
+    /// is none at the moment. Never blocks.
     ///
     /// # Errors
     ///
     /// [`Error::DeviceError`].
     pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Error> {
         let mut read = 0;
-        // A device that returns empty buffers for ever gets one round of them.
+        // Bounds the loop to one round, since a device could return empty buffers for ever.
         for _ in 0..=self.receive.size() {
             if read == bytes.len() || !self.fetch()? {
                 break;
@@ -172,7 +174,7 @@ impl Console {
         Ok(read)
     }
 
-    /// True when there is a buffer to read from.
+    /// True when there is input in a buffer.
     fn fetch(&mut self) -> Result<bool, Error> {
         if !self.device.is_running() {
             return Err(Error::DeviceError);
@@ -189,8 +191,8 @@ impl Console {
         Ok(true)
     }
 
-    /// To be called before waiting: asks for an interrupt when something is typed or written output
-    /// is taken. True: don't wait, there is something to do.
+    /// Call this before waiting: requests an interrupt for the next input or completed output.
+    /// Returns true if there is already something to do: don't wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {

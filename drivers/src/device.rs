@@ -1,4 +1,4 @@
-//! The life of a device, common to all drivers: agree on features, set up queues, start, stop.
+//! Life cycle of a device, common to all drivers: negotiate features, set up queues, start, stop.
 
 use alloc::boxed::Box;
 
@@ -6,9 +6,9 @@ use crate::queue::{Options, Queue};
 use crate::transport::{DeviceType, Interrupt, Status, Transport, Width};
 use crate::{Error, MemoryRef};
 
-/// Feature bits of every kind of device (virtio 1.2, chapter 6).
+/// Feature bits of all device types (virtio 1.2, chapter 6).
 pub mod feature {
-    /// Legacy devices: a request's framing is free.
+    /// Legacy devices: any framing of requests (`VIRTIO_F_ANY_LAYOUT`).
     pub const ANY_LAYOUT: u64 = 1 << 27;
     /// `VIRTIO_F_INDIRECT_DESC`.
     pub const INDIRECT_DESC: u64 = 1 << 28;
@@ -16,10 +16,11 @@ pub mod feature {
     pub const EVENT_IDX: u64 = 1 << 29;
     /// `VIRTIO_F_VERSION_1`.
     pub const VERSION_1: u64 = 1 << 32;
-    /// `VIRTIO_F_ACCESS_PLATFORM`: the device is behind the platform's translation (here: none).
+    /// `VIRTIO_F_ACCESS_PLATFORM`: the device accesses memory through the platform's translation
+    /// (here: none).
     pub const ACCESS_PLATFORM: u64 = 1 << 33;
-    /// `VIRTIO_F_ORDER_PLATFORM`: the device needs the fences of a real device, which we always
-    /// use.
+    /// `VIRTIO_F_ORDER_PLATFORM`: the device needs the memory barriers of a hardware device, which
+    /// the driver always uses.
     pub const ORDER_PLATFORM: u64 = 1 << 36;
 
     /// The features of this crate's queues.
@@ -27,24 +28,23 @@ pub mod feature {
         ANY_LAYOUT | INDIRECT_DESC | EVENT_IDX | VERSION_1 | ACCESS_PLATFORM | ORDER_PLATFORM;
 }
 
-/// Reads of the status before a device counts as one that doesn't reset. Each read is an
-/// exit to the hypervisor (a microsecond or more), and hypervisors reset before they return from
-/// the write.
+/// Maximum number of status reads to wait for a reset. Each read is an exit to the hypervisor (a
+/// microsecond or more), and hypervisors reset before they return from the write.
 const RESET_READS: usize = 100_000;
-/// Reads of a configuration field of several words until its generation stays the same.
+/// Maximum number of reads of a multi-word configuration field until its generation is stable.
 const CONFIG_READS: usize = 16;
 
-/// A device with its agreed features. Its drop resets it.
+/// A device with its negotiated features. Dropping it resets the device.
 pub(crate) struct Device {
     transport: Box<dyn Transport>,
     features: u64,
-    /// Taken back from the device: reset, for an error or at the end.
+    /// Set once the driver has stopped the device: whether the reset completed.
     stopped: Option<bool>,
 }
 
 impl Device {
-    /// Resets the device and agrees on those of `wanted` features that it offers (virtio 1.2,
-    /// 3.1.1, steps 1 to 6). `fix` takes features out that don't make sense without others.
+    /// Resets the device and negotiates those of `wanted` features that it offers (virtio 1.2,
+    /// 3.1.1, steps 1 to 6). `fix` removes features whose prerequisites are missing.
     pub fn new(
         mut transport: Box<dyn Transport>,
         expected: DeviceType,
@@ -107,8 +107,8 @@ impl Device {
         self.transport.interrupt()
     }
 
-    /// Sets up queue `index`, of `size` (smallest, largest) descriptors and requests of at most
-    /// `max_chain`.
+    /// Sets up queue `index` with a size within `size` (minimum, maximum descriptors), for requests
+    /// of at most `max_chain` descriptors.
     pub fn queue(
         &mut self,
         memory: MemoryRef,
@@ -140,8 +140,8 @@ impl Device {
         self.stopped.is_none()
     }
 
-    /// Takes all memory back from the device by a reset. False when it didn't answer: then what it
-    /// was given must never be used for anything else. Further calls return the same.
+    /// Takes all memory back from the device by a reset. Returns false if the device didn't
+    /// respond: then its memory must never be reused. Further calls return the same.
     pub fn stop(&mut self) -> bool {
         *self.stopped.get_or_insert_with(|| {
             let done = reset(&mut *self.transport);
@@ -173,7 +173,7 @@ impl Device {
         self.transport.read_config(offset, Width::U32)
     }
 
-    /// Reads 64 bits, in two halves of the same generation (virtio 1.2, 2.5.1).
+    /// Reads 64 bits as two halves of the same generation (virtio 1.2, 2.5.1).
     pub fn config_u64(&self, offset: usize) -> Option<u64> {
         for _ in 0..CONFIG_READS {
             let before = self.transport.config_generation();

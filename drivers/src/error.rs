@@ -4,13 +4,13 @@ use core::fmt;
 
 use crate::transport::DeviceType;
 
-/// Why a device can't be started, or no longer be used.
+/// Reasons why a device can't be started or used any more.
 ///
-/// Every message names the thing that is wrong; the caller adds which device it was.
+/// Every message names the cause; the caller adds the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The transport belongs to another kind of device than the driver that was given it.
+    /// The transport belongs to a device of another type than the driver's.
     WrongDevice {
         /// The type of the driver.
         expected: DeviceType,
@@ -31,12 +31,11 @@ pub enum Error {
     /// The device offers a queue size that isn't a power of two, or didn't take over the queue's
     /// addresses.
     BadQueue(u16),
-    /// There is no memory for queues or buffers.
+    /// Allocation of queues or buffers failed.
     OutOfMemory,
-    /// The device's configuration space is too short or holds values that can't be.
+    /// The device's configuration space is too short or holds invalid values.
     BadConfig,
-    /// The device broke the protocol (or an earlier call found that it had); it has been reset and
-    /// does nothing any more.
+    /// The device broke the protocol, now or before; it has been reset and is out of use.
     DeviceError,
     /// The PCI function has no virtio 1.x capabilities (a legacy-only device; QEMU:
     /// `disable-modern=off`).

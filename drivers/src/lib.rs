@@ -1,10 +1,10 @@
 //! Drivers for virtio devices over PCI and MMIO: network card, disk, entropy source, console.
 //!
-//! The crate knows nothing of the kernel, of Linux or of OCaml. From the machine it needs a
-//! [`Memory`]; from the kernel's PCI code a [`pci::ConfigAccess`]. It never waits and starts no
-//! interrupts by itself: the owner of a device calls it when there is something to do, and before
-//! halting asks it to interrupt (`enable_interrupts`, whose answer says whether there is something
-//! already).
+//! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
+//! machine and a [`pci::ConfigAccess`] from the kernel's PCI code. It never waits and enables no
+//! interrupts by itself: the owner of a device calls it when there is work. Before halting, the
+//! owner enables the device's interrupt with `enable_interrupts`, which returns whether there is
+//! work already.
 //!
 //! # Layers
 //!
@@ -42,12 +42,13 @@
 //! # }
 //! ```
 //!
-//! # What a device is believed
+//! # Trust in devices
 //!
-//! Nothing that could harm: ids and lengths in rings, headers of frames and the configuration space
-//! are allegations, checked before use. A device that breaks the protocol is reset, its requests
-//! complete with an error, and the program goes on. (A hypervisor can of course stop or read its
-//! guest; it can't make these drivers read or write outside what they gave it.)
+//! The driver validates everything that a device writes before use: ids and lengths in rings,
+//! headers of frames and the configuration space. It resets a device that breaks the protocol and
+//! completes its requests with an error, and the program goes on. (A hypervisor can of course stop
+//! or read its guest, but it can't make these drivers access memory outside the regions that they
+//! gave it.)
 
 #![no_std]
 

@@ -1,8 +1,8 @@
 //! A network card (virtio 1.2, 5.1), driven on its queues directly: checksums and TCP segmentation
 //! in the device, frames of up to 64 KiB in both directions, one doorbell for a batch.
 //!
-//! Each offload is used when the device offers it and [`NetConfig::features`] allows it. Frames are
-//! Ethernet frames without a check sequence.
+//! The driver uses each offload that the device offers and [`NetConfig::features`] allows. Frames
+//! are Ethernet frames without a frame check sequence.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -26,35 +26,35 @@ use multiqueue::Multiqueue;
 use rx::{Receiver, RxOptions};
 use tx::{Sender, TxOptions};
 
-/// Feature bits of network cards (virtio 1.2, 5.1.3) that are used.
+/// Feature bits of network cards (virtio 1.2, 5.1.3) that the driver uses.
 pub mod feature {
     /// The device computes checksums.
     pub const CSUM: u64 = 1 << 0;
-    /// The device may hand on frames whose checksum is not computed, or already verified.
+    /// The device may deliver frames whose checksum is partial or already verified.
     pub const GUEST_CSUM: u64 = 1 << 1;
-    /// The device says what MTU the network has.
+    /// The device reports the MTU of the network.
     pub const MTU: u64 = 1 << 3;
     /// The device has a MAC address.
     pub const MAC: u64 = 1 << 5;
-    /// The device may hand on large IPv4 TCP frames.
+    /// The device may deliver large IPv4 TCP frames.
     pub const GUEST_TSO4: u64 = 1 << 7;
-    /// The device may hand on large IPv6 TCP frames.
+    /// The device may deliver large IPv6 TCP frames.
     pub const GUEST_TSO6: u64 = 1 << 8;
-    /// The device cuts large IPv4 TCP frames.
+    /// The device segments large IPv4 TCP frames.
     pub const HOST_TSO4: u64 = 1 << 11;
-    /// The device cuts large IPv6 TCP frames.
+    /// The device segments large IPv6 TCP frames.
     pub const HOST_TSO6: u64 = 1 << 12;
     /// A received frame may span several buffers.
     pub const MRG_RXBUF: u64 = 1 << 15;
-    /// The device says whether the link is up.
+    /// The device reports the link state.
     pub const STATUS: u64 = 1 << 16;
-    /// There is a control queue; asked for with [`MQ`] only.
+    /// The device has a control queue; negotiated with [`MQ`] only.
     pub const CTRL_VQ: u64 = 1 << 17;
-    /// There may be several queue pairs; asked for by [`Net::with_pairs`](super::Net::with_pairs)
-    /// only.
+    /// The device supports several queue pairs; negotiated by
+    /// [`Net::with_pairs`](super::Net::with_pairs) only.
     pub const MQ: u64 = 1 << 22;
 
-    /// Those above that every card is asked for.
+    /// The bits above that the driver negotiates with every card.
     pub const ALL: u64 = CSUM
         | GUEST_CSUM
         | MTU
@@ -77,27 +77,27 @@ const ETHERNET: usize = 18;
 /// An IP packet is at most 65535 bytes.
 const MAX_FRAME: usize = ETHERNET + 65535;
 
-/// The memory and the offloads of a card.
+/// Memory and offloads of a card.
 #[derive(Clone, Copy, Debug)]
 pub struct NetConfig {
-    /// Bits of [`feature`] and [`device::feature`] that may be used; the rest is never agreed to.
+    /// Bits of [`feature`] and [`device::feature`] that may be used; others are never negotiated.
     pub features: u64,
-    /// Receive buffers, at most (the device's queue may be smaller). Their memory is allocated at
-    /// the start.
+    /// Maximum number of receive buffers (the device's queue may be smaller), allocated at the
+    /// start.
     pub rx_buffers: u16,
-    /// Bytes of one receive buffer where frames may span several; without that it is one frame of
+    /// Bytes per receive buffer if frames may span several; otherwise a buffer holds one frame of
     /// the MTU.
     pub rx_buffer_len: usize,
-    /// Frames of up to the MTU in flight, at most.
+    /// Maximum number of frames in flight up to the MTU.
     pub tx_small: u16,
-    /// Larger frames in flight, at most; 64 KiB each, all but the first allocated when needed. None
-    /// without TCP segmentation.
+    /// Maximum number of larger frames in flight; 64 KiB each, all but the first allocated when
+    /// needed. None without TCP segmentation.
     pub tx_large: u16,
 }
 
 impl Default for NetConfig {
-    /// 512 KiB for receiving; for sending up to 512 KiB of small and 1 MiB of large buffers, as
-    /// needed.
+    /// 512 KiB for receiving; for sending up to 512 KiB of small and 1 MiB of large buffers,
+    /// allocated when needed.
     fn default() -> Self {
         NetConfig {
             features: u64::MAX,
@@ -109,13 +109,13 @@ impl Default for NetConfig {
     }
 }
 
-/// Why a frame wasn't sent.
+/// Reasons why a frame wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TxError {
-    /// All buffers are in flight. An interrupt will tell when some are back; keep the frame.
+    /// All buffers are in flight. Keep the frame and wait for the interrupt that reports room.
     Full,
-    /// Longer than [`Capabilities::max_transmit`], or empty, or it asks for something the card
-    /// doesn't do. Never sent.
+    /// The frame is empty, longer than [`Capabilities::max_transmit`], or needs an offload that the
+    /// card lacks. Never sent.
     BadFrame,
     /// The card broke the protocol and is out of use.
     DeviceError,
@@ -124,11 +124,11 @@ pub enum TxError {
 /// Counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetCounters {
-    /// Frames handed on.
+    /// Frames delivered.
     pub rx_frames: u64,
-    /// Received frames that couldn't be (header or length impossible).
+    /// Received frames dropped for an invalid header or length.
     pub rx_dropped: u64,
-    /// Received frames that didn't lie in one piece and were copied together.
+    /// Received frames that spanned several buffers and were copied together.
     pub rx_copied: u64,
     /// Frames sent.
     pub tx_frames: u64,
@@ -145,11 +145,11 @@ pub struct Net {
     device: Device,
     /// At least one.
     pairs: Vec<Pair>,
-    /// The pair that is polled next.
+    /// The pair to poll next.
     polled: usize,
-    /// By which pair frames leave.
+    /// The pair that transmits.
     sending: usize,
-    /// Number of pairs that the card uses.
+    /// Number of queue pairs in use.
     active: u16,
     control: Option<Control>,
     capabilities: Capabilities,
@@ -157,7 +157,7 @@ pub struct Net {
 }
 
 impl Net {
-    /// Starts the card with one pair of queues: agrees on features, allocates the queues and the
+    /// Starts the card with one pair of queues: negotiates features, allocates the queues and the
     /// receive buffers.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl Net {
         Net::start(transport, memory, config, None)
     }
 
-    /// Starts the card with one pair, and those that `multiqueue` adds. A program without it
+    /// Starts the card with one pair and those that `multiqueue` adds. A program without multiqueue
     /// doesn't link its code.
     fn start(
         transport: Box<dyn Transport>,
@@ -219,17 +219,17 @@ impl Net {
         Ok(net)
     }
 
-    /// The agreed capabilities, which don't change.
+    /// The negotiated capabilities, which don't change.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
 
-    /// All agreed feature bits, for a log line.
+    /// All negotiated feature bits, for a log line.
     pub fn features(&self) -> u64 {
         self.device.features()
     }
 
-    /// Whether the network is reachable, as the card says (always, when it can't say). One exit.
+    /// Whether the card reports link up (always true if it can't report). One exit.
     pub fn link_is_up(&self) -> bool {
         let status = self
             .device
@@ -245,7 +245,7 @@ impl Net {
         self.device.interrupt()
     }
 
-    /// False once the card broke the protocol: it was reset, and does nothing any more.
+    /// False once the card broke the protocol: the driver has reset it, and the card is out of use.
     pub fn is_running(&self) -> bool {
         self.device.is_running()
     }
@@ -255,7 +255,7 @@ impl Net {
         self.counters
     }
 
-    /// Counters of the receive and the transmit queue by whose pair frames leave.
+    /// Counters of the receive and the transmit queue of the pair that transmits.
     pub fn queue_counters(&self) -> (QueueCounters, QueueCounters) {
         let pair = &self.pairs[self.sending];
         (
@@ -264,9 +264,10 @@ impl Net {
         )
     }
 
-    /// Hands the next received frame to `deliver`, which may change it in place; its memory goes
-    /// back to the card afterwards. False: there is none (or the card is out of use). Never blocks;
-    /// frames that can't be are skipped, and at most as many as there are buffers are looked at.
+    /// Passes the next received frame to `deliver`, which may modify it in place; its buffer
+    /// returns to the card afterwards. Returns false if there is none (or the card is out of use).
+    /// Never blocks; skips invalid frames, and examines at most as many frames as there are
+    /// buffers.
     pub fn receive(&mut self, deliver: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
         if !self.device.is_running() {
             return false;
@@ -274,7 +275,7 @@ impl Net {
         for _ in 0..self.pairs.len() {
             let receiver = &mut self.pairs[self.polled].receiver;
             let received = receiver.receive(&self.device, &mut self.counters, deliver);
-            // Pairs take turns, so that a busy one holds up no other.
+            // Pairs take turns, so that a busy one doesn't starve the others.
             self.polled += 1;
             if self.polled == self.pairs.len() {
                 self.polled = 0;
@@ -291,9 +292,9 @@ impl Net {
         false
     }
 
-    /// True when the next [`transmit`](Net::transmit) finds room, whatever the length of its frame.
-    /// False: an interrupt comes when there is room, if
-    /// [`enable_interrupts`](Net::enable_interrupts) is called before waiting. Never blocks.
+    /// Returns true if the next [`transmit`](Net::transmit) finds room, for any length. If false,
+    /// and the caller calls [`enable_interrupts`](Net::enable_interrupts) before waiting, an
+    /// interrupt reports room. Never blocks.
     pub fn can_transmit(&mut self) -> bool {
         if !self.device.is_running() {
             return false;
@@ -314,9 +315,9 @@ impl Net {
         }
     }
 
-    /// Queues a frame of `len` bytes that `fill` writes (all of it: the buffer holds old data) and
-    /// describes. It is certain to leave only after [`flush`](Net::flush). Never blocks; `fill` is
-    /// only called when there is room.
+    /// Queues a frame of `len` bytes that `fill` writes and describes. `fill` must write all of it,
+    /// since the buffer holds old data. The frame is guaranteed to leave only after
+    /// [`flush`](Net::flush). Never blocks; calls `fill` only if there is room.
     ///
     /// # Errors
     ///
@@ -352,8 +353,8 @@ impl Net {
         }
     }
 
-    /// Tells the card of the frames queued since the last call: at most one exit, none when the
-    /// card is at work anyway.
+    /// Notifies the card of the frames queued since the last call: at most one exit, none if the
+    /// card is processing the queue anyway.
     pub fn flush(&mut self) {
         if self.device.is_running() {
             for pair in &mut self.pairs {
@@ -362,8 +363,8 @@ impl Net {
         }
     }
 
-    /// Whether the card has done with every frame that it was told of; a card that broke will do no
-    /// more. Never blocks.
+    /// Whether the card has completed every frame that it was notified of, or is out of use. Never
+    /// blocks.
     pub fn is_drained(&mut self) -> bool {
         if !self.device.is_running() {
             return true;
@@ -381,16 +382,16 @@ impl Net {
         drained
     }
 
-    /// Whether there is a frame to [`receive`](Net::receive), or, where [`transmit`](Net::transmit)
-    /// found no room, some now. No exit.
+    /// Whether there is a frame to [`receive`](Net::receive), or room again after
+    /// [`transmit`](Net::transmit) found none. No exit.
     pub fn has_pending(&self) -> bool {
         let news = |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_pending();
         self.device.is_running() && self.pairs.iter().any(news)
     }
 
-    /// To be called before waiting: gives the card all free receive buffers and asks for an
-    /// interrupt at the next frame, and where [`transmit`](Net::transmit) found no room, when half
-    /// of what is in flight is sent. True: don't wait, there is a frame or room already.
+    /// Call this before waiting. Gives the card all free receive buffers and requests an interrupt
+    /// at the next frame and, if [`transmit`](Net::transmit) found no room, when half of the frames
+    /// in flight are sent. Returns true if there is a frame or room already: don't wait.
     ///
     /// The driver moderates interrupts in this way only, without a timer: no interrupt comes while
     /// there is work, and one interrupt stands for all that happens until the next call. The card
@@ -410,7 +411,7 @@ impl Net {
         ready
     }
 
-    /// Asks for no interrupts, for while there is work anyway; some may still come.
+    /// Disables interrupts while there is work anyway; some may still come.
     pub fn disable_interrupts(&mut self) {
         for pair in &mut self.pairs {
             pair.receiver.queue_mut().disable_interrupts();
@@ -442,7 +443,7 @@ impl Drop for Net {
     }
 }
 
-/// How the queues of each pair are set up, by the features that were agreed on.
+/// Queue layout of each pair, by the negotiated features.
 fn queue_options(
     device: &Device,
     capabilities: &Capabilities,

@@ -9,7 +9,7 @@ use crate::{Error, MemoryRef, Region};
 
 const REQUEST_QUEUE: u16 = 0;
 
-/// Bytes of the largest request: what a seed or two takes.
+/// Maximum request in bytes: enough for a seed or two.
 pub const MAX_REQUEST: usize = 256;
 
 /// An entropy source. One request at a time; dropping it resets the device.
@@ -54,8 +54,8 @@ impl Rng {
         self.device.is_running()
     }
 
-    /// Asks for `len` (1 to [`MAX_REQUEST`], else clamped) random bytes, unless a request is under
-    /// way. One exit; the answer may take as long as the host likes.
+    /// Requests `len` random bytes (clamped to 1 to [`MAX_REQUEST`]), unless a request is in
+    /// flight. One exit; the host may take any time to answer.
     ///
     /// # Errors
     ///
@@ -80,9 +80,9 @@ impl Rng {
         Ok(())
     }
 
-    /// Hands the random bytes to `take` if they are there (a device may give fewer than asked for,
-    /// and even none), and forgets them. `None` while the request is under way, or when there is
-    /// none. Never blocks.
+    /// Passes the random bytes to `take` once they have arrived, and erases them. A device may
+    /// return fewer than requested, even none. Returns `None` while a request is in flight or if
+    /// there is none. Never blocks.
     ///
     /// # Errors
     ///
@@ -95,10 +95,11 @@ impl Rng {
             Ok(None) => Ok(None),
             Ok(Some(completion)) => {
                 self.pending = false;
-                // SAFETY: the buffer has come back, and is given away again only by `request`.
+                // SAFETY: the device has returned the buffer, and only `request` gives it away
+                // again.
                 let bytes = unsafe { self.buffer.slice(0, completion.written as usize) };
                 let taken = take(bytes);
-                // It may be the seed of secrets.
+                // The bytes may be the seed of secrets.
                 bytes.fill(0);
                 Ok(Some(taken))
             }
@@ -113,7 +114,8 @@ impl Rng {
         }
     }
 
-    /// To be called before waiting: asks for an interrupt. True: don't wait, poll.
+    /// Call this before waiting: requests an interrupt. Returns true if the answer is there: don't
+    /// wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         self.device.is_running() && self.queue.enable_interrupts()
