@@ -172,7 +172,7 @@ pub fn info(rt: &mut Runtime, fd: Fd) -> Result<BlockInfo, Stop> {
     })
 }
 
-/// What a request asks for, in sectors of what is open.
+/// Range of a request, in sectors of the open disk or partition.
 struct Wanted {
     sector: u64,
     /// Bytes.

@@ -82,7 +82,7 @@ pub fn open(rt: &mut Runtime, stream: Stream) -> Answer {
     Ok(fd.encode() as usize)
 }
 
-/// What tasks are parked on, each with its place in the table.
+/// Streams and directions that tasks are parked on, each with its index in the table.
 fn parked(rt: &Runtime) -> impl Iterator<Item = (Stream, Direction, u32)> + use<> {
     let all = [
         (Stream::Standard, Direction::Read),

@@ -210,7 +210,7 @@ impl Disks {
         Ok(geometry)
     }
 
-    /// What an acquired disk is now, which may have grown or shrunk, and what else it can do.
+    /// Current geometry of an acquired disk, which may have grown or shrunk, and its capabilities.
     pub fn look(&mut self, disk: usize) -> Result<(Geometry, Capabilities), Failure> {
         let device = self.disks.get_mut(disk).map(|disk| &mut disk.device);
         let device = device.ok_or(Error::Closed)?;

@@ -61,7 +61,7 @@ use slab::Slab;
 use volume::Volume;
 use worker::Port;
 
-/// See the head of this file.
+/// State of the files: mounts, volumes and open files.
 pub struct Files {
     /// Mount points, and the volumes by their numbers.
     mounts: Mounts<usize>,

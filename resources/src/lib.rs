@@ -45,7 +45,7 @@ use platform::error::Failure;
 
 /// The reactor with the resources of this program and its platform.
 pub type Runtime = reactor::Runtime<Resources>;
-/// What a kind of descriptor can do.
+/// Operations of a kind of descriptor.
 type Operations = reactor::table::Operations<Resources>;
 /// A resource's part in the wait.
 type Driver = reactor::Driver<Resources>;

@@ -83,14 +83,14 @@ pub struct Net {
     named: Option<mdns::Named>,
     /// Tokens that wait for an address.
     waiting_for_address: Vec<u64>,
-    /// When the links were opened, for the patience with DHCP.
+    /// When the links were opened, for the timeout of DHCP.
     started_ns: u64,
     progress: Progress,
     /// The leases were given back, at the end.
     released: bool,
     /// When the end no longer waits for cards to take what they were given.
     drain_until: Option<u64>,
-    /// What [`Entropy::snapshots`] said last.
+    /// Last value of [`Entropy::snapshots`].
     snapshots: u32,
     /// Kept for its memory.
     events: Vec<Handle>,

@@ -207,7 +207,7 @@ fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, Error
     })
 }
 
-/// Nobody reads any more: the ring is given back and writers are told.
+/// The read end was closed: frees the ring and tells writers.
 fn end_reading(rt: &mut Runtime, key: u32) {
     let Ok(pipe) = pipe(rt, key) else { return };
     pipe.len = 0;
@@ -220,7 +220,7 @@ fn end_reading(rt: &mut Runtime, key: u32) {
     }
 }
 
-/// Nobody writes any more: readers get what is left and then the end.
+/// The write end was closed: readers get the rest and then the end of the stream.
 fn end_writing(rt: &mut Runtime, key: u32) {
     let Ok(pipe) = pipe(rt, key) else { return };
     let writer = pipe.writer.take();

@@ -1,8 +1,8 @@
 //! Opening a disk or, for `DISK/NUMBER` and `DISK/LABEL`, a partition of it.
 //!
-//! A partition's table is read by `fs::partition`, which wants a disk that answers at once. It gets
-//! one that has the sectors that were read so far; what it asks for beyond those is read, and then
-//! it begins anew. It asks for a few places only.
+//! `fs::partition` reads the partition table, from a disk that must answer at once. It gets a disk
+//! of the sectors that were read so far. When it asks for others, those are read and it starts
+//! over, which is cheap: it reads only a few places.
 
 use super::{BLOCK, Outstanding, Raw, close, post, register, report};
 use crate::Runtime;
@@ -28,7 +28,7 @@ const MOST: usize = 512;
 pub struct Opening {
     /// Its number or label.
     wanted: String,
-    /// What was read of the disk: first sectors and bytes.
+    /// Parts of the disk that were read: first sector and bytes of each.
     read: Vec<(u64, Vec<u8>)>,
 }
 

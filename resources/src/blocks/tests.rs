@@ -20,7 +20,7 @@ use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
-/// What the test tells the disk.
+/// The test's control of the disk.
 #[derive(Default)]
 struct Orders {
     /// It does nothing.
@@ -328,7 +328,7 @@ fn an_opening_that_is_not_answered_ends_too() {
     orders.hold.set(false);
     assert_eq!(step(rt, 0), None);
     assert_eq!(given_up(rt), 0);
-    opened(rt, "data").expect("nobody has it");
+    opened(rt, "data").expect("the disk is free");
 }
 
 #[test]

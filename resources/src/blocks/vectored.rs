@@ -38,7 +38,7 @@ fn slices(
     Ok((list.into_boxed_slice(), bytes))
 }
 
-/// What is open there.
+/// The disk or partition of a descriptor.
 fn raw(rt: &Runtime, fd: Fd) -> Result<&Raw, Error> {
     let key = rt.table.key_of(fd, &super::BLOCK)? as usize;
     rt.resources.blocks.get(key).ok_or(Error::Closed)

@@ -48,7 +48,7 @@ impl Caller {
         }
     }
 
-    /// What the call answers.
+    /// Returns the result of the call.
     pub fn answer(self, rt: &mut Runtime) -> Answer {
         match self.answer {
             None => Err(Stop::Pending),

@@ -91,7 +91,7 @@ pub const MEMORY: FileSystem = FileSystem {
     }),
 };
 
-/// What a volume in memory may take unless it is said, in bytes.
+/// Default size limit of a volume in memory, in bytes.
 const USUAL_MEMORY: u64 = 16 << 20;
 
 /// A number of bytes, with K, M or G for its multiples by 1024.
@@ -108,7 +108,7 @@ fn size(text: &str) -> Option<u64> {
         .filter(|n| n >> 50 == 0 && *n > 0)
 }
 
-/// What there can be, and what has to be in the program's `libraries` for it.
+/// File systems by name, and the library that the program's `libraries` must have for each.
 const LIBRARIES: [(&str, &str); 5] = [
     ("fat", "soil"),
     ("ext4", "soil.ext4"),
@@ -151,7 +151,7 @@ pub fn register(rt: &mut Runtime, driver: FileSystem) -> Answer {
     Ok(0)
 }
 
-/// What seems to be on a disk that begins with `start`: FAT unless something else is sure.
+/// Guesses the file system of a disk that begins with `start`: FAT unless another one is certain.
 pub fn probe(start: &[u8]) -> &'static str {
     // The magic number in the superblock at 1024; "ustar" in the first header.
     if start.get(1080..1082) == Some(&[0x53, 0xef]) {

@@ -11,7 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use platform::error::{Answer, Error, Failure};
 
-/// What has been registered, and isn't mounted yet.
+/// Embedded files that have been registered, and aren't mounted yet.
 pub(crate) struct Embedded {
     /// The files of the next tree.
     files: Vec<(String, &'static [u8])>,

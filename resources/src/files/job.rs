@@ -21,7 +21,7 @@ pub struct OpenId {
     pub serial: u64,
 }
 
-/// What the answer of an operation is made of.
+/// How a job's value becomes the answer of an operation.
 #[derive(Clone, Copy)]
 pub enum Output {
     /// The number that the job gave.
@@ -44,13 +44,14 @@ pub enum Output {
     },
     /// Entries of a directory, packed there; its position moves on.
     Entries(OpenId, Piece),
-    /// What is known of a file, or where its contents lie.
+    /// Attributes of a file, or address and length of its contents.
     Numbers(IntsPiece),
     /// The room on a volume, and a text about it.
     Space(IntsPiece, Piece),
     /// A text.
     Text(Piece),
-    /// What only some programs do: code that is named here is in all programs.
+    /// A conversion that only some programs use. A function pointer, because code that is named
+    /// here would be linked into all programs.
     Special(fn(&mut Runtime, Value) -> Ended),
 }
 
@@ -85,7 +86,7 @@ impl Waiter {
         }
     }
 
-    /// What is left when the operation has been told that the job timed out.
+    /// The waiter that is left after the operation has been told that the job timed out.
     pub const fn abandoned(self) -> Waiter {
         match self {
             Waiter::None | Waiter::Operation(..) | Waiter::Sync(_) => Waiter::None,
@@ -99,7 +100,7 @@ impl Waiter {
 pub struct Job {
     /// Who waits for it.
     pub waiter: Waiter,
-    /// What is to be done.
+    /// The work.
     pub request: Request,
     /// The path that it is a step of.
     pub resolution: Option<Box<Resolution>>,

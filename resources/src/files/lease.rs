@@ -32,7 +32,7 @@ struct Out {
     state: State,
 }
 
-/// What OCaml has of a lease.
+/// OCaml's use of a lease.
 enum State {
     /// Its number only.
     New,
@@ -163,8 +163,8 @@ pub fn next(rt: &mut Runtime, lease: Int, into: &mut View<'_>) -> Answer {
     };
     match out.state {
         State::New if into.is_empty() => {
-            // SAFETY: slices and proxy are kept in the table until `sweep` finds that nobody looks
-            // at them.
+            // SAFETY: slices and proxy are kept in the table until `sweep` finds that no bigarray
+            // uses them.
             out.state = State::Shown(unsafe { into.lend(out.proxy) });
         }
         State::Shown(_) => (),

@@ -17,7 +17,7 @@ use slab::Slab;
 /// The offset of a write that goes to the end, see [`Request::Write`].
 pub const APPEND: u64 = u64::MAX;
 
-/// What a descriptor stands for.
+/// The open file or directory of a descriptor.
 pub struct OpenFile {
     serial: u64,
     /// The volume, and its file or directory; none for a directory that only leads to mount points.

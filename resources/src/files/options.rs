@@ -24,7 +24,7 @@ static CLOCK: Clock = Clock::new(|| {
     }
 });
 
-/// What the caches of all volumes hold and have done.
+/// Contents and counters of the caches of all volumes.
 pub fn cache_statistics() -> CacheStatistics {
     CACHE.statistics()
 }

@@ -14,7 +14,7 @@ use platform::error::Failure;
 /// Reads and writes go in steps of this many bytes, between which they can be cancelled.
 const STEP: usize = 4 << 20;
 
-/// What a volume is asked to do.
+/// A request to a volume.
 pub enum Request {
     /// Mounts the volume; every other job does it as well where it is still to be done.
     Mount,
@@ -28,15 +28,15 @@ pub enum Request {
         follow: bool,
         /// Whether it has to be a directory.
         directory: bool,
-        /// What.
+        /// The operation.
         op: Op,
     },
     /// Closes a file.
     Close(FileId),
     /// Reads from an offset.
     Read(FileId, u64, Piece),
-    /// Does something with this many bytes of a file from an offset on that only some programs do:
-    /// what is named here is in all.
+    /// An operation on this many bytes of a file from an offset that only some programs use. A
+    /// function pointer, because code that is named here would be linked into all programs.
     Special(FileId, u64, usize, Special),
     /// Writes at an offset; the value is where it ended.
     Write(FileId, u64, Piece),
@@ -46,7 +46,7 @@ pub enum Request {
     Truncate(FileId, u64),
     /// Makes a file durable.
     SyncFile(FileId),
-    /// What is known of an open file.
+    /// Attributes of an open file.
     StatFile(FileId),
     /// The contents of a file where they lie in memory for good.
     Contents(FileId),
@@ -72,7 +72,7 @@ impl Request {
 /// See [`Request::Special`].
 pub type Special = fn(&mut dyn Volume, FileId, u64, usize) -> Result<Value, Error>;
 
-/// What is done with a path.
+/// Operation on a path.
 #[derive(Clone)]
 pub enum Op {
     /// Nothing: where it leads.
@@ -81,7 +81,7 @@ pub enum Op {
     Directory,
     /// Opens a file or directory.
     Open(OpenFlags),
-    /// What is known of it.
+    /// Attributes of the file or directory.
     Stat,
     /// Makes a directory.
     Mkdir,
@@ -89,9 +89,9 @@ pub enum Op {
     Rmdir,
     /// Removes a file.
     Unlink,
-    /// Makes a symbolic link that says this.
+    /// Creates a symbolic link with this target.
     Symlink(String),
-    /// What a symbolic link says.
+    /// Target of a symbolic link.
     Readlink,
     /// Gives what has this path the path.
     Rename(String, Renaming),
@@ -101,14 +101,15 @@ pub enum Op {
     Space,
     /// Makes everything on the volume durable.
     Sync,
-    /// Something with two times that only some programs do: what is named here is in all.
+    /// An operation with two times that only some programs use; a function pointer for the same
+    /// reason as [`Request::Special`].
     SetTimes(SetTimes, [Option<Time>; 2]),
 }
 
 /// See [`Op::SetTimes`].
 pub type SetTimes = fn(&mut dyn Volume, &str, Option<Time>, Option<Time>) -> Result<(), Error>;
 
-/// What a job gave.
+/// Result of a job.
 pub enum Value {
     /// A number, mostly of bytes.
     Number(u64),
@@ -116,7 +117,7 @@ pub enum Value {
     Written(usize, u64),
     /// An open file or directory.
     File(FileId),
-    /// What is known of a name.
+    /// Attributes of a name.
     Stat(Stat),
     /// The room there is, and the volume's health.
     Space(Space, Health),
@@ -126,9 +127,9 @@ pub enum Value {
     Contents(Option<&'static [u8]>),
     /// Memory that stays for as long as it is kept here.
     Leases(Vec<Lease>),
-    /// What a link says.
+    /// Target of a link.
     Text(String),
-    /// The path leads nowhere else: what [`Op::Locate`] and [`Op::Directory`] asked.
+    /// The path leads to no other volume: the answer to [`Op::Locate`] and [`Op::Directory`].
     Plain,
     /// The path's first bytes are a link.
     Link(usize, String),
@@ -300,7 +301,7 @@ pub fn entry(kind: Kind) -> crate::types::Int {
     }
 }
 
-/// What a volume says of itself when it fails.
+/// The volume's description of its state, for an error that follows from that state.
 pub fn detail(volume: &dyn Volume, error: Error) -> String {
     match volume.health() {
         Health::Corrupt(text) if matches!(error, Error::Corrupt | Error::ReadOnly) => text,

@@ -74,7 +74,7 @@ impl Resolution {
         matches!(self.walker.step(), Step::Last(_))
     }
 
-    /// What is to be done at its end.
+    /// The operation on the object that the path leads to.
     pub const fn op(&self) -> &Op {
         &self.op
     }
@@ -115,8 +115,8 @@ impl Resolution {
         self.link(end, target)
     }
 
-    /// What the volume is asked that the path leads to: of `rest`, which begins after `offset`
-    /// bytes of the path.
+    /// Returns the request to the volume that the path leads to, about `rest`, which begins after
+    /// `offset` bytes of the path.
     pub fn request(&mut self, volume: usize, rest: String, offset: usize) -> Request {
         self.offset = offset;
         let is_last = self.is_last();

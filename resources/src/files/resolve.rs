@@ -108,7 +108,7 @@ fn guard(rt: &Runtime, path: &str, resolution: &Resolution) -> Result<(), Failur
     }
 }
 
-/// What can be done with a directory that only leads to mount points.
+/// Performs an operation on a directory that only leads to mount points.
 fn above(
     rt: &mut Runtime,
     path: &str,
@@ -135,7 +135,7 @@ fn above(
     }
 }
 
-/// What is known of such a directory.
+/// Attributes of such a directory.
 const DIRECTORY: Stat = Stat {
     kind: ::fs::Kind::Directory,
     size: 0,

@@ -46,7 +46,7 @@ use platform::error::{Error, Failure};
 use platform::volume::SuspendedAnswer;
 use timeout::Device;
 
-/// What is to be done for a volume.
+/// The next step for a volume.
 pub enum Action {
     /// Nothing, until something happens or the next time slice.
     Wait,
@@ -63,10 +63,10 @@ pub enum Action {
     Submit(Access),
     /// Give the device a flush; then [`Schedule::flush_submitted`].
     Flush {
-        /// What is written later must not be durable before.
+        /// Later writes must not be durable before it has ended.
         ordered: bool,
     },
-    /// Reserve so many sectors from the first on for the volume; then [`Schedule::claimed`].
+    /// Reserve sectors for the volume, by first sector and number; then [`Schedule::claimed`].
     Claim(u64, u64),
     /// Tell the waiter.
     Answer(Answered),
@@ -82,15 +82,15 @@ pub struct Answered {
     pub waiter: Waiter,
     /// The path that it was a step of.
     pub resolution: Option<Box<Resolution>>,
-    /// What it gave.
+    /// Its result.
     pub outcome: Outcome,
 }
 
-/// See the module's head.
+/// Queue of a volume's jobs, and the state of the one that is being done.
 pub struct Schedule {
     queue: VecDeque<Job>,
     active: Option<Active>,
-    /// What the flush under way allows.
+    /// Orders writes around the flush under way.
     barrier: Barrier,
     /// When the device will have timed out for that flush.
     flush_due: u64,
@@ -101,7 +101,7 @@ pub struct Schedule {
     unflushed: Vec<(Begun, Outcome)>,
     /// Jobs that are done, but for what the platform does.
     suspended: Vec<(Begun, Outcome, SuspendedAnswer)>,
-    /// What waiters are to be told: answers, or that the device has timed out.
+    /// Pending actions for waiters: answers, or that the device has timed out.
     told: Vec<Action>,
     device: Device,
     /// The volume is on a disk, where one sync costs as much as several.
@@ -208,8 +208,8 @@ impl Schedule {
 
     // What to do.
 
-    /// What is to be done now. `is_over` says that the time slice is: then no job begins, and the
-    /// fiber gets nothing from the device.
+    /// Returns the next step. `is_over` tells whether the time slice is over: then no job begins,
+    /// and the fiber gets nothing from the device.
     pub fn next(&mut self, is_over: impl Fn() -> bool, sector_size: usize) -> Action {
         loop {
             if !self.told.is_empty() {
@@ -385,8 +385,8 @@ impl Schedule {
         }
     }
 
-    /// The device has so many requests of the active job's access, until `due` at most; the others
-    /// are done, and `failed` is the first failure among them.
+    /// The device has `outstanding` requests of the active job's access, until `due` at most; the
+    /// others are done, and `failed` is the first failure among them.
     pub fn submitted(&mut self, outstanding: usize, failed: Option<BlockError>, due: u64) {
         if let Some(active) = &mut self.active {
             active.phase = match outstanding {
@@ -467,7 +467,7 @@ impl Schedule {
         next
     }
 
-    /// What the device writes next of the flush under way.
+    /// The next held write of the flush under way: first sector and bytes.
     pub fn held_write(&self) -> Option<(u64, &[u8])> {
         self.barrier.held()
     }

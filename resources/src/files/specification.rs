@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use platform::error::{Error, Failure};
 
-/// See the head of this file.
+/// One mount of `SOIL_MOUNT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Specification {
     /// An absolute path.

@@ -30,7 +30,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{env, format, fs, process, vec};
 
-/// What the test tells the disk.
+/// The test's control of the disk.
 #[derive(Default)]
 struct Orders {
     /// It does nothing.
@@ -129,7 +129,7 @@ impl BlockDevice<Current> for Slow {
     }
 }
 
-/// What a command makes of a disk.
+/// Returns the disk as a command has changed it.
 fn changed_by(name: &str, disk: &[u8], command: &[&str]) -> Vec<u8> {
     let path = env::temp_dir().join(format!("soil-sys-{name}-{}.img", process::id()));
     fs::write(&path, disk).expect("temporary file");
@@ -287,7 +287,7 @@ fn reading_goes_on_during_a_flush() {
     );
     let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
     assert_eq!(result(rt, 6, answer), 300_000);
-    // A sync that comes now has to write and flush, and keeps nobody who reads.
+    // A sync that comes now has to write and flush, and doesn't delay reads.
     assert_eq!(sync(rt, 8), Err(Stop::Pending));
     let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
     assert_eq!(result(rt, 6, answer), 300_000);
@@ -354,7 +354,7 @@ fn a_flush_that_fails_late_is_an_error() {
     assert!(data.windows(5000).any(|bytes| bytes == [9; 5000]));
 }
 
-/// What `soil_fs_space` says of the health of `data`.
+/// Health of `data` as `soil_fs_space` returns it.
 fn health(rt: &mut Runtime, token: Int) -> Int {
     let (mut numbers, mut text) = ([-1; 4], [0; 100]);
     let (into, text) = (IntsPiece::of(&mut numbers), Piece::of(&mut text));
@@ -418,7 +418,7 @@ fn completed(rt: &mut Runtime) -> Vec<(u64, Int)> {
     all
 }
 
-/// What the disk takes too long for is given up.
+/// Lets the time pass after which the disk has timed out.
 fn late(rt: &mut Runtime) {
     // A job may have given way to others.
     while deadline(rt) == Some(0) {
@@ -480,8 +480,8 @@ fn a_disk_that_stops_fails_every_call() {
     assert!(back == text);
 }
 
-/// A flush that never ends: whoever waits for it fails, those who read meanwhile don't, until its
-/// time is over.
+/// A flush that never ends: operations that wait for it fail; reads meanwhile don't, until the
+/// flush has timed out.
 #[test]
 fn a_flush_that_stops_fails_the_sync() {
     let (mut rt, orders) = runtime("stopped-flush");
@@ -546,8 +546,8 @@ fn a_mount_that_stops_is_undone() {
     assert!(result(rt, 5, answer) > 0);
 }
 
-/// A file that was opened when nobody waited for it any more is closed again; FAT removes no open
-/// ones. An unmount that the disk doesn't answer is done later, and until then the volume is there.
+/// A file whose open was abandoned is closed again once it is open; FAT removes no open files. An
+/// unmount that the disk doesn't answer is done later, and until then the volume stays mounted.
 #[test]
 fn what_was_abandoned_leaves_nothing_open() {
     let (mut rt, orders) = runtime("stopped-open");
@@ -619,7 +619,7 @@ fn reading_goes_on_during_a_commit() {
     let c = Fd::decode(result(rt, 4, answer)).expect("opened");
     let answer = write(rt, c, Piece::of(&mut [1; 100]), 0, 5);
     assert_eq!(result(rt, 5, answer), 100);
-    // This one comes with the next commit, and keeps nobody who reads.
+    // This one comes with the next commit, and doesn't delay reads.
     assert_eq!(file_sync(rt, c, 6), Err(Stop::Pending));
     let answer = read(rt, a, Piece::of(&mut back), 0, 7);
     assert_eq!(result(rt, 7, answer), 300_000);
@@ -710,9 +710,9 @@ fn syncs_of_one_commit_fail_together() {
     }
 }
 
-/// A commit whose first flush fails after the file system has gone on: whoever syncs is told, from
-/// then on nothing is written, and what is read is right; after an unmount the disk is as after the
-/// last commit.
+/// A commit whose first flush fails after the file system has gone on: syncs fail, nothing is
+/// written from then on, and reads are right; after an unmount the disk is as after the last
+/// commit.
 #[test]
 fn a_commit_that_fails_late_ends_writing() {
     let (mut rt, orders) = ext4_runtime("late");

@@ -25,9 +25,9 @@ pub enum Backing {
     },
 }
 
-/// See the head of this file.
+/// A mounted volume.
 pub struct Volume {
-    /// What it is.
+    /// Its mount point, type and source.
     pub specification: Specification,
     /// Where its file system lives.
     pub backing: Backing,
@@ -80,7 +80,7 @@ impl Volume {
         self.schedule.is_over() && self.port().is_none_or(Port::is_empty)
     }
 
-    /// What its cache has done; nothing where it has none, or isn't mounted yet.
+    /// Counters of its cache; zeros where it has none, or isn't mounted yet.
     pub fn cache_counts(&self) -> CacheCounts {
         self.port()
             .map(|port| port.counters.counts())

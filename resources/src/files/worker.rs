@@ -39,7 +39,8 @@ pub enum Suspension {
     Answer(SuspendedAnswer),
 }
 
-/// What the fiber asks of the device. The memory is its own, and stays until it is resumed.
+/// A request of the fiber to the device. The fiber owns the memory, which stays valid until the
+/// fiber is resumed.
 #[derive(Clone, Copy)]
 pub enum Access {
     /// Reads sectors.
@@ -87,17 +88,17 @@ impl Access {
     }
 }
 
-/// What is to be mounted.
+/// The file system to mount.
 pub struct Wanted {
-    /// The file system's name; none: what is found.
+    /// The file system's name; none: it is detected.
     pub driver: Option<String>,
     /// The partition's number or label; none: the whole disk.
     pub partition: Option<String>,
-    /// What stands after the colon, where that isn't a disk.
+    /// The text after the colon, where that doesn't name a disk.
     pub source: String,
-    /// How.
+    /// Mount options.
     pub options: Options,
-    /// For what waits for no disk.
+    /// Offloads the calls of a volume that is on no disk.
     pub offload: Offload,
     /// The drivers there are.
     pub drivers: Vec<FileSystem>,
@@ -108,7 +109,7 @@ pub struct Port {
     context: OnceCell<Box<Context>>,
     geometry: Cell<Geometry>,
     wanted: Cell<Option<Wanted>>,
-    /// What the volume's cache has done.
+    /// Counters of the volume's cache.
     pub counters: CacheCounters,
     /// The active job is to end early where it can.
     pub cancelled: Cell<bool>,

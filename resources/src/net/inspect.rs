@@ -1,5 +1,4 @@
-//! The table of sockets and the counters as text, for the program and for whoever looks at the
-//! console.
+//! The table of sockets and the counters as text, for the program and for the user at the console.
 
 use super::{Net, stack};
 use crate::Runtime;
@@ -14,8 +13,8 @@ use platform::error::Answer;
 /// Sockets that a report on the console shows.
 const SHOWN: usize = 200;
 
-/// What `ss -ti` shows of a connection, by the same names where it has them: times in ms, sizes in
-/// bytes; what is 0 is left out.
+/// Appends the details of a connection that `ss -ti` shows, by the same names where it has them:
+/// times in ms, sizes in bytes; zeros are left out.
 fn details(info: &TcpInfo, text: &mut String) {
     text.push_str("   ");
     let switches = [
@@ -135,7 +134,7 @@ pub fn statistics(rt: &mut Runtime, into: &mut [u8]) -> Answer {
     copy(&counters(net), into)
 }
 
-/// Prints both, if somebody asks for it.
+/// Logs both, if a report was requested.
 pub fn poll(rt: &mut Runtime) {
     if !Current::report_requested() {
         return;

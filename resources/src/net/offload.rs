@@ -51,7 +51,7 @@ fn parse(text: &str) -> Result<Offloads, Failure> {
     Ok(offloads)
 }
 
-/// What the environment says. Errors: `BadConfiguration`.
+/// Reads `SOIL_OFFLOAD`. Errors: `BadConfiguration`.
 pub fn read() -> Result<Offloads, Failure> {
     parse(&Current::variable("SOIL_OFFLOAD").unwrap_or_default())
 }

@@ -1,7 +1,7 @@
-//! `SOIL_PCAP`: everything that goes over the interfaces is recorded, for Wireshark and tcpdump. In
-//! the process its value is the name of a file, which is written anew; in the image it is `serial`:
-//! the second serial port, whose output `soil run --pcap FILE` puts in a file. `SOIL_PCAP_SNAP` is
-//! the most bytes of a frame that are recorded.
+//! `SOIL_PCAP`: records all frames of all interfaces, for Wireshark and tcpdump. In the process its
+//! value is the name of a file, which is truncated first; in the image it is `serial`: the second
+//! serial port, whose output `soil run --pcap FILE` puts in a file. `SOIL_PCAP_SNAP` limits the
+//! recorded bytes of a frame.
 
 use crate::current::Current;
 use ::services::capture::Recorder;

@@ -12,7 +12,7 @@ use platform::{Clock, System};
 /// threshold).
 const LARGEST_STEP_NS: u64 = 1_000_000_000_000;
 
-/// See the head of this file.
+/// The resolver and the NTP client.
 pub struct Services {
     /// Looks names up.
     pub resolver: Resolver,

@@ -11,7 +11,7 @@ use platform::Direction;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::Fd;
 
-/// What a descriptor stands for.
+/// The socket of a descriptor.
 pub struct Socket {
     /// The stack's name for it.
     pub handle: Handle,

@@ -120,7 +120,7 @@ pub fn check(rt: &mut Runtime, now: u64) {
     }
 }
 
-/// When to look again by the clock, if somebody waits.
+/// Deadline of the next check by the clock, if an operation waits for an address.
 pub fn deadline(rt: &Runtime) -> Option<u64> {
     let net = rt.resources.net.as_deref()?;
     if net.waiting_for_address.is_empty() {

@@ -65,7 +65,7 @@ pub(super) static LISTENER: Operations = Operations {
     close,
 };
 
-/// What is chosen before a SYN: `how` of `soil_tcp_connect`.
+/// Decodes the options that a SYN depends on: `how` of `soil_tcp_connect`.
 fn chosen(how: Int) -> Result<ConnectOptions, Error> {
     let bits = u64::try_from(how).map_err(|_| Error::Invalid)?;
     let bit = |n: u32| bits >> n & 1 != 0;

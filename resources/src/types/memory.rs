@@ -60,7 +60,7 @@ impl Proxy {
 pub struct View<'a> {
     /// Address of the first byte.
     pub data: &'a mut *mut u8,
-    /// What counts the bigarrays of that memory, if there is more than one.
+    /// Reference count of the bigarrays of that memory, if there is more than one.
     pub proxy: &'a mut *mut Proxy,
     /// Length in bytes.
     pub len: &'a mut usize,
@@ -261,13 +261,13 @@ pub mod fake {
             }
         }
 
-        /// What it shows now.
+        /// The bytes that it shows now.
         pub fn shown(&self) -> Vec<u8> {
             // SAFETY: it shows the test's memory, or what it was lent.
             unsafe { core::slice::from_raw_parts(self.data, self.len) }.to_vec()
         }
 
-        /// What counts it and its parts. It was lent something.
+        /// The proxy of it and its parts. It was lent memory before.
         pub fn parts(&self) -> Parts {
             Parts(self.proxy)
         }

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use platform::volume::SuspendedAnswer;
 
-/// What is left of a job that has begun, beside its request.
+/// State of a job that has begun, besides its request.
 pub struct Begun {
     /// Who waits for it.
     pub waiter: Waiter,
@@ -53,7 +53,8 @@ impl Begun {
     }
 }
 
-/// What the active job is about to do or waits for: see the drawing in the head of `schedule`.
+/// Phase of the active job: its next step, or the event that it waits for. The documentation of
+/// `schedule` has the state diagram.
 #[derive(Clone, Copy)]
 pub enum Phase {
     /// The volume is opened.
@@ -102,12 +103,12 @@ impl Phase {
 pub struct Active {
     /// The job.
     pub job: Begun,
-    /// What is asked of the volume, until that has started.
+    /// The request to the volume, until that has started.
     pub request: Option<Request>,
     /// Syncs that this one does as well.
     pub merged: Vec<Begun>,
-    /// What its answer waits for when it is done.
+    /// The event that its answer waits for when the job is done.
     pub suspended: Option<SuspendedAnswer>,
-    /// What it does now.
+    /// Its phase.
     pub phase: Phase,
 }

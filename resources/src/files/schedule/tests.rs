@@ -33,7 +33,7 @@ fn files() -> [FileId; 2] {
     })
 }
 
-/// What a test asks for.
+/// A request of the test.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Size(usize),
@@ -61,7 +61,7 @@ impl Asked {
     }
 }
 
-/// What a fiber asks for before its job is done.
+/// A fiber's access before its job is done.
 #[derive(Clone, Copy, Debug)]
 enum Asks {
     Read(u64),
@@ -74,13 +74,13 @@ enum Asks {
     Answer,
 }
 
-/// What happens next.
+/// An event of the model.
 #[derive(Clone, Debug)]
 enum Event {
     Push(Asked, bool),
-    /// A time slice in which the clock may be looked at so often.
+    /// A time slice that is over after this number of looks at the clock.
     Run(usize),
-    /// The device has done one of its requests; so many at once when it is given them.
+    /// The device ends one request more than this number, with success or not.
     Complete(usize, bool),
     AtOnce(bool),
     /// The device has done what it had of a flush.
@@ -135,7 +135,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// The write that the device has, or that is held for it.
 type Held = Option<(u64, usize)>;
 
-/// What the device has.
+/// Requests and flushes that the device has.
 #[derive(Default)]
 struct Device {
     /// Requests of the fiber, and until when.
@@ -169,19 +169,19 @@ struct World {
     /// The volume is on a disk, and doesn't wait for the platform.
     on_disk: bool,
     files: [FileId; 2],
-    /// What was asked for and has not begun, in that order.
+    /// Requests that have not begun, in order.
     queued: Vec<(u64, Asked)>,
-    /// Operations that are not answered: what was asked for, and whether it can still be cancelled.
+    /// Operations that are not answered: their tokens and requests.
     waiting: BTreeMap<u64, Asked>,
     next: u64,
-    /// What the fiber of the active job still asks for.
+    /// Remaining accesses of the active job's fiber.
     script: Option<VecDeque<Asks>>,
     /// Scripts of the jobs that will begin.
     scripts: VecDeque<Vec<Asks>>,
     device: Device,
     /// The write that is held, as the model sees it.
     held: Held,
-    /// What the fiber's last access was, while it is decided about.
+    /// The fiber's last access, until the schedule has decided about it.
     access: Option<Asks>,
     /// A held write failed.
     lost: Held,
@@ -256,7 +256,7 @@ impl World {
         asked
     }
 
-    /// What the job that has begun had been asked for.
+    /// The test's request of the job that has begun.
     fn begun(&mut self, request: &Request) -> (u64, Asked) {
         let is_it = |asked: Asked| match (request, asked) {
             (Request::Size(file), Asked::Size(n)) => *file == self.files[n],

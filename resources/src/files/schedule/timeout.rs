@@ -14,7 +14,7 @@ pub(super) enum Device {
         /// The deadline to which one was put off already.
         granted: u64,
     },
-    /// What operations are told.
+    /// The error message for operations.
     TimedOut(String),
 }
 
@@ -24,7 +24,7 @@ impl Schedule {
         matches!(self.device, Device::TimedOut(_))
     }
 
-    /// What operations are told while the device is timed out.
+    /// The error message for operations while the device is timed out.
     pub fn timed_out(&self) -> Option<&str> {
         match &self.device {
             Device::Answering { .. } => None,

@@ -49,7 +49,7 @@ fn unmounted(rt: &mut Runtime, point: &str) -> Int {
     result(rt, 1, answer)
 }
 
-/// What is in memory is read in the call, and counted.
+/// A read of cached data completes in the call, and is counted.
 #[test]
 fn what_is_in_memory_is_read_in_the_call() {
     const MOST: usize = 1 << 20;
@@ -96,7 +96,7 @@ fn a_rename_takes_one_turn_of_its_volume() {
     assert_eq!(completed(rt), [(2, none), (3, 0), (4, none), (5, 0)]);
 }
 
-/// What isn't in memory is read before it is lent, while others go on.
+/// Data that isn't cached is read before it is leased, while other tasks go on.
 #[test]
 fn a_lease_waits_for_the_disk() {
     let (mut rt, orders) = runtime("lease");
@@ -264,7 +264,7 @@ fn a_late_disk_is_told_from_others() {
     orders[0].hold_flush.set(true);
     written(rt, fd, &mut [1; 600]);
     assert_eq!(sync(rt, 2), PENDING);
-    // Nobody waits for this, and it is done when the disk answers.
+    // No task waits for this, and it is done when the disk answers.
     assert_eq!(file_sync(rt, kept, 3), PENDING);
     assert_eq!(rt.close(kept), Ok(0));
     for _ in 0..100 {
@@ -294,7 +294,7 @@ fn a_late_disk_is_told_from_others() {
     assert_eq!(mounted(rt, "/b=data/2"), 0);
 }
 
-/// What waits for a flush can be taken back like what waits for its turn.
+/// An operation that waits for a flush can be cancelled, as one that waits for its turn can.
 #[test]
 fn one_of_several_that_wait_for_a_flush_is_taken_back() {
     let (mut rt, orders) = runtime("taken-back");
@@ -373,7 +373,7 @@ fn a_sync_flushes_again_what_was_not_flushed() {
     assert_eq!(*orders.log.borrow(), "fF");
 }
 
-/// What can't be mounted takes what was asked of it meanwhile along, and says why.
+/// A mount that fails fails the operations that were queued meanwhile, too, and says why.
 #[test]
 fn a_mount_that_fails_says_why_and_is_forgotten() {
     let (mut rt, orders) = runtime_with(vec![0xe5; 64 * 512]);
@@ -404,8 +404,8 @@ fn a_mount_that_fails_says_why_and_is_forgotten() {
     assert_eq!(mounted(rt, "/x=fat:data"), corrupt);
 }
 
-/// What fails while it is given up stays; what has no file system to be written is given up at
-/// once.
+/// A volume whose unmount fails stays mounted; one without a file system to be written is unmounted
+/// at once.
 #[test]
 fn an_unmount_that_fails_keeps_the_volume() {
     let (mut rt, orders) = runtime("kept");

@@ -116,8 +116,8 @@ fn syncs_hold_nobody_up(name: &str, ring: Ring) {
     assert!(found.values().all(|result| *result == 0), "{found:?}");
 }
 
-/// What isn't in the page cache is read beside the program, or waited for on the spot where the
-/// file system can't be asked.
+/// Data that isn't in the page cache is read while the program goes on, or in a blocking call where
+/// the file system doesn't tell whether a read would wait.
 fn what_is_on_the_disk_comes_back(name: &str, ring: Ring) {
     use std::os::fd::AsRawFd;
     let scratch = Scratch::new(name);

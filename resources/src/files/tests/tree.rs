@@ -426,8 +426,8 @@ fn a_listing_has_every_name_once() {
     assert_eq!(wrong, no(Error::WrongKind));
 }
 
-/// What a listing shows can be opened: a directory that the volume doesn't have, but that leads to
-/// a mount point, is one of its own.
+/// Every entry of a listing can be opened, also a directory that the volume doesn't have but that
+/// leads to a mount point.
 #[test]
 fn a_directory_that_leads_to_a_mount_point_can_be_opened() {
     let mut rt = runtime(&["/m", "/m/new/below", "/n"]);

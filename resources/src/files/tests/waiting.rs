@@ -36,23 +36,23 @@ enum How {
     Holds,
 }
 
-/// What the test tells the volumes of its thread, and learns of them.
+/// The test's control of the volumes of its thread, and its record of their calls.
 struct Orders {
     sync: Cell<How>,
     read: Cell<How>,
-    /// What is waited for has come.
+    /// The awaited event has come.
     ready: Cell<bool>,
     /// How the answers that are held end, in the order of the calls.
     held: RefCell<Vec<Option<Result<()>>>>,
-    /// How often something looked whether it is ready.
+    /// Number of polls for that event.
     looks: Cell<usize>,
     /// Whether each read was one that can't wait.
     away: RefCell<Vec<bool>>,
-    /// What reads and writes answer, in place of doing anything, and at which offsets they were
-    /// made.
+    /// Results of reads and writes that are returned in place of doing them; `offsets` records
+    /// where they were made.
     answers: RefCell<VecDeque<Result<usize>>>,
     offsets: RefCell<Vec<u64>>,
-    /// What is wrong with the volume.
+    /// The volume is corrupt, and why.
     corrupt: Cell<Option<&'static str>>,
 }
 
@@ -340,8 +340,8 @@ fn an_answer_that_is_held_keeps_nothing_else() {
     assert!(finish(rt));
 }
 
-/// What doesn't have to wait is read in the call; else the call fails there, unseen, and is made
-/// again where it can wait.
+/// A read that needs no wait completes in the call; any other fails there, unseen by the program,
+/// and is made again on the fiber, which can wait.
 #[test]
 fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     let (mut rt, [file, _]) = runtime();
@@ -469,7 +469,8 @@ fn a_transfer_ends_with_the_first_step_that_is_not_whole() {
     }
 }
 
-/// What the volume says of itself is said with what comes of that, and not with other failures.
+/// The volume's description of its state accompanies the errors that follow from that state, and no
+/// others.
 #[test]
 fn what_is_corrupt_is_said() {
     use ::fs::Error::{Corrupt, Io, NoSpace, ReadOnly};

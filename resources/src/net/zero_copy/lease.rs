@@ -39,7 +39,7 @@ pub fn begin(rt: &mut Runtime, fd: Fd, into: &mut View<'_>) -> Answer {
     let bytes = lease.bytes_mut();
     let proxy = Proxy::new(NonNull::from(&mut *bytes).cast(), bytes.len());
     let proxy = NonNull::from(Box::leak(Box::new(proxy)));
-    // SAFETY: memory and proxy are kept in the table until `sweep` finds that nobody looks at them.
+    // SAFETY: memory and proxy stay in the table until `sweep` finds that no bigarray uses them.
     let before = unsafe { into.lend(proxy) };
     let key = net.zero_copy.leases.insert(Out {
         lease,

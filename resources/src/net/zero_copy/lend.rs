@@ -18,7 +18,7 @@ use reactor::table::Fd;
 
 /// The most at a time.
 const MOST: usize = 1024;
-/// Bytes that the stack is given at once: it gives back what it was given as one.
+/// Bytes of a part: the stack drops a part as a whole.
 const PART: usize = 64 << 10;
 
 /// Where the bytes are.
@@ -28,23 +28,23 @@ enum Memory {
     Own(Vec<u8>),
 }
 
-/// What the stack was given.
+/// A part of the bytes, as the stack has it.
 struct Part {
-    /// Changed only by [`take_back`], while the runtime is ours and the stack therefore doesn't
-    /// look.
+    /// Changed only by [`take_back`], which has the runtime, so that the stack doesn't read it
+    /// meanwhile.
     memory: UnsafeCell<Memory>,
     acknowledged: AtomicBool,
 }
 
-// SAFETY: parts are only used by who has the runtime, one at a time (`runtime.rs`); what they refer
-// to doesn't depend on the thread.
+// SAFETY: only the holder of the runtime uses parts, one at a time (`runtime.rs`); the memory that
+// they refer to doesn't depend on the thread.
 unsafe impl Send for Part {}
 // SAFETY: as above.
 unsafe impl Sync for Part {}
 
 impl SendBuffer for Part {
     fn bytes(&self) -> &[u8] {
-        // SAFETY: nobody changes it while somebody looks: see `memory`.
+        // SAFETY: not changed while it is read: see `memory`.
         match unsafe { &*self.memory.get() } {
             // SAFETY: the operation completes, or is taken back, only after the stack has dropped
             // the part or `take_back` replaced this.
@@ -65,7 +65,7 @@ pub struct Lent {
     piece: Piece,
     /// Bytes of it that the stack was given.
     given: usize,
-    /// What it has of them, the oldest first.
+    /// Parts that the stack has, the oldest first.
     parts: VecDeque<Arc<Part>>,
     failure: Option<Error>,
 }
@@ -123,7 +123,8 @@ fn give(net: &mut Net, lent: &mut Lent) {
     }
 }
 
-/// What the stack has dropped is the program's again; whether all is, with the operation's answer.
+/// Returns to the program the parts that the stack has dropped; the operation's answer, once there
+/// are no others.
 fn look(net: &mut Net, lent: &mut Lent) -> Option<Result<usize, Error>> {
     while let Some(part) = lent.parts.front()
         && Arc::strong_count(part) == 1
