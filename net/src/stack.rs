@@ -22,27 +22,28 @@ use crate::ip::{Ip, LOOPBACK, Loopback, Random};
 use crate::sockets::{Socket, Sockets, Turn};
 use crate::types::{Config, Handle, RandomBits};
 
-/// Interval at which a full link is polled, in case its wake-up was lost.
+/// Polling interval of a full link, in case its wake-up was lost.
 const FULL_NS: u64 = 10_000_000;
-/// Rounds over all interfaces in one poll: the loopback answers itself.
+/// Rounds over all interfaces in one poll, since the loopback delivers to the stack itself.
 const ROUNDS: usize = 4;
 
-/// Work that [`Stack::poll`] left.
+/// Remaining work after [`Stack::poll`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// The budget was used up: call again without waiting.
+    /// The budget is used up: call again without waiting.
     pub more_work: bool,
-    /// When to call again even if nothing happens, in nanoseconds of the clock given to
-    /// [`Stack::poll`]; `None`: only when a frame comes or an operation was made.
+    /// Deadline of the next call if nothing happens before, in nanoseconds of the clock given to
+    /// [`Stack::poll`]; `None`: only after a frame arrives or an operation is made.
     pub next_deadline_ns: Option<u64>,
-    /// Frames wait because a link answered `false` to
-    /// [`Link::can_transmit`](crate::Link::can_transmit): call again when it has room.
+    /// Frames wait because [`Link::can_transmit`](crate::Link::can_transmit) returned `false`: call
+    /// again when the link has room.
     pub transmit_blocked: bool,
 }
 
 /// A TCP/IP stack. See the crate's description.
 ///
-/// It can be moved to another thread with its links; it isn't `Sync`, since each call changes it.
+/// The stack is `Send` with its links, so it can be moved to another thread. It isn't `Sync`, since
+/// every call changes it.
 pub struct Stack {
     pub(crate) ip: Ip,
     pub(crate) sockets: Sockets,
@@ -51,12 +52,12 @@ pub struct Stack {
 
 /// Time and interfaces.
 impl Stack {
-    /// A stack with the loopback interface (127.0.0.1/8, ::1/128) and no other.
+    /// Creates a stack with the loopback interface (127.0.0.1/8, ::1/128) only.
     ///
-    /// `source` is called twice. What it makes gives 64 bits a call, of a generator fit for keys:
-    /// the keys of hash tables and sequence numbers are drawn from it, ports, temporary addresses,
-    /// and identifiers of DHCP and fragments. No number given may tell anything of another, since
-    /// peers see some of them.
+    /// Calls `source` twice. Each generator that it returns yields 64 bits per call and must be
+    /// cryptographically secure: the stack draws hash keys, sequence numbers, ports, temporary
+    /// addresses, and identifiers of DHCP and fragments from it. Peers see some of the numbers and
+    /// must not be able to predict others from them.
     pub fn new(config: Config, source: &mut dyn FnMut() -> RandomBits) -> Stack {
         let mut sockets = Sockets::new(config, source());
         let keyed = Keyed::new(&mut sockets.random);
@@ -69,43 +70,43 @@ impl Stack {
         }
     }
 
-    /// Draws the keys again that sequence numbers, timestamps, ports and SYN cookies of connections
-    /// to come are made with, for a machine that goes on from a snapshot: another may go on from
-    /// the same. Connections stay.
+    /// Replaces the keys of sequence numbers, timestamps, ports and SYN cookies for new
+    /// connections. For a machine that resumes from a snapshot, since another one may resume from
+    /// the same. Existing connections stay.
     pub fn renew_keys(&mut self) {
         let Sockets { tcp, random, .. } = &mut self.sockets;
         tcp.renew_keys(random);
     }
 
-    /// A number that changes whenever addresses, gateways or name servers change.
+    /// Generation counter that changes whenever addresses, gateways or name servers change.
     pub fn configuration_generation(&self) -> u32 {
         self.generation
     }
 
-    /// Bytes that the buffers of all TCP connections take now, of [`Config::tcp_memory`].
+    /// Bytes in use by the buffers of all TCP connections, out of [`Config::tcp_memory`].
     pub fn tcp_memory_used(&self) -> usize {
         self.sockets.budget.used()
     }
 
-    /// Says whether memory is short, apart from [`Config::tcp_memory`]. While it is, no connection
-    /// begins and no socket is made, and connections take the minimum that each was promised;
-    /// fragments are dropped, and datagrams for a socket that has one already.
+    /// Reports whether the machine is short of memory, independently of [`Config::tcp_memory`].
+    /// Meanwhile the stack opens no connections or sockets, limits each connection to its
+    /// guaranteed minimum, and drops fragments, and datagrams for a socket that holds one already.
     pub fn set_memory_short(&mut self, short: bool) {
         self.sockets.budget.short = short;
         self.ip.net.memory_short = short;
     }
 
-    /// Bytes that connections were promised, whatever happens, and haven't taken.
+    /// Bytes that are guaranteed to connections and not in use yet.
     pub fn promised_memory(&self) -> usize {
         self.sockets.budget.promised()
     }
 
-    /// Runs the stack: timers that are due, at most `budget` frames in for each interface (16 times
-    /// as many that are shed under overload), and what the sockets have to send, at most about
-    /// `budget` frames out.
+    /// Runs the stack: fires due timers, receives at most `budget` frames per interface (16 times
+    /// as many frames if they are shed under overload), and sends pending data of the sockets,
+    /// about `budget` frames at most.
     ///
-    /// `now_ns` is a monotonic clock of the caller's choice; going back is read as standing still.
-    /// Operations made since the last call take effect (are sent) here. Never blocks.
+    /// `now_ns` is a monotonic clock of the caller's choice; the stack treats a step back as no
+    /// progress. Operations since the last call take effect (are sent) here. Never blocks.
     pub fn poll(&mut self, now_ns: u64, budget: usize) -> Progress {
         let Stack {
             ip,
@@ -123,7 +124,8 @@ impl Stack {
         let mut round = 0;
         let mut full = false;
         loop {
-            // After the first round only the loopback may have news: what was just sent to it.
+            // After the first round only the loopback may have new frames, which were just sent to
+            // it.
             let count = if round == 0 { ip.ports.len() } else { 1 };
             for port in 0..count {
                 sockets.unblock(ip.take_unblocked(port));
@@ -181,9 +183,9 @@ impl Stack {
         progress
     }
 
-    /// Tells that the caller had nothing to do for `idle_ns` since it last told. A caller that does
-    /// so has the answers to SYNs limited while there is little such time and more handshakes are
-    /// under way than are remembered (`Config::half_open_max`).
+    /// Reports that the caller was idle for `idle_ns` since the last report. For a caller that
+    /// reports, the stack limits SYN-ACKs while idle time is scarce and more handshakes are in
+    /// progress than it stores (`Config::half_open_max`).
     pub fn note_idle(&mut self, idle_ns: u64) {
         self.ip.net.overload.note_idle(idle_ns);
     }
@@ -218,12 +220,12 @@ impl Stack {
 
     /// Calls `f` once for each socket that became ready since the last call.
     ///
-    /// A socket is named when an operation on it answered
+    /// A socket is reported if an operation on it returned
     /// [`Error::WouldBlock`](crate::Error::WouldBlock) (or [`Stack::readiness`] found it not ready)
-    /// and that may now be different, for reading or for writing. So: try, and wait for the event
-    /// only after `WouldBlock`. Spurious events are possible, lost ones are not. Costs time for the
-    /// sockets named only. To be called after each
-    /// [`Stack::poll`]: names wait here until then, those of closed sockets too.
+    /// and it may be ready now, for reading or writing. So try first, and wait for the event only
+    /// after `WouldBlock`. Spurious events are possible, lost ones are not. Takes time in
+    /// proportion to the reported sockets. Call it after each [`Stack::poll`]: events are kept
+    /// until then, including those of closed sockets.
     pub fn take_events(&mut self, f: &mut dyn FnMut(Handle)) {
         let mut events = core::mem::take(&mut self.sockets.events);
         for handle in events.drain(..) {
@@ -243,7 +245,7 @@ impl Stack {
     }
 }
 
-/// Gives each socket that may have something to send its turn; tells whether there is more.
+/// Gives each socket with possible output its turn; returns whether there is more.
 fn transmit(sockets: &mut Sockets, ip: &mut Ip, budget: usize) -> bool {
     let mut frames = 0;
     while let Some(handle) = sockets.dirty.pop_front() {

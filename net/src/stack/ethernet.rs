@@ -7,18 +7,18 @@ use crate::ethernet::Ethernet;
 use crate::sockets::Socket;
 use crate::types::{Error, Handle, InterfaceId};
 
-/// Smaller numbers are lengths (IEEE 802.3, 3.2.6).
+/// Smaller values are lengths (IEEE 802.3, 3.2.6).
 const ETHERTYPE_MIN: u16 = 0x0600;
-/// IPv4, ARP, VLAN tags, IPv6: the stack's own.
+/// EtherTypes that the stack handles: IPv4, ARP, VLAN tags, IPv6.
 const OWN: [u16; 4] = [0x0800, 0x0806, 0x8100, 0x86dd];
 
 /// Raw Ethernet frames.
 impl Stack {
-    /// A socket for all frames of one type on an interface, to its own address, to groups and to
-    /// all. On a VLAN the tag is taken off and put on.
+    /// Opens a socket for all frames of one EtherType on an interface: to its own address, to
+    /// groups and to broadcast. On a VLAN the stack strips and inserts the tag.
     ///
-    /// Errors: [`Error::InvalidArgument`] (a type of the stack's own: IPv4, ARP, IPv6, VLAN; or no
-    /// type; or no such interface), [`Error::AddressInUse`].
+    /// Errors: [`Error::InvalidArgument`] (an EtherType of the stack itself: IPv4, ARP, IPv6, VLAN;
+    /// an invalid EtherType; or an unknown interface), [`Error::AddressInUse`].
     pub fn ethernet_open(
         &mut self,
         interface: InterfaceId,
@@ -41,8 +41,7 @@ impl Stack {
         Ok(handle)
     }
 
-    /// Queues a frame; it leaves with the next [`Stack::poll`]. A short payload is padded by the
-    /// device.
+    /// Queues a frame; it leaves with the next [`Stack::poll`]. The device pads a short payload.
     ///
     /// Errors: [`Error::WouldBlock`] (no room), [`Error::MessageTooLong`] (beyond the interface's
     /// MTU).
@@ -70,8 +69,8 @@ impl Stack {
         Err(Error::WouldBlock)
     }
 
-    /// Takes the oldest frame: the whole length of its payload (more than what was copied if
-    /// `buffer` was too small), its source and its destination. [`Error::WouldBlock`] if there is
+    /// Takes the oldest frame. Returns the full length of its payload (larger than `buffer` if the
+    /// frame was truncated), its source and its destination. [`Error::WouldBlock`] if there is
     /// none.
     pub fn ethernet_recv(
         &mut self,

@@ -8,26 +8,26 @@ use super::Stack;
 use crate::ip::FilterRule;
 use crate::types::{Error, InterfaceConfig, InterfaceId, InterfaceStatus, Link};
 
-/// A route, as [`Stack::routes`] tells it.
+/// A route, as reported by [`Stack::routes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteInfo {
     /// An address of the network.
     pub network: IpAddr,
-    /// The length of its prefix in bits.
+    /// Prefix length in bits.
     pub prefix_len: u8,
-    /// The interface that packets leave by.
+    /// Outgoing interface.
     pub interface: InterfaceId,
-    /// The next hop; `None`: the network is on the link itself.
+    /// Next hop; `None` for an on-link network.
     pub gateway: Option<IpAddr>,
 }
 
 /// Interfaces, routes and the filter.
 impl Stack {
-    /// Adds an interface. Its configuration begins with the next [`Stack::poll`].
+    /// Adds an interface. Its configuration starts with the next [`Stack::poll`].
     ///
-    /// Fails with [`Error::InvalidArgument`] if the MAC address isn't unicast, or there are more
-    /// fixed addresses, gateways or servers than [`InterfaceConfig`] says, or one of them isn't
-    /// unicast.
+    /// Fails with [`Error::InvalidArgument`] if the MAC address isn't unicast, if there are more
+    /// fixed addresses, gateways or servers than [`InterfaceConfig`] permits, or if one of them
+    /// isn't unicast.
     pub fn add_interface(
         &mut self,
         link: Box<dyn Link>,
@@ -50,11 +50,11 @@ impl Stack {
         self.ip.add_vlan(parent, id, config)
     }
 
-    /// Adds a route to a network (an address and the length of its prefix) over an interface, by
-    /// way of a gateway or on the link itself. The longest prefix decides; among equals the
-    /// interface whose address a packet is sent from.
+    /// Adds a route to a network (an address and its prefix length) over an interface, through a
+    /// gateway or on-link. The longest prefix wins; among equal ones, the interface that has the
+    /// packet's source address.
     ///
-    /// [`Error::InvalidArgument`] if families are mixed or there are more than 64.
+    /// [`Error::InvalidArgument`] if address families are mixed or there are more than 64 routes.
     pub fn add_route(
         &mut self,
         network: (IpAddr, u8),
@@ -64,13 +64,13 @@ impl Stack {
         self.ip.net.add_route(network, interface, gateway)
     }
 
-    /// Takes a route away that [`Stack::add_route`] added; `false` if there is none to this network
+    /// Removes a route that [`Stack::add_route`] added; `false` if there is none to this network
     /// over this interface.
     pub fn remove_route(&mut self, network: (IpAddr, u8), interface: InterfaceId) -> bool {
         self.ip.net.remove_route(network, interface)
     }
 
-    /// The routes there are, from wherever they came.
+    /// Returns all routes from any source.
     pub fn routes(&self) -> impl Iterator<Item = RouteInfo> + '_ {
         self.ip.net.routes.entries.iter().map(|entry| RouteInfo {
             network: entry.network,
@@ -80,9 +80,8 @@ impl Stack {
         })
     }
 
-    /// Puts rules in force for all packets from now on, instead of those before; see
-    /// [`FilterRule`]. [`Error::InvalidArgument`] if there are more than 256, or a prefix or limit
-    /// makes no sense.
+    /// Replaces the filter rules for all packets from now on; see [`FilterRule`].
+    /// [`Error::InvalidArgument`] if there are more than 256, or a prefix or limit is invalid.
     pub fn set_filter(&mut self, rules: &[FilterRule]) -> Result<(), Error> {
         self.ip.net.set_filter(rules)
     }
@@ -103,20 +102,20 @@ impl Stack {
         interfaces.get(id.0).map(crate::ip::Interface::status)
     }
 
-    /// Tells the servers of DHCP that the leases aren't needed any more (RFC 2131, 4.4.6; RFC 8415,
-    /// 18.2.7), before the end: their addresses are not to be used after it. `false`: call again
-    /// after the next [`Stack::poll`]; a second at most goes by.
+    /// Releases the DHCP leases (RFC 2131, 4.4.6; RFC 8415, 18.2.7) before shutdown; their
+    /// addresses must not be used afterwards. Returns `false` while messages are outstanding: call
+    /// again after the next [`Stack::poll`]. Takes at most a second.
     pub fn release_leases(&mut self) -> bool {
         self.ip.net.release_leases()
     }
 
-    /// Whether the links have done with every frame; see [`crate::Link::is_drained`].
+    /// Whether the links have completed every frame; see [`crate::Link::is_drained`].
     pub fn is_drained(&mut self) -> bool {
         self.ip.is_drained()
     }
 
-    /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is
-    /// no route.
+    /// Returns the current source address of packets to `remote`; [`Error::Unreachable`] if there
+    /// is no route.
     pub fn source_address(&self, remote: IpAddr) -> Result<IpAddr, Error> {
         self.ip.route(remote, 0, None).map(|route| route.source)
     }

@@ -10,11 +10,11 @@ const GROUPS: usize = 32;
 
 /// Multicast.
 impl Stack {
-    /// Joins a group, on `interface` or the first one that has an address of the family. Routers
-    /// and switches hear of it (IGMPv3, MLDv2). Joining twice is fine.
+    /// Joins a group, on `interface` or the first one that has an address of the family. Reports it
+    /// to routers and switches (IGMPv3, MLDv2). Joining twice is allowed.
     ///
-    /// Errors: [`Error::InvalidArgument`] (no group), [`Error::Unreachable`] (no such interface),
-    /// [`Error::OutOfMemory`] (more than 32 groups of a socket or 64 of an interface).
+    /// Errors: [`Error::InvalidArgument`] (not a group), [`Error::Unreachable`] (no such
+    /// interface), [`Error::OutOfMemory`] (more than 32 groups per socket or 64 per interface).
     pub fn udp_join(
         &mut self,
         socket: Handle,
@@ -37,8 +37,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Leaves a group on `interface`, or wherever it was joined. [`Error::InvalidArgument`] if it
-    /// wasn't.
+    /// Leaves a group on `interface`, or on any interface. [`Error::InvalidArgument`] if the socket
+    /// isn't a member.
     pub fn udp_leave(
         &mut self,
         socket: Handle,
@@ -55,8 +55,8 @@ impl Stack {
         Ok(())
     }
 
-    /// The hop limit of what the socket sends to groups: 1, the value of a new socket, stays on the
-    /// link.
+    /// Sets the hop limit of the socket's multicast datagrams; the initial value 1 keeps them on
+    /// the link.
     pub fn udp_set_multicast_hops(&mut self, socket: Handle, hops: u8) -> Result<(), Error> {
         self.sockets.udp_mut(socket)?.group_hops = hops;
         Ok(())

@@ -8,9 +8,9 @@ use crate::ping::{Ping, PingReply};
 use crate::sockets::Socket;
 use crate::types::{Error, Handle, scope_of};
 
-/// Requests at a time.
+/// Maximum number of concurrent requests.
 const PINGS: usize = 64;
-/// Payload bytes of a request.
+/// Maximum payload of a request in bytes.
 const PAYLOAD_MAX: usize = 65_000;
 
 /// Ping.
@@ -46,8 +46,8 @@ impl Stack {
         Ok(handle)
     }
 
-    /// The answer; [`Error::WouldBlock`] as long as there is none, [`Error::Unreachable`] if there
-    /// won't be.
+    /// Returns the reply; [`Error::WouldBlock`] while there is none, [`Error::Unreachable`] if
+    /// there won't be one.
     pub fn ping_result(&mut self, ping: Handle) -> Result<PingReply, Error> {
         match self.sockets.owned_mut(ping) {
             Some(Socket::Ping(ping)) => match ping.result {

@@ -8,7 +8,7 @@ use crate::types::{Error, Handle, Readiness, SocketKind};
 
 /// All sockets.
 impl Stack {
-    /// The type of a socket; `None` if it was closed.
+    /// Returns the type of a socket; `None` if it is closed.
     pub fn kind(&self, handle: Handle) -> Option<SocketKind> {
         Some(match self.sockets.owned(handle)? {
             Socket::Listener(_) => SocketKind::Listener,
@@ -19,7 +19,7 @@ impl Stack {
         })
     }
 
-    /// The operations that would not block.
+    /// Returns the operations that wouldn't block.
     pub fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
         let (ready, wakes) = match self.sockets.owned_mut(handle) {
             Some(Socket::Connection(connection)) => (connection.readiness(), &mut connection.wakes),
@@ -43,7 +43,8 @@ impl Stack {
         Ok(ready)
     }
 
-    /// Why a connection failed; `None` as long as it didn't. An orderly end is no failure.
+    /// Returns the error of a failed connection; `None` if it hasn't failed. An orderly close is no
+    /// failure.
     pub fn socket_error(&self, handle: Handle) -> Result<Option<Error>, Error> {
         match self.sockets.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.error()),
@@ -53,7 +54,7 @@ impl Stack {
         }
     }
 
-    /// The address of this end; of a listener or UDP socket the one that it is bound to.
+    /// Returns the local address; for a listener or UDP socket, the bound one.
     pub fn local_address(&self, handle: Handle) -> Result<SocketAddr, Error> {
         match self.sockets.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.local),
@@ -64,7 +65,7 @@ impl Stack {
         }
     }
 
-    /// The address of the other end; [`Error::InvalidOperation`] where there is none.
+    /// Returns the peer's address; [`Error::InvalidOperation`] if there is none.
     pub fn peer_address(&self, handle: Handle) -> Result<SocketAddr, Error> {
         match self.sockets.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.remote),
@@ -74,16 +75,16 @@ impl Stack {
         }
     }
 
-    /// Gives the handle back. Never waits, and the handle is unknown to the caller afterwards.
+    /// Closes the handle, which is invalid afterwards. Never blocks.
     ///
-    /// - Connection: what was written is still delivered, then FIN, in the background, for at most
-    ///   [`Config::linger_ns`](crate::Config::linger_ns). If bytes of the peer are left unread, or
-    ///   come later, the peer gets an RST once everything written was acknowledged (RFC 9293,
-    ///   3.10.4 and RFC 1122, 4.2.2.13).
-    /// - Listener: its port is free at once; connections not accepted yet are aborted.
-    /// - UDP: its port is free at once; what was queued to be sent still leaves.
-    /// - Echo request: cancelled.
-    /// - Raw frames: what wasn't read is lost.
+    /// - Connection: delivers the written data and then a FIN in the background, for at most
+    ///   [`Config::linger_ns`](crate::Config::linger_ns). If data of the peer is unread, or arrives
+    ///   later, the peer gets an RST once it has acknowledged everything written (RFC 9293, 3.10.4
+    ///   and RFC 1122, 4.2.2.13).
+    /// - Listener: frees its port at once and aborts connections that aren't accepted yet.
+    /// - UDP: frees its port at once; queued datagrams are still sent.
+    /// - Echo request: cancels it.
+    /// - Raw frames: discards unread frames.
     pub fn close(&mut self, handle: Handle) -> Result<(), Error> {
         match self.kind(handle).ok_or(Error::BadHandle)? {
             SocketKind::Listener => self.sockets.close_listener(handle),
@@ -95,7 +96,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Like [`Stack::close`], but what was not sent yet is lost and the peer gets an RST.
+    /// Like [`Stack::close`], but discards unsent data and sends an RST to the peer.
     pub fn abort(&mut self, handle: Handle) -> Result<(), Error> {
         match self.kind(handle) {
             Some(SocketKind::Connection) => {

@@ -9,23 +9,22 @@ use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::machine::{Info, State};
 use crate::types::SocketKind;
 
-/// The state of a socket.
+/// Statistics of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketInfo {
     /// Its type.
     pub kind: SocketKind,
-    /// The address of this end, or what it is bound to.
+    /// Local or bound address.
     pub local: SocketAddr,
-    /// The address of the other end, if it has one.
+    /// Peer address, if any.
     pub remote: Option<SocketAddr>,
-    /// Of TCP: the state's name as in RFC 9293, 3.3.2; otherwise empty.
+    /// TCP state, named as in RFC 9293, 3.3.2; empty for other types.
     pub state: &'static str,
-    /// Bytes received and not read; of a listener: connections not accepted.
+    /// Bytes received and not read; for a listener, connections not accepted.
     pub unread: usize,
-    /// Bytes written that aren't acknowledged.
+    /// Bytes written and not acknowledged.
     pub unsent: usize,
-    /// Of a connection that isn't over: what [`Stack::tcp_info`] says, also where the program has
-    /// no handle.
+    /// The values of [`Stack::tcp_info`] for a connection that isn't over, even without a handle.
     pub tcp: Option<Info>,
 }
 
@@ -72,9 +71,9 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
 
 /// Statistics.
 impl Stack {
-    /// Calls `f` for each socket, in no particular order: those too that aren't accepted yet,
-    /// or that the program has closed and that still deliver. After them the handshakes that peers
-    /// haven't finished (SYN-RECEIVED), and what is in TIME-WAIT.
+    /// Calls `f` for each socket in no particular order, including connections that aren't accepted
+    /// yet and closed ones that still deliver data. Handshakes in progress (SYN-RECEIVED) and
+    /// records in TIME-WAIT follow.
     pub fn sockets(&self, f: &mut dyn FnMut(&SocketInfo)) {
         let sockets = &self.sockets.table;
         for handle in sockets.handles() {
@@ -98,8 +97,7 @@ impl Stack {
         }
     }
 
-    /// Calls `f` with the name and the value of everything that is counted: what wraps, and what is
-    /// the case now.
+    /// Calls `f` with the name and the value of each statistic: counters, which wrap, and gauges.
     pub fn statistics(&self, f: &mut dyn FnMut(&'static str, u64)) {
         let mut sums = [0u64; 4];
         for id in self.interfaces() {
@@ -148,16 +146,15 @@ impl Stack {
         connections.count()
     }
 
-    /// Connections in any state: those in handshake, those that aren't accepted yet, those that
-    /// are closed and still deliver, and the records of TIME-WAIT among them. Takes time in
-    /// proportion to the sockets.
+    /// Number of connections in any state: handshakes, unaccepted connections, closed ones that
+    /// still deliver data, and TIME-WAIT records. Takes time in proportion to the sockets.
     pub fn connections(&self) -> usize {
         let tcp = &self.sockets.tcp;
         self.connections_where(|_| true) + tcp.half_open.len() + tcp.time_wait.len()
     }
 
-    /// Connections that the program has closed and whose peer has not acknowledged everything yet,
-    /// the FIN included: what would be lost if the machine were switched off now.
+    /// Number of closed connections with data or a FIN that the peer hasn't acknowledged yet, which
+    /// would be lost if the machine stopped now.
     pub fn undelivered(&self) -> usize {
         self.connections_where(|connection| {
             let state = connection.machine.as_ref().map(|machine| machine.state());
@@ -169,7 +166,7 @@ impl Stack {
         })
     }
 
-    /// Counters of TCP since the stack was made.
+    /// TCP counters since the stack was created.
     pub fn tcp_counters(&self) -> TcpCounters {
         self.sockets.tcp.counters
     }

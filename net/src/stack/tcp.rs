@@ -16,15 +16,16 @@ use crate::tcp::listener::Listener;
 use crate::tcp::machine::{self, Info, SendBuffer, Seq, TcpOptions};
 use crate::types::{Error, Handle, Keepalive, WakeFlags, conflict, scope_of};
 
-/// Bytes that are lent at once, at most: sequence numbers wrap around at four times as many.
+/// Maximum number of bytes written by reference at once; sequence numbers wrap at four times as
+/// many.
 const SHARED_MAX: usize = 1 << 30;
 
 /// TCP.
 impl Stack {
-    /// Listens. An unspecified address means all interfaces: `0.0.0.0` those of IPv4, `[::]` both
-    /// families. Port 0 takes an ephemeral one. `backlog` bounds the connections that are
-    /// established and not accepted; 0 is read as 1. What comes beyond it is ignored, so that the
-    /// peer tries again.
+    /// Listens on `local`. An unspecified address means all interfaces: `0.0.0.0` those of IPv4,
+    /// `[::]` those of both families. Port 0 selects an ephemeral port. `backlog` bounds the
+    /// established connections that aren't accepted; 0 counts as 1. SYNs beyond the backlog are
+    /// ignored, so that the peer retries.
     ///
     /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`],
     /// [`Error::InvalidArgument`] (a multicast address).
@@ -34,8 +35,8 @@ impl Stack {
         Ok(listener)
     }
 
-    /// Listens at what [`Stack::tcp_bind`] has bound, which is a listener from then on; again:
-    /// changes the backlog.
+    /// Listens on a handle of [`Stack::tcp_bind`], which becomes a listener. On a listener, changes
+    /// the backlog.
     pub fn tcp_listen_bound(&mut self, bound: Handle, backlog: usize) -> Result<(), Error> {
         let listener = self.sockets.bound_mut(bound)?;
         listener.backlog = backlog.max(1);
@@ -89,7 +90,7 @@ impl Stack {
         Ok(handle)
     }
 
-    /// The connection that was established first of those not accepted yet.
+    /// Accepts the connection that has waited longest since its establishment.
     /// [`Error::WouldBlock`] if there is none.
     pub fn tcp_accept(&mut self, listener: Handle) -> Result<Handle, Error> {
         let sockets = &mut self.sockets;
@@ -110,11 +111,11 @@ impl Stack {
         }
     }
 
-    /// Starts a connection; the SYN leaves with the next [`Stack::poll`]. `local` chooses the
-    /// address and port of this end, unspecified parts being chosen by the stack.
+    /// Starts a connection; the SYN leaves with the next [`Stack::poll`]. `local` selects the local
+    /// address and port; the stack chooses unspecified parts.
     ///
-    /// The handle becomes writable once it is established or failed: then ask
-    /// [`Stack::tcp_connect_result`]. Errors at once: [`Error::InvalidArgument`],
+    /// The handle becomes writable once the connection is established or has failed: then call
+    /// [`Stack::tcp_connect_result`]. Immediate errors: [`Error::InvalidArgument`],
     /// [`Error::Unreachable`] (no route), [`Error::AddressNotAvailable`], [`Error::AddressInUse`],
     /// [`Error::PortsExhausted`], [`Error::OutOfMemory`].
     pub fn tcp_connect(
@@ -125,9 +126,8 @@ impl Stack {
         self.tcp_connect_with(remote, local, &ConnectOptions::default())
     }
 
-    /// Starts a connection from what [`Stack::tcp_bind`] has bound, whose handle is given back
-    /// unless it fails. Errors as for [`Stack::tcp_connect`], and [`Error::InvalidOperation`] for
-    /// one that listens.
+    /// Starts a connection from a handle of [`Stack::tcp_bind`], which it consumes unless it fails.
+    /// Errors as for [`Stack::tcp_connect`], and [`Error::InvalidOperation`] for a listener.
     pub fn tcp_connect_bound(
         &mut self,
         bound: Handle,
@@ -149,7 +149,7 @@ impl Stack {
         Ok(handle)
     }
 
-    /// The same with what has to be known before the SYN leaves.
+    /// Like [`Stack::tcp_connect`], with options that must be known before the SYN leaves.
     pub fn tcp_connect_with(
         &mut self,
         remote: SocketAddr,
@@ -213,8 +213,9 @@ impl Stack {
         Ok(handle)
     }
 
-    /// The result of a connect: `Ok` established, [`Error::WouldBlock`] still trying, otherwise the
-    /// reason ([`Error::ConnectionRefused`], [`Error::TimedOut`], [`Error::Unreachable`]…).
+    /// Returns the result of a connect: `Ok` if established, [`Error::WouldBlock`] while in
+    /// progress, otherwise the reason ([`Error::ConnectionRefused`], [`Error::TimedOut`],
+    /// [`Error::Unreachable`]…).
     pub fn tcp_connect_result(&mut self, connection: Handle) -> Result<(), Error> {
         let connection = self.sockets.connection_mut(connection)?;
         match (connection.phase, connection.error()) {
@@ -227,7 +228,7 @@ impl Stack {
         }
     }
 
-    /// Copies received bytes out; `Ok(0)` is the end of input (FIN), or an empty `buffer`.
+    /// Reads received bytes; `Ok(0)` means end of input (FIN), or an empty `buffer`.
     ///
     /// Returns data received before a FIN or RST first, then `Ok(0)` or [`Error::ConnectionReset`].
     /// [`Error::WouldBlock`] if no data is available.
@@ -236,7 +237,7 @@ impl Stack {
             return self.sockets.connection_mut(connection).map(|_| 0);
         }
         let mut done = 0;
-        // What was received lies in pieces.
+        // The received data is in pieces.
         self.sockets.read(connection, buffer.len(), &mut |bytes| {
             let rest = buffer.get_mut(done..).unwrap_or_default();
             let len = bytes.len().min(rest.len());
@@ -246,8 +247,7 @@ impl Stack {
         })
     }
 
-    /// Copies received bytes without taking them: they stay to be read. Otherwise as
-    /// [`Stack::tcp_read`].
+    /// Copies received bytes without consuming them. Otherwise like [`Stack::tcp_read`].
     pub fn tcp_peek(&mut self, connection: Handle, buffer: &mut [u8]) -> Result<usize, Error> {
         let mut there = false;
         let read = self.sockets.read(connection, 0, &mut |_| {
@@ -260,9 +260,9 @@ impl Stack {
         }
     }
 
-    /// Lets `f` look at received bytes in place; it returns how many of them are done with. The
-    /// slice is never empty and may be only the first part of what is there. `Ok(0)` without a call
-    /// of `f` is the end of input.
+    /// Passes received bytes to `f` in place; `f` returns the number of consumed bytes. The slice
+    /// is never empty and may be only the first part of the data. `Ok(0)` without a call of `f`
+    /// means end of input.
     pub fn tcp_read_with(
         &mut self,
         connection: Handle,
@@ -271,8 +271,8 @@ impl Stack {
         self.sockets.read(connection, 0, f)
     }
 
-    /// Copies bytes into the send buffer: as many as fit, at least one if `data` isn't empty.
-    /// They leave with the next [`Stack::poll`]. [`Error::WouldBlock`] if the buffer is full.
+    /// Copies bytes into the send buffer: as many as fit, at least one if `data` isn't empty. They
+    /// leave with the next [`Stack::poll`]. [`Error::WouldBlock`] if the buffer is full.
     pub fn tcp_write(&mut self, connection: Handle, data: &[u8]) -> Result<usize, Error> {
         if data.is_empty() {
             return self.sockets.connection_mut(connection).map(|_| 0);
@@ -281,8 +281,8 @@ impl Stack {
             .write(connection, |machine, budget| machine.write(budget, data))
     }
 
-    /// Lets `f` fill the send buffer in place; it returns how many bytes it wrote from the start of
-    /// the slice, which is never empty and may be only a part of the room there is.
+    /// Lets `f` fill the send buffer in place; `f` returns the number of bytes written from the
+    /// start of the slice, which is never empty and may be only part of the free space.
     pub fn tcp_write_with(
         &mut self,
         connection: Handle,
@@ -292,9 +292,9 @@ impl Stack {
             .write(connection, |machine, budget| machine.write_with(budget, f))
     }
 
-    /// Sends bytes without copying them: they are kept until the peer has acknowledged them, or the
-    /// connection is over, and dropped then. All of them are taken, or none: [`Error::WouldBlock`]
-    /// if the buffer is full, [`Error::MessageTooLong`] if they are more than a GiB.
+    /// Sends bytes without copying them. The stack holds them until the peer has acknowledged them
+    /// or the connection is over, and then drops them. Accepts all of them or none:
+    /// [`Error::WouldBlock`] if the buffer is full, [`Error::MessageTooLong`] for more than 1 GiB.
     pub fn tcp_write_shared(
         &mut self,
         connection: Handle,
@@ -318,30 +318,29 @@ impl Stack {
         written.map(|_| ())
     }
 
-    /// Ends the sending side: FIN after what was written. Doing it twice is fine.
+    /// Closes the sending side: sends a FIN after the written data. Calling it twice is allowed.
     pub fn tcp_shutdown(&mut self, connection: Handle) -> Result<(), Error> {
         self.sockets.connected_mut(connection)?;
         self.sockets
             .change(connection, |machine| machine.shutdown_send())
     }
 
-    /// Marks all that was written as urgent (RFC 9293, 3.8.5), which the peer is told even if its
-    /// window is closed. New programs shouldn't (RFC 6093, 5): the bytes stay in the stream.
+    /// Marks all written data as urgent (RFC 9293, 3.8.5), and signals this to the peer even if its
+    /// window is closed. New programs shouldn't use it (RFC 6093, 5): the bytes stay in the stream.
     pub fn tcp_send_urgent(&mut self, connection: Handle) -> Result<(), Error> {
         self.sockets.connected_mut(connection)?;
         self.sockets
             .change(connection, |machine| machine.send_urgent())
     }
 
-    /// How many bytes the peer calls urgent that were not read yet, counted from the next one to be
-    /// read up to the last urgent one; 0: none (RFC 9293, 3.8.5, MUST-33). A handle that waits is
-    /// named as an event when there are more.
+    /// Number of unread bytes up to the last one that the peer marked as urgent; 0: none (RFC 9293,
+    /// 3.8.5, MUST-33). A waiting handle is reported as an event when the number grows.
     pub fn tcp_urgent(&self, connection: Handle) -> Result<usize, Error> {
         self.tcp_urgent_behind(connection, 0)
     }
 
-    /// As [`Stack::tcp_urgent`] after the reader pushed back the last `back` bytes: they count as
-    /// unread.
+    /// Like [`Stack::tcp_urgent`], after the reader pushed back the last `back` bytes: they count
+    /// as unread.
     pub fn tcp_urgent_behind(&self, connection: Handle, back: u32) -> Result<usize, Error> {
         let machine = self.sockets.machine(connection)?;
         Ok(machine.map_or(0, |machine| machine.urgent_left(back) as usize))
@@ -353,23 +352,23 @@ impl Stack {
         Ok(machine.map_or(0, |machine| machine.unacknowledged()))
     }
 
-    /// Statistics of a connection: round-trip time, windows, retransmissions. All zero once it
-    /// is over.
+    /// Returns statistics of a connection: round-trip time, windows, retransmissions. All zero once
+    /// it is over.
     pub fn tcp_info(&self, connection: Handle) -> Result<Info, Error> {
         let machine = self.sockets.machine(connection)?;
         Ok(machine.map_or(Info::default(), |machine| machine.info()))
     }
 
-    /// Switches Nagle's algorithm off (`true`, the state of a new connection) or on (RFC 9293,
-    /// 3.7.4). Writes made between two calls of [`Stack::poll`] are joined in any case.
+    /// Disables Nagle's algorithm (`true`, the default) or enables it (RFC 9293, 3.7.4). Writes
+    /// between two calls of [`Stack::poll`] are coalesced in any case.
     pub fn tcp_set_nodelay(&mut self, connection: Handle, nodelay: bool) -> Result<(), Error> {
         self.sockets
             .change(connection, |machine| machine.set_nodelay(nodelay))
     }
 
-    /// Probes an idle connection; `None`, the state of a new connection, does not. A peer that
-    /// answers none of the probes ends it with [`Error::TimedOut`] (RFC 9293, 3.8.4). Times below a
-    /// millisecond are read as one, no probe as one.
+    /// Enables keep-alive probes on an idle connection; `None`, the default, disables them. A peer
+    /// that doesn't answer them ends the connection with [`Error::TimedOut`] (RFC 9293, 3.8.4).
+    /// Times below a millisecond count as one, and so does a count of 0 probes.
     pub fn tcp_set_keepalive(
         &mut self,
         connection: Handle,
@@ -386,9 +385,9 @@ impl Stack {
         })
     }
 
-    /// How long sent data may stay without acknowledgement before [`Error::TimedOut`] (RFC 5482),
-    /// in nanoseconds; 0 for ever. The peer is told only with [`TcpOptions::user_timeout_option`].
-    /// A new connection has [`crate::Config::send_timeout_ns`].
+    /// Sets how long sent data may stay unacknowledged before [`Error::TimedOut`] (RFC 5482), in
+    /// nanoseconds; 0 means for ever. The peer learns it only with
+    /// [`TcpOptions::user_timeout_option`]. The default is [`crate::Config::send_timeout_ns`].
     pub fn tcp_set_user_timeout(
         &mut self,
         connection: Handle,
@@ -400,8 +399,8 @@ impl Stack {
         })
     }
 
-    /// How long [`Stack::close`] may go on delivering in the background, in nanoseconds; 0: closing
-    /// sends a reset, and what was not delivered is lost. A new connection has
+    /// Sets how long [`Stack::close`] may deliver in the background, in nanoseconds. With 0,
+    /// closing sends a reset and discards undelivered data. The default is
     /// [`crate::Config::linger_ns`].
     pub fn tcp_set_linger(&mut self, connection: Handle, linger_ns: u64) -> Result<(), Error> {
         self.sockets.connection_mut(connection)?.linger_ns = Some(linger_ns);

@@ -6,14 +6,14 @@ use crate::tcp::Lease;
 use crate::tcp::machine::Budget;
 use crate::types::{Error, Handle};
 
-/// Leases that may be out at a time. What memory is guaranteed to a connection beyond the budget's
-/// limit may be out, too.
+/// Maximum number of outstanding leases. Memory that is guaranteed to a connection beyond the
+/// budget's limit may be leased, too.
 const LEASES: usize = 256;
 
 impl Stack {
-    /// Takes received bytes as they lie, at most 16 KiB; `None` is the end of input. They count as
-    /// read. Errors as for [`Stack::tcp_read`], and [`Error::OutOfMemory`] while 256 leases are
-    /// out.
+    /// Takes received bytes in place, at most 16 KiB, and consumes them; `None` means end of input.
+    /// Errors as for [`Stack::tcp_read`], and [`Error::OutOfMemory`] while 256 leases are
+    /// outstanding.
     pub fn tcp_read_lease(&mut self, connection: Handle) -> Result<Option<Lease>, Error> {
         let mut there = false;
         self.sockets.read(connection, 0, &mut |_| {
@@ -36,14 +36,14 @@ impl Stack {
         if over && machine.unread() == 0 {
             sockets.release(connection);
         } else if !over {
-            // The window may have to be told.
+            // The peer may need a window update.
             sockets.touched(connection);
         }
         sockets.tcp.leases += usize::from(block.is_some());
         Ok(block.map(Lease))
     }
 
-    /// Gives the memory of a lease back.
+    /// Returns the memory of a lease.
     pub fn tcp_return(&mut self, lease: Lease) {
         self.sockets.tcp.leases = self.sockets.tcp.leases.saturating_sub(1);
         self.sockets.budget.recycle(lease.0);

@@ -6,9 +6,9 @@ use crate::tcp::machine::TcpOptions;
 use crate::types::{Congestion, Error, Handle};
 
 impl Stack {
-    /// Chooses what a connection does, from now on as far as its SYN hasn't settled it; or the
-    /// connections that a listener establishes, or the one that begins from [`Stack::tcp_bind`].
-    /// The state of a new one is [`TcpOptions::default`].
+    /// Sets options of a connection, in force from now on unless its SYN has fixed them. On a
+    /// listener or a handle of [`Stack::tcp_bind`], sets those of its connections. The default is
+    /// [`TcpOptions::default`].
     pub fn tcp_set_options(&mut self, handle: Handle, options: &TcpOptions) -> Result<(), Error> {
         if let Some(Socket::Listener(listener)) = self.sockets.owned_mut(handle) {
             listener.options = *options;
@@ -28,7 +28,7 @@ impl Stack {
         Ok(machine.map_or(TcpOptions::default(), |machine| machine.options()))
     }
 
-    /// Chooses how the sending rate of a connection is found, from now on. A new connection has
+    /// Selects the congestion control of a connection from now on. The default is
     /// [`crate::Config::congestion`].
     pub fn tcp_set_congestion(
         &mut self,
@@ -39,17 +39,17 @@ impl Stack {
             .change(connection, |machine| machine.set_congestion(congestion))
     }
 
-    /// How many bytes may be written and not acknowledged: 4 KiB to 1 GiB, brought into that range;
-    /// less while memory is scarce. What is there already stays. A new connection has 64 KiB, and
-    /// more as its path needs it, up to [`crate::Config::tcp_buffer_max`].
+    /// Sets the send buffer: bytes written and not acknowledged, clamped to 4 KiB to 1 GiB; less
+    /// while memory is scarce. Buffered data stays. A new connection has 64 KiB, and grows as its
+    /// path needs it, up to [`crate::Config::tcp_buffer_max`].
     pub fn tcp_set_send_buffer(&mut self, connection: Handle, bytes: u32) -> Result<(), Error> {
         self.sockets
             .change(connection, |machine| machine.set_send_max(bytes))
     }
 
-    /// How many bytes may wait to be read, at most: 4 KiB to what the window's scale allows, which
-    /// was agreed on for [`crate::Config::tcp_buffer_max`]. What the peer was offered stays
-    /// offered.
+    /// Sets the receive buffer: the maximum of unread bytes, from 4 KiB to the limit of the window
+    /// scale negotiated for [`crate::Config::tcp_buffer_max`]. The window offered to the peer
+    /// doesn't shrink.
     pub fn tcp_set_receive_buffer(&mut self, connection: Handle, bytes: u32) -> Result<(), Error> {
         self.sockets
             .change(connection, |machine| machine.set_receive_max(bytes))

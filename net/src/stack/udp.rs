@@ -8,8 +8,9 @@ use crate::udp::Received;
 
 /// UDP.
 impl Stack {
-    /// A UDP socket. An unspecified address receives on all interfaces (`[::]` of both families), a
-    /// group's only what is sent to it; port 0 takes an ephemeral one.
+    /// Opens a UDP socket. An unspecified address receives on all interfaces (`[::]` for both
+    /// families), a group address receives only datagrams to the group; port 0 selects an ephemeral
+    /// port.
     ///
     /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`].
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
@@ -17,8 +18,8 @@ impl Stack {
         self.sockets.bind(&self.ip, local, queue)
     }
 
-    /// Chooses the only peer that is heard and that [`Stack::udp_send`] sends to; `None` for all
-    /// again. ICMP errors are told about this peer only. What was received stays.
+    /// Sets the only peer that the socket receives from and that [`Stack::udp_send`] sends to;
+    /// `None` removes it. ICMP errors are reported for this peer only. Received datagrams stay.
     ///
     /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route).
     pub fn udp_connect(&mut self, socket: Handle, peer: Option<SocketAddr>) -> Result<(), Error> {
@@ -32,12 +33,12 @@ impl Stack {
         Ok(())
     }
 
-    /// Queues one datagram; it leaves with the next [`Stack::poll`], in fragments if the path
-    /// doesn't carry it whole.
+    /// Queues one datagram; it leaves with the next [`Stack::poll`], in fragments if it exceeds the
+    /// path MTU.
     ///
     /// Errors: [`Error::WouldBlock`] (queue full), [`Error::MessageTooLong`],
-    /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`]; and of a connected socket,
-    /// once, what ICMP said about an earlier datagram ([`Error::ConnectionRefused`],
+    /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`]. A connected socket also
+    /// returns, once, the ICMP error about an earlier datagram ([`Error::ConnectionRefused`],
     /// [`Error::Unreachable`]).
     pub fn udp_send_to(
         &mut self,
@@ -49,7 +50,7 @@ impl Stack {
             .send_to(&self.ip, socket, data, remote, scope_of(remote))
     }
 
-    /// The same, where `interface` says on which link a group or link-local address is meant.
+    /// Like [`Stack::udp_send_to`]; `interface` selects the link of a group or link-local address.
     pub fn udp_send_on(
         &mut self,
         socket: Handle,
@@ -61,7 +62,8 @@ impl Stack {
         self.sockets.send_to(&self.ip, socket, data, remote, scope)
     }
 
-    /// The same to the peer of [`Stack::udp_connect`]; [`Error::NotConnected`] if there is none.
+    /// Like [`Stack::udp_send_to`], to the peer of [`Stack::udp_connect`]; [`Error::NotConnected`]
+    /// if there is none.
     pub fn udp_send(&mut self, socket: Handle, data: &[u8]) -> Result<(), Error> {
         let peer = self
             .sockets
@@ -72,8 +74,8 @@ impl Stack {
             .send_to(&self.ip, socket, data, peer, scope_of(peer))
     }
 
-    /// Queues several datagrams; gives the number of those that fitted. The error of the first one
-    /// otherwise.
+    /// Queues several datagrams; returns the number of those that fit. Fails with the error of the
+    /// first one if none does.
     pub fn udp_send_batch(
         &mut self,
         socket: Handle,
@@ -89,9 +91,9 @@ impl Stack {
         Ok(batch.len())
     }
 
-    /// Takes the oldest datagram: its whole length (which is more than what was copied if `buffer`
-    /// was too small; the rest is lost) and its sender. [`Error::WouldBlock`] if there is none;
-    /// ICMP errors as for [`Stack::udp_send_to`].
+    /// Takes the oldest datagram. Returns its full length (larger than `buffer` if the datagram was
+    /// truncated; the rest is lost) and its sender. [`Error::WouldBlock`] if there is none; ICMP
+    /// errors as for [`Stack::udp_send_to`].
     pub fn udp_recv_from(
         &mut self,
         socket: Handle,
@@ -101,14 +103,14 @@ impl Stack {
         Ok((received.len, received.from))
     }
 
-    /// The same, with where the datagram was sent to and the interface that it came by (RFC 1122,
-    /// 4.1.3.5).
+    /// Like [`Stack::udp_recv_from`], with the destination address and the receiving interface (RFC
+    /// 1122, 4.1.3.5).
     pub fn udp_receive(&mut self, socket: Handle, buffer: &mut [u8]) -> Result<Received, Error> {
         self.sockets.recv_from(socket, buffer)
     }
 
-    /// Gives `f` up to `most` datagrams, oldest first, in place; gives their number, which isn't 0.
-    /// Errors as for [`Stack::udp_recv_from`].
+    /// Passes up to `most` datagrams to `f` in place, oldest first; returns their number, which
+    /// isn't 0. Errors as for [`Stack::udp_recv_from`].
     pub fn udp_recv_batch(
         &mut self,
         socket: Handle,

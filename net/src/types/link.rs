@@ -1,8 +1,8 @@
-//! A network device as the stack uses it: whole Ethernet frames in and out, with the offload
-//! notes of `virtio_net_hdr` (VIRTIO 1.2, 5.1.6) beside each frame.
+//! Network device interface of the stack: whole Ethernet frames in and out, each with offload
+//! metadata as in `virtio_net_hdr` (VIRTIO 1.2, 5.1.6).
 //!
-//! A link is driven by one owner through `&mut`, never blocks, and never calls back outside the
-//! closures it is given.
+//! A link has one owner, which drives it through `&mut`. It never blocks, and calls back only into
+//! the closures that it is given.
 
 /// Capabilities of a link. Read once, when the link is given to [`crate::Stack::add_interface`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,20 +10,19 @@ pub struct LinkCapabilities {
     /// The Ethernet address of this end. Must be unicast and not all zeroes.
     pub mac: [u8; 6],
     /// The largest IP packet in bytes, without the Ethernet header (1500 on plain Ethernet).
-    /// Values outside 576..=65535 are brought into that range.
+    /// Values outside 576..=65535 are clamped to that range.
     pub mtu: usize,
     /// The device completes TCP and UDP checksums of frames whose [`TxMeta::checksum`] is set.
     pub tx_checksum: bool,
-    /// The device cuts TCP over IPv4 into segments ([`TxMeta::segmentation`]): frames handed to
-    /// [`Link::transmit`] may be up to 65 549 bytes long. Needs `tx_checksum`.
+    /// The device segments TCP over IPv4 ([`TxMeta::segmentation`]): frames passed to
+    /// [`Link::transmit`] may be up to 65 549 bytes long. Requires `tx_checksum`.
     pub tso4: bool,
     /// The same for TCP over IPv6.
     pub tso6: bool,
 }
 
-/// A checksum that is still to be completed: the field at `start + offset` holds the sum of the
-/// pseudo-header, and the bytes from `start` to the end of the frame are to be added to it
-/// (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
+/// A partial checksum: the field at `start + offset` holds the sum of the pseudo-header, and the
+/// device adds the bytes from `start` to the end of the frame (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartialChecksum {
     /// Offset of the transport header in the frame, in bytes.
@@ -32,7 +31,7 @@ pub struct PartialChecksum {
     pub offset: u16,
 }
 
-/// Which kind of segments a large frame is to be cut into.
+/// Protocol of the segments that a large frame is cut into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentKind {
     /// TCP over IPv4 (`VIRTIO_NET_HDR_GSO_TCPV4`).
@@ -44,7 +43,7 @@ pub enum SegmentKind {
 /// Segmentation of a large TCP frame by the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segmentation {
-    /// Which protocol.
+    /// Protocol of the segments.
     pub kind: SegmentKind,
     /// Payload bytes of each segment but the last (`gso_size`).
     pub size: u16,
@@ -52,7 +51,7 @@ pub struct Segmentation {
     pub header_len: u16,
 }
 
-/// Notes on a frame that goes out. The default asks for nothing: the frame is complete.
+/// Offload metadata of an outgoing frame. By default the frame is complete and needs no offload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TxMeta {
     /// Set only if [`LinkCapabilities::tx_checksum`] is.
@@ -64,7 +63,7 @@ pub struct TxMeta {
 /// The state of a received frame's checksum, as the device reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxChecksum {
-    /// Nothing is known: the stack verifies it.
+    /// Unknown: the stack verifies the checksum.
     #[default]
     Unknown,
     /// Verified by the device (`VIRTIO_NET_HDR_F_DATA_VALID`).
@@ -74,7 +73,7 @@ pub enum RxChecksum {
     Partial(PartialChecksum),
 }
 
-/// Notes on a frame that came in. The stack checks every number in it before use.
+/// Offload metadata of a received frame. The stack validates every number in it before use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RxMeta {
     /// State of the TCP or UDP checksum.
@@ -90,38 +89,38 @@ pub struct RxMeta {
 /// - Nothing blocks.
 /// - While [`Link::can_transmit`] returns `true`, the next [`Link::transmit`] succeeds: a frame
 ///   must not be lost locally, where only the peer would take the loss for congestion.
-/// - When `can_transmit` answered `false`, the platform is woken (an interrupt, a writable TAP)
+/// - After `can_transmit` returned `false`, the platform is woken (an interrupt, a writable TAP)
 ///   once there is room again, and then calls [`crate::Stack::poll`].
 /// - A frame may be up to 14 bytes + MTU long, 65 549 with segmentation offload.
-/// - It goes with its stack from thread to thread ([`crate::Stack`] is `Send`); one at a time calls
-///   it.
+/// - The link moves between threads with its stack ([`crate::Stack`] is `Send`); only one thread
+///   at a time calls it.
 pub trait Link: Send {
     /// Capabilities of the link.
     fn capabilities(&self) -> LinkCapabilities;
 
-    /// Hands the next received frame to `f` and takes it off the queue; `false` if there is none.
+    /// Passes the next received frame to `f` and removes it from the queue; `false` if there is
+    /// none.
     ///
-    /// The bytes are the stack's to change while `f` runs. A frame that is received in large
-    /// receive form (GRO, `VIRTIO_NET_F_GUEST_TSO4`) is handed over as it is.
+    /// The stack may modify the bytes while `f` runs. A large receive frame (GRO,
+    /// `VIRTIO_NET_F_GUEST_TSO4`) is passed as it is.
     fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool;
 
-    /// Whether a frame of the largest size can be queued now. May reclaim finished buffers.
+    /// Whether a frame of the maximum size can be queued now. May reclaim completed buffers.
     fn can_transmit(&mut self) -> bool;
 
     /// Queues one frame: calls `fill` once with a buffer of exactly `len` bytes (contents
-    /// unspecified, every byte is written), and sends it with the notes that `fill` returns.
+    /// unspecified; `fill` writes every byte), and sends it with the metadata that `fill` returns.
     ///
-    /// `false`, without a call of `fill`, if there is no room.
+    /// Returns `false` without calling `fill` if there is no room.
     fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool;
 
-    /// Tells the device about what was queued since the last call: one kick for a batch. Called at
-    /// the end of each [`crate::Stack::poll`] that queued something, and buffers that were received
-    /// may be given back to the device here.
+    /// Notifies the device of the frames queued since the last call: one kick per batch. The stack
+    /// calls it at the end of each [`crate::Stack::poll`] that queued frames. The link may also
+    /// return receive buffers to the device here.
     fn flush(&mut self);
 
-    /// Whether the device has done with every frame that it was given, so that a machine which ends
-    /// now takes none with it. Links that are done with a frame in [`Link::transmit`] needn't say
-    /// so.
+    /// Whether the device has completed every frame, so that none is lost if the machine stops now.
+    /// A link that completes frames in [`Link::transmit`] needn't implement it.
     fn is_drained(&mut self) -> bool {
         true
     }
