@@ -1,9 +1,9 @@
-//! The order between a flush that is under way and what is asked of the device meanwhile.
+//! Order of writes around a flush that is in progress.
 //!
-//! [`Block::flush`](crate::Block::flush) returns when the device has flushed. Whoever implements it
-//! may answer a file system earlier and ask a [`Barrier`] about each later access: the file system
-//! then reads, and changes what is in memory, while the device flushes. The disk gets every write
-//! in the order that the file system counts on.
+//! [`Block::flush`](crate::Block::flush) returns when the device has flushed. An implementation may
+//! return to the file system earlier and ask a [`Barrier`] about each later access: the file system
+//! then reads, and changes its memory, while the device flushes. Writes reach the disk in the order
+//! that the file system relies on.
 //!
 //! A journal ends a transaction with one block, between two flushes. This block is *held*: copied
 //! here, and written when the first flush is done. The second flush follows it. All other writes
@@ -18,20 +18,20 @@
 //!    └──────────────────── done, no flush was asked for ────────────┘
 //! ```
 //!
-//! Any failure leads to `Idle`, with a `Loss`: what the file system takes for durable isn't.
+//! Any failure leads to `Idle` with a `Loss`: writes that the file system takes for durable aren't.
 //!
 //! [`Block::flush_unordered`]: crate::Block::flush_unordered
 
 use crate::BlockError;
 use alloc::vec::Vec;
 
-/// The largest write that is held, in bytes: the end of a transaction is one block.
+/// Largest write that can be held, in bytes: a transaction's commit block is one block.
 const MAX_HELD: usize = 4096;
 
 /// Writes of a [`Block::write_batch`](crate::Block::write_batch): first sectors and data.
 pub type Writes<'a> = [(u64, &'a [u8])];
 
-/// What a file system asks of its device.
+/// Request of a file system to its device.
 #[derive(Clone, Copy)]
 pub enum Access<'a> {
     /// Reads this many bytes from a sector on.
@@ -42,32 +42,31 @@ pub enum Access<'a> {
     Flush,
 }
 
-/// What becomes of an access.
+/// Decision of a [`Barrier`] about an access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// The device gets it now.
+    /// The device gets the access now.
     Pass,
-    /// It is kept here, and has succeeded for the file system.
+    /// The barrier keeps the write; for the file system it has succeeded.
     Held,
-    /// It is to be asked about again when [`Barrier::completed`] gives [`Next::Flush`] or
-    /// [`Next::Done`].
+    /// The caller asks again when [`Barrier::completed`] returns [`Next::Flush`] or [`Next::Done`].
     Wait,
-    /// It fails.
+    /// The access fails.
     Fail(BlockError),
 }
 
-/// What the device gets when it has done a part of a flush.
+/// Next request to the device after it has completed a part of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// The held write, see [`Barrier::held`].
+    /// The held write; see [`Barrier::held`].
     Write,
     /// Another flush.
     Flush,
-    /// Nothing: the flush is over, or has failed.
+    /// Nothing: the flush has completed or failed.
     Done,
 }
 
-/// A write that is kept until the flush before it is done.
+/// Write that is kept until the flush before it completes.
 #[derive(Debug)]
 struct HeldWrite {
     sector: u64,
@@ -75,7 +74,7 @@ struct HeldWrite {
 }
 
 impl HeldWrite {
-    /// Copies a write; `None` if it is too large, or there is no memory.
+    /// Copies a write; `None` if the write is too large or memory is exhausted.
     fn copy(sector: u64, from: &[u8]) -> Option<Self> {
         let mut data = Vec::new();
         if from.len() > MAX_HELD || data.try_reserve_exact(from.len()).is_err() {
@@ -85,7 +84,7 @@ impl HeldWrite {
         Some(Self { sector, data })
     }
 
-    /// Whether `len` bytes from `sector` on are partly those of this write.
+    /// Whether the `len` bytes from `sector` on overlap this write.
     #[inline(never)]
     fn overlaps(&self, sector: u64, len: usize, sector_size: usize) -> bool {
         let end = |first: u64, len: usize| first.saturating_add((len / sector_size.max(1)) as u64);
@@ -93,36 +92,36 @@ impl HeldWrite {
     }
 }
 
-/// See the drawing in the module's head.
+/// State of a barrier; the diagram in the module documentation shows the transitions.
 #[derive(Debug)]
 enum State {
     /// No flush is under way.
     Idle,
-    /// The device flushes.
+    /// The device is flushing.
     Flushing {
-        /// Nothing may be written before it is done.
+        /// No write may pass before the flush completes.
         ordered: bool,
-        /// What is written then.
+        /// Write to submit after the flush.
         held: Option<HeldWrite>,
-        /// Another flush was asked for, and comes last.
+        /// Another flush was requested; it comes last.
         again: bool,
     },
-    /// The device writes what was held.
+    /// The device is writing the held block.
     Writing { held: HeldWrite, again: bool },
 }
 
-/// What failed although the file system takes it for done.
+/// Request that failed after the file system was told of its success.
 #[derive(Debug)]
 enum Loss {
     /// Nothing.
     None,
     /// A flush: the next write or flush fails, or the device flushes once more.
     Flush(BlockError),
-    /// A held write. Nothing that builds on it may be written any more, and it can't be read.
+    /// A held write. No later write may reach the disk, and the block can't be read.
     Write(HeldWrite, BlockError),
 }
 
-/// See the module's head. One for each device.
+/// Write barrier of one device; see the module documentation.
 #[derive(Debug)]
 pub struct Barrier {
     state: State,
@@ -136,7 +135,7 @@ impl Default for Barrier {
 }
 
 impl Barrier {
-    /// No flush is under way, and nothing was lost.
+    /// Creates a barrier with no flush in progress and no loss.
     pub const fn new() -> Self {
         Self {
             state: State::Idle,
@@ -144,17 +143,17 @@ impl Barrier {
         }
     }
 
-    /// Whether a flush is under way.
+    /// Whether a flush is in progress.
     pub const fn is_pending(&self) -> bool {
         !matches!(self.state, State::Idle)
     }
 
-    /// Whether a write was lost that the file system builds on: all others fail from then on.
+    /// Whether a write was lost that the file system builds on: all later writes fail.
     pub const fn is_lost(&self) -> bool {
         matches!(self.loss, Loss::Write(..))
     }
 
-    /// Why nothing is durable that was written before, if so.
+    /// Error because of which earlier writes aren't durable, if there is one.
     pub const fn loss(&self) -> Option<BlockError> {
         match self.loss {
             Loss::None => None,
@@ -162,8 +161,8 @@ impl Barrier {
         }
     }
 
-    /// Whether the device has to flush once more before anything is durable. It is then taken for
-    /// done: if it fails at once, [`fail`](Self::fail) says so.
+    /// Whether the device has to flush once more before anything is durable. Clears the failure: if
+    /// the new flush fails at once, the caller reports it with [`fail`](Self::fail).
     pub fn take_failed_flush(&mut self) -> bool {
         let failed = matches!((&self.state, &self.loss), (State::Idle, Loss::Flush(_)));
         if failed {
@@ -172,12 +171,12 @@ impl Barrier {
         failed
     }
 
-    /// A flush failed that the file system takes for done.
+    /// Records the failure of a flush whose success the file system was told of.
     pub fn fail(&mut self, error: BlockError) {
         self.loss = Loss::Flush(error);
     }
 
-    /// The device has taken a flush: [`completed`](Self::completed) comes when it is done.
+    /// Records that the device has accepted a flush: [`completed`](Self::completed) follows.
     pub fn begin(&mut self, ordered: bool) {
         self.state = State::Flushing {
             ordered,
@@ -186,8 +185,8 @@ impl Barrier {
         };
     }
 
-    /// Decides about an access. `own`: it is of the operation that began the flush, and so the end
-    /// of its transaction.
+    /// Decides about an access. `own` is set for the operation that began the flush, whose write is
+    /// therefore the commit block of its transaction.
     pub fn admit(&mut self, access: Access<'_>, own: bool, sector_size: usize) -> Admission {
         let changes = !matches!(access, Access::Read(..));
         if let Loss::Write(lost, _) = &self.loss {
@@ -209,7 +208,7 @@ impl Barrier {
         }
     }
 
-    /// The flush's part of [`admit`](Self::admit).
+    /// Decides about a write or flush; a part of [`admit`](Self::admit).
     fn order(&mut self, access: Access<'_>, own: bool, sector_size: usize) -> Admission {
         let wait_if = |wait| {
             if wait {
@@ -250,7 +249,8 @@ impl Barrier {
         }
     }
 
-    /// The device has done the flush, or the write of [`Next::Write`], that it had been given last.
+    /// Records the completion of the flush, or of the write of [`Next::Write`], that the device got
+    /// last.
     pub fn completed(&mut self, result: Result<(), BlockError>) -> Next {
         let state = core::mem::replace(&mut self.state, State::Idle);
         match (state, result) {
@@ -288,8 +288,8 @@ impl Barrier {
         }
     }
 
-    /// The first sector and the data of what [`Next::Write`] is about; they stay where they are
-    /// until it is completed.
+    /// First sector and data of the write that [`Next::Write`] announces; they don't move until the
+    /// write completes.
     pub fn held(&self) -> Option<(u64, &[u8])> {
         match &self.state {
             State::Writing { held, .. } => Some((held.sector, &held.data)),
@@ -305,7 +305,7 @@ mod tests {
     const IO: BlockError = BlockError::Io;
     const BYTES: [u8; 4608] = [5; 4608];
 
-    /// What becomes of one access of 512-byte sectors: passes, held, waits, fails.
+    /// Decision about an access with 512-byte sectors: passes, held, waits, fails.
     fn admitted(barrier: &mut Barrier, own: bool, access: Access<'_>) -> char {
         match barrier.admit(access, own, 512) {
             Admission::Pass => 'p',
@@ -330,7 +330,7 @@ mod tests {
         barrier
     }
 
-    /// A barrier that holds a write of 4096 bytes to sector 10.
+    /// Creates a barrier that holds a write of 4096 bytes to sector 10.
     fn holding() -> Barrier {
         let mut barrier = flushing(true);
         write(&BYTES[..4096], |access| {
@@ -365,8 +365,8 @@ mod tests {
         assert_eq!(found, [false, true, false]);
     }
 
-    /// The end of a transaction is one small write and the flush after it: both are held, and
-    /// nothing else overtakes the flush.
+    /// A commit is one small write and the flush after it: the barrier holds both, and nothing else
+    /// overtakes the flush.
     #[test]
     fn one_write_and_one_flush_are_held_behind_an_ordered_flush() {
         let mut barrier = flushing(true);
@@ -417,7 +417,7 @@ mod tests {
         }
         assert_eq!(admitted(&mut barrier, false, Access::Flush), 'w');
         assert_eq!(admitted(&mut barrier, false, read(10)), 'p');
-        // A flush is held without a write as well, and no write after it.
+        // The barrier holds a flush without a write too, but no write after the flush.
         assert_eq!(admitted(&mut barrier, true, Access::Flush), 'h');
         write(&BYTES[..512], |access| {
             assert_eq!(admitted(&mut barrier, true, access), 'w');
@@ -439,7 +439,7 @@ mod tests {
         }
     }
 
-    /// The next write or flush is told of a flush that failed, once; or the device flushes again.
+    /// The next write or flush reports a failed flush, once; or the device flushes again.
     #[test]
     fn a_failed_flush_is_told_once() {
         for again in [false, true] {
@@ -457,7 +457,8 @@ mod tests {
         }
     }
 
-    /// The file system builds on what was held: nothing is written any more, and it can't be read.
+    /// The file system builds on the held write: all later writes fail, and the block can't be
+    /// read.
     #[test]
     fn a_lost_write_ends_all_writing() {
         for flushed in [false, true] {

@@ -1,17 +1,17 @@
-//! The block device that a file system stands on.
+//! Block device under a file system.
 
 use core::fmt;
 
 /// Why a request to a block device failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlockError {
-    /// The device reported a failure, or gave no answer in time.
+    /// The device reported a failure or didn't answer in time.
     Io,
     /// The device is write-protected.
     ReadOnly,
     /// The request reaches past the last sector, or its buffer is not a whole number of sectors.
     OutOfRange,
-    /// The device has no such request; volumes make none of those.
+    /// The device doesn't support the request; volumes make no such requests.
     Unsupported,
 }
 
@@ -28,16 +28,16 @@ impl fmt::Display for BlockError {
 
 impl core::error::Error for BlockError {}
 
-/// A disk, addressed in sectors, owned by the one volume that is mounted on it.
+/// Disk, addressed in sectors, owned by the one volume that is mounted on it.
 ///
-/// Every call returns when the device has finished; how a caller waits (on a parked fiber, by
-/// blocking a process) is the implementation's business. Buffers have any alignment, are a whole
+/// Every call returns when the device has finished. The implementation decides how the caller
+/// waits: on a parked fiber, or by blocking a process. Buffers have any alignment, are a whole
 /// number of sectors long, and are not kept after the call.
 ///
 /// A write that failed may have changed any of the sectors it named. Writes reach stable storage
 /// in no particular order until [`flush`](Self::flush) has returned.
 pub trait Block {
-    /// Bytes in a sector: a power of two from 512 to 4096, and always the same.
+    /// Bytes in a sector: a power of two from 512 to 4096 that never changes.
     fn sector_size(&self) -> usize;
 
     /// Sectors on the device.
@@ -46,9 +46,9 @@ pub trait Block {
     /// Whether every write would fail with [`BlockError::ReadOnly`].
     fn read_only(&self) -> bool;
 
-    /// Whether nobody waits for the device now: a request would fail, and what is in memory is all
-    /// there is. A cache then gives up before it has changed anything, so that the same can be
-    /// asked again when there is time.
+    /// Whether the caller must not wait for the device now: a request would fail, and only cached
+    /// data is available. A cache then fails before it changes anything, so that the caller can
+    /// repeat the call when it may wait.
     fn is_away(&self) -> bool {
         false
     }
@@ -61,20 +61,20 @@ pub trait Block {
 
     /// Makes several writes, each of a first sector and whole sectors of data. They do not overlap.
     ///
-    /// Worth overriding where the device takes many requests at once: a volume commits its tables
-    /// through this call, and the shorter it takes, the less likely a power cut is to fall inside
-    /// it. Should be started in order and submitted together.
+    /// Override this where the device takes many requests at once: a volume commits its tables
+    /// through this call, and a shorter batch leaves less time for a power cut to fall inside it.
+    /// Start the writes in order and submit them together.
     fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {
         writes
             .iter()
             .try_for_each(|(first_sector, data)| self.write(*first_sector, data))
     }
 
-    /// Makes all writes that have returned durable, before any that comes later.
+    /// Makes all writes that have returned durable before any later write.
     fn flush(&mut self) -> Result<(), BlockError>;
 
-    /// As [`flush`](Self::flush), for a volume to which that order means nothing: later writes may
-    /// be durable before.
+    /// As [`flush`](Self::flush), for a volume that doesn't rely on that order: later writes may
+    /// become durable earlier.
     fn flush_unordered(&mut self) -> Result<(), BlockError> {
         self.flush()
     }

@@ -39,38 +39,39 @@ use crate::{Block, BlockError, VolumeOptions};
 /// Lines fetched by one request when tables or directories are read in order.
 const FETCH: usize = 8;
 
-/// The order in which a commit writes what changed.
+/// Order in which a commit writes changed sectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Tables, then directories: right when clusters were taken, so that no entry ever leads to
-    /// free ones.
+    /// Tables, then directories: right after clusters were allocated, so that no entry ever points
+    /// to free clusters.
     TablesFirst,
-    /// Directories, then tables: right when clusters were given back.
+    /// Directories, then tables: right after clusters were freed.
     DirectoriesFirst,
 }
 
-/// Where a file system keeps what, as sector numbers.
+/// Layout of a file system, as sector numbers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layout {
-    /// What is before it are tables; directories may be anywhere else.
+    /// End of the area of tables; directories may be anywhere else.
     pub tables_end: u64,
-    /// What is from it on may be the contents of files.
+    /// Start of the area that may hold the contents of files.
     pub data_start: u64,
-    /// Sectors whose changes may cancel out before a commit (FAT's clean bit is cleared and set
-    /// again), which is then noticed and nothing written.
+    /// Sectors whose changes may cancel out before a commit, as when FAT's clean bit is cleared and
+    /// set again. The commit detects this and doesn't write them.
     pub flags: Vec<u64>,
-    /// The file system has a journal, so that the order of writes counts only where it flushes:
-    /// none of the above means anything.
+    /// The file system has a journal: the order of writes matters only around its flushes, and the
+    /// other fields have no meaning.
     pub journaled: bool,
 }
 
-/// A sector as it is on the device.
+/// Sector with its contents on the device.
 struct Flag {
     sector: u64,
     on_device: Vec<u8>,
 }
 
-/// See the module's text. All sector numbers and lengths are checked against the device.
+/// Write-back cache of one volume; see the module documentation. Checks all sector numbers and
+/// lengths against the device.
 pub(crate) struct Cache {
     device: Box<dyn Block + Send>,
     sector: usize,
@@ -83,26 +84,26 @@ pub(crate) struct Cache {
     raw: raw::Raw,
     last_fetched: u64,
     pages: PageCache,
-    /// What is read now belongs to a file that is worth keeping.
+    /// The file being read is worth keeping in the page cache.
     keep: bool,
-    /// This volume's counters, and those of all.
+    /// Counters of this volume and of all volumes.
     counters: [Option<&'static CacheCounters>; 2],
-    /// Dirty bytes, as the counters were told.
+    /// Dirty bytes that were last reported to the counters.
     told_dirty: usize,
     layout: Layout,
     flags: Vec<Flag>,
-    /// While the contents of a file are written: the sector of its directory entry.
+    /// Sector of the directory entry of the file whose contents are being written.
     writing_file: Option<u64>,
-    /// Something was written since the last flush.
+    /// Writes were made since the last flush.
     unflushed: bool,
-    /// No writes any more, since the file system was found corrupt.
+    /// No writes any more: the file system was found corrupt.
     frozen: bool,
 }
 
 impl Cache {
-    /// A cache of `cache_bytes` (at least 64 KiB) with buffers of `stream_bytes` for each of
-    /// reading ahead and gathering, as `options` say. The device's sector size must be a power of
-    /// two from 512 to 4096.
+    /// Creates a cache of `cache_bytes` (at least 64 KiB) with two buffers of `stream_bytes`, for
+    /// reading ahead and for gathering, as `options` say. The device's sector size must be a power
+    /// of two from 512 to 4096.
     pub fn new(device: Box<dyn Block + Send>, options: &VolumeOptions) -> Self {
         let sector = device.sector_size();
         let sectors = device.sectors();
@@ -138,7 +139,7 @@ impl Cache {
         self.sector
     }
 
-    /// Tells where things are, once a file system has recognised its own.
+    /// Sets the layout, once a file system has recognised its own.
     pub fn set_layout(&mut self, layout: Layout) -> Result<(), BlockError> {
         for sector in &layout.flags {
             let mut on_device = alloc::vec![0; self.sector];
@@ -152,13 +153,13 @@ impl Cache {
         Ok(())
     }
 
-    /// From now until [`end_file`](Self::end_file), writes to the data area are the contents of
-    /// a file, but for the sector `entry`.
+    /// Treats writes to the data area as contents of a file until [`end_file`](Self::end_file),
+    /// except those to the sector `entry`.
     pub fn begin_file(&mut self, entry: u64) {
         self.writing_file = Some(entry);
     }
 
-    /// See [`begin_file`](Self::begin_file).
+    /// Ends [`begin_file`](Self::begin_file).
     pub fn end_file(&mut self) {
         self.writing_file = None;
     }
@@ -168,20 +169,20 @@ impl Cache {
         self.buffers.dirty() > 0 || !self.gather.is_empty()
     }
 
-    /// Has the memory that an operation needs which changes the file system; `false` when there is
-    /// none, and the operation must not begin: it couldn't keep its changes until they fit
-    /// together.
+    /// Reserves the memory that an operation needs which changes the file system. `false` when
+    /// memory is exhausted; the operation must not begin, because it couldn't keep its changes
+    /// until they are consistent.
     pub fn prepare(&mut self) -> bool {
         self.buffers.prepare() && self.fetch.grow(FETCH * LINE)
     }
 
-    /// Whether it is time for a commit, before changes have to be written one by one. While memory
-    /// is short that is as soon as half of the lines which are there have changed.
+    /// Whether a commit is due, before changes have to be written one by one. While memory is
+    /// short, that is as soon as half of the existing lines have changed.
     pub fn is_filling(&self) -> bool {
         self.buffers.dirty() * 2 >= self.buffers.limit()
     }
 
-    /// Forgets every change that isn't on the device, and takes no more.
+    /// Drops every change that isn't on the device and accepts no more.
     pub fn freeze(&mut self) {
         self.frozen = true;
         self.buffers.discard();
@@ -191,12 +192,12 @@ impl Cache {
         self.tell_dirty();
     }
 
-    /// From now on reads are of a file of `len` bytes, which is kept if it isn't too large.
+    /// Treats reads as those of a file of `len` bytes, which is kept unless it is too large.
     pub fn begin_reading(&mut self, len: u64) {
         self.keep = self.pages.has_room_for(len);
     }
 
-    /// See [`begin_reading`](Self::begin_reading).
+    /// Ends [`begin_reading`](Self::begin_reading).
     pub fn end_reading(&mut self) {
         self.keep = false;
     }
@@ -213,12 +214,12 @@ impl Cache {
         self.told_dirty = dirty;
     }
 
-    /// Whether it answers from memory only, see [`Block::is_away`].
+    /// Whether the cache answers from memory only; see [`Block::is_away`].
     pub fn is_away(&self) -> bool {
         self.device.is_away()
     }
 
-    /// Counts a read. Whoever asks while the device is away counts by himself, once it was
+    /// Counts a read. While the device is away the caller counts the read itself, after it was
     /// answered.
     fn count(&self, hit: bool) {
         if self.is_away() {
@@ -272,7 +273,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Has the `wanted` sectors of a line in memory.
+    /// Loads the `wanted` sectors of a line into memory.
     fn load(&mut self, index: u64, wanted: u8) -> Result<(), BlockError> {
         let away = self.is_away();
         match self.buffers.touch(index) {
@@ -283,7 +284,7 @@ impl Cache {
             _ if away => return Err(BlockError::Io),
             _ => self.count(false),
         }
-        // Not when few lines can be replaced: the last ones would push out the first.
+        // Not when few lines can be replaced: the last lines would evict the first.
         let spare = self.buffers.limit() - self.buffers.dirty().min(self.buffers.limit());
         let in_order = index == self.last_fetched + 1 && spare > 2 * FETCH;
         let end = self.sectors.div_ceil(self.per_line);
@@ -310,7 +311,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Moves one line from the fetch buffer to the cache, but for what is newer there.
+    /// Moves one line from the fetch buffer to the cache, except sectors that are newer in the
+    /// cache.
     fn take_fetched(&mut self, index: u64, at: usize, end: usize) -> Result<(), BlockError> {
         self.room_for(index)?;
         let sector = self.sector;
@@ -331,7 +333,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Makes sure that there is a line at `index`, writing the oldest changes if need be.
+    /// Ensures that a line for `index` exists; writes the oldest changes to make room.
     fn room_for(&mut self, index: u64) -> Result<(), BlockError> {
         while self.buffers.find(index).is_none() && !self.buffers.insert(index) {
             let keep: Vec<u64> = self
@@ -380,7 +382,8 @@ impl Cache {
                 let bytes = window as usize * self.sector;
                 let ahead = buffer.get_mut(..bytes).ok_or(BlockError::Io)?;
                 self.device.read(first, ahead)?;
-                // What is newer in memory reaches the device unseen by the buffer.
+                // Changes that are newer in memory reach the device without passing through this
+                // buffer.
                 self.gather.overlay(first, ahead, self.sector);
                 self.overlay_lines(first, window, ahead);
                 self.ahead.fill(buffer, first, window);
@@ -394,7 +397,7 @@ impl Cache {
         self.device.read(first, rest)
     }
 
-    /// Copies what lines have of the sectors from `first` on over `buf`.
+    /// Copies the cached contents of the sectors from `first` on over `buf`.
     fn overlay_lines(&self, first: u64, count: u64, buf: &mut [u8]) {
         let (per_line, sector) = (self.per_line, self.sector);
         for line in self
@@ -474,7 +477,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Forgets what lines hold of the sectors from `first` on.
+    /// Drops the cached contents of the sectors from `first` on.
     fn forget_lines(&mut self, first: u64, count: u64) {
         let lines = first / self.per_line..(first + count).div_ceil(self.per_line);
         let found: Vec<u64> = self
@@ -493,7 +496,7 @@ impl Cache {
 
     fn write_stream(&mut self, first: u64, count: u64, data: &[u8]) -> Result<(), BlockError> {
         self.ahead.written(first, data, self.sector);
-        // What lines hold of it is old from here on, even if the write fails.
+        // The cached sectors are stale from here on, even if the write fails.
         self.forget_lines(first, count);
         if self.gather.overlaps(first, count, self.sector) {
             self.flush_gather()?;
@@ -526,7 +529,7 @@ impl Cache {
         }
         self.unflushed = true;
         let result = self.device.write(self.gather.first, self.gather.data());
-        // Kept when the write fails: a later commit tries again.
+        // Kept when the write fails: a later commit retries.
         match result {
             Ok(()) => self.gather.clear(),
             Err(_) => self.ahead.clear(),
@@ -534,9 +537,9 @@ impl Cache {
         result
     }
 
-    /// Brings every change to the device, without making it durable. To be called between the
-    /// operations of the file system, when what it wrote fits together. After an error the
-    /// changes that weren't written are still here, and a further call tries again.
+    /// Writes every change to the device without making it durable. The file system calls this
+    /// between operations, when its writes are consistent. After an error the unwritten changes are
+    /// still cached, and another call retries.
     pub fn commit(&mut self, order: Order) -> Result<(), BlockError> {
         let committed = self.commit_all(order);
         self.tell_dirty();
@@ -555,8 +558,8 @@ impl Cache {
         self.write_sectors(&contents)?;
         let tables_end = self.layout.tables_end;
         let per_line = self.per_line;
-        // Tables by place, as the lines come; directories by the time of their change. Those
-        // changed most recently are mostly the last already.
+        // Tables in order of sector, as the lines come; directories in order of change. The most
+        // recent changes are mostly last already.
         let mut tables: Vec<(u64, u8)> = Vec::new();
         let mut directories: Vec<(u64, (u64, u8))> = Vec::new();
         for line in self.buffers.dirty_lines() {
@@ -603,8 +606,8 @@ impl Cache {
         }
     }
 
-    /// Writes sectors of lines, in this order, as one batch. Neighbours become one request, as far
-    /// as there is room for them in the fetch buffer: a copy costs less than a request.
+    /// Writes sectors of lines, in this order, as one batch. Merges neighbours into one request as
+    /// far as the fetch buffer has room: a copy costs less than a request.
     fn write_sectors(&mut self, sectors: &[(u64, u8)]) -> Result<(), BlockError> {
         let mut pieces: Vec<(u64, &[u8])> = Vec::new();
         for (index, dirty) in sectors {
@@ -651,7 +654,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Makes what was committed durable.
+    /// Makes committed changes durable.
     pub fn flush(&mut self) -> Result<(), BlockError> {
         if self.unflushed {
             if self.layout.journaled {
@@ -673,7 +676,7 @@ impl Drop for Cache {
     }
 }
 
-/// Where each sector of a request is: its line, its number in the line, and its bytes.
+/// Location of each sector of a request: its line, its number in the line, and its bytes.
 fn pieces<'a>(
     first: u64,
     per_line: u64,

@@ -1,4 +1,4 @@
-//! The errors of the crate.
+//! Errors of the crate.
 
 use alloc::string::String;
 use core::fmt;
@@ -8,18 +8,18 @@ use crate::BlockError;
 /// Why an operation on a volume failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Error {
-    /// The caller's argument makes no sense: contradicting flags, an offset beyond any file, a
-    /// directory moved into itself.
+    /// Invalid argument: contradicting flags, an offset beyond any file, a directory moved into
+    /// itself.
     Invalid,
     /// The handle is closed.
     Closed,
     /// No such file or directory.
     NotFound,
-    /// A file or directory of that name is there already (names are compared without case).
+    /// A file or directory of that name exists (names are compared without case).
     Exists,
-    /// A directory is needed and this is a file.
+    /// A file where a directory is needed.
     NotDirectory,
-    /// A file is needed and this is a directory.
+    /// A directory where a file is needed.
     IsDirectory,
     /// The directory still has entries.
     NotEmpty,
@@ -33,26 +33,26 @@ pub enum Error {
     NameTooLong,
     /// The file would pass the largest size that this file system stores.
     TooLarge,
-    /// The file system's structures contradict themselves. [`crate::Health`] says whether the
+    /// The structures of the file system contradict each other. [`crate::Health`] says whether the
     /// volume is read-only from then on.
     Corrupt,
     /// The device failed.
     Io,
-    /// The file is open, and what was asked can't be done to an open file.
+    /// The file is open, and the operation isn't possible on an open file.
     Busy,
-    /// This file system can't do it.
+    /// The file system doesn't support the operation.
     Unsupported,
-    /// The handle wasn't opened for this, or the file is marked read-only.
+    /// The handle wasn't opened for this access, or the file is marked read-only.
     PermissionDenied,
-    /// The host of a process doesn't permit it.
+    /// The host doesn't permit the operation to the process.
     Denied,
-    /// There is no memory for it.
+    /// Memory is exhausted.
     OutOfMemory,
-    /// The volume has as many open files as it can have.
+    /// The volume has the maximum number of open files.
     TooManyOpen,
-    /// A path leads over more than 40 symbolic links, or a file has as many names as it can have.
+    /// A path crosses more than 40 symbolic links, or a file has the maximum number of names.
     TooManyLinks,
-    /// Two names on different volumes, which a rename or a hard link can't join.
+    /// Two names on different volumes, which neither a rename nor a hard link can span.
     CrossVolume,
 }
 
@@ -107,7 +107,7 @@ impl From<BlockError> for Error {
 pub struct MountError {
     /// The kind of failure.
     pub error: Error,
-    /// One line without the disk's name, which the caller puts in front: what was found, and the
+    /// One line without the disk's name, which the caller puts in front: the finding and the
     /// remedy, such as "not a FAT file system: boot sector signature missing; make one with
     /// mkfs.fat".
     pub detail: String,

@@ -1,4 +1,4 @@
-//! Disks for tests: in memory, failing on request, and remembering what was written to them.
+//! Disks for tests: in memory, with failures on request and a log of writes.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -8,20 +8,20 @@ use spin::{Mutex, MutexGuard};
 
 use crate::{Block, BlockError};
 
-/// Something that a recorded disk was asked to keep.
+/// Request that a recorded disk received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Data to sectors from the first on.
+    /// Data written to the sectors from the first on.
     Write(u64, Vec<u8>),
-    /// Several writes that were given together.
+    /// Writes that were submitted together.
     Batch(Vec<(u64, Vec<u8>)>),
-    /// A flush that what was written later came after.
+    /// Flush that precedes the writes logged after it.
     Flush,
-    /// One that what was written later may have overtaken ([`Block::flush_unordered`]).
+    /// Flush that later writes may have overtaken ([`Block::flush_unordered`]).
     FlushUnordered,
 }
 
-/// What a [`Disk`] holds and does.
+/// Contents and behaviour of a [`Disk`].
 #[derive(Debug, Default)]
 pub struct State {
     /// The contents.
@@ -30,17 +30,17 @@ pub struct State {
     pub sector: usize,
     /// Refuses writes.
     pub read_only: bool,
-    /// Fails the n-th read from now on, once; 1 is the next one.
+    /// Fails the n-th read from now on, once; 1 is the next read.
     pub fail_read: Option<u64>,
-    /// The same for writes.
+    /// As `fail_read`, for writes.
     pub fail_write: Option<u64>,
-    /// The same for flushes.
+    /// As `fail_read`, for flushes.
     pub fail_flush: Option<u64>,
-    /// Fails everything from now on.
+    /// Fails all requests from now on.
     pub gone: bool,
-    /// Says that nobody waits for it, and fails as if it were gone.
+    /// Reports [`Block::is_away`], and fails all requests as if `gone` were set.
     pub away: bool,
-    /// When set, all writes and flushes are added here.
+    /// When set, records all writes and flushes.
     pub log: Option<Vec<Event>>,
     /// Reads, writes and flushes so far; a batch counts each of its writes.
     pub reads: u64,
@@ -54,11 +54,11 @@ pub struct State {
     pub bytes_written: u64,
 }
 
-/// A disk in memory. Clones are the same disk, so that a test can keep one end.
+/// Disk in memory. Clones share one disk, so that a test can keep access to it.
 #[derive(Debug, Clone)]
 pub struct Disk(Arc<Mutex<State>>);
 
-/// Counts down to a failure.
+/// Decrements the countdown to a failure; `true` when it ends.
 fn fails(countdown: &mut Option<u64>) -> bool {
     match countdown {
         Some(1) => {
@@ -74,7 +74,7 @@ fn fails(countdown: &mut Option<u64>) -> bool {
 }
 
 impl Disk {
-    /// A disk that holds `bytes`; what doesn't fill a last sector can't be reached.
+    /// Creates a disk that holds `bytes`; an incomplete last sector isn't accessible.
     pub fn new(bytes: Vec<u8>, sector: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             bytes,
@@ -83,17 +83,17 @@ impl Disk {
         })))
     }
 
-    /// A disk of `len` zeros with sectors of 512 bytes.
+    /// Creates a disk of `len` zeros with sectors of 512 bytes.
     pub fn zeroed(len: usize) -> Self {
         Self::new(vec![0; len], 512)
     }
 
-    /// What it holds and does, to look at or change.
+    /// Contents and behaviour, to inspect or change.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock()
     }
 
-    /// A copy of the contents.
+    /// Copy of the contents.
     pub fn bytes(&self) -> Vec<u8> {
         self.state().bytes.clone()
     }

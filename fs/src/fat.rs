@@ -1,9 +1,9 @@
 //! FAT12, FAT16 and FAT32 with long names, through hadris-fat.
 //!
-//! hadris-fat knows the format and does what is done to files; here are the rules around it (which
-//! paths and flags mean what, what is committed when (`cache`), what happens to a corrupt volume,
-//! and what the errors are called), names, which are indexed, and reading. The format is that of
-//! Microsoft's "FAT32 File System Specification" (2000) and its long names.
+//! hadris-fat knows the format and operates on files. This module adds the rules around it: the
+//! meaning of paths and flags, the commits (`cache`), the response to a corrupt volume, the mapping
+//! of errors, the index of names, and reading. The format is that of Microsoft's "FAT32 File System
+//! Specification" (2000) with long names.
 
 mod cluster_chains;
 mod clusters;
@@ -42,9 +42,8 @@ use probe::Content;
 use volume::FatVolume;
 
 /// Mounts the FAT file system on `device`, which is the whole disk.
-///
-/// Reads some 40 KiB. A volume that was left marked as in use is mounted all the same, with a
-/// warning in the log, and keeps its mark until `fsck.fat` takes it away.
+/// Reads some 40 KiB. A volume whose dirty mark is set mounts with a warning in the log, and keeps
+/// the mark until `fsck.fat` clears it.
 pub fn mount(
     device: Box<dyn Block + Send>,
     options: Options,
@@ -120,7 +119,7 @@ impl hadris_fs::Clock for Clock {
     }
 }
 
-/// Where a volume of this geometry keeps what.
+/// Cache layout of a volume of this geometry.
 fn layout(geometry: &Geometry, sector: usize) -> Layout {
     let sector = sector as u64;
     let tables_end = match geometry.root() {
@@ -142,7 +141,7 @@ fn layout(geometry: &Geometry, sector: usize) -> Layout {
     }
 }
 
-/// The one line that says why hadris-fat wouldn't mount a disk that looked like FAT.
+/// Message that explains why hadris-fat didn't mount a disk that looks like FAT.
 fn refused(
     error: &hadris_fs::Error<crate::BlockError>,
     cache: &Mutex<Cache>,

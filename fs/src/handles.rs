@@ -1,20 +1,20 @@
-//! Numbers for open files and directories.
+//! Table of handles for open files and directories.
 
 use alloc::vec::Vec;
 
 use crate::{Error, FileId};
 
-/// Handles on one volume at most.
+/// Maximum number of handles on one volume.
 const LIMIT: usize = 4096;
 
 #[derive(Debug)]
 struct Slot<H> {
-    /// Counts the handles that were here, so that an old number isn't taken for a new one.
+    /// Number of earlier handles in this slot, so that a stale number doesn't match a new handle.
     generation: u32,
     handle: Option<H>,
 }
 
-/// The table of a volume's open files and directories: numbers for what the volume keeps of each.
+/// Table of a volume's open files and directories: maps numbers to the volume's state of each.
 #[derive(Debug)]
 pub struct Handles<H> {
     slots: Vec<Slot<H>>,
@@ -31,7 +31,7 @@ impl<H> Handles<H> {
         ((file.0 & 0xffff_ffff) as usize, (file.0 >> 32) as u32)
     }
 
-    /// Whether there is room for one more.
+    /// Fails with [`Error::TooManyOpen`] when the table has no room for one more handle.
     pub fn check_room(&self) -> Result<(), Error> {
         let used = self
             .slots
@@ -45,7 +45,7 @@ impl<H> Handles<H> {
         }
     }
 
-    /// A number for `handle`; [`check_room`](Self::check_room) comes first.
+    /// Adds `handle` and returns its number. Call [`check_room`](Self::check_room) first.
     pub fn add(&mut self, handle: H) -> FileId {
         let free = self.slots.iter().position(|slot| slot.handle.is_none());
         let index = free.unwrap_or_else(|| {
@@ -60,7 +60,7 @@ impl<H> Handles<H> {
         FileId(u64::from(slot.generation) << 32 | index as u64)
     }
 
-    /// What the number stands for; [`Error::Closed`].
+    /// Returns the handle of this number, or [`Error::Closed`].
     pub fn get(&self, file: FileId) -> Result<&H, Error> {
         let (index, generation) = Self::index(file);
         let slot = self
@@ -71,7 +71,7 @@ impl<H> Handles<H> {
             .ok_or(Error::Closed)
     }
 
-    /// As [`get`](Self::get), to change it.
+    /// As [`get`](Self::get), but mutable.
     pub fn get_mut(&mut self, file: FileId) -> Result<&mut H, Error> {
         let (index, generation) = Self::index(file);
         let slot = self
@@ -82,7 +82,7 @@ impl<H> Handles<H> {
             .ok_or(Error::Closed)
     }
 
-    /// Takes it out; the number is never used again for another.
+    /// Removes a handle and returns it; its number is never reused.
     pub fn remove(&mut self, file: FileId) -> Result<H, Error> {
         let (index, generation) = Self::index(file);
         let slot = self
@@ -95,12 +95,12 @@ impl<H> Handles<H> {
         Ok(handle)
     }
 
-    /// All that are open.
+    /// Iterates over all open handles.
     pub fn all(&self) -> impl Iterator<Item = &H> {
         self.slots.iter().filter_map(|slot| slot.handle.as_ref())
     }
 
-    /// As [`all`](Self::all), to change them.
+    /// As [`all`](Self::all), but mutable.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut H> {
         let slots = self.slots.iter_mut();
         slots.filter_map(|slot| slot.handle.as_mut())

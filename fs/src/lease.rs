@@ -1,4 +1,4 @@
-//! Leases: bytes of files that are read where they lie.
+//! Leases: contents of files, read in place.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -7,19 +7,19 @@ use core::ops::{Deref, Range};
 use crate::cache::Piece;
 use crate::{Error, FileId, Volume, fat};
 
-/// Bytes that are copied at once where a file system has none that stay where they are.
+/// Bytes to copy at once where a file system has no stable memory to lend.
 const COPIED: usize = 64 << 10;
 
-/// Bytes of a file as they were when they were lent ([`lend`]): a write to the file doesn't change
-/// them, nor does closing or removing it. Their memory is kept until this is dropped.
+/// Bytes of a file as they were when they were lent ([`lend`]): no write to the file changes them,
+/// nor does closing or removing it. A lease keeps their memory until it is dropped.
 pub struct Lease(Memory);
 
 enum Memory {
-    /// A part of a volume's cache, which goes on counting in its budget.
+    /// Part of a volume's cache; its budget still counts the memory.
     Cached(Arc<Piece>, Range<usize>),
-    /// A part of a file in memory, or a copy.
+    /// Part of a file in memory, or a copy.
     Shared(Arc<Vec<u8>>, Range<usize>),
-    /// A part of the program itself.
+    /// Part of the program image.
     Always(&'static [u8]),
 }
 
@@ -36,7 +36,7 @@ impl Lease {
         Self(Memory::Always(bytes))
     }
 
-    /// `len` bytes that `read` copies, or fewer if it says so.
+    /// Creates a lease of `len` bytes that `read` copies, or of fewer if `read` returns fewer.
     pub(crate) fn copied(
         len: usize,
         read: impl FnOnce(&mut [u8]) -> Result<usize, Error>,
@@ -51,7 +51,7 @@ impl Lease {
         Ok(Self::shared(Arc::new(bytes), 0..count.min(len)))
     }
 
-    /// Whether they are part of the program, so that lending them takes no memory.
+    /// Whether the bytes are part of the program image, so that lending them takes no memory.
     pub fn is_always(&self) -> bool {
         matches!(self.0, Memory::Always(_))
     }
@@ -69,13 +69,12 @@ impl Deref for Lease {
     }
 }
 
-/// Lends at most `len` bytes of a file from byte `offset` on where they lie, after having read what
-/// isn't in memory: adds them to `out` in their order, nothing at or past the end of the file.
-/// There may be fewer than `len`, and at least one before the end. What has no memory that can be
-/// lent, as zeros that take no room, or contents that aren't kept, is copied first.
+/// Lends at most `len` bytes of a file from byte `offset` on in place, after reading those that
+/// aren't in memory. Appends them to `out` in order; adds nothing at or past the end of the file.
+/// May lend fewer than `len`, but at least one before the end. Copies bytes that have no memory to
+/// lend: zeros of a hole, or contents that the cache doesn't keep.
 ///
-/// What is lent stays as it is, whatever becomes of the file. Errors are those of
-/// [`Volume::read_at`].
+/// Lent bytes never change, whatever happens to the file. Errors are those of [`Volume::read_at`].
 pub fn lend(
     volume: &mut dyn Volume,
     file: FileId,
@@ -89,7 +88,7 @@ pub fn lend(
     }
 }
 
-/// What [`Volume::lend`] does of itself: copies what there is, unless `out` has something already.
+/// Default of [`Volume::lend`]: copies the bytes, unless `out` holds some already.
 pub(crate) fn or_copy<V: Volume + ?Sized>(
     volume: &mut V,
     file: FileId,

@@ -1,19 +1,19 @@
 //! File systems on block devices.
 //!
-//! A [`Block`] is a disk; [`fat::mount`] makes a [`Volume`] of it; [`Mounts`] says which volume a
-//! path leads to. From the top down:
+//! A [`Block`] is a disk; [`fat::mount`] makes a [`Volume`] of it; [`Mounts`] maps a path to its
+//! volume. From the top down:
 //!
 //! - [`volume`]: the trait, its flags and records; [`path`], [`walk`] and [`mounts`]: names.
 //! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
 //! - [`ext4`]: ext4 with its journal.
-//! - `cache`: write-back, reading ahead, commits.
-//! - [`lend()`]: bytes of files, read where they lie.
-//! - [`barrier`]: what may overtake a flush, for the driver of a device.
+//! - `cache`: write-back, read-ahead, commits.
+//! - [`lend()`]: contents of files, read in place.
+//! - [`barrier`]: order of writes around a flush, for the driver of a device.
 //! - [`block`]: the device trait; `fake` (a feature): devices in memory that fail on request.
 //!
-//! The crate knows no operating system, allocates through `alloc`, never blocks but in the
-//! device's calls, and takes nothing that it reads from a disk at its word. `README.md` in this
-//! folder says what is promised about crashes.
+//! The crate depends on no operating system, allocates through `alloc`, blocks only in the device's
+//! calls, and validates everything that it reads from a disk. `README.md` in this folder describes
+//! the guarantees after a crash.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Whether memory is short.
+//! Global flag for memory pressure.
 
 #[cfg(test)]
 pub use fake::set_memory_short;
@@ -15,20 +15,20 @@ mod real {
 
     static SHORT: AtomicBool = AtomicBool::new(false);
 
-    /// Says whether memory is short: while it is, caches and files in memory take no more, and what
-    /// can't do without it fails with [`Error::OutOfMemory`](crate::Error::OutOfMemory). For all
-    /// volumes.
+    /// Sets whether memory is short. While it is, caches and files in memory allocate nothing more,
+    /// and operations that need memory fail with [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    /// Affects all volumes.
     pub fn set_memory_short(short: bool) {
         SHORT.store(short, Relaxed);
     }
 
-    /// See [`set_memory_short`].
+    /// Whether memory is short; see [`set_memory_short`].
     pub(crate) fn is_memory_short() -> bool {
         SHORT.load(Relaxed)
     }
 }
 
-/// The same for each test by itself, and an allocator that has nothing left.
+/// Per-thread version for tests, with an allocator that can be exhausted.
 #[cfg(test)]
 mod fake {
     use core::cell::Cell;
@@ -38,7 +38,7 @@ mod fake {
         static GONE: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// As the real one.
+    /// As the version outside of tests.
     pub fn set_memory_short(short: bool) {
         SHORT.set(short);
     }
@@ -47,7 +47,7 @@ mod fake {
         SHORT.get()
     }
 
-    /// Says whether cache lines can't be allocated.
+    /// Sets whether allocations of cache lines fail.
     pub(crate) fn set_memory_gone(gone: bool) {
         GONE.set(gone);
     }

@@ -1,25 +1,25 @@
-//! Which volume a path leads to.
+//! Mount table: maps paths to volumes.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::{Error, path};
 
-/// What is mounted where, as `POINT=KIND:SOURCE[,ro]` says it; nothing is checked.
+/// Mount specification, parsed from `POINT=KIND:SOURCE[,ro]`; the values aren't checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word<'a> {
-    /// Where.
+    /// Mount point.
     pub point: &'a str,
-    /// The file system, if it is named.
+    /// Kind of the file system, if it is given.
     pub kind: Option<&'a str>,
-    /// A disk, or whatever the file system wants.
+    /// Disk, or another source that the file system defines.
     pub source: &'a str,
-    /// Nothing is to be written.
+    /// Mount read-only.
     pub read_only: bool,
 }
 
 impl<'a> Word<'a> {
-    /// Takes a word apart; `None` without `=`.
+    /// Parses a word; `None` without `=`.
     pub fn parse(word: &'a str) -> Option<Self> {
         let (point, what) = word.split_once('=')?;
         let (what, read_only) = match what.strip_suffix(",ro") {
@@ -28,7 +28,7 @@ impl<'a> Word<'a> {
         };
         let (kind, source) = match what.split_once(':') {
             Some((kind, source)) => (Some(kind), source),
-            // The one kind that needs no source.
+            // The only kind that needs no source.
             None if what == "memory" => (Some(what), ""),
             None => (None, what),
         };
@@ -41,12 +41,12 @@ impl<'a> Word<'a> {
     }
 }
 
-/// A table of mount points. `V` is whatever stands for a volume: an index, a handle, a box.
+/// Table of mount points. `V` stands for a volume: an index, a handle or a box.
 ///
 /// A path belongs to the longest mount point that it starts with, name by name.
 #[derive(Debug, Clone)]
 pub struct Mounts<V> {
-    /// Normalised mount points, the longest first.
+    /// Normalised mount points, longest first.
     entries: Vec<(String, V)>,
 }
 
@@ -59,13 +59,13 @@ impl<V> Default for Mounts<V> {
 }
 
 impl<V> Mounts<V> {
-    /// No volumes.
+    /// Creates an empty table.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Mounts `volume` at `point`. [`Error::Exists`] when something is mounted right there, and
-    /// what [`path::normalise`] says of `point`.
+    /// Mounts `volume` at `point`. Fails with [`Error::Exists`] when something is mounted at that
+    /// point, and with the errors of [`path::normalise`] for `point`.
     pub fn add(&mut self, point: &str, volume: V) -> Result<(), Error> {
         let point = path::normalise(point)?;
         if self.entries.iter().any(|(other, _)| *other == point) {
@@ -78,14 +78,14 @@ impl<V> Mounts<V> {
         Ok(())
     }
 
-    /// Takes the volume at `point` away and gives it back.
+    /// Removes the volume at `point` and returns it.
     pub fn remove(&mut self, point: &str) -> Option<V> {
         let point = path::normalise(point).ok()?;
         let at = self.entries.iter().position(|(other, _)| *other == point)?;
         Some(self.entries.remove(at).1)
     }
 
-    /// Takes a volume away, wherever it is mounted.
+    /// Removes a volume, wherever it is mounted.
     pub fn remove_volume(&mut self, volume: &V)
     where
         V: PartialEq,
@@ -93,9 +93,9 @@ impl<V> Mounts<V> {
         self.entries.retain(|(_, other)| other != volume);
     }
 
-    /// The volume that `path` leads to, and the rest of the path from its root: normalised, with a
-    /// leading slash. [`Error::NotFound`] when nothing is mounted there, and what
-    /// [`path::normalise`] says of `path`.
+    /// Returns the volume of `path` and the rest of the path from its root: normalised, with a
+    /// leading slash. Fails with [`Error::NotFound`] when nothing is mounted there, and with the
+    /// errors of [`path::normalise`] for `path`.
     pub fn resolve(&self, path: &str) -> Result<(&V, String), Error> {
         let plain = path::normalise(path)?;
         for (point, volume) in &self.entries {
@@ -107,29 +107,29 @@ impl<V> Mounts<V> {
         Err(Error::NotFound)
     }
 
-    /// The volume that the normalised path `path` leads to, and how many bytes of `path` are its
-    /// mount point; the rest, with its slash, is the path on that.
+    /// Returns the volume of the normalised path `path`, and the length of its mount point in bytes
+    /// of `path`; the rest, with its slash, is the path on that volume.
     pub fn volume_of(&self, path: &str) -> Option<(&V, usize)> {
         let mut entries = self.entries.iter();
         let (point, volume) = entries.find(|(point, _)| below(point, path).is_some())?;
         Some((volume, if point == "/" { 0 } else { point.len() }))
     }
 
-    /// A mount point below the normalised path `path`.
+    /// Returns a mount point below the normalised path `path`.
     pub fn below(&self, path: &str) -> Option<&str> {
         let mut points = self.entries.iter().map(|(point, _)| point.as_str());
         points.find(|point| below(path, point).is_some_and(|rest| !rest.is_empty()))
     }
 
-    /// Mount points with their volumes, the longest first.
+    /// Iterates over the mount points with their volumes, longest first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         self.entries
             .iter()
             .map(|(point, volume)| (point.as_str(), volume))
     }
 
-    /// The names that mount points add to the directory `path`, each once: what a listing of it
-    /// shows besides the files of the volume that it is on.
+    /// Returns the names that mount points add to the directory `path`, each once: a listing shows
+    /// them besides the files of the directory's volume.
     pub fn names_in(&self, path: &str) -> Result<Vec<String>, Error> {
         let plain = path::normalise(path)?;
         let mut names: Vec<String> = Vec::new();
@@ -145,8 +145,8 @@ impl<V> Mounts<V> {
     }
 }
 
-/// What remains of `path` after the directory `base`, when it is that or below: empty or with a
-/// leading slash.
+/// Returns the rest of `path` below the directory `base`, empty or with a leading slash; `None` if
+/// `path` is neither `base` nor below it.
 fn below<'a>(base: &str, path: &'a str) -> Option<&'a str> {
     if base == "/" {
         return Some(if path == "/" { "" } else { path });

@@ -1,29 +1,30 @@
-//! Mount options of all volumes on disks.
+//! Mount options of volumes on disks.
 
 use crate::{CacheBudget, CacheCounters, Clock};
 
-/// How a volume on a disk is mounted.
+/// Mount options of a volume on a disk.
 #[derive(Debug, Clone, Copy)]
 pub struct VolumeOptions {
     /// Never write to the device.
     pub read_only: bool,
-    /// Where times come from; without one, what is written is dated with the file system's first
-    /// day.
+    /// Source of times; without a clock, new times are the first day that the file system can
+    /// store.
     pub clock: Option<&'static Clock>,
     /// Bytes for the cache of metadata and small transfers: at least 64 KiB.
     pub cache_bytes: usize,
-    /// Bytes of each of two buffers, for reading ahead and for gathering small sequential writes;
-    /// 0 for none. A transfer of at least half of it goes straight to or from the caller's buffer.
+    /// Bytes of each of two buffers, for reading ahead and for gathering small sequential writes; 0
+    /// for none. A transfer of at least half of that size bypasses the buffers.
     pub stream_bytes: usize,
-    /// Memory for what was read, shared with other volumes; without it only `cache_bytes` are kept.
+    /// Memory for the page cache, shared with other volumes; without it only `cache_bytes` are
+    /// kept.
     pub budget: Option<&'static CacheBudget>,
-    /// What this volume's cache does is counted here, as well as in the budget.
+    /// Counters of this volume's cache, in addition to those of the budget.
     pub counters: Option<&'static CacheCounters>,
 }
 
 impl Default for VolumeOptions {
-    /// Writable, no clock, 256 KiB of cache and twice 256 KiB of stream buffers, all of it
-    /// allocated when first used.
+    /// Writable, no clock, 256 KiB of cache and two stream buffers of 256 KiB, all allocated when
+    /// first used.
     fn default() -> Self {
         Self {
             read_only: false,

@@ -1,8 +1,8 @@
 //! Partitions of a disk: GPT (UEFI specification 2.10, chapter 5) and MBR with its extended
 //! partitions.
 //!
-//! [`table`] reads what is there, [`Table::find`] picks one by number or label, and [`Slice`] is
-//! the part of the disk that it names. Nothing is ever written to a table.
+//! [`table`] reads the partition table, [`Table::find`] picks a partition by number or label, and
+//! [`Slice`] is that part of the disk as a device. The module never writes to a table.
 
 mod gpt;
 mod mbr;
@@ -18,27 +18,28 @@ use crate::{Block, BlockError, Error, MountError};
 
 pub use slice::Slice;
 
-/// How a disk is divided.
+/// Partitioning scheme of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// Not at all, as far as can be seen: a file system may be on the whole disk.
+    /// No partition table found: a file system may take the whole disk.
     Whole,
-    /// By a master boot record.
+    /// Master boot record.
     Mbr,
-    /// By a GUID partition table.
+    /// GUID partition table.
     Gpt,
 }
 
-/// One partition, as its table says; [`Table::find`] checks it against the disk.
+/// Partition as its table describes it; [`Table::find`] checks it against the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// From 1. MBR: 1 to 4 for primary partitions, from 5 for logical ones. GPT: the entry's place.
+    /// Number from 1. MBR: 1 to 4 for primary partitions, from 5 for logical ones. GPT: index of
+    /// the entry, plus one.
     pub number: u32,
-    /// Its first sector.
+    /// First sector.
     pub first: u64,
-    /// Its sectors, at least one.
+    /// Number of sectors, at least one.
     pub sectors: u64,
-    /// GPT's name for it, empty for none and for MBR. What isn't UTF-16 shows as U+FFFD.
+    /// GPT partition name; empty without a name and for MBR. Invalid UTF-16 becomes U+FFFD.
     pub label: String,
 }
 
@@ -48,17 +49,17 @@ impl Partition {
     }
 }
 
-/// What [`table`] found.
+/// Partition table of a disk, as [`table`] returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// The kind of table.
+    /// Partitioning scheme.
     pub scheme: Scheme,
-    /// Its partitions by number.
+    /// Partitions in order of number.
     pub partitions: Vec<Partition>,
-    /// What is wrong with the table though it can be used, each in one line with the remedy. They
-    /// are in the log, too.
+    /// Defects of a table that is usable all the same, each in one line with the remedy. [`table`]
+    /// logs them, too.
     pub warnings: Vec<String>,
-    /// Sectors of the disk.
+    /// Number of sectors of the disk.
     disk: u64,
 }
 
@@ -73,11 +74,10 @@ fn unreadable(sector: u64, error: BlockError) -> MountError {
     }
 }
 
-/// Reads the partition table of `device`: some 40 KiB at most of a usual one, and
-/// never more than 600 KiB.
+/// Reads the partition table of `device`: some 40 KiB of a usual table, never more than 600 KiB.
 ///
-/// A GPT is taken from its second copy, with a warning, when the first is damaged. An error for a
-/// device that can't be read, and for a GPT with no good copy.
+/// Uses the second copy of a GPT, with a warning, when the first is damaged. Fails if the device
+/// can't be read, or if no copy of a GPT is valid.
 pub fn table(device: &mut dyn Block) -> Result<Table, MountError> {
     let table = look(device)?;
     for warning in &table.warnings {
@@ -86,7 +86,7 @@ pub fn table(device: &mut dyn Block) -> Result<Table, MountError> {
     Ok(table)
 }
 
-/// [`table`], with the warnings in the result only.
+/// As [`table`], but doesn't log the warnings.
 pub fn look(device: &mut dyn Block) -> Result<Table, MountError> {
     let sector = device.sector_size();
     let mut table = Table {
@@ -112,9 +112,9 @@ pub fn look(device: &mut dyn Block) -> Result<Table, MountError> {
 }
 
 impl Table {
-    /// The partition that `name` names: a number, or else the label of a GPT's partition, in the
-    /// case that it is written in. One line that says what there is when it isn't there, when two
-    /// have that label, and when it doesn't fit on the disk or overlaps another.
+    /// Returns the partition that `name` identifies: a number, or else the label of a GPT
+    /// partition, case-sensitive. Fails with one line that lists the partitions when none matches,
+    /// when two have that label, or when the partition exceeds the disk or overlaps another.
     pub fn find(&self, name: &str) -> Result<&Partition, MountError> {
         let found = match name.parse::<u32>() {
             Ok(number) => self
@@ -171,7 +171,7 @@ impl Table {
         }
     }
 
-    /// What there is, in a few words.
+    /// Short list of the partitions, for messages.
     fn contents(&self) -> String {
         let scheme = match self.scheme {
             Scheme::Whole => return "the disk has no partition table; use the whole disk".into(),
@@ -195,7 +195,7 @@ impl Table {
     }
 }
 
-/// The partition `name` of `device` as a disk; see [`Table::find`] for names.
+/// Opens the partition `name` of `device` as a disk; see [`Table::find`] for names.
 pub fn open(
     mut device: Box<dyn Block + Send>,
     name: &str,

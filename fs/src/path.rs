@@ -1,21 +1,22 @@
-//! Paths, as POSIX writes them, made plain before a volume sees them.
+//! POSIX paths, normalised before a volume sees them.
 
 use alloc::string::String;
 
 use crate::Error;
 
-/// The longest path in bytes that [`normalise`] takes, as Linux's `PATH_MAX` without its NUL.
+/// Maximum length in bytes of a path that [`normalise`] accepts: Linux's `PATH_MAX` without its
+/// NUL.
 pub const MAX_PATH: usize = 4095;
 
-/// `path` from the root: a leading slash, single slashes between names, none at the end, no `.`
-/// and no `..`. A path without a leading slash counts from the root too, and `..` of the root is
-/// the root, so nothing leads out of it.
+/// Returns `path` as an absolute path: a leading slash, single slashes between names, none at the
+/// end, no `.` and no `..`. A relative path counts from the root, and `..` of the root is the root,
+/// so no path leads out of it.
 ///
-/// `..` takes the name before it away without asking whether that is there; with no symbolic
-/// links this differs from POSIX only when it isn't.
+/// `..` removes the name before it without checking that the name exists; without symbolic links
+/// this differs from POSIX only for a missing name.
 ///
-/// [`Error::Invalid`] when empty, [`Error::InvalidName`] with a NUL, [`Error::NameTooLong`] past
-/// [`MAX_PATH`].
+/// Fails with [`Error::Invalid`] for an empty path, [`Error::InvalidName`] for a NUL, and
+/// [`Error::NameTooLong`] past [`MAX_PATH`].
 pub fn normalise(path: &str) -> Result<String, Error> {
     check(path)?;
     let mut plain = String::with_capacity(path.len() + 1);
@@ -32,7 +33,7 @@ pub fn normalise(path: &str) -> Result<String, Error> {
     Ok(plain)
 }
 
-/// What no path may be; see [`normalise`].
+/// Checks that a path isn't empty, has no NUL, and isn't too long; see [`normalise`].
 pub(crate) fn check(path: &str) -> Result<(), Error> {
     if path.is_empty() {
         Err(Error::Invalid)
@@ -45,20 +46,20 @@ pub(crate) fn check(path: &str) -> Result<(), Error> {
     }
 }
 
-/// Adds a name at the end.
+/// Appends a name.
 pub(crate) fn push(path: &mut String, name: &str) {
     path.push('/');
     path.push_str(name);
 }
 
-/// The names of a path, from the root on.
+/// Iterates over the names of a path, from the root on.
 pub fn names(path: &str) -> impl Iterator<Item = &str> {
     names_with_ends(path).map(|(_, name)| name)
 }
 
-/// The same names, each with the number of bytes of the path up to its end.
+/// As [`names`], each with the length in bytes of the path up to its end.
 pub(crate) fn names_with_ends(path: &str) -> impl Iterator<Item = (usize, &str)> {
-    // A search for a character is made for long texts: it takes three times as long as this.
+    // `str::find` is optimised for long texts and takes three times as long as this.
     let bytes = path.as_bytes();
     let mut at = 0;
     core::iter::from_fn(move || {
@@ -73,19 +74,19 @@ pub(crate) fn names_with_ends(path: &str) -> impl Iterator<Item = (usize, &str)>
     })
 }
 
-/// Whether a normalised path names something in the directory `directory`, at any depth.
+/// Whether a normalised path is below the directory `directory`, at any depth.
 pub(crate) fn is_below(path: &str, directory: &str) -> bool {
     let mut names = names(path);
     self::names(directory).all(|name| names.next() == Some(name)) && names.next().is_some()
 }
 
-/// What stands behind the last slash of a path.
+/// Returns the part of a path after its last slash.
 pub(crate) fn last_name(path: &str) -> &str {
     let slash = path.bytes().rposition(|byte| byte == b'/');
     slash.map_or(path, |at| path.get(at + 1..).unwrap_or(""))
 }
 
-/// The directory and the last name of a normalised path; `None` for the root.
+/// Splits a normalised path into its directory and its last name; `None` for the root.
 pub fn split_last(path: &str) -> Option<(&str, &str)> {
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {

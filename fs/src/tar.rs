@@ -1,9 +1,9 @@
-//! Tar archives as read-only disks: POSIX.1-2024 (pax and ustar) and GNU's.
+//! Tar archives as read-only disks: POSIX.1-2024 (pax and ustar) and GNU tar.
 //!
-//! The archive is read once from header to header while it is mounted, and its names are kept in
-//! memory, up to a limit; contents are read where they lie. Hard and symbolic links, long names,
-//! large sizes and times to the nanosecond. Devices and pipes are left out with a warning, sparse
-//! members and archives of several volumes are refused.
+//! The mount reads the archive once, from header to header, and keeps its names in memory, up to a
+//! limit; contents are read in place. Supports hard and symbolic links, long names, large sizes and
+//! times to the nanosecond. Skips devices and pipes with a warning; refuses sparse members and
+//! multi-volume archives.
 
 mod header;
 mod scan;
@@ -15,17 +15,17 @@ use crate::cache::{Cache, Run};
 use crate::tree::{ReadOnly, Source, Tree};
 use crate::{Block, BlockError, Error, Lease, MountError, Volume, VolumeOptions};
 
-/// How a tar disk is mounted.
+/// Mount options of a tar disk.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Bytes of memory for names and places; a member takes some 100 and its path.
+    /// Bytes of memory for names and locations; a member takes some 100 and its path.
     pub index_bytes: usize,
-    /// As for other volumes; nothing is ever written.
+    /// Options common to all volumes; the volume is always read-only.
     pub volume: VolumeOptions,
 }
 
 impl Default for Options {
-    /// 16 MiB of index, as far as names need it; 64 KiB of cache, since headers are read once.
+    /// 16 MiB of index, allocated as names need it; 64 KiB of cache, since headers are read once.
     fn default() -> Self {
         Self {
             index_bytes: 16 << 20,
@@ -37,17 +37,17 @@ impl Default for Options {
     }
 }
 
-/// Where a member's contents are, in bytes.
+/// Location of a member's contents, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Member {
     start: u64,
     size: u64,
 }
 
-/// A disk, read at any byte.
+/// Disk that can be read at any byte offset.
 struct Archive {
     cache: Cache,
-    /// Bytes of the disk.
+    /// Size of the disk in bytes.
     size: u64,
 }
 
@@ -98,8 +98,8 @@ impl Source for Archive {
 
 /// Mounts the archive that begins with the first sector of `device`.
 ///
-/// Reads all of its headers. An error, which says where, for what isn't a tar archive, for one that
-/// is damaged or cut short, and for one with more names than there is memory for.
+/// Reads all headers. Fails, with the position, for a disk that isn't a tar archive, for a damaged
+/// or truncated archive, and for one whose names exceed the memory for them.
 pub fn mount(
     device: Box<dyn Block + Send>,
     options: Options,

@@ -1,7 +1,7 @@
-//! A tree of names that is built once and then only read: tar disks and embedded files.
+//! Tree of names that is built once and then only read: tar disks and embedded files.
 //!
-//! A name is found by a hash of its directory and itself, so a lookup takes as long in a large
-//! tree as in a small one.
+//! A hash of the directory and the name finds an entry, so a lookup takes as long in a large tree
+//! as in a small one.
 
 mod volume;
 
@@ -19,35 +19,35 @@ use crate::{Error, Kind, Stat, Time, Walk};
 
 pub(crate) use volume::{ReadOnly, Source};
 
-/// The longest name in bytes, as on Linux's file systems.
+/// Maximum length of a name in bytes, as on Linux's file systems.
 const MAX_NAME: usize = 255;
 
-/// Names that may be compared with one in vain: more have the same hash only on purpose.
+/// Maximum number of failed comparisons per lookup: more names share a hash only on purpose.
 const COLLISIONS: u32 = 64;
 
-/// The number of a name.
+/// Number of a node.
 pub(crate) type NodeId = u32;
 pub(crate) const ROOT: NodeId = 0;
 
-/// No node: the root is nobody's child.
+/// No node: the root has no parent.
 const NONE: NodeId = 0;
 
 #[derive(Debug)]
 struct Node {
     parent: NodeId,
-    /// The next entry of the same directory.
+    /// Next entry of the same directory.
     next: NodeId,
     item: u32,
-    /// Where the name is in `names`.
+    /// Offset of the name in `names`.
     start: u32,
     len: u8,
 }
 
-/// What is known of a file, directory or link besides its contents.
+/// Metadata of a file, directory or link.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Known {
     pub modified: Time,
-    /// Whether it is marked read-only.
+    /// Whether the node is marked read-only.
     pub read_only: bool,
 }
 
@@ -72,24 +72,24 @@ struct Item<F> {
     links: u32,
 }
 
-/// Why an entry can't be added.
+/// Reason for which an entry can't be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The name has a `..` or a NUL, or is too long.
+    /// The name contains a `..` or a NUL, or is too long.
     Name,
-    /// Something is there that isn't a directory where one is needed, or the other way round.
+    /// A directory where another kind of node is needed, or the other way round.
     Kind,
-    /// A hard link to what isn't there.
+    /// A hard link to a missing target.
     Target,
-    /// The index would take more memory than it may.
+    /// The index would exceed its limit of memory.
     Full,
-    /// There is no memory for it.
+    /// Memory is exhausted.
     Memory,
-    /// More names with one hash than there are by chance.
+    /// More names share a hash than do so by chance.
     Hash,
 }
 
-/// The names and what they stand for; `F` is a file's contents.
+/// Names and their nodes; `F` is the contents of a file.
 #[derive(Debug)]
 pub(crate) struct Tree<F> {
     nodes: Vec<Node>,
@@ -97,12 +97,12 @@ pub(crate) struct Tree<F> {
     names: String,
     table: HashTable<NodeId>,
     has_links: bool,
-    /// Bytes of memory, about, and how many there may be.
+    /// Approximate bytes of memory in use, and their limit.
     used: usize,
     limit: usize,
 }
 
-/// FNV-1a, with the high bits mixed, which the table looks at first.
+/// FNV-1a, with the high bits mixed, which the table uses first.
 fn hash(parent: NodeId, name: &str) -> u64 {
     let bytes = parent.to_le_bytes().into_iter().chain(name.bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -112,7 +112,8 @@ fn hash(parent: NodeId, name: &str) -> u64 {
 }
 
 impl<F> Tree<F> {
-    /// The root alone, in a tree that may take `limit` bytes of memory for names and places.
+    /// Creates a tree with only the root, which may take `limit` bytes of memory for names and
+    /// nodes.
     pub fn new(limit: usize) -> Self {
         let mut tree = Self {
             nodes: Vec::new(),
@@ -190,8 +191,8 @@ impl<F> Tree<F> {
         })
     }
 
-    /// The entry `name` of a directory. The count goes down by one for every other name with this
-    /// hash.
+    /// Returns the entry `name` of a directory. Decrements the count for every other name with the
+    /// same hash.
     fn find(&self, parent: NodeId, name: &str, collisions_left: &Cell<u32>) -> Option<NodeId> {
         let same = |id: &NodeId| {
             let same =
@@ -217,7 +218,7 @@ impl<F> Tree<F> {
         })
     }
 
-    /// See [`crate::Volume::resolve`].
+    /// Resolves a path; see [`crate::Volume::resolve`].
     pub fn resolve(&self, path: &str, last: bool) -> Walk {
         let mut node = ROOT;
         let mut names = path::names_with_ends(path).peekable();
@@ -239,8 +240,8 @@ impl<F> Tree<F> {
         Walk::Plain
     }
 
-    /// The entry of `directory` at a place in its listing, 0 for the start, and the place after
-    /// it, 0 at the end.
+    /// Returns the entry of `directory` at a position in its listing, 0 for the start, and the next
+    /// position, 0 at the end.
     pub fn entry(&self, directory: NodeId, place: u64) -> Option<(NodeId, u64)> {
         let id = match (u32::try_from(place).ok()?, self.content(directory)?) {
             (0, Content::Directory { first, .. }) => *first,
@@ -250,8 +251,8 @@ impl<F> Tree<F> {
         (id != NONE && node.parent == directory).then_some((id, u64::from(node.next)))
     }
 
-    /// Adds a file, directory or link, and the directories above it that aren't there. A file or
-    /// link replaces an earlier one, a directory that is there gets what is `known` now.
+    /// Adds a file, directory or link, and its missing parent directories. A file or link replaces
+    /// an earlier one; an existing directory gets the metadata `known`.
     pub fn add(&mut self, path: &str, content: Content<F>, known: Known) -> Result<(), Refusal> {
         let Some((parent, name)) = path::split_last(path) else {
             return self.replace(ROOT, content, known);
@@ -263,7 +264,7 @@ impl<F> Tree<F> {
         }
     }
 
-    /// Adds a second name for the file that is at `target`.
+    /// Adds a second name for the file at `target`.
     pub fn add_hard_link(&mut self, path: &str, target: &str, known: Known) -> Result<(), Refusal> {
         let target = self.lookup(target).map_err(|_| Refusal::Target)?;
         let (Some((parent, name)), Some(node)) = (path::split_last(path), self.node(target)) else {
@@ -301,7 +302,7 @@ impl<F> Tree<F> {
             }
             (Content::Directory { .. }, _) | (_, Content::Directory { .. }) => Err(Refusal::Kind),
             _ => {
-                // Other names keep what they had.
+                // The other names keep the file.
                 item.links -= 1;
                 let item = self.new_item(content, known)?;
                 if let Some(node) = self.nodes.get_mut(id as usize) {
@@ -312,7 +313,7 @@ impl<F> Tree<F> {
         }
     }
 
-    /// The directory of that path, made if need be.
+    /// Returns the directory at that path; makes it if it is missing.
     fn directory(&mut self, path: &str, known: Known) -> Result<NodeId, Refusal> {
         let mut directory = ROOT;
         for name in path::names(path) {
