@@ -1,16 +1,16 @@
 //! ext4 with its journal.
 //!
 //! The format is that of the kernel documentation, `Documentation/filesystems/ext4`; each module
-//! names the chapter it is about. From the bottom up:
+//! names the chapter that it implements. From the bottom up:
 //!
 //! - `bytes`, `fields`, `checksum`, `hash`, `bitmap`: numbers.
-//! - `superblock`, `groups`, `zones`: what the file system is made of, and what is refused.
-//! - `metadata_cache`, `filesystem`, `verification`: metadata in memory, operations that are undone
-//!   when they fail.
-//! - `allocation`, `inodes`, `inode`: blocks and inodes, taken and given back.
-//! - `extents`, `indirect`, `mapping`: where the blocks of a file are.
-//! - `records`, `htree`, `directory`, `names`, `orphans`, `data`: what operations do.
-//! - `journal`, `replay`, `transaction`: what makes it durable.
+//! - `superblock`, `groups`, `zones`: the layout of the file system, and the refusals of a mount.
+//! - `metadata_cache`, `filesystem`, `verification`: metadata in memory, and the rollback of failed
+//! operations.
+//! - `allocation`, `inodes`, `inode`: allocation and release of blocks and inodes.
+//! - `extents`, `indirect`, `mapping`: the block map of a file.
+//! - `records`, `htree`, `directory`, `names`, `orphans`, `data`: the parts of operations.
+//! - `journal`, `replay`, `transaction`: durability.
 //! - `volume`, `paths`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
 
 mod allocation;
@@ -64,10 +64,10 @@ use volume::Ext4Volume;
 
 /// Mounts the ext4 file system on `device`, which is the whole disk or partition.
 ///
-/// What the journal holds of an earlier, unclean end is replayed first; where nothing may be
-/// written and there is something to replay, that is an error. A file system that is marked as
-/// having errors is mounted read-only, unless its superblock says "continue"; its
-/// [`Volume::health`] says so. Dropping the volume writes everything and leaves the journal empty.
+/// Replays the journal first if the file system wasn't unmounted cleanly; fails if a replay is
+/// needed and the mount or the device is read-only. Mounts a file system that is marked as having
+/// errors read-only, unless its superblock says "continue"; [`Volume::health`] reports it. Dropping
+/// the volume writes everything and leaves the journal empty.
 pub fn mount(
     device: Box<dyn Block + Send>,
     options: Options,
@@ -75,7 +75,7 @@ pub fn mount(
     Ok(Box::new(mount_volume(device, options)?))
 }
 
-/// Bytes of metadata that are kept for each byte of the cache; more if the budget has some.
+/// Bytes of cached metadata for each byte of the cache; more if the budget has room.
 const METADATA: usize = 8;
 
 fn mount_volume(
@@ -195,7 +195,7 @@ impl Fs {
         }
     }
 
-    /// Reads the descriptors. Before the journal is replayed their checksums may be those of
+    /// Reads the group descriptors. Before a replay of the journal their checksums may belong to
     /// another state.
     fn read_groups(&mut self, is_strict: bool) -> Result<(), MountError> {
         let read = groups::read_all(&mut self.cache, &self.geometry, &self.crc, is_strict);
@@ -206,7 +206,7 @@ impl Fs {
         Ok(())
     }
 
-    /// The runs of blocks of the journal that is inode `number`, and how many blocks it has.
+    /// Returns the runs of blocks of the journal in inode `number`, and its number of blocks.
     fn journal_runs(&mut self, number: u32) -> Result<(journal::Runs, u32), journal::Wrong> {
         let inode = self.inode(number).map_err(journal::unreadable)?;
         let blocks = inode.size / self.geometry.block as u64;
@@ -251,13 +251,13 @@ impl Fs {
         let wide = geometry.incompatible & incompatible::WIDE != 0;
         journal.begin_writing(geometry.has_checksums(), wide);
         self.journal = Some(journal);
-        // What was read before the replay may be old.
+        // Blocks that were read before the replay may be stale.
         self.blocks.clear();
         Ok(())
     }
 
-    /// Adds up what is free, after the replay. Linux brings the superblock's counts up to date only
-    /// when it unmounts, so those of the groups count.
+    /// Adds up the free blocks and inodes after the replay. Linux updates the superblock's counts
+    /// only when it unmounts, so those of the groups count.
     fn read_counts(&mut self) -> Result<(), MountError> {
         let (block, at) = self.geometry.superblock();
         if let Err(error) = self.load(block, BlockKind::Super) {

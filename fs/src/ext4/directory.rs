@@ -1,4 +1,4 @@
-//! Finding, adding and removing an entry of a directory, indexed or not.
+//! Lookup, insertion and removal of directory entries, with and without an index.
 
 use super::bytes::{part, put, put_u32, u16_at};
 use super::filesystem::{Fs, Result};
@@ -9,19 +9,19 @@ use super::records::{self, Found, TAIL, put_record};
 use super::superblock::compatible;
 use crate::Error;
 
-/// Bytes in a directory at most: without `large_dir` Linux has no larger ones.
+/// Maximum size of a directory in bytes: Linux allows no more without `large_dir`.
 const MAX_BYTES: u64 = i32::MAX as u64;
 
-/// What a name leads to in a directory.
+/// Result of a lookup in a directory.
 #[derive(Debug, Clone, Copy)]
 pub enum Looked {
     Entry(Found),
-    /// Nothing, and in an indexed directory the way to where it would be.
+    /// No entry; for an indexed directory, the path to its leaf.
     Nothing(Option<Probe>),
 }
 
 impl Fs {
-    /// Blocks of a directory.
+    /// Number of blocks of a directory.
     pub fn directory_blocks(&self, directory: &Inode) -> u64 {
         let blocks = directory.size / self.geometry.block as u64;
         blocks
@@ -34,7 +34,7 @@ impl Fs {
         Ok(records::find(data, name, physical))
     }
 
-    /// What a name leads to; not for `.` and `..`.
+    /// Looks a name up; not for `.` and `..`.
     pub fn lookup(&mut self, directory: &Inode, name: &[u8]) -> Result<Looked> {
         if directory.flags & INDEXED != 0 {
             let Some(mut first) = self.probe(directory, name)? else {
@@ -47,7 +47,7 @@ impl Fs {
                 if let Some(found) = self.find_in(directory, block, name)? {
                     return Ok(Looked::Entry(found));
                 }
-                // Names with the same hash may go on in the next block.
+                // Names with the same hash may continue in the next block.
                 if !self.advance(directory, &mut at, Some(first.hash.0))? {
                     return Ok(Looked::Nothing(Some(first)));
                 }
@@ -71,8 +71,8 @@ impl Fs {
         (inode.number, kind)
     }
 
-    /// Adds an entry, which isn't there yet: where it would be may be known. The directory's inode
-    /// changes, and is to be written by [`touch_directory`](Self::touch_directory).
+    /// Adds an entry for a missing name, whose place may be known. Changes the directory's inode,
+    /// which the caller writes with [`touch_directory`](Self::touch_directory).
     pub fn add_entry(
         &mut self,
         directory: &mut Inode,
@@ -97,7 +97,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Notes that a directory has changed, and writes its inode.
+    /// Updates the directory's times and version, and writes its inode.
     pub fn touch_directory(&mut self, directory: &mut Inode) -> Result<()> {
         let now = self.now();
         (directory.modified, directory.changed) = (now, now);
@@ -114,7 +114,7 @@ impl Fs {
         Ok(false)
     }
 
-    /// Adds an entry to a block of a directory, if that has room: otherwise it isn't changed.
+    /// Adds an entry to a block of a directory; leaves the block unchanged if it has no room.
     pub fn insert_in(
         &mut self,
         directory: &Inode,
@@ -130,8 +130,8 @@ impl Fs {
         Ok(true)
     }
 
-    /// Adds a block without entries at the end of a directory: where it is on the disk, and its
-    /// number in the directory.
+    /// Appends a block without entries to a directory; returns its number on the disk and in the
+    /// directory.
     pub fn add_leaf(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
         let (physical, number) = self.add_directory_block(directory)?;
         let with_tail = self.geometry.has_checksums();
@@ -140,7 +140,7 @@ impl Fs {
         Ok((physical, number))
     }
 
-    /// Adds a block at the end of a directory, whose contents are to come.
+    /// Appends a block to a directory; the caller fills it.
     pub fn add_directory_block(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
         let number = self.directory_blocks(directory);
         let block = self.geometry.block as u64;
@@ -157,14 +157,14 @@ impl Fs {
         Ok((physical, number))
     }
 
-    /// Removes an entry that was found: no other one in the directory moves.
+    /// Removes an entry; no other entry of the directory moves.
     pub fn remove_entry(&mut self, directory: &Inode, found: &Found) -> Result<()> {
         let data = self.block_mut(found.block, BlockKind::Leaf(directory.owner()))?;
         records::remove(data, found.at, found.before);
         Ok(())
     }
 
-    /// Has an entry that was found lead to another inode.
+    /// Changes the inode of an existing entry.
     pub fn set_entry(&mut self, directory: &Inode, found: &Found, inode: &Inode) -> Result<()> {
         let (number, kind) = self.entry_of(inode);
         let data = self.block_mut(found.block, BlockKind::Leaf(directory.owner()))?;
@@ -173,8 +173,7 @@ impl Fs {
         Ok(())
     }
 
-    /// The block that `.` and `..` are in: the first, which is the root of an index if there is
-    /// one.
+    /// Returns the block that holds `.` and `..`: the first, which is also the root of an index.
     fn first_block(&mut self, directory: &Inode) -> Result<(u64, BlockKind)> {
         let physical = self.directory_block(directory, 0)?;
         let kind = if directory.flags & INDEXED != 0 {
@@ -186,7 +185,7 @@ impl Fs {
         Ok((physical, kind))
     }
 
-    /// Has `..` lead to another directory.
+    /// Sets the inode of `..`.
     pub fn set_parent(&mut self, directory: &Inode, parent: u32) -> Result<()> {
         let (physical, kind) = self.first_block(directory)?;
         let data = self.block_mut(physical, kind)?;
@@ -202,7 +201,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Makes the first block of a new directory.
+    /// Creates the first block of a new directory.
     pub fn begin_directory(&mut self, directory: &mut Inode, parent: u32) -> Result<()> {
         let kind = if self.has_types() { 2 } else { 0 };
         let (physical, _) = self.add_leaf(directory)?;

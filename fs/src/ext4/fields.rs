@@ -1,5 +1,5 @@
-//! Where the fields of ext4's and jbd2's structures are, in bytes from the start of each. The names
-//! are Linux's without their prefixes (`fs/ext4/ext4.h`, `ext4_extents.h`, `include/linux/jbd2.h`).
+//! Offsets of the fields of ext4's and jbd2's structures, in bytes. The names are Linux's without
+//! their prefixes (`fs/ext4/ext4.h`, `ext4_extents.h`, `include/linux/jbd2.h`).
 
 /// `struct ext4_super_block`.
 pub mod superblock {

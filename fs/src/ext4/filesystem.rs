@@ -1,5 +1,5 @@
-//! A mounted file system below names and open files: its blocks of metadata, its groups, and the
-//! running transaction.
+//! Mounted file system below names and open files: metadata blocks, groups, and the running
+//! transaction.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::BTreeSet;
@@ -21,14 +21,14 @@ use crate::{Clock, Error, Time};
 
 pub type Result<T> = core::result::Result<T, Error>;
 
-/// Bytes of metadata that are read together where it is likely that all are asked for.
+/// Bytes of metadata per read where neighbours are likely to be needed.
 const RUN: usize = 32 << 10;
 
-/// What an operation that fails puts back, beside blocks.
+/// State other than blocks that a rollback restores.
 #[derive(Debug, Default)]
 pub struct Undo {
     pub groups: Vec<(u32, Group)>,
-    /// Where runs of blocks begin that were given back.
+    /// First blocks of the runs that the operation freed.
     pub freed: Vec<u64>,
     pub revoked: Vec<u64>,
     pub orphans: Option<Vec<u32>>,
@@ -36,7 +36,7 @@ pub struct Undo {
     free_inodes: u32,
 }
 
-/// See the module's text.
+/// File system without names and open files; see the module documentation.
 pub struct Fs {
     pub cache: Cache,
     pub geometry: Geometry,
@@ -47,38 +47,38 @@ pub struct Fs {
     pub zones: Zones,
     pub free_blocks: u64,
     pub free_inodes: u32,
-    /// Runs of blocks that the running transaction has given back: first and number. No file gets
-    /// them before it is committed, since after a power cut they would be the old owner's again.
+    /// Runs of blocks that the running transaction has freed: first and number. They can't be
+    /// allocated before the commit, since after a power cut they would belong to the old owner
+    /// again.
     pub freed: BTreeMap<u64, u64>,
-    /// Blocks of metadata that it has given back and the journal has something for.
+    /// Metadata blocks that the transaction has freed and that the journal has a copy of.
     pub revoked: BTreeSet<u64>,
-    /// Inodes without a name that are to be given back, as the list on the disk has them: each
-    /// says which was before it, and the superblock the last.
+    /// Inodes without a name that wait for release, in the order of the list on the disk: each
+    /// stores its predecessor, and the superblock the last.
     pub orphans: Vec<u32>,
-    /// The directory whose index was looked at last, and where its first block is, which never
-    /// changes.
+    /// Directory whose index was used last, and its first block, which never changes.
     pub last_root: Option<(Owner, u64)>,
-    /// Blocks that are kept for files that grow: first, number, and the file's inode.
+    /// Blocks reserved for growing files: first, number, and the file's inode.
     pub reserved: BTreeMap<u64, (u64, u32)>,
     pub journal: Option<Journal>,
-    /// The superblock on the disk says that the volume is in use.
+    /// The superblock on the disk marks the volume as in use.
     pub marked: bool,
-    /// Counts operations that change something.
+    /// Number of operations that changed the file system.
     pub operation: u64,
     pub undo: Undo,
     pub clock: Option<&'static Clock>,
-    /// Makes generations of inodes.
+    /// State of the generator of inode generations.
     pub random: u64,
-    /// What was found that contradicts itself.
+    /// Contradiction that was found last.
     pub found: Option<String>,
-    /// The same for the superblock.
+    /// Errors to store in the superblock.
     pub errors: Errors,
-    /// A commit has failed: what is in memory is not what will be on the disk.
+    /// A commit has failed: memory and disk differ from now on.
     pub failed: bool,
 }
 
 impl Fs {
-    /// Notes a contradiction on the disk, as what it is and a number that says where.
+    /// Records a contradiction on the disk: its description and the number of its location.
     pub fn damage(&mut self, what: &'static str, number: u64) -> Error {
         log::debug!("ext4: {what} ({number})");
         if self.found.is_none() {
@@ -95,13 +95,13 @@ impl Fs {
         Error::Corrupt
     }
 
-    /// The same for a group, of which nothing is taken any more.
+    /// As [`damage`](Self::damage) for a group, from which nothing is allocated any more.
     pub fn damaged_group(&mut self, number: u32, what: &'static str, place: u64) -> Error {
         self.avoid(number);
         self.damage(what, place)
     }
 
-    /// Has nothing taken of a group any more.
+    /// Excludes a group from allocation.
     pub fn avoid(&mut self, number: u32) {
         if let Some(group) = self.groups.get_mut(number as usize) {
             group.avoided = true;
@@ -112,12 +112,12 @@ impl Fs {
         Clock::time(self.clock)
     }
 
-    /// Sectors in a block.
+    /// Number of sectors in a block.
     pub fn sectors(&self, block: u64) -> u64 {
         block * (self.geometry.block / self.cache.sector_size()) as u64
     }
 
-    /// Has a block of metadata in memory, checked as one of its kind.
+    /// Loads a metadata block into memory and checks it against its kind.
     pub fn load(&mut self, block: u64, kind: BlockKind) -> Result<()> {
         if let Some(entry) = self.blocks.touch(block) {
             if entry.kind == kind {
@@ -145,14 +145,13 @@ impl Fs {
         self.blocks.insert(block, data, kind)
     }
 
-    /// Blocks of metadata that are read together.
+    /// Number of metadata blocks to read together.
     pub fn run_blocks(&self) -> u64 {
         (RUN / self.geometry.block) as u64
     }
 
-    /// Has blocks that lie together in memory, given by the first and their number; `kind` says
-    /// what each is to be. Those that turn out to be something else are left to
-    /// [`load`](Self::load) to complain about.
+    /// Loads contiguous blocks, given by the first and their number; `kind` returns the expected
+    /// kind of each. Skips blocks that fail their check: [`load`](Self::load) reports them later.
     pub fn load_run(
         &mut self,
         (first, count): (u64, u64),
@@ -165,7 +164,7 @@ impl Fs {
         for (some, block) in data.chunks_exact(size).zip(first..) {
             let kind = kind(block);
             let known = self.blocks.get(block);
-            // What is in memory may be newer than what is on the disk.
+            // The copy in memory may be newer than the disk.
             if known.is_some_and(|known| known.kind == kind || known.dirty || known.logged)
                 || self.check(block, kind, some).is_err()
             {
@@ -178,30 +177,30 @@ impl Fs {
         Ok(())
     }
 
-    /// A block of metadata.
+    /// Returns a metadata block.
     pub fn block(&mut self, block: u64, kind: BlockKind) -> Result<&[u8]> {
         self.load(block, kind)?;
         let entry = self.blocks.get(block).ok_or(Error::Io)?;
         Ok(&entry.data)
     }
 
-    /// A block of metadata, to be changed by the operation under way.
+    /// Returns a metadata block for a change by the running operation.
     pub fn block_mut(&mut self, block: u64, kind: BlockKind) -> Result<&mut [u8]> {
         self.load(block, kind)?;
         let entry = self.blocks.change(block)?.ok_or(Error::Io)?;
         Ok(&mut entry.data)
     }
 
-    /// A new block of metadata, of zeros.
+    /// Returns a new metadata block of zeros.
     pub fn block_new(&mut self, block: u64, kind: BlockKind) -> Result<&mut [u8]> {
         let (sector, count) = (self.sectors(block), self.sectors(1));
-        // It may have been a file's in an operation that failed.
+        // An operation that failed may have used the block for a file.
         self.cache.forget(sector, count)?;
         Ok(&mut self.blocks.create(block, kind)?.data)
     }
 
-    /// Forgets a block of metadata that is given back. What the journal has of it must not come
-    /// back over what is there next (kernel documentation, "Revocation Block").
+    /// Forgets a metadata block that is freed. A replay must not restore the journal's copy over
+    /// the next owner's contents (kernel documentation, "Revocation Block").
     pub fn forget(&mut self, block: u64) {
         self.blocks.forget(block);
         let journal = self.journal.as_ref();
@@ -210,7 +209,7 @@ impl Fs {
         }
     }
 
-    /// Begins an operation: until [`end`](Self::end) or [`roll_back`](Self::roll_back) all changes
+    /// Begins an operation: all changes until [`end`](Self::end) or [`roll_back`](Self::roll_back)
     /// belong together.
     pub fn begin(&mut self) {
         self.operation += 1;
@@ -219,7 +218,7 @@ impl Fs {
         self.undo.free_inodes = self.free_inodes;
     }
 
-    /// The operation is done.
+    /// Ends a successful operation.
     pub fn end(&mut self) {
         self.blocks.end();
         self.undo.groups.clear();
@@ -228,12 +227,12 @@ impl Fs {
         self.undo.orphans = None;
     }
 
-    /// The operation failed: everything is as before.
+    /// Undoes all changes of a failed operation.
     pub fn roll_back(&mut self) {
         self.blocks.roll_back();
         for (number, before) in self.undo.groups.drain(..) {
             if let Some(group) = self.groups.get_mut(number as usize) {
-                // It stays in the list of those that changed, and what was seen of it stays true.
+                // The group stays marked as changed, and findings about it stay true.
                 let (dirty, avoided) = (group.dirty, group.avoided);
                 *group = Group {
                     dirty,
@@ -255,7 +254,7 @@ impl Fs {
         self.free_inodes = self.undo.free_inodes;
     }
 
-    /// Notes the list of orphans, before the operation changes it.
+    /// Saves the list of orphans for rollback, before the operation changes it.
     pub fn keep_orphans(&mut self) {
         if self.undo.orphans.is_none() {
             self.undo.orphans = Some(self.orphans.clone());
@@ -265,7 +264,7 @@ impl Fs {
 
 /// Block groups.
 impl Fs {
-    /// A group, if there is one of that number.
+    /// Returns a group, if the number is valid.
     pub fn group(&mut self, number: u32) -> Result<Group> {
         match self.groups.get(number as usize) {
             Some(group) => Ok(*group),
@@ -273,7 +272,7 @@ impl Fs {
         }
     }
 
-    /// A group, to be changed by the operation under way.
+    /// Returns a group for a change by the running operation.
     pub fn group_mut(&mut self, number: u32) -> Result<&mut Group> {
         if number >= self.geometry.groups {
             return Err(self.damage("a block group that there isn't", number.into()));
@@ -290,8 +289,9 @@ impl Fs {
         Ok(group)
     }
 
-    /// Puts what has changed in groups into their blocks, and seals them. Which those are is
-    /// forgotten by [`groups_written`](Self::groups_written) only: this may fail.
+    /// Writes changed groups into their blocks and seals these. Only
+    /// [`groups_written`](Self::groups_written) clears the marks of the groups, because this
+    /// function may fail.
     pub fn write_groups(&mut self) -> Result<()> {
         let geometry = self.geometry.clone();
         let per_block = (geometry.block / geometry.descriptor).max(1) as u32;
@@ -308,7 +308,7 @@ impl Fs {
             let Some(data) = entry.data.get_mut(at..at + geometry.descriptor) else {
                 continue;
             };
-            // What is beyond 32 bytes doesn't exist in short ones: `put` writes nothing there.
+            // Short descriptors end after 32 bytes: `put` ignores the rest.
             group.write(data);
             if let Some(sum) = groups::checksum(&geometry, &self.crc, number, data) {
                 put(data, gd::CHECKSUM, &sum.to_le_bytes());
@@ -317,7 +317,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Notes that all groups are in their blocks.
+    /// Records that all groups are in their blocks.
     pub fn groups_written(&mut self) {
         for number in core::mem::take(&mut self.dirty_groups) {
             if let Some(group) = self.groups.get_mut(number as usize) {
@@ -327,9 +327,9 @@ impl Fs {
     }
 }
 
-/// Where metadata is.
+/// Zones of metadata.
 impl Fs {
-    /// Notes where the metadata of all groups is.
+    /// Records the locations of the metadata of all groups.
     pub fn find_zones(&mut self) -> Result<()> {
         let geometry = &self.geometry;
         let copies = 1 + geometry.descriptor_blocks() + u64::from(geometry.reserved_descriptors);
@@ -348,7 +348,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Notes where the journal is; `false` if other metadata is there as well.
+    /// Records the location of the journal; `false` if other metadata is there as well.
     pub fn add_journal_zones(&mut self) -> Result<bool> {
         let Some(journal) = &self.journal else {
             return Ok(true);
@@ -368,14 +368,14 @@ impl Fs {
         Ok(true)
     }
 
-    /// Whether `count` blocks from `first` on can be a file's.
+    /// Whether a file may own `count` blocks from `first` on.
     pub fn can_be_a_files(&self, first: u64, count: u64) -> bool {
         self.geometry.contains(first, count) && !self.zones.has(first, count)
     }
 }
 
 impl Fs {
-    /// The superblock, with a change that is to be on the disk at once.
+    /// Changes the superblock and makes the change durable at once.
     pub fn write_superblock(&mut self, change: &mut dyn FnMut(&mut [u8])) -> Result<()> {
         let (block, at) = self.geometry.superblock();
         self.load(block, BlockKind::Super)?;

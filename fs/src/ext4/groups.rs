@@ -1,5 +1,5 @@
-//! Descriptors of block groups (kernel documentation, "Block Group Descriptors"). All of them are
-//! in memory; what has changed is written to its blocks when the transaction ends.
+//! Block group descriptors (kernel documentation, "Block Group Descriptors"). All of them are in
+//! memory; a commit writes the changed ones to their blocks.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,10 +16,10 @@ use crate::cache::Cache;
 pub const INODES_UNUSED: u16 = 0x1;
 pub const BLOCKS_UNUSED: u16 = 0x2;
 
-/// Bytes of descriptors that are read at once.
+/// Bytes of descriptors per read.
 const READ: usize = 256 << 10;
 
-/// One group.
+/// Block group.
 #[derive(Debug, Clone, Copy)]
 pub struct Group {
     pub block_bitmap: u64,
@@ -28,22 +28,22 @@ pub struct Group {
     pub free_blocks: u32,
     pub free_inodes: u32,
     pub directories: u32,
-    /// Inodes at the end of the table that were never used.
+    /// Never used inodes at the end of the table.
     pub unused_inodes: u32,
     pub block_bitmap_checksum: u32,
     pub inode_bitmap_checksum: u32,
     pub flags: u16,
-    /// No run of free blocks is longer, as far as is known.
+    /// Upper bound for the length of free runs.
     pub longest: u32,
     /// All blocks before it are in use.
     pub first_free: u32,
     /// All inodes before it are in use.
     pub first_free_inode: u32,
-    /// Its bitmaps are damaged: nothing is taken of it.
+    /// The bitmaps are damaged: no allocation from this group.
     pub avoided: bool,
-    /// The transaction has changed it.
+    /// The running transaction has changed the descriptor.
     pub dirty: bool,
-    /// The operation that has put it aside.
+    /// Operation that last saved the descriptor for rollback.
     pub operation: u64,
 }
 
@@ -61,7 +61,7 @@ fn put_halves(data: &mut [u8], low: usize, high: usize, value: u32) {
 }
 
 impl Group {
-    /// Reads a descriptor, which is 32 bytes long or at least 64.
+    /// Parses a descriptor, which is 32 bytes long or at least 64.
     fn parse(data: &[u8]) -> Self {
         Self {
             block_bitmap: wide(data, gd::BLOCK_BITMAP_LO, gd::BLOCK_BITMAP_HI),
@@ -123,7 +123,7 @@ impl Group {
         put_u16(data, gd::FLAGS, self.flags);
     }
 
-    /// Why it can't be one of this file system.
+    /// Returns the reason for which the descriptor is invalid in this file system.
     fn check(&self, geometry: &Geometry) -> Option<&'static str> {
         if !geometry.contains(self.block_bitmap, 1)
             || !geometry.contains(self.inode_bitmap, 1)
@@ -141,7 +141,7 @@ impl Group {
     }
 }
 
-/// The checksum of a descriptor as it is on the disk.
+/// Returns the checksum of a descriptor in its form on the disk.
 pub fn checksum(geometry: &Geometry, crc: &Crc32c, group: u32, data: &[u8]) -> Option<u16> {
     if geometry.has_checksums() {
         let sum = crc.update_u32(geometry.seed, group);
@@ -156,13 +156,13 @@ pub fn checksum(geometry: &Geometry, crc: &Crc32c, group: u32, data: &[u8]) -> O
     })
 }
 
-/// Why descriptors can't be used.
+/// Reason for which descriptors can't be used.
 pub enum Wrong {
     Disk(Error),
     Contents(&'static str),
 }
 
-/// Reads all descriptors, and checks them if `is_strict`.
+/// Reads all descriptors; verifies them if `is_strict`.
 pub fn read_all(
     cache: &mut Cache,
     geometry: &Geometry,

@@ -1,10 +1,10 @@
-//! Indexes of directories (kernel documentation, "Hash Tree Directories"): which block has the
-//! entries whose names have which hash.
+//! Directory indexes (kernel documentation, "Hash Tree Directories"): map hashes of names to the
+//! blocks of their entries.
 //!
-//! The first block of such a directory is the root, which looks like one with `.` and `..` alone;
-//! nodes look like blocks without entries. An entry of a node says which hashes are in its block:
-//! those from its own to before the next one's. If its lowest bit is set, names with the same hash
-//! are in the block before as well.
+//! The first block of an indexed directory is the root, which looks like a block with only `.` and
+//! `..`; other nodes look like blocks without entries. An entry of a node covers the hashes from
+//! its own to before that of the next entry. If the lowest bit of the hash is set, names with that
+//! hash are in the preceding block as well.
 
 use alloc::vec::Vec;
 
@@ -16,14 +16,14 @@ use super::metadata_cache::BlockKind;
 use super::records::{self, TAIL, put_record, record_len};
 use crate::Error;
 
-/// Levels of nodes at most, the root included, without `large_dir`.
+/// Maximum number of levels of nodes without `large_dir`, root included.
 const MAX_LEVELS: usize = 2;
 
-/// Where the entries of a root begin, and those of a node.
+/// Offset of the first entry of a root, and of other nodes.
 const ROOT_ENTRIES: usize = 0x20;
 const NODE_ENTRIES: usize = 8;
 
-/// Where the entries of an index block begin: the root has `.` first.
+/// Offset of the first entry of an index block: the root begins with `.`.
 pub fn entries_at(data: &[u8]) -> usize {
     if u32_at(data, 0) != 0 {
         ROOT_ENTRIES
@@ -45,7 +45,7 @@ fn set_count(data: &mut [u8], count: usize) {
     put_u16(data, at + 2, count as u16);
 }
 
-/// The first entry has no hash: what would be it are limit and count.
+/// The first entry has no hash: limit and count take its place.
 fn hash_at(data: &[u8], index: usize) -> u32 {
     if index == 0 {
         0
@@ -62,7 +62,7 @@ fn levels(root: &[u8]) -> usize {
     usize::from(root.get(0x1e).copied().unwrap_or(0)) + 1
 }
 
-/// Adds an entry behind another.
+/// Inserts an entry after another.
 fn insert(data: &mut [u8], index: usize, hash: u32, block: u32) {
     let start = entries_at(data);
     let (from, to) = (start + (index + 1) * 8, start + count(data) * 8);
@@ -74,7 +74,7 @@ fn insert(data: &mut [u8], index: usize, hash: u32, block: u32) {
     }
 }
 
-/// Whether an index block is one, and its entries are in order.
+/// Whether a block is a valid index block with sorted entries.
 pub fn is_sound(data: &[u8], with_tail: bool) -> bool {
     let start = entries_at(data);
     let tail = if with_tail { 8 } else { 0 };
@@ -92,7 +92,7 @@ pub fn is_sound(data: &[u8], with_tail: bool) -> bool {
     head && count >= 1 && count <= room && room <= most && (1..count).all(in_order)
 }
 
-/// One node on the way to a leaf: its block on the disk, and which of its entries.
+/// Node on the path to a leaf: its block on the disk, and the index of its entry.
 #[derive(Debug, Clone, Copy, Default)]
 struct Step {
     block: u64,
@@ -100,20 +100,20 @@ struct Step {
     count: usize,
 }
 
-/// The way to the entries with some hash.
+/// Path to the entries with a given hash.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
     steps: [Step; MAX_LEVELS],
     levels: usize,
     leaf: u32,
-    /// Where the leaf is on the disk, once that was asked.
+    /// Number of the leaf on the disk, once it was looked up.
     block: Option<u64>,
     pub hash: Hash,
     pub hasher: Hasher,
 }
 
 impl Probe {
-    /// The block of the directory that has the entries.
+    /// Number of the leaf in the directory.
     pub fn leaf(&self) -> u32 {
         self.leaf
     }
@@ -128,7 +128,7 @@ impl Fs {
         }
     }
 
-    /// The root of an indexed directory: its block on the disk, and how it hashes names.
+    /// Returns the root of an indexed directory: its block on the disk, and its hash function.
     fn root(&mut self, directory: &Inode) -> Result<(u64, Hasher)> {
         let owner = directory.owner();
         let physical = match self.last_root {
@@ -147,7 +147,7 @@ impl Fs {
         Ok((physical, self.hasher(version)))
     }
 
-    /// The way to a name.
+    /// Returns the path to a name.
     pub fn probe(&mut self, directory: &Inode, name: &[u8]) -> Result<Option<Probe>> {
         let (root, hasher) = self.root(directory)?;
         match hasher.hash(name) {
@@ -156,7 +156,7 @@ impl Fs {
         }
     }
 
-    /// The way to a hash.
+    /// Returns the path to a hash.
     pub fn probe_hash(&mut self, directory: &Inode, hash: Hash) -> Result<Probe> {
         let (root, hasher) = self.root(directory)?;
         self.probe_from(directory, root, hasher, hash)
@@ -181,7 +181,7 @@ impl Fs {
         Ok(probe)
     }
 
-    /// Where the leaf is on the disk.
+    /// Returns the number of the leaf on the disk.
     pub fn leaf_block(&mut self, directory: &Inode, probe: &mut Probe) -> Result<u64> {
         let block = match probe.block {
             Some(block) => block,
@@ -191,8 +191,8 @@ impl Fs {
         Ok(block)
     }
 
-    /// Goes down from a node, given by its level and its block on the disk, to the leaf with
-    /// `hash`, or to the first one.
+    /// Descends from a node, given by its level and its block on the disk, to the leaf for `hash`,
+    /// or to the first leaf.
     fn descend(
         &mut self,
         directory: &Inode,
@@ -242,7 +242,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Goes on to the next leaf: only if names with the hash `only` may be there, if that is given.
+    /// Advances to the next leaf; with `only`, just if names with that hash may be in it.
     pub fn advance(
         &mut self,
         directory: &Inode,
@@ -277,7 +277,7 @@ impl Fs {
         Ok(false)
     }
 
-    /// The hash at which the leaf after this one begins.
+    /// Returns the first hash of the leaf after this one.
     pub fn next_hash(&mut self, directory: &Inode, probe: &Probe) -> Result<Option<u32>> {
         for level in (0..probe.levels.min(MAX_LEVELS)).rev() {
             let step = probe.steps.get(level).copied().unwrap_or_default();
@@ -289,7 +289,7 @@ impl Fs {
         Ok(None)
     }
 
-    /// Makes an index of a directory of one block; `false` if that isn't possible.
+    /// Builds the index of a directory of one block; `false` if that isn't possible.
     pub fn make_index(&mut self, directory: &mut Inode) -> Result<bool> {
         let kind = BlockKind::Leaf(directory.owner());
         let version = if self.geometry.hash_version <= 2 {
@@ -335,7 +335,7 @@ impl Fs {
         Ok(true)
     }
 
-    /// Adds an entry to an indexed directory, of which the way to its name is known or not.
+    /// Adds an entry to an indexed directory; the path to its name may be known.
     pub fn add_indexed(
         &mut self,
         directory: &mut Inode,
@@ -343,7 +343,7 @@ impl Fs {
         entry: (u32, u8),
     ) -> Result<()> {
         let mut probe = probe;
-        // Each round that doesn't end makes room in one level.
+        // Each round that doesn't end frees an entry in one level.
         for _ in 0..3 * MAX_LEVELS + 6 {
             let mut probe = match probe.take() {
                 Some(probe) => probe,
@@ -381,7 +381,7 @@ impl Fs {
         if probe.levels >= MAX_LEVELS {
             return Err(Error::NoSpace);
         }
-        // The root's entries go to a new node, which becomes its only one.
+        // The root's entries move to a new node, which becomes its only child.
         let (physical, number) = self.begin_node(directory)?;
         let root = probe.steps.first().copied().unwrap_or_default().block;
         let old = self.block(root, kind)?.to_vec();
@@ -399,7 +399,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Adds a node with one entry, which is to be set.
+    /// Appends a node with one entry, which the caller sets.
     fn begin_node(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
         let (physical, number) = self.add_directory_block(directory)?;
         let tail = if self.geometry.has_checksums() { 8 } else { 0 };
@@ -411,7 +411,7 @@ impl Fs {
         Ok((physical, number))
     }
 
-    /// Moves the upper half of a node to a new one.
+    /// Moves the upper half of a node to a new node.
     fn split_index(&mut self, directory: &mut Inode, parent: Step, below: Step) -> Result<()> {
         let kind = BlockKind::Index(directory.owner());
         let (physical, number) = self.begin_node(directory)?;
@@ -442,7 +442,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Moves the entries with larger hashes, half of the bytes, to a new block.
+    /// Moves the entries with the larger hashes, half of the bytes, to a new block.
     fn split_leaf(
         &mut self,
         directory: &mut Inode,
@@ -461,7 +461,7 @@ impl Fs {
         entries.sort_unstable();
         let len_at = |at: usize| record_len(usize::from(old.get(at + 6).copied().unwrap_or(0)));
         let all: usize = entries.iter().map(|(_, at)| len_at(*at)).sum();
-        // At least one on each side.
+        // At least one entry on each side.
         let (mut stay, mut bytes) = (0, 0);
         for (_, at) in &entries {
             if stay > 0 && bytes + len_at(*at) / 2 > all / 2 {

@@ -10,23 +10,23 @@ use crate::Error;
 /// Blocks whose numbers are in the inode.
 const DIRECT: u64 = 12;
 
-/// Where a block's number is: which entry of the inode's map, and the entries of the lists below
+/// Location of a block's number: the entry of the inode's map, and the entries of the lists below
 /// it.
 struct Place {
     root: usize,
     entries: [usize; 3],
     depth: usize,
-    /// Blocks that one entry of the first list stands for.
+    /// Number of blocks that one entry of the first list covers.
     span: u64,
 }
 
 impl Fs {
-    /// Entries in a list.
+    /// Number of entries in a list.
     fn per_list(&self) -> u64 {
         self.geometry.block as u64 / 4
     }
 
-    /// Blocks that a file in lists can have.
+    /// Maximum number of blocks of a file with block lists.
     pub fn max_listed(&self) -> u64 {
         let per = self.per_list();
         DIRECT + per + per * per + per * per * per
@@ -73,7 +73,8 @@ impl Fs {
         Ok(block)
     }
 
-    /// The block that is at `block` of the file, or 0, and how many after it go on like that.
+    /// Returns the block at `block` of the file, or 0, and the number of blocks after it that
+    /// continue in the same way.
     pub fn list_at(&mut self, inode: &Inode, block: u64, most: u64) -> Result<(u64, u64)> {
         let place = self.place_in_lists(block)?;
         let mut found = u64::from(u32_at(&inode.map, place.root * 4));
@@ -90,7 +91,7 @@ impl Fs {
         let mut span = place.span;
         for (level, entry) in place.entries.iter().take(place.depth).enumerate() {
             if found == 0 {
-                // All that would be in that list is a hole.
+                // The whole missing list is a hole.
                 let inside = (block - DIRECT - self.before(place.depth)) % (span * per);
                 return Ok((0, (span * per - inside).min(most)));
             }
@@ -111,7 +112,7 @@ impl Fs {
         Ok((0, 1))
     }
 
-    /// Blocks in lists of a smaller depth.
+    /// Number of blocks that lists of smaller depth cover.
     fn before(&self, depth: usize) -> u64 {
         let per = self.per_list();
         match depth {
@@ -128,7 +129,7 @@ impl Fs {
         Ok(first)
     }
 
-    /// Notes that blocks of the file from `block` on are those from `first` on.
+    /// Maps the blocks of the file from `block` on to the disk blocks from `first` on.
     pub fn list_blocks(
         &mut self,
         inode: &mut Inode,
@@ -175,8 +176,8 @@ impl Fs {
         Ok(block)
     }
 
-    /// Takes up to `count` blocks of the file from `block` on out of their list, and the lists that
-    /// become empty. They are all of one list, and lie together.
+    /// Removes up to `count` blocks of the file from `block` on from their list, and the lists that
+    /// become empty. The blocks are contiguous and all in one list.
     pub fn unlist_blocks(&mut self, inode: &mut Inode, block: u64, count: u64) -> Result<()> {
         let place = self.place_in_lists(block)?;
         if place.depth == 0 {

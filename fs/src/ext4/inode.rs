@@ -1,4 +1,4 @@
-//! Inodes (kernel documentation, "Index Nodes"): the record of a file, as numbers and on the disk.
+//! Inodes (kernel documentation, "Index Nodes"): the decoded form and the record on the disk.
 
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::checksum::Crc32c;
@@ -17,13 +17,13 @@ pub const APPEND_ONLY: u32 = 0x20;
 pub const INDEXED: u32 = 0x1000;
 const HUGE: u32 = 0x4_0000;
 pub const EXTENTS: u32 = 0x8_0000;
-/// Those that make a file's contents something that can't be read or written here.
+/// Flags of inodes whose contents this driver can't read or write.
 pub const STRANGE: u32 = 0x800 | 0x10_0000 | 0x20_0000 | 0x1000_0000 | 0x4000_0000;
 
-/// Where the block map is, and its length.
+/// Offset and length of the block map.
 pub const MAP_LENGTH: usize = 60;
 
-/// See the module's text. Fields that aren't here stay as they are on the disk.
+/// Decoded inode. Fields that aren't here keep their values on the disk.
 #[derive(Debug, Clone, Copy)]
 pub struct Inode {
     pub number: u32,
@@ -32,14 +32,14 @@ pub struct Inode {
     pub links: u16,
     pub flags: u32,
     pub size: u64,
-    /// Units of 512 bytes that it has, metadata included.
+    /// Units of 512 bytes in use, metadata included.
     pub blocks: u64,
     pub accessed: Time,
     pub changed: Time,
     pub modified: Time,
-    /// When it was deleted; or the orphan before it in the list of those.
+    /// Time of deletion, or the next inode in the list of orphans.
     pub deleted: u32,
-    /// The block of its extended attributes.
+    /// Block of the extended attributes.
     pub attributes: u64,
     pub map: [u8; MAP_LENGTH],
 }
@@ -47,7 +47,7 @@ pub struct Inode {
 /// Bytes of an inode of the first version (`EXT4_GOOD_OLD_INODE_SIZE`).
 pub const SHORT: usize = 128;
 
-/// Whether the wider times are within what an inode has beyond [`SHORT`].
+/// Whether the extra time fields lie within the part of an inode beyond [`SHORT`].
 fn has_extra(record: &[u8], end: usize) -> bool {
     record.len() > SHORT && SHORT + usize::from(u16_at(record, field::EXTRA_ISIZE)) >= end
 }
@@ -65,14 +65,14 @@ fn time(record: &[u8], at: usize, extra_at: usize) -> Time {
 }
 
 fn put_time(record: &mut [u8], at: usize, extra_at: usize, time: Time) {
-    // From 1901 to 2446; in short inodes to 2038, in seconds.
+    // From 1901 to 2446; in short inodes to 2038, with whole seconds.
     let wide = has_extra(record, extra_at + 4);
     let end = if wide { (4 << 32) - (1 << 31) } else { 1 << 31 };
     let seconds = time.seconds.clamp(-(1 << 31), end - 1);
     put_u32(record, at, seconds as u32);
     if wide {
         let epoch = (seconds - i64::from(seconds as i32)) >> 32;
-        // As Linux: a moment that there isn't room for is the last second, or the first.
+        // As Linux does, clamp a time out of range to the last or first second.
         let nanoseconds = if seconds == time.seconds {
             time.nanoseconds.min(999_999_999)
         } else {
@@ -91,7 +91,7 @@ impl Inode {
             map.copy_from_slice(found);
         }
         let mode = u16_at(record, field::MODE);
-        // Without `large_dir` only files have the upper half.
+        // Without `large_dir` only regular files use the upper half.
         let high = if mode & FORMAT == REGULAR {
             u64::from(u32_at(record, field::SIZE_HIGH))
         } else {
@@ -118,7 +118,7 @@ impl Inode {
         }
     }
 
-    /// Puts it into its record. The checksum comes later.
+    /// Writes the inode into its record. The checksum comes later.
     pub fn write(&self, block: u64, record: &mut [u8]) {
         put_u16(record, field::MODE, self.mode);
         put_u16(record, field::LINKS_COUNT, self.links);
@@ -163,12 +163,12 @@ impl Inode {
         self.is_link() && self.blocks <= attributes && self.size < MAP_LENGTH as u64
     }
 
-    /// Whether it has a map of blocks at all: devices, pipes and fast links have something else.
+    /// Whether the inode has a block map: devices, pipes and fast links use the field otherwise.
     pub fn has_map(&self, block: u64) -> bool {
         self.is_regular() || self.is_directory() || self.is_link() && !self.is_fast_link(block)
     }
 
-    /// What a directory's entry says of it.
+    /// Returns the file type for a directory entry.
     pub fn entry_type(&self) -> u8 {
         match self.mode & FORMAT {
             REGULAR => 1,
@@ -182,7 +182,7 @@ impl Inode {
         }
     }
 
-    /// What is not a file, directory or link is listed as a file.
+    /// Lists everything other than a file, directory or link as a file.
     pub fn kind(&self) -> FileKind {
         match self.mode & FORMAT {
             DIRECTORY => FileKind::Directory,
@@ -214,7 +214,7 @@ impl Inode {
     }
 }
 
-/// The checksum of a record, and whether it has room for the upper half.
+/// Returns the checksum of a record, and whether the record has room for the upper half.
 fn checksum(crc: &Crc32c, seed: u32, number: u32, record: &[u8]) -> (u32, bool) {
     let part = |from: usize, to: usize| record.get(from..to.min(record.len())).unwrap_or_default();
     let sum = crc.update_u32(seed, number);
@@ -238,7 +238,7 @@ fn checksum(crc: &Crc32c, seed: u32, number: u32, record: &[u8]) -> (u32, bool) 
     )
 }
 
-/// Gives a record its checksum; one of zeros has none.
+/// Stores the checksum in a record; an all-zero record has none.
 pub fn seal(crc: &Crc32c, seed: u32, number: u32, record: &mut [u8]) {
     if record.iter().all(|byte| *byte == 0) {
         return;
@@ -250,14 +250,14 @@ pub fn seal(crc: &Crc32c, seed: u32, number: u32, record: &mut [u8]) {
     }
 }
 
-/// Whether the checksum of a record is right.
+/// Whether the checksum of a record is correct.
 pub fn is_sealed(crc: &Crc32c, seed: u32, number: u32, record: &[u8]) -> bool {
     let (sum, high) = checksum(crc, seed, number, record);
     u16_at(record, field::CHECKSUM_LO) == sum as u16
         && (!high || u16_at(record, field::CHECKSUM_HI) == (sum >> 16) as u16)
 }
 
-/// Makes a record of zeros one of a new inode.
+/// Initialises an all-zero record for a new inode.
 pub fn initialise(record: &mut [u8], extra: u16, now: Time) {
     let len = record.len();
     clear(record, 0..len);

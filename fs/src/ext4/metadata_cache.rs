@@ -1,8 +1,8 @@
-//! Blocks of metadata in memory: what was read, what the running transaction has changed, and what
-//! the journal has and its place on the disk has not.
+//! Metadata blocks in memory: clean ones, those that the running transaction has changed, and those
+//! that are in the journal but not yet at their home locations.
 //!
-//! An operation that fails is undone: the first time that it changes a block, the block as it was
-//! is put aside. So no operation leaves half of itself in a transaction.
+//! A failed operation is rolled back: the first change of a block in an operation saves its old
+//! contents, so a transaction never contains half an operation.
 
 use alloc::vec::Vec;
 
@@ -11,37 +11,37 @@ use hashbrown::HashTable;
 use crate::memory_pressure::is_memory_short;
 use crate::{CacheBudget, Error};
 
-/// Whose a block is: its checksum covers that.
+/// Owner of a block, which its checksum covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     pub inode: u32,
     pub generation: u32,
 }
 
-/// The kind of a block, which decides how it is checked and sealed.
+/// Kind of a block, which determines its checks and its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockKind {
-    /// The superblock's.
+    /// Superblock.
     Super,
-    /// Of the descriptors.
+    /// Group descriptors.
     Descriptors,
-    /// Which blocks of this group are in use.
+    /// Block bitmap of this group.
     BlockBitmap(u32),
-    /// Which inodes of this group are in use.
+    /// Inode bitmap of this group.
     InodeBitmap(u32),
     /// Inodes from this number on.
     Inodes(u32),
-    /// Entries of a directory.
+    /// Directory entries.
     Leaf(Owner),
-    /// Of a directory's index.
+    /// Node of a directory index.
     Index(Owner),
-    /// Of a tree of extents.
+    /// Node of an extent tree.
     Extents(Owner),
-    /// A list of blocks, as in ext3.
+    /// Block list, as in ext3.
     List,
     /// Extended attributes.
     Attributes,
-    /// Of the orphan file.
+    /// Orphan file.
     Orphans(Owner),
 }
 
@@ -57,62 +57,62 @@ impl BlockKind {
     }
 }
 
-/// A block in memory.
+/// Metadata block in memory.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its number on the disk.
+    /// Number on the disk.
     pub block: u64,
     pub data: Vec<u8>,
     pub kind: BlockKind,
-    /// The running transaction has changed it.
+    /// The running transaction has changed the block.
     pub dirty: bool,
-    /// The journal has it as it was at the last commit, its place on the disk something older.
+    /// The journal has the contents of the last commit; the home location has older ones.
     pub logged: bool,
-    /// Of inodes: those that were changed, and those whose checksum is known to be right.
+    /// For inode blocks: bit masks of changed inodes, and of those with a verified checksum.
     pub changed: u32,
     pub checked: u32,
-    /// The operation that has put the block aside.
+    /// Operation that last saved the block for rollback.
     operation: u64,
     used: u64,
 }
 
-/// See the module's text.
+/// Cache of metadata blocks; see the module documentation.
 #[derive(Debug)]
 pub struct MetadataCache {
     table: HashTable<Entry>,
-    /// Blocks that the running transaction has changed, some of which may be forgotten since.
+    /// Blocks that the running transaction has changed; some may have been forgotten since.
     pub dirty: Vec<u64>,
-    /// What the operation under way found, to be put back if it fails.
+    /// Old contents of blocks that the running operation changed, for its rollback.
     undo: Vec<(u64, Option<Entry>)>,
     dirty_before: usize,
     operation: u64,
-    /// Memory of blocks that are gone.
+    /// Buffers of dropped blocks, for reuse.
     spare: Vec<Vec<u8>>,
     ticks: u64,
     /// Bytes in a block.
     block: usize,
-    /// Blocks to keep at most, but for those that can't go.
+    /// Maximum number of blocks, not counting those that can't be dropped.
     limit: usize,
-    /// How many `logged` ones there are.
+    /// Number of `logged` blocks.
     pub logged: usize,
-    /// Memory that all volumes share, and bytes of it that are taken for more blocks than `limit`.
+    /// Budget that all volumes share, and its bytes in use for blocks above `limit`.
     budget: Option<&'static CacheBudget>,
     taken: usize,
 }
 
-/// Bytes that are taken of the budget at a time.
+/// Bytes to take from the budget at a time.
 const SHARE: usize = 64 << 10;
 
 const MAX_SPARE: usize = 64;
 
-/// Where a block is in the table: multiplied by 2^64 divided by the golden ratio, which spreads
-/// neighbours over both ends of the hash.
+/// Fibonacci hashing: multiplication by 2^64 divided by the golden ratio spreads neighbours over
+/// both ends of the hash.
 fn hash(block: u64) -> u64 {
     let mixed = block.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ mixed >> 32
 }
 
-/// Memory for a block of so many bytes.
+/// Returns a buffer for a block of `block` bytes.
 fn memory(spare: &mut Vec<Vec<u8>>, block: usize) -> Result<Vec<u8>, Error> {
     if let Some(data) = spare.pop() {
         return Ok(data);
@@ -142,7 +142,7 @@ impl MetadataCache {
         }
     }
 
-    /// Forgets everything, before anything was changed.
+    /// Drops everything; there must be no changes.
     pub fn clear(&mut self) {
         self.table.clear();
     }
@@ -153,7 +153,7 @@ impl MetadataCache {
         }
     }
 
-    /// Memory for a block that is about to be read, after dropping others if there are too many.
+    /// Returns a buffer for a block to read, after dropping blocks if there are too many.
     pub fn memory_for_read(&mut self) -> Result<Vec<u8>, Error> {
         let bound = self.limit + self.taken / self.block + self.logged + self.dirty.len();
         if self.table.len() >= bound && !self.take_more()
@@ -164,7 +164,7 @@ impl MetadataCache {
         memory(&mut self.spare, self.block)
     }
 
-    /// Takes memory for more blocks, up to a quarter of what all volumes share.
+    /// Takes memory for more blocks, up to a quarter of the shared budget.
     fn take_more(&mut self) -> bool {
         let Some(budget) = self.budget else {
             return false;
@@ -174,7 +174,7 @@ impl MetadataCache {
         may_take
     }
 
-    /// Drops a quarter of what can be read again, what was not used for longest first.
+    /// Drops a quarter of the clean blocks, least recently used first.
     fn shrink(&mut self) {
         let operation = self.operation;
         let mut old: Vec<(u64, u64)> = self
@@ -201,12 +201,12 @@ impl MetadataCache {
         }
     }
 
-    /// A block, if it is in memory.
+    /// Returns a block if it is in memory.
     pub fn get(&self, block: u64) -> Option<&Entry> {
         self.table.find(hash(block), |entry| entry.block == block)
     }
 
-    /// How often a block was looked at so far.
+    /// Number of lookups so far.
     #[cfg(test)]
     pub fn looks(&self) -> u64 {
         self.ticks
@@ -224,7 +224,7 @@ impl MetadataCache {
         Some(found.ok()?.remove().0)
     }
 
-    /// Puts in a block that isn't there.
+    /// Inserts a block that isn't in memory.
     fn put(&mut self, entry: Entry) -> Result<&mut Entry, Error> {
         let rehash = |entry: &Entry| hash(entry.block);
         let room = self.table.try_reserve(1, rehash);
@@ -233,7 +233,7 @@ impl MetadataCache {
         Ok(put.into_mut())
     }
 
-    /// The same, noted as used.
+    /// As [`get`](Self::get), but mutable, and marks the block as used.
     pub fn touch(&mut self, block: u64) -> Option<&mut Entry> {
         self.ticks += 1;
         let entry = self
@@ -243,7 +243,7 @@ impl MetadataCache {
         Some(entry)
     }
 
-    /// Takes in what was read.
+    /// Inserts a block that was read.
     pub fn insert(&mut self, block: u64, data: Vec<u8>, kind: BlockKind) -> Result<(), Error> {
         if let Some(old) = self.take(block) {
             self.recycle(old.data);
@@ -263,8 +263,8 @@ impl MetadataCache {
         self.put(entry).map(|_| ())
     }
 
-    /// A block, to be changed by the operation under way: it belongs to the running transaction.
-    /// `None` if it isn't in memory.
+    /// Returns a block for a change by the running operation, and adds it to the running
+    /// transaction. `None` if it isn't in memory.
     pub fn change(&mut self, block: u64) -> Result<Option<&mut Entry>, Error> {
         let same = |entry: &Entry| entry.block == block;
         let Some(entry) = self.table.find_mut(hash(block), same) else {
@@ -286,7 +286,7 @@ impl MetadataCache {
         Ok(Some(entry))
     }
 
-    /// A new block of zeros that belongs to the running transaction, whatever was there.
+    /// Returns a new block of zeros in the running transaction, which replaces any old contents.
     pub fn create(&mut self, block: u64, kind: BlockKind) -> Result<&mut Entry, Error> {
         let mut data = memory(&mut self.spare, self.block)?;
         data.fill(0);
@@ -317,7 +317,7 @@ impl MetadataCache {
         self.put(entry)
     }
 
-    /// Forgets a block whose contents no longer count.
+    /// Forgets a block whose contents are obsolete.
     pub fn forget(&mut self, block: u64) {
         let Some(old) = self.take(block) else {
             return;
@@ -339,12 +339,12 @@ impl MetadataCache {
         self.dirty_before = self.dirty.len();
     }
 
-    /// Blocks that the operation under way has added to the transaction.
+    /// Number of blocks that the running operation has added to the transaction.
     pub fn added(&self) -> usize {
         self.dirty.len().saturating_sub(self.dirty_before)
     }
 
-    /// Ends an operation that succeeded.
+    /// Ends a successful operation.
     pub fn end(&mut self) {
         while let Some((_, before)) = self.undo.pop() {
             if let Some(before) = before {
@@ -354,7 +354,7 @@ impl MetadataCache {
         self.operation += 1;
     }
 
-    /// Puts back what the operation under way has changed.
+    /// Restores the blocks that the running operation has changed.
     pub fn roll_back(&mut self) {
         while let Some((block, before)) = self.undo.pop() {
             let now = self.take(block);
@@ -371,7 +371,7 @@ impl MetadataCache {
         self.operation += 1;
     }
 
-    /// The blocks of the running transaction, in the order of their places.
+    /// Returns the blocks of the running transaction in order of number.
     pub fn transaction(&mut self) -> Vec<u64> {
         let mut blocks: Vec<u64> = self.dirty.clone();
         blocks.retain(|block| self.get(*block).is_some_and(|entry| entry.dirty));
@@ -380,7 +380,7 @@ impl MetadataCache {
         blocks
     }
 
-    /// Blocks that the journal has and their places have not, in order, but for those of the
+    /// Returns the blocks that are in the journal but not at home, in order, without those of the
     /// running transaction.
     pub fn to_write_back(&self) -> Vec<u64> {
         let waiting = self.table.iter();
@@ -390,7 +390,7 @@ impl MetadataCache {
         blocks
     }
 
-    /// Notes that these are in their places.
+    /// Records that these blocks are at home.
     pub fn written_back(&mut self, blocks: &[u64]) {
         for block in blocks {
             if let Some(entry) = self.get_mut(*block)
@@ -402,7 +402,7 @@ impl MetadataCache {
         }
     }
 
-    /// Notes that the transaction has ended: its blocks are in the journal, or in their places.
+    /// Records the commit of the transaction: its blocks are in the journal, or at home.
     pub fn committed(&mut self, in_journal: bool) {
         for block in core::mem::take(&mut self.dirty) {
             let Some(entry) = self.get_mut(block).filter(|entry| entry.dirty) else {

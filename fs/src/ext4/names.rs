@@ -1,4 +1,4 @@
-//! Names: making, removing, moving and linking what they lead to.
+//! Creation, removal, renaming and linking of names.
 
 use super::directory::Looked;
 use super::filesystem::{Fs, Result};
@@ -8,19 +8,19 @@ use super::records::{Found, MAX_NAME};
 use super::superblock::read_only;
 use crate::Error;
 
-/// Names of one file at most.
+/// Maximum number of names of a file.
 const MAX_LINKS: u16 = 65_000;
 
-/// What became of a file that lost a name.
+/// State of a file after it lost a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It has other names, or it is open, or it is given back.
+    /// The file has other names, is open, or was released.
     Settled,
-    /// It is to be given back in further steps.
+    /// The file is to be released in further steps.
     ToReap(u32),
 }
 
-/// A name in a directory that was looked up. It counts until something is changed.
+/// Name in a directory that was looked up, valid until the next change.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub directory: Inode,
@@ -28,17 +28,17 @@ pub struct Place<'a> {
     pub there: There,
 }
 
-/// What is at a place.
+/// Result of the lookup of a name.
 #[derive(Debug, Clone, Copy)]
 pub enum There {
-    /// An entry, and the inode that it leads to.
+    /// The entry, and the inode that it names.
     Entry(Found, Inode),
     /// As [`Looked::Nothing`].
     Nothing(Option<Probe>),
 }
 
 impl Place<'_> {
-    /// The entry and its inode.
+    /// Returns the entry and its inode.
     fn entry(&self) -> Result<(Found, Inode)> {
         match self.there {
             There::Entry(found, inode) => Ok((found, inode)),
@@ -46,7 +46,7 @@ impl Place<'_> {
         }
     }
 
-    /// The inode that is there.
+    /// Returns the inode.
     pub fn inode(&self) -> Result<Inode> {
         self.entry().map(|(_, inode)| inode)
     }
@@ -56,7 +56,7 @@ impl Place<'_> {
     }
 }
 
-/// `name` as it is on the disk.
+/// Checks `name` and returns its bytes for the disk.
 pub fn check_name(name: &str) -> Result<&[u8]> {
     if name.len() > MAX_NAME {
         return Err(Error::NameTooLong);
@@ -69,7 +69,7 @@ pub fn check_name(name: &str) -> Result<&[u8]> {
 }
 
 impl Fs {
-    /// What is at a name in a directory.
+    /// Looks a name up in a directory.
     pub fn there(&mut self, directory: &Inode, name: &[u8]) -> Result<There> {
         Ok(match self.lookup(directory, name)? {
             Looked::Entry(found) => There::Entry(found, self.named_inode(found.inode)?),
@@ -77,7 +77,7 @@ impl Fs {
         })
     }
 
-    /// Gives an inode a name, and writes that of the directory.
+    /// Adds a name for an inode, and writes the inode of the directory.
     fn add_name(&mut self, directory: &mut Inode, place: &Place<'_>, inode: &Inode) -> Result<()> {
         let There::Nothing(probe) = place.there else {
             return Err(Error::Exists);
@@ -86,7 +86,7 @@ impl Fs {
         self.touch_directory(directory)
     }
 
-    /// Notes one more directory in another, whose `..` leads to it.
+    /// Increments the link count of a directory for the `..` of a new subdirectory.
     fn add_subdirectory(&self, parent: &mut Inode) -> Result<()> {
         if parent.links == 1 {
             return Ok(());
@@ -95,7 +95,7 @@ impl Fs {
             if self.geometry.to_write & read_only::DIR_NLINK == 0 {
                 return Err(Error::TooManyLinks);
             }
-            // Their number is not known any more.
+            // The count has overflowed: 1 means unknown.
             parent.links = 1;
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Fs {
         }
     }
 
-    /// Makes a file of type and permissions `mode`, or a symbolic link that says `target`.
+    /// Creates a file with type and permissions `mode`, or a symbolic link to `target`.
     pub fn create(&mut self, place: &Place<'_>, mode: u16, target: &[u8]) -> Result<Inode> {
         let mut directory = place.directory;
         let mut new = self.new_inode(&directory, mode)?;
@@ -127,7 +127,7 @@ impl Fs {
         Ok(new)
     }
 
-    /// Gives a file one more name.
+    /// Adds a name to a file.
     pub fn add_link(&mut self, number: u32, place: &Place<'_>) -> Result<()> {
         let mut inode = self.named_inode(number)?;
         if inode.links >= MAX_LINKS {
@@ -140,7 +140,7 @@ impl Fs {
         self.add_name(&mut directory, place, &inode)
     }
 
-    /// Deals with what lost a name.
+    /// Updates an inode that lost a name.
     fn lose_name(&mut self, inode: &mut Inode, is_open: bool) -> Result<Fate> {
         inode.links = if inode.is_directory() {
             0
@@ -164,7 +164,7 @@ impl Fs {
         })
     }
 
-    /// Removes a name, that of an empty directory if `is_directory` is set.
+    /// Removes a name; that of an empty directory if `is_directory` is set.
     pub fn remove(
         &mut self,
         place: &Place<'_>,
@@ -188,7 +188,7 @@ impl Fs {
         self.lose_name(&mut inode, is_open)
     }
 
-    /// Whether a directory can lose its name: it is empty, and not open.
+    /// Whether a directory can be removed: it is empty and not open.
     fn check_disposable(&mut self, inode: &Inode, is_open: &dyn Fn(u32) -> bool) -> Result<()> {
         if !self.is_empty(inode)? {
             return Err(Error::NotEmpty);
@@ -199,8 +199,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Gives what is at `one` the name `other`, and what is there the name `one`. Neither is in the
-    /// other.
+    /// Exchanges the names `one` and `other`. Neither is below the other.
     pub fn exchange(&mut self, one: &Place<'_>, other: &Place<'_>) -> Result<()> {
         let (there, mut first) = one.entry()?;
         let (other_there, mut second) = other.entry()?;
@@ -239,7 +238,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Gives what is at `from` the name `to`, in place of what is there.
+    /// Renames `from` to `to`, and replaces an existing entry.
     pub fn rename(
         &mut self,
         from: &Place<'_>,
@@ -260,7 +259,7 @@ impl Fs {
                 (false, false) => {}
             }
         }
-        // The old entry goes first: adding the new one may move it, but not the other way round.
+        // Remove the old entry first: adding the new one may move it, but not the other way round.
         self.remove_entry(&source, &found)?;
         if source.number != target.number {
             if moves_directory {
@@ -281,7 +280,7 @@ impl Fs {
             return Ok(Fate::Settled);
         };
         self.set_entry(&target, &there, &inode)?;
-        // What was replaced had a `..`, and so has what comes, unless it was here before.
+        // The replaced directory had a `..`, and so has the new one unless it was already here.
         if replaced.is_directory() && !moves_directory {
             Self::remove_subdirectory(&mut target);
         }

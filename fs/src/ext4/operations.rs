@@ -206,7 +206,7 @@ impl Volume for Ext4Volume {
 
     fn sync_file(&mut self, file: FileId) -> Result<()> {
         self.handles.get(file)?;
-        // The journal is the volume's: its commit brings everything.
+        // The journal belongs to the whole volume: its commit covers all files.
         self.sync_all()
     }
 

@@ -1,4 +1,4 @@
-//! The records in a block of a directory (kernel documentation, "Directory Entries").
+//! Records in a directory block (kernel documentation, "Directory Entries").
 
 use super::bytes::{part, put, put_u16, put_u32, u16_at, u32_at};
 use super::filesystem::Result;
@@ -7,36 +7,36 @@ use crate::Error;
 /// Bytes of a record before the name.
 pub const HEADER: usize = 8;
 
-/// Bytes at the end of a block that hold its checksum, dressed up as a record that is not in use.
+/// Bytes at the end of a block for its checksum, disguised as an unused record.
 pub const TAIL: usize = 12;
 
-/// Bytes in a name at most.
+/// Maximum length of a name in bytes.
 pub const MAX_NAME: usize = 255;
 
-/// Bytes that a record of a name takes.
+/// Length of a record with a name of `name` bytes.
 pub fn record_len(name: usize) -> usize {
     (HEADER + name).next_multiple_of(4)
 }
 
-/// A record in a block.
+/// Record in a directory block.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     pub at: usize,
     pub len: usize,
-    /// 0 if it is not in use.
+    /// Inode number; 0 for an unused record.
     pub inode: u32,
-    /// The type of what it names, if the file system has them.
+    /// File type of the entry, if the file system stores it.
     pub kind: u8,
     pub name: &'a [u8],
 }
 
-/// Where an entry is.
+/// Location of a directory entry.
 #[derive(Debug, Clone, Copy)]
 pub struct Found {
     pub inode: u32,
     /// As in [`Record`].
     pub kind: u8,
-    /// The block on the disk, the record's place in it, and that of the record before.
+    /// Block on the disk, offset of the record in it, and offset of the preceding record.
     pub block: u64,
     pub at: usize,
     pub before: Option<usize>,
@@ -59,7 +59,7 @@ pub fn record(data: &[u8], at: usize) -> Record<'_> {
     }
 }
 
-/// The records of a block that is sound.
+/// Iterates over the records of a sound block.
 pub fn all(data: &[u8]) -> impl Iterator<Item = Record<'_>> {
     let mut at = 0;
     core::iter::from_fn(move || {
@@ -72,7 +72,7 @@ pub fn all(data: &[u8]) -> impl Iterator<Item = Record<'_>> {
     })
 }
 
-/// Whether the records of a block fill it, and say nothing impossible.
+/// Whether the records fill the block and are valid.
 pub fn is_sound(data: &[u8], inodes: u32) -> bool {
     let mut at = 0;
     while at < data.len() {
@@ -88,7 +88,7 @@ pub fn is_sound(data: &[u8], inodes: u32) -> bool {
     at == data.len()
 }
 
-/// Makes a block without entries.
+/// Initialises a block without entries.
 pub fn begin(data: &mut [u8], with_tail: bool) {
     let end = data.len() - if with_tail { TAIL } else { 0 };
     put_u16(data, 4, end as u16);
@@ -106,7 +106,7 @@ pub fn put_record(data: &mut [u8], at: usize, len: usize, name: &[u8], (inode, k
     put(data, at + HEADER, name);
 }
 
-/// Room for an entry in a block: a record that is longer than what of it is in use.
+/// Room for an entry in a block: a record that is longer than its used part.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
     at: usize,
@@ -114,7 +114,7 @@ pub struct Room {
     used: usize,
 }
 
-/// Where a block has room for a name.
+/// Finds room for a name in a block.
 pub fn room(data: &[u8], name: usize) -> Option<Room> {
     let needed = record_len(name);
     let end = data.len() - if has_tail(data) { TAIL } else { 0 };
@@ -136,7 +136,7 @@ pub fn room(data: &[u8], name: usize) -> Option<Room> {
     None
 }
 
-/// Adds an entry where there is room; gives the room behind it.
+/// Inserts an entry into the room; returns the room after the entry.
 pub fn insert(data: &mut [u8], room: Room, name: &[u8], entry: (u32, u8)) -> Result<Room> {
     let Room { at, len, used } = room;
     let new = record_len(name.len());
@@ -154,7 +154,8 @@ pub fn insert(data: &mut [u8], room: Room, name: &[u8], entry: (u32, u8)) -> Res
     })
 }
 
-/// Removes the entry at a place: the record before it in the block, if there is one, gets its room.
+/// Removes the entry at `at`: the preceding record in the block, if there is one, absorbs its
+/// space.
 pub fn remove(data: &mut [u8], at: usize, before: Option<usize>) {
     if let Some(before) = before {
         let len = u16_at(data, before + 4) + u16_at(data, at + 4);
@@ -163,10 +164,10 @@ pub fn remove(data: &mut [u8], at: usize, before: Option<usize>) {
     put_u32(data, at, 0);
 }
 
-/// The entry of that name in a block that is sound, which is `block` of the disk.
+/// Finds the entry of that name in a sound block, which is `block` on the disk.
 pub fn find(data: &[u8], name: &[u8], block: u64) -> Option<Found> {
     let (mut rest, mut before) = (data, None);
-    // The lengths and the last letters tell most names apart, for less than a comparison.
+    // Comparing length and last byte first is cheap and tells most names apart.
     let (len, last) = (name.len(), name.last()?);
     while let Some((header, after)) = rest.split_first_chunk::<HEADER>() {
         let inode = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);

@@ -1,34 +1,36 @@
-//! The running transaction: operations join it, and a commit makes it durable.
+//! Running transaction: operations join it, and a commit makes it durable.
 //!
-//! A commit writes, as one batch, the contents of files that wait, the transaction's blocks to the
-//! journal, and at times blocks of earlier transactions to their places. Then come a flush, the
-//! block that ends the transaction, and another flush.
+//! A commit writes one batch: the pending contents of files, the transaction's blocks to the
+//! journal, and at times blocks of earlier transactions to their home locations. A flush, the
+//! commit block and another flush follow.
 //!
-//! - The first flush makes sure that the end isn't on the disk before what it ends: then a replay
-//!   would bring garbage (kernel documentation, "Journal (jbd2)": a transaction counts if its
-//!   commit block is there), and files that have grown would have foreign contents (ordered mode).
-//! - The second makes the transaction durable: what `sync` promises. What was given back in it is
-//!   free for others only after that.
+//! - The first flush keeps the commit block from reaching the disk before the blocks that it
+//! commits. Otherwise a replay would write garbage (kernel documentation, "Journal (jbd2)": a
+//! transaction counts if its commit block is there), and files that have grown would show foreign
+//! contents (ordered mode).
+//! - The second flush makes the transaction durable, as `sync` promises. Blocks that the
+//! transaction frees become available to others only after it.
 //!
-//! Bringing blocks to their places needs no flush of its own: those that are written in one commit
-//! are durable after its first flush. All before that commit is then in its place, or in the commit
-//! itself, and so a replay may begin with it. The superblock of the journal says so in the batch of
-//! the next commit, and after that one's first flush the room is free.
+//! A checkpoint (writing blocks to their home locations) needs no flush of its own: blocks that one
+//! commit writes back are durable after its first flush. Everything before that commit is then at
+//! home or in the commit itself, so a replay may begin with that commit. The batch of the next
+//! commit stores this in the journal's superblock, and after the first flush of that commit the log
+//! space is free.
 //!
 //! Each flush has its counterpart in jbd2 (`fs/jbd2` of Linux):
 //!
 //! - Before the commit block: `REQ_PREFLUSH` of `journal_submit_commit_record` (`commit.c`).
 //! - After the commit block: `REQ_FUA` of the same.
-//! - Before the journal's start moves: `jbd2_cleanup_journal_tail` (`checkpoint.c`). Here it is the
-//!   first flush of the commit that wrote the blocks back. Without it a replay would begin after
-//!   blocks that never reached their places.
+//! - Before the journal's start moves: `jbd2_cleanup_journal_tail` (`checkpoint.c`). Here the first
+//! flush of the commit that wrote the blocks back serves. Without it a replay would begin after
+//! blocks that never reached their home locations.
 //! - After the journal's start moved: `REQ_FUA` of `jbd2_journal_update_sb_log_tail` (`journal.c`).
-//!   Here it is the first flush of the next commit. Without it new blocks could overwrite a
-//!   transaction that a replay still reads.
+//! Here the first flush of the next commit serves. Without it new blocks could overwrite a
+//! transaction that a replay still reads.
 //! - At the end of a replay: `jbd2_journal_recover` (`recovery.c`), and the superblock after it.
 //! - At unmounting: `jbd2_journal_destroy` and `jbd2_mark_journal_empty` (`journal.c`).
 //!
-//! A commit with nothing of metadata flushes once, as `ext4_sync_file` does (`fs/ext4/fsync.c`).
+//! A commit without metadata flushes once, as `ext4_sync_file` does (`fs/ext4/fsync.c`).
 
 use alloc::vec::Vec;
 
@@ -40,18 +42,18 @@ use super::metadata_cache::BlockKind;
 use super::superblock::{Errors, VALID, incompatible};
 use crate::Error;
 
-/// Blocks that one operation may change, about; those that could be longer are done in steps.
+/// Approximate number of blocks that one operation may change; longer ones run in steps.
 pub const OPERATION: usize = 64;
-/// Blocks after which a step ends.
+/// Number of changed blocks after which a step ends.
 pub const STEP: usize = 32;
 
-/// Blocks of a transaction without a journal, whose only bound is memory.
+/// Blocks of a transaction without a journal, which only memory limits.
 const WITHOUT_JOURNAL: usize = 512;
 
-/// Bytes that may be in the journal and in memory before they are brought to their places.
+/// Bytes that may be in the journal and in memory before a checkpoint writes them home.
 const MAX_LOGGED: usize = 4 << 20;
 
-/// What is free, as the superblock says it.
+/// Free blocks and inodes, as the superblock stores them.
 struct Counts {
     blocks: u64,
     inodes: u32,
@@ -81,7 +83,7 @@ impl Fs {
         }
     }
 
-    /// Blocks that the operation under way has added to the transaction.
+    /// Whether the running operation has added enough blocks to the transaction to end its step.
     pub fn is_long(&self) -> bool {
         self.blocks.added() >= STEP
     }
@@ -91,8 +93,8 @@ impl Fs {
         journal.map_or(WITHOUT_JOURNAL, Journal::max_transaction)
     }
 
-    /// Does an operation: all of it belongs to one transaction, or none of it was done. If there is
-    /// no room but what waits for the transaction's end, that ends first.
+    /// Runs an operation: either all of it joins one transaction, or nothing changes. If the only
+    /// free blocks wait for the transaction's commit, commits first.
     pub fn change<T>(&mut self, step: &mut dyn FnMut(&mut Self) -> Result<T>) -> Result<T> {
         if self.blocks.dirty.len() + OPERATION > self.max_transaction() {
             self.commit()?;
@@ -107,7 +109,7 @@ impl Fs {
                 Err(error) => {
                     self.roll_back();
                     if error == Error::Io {
-                        // The next sync asks the disk again.
+                        // The next sync flushes the disk again.
                         self.cache.expect_flush();
                     }
                     if error != Error::NoSpace || self.freed.is_empty() {
@@ -119,13 +121,13 @@ impl Fs {
         }
     }
 
-    /// Whether there is something that isn't durable, but for the contents of files.
+    /// Whether there are changes that aren't durable, other than contents of files.
     pub fn has_changes(&self) -> bool {
         !self.blocks.dirty.is_empty() || !self.dirty_groups.is_empty() || self.errors.count > 0
     }
 
-    /// Has the superblock on the disk say that the volume is in use, so that the journal is
-    /// replayed after an unclean end. That is durable before anything else is written.
+    /// Marks the volume as in use in the superblock on the disk, so that the next mount replays the
+    /// journal after an unclean end. The mark is durable before any other write.
     pub fn mark(&mut self) -> Result<()> {
         if self.marked {
             return Ok(());
@@ -146,13 +148,13 @@ impl Fs {
         Ok(())
     }
 
-    /// Has the superblock on the disk say what was found damaged, where no transaction can.
+    /// Stores the detected damage in the superblock on the disk where no transaction can.
     pub fn mark_errors(&mut self) -> Result<()> {
         let errors = core::mem::take(&mut self.errors);
         self.write_superblock(&mut |s| errors.put(s))
     }
 
-    /// Puts everything that belongs to the transaction into its blocks, and gives them.
+    /// Writes the transaction's state into its blocks and returns their numbers.
     fn finish_blocks(&mut self) -> Result<Vec<u64>> {
         let is_bitmap =
             |kind| matches!(kind, BlockKind::BlockBitmap(_) | BlockKind::InodeBitmap(_));
@@ -194,9 +196,9 @@ impl Fs {
         Ok(all)
     }
 
-    /// Ends the transaction: all that was done is durable. If there is no memory for that, or a
-    /// block that it needs can't be read, nothing was written, and the next commit does it. If the
-    /// disk fails later, nothing is written any more.
+    /// Commits the transaction: all earlier changes are durable afterwards. If memory is exhausted
+    /// or a needed block can't be read, nothing was written, and the next commit retries. If the
+    /// disk fails later, the volume writes nothing more.
     pub fn commit(&mut self) -> Result<()> {
         if !self.has_changes() {
             let done = self.cache.commit_raw().and_then(|()| self.cache.flush());
@@ -212,7 +214,7 @@ impl Fs {
             Ok(blocks) => blocks,
             Err(error) => {
                 self.roll_back();
-                // Then no other transaction can end.
+                // Then no later transaction can commit either.
                 self.failed |= error == Error::Corrupt;
                 return Err(error);
             }
@@ -244,7 +246,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Has blocks written to their places by the next commit of the cache.
+    /// Queues blocks for their home locations in the next commit of the cache.
     fn put_in_place(&mut self, blocks: &[u64]) -> Result<()> {
         for block in blocks {
             let sector = self.sectors(*block);
@@ -306,7 +308,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Brings everything to its place, and leaves a file system that needs no replay.
+    /// Writes everything home, and leaves a file system that needs no replay.
     pub fn close(&mut self) -> Result<()> {
         self.commit()?;
         if !self.marked {
@@ -315,7 +317,7 @@ impl Fs {
         let waiting = self.blocks.to_write_back();
         self.put_in_place(&waiting)?;
         self.cache.commit_raw()?;
-        // The journal is emptied only when all of it is in its place for certain.
+        // Empty the journal only when all blocks are durable at home.
         self.cache.flush()?;
         self.blocks.written_back(&waiting);
         if let Some(mut journal) = self.journal.take() {
@@ -325,7 +327,7 @@ impl Fs {
             self.journal = Some(journal);
             emptied?;
             self.cache.commit_raw()?;
-            // The superblock says that there is nothing to replay only when that is so.
+            // The superblock may say that there is nothing to replay only when that is durable.
             self.cache.flush()?;
         }
         let has_journal = self.journal.is_some();
@@ -342,7 +344,7 @@ impl Fs {
             if let Some(errors) = errors {
                 errors.put(s);
             }
-            // What was replayed may have had old ones, without a transaction since.
+            // The replay may have restored old counts, without a transaction since.
             counts.put(s);
             put_u16(s, sb::STATE, u16_at(s, sb::STATE) | VALID);
         })?;

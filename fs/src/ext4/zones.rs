@@ -1,6 +1,6 @@
-//! Blocks that are the file system's own and never a file's: copies of the superblock, descriptors,
-//! bitmaps, inodes, and the journal. What leads a file there is damage, however it came about:
-//! Linux looks for the same (`block_validity`).
+//! Blocks that belong to the file system and never to a file: copies of the superblock,
+//! descriptors, bitmaps, inodes, and the journal. A file that maps such a block is damaged,
+//! whatever the cause: Linux makes the same check (`block_validity`).
 
 use alloc::vec::Vec;
 
@@ -9,12 +9,12 @@ use crate::Error;
 
 type Result<T> = core::result::Result<T, Error>;
 
-/// Runs of blocks, in order and apart: first, and the one after the last.
+/// Sorted, disjoint runs of blocks: first, and the one after the last.
 #[derive(Debug, Default)]
 pub struct Zones(Vec<(u64, u64)>);
 
 impl Zones {
-    /// Adds `count` blocks from `first` on. [`has`](Self::has) is right after
+    /// Adds `count` blocks from `first` on. [`has`](Self::has) is correct only after
     /// [`settle`](Self::settle).
     pub fn add(&mut self, first: u64, count: u64) -> Result<()> {
         if self.0.len() == self.0.capacity() {
@@ -26,7 +26,7 @@ impl Zones {
         Ok(())
     }
 
-    /// Puts them in order, those that touch as one.
+    /// Sorts the runs and merges adjacent ones.
     pub fn settle(&mut self) {
         self.0.sort_unstable();
         self.0.dedup_by(|next, before| {
@@ -38,14 +38,14 @@ impl Zones {
         });
     }
 
-    /// Those with a part in the blocks from `first` to before `end`.
+    /// Iterates over the runs that overlap the blocks from `first` to before `end`.
     pub fn within(&self, first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
         let at = self.0.partition_point(|zone| zone.1 <= first);
         let rest = self.0.get(at..).unwrap_or_default();
         rest.iter().copied().take_while(move |zone| zone.0 < end)
     }
 
-    /// Whether any of `count` blocks from `first` on are in one.
+    /// Whether any of `count` blocks from `first` on is in a run.
     pub fn has(&self, first: u64, count: u64) -> bool {
         self.within(first, first.saturating_add(count))
             .next()
@@ -53,7 +53,7 @@ impl Zones {
     }
 }
 
-/// Blocks of a group's table of inodes.
+/// Number of blocks of a group's inode table.
 pub fn table_blocks(geometry: &Geometry) -> u64 {
     let bytes = geometry.inodes_per_group as u64 * geometry.inode_size as u64;
     bytes.div_ceil(geometry.block as u64)

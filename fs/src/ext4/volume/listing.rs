@@ -1,9 +1,8 @@
-//! Listing directories, with cursors that outlast changes.
+//! Directory listings with cursors that survive changes.
 //!
-//! An indexed directory is listed in the order of its hashes, and a plain one of several blocks in
-//! the order of its records; neither moves an entry past a cursor. A directory of one block becomes
-//! an indexed one when it grows, which moves everything, so its names are noted when a listing
-//! begins.
+//! The listing of an indexed directory follows its hashes, that of an unindexed one with several
+//! blocks its records; neither moves an entry past a cursor. A directory of one block gets an index
+//! when it grows, which moves all entries, so a listing stores its names at the start.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,31 +17,31 @@ use crate::ext4::records;
 use crate::memory_pressure::is_memory_short;
 use crate::{Cursor, DirEntry, Error, FileId, Kind as FileKind};
 
-/// Entries given by one call of `list`, about.
+/// Approximate number of entries per call of `list`.
 const STEP: usize = 256;
 
-/// Entries that one call has in memory, about: those with the same hash may be in any number of
-/// blocks, in no order.
+/// Approximate number of entries that one call holds in memory: those with the same hash may be in
+/// any number of blocks, in no order.
 const MOST: usize = 1024;
 
 /// Marks a cursor of an indexed directory: 31 bits of the hash, then 32 of its second half.
 const HASHED: u64 = 1 << 63;
 
-/// Marks a cursor into the names noted.
+/// Marks a cursor into the stored names.
 const NOTED: u64 = 1 << 62;
 
-/// Where the listing is before a name, the name, and the inode and type that its record has.
+/// Cursor before a name, the name, and the inode and type of its record.
 type Listed = (Cursor, Vec<u8>, (u32, u8));
 
-/// Where a listing goes on: among the entries with this cursor, behind this name.
+/// Position of a listing: after this name, among the entries with this cursor.
 type Position = (Cursor, Vec<u8>);
 
-/// How far the listing of an open directory has come.
+/// Progress of the listing of an open directory.
 #[derive(Debug)]
 pub(in crate::ext4) enum Listing {
-    /// All names in a directory of one block.
+    /// Names of a directory of one block.
     Noted(Vec<Vec<u8>>),
-    /// Different names may have the same hash, and so the same cursor.
+    /// Position in a directory; different names may share a hash, and so a cursor.
     At(Position),
 }
 
@@ -61,8 +60,8 @@ fn decode(cursor: Cursor) -> Hash {
 }
 
 impl Fs {
-    /// Has a block of a directory in memory together with its neighbours in the directory, as far
-    /// as those lie beside it on the disk: a listing comes to all of them, if not in their order.
+    /// Loads a block of a directory together with those of its neighbours in the directory that are
+    /// contiguous on the disk: a listing visits all of them, if not in order.
     fn load_neighbours(&mut self, directory: &Inode, block: u64) -> Result<u64> {
         let physical = self.directory_block(directory, block)?;
         if self.blocks.get(physical).is_none() && !is_memory_short() {
@@ -80,7 +79,7 @@ impl Fs {
         Ok(physical)
     }
 
-    /// The names in one block of a directory.
+    /// Returns the names in one block of a directory.
     fn names_in(&mut self, directory: &Inode, block: u64) -> Result<Vec<Listed>> {
         let physical = self.load_neighbours(directory, block)?;
         let start = block * self.geometry.block as u64 + 1;
@@ -94,7 +93,7 @@ impl Fs {
         Ok(listed.collect())
     }
 
-    /// Some entries of an indexed directory from a position on, and where it goes on.
+    /// Lists some entries of an indexed directory from a position on; returns the next position.
     fn list_indexed(
         &mut self,
         directory: &Inode,
@@ -122,14 +121,14 @@ impl Fs {
                 if next.is_none_or(|next| next & 1 == 0) {
                     break next;
                 }
-                // The last ones go on in the next block.
+                // The last entries continue in the next block.
                 if chain > blocks || !self.advance(directory, &mut at, None)? {
                     return Err(self.damage("a directory's index that leads in circles", chain));
                 }
             };
             listed.sort_unstable();
             if is_cut {
-                // What was left out comes after the last of those that are here.
+                // Entries that were left out come after the last of these.
                 listed.truncate(MOST);
                 let last = listed.last().map(|(at, name, _)| (*at, name.clone()));
                 return Ok((listed, last));
@@ -148,7 +147,7 @@ impl Fs {
         Ok((listed, Some((encode(hash), Vec::new()))))
     }
 
-    /// The same for a directory without an index.
+    /// As `list_indexed`, for a directory without an index.
     fn list_linear(
         &mut self,
         directory: &Inode,
@@ -170,7 +169,7 @@ impl Fs {
 }
 
 impl Ext4Volume {
-    /// Gives one entry to `visit`. What it stands for is in its record, where the file system has
+    /// Passes one entry to `visit`. Takes its kind from the record where the file system stores
     /// types there, so that no inode is read.
     fn visit(
         &mut self,
@@ -188,7 +187,7 @@ impl Ext4Volume {
         Ok(visit(&DirEntry { name, kind }))
     }
 
-    /// As [`crate::Volume::list`].
+    /// Lists a directory; see [`crate::Volume::list`].
     pub(in crate::ext4) fn list_directory(
         &mut self,
         file: FileId,
@@ -253,7 +252,7 @@ impl Ext4Volume {
         };
         let rest: Vec<Vec<u8>> = names.iter().skip(from as usize).cloned().collect();
         for (index, name) in rest.iter().enumerate() {
-            // It may be gone since it was noted.
+            // The entry may have been removed since its name was stored.
             let Looked::Entry(found) = self.look(|fs| fs.lookup(directory, name))? else {
                 continue;
             };

@@ -1,8 +1,8 @@
-//! Paths on a volume: where they lead, and what was found on the way last.
+//! Path resolution on a volume, with a cache of the last lookup.
 //!
-//! A call resolves its path to see whether a symbolic link is on the way, and then looks its names
-//! up again to do its work. What was looked up last is remembered for that, and so is the last
-//! directory, in which the next call often works.
+//! A call resolves its path to detect symbolic links, and then looks the names up again for its
+//! operation. The last lookup is cached for that purpose, and so is the last directory, which the
+//! next call often uses again.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,30 +15,30 @@ use crate::ext4::names::{Place, There, check_name};
 use crate::path;
 use crate::{Error, Walk};
 
-/// See the module's text.
+/// Cache of the last lookup; see the module documentation.
 #[derive(Debug, Default)]
 pub struct Remembered {
-    /// The directory's inode, the name, and what is there, until something changes.
+    /// Inode of the directory, name, and the entry there, until something changes.
     entry: Option<(u32, Vec<u8>, There)>,
-    /// A directory's path, which leads over no link, and its inode; until a directory moves or
-    /// goes.
+    /// Path of a directory without links on the way, and its inode; until a directory moves or is
+    /// removed.
     directory: Option<(String, u32)>,
 }
 
 impl Remembered {
-    /// To be called before anything is changed.
+    /// Drops the cached entry; to be called before any change.
     pub fn forget_entry(&mut self) {
         self.entry = None;
     }
 
-    /// To be called before a directory loses its name.
+    /// Drops the cached directory; to be called before a directory loses its name.
     pub fn forget_directory(&mut self) {
         self.directory = None;
     }
 }
 
 impl Ext4Volume {
-    /// What is at `name` in `directory`.
+    /// Looks `name` up in `directory`.
     fn there(&mut self, directory: &Inode, name: &str) -> Result<There> {
         if let Some((number, known, there)) = &self.remembered.entry
             && *number == directory.number
@@ -56,8 +56,8 @@ impl Ext4Volume {
         self.look(|fs| fs.there(directory, name))
     }
 
-    /// The inode to begin at on the way to `path`: of a directory on it that is remembered, or of
-    /// the root; and how many bytes of `path` lead there.
+    /// Returns the inode where the walk to `path` begins, that of the cached directory or the root,
+    /// and the length of its path in bytes of `path`.
     fn beginning(&self, path: &str) -> (u32, usize) {
         if let Some((directory, number)) = &self.remembered.directory
             && let Some(rest) = path.strip_prefix(directory.as_str())
@@ -68,7 +68,7 @@ impl Ext4Volume {
         (ROOT, 0)
     }
 
-    /// What `path` names; a symbolic link is not followed.
+    /// Returns the inode that `path` names; doesn't follow a symbolic link.
     pub fn find(&mut self, path: &str) -> Result<Inode> {
         let (number, len) = self.beginning(path);
         let mut found = self.look(|fs| fs.named_inode(number))?;
@@ -81,15 +81,15 @@ impl Ext4Volume {
         Ok(found)
     }
 
-    /// The directory that `path` is in, its last name, and what is there; [`Error::Invalid`] for
-    /// the root, which is in none.
+    /// Returns the directory of `path`, the last name, and its entry; [`Error::Invalid`] for the
+    /// root, which has no parent.
     pub fn place<'a>(&mut self, path: &'a str) -> Result<Place<'a>> {
         let (parent, name) = path::split_last(path).ok_or(Error::Invalid)?;
         let directory = self.find(parent)?;
         self.place_in(directory, name)
     }
 
-    /// The same, where the directory is known.
+    /// As [`place`](Self::place), for a known directory.
     fn place_in<'a>(&mut self, directory: Inode, name: &'a str) -> Result<Place<'a>> {
         let there = self.there(&directory, name)?;
         Ok(Place {
@@ -99,7 +99,7 @@ impl Ext4Volume {
         })
     }
 
-    /// The place of `path`, after that of `other`: both are often in one directory.
+    /// As [`place`](Self::place), after that of `other`: both are often in one directory.
     pub fn place_beside<'a>(
         &mut self,
         path: &'a str,
@@ -113,7 +113,7 @@ impl Ext4Volume {
         }
     }
 
-    /// Where `path` meets a symbolic link; if one that is its last name counts, `last`.
+    /// Returns where `path` meets a symbolic link; `last` decides whether its last name counts.
     pub fn walk(&mut self, path: &str, last: bool) -> Result<Walk> {
         let (number, len) = self.beginning(path);
         let rest = path.get(len..).unwrap_or_default();
