@@ -1,12 +1,12 @@
-//! Blocks that are taken and given back.
+//! Allocation and release of blocks.
 //!
-//! A search begins at a goal, which is where the file goes on, and takes what is free there.
-//! Otherwise it looks for a run that is as long as is wanted, in the goal's group and then in the
-//! others; what is known of each group says which need no look.
+//! A search begins at a goal, where the file continues, and takes free blocks there. Otherwise it
+//! looks for a run of the wanted length, in the goal's group and then in the others; the state of
+//! each group tells which to skip.
 //!
-//! What was given back isn't taken before the transaction has ended: after a power cut the blocks
-//! would be the old owner's again, with foreign contents. What a file that grows has next to its
-//! end is kept for it while it is open, as long as there is anything else.
+//! Freed blocks can't be allocated before the transaction is committed: after a power cut they
+//! would belong to the old owner again, with foreign contents. The blocks after the end of a
+//! growing file are reserved for it while it is open, as long as there are others.
 
 use alloc::vec::Vec;
 
@@ -17,14 +17,14 @@ use super::inode::Inode;
 use super::metadata_cache::BlockKind;
 use crate::Error;
 
-/// Groups that are looked at for a run as long as is wanted.
+/// Maximum number of groups to search for a run of the wanted length.
 const MAX_GROUPS: u32 = 32;
 
-/// A run that was found: first bit, and number.
+/// Run of free blocks: first bit, and number.
 type Found = (u32, u32);
 
 impl Fs {
-    /// The bitmap of a group, made if it was never used.
+    /// Returns a group, with its block bitmap initialised.
     fn block_bitmap(&mut self, number: u32) -> Result<Group> {
         let group = self.group(number)?;
         if group.flags & BLOCKS_UNUSED == 0 || !self.geometry.has_descriptor_checksums() {
@@ -45,13 +45,13 @@ impl Fs {
         self.group(number)
     }
 
-    /// Has the block bitmap of a group that gets its first inode.
+    /// Initialises the block bitmap of a group that gets its first inode.
     pub fn initialise_blocks(&mut self, number: u32) -> Result<()> {
         self.block_bitmap(number).map(|_| ())
     }
 
-    /// What of the free run from block `first` on is not waited for: where it begins, and where it
-    /// ends.
+    /// Returns the part of the free run from block `first` on that is available now: its start and
+    /// its end.
     fn without_waiting(&self, owner: Option<u32>, first: u64, end: u64) -> (u64, u64) {
         let mut start = first;
         loop {
@@ -85,8 +85,8 @@ impl Fs {
         (start, stop)
     }
 
-    /// Looks for a run of `want` free blocks in a group from bit `from` on; the longest if there is
-    /// none.
+    /// Searches a group from bit `from` on for a run of `want` free blocks; returns the longest if
+    /// there is none.
     fn search(
         &mut self,
         number: u32,
@@ -138,7 +138,7 @@ impl Fs {
         }
         if whole && let Some(group) = self.groups.get_mut(number as usize) {
             group.longest = best.map_or(0, |best| best.1);
-            // Those that wait become free again.
+            // Blocks that wait for the commit or are reserved become available again.
             if !self.freed.is_empty() || owner.is_some() && !self.reserved.is_empty() {
                 group.longest = u32::MAX;
             }
@@ -149,8 +149,8 @@ impl Fs {
         Ok(best)
     }
 
-    /// Takes up to `want` free blocks that lie together, as near to `goal` as can be, for the file
-    /// with the inode `owner`. Gives the first and their number.
+    /// Allocates up to `want` contiguous blocks, as near to `goal` as possible, for the file with
+    /// the inode `owner`. Returns the first and their number.
     pub fn take_blocks(&mut self, owner: u32, goal: u64, want: u64) -> Result<(u64, u64)> {
         if self.free_blocks == 0 {
             return Err(Error::NoSpace);
@@ -160,7 +160,7 @@ impl Fs {
         let found = match self.look_around((group, bit), want, Some(owner))? {
             Some(found) => Some(found),
             None if self.reserved.is_empty() => None,
-            // What is kept for others goes to who needs it now.
+            // The volume is full: use the blocks that are reserved for others.
             None => self.look_around((group, bit), want, None)?,
         };
         let (number, (first, count)) = found.ok_or(Error::NoSpace)?;
@@ -203,7 +203,7 @@ impl Fs {
             if known.avoided || known.free_blocks == 0 || n > 0 && known.longest == 0 {
                 continue;
             }
-            // Once enough groups were seen, anything will do.
+            // After enough groups, accept any run.
             let enough = best.is_some() && looked >= MAX_GROUPS;
             if enough {
                 break;
@@ -229,7 +229,7 @@ impl Fs {
         Ok(best)
     }
 
-    /// Gives blocks back; they are free for others once the transaction has ended.
+    /// Frees blocks; others can allocate them after the commit of the transaction.
     pub fn give_blocks(&mut self, first: u64, count: u64) -> Result<()> {
         if !self.geometry.contains(first, count) {
             return Err(self.damage("blocks given back that there aren't", first));
@@ -262,14 +262,14 @@ impl Fs {
         Ok(())
     }
 
-    /// Where the first blocks of a file should be: with its inode.
+    /// Returns the goal for the first blocks of a file: near its inode.
     pub fn goal_of(&self, inode: &Inode) -> u64 {
         let group = inode.number.saturating_sub(1) / self.geometry.inodes_per_group.max(1);
         self.geometry
             .group_start(group.min(self.geometry.groups.saturating_sub(1)))
     }
 
-    /// Keeps up to `count` free blocks from `first` on for a file that grows.
+    /// Reserves up to `count` free blocks from `first` on for a growing file.
     pub fn reserve(&mut self, owner: u32, first: u64, count: u64) {
         self.release(owner);
         let Some((number, bit)) = self.geometry.place_of(first) else {
@@ -292,7 +292,7 @@ impl Fs {
         }
     }
 
-    /// Keeps nothing for a file any more.
+    /// Drops the reservations of a file.
     pub fn release(&mut self, owner: u32) {
         self.reserved.retain(|_, (_, inode)| *inode != owner);
     }

@@ -1,6 +1,6 @@
-//! Bits of a bitmap, in the order of their bytes (kernel documentation, "Block and inode Bitmaps").
+//! Bit operations on bitmaps (kernel documentation, "Block and inode Bitmaps").
 
-/// The first bit from `from` to before `end` that is `wanted`; `end` if there is none.
+/// Returns the first bit from `from` to before `end` that is `wanted`; `end` if there is none.
 fn next(bitmap: &[u8], from: usize, end: usize, wanted: bool) -> usize {
     let mut at = from;
     while at < end {

@@ -1,5 +1,5 @@
-//! Numbers in blocks of metadata: little-endian, and big-endian in the journal. Beyond the end of a
-//! slice there are zeros, and nothing is written there: what is read from a disk is never indexed.
+//! Numbers in metadata blocks: little-endian, and big-endian in the journal. Reads beyond the end
+//! of a slice return zeros, and writes there do nothing: data from a disk never causes a panic.
 
 fn array<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
     let found = data.get(at..).and_then(|rest| rest.first_chunk());
@@ -22,12 +22,12 @@ pub fn be32_at(data: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(array(data, at))
 }
 
-/// A number of which the lower half is at one place and the upper 16 bits at another.
+/// Reads a number whose lower 32 bits and upper 16 bits are at different offsets.
 pub fn u48_at(data: &[u8], low: usize, high: usize) -> u64 {
     u64::from(u32_at(data, low)) | u64::from(u16_at(data, high)) << 32
 }
 
-/// Puts `bytes` at a place.
+/// Writes `bytes` at an offset.
 pub fn put(data: &mut [u8], at: usize, bytes: &[u8]) {
     let place = data
         .get_mut(at..)
@@ -53,14 +53,14 @@ pub fn put_be32(data: &mut [u8], at: usize, value: u32) {
     put(data, at, &value.to_be_bytes());
 }
 
-/// Fills a part with zeros.
+/// Fills a range with zeros.
 pub fn clear(data: &mut [u8], range: core::ops::Range<usize>) {
     if let Some(place) = data.get_mut(range) {
         place.fill(0);
     }
 }
 
-/// A part of a slice; empty if it reaches past the end.
+/// Returns a part of a slice; empty if it reaches past the end.
 pub fn part(data: &[u8], from: usize, to: usize) -> &[u8] {
     data.get(from..to).unwrap_or_default()
 }

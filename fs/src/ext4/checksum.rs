@@ -6,11 +6,11 @@ use alloc::boxed::Box;
 /// The polynomial of crc32c (Castagnoli), reflected.
 const CASTAGNOLI: u32 = 0x82f6_3b78;
 
-/// Tables for sixteen bytes at a time, half again as fast as eight. They are computed when a volume
-/// is mounted, so that no image carries them.
+/// Tables for sixteen bytes at a time, half again as fast as eight. The mount computes them, so
+/// that no image contains them.
 pub struct Crc32c {
     tables: Box<[[u32; 256]; 16]>,
-    /// Which entry of the first table has which upper byte: each has another.
+    /// Index of the entry of the first table with a given upper byte, which is unique.
     entries: [u8; 256],
 }
 
@@ -39,7 +39,7 @@ impl Crc32c {
         Self { tables, entries }
     }
 
-    /// Goes on from `crc` over `data`.
+    /// Continues from `crc` over `data`.
     pub fn update(&self, crc: u32, data: &[u8]) -> u32 {
         let [
             t0,
@@ -85,7 +85,7 @@ impl Crc32c {
             .fold(crc, |crc, byte| crc >> 8 ^ lookup(t0, crc as u8 ^ byte))
     }
 
-    /// What, taken in `bytes` before the end, makes the difference `crc` there.
+    /// Returns the value that, applied `bytes` before the end, changes the checksum by `crc`.
     pub fn back(&self, crc: u32, bytes: usize) -> u32 {
         let [first, ..] = &*self.tables;
         (0..bytes).fold(crc, |crc, _| {
@@ -95,7 +95,7 @@ impl Crc32c {
         })
     }
 
-    /// Goes on over a number, as it is on the disk.
+    /// Continues over a number in its form on the disk.
     pub fn update_u32(&self, crc: u32, number: u32) -> u32 {
         self.update(crc, &number.to_le_bytes())
     }
@@ -105,7 +105,7 @@ fn lookup(table: &[u32; 256], byte: u8) -> u32 {
     table.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
-/// crc16 (the polynomial of ANSI, reflected), for descriptors with `uninit_bg` alone.
+/// crc16 (the ANSI polynomial, reflected), for descriptors with `uninit_bg` alone.
 pub fn crc16(crc: u16, data: &[u8]) -> u16 {
     data.iter().fold(crc, |crc, byte| {
         (0..8).fold(crc ^ u16::from(*byte), |crc, _| {
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn known_values() {
-        // The check values of CRC-32/ISCSI and CRC-16/MODBUS.
+        // Check values of CRC-32/ISCSI and CRC-16/MODBUS.
         let crc = Crc32c::new();
         assert_eq!(!crc.update(!0, b"123456789"), 0xe306_9283);
         assert_eq!(!crc.update(crc.update(!0, b"1234"), b"56789"), 0xe306_9283);

@@ -1,8 +1,8 @@
-//! The contents of files: reading, writing and cutting them.
+//! Contents of files: reading, writing and truncation.
 //!
-//! Contents go through the cache to where they are. New blocks are written whole, what isn't given
-//! being zeros, so that no reader sees what another file had there; that they are written before
-//! the transaction ends is the commit's affair.
+//! Contents go through the cache to their blocks. New blocks are written whole, with zeros around
+//! the data, so that no reader sees what another file had there; the commit writes them before the
+//! end of the transaction.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -13,22 +13,22 @@ use super::superblock::read_only;
 use crate::Error;
 use crate::cache::Run;
 
-/// Pieces of a file whose places are remembered.
+/// Maximum number of stored pieces of a file.
 const MAX_RUNS: usize = 16 << 10;
 
-/// Pieces that are looked at for that, holes and unwritten ones included: on a disk that was
-/// damaged on purpose they needn't end.
+/// Maximum number of pieces to examine for that, holes and unwritten ones included: on a disk that
+/// was damaged on purpose the map may have no end.
 const MAX_LOOKED: usize = 4 * MAX_RUNS;
 
-/// Blocks that are kept for a file that grows, at least and at most.
+/// Minimum and maximum number of blocks to reserve for a growing file.
 const MIN_RESERVED: u64 = 16;
 const MAX_RESERVED: u64 = 2048;
 
-/// Units of 512 bytes that a file can have without the feature `huge_file`.
+/// Maximum number of 512-byte units of a file without the feature `huge_file`.
 const MAX_UNITS: u64 = 1 << 32;
 
 impl Fs {
-    /// Bytes that a file can have.
+    /// Maximum size of a file in bytes.
     pub fn max_size(&self, inode: &Inode) -> u64 {
         let blocks = self.max_blocks(inode);
         let most = blocks.saturating_mul(self.geometry.block as u64);
@@ -41,7 +41,8 @@ impl Fs {
         most
     }
 
-    /// Where the contents of a file are, but for zeros; `None` when that is too much to remember.
+    /// Returns the location of a file's contents without its zeros; `None` when it is too much to
+    /// store.
     pub fn runs(&mut self, inode: &Inode) -> Result<Option<Vec<Run>>> {
         let block = self.geometry.block as u64;
         let end = inode.size.div_ceil(block);
@@ -76,7 +77,7 @@ impl Fs {
         Ok(Some(runs))
     }
 
-    /// Reads from byte `offset` on, which is all in the file, looking its places up on the way.
+    /// Reads from byte `offset` on, within the file, and looks the blocks up on the way.
     pub fn read_pieces(&mut self, inode: &Inode, offset: u64, buf: &mut [u8]) -> Result<()> {
         let block = self.geometry.block as u64;
         let mut at = offset;
@@ -99,7 +100,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Writes bytes at byte `at` of the disk, in blocks that a file has.
+    /// Writes bytes at byte `at` of the disk, in blocks that the file already has.
     fn write_bytes(&mut self, at: u64, data: &[u8]) -> Result<()> {
         let sector = self.cache.sector_size();
         let (mut at, mut rest) = (at, data);
@@ -128,8 +129,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Writes bytes from byte `inside` of block `first` on, in blocks that were free: what isn't
-    /// written of the first and the last is zeros.
+    /// Writes bytes from byte `inside` of block `first` on, in newly allocated blocks; fills the
+    /// rest of the first and the last block with zeros.
     fn write_new(&mut self, first: u64, inside: usize, data: &[u8]) -> Result<()> {
         let block = self.geometry.block;
         let (mut number, mut inside, mut rest) = (first, inside, data);
@@ -155,8 +156,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Writes contents that wait, if the cache has no room for many more. They may be on the disk
-    /// before the transaction: what is there now is free, or is overwritten.
+    /// Writes pending contents if the cache has room for few more. They may reach the disk before
+    /// the transaction: the old contents there are free or overwritten.
     pub fn relieve(&mut self) -> Result<()> {
         if self.cache.is_filling() {
             self.cache.commit_raw()?;
@@ -164,7 +165,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Has zeros in the rest of the block that byte `from` of a file is in, up to byte `to`.
+    /// Writes zeros to the rest of the block that holds byte `from` of a file, up to byte `to`.
     pub fn zero_rest(&mut self, inode: &Inode, from: u64, to: u64) -> Result<()> {
         if from.is_multiple_of(self.geometry.block as u64) {
             return Ok(());
@@ -172,7 +173,7 @@ impl Fs {
         self.zero_part(inode, from, to)
     }
 
-    /// The same, if that is the whole block, too.
+    /// As [`zero_rest`](Self::zero_rest), even if the rest is the whole block.
     pub fn zero_part(&mut self, inode: &Inode, from: u64, to: u64) -> Result<()> {
         let block = self.geometry.block as u64;
         let inside = from % block;
@@ -187,8 +188,8 @@ impl Fs {
         self.write_bytes(piece.physical * block + inside, &vec![0; count as usize])
     }
 
-    /// One step of writing `data` at `offset`; how much it was. `progress` is the same while it is
-    /// under way, and after an error.
+    /// Runs one step of writing `data` at `offset`; returns its length. `progress` has the same
+    /// value during the step and after an error.
     pub fn write_step(
         &mut self,
         number: u32,
@@ -241,7 +242,7 @@ impl Fs {
         Ok(*progress)
     }
 
-    /// Where block `first` of a file should be: after the one before it, or near its inode.
+    /// Returns the goal for block `first` of a file: after the preceding block, or near the inode.
     pub fn write_goal(&mut self, inode: &Inode, first: u64) -> Result<u64> {
         if let Some(before) = first.checked_sub(1) {
             let piece = self.piece(inode, before, 1)?;
@@ -252,7 +253,7 @@ impl Fs {
         Ok(self.goal_of(inode))
     }
 
-    /// The first step of giving a file another size; whether that was the last.
+    /// Runs the first step of setting a file's size; `true` if that was the last step.
     pub fn resize_step(&mut self, number: u32, size: u64) -> Result<bool> {
         let block = self.geometry.block as u64;
         let mut inode = self.inode(number)?;
@@ -273,7 +274,7 @@ impl Fs {
         Ok(true)
     }
 
-    /// What a symbolic link says.
+    /// Returns the target of a symbolic link.
     pub fn link_target(&mut self, inode: &Inode) -> Result<Vec<u8>> {
         let block = self.geometry.block as u64;
         if inode.size == 0 || inode.size > block.min(4096) {
@@ -288,7 +289,7 @@ impl Fs {
         Ok(target)
     }
 
-    /// Has a new symbolic link say something.
+    /// Stores the target of a new symbolic link.
     pub fn set_link_target(&mut self, inode: &mut Inode, target: &[u8]) -> Result<()> {
         inode.size = target.len() as u64;
         if let Some(place) = inode.map.get_mut(..target.len())

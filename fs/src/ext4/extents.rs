@@ -1,8 +1,8 @@
-//! Trees of extents (kernel documentation, "Extent Tree"): where the blocks of a file are.
+//! Extent trees (kernel documentation, "Extent Tree"): map the blocks of a file to the disk.
 //!
-//! The root is in the inode, the other nodes are blocks. A node's key in its parent is always its
-//! own first key, which `e2fsck` insists on. Each change looks its place up again from the root:
-//! that is a few searches in memory, and there is no state between the steps that could be wrong.
+//! The root is in the inode, the other nodes are blocks. A node's key in its parent always equals
+//! its first key, as `e2fsck` requires. Each change searches from the root again: that costs a few
+//! searches in memory, and leaves no state between the steps that could be wrong.
 
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::fields::{extent as ee, extent_header as eh, extent_index as ei};
@@ -13,23 +13,24 @@ use crate::Error;
 
 const MAGIC: u16 = 0xf30a;
 
-/// The largest depth: five levels address all blocks that a file can have.
+/// Maximum depth: five levels address all blocks of the largest file.
 const MAX_DEPTH: u16 = 5;
 
 /// Bytes of a header, and of each entry.
 const HEADER: usize = 12;
 const ENTRY: usize = 12;
 
-/// Blocks in an extent at most; more stands for an unwritten one of so many less.
+/// Maximum number of blocks in a written extent; a larger length marks an unwritten extent of that
+/// many blocks less.
 const MAX_WRITTEN: u32 = 32_768;
 
-/// Blocks in an unwritten extent at most.
+/// Maximum number of blocks in an unwritten extent.
 pub const MAX_UNWRITTEN: u64 = 32_767;
 
-/// Past the last block that a file can have.
+/// End of the block numbers of a file.
 pub const END: u64 = 1 << 32;
 
-/// Some blocks of a file that lie together.
+/// Contiguous blocks of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     pub start: u32,
@@ -47,7 +48,8 @@ impl Extent {
         MAX_WRITTEN - u32::from(self.unwritten)
     }
 
-    /// Whether `next` goes on where this ends, in the file and on the disk, and fits.
+    /// Whether `next` continues this extent, in the file and on the disk, and the sum isn't too
+    /// long.
     fn is_continued_by(&self, next: &Self) -> bool {
         self.unwritten == next.unwritten
             && self.end() == u64::from(next.start)
@@ -106,12 +108,12 @@ fn put_child(node: &mut [u8], index: usize, key: u32, block: u64) {
     put_u16(node, at + ei::UNUSED, 0);
 }
 
-/// Where a block of the tree has its checksum: behind the last entry that it has room for.
+/// Offset of the checksum in a tree block: after the last entry that the block has room for.
 pub fn checksum_at(node: &[u8]) -> usize {
     HEADER + room(node) * ENTRY
 }
 
-/// Makes a gap for an entry.
+/// Makes room for an entry.
 fn open(node: &mut [u8], index: usize) {
     let count = count(node);
     let (from, to) = (HEADER + index * ENTRY, HEADER + count * ENTRY);
@@ -121,7 +123,7 @@ fn open(node: &mut [u8], index: usize) {
     }
 }
 
-/// Takes an entry out.
+/// Removes an entry.
 fn close(node: &mut [u8], index: usize) {
     let count = count(node);
     let (from, to) = (HEADER + index * ENTRY, HEADER + count * ENTRY);
@@ -133,7 +135,7 @@ fn close(node: &mut [u8], index: usize) {
 }
 
 fn begin(node: &mut [u8], depth: u16) {
-    // Four bytes are left at the end of every block for its checksum.
+    // Every block ends in four bytes for its checksum.
     let room = (node.len() - HEADER) / ENTRY;
     put_u16(node, eh::MAGIC, MAGIC);
     put_u16(node, eh::ENTRIES, 0);
@@ -142,7 +144,7 @@ fn begin(node: &mut [u8], depth: u16) {
     put_u32(node, eh::GENERATION, 0);
 }
 
-/// Whether a node is one, and its entries are in order.
+/// Whether a node is valid and its entries are sorted.
 pub fn is_sound(node: &[u8]) -> bool {
     let (count, room, depth) = (count(node), room(node), depth(node));
     if u16_at(node, eh::MAGIC) != MAGIC
@@ -166,7 +168,7 @@ pub fn is_sound(node: &[u8]) -> bool {
     })
 }
 
-/// The extent that `block` is in, if the root is a sound tree by itself: most files have no more.
+/// Returns the extent of `block` if the root is a sound tree by itself, as for most files.
 fn in_root(root: &[u8], block: u32) -> Option<Extent> {
     if depth(root) > 0 || !is_sound(root) {
         return None;
@@ -175,15 +177,15 @@ fn in_root(root: &[u8], block: u32) -> Option<Extent> {
     extents.find(|found| found.start <= block && u64::from(block) < found.end())
 }
 
-/// One node on the way to a block: 0 for the root, and which of its entries. In a leaf that is the
-/// number of extents that begin at or before the block.
+/// Node on the path to a block: its number, 0 for the root, and the index of its entry. In a leaf
+/// the index is the number of extents that begin at or before the block.
 #[derive(Debug, Clone, Copy, Default)]
 struct Step {
     block: u64,
     index: usize,
 }
 
-/// The nodes on the way to a block.
+/// Nodes on the path to a block.
 #[derive(Debug, Clone, Copy, Default)]
 struct Path {
     steps: [Step; MAX_DEPTH as usize + 1],
@@ -215,7 +217,7 @@ impl Inode {
         }
     }
 
-    /// Makes the map an empty tree.
+    /// Initialises the map as an empty tree.
     pub fn begin_extents(&mut self) {
         self.map = [0; _];
         begin(&mut self.map, 0);
@@ -280,7 +282,7 @@ impl Fs {
         Ok(path)
     }
 
-    /// The first key after those of the leaf that `path` leads to.
+    /// Returns the first key after those of the leaf at the end of `path`.
     fn next_key(&mut self, inode: &Inode, path: &Path) -> Result<Option<u32>> {
         for level in (0..path.len.saturating_sub(1)).rev() {
             let step = path.get(level);
@@ -299,7 +301,7 @@ impl Fs {
         Err(self.damage("an extent that has no blocks for files", found.physical))
     }
 
-    /// The extent that `block` is in, or where the hole that it is in ends.
+    /// Returns the extent of `block`, or the end of the hole around it.
     pub fn extent_at(
         &mut self,
         inode: &Inode,
@@ -324,7 +326,7 @@ impl Fs {
         Ok(Err(next.map_or(END, u64::from)))
     }
 
-    /// Sets the keys above a node of which the first has changed.
+    /// Updates the keys in the ancestors of a node whose first key has changed.
     fn set_first_key(
         &mut self,
         inode: &mut Inode,
@@ -343,9 +345,9 @@ impl Fs {
         Ok(())
     }
 
-    /// Adds an extent where the file has a hole.
+    /// Inserts an extent into a hole of the file.
     pub fn insert_extent(&mut self, inode: &mut Inode, new: Extent) -> Result<()> {
-        // Each round that doesn't end makes room in one level.
+        // Each round that doesn't end frees an entry in one level.
         for _ in 0..=2 * MAX_DEPTH + 2 {
             let path = self.find_extent(inode, new.start)?;
             let level = path.len.saturating_sub(1);
@@ -424,8 +426,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Splits the node that `path` goes to from `level`: in the middle, or near its end if that is
-    /// where the path goes on, so that files which grow have full nodes.
+    /// Splits the node of `path` at `level`: in the middle, or near its end if the path continues
+    /// there, so that growing files have full nodes.
     fn split_node(&mut self, inode: &mut Inode, path: &Path, level: usize) -> Result<()> {
         let (parent, step) = (path.get(level), path.get(level + 1));
         let node = self.node(inode, step.block)?;
@@ -455,8 +457,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Takes the first extent, or what of it is there, out of blocks `from` to before `to`. `None`
-    /// if there was none.
+    /// Removes the first extent that overlaps the blocks `from` to before `to`, as far as it lies
+    /// in them. `None` if there is none.
     pub fn take_extent(&mut self, inode: &mut Inode, from: u32, to: u64) -> Result<Option<Extent>> {
         let first = match self.extent_at(inode, from)? {
             Ok(_) => from,
@@ -502,7 +504,7 @@ impl Fs {
         Ok(Some(part(start, end)))
     }
 
-    /// Gives back nodes that became empty, after the entry `index` of the leaf went.
+    /// Frees nodes that became empty when the entry `index` of the leaf was removed.
     fn tidy(&mut self, inode: &mut Inode, path: &Path, index: usize) -> Result<()> {
         let mut gone = index;
         for level in (0..path.len).rev() {

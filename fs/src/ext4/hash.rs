@@ -1,8 +1,8 @@
 //! Hashes of names in indexed directories (kernel documentation, "Hash Tree Directories"): the
-//! legacy hash, MD4 cut to half of its rounds' words, and TEA. Each takes characters as signed or
-//! unsigned, as the superblock says.
+//! legacy hash, half MD4 and TEA. Each treats characters as signed or unsigned, according to the
+//! superblock.
 
-/// How a directory hashes its names.
+/// Hash function of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hasher {
     /// 0 for the legacy hash, 1 for half MD4, 2 for TEA.
@@ -11,15 +11,15 @@ pub struct Hasher {
     pub seed: [u32; 4],
 }
 
-/// The largest hash, which means the end of a directory.
+/// Largest hash, which marks the end of a directory.
 const END: u32 = 0x7fff_ffff << 1;
 
-/// A name's hash: what the index is ordered by (its lowest bit is clear), and what orders names
-/// with the same.
+/// Hash of a name: the key of the index (with its lowest bit clear), and the minor hash, which
+/// orders names with the same key.
 pub type Hash = (u32, u32);
 
 impl Hasher {
-    /// The hash of `name`; `None` for a version that isn't known.
+    /// Returns the hash of `name`; `None` for an unknown version.
     pub fn hash(&self, name: &[u8]) -> Option<Hash> {
         let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
         if self.seed != [0; 4] {
@@ -66,7 +66,7 @@ impl Hasher {
         last << 1
     }
 
-    /// Up to `4 N` characters as big-endian words; what is missing is the length of what is left.
+    /// Converts up to `4 N` characters to big-endian words; the length of the rest pads them.
     fn words<const N: usize>(&self, rest: &[u8]) -> [u32; N] {
         let pad = rest.len() as u8;
         let pad = u32::from_ne_bytes([pad; 4]);
@@ -85,12 +85,12 @@ impl Hasher {
     }
 }
 
-/// What is left of a name at each step of `len`.
+/// Returns the rest of a name at each step of `len`.
 fn pieces(name: &[u8], len: usize) -> impl Iterator<Item = &[u8]> {
     (0..name.len()).step_by(len).filter_map(|at| name.get(at..))
 }
 
-/// Four steps of MD4: each mixes one word into one part of the state. Written out, since loops over
+/// Four steps of MD4: each mixes one word into one part of the state. Unrolled, because loops over
 /// tables of words and shifts take several times as long, and a listing hashes every name.
 #[inline(always)]
 fn steps(
@@ -150,7 +150,8 @@ fn tea(state: &mut [u32; 4], words: &[u32; 4]) {
 mod tests {
     use super::*;
 
-    /// As `debugfs -R "dx_hash -h half_md4 -s 01234567-89ab-cdef-0123-456789abcdef NAME"` says.
+    /// Expected values of `debugfs -R "dx_hash -h half_md4 -s 01234567-89ab-cdef-0123-456789abcdef
+    /// NAME"`.
     #[test]
     fn known_values() {
         let seed = [0x6745_2301, 0xefcd_ab89, 0x6745_2301, 0xefcd_ab89];

@@ -37,7 +37,7 @@ pub struct Inode {
     pub accessed: Time,
     pub changed: Time,
     pub modified: Time,
-    /// Time of deletion, or the next inode in the list of orphans.
+    /// Time of deletion, or the preceding inode in the list of orphans.
     pub deleted: u32,
     /// Block of the extended attributes.
     pub attributes: u64,

@@ -1,4 +1,4 @@
-//! The tables of inodes: reading and writing one, taking and giving them back.
+//! Inode tables: reading, writing, allocation and release of inodes.
 
 use super::allocation::pad;
 use super::bitmap::{fill, next_clear};
@@ -11,25 +11,25 @@ use super::metadata_cache::BlockKind;
 use super::superblock::incompatible;
 use crate::Error;
 
-/// The root directory's.
+/// Inode of the root directory.
 pub const ROOT: u32 = 2;
 
-/// Where an inode is.
+/// Location of an inode.
 struct Place {
     block: u64,
-    /// Its number in the block, and its first byte there.
+    /// Index of the inode in the block, and its offset there in bytes.
     slot: u32,
     at: usize,
     kind: BlockKind,
 }
 
-/// What an inode that is read has to be.
+/// State that an inode must have when it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Wanted {
     Any,
     /// In use.
     Listed,
-    /// In use, and of a kind whose contents can be used here.
+    /// In use, and of a kind whose contents this driver supports.
     Named,
 }
 
@@ -48,7 +48,7 @@ impl Fs {
         let inside = index % per_group;
         let slot = inside % per_block;
         Ok(Place {
-            // Before the journal is replayed, nothing of the group was checked.
+            // Before the replay of the journal, nothing has checked the group.
             block: group
                 .inode_table
                 .saturating_add((inside / per_block).into()),
@@ -58,7 +58,7 @@ impl Fs {
         })
     }
 
-    /// Reads a block of a table together with its neighbours, which are often asked for next.
+    /// Reads a block of a table together with its neighbours, which are often needed next.
     pub fn load_inodes(&mut self, block: u64, first: u32) -> Result<()> {
         let (size, per_group) = (self.geometry.block, self.geometry.inodes_per_group);
         let per_block = (size / self.geometry.inode_size) as u32;
@@ -75,7 +75,7 @@ impl Fs {
         })
     }
 
-    /// An inode as it is now. Its checksum is verified when it is first read.
+    /// Returns the current state of an inode. Verifies its checksum when the inode is first read.
     pub fn inode(&mut self, number: u32) -> Result<Inode> {
         self.read_inode(number, Wanted::Any)
     }
@@ -118,17 +118,17 @@ impl Fs {
         Ok(found)
     }
 
-    /// An inode that a name leads to.
+    /// Returns an inode that a directory entry names.
     pub fn named_inode(&mut self, number: u32) -> Result<Inode> {
         self.read_inode(number, Wanted::Named)
     }
 
-    /// The same, even if its contents are something that can't be used here.
+    /// As [`named_inode`](Self::named_inode), but accepts unsupported contents.
     pub fn listed_inode(&mut self, number: u32) -> Result<Inode> {
         self.read_inode(number, Wanted::Listed)
     }
 
-    /// Writes an inode in the operation under way.
+    /// Writes an inode in the running operation.
     pub fn write_inode(&mut self, inode: &Inode) -> Result<()> {
         let place = self.place_of_inode(inode.number)?;
         let size = self.geometry.inode_size;
@@ -142,8 +142,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Takes a free inode near the directory `parent`, or for a directory somewhere else. Its
-    /// record is empty but for what every one has.
+    /// Allocates an inode near the directory `parent`, or for a directory in another group. Its
+    /// record has only the fields that every inode has.
     pub fn new_inode(&mut self, parent: &Inode, mode: u16) -> Result<Inode> {
         if self.free_inodes == 0 {
             return Err(Error::NoSpace);
@@ -183,8 +183,8 @@ impl Fs {
         ))
     }
 
-    /// The group for a directory of the root: the one with the fewest of them among those with the
-    /// most room, so that what is in them has room next to it.
+    /// Returns the group for a directory in the root: the one with the fewest directories among
+    /// those with the most room, so that their files have room next to them.
     fn emptiest_group(&self, near: u32) -> u32 {
         let groups = (0u32..).zip(&self.groups);
         let best = groups
@@ -193,7 +193,7 @@ impl Fs {
         best.map_or(near, |(number, _)| number)
     }
 
-    /// Takes the first free inode of a group.
+    /// Allocates the first free inode of a group.
     fn take_inode(&mut self, number: u32, is_directory: bool) -> Result<Option<u32>> {
         let per_group = self.geometry.inodes_per_group;
         let tracked = self.geometry.has_descriptor_checksums();
@@ -207,7 +207,7 @@ impl Fs {
             self.group_mut(number)?.flags &= !INODES_UNUSED;
             self.initialise_blocks(number)?;
         }
-        // The first group's reserved inodes are in use, or not for files.
+        // The reserved inodes of the first group are in use, or not for files.
         let reserved = if number == 0 {
             self.geometry.first_inode - 1
         } else {
@@ -232,7 +232,7 @@ impl Fs {
         let (table, unused) = (group.inode_table, group.unused_inodes);
         if tracked && bit >= per_group.saturating_sub(unused) {
             group.unused_inodes = per_group - bit - 1;
-            // What is in the table there was never written.
+            // The table there was never written.
             let per_block = (self.geometry.block / self.geometry.inode_size) as u32;
             if bit.is_multiple_of(per_block) {
                 let first = number * per_group + bit + 1;
@@ -258,7 +258,7 @@ impl Fs {
         };
         inode::initialise(record, extra, now);
         let mut new = Inode::parse(number, block, record);
-        // xorshift64*: no two lives of an inode have the same number.
+        // xorshift64*: no two uses of an inode have the same generation.
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
@@ -273,7 +273,7 @@ impl Fs {
         Ok(new)
     }
 
-    /// Gives back an inode that has no blocks any more.
+    /// Frees an inode that has no blocks any more.
     pub fn give_inode(&mut self, inode: &Inode) -> Result<()> {
         self.last_root = None;
         if inode.attributes != 0 {
@@ -305,8 +305,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Gives back a block of extended attributes, unless other files have it, too (kernel
-    /// documentation, "Extended Attributes").
+    /// Drops a reference to a block of extended attributes, and frees the block after the last
+    /// (kernel documentation, "Extended Attributes").
     fn give_attributes(&mut self, block: u64) -> Result<()> {
         let data = self.block_mut(block, BlockKind::Attributes)?;
         let users = u32_at(data, 4);
@@ -318,7 +318,7 @@ impl Fs {
         self.give_blocks(block, 1)
     }
 
-    /// Whether directories say what their entries are.
+    /// Whether directory entries store file types.
     pub fn has_types(&self) -> bool {
         self.geometry.incompatible & incompatible::FILETYPE != 0
     }

@@ -1,5 +1,5 @@
-//! The journal (kernel documentation, "Journal (jbd2)"): where it is, its superblock, and the
-//! blocks of a transaction as they are in it. All its numbers are big-endian.
+//! Journal (kernel documentation, "Journal (jbd2)"): its location, its superblock, and the format
+//! of transactions. All its numbers are big-endian.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -37,62 +37,62 @@ pub const ESCAPED: u32 = 0x1;
 pub const SAME_UUID: u32 = 0x2;
 pub const LAST: u32 = 0x8;
 
-/// Bytes at the start of each block but the logged ones.
+/// Bytes of the header of each block except logged ones.
 pub const HEADER: usize = 12;
 
-/// Blocks in a journal at least; jbd2 has the same number.
+/// Minimum number of blocks in a journal, as in jbd2.
 const MIN_BLOCKS: u32 = 1024;
 
-/// Pieces that it may be in.
+/// Maximum number of pieces of a journal.
 pub const MAX_RUNS: usize = 8192;
 
-/// Bytes that a transaction may have in the journal, which are as many in memory.
+/// Maximum number of bytes of a transaction in the journal, which take as much memory.
 const MAX_TRANSACTION: usize = 2 << 20;
 
-/// See the module's text.
+/// Journal of a file system; see the module documentation.
 #[derive(Debug)]
 pub struct Journal {
-    /// Its blocks.
+    /// Location of its blocks.
     pub runs: Runs,
     /// Bytes in a block.
     block: usize,
-    /// Blocks in it, and the first that is for transactions.
+    /// Number of blocks, and the first one for transactions.
     pub len: u32,
     pub first: u32,
     pub features: u32,
     uuid: [u8; 16],
     pub seed: u32,
-    /// Its first block.
+    /// Contents of its first block.
     superblock: Vec<u8>,
-    /// Where the transaction is that a replay begins with, and its number; 0 for none.
+    /// Block and number of the transaction where a replay begins; 0 for none.
     pub start: u32,
     pub start_sequence: u32,
-    /// Where the next transaction begins, and its number.
+    /// Block and number of the next transaction.
     pub head: u32,
     pub sequence: u32,
-    /// Transactions written since the volume was mounted.
+    /// Number of commits since the mount.
     pub commits: u64,
-    /// Where a replay may begin from now on, and how many commits there were then: all before that
-    /// is in its place.
+    /// Block and transaction where a replay may begin from now on, and the number of commits at
+    /// that time: all blocks before that are at home.
     pub may_start: Option<(u32, u32, u64)>,
-    /// Blocks of which it may still have something, and in which commit.
+    /// Blocks that may have a copy in the journal, and the commit of that copy.
     logged: BTreeMap<u64, u64>,
 }
 
-/// Why a journal can't be used, as a part of a sentence.
+/// Reason for which a journal can't be used, as a part of a sentence.
 pub enum Wrong {
-    /// Its blocks can't be read or written.
+    /// The disk failed to read or write its blocks.
     Disk(String),
-    /// What they say.
+    /// Its contents are invalid.
     Contents(String),
 }
 
-/// For the contents.
+/// Reason for invalid contents.
 pub fn damaged(what: &str) -> Wrong {
     Wrong::Contents(String::from(what))
 }
 
-/// For the inode and the blocks.
+/// Reason for an error of the inode or the blocks.
 pub fn unreadable(error: Error) -> Wrong {
     match error {
         Error::Corrupt => damaged("its journal's inode contradicts itself"),
@@ -100,7 +100,7 @@ pub fn unreadable(error: Error) -> Wrong {
     }
 }
 
-/// Reads and checks the journal whose `blocks` blocks are in `runs`.
+/// Opens and checks the journal whose `blocks` blocks are in `runs`.
 pub fn open(
     cache: &mut Cache,
     crc: &Crc32c,
@@ -187,7 +187,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether its superblock has an error noted that ended it.
+    /// Whether the journal's superblock stores an error that aborted it.
     pub fn was_aborted(&self) -> bool {
         be32_at(&self.superblock, js::ERRNO) != 0
     }
@@ -196,7 +196,7 @@ impl Journal {
         self.features & (CHECKSUMS_2 | CHECKSUMS_3) != 0
     }
 
-    /// Sets the features that its transactions will have. It has to be empty.
+    /// Sets the features of future transactions. The journal must be empty.
     pub fn begin_writing(&mut self, has_checksums: bool, wide: bool) {
         let mut features = self.features | REVOKES;
         if wide {
@@ -218,7 +218,8 @@ impl Journal {
         put(s, js::CHECKSUM_TYPE, &[if has_checksums { 4 } else { 0 }]);
     }
 
-    /// Where a block of it is on the disk, as a sector, and how many from it on lie together.
+    /// Returns the first sector of a block of the journal, and the number of contiguous blocks from
+    /// it on.
     fn place(&self, cache: &Cache, at: u32) -> core::result::Result<(u64, u32), BlockError> {
         let next = self.runs.partition_point(|(first, ..)| *first <= at);
         let run = next.checked_sub(1).and_then(|run| self.runs.get(run));
@@ -228,7 +229,7 @@ impl Journal {
         Ok((sector, count.saturating_sub(at - first)))
     }
 
-    /// Reads blocks of it from `at` on, as many as lie together and fit. Gives how many.
+    /// Reads contiguous blocks from `at` on, as many as fit. Returns their number.
     pub fn read(
         &self,
         cache: &mut Cache,
@@ -243,7 +244,7 @@ impl Journal {
         Ok(count)
     }
 
-    /// Puts a block of it where the next commit of the cache writes it.
+    /// Queues a block of the journal for the next commit of the cache.
     pub fn put(
         &self,
         cache: &mut Cache,
@@ -253,7 +254,7 @@ impl Journal {
         cache.put_raw(self.place(cache, at)?.0, data)
     }
 
-    /// The block after another.
+    /// Returns the block after another.
     pub fn after(&self, at: u32) -> u32 {
         if at + 1 >= self.len {
             self.first
@@ -262,7 +263,7 @@ impl Journal {
         }
     }
 
-    /// Blocks for transactions that are free.
+    /// Number of free blocks for transactions.
     pub fn room(&self) -> u32 {
         let all = self.len - self.first;
         if self.start == 0 {
@@ -276,18 +277,18 @@ impl Journal {
         all - used
     }
 
-    /// Blocks that a transaction may have.
+    /// Maximum number of blocks of a transaction.
     pub fn max_transaction(&self) -> usize {
         let most = (self.len - self.first) as usize / 8;
         most.min(MAX_TRANSACTION / self.block)
     }
 
-    /// Whether it may have something of a block.
+    /// Whether the journal may have a copy of a block.
     pub fn has(&self, block: u64) -> bool {
         self.logged.contains_key(&block)
     }
 
-    /// Bytes of a tag, without the journal's number in the first of each descriptor.
+    /// Bytes of a tag, without the UUID in the first tag of each descriptor.
     pub fn tag_len(&self) -> usize {
         if self.features & CHECKSUMS_3 != 0 {
             return 16;
@@ -305,7 +306,7 @@ impl Journal {
         if self.has_checksums() { 4 } else { 0 }
     }
 
-    /// Blocks that one descriptor has tags for.
+    /// Number of tags in one descriptor.
     fn tags(&self) -> usize {
         (self.block - HEADER - 16 - self.tail_len()) / self.tag_len()
     }
@@ -315,7 +316,7 @@ impl Journal {
         (self.block - HEADER - 4 - self.tail_len()) / each
     }
 
-    /// Blocks that a transaction takes.
+    /// Number of journal blocks that a transaction needs.
     pub fn needed(&self, blocks: usize, revoked: usize) -> usize {
         blocks + blocks.div_ceil(self.tags()) + revoked.div_ceil(self.revokes()) + 1
     }
@@ -328,7 +329,7 @@ impl Journal {
         put_be32(data, header::SEQUENCE, self.sequence);
     }
 
-    /// The checksum of a descriptor or a list of revoked blocks, at its end.
+    /// Returns the checksum at the end of a descriptor or revoke block.
     pub fn tail_checksum(&self, crc: &Crc32c, data: &[u8]) -> u32 {
         let sum = crc.update(self.seed, part(data, 0, data.len() - 4));
         crc.update(sum, &[0; 4])
@@ -342,7 +343,7 @@ impl Journal {
         }
     }
 
-    /// The checksum of a logged block, as it is in the journal.
+    /// Returns the checksum of a logged block in its form in the journal.
     pub fn block_checksum(&self, crc: &Crc32c, sequence: u32, data: &[u8]) -> u32 {
         let sum = crc.update(self.seed, &sequence.to_be_bytes());
         crc.update(sum, data)
@@ -367,8 +368,8 @@ impl Journal {
         }
     }
 
-    /// Puts all blocks of a transaction but the last where the cache writes them. Gives where the
-    /// last one belongs.
+    /// Queues all blocks of a transaction except its commit block. Returns the location of the
+    /// commit block.
     pub fn put_transaction(
         &mut self,
         (cache, crc): (&mut Cache, &Crc32c),
@@ -438,7 +439,7 @@ impl Journal {
         Ok(at)
     }
 
-    /// Puts the block that ends a transaction where the cache writes it.
+    /// Queues the commit block.
     pub fn put_end(
         &self,
         (cache, crc): (&mut Cache, &Crc32c),
@@ -455,7 +456,7 @@ impl Journal {
         self.put(cache, at, &data)
     }
 
-    /// Notes that a transaction of these blocks is on the disk, up to block `end`.
+    /// Records that a transaction of these blocks, up to block `end`, is on the disk.
     pub fn committed(&mut self, blocks: &[u64], end: u32) {
         self.commits += 1;
         for block in blocks {
@@ -465,8 +466,8 @@ impl Journal {
         self.sequence = self.sequence.wrapping_add(1);
     }
 
-    /// Puts the superblock where the cache writes it: a replay begins at block `start`, with the
-    /// transaction `sequence`; 0 for nothing to replay.
+    /// Queues the journal's superblock: a replay begins at block `start`, with the transaction
+    /// `sequence`; 0 for nothing to replay.
     pub fn put_superblock(
         &mut self,
         (cache, crc): (&mut Cache, &Crc32c),
@@ -482,14 +483,14 @@ impl Journal {
         self.put(cache, 0, &self.superblock)
     }
 
-    /// Notes that a replay begins at `start`, for certain: what it had before `commit` is free.
+    /// Records that a replay durably begins at `start`: the log before `commit` is free.
     pub fn started(&mut self, start: u32, sequence: u32, commit: u64) {
         (self.start, self.start_sequence) = (start, sequence);
         self.logged.retain(|_, known| *known >= commit);
     }
 }
 
-/// A block that begins like one of the journal's own has zeros there instead.
+/// Escapes a block that begins with the journal's magic number by zeroing it.
 fn escape(to: &mut [u8], from: &[u8]) {
     to.copy_from_slice(from);
     clear(to, 0..4);

@@ -1,32 +1,33 @@
-//! Where the blocks of a file are, whichever way it is written down.
+//! Block map of a file, as extents or as block lists.
 
 use super::extents::{self, Extent};
 use super::filesystem::{Fs, Result};
 use super::inode::{self, Inode};
 use crate::Error;
 
-/// Blocks of a file that are alike, from the one that was asked for on.
+/// Consecutive blocks of a file in the same state, from the requested one on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
-    /// Where they are; 0 for a hole.
+    /// First block on the disk; 0 for a hole.
     pub physical: u64,
     pub len: u64,
-    /// They are the file's, and read as zeros.
+    /// The blocks are allocated, but read as zeros.
     pub unwritten: bool,
 }
 
 impl Fs {
-    /// Blocks that a file can have.
+    /// Maximum number of blocks of a file.
     pub fn max_blocks(&self, inode: &Inode) -> u64 {
         if inode.flags & inode::EXTENTS != 0 {
-            // The last block number means the end.
+            // The last block number marks the end.
             extents::END - 1
         } else {
             self.max_listed().min(extents::END - 1)
         }
     }
 
-    /// What is at `block` of the file, and how many blocks after it are like it, `most` at most.
+    /// Returns the state of `block` of the file, and the number of blocks in the same state, at
+    /// most `most`.
     pub fn piece(&mut self, inode: &Inode, block: u64, most: u64) -> Result<Piece> {
         if block >= self.max_blocks(inode) {
             return Ok(Piece {
@@ -57,7 +58,7 @@ impl Fs {
         })
     }
 
-    /// The block at `block` of a directory, which has no holes.
+    /// Returns the disk block of `block` of a directory, which has no holes.
     pub fn directory_block(&mut self, inode: &Inode, block: u64) -> Result<u64> {
         let piece = self.piece(inode, block, 1)?;
         if piece.physical == 0 || piece.unwritten {
@@ -66,7 +67,7 @@ impl Fs {
         Ok(piece.physical)
     }
 
-    /// Gives the file blocks that were allocated for it, where it had a hole.
+    /// Maps newly allocated blocks into a hole of the file.
     pub fn attach(
         &mut self,
         inode: &mut Inode,
@@ -79,7 +80,7 @@ impl Fs {
         }
         inode.blocks = inode.blocks.saturating_add(len * self.units());
         if inode.flags & inode::EXTENTS == 0 {
-            // Lists have numbers of 32 bits.
+            // Block lists have 32-bit numbers.
             if physical + len > u32::MAX.into() {
                 return Err(Error::NoSpace);
             }
@@ -94,13 +95,13 @@ impl Fs {
         self.insert_extent(inode, new)
     }
 
-    /// Units of 512 bytes in a block.
+    /// Number of 512-byte units in a block.
     pub fn units(&self) -> u64 {
         self.geometry.block as u64 / 512
     }
 
-    /// Gives back the first blocks that lie together of the file's from `from` to before `to`;
-    /// whether there were any.
+    /// Frees the first contiguous blocks of the file between `from` and before `to`; `false` if
+    /// there were none.
     pub fn detach(&mut self, inode: &mut Inode, from: u64, to: u64) -> Result<bool> {
         let to = to.min(self.max_blocks(inode));
         if from >= to {
@@ -155,7 +156,7 @@ impl Fs {
         Ok(())
     }
 
-    /// A block for the map itself.
+    /// Allocates a block for the map itself.
     pub fn new_map_block(&mut self, inode: &mut Inode) -> Result<u64> {
         let goal = self.goal_of(inode);
         let (block, _) = self.take_blocks(inode.number, goal, 1)?;
@@ -163,7 +164,7 @@ impl Fs {
         Ok(block)
     }
 
-    /// Gives back a block of the map.
+    /// Frees a block of the map.
     pub fn give_map_block(&mut self, inode: &mut Inode, block: u64) -> Result<()> {
         inode.blocks = inode.blocks.saturating_sub(self.units());
         self.forget(block);

@@ -1,6 +1,6 @@
-//! Files that have no name any more and are not yet given back, and those that are being cut
-//! (kernel documentation, "Orphan file", which says of the older list, too): the superblock has the
-//! last, and each the one before it. After an unclean end the next mount does what was left.
+//! Unlinked files that aren't released yet, and files that are being truncated (kernel
+//! documentation, "Orphan file", which also describes the older list): the superblock stores the
+//! last, and each inode its predecessor. After an unclean end the next mount completes the work.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use super::metadata_cache::BlockKind;
 use super::superblock::{compatible, read_only};
 
 impl Fs {
-    /// Puts a file on the list, and writes its inode.
+    /// Adds a file to the list and writes its inode.
     pub fn add_orphan(&mut self, inode: &mut Inode) -> Result<()> {
         if self.orphans.contains(&inode.number) {
             return self.write_inode(inode);
@@ -24,7 +24,7 @@ impl Fs {
         self.write_inode(inode)
     }
 
-    /// Takes a file off the list, if it is there. Its own inode is to be written by the caller.
+    /// Removes a file from the list, if it is there. The caller writes the file's own inode.
     pub fn remove_orphan(&mut self, inode: &mut Inode) -> Result<()> {
         let place = self.orphans.iter().position(|known| *known == inode.number);
         let Some(place) = place else {
@@ -43,7 +43,7 @@ impl Fs {
         Ok(())
     }
 
-    /// One step of giving back a file without a name; whether that was the last.
+    /// Runs one step of releasing a file without a name; `true` if that was the last.
     pub fn reap_step(&mut self, number: u32) -> Result<bool> {
         let mut inode = self.inode(number)?;
         if !self.detach_all(&mut inode, 0)? {
@@ -56,8 +56,8 @@ impl Fs {
         Ok(true)
     }
 
-    /// One step of what a file is on the list for: one that has a name is cut, and else given back.
-    /// Whether that was the last.
+    /// Runs one step of an orphan's pending work: truncates a file that has a name, and releases
+    /// others. `true` if that was the last.
     pub fn settle_step(&mut self, number: u32) -> Result<bool> {
         if self.inode(number)?.links > 0 {
             self.cut_step(number)
@@ -66,7 +66,8 @@ impl Fs {
         }
     }
 
-    /// Gives back the file's blocks from `from` on, as many as one operation may. Whether all are.
+    /// Frees the file's blocks from `from` on, as many as one operation may; `true` if none is
+    /// left.
     pub fn detach_all(&mut self, inode: &mut Inode, from: u64) -> Result<bool> {
         if !inode.has_map(self.geometry.block as u64) {
             return Ok(true);
@@ -79,7 +80,7 @@ impl Fs {
         Ok(false)
     }
 
-    /// One step of cutting a file that was being cut; whether that was the last.
+    /// Runs one step of a pending truncation; `true` if that was the last.
     pub fn cut_step(&mut self, number: u32) -> Result<bool> {
         let mut inode = self.inode(number)?;
         let end = inode.size.div_ceil(self.geometry.block as u64);
@@ -87,7 +88,7 @@ impl Fs {
             self.add_orphan(&mut inode)?;
             return Ok(false);
         }
-        // One without a name stays there until it is closed.
+        // A file without a name stays in the list until it is closed.
         if inode.links > 0 {
             self.remove_orphan(&mut inode)?;
         }
@@ -95,7 +96,7 @@ impl Fs {
         Ok(true)
     }
 
-    /// Reads the list as it is on the disk.
+    /// Reads the list from the disk.
     fn read_orphans(&mut self) -> Result<()> {
         let (block, at) = self.geometry.superblock();
         let mut next = u32_at(self.block(block, BlockKind::Super)?, at + sb::LAST_ORPHAN);
@@ -112,7 +113,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Does what was left to do when the volume was last used.
+    /// Completes the work that was pending when the volume was last used.
     pub fn finish_orphans(&mut self) -> Result<()> {
         self.read_orphans()?;
         let listed: Vec<u32> = self.orphans.iter().rev().copied().collect();
@@ -132,7 +133,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Does the same for what is in the orphan file, which is used by Linux only.
+    /// Does the same for the orphan file, which only Linux uses.
     fn finish_orphan_file(&mut self) -> Result<()> {
         let file = self.inode(self.geometry.orphan_file)?;
         let (size, kind) = (self.geometry.block, BlockKind::Orphans(file.owner()));

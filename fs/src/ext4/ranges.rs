@@ -1,8 +1,8 @@
-//! Ranges of a file: room for what is to be written, holes, and zeros.
+//! Ranges of a file: preallocation, holes, and zeros.
 //!
-//! Room is unwritten extents (kernel documentation, "Extent Tree"), which block lists don't have: a
-//! read gives zeros, and what was on the disk before is never seen, since an extent becomes written
-//! in the same transaction that the new contents are written before.
+//! Preallocation uses unwritten extents (kernel documentation, "Extent Tree"), which block lists
+//! don't have: reads return zeros, never the old contents of the disk, because the transaction that
+//! marks an extent as written comes after the write of its contents.
 
 use super::extents::MAX_UNWRITTEN;
 use super::filesystem::{Fs, Result};
@@ -11,15 +11,15 @@ use super::volume::Ext4Volume;
 use crate::volume::range_end;
 use crate::{Error, Fallocate, Seek};
 
-/// Pieces of a file that are looked at for the next data or hole.
+/// Maximum number of pieces of a file to examine for the next data or hole.
 const MAX_LOOKED: usize = 64 << 10;
 
-/// Blocks of a file, from the first to before the other.
+/// Blocks of a file, from the first to before the second.
 type Blocks = (u64, u64);
 
 impl Fs {
-    /// One step of having blocks for all of a file from `from` to before `end`, unwritten ones
-    /// where there were none, and if `zeroes` is set where there were others. Where to go on.
+    /// Runs one step of allocating blocks for a file from `from` to before `end`: unwritten ones in
+    /// holes, and with `zeroes` in place of the others too. Returns the next block.
     fn allocate_step(&mut self, number: u32, (from, end): Blocks, zeroes: bool) -> Result<u64> {
         let mut inode = self.inode(number)?;
         let mut at = from;
@@ -49,7 +49,7 @@ impl Fs {
         Ok(at)
     }
 
-    /// One step of taking a file's blocks away; whether that was the last.
+    /// Runs one step of freeing a file's blocks; `true` if that was the last.
     fn punch_step(&mut self, number: u32, (from, end): Blocks) -> Result<bool> {
         let mut inode = self.inode(number)?;
         let mut is_done = false;
@@ -62,7 +62,8 @@ impl Fs {
         Ok(is_done)
     }
 
-    /// Has zeros in what bytes `from` to before `to` have of blocks that they don't have whole.
+    /// Writes zeros from byte `from` to before `to` in the blocks that the range covers only in
+    /// part.
     fn zero_edges(&mut self, number: u32, from: u64, to: u64) -> Result<()> {
         let block = self.geometry.block as u64;
         let inode = self.inode(number)?;
@@ -74,7 +75,7 @@ impl Fs {
         Ok(())
     }
 
-    /// How many of a file's blocks are missing.
+    /// Number of missing blocks of a file.
     fn missing(&mut self, number: u32, (from, end): Blocks) -> Result<u64> {
         let inode = self.inode(number)?;
         let (mut at, mut missing) = (from, 0);
@@ -93,7 +94,7 @@ impl Fs {
 }
 
 impl Ext4Volume {
-    /// [`crate::Volume::fallocate`] of an open file.
+    /// Implements [`crate::Volume::fallocate`] for an open file.
     pub fn reshape(&mut self, number: u32, how: Fallocate, offset: u64, len: u64) -> Result<()> {
         self.check_writable()?;
         let end = range_end(offset, len)?;
@@ -101,12 +102,12 @@ impl Ext4Volume {
         let block = self.fs.geometry.block as u64;
         let size = self.node(number)?.size;
         self.node(number)?.runs = None;
-        // Whole blocks in the range, and those that it touches.
+        // Blocks entirely in the range, and blocks that the range touches.
         let inner = (offset.div_ceil(block), end / block);
         let outer = (offset / block, end.div_ceil(block));
         if how == Fallocate::PunchHole {
             self.change(&mut |fs| fs.zero_edges(number, offset, end))?;
-            // There is nothing in a block after the end of the file.
+            // Blocks after the end of the file hold no data.
             let last = if end >= size { outer.1 } else { inner.1 };
             return self.change_all(&mut |fs| fs.punch_step(number, (inner.0, last)));
         }
@@ -139,7 +140,7 @@ impl Ext4Volume {
         Ok(())
     }
 
-    /// [`crate::Volume::seek`] in an open file.
+    /// Implements [`crate::Volume::seek`] for an open file.
     pub fn next(&mut self, number: u32, to: Seek, offset: u64) -> Result<Option<u64>> {
         let size = self.node(number)?.size;
         if offset >= size {
@@ -154,7 +155,7 @@ impl Ext4Volume {
                 let piece = fs.piece(&inode, at, end - at)?;
                 let is_hole = piece.physical == 0 || piece.unwritten;
                 looked += 1;
-                // The rest of what is in so many pieces is taken for data.
+                // Treat the rest of a file with too many pieces as data.
                 let is_rest = looked > MAX_LOOKED && to == Seek::Data;
                 if is_hole == (to == Seek::Hole) || is_rest {
                     return Ok(Some(offset.max(at * block)));

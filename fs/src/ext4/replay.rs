@@ -1,6 +1,6 @@
-//! Replay of the journal after an unclean end: its blocks go to their places (kernel documentation,
-//! "Journal (jbd2)"): every transaction whose end is there, in order, but for blocks that a later
-//! one revokes. Nothing is written unless all of it is right.
+//! Journal replay after an unclean end (kernel documentation, "Journal (jbd2)"): writes the blocks
+//! of all complete transactions to their home locations, in order, except those that a later
+//! transaction revokes. Writes nothing unless the whole log is valid.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -18,33 +18,33 @@ use super::journal::{
 
 type Result<T> = core::result::Result<T, Wrong>;
 
-/// Where the journal has a block last.
+/// Latest copy of a block in the journal.
 #[derive(Debug, Clone, Copy)]
 struct Logged {
-    /// The block of the journal.
+    /// Number of the block in the journal.
     at: u32,
-    /// Its transaction, counted from the first.
+    /// Transaction, counted from the first.
     transaction: u32,
     escaped: bool,
     checksum: u32,
 }
 
-/// What the transactions of a journal have.
+/// Contents of the transactions of a journal.
 #[derive(Debug, Default)]
 struct Log {
     blocks: BTreeMap<u64, Logged>,
-    /// Blocks of which nothing counts that is of this transaction or one before.
+    /// Revoked blocks: copies in this transaction or an earlier one don't count.
     revoked: BTreeMap<u64, u32>,
 }
 
-/// Bytes of the journal that are read at a time, about.
+/// Approximate number of bytes per read of the journal.
 const READ: usize = 256 << 10;
 
-/// Blocks of a journal, read many at a time.
+/// Reader of a journal's blocks, many at a time.
 struct Reader<'a> {
     journal: &'a Journal,
     data: Vec<u8>,
-    /// Which of them it has: first and number.
+    /// Blocks in the buffer: first and number.
     at: u32,
     count: u32,
 }
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         (self.at..self.at + self.count).contains(&at)
     }
 
-    /// A block of the journal.
+    /// Returns a block of the journal.
     fn block(&mut self, fs: &mut Fs, at: u32) -> Result<&mut [u8]> {
         if !self.has(at) {
             self.count = 0;
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// One tag of a descriptor.
+/// Tag of a descriptor block.
 struct Tag {
     home: u64,
     flags: u32,
@@ -113,7 +113,7 @@ fn tag_at(journal: &Journal, data: &[u8], at: usize) -> Tag {
     }
 }
 
-/// Whether the checksum at the end of a block is right, if it has one.
+/// Whether the checksum at the end of a block is correct, or there is none.
 fn is_sealed(journal: &Journal, crc: &Crc32c, data: &[u8]) -> bool {
     !journal.has_checksums() || be32_at(data, data.len() - 4) == journal.tail_checksum(crc, data)
 }
@@ -127,13 +127,14 @@ fn is_end(journal: &Journal, crc: &Crc32c, data: &mut [u8]) -> bool {
     crc.update(journal.seed, data) == known
 }
 
-/// Reads the log as far as there are whole transactions. Gives the number of the first that isn't.
+/// Scans the log as far as transactions are complete. Returns the number of the first incomplete
+/// one.
 fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
     let mut reader = Reader::new(journal, fs.geometry.block)?;
     let (mut at, mut sequence) = (journal.start, journal.start_sequence);
     let mut pending = Log::default();
     let mut transaction = 0;
-    // Each block is looked at once at most.
+    // Visit each block at most once.
     let mut left = journal.len;
     while left > 0 {
         left -= 1;
@@ -166,7 +167,8 @@ fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
     Ok(sequence)
 }
 
-/// Notes what a descriptor announces, in the blocks from `at` on. `None` if it makes no sense.
+/// Records the blocks that a descriptor announces, from `at` on. `None` if the descriptor is
+/// invalid.
 fn tags(
     fs: &Fs,
     journal: &Journal,
@@ -201,8 +203,8 @@ fn tags(
     Some(count)
 }
 
-/// Notes what a list revokes. What isn't a block of the file system was never logged: a list of
-/// many such is there only to take memory.
+/// Records the blocks that a revoke block lists. Ignores numbers outside the file system, which
+/// were never logged: a list of many such only takes memory.
 fn revokes(fs: &Fs, journal: &Journal, data: &[u8], transaction: u32, log: &mut Log) {
     let each = if journal.features & WIDE != 0 { 8 } else { 4 };
     let end = (be32_at(data, HEADER) as usize).min(data.len());
@@ -220,7 +222,7 @@ fn revokes(fs: &Fs, journal: &Journal, data: &[u8], transaction: u32, log: &mut 
     }
 }
 
-/// Replays the journal, which is empty then. The file system's own superblock may have changed.
+/// Replays the journal and leaves it empty. The file system's own superblock may have changed.
 pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
     let mut log = Log::default();
     let end = scan(fs, journal, &mut log)?;
@@ -230,11 +232,11 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
             .get(block)
             .is_none_or(|transaction| logged.transaction > *transaction)
     });
-    // In the order of the journal, so that it is read in large pieces.
+    // Read in the order of the journal, in large pieces.
     let mut blocks: Vec<(u64, Logged)> = log.blocks.into_iter().collect();
     blocks.sort_unstable_by_key(|(_, logged)| logged.at);
     let mut reader = Reader::new(journal, fs.geometry.block)?;
-    // First all are looked at.
+    // Verify all blocks first.
     for (_, logged) in blocks.iter().filter(|_| journal.has_checksums()) {
         let sequence = journal.start_sequence.wrapping_add(logged.transaction);
         let data = reader.block(fs, logged.at)?;
@@ -250,7 +252,7 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
     for (home, logged) in &blocks {
         let sector = fs.sectors(*home);
         if !reader.has(logged.at) {
-            // Then there is memory for a large read.
+            // Write now, to have memory for another large read.
             fs.cache.commit_raw().map_err(failed)?;
         }
         let data = reader.block(fs, logged.at)?;
@@ -262,11 +264,11 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
     let number = end.wrapping_add(1);
     let finish = |fs: &mut Fs, journal: &mut Journal| {
         fs.cache.commit_raw()?;
-        // The journal is emptied only when all of it is in its place for certain.
+        // Empty the journal only when all blocks are durable at home.
         fs.cache.flush()?;
         journal.put_superblock((&mut fs.cache, &fs.crc), 0, number)?;
         fs.cache.commit_raw()?;
-        // And nothing is written to it before that is certain.
+        // Write to the journal only when that is durable.
         fs.cache.flush()
     };
     finish(fs, journal).map_err(failed)?;
@@ -274,7 +276,7 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
     Ok(())
 }
 
-/// Begins a journal afresh of which nothing counts: with numbers that nothing in it has.
+/// Restarts a journal whose contents are obsolete, with sequence numbers that it doesn't contain.
 pub fn skip(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
     let end = scan(fs, journal, &mut Log::default())?;
     (journal.start, journal.sequence) = (0, end.wrapping_add(1));

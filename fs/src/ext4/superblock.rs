@@ -1,5 +1,5 @@
-//! The superblock (kernel documentation, "Super Block"): what the file system is made of, and why
-//! one can't be used.
+//! Superblock (kernel documentation, "Super Block"): geometry of the file system, and the reasons
+//! to refuse it.
 
 use alloc::format;
 use alloc::string::String;
@@ -11,11 +11,11 @@ use super::checksum::Crc32c;
 use super::fields::superblock as sb;
 use crate::{Block, Error, MountError};
 
-/// Where the superblock is, and its length, in bytes.
+/// Offset of the superblock and its length, in bytes.
 pub const PLACE: usize = 1024;
 pub const LENGTH: usize = 1024;
 
-/// Bytes for the descriptors of all block groups, which stay in memory: enough for 32 TiB.
+/// Maximum size of all group descriptors, which stay in memory: enough for 32 TiB.
 const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
 
 /// "Compatible" features.
@@ -37,7 +37,7 @@ pub mod incompatible {
     pub const MMP: u32 = 0x100;
     pub const FLEX_BG: u32 = 0x200;
     pub const CSUM_SEED: u32 = 0x2000;
-    /// Those that can be used.
+    /// Features that this driver supports.
     pub const KNOWN: u32 = FILETYPE | RECOVER | EXTENTS | WIDE | FLEX_BG | CSUM_SEED;
 }
 
@@ -53,7 +53,7 @@ pub mod read_only {
     pub const METADATA_CSUM: u32 = 0x400;
     pub const PROJECT: u32 = 0x2000;
     pub const ORPHANS: u32 = 0x1_0000;
-    /// Those with which volumes can be written.
+    /// Features with which this driver can write.
     pub const KNOWN: u32 = SPARSE_SUPER
         | LARGE_FILE
         | HUGE_FILE
@@ -69,7 +69,7 @@ pub mod read_only {
 pub const VALID: u16 = 1;
 const HAS_ERRORS: u16 = 2;
 
-/// Names as mkfs.ext4 and tune2fs take them.
+/// Feature names of mkfs.ext4 and tune2fs.
 const INCOMPATIBLE: &[(u32, &str)] = &[
     (0x1, "compression"),
     (0x10, "meta_bg"),
@@ -91,43 +91,44 @@ const TO_WRITE: &[(u32, &str)] = &[
     (0x8000, "verity"),
 ];
 
-/// What the superblock says that doesn't change while the volume is mounted.
+/// Contents of the superblock that don't change while the volume is mounted.
 #[derive(Debug, Clone, Default)]
 pub struct Geometry {
     /// Bytes in a block.
     pub block: usize,
     pub blocks: u64,
-    /// Blocks that Linux leaves to the administrator.
+    /// Blocks reserved for the administrator (`s_r_blocks_count`).
     pub reserved: u64,
-    /// The block that the first group begins with.
+    /// First block of the first group.
     pub first_block: u64,
     pub blocks_per_group: u32,
     pub inodes_per_group: u32,
     pub inodes: u32,
     pub inode_size: usize,
-    /// Bytes in a group's descriptor.
+    /// Bytes in a group descriptor.
     pub descriptor: usize,
     pub groups: u32,
     pub compatible: u32,
     pub incompatible: u32,
     pub to_write: u32,
-    /// Blocks that are kept for more descriptors.
+    /// Blocks reserved for more descriptors.
     pub reserved_descriptors: u32,
     pub backup_groups: [u32; 2],
     pub uuid: [u8; 16],
-    /// What checksums begin with.
+    /// Initial value of checksums.
     pub seed: u32,
     pub hash_seed: [u32; 4],
     pub hash_version: u8,
     pub hash_unsigned: bool,
-    /// Bytes of an inode beyond the first 128, in new inodes.
+    /// Bytes of a new inode beyond the first 128.
     pub extra_size: u16,
     pub first_inode: u32,
     pub journal: u32,
     pub orphan_file: u32,
-    /// Someone found it damaged.
+    /// The file system is marked as damaged.
     pub has_errors: bool,
-    /// It is written all the same: `s_errors` says "continue", as mkfs.ext4 and tune2fs -e set it.
+    /// Writes are allowed all the same: `s_errors` says "continue", as mkfs.ext4 and tune2fs -e set
+    /// it.
     pub goes_on: bool,
 }
 
@@ -136,7 +137,7 @@ impl Geometry {
         self.to_write & read_only::METADATA_CSUM != 0
     }
 
-    /// Whether descriptors have checksums of either kind, and say what is uninitialised.
+    /// Whether descriptors have checksums of either kind, and flags for uninitialised parts.
     pub fn has_descriptor_checksums(&self) -> bool {
         self.to_write & (read_only::METADATA_CSUM | read_only::GDT_CSUM) != 0
     }
@@ -149,12 +150,12 @@ impl Geometry {
         self.incompatible & incompatible::EXTENTS != 0
     }
 
-    /// The block of the superblock, and its place in it.
+    /// Returns the block of the superblock and the offset in it.
     pub fn superblock(&self) -> (u64, usize) {
         ((PLACE / self.block) as u64, PLACE % self.block)
     }
 
-    /// Blocks that the descriptors take.
+    /// Number of blocks of the descriptors.
     pub fn descriptor_blocks(&self) -> u64 {
         (self.groups as u64 * self.descriptor as u64).div_ceil(self.block as u64)
     }
@@ -163,13 +164,13 @@ impl Geometry {
         self.first_block + u64::from(group) * u64::from(self.blocks_per_group)
     }
 
-    /// Blocks in a group; the last may have fewer than the others.
+    /// Number of blocks in a group; the last group may be shorter.
     pub fn group_blocks(&self, group: u32) -> u32 {
         let left = self.blocks.saturating_sub(self.group_start(group));
         left.min(u64::from(self.blocks_per_group)) as u32
     }
 
-    /// The group of a block, and its number in the group.
+    /// Returns the group of a block, and the block's index in the group.
     pub fn place_of(&self, block: u64) -> Option<(u32, u32)> {
         if block >= self.blocks {
             return None;
@@ -179,7 +180,7 @@ impl Geometry {
         Some(((at / per_group) as u32, (at % per_group) as u32))
     }
 
-    /// Whether all of `count` blocks from `first` on are blocks of the file system.
+    /// Whether all of `count` blocks from `first` on belong to the file system.
     pub fn contains(&self, first: u64, count: u64) -> bool {
         first >= self.first_block.max(1)
             && first
@@ -209,20 +210,20 @@ impl Geometry {
     }
 }
 
-/// What was found damaged since the superblock last said so.
+/// Damage that was found since the superblock was last updated.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Errors {
     pub count: u32,
-    /// The last one: what it is, and a number that says where.
+    /// Last error: its description and the number of its location.
     pub what: &'static str,
     pub number: u64,
-    /// In seconds since 1970.
+    /// Time of the last error in seconds since 1970.
     pub time: u32,
 }
 
 impl Errors {
-    /// Notes them where Linux does (`s_error_count` and what follows it), and that e2fsck has to
-    /// look. Where Linux has the name of a function, there is what was found.
+    /// Stores the errors where Linux does (`s_error_count` and the fields after it), and marks the
+    /// file system for e2fsck. The description takes the place of Linux's function name.
     pub fn put(&self, s: &mut [u8]) {
         put_u16(s, sb::STATE, u16_at(s, sb::STATE) | HAS_ERRORS);
         if self.count == 0 {
@@ -230,7 +231,7 @@ impl Errors {
         }
         let known = u32_at(s, sb::ERROR_COUNT);
         put_u32(s, sb::ERROR_COUNT, known.saturating_add(self.count));
-        // Time, inode, block and function of the first, and of the last with the line before.
+        // Time, inode, block and function of the first error; of the last, with the line before.
         let first = [
             sb::FIRST_ERROR_TIME,
             sb::FIRST_ERROR_BLOCK,
@@ -269,7 +270,7 @@ fn corrupt(what: &str) -> MountError {
     refuse(Error::Corrupt, detail)
 }
 
-/// The names of the features in `bits`, with commas.
+/// Names of the features in `bits`, separated by commas.
 fn feature_names(bits: u32, known: &[(u32, &str)]) -> String {
     let named = known.iter().filter(|(bit, _)| bits & bit != 0);
     let mut names: Vec<String> = named.map(|(_, name)| String::from(*name)).collect();
@@ -302,7 +303,7 @@ fn read(device: &mut dyn Block) -> Result<Vec<u8>, MountError> {
     Ok(part(&start, PLACE, PLACE + LENGTH).to_vec())
 }
 
-/// Whether what is on `device` can be mounted, and if not, why.
+/// Checks whether the file system on `device` can be mounted.
 pub fn check(
     device: &mut dyn Block,
     read_only: bool,
@@ -325,10 +326,10 @@ pub fn check(
     Ok(found)
 }
 
-/// Makes the checksum of a superblock that has changed right. What changes while a volume is
-/// mounted is in its first 512 bytes, and the checksum isn't. If the power goes when one of two
-/// sectors is written, the file system couldn't be mounted, nor checked. So the checksum stays, and
-/// a word that is not used (`s_snapshot_id`) makes it that of what is there: a cyclic redundancy
+/// Restores the checksum of a changed superblock without changing its field. The fields that change
+/// while a volume is mounted are in its first 512 bytes, the checksum isn't. If the power failed
+/// after one of two sectors was written, the file system could neither be mounted nor checked. So
+/// the checksum stays, and an unused word (`s_snapshot_id`) is set to match it: a cyclic redundancy
 /// check is linear.
 pub fn seal(superblock: &mut [u8], crc: &Crc32c) {
     put_u32(superblock, sb::SNAPSHOT_ID, 0);
@@ -429,7 +430,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
     Ok(found)
 }
 
-/// Numbers that can't be together, and those that follow from the others.
+/// Rejects contradicting numbers, and computes the derived ones.
 fn check_numbers(found: &mut Geometry) -> Result<(), MountError> {
     let block = found.block as u32;
     let inode = found.inode_size;

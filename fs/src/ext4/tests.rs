@@ -1,4 +1,4 @@
-//! How much work operations make: blocks of metadata that are looked at.
+//! Cost of operations, as the number of metadata lookups.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -12,7 +12,7 @@ use super::{Options, mount_volume};
 use crate::fake::Disk;
 use crate::{Error, OpenFlags, Renaming, Volume, Walk};
 
-/// A volume of 32 MiB with blocks of 4 KiB and a directory `/many` of 1000 files.
+/// Creates a volume of 32 MiB with blocks of 4 KiB and a directory `/many` of 1000 files.
 fn volume(name: &str) -> (Disk, Ext4Volume) {
     let path = env::temp_dir().join(format!("soil-ext4-{name}-{}.img", process::id()));
     fs::write(&path, [])
@@ -55,7 +55,7 @@ fn create(volume: &mut Ext4Volume, path: &str) -> Result<(), Error> {
     volume.close(file)
 }
 
-/// The median of the looks that these operations take: some of them split a block.
+/// Median number of lookups of these operations: some of them split a block.
 fn usual(
     volume: &mut Ext4Volume,
     files: core::ops::Range<u32>,
@@ -71,7 +71,7 @@ fn usual(
     looks[looks.len() / 2]
 }
 
-/// The path is resolved first, as by every call of a program.
+/// Every call of a program resolves the path first.
 #[test]
 fn a_name_is_looked_up_once_by_an_operation() {
     let (_, mut volume) = volume("looks");
@@ -163,7 +163,7 @@ fn neighbours_in_a_directory_are_read_together() {
         .inode(volume.handles.get(directory).unwrap().inode);
     let blocks = blocks.unwrap().size / 4096;
     assert_eq!(names, 1000);
-    // The index is the first block, and was read to open the directory or is read by itself.
+    // The index is the first block, read when the directory was opened or on its own.
     let most = blocks.div_ceil(8) + 1;
     assert!(reads <= most, "{reads} reads of {blocks} blocks");
 }

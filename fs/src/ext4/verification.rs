@@ -1,5 +1,5 @@
-//! The checks of metadata blocks when they are read, and their checksums when they are
-//! written (kernel documentation, "Checksums").
+//! Verification of metadata blocks when they are read, and their checksums when they are written
+//! (kernel documentation, "Checksums").
 
 use super::bytes::{part, put_u32, u16_at, u32_at};
 use super::extents;
@@ -11,11 +11,11 @@ use super::metadata_cache::{BlockKind, Owner};
 use super::records::{self, TAIL};
 use super::superblock::{self, LENGTH};
 
-/// The mark of a block of extended attributes, and of one of the orphan file.
+/// Magic numbers of a block of extended attributes, and of a block of the orphan file.
 const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;
 const ORPHANS_MAGIC: u32 = 0x0b10_ca04;
 
-/// Where an index block has its tail: after all the entries that there is room for.
+/// Offset of the tail of an index block, after the last possible entry.
 fn index_tail(data: &[u8]) -> Option<(usize, usize)> {
     let start = htree::entries_at(data);
     let limit = usize::from(u16_at(data, start));
@@ -30,7 +30,7 @@ impl Fs {
         self.crc.update_u32(seed, owner.generation)
     }
 
-    /// Where a block has its checksum, and which it should be.
+    /// Returns the offset of a block's checksum, and its expected value.
     fn checksum(&self, block: u64, kind: BlockKind, data: &[u8]) -> Option<(usize, u32)> {
         let crc = &self.crc;
         let len = data.len();
@@ -69,7 +69,7 @@ impl Fs {
         }
     }
 
-    /// The checksum of a bitmap; its group has it.
+    /// Returns the checksum of a bitmap, which the group descriptor stores.
     fn bitmap_checksum(&self, kind: BlockKind, data: &[u8]) -> u32 {
         let count = match kind {
             BlockKind::InodeBitmap(_) => self.geometry.inodes_per_group,
@@ -84,7 +84,7 @@ impl Fs {
         }
     }
 
-    /// What is wrong with a block that was read, if anything.
+    /// Returns the defect of a block that was read, if there is one.
     pub fn check(
         &self,
         block: u64,
@@ -138,8 +138,8 @@ impl Fs {
         }
     }
 
-    /// Gives a block of the transaction its checksums. Bitmaps come before descriptors, which have
-    /// theirs.
+    /// Stores the checksums of a block of the transaction. Bitmaps come before descriptors, which
+    /// store their checksums.
     pub fn seal(&mut self, block: u64) -> Result<()> {
         let Some(entry) = self.blocks.get(block) else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A mounted ext4 volume: what is open, and the steps that operations are made of.
+//! Mounted ext4 volume: open files, and the steps of operations.
 
 mod listing;
 mod paths;
@@ -20,18 +20,18 @@ use paths::Remembered;
 /// Bytes of one step of a write.
 const STEP: usize = 1 << 20;
 
-/// Permissions of what is made here: only the program uses the volume while it runs.
+/// Permissions of new files: only the program uses the volume while it runs.
 const FILE_MODE: u16 = REGULAR | 0o644;
 
-/// A change that may take the last name of a file, told by its inode's number whether one is open.
+/// Change that may remove the last name of a file; the callback tells whether an inode is open.
 type DropName<'a> = &'a dyn Fn(&mut Fs, &dyn Fn(u32) -> bool) -> Result<Fate>;
 
-/// An open file or directory.
+/// Open file or directory.
 #[derive(Debug)]
 pub(super) struct Handle {
     pub inode: u32,
     pub flags: OpenFlags,
-    /// Of a directory: how far a listing has come.
+    /// Progress of a listing, for a directory.
     pub listing: Option<Listing>,
 }
 
@@ -41,32 +41,32 @@ impl Handle {
     }
 }
 
-/// What is kept of a file while it is open, however often.
+/// State of an open file, shared by all its handles.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     handles: u32,
     /// Bytes in the file.
     pub size: u64,
-    /// Where its contents are, once that was asked and until it changes; `None` inside for too many
-    /// pieces.
+    /// Location of the contents, once looked up and until it changes; an inner `None` means too
+    /// many pieces.
     pub runs: Option<Option<Vec<Run>>>,
 }
 
-/// See [`super::mount`].
+/// Mounted ext4 volume; see [`super::mount`].
 pub(super) struct Ext4Volume {
     pub fs: Fs,
     pub handles: Handles<Handle>,
     pub nodes: BTreeMap<u32, Node>,
     pub remembered: Remembered,
     pub writable: bool,
-    /// What was found when the volume turned out to be corrupt or its journal failed.
+    /// Error and description, once the volume turned out to be corrupt or its journal failed.
     pub broken: Option<(Error, String)>,
-    /// What was found last where the file system goes on.
+    /// Description of the last damage where the volume stays writable.
     damaged: Option<String>,
 }
 
 impl Ext4Volume {
-    /// With what was found when it was mounted, and whether that ends all writing.
+    /// Creates a volume, with the damage that the mount found, and whether that ends all writes.
     pub fn new(fs: Fs, writable: bool, (found, is_end): (Option<String>, bool)) -> Self {
         let (broken, damaged) = if is_end { (found, None) } else { (None, found) };
         Self {
@@ -80,8 +80,8 @@ impl Ext4Volume {
         }
     }
 
-    /// A commit that failed ends all writing. Corruption does so where the superblock says
-    /// "remount-ro" or "panic"; where it says "continue", the operation alone failed.
+    /// Reacts to an error: a failed commit ends all writes. Corruption does so where the superblock
+    /// says "remount-ro" or "panic"; where it says "continue", only the operation fails.
     fn watch(&mut self, failed: Option<Error>) {
         if let Some(error) = failed
             && (self.fs.failed || error == Error::Corrupt)
@@ -107,7 +107,7 @@ impl Ext4Volume {
         log::error!(
             "ext4 volume is corrupt and read-only from now on: {found}; repair it with e2fsck -f"
         );
-        // What was done before is whole, and the superblock goes with it.
+        // Earlier changes are consistent; commit them together with the superblock.
         if self.writable && (self.fs.failed || self.fs.commit().is_err()) {
             let _ = self.fs.mark_errors();
         }
@@ -115,14 +115,14 @@ impl Ext4Volume {
         self.fs.cache.freeze();
     }
 
-    /// Something that changes nothing.
+    /// Runs a step that changes nothing.
     pub fn look<T>(&mut self, step: impl FnOnce(&mut Fs) -> Result<T>) -> Result<T> {
         let done = step(&mut self.fs);
         self.watch(done.as_ref().err().copied());
         done
     }
 
-    /// An operation that changes something.
+    /// Runs an operation that changes something.
     pub fn change<T>(&mut self, step: &mut dyn FnMut(&mut Fs) -> Result<T>) -> Result<T> {
         self.check_writable()?;
         self.remembered.forget_entry();
@@ -131,7 +131,7 @@ impl Ext4Volume {
         done
     }
 
-    /// Steps until one says that it was the last.
+    /// Repeats a step until it returns `true`.
     pub fn change_all(&mut self, step: &mut dyn FnMut(&mut Fs) -> Result<bool>) -> Result<()> {
         while !self.change(step)? {}
         Ok(())
@@ -149,7 +149,7 @@ impl Ext4Volume {
         self.look(|fs| fs.inode(number))
     }
 
-    /// An open file, not a directory: its inode and flags.
+    /// Returns the inode and flags of an open file; fails for a directory.
     pub fn file(&self, file: FileId, needed: OpenFlags) -> Result<(u32, OpenFlags)> {
         let handle = self.handles.get(file)?;
         if handle.is_directory() {
@@ -165,7 +165,7 @@ impl Ext4Volume {
         self.nodes.get_mut(&inode).ok_or(Error::Closed)
     }
 
-    /// Opens what was found.
+    /// Opens an inode.
     pub fn open_inode(&mut self, found: &Inode, flags: OpenFlags, is_new: bool) -> Result<FileId> {
         let directory = flags.contains(OpenFlags::DIRECTORY);
         match (found.kind(), directory) {
@@ -204,7 +204,7 @@ impl Ext4Volume {
         Ok(file)
     }
 
-    /// The file of that name, and whether it was made for it.
+    /// Returns the file of that name, and whether this call created it.
     pub fn find_or_create(&mut self, path: &str, flags: OpenFlags) -> Result<(Inode, bool)> {
         let place = self.place(path)?;
         match place.there {
@@ -218,7 +218,7 @@ impl Ext4Volume {
         }
     }
 
-    /// Makes something that isn't there.
+    /// Creates a file, directory or link with a new name.
     pub fn make(&mut self, path: &str, mode: u16, target: &[u8]) -> Result<()> {
         if path::split_last(path).is_none() {
             return Err(Error::Exists);
@@ -230,7 +230,7 @@ impl Ext4Volume {
         self.change(&mut |fs| fs.create(&place, mode, target).map(|_| ()))
     }
 
-    /// Does something that takes a name from a file, and gives that back if it was its last.
+    /// Removes a name with `step`, and releases the file if that was its last name.
     pub fn drop_name(&mut self, step: DropName<'_>) -> Result<()> {
         self.check_writable()?;
         let nodes = core::mem::take(&mut self.nodes);
@@ -261,7 +261,7 @@ impl Ext4Volume {
         Ok(())
     }
 
-    /// Where the contents of an open file are; `None` when that is too much to remember.
+    /// Returns the location of an open file's contents; `None` when it is too much to store.
     fn runs(&mut self, number: u32) -> Result<Option<&[Run]>> {
         if self.node(number)?.runs.is_none() {
             let found = self.look(|fs| {
@@ -274,7 +274,7 @@ impl Ext4Volume {
         Ok(node.runs.as_ref().and_then(|runs| runs.as_deref()))
     }
 
-    /// Reads from an open file, as [`crate::Volume::read_at`].
+    /// Reads from an open file; see [`crate::Volume::read_at`].
     pub fn read_file(&mut self, number: u32, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let size = self.node(number)?.size;
         let count = (buf.len() as u64).min(size.saturating_sub(offset)) as usize;
@@ -297,7 +297,7 @@ impl Ext4Volume {
         Ok(read.map(|()| count)?)
     }
 
-    /// Lends from an open file, as [`crate::Volume::lend`], what can be lent without a copy.
+    /// Lends from an open file the bytes that need no copy; see [`crate::Volume::lend`].
     pub fn lend_file(
         &mut self,
         number: u32,
@@ -347,7 +347,7 @@ impl Ext4Volume {
         let mut written =
             self.change(&mut |fs| fs.write_step(number, (offset, data), &mut progress));
         if written == Err(Error::NoSpace) && progress > 0 {
-            // What fitted before the volume was full.
+            // The part that fitted before the volume was full.
             let some = data.get(..progress).unwrap_or_default();
             written = self.change(&mut |fs| fs.write_step(number, (offset, some), &mut progress));
         }
@@ -359,7 +359,7 @@ impl Ext4Volume {
         relieved.map(|()| count)
     }
 
-    /// Cuts an open file, or extends it with zeros that take no room.
+    /// Truncates an open file, or extends it with a hole.
     pub fn resize(&mut self, number: u32, size: u64) -> Result<()> {
         self.check_writable()?;
         if size == self.node(number)?.size {
@@ -379,12 +379,12 @@ impl Ext4Volume {
         self.change_all(&mut |fs| fs.cut_step(number))
     }
 
-    /// Gives a file one more name.
+    /// Adds a name to a file.
     pub fn link_file(&mut self, number: u32, place: &Place<'_>) -> Result<()> {
         self.change(&mut |fs| fs.add_link(number, place))
     }
 
-    /// Brings everything to stable storage.
+    /// Makes all changes durable.
     pub fn sync_all(&mut self) -> Result<()> {
         if let Some((error, found)) = &self.broken {
             log::debug!("not synced: {found}");
@@ -411,7 +411,7 @@ impl Ext4Volume {
 }
 
 impl Drop for Ext4Volume {
-    /// Leaves a file system that needs no replay, as far as the device lets.
+    /// Leaves a file system that needs no replay, unless the device fails.
     fn drop(&mut self) {
         if self.check_writable().is_err() {
             return;
