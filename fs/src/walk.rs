@@ -1,45 +1,43 @@
-//! Paths that lead over symbolic links, as POSIX.1-2024 resolves them (4.16, Pathname Resolution).
+//! Resolution of paths across symbolic links, as in POSIX.1-2024 (4.16, Pathname Resolution).
 //!
-//! A [`Walker`] knows a path and what has been found out about it; whoever drives it asks the
-//! volumes. `..` goes to the directory above the one that a link leads to, so what stands before a
-//! `..` is looked at first.
+//! A [`Walker`] holds a path and the findings about it; its driver asks the volumes. `..` names the
+//! parent of the directory that a link points to, so the part before a `..` is resolved first.
 
 use alloc::string::String;
 
 use crate::path::{MAX_PATH, check, push};
 use crate::{Error, path};
 
-/// Symbolic links on the way of one path, at most (Linux's number; POSIX asks for 8).
+/// Maximum number of symbolic links on the way of one path (Linux's number; POSIX asks for 8).
 pub const MAX_LINKS: u32 = 40;
 
-/// A path that is being resolved.
+/// Path that is being resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walker {
-    /// From the root of the tree; single slashes, no `.`; `..` only where it is still to be
-    /// resolved.
+    /// Absolute path with single slashes and without `.`; `..` only where it isn't resolved yet.
     path: String,
-    /// See [`before_up`].
+    /// Result of [`before_up`].
     up: Option<usize>,
     links: u32,
     follow: bool,
     directory: bool,
 }
 
-/// What has to be found out next.
+/// Next question of a [`Walker`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<'a> {
-    /// Whether this is a directory and leads over no link; then [`Walker::up`] or [`Walker::link`].
+    /// Whether this is a directory and crosses no link; then [`Walker::up`] or [`Walker::link`].
     Directory(&'a str),
-    /// Whether this leads over a link, its last name included if [`Walker::follows`]; then it is
-    /// the place, or [`Walker::link`].
+    /// Whether this crosses a link, its last name included if [`Walker::follows`]. If it does,
+    /// [`Walker::link`]; otherwise this is the resolved path.
     Last(&'a str),
 }
 
 impl Walker {
-    /// For `path`; a link that is its last name is followed if `follow` is set, or if a slash or
-    /// `.` after it asks for a directory.
+    /// Creates a walker for `path`; follows a link that is its last name if `follow` is set, or if
+    /// a slash or `.` after it asks for a directory.
     ///
-    /// The errors are those of [`path::normalise`].
+    /// Fails with the errors of [`path::normalise`].
     pub fn new(path: &str, follow: bool) -> Result<Self, Error> {
         check(path)?;
         let directory = asks_for_directory(path);
@@ -53,17 +51,17 @@ impl Walker {
         })
     }
 
-    /// Whether a link that is the last name is followed.
+    /// Whether the walker follows a link that is the last name.
     pub const fn follows(&self) -> bool {
         self.follow
     }
 
-    /// Whether the path ends as only a directory's may: in a slash, `.` or `..`.
+    /// Whether the path ends in a slash, `.` or `..`, which only a directory may have.
     pub const fn wants_directory(&self) -> bool {
         self.directory
     }
 
-    /// See [`Step`].
+    /// Returns the next question; see [`Step`].
     pub fn step(&self) -> Step<'_> {
         match self.up {
             Some(end) => Step::Directory(self.path.get(..end).unwrap_or("/")),
@@ -71,7 +69,7 @@ impl Walker {
         }
     }
 
-    /// What [`Step::Directory`] named is one: the path goes on above it.
+    /// Records that [`Step::Directory`] named a directory: the path continues in its parent.
     pub fn up(&mut self) {
         let Some(end) = self.up else { return };
         let above = self
@@ -84,10 +82,10 @@ impl Walker {
         self.up = before_up(&self.path);
     }
 
-    /// The first `end` bytes of the path are a symbolic link that says `target`: the path goes on
-    /// there.
+    /// Records that the first `end` bytes of the path are a symbolic link to `target`: the path
+    /// continues there.
     ///
-    /// [`Error::TooManyLinks`], [`Error::NotFound`] for an empty target, and those of
+    /// [`Error::TooManyLinks`], [`Error::NotFound`] for an empty target, and the errors of
     /// [`path::normalise`].
     pub fn link(&mut self, end: usize, target: &str) -> Result<(), Error> {
         self.links += 1;
@@ -120,19 +118,19 @@ impl Walker {
     }
 }
 
-/// Where the part of a path ends that stands before the first `..`.
+/// Returns the end of the part of a path before the first `..`.
 fn before_up(path: &str) -> Option<usize> {
     let mut names = path::names_with_ends(path);
     let (end, _) = names.find(|(_, name)| *name == "..")?;
     Some(end - "/..".len())
 }
 
-/// Whether what the path names has to be a directory.
+/// Whether the path requires a directory.
 fn asks_for_directory(path: &str) -> bool {
     matches!(path::last_name(path), "" | "." | "..")
 }
 
-/// Puts names together, without `.`; `..` of the root is the root.
+/// Joins names and drops `.`; `..` of the root is the root.
 fn tidy<'a>(names: impl Iterator<Item = &'a str>, len: usize) -> String {
     let mut path = String::with_capacity(len + 1);
     for name in names {
@@ -262,8 +260,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// As Linux resolves the same names, where the tree is a folder of its own (absolute links
-        /// aside).
+        /// Compares with Linux's resolution of the same names, with the tree as a folder (except
+        /// absolute links).
         #[test]
         fn resolves_as_linux_does(
             links in prop::collection::vec(("[abc]", "[abc./]{1,9}"), 1..5),
@@ -280,7 +278,7 @@ mod tests {
             for (place, (name, target)) in links.iter().enumerate() {
                 let at = ["d", "d/a", "d/b"][place % 3];
                 let path = [at, "/", name].concat();
-                // Absolute links lead from the real root on the host, and `..` out of the folder.
+                // Absolute links start at the real root on the host, and `..` may leave the folder.
                 let outside = target.starts_with('/') || target.matches("..").count() > 1;
                 if !outside && symlink(target, root.join(&path)).is_ok() {
                     entries.insert(["/", &path].concat(), Some(target.clone()));
@@ -292,7 +290,7 @@ mod tests {
                 let path = ["/d", path].concat();
                 let on_host = fs::canonicalize(root.join(path.trim_start_matches('/')));
                 let Ok(found) = on_host else { continue };
-                // What leaves the folder on the host stays in the tree here.
+                // Paths that leave the folder on the host stay in the tree here.
                 if let Ok(inside) = found.strip_prefix(&real) {
                     let expected = ["/", inside.to_str().unwrap()].concat();
                     prop_assert_eq!(tree.walk(&path, true), Ok(expected), "{}", path);

@@ -1,24 +1,24 @@
-//! The memory that the caches of all volumes share, and what they have done.
+//! Memory budget that the caches of all volumes share, and their counters.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::memory_pressure::is_memory_short;
 
-/// Memory for what was read, shared by all volumes that are mounted with it, and their counters.
+/// Page cache memory, shared by all volumes that are mounted with the budget, and their counters.
 ///
-/// Beside it each volume has its own lines and buffers for what is to be written
-/// (`cache_bytes`, `stream_bytes` of its options), so that none waits for another's memory.
+/// In addition, each volume has its own lines and buffers for writes (`cache_bytes`, `stream_bytes`
+/// of its options), so that no volume waits for another's memory.
 #[derive(Debug)]
 pub struct CacheBudget {
     limit: AtomicUsize,
     used: AtomicUsize,
     volumes: AtomicUsize,
-    /// A volume found nothing left and had nothing to replace.
+    /// A volume without page cache found the budget exhausted.
     wanted: AtomicBool,
     counters: CacheCounters,
 }
 
-/// What the cache of one volume has done, or those of all volumes together.
+/// Counters of the cache of one volume, or of all volumes together.
 #[derive(Debug, Default)]
 pub struct CacheCounters {
     dirty: AtomicUsize,
@@ -27,32 +27,32 @@ pub struct CacheCounters {
     read_ahead: AtomicU64,
 }
 
-/// What the caches hold and have done since the program started.
+/// Statistics of the caches since the program started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheStatistics {
-    /// Bytes that contents of files may take.
+    /// Limit of the page cache in bytes.
     pub limit_bytes: usize,
-    /// Bytes that they take.
+    /// Size of the page cache in bytes.
     pub used_bytes: usize,
-    /// What they have done.
+    /// Counters of all volumes.
     pub counts: CacheCounts,
 }
 
-/// What [`CacheCounters`] say at one moment.
+/// Values of [`CacheCounters`] at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheCounts {
-    /// Bytes that were written by the program and not yet given to a device.
+    /// Written bytes that no device has received yet.
     pub dirty_bytes: usize,
-    /// Reads by file systems that needed no device.
+    /// Reads by file systems without a device request.
     pub hits: u64,
-    /// Reads that did.
+    /// Reads by file systems with a device request.
     pub misses: u64,
-    /// Bytes that were read before they were asked for.
+    /// Bytes that were read ahead.
     pub read_ahead_bytes: u64,
 }
 
 impl CacheBudget {
-    /// A budget of `limit` bytes; with 0, what is read is not kept.
+    /// Creates a budget of `limit` bytes; 0 disables the page cache.
     pub const fn new(limit: usize) -> Self {
         Self {
             limit: AtomicUsize::new(limit),
@@ -63,12 +63,12 @@ impl CacheBudget {
         }
     }
 
-    /// Changes the limit. What is above a smaller one goes as volumes read.
+    /// Changes the limit. Volumes shrink to a smaller one as they read.
     pub fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Relaxed);
     }
 
-    /// What the caches hold and have done.
+    /// Returns the statistics of all caches.
     pub fn statistics(&self) -> CacheStatistics {
         CacheStatistics {
             limit_bytes: self.limit.load(Relaxed),
@@ -77,13 +77,13 @@ impl CacheBudget {
         }
     }
 
-    /// Counts a read that needed no device, and that no cache has counted: one that was answered
+    /// Counts a read that needed no device and that no cache has counted: one that was answered
     /// while the device was away.
     pub fn count_hit(&self) {
         self.counters.count_hit();
     }
 
-    /// Those of all volumes.
+    /// Counters of all volumes.
     pub(super) fn counters(&self) -> &CacheCounters {
         &self.counters
     }
@@ -92,7 +92,7 @@ impl CacheBudget {
         self.limit.load(Relaxed)
     }
 
-    /// Takes `bytes`, if there are as many and memory isn't short.
+    /// Takes `bytes` if the budget has them and memory isn't short.
     pub(crate) fn take(&self, bytes: usize) -> bool {
         if is_memory_short() {
             return false;
@@ -105,18 +105,18 @@ impl CacheBudget {
             .is_ok()
     }
 
-    /// Gives `bytes` back that were taken.
+    /// Returns `bytes` to the budget.
     pub(crate) fn give(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Relaxed);
     }
 
-    /// Notes that a volume has nothing and found nothing.
+    /// Records that a volume without page cache found the budget exhausted.
     pub(super) fn want(&self) {
         self.wanted.store(true, Relaxed);
     }
 
-    /// Whether a volume that holds `bytes` should give some up: for one that has none, or since
-    /// the limit became smaller.
+    /// Whether a volume that holds `bytes` should release some: for a volume that has none, or
+    /// because the limit became smaller.
     pub(super) fn is_asked(&self, bytes: usize) -> bool {
         let limit = self.limit();
         if self.used.load(Relaxed) > limit {
@@ -136,7 +136,7 @@ impl CacheBudget {
 }
 
 impl CacheCounters {
-    /// Nothing done yet.
+    /// Creates counters of zero.
     pub const fn new() -> Self {
         Self {
             dirty: AtomicUsize::new(0),
@@ -146,7 +146,7 @@ impl CacheCounters {
         }
     }
 
-    /// Begins again, for another volume; the last one's cache is gone.
+    /// Resets the counters for another volume; the cache of the last one is gone.
     pub fn reset(&self) {
         self.dirty.store(0, Relaxed);
         for counter in [&self.hits, &self.misses, &self.read_ahead] {
@@ -154,7 +154,7 @@ impl CacheCounters {
         }
     }
 
-    /// What they say.
+    /// Returns the values of the counters.
     pub fn counts(&self) -> CacheCounts {
         CacheCounts {
             dirty_bytes: self.dirty.load(Relaxed),
@@ -178,7 +178,7 @@ impl CacheCounters {
         self.read_ahead.fetch_add(bytes, Relaxed);
     }
 
-    /// Notes that a volume has `now` dirty bytes where it had `before`.
+    /// Updates the number of dirty bytes of a volume from `before` to `now`.
     pub(super) fn set_dirty(&self, before: usize, now: usize) {
         if now >= before {
             self.dirty.fetch_add(now - before, Relaxed);
@@ -215,7 +215,7 @@ mod tests {
         budget.leave();
         budget.want();
         assert!(!budget.is_asked(100) && budget.is_asked(101));
-        // A smaller limit asks all of them, as long as it is exceeded.
+        // A smaller limit asks all volumes until it is met.
         assert!(budget.take(100) && !budget.is_asked(10));
         budget.set_limit(99);
         assert!(budget.is_asked(10) && budget.is_asked(10));

@@ -1,28 +1,28 @@
-//! Memory that devices take without copying it.
+//! Aligned buffers that devices accept without a copy.
 
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
 use crate::memory_pressure::is_memory_short;
 
-/// Bytes that requests to devices start at multiples of. A disk that is opened past the host's
-/// cache takes only such memory as it is, and takes several requests at once only so.
+/// Alignment of device buffers. A disk that the host opened with `O_DIRECT` accepts only aligned
+/// memory without a copy, and handles several requests at once only then.
 const ALIGN: usize = 512;
 
 /// Bytes in a line: a page, and at least one sector of any device.
 pub(super) const LINE: usize = 4096;
 
-/// A line's contents, aligned to [`ALIGN`].
+/// Contents of a line, aligned to [`ALIGN`].
 #[repr(align(512))]
 struct Page([u8; LINE]);
 
 const ZEROS: [u8; LINE] = [0; LINE];
 
-/// The contents of one cache line.
+/// Contents of one cache line.
 pub(super) struct LineData(Vec<Page>);
 
 impl LineData {
-    /// Zeros, or `None` when no memory is left.
+    /// Allocates zeros; `None` when memory is exhausted.
     pub fn new() -> Option<Self> {
         #[cfg(test)]
         if crate::memory_pressure::is_memory_gone() {
@@ -49,7 +49,7 @@ impl DerefMut for LineData {
     }
 }
 
-/// A buffer of some length, aligned to [`ALIGN`]; empty until [`grow`](Self::grow).
+/// Buffer of some length, aligned to [`ALIGN`]; empty until [`grow`](Self::grow).
 #[derive(Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
@@ -58,12 +58,12 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// As [`grow`](Self::grow), for what can be done without: `false` also when memory is short.
+    /// As [`grow`](Self::grow), for optional buffers: `false` also when memory is short.
     pub fn grow_if_plenty(&mut self, len: usize) -> bool {
         self.len() >= len || !is_memory_short() && self.grow(len)
     }
 
-    /// Makes room for `len` bytes, losing what was there; `false` when no memory is left.
+    /// Ensures room for `len` bytes and drops the contents; `false` when memory is exhausted.
     pub fn grow(&mut self, len: usize) -> bool {
         if self.len() >= len {
             return true;

@@ -1,4 +1,4 @@
-//! The buffer cache: lines of the device in memory, some of them newer than the device.
+//! Buffer cache: lines of the device in memory, some of them newer than the device.
 
 use alloc::vec::Vec;
 
@@ -6,32 +6,32 @@ use super::buffer::LineData;
 use super::index::SortedIndex;
 use crate::memory_pressure::is_memory_short;
 
-/// The least limit: what an operation of a file system changes at once fits.
+/// Minimum limit: enough for the changes of one operation of a file system.
 pub(super) const LEAST: usize = 16;
 
-/// The place of a line that holds nothing yet: no device has so many.
+/// Index of a line that holds nothing yet: no device is that large.
 const NOWHERE: u64 = u64::MAX;
 
-/// One aligned piece of the device. Bit `n` of each mask is the line's sector `n`.
+/// Aligned part of the device. Bit `n` of each mask is the line's sector `n`.
 pub(super) struct Line {
-    /// Its place on the device, in lines.
+    /// Location on the device, in lines.
     pub index: u64,
     /// `LINE` bytes.
     pub data: LineData,
-    /// Sectors whose contents are known.
+    /// Sectors with valid contents.
     pub valid: u8,
     /// Sectors that are newer here than on the device; a subset of `valid`.
     pub dirty: u8,
-    /// Sectors that hold tables or directories rather than the contents of files. Means
-    /// something for dirty sectors only.
+    /// Sectors that hold tables or directories rather than the contents of files. Meaningful for
+    /// dirty sectors only.
     pub metadata: u8,
-    /// When it was last used, for choosing what to drop.
+    /// Time of the last use, for eviction.
     used: u64,
-    /// When metadata in it last changed, for writing changes in their order.
+    /// Time of the last change of metadata, for writing changes in order.
     pub changed: u64,
 }
 
-/// The lines in memory, at most `limit` of them.
+/// Lines in memory, at most `limit` of them.
 pub(super) struct BufferCache {
     slots: Vec<Line>,
     by_index: SortedIndex,
@@ -40,12 +40,12 @@ pub(super) struct BufferCache {
     dirty: usize,
 }
 
-/// The bits of `count` sectors from sector `from` of a line on.
+/// Mask of `count` sectors of a line, from sector `from` on.
 pub(super) fn mask(from: usize, count: usize) -> u8 {
     (((1u16 << count) - 1) << from) as u8
 }
 
-/// The runs of set bits in `mask`, as first bit and length.
+/// Runs of set bits in `mask`, as first bit and length.
 pub(super) fn runs(mask: u8) -> impl Iterator<Item = (usize, usize)> {
     let mut rest = mask;
     core::iter::from_fn(move || {
@@ -60,7 +60,7 @@ pub(super) fn runs(mask: u8) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl BufferCache {
-    /// At most `limit` lines, but [`LEAST`] in any case.
+    /// Creates a cache of at most `limit` lines, but never less than [`LEAST`].
     pub fn new(limit: usize) -> Self {
         Self {
             slots: Vec::new(),
@@ -76,7 +76,7 @@ impl BufferCache {
         self.ticks
     }
 
-    /// How many lines there may be, by and large: those that are there when memory is short.
+    /// Approximate maximum number of lines; the current number while memory is short.
     pub fn limit(&self) -> usize {
         if is_memory_short() {
             self.slots.len()
@@ -85,7 +85,7 @@ impl BufferCache {
         }
     }
 
-    /// Has [`LEAST`] lines in memory; `false` when there is none left for them.
+    /// Ensures that [`LEAST`] lines are in memory; `false` when memory is exhausted.
     pub fn prepare(&mut self) -> bool {
         while self.slots.len() < LEAST {
             if self.add(NOWHERE).is_none() {
@@ -95,7 +95,7 @@ impl BufferCache {
         true
     }
 
-    /// Takes memory for one more line, and gives its slot.
+    /// Allocates one more line and returns its slot.
     fn add(&mut self, index: u64) -> Option<usize> {
         self.slots.try_reserve(1).ok()?;
         self.slots.push(Line {
@@ -110,19 +110,19 @@ impl BufferCache {
         Some(self.slots.len() - 1)
     }
 
-    /// Lines with dirty sectors.
+    /// Number of lines with dirty sectors.
     pub fn dirty(&self) -> usize {
         self.dirty
     }
 
-    /// The line at `index` if it is in memory.
+    /// Returns the line at `index` if it is in memory.
     pub fn find(&self, index: u64) -> Option<&Line> {
         self.by_index
             .get(index)
             .and_then(|slot| self.slots.get(slot))
     }
 
-    /// The line at `index` if it is in memory, noted as used.
+    /// Returns the line at `index` if it is in memory, and marks it as used.
     pub fn touch(&mut self, index: u64) -> Option<&mut Line> {
         let now = self.tick();
         let line = self
@@ -133,19 +133,18 @@ impl BufferCache {
         Some(line)
     }
 
-    /// Makes room for the line at `index`, with nothing valid in it: a new one, or in place of the
-    /// clean one that was not used for longest. While memory is short the latter comes first.
-    /// `false` when all lines are dirty, and there can't be more. The line must not be in memory
-    /// yet.
+    /// Makes room for the line at `index`, which must not be in memory, and marks all its sectors
+    /// as invalid: allocates a line, or evicts the least recently used clean one. While memory is
+    /// short, eviction comes first. `false` when all lines are dirty and no more can be allocated.
     pub fn insert(&mut self, index: u64) -> bool {
         let now = self.tick();
         let may_grow = self.slots.len() < self.limit;
         let slot = if may_grow && !is_memory_short() {
             self.add(index).or_else(|| self.replaceable())
         } else {
-            // With nothing to replace the changes of an operation would be written one by one,
-            // before they fit together: better to take what is kept for those that can't do
-            // without.
+            // Without a line to evict, the changes of an operation would be written one by one,
+            // before they are consistent. Better to use the memory that is reserved for essential
+            // allocations.
             self.replaceable()
                 .or_else(|| may_grow.then(|| self.add(index)).flatten())
         };
@@ -162,7 +161,7 @@ impl BufferCache {
         true
     }
 
-    /// The slot of the clean line that was not used for longest.
+    /// Returns the slot of the least recently used clean line.
     fn replaceable(&self) -> Option<usize> {
         let clean = self.slots.iter().enumerate();
         clean
@@ -171,7 +170,7 @@ impl BufferCache {
             .map(|(slot, _)| slot)
     }
 
-    /// Puts `sectors` of new contents into the line at `index`, which is in memory.
+    /// Stores new contents of `sectors` in the line at `index`, which is in memory.
     pub fn put(&mut self, index: u64, at: usize, data: &[u8], sectors: u8, metadata: bool) {
         let now = self.tick();
         let Some(line) = self
@@ -199,7 +198,7 @@ impl BufferCache {
         }
     }
 
-    /// Notes that `sectors` of the line at `index` are on the device as they are here.
+    /// Marks `sectors` of the line at `index` as equal to the device.
     pub fn clean(&mut self, index: u64, sectors: u8) {
         let Some(line) = self
             .by_index
@@ -214,7 +213,7 @@ impl BufferCache {
         line.dirty &= !sectors;
     }
 
-    /// Forgets what `sectors` of the line at `index` hold, written or not.
+    /// Drops the contents of `sectors` of the line at `index`, dirty or not.
     pub fn forget(&mut self, index: u64, sectors: u8) {
         self.clean(index, sectors);
         if let Some(line) = self
@@ -226,7 +225,7 @@ impl BufferCache {
         }
     }
 
-    /// Forgets all that is newer than the device.
+    /// Drops all dirty sectors.
     pub fn discard(&mut self) {
         for line in &mut self.slots {
             line.valid &= !line.dirty;
@@ -235,7 +234,7 @@ impl BufferCache {
         self.dirty = 0;
     }
 
-    /// Lines in memory from `first` to before `end`, in order.
+    /// Iterates over the lines in memory from `first` to before `end`, in order.
     pub fn range(&self, first: u64, end: u64) -> impl Iterator<Item = &Line> {
         self.by_index
             .range(first..end)
@@ -243,12 +242,12 @@ impl BufferCache {
             .filter_map(|(_, slot)| self.slots.get(*slot))
     }
 
-    /// Dirty lines, in the order of their places.
+    /// Iterates over the dirty lines in order of location.
     pub fn dirty_lines(&self) -> impl Iterator<Item = &Line> {
         self.range(0, u64::MAX).filter(|line| line.dirty != 0)
     }
 
-    /// The index of the dirty line that was not used for longest, but for those in `keep`.
+    /// Returns the index of the least recently used dirty line that isn't in `keep`.
     pub fn oldest_dirty(&self, keep: &[u64]) -> Option<u64> {
         self.slots
             .iter()

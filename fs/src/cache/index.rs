@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Slots in the order of numbers. Sixteen bytes each, of which those behind one that comes or goes
-/// are moved: little beside the 4 or 64 KiB of a page or buffer.
+/// Slots in order of their numbers. An insertion or removal moves all entries behind it, of sixteen
+/// bytes each: little beside the 4 or 64 KiB of a page or buffer.
 #[derive(Default)]
 pub(super) struct SortedIndex(Vec<(u64, usize)>);
 
@@ -13,7 +13,7 @@ impl SortedIndex {
         self.0.binary_search_by_key(&index, |entry| entry.0)
     }
 
-    /// The slot of a number.
+    /// Returns the slot of a number.
     pub fn get(&self, index: u64) -> Option<usize> {
         let found = self.find(index).ok()?;
         self.0.get(found).map(|entry| entry.1)
@@ -31,13 +31,13 @@ impl SortedIndex {
         }
     }
 
-    /// Removes a number; returns its slot.
+    /// Removes a number and returns its slot.
     pub fn remove(&mut self, index: u64) -> Option<usize> {
         let found = self.find(index).ok()?;
         Some(self.0.remove(found).1)
     }
 
-    /// The numbers in `range` and their slots.
+    /// Returns the numbers in `range` and their slots.
     pub fn range(&self, range: Range<u64>) -> &[(u64, usize)] {
         let first = self.0.partition_point(|entry| entry.0 < range.start);
         let rest = self.0.get(first..).unwrap_or_default();
@@ -45,7 +45,7 @@ impl SortedIndex {
         rest.get(..count).unwrap_or_default()
     }
 
-    /// Removes all.
+    /// Removes all numbers.
     pub fn clear(&mut self) {
         self.0.clear();
     }

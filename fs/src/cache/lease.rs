@@ -1,4 +1,4 @@
-//! Leases of the cache: contents of files that are read where the cache has them.
+//! Leases of the cache: contents of files that are read in place.
 
 use alloc::vec::Vec;
 
@@ -7,8 +7,8 @@ use super::{Cache, Run};
 use crate::{BlockError, Error, Lease};
 
 impl Cache {
-    /// Lends `len` bytes from byte `at` of the device on, a piece of the cache after the other,
-    /// reading what isn't there. `false` if there is no room in the cache for what comes next.
+    /// Lends `len` bytes from byte `at` of the device on, chunk by chunk, and reads missing ones.
+    /// `false` if the cache has no room for the next chunk.
     fn lend(&mut self, at: u64, len: usize, out: &mut Vec<Lease>) -> Result<bool, BlockError> {
         for (index, from, count) in parts(at, len) {
             let range = from..from + count;
@@ -28,13 +28,13 @@ impl Cache {
         Ok(true)
     }
 
-    /// Reads a whole piece of the device into the cache; `false` if there is no room for it.
+    /// Reads a whole chunk of the device into the cache; `false` if there is no room for it.
     fn fill(&mut self, index: u64) -> Result<bool, BlockError> {
         let per_piece = (CHUNK / self.sector) as u64;
         let first = index * per_piece;
         let count = per_piece.min(self.sectors.saturating_sub(first));
         let bytes = count as usize * self.sector;
-        // Out of the cache meanwhile, for reading needs the rest of it.
+        // Taken out of the cache meanwhile, because the read needs the rest of it.
         let mut chunks = core::mem::take(&mut self.pages);
         let filled = chunks.fill(index, |memory| {
             let memory = memory.get_mut(..bytes).ok_or(BlockError::OutOfRange)?;
@@ -48,8 +48,8 @@ impl Cache {
     }
 
     /// Lends `len` bytes from byte `offset` on of the file of `size` bytes that is in `runs`, as
-    /// [`read_runs`](Self::read_runs) reads them. Fewer if there is no room for more in the cache,
-    /// which there isn't for a file that wouldn't be kept.
+    /// [`read_runs`](Self::read_runs) reads them. Lends fewer if the cache has no room for more, as
+    /// for a file that is too large for the cache.
     pub fn lend_runs(
         &mut self,
         runs: &[Run],
@@ -82,7 +82,7 @@ impl Cache {
     }
 }
 
-/// What is in no run.
+/// Appends `len` zeros, for the holes between the runs.
 fn zeros(len: usize, out: &mut Vec<Lease>) -> Result<(), Error> {
     let mut left = len;
     while left > 0 {

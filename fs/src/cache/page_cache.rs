@@ -1,9 +1,8 @@
-//! The page cache: contents of files that were read, in chunks of 64 KiB, as long as there is
-//! memory for them.
+//! Page cache: contents of files that were read, in chunks of 64 KiB, as far as the budget allows.
 //!
 //! A chunk is never older than the other parts of the cache: every write goes through
-//! [`PageCache::written`]. A chunk that is lent stays as it is: a write to it drops it from the
-//! cache, and the next read makes another.
+//! [`PageCache::written`]. A lent chunk never changes: a write to it drops it from the cache, and
+//! the next read allocates another.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,23 +13,23 @@ use super::buffer::Buffer;
 use super::index::SortedIndex;
 use crate::Lease;
 
-/// Bytes in a piece.
+/// Bytes in a chunk.
 pub(super) const CHUNK: usize = 64 << 10;
 
-/// What one takes with its bookkeeping.
+/// Memory of a chunk with its bookkeeping.
 const COST: usize = CHUNK + 1024;
 
-/// Bytes that one bit of `valid` stands for: no device has smaller sectors.
+/// Bytes per bit of `valid`: no device has smaller sectors.
 const UNIT: usize = 512;
 
-/// The memory of a piece, and its share of the budget for as long as anybody looks at it.
+/// Memory of a chunk, with its share of the budget; lives until the last reference is dropped.
 pub(crate) struct Piece {
     data: Buffer,
     budget: &'static CacheBudget,
 }
 
 impl Piece {
-    /// `None` when there is no room in the budget, or no memory.
+    /// `None` when the budget or memory is exhausted.
     fn new(budget: &'static CacheBudget) -> Option<Arc<Self>> {
         if !budget.take(COST) {
             return None;
@@ -58,12 +57,12 @@ impl Drop for Piece {
 }
 
 struct Chunk {
-    /// Which piece of the device it is.
+    /// Number of the chunk on the device.
     index: u64,
     piece: Arc<Piece>,
-    /// Which units of it are known.
+    /// Mask of the valid units.
     valid: u128,
-    /// It was read since the hand last came by.
+    /// Read since the clock hand last passed.
     used: bool,
 }
 
@@ -73,7 +72,7 @@ impl Chunk {
         self.valid & wanted == wanted
     }
 
-    /// Takes in what is at byte `from` of it; `false` if somebody is looking at it.
+    /// Copies `data` to byte `from` of the chunk; `false` if the chunk is lent.
     fn put(&mut self, from: usize, data: &[u8]) -> bool {
         let to = from + data.len();
         let Some(piece) = Arc::get_mut(&mut self.piece) else {
@@ -91,20 +90,20 @@ impl Chunk {
 pub(super) struct PageCache {
     budget: Option<&'static CacheBudget>,
     chunks: Vec<Chunk>,
-    /// Where in `chunks` which piece is.
+    /// Index into `chunks` by number of the chunk.
     by_index: SortedIndex,
-    /// The piece that is next looked at for one to drop (the "clock" way).
+    /// Next candidate for eviction (the clock algorithm).
     hand: u64,
 }
 
-/// The bits of units from byte `from` to before `to` of a piece.
+/// Mask of the units from byte `from` to before `to` of a chunk.
 fn bits(from: usize, to: usize) -> u128 {
     let (from, to) = (from / UNIT, to / UNIT);
     let below = |n: usize| if n >= 128 { u128::MAX } else { (1 << n) - 1 };
     below(to) & !below(from)
 }
 
-/// The parts of `len` bytes at byte `at` of the device: piece, first byte in it, and bytes.
+/// Splits `len` bytes at byte `at` of the device: number of the chunk, offset in it, and length.
 pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let (mut at, mut left) = (at, len);
     core::iter::from_fn(move || {
@@ -138,14 +137,14 @@ impl PageCache {
         self.chunks.get_mut(place)
     }
 
-    /// Whether a file of `len` bytes is worth keeping: a larger one would only push out the others
+    /// Whether a file of `len` bytes is worth keeping: a larger one would only evict the others
     /// before its own start is read again.
     pub fn has_room_for(&self, len: u64) -> bool {
         self.budget
             .is_some_and(|budget| len <= budget.limit() as u64 / 2)
     }
 
-    /// Fills `out` from byte `at` on, if all of it is here.
+    /// Fills `out` from byte `at` on, if all of it is cached.
     pub fn serve(&mut self, at: u64, out: &mut [u8]) -> bool {
         if self.chunks.is_empty() {
             return false;
@@ -173,7 +172,7 @@ impl PageCache {
         true
     }
 
-    /// Keeps what was read at byte `at`, as far as there is memory.
+    /// Stores data that was read at byte `at`, as far as there is memory.
     pub fn keep(&mut self, at: u64, data: &[u8]) {
         let mut rest = data;
         for (index, from, count) in parts(at, data.len()) {
@@ -182,21 +181,21 @@ impl PageCache {
             if !self.make(index) {
                 return;
             }
-            // What is lent stays: another read, of what isn't, may replace it.
+            // A lent chunk stays; another read of missing data may replace it.
             if let Some(chunk) = self.find(index) {
                 chunk.put(from, new);
             }
         }
     }
 
-    /// The bytes `range` of the piece `index`, if they are here.
+    /// Lends the bytes `range` of the chunk `index`, if they are cached.
     pub fn lend(&mut self, index: u64, range: Range<usize>) -> Option<Lease> {
         let chunk = self.find(index).filter(|chunk| chunk.knows(&range))?;
         chunk.used = true;
         Some(Lease::cached(Arc::clone(&chunk.piece), range))
     }
 
-    /// Keeps as many bytes of the piece `index`, from its start on, as `read` fills; `None` if
+    /// Stores as many bytes of the chunk `index`, from its start on, as `read` fills; `None` if
     /// there is no room for it now.
     pub fn fill<E>(
         &mut self,
@@ -224,7 +223,7 @@ impl PageCache {
         }
     }
 
-    /// Takes the piece at `place` out of `chunks`; it is in `by_index` no more.
+    /// Removes the chunk at `place` from `chunks`; `by_index` no longer has it.
     fn take_out(&mut self, place: usize) -> Chunk {
         let chunk = self.chunks.swap_remove(place);
         if let Some(moved) = self.chunks.get(place) {
@@ -233,7 +232,7 @@ impl PageCache {
         chunk
     }
 
-    /// Makes sure that there is a piece at `index`; `false` when there is no memory for it.
+    /// Ensures that a chunk for `index` exists; `false` when there is no memory for it.
     fn make(&mut self, index: u64) -> bool {
         if self.by_index.get(index).is_some() {
             return true;
@@ -241,13 +240,13 @@ impl PageCache {
         let Some(budget) = self.budget else {
             return false;
         };
-        // What is given up is for others, so that this one then takes another's place.
+        // A released chunk is for another volume, so this one then reuses a chunk of its own.
         let asked = budget.is_asked(self.chunks.len() * COST);
         if asked {
             self.drop_one();
         }
         let new = if asked { None } else { Piece::new(budget) };
-        // In place of another.
+        // Otherwise reuse the memory of another chunk.
         let Some(piece) = new.or_else(|| self.unlink_one().map(|old| old.piece)) else {
             budget.want();
             return false;
@@ -264,8 +263,8 @@ impl PageCache {
     }
 
     fn unlink_one(&mut self) -> Option<Chunk> {
-        // Twice around, over its end each time: the first time takes the marks away. What is lent
-        // stays: dropping it would free nothing.
+        // At most two rounds, each past the end: the first clears the marks. Lent chunks stay:
+        // dropping them would free nothing.
         let mut found = None;
         for _ in 0..self.chunks.len() * 2 + 2 {
             let next = self.by_index.range(self.hand..u64::MAX).first().copied();
@@ -289,7 +288,7 @@ impl PageCache {
         self.unlink_one();
     }
 
-    /// Takes a write at byte `at` into what is here.
+    /// Applies a write at byte `at` to the cached chunks.
     pub fn written(&mut self, at: u64, data: &[u8]) {
         if self.chunks.is_empty() {
             return;
@@ -304,7 +303,7 @@ impl PageCache {
         }
     }
 
-    /// Forgets everything, and gives the memory back that isn't lent.
+    /// Drops all chunks and frees the memory that isn't lent.
     pub fn clear(&mut self) {
         self.by_index.clear();
         self.chunks.clear();
@@ -337,7 +336,7 @@ mod tests {
         let mut out = vec![0; 100 * UNIT];
         assert!(one.serve(9 * CHUNK as u64, &mut out) && out == vec![9; 100 * UNIT]);
         assert!(!one.serve(0, &mut out));
-        // The other has nothing; the first gives one up when it next reads, and so on.
+        // The other volume has nothing; the first releases a chunk with its next read, and so on.
         for n in 0..4 {
             other.keep(0, &[1; CHUNK]);
             one.keep((20 + n) * CHUNK as u64, &[2; CHUNK]);
@@ -395,7 +394,7 @@ mod tests {
         }
         let lent = chunks.lend(0, 0..512).unwrap();
         for n in 3..9 {
-            // The second is read again and again.
+            // The second file is read again and again.
             assert!(
                 chunks.serve(CHUNK as u64, &mut [0; 512]),
                 "before piece {n}"
@@ -412,14 +411,14 @@ mod tests {
         let mut chunks = PageCache::new(Some(&BUDGET));
         chunks.keep(0, &[1; CHUNK]);
         let first = chunks.lend(0, 100..900).unwrap();
-        // The piece is forgotten, for what is lent must not change.
+        // The cache drops the chunk, because lent data must not change.
         chunks.written(512, &[2; 512]);
         assert!(first.len() == 800 && first.iter().all(|byte| *byte == 1));
         assert!(chunks.lend(0, 0..CHUNK).is_none() && !chunks.serve(0, &mut [0; 512]));
         assert_eq!(BUDGET.statistics().used_bytes, COST);
         chunks.keep(0, &[3; CHUNK]);
         let second = chunks.lend(0, 0..CHUNK).unwrap();
-        // Two of three are lent: the others take turns in what is left.
+        // Two of three are lent: the others take turns in the remaining one.
         for n in 1..5 {
             chunks.keep(n * CHUNK as u64, &[4; CHUNK]);
             assert!(BUDGET.statistics().used_bytes <= COST * 3);

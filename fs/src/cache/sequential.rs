@@ -1,30 +1,30 @@
-//! Sequential access: read-ahead, and gathering of writes, which make few large requests of many
-//! small ones.
+//! Sequential access: read-ahead, and gathering of writes, which turn many small requests into few
+//! large ones.
 
 use super::buffer::Buffer;
 
-/// Bytes of a transfer that takes no detour, whatever the buffers hold: copying it would cost more
-/// than a request of its own.
+/// Minimum length in bytes of a transfer that bypasses the buffers, whatever they hold: a copy
+/// would cost more than a request.
 pub(super) const STRAIGHT: usize = 256 << 10;
 
-/// Sectors read before they were asked for, with every write since.
+/// Sectors that were read ahead, with every write since.
 pub(super) struct ReadAhead {
     buffer: Buffer,
-    /// The first sector in the buffer, and how many there are.
+    /// First sector in the buffer, and their number.
     first: u64,
     count: u64,
-    /// The sector that a sequential reader asks for next.
+    /// Sector that a sequential reader asks for next.
     next: u64,
-    /// Sectors to read ahead next time.
+    /// Number of sectors to read ahead next time.
     window: u64,
-    /// Sectors that the buffer may grow to; 0 for no reading ahead.
+    /// Maximum size of the buffer in sectors; 0 disables read-ahead.
     limit: u64,
-    /// Sectors of a read that goes straight to the reader's buffer.
+    /// Minimum number of sectors of a read that bypasses the buffer.
     straight: u64,
 }
 
 impl ReadAhead {
-    /// With a buffer of `bytes`.
+    /// Creates a reader with a buffer of `bytes`.
     pub fn new(bytes: usize, sector: usize) -> Self {
         Self {
             buffer: Buffer::default(),
@@ -37,8 +37,7 @@ impl ReadAhead {
         }
     }
 
-    /// Copies from the buffer to the front of `out` what it has of the sectors from `first` on.
-    /// Returns how many sectors that was.
+    /// Copies the buffered sectors from `first` on to the front of `out`. Returns their number.
     pub fn serve(&mut self, first: u64, out: &mut [u8], sector: usize) -> u64 {
         let Some(skip) = first
             .checked_sub(self.first)
@@ -58,8 +57,9 @@ impl ReadAhead {
         count
     }
 
-    /// Whether a read of `count` sectors at `first` goes on where the last one ended, and so how
-    /// many sectors to read for it: `None` for exactly those, straight to the reader's buffer.
+    /// Returns the number of sectors to read for a read of `count` sectors at `first`, depending on
+    /// whether it continues the last one: `None` for exactly those, directly to the reader's
+    /// buffer.
     pub fn plan(&mut self, first: u64, count: u64) -> Option<u64> {
         let sequential = self.next == first;
         self.next = first + count;
@@ -71,7 +71,7 @@ impl ReadAhead {
         Some(self.window)
     }
 
-    /// The emptied buffer, of at least `bytes` bytes, to be filled and given back with
+    /// Takes the emptied buffer, of at least `bytes` bytes, which the caller fills and returns with
     /// [`fill`](Self::fill); `None` when memory is short.
     pub fn take(&mut self, bytes: usize) -> Option<Buffer> {
         self.count = 0;
@@ -79,14 +79,14 @@ impl ReadAhead {
         buffer.grow_if_plenty(bytes).then_some(buffer)
     }
 
-    /// Gives the buffer back with `count` sectors from `first` on in it.
+    /// Returns the buffer with `count` sectors from `first` on in it.
     pub fn fill(&mut self, buffer: Buffer, first: u64, count: u64) {
         self.count = count;
         self.first = first;
         self.buffer = buffer;
     }
 
-    /// Takes a write of `data` at `first` into the buffer.
+    /// Applies a write of `data` at `first` to the buffer.
     pub fn written(&mut self, first: u64, data: &[u8], sector: usize) {
         let count = (data.len() / sector) as u64;
         let from = first.max(self.first);
@@ -105,20 +105,20 @@ impl ReadAhead {
         }
     }
 
-    /// Forgets the contents, after a write that may have failed half way.
+    /// Drops the contents, after a write that may have failed half way.
     pub fn clear(&mut self) {
         self.count = 0;
     }
 }
 
-/// Sequential writes on their way to the device.
+/// Sequential writes that are gathered for the device.
 pub(super) struct Gather {
     buffer: Buffer,
-    /// Bytes in the buffer.
+    /// Gathered bytes.
     len: usize,
-    /// The sector that they start at.
+    /// First sector of the gathered bytes.
     pub first: u64,
-    /// Bytes to gather before a write; 0 for none.
+    /// Bytes to gather before a write; 0 disables gathering.
     limit: usize,
 }
 
@@ -136,17 +136,17 @@ impl Gather {
         self.len == 0
     }
 
-    /// Whether the buffer is as large as it gets.
+    /// Whether the buffer is full.
     pub fn is_full(&self) -> bool {
         self.len >= self.limit
     }
 
-    /// What was gathered.
+    /// Returns the first sector and the gathered bytes.
     pub fn data(&self) -> &[u8] {
         self.buffer.get(..self.len).unwrap_or_default()
     }
 
-    /// Forgets what was gathered.
+    /// Drops the gathered bytes.
     pub fn clear(&mut self) {
         self.len = 0;
     }
@@ -160,7 +160,7 @@ impl Gather {
         !self.is_empty() && first < self.end(sector) && self.first < first + count
     }
 
-    /// Takes `data` in if it goes on where the buffer ends (or the buffer is empty) and fits.
+    /// Gathers `data` if it continues the buffer (or the buffer is empty) and fits.
     pub fn add(&mut self, first: u64, data: &[u8], sector: usize) -> bool {
         let end = self.len + data.len();
         let goes_on = self.is_empty() || self.end(sector) == first;
@@ -182,7 +182,7 @@ impl Gather {
         true
     }
 
-    /// Copies over `out`, the sectors from `first` on, what the buffer has of them.
+    /// Copies the gathered sectors over `out`, which holds the sectors from `first` on.
     pub fn overlay(&self, first: u64, out: &mut [u8], sector: usize) {
         let count = (out.len() / sector) as u64;
         if !self.overlaps(first, count, sector) {
@@ -210,7 +210,7 @@ mod tests {
 
     const SECTOR: usize = 512;
 
-    /// A reader with a buffer of `bytes`, which has sectors 10 to 13 of eight that fit.
+    /// Creates a reader with a buffer of `bytes`, which holds sectors 10 to 13 of eight that fit.
     fn filled(bytes: usize) -> ReadAhead {
         let mut ahead = ReadAhead::new(bytes, SECTOR);
         let mut buffer = ahead.take(8 * SECTOR).unwrap();
@@ -243,11 +243,11 @@ mod tests {
 
     #[test]
     fn a_window_doubles_while_reads_go_on() {
-        // Sectors of a buffer, then sectors of reads one after the other, and the windows for them.
+        // Sectors of a buffer, then sectors of consecutive reads, and the windows for them.
         let cases: [(u64, u64, &[Option<u64>]); 5] = [
             (128, 16, &[None, Some(32), Some(64), Some(128), Some(128)]),
             (100, 16, &[None, Some(32), Some(64), Some(100)]),
-            // Half of the buffer at most.
+            // At most half of the buffer.
             (32, 16, &[None, Some(32), Some(32)]),
             (31, 16, &[None, None]),
             (0, 1, &[None, None]),
@@ -258,10 +258,10 @@ mod tests {
                 let planned = ahead.plan(n * count, count);
                 assert_eq!(planned, *window, "read {n} of {count} in {limit}");
             }
-            // Elsewhere it begins again.
+            // A read elsewhere starts over.
             assert_eq!(ahead.plan(5000, count), None);
         }
-        // What is as large as a request of its own goes straight.
+        // Large reads bypass the buffer.
         let straight = (STRAIGHT / SECTOR) as u64;
         let mut ahead = ReadAhead::new(4 * STRAIGHT, SECTOR);
         assert_eq!(ahead.plan(0, straight), None);
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!((gather.first, gather.data().len()), (5, 8 * SECTOR));
         gather.clear();
         assert!(gather.is_empty() && !gather.overlaps(5, 8, SECTOR));
-        // What is as large as a request of its own isn't copied, unless something is waiting.
+        // Large writes aren't copied, unless the buffer holds data.
         let mut gather = Gather::new(2 * STRAIGHT);
         let data = vec![7; STRAIGHT];
         assert!(!gather.add(0, &data, SECTOR));

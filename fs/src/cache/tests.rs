@@ -12,7 +12,7 @@ use crate::memory_pressure::{set_memory_gone, set_memory_short};
 use crate::{BlockError, Lease, VolumeOptions};
 
 const SECTORS: u64 = 300;
-/// Tables before, directories and files after.
+/// Tables at the start, directories and files after them.
 const TABLES_END: u64 = 20;
 
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => place.clone().prop_map(|(first, count)| Step::Read(first, count)),
         2 => place.clone().prop_map(|(first, count)| Step::Lend(first, count)),
-        // Sequential readers and writers, for reading ahead and gathering.
+        // Sequential readers and writers, for read-ahead and gathering.
         2 => (0..8u64).prop_map(|n| Step::Read(n * 20, 20)),
         4 => (place, any::<u8>(), any::<bool>()).prop_map(|((first, count), fill, contents)| {
             Step::Write { first, count, fill, contents }
@@ -46,7 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
-/// Small enough for pieces to be dropped all the time.
+/// Small enough to evict chunks all the time.
 static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
 
 fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
@@ -78,7 +78,7 @@ proptest! {
         steps in steps(),
         stream in prop_oneof![Just(0), Just(16 << 10), Just(64 << 10)],
     ) {
-        // Its own: room for the three pieces that the disk has.
+        // Its own budget: room for the three chunks that the disk has.
         static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
         let disk = Disk::zeroed(SECTORS as usize * 512);
         let mut cache = new_cache_in(&BUDGET, &disk, stream);
@@ -106,7 +106,7 @@ proptest! {
                     let (mut lent, mut bytes) = lend();
                     prop_assert!(model[at..].starts_with(&bytes));
                     if bytes.len() < len {
-                        // Only for want of room, all of which is lent.
+                        // Fails only when all the room is lent.
                         prop_assert!(leases.len() + lent.len() >= 3);
                         drop(lent);
                         leases.clear();
@@ -117,7 +117,7 @@ proptest! {
                         let bytes = lent.to_vec();
                         (lent, bytes)
                     }));
-                    // Some stay out, more than there is room for.
+                    // Some leases live longer, more than there is room for.
                     let over = leases.len().saturating_sub(4);
                     leases.drain(..over);
                 }
@@ -126,7 +126,7 @@ proptest! {
                     if contents {
                         cache.begin_file(SECTORS);
                     }
-                    // Sectors differ, so that misplaced ones show.
+                    // Sectors differ, so that misplaced ones are visible.
                     let data: Vec<u8> = (0..count as usize * 512)
                         .map(|at| fill.wrapping_add((at / 512) as u8))
                         .collect();
@@ -150,7 +150,7 @@ proptest! {
     }
 }
 
-/// The first sectors of the writes in the log, batch by batch.
+/// Returns the first sectors of the writes in the log, batch by batch.
 fn logged(disk: &Disk) -> Vec<Vec<u64>> {
     let log = disk.state().log.replace(Vec::new()).unwrap_or_default();
     let writes = log.iter().map(|event| match event {
@@ -203,7 +203,7 @@ fn neighbours_are_written_together() {
     expected[200 * 512..201 * 512].fill(9);
     disk.state().log = Some(Vec::new());
     cache.commit(Order::TablesFirst).unwrap();
-    // 48 KiB are more than there is room for, so these stay as they are, in lines of eight sectors.
+    // 48 KiB are more than there is room for, so the changes stay in lines of eight sectors.
     assert_eq!(
         logged(&disk),
         [(3..15).map(|n| n * 8).chain([200]).collect::<Vec<u64>>()]
@@ -288,7 +288,7 @@ fn a_flush_that_failed_is_asked_for_again() {
         assert_eq!(cache.flush(), Err(BlockError::Io));
         assert_eq!(disk.state().flushes, flushes);
     }
-    // Nothing was written meanwhile.
+    // No writes were made meanwhile.
     cache.commit(Order::TablesFirst).unwrap();
     cache.flush().unwrap();
     assert_eq!(disk.state().flushes, 4);
@@ -297,7 +297,7 @@ fn a_flush_that_failed_is_asked_for_again() {
     assert_eq!(disk.state().flushes, 4, "nothing is left to be flushed");
 }
 
-/// Whatever way a write takes to the device, what is synced next flushes it.
+/// The next sync flushes every write, whichever way it takes to the device.
 #[test]
 fn every_kind_of_write_is_flushed() {
     let large = vec![3; 48 << 10];
@@ -389,7 +389,7 @@ fn nothing_is_written_before_a_commit_for_want_of_memory() {
     assert_eq!(disk.state().writes, 0);
     cache.commit(Order::TablesFirst).unwrap();
     disk.state().log = Some(Vec::new());
-    // What was written makes room for what follows.
+    // Written lines make room for the next ones.
     assert!(!cache.is_filling());
     let there = cache.buffers.limit();
     cache.write(200, &[3; 512]).unwrap();
@@ -428,7 +428,7 @@ fn cache_of(disk: &Disk, options: VolumeOptions) -> Cache {
     Cache::new(Box::new(disk.clone()), &options)
 }
 
-/// A disk whose sectors differ.
+/// Creates a disk whose sectors differ.
 fn numbered(sectors: usize) -> Disk {
     let bytes = (0..sectors * 512).map(|at| (at / 512 * 7 + at % 512) as u8);
     Disk::new(bytes.collect(), 512)
@@ -500,7 +500,7 @@ fn reads_are_hits_or_misses() {
     };
     assert_eq!(read(16, 1), (Ok(()), (0, 1, 0), 1));
     assert_eq!(read(17, 3), (Ok(()), (3, 1, 0), 1));
-    // From here on in larger pieces: 16 KiB, twice that, four times that.
+    // From here on in larger steps: 16 KiB, twice that, four times that.
     assert_eq!(read(0, 32), (Ok(()), (3, 2, 0), 2));
     assert_eq!(read(32, 32), (Ok(()), (3, 3, 16 << 10), 3));
     assert_eq!(read(64, 32), (Ok(()), (4, 3, 16 << 10), 3));
@@ -536,7 +536,7 @@ fn what_is_worth_keeping_is_kept() {
     assert_eq!(BUDGET.statistics().used_bytes, 0);
 }
 
-/// Eight lines by one request, where they are read in order and enough of them can be replaced.
+/// One request reads eight lines, where reads are in order and enough lines can be replaced.
 #[test]
 fn lines_in_order_are_fetched_together() {
     let disk = numbered(300);
@@ -548,7 +548,7 @@ fn lines_in_order_are_fetched_together() {
         };
         cache_of(&disk, options)
     };
-    // The lines' numbers; requests, and the sectors that they read.
+    // Numbers of the lines; requests, and the sectors that they read.
     let check = |cache: &mut Cache, lines: &[u64], requests: u64, sectors: u64| {
         let so_far = || {
             let state = disk.state();
@@ -569,7 +569,7 @@ fn lines_in_order_are_fetched_together() {
     check(&mut fresh, &[5, 6, 7, 8, 9, 10, 11], 0, 0);
     check(&mut fresh, &[12], 1, 64);
     check(&mut cache(), &[3, 5], 2, 16);
-    // Up to a line that is there.
+    // Up to a line that is in memory.
     check(&mut cache(), &[7, 3, 4], 3, 8 + 8 + 24);
     // Up to the device's end, where the last line is half of one.
     check(&mut cache(), &[31, 32, 33, 34, 35, 36], 2, 8 + 5 * 8 + 4);
@@ -582,7 +582,7 @@ fn lines_in_order_are_fetched_together() {
     }
 }
 
-/// A flag that changes back before the commit isn't written: so not before either.
+/// A flag that changes back before the commit is never written.
 #[test]
 fn flags_are_not_written_out_of_turn() {
     let disk = Disk::zeroed(SECTORS as usize * 512);
@@ -591,7 +591,7 @@ fn flags_are_not_written_out_of_turn() {
     for flag in [1, 11] {
         cache.write(flag, &[1; 512]).unwrap();
     }
-    // The oldest but the flags make room, one by one: there are sixteen lines.
+    // The oldest lines except the flags make room, one by one: there are sixteen lines.
     change(&mut cache, 18);
     assert_eq!(logged(&disk), [[24], [32], [40], [48]]);
     for flag in [1, 11] {
@@ -611,14 +611,14 @@ fn contents_are_told_from_tables_and_directories() {
     let mut cache = new_cache(&disk, 0);
     cache.layout.tables_end = 24;
     disk.state().log = Some(Vec::new());
-    // The first sector behind the tables; a directory that becomes a file's, three sectors of it.
+    // First sector after the tables; a directory that becomes a file's, three sectors of it.
     cache.write(16, &[1; 512]).unwrap();
     cache.write(40, &[1; 512]).unwrap();
     cache.write(100, &[1; 512]).unwrap();
     cache.write(24, &[1; 512]).unwrap();
     cache.begin_file(60);
     cache.write(40, &[2; 3 * 512]).unwrap();
-    // The entry of the file that is written, by itself and with what is before it.
+    // Entry of the file that is being written, alone and with the sectors before it.
     cache.write(58, &[2; 3 * 512]).unwrap();
     cache.end_file();
     cache.commit(Order::TablesFirst).unwrap();
@@ -659,7 +659,7 @@ fn neighbours_are_written_together_by_a_cache_that_has_read_nothing() {
     }
 }
 
-/// A file in pieces with holes: read and lent, from any place on, it is the same.
+/// A file in pieces with holes: reads and leases agree at every offset.
 #[test]
 fn files_in_pieces_are_read_and_lent_alike() {
     static BUDGET: CacheBudget = CacheBudget::new(4 << 20);
@@ -700,7 +700,7 @@ fn files_in_pieces_are_read_and_lent_alike() {
             assert!(bytes == file[offset..][..len], "{len} lent at {offset}");
         }
     }
-    // What wouldn't be kept isn't lent.
+    // The cache lends nothing that it wouldn't keep.
     let mut lent = Vec::new();
     cache
         .lend_runs(&runs, (2 << 20) + 1, (0, 500), &mut lent)

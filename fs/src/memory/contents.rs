@@ -1,4 +1,4 @@
-//! The bytes of a file in memory.
+//! Contents of a file in memory.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -8,23 +8,22 @@ use alloc::vec::Vec;
 use crate::memory_pressure::is_memory_short;
 use crate::{Error, Lease, Seek};
 
-/// Bytes of a file that are kept together. What lies between those that were written takes no
-/// memory.
+/// Bytes per chunk. Gaps between written chunks take no memory.
 pub(super) const CHUNK: usize = 16 << 10;
 
-/// Bytes that are counted for a chunk besides its own.
+/// Bytes to charge for a chunk besides its contents.
 const CHUNK_COST: u64 = 48;
 
-/// Chunks by number; each holds its bytes up to the last that was written, what is missing is zero.
+/// Chunks by number; each ends after its last written byte, and the rest is zero.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     chunks: BTreeMap<u64, Arc<Vec<u8>>>,
     size: u64,
-    /// See [`held`](Self::held).
+    /// Memory that the file is charged for; see [`held`](Self::held).
     held: u64,
 }
 
-/// What is allocated for `len` bytes of a chunk: doubles, so that small appends copy little.
+/// Allocation size for `len` bytes of a chunk: doubles, so that small appends copy little.
 fn allocated(len: usize) -> usize {
     len.next_power_of_two().clamp(64, CHUNK)
 }
@@ -33,14 +32,14 @@ fn cost(len: usize) -> u64 {
     allocated(len) as u64 + CHUNK_COST
 }
 
-/// Where byte `at` is: its chunk and its place in there.
+/// Returns the chunk of byte `at` and the offset in it.
 fn place(at: u64) -> (u64, usize) {
     let chunk = CHUNK as u64;
     (at / chunk, (at % chunk) as usize)
 }
 
 impl Contents {
-    /// Bytes in the file.
+    /// Size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -73,8 +72,8 @@ impl Contents {
         count
     }
 
-    /// Writes at byte `offset` what there is `room` for, in bytes of memory. An error when that is
-    /// nothing. `offset` and `buf` don't reach past the largest size.
+    /// Writes at byte `offset` as much as fits `room`, in bytes of memory. Fails when nothing fits.
+    /// `offset` and `buf` don't reach past the maximum size.
     pub fn write(&mut self, offset: u64, buf: &[u8], room: u64) -> Result<usize, Error> {
         let (mut at, mut rest, mut room) = (offset, buf, room);
         let mut stopped = Ok(());
@@ -99,7 +98,7 @@ impl Contents {
         stopped.map(|()| 0)
     }
 
-    /// Writes into one chunk and gives the bytes of memory that took.
+    /// Writes into one chunk and returns the bytes of memory that this took.
     fn write_piece(
         &mut self,
         number: u64,
@@ -141,7 +140,7 @@ impl Contents {
         Ok(taken)
     }
 
-    /// Cuts the file, or extends it with zeros, which take no memory.
+    /// Truncates the file, or extends it with a hole, which takes no memory.
     pub fn truncate(&mut self, size: u64) -> Result<(), Error> {
         if size < self.size {
             let (number, within) = place(size);
@@ -167,7 +166,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Has nothing from byte `offset` to before `end`, which reads as zeros.
+    /// Punches a hole from byte `offset` to before `end`.
     pub fn punch(&mut self, offset: u64, end: u64) -> Result<(), Error> {
         let mut next = place(offset).0;
         while let Some((&number, chunk)) = self.chunks.range_mut(next..).next() {
@@ -196,8 +195,8 @@ impl Contents {
         Ok(())
     }
 
-    /// Has memory from byte `offset` to before `end`; zeros where there was none. Nothing is done
-    /// if there isn't `room` for that.
+    /// Allocates memory from byte `offset` to before `end`, with zeros where there was none. Does
+    /// nothing if that needs more than `room`.
     pub fn allocate(&mut self, offset: u64, end: u64, room: u64) -> Result<(), Error> {
         let numbers = place(offset).0..=place(end - 1).0;
         let inside = |number: u64| (end - number * CHUNK as u64).min(CHUNK as u64) as usize;
@@ -222,7 +221,8 @@ impl Contents {
         Ok(())
     }
 
-    /// The first byte from `offset` on that has memory, or none; `None` past the end.
+    /// Returns the first byte from `offset` on that has memory, or that has none; `None` past the
+    /// end.
     pub fn next(&self, to: Seek, offset: u64) -> Option<u64> {
         let mut at = offset;
         for (number, chunk) in self.chunks.range(place(offset).0..) {
@@ -243,8 +243,7 @@ impl Contents {
         (to == Seek::Hole && offset < self.size).then_some(at.min(self.size))
     }
 
-    /// Lends `len` bytes from byte `offset` on, all of them in the file; zeros that take no room
-    /// are copies.
+    /// Lends `len` bytes from byte `offset` on, all within the file; copies the zeros of holes.
     pub fn lend(&self, offset: u64, len: usize, out: &mut Vec<Lease>) -> Result<(), Error> {
         let (mut at, mut left) = (offset, len);
         while left > 0 {
@@ -269,7 +268,7 @@ impl Contents {
     }
 }
 
-/// A chunk, to be changed: one that is lent is left as it is, and copied.
+/// Returns a chunk for a change; copies it first if it is lent.
 fn own(chunk: &mut Arc<Vec<u8>>) -> Result<&mut Vec<u8>, Error> {
     if Arc::get_mut(chunk).is_none() {
         let mut copy = Vec::new();

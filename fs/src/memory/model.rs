@@ -11,7 +11,7 @@ use super::new;
 use super::tests::{NEW, names, read, read_path};
 use crate::{Error, FileId, Kind, Lease, Volume, Walk, lend};
 
-/// What a name leads to in the model: files by number, since names share them.
+/// Target of a name in the model: files by number, since names share them.
 #[derive(Debug, Clone, PartialEq)]
 enum Entry {
     File(usize),
@@ -25,7 +25,7 @@ struct Model {
     files: Vec<Vec<u8>>,
     /// Open files: handles and numbers.
     open: Vec<(FileId, usize)>,
-    /// Some of what was lent, and what it was then.
+    /// Leases, and their contents when they were taken.
     lent: Vec<(Lease, Vec<u8>)>,
     random: u64,
 }
@@ -87,7 +87,7 @@ impl Model {
                 0
             });
         if written < data.len() {
-            // What was there already is written over without room; what wasn't needs some.
+            // Overwriting needs no room; new data needs some.
             let space = volume.space().unwrap();
             assert!(
                 space.free < (2 * data.len() as u64).max(64 << 10),
@@ -296,7 +296,7 @@ impl Model {
         }
     }
 
-    /// Gives back the contents of files without names and handles.
+    /// Frees the contents of files without names and handles.
     fn forget_unused(&mut self) {
         let named = self.entries.values().filter_map(|entry| match entry {
             Entry::File(number) => Some(*number),
@@ -363,7 +363,7 @@ fn size_of(volume: &mut dyn Volume, file: FileId) -> u64 {
     volume.stat_file(file).unwrap().size
 }
 
-/// Runs the model, then removes everything: what was counted has to be given back.
+/// Runs the model, then removes everything: all charged memory has to be free again.
 fn run(seed: u64, limit: u64, steps: usize) {
     let mut volume = new(limit, None);
     let empty = volume.space().unwrap();

@@ -1,4 +1,4 @@
-//! Files, directories and links in memory, and what they cost.
+//! Files, directories and links in memory, and their cost.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -7,15 +7,15 @@ use alloc::sync::Arc;
 use super::contents::Contents;
 use crate::{Error, Kind, Stat, Time};
 
-/// Bytes that are counted for a file, directory or link, and for an entry of a directory besides
-/// its name: what they take in the maps here, rounded up.
+/// Bytes to charge for a file, directory or link, and for a directory entry besides its name: their
+/// size in the maps here, rounded up.
 pub(super) const NODE_COST: u64 = 256;
 const ENTRY_COST: u64 = 160;
 
-/// The number of a node; never used for another one.
+/// Number of a node; never reused.
 pub(super) type Number = u64;
 
-/// What is counted for an entry of that name.
+/// Bytes to charge for an entry of that name.
 pub(super) fn entry_cost(name: &str) -> u64 {
     ENTRY_COST + name.len() as u64
 }
@@ -30,9 +30,9 @@ pub(super) enum Content {
 #[derive(Debug)]
 pub(super) struct Node {
     pub content: Content,
-    /// Names that lead to it.
+    /// Number of names.
     pub links: u32,
-    /// Handles on it.
+    /// Number of handles.
     pub opens: u32,
     pub accessed: Time,
     pub modified: Time,
@@ -59,7 +59,7 @@ impl Node {
         }
     }
 
-    /// Bytes that are counted for it, without its names and entries.
+    /// Bytes charged for the node, without its names and entries.
     pub fn cost(&self) -> u64 {
         NODE_COST
             + match &self.content {
@@ -101,7 +101,7 @@ impl Node {
     }
 }
 
-/// The entries of a directory, by name and in the order in which they came.
+/// Entries of a directory, by name and in order of creation.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     names: BTreeMap<Arc<str>, (u64, Number)>,
@@ -118,7 +118,7 @@ impl Directory {
         self.names.get(name).map(|(_, number)| *number)
     }
 
-    /// Adds an entry, whose name isn't there yet.
+    /// Adds an entry for a new name.
     pub fn insert(&mut self, name: &str, number: Number) {
         self.last += 1;
         let name: Arc<str> = name.into();
@@ -126,7 +126,7 @@ impl Directory {
         self.names.insert(name, (self.last, number));
     }
 
-    /// Has an entry that is there lead to another node; it keeps its place.
+    /// Changes the node of an existing entry, which keeps its position.
     pub fn replace(&mut self, name: &str, number: Number) {
         if let Some((place, known)) = self.names.get_mut(name)
             && let Some((_, ordered)) = self.order.get_mut(place)
@@ -141,7 +141,8 @@ impl Directory {
         }
     }
 
-    /// Entries from a place in the listing on, with their own; 0 is the start.
+    /// Iterates over the entries of a listing from a position on, with their positions; 0 is the
+    /// start.
     pub fn from(&self, place: u64) -> impl Iterator<Item = (u64, &str, Number)> {
         self.order
             .range(place..)

@@ -1,4 +1,4 @@
-//! The edges of the file system in memory, by hand; `model` has random operations.
+//! Edge cases of the file system in memory; `model` has random operations.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -48,7 +48,7 @@ pub(super) fn names(volume: &mut dyn Volume, path: &str) -> Vec<String> {
     names
 }
 
-/// A file system with room for plenty.
+/// Creates a file system with plenty of room.
 fn roomy() -> Box<dyn Volume> {
     new(64 << 20, None)
 }
@@ -145,7 +145,7 @@ fn the_limit_holds_for_everything() {
         .take_while(|n| volume.mkdir(&format!("/d{n}")).is_ok())
         .count();
     assert!(made > 5 && made < 1000, "{made}");
-    // What is left is too little for a directory; links use it up.
+    // The rest is too little for a directory; links use it up.
     let links = (0..100)
         .take_while(|n| volume.link("/big", &format!("/l{n}")).is_ok())
         .count();

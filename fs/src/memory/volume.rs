@@ -1,4 +1,4 @@
-//! The operations of the file system in memory.
+//! Operations of the file system in memory.
 
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
@@ -17,14 +17,14 @@ use crate::{
 
 type Result<T> = core::result::Result<T, Error>;
 
-/// The longest name in bytes and the most names of a file, as on Linux's file systems.
+/// Maximum length of a name in bytes and number of names of a file, as on Linux's file systems.
 const MAX_NAME: usize = 255;
 const MAX_LINKS: u32 = 65_000;
 
-/// The largest file: its offsets fit 63-bit signed integers.
+/// Maximum file size: offsets fit 63-bit signed integers.
 const MAX_FILE: u64 = (1 << 62) - 1;
 
-/// Entries that are listed before others are let in.
+/// Entries per call of `list`, after which other operations may run.
 const LIST_STEP: usize = 256;
 
 const ROOT: Number = 1;
@@ -35,14 +35,14 @@ struct Handle {
     flags: OpenFlags,
 }
 
-/// See [`super::new`].
+/// File system in memory; see [`super::new`].
 #[derive(Debug)]
 pub(super) struct Memory {
     nodes: BTreeMap<Number, Node>,
     last: Number,
     handles: Handles<Handle>,
     limit: u64,
-    /// Bytes counted so far.
+    /// Bytes charged so far.
     used: u64,
     clock: Option<&'static Clock>,
 }
@@ -88,8 +88,8 @@ impl Memory {
         })
     }
 
-    /// The directory that `path` is in, its name there, and what it leads to. [`Error::Invalid`]
-    /// for the root.
+    /// Returns the directory of `path`, the name there, and its node. [`Error::Invalid`] for the
+    /// root.
     fn place<'a>(&self, path: &'a str) -> Result<(Number, &'a str, Option<Number>)> {
         let (parent, name) = path::split_last(path).ok_or(Error::Invalid)?;
         let parent = self.lookup(parent)?;
@@ -107,7 +107,7 @@ impl Memory {
         if fits { Ok(()) } else { Err(Error::NoSpace) }
     }
 
-    /// Adds an entry that was paid for, and marks the directory as changed.
+    /// Adds an entry that is already charged, and marks the directory as changed.
     fn add_entry(&mut self, parent: Number, name: &str, number: Number) -> Result<()> {
         let now = self.now();
         let directory = self.node_mut(parent)?;
@@ -139,7 +139,7 @@ impl Memory {
         Ok(number)
     }
 
-    /// Takes one name away from a node.
+    /// Removes one name from a node.
     fn unnamed(&mut self, number: Number) -> Result<()> {
         let now = self.now();
         let node = self.node_mut(number)?;
@@ -186,7 +186,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Has each name lead to what is given with it.
+    /// Sets the node of each name to the one given with it.
     fn exchange(&mut self, places: [(Number, &str, Number); 2]) -> Result<()> {
         let now = self.now();
         for (parent, name, number) in places {
@@ -246,7 +246,7 @@ impl Volume for Memory {
                 match (self.node(node)?.kind(), is_directory) {
                     (Kind::Directory, false) => return Err(Error::IsDirectory),
                     (Kind::File | Kind::Symlink, true) => return Err(Error::NotDirectory),
-                    // `resolve` says where it leads.
+                    // `resolve` returns its target.
                     (Kind::Symlink, false) => return Err(Error::Unsupported),
                     (Kind::Directory, true) | (Kind::File, false) => {}
                 }

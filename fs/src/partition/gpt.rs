@@ -14,19 +14,19 @@ use crate::{Block, Error, MountError};
 
 const CRC: Crc<u32, Bytes<1>> = Crc::<u32, Bytes<1>>::new(&CRC_32_ISO_HDLC);
 
-/// The largest array that is read; tools make arrays of 16 KiB.
+/// Maximum size of an array; tools write arrays of 16 KiB.
 const ARRAY: u64 = 256 << 10;
 
-/// Partitions of a disk that are kept.
+/// Maximum number of partitions.
 const PARTITIONS: usize = 1024;
 
-/// A copy that was found to be good.
+/// Valid copy of the table.
 struct Copy {
     alternate: u64,
     partitions: Vec<Partition>,
 }
 
-/// Why a copy is not good, or where its header says the other is, when only its array isn't.
+/// Defect of a copy, and the location of the other copy if only the array is damaged.
 struct Damage {
     text: String,
     alternate: Option<u64>,
@@ -78,7 +78,7 @@ pub(super) fn read(device: &mut dyn Block, table: &mut Table) -> Result<(), Moun
     Ok(())
 }
 
-/// Reads the table of a disk without a boot sector: only a good first copy counts.
+/// Reads the table of a disk without a boot sector: only a valid first copy counts.
 pub(super) fn read_unprotected(
     device: &mut dyn Block,
     table: &mut Table,
@@ -97,7 +97,7 @@ fn accept(table: &mut Table, copy: Copy) {
     table.partitions = copy.partitions;
 }
 
-/// The line for a disk whose copies are both damaged, or are those of other sectors.
+/// Message for a disk whose copies are both damaged, or use another sector size.
 fn both_damaged(device: &mut dyn Block, first: &Damage, second: &Damage) -> String {
     let sector = device.sector_size();
     for other in [512, 4096].into_iter().filter(|other| *other != sector) {
@@ -163,7 +163,7 @@ fn copy_at(device: &mut dyn Block, at: u64) -> Result<Copy, Damage> {
     })
 }
 
-/// The CRC of a header: of all its bytes, with the CRC itself (bytes 16 to 19) taken as zero.
+/// Returns the CRC of a header, with the CRC field (bytes 16 to 19) taken as zero.
 fn header_crc(header: &[u8]) -> u32 {
     let mut digest = CRC.digest();
     digest.update(header.get(..16).unwrap_or_default());
@@ -172,7 +172,7 @@ fn header_crc(header: &[u8]) -> u32 {
     digest.finalize()
 }
 
-/// The partitions of the array that `header` names.
+/// Reads the partitions of the array that `header` describes.
 fn read_array(device: &mut dyn Block, header: &GptHeader) -> Result<Vec<Partition>, String> {
     let sector = device.sector_size() as u64;
     let entry = u64::from(header.size_of_partition_entry.to_u32());
@@ -212,7 +212,7 @@ fn read_array(device: &mut dyn Block, header: &GptHeader) -> Result<Vec<Partitio
     Ok(partitions)
 }
 
-/// An entry that is used and not empty.
+/// Returns the partition of an entry that is used and not empty.
 fn partition(number: u32, entry: &GptPartitionEntry) -> Option<Partition> {
     let (first, last) = (entry.starting_lba.to_u64(), entry.ending_lba.to_u64());
     let sectors = last.checked_sub(first)?.checked_add(1)?;
@@ -224,7 +224,7 @@ fn partition(number: u32, entry: &GptPartitionEntry) -> Option<Partition> {
     })
 }
 
-/// A name in UTF-16, up to its first zero.
+/// Decodes a name in UTF-16, up to its first zero.
 fn label(name: &GptPartitionName) -> String {
     let units = name.0.chunks_exact(2).map_while(|unit| match unit {
         [0, 0] => None,

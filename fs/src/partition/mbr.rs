@@ -11,26 +11,26 @@ use gpt_disk_types::MbrPartitionRecord;
 use super::{Partition, Scheme, Table, unreadable};
 use crate::{Block, MountError};
 
-/// Where the four entries are in the sector, and where the signature.
+/// Offset of the four entries in the sector, and of the signature.
 const ENTRIES: usize = 446;
 const SIGNATURE: usize = 510;
 
-/// Logical partitions that are read at most; Linux takes 60 of a disk.
+/// Maximum number of logical partitions; Linux reads 60 of a disk.
 const LOGICAL: u32 = 128;
 
-/// Partition types: one that a GPT disk is covered with, and those of extended partitions.
+/// Partition types: the one that covers a GPT disk, and those of extended partitions.
 const PROTECTIVE: u8 = 0xee;
 const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
 
-/// What the first sector of a disk is.
+/// Contents of the first sector of a disk.
 pub(super) enum Content {
-    /// The MBR in front of a GPT.
+    /// Protective MBR of a GPT.
     Protective,
     /// A partition table.
     Entries(Vec<MbrPartitionRecord>),
-    /// Nothing that has the signature of one.
+    /// No boot signature.
     Unsigned,
-    /// Something else with that signature: the boot sector of a file system.
+    /// Boot signature of something else: the boot sector of a file system.
     Other,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn look(boot: &[u8]) -> Content {
     }
 }
 
-/// The four entries of a sector with the signature.
+/// Returns the four entries of a sector with the signature.
 fn entries(sector: &[u8]) -> Option<Vec<MbrPartitionRecord>> {
     if sector.get(SIGNATURE..SIGNATURE + 2)? != [0x55, 0xaa] {
         return None;
@@ -63,7 +63,7 @@ fn entries(sector: &[u8]) -> Option<Vec<MbrPartitionRecord>> {
         .collect()
 }
 
-/// Whether a sector begins as FAT's boot sectors do: a jump, a sector and a cluster size that FAT
+/// Whether a sector begins as FAT boot sectors do: a jump, sector and cluster sizes that FAT
 /// allows, and tables.
 fn looks_like_fat(boot: &[u8]) -> bool {
     let (Some(0xeb | 0xe9), Some(&[low, high, per_cluster, _, _, fats])) =
@@ -109,8 +109,8 @@ pub(super) fn read(
     }
 }
 
-/// Follows the chain of an extended partition. A chain that is damaged gives what was found up to
-/// there and a warning.
+/// Follows the chain of an extended partition. A damaged chain yields the partitions before the
+/// damage and a warning.
 fn read_logical(
     device: &mut dyn Block,
     base: u64,
@@ -139,7 +139,7 @@ fn read_logical(
         let Some(entries) = entries(&sector) else {
             break format!("leads to sector {at}, which is no record of it");
         };
-        // The first entry counts from this record, the second from the extended partition.
+        // The first entry is relative to this record, the second to the extended partition.
         for entry in entries.iter().filter(|e| is_used(e) && !is_extended(e)) {
             table.partitions.push(Partition {
                 number,

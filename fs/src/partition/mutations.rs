@@ -1,4 +1,4 @@
-//! Tables that were changed at random, with and without their CRCs made right again.
+//! Randomly damaged tables, with and without corrected CRCs.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use super::{Slice, table};
 use crate::Block;
 use crate::fake::Disk;
 
-/// Whatever a table says, reading it ends, and what can be opened lies on the disk.
+/// Reading any table ends, and a partition that can be opened lies on the disk.
 fn survives(bytes: Vec<u8>, sector: usize) {
     let disk = Disk::new(bytes, sector);
     if let Ok(found) = table(&mut disk.clone()) {

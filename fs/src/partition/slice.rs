@@ -1,11 +1,11 @@
-//! A part of a disk as a disk.
+//! Part of a disk as a device.
 
 use alloc::vec::Vec;
 
 use crate::{Block, BlockError};
 
-/// Some neighbouring sectors of a device, as a device: requests are moved to where it begins, and
-/// none reaches outside. A flush is one of the whole device.
+/// Contiguous sectors of a device as a device of its own: moves requests to its first sector and
+/// rejects those that reach outside. A flush flushes the whole device.
 #[derive(Debug)]
 pub struct Slice<B> {
     device: B,
@@ -14,7 +14,7 @@ pub struct Slice<B> {
 }
 
 impl<B: Block> Slice<B> {
-    /// The `sectors` of `device` from `first` on, or as many of them as there are.
+    /// Creates a device of the `sectors` of `device` from `first` on, or of as many as exist.
     pub fn new(device: B, first: u64, sectors: u64) -> Self {
         let left = device.sectors().saturating_sub(first);
         let sectors = sectors.min(left);
@@ -25,7 +25,7 @@ impl<B: Block> Slice<B> {
         }
     }
 
-    /// Where a request of `len` bytes at `sector` starts on the device.
+    /// Returns the sector on the device of a request of `len` bytes at `sector`.
     fn place(&self, sector: u64, len: usize) -> Result<u64, BlockError> {
         let size = self.device.sector_size();
         let count = len.checked_div(size).ok_or(BlockError::OutOfRange)? as u64;

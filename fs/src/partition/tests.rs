@@ -1,4 +1,4 @@
-//! Tables made by sfdisk, sgdisk and parted (`tests/tables`), and what damage does to them.
+//! Tables made by sfdisk, sgdisk and parted (`tests/tables`), and their damage.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -36,7 +36,7 @@ pub(super) const ALL: [&str; 8] = [
     text!("sgdisk-hybrid"),
 ];
 
-/// An image from its sectors in hexadecimal.
+/// Decodes an image from its sectors in hexadecimal.
 pub(super) fn image(text: &str) -> (Vec<u8>, usize) {
     let mut lines = text.lines().map(|line| line.split_once(' ').unwrap());
     let (size, count) = lines.next().unwrap();
@@ -51,7 +51,7 @@ pub(super) fn image(text: &str) -> (Vec<u8>, usize) {
     (bytes, size)
 }
 
-/// Where such an image has bytes that aren't zero.
+/// Returns the offsets of the nonzero bytes of such an image.
 pub(super) fn places(text: &str, sector: usize) -> Vec<usize> {
     let lines = text
         .lines()
@@ -162,7 +162,7 @@ fn partitions_are_found_by_number_and_by_label() {
 fn a_damaged_first_copy_gives_way_to_the_second_with_a_warning() {
     let good = image!("sgdisk");
     let expected = read(&good).partitions;
-    // The signature, the header's CRC, a field under it, the array, and the whole header.
+    // Signature, CRC of the header, a field under it, the array, and the whole header.
     for (at, len) in [
         (512, 1),
         (512 + 16, 4),
@@ -292,7 +292,7 @@ fn what_there_is_is_said_in_a_few_words() {
     assert!(table(Scheme::Gpt, 17).ends_with("15, 16 and more"));
 }
 
-/// Puts a number into the first GPT header, and makes its CRC right.
+/// Stores a number in the first GPT header, and corrects its CRC.
 fn set_header(bytes: &mut [u8], at: usize, value: u64, len: usize) {
     bytes[512 + at..512 + at + len].copy_from_slice(&value.to_le_bytes()[..len]);
     sign(bytes, 512);
@@ -338,7 +338,7 @@ fn entries_lie_on_the_disk() {
 
 #[test]
 fn a_second_copy_is_looked_for_where_it_is_said_to_be_and_at_the_end() {
-    // The first copy's entries are damaged, and its header leads elsewhere.
+    // The first copy's entries are damaged, and its header points elsewhere.
     for alternate in [0, 5000, u64::MAX] {
         let mut bytes = image!("sgdisk").0;
         set_header(&mut bytes, 32, alternate, 8);
@@ -437,7 +437,7 @@ fn a_file_system_on_the_whole_disk_is_no_table() {
     }
 }
 
-/// Where the records of the logical partitions are in `sfdisk-mbr`: sectors.
+/// Returns the sectors of the records of logical partitions in `sfdisk-mbr`.
 fn records(bytes: &[u8]) -> Vec<usize> {
     let signed = |n: &usize| bytes[n * 512 + 510..n * 512 + 512] == [0x55, 0xaa];
     (1..bytes.len() / 512).filter(signed).collect()
@@ -575,7 +575,7 @@ fn labels_are_utf_16_up_to_the_first_zero() {
     }
 }
 
-/// Makes the CRCs of both headers right again, and those of the arrays that they name.
+/// Corrects the CRCs of both headers and of their arrays.
 pub(super) fn sign(bytes: &mut [u8], sector: usize) {
     let crc = Crc::<u32>::new(&CRC_32_ISO_HDLC);
     let word = |bytes: &[u8], at: usize, len: usize| -> usize {

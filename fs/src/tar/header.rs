@@ -1,24 +1,24 @@
-//! One header of an archive, and the records of pax.
+//! Header of a member, and pax records.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::Time;
 
-/// Bytes of a header, and what contents are rounded up to.
+/// Bytes of a header, and the unit of contents.
 pub(super) const BLOCK: usize = 512;
 
-/// What a block of an archive is.
+/// Contents of a block of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Block {
-    /// Zeros: the end.
+    /// Zeros, the end of the archive.
     Zeros,
     Header(Header),
-    /// Neither; the text says what is wrong.
+    /// Neither; the text describes the defect.
     Bad(&'static str),
 }
 
-/// The fields that matter here.
+/// Fields of a header that the volume uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub name: Vec<u8>,
@@ -33,16 +33,16 @@ fn field(block: &[u8], start: usize, len: usize) -> &[u8] {
     block.get(start..start + len).unwrap_or_default()
 }
 
-/// The bytes of a text field up to its first NUL.
+/// Returns the bytes of a text field up to its first NUL.
 pub(super) fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// A number: octal digits with spaces around, or GNU's binary form, marked by the first bit.
+/// Parses a number: octal digits with spaces around, or GNU's binary form, marked by the first bit.
 fn number(field: &[u8]) -> Option<i64> {
     match field.split_first() {
         Some((first, rest)) if first & 0x80 != 0 => {
-            // The sign is the second bit.
+            // The second bit is the sign.
             let start = if first & 0x40 != 0 { -1 } else { 0 };
             let high = i128::from(first & 0x3f) | (start << 6);
             let value = rest.iter().try_fold(high, |value, byte| {
@@ -60,12 +60,12 @@ fn number(field: &[u8]) -> Option<i64> {
     }
 }
 
-/// Reads a header, if its checksum is right.
+/// Parses a header if its checksum is correct.
 pub(super) fn parse(block: &[u8]) -> Block {
     if block.iter().all(|byte| *byte == 0) {
         return Block::Zeros;
     }
-    // The sum of all bytes, its own field taken as spaces. Some old programs added signed bytes.
+    // Sum of all bytes, with spaces for the checksum field. Some old programs added signed bytes.
     let (mut unsigned, mut signed) = (8 * 0x20_i64, 8 * 0x20_i64);
     for (at, byte) in block.iter().enumerate() {
         if !(148..156).contains(&at) {
@@ -78,7 +78,7 @@ pub(super) fn parse(block: &[u8]) -> Block {
         _ => return Block::Bad("the header's checksum is wrong"),
     }
     let mut name = Vec::new();
-    // GNU's archives have other things where POSIX has the start of a long name.
+    // GNU archives store other fields where POSIX stores the prefix of a long name.
     if field(block, 257, 6) == b"ustar\0" {
         let prefix = text(field(block, 345, 155));
         if !prefix.is_empty() {
@@ -101,23 +101,23 @@ pub(super) fn parse(block: &[u8]) -> Block {
     })
 }
 
-/// What an extended header or GNU's long names say of the member after them.
+/// Attributes of the next member from an extended header or GNU's long names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Extended {
     pub name: Option<Vec<u8>>,
     pub link: Option<Vec<u8>>,
     pub size: Option<u64>,
     pub modified: Option<Time>,
-    /// The member's contents are stored in a way of GNU's that leaves out zeros.
+    /// The member's contents are in GNU's sparse format.
     pub sparse: bool,
 }
 
 impl Extended {
-    /// Takes the records of an extended header: `LENGTH KEY=VALUE\n`, the length counting all of
-    /// it. `None` when they aren't that.
+    /// Parses the records of an extended header: `LENGTH KEY=VALUE
+    /// `, with the length of the whole record. `None` for invalid records.
     pub fn add_records(&mut self, records: &[u8]) -> Option<()> {
         let mut rest = records;
-        // Some writers fill up with NULs.
+        // Some writers pad with NULs.
         while rest.first().is_some_and(|byte| *byte != 0) {
             let space = rest.iter().position(|byte| *byte == b' ')?;
             let digits = core::str::from_utf8(rest.get(..space)?).ok()?;
@@ -144,7 +144,7 @@ impl Extended {
     }
 }
 
-/// Seconds with a fraction, such as `1700000000.25`; before 1970 they are negative.
+/// Parses seconds with a fraction, such as `1700000000.25`; times before 1970 are negative.
 fn time(text: &str) -> Option<Time> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().ok()?;
@@ -154,7 +154,7 @@ fn time(text: &str) -> Option<Time> {
         _ => None,
     })?;
     if whole.starts_with('-') && nanoseconds > 0 {
-        // The fraction counts away from zero, a timestamp's nanoseconds count upwards.
+        // The fraction counts away from zero, the nanoseconds of a `Time` count upwards.
         return Some(Time {
             seconds: seconds.checked_sub(1)?,
             nanoseconds: 1_000_000_000 - nanoseconds,
@@ -166,7 +166,7 @@ fn time(text: &str) -> Option<Time> {
     })
 }
 
-/// A member's name as a path: what isn't UTF-8 becomes U+FFFD.
+/// Converts a member's name to a path; bytes that aren't UTF-8 become U+FFFD.
 pub(super) fn path(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     let mut path = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! From header to header through an archive.
+//! Scan of an archive, from header to header.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -10,13 +10,13 @@ use super::{Archive, Member};
 use crate::tree::{Content, Known, Refusal, Tree};
 use crate::{BlockError, Error, MountError, Time};
 
-/// The largest extended header or long name that is read: paths are 4 KiB at most, but attributes
-/// of files, which are of no use here, can be more.
+/// Maximum size of an extended header or long name: paths are 4 KiB at most, but attributes of
+/// files, which the volume ignores, can be larger.
 const EXTENDED: u64 = 1 << 20;
 
 const AGAIN: &str = "make the archive again";
 
-/// Starts of files that are no archives as they are, and what to do.
+/// Signatures of files that need conversion to an archive first, and the remedy.
 const PACKED: &[(&[u8], &str)] = &[
     (b"\x1f\x8b", "gzip"),
     (b"BZh", "bzip2"),
@@ -39,12 +39,12 @@ struct Scan<'a> {
     extended: Extended,
     /// Bytes of all contents.
     total: u64,
-    /// Members that were left out, and why the first one was.
+    /// Number of skipped members, and the reason for the first one.
     left_out: u64,
     first_left_out: Option<String>,
 }
 
-/// Puts the members of `archive` into `tree` and gives the bytes of their contents.
+/// Adds the members of `archive` to `tree` and returns the size of their contents.
 pub(super) fn scan(archive: &mut Archive, tree: &mut Tree<Member>) -> Result<u64, MountError> {
     let mut scan = Scan {
         archive,
@@ -78,7 +78,7 @@ pub(super) fn scan(archive: &mut Archive, tree: &mut Tree<Member>) -> Result<u64
 }
 
 impl Scan<'_> {
-    /// The block at `at`; `None` at the end of the disk.
+    /// Returns the block at `at`; `None` at the end of the disk.
     fn block(&mut self, at: u64) -> Result<Option<Block>, MountError> {
         let inside = at
             .checked_add(BLOCK as u64)
@@ -109,14 +109,14 @@ impl Scan<'_> {
         refused(Error::Corrupt, detail)
     }
 
-    /// Takes the member whose header is at `at`, and gives where the next header is.
+    /// Adds the member whose header is at `at`, and returns the offset of the next header.
     fn member(&mut self, at: u64, header: Header) -> Result<u64, MountError> {
         let start = at + BLOCK as u64;
         let mut size = match header.kind {
             b'x' | b'g' | b'L' | b'K' => header.size,
             _ => self.extended.size.unwrap_or(header.size),
         };
-        // Links and directories may name a size without having contents.
+        // Links and directories may have a size without contents.
         if matches!(header.kind, b'2'..=b'6')
             || header.kind == b'1' && size > 0 && self.continues_at(start)?
         {
@@ -151,12 +151,12 @@ impl Scan<'_> {
         Ok(after)
     }
 
-    /// Whether there is a header or the end at `at`.
+    /// Whether a header or the end of the archive is at `at`.
     fn continues_at(&mut self, at: u64) -> Result<bool, MountError> {
         Ok(!matches!(self.block(at)?, Some(Block::Bad(_))))
     }
 
-    /// Takes an extended header or a long name, which are about the member after it.
+    /// Parses an extended header or a long name, which apply to the next member.
     fn extend(&mut self, at: u64, header: &Header, start: u64) -> Result<(), MountError> {
         let damaged = |what: &str| {
             let detail = format!("the archive is damaged at byte {at}: {what}; {AGAIN}");
@@ -229,7 +229,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Leaves a member out, or gives up.
+    /// Skips a member, or fails.
     fn refuse(&mut self, name: &[u8], refusal: Refusal) -> Result<(), MountError> {
         let why = match refusal {
             Refusal::Name => "has a .. or a name of more than 255 bytes in its path",
@@ -263,7 +263,7 @@ impl Scan<'_> {
     }
 }
 
-/// A name for a message: its first 200 characters.
+/// Shortens a name for a message to 200 characters.
 fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).chars().take(200).collect()
 }

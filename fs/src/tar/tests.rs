@@ -1,4 +1,4 @@
-//! Archives of GNU tar and Python's tarfile (`tests/archives`), and what damage does to them.
+//! Archives of GNU tar and Python's tarfile (`tests/archives`), and their damage.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -37,7 +37,7 @@ fn refused(bytes: &[u8]) -> MountError {
 
 fn read(volume: &mut dyn Volume, path: &str) -> Result<Vec<u8>, Error> {
     let file = volume.open(path, OpenFlags::READ)?;
-    // A damaged archive may claim any size; the first bytes do.
+    // A damaged archive may claim any size; the first bytes are enough.
     let mut data = vec![0; volume.size(file)?.min(100_000) as usize];
     let count = volume.read_at(file, 0, &mut data)?;
     assert_eq!(count, data.len());
@@ -145,7 +145,7 @@ fn large_sectors_and_any_offset_are_read_alike() {
     }
 }
 
-/// A header with a right checksum, and its contents.
+/// A header with a correct checksum, and its contents.
 fn member(name: &str, kind: u8, size: &[u8], contents: &[u8]) -> Vec<u8> {
     let mut block = vec![0; 512];
     block[..name.len()].copy_from_slice(name.as_bytes());
@@ -206,7 +206,7 @@ fn sizes_in_every_form_are_read() {
     assert_eq!(read(&mut *volume, "/next").unwrap(), b"n");
 }
 
-/// A member that names another.
+/// A member that links to another.
 fn link(name: &str, kind: u8, size: &[u8], target: &str, contents: &[u8]) -> Vec<u8> {
     let mut bytes = member(name, kind, size, contents);
     bytes[157..157 + target.len()].copy_from_slice(target.as_bytes());
@@ -221,7 +221,7 @@ fn what_has_no_contents_may_name_a_size() {
         link("soft", b'2', b"700", "a", b""),
         member("dir", b'5', b"600", b""),
         member("pipe", b'6', b"512", b""),
-        // Hard links: without contents, with some (as pax may), and the last of an archive.
+        // Hard links: without contents, with some (as pax may), and at the end of an archive.
         link("hard", b'1', b"3", "a", b""),
         link("whole", b'1', b"3", "a", b"two"),
         link("last", b'1', b"3", "a", b""),
@@ -244,7 +244,7 @@ fn what_is_about_members_is_none() {
         member("label", b'V', b"0", b""),
         member("global", b'g', b"11", b"9 size=9\n"),
         member("a", b'0', b"3", b"one"),
-        // The size is the member's, not that of the long name between.
+        // The size applies to the member, not to the long name between.
         member("x", b'x', b"11", b"9 size=3\n"),
         member("@", b'L', b"12", b"some-name\0"),
         member("cut", b'0', b"0", b"two"),
@@ -335,7 +335,7 @@ fn what_cannot_be_mounted_says_why() {
         ),
     ] {
         match open(&bytes, 512) {
-            // Whole members without an end mark are taken, with a warning.
+            // Archives without an end mark mount with a warning if their members are complete.
             Ok(_) => assert!(words[0].is_empty()),
             Err(refused) => {
                 assert_eq!(refused.error, error, "{refused}");
@@ -400,14 +400,14 @@ fn a_disk_that_fails_is_an_error() {
     let file = volume.open("/docs/numbers.txt", OpenFlags::READ).unwrap();
     disk.state().gone = true;
     let mut buf = vec![0; 1092];
-    // From the cache or an error, never something else.
+    // Data from the cache or an error, never other data.
     match volume.read_at(file, 0, &mut buf) {
         Ok(count) => assert_eq!((count, &buf[..4]), (1092, &b"1\n2\n"[..])),
         Err(error) => assert_eq!(error, Error::Io),
     }
 }
 
-/// Whatever an archive says, everything in it can be asked for, and nothing is written.
+/// All members of any archive can be read, and nothing is written.
 fn survives(bytes: Vec<u8>) {
     let disk = Disk::new(bytes, 512);
     let options = Options {

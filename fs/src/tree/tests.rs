@@ -1,4 +1,4 @@
-//! The index: names, links, replacement, limits.
+//! Index: names, links, replacement, limits.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -137,7 +137,7 @@ fn a_hundred_thousand_names_are_found() {
 fn names_that_were_made_to_collide_are_refused() {
     let mut tree: Tree<u32> = Tree::new(usize::MAX);
     file(&mut tree, "/x", 0).unwrap();
-    // Such names aren't found in a moment, so others get the hash of "y" by force.
+    // A search for such names takes long, so force the hash of "y" on others.
     let names: Vec<String> = (0..=super::COLLISIONS).map(|n| format!("c{n}")).collect();
     let add = |name: &String| tree.insert_node(ROOT, name, 0).unwrap();
     let ids: Vec<u32> = names.iter().map(add).collect();

@@ -1,4 +1,4 @@
-//! The operations of a volume that is only read.
+//! Operations of a read-only volume.
 
 use alloc::vec::Vec;
 
@@ -12,22 +12,22 @@ use crate::{
 
 type Result<T> = core::result::Result<T, Error>;
 
-/// Entries that are listed before others are let in.
+/// Entries per call of `list`, after which other operations may run.
 const LIST_STEP: usize = 256;
 
-/// Where the contents of files come from.
+/// Source of the contents of files.
 pub(crate) trait Source: Send {
-    /// Says where a file's contents are.
+    /// Location of a file's contents.
     type File: Send;
 
-    /// Bytes in a file.
+    /// Size of a file in bytes.
     fn size(file: &Self::File) -> u64;
 
-    /// Fills `buf` from byte `offset` on; the file has that many.
+    /// Fills `buf` from byte `offset` on, all within the file.
     fn read(&mut self, file: &Self::File, offset: u64, buf: &mut [u8]) -> Result<()>;
 
-    /// Lends bytes from `offset` on, as [`Volume::lend`]; nothing where they have to be copied. The
-    /// file has `len` of them.
+    /// Lends `len` bytes from `offset` on, all within the file, as [`Volume::lend`]; adds nothing
+    /// where a copy is needed.
     fn lend(
         &mut self,
         file: &Self::File,
@@ -36,19 +36,19 @@ pub(crate) trait Source: Send {
         out: &mut Vec<Lease>,
     ) -> Result<()>;
 
-    /// See [`Volume::contents`].
+    /// Returns the contents if they are in memory; see [`Volume::contents`].
     fn contents(file: &Self::File) -> Option<&'static [u8]> {
         let _ = file;
         None
     }
 }
 
-/// A tree and where its contents come from.
+/// Tree with the source of its contents.
 pub(crate) struct ReadOnly<S: Source> {
     tree: Tree<S::File>,
     source: S,
     handles: Handles<(NodeId, OpenFlags)>,
-    /// Bytes of all contents.
+    /// Size of all contents in bytes.
     total: u64,
 }
 
@@ -70,7 +70,7 @@ impl<S: Source> ReadOnly<S> {
         }
     }
 
-    /// What every change comes to.
+    /// Fails with the error of every change.
     fn refuse<T>(&self) -> Result<T> {
         Err(Error::ReadOnly)
     }
