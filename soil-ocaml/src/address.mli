@@ -1,7 +1,7 @@
 (** Addresses and endpoints as text. Private to Soil; documented in {!Net}. *)
 
 type t
-(** 16 bytes; IPv4 in the form [::ffff:a.b.c.d] (RFC 4291 §2.5.5.2), as Rust has it. *)
+(** 16 bytes; IPv4 in the form [::ffff:a.b.c.d] (RFC 4291 §2.5.5.2), as on the Rust side. *)
 
 val v4 : int -> int -> int -> int -> t
 val any : t

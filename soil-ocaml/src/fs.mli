@@ -1,47 +1,47 @@
 (** Files and directories.
 
-    All volumes are one tree. They are mounted by [SOIL_MOUNT], such as [/data=fat:data], by
-    {!mount}, and a disk [NAME] that is mounted nowhere is mounted at [/NAME] when a path below that
-    is first used. Which file system a file is on doesn't show in its path.
+    All volumes form one tree. [SOIL_MOUNT], such as [/data=fat:data], and {!mount} mount them; a
+    disk [NAME] that isn't mounted elsewhere is mounted at [/NAME] when a path below that is first
+    used. A path doesn't show which file system a file is on.
 
-    Paths are absolute, with [/], and are walked as in POSIX: over symbolic links, 40 at most
-    ([Too_many_links]), [..] being the directory above the one that a link leads to. A link that
-    begins with [/] counts from the root of the one tree. Nothing leads out of that.
+    Paths are absolute, with [/], and are resolved as in POSIX: through at most 40 symbolic links
+    ([Too_many_links]), with [..] as the parent of the directory that a link leads to. A link that
+    begins with [/] starts at the root of the tree. No link leads out of the tree.
 
-    Every function waits for the disk unless it says otherwise, and other tasks run meanwhile.
-    {!Soil.exception-Error} is raised with the operation and the path. A change is on the disk for
-    good after {!sync}, {!sync_all}, or the program's end.
+    Every function waits for the disk unless stated otherwise, and other tasks run meanwhile. Errors
+    raise {!Soil.exception-Error} with the operation and the path. A change is durable after
+    {!sync}, {!sync_all}, or the program's end.
 
-    {b A disk that doesn't answer.} Where a disk doesn't do what a volume asked of it within
-    [SOIL_DISK_TIMEOUT] (seconds; 30 unless set; read at the first use of files), everything that
-    waits for the volume fails with [Io] and a line that names the disk, and so does at once what is
-    asked of it later. A change that failed so may have been made. When the disk answers after all,
-    the volume continues from where it was, and works again: nothing that was synced is lost, a
-    mount that failed is undone, a file that was opened is closed. Until then a bigarray that was
-    lent to the operation ({!pread_into}, {!pwrite_from}) is the disk's: Soil keeps it from the
-    garbage collector, and its contents are to be left alone. Other volumes, tasks and the program's
-    end don't wait for such a disk. *)
+    {b A disk that doesn't answer.} If a disk doesn't complete a volume's request within
+    [SOIL_DISK_TIMEOUT] (seconds; 30 unless set; read at the first use of files), all operations
+    that wait for the volume fail with [Io] and a line that names the disk, and later ones fail at
+    once. A change that failed this way may still have been made. When the disk answers, the volume
+    continues where it was: no synced data is lost, a failed mount is undone, a file that was being
+    opened is closed. Until then the disk owns a bigarray that was lent to the operation
+    ({!pread_into}, {!pwrite_from}): Soil keeps it from the garbage collector, and the program must
+    not use its contents. Other volumes, other tasks and the program's end don't wait for such a
+    disk. *)
 
 (** {1:files Files} *)
 
-(** The type for what {!open_} does with a file. *)
+(** The type for modes of {!open_}. *)
 type mode =
   | Read  (** Read an existing file. *)
   | Write  (** Read and write, creating the file if it isn't there. *)
   | Truncate  (** Like [Write], and an existing file is emptied. *)
   | Create  (** Like [Write], but fails with [Exists] if the file is there. *)
   | Append
-      (** Like [Write], and every write goes to the end of the file. Writes of one descriptor are
-          each whole; of more than 64 KiB by several descriptors, each 64 KiB are. *)
+      (** Like [Write], and every write goes to the end of the file. Each write of one descriptor is
+          contiguous; with several descriptors, each 64 KiB of a write are. *)
 
 type flag = [ `Read | `Write | `Create | `Exclusive | `Truncate | `Append ]
-(** The type for single flags, with POSIX's meanings: [`Create] makes the file if it isn't there,
-    [`Exclusive] with it fails with [Exists] if it is (a symbolic link, too), [`Truncate] empties
-    it, [`Append] makes every write go to the end. All four need [`Write]. *)
+(** The type for single flags, with the meanings of POSIX: [`Create] creates a missing file,
+    [`Exclusive] with [`Create] fails with [Exists] if the file or a symbolic link is there,
+    [`Truncate] empties it, [`Append] makes every write go to the end. All four need [`Write]. *)
 
 val open_ : ?mode:mode -> ?flags:flag list -> string -> File_descriptor.t
-(** [open_ path] is a descriptor for the file, at position 0; [mode] is [Read] unless given, and
-    [flags] are taken in its place if they are. Close it with {!File_descriptor.close}. Raises
+(** [open_ path] is a descriptor for the file, at position 0, with [mode] (default: [Read]), or with
+    [flags] instead if these are given. Close it with {!File_descriptor.close}. Raises
     {!Soil.exception-Error} with [Not_found], [Is_directory], [Exists], [Read_only], [No_space],
     [Invalid_name]… *)
 
@@ -53,18 +53,19 @@ val read_file : ?max:int -> string -> string
     more than [max] bytes (default: 16 MiB). *)
 
 val write_file : string -> string -> unit
-(** [write_file path s] makes [s] the contents of [path], which is created or replaced. *)
+(** [write_file path s] writes [s] to [path], which is created, or emptied first. *)
 
 val append_file : string -> string -> unit
 (** [append_file path s] adds [s] at the end of [path], which is created if it isn't there. *)
 
 val pread : File_descriptor.t -> position:int -> bytes -> int -> int -> int
 (** [pread d ~position b off len] is {!File_descriptor.read} from byte [position] of the file; the
-    descriptor's own position stays. Less than [len] bytes are read only at the end of the file. *)
+    descriptor's own position doesn't change. It reads less than [len] bytes only at the end of the
+    file. *)
 
 val pwrite : File_descriptor.t -> position:int -> bytes -> int -> int -> unit
 (** [pwrite d ~position b off len] is {!File_descriptor.write} at byte [position]; the descriptor's
-    own position stays. Past the end of the file, what lies between reads as zeros. Raises
+    own position doesn't change. A gap behind the old end of the file reads as zeros. Raises
     {!Soil.exception-Error} with [Read_only] if [d] was opened with [Read]. *)
 
 val pread_into : File_descriptor.t -> position:int -> File_descriptor.buffer -> int -> int -> int
@@ -89,12 +90,12 @@ val size : File_descriptor.t -> int
 (** [size d] is the file's size in bytes. *)
 
 val truncate : File_descriptor.t -> int -> unit
-(** [truncate d size] makes the file [size] bytes long, cutting it off or adding zeros. Raises
+(** [truncate d size] sets the file's size to [size] bytes, by cutting it or adding zeros. Raises
     [Invalid_argument] if [size < 0]. *)
 
 val sync : File_descriptor.t -> unit
-(** [sync d] returns when the file's contents and directory entry are on the disk, past the disk's
-    own cache. Raises {!Soil.exception-Error} with [Io] if a write, also an earlier one, failed. *)
+(** [sync d] returns when the file's contents and directory entry are durable: on the disk, past its
+    write cache. Raises {!Soil.exception-Error} with [Io] if a write failed, also an earlier one. *)
 
 (** {1:directories Directories} *)
 
@@ -106,12 +107,12 @@ val list : string -> (string * kind) list
 *)
 
 val iter : string -> (string -> kind -> unit) -> unit
-(** [iter path f] is [f name kind] for each entry in the order of the disk, with memory that doesn't
-    grow with the directory. *)
+(** [iter path f] calls [f name kind] for each entry in the order of the disk, in constant memory.
+*)
 
 val with_entries : string -> ((string * kind) Seq.t -> 'a) -> 'a
-(** [with_entries path f] is [f entries]; the sequence reads the directory as it is consumed, some
-    entries at a time, is to be consumed once, and ends with [f]. *)
+(** [with_entries path f] is [f entries]. The sequence reads some entries at a time as it is
+    consumed; it can be consumed once, and only inside of [f]. *)
 
 type stat = {
   kind : kind;
@@ -120,48 +121,49 @@ type stat = {
       (** Seconds since 1970-01-01 UTC, in the file system's resolution (2 s for FAT, nanoseconds
           for ext4, of which a [float] keeps a quarter of a microsecond; {!File.type-times} has
           all). *)
-  accessed : float;  (** The last reading, where the file system notes it; else as [modified]. *)
+  accessed : float;  (** The last access, where the file system records it; else as [modified]. *)
   changed : float;
-      (** The last change of the file or of what is known of it; else as [modified]. *)
-  links : int;  (** Names that the file has. *)
-  inode : int;  (** A number that no other file of the volume has now; 0 where there is none. *)
+      (** The last change of the contents or of the metadata; else as [modified]. *)
+  links : int;  (** Number of hard links. *)
+  inode : int;  (** A number unique among the volume's present files; 0 where there is none. *)
   read_only : bool;
 }
-(** The type for what is known about a file or directory. *)
+(** The type for the metadata of a file or directory. *)
 
 val stat : string -> stat
-(** [stat path] is what is known about [path], after symbolic links. *)
+(** [stat path] is the metadata of [path]; symbolic links are followed. *)
 
 val lstat : string -> stat
-(** [lstat path] is {!val-stat}, but about the symbolic link itself if [path] is one. *)
+(** [lstat path] is like {!val-stat}, but of the symbolic link itself if [path] is one. *)
 
 val stat_file : File_descriptor.t -> stat
-(** [stat_file d] is what is known about an open file. *)
+(** [stat_file d] is the metadata of an open file. *)
 
 val exists : string -> bool
-(** [exists path] is [true] iff there is a file or directory at [path]; other errors than
-    [Not_found] and [Not_directory] are raised. *)
+(** [exists path] is [true] iff there is a file or directory at [path]. Raises
+    {!Soil.exception-Error} with any code but [Not_found] and [Not_directory]. *)
 
 val mkdir : string -> unit
 (** [mkdir path] makes an empty directory. *)
 
 val mkdir_p : string -> unit
-(** [mkdir_p path] makes the directory and those above it where they are missing. *)
+(** [mkdir_p path] makes the directory and its missing parents. *)
 
 val rmdir : string -> unit
 (** [rmdir path] removes an empty directory. Raises {!Soil.exception-Error} with [Not_empty]. *)
 
 val rename : ?how:[ `Replace | `No_replace | `Exchange ] -> string -> string -> unit
-(** [rename a b] makes the file or directory [a] be called [b]. A file [b] is replaced, atomically
-    where the file system can (ext4, memory, host directories; for FAT see its README), an empty
-    directory by a directory. With [~how:`No_replace] it is left alone, and the error is [Exists].
-    With [~how:`Exchange] it gets the name [a] in the same moment; it has to be there, and may be of
-    another kind (not on FAT: [Unsupported]). Raises {!Soil.exception-Error} with [Cross_volume] if
-    they are on different volumes, [Invalid] if one is in the other. *)
+(** [rename a b] renames the file or directory [a] to [b]. An existing file [b] is replaced,
+    atomically where the file system supports it (ext4, memory, host directories; for FAT see its
+    README), and an empty directory [b] by a directory. With [~how:`No_replace] an existing [b]
+    stays, and the error is [Exists]. With [~how:`Exchange] the two names are exchanged atomically;
+    [b] has to exist, and may be of another kind (on FAT: [Unsupported]). Raises
+    {!Soil.exception-Error} with [Cross_volume] if they are on different volumes, [Invalid] if one
+    is in the other. *)
 
 val unlink : string -> unit
-(** [unlink path] removes a file, or a symbolic link. An open file continues to exist without a name
-    where the file system can do that; on FAT it is [Busy]. *)
+(** [unlink path] removes a file or a symbolic link. An open file continues to exist without a name
+    where the file system supports that; on FAT the error is [Busy]. *)
 
 (** {1:links Links}
 
@@ -175,8 +177,8 @@ val symlink : target:string -> string -> unit
     exist. *)
 
 val readlink : string -> string
-(** [readlink path] is what the symbolic link says. Raises {!Soil.exception-Error} with [Invalid] if
-    [path] isn't one. *)
+(** [readlink path] is the target of the symbolic link. Raises {!Soil.exception-Error} with
+    [Invalid] if [path] isn't one. *)
 
 val realpath : string -> string
 (** [realpath path] is the path of the same file or directory without links, [.] and [..]. *)
@@ -184,16 +186,17 @@ val realpath : string -> string
 (** {1:nocopy Contents without a copy} *)
 
 val contents : string -> File_descriptor.buffer option
-(** [contents path] is the contents of a file that lies in memory for as long as the program runs,
-    as embedded files do, with no copy; [None] for others. The buffer must not be written to: that
-    would change the program itself. {!In_place} lends the contents of files of every kind. *)
+(** [contents path] is the contents of an embedded file, without a copy; [None] for other files. The
+    memory is valid for as long as the program runs. Don't write to the buffer: that would change
+    the program itself. {!In_place} lends the contents of files of every kind. *)
 
 (** {1:locks Locks} *)
 
 val with_lock : string -> (unit -> 'a) -> 'a
 (** [with_lock path f] is [f ()] while no other task of the program is in [with_lock] for the same
-    file or directory, by whichever name; it must exist. Tasks get their turn in the order in which
-    they came. The lock is advisory. Raises [Invalid_argument] within itself. *)
+    file or directory, under any of its names; it must exist. Waiting tasks get the lock in
+    first-in, first-out order. The lock is advisory and not reentrant: a nested call for the same
+    file raises [Invalid_argument]. *)
 
 (** {1:volumes Volumes} *)
 
@@ -206,24 +209,25 @@ type space = {
           keeps a Linux system going, and here there is only the program. In a folder of the host
           Linux decides. *)
 }
-(** The type for the room on a volume, in bytes. *)
+(** The type for the space on a volume, in bytes. *)
 
 val space : string -> space
-(** [space path] is the room on the volume that holds [path]. *)
+(** [space path] is the space on the volume that holds [path]. *)
 
-(** The type for whether a volume takes writes, and keeps them. *)
+(** The type for the health of a volume: whether it accepts writes, and makes them durable. *)
 type health =
   | Writable
   | Unflushed
-      (** It takes writes, but its disk offers no flush ([VIRTIO_BLK_F_FLUSH]), which is also said
-          in the log when it is mounted: {!sync} waits until the disk has taken what was written,
-          and a disk with a cache of its own may lose that when the power fails. Disks made by
-          [soil run], and all of the process form, have flushes. *)
-  | Read_only  (** It was mounted so, or its device is. *)
+      (** It accepts writes, but its disk offers no flush ([VIRTIO_BLK_F_FLUSH]); the log says so at
+          the mount. {!sync} waits until the disk has taken the writes, which a disk with a write
+          cache may lose in a power failure. Disks of [soil run], and all disks of the process form,
+          have flushes. *)
+  | Read_only  (** It was mounted read-only, or its device is read-only. *)
   | Corrupt of string
-      (** It contradicts itself and is left as it is; what was found. An ext4 volume whose
-          superblock says "continue", as [mkfs.ext4] makes them, stays [Writable]: the call that
-          meets damage fails with [Corrupt], and [e2fsck] looks at it later. *)
+      (** Its metadata is inconsistent, and it takes no more writes; a description of the damage. An
+          ext4 volume whose superblock says "continue", the default of [mkfs.ext4], stays
+          [Writable]: the call that meets damage fails with [Corrupt], and [e2fsck] repairs it
+          later. *)
 
 type volume = {
   point : string;  (** Where it is mounted. *)
@@ -232,29 +236,28 @@ type volume = {
   total : int;  (** Bytes. *)
   free : int;  (** Bytes. *)
   available : int;  (** Bytes, as in {!type-space}. *)
-  unit_size : int;  (** Bytes that are given to a file at a time. *)
+  unit_size : int;  (** Allocation unit (block or cluster) in bytes. *)
 }
-(** The type for what is known about a volume. *)
+(** The type for the description of a volume. *)
 
 val volume : string -> volume
-(** [volume path] is what is known about the volume that holds [path]. *)
+(** [volume path] is the description of the volume that holds [path]. *)
 
 val mount : ?read_only:bool -> string -> string -> unit
 (** [mount source path] mounts [source] at [path], as [SOIL_MOUNT] does: [TYPE:SOURCE], or [SOURCE]
-    alone with the file system that is found there. [TYPE] is [fat], [ext4], [tar], [memory] or
-    [host]; [SOURCE] a disk's name, [NAME/2] or [NAME/label] for a partition, the most bytes of a
-    volume in memory such as [16M], or a directory of the host (in the process form). Raises
-    {!Soil.exception-Error} with [No_device], [Exists], [Corrupt], [Busy], or [Unsupported], which
-    says what is missing in the program's [libraries]. *)
+    alone to detect the file system. [TYPE] is [fat], [ext4], [tar], [memory] or [host]; [SOURCE] is
+    a disk's name, [NAME/2] or [NAME/label] for a partition, the size limit of a volume in memory
+    such as [16M], or a directory of the host (in the process form). Raises {!Soil.exception-Error}
+    with [No_device], [Exists], [Corrupt], [Busy], or [Unsupported], which says what is missing in
+    the program's [libraries]. *)
 
 val unmount : string -> unit
-(** [unmount path] makes everything on the volume mounted at [path] durable and gives it up. Raises
-    {!Soil.exception-Error} with [Not_found], or [Busy] while something on it is open or mounted
-    below it. *)
+(** [unmount path] syncs the volume mounted at [path] and unmounts it. Raises
+    {!Soil.exception-Error} with [Not_found], or [Busy] while a file on it is open or a volume is
+    mounted below it. *)
 
 val sync_volume : string -> unit
 (** [sync_volume path] is {!sync} for everything on the volume that holds [path]. *)
 
 val sync_all : unit -> unit
-(** [sync_all ()] is {!sync} for everything on all volumes. It is done at the program's end without
-    asking. *)
+(** [sync_all ()] is {!sync} for everything on all volumes. The program's end does the same. *)
