@@ -1,19 +1,20 @@
 //! The Internet layer: interfaces, addresses, routes, neighbors, IPv4 and IPv6, ICMP.
 //!
-//! [`Ip`] has two halves, since a link is borrowed while it hands a frame over: the [`Port`]s
-//! (links) and [`Net`] (everything that is known). What is sent while a frame is handled goes on
-//! the port's short queue of finished frames and leaves with [`Ip::receive`]'s next step; what is
-//! sent from the outside is written straight into the device's buffer ([`Ip::send_tcp`],
+//! [`Ip`] has two halves, because a link is borrowed while it delivers a frame: the [`Port`]s
+//! (links) and [`Net`] (all other state). Packets sent during the handling of a frame go on the
+//! port's short queue of finished frames and leave with the next step of [`Ip::receive`]. Packets
+//! sent from outside are written straight into the device's buffer ([`Ip::send_tcp`],
 //! [`Ip::send`]).
 //!
 //! # For TCP
-//! - [`Ip::route`] chooses interface, source address and next hop once for a connection; the
-//!   [`Route`] is kept with it, and follows changes of the tables by itself.
-//! - [`Ip::send_tcp`] sends a segment: [`Outcome`] tells what to do if that isn't possible now.
-//! - [`Net::input`] gives [`Input::Tcp`] with a segment whose checksum is right; [`Net::reply_tcp`]
-//!   answers one without a route or a neighbor: to where it came from (SYN cookies, resets).
-//! - [`Input::Error`] is an ICMP error about a packet of ours. For TCP the sequence number it
-//!   quotes is to be verified by the connection (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
+//! - [`Ip::route`] selects interface, source address and next hop once per connection. The
+//!   connection keeps the [`Route`], which follows changes of the tables by itself.
+//! - [`Ip::send_tcp`] sends a segment; [`Outcome`] says how to proceed if that isn't possible now.
+//! - [`Net::input`] returns [`Input::Tcp`] with a segment whose checksum is right.
+//!   [`Net::reply_tcp`] replies without a route or a neighbor to the frame's source (SYN cookies,
+//!   resets).
+//! - [`Input::Error`] is an ICMP error about a packet of ours. For TCP, the connection must verify
+//!   the quoted sequence number (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
 
 mod address;
 mod arp;
@@ -84,13 +85,13 @@ pub(crate) struct Ip {
     pub(crate) net: Net,
 }
 
-/// The state of the layer, without the links themselves.
+/// State of the layer, except for the links themselves.
 pub(crate) struct Net {
     pub(crate) now_ns: u64,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) queues: Vec<queue::Queue>,
     pub(crate) routes: route::Routes,
-    /// Routes that were added by themselves.
+    /// Static routes.
     extra_routes: Vec<route::Entry>,
     pub(crate) random: Random,
     /// See [`crate::Stack::set_memory_short`].
@@ -101,49 +102,49 @@ pub(crate) struct Net {
     reassembly: reassembly::Reassembly,
     path_mtus: pmtu::PathMtus,
     redirects: redirect::Redirects,
-    /// Until when leases that were given back are waited for.
+    /// Deadline of the wait for released leases.
     release_until_ns: Option<u64>,
-    /// The next identification of an IPv4 packet in fragments.
+    /// Next identification of a fragmented IPv4 packet.
     identification: u16,
     echo_bucket: Bucket,
     error_bucket: Bucket,
-    /// Frames of other protocols that a socket wants: interface and type.
+    /// Other EtherTypes with a socket: interface and type.
     pub(crate) ethertypes: Vec<(usize, u16)>,
-    /// Addresses that were lost: see [`Net::take_lost`].
+    /// Lost addresses: see [`Net::take_lost`].
     lost: Vec<IpAddr>,
     /// Locally generated errors about packets that couldn't be sent: see [`Net::take_errors`].
     errors: Vec<IcmpError>,
-    /// Addresses, routes or name servers changed; taken by the stack.
+    /// Addresses, routes or name servers changed; the stack takes the flag.
     pub(crate) changed: bool,
     keyed: Keyed,
 }
 
-/// The origin of a packet, for an answer that needs no route.
+/// Origin of a packet, for a reply without a route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
-    /// The interface, which is also that of the answer.
+    /// Interface of the packet and of the reply.
     pub(crate) interface: usize,
-    /// The Ethernet address of the one that put it on the link (a router, mostly).
+    /// Ethernet source address (usually a router's).
     pub(crate) mac: [u8; 6],
-    /// Our address.
+    /// Local address.
     pub(crate) local: IpAddr,
-    /// The sender's.
+    /// Remote address.
     pub(crate) remote: IpAddr,
 }
 
-/// A segment for this end: its IP header is in order and its checksum right.
+/// A segment for this host with a valid IP header and checksum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TcpInput<'a> {
     pub(crate) origin: Origin,
     /// Header and payload: at least 20 bytes.
     pub(crate) bytes: &'a [u8],
-    /// The size of the segments that the device joined to this one.
+    /// Segment size, if the device has merged several segments into this one.
     pub(crate) joined: Option<u16>,
-    /// A router has marked it: congestion experienced (RFC 3168, 5).
+    /// The packet carries congestion experienced (RFC 3168, 5).
     pub(crate) marked: bool,
 }
 
-/// A datagram for this end, its checksum verified.
+/// A datagram for this host with a verified checksum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UdpInput<'a> {
     /// `local` may be a group or a broadcast address.
@@ -151,13 +152,13 @@ pub(crate) struct UdpInput<'a> {
     pub(crate) remote_port: u16,
     pub(crate) local_port: u16,
     pub(crate) payload: &'a [u8],
-    /// `local` is an address of one machine, ours.
+    /// `local` is a unicast address of this host.
     pub(crate) unicast: bool,
     /// The packet from its IP header on, for errors that quote it.
     pub(crate) packet: &'a [u8],
 }
 
-/// An answer to an echo request of ours.
+/// A reply to an echo request of ours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EchoInput<'a> {
     pub(crate) origin: Origin,
@@ -167,7 +168,7 @@ pub(crate) struct EchoInput<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// A frame of another protocol than IP that has a socket.
+/// A frame of a non-IP EtherType with a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EthernetInput<'a> {
     pub(crate) interface: usize,
@@ -182,21 +183,21 @@ pub(crate) struct EthernetInput<'a> {
 pub(crate) enum ErrorKind {
     /// The port is closed.
     PortUnreachable,
-    /// The protocol is not spoken there.
+    /// The protocol is unsupported.
     ProtocolUnreachable,
-    /// No way to the host or network, or a router's table lacks it.
+    /// No route to the host or network.
     HostUnreachable,
-    /// A filter forbids it.
+    /// A filter prohibits it.
     Prohibited,
-    /// The packet was too big for a link; its MTU (0 where an old router doesn't say).
+    /// The packet exceeded a link's MTU; that MTU (0 if an old router doesn't report it).
     PacketTooBig(u32),
     /// Hop limit or reassembly time exceeded.
     TimeExceeded,
-    /// A header was not understood.
+    /// Parameter problem.
     ParameterProblem,
 }
 
-/// An ICMP error about a packet that carries an address of ours as its source.
+/// An ICMP error about a packet with one of our addresses as its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IcmpError {
     pub(crate) kind: ErrorKind,
@@ -204,30 +205,30 @@ pub(crate) struct IcmpError {
     pub(crate) protocol: u8,
     pub(crate) local: (IpAddr, u16),
     pub(crate) remote: (IpAddr, u16),
-    /// Of TCP: the sequence number of the packet.
+    /// Sequence number of the quoted TCP segment.
     pub(crate) seq: Option<u32>,
 }
 
 /// The result of receiving a frame.
 #[derive(Debug)]
 pub(crate) enum Input<'a> {
-    /// Handled or dropped here.
+    /// Handled or dropped by this layer.
     Done,
     Tcp(TcpInput<'a>),
     Udp(UdpInput<'a>),
     Error(IcmpError),
     Echo(EchoInput<'a>),
     Ethernet(EthernetInput<'a>),
-    /// The last fragment of a packet: its bytes from the IP header on, to be given to
+    /// The last fragment of a packet: all its bytes from the IP header on, for
     /// [`Net::input_whole`].
     Whole(Origin, Vec<u8>),
 }
 
-/// The layer above, which the packets are for.
+/// Interface to the layer above.
 pub(crate) trait UpperLayer {
-    /// Takes what is for them.
+    /// Receives the input for the sockets.
     fn input(&mut self, net: &mut Net, input: Input<'_>);
-    /// Whether one of UDP has this port, at whatever address.
+    /// Whether a UDP socket has this port, at any address.
     fn has_udp_port(&self, port: u16) -> bool;
 }
 
@@ -239,8 +240,8 @@ impl Net {
             .any(|interface| interface.has_address(address))
     }
 
-    /// Lists a socket with those that wait for room in the link that a route leads over. `listed`:
-    /// the socket's note of it.
+    /// Adds a socket to those that wait for room in the link of a route. `listed`: the socket's own
+    /// flag.
     pub(crate) fn wait_for_room(&mut self, route: &Route, listed: &mut bool, socket: Handle) {
         if let Some(interface) = self.interfaces.get(route.interface) {
             self.wait_for_room_of(interface.port, listed, socket);
@@ -256,8 +257,8 @@ impl Net {
         }
     }
 
-    /// Lists a socket with those that wait for the neighbor that a route leads to. `listed`: the
-    /// socket's note of it.
+    /// Adds a socket to those that wait for the neighbor of a route. `listed`: the socket's own
+    /// flag.
     pub(crate) fn wait_for_neighbor(&mut self, route: &Route, listed: &mut bool, socket: Handle) {
         if let Some(interface) = self.interfaces.get_mut(route.interface)
             && !core::mem::replace(listed, true)

@@ -1,32 +1,32 @@
-//! Why packets were dropped, counted by name.
+//! Reasons for dropped packets, counted by name.
 
 /// A reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum DropReason {
-    /// Shorter than its headers say, or a header that makes no sense.
+    /// Truncated, or an invalid header.
     Malformed,
-    /// A checksum is wrong.
+    /// Wrong checksum.
     BadChecksum,
-    /// The Ethernet or IP address is of another machine.
+    /// The Ethernet or IP destination is another host.
     NotForUs,
-    /// A source or destination that can't be on a link (RFC 1122, 3.2.1.3; RFC 4291, 2.5).
+    /// A source or destination that is invalid on a link (RFC 1122, 3.2.1.3; RFC 4291, 2.5).
     Martian,
-    /// An Ethernet protocol without a socket.
+    /// An EtherType without a socket.
     UnknownEthertype,
-    /// A VLAN that no interface has.
+    /// An unconfigured VLAN.
     UnknownVlan,
     /// An unsupported IP protocol.
     UnknownProtocol,
     /// Source routing (RFC 7126, 4.3; RFC 5095).
     SourceRoute,
-    /// An option or extension header that forbids taking the packet, or too many of them.
+    /// An option or extension header that forbids processing, or too many of them.
     BadOption,
     /// A fragment that overlaps another one, or has an invalid size (RFC 5722, RFC 8200 4.5).
     BadFragment,
-    /// Fragments whose others didn't come in time.
+    /// Reassembly timeout.
     ReassemblyTimeout,
-    /// Fragments that made room for those of other packets.
+    /// Fragments evicted in favour of other packets.
     ReassemblyFull,
     /// A port without a socket.
     NoPort,
@@ -34,23 +34,23 @@ pub(crate) enum DropReason {
     QueueFull,
     /// An ICMP message that is unusable, or not about a packet of ours.
     UselessIcmp,
-    /// Neighbor discovery that doesn't keep its rules (RFC 4861, 6.1 and 7.1; RFC 6980).
+    /// An invalid neighbor discovery message (RFC 4861, 6.1 and 7.1; RFC 6980).
     BadNeighborDiscovery,
-    /// A redirect from a machine other than the gateway (RFC 1122, 3.2.2.2; RFC 4861, 8.1).
+    /// A redirect from a host other than the gateway (RFC 1122, 3.2.2.2; RFC 4861, 8.1).
     BadRedirect,
-    /// An ARP packet that makes no sense.
+    /// An invalid ARP packet.
     BadArp,
     /// The neighbor didn't answer.
     NeighborGone,
-    /// More packets for one neighbor than wait for it.
+    /// Too many packets queued for an unresolved neighbor.
     NeighborQueueFull,
-    /// The queue of answers to a link is full.
+    /// The link's queue of replies is full.
     AnswerQueueFull,
-    /// More answers than their rate allows (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f).
+    /// Replies beyond their rate limit (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f).
     RateLimited,
     /// The packet filter.
     Filtered,
-    /// Frames come faster than they can be handled, and this one can be done without.
+    /// Dispensable frames shed under overload.
     Overload,
 }
 
@@ -122,7 +122,7 @@ impl Bucket {
         }
     }
 
-    /// Takes `cost` tokens if there are as many.
+    /// Takes `cost` tokens if the bucket has them.
     pub(crate) fn take(&mut self, now_ns: u64, cost: u64) -> bool {
         const SECOND: u64 = 1_000_000_000;
         let passed_ns = now_ns.saturating_sub(self.since_ns);
@@ -130,7 +130,7 @@ impl Bucket {
         if new > 0 {
             let new = u64::try_from(new).unwrap_or(u64::MAX);
             self.tokens = self.tokens.saturating_add(new).min(self.burst);
-            // What is less than a token stays for the next time.
+            // Keeps the fraction of a token for the next call.
             let used_ns = new.saturating_mul(SECOND) / self.per_second.max(1);
             self.since_ns = self.since_ns.saturating_add(used_ns).min(now_ns);
         }

@@ -1,4 +1,4 @@
-//! The packet filter: a list of rules, the first that fits decides.
+//! Packet filter: a list of rules, of which the first match decides.
 //!
 //! Without rules the filter allows everything that a local socket wants; the stack refuses a packet
 //! without a socket in any case. The filter judges incoming packets by the stack's own sockets: a
@@ -14,21 +14,21 @@ use super::drops::Bucket;
 use super::header::{ICMP, ICMPV6, TCP, UDP, be16};
 use crate::types::{Error, InterfaceId, common_prefix};
 
-/// Rules of one filter.
+/// Maximum number of rules.
 const RULES: usize = 256;
-/// Buckets for the senders of a rule; senders share them by chance.
+/// Number of buckets for the senders of a rule; senders may share one by a hash collision.
 const BUCKETS: usize = 256;
 
 /// The action of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterAction {
-    /// Lets them pass.
+    /// Passes the packet.
     Allow,
-    /// Drops them without a word.
+    /// Drops the packet silently.
     Deny,
 }
 
-/// Which way packets go.
+/// Direction of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterDirection {
     /// From a link.
@@ -37,54 +37,54 @@ pub enum FilterDirection {
     Out,
 }
 
-/// Whether a packet begins something.
+/// Whether a packet opens a flow or belongs to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterState {
-    /// It belongs to nothing that is here: a SYN, a segment of no connection, a datagram of a
-    /// stranger, an echo request.
+    /// Belongs to no local state: a SYN, a segment without a connection, a datagram from an unknown
+    /// peer, an echo request.
     New,
-    /// A segment of a connection or of a handshake, an answer to a socket's datagram, ICMP errors
-    /// and replies.
+    /// A segment of a connection or a handshake, a reply to a socket's datagram, ICMP errors and
+    /// replies.
     Established,
 }
 
-/// A rate and a burst of packets that match a rule. A packet beyond that doesn't
-/// fit, and the next rules are looked at: put a rule that denies the rest behind it.
+/// Rate and burst of packets that match a rule. A packet beyond the limit doesn't match, and the
+/// filter tries the next rules: put a rule that denies the rest behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterLimit {
-    /// Packets a second; with [`FilterState::New`] and TCP that is connections a second.
+    /// Packets per second; with [`FilterState::New`] and TCP, connections per second.
     pub per_second: u32,
-    /// Packets at once.
+    /// Burst in packets.
     pub burst: u32,
-    /// For each sender by itself. Senders are kept apart by a hash; a few share a count.
+    /// Applies the limit per sender. Senders are distinguished by a hash; a few share a bucket.
     pub per_source: bool,
 }
 
-/// A rule. What is `None` fits everything.
+/// A rule. A field that is `None` matches everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterRule {
     /// The action.
     pub action: FilterAction,
-    /// Which way.
+    /// Direction.
     pub direction: FilterDirection,
-    /// The interface.
+    /// Interface.
     pub interface: Option<InterfaceId>,
-    /// The protocol's number: 6 TCP, 17 UDP, 1 and 58 ICMP.
+    /// Protocol number: 6 TCP, 17 UDP, 1 and 58 ICMP.
     pub protocol: Option<u8>,
-    /// The network of the other end, as an address and the length of its prefix.
+    /// Remote network: an address and its prefix length.
     pub remote: Option<(IpAddr, u8)>,
-    /// Our ports.
+    /// Local ports.
     pub local_port: Option<RangeInclusive<u16>>,
-    /// The other end's ports.
+    /// Remote ports.
     pub remote_port: Option<RangeInclusive<u16>>,
-    /// Whether it begins something.
+    /// Whether the packet opens a flow.
     pub state: Option<FilterState>,
     /// The rate limit.
     pub limit: Option<FilterLimit>,
 }
 
 impl FilterRule {
-    /// A rule that fits all packets of a direction.
+    /// A rule that matches all packets of a direction.
     pub fn new(action: FilterAction, direction: FilterDirection) -> FilterRule {
         FilterRule {
             action,
@@ -107,9 +107,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) interface: usize,
     pub(crate) protocol: u8,
     pub(crate) remote: IpAddr,
-    /// From the transport header on.
+    /// Bytes from the transport header on.
     pub(crate) transport: &'a [u8],
-    /// Whether it belongs to a socket, if that was found out.
+    /// Whether the packet belongs to a socket, if already determined.
     pub(crate) known: Option<bool>,
 }
 
@@ -118,7 +118,7 @@ struct Rule {
     buckets: Vec<Bucket>,
 }
 
-/// The rules in force.
+/// Active rules.
 #[derive(Default)]
 pub(crate) struct Filter {
     rules: Vec<Rule>,
@@ -161,17 +161,17 @@ impl Filter {
         })
     }
 
-    /// Whether a direction is looked at, at all.
+    /// Whether any rule applies to a direction.
     pub(crate) fn watches(&self, direction: FilterDirection) -> bool {
         self.directions[usize::from(direction == FilterDirection::Out)]
     }
 
-    /// Whether it matters to which socket a packet that comes in belongs.
+    /// Whether the rules depend on the socket of an incoming packet.
     pub(crate) fn tracks(&self) -> bool {
         self.tracks
     }
 
-    /// Whether a packet may pass.
+    /// Whether a packet passes.
     pub(crate) fn allows(&mut self, facts: &Facts<'_>, now_ns: u64) -> bool {
         let ports = match facts.protocol {
             TCP | UDP => (be16(facts.transport, 0), be16(facts.transport, 2)),
@@ -218,7 +218,7 @@ impl Filter {
 fn spread(ip: IpAddr) -> usize {
     let bits = match ip {
         IpAddr::V4(ip) => u64::from(ip.to_bits()),
-        // A sender of IPv6 has a /64 of its own.
+        // An IPv6 sender usually owns a /64.
         IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
     };
     (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize

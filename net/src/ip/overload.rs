@@ -1,46 +1,46 @@
-//! Receive livelock (Mogul and Ramakrishnan, 1997): frames come faster than they can be handled, so
-//! that the ones that count are lost in the device's full queue, and the program gets no turn.
+//! Receive livelock (Mogul and Ramakrishnan, 1997): frames arrive faster than the stack can handle
+//! them. The device's full queue then loses the ones that count, and the program gets no CPU time.
 //!
-//! When no poll has found a link's queue empty for [`PATIENCE_NS`], what needs no state of ours to
-//! be sent is shed by its first bytes, before it costs anything: SYNs while cookies answer them,
-//! fragments, and datagrams to ports that no socket has. A few of each poll are still served, so
-//! that honest newcomers get in and senders learn that a port is closed. Segments of connections
-//! and whole datagrams for sockets are never shed here.
+//! When no poll has found a link's queue empty for [`PATIENCE_NS`], the stack sheds frames that a
+//! sender needs no local state for, by their first bytes and before they cost anything: SYNs while
+//! cookies answer them, fragments, and datagrams to unbound ports. It still serves a few per poll,
+//! so that honest new clients get in and senders learn that a port is closed. It never sheds
+//! segments of connections or whole datagrams for sockets here.
 //!
-//! Answers to SYNs cost more than all else that a stranger can ask for. Where the device brings no
-//! more frames than are handled, its queue is empty again and again, though others are lost before
-//! it. So cookies are limited by what time they leave: while the machine is hardly idle, they
-//! become fewer, and while it is, more ([`Cookies`]). Half of what may be sent at once is for SYNs
-//! that were shed before ([`Retries`]).
+//! SYN-ACKs cost more than any other reply to a stranger. Where the device delivers no more frames
+//! than the stack handles, its queue becomes empty again and again, though frames are lost before
+//! it. The stack therefore limits cookies by idle time: it sends fewer while the machine is hardly
+//! idle, and more while it is ([`Cookies`]). Half of the burst is reserved for SYNs that were shed
+//! before ([`Retries`]).
 
 use super::UpperLayer;
 use super::configure::{DHCP_PORTS, DHCP6_PORTS};
 use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP, be16};
 use super::retries::Retries;
 
-/// How long the queue has to be full. A burst of honest clients is over by then.
+/// Time for which the queue must stay full. A burst of honest clients is over by then.
 const PATIENCE_NS: u64 = 50_000_000;
-/// How long shedding goes on, and how many frames it has to shed in that time to go on for as long
-/// again. A peer that sends datagrams in some tens of fragments stays below that.
+/// Duration of shedding, and the number of shed frames in that time that prolongs it by as much. A
+/// peer that sends datagrams in some tens of fragments stays below it.
 const HOLD_NS: u64 = 100_000_000;
 const MANY: u32 = 512;
-/// Frames of each class that could be shed and are served nevertheless, from one link in one poll.
+/// Frames per class, link and poll that could be shed but are served.
 const SERVED: u32 = 8;
-/// A shed frame counts for this part of a handled one in the budget of a poll.
+/// Fraction of a handled frame that a shed frame takes from the budget of a poll.
 pub(super) const SHED_COST: usize = 1;
 pub(super) const FRAME_COST: usize = 16;
 /// Bytes for which a large frame counts once more. A poll of 64 frames then takes at most half a
 /// MiB, which the program reads while it is in the processor's cache.
 pub(super) const FRAME_BYTES: usize = 8192;
 
-/// How long idle time is added up.
+/// Window over which idle time is summed.
 const WINDOW_NS: u64 = 50_000_000;
-/// Of that at least this part has to be idle for more cookies.
+/// Minimum idle fraction of the window for more cookies.
 const IDLE: u64 = 4;
-/// Time between two cookies, at least and at most.
+/// Minimum and maximum interval between two cookies.
 const SHORTEST_NS: u64 = 1_000;
 const LONGEST_NS: u64 = 1_000_000;
-/// Cookies that weren't asked for may be sent later, up to those of this time.
+/// Maximum credit of unused cookies, as the time in which they accrue.
 const BURST_NS: u64 = 20_000_000;
 
 /// IPv6's next header for fragments (RFC 8200, 4.5).
@@ -48,17 +48,17 @@ const FRAGMENT: u8 = 44;
 const FIN_SYN_RST_ACK: u8 = 0x17;
 const SYN: u8 = 0x02;
 
-/// Limits the answers to SYNs that are not remembered.
+/// Rate limit of SYN-ACKs for handshakes that aren't stored.
 #[derive(Debug)]
 struct Cookies {
-    /// Time between two of them.
+    /// Interval between two cookies.
     interval_ns: u64,
-    /// Time for which none was sent.
+    /// Credit: time without cookies.
     credit_ns: u64,
     /// When the credit was last added to.
     credited_ns: u64,
-    /// The window: its start, and for how long of it the machine was idle. `None` until a caller
-    /// tells: then there is no limit.
+    /// The window: its start and its idle time. `None` until a caller reports idle time: then there
+    /// is no limit.
     started_ns: u64,
     idle_ns: Option<u64>,
 }
@@ -108,40 +108,40 @@ impl Cookies {
     }
 }
 
-/// Whether frames are shed now.
+/// State of load shedding.
 #[derive(Debug, Default)]
 pub(crate) struct Overload {
-    /// The first of the polls in a row that left frames in a queue.
+    /// Time of the first of consecutive polls that left frames in a queue.
     full_since_ns: Option<u64>,
-    /// Shedding goes on until then.
+    /// End of shedding.
     until_ns: u64,
     now_ns: u64,
-    /// SYNs are answered with cookies: none of those to come is remembered.
+    /// SYNs are answered with cookies: new handshakes aren't stored.
     cookies: bool,
     limit: Cookies,
     retries: Retries,
-    /// How many SYNs, fragments, and datagrams to closed ports may still be served.
+    /// Remaining SYNs, fragments, and datagrams to closed ports to serve.
     syns: u32,
     fragments: u32,
     datagrams: u32,
-    /// Frames that were shed in the time that `until_ns` ends.
+    /// Frames shed in the period that ends at `until_ns`.
     shed: u32,
 }
 
-/// The class of a frame, by its first bytes.
+/// Class of a frame, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FrameClass {
-    /// A segment that begins a connection.
+    /// A segment that opens a connection.
     Syn,
-    /// A part of a packet.
+    /// A fragment.
     Fragment,
-    /// A whole datagram to this port.
+    /// An unfragmented datagram to this port.
     Datagram(u16),
     Other,
 }
 
 impl Overload {
-    /// To be called at the start of a poll.
+    /// Call this at the start of a poll.
     pub(crate) fn begin(&mut self, now_ns: u64, cookies: bool) {
         self.now_ns = now_ns;
         self.cookies = cookies;
@@ -155,19 +155,19 @@ impl Overload {
         }
     }
 
-    /// Adds time that the machine had nothing to do.
+    /// Adds idle time.
     pub(crate) fn note_idle(&mut self, idle_ns: u64) {
         let known = self.limit.idle_ns.get_or_insert(0);
         *known = known.saturating_add(idle_ns);
     }
 
-    /// To be called before a link is received from.
+    /// Call this before receiving from a link.
     pub(super) fn begin_link(&mut self) {
         (self.syns, self.fragments, self.datagrams) = (SERVED, SERVED, SERVED);
     }
 
-    /// To be called when the poll has received; `full`: it left frames in the queue of a link, the
-    /// loopback's apart.
+    /// Call this after receiving; `full`: the poll left frames in the queue of a link other than
+    /// the loopback.
     pub(crate) fn end(&mut self, full: bool) {
         if !full {
             self.full_since_ns = None;
@@ -179,7 +179,7 @@ impl Overload {
         }
     }
 
-    /// Whether this frame is to be dropped at once.
+    /// Whether to drop this frame at once.
     pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn UpperLayer) -> bool {
         let is_full = self.now_ns < self.until_ns;
         if !is_full && !self.cookies {
@@ -203,7 +203,7 @@ impl Overload {
         is_shed
     }
 
-    /// Whether a SYN gets a cookie.
+    /// Whether to answer a SYN with a cookie.
     fn serves_syn(&mut self, frame: &[u8], is_full: bool) -> bool {
         if self.retries.contains(frame) {
             return self.limit.take(0);
@@ -212,19 +212,19 @@ impl Overload {
     }
 }
 
-/// Takes one of these, if there are any.
+/// Takes one from the allowance, if any is left.
 fn take(left: &mut u32) -> bool {
     let taken = left.checked_sub(1);
     *left = taken.unwrap_or(0);
     taken.is_some()
 }
 
-/// Whether nothing here takes datagrams to this port.
+/// Whether no socket receives datagrams to this port.
 fn is_closed(port: u16, sockets: &dyn UpperLayer) -> bool {
     ![DHCP_PORTS.1, DHCP6_PORTS.1].contains(&port) && !sockets.has_udp_port(port)
 }
 
-/// The class of a frame; `None`: it ends too early.
+/// Returns the class of a frame; `None` if the frame is truncated.
 fn kind(frame: &[u8]) -> Option<FrameClass> {
     let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
     if ethertype == ETHERTYPE_VLAN {

@@ -1,8 +1,8 @@
-//! Addresses that sockets are bound to: what they cover, and which of them conflict.
+//! Bound addresses of sockets: which destinations they match, and which of them conflict.
 
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-/// Whether a socket bound to `bound` takes what is sent to `address`. `[::]` takes both families.
+/// Whether a socket bound to `bound` receives packets to `address`. `[::]` matches both families.
 pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
     match bound {
         IpAddr::V6(any) if any.is_unspecified() => true,
@@ -11,7 +11,7 @@ pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
     }
 }
 
-/// Whether two sockets of the same port get in each other's way.
+/// Whether two bound addresses with the same port conflict.
 pub(crate) fn conflict(a: IpAddr, b: IpAddr) -> bool {
     a == b || a.is_unspecified() && covers(a, b) || b.is_unspecified() && covers(b, a)
 }

@@ -10,26 +10,25 @@ pub type RandomBits = Box<dyn FnMut() -> u64 + Send>;
 /// Limits and defaults of a [`crate::Stack`].
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Bytes that the buffers of all TCP connections may take together. See the rule in
-    /// `net/README.md`; a quarter of the machine's memory is a good value.
+    /// Maximum memory of all TCP buffers together, in bytes. See the rule in `net/README.md`; a
+    /// quarter of the machine's memory is a good value.
     pub tcp_memory: usize,
-    /// The size that the send or receive buffer of one connection may grow to, in bytes, as its
-    /// path needs it; 4 KiB to 1 GiB.
+    /// Maximum size of a connection's send or receive buffer in bytes, which grows as the path
+    /// needs it; 4 KiB to 1 GiB.
     pub tcp_buffer_max: usize,
     /// The initial size of the send or receive buffer of one connection, in bytes; 64
     /// KiB if that is more.
     pub tcp_buffer_min: usize,
     /// Congestion control of new connections.
     pub congestion: Congestion,
-    /// Whether new connections ask for congestion marks (RFC 3168). A peer that asks for them gets
-    /// them in any case.
+    /// Whether new connections request ECN (RFC 3168). A peer that requests it gets it in any case.
     pub ecn: bool,
-    /// Handshakes of all listeners together that are remembered; beyond that a SYN is answered by a
-    /// cookie (RFC 4987).
+    /// Maximum number of stored handshakes of all listeners together; beyond it a SYN is answered
+    /// with a SYN cookie (RFC 4987).
     pub half_open_max: usize,
-    /// Connections that were closed and still deliver; beyond that closing one sends a reset.
+    /// Maximum number of closed connections that still deliver; beyond it closing sends a reset.
     pub orphan_max: usize,
-    /// Records of connections in TIME-WAIT; when full, the oldest makes room.
+    /// Maximum number of TIME-WAIT records; when full, the oldest is evicted.
     pub time_wait_max: usize,
     /// How long TIME-WAIT lasts: twice the maximum segment lifetime (RFC 9293, 3.4.2).
     pub time_wait_ns: u64,

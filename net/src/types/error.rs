@@ -1,21 +1,21 @@
-//! The one error type of the stack.
+//! Error type of the stack.
 
 use core::fmt;
 
-/// Why an operation did not succeed.
+/// Reasons why an operation didn't succeed.
 ///
-/// `WouldBlock` is no failure: the operation is to be tried again when
-/// [`crate::Stack::take_events`] names the handle.
+/// `WouldBlock` is no failure: retry the operation when [`crate::Stack::take_events`] reports the
+/// handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Error {
-    /// Not yet; an event will tell.
+    /// Not ready; an event follows.
     WouldBlock,
-    /// The handle was closed, or never given out.
+    /// The handle is closed, or was never issued.
     BadHandle,
-    /// The handle names a socket of another kind, or the socket is in the wrong state for this.
+    /// The socket has another type, or is in the wrong state for the operation.
     InvalidOperation,
-    /// An argument makes no sense: port 0 of a peer, a multicast address for TCP, an empty name.
+    /// An argument is invalid: port 0 of a peer, a multicast address for TCP, an empty name.
     InvalidArgument,
     /// Another socket has this local address and port.
     AddressInUse,
@@ -27,20 +27,20 @@ pub enum Error {
     ConnectionRefused,
     /// The peer sent RST on an established connection.
     ConnectionReset,
-    /// The connection was taken down on this side (its address was lost, or it was aborted).
+    /// The connection was aborted locally (its address was lost, or the program aborted it).
     ConnectionAborted,
     /// The peer did not answer, or stopped answering, for longer than the time allowed.
     TimedOut,
-    /// There is no route to the peer, or no machine on the link answers for it (ARP, neighbor
-    /// discovery), or a router said so (ICMP).
+    /// There is no route to the peer, or no host on the link answers for it (ARP, neighbor
+    /// discovery), or a router reported it unreachable (ICMP).
     Unreachable,
     /// The connection is not established yet.
     NotConnected,
     /// The sending side was shut down.
     BrokenPipe,
-    /// The datagram does not fit the socket's queue or the path.
+    /// The datagram exceeds the socket's queue or the path's limit.
     MessageTooLong,
-    /// The memory set aside for sockets is used up, or a table is full.
+    /// The memory for sockets is used up, or a table is full.
     OutOfMemory,
 }
 

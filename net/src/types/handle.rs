@@ -1,8 +1,8 @@
-//! Handles: names of sockets.
+//! Handles of sockets.
 
-/// Names one socket: a listener, a connection or a UDP socket.
+/// Identifies one socket: a listener, a connection or a UDP socket.
 ///
-/// A handle that was closed never names another socket again (for 2^32 reuses of its place).
+/// A closed handle never identifies another socket (for 2^32 reuses of its slot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle {
     pub(crate) index: u32,
@@ -10,13 +10,13 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The handle as a number, for tables of the caller.
+    /// Returns the handle as a number, for tables of the caller.
     pub fn to_raw(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
-    /// The handle of a number; one that was never given out is answered with
-    /// [`crate::Error::BadHandle`] where it is used.
+    /// Converts a number to a handle. Operations on one that was never issued return
+    /// [`crate::Error::BadHandle`].
     pub fn from_raw(raw: u64) -> Handle {
         Handle {
             index: raw as u32,

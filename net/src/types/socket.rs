@@ -1,20 +1,21 @@
-//! Sockets as their owner sees them: type, readiness, and what wakes the owner.
+//! Types, readiness and wake-up conditions of sockets.
 
 /// The operations on a socket that would not block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// A read gives bytes, end of input or an error; an accept gives a connection; a datagram is
-    /// there.
+    /// A read returns data, end of input or an error; an accept returns a connection; a datagram is
+    /// available.
     pub readable: bool,
-    /// A write takes bytes or gives an error; a connect has finished, well or not.
+    /// A write accepts data or returns an error; a connect has completed, successfully or not.
     pub writable: bool,
-    /// Both directions of the connection are over.
+    /// Both directions of the connection are closed.
     pub hangup: bool,
-    /// The connection failed; [`Stack::socket_error`](crate::Stack::socket_error) tells why.
+    /// The connection failed; [`Stack::socket_error`](crate::Stack::socket_error) returns the
+    /// reason.
     pub error: bool,
 }
 
-/// The type of the socket that a handle names.
+/// Type of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketKind {
     /// A TCP listener.
@@ -29,13 +30,13 @@ pub enum SocketKind {
     Ping,
 }
 
-/// The directions that the owner of a socket waits for.
+/// Directions that the owner of a socket waits for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WakeFlags {
-    /// Named as an event once it is readable.
+    /// The owner gets an event once the socket is readable.
     pub(crate) read: bool,
-    /// Named as an event once it is writable.
+    /// The owner gets an event once the socket is writable.
     pub(crate) write: bool,
-    /// The handle is in the list of events.
+    /// The list of events contains the handle.
     pub(crate) listed: bool,
 }

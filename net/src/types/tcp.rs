@@ -3,22 +3,23 @@
 /// A congestion control algorithm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Congestion {
-    /// CUBIC (RFC 9438): for paths long or fast.
+    /// CUBIC (RFC 9438): for long or fast paths.
     #[default]
     Cubic,
     /// NewReno (RFC 5681, 6582).
     NewReno,
 }
 
-/// Probes to a peer that is silent (RFC 9293, 3.8.4).
+/// Keep-alive probes to a silent peer (RFC 9293, 3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Keepalive {
-    /// Silence before the first probe, in nanoseconds; RFC 9293 wants two hours at least by
-    /// default.
+    /// Idle time before the first probe, in nanoseconds; RFC 9293 requires a default of at least
+    /// two hours.
     pub idle_ns: u64,
-    /// Between probes, in nanoseconds.
+    /// Interval between probes, in nanoseconds.
     pub interval_ns: u64,
-    /// Unanswered probes after which the connection fails with [`super::Error::TimedOut`].
+    /// Number of unanswered probes after which the connection fails with
+    /// [`super::Error::TimedOut`].
     pub probes: u8,
 }
 
@@ -33,7 +34,7 @@ impl Default for Keepalive {
 }
 
 impl Keepalive {
-    /// A probe after each `interval_ns` of silence, five of which end the connection.
+    /// Probes after every `interval_ns` of silence; the fifth unanswered one ends the connection.
     pub fn every(interval_ns: u64) -> Keepalive {
         Keepalive {
             idle_ns: interval_ns,
