@@ -1,7 +1,7 @@
-(** ICMP: asking another machine for an echo, as [ping] does.
+(** ICMP echo requests, as [ping] sends them.
 
-    Echo requests of others are answered by the machine itself, and what ICMP says of a connection
-    or a UDP descriptor is among their errors. *)
+    The stack itself answers the echo requests of others. ICMP errors about a connection or a UDP
+    descriptor are raised by operations on that. *)
 
 type reply = {
   time : float;  (** From request to answer, in seconds. *)

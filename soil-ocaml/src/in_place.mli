@@ -21,7 +21,7 @@
     than half of the cache, and folders of the host in the process form. *)
 
 type lease
-(** The type for bytes that the program has borrowed. 256 may be out at a time. *)
+(** The type for leases of a file's bytes. At most 256 leases exist at a time. *)
 
 val lease : File_descriptor.t -> position:int -> int -> lease option
 (** [lease d ~position len] is the slice of the file that begins at byte [position], of at most
@@ -37,9 +37,9 @@ val buffer : lease -> File_descriptor.buffer
 val release : lease -> unit
 (** [release l] gives the bytes back; [buffer l] is empty from now on. Releasing again does nothing.
 
-    The memory is used again only when nothing can reach it: parts of it ([Bigarray.Array1.sub])
-    that the program has kept stay what they are until the garbage collector finds that they are
-    gone. That is so for a lease that was never released, too, but until then it counts as out. *)
+    The memory is reused only when it is unreachable: parts of it ([Bigarray.Array1.sub]) that the
+    program has kept stay unchanged until the garbage collector frees them. The same holds for a
+    lease that is never released, which counts against the limit until then. *)
 
 val with_lease :
   File_descriptor.t -> position:int -> int -> (File_descriptor.buffer -> 'a) -> 'a option

@@ -1,14 +1,14 @@
 (** Values by name, on a directory of any volume.
 
-    The shape is that of [mirage-kv], in direct style: keys are paths, values strings, a key is
-    bound to a value or to a dictionary of further keys, and what goes wrong is a value.
+    The interface is that of [mirage-kv], in direct style: keys are paths, values are strings, a key
+    is bound to a value or to a dictionary of further keys, and errors are returned as values.
 
-    {b What {!set} promises.} A value is written to a file of another name, made durable, and given
-    its name; then that is made durable. After it returned, the new value survives a crash at any
-    moment; before, there is the old value or the new one, whole. That holds on ext4 and on host
-    directories. On FAT it holds where the program is killed; when the power is cut while [set] is
-    under way, [fsck.fat] may have to repair the disk and the key may be missing (see the README of
-    [fs]). In memory there is nothing to survive.
+    {b Durability.} {!set} writes the value to a temporary file, syncs it, renames it, and syncs the
+    directory. Once it has returned, the new value survives a crash; before that, a crash leaves
+    either the old value or the new one, whole. This holds on ext4 and on host directories. On FAT
+    it holds if the program is killed; if the power fails during [set], [fsck.fat] may have to
+    repair the disk and the key may be missing (see the README of [fs]). A volume in memory doesn't
+    survive a crash.
 
     {b Several tasks} may use one store. Each operation is whole by itself; {!batch} keeps the
     others waiting. *)
@@ -64,11 +64,11 @@ type error =
   | `Failed of Error.t  (** The device or the file system failed. *) ]
 
 val error_to_string : error -> string
-(** [error_to_string e] is one line for people. *)
+(** [error_to_string e] is one line of readable text. *)
 
 val connect : string -> (t, error) result
-(** [connect directory] is the store in [directory], an absolute path, which is made if it isn't
-    there. What a crash left behind of unfinished {!set}s is removed. One program at a time. *)
+(** [connect directory] is the store in [directory], an absolute path, which is created if it is
+    missing. Removes the files that a crash left of unfinished {!set}s. One program at a time. *)
 
 (** {1:reading Reading} *)
 
@@ -80,15 +80,16 @@ val get_partial : t -> Key.t -> offset:int -> length:int -> (string, error) resu
     fewer at its end. Raises [Invalid_argument] if one of them is negative. *)
 
 val list : t -> Key.t -> ((Key.t * [ `Value | `Dictionary ]) list, error) result
-(** [list t key] is what is directly below [key], sorted. *)
+(** [list t key] is the keys directly below [key], sorted. *)
 
 val last_modified : t -> Key.t -> (float, error) result
-(** [last_modified t key] is when the value last changed, or something was added to or removed from
-    the dictionary, in seconds since 1970-01-01 UTC, as exactly as the file system has it. *)
+(** [last_modified t key] is the time of the last change of the value, or of the last addition to or
+    removal from the dictionary, in seconds since 1970-01-01 UTC, in the file system's resolution.
+*)
 
 val digest : t -> Key.t -> (string, error) result
-(** [digest t key] is 16 bytes that change when the value, or anything in the dictionary, does (MD5,
-    which is no protection against those who choose the values). *)
+(** [digest t key] is 16 bytes that change with the value, or with anything in the dictionary (MD5,
+    which doesn't protect against values chosen to collide). *)
 
 val size : t -> Key.t -> (int, error) result
 (** [size t key] is the length of the value, or the sum of those in the dictionary, in bytes. *)
@@ -96,21 +97,23 @@ val size : t -> Key.t -> (int, error) result
 (** {1:writing Writing} *)
 
 val set : t -> Key.t -> string -> (unit, error) result
-(** [set t key value] binds [key] to [value], and makes the dictionaries above it. See above. *)
+(** [set t key value] binds [key] to [value], and creates the dictionaries above it. See above for
+    its durability. *)
 
 val set_partial : t -> Key.t -> offset:int -> string -> (unit, error) result
-(** [set_partial t key ~offset part] replaces the bytes from [offset] on of a value that is there,
-    or lengthens it; what lies between is zeros. It is durable when it returns, but not atomic. *)
+(** [set_partial t key ~offset part] replaces the bytes from [offset] on of an existing value, or
+    extends it; a gap is filled with zeros. The change is durable when it returns, but not atomic.
+*)
 
 val remove : t -> Key.t -> (unit, error) result
-(** [remove t key] removes the value, or the dictionary with all that is in it; durable when it
-    returns. *)
+(** [remove t key] removes the value, or the dictionary with all its contents. The change is durable
+    when it returns. *)
 
 val rename : t -> source:Key.t -> dest:Key.t -> (unit, error) result
-(** [rename t ~source ~dest] binds [dest] to what [source] is bound to, a value taking a value's
-    place, atomically where the file system can; durable when it returns. *)
+(** [rename t ~source ~dest] renames [source] to [dest]; a value replaces a value, atomically where
+    the file system supports it. The change is durable when it returns. *)
 
 val batch : t -> (t -> 'a) -> 'a
-(** [batch t f] is [f t'], where changes of [t'] are as they are for [t] but made durable together,
-    at the end: one flush in place of one or two for each. Each is still whole or not there after a
-    crash, in any order. Other tasks' operations on [t] wait. *)
+(** [batch t f] is [f t']. Changes to [t'] apply to [t] and become durable together at the end, with
+    one flush instead of one or two each. After a crash each change is still whole or absent, in any
+    order. Other tasks' operations on [t] wait. *)

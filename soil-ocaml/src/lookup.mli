@@ -1,4 +1,4 @@
-(** Looking addresses up: what {!Tcp} needs of {!Dns}. Private to Soil. *)
+(** Lookups of addresses: the part of {!Dns} that {!Tcp} uses. Private to Soil. *)
 
 val operation : string
 

@@ -15,7 +15,7 @@ val cpus : unit -> int
 (** [cpus ()] is the number of processors. *)
 
 val devices : unit -> string list
-(** [devices ()] is a line for each device that was found, for people. *)
+(** [devices ()] is a line of readable text for each detected device. *)
 
 val counter : string -> int option
 (** [counter name] is one of the machine's counters: ["memory"] (bytes in use by the machine's own

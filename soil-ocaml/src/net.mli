@@ -82,9 +82,9 @@ val interfaces : unit -> interface list
 
 val wait_up : ?timeout:float -> unit -> unit
 (** [wait_up ()] waits until an interface has an address, for at most [timeout] seconds (default: as
-    long as DHCP is given). Connecting, lookups and the like wait for it by themselves. Raises
-    {!Soil.exception-Error} with [Timed_out], or with [No_network], and a detail that says what is
-    missing, if there is no interface or DHCP doesn't answer in time. *)
+    long as DHCP may take). Operations of the network, such as connecting and lookups, call it
+    themselves. Raises {!Soil.exception-Error} with [Timed_out], or with [No_network] and a detail
+    that says what is missing, if there is no interface or DHCP doesn't answer in time. *)
 
 (** {1:sight Sight}
 
@@ -94,7 +94,7 @@ val wait_up : ?timeout:float -> unit -> unit
 
 type connection = {
   protocol : [ `Tcp | `Udp ];
-  local : endpoint;  (** The own end, or what it is bound to. *)
+  local : endpoint;  (** The local endpoint. *)
   remote : endpoint option;  (** [None] for listeners and UDP. *)
   state : string;
       (** Of TCP: the name in {{:https://www.rfc-editor.org/rfc/rfc9293#section-3.3.2}RFC 9293},
@@ -105,12 +105,12 @@ type connection = {
 (** The type for connections, listeners and UDP sockets as they are now. *)
 
 val connections : unit -> connection list
-(** [connections ()] is what there is, in no particular order: also what the program has closed and
-    is still being delivered, handshakes that peers haven't finished, and what is in TIME-WAIT.
-    Doesn't wait. *)
+(** [connections ()] is all of them, in no particular order, including connections that the program
+    has closed and that are still being delivered, unfinished handshakes, and connections in
+    TIME-WAIT. Doesn't wait. *)
 
 val statistics : unit -> (string * int) list
-(** [statistics ()] is what was counted so far, and what is the case now, by name, such as
+(** [statistics ()] is the counters so far, and the gauges' present values, by name, such as
     ["link.frames-in"] or ["drop.bad-checksum"]. Doesn't wait. *)
 
 (** {1:filter Packet filter} *)

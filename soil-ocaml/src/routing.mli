@@ -1,7 +1,7 @@
 (** Interfaces and routes that the program adds to those of the configuration.
 
-    Interfaces are named by their place in {!Net.val-interfaces}. All of it is at once, and stays
-    until the program's end or until it is taken back. *)
+    Interfaces are named by their index in {!Net.val-interfaces}. Changes take effect at once, and
+    last until the program's end or until they are undone. *)
 
 val add_vlan :
   ?addresses:(Net.address * int) list -> ?gateways:Net.address list -> interface:int -> int -> int
@@ -21,10 +21,10 @@ type route = {
 (** The type for routes. *)
 
 val routes : unit -> route list
-(** [routes ()] is the routes there are: to the networks of the own addresses, to gateways of the
-    configuration, of DHCP and of routers, and those that were added. A packet takes that with the
-    longest prefix; of several the one over the interface that has its source address, then one
-    whose gateway answers. Doesn't wait. *)
+(** [routes ()] is the routing table: routes to the networks of the machine's addresses, to gateways
+    from the configuration, DHCP and router advertisements, and the added ones. A packet takes the
+    route with the longest prefix; among several, the one on the interface that has its source
+    address, then one whose gateway answers. Doesn't wait. *)
 
 val add_route : ?gateway:Net.address -> interface:int -> Net.address * int -> unit
 (** [add_route ~interface (network, length)] adds a route; it goes before others of this length.
@@ -32,5 +32,5 @@ val add_route : ?gateway:Net.address -> interface:int -> Net.address * int -> un
     none, more than 64). *)
 
 val remove_route : interface:int -> Net.address * int -> unit
-(** [remove_route ~interface (network, length)] takes routes back that {!add_route} added. Raises
+(** [remove_route ~interface (network, length)] removes routes that {!add_route} added. Raises
     {!Soil.exception-Error} with [No_device] or [Not_found]. *)

@@ -30,7 +30,7 @@ let nothing = 0
 let in_queue = -1
 let in_queue_protected = -2
 let asleep = -3
-let turn = -4 (* others first *)
+let turn = -4 (* yields to the other fibers *)
 
 (* Result of a parked call that was cancelled; no operation has it. *)
 let interrupted = min_int
@@ -94,7 +94,7 @@ let wake fiber value =
   fiber.wait <- nothing;
   fiber.value <- value
 
-(* Tokens are indices into the table of those who wait for a completion; index 0 is the machine's
+(* Tokens are indices into the table of fibers that wait for a completion; index 0 is the machine's
    own. A token is free again when its completion has been seen, or will never come, so that no two
    operations in progress share one. *)
 
@@ -141,7 +141,7 @@ let cancel_alarm fiber =
       Timers.remove timers timer;
       fiber.timer <- None
 
-(* Whether what the fiber waits for is taken back; it can be tried again. *)
+(* Whether the fiber's wait has been cancelled; the cancellation can be tried again. *)
 let take_back fiber =
   let wait = fiber.wait in
   if wait > 0 then
@@ -291,11 +291,11 @@ let rec go_off now =
 
 let last_look = ref 0
 
-(* Those of [completions] that are still to be seen to. *)
+(* The part of [completions] that hasn't been handled yet. *)
 let first = ref 0
 let last = ref 0
 
-(* A handler of a signal may raise between two of them, and the rest comes with the next look. *)
+(* A signal's handler may raise between two completions; the next call handles the rest. *)
 let see_to_completions () =
   while !first < !last do
     let i = !first in
@@ -306,7 +306,7 @@ let see_to_completions () =
     first := i + 1
   done
 
-(* [deadline]: monotonic nanoseconds, 0 to look only, -1 for none. *)
+(* [deadline]: monotonic nanoseconds, 0 to poll, -1 for none. *)
 let look deadline =
   if !first = !last then (
     let n = Soil_raw.wait deadline completions batch in
@@ -323,7 +323,7 @@ let next_deadline () =
     let at = Timers.earliest timers in
     if at = max_int then -1 else max 1 at
 
-(* The program waits no longer for what a handler of a signal has raised an exception out of. *)
+(* Ends the program's wait after a signal's handler has raised an exception out of it. *)
 let give_up fiber wait =
   fiber.wait <- nothing;
   if wait > 0 then if Soil_raw.cancel wait = 1 then free_token wait else !table.(wait) <- gone
@@ -414,7 +414,7 @@ let wait_ready handle direction =
   let token = new_token () in
   let result = Soil_raw.fd_park handle direction token in
   if result = Soil_raw.pending then (
-    (* Why it failed, if it did, is what the next try says. *)
+    (* If it failed, the next try returns the reason. *)
     ignore (wait_token token);
     0)
   else (
@@ -448,7 +448,7 @@ let deadline_after seconds =
   (* Not the module Float: it would link much of the C library's mathematics. *)
   if seconds <> seconds then invalid_arg "Soil: a time that isn't a number";
   let ns = seconds *. 1e9 in
-  (* Some 146 years: for ever, and no overflow. *)
+  (* About 146 years, effectively for ever, without overflow. *)
   if ns >= 4.6e18 then max_int
   else max 1 (Soil_raw.clock_monotonic_ns () + int_of_float (if ns > 0. then ns else 0.))
 
@@ -544,7 +544,7 @@ let rec run_all finished =
       run_all finished)
     else if !root.cancelled then false
     else (
-      (* Unwinding all tasks comes first; what still waits after that can't be helped. *)
+      (* All tasks are unwound first; a fiber that still waits after that is deadlocked. *)
       stop := Deadlocked !fibers;
       cancel !root;
       run_all finished)

@@ -1,5 +1,5 @@
-(** The scheduler: what runs, what waits for what, and the one call that waits for the machine.
-    Private to Soil.
+(** The scheduler: ready and waiting fibers, and the one call that waits for the machine. Private to
+    Soil.
 
     It is the only module that calls {!Soil_raw.wait} and {!Soil_raw.cancel}. A {e fiber} is a
     running computation; a {e node} is a place in the tree of cancellation. Each fiber is in one
@@ -17,16 +17,16 @@ val operation : operation:string -> subject:string -> (int -> int) -> int
 (** [operation submit] is the outcome of the operation that [submit token] starts: its result at
     once, or after the task has waited. It fails if that is negative.
 
-    A cancelled task takes the operation back; where the machine can't do that at once it waits for
-    the end. The result of an operation that completed all the same is returned. *)
+    A cancelled task cancels the operation; if the machine can't do that at once, the task waits for
+    its completion. If the operation completes nevertheless, its result is returned. *)
 
 val wait_ready : int -> int -> int
-(** [wait_ready handle direction] waits until [handle] is worth another try for reading (0) or
-    writing (1). It is negative if that can't be waited for. *)
+(** [wait_ready handle direction] waits until [handle] is ready for reading (0) or writing (1). The
+    result is negative if [handle] doesn't support that. *)
 
 val spend : unit -> unit
-(** [spend ()] notes that the fiber did something that needn't wait; after a number of those the
-    others get their turn. *)
+(** [spend ()] counts a call that didn't have to wait; after a number of these in a row the fiber
+    yields. *)
 
 val counts : unit -> int * int
 (** [counts ()] is the number of operations in progress and that of fibers. *)

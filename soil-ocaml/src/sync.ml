@@ -96,7 +96,7 @@ module Condition = struct
 
   let signal c = ignore (Scheduler.wake_first c)
 
-  (* Only those who wait now: who waits again in the meantime isn't woken. *)
+  (* Wakes only the present waiters, not a fiber that waits again in the meantime. *)
   let broadcast = wake_all
 end
 

@@ -144,7 +144,7 @@ val timeout_opt : float -> (unit -> 'a) -> 'a option
 
 (** {1:sync Communication} *)
 
-(** Values that are there later. *)
+(** Values that become available later. *)
 module Promise : sig
   type 'a t
   (** The type for promises of an ['a]. *)
@@ -153,16 +153,16 @@ module Promise : sig
   (** [create ()] is a promise that isn't fulfilled. *)
 
   val fulfil : 'a t -> 'a -> unit
-  (** [fulfil p v] gives [p] the value [v] and wakes all who wait for it. Raises [Invalid_argument]
-      if [p] has a value or an exception. *)
+  (** [fulfil p v] gives [p] the value [v] and wakes all tasks that wait for it. Raises
+      [Invalid_argument] if [p] has a value or an exception. *)
 
   val try_fulfil : 'a t -> 'a -> bool
   (** [try_fulfil p v] is {!fulfil}[ p v] and [true], or [false] if [p] has a value or an exception.
   *)
 
   val break : 'a t -> exn -> unit
-  (** [break p e] makes all who await [p] raise [e]. Raises [Invalid_argument] if [p] has a value or
-      an exception. *)
+  (** [break p e] makes every {!await}[ p] raise [e]. Raises [Invalid_argument] if [p] has a value
+      or an exception. *)
 
   val await : 'a t -> 'a
   (** [await p] waits until [p] has a value and is that. *)
@@ -210,10 +210,10 @@ module Condition : sig
       condition that is tested without waiting in between needs no mutex. *)
 
   val signal : t -> unit
-  (** [signal c] wakes the one who has waited longest, if there is one. *)
+  (** [signal c] wakes the task that has waited longest, if there is one. *)
 
   val broadcast : t -> unit
-  (** [broadcast c] wakes all who wait. *)
+  (** [broadcast c] wakes all waiting tasks. *)
 end
 
 (** Counting semaphores. *)

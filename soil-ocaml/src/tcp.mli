@@ -13,7 +13,7 @@ type options = Connection.options = {
   delayed_ack : float option;  (** See {!set_delayed_ack}; [None]: the usual time. *)
   segment_size : int option;  (** See {!set_segment_size}; [None]: what the path carries. *)
 }
-(** The type for what a connection begins with, most of which its SYN settles. *)
+(** The type for the initial options of a connection, most of which its SYN negotiates. *)
 
 val default_options : options
 (** [default_options] has all that is switched on or off on, and nothing else chosen:
@@ -69,7 +69,7 @@ val serve :
 
 (** {1:client Clients} *)
 
-(** The type for ways to find the rate at which a path takes data. *)
+(** The type for congestion control algorithms. *)
 type congestion =
   | Cubic  (** {{:https://www.rfc-editor.org/rfc/rfc9438}RFC 9438}, for paths long or fast. *)
   | New_reno  (** {{:https://www.rfc-editor.org/rfc/rfc6582}RFC 6582}. *)
@@ -133,18 +133,18 @@ val with_connection :
 (** {1:connections Connections} *)
 
 val local : File_descriptor.t -> Net.endpoint
-(** [local d] is the own end of a connection, listener or UDP descriptor. Raises
+(** [local d] is the local endpoint of a connection, listener or UDP descriptor. Raises
     {!Soil.exception-Error} with [Wrong_kind] for others. *)
 
 val peer : File_descriptor.t -> Net.endpoint
-(** [peer c] is the other end of a connection. Raises {!Soil.exception-Error} with [Wrong_kind] or
-    [Not_connected]. *)
+(** [peer c] is the remote endpoint of a connection. Raises {!Soil.exception-Error} with
+    [Wrong_kind] or [Not_connected]. *)
 
 val shutdown : File_descriptor.t -> [ `Receive | `Send | `Both ] -> unit
 (** [shutdown] is {!File_descriptor.shutdown}. *)
 
 val abort : File_descriptor.t -> unit
-(** [abort c] closes [c] by a reset: what wasn't delivered is dropped. *)
+(** [abort c] closes [c] with a reset: undelivered data is dropped. *)
 
 val set_nodelay : File_descriptor.t -> bool -> unit
 (** [set_nodelay c b] sends small segments at once if [b] (the initial state), and otherwise
@@ -169,8 +169,8 @@ val set_linger : File_descriptor.t -> float -> unit
     negative. *)
 
 val set_congestion : File_descriptor.t -> congestion -> unit
-(** [set_congestion c a] chooses how the sending rate is found from now on; the congestion window
-    stays. Initially it is what [SOIL_TCP_CONGESTION] says ([cubic] or [newreno]), or [Cubic]. *)
+(** [set_congestion c a] selects the congestion control algorithm from now on; the congestion window
+    stays. Initially it is that of [SOIL_TCP_CONGESTION] ([cubic] or [newreno]), or [Cubic]. *)
 
 val set_send_buffer : File_descriptor.t -> int -> unit
 (** [set_send_buffer c n] lets at most [n] bytes be written and not acknowledged (4096 to [2^30],
@@ -233,7 +233,7 @@ val set_segment_size : File_descriptor.t -> int -> unit
 
 (** {1:information Information} *)
 
-(** The type for what a sender is doing. *)
+(** The type for the recovery states of a sender. *)
 type phase =
   | Open  (** Nothing is known to be lost. *)
   | Recovery  (** It repairs what acknowledgements show to be lost. *)
@@ -270,7 +270,7 @@ type info = {
   bytes_acknowledged : int;  (** Since the beginning. *)
   bytes_received : int;  (** In order, since the beginning. *)
 }
-(** The type for what a connection knows about its path. *)
+(** The type for the statistics of a connection. *)
 
 val info : File_descriptor.t -> info
-(** [info c] is what [c] knows now. *)
+(** [info c] is the present statistics of [c]. *)

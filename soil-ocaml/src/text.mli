@@ -1,7 +1,7 @@
 (** Texts. Private to Soil. *)
 
 val number : float -> string
-(** [number x] is [x] for people: ["2"], ["0.5"]. *)
+(** [number x] is [x] in decimal, without trailing zeros: ["2"], ["0.5"]. *)
 
 val fetch : (int -> int) -> (bytes -> int -> int -> int) -> string
 (** [fetch check get] is the text that Rust copies for [get buffer offset length], answering with

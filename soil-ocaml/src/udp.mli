@@ -36,7 +36,7 @@ val receive : ?timeout:float -> File_descriptor.t -> bytes -> int -> int -> int 
     call. *)
 
 val local : File_descriptor.t -> Net.endpoint
-(** [local d] is the own address and port. *)
+(** [local d] is the local address and port. *)
 
 val set_hop_limit : File_descriptor.t -> int -> unit
 (** [set_hop_limit d n] lets what [d] sends to one machine pass [n - 1] routers from now on

@@ -9,8 +9,8 @@
 (** {1:receiving Receiving} *)
 
 type lease
-(** The type for received bytes that the program has borrowed. Their memory counts as used by the
-    connection: leases that are kept make the peer wait. 256 may be out at a time. *)
+(** The type for leases of received bytes. Their memory counts against the connection's receive
+    buffer: leases that are kept make the peer wait. At most 256 leases exist at a time. *)
 
 val receive : ?timeout:float -> File_descriptor.t -> lease option
 (** [receive c] waits until [c] has bytes, for at most [timeout] seconds (default: no limit), and is
@@ -24,9 +24,9 @@ val buffer : lease -> File_descriptor.buffer
 val release : lease -> unit
 (** [release l] gives the bytes back; [buffer l] is empty from now on. Releasing again does nothing.
 
-    The memory is used again only when nothing can reach it: parts of it ([Bigarray.Array1.sub])
-    that the program has kept stay what they are until the garbage collector finds that they are
-    gone. That is so for a lease that was never released, too, but until then it counts as out. *)
+    The memory is reused only when it is unreachable: parts of it ([Bigarray.Array1.sub]) that the
+    program has kept stay unchanged until the garbage collector frees them. The same holds for a
+    lease that is never released, which counts against the limit until then. *)
 
 val with_received :
   ?timeout:float -> File_descriptor.t -> (File_descriptor.buffer -> 'a) -> 'a option
@@ -41,9 +41,8 @@ val send : ?timeout:float -> File_descriptor.t -> File_descriptor.buffer -> int 
     must not be changed until then. Several tasks may send on one connection; pieces longer than 64
     KiB are then mixed.
 
-    [b] is the program's again when [send] returns or raises, whatever happens: when the connection
-    ends, nothing of it is sent any more; when the task is cancelled, or the time is over, the
-    machine copies what it had taken and not delivered, and delivers that later, as it does when [c]
-    is closed, which raises [Closed]. Raises {!Soil.exception-Error} as {!File_descriptor.write},
-    and with [Wrong_kind], [Connection_reset], [Timed_out] or [Too_many_open] (1024 are under way).
-*)
+    The program owns [b] again as soon as [send] returns or raises. If the connection ends, no more
+    of it is sent. If the task is cancelled, the time is over, or [c] is closed (which raises
+    [Closed]), the stack copies the bytes that it has taken and not delivered, and delivers them
+    later. Raises {!Soil.exception-Error} as {!File_descriptor.write}, and with [Wrong_kind],
+    [Connection_reset], [Timed_out] or [Too_many_open] (1024 are in progress). *)

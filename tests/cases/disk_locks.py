@@ -1,5 +1,5 @@
 """Disks that two programs want at once: only readers go together, and the one that is refused says
-who has it. QEMU and the process form see each other."""
+which process has it. QEMU and the process form respect each other's locks."""
 
 import os
 import signal

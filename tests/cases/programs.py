@@ -165,8 +165,8 @@ register()
 
 @test()
 def a_signal_from_outside(context):
-    """What ends a program reaches its handler: SIGTERM, for a machine the power button, or SIGINT
-    for who handles that alone."""
+    """A request to stop reaches the program's handler: SIGTERM (for a machine, the power button),
+    or SIGINT for a program that handles only that."""
     for form in FORMS:
         for mode, number in (("term", signal.SIGTERM), ("break", signal.SIGINT)):
             child = context.soil("signals", form, mode)

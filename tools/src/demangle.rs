@@ -1,4 +1,4 @@
-//! The names that people gave to functions, from those that compilers gave to symbols.
+//! Demangling of symbols into the names of functions in the source.
 
 /// The name as its source has it: OCaml's, Rust's, or C's as it is.
 pub fn demangle(symbol: &str) -> String {

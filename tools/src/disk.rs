@@ -19,10 +19,10 @@ use crate::failure::Failure;
 use crate::image_lock::{self, Held};
 use crate::lock::Usage;
 
-/// Does what was asked for; a text to print at the end.
+/// Runs the subcommand and returns the text to print at the end.
 pub fn run(command: &Disk) -> Result<String, Failure> {
     let _held = match command {
-        // One that is replaced is lost to a program that has it.
+        // A program that uses the replaced image would lose it.
         Disk::Make(options) if options.force => image_lock::take(&options.image, Usage::Write)?,
         Disk::Make(_) => Held::default(),
         Disk::Grow { image, .. } => image_lock::take(image, Usage::Write)?,
@@ -62,7 +62,7 @@ impl FileSystem {
     }
 }
 
-/// Bytes in a few characters.
+/// Formats a number of bytes in a few characters.
 fn shown(bytes: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit {

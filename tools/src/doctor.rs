@@ -16,11 +16,11 @@ struct Finding {
     found: Result<String, String>,
     /// Debian's package, or another remedy.
     remedy: &'static str,
-    /// Images can't be built or run without it.
+    /// Whether building or running images requires it.
     needed: bool,
 }
 
-/// Prints what was found; the result is whether all that is needed is there.
+/// Prints the findings and returns whether everything required was found.
 pub fn run() -> bool {
     let findings = look();
     for finding in &findings {
@@ -71,7 +71,7 @@ fn look() -> Vec<Finding> {
         .collect()
 }
 
-/// A program or file: its name, what was found or why it wasn't, and the remedy.
+/// A program or file: its name, the finding or the reason for its absence, and the remedy.
 type Found = (&'static str, Result<String, String>, &'static str);
 
 /// The needs of every user.
@@ -166,7 +166,7 @@ fn numbers(line: &str) -> Option<(u32, u32)> {
         })
 }
 
-/// Whether these are there, for `soil disk`.
+/// Whether these programs are installed, for `soil disk`.
 fn programs(names: &[&str]) -> Result<String, String> {
     let missing = names.iter().find(|name| find_tool(name).is_none());
     match missing {

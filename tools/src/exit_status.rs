@@ -8,7 +8,7 @@ pub const TIMED_OUT: u8 = 124;
 pub const NOT_STARTED: u8 = 125;
 /// The machine ended without a status of the program.
 pub const NO_STATUS: u8 = 126;
-/// There is no such program.
+/// The program doesn't exist.
 pub const NOT_FOUND: u8 = 127;
 /// The program crashed: 128 and SIGABRT, as a shell has it.
 pub const CRASHED: u8 = 134;

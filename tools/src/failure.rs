@@ -1,4 +1,4 @@
-//! The one shape of failure of the tools.
+//! The error type of the tools.
 
 use std::fmt::{self, Display};
 use std::path::Path;
@@ -17,7 +17,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that is about nothing that has a name.
+    /// A failure without a subject.
     pub fn new(reason: impl Display) -> Self {
         Self {
             subject: None,
@@ -27,7 +27,7 @@ impl Failure {
         }
     }
 
-    /// A failure about `subject`, which is a file or is named as one would be.
+    /// A failure about `subject`, a file or another name.
     pub fn on(subject: impl AsRef<Path>, reason: impl Display) -> Self {
         Self {
             subject: Some(subject.as_ref().display().to_string()),
@@ -35,7 +35,7 @@ impl Failure {
         }
     }
 
-    /// Adds what mends it.
+    /// Adds the remedy.
     pub fn remedy(self, remedy: impl Into<String>) -> Self {
         Self {
             remedy: Some(remedy.into()),

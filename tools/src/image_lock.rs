@@ -7,14 +7,14 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-/// An image that is locked until this goes.
+/// A lock on an image, released on drop.
 #[derive(Default)]
 pub struct Held {
     _file: Option<File>,
 }
 
-/// Locks the image. What is no image, or can't be opened, is left to the command, which says so in
-/// its own words; what can't be locked goes on without, with a word.
+/// Locks the image. Returns no lock for a file that is no image or can't be opened, which the
+/// command reports itself, and for one that can't be locked, after a warning.
 pub fn take(path: &Path, usage: Usage) -> Result<Held, Failure> {
     match taken(path, usage) {
         Ok(file) => Ok(Held { _file: file }),
@@ -30,7 +30,7 @@ pub fn take(path: &Path, usage: Usage) -> Result<Held, Failure> {
     }
 }
 
-/// Another use of the image that doesn't go with this one.
+/// A conflicting use of the image by another process.
 pub fn other_use(path: &Path, usage: Usage) -> Option<InUse> {
     match taken(path, usage) {
         Err(Refusal::InUse(other)) => Some(other),
@@ -41,7 +41,7 @@ pub fn other_use(path: &Path, usage: Usage) -> Option<InUse> {
 /// The open image with its lock; none if it is no image.
 fn taken(path: &Path, usage: Usage) -> Result<Option<File>, Refusal> {
     let is_image = |kind: std::fs::FileType| kind.is_file() || kind.is_block_device();
-    // Opening anything else could wait, or do something.
+    // Opening another kind of file could block or have side effects.
     if !std::fs::metadata(path).is_ok_and(|known| is_image(known.file_type())) {
         return Ok(None);
     }

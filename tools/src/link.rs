@@ -32,7 +32,7 @@ const UNLINKABLE: &str = "SOIL_UNLINKABLE";
 const REMEDY: &str = "a program that is to have no image: add (enabled_if (<> %{context_name} \
     soil)) to its stanza in the dune file";
 
-/// Why there is no image.
+/// The reason for which no image was linked.
 enum NoImage {
     /// The parts of images are missing.
     Setup(Failure),
@@ -169,7 +169,7 @@ impl arguments::Link {
             command.arg("--undefined=soil_with_entropy");
         }
         command.args(&inputs).arg(&archive).arg("--start-group");
-        // Once more, for archives that need each other whatever their order.
+        // Again, as archives may depend on each other in either order.
         command.args(
             inputs
                 .iter()
@@ -257,7 +257,7 @@ fn is_archive(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == ARCHIVE)
 }
 
-/// The linker script in a file, for the time of the link.
+/// The linker script in a temporary file that lasts for the link.
 struct Script(PathBuf);
 
 impl Script {

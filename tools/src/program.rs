@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// XEN_ELFNOTE_PHYS32_ENTRY).
 const PVH_NOTE: elf::NoteType = elf::NoteType(18);
 
-/// The most bytes that soil-cc's program in an image's place is read for.
+/// The most bytes of a link stand-in that are read.
 const LONGEST_STAND_IN: u64 = 64 << 10;
 
 /// The form of a program.
@@ -36,7 +36,7 @@ pub struct Program {
     pub network: Option<bool>,
 }
 
-/// Looks at the file.
+/// Reads the properties from the file.
 pub fn inspect(path: &Path) -> Result<Program, Failure> {
     let metadata = std::fs::metadata(path).map_err(|error| {
         let failure = match error.kind() {

@@ -5,7 +5,7 @@ use crate::sexp::{self, Sexp};
 use std::io::Write as _;
 use std::path::Path;
 
-/// The oldest language of dune's in which the context below means what it should.
+/// The oldest version of dune's language that supports the context below.
 const DUNE: (u32, u32) = (3, 17);
 
 /// The context that links images, beside the default one: the same compiler and objects, another
@@ -136,9 +136,9 @@ pub fn init(folder: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Writes the file under another name first, so that it is never half there.
+/// Writes a temporary file and renames it, so that the file is never incomplete.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    // A link leads to the file that is to change.
+    // A symbolic link stays; the file that it leads to is replaced.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut part = path.clone().into_os_string();
     part.push(".soil-part");
@@ -151,7 +151,7 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&part, &path)
 }
 
-/// Decides what the workspace file at `path` becomes; everything that stands in it stays as it is.
+/// Decides the change to the workspace file at `path`; its existing contents stay unchanged.
 fn change(path: &Path, before: Option<&str>) -> Result<Change, Failure> {
     let Some(before) = before else {
         return Ok(Change::Write(workspace()));

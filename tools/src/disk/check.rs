@@ -1,4 +1,4 @@
-//! `soil disk check`: what the file system's own checker says, without changing anything.
+//! `soil disk check`: runs the file system's own checker, read-only.
 
 use super::image::{self, Content};
 use super::tool::{E2FSCK, FSCK_FAT};

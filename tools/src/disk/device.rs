@@ -10,7 +10,7 @@ use std::path::Path;
 /// Bytes of a sector: what `soil run` gives the disk, too.
 pub const SECTOR: u64 = 512;
 
-/// An image; what doesn't fill a last sector isn't part of it.
+/// An image. A last, incomplete sector isn't part of it.
 pub struct Image {
     file: File,
     sectors: u64,
@@ -82,7 +82,7 @@ impl Block for Image {
         self.file.write_all_at(buf, at).map_err(|_| BlockError::Io)
     }
 
-    /// Nothing: an image is made durable once, when it is whole.
+    /// Does nothing: an image is synced once, when it is complete.
     fn flush(&mut self) -> Result<(), BlockError> {
         Ok(())
     }

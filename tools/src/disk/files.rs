@@ -33,7 +33,7 @@ fn open(path: &Path, partition: Option<&str>) -> Result<(Box<dyn Volume>, bool),
     Ok((image::mount(path, device, None)?, is_ext4))
 }
 
-/// The names in a directory and what is known of each, in the order of the disk.
+/// The names in a directory with their attributes, in the order of the disk.
 pub fn listed(volume: &mut dyn Volume, directory: &str) -> Result<Vec<(String, Stat)>, fs::Error> {
     let handle = volume.open(directory, OpenFlags::DIRECTORY)?;
     let (mut names, mut cursor) = (Vec::new(), Some(0));
@@ -160,7 +160,7 @@ fn line(entry: &Entry) -> String {
     )
 }
 
-/// A name without characters that would do something to a terminal.
+/// A name without characters that a terminal would interpret.
 fn plain(name: &str) -> String {
     let escaped = |c: char| {
         if c.is_control() {

@@ -36,7 +36,7 @@ pub fn table(path: &Path) -> Result<Table, Failure> {
     Ok(table)
 }
 
-/// The part of the image that is meant: a partition by number or label, the only one, or the whole.
+/// Selects a part of the image: a partition by number or label, the only one, or the whole image.
 pub fn place(path: &Path, name: Option<&str>) -> Result<Place, Failure> {
     let table = table(path)?;
     let chosen = match (name, table.partitions.as_slice()) {
@@ -66,7 +66,7 @@ pub fn place(path: &Path, name: Option<&str>) -> Result<Place, Failure> {
     }
 }
 
-/// That part of the image as a disk.
+/// A part of the image as a disk.
 pub fn device(path: &Path, place: Place, writable: bool) -> Result<Box<dyn Block + Send>, Failure> {
     let image = if writable {
         Image::open_writable(path)?
@@ -97,7 +97,7 @@ pub fn content(device: &mut dyn Block) -> Content {
     }
 }
 
-/// Mounts what is there; the clock is for what is written.
+/// Mounts the file system of the disk; the clock gives the times of what is written.
 pub fn mount(
     path: &Path,
     mut device: Box<dyn Block + Send>,
@@ -118,14 +118,14 @@ pub fn mount(
     mounted.on(path)
 }
 
-/// An image that isn't whole yet: a file beside the place it is for, gone if it doesn't get there.
+/// An image in the making: a file beside its target, removed on drop unless it was finished.
 pub struct Unfinished {
     file: TempPath,
     target: PathBuf,
 }
 
 impl Unfinished {
-    /// For the image `target`, which isn't there, or may be replaced.
+    /// Begins the image `target`, which doesn't exist or may be replaced.
     pub fn new(target: &Path, replace: bool) -> Result<Self, Failure> {
         if !replace && target.symlink_metadata().is_ok() {
             return Err(Failure::on(target, "is there already").remedy("--force replaces it"));
@@ -151,7 +151,7 @@ impl Unfinished {
         &self.file
     }
 
-    /// Puts the image into its place, durably.
+    /// Syncs the image and renames it to its target, durably.
     pub fn finish(self) -> Result<(), Failure> {
         let file = std::fs::File::open(&self.file).on(&self.target)?;
         // A new file has the permissions of the umask, a temporary one only the owner's.

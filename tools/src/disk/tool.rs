@@ -33,7 +33,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The line that says what went wrong, as far as that can be told: the last one.
+    /// The line that most likely names the error: the last one.
     pub fn last_line(&self) -> &str {
         let mut lines = self.text.lines().rev().map(str::trim);
         lines.find(|line| !line.is_empty()).unwrap_or("no message")
@@ -66,7 +66,7 @@ impl Tool {
             .spawn()
             .on(self.name)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that doesn't read its input says why it ended.
+            // A program that doesn't read its input reports the reason itself.
             let _ = stdin.write_all(input.as_bytes());
         }
         let waiting = std::thread::spawn(move || child.wait_with_output());

@@ -54,7 +54,7 @@ pub enum Invocation {
 const COMPILE: [&[u8]; 6] = [b"-c", b"-S", b"-E", b"-M", b"-MM", b"-shared"];
 /// The suffix of `ocamlopt -shared`'s output. `-cc` takes the place of the option itself.
 const PLUGIN: &[u8] = b".cmxs";
-/// Options followed by a value that a link has no use for.
+/// Options with a separate value that linking ignores.
 const WITH_VALUE: [&[u8]; 8] = [
     b"-x",
     b"-I",
@@ -76,7 +76,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
     {
         return Ok(Invocation::Compile(arguments));
     }
-    // `dune build` makes a plugin of every library. Nothing comes of them in an image.
+    // `dune build` makes a plugin of every library; images have no use for them.
     if arguments
         .iter()
         .any(|argument| argument.as_bytes().ends_with(PLUGIN))
@@ -153,8 +153,7 @@ impl Link {
         Ok(())
     }
 
-    /// Of the options for the linker those are kept that choose symbols; the layout and the way of
-    /// linking are fixed.
+    /// Keeps the linker options that choose symbols; the layout and the mode of linking are fixed.
     fn linker_options(&mut self, options: &OsString) {
         const KEPT: [&[u8]; 8] = [
             b"--defsym",

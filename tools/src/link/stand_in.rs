@@ -1,5 +1,6 @@
-//! The program in an image's place that only says why there is none: `soil-cc` writes it and
-//! `soil run` knows it, by what stands before and behind the reason in single quotes.
+//! The stand-in for an image that can't be linked: a script that prints the reason. `soil-cc`
+//! writes it, and `soil run` recognizes it by the text around the reason, which is in single
+//! quotes.
 
 /// Before the reason.
 pub const BEGINNING: &str = "#!/bin/sh\n# soil-cc made no image.\nprintf '%s: %s\\n' \"$0\" '";

@@ -17,10 +17,10 @@ use std::process::Command;
 /// Not in the crate `libc`: `asm-generic/fcntl.h`.
 const F_SETSIG: libc::c_int = 10;
 
-/// A number from here on is nothing that a script uses for itself.
+/// The first descriptor number that is high enough for scripts not to use it themselves.
 const APART: RawFd = 100;
 
-/// Both ends of the socket. Dropped, it lets the group live.
+/// Both ends of the socket. The group lives on when this is dropped.
 pub struct Lifeline {
     _here: OwnedFd,
     there: OwnedFd,

@@ -45,7 +45,7 @@ enum Event {
     ConsoleClosed,
 }
 
-/// Why the machine was ended by us.
+/// The reason for which `soil run` ended the machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
     TimedOut(Duration),
@@ -240,7 +240,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Sends a QMP command; that QEMU is gone shows elsewhere.
+    /// Sends a QMP command. Ignores errors: another thread notices that QEMU is gone.
     fn ask(&self, command: &str) {
         let _ = (&self.monitor).write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes());
     }
@@ -309,7 +309,7 @@ impl Machine {
         Stage::Over(Instant::now() + DRAIN, why)
     }
 
-    /// Ends QEMU and what it was started by, with no wait.
+    /// Kills QEMU and the wrapper that started it, without waiting.
     fn kill_group(&self) {
         self.signal(Signal::KILL);
     }
@@ -380,7 +380,7 @@ impl Machine {
                 failure.status.unwrap_or(NOT_STARTED)
             }
         };
-        // Without a reader it is lost.
+        // The line is lost if the output has no reader.
         let _ = output::write(io::stderr(), &said, until);
         Ok(answer)
     }
@@ -410,8 +410,8 @@ fn complaint(line: &str) -> &str {
     }
 }
 
-/// Which disk QEMU didn't get, and why, if that is what it complains about: it knows no more than
-/// that another process has it.
+/// The disk that QEMU couldn't open and the reason, if that is QEMU's error: QEMU itself only
+/// reports that another process has locked it.
 fn in_use(run: &Run, complaints: &[&str]) -> Option<Failure> {
     let is_locked = |line: &&str| line.contains("Failed to get") && line.contains("lock");
     complaints.iter().copied().find(is_locked)?;
@@ -499,7 +499,7 @@ fn end_without_status(status: Option<ExitStatus>, reason: Option<&str>) -> Strin
     }
 }
 
-/// Reads what the machine says of itself, and calls `start_input` when that asks for input.
+/// Reads the machine's control channel, and calls `start_input` when the machine asks for input.
 fn read_control(
     mut from: File,
     start_input: impl FnOnce(),

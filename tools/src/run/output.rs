@@ -28,7 +28,7 @@ impl Progress {
     pub fn status(&self, status: u8) -> u8 {
         match self.failed.iter().flatten().next() {
             Some(error) if status == 0 => match *error {
-                // As a program has it that SIGPIPE ends.
+                // The status of a program that SIGPIPE ends.
                 Errno::PIPE => 128 + 13,
                 // EX_IOERR of sysexits.h.
                 _ => 74,

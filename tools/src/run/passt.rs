@@ -24,8 +24,8 @@ pub struct Passt {
 /// A child that doesn't outlive its owner.
 pub struct OwnedChild(Child);
 
-/// Keeps what passt says from the program's console. What it said last, if it has ended by then, is
-/// why.
+/// Keeps passt's messages off the program's console. If passt has ended, its last message is the
+/// reason.
 struct Words(JoinHandle<Option<String>>);
 
 impl Words {
@@ -33,7 +33,7 @@ impl Words {
         let words = child.stderr.take();
         Self(std::thread::spawn(move || {
             let lines = BufReader::new(words?).lines().map_while(Result::ok);
-            // Not what it fails to send to a system log that isn't there.
+            // Skips passt's complaints about a missing system log.
             lines
                 .filter(|line| !line.trim().is_empty() && !line.contains("syslog"))
                 .last()

@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 /// The signals that ask for an end.
 pub const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
-/// Ends the forwarding when it is dropped: from then on the signals do what they do to any program.
+/// Ends the forwarding on drop: from then on the signals have their default actions.
 pub struct Stop {
     handle: Handle,
     over: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! The terminal at standard input: whether it is ours at the moment, and the key that it lends us.
+//! The terminal at standard input: whether our job is in its foreground, and the use of Ctrl-T.
 
 use super::serial::REPORT;
 use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
