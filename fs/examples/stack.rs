@@ -1,19 +1,18 @@
-//! The deepest stack that operations on a FAT or ext4 volume use, for whoever runs them on small
-//! stacks.
+//! Measures the deepest stack use of operations on a FAT or ext4 volume, for small stacks.
 //!
 //! `cargo run --release -p fs --features fake --example stack -- disk.img`. Runs each operation on
-//! a thread of its own with a stack filled with a pattern, and looks how far it was overwritten.
+//! a thread of its own whose stack is filled with a pattern, and checks how far it was overwritten.
 
 use std::sync::mpsc;
 
 use fs::fake::Disk;
 use fs::{OpenFlags, Volume, ext4, fat};
 
-/// Bytes watched; the thread's own frames are below them.
+/// Bytes to watch; the thread's own frames are below them.
 const WATCHED: usize = 256 << 10;
 const PATTERN: u8 = 0xa5;
 
-/// Calls `f` over `WATCHED` bytes of patterned stack and says how many it changed.
+/// Calls `f` over `WATCHED` bytes of patterned stack and returns the number of changed bytes.
 #[inline(never)]
 fn depth_of(f: &mut dyn FnMut()) -> usize {
     paint();
@@ -28,8 +27,8 @@ fn paint() {
     std::hint::black_box(&area);
 }
 
-/// How far down the pattern is broken. What is below a frame can be seen without `unsafe` only
-/// through the process's own memory file.
+/// Returns the depth down to which the pattern is overwritten. Without `unsafe`, only the process's
+/// own memory file shows the memory below a frame.
 fn inspect() -> usize {
     use std::os::unix::fs::FileExt;
     let here = 0u8;
@@ -40,7 +39,7 @@ fn inspect() -> usize {
     memory
         .read_exact_at(&mut area, bottom as u64)
         .expect("the stack");
-    // Below the deepest frame the pattern stands unbroken.
+    // Below the deepest frame the pattern is intact.
     let untouched = area
         .iter()
         .position(|byte| *byte != PATTERN)

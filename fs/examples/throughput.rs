@@ -2,8 +2,8 @@
 //! device.
 //!
 //! `mkfs.fat -F 32 -C disk.img 1048576; cargo run --release -p fs --example throughput -- disk.img`
-//! Writes files named `bench*` and `small.dat` in the image. Figures are those of the file system
-//! over the host's page cache, without virtio.
+//! Writes files named `bench*` and `small.dat` in the image. The figures are those of the file
+//! system over the host's page cache, without virtio.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;

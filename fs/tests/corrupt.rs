@@ -1,4 +1,4 @@
-//! Disks that aren't FAT, or no longer quite: one clear line, no panic, no hang, no writes.
+//! Disks that aren't FAT, or are damaged: one clear line, no panic, no hang, no writes.
 #![allow(missing_docs)]
 
 mod common;
@@ -89,8 +89,8 @@ fn a_boot_sector_that_contradicts_itself_is_refused() {
     }
 }
 
-/// A FAT16 volume with 2 KiB clusters, a file of 20 KiB whose clusters are 2 to 11 or so, and
-/// another file. Also gives where its first table is.
+/// Creates a FAT16 volume with 2 KiB clusters, a file of 20 KiB in about clusters 2 to 11, and
+/// another file. Also returns the location of its first table.
 fn volume_to_damage() -> (Disk, usize) {
     let disk = Disk::new(mkfs(16 << 20, &["-F", "16", "-s", "4"]), 512);
     let mut volume = mount(&disk);
@@ -109,7 +109,7 @@ fn set_entry(disk: &Disk, table: usize, cluster: usize, value: u16) {
     disk.state().bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
 }
 
-/// After corruption is found, nothing is written any more, and everything says why.
+/// After corruption is found, nothing is written, and every change fails with the reason.
 fn expect_read_only(volume: &mut dyn Volume, disk: &Disk) {
     assert!(matches!(volume.health(), Health::Corrupt(text) if !text.is_empty()));
     let before = disk.bytes();
@@ -126,7 +126,7 @@ fn a_chain_that_loops_makes_the_volume_read_only() {
     let (disk, table) = volume_to_damage();
     set_entry(&disk, table, 6, 4);
     let mut volume = mount(&disk);
-    // Appending walks the whole chain, which then never ends.
+    // Appending walks the whole chain, which has no end.
     let file = volume
         .open("a", OpenFlags::WRITE | OpenFlags::APPEND)
         .unwrap();
@@ -146,7 +146,7 @@ fn a_chain_that_leads_nowhere_makes_the_volume_read_only() {
             "{value:#x}"
         );
         expect_read_only(&mut *volume, &disk);
-        // What isn't damaged can still be read.
+        // Undamaged files stay readable.
         assert_eq!(read_file(&mut *volume, "b").unwrap(), [2; 20 << 10]);
     }
 }
@@ -163,7 +163,7 @@ fn uncommitted_changes_are_not_written_to_a_volume_found_corrupt() {
     assert!(disk.bytes() == before);
 }
 
-/// Does what it can with a volume, within bounds.
+/// Runs operations on a volume, within bounds.
 fn exercise(volume: &mut dyn Volume, random: &mut Random) {
     let mut paths = vec![(String::new(), Kind::Directory)];
     let mut at = 0;
@@ -210,7 +210,7 @@ fn exercise(volume: &mut dyn Volume, random: &mut Random) {
     let _ = volume.sync();
 }
 
-/// A volume with some of everything, filled by mtools.
+/// Creates a volume with files of all kinds, filled by mtools.
 fn seed_image(len: u64, args: &[&str]) -> Vec<u8> {
     let image = Image::with(&mkfs(len, args));
     let to = image.0.to_str().unwrap();
@@ -250,7 +250,7 @@ fn mutated_images_neither_panic_nor_hang() {
         // The boot sector alone, the tables and directories, or anywhere.
         let reach = [512, 64 << 10, used][(round / 3 % 3) as usize].min(bytes.len() as u64);
         for _ in 0..=random.below(if reach == 512 { 3 } else { 60 }) {
-            // Mostly where something is.
+            // Mostly in areas that are in use.
             let mut at = random.below(reach) as usize;
             for _ in 0..100 {
                 if bytes[at] == 0 {
@@ -281,7 +281,7 @@ fn mutated_images_neither_panic_nor_hang() {
         let reads = disk.state().reads;
         let requests = reads + disk.state().writes;
         assert!(requests < 200_000, "round {round}: {requests} requests");
-        // Each takes milliseconds: this is an endless loop, on any machine.
+        // Each takes milliseconds: a longer time means an endless loop, on any machine.
         assert!(start.elapsed() < Duration::from_secs(300), "round {round}");
     }
     println!("{rounds} images: {mounted} mounted, {corrupt} of them found corrupt later");

@@ -9,7 +9,7 @@ use common::{FAT, Image, NEW, Random, mkfs, mount, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Error, Volume};
 
-/// A disk image in a file, so that `fsck.fat` can look at each state without copying it.
+/// Disk image in a file, so that `fsck.fat` can check each state without copying it.
 struct Replay(Image);
 
 impl Replay {
@@ -27,7 +27,8 @@ impl Replay {
     }
 }
 
-/// What `fsck.fat -a` makes of a disk, which has nothing wrong afterwards, and what it says.
+/// Repairs a disk with `fsck.fat -a`, checks that nothing is wrong afterwards, and returns the disk
+/// and the output.
 fn repaired(bytes: &[u8], when: &str) -> (Image, String) {
     let image = Image::with(bytes);
     let path = image.0.to_str().unwrap();
@@ -37,7 +38,7 @@ fn repaired(bytes: &[u8], when: &str) -> (Image, String) {
     (image, text)
 }
 
-/// Checks that after a repair all that was synced is there.
+/// Checks that all synced data exists after a repair.
 fn check_files(bytes: Vec<u8>, recorder: &Recorder, events: usize, when: &str) {
     let (image, text) = repaired(&bytes, when);
     let mut volume = mount(&Disk::new(image.bytes(), 512));
@@ -73,8 +74,8 @@ fn check_files(bytes: Vec<u8>, recorder: &Recorder, events: usize, when: &str) {
     }
 }
 
-/// Replays every prefix. Returns how many there were, and how many of those inside a batch
-/// `fsck.fat -n` found something to say about.
+/// Replays every prefix. Returns their number, and the number of those inside a batch with findings
+/// of `fsck.fat -n`.
 fn replay_prefixes(before: &[u8], recorder: &Recorder) -> (u32, u32) {
     let replay = Replay(Image::with(before));
     let log = recorder.log();
@@ -111,7 +112,7 @@ fn every_point_of_a_crash_is_clean_or_repaired_with_all_that_was_synced() {
         let recorder = workload(&FAT, &image, (77, *rounds, 9000), false);
         let (points, unclean) = replay_prefixes(&image, &recorder);
         assert!(points > 30);
-        // There are points inside of commits at which something has to be repaired, and others.
+        // Some points inside commits need a repair, others don't.
         assert!(
             (1..points).contains(&unclean),
             "{args:?}: {unclean} of {points}"
@@ -137,7 +138,7 @@ fn a_power_cut_that_loses_some_unflushed_writes_keeps_what_was_synced() {
     }
 }
 
-/// Checks that what was synced, and not changed since, is there after a repair.
+/// Checks that synced data without later changes exists after a repair.
 fn check_untouched(bytes: Vec<u8>, recorder: &Recorder, events: usize, when: &str) {
     let (image, text) = repaired(&bytes, when);
     let mut volume = mount(&Disk::new(image.bytes(), 512));

@@ -1,4 +1,4 @@
-//! FAT volumes at the edges of their kinds: numbers of clusters and sizes of clusters.
+//! FAT volumes at the limits of their kinds: numbers and sizes of clusters.
 #![allow(missing_docs)]
 
 mod common;
@@ -41,7 +41,7 @@ fn use_volume(name: &str, bytes: Vec<u8>, sector: usize) {
     }
 }
 
-/// Clusters of a volume by its boot sector, as the specification counts them.
+/// Returns the number of clusters according to the boot sector, counted as in the specification.
 fn clusters(bytes: &[u8]) -> u32 {
     let u16_at = |at: usize| u32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
@@ -52,8 +52,8 @@ fn clusters(bytes: &[u8]) -> u32 {
     data / u32::from(bytes[13])
 }
 
-/// A volume with so many clusters of a sector. mkfs.fat keeps some distance from the edges, so it
-/// makes one a little further inside, whose size is then changed.
+/// Creates a volume of `wanted` clusters of one sector. mkfs.fat avoids the limits of each kind, so
+/// this creates a volume of `nearby` clusters and changes its size.
 fn with_clusters(kind: &str, wanted: u32, nearby: u32) -> Vec<u8> {
     let len = u64::from(nearby) * 512 + (600 << 10);
     let mut bytes = mkfs(len, &["-F", kind, "-s", "1", "-f", "1", "-a"]);

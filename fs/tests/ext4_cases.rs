@@ -19,7 +19,7 @@ const KINDS: &[&[&str]] = &[
     &["-b", "1024", "-O", "^dir_index"],
 ];
 
-/// Does something on each kind of volume, then checks the disk.
+/// Runs a closure on each kind of volume, then checks the disk.
 fn on_each(what: impl Fn(&mut dyn Volume, u64)) {
     for args in KINDS {
         let disk = Disk::new(mkfs(40 << 20, args), 512);
@@ -32,7 +32,7 @@ fn on_each(what: impl Fn(&mut dyn Volume, u64)) {
     }
 }
 
-/// The idiom of every program that writes safely, in one directory, whose block splits meanwhile.
+/// The usual safe replacement of a file, in one directory, whose block splits meanwhile.
 #[test]
 fn names_are_moved_within_a_directory_that_grows() {
     let long = "x".repeat(44);
@@ -57,7 +57,7 @@ fn names_are_moved_within_a_directory_that_grows() {
             let contents = read_file(volume, &format!("d/done{n}{long}"));
             assert_eq!(contents.unwrap(), format!("{n}").as_bytes());
         }
-        // And back, over what is there.
+        // And back, replacing the old files.
         for n in 0..400 {
             volume
                 .rename(&format!("d/done{n}{long}"), &format!("d/{n}"))
@@ -67,7 +67,7 @@ fn names_are_moved_within_a_directory_that_grows() {
     });
 }
 
-/// Single blocks with gaps, so many that the tree of extents has two levels.
+/// Single blocks with gaps, enough for an extent tree of two levels.
 #[test]
 fn a_file_in_many_pieces_is_cut() {
     on_each(|volume, block| {
@@ -102,7 +102,7 @@ fn a_file_is_written_backwards() {
             let data = [n as u8 | 1; 100];
             assert_eq!(volume.write_at(file, n * 2 * block, &data), Ok(100));
         }
-        // Then what is between.
+        // Then the blocks between.
         for n in (0..pieces).rev() {
             let at = (n * 2 + 1) * block;
             let data = vec![n as u8 | 1; block as usize];
@@ -153,7 +153,8 @@ fn a_file_in_pieces_is_what_was_written() {
     });
 }
 
-/// As many subdirectories as links can count, and more, whose number is not known then.
+/// The maximum number of subdirectories that links can count, and more, which are no longer
+/// counted.
 #[test]
 fn a_directory_has_more_directories_than_links() {
     if std::env::var_os("SOIL_FS_LONG").is_none() {
@@ -172,7 +173,7 @@ fn a_directory_has_more_directories_than_links() {
     fsck(&disk.bytes()).unwrap();
 }
 
-/// Directories that move, and what replaces what: the numbers of their links, and `..`.
+/// Moving and replacing directories: their link counts, and `..`.
 #[test]
 fn directories_move_and_replace_others() {
     on_each(|volume, _| {
@@ -228,8 +229,8 @@ fn a_directory_grows_and_shrinks() {
     fsck(&disk.bytes()).unwrap();
 }
 
-/// A file that is open without a name, cut and written: what is left of it goes when it is closed,
-/// and after a power cut with the next mount.
+/// An open file without a name, truncated and written: its rest is freed when it is closed, and
+/// after a power cut with the next mount.
 #[test]
 fn an_open_file_without_a_name_is_cut() {
     for args in KINDS {
@@ -265,8 +266,8 @@ fn an_open_file_without_a_name_is_cut() {
     }
 }
 
-/// The mount says that the volume is in use. A first sync that did would have a third flush, which
-/// nothing can pass.
+/// The mount marks the volume as in use. If the first sync did, it would need a third flush, which
+/// nothing can overtake.
 #[test]
 fn the_first_sync_has_as_few_flushes_as_all_others() {
     let disk = Disk::new(mkfs(64 << 20, &["-b", "4096", "-N", "8192"]), 512);
@@ -277,7 +278,7 @@ fn the_first_sync_has_as_few_flushes_as_all_others() {
     assert_eq!(disk.state().flushes - before, 2);
 }
 
-/// What reaches the disk, in requests: they are what takes time.
+/// The number of requests that reach the disk, which determines the time.
 #[test]
 fn requests_are_few() {
     let disk = Disk::new(mkfs(64 << 20, &["-b", "4096", "-N", "8192"]), 512);
@@ -301,8 +302,7 @@ fn requests_are_few() {
     volume.sync().unwrap();
     let (_, after, _) = count();
     assert!(after - before < 150, "{} writes", after - before);
-    // For each append its block, the journal's, and the one that ends the transaction, between two
-    // flushes.
+    // Each append writes its block, the journal's, and the commit block, between two flushes.
     let log = volume.open("log", NEW).unwrap();
     volume.sync().unwrap();
     let before = count();
@@ -312,18 +312,18 @@ fn requests_are_few() {
     }
     let after = count();
     assert_eq!(after.2 - before.2, 200);
-    // And once some of what was done before goes to its place.
+    // And at times a checkpoint of earlier changes.
     assert!(after.1 - before.1 <= 350, "{} writes", after.1 - before.1);
     volume.close(log).unwrap();
     drop(volume);
-    // Each block of entries once, and no inode but the directory's.
+    // Each block of entries once, and no inode except the directory's.
     let mut volume = mount(&disk);
     let (before, ..) = count();
     assert_eq!(names(&mut *volume, "d").unwrap().len(), 2000);
     let (after, ..) = count();
     assert!(after - before < 30, "{} reads", after - before);
     drop(volume);
-    // What removes them changes few blocks often.
+    // Removal changes few blocks often.
     let mut volume = mount(&disk);
     let before = count();
     for n in 0..2000 {

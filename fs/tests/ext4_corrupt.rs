@@ -1,5 +1,5 @@
-//! ext4 disks that are none, can't be used, or were damaged: one clear line, no panic, no hang, no
-//! memory without a bound, and no writes to what was found corrupt.
+//! Disks that aren't ext4, are unsupported, or damaged: one clear line, no panic, no hang, bounded
+//! memory, and no writes to a corrupt volume.
 #![allow(missing_docs)]
 
 mod common;
@@ -82,7 +82,7 @@ fn features_that_do_not_matter_to_readers_are_mounted_read_only() {
     assert_eq!(volume.mkdir("d"), Err(Error::ReadOnly));
 }
 
-/// A disk with a file on it, as it is when the machine stops after a sync.
+/// A disk with a file, as a machine leaves it that stops after a sync.
 fn stopped() -> Vec<u8> {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024"]), 512);
     let mut volume = mount(&disk);
@@ -151,7 +151,7 @@ fn a_file_system_marked_as_having_errors_is_read_only_or_goes_on() {
     }
 }
 
-/// What `dumpe2fs` says of the superblock, with single spaces.
+/// Returns `dumpe2fs -h`, with single spaces.
 fn header(bytes: &[u8]) -> String {
     let image = Image::with(bytes);
     let (_, text) = run("dumpe2fs", &["-h", image.0.to_str().unwrap()]);
@@ -176,7 +176,7 @@ fn with_damaged_directory(behaviour: &str) -> Disk {
     disk
 }
 
-/// What was done before is kept, together with the mark for e2fsck; and nothing is written later.
+/// Earlier changes are kept, together with the mark for e2fsck; nothing is written later.
 #[test]
 fn damage_that_is_met_ends_all_writing_where_the_superblock_says_so() {
     for behaviour in ["remount-ro", "panic"] {
@@ -201,7 +201,7 @@ fn damage_that_is_met_ends_all_writing_where_the_superblock_says_so() {
     }
 }
 
-/// The operation fails, all others go on, and e2fsck knows that it has to look.
+/// The operation fails, all others continue, and the superblock requests e2fsck.
 #[test]
 fn damage_that_is_met_is_marked() {
     let disk = with_damaged_directory("continue");
@@ -243,7 +243,7 @@ fn damage_that_is_met_is_marked() {
     }
 }
 
-/// A group whose bitmaps are damaged is left alone once that was met: others have room.
+/// A group with damaged bitmaps is skipped once the damage was found: others have room.
 #[test]
 fn a_group_with_a_damaged_bitmap_is_avoided() {
     for field in [0, 4] {
@@ -270,7 +270,7 @@ fn a_group_with_a_damaged_bitmap_is_avoided() {
     }
 }
 
-/// Looks at everything it can reach, and changes some of it.
+/// Reads everything it can reach, and changes some of it.
 fn use_it(volume: &mut dyn Volume, random: &mut Random) {
     let mut paths = vec![String::new()];
     let mut looked = 0;
@@ -315,7 +315,7 @@ fn use_it(volume: &mut dyn Volume, random: &mut Random) {
     let _ = volume.sync();
 }
 
-/// Images to damage: without checksums, since those keep most damage from being looked at.
+/// Images to damage: without checksums, which would hide most damage.
 fn corpus() -> Vec<Vec<u8>> {
     let kinds: &[&[&str]] = &[
         &["-b", "1024", "-O", "^metadata_csum"],
@@ -349,7 +349,7 @@ fn corpus() -> Vec<Vec<u8>> {
     images
 }
 
-/// Changes some bytes where something is.
+/// Changes some bytes in areas that are in use.
 fn damage(bytes: &mut [u8], used: &[usize], random: &mut Random) -> Vec<(usize, u8)> {
     let mut changes = Vec::new();
     for _ in 0..1 + random.below(6) {
@@ -417,7 +417,7 @@ fn damaged_images_neither_panic_nor_hang_nor_take_memory_without_end() {
             }
             assert!(memory < 64, "{name}: {memory} MiB");
             assert!(requests < 200_000, "{name}: {requests} requests");
-            // Each takes milliseconds: this is an endless loop, on any machine.
+            // Each takes milliseconds: a longer time means an endless loop, on any machine.
             assert!(
                 start.elapsed().as_secs() < 300,
                 "{name}: {:?}",

@@ -10,7 +10,7 @@ use common::{EXT4, Random, from_environment, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags};
 
-/// What is wrong with the files on a disk after a cut at event `end`, if anything.
+/// Returns the first difference of the files on a disk after a cut at event `end`.
 fn wrong_files(bytes: Vec<u8>, recorder: &Recorder, end: usize) -> Result<(), String> {
     let disk = Disk::new(bytes, 512);
     let mut volume = fs::ext4::mount(Box::new(disk.clone()), Default::default())
@@ -33,7 +33,7 @@ fn wrong_files(bytes: Vec<u8>, recorder: &Recorder, end: usize) -> Result<(), St
             }
             continue;
         };
-        // Writing in place may leave a part of what was written: each byte old, new or zero.
+        // A write in place may be partial: each byte is old, new or zero.
         let mixed = found.as_ref().is_some_and(|found| {
             states.iter().flatten().any(|state| {
                 found.len() <= state.len()
@@ -93,7 +93,7 @@ fn after_a_power_cut_what_was_synced_is_there_and_the_rest_is_old_or_new() {
         let count = from_environment("SOIL_FS_CUTS", 340) / VOLUMES.len() as u64;
         for n in 0..count {
             let end = (first + n * (events - first) / count) as usize;
-            // Every other one loses nothing: the machine was killed, and the power stayed.
+            // Every other cut loses nothing: the machine was killed, and the power stayed on.
             let losing = (n % 2 == 0).then_some(&mut random);
             check(&image, &recorder, end, losing, n % 5 < 2)
                 .unwrap_or_else(|text| panic!("{args:?}, cut at event {end} of {events}: {text}"));
@@ -103,7 +103,7 @@ fn after_a_power_cut_what_was_synced_is_there_and_the_rest_is_old_or_new() {
     println!("{points} cuts");
 }
 
-/// The test has to fail without what it tests.
+/// Control: without a journal the test has to fail.
 #[test]
 fn without_a_journal_the_same_cuts_do_harm() {
     let image = mkfs(8 << 20, &["-b", "1024", "-O", "^has_journal"]);
@@ -121,8 +121,8 @@ fn without_a_journal_the_same_cuts_do_harm() {
     println!("without a journal {harmed} of 30 cuts did harm");
 }
 
-/// Blocks that a file gave up aren't another's before that is durable: a power cut would leave the
-/// one with the other's contents.
+/// Blocks that a file frees aren't reused before that is durable: otherwise a power cut would leave
+/// the old file with the new one's contents.
 #[test]
 fn what_a_file_gave_up_is_not_written_before_that_is_durable() {
     let image = mkfs(4 << 20, &["-b", "1024", "-J", "size=1"]);
@@ -178,7 +178,7 @@ fn what_a_file_gave_up_is_not_written_before_that_is_durable() {
     assert!(kept > 4 && cut_off > 4, "{kept} before, {cut_off} after");
 }
 
-/// The same for what a commit relies on: that all of a transaction is there before its end.
+/// Control for the order of a commit: all of a transaction must be on the disk before its end.
 #[test]
 fn without_the_flush_before_its_end_a_transaction_does_harm() {
     let image = mkfs(8 << 20, &["-b", "1024", "-J", "size=1"]);

@@ -13,7 +13,7 @@ use common::{Random, from_environment, names, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags, Volume};
 
-/// Contents that say whose they are: a number for each life of a file, all over it.
+/// Contents that identify their file: a number for each life of a file, repeated throughout.
 fn contents(life: u32, len: usize) -> Vec<u8> {
     let words = (0..len.div_ceil(8) as u32).flat_map(|n| [life.to_le_bytes(), n.to_le_bytes()]);
     let mut bytes: Vec<u8> = words.flatten().collect();
@@ -24,13 +24,13 @@ fn contents(life: u32, len: usize) -> Vec<u8> {
 /// A life and a length.
 type State = Option<(u32, usize)>;
 
-/// What was true when `sync` returned, and what was done since.
+/// State when `sync` returned, and the changes since.
 #[derive(Clone)]
 struct Epoch {
     synced_at: usize,
     files: BTreeMap<String, (u32, usize)>,
     directories: BTreeSet<String>,
-    /// States of paths since, the one at the sync not among them.
+    /// States of paths since, without the one at the sync.
     touched: BTreeMap<String, BTreeSet<State>>,
     touched_directories: BTreeSet<String>,
 }
@@ -71,7 +71,7 @@ impl Worker {
                 self.now.files.insert(path.to_string(), (self.life, len));
             }
             Err(error) => {
-                // A full volume has some of it.
+                // A full volume has part of it.
                 assert_eq!(error, Error::NoSpace, "{path}");
                 match self.volume.stat(path) {
                     Ok(found) => {
@@ -189,7 +189,7 @@ fn record(image: Vec<u8>, (seed, rounds): (u64, u32)) -> Recording {
         if random.below(3) != 0 {
             w.sync();
         }
-        // What directories left, for contents.
+        // Reuse the blocks of removed directories for contents.
         let file = format!("file {}", random.below(5));
         w.write(&file, random.below(150_000) as usize);
         match random.below(4) {
@@ -216,7 +216,7 @@ fn record(image: Vec<u8>, (seed, rounds): (u64, u32)) -> Recording {
     }
 }
 
-/// What is wrong with a disk after a cut at event `end`, if anything, replayed by Soil.
+/// Returns the first defect of a disk after a cut at event `end`, replayed by Soil.
 fn wrong(bytes: Vec<u8>, recording: &Recording, end: usize) -> Result<(), String> {
     let disk = Disk::new(bytes, 512);
     let mut volume = fs::ext4::mount(Box::new(disk.clone()), Default::default())
@@ -243,7 +243,8 @@ fn wrong(bytes: Vec<u8>, recording: &Recording, end: usize) -> Result<(), String
             }
             continue;
         };
-        // Of one life that it had, not longer than that was, and zeros where it wasn't written yet.
+        // Contents of one life of the file, not longer than that life, with zeros where it wasn't
+        // written yet.
         let is_of = |state: &State| {
             let Some((life, _)) = state else { return false };
             let whole = contents(*life, found.len());
@@ -269,7 +270,7 @@ fn wrong(bytes: Vec<u8>, recording: &Recording, end: usize) -> Result<(), String
             return Err(format!("{directory} was synced, and has other names"));
         }
     }
-    // It can be used.
+    // The volume is usable.
     let _ = volume.unlink("filler");
     let made = write_file(&mut *volume, "used", &[b'u'; 300_000]);
     made.map_err(|error| format!("writing: {error}"))?;
@@ -278,7 +279,7 @@ fn wrong(bytes: Vec<u8>, recording: &Recording, end: usize) -> Result<(), String
     fsck(&disk.bytes()).map_err(|text| format!("after Soil's replay: {text}"))
 }
 
-/// The disk after a cut, losing some of the sectors since the last flush.
+/// Returns the disk after a cut that loses some of the sectors since the last flush.
 fn cut_at(
     recording: &Recording,
     log: &[Event],
@@ -347,7 +348,7 @@ fn blocks_that_change_hands_survive_power_cuts() {
     }
 }
 
-/// Has each block of the journal of one type be another, in what was written.
+/// Changes each block of one type of the journal, in the recorded writes.
 fn without(log: &[Event], kind: u8, change: &dyn Fn(&mut [u8])) -> (Vec<Event>, u32) {
     let mut changed = 0;
     let mut log = log.to_vec();
@@ -368,7 +369,7 @@ fn without(log: &[Event], kind: u8, change: &dyn Fn(&mut [u8])) -> (Vec<Event>, 
     (log, changed)
 }
 
-/// Cuts that did harm, of `count`.
+/// Returns how many of `count` cuts did harm.
 fn harmed(recording: &Recording, log: &[Event], count: u64) -> u32 {
     let mut random = Random(99);
     let events = log.len() as u64;
@@ -380,14 +381,14 @@ fn harmed(recording: &Recording, log: &[Event], count: u64) -> u32 {
     harmed.count() as u32
 }
 
-/// What these tests rely on, each left out in turn: blocks that are revoked, the flush after a
-/// transaction's end, all flushes.
+/// Controls: the test fails without revoke blocks, without the flush after the commit block, and
+/// without all flushes.
 #[test]
 fn what_the_journal_needs_is_noticed_when_it_is_left_out() {
     let (len, args) = KINDS[1];
     let recording = record(mkfs(len, args), (4711 + len, 60));
     assert_eq!(harmed(&recording, &recording.log, 30), 0);
-    // A list of none.
+    // An empty revoke block.
     let (log, lists) = without(&recording.log, 5, &|block| {
         block[12..16].copy_from_slice(&16u32.to_be_bytes());
     });

@@ -49,8 +49,7 @@ fn colliding() -> Vec<Vec<String>> {
     groups
 }
 
-/// Names with the same hash end up in two blocks, so that what is looked for in one goes on in the
-/// next.
+/// Names with the same hash span two blocks, so a lookup in one continues in the next.
 #[test]
 fn names_with_the_same_hash_lie_across_blocks() {
     let groups = colliding();
@@ -155,7 +154,7 @@ fn list_in_pieces(
     listed
 }
 
-/// Of names with the same hash, those that were listed go, and others come.
+/// Among names with the same hash, listed ones are removed and others added.
 #[test]
 fn names_with_the_same_hash_are_listed_once_while_others_go() {
     let disk = Disk::new(mkfs(16 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
@@ -190,8 +189,8 @@ fn names_with_the_same_hash_are_listed_once_while_others_go() {
     }
 }
 
-/// An index that says of each block that names with the hash of its first one are in the block
-/// before as well: so it is when thousands have the same, which takes long to find.
+/// An index that marks each block as continuing the hash of its predecessor: this happens with
+/// thousands of equal hashes, which take long to find.
 #[test]
 fn a_hash_that_goes_on_in_hundreds_of_blocks_is_listed() {
     let disk = Disk::new(mkfs(24 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
@@ -228,8 +227,8 @@ fn a_hash_that_goes_on_in_hundreds_of_blocks_is_listed() {
     assert_eq!(volume.health(), Health::Writable);
 }
 
-/// Single blocks with gaps, in no order, so many that the tree of extents has three levels below
-/// the inode; then the gaps are filled, and the file is cut in pieces.
+/// Single blocks with gaps, in no order, enough for an extent tree of three levels below the inode;
+/// then the gaps are filled, and the file is truncated in steps.
 #[test]
 fn a_tree_of_extents_of_three_levels() {
     let disk = Disk::new(mkfs(128 << 20, &["-b", "1024", "-g", "8192"]), 512);
@@ -272,7 +271,7 @@ fn a_tree_of_extents_of_three_levels() {
     fsck(&disk.bytes()).unwrap();
 }
 
-/// Single reads fail: each operation is done, or it isn't and everything is as before.
+/// Single reads fail: each operation succeeds, or everything stays as before.
 #[test]
 fn a_read_that_fails_undoes_its_operation() {
     let kinds: [&[&str]; 3] = [
@@ -304,7 +303,7 @@ fn a_read_that_fails_undoes_its_operation() {
         for step in 0..steps {
             let (path, other) = (place(&mut random), place(&mut random));
             if step % 12 == 11 {
-                // Nothing is in memory then, so that there are reads.
+                // An empty cache causes reads.
                 drop(volume);
                 volume = mount_with(&disk, Options::default());
             }
@@ -342,7 +341,7 @@ fn a_read_that_fails_undoes_its_operation() {
                         };
                         disk.state().fail_read = None;
                         if written.is_err() {
-                            // It may have changed what it writes over, and nothing else.
+                            // The write may have changed the range it overwrites, and nothing else.
                             assert_eq!(volume.size(file), Ok(contents.len() as u64));
                             *contents = read_all(&mut *volume, file).unwrap();
                         }

@@ -1,5 +1,4 @@
-//! Devices that fail under ext4, and volumes that are full: an error value each time, and nothing
-//! else harmed.
+//! Devices that fail under ext4, and full volumes: an error value each time, and no other effect.
 #![allow(missing_docs)]
 
 mod common;
@@ -31,13 +30,13 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
                 break;
             }
             let when = format!("blocks of {block}, kind {kind}, request {nth}");
-            // None is tried again unseen. Once the journal has failed, the volume is read-only.
+            // No request is retried silently. Once the journal has failed, the volume is read-only.
             assert!(
                 matches!(result, Err(Error::Io | Error::ReadOnly)),
                 "{when}: {result:?}"
             );
             failed[kind] += 1;
-            // What was read before can be read still.
+            // Data that was read before stays readable.
             assert!(
                 read_file(&mut *volume, "witness").as_deref() == Ok(&[9; 12_345][..]),
                 "{when}"
@@ -126,7 +125,7 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
         volume.rename("small", "SMALL2").unwrap();
         volume.sync().unwrap();
         fsck_stopped(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
-        // What is removed can be written again at once.
+        // The blocks of a removed file can be written again at once.
         volume.unlink("filler").unwrap();
         let second = fill(&mut *volume, "filler again", 4096);
         assert!(
@@ -195,7 +194,7 @@ fn a_large_directory_is_listed_whole_while_it_changes() {
                 true
             })
             .unwrap();
-        // Others come and go meanwhile.
+        // Other names come and go meanwhile.
         for _ in 0..3 {
             let file = volume.open(&name(more), NEW).unwrap();
             volume.close(file).unwrap();
@@ -215,7 +214,7 @@ fn a_large_directory_is_listed_whole_while_it_changes() {
     );
 }
 
-/// A directory that becomes an indexed one in the middle of a listing.
+/// A directory that gets an index during a listing.
 #[test]
 fn a_listing_outlasts_the_change_to_an_index() {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024"]), 512);
@@ -257,14 +256,14 @@ fn a_listing_outlasts_the_change_to_an_index() {
     assert!(!seen.contains(&"19".to_string()) || seen.len() < 20);
 }
 
-/// Without a journal blocks of directories go to their places in the batch that has contents of
-/// files. A write that failed may have left some for a block that a directory then got.
+/// Without a journal, directory blocks reach the disk in the same batch as contents of files. A
+/// failed write may have left contents for a block that a directory then got.
 #[test]
 fn contents_of_a_write_that_failed_do_not_follow_their_block() {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^has_journal"]), 512);
     let mut volume = mount(&disk);
     let file = volume.open("f", NEW).unwrap();
-    // Single blocks with gaps: where they are is in a block of its own.
+    // Single blocks with gaps: their map is in a block of its own.
     for n in 0..20 {
         volume.write_at(file, n * 2048, &[1; 1024]).unwrap();
     }
@@ -274,7 +273,7 @@ fn contents_of_a_write_that_failed_do_not_follow_their_block() {
     for nth in 1..20 {
         let disk = Disk::new(image.clone(), 512);
         let mut volume = mount(&disk);
-        // The first change of all writes more than its own.
+        // The very first change also writes the superblock.
         volume.mkdir("first").unwrap();
         volume.sync().unwrap();
         let file = volume.open("f", OpenFlags::WRITE).unwrap();

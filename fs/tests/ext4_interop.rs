@@ -14,7 +14,7 @@ use common::{Image, NEW, names, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Block, BlockError, Error, Volume, VolumeOptions};
 
-/// A sparse file of the host, and how often it was read.
+/// Sparse file of the host, with a count of its reads.
 struct HostFile(File, Arc<AtomicU64>);
 
 impl Block for HostFile {
@@ -50,7 +50,7 @@ fn debugfs(bytes: &[u8], commands: &[&str]) -> (Vec<u8>, String) {
     (image.bytes(), text)
 }
 
-/// Some files and directories, more than a group has inodes for.
+/// Creates files and directories, more than a group has inodes for.
 fn use_volume(volume: &mut dyn Volume) {
     for directory in 0..20 {
         volume.mkdir(&format!("d{directory}")).unwrap();
@@ -198,7 +198,7 @@ fn extended_attributes_are_kept() {
     }
 }
 
-/// A file without a name that Linux has noted in the orphan file, when it stopped.
+/// A file without a name that Linux listed in the orphan file when it stopped.
 #[test]
 fn orphans_in_the_orphan_file_are_given_back() {
     let args = ["-b", "1024", "-O", "orphan_file,^metadata_csum"];
@@ -237,7 +237,7 @@ fn orphans_in_the_orphan_file_are_given_back() {
     assert_eq!(disk.bytes()[1024 + 0x66] & 1, 0);
 }
 
-/// What is kept for an administrator isn't available to others, and can be written here.
+/// Blocks reserved for an administrator don't count as available, but can be written here.
 #[test]
 fn reserved_blocks_are_free_and_not_available() {
     for (args, percent) in [
@@ -269,7 +269,7 @@ fn reserved_blocks_are_free_and_not_available() {
         }
         let left = volume.space().unwrap();
         assert_eq!((left.free, left.available), (0, 0));
-        // All but the blocks of the map.
+        // Everything except the blocks of the map.
         assert!(at + 16 * u64::from(space.unit) > space.free);
         volume.close(file).unwrap();
         drop(volume);
@@ -277,8 +277,8 @@ fn reserved_blocks_are_free_and_not_available() {
     }
 }
 
-/// A block of extended attributes that two files have, as Linux makes them, counts who has it, and
-/// goes with the last.
+/// A block of extended attributes that two files share, as Linux creates them, counts its
+/// references, and is freed with the last.
 #[test]
 fn shared_attributes_go_with_the_last_file() {
     for args in [
@@ -299,7 +299,7 @@ fn shared_attributes_go_with_the_last_file() {
         let number = number.split_whitespace().next().unwrap();
         let share = ["b", "c"].map(|file| format!("sif {file} file_acl {number}"));
         let (bytes, _) = debugfs(&bytes, &[&share[0], &share[1]]);
-        // It counts them.
+        // e2fsck corrects the reference count.
         let image = Image::with(&bytes);
         run("e2fsck", &["-fy", image.0.to_str().unwrap()]);
         fsck(&image.bytes()).unwrap();
@@ -318,7 +318,7 @@ fn shared_attributes_go_with_the_last_file() {
             let (_, text) = debugfs(&bytes, &["ea_get c user.long"]);
             assert!(text.contains(&long), "{text}");
         };
-        // Another name, a cut and moves are none of its affair.
+        // Another name, a truncation and renames leave the block alone.
         volume.link("a", "d").unwrap();
         volume.unlink("a").unwrap();
         let file = volume.open("d", fs::OpenFlags::WRITE).unwrap();
@@ -326,13 +326,13 @@ fn shared_attributes_go_with_the_last_file() {
         volume.rename("c", "e").unwrap();
         volume.rename("e", "c").unwrap();
         then(&mut *volume, 3);
-        // A file without a name has it until it is closed.
+        // An unlinked file keeps the block until it is closed.
         volume.unlink("d").unwrap();
         let held = volume.space().unwrap().free;
         volume.close(file).unwrap();
         then(&mut *volume, 2);
         assert_eq!(volume.space().unwrap().free, held);
-        // Who is replaced has it no longer.
+        // A replaced file releases its reference.
         write_file(&mut *volume, "new", b"").unwrap();
         volume.rename("new", "b").unwrap();
         then(&mut *volume, 1);

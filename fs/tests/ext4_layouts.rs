@@ -64,7 +64,7 @@ impl Growing {
     }
 }
 
-/// What `e2fsck -fn` finds when the journal was replayed and nothing else was done.
+/// Returns the findings of `e2fsck -fn` after a replay of the journal and nothing else.
 fn fsck_replayed(bytes: &[u8]) -> Result<(), String> {
     let image = Image::with(bytes);
     let path = image.0.to_str().unwrap();
@@ -85,7 +85,7 @@ fn with_journal_checksums(bytes: &[u8], version: u32) -> Vec<u8> {
     image.bytes()
 }
 
-/// The depth of the extent tree of a directory.
+/// Returns the depth of the extent tree of a directory.
 fn depth(bytes: &[u8], path: &str) -> u32 {
     let image = Image::with(bytes);
     let command = format!("ex {path}");
@@ -99,7 +99,7 @@ fn recorded(disk: &Disk) -> Vec<Event> {
     disk.state().log.take().unwrap()
 }
 
-/// Every disk that the writes up to a flush make, when nothing of it is lost.
+/// Returns the disk at every `every`-th flush, with no write lost.
 fn at_flushes(start: &[u8], events: &[Event], every: usize) -> Vec<Vec<u8>> {
     let mut bytes = start.to_vec();
     let mut disks = Vec::new();

@@ -13,7 +13,7 @@ use common::{Image, NEW, Random, from_environment, read_file, run};
 use fs::fake::Disk;
 use fs::{Fallocate, Health, OpenFlags, Volume};
 
-/// Files by their paths; those with the same number are one file.
+/// Files by path; those with the same number are one file.
 #[derive(Default, Clone)]
 struct Model {
     names: BTreeMap<String, usize>,
@@ -21,7 +21,7 @@ struct Model {
     directories: Vec<String>,
 }
 
-/// What both sides do. Paths have no `/` at their start.
+/// Operations of both sides. Paths have no `/` at their start.
 trait Side {
     fn create(&mut self, path: &str);
     fn write(&mut self, path: &str, at: u64, data: &[u8]);
@@ -32,7 +32,7 @@ trait Side {
     fn mkdir(&mut self, path: &str);
     fn read(&mut self, path: &str) -> Vec<u8>;
     fn list(&mut self, path: &str) -> Vec<String>;
-    /// Room for contents that isn't written.
+    /// Allocates blocks without writing them.
     fn allocate(&mut self, path: &str, at: u64, len: u64);
     fn punch(&mut self, path: &str, at: u64, len: u64) -> bool;
 }
@@ -57,7 +57,7 @@ impl Linux {
         self.place.0.join(path)
     }
 
-    /// What is on the disk while it is mounted, all that was done being durable.
+    /// Returns the contents of the mounted disk after making all changes durable.
     fn stopped(&self) -> Vec<u8> {
         let (ok, text) = run("sync", &["-f", self.place.0.to_str().unwrap()]);
         assert!(ok, "sync: {text}");
@@ -119,7 +119,7 @@ impl Side for Linux {
         let file = self.path(path);
         let (at, len) = (at.to_string(), len.to_string());
         let args = ["-n", "-o", &at, "-l", &len, file.to_str().unwrap()];
-        // Block maps can't.
+        // Block maps don't support it.
         let _ = run("fallocate", &args);
     }
     fn punch(&mut self, path: &str, at: u64, len: u64) -> bool {
@@ -168,7 +168,7 @@ impl Side for Box<dyn Volume> {
     }
     fn allocate(&mut self, path: &str, at: u64, len: u64) {
         let file = self.open(path, OpenFlags::WRITE).unwrap();
-        // Block maps can't.
+        // Block maps don't support it.
         let _ = self.fallocate(file, Fallocate::KeepSize, at, len);
         self.close(file).unwrap();
     }
@@ -307,8 +307,8 @@ fn skipped() -> bool {
     skipped
 }
 
-/// Each unmounts, and each stops without that every other time: with files that are open and have
-/// no name, which the other has to give back.
+/// Each side unmounts, and every other time stops without unmounting, with open files without a
+/// name, which the other side has to release.
 #[test]
 fn linux_and_soil_change_one_disk_in_turns() {
     if skipped() {
@@ -369,7 +369,7 @@ fn linux_and_soil_change_one_disk_in_turns() {
     }
 }
 
-/// Linux stops; then nothing is done but to mount and unmount, and then the disk is filled.
+/// Linux stops; then the volume is only mounted and unmounted, and then the disk is filled.
 #[test]
 fn what_linux_left_is_counted() {
     if skipped() {

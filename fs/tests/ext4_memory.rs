@@ -18,7 +18,7 @@ static REFUSED: AtomicU64 = AtomicU64::new(0);
 
 struct Refusing;
 
-// SAFETY: what isn't refused goes to `System` as it is.
+// SAFETY: forwards every call that it doesn't refuse to `System`.
 unsafe impl GlobalAlloc for Refusing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let is_block = (layout.size(), layout.align()) == (BLOCK, 1);
@@ -29,16 +29,16 @@ unsafe impl GlobalAlloc for Refusing {
                 return std::ptr::null_mut();
             }
         }
-        // SAFETY: the caller's promise, handed on.
+        // SAFETY: forwards the caller's guarantee.
         unsafe { System.alloc(layout) }
     }
-    // What takes memory like that can't do without.
+    // Callers of this function need the memory in any case.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise, handed on.
+        // SAFETY: forwards the caller's guarantee.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, handed on.
+        // SAFETY: forwards the caller's guarantee.
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -62,7 +62,7 @@ fn a_sync_without_memory_leaves_everything_to_the_next() {
             let mut volume = mount(&disk);
             volume.mkdir("d").unwrap();
             write_file(&mut *volume, "d/f", &[7; 5000]).unwrap();
-            // Reading inodes takes what memory operations have left over.
+            // Reading inodes uses the memory that operations have left.
             for n in [100, 230, 360, 490] {
                 volume.stat(&format!("{n}")).unwrap();
             }

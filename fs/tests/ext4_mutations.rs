@@ -1,6 +1,5 @@
-//! Disks that someone damaged on purpose: numbers of the metadata set to extremes, blocks copied
-//! over others, journals made to take memory. No panic, no request without end, no memory without a
-//! bound.
+//! Disks that were damaged on purpose: metadata fields with extreme values, blocks copied over
+//! others, journals that claim memory. No panic, no endless requests, bounded memory.
 #![allow(missing_docs)]
 
 mod common;
@@ -16,7 +15,7 @@ use fs::{Kind, OpenFlags, Volume};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What files are filled with, so that their blocks can be told from metadata.
+/// Fill byte of files, which tells their blocks from metadata.
 const FILLING: u8 = 0xdd;
 
 fn populate(volume: &mut dyn Volume, block: u64) {
@@ -37,7 +36,7 @@ fn populate(volume: &mut dyn Volume, block: u64) {
     write_file(volume, "large", &vec![FILLING; 600_000]).unwrap();
 }
 
-/// Disks, unmounted and stopped: bytes in a block, and what is on it.
+/// Disks, unmounted and stopped: block size, and contents.
 fn corpus() -> Vec<(usize, Vec<u8>)> {
     let kinds: [(usize, &[&str]); 4] = [
         (
@@ -97,7 +96,7 @@ fn corpus() -> Vec<(usize, Vec<u8>)> {
     disks
 }
 
-/// Changes some number, or a whole block.
+/// Changes a number or a whole block.
 fn damage(bytes: &mut [u8], block: usize, used: &[usize], random: &mut Random) -> String {
     let pick = |random: &mut Random| used[random.below(used.len() as u64) as usize];
     let number = pick(random);
@@ -114,7 +113,7 @@ fn damage(bytes: &mut [u8], block: usize, used: &[usize], random: &mut Random) -
             format!("block {number} all {value}")
         }
         _ => {
-            // Rather at the start, where headers are, or where there is something already.
+            // Preferably at the start, where headers are, or where the block isn't zero.
             let most = if random.below(2) == 0 {
                 128
             } else {
@@ -152,7 +151,7 @@ fn damage(bytes: &mut [u8], block: usize, used: &[usize], random: &mut Random) -
     }
 }
 
-/// Everything that one can do, whatever comes of it.
+/// Runs every operation and ignores the results.
 fn use_it(volume: &mut dyn Volume, random: &mut Random) {
     let mut directories = vec![String::new()];
     let mut files = Vec::new();
@@ -261,7 +260,7 @@ fn numbers_set_to_extremes_do_no_harm() {
     assert!(mounted > count / 4);
 }
 
-/// A journal that revokes more blocks than there are: memory is bounded by what it can replay.
+/// A journal that revokes more blocks than exist: the size of the log bounds the memory.
 #[test]
 fn a_journal_full_of_revoked_blocks_takes_no_memory() {
     let args = ["-b", "4096", "-J", "size=32", "-O", "^metadata_csum,^64bit"];

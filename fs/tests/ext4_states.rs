@@ -11,7 +11,7 @@ use common::{Image, NEW, names, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Error, Health, OpenFlags};
 
-/// Has `debugfs -w` do something to a disk.
+/// Runs `debugfs -w` requests on a disk.
 fn debugfs(bytes: &[u8], requests: &[&str]) -> Vec<u8> {
     let image = Image::with(bytes);
     for request in requests {
@@ -51,7 +51,7 @@ fn what_is_free_is_what_the_groups_say() {
     }
 }
 
-/// Where the journal's superblock is.
+/// Returns the location of the journal's superblock.
 fn journal_of(bytes: &[u8], block: usize) -> usize {
     let starts = bytes.chunks(block);
     let found = starts.zip(0..).find(|(data, _)| {
@@ -60,7 +60,7 @@ fn journal_of(bytes: &[u8], block: usize) -> usize {
     found.unwrap().1 * block
 }
 
-/// Linux notes in the journal that it gave it up, before it can in the superblock.
+/// Linux stores an abort in the journal, before it can do so in the superblock.
 #[test]
 fn an_error_noted_in_the_journal_counts_as_a_mark() {
     for (behaviour, goes_on) in [("continue", true), ("remount-ro", false)] {
@@ -84,8 +84,8 @@ fn an_error_noted_in_the_journal_counts_as_a_mark() {
     }
 }
 
-/// A file that is cut in several steps, with a read failing in each of them: it keeps its name, and
-/// is as long as it was or as it should be; also after it was closed.
+/// A read fails in each of several steps of a truncation: the file keeps its name, and has its old
+/// or its new size, also after it was closed.
 #[test]
 fn a_cut_that_fails_half_way_leaves_a_file() {
     let disk = Disk::new(mkfs(16 << 20, &["-b", "1024", "-J", "size=1"]), 512);
@@ -125,7 +125,7 @@ fn a_cut_that_fails_half_way_leaves_a_file() {
     assert!(failed > 20, "{failed} reads failed");
 }
 
-/// Sizes that no file can have, in a file and in a directory.
+/// Sizes that are too large for any file, in a file and in a directory.
 #[test]
 fn an_impossible_size_is_damage_and_nothing_overflows() {
     for size in [
@@ -161,7 +161,7 @@ fn an_impossible_size_is_damage_and_nothing_overflows() {
     }
 }
 
-/// `chattr +c` means nothing to Linux's ext4, but the flag stays.
+/// Linux's ext4 ignores `chattr +c`, but the flag stays.
 #[test]
 fn a_flag_that_linux_ignores_is_ignored() {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
@@ -173,7 +173,7 @@ fn a_flag_that_linux_ignores_is_ignored() {
     assert_eq!(read_file(&mut *volume, "f").unwrap(), [1; 3000]);
 }
 
-/// A file with contents that can't be read is there all the same.
+/// A file with unreadable contents still exists.
 #[test]
 fn a_file_with_verity_is_listed() {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
@@ -191,7 +191,8 @@ fn a_file_with_verity_is_listed() {
     assert_eq!(volume.health(), Health::Writable);
 }
 
-/// Where a disk of 1 KiB blocks, with a copy of the superblock in its second group, has metadata.
+/// Returns the metadata of a disk of 1 KiB blocks with a copy of the superblock in its second
+/// group.
 fn metadata_of(bytes: &[u8]) -> Vec<usize> {
     let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
     let (first, second) = (2 * 1024, 2 * 1024 + 32);
@@ -217,8 +218,8 @@ fn metadata_of(bytes: &[u8]) -> Vec<usize> {
     found
 }
 
-/// A file that has blocks of the file system's own, as a damaged map says: they are neither read
-/// nor written, nor given back.
+/// A file whose damaged map contains blocks of the file system: the volume neither reads nor writes
+/// nor frees them.
 #[test]
 fn no_file_has_the_file_systems_own_blocks() {
     let kinds = [
@@ -254,7 +255,7 @@ fn no_file_has_the_file_systems_own_blocks() {
     }
 }
 
-/// A bitmap that has metadata as free, be it of another group or the journal's: no file gets it.
+/// A bitmap that marks metadata of another group or the journal as free: no file gets those blocks.
 #[test]
 fn no_bitmap_gives_the_file_systems_own_blocks_away() {
     let disk = Disk::new(

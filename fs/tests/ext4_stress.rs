@@ -59,7 +59,7 @@ enum Node {
     Link(String),
 }
 
-/// The tree as it should be. Node 0 is the root.
+/// Expected tree. Node 0 is the root.
 struct Model {
     nodes: Vec<Node>,
     /// Directories with their paths.
@@ -73,7 +73,7 @@ struct Model {
     spare: u64,
 }
 
-/// A place for a name: directory, name, and the whole path.
+/// Location of a name: directory, name, and the whole path.
 type Place = (usize, String, String);
 
 impl Model {
@@ -134,7 +134,7 @@ impl Model {
         all.filter(|other| **other == node).count() as u32
     }
 
-    /// Whether it was done. For lack of room is allowed when there is little.
+    /// Returns whether the operation succeeded. It may fail for lack of space when there is little.
     fn done(&mut self, volume: &mut dyn Volume, made: Result<(), Error>, what: &str) -> bool {
         if made == Err(Error::NoSpace) {
             let free = volume.space().unwrap().free;
@@ -405,7 +405,7 @@ impl Model {
         }
     }
 
-    /// Everything, through the volume.
+    /// Compares everything through the volume.
     fn compare(&mut self, volume: &mut dyn Volume) {
         let mut seen = BTreeSet::new();
         for (directory, path) in self.directories.clone() {
@@ -431,7 +431,7 @@ impl Model {
         }
     }
 
-    /// Everything, as debugfs reads it.
+    /// Compares everything with debugfs.
     fn compare_outside(&self, bytes: &[u8]) {
         let (image, target) = (Image::with(bytes), Image::new());
         std::fs::create_dir(&target.0).unwrap();
@@ -492,7 +492,7 @@ fn a_tree_is_what_the_model_says() {
         };
         let is_small = *len <= 4 << 20;
         if is_small {
-            // So that there is little room for the rest.
+            // Leaves little room for the rest.
             let most = volume.space().unwrap().free as usize - (250 << 10);
             let filler = model.random.bytes(most);
             write_file(&mut *volume, "filler", &filler).unwrap();
@@ -513,7 +513,7 @@ fn a_tree_is_what_the_model_says() {
             }
         }
         if is_small {
-            // Whatever the steps have left, there is nothing for these.
+            // Whatever the steps have left, there is no room for these.
             let mut data = vec![1; volume.space().unwrap().free as usize + 4096];
             let rest = volume.open("rest", NEW).unwrap();
             let written = volume.write_at(rest, 0, &data).unwrap_or(0);

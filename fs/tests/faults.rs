@@ -1,4 +1,4 @@
-//! Devices that fail, and volumes that are full: an error value each time, and nothing else harmed.
+//! Devices that fail, and full volumes: an error value each time, and no other effect.
 #![allow(missing_docs)]
 
 mod common;
@@ -29,10 +29,11 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
             if !has_failed(&disk.state()) {
                 break;
             }
-            // None is tried again unseen: an operation, or the sync after it, says so.
+            // No request is retried silently: an operation, or the sync after it, reports the
+            // error.
             assert_eq!(result, Err(Error::Io), "kind {kind}, request {nth}");
             failed[kind as usize] += 1;
-            // The device is well again: what is left to write can be written.
+            // The device works again: pending changes can be written.
             volume.sync().unwrap();
             let when = format!("kind {kind}, request {nth}");
             fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{when}: {text}"));
@@ -72,7 +73,7 @@ fn a_device_that_cannot_be_read_does_not_mount() {
     assert_eq!(Error::from(BlockError::OutOfRange), Error::Io);
 }
 
-/// A volume with no free cluster, an empty directory in it, and a file that fills it.
+/// Creates a volume with no free cluster, an empty directory, and a file that fills the rest.
 fn full_volume(args: &[&str], len: u64) -> (Disk, Box<dyn Volume>) {
     let disk = with_witness(&FAT, &mkfs(len, args));
     let mut volume = mount(&disk);
@@ -156,7 +157,7 @@ fn a_directory_that_could_not_be_removed_is_a_directory_still() {
     let mut volume = mount(&before);
     volume.mkdir("D").unwrap();
     for n in 0..300 {
-        // Its clusters are in several places of the table.
+        // The clusters are in several parts of the table.
         let name = format!("D/a name that takes some slots {n}");
         write_file(&mut *volume, &name, &[1; 5000]).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Names, times and sizes, between us and other implementations.
+//! Names, times and sizes, exchanged with other implementations.
 #![allow(missing_docs)]
 
 mod common;
@@ -76,7 +76,7 @@ fn names_keep_their_case_and_are_found_in_any() {
             "{name}"
         );
     }
-    // A change of case is a renaming.
+    // A change of case is a rename.
     volume.rename("readme.txt", "README.txt").unwrap();
     assert_eq!(
         names(&mut *volume, "/").unwrap(),
@@ -107,7 +107,7 @@ fn names_that_do_not_fit_say_so() {
         );
         assert_eq!(volume.mkdir(&name), Err(error), "{name:?}");
         assert_eq!(volume.rename(&fits, &name), Err(error), "{name:?}");
-        // As Linux: a name that no file can have is absent, one that is too long is an error.
+        // As Linux: an invalid name is absent, a name that is too long is an error.
         let absent = match error {
             Error::NameTooLong => error,
             _ => Error::NotFound,
@@ -235,7 +235,7 @@ fn a_file_marked_read_only_is_not_written() {
     assert_eq!(read_file(&mut *volume, "kept.txt").unwrap(), b"kept");
 }
 
-/// A large disk of which only what isn't zero takes memory.
+/// Large disk that takes memory only for nonzero contents.
 struct Sparse {
     pages: HashMap<u64, Vec<u8>>,
     bytes: u64,
@@ -282,7 +282,7 @@ impl Block for Sparse {
 fn a_file_grows_to_four_gibibytes_less_one_and_no_further() {
     const LARGEST: u64 = u32::MAX as u64;
     let bytes: u64 = 5 << 30;
-    // The first megabytes, which is all that mkfs.fat writes.
+    // First megabytes, which is all that mkfs.fat writes.
     let start = mkfs_start(
         bytes,
         32 << 20,

@@ -47,7 +47,7 @@ static ON_EXT4: Rules = Rules {
     spare: 256 << 10,
 };
 
-/// Every file as `mcopy` gives it, names and contents.
+/// Compares every file with mtools' view, names and contents.
 fn read_by_mtools(bytes: &[u8], model: &Run) {
     let image = Image::with(bytes);
     let target = Image::new();
@@ -57,7 +57,7 @@ fn read_by_mtools(bytes: &[u8], model: &Run) {
         let (ok, text) = run("mcopy", &["-s", "-n", "-Q", "-i", from, "::*", to]);
         assert!(ok, "mcopy: {text}");
     }
-    // mtools knows no characters outside the Basic Multilingual Plane and gives them as others.
+    // mtools replaces characters outside the Basic Multilingual Plane.
     for (path, entry) in model.names.iter().filter(|(path, _)| !path.contains('😀')) {
         let copy = target.0.join(&path[1..]);
         match entry {
@@ -71,7 +71,7 @@ fn read_by_mtools(bytes: &[u8], model: &Run) {
     std::fs::remove_dir_all(&target.0).unwrap();
 }
 
-/// Every file as debugfs gives it.
+/// Compares every file with debugfs' view.
 fn read_by_debugfs(bytes: &[u8], model: &Run) {
     let image = Image::with(bytes);
     let target = Image::new();
@@ -100,10 +100,9 @@ fn read_by_debugfs(bytes: &[u8], model: &Run) {
     std::fs::remove_dir_all(&target.0).unwrap();
 }
 
-/// Every name and file as the crate `ext4-view` gives it, which has no code in common with what
-/// wrote them.
+/// Compares every name and file with the crate `ext4-view`, which shares no code with the writer.
 fn read_by_ext4_view(bytes: Vec<u8>, model: &Run) {
-    // It takes inodes of 128 bytes for some that were cut short.
+    // It rejects some truncated files in inodes of 128 bytes.
     if bytes[1024 + 0x58] == 128 {
         return;
     }
@@ -123,7 +122,7 @@ fn read_by_ext4_view(bytes: Vec<u8>, model: &Run) {
                 let found = view.read_link(path).unwrap();
                 assert_eq!(found.to_str(), Ok(says.as_str()), "{path}");
             }
-            // It knows no holes in lists of blocks.
+            // It supports no holes in block lists.
             Entry::File(_) if !has_extents => {}
             Entry::File(number) => {
                 let found = view.read(path);

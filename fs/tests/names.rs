@@ -1,4 +1,4 @@
-//! Directories whose names are indexed: what is found, what is free, and what others read there.
+//! Directories with indexed names: lookups, free slots, and the view of other implementations.
 #![allow(missing_docs)]
 
 mod common;
@@ -13,7 +13,7 @@ use fs::fat::Options;
 use fs::{Error, OpenFlags, Volume};
 use proptest::prelude::*;
 
-/// What mtools lists in the root: each file's short name, and its long one where it has one.
+/// Returns mtools' listing of the root: each file's short name, and its long one if it has one.
 fn listed(disk: &Disk) -> Vec<(String, String)> {
     let image = Image::with(&disk.bytes());
     let (_, text) = run("mdir", &["-i", image.0.to_str().unwrap(), "::"]);
@@ -158,8 +158,8 @@ fn what_is_after_the_last_entry_stays_out_of_sight() {
     assert_eq!(listed(&disk).len(), 4);
 }
 
-/// 65,536 entries, the most that a directory can have; with the memory of a large machine and with
-/// that of a small one, which has no index of so many. Fewer without `SOIL_FS_LONG`.
+/// 65,536 entries, the most that a directory can have; with the memory of a large machine, and with
+/// that of a small one, which has no index of that size. Fewer without `SOIL_FS_LONG`.
 #[test]
 fn the_largest_directory() {
     let long = std::env::var_os("SOIL_FS_LONG").is_some();
@@ -233,8 +233,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// A volume that keeps its index through all of it and one that is mounted afresh before each
-    /// step say the same, and so does fsck.fat.
+    /// A volume that keeps its index and one that is mounted again before each step return the
+    /// same, and so does fsck.fat.
     #[test]
     fn an_index_that_is_kept_says_what_one_made_afresh_does(steps in steps(), root in any::<bool>()) {
         let disks = [(); 2].map(|()| Disk::new(mkfs(1 << 20, &["-F", "12", "-s", "1"]), 512));
@@ -286,8 +286,8 @@ proptest! {
     }
 }
 
-/// A directory grows by the cluster of a file that takes one of its slots for a moment: whatever
-/// has the slot stays what it is, and the disk sees nothing of it.
+/// A directory grows by the cluster of a file that takes one of its slots for a moment: the entry
+/// in the slot stays the same, and the disk sees nothing of it.
 #[test]
 fn a_directory_that_is_full_to_its_last_slot_grows() {
     for (args, cache_bytes) in [
@@ -347,7 +347,7 @@ fn a_directory_that_is_full_to_its_last_slot_grows() {
     }
 }
 
-/// Renaming finds room before it gives up what it replaces, and an open file follows its name.
+/// Renaming finds room before it removes the replaced entry, and an open file follows its name.
 #[test]
 fn a_rename_without_room_changes_nothing() {
     let disk = Disk::new(mkfs(2 << 20, &["-F", "12", "-r", "16"]), 512);
@@ -369,7 +369,7 @@ fn a_rename_without_room_changes_nothing() {
         volume.rename("D/a name that is longer", "f2 as well"),
         Err(Error::NoSpace)
     );
-    // In another case it takes two slots, and there is one.
+    // In another case the name takes two slots, and only one is free.
     assert_eq!(volume.rename("F3", "f4.Txt"), Err(Error::NoSpace));
     assert_eq!(volume.rename("D/a name that is longer", "f2"), Ok(()));
     assert_eq!(volume.rename("F3", "f4"), Ok(()));

@@ -1,5 +1,6 @@
-//! While memory is short nothing more is kept, what is there can be used, and afterwards all goes
-//! on. A test of its own, since the switch is for all volumes of a process.
+//! While memory is short nothing more is cached, cached data stays usable, and afterwards
+//! everything continues. A separate test program, since the switch affects all volumes of a
+//! process.
 #![allow(missing_docs)]
 
 mod common;
@@ -10,7 +11,7 @@ use common::{mkfs, mount, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags, memory, set_memory_short};
 
-/// One test at a time, which begins with memory enough.
+/// Runs one test at a time, which begins with enough memory.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +63,7 @@ fn an_operation_is_whole_on_the_disk_while_memory_is_short() {
     }
     fat.sync().unwrap();
     set_memory_short(false);
-    // A commit is a batch. A single write is one that came before it.
+    // A commit is a batch. A single write comes from before it.
     let log = disk.state().log.take().unwrap();
     let early = log.iter().filter(|event| matches!(event, Event::Write(..)));
     assert_eq!(early.count(), 0);

@@ -1,4 +1,4 @@
-//! Room for what is to be written, holes and zeros in files.
+//! Preallocation, holes and zeros in files.
 #![allow(missing_docs)]
 
 mod common;
@@ -15,7 +15,7 @@ const ALL: [Fallocate; 4] = [
     Fallocate::ZeroRange,
 ];
 
-/// Data and holes as the volume tells them: where each begins, and what it is.
+/// Returns the data and holes of a file: the start of each, and its kind.
 fn pieces(volume: &mut dyn Volume, file: FileId) -> Vec<(u64, Seek)> {
     let mut pieces = Vec::new();
     let mut at = 0;
@@ -38,14 +38,14 @@ fn pieces(volume: &mut dyn Volume, file: FileId) -> Vec<(u64, Seek)> {
     pieces
 }
 
-/// Whether so many blocks were taken since there were `free` bytes, a few for the map aside.
+/// Whether `blocks` blocks were allocated since `free` bytes were free, a few for the map aside.
 fn took(volume: &mut dyn Volume, free: u64, blocks: u64) -> bool {
     let space = volume.space().unwrap();
     let taken = (free - space.free) / u64::from(space.unit);
     (blocks..=blocks + 2).contains(&taken)
 }
 
-/// Fills the volume with a byte, and gives it all back: what is there isn't zeros.
+/// Fills the volume with a byte and removes the file, so that free blocks aren't zeros.
 fn soil(volume: &mut dyn Volume) {
     let file = volume.open("dirt", NEW).unwrap();
     let mut at = 0;
@@ -108,7 +108,7 @@ fn room_reads_as_zeros_until_it_is_written() {
             .open("f", OpenFlags::READ | OpenFlags::WRITE)
             .unwrap();
         assert_eq!(pieces(&mut *volume, file), data, "{kind}");
-        // What is beyond the end goes with a cut, and reads as zeros when the file grows.
+        // Truncation drops blocks beyond the end, which read as zeros when the file grows.
         volume.truncate(file, 205 * block).unwrap();
         expected.resize(205 * block as usize, 0);
         assert!(read_file(&mut *volume, "f").unwrap() == expected, "{kind}");
@@ -217,7 +217,7 @@ fn zeroed_ranges_keep_their_room() {
     assert!(read_file(&mut *volume, "f").unwrap() == expected);
 }
 
-/// More than an unwritten extent has room for, and what doesn't fit.
+/// More than fits an unwritten extent, and more than the volume.
 #[test]
 fn large_ranges() {
     let disk = Disk::new(
@@ -292,7 +292,7 @@ fn what_cant_be_is_refused() {
     refusals(&mut *mount(&Disk::new(mkfs(4 << 20, &[]), 512)));
 }
 
-/// FAT has no holes: its files grow, and are zeros there.
+/// FAT has no holes: its files grow with zeros.
 #[test]
 fn fat_allocates_by_growing() {
     let disk = Disk::new(mkfs(4 << 20, &[]), 512);
@@ -330,7 +330,7 @@ fn fat_allocates_by_growing() {
     common::fsck(&disk.bytes()).unwrap();
 }
 
-/// Memory is taken when room is asked for, and given back with holes.
+/// Preallocation takes memory, and punching a hole frees it.
 #[test]
 fn in_memory_room_is_counted() {
     let mut volume = fs::memory::new(1 << 20, None);
@@ -350,7 +350,7 @@ fn in_memory_room_is_counted() {
     while let Ok(count) = volume.write_at(other, at, &[1; 4096]) {
         at += count as u64;
     }
-    // There was room for it.
+    // The range was preallocated.
     assert_eq!(volume.write_at(file, 300_000, &[2; 100_000]), Ok(100_000));
     volume
         .fallocate(file, Fallocate::ZeroRange, 0, 600_005)
@@ -439,7 +439,7 @@ fn a_file_is_what_was_done_to_it() {
     work(&mut *fs::memory::new(4 << 20, None), 5, 3 * steps);
 }
 
-/// After a power cut a file has zeros or what was written to it, never what was on the disk before.
+/// After a power cut a file has zeros or its own data, never the old contents of the disk.
 #[test]
 fn foreign_contents_are_never_seen() {
     let disk = Disk::new(ext4::mkfs(3 << 20, &["-b", "1024"]), 512);
@@ -463,7 +463,7 @@ fn foreign_contents_are_never_seen() {
         if n % 2 == 1 {
             volume.sync().unwrap();
         }
-        // Takes what was given back.
+        // Reuses freed blocks.
         write_file(&mut *volume, &format!("more {n}"), &[5; 40_000]).unwrap();
     }
     volume.rename_as("f", "g", Renaming::Exchange).unwrap();

@@ -1,4 +1,4 @@
-//! The forms of a rename that replace nothing: no-replace and exchange.
+//! Forms of rename that replace nothing: no-replace and exchange.
 #![allow(missing_docs)]
 
 mod common;
@@ -21,7 +21,7 @@ fn contents(volume: &mut dyn Volume, path: &str) -> String {
     String::from_utf8(read_file(volume, path).unwrap()).unwrap()
 }
 
-/// What is there already stays, whatever it is, and nothing else changes.
+/// An existing target of any kind stays, and nothing else changes.
 fn replaces_nothing(volume: &mut dyn Volume) {
     tree(volume);
     for (from, to) in [
@@ -63,7 +63,8 @@ fn exchanges(volume: &mut dyn Volume) {
     ] {
         assert_eq!(exchange(from, to), Err(error), "{from} {to}");
     }
-    // Itself, two files of a directory, of two, a file and a directory both ways, directories.
+    // A name and itself, two files of a directory, of two, a file and a directory both ways,
+    // directories.
     for (from, to) in [
         ("/one/a", "/one/a"),
         ("/one/a", "/one/b"),
@@ -86,7 +87,7 @@ fn exchanges(volume: &mut dyn Volume) {
     assert_eq!(contents(volume, "/two/deep/y/a"), "/two/c");
     assert_eq!(contents(volume, "/two/deep/y/b"), "/one/a");
     assert_eq!(names(volume, "/two/deep/y/inner").unwrap(), [""; 0]);
-    // What is open stays open.
+    // Open files stay open.
     let file = volume.open("/two/deep/er", OpenFlags::READ).unwrap();
     let list = OpenFlags::READ | OpenFlags::DIRECTORY;
     let directory = volume.open("/two/deep/y/inner", list).unwrap();
@@ -151,7 +152,7 @@ fn on_ext4() {
     }
 }
 
-/// An exchange is of both names or of none, wherever the power went.
+/// An exchange changes both names or none, whenever the power fails.
 #[test]
 fn an_exchange_is_whole_after_a_power_cut() {
     let disk = Disk::new(ext4::mkfs(8 << 20, &["-b", "1024"]), 512);
@@ -191,7 +192,7 @@ fn in_memory() {
     for test in [replaces_nothing, exchanges, exchanges_links] {
         test(&mut *fs::memory::new(4 << 20, None));
     }
-    // A listing that goes on during an exchange has each name once.
+    // A listing that continues during an exchange has each name once.
     let mut volume = fs::memory::new(4 << 20, None);
     for n in 0..300 {
         let path = format!("/{n}");

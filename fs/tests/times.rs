@@ -35,7 +35,7 @@ fn times(stat: &Stat) -> [Time; 3] {
     [stat.accessed, stat.modified, stat.changed]
 }
 
-/// The last second before 2038, the last that ext4 can say, and the first.
+/// Last second before 2038, the last that ext4 can store, and the first.
 const SHORT_END: i64 = (1 << 31) - 1;
 const END: i64 = (4 << 32) - (1 << 31) - 1;
 const START: i64 = -(1 << 31);
@@ -195,7 +195,7 @@ fn times_are_set_on_fat() {
     set_times(&mut *volume, path, None, time).unwrap();
     set_times(&mut *volume, "a long directory", None, time).unwrap();
     assert_eq!(volume.stat_file(file).unwrap().size, 2);
-    // Closing it writes nothing that is known already.
+    // Closing the file writes nothing: the times are already stored.
     volume.close(file).unwrap();
     for path in [path, "a long directory"] {
         let modified = volume.stat(path).unwrap().modified;

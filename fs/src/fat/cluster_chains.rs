@@ -1,8 +1,8 @@
-//! The cluster chains of files and directories, followed in the table itself.
+//! Cluster chains of files and directories, read directly from the table.
 //!
 //! hadris-fat follows a chain entry by entry, through a buffer of one sector, and again for each
-//! read. Here the clusters that follow one another are found once and remembered, so that a read
-//! goes straight to the cache and the device.
+//! read. This module finds runs of contiguous clusters once and stores them, so that a read goes
+//! directly to the cache and the device.
 
 use alloc::vec::Vec;
 
@@ -12,39 +12,39 @@ use hadris_fat_raw::ChainGuard;
 use crate::BlockError;
 use crate::cache::{Cache, Run};
 
-/// Bytes of the table that are looked at at a time.
+/// Bytes of the table to read at a time.
 const WINDOW: usize = 512;
 
-/// Runs of one chain that are remembered, of 24 bytes each.
+/// Maximum number of stored runs of one chain, of 24 bytes each.
 const MAX_RUNS: usize = 4096;
 
-/// How far a chain was followed.
+/// Progress along a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// As far as was wanted.
+    /// Reached the wanted byte.
     All,
-    /// To its end, before that.
+    /// Reached the end of the chain first.
     End,
-    /// As far as can be remembered.
+    /// Reached the maximum number of runs.
     Full,
-    /// It leads nowhere or in circles.
+    /// The chain is invalid or loops.
     Odd,
 }
 
-/// What is known of a chain of clusters: its beginning, or a later part of one in many pieces.
+/// Known part of a cluster chain: its start, or a later part of a chain with many runs.
 #[derive(Debug)]
 pub(super) struct Chain {
-    /// Its first cluster.
+    /// First cluster of the chain.
     first: u32,
     runs: Vec<Run>,
-    /// The last cluster that is known.
+    /// Last known cluster.
     last: u32,
-    /// Sees the starts of runs: a chain that loops comes back to one.
+    /// Detects loops by the starts of runs: a looping chain returns to one.
     guard: ChainGuard,
 }
 
 impl Chain {
-    /// That begins with cluster `first`.
+    /// Creates a chain that begins with cluster `first`.
     pub fn new(first: u32) -> Self {
         Self {
             first,
@@ -54,7 +54,7 @@ impl Chain {
         }
     }
 
-    /// One run, which is no chain in the table: the root directory of FAT12 and FAT16.
+    /// Creates a chain of one run that isn't in the table: the root directory of FAT12 and FAT16.
     pub fn fixed(disk: u64, len: u64) -> Self {
         Self {
             runs: alloc::vec![Run { file: 0, disk, len }],
@@ -62,23 +62,23 @@ impl Chain {
         }
     }
 
-    /// Where its bytes are, as far as is known.
+    /// Returns the known runs.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// The last cluster that is known.
+    /// Returns the last known cluster.
     pub fn last(&self) -> u32 {
         self.last
     }
 
-    /// The first byte whose place isn't known.
+    /// Returns the first byte whose location isn't known.
     pub fn len(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.file + run.len)
     }
 
-    /// Follows the chain until the places of the bytes from `from` to before `wanted` are known, or
-    /// as many of them as can be remembered. Reads what it needs of the table.
+    /// Follows the chain until the locations of the bytes from `from` to before `wanted` are known,
+    /// or the maximum number of runs is reached. Reads the necessary part of the table.
     pub fn reach(
         &mut self,
         from: u64,
@@ -123,7 +123,7 @@ impl Chain {
                     });
                 }
             }
-            // Most of what follows is beside it, which the window says at a glance.
+            // Most clusters follow contiguously, which the window shows at once.
             let beside = table.beside(next, (wanted - len).div_ceil(unit) - 1);
             if let Some(run) = self.runs.last_mut() {
                 run.len += beside * unit;
@@ -135,13 +135,13 @@ impl Chain {
     }
 }
 
-/// The table of a volume, through a window.
+/// Table of a volume, read through a window.
 struct Table {
     kind: FatKind,
     max: u32,
-    /// The first byte of the copy in use.
+    /// First byte of the active copy.
     start: u64,
-    /// The first byte in the window.
+    /// First byte in the window.
     at: u64,
     window: [u8; WINDOW],
 }
@@ -157,8 +157,8 @@ impl Table {
         }
     }
 
-    /// How many clusters follow `cluster` and one another in the chain and on the disk, at most
-    /// `most` and as far as the window shows.
+    /// Returns the number of clusters that follow `cluster` contiguously, in the chain and on the
+    /// disk: at most `most`, and only within the window.
     fn beside(&self, cluster: u32, most: u64) -> u64 {
         let at = self.start + self.kind.entry_offset(cluster.into());
         let inside = at
@@ -191,8 +191,8 @@ impl Table {
         found as u64
     }
 
-    /// The cluster after `cluster`, which is on the volume; `None` for the last, `Err` for one that
-    /// leads nowhere.
+    /// Returns the cluster after `cluster`, which is on the volume; `None` for the last one, `Err`
+    /// for an invalid entry.
     fn next(
         &mut self,
         cluster: u32,
@@ -224,7 +224,7 @@ impl Table {
     }
 }
 
-/// How many of `entries`, from that of `cluster` on, lead to the cluster beside their own.
+/// Counts the `entries`, from that of `cluster` on, that point to the adjacent cluster.
 fn count(cluster: u32, entries: impl Iterator<Item = u32>, most: usize) -> usize {
     let pairs = entries.take(most).zip(cluster + 1..);
     pairs.take_while(|(stored, next)| stored == next).count()
@@ -259,7 +259,7 @@ mod tests {
         FatFs::mount(device, MountOptions::new()).unwrap()
     }
 
-    /// Where hadris-fat says that a file is.
+    /// Location of a file according to hadris-fat.
     fn told(fat: &mut Fat, node: NodeId) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         loop {
@@ -286,7 +286,7 @@ mod tests {
             kind in prop::sample::select(vec![FatKind::Fat12, FatKind::Fat16, FatKind::Fat32]),
         ) {
             let mut fat = formatted(kind);
-            // Files that grow by turns are in many pieces.
+            // Files that grow in turns are in many pieces.
             let root = fat.root();
             let names = ["a", "b", "c", "d"];
             let nodes = names.map(|name| fat.create(root, Name::new(name), &SetAttr::new()).unwrap());
@@ -324,7 +324,7 @@ mod tests {
         let geometry = *fat.info();
         let bytes = fat.into_inner().into_inner();
         let max = geometry.max_cluster() as u16;
-        // Back to its start, to itself, to nowhere, out of the volume.
+        // A link to its start, to itself, to nowhere, out of the volume.
         for (cluster, value) in [(20, 2), (20, 10), (20, 20), (20, 0), (20, max + 1), (2, 2)] {
             let mut bytes = bytes.clone();
             let at = geometry.fat_start() as usize + cluster * 2;

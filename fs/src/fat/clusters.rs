@@ -1,4 +1,4 @@
-//! Clusters of directories: the links between them, what a new one holds, and bytes in place.
+//! Clusters of directories: their links, the contents of new ones, and changes in place.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,23 +9,22 @@ use hadris_fat_raw::{ATTR_DIRECTORY, ENTRY_SIZE, ShortEntry, Slot};
 use crate::BlockError;
 use crate::cache::Cache;
 
-/// Slots that were changed: where on the disk, and what was in them.
+/// Changed slots: location on the disk, and old contents.
 pub(super) type Before = Vec<(u64, Bytes)>;
 
-/// A slot as it is on the disk.
+/// Slot in its form on the disk.
 pub(super) type Bytes = [u8; ENTRY_SIZE];
 
 type Result<T> = core::result::Result<T, BlockError>;
 
-/// Writes slots as they were, the last first. Their sectors are in the cache since, which takes no
-/// device.
+/// Restores slots in reverse order. Their sectors are still cached, so this needs no device.
 pub(super) fn put_back(before: &Before, cache: &mut Cache) {
     for (place, bytes) in before.iter().rev() {
         let _ = patch(*place, bytes, cache);
     }
 }
 
-/// Has slots that were changed be the last that were: as they are now, they are written after
+/// Makes changed slots the most recent changes: a commit writes their current contents after
 /// everything else.
 pub(super) fn put_last(changed: &[(u64, Bytes)], cache: &mut Cache) {
     for (place, _) in changed {
@@ -36,7 +35,7 @@ pub(super) fn put_last(changed: &[(u64, Bytes)], cache: &mut Cache) {
     }
 }
 
-/// Writes a few bytes at byte `at` of the disk, and gives those that were there.
+/// Writes a few bytes at byte `at` of the disk, and returns the old ones.
 pub(super) fn patch<const N: usize>(at: u64, new: &[u8; N], cache: &mut Cache) -> Result<[u8; N]> {
     let size = cache.sector_size();
     let mut bytes = vec![0; size];
@@ -56,13 +55,13 @@ pub(super) fn patch<const N: usize>(at: u64, new: &[u8; N], cache: &mut Cache) -
     Ok(old)
 }
 
-/// Has `cluster` lead to another, or to none, in every copy of the table.
+/// Links `cluster` to another, or to none, in every copy of the table.
 pub(super) fn link(cluster: u32, value: u32, geometry: &Geometry, cache: &mut Cache) -> Result<()> {
     let kind = geometry.kind();
     for step in 0..geometry.copies() {
         let copy = geometry.fat_copy(geometry.active_fat() ^ step);
         let at = copy + kind.entry_offset(cluster.into());
-        // As many bytes as the longest entry has; what is beside a shorter one stays.
+        // As many bytes as the longest entry has; those beside a shorter one stay.
         let mut bytes = [0; 4];
         cache.read_bytes(at, &mut bytes)?;
         kind.encode(cluster.into(), value, &mut bytes);
@@ -76,12 +75,12 @@ fn cluster_at(cluster: u32, geometry: &Geometry) -> Result<u64> {
     at.ok_or(BlockError::OutOfRange)
 }
 
-/// Fills a cluster with zeros, as the contents of files are written: nothing leads to it yet.
+/// Fills a cluster with zeros, in the way of file contents: nothing links to it yet.
 pub(super) fn clear_cluster(cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<()> {
     let (size, unit) = (cache.sector_size(), geometry.cluster_size() as usize);
     let at = cluster_at(cluster, geometry)?;
     if unit < size {
-        // Others are in the same sector.
+        // The same sector may hold other clusters.
         for byte in (at..at + unit as u64).step_by(ENTRY_SIZE) {
             patch(byte, &[0; ENTRY_SIZE], cache)?;
         }
@@ -95,8 +94,8 @@ pub(super) fn clear_cluster(cluster: u32, geometry: &Geometry, cache: &mut Cache
     cleared
 }
 
-/// Makes the first cluster of a new directory, which `entry` is to lead to and which is in the one
-/// that begins with cluster `up` (0 for the root).
+/// Creates the first cluster of a new directory, for `entry`, whose parent directory begins with
+/// cluster `up` (0 for the root).
 pub(super) fn begin_directory(
     entry: &ShortEntry,
     up: u32,
@@ -118,7 +117,7 @@ pub(super) fn begin_directory(
     Ok(())
 }
 
-/// The entry of the directory above in the one that begins with `cluster`.
+/// Returns the `..` entry of the directory that begins with `cluster`.
 fn above(cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<(u64, ShortEntry)> {
     let at = cluster_at(cluster, geometry)? + ENTRY_SIZE as u64;
     let mut bytes = [0; ENTRY_SIZE];
@@ -129,7 +128,7 @@ fn above(cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<(u64, S
     }
 }
 
-/// The short entry in a slot.
+/// Returns the short entry in a slot.
 #[inline(never)]
 pub(super) fn short(slot: &Bytes) -> Option<ShortEntry> {
     match Slot::parse(slot) {
@@ -138,13 +137,14 @@ pub(super) fn short(slot: &Bytes) -> Option<ShortEntry> {
     }
 }
 
-/// The first cluster of the directory above the one that begins with `cluster`; 0 for the root.
+/// Returns the first cluster of the parent of the directory that begins with `cluster`; 0 for the
+/// root.
 pub(super) fn parent(cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<u32> {
     let (_, entry) = above(cluster, geometry, cache)?;
     Ok(entry.first_cluster(geometry.kind()))
 }
 
-/// Says in a directory that it is in another one.
+/// Sets the `..` entry of a directory.
 pub(super) fn set_parent(
     entry: &ShortEntry,
     up: u32,

@@ -1,4 +1,4 @@
-//! The cache as hadris-fat sees it.
+//! The cache as a device of hadris-fat.
 
 use alloc::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::cache::Cache;
 
 pub(super) type SharedCache = Arc<Mutex<Cache>>;
 
-/// A block device on the cache that it shares with the volume it belongs to.
+/// Block device on the cache that it shares with its volume.
 pub(super) struct Device {
     pub cache: SharedCache,
     pub block_size: BlockSize,
@@ -33,8 +33,8 @@ fn failed(error: BlockError) -> HadrisError<BlockError> {
 }
 
 impl Device {
-    /// The volume and hadris-fat take turns, so the lock is free unless an operation was given up
-    /// half way; then everything that follows fails, rather than hang.
+    /// The volume and hadris-fat take turns, so the lock is free unless an operation was aborted
+    /// half way; then all later operations fail instead of hanging.
     fn with<T>(
         &self,
         f: impl FnOnce(&mut Cache) -> Result<T, BlockError>,
@@ -75,8 +75,8 @@ impl BlockDevice for Device {
         self.with(|cache| cache.write(first.get(), buf))
     }
 
-    /// Nothing: the volume commits and flushes when hadris-fat is done, so that what hadris-fat
-    /// flushes on the way (its mark that the volume is in use) never reaches the device.
+    /// Does nothing: the volume commits and flushes after hadris-fat's operation, so the dirty mark
+    /// that hadris-fat flushes on the way never reaches the device.
     fn flush(&mut self) -> Result<(), HadrisError<BlockError>> {
         Ok(())
     }

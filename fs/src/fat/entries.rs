@@ -1,8 +1,8 @@
-//! The entries of one directory, read and written in their slots.
+//! Entries of one directory, read and written in their slots.
 //!
-//! hadris-fat reads a directory from its start for every name. Here its names are indexed once
-//! ([`Index`]), and what the index points at is looked at in place. The records themselves (their
-//! fields, checksums, the letters of long names, short names) are hadris-fat's.
+//! hadris-fat reads a directory from its start for every name. This module indexes the names once
+//! ([`Index`]), and reads only the slots that the index points at. hadris-fat still handles the
+//! records themselves: their fields, checksums, the letters of long names, and short names.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -22,18 +22,18 @@ use super::index::{Index, MAX_RUN, MAX_SLOTS};
 use crate::BlockError;
 use crate::cache::{Cache, Run};
 
-/// Bytes of a directory that are looked at at a time; no cluster is smaller.
+/// Bytes of a directory to read at a time; no cluster is smaller.
 const WINDOW: usize = 512;
 
-/// Bytes of the largest directory.
+/// Maximum size of a directory in bytes.
 const LARGEST: u64 = MAX_DIR_ENTRIES as u64 * ENTRY_SIZE as u64;
 
-/// A new entry, as it is in its slots.
+/// New entry in the form of its slots.
 pub(super) type Slots = Vec<Bytes>;
 
 type Result<T> = core::result::Result<T, BlockError>;
 
-/// The bits of a name's hash that are kept, whatever its case.
+/// Returns the stored bits of a name's hash, which ignores case.
 fn tag(units: impl Iterator<Item = u16>) -> u16 {
     let hash = units.fold(0x811c_9dc5_u32, |hash, unit| {
         (hash ^ u32::from(fold_unicode(unit))).wrapping_mul(0x0100_0193)
@@ -41,7 +41,7 @@ fn tag(units: impl Iterator<Item = u16>) -> u16 {
     (hash ^ hash >> 16) as u16
 }
 
-/// A short name as it is shown.
+/// Short name in the form for display.
 struct Shown {
     text: [u8; short_name::DISPLAY_MAX],
     len: usize,
@@ -60,17 +60,17 @@ impl Shown {
     }
 }
 
-/// Slots of a directory, read one after the other.
+/// Reader of a directory's slots in sequence.
 struct Reader<'a> {
     runs: &'a [Run],
     cache: &'a mut Cache,
     window: [u8; WINDOW],
-    /// Which piece of the directory is in the window.
+    /// Number of the window in the directory.
     piece: usize,
 }
 
 impl Reader<'_> {
-    /// What is in a slot; nothing, past the directory's end.
+    /// Returns the contents of a slot; `End` past the directory's end.
     fn get(&mut self, slot: usize) -> Result<Slot> {
         let at = slot * ENTRY_SIZE;
         if at / WINDOW != self.piece {
@@ -86,7 +86,8 @@ impl Reader<'_> {
             .map_or(Slot::End, Slot::parse))
     }
 
-    /// The entry that begins in a slot: where its short entry is, and what `long` has of its name.
+    /// Returns the entry that begins in a slot: the slot of its short entry, and that entry. Leaves
+    /// the long name in `long`.
     fn entry(&mut self, at: usize, long: &mut Assembler) -> Result<Option<(usize, ShortEntry)>> {
         long.reset();
         for slot in at..at + MAX_RUN {
@@ -99,7 +100,7 @@ impl Reader<'_> {
         Ok(None)
     }
 
-    /// The first slot of the entry whose short entry is in `short`.
+    /// Returns the first slot of the entry whose short entry is in `short`.
     fn first_of(&mut self, short: usize, checksum: u8) -> Result<usize> {
         for count in 1..MAX_RUN.min(short + 1) {
             let Slot::Long(part) = self.get(short - count)? else {
@@ -117,10 +118,10 @@ impl Reader<'_> {
     }
 }
 
-/// What is indexed of slots that come one after the other.
+/// Builds index entries from consecutive slots.
 struct Named {
     long: Assembler,
-    /// Where the long name begins.
+    /// First slot of the long name.
     start: usize,
 }
 
@@ -155,22 +156,22 @@ impl Named {
     }
 }
 
-/// An entry that was looked for.
+/// Directory entry that a lookup found.
 pub(super) struct Found {
-    /// Where its long name begins, or else the short one.
+    /// First slot of its long name, or of the short one.
     pub at: usize,
-    /// The slot of its short entry.
+    /// Slot of its short entry.
     pub short: usize,
     pub entry: ShortEntry,
 }
 
-/// A directory whose names are indexed.
+/// Directory whose names are indexed.
 pub(super) struct Directory {
-    /// Its first cluster; 0 for a root directory of fixed size.
+    /// First cluster; 0 for a root directory of fixed size.
     pub first: u32,
-    /// When it was last used.
+    /// Time of the last use.
     pub used: u64,
-    /// Its chain leads nowhere or in circles; what comes before that is known.
+    /// The chain is invalid or loops; the part before that is known.
     pub damaged: bool,
     chain: Chain,
     index: Index,
@@ -178,7 +179,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Reads all of the directory that begins with cluster `first`; `None` when memory is short.
+    /// Reads the whole directory that begins with cluster `first`; `None` when memory is short.
     pub fn read(
         first: u32,
         geometry: &Geometry,
@@ -192,7 +193,7 @@ impl Directory {
             _ => damaged = chain.reach(0, LARGEST, geometry, cache)? != Reached::End,
         }
         let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
-        // Of a directory of the largest size the last two slots can't be told from the ends of
+        // In a directory of the maximum size the last two slots can't be told from the ends of
         // lists.
         damaged &= slots <= MAX_SLOTS;
         let slots = slots.min(MAX_SLOTS);
@@ -223,7 +224,7 @@ impl Directory {
         }))
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns the memory of the index in bytes.
     pub fn bytes(&self) -> usize {
         let chain = size_of_val(self.chain.runs());
         Index::cost(self.index.len()) + chain + size_of::<Self>()
@@ -238,7 +239,7 @@ impl Directory {
         }
     }
 
-    /// The entry that has this name, as its long or its short one, in any case.
+    /// Returns the entry with this long or short name, ignoring case.
     pub fn find(&self, name: &str, cache: &mut Cache) -> Result<Option<Found>> {
         let mut reader = self.reader(cache);
         let mut long = Assembler::new();
@@ -271,9 +272,9 @@ impl Directory {
         Ok(false)
     }
 
-    /// The slots of a new entry called `name`, which nothing in the directory is but what has its
-    /// short entry in one of `except`, with the fields of `entry`; `None` when no short name is
-    /// left.
+    /// Returns the slots of a new entry called `name`, with the fields of `entry`. The name must be
+    /// new, except for the entries whose short entry is in one of `except`. `None` when no short
+    /// name is left.
     pub fn slots_for(
         &self,
         name: &str,
@@ -291,7 +292,7 @@ impl Directory {
             short_name::to_disk(&mut stored);
             Some(stored)
         };
-        // The name itself, where a short name says all of it but its case.
+        // The name itself, if a short name expresses all but its case.
         let itself = made(0).filter(|stored| {
             let shown = Shown::new(stored, 0, self.page);
             let upper = name.encode_utf16().map(fold_unicode);
@@ -325,19 +326,19 @@ impl Directory {
         Ok(Some(long.chain([entry.encode()]).collect()))
     }
 
-    /// Writes a new entry into free slots; `None` when the directory hasn't as many in a row.
-    /// Gives the first of them, and what was in them.
+    /// Writes a new entry into free slots; `None` when the directory hasn't enough in a row.
+    /// Returns the first slot, and the old contents.
     pub fn add(&mut self, mut slots: Slots, cache: &mut Cache) -> Result<Option<(usize, Before)>> {
         let Some(at) = self.index.room(slots.len()) else {
             return Ok(None);
         };
         let end = at + slots.len();
-        // What comes after the last entry begins with zero, whatever was there.
+        // The slot after the last entry must begin with zero, whatever it held.
         if end > self.index.end() && end < self.index.len() {
             slots.push([0; ENTRY_SIZE]);
         }
         let before = self.replace(at, &slots, cache)?;
-        // Indexed as it is in memory: what was written can't be left unknown.
+        // Indexed from memory: the index must know what was written.
         let mut named = Named::new();
         for (slot, bytes) in (at..end).zip(&slots) {
             named.note(slot, &Slot::parse(bytes), self.page, &mut self.index);
@@ -345,12 +346,12 @@ impl Directory {
         Ok(Some((at, before)))
     }
 
-    /// Whether so many slots in a row are free.
+    /// Whether `count` slots in a row are free.
     pub fn has_room(&mut self, count: usize) -> bool {
         self.index.room(count).is_some()
     }
 
-    /// Marks the slots of an entry as free. Gives what was in them.
+    /// Marks the slots of an entry as free. Returns their old contents.
     pub fn remove(&mut self, found: &Found, cache: &mut Cache) -> Result<Before> {
         let at = self.start_of(found, cache)?;
         let mut free = [0; ENTRY_SIZE];
@@ -361,7 +362,7 @@ impl Directory {
         Ok(before)
     }
 
-    /// Whether nothing is in it but itself and what it is in.
+    /// Whether the directory has no entries except `.` and `..`.
     pub fn is_empty(&self, cache: &mut Cache) -> Result<bool> {
         let mut reader = self.reader(cache);
         for slot in 0..self.index.end() {
@@ -372,8 +373,8 @@ impl Directory {
         Ok(true)
     }
 
-    /// Slots that may have another entry while a cluster is added: a free one, or else that of the
-    /// directory above, or in the root any. None when no cluster can be added.
+    /// Returns slots that may hold another entry while a cluster is added: a free one, or else that
+    /// of `..`, or in the root any. Empty when no cluster can be added.
     pub fn spare_slots(&mut self, geometry: &Geometry) -> Range<usize> {
         let larger = self.index.len() + geometry.cluster_size() as usize / ENTRY_SIZE;
         let is_root = geometry.root() == RootLocation::Cluster(self.first);
@@ -385,7 +386,7 @@ impl Directory {
         }
     }
 
-    /// Adds a cluster that nothing leads to yet. `false` when the index is to be made again.
+    /// Appends a cluster that nothing links to yet. `false` when the index needs a rebuild.
     pub fn append(&mut self, cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<bool> {
         clear_cluster(cluster, geometry, cache)?;
         let last = self.chain.last();
@@ -399,14 +400,14 @@ impl Directory {
             .grow((self.chain.len() / ENTRY_SIZE as u64) as usize))
     }
 
-    /// The first slot of an entry.
+    /// Returns the first slot of an entry.
     pub fn start_of(&self, found: &Found, cache: &mut Cache) -> Result<usize> {
         self.reader(cache)
             .first_of(found.short, found.entry.lfn_checksum())
     }
 
-    /// Writes other bytes into slots from `at` on, and gives those that were there. When one can't
-    /// be written, those before it are as they were.
+    /// Writes other bytes into slots from `at` on, and returns the old ones. If one can't be
+    /// written, restores those before it.
     pub fn replace(&self, at: usize, slots: &[Bytes], cache: &mut Cache) -> Result<Before> {
         let mut before = Before::new();
         for (slot, bytes) in slots.iter().enumerate() {
@@ -423,7 +424,7 @@ impl Directory {
         Ok(before)
     }
 
-    /// Where a slot is, as a byte of the disk.
+    /// Returns the location of a slot as a byte of the disk.
     fn place(&self, slot: usize) -> Result<u64> {
         let at = (slot * ENTRY_SIZE) as u64;
         let runs = self.chain.runs();

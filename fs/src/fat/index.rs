@@ -1,46 +1,46 @@
-//! Which slots of a directory are in use, and which of them hold a name with a given tag.
+//! Index of a directory: its used slots, and the tags of their names.
 //!
-//! A tag is 16 bits of a name's hash. What has another tag is certainly another name; what has the
-//! same is looked at on the disk. Four bytes for each slot of 32 bytes, and a list for each of some
-//! buckets.
+//! A tag is 16 bits of a name's hash. A different tag means a different name; an equal tag needs a
+//! comparison with the disk. The index takes four bytes for each slot of 32 bytes, and the heads of
+//! a number of buckets' lists.
 
 use alloc::vec::Vec;
 use core::iter;
 
-/// The end of a bucket's list; also what a slot that is in use without a name leads to.
+/// End of a bucket's list; also the link of a used slot without a name.
 const NONE: u16 = u16::MAX;
 
-/// What a free slot leads to.
+/// Link of a free slot.
 const FREE: u16 = u16::MAX - 1;
 
-/// Slots that one index can have: the numbers below the two above.
+/// Maximum number of slots of one index: the numbers below the two above.
 pub(super) const MAX_SLOTS: usize = FREE as usize;
 
 /// Slots of the longest name: 20 for its letters, and the short entry.
 pub(super) const MAX_RUN: usize = 21;
 
-/// Slots for each bucket when the index is made, and after which it is to be made again.
+/// Slots per bucket when the index is built, and the limit at which it needs a rebuild.
 const SPARSE: usize = 4;
 const CROWDED: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     tag: u16,
-    /// The next slot in the list of the tag's bucket.
+    /// Next slot in the list of the tag's bucket.
     next: u16,
 }
 
 const EMPTY: Slot = Slot { tag: 0, next: FREE };
 
-/// See the module's text.
+/// Index of a directory; see the module documentation.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// The first slot of each bucket's list; a power of two of them.
+    /// First slot of each bucket's list; the length is a power of two.
     heads: Vec<u16>,
     slots: Vec<Slot>,
-    /// No run of so many free slots begins before this one.
+    /// Slot before which no run of that many free slots begins.
     from: [u16; MAX_RUN + 1],
-    /// The first of the slots that were never in use.
+    /// First of the slots that were never in use.
     end: usize,
 }
 
@@ -49,12 +49,12 @@ fn buckets(slots: usize) -> usize {
 }
 
 impl Index {
-    /// Bytes of memory for so many slots.
+    /// Returns the memory for `slots` slots in bytes.
     pub fn cost(slots: usize) -> usize {
         slots * size_of::<Slot>() + buckets(slots) * size_of::<u16>()
     }
 
-    /// All of them free; `None` when there are too many, or memory is short.
+    /// Creates an index of free slots; `None` when there are too many, or memory is short.
     pub fn new(slots: usize) -> Option<Self> {
         let mut index = Self {
             heads: Vec::new(),
@@ -67,7 +67,7 @@ impl Index {
         index.grow(slots).then_some(index)
     }
 
-    /// Adds free slots at the end; `false` when it is to be made again for so many.
+    /// Adds free slots at the end; `false` when the index needs a rebuild for that many.
     pub fn grow(&mut self, slots: usize) -> bool {
         let more = slots.saturating_sub(self.slots.len());
         if slots > MAX_SLOTS.min(self.heads.len() * CROWDED)
@@ -79,12 +79,12 @@ impl Index {
         true
     }
 
-    /// Slots in the directory.
+    /// Returns the number of slots in the directory.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// The first of the slots that were never in use.
+    /// Returns the first of the slots that were never in use.
     pub fn end(&self) -> usize {
         self.end
     }
@@ -94,7 +94,7 @@ impl Index {
         self.heads.get_mut(bucket)
     }
 
-    /// The slots that hold a name with this tag.
+    /// Iterates over the slots that hold a name with this tag.
     pub fn find(&self, tag: u16) -> impl Iterator<Item = usize> {
         let bucket = usize::from(tag) & (self.heads.len() - 1);
         let mut next = self.heads.get(bucket).copied().unwrap_or(NONE);
@@ -110,7 +110,7 @@ impl Index {
         })
     }
 
-    /// Notes that a slot which was free, or in use without a name, is in use, perhaps with a name.
+    /// Marks a slot that was free, or in use without a name, as used, perhaps with a name.
     pub fn take(&mut self, slot: usize, tag: Option<u16>) {
         let mut next = NONE;
         if let (Some(head), Ok(first)) = (tag.and_then(|tag| self.head(tag)), u16::try_from(slot)) {
@@ -125,14 +125,14 @@ impl Index {
         self.end = self.end.max(slot + 1);
     }
 
-    /// Notes that a slot is free.
+    /// Marks a slot as free.
     pub fn release(&mut self, slot: usize) {
         let Some(old) = self.slots.get_mut(slot) else {
             return;
         };
         let Slot { tag, next } = core::mem::replace(old, EMPTY);
         let number = slot as u16;
-        // In the list of its bucket, if it had a name.
+        // Unlink the slot from the list of its bucket, if it had a name.
         if let Some(head) = self.head(tag) {
             let mut at = *head;
             if at == number {
@@ -146,12 +146,12 @@ impl Index {
             }
         }
         for (count, from) in self.from.iter_mut().enumerate() {
-            // It may be the last of a run that wasn't long enough.
+            // The slot may complete a run that was too short.
             *from = (*from).min(number.saturating_sub(count as u16));
         }
     }
 
-    /// The first of `count` free slots in a row.
+    /// Returns the first of `count` free slots in a row.
     pub fn room(&mut self, count: usize) -> Option<usize> {
         let known = self.from.get(..=count)?.iter().max();
         let mut start = usize::from(known.copied().unwrap_or(0));
@@ -204,7 +204,7 @@ mod tests {
         #[test]
         fn it_agrees_with_a_list_of_all_slots(steps in steps()) {
             let mut index = Index::new(48).unwrap();
-            // What each slot is: free, in use, or in use with a name.
+            // State of each slot: free, in use, or in use with a name.
             let mut model: Vec<Option<Option<u16>>> = vec![None; 48];
             let mut names: Vec<(usize, usize)> = Vec::new();
             for step in steps {
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(Index::cost(MAX_SLOTS), MAX_SLOTS * 4 + (2 << 14));
         let mut index = Index::new(100).unwrap();
         assert_eq!((index.len(), index.heads.len()), (100, 32));
-        // Lists that grow too long are made again.
+        // Lists that grow too long are rebuilt.
         assert!(index.grow(32 * 64));
         assert_eq!(index.len(), 32 * 64);
         assert!(!index.grow(32 * 64 + 1) && index.len() == 32 * 64);

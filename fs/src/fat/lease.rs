@@ -1,4 +1,4 @@
-//! Bytes of files that are read where the cache has them.
+//! Leases of file contents, read in place.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use super::volume::{FatVolume, Result};
 use crate::lease::or_copy;
 use crate::{Error, FileId, Lease, OpenFlags, Volume};
 
-/// [`crate::lease`] for a volume of this kind; `None` for another.
+/// Implements [`crate::lease`] for a volume of this kind; `None` for another.
 pub(crate) fn lend(
     volume: &mut dyn Volume,
     file: FileId,
@@ -38,7 +38,7 @@ impl FatVolume {
                 cache.lend_runs(chain.runs(), size, (offset, count), out)?;
             }
         }
-        // What there is no room for.
+        // Copy the part that the cache has no room for.
         or_copy(self, file, offset, len, out)
     }
 }

@@ -1,16 +1,16 @@
-//! Names and errors: hadris-fat's words in ours.
+//! Conversion of names and errors from and to hadris-fat's.
 
 use hadris_fs::ErrorKind;
 
 use crate::{BlockError, Error};
 
-/// UTF-16 units in a long name at most.
+/// Maximum length of a long name in UTF-16 units.
 const MAX_UNITS: usize = 255;
 
 /// Whether FAT can store `name`, under long-name rules: no control characters, none of
 /// `"*/:<>?\|`, no space or dot at the end, and at most 255 UTF-16 units.
 pub(super) fn check(name: &str) -> Result<(), Error> {
-    // Bytes, since all of them are ASCII: none is a part of another letter.
+    // Compares bytes: all of these are ASCII, and never part of another letter.
     let refused = |byte| byte < b' ' || byte == b'\x7f' || b"\"*/:<>?\\|".contains(&byte);
     if name.is_empty() || name.ends_with([' ', '.']) || name.bytes().any(refused) {
         return Err(Error::InvalidName);
@@ -25,7 +25,7 @@ fn is_too_long(name: &str) -> bool {
     name.encode_utf16().count() > MAX_UNITS
 }
 
-/// Why a directory doesn't have `name`.
+/// Returns the error for a missing `name`.
 pub(super) fn absent(name: &str) -> Error {
     if is_too_long(name) {
         Error::NameTooLong
@@ -34,7 +34,7 @@ pub(super) fn absent(name: &str) -> Error {
     }
 }
 
-/// What an error of hadris-fat is called here.
+/// Converts an error of hadris-fat.
 pub(super) fn error(error: &hadris_fs::Error<BlockError>) -> Error {
     match error.kind() {
         ErrorKind::Io => error

@@ -1,4 +1,4 @@
-//! The operations of [`Volume`] on FAT.
+//! Implementation of [`Volume`] for FAT.
 
 use alloc::string::String;
 use core::any::Any;
@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::path;
 use crate::{Cursor, DirEntry, Error, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume};
 
-/// Entries given by one call of `list`.
+/// Entries per call of `list`.
 const LIST_STEP: usize = 256;
 
 impl Volume for FatVolume {
@@ -59,7 +59,7 @@ impl Volume for FatVolume {
         }
         let written = self.write_steps(node, size.max(offset), offset, buf);
         if written.is_err() && offset > size {
-            // The gap is of no use without what was to come after it.
+            // Without the data after it, the gap is useless.
             let _ = self.resize(node, size);
         }
         written
@@ -152,7 +152,7 @@ impl Volume for FatVolume {
 
     fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<()> {
         if how == Renaming::Exchange {
-            // Two entries can't be written at once.
+            // FAT can't write two entries atomically.
             return Err(Error::Unsupported);
         }
         if path::split_last(from).is_none() || path::split_last(to).is_none() {
@@ -182,7 +182,7 @@ impl Volume for FatVolume {
 
     fn sync_file(&mut self, file: FileId) -> Result<()> {
         self.handles.get(file)?;
-        // The tables are the volume's, not the file's: one commit is as cheap for all.
+        // The tables belong to the whole volume: one commit is as cheap for all files.
         self.sync()
     }
 

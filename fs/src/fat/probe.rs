@@ -1,4 +1,4 @@
-//! The contents of a disk that doesn't mount as FAT, for the error's message.
+//! Recognition of disks that don't mount as FAT, for the error message.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,18 +6,18 @@ use alloc::vec;
 
 use crate::{Block, Error, MountError};
 
-/// Bytes looked at: past the ISO 9660 descriptor at 32 KiB.
+/// Bytes to read: past the ISO 9660 descriptor at 32 KiB.
 const LOOK: usize = 36 << 10;
 
-/// What was recognised at the start of a disk.
+/// Contents that were recognised at the start of a disk.
 pub(super) enum Content {
-    /// A boot sector that may be FAT.
+    /// Boot sector that may be FAT.
     MaybeFat,
-    /// Not FAT; the text says what, and the remedy.
+    /// Not FAT; the text names the format and the remedy.
     Other(String),
 }
 
-/// A signature of something that isn't FAT: where it stands, its bytes, and its name.
+/// Signatures of formats other than FAT: offset, bytes, and name.
 const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (3, b"EXFAT   ", "an exFAT file system"),
     (3, b"NTFS    ", "an NTFS file system"),
@@ -37,7 +37,7 @@ const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (257, b"ustar", "a tar archive"),
 ];
 
-/// A signature of a disk image in a format of its own, given as if it were the disk.
+/// Signatures of disk image formats, for an image that was attached as a raw disk.
 const FORMATS: &[(usize, &[u8], &str)] = &[
     (0, b"QFI\xfb", "qcow2"),
     (0, b"KDMV", "VMDK"),
@@ -80,7 +80,7 @@ fn recognise(start: &[u8], sector: usize) -> Content {
         ));
     }
     let signed = has(510, &[0x55, 0xaa]);
-    // A FAT boot sector wins over what an older file system may have left further in.
+    // A FAT boot sector wins over remains of an older file system further in.
     if signed && looks_like_fat(start) {
         return Content::MaybeFat;
     }
@@ -110,7 +110,7 @@ fn recognise(start: &[u8], sector: usize) -> Content {
     Content::MaybeFat
 }
 
-/// Whether the BIOS parameter block has a sector and a cluster size that FAT allows, and a FAT.
+/// Whether the BIOS parameter block has sector and cluster sizes that FAT allows, and a FAT.
 fn looks_like_fat(start: &[u8]) -> bool {
     let Some(&[low, high, per_cluster, _, _, fats]) = start.get(11..17) else {
         return false;
@@ -119,8 +119,8 @@ fn looks_like_fat(start: &[u8]) -> bool {
     matches!(sector, 512 | 1024 | 2048 | 4096) && per_cluster.is_power_of_two() && fats != 0
 }
 
-/// Whether the four entries of a master boot record make sense: each unused, or active or not,
-/// with a type and a length; at least one used.
+/// Whether the four entries of a master boot record are valid: each unused, or active or not, with
+/// a type and a length; at least one used.
 fn has_partitions(start: &[u8]) -> bool {
     let Some(table) = start.get(446..510) else {
         return false;
@@ -142,7 +142,8 @@ fn has_partitions(start: &[u8]) -> bool {
     used > 0
 }
 
-/// The number of bytes that the boot sector says the volume has, for saying how much is missing.
+/// Returns the size of the volume in bytes according to the boot sector, to report how much is
+/// missing.
 pub(super) fn claimed_bytes(start: &[u8]) -> Option<u64> {
     let word = |at: usize| {
         start
@@ -240,7 +241,7 @@ mod tests {
             ([0, 2, 4, 1, 0, 0], false),
             ([1, 2, 4, 1, 0, 2], false),
         ] {
-            // What else it may be is asked only of what can't be FAT.
+            // The other signatures are checked only if the sector can't be FAT.
             let found = described(|start| {
                 start[510..512].copy_from_slice(&[0x55, 0xaa]);
                 start[11..17].copy_from_slice(&fields);
@@ -248,7 +249,7 @@ mod tests {
             });
             assert_eq!(found == "maybe FAT", fits, "{fields:?}: {found}");
         }
-        // Without the signature at its end it is none.
+        // Without the signature at its end it isn't a boot record.
         let found = described(put(11, &[0, 2, 1, 1, 0, 1]));
         assert!(found.contains("boot sector signature missing"));
     }
@@ -263,7 +264,7 @@ mod tests {
             ([none, none, none, data], true),
             ([boot, data, data, data], true),
             ([none; 4], false),
-            // A type without sectors, sectors without a type, a status that there isn't.
+            // A type without sectors, sectors without a type, an invalid status.
             ([(0, 7, 0), none, none, none], false),
             ([(0, 0, 1), none, none, none], false),
             ([boot, (1, 7, 1), none, none], false),

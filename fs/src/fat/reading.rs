@@ -1,4 +1,4 @@
-//! Reading files: straight from where they are.
+//! Reading of files, directly from their clusters.
 
 use hadris_fs::{ErrorKind, NodeId};
 
@@ -6,11 +6,11 @@ use super::cluster_chains::{Chain, Reached};
 use super::volume::{FatVolume, Result};
 use crate::{Error, FileId, OpenFlags};
 
-/// Runs of clusters that are remembered of all open files, 24 bytes each.
+/// Maximum number of stored runs of all open files, 24 bytes each.
 const MAX_RUNS: usize = 8192;
 
 impl FatVolume {
-    /// Bytes in an open file.
+    /// Returns the size of an open file in bytes.
     pub(super) fn size_of(&mut self, file: FileId) -> Result<u64> {
         let handle = self.file(file, OpenFlags::empty())?;
         if let Some(size) = handle.size {
@@ -21,7 +21,7 @@ impl FatVolume {
         Ok(size)
     }
 
-    /// Notes what is known of the size of a file; without one, where it is isn't known either.
+    /// Stores the size of a file in its handles; without a size, drops its location too.
     pub(super) fn note_size(&mut self, node: NodeId, size: Option<u64>) {
         for handle in self.handles.all_mut().filter(|handle| handle.node == node) {
             match size {
@@ -31,8 +31,8 @@ impl FatVolume {
         }
     }
 
-    /// Has the places of the bytes of an open file from `from` on in its handle. Gives the end of
-    /// those that are known: `wanted`, which is within the file, or less.
+    /// Extends the handle's chain to the bytes of an open file from `from` on. Returns the end of
+    /// the known part: `wanted`, which is within the file, or less.
     pub(super) fn locate(&mut self, file: FileId, from: u64, wanted: u64) -> Result<u64> {
         let handle = self.handles.get(file)?;
         let (node, geometry) = (handle.node, *self.fat.info());
@@ -69,7 +69,7 @@ impl FatVolume {
         }
     }
 
-    /// Reads from an open file, as [`Volume::read_at`].
+    /// Reads from an open file; see [`Volume::read_at`].
     pub(super) fn read_file(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.file(file, OpenFlags::READ)?;
         let size = self.size_of(file)?;

@@ -1,4 +1,4 @@
-//! Renaming: an entry is written under its new name, and what is open follows it.
+//! Renaming: writes an entry under its new name, and updates open handles.
 
 use alloc::vec::Vec;
 
@@ -11,11 +11,11 @@ use super::names;
 use super::volume::{Change, FatVolume, Result};
 use crate::{Error, OpenFlags};
 
-/// Directories in one another, at most.
+/// Maximum depth of nested directories.
 const MAX_DEPTH: usize = 1 << 16;
 
 impl FatVolume {
-    /// Gives what is called `from` the name `to`, in place of what has it, if it `replaces` that.
+    /// Renames `from` to `to`; replaces an existing entry if `replaces` is set.
     pub(super) fn rename_entry(
         &mut self,
         from: (NodeId, &str),
@@ -58,7 +58,7 @@ impl FatVolume {
         (from_first, to_first): (u32, u32),
         target: Option<Found>,
     ) -> Result<()> {
-        // What is open has its size written, so that the entry is what is known.
+        // Write the size of open files first, so that the entry is up to date.
         let source = self.find(from_first, from.1)?.ok_or(Error::Io)?;
         let node = self.pin(from.0, source.at, from.1)?;
         let written = self.fat.fsync(node);
@@ -81,13 +81,13 @@ impl FatVolume {
         let geometry = *self.fat.info();
         let is_elsewhere = entry.is_dir() && from_first != to_first;
         if is_elsewhere {
-            // What it says is above it is looked at before anything is changed.
+            // Verify the directory's `..` before any change.
             let cluster = entry.first_cluster(geometry.kind());
             self.with_directory(to_first, |_, cache| {
                 clusters::parent(cluster, &geometry, cache)
             })?;
         }
-        // Room is found before anything is given up for it: free slots, or those that become free.
+        // Find room before anything is freed for it: free slots, or those that become free.
         let count = slots.len();
         let freed = |volume: &mut Self, first, found: &Found| {
             volume.with_directory(first, |it, cache| {
@@ -123,7 +123,7 @@ impl FatVolume {
         });
         if let Some(mut cache) = self.cache.try_lock() {
             match moved {
-                // Under one of its names it is on the disk at any moment.
+                // At any moment the disk has one of the two names.
                 Ok(_) => clusters::put_last(&before, &mut cache),
                 Err(_) => {
                     clusters::put_back(&added, &mut cache);
@@ -138,7 +138,7 @@ impl FatVolume {
         self.follow(node, to, moved?)
     }
 
-    /// Has the handles of what was moved on its new entry.
+    /// Updates the handles of a moved node to its new entry.
     fn follow(&mut self, node: NodeId, to: (NodeId, &str), at: usize) -> Result<()> {
         let mut count = 0;
         for handle in self.handles.all().filter(|handle| handle.node == node) {
@@ -168,7 +168,7 @@ impl FatVolume {
     }
 
     /// [`Error::Invalid`] if the directory that begins with `cluster` is the one of this entry, or
-    /// in it.
+    /// below it.
     fn check_outside(&mut self, mut cluster: u32, entry: &ShortEntry) -> Result<()> {
         let geometry = *self.fat.info();
         let source = entry.first_cluster(geometry.kind());

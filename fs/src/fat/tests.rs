@@ -22,7 +22,7 @@ use judge::Tree;
 
 const WRITE: OpenFlags = OpenFlags::WRITE.union(OpenFlags::CREATE);
 
-/// A new file system with clusters of one sector.
+/// Creates a file system with clusters of one sector.
 fn formatted(kind: FatKind) -> Vec<u8> {
     let len = match kind {
         FatKind::Fat12 => 1 << 20,
@@ -35,8 +35,8 @@ fn formatted(kind: FatKind) -> Vec<u8> {
     )
 }
 
-/// A new file system whose free clusters have remains of other files in them: those of its first
-/// MiB, which is as much as is used of them.
+/// Creates a file system whose free clusters hold remains of other files, within its first MiB,
+/// which is as much as the tests use.
 fn format(len: usize, options: &FatOptions) -> Vec<u8> {
     let mut image = vec![0; len];
     hadris_fat::sync::format(&mut image, options).unwrap();
@@ -60,12 +60,12 @@ fn mounted(image: Vec<u8>, sector: usize) -> (FatVolume, Disk) {
     (volume, disk)
 }
 
-/// A new volume of 4 MiB, and its disk.
+/// Creates a volume of 4 MiB, and its disk.
 fn volume() -> (FatVolume, Disk) {
     mounted(format(4 << 20, &FatOptions::new()), 512)
 }
 
-/// Makes a file, or opens the one of that name, and writes its beginning.
+/// Creates or opens a file, and writes its start.
 fn write(volume: &mut dyn Volume, path: &str, bytes: &[u8]) -> Result<usize, Error> {
     let file = volume.open(path, WRITE)?;
     let written = volume.write_at(file, 0, bytes);
@@ -87,7 +87,7 @@ fn read(volume: &mut dyn Volume, path: &str) -> Result<Vec<u8>, Error> {
     bytes
 }
 
-/// The names that a directory lists, in its order.
+/// Returns the names of a directory in the order of the listing.
 fn names(volume: &mut dyn Volume, path: &str) -> Vec<String> {
     let directory = volume.open(path, OpenFlags::DIRECTORY).unwrap();
     let mut names = Vec::new();
@@ -103,7 +103,7 @@ fn names(volume: &mut dyn Volume, path: &str) -> Vec<String> {
     names
 }
 
-/// What is on the disk once the volume is synced; checks that the volume reads the same.
+/// Syncs the volume and returns the contents of its disk; checks that the volume reads the same.
 fn synced(volume: &mut FatVolume, disk: &Disk) -> Tree {
     volume.sync().unwrap();
     let tree = judge::read(&disk.state().bytes);

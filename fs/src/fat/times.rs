@@ -17,9 +17,9 @@ pub(crate) fn set_times(
     Some(volume.set_times_of(path, accessed, modified))
 }
 
-/// The nearest moment that there is.
+/// Returns the nearest time that FAT can store.
 fn date(time: Time) -> DateTime {
-    // FAT has the years 1980 to 2107, and hadris-fat takes what is outside of them to their ends.
+    // FAT has the years 1980 to 2107, and hadris-fat clamps other times to these.
     let seconds = time.seconds.clamp(0, 1 << 33);
     DateTime::from_unix_seconds(seconds).unwrap_or(DateTime::UNIX_EPOCH)
 }
@@ -32,7 +32,7 @@ impl FatVolume {
         modified: Option<Time>,
     ) -> Result<()> {
         if path::split_last(path).is_none() {
-            // The root has no entry that could say it.
+            // The root has no entry, and so no times.
             return Err(Error::Unsupported);
         }
         let mut changes = SetAttr::new();

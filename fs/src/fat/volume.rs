@@ -1,4 +1,4 @@
-//! A mounted FAT volume: the operations.
+//! Mounted FAT volume: its operations.
 
 mod directories;
 
@@ -21,36 +21,36 @@ use crate::path;
 use crate::{BlockError, Error, FileId, Kind, OpenFlags, Stat, Time, Volume};
 use directories::Directories;
 
-/// The largest file: its size is 32 bits on the disk.
+/// Maximum file size: the disk stores 32 bits.
 pub(super) const MAX_FILE: u64 = u32::MAX as u64;
 
-/// Bytes of one step of a write or of growing a file, between which changes may be committed.
+/// Bytes per step of a write or of growing a file; changes may be committed between steps.
 const STEP: u64 = 1 << 20;
 
 pub(super) type Result<T> = core::result::Result<T, Error>;
 type FatResult<T> = core::result::Result<T, hadris_fs::Error<BlockError>>;
 
-/// What the operations since the last commit did. Only one kind at a time: a commit comes between.
+/// Kind of changes since the last commit. A commit separates changes of different kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// Nothing.
     None,
-    /// Clusters were taken, entries added or changed.
+    /// Clusters were allocated, entries added or changed.
     Taking,
-    /// Clusters were given back, entries removed. A cluster given back isn't taken again before
-    /// this is committed, so until then the device still has all of what was removed.
+    /// Clusters were freed, entries removed. A freed cluster isn't allocated again before the
+    /// commit, so until then the device still has all removed data.
     Giving,
 }
 
-/// An open file or directory.
+/// Open file or directory.
 #[derive(Debug)]
 pub(super) struct Handle {
-    /// Pinned in hadris-fat for as long as the handle lives.
+    /// Pinned in hadris-fat while the handle exists.
     pub node: NodeId,
     pub flags: OpenFlags,
-    /// Bytes in the file, once asked.
+    /// Size of the file in bytes, once looked up.
     pub size: Option<u64>,
-    /// Where its contents are, as far as they were read.
+    /// Location of the contents, as far as they were read.
     pub chain: Option<Chain>,
 }
 
@@ -74,20 +74,20 @@ impl Handle {
     }
 }
 
-/// See [`super::mount`].
+/// Mounted FAT volume; see [`super::mount`].
 pub(super) struct FatVolume {
-    /// Boxed: it has a block of 4 KiB in it, which is not to be moved over small stacks.
+    /// Boxed: the type contains a block of 4 KiB, which must not move through small stacks.
     pub fat: Box<FatFs<Device>>,
     pub cache: SharedCache,
     pub handles: Handles<Handle>,
     pub(super) sector: usize,
     pub writable: bool,
-    /// What was found when the volume turned out to be corrupt.
+    /// Description of the damage, once the volume turned out to be corrupt.
     pub corrupt: Option<String>,
     pub change: Change,
-    /// The directories whose names are indexed.
+    /// Directories with an index of their names.
     pub directories: Directories,
-    /// Something failed in the middle, and hadris-fat puts it right before it next writes.
+    /// An operation failed half way, and hadris-fat restores consistency before its next write.
     pub unsettled: bool,
 }
 
@@ -121,8 +121,7 @@ impl FatVolume {
             .ok_or(Error::Io)
     }
 
-    /// Turns the outcome of a call of hadris-fat into ours. The first sign of corruption ends all
-    /// writing.
+    /// Converts the result of a hadris-fat call. The first sign of corruption ends all writes.
     pub(super) fn done<T>(&mut self, result: FatResult<T>, what: &str) -> Result<T> {
         result.map_err(|error| self.failed(&error, what))
     }
@@ -130,7 +129,8 @@ impl FatVolume {
     #[inline(never)]
     fn failed(&mut self, error: &hadris_fs::Error<BlockError>, what: &str) -> Error {
         let known = names::error(error);
-        // Where nobody waits for the device, what needs it fails and nothing has happened.
+        // While the caller must not wait for the device, an operation that needs it fails without
+        // effect.
         let away = known == Error::Io && self.with_cache(|cache| cache.is_away()) == Ok(true);
         if matches!(known, Error::Io | Error::Corrupt) && !away {
             self.unsettled |= self.change != Change::None;
@@ -149,8 +149,8 @@ impl FatVolume {
         known
     }
 
-    /// Prepares for an operation that changes the volume: commits before it what isn't of the
-    /// same kind, or leaves it too little of the cache.
+    /// Prepares for an operation that changes the volume: first commits changes of another kind, or
+    /// those that leave too little of the cache.
     pub(super) fn begin(&mut self, change: Change) -> Result<()> {
         if !self.writable || self.corrupt.is_some() {
             return Err(Error::ReadOnly);
@@ -166,18 +166,18 @@ impl FatVolume {
         Ok(())
     }
 
-    /// Ends an operation that changed the volume. Its outcome stands; what was changed stays in
-    /// the cache when it can't be written now, and `sync` says so.
+    /// Ends an operation that changed the volume, whose result stands. If the changes can't be
+    /// written now, they stay in the cache, and `sync` reports the error.
     pub(super) fn end(&mut self) {
         if self.corrupt.is_none() && self.with_cache(|cache| cache.is_filling()) == Ok(true) {
             let _ = self.commit();
         }
     }
 
-    /// Brings all changes to the device, without flushing it.
+    /// Writes all changes to the device, without a flush.
     pub(super) fn commit(&mut self) -> Result<()> {
-        // Writes the sizes of open files, the number of free clusters, and the mark of a clean
-        // volume, all of it to the cache.
+        // Writes the sizes of open files, the number of free clusters, and the clean bit, all to
+        // the cache.
         let synced = FileSystem::sync(&mut *self.fat);
         self.done(synced, "writing directories")?;
         let order = match self.change {
@@ -190,7 +190,7 @@ impl FatVolume {
         Ok(())
     }
 
-    /// The node that `path` names, pinned.
+    /// Returns the node of `path`, pinned.
     pub(super) fn resolve(&mut self, path: &str) -> Result<NodeId> {
         let mut node = self.fat.root();
         for name in path::names(path) {
@@ -201,8 +201,8 @@ impl FatVolume {
         Ok(node)
     }
 
-    /// Calls `f` with the directory that `path` is in and its last name; [`Error::Invalid`] for
-    /// the root, which is in none.
+    /// Calls `f` with the directory of `path` and its last name; [`Error::Invalid`] for the root,
+    /// which has no parent.
     pub(super) fn in_parent<T>(
         &mut self,
         path: &str,
@@ -220,7 +220,7 @@ impl FatVolume {
         Ok(stat(&self.done(found, "reading a directory entry")?))
     }
 
-    /// The short entry of a node that isn't the root.
+    /// Returns the short entry of a node other than the root.
     pub(super) fn short_entry(&mut self, node: NodeId) -> Result<ShortEntry> {
         let place = self.place(node)?;
         let mut bytes = [0; hadris_fat_raw::ENTRY_SIZE];
@@ -229,7 +229,7 @@ impl FatVolume {
         clusters::short(&bytes).ok_or(Error::NotFound)
     }
 
-    /// An open file, not a directory.
+    /// Returns the handle of an open file; fails for a directory.
     pub(super) fn file(&self, file: FileId, needed: OpenFlags) -> Result<&Handle> {
         let handle = self.handles.get(file)?;
         if handle.is_directory() {
@@ -293,7 +293,7 @@ impl FatVolume {
         })
     }
 
-    /// The node of that name, pinned, and whether it was made for it.
+    /// Returns the node of that name, pinned, and whether this call created it.
     fn find_or_create(
         &mut self,
         parent: NodeId,
@@ -308,7 +308,8 @@ impl FatVolume {
         }
     }
 
-    /// Where the short entry of a node is that isn't the root, as a byte of the disk.
+    /// Returns the location of the short entry of a node other than the root, as a byte of the
+    /// disk.
     pub(super) fn place(&mut self, node: NodeId) -> Result<u64> {
         let mut places = [Extent::new(0, 0)];
         let found = self.fat.records(node, &mut places);
@@ -330,7 +331,7 @@ impl FatVolume {
         self.done(result, "writing a file")
     }
 
-    /// Cuts a file, or extends it with zeros: all of it or nothing.
+    /// Truncates a file, or extends it with zeros, completely or not at all.
     pub(super) fn resize(&mut self, node: NodeId, size: u64) -> Result<()> {
         if size > MAX_FILE {
             return Err(Error::TooLarge);
@@ -390,8 +391,8 @@ impl FatVolume {
         self.begin(Change::Taking)?;
         let mut written = self.writing(node, |fat| fat.write(node, offset, buf));
         if written == Err(Error::NoSpace) {
-            // hadris-fat writes all or nothing; what fits is the rest of the last cluster and
-            // the free ones, which it has just counted.
+            // hadris-fat writes all or nothing; the part that fits is the rest of the last cluster
+            // and the free clusters, which it has just counted.
             let space = self.space()?;
             let unit = u64::from(space.unit.max(1));
             let room = size.div_ceil(unit) * unit + space.free;
@@ -407,7 +408,7 @@ impl FatVolume {
     }
 }
 
-/// What hadris-fat knows of a node, in our words.
+/// Converts hadris-fat's metadata of a node.
 pub(super) fn stat(known: &Metadata) -> Stat {
     let directory = known.file_type() == FileType::Dir;
     let modified = known.modified();
@@ -441,7 +442,7 @@ mod tests {
     use crate::fake::Disk;
     use crate::fat::{Options, mount_volume};
 
-    /// Everything that can fail in the middle, with names that are pinned on the way.
+    /// Runs every operation that can fail half way, with names that are pinned on the way.
     fn use_it(volume: &mut FatVolume) -> Result<()> {
         let write = OpenFlags::WRITE | OpenFlags::CREATE;
         volume.mkdir("d")?;
@@ -490,7 +491,7 @@ mod tests {
             let mut volume = mount_volume(Box::new(disk.clone()), Options::default()).unwrap();
             disk.state().fail_write = fail_write;
             let result = use_it(&mut volume);
-            // A commit between operations may fail unseen; the next one tries again.
+            // A commit between operations may fail silently; the next one retries.
             assert!(result.is_ok() || fail_write.is_some());
             volume.sync().unwrap();
             // The root only.

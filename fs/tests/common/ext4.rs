@@ -6,7 +6,7 @@ use fs::fake::Disk;
 
 use super::{Image, run};
 
-/// A fresh file system of `len` bytes: `mkfs.ext4` with `args`.
+/// Creates a file system of `len` bytes: `mkfs.ext4` with `args`.
 pub fn mkfs(len: u64, args: &[&str]) -> Vec<u8> {
     let image = Image::new();
     std::fs::File::create(&image.0)
@@ -21,7 +21,7 @@ pub fn mkfs(len: u64, args: &[&str]) -> Vec<u8> {
     image.bytes()
 }
 
-/// What `e2fsck -fn` finds wrong, if anything, on a disk that was unmounted.
+/// Returns the findings of `e2fsck -fn` on a disk that was unmounted.
 pub fn fsck(bytes: &[u8]) -> Result<(), String> {
     let image = Image::with(bytes);
     match run("e2fsck", &["-fn", image.0.to_str().unwrap()]) {
@@ -30,8 +30,8 @@ pub fn fsck(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// The same for a disk whose machine stopped: after `e2fsck -p`, which replays the journal. Gives
-/// the repaired disk.
+/// As [`fsck`] for a disk whose machine stopped: after `e2fsck -p`, which replays the journal.
+/// Returns the repaired disk.
 pub fn fsck_stopped(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let image = Image::with(bytes);
     let path = image.0.to_str().unwrap();
@@ -42,7 +42,7 @@ pub fn fsck_stopped(bytes: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The same for a disk whose journal failed: e2fsck then asks before it repairs.
+/// As [`fsck_stopped`] for a disk whose journal failed: e2fsck then asks before it repairs.
 pub fn fsck_failed(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let image = Image::with(bytes);
     let path = image.0.to_str().unwrap();
@@ -81,7 +81,7 @@ pub fn mount_with(disk: &Disk, options: Options) -> Box<dyn Volume> {
     ext4::mount(Box::new(disk.clone()), options).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The kinds of volume that tests run on: name, bytes, options of mkfs.ext4.
+/// Kinds of volume that tests run on: name, bytes, options of mkfs.ext4.
 pub const VOLUMES: &[(&str, u64, &[&str])] = &[
     ("defaults", 48 << 20, &[]),
     ("1 KiB blocks", 12 << 20, &["-b", "1024"]),

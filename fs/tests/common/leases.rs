@@ -1,4 +1,4 @@
-//! Leases of a volume, each with the contents that it had when it was made.
+//! Leases of a volume, each with its contents when it was taken.
 
 use fs::{FileId, Lease, Volume};
 
@@ -7,8 +7,8 @@ use fs::{FileId, Lease, Volume};
 pub struct Leases(Vec<(Lease, Vec<u8>)>);
 
 impl Leases {
-    /// Borrows `len` bytes at `offset` of a file that holds `contents`, and keeps them. The oldest
-    /// of those that were kept are given back.
+    /// Leases `len` bytes at `offset` of a file that holds `contents`, and keeps the lease. Drops
+    /// the oldest of the kept leases.
     pub fn lend(
         &mut self,
         volume: &mut dyn Volume,
@@ -34,7 +34,7 @@ impl Leases {
         self.0.drain(..over);
     }
 
-    /// They are what they were.
+    /// Checks that the leases haven't changed.
     pub fn check(&self) {
         for (lent, before) in &self.0 {
             assert!(**lent == before[..], "what was lent has changed");

@@ -1,13 +1,13 @@
-//! Memory that a thread takes. A test program that measures it has [`Counting`] as its allocator.
+//! Memory use of a thread. A test program that measures it sets [`Counting`] as its allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Counts what each thread allocates.
+/// Allocator that counts the allocations of each thread.
 pub struct Counting;
 
 thread_local! {
-    // Bytes now and at most. What one thread took and another gives back is negative there.
+    // Current and peak bytes. Memory that one thread allocates and another frees is negative there.
     static BYTES: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
@@ -19,21 +19,21 @@ fn count(bytes: isize) {
     });
 }
 
-// SAFETY: every call goes to `System` as it is; counting touches no memory that is handed out.
+// SAFETY: forwards every call to `System`; counting touches no allocated memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promise, handed on.
+        // SAFETY: forwards the caller's guarantee.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: the caller's promise, handed on.
+        // SAFETY: forwards the caller's guarantee.
         unsafe { System.dealloc(at, layout) }
     }
 }
 
-/// Runs `work`; its result, and the bytes that this thread had at most beyond those of before.
+/// Runs `work`; returns its result, and the peak of this thread's memory above the level before.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let (before, _) = BYTES.get();
     BYTES.set((before, before));

@@ -16,7 +16,7 @@ use fs::fake::Disk;
 use fs::fat::{self, Options};
 use fs::{CacheBudget, Error, FileId, OpenFlags, Volume, VolumeOptions};
 
-/// A file that is removed at the end.
+/// File that is removed when it is dropped.
 pub struct Image(pub PathBuf);
 
 impl Image {
@@ -55,7 +55,7 @@ fn write_sparse(path: &Path, bytes: &[u8]) {
     }
 }
 
-/// Runs a tool and gives whether it succeeded, and what it printed.
+/// Runs a tool; returns whether it succeeded, and its output.
 pub fn run(program: &str, args: &[&str]) -> (bool, String) {
     // dosfstools are in /usr/sbin, which not every user has in PATH.
     let path = format!(
@@ -78,12 +78,12 @@ pub fn run(program: &str, args: &[&str]) -> (bool, String) {
     )
 }
 
-/// A fresh file system of `len` bytes: `mkfs.fat` with `args`.
+/// Creates a file system of `len` bytes: `mkfs.fat` with `args`.
 pub fn mkfs(len: u64, args: &[&str]) -> Vec<u8> {
     mkfs_start(len, len, args)
 }
 
-/// The first `start` bytes of such a file system.
+/// Returns the first `start` bytes of such a file system.
 pub fn mkfs_start(len: u64, start: u64, args: &[&str]) -> Vec<u8> {
     use std::io::Read;
     let image = Image::new();
@@ -104,13 +104,13 @@ pub fn mkfs_start(len: u64, start: u64, args: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// A file system as the tests use it.
+/// File system under test.
 pub struct FileSystem {
     pub mkfs: fn(u64, &[&str]) -> Vec<u8>,
     pub mount_with: fn(&Disk, VolumeOptions) -> Box<dyn Volume>,
-    /// What is wrong with a disk that was unmounted.
+    /// Returns the findings on a disk that was unmounted.
     pub fsck: fn(&[u8]) -> Result<(), String>,
-    /// The same for one that was synced and is mounted still.
+    /// Returns the findings on a disk that was synced and is still mounted.
     pub fsck_mounted: fn(&[u8]) -> Result<(), String>,
 }
 
@@ -134,13 +134,13 @@ pub const EXT4: FileSystem = FileSystem {
     fsck_mounted: |bytes| ext4::fsck_stopped(bytes).map(|_| ()),
 };
 
-/// A number that the environment may say.
+/// Returns a number from the environment.
 pub fn from_environment(name: &str, default: u64) -> u64 {
     let asked = std::env::var(name).ok().and_then(|n| n.parse().ok());
     asked.unwrap_or(default)
 }
 
-/// One line for a refusal, with these words in it.
+/// Checks that a refusal is one line that contains these words.
 pub fn check_line(detail: &str, words: &[&str]) {
     for word in words {
         assert!(
@@ -151,7 +151,7 @@ pub fn check_line(detail: &str, words: &[&str]) {
     assert!(!detail.contains('\n'));
 }
 
-/// What `fsck.fat -n` finds wrong, if anything.
+/// Returns the findings of `fsck.fat -n`.
 pub fn fsck(bytes: &[u8]) -> Result<(), String> {
     let image = Image::with(bytes);
     match run("fsck.fat", &["-n", "-V", image.0.to_str().unwrap()]) {
@@ -160,7 +160,7 @@ pub fn fsck(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// For all volumes of a test program: too little for what they read.
+/// Budget of all volumes of a test program: too small for their reads.
 pub static BUDGET: CacheBudget = CacheBudget::new(3 << 20);
 
 pub fn mount(disk: &Disk) -> Box<dyn Volume> {
@@ -218,7 +218,7 @@ pub fn names(volume: &mut dyn Volume, path: &str) -> Result<Vec<String>, Error> 
     Ok(names)
 }
 
-/// Numbers that look random and are the same in every run.
+/// Pseudorandom numbers, the same in every run.
 pub struct Random(pub u64);
 
 impl Random {
@@ -244,7 +244,7 @@ impl Random {
     }
 }
 
-/// The kinds of volume that tests run on: name, bytes, options of mkfs.fat.
+/// Kinds of volume that tests run on: name, bytes, options of mkfs.fat.
 pub const VOLUMES: &[(&str, u64, &[&str])] = &[
     ("FAT12, 512 B clusters", 2 << 20, &["-F", "12", "-s", "1"]),
     (

@@ -9,11 +9,11 @@ use fs::{Error, FileId, Kind, OpenFlags, Volume, VolumeOptions, Walk};
 use super::leases::Leases;
 use super::{FileSystem, NEW, Random, from_environment, names, read_all};
 
-/// In what the models of file systems differ.
+/// Differences between the models of file systems.
 pub struct Rules {
-    /// What files are called.
+    /// Names of files.
     pub names: &'static [&'static str],
-    /// There are links, and open files can be removed and replaced.
+    /// Links exist, and open files can be removed and replaced.
     pub posix: bool,
     /// Bytes that may be free when the volume counts as full.
     pub spare: u64,
@@ -22,31 +22,31 @@ pub struct Rules {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Entry {
     Directory,
-    /// The number of a file; several names may have the same.
+    /// Number of a file; several names may share it.
     File(usize),
     Link(String),
 }
 
 pub struct Run {
     rules: &'static Rules,
-    /// Full paths; the root isn't in it.
+    /// Full paths, without the root.
     pub names: BTreeMap<String, Entry>,
-    /// Those of directories in which new names may be, in any order.
+    /// Directories for new names, in any order.
     directories: Vec<String>,
-    /// Their contents, by number.
+    /// Contents of files, by number.
     pub files: Vec<Vec<u8>>,
     /// Open files and their numbers; a file may have lost its names.
     open: Vec<(FileId, usize)>,
-    /// Some of what the volume has lent.
+    /// Leases of the volume.
     leases: Leases,
     disk: Disk,
-    /// How many files there may be, with directories and links: inodes that were free at first.
-    /// `None` on FAT.
+    /// Maximum number of files, directories and links: the inodes that were free at first. `None`
+    /// on FAT.
     inodes: Option<usize>,
-    /// Reads that were answered from memory while the disk was away.
+    /// Number of reads that memory answered while the disk was away.
     answered: u32,
     random: Random,
-    /// Writes for which the volume was too full.
+    /// Number of writes for which the volume was too full.
     pub filled: u32,
 }
 
@@ -68,7 +68,7 @@ impl Run {
         format!("{parent}/{name}")
     }
 
-    /// Which files have names or are open.
+    /// Returns which files have names or are open.
     fn used(&self) -> Vec<bool> {
         let mut used = vec![false; self.files.len()];
         for (_, number) in &self.open {
@@ -82,7 +82,7 @@ impl Run {
         used
     }
 
-    /// Drops the contents of files that are gone.
+    /// Drops the contents of files that no longer exist.
     fn forget(&mut self) {
         let used = self.used();
         for (contents, used) in self.files.iter_mut().zip(used) {
@@ -92,7 +92,7 @@ impl Run {
         }
     }
 
-    /// What is in a directory, and in those in it.
+    /// Iterates over the paths below a directory.
     fn below(&self, path: &str) -> impl Iterator<Item = &String> {
         let prefix = format!("{path}/");
         let from = self.names.range(prefix.clone()..);
@@ -104,7 +104,7 @@ impl Run {
         self.below(path).next().is_some()
     }
 
-    /// Notes a directory that was made, or come to this place.
+    /// Records a directory that was created or moved here.
     fn note_directory(&mut self, path: &str) {
         if path.len() < 700 {
             self.directories.push(path.to_string());
@@ -117,7 +117,7 @@ impl Run {
         }
     }
 
-    /// What the file system should say of a path's parent.
+    /// Returns the expected error for a path's parent.
     fn parent_error(&self, path: &str) -> Option<Error> {
         match parent_of(path) {
             "" => None,
@@ -136,8 +136,8 @@ impl Run {
             .count() as u32
     }
 
-    /// Whether there is no inode left for one more file, directory or link. A link with two names
-    /// counts twice here, so there may be a few more than inodes.
+    /// Whether no inode is left for another file, directory or link. A link with two names counts
+    /// twice here, so a few may remain.
     fn is_out_of_inodes(&self) -> bool {
         let is_file = |entry: &&Entry| matches!(entry, Entry::File(_));
         let others = self.names.values().filter(|entry| !is_file(entry)).count();
@@ -145,7 +145,7 @@ impl Run {
         self.inodes.is_some_and(|inodes| files + others >= inodes)
     }
 
-    /// Checks an outcome, and says whether it was a success.
+    /// Checks a result, and returns whether it was a success.
     fn check(
         &mut self,
         volume: &mut dyn Volume,
@@ -301,7 +301,7 @@ impl Run {
             1 => OpenFlags::WRITE | OpenFlags::CREATE,
             _ => OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND,
         };
-        // One of the files that are open already, or one by name.
+        // One of the open files, or one by name.
         let (file, number, opened) = match self.random.below(3) {
             0 if !self.open.is_empty() => {
                 let pick = self.random.below(self.open.len() as u64) as usize;
@@ -451,7 +451,7 @@ impl Run {
         }
     }
 
-    /// Whether a file can't lose its name, since it is open.
+    /// Whether a file can't lose its name because it is open.
     fn is_pinned(&self, path: &str) -> bool {
         !self.rules.posix
             && self.names.get(path).is_some_and(|entry| {
@@ -479,7 +479,8 @@ impl Run {
         }
     }
 
-    /// The same where more than one thing is wrong and FAT names another, and where files are open.
+    /// The expected result where several errors apply and FAT returns another, and where files are
+    /// open.
     fn renamed_on_fat(&self, from: &str, to: &str, inside: bool) -> Result<(), Error> {
         if let Some(error) = self.parent_error(from).or(self.parent_error(to)) {
             return Err(error);
@@ -564,8 +565,7 @@ impl Run {
     }
 }
 
-/// Reads from memory only, and says whether that was possible. Where it isn't, nothing has
-/// happened.
+/// Reads from memory only, and returns whether that was possible. Otherwise nothing has happened.
 fn from_memory(
     disk: &Disk,
     volume: &mut dyn Volume,
@@ -583,7 +583,7 @@ fn from_memory(
     u32::from(now.is_ok())
 }
 
-/// Does `steps` operations on a new volume, checking it a few times on the way, and gives the disk.
+/// Runs `steps` operations on a new volume, with a few checks on the way, and returns the disk.
 pub fn run_model(
     file_system: &FileSystem,
     rules: &'static Rules,
@@ -652,7 +652,7 @@ pub fn tiny() -> VolumeOptions {
     }
 }
 
-/// Runs the model on each kind of volume; `check` reads the disk by other means.
+/// Runs the model on each kind of volume; `check` reads the disk independently.
 pub fn run_models(
     file_system: &FileSystem,
     rules: &'static Rules,
@@ -663,7 +663,7 @@ pub fn run_models(
     for volume in volumes {
         let (run, disk) = run_model(file_system, rules, *volume, steps, VolumeOptions::default());
         check(&run, &disk);
-        // The smallest volumes are there to be filled.
+        // The smallest volumes have to fill up.
         assert!(
             volume.1 > 2 << 20 || steps < 1500 || run.filled > 0,
             "{} was never full",

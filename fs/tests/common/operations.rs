@@ -5,7 +5,7 @@ use fs::{Error, OpenFlags, Volume};
 
 use super::{FileSystem, NEW, read_file, write_file};
 
-/// Each may fail, none may panic. With `links` where there are any.
+/// Runs operations that may fail, but not panic. `links` adds those on links.
 pub fn operations(volume: &mut dyn Volume, links: bool) -> Result<(), Error> {
     volume.mkdir("dir")?;
     write_file(volume, "dir/a file with a long name", &[3; 30_000])?;
@@ -38,7 +38,7 @@ pub fn operations(volume: &mut dyn Volume, links: bool) -> Result<(), Error> {
     volume.sync()
 }
 
-/// A disk with a synced file, which no fault may touch.
+/// Creates a disk with a synced file, which no fault may change.
 pub fn with_witness(file_system: &FileSystem, image: &[u8]) -> Disk {
     let disk = Disk::new(image.to_vec(), 512);
     let mut volume = file_system.mount(&disk);
@@ -54,7 +54,7 @@ pub fn check_witness(file_system: &FileSystem, bytes: Vec<u8>, when: &str) {
     assert!(found.as_deref() == Ok(&[9; 12_345][..]), "{when}");
 }
 
-/// Lets the `nth` request of a kind fail: 0 for reads, 1 for writes, 2 for flushes.
+/// Makes the `nth` request of a kind fail: 0 for reads, 1 for writes, 2 for flushes.
 pub fn fail(state: &mut State, kind: u32, nth: u64) {
     let countdown = match kind {
         0 => &mut state.fail_read,
@@ -64,13 +64,13 @@ pub fn fail(state: &mut State, kind: u32, nth: u64) {
     *countdown = Some(nth);
 }
 
-/// Whether that has happened.
+/// Whether that request has failed.
 pub fn has_failed(state: &State) -> bool {
     let left = state.fail_read.or(state.fail_write).or(state.fail_flush);
     left.is_none()
 }
 
-/// Fills a volume with one file, and gives its size.
+/// Fills a volume with one file, and returns its size.
 pub fn fill(volume: &mut dyn Volume, path: &str, step: usize) -> u64 {
     let filler = volume.open(path, NEW).unwrap();
     let chunk = vec![7; step];

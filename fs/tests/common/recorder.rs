@@ -1,4 +1,4 @@
-//! The writes of a workload in order, what was true at each sync, and disks that lost some of them.
+//! Recorded writes of a workload, the state at each sync, and disks that lost some of the writes.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use super::{FileSystem, Random, write_file};
 /// Files and their contents.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// What was true of the volume when it was synced, and what happened afterwards.
+/// State of the volume at a sync, and the changes afterwards.
 pub struct Epoch {
-    /// Events in the log when `sync` had returned.
+    /// Number of events in the log when `sync` had returned.
     pub synced_at: usize,
     pub files: Files,
-    /// All the states that a file has had since, `None` for having been absent.
+    /// All states of a file since the sync, `None` for an absent file.
     pub touched: BTreeMap<String, Vec<Option<Vec<u8>>>>,
 }
 
@@ -41,18 +41,18 @@ impl Recorder {
         recorder
     }
 
-    /// What reached the disk, in order.
+    /// Returns the writes that reached the disk, in order.
     pub fn log(&self) -> Vec<Event> {
         self.disk.state().log.clone().unwrap()
     }
 
-    /// The disk after the first `end` events; see [`cut`].
+    /// Returns the disk after the first `end` events; see [`cut`].
     pub fn cut(&self, image: &[u8], end: usize, losing: Option<&mut Random>) -> Vec<u8> {
         let synced = self.epoch(end).map_or(0, |epoch| epoch.synced_at);
         cut(image, &self.log(), end, synced, losing)
     }
 
-    /// What was last synced before event `end`.
+    /// Returns the last sync before event `end`.
     pub fn epoch(&self, end: usize) -> Option<&Epoch> {
         let mut epochs = self.epochs.iter().rev();
         epochs.find(|epoch| epoch.synced_at <= end)
@@ -121,8 +121,8 @@ impl Recorder {
     }
 }
 
-/// Something of everything, with syncs in between: files of `size` bytes at most, and with `posix`
-/// links and files that are removed while they are open.
+/// Runs all kinds of operations, with syncs in between: files of `size` bytes at most, and with
+/// `posix` links and files that are removed while they are open.
 pub fn workload(
     file_system: &FileSystem,
     image: &[u8],
@@ -141,12 +141,12 @@ pub fn workload(
         }
         let data = random.bytes((random.0 % (size / 4)) as usize);
         r.append(&name(n), &data);
-        // The way to replace a file: write another, sync, rename.
+        // The safe way to replace a file: write another, sync, rename.
         r.write("d/new", random.bytes(len / 2 + 1));
         r.sync();
         r.rename("d/new", "d/current");
         if n > 2 && random.below(3) == 0 {
-            // Open while it goes: an orphan for some time.
+            // Open while it is removed: an orphan for some time.
             let open = posix.then(|| r.volume.open(&name(n - 2), OpenFlags::READ).unwrap());
             r.unlink(&name(n - 2));
             if let Some(open) = open {
@@ -171,9 +171,9 @@ pub fn workload(
     r
 }
 
-/// The disk after the first `end` events, with each of the writes that may be lost kept or lost by
-/// chance if `losing`, and else all there. Nothing is lost before a flush that later writes came
-/// after, nor before event `synced`, when a `sync` had returned.
+/// Returns the disk after the first `end` events. With `losing`, each write that may be lost is
+/// kept or lost at random; otherwise all are kept. No write is lost that precedes a flush before
+/// later writes, or event `synced`, when a `sync` had returned.
 pub fn cut(
     image: &[u8],
     log: &[Event],
@@ -204,7 +204,7 @@ pub fn cut(
     bytes
 }
 
-/// The single writes of an event.
+/// Returns the single writes of an event.
 pub fn writes(event: &Event) -> Vec<(u64, Vec<u8>)> {
     match event {
         Event::Write(first, data) => vec![(*first, data.clone())],

@@ -1,17 +1,17 @@
-//! Reading and writing files, and where there is no room.
+//! Reading and writing of files, also without space.
 
 use alloc::format;
 
 use super::*;
 use crate::{CacheBudget, Health, lend};
 
-/// Bytes that are others at each place.
+/// Returns bytes that differ from place to place.
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n ^ n >> 8 ^ n >> 16) as u8).collect()
 }
 
-/// A disk with a FAT16 volume that has files in as many pieces as they have clusters, of 512 bytes:
-/// each other cluster of where they are comes first, and then those between.
+/// Creates a disk with a FAT16 volume whose files have as many pieces as clusters, of 512 bytes:
+/// every other cluster of the area comes first, and then those between.
 fn in_pieces(clusters: usize, files: &[&str]) -> Disk {
     let options = FatOptions::new()
         .with_kind(FatKind::Fat16)
@@ -41,7 +41,7 @@ fn in_pieces(clusters: usize, files: &[&str]) -> Disk {
     Disk::new(bytes, 512)
 }
 
-/// What byte `at` of such a file is.
+/// Returns byte `at` of such a file.
 fn piece(name: &str, at: usize, clusters: usize) -> u8 {
     let half = clusters.div_ceil(2);
     let place = at / 512;
@@ -63,7 +63,7 @@ fn what_was_written_is_read_wherever_it_is() {
         for (n, part) in wanted.chunks(70_001).enumerate() {
             let at = n as u64 * 70_001;
             assert_eq!(volume.write_at(file, at, part), Ok(part.len()));
-            // So that the file is in pieces.
+            // Fragments the file.
             assert_eq!(
                 volume.write_at(other, n as u64 * 700, &[n as u8; 700]),
                 Ok(700)
@@ -92,7 +92,8 @@ fn what_was_written_is_read_wherever_it_is() {
     }
 }
 
-/// A gap before what is written, and what a file grows by, is zeros, whatever its clusters had.
+/// A gap before written data, and the extension of a file, read as zeros, whatever the clusters
+/// held.
 #[test]
 fn what_was_never_written_reads_as_zeros() {
     let (mut volume, disk) = volume();
@@ -140,7 +141,7 @@ fn each_write_that_appends_goes_to_the_end() {
     assert_eq!(found["file"].as_deref(), Some(b"one two three".as_slice()));
 }
 
-/// A file that takes all but `left` bytes of the room that there is.
+/// Creates a file that leaves `left` bytes of space.
 fn fill(volume: &mut FatVolume, left: u64) {
     let room = volume.space().unwrap().free - left;
     let file = volume.open("filler", WRITE).unwrap();
@@ -149,7 +150,7 @@ fn fill(volume: &mut FatVolume, left: u64) {
     assert_eq!(volume.space().unwrap().free, left);
 }
 
-/// 4 MiB in clusters of 2 KiB.
+/// Creates a volume of 4 MiB in clusters of 2 KiB.
 fn small() -> (FatVolume, Disk) {
     let options = FatOptions::new()
         .with_kind(FatKind::Fat12)
@@ -270,7 +271,7 @@ fn the_places_of_a_file_in_many_pieces_are_found_again() {
     }
 }
 
-/// Of all open files together: what is known of the pieces of some is forgotten for others.
+/// The limit is for all open files together: the pieces of some are dropped for others.
 #[test]
 fn the_pieces_of_open_files_that_are_remembered_are_bounded() {
     let disk = in_pieces(4096, &["A", "B", "C"]);
@@ -287,9 +288,9 @@ fn the_pieces_of_open_files_that_are_remembered_are_bounded() {
     for (which, expected) in [
         (0, [4096, 0, 0, 0]),
         (1, [4096, 4096, 0, 0]),
-        // As many as there may be, and one more.
+        // The maximum number, and one more.
         (2, [4096, 4096, 1, 0]),
-        // What is known is read again without any being forgotten.
+        // Reading known pieces again drops none.
         (0, [4096, 4096, 1, 0]),
         (3, [0, 0, 0, 4096]),
         (1, [0, 4096, 0, 4096]),
@@ -299,7 +300,7 @@ fn the_pieces_of_open_files_that_are_remembered_are_bounded() {
     }
 }
 
-/// What is written through one handle is seen through another.
+/// A read through one handle sees writes through another.
 #[test]
 fn all_handles_of_a_file_have_its_size() {
     let (mut volume, _) = volume();
@@ -337,7 +338,7 @@ fn a_chain_that_ends_before_its_file_makes_the_volume_read_only() {
     assert_eq!(volume.health(), Health::Writable);
     assert_eq!(volume.read_at(file, 1, &mut buf), Err(Error::Corrupt));
     assert!(matches!(volume.health(), Health::Corrupt(text) if text.contains("reading a file")));
-    // Nothing that was known is trusted since.
+    // The handle drops everything it knew.
     let handle = volume.handles.get(file).unwrap();
     assert!(handle.size.is_none() && handle.chain.is_none());
 }
@@ -374,7 +375,7 @@ fn bytes_are_lent_where_the_cache_has_them() {
             !bytes.is_empty() && wanted.starts_with(&bytes),
             "{len} at {offset}"
         );
-        // Not copied: there is no more than 64 KiB of that.
+        // Not copied: at most 64 KiB would be.
         assert!(
             bytes.len() == wanted.len(),
             "{} of {len} at {offset}",

@@ -5,7 +5,8 @@ use alloc::format;
 
 use super::*;
 
-/// Each in slots of its own number; what is short in one case has no long name.
+/// Names with different numbers of slots; a name that is short except for its case has no long
+/// name.
 const NAMES: [&str; 9] = [
     "A",
     "lower.txt",
@@ -67,7 +68,7 @@ fn a_tree_is_on_the_disk_as_the_specification_has_it() {
     }
 }
 
-/// A directory grows by clusters, and slots that are free again are taken first.
+/// A directory grows by clusters, and reuses free slots first.
 #[test]
 fn slots_are_taken_where_they_are_free() {
     for kind in KINDS {
@@ -100,7 +101,7 @@ fn slots_are_taken_where_they_are_free() {
     }
 }
 
-/// Past the end there is what was there before: the slot after the last entry says where it is.
+/// Slots past the end hold old data: the slot after the last entry marks the end.
 #[test]
 fn an_entry_at_the_end_is_followed_by_the_end() {
     let mut bytes = format(4 << 20, &FatOptions::new().with_kind(FatKind::Fat12));
@@ -127,7 +128,8 @@ fn an_entry_at_the_end_is_followed_by_the_end() {
     assert_eq!(synced(&mut volume, &disk).len(), 2);
 }
 
-/// A root of fixed size has as many slots as it says, and a name that has no room changes nothing.
+/// A root of fixed size has as many slots as the boot sector says, and a name without room changes
+/// nothing.
 #[test]
 fn a_root_of_fixed_size_is_used_to_its_last_slot() {
     let options = FatOptions::new()
@@ -151,14 +153,14 @@ fn a_root_of_fixed_size_is_used_to_its_last_slot() {
     assert_eq!(synced(&mut volume, &disk).len(), 14);
 }
 
-/// The root of FAT32 and directories grow when not one slot is free, though all are open.
+/// The root of FAT32 and directories grow when no slot is free, even if all files are open.
 #[test]
 fn a_directory_full_to_its_last_slot_grows_while_what_is_in_it_is_open() {
     for kind in KINDS {
         let (mut volume, disk) = mounted(formatted(kind), 512);
         volume.mkdir("D").unwrap();
         let mut files = Vec::new();
-        // 16 slots in a cluster, of which a directory's first two are its own.
+        // 16 slots in a cluster, two of which hold a directory's `.` and `..`.
         for n in 0..40 {
             for folder in ["", "D/"] {
                 let path = format!("{folder}F{n}");
@@ -181,7 +183,7 @@ fn a_directory_full_to_its_last_slot_grows_while_what_is_in_it_is_open() {
     }
 }
 
-/// The specification's names with a tail: what is long has a short name that nothing else has.
+/// The specification's names with a numeric tail: each long name has a unique short name.
 #[test]
 fn long_names_have_short_names_of_their_own() {
     let (mut volume, disk) = volume();
@@ -192,7 +194,7 @@ fn long_names_have_short_names_of_their_own() {
         write(&mut volume, &path, &[n]).unwrap();
         there.insert((path, n));
     }
-    // In the way of a tail that would be next.
+    // Occupies the next tail.
     write(&mut volume, "d/SAMEBE~9.TEX", b"").err();
     synced(&mut volume, &disk);
     for (path, n) in &there {
@@ -211,7 +213,8 @@ fn long_names_have_short_names_of_their_own() {
     assert_eq!(read(&mut volume, "d/SAMEBE~2.TEX"), Ok(vec![0]));
 }
 
-/// A volume of sectors that are smaller than the disk's: several clusters and tables are in one.
+/// A volume whose sectors are smaller than the disk's: one sector holds several clusters and
+/// tables.
 #[test]
 fn sectors_of_the_disk_may_be_larger_than_the_volumes() {
     for kind in [FatKind::Fat12, FatKind::Fat16] {
@@ -248,7 +251,7 @@ fn clusters_of_many_sectors_are_cleared_for_directories() {
     assert_eq!(synced(&mut volume, &disk).len(), 152);
 }
 
-/// An index takes memory for as long as there is room for it; what is asked is the same without.
+/// An index takes memory only while there is room; lookups without it return the same.
 #[test]
 fn many_directories_are_used_by_turns() {
     let disk = Disk::new(formatted(FatKind::Fat16), 512);
@@ -279,7 +282,8 @@ fn many_directories_are_used_by_turns() {
     }
 }
 
-/// Of a directory whose chain is broken what comes first is found; what isn't there is no answer.
+/// In a directory with a broken chain lookups find the entries before the break, and fail for
+/// missing names.
 #[test]
 fn a_directory_that_is_damaged_is_found_out() {
     let (mut volume, disk) = mounted(formatted(FatKind::Fat16), 512);

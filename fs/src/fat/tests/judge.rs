@@ -1,5 +1,5 @@
-//! A volume read by the specification alone, with nothing of hadris-fat: the judge of what is
-//! written to a disk.
+//! Independent reader that follows only the specification, without hadris-fat, to verify the
+//! contents of a disk.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// The contents of each file by its path, and `None` for a directory.
+/// Contents of each file by path, and `None` for a directory.
 pub(in super::super) type Tree = BTreeMap<String, Option<Vec<u8>>>;
 
 fn number(bytes: &[u8], at: usize, len: usize) -> usize {
@@ -17,21 +17,21 @@ fn number(bytes: &[u8], at: usize, len: usize) -> usize {
 
 struct Image<'a> {
     bytes: &'a [u8],
-    /// Bits of an entry of the table, by the number of clusters ("FAT Type Determination").
+    /// Bits of a table entry, by the number of clusters ("FAT Type Determination").
     bits: usize,
-    /// Where each copy of the table is.
+    /// Copies of the table.
     tables: Vec<&'a [u8]>,
     root: &'a [u8],
     data: &'a [u8],
-    /// Bytes of a cluster.
+    /// Bytes in a cluster.
     unit: usize,
-    /// Which clusters belong to something; the first two never do.
+    /// Clusters that belong to something; the first two never do.
     used: Vec<bool>,
 }
 
-/// What is on the volume, which must be whole: every chain ends, no cluster belongs to two or to
-/// nothing, the copies of the table are the same, the mark of a clean volume and the number of free
-/// clusters are right, and so are the names, checksums and links of directories.
+/// Reads the volume and panics unless it is consistent: every chain ends, each used cluster belongs
+/// to exactly one chain, the copies of the table are equal, the clean bit and the number of free
+/// clusters are correct, and so are the names, checksums and links of directories.
 pub(in super::super) fn read(bytes: &[u8]) -> Tree {
     let sector = number(bytes, 11, 2);
     let unit = usize::from(bytes[13]) * sector;
@@ -84,7 +84,7 @@ impl Image<'_> {
         (all - 7..=all).contains(&entry)
     }
 
-    /// The bytes of a chain of clusters.
+    /// Returns the bytes of a cluster chain.
     fn chain(&mut self, first: usize, what: &str) -> Vec<u8> {
         let (mut bytes, mut cluster) = (Vec::new(), first);
         loop {
@@ -100,7 +100,7 @@ impl Image<'_> {
         }
     }
 
-    /// `itself` and the directory above it as `.` and `..` have them: 0 for the root.
+    /// `itself` and the parent are the clusters in `.` and `..`: 0 for the root.
     fn directory(
         &mut self,
         slots: &[u8],
@@ -183,7 +183,7 @@ impl Image<'_> {
     }
 }
 
-/// A short name, in the case that the bits of byte 12 say.
+/// Returns a short name, in the case that the bits of byte 12 select.
 fn shown(entry: &[u8]) -> String {
     let part = |range: core::ops::Range<usize>, lower: u8| {
         let part = String::from_utf8_lossy(&entry[range]);
@@ -198,10 +198,10 @@ fn shown(entry: &[u8]) -> String {
     }
 }
 
-/// A long name, part by part: the last comes first.
+/// Long name, collected from its parts: the last comes first.
 struct Long {
     checksum: u8,
-    /// The number of the part that was seen last.
+    /// Number of the part that was read last.
     part: u8,
     units: Vec<u16>,
 }
@@ -227,7 +227,7 @@ impl Long {
         self.units.splice(0..0, units);
     }
 
-    /// The name, whose checksum is that of this short entry.
+    /// Returns the name, whose checksum must match this short entry.
     fn name(self, entry: &[u8]) -> String {
         let sum = |sum: u8, byte: &u8| sum.rotate_right(1).wrapping_add(*byte);
         let checksum = entry[..11].iter().fold(0, sum);

@@ -57,8 +57,8 @@ fn what_is_only_read_is_never_written() {
     }
 }
 
-/// [`Layout`](crate::cache::Layout) in sectors of the disk. The mark of a clean volume is in the
-/// second entry of each copy of the table; FAT12 has none ("FAT Data Structure").
+/// [`Layout`](crate::cache::Layout) in sectors of the disk. The clean bit is in the second entry of
+/// each copy of the table; FAT12 has none ("FAT Data Structure").
 #[test]
 fn the_cache_knows_where_tables_and_data_are() {
     for kind in KINDS {
@@ -90,7 +90,7 @@ fn the_cache_knows_where_tables_and_data_are() {
 #[test]
 fn a_refusal_says_what_is_wrong_with_the_disk() {
     let good = formatted(FatKind::Fat16);
-    // Cut off: what the boot sector says and what there is.
+    // Truncated disk: the message compares the boot sector's size with the actual one.
     let mut bytes = good.clone();
     bytes.truncate(3 << 20);
     let refused = refusal(&Disk::new(bytes, 512));
@@ -98,7 +98,7 @@ fn a_refusal_says_what_is_wrong_with_the_disk() {
     for part in ["truncated", "4194304", "3145728"] {
         assert!(refused.detail.contains(part), "{}", refused.detail);
     }
-    // As large as it says, or larger, and contradicting itself.
+    // As large as the boot sector says, or larger, but contradictory.
     for more in [0, 1 << 20] {
         let mut bytes = good.clone();
         bytes[14..16].fill(0);
@@ -108,7 +108,7 @@ fn a_refusal_says_what_is_wrong_with_the_disk() {
         assert!(refused.detail.contains("can't be used") || refused.detail.contains("fsck.fat"));
         assert!(!refused.detail.contains("truncated"), "{}", refused.detail);
     }
-    // The device fails: at the first look, and later.
+    // The device fails: at the first read, and later.
     for fail in 1..4 {
         let disk = Disk::new(good.clone(), 512);
         disk.state().fail_read = Some(fail);
@@ -130,7 +130,7 @@ fn a_refusal_says_what_is_wrong_with_the_disk() {
     assert!(refused.detail.contains("empty"));
 }
 
-/// The mark is not taken away by a mount: `fsck.fat` does, when it has looked.
+/// A mount doesn't clear the dirty mark: `fsck.fat` does, after its check.
 #[test]
 fn a_volume_that_was_in_use_is_mounted() {
     for kind in [FatKind::Fat16, FatKind::Fat32] {

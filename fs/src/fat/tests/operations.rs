@@ -1,4 +1,4 @@
-//! The operations: what they say, what they refuse, and when the disk has what they did.
+//! Operations: results, refusals, and the moment when the disk has their effect.
 
 use alloc::format;
 
@@ -64,7 +64,7 @@ fn a_file_is_opened_as_its_flags_say() {
     assert_eq!(volume.size(folder), Err(Error::IsDirectory));
     assert_eq!(volume.rmdir("folder"), Err(Error::Busy));
     volume.close(folder).unwrap();
-    // Another folder's being open is in nobody's way.
+    // Another directory may be open.
     let root = volume.open("/", OpenFlags::DIRECTORY).unwrap();
     let file = volume.open("file", OpenFlags::READ).unwrap();
     assert_eq!(volume.rmdir("folder"), Ok(()));
@@ -106,7 +106,7 @@ fn a_list_goes_on_where_it_stopped() {
         write(&mut volume, &format!("d/F{n}"), b"").unwrap();
     }
     let directory = volume.open("d", OpenFlags::DIRECTORY).unwrap();
-    // One call gives so many at most.
+    // One call returns a limited number of entries.
     let mut count = 0;
     let rest = volume.list(directory, 0, &mut |_| {
         count += 1;
@@ -120,7 +120,7 @@ fn a_list_goes_on_where_it_stopped() {
         true
     });
     assert_eq!((listed, seen.len()), (Ok(None), 45));
-    // What isn't taken comes again.
+    // An entry that isn't taken comes again.
     let mut seen = Vec::new();
     let mut cursor = Some(0);
     for _ in 0..5 {
@@ -141,8 +141,8 @@ fn a_list_goes_on_where_it_stopped() {
     }
 }
 
-/// Of a commit there is none before it is needed: changes that take and changes that give back are
-/// not written together.
+/// No commit comes before it is needed: changes that allocate and changes that free aren't written
+/// together.
 #[test]
 fn changes_of_one_kind_are_written_together() {
     let (mut volume, disk) = volume();
@@ -167,7 +167,7 @@ fn changes_of_one_kind_are_written_together() {
     assert_eq!(judge::read(&disk.bytes()), Tree::new());
     assert_eq!(disk.state().flushes, 0);
     for _ in 0..2 {
-        // Once: nothing changes between.
+        // Once: nothing changes in between.
         volume.sync().unwrap();
         assert_eq!((volume.change, disk.state().flushes), (Change::None, 1));
     }
@@ -180,7 +180,7 @@ fn changes_of_one_kind_are_written_together() {
     assert_eq!(volume.sync_file(file), Err(Error::Closed));
 }
 
-/// Closing a file may write its entry: that is a change, unless it was only read.
+/// Closing a file may write its entry: that is a change, unless the file was only read.
 #[test]
 fn closing_what_was_written_is_a_change() {
     let (mut volume, _) = volume();
@@ -199,7 +199,7 @@ fn closing_what_was_written_is_a_change() {
     }
 }
 
-/// While changes wait in the cache it never fills: the next operation has all of its half.
+/// Pending changes never fill the cache: the next operation has half of it.
 #[test]
 fn changes_are_written_before_the_cache_is_full_of_them() {
     let disk = Disk::new(formatted(FatKind::Fat16), 512);
@@ -223,7 +223,7 @@ fn changes_are_written_before_the_cache_is_full_of_them() {
     assert_eq!(synced(&mut volume, &disk), Tree::new());
 }
 
-/// The first sign of corruption ends all writing, and is what the volume says of itself.
+/// The first sign of corruption ends all writes, and `health` reports it.
 #[test]
 fn what_fails_decides_what_is_still_trusted() {
     let corrupt = |text| HadrisError::new(ErrorKind::Corrupt, text);
@@ -235,17 +235,17 @@ fn what_fails_decides_what_is_still_trusted() {
         volume.directories.find(0).is_some()
     };
     let is_indexed = |volume: &mut FatVolume| volume.directories.find(0).is_some();
-    // An answer is no failure.
+    // A negative answer isn't a failure.
     assert!(indexed(&mut volume));
     let no_space: HadrisError<BlockError> = HadrisError::new(ErrorKind::NoSpace, "full");
     assert_eq!(volume.done::<()>(Err(no_space), "x"), Err(Error::NoSpace));
     assert!(is_indexed(&mut volume) && !volume.unsettled);
-    // A device that nobody waits for has done nothing.
+    // A device that the caller must not wait for has done nothing.
     disk.state().away = true;
     assert_eq!(volume.done::<()>(Err(failed()), "x"), Err(Error::Io));
     assert!(is_indexed(&mut volume) && !volume.unsettled);
     disk.state().away = false;
-    // A change that failed half way is put right before the next.
+    // A change that failed half way is repaired before the next.
     assert_eq!(volume.done::<()>(Err(failed()), "x"), Err(Error::Io));
     assert!(!is_indexed(&mut volume) && volume.unsettled);
     assert!(indexed(&mut volume) && !volume.unsettled);
@@ -268,7 +268,7 @@ fn what_fails_decides_what_is_still_trusted() {
     assert_eq!(volume.sync(), Err(Error::Corrupt));
 }
 
-/// What a device couldn't do is done again, and every operation is whole or didn't happen.
+/// The volume retries failed requests, and every operation happens completely or not at all.
 #[test]
 fn an_operation_whose_write_failed_is_whole_or_never_was() {
     for fail in 1..40 {
@@ -304,7 +304,7 @@ fn an_operation_whose_write_failed_is_whole_or_never_was() {
     }
 }
 
-/// The same of what couldn't be read, which a mount with nothing in its cache has to.
+/// As above for failed reads, after a mount with an empty cache.
 #[test]
 fn an_operation_whose_read_failed_is_whole_or_never_was() {
     let (mut volume, disk) = mounted(formatted(FatKind::Fat16), 512);
@@ -368,7 +368,7 @@ fn entries_have_the_time_of_the_clock() {
     volume.sync().unwrap();
     let later = Time::from_seconds(1_200_000_000);
     NOW.store(later.seconds, Ordering::Relaxed);
-    // The same bytes in the same place, and nothing of it in the cache: the entry is what changes.
+    // The same bytes in the same place, none of them cached: only the entry changes.
     volume.write_at(file, 0, &large).unwrap();
     volume.sync().unwrap();
     let (mut other, _) = mounted(disk.bytes(), 512);

@@ -3,8 +3,8 @@
 use super::*;
 use crate::Renaming;
 
-/// POSIX names the kinds first ([EISDIR], [ENOTDIR]): that what is replaced is open is FAT's own
-/// reason, and comes after them.
+/// POSIX checks the kinds first ([EISDIR], [ENOTDIR]); FAT's own error for an open target comes
+/// after them.
 #[test]
 fn a_rename_names_the_kinds_before_what_is_open() {
     let (mut volume, _) = volume();
@@ -142,7 +142,7 @@ fn a_name_changes_its_case_only() {
     }
 }
 
-/// Handles are on the file, not on its name.
+/// Handles belong to the file, not to its name.
 #[test]
 fn what_is_open_follows_a_rename() {
     let (mut volume, disk) = volume();
@@ -186,7 +186,7 @@ fn what_is_open_follows_a_rename() {
     assert_eq!(volume.fat.open_nodes(), 1);
 }
 
-/// The root of FAT12 can't grow: what is to be replaced, or the old name, makes the room.
+/// The root of FAT12 can't grow: the replaced entry, or the old name, makes the room.
 #[test]
 fn a_rename_takes_the_slots_that_it_gives_up() {
     let options = FatOptions::new().with_kind(FatKind::Fat12);
@@ -213,7 +213,7 @@ fn a_rename_takes_the_slots_that_it_gives_up() {
     write(&mut volume, "F3", &[3]).unwrap();
     assert_eq!(synced(&mut volume, &disk), before);
     is_full(&mut volume);
-    // As many slots as there were.
+    // As many slots as before.
     assert_eq!(volume.rename("a long name", "another nam"), Ok(()));
     assert_eq!(volume.rename("D/from a long name", "ANOTHER nam"), Ok(()));
     is_full(&mut volume);

@@ -1,9 +1,9 @@
-//! Names of a volume: directories whose names are indexed, and what changes them.
+//! Names of a volume: indexed directories, and the operations that change them.
 //!
-//! An index is made when a directory is first looked at, and kept true by every change from then
-//! on; after anything failed it is made again. Entries are written here, and clusters taken and
-//! given back by hadris-fat, which does that for files: what is to become a directory is a file for
-//! a moment, and so is one that is removed. Nothing of that moment reaches the disk.
+//! The first use of a directory builds its index, and every later change updates it; after a
+//! failure it is rebuilt. This module writes entries, and hadris-fat allocates and frees clusters,
+//! which it does for files: a future directory is a file for a moment, and so is one that is being
+//! removed. None of these states reaches the disk.
 
 use alloc::vec::Vec;
 
@@ -20,11 +20,11 @@ use crate::fat::entries::{Directory, Found, Slots};
 use crate::fat::names;
 use crate::{BlockError, Error};
 
-/// The directories that are indexed.
+/// Indexed directories.
 #[derive(Default)]
 pub(in crate::fat) struct Directories {
     kept: Vec<Directory>,
-    /// Bytes that they may take.
+    /// Maximum memory of the indexes in bytes.
     limit: usize,
     ticks: u64,
 }
@@ -42,13 +42,12 @@ impl Directories {
         kept.find(|directory| directory.first == first)
     }
 
-    /// Forgets them all.
+    /// Drops all indexes.
     pub fn clear(&mut self) {
         self.kept.clear();
     }
 
-    /// Makes room in place of what was not used for longest, but for the last two, which an
-    /// operation may be about.
+    /// Evicts the least recently used indexes, but never the last two, which an operation may use.
     pub(in crate::fat) fn make_room(&mut self) {
         while self.kept.len() > 2
             && self.kept.iter().map(Directory::bytes).sum::<usize>() > self.limit
@@ -62,7 +61,7 @@ impl Directories {
 }
 
 impl FatVolume {
-    /// The first cluster of a directory, which is indexed then.
+    /// Returns the first cluster of a directory, after indexing it.
     pub(in crate::fat) fn directory(&mut self, node: NodeId) -> Result<u32> {
         let geometry = *self.fat.info();
         let first = match geometry.root() {
@@ -77,7 +76,7 @@ impl FatVolume {
             }
         };
         if self.unsettled && self.corrupt.is_none() {
-            // What failed is put right first, in the cache.
+            // Restore consistency after a failure first, in the cache.
             let settled = FileSystem::sync(&mut *self.fat);
             self.done(settled, "putting right what failed")?;
             self.unsettled = false;
@@ -99,7 +98,7 @@ impl FatVolume {
         Ok(first)
     }
 
-    /// Calls `f` with an indexed directory and the cache. When it fails, no index is trusted.
+    /// Calls `f` with an indexed directory and the cache. When `f` fails, drops all indexes.
     pub(in crate::fat) fn with_directory<T>(
         &mut self,
         first: u32,
@@ -113,7 +112,7 @@ impl FatVolume {
         value.ok_or(Error::Io)
     }
 
-    /// The same once, and not for each of the closures.
+    /// Outlined, so that it isn't compiled for each of the closures.
     #[inline(never)]
     fn in_directory(
         &mut self,
@@ -135,7 +134,7 @@ impl FatVolume {
         }
     }
 
-    /// The entry of that name in an indexed directory.
+    /// Returns the entry of that name in an indexed directory.
     pub(in crate::fat) fn find(&mut self, first: u32, name: &str) -> Result<Option<Found>> {
         let found = self.with_directory(first, |directory, cache| directory.find(name, cache))?;
         if found.is_none() {
@@ -144,7 +143,7 @@ impl FatVolume {
         Ok(found)
     }
 
-    /// Fails when not all of an indexed directory could be read.
+    /// Fails if part of an indexed directory couldn't be read.
     fn check_whole(&mut self, first: u32) -> Result<()> {
         match self.directories.find(first) {
             Some(it) if it.damaged => {
@@ -159,21 +158,21 @@ impl FatVolume {
         self.done(Err(error), "reading a directory")
     }
 
-    /// The node whose entry begins in a slot, pinned.
+    /// Returns the node whose entry begins in a slot, pinned.
     pub(in crate::fat) fn pin(
         &mut self,
         directory: NodeId,
         slot: usize,
         name: &str,
     ) -> Result<NodeId> {
-        // hadris-fat looks at what it listed last before it looks through all of a directory.
+        // hadris-fat checks the entry that it listed last before it searches the directory.
         let cursor = DirCursor::from_raw(slot as u64);
         let listed = self.fat.readdir(directory, cursor);
         let found = listed.and_then(|_| self.fat.lookup(directory, Name::new(name)));
         self.done(found, "reading a directory")
     }
 
-    /// The node of that name in a directory, pinned.
+    /// Returns the node of that name in a directory, pinned.
     pub(in crate::fat) fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
         let first = self.directory(directory)?;
         let found = self.find(first, name)?;
@@ -181,9 +180,9 @@ impl FatVolume {
         self.pin(directory, found.at, name)
     }
 
-    /// To be called after entries were written: hadris-fat keeps a copy of the last sector that it
-    /// looked at. Of two in a row the second takes the place of whichever it was, and the first
-    /// that of the second.
+    /// Invalidates hadris-fat's copy of the sector that it read last; to be called after entries
+    /// were written. Reads two sectors in a row: the second replaces a stale copy of any sector,
+    /// and the first one of the second.
     pub(in crate::fat) fn changed_entries(&mut self) {
         if self
             .fat
@@ -194,7 +193,7 @@ impl FatVolume {
         }
     }
 
-    /// Gives a short entry other fields. Gives what was in its slot.
+    /// Sets the fields of a short entry. Returns the old contents of its slot.
     fn set_short(&mut self, first: u32, slot: usize, entry: &ShortEntry) -> Result<Before> {
         let bytes = entry.encode();
         let before = self.with_directory(first, |directory, cache| {
@@ -204,8 +203,8 @@ impl FatVolume {
         Ok(before)
     }
 
-    /// Changes the size of a file that isn't open, whose entry begins in a slot. Gives its first
-    /// cluster then.
+    /// Changes the size of a file that isn't open, whose entry begins in a slot. Returns its new
+    /// first cluster.
     fn size_file(&mut self, parent: NodeId, at: usize, name: &str, size: u64) -> Result<u32> {
         let nodes = self.fat.open_nodes();
         let node = self.pin(parent, at, name)?;
@@ -214,7 +213,7 @@ impl FatVolume {
                 let sized = self.fat.truncate(node, size);
                 self.done(sized, "taking or giving back clusters")
             }
-            // Something that is open had this slot.
+            // An open node had this slot.
             false => Err(Error::Busy),
         };
         let entry = sized.and_then(|()| self.short_entry(node));
@@ -222,7 +221,7 @@ impl FatVolume {
         Ok(entry?.first_cluster(self.fat.info().kind()))
     }
 
-    /// Makes a file or directory, and pins it.
+    /// Creates a file or directory, and pins it.
     pub(in crate::fat) fn create(
         &mut self,
         parent: NodeId,
@@ -256,7 +255,7 @@ impl FatVolume {
         self.pin(parent, at, name)
     }
 
-    /// Makes a new file a directory.
+    /// Turns a new file into a directory.
     fn become_directory(
         &mut self,
         parent: NodeId,
@@ -277,7 +276,7 @@ impl FatVolume {
         self.set_short(first, found.short, &entry).map(|_| ())
     }
 
-    /// What `..` says in a directory that is in the one that begins with cluster `first`.
+    /// Returns the cluster for `..` in a directory whose parent begins with cluster `first`.
     pub(in crate::fat) fn parent_cluster(&self, first: u32) -> u32 {
         match self.fat.info().root() {
             RootLocation::Cluster(root) if root == first => 0,
@@ -285,7 +284,7 @@ impl FatVolume {
         }
     }
 
-    /// The slots of a new entry.
+    /// Returns the slots of a new entry.
     pub(in crate::fat) fn slots_for(
         &mut self,
         first: u32,
@@ -299,14 +298,14 @@ impl FatVolume {
         slots.ok_or(Error::Exists)
     }
 
-    /// Writes a new entry into free slots. Gives the first of them, and what was in them.
+    /// Writes a new entry into free slots. Returns the first slot, and the old contents.
     pub(in crate::fat) fn add(&mut self, first: u32, slots: Slots) -> Result<(usize, Before)> {
         let added = self.with_directory(first, |directory, cache| directory.add(slots, cache))?;
         self.changed_entries();
         added.ok_or(Error::NoSpace)
     }
 
-    /// Makes sure that there are `count` free slots in a row.
+    /// Ensures that there are `count` free slots in a row.
     pub(in crate::fat) fn make_room(
         &mut self,
         parent: NodeId,
@@ -319,7 +318,7 @@ impl FatVolume {
         Ok(())
     }
 
-    /// Adds a cluster to a directory.
+    /// Appends a cluster to a directory.
     fn grow(&mut self, parent: NodeId, first: u32) -> Result<()> {
         let mut kept = self.directories.kept.iter();
         let at = kept.position(|directory| directory.first == first);
@@ -332,8 +331,8 @@ impl FatVolume {
         grown.map(|_| ())
     }
 
-    /// Adds to a directory the cluster of a file that takes a slot for a moment. `false` when its
-    /// index is to be made again.
+    /// Appends to a directory the cluster of a file that takes a slot for a moment. `false` when
+    /// the index needs a rebuild.
     fn grow_with_file(&mut self, parent: NodeId, directory: &mut Directory) -> Result<bool> {
         let geometry = *self.fat.info();
         let file = ShortEntry::new(*b"GROWING    ", ATTR_ARCHIVE).encode();
@@ -379,7 +378,7 @@ impl FatVolume {
         removed
     }
 
-    /// Removes what has the name, if it is what is said.
+    /// Removes the entry of that name, if it is of the expected kind.
     pub(in crate::fat) fn remove_entry(
         &mut self,
         parent: NodeId,
@@ -398,7 +397,7 @@ impl FatVolume {
         let checked = self.check_removable(node, &found);
         self.fat.forget(node, 1);
         checked?;
-        // Looking into it may have taken the place of the other.
+        // The check of the directory may have evicted the index of its parent.
         self.directory(parent)?;
         self.give_clusters(parent, first, name, &found)?;
         self.with_directory(first, |directory, cache| directory.remove(&found, cache))?;
@@ -422,7 +421,7 @@ impl FatVolume {
         Ok(())
     }
 
-    /// Gives the clusters of something back that isn't open.
+    /// Frees the clusters of a node that isn't open.
     fn give_clusters(
         &mut self,
         parent: NodeId,
@@ -440,15 +439,13 @@ impl FatVolume {
         let before = self.set_short(first, found.short, &file)?;
         let given = self.size_file(parent, found.at, name, 0);
         if given.is_err() {
-            // Its slot is looked at where it is: the index may be gone, and is not made again for
-            // it.
+            // Use the slot in place: the index may be gone, and needs no rebuild for this.
             for (place, _) in &before {
                 let mut now = [0; ENTRY_SIZE];
                 self.with_cache(|cache| cache.read_bytes(*place, &mut now))??;
                 match clusters::short(&now) {
                     Some(now) if now.first_cluster(kind) == 0 && self.corrupt.is_none() => {
-                        // Without its clusters it is nothing any more; what failed is put right
-                        // first.
+                        // An entry without its clusters is useless; the failure is repaired first.
                         return self.directory(parent).map(|_| ());
                     }
                     _ => self.with_cache(|cache| clusters::put_back(&before, cache))?,
@@ -473,7 +470,7 @@ mod tests {
     use crate::fake::Disk;
     use crate::fat::{Options, mount_volume};
 
-    /// A volume that may index as many bytes, with directories that have 16 slots each.
+    /// Creates a volume that may index `limit` bytes, with directories of 16 slots each.
     fn volume(limit: usize) -> FatVolume {
         let mut image = vec![0; 1 << 20];
         let options = FatOptions::new()
@@ -493,7 +490,7 @@ mod tests {
         volume
     }
 
-    /// The slots, the buckets, the one run of its chain, and what is known of it.
+    /// The slots, the buckets, the one run of the chain, and the record itself.
     const SMALL: usize = 16 * 4 + 16 * 2 + 24 + size_of::<Directory>();
 
     #[test]
@@ -510,7 +507,7 @@ mod tests {
             assert_eq!(kept.len(), expected, "{limit} bytes");
             let bytes: usize = kept.iter().map(Directory::bytes).sum();
             assert_eq!(bytes, ROOT + (expected - 1) * SMALL);
-            // The root was used by each, and then those that were last.
+            // Each call used the root; the others are the most recent ones.
             assert!(kept.iter().any(|directory| directory.first == 0));
             let newest = kept.iter().map(|directory| directory.used).max();
             assert_eq!(newest, Some(volume.directories.ticks));
