@@ -1,5 +1,4 @@
-//! Memory that a device reads and writes: the one thing that drivers need from the machine they run
-//! on.
+//! Memory that a device reads and writes: the only interface that drivers need from the machine.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
@@ -13,24 +12,24 @@ pub struct Segment {
     pub len: usize,
 }
 
-/// A device's access to memory that it is given.
+/// Access of a device to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The device reads: the memory has to be there.
+    /// The device reads: the memory must be present.
     DeviceReads,
-    /// The device writes: the memory has to be there, private and writable (a page that is shared
-    /// until the first write has to be copied before it is reported).
+    /// The device writes: the memory must be present, private and writable (a copy-on-write page
+    /// must be copied before it is reported).
     DeviceWrites,
 }
 
-/// Physically contiguous memory, as [`Memory::allocate`] hands it out.
+/// Physically contiguous memory from [`Memory::allocate`].
 #[derive(Debug)]
 pub struct Allocation {
-    /// Its virtual address.
+    /// Virtual address.
     pub ptr: NonNull<u8>,
-    /// Its physical address, as devices see it.
+    /// Physical address, as devices see it.
     pub phys: u64,
-    /// Length in bytes, at least what was asked for.
+    /// Length in bytes, at least the requested one.
     pub len: usize,
 }
 
@@ -52,7 +51,7 @@ pub unsafe trait Memory: Sync {
     /// power of two, at most 4096), or `None` when there is no such memory. Never blocks.
     fn allocate(&self, len: usize, align: usize) -> Option<Allocation>;
 
-    /// Gives memory back.
+    /// Frees memory.
     ///
     /// # Safety
     ///
@@ -88,10 +87,10 @@ pub unsafe trait Memory: Sync {
     }
 }
 
-/// The memory of the machine, as drivers keep it: it lives as long as the program.
+/// The machine's memory, as drivers hold it: it lives as long as the program.
 pub type MemoryRef = &'static dyn Memory;
 
-/// Physically contiguous memory that is given back when dropped.
+/// Physically contiguous memory that is freed on drop.
 pub struct Region {
     memory: MemoryRef,
     allocation: Option<Allocation>,
@@ -118,7 +117,7 @@ impl Region {
         })
     }
 
-    /// Length in bytes, as asked for.
+    /// Requested length in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -170,8 +169,7 @@ impl Region {
         unsafe { core::slice::from_raw_parts_mut(self.ptr.add(offset).as_ptr(), len) }
     }
 
-    /// Never gives the memory back: for a device that may still write to it because it doesn't
-    /// reset.
+    /// Leaks the memory, because a device that doesn't reset may still write to it.
     pub fn leak(&mut self) {
         self.allocation = None;
     }

@@ -1,4 +1,4 @@
-//! Bounce buffers: aligned memory that unaligned data is copied through.
+//! Bounce buffers: aligned memory through which the driver copies unaligned data.
 
 use alloc::vec::Vec;
 
@@ -7,10 +7,10 @@ use crate::{MemoryRef, Region};
 /// Bytes of one buffer, whose slots are whole pages.
 pub const BUFFER: usize = 128 << 10;
 const PAGE: usize = 4096;
-/// Pages of a buffer: one bit each.
+/// Pages per buffer: one bit each.
 const PAGES: usize = BUFFER / PAGE;
 
-/// A slot: pages of a buffer, in use.
+/// A slot: pages in use of one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BounceSlot {
     buffer: usize,
@@ -18,11 +18,11 @@ pub struct BounceSlot {
     pages: usize,
 }
 
-/// A few buffers, allocated when they are first needed.
+/// A few buffers, allocated on first use.
 pub struct BounceBuffers {
     memory: MemoryRef,
     limit: usize,
-    /// Each with its pages in use.
+    /// Each buffer with a bit mask of its pages in use.
     buffers: Vec<(Region, u32)>,
 }
 
@@ -39,7 +39,7 @@ impl BounceBuffers {
         }
     }
 
-    /// True when no buffer could be allocated so far.
+    /// True if no buffer has been allocated so far.
     pub fn is_empty(&self) -> bool {
         self.buffers.is_empty()
     }
@@ -77,14 +77,14 @@ impl BounceBuffers {
         }
     }
 
-    /// The region and the offset in it.
+    /// Returns the region of a slot and the offset in it.
     pub fn at(&self, slot: BounceSlot) -> Option<(&Region, usize)> {
         self.buffers
             .get(slot.buffer)
             .map(|(region, _)| (region, slot.page * PAGE))
     }
 
-    /// Never frees the memory: the device may still use it.
+    /// Leaks the memory, because the device may still use it.
     pub fn leak(&mut self) {
         self.buffers
             .iter_mut()

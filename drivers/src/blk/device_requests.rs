@@ -16,17 +16,17 @@ const TYPE_GET_ID: u32 = 8;
 
 const STATUS_OK: u8 = 0;
 const STATUS_UNSUPPORTED: u8 = 2;
-/// Not a status: what is there before the device writes one.
+/// Initial value of the status byte; not a status of the specification.
 const STATUS_NONE: u8 = 0xff;
 
-/// Data segments of a device request, at most: with scattered pages of 4 KiB, 512 KiB. With a
-/// quarter of that a host that bypasses its cache read sequentially at half the rate (450 to 550
-/// MiB/s in place of 1000).
+/// Maximum number of data segments per device request: 512 KiB with scattered pages of 4 KiB. With
+/// a quarter of that, a host that bypasses its cache read sequentially at half the rate (450 to 550
+/// MiB/s instead of 1000).
 const MAX_SEGMENTS: usize = 128;
-/// A request's header and its status.
+/// Descriptors of a request's header and its status.
 const FRAME: u16 = 2;
 
-/// For each request: the header (16 bytes), the status, and the segment of a request without data
+/// Record per request: the header (16 bytes), the status, and the segment of a request without data
 /// (16 bytes).
 const RECORD: usize = 48;
 const HEADER: usize = 16;
@@ -40,14 +40,14 @@ const NO_BUFFER: Buffer = Buffer {
     device_writes: false,
 };
 
-/// The limits of the device and of the driver's memory.
+/// Limits of the device and of the driver's memory.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// Bytes of a segment; at least a sector.
+    /// Maximum bytes per segment; at least a sector.
     pub segment: u32,
-    /// Data segments of a request; at least 1.
+    /// Maximum data segments per request; at least 1.
     pub segments: u16,
-    /// Bytes that a request is a multiple of.
+    /// Requests are a multiple of this many bytes.
     pub block: usize,
     /// Descriptors.
     pub queue_size: u16,
@@ -55,23 +55,23 @@ pub(super) struct Limits {
     pub bounces: u16,
 }
 
-/// Whether a device request went into the queue.
+/// Result of submitting a device request to the queue.
 pub(super) enum Issued {
     Some,
     Full,
 }
 
-/// A device request that is over: the caller's request that it belongs to, and its result.
+/// A completed device request: the caller's request that it belongs to, and its result.
 pub(super) type Completion = (u16, Result<(), BlkError>);
 
-/// One request of the device.
+/// A device request in flight.
 #[derive(Clone, Copy, Default)]
 struct DeviceRequest {
-    /// The caller's request.
+    /// Index of the caller's request.
     request: u16,
-    /// The slot of a bounce buffer that it uses.
+    /// Slot of its bounce buffer.
     bounce: Option<BounceSlot>,
-    /// The memory that the slot is copied to at the end of a read, and how much.
+    /// Destination of the copy from the slot at the end of a read, and its length.
     copy_to: Option<(Cursor, usize)>,
 }
 
@@ -81,12 +81,11 @@ pub(super) struct DeviceRequests {
     records: Region,
     requests: Vec<DeviceRequest>,
     free: Vec<u16>,
-    /// The memory of [`List`].
+    /// Memory of [`List`].
     buffers: Vec<Buffer>,
     limits: Limits,
-    /// For data that isn't aligned to blocks. A host that bypasses its cache (QEMU:
-    /// `cache=none`) would otherwise allocate and copy itself, for each request: 110 to 200 MiB/s
-    /// in place of 2000.
+    /// For data that isn't aligned to blocks. A host that bypasses its cache (QEMU: `cache=none`)
+    /// would otherwise allocate and copy for each request: 110 to 200 MiB/s instead of 2000.
     bounces: BounceBuffers,
 }
 
@@ -119,7 +118,7 @@ impl DeviceRequests {
         })
     }
 
-    /// Puts as much of the caller's request `index` into the queue as one device request takes.
+    /// Submits as much of the caller's request `index` as fits one device request.
     pub fn issue(&mut self, index: u16, active: &mut Active) -> Result<Issued, BlkError> {
         let Some(&id) = self.free.last() else {
             return Ok(Issued::Full);
@@ -137,7 +136,7 @@ impl DeviceRequests {
         issued
     }
 
-    /// As [`DeviceRequests::issue`], as the device request `id`.
+    /// Like [`DeviceRequests::issue`], with device request `id`.
     fn issue_as(
         &mut self,
         id: u16,
@@ -168,10 +167,10 @@ impl DeviceRequests {
                 list,
                 matches!(active.operation, Operation::Identify),
             )?;
-            // Unaligned, or a block in more pages than the device takes segments.
+            // Unaligned, or a block in more pages than the device allows segments.
             if len == 0 {
                 if list.max_segments < usize::from(self.limits.segments) {
-                    // It may be only the queue that is short.
+                    // Perhaps only the queue has too few descriptors.
                     return Ok(Issued::Full);
                 }
                 len = match self.bounce(active, list, &mut issued)? {
@@ -207,9 +206,9 @@ impl DeviceRequests {
         Ok(Issued::Some)
     }
 
-    /// Lists the physical segments of the request's next bytes, a whole number of blocks of them; 0
-    /// when not even a block fits the limits, or the memory there isn't aligned to blocks and may
-    /// not be `unaligned`.
+    /// Lists the physical segments of the request's next bytes, a whole number of blocks. Returns 0
+    /// if not even a block fits the limits, or if the memory isn't aligned to blocks and
+    /// `unaligned` is false.
     fn map(&self, active: &Active, list: &mut List, unaligned: bool) -> Result<usize, BlkError> {
         let mut gathered = 0;
         let mut memory = active.memory;
@@ -246,8 +245,8 @@ impl DeviceRequests {
         Ok(whole)
     }
 
-    /// Lists a bounce buffer for the request's next blocks; returns their bytes. `Some(0)`: all are
-    /// in use. `None`: there are none, and no memory for one.
+    /// Lists a bounce buffer for the request's next blocks and returns their bytes. `Some(0)`: all
+    /// buffers are in use. `None`: there are no buffers, and no memory for one.
     fn bounce(
         &mut self,
         active: &Active,
@@ -305,7 +304,7 @@ impl DeviceRequests {
         Ok(Some(len))
     }
 
-    /// Writes the header of device request `id`, and clears its status.
+    /// Writes the header of device request `id` and resets its status.
     fn write_record(&self, id: u16, active: &Active) {
         let kind = match active.operation {
             Operation::Read => TYPE_IN,
@@ -327,7 +326,7 @@ impl DeviceRequests {
         record[STATUS_AT] = STATUS_NONE;
     }
 
-    /// Takes the next device request that is over.
+    /// Returns the next completed device request.
     pub fn complete(&mut self) -> Result<Option<Completion>, DeviceError> {
         let Some(completion) = self.queue.pop()? else {
             return Ok(None);
@@ -382,7 +381,7 @@ impl DeviceRequests {
     }
 }
 
-/// Copies `bytes` and as much memory from `memory` on: to it, or from it.
+/// Copies `bytes` between a bounce buffer and the memory at the cursor, in either direction.
 fn copy(mut memory: Cursor, mut bytes: &mut [u8], to_memory: bool) {
     while !bytes.is_empty() {
         let (start, len) = memory.here();
@@ -406,7 +405,7 @@ fn copy(mut memory: Cursor, mut bytes: &mut [u8], to_memory: bool) {
     }
 }
 
-/// Writes the segment of a request without data; returns how many of its bytes the next device
+/// Writes the segment of a request without data; returns the number of bytes that the next device
 /// request covers.
 pub(super) fn write_clear(active: &Active, clearing: Clearing, segment: &mut [u8]) -> usize {
     let len = clear_len(active, clearing);
@@ -453,7 +452,7 @@ struct List {
 }
 
 impl List {
-    /// An empty list in `buffers`, whose memory is used again and again: most requests need little.
+    /// An empty list in `buffers`, whose memory is reused: most requests need little.
     fn new(buffers: Vec<Buffer>, max_segments: u16, max_len: u32) -> List {
         let mut list = List {
             buffers,
@@ -568,7 +567,7 @@ mod tests {
     #[test]
     fn the_buffer_of_the_header_is_never_data() {
         let mut list = List::new(Vec::new(), 1, 100);
-        // The end of a header whose address isn't known yet.
+        // Covers a header whose address isn't known yet.
         assert_eq!(push(&mut list, 0, 10), 10);
         assert_eq!(data(&list), [(0, 10)]);
         list.truncate(1000);

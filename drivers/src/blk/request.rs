@@ -5,27 +5,27 @@ use core::ptr::NonNull;
 
 use super::{Active, SERIAL};
 
-/// Why a request failed, or wasn't accepted.
+/// Reasons why a request failed or wasn't accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlkError {
-    /// As many requests as [`BlkConfig::requests`](super::BlkConfig::requests) are unfinished:
-    /// poll, then submit again.
+    /// All [`BlkConfig::requests`](super::BlkConfig::requests) requests are in use: poll, then
+    /// submit again.
     Busy,
-    /// The sectors are not on the disk.
+    /// The sectors are beyond the end of the disk.
     OutOfRange,
-    /// Not a whole number of blocks, or not at the start of one.
+    /// The request isn't aligned to blocks.
     Misaligned,
-    /// A write to a disk that is read-only.
+    /// A write to a read-only disk.
     ReadOnly,
-    /// The buffer isn't (writable) memory.
+    /// The buffer isn't mapped, or not writable.
     BadBuffer,
-    /// There is no memory to pass the data on in.
+    /// Allocation of a bounce buffer failed.
     NoMemory,
-    /// The disk reports an I/O error. Some of the request may have been done.
+    /// The disk reported an I/O error. Part of the request may have been executed.
     Io,
-    /// The disk doesn't know such requests.
+    /// The disk doesn't support the request.
     Unsupported,
-    /// The disk broke the protocol and is out of use. A write may or may not have been done.
+    /// The disk broke the protocol and is out of use. A write may or may not have been executed.
     DeviceError,
 }
 
@@ -56,43 +56,44 @@ pub(super) enum Operation {
     Clear(Clearing),
 }
 
-/// A discard or write-zeroes (virtio 1.2, 5.2.6), and what the device says about such requests.
+/// A discard or write-zeroes request (virtio 1.2, 5.2.6), with the device's limits for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clearing {
-    /// Writes its segment: a pointer, so that a program without such requests doesn't link it.
+    /// Writes the segment: a function pointer, so that a program without such requests doesn't link
+    /// it.
     pub write: fn(&Active, Clearing, &mut [u8]) -> usize,
     /// The request's type.
     pub kind: u32,
-    /// The flags of its one segment.
+    /// Flags of its only segment.
     pub flags: u32,
-    /// Bytes of one request, at most.
+    /// Maximum bytes of one request.
     pub most: usize,
-    /// In bytes: where a request that is one of several best ends.
+    /// Preferred alignment of the end of a partial request, in bytes.
     pub alignment: u64,
 }
 
 /// The operations of [`Blk::clear`](super::Blk::clear).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clear {
-    /// Their contents are of no use any more; what is read there afterwards is anything.
+    /// Discards the sectors; later reads return unspecified data.
     Discard,
-    /// They read as zeros from now on.
+    /// Zeroes the sectors.
     Zeroes {
-        /// The disk may give up the room behind them.
+        /// The disk may deallocate the sectors.
         unmap: bool,
     },
 }
 
-/// A piece of memory of a request with several.
+/// One memory slice of a scatter-gather request.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {
-    /// Its first byte.
+    /// Start of the slice.
     pub start: NonNull<u8>,
-    /// Its bytes.
+    /// Length in bytes.
     pub len: usize,
 }
 
-/// Something for a disk to do.
+/// A request to a disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     pub(super) operation: Operation,
@@ -101,12 +102,12 @@ pub struct Request {
     pub(super) len: usize,
 }
 
-/// A place in the memory of a request.
+/// A position in the memory of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor {
     start: NonNull<u8>,
     len: usize,
-    /// The slices after that.
+    /// Number of slices after the current one.
     more: NonNull<Slice>,
     count: usize,
 }
@@ -121,12 +122,12 @@ impl Cursor {
         }
     }
 
-    /// The memory here, up to the end of its slice.
+    /// The remaining memory of the current slice.
     pub fn here(&self) -> (NonNull<u8>, usize) {
         (self.start, self.len)
     }
 
-    /// Goes on by `bytes`, at most as many as there are.
+    /// Advances by `bytes`, at most as many as remain.
     pub fn advance(&mut self, mut bytes: usize) {
         loop {
             let step = bytes.min(self.len);
@@ -185,7 +186,7 @@ impl Request {
         let mut len = 0usize;
         // SAFETY: the list is there (promise of the callers).
         for slice in unsafe { slices.as_ref() } {
-            // A length that overflows is longer than any disk, and refused.
+            // An overflowing length exceeds any disk, so it is refused.
             len = len.saturating_add(slice.len);
         }
         let mut memory = Cursor::new(NonNull::dangling(), 0);
@@ -199,30 +200,30 @@ impl Request {
         }
     }
 
-    /// Read from sector `sector` on into the `slices`, one after the other. A device request takes
-    /// as many of them as the device's limits allow.
+    /// Read from sector `sector` on into the `slices`, in order. A device request covers as many of
+    /// them as the device's limits allow.
     ///
     /// # Safety
     ///
-    /// As for [`read`](Request::read), for each slice, and the list of them stays where and what it
-    /// is for as long.
+    /// As for [`read`](Request::read), for each slice; and the list of slices neither moves nor
+    /// changes for as long.
     pub unsafe fn scatter(sector: u64, slices: NonNull<[Slice]>) -> Request {
         Request::slices(Operation::Read, sector, slices)
     }
 
-    /// Write the `slices`, one after the other, from sector `sector` on.
+    /// Write the `slices`, in order, from sector `sector` on.
     ///
     /// # Safety
     ///
-    /// As for [`write`](Request::write), for each slice, and the list of them stays where and what
-    /// it is for as long.
+    /// As for [`write`](Request::write), for each slice; and the list of slices neither moves nor
+    /// changes for as long.
     pub unsafe fn gather(sector: u64, slices: NonNull<[Slice]>) -> Request {
         Request::slices(Operation::Write, sector, slices)
     }
 
-    /// Make all writes durable whose end was reported before. Where the disk has no volatile cache
-    /// ([`Geometry::can_flush`](super::Geometry::can_flush)) they are already, and the request ends
-    /// at once.
+    /// Flush: make all writes durable that were reported as ended before. On a disk without a
+    /// volatile cache ([`Geometry::can_flush`](super::Geometry::can_flush)) they are durable
+    /// already, and the request ends at once.
     pub fn flush() -> Request {
         Request {
             operation: Operation::Flush,
@@ -232,7 +233,7 @@ impl Request {
         }
     }
 
-    /// Read the serial number ([`SERIAL`] bytes, filled up with zeros) into `buffer`.
+    /// Read the serial number ([`SERIAL`] bytes, zero-padded) into `buffer`.
     ///
     /// # Safety
     ///

@@ -1,4 +1,4 @@
-//! The features that a card offers, and those that are agreed on.
+//! Negotiation of a card's features.
 
 use super::{ETHERNET, GsoKind, MAX_FRAME, TxMeta, feature};
 use crate::Error;
@@ -8,29 +8,28 @@ use crate::device::Device;
 const CONFIG_MAC: usize = 0;
 const CONFIG_MTU: usize = 10;
 
-/// The MTU of a device that has none in its configuration.
+/// MTU of a device that doesn't report one.
 const DEFAULT_MTU: u16 = 1500;
-/// Smallest and largest MTU that a device is believed (IPv4's minimum, RFC 791; the largest IP
-/// packet).
+/// Range of MTUs accepted from a device (IPv4's minimum, RFC 791; the largest IP packet).
 const MTU_RANGE: core::ops::RangeInclusive<u16> = 68..=65535;
 
-/// The agreed capabilities of a card.
+/// Negotiated capabilities of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The card's address, where it has one.
+    /// MAC address, if the card has one.
     pub mac: Option<[u8; 6]>,
     /// Largest IP packet of the network, in bytes.
     pub mtu: u16,
-    /// Longest frame that [`Net::transmit`](super::Net::transmit) takes, in bytes: one of the MTU,
-    /// or 64 KiB with `tso4` or `tso6`.
+    /// Longest frame that [`Net::transmit`](super::Net::transmit) accepts, in bytes: one of the
+    /// MTU, or 64 KiB with `tso4` or `tso6`.
     pub max_transmit: usize,
     /// The card computes TCP and UDP checksums ([`TxMeta::checksum`]).
     pub tx_checksum: bool,
-    /// The card cuts TCP over IPv4 ([`TxMeta::gso`]).
+    /// The card segments TCP over IPv4 ([`TxMeta::gso`]).
     pub tso4: bool,
-    /// The card cuts TCP over IPv6.
+    /// The card segments TCP over IPv6.
     pub tso6: bool,
-    /// Received frames may say that their checksum needn't be verified
+    /// Received frames may report that their checksum needs no verification
     /// ([`RxMeta::checksum`](super::RxMeta::checksum)).
     pub rx_checksum: bool,
     /// Received frames may be larger than the MTU, IPv4.
@@ -39,7 +38,7 @@ pub struct Capabilities {
     pub large_receive6: bool,
 }
 
-/// True when the card agreed to what `meta` asks, and it fits a frame of `len` bytes.
+/// True if the negotiated features cover `meta`, and `meta` is valid for a frame of `len` bytes.
 pub(super) fn can_do(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> bool {
     let checksum = meta.checksum.is_none_or(|sum| {
         capabilities.tx_checksum && usize::from(sum.start) + usize::from(sum.offset) + 2 <= len
@@ -54,9 +53,9 @@ pub(super) fn can_do(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> 
     checksum && gso
 }
 
-/// Takes features out that need others (virtio 1.2, 5.1.3.1), or more memory than a card is given:
-/// large frames are received only into mergeable buffers (else each buffer would have to be 64
-/// KiB).
+/// Removes features that lack a prerequisite (virtio 1.2, 5.1.3.1), and those that need too much
+/// memory: large frames are received only into mergeable buffers (otherwise each buffer would need
+/// 64 KiB).
 pub(super) fn consistent(mut features: u64) -> u64 {
     if features & feature::CSUM == 0 {
         features &= !(feature::HOST_TSO4 | feature::HOST_TSO6);

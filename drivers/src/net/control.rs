@@ -1,4 +1,4 @@
-//! The control queue (virtio 1.2, 5.1.6.5): commands to the card, one at a time, each answered by a
+//! Control queue (virtio 1.2, 5.1.6.5): one command to the card at a time, each acknowledged by a
 //! byte.
 
 use crate::device::Device;
@@ -10,11 +10,11 @@ const MQ: u8 = 4;
 const MQ_PAIRS_SET: u8 = 0;
 /// `VIRTIO_NET_OK`.
 const OK: u8 = 0;
-/// The byte of the answer before the device writes it.
+/// Initial value of the acknowledgement, before the device writes it.
 const NONE: u8 = 0xff;
 /// Class, command and a number.
 const COMMAND: usize = 4;
-/// Polls of an answer at most. Each is an exit, as while the card resets.
+/// Maximum number of polls for an acknowledgement. Each is an exit, as during a reset.
 const LOOKS: usize = 100_000;
 
 pub(super) struct Control {
@@ -31,7 +31,8 @@ impl Control {
         })
     }
 
-    /// Asks the card to use the first `count` pairs. False: it doesn't, or doesn't answer in time.
+    /// Sets the number of pairs that the card uses. Returns false if the card refuses or doesn't
+    /// answer in time.
     pub fn use_pairs(&mut self, device: &Device, count: u16) -> bool {
         let [low, high] = count.to_le_bytes();
         self.command(device, [MQ, MQ_PAIRS_SET, low, high])
@@ -39,7 +40,7 @@ impl Control {
 
     fn command(&mut self, device: &Device, command: [u8; COMMAND]) -> bool {
         if self.queue.in_flight() > 0 {
-            // An earlier one has no answer.
+            // An earlier command is unanswered.
             return false;
         }
         // SAFETY: nothing is in flight, so that the card doesn't use the memory.

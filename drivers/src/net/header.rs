@@ -1,5 +1,5 @@
-//! The header in front of every frame (virtio 1.2, 5.1.6): written for the device, read as an
-//! allegation.
+//! The header in front of every frame (virtio 1.2, 5.1.6): written for the device, validated when
+//! read.
 
 /// Bytes of the header with `num_buffers`: always in modern devices, and with mergeable buffers in
 /// legacy ones.
@@ -24,10 +24,10 @@ pub enum GsoKind {
     Tcp6,
 }
 
-/// A frame that stands for several: it is (or was) to be cut into segments.
+/// Segmentation of a large frame: it is to be cut into segments, or was merged from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gso {
-    /// The protocol whose segments are cut.
+    /// Protocol of the segments.
     pub kind: GsoKind,
     /// Payload bytes of each segment; not 0.
     pub segment: u16,
@@ -39,7 +39,7 @@ pub struct Gso {
 /// The state of a received TCP or UDP frame's checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxChecksum {
-    /// Nothing: it has to be verified.
+    /// Unknown: the checksum must be verified.
     #[default]
     Unknown,
     /// The device has verified it (`DATA_VALID`).
@@ -55,16 +55,16 @@ pub enum RxChecksum {
     },
 }
 
-/// The device's header of a received frame, checked.
+/// Validated metadata of a received frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RxMeta {
     /// The state of the checksum.
     pub checksum: RxChecksum,
-    /// Set for a frame that was put together from several.
+    /// Set for a frame merged from several.
     pub gso: Option<Gso>,
 }
 
-/// A checksum that the device shall compute.
+/// A checksum for the device to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TxChecksum {
     /// Start of the summed bytes (the TCP or UDP header), from the start of the frame.
@@ -77,13 +77,13 @@ pub struct TxChecksum {
 /// The offloads of a frame to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TxMeta {
-    /// Compute a checksum; needs `Capabilities::tx_checksum`.
+    /// Compute a checksum; requires `Capabilities::tx_checksum`.
     pub checksum: Option<TxChecksum>,
-    /// Cut the frame into segments; needs `Capabilities::tso4` or `tso6`, and `checksum`.
+    /// Segment the frame; requires `Capabilities::tso4` or `tso6`, and `checksum`.
     pub gso: Option<Gso>,
 }
 
-/// The agreed offloads, which the headers of received frames may use.
+/// Negotiated offloads that headers of received frames may use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expect {
     pub checksum: bool,
@@ -115,7 +115,7 @@ pub(super) fn buffers(header: &[u8; LONG]) -> u16 {
     u16::from_le_bytes([header[10], header[11]])
 }
 
-/// Reads the header of a received frame of `len` bytes. `None`: it can't be, drop the frame.
+/// Parses the header of a received frame of `len` bytes. `None`: it is invalid, drop the frame.
 pub(super) fn parse(header: &[u8; LONG], len: usize, expect: Expect) -> Option<RxMeta> {
     let field = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let checksum = if !expect.checksum {

@@ -1,8 +1,8 @@
 //! Multiqueue (virtio 1.2, 5.1.5): a pair of queues for each core that sends and receives.
 //!
-//! All pairs belong to one [`Net`], which polls each of them, so that it doesn't matter which one
-//! the card uses. A card answers by the pair by which a flow last sent: a single core, which sends
-//! by the first only, also receives by that one.
+//! All pairs belong to one [`Net`], which polls each of them, so any receive queue works. A card
+//! replies on the pair that a flow last transmitted on: a single core, which transmits on the first
+//! pair only, also receives there.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,17 +13,17 @@ use crate::device::Device;
 use crate::transport::Transport;
 use crate::{Error, MemoryRef};
 
-/// With more pairs no number would be left for the control queue.
+/// More pairs would leave no index for the control queue.
 const MOST: u16 = 0x7fff;
 
-/// Makes a pair, given its number.
+/// Creates the pair with the given index.
 pub(super) type Make<'a> = &'a mut dyn FnMut(&mut Device, u16) -> Result<Pair, Error>;
 
-/// Sets up more than one pair. A trait object, so that a program with one pair doesn't link this.
+/// Sets up additional pairs. A trait object, so that a program with one pair doesn't link it.
 pub(super) trait Multiqueue {
-    /// The features that it needs.
+    /// Required features.
     fn features(&self) -> u64;
-    /// Makes the pairs after the first, and the control queue, before the card runs.
+    /// Creates the additional pairs and the control queue before the card starts.
     fn prepare(
         &self,
         memory: MemoryRef,
@@ -33,7 +33,7 @@ pub(super) trait Multiqueue {
     ) -> Result<Option<Control>, Error>;
 }
 
-/// Sets up this many pairs at most.
+/// Sets up at most this many pairs.
 struct MaxPairs(u16);
 
 impl Multiqueue for MaxPairs {
@@ -58,21 +58,21 @@ impl Multiqueue for MaxPairs {
         for number in 1..self.0.min(most) {
             match make(device, number) {
                 Ok(pair) => pairs.push(pair),
-                // As many as there is memory for.
+                // Stops when memory is exhausted.
                 Err(Error::OutOfMemory) => break,
                 Err(error) => return Err(error),
             }
         }
-        // 5.1.2: it comes after all queues that there could be.
+        // 5.1.2: the control queue follows all possible queues.
         Control::new(memory, device, 2 * most).map(Some)
     }
 }
 
 impl Net {
-    /// Starts the card with up to `pairs` pairs of queues (`VIRTIO_NET_F_MQ`), each with the memory
-    /// that `config` says: as many as the card has, and as there is memory for. Where the card has
-    /// a single pair, or doesn't take the number (virtio 1.2, 5.1.6.5.5), it is as after
-    /// [`Net::new`]. Waits for the card's answer, for as long as for a reset at most.
+    /// Starts the card with up to `pairs` queue pairs (`VIRTIO_NET_F_MQ`), each with the memory of
+    /// `config`, limited by the card and by the available memory. If the card has a single pair or
+    /// refuses the number (virtio 1.2, 5.1.6.5.5), the result is as of [`Net::new`]. Waits for the
+    /// card's answer, at most as long as for a reset.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
-//! Receiving: one contiguous pool of buffers, handed to the device in the order of their addresses.
+//! Receive: one contiguous pool of buffers, given to the device in address order.
 //!
-//! A frame that the device spreads over several buffers (`VIRTIO_NET_F_MRG_RXBUF`) therefore
-//! usually lies in memory in one piece; it is only copied where it wraps around the end of the
-//! pool, or where the device leaves the order.
+//! A frame that the device spreads over several buffers (`VIRTIO_NET_F_MRG_RXBUF`) is therefore
+//! usually contiguous in memory. The driver copies it only if it wraps around the end of the pool,
+//! or if the device uses the buffers in another order.
 
 use alloc::vec::Vec;
 
@@ -12,8 +12,8 @@ use crate::device::Device;
 use crate::queue::{Buffer, Completion, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
 
-/// After this many buffers given back, the device is shown them although there are more frames to
-/// take.
+/// Number of returned buffers after which the driver publishes them although more frames are
+/// pending.
 const REFILL_BATCH: u16 = 32;
 
 pub(super) struct Receiver {
@@ -26,11 +26,11 @@ pub(super) struct Receiver {
     /// The header is a buffer of its own (legacy devices with fixed framing).
     split_header: bool,
     expect: Expect,
-    /// Buffers of the frame in hand.
+    /// Buffers of the current frame.
     parts: Vec<Completion>,
-    /// Memory to assemble frames that aren't contiguous.
+    /// Memory to assemble non-contiguous frames.
     assembly: Vec<u8>,
-    /// Buffers given back since the device was last shown any.
+    /// Buffers returned since the last publication.
     returned: u16,
 }
 
@@ -103,10 +103,9 @@ impl Receiver {
         self.returned += 1;
     }
 
-    /// Takes the next frame, calls `deliver` with it and gives its buffers back. False: there is
-    /// none.
+    /// Takes the next frame, calls `deliver` with it and returns its buffers. False: there is none.
     ///
-    /// Frames that can't be are dropped and counted; at most one pool of them in one call.
+    /// Invalid frames are dropped and counted; at most one pool of them per call.
     pub fn receive(
         &mut self,
         device: &Device,
@@ -134,15 +133,15 @@ impl Receiver {
         Ok(false)
     }
 
-    /// Shows the device the buffers that were given back.
+    /// Publishes the returned buffers to the device.
     pub fn refill(&mut self, device: &Device) {
         self.returned = 0;
         self.queue.kick(device.transport());
     }
 
-    /// Collects the buffers of the next frame in `parts`. A device shows all buffers of a frame at
-    /// once (virtio 1.2, 5.1.6.4), so a frame with fewer is a broken promise and not a reason to
-    /// wait.
+    /// Collects the buffers of the next frame in `parts`. A device publishes all buffers of a frame
+    /// at once (virtio 1.2, 5.1.6.4), so a frame with fewer buffers is a protocol error, not a
+    /// reason to wait.
     fn gather(&mut self) -> Result<bool, DeviceError> {
         self.parts.clear();
         let Some(first) = self.queue.pop()? else {
@@ -176,7 +175,7 @@ impl Receiver {
         unsafe { self.pool.slice(part.token as usize * self.buffer_len, len) }
     }
 
-    /// True when the frame in `parts` was good and handed on.
+    /// True if the frame in `parts` was valid and delivered.
     fn deliver(
         &mut self,
         counters: &mut NetCounters,

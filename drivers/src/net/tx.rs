@@ -1,4 +1,4 @@
-//! Sending: own buffers of two sizes, taken back when the next frame needs one. Nothing waits.
+//! Transmit: own buffers of two sizes, reclaimed when the next frame needs one. Never blocks.
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use crate::{Error, MemoryRef, Region};
 /// Small buffers are allocated this many at a time.
 const SMALL_CHUNK: u16 = 16;
 
-/// Equal buffers that are allocated when they are first needed, up to a limit.
+/// Buffers of one size, allocated on demand up to a limit.
 struct Pool {
     memory: MemoryRef,
     buffer_len: usize,
@@ -23,7 +23,7 @@ struct Pool {
 
 impl Pool {
     fn new(memory: MemoryRef, buffer_len: usize, chunk: u16, limit: u16) -> Pool {
-        // Whole chunks, so that a limit of less than one is still a buffer.
+        // Counts whole chunks, so that a limit below one still yields a buffer.
         let limit = limit.next_multiple_of(chunk);
         Pool {
             memory,
@@ -105,7 +105,7 @@ impl Sender {
             split_header: options.split_header,
             awaited: false,
         };
-        // With a first buffer of each size, waiting for one to come back is never in vain.
+        // With a first buffer of each size, a wait for a returned buffer always ends.
         sender.small.grow();
         sender.largest().grow();
         if sender.small.free.is_empty() || sender.largest().free.is_empty() {
@@ -114,7 +114,7 @@ impl Sender {
         Ok(sender)
     }
 
-    /// Takes back the buffers of frames that are sent.
+    /// Reclaims the buffers of transmitted frames.
     fn reclaim(&mut self) -> Result<(), DeviceError> {
         while let Some(done) = self.queue.pop()? {
             self.put_back(done.token);
@@ -131,8 +131,8 @@ impl Sender {
         pool.free.push(token as u16);
     }
 
-    /// A free buffer for `total` bytes, and room in the queue for it. A small frame takes a large
-    /// one when there is nothing else.
+    /// Returns a free buffer for `total` bytes if the queue has room for it. A small frame uses a
+    /// large buffer if no small one is free.
     fn take(&mut self, total: usize) -> Option<u32> {
         if !self.has_room() {
             return None;
@@ -160,8 +160,8 @@ impl Sender {
         }
     }
 
-    /// True when a frame of any length finds a buffer: a free one, one of a frame that is sent, or
-    /// a new one. When there is none, a finished one interrupts.
+    /// True if a frame of any length finds a buffer: a free one, a completed one, or a new one. If
+    /// there is none, the next completion interrupts.
     pub fn can_transmit(&mut self) -> Result<bool, DeviceError> {
         if self.has_room() && !self.largest().free.is_empty() {
             return Ok(true);
@@ -203,14 +203,15 @@ impl Sender {
         Ok(self.queue.in_flight() == 0)
     }
 
-    /// Asks for an interrupt when half of what is in flight is sent; the rest goes on meanwhile.
-    /// True: it is.
+    /// Requests an interrupt when half of the frames in flight are sent; the rest continues
+    /// meanwhile. Returns true if that is already so.
     fn enable_interrupts(&mut self) -> bool {
         self.queue
             .enable_interrupts_after(self.queue.in_flight() / 2)
     }
 
-    /// The same, if a frame found no room and none was taken since. True: now there is room.
+    /// Like the above, if a frame found no room since the last success. Returns true if there is
+    /// room now.
     pub fn enable_awaited_interrupts(&mut self) -> bool {
         self.awaited && self.enable_interrupts()
     }
@@ -265,7 +266,7 @@ impl Sender {
             self.put_back(token);
             return Ok(Err(TxError::Full));
         }
-        // A device that is at work already takes it up without a doorbell.
+        // A busy device picks it up without a doorbell.
         self.queue.publish();
         self.awaited = false;
         Ok(Ok(()))
