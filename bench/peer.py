@@ -88,7 +88,7 @@ def uncompressed(image):
     for magic, tool in COMPRESSIONS.items():
         start = data.find(magic)
         while start >= 0:
-            # What follows the compressed part makes the tool complain; the ELF is whole.
+            # The tool complains about the data behind the compressed part; the ELF is whole.
             out = decompressed(tool, data[start:])
             if out.startswith(b"\x7fELF"):
                 return out

@@ -320,7 +320,7 @@ def host_files(options):
 
     sides = (PROCESS, {"SOIL_MOUNT": f"/data=host:{folder}"}), (PEER, {"DIRECTORY": folder + "/"})
     for pair in range(options.pairs):
-        # Who comes first finds the host's journal in another state: in turns.
+        # The order alternates, as the first run finds the host's journal in another state.
         order = sides if pair % 2 == 0 else sides[::-1]
         found = {program: rates(program, **env) for program, env in order}
         ours, theirs = found[PROCESS], found[PEER]

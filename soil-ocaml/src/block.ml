@@ -1,8 +1,8 @@
 type t = {
   descriptor : Descriptor.t;
-  subject : string;  (** How messages call it; not made for each request. *)
+  subject : string;  (** Its name in messages, built once rather than for each request. *)
   sector_size : int;
-  mutable largest : int;  (** The most sectors that it was seen to have. *)
+  mutable largest : int;  (** The largest size seen so far, in sectors. *)
   read_only : bool;
   request : int;  (** The most bytes in one request. *)
   capabilities : int;
@@ -96,7 +96,7 @@ let check_sectors disk operation first count =
     first < 0 || count < 0
     || is_beyond ()
        &&
-       (* It may have grown. *)
+       (* The disk may have grown. *)
        (ignore (sectors disk);
         is_beyond ())
   then invalid_arg ("Soil.Block." ^ operation ^ ": sectors beyond the end of the disk")
@@ -107,7 +107,7 @@ let check_buffer disk operation b off len =
   if len mod disk.sector_size <> 0 then
     invalid_arg ("Soil.Block." ^ operation ^ ": length is not a multiple of the sector size")
 
-let in_flight = 8 (* requests that one call has under way at a time *)
+let in_flight = 8 (* concurrent requests of one call *)
 
 (* [one sector off len] for each piece of at most a request, several at once. *)
 let in_pieces disk first_sector off len one =
@@ -136,7 +136,7 @@ let flush disk =
   let handle = disk.descriptor.handle in
   operation disk "flush" (fun token -> Soil_raw_blocks.block_flush handle token)
 
-(* Whether a durable write is one request here; else a flush follows. *)
+(* Whether the disk has durable writes; otherwise a flush follows each durable write. *)
 let writes_durably disk = disk.capabilities land 1 <> 0
 
 let write_pieces disk =

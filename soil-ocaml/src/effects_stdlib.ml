@@ -1,6 +1,6 @@
 (* For compilers other than the one that effects_lean.ml knows. *)
 
-(* See there. *)
+(* As in effects_lean.ml, without a constructor around the continuation. *)
 type t = Obj.t
 type _ Effect.t += Park : int Effect.t
 

@@ -48,7 +48,7 @@ let message = function
   | Deadlock -> "deadlock"
   | Unknown n -> "unknown error " ^ string_of_int n
 
-(* Names may have ends of lines in them. *)
+(* Names may contain newlines. *)
 let one_line s =
   let without c shown s = String.concat shown (String.split_on_char c s) in
   without '\n' "\\n" (without '\r' "\\r" s)

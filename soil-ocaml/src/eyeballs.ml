@@ -1,7 +1,7 @@
 (* RFC 8305 §5: between 100 ms and 2 s, 250 ms recommended. *)
 let attempt_delay = 0.25
 
-(* RFC 8305 §3: how long IPv4 addresses wait for those of IPv6. *)
+(* RFC 8305 §3: the time for which IPv4 addresses wait for IPv6 ones. *)
 let resolution_delay = 0.05
 
 (* RFC 8305 §4: families take turns, beginning with that of the first. *)
@@ -18,21 +18,21 @@ let interleave addresses =
 
 let order addresses =
   let addresses, reachable = Lookup.reachable_first addresses in
-  (* Those without a route are tried only if there are no others, for the error's sake. *)
+  (* Addresses without a route are tried only if there are no others, to get an error. *)
   interleave
     (if reachable = 0 then addresses else List.filteri (fun i _ -> i < reachable) addresses)
 
-(* A global unicast address: whether there is a way to IPv6 at all. *)
+(* A global unicast address, to test for any route to IPv6. *)
 let beyond = Address.of_octets ("\x20" ^ String.make 15 '\x01')
 
 type state = {
   changed : Sync.Condition.t;
-  mutable resolving : int;  (** Lookups that run. *)
+  mutable resolving : int;  (** Running lookups. *)
   mutable untried : Address.t list;
   mutable tried : Address.t list;
-  mutable running : int;  (** Attempts that run. *)
+  mutable running : int;  (** Running attempts. *)
   mutable failures : int;
-  mutable reason : (exn * Failure.backtrace) option;  (** Why the last one failed. *)
+  mutable reason : (exn * Failure.backtrace) option;  (** The failure of the last one. *)
 }
 
 let wait state seconds =

@@ -46,7 +46,7 @@ let peek (d : t) b off len =
   Descriptor.check_bytes "peek" b off len;
   Descriptor.peek d b off len
 
-(* [f ()], and [undo ()] if an exception leaves it: what was taken by then comes again. *)
+(* [f ()]; if it raises, [undo ()] gives back the bytes taken so far. *)
 let undoing undo f =
   match f () with
   | v -> v
@@ -116,7 +116,7 @@ let write_string ?(off = 0) ?len d s =
   (* Only read, whatever its type says. *)
   write d (Bytes.unsafe_of_string s) off len
 
-let gathered_max = 16384 (* larger ones are worth a call of their own *)
+let gathered_max = 16384 (* larger strings get a call of their own *)
 
 let rec write_strings d l =
   match l with

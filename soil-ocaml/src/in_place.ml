@@ -2,7 +2,7 @@ type lease = { number : int; buffer : Pool.buffer; mutable out : bool }
 
 external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
 
-(* Those of leases are parts of it, so that they have no memory of their own to be freed. *)
+(* Bigarrays of leases are parts of this one, so that they own no memory to be freed. *)
 let empty = Pool.create 0
 let most = 1 lsl 20
 let slice = 1 lsl 16

@@ -6,7 +6,7 @@ external create_array :
 
 let create n : buffer = create_array Bigarray.Char Bigarray.C_layout [| n |]
 let size = 65536
-let kept = 8 (* how many unused buffers the pool holds on to *)
+let kept = 8 (* the most unused buffers in the pool *)
 let free : buffer list ref = ref []
 
 let take () =

@@ -1,9 +1,9 @@
-(* Number 0: the program's own memory, with what was given back to the descriptor. *)
+(* Number 0: the program's own memory, with bytes that were given back to the descriptor. *)
 type lease = { number : int; mutable buffer : Pool.buffer; mutable out : bool }
 
 external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
 
-(* Those of leases are parts of it, so that they have no memory of their own to be freed. *)
+(* Bigarrays of leases are parts of this one, so that they own no memory to be freed. *)
 let empty = Pool.create 0
 
 let rec next (d : Descriptor.t) =

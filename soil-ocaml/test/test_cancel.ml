@@ -192,7 +192,7 @@ let forgotten () =
       done;
       bool "growth" true (words () - before < 1000))
 
-(* It is refused, and the program isn't asked to end. *)
+(* [exit] refuses such a status, and the program doesn't end. *)
 let status_out_of_range () =
   List.iter
     (fun status ->

@@ -246,7 +246,7 @@ def a_machine_disk_stops_answering(context):
         child = context.soil(PROGRAM, form, "stalls", options=options)
         child.wait_line("under way")
         ask = Monitor(monitor).ask
-        # What is asked for now takes twenty seconds, and all that follows waits for it.
+        # The present request takes twenty seconds, and all later ones wait for it.
         ask("qom-set", path="/objects/slow", property="limits", value={"bps-total": 4000})
         child.wait_line("failures")
         ask("qom-set", path="/objects/slow", property="limits", value={"bps-total": 0})

@@ -72,8 +72,8 @@ def stalling(context, kind, form, word, mounted=True):
     monitor = Monitor(monitor)
 
     def limit(bytes_in_a_second):
-        # What the bucket has when a request comes decides how long that waits, whatever is set
-        # later.
+        # The level of the bucket when a request arrives decides how long it waits; a later change
+        # of the limit has no effect on it.
         monitor.ask(
             "qom-set",
             path="/objects/slow",
@@ -174,7 +174,7 @@ def a_program_ends_on_a_disk_that_stops(context):
             )
             if not stopped:
                 child.wait_line("under way")
-            # What is asked of the disk takes it minutes.
+            # A request to the disk takes minutes.
             limit(700)
             child.wait_line("ending" if stopped else "stalled")
             if not stopped:

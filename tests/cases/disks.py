@@ -340,8 +340,8 @@ def slow_disk(context):
         child.wait_line("flushed")
         context.run("fsfreeze", "-f", below)
         try:
-            # What the program had said before is read; of the rest, what it says after five ticks
-            # is from a frozen time.
+            # Reads the earlier output first; lines that come after five more ticks are from the
+            # frozen time.
             child.drain(0)
             after = len(child.lines)
             places = [after := behind(child, "tick", after) for _ in range(25)]

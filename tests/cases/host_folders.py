@@ -9,7 +9,7 @@ from harness.runner import test
 from harness.slow_folder import FSYNC, LOOKUP, OPEN, READ, WRITE, SlowFolder
 
 PROGRAM = "tests/programs/soil/slow_folder.exe"
-# What another task says before an answer is given.
+# Lines that another task prints before an answer is given.
 TICKS = 5
 
 

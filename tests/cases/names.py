@@ -152,7 +152,7 @@ def the_fastest_address_wins(context, form):
     lines = [line for line in output.splitlines() if line.startswith("connect ")]
     seconds = []
     for line in lines[:10]:
-        # What came too late, or was refused, has left nothing.
+        # Attempts that were too late or refused leave no connection.
         found = re.search(
             rf": {re.escape(tap.host)}:{peer.port} after ([0-9.]+) s, 1 connections, says welcome",
             line,
@@ -259,8 +259,8 @@ def a_report_on_request(context, form):
         lines = text.splitlines()
         ends = f"{tap.guest}:7 {tap.host}:{peer.getsockname()[1]} ESTABLISHED"
         (at,) = [number for number, line in enumerate(lines) if ends in line]
-        # What `ss -ti` says of a connection, with what both ends have agreed on and the one byte
-        # each way.
+        # The line of a connection as in `ss -ti`, with the options that both ends have agreed on
+        # and one byte each way.
         words = lines[at + 1].split()
         assert words[:3] == ["soil:", "ts", "sack"] and "bytes_received:1" in words, text
         # The acknowledgement may still be on its way.

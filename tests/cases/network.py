@@ -78,7 +78,7 @@ def curl(context, form):
 def wrk(context, form):
     """64 connections with keep-alive for two seconds: no errors, no timeouts."""
     _, tap = services(context, form)
-    # What takes more than two seconds would be an error otherwise.
+    # Without the option, a response after more than two seconds would be an error.
     text = context.run(
         "wrk", "-t1", "-c64", "-d2s", "--timeout", PATIENCE, f"http://{tap.guest}/"
     ).stdout

@@ -277,7 +277,7 @@ def filter_from_the_program(context, form):
         assert some and len(up) < 40, f"{len(up)} of 40"
         for one in many:
             one.close()
-        # What makes no sense changes nothing.
+        # Invalid rules change nothing.
         said = len(child.lines)
         rules("nonsense")
         child.wait_line("rules: bad configuration", after=said)

@@ -20,7 +20,7 @@ def cut(path, size):
 
 
 def clusters(path):
-    """How many clusters a FAT disk has (Microsoft's FAT specification, 3.5)."""
+    """The number of clusters of a FAT disk (Microsoft's FAT specification, 3.5)."""
     with open(path, "rb") as file:
         boot = file.read(64)
     sector, per_cluster, reserved, copies, roots, small, _, table = struct.unpack_from(
@@ -205,8 +205,8 @@ def linux(context, disks, steps):
 
 
 def expected(context, steps, show="sums", least=100):
-    """What the steps leave in a directory of the host, as `show` prints it; more than `least` lines
-    each."""
+    """The result of the steps in a directory of the host, as `show` prints it; more than `least`
+    lines each."""
     directory = context.path("host")
     os.mkdir(directory)
     program = executable(LINUX, "process")

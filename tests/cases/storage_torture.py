@@ -70,8 +70,8 @@ def digest(path):
 
 
 def read_outside(context, name, path, lines):
-    """What debugfs or mtools read is what the program's lines say: "file DIGEST NAMES PATH" and so
-    on. How many files it was."""
+    """Checks that debugfs or mtools read what the program's lines say ("file DIGEST NAMES PATH" and
+    so on), and returns the number of files."""
     files = {}
     with tempfile.TemporaryDirectory(dir=context.directory) as directory:
         if DISKS[name][0] == "ext4":
@@ -121,8 +121,8 @@ def read_outside(context, name, path, lines):
 
 
 def torture(context, form, disks, seed, rounds, steps, flags, was=None):
-    """Works on all disks at once, then looks at each from outside; how many operations it was, and
-    the digest of each disk's tree."""
+    """Works on all disks at once, then checks each from outside. Returns the number of operations
+    and the digest of each disk's tree."""
     output = run(context, form, TORTURE, [seed, rounds, steps, flags], disks)
     lines = output.splitlines()
     operations = int(lines[-1].removeprefix("done "))
@@ -182,8 +182,8 @@ def random_work_a_million_times(context):
 
 
 def replayed_at_flushes(context, name, points):
-    """What the disk of random work has got by one of `points` flushes, with none of what came after
-    it and with a half: the journal's replay leaves nothing to repair."""
+    """The disk of random work as of one of `points` flushes, with none of the later writes and with
+    half of them: the journal's replay leaves nothing to repair."""
     rng = random.Random(name)
     disk, start, log = (
         make(context, [name])[name],

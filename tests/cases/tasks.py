@@ -57,7 +57,7 @@ def files(context):
 
 @test()
 def ways_to_end(context):
-    """However a program ends, its exit status arrives and its disk is synced."""
+    """The exit status arrives and the disk is synced, in whichever way a program ends."""
     for form in FORMS:
         for way, status in (
             ("exit", 5),

@@ -166,7 +166,7 @@ def urgent_data(context, form):
         sent = from_guest(listener, tap.guest, "a pointer", lambda s: s.flags & URG)
         # To the byte after the last urgent one.
         assert sent.urgent == len(b"stop!") or not sent.payload, (sent.urgent, sent.payload)
-        # What Linux takes out of the stream is the byte before that.
+        # Linux takes the byte before that out of the stream.
         assert peer.recv(1, socket.MSG_OOB) == b"!"
         end = b""
         while not end.endswith(b"and the rest"):
@@ -218,7 +218,7 @@ def dead_link(context, form, *words, options=()):
 
 @in_every_form()
 def limits_of_time(context, form):
-    """What waits for a link that does nothing ends with Timed_out in its time, and with Cancelled
+    """A call that waits for a stalled link ends with Timed_out at its limit, and with Cancelled
     when it is cancelled."""
     addresses = ["--ip", "10.250.0.2/24", "--gateway", "10.250.0.1", "--dns", "10.250.0.1"]
     status, output = dead_link(context, form, "stuck", "10.250.0.1", options=addresses)

@@ -16,8 +16,8 @@ def first_line(path):
 
 
 def processors():
-    """How many processors this process may use: those it may run on, and what cgroups (version 2,
-    then 1) allow of their time."""
+    """The number of processors that this process may use: those it may run on, limited by the time
+    that cgroups (version 2, then 1) allow."""
     count = len(os.sched_getaffinity(0))
     quota, period = (first_line("/sys/fs/cgroup/cpu.max") + ["max", "0"])[:2]
     if quota == "max":
@@ -57,6 +57,6 @@ def memory():
 
 
 def jobs(for_each_processor=2):
-    """How many tests run side by side: two for each processor, since most of a test's time is spent
-    waiting, and no more than there is memory for."""
+    """The number of tests to run in parallel: two for each processor, since a test waits most of
+    its time, and no more than memory allows."""
     return max(1, min(for_each_processor * processors(), memory() // MEMORY_OF_A_TEST))

@@ -66,7 +66,7 @@ class BadLink:
         setting(f"ipv4/conf/{tap.name}/proxy_arp", 1)
         setting(f"ipv4/neigh/{tap.name}/proxy_delay", 0)
         setting("ipv4/ip_forward", 1)
-        # What one connection has found out isn't to help the next one.
+        # Metrics of one connection must not help the next one.
         setting("ipv4/tcp_no_metrics_save", 1)
         self.enter("sh", "-c", "echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save")
 

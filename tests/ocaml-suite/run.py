@@ -32,15 +32,15 @@ IMAGE_SECONDS = 1200
 # One of them keeps 400 MB.
 MEMORY = "1G"
 
-# What shows that a program isn't a single file that runs by itself, in its TEST block.
+# Words of a TEST block that show that the program isn't a single, self-contained file.
 NOT_ALONE = re.compile(
     r"\b(modules|readonly_files|all_modules|script|plugins|include|libraries|program|ocamlopt_byte_exit_status|subdirectories)\b\s*="
     r"|\bexpect;|\btoplevel|include "
     r"(unix|systhreads|str|dynlink|runtime_events|ocaml|testing)|hasunix|check-ocamlopt|ocamldoc|"
     r"ocamlc\.byte;\s*check-ocamlc|setup-ocaml.*-exit|bytecode;\s*\*/|frame_pointers|\bcodegen\b|\basmgen\b"
 )
-# What links and runs images. Copied first: a build that goes on meanwhile may take them away for a
-# moment.
+# The files that link and run images. They are copied first, as a concurrent build may remove them
+# for a moment.
 TOOLS = [
     "_build/default/tools/soil",
     "_build/default/tools/soil-cc",

@@ -199,8 +199,8 @@ apt_install() {
     fail "apt-get install failed, see above"
   [ -f "$source_file" ] && [ -n "$from" ] || return 0
   case " $(sed -n 's/^Suites: //p' "$source_file") " in *" $from "*) ;; *) return 0 ;; esac
-  # What came from a release that was added, for `make unsetup`: what was asked for, and what came
-  # along.
+  # Records the packages from an added release for `make unsetup`: the requested ones and their
+  # dependencies.
   mkdir -p "$(dirname "$record")"
   for name in $(installed_names); do
     case " $before " in *" $name "*) continue ;; esac
@@ -263,7 +263,7 @@ recorded() {
   done
 }
 
-# What apt would remove, one for each line, in the order of sort.
+# Prints the packages that apt would remove, one per line, sorted.
 would_remove() { LC_ALL=C apt-get -s "$@" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | sort; }
 
 take_back() {

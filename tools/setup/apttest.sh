@@ -228,7 +228,7 @@ ready run
 check 'OCaml of 12: upgraded with what is beside it' '5.3.0 3.17.2 2 2 ' "$(versions ocaml-nox ocaml-dune liblwt-ocaml-dev libmtime-ocaml-dev)"
 check "OCaml of 12: the user's own isn't taken back" '' "$(grep -wE 'ocaml-nox|liblwt-ocaml-dev' "$root/var/lib/soil-setup/packages")"
 
-# What stands against QEMU only in the version that is installed.
+# A package that conflicts with QEMU only in its installed version.
 machine in-the-way-until-upgraded bookworm
 installed libc6 2.36
 installed viewer 1 'Conflicts: qemu-system-x86'

@@ -51,7 +51,7 @@ fi
 rm -rf "$root/src"
 git clone -q . "$root/src"
 mount --rbind "$root" "$root"
-# What apt fetched serves all machines.
+# All machines share apt's archives.
 mkdir -p "$folder/archives"
 mount --bind "$folder/archives" "$root/var/cache/apt/archives"
 mount -t proc proc "$root/proc"

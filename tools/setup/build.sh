@@ -1,7 +1,7 @@
 #!/bin/sh
-# What `make build` promises: the packages' files and the examples in both forms; with --all the
-# tests' and benchmarks' programs too. The crates are fetched first, so that cargo inside dune finds
-# them whatever the network does.
+# Builds the targets of `make build`: the packages' files and the examples in both forms; with --all
+# the tests' and benchmarks' programs too. Fetches the crates first, so that cargo inside of dune
+# needs no network.
 set -eu
 cd "$(dirname "$0")/../.."
 cargo fetch -q --locked

@@ -115,7 +115,7 @@ def alternatives(expression):
 
 
 def faults(crates, rules, lock):
-    """What deny.toml doesn't allow, a line each."""
+    """Returns the violations of deny.toml, a line each."""
     licences = rules["licenses"]
     exceptions = {each["crate"]: each["allow"] for each in licences["exceptions"]}
     for crate in crates:
@@ -233,7 +233,7 @@ def notices(crates):
 
 
 def advisories():
-    """What cargo-deny says; None where it can't be asked."""
+    """Returns the result of cargo-deny, or None if it isn't installed."""
     if (
         subprocess.run(["cargo", "deny", "--version"], capture_output=True, check=False).returncode
         != 0

@@ -1,4 +1,4 @@
-# What Soil needs from Debian, by purpose. Read by setup.sh and by the depexts of soil.opam (a test
+# Debian packages that Soil needs, by purpose. Read by setup.sh and by the depexts of soil.opam (a test
 # compares them). shellcheck shell=sh disable=SC2034
 
 # The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for on a

@@ -109,7 +109,7 @@ unpack() {
   rm -rf "$scratch"
 }
 
-# What rustup's package depends on, with the oldest versions in $oldest's form.
+# Dependencies of rustup's package, with the oldest versions in $oldest's form.
 rustup_needs() {
   apt-cache show --no-all-versions rustup 2>/dev/null | sed -n 's/^Depends: //p' | tr ',' '\n' |
     sed -n 's/^ *\([a-z0-9.+-]*\) (>= \([^)]*\)).*/\1=\2/p'

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 long=
 [ "${1:-}" != --long ] || long=--long
 
-# What a whole run writes below the repository, in KiB; a full disk shows as errors of every kind.
+# Disk space of a whole run below the repository, in KiB; a full disk causes misleading errors.
 needed=5000000
 free=$(df -Pk . | awk 'NR == 2 { print $4 }')
 if [ -n "$free" ] && [ "$free" -lt "$needed" ] && [ ! -d target/debug ]; then

@@ -53,7 +53,7 @@ pub fn run(command: &Disk) -> Result<String, Failure> {
 }
 
 impl FileSystem {
-    /// As in `--fs` and in messages.
+    /// The name in `--fs` and in messages.
     const fn name(self) -> &'static str {
         match self {
             Self::Fat => "fat",

@@ -55,7 +55,7 @@ pub fn run() -> bool {
     lacking(true).next().is_none()
 }
 
-/// Looks for everything that building, running and disks need.
+/// Checks for the programs and files that building, running and disks need.
 fn look() -> Vec<Finding> {
     let finding = |needed: bool| {
         move |(name, found, remedy)| Finding {

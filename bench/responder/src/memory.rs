@@ -65,7 +65,7 @@ unsafe impl Memory for Bump {
 
 /// # Safety
 ///
-/// As C's.
+/// C's function of the same name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
     // SAFETY: promised by the caller.
@@ -78,7 +78,7 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8
 
 /// # Safety
 ///
-/// As C's.
+/// C's function of the same name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
     if (to as usize).wrapping_sub(from as usize) >= len {
@@ -95,7 +95,7 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u
 
 /// # Safety
 ///
-/// As C's.
+/// C's function of the same name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, value: i32, len: usize) -> *mut u8 {
     // SAFETY: promised by the caller.
@@ -107,7 +107,7 @@ unsafe extern "C" fn memset(to: *mut u8, value: i32, len: usize) -> *mut u8 {
 
 /// # Safety
 ///
-/// As C's.
+/// C's function of the same name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -> i32 {
     for i in 0..len {
@@ -122,7 +122,7 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -> i3
 
 /// # Safety
 ///
-/// As C's.
+/// C's function of the same name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, len: usize) -> i32 {
     // SAFETY: promised by the caller.

@@ -28,7 +28,7 @@ let () =
        kept := [];
        Gc.full_major ())
      else if String.starts_with ~prefix:"accept" word then
-       (* It may have been reset meanwhile, and there may be none. *)
+       (* The connection may have been reset meanwhile, or there may be none. *)
        try
          let connection = Soil.Tcp.accept ~timeout:0.5 listener in
          Fun.protect

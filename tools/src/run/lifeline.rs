@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// Not in the crate `libc`: `asm-generic/fcntl.h`.
+/// From `asm-generic/fcntl.h`; the crate `libc` lacks it.
 const F_SETSIG: libc::c_int = 10;
 
 /// The first descriptor number that is high enough for scripts not to use it themselves.
@@ -27,7 +27,8 @@ pub struct Lifeline {
 }
 
 impl Lifeline {
-    /// For what `command` starts, which has to lead a group of its own. Outlives the start.
+    /// Ties to this process the process group that `command` starts and leads. Keep the result
+    /// until the command has started, or longer.
     pub fn tie(command: &mut Command) -> io::Result<Self> {
         let (here, there) = socketpair(
             AddressFamily::UNIX,

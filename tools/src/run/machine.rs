@@ -57,12 +57,13 @@ enum Ended {
 enum Stage {
     /// The program runs.
     Runs,
-    /// It was asked to stop: until then, for this reason.
+    /// The program was asked to stop, for this reason, and has until this time.
     Asked(Instant, Ended),
     /// The program has ended: until then QEMU may stay.
     Leaves(Instant),
-    /// QEMU was ended, as it stayed (as it does for a disk of the host that doesn't answer); what
-    /// it left is passed on for as long as that takes. Looked at then.
+    /// QEMU stayed after the program's end (as it does for a disk of the host that doesn't answer)
+    /// and was killed; its last output is passed on for as long as that takes, checked at this
+    /// time.
     Drains(Instant),
     /// QEMU was ended for this reason; what it left is passed on until then.
     Over(Instant, Ended),
@@ -245,8 +246,8 @@ impl Machine {
         let _ = (&self.monitor).write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes());
     }
 
-    /// Waits for the machine's end and until what it wrote is passed on, asking for it or forcing
-    /// it as signals and the clock demand. The result is why it was ended by us, if it was.
+    /// Waits until the machine has ended and its output is passed on; asks it to stop, or kills it,
+    /// on signals and time-outs. Returns the reason if `soil run` ended it.
     fn supervise(
         &mut self,
         inbox: &Receiver<Event>,
@@ -315,8 +316,8 @@ impl Machine {
     }
 
     fn signal(&self, signal: Signal) {
-        // It leads its group until it is waited for. It fails only for a group that is gone
-        // already.
+        // The child leads its group until it is waited for. The call fails only for a group that
+        // is gone already.
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(group, signal);
         }
@@ -335,8 +336,8 @@ impl Machine {
         self.key.take();
     }
 
-    /// Gathers what the machine left and turns it into a status, or into what went wrong. `end` is
-    /// the run's.
+    /// Collects the machine's last data and turns it into a status or a failure. `end` is the
+    /// run's.
     fn finish(
         mut self,
         run: &Run,

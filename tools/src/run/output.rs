@@ -81,8 +81,8 @@ fn pass_on(to: impl AsFd, name: &str, piece: &[u8], failed: &mut Option<Errno>) 
     }
 }
 
-/// Writes all, and waits for it: until `until`, or as long as it takes. Not by `io::stdout`, whose
-/// lock others would wait for. Errors: write(2)'s, TIMEDOUT.
+/// Writes all bytes, blocking until `until` or as long as it takes. Doesn't use `io::stdout`, whose
+/// lock other threads would wait for. Errors: write(2)'s, TIMEDOUT.
 pub fn write(to: impl AsFd, mut bytes: &[u8], until: Option<Instant>) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
         if until.is_some() {

@@ -75,7 +75,7 @@ impl Splitter {
                 match *first {
                     TO_ERROR => self.error = true,
                     TO_OUTPUT => self.error = false,
-                    // Itself; or what came between the two, when the machine broke down.
+                    // The escaped byte itself; or output of a crash between the two bytes.
                     _ => write(self.error, &[*first]),
                 }
                 rest = behind;

@@ -26,8 +26,8 @@ impl Machine {
     pub fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let qemu = folder.path().join("qemu");
-        // Not by this process: children of other tests, between their fork and exec, would hold it
-        // open for writing, and what is open for writing isn't executed ("Text file busy").
+        // A shell writes the file: children of other tests, between their fork and exec, would
+        // otherwise hold it open for writing, and exec fails then ("Text file busy").
         let mut writer = Command::new("sh")
             .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
             .arg(&qemu)
