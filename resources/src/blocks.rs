@@ -1,7 +1,7 @@
 //! Block devices as descriptors: sectors, many requests at once, of a whole disk or of a partition.
 //!
-//! A request that the device doesn't answer within the disk's patience ends with `Timed_out`. It is
-//! only given up: what it was about stays the device's until that answers, or for good.
+//! A request that the device doesn't answer within the disk's timeout ends with `Timed_out`. It is
+//! only abandoned: its memory and sectors stay the device's until that answers, or for good.
 
 mod opening;
 mod vectored;
@@ -41,7 +41,7 @@ pub struct Raw {
     /// Nanoseconds that the device may take.
     patience_ns: u64,
     outstanding: Slab<Outstanding>,
-    /// When the first of them is given up, or before.
+    /// When the first of them is abandoned, or before.
     next: u64,
     /// A partition that is being looked for.
     opening: Option<Box<Opening>>,
@@ -50,7 +50,7 @@ pub struct Raw {
 
 /// A request that the device has, or will have.
 struct Outstanding {
-    /// Its operation; 0 if it was given up.
+    /// Its operation; 0 if it was abandoned.
     token: u64,
     /// Bytes.
     len: usize,
@@ -89,7 +89,7 @@ fn release(rt: &mut Runtime, key: usize) {
     }
 }
 
-/// Has overdue requests given up.
+/// Registers the driver that abandons overdue requests.
 fn register(rt: &mut Runtime) -> Result<(), Error> {
     rt.register(Driver {
         poll: give_up,

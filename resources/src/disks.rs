@@ -38,7 +38,7 @@ struct Disk {
     name: String,
     device: Device,
     report: Option<Report>,
-    /// Who has it: one, or several who have a partition each.
+    /// Number of its users: one, or several with a partition each.
     users: usize,
     shared: bool,
     waiting: VecDeque<(Request, u64)>,
@@ -103,7 +103,7 @@ fn interest(rt: &mut Runtime, interest: &mut Interest) {
         .map_or(&mut [][..], |disks| &mut disks.disks)
     {
         if disk.report.is_some() {
-            // What a volume asked for after `poll`.
+            // Begins the requests that a volume made after `poll`.
             disk.device.kick();
             disk.device.arm(interest);
         }
@@ -142,7 +142,7 @@ fn poll(rt: &mut Runtime) {
     }
     if let Some(disks) = rt.resources.disks.as_deref_mut() {
         disks.ended = ended;
-        // What was submitted just now, by the reports too, begins.
+        // Begins the requests that were submitted just now, also by the reports.
         for disk in &mut disks.disks {
             disk.device.kick();
         }

@@ -84,7 +84,7 @@ mod tests {
         assert!(!reserve.leaves(MIB, 2 * MIB));
         reserve.promised = 10 * MIB;
         assert!(reserve.leaves(64 * MIB, 52 * MIB) && !reserve.leaves(64 * MIB, 52 * MIB + 1));
-        // Whatever it takes, memory isn't short by that alone.
+        // The reserve's own size never makes memory short.
         assert!(!reserve.is_short(12 * MIB) && !reserve.is_short(11 * MIB + MIB / 2));
         assert!(reserve.is_short(11 * MIB + MIB / 2 - 1));
     }

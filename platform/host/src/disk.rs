@@ -288,7 +288,7 @@ impl BlockDevice<Host> for Disk {
     }
 
     fn released(&mut self) {
-        // What the kernel still has of requests that were given up may write.
+        // Abandoned requests that the kernel still has may write.
         if let Some(Open { queue, .. }) = self.open.as_ref().filter(|open| open.queue.is_idle()) {
             for fd in queue.file_past_cache().into_iter().chain([queue.file()]) {
                 lock::give_back(fd);

@@ -38,7 +38,7 @@ const FOLDERS: Folders<Offload> = Folders {
     mount,
 };
 
-/// Who may do what with new files; the process's umask takes away from it.
+/// Permission bits of new files and folders, before the process's umask.
 const FILE_MODE: u32 = 0o666;
 const FOLDER_MODE: u32 = 0o777;
 
@@ -383,8 +383,8 @@ impl Volume for Folder {
             Ok(Some(_)) => asked.len(),
             // A link before the end: the first of them is to be found.
             Err(Error::TooManyLinks) => 0,
-            // What can't be looked at isn't a link that can be followed; the operation itself says
-            // why.
+            // An object that can't be examined isn't a link to follow; the operation itself reports
+            // the error.
             Ok(None) | Err(_) => return Ok(Walk::Plain),
         };
         if end == 0 {

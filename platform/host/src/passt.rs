@@ -122,7 +122,7 @@ pub fn start(forward: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), Failure> 
     }
     // SAFETY: has no arguments, and can't fail.
     if unsafe { libc::geteuid() } == 0 {
-        // What it does by itself, but with a word about it.
+        // passt does that by itself, but logs a message about it.
         words.extend(["--runas", "nobody"].map(ToString::to_string));
     }
     words.extend(forwards(forward)?);

@@ -22,7 +22,7 @@ const ENTRIES: u32 = 256;
 /// Threads that Linux may make for requests that block. Those on one disk that doesn't answer would
 /// otherwise, at eight on two processors, keep all other disks waiting.
 const WORKERS: u32 = 1024;
-/// Who owns [`Ring::polls`].
+/// Owner of [`Ring::polls`].
 const POLLS: usize = 0;
 /// Bits of a request's tag; the rest says whose it is.
 const TAG_BITS: u32 = 48;
@@ -220,7 +220,7 @@ impl Ring {
         self.urgent = false;
         self.quiet = 0;
         if !self.uring.submission().is_empty() {
-            // What the kernel doesn't take now stays where it is, for the next time.
+            // Entries that the kernel doesn't take now stay in the queue for the next call.
             let _ = self.uring.submit();
         }
     }
@@ -287,7 +287,7 @@ impl Ring {
         let time = if any { Some(Duration::ZERO) } else { time };
         self.urgent = false;
         let time_given = time.map(Timespec::from);
-        // What ends at once must not end the wait.
+        // Requests of quiet owners end in this call, and must not end the wait.
         let want = core::mem::take(&mut self.quiet) + 1;
         let arguments = SubmitArgs::new();
         let answer = match &time_given {

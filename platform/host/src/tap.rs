@@ -262,7 +262,7 @@ fn send(fd: i32, sent: &[u8]) -> usize {
     let written = unsafe { libc::write(fd, sent.as_ptr().cast(), sent.len()) };
     match check(written) {
         Err(Stop::WouldBlock) => sent.len(),
-        // Whatever else went wrong (the device is down) happens to frames on a wire, too.
+        // On any other error (the device is down) the frame is lost, as on a wire.
         _ => 0,
     }
 }

@@ -170,7 +170,7 @@ impl BlockDevice<Image> for Disk {
     }
 
     fn geometry(&mut self) -> Result<Geometry, Failure> {
-        // What is there no more is found out by using it.
+        // A device that has gone is noticed at its next request.
         let _ = self.shared.blk.borrow_mut().refresh();
         let blk::Geometry {
             sectors,

@@ -97,7 +97,7 @@ impl Source {
         let want = self
             .watch
             .wants(time::monotonic_ns(), id, time::machine_wall_ns);
-        // What was asked for some time ago.
+        // The answer to an earlier request.
         let mut late = None;
         if let Some(device) = &mut self.device {
             let copied = device.poll(|bytes| {

@@ -238,7 +238,7 @@ fn finish(rt: &mut Runtime, key: usize) -> Result<usize, Why> {
     Ok(rt.table.insert(&BLOCK, key as u32)?.encode() as usize)
 }
 
-/// The device has read what was missing; the operation is given up if `token` is 0.
+/// The device has read the missing sectors; the operation was abandoned if `token` is 0.
 pub fn go_on(rt: &mut Runtime, key: usize, token: u64, result: Result<(), BlockError>) {
     if token == 0 {
         return close(rt, key);

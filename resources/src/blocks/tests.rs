@@ -252,7 +252,7 @@ fn what_is_not_answered_ends_at_its_deadline() {
     assert_eq!(next_completion(rt), None);
 }
 
-/// When the first of what is waited for is given up.
+/// When the first request is abandoned.
 fn earliest(rt: &mut Runtime) -> Option<u64> {
     let drivers = rt.drivers();
     let deadlines = drivers.iter().flatten().filter_map(|d| (d.deadline)(rt));
@@ -460,7 +460,7 @@ fn slices_are_filled_and_written_in_their_order() {
     assert_eq!(orders.durable.get(), Some(false));
     let answer = gather(rt, fd, 62, all(), false, 2);
     assert_eq!(result(rt, 2, answer), -(Error::Io as Int), "past the end");
-    // What makes a write durable has to be offered.
+    // A durable write needs a device that offers one.
     let durable = |rt: &mut Runtime, fd| {
         let answer = gather(rt, fd, 0, all(), true, 2);
         result(rt, 2, answer)

@@ -1,9 +1,9 @@
-//! Does what the schedule of a volume says, with its fiber and its device.
+//! Performs the actions of a volume's schedule, with its fiber and its device.
 //!
 //! An operation comes by [`submit`] (or, for a path, by `paths` and `resolve`), which queues its
 //! job; [`run`] then does one [`Action`] after the other until the volume has to wait. Later, when
-//! the device has done something or time has passed, [`run`] goes on from there. `answer` makes of
-//! the job's result what the operation is told.
+//! the device has done something or time has passed, [`run`] goes on from there. `answer` converts
+//! the job's result to the operation's.
 
 use super::answer::{self, Caller};
 use super::drivers::WAITS;

@@ -55,7 +55,7 @@ pub enum Output {
     Special(fn(&mut Runtime, Value) -> Ended),
 }
 
-/// Who is told how a job ended.
+/// Receiver of a job's result.
 #[derive(Clone, Copy)]
 pub enum Waiter {
     /// The result is dropped.
@@ -98,7 +98,7 @@ impl Waiter {
 
 /// A request in the queue of its volume.
 pub struct Job {
-    /// Who waits for it.
+    /// Receiver of the result.
     pub waiter: Waiter,
     /// The work.
     pub request: Request,

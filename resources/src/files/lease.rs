@@ -38,7 +38,7 @@ enum State {
     New,
     /// A bigarray that shows a slice, and was this before.
     Shown(Before),
-    /// Perhaps parts of the bigarray.
+    /// No bigarray of this lease, but perhaps parts of it.
     Over,
 }
 

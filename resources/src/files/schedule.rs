@@ -1,7 +1,8 @@
 //! The schedule of one volume: which job is next, what its fiber waits for, which answers wait.
 //!
-//! It is told what has happened, and [`Schedule::next`] says what to do; `execute` does that, with
-//! the fiber and the device. So all orders of events can be tested without either.
+//! A state machine without effects: `execute` reports events to it and performs the actions that
+//! [`Schedule::next`] returns, with the fiber and the device. So the tests can run all orders of
+//! events without either.
 //!
 //! The active job, by [`Phase`]:
 //!
@@ -78,7 +79,7 @@ pub enum Action {
 
 /// A job that is done, durable if it has to be.
 pub struct Answered {
-    /// Who waits for it.
+    /// Receiver of the result.
     pub waiter: Waiter,
     /// The path that it was a step of.
     pub resolution: Option<Box<Resolution>>,
@@ -206,7 +207,7 @@ impl Schedule {
         self.barrier.is_lost()
     }
 
-    // What to do.
+    // The next action.
 
     /// Returns the next step. `is_over` tells whether the time slice is over: then no job begins,
     /// and the fiber gets nothing from the device.
@@ -344,7 +345,7 @@ impl Schedule {
         None
     }
 
-    // What has happened.
+    // Events.
 
     /// The volume is open; `on_disk`: it is on one.
     pub fn opened(&mut self, on_disk: bool) {

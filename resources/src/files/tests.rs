@@ -294,8 +294,7 @@ fn reading_goes_on_during_a_flush() {
     // It is closed after the sync of it that was asked for before.
     assert_eq!(file_sync(rt, other, 9), Err(Stop::Pending));
     assert_eq!(rt.close(other), Ok(0));
-    // What comes after that is done after it, and nothing overtakes: not even a read of what is in
-    // memory.
+    // Later operations are done after it, and none overtakes: not even a read of cached data.
     text.fill(7);
     let answer = write(rt, fd, Piece::of(&mut text), 0, 10);
     assert_eq!(answer, Err(Stop::Pending));
@@ -376,7 +375,7 @@ fn a_disk_without_flushes_is_told_from_others() {
         assert_eq!(result(rt, 3, answer), 100);
         let answer = sync(rt, 4);
         assert_eq!(result(rt, 4, answer), 0);
-        // What can't be written needs no flush.
+        // A disk that can't be written needs no flush.
         assert_eq!(rt.close(fd), Ok(0));
         let answer = unmount(rt, "/data", 5);
         assert_eq!(result(rt, 5, answer), 0);
@@ -452,7 +451,7 @@ fn a_disk_that_stops_fails_every_call() {
     assert_eq!(sync(rt, 6), Err(Stop::Pending));
     let left = deadline(rt).expect("something is waited for") - Current::monotonic_ns();
     assert!((25_000_000_000..=30_000_000_000).contains(&left), "{left}");
-    // Who looks long after the deadline has stood still itself: the disk has another moment.
+    // A caller that looks long after the deadline has stood still itself: the disk gets a grace.
     let due = deadline(rt).expect("something is waited for");
     step_at(rt, due + 10_000_000_000);
     assert_eq!(completed(rt), []);
@@ -734,7 +733,7 @@ fn a_commit_that_fails_late_ends_writing() {
     let answer = read(rt, a, Piece::of(&mut back), 0, 7);
     assert_eq!(result(rt, 7, answer), 300_000);
     assert!(back == text);
-    // It isn't given up while it is in use.
+    // It isn't unmounted while it is in use.
     let answer = unmount(rt, "/data", 8);
     assert_eq!(result(rt, 8, answer), -(Error::Busy as Int));
     let answer = read(rt, a, Piece::of(&mut back), 0, 8);

@@ -309,7 +309,7 @@ extern "C" fn run(port: *const ()) -> ! {
 fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Request) -> Outcome {
     let mounted = match volume {
         Some(volume) => volume,
-        // What was never mounted has nothing to be written back.
+        // A volume that was never mounted has nothing to be written back.
         None if matches!(request, Request::Sync | Request::Unmount) => return Ok(Value::Number(0)),
         None => volume.insert(mount(port)?),
     };

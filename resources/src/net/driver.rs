@@ -93,7 +93,7 @@ fn finish(rt: &mut Runtime) -> bool {
         return false;
     }
     let done = net.stack.release_leases();
-    // What that queued leaves at once.
+    // Sends the frames that this queued at once.
     net.progress.more_work |= !core::mem::replace(&mut net.released, true) && !done;
     if !done {
         return false;

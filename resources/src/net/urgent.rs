@@ -21,7 +21,7 @@ pub fn left(rt: &mut Runtime, fd: Fd, back: Int) -> Answer {
     let back = u32::try_from(back).map_err(|_| Error::Invalid)?;
     let key = rt.table.key_of(fd, &tcp::CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;
-    // What comes from now on, before the task that asks has parked, is told.
+    // Urgent data that comes from now on, even before the task has parked, is reported.
     let _ = stack.readiness(socket.handle);
     socket.urgent = false;
     let left = stack.tcp_urgent_behind(socket.handle, back);

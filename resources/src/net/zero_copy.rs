@@ -49,7 +49,7 @@ pub fn register(rt: &mut Runtime) -> Result<(), Error> {
             }
             lend::go_on(rt);
         },
-        // What was given to the stack is sent by its next turn.
+        // The stack sends the given bytes in its next turn.
         deadline: |rt| {
             let given = rt
                 .resources

@@ -187,7 +187,7 @@ fn try_by(call: Call, fd: i32, usage: Usage) -> Result<Option<i64>, i32> {
 /// Locks another open file of the same disk, `fd`, for a use that [`take`] has allowed: what is
 /// under way on either keeps the lock.
 pub fn take_along(fd: i32, usage: Usage) {
-    // What is in the way is the first one's lock; the disk is locked without this one's.
+    // Only the first descriptor's lock conflicts; the disk is locked without this one's.
     let _ = try_by(fcntl, fd, usage);
 }
 

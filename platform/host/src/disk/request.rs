@@ -43,7 +43,7 @@ pub enum Kind {
 /// A request to a file, or its rest after a short transfer.
 #[derive(Clone, Copy)]
 pub struct IoRequest {
-    /// Which operation.
+    /// The operation.
     pub kind: Kind,
     /// The memory; of a scatter or gather the slices.
     pub start: NonNull<u8>,

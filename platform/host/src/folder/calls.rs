@@ -66,7 +66,8 @@ pub fn open(root: &Root, path: &str, flags: i32, mode: u32) -> Result<OwnedFd, E
     let mut how: libc::open_how = unsafe { MaybeUninit::zeroed().assume_init() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
     how.mode = u64::from(mode);
-    // What changes something can't be asked; where that isn't memory's work it is offloaded.
+    // Linux refuses `RESOLVE_CACHED` for changes. Where those may wait for a disk they are
+    // offloaded.
     let changes = flags & (libc::O_CREAT | libc::O_TRUNC) != 0;
     if changes && !root.traits.copies() {
         how.resolve = RESOLVE;

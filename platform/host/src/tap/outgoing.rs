@@ -28,7 +28,7 @@ impl Outgoing {
                 self.slots.submit();
             }
             if self.slots.free().is_none() {
-                // What went wrong (the device is down) happens to frames on a wire, too.
+                // On an error (the device is down) the frame is lost, as on a wire.
                 while self.slots.ended().is_some() {}
             }
             if self.slots.free().is_some() {

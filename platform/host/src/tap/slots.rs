@@ -26,7 +26,7 @@ pub struct Slots {
 pub const LEAST: usize = 2 * SLOT;
 
 fn layout(count: u32) -> Option<Layout> {
-    // What `malloc` aligns to without more ado.
+    // `malloc`'s own alignment.
     Layout::from_size_align((count as usize * SLOT).max(LEAST), 16).ok()
 }
 

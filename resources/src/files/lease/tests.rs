@@ -60,7 +60,7 @@ fn a_lease_shows_the_bytes_that_were_there() {
     let key = lease(rt, fd, 10, 70_000);
     let (leases, bytes) = out(rt);
     assert!(leases == 1 && (1..=70_000).contains(&bytes), "{bytes}");
-    // What is written meanwhile is not seen.
+    // A lease doesn't show later writes.
     assert_eq!(write(rt, fd, Piece::of(&mut [9; 5000]), 0, 1), Ok(5000));
     let pieces = shown(rt, key, &mut array);
     assert!(pieces.len() > 1);
@@ -75,7 +75,7 @@ fn a_lease_shows_the_bytes_that_were_there() {
     assert!(array.shown().is_empty());
     assert_eq!(out(rt), (1, bytes));
     assert_eq!(end(rt, key, &mut array.view()), no(Error::Invalid));
-    // What is over shows nothing more.
+    // A lease that is over shows nothing more.
     let key = lease(rt, fd, 0, 70_000);
     let shown = next(rt, key, &mut array.view()).expect("shown");
     assert!(shown > 0);
@@ -179,8 +179,7 @@ fn no_more_is_lent_than_may_be() {
     assert!(line.contains("released"), "{line}");
     assert_eq!(lease(rt, fd, 0, 20), 2);
     assert_eq!(begin(rt, fd, 0, 1, 1), no(Error::OutOfMemory));
-    // What is part of the program takes no memory, only a place: also when more is lent than may
-    // be.
+    // Embedded contents take no memory, only an entry, and so are leased beyond the limit of bytes.
     let before = leasable() + 1000;
     rt.resources
         .files

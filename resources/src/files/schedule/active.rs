@@ -11,7 +11,7 @@ use platform::volume::SuspendedAnswer;
 
 /// State of a job that has begun, besides its request.
 pub struct Begun {
-    /// Who waits for it.
+    /// Receiver of the result.
     pub waiter: Waiter,
     /// The path that it is a step of.
     pub resolution: Option<Box<Resolution>>,

@@ -4,8 +4,8 @@ use super::active::{Active, Begun, Phase};
 use super::{Action, Schedule};
 use alloc::string::String;
 
-/// How much later than at its deadline a device may be given up, once, in nanoseconds: a caller
-/// that looks later has itself stood still, and perhaps the device with it (a paused machine).
+/// Grace after the deadline before a device times out, granted once, in nanoseconds: a caller that
+/// looks later has itself stood still, and perhaps the device with it (a paused machine).
 pub(super) const GRACE_NS: u64 = 500_000_000;
 
 /// Whether the device answers in time.

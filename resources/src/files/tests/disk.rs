@@ -60,7 +60,7 @@ fn what_is_in_memory_is_read_in_the_call() {
     synced(rt);
     let hits = |rt: &Runtime| statistics(rt, "/data").expect("mounted").hits;
     let mut back = vec![0; MOST + 512];
-    // What was written in bulk isn't kept.
+    // Data that was written in bulk isn't cached.
     let answer = read(rt, fd, Piece::of(&mut back), 0, 2);
     assert_eq!(result(rt, 2, answer), MOST as Int + 512);
     let before = hits(rt);
@@ -245,7 +245,7 @@ fn partitions_side_by_side_are_volumes_of_their_own() {
     assert!(sector_of(0, 2).is_some_and(|at| at >= 1088));
     assert!(sector_of(1, 3).is_some_and(|at| (64..1088).contains(&at)));
     assert!(sector_of(1, 4).is_some_and(|at| at >= 1088));
-    // What was given up can be taken again.
+    // A partition that was unmounted can be mounted again.
     assert_eq!(unmounted(rt, "/a"), 0);
     assert_eq!(mounted(rt, "/e=data/2"), BUSY);
     assert_eq!(mounted(rt, "/e=data/1"), 0);
@@ -470,7 +470,7 @@ fn disks_that_are_not_mounted_are_seen_in_the_root() {
     assert_eq!(names(rt), ["data", "more"]);
     assert_eq!(mounted(rt, "/x=DATA/1"), 0);
     assert_eq!(names(rt), ["more", "x"]);
-    // What is mounted at a disk's name takes that.
+    // A mount at a disk's name hides that disk.
     assert_eq!(mounted(rt, "/more=memory"), 0);
     assert_eq!(names(rt), ["more", "x"]);
     assert_eq!(unmounted(rt, "/x"), 0);

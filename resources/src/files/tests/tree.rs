@@ -157,7 +157,7 @@ fn links_lead_from_volume_to_volume() {
         let expected = expected.map(|text: &str| (text.to_string(), text.len()));
         assert_eq!(answer, expected.map_err(Stop::Error), "{path}");
     }
-    // What doesn't fit is cut, and its length said.
+    // A target that doesn't fit is truncated, and its whole length returned.
     let mut small = [b'-'; 3];
     assert_eq!(readlink(rt, "/n/back", Piece::of(&mut small), 1), Ok(8));
     assert_eq!(&small, b"../");
@@ -229,7 +229,7 @@ fn renames_and_links_stay_on_a_volume() {
             ended(rt, |rt| rename(rt, "/m/none", "/n/f", 0, 1)),
             Error::CrossVolume,
         ),
-        // What is mounted stays where it is.
+        // A mount point can't be renamed.
         (
             ended(rt, |rt| rename(rt, "/m/d", "/m/e", 0, 1)),
             Error::Busy,
@@ -258,7 +258,7 @@ fn renames_and_links_stay_on_a_volume() {
         Ok(0)
     );
     assert_eq!(text(rt, "/m/d/inner/b").as_deref(), Ok("inside"));
-    // What is above or below by its name only isn't.
+    // A path that merely has another as a prefix of its name is neither above nor below it.
     assert_eq!(mkdir(rt, "/m/d/in", 1), Ok(0));
     assert_eq!(ended(rt, |rt| rename(rt, "/m/d/in", "/m/in", 0, 1)), Ok(0));
     assert_eq!(remove_directory(rt, "/m/in", 1), Ok(0));
@@ -644,7 +644,7 @@ fn embedded_files_appear_where_nothing_else_is() {
     assert_eq!(embedded::mount(rt, "/e/"), Ok(0));
     assert_eq!(embedded::add(rt, "c", b"third"), Ok(0));
     assert_eq!(embedded::mount(rt, "relative"), no(Error::Invalid));
-    // What was registered went with that.
+    // That consumed the registered files.
     assert_eq!(embedded::mount(rt, "/f"), Ok(0));
     assert_eq!(embedded::add(rt, "x", b""), Ok(0));
     assert_eq!(embedded::mount(rt, "/f"), no(Error::Exists));

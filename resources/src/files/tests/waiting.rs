@@ -324,7 +324,7 @@ fn an_answer_that_is_held_keeps_nothing_else() {
     assert_eq!(completed(rt), [(2, -(Error::NoSpace as Int)), (3, 0)]);
     step(rt);
     assert_eq!(completed(rt), []);
-    // It isn't given up before they have ended.
+    // It isn't unmounted before they have ended.
     assert_eq!(rt.close(file), Ok(0));
     ORDERS.with(|orders| orders.sync.set(How::Not));
     assert_eq!(unmount(rt, "/w", 6), PENDING);
@@ -457,7 +457,7 @@ fn a_transfer_ends_with_the_first_step_that_is_not_whole() {
             assert_eq!(seek(rt, file, 0, 1, 1), Ok(position));
         }
     }
-    // What a failure is called depends on what was to be done.
+    // The error of a failure depends on the operation.
     for (failure, reading, writing) in [
         (PermissionDenied, Error::PermissionDenied, Error::ReadOnly),
         (NoSpace, Error::NoSpace, Error::NoSpace),

@@ -1,4 +1,4 @@
-//! Bytes of OCaml that are sent from where they lie.
+//! Sending from the program's memory: leases of bigarrays to the stack.
 
 use super::super::Net;
 use super::super::errors::error;
