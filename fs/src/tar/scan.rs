@@ -237,7 +237,7 @@ impl Scan<'_> {
             Refusal::Target => "is a hard link to what isn't there",
             Refusal::Full => {
                 let detail = "the archive has more names than there is \
-                memory for; use ext4 for so many files";
+                memory for; use ext4 for that many files";
                 return Err(refused(Error::OutOfMemory, detail.to_string()));
             }
             Refusal::Memory => {
