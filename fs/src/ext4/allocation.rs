@@ -21,7 +21,7 @@ use crate::Error;
 const MAX_GROUPS: u32 = 32;
 
 /// Run of free blocks: first bit, and number.
-type Found = (u32, u32);
+type FreeRun = (u32, u32);
 
 impl Fs {
     /// Returns a group, with its block bitmap initialised.
@@ -93,7 +93,7 @@ impl Fs {
         (from, want): (u32, u32),
         owner: Option<u32>,
         at_goal: bool,
-    ) -> Result<Option<Found>> {
+    ) -> Result<Option<FreeRun>> {
         let group = match self.block_bitmap(number) {
             Err(Error::Corrupt) => {
                 self.avoid(number);
@@ -103,7 +103,7 @@ impl Fs {
         };
         let count = self.geometry.group_blocks(number);
         let start = self.geometry.group_start(number);
-        let mut best: Option<Found> = None;
+        let mut best: Option<FreeRun> = None;
         let mut at = from.max(group.first_free);
         let whole = at <= group.first_free;
         let mut first_clear = None;
@@ -192,8 +192,8 @@ impl Fs {
         (group, bit): (u32, u32),
         want: u32,
         owner: Option<u32>,
-    ) -> Result<Option<(u32, Found)>> {
-        let mut best: Option<(u32, Found)> = None;
+    ) -> Result<Option<(u32, FreeRun)>> {
+        let mut best: Option<(u32, FreeRun)> = None;
         let mut looked = 0;
         let groups = self.geometry.groups;
         for n in 0..=groups {

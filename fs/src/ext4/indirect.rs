@@ -12,7 +12,7 @@ const DIRECT: u64 = 12;
 
 /// Location of a block's number: the entry of the inode's map, and the entries of the lists below
 /// it.
-struct Place {
+struct ListPath {
     root: usize,
     entries: [usize; 3],
     depth: usize,
@@ -32,10 +32,10 @@ impl Fs {
         DIRECT + per + per * per + per * per * per
     }
 
-    fn place_in_lists(&self, block: u64) -> Result<Place> {
+    fn place_in_lists(&self, block: u64) -> Result<ListPath> {
         let per = self.per_list();
         let Some(mut at) = block.checked_sub(DIRECT) else {
-            return Ok(Place {
+            return Ok(ListPath {
                 root: block as usize,
                 entries: [0; 3],
                 depth: 0,
@@ -53,7 +53,7 @@ impl Fs {
                     rest %= below;
                     below = (below / per).max(1);
                 }
-                return Ok(Place {
+                return Ok(ListPath {
                     root: 11 + depth,
                     entries,
                     depth,

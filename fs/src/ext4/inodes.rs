@@ -15,7 +15,7 @@ use crate::Error;
 pub const ROOT: u32 = 2;
 
 /// Location of an inode.
-struct Place {
+struct InodeLocation {
     block: u64,
     /// Index of the inode in the block, and its offset there in bytes.
     slot: u32,
@@ -34,7 +34,7 @@ enum Wanted {
 }
 
 impl Fs {
-    fn place_of_inode(&mut self, number: u32) -> Result<Place> {
+    fn place_of_inode(&mut self, number: u32) -> Result<InodeLocation> {
         let Some(index) = number
             .checked_sub(1)
             .filter(|_| number <= self.geometry.inodes)
@@ -47,7 +47,7 @@ impl Fs {
         let per_block = (self.geometry.block / size) as u32;
         let inside = index % per_group;
         let slot = inside % per_block;
-        Ok(Place {
+        Ok(InodeLocation {
             // Before the replay of the journal, nothing has checked the group.
             block: group
                 .inode_table

@@ -7,7 +7,7 @@ use crate::Error;
 
 /// Consecutive blocks of a file in the same state, from the requested one on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub struct Mapping {
     /// First block on the disk; 0 for a hole.
     pub physical: u64,
     pub len: u64,
@@ -28,9 +28,9 @@ impl Fs {
 
     /// Returns the state of `block` of the file, and the number of blocks in the same state, at
     /// most `most`.
-    pub fn piece(&mut self, inode: &Inode, block: u64, most: u64) -> Result<Piece> {
+    pub fn piece(&mut self, inode: &Inode, block: u64, most: u64) -> Result<Mapping> {
         if block >= self.max_blocks(inode) {
-            return Ok(Piece {
+            return Ok(Mapping {
                 physical: 0,
                 len: most,
                 unwritten: false,
@@ -38,19 +38,19 @@ impl Fs {
         }
         if inode.flags & inode::EXTENTS == 0 {
             let (physical, len) = self.list_at(inode, block, most.max(1))?;
-            return Ok(Piece {
+            return Ok(Mapping {
                 physical,
                 len,
                 unwritten: false,
             });
         }
         Ok(match self.extent_at(inode, block as u32)? {
-            Ok(found) => Piece {
+            Ok(found) => Mapping {
                 physical: found.physical + (block - u64::from(found.start)),
                 len: (found.end() - block).min(most),
                 unwritten: found.unwritten,
             },
-            Err(end) => Piece {
+            Err(end) => Mapping {
                 physical: 0,
                 len: (end - block).min(most),
                 unwritten: false,

@@ -157,7 +157,7 @@ impl Named {
 }
 
 /// Directory entry that a lookup found.
-pub(super) struct Found {
+pub(super) struct FoundEntry {
     /// First slot of its long name, or of the short one.
     pub at: usize,
     /// Slot of its short entry.
@@ -240,7 +240,7 @@ impl Directory {
     }
 
     /// Returns the entry with this long or short name, ignoring case.
-    pub fn find(&self, name: &str, cache: &mut Cache) -> Result<Option<Found>> {
+    pub fn find(&self, name: &str, cache: &mut Cache) -> Result<Option<FoundEntry>> {
         let mut reader = self.reader(cache);
         let mut long = Assembler::new();
         let folded = || name.encode_utf16().map(fold_unicode);
@@ -253,7 +253,7 @@ impl Directory {
             if folded().eq(units.iter().copied().map(fold_unicode))
                 || folded().eq(shown.units().map(fold_unicode))
             {
-                return Ok(Some(Found { at, short, entry }));
+                return Ok(Some(FoundEntry { at, short, entry }));
             }
         }
         Ok(None)
@@ -352,7 +352,7 @@ impl Directory {
     }
 
     /// Marks the slots of an entry as free. Returns their old contents.
-    pub fn remove(&mut self, found: &Found, cache: &mut Cache) -> Result<Before> {
+    pub fn remove(&mut self, found: &FoundEntry, cache: &mut Cache) -> Result<Before> {
         let at = self.start_of(found, cache)?;
         let mut free = [0; ENTRY_SIZE];
         free[0] = ENTRY_FREE;
@@ -401,7 +401,7 @@ impl Directory {
     }
 
     /// Returns the first slot of an entry.
-    pub fn start_of(&self, found: &Found, cache: &mut Cache) -> Result<usize> {
+    pub fn start_of(&self, found: &FoundEntry, cache: &mut Cache) -> Result<usize> {
         self.reader(cache)
             .first_of(found.short, found.entry.lfn_checksum())
     }

@@ -24,20 +24,20 @@ const SPARSE: usize = 4;
 const CROWDED: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
-struct Slot {
+struct IndexSlot {
     tag: u16,
     /// Next slot in the list of the tag's bucket.
     next: u16,
 }
 
-const EMPTY: Slot = Slot { tag: 0, next: FREE };
+const EMPTY: IndexSlot = IndexSlot { tag: 0, next: FREE };
 
 /// Index of a directory; see the module documentation.
 #[derive(Debug)]
 pub(super) struct Index {
     /// First slot of each bucket's list; the length is a power of two.
     heads: Vec<u16>,
-    slots: Vec<Slot>,
+    slots: Vec<IndexSlot>,
     /// Slot before which no run of that many free slots begins.
     from: [u16; MAX_RUN + 1],
     /// First of the slots that were never in use.
@@ -51,7 +51,7 @@ fn buckets(slots: usize) -> usize {
 impl Index {
     /// Returns the memory for `slots` slots in bytes.
     pub fn cost(slots: usize) -> usize {
-        slots * size_of::<Slot>() + buckets(slots) * size_of::<u16>()
+        slots * size_of::<IndexSlot>() + buckets(slots) * size_of::<u16>()
     }
 
     /// Creates an index of free slots; `None` when there are too many, or memory is short.
@@ -117,7 +117,7 @@ impl Index {
             next = core::mem::replace(head, first);
         }
         if let Some(place) = self.slots.get_mut(slot) {
-            *place = Slot {
+            *place = IndexSlot {
                 tag: tag.unwrap_or(0),
                 next,
             };
@@ -130,7 +130,7 @@ impl Index {
         let Some(old) = self.slots.get_mut(slot) else {
             return;
         };
-        let Slot { tag, next } = core::mem::replace(old, EMPTY);
+        let IndexSlot { tag, next } = core::mem::replace(old, EMPTY);
         let number = slot as u16;
         // Unlink the slot from the list of its bucket, if it had a name.
         if let Some(head) = self.head(tag) {
@@ -157,7 +157,7 @@ impl Index {
         let mut start = usize::from(known.copied().unwrap_or(0));
         let mut found = None;
         while start < self.slots.len() {
-            let free = |slot: &&Slot| slot.next == FREE;
+            let free = |slot: &&IndexSlot| slot.next == FREE;
             let rest = self.slots.get(start..).unwrap_or_default();
             let run = rest.iter().take(count).take_while(free).count();
             if run == count {

@@ -6,7 +6,7 @@ use hadris_fat_raw::{ATTR_ARCHIVE, ShortEntry};
 use hadris_fs::{NodeId, OpenMode};
 
 use super::clusters;
-use super::entries::Found;
+use super::entries::FoundEntry;
 use super::names;
 use super::volume::{Change, FatVolume, Result};
 use crate::{Error, OpenFlags};
@@ -31,7 +31,7 @@ impl FatVolume {
         if target.is_some() && !replaces {
             return Err(Error::Exists);
         }
-        let is_same = |target: &Found| to_first == from_first && target.short == source.short;
+        let is_same = |target: &FoundEntry| to_first == from_first && target.short == source.short;
         let target = target.filter(|target| !is_same(target));
         let is_directory = source.entry.is_dir();
         if is_directory {
@@ -56,7 +56,7 @@ impl FatVolume {
         from: (NodeId, &str),
         to: (NodeId, &str),
         (from_first, to_first): (u32, u32),
-        target: Option<Found>,
+        target: Option<FoundEntry>,
     ) -> Result<()> {
         // Write the size of open files first, so that the entry is up to date.
         let source = self.find(from_first, from.1)?.ok_or(Error::Io)?;
@@ -89,7 +89,7 @@ impl FatVolume {
         }
         // Find room before anything is freed for it: free slots, or those that become free.
         let count = slots.len();
-        let freed = |volume: &mut Self, first, found: &Found| {
+        let freed = |volume: &mut Self, first, found: &FoundEntry| {
             volume.with_directory(first, |it, cache| {
                 Ok(found.short + 1 - it.start_of(found, cache)?)
             })

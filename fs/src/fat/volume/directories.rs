@@ -16,7 +16,7 @@ use super::{Change, FatVolume, Result};
 use crate::cache::Cache;
 use crate::fat::clusters;
 use crate::fat::clusters::Before;
-use crate::fat::entries::{Directory, Found, Slots};
+use crate::fat::entries::{Directory, FoundEntry, Slots};
 use crate::fat::names;
 use crate::{BlockError, Error};
 
@@ -135,7 +135,7 @@ impl FatVolume {
     }
 
     /// Returns the entry of that name in an indexed directory.
-    pub(in crate::fat) fn find(&mut self, first: u32, name: &str) -> Result<Option<Found>> {
+    pub(in crate::fat) fn find(&mut self, first: u32, name: &str) -> Result<Option<FoundEntry>> {
         let found = self.with_directory(first, |directory, cache| directory.find(name, cache))?;
         if found.is_none() {
             self.check_whole(first)?;
@@ -405,7 +405,7 @@ impl FatVolume {
         Ok(())
     }
 
-    fn check_removable(&mut self, node: NodeId, found: &Found) -> Result<()> {
+    fn check_removable(&mut self, node: NodeId, found: &FoundEntry) -> Result<()> {
         if self.handles.all().any(|handle| handle.node == node) {
             return Err(Error::Busy);
         }
@@ -427,7 +427,7 @@ impl FatVolume {
         parent: NodeId,
         first: u32,
         name: &str,
-        found: &Found,
+        found: &FoundEntry,
     ) -> Result<()> {
         let kind = self.fat.info().kind();
         if found.entry.first_cluster(kind) == 0 {
