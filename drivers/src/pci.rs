@@ -1,4 +1,4 @@
-//! As much of PCI as finding and configuring virtio functions takes (PCI Local Bus 3.0, chapter 6).
+//! The part of PCI needed to find and configure virtio functions (PCI Local Bus 3.0, chapter 6).
 
 use core::fmt;
 
@@ -20,16 +20,16 @@ mod register {
     pub const INTERRUPT: u16 = 0x3c;
 }
 
-/// Status register: there is a list of capabilities.
+/// Status register: the function has a capability list.
 const HAS_CAPABILITIES: u32 = 1 << 20;
-/// Command register: answer to memory accesses, master the bus, don't drive the interrupt line.
+/// Command register: memory space enable, bus master enable, interrupt disable.
 const COMMAND_MEMORY: u32 = 1 << 1;
 const COMMAND_MASTER: u32 = 1 << 2;
 const COMMAND_NO_LINE: u32 = 1 << 10;
 /// 192 bytes of capabilities of at least 4 bytes: a longer list is a loop.
 const MAX_CAPABILITIES: usize = 48;
 
-/// The place of a function on the bus.
+/// Address of a function on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
     /// Bus, 0 to 255.
@@ -64,13 +64,13 @@ pub struct Function {
     pub address: Address,
     /// Its type.
     pub device_type: DeviceType,
-    /// The line that firmware routed its pin to (the `Interrupt Line` register: an IRQ of the 8259
-    /// or an input of the IO-APIC, as the firmware decided); `None` where it has no pin.
+    /// Interrupt line of its pin as the firmware configured it (the `Interrupt Line` register: an
+    /// IRQ of the 8259 or an input of the IO-APIC); `None` without a pin.
     pub line: Option<u8>,
 }
 
-/// All virtio functions, in the order of their addresses, below the bridges that firmware
-/// configured too.
+/// Returns all virtio functions in address order, including those below bridges that the firmware
+/// configured.
 pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
     let mut buses = [0; 4];
     buses[0] = 1;
@@ -83,15 +83,15 @@ pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
     }
 }
 
-/// Iterator of [`virtio_functions`]: at most 256 buses are looked at, each once.
+/// Iterator of [`virtio_functions`]: visits at most 256 buses, each once.
 pub struct Functions<'a> {
     access: &'a dyn ConfigAccess,
-    /// Bit set of the buses that are known to exist. Bridges lead to higher numbers only.
+    /// Bit set of known buses. Bridges lead to higher numbers only.
     buses: [u64; 4],
     bus: u16,
     /// Next device and function on the bus: device * 8 + function.
     slot: u16,
-    /// Function 0 of the device says that it has more functions.
+    /// Function 0 of the device has the multifunction bit.
     whole_device: bool,
 }
 
@@ -156,8 +156,8 @@ impl Functions<'_> {
 
     fn note_bridge(&mut self, address: Address) {
         let secondary = self.access.read(address, register::BUS_NUMBERS) >> 8 & 0xff;
-        // Of a bus that is behind us already (a loop, or 0 where firmware forgot the bridge)
-        // nothing comes.
+        // Ignores a secondary bus that was visited already (a loop, or 0 for an unconfigured
+        // bridge).
         self.buses[secondary as usize / 64] |= 1 << (secondary % 64);
     }
 
@@ -181,7 +181,7 @@ pub(crate) struct Capability {
     pub offset: u16,
 }
 
-/// One function of the bus with the access to it.
+/// A function with its configuration access.
 #[derive(Clone, Copy)]
 pub(crate) struct Config<'a> {
     pub access: &'a dyn ConfigAccess,
@@ -197,7 +197,7 @@ impl Config<'_> {
         self.access.write(self.address, offset, value);
     }
 
-    /// The capabilities, of which a looping list gives the first 48.
+    /// Iterates over the capabilities; at most 48, which ends a loop in the list.
     pub fn capabilities(&self) -> impl Iterator<Item = Capability> + '_ {
         let start = if self.read(register::COMMAND) & HAS_CAPABILITIES != 0 {
             self.read(register::CAPABILITIES) as u8
@@ -221,7 +221,7 @@ impl Config<'_> {
         .take(MAX_CAPABILITIES)
     }
 
-    /// The physical address that memory BAR `bar` decodes.
+    /// Returns the physical address of memory BAR `bar`.
     ///
     /// # Errors
     ///
@@ -247,7 +247,7 @@ impl Config<'_> {
         }
     }
 
-    /// Lets the function answer to memory accesses and reach memory itself.
+    /// Enables memory space and bus mastering.
     pub fn enable(&self, use_line: bool) {
         let command = self.read(register::COMMAND) & 0xffff | COMMAND_MEMORY | COMMAND_MASTER;
         let command = if use_line {
@@ -255,7 +255,7 @@ impl Config<'_> {
         } else {
             command | COMMAND_NO_LINE
         };
-        // The upper half is the status register, where writing ones clears: write zeros.
+        // The upper half is the status register, whose bits are cleared by ones: write zeros.
         self.write(register::COMMAND, command);
     }
 }

@@ -1,9 +1,9 @@
-//! A split virtqueue (virtio 1.2, 2.7) that doesn't believe its device.
+//! A split virtqueue (virtio 1.2, 2.7) that doesn't trust its device.
 //!
-//! The driver keeps its own account of what is outstanding. A completion is only passed on when its
-//! id is one that was given out and hasn't come back; its length is clamped to what was given.
-//! Anything else marks the queue failed: it answers every further call with an error, and nothing
-//! of what the device says is ever used as an index.
+//! The driver keeps its own record of outstanding requests. It passes a completion on only if its
+//! id is outstanding, and clamps its length to the size of the buffers. Anything else marks the
+//! queue failed: every further call returns an error, and the queue never uses a value from the
+//! device as an unchecked index.
 
 use alloc::vec::Vec;
 
@@ -13,30 +13,30 @@ use crate::{Error, MemoryRef};
 mod ring;
 use ring::{DESCRIPTOR, Descriptor, Ring};
 
-/// One piece of memory in a request, as the device sees it.
+/// One buffer of a request, as the device sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffer {
     /// Physical address.
     pub phys: u64,
     /// Bytes.
     pub len: u32,
-    /// The device writes it (else it reads it). Buffers that it reads come first (virtio 1.2,
-    /// 2.7.4.2).
+    /// The device writes it (otherwise the device reads it). Buffers that it reads come first
+    /// (virtio 1.2, 2.7.4.2).
     pub device_writes: bool,
 }
 
-/// A request that the device has finished.
+/// A completed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// The token that [`Queue::add`] was given.
     pub token: u32,
-    /// Bytes that the device says it wrote, at most what it was given to write. They begin at the
-    /// start of the writable buffers.
+    /// Number of bytes that the device reports as written, clamped to the writable buffers. They
+    /// start at the first writable buffer.
     pub written: u32,
 }
 
-/// A request doesn't fit now: too few free descriptors (or, for a request longer than the queue can
-/// ever take, too few descriptors at all).
+/// A request doesn't fit now: too few free descriptors (or, for a request longer than the queue,
+/// too few descriptors at all).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -54,43 +54,43 @@ impl From<DeviceError> for Error {
 /// Options of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// At most this many descriptors; the device's maximum where it has less. Rounded down to a
+    /// Maximum number of descriptors; the device's maximum if that is smaller. Rounded down to a
     /// power of two.
     pub max_size: u16,
-    /// At least this many.
+    /// Minimum number of descriptors.
     pub min_size: u16,
     /// Longest request in descriptors; with `indirect`, requests of 2 or more take only one of the
     /// ring's descriptors.
     pub max_chain: u16,
-    /// `VIRTIO_F_INDIRECT_DESC` is agreed upon.
+    /// `VIRTIO_F_INDIRECT_DESC` is negotiated.
     pub indirect: bool,
-    /// `VIRTIO_F_EVENT_IDX` is agreed upon.
+    /// `VIRTIO_F_EVENT_IDX` is negotiated.
     pub event_idx: bool,
 }
 
-/// The driver's own record of a descriptor, out of the device's reach.
+/// The driver's own record of a descriptor, which the device can't access.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    /// The request that begins here, while it is in the device's hands.
+    /// The request that starts at this descriptor, while the device owns it.
     token: Option<u32>,
-    /// Bytes that the device may write.
+    /// Number of bytes that the device may write.
     writable: u32,
-    /// The device has been shown the request.
+    /// The request is published.
     published: bool,
-    /// The rest of the chain, or the rest of the free list.
+    /// Next descriptor of the chain or of the free list.
     next: u16,
-    /// Descriptors in the chain that begins here.
+    /// Number of descriptors in the chain that starts here.
     count: u16,
 }
 
-/// Violations of the protocol, and other events.
+/// Counters of protocol violations and other events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounters {
     /// Doorbells rung.
     pub kicks: u64,
-    /// Lengths that were more than the buffer (clamped).
+    /// Lengths beyond the buffer (clamped).
     pub long: u64,
-    /// Completions of what was never given, or given back before, and impossible used indices.
+    /// Completions of requests that weren't outstanding, and impossible used indices.
     pub bogus: u64,
 }
 
@@ -104,23 +104,23 @@ pub struct Queue {
     indirect: bool,
     event_idx: bool,
     slots: Vec<Slot>,
-    /// Heads added since the last publication; has room for all there are.
+    /// Heads added since the last publication; has capacity for all descriptors.
     unpublished: Vec<u16>,
     free_head: u16,
     free: u16,
-    /// Requests in the device's hands.
+    /// Number of requests that the device owns.
     in_flight: u16,
     /// Next entry of the available ring (all indices count modulo 65536).
     available: u16,
-    /// As far as the device has been told by the ring.
+    /// Published available index.
     published: u16,
-    /// As far as it has been asked whether it wants a doorbell.
+    /// Available index at the last check for a notification.
     notified: u16,
-    /// As far as it had been told when the doorbell was last rung; at most half the indices behind.
+    /// Available index at the last doorbell; at most half the index range behind.
     rung: u16,
     /// Next entry of the used ring.
     used: u16,
-    /// As far as the device said that the used ring is filled, checked.
+    /// Used index as the device published it, validated.
     used_known: u16,
     failed: bool,
     counters: QueueCounters,
@@ -133,7 +133,7 @@ fn passes(event: u16, new: u16, old: u16) -> bool {
 }
 
 impl Queue {
-    /// Allocates queue `index` and hands it to the device.
+    /// Allocates queue `index` and registers it with the device.
     pub(crate) fn new(
         memory: MemoryRef,
         transport: &mut dyn Transport,
@@ -202,7 +202,7 @@ impl Queue {
         self.max_chain
     }
 
-    /// Requests in the device's hands.
+    /// Number of requests that the device owns.
     pub fn in_flight(&self) -> u16 {
         self.in_flight
     }
@@ -212,7 +212,7 @@ impl Queue {
         self.counters
     }
 
-    /// Buffers in the longest request that fits now.
+    /// Number of buffers in the longest request that fits now.
     pub fn room(&self) -> u16 {
         if self.failed || self.free == 0 {
             0
@@ -223,8 +223,8 @@ impl Queue {
         }
     }
 
-    /// Puts a request in the queue; the device sees it after [`publish`](Queue::publish). `buffers`
-    /// isn't empty. No heap is used.
+    /// Adds a request; the device sees it after [`publish`](Queue::publish). `buffers` isn't empty.
+    /// Allocates nothing.
     ///
     /// The memory belongs to the device until [`pop`](Queue::pop) returns `token`, or the device is
     /// reset.
@@ -283,7 +283,7 @@ impl Queue {
         self.free -= count;
     }
 
-    /// Gives the chain at `head` back to the free list.
+    /// Returns the chain at `head` to the free list.
     fn put_free(&mut self, head: u16) {
         let count = self.slots[usize::from(head)].count;
         let mut last = head;
@@ -295,7 +295,7 @@ impl Queue {
         self.free += count;
     }
 
-    /// Lets the device see what was added. It may start before a doorbell, if it happens to look.
+    /// Publishes the added requests. The device may start them before a doorbell.
     pub(crate) fn publish(&mut self) {
         if self.published != self.available {
             for head in self.unpublished.drain(..) {
@@ -306,14 +306,14 @@ impl Queue {
         }
     }
 
-    /// Publishes, and rings the doorbell if the device asked for one: one exit for any number of
+    /// Publishes, and rings the doorbell if the device requested one: one exit for any number of
     /// requests.
     ///
-    /// Also rings when an earlier publication passed the index that the device wants to hear of,
-    /// and the doorbell wasn't rung since. Some devices wait until there is enough rather than
-    /// something: one that asks while more is published may see that, find it too little and wait
-    /// for a doorbell that would never be due again (a network card of QEMU before 9.1 so waits for
-    /// receive buffers).
+    /// Also rings if an earlier publication passed the device's event index without a doorbell.
+    /// Some devices wait until there are enough buffers rather than any: such a device requests a
+    /// notification while the driver publishes more, finds the buffers too few, and waits for a
+    /// doorbell that would never be due again (a network card of QEMU before 9.1 waits like this
+    /// for receive buffers).
     pub(crate) fn kick(&mut self, transport: &dyn Transport) {
         const HALF: u16 = 1 << 15;
         self.publish();
@@ -322,7 +322,7 @@ impl Queue {
             return;
         }
         self.notified = new;
-        // An index that was passed so long ago may be one that is still to come.
+        // An index that was passed long ago may also be a future one, modulo 65536.
         if new.wrapping_sub(self.rung) > HALF {
             self.rung = new.wrapping_sub(HALF);
         }
@@ -342,14 +342,13 @@ impl Queue {
         }
     }
 
-    /// True when the device has finished something that [`pop`](Queue::pop) hasn't returned (also
-    /// when it only says so).
+    /// True if the device has completed something that [`pop`](Queue::pop) hasn't returned, or
+    /// claims so.
     pub fn has_used(&self) -> bool {
         !self.failed && self.ring.used_index() != self.used
     }
 
-    /// Number of completions to pop, as the device says, and no more than are in
-    /// flight.
+    /// Number of completions to pop according to the device, at most the requests in flight.
     fn used_ready(&mut self) -> Result<u16, DeviceError> {
         if self.failed {
             return Err(DeviceError);
@@ -362,7 +361,7 @@ impl Queue {
         Ok(claimed.wrapping_sub(self.used))
     }
 
-    /// Returns the next finished request.
+    /// Returns the next completed request.
     pub(crate) fn pop(&mut self) -> Result<Option<Completion>, DeviceError> {
         if self.failed {
             return Err(DeviceError);
@@ -372,7 +371,7 @@ impl Queue {
         }
         let (id, len) = self.ring.used_element(self.used);
         let slot = self.slots.get_mut(id as usize);
-        // A request that the device hasn't been shown can't be complete.
+        // A request that isn't published can't be complete.
         let slot = slot.filter(|slot| slot.published);
         let Some((token, writable)) = slot.and_then(|s| Some((s.token.take()?, s.writable))) else {
             return Err(self.fail());
@@ -395,15 +394,15 @@ impl Queue {
         DeviceError
     }
 
-    /// Asks for an interrupt at the next completion. True when one is there already: then no
-    /// interrupt may come for it, and the caller has to pop before it waits.
+    /// Enables the interrupt of the next completion. Returns true if there is already one: then no
+    /// interrupt may follow, and the caller must pop before it waits.
     #[must_use = "a completion that is there already may not interrupt"]
     pub(crate) fn enable_interrupts(&mut self) -> bool {
         self.enable_interrupts_after(0)
     }
 
-    /// As [`enable_interrupts`](Queue::enable_interrupts), but the interrupt may be put off until
-    /// `more` further completions are there (fewer than are in flight, or it never comes). A device
+    /// As [`enable_interrupts`](Queue::enable_interrupts), but the device may delay the interrupt
+    /// until `more` further completions (fewer than are in flight, or it never comes). A device
     /// without `VIRTIO_F_EVENT_IDX` interrupts at the first.
     #[must_use = "a completion that is there already may not interrupt"]
     pub(crate) fn enable_interrupts_after(&mut self, more: u16) -> bool {
@@ -418,22 +417,23 @@ impl Queue {
         self.ring.used_index().wrapping_sub(self.used) > more && !self.failed
     }
 
-    /// Asks for no interrupts; some may still come.
+    /// Disables interrupts; some may still come.
     pub(crate) fn disable_interrupts(&self) {
         if self.event_idx {
-            // The device interrupts when the used index passes this one: as far away as can be.
+            // The device interrupts when the used index passes this one: set it as far away as
+            // possible.
             self.ring.set_used_event(self.used.wrapping_sub(1));
         } else {
             self.ring.suppress_interrupts(true);
         }
     }
 
-    /// Gives up on the device: nothing is added or returned any more.
+    /// Marks the queue failed: it accepts and returns nothing any more.
     pub(crate) fn mark_failed(&mut self) {
         self.failed = true;
     }
 
-    /// Keeps the queue's memory for good: the device doesn't reset and may still write to it.
+    /// Leaks the queue's memory, because a device that doesn't reset may still write to it.
     pub(crate) fn leak(&mut self) {
         self.ring.leak();
     }

@@ -9,7 +9,7 @@ use crate::Error;
 pub mod mmio;
 pub mod pci;
 
-/// The kind of a virtio device (virtio 1.2, chapter 5).
+/// Type of a virtio device (virtio 1.2, chapter 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceType {
     /// 1: network card.
@@ -20,7 +20,7 @@ pub enum DeviceType {
     Console,
     /// 4: entropy source.
     Rng,
-    /// Any other device id, for which there is no driver here.
+    /// Any other device id, without a driver in this crate.
     Other(u32),
 }
 
@@ -52,23 +52,23 @@ bitflags::bitflags! {
     /// The device status field (virtio 1.2, 2.1). Zero resets the device.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Status: u8 {
-        /// The device has been noticed.
+        /// ACKNOWLEDGE: the guest has noticed the device.
         const ACKNOWLEDGE = 1;
-        /// There is a driver for it.
+        /// DRIVER: the guest has a driver for it.
         const DRIVER = 2;
-        /// The driver is ready.
+        /// DRIVER_OK: the driver is ready.
         const DRIVER_OK = 4;
-        /// Features are agreed upon.
+        /// FEATURES_OK: feature negotiation is complete.
         const FEATURES_OK = 8;
-        /// The device can't go on until it is reset.
+        /// DEVICE_NEEDS_RESET: the device has failed until it is reset.
         const NEEDS_RESET = 64;
-        /// The driver has given up.
+        /// FAILED: the driver has given up.
         const FAILED = 128;
     }
 }
 
 bitflags::bitflags! {
-    /// Why a device interrupted (virtio 1.2, 4.1.4.5 and 4.2.2).
+    /// Causes of an interrupt (virtio 1.2, 4.1.4.5 and 4.2.2).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Cause: u8 {
         /// A queue has used buffers.
@@ -78,7 +78,7 @@ bitflags::bitflags! {
     }
 }
 
-/// The addresses of a queue, as a device is told (virtio 1.2, 2.7).
+/// Addresses of a queue for the device (virtio 1.2, 2.7).
 #[derive(Clone, Copy, Debug)]
 pub struct QueueAddresses {
     /// Number of descriptors: a power of two.
@@ -113,11 +113,11 @@ impl Width {
     }
 }
 
-/// A way to a virtio device. [`mmio::MmioTransport`] and [`pci::PciTransport`] are the real ones; a
-/// test has its own.
+/// Access to a virtio device. [`mmio::MmioTransport`] and [`pci::PciTransport`] are the real
+/// transports; tests have their own.
 ///
-/// No function blocks, and none but [`notify`](Transport::notify) is on the way of a packet.
-/// Waiting (for the end of a reset) is up to the driver, which bounds it.
+/// No function blocks, and only [`notify`](Transport::notify) is on the data path. The driver waits
+/// for the end of a reset itself, for a bounded time.
 pub trait Transport: Send {
     /// The type of the device.
     fn device_type(&self) -> DeviceType;
@@ -129,19 +129,19 @@ pub trait Transport: Send {
     /// The features that the device offers.
     fn device_features(&mut self) -> u64;
 
-    /// Says which features the driver uses.
+    /// Writes the features that the driver uses.
     fn set_driver_features(&mut self, features: u64);
 
     /// Reads the status field; unknown bits are dropped.
     fn status(&self) -> Status;
 
-    /// Writes the status field; an empty one asks for a reset.
+    /// Writes the status field; an empty one requests a reset.
     fn set_status(&mut self, status: Status);
 
-    /// The largest size of the queue, 0 when there is no such queue.
+    /// Maximum size of the queue; 0 if there is no such queue.
     fn max_queue_size(&mut self, queue: u16) -> u16;
 
-    /// Tells the device where the queue is and switches it on.
+    /// Sets the addresses of the queue and enables it.
     ///
     /// # Errors
     ///
@@ -149,13 +149,14 @@ pub trait Transport: Send {
     /// refuses the queue's MSI-X vector.
     fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error>;
 
-    /// Rings the doorbell: there are new buffers in the queue. One exit to the hypervisor.
+    /// Rings the doorbell: the queue has new buffers. One exit to the hypervisor.
     fn notify(&self, queue: u16);
 
     /// Acknowledges this device's interrupts.
     fn interrupt(&self) -> Interrupt;
 
-    /// A number that changes whenever the configuration space does (always 0 for legacy devices).
+    /// Configuration generation: changes whenever the configuration space does (always 0 for legacy
+    /// devices).
     fn config_generation(&self) -> u32;
 
     /// Reads the device's configuration space; `None` outside it. `offset` is a multiple of the
@@ -163,17 +164,16 @@ pub trait Transport: Send {
     fn read_config(&self, offset: usize, width: Width) -> Option<u32>;
 }
 
-/// Acknowledges the interrupts of one device: a handle that an interrupt handler can own a
-/// copy of.
+/// Acknowledges the interrupts of one device: a copyable handle for an interrupt handler.
 ///
-/// It is separate from the driver because it is used where the driver isn't: in the interrupt
-/// handler, before the end-of-interrupt, so that a level-triggered line doesn't fire again.
+/// It is separate from the driver because the interrupt handler uses it, before the
+/// end-of-interrupt, so that a level-triggered line doesn't fire again.
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupt(Kind);
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// MSI-X: edge by nature.
+    /// MSI-X: edge-triggered.
     Message,
     /// virtio-mmio: `InterruptStatus` to read, `InterruptACK` to write it back to.
     Mmio {
@@ -213,14 +213,14 @@ impl Interrupt {
         Interrupt(Kind::Line { isr })
     }
 
-    /// True when the handler has to call [`acknowledge`](Interrupt::acknowledge) at all.
+    /// True if the handler must call [`acknowledge`](Interrupt::acknowledge).
     pub fn needs_acknowledge(&self) -> bool {
         !matches!(self.0, Kind::Message)
     }
 
-    /// Takes the interrupt back at the device and says why it came. Empty: not this device (a
-    /// shared line). For MSI-X nothing is done and both causes are returned. One or two register
-    /// accesses; safe in an interrupt handler and at the same time as anything the driver does.
+    /// Acknowledges the interrupt at the device and returns its causes. Empty: another device's (on
+    /// a shared line). For MSI-X, does nothing and returns both causes. One or two register
+    /// accesses; safe in an interrupt handler and concurrently with the driver.
     pub fn acknowledge(&self) -> Cause {
         match self.0 {
             Kind::Message => Cause::all(),

@@ -1,7 +1,7 @@
 //! The memory that a split virtqueue shares with its device (virtio 1.2, 2.7.5 to 2.7.8).
 //!
-//! Only typed accesses to single fields live here. What the device can write is read once per use
-//! and is an allegation until [`Queue`](super::Queue) has checked it.
+//! This module contains only typed accesses to single fields. Fields that the device can write are
+//! read once per use, and are untrusted until [`Queue`](super::Queue) has validated them.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use crate::transport::QueueAddresses;
 use crate::{MemoryRef, Region};
 
-/// The descriptor continues with `next`.
+/// The chain continues with `next`.
 pub const NEXT: u16 = 1;
 /// The device writes the buffer (and otherwise reads it).
 pub const WRITE: u16 = 2;
@@ -21,7 +21,7 @@ const SUPPRESS: u16 = 1;
 
 /// Legacy devices expect the used ring at the next page (virtio 1.2, 2.7.2).
 const LEGACY_ALIGN: usize = 4096;
-/// Modern devices ask for 16 for descriptors; in whole cache lines none straddles.
+/// Modern devices require an alignment of 16 for descriptors; whole cache lines avoid straddling.
 const ALIGN: usize = 64;
 
 /// A descriptor as the device reads it; little-endian, as is every CPU that this runs on.
@@ -37,7 +37,7 @@ pub struct Descriptor {
 /// Bytes of a descriptor.
 pub const DESCRIPTOR: usize = size_of::<Descriptor>();
 
-/// The three parts of the queue, in one region, and the tables for indirect descriptors in another.
+/// The three parts of the queue in one region, and the indirect descriptor tables in another.
 pub struct Ring {
     region: Region,
     size: u16,
@@ -48,8 +48,8 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Memory for a queue of `size` (a power of two) descriptors, and for one table of `table_len`
-    /// descriptors for each of them unless that is 0.
+    /// Allocates a queue of `size` (a power of two) descriptors and, unless `table_len` is 0, a
+    /// table of `table_len` descriptors for each of them.
     pub fn new(memory: MemoryRef, size: u16, legacy: bool, table_len: u16) -> Option<Ring> {
         let align = if legacy { LEGACY_ALIGN } else { ALIGN };
         let entries = usize::from(size);
@@ -139,7 +139,7 @@ impl Ring {
         self.atomic_u16(offset).store(head, Ordering::Relaxed);
     }
 
-    /// Publishes everything written before: the device may use entries below `index`.
+    /// Publishes all earlier writes: the device may use entries below `index`.
     pub fn set_available_index(&self, index: u16) {
         self.atomic_u16(self.available + 2)
             .store(index, Ordering::Release);
@@ -151,7 +151,7 @@ impl Ring {
             .store(flags, Ordering::Relaxed);
     }
 
-    /// Asks for an interrupt when the used index passes `index` (`used_event`).
+    /// Requests an interrupt when the used index passes `index` (`used_event`).
     pub fn set_used_event(&self, index: u16) {
         let offset = self.available + 4 + 2 * usize::from(self.size);
         self.atomic_u16(offset).store(index, Ordering::Relaxed);
@@ -172,7 +172,7 @@ impl Ring {
         self.atomic_u16(self.used).load(Ordering::Relaxed) & SUPPRESS != 0
     }
 
-    /// The index whose publication the device wants to hear of (`avail_event`).
+    /// The index at whose publication the device wants a notification (`avail_event`).
     pub fn available_event(&self) -> u16 {
         let offset = self.used + 4 + 8 * usize::from(self.size);
         self.atomic_u16(offset).load(Ordering::Relaxed)

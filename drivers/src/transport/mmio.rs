@@ -36,7 +36,7 @@ mod register {
 /// "virt", little-endian.
 const MAGIC: u32 = 0x7472_6976;
 
-/// The page size that legacy queues are given in.
+/// Page size for the addresses of legacy queues.
 const LEGACY_PAGE: u64 = 4096;
 
 /// A virtio device behind memory-mapped registers.
@@ -51,13 +51,13 @@ pub struct MmioTransport {
 unsafe impl Send for MmioTransport {}
 
 impl MmioTransport {
-    /// Looks for a device at physical address `phys`, where `len` bytes (at least 0x100; 0x200 is
-    /// usual) are said to be its registers. `None`: the place holds no virtio-mmio device, or an
-    /// empty slot (device id 0), as most of the slots of QEMU's `microvm` do.
+    /// Probes for a device at physical address `phys` with `len` bytes of registers (at least
+    /// 0x100; usually 0x200). `None`: there is no virtio-mmio device, or an empty slot (device id
+    /// 0), as most slots of QEMU's `microvm` are.
     ///
     /// # Errors
     ///
-    /// [`Error::Unmappable`] where the range can't be mapped.
+    /// [`Error::Unmappable`] if the range can't be mapped.
     ///
     /// # Safety
     ///
@@ -139,7 +139,7 @@ impl Transport for MmioTransport {
         self.write(register::DRIVER_FEATURES_SEL, 0);
         self.write(register::DRIVER_FEATURES, features as u32);
         if self.legacy {
-            // Legacy devices have to know the page size before the first queue (4.2.4).
+            // A legacy device needs the page size before the first queue (4.2.4).
             self.write(register::LEGACY_PAGE_SIZE, LEGACY_PAGE as u32);
         } else {
             self.write(register::DRIVER_FEATURES_SEL, 1);

@@ -38,14 +38,14 @@ mod common {
     pub const LEN: usize = 56;
 }
 
-/// "No vector", both to switch one off and as the answer of a device that refuses one.
+/// "No vector": disables one, and is what a device returns that refuses one.
 const NO_VECTOR: u16 = 0xffff;
 /// Message Control, in the upper half of the capability's first word.
 const MSIX_ENABLE: u32 = 1 << 31;
 const MSIX_MASK_ALL: u32 = 1 << 30;
 const MSIX_ENTRY: usize = 16;
 
-/// One MSI-X message: what the function writes, and where, to interrupt.
+/// One MSI-X message: address and value that the function writes to interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Physical address (on x86: of a local APIC).
@@ -57,16 +57,16 @@ pub struct Message {
 /// The interrupts of a PCI function.
 #[derive(Clone, Copy, Debug)]
 pub enum Interrupts<'a> {
-    /// By MSI-X. With one message everything uses it; with several the first is for configuration
+    /// MSI-X. With one message all causes share it; with several, the first is for configuration
     /// changes and queue `i` uses message `1 + i`, wrapping around.
     Messages(&'a [Message]),
-    /// By its line, which has to be acknowledged ([`Interrupt::acknowledge`]).
+    /// The interrupt line, which must be acknowledged ([`Interrupt::acknowledge`]).
     Line,
-    /// Not at all: the device is only polled.
+    /// None: the device is only polled.
     None,
 }
 
-/// Registers of one capability, mapped.
+/// Mapped registers of one capability.
 #[derive(Clone, Copy)]
 struct Block {
     base: NonNull<u8>,
@@ -74,7 +74,7 @@ struct Block {
 }
 
 impl Block {
-    /// The address of a register, if it is inside the block and aligned.
+    /// Returns the address of a register if it is inside the block and aligned.
     fn register<T>(&self, offset: usize) -> Option<NonNull<T>> {
         let size = size_of::<T>();
         if offset.checked_add(size)? > self.len {
@@ -95,7 +95,8 @@ pub struct PciTransport {
     notify_multiplier: u32,
     device: Option<Block>,
     interrupt: Interrupt,
-    /// MSI-X vectors in use: 0 none, 1 shared, n one for configuration and the rest for queues.
+    /// MSI-X vectors in use: 0 none, 1 shared, otherwise one for configuration and the rest for
+    /// queues.
     vectors: u16,
     /// Doorbell of each active queue, so that a kick is one exit and not three.
     doorbells: Vec<Option<NonNull<u16>>>,
@@ -201,7 +202,7 @@ impl PciTransport {
     }
 }
 
-/// Maps what the vendor capability at `offset` describes (4.1.4): bar, offset, length.
+/// Maps the block that the vendor capability at `offset` describes (4.1.4): bar, offset, length.
 fn map_block(memory: MemoryRef, config: &Config<'_>, offset: u16) -> Result<Block, Error> {
     let bar = config.memory_bar(config.read(offset + 4) as u8)?;
     let phys = bar
@@ -215,7 +216,7 @@ fn map_block(memory: MemoryRef, config: &Config<'_>, offset: u16) -> Result<Bloc
     Ok(Block { base, len })
 }
 
-/// Fills the MSI-X table and switches MSI-X on (PCI 3.0, 6.8.2). Returns the number of vectors.
+/// Fills the MSI-X table and enables MSI-X (PCI 3.0, 6.8.2). Returns the number of vectors.
 fn program_msix(
     memory: MemoryRef,
     config: &Config<'_>,
@@ -281,7 +282,7 @@ impl Transport for PciTransport {
         self.write(common::DRIVER_FEATURE_SELECT, 1u32);
         self.write(common::DRIVER_FEATURE, (features >> 32) as u32);
         if self.vectors > 0 {
-            // A device that refuses only loses configuration changes, which no driver relies on.
+            // A device that refuses loses configuration interrupts only, which no driver relies on.
             self.write(common::CONFIG_MSIX_VECTOR, 0u16);
         }
     }
