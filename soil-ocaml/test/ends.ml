@@ -2,7 +2,7 @@
 
 exception Of_the_program
 
-(* A handler of [Tcp.serve] that raises [e], and what is reported of that. *)
+(* A handler of [Tcp.serve] that raises [e], and the report of that. *)
 let handler_raises e =
   Soil.Task.scope @@ fun s ->
   let l = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in

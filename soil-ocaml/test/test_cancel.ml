@@ -1,4 +1,4 @@
-(* Every call that waits can be cancelled there, and leaves what it waited for as it was. *)
+(* Every waiting call can be cancelled, and leaves the object that it waited for unchanged. *)
 open Check
 module D = Soil.File_descriptor
 

@@ -325,7 +325,7 @@ let datagrams (count, calls) =
   in
   T.both send receive |> fun ((), ()) -> List.rev !got = List.init count (fun i -> i + 1)
 
-(* Streams of tasks: what was pushed is taken once, and what wasn't isn't. *)
+(* Streams of tasks: each pushed value is taken once, and no other. *)
 let streams (capacity, count, pushes, takes) =
   let s = T.Stream.create capacity in
   let pushed = ref 0 and taken = ref [] in

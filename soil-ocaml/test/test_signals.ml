@@ -145,7 +145,7 @@ external raise_signal : (int[@untagged]) -> (int[@untagged]) = "no_bytecode" "ra
 
 let sigalrm_of_linux = 14
 
-(* As a fiber parks, which takes memory: it waits no longer for what it was about to wait for. *)
+(* A handler that raises while a fiber parks, which allocates, cancels the wait it was entering. *)
 let while_parking () =
   let r, w = Soil.pipe () in
   let byte () = ignore (D.read r (Bytes.create 1) 0 1) in

@@ -279,7 +279,7 @@ let daemons () =
   is_invalid "ended" (fun () -> T.spawn_daemon (Option.get !kept) ignore)
 [@@ocamlformat "disable"]
 
-(* After all tasks, the last one first, whatever happens, and with time to wait. *)
+(* Release functions run after all tasks, last one first, in every case, and may wait. *)
 let releases () =
   let say, said = logger () in
   let owned scope =

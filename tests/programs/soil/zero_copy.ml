@@ -27,7 +27,7 @@ let echo c =
   in
   go ()
 
-(* Parts of leases that are kept are what they were, whatever is received later. *)
+(* Kept parts of leases stay unchanged when more bytes are received. *)
 let keep c count =
   let digest b =
     Digest.to_hex (Digest.string (String.init (Bigarray.Array1.dim b) (Bigarray.Array1.get b)))

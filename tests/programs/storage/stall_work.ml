@@ -14,7 +14,7 @@ let workers = 8
 (* How many of the workers have done something. *)
 let started = ref 0
 
-(* Until it fails: what it was, and for how long its last call waited. *)
+(* Works until a call fails, and returns the error and the time that this call waited. *)
 let until_failure what one =
   let before = ref 0 in
   let rec go good =
