@@ -39,7 +39,7 @@ pub struct Raw {
     /// First sector and number of a partition.
     part: Option<(u64, u64)>,
     /// Nanoseconds that the device may take.
-    patience_ns: u64,
+    timeout_ns: u64,
     outstanding: Slab<Outstanding>,
     /// When the first of them is abandoned, or before.
     next: u64,
@@ -219,7 +219,7 @@ fn submit(
     if wanted.len == 0 && !matches!(request, Request::Flush) {
         return Ok(0);
     }
-    let until = Current::monotonic_ns().saturating_add(raw.patience_ns);
+    let until = Current::monotonic_ns().saturating_add(raw.timeout_ns);
     let disk = raw.disk;
     rt.give(token, cancel)?;
     let answer = post(

@@ -21,7 +21,7 @@ use platform::{Disks as _, System};
 
 /// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux
 /// gives a disk.
-const PATIENCE: u64 = 30;
+const TIMEOUT: u64 = 30;
 
 /// A request to a device of this platform.
 pub type Request = platform::disk::Request<Current>;
@@ -264,9 +264,9 @@ impl Disks {
 }
 
 /// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
-pub fn patience() -> Result<u64, Failure> {
+pub fn timeout() -> Result<u64, Failure> {
     let seconds = match Current::variable(TIMEOUT_VARIABLE) {
-        None => PATIENCE,
+        None => TIMEOUT,
         Some(text) => text
             .parse()
             .ok()

@@ -86,7 +86,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
         if let Some(folders) = Current::FOLDERS {
             drivers::register(rt, drivers::host(folders))?;
         }
-        let timeout_ns = disks::patience().or_else(|failure| rt.fail(failure))?;
+        let timeout_ns = disks::timeout().or_else(|failure| rt.fail(failure))?;
         let (mounts, volumes) = mounts::read().or_else(|failure| rt.fail(failure))?;
         rt.register(Driver {
             poll,

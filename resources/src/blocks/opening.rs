@@ -7,7 +7,7 @@
 use super::{BLOCK, Outstanding, Raw, close, post, register, report};
 use crate::Runtime;
 use crate::current::Current;
-use crate::disks::{Capabilities, Geometry, Request, disks, error, patience};
+use crate::disks::{Capabilities, Geometry, Request, disks, error, timeout};
 use crate::types::Int;
 use ::fs::{Block, BlockError, MountError, partition};
 use alloc::boxed::Box;
@@ -82,7 +82,7 @@ impl Block for Known<'_> {
 /// See `soil_block_open`.
 pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let patience_ns = patience().or_else(|failure| rt.fail(failure))?;
+    let timeout_ns = timeout().or_else(|failure| rt.fail(failure))?;
     let (name, wanted) = match name.split_once('/') {
         Some((name, part)) => (name, Some(part.to_string())),
         None => (name, None),
@@ -113,7 +113,7 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
         geometry,
         capabilities: Capabilities::default(),
         part: None,
-        patience_ns,
+        timeout_ns,
         outstanding: Slab::new(),
         next: u64::MAX,
         opening,
@@ -197,7 +197,7 @@ fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
         let mut bytes = alloc::vec![0; len];
         let to = NonNull::from(&mut *bytes).cast();
         opening.read.push((sector, bytes));
-        let until = Current::monotonic_ns().saturating_add(raw.patience_ns);
+        let until = Current::monotonic_ns().saturating_add(raw.timeout_ns);
         let disk = raw.disk;
         let request = Outstanding {
             token,

@@ -219,10 +219,10 @@ fn what_is_not_answered_ends_at_its_deadline() {
         .filter_map(|d| (d.deadline)(rt))
         .min();
     let now = Current::monotonic_ns();
-    let patience = deadline.expect("something is waited for") - now;
+    let timeout = deadline.expect("something is waited for") - now;
     assert!(
-        (25_000_000_000..=30_000_000_000).contains(&patience),
-        "{patience}"
+        (25_000_000_000..=30_000_000_000).contains(&timeout),
+        "{timeout}"
     );
     assert_eq!(step(rt, now), None);
     let timed_out = -(Error::TimedOut as Int);

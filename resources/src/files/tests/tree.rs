@@ -229,7 +229,7 @@ fn renames_and_links_stay_on_a_volume() {
             ended(rt, |rt| rename(rt, "/m/none", "/n/f", 0, 1)),
             Error::CrossVolume,
         ),
-        // A mount point can't be renamed.
+        // A directory above a mount point can't be renamed.
         (
             ended(rt, |rt| rename(rt, "/m/d", "/m/e", 0, 1)),
             Error::Busy,
