@@ -122,8 +122,7 @@ type stat = {
           for ext4, of which a [float] keeps a quarter of a microsecond; {!File.type-times} has
           all). *)
   accessed : float;  (** The last access, where the file system records it; else as [modified]. *)
-  changed : float;
-      (** The last change of the contents or of the metadata; else as [modified]. *)
+  changed : float;  (** The last change of the contents or of the metadata; else as [modified]. *)
   links : int;  (** Number of hard links. *)
   inode : int;  (** A number unique among the volume's present files; 0 where there is none. *)
   read_only : bool;

@@ -51,8 +51,8 @@ let points : (string * (unit -> (unit -> unit) * (unit -> unit))) list =
         let s = T.Stream.create 0 in
         ( (fun () -> T.Stream.take s),
           fun () ->
-            bool "no taker is left" true
-              (T.timeout_opt 0.005 (fun () -> T.Stream.push s ()) = None) ) );
+            bool "no taker is left" true (T.timeout_opt 0.005 (fun () -> T.Stream.push s ()) = None)
+        ) );
     ( "Stream.push",
       fun () ->
         let s = T.Stream.create 1 in
