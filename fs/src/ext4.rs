@@ -6,7 +6,7 @@
 //! - `bytes`, `fields`, `checksum`, `hash`, `bitmap`: numbers.
 //! - `superblock`, `groups`, `zones`: the layout of the file system, and the refusals of a mount.
 //! - `metadata_cache`, `filesystem`, `verification`: metadata in memory, and the rollback of failed
-//! operations.
+//!   operations.
 //! - `allocation`, `inodes`, `inode`: allocation and release of blocks and inodes.
 //! - `extents`, `indirect`, `mapping`: the block map of a file.
 //! - `records`, `htree`, `directory`, `names`, `orphans`, `data`: the parts of operations.

@@ -5,11 +5,11 @@
 //! commit block and another flush follow.
 //!
 //! - The first flush keeps the commit block from reaching the disk before the blocks that it
-//! commits. Otherwise a replay would write garbage (kernel documentation, "Journal (jbd2)": a
-//! transaction counts if its commit block is there), and files that have grown would show foreign
-//! contents (ordered mode).
+//!   commits. Otherwise a replay would write garbage (kernel documentation, "Journal (jbd2)": a
+//!   transaction counts if its commit block is there), and files that have grown would show foreign
+//!   contents (ordered mode).
 //! - The second flush makes the transaction durable, as `sync` promises. Blocks that the
-//! transaction frees become available to others only after it.
+//!   transaction frees become available to others only after it.
 //!
 //! A checkpoint (writing blocks to their home locations) needs no flush of its own: blocks that one
 //! commit writes back are durable after its first flush. Everything before that commit is then at
@@ -22,11 +22,11 @@
 //! - Before the commit block: `REQ_PREFLUSH` of `journal_submit_commit_record` (`commit.c`).
 //! - After the commit block: `REQ_FUA` of the same.
 //! - Before the journal's start moves: `jbd2_cleanup_journal_tail` (`checkpoint.c`). Here the first
-//! flush of the commit that wrote the blocks back serves. Without it a replay would begin after
-//! blocks that never reached their home locations.
+//!   flush of the commit that wrote the blocks back serves. Without it a replay would begin after
+//!   blocks that never reached their home locations.
 //! - After the journal's start moved: `REQ_FUA` of `jbd2_journal_update_sb_log_tail` (`journal.c`).
-//! Here the first flush of the next commit serves. Without it new blocks could overwrite a
-//! transaction that a replay still reads.
+//!   Here the first flush of the next commit serves. Without it new blocks could overwrite a
+//!   transaction that a replay still reads.
 //! - At the end of a replay: `jbd2_journal_recover` (`recovery.c`), and the superblock after it.
 //! - At unmounting: `jbd2_journal_destroy` and `jbd2_mark_journal_empty` (`journal.c`).
 //!
