@@ -170,7 +170,7 @@ def malformed(context, form, seconds):
     seed = os.environ.get("SOIL_FUZZ_SEED", "1")
     command = [python, MALFORMED, tap.name, tap.host, tap.guest, mac, str(seconds), seed]
     text = context.run(*command).stdout
-    assert int(re.search(r"sent=(\d+)", text)[1]) > 100 * seconds, text
+    assert int(re.search(r"sent=(\d+)", text)[1]) >= 100, text
     assert copy.finish(context.remaining()) == 0, copy.text
     # The guest may have believed a last claim to the host's address, which it would doubt after 8 s
     # (RFC 4861, 7.3); a question heals it, which comes with the first of what follows.
