@@ -9,6 +9,7 @@
 
 mod clocks;
 mod descriptors;
+pub mod extension;
 mod mapping;
 mod names;
 mod numbers;
@@ -33,8 +34,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// Answers the system call that saved `call`; the result goes to rax. Pending signals are delivered
 /// on the way back.
 pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
-    let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
-    let result = match dispatch(call.number, arguments, call.rsp) {
+    let result = match extension::answer(call).unwrap_or_else(|| dispatch(call)) {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
     };
@@ -44,8 +44,9 @@ pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
 /// The answer of `brk`: there is no break, and musl's allocator falls back to `mmap`.
 const NO_BREAK: u64 = 0x1000;
 
-/// `stack` is the program's stack pointer.
-fn dispatch(number: u64, arguments: [u64; 6], stack: u64) -> Result<u64, Errno> {
+fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
+    let (number, stack) = (call.number, call.rsp);
+    let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
     let [a, b, c, d, ..] = arguments;
     match number {
         n::READ => read(a, &[[b, c]]),

@@ -5,8 +5,8 @@
 
 mod arguments;
 mod diagnose;
-mod entropy;
 mod libraries;
+mod parts;
 mod stand_in;
 
 use crate::failure::{Context as _, Failure};
@@ -165,8 +165,8 @@ impl arguments::Link {
                 }
             }
         }
-        if inputs.iter().any(|input| entropy::is_wanted_by(input)) {
-            command.arg("--undefined=soil_with_entropy");
+        for symbol in parts::wanted_by(inputs.iter().map(PathBuf::as_path)) {
+            command.arg(format!("--undefined={symbol}"));
         }
         command.args(&inputs).arg(&archive).arg("--start-group");
         // Again, as archives may depend on each other in either order.

@@ -1,0 +1,49 @@
+//! System calls that other parts answer, which are linked only into programs that need them.
+//!
+//! The link driver sees from a program's objects which parts it needs (`tools/src/link/parts.rs`)
+//! and asks the linker for their symbols. A part that wasn't linked costs nothing.
+
+use crate::arch::gates::SystemCallFrame;
+use crate::errno::Errno;
+
+/// Answers the system call that saved the frame, or returns `None` for one that isn't its own.
+pub type Extension = extern "C" fn(&mut SystemCallFrame, &mut Result<u64, Errno>) -> bool;
+
+unsafe extern "C" {
+    // The linker script puts the extensions that were linked between the two.
+    static soil_extensions_start: Extension;
+    static soil_extensions_end: Extension;
+}
+
+/// Places an extension, which is linked where the symbol `$name` is asked for.
+#[macro_export]
+macro_rules! system_call_extension {
+    ($name:literal, $function:path) => {
+        core::arch::global_asm!(
+            ".pushsection .soil_extensions, \"a\", @progbits",
+            ".balign 8",
+            concat!(".globl ", $name),
+            concat!($name, ":"),
+            ".quad {}",
+            ".popsection",
+            sym $function,
+        );
+    };
+}
+
+/// The answer of the first extension that has one.
+pub(super) fn answer(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
+    let (start, end) = (
+        &raw const soil_extensions_start,
+        &raw const soil_extensions_end,
+    );
+    let count = (end as usize - start as usize) / size_of::<Extension>();
+    // SAFETY: the linker script puts whole pointers to functions of this type, from the macro
+    // above, between the two.
+    let extensions = unsafe { core::slice::from_raw_parts(start, count) };
+    let mut result = Err(Errno::ENOSYS);
+    extensions
+        .iter()
+        .any(|extension| extension(call, &mut result))
+        .then_some(result)
+}
