@@ -232,6 +232,13 @@ impl<R: Resources> Runtime<R> {
         self.completions.pop_front()
     }
 
+    /// The result of the operation `token`, if it has completed.
+    pub fn take_completion(&mut self, token: u64) -> Option<Answer> {
+        let mut completions = self.completions.iter();
+        let place = completions.position(|(other, _)| *other == token)?;
+        self.completions.remove(place).map(|(_, answer)| answer)
+    }
+
     /// Whether there are completions to fetch.
     pub fn has_completions(&self) -> bool {
         !self.completions.is_empty()
@@ -302,6 +309,12 @@ impl<R: Resources> Runtime<R> {
             return Err(error.into());
         }
         Err(Stop::Pending)
+    }
+
+    /// Whether reading or writing is worthwhile: data, room, end, or an error to be reported.
+    pub fn is_ready(&mut self, fd: Fd, direction: Direction) -> Result<bool, Error> {
+        let (operations, key) = self.table.get(fd)?;
+        (operations.ready)(self, key, direction)
     }
 
     /// See `soil_fd_shutdown`.

@@ -70,6 +70,23 @@ pub fn wait<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Result<(),
     }
 }
 
+/// Runs the drivers until the operation `token` has completed, and returns its result. Completions
+/// of others stay queued; signals don't end the wait. Blocks.
+pub fn wait_for<R: Resources>(rt: &mut Runtime<R>, token: u64) -> Answer {
+    loop {
+        let now = R::Platform::monotonic_ns();
+        step(rt, now);
+        if let Some(answer) = rt.take_completion(token) {
+            run_on(rt, now);
+            return answer;
+        }
+        let until = earliest(rt, None);
+        if until.is_none_or(|until| until > now) {
+            sleep(rt, until);
+        }
+    }
+}
+
 /// Before the program runs on: submits what the drivers have queued.
 fn run_on<R: Resources>(rt: &mut Runtime<R>, now: u64) {
     rt.interest.submit();

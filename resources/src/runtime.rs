@@ -54,6 +54,15 @@ pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     }))
 }
 
+/// Runs `f` on the runtime for a system call of whichever thread; a call from within a call is
+/// `Busy`.
+pub fn system_call(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
+    RUNTIME.call_at_exit(|rt| {
+        fs::set_memory_short(Current::memory_short());
+        f(rt)
+    })
+}
+
 /// [`call`] from whichever thread ends the program.
 pub fn call_at_exit(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     encode(RUNTIME.call_at_exit(f))
