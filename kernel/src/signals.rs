@@ -14,7 +14,6 @@ use crate::cell::ExclusiveCell;
 use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::power;
-use core::sync::atomic::{AtomicBool, Ordering};
 use state::{Action, COUNT, State, TERMINATE, check_signal};
 
 /// The process number, of the only process.
@@ -125,22 +124,10 @@ pub fn obey_button() {
     }
 }
 
-/// Handlers wait for the end of a system call. Set by [`hold`].
-static HELD: AtomicBool = AtomicBool::new(false);
-
-/// Runs `wait`, the runtime's wait in a system call: handlers run when the call returns, since they
-/// may make system calls themselves.
-pub fn hold<T>(wait: impl FnOnce() -> T) -> T {
-    HELD.store(true, Ordering::Relaxed);
-    let result = wait();
-    HELD.store(false, Ordering::Relaxed);
-    result
-}
-
 /// Runs the handlers of signals that [`obey_button`] has sent, in a program that waits by other
 /// means than system calls; returns whether there were any.
 pub fn run_handlers() -> bool {
-    let ready = !HELD.load(Ordering::Relaxed) && is_ready();
+    let ready = is_ready();
     if ready {
         // SAFETY: `sched_yield`, which keeps all registers but these.
         unsafe {

@@ -6,13 +6,13 @@
 //! the linker drops those that a program never calls.
 //!
 //! # Contexts
-//! - *Call*: a call from OCaml, on the thread that owns the runtime.
+//! - *Call*: a call from OCaml, on any of its threads.
 //! - *Tick*: the periodic poll of the network while the program computes. In an image it runs in
 //!   an interrupt, between two instructions of the program; in a process on a thread of its own.
 //! - *Any thread*: no lock is held.
 //!
 //! The runtime's lock admits one call or one tick at a time. Each trait says in which contexts its
-//! functions may be called. Only [`Wait::wait`] and [`Wait::await_change`] block.
+//! functions may be called. Only [`Wait::sleep`] and [`Wait::await_change`] block.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -128,7 +128,8 @@ pub trait Console {
     fn report_requested() -> bool;
 }
 
-/// The machine or process as a whole. From calls; [`System::thread`] from any thread.
+/// The machine or process as a whole. From calls; [`System::thread`] and [`System::domain`] from any
+/// thread.
 pub trait System {
     /// Whether this is a machine of its own.
     const ON_VM: bool;
@@ -154,11 +155,14 @@ pub trait System {
     /// A number of the current thread, unique among living threads and never 0.
     fn thread() -> usize;
 
+    /// The number of the OCaml domain of the current thread, which OCaml knows.
+    fn domain() -> usize;
+
     /// Number of requests to stop so far.
     fn stop_requests() -> usize;
 }
 
-/// Why [`Wait::wait`] returned.
+/// Why a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
     /// An event, or the deadline.
@@ -167,7 +171,7 @@ pub enum Woken {
     Interrupted,
 }
 
-/// The set of events that [`Wait::wait`] waits for. Requests to stop always belong to it.
+/// The set of events that [`Wait::sleep`] waits for. Requests to stop always belong to it.
 pub trait Interest: Sized {
     /// The event source of a network device.
     type LinkWake;
@@ -219,9 +223,34 @@ pub trait Wait {
     /// See [`Interest`].
     type Interest: Interest;
 
-    /// Sleeps until an event of `interest`, a request to stop, or the time `until` (monotonic
-    /// nanoseconds). Calls only.
-    fn wait(interest: &mut Self::Interest, until: Option<u64>) -> Woken;
+    /// A sleep that was prepared: its own part of the interest, which no call touches.
+    type Sleep;
+
+    /// Prepares a sleep until an event of `interest`, a request to stop, or the time `until`
+    /// (monotonic nanoseconds). Calls only; [`Wait::sleep`] and [`Wait::finish`] follow, on the
+    /// same thread.
+    fn prepare(interest: &mut Self::Interest, until: Option<u64>) -> Self::Sleep;
+
+    /// Sleeps. The runtime's lock is free, and other threads' calls may be inside; one thread at a
+    /// time sleeps.
+    fn sleep(sleep: &mut Self::Sleep);
+
+    /// Ends a sleep: hands its events to their devices, and tells what ended it. Calls only.
+    fn finish(interest: &mut Self::Interest, sleep: Self::Sleep) -> Woken;
+
+    /// Ends the sleep that another thread has prepared, at once if it hasn't begun. Calls and
+    /// ticks, after [`Wait::prepare`] and before [`Wait::finish`].
+    fn nudge();
+
+    /// Lets other OCaml threads run until [`Wait::leave_blocking`]: this one touches nothing of
+    /// OCaml's. From any thread that OCaml knows, without the runtime's lock.
+    fn enter_blocking();
+
+    /// Takes OCaml back; blocks while another thread has it. Without the runtime's lock.
+    fn leave_blocking();
+
+    /// Number of forks between the program's first process and this one. From any thread.
+    fn forks() -> u32;
 
     /// Called when the program is about to run on, at time `now`. Calls only.
     fn resume(now: u64);
@@ -230,9 +259,9 @@ pub trait Wait {
     /// Calls only.
     fn start_ticker(ticker: &'static Ticker);
 
-    /// Sleeps while `word` is `value`, until [`Wait::wake`]; may return early (a futex). From any
-    /// thread.
-    fn await_change(word: &AtomicU32, value: u32);
+    /// Sleeps while `word` is `value`, until [`Wait::wake`] or the time `until` (monotonic
+    /// nanoseconds); may return early (a futex). From any thread.
+    fn await_change(word: &AtomicU32, value: u32, until: Option<u64>);
 
     /// Wakes all sleepers of [`Wait::await_change`] on `word`. From any thread.
     fn wake(word: &AtomicU32);

@@ -1,17 +1,22 @@
 //! The program's one runtime, behind its lock.
 
+use crate::completions::FOLLOWS;
 use crate::lock::Lock;
+use crate::wait::{FINISH, From, Leader, Next, finished, go_on};
 use crate::{Resources, Runtime};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use platform::System;
 use platform::error::{Answer, Error, Stop};
+use platform::{Clock, System, Wait};
 
-/// The program's one runtime behind its lock. Any thread and a tick may use it; one at a time gets
-/// the runtime.
+/// [`Cell::owner`] before the first call of [`Cell::own`].
+const NO_OWNER: usize = usize::MAX;
+
+/// The program's one runtime behind its lock. Any thread of the owner's OCaml domain and a tick may
+/// use it; one at a time gets the runtime.
 pub struct Cell<R: Resources> {
     lock: Lock<R::Platform>,
-    /// The thread to which the runtime belongs; 0: none yet.
+    /// The OCaml domain to which the runtime belongs.
     owner: AtomicUsize,
     runtime: UnsafeCell<Runtime<R>>,
 }
@@ -26,41 +31,38 @@ impl<R: Resources> Cell<R> {
     pub const fn new() -> Cell<R> {
         Cell {
             lock: Lock::new(),
-            owner: AtomicUsize::new(0),
+            owner: AtomicUsize::new(NO_OWNER),
             runtime: UnsafeCell::new(Runtime::new()),
         }
     }
 
-    /// Makes the current thread the owner, which alone [`Cell::call`] serves from now on.
+    /// Makes the current domain the owner, whose threads alone [`Cell::call`] serves from now on.
     pub fn own(&self) {
-        self.owner.store(R::Platform::thread(), Ordering::Relaxed);
+        self.owner.store(R::Platform::domain(), Ordering::Relaxed);
     }
 
     /// Takes the lock for a call of the owner's.
     #[inline(never)]
     fn enter(&self) -> bool {
         let owner = self.owner.load(Ordering::Relaxed);
-        (owner == 0 || owner == R::Platform::thread()) && self.lock.enter()
+        (owner == NO_OWNER || owner == R::Platform::domain()) && self.lock.enter()
     }
 
-    /// Runs `f` on the runtime. `Busy`: this is a call within a call (an OCaml finalizer), or
-    /// another thread than the owner; the owner's call isn't disturbed.
+    /// Runs `f` on the runtime; waits while another thread's call is inside. `Busy`: this is a call
+    /// within a call (an OCaml finalizer), or in another domain than the owner; the owner's call
+    /// isn't disturbed.
     #[inline(always)]
     pub fn call(&self, f: impl FnOnce(&mut Runtime<R>) -> Answer) -> Answer {
-        if self.enter() {
-            self.inside(f)
-        } else {
-            Err(Error::Busy.into())
+        if !self.enter() {
+            return Err(Error::Busy.into());
         }
-    }
-
-    /// [`Cell::call`] from whichever thread ends the program.
-    pub fn call_at_exit(&self, f: impl FnOnce(&mut Runtime<R>) -> Answer) -> Answer {
-        if self.lock.enter() {
-            self.inside(f)
-        } else {
-            Err(Error::Busy.into())
-        }
+        self.inside(|rt| {
+            let answer = f(rt);
+            if rt.leader == Leader::Asleep {
+                rt.nudge();
+            }
+            answer
+        })
     }
 
     /// Runs `f`; the lock is held, and released afterwards.
@@ -71,9 +73,79 @@ impl<R: Resources> Cell<R> {
         let rt = unsafe { &mut *self.runtime.get() };
         let answer = f(rt);
         if matches!(answer, Err(Stop::Error(_))) {
-            rt.messages.failed();
+            rt.messages.failed(R::Platform::thread());
         }
         self.lock.leave();
+        answer
+    }
+
+    /// Runs the drivers and sleeps until there is a completion for `waiter` ([`crate::wait::SCHEDULER`] or a
+    /// thread's token), the time `until` (monotonic nanoseconds) comes, or a signal arrives; then
+    /// runs `fetch`. Blocks; other threads' calls are served meanwhile, and so is OCaml where it
+    /// sleeps. `Busy` as for [`Cell::call`].
+    pub fn wait(
+        &self,
+        waiter: u64,
+        until: Option<u64>,
+        fetch: impl FnOnce(&mut Runtime<R>) -> Answer,
+    ) -> Answer {
+        match self.enter() {
+            true => self.wait_inside(waiter, until, fetch),
+            false => Err(Error::Busy.into()),
+        }
+    }
+
+    /// Runs the drivers until all have finished, for at most `grace` nanoseconds. Blocks. From the
+    /// thread that ends the program, of any domain.
+    pub fn finish(&self, grace: u64) -> Answer {
+        if !self.lock.enter() {
+            return Err(Error::Busy.into());
+        }
+        let until = R::Platform::monotonic_ns().saturating_add(grace);
+        self.wait_inside(FINISH, Some(until), |rt| match finished(rt) {
+            true => Ok(0),
+            false => Err(Error::TimedOut.into()),
+        })
+    }
+
+    /// Waits; the lock is held, and released afterwards.
+    fn wait_inside(
+        &self,
+        waiter: u64,
+        until: Option<u64>,
+        fetch: impl FnOnce(&mut Runtime<R>) -> Answer,
+    ) -> Answer {
+        let (mut from, mut blocking) = (From::Call, false);
+        let mut enter_blocking = || {
+            if !core::mem::replace(&mut blocking, true) {
+                R::Platform::enter_blocking();
+            }
+        };
+        let answer = loop {
+            // SAFETY: the lock is held here and wherever the loop begins again.
+            let rt = unsafe { &mut *self.runtime.get() };
+            match go_on(rt, waiter, until, from) {
+                Err(stop) => break self.inside(|_| Err(stop)),
+                Ok(Next::Return) => break self.inside(fetch),
+                Ok(Next::Sleep(mut sleep)) => {
+                    self.lock.leave();
+                    enter_blocking();
+                    R::Platform::sleep(&mut sleep);
+                    from = From::Sleep(sleep);
+                }
+                Ok(Next::Follow(word)) => {
+                    self.lock.leave();
+                    enter_blocking();
+                    R::Platform::await_change(&word, FOLLOWS, until);
+                    from = From::Following(word);
+                }
+            }
+            // No call of this thread is inside: it was asleep.
+            self.lock.enter();
+        };
+        if blocking {
+            R::Platform::leave_blocking();
+        }
         answer
     }
 
@@ -81,13 +153,16 @@ impl<R: Resources> Cell<R> {
     pub fn tick(&self, f: impl FnOnce(&mut Runtime<R>)) {
         if self.lock.enter_tick() {
             // SAFETY: as in `inside`.
-            f(unsafe { &mut *self.runtime.get() });
+            let rt = unsafe { &mut *self.runtime.get() };
+            f(rt);
+            if rt.leader == Leader::Asleep {
+                rt.nudge();
+            }
             self.lock.leave_tick();
         }
     }
 
-    /// Takes the lock for a fork on the owner's thread; `false` within a call. To be followed by
-    /// [`Cell::unlock`].
+    /// Takes the lock for a fork; `false` within a call. To be followed by [`Cell::unlock`].
     pub fn lock(&self) -> bool {
         self.lock.enter()
     }
@@ -102,35 +177,47 @@ impl<R: Resources> Cell<R> {
 mod tests {
     use super::Cell;
     use crate::runtime::tests::Fake;
+    use crate::wait::SCHEDULER;
+    use core::sync::atomic::Ordering;
     use platform::error::{Answer, Error};
     use std::thread;
 
+    const BUSY: Answer = Err(platform::error::Stop::Error(Error::Busy));
+
     #[test]
-    fn the_owner_is_served_and_one_call_at_a_time() {
+    fn one_call_at_a_time_is_served() {
         static CELL: Cell<Fake> = Cell::new();
-        const BUSY: Answer = Err(platform::error::Stop::Error(Error::Busy));
         let elsewhere = |f: fn() -> Answer| thread::spawn(f).join().expect("no panic");
-        assert_eq!(elsewhere(|| CELL.call(|_| Ok(7))), Ok(7), "no owner yet");
         CELL.own();
         assert_eq!(CELL.call(|_| Ok(7)), Ok(7));
-        assert_eq!(elsewhere(|| CELL.call(|_| Ok(7))), BUSY);
-        assert_eq!(elsewhere(|| CELL.call_at_exit(|_| Ok(8))), Ok(8));
+        assert_eq!(elsewhere(|| CELL.call(|_| Ok(8))), Ok(8));
         // Neither a call within a call, nor a tick that interrupts one.
         let mut within = std::vec::Vec::new();
         let mut ticked = false;
         let outer = CELL.call(|_| {
             within.push(CELL.call(|_| Ok(1)));
-            within.push(CELL.call_at_exit(|_| Ok(1)));
+            within.push(CELL.wait(SCHEDULER, Some(0), |_| Ok(1)));
+            within.push(CELL.finish(0));
             CELL.tick(|_| ticked = true);
             Ok(9)
         });
         assert_eq!((outer, ticked), (Ok(9), false));
-        assert_eq!(within, [BUSY, BUSY]);
+        assert_eq!(within, [BUSY; 3]);
         CELL.tick(|_| ticked = true);
         assert!(ticked);
         assert!(CELL.lock() && !CELL.lock());
         assert_eq!(CELL.call(|_| Ok(1)), BUSY);
         CELL.unlock();
         assert_eq!(CELL.call(|_| Ok(1)), Ok(1));
+    }
+
+    #[test]
+    fn other_domains_are_refused() {
+        static CELL: Cell<Fake> = Cell::new();
+        // This crate's platform for tests has one domain, with the number 0.
+        CELL.owner.store(1, Ordering::Relaxed);
+        assert_eq!(CELL.call(|_| Ok(7)), BUSY);
+        assert_eq!(CELL.wait(SCHEDULER, Some(0), |_| Ok(7)), BUSY);
+        assert_eq!(CELL.finish(0), Ok(0), "the program's end is any domain's");
     }
 }

@@ -5,14 +5,16 @@
 //! # Modules
 //! - [`runtime`]: outstanding operations by token, completions, drivers.
 //! - [`table`]: descriptors, and who waits for them.
-//! - [`wait`]: lets the drivers work, then sleeps until something happens.
+//! - [`wait`]: lets the drivers work, then sleeps until something happens; of several threads one
+//!   for all.
+//! - `completions`: results of operations, and the threads that wait for them.
 //! - [`fiber`]: suspends synchronous code in the middle of a call.
 //! - [`cell`]: the program's one [`Runtime`], behind its [`lock`].
 //! - [`messages`]: the texts of failures.
 //!
 //! # Contexts
 //! Everything here is used inside one call or one tick at a time, as the lock admits them; a tick
-//! only queues completions. [`wait`] alone blocks. What is `Sync` says so: [`cell::Cell`] and
+//! only queues completions. [`cell::Cell::wait`] alone blocks, without the lock. What is `Sync` says so: [`cell::Cell`] and
 //! [`lock::Lock`].
 
 #![cfg_attr(not(test), no_std)]
@@ -20,6 +22,7 @@
 extern crate alloc;
 
 pub mod cell;
+mod completions;
 pub mod fiber;
 pub mod lock;
 pub mod messages;

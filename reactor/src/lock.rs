@@ -1,65 +1,84 @@
-//! The lock of the runtime: a call of the program is inside, or a tick.
+//! The lock of the runtime: one thread's call is inside, or a tick.
 
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU32, Ordering};
-use platform::Wait;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use platform::{System, Wait};
 
 const FREE: u32 = 0;
-/// A call of the program's.
-const PROGRAM: u32 = 1;
-/// A tick, for a short while.
-const TICK: u32 = 2;
-/// The same, and the program waits for its end.
-const AWAITED: u32 = 3;
+const TAKEN: u32 = 1;
+/// Taken, and a thread waits for its end.
+const AWAITED: u32 = 2;
 
-/// A lock for which a call waits while a tick is inside, and a tick never waits. From any thread.
-pub struct Lock<W: Wait>(AtomicU32, PhantomData<fn() -> W>);
+/// A lock for which calls of other threads wait, and a tick never waits. From any thread.
+pub struct Lock<P> {
+    word: AtomicU32,
+    /// The thread whose call is inside; 0: none, or a tick.
+    holder: AtomicUsize,
+    platform: PhantomData<fn() -> P>,
+}
 
-impl<W: Wait> Lock<W> {
+impl<P: System + Wait> Lock<P> {
     /// Nothing inside.
-    pub(crate) const fn new() -> Lock<W> {
-        Lock(AtomicU32::new(FREE), PhantomData)
+    pub(crate) const fn new() -> Lock<P> {
+        Lock {
+            word: AtomicU32::new(FREE),
+            holder: AtomicUsize::new(0),
+            platform: PhantomData,
+        }
     }
 
-    /// Lets a call in, once no tick is inside; `false`: a call is inside.
+    /// Lets a call of the current thread's in, once no other's and no tick is inside; `false`: one
+    /// of this thread is inside.
+    #[inline]
     pub fn enter(&self) -> bool {
-        loop {
-            match self
-                .0
-                .compare_exchange(FREE, PROGRAM, Ordering::Acquire, Ordering::Relaxed)
-            {
-                Ok(_) => return true,
-                Err(PROGRAM) => return false,
-                Err(_) => self.await_end(),
-            }
+        let thread = P::thread();
+        if !self.take() && !self.await_end(thread) {
+            return false;
         }
+        self.holder.store(thread, Ordering::Relaxed);
+        true
     }
 
     /// The call leaves.
     pub fn leave(&self) {
-        self.0.store(FREE, Ordering::Release);
+        // Before the lock is free: a thread that finds its own number here is inside.
+        self.holder.store(0, Ordering::Relaxed);
+        self.release();
     }
 
     /// Lets a tick in; `false`: a call or tick is inside.
     pub fn enter_tick(&self) -> bool {
-        self.0
-            .compare_exchange(FREE, TICK, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        self.take()
     }
 
     /// The tick leaves.
     pub fn leave_tick(&self) {
-        if self.0.swap(FREE, Ordering::Release) == AWAITED {
-            W::wake(&self.0);
+        self.release();
+    }
+
+    fn take(&self) -> bool {
+        self.word
+            .compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn release(&self) {
+        if self.word.swap(FREE, Ordering::Release) == AWAITED {
+            P::wake(&self.word);
         }
     }
 
+    /// Takes the lock once it is free; `false` if `thread` itself holds it.
     #[cold]
-    fn await_end(&self) {
-        let _ = self
-            .0
-            .compare_exchange(TICK, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
-        W::await_change(&self.0, AWAITED);
+    fn await_end(&self, thread: usize) -> bool {
+        while self.holder.load(Ordering::Relaxed) != thread {
+            // Marked as awaited even if it is taken here: others may wait as well.
+            if self.word.swap(AWAITED, Ordering::Acquire) == FREE {
+                return true;
+            }
+            P::await_change(&self.word, AWAITED, None);
+        }
+        false
     }
 }
 
@@ -68,6 +87,8 @@ mod tests {
     use super::Lock;
     use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use host::Host;
+    use std::thread;
+    use std::time::Duration;
 
     #[test]
     fn refuses_a_second_call_and_a_tick() {
@@ -82,24 +103,31 @@ mod tests {
         assert!(lock.enter());
     }
 
-    /// The call sleeps while the tick is inside, and is woken when it leaves.
+    /// A call sleeps while a tick or another thread's call is inside, and is woken when that leaves.
     #[test]
     fn a_waiting_call_is_woken() {
         static LOCK: Lock<Host> = Lock::new();
-        assert!(LOCK.enter_tick());
-        let (entered, news) = std::sync::mpsc::channel();
-        std::thread::spawn(move || entered.send(LOCK.enter()));
-        while LOCK.0.load(Ordering::Relaxed) != super::AWAITED {
-            std::thread::yield_now();
+        let call: [fn(&Lock<Host>) -> bool; 2] = [Lock::enter, Lock::enter_tick];
+        let end: [fn(&Lock<Host>); 2] = [Lock::leave, Lock::leave_tick];
+        for (enter, leave) in call.into_iter().zip(end) {
+            assert!(enter(&LOCK));
+            let (entered, news) = std::sync::mpsc::channel();
+            thread::spawn(move || {
+                entered.send(LOCK.enter()).expect("it is awaited");
+                LOCK.leave();
+            });
+            while LOCK.word.load(Ordering::Relaxed) != super::AWAITED {
+                thread::yield_now();
+            }
+            // It is asleep then, or about to see that it needn't be.
+            thread::sleep(Duration::from_millis(50));
+            leave(&LOCK);
+            let entered = news.recv_timeout(Duration::from_secs(60));
+            assert_eq!(entered, Ok(true), "never woken");
         }
-        // It is asleep then, or about to see that it needn't be.
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        LOCK.leave_tick();
-        let entered = news.recv_timeout(std::time::Duration::from_secs(60));
-        assert_eq!(entered, Ok(true), "never woken");
     }
 
-    /// The call waits for the tick, and is woken: 20,000 times each, never both inside.
+    /// Calls of three threads and ticks of one: never two inside.
     #[test]
     fn one_at_a_time() {
         let lock = Lock::<Host>::new();
@@ -109,26 +137,30 @@ mod tests {
             core::hint::spin_loop();
             inside.store(false, Ordering::Relaxed);
         };
-        let (done, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
+        let (calling, ticks) = (AtomicUsize::new(3), AtomicUsize::new(0));
+        thread::scope(|scope| {
             scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
+                while calling.load(Ordering::Relaxed) > 0 {
                     if lock.enter_tick() {
                         alone();
-                        looks.fetch_add(1, Ordering::Relaxed);
+                        ticks.fetch_add(1, Ordering::Relaxed);
                         lock.leave_tick();
                     }
-                    std::thread::yield_now();
+                    thread::yield_now();
                 }
             });
-            let mut calls = 0;
-            while calls < 20_000 || looks.load(Ordering::Relaxed) < 20_000 {
-                assert!(lock.enter());
-                alone();
-                lock.leave();
-                calls += 1;
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut calls = 0;
+                    while calls < 20_000 || ticks.load(Ordering::Relaxed) < 1000 {
+                        assert!(lock.enter());
+                        alone();
+                        lock.leave();
+                        calls += 1;
+                    }
+                    calling.fetch_sub(1, Ordering::Relaxed);
+                });
             }
-            done.store(true, Ordering::Relaxed);
         });
     }
 }

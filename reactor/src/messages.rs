@@ -1,20 +1,20 @@
-//! Error messages: the detail of the last failed call, and those of failed operations until OCaml
-//! asks for them.
+//! Error messages: the detail of each thread's last failed call, and those of failed operations until
+//! OCaml asks for them.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
-/// Number of operations whose details are kept; the oldest is dropped first.
+/// Number of operations whose details are kept, and of threads; the oldest is dropped first.
 const KEPT: usize = 64;
 /// Length limit of a detail, in bytes.
 const LONGEST: usize = 512;
 
 /// The details that were not yet asked for.
 pub struct Messages {
-    /// Detail of the last call that failed with one.
-    last: String,
-    /// Whether `last` belongs to the call that is being made.
-    fresh: bool,
+    /// That of the call that is being made.
+    fresh: Option<String>,
+    /// Details of the last calls that failed, each with the number of its thread.
+    last: VecDeque<(usize, String)>,
     kept: VecDeque<(u64, String)>,
 }
 
@@ -41,22 +41,30 @@ impl Messages {
     /// No messages.
     pub(crate) const fn new() -> Messages {
         Messages {
-            last: String::new(),
-            fresh: false,
+            fresh: None,
+            last: VecDeque::new(),
             kept: VecDeque::new(),
         }
     }
 
     /// Keeps the detail of the current call, which fails.
     pub fn set(&mut self, text: String) {
-        self.last = cut(text);
-        self.fresh = true;
+        self.fresh = Some(cut(text));
     }
 
-    /// Notes that the current call fails, so that it isn't given an earlier call's detail.
-    pub fn failed(&mut self) {
-        if !core::mem::take(&mut self.fresh) {
-            self.last.clear();
+    /// Notes that the current call, of `thread`, fails, so that it isn't given an earlier call's
+    /// detail.
+    pub fn failed(&mut self, thread: usize) {
+        let detail = self.fresh.take();
+        if let Some((_, last)) = self.last.iter_mut().find(|(of, _)| *of == thread) {
+            *last = detail.unwrap_or_default();
+        } else if let Some(detail) = detail {
+            if self.last.len() >= KEPT {
+                self.last.pop_front();
+            }
+            if self.last.try_reserve(1).is_ok() {
+                self.last.push_back((thread, detail));
+            }
         }
     }
 
@@ -73,9 +81,10 @@ impl Messages {
         }
     }
 
-    /// See `soil_error_detail`.
-    pub fn last(&self, into: &mut [u8]) -> usize {
-        put(&self.last, into)
+    /// See `soil_error_detail`; of `thread`.
+    pub fn last(&self, thread: usize, into: &mut [u8]) -> usize {
+        let found = self.last.iter().find(|(of, _)| *of == thread);
+        found.map_or(0, |(_, text)| put(text, into))
     }
 
     /// See `soil_error_detail_of`.
@@ -88,5 +97,38 @@ impl Messages {
             Some((_, text)) => put(&text, into),
             None => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Messages;
+    use std::string::{String, ToString};
+
+    fn last(messages: &Messages, thread: usize) -> String {
+        let mut line = [0; 64];
+        let n = messages.last(thread, &mut line);
+        String::from_utf8_lossy(&line[..n]).to_string()
+    }
+
+    #[test]
+    fn each_thread_has_the_detail_of_its_own_failure() {
+        let mut messages = Messages::new();
+        for thread in 1..=2 {
+            messages.set(std::format!("of {thread}"));
+            messages.failed(thread);
+        }
+        // A failure without a detail.
+        messages.failed(3);
+        let details = [1, 2, 3].map(|thread| last(&messages, thread));
+        assert_eq!(details, ["of 1", "of 2", ""]);
+        messages.failed(1);
+        assert_eq!([last(&messages, 1), last(&messages, 2)], ["", "of 2"]);
+        for thread in 100..200 {
+            messages.set(thread.to_string());
+            messages.failed(thread);
+        }
+        let ends = [2, 135, 136, 199].map(|thread| last(&messages, thread));
+        assert_eq!(ends, ["", "", "136", "199"]);
     }
 }

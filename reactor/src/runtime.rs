@@ -1,9 +1,10 @@
 //! Outstanding operations and their completions, descriptors, and the drivers of resources.
 
+use crate::completions::{Completions, SCHEDULER};
 use crate::messages::Messages;
 use crate::table::{Fd, Table};
+use crate::wait::Leader;
 use crate::{Interest, Resources};
-use alloc::collections::VecDeque;
 use core::hash::{BuildHasherDefault, Hasher};
 use hashbrown::HashMap;
 use platform::error::{Answer, Error, Failure, Stop};
@@ -59,6 +60,8 @@ enum Operation<R: Resources> {
         /// How to take it back.
         cancel: fn(&mut Runtime<R>, u64) -> Cancelled,
     },
+    /// Completed by [`Runtime::set_event`].
+    Event,
 }
 
 impl<R: Resources> Clone for Operation<R> {
@@ -102,8 +105,8 @@ pub struct Runtime<R: Resources> {
     pub table: Table<R>,
     /// Operations that have not completed.
     operations: TokenMap<Operation<R>>,
-    /// Completions that were not yet fetched.
-    completions: VecDeque<(u64, Answer)>,
+    /// Completions that were not yet fetched, and who waits for them.
+    pub(crate) completions: Completions,
     /// The lines of detail of failures.
     pub messages: Messages,
     /// The state of the resources.
@@ -112,6 +115,12 @@ pub struct Runtime<R: Resources> {
     pub interest: Interest<R>,
     drivers: [Option<Driver<R>>; MAX_DRIVERS],
     started: bool,
+    /// What the thread does that runs the drivers for all that wait.
+    pub(crate) leader: Leader,
+    /// Number of forks before the leader began.
+    pub(crate) led_in: u32,
+    /// When the leader's last sleep began, in monotonic nanoseconds.
+    pub(crate) asleep_since: u64,
     /// Number of sleeps.
     pub sleeps: usize,
     /// Nanoseconds slept, since the network was last told.
@@ -132,12 +141,15 @@ impl<R: Resources> Runtime<R> {
         Runtime {
             table: Table::new(),
             operations: HashMap::with_hasher(BuildHasherDefault::new()),
-            completions: VecDeque::new(),
+            completions: Completions::new(),
             messages: Messages::new(),
             resources: R::NONE,
             interest: <Interest<R> as platform::Interest>::EMPTY,
             drivers: [None; MAX_DRIVERS],
             started: false,
+            leader: Leader::Absent,
+            led_in: 0,
+            asleep_since: 0,
             sleeps: 0,
             slept_ns: 0,
             stops: 0,
@@ -198,12 +210,8 @@ impl<R: Resources> Runtime<R> {
         self.operations
             .try_reserve(1)
             .map_err(|_| Error::OutOfMemory)?;
-        // Room for the completion of every outstanding operation and the request to stop:
-        // completing never fails.
-        let room = self.operations.len() + 2;
-        self.completions
-            .try_reserve(room)
-            .map_err(|_| Error::OutOfMemory)?;
+        let operations = self.operations.len() + 1;
+        self.completions.reserve(token, operations)?;
         self.operations.insert(token, operation);
         Ok(())
     }
@@ -211,13 +219,13 @@ impl<R: Resources> Runtime<R> {
     /// Completes an operation; one that was taken back is ignored.
     pub fn complete(&mut self, token: u64, answer: Answer) {
         if self.operations.remove(&token).is_some() {
-            self.completions.push_back((token, answer));
+            self.completions.add::<R::Platform>(token, answer);
         }
     }
 
     /// Says that the machine is asked to stop, for the `nth` time.
     pub fn request_stop(&mut self, nth: usize) {
-        self.completions.push_back((0, Ok(nth)));
+        self.completions.add::<R::Platform>(0, Ok(nth));
     }
 
     /// Completes everything that is parked there.
@@ -227,21 +235,19 @@ impl<R: Resources> Runtime<R> {
         }
     }
 
-    /// The next completion.
+    /// The scheduler's next completion.
     pub fn next_completion(&mut self) -> Option<(u64, Answer)> {
-        self.completions.pop_front()
+        self.completions.next()
     }
 
-    /// The result of the operation `token`, if it has completed.
+    /// The completion of the operation that a thread waits for.
     pub fn take_completion(&mut self, token: u64) -> Option<Answer> {
-        let mut completions = self.completions.iter();
-        let place = completions.position(|(other, _)| *other == token)?;
-        self.completions.remove(place).map(|(_, answer)| answer)
+        self.completions.take(token)
     }
 
-    /// Whether there are completions to fetch.
+    /// Whether there are completions for the scheduler to fetch.
     pub fn has_completions(&self) -> bool {
-        !self.completions.is_empty()
+        self.completions.is_due(SCHEDULER)
     }
 
     /// See `soil_cancel`.
@@ -261,7 +267,28 @@ impl<R: Resources> Runtime<R> {
                 }
                 Cancelled::Later => Err(Stop::Pending),
             },
+            Some(Operation::Event) => {
+                self.operations.remove(&token);
+                Ok(1)
+            }
         }
+    }
+
+    /// See `soil_event`.
+    pub fn event(&mut self, token: isize) -> Answer {
+        let token = self.new_token(token)?;
+        self.add(token, Operation::Event)?;
+        Err(Stop::Pending)
+    }
+
+    /// See `soil_event_set`.
+    pub fn set_event(&mut self, token: isize) -> Answer {
+        let token = u64::try_from(token).map_err(|_| Error::Invalid)?;
+        let found = matches!(self.operations.get(&token), Some(Operation::Event));
+        if found {
+            self.complete(token, Ok(0));
+        }
+        Ok(usize::from(found))
     }
 
     /// Fails the current call, and keeps the detail for `soil_error_detail`.
@@ -311,12 +338,6 @@ impl<R: Resources> Runtime<R> {
         Err(Stop::Pending)
     }
 
-    /// Whether reading or writing is worthwhile: data, room, end, or an error to be reported.
-    pub fn is_ready(&mut self, fd: Fd, direction: Direction) -> Result<bool, Error> {
-        let (operations, key) = self.table.get(fd)?;
-        (operations.ready)(self, key, direction)
-    }
-
     /// See `soil_fd_shutdown`.
     pub fn shutdown(&mut self, fd: Fd, how: isize) -> Answer {
         let (operations, key) = self.table.get(fd)?;
@@ -339,7 +360,7 @@ impl<R: Resources> Runtime<R> {
         } = self;
         let removed = table.remove(fd, |token| {
             if operations.remove(&token).is_some() {
-                completions.push_back((token, Err(Error::Closed.into())));
+                completions.add::<R::Platform>(token, Err(Error::Closed.into()));
             }
         });
         if let Some((operations, key)) = removed {

@@ -1,8 +1,49 @@
-//! The one wait: runs what there is to run, then sleeps until something happens.
+//! The one wait: runs what there is to run, then sleeps until something happens. Of several threads
+//! that wait, one does that for all (`completions`).
 
-use crate::{Interest, Resources, Runtime};
-use platform::error::{Answer, Error, Stop};
+pub use crate::completions::{FINISH, FIRST_OF_THREADS, SCHEDULER};
+use crate::completions::{FOLLOWS, LEADS};
+use crate::{Resources, Runtime};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+use platform::error::Stop;
 use platform::{Clock, Interest as _, System, Wait, Woken};
+
+/// A sleep of the platform of `R`.
+pub(crate) type Sleep<R> = <<R as Resources>::Platform as Wait>::Sleep;
+
+/// What the leader does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leader {
+    /// There is none.
+    Absent,
+    /// Runs drivers, or was woken and is about to.
+    Awake,
+    /// Sleeps, for the interest that the drivers had.
+    Asleep,
+    /// Was asleep, and has been nudged.
+    Nudged,
+}
+
+/// Where a waiting thread comes from, with the runtime's lock.
+pub(crate) enum From<R: Resources> {
+    /// From outside.
+    Call,
+    /// From the leader's sleep.
+    Sleep(Sleep<R>),
+    /// From a follower's, on this word.
+    Following(Arc<AtomicU32>),
+}
+
+/// What a waiting thread does next, without the lock.
+pub(crate) enum Next<R: Resources> {
+    /// Its wait is over.
+    Return,
+    /// Sleeps as the leader.
+    Sleep(Sleep<R>),
+    /// Sleeps while the word is [`FOLLOWS`].
+    Follow(Arc<AtomicU32>),
+}
 
 /// Lets every driver do a bounded amount of work.
 fn step<R: Resources>(rt: &mut Runtime<R>, now: u64) {
@@ -16,20 +57,25 @@ fn step<R: Resources>(rt: &mut Runtime<R>, now: u64) {
     }
 }
 
-/// Sleeps until something happens or `until` comes; whether it was a signal.
-fn sleep<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Woken {
-    // Taken out for the drivers' sake, and put back for its memory.
-    let mut interest =
-        core::mem::replace(&mut rt.interest, <Interest<R> as platform::Interest>::EMPTY);
-    interest.clear();
+/// Prepares a sleep until something happens or `until` comes.
+fn prepare<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Sleep<R> {
+    rt.interest.clear();
+    // Taken out for the drivers' sake, which get both.
+    let mut interest = core::mem::replace(&mut rt.interest, platform::Interest::EMPTY);
     for driver in rt.drivers().iter().flatten() {
         (driver.interest)(rt, &mut interest);
     }
-    rt.sleeps += 1;
-    let since = R::Platform::monotonic_ns();
-    let woken = R::Platform::wait(&mut interest, until);
-    rt.slept_ns += R::Platform::monotonic_ns().saturating_sub(since);
     rt.interest = interest;
+    rt.sleeps += 1;
+    rt.asleep_since = R::Platform::monotonic_ns();
+    R::Platform::prepare(&mut rt.interest, until)
+}
+
+/// Ends a sleep; what ended it.
+fn finish<R: Resources>(rt: &mut Runtime<R>, sleep: Sleep<R>) -> Woken {
+    rt.leader = Leader::Awake;
+    let woken = R::Platform::finish(&mut rt.interest, sleep);
+    rt.slept_ns += R::Platform::monotonic_ns().saturating_sub(rt.asleep_since);
     woken
 }
 
@@ -46,74 +92,162 @@ fn earliest<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Option<u64
     until
 }
 
-/// Runs the drivers until there are completions, the time `until` (monotonic nanoseconds) comes, or
-/// a signal arrives. Blocks.
-pub fn wait<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Result<(), Stop> {
-    rt.start()?;
+/// Whether all drivers have finished.
+pub(crate) fn finished<R: Resources>(rt: &mut Runtime<R>) -> bool {
+    let mut finished = true;
+    for driver in rt.drivers().iter().flatten() {
+        finished &= (driver.finish)(rt);
+    }
+    finished
+}
+
+fn is_due<R: Resources>(rt: &mut Runtime<R>, waiter: u64) -> bool {
+    if waiter == FINISH {
+        finished(rt)
+    } else {
+        rt.completions.is_due(waiter)
+    }
+}
+
+/// Continues the wait of `waiter`, which ends when something has completed for it, at the time
+/// `until`, or when a signal arrives. With the lock.
+pub(crate) fn go_on<R: Resources>(
+    rt: &mut Runtime<R>,
+    waiter: u64,
+    until: Option<u64>,
+    from: From<R>,
+) -> Result<Next<R>, Stop> {
+    let (leads, woken) = match from {
+        From::Call => {
+            rt.start()?;
+            (is_free(rt), Woken::Event)
+        }
+        From::Sleep(sleep) => (true, finish(rt, sleep)),
+        From::Following(word) => {
+            rt.completions.unfollow(waiter);
+            let news = word.load(Ordering::Acquire);
+            // Nothing but a signal ends its sleep without news, before the time.
+            let woken = if news == FOLLOWS {
+                Woken::Interrupted
+            } else {
+                Woken::Event
+            };
+            // Where no one leads any more, which no follower misses: it is told.
+            (news == LEADS, woken)
+        }
+    };
+    if leads {
+        Ok(lead(rt, waiter, until, woken))
+    } else {
+        follow(rt, waiter, until, woken)
+    }
+}
+
+/// Whether no other thread leads.
+fn is_free<R: Resources>(rt: &mut Runtime<R>) -> bool {
+    rt.leader == Leader::Absent || is_inherited(rt)
+}
+
+/// Whether the leader is a thread of the parent process. The child has only the one that forked.
+#[cold]
+fn is_inherited<R: Resources>(rt: &mut Runtime<R>) -> bool {
+    let inherited = rt.led_in != R::Platform::forks();
+    if inherited {
+        rt.completions.forget_followers();
+    }
+    inherited
+}
+
+/// Leads: runs the drivers until `waiter`'s wait is over, or there is nothing to run.
+fn lead<R: Resources>(
+    rt: &mut Runtime<R>,
+    waiter: u64,
+    until: Option<u64>,
+    woken: Woken,
+) -> Next<R> {
+    rt.leader = Leader::Awake;
+    rt.led_in = R::Platform::forks();
     loop {
         let now = R::Platform::monotonic_ns();
         step(rt, now);
-        if rt.has_completions() || until.is_some_and(|until| until <= now) {
-            run_on(rt, now);
-            return Ok(());
+        let interrupted = woken == Woken::Interrupted && waiter != FINISH;
+        if is_due(rt, waiter) || until.is_some_and(|until| until <= now) || interrupted {
+            run_on(rt, waiter, now);
+            return Next::Return;
+        }
+        if waiter != FINISH
+            && rt.completions.finishes()
+            && let Ok(word) = rt.completions.follow(waiter)
+        {
+            rt.completions.pass_on::<R::Platform>();
+            return Next::Follow(word);
         }
         let until = earliest(rt, until);
-        if until.is_some_and(|until| until <= now) {
-            continue;
-        }
-        if sleep(rt, until) == Woken::Interrupted {
-            let now = R::Platform::monotonic_ns();
-            step(rt, now);
-            run_on(rt, now);
-            return Ok(());
-        }
-    }
-}
-
-/// Runs the drivers until the operation `token` has completed, and returns its result. Completions
-/// of others stay queued; signals don't end the wait. Blocks.
-pub fn wait_for<R: Resources>(rt: &mut Runtime<R>, token: u64) -> Answer {
-    loop {
-        let now = R::Platform::monotonic_ns();
-        step(rt, now);
-        if let Some(answer) = rt.take_completion(token) {
-            run_on(rt, now);
-            return answer;
-        }
-        let until = earliest(rt, None);
         if until.is_none_or(|until| until > now) {
-            sleep(rt, until);
+            let sleep = prepare(rt, until);
+            rt.leader = Leader::Asleep;
+            return Next::Sleep(sleep);
         }
     }
 }
 
-/// Before the program runs on: submits what the drivers have queued.
-fn run_on<R: Resources>(rt: &mut Runtime<R>, now: u64) {
+/// Before the leader's thread runs on: submits what the drivers have queued, and passes on the
+/// leader's role.
+fn run_on<R: Resources>(rt: &mut Runtime<R>, waiter: u64, now: u64) {
     rt.interest.submit();
-    R::Platform::resume(now);
+    if waiter != FINISH {
+        R::Platform::resume(now);
+    }
+    if !rt.completions.pass_on::<R::Platform>() {
+        rt.leader = Leader::Absent;
+    }
 }
 
-/// Runs the drivers until all have finished, for at most `grace` nanoseconds. Blocks.
-pub fn sync_all<R: Resources>(rt: &mut Runtime<R>, grace: u64) -> Answer {
-    let until = R::Platform::monotonic_ns().saturating_add(grace);
+/// Follows another thread, unless the wait of `waiter` is over.
+#[cold]
+fn follow<R: Resources>(
+    rt: &mut Runtime<R>,
+    waiter: u64,
+    until: Option<u64>,
+    woken: Woken,
+) -> Result<Next<R>, Stop> {
+    let interrupted = woken == Woken::Interrupted && waiter != FINISH;
+    let late = until.is_some_and(|until| until <= R::Platform::monotonic_ns());
+    if is_due(rt, waiter) || late || interrupted {
+        return Ok(Next::Return);
+    }
+    let word = rt.completions.follow(waiter)?;
+    if waiter == FINISH && rt.leader == Leader::Asleep {
+        // It hands its role over.
+        rt.nudge();
+    }
+    Ok(Next::Follow(word))
+}
+
+impl<R: Resources> Runtime<R> {
+    /// Ends the leader's sleep, which began before the current call changed what it is for.
+    #[cold]
+    pub(crate) fn nudge(&mut self) {
+        if is_inherited(self) {
+            self.leader = Leader::Absent;
+        } else {
+            self.leader = Leader::Nudged;
+            R::Platform::nudge();
+        }
+    }
+}
+
+/// [`crate::cell::Cell::wait`] on a runtime that no other thread knows.
+pub fn wait<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Result<(), Stop> {
+    let mut from = From::Call;
     loop {
-        let now = R::Platform::monotonic_ns();
-        step(rt, now);
-        let mut finished = true;
-        for driver in rt.drivers().iter().flatten() {
-            finished &= (driver.finish)(rt);
-        }
-        if finished {
-            rt.interest.submit();
-            return Ok(0);
-        }
-        if now >= until {
-            return Err(Error::TimedOut.into());
-        }
-        let next = earliest(rt, Some(until));
-        if next.is_some_and(|next| next > now) {
-            sleep(rt, next);
-        }
+        from = match go_on(rt, SCHEDULER, until, from)? {
+            Next::Return | Next::Follow(_) => return Ok(()),
+            Next::Sleep(mut sleep) => {
+                R::Platform::sleep(&mut sleep);
+                From::Sleep(sleep)
+            }
+        };
     }
 }
 

@@ -4,7 +4,8 @@ use crate::current::Current;
 use crate::types::Int;
 use crate::types::constants::{
     COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
-    COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN, PARK_READ, PARK_WRITE, PENDING, WOULD_BLOCK,
+    COUNTER_OPERATIONS, COUNTER_SLEEPS, FIRST_TOKEN_OF_THREADS, MAX_TOKEN, PARK_READ, PARK_WRITE,
+    PENDING, WOULD_BLOCK,
 };
 use crate::{Resources, Runtime};
 use platform::error::{Answer, Error, Stop};
@@ -12,10 +13,11 @@ use platform::{Direction, Memory};
 use reactor::cell::Cell;
 
 const _: () = assert!(MAX_TOKEN as u64 == reactor::runtime::MAX_TOKEN);
+const _: () = assert!(FIRST_TOKEN_OF_THREADS as u64 == reactor::wait::FIRST_OF_THREADS);
 
 static RUNTIME: Cell<Resources> = Cell::new();
 
-/// Makes the current thread the one that [`call`] serves.
+/// Makes the current OCaml domain the one whose threads [`call`] serves.
 pub fn own() {
     RUNTIME.own();
 }
@@ -46,7 +48,7 @@ pub fn decode_direction(direction: Int) -> Result<Direction, Error> {
 }
 
 /// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finalizer),
-/// or from a thread that isn't the owner, is `Busy`.
+/// or from another domain than the owner, is `Busy`.
 pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     encode(RUNTIME.call(|rt| {
         fs::set_memory_short(Current::memory_short());
@@ -54,18 +56,15 @@ pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     }))
 }
 
-/// Runs `f` on the runtime for a system call of whichever thread; a call from within a call is
-/// `Busy`.
-pub fn system_call(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
-    RUNTIME.call_at_exit(|rt| {
-        fs::set_memory_short(Current::memory_short());
-        f(rt)
-    })
+/// Waits as [`Cell::wait`] does.
+pub fn wait(waiter: u64, until: Option<u64>, fetch: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
+    fs::set_memory_short(Current::memory_short());
+    RUNTIME.wait(waiter, until, fetch)
 }
 
-/// [`call`] from whichever thread ends the program.
-pub fn call_at_exit(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
-    encode(RUNTIME.call_at_exit(f))
+/// See `soil_sync_all`.
+pub fn finish(grace: u64) -> Answer {
+    RUNTIME.finish(grace)
 }
 
 /// Runs `f` on the runtime from a tick; does nothing while a call is inside.
@@ -73,7 +72,7 @@ pub fn tick(f: impl FnOnce(&mut Runtime)) {
     RUNTIME.tick(f);
 }
 
-/// Takes the runtime's lock for a fork on the owner's thread; `false` within a call.
+/// Takes the runtime's lock for a fork; `false` within a call.
 pub fn lock() -> bool {
     RUNTIME.lock()
 }

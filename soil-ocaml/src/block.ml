@@ -46,16 +46,18 @@ let of_descriptor d =
    use the buffers. *)
 let kept : (int -> int) list ref = ref []
 
+let rec keep submit =
+  let before = !kept in
+  let after = submit :: (if Soil_raw_blocks.block_given_up () = 0 then [] else before) in
+  (* Another thread may have come between. *)
+  if !kept == before then kept := after else keep submit
+
 let operation disk name submit =
   match Scheduler.operation ~operation:name ~subject:disk.subject submit with
   | _ -> ()
   | exception e ->
       let backtrace = Failure.get_backtrace () in
-      (match e with
-      | Error.Error { code = Timed_out; _ } ->
-          if Soil_raw_blocks.block_given_up () = 0 then kept := [];
-          kept := submit :: !kept
-      | _ -> ());
+      (match e with Error.Error { code = Timed_out; _ } -> keep submit | _ -> ());
       Failure.raise_with_backtrace e backtrace
 
 let open_ name =

@@ -14,7 +14,12 @@ type t = {
   mutable failure : exn;  (** The last exception of input or output. *)
   mutable writer : Scheduler.fiber;  (** The fiber in {!alone}, or [Scheduler.no_fiber]. *)
   mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!alone}. *)
+  mutable thread : int;  (** The thread in {!alone} outside of [run], or 0. *)
+  mutable turns : turn;  (** Fibers and threads that wait for {!alone}. *)
 }
+
+and turn
+(** A place in a queue. *)
 
 and io = {
   read : t -> bytes -> int -> int -> int;

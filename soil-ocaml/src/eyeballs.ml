@@ -120,6 +120,31 @@ let race ~connect ~close ~timeout name families =
       (match !won with Some d -> close d | None -> ());
       Failure.raise_with_backtrace e backtrace
 
+(* Of a thread that has no tasks: one address after the other. *)
+let in_turn ~connect ~timeout name families =
+  let reason = ref None in
+  let note e = reason := Some (e, Failure.get_backtrace ()) in
+  let addresses family =
+    match Lookup.addresses family name with
+    | found -> found
+    | exception (Error.Error _ as e) ->
+        note e;
+        []
+  in
+  let rec go = function
+    | [] -> (
+        match !reason with
+        | Some (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+        | None -> Error.fail No_such_host Lookup.operation ~subject:name)
+    | address :: rest -> (
+        match Task.timeout timeout (fun () -> connect address) with
+        | d -> d
+        | exception (Error.Error _ as e) ->
+            note e;
+            go rest)
+  in
+  go (order (List.fold_left (fun found family -> found @ addresses family) [] families))
+
 let connect ~connect ~close ~timeout name =
   match Address.of_string_opt name with
   | Some address -> Task.timeout timeout (fun () -> connect address)
@@ -131,5 +156,6 @@ let connect ~connect ~close ~timeout name =
           ignore (Scheduler.operation ~operation:Lookup.operation ~subject:name wait_up);
           if snd (Lookup.reachable_first [ beyond ]) > 0 then [ `V6; `V4 ] else [ `V4 ]
       in
-      if Scheduler.in_task () then race ~connect ~close ~timeout name families
+      if Owner.is_other () then in_turn ~connect ~timeout name families
+      else if Scheduler.in_task () then race ~connect ~close ~timeout name families
       else Scheduler.run (fun () -> race ~connect ~close ~timeout name families)

@@ -11,8 +11,8 @@ let detail_of token = text_of (fun b off len -> Soil_raw.error_detail_of token b
 
 let error_with ~operation ~subject ~detail r =
   let code = code r in
-  (* Rust found another thread's call inside. *)
-  if code = Busy then Owner.check ();
+  (* Rust serves one domain. *)
+  if code = Busy then Owner.check_domain ();
   Error.Error { code; operation; subject; detail }
 
 let error ~operation ~subject r = error_with ~operation ~subject ~detail:(detail ()) r

@@ -21,10 +21,14 @@ let console_error = ref None
 let once cell make =
   match !cell with
   | Some d -> d
-  | None ->
+  | None -> (
       let d = make () in
-      cell := Some d;
-      d
+      let made = Some d in
+      match !cell with
+      | Some first -> first (* Another thread's. *)
+      | None ->
+          cell := made;
+          d)
 
 let opened name handle = console_named name (Failure.check ~operation:"open" ~subject:name handle)
 let of_console () = once console (fun () -> opened "console" (Soil_raw.console ()))

@@ -364,6 +364,7 @@ type lock = { path : string; mutex : Sync.Mutex.t; mutable users : int }
 let locks : lock list ref = ref []
 
 let with_lock path f =
+  Owner.check ();
   let path = realpath path in
   let lock =
     match Stdlib.List.find_opt (fun lock -> lock.path = path) !locks with

@@ -18,13 +18,22 @@ let take () =
 
 (* Buffers that a device may still use, each of them with the number of its volume. *)
 let lost : (int * buffer) list ref = ref []
-let lose volume b = lost := (volume, b) :: List.filter (fun (v, _) -> v <> volume) !lost
+
+let rec lose volume b =
+  let before = !lost in
+  let after = (volume, b) :: List.filter (fun (v, _) -> v <> volume) before in
+  (* Another thread may have come between. *)
+  if !lost == before then lost := after else lose volume b
 
 let with_buffer f =
   let b = take () in
   let v = f b in
   (* Not after an exception: it may have left the device at work with the buffer. *)
-  if List.length !free < kept then free := b :: !free;
+  (let before = !free in
+   if List.length before < kept then
+     let after = b :: before in
+     (* Another thread may have taken one meanwhile. *)
+     if !free == before then free := after);
   v
 
 external get64 : buffer -> int -> int64 = "%caml_bigstring_get64u"

@@ -33,7 +33,7 @@ let asleep = -3
 let turn = -4 (* yields to the other fibers *)
 
 (* Result of a parked call that was cancelled; no operation has it. *)
-let interrupted = min_int
+let interrupted = Threads.interrupted
 let no_body () = ()
 let no_run = 0
 let no_entry : fiber Waiters.t = Waiters.create ()
@@ -229,7 +229,8 @@ let within parent f =
       Failure.raise_with_backtrace e backtrace
 
 let protect f =
-  if not (in_task ()) then f ()
+  if Owner.is_other () then Threads.shield f
+  else if !current == no_fiber then f ()
   else
     let node = enter ~shielded:true () in
     match f () with
@@ -386,11 +387,13 @@ let yield () =
     check ())
 
 let spend () =
-  Owner.check ();
-  incr spent;
-  if !spent >= allowance then yield ()
+  if not (Owner.is_other ()) then (
+    incr spent;
+    if !spent >= allowance then yield ())
 
-let operation ~operation ~subject submit =
+let in_thread result = if result = interrupted then raise Cancelled else result
+
+let operation_in_task ~operation ~subject submit =
   (* Yield before the operation: one that is answered at once never waits, and a cancellation here
      loses nothing. *)
   spend ();
@@ -409,8 +412,11 @@ let operation ~operation ~subject submit =
     free_token token;
     Failure.check ~operation ~subject result)
 
-let wait_ready handle direction =
-  Owner.check ();
+let operation ~operation ~subject submit =
+  if Owner.is_other () then in_thread (Threads.operation ~operation ~subject submit)
+  else operation_in_task ~operation ~subject submit
+
+let wait_ready_in_task handle direction =
   let token = new_token () in
   let result = Soil_raw.fd_park handle direction token in
   if result = Soil_raw.pending then (
@@ -420,6 +426,10 @@ let wait_ready handle direction =
   else (
     free_token token;
     result)
+
+let wait_ready handle direction =
+  if Owner.is_other () then in_thread (Threads.wait_ready handle direction)
+  else wait_ready_in_task handle direction
 
 let wait_in queue =
   Owner.check ();
@@ -452,14 +462,16 @@ let deadline_after seconds =
   if ns >= 4.6e18 then max_int
   else max 1 (Soil_raw.clock_monotonic_ns () + int_of_float (if ns > 0. then ns else 0.))
 
-let sleep_until at =
-  Owner.check ();
+let sleep_in_task at =
   let fiber = !current in
   let timer = Timers.timer ~at (Wake fiber) in
   (* First, so that no timer goes off for a fiber that doesn't know of it. *)
   fiber.timer <- Some timer;
   Timers.add timers timer;
   if park asleep = interrupted then raise Cancelled
+
+let sleep_until at =
+  if Owner.is_other () then ignore (in_thread (Threads.sleep_until at)) else sleep_in_task at
 
 (* Running *)
 

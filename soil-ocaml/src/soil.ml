@@ -1,4 +1,5 @@
 module Task = Task
+module Inbox = Inbox
 module File_descriptor = File_descriptor
 module Tcp = Tcp
 module Bound = Bound

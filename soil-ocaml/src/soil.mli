@@ -15,8 +15,8 @@
     Time spans are in seconds, as [float]s. Buffers are [bytes] or bigarrays. A function waits only
     if its documentation says so, and then only its task waits; outside {!run} the whole program
     does. Functions of other libraries that wait, such as [Unix.sleepf] and [input_line], stop all
-    tasks, and Soil is for the program's first thread only: see {!module-Task}. A module that a
-    program doesn't use isn't linked into it. *)
+    tasks. Other threads may wait by Soil as well, but have no tasks: see {!module-Task}. A module
+    that a program doesn't use isn't linked into it. *)
 
 (** {1:program The program} *)
 
@@ -58,6 +58,7 @@ exception Error of Error.t
 (** {1:modules Modules} *)
 
 module Task = Task
+module Inbox = Inbox
 module File_descriptor = File_descriptor
 module Tcp = Tcp
 module Bound = Bound

@@ -74,6 +74,10 @@ let would_block = -1001
 let max_token = 1 lsl 40
 (** The largest token. *)
 
+let first_token_of_threads = 1 lsl 39
+(** The first token of an operation whose completion comes through [soil_await], to the one thread
+    that waits for it; those of smaller ones come through [soil_wait]. *)
+
 let park_read = 0
 (** [soil_fd_park]: until there is something to read, or to accept. *)
 
@@ -276,13 +280,12 @@ type stat =
   | Read_only  (** Flag: marked read-only. *)
   | Accessed_ns  (** Nanoseconds of [accessed]. *)
   | Changed_ns  (** Nanoseconds of [changed]. *)
-  | Volume  (** Number of the volume; -1 for a directory that only leads to mount points. *)
 (** Attributes of a file or directory ([soil_fs_stat], [soil_file_stat]). Times are seconds since
     1970-01-01 00:00 UTC, with nanoseconds of that second. *)
 
 external stat : int_buffer -> stat -> int = "%caml_ba_ref_1"
 
-let stat_length = 12
+let stat_length = 11
 
 type contents =
   | Address  (** Address of the first byte. *)
@@ -470,8 +473,8 @@ external start :
   = "soil_needs_native_code" "soil_start"
 [@@noalloc]
 (** Starts the platform: log level, signals or power button. No device is touched. Calling it again
-    does nothing. The calling thread is the one that all other functions serve from then on, but for
-    [soil_sync_all]: to others they answer [Busy]. Errors: [Bad_configuration] with a detail. *)
+    does nothing. All other functions but [soil_sync_all] serve the OCaml domain of the calling
+    thread from then on: in others they answer [Busy]. Errors: [Bad_configuration] with a detail. *)
 
 external wait :
   (int[@untagged]) ->
@@ -483,8 +486,7 @@ external wait :
     nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills
     [completions\[2i\]] with a token and [completions\[2i + 1\]] with its result, for at most [max]
     operations (at most half the length of [completions]), and returns their number: 0 after the
-    deadline or a signal. The only call that puts the processor to sleep; other OCaml threads may
-    run meanwhile. *)
+    deadline or a signal. Other OCaml threads may run meanwhile. For one thread. *)
 
 external cancel :
   (int[@untagged]) ->
@@ -502,8 +504,9 @@ external error_detail :
   (int[@untagged])
   = "soil_needs_native_code" "soil_error_detail"
 [@@noalloc]
-(** Copies the detail of the last call that failed (UTF-8, one line, no final newline) to [into\[off
-    .. off + len\]], cut where it doesn't fit; returns its length, 0 if that failure had none. *)
+(** Copies the detail of the thread's last call that failed (UTF-8, one line, no final newline) to
+    [into\[off .. off + len\]], cut where it doesn't fit; returns its length, 0 if that failure had
+    none. *)
 
 external error_detail_of :
   (int[@untagged]) ->

@@ -26,10 +26,15 @@
     operating system stop all tasks until they return. Use {!Soil.Clock.sleep}, and
     {!Soil.File_descriptor.Reader} on {!Soil.File_descriptor.of_console}.
 
-    {b Threads and domains.} Everything here, and everything that waits, belongs to the program's
-    first thread. It raises [Invalid_argument] in any other thread ([Thread.create]) or domain
-    ([Domain.spawn]), and does nothing. Those may compute; what they found has to be fetched by a
-    task.
+    {b Threads and domains.} Tasks, what they wait for (promises, mutexes, streams, …) and
+    {!Soil.run} belong to the program's first thread; in any other ([Thread.create]) they raise
+    [Invalid_argument] and do nothing. {!Soil.Inbox} hands work over from there. All other modules
+    can be used in any thread of the first domain, several at once: a call that waits blocks its
+    thread only, whatever the tasks do, and can be given a time by {!timeout} and {!timeout_opt},
+    which work there too, as does {!protect}. Calls that write to one descriptor take turns; those
+    that read from one must not be made by two threads at once. {!Soil.Tcp.serve} and
+    {!Soil.Fs.with_lock} are for tasks. In another domain ([Domain.spawn]) whatever waits raises
+    [Invalid_argument].
 
     {b Signals.} An exception that a handler of [Sys.signal] raises ([Sys.Break] of
     [Sys.catch_break] is one) while tasks wait cancels all of them, and {!Soil.run} raises it after

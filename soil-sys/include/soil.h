@@ -210,6 +210,12 @@ typedef int32_t soil_error;
 #define MAX_TOKEN (1 << 40)
 
 /**
+ * The first token of an operation whose completion comes through [`soil_await`], to the one thread
+ * that waits for it; those of smaller ones come through [`soil_wait`].
+ */
+#define FIRST_TOKEN_OF_THREADS (1 << 39)
+
+/**
  * `soil_fd_park`: until there is something to read, or to accept.
  */
 #define PARK_READ 0
@@ -1101,8 +1107,8 @@ Int soil_abi_version(void);
 
 /**
  * Starts the platform: log level, signals or power button. No device is touched. Calling it again
- * does nothing. The calling thread is the one that all other functions serve from then on, but for
- * [`soil_sync_all`]: to others they answer `Busy`. Errors: `Bad_configuration` with a detail.
+ * does nothing. All other functions but [`soil_sync_all`] serve the OCaml domain of the calling
+ * thread from then on: in others they answer `Busy`. Errors: `Bad_configuration` with a detail.
  */
 Int soil_start(void);
 
@@ -1111,7 +1117,7 @@ Int soil_start(void);
  * nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills `completions[2i]`
  * with a token and `completions[2i + 1]` with its result, for at most `max` operations (at most
  * half the length of `completions`), and returns their number: 0 after the deadline or a signal.
- * The only call that puts the processor to sleep; other OCaml threads may run meanwhile.
+ * Other OCaml threads may run meanwhile. For one thread.
  * @ocaml blocking
  */
 Int soil_wait(Int deadline, Ints completions, Int max);
@@ -1124,10 +1130,12 @@ Int soil_wait(Int deadline, Ints completions, Int max);
 Int soil_cancel(Int token);
 
 /**
- * Copies the detail of the last call that failed (UTF-8, one line, no final newline) to `into[off
+ * Copies the detail of the thread's last call that failed (UTF-8, one line, no final newline) to `into[off
  * .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had none.
  */
-Int soil_error_detail(Bytes into, Int off, Int len);
+Int soil_error_detail(Bytes into,
+                      Int off,
+                      Int len);
 
 /**
  * The same for the operation that completed with `token`; it is forgotten by this call.
@@ -1186,6 +1194,27 @@ Int soil_clock_wall_ns(void);
  * Makes tar archives one of the file systems that can be mounted.
  */
 Int soil_use_tar(void);
+
+/**
+ * Waits as `soil_wait` does, on any thread, until the operation `token`, from
+ * `FIRST_TOKEN_OF_THREADS` on, completes; returns its result, or `PENDING` after the deadline or a
+ * signal. Also for a token without an operation, which never completes. Of several threads that
+ * wait, here or in `soil_wait`, one runs stack and devices for all. A token is waited for by one
+ * thread at a time. Errors: `Invalid` (a smaller token).
+ * @ocaml blocking
+ */
+Int soil_await(Int token, Int deadline);
+
+/**
+ * Starts an operation that [`soil_event_set`] completes, with 0.
+ */
+Int soil_event(Int token);
+
+/**
+ * Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is no
+ * such operation.
+ */
+Int soil_event_set(Int token);
 
 /**
  * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as
@@ -1385,8 +1414,6 @@ enum soil_stat {
   SOIL_STAT_ACCESSED_NS,
   /** Nanoseconds of `changed`. */
   SOIL_STAT_CHANGED_NS,
-  /** Number of the volume; -1 for a directory that only leads to mount points. */
-  SOIL_STAT_VOLUME,
   SOIL_STAT_LENGTH,
 };
 

@@ -16,14 +16,17 @@
 //! [`WOULD_BLOCK`]: nothing was done; `soil_fd_park` and try again.
 //!
 //! # Tokens
-//! Chosen by the caller, `1 ..= MAX_TOKEN`, unique among its outstanding operations. A completion
+//! Chosen by the caller, `1 ..= MAX_TOKEN`, unique among its outstanding operations. Those from
+//! `FIRST_TOKEN_OF_THREADS` on complete through [`soil_await`], others through [`soil_wait`], which
+//! is for the thread that called `soil_start`. A completion
 //! with token 0 says that the machine asks the program to stop (SIGTERM, SIGINT, power button); its
 //! result counts these requests: 1, 2, ….
 //!
 //! # Blocking
 //! Only functions marked `@ocaml blocking` can wait; all others return at once and are
-//! `[@@noalloc]` on the OCaml side. They serve the thread that called `soil_start`; a call from
-//! another, or made while another is inside, is answered `-15` (`Busy`).
+//! `[@@noalloc]` on the OCaml side. They serve all threads of the OCaml domain that called
+//! `soil_start`, one at a time; a call in another domain, or made while one of the same thread is
+//! inside, is answered `-15` (`Busy`).
 //!
 //! # Ownership
 //! A `Bytes`, a `Text` or the array of a `Buffers` is used only during the call. A `Buffer` or
@@ -45,6 +48,7 @@ mod net;
 mod net_extra;
 mod runtime;
 mod tar;
+mod threads;
 mod udp;
 mod zero_copy;
 
@@ -64,5 +68,6 @@ pub use net_extra::*;
 pub use resources::types::constants::*;
 pub use runtime::*;
 pub use tar::*;
+pub use threads::*;
 pub use udp::*;
 pub use zero_copy::*;

@@ -1,23 +1,42 @@
 //! The boundary's side of the wait: deadlines come in, encoded completions go out.
 
 use crate::ffi::Int;
-use platform::error::{Answer, Error};
-pub use reactor::wait::sync_all;
+use platform::error::{Answer, Error, Stop};
+use reactor::runtime::MAX_TOKEN;
+use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
 use resources::Runtime;
-use resources::runtime::next_completion;
+use resources::runtime::{self, next_completion};
+
+/// A moment in monotonic nanoseconds, -1 for never.
+fn moment(deadline: Int) -> Result<Option<u64>, Error> {
+    match deadline {
+        -1 => Ok(None),
+        deadline => u64::try_from(deadline)
+            .map(Some)
+            .map_err(|_| Error::Invalid),
+    }
+}
 
 /// See `soil_wait`.
-pub fn wait(rt: &mut Runtime, deadline: Int, completions: &mut [Int], max: Int) -> Answer {
+pub fn wait(deadline: Int, completions: &mut [Int], max: Int) -> Answer {
     let max = usize::try_from(max).map_err(|_| Error::Invalid)?;
-    let until = match deadline {
-        -1 => None,
-        deadline => Some(u64::try_from(deadline).map_err(|_| Error::Invalid)?),
-    };
+    let until = moment(deadline)?;
     if max == 0 || completions.len() < 2 {
         return Err(Error::Invalid.into());
     }
-    reactor::wait::wait(rt, until)?;
-    Ok(fetch(rt, completions, max))
+    runtime::wait(SCHEDULER, until, |rt| Ok(fetch(rt, completions, max)))
+}
+
+/// See `soil_await`.
+pub fn wait_for(token: Int, deadline: Int) -> Answer {
+    let token = u64::try_from(token).map_err(|_| Error::Invalid)?;
+    if !(FIRST_OF_THREADS..=MAX_TOKEN).contains(&token) {
+        return Err(Error::Invalid.into());
+    }
+    let until = moment(deadline)?;
+    runtime::wait(token, until, |rt| {
+        rt.take_completion(token).unwrap_or(Err(Stop::Pending))
+    })
 }
 
 /// Moves completions to the caller's array; returns their number.
@@ -37,7 +56,7 @@ fn fetch(rt: &mut Runtime, completions: &mut [Int], max: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::wait;
+    use super::{FIRST_OF_THREADS, fetch, wait, wait_for};
     use platform::error::{Error, Stop};
     use reactor::Cancelled;
     use resources::Runtime;
@@ -50,26 +69,31 @@ mod tests {
             rt.complete(token, Ok(token as usize * 10));
         }
         let mut room = [0; 8];
-        assert_eq!(wait(&mut rt, 0, &mut room, 2), Ok(2));
+        assert_eq!(fetch(&mut rt, &mut room, 2), 2);
         assert_eq!(room, [1, 10, 2, 20, 0, 0, 0, 0]);
         // Room for one although two are wanted.
         rt.give(4, |_, _| Cancelled::Done).expect("memory");
         rt.complete(4, Err(Error::Io.into()));
         let mut room = [0; 3];
-        assert_eq!(wait(&mut rt, 0, &mut room, 9), Ok(1));
+        assert_eq!(fetch(&mut rt, &mut room, 9), 1);
         assert_eq!(room, [3, 30, 0]);
-        assert_eq!(wait(&mut rt, 0, &mut room, 9), Ok(1));
+        assert_eq!(fetch(&mut rt, &mut room, 9), 1);
         assert_eq!(room, [4, -(Error::Io as isize), 0]);
-        assert_eq!(wait(&mut rt, 0, &mut room, 9), Ok(0));
+        assert_eq!(fetch(&mut rt, &mut room, 9), 0);
     }
 
     #[test]
     fn refuses_what_makes_no_sense() {
-        let mut rt = Runtime::new();
         let invalid = Err(Stop::Error(Error::Invalid));
-        assert_eq!(wait(&mut rt, -2, &mut [0; 8], 4), invalid);
-        assert_eq!(wait(&mut rt, 0, &mut [0; 8], 0), invalid);
-        assert_eq!(wait(&mut rt, 0, &mut [0; 8], -1), invalid);
-        assert_eq!(wait(&mut rt, 0, &mut [0; 1], 4), invalid);
+        assert_eq!(wait(-2, &mut [0; 8], 4), invalid);
+        assert_eq!(wait(0, &mut [0; 8], 0), invalid);
+        assert_eq!(wait(0, &mut [0; 8], -1), invalid);
+        assert_eq!(wait(0, &mut [0; 1], 4), invalid);
+        let first = FIRST_OF_THREADS as isize;
+        for token in [0, -1, 1, first - 1, (1 << 40) + 1] {
+            assert_eq!(wait_for(token, 0), invalid, "{token}");
+        }
+        assert_eq!(wait_for(first, -2), invalid);
+        assert_eq!(wait_for(first, 0), Err(Stop::Pending));
     }
 }

@@ -2,8 +2,9 @@
 //! that OCaml links anyway, without the standard library.
 //!
 //! # Threads
-//! - The *program*: the thread that called `soil_start`. It owns the runtime, and with it every
-//!   device, the ring and [`Interest`]. While it sleeps (`wait`) other OCaml threads may run.
+//! - The program's: each may call the runtime, one at a time, and with it every device, the ring and
+//!   [`Interest`]. Of those that wait, one sleeps for all (`wait`), without the runtime's lock; the
+//!   others sleep on futexes. Other OCaml threads may run meanwhile.
 //! - The `ticker`: polls the network while the program computes. It holds the runtime's lock
 //!   meanwhile, so the program waits for it on a futex.
 //! - Offload workers (`offload`): one for each blocking system call, where there is no ring.

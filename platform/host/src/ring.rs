@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use rustix_uring::squeue::Entry;
+use rustix_uring::squeue::{Entry, SubmissionQueue};
 use rustix_uring::types::{Fd, SubmitArgs, Timespec};
 use rustix_uring::{Errno, IoUring, opcode};
 
@@ -47,22 +47,16 @@ struct Share {
 
 /// The process's `io_uring`.
 pub struct Ring {
-    uring: IoUring,
+    /// Shared with a sleeper, which only calls the kernel.
+    uring: Rc<IoUring>,
     polls: Vec<Poll>,
     owners: Vec<Share>,
     /// Requests of quiet owners that the next system call begins, and ends.
     quiet: usize,
     /// Something was added that should begin before the program goes on.
     urgent: bool,
-}
-
-/// Why [`Ring::wait`] came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// Something has ended or happened.
-    Event,
-    /// Nothing has: the time came, or a signal.
-    Nothing,
+    /// A thread sleeps, which sees what has ended.
+    asleep: bool,
 }
 
 enum State {
@@ -187,22 +181,29 @@ impl Ring {
         // SAFETY: the function lives as long as the program.
         let noted = enough && unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0;
         noted.then_some(Ring {
-            uring,
+            uring: Rc::new(uring),
             polls: Vec::new(),
             owners: Vec::new(),
             quiet: 0,
             urgent: false,
+            asleep: false,
         })
+    }
+
+    /// The queue of requests that wait for the next system call.
+    fn queue(&mut self) -> SubmissionQueue<'_> {
+        // SAFETY: the ring is borrowed exclusively, and a sleeper doesn't change the queue.
+        unsafe { self.uring.submission_shared() }
     }
 
     fn push(&mut self, request: &Entry) -> bool {
         // SAFETY: the memory is the caller's promise; requests for readiness have none.
-        if unsafe { self.uring.submission().push(request) }.is_ok() {
+        if unsafe { self.queue().push(request) }.is_ok() {
             return true;
         }
         self.submit();
         // SAFETY: as above.
-        unsafe { self.uring.submission().push(request) }.is_ok()
+        unsafe { self.queue().push(request) }.is_ok()
     }
 
     /// Before the program goes on without a wait: begins the added requests if any of them is
@@ -211,7 +212,8 @@ impl Ring {
         if self.urgent {
             self.submit();
         } else {
-            self.urgent = !self.uring.submission().is_empty();
+            let queued = !self.queue().is_empty();
+            self.urgent = queued;
         }
     }
 
@@ -219,14 +221,18 @@ impl Ring {
     pub fn submit(&mut self) {
         self.urgent = false;
         self.quiet = 0;
-        if !self.uring.submission().is_empty() {
+        if !self.queue().is_empty() {
             // Entries that the kernel doesn't take now stay in the queue for the next call.
-            let _ = self.uring.submit();
+            let _ = self.uring.submitter().submit();
         }
     }
 
-    /// Gives ended requests to their owners; returns whether any of them may end a sleep.
+    /// Gives ended requests to their owners; returns whether any of them may end a sleep. Nothing
+    /// while a thread sleeps.
     fn reap(&mut self) -> bool {
+        if self.asleep {
+            return false;
+        }
         let Ring {
             uring,
             polls,
@@ -234,7 +240,8 @@ impl Ring {
             ..
         } = self;
         let mut any = false;
-        for entry in uring.completion() {
+        // SAFETY: the ring is borrowed exclusively, and a sleeper doesn't look at completions.
+        for entry in unsafe { uring.completion_shared() } {
             let data = entry.user_data().u64_();
             let (owner, tag) = ((data >> TAG_BITS) as usize, data & ((1 << TAG_BITS) - 1));
             if owner == POLLS {
@@ -274,34 +281,32 @@ impl Ring {
         }
     }
 
-    /// Begins what was added and waits until something has ended, one of `fds` is ready, which
-    /// `revents` says, or `time` is over (`None` = for ever): one system call.
-    pub fn wait(&mut self, fds: &mut [libc::pollfd], time: Option<Duration>) -> Waited {
-        for poll in fds.iter() {
+    /// Prepares a sleep until something has ended or one of `fds` is ready. Until
+    /// [`Ring::finish`] other threads may add and begin requests. What ends meanwhile is the
+    /// sleeper's to see: it would sleep on if another took the completion that is to wake it.
+    pub fn prepare(&mut self, fds: &[libc::pollfd]) -> Sleep {
+        for poll in fds {
             self.arm(poll.fd, poll.events);
         }
         // A request that has ended and that its owner hasn't seen forbids a sleep: another owner's
         // look at the ring may have reaped it.
         let unseen = |share: &Share| !share.quiet && !share.ended.is_empty();
-        let any = self.reap() || self.owners.iter().any(unseen);
-        let time = if any { Some(Duration::ZERO) } else { time };
+        let event = self.reap() || self.owners.iter().any(unseen);
         self.urgent = false;
-        let time_given = time.map(Timespec::from);
-        // Requests of quiet owners end in this call, and must not end the wait.
-        let want = core::mem::take(&mut self.quiet) + 1;
-        let arguments = SubmitArgs::new();
-        let answer = match &time_given {
-            _ if time == Some(Duration::ZERO) => {
-                self.submit();
-                Ok(0)
-            }
-            Some(time) => self
-                .uring
-                .submitter()
-                .submit_with_args(want, &arguments.timespec(time)),
-            None => self.uring.submitter().submit_with_args(want, &arguments),
-        };
-        let any = self.reap() || any;
+        self.asleep = true;
+        Sleep {
+            uring: self.uring.clone(),
+            // Requests of quiet owners end in this call, and must not end the wait.
+            want: core::mem::take(&mut self.quiet) + 1,
+            event,
+        }
+    }
+
+    /// Ends a sleep; `revents` says which of `fds` are ready. Whether something has ended or
+    /// happened.
+    pub fn finish(&mut self, fds: &mut [libc::pollfd], sleep: Sleep) -> bool {
+        self.asleep = false;
+        let event = self.reap() || sleep.event;
         for poll in fds {
             let waits = self
                 .polls
@@ -309,18 +314,59 @@ impl Ring {
                 .any(|other| other.armed && (other.fd, other.events) == (poll.fd, poll.events));
             poll.revents = if waits { 0 } else { poll.events };
         }
-        match answer {
-            _ if any => Waited::Event,
-            Ok(_) | Err(Errno::TIME | Errno::INTR) => Waited::Nothing,
-            // A kernel out of memory: let the program go round.
-            Err(_) => Waited::Event,
-        }
+        event
+    }
+
+    /// A whole sleep; whether something has ended or happened.
+    #[cfg(test)]
+    pub fn wait(&mut self, fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
+        let mut sleep = self.prepare(fds);
+        sleep.sleep(time);
+        self.finish(fds, sleep)
+    }
+}
+
+/// A sleep that was prepared.
+pub struct Sleep {
+    uring: Rc<IoUring>,
+    /// Completions that end it.
+    want: usize,
+    /// Something has ended or happened.
+    event: bool,
+}
+
+impl Sleep {
+    /// Begins what was added and waits until something has ended, or `time` is over (`None` = for
+    /// ever): one system call.
+    pub fn sleep(&mut self, time: Option<Duration>) {
+        let time = if self.event {
+            Some(Duration::ZERO)
+        } else {
+            time
+        };
+        let time_given = time.map(Timespec::from);
+        let arguments = SubmitArgs::new();
+        let submitter = self.uring.submitter();
+        let answer = match &time_given {
+            _ if time == Some(Duration::ZERO) => {
+                // SAFETY: only the length is read, from memory that the kernel shares.
+                let queued = unsafe { !self.uring.submission_shared().is_empty() };
+                if queued {
+                    let _ = submitter.submit();
+                }
+                Ok(0)
+            }
+            Some(time) => submitter.submit_with_args(self.want, &arguments.timespec(time)),
+            None => submitter.submit_with_args(self.want, &arguments),
+        };
+        // A kernel out of memory: let the program go round.
+        self.event |= !matches!(answer, Ok(_) | Err(Errno::TIME | Errno::INTR));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Handle, Waited};
+    use super::Handle;
     use core::time::Duration;
     use rustix_uring::{opcode, types::Fd};
     use std::time::Instant;
@@ -354,26 +400,26 @@ mod tests {
             revents: 0,
         }];
         let start = Instant::now();
-        assert_eq!(wait(&mut fds, 20), Some(Waited::Nothing));
+        assert_eq!(wait(&mut fds, 20), Some(false));
         assert!(start.elapsed() >= Duration::from_millis(20));
         // The request of the first wait is still there, and does for the second.
         assert_eq!(fds[0].revents, 0);
         put(writer);
-        assert_eq!(wait(&mut fds, 10_000), Some(Waited::Event));
+        assert_eq!(wait(&mut fds, 10_000), Some(true));
         assert_eq!(fds[0].revents, libc::POLLIN);
         // It is ready still.
-        assert_eq!(wait(&mut fds, 10_000), Some(Waited::Event));
+        assert_eq!(wait(&mut fds, 10_000), Some(true));
 
         let mut byte = 0u8;
         let read = opcode::Read::new(Fd(reader), &raw mut byte, 1).build();
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { owner.push(read, 7, false) });
         assert_eq!(owner.ended(), None);
-        assert_eq!(wait(&mut [], 10_000), Some(Waited::Event));
+        assert_eq!(wait(&mut [], 10_000), Some(true));
         assert_eq!((owner.ended(), owner.ended()), (Some((7, Ok(1))), None));
         assert_eq!(byte, b'x');
         // Descriptors were armed once for each of the three waits at most.
-        assert_eq!(wait(&mut [], 0), Some(Waited::Nothing));
+        assert_eq!(wait(&mut [], 0), Some(false));
     }
     /// A read of one byte.
     fn read_of(fd: i32, byte: &mut u8) -> rustix_uring::squeue::Entry {
@@ -439,9 +485,9 @@ mod tests {
         handle.with(super::Ring::go_on);
         assert_eq!(other.ended(), None);
         let start = Instant::now();
-        let time = Some(Duration::from_secs(20));
-        let waited = handle.with(|ring| ring.wait(&mut [], time));
-        assert_eq!(waited, Some(Waited::Event));
+        let time = Duration::from_secs(20);
+        let waited = handle.with(|ring| ring.wait(&mut [], Some(time)));
+        assert_eq!(waited, Some(true));
         assert!(start.elapsed() < Duration::from_secs(10));
         assert_eq!(one.ended(), Some((1, Ok(1))));
     }
@@ -454,20 +500,20 @@ mod tests {
         };
         let ([reader, writer], mut byte) = (pipe(), 0);
         let wait = |ms| {
-            let time = Some(Duration::from_millis(ms));
-            handle.with(|ring| ring.wait(&mut [], time))
+            let time = Duration::from_millis(ms);
+            handle.with(|ring| ring.wait(&mut [], Some(time)))
         };
         for _ in 0..3 {
             let write = opcode::Write::new(Fd(writer), b"x".as_ptr(), 1).build();
             // SAFETY: static memory.
             assert!(unsafe { quiet.push(write, 5, true) });
             let start = Instant::now();
-            assert_eq!(wait(20), Some(Waited::Nothing));
+            assert_eq!(wait(20), Some(false));
             assert!(start.elapsed() >= Duration::from_millis(20));
             assert_eq!(quiet.ended(), Some((5, Ok(1))));
         }
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { loud.push(read_of(reader, &mut byte), 1, false) });
-        assert_eq!(wait(20_000), Some(Waited::Event));
+        assert_eq!(wait(20_000), Some(true));
     }
 }

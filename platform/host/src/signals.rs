@@ -9,6 +9,8 @@ static SEEN: AtomicUsize = AtomicUsize::new(0);
 static REPORT: AtomicBool = AtomicBool::new(false);
 /// Requests for a report so far.
 static REPORTS: AtomicUsize = AtomicUsize::new(0);
+/// Sleeps that another thread has ended so far.
+static NUDGES: AtomicUsize = AtomicUsize::new(0);
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 
 /// How many requests there have been.
@@ -21,9 +23,23 @@ pub fn event() -> i32 {
     EVENT.load(Ordering::Relaxed)
 }
 
-/// Makes the event unreadable again, if a request came since the last time.
+/// Ends a sleep as a request does. By one thread at a time.
+pub fn nudge() {
+    NUDGES.fetch_add(1, Ordering::Relaxed);
+    make_event_readable();
+}
+
+fn make_event_readable() {
+    let one = 1u64;
+    // SAFETY: write(2) of 8 bytes, which doesn't block.
+    unsafe { libc::write(event(), (&raw const one).cast(), size_of::<u64>()) };
+}
+
+/// Makes the event unreadable again, if a request or a nudge came since the last time.
 pub fn clear_event() {
-    let count = count().wrapping_add(REPORTS.load(Ordering::Acquire));
+    let count = count()
+        .wrapping_add(REPORTS.load(Ordering::Acquire))
+        .wrapping_add(NUDGES.load(Ordering::Relaxed));
     if SEEN.swap(count, Ordering::Relaxed) != count {
         let mut counter = 0u64;
         // SAFETY: an eventfd gives 8 bytes; it doesn't block.
@@ -43,11 +59,10 @@ extern "C" fn handler(signal: i32) {
     } else {
         COUNT.fetch_add(1, Ordering::Release);
     }
-    let one = 1u64;
-    // SAFETY: write(2) is safe in a handler; `errno` is restored for the code that was interrupted.
+    // SAFETY: `errno` is restored for the code that was interrupted; write(2) is safe in a handler.
     unsafe {
         let errno = *libc::__errno_location();
-        libc::write(event(), (&raw const one).cast(), size_of::<u64>());
+        make_event_readable();
         *libc::__errno_location() = errno;
     }
 }

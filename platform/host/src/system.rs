@@ -1,6 +1,6 @@
 //! Time, memory, random numbers and the process itself.
 
-use crate::{Host, check, signals};
+use crate::{Host, check, signals, wait};
 use alloc::ffi::CString;
 use alloc::string::{String, ToString};
 use core::ffi::CStr;
@@ -8,6 +8,17 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI64, Ordering};
 use platform::error::{Answer, Error, Stop};
 use platform::{Clock, Entropy, Memory, System};
+
+#[cfg(feature = "ocaml")]
+mod ocaml {
+    /// The value `()`.
+    pub const UNIT: usize = 1;
+
+    unsafe extern "C" {
+        /// `Domain.self`.
+        pub fn caml_ml_domain_id(unit: usize) -> usize;
+    }
+}
 
 /// By how much our time of day differs from the host's, in nanoseconds.
 static WALL_OFFSET: AtomicI64 = AtomicI64::new(0);
@@ -111,6 +122,7 @@ impl System for Host {
 
     fn start() {
         signals::install();
+        wait::count_forks();
     }
 
     fn exit(status: u8) -> ! {
@@ -146,6 +158,14 @@ impl System for Host {
     fn thread() -> usize {
         // SAFETY: it asks for nothing.
         unsafe { libc::pthread_self() as usize }
+    }
+
+    fn domain() -> usize {
+        // SAFETY: it reads the number of the domain that this thread runs OCaml code of.
+        #[cfg(feature = "ocaml")]
+        return unsafe { ocaml::caml_ml_domain_id(ocaml::UNIT) };
+        #[cfg(not(feature = "ocaml"))]
+        0
     }
 
     fn stop_requests() -> usize {

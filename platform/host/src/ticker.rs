@@ -106,7 +106,7 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
             (ticker.poll)();
         }
         while STATE.load(Ordering::Relaxed) == PARKED {
-            Host::await_change(&STATE, PARKED);
+            Host::await_change(&STATE, PARKED, None);
         }
     }
 }

@@ -93,6 +93,10 @@ impl System for Image {
         1
     }
 
+    fn domain() -> usize {
+        0
+    }
+
     fn stop_requests() -> usize {
         power::requested()
     }

@@ -3,7 +3,7 @@
 use crate::{Image, LinkWake};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::{console, time, wait};
 use platform::{Direction, Memory, Stream, Ticker, Wait, Woken};
 
@@ -27,6 +27,16 @@ pub trait Source {
     /// Asks for interrupts; true when there is something to do already.
     fn arm(&self) -> bool;
 }
+
+/// A sleep that was prepared.
+pub struct Sleep {
+    interest: Interest,
+    until: Option<u64>,
+    interrupted: bool,
+}
+
+/// Another thread has made the interest of a sleep that was prepared incomplete.
+static NUDGED: AtomicBool = AtomicBool::new(false);
 
 impl Interest {
     /// Adds a device.
@@ -87,41 +97,73 @@ impl platform::Interest for Interest {
 
 impl Wait for Image {
     type Interest = Interest;
+    type Sleep = Sleep;
 
-    fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
+    fn prepare(interest: &mut Interest, until: Option<u64>) -> Sleep {
+        let interest = core::mem::replace(interest, <Interest as platform::Interest>::EMPTY);
+        Sleep {
+            interest,
+            until,
+            interrupted: false,
+        }
+    }
+
+    fn sleep(sleep: &mut Sleep) {
         let Interest {
             immediate,
             full,
             sources,
-        } = interest;
+        } = &sleep.interest;
         if *immediate {
-            return Woken::Event;
+            return;
         }
         let until = match *full || !console::flush_log() {
             true => Some(
-                until
+                sleep
+                    .until
                     .unwrap_or(u64::MAX)
                     .min(time::monotonic_ns() + console::LOOK_NS),
             ),
-            false => until,
+            false => sleep.until,
         };
-        let interrupted = wait::watch(
+        let nudged = || NUDGED.load(Ordering::Relaxed);
+        sleep.interrupted = wait::watch(
             until,
-            &mut || sources.iter().any(|source| source.has_pending()),
+            &mut || nudged() || sources.iter().any(|source| source.has_pending()),
             &mut || {
                 // All of them, whatever the first says.
-                let mut any = false;
-                for source in &*sources {
+                let mut any = nudged();
+                for source in sources {
                     any |= source.arm();
                 }
                 any
             },
         );
-        if interrupted {
+    }
+
+    fn finish(interest: &mut Interest, sleep: Sleep) -> Woken {
+        NUDGED.store(false, Ordering::Relaxed);
+        // Put back for its memory.
+        *interest = sleep.interest;
+        if sleep.interrupted {
             Woken::Interrupted
         } else {
             Woken::Event
         }
+    }
+
+    fn nudge() {
+        NUDGED.store(true, Ordering::Relaxed);
+    }
+
+    fn enter_blocking() {
+        // An image has one thread.
+    }
+
+    fn leave_blocking() {}
+
+    fn forks() -> u32 {
+        0
     }
 
     fn resume(now: u64) {
@@ -138,8 +180,8 @@ impl Wait for Image {
         }
     }
 
-    fn await_change(_: &AtomicU32, _: u32) {
-        // One processor: what interrupts the program has ended before the program runs on.
+    fn await_change(_: &AtomicU32, _: u32, _: Option<u64>) {
+        // One thread: what interrupts the program has ended before the program runs on.
     }
 
     fn wake(_: &AtomicU32) {}

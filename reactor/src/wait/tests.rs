@@ -1,8 +1,9 @@
 //! Waits of runtimes with drivers made up.
 
-use super::{sync_all, wait};
+use super::wait;
 use crate::Cancelled;
-use crate::runtime::tests::{Driver, Runtime};
+use crate::cell::Cell;
+use crate::runtime::tests::{Driver, Fake, Runtime};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use host::{Host, Ring};
 use platform::Clock;
@@ -25,6 +26,15 @@ fn with_drivers(drivers: &[Driver]) -> Runtime {
         rt.register(*driver).expect("room");
     }
     rt
+}
+
+fn cell_with(drivers: &[Driver]) -> Cell<Fake> {
+    let cell = Cell::new();
+    for driver in drivers {
+        let registered = cell.call(|rt| Ok(rt.register(*driver).map(|()| 0)?));
+        assert_eq!(registered, Ok(0), "room");
+    }
+    cell
 }
 
 /// A deadline: the monotonic time in `ms` milliseconds.
@@ -78,17 +88,15 @@ fn every_driver_finishes_before_the_end() {
         },
         ..IDLE
     };
-    let mut rt = with_drivers(&[busy, IDLE]);
-    assert_eq!(sync_all(&mut rt, 60_000_000_000), Ok(0));
+    assert_eq!(cell_with(&[busy, IDLE]).finish(60_000_000_000), Ok(0));
     assert_eq!(LEFT.load(Ordering::Relaxed), 0);
     let never = Driver {
         finish: |_| false,
         ..IDLE
     };
     let start = Instant::now();
-    let mut rt = with_drivers(&[never, IDLE]);
     let late = Err(Stop::Error(Error::TimedOut));
-    assert_eq!(sync_all(&mut rt, 20_000_000), late);
+    assert_eq!(cell_with(&[never, IDLE]).finish(20_000_000), late);
     assert!((20..50_000).contains(&start.elapsed().as_millis()));
 }
 

@@ -13,6 +13,9 @@ pub const PENDING: Int = -1000;
 pub const WOULD_BLOCK: Int = -1001;
 /// The largest token.
 pub const MAX_TOKEN: Int = 1 << 40;
+/// The first token of an operation whose completion comes through [`soil_await`], to the one thread
+/// that waits for it; those of smaller ones come through [`soil_wait`].
+pub const FIRST_TOKEN_OF_THREADS: Int = 1 << 39;
 
 /// `soil_fd_park`: until there is something to read, or to accept.
 pub const PARK_READ: Int = 0;

@@ -7,7 +7,7 @@ use platform::error::Error;
 use platform::{Clock, System};
 use resources::current::Current;
 use resources::log_sink;
-use resources::runtime::{call, call_at_exit, counter, encode, own};
+use resources::runtime::{call, counter, encode, finish, own};
 
 /// The number of this interface, [`SOIL_ABI`].
 #[unsafe(no_mangle)]
@@ -16,8 +16,8 @@ pub extern "C" fn soil_abi_version() -> Int {
 }
 
 /// Starts the platform: log level, signals or power button. No device is touched. Calling it again
-/// does nothing. The calling thread is the one that all other functions serve from then on, but for
-/// [`soil_sync_all`]: to others they answer `Busy`. Errors: `Bad_configuration` with a detail.
+/// does nothing. All other functions but [`soil_sync_all`] serve the OCaml domain of the calling
+/// thread from then on: in others they answer `Busy`. Errors: `Bad_configuration` with a detail.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_start() -> Int {
     own();
@@ -31,11 +31,11 @@ pub extern "C" fn soil_start() -> Int {
 /// nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills `completions[2i]`
 /// with a token and `completions[2i + 1]` with its result, for at most `max` operations (at most
 /// half the length of `completions`), and returns their number: 0 after the deadline or a signal.
-/// The only call that puts the processor to sleep; other OCaml threads may run meanwhile.
+/// Other OCaml threads may run meanwhile. For one thread.
 /// @ocaml blocking
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_wait(deadline: Int, mut completions: Ints, max: Int) -> Int {
-    call(|rt| wait::wait(rt, deadline, completions.all(), max))
+    encode(wait::wait(deadline, completions.all(), max))
 }
 
 /// Takes the operation `token` back. 1: done, no completion will come and its buffer is the
@@ -46,11 +46,11 @@ pub extern "C" fn soil_cancel(token: Int) -> Int {
     call(|rt| rt.cancel(token))
 }
 
-/// Copies the detail of the last call that failed (UTF-8, one line, no final newline) to `into[off
+/// Copies the detail of the thread's last call that failed (UTF-8, one line, no final newline) to `into[off
 /// .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had none.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_error_detail(mut into: Bytes, off: Int, len: Int) -> Int {
-    call(|rt| Ok(rt.messages.last(into.range(off, len)?)))
+    call(|rt| Ok(rt.messages.last(Current::thread(), into.range(off, len)?)))
 }
 
 /// The same for the operation that completed with `token`; it is forgotten by this call.
@@ -64,7 +64,10 @@ pub extern "C" fn soil_error_detail_of(token: Int, mut into: Bytes, off: Int, le
 /// @ocaml blocking
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_sync_all(grace: Int) -> Int {
-    call_at_exit(|rt| wait::sync_all(rt, u64::try_from(grace).map_err(|_| Error::Invalid)?))
+    encode(match u64::try_from(grace) {
+        Ok(grace) => finish(grace),
+        Err(_) => Err(Error::Invalid.into()),
+    })
 }
 
 /// Ends the process or the machine at once with `status` (its low 8 bits). Does not return.

@@ -615,7 +615,8 @@ fn only_what_is_in_use_cannot_be_unmounted() {
     let fd = opened(rt, "/m/n/f", MODE);
     assert_eq!(unmount(rt, "/m/n", 1), no(Error::Busy));
     let mut line = [0; 100];
-    let len = rt.messages.last(&mut line);
+    rt.messages.failed(1);
+    let len = rt.messages.last(1, &mut line);
     let line = core::str::from_utf8(&line[..len]).expect("UTF-8");
     assert_eq!(line, "/m/n (memory 1M): files on it are open");
     // Paths lead there again.

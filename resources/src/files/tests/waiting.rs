@@ -490,7 +490,8 @@ fn what_is_corrupt_is_said() {
         });
         assert!(write(rt, file, Piece::of(&mut [0; 10]), 0, 1).is_err());
         let mut said = [0; 100];
-        let len = rt.messages.last(&mut said);
+        rt.messages.failed(1);
+        let len = rt.messages.last(1, &mut said);
         let said = core::str::from_utf8(&said[..len]).expect("UTF-8");
         assert_eq!(said, expected, "{failure:?}");
         rt.messages.set(String::new());

@@ -28,7 +28,9 @@ fn sleep(queue: &mut Queue, handle: &Handle) {
     interest.ring = Some(handle.clone());
     queue.arm(&mut interest);
     let start = Host::monotonic_ns();
-    Host::wait(&mut interest, Some(start + 200_000_000_000));
+    let mut sleep = Host::prepare(&mut interest, Some(start + 200_000_000_000));
+    Host::sleep(&mut sleep);
+    Host::finish(&mut interest, sleep);
     assert!(
         Host::monotonic_ns() < start + 190_000_000_000,
         "no event ended the sleep"

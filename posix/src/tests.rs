@@ -1,1 +1,0 @@
-//! The operations on the host, with volumes in memory.

@@ -1,0 +1,302 @@
+(* Threads that wait by Soil, several at once, beside tasks. *)
+
+let string = Alcotest.(check string)
+let int = Alcotest.(check int)
+let bool = Alcotest.(check bool)
+
+module T = Soil.Task
+module D = Soil.File_descriptor
+
+(* In the program outside of [run], and in a task while others run. *)
+let test name f =
+  let in_task () =
+    Soil.run @@ fun () ->
+    T.scope @@ fun scope ->
+    ignore
+      (T.spawn_daemon scope (fun () ->
+           while true do
+             Soil.Clock.sleep 0.001
+           done));
+    f ()
+  in
+  Alcotest.test_case name `Quick (fun () ->
+      f ();
+      in_task ())
+
+(* [f i] in [n] threads at once. The first thread waits for them by Soil, so that all others go on:
+   [Thread.join] stops all tasks. *)
+let in_threads n f =
+  let failure = ref None and running = Atomic.make n in
+  let work i =
+    (try f i with e -> failure := Some (e, Printexc.get_raw_backtrace ()));
+    Atomic.decr running
+  in
+  let threads = List.init n (Thread.create work) in
+  while Atomic.get running > 0 do
+    Soil.Clock.sleep 0.002
+  done;
+  List.iter Thread.join threads;
+  match !failure with Some (e, trace) -> Printexc.raise_with_backtrace e trace | None -> ()
+
+let rounds = 200
+let message i round = Printf.sprintf "%d of %d;" round i
+
+(* Messages there and back. *)
+let ping_pong i ~out ~back =
+  for round = 1 to rounds do
+    let sent = message i round in
+    D.write_string out sent;
+    let b = Bytes.create (String.length sent) in
+    D.really_read back b 0 (Bytes.length b);
+    string "message" sent (Bytes.to_string b)
+  done
+
+let echo input output =
+  ignore (D.copy ~buffer:100 ~src:input ~dst:output ());
+  D.close output
+
+let pipes () =
+  let pairs = Array.init 4 (fun _ -> (Soil.pipe ~capacity:4 (), Soil.pipe ~capacity:4 ())) in
+  in_threads 8 (fun i ->
+      let (r, w), (r', w') = pairs.(i / 2) in
+      if i land 1 = 0 then (
+        ping_pong i ~out:w ~back:r';
+        D.close w)
+      else echo r w');
+  Array.iter
+    (fun ((r, _), (r', _)) ->
+      D.close r;
+      D.close r')
+    pairs
+
+let sockets () =
+  let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+  in_threads 8 (fun i ->
+      if i land 1 = 0 then (
+        let d = Soil.Tcp.connect ~timeout:60. (Soil.Tcp.local listener) in
+        ping_pong i ~out:d ~back:d;
+        D.close d)
+      else
+        let d = Soil.Tcp.accept listener in
+        echo d d);
+  D.close listener
+
+let datagrams () =
+  let bind _ = Soil.Udp.bind ~address:Soil.Net.loopback ~port:0 () in
+  let ends = Array.init 8 bind in
+  in_threads 8 (fun i ->
+      let peer = Soil.Udp.local ends.(i lxor 1) in
+      let b = Bytes.create 100 in
+      for round = 1 to rounds do
+        Soil.Udp.send_string ends.(i) peer (message i round);
+        let n, _ = Soil.Udp.receive ~timeout:60. ends.(i) b 0 100 in
+        string "datagram" (message (i lxor 1) round) (Bytes.sub_string b 0 n)
+      done);
+  Array.iter D.close ends
+
+let files () =
+  in_threads 8 (fun i ->
+      let path = Printf.sprintf "/folder/%d" i in
+      for round = 1 to 20 do
+        Soil.Fs.write_file path (message i round);
+        string "contents" (message i round) (Soil.Fs.read_file path);
+        Soil.Fs.append_file path "more"
+      done;
+      Soil.Fs.with_file path (fun d ->
+          string "read" (message i 20 ^ "more") (D.read_all d);
+          Soil.Fs.sync d);
+      Soil.Fs.unlink path);
+  int "files left" 0 (List.length (Soil.Fs.list "/folder"))
+
+(* What one thread waits for, another does. *)
+let one_wakes_another () =
+  let r, w = Soil.pipe () in
+  let order = ref [] in
+  in_threads 3 (fun i ->
+      match i with
+      | 0 ->
+          string "written" "now" (D.read_all r);
+          order := "read" :: !order
+      | 1 ->
+          Soil.Clock.sleep 0.02;
+          order := "written" :: !order;
+          D.write_string w "now";
+          D.close w
+      | _ -> Soil.Clock.sleep 0.04);
+  Alcotest.(check (list string)) "order" [ "read"; "written" ] !order;
+  D.close r
+
+let closed_by_another () =
+  let r, w = Soil.pipe () in
+  in_threads 2 (fun i ->
+      if i = 0 then
+        match D.read r (Bytes.create 1) 0 1 with
+        | _ -> Alcotest.fail "read"
+        | exception Soil.Error { code = Closed; _ } -> ()
+      else (
+        Soil.Clock.sleep 0.02;
+        D.close r));
+  D.close w
+
+let limits () =
+  let r, w = Soil.pipe () in
+  let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+  in_threads 6 (fun i ->
+      let read () = D.read r (Bytes.create 1) 0 1 in
+      match i with
+      | 0 | 1 -> bool "too late" true (T.timeout_opt 0.01 read = None)
+      | 2 -> bool "in time" true (T.timeout_opt 60. (fun () -> 7) = Some 7)
+      | 3 -> (
+          match T.timeout 0.01 (fun () -> Soil.Clock.sleep 60.) with
+          | () -> Alcotest.fail "slept"
+          | exception Soil.Error { code = Timed_out; _ } -> ())
+      | 4 ->
+          (* The outer one. *)
+          let inner () = T.timeout_opt 60. read in
+          bool "outer" true (T.timeout_opt 0.01 inner = None)
+      | _ -> (
+          let protected () = T.protect (fun () -> Soil.Clock.sleep 0.02) in
+          match
+            T.timeout_opt 0.01 (fun () ->
+                protected ();
+                Soil.Tcp.accept listener)
+          with
+          | None -> ()
+          | Some _ -> Alcotest.fail "accepted"));
+  List.iter D.close [ r; w; listener ]
+
+(* Several threads, and tasks, write to one descriptor: each call's bytes stay together. *)
+let writers_take_turns () =
+  let r, w = Soil.pipe ~capacity:7 () in
+  let line i = String.make 20 (Char.chr (Char.code 'a' + i)) in
+  let write i =
+    for _ = 1 to 20 do
+      D.writev w [ line i; "\n" ]
+    done
+  in
+  let lines = ref 0 in
+  in_threads 5 (fun i ->
+      if i < 4 then write i
+      else
+        let reader = D.Reader.create r in
+        while !lines < 80 do
+          let l = D.Reader.line reader in
+          string "line" (String.make 20 l.[0]) l;
+          incr lines
+        done);
+  int "lines" 80 !lines;
+  List.iter D.close [ r; w ]
+
+let tasks_and_threads_take_turns () =
+  Soil.run @@ fun () ->
+  let r, w = Soil.pipe ~capacity:7 () in
+  let line i = String.make 20 (Char.chr (Char.code 'a' + i)) in
+  let write i () =
+    for _ = 1 to 20 do
+      D.writev w [ line i; "\n" ]
+    done
+  in
+  let threads = List.init 3 (fun i -> Thread.create (write i) ()) in
+  ( T.scope @@ fun scope ->
+    for i = 3 to 5 do
+      ignore (T.spawn scope (write i))
+    done;
+    (* One that gives up leaves the turn to others. *)
+    ignore (T.spawn scope (fun () -> ignore (T.timeout_opt 0.001 (fun () -> D.write_string w ""))));
+    let reader = D.Reader.create r in
+    for _ = 1 to 120 do
+      let l = D.Reader.line reader in
+      string "line" (String.make 20 l.[0]) l
+    done );
+  List.iter Thread.join threads;
+  List.iter D.close [ r; w ]
+
+(* The detail of an error is the one of the thread's own failure. *)
+let details () =
+  in_threads 8 (fun i ->
+      for _ = 1 to 50 do
+        let path = Printf.sprintf "/folder/missing %d" i in
+        match Soil.Fs.read_file path with
+        | _ -> Alcotest.fail "read"
+        | exception Soil.Error e -> string "subject" path e.subject
+      done)
+
+let inbox () =
+  Soil.run @@ fun () ->
+  let order = ref [] in
+  let threads =
+    T.scope @@ fun scope ->
+    let inbox = Soil.Inbox.create scope in
+    let answer = T.Promise.create () in
+    let work i =
+      for n = 1 to 100 do
+        Soil.Inbox.submit inbox (fun () -> order := (i, n) :: !order);
+        if n mod 10 = 0 then Soil.Clock.sleep 0.001
+      done;
+      if i = 0 then (
+        Thread.delay 0.02;
+        Soil.Inbox.submit inbox (fun () -> T.Promise.fulfil answer "fulfilled"))
+    in
+    let threads = List.init 4 (Thread.create work) in
+    (* No task can run, and the scheduler sleeps: this is no deadlock. *)
+    string "promise" "fulfilled" (T.Promise.await answer);
+    while List.length !order < 400 do
+      Soil.Clock.sleep 0.001
+    done;
+    threads
+  in
+  List.iter Thread.join threads;
+  for i = 0 to 3 do
+    let own = List.filter_map (fun (j, n) -> if i = j then Some n else None) !order in
+    bool "in order" true (List.rev own = List.init 100 succ)
+  done
+
+let inbox_of_a_scope_that_ends () =
+  Soil.run @@ fun () ->
+  let ran = ref 0 in
+  let inbox =
+    T.scope @@ fun scope ->
+    let inbox = Soil.Inbox.create scope in
+    let submit () =
+      for _ = 1 to 10 do
+        Soil.Inbox.submit inbox (fun () ->
+            T.yield ();
+            incr ran)
+      done
+    in
+    Thread.join (Thread.create submit ());
+    inbox
+  in
+  int "what was submitted ran" 10 !ran;
+  let outcome = ref "" in
+  let late () =
+    match Soil.Inbox.submit inbox ignore with
+    | () -> outcome := "accepted"
+    | exception Invalid_argument text -> outcome := text
+  in
+  Thread.join (Thread.create late ());
+  string "late" "Soil.Inbox.submit: the scope of the inbox has ended" !outcome
+
+let () =
+  Alcotest.run ~and_exit:false "threads"
+    [
+      ( "threads",
+        [
+          test "pipes" pipes;
+          test "sockets" sockets;
+          test "datagrams" datagrams;
+          test "files" files;
+          test "one wakes another" one_wakes_another;
+          test "closed by another" closed_by_another;
+          test "limits" limits;
+          test "writers take turns" writers_take_turns;
+          Alcotest.test_case "tasks and threads take turns" `Quick tasks_and_threads_take_turns;
+          test "details" details;
+          Alcotest.test_case "inbox" `Quick inbox;
+          Alcotest.test_case "inbox of a scope that ends" `Quick inbox_of_a_scope_that_ends;
+        ] );
+    ];
+  (* The program ends although a thread waits, which runs the drivers for it. *)
+  let r, _ = Soil.pipe () in
+  ignore (Thread.create (fun () -> D.read r (Bytes.create 1) 0 1) ());
+  Thread.delay 0.01
