@@ -1,6 +1,22 @@
 //! Linux's error numbers, as far as they are answered. Source: `asm-generic/errno-base.h` and
 //! `errno.h`.
 
+/// Declares the errors, and the list of them.
+macro_rules! errors {
+    ($(#[$attribute:meta])* pub enum $name:ident {
+        $($(#[$of_error:meta])* $error:ident = $number:literal,)+
+    }) => {
+        $(#[$attribute])*
+        pub enum $name {
+            $($(#[$of_error])* $error = $number,)+
+        }
+
+        /// All of them.
+        const ALL: &[$name] = &[$($name::$error),+];
+    };
+}
+
+errors! {
 /// An error of a system call.
 #[allow(clippy::upper_case_acronyms, reason = "the names of C")]
 #[allow(missing_docs, reason = "errno(3) is the documentation")]
@@ -11,22 +27,60 @@ pub enum Errno {
     ESRCH = 3,
     EINTR = 4,
     EIO = 5,
+    ENXIO = 6,
     EBADF = 9,
     EAGAIN = 11,
     ENOMEM = 12,
     EACCES = 13,
     EFAULT = 14,
+    EBUSY = 16,
     EEXIST = 17,
+    EXDEV = 18,
     ENODEV = 19,
+    ENOTDIR = 20,
+    EISDIR = 21,
     EINVAL = 22,
+    EMFILE = 24,
     ENOTTY = 25,
+    EFBIG = 27,
+    ENOSPC = 28,
     ESPIPE = 29,
+    EROFS = 30,
+    EMLINK = 31,
+    EPIPE = 32,
     ERANGE = 34,
     ENAMETOOLONG = 36,
     ENOSYS = 38,
+    ENOTEMPTY = 39,
+    ELOOP = 40,
+    EOPNOTSUPP = 95,
     ETIMEDOUT = 110,
     /// A signal ended a wait which begins again if its handler has SA_RESTART, and is EINTR
     /// otherwise: no program sees this number, see [`crate::signals`]. Source: Linux's
     /// `include/linux/errno.h`.
     ERESTARTSYS = 512,
+}
+}
+
+impl Errno {
+    /// The error with this number; EIO for one that isn't listed here.
+    pub fn of(number: i32) -> Self {
+        let mut all = ALL.iter().copied();
+        all.find(|error| *error as i32 == number)
+            .unwrap_or(Self::EIO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Errno;
+
+    #[test]
+    fn an_error_has_its_number() {
+        for error in super::ALL {
+            assert_eq!(Errno::of(*error as i32), *error);
+        }
+        assert_eq!(Errno::of(39), Errno::ENOTEMPTY);
+        assert_eq!(Errno::of(7777), Errno::EIO);
+    }
 }

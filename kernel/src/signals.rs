@@ -14,6 +14,7 @@ use crate::cell::ExclusiveCell;
 use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::power;
+use core::sync::atomic::{AtomicU32, Ordering};
 use state::{Action, COUNT, State, TERMINATE, check_signal};
 
 /// The process number, of the only process.
@@ -124,10 +125,22 @@ pub fn obey_button() {
     }
 }
 
+/// Number of system calls for whose end handlers wait, see [`hold`].
+static HELD: AtomicU32 = AtomicU32::new(0);
+
+/// Runs `wait`, the runtime's wait in a system call: handlers run when the call returns, since they
+/// may make system calls themselves.
+pub fn hold<T>(wait: impl FnOnce() -> T) -> T {
+    HELD.fetch_add(1, Ordering::Relaxed);
+    let result = wait();
+    HELD.fetch_sub(1, Ordering::Relaxed);
+    result
+}
+
 /// Runs the handlers of signals that [`obey_button`] has sent, in a program that waits by other
 /// means than system calls; returns whether there were any.
 pub fn run_handlers() -> bool {
-    let ready = is_ready();
+    let ready = HELD.load(Ordering::Relaxed) == 0 && is_ready();
     if ready {
         // SAFETY: `sched_yield`, which keeps all registers but these.
         unsafe {

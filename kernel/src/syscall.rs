@@ -16,6 +16,8 @@ mod numbers;
 mod poll;
 mod random;
 
+pub use descriptors::{read as read_console, write as write_console};
+
 use clocks::{clock, clock_sleep, deadline, put_timespec, sleep, times, usage};
 use descriptors::{
     close, fcntl, open, path_kind, read, standard, stat_descriptor, stat_path, write,

@@ -338,6 +338,12 @@ impl<R: Resources> Runtime<R> {
         Err(Stop::Pending)
     }
 
+    /// Whether reading or writing is worthwhile: data, room, end, or an error to be reported.
+    pub fn is_ready(&mut self, fd: Fd, direction: Direction) -> Result<bool, Error> {
+        let (operations, key) = self.table.get(fd)?;
+        (operations.ready)(self, key, direction)
+    }
+
     /// See `soil_fd_shutdown`.
     pub fn shutdown(&mut self, fd: Fd, how: isize) -> Answer {
         let (operations, key) = self.table.get(fd)?;

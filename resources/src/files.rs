@@ -44,7 +44,7 @@ pub use open::{contents, directory_next, file_stat, file_sync};
 pub use open::{read, seek, size, truncate, write};
 pub use paths::{directory, link, mkdir, open, readlink, realpath, remove_directory, rename};
 pub use paths::{space, stat, symlink, sync_volume, unlink};
-pub use volumes::{mount, sync, unmount};
+pub use volumes::{complete_tree, mount, sync, unmount};
 
 use crate::current::Current;
 use crate::disks;

@@ -47,13 +47,18 @@ pub fn decode_direction(direction: Int) -> Result<Direction, Error> {
     }
 }
 
-/// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finalizer),
-/// or from another domain than the owner, is `Busy`.
-pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
-    encode(RUNTIME.call(|rt| {
+/// Runs `f` on the runtime. A call from within a call (an OCaml finalizer), or from another domain
+/// than the owner, is `Busy`.
+pub fn enter(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
+    RUNTIME.call(|rt| {
         fs::set_memory_short(Current::memory_short());
         f(rt)
-    }))
+    })
+}
+
+/// [`enter`], with the answer in the form in which it crosses the boundary.
+pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
+    encode(enter(f))
 }
 
 /// Waits as [`Cell::wait`] does.

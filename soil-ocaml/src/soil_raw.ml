@@ -280,12 +280,13 @@ type stat =
   | Read_only  (** Flag: marked read-only. *)
   | Accessed_ns  (** Nanoseconds of [accessed]. *)
   | Changed_ns  (** Nanoseconds of [changed]. *)
+  | Volume  (** Number of the volume; -1 for a directory that only leads to mount points. *)
 (** Attributes of a file or directory ([soil_fs_stat], [soil_file_stat]). Times are seconds since
     1970-01-01 00:00 UTC, with nanoseconds of that second. *)
 
 external stat : int_buffer -> stat -> int = "%caml_ba_ref_1"
 
-let stat_length = 11
+let stat_length = 12
 
 type contents =
   | Address  (** Address of the first byte. *)

@@ -1414,6 +1414,8 @@ enum soil_stat {
   SOIL_STAT_ACCESSED_NS,
   /** Nanoseconds of `changed`. */
   SOIL_STAT_CHANGED_NS,
+  /** Number of the volume; -1 for a directory that only leads to mount points. */
+  SOIL_STAT_VOLUME,
   SOIL_STAT_LENGTH,
 };
 

@@ -14,6 +14,9 @@ compile_error!(
 );
 
 extern crate alloc;
+// A part of images that the link driver asks for where a program needs it; no code names it.
+#[cfg(feature = "image")]
+extern crate posix as _;
 
 pub mod abi;
 pub mod ffi;

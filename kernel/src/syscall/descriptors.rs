@@ -33,7 +33,7 @@ pub(super) fn standard(descriptor: u64) -> Result<(), Errno> {
 ///
 /// # Errors
 /// ERESTARTSYS when a signal comes before the first byte is written.
-pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
+pub fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
     standard(descriptor)?;
     let stream = match descriptor {
         1 => Stream::Output,
@@ -78,7 +78,7 @@ fn write_console(stream: Stream, bytes: &[u8]) -> usize {
 ///
 /// # Errors
 /// ERESTARTSYS when a signal comes first.
-pub(super) fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
+pub fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
     if descriptor != random::DESCRIPTOR {
         standard(descriptor)?;
         if descriptor != 0 {

@@ -182,7 +182,7 @@ fn output(
             descriptor(rt, index, file, directory.then_some(path), append)
         }
         (Output::Numbers(into), Value::Stat(stat)) => {
-            write_stat(into, &stat);
+            write_stat(into, &stat, index as Int);
             Ok(0)
         }
         (Output::Numbers(into), Value::Contents(contents)) => {

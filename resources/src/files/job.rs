@@ -117,8 +117,9 @@ impl Job {
     }
 }
 
-/// Writes what `soil_fs_stat` gives. The operation that the memory belongs to has not completed.
-pub fn write_stat(into: IntsPiece, stat: &Stat) {
+/// Writes what `soil_fs_stat` gives for a file of this volume. The operation that the memory belongs
+/// to has not completed.
+pub fn write_stat(into: IntsPiece, stat: &Stat, volume: Int) {
     let record = records::Stat {
         size: stat.size as Int,
         kind: entry(stat.kind),
@@ -132,6 +133,7 @@ pub fn write_stat(into: IntsPiece, stat: &Stat) {
         read_only: stat.read_only.into(),
         accessed_ns: stat.accessed.nanoseconds as Int,
         changed_ns: stat.changed.nanoseconds as Int,
+        volume,
     };
     // SAFETY: the operation has not completed.
     unsafe { into.fill(&record.numbers()) };

@@ -72,20 +72,49 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
             format!("nothing is mounted at /{name}: {}", disks.missing(&name)),
         ));
     }
-    let point = format!("/{name}");
+    let offset = 1 + name.len();
+    let index = add_disk(rt, name)?;
+    Ok(on_volume(index, path, offset))
+}
+
+/// Adds the volume on the disk called `name` at `/NAME`; its first job opens it.
+fn add_disk(rt: &mut Runtime, name: String) -> Result<usize, Error> {
     let specification = Specification {
         driver: None,
+        point: format!("/{name}"),
         source: name,
         read_only: false,
-        point: point.clone(),
     };
+    add(rt, specification)
+}
+
+/// Adds a volume; its first job opens it.
+fn add(rt: &mut Runtime, specification: Specification) -> Result<usize, Error> {
     let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let point = specification.point.clone();
     let index = files.volumes.insert(Volume::new(specification));
     if let Err(failure) = files.mounts.add(&point, index) {
         files.volumes.try_remove(index);
-        return Err(Error::from(failure).into());
+        return Err(failure.into());
     }
-    Ok(on_volume(index, path, point.len()))
+    Ok(index)
+}
+
+/// Mounts `root` (a word of `SOIL_MOUNT`) if nothing is mounted at `/`, and each disk that is
+/// mounted nowhere at `/NAME`, as if its path was used. Nothing is opened. Returns whether `root` was
+/// mounted.
+pub fn complete(rt: &mut Runtime, root: &str) -> Result<bool, Failure> {
+    let root = Specification::parse(root)?;
+    let disks = disks_at_root(rt);
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    if files.mounts.resolve(&root.point).is_ok() {
+        return Ok(false);
+    }
+    for name in disks {
+        add_disk(rt, name)?;
+    }
+    add(rt, root)?;
+    Ok(true)
 }
 
 /// The place on a volume, whose mount point is the path's first `offset` bytes.
@@ -104,11 +133,20 @@ pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
         return Vec::new();
     };
     let mut names = files.mounts.names_in(path).unwrap_or_default();
-    let Some(disks) = rt
-        .resources
-        .disks
-        .as_deref()
-        .filter(|_| path == "/" && files.mounts.resolve("/").is_err())
+    if path == "/" && files.mounts.resolve("/").is_err() {
+        for name in disks_at_root(rt) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
+/// Names of the disks that a first use of their path would mount.
+fn disks_at_root(rt: &Runtime) -> Vec<String> {
+    let mut names = Vec::new();
+    let (Some(files), Some(disks)) = (rt.resources.files.as_deref(), rt.resources.disks.as_deref())
     else {
         return names;
     };
@@ -120,7 +158,7 @@ pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
             .map(|(_, volume)| &volume.specification);
         let is_used = mounted
             .any(|mounted| mounted.is_on_disk() && mounted.disk().0.eq_ignore_ascii_case(name));
-        if !is_used && !names.iter().any(|other| other == name) {
+        if !is_used {
             names.push(name.to_string());
         }
     }

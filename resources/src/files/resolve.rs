@@ -118,7 +118,7 @@ fn above(
 ) -> Ended {
     match (resolution.op(), waiter) {
         (Op::Stat, Waiter::Operation(_, Output::Numbers(into))) => {
-            write_stat(into, &DIRECTORY);
+            write_stat(into, &DIRECTORY, -1);
             Ok(0)
         }
         (Op::Stat, Waiter::Operation(_, Output::Text(into))) => Ok(write_text(path, into)),

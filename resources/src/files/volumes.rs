@@ -4,6 +4,7 @@ use super::answer::{Caller, Sync};
 use super::execute::{run, submit};
 use super::files;
 use super::job::{Job, Waiter};
+use super::mounts;
 use super::request::Request;
 use super::specification::Specification;
 use super::volume::Volume;
@@ -12,7 +13,7 @@ use crate::types::Int;
 use ::fs::path;
 use alloc::format;
 use alloc::vec::Vec;
-use platform::error::{Answer, Error, Failure};
+use platform::error::{Answer, Error, Failure, Stop};
 use reactor::Cancelled;
 
 /// See `soil_fs_mount`.
@@ -31,6 +32,12 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
         return rt.fail(Failure::new(Error::from(failure), line));
     }
     submit(rt, volume, Waiter::Mount(token), Request::Mount)
+}
+
+/// Completes the tree for a program that mounts nothing by itself, see [`mounts::complete`].
+pub fn complete_tree(rt: &mut Runtime, root: &str) -> Result<bool, Stop> {
+    files(rt)?;
+    mounts::complete(rt, root).or_else(|failure| rt.fail(failure))
 }
 
 /// See `soil_fs_unmount`.

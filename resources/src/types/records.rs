@@ -132,6 +132,8 @@ record! {
         pub accessed_ns: Int,
         /// Nanoseconds of `changed`.
         pub changed_ns: Int,
+        /// Number of the volume; -1 for a directory that only leads to mount points.
+        pub volume: Int,
     }
 }
 

@@ -15,7 +15,7 @@ struct Part {
     names: &'static [&'static [u8]],
 }
 
-const PARTS: [Part; 2] = [
+const PARTS: [Part; 3] = [
     // The driver of entropy devices.
     Part {
         symbol: "soil_with_entropy",
@@ -27,6 +27,60 @@ const PARTS: [Part; 2] = [
         symbol: "soil_with_threads",
         modules: &[],
         names: &[b"pthread_create", b"thrd_create"],
+    },
+    // Files of the C library.
+    Part {
+        symbol: "soil_with_files",
+        modules: &[],
+        names: &[
+            // OCaml's library `unix`.
+            b"camlUnix",
+            b"caml_unix_",
+            // Functions of its standard library, called by name, and primitives of `Sys`.
+            b"camlStdlib.open_",
+            b"camlStdlib__In_channel.with_open",
+            b"camlStdlib__Out_channel.with_open",
+            b"camlStdlib__Filename.temp_",
+            b"camlStdlib__Filename.open_temp",
+            b"camlStdlib__Digest.file",
+            b"camlStdlib__Scanf.open_in_file",
+            b"camlStdlib__Arg.read_",
+            b"caml_sys_open",
+            b"caml_sys_file_exists",
+            b"caml_sys_is_directory",
+            b"caml_sys_is_regular_file",
+            b"caml_sys_remove",
+            b"caml_sys_rename",
+            b"caml_sys_chdir",
+            b"caml_sys_getcwd",
+            b"caml_sys_read_directory",
+            b"caml_sys_mkdir",
+            b"caml_sys_rmdir",
+            // Symbols of the C library, each between two zeros of a table of names.
+            b"\0open\0",
+            b"\0open64\0",
+            b"\0openat\0",
+            b"\0creat\0",
+            b"\0fopen\0",
+            b"\0fopen64\0",
+            b"\0freopen\0",
+            b"\0fdopen\0",
+            b"\0opendir\0",
+            b"\0stat\0",
+            b"\0stat64\0",
+            b"\0lstat\0",
+            b"\0fstat\0",
+            b"\0access\0",
+            b"\0mkdir\0",
+            b"\0unlink\0",
+            b"\0rename\0",
+            b"\0pipe\0",
+            b"\0pipe2\0",
+            b"\0dup\0",
+            b"\0dup2\0",
+            b"\0mkstemp\0",
+            b"\0tmpfile\0",
+        ],
     },
 ];
 /// Archives that refer to parts but give no reason by that.
@@ -91,6 +145,26 @@ mod tests {
             wanted("libthreadsnat.a", "\0pthread_create\0"),
             ["soil_with_threads"]
         );
+        for reference in [
+            "camlStdlib.open_in_294",
+            "camlStdlib__Out_channel.with_open_286",
+            "caml_sys_file_exists",
+            "camlUnix.openfile_12",
+            "\0fopen\0",
+        ] {
+            assert_eq!(
+                wanted("main.o", reference),
+                ["soil_with_files"],
+                "{reference}"
+            );
+        }
+        for other in [
+            "camlStdlib.print_endline_369",
+            "caml_sys_argv",
+            "\0reopen\0",
+        ] {
+            assert!(wanted("main.o", other).is_empty(), "{other}");
+        }
         assert!(wanted("stdlib.a", "camlStdlib__Random getrandom").is_empty());
         assert!(wanted("libasmrun.a", "pthread_create").is_empty());
         assert!(wanted_by([folder.path().join("missing.o").as_path()].into_iter()).is_empty());

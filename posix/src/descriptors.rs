@@ -1,0 +1,211 @@
+//! The table of descriptors, and the open file descriptions behind them (POSIX.1-2024, 3.241).
+
+use crate::blocking::at_once;
+use crate::directory::Listing;
+use crate::errors::Result;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, Ordering};
+use reactor::table::Fd;
+use spin::Mutex;
+
+/// The most descriptors that can be open: the limit that `getrlimit` answers.
+pub const MAX_OPEN: usize = 1 << 16;
+
+/// What a description stands for.
+pub enum Object {
+    /// One of the program's standard streams: 0 to 2.
+    Console(u64),
+    /// The console in both directions.
+    Terminal,
+    /// Takes everything, and is at its end.
+    Null,
+    /// Takes everything, and gives zeros.
+    Zero,
+    /// Takes everything, and gives random bytes.
+    Random,
+    /// A file of a volume.
+    File(Fd),
+    /// A directory.
+    Directory(Mutex<Listing>),
+    /// An end of a pipe.
+    Pipe(Fd),
+}
+
+/// An open file description: descriptors that were duplicated share it, with its position and its
+/// flags.
+pub struct Description {
+    /// What it stands for.
+    pub object: Object,
+    /// The absolute path that it was opened by; empty for what has none.
+    pub path: String,
+    /// Access mode and status flags (`O_APPEND`, `O_NONBLOCK`), as `fcntl` gives them.
+    flags: AtomicI32,
+}
+
+impl Description {
+    /// Of an object, with the flags of `open` that stay.
+    pub fn new(object: Object, path: String, flags: i32) -> Arc<Description> {
+        const KEPT: i32 = libc::O_ACCMODE | libc::O_APPEND | libc::O_NONBLOCK | LARGE_FILE;
+        Arc::new(Description {
+            object,
+            path,
+            flags: AtomicI32::new(flags & KEPT),
+        })
+    }
+
+    /// Access mode and status flags.
+    pub fn flags(&self) -> i32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Sets the status flags; the access mode stays.
+    pub fn set_flags(&self, flags: i32) {
+        const CHANGED: i32 = libc::O_APPEND | libc::O_NONBLOCK;
+        let kept = self.flags() & !CHANGED;
+        self.flags.store(kept | flags & CHANGED, Ordering::Relaxed);
+    }
+
+    /// Fails with [`libc::EBADF`] where it can't be read.
+    pub fn check_readable(&self) -> Result<()> {
+        match self.flags() & libc::O_ACCMODE {
+            libc::O_WRONLY => Err(libc::EBADF),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails with [`libc::EBADF`] where it can't be written.
+    pub fn check_writable(&self) -> Result<()> {
+        match self.flags() & libc::O_ACCMODE {
+            libc::O_RDONLY => Err(libc::EBADF),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `O_LARGEFILE` of x86-64's kernel; the C library's constant is 0.
+const LARGE_FILE: i32 = 0o100_000;
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        let fd = match &self.object {
+            Object::File(fd) | Object::Pipe(fd) => Some(*fd),
+            Object::Directory(listing) => listing.lock().descriptor(),
+            _ => None,
+        };
+        if let Some(fd) = fd {
+            // Closing never fails.
+            let _ = at_once(|rt| rt.close(fd));
+        }
+    }
+}
+
+/// An entry of the table.
+struct Slot {
+    description: Arc<Description>,
+    close_on_exec: bool,
+}
+
+static TABLE: Mutex<Option<Vec<Option<Slot>>>> = Mutex::new(None);
+
+/// Runs `f` on the table, which begins with the three standard streams.
+fn with<T>(f: impl FnOnce(&mut Vec<Option<Slot>>) -> T) -> T {
+    f(TABLE.lock().get_or_insert_with(|| {
+        let stream = |stream| {
+            Some(Slot {
+                description: Description::new(Object::Console(stream), String::new(), libc::O_RDWR),
+                close_on_exec: false,
+            })
+        };
+        (0..3).map(stream).collect()
+    }))
+}
+
+fn slot(table: &mut [Option<Slot>], descriptor: u64) -> Result<&mut Slot> {
+    let index = usize::try_from(descriptor).map_err(|_| libc::EBADF)?;
+    let slot = table.get_mut(index).and_then(Option::as_mut);
+    slot.ok_or(libc::EBADF)
+}
+
+/// The description of a descriptor; [`libc::EBADF`].
+pub fn get(descriptor: u64) -> Result<Arc<Description>> {
+    with(|table| slot(table, descriptor).map(|slot| Arc::clone(&slot.description)))
+}
+
+/// Gives `description` the lowest free number from `least` on; [`libc::EMFILE`].
+pub fn insert(description: Arc<Description>, least: usize, close_on_exec: bool) -> Result<u64> {
+    with(|table| {
+        let free = table.iter().skip(least).position(Option::is_none);
+        let index = free.map_or(table.len().max(least), |free| least + free);
+        if index >= MAX_OPEN {
+            return Err(libc::EMFILE);
+        }
+        let missing = (index + 1).saturating_sub(table.len());
+        table.try_reserve(missing).map_err(|_| libc::ENOMEM)?;
+        if missing > 0 {
+            table.resize_with(index + 1, || None);
+        }
+        if let Some(place) = table.get_mut(index) {
+            *place = Some(Slot {
+                description,
+                close_on_exec,
+            });
+        }
+        Ok(index as u64)
+    })
+}
+
+/// `close`.
+pub fn close(descriptor: u64) -> Result<u64> {
+    // The description is dropped outside of the table's lock: that closes the file.
+    let closed: Option<Slot> = with(|table| -> Result<Option<Slot>> {
+        slot(table, descriptor)?;
+        let place = table.get_mut(descriptor as usize);
+        Ok(place.and_then(Option::take))
+    })?;
+    drop(closed);
+    Ok(0)
+}
+
+/// `dup2` and `dup3`, for two descriptors that differ.
+pub fn replace(old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
+    let description = get(old)?;
+    if new >= MAX_OPEN as u64 {
+        return Err(libc::EBADF);
+    }
+    let _ = close(new);
+    insert(description, new as usize, close_on_exec)
+}
+
+/// `fcntl`, with what the C library passes as its argument.
+pub fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
+    let description = get(descriptor)?;
+    match command as i32 {
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => {
+            let least = usize::try_from(argument).map_err(|_| libc::EINVAL)?;
+            if least >= MAX_OPEN {
+                return Err(libc::EINVAL);
+            }
+            insert(description, least, command as i32 == libc::F_DUPFD_CLOEXEC)
+        }
+        libc::F_GETFD => with(|table| Ok(u64::from(slot(table, descriptor)?.close_on_exec))),
+        libc::F_SETFD => with(|table| {
+            slot(table, descriptor)?.close_on_exec = argument as i32 & libc::FD_CLOEXEC != 0;
+            Ok(0)
+        }),
+        libc::F_GETFL => Ok(description.flags() as u64),
+        libc::F_SETFL => {
+            description.set_flags(argument as i32);
+            Ok(0)
+        }
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// Closes everything, for a test that begins.
+#[cfg(test)]
+pub fn reset() {
+    let table = TABLE.lock().take();
+    drop(table);
+}

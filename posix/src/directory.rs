@@ -1,0 +1,152 @@
+//! Listings of directories: `getdents64`, and `lseek` as `rewinddir` and `seekdir` use it.
+
+use crate::blocking::{at_once, block};
+use crate::errors::Result;
+use crate::io::piece;
+use crate::open::decode;
+use alloc::vec;
+use alloc::vec::Vec;
+use reactor::table::Fd;
+use resources::files;
+use resources::types::constants as c;
+
+/// Bytes of entries that are asked for at once; more than the longest entry.
+const BATCH: usize = 4096;
+/// Bytes of `struct linux_dirent64` before the name.
+const HEADER: usize = 19;
+
+/// An open directory, and how far it has been listed.
+pub struct Listing {
+    /// None once it couldn't be opened again.
+    fd: Option<Fd>,
+    /// Entries as the volume packed them, from [`Listing::start`] on still to be given.
+    packed: Vec<u8>,
+    start: usize,
+    /// Number of entries given, `.` and `..` among them.
+    given: u64,
+}
+
+impl Listing {
+    /// From the start of an open directory.
+    pub fn new(fd: Fd) -> Listing {
+        Listing {
+            fd: Some(fd),
+            packed: Vec::new(),
+            start: 0,
+            given: 0,
+        }
+    }
+
+    /// The runtime's descriptor.
+    pub fn descriptor(&self) -> Option<Fd> {
+        self.fd
+    }
+
+    /// Closes a directory that has no description.
+    pub fn close(self) {
+        if let Some(fd) = self.fd {
+            let _ = at_once(|rt| rt.close(fd));
+        }
+    }
+
+    /// The next entry: its kind (`DT_*`), and its name.
+    fn next(&mut self) -> Result<Option<(u8, &[u8])>> {
+        match self.given {
+            0 => return Ok(Some((libc::DT_DIR, b"."))),
+            1 => return Ok(Some((libc::DT_DIR, b".."))),
+            _ => (),
+        }
+        if self.start >= self.packed.len() {
+            let fd = self.fd.ok_or(libc::ENOENT)?;
+            let mut packed = vec![0; BATCH];
+            let into = piece(&mut packed);
+            let len = block(|rt, token| files::directory_next(rt, fd, into, token))?;
+            packed.truncate(len);
+            (self.packed, self.start) = (packed, 0);
+        }
+        let Some([kind, low, high, rest @ ..]) = self.packed.get(self.start..) else {
+            return Ok(None);
+        };
+        let len = usize::from(u16::from_le_bytes([*low, *high]));
+        let name = rest.get(..len).ok_or(libc::EIO)?;
+        let kind = match isize::from(*kind) {
+            c::ENTRY_DIRECTORY => libc::DT_DIR,
+            c::ENTRY_SYMLINK => libc::DT_LNK,
+            _ => libc::DT_REG,
+        };
+        Ok(Some((kind, name)))
+    }
+
+    /// Takes the entry that [`Listing::next`] gave.
+    fn take(&mut self, name: usize) {
+        if self.given >= 2 {
+            self.start += 3 + name;
+        }
+        self.given += 1;
+    }
+
+    /// `getdents64`: as many entries as fit; 0 bytes at the end. [`libc::EINVAL`] if not even one
+    /// fits.
+    pub fn fill(&mut self, into: &mut [u8]) -> Result<usize> {
+        let mut used = 0;
+        loop {
+            let given = self.given;
+            let (kind, name) = match self.next() {
+                Ok(Some(entry)) => entry,
+                Err(errno) if used == 0 => return Err(errno),
+                _ => return Ok(used),
+            };
+            let len = (HEADER + name.len() + 1).next_multiple_of(8);
+            let Some(record) = into.get_mut(used..used + len) else {
+                return if used == 0 {
+                    Err(libc::EINVAL)
+                } else {
+                    Ok(used)
+                };
+            };
+            record.fill(0);
+            // A number that isn't 0: some programs take that for an entry that was removed.
+            for (at, number) in [(0, 1), (8, given + 1)] {
+                put(record, at, &u64::to_le_bytes(number));
+            }
+            put(record, 16, &(len as u16).to_le_bytes());
+            put(record, 18, &[kind]);
+            put(record, HEADER, name);
+            let name = name.len();
+            self.take(name);
+            used += len;
+        }
+    }
+
+    /// `lseek` to an offset that an entry had, or the start.
+    pub fn seek(&mut self, path: &str, offset: i64, whence: i32) -> Result<u64> {
+        let target = match whence {
+            libc::SEEK_SET => offset,
+            libc::SEEK_CUR => offset.saturating_add_unsigned(self.given),
+            _ => return Err(libc::EINVAL),
+        };
+        let target = u64::try_from(target).map_err(|_| libc::EINVAL)?;
+        if target < self.given {
+            if let Some(fd) = self.fd.take() {
+                at_once(|rt| rt.close(fd))?;
+            }
+            let opened = block(|rt, token| files::directory(rt, path, token))?;
+            *self = Listing::new(decode(opened)?);
+        }
+        while self.given < target {
+            let Some((_, name)) = self.next()? else {
+                break;
+            };
+            let name = name.len();
+            self.take(name);
+        }
+        Ok(self.given)
+    }
+}
+
+/// Writes `bytes` at byte `at` of a record that has room for them.
+fn put(record: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(into) = record.get_mut(at..at + bytes.len()) {
+        into.copy_from_slice(bytes);
+    }
+}

@@ -1,0 +1,36 @@
+//! Errors: Soil's as Linux's numbers.
+
+use platform::error::Error;
+
+/// A number of errno(3).
+pub type Errno = i32;
+
+/// Result of an operation.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// The number that Linux answers in the case that `error` describes.
+pub fn errno(error: Error) -> Errno {
+    match error {
+        Error::NotFound => libc::ENOENT,
+        Error::Closed => libc::EBADF,
+        Error::Exists => libc::EEXIST,
+        Error::NotDirectory => libc::ENOTDIR,
+        Error::IsDirectory => libc::EISDIR,
+        Error::NotEmpty => libc::ENOTEMPTY,
+        Error::NoSpace => libc::ENOSPC,
+        Error::ReadOnly => libc::EROFS,
+        Error::NameTooLong => libc::ENAMETOOLONG,
+        Error::TooLarge => libc::EFBIG,
+        Error::Busy => libc::EBUSY,
+        // No hard or symbolic links on FAT; the same number as Linux's.
+        Error::Unsupported | Error::PermissionDenied => libc::EPERM,
+        Error::BrokenPipe => libc::EPIPE,
+        Error::NoDevice => libc::ENODEV,
+        Error::OutOfMemory => libc::ENOMEM,
+        Error::TooManyOpen => libc::EMFILE,
+        Error::TooManyLinks => libc::ELOOP,
+        Error::CrossVolume => libc::EXDEV,
+        Error::Corrupt | Error::Io | Error::TimedOut => libc::EIO,
+        _ => libc::EINVAL,
+    }
+}

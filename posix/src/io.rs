@@ -1,0 +1,236 @@
+//! Reading, writing, positions and lengths.
+
+use crate::blocking::{at_once, block};
+use crate::descriptors::{Description, Object};
+use crate::errors::Result;
+use crate::open::decode;
+use alloc::string::String;
+use core::ptr::NonNull;
+use platform::Direction;
+use platform::error::Stop;
+use reactor::table::Fd;
+use resources::types::constants as c;
+use resources::types::{Int, Piece};
+use resources::{files, pipe};
+
+/// The bytes of a pipe, as Linux's.
+const PIPE_CAPACITY: Int = 64 << 10;
+/// Whole pieces of at most this size are written to a pipe (`PIPE_BUF`).
+const PIPE_BUF: usize = 4096;
+
+/// The memory of a system call as the operations take it. The system call waits for the operation's
+/// end, and so keeps it.
+pub fn piece(bytes: &mut [u8]) -> Piece {
+    // SAFETY: `block` doesn't return before the operation has ended.
+    unsafe { Piece::new(NonNull::from(&mut *bytes).cast(), bytes.len()) }
+}
+
+/// As [`piece`], for memory that the operation only reads.
+fn read_only(bytes: &[u8]) -> Piece {
+    // SAFETY: as above; a write reads the memory of its piece and doesn't change it.
+    unsafe { Piece::new(NonNull::from(bytes).cast(), bytes.len()) }
+}
+
+/// Where a transfer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the description's position, which moves on.
+    Position,
+    /// At this byte of the file.
+    Byte(u64),
+}
+
+impl Place {
+    fn encode(self) -> Result<Int> {
+        match self {
+            Place::Position => Ok(-1),
+            Place::Byte(at) => Int::try_from(at).map_err(|_| libc::EINVAL),
+        }
+    }
+
+    /// The place after `len` more bytes.
+    pub fn after(self, len: u64) -> Place {
+        match self {
+            Place::Position => Place::Position,
+            Place::Byte(at) => Place::Byte(at.saturating_add(len)),
+        }
+    }
+}
+
+/// `read` and `pread`, of all but the console and random bytes.
+pub fn read(description: &Description, into: &mut [u8], place: Place) -> Result<usize> {
+    description.check_readable()?;
+    match &description.object {
+        Object::File(fd) => {
+            let (at, piece) = (place.encode()?, piece(into));
+            block(|rt, token| files::read(rt, *fd, piece, at, token))
+        }
+        Object::Directory(_) => Err(libc::EISDIR),
+        Object::Pipe(_) if place != Place::Position => Err(libc::ESPIPE),
+        Object::Pipe(fd) => read_pipe(description, *fd, into),
+        Object::Null => Ok(0),
+        Object::Zero => {
+            into.fill(0);
+            Ok(into.len())
+        }
+        Object::Console(_) | Object::Terminal | Object::Random => Err(libc::EINVAL),
+    }
+}
+
+/// `write` and `pwrite`, to all but the console.
+pub fn write(description: &Description, from: &[u8], place: Place) -> Result<usize> {
+    description.check_writable()?;
+    match &description.object {
+        Object::File(fd) => {
+            let (at, piece) = (place.encode()?, read_only(from));
+            block(|rt, token| files::write(rt, *fd, piece, at, token))
+        }
+        Object::Directory(_) => Err(libc::EISDIR),
+        Object::Pipe(_) if place != Place::Position => Err(libc::ESPIPE),
+        Object::Pipe(fd) => write_pipe(description, *fd, from),
+        Object::Null | Object::Zero | Object::Random => Ok(from.len()),
+        Object::Console(_) | Object::Terminal => Err(libc::EINVAL),
+    }
+}
+
+/// Waits until a pipe's end is worth a try.
+fn park(description: &Description, fd: Fd, direction: Direction) -> Result<()> {
+    if description.flags() & libc::O_NONBLOCK != 0 {
+        return Err(libc::EAGAIN);
+    }
+    block(|rt, token| rt.park(fd, direction, token)).map(|_| ())
+}
+
+fn read_pipe(description: &Description, fd: Fd, into: &mut [u8]) -> Result<usize> {
+    loop {
+        match at_once(|rt| rt.read(fd, into)) {
+            Err(libc::EAGAIN) => park(description, fd, Direction::Read)?,
+            done => return done,
+        }
+    }
+}
+
+/// Writes all, if the pipe is to be waited for; else as much as there is room for, but small pieces
+/// whole or not at all (POSIX, `write`).
+fn write_pipe(description: &Description, fd: Fd, from: &[u8]) -> Result<usize> {
+    let mut done = 0;
+    while done < from.len() {
+        let rest = from.get(done..).unwrap_or_default();
+        match at_once(|rt| rt.write(fd, rest)) {
+            Ok(n) => done += n,
+            Err(libc::EAGAIN) if done > PIPE_BUF && description.flags() & libc::O_NONBLOCK != 0 => {
+                break;
+            }
+            Err(libc::EAGAIN) => match park(description, fd, Direction::Write) {
+                Err(_) if done > 0 => break,
+                parked => parked?,
+            },
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// `pipe2`: the ends to read and to write.
+pub fn pipe() -> Result<(Fd, Fd)> {
+    let mut ends = None;
+    at_once(|rt| {
+        ends = Some(pipe::open(rt, PIPE_CAPACITY)?);
+        Ok(0)
+    })?;
+    ends.ok_or(libc::EMFILE)
+}
+
+/// Number of bytes that can be read at once, for `FIONREAD`.
+pub fn available(description: &Description) -> Result<u64> {
+    match &description.object {
+        Object::File(_) => {
+            let here = seek(description, 0, libc::SEEK_CUR)?;
+            Ok(size(description)?.saturating_sub(here))
+        }
+        _ => Err(libc::ENOTTY),
+    }
+}
+
+/// The file's size in bytes.
+pub fn size(description: &Description) -> Result<u64> {
+    let Object::File(fd) = &description.object else {
+        return Err(libc::EINVAL);
+    };
+    block(|rt, token| files::size(rt, *fd, token)).map(|size| size as u64)
+}
+
+/// `lseek`.
+pub fn seek(description: &Description, offset: i64, whence: i32) -> Result<u64> {
+    let fd = match &description.object {
+        Object::File(fd) => *fd,
+        Object::Directory(listing) => {
+            return listing.lock().seek(&description.path, offset, whence);
+        }
+        Object::Null | Object::Zero | Object::Random => return Ok(0),
+        Object::Console(_) | Object::Terminal | Object::Pipe(_) => return Err(libc::ESPIPE),
+    };
+    let position = match whence {
+        libc::SEEK_SET | libc::SEEK_CUR | libc::SEEK_END => {
+            block(|rt, token| files::seek(rt, fd, offset as Int, whence as Int, token))?
+        }
+        libc::SEEK_DATA | libc::SEEK_HOLE => {
+            let hole = whence == libc::SEEK_HOLE;
+            let next = block(|rt, token| files::file::next(rt, fd, offset as Int, hole, token))?;
+            let found = next.checked_sub(1).ok_or(libc::ENXIO)?;
+            block(|rt, token| files::seek(rt, fd, found as Int, 0, token))?
+        }
+        _ => return Err(libc::EINVAL),
+    };
+    Ok(position as u64)
+}
+
+/// `ftruncate`.
+pub fn truncate(description: &Description, size: i64) -> Result<u64> {
+    let size = u64::try_from(size).map_err(|_| libc::EINVAL)?;
+    let Object::File(fd) = &description.object else {
+        return Err(libc::EINVAL);
+    };
+    description.check_writable().map_err(|_| libc::EINVAL)?;
+    block(|rt, token| files::truncate(rt, *fd, size, token))?;
+    Ok(0)
+}
+
+/// `truncate` of an absolute path.
+pub fn truncate_path(path: &str, size: i64) -> Result<u64> {
+    let size = u64::try_from(size).map_err(|_| libc::EINVAL)?;
+    let opened = block(|rt, token| files::open(rt, path, c::OPEN_WRITE, token))?;
+    let fd = decode(opened)?;
+    let done = block(|rt, token| files::truncate(rt, fd, size, token));
+    at_once(|rt| rt.close(fd))?;
+    done.map(|_| 0)
+}
+
+/// `fsync` and `fdatasync`.
+pub fn sync(description: &Description) -> Result<u64> {
+    match &description.object {
+        Object::File(fd) => block(|rt, token| files::file_sync(rt, *fd, token))?,
+        Object::Directory(_) => {
+            let path: &String = &description.path;
+            block(|rt, token| files::sync_volume(rt, path, token))?
+        }
+        _ => return Err(libc::EINVAL),
+    };
+    Ok(0)
+}
+
+/// `sync`: everything on all volumes.
+pub fn sync_all() -> Result<u64> {
+    block(files::sync)?;
+    Ok(0)
+}
+
+/// Whether trying is worthwhile, as `poll` asks for pipes.
+pub fn is_ready(fd: Fd, direction: Direction) -> bool {
+    at_once(|rt| {
+        rt.is_ready(fd, direction)
+            .map(usize::from)
+            .map_err(Stop::from)
+    }) == Ok(1)
+}

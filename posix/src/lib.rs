@@ -1,0 +1,36 @@
+//! Linux's system calls on descriptors and paths, answered by Soil's files and pipes: a part of
+//! images whose program uses `Unix`, channels or the C library's files.
+//!
+//! # Layers
+//! ```text
+//!   system_calls    registers and the program's memory (only in images)
+//!       │
+//!   open, io, attributes, names, directory, mapping     one operation each, on slices and numbers
+//!       │
+//!   descriptors, paths, tree                            the table, the current directory, `/`
+//!       │
+//!   blocking, errors                                    jobs of `resources`, awaited; errno
+//! ```
+//!
+//! # Contexts
+//! Operations run in system calls: one at a time, with interrupts disabled. A wait for a disk or a
+//! pipe is the reactor's one wait ([`blocking`]); no lock is held meanwhile.
+
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+pub mod attributes;
+pub mod blocking;
+pub mod descriptors;
+pub mod directory;
+pub mod errors;
+pub mod io;
+pub mod names;
+pub mod open;
+pub mod paths;
+#[cfg(feature = "image")]
+mod system_calls;
+#[cfg(test)]
+mod tests;
+pub mod tree;

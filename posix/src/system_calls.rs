@@ -1,0 +1,385 @@
+//! The system calls on descriptors and paths: arguments from registers and the program's memory,
+//! results to both.
+//!
+//! Calls that aren't here are the kernel's.
+
+mod console;
+mod mapping;
+mod memory;
+
+use crate::attributes::{self, Stat};
+use crate::descriptors::{self, Description, Object};
+use crate::directory::Listing;
+use crate::errors::{Errno, Result};
+use crate::io::{self, Place};
+use crate::{names, open, paths};
+use alloc::string::String;
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::arch::gates::SystemCallFrame;
+use memory::{bytes, bytes_mut, load, path, store};
+
+kernel::system_call_extension!("soil_with_files", answer);
+
+/// The kernel's extension: see `kernel::syscall::extension`.
+extern "C" fn answer(
+    call: &mut SystemCallFrame,
+    result: &mut core::result::Result<u64, kernel::errno::Errno>,
+) -> bool {
+    let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
+    match dispatch(call.number as i64, arguments) {
+        Some(answer) => {
+            *result = answer.map_err(kernel::errno::Errno::of);
+            true
+        }
+        None => false,
+    }
+}
+
+/// The current directory, for calls without a descriptor of one.
+const HERE: u64 = libc::AT_FDCWD as u64;
+
+/// The answer of system call `number`; `None` if it is the kernel's.
+fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
+    let [a, b, c, d, e, _] = arguments;
+    Some(match number {
+        libc::SYS_open => openat(HERE, a, b),
+        libc::SYS_creat => openat(HERE, a, CREAT),
+        libc::SYS_openat => openat(a, b, c),
+        libc::SYS_close => descriptors::close(a),
+        libc::SYS_read => read(a, &[[b, c]], Place::Position),
+        libc::SYS_readv => vectors(b, c).and_then(|list| read(a, list, Place::Position)),
+        libc::SYS_pread64 => at(d).and_then(|place| read(a, &[[b, c]], place)),
+        libc::SYS_preadv => at(d).and_then(|place| read(a, vectors(b, c)?, place)),
+        libc::SYS_write => write(a, &[[b, c]], Place::Position),
+        libc::SYS_writev => vectors(b, c).and_then(|list| write(a, list, Place::Position)),
+        libc::SYS_pwrite64 => at(d).and_then(|place| write(a, &[[b, c]], place)),
+        libc::SYS_pwritev => at(d).and_then(|place| write(a, vectors(b, c)?, place)),
+        libc::SYS_lseek => with(a, |it| io::seek(it, b as i64, c as i32)),
+        libc::SYS_ftruncate => with(a, |it| io::truncate(it, b as i64)),
+        libc::SYS_truncate => on(HERE, a, |path| io::truncate_path(path, b as i64)),
+        libc::SYS_fsync | libc::SYS_fdatasync => with(a, io::sync),
+        libc::SYS_syncfs => with(a, |_| io::sync_all()),
+        libc::SYS_sync => io::sync_all(),
+
+        libc::SYS_dup => descriptors::control(a, libc::F_DUPFD as u64, 0),
+        libc::SYS_dup2 if a == b => descriptors::get(a).map(|_| b),
+        libc::SYS_dup2 => descriptors::replace(a, b, false),
+        libc::SYS_dup3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => Err(libc::EINVAL),
+        libc::SYS_dup3 => descriptors::replace(a, b, c as i32 & libc::O_CLOEXEC != 0),
+        libc::SYS_fcntl => control(a, b, c),
+        libc::SYS_flock => descriptors::get(a).map(|_| 0),
+        libc::SYS_ioctl => with(a, |it| device_control(it, b, c)),
+        libc::SYS_pipe => pipe(a, 0),
+        libc::SYS_pipe2 => pipe(a, b as i32),
+
+        libc::SYS_stat => put_stat(HERE, a, b, true),
+        libc::SYS_lstat => put_stat(HERE, a, b, false),
+        libc::SYS_fstat => put_stat_open(a, b),
+        libc::SYS_newfstatat => stat_at(a, b, c, d as i32),
+        libc::SYS_statx => Err(libc::ENOSYS),
+        libc::SYS_access => on(HERE, a, |path| attributes::access(path, b as i32, true)),
+        libc::SYS_faccessat => on(a, b, |path| attributes::access(path, c as i32, true)),
+        libc::SYS_faccessat2 => {
+            let follow = d as i32 & libc::AT_SYMLINK_NOFOLLOW == 0;
+            on(a, b, |path| attributes::access(path, c as i32, follow))
+        }
+        libc::SYS_chmod => on(HERE, a, |path| set_mode(path, b)),
+        libc::SYS_fchmodat => on(a, b, |path| set_mode(path, c)),
+        libc::SYS_fchmod => with(a, |it| {
+            attributes::set_mode(&attributes::stat_open(it)?, b as u32)
+        }),
+        libc::SYS_chown => on(HERE, a, |path| set_owner(path, true, b, c)),
+        libc::SYS_lchown => on(HERE, a, |path| set_owner(path, false, b, c)),
+        libc::SYS_fchownat if memory::is_empty(b) && e as i32 & libc::AT_EMPTY_PATH != 0 => {
+            with(a, |_| attributes::set_owner(c as u32, d as u32))
+        }
+        libc::SYS_fchownat => {
+            let follow = e as i32 & libc::AT_SYMLINK_NOFOLLOW == 0;
+            on(a, b, |path| set_owner(path, follow, c, d))
+        }
+        libc::SYS_fchown => with(a, |_| attributes::set_owner(b as u32, c as u32)),
+        libc::SYS_utimensat => set_times(a, b, c, d as i32),
+        libc::SYS_statfs => on(HERE, a, |path| store(b, &attributes::space(path)?)),
+        libc::SYS_fstatfs => with(a, |it| store(b, &attributes::space(&it.path)?)),
+        libc::SYS_umask => Ok(u64::from(UMASK.swap(a as u32 & 0o777, Ordering::Relaxed))),
+
+        libc::SYS_getdents64 => with(a, |it| {
+            let into = bytes_mut(b, c)?;
+            listing(it)?.lock().fill(into).map(|len| len as u64)
+        }),
+        libc::SYS_mkdir => on(HERE, a, names::make_directory),
+        libc::SYS_mkdirat => on(a, b, names::make_directory),
+        libc::SYS_rmdir => on(HERE, a, names::remove_directory),
+        libc::SYS_unlink => on(HERE, a, names::remove),
+        libc::SYS_unlinkat if c as i32 & libc::AT_REMOVEDIR != 0 => {
+            on(a, b, names::remove_directory)
+        }
+        libc::SYS_unlinkat => on(a, b, names::remove),
+        libc::SYS_rename => rename(HERE, a, HERE, b, 0),
+        libc::SYS_renameat => rename(a, b, c, d, 0),
+        libc::SYS_renameat2 => rename(a, b, c, d, e as u32),
+        libc::SYS_link => link(HERE, a, HERE, b, 0),
+        libc::SYS_linkat => link(a, b, c, d, e as i32),
+        libc::SYS_symlink => on(HERE, b, |new| names::symlink(path(a)?, new)),
+        libc::SYS_symlinkat => on(b, c, |new| names::symlink(path(a)?, new)),
+        libc::SYS_readlink => on(HERE, a, |path| names::read_link(path, bytes_mut(b, c)?)),
+        libc::SYS_readlinkat => on(a, b, |path| names::read_link(path, bytes_mut(c, d)?)),
+        libc::SYS_chdir => on(HERE, a, paths::change_directory),
+        libc::SYS_fchdir => with(a, |it| {
+            listing(it)?;
+            paths::change_directory(&it.path)
+        }),
+        libc::SYS_getcwd => current_directory(a, b),
+
+        libc::SYS_mmap if d as i32 & libc::MAP_ANONYMOUS == 0 => mapping::map(arguments),
+        // No mapping is written back.
+        libc::SYS_msync => Ok(0),
+        libc::SYS_poll | libc::SYS_ppoll | libc::SYS_select | libc::SYS_pselect6 => {
+            return console::wait(number, arguments);
+        }
+        libc::SYS_exit_group => {
+            console::finish();
+            return None;
+        }
+        _ => return None,
+    })
+}
+
+/// The flags of `creat`.
+const CREAT: u64 = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64;
+
+/// The mask of modes, which no volume stores.
+static UMASK: AtomicU32 = AtomicU32::new(0o022);
+
+/// Runs `f` on the description of a descriptor.
+fn with(descriptor: u64, f: impl FnOnce(&Description) -> Result<u64>) -> Result<u64> {
+    f(&*descriptors::get(descriptor)?)
+}
+
+/// Runs `f` on the absolute path of the string at `start`, beside the directory of a descriptor.
+fn on(descriptor: u64, start: u64, f: impl FnOnce(&str) -> Result<u64>) -> Result<u64> {
+    f(&absolute(descriptor, start)?)
+}
+
+fn absolute(descriptor: u64, start: u64) -> Result<String> {
+    paths::absolute(descriptor, path(start)?)
+}
+
+fn openat(descriptor: u64, start: u64, flags: u64) -> Result<u64> {
+    open::open(absolute(descriptor, start)?, flags as i32)
+}
+
+/// The place of `pread` and `pwrite`.
+fn at(offset: u64) -> Result<Place> {
+    if offset > i64::MAX as u64 {
+        return Err(libc::EINVAL);
+    }
+    Ok(Place::Byte(offset))
+}
+
+fn vectors<'a>(start: u64, count: u64) -> Result<&'a [[u64; 2]]> {
+    kernel::memory::vectors(start, count).map_err(memory::number)
+}
+
+/// Transfers one piece of memory after the other, until one isn't done whole. An error after the
+/// first is that of the next call.
+fn transfer(
+    pieces: &[[u64; 2]],
+    mut place: Place,
+    mut one: impl FnMut(u64, u64, Place) -> Result<usize>,
+) -> Result<u64> {
+    /// The most bytes of one call (Linux's `MAX_RW_COUNT`).
+    const MOST: u64 = 0x7fff_f000;
+    let mut total = 0;
+    for [start, len] in pieces {
+        let len = (*len).min(MOST - total);
+        let done = match one(*start, len, place) {
+            Ok(done) => done as u64,
+            Err(_) if total > 0 => break,
+            Err(errno) => return Err(errno),
+        };
+        total += done;
+        place = place.after(done);
+        if done < len {
+            break;
+        }
+    }
+    Ok(total)
+}
+
+fn read(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
+    let description = descriptors::get(descriptor)?;
+    match description.object {
+        Object::Console(stream) => console::read(stream, pieces, place),
+        Object::Terminal => console::read(0, pieces, place),
+        Object::Random => transfer(pieces, place, |start, len, _| {
+            let into = bytes_mut(start, len)?;
+            if kernel::random::fill(into) {
+                Ok(into.len())
+            } else {
+                Err(libc::EIO)
+            }
+        }),
+        _ => transfer(pieces, place, |start, len, place| {
+            io::read(&description, bytes_mut(start, len)?, place)
+        }),
+    }
+}
+
+fn write(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
+    let description = descriptors::get(descriptor)?;
+    match description.object {
+        Object::Console(stream) => console::write(stream, pieces, place),
+        Object::Terminal => console::write(1, pieces, place),
+        _ => transfer(pieces, place, |start, len, place| {
+            io::write(&description, bytes(start, len)?, place)
+        }),
+    }
+}
+
+/// `fcntl`. Locks of the one process never conflict.
+fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
+    match command as i32 {
+        libc::F_SETLK | libc::F_SETLKW => {
+            descriptors::get(descriptor)?;
+            load::<2>(argument).map(|_| 0)
+        }
+        libc::F_GETLK => {
+            descriptors::get(descriptor)?;
+            // `l_type` is a 16-bit number, the first field.
+            let kind = (libc::F_UNLCK as u16).to_le_bytes();
+            bytes_mut(argument, 2)?.copy_from_slice(&kind);
+            Ok(0)
+        }
+        _ => descriptors::control(descriptor, command, argument),
+    }
+}
+
+/// `ioctl`.
+fn device_control(description: &Description, request: u64, argument: u64) -> Result<u64> {
+    match request {
+        libc::FIONREAD => {
+            let count = io::available(description)?.min(i32::MAX as u64) as u32;
+            bytes_mut(argument, 4)?.copy_from_slice(&count.to_le_bytes());
+            Ok(0)
+        }
+        _ => Err(libc::ENOTTY),
+    }
+}
+
+fn pipe(result: u64, flags: i32) -> Result<u64> {
+    if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK) != 0 {
+        return Err(libc::EINVAL);
+    }
+    let into = bytes_mut(result, 8)?;
+    let (reader, writer) = io::pipe()?;
+    let kept = flags & libc::O_NONBLOCK;
+    let close_on_exec = flags & libc::O_CLOEXEC != 0;
+    let end = |fd, access| Description::new(Object::Pipe(fd), String::new(), access | kept);
+    let (reading, writing) = (end(reader, libc::O_RDONLY), end(writer, libc::O_WRONLY));
+    let first = descriptors::insert(reading, 0, close_on_exec)?;
+    let second = descriptors::insert(writing, 0, close_on_exec).inspect_err(|_| {
+        let _ = descriptors::close(first);
+    })?;
+    for (into, number) in into.chunks_exact_mut(4).zip([first, second]) {
+        into.copy_from_slice(&(number as u32).to_le_bytes());
+    }
+    Ok(0)
+}
+
+fn put_stat(descriptor: u64, start: u64, result: u64, follow: bool) -> Result<u64> {
+    on(descriptor, start, |path| {
+        store(result, &attributes::stat(path, follow)?.words())
+    })
+}
+
+fn put_stat_open(descriptor: u64, result: u64) -> Result<u64> {
+    with(descriptor, |it| {
+        store(result, &attributes::stat_open(it)?.words())
+    })
+}
+
+fn stat_at(descriptor: u64, start: u64, result: u64, flags: i32) -> Result<u64> {
+    if memory::is_empty(start) && flags & libc::AT_EMPTY_PATH != 0 {
+        return if descriptor as i32 == libc::AT_FDCWD {
+            let current = attributes::stat(&paths::current(), true)?;
+            store(result, &current.words())
+        } else {
+            put_stat_open(descriptor, result)
+        };
+    }
+    put_stat(
+        descriptor,
+        start,
+        result,
+        flags & libc::AT_SYMLINK_NOFOLLOW == 0,
+    )
+}
+
+fn set_mode(path: &str, mode: u64) -> Result<u64> {
+    let stat: Stat = attributes::stat(path, true)?;
+    attributes::set_mode(&stat, mode as u32)
+}
+
+fn set_owner(path: &str, follow: bool, user: u64, group: u64) -> Result<u64> {
+    attributes::stat(path, follow)?;
+    attributes::set_owner(user as u32, group as u32)
+}
+
+fn set_times(descriptor: u64, start: u64, times: u64, flags: i32) -> Result<u64> {
+    let now = kernel::time::wall_ns();
+    let now = [(now / 1_000_000_000) as i64, (now % 1_000_000_000) as i64];
+    let time = |[seconds, ns]: [u64; 2]| match ns as i64 {
+        libc::UTIME_NOW => Some(now),
+        libc::UTIME_OMIT => None,
+        ns => Some([seconds as i64, ns]),
+    };
+    let times = match times {
+        0 => [Some(now); 2],
+        start => {
+            let [a, b, c, d] = load(start)?;
+            [time([a, b]), time([c, d])]
+        }
+    };
+    if start == 0 {
+        return with(descriptor, |it| {
+            attributes::set_times(&it.path, times, true)
+        });
+    }
+    let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
+    on(descriptor, start, |path| {
+        attributes::set_times(path, times, follow)
+    })
+}
+
+fn listing(description: &Description) -> Result<&spin::Mutex<Listing>> {
+    match &description.object {
+        Object::Directory(listing) => Ok(listing),
+        _ => Err(libc::ENOTDIR),
+    }
+}
+
+fn rename(from: u64, old: u64, to: u64, new: u64, flags: u32) -> Result<u64> {
+    let from = absolute(from, old)?;
+    on(to, new, |to| names::rename(&from, to, flags))
+}
+
+fn link(from: u64, old: u64, to: u64, new: u64, flags: i32) -> Result<u64> {
+    let mut from = absolute(from, old)?;
+    if flags & libc::AT_SYMLINK_FOLLOW != 0 {
+        from = paths::real(&from)?;
+    }
+    on(to, new, |to| names::link(&from, to))
+}
+
+fn current_directory(result: u64, room: u64) -> Result<u64> {
+    let mut path = paths::current().into_bytes();
+    path.push(0);
+    let copied = kernel::memory::copy_out(result, room, &path);
+    copied.map(|()| path.len() as u64).map_err(memory::number)
+}
+
+/// The error that stands for one of the kernel's.
+fn from_kernel(errno: kernel::errno::Errno) -> Errno {
+    errno as Errno
+}

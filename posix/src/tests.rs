@@ -1,0 +1,1 @@
+//! The operations on the host, with volumes in memory.

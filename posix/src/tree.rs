@@ -1,0 +1,83 @@
+//! The tree of a program that mounts nothing by itself: `/` in memory, with what programs expect to
+//! find there, and each disk at `/NAME`.
+
+use crate::blocking::{at_once, block};
+use crate::io::{self, Place};
+use crate::{names, open, paths};
+use alloc::format;
+use alloc::string::ToString;
+use core::sync::atomic::{AtomicBool, Ordering};
+use platform::Memory;
+use resources::current::Current;
+use resources::files;
+use resources::files::drivers::{self, EXT4, MEMORY, TAR};
+
+/// The tree is there. Set by the first system call on a path.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// Contents of `/etc`.
+const FILES: [(&str, &str); 6] = [
+    ("passwd", "root:x:0:0:root:/:/bin/sh\n"),
+    ("group", "root:x:0:\n"),
+    ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("resolv.conf", ""),
+    (
+        "protocols",
+        "ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6 41 IPv6\nipv6-icmp 58 IPv6-ICMP\n",
+    ),
+    (
+        "services",
+        "echo 7/tcp\necho 7/udp\ndiscard 9/tcp\nftp 21/tcp\nssh 22/tcp\ntelnet 23/tcp\n\
+         smtp 25/tcp\ndomain 53/tcp\ndomain 53/udp\nhttp 80/tcp www\npop3 110/tcp\n\
+         ntp 123/udp\nimap2 143/tcp imap\nhttps 443/tcp\nhttps 443/udp\n",
+    ),
+];
+
+/// Makes the tree, the first time.
+///
+/// Where `SOIL_MOUNT` has a file system at `/`, that one is left as it is.
+pub fn begin() {
+    if BEGUN.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    // The volume in memory takes at most a quarter of the machine's.
+    let limit = Current::memory().first().copied().unwrap_or(0) / 4;
+    let root = format!("/=memory:{}", limit.max(1 << 20));
+    let is_new = at_once(|rt| {
+        for driver in [EXT4, TAR, MEMORY] {
+            drivers::register(rt, driver)?;
+        }
+        files::complete_tree(rt, &root).map(usize::from)
+    });
+    if is_new == Ok(1) {
+        fill();
+    }
+}
+
+/// What fails here is missing for a program that looks for it.
+fn fill() {
+    for directory in ["/tmp", "/etc", "/dev"] {
+        let _ = names::make_directory(directory);
+    }
+    for (name, text) in FILES {
+        let _ = make(&format!("/etc/{name}"), text);
+    }
+    // Only listings see these files: the names are looked up among the devices first.
+    for (name, _) in paths::DEVICES {
+        let _ = make(&format!("/dev/{name}"), "");
+    }
+}
+
+/// Makes a file, not by way of the descriptors' table.
+fn make(path: &str, text: &str) -> crate::errors::Result<()> {
+    use resources::types::constants::{OPEN_CREATE, OPEN_WRITE};
+    let flags = OPEN_WRITE | OPEN_CREATE;
+    let opened = block(|rt, token| files::open(rt, path, flags, token))?;
+    let fd = open::decode(opened)?;
+    let file = crate::descriptors::Description::new(
+        crate::descriptors::Object::File(fd),
+        path.to_string(),
+        libc::O_WRONLY,
+    );
+    io::write(&file, text.as_bytes(), Place::Position).map(|_| ())
+}

@@ -1,0 +1,79 @@
+"""Programs without a line of Soil: the answers of an image are those of Linux."""
+
+import os
+
+from cases.network import in_every_form
+from cases.programs import MACHINES
+from cases.tasks import fat_disk
+from harness.context import outcome
+
+FILES = "tests/programs/unmodified/files.exe"
+VOLUMES = ("memory", "ext4", "fat")
+
+
+def disks(context, form):
+    """An ext4 and a FAT disk, and the options that give them to a machine."""
+    fat, ext4 = fat_disk(context, f"{form}.fat"), context.path(f"{form}.ext4")
+    with open(ext4, "wb") as file:
+        file.truncate(64 << 20)
+    context.run("mkfs.ext4", "-q", ext4)
+    return fat, ext4, ["--disk", f"fat={fat}", "--disk", f"ext4={ext4}"]
+
+
+def check_disks(context, fat, ext4):
+    context.run("fsck.fat", "-n", fat)
+    context.run("e2fsck", "-fn", ext4)
+
+
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_files(context, form):
+    """Channels, Sys, Filename and the files of Unix in memory, on ext4 and on FAT: each of 400 calls
+    answers as on Linux, and the disks are whole and written back."""
+    fat, ext4, options = disks(context, form)
+    folders = [os.path.join(context.path("process"), name) for name in VOLUMES]
+    os.mkdir(context.path("process"))
+    status, linux = outcome(context.soil(FILES, "process", *folders), context)
+    assert status == 0, linux
+    roots = [f"/{name}" for name in VOLUMES]
+    status, image = outcome(context.soil(FILES, form, *roots, options=options), context)
+    pairs = zip(image.splitlines(), linux.splitlines(), strict=False)
+    differ = [f"{one!r}, on Linux {two!r}" for one, two in pairs if one != two]
+    assert image == linux, "\n".join(differ) or image
+    assert status == 0, status
+    check_disks(context, fat, ext4)
+    for name in ("lines.txt", "large", "value", "file", "hole", "made"):
+        with open(os.path.join(folders[1], name), "rb") as file:
+            wanted = file.read()
+        copy = context.path("copy")
+        context.run("debugfs", "-R", f"dump {name} {copy}", ext4)
+        with open(copy, "rb") as file:
+            assert file.read() == wanted, name
+
+
+VOLUME_LINES = [
+    "link on FAT: Operation not permitted",
+    "symlink on FAT: Operation not permitted",
+    "unlink on FAT of what is open: Resource busy",
+    "chmod: Operation not permitted",
+    "chown: Operation not permitted",
+    "rename to another volume: Cross-device link",
+    "link to another volume: Cross-device link",
+    "volumes have numbers: true",
+    "the root: dev etc ext4 fat tmp",
+    "devices: null random stderr stdin stdout tty urandom zero",
+    "the current directory: /",
+    "fork: Function not implemented",
+]
+
+
+@in_every_form(limit=120, forms=MACHINES[:1])
+def unmodified_volumes(context, form):
+    """What FAT and Soil's volumes can't do has Linux's error; `/` has the disks and the usual
+    directories."""
+    fat, ext4, options = disks(context, form)
+    child = context.soil(FILES, form, "volumes", "/fat", "/ext4", options=options)
+    status, output = outcome(child, context)
+    lines = [line for line in output.splitlines() if line.startswith("volumes ")]
+    assert lines == [f"volumes {line}" for line in VOLUME_LINES], output
+    assert status == 0, status
+    check_disks(context, fat, ext4)
