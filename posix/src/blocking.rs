@@ -49,6 +49,7 @@ pub fn without_handlers<T>(wait: impl FnOnce() -> T) -> T {
     kernel::signals::hold(wait)
 }
 
+/// Runs `wait`: the host's handlers don't run here.
 #[cfg(not(feature = "image"))]
 pub fn without_handlers<T>(wait: impl FnOnce() -> T) -> T {
     wait()

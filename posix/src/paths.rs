@@ -25,8 +25,8 @@ pub fn current() -> String {
     }
 }
 
-/// The absolute path that `path` means beside the directory of `descriptor` (`AT_FDCWD`: the current
-/// one). It isn't normalised.
+/// The absolute path that `path` means beside the directory of `descriptor` (`AT_FDCWD`: the
+/// current one). It isn't normalised.
 ///
 /// # Errors
 /// ENOENT for an empty path, ENAMETOOLONG, EINVAL for a path that isn't UTF-8, EBADF and ENOTDIR

@@ -1,1 +1,402 @@
-//! The operations on the host, with volumes in memory.
+//! The operations on the host, with the volume in memory that the tree has at its root.
+
+use crate::attributes::{access, set_mode, set_owner, set_times, space, stat, stat_open};
+use crate::descriptors::{self, Description};
+use crate::errors::{Result, errno};
+use crate::io::{self, Place};
+use crate::{names, open, paths};
+use alloc::sync::Arc;
+use libc::{AT_FDCWD, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK};
+use libc::{O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
+use platform::error::Error;
+use std::string::{String, ToString};
+use std::sync::{Mutex, MutexGuard};
+use std::vec::Vec;
+use std::{format, vec};
+
+/// The runtime, the table and the current directory are the process's.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// A new directory that is the current one, and an empty table.
+fn begin(name: &str) -> MutexGuard<'static, ()> {
+    let guard = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    descriptors::reset();
+    paths::reset();
+    let path = absolute(name);
+    names::make_directory(&path).expect("a new directory");
+    paths::change_directory(&path).expect("a directory");
+    guard
+}
+
+fn absolute(path: &str) -> String {
+    paths::absolute(AT_FDCWD as u64, path.as_bytes()).expect("a path")
+}
+
+fn open(path: &str, flags: i32) -> Result<u64> {
+    open::open(absolute(path), flags)
+}
+
+fn description(descriptor: u64) -> Arc<Description> {
+    descriptors::get(descriptor).expect("open")
+}
+
+fn write(descriptor: u64, text: &str) -> Result<usize> {
+    io::write(&description(descriptor), text.as_bytes(), Place::Position)
+}
+
+fn read(descriptor: u64, len: usize) -> Result<String> {
+    let mut bytes = vec![0; len];
+    let n = io::read(&description(descriptor), &mut bytes, Place::Position)?;
+    Ok(String::from_utf8_lossy(&bytes[..n]).to_string())
+}
+
+/// Makes a file that says `text`.
+fn file(path: &str, text: &str) {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC).expect(path);
+    assert_eq!(write(descriptor, text), Ok(text.len()));
+    assert_eq!(descriptors::close(descriptor), Ok(0));
+}
+
+fn contents(path: &str) -> String {
+    let descriptor = open(path, O_RDONLY).expect(path);
+    let text = read(descriptor, 1000).expect(path);
+    descriptors::close(descriptor).expect("open");
+    text
+}
+
+#[test]
+fn descriptors_are_the_lowest_free_numbers() {
+    let _one = begin("numbers");
+    let numbers: Vec<_> = (0..3).map(|_| open("f", O_RDWR | O_CREAT)).collect();
+    assert_eq!(numbers, [Ok(3), Ok(4), Ok(5)]);
+    assert_eq!(descriptors::close(4), Ok(0));
+    assert_eq!(descriptors::close(4), Err(libc::EBADF));
+    assert_eq!(descriptors::close(0), Ok(0));
+    assert_eq!(open("f", O_RDONLY), Ok(0));
+    assert_eq!(descriptors::control(5, libc::F_DUPFD as u64, 0), Ok(4));
+    assert_eq!(descriptors::control(5, libc::F_DUPFD as u64, 100), Ok(100));
+    assert_eq!(open("f", O_RDONLY), Ok(6));
+    for wrong in [7, 99, 101, u64::MAX] {
+        assert_eq!(descriptors::get(wrong).err(), Some(libc::EBADF));
+    }
+    let most = descriptors::MAX_OPEN as u64;
+    let too_many = descriptors::control(5, libc::F_DUPFD as u64, most);
+    assert_eq!(too_many, Err(libc::EINVAL));
+    assert_eq!(descriptors::replace(5, most, false), Err(libc::EBADF));
+}
+
+#[test]
+fn duplicates_share_position_and_flags_but_not_close_on_exec() {
+    let _one = begin("duplicates");
+    file("f", "0123456789");
+    let first = open("f", O_RDONLY | O_CLOEXEC).expect("there");
+    let second = descriptors::replace(first, 9, false).expect("room");
+    assert_eq!(read(first, 3).as_deref(), Ok("012"));
+    assert_eq!(read(second, 3).as_deref(), Ok("345"));
+    let flag = |descriptor| descriptors::control(descriptor, libc::F_GETFD as u64, 0);
+    assert_eq!([flag(first), flag(second)], [Ok(1), Ok(0)]);
+    descriptors::control(second, libc::F_SETFL as u64, O_NONBLOCK as u64).expect("open");
+    let flags = descriptors::control(first, libc::F_GETFL as u64, 0);
+    assert_eq!(flags, Ok((O_RDONLY | O_NONBLOCK) as u64));
+    assert_eq!(descriptors::close(first), Ok(0));
+    assert_eq!(read(second, 9).as_deref(), Ok("6789"), "still open");
+}
+
+#[test]
+fn flags_of_open_are_linux() {
+    let _one = begin("flags");
+    file("f", "text");
+    names::make_directory(&absolute("d")).expect("new");
+    names::symlink(b"f", &absolute("l")).expect("new");
+    for (path, flags, errno) in [
+        ("none", O_RDONLY, libc::ENOENT),
+        ("none/f", O_WRONLY | O_CREAT, libc::ENOENT),
+        ("f/f", O_RDONLY, libc::ENOTDIR),
+        ("f/", O_RDONLY, libc::ENOTDIR),
+        ("f", O_RDONLY | O_DIRECTORY, libc::ENOTDIR),
+        ("d", O_WRONLY, libc::EISDIR),
+        ("d", O_RDONLY | O_CREAT, libc::EISDIR),
+        ("d", O_RDWR | O_DIRECTORY, libc::EISDIR),
+        ("n/", O_WRONLY | O_CREAT, libc::EISDIR),
+        ("f", O_WRONLY | O_CREAT | O_EXCL, libc::EEXIST),
+        ("l", O_WRONLY | O_CREAT | O_EXCL, libc::EEXIST),
+        ("l", O_RDONLY | O_NOFOLLOW, libc::ELOOP),
+        ("d", O_RDONLY | O_DIRECTORY | O_CREAT, libc::EINVAL),
+        ("d", O_RDWR | libc::O_TMPFILE, libc::EOPNOTSUPP),
+    ] {
+        assert_eq!(open(path, flags), Err(errno), "{path} {flags:o}");
+    }
+    assert!(open("d", O_RDONLY).is_ok() && open("l", O_RDONLY).is_ok());
+    let made = open("made", O_RDONLY | O_CREAT).expect("new");
+    assert_eq!(write(made, "x"), Err(libc::EBADF));
+    let append = open("f", O_WRONLY | O_APPEND).expect("there");
+    assert_eq!(write(append, "!"), Ok(1));
+    assert_eq!(read(append, 1), Err(libc::EBADF));
+    assert_eq!(contents("f"), "text!");
+    open("f", O_RDONLY | O_TRUNC).expect("there");
+    assert_eq!(contents("f"), "", "cut though it is only read");
+}
+
+#[test]
+fn positions_and_lengths() {
+    let _one = begin("positions");
+    let f = open("f", O_RDWR | O_CREAT).expect("new");
+    write(f, "0123456789").expect("room");
+    let f = description(f);
+    assert_eq!(io::seek(&f, 2, libc::SEEK_SET), Ok(2));
+    assert_eq!(io::seek(&f, 3, libc::SEEK_CUR), Ok(5));
+    assert_eq!(io::seek(&f, -1, libc::SEEK_END), Ok(9));
+    assert_eq!(io::seek(&f, -1, libc::SEEK_SET), Err(libc::EINVAL));
+    assert_eq!(io::seek(&f, 0, 77), Err(libc::EINVAL));
+    assert_eq!(io::available(&f), Ok(1));
+    let mut two = [0; 2];
+    assert_eq!(io::read(&f, &mut two, Place::Byte(4)), Ok(2));
+    assert_eq!((&two, io::seek(&f, 0, libc::SEEK_CUR)), (b"45", Ok(9)));
+    assert_eq!(io::write(&f, b"AB", Place::Byte(0)), Ok(2));
+    assert_eq!(io::truncate(&f, 3), Ok(0));
+    assert_eq!(contents("f"), "AB2");
+    assert_eq!(io::truncate_path(&absolute("f"), 5), Ok(0));
+    assert_eq!(io::size(&f), Ok(5));
+    assert_eq!(io::truncate(&f, -1), Err(libc::EINVAL));
+    assert_eq!(io::sync(&f), Ok(0));
+    let reading = open("f", O_RDONLY).expect("there");
+    assert_eq!(io::truncate(&description(reading), 1), Err(libc::EINVAL));
+    let gone = io::truncate_path(&absolute("none"), 1);
+    assert_eq!(gone, Err(libc::ENOENT));
+}
+
+#[test]
+fn paths_begin_at_the_current_directory_or_a_descriptors() {
+    let _one = begin("relative");
+    names::make_directory(&absolute("d")).expect("new");
+    file("d/f", "deep");
+    names::symlink(b"d", &absolute("l")).expect("new");
+    let d = open("l", O_RDONLY | O_DIRECTORY).expect("there");
+    let beside = paths::absolute(d, b"f").expect("a path");
+    assert_eq!(beside, "/relative/d/f");
+    assert_eq!(contents(&beside), "deep");
+    assert_eq!(paths::change_directory(&absolute("l")), Ok(0));
+    assert_eq!(paths::current(), "/relative/d", "without the link");
+    assert_eq!(contents("f"), "deep");
+    assert_eq!(contents("../d/./f"), "deep");
+    let error = |path: &[u8]| paths::absolute(AT_FDCWD as u64, path).err();
+    assert_eq!(error(b""), Some(libc::ENOENT));
+    assert_eq!(error(b"\xff"), Some(libc::EINVAL));
+    assert_eq!(error(&[b'x'; 4096]), Some(libc::ENAMETOOLONG));
+    let f = open("f", O_RDONLY).expect("there");
+    assert_eq!(paths::absolute(f, b"g"), Err(libc::ENOTDIR));
+    assert_eq!(paths::absolute(77, b"g"), Err(libc::EBADF));
+    assert_eq!(paths::absolute(77, b"/g").as_deref(), Ok("/g"));
+    for (path, errno) in [("f", libc::ENOTDIR), ("none", libc::ENOENT)] {
+        assert_eq!(paths::change_directory(&absolute(path)), Err(errno));
+    }
+}
+
+#[test]
+fn attributes_are_linux() {
+    let _one = begin("attributes");
+    file("f", "12345");
+    names::symlink(b"f", &absolute("l")).expect("new");
+    let path = absolute("f");
+    let of_file = stat(&path, true).expect("there");
+    assert_eq!(
+        (of_file.mode, of_file.size, of_file.links),
+        (0o100_644, 5, 1)
+    );
+    assert_eq!(stat(&absolute("l"), true), Ok(of_file));
+    assert!(stat(&absolute("l"), false).is_ok_and(|stat| stat.is_link()));
+    assert!(stat(&absolute("."), false).is_ok_and(|stat| stat.is_directory()));
+    let open = open("f", O_RDONLY).expect("there");
+    assert_eq!(stat_open(&description(open)), Ok(of_file));
+    let words = of_file.words();
+    assert_eq!((words[3], words[6], words[8]), (0o100_644, 5, 1));
+    assert_eq!(access(&path, libc::R_OK | libc::W_OK, true), Ok(0));
+    assert_eq!(access(&path, libc::X_OK, true), Err(libc::EACCES));
+    assert_eq!(access(&path, 8, true), Err(libc::EINVAL));
+    assert_eq!(set_mode(&of_file, 0o644), Ok(0));
+    assert_eq!(set_mode(&of_file, 0o600), Err(libc::EPERM));
+    assert_eq!(set_owner(0, u32::MAX), Ok(0));
+    assert_eq!(set_owner(1, 0), Err(libc::EPERM));
+    assert_eq!(set_times(&path, [Some([7, 8]), None], true), Ok(0));
+    let changed = stat(&path, true).expect("there").times;
+    assert_eq!([changed[0], changed[1]], [[7, 8], of_file.times[1]]);
+    let wrong = [None, Some([0, 1_000_000_000])];
+    assert_eq!(set_times(&path, wrong, true), Err(libc::EINVAL));
+    let [_, unit, blocks, free, ..] = space(&path).expect("a volume");
+    assert!(unit > 0 && blocks > 0 && free <= blocks);
+}
+
+#[test]
+fn names_are_made_moved_and_removed() {
+    let _one = begin("names");
+    file("f", "f");
+    file("g", "g");
+    let [f, g, d] = ["f", "g", "d"].map(absolute);
+    assert_eq!(names::make_directory(&d), Ok(0));
+    assert_eq!(names::make_directory(&d), Err(libc::EEXIST));
+    let no_replace = names::rename(&f, &g, libc::RENAME_NOREPLACE);
+    assert_eq!(no_replace, Err(libc::EEXIST));
+    assert_eq!(names::rename(&f, &g, libc::RENAME_EXCHANGE), Ok(0));
+    assert_eq!((contents("f"), contents("g")), ("g".into(), "f".into()));
+    assert_eq!(names::rename(&f, &g, 0), Ok(0));
+    assert_eq!(names::rename(&f, &g, 0), Err(libc::ENOENT));
+    assert_eq!(names::rename(&g, &f, 8), Err(libc::EINVAL));
+    assert_eq!(names::rename(&d, &absolute("."), 0), Err(libc::EBUSY));
+    assert_eq!(names::link(&g, &f), Ok(0));
+    assert_eq!(names::link(&d, &absolute("e")), Err(libc::EPERM));
+    assert_eq!(names::remove(&d), Err(libc::EISDIR));
+    assert_eq!(names::remove_directory(&f), Err(libc::ENOTDIR));
+    assert_eq!(names::remove_directory(&absolute("d/.")), Err(libc::EINVAL));
+    file("d/f", "");
+    assert_eq!(names::remove_directory(&d), Err(libc::ENOTEMPTY));
+    assert_eq!(names::remove(&absolute("d/f")), Ok(0));
+    assert_eq!(names::remove_directory(&d), Ok(0));
+    assert_eq!(names::symlink(b"", &d), Err(libc::ENOENT));
+    assert_eq!(names::symlink(b"target", &d), Ok(0));
+    let mut into = [0; 4];
+    assert_eq!(names::read_link(&d, &mut into), Ok(4));
+    assert_eq!(&into, b"targ");
+    assert_eq!(names::read_link(&f, &mut into), Err(libc::EINVAL));
+    assert_eq!(
+        names::read_link(&absolute("none"), &mut into),
+        Err(libc::ENOENT)
+    );
+}
+
+/// The names of `struct linux_dirent64` records, with the offset behind each.
+fn records(mut bytes: &[u8]) -> Vec<(String, i64)> {
+    let mut names = Vec::new();
+    while let [_, _, _, _, _, _, _, _, rest @ ..] = bytes {
+        let offset = i64::from_le_bytes(rest[..8].try_into().expect("8"));
+        let len = usize::from(u16::from_le_bytes([rest[8], rest[9]]));
+        let name = &rest[11..len - 8];
+        let end = name.iter().position(|byte| *byte == 0).expect("a zero");
+        names.push((String::from_utf8_lossy(&name[..end]).to_string(), offset));
+        bytes = &bytes[len..];
+    }
+    names
+}
+
+#[test]
+fn a_directory_is_listed_whole_again_and_from_an_offset() {
+    let _one = begin("listing");
+    for number in 0..50 {
+        file(&format!("entry-{number:02}"), "");
+    }
+    let directory = open(".", O_RDONLY).expect("there");
+    let directory = description(directory);
+    let crate::descriptors::Object::Directory(listing) = &directory.object else {
+        panic!("no directory");
+    };
+    let all = || {
+        let mut found = Vec::new();
+        let mut room = [0; 100];
+        loop {
+            match listing.lock().fill(&mut room).expect("room") {
+                0 => return found,
+                n => found.extend(records(&room[..n])),
+            }
+        }
+    };
+    let first = all();
+    let mut names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[..2], [".", ".."]);
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 52);
+    assert_eq!(io::seek(&directory, 0, libc::SEEK_SET), Ok(0));
+    assert_eq!(all(), first);
+    let (_, offset) = first[10];
+    assert_eq!(
+        io::seek(&directory, offset, libc::SEEK_SET),
+        Ok(offset as u64)
+    );
+    assert_eq!(all(), first[11..]);
+    assert_eq!(io::seek(&directory, 0, libc::SEEK_SET), Ok(0));
+    assert_eq!(listing.lock().fill(&mut [0; 23]), Err(libc::EINVAL));
+    let file = open("entry-00", O_RDONLY).expect("there");
+    assert_eq!(read(file, 1).as_deref(), Ok(""));
+    assert_eq!(
+        io::read(&directory, &mut [0], Place::Position),
+        Err(libc::EISDIR)
+    );
+}
+
+#[test]
+fn a_pipe_ends_with_its_writer() {
+    let _one = begin("pipe");
+    let (reader, writer) = io::pipe().expect("room");
+    let object = crate::descriptors::Object::Pipe;
+    let end = |fd, flags| Description::new(object(fd), String::new(), flags | O_NONBLOCK);
+    let (reader, writer) = (end(reader, O_RDONLY), end(writer, O_WRONLY));
+    let mut into = [0; 8];
+    let read = |into: &mut [u8]| io::read(&reader, into, Place::Position);
+    assert_eq!(read(&mut into), Err(libc::EAGAIN));
+    assert_eq!(io::write(&writer, b"four", Place::Position), Ok(4));
+    assert_eq!(io::seek(&writer, 0, libc::SEEK_SET), Err(libc::ESPIPE));
+    assert_eq!((read(&mut into), &into[..4]), (Ok(4), &b"four"[..]));
+    let much = vec![7; 100_000];
+    let fitted = io::write(&writer, &much, Place::Position);
+    assert_eq!(fitted, Ok(64 << 10), "as much as there is room for");
+    assert_eq!(io::write(&writer, b"x", Place::Position), Err(libc::EAGAIN));
+    drop(writer);
+    let mut rest = vec![0; 100_000];
+    assert_eq!(read(&mut rest), Ok(64 << 10));
+    assert_eq!(read(&mut rest), Ok(0));
+    let (reader, writer) = io::pipe().expect("room");
+    drop(end(reader, O_RDONLY));
+    let writer = end(writer, O_WRONLY);
+    let broken = io::write(&writer, b"x", Place::Position);
+    assert_eq!(broken, Err(libc::EPIPE));
+}
+
+#[test]
+fn devices_have_names_below_dev() {
+    let _one = begin("devices");
+    for (path, device) in [
+        ("/dev/null", Some(paths::Device::Null)),
+        ("//dev/./zero", Some(paths::Device::Zero)),
+        ("/dev/stderr", Some(paths::Device::Stream(2))),
+        ("/dev", None),
+        ("/dev/null/x", None),
+        ("/dev/sda", None),
+        ("/tmp/null", None),
+    ] {
+        assert_eq!(paths::device(path), device, "{path}");
+    }
+    let zero = open("/dev/zero", O_RDWR | O_CREAT).expect("a device");
+    assert_eq!(read(zero, 2).as_deref(), Ok("\0\0"));
+    assert_eq!(write(zero, "xx"), Ok(2));
+    let null = open("/dev/null", O_RDWR).expect("a device");
+    assert_eq!(
+        (read(null, 2), write(null, "x")),
+        (Ok(String::new()), Ok(1))
+    );
+    let new = open("/dev/null", O_WRONLY | O_CREAT | O_EXCL);
+    assert_eq!(new, Err(libc::EEXIST));
+    assert_eq!(names::remove("/dev/null"), Err(libc::EPERM));
+    let mode = stat("/dev/null", true).map(|stat| stat.mode);
+    assert_eq!(mode, Ok(0o020_666));
+    assert!(contents("/etc/passwd").starts_with("root:x:0:0:"));
+    assert!(stat("/tmp", true).is_ok_and(|stat| stat.is_directory()));
+}
+
+#[test]
+fn errors_have_linuxs_numbers() {
+    for (error, number) in [
+        (Error::NotFound, 2),
+        (Error::Io, 5),
+        (Error::Exists, 17),
+        (Error::CrossVolume, 18),
+        (Error::NotDirectory, 20),
+        (Error::IsDirectory, 21),
+        (Error::Invalid, 22),
+        (Error::NoSpace, 28),
+        (Error::ReadOnly, 30),
+        (Error::NotEmpty, 39),
+    ] {
+        assert_eq!(errno(error), number);
+    }
+}

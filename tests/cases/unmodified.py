@@ -27,8 +27,8 @@ def check_disks(context, fat, ext4):
 
 @in_every_form(limit=120, forms=MACHINES)
 def unmodified_files(context, form):
-    """Channels, Sys, Filename and the files of Unix in memory, on ext4 and on FAT: each of 400 calls
-    answers as on Linux, and the disks are whole and written back."""
+    """Channels, Sys, Filename and the files of Unix in memory, on ext4 and on FAT: each of 400
+    calls answers as on Linux, and the disks are whole and written back."""
     fat, ext4, options = disks(context, form)
     folders = [os.path.join(context.path("process"), name) for name in VOLUMES]
     os.mkdir(context.path("process"))

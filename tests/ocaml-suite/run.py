@@ -36,7 +36,7 @@ MEMORY = "1G"
 NOT_ALONE = re.compile(
     r"\b(modules|readonly_files|all_modules|script|plugins|include|libraries|program|ocamlopt_byte_exit_status|subdirectories)\b\s*="
     r"|\bexpect;|\btoplevel|include "
-    r"(unix|systhreads|str|dynlink|runtime_events|ocaml|testing)|hasunix|check-ocamlopt|ocamldoc|"
+    r"(systhreads|str|dynlink|runtime_events|ocaml|testing)|check-ocamlopt|ocamldoc|"
     r"ocamlc\.byte;\s*check-ocamlc|setup-ocaml.*-exit|bytecode;\s*\*/|frame_pointers|\bcodegen\b|\basmgen\b"
 )
 # The files that link and run images. They are copied first, as a concurrent build may remove them
@@ -50,11 +50,12 @@ TOOLS = [
 FEATURES = [
     (r"\bDomain\s*\.|\bopen Domain\b", "domains"),
     (r"\bThread\s*\.|\bEvent\s*\.", "threads"),
-    (r"\bUnix\s*\.", "files or processes (Unix)"),
     (
-        r"open_(in|out)|open_temp|temp_file|Sys\.(command|remove|rename|readdir|chdir|mkdir|rmdir)|(In|Out)_channel\.(open|with)",
-        "files",
+        r"\b(fork|create_process|open_process\w*|execv\w*|Unix\.system|Sys\.command|waitpid)\b",
+        "processes",
     ),
+    (r"\b(socket|socketpair|open_connection|establish_server)\b", "sockets (Unix)"),
+    (r"\b(alarm|setitimer|ITIMER_\w+)\b", "timers that send signals"),
     (r"Dynlink\.", "loading of code"),
 ]
 
@@ -177,6 +178,8 @@ class Program:
             r"^\s*flags\s*\+?=\s*\"(.*?)\"", self.path.read_text(errors="replace"), re.M
         )
         words = flags.group(1).split() if flags else []
+        if re.search(r"\binclude unix|\bUnix\s*\.", self.path.read_text(errors="replace")):
+            words += ["-package", "unix", "-linkpkg"]
         command = [
             "ocamlfind",
             "ocamlopt",

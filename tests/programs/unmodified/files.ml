@@ -1,4 +1,5 @@
-(* Channels, Sys, Filename and the files of Unix below each directory that is named: what Linux says of every call. *)
+(* Channels, Sys, Filename and the files of Unix below each directory that is named: one line for
+   the answer of each call. *)
 
 (* The C libraries have their own words for two errors. *)
 let words = function
@@ -38,7 +39,6 @@ let with_fd name flags f =
   Fun.protect ~finally:(fun () -> Unix.close fd) (fun () -> f fd)
 
 let write_all fd text = ignore (Unix.write_substring fd text 0 (String.length text))
-
 let contents name = In_channel.with_open_bin (path name) In_channel.input_all
 
 let put name text =
@@ -341,8 +341,7 @@ let directories () =
       Unix.rewinddir handle;
       let second = all [] in
       Unix.closedir handle;
-      Printf.sprintf "%d %s %s %b" (List.length first) (List.hd first)
-        (List.nth first 201)
+      Printf.sprintf "%d %s %s %b" (List.length first) (List.hd first) (List.nth first 201)
         (first = second));
   check "opendir of a file" (fun () ->
       Unix.closedir (Unix.opendir (path "file"));
@@ -400,8 +399,7 @@ let devices () =
   check "kind" (fun () -> kind (Unix.stat "/dev/null").st_kind);
   unit "stdout" (fun () ->
       let append = [ Open_wronly; Open_append ] in
-      Out_channel.with_open_gen append 0 "/dev/stdout" (fun c ->
-          output_string c "to /dev/stdout\n"));
+      Out_channel.with_open_gen append 0 "/dev/stdout" (fun c -> output_string c "to /dev/stdout\n"));
   bool "passwd" (fun () -> Sys.file_exists "/etc/passwd");
   check "root" (fun () -> (Unix.getpwnam "root").pw_name);
   int "its number" (fun () -> (Unix.getpwuid 0).pw_uid);
