@@ -33,17 +33,6 @@ use core::sync::atomic::AtomicU32;
 use disk::{BlockDevice, SubmitVectored};
 use error::{Answer, Failure};
 
-/// All concerns together.
-pub trait Platform:
-    Clock + Console + Disks + Entropy + Folders + Links + Memory + System + Wait
-{
-}
-
-impl<P> Platform for P where
-    P: Clock + Console + Disks + Entropy + Folders + Links + Memory + System + Wait
-{
-}
-
 /// Time. From any thread.
 pub trait Clock {
     /// Nanoseconds of a clock that never jumps.

@@ -33,12 +33,12 @@ pub mod wait;
 pub use runtime::{Cancelled, Driver, Runtime};
 
 use platform::error::Failure;
-use platform::{Platform, Wait};
+use platform::{Clock, System, Wait};
 
 /// The state of everything that descriptors and operations stand for, and the platform it is on.
 pub trait Resources: Sized + 'static {
-    /// The program's platform.
-    type Platform: Platform;
+    /// The program's platform, as far as the reactor knows it.
+    type Platform: Clock + System + Wait;
 
     /// No resource in use.
     const NONE: Self;

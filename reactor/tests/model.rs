@@ -1,0 +1,387 @@
+//! Leader, followers and hand-over under a model checker: the real `Cell` on a platform whose sleeps,
+//! futexes and OCaml's lock are shuttle's, which tries interleavings and reports a deadlock.
+//!
+//! Threads are switched before each taking of the runtime's lock, inside of it, at each sleep and
+//! at each wake-up.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use platform::error::{Answer, Failure, Stop};
+use platform::{Clock, Direction, Stream, System, Wait, Woken};
+use reactor::cell::Cell;
+use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
+use reactor::{Cancelled, Driver, Resources, Runtime};
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::{lazy_static, thread};
+
+/// Schedules that each test tries.
+const SCHEDULES: usize = 1000;
+
+/// Faults of a platform.
+const NONE: u8 = 0;
+/// A nudge is lost.
+const NO_NUDGE: u8 = 1;
+/// A wake-up is lost.
+const NO_WAKE: u8 = 2;
+/// OCaml isn't given back before a sleep.
+const KEEPS_OCAML: u8 = 3;
+
+/// The state outside of the runtime.
+#[derive(Default)]
+struct World {
+    /// The leader was nudged.
+    nudged: bool,
+    /// A thread has OCaml's lock.
+    ocaml: bool,
+    /// Requests that the device has.
+    submitted: Vec<u64>,
+    /// Requests that it has finished.
+    finished: Vec<u64>,
+}
+
+lazy_static! {
+    static ref WORLD: Mutex<World> = Mutex::new(World::default());
+    /// Something has changed in the world, or a word has.
+    static ref CHANGE: Condvar = Condvar::new();
+    static ref THREADS: Mutex<usize> = Mutex::new(0);
+}
+
+shuttle::thread_local! {
+    static NUMBER: usize = {
+        let mut threads = THREADS.lock().expect("no panic");
+        *threads += 1;
+        *threads
+    };
+}
+
+/// Changes the world, and wakes all that wait for a change.
+fn change<T>(f: impl FnOnce(&mut World) -> T) -> T {
+    let result = f(&mut WORLD.lock().expect("no panic"));
+    CHANGE.notify_all();
+    result
+}
+
+/// Waits until `f` of the world gives something.
+fn await_world<T>(mut f: impl FnMut(&mut World) -> Option<T>) -> T {
+    let mut world = WORLD.lock().expect("no panic");
+    loop {
+        if let Some(found) = f(&mut world) {
+            return found;
+        }
+        world = CHANGE.wait(world).expect("no panic");
+    }
+}
+
+fn take_ocaml() {
+    await_world(|world| (!core::mem::replace(&mut world.ocaml, true)).then_some(()));
+}
+
+fn give_ocaml() {
+    change(|world| world.ocaml = false);
+}
+
+struct Model<const FAULT: u8>;
+
+impl<const FAULT: u8> Clock for Model<FAULT> {
+    fn monotonic_ns() -> u64 {
+        thread::yield_now();
+        0
+    }
+
+    fn wall_ns() -> u64 {
+        0
+    }
+
+    fn adjust_wall(_: i64) {}
+}
+
+impl<const FAULT: u8> System for Model<FAULT> {
+    const ON_VM: bool = false;
+
+    fn start() {}
+
+    fn exit(_: u8) -> ! {
+        unreachable!()
+    }
+
+    fn reboot() {}
+
+    fn cpus() -> usize {
+        1
+    }
+
+    fn devices() -> String {
+        String::new()
+    }
+
+    fn variable(_: &str) -> Option<String> {
+        None
+    }
+
+    fn thread() -> usize {
+        thread::yield_now();
+        NUMBER.with(|number| *number)
+    }
+
+    fn domain() -> usize {
+        0
+    }
+
+    fn stop_requests() -> usize {
+        0
+    }
+}
+
+/// Whether the sleeper waits for the device.
+struct Interest {
+    device: bool,
+}
+
+impl platform::Interest for Interest {
+    type LinkWake = ();
+    type Offload = ();
+
+    const EMPTY: Interest = Interest { device: false };
+
+    fn clear(&mut self) {
+        self.device = false;
+    }
+
+    fn immediately(&mut self) {}
+
+    fn report(&mut self) {}
+
+    fn link(&mut self, _: &(), _: bool) {}
+
+    fn console(&mut self, _: Stream, _: Direction) {}
+
+    fn submit(&mut self) {}
+
+    fn submit_all(&mut self) {}
+
+    fn offload(&mut self) {}
+}
+
+impl<const FAULT: u8> Wait for Model<FAULT> {
+    type Interest = Interest;
+    type Sleep = Interest;
+
+    fn prepare(interest: &mut Interest, _: Option<u64>) -> Interest {
+        Interest {
+            device: interest.device,
+        }
+    }
+
+    fn sleep(sleep: &mut Interest) {
+        await_world(|world| {
+            let event = world.nudged || sleep.device && !world.finished.is_empty();
+            event.then_some(())
+        });
+    }
+
+    fn finish(_: &mut Interest, _: Interest) -> Woken {
+        change(|world| world.nudged = false);
+        match thread_rng().gen_bool(0.1) {
+            true => Woken::Interrupted,
+            false => Woken::Event,
+        }
+    }
+
+    fn nudge() {
+        change(|world| world.nudged |= FAULT != NO_NUDGE);
+    }
+
+    fn enter_blocking() {
+        if FAULT != KEEPS_OCAML {
+            give_ocaml();
+        }
+    }
+
+    fn leave_blocking() {
+        if FAULT != KEEPS_OCAML {
+            take_ocaml();
+        }
+    }
+
+    fn forks() -> u32 {
+        0
+    }
+
+    fn resume(_: u64) {}
+
+    fn start_ticker(_: &'static platform::Ticker) {}
+
+    fn await_change(word: &AtomicU32, value: u32, _: Option<u64>) {
+        // A signal ends one in ten.
+        let signal = thread_rng().gen_bool(0.1);
+        await_world(|_| (signal || word.load(Ordering::Relaxed) != value).then_some(()));
+    }
+
+    fn wake(_: &AtomicU32) {
+        if FAULT != NO_WAKE {
+            change(|_| ());
+        }
+    }
+}
+
+/// A device.
+struct Device<const FAULT: u8>;
+
+impl<const FAULT: u8> Resources for Device<FAULT> {
+    type Platform = Model<FAULT>;
+    const NONE: Self = Device;
+
+    fn start() -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn driver<const FAULT: u8>() -> Driver<Device<FAULT>> {
+    Driver {
+        poll: |rt, _| {
+            for token in change(|world| core::mem::take(&mut world.finished)) {
+                rt.complete(token, Ok(token as usize));
+            }
+        },
+        deadline: |_| None,
+        interest: |_, interest| {
+            let outstanding =
+                |world: &mut World| !world.submitted.is_empty() || !world.finished.is_empty();
+            interest.device |= change(outstanding);
+        },
+        finish: |_| true,
+        counter: |_, _| 0,
+    }
+}
+
+/// Submits a request to the device.
+fn submit<const FAULT: u8>(rt: &mut Runtime<Device<FAULT>>, token: u64) -> Answer {
+    rt.give(token, |_, _| Cancelled::Later)?;
+    change(|world| world.submitted.push(token));
+    Err(Stop::Pending)
+}
+
+/// The device: finishes `requests` requests, the youngest first.
+fn serve(requests: usize) {
+    for _ in 0..requests {
+        await_world(|world| {
+            let token = world.submitted.pop()?;
+            world.finished.push(token);
+            Some(())
+        });
+        CHANGE.notify_all();
+    }
+}
+
+type Shared<const FAULT: u8> = Arc<Cell<Device<FAULT>>>;
+
+/// Waits for the thread's operation as `soil_await` does.
+fn await_token<const FAULT: u8>(cell: &Shared<FAULT>, token: u64) -> usize {
+    loop {
+        let fetch = |rt: &mut Runtime<_>| rt.take_completion(token).unwrap_or(Err(Stop::Pending));
+        match cell.wait(token, None, fetch) {
+            Ok(result) => return result,
+            stop => assert_eq!(stop, Err(Stop::Pending)),
+        }
+    }
+}
+
+/// Runs `f` in a thread that has OCaml's lock.
+fn in_ocaml<const FAULT: u8>(
+    cell: &Shared<FAULT>,
+    f: impl FnOnce(&Shared<FAULT>) + Send + 'static,
+) -> thread::JoinHandle<()> {
+    let cell = cell.clone();
+    thread::spawn(move || {
+        take_ocaml();
+        f(&cell);
+        give_ocaml();
+    })
+}
+
+/// Threads that wait for the device, for each other and for the scheduler's tasks.
+fn program<const FAULT: u8>() {
+    let cell: Shared<FAULT> = Arc::new(Cell::new());
+    let registered = cell.call(|rt| Ok(rt.register(driver()).map(|()| 0)?));
+    assert_eq!(registered, Ok(0));
+    const THREADS: u64 = 2;
+    const ROUNDS: u64 = 2;
+    const EVENT: u64 = FIRST_OF_THREADS + 100;
+    let pending = Err(Stop::Pending);
+    assert_eq!(cell.call(|rt| rt.event(EVENT as isize)), pending);
+    let mut threads = vec![
+        thread::spawn(|| serve(((THREADS + 1) * ROUNDS) as usize)),
+        // Ticks.
+        thread::spawn({
+            let cell = cell.clone();
+            move || {
+                for _ in 0..30 {
+                    cell.tick(|rt| (driver::<FAULT>().poll)(rt, 0));
+                    thread::yield_now();
+                }
+            }
+        }),
+        // The scheduler's thread: its operations complete in batches.
+        in_ocaml(&cell, move |cell| {
+            let mut seen = 0;
+            for token in 1..=ROUNDS {
+                assert_eq!(cell.call(|rt| submit(rt, token)), pending);
+            }
+            while seen < ROUNDS {
+                let fetch = |rt: &mut Runtime<_>| {
+                    let completions = core::iter::from_fn(|| rt.next_completion());
+                    Ok(completions
+                        .inspect(|(token, answer)| assert_eq!(*answer, Ok(*token as usize)))
+                        .count())
+                };
+                seen += cell.wait(SCHEDULER, None, fetch).expect("it waits") as u64;
+            }
+            assert_eq!(cell.call(|rt| rt.set_event(EVENT as isize)), Ok(1));
+        }),
+        in_ocaml(&cell, |cell| {
+            assert_eq!(await_token(cell, EVENT), 0);
+        }),
+    ];
+    for thread in 1..=THREADS {
+        threads.push(in_ocaml(&cell, move |cell| {
+            for round in 0..ROUNDS {
+                let token = FIRST_OF_THREADS + thread;
+                if round > 0 {
+                    // As a thread that computes.
+                    give_ocaml();
+                    take_ocaml();
+                }
+                assert_eq!(cell.call(|rt| submit(rt, token)), pending);
+                assert_eq!(await_token(cell, token), token as usize);
+            }
+        }));
+    }
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+    assert_eq!(cell.call(|rt| Ok(rt.outstanding())), Ok(0));
+}
+
+#[test]
+fn every_wait_ends() {
+    shuttle::check_random(program::<NONE>, SCHEDULES);
+    shuttle::check_pct(program::<NONE>, SCHEDULES, 3);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_lost_nudge_is_found() {
+    shuttle::check_random(program::<NO_NUDGE>, SCHEDULES);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_lost_wake_up_is_found() {
+    shuttle::check_random(program::<NO_WAKE>, SCHEDULES);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_sleep_that_keeps_ocaml_is_found() {
+    shuttle::check_random(program::<KEEPS_OCAML>, SCHEDULES);
+}
