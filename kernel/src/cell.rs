@@ -1,13 +1,41 @@
 //! A cell that checks that one piece of code at a time uses its value.
 //!
 //! The rules of each static say from where it may be used; [`ExclusiveCell`] checks them. One
-//! processor runs the image, and interrupts keep away from what the interrupted code may be using
-//! ([`crate::wait::start_ticks`]), so a value that is found in use is a bug: the kernel stops with
-//! a report rather than corrupt the value. On several processors the same flag would be a spin
-//! lock.
+//! processor runs the image, interrupts keep away from what the interrupted code may be using
+//! ([`crate::wait::start_ticks`]), and no other thread runs while a cell is in use, so a value that
+//! is found in use is a bug: the kernel stops with a report rather than corrupt the value. On
+//! several processors the same flag would be a spin lock.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// The cells in use. Changed without atomic operations by what runs: what interrupts it leaves the
+/// number as it was.
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a cell is in use: no other thread may run then.
+pub fn any_in_use() -> bool {
+    IN_USE.load(Ordering::Relaxed) != 0
+}
+
+/// Takes the cell of `busy`; false if it is in use.
+fn take(busy: &AtomicBool) -> bool {
+    let taken = !busy.swap(true, Ordering::Acquire);
+    if taken {
+        count(1);
+    }
+    taken
+}
+
+fn release(busy: &AtomicBool) {
+    busy.store(false, Ordering::Release);
+    count(-1);
+}
+
+fn count(by: isize) {
+    let number = IN_USE.load(Ordering::Relaxed).wrapping_add_signed(by);
+    IN_USE.store(number, Ordering::Relaxed);
+}
 
 /// A value that one piece of code at a time may change, through [`ExclusiveCell::with`].
 pub struct ExclusiveCell<T> {
@@ -40,13 +68,13 @@ impl<T> ExclusiveCell<T> {
 
     /// Runs `f` on the value, or returns `None` when the value is in use.
     pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if self.busy.swap(true, Ordering::Acquire) {
+        if !take(&self.busy) {
             return None;
         }
         // SAFETY: the flag was clear and is now set, so no other reference to the value exists
         // until it is cleared below.
         let result = f(unsafe { &mut *self.value.get() });
-        self.busy.store(false, Ordering::Release);
+        release(&self.busy);
         Some(result)
     }
 }

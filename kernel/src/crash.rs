@@ -8,12 +8,12 @@
 //! A report may begin anywhere, with any cell in use: it uses none, allocates nothing, and a second
 //! one ends the machine at once.
 
-use crate::arch::gates::{self, Frame};
+use crate::arch::gates::Frame;
 use crate::console::ErrorOutput;
 use crate::memory::{self, Fault, PROGRAM};
 use crate::{console, power};
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// The statuses that a shell reports for a program that ended by SIGSEGV and SIGABRT.
 const STATUS_FAULT: u8 = 128 + 11;
@@ -40,6 +40,33 @@ const fn status_of(vector: u64) -> u8 {
 /// Limits of frames and stack words, on each of the two stacks.
 const MAX_FRAMES: usize = 40;
 const MAX_WORDS: u64 = 4096;
+
+/// A thread that doesn't run.
+pub struct Suspended {
+    /// Its number.
+    pub number: u64,
+    /// Where it goes on, if that is known.
+    pub instruction: Option<u64>,
+    /// Its stack pointer.
+    pub stack: u64,
+}
+
+/// Calls a function with each suspended thread; returns the number of the one that runs.
+pub type Suspension = fn(&mut dyn FnMut(Suspended)) -> u64;
+
+/// Null in a program with one thread. Written once, by [`set_threads`].
+static THREADS: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on a report has every thread's trace.
+pub fn set_threads(suspension: Suspension) {
+    // Hidden from the compiler: every program would carry the function.
+    THREADS.store(core::hint::black_box(suspension as *mut ()), Ordering::Release);
+}
+
+fn threads() -> Option<Suspension> {
+    // SAFETY: only `set_threads` stores there, a function of this type; null is `None`.
+    unsafe { core::mem::transmute(THREADS.load(Ordering::Acquire)) }
+}
 
 /// Set by the first report; a fault while reporting ends the machine at once.
 static REPORTING: AtomicBool = AtomicBool::new(false);
@@ -68,6 +95,10 @@ impl Report {
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
+        if let Some(threads) = threads() {
+            let number = threads(&mut |_| {});
+            report.both(format_args!("thread {number}"), true);
+        }
         report
     }
 
@@ -135,7 +166,13 @@ impl Report {
         }
     }
 
-    fn end(self, status: u8) -> ! {
+    fn end(mut self, status: u8) -> ! {
+        if let Some(threads) = threads() {
+            threads(&mut |thread| {
+                self.both(format_args!("thread {}", thread.number), true);
+                self.trace(thread.instruction, thread.stack);
+            });
+        }
         if memory::was_refused() {
             console::line(format_args!(
                 "memory ran out before this: give the machine more (soil run --mem)"
@@ -244,11 +281,11 @@ pub fn exception(frame: &Frame) -> ! {
     report.end(status_of(frame.vector))
 }
 
-/// The program called `abort`, or raised another signal that ends it, from the system call at
-/// `instruction`.
-pub fn signal(number: u64, name: &str, instruction: u64) -> ! {
+/// The program called `abort`, or raised another signal that ends it, at `instruction` with its
+/// stack pointer at `stack`.
+pub fn signal(number: u64, name: &str, instruction: u64, stack: u64) -> ! {
     let mut report = Report::begin(format_args!("the program ended itself by {name}"));
-    report.trace(Some(instruction), gates::program_stack());
+    report.trace(Some(instruction), stack);
     report.end(128 + (number & 63) as u8)
 }
 

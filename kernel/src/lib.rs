@@ -59,6 +59,7 @@ pub mod power;
 pub mod random;
 pub mod signals;
 pub mod syscall;
+mod threads;
 pub mod time;
 pub mod traps;
 pub mod wait;

@@ -15,6 +15,7 @@
 //! | [`PROGRAM`] | the program's mappings, from a random page on; its stack, at a random page |
 //! | `DIRECT` | all RAM at `DIRECT + physical`, not executable, without the image |
 //! | `HEAP` | the kernel's heap, from a random page on |
+//! | `STACKS` | the kernel's stacks of the program's threads, each above a guard |
 //! | `DEVICES` | device registers at `DEVICES + physical`, uncached, mapped on demand |
 
 pub mod aslr;
@@ -27,6 +28,7 @@ mod mapping;
 mod physical;
 mod reserve;
 mod space;
+mod stacks;
 mod start;
 mod tlb;
 mod user;
@@ -34,12 +36,13 @@ mod vma;
 
 pub use describe::{describe, is_readable};
 pub use device::{allocate_contiguous, free_contiguous, is_ram, map_device, segments};
-pub use layout::{PROGRAM, STACK_SIZE, image, stack_end};
+pub use layout::{PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end};
 pub use mapping::{MapError, discard, is_free, map, protect, protection, remap, unmap};
 pub use physical::{BootMemory, MemoryMap, Physical, Region, word};
 pub use space::{
     Fault, Statistics, fault, is_short, set_promised, statistics, was_refused, widen_tlb,
 };
+pub use stacks::{grow_on_demand, kernel_stack};
 pub use start::{DirectMemory, SetUpError, release_low, set_up};
 pub use user::{bytes, bytes_mut, copy_out, is_empty, load, path, store, vectors};
 pub use vma::Protection;

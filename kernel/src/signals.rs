@@ -1,14 +1,15 @@
 //! Signals: those that the program sends to itself, and SIGTERM for the power button.
 //!
-//! A handler runs when a system call returns, on the program's stack or the one of `sigaltstack`,
-//! as a plain call between the two: system calls are made by functions, so nothing lives in
-//! registers that a call wouldn't keep. Faults aren't signals here; they end in [`crate::crash`].
+//! A handler runs when a system call returns, or when a thread that was interrupted runs on; on the
+//! program's stack or the one of `sigaltstack`. Faults aren't signals here; they end in
+//! [`crate::crash`].
 //! Source: signal(7), sigaction(2), sigaltstack(2).
 
 mod delivery;
 mod state;
 
-pub use delivery::deliver;
+pub use delivery::{deliver, deliver_interrupted};
+pub use state::{Target, Thread};
 
 use crate::cell::ExclusiveCell;
 use crate::errno::Errno;
@@ -22,7 +23,8 @@ pub const PID: u64 = 1;
 /// The status that a shell reports for a program that SIGTERM ended.
 const STATUS_TERMINATED: u8 = 128 + 15;
 
-/// Used by system calls and by the runtime when it waits; never by a tick or an interrupt.
+/// Used by system calls and by the runtime when it waits; by an interrupt only where no cell is in
+/// use.
 static STATE: ExclusiveCell<State> = ExclusiveCell::new(State::new());
 
 /// Sets of signals have 64 bits.
@@ -109,7 +111,31 @@ pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<u64, Errno> 
     if signal == 0 {
         return Ok(0);
     }
-    STATE.with(|state| state.send(signal, to_thread))
+    let target = match to_thread {
+        true => Target::Running,
+        false => Target::Process,
+    };
+    STATE.with(|state| state.send(signal, target))
+}
+
+/// Sends `signal`, a valid number, to a thread that doesn't run.
+pub fn send_to_thread(signal: u64, thread: &mut Thread) -> Result<u64, Errno> {
+    STATE.with(|state| state.send(signal, Target::Thread(thread)))
+}
+
+/// The signals of a thread that the running one creates.
+pub fn of_child() -> Thread {
+    STATE.with(|state| state.thread().child())
+}
+
+/// Exchanges the signals of the running thread and those of `thread`, where threads change.
+pub fn exchange(thread: &mut Thread) {
+    STATE.with(|state| core::mem::swap(state.thread(), thread));
+}
+
+/// Signals that were sent to the process and that the running thread blocks.
+pub fn for_others() -> u64 {
+    STATE.with(|state| state.process_pending() & state.blocked())
 }
 
 /// The end of a handler's frame: `rt_sigreturn`, which here restores the mask alone.

@@ -12,13 +12,14 @@ mod descriptors;
 pub mod extension;
 mod mapping;
 mod names;
-mod numbers;
+pub(crate) mod numbers;
 mod poll;
 mod random;
 
+pub(crate) use clocks::{absolute_deadline, deadline};
 pub use descriptors::{read as read_console, write as write_console};
 
-use clocks::{clock, clock_sleep, deadline, put_timespec, sleep, times, usage};
+use clocks::{clock, clock_sleep, put_timespec, sleep, times, usage};
 use descriptors::{
     close, fcntl, open, path_kind, read, standard, stat_descriptor, stat_path, write,
 };
@@ -30,6 +31,7 @@ use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
 use crate::memory::{bytes, bytes_mut, copy_out, is_empty, store, vectors};
 use crate::signals::PID;
+use crate::wait::For;
 use crate::{console, memory, power, signals, time, wait};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,7 +42,7 @@ pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
     };
-    signals::deliver(&mut call.rip, &mut call.rsp, call.number, result)
+    signals::deliver(call, result)
 }
 
 /// The answer of `brk`: there is no break, and musl's allocator falls back to `mmap`.
@@ -189,7 +191,8 @@ fn exit(status: u8) -> ! {
 
 /// Halts until the console's transmitter may have room again.
 fn wait_for_console() {
-    wait::pause_until(Some(time::monotonic_ns() + console::LOOK_NS));
+    let look = time::monotonic_ns() + console::LOOK_NS;
+    wait::pause_until(For::Interrupt, Some(look));
 }
 
 fn set_thread_pointer(code: u64, address: u64) -> Result<u64, Errno> {

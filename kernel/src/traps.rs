@@ -4,19 +4,26 @@
 use crate::arch::gates::{self, Frame};
 use crate::arch::vectors::{FIRST_DEVICE, PAGE_FAULT};
 use crate::memory::{self, Fault};
-use crate::{crash, interrupts};
+use crate::{crash, interrupts, wait};
+use core::ptr::null_mut;
 use x86_64::registers::control::Cr2;
 
 /// Handles the trap that saved `frame`, on the stack of its kind, with interrupts disabled.
-pub extern "C" fn handle(frame: &mut Frame) {
+pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
     const DEVICES: u64 = FIRST_DEVICE as u64;
     match frame.vector {
-        PAGE_FAULT => page_fault(frame),
+        PAGE_FAULT => {
+            page_fault(frame);
+            null_mut()
+        }
         0..DEVICES => {
             gates::begin_exception();
             crash::exception(frame)
         }
-        vector => interrupts::handle(vector as usize),
+        vector => {
+            interrupts::handle(vector as usize);
+            wait::interrupted(frame)
+        }
     }
 }
 

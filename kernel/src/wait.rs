@@ -9,16 +9,63 @@
 //! every few milliseconds, and the function given to `start_ticks` runs on a stack of its own, with
 //! interrupts disabled.
 //!
+//! In a program with threads a wait suspends one of them, and the processor halts when none can run
+//! ([`Threads`], which [`crate::threads`] sets: this module knows of one thread).
+//!
 //! One processor halts. A second would need the statics below for itself.
 
 pub mod polling;
 pub mod timer;
 
+use crate::arch::gates::Frame;
 use crate::arch::{apic, cpu, gates, sse};
 use crate::{interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
+
+/// What ends a wait beside its deadline and a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Nothing else.
+    Time,
+    /// Any interrupt.
+    Interrupt,
+    /// The same, for a caller that polls all devices when it returns.
+    Devices,
+}
+
+/// The functions of a program that has more than one thread.
+pub struct Threads {
+    /// Suspends the running thread. With interrupts disabled.
+    pub pause: fn(For, Option<u64>),
+    /// An interrupt was handled; the frame to leave an interrupt by, see [`gates::Trap`].
+    pub interrupted: fn(&mut Frame) -> *mut Frame,
+    /// The earliest deadline of a thread that waits.
+    pub earliest: fn() -> Option<u64>,
+    /// Whether another thread could run.
+    pub has_ready: fn() -> bool,
+}
+
+/// Null in a program with one thread. Written once, by [`set_threads`].
+static THREADS: AtomicPtr<Threads> = AtomicPtr::new(null_mut());
+
+/// From now on a wait suspends one thread, and the timer interrupts the program for the others.
+pub fn set_threads(threads: &'static Threads) {
+    // Hidden from the compiler, as in `start_ticks`: every program would carry the functions.
+    let threads: *const Threads = core::hint::black_box(threads);
+    THREADS.store(threads.cast_mut(), Ordering::Release);
+}
+
+/// Whether the program has, or has had, more than one thread.
+pub fn has_threads() -> bool {
+    threads().is_some()
+}
+
+fn threads() -> Option<&'static Threads> {
+    // SAFETY: only `set_threads` stores there.
+    unsafe { THREADS.load(Ordering::Acquire).as_ref() }
+}
 
 /// The function that runs at a tick; null before [`start_ticks`], which writes it once.
 static TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
@@ -34,7 +81,7 @@ static POLL_NS: AtomicU64 = AtomicU64::new(0);
 /// Halts until any interrupt or, if given, until the monotonic clock shows `deadline_ns`. May
 /// return early; the caller checks its condition and calls again. No tick runs meanwhile.
 pub fn wait_until(deadline_ns: Option<u64>) {
-    halt(deadline_ns, true);
+    halt(For::Devices, deadline_ns);
 }
 
 /// As [`wait_until`], for a caller whose devices show completions in memory: `pending` is polled
@@ -57,7 +104,8 @@ fn poll_and_halt(
 ) {
     let began = time::monotonic_ns();
     // While interrupts are disabled, one of another device wouldn't be noted.
-    let polling = match processor::are_enabled() {
+    let alone = threads().is_none_or(|threads| !(threads.has_ready)());
+    let polling = match processor::are_enabled() && alone {
         true => POLL_NS.load(Ordering::Relaxed),
         false => 0,
     };
@@ -76,34 +124,30 @@ fn poll_and_halt(
     }
 }
 
-/// As [`wait_until`], for a system call, whose caller polls no network: ticks go on.
-pub fn pause_until(deadline_ns: Option<u64>) {
-    if TICK.load(Ordering::Relaxed).is_null() {
-        return wait_until(deadline_ns);
-    }
-    let tick = time::monotonic_ns().saturating_add(timer::TICK_NS);
-    halt(
-        Some(deadline_ns.map_or(tick, |deadline| deadline.min(tick))),
-        false,
-    );
+/// Waits in a system call, whose caller polls no network: ticks go on. May return early.
+pub fn pause_until(wait: For, deadline_ns: Option<u64>) {
+    halt(wait, deadline_ns);
 }
 
-fn halt(deadline: Option<u64>, quiet: bool) {
+fn halt(wait: For, deadline: Option<u64>) {
     power::listen();
     let open = processor::are_enabled();
     processor::disable();
-    if !interrupts::take_noted() {
+    // Of several threads that wait each looks for what it waits for when it is woken.
+    let noted = match threads() {
+        Some(_) if wait != For::Devices => false,
+        _ => interrupts::take_noted(),
+    };
+    if !noted {
         let now = time::monotonic_ns();
         if deadline.is_none_or(|deadline| deadline > now) {
-            if let Some(at) = timer::before_sleep(TIMER_SET.load(Ordering::Relaxed), now, deadline)
-            {
-                set_timer(now, at);
+            match threads() {
+                Some(threads) => (threads.pause)(wait, deadline),
+                None => sleep(deadline, wait == For::Devices),
             }
-            HALTED.store(quiet, Ordering::Relaxed);
-            processor::enable_and_hlt();
-            processor::disable();
-            HALTED.store(false, Ordering::Relaxed);
-            interrupts::clear_noted();
+            if wait == For::Devices || threads().is_none() {
+                interrupts::clear_noted();
+            }
         }
     }
     if open {
@@ -112,16 +156,50 @@ fn halt(deadline: Option<u64>, quiet: bool) {
     signals::obey_button();
 }
 
-fn set_timer(now: u64, at: u64) {
-    TIMER_SET.store(at, Ordering::Relaxed);
-    apic::set_timer(time::bus_clocks(at - now));
+/// Halts the processor until an interrupt, at `deadline` at the latest; no tick is needed if
+/// `quiet`. With interrupts disabled.
+pub fn sleep(deadline: Option<u64>, quiet: bool) {
+    let now = time::monotonic_ns();
+    let deadline = match quiet || TICK.load(Ordering::Relaxed).is_null() {
+        true => deadline,
+        false => {
+            let tick = now.saturating_add(timer::TICK_NS);
+            Some(deadline.map_or(tick, |deadline| deadline.min(tick)))
+        }
+    };
+    if let Some(at) = timer::before_sleep(TIMER_SET.load(Ordering::Relaxed), now, deadline) {
+        set_timer(now, at);
+    }
+    HALTED.store(quiet, Ordering::Relaxed);
+    processor::enable_and_hlt();
+    processor::disable();
+    HALTED.store(false, Ordering::Relaxed);
 }
 
-/// Sets the timer for the next tick when the program runs on, at time `now`.
+/// Handles what an interrupt that came in the middle of `frame` is for the program's threads.
+/// Returns the frame to go on with on another stack, or null.
+pub fn interrupted(frame: &mut Frame) -> *mut Frame {
+    match threads() {
+        Some(threads) => (threads.interrupted)(frame),
+        None => null_mut(),
+    }
+}
+
+fn set_timer(now: u64, at: u64) {
+    TIMER_SET.store(at, Ordering::Relaxed);
+    apic::set_timer(time::bus_clocks(at.saturating_sub(now)));
+}
+
+/// Sets the timer for the next tick, or an earlier deadline of another thread, when the program
+/// runs on, at time `now`.
 pub fn resume(now: u64) {
-    if !TICK.load(Ordering::Relaxed).is_null()
-        && let Some(at) = timer::before_work(TIMER_SET.load(Ordering::Relaxed), now)
-    {
+    let threads = threads();
+    if TICK.load(Ordering::Relaxed).is_null() && threads.is_none() {
+        return;
+    }
+    let earliest = threads.and_then(|threads| (threads.earliest)());
+    let set = TIMER_SET.load(Ordering::Relaxed);
+    if let Some(at) = timer::before_work(set, now, earliest) {
         set_timer(now, at);
     }
 }
@@ -149,6 +227,6 @@ pub fn timer_interrupt() {
         unsafe { core::mem::transmute::<*mut (), Option<fn()>>(TICK.load(Ordering::Acquire)) };
     if let Some(tick) = tick {
         sse::with_default_rounding(tick);
-        resume(time::monotonic_ns());
     }
+    resume(time::monotonic_ns());
 }

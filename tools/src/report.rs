@@ -10,19 +10,36 @@ use std::path::Path;
 struct Crash<'a> {
     reason: Option<&'a str>,
     build_id: Option<&'a str>,
+    /// The trace of the thread at fault, then those of the others.
+    traces: Vec<Trace<'a>>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Trace<'a> {
+    /// The thread's number, in a program that has had several.
+    thread: Option<&'a str>,
     frames: Vec<u64>,
 }
 
 fn parse(lines: &[String]) -> Crash<'_> {
     let mut crash = Crash::default();
+    let mut trace = Trace::default();
     for line in lines {
         match line.split_once(' ') {
             Some(("reason", reason)) => crash.reason = Some(reason),
             Some(("build-id", id)) => crash.build_id = Some(id),
-            Some(("frame", address)) => crash.frames.extend(parse_address(address)),
+            Some(("thread", number)) => {
+                let before = std::mem::take(&mut trace);
+                trace.thread = Some(number);
+                if before != Trace::default() {
+                    crash.traces.push(before);
+                }
+            }
+            Some(("frame", address)) => trace.frames.extend(parse_address(address)),
             _ => {}
         }
     }
+    crash.traces.push(trace);
     crash
 }
 
@@ -51,17 +68,23 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
     if let Err(text) = &symbols {
         writeln!(out, "soil: {text}")?;
     }
-    // The first is the instruction at fault, the others are where calls return to.
-    let named = crash.frames.iter().enumerate().map(|(number, address)| {
-        let names = symbols
-            .as_ref()
-            .map(|symbols| symbols.names(*address, number > 0));
-        (*address, names.unwrap_or_default())
-    });
-    for (number, (address, names)) in in_order_of_calls(named.collect()).iter().enumerate() {
-        frame(out, &format!("#{number:<3}"), *address, names)?;
+    for (which, trace) in crash.traces.iter().enumerate() {
+        if let Some(thread) = trace.thread {
+            let fault = if which == 0 { ", at fault" } else { "" };
+            writeln!(out, "thread {thread}{fault}:")?;
+        }
+        // The first is the instruction at fault, the others are where calls return to.
+        let named = trace.frames.iter().enumerate().map(|(number, address)| {
+            let names = symbols
+                .as_ref()
+                .map(|symbols| symbols.names(*address, number > 0));
+            (*address, names.unwrap_or_default())
+        });
+        for (number, (address, names)) in in_order_of_calls(named.collect()).iter().enumerate() {
+            frame(out, &format!("#{number:<3}"), *address, names)?;
+        }
     }
-    if crash.frames.len() > 1 {
+    if crash.traces.iter().any(|trace| trace.frames.len() > 1) {
         writeln!(
             out,
             "  (from #1 on: return addresses found on the stack; some may be of calls that are \
@@ -167,6 +190,39 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     #[test]
+    fn a_report_has_every_thread() {
+        let lines = [
+            "reason x",
+            "thread 3",
+            "frame 0x10",
+            "thread 1",
+            "thread 2",
+            "frame 0x20",
+        ];
+        let lines = lines.map(str::to_owned);
+        let crash = parse(&lines);
+        let found = crash
+            .traces
+            .iter()
+            .map(|trace| (trace.thread, trace.frames.as_slice()));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [
+                (Some("3"), &[0x10][..]),
+                (Some("1"), &[]),
+                (Some("2"), &[0x20])
+            ]
+        );
+        let mut out = Vec::new();
+        print("/nowhere/x".as_ref(), &lines, &mut out).expect("a vector takes it");
+        let text = String::from_utf8(out).expect("text");
+        assert!(
+            text.contains("thread 3, at fault:") && text.contains("thread 1:\nthread 2:"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_report_has_a_reason_and_frames() {
         let lines: Vec<String> = [
             "reason page fault: read at 0x0",
@@ -179,7 +235,7 @@ mod tests {
         .into();
         let crash = parse(&lines);
         assert_eq!(
-            (crash.reason, crash.frames.as_slice()),
+            (crash.reason, crash.traces[0].frames.as_slice()),
             (Some("page fault: read at 0x0"), &[0x10][..])
         );
         let mut out = Vec::new();

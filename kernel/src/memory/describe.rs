@@ -1,6 +1,6 @@
 //! The meaning of an address: for crash reports, and for system calls that are given one.
 
-use super::layout::{DEVICES, PROGRAM, image};
+use super::layout::{DEVICES, PROGRAM, STACKS, image};
 use super::space::{MEMORY, Memory, with};
 use super::vma::Protection;
 use crate::arch::paging::{BORROWED, PAGE, PRESENT, WRITABLE};
@@ -14,7 +14,9 @@ pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
         "null page: a null pointer was used"
     } else if address < image.start {
         "near the null page: a field or element of a null pointer was used"
-    } else if stacks::guards().contains(&(address & !(PAGE - 1))) {
+    } else if stacks::guards().contains(&(address & !(PAGE - 1)))
+        || (STACKS..DEVICES).contains(&address)
+    {
         "guard page of a kernel stack: stack overflow"
     } else if is_stack_guard(address) {
         "guard page: stack overflow (in C or Rust)"

@@ -7,28 +7,34 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub const DIRECT: u64 = 0xffff_8000_0000_0000;
 /// Start of the range of the kernel's heap.
 pub const HEAP: u64 = 0xffff_9000_0000_0000;
+/// Start of the threads' stacks for system calls.
+pub const STACKS: u64 = 0xffff_9800_0000_0000;
 /// Start of the mapped device registers.
 pub const DEVICES: u64 = 0xffff_a000_0000_0000;
 /// The program's part of the address space.
 pub const PROGRAM: Range<u64> = 0x40_0000_0000..0x80_0000_0000;
 /// The size of the program's stack, the usual `ulimit -s`.
 pub const STACK_SIZE: u64 = 8 << 20;
-/// The end of the program's stack. Written once, at boot.
-static STACK_END: AtomicU64 = AtomicU64::new(PROGRAM.end);
+/// The bounds of the stack on which the program runs: written at boot, and where threads change.
+static STACK: [AtomicU64; 2] = [
+    AtomicU64::new(PROGRAM.end - STACK_SIZE),
+    AtomicU64::new(PROGRAM.end),
+];
 
 /// One past the last byte of the program's stack.
 pub fn stack_end() -> u64 {
-    STACK_END.load(Ordering::Relaxed)
+    STACK[1].load(Ordering::Relaxed)
 }
 
-/// Moves the stack, before it is mapped.
-pub fn set_stack_end(end: u64) {
-    STACK_END.store(end, Ordering::Relaxed);
+/// The program runs on `stack` from now on.
+pub fn set_stack(stack: Range<u64>) {
+    STACK[0].store(stack.start, Ordering::Relaxed);
+    STACK[1].store(stack.end, Ordering::Relaxed);
 }
 
-/// The addresses of the program's stack.
+/// The addresses of the stack on which the program runs.
 pub fn stack() -> Range<u64> {
-    stack_end() - STACK_SIZE..stack_end()
+    STACK[0].load(Ordering::Relaxed)..stack_end()
 }
 
 /// Address space below the stack that is never mapped: as much as on Linux, against large frames

@@ -13,6 +13,7 @@ use crate::cell::ExclusiveCell;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
+use x86_64::instructions::interrupts::without_interrupts;
 
 /// From this many pages on, flushing all translations is cheaper than flushing each.
 pub(super) const FLUSH_EACH: u64 = 64;
@@ -74,8 +75,9 @@ pub(super) struct Memory {
 /// that came while that was in use.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Used by system calls, page faults and the runtime. A page fault that finds it in use is denied:
-/// the code that works on memory touches only pages that are there.
+/// Used by system calls, page faults and the runtime, with interrupts disabled, since another
+/// thread may fault. A page fault that finds it in use is denied: the code that works on memory
+/// touches only pages that are there.
 pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = ExclusiveCell::new(None);
 
 /// Stack that work on [`MEMORY`] may take, in pages.
@@ -102,9 +104,11 @@ fn reserve_stack() {
 /// Runs `f` on the address space.
 pub(super) fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
     reserve_stack();
-    MEMORY.with(|memory| match memory {
-        Some(memory) => f(memory),
-        None => not_set_up(),
+    without_interrupts(|| {
+        MEMORY.with(|memory| match memory {
+            Some(memory) => f(memory),
+            None => not_set_up(),
+        })
     })
 }
 
@@ -254,7 +258,7 @@ impl Memory {
     }
 
     /// Puts a zeroed frame behind `page`; false when there is none.
-    fn give(&mut self, page: u64, allowed: Protection, committed: bool) -> bool {
+    pub(super) fn give(&mut self, page: u64, allowed: Protection, committed: bool) -> bool {
         if self.tables.get(&mut self.physical, page).0 != 0 {
             return true;
         }

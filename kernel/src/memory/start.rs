@@ -3,7 +3,8 @@
 use super::aslr;
 use super::frames::Frames;
 use super::layout::{
-    BOOT_MAPPED, DIRECT, HEAP, LARGE_PAGE, PROGRAM, STACK_GUARD, image, set_stack_end, stack,
+    BOOT_MAPPED, DIRECT, HEAP, LARGE_PAGE, PROGRAM, STACK_GUARD, STACK_SIZE, image, set_stack,
+    stack,
 };
 use super::physical::{BootMemory, MemoryMap, Physical, Region};
 use super::reserve::Reserve;
@@ -89,7 +90,8 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetUpError> {
         tlb: TlbGrowth::new(),
     };
     MEMORY.with(|cell| *cell = Some(memory));
-    set_stack_end(PROGRAM.end - aslr::distance(stack_number));
+    let stack_end = PROGRAM.end - aslr::distance(stack_number);
+    set_stack(stack_end - STACK_SIZE..stack_end);
     let stack = stack();
     let guard = stack.start - STACK_GUARD..stack.start;
     with_room(|memory| {

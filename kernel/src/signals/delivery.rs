@@ -1,10 +1,12 @@
-//! Delivery: a system call returns through the handlers of pending signals.
+//! Delivery: a system call returns, and an interrupted thread runs on, through the handlers of
+//! pending signals.
 //!
 //! Source: musl's `arch/x86_64/bits/signal.h` for `siginfo_t` and `ucontext_t`; Linux's
 //! `arch/x86/kernel/signal.c`.
 
 use super::state::{DEFAULT, Delivery, IGNORE, RESTART, State, is_ignored_by_default};
 use super::{PID, STATE};
+use crate::arch::gates::{Frame, KERNEL_CODE, KERNEL_DATA, SystemCallFrame};
 use crate::errno::Errno;
 use crate::memory::store;
 use crate::{crash, power};
@@ -30,102 +32,149 @@ const FRAME: usize = INFORMATION + 16;
 const RAX: usize = GENERAL + 13;
 const RSP: usize = GENERAL + 15;
 const RIP: usize = GENERAL + 16;
+const FLAGS: usize = GENERAL + 17;
 
-/// Lets the system call `number`, which is about to return `result` to `rip` with stack `rsp`,
-/// return through the handlers of pending signals, if there are any; returns the value for `rax`.
-/// The program ends here if one of them ends it.
+/// Where the program goes on behind the handlers.
+struct Resumption<'a> {
+    rip: &'a mut u64,
+    rsp: &'a mut u64,
+    flags: u64,
+}
+
+/// Lets the system call `number`, which is about to return `result` to where `call` says, return
+/// through the handlers of pending signals, if there are any; returns the value for `rax`. The
+/// program ends here if one of them ends it.
 ///
 /// A wait that a signal ended ([`Errno::ERESTARTSYS`]) begins again by making the call once more,
 /// behind the handlers: if the first of them has SA_RESTART, or none is run. Else it is EINTR.
 /// Source: Linux's `arch/x86/kernel/signal.c`.
-pub fn deliver(rip: &mut u64, rsp: &mut u64, number: u64, result: i64) -> i64 {
+pub fn deliver(call: &mut SystemCallFrame, result: i64) -> i64 {
     /// Bytes of the instruction `syscall`, which `rip` is behind.
     const INSTRUCTION: u64 = 2;
     const UNDECIDED: i64 = -(Errno::ERESTARTSYS as i64);
+    let number = call.number as i64;
     let mut result = result;
     let decide = |rip: &mut u64, result: &mut i64, restart: bool| {
         if *result == UNDECIDED && restart {
             *rip = rip.wrapping_sub(INSTRUCTION);
-            *result = number as i64;
+            *result = number;
         } else if *result == UNDECIDED {
             *result = -(Errno::EINTR as i64);
         }
     };
-    while let Some(next) = STATE.with(State::next) {
-        let Delivery {
-            signal,
-            action: [handler, flags, ..],
-            mask,
-            code,
-        } = next;
-        match (handler, signal) {
-            (IGNORE, _) => continue,
-            (DEFAULT, signal) if is_ignored_by_default(signal) => continue,
-            (DEFAULT, 3 | 4 | 6 | 7 | 8 | 11) => crash::signal(signal, name(signal), *rip),
-            (DEFAULT, _) => power::exit(128 + (signal & 63) as u8),
-            _ => {}
-        }
-        let other = STATE.with(|state| state.other_stack(flags, *rsp));
-        // On the program's own, below the red zone.
-        let top = other.unwrap_or(rsp.wrapping_sub(128));
-        decide(rip, &mut result, flags & RESTART != 0);
-        let frame = top.wrapping_sub(8 * FRAME as u64) & !15;
-        let mut words = [0; FRAME];
-        words[0] = signal;
-        words[1] = handler;
-        words[RAX] = result as u64;
-        words[RSP] = *rsp;
-        words[RIP] = *rip;
-        words[MASK] = mask;
-        words[INFORMATION] = signal;
-        words[INFORMATION + 1] = code;
-        words[INFORMATION + 2] = PID;
-        if store(frame, &words).is_err() {
-            crash::signal(11, "SIGSEGV: no stack for a signal's handler", *rip);
-        }
-        *rsp = frame;
-        *rip = soil_signal_return as *const () as u64;
+    let mut resumption = Resumption {
+        rip: &mut call.rip,
+        rsp: &mut call.rsp,
+        flags: call.rflags,
+    };
+    while let Some(next) = next_handler(&resumption) {
+        let restart = next.action[1] & RESTART != 0;
+        decide(resumption.rip, &mut result, restart);
+        insert(&next, &mut resumption, result as u64);
     }
-    decide(rip, &mut result, true);
+    decide(&mut call.rip, &mut result, true);
     result
 }
 
+/// Lets the thread that `frame` interrupted run on through the handlers of pending signals, if
+/// there are any.
+pub fn deliver_interrupted(frame: &mut Frame) {
+    let rax = frame.general[14];
+    let mut resumption = Resumption {
+        rip: &mut frame.rip,
+        rsp: &mut frame.rsp,
+        flags: frame.rflags,
+    };
+    while let Some(next) = next_handler(&resumption) {
+        insert(&next, &mut resumption, rax);
+    }
+}
+
+/// Takes the next signal with a handler; those before it are ignored, or end the program.
+fn next_handler(resumption: &Resumption) -> Option<Delivery> {
+    loop {
+        let next = STATE.with(State::next)?;
+        match (next.action[0], next.signal) {
+            (IGNORE, _) => {}
+            (DEFAULT, signal) if is_ignored_by_default(signal) => {}
+            (DEFAULT, signal @ (3 | 4 | 6 | 7 | 8 | 11)) => {
+                crash::signal(signal, name(signal), *resumption.rip, *resumption.rsp)
+            }
+            (DEFAULT, signal) => power::exit(128 + (signal & 63) as u8),
+            _ => return Some(next),
+        }
+    }
+}
+
+/// Puts the handler of `next` before where the program goes on with this `rax`.
+fn insert(next: &Delivery, resumption: &mut Resumption, rax: u64) {
+    let Resumption { rip, rsp, flags } = resumption;
+    let [handler, action_flags, ..] = next.action;
+    let other = STATE.with(|state| state.other_stack(action_flags, **rsp));
+    // On the program's own, below the red zone.
+    let top = other.unwrap_or(rsp.wrapping_sub(128));
+    let frame = top.wrapping_sub(8 * FRAME as u64) & !15;
+    let mut words = [0; FRAME];
+    words[0] = next.signal;
+    words[1] = handler;
+    words[RAX] = rax;
+    words[RSP] = **rsp;
+    words[RIP] = **rip;
+    words[FLAGS] = *flags;
+    words[MASK] = next.mask;
+    words[INFORMATION] = next.signal;
+    words[INFORMATION + 1] = next.code;
+    words[INFORMATION + 2] = PID;
+    if store(frame, &words).is_err() {
+        crash::signal(11, "SIGSEGV: no stack for a signal's handler", **rip, **rsp);
+    }
+    **rsp = frame;
+    **rip = soil_signal_return as *const () as u64;
+}
+
+// Everything that a handler may change is saved, since the program may have been interrupted
+// anywhere. It goes on where the handler's `ucontext_t` says, which `pthread_cancel` changes.
 core::arch::global_asm!(
     r#"
     .pushsection .text.soil_signals, "ax", @progbits
     .globl soil_signal_return
 soil_signal_return:
+    push rcx
     push rdi
     push rsi
     push rdx
     push r8
     push r9
     push r10
-    sub rsp, 256
-    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
-    movups [rsp + 16*\n], xmm\n
-    .endr
-    mov rdi, [rsp + 304]
-    lea rsi, [rsp + 304 + {information}]
-    lea rdx, [rsp + 304 + {context}]
-    call [rsp + 312]
-    mov rdi, [rsp + 304 + {mask}]
+    push r11
+    sub rsp, 512
+    fxsave64 [rsp]
+    fninit
+    cld
+    mov rdi, [rsp + 576]
+    lea rsi, [rsp + 576 + {information}]
+    lea rdx, [rsp + 576 + {context}]
+    call [rsp + 584]
+    mov rdi, [rsp + 576 + {mask}]
     mov eax, 15
     syscall
-    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
-    movups xmm\n, [rsp + 16*\n]
-    .endr
-    add rsp, 256
+    fxrstor64 [rsp]
+    add rsp, 512
+    pop r11
     pop r10
     pop r9
     pop r8
     pop rdx
     pop rsi
     pop rdi
+    pop rcx
     mov rax, [rsp + {rax}]
-    mov rcx, [rsp + {rip}]
-    mov rsp, [rsp + {rsp}]
-    jmp rcx
+    push {data}
+    push [rsp + 8 + {rsp}]
+    push [rsp + 16 + {flags}]
+    push {code}
+    push [rsp + 32 + {rip}]
+    iretq
     .popsection
     "#,
     information = const 8 * INFORMATION,
@@ -134,6 +183,9 @@ soil_signal_return:
     rax = const 8 * RAX,
     rip = const 8 * RIP,
     rsp = const 8 * RSP,
+    flags = const 8 * FLAGS,
+    data = const KERNEL_DATA,
+    code = const KERNEL_CODE,
 );
 
 unsafe extern "C" {

@@ -1,4 +1,4 @@
-//! The actions, masks and pending signals of the program. Pure bookkeeping.
+//! The actions, masks and pending signals of the program and its threads. Pure bookkeeping.
 
 use crate::errno::Errno;
 
@@ -47,6 +47,17 @@ pub fn check_signal(signal: u64, change: bool) -> Result<(), Errno> {
     Ok(())
 }
 
+/// What a signal is sent to.
+#[derive(Debug)]
+pub enum Target<'a> {
+    /// The first thread that doesn't block it.
+    Process,
+    /// The thread that runs.
+    Running,
+    /// Another one.
+    Thread(&'a mut Thread),
+}
+
 /// A signal whose handler is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -60,17 +71,53 @@ pub struct Delivery {
     pub code: u64,
 }
 
-/// The signals of the one process with its one thread.
-pub struct State {
-    actions: [Action; COUNT],
+/// The signals of one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thread {
     mask: u64,
     /// The mask to restore after a wait with another one.
     saved_mask: Option<u64>,
+    /// Signals that were sent to this thread, as `raise` does.
     pending: u64,
-    /// The part of `pending` that was sent to the thread, as `raise` does.
-    to_thread: u64,
     /// Address and size of the alternate stack, which `sigaltstack` sets: size 0 for none.
     stack: [u64; 2],
+}
+
+impl Thread {
+    /// Nothing blocked or pending. All zeros, or an image would carry it.
+    const NEW: Self = Self {
+        mask: 0,
+        saved_mask: None,
+        pending: 0,
+        stack: [0; 2],
+    };
+
+    /// Those of a thread that has ended: all is blocked.
+    pub const ENDED: Self = Self {
+        mask: u64::MAX,
+        ..Self::NEW
+    };
+
+    /// Those of a thread that this one creates: the mask alone is inherited (pthread_create(3)).
+    pub fn child(&self) -> Self {
+        Self {
+            mask: self.mask,
+            ..Self::NEW
+        }
+    }
+
+    /// Whether the thread would handle one of `signals` now.
+    pub fn accepts(&self, signals: u64) -> bool {
+        signals & !self.mask != 0
+    }
+}
+
+/// The signals of the process and of the thread that runs.
+pub struct State {
+    actions: [Action; COUNT],
+    /// Signals that were sent to the process, for the first thread that doesn't block them.
+    pending: u64,
+    thread: Thread,
 }
 
 impl State {
@@ -78,12 +125,19 @@ impl State {
     pub const fn new() -> Self {
         Self {
             actions: [[0; 4]; COUNT],
-            mask: 0,
-            saved_mask: None,
             pending: 0,
-            to_thread: 0,
-            stack: [0; 2],
+            thread: Thread::NEW,
         }
+    }
+
+    /// The signals of the running thread.
+    pub fn thread(&mut self) -> &mut Thread {
+        &mut self.thread
+    }
+
+    /// Signals that were sent to the process and wait for a thread.
+    pub fn process_pending(&self) -> u64 {
+        self.pending
     }
 
     /// Sets the action of `signal`, which [`check_signal`] allows, to `new`, if that is given;
@@ -95,6 +149,7 @@ impl State {
             *action = new;
             if new[0] == IGNORE {
                 self.pending &= !bit(signal);
+                self.thread.pending &= !bit(signal);
             }
         }
         previous
@@ -106,9 +161,9 @@ impl State {
     /// # Errors
     /// EINVAL for another `how`.
     pub fn change_mask(&mut self, how: u64, set: Option<u64>) -> Result<u64, Errno> {
-        let previous = self.mask;
+        let previous = self.thread.mask;
         if let Some(set) = set {
-            self.mask = !FIRM
+            self.thread.mask = !FIRM
                 & match how {
                     0 => previous | set,
                     1 => previous & !set,
@@ -121,22 +176,27 @@ impl State {
 
     /// Sets the mask, at the end of a handler.
     pub fn restore_mask(&mut self, mask: u64) {
-        self.mask = mask & !FIRM;
+        self.thread.mask = mask & !FIRM;
     }
 
     /// Replaces the mask until the next signal is delivered, or found not to be there.
     pub fn replace_mask(&mut self, mask: u64) {
-        self.saved_mask = Some(core::mem::replace(&mut self.mask, mask & !FIRM));
+        let thread = &mut self.thread;
+        thread.saved_mask = Some(core::mem::replace(&mut thread.mask, mask & !FIRM));
     }
 
     /// The blocked signals that are pending.
     pub fn blocked(&self) -> u64 {
-        self.pending & self.mask
+        self.all_pending() & self.thread.mask
+    }
+
+    fn all_pending(&self) -> u64 {
+        self.pending | self.thread.pending
     }
 
     /// Whether a signal is pending that isn't blocked.
     pub fn is_ready(&self) -> bool {
-        self.pending & !self.mask != 0
+        self.thread.accepts(self.all_pending())
     }
 
     /// Sets the alternate stack to `new` (address, flags, size), if that is given, for a program
@@ -147,14 +207,14 @@ impl State {
     pub fn set_stack(&mut self, new: Option<[u64; 3]>, rsp: u64) -> Result<[u64; 3], Errno> {
         /// `MINSIGSTKSZ`.
         const LEAST: u64 = 2048;
-        let [start, size] = self.stack;
+        let [start, size] = self.thread.stack;
         let used = match self.is_on_stack(rsp) {
             true => STACK_IN_USE,
             false if size == 0 => STACK_DISABLED,
             false => 0,
         };
         if let Some([start, flags, size]) = new {
-            self.stack = match flags as u32 {
+            self.thread.stack = match flags as u32 {
                 _ if used == STACK_IN_USE => return Err(Errno::EPERM),
                 2 => [0; 2],
                 0 | 1 if size < LEAST => return Err(Errno::ENOMEM),
@@ -167,31 +227,33 @@ impl State {
 
     /// The end of the alternate stack, where a handler with these flags is to begin there.
     pub fn other_stack(&self, flags: u64, rsp: u64) -> Option<u64> {
-        let [start, size] = self.stack;
+        let [start, size] = self.thread.stack;
         let used = flags & ON_STACK != 0 && size != 0 && !self.is_on_stack(rsp);
         used.then(|| start.wrapping_add(size))
     }
 
     fn is_on_stack(&self, rsp: u64) -> bool {
-        let [start, size] = self.stack;
+        let [start, size] = self.thread.stack;
         rsp > start && rsp - start <= size
     }
 
-    /// Sends `signal`, which is below [`COUNT`], to the process, or to its thread.
+    /// Sends `signal`, which is below [`COUNT`], to the process or to a thread.
     ///
     /// # Errors
     /// EINVAL for one that would stop the program: nothing could continue it.
-    pub fn send(&mut self, signal: u64, to_thread: bool) -> Result<u64, Errno> {
+    pub fn send(&mut self, signal: u64, target: Target) -> Result<u64, Errno> {
+        let pending = match target {
+            Target::Process => &mut self.pending,
+            Target::Running => &mut self.thread.pending,
+            Target::Thread(thread) => &mut thread.pending,
+        };
         match (self.actions[signal as usize][0], signal) {
-            (IGNORE, _) => Ok(0),
-            (DEFAULT, signal) if is_ignored_by_default(signal) => Ok(0),
-            (DEFAULT, 19..=22) => Err(Errno::EINVAL),
-            _ => {
-                self.pending |= bit(signal);
-                self.to_thread |= if to_thread { bit(signal) } else { 0 };
-                Ok(0)
-            }
+            (IGNORE, _) => {}
+            (DEFAULT, signal) if is_ignored_by_default(signal) => {}
+            (DEFAULT, 19..=22) => return Err(Errno::EINVAL),
+            _ => *pending |= bit(signal),
         }
+        Ok(0)
     }
 
     /// Sends the signal of the power button: SIGTERM, or SIGINT to a program that handles that
@@ -212,20 +274,23 @@ impl State {
     pub fn next(&mut self) -> Option<Delivery> {
         const SENT_BY_KILL: u64 = 0;
         const SENT_BY_TKILL: u64 = -6i32 as u32 as u64;
-        let ready = self.pending & !self.mask;
+        let ready = self.all_pending() & !self.thread.mask;
+        let thread = &mut self.thread;
         if ready == 0 {
             // A wait with another mask ended by itself.
-            self.mask = self.saved_mask.take().unwrap_or(self.mask);
+            thread.mask = thread.saved_mask.take().unwrap_or(thread.mask);
             return None;
         }
         let one = ready & ready.wrapping_neg();
         let signal = u64::from(one.trailing_zeros()) + 1;
-        let code = match self.to_thread & one {
+        let code = match thread.pending & one {
             0 => SENT_BY_KILL,
             _ => SENT_BY_TKILL,
         };
-        self.pending &= !one;
-        self.to_thread &= !one;
+        match code {
+            SENT_BY_KILL => self.pending &= !one,
+            _ => thread.pending &= !one,
+        }
         let slot = &mut self.actions[signal as usize];
         let action @ [handler, flags, _, blocked] = *slot;
         let mut mask = 0;
@@ -233,8 +298,8 @@ impl State {
             if flags & RESET_HANDLER != 0 {
                 slot[0] = DEFAULT;
             }
-            mask = self.saved_mask.take().unwrap_or(self.mask);
-            self.mask |= !FIRM & (blocked | if flags & NO_DEFER == 0 { one } else { 0 });
+            mask = thread.saved_mask.take().unwrap_or(thread.mask);
+            thread.mask |= !FIRM & (blocked | if flags & NO_DEFER == 0 { one } else { 0 });
         }
         Some(Delivery {
             signal,
@@ -248,7 +313,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::{
-        DEFAULT, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, bit, check_signal,
+        DEFAULT, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, Target, bit,
+        check_signal,
     };
     use crate::errno::Errno;
 
@@ -268,15 +334,15 @@ mod tests {
     #[test]
     fn the_lowest_signal_is_delivered_first_and_blocks_itself() {
         let mut state = with_handlers(0, 0);
-        assert_eq!(state.send(USER2, false), Ok(0));
-        assert_eq!(state.send(USER1, true), Ok(0));
+        assert_eq!(state.send(USER2, Target::Process), Ok(0));
+        assert_eq!(state.send(USER1, Target::Running), Ok(0));
         let first = state.next().unwrap();
         assert_eq!(
             (first.signal, first.action[0], first.mask),
             (USER1, HANDLER + USER1, 0)
         );
         assert_eq!(first.code as u32 as i32, -6, "SI_TKILL");
-        assert_eq!(state.send(USER1, false), Ok(0));
+        assert_eq!(state.send(USER1, Target::Process), Ok(0));
         let second = state.next().unwrap();
         assert_eq!(
             (second.signal, second.mask, second.code),
@@ -291,7 +357,7 @@ mod tests {
     #[test]
     fn flags_of_an_action_are_followed() {
         let mut state = with_handlers(NO_DEFER | RESET_HANDLER, bit(USER2));
-        state.send(USER1, false).unwrap();
+        state.send(USER1, Target::Process).unwrap();
         assert_eq!(state.next().map(|next| next.signal), Some(USER1));
         assert_eq!(
             state.change_mask(0, None),
@@ -305,7 +371,7 @@ mod tests {
     fn a_mask_for_one_wait_is_restored() {
         let mut state = with_handlers(0, 0);
         state.change_mask(2, Some(bit(USER1))).unwrap();
-        state.send(USER1, false).unwrap();
+        state.send(USER1, Target::Process).unwrap();
         assert!(!state.is_ready());
         state.replace_mask(0);
         assert!(state.is_ready());
@@ -322,10 +388,10 @@ mod tests {
         assert_eq!(check_signal(9, true), Err(Errno::EINVAL));
         assert_eq!(check_signal(9, false), Ok(()));
         state.change_mask(2, Some(u64::MAX)).unwrap();
-        state.send(9, false).unwrap();
+        state.send(9, Target::Process).unwrap();
         assert_eq!(state.next().map(|next| next.signal), Some(9));
         assert_eq!(
-            state.send(19, false),
+            state.send(19, Target::Process),
             Err(Errno::EINVAL),
             "nothing could continue it"
         );
@@ -339,11 +405,11 @@ mod tests {
     fn ignored_signals_are_dropped() {
         let mut state = with_handlers(0, 0);
         state.change_mask(2, Some(bit(USER1))).unwrap();
-        state.send(USER1, false).unwrap();
+        state.send(USER1, Target::Process).unwrap();
         state.set_action(USER1, Some([IGNORE, 0, 0, 0]));
         assert_eq!(state.blocked(), 0, "setting SIG_IGN drops a pending signal");
-        state.send(USER1, false).unwrap();
-        state.send(17, false).unwrap();
+        state.send(USER1, Target::Process).unwrap();
+        state.send(17, Target::Process).unwrap();
         assert_eq!(state.blocked(), 0);
         state.restore_mask(0);
         assert!(!state.is_ready(), "SIGCHLD is ignored by default");
@@ -362,6 +428,22 @@ mod tests {
         state.set_action(TERMINATE, Some([IGNORE, 0, 0, 0]));
         assert!(state.request_stop());
         assert!(!state.is_ready());
+    }
+
+    #[test]
+    fn a_signal_for_the_process_goes_to_the_thread_that_takes_it() {
+        let mut state = with_handlers(0, 0);
+        state.change_mask(0, Some(bit(USER1))).unwrap();
+        let mut other = state.thread().child();
+        other.mask = bit(USER2);
+        state.send(USER1, Target::Process).unwrap();
+        state.send(USER2, Target::Thread(&mut other)).unwrap();
+        assert!(!state.is_ready() && other.accepts(state.process_pending()));
+        core::mem::swap(state.thread(), &mut other);
+        assert_eq!(state.next().map(|next| next.signal), Some(USER1));
+        assert_eq!(state.blocked(), bit(USER2), "blocked by its own mask");
+        core::mem::swap(state.thread(), &mut other);
+        assert_eq!((state.next(), state.blocked()), (None, 0));
     }
 
     #[test]

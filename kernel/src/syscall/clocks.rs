@@ -2,6 +2,7 @@
 
 use crate::errno::Errno;
 use crate::memory::{self, load, store};
+use crate::wait::For;
 use crate::{signals, time, wait};
 
 pub(super) fn clock(which: u64) -> Result<u64, Errno> {
@@ -34,11 +35,24 @@ fn span(start: u64, unit: u64) -> Result<u64, Errno> {
 }
 
 /// The deadline of a wait whose length is at `timeout`, as for [`span`]; `None` where that is null.
-pub(super) fn deadline(timeout: u64, unit: u64) -> Result<Option<u64>, Errno> {
+pub(crate) fn deadline(timeout: u64, unit: u64) -> Result<Option<u64>, Errno> {
     if timeout == 0 {
         return Ok(None);
     }
     span(timeout, unit).map(|span| Some(time::monotonic_ns().saturating_add(span)))
+}
+
+/// The deadline (monotonic nanoseconds) of a wait until the time at `at`, of the real-time clock if
+/// `real`; `None` where that is null.
+pub(crate) fn absolute_deadline(at: u64, real: bool) -> Result<Option<u64>, Errno> {
+    if at == 0 {
+        return Ok(None);
+    }
+    let at = span(at, 1)?;
+    Ok(Some(match real {
+        true => time::monotonic_ns().saturating_add(at.saturating_sub(time::wall_ns())),
+        false => at,
+    }))
 }
 
 /// Sleeps until the deadline (monotonic nanoseconds), or for ever.
@@ -50,7 +64,7 @@ pub(super) fn sleep(deadline: Option<u64>) -> Result<u64, Errno> {
         if signals::is_ready() {
             return Err(Errno::EINTR);
         }
-        wait::pause_until(deadline);
+        wait::pause_until(For::Time, deadline);
     }
     Ok(0)
 }

@@ -5,6 +5,7 @@ use super::{random, wait_for_console};
 use crate::console::{self, Stream};
 use crate::errno::Errno;
 use crate::memory::{bytes, bytes_mut, path, store};
+use crate::wait::For;
 use crate::{signals, wait};
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -91,15 +92,16 @@ pub fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
     if descriptor == random::DESCRIPTOR {
         return random::fill(*start, *len);
     }
-    let buffer = bytes_mut(*start, *len)?;
     loop {
+        // Another thread may have unmapped it meanwhile.
+        let buffer = bytes_mut(*start, *len)?;
         if let Some(count) = console::try_read(buffer) {
             return Ok(count as u64);
         }
         if signals::is_ready() {
             return Err(Errno::ERESTARTSYS);
         }
-        wait::pause_until(None);
+        wait::pause_until(For::Interrupt, None);
     }
 }
 

@@ -5,6 +5,7 @@ use super::descriptors::{open_set, standard};
 use super::numbers as n;
 use crate::errno::Errno;
 use crate::memory::{bytes_mut, load, store};
+use crate::wait::For;
 use crate::{console, signals, time, wait};
 
 /// Waits until the console has input (if `for_input`) or the deadline; whether there is input.
@@ -22,7 +23,8 @@ fn wait_for_console(for_input: bool, deadline: Option<u64>) -> Result<bool, Errn
         if signals::is_ready() {
             return Err(Errno::EINTR);
         }
-        wait::pause_until(deadline);
+        let wait = if for_input { For::Interrupt } else { For::Time };
+        wait::pause_until(wait, deadline);
     }
 }
 
@@ -41,10 +43,12 @@ pub(super) fn poll(
         _ if (timeout as i32) < 0 => None,
         _ => Some(time::monotonic_ns() + u64::from(timeout as u32) * 1_000_000),
     };
-    let entries = bytes_mut(list, count.checked_mul(8).ok_or(Errno::EINVAL)?)?;
+    let len = count.checked_mul(8).ok_or(Errno::EINVAL)?;
     let mut for_input = false;
     let mut ready = 0;
     loop {
+        // Another thread may have unmapped it meanwhile.
+        let entries = bytes_mut(list, len)?;
         for entry in entries.chunks_exact_mut(8) {
             let descriptor = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
             let wanted = u16::from_le_bytes([entry[4], entry[5]]);

@@ -2,7 +2,7 @@
 //! to set.
 //!
 //! It has two users: a sleep, for its deadline, and a program that computes, for a tick every
-//! [`TICK_NS`]. A timer that is set early enough is left alone: a server that sleeps a thousand
+//! [`TICK_NS`] and for the deadlines of threads that wait. A timer that is set early enough is left alone: a server that sleeps a thousand
 //! times a second sets the timer once for each tick, and a machine that sleeps sees one tick at
 //! most before the timer is set to its deadline. Times are monotonic nanoseconds; a time that has
 //! passed means that the timer isn't set.
@@ -16,9 +16,13 @@ pub fn before_sleep(set: u64, now: u64, deadline: Option<u64>) -> Option<u64> {
     (set <= now || set > deadline).then_some(deadline)
 }
 
-/// The same before the program runs on.
-pub fn before_work(set: u64, now: u64) -> Option<u64> {
+/// The same before the program runs on; `earliest` is the first deadline of its waiting threads.
+pub fn before_work(set: u64, now: u64, earliest: Option<u64>) -> Option<u64> {
+    /// The least time that a thread runs undisturbed.
+    const LEAST_NS: u64 = 20_000;
     let tick = now.saturating_add(TICK_NS);
+    let earliest = earliest.map_or(tick, |earliest| earliest.max(now.saturating_add(LEAST_NS)));
+    let tick = tick.min(earliest);
     (set <= now || set > tick).then_some(tick)
 }
 
@@ -63,7 +67,7 @@ mod tests {
         }
 
         fn work(&mut self, ns: u64) {
-            self.apply(before_work(self.set, self.now));
+            self.apply(before_work(self.set, self.now, None));
             self.now += ns;
         }
     }
@@ -112,7 +116,10 @@ mod tests {
             assert_eq!(before_sleep(set, 1000, None), None);
         }
         for (set, expected) in [(tick, None), (tick + 1, Some(tick)), (1000, Some(tick))] {
-            assert_eq!(before_work(set, 1000), expected, "{set}");
+            assert_eq!(before_work(set, 1000, None), expected, "{set}");
+        }
+        for (earliest, expected) in [(0, 21_000), (30_000, 30_000), (tick + 9, tick)] {
+            assert_eq!(before_work(0, 1000, Some(earliest)), Some(expected));
         }
     }
 
@@ -125,7 +132,7 @@ mod tests {
             let deadline = now + 1 + u64::from(span);
             let after = before_sleep(set, now, (!endless).then_some(deadline)).unwrap_or(set);
             prop_assert!(endless || (after > now && after <= deadline));
-            let after = before_work(set, now).unwrap_or(set);
+            let after = before_work(set, now, None).unwrap_or(set);
             prop_assert!(after > now && after <= now + TICK_NS);
         }
     }

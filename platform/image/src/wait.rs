@@ -7,6 +7,13 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::{console, time, wait};
 use platform::{Direction, Memory, Stream, Ticker, Wait, Woken};
 
+unsafe extern "C" {
+    /// Lets other OCaml threads run, and runs no signal handler of OCaml's.
+    fn caml_enter_blocking_section_no_pending();
+    /// Takes the OCaml runtime back.
+    fn caml_leave_blocking_section();
+}
+
 /// Bytes of the stack for what runs while the program computes.
 const TICK_STACK: usize = 64 << 10;
 

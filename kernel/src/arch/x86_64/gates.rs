@@ -14,7 +14,7 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, SS, Segment};
-use x86_64::registers::model_specific::{GsBase, LStar, Msr, SFMask};
+use x86_64::registers::model_specific::{FsBase, GsBase, LStar, Msr, SFMask};
 use x86_64::registers::rflags::RFlags;
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::gdt::SegmentSelector;
@@ -28,13 +28,15 @@ const NON_MASKABLES: usize = 3;
 const DOUBLE_FAULTS: usize = 4;
 const MACHINE_CHECKS: usize = 5;
 
-const KERNEL_CODE: u16 = 8;
-const KERNEL_DATA: u16 = 16;
+/// The selector of all code.
+pub const KERNEL_CODE: u16 = 8;
+/// The selector of all data.
+pub const KERNEL_DATA: u16 = 16;
 const TASK_STATE: u16 = 24;
 
 /// The registers that the entry of a gate saved, as they lie on the stack.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Frame {
     /// XMM0 to XMM15.
     pub xmm: [u128; 16],
@@ -59,6 +61,7 @@ pub struct Frame {
 /// The registers of a system call that its entry saved: the number, the arguments, and where the
 /// program goes on.
 #[repr(C)]
+#[derive(Clone, Copy, Debug)]
 pub struct SystemCallFrame {
     /// rax.
     pub number: u64,
@@ -82,14 +85,19 @@ pub struct SystemCallFrame {
     pub rsp: u64,
 }
 
-/// Handles an exception or an interrupt.
-pub type Trap = extern "C" fn(&mut Frame);
+/// Handles an exception or an interrupt. Where it returns a frame, which lies at the end of an
+/// empty stack, [`Preempted`] runs on that stack next, and then what that frame interrupted.
+pub type Trap = extern "C" fn(&mut Frame) -> *mut Frame;
+/// Lets other threads run in place of the one that the frame interrupted.
+pub type Preempted = extern "C" fn(&mut Frame);
 /// Answers a system call; the result goes to rax.
 pub type SystemCall = extern "C" fn(&mut SystemCallFrame) -> i64;
 
 /// The functions that the entries call. Written once, by [`set_up`].
 static TRAP: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static SYSTEM_CALL: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// Written by [`set_preempted`].
+static PREEMPTED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 core::arch::global_asm!(
     r#"
@@ -134,6 +142,12 @@ soil_gate:
     cld
     movq %rsp, %rdi
     call *{trap}(%rip)
+    testq %rax, %rax
+    jz soil_gate_end
+    movq %rax, %rsp
+    movq %rax, %rdi
+    call *{preempted}(%rip)
+soil_gate_end:
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
     movaps 16*\n(%rsp), %xmm\n
     .endr
@@ -176,6 +190,7 @@ soil_system_call:
     .endr
     leaq 256(%rsp), %rdi
     call *{system_call}(%rip)
+soil_system_call_end:
     .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
     movups 16*\n(%rsp), %xmm\n
     .endr
@@ -186,21 +201,151 @@ soil_system_call:
     popq %rdx
     popq %rsi
     popq %rdi
+    // An interrupt must not find this stack in use: none before the jump, behind which `sti` lets
+    // them in.
+    testl ${interrupts}, (%rsp)
+    jnz 1f
     popfq
     popq %rcx
     popq %rsp
     jmpq *%rcx
+1:
+    andl $~{interrupts}, (%rsp)
+    popfq
+    popq %rcx
+    popq %rsp
+    sti
+    jmpq *%rcx
+
+    .globl soil_thread_start
+soil_thread_start:
+    xorl %eax, %eax
+    jmp soil_system_call_end
+
+    .globl soil_switch
+soil_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    subq $8, %rsp
+    stmxcsr (%rsp)
+    fnstcw 4(%rsp)
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    ldmxcsr (%rsp)
+    fldcw 4(%rsp)
+    addq $8, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
     .popsection
     "#,
     vectors = const VECTORS,
     trap = sym TRAP,
+    preempted = sym PREEMPTED,
     system_call = sym SYSTEM_CALL,
+    interrupts = const RFlags::INTERRUPT_FLAG.bits(),
     options(att_syntax)
 );
 
 unsafe extern "C" {
     static soil_gates: [u8; 16];
     fn soil_system_call();
+    fn soil_thread_start();
+    fn soil_switch(from: *mut u64, to: u64);
+}
+
+/// Sets the function that runs where [`Trap`] returns a frame.
+pub fn set_preempted(preempted: Preempted) {
+    // Hidden from the compiler: every program would carry the function.
+    PREEMPTED.store(core::hint::black_box(preempted as *mut ()), Ordering::Relaxed);
+}
+
+/// Puts a frame that was interrupted at the end of the empty stack that ends at `top`.
+///
+/// # Safety
+/// `top` ends a kernel stack that nothing uses.
+pub unsafe fn move_frame(frame: &Frame, top: u64) -> *mut Frame {
+    let to = (top as *mut Frame).wrapping_sub(1);
+    // SAFETY: the caller's promise; the frame is smaller than any stack.
+    unsafe { core::ptr::copy_nonoverlapping(frame, to, 1) };
+    to
+}
+
+/// The registers of a thread that doesn't run: the stack pointer at which they lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context(u64);
+
+/// What a new thread finds on its kernel stack, from its first stack pointer up.
+#[repr(C)]
+struct NewThread {
+    /// MXCSR and the control word of the x87 unit, as the ABI has them at a program's start.
+    control: [u32; 2],
+    /// r15, r14, r13, r12, rbx, rbp.
+    kept: [u64; 6],
+    start: unsafe extern "C" fn(),
+    xmm: [u128; 16],
+    call: SystemCallFrame,
+}
+
+impl Context {
+    /// For the thread that runs now: [`switch`] writes it.
+    pub const RUNNING: Self = Self(0);
+
+    /// Prepares the kernel stack that ends at `top` for a thread that begins by returning from
+    /// `call` with 0.
+    ///
+    /// # Safety
+    /// `top` ends a kernel stack that nothing uses, aligned to 16 bytes.
+    pub unsafe fn new(call: SystemCallFrame, top: u64) -> Self {
+        // 8 bytes of `control` and 56 up to the XMM registers: these are aligned as the stack is.
+        let frame = (top as *mut NewThread).wrapping_sub(1);
+        // SAFETY: the caller's promise; the frame is smaller than any stack.
+        unsafe {
+            frame.write(NewThread {
+                control: [0x1f80, 0x37f],
+                kept: [0; 6],
+                start: soil_thread_start,
+                xmm: [0; 16],
+                call,
+            });
+        }
+        Self(frame as u64)
+    }
+
+    /// The stack pointer.
+    pub fn stack_pointer(self) -> u64 {
+        self.0
+    }
+}
+
+/// Suspends the running thread, whose registers go to `from`, and resumes that of `to`, whose
+/// kernel stack ends at `top` and whose thread-local data is at `thread_pointer`. Returns when
+/// another switch resumes the first.
+///
+/// # Safety
+/// With interrupts disabled; `to` was suspended by this function or is new, and `from` stays where
+/// it is until this returns.
+pub unsafe fn switch(from: *mut Context, to: Context, top: u64, thread_pointer: u64) {
+    // SAFETY: the caller's promise; the entry of system calls isn't running.
+    unsafe {
+        *PROCESSOR.system_call_stack.get() = top;
+        FsBase::write(VirtAddr::new_truncate(thread_pointer));
+        soil_switch(from.cast(), to.0);
+    }
+}
+
+/// The end of the running thread's kernel stack.
+pub fn system_call_stack() -> u64 {
+    // SAFETY: written by `switch`, in a thread.
+    unsafe { *PROCESSOR.system_call_stack.get() }
 }
 
 /// The memory behind GS, by which the entry of system calls finds a stack.
@@ -334,10 +479,4 @@ fn replace_stack(index: usize, top: u64) -> u64 {
         entry.write_unaligned(VirtAddr::new_truncate(top));
         old.as_u64()
     }
-}
-
-/// The stack pointer of the program at its last system call.
-pub fn program_stack() -> u64 {
-    // SAFETY: written by the entry of the system call, which isn't running now.
-    unsafe { *PROCESSOR.program_stack.get() }
 }

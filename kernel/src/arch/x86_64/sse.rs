@@ -1,4 +1,4 @@
-//! The SSE unit's control register, MXCSR, which belongs to the program.
+//! The state of the x87 and SSE units, which belongs to the program.
 
 /// Runs `f` with the usual rounding and no floating-point traps, then restores the interrupted
 /// program's settings and flags.
@@ -17,4 +17,21 @@ pub fn with_default_rounding(f: fn()) {
     f();
     // SAFETY: loads the value that was there before.
     unsafe { core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const program, options(nostack)) };
+}
+
+/// The memory that `fxsave` fills (Intel SDM volume 1, 10.5.1).
+#[repr(C, align(16))]
+struct State([u8; 512]);
+
+/// Runs `f` between saving and restoring all registers of both units. A system call needs this
+/// not: functions make it.
+pub fn preserving(f: fn()) {
+    let mut state = State([0; 512]);
+    // SAFETY: stores 512 bytes, aligned; the units are then as at a function's entry.
+    unsafe {
+        core::arch::asm!("fxsave64 [{}]", "fninit", in(reg) &raw mut state, options(nostack));
+    }
+    f();
+    // SAFETY: loads what was stored.
+    unsafe { core::arch::asm!("fxrstor64 [{}]", in(reg) &raw const state, options(nostack)) };
 }

@@ -1,0 +1,64 @@
+//! Stacks of threads: the kernel's for each, and the program's, which take memory as they grow.
+
+use super::layout::STACKS;
+use super::space::{READ_WRITE, with, with_room};
+use super::vma::Vma;
+use crate::arch::paging::PAGE;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of a thread's stack for system calls.
+const KERNEL_STACK: u64 = 16 << 10;
+/// From one stack to the next: below each lies as much that is never mapped.
+pub(super) const STEP: u64 = 2 * KERNEL_STACK;
+
+/// The stacks that [`kernel_stack`] has given. Counted by system calls.
+static GIVEN: AtomicU64 = AtomicU64::new(0);
+
+/// The end of a new stack of [`KERNEL_STACK`] bytes, all of it there, with a guard below. It is
+/// never freed. `None` when memory is short.
+pub fn kernel_stack() -> Option<u64> {
+    let number = GIVEN.load(Ordering::Relaxed);
+    let end = STACKS + (number + 1) * STEP;
+    with(|memory| {
+        if !memory.can_commit(KERNEL_STACK) {
+            return None;
+        }
+        let mut pages = (end - KERNEL_STACK..end).step_by(PAGE as usize);
+        // Pages that were given stay for the next call.
+        pages
+            .all(|page| memory.give(page, READ_WRITE, false))
+            .then_some(())
+    })?;
+    GIVEN.store(number + 1, Ordering::Relaxed);
+    Some(end)
+}
+
+/// Makes the mapping that ends a thread's stack at `end` one that takes memory when it is touched,
+/// as the program's first stack does; returns its addresses. What isn't touched is no longer
+/// promised, so that thousands of threads take what they use. `None` where nothing writable is
+/// mapped.
+pub fn grow_on_demand(end: u64) -> Option<Range<u64>> {
+    with_room(|memory| {
+        let vma = memory.vmas.find(end.checked_sub(1)?)?.clone();
+        if !vma.protection.write {
+            return None;
+        }
+        // What lies above belongs to the thread as well, but may be joined to other mappings.
+        let range = vma.range.start..end.next_multiple_of(PAGE).min(vma.range.end);
+        if vma.committed {
+            let mut touched = 0;
+            for page in range.clone().step_by(PAGE as usize) {
+                touched += u64::from(memory.tables.get(&mut memory.physical, page).0 != 0);
+            }
+            memory.physical.taken += touched;
+            memory.vmas.remove(&range);
+            memory.vmas.insert(Vma {
+                range: range.clone(),
+                committed: false,
+                ..vma
+            });
+        }
+        Some(range)
+    })
+}

@@ -1,0 +1,497 @@
+//! POSIX threads on the one processor, as musl makes them: `clone`, futexes, exit, signals to
+//! threads.
+//!
+//! A thread is suspended on its kernel stack: in a system call that waits, or where the timer
+//! interrupted it, whose frame is moved there. The runtime's own wait suspends it on its own stack.
+//! Threads change by `run_next` alone, with interrupts disabled. No thread is interrupted for
+//! another while a cell is in use ([`cell::any_in_use`]), nor in a system call.
+//!
+//! The part is linked into programs that can create threads (`soil_with_threads`), and starts with
+//! the first `clone`. Source: clone(2), futex(2), set_robust_list(2), tgkill(2); musl's
+//! `src/thread`.
+
+mod futex;
+mod scheduler;
+
+use crate::arch::gates::{self, Context, Frame, SystemCallFrame};
+use crate::arch::sse;
+use crate::arch::vectors::TIMER;
+use crate::cell::{self, ExclusiveCell};
+use crate::crash::{self, Suspended};
+use crate::errno::Errno;
+use crate::memory::{self, bytes_mut};
+use crate::signals::{self, PID};
+use crate::syscall::numbers as n;
+use crate::wait::{self, For, Threads};
+use crate::{console, time};
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use scheduler::{Index, Scheduler, Wait};
+use x86_64::instructions::interrupts::without_interrupts;
+use x86_64::registers::model_specific::FsBase;
+
+crate::system_call_extension!("soil_with_threads", system_call);
+
+/// The interrupt flag of RFLAGS.
+const INTERRUPTS_ENABLED: u64 = 1 << 9;
+
+/// What belongs to a thread, besides what it waits for.
+struct Thread {
+    number: u64,
+    /// While it doesn't run.
+    context: Context,
+    /// The address of its thread-local data.
+    pointer: u64,
+    /// The end of its kernel stack.
+    kernel_stack: u64,
+    /// Its own stack, as far as the kernel knows.
+    stack: Range<u64>,
+    /// While it doesn't run; else they are with [`signals`].
+    signals: signals::Thread,
+    /// Zeroed at its end, and a futex then; 0 for none.
+    clear_at_exit: u64,
+    /// The head of the list of its robust futexes; 0 for none.
+    robust: u64,
+    /// It was interrupted, and its frame ends its kernel stack.
+    interrupted: bool,
+}
+
+struct State {
+    scheduler: Scheduler<Thread>,
+    /// Kernel stacks of threads that have ended.
+    stacks: Vec<u64>,
+    /// The number of the last thread.
+    last: u64,
+    /// No thread can run, and the processor halts.
+    idle: bool,
+    /// Number of threads that wait to poll all devices.
+    polling: usize,
+}
+
+/// Used by system calls, the runtime's wait and interrupts, all with interrupts disabled.
+static STATE: ExclusiveCell<State> = ExclusiveCell::new(State {
+    scheduler: Scheduler::new(),
+    stacks: Vec::new(),
+    last: PID,
+    idle: false,
+    polling: 0,
+});
+
+/// A second thread was created. Set once.
+static STARTED: AtomicBool = AtomicBool::new(false);
+/// Of the first thread, before [`STARTED`]. Written by system calls.
+static CLEAR_AT_EXIT: AtomicU64 = AtomicU64::new(0);
+/// See above.
+static ROBUST: AtomicU64 = AtomicU64::new(0);
+
+static FUNCTIONS: Threads = Threads {
+    pause,
+    interrupted,
+    earliest: || without_interrupts(|| with(|state| state.scheduler.earliest())),
+    has_ready: || without_interrupts(|| with(|state| state.scheduler.has_ready())),
+};
+
+fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
+    STATE.with(f)
+}
+
+impl State {
+    fn running(&mut self) -> Option<&mut Thread> {
+        let current = self.scheduler.current();
+        self.scheduler.thread(current)
+    }
+}
+
+/// Answers the system calls of threads.
+extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, Errno>) -> bool {
+    let (a, b, c) = (call.rdi, call.rsi, call.rdx);
+    let started = STARTED.load(Ordering::Relaxed);
+    if started {
+        // Also where a handler of a signal began before the first `clone`.
+        call.rflags |= INTERRUPTS_ENABLED;
+    }
+    *result = match call.number {
+        n::CLONE => clone(call),
+        n::SET_TID_ADDRESS => {
+            set_own(&CLEAR_AT_EXIT, a, |thread| &mut thread.clear_at_exit);
+            Ok(number())
+        }
+        n::SET_ROBUST_LIST => {
+            set_own(&ROBUST, a, |thread| &mut thread.robust);
+            Ok(0)
+        }
+        _ if !started => return false,
+        n::FUTEX => futex::call(call),
+        n::EXIT => {
+            end_thread();
+            // The last one ends the program.
+            return false;
+        }
+        n::SCHED_YIELD => {
+            give_way();
+            Ok(0)
+        }
+        n::GETTID => Ok(number()),
+        n::KILL => {
+            let sent = signals::send_to(a, b, false);
+            interrupt_for_process();
+            sent
+        }
+        n::TKILL => send(a, b),
+        n::TGKILL if a == PID => send(b, c),
+        n::TGKILL => Err(Errno::ESRCH),
+        _ => return false,
+    };
+    true
+}
+
+/// The number of the running thread.
+fn number() -> u64 {
+    with(|state| state.running().map_or(PID, |thread| thread.number))
+}
+
+/// Sets a field of the running thread; `before` is its place until there are others.
+fn set_own(before: &AtomicU64, value: u64, field: fn(&mut Thread) -> &mut u64) {
+    with(|state| match state.running() {
+        Some(thread) => *field(thread) = value,
+        None => before.store(value, Ordering::Relaxed),
+    });
+}
+
+fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
+    /// `CLONE_VM`, `CLONE_SIGHAND`, `CLONE_THREAD`: what makes a thread.
+    const THREAD: u64 = 0x100 | 0x800 | 0x1_0000;
+    const SET_POINTER: u64 = 0x8_0000;
+    const SET_NUMBER: u64 = 0x10_0000;
+    const CLEAR_NUMBER: u64 = 0x20_0000;
+    const SET_NUMBER_IN_CHILD: u64 = 0x100_0000;
+    let SystemCallFrame {
+        rdi: flags,
+        rsi: stack,
+        rdx: number_at,
+        r10: number_in_child_at,
+        r8: pointer,
+        ..
+    } = *call;
+    if flags & THREAD != THREAD || stack == 0 {
+        console::line(format_args!(
+            "processes can't be created: an image is one process (use threads or tasks)"
+        ));
+        return Err(Errno::ENOSYS);
+    }
+    start(call)?;
+    let reused = with(|state| {
+        let wanted = state.scheduler.living() + 1;
+        let room = wanted.saturating_sub(state.stacks.len());
+        state.stacks.try_reserve(room).map_err(|_| Errno::EAGAIN)?;
+        Ok::<_, Errno>(state.stacks.pop())
+    })?;
+    let kernel_stack = reused.or_else(memory::kernel_stack).ok_or(Errno::EAGAIN)?;
+    let own = memory::grow_on_demand(stack);
+    let child = SystemCallFrame {
+        rsp: stack,
+        rflags: call.rflags | INTERRUPTS_ENABLED,
+        ..*call
+    };
+    // SAFETY: nothing else uses the stack.
+    let context = unsafe { Context::new(child, kernel_stack) };
+    let signals = signals::of_child();
+    let number = with(|state| {
+        let number = state.last + 1;
+        let thread = Thread {
+            number,
+            context,
+            pointer: if flags & SET_POINTER != 0 { pointer } else { 0 },
+            kernel_stack,
+            stack: own.unwrap_or(stack..stack),
+            signals,
+            clear_at_exit: match flags & CLEAR_NUMBER {
+                0 => 0,
+                _ => number_in_child_at,
+            },
+            robust: 0,
+            interrupted: false,
+        };
+        if state.scheduler.add(thread).is_err() {
+            state.stacks.push(kernel_stack);
+            return Err(Errno::EAGAIN);
+        }
+        state.last = number;
+        Ok(number)
+    })?;
+    for (flag, at) in [
+        (SET_NUMBER, number_at),
+        (SET_NUMBER_IN_CHILD, number_in_child_at),
+    ] {
+        if flags & flag != 0 {
+            // As on Linux: nothing says that it can't be written.
+            let _ = store(at, number as u32);
+        }
+    }
+    Ok(number)
+}
+
+fn store(at: u64, value: u32) -> Result<(), Errno> {
+    bytes_mut(at, 4)?.copy_from_slice(&value.to_le_bytes());
+    Ok(())
+}
+
+/// Makes the caller of the first `clone` the first thread.
+fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
+    if STARTED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let thread = Thread {
+        number: PID,
+        context: Context::RUNNING,
+        pointer: FsBase::read().as_u64(),
+        kernel_stack: gates::system_call_stack(),
+        stack: memory::stack(),
+        signals: signals::of_child(),
+        clear_at_exit: CLEAR_AT_EXIT.load(Ordering::Relaxed),
+        robust: ROBUST.load(Ordering::Relaxed),
+        interrupted: false,
+    };
+    with(|state| {
+        state.scheduler.add(thread).map_err(|_| Errno::EAGAIN)?;
+        state.scheduler.next();
+        Ok::<_, Errno>(())
+    })?;
+    call.rflags |= INTERRUPTS_ENABLED;
+    gates::set_preempted(preempted);
+    crash::set_threads(suspended);
+    wait::set_threads(&FUNCTIONS);
+    STARTED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Ends the running thread, unless it is the last one.
+fn end_thread() {
+    let ended = with(|state| {
+        let last = state.scheduler.living() == 1;
+        let thread = state.running().filter(|_| !last)?;
+        Some((thread.number, thread.robust, thread.clear_at_exit))
+    });
+    let Some((number, robust, clear_at_exit)) = ended else {
+        return;
+    };
+    if robust != 0 {
+        futex::release_robust(robust, number);
+    }
+    if clear_at_exit != 0 && store(clear_at_exit, 0).is_ok() {
+        let _ = futex::wake(clear_at_exit, u32::MAX, 1);
+    }
+    // What is pending is for others.
+    signals::exchange(&mut signals::Thread::ENDED.clone());
+    with(|state| {
+        if let Some(thread) = state.scheduler.end() {
+            // There is room since the thread's creation. The stack is in use until another thread
+            // runs, which alone can create the next.
+            state.stacks.push(thread.kernel_stack);
+        }
+    });
+    interrupt_for_process();
+    run_next();
+}
+
+/// `tkill`: sends `signal` to the thread with this number.
+fn send(number: u64, signal: u64) -> Result<u64, Errno> {
+    let index = with(|state| {
+        let mut threads = state.scheduler.threads();
+        let found = threads.find(|(_, thread)| thread.number == number);
+        found.map(|(index, _)| index).ok_or(Errno::ESRCH)
+    })?;
+    if index == with(|state| state.scheduler.current()) {
+        return signals::send_to(PID, signal, true);
+    }
+    with(|state| {
+        let Some(thread) = state.scheduler.thread(index) else {
+            return Err(Errno::ESRCH);
+        };
+        signals::send_to_thread(signal, &mut thread.signals)?;
+        state.scheduler.interrupt(index);
+        Ok(0)
+    })
+}
+
+/// Lets a thread that waits look at signals for the process, if the running one blocks them.
+fn interrupt_for_process() {
+    let signals = signals::for_others();
+    if signals == 0 {
+        return;
+    }
+    with(|state| {
+        let current = state.scheduler.current();
+        let accepts = |(index, thread): &(Index, &Thread)| {
+            *index != current && thread.signals.accepts(signals)
+        };
+        let found = state.scheduler.threads().find(accepts);
+        if let Some(index) = found.map(|(index, _)| index) {
+            state.scheduler.interrupt(index);
+        }
+    });
+}
+
+/// Suspends the running thread, see [`Threads`].
+fn pause(wait: For, deadline: Option<u64>) {
+    let polls = wait == For::Devices;
+    if cell::any_in_use() {
+        // No other thread may run: such waits are short.
+        with(|state| state.idle = true);
+        wait::sleep(deadline, polls);
+        with(|state| state.idle = false);
+        return;
+    }
+    with(|state| {
+        state.polling += usize::from(polls);
+        let wait = match wait {
+            For::Time => Wait::Time,
+            For::Interrupt | For::Devices => Wait::Event,
+        };
+        state.scheduler.wait(wait, deadline);
+    });
+    run_next();
+    with(|state| state.polling -= usize::from(polls));
+}
+
+fn give_way() {
+    with(|state| state.scheduler.give_way());
+    run_next();
+}
+
+/// Runs the next thread that is ready, once there is one. Returns when the caller's thread is that;
+/// it is ready, waits, or has ended.
+fn run_next() {
+    let previous = with(|state| state.scheduler.current());
+    loop {
+        let now = time::monotonic_ns();
+        let next = with(|state| {
+            state.scheduler.expire(now);
+            state.scheduler.next()
+        });
+        if let Some(next) = next {
+            wait::resume(now);
+            return switch(previous, next);
+        }
+        let (earliest, quiet) = with(|state| {
+            state.idle = true;
+            (state.scheduler.earliest(), state.polling > 0)
+        });
+        wait::sleep(earliest, quiet);
+        with(|state| state.idle = false);
+        signals::obey_button();
+        if signals::is_ready() {
+            with(|state| state.scheduler.interrupt(previous));
+        }
+        interrupt_for_process();
+    }
+}
+
+fn switch(previous: Index, next: Index) {
+    if previous == next {
+        return;
+    }
+    let mut ended = Context::RUNNING;
+    let switch = with(|state| {
+        let from: *mut Context = match state.scheduler.thread(previous) {
+            Some(thread) => {
+                signals::exchange(&mut thread.signals);
+                &raw mut thread.context
+            }
+            None => &raw mut ended,
+        };
+        let thread = state.scheduler.thread(next)?;
+        signals::exchange(&mut thread.signals);
+        memory::set_stack(thread.stack.clone());
+        Some((from, thread.context, thread.kernel_stack, thread.pointer))
+    });
+    if let Some((from, to, kernel_stack, pointer)) = switch {
+        // SAFETY: interrupts are disabled; the next thread was suspended here or is new, and the
+        // previous one's context is written before anything can move it.
+        unsafe { gates::switch(from, to, kernel_stack, pointer) };
+    }
+}
+
+/// Handles an interrupt, see [`Threads`]: its frame goes on where it is, or another thread runs.
+fn interrupted(frame: &mut Frame) -> *mut Frame {
+    let timer = frame.vector == u64::from(TIMER);
+    let idle = with(|state| {
+        let woken = !timer && state.scheduler.event();
+        state.idle || !(timer || woken)
+    });
+    if idle || cell::any_in_use() {
+        return null_mut();
+    }
+    let now = time::monotonic_ns();
+    let ready = with(|state| {
+        state.scheduler.expire(now);
+        state.scheduler.has_ready()
+    });
+    if !ready && !signals::is_ready() {
+        return null_mut();
+    }
+    // SAFETY: the program was interrupted outside of system calls, so its kernel stack is empty.
+    unsafe { gates::move_frame(frame, gates::system_call_stack()) }
+}
+
+/// Lets other threads run in place of the one that `frame` interrupted.
+extern "C" fn preempted(frame: &mut Frame) {
+    let set_interrupted = |interrupted| {
+        with(|state| {
+            if let Some(thread) = state.running() {
+                thread.interrupted = interrupted;
+            }
+        });
+    };
+    set_interrupted(true);
+    sse::preserving(give_way);
+    set_interrupted(false);
+    signals::deliver_interrupted(frame);
+}
+
+/// Calls `report` with each thread that doesn't run, for the report of a crash.
+fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
+    STATE
+        .try_with(|state| {
+            let current = state.scheduler.current();
+            let mut number = PID;
+            for (index, thread) in state.scheduler.threads() {
+                if index == current {
+                    number = thread.number;
+                    continue;
+                }
+                let (instruction, stack) = thread.place();
+                report(Suspended {
+                    number: thread.number,
+                    instruction,
+                    stack,
+                });
+            }
+            number
+        })
+        .unwrap_or(PID)
+}
+
+impl Thread {
+    /// Where it goes on: the instruction, if that is known, and its stack pointer.
+    fn place(&self) -> (Option<u64>, u64) {
+        /// The longest kernel stack.
+        const LONGEST: u64 = 32 << 10;
+        let pointer = self.context.stack_pointer();
+        if !(self.kernel_stack - LONGEST..self.kernel_stack).contains(&pointer) {
+            return (None, pointer);
+        }
+        // SAFETY: a suspended thread's frame ends its kernel stack.
+        unsafe {
+            if self.interrupted {
+                let frame = &*(self.kernel_stack as *const Frame).sub(1);
+                (Some(frame.rip), frame.rsp)
+            } else {
+                let call = &*(self.kernel_stack as *const SystemCallFrame).sub(1);
+                (Some(call.rip), call.rsp)
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Futexes: futex(2), and the robust ones of a thread that ends.
+
+use super::scheduler::{Wait, Woken};
+use super::{run_next, with};
+use crate::arch::gates::SystemCallFrame;
+use crate::errno::Errno;
+use crate::memory::{bytes, bytes_mut, load};
+use crate::signals;
+use crate::syscall::{absolute_deadline, deadline};
+
+const ALL_BITS: u32 = u32::MAX;
+
+/// `futex`, the wait of one thread and the wake-ups of others.
+pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
+    const WAIT: u64 = 0;
+    const WAKE: u64 = 1;
+    const REQUEUE: u64 = 3;
+    const COMPARE_AND_REQUEUE: u64 = 4;
+    const WAIT_BITSET: u64 = 9;
+    const WAKE_BITSET: u64 = 10;
+    const REAL_TIME: u64 = 256;
+    let SystemCallFrame {
+        rdi: address,
+        rsi: operation,
+        rdx: value,
+        r10: fourth,
+        r8: other,
+        r9: sixth,
+        ..
+    } = *call;
+    let count = u64::from(value as u32);
+    let bits = Some(sixth as u32).filter(|bits| *bits != 0);
+    match operation & 0x7f {
+        WAIT => {
+            let deadline = deadline(fourth, 1)?;
+            wait(address, value as u32, ALL_BITS, deadline)
+        }
+        WAIT_BITSET => {
+            let real = operation & REAL_TIME != 0;
+            let deadline = absolute_deadline(fourth, real)?;
+            wait(address, value as u32, bits.ok_or(Errno::EINVAL)?, deadline)
+        }
+        WAKE => wake(address, ALL_BITS, count),
+        WAKE_BITSET => wake(address, bits.ok_or(Errno::EINVAL)?, count),
+        REQUEUE => requeue(address, other, count, fourth),
+        COMPARE_AND_REQUEUE => {
+            if word(address)? != sixth as u32 {
+                return Err(Errno::EAGAIN);
+            }
+            requeue(address, other, count, fourth)
+        }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// The word at `address`, which must be aligned.
+fn word(address: u64) -> Result<u32, Errno> {
+    if !address.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    let bytes = bytes(address, 4)?;
+    Ok(u32::from_le_bytes(bytes.try_into().unwrap_or_default()))
+}
+
+/// Waits while the word at `address` is `value`.
+fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u64, Errno> {
+    loop {
+        if word(address)? != value {
+            return Err(Errno::EAGAIN);
+        }
+        if signals::is_ready() {
+            // As on Linux: a wait that would begin again with its whole timeout doesn't.
+            return Err(match deadline {
+                None => Errno::ERESTARTSYS,
+                Some(_) => Errno::EINTR,
+            });
+        }
+        with(|state| state.scheduler.wait(Wait::Futex(address, bits), deadline));
+        run_next();
+        match with(|state| state.scheduler.woken()) {
+            Woken::Done => return Ok(0),
+            Woken::Expired => return Err(Errno::ETIMEDOUT),
+            Woken::Interrupted => {}
+        }
+    }
+}
+
+/// Wakes up to `count` threads that wait at `address`; their number.
+pub(super) fn wake(address: u64, bits: u32, count: u64) -> Result<u64, Errno> {
+    if !address.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(with(|state| state.scheduler.wake(address, bits, count)))
+}
+
+fn requeue(from: u64, to: u64, wake: u64, move_: u64) -> Result<u64, Errno> {
+    if !from.is_multiple_of(4) || !to.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(with(|state| {
+        let woken = state.scheduler.wake(from, ALL_BITS, wake);
+        woken + state.scheduler.requeue(from, to, u64::from(move_ as u32))
+    }))
+}
+
+/// Marks the robust futexes that thread `number`, which ends, holds, and wakes a waiter of each.
+/// `head` is what `set_robust_list` was given.
+pub(super) fn release_robust(head: u64, number: u64) {
+    /// As on Linux: a list may be a circle.
+    const MOST: usize = 2048;
+    let Ok([first, offset, pending]) = load::<3>(head) else {
+        return;
+    };
+    let mut entry = first & !1;
+    for _ in 0..MOST {
+        if entry == head {
+            break;
+        }
+        let Ok([next]) = load::<1>(entry) else { return };
+        if entry != pending & !1 {
+            owner_died(entry.wrapping_add(offset), number);
+        }
+        entry = next & !1;
+    }
+    if pending != 0 {
+        owner_died((pending & !1).wrapping_add(offset), number);
+    }
+}
+
+fn owner_died(address: u64, number: u64) {
+    const WAITERS: u32 = 0x8000_0000;
+    const OWNER_DIED: u32 = 0x4000_0000;
+    const NUMBER: u32 = 0x3fff_ffff;
+    let Ok(value) = word(address) else { return };
+    if u64::from(value & NUMBER) != number {
+        return;
+    }
+    if let Ok(bytes) = bytes_mut(address, 4) {
+        bytes.copy_from_slice(&(value & WAITERS | OWNER_DIED).to_le_bytes());
+    }
+    if value & WAITERS != 0 {
+        let _ = wake(address, ALL_BITS, 1);
+    }
+}

@@ -1,0 +1,236 @@
+//! The scheduler against a list of threads that is searched.
+
+use super::{Scheduler, Wait, Woken};
+use proptest::prelude::*;
+
+/// A thread of the model: its number and what it waits for; `None`: ready.
+#[derive(Clone, Debug)]
+struct Waiter {
+    number: u64,
+    wait: Wait,
+    deadline: Option<u64>,
+}
+
+/// The same by lists that are searched from the front.
+#[derive(Default)]
+struct Model {
+    ready: Vec<(u64, Woken)>,
+    waiting: Vec<Waiter>,
+    current: Option<(u64, Woken)>,
+}
+
+impl Model {
+    fn take(&mut self, mut which: impl FnMut(&Waiter) -> bool, most: usize) -> Vec<Waiter> {
+        let mut taken = Vec::new();
+        let mut at = 0;
+        while at < self.waiting.len() && taken.len() < most {
+            if which(&self.waiting[at]) {
+                taken.push(self.waiting.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        taken
+    }
+
+    fn wake(&mut self, taken: Vec<Waiter>, woken: Woken) -> u64 {
+        let count = taken.len() as u64;
+        let ready = taken.into_iter().map(|waiter| (waiter.number, woken));
+        self.ready.extend(ready);
+        count
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add,
+    Next,
+    GiveWay,
+    Wait(u8, Option<u8>),
+    End,
+    Wake(u8, u32, u8),
+    Requeue(u8, u8, u8),
+    Event,
+    Expire(u8),
+    Interrupt(u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let futex = 0..6u8;
+    proptest::collection::vec(
+        prop_oneof![
+            2 => Just(Step::Add),
+            6 => Just(Step::Next),
+            2 => Just(Step::GiveWay),
+            6 => (0..8u8, proptest::option::of(any::<u8>())).prop_map(|(w, d)| Step::Wait(w, d)),
+            1 => Just(Step::End),
+            3 => (futex.clone(), 1..4u32, 0..4u8).prop_map(|(f, b, n)| Step::Wake(f, b, n)),
+            2 => (futex.clone(), futex, 0..4u8).prop_map(|(f, t, n)| Step::Requeue(f, t, n)),
+            1 => Just(Step::Event),
+            2 => any::<u8>().prop_map(Step::Expire),
+            1 => any::<u8>().prop_map(Step::Interrupt),
+        ],
+        0..300,
+    )
+}
+
+/// Addresses that share buckets now and then.
+fn address(futex: u8) -> u64 {
+    0x1000 + 4 * u64::from(futex) * 64
+}
+
+fn wait(kind: u8) -> Wait {
+    match kind {
+        6 => Wait::Time,
+        7 => Wait::Event,
+        futex => Wait::Futex(address(futex), 1 + u32::from(futex) % 3),
+    }
+}
+
+fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut scheduler = Scheduler::new();
+    let mut model = Model::default();
+    let mut numbers = 0u64;
+    for step in steps {
+        match step {
+            Step::Add => {
+                scheduler.add(numbers).expect("memory");
+                model.ready.push((numbers, Woken::Done));
+                numbers += 1;
+            }
+            Step::Next if model.current.is_none() => {
+                let found = scheduler.next();
+                let found = found.and_then(|index| scheduler.thread(index).copied());
+                model.current = (!model.ready.is_empty()).then(|| model.ready.remove(0));
+                prop_assert_eq!(found, model.current.map(|(number, _)| number));
+                if let Some((_, woken)) = model.current {
+                    prop_assert_eq!(scheduler.woken(), woken);
+                }
+            }
+            Step::GiveWay => {
+                if let Some((number, _)) = model.current.take() {
+                    scheduler.give_way();
+                    model.ready.push((number, Woken::Done));
+                }
+            }
+            Step::Wait(kind, deadline) => {
+                if let Some((number, _)) = model.current.take() {
+                    let (wait, deadline) = (wait(kind), deadline.map(u64::from));
+                    scheduler.wait(wait, deadline);
+                    model.waiting.push(Waiter {
+                        number,
+                        wait,
+                        deadline,
+                    });
+                }
+            }
+            Step::End => {
+                if let Some((number, _)) = model.current.take() {
+                    prop_assert_eq!(scheduler.end(), Some(number));
+                }
+            }
+            Step::Wake(futex, bits, count) => {
+                let of = |waiter: &Waiter| {
+                    matches!(waiter.wait, Wait::Futex(at, its)
+                    if at == address(futex) && its & bits != 0)
+                };
+                let taken = model.take(of, count.into());
+                let expected = model.wake(taken, Woken::Done);
+                let woken = scheduler.wake(address(futex), bits, count.into());
+                prop_assert_eq!(woken, expected);
+            }
+            Step::Requeue(from, to, count) if from != to => {
+                let of = |waiter: &Waiter| {
+                    matches!(waiter.wait, Wait::Futex(at, _)
+                    if at == address(from))
+                };
+                let taken = model.take(of, count.into());
+                let moved = scheduler.requeue(address(from), address(to), count.into());
+                prop_assert_eq!(moved, taken.len() as u64);
+                for mut waiter in taken {
+                    if let Wait::Futex(at, _) = &mut waiter.wait {
+                        *at = address(to);
+                    }
+                    model.waiting.push(waiter);
+                }
+            }
+            Step::Event => {
+                let taken = model.take(|waiter| waiter.wait == Wait::Event, usize::MAX);
+                prop_assert_eq!(scheduler.event(), !taken.is_empty());
+                for waiter in taken.into_iter().rev() {
+                    model.ready.insert(0, (waiter.number, Woken::Done));
+                }
+            }
+            Step::Expire(now) => {
+                let now = u64::from(now);
+                let due = |waiter: &Waiter| waiter.deadline.is_some_and(|at| at <= now);
+                let mut taken = model.take(due, usize::MAX);
+                taken.sort_by_key(|waiter| waiter.deadline);
+                scheduler.expire(now);
+                model.wake(taken, Woken::Expired);
+                // Equal deadlines come in any order: as the scheduler has them.
+                let equal = scheduler.ready_for_test();
+                let mut sorted = (equal.clone(), model.ready.clone());
+                sorted.0.sort();
+                sorted.1.sort_by_key(|(number, _)| *number);
+                let numbers: Vec<u64> = sorted.1.iter().map(|(number, _)| *number).collect();
+                prop_assert_eq!(&sorted.0, &numbers);
+                model
+                    .ready
+                    .sort_by_key(|(number, _)| equal.iter().position(|n| n == number));
+            }
+            Step::Interrupt(number) => {
+                let number = u64::from(number);
+                let index = scheduler.threads().find(|(_, its)| **its == number);
+                if let Some((index, _)) = index {
+                    scheduler.interrupt(index);
+                }
+                let taken = model.take(|waiter| waiter.number == number, 1);
+                model.wake(taken, Woken::Interrupted);
+            }
+            _ => {}
+        }
+        let earliest = model
+            .waiting
+            .iter()
+            .filter_map(|waiter| waiter.deadline)
+            .min();
+        prop_assert_eq!(scheduler.earliest(), earliest);
+        prop_assert_eq!(scheduler.has_ready(), !model.ready.is_empty());
+        let living = model.ready.len() + model.waiting.len() + model.current.iter().len();
+        prop_assert_eq!(scheduler.living(), living);
+    }
+    Ok(())
+}
+
+impl Scheduler<u64> {
+    fn ready_for_test(&self) -> Vec<u64> {
+        let mut list = Vec::new();
+        let mut at = self.lists[super::READY].first;
+        while at != super::NONE {
+            let entry = &self.entries[at as usize];
+            list.extend(entry.thread);
+            at = entry.next;
+        }
+        list
+    }
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_lists_that_are_searched(steps in steps()) {
+        check(steps)?;
+    }
+}
+
+#[test]
+fn a_requeue_within_a_bucket_moves_each_once() {
+    let mut scheduler = Scheduler::new();
+    for number in 0..3 {
+        scheduler.add(number).expect("memory");
+        scheduler.next().expect("ready");
+        scheduler.wait(Wait::Futex(0x1000, 1), None);
+    }
+    assert_eq!(scheduler.requeue(0x1000, 0x1000, 9), 3);
+    assert_eq!(scheduler.wake(0x1000, 1, 9), 3);
+}
