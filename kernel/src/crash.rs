@@ -60,7 +60,10 @@ static THREADS: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// From now on a report has every thread's trace.
 pub fn set_threads(suspension: Suspension) {
     // Hidden from the compiler: every program would carry the function.
-    THREADS.store(core::hint::black_box(suspension as *mut ()), Ordering::Release);
+    THREADS.store(
+        core::hint::black_box(suspension as *mut ()),
+        Ordering::Release,
+    );
 }
 
 fn threads() -> Option<Suspension> {

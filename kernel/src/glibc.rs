@@ -87,6 +87,17 @@ rearranged! {
     "__longjmp_chk": "cmp [rdi + 48], rsp; jb soil_buffer_overflow" -> "longjmp",
 }
 
+// `pthread_cleanup_push` of glibc's header jumps: it fills a buffer (8 words of setjmp, a flag and 4
+// words of padding, in which musl's record of 3 words goes), and the code behind it runs the
+// function and goes on. A thread that ends itself inside such a block ends as a cancelled one.
+rearranged! {
+    "__pthread_register_cancel":
+        "mov rdx, rdi; add rdi, 72; lea rsi, [rip + soil_cancelled]" -> "_pthread_cleanup_push",
+    "__pthread_unregister_cancel": "add rdi, 72; xor esi, esi" -> "_pthread_cleanup_pop",
+    "soil_cancelled": "mov esi, 1" -> "longjmp",
+    "__pthread_unwind_next": "mov rdi, -1" -> "pthread_exit",
+}
+
 /// Functions that copy a string of unknown length: measured first.
 macro_rules! measured {
     ($($glibc:literal: $measure:literal -> $musl:literal,)*) => {

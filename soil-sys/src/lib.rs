@@ -20,6 +20,8 @@ extern crate posix as _;
 
 pub mod abi;
 pub mod ffi;
+#[cfg(feature = "image")]
+mod domains;
 #[cfg(any(feature = "image", feature = "process"))]
 mod printexc;
 #[cfg(any(feature = "image", feature = "process"))]

@@ -148,6 +148,8 @@ impl arguments::Link {
         command.args([
             "--require-defined=soil_pvh_start",
             "--no-eh-frame-hdr",
+            // See soil-sys/src/domains.rs.
+            "--wrap=caml_domain_spawn",
             "--no-warn-mismatch",
         ]);
         let script = Script::write(&output)?;

@@ -13,7 +13,7 @@ use crate::cell::ExclusiveCell;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
-use x86_64::instructions::interrupts::without_interrupts;
+use x86_64::instructions::interrupts;
 
 /// From this many pages on, flushing all translations is cheaper than flushing each.
 pub(super) const FLUSH_EACH: u64 = 64;
@@ -103,13 +103,31 @@ fn reserve_stack() {
 
 /// Runs `f` on the address space.
 pub(super) fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
+    let enabled = begin();
+    let result = MEMORY.with(|memory| match memory {
+        Some(memory) => f(memory),
+        None => not_set_up(),
+    });
+    end(enabled);
+    result
+}
+
+/// Prepares for work on [`MEMORY`]; whether interrupts were enabled. Outlined from [`with`], which
+/// is monomorphized for each use.
+#[inline(never)]
+fn begin() -> bool {
     reserve_stack();
-    without_interrupts(|| {
-        MEMORY.with(|memory| match memory {
-            Some(memory) => f(memory),
-            None => not_set_up(),
-        })
-    })
+    let enabled = interrupts::are_enabled();
+    interrupts::disable();
+    enabled
+}
+
+/// See [`begin`].
+#[inline(never)]
+fn end(enabled: bool) {
+    if enabled {
+        interrupts::enable();
+    }
 }
 
 #[cold]

@@ -265,7 +265,10 @@ unsafe extern "C" {
 /// Sets the function that runs where [`Trap`] returns a frame.
 pub fn set_preempted(preempted: Preempted) {
     // Hidden from the compiler: every program would carry the function.
-    PREEMPTED.store(core::hint::black_box(preempted as *mut ()), Ordering::Relaxed);
+    PREEMPTED.store(
+        core::hint::black_box(preempted as *mut ()),
+        Ordering::Relaxed,
+    );
 }
 
 /// Puts a frame that was interrupted at the end of the empty stack that ends at `top`.
