@@ -122,6 +122,7 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             set_own(&ROBUST, a, |thread| &mut thread.robust);
             Ok(0)
         }
+        n::GET_ROBUST_LIST => robust_list(a, b, c),
         _ if !started => return false,
         n::FUTEX => futex::call(call),
         n::EXIT => {
@@ -158,6 +159,24 @@ fn set_own(before: &AtomicU64, value: u64, field: fn(&mut Thread) -> &mut u64) {
         Some(thread) => *field(thread) = value,
         None => before.store(value, Ordering::Relaxed),
     });
+}
+
+/// `get_robust_list`: the list of thread `of` (0: the running one) and the size of its head.
+fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
+    const HEAD_SIZE: u64 = 24;
+    let head = with(|state| {
+        let current = state.scheduler.current();
+        let is_it = |(index, thread): &(Index, &Thread)| match of {
+            0 => *index == current,
+            of => thread.number == of,
+        };
+        match state.scheduler.threads().find(is_it) {
+            Some((_, thread)) => Some(thread.robust),
+            None => matches!(of, 0 | PID).then(|| ROBUST.load(Ordering::Relaxed)),
+        }
+    });
+    memory::store(head_at, &[head.ok_or(Errno::ESRCH)?])?;
+    memory::store(size_at, &[HEAD_SIZE])
 }
 
 fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {

@@ -19,9 +19,9 @@ extern crate alloc;
 extern crate posix as _;
 
 pub mod abi;
-pub mod ffi;
 #[cfg(feature = "image")]
 mod domains;
+pub mod ffi;
 #[cfg(any(feature = "image", feature = "process"))]
 mod printexc;
 #[cfg(any(feature = "image", feature = "process"))]

@@ -67,6 +67,7 @@ pub(crate) const FACCESSAT: u64 = 269;
 pub(crate) const PSELECT6: u64 = 270;
 pub(crate) const PPOLL: u64 = 271;
 pub(crate) const SET_ROBUST_LIST: u64 = 273;
+pub(crate) const GET_ROBUST_LIST: u64 = 274;
 pub(crate) const PRLIMIT64: u64 = 302;
 pub(crate) const GETRANDOM: u64 = 318;
 pub(crate) const STATX: u64 = 332;
