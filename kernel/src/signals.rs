@@ -17,6 +17,7 @@ use crate::memory::{load, store};
 use crate::power;
 use core::sync::atomic::{AtomicU32, Ordering};
 use state::{Action, COUNT, State, TERMINATE, check_signal};
+use x86_64::instructions::interrupts;
 
 /// The process number, of the only process.
 pub const PID: u64 = 1;
@@ -166,7 +167,9 @@ pub fn hold<T>(wait: impl FnOnce() -> T) -> T {
 /// Runs the handlers of signals that [`obey_button`] has sent, in a program that waits by other
 /// means than system calls; returns whether there were any.
 pub fn run_handlers() -> bool {
-    let ready = HELD.load(Ordering::Relaxed) == 0 && is_ready();
+    // Another thread's system call holds nothing of this one.
+    let held = HELD.load(Ordering::Relaxed) != 0 && !interrupts::are_enabled();
+    let ready = !held && is_ready();
     if ready {
         // SAFETY: `sched_yield`, which keeps all registers but these.
         unsafe {

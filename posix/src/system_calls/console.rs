@@ -6,6 +6,7 @@ use crate::blocking::without_handlers;
 use crate::descriptors::{self, Object};
 use crate::errors::Result;
 use crate::io::{self, Place};
+use kernel::wait::For;
 use kernel::{console, signals, syscall, time, wait};
 use platform::Direction;
 
@@ -63,7 +64,7 @@ fn wait_until(deadline: Option<u64>, mut look: impl FnMut() -> Result<u64>) -> R
         if signals::is_ready() {
             return Err(libc::EINTR);
         }
-        wait::pause_until(deadline);
+        wait::pause_until(For::Interrupt, deadline);
     }
 }
 

@@ -415,3 +415,9 @@ value posix_threads(value count)
   pthread_create(&thread, NULL, last_words, NULL);
   pthread_exit(NULL);
 }
+
+value fault_in_a_thread(value unit)
+{
+  *(volatile int *)0;
+  return unit;
+}

@@ -1,0 +1,55 @@
+"""POSIX threads and OCaml's, in programs that weren't written for Soil and beside tasks."""
+
+from cases.programs import MACHINES, Program
+from harness.runner import test
+
+FOLDER = "tests/programs/threads/"
+
+PROGRAMS = [
+    # 4,000 threads in little memory: stacks take what is used of them.
+    Program(
+        "posix-threads",
+        FOLDER + "posix_threads.exe",
+        ["4000"],
+        status=7,
+        options=["--mem", "128M"],
+        limit=120,
+        shows="Threads, futexes, cancellation, signals and robust mutexes as C libraries use them.",
+    ),
+    Program(
+        "systhreads",
+        FOLDER + "systhreads.exe",
+        options=["--mem", "64M"],
+        shows="Thread, Mutex, Condition, Event, Semaphore and signals of OCaml's systhreads.",
+    ),
+    Program(
+        "threads-and-tasks",
+        FOLDER + "threads_and_tasks.exe",
+        shows="Tasks of Soil go on beside threads that compute, sleep and wait.",
+    ),
+    Program(
+        "thread-fault",
+        FOLDER + "thread_fault.exe",
+        status=139,
+        forms=MACHINES,
+        contains=["thread 3, at fault:", "thread 1:", "thread 2:", "fault_in_a_thread", "main"],
+        shows="The report of a crash has the thread at fault and every thread's trace.",
+    ),
+    Program(
+        "no-domain",
+        FOLDER + "no_domain.exe",
+        forms=MACHINES,
+        shows="Domain.spawn raises Failure, with one line that says why.",
+    ),
+]
+
+
+def add(program):
+    for form in program.forms:
+        test(name=f"{program.label}-{form}", limit=program.limit, shows=program.shown())(
+            lambda context, program=program, form=form: program.check(context, form)
+        )
+
+
+for each in PROGRAMS:
+    add(each)
