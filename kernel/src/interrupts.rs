@@ -53,21 +53,29 @@ fn acknowledge_all() {
 
 /// A device has interrupted since [`take_noted`]. Set by interrupts, on any processor.
 static NOTED: AtomicBool = AtomicBool::new(false);
+/// The same since [`take_noted_for_call`].
+static NOTED_FOR_CALL: AtomicBool = AtomicBool::new(false);
 
 /// Whether a device has interrupted since the last call.
 pub fn take_noted() -> bool {
     NOTED.swap(false, Ordering::Relaxed)
 }
 
-/// Forgets that a device has interrupted.
-pub fn clear_noted() {
-    NOTED.store(false, Ordering::Relaxed);
+/// The same, for the calls that wait for one device beside the thread that waits for all.
+pub fn take_noted_for_call() -> bool {
+    NOTED_FOR_CALL.swap(false, Ordering::Relaxed)
+}
+
+/// Notes an event as if a device had interrupted.
+pub fn note() {
+    NOTED.store(true, Ordering::Relaxed);
+    NOTED_FOR_CALL.store(true, Ordering::Relaxed);
 }
 
 /// Handles an interrupt by `vector`, from its gate.
 pub fn handle(vector: usize) {
     if vector != usize::from(TIMER) {
-        NOTED.store(true, Ordering::Relaxed);
+        note();
     }
     let handler = HANDLERS
         .get(vector)

@@ -27,7 +27,7 @@ use crate::{console, time};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use scheduler::{Index, Scheduler, Wait};
 use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::registers::model_specific::FsBase;
@@ -91,6 +91,10 @@ static FUNCTIONS: Threads = Threads {
     interrupted,
     earliest: || without_interrupts(|| with(|state| state.scheduler.earliest())),
     has_ready: || without_interrupts(|| with(|state| state.scheduler.has_ready())),
+    number: || without_interrupts(number),
+    event: || without_interrupts(|| with(|state| _ = state.scheduler.event())),
+    await_change,
+    wake: |word| without_interrupts(|| _ = futex::wake(word.as_ptr() as u64, u32::MAX, u64::MAX)),
 };
 
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
@@ -367,12 +371,23 @@ fn pause(wait: For, deadline: Option<u64>) {
         state.polling += usize::from(polls);
         let wait = match wait {
             For::Time => Wait::Time,
-            For::Interrupt | For::Devices => Wait::Event,
+            For::Interrupt | For::Devices | For::Call => Wait::Event,
         };
         state.scheduler.wait(wait, deadline);
     });
     run_next();
     with(|state| state.polling -= usize::from(polls));
+}
+
+/// Waits for a change of a word, see [`Threads`].
+fn await_change(word: &AtomicU32, value: u32, deadline: Option<u64>) {
+    without_interrupts(|| {
+        if word.load(Ordering::Acquire) == value && !signals::is_ready() {
+            let wait = Wait::Futex(word.as_ptr() as u64, u32::MAX);
+            with(|state| state.scheduler.wait(wait, deadline));
+            run_next();
+        }
+    });
 }
 
 fn give_way() {

@@ -21,7 +21,7 @@ use crate::arch::gates::Frame;
 use crate::arch::{apic, cpu, gates, sse};
 use crate::{interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
 
 /// What ends a wait beside its deadline and a signal.
@@ -31,8 +31,10 @@ pub enum For {
     Time,
     /// Any interrupt.
     Interrupt,
-    /// The same, for a caller that polls all devices when it returns.
+    /// The same, for the thread that polls all devices when it returns.
     Devices,
+    /// The same, for a call of the runtime that waits for one device.
+    Call,
 }
 
 /// The functions of a program that has more than one thread.
@@ -45,6 +47,15 @@ pub struct Threads {
     pub earliest: fn() -> Option<u64>,
     /// Whether another thread could run.
     pub has_ready: fn() -> bool,
+    /// The number of the running thread.
+    pub number: fn() -> u64,
+    /// Wakes the threads that wait for an interrupt.
+    pub event: fn(),
+    /// Suspends the running thread while the word has this value, until [`Threads::wake`], the
+    /// deadline or a signal.
+    pub await_change: fn(&AtomicU32, u32, Option<u64>),
+    /// Wakes the threads that wait for a change of the word.
+    pub wake: fn(&AtomicU32),
 }
 
 /// Null in a program with one thread. Written once, by [`set_threads`].
@@ -61,6 +72,35 @@ pub fn set_threads(threads: &'static Threads) {
 /// these have interrupts disabled.
 pub fn is_shared() -> bool {
     threads().is_some() && processor::are_enabled()
+}
+
+/// The number of the running thread.
+pub fn thread() -> u64 {
+    threads().map_or(signals::PID, |threads| (threads.number)())
+}
+
+/// Ends the wait of the thread that waits for devices, at once if it is about to begin.
+pub fn nudge() {
+    if let Some(threads) = threads() {
+        interrupts::note();
+        (threads.event)();
+    }
+}
+
+/// Waits while `word` has this value, until [`wake`], the deadline or a signal, whose handlers have
+/// run then. May return early; does nothing in a program with one thread.
+pub fn await_change(word: &AtomicU32, value: u32, deadline_ns: Option<u64>) {
+    if let Some(threads) = threads() {
+        (threads.await_change)(word, value, deadline_ns);
+        signals::run_handlers();
+    }
+}
+
+/// Wakes the threads that wait for a change of `word`.
+pub fn wake(word: &AtomicU32) {
+    if let Some(threads) = threads() {
+        (threads.wake)(word);
+    }
 }
 
 fn threads() -> Option<&'static Threads> {
@@ -82,7 +122,7 @@ static POLL_NS: AtomicU64 = AtomicU64::new(0);
 /// Halts until any interrupt or, if given, until the monotonic clock shows `deadline_ns`. May
 /// return early; the caller checks its condition and calls again. No tick runs meanwhile.
 pub fn wait_until(deadline_ns: Option<u64>) {
-    halt(For::Devices, deadline_ns);
+    halt(For::Call, deadline_ns);
 }
 
 /// As [`wait_until`], for a caller whose devices show completions in memory: `pending` is polled
@@ -117,7 +157,7 @@ fn poll_and_halt(
         }
     }
     if !arm() {
-        wait_until(deadline_ns);
+        halt(For::Devices, deadline_ns);
     }
     if cpu::is_emulated() {
         let waited = time::monotonic_ns() - began;
@@ -135,8 +175,9 @@ fn halt(wait: For, deadline: Option<u64>) {
     let open = processor::are_enabled();
     processor::disable();
     // Of several threads that wait each looks for what it waits for when it is woken.
-    let noted = match threads() {
-        Some(_) if wait != For::Devices => false,
+    let noted = match (threads(), wait) {
+        (Some(_), For::Time | For::Interrupt) => false,
+        (Some(_), For::Call) => interrupts::take_noted_for_call(),
         _ => interrupts::take_noted(),
     };
     if !noted {
@@ -144,10 +185,12 @@ fn halt(wait: For, deadline: Option<u64>) {
         if deadline.is_none_or(|deadline| deadline > now) {
             match threads() {
                 Some(threads) => (threads.pause)(wait, deadline),
-                None => sleep(deadline, wait == For::Devices),
+                None => sleep(deadline, matches!(wait, For::Devices | For::Call)),
             }
-            if wait == For::Devices || threads().is_none() {
-                interrupts::clear_noted();
+            match (threads(), wait) {
+                (Some(_), For::Time | For::Interrupt) => {}
+                (Some(_), For::Call) => _ = interrupts::take_noted_for_call(),
+                _ => _ = interrupts::take_noted(),
             }
         }
     }

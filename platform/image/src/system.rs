@@ -4,7 +4,7 @@ use crate::{Image, devices};
 use alloc::string::String;
 use core::ptr::NonNull;
 use kernel::memory::Protection;
-use kernel::{environment, memory, power, time};
+use kernel::{environment, memory, power, time, wait};
 use platform::{Clock, Memory, System};
 
 /// Bytes of the unmapped page below a stack.
@@ -90,7 +90,7 @@ impl System for Image {
     }
 
     fn thread() -> usize {
-        1
+        wait::thread() as usize
     }
 
     fn domain() -> usize {

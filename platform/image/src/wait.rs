@@ -161,13 +161,22 @@ impl Wait for Image {
 
     fn nudge() {
         NUDGED.store(true, Ordering::Relaxed);
+        wait::nudge();
     }
 
     fn enter_blocking() {
-        // An image has one thread.
+        if wait::is_shared() {
+            // SAFETY: this thread holds the OCaml runtime, having been called from OCaml.
+            unsafe { caml_enter_blocking_section_no_pending() };
+        }
     }
 
-    fn leave_blocking() {}
+    fn leave_blocking() {
+        if wait::is_shared() {
+            // SAFETY: the thread has given the runtime out.
+            unsafe { caml_leave_blocking_section() };
+        }
+    }
 
     fn forks() -> u32 {
         0
@@ -187,9 +196,12 @@ impl Wait for Image {
         }
     }
 
-    fn await_change(_: &AtomicU32, _: u32, _: Option<u64>) {
-        // One thread: what interrupts the program has ended before the program runs on.
+    fn await_change(word: &AtomicU32, value: u32, until: Option<u64>) {
+        // With one thread: what interrupts the program has ended before the program runs on.
+        wait::await_change(word, value, until);
     }
 
-    fn wake(_: &AtomicU32) {}
+    fn wake(word: &AtomicU32) {
+        wait::wake(word);
+    }
 }
