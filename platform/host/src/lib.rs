@@ -10,7 +10,10 @@
 //! - Offload workers (`offload`): one for each blocking system call, where there is no ring.
 //!   They share nothing with the program but that call and an eventfd.
 //!
-//! `thread` makes the last two: they know nothing of OCaml, and block all signals. The handler of
+//! - The ring's starter: begins requests for a thread of the program's that may end, with which Linux
+//!   would cancel them.
+//!
+//! `thread` makes the last three: they know nothing of OCaml, and block all signals. The handler of
 //! `signals` may run on any other thread; it only counts, and writes to an eventfd.
 //!
 //! # The wait

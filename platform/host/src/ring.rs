@@ -6,13 +6,17 @@
 //! (`kernel.io_uring_disabled`, the seccomp profiles of containers), [`Handle::open`] gives
 //! nothing, and the devices make ordinary system calls.
 
+use crate::{Host, thread, wait};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
+use platform::Wait;
+use rustix::fd::AsRawFd;
 use rustix_uring::squeue::{Entry, SubmissionQueue};
 use rustix_uring::types::{Fd, SubmitArgs, Timespec};
 use rustix_uring::{Errno, IoUring, opcode};
@@ -47,8 +51,12 @@ struct Share {
 
 /// The process's `io_uring`.
 pub struct Ring {
-    /// Shared with a sleeper, which only calls the kernel.
-    uring: Rc<IoUring>,
+    /// Shared with a sleeper and the starter, which only call the kernel.
+    uring: Arc<IoUring>,
+    /// Begins requests for threads that may end.
+    starter: Option<Arc<Starter>>,
+    /// Whether the current thread may end before the process.
+    may_end: fn() -> bool,
     polls: Vec<Poll>,
     owners: Vec<Share>,
     /// Requests of quiet owners that the next system call begins, and ends.
@@ -181,7 +189,9 @@ impl Ring {
         // SAFETY: the function lives as long as the program.
         let noted = enough && unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0;
         noted.then_some(Ring {
-            uring: Rc::new(uring),
+            uring: Arc::new(uring),
+            starter: None,
+            may_end: thread::may_end,
             polls: Vec::new(),
             owners: Vec::new(),
             quiet: 0,
@@ -202,8 +212,23 @@ impl Ring {
             return true;
         }
         self.submit();
+        while self.starter.is_some() && self.queue().is_full() {
+            // SAFETY: a plain call.
+            unsafe { libc::sched_yield() };
+        }
         // SAFETY: as above.
         unsafe { self.queue().push(request) }.is_ok()
+    }
+
+    /// The starter, if the current thread needs it.
+    fn starter(&mut self) -> Option<Arc<Starter>> {
+        if !(self.may_end)() {
+            return None;
+        }
+        if self.starter.is_none() {
+            self.starter = Starter::make(&self.uring);
+        }
+        self.starter.clone()
     }
 
     /// Before the program goes on without a wait: begins the added requests if any of them is
@@ -222,8 +247,11 @@ impl Ring {
         self.urgent = false;
         self.quiet = 0;
         if !self.queue().is_empty() {
-            // Entries that the kernel doesn't take now stay in the queue for the next call.
-            let _ = self.uring.submitter().submit();
+            match self.starter() {
+                Some(starter) => starter.begin(),
+                // Entries that the kernel doesn't take now stay in the queue for the next call.
+                None => drop(self.uring.submitter().submit()),
+            }
         }
     }
 
@@ -296,6 +324,7 @@ impl Ring {
         self.asleep = true;
         Sleep {
             uring: self.uring.clone(),
+            starter: self.starter(),
             // Requests of quiet owners end in this call, and must not end the wait.
             want: core::mem::take(&mut self.quiet) + 1,
             event,
@@ -328,7 +357,9 @@ impl Ring {
 
 /// A sleep that was prepared.
 pub struct Sleep {
-    uring: Rc<IoUring>,
+    uring: Arc<IoUring>,
+    /// Of a thread that may end.
+    starter: Option<Arc<Starter>>,
     /// Completions that end it.
     want: usize,
     /// Something has ended or happened.
@@ -347,10 +378,23 @@ impl Sleep {
         let time_given = time.map(Timespec::from);
         let arguments = SubmitArgs::new();
         let submitter = self.uring.submitter();
+        // SAFETY: only the length is read, from memory that the kernel shares.
+        let queued = unsafe { !self.uring.submission_shared().is_empty() };
+        if let Some(starter) = &self.starter {
+            if queued {
+                starter.begin();
+            }
+            // The ring is readable when something has ended.
+            let mut fds = [libc::pollfd {
+                fd: self.uring.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            }];
+            wait::poll(&mut fds, time);
+            return;
+        }
         let answer = match &time_given {
             _ if time == Some(Duration::ZERO) => {
-                // SAFETY: only the length is read, from memory that the kernel shares.
-                let queued = unsafe { !self.uring.submission_shared().is_empty() };
                 if queued {
                     let _ = submitter.submit();
                 }
@@ -361,6 +405,48 @@ impl Sleep {
         };
         // A kernel out of memory: let the program go round.
         self.event |= !matches!(answer, Ok(_) | Err(Errno::TIME | Errno::INTR));
+    }
+}
+
+/// A thread that begins requests: Linux cancels those that a thread has begun when it ends.
+struct Starter {
+    uring: Arc<IoUring>,
+    /// Changes when there are requests to begin.
+    turn: AtomicU32,
+}
+
+impl Starter {
+    /// Bytes of the thread's stack.
+    const STACK: usize = 64 << 10;
+
+    fn make(uring: &Arc<IoUring>) -> Option<Arc<Starter>> {
+        let starter = Arc::new(Starter {
+            uring: uring.clone(),
+            turn: AtomicU32::new(0),
+        });
+        let argument = Arc::into_raw(starter.clone());
+        if thread::make(Starter::run, argument.cast_mut().cast(), Starter::STACK) == 0 {
+            return Some(starter);
+        }
+        // SAFETY: no thread was created, so the reference is still this function's.
+        drop(unsafe { Arc::from_raw(argument) });
+        None
+    }
+
+    /// Begins what was added to the ring, soon.
+    fn begin(&self) {
+        self.turn.fetch_add(1, Ordering::Release);
+        Host::wake(&self.turn);
+    }
+
+    extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: what `make` gave.
+        let starter = unsafe { Arc::from_raw(argument.cast_const().cast::<Starter>()) };
+        loop {
+            let turn = starter.turn.load(Ordering::Acquire);
+            let _ = starter.uring.submitter().submit();
+            Host::await_change(&starter.turn, turn, None);
+        }
     }
 }
 
@@ -515,5 +601,40 @@ mod tests {
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { loud.push(read_of(reader, &mut byte), 1, false) });
         assert_eq!(wait(20_000), Some(true));
+    }
+
+    /// Used by one thread at a time.
+    struct Passed(Handle);
+
+    // SAFETY: the test's threads use it one after the other.
+    unsafe impl Send for Passed {}
+
+    #[test]
+    fn a_request_outlives_the_thread_that_began_it() {
+        let handle = Handle::default();
+        let Some(owner) = handle.open(false) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        // SAFETY: `byte` lives until the end of the test, and the request ends before.
+        assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
+        handle.with(|ring| ring.may_end = || std::thread::current().name() == Some("ends"));
+        let passed = Passed(handle.clone());
+        let begin = move || {
+            let passed = passed;
+            let time = Some(Duration::from_millis(50));
+            passed.0.with(|ring| ring.wait(&mut [], time))
+        };
+        let ends = std::thread::Builder::new().name("ends".into());
+        let waited = ends
+            .spawn(begin)
+            .expect("a thread")
+            .join()
+            .expect("no panic");
+        assert_eq!(waited, Some(false));
+        put(writer);
+        let time = Some(Duration::from_secs(20));
+        assert_eq!(handle.with(|ring| ring.wait(&mut [], time)), Some(true));
+        assert_eq!(owner.ended(), Some((1, Ok(1))));
     }
 }

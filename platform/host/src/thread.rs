@@ -1,6 +1,35 @@
 //! Threads of the process that know nothing of OCaml and take no signals.
 
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Threads that live as long as the process; 0: not known yet.
+static LASTING: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// A place in [`LASTING`].
+#[derive(Clone, Copy)]
+pub enum Lasting {
+    /// That of `main`, with which the process ends.
+    Main,
+    /// That of `ticker`.
+    Ticker,
+}
+
+fn current() -> usize {
+    // SAFETY: it asks for nothing.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// Notes that the current thread lives as long as the process.
+pub fn lasts(which: Lasting) {
+    LASTING[which as usize].store(current(), Ordering::Relaxed);
+}
+
+/// Whether the current thread may end before the process.
+pub fn may_end() -> bool {
+    let lasting = LASTING.each_ref().map(|id| id.load(Ordering::Relaxed));
+    lasting[Lasting::Main as usize] != 0 && !lasting.contains(&current())
+}
 
 /// Creates a detached thread that calls `run(argument)`; returns 0 or an error number.
 pub fn make(

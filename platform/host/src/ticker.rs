@@ -92,6 +92,7 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
         tv_sec: 0,
         tv_nsec: TICK_NS as i64,
     };
+    thread::lasts(thread::Lasting::Ticker);
     loop {
         let turn = TURNS.load(Ordering::Relaxed);
         // SAFETY: reads `tick`.

@@ -159,7 +159,7 @@ fn timespec(time: Duration) -> libc::timespec {
 }
 
 /// Waits as ppoll(2) does; whether a signal ended it.
-fn poll(fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
+pub fn poll(fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
     let timeout = time.map(timespec);
     let timeout = timeout
         .as_ref()
