@@ -27,7 +27,8 @@ pub enum Object {
     Random,
     /// A file of a volume.
     File(Fd),
-    /// A directory.
+    /// A directory. The lock is held while a call waits for the disk: another thread's call on the
+    /// same description fails meanwhile with [`libc::EAGAIN`].
     Directory(Mutex<Listing>),
     /// An end of a pipe.
     Pipe(Fd),

@@ -15,8 +15,6 @@ use resources::{files, pipe};
 
 /// The bytes of a pipe, as Linux's.
 const PIPE_CAPACITY: Int = 64 << 10;
-/// Whole pieces of at most this size are written to a pipe (`PIPE_BUF`).
-const PIPE_BUF: usize = 4096;
 
 /// The memory of a system call as the operations take it. The system call waits for the operation's
 /// end, and so keeps it.
@@ -110,17 +108,13 @@ fn read_pipe(description: &Description, fd: Fd, into: &mut [u8]) -> Result<usize
     }
 }
 
-/// Writes all, if the pipe is to be waited for; else as much as there is room for, but small pieces
-/// whole or not at all (POSIX, `write`).
+/// Writes all, if the pipe is to be waited for; else as much as there is room for.
 fn write_pipe(description: &Description, fd: Fd, from: &[u8]) -> Result<usize> {
     let mut done = 0;
     while done < from.len() {
         let rest = from.get(done..).unwrap_or_default();
         match at_once(|rt| rt.write(fd, rest)) {
             Ok(n) => done += n,
-            Err(libc::EAGAIN) if done > PIPE_BUF && description.flags() & libc::O_NONBLOCK != 0 => {
-                break;
-            }
             Err(libc::EAGAIN) => match park(description, fd, Direction::Write) {
                 Err(_) if done > 0 => break,
                 parked => parked?,
@@ -166,7 +160,8 @@ pub fn seek(description: &Description, offset: i64, whence: i32) -> Result<u64> 
     let fd = match &description.object {
         Object::File(fd) => *fd,
         Object::Directory(listing) => {
-            return listing.lock().seek(&description.path, offset, whence);
+            let mut listing = listing.try_lock().ok_or(libc::EAGAIN)?;
+            return listing.seek(&description.path, offset, whence);
         }
         Object::Null | Object::Zero | Object::Random => return Ok(0),
         Object::Console(_) | Object::Terminal | Object::Pipe(_) => return Err(libc::ESPIPE),

@@ -105,7 +105,8 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
 
         libc::SYS_getdents64 => with(a, |it| {
             let into = bytes_mut(b, c)?;
-            listing(it)?.lock().fill(into).map(|len| len as u64)
+            let mut listing = listing(it)?.try_lock().ok_or(libc::EAGAIN)?;
+            listing.fill(into).map(|len| len as u64)
         }),
         libc::SYS_mkdir => on(HERE, a, names::make_directory),
         libc::SYS_mkdirat => on(a, b, names::make_directory),
