@@ -8,6 +8,7 @@ from cases.tasks import fat_disk
 from harness.context import outcome
 
 FILES = "tests/programs/unmodified/files.exe"
+THREADS = "tests/programs/unmodified/file_threads.exe"
 VOLUMES = ("memory", "ext4", "fat")
 
 
@@ -75,5 +76,23 @@ def unmodified_volumes(context, form):
     status, output = outcome(child, context)
     lines = [line for line in output.splitlines() if line.startswith("volumes ")]
     assert lines == [f"volumes {line}" for line in VOLUME_LINES], output
+    assert status == 0, status
+    check_disks(context, fat, ext4)
+
+
+@in_every_form(limit=120, forms=MACHINES[:1])
+def unmodified_threads(context, form):
+    """Four threads work with files on three volumes while a fifth computes: all that each reads is
+    what it wrote, and nothing is left."""
+    fat, ext4, options = disks(context, form)
+    child = context.soil(THREADS, form, "/tmp", "/fat", "/ext4", options=options)
+    status, output = outcome(child, context)
+    assert output.splitlines() == [
+        *[f"thread {number}: 60 right" for number in range(1, 5)],
+        "computed: true",
+        "tmp: 0 left",
+        "fat: 0 left",
+        "ext4: 0 left",
+    ], output
     assert status == 0, status
     check_disks(context, fat, ext4)

@@ -77,13 +77,14 @@ let semaphores () =
 
 let exceptions () =
   let caught = Atomic.make 0 in
-  Thread.set_uncaught_exception_handler (fun e ->
-      if e = Not_found then Atomic.incr caught);
+  Thread.set_uncaught_exception_handler (fun e -> if e = Not_found then Atomic.incr caught);
   Thread.join (Thread.create (fun () -> raise Not_found) ());
   let rec deep n = if n = 0 then 0 else 1 + deep (n - 1) in
   let overflow () = try ignore (deep max_int) with Stack_overflow -> Atomic.incr caught in
   Thread.join (Thread.create overflow ());
-  let exhaust () = try ignore (Bytes.create (1 lsl 50)) with Out_of_memory -> Atomic.incr caught in
+  let exhaust () =
+    try ignore (Bytes.create (1 lsl 50)) with Out_of_memory -> Atomic.incr caught
+  in
   Thread.join (Thread.create exhaust ());
   say "exceptions in threads: %d" (Atomic.get caught)
 
@@ -117,7 +118,8 @@ let collections () =
   let results = Array.make 6 0 in
   let threads = List.init 6 (Thread.create (fun i -> results.(i) <- work (i + 3))) in
   List.iter Thread.join threads;
-  say "collections under threads: %b" (Array.for_all2 ( = ) results (Array.init 6 (fun i -> work (i + 3))))
+  say "collections under threads: %b"
+    (Array.for_all2 ( = ) results (Array.init 6 (fun i -> work (i + 3))))
 
 let many () =
   let mutex = Mutex.create () and woken = Condition.create () and go = ref false in
