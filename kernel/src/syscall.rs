@@ -1,6 +1,7 @@
 //! The Linux system calls that musl and the program's language runtime make.
 //!
-//! Descriptors 0 to 2 are the console, there is no file, one process and one thread. An unknown
+//! Descriptors 0 to 2 are the console, there is no file and one process; threads and files are
+//! extensions (`extension`), linked where a program needs them. An unknown
 //! call is ENOSYS, and one line names it. Source: Linux's manual pages, section 2; musl's
 //! `src/internal/syscall.h`.
 //!
@@ -170,7 +171,7 @@ fn unknown(number: u64) -> Errno {
 fn no_threads(number: u64) -> Errno {
     if first_time(number) {
         console::line(format_args!(
-            "threads and processes can't be created: an image has one thread (use tasks)"
+            "processes can't be created: an image is one process (use threads or tasks)"
         ));
     }
     Errno::ENOSYS

@@ -143,7 +143,7 @@ def allocating(context, form):
 
 
 class Late(Exception):
-    """The program has ended its work before all was seen: the host was too slow."""
+    """All was not seen before the program had ended its work."""
 
 
 def in_time(context, attempt):
@@ -153,7 +153,7 @@ def in_time(context, attempt):
             return attempt(seconds)
         except Late as late:
             print(f"{seconds} s are too short here: {late}")
-    raise AssertionError("the host was too slow to see anything")
+    raise AssertionError("in none of these times all was seen")
 
 
 def starves_nothing(context, form, manner):
@@ -196,12 +196,19 @@ def starved(context, form, manner, seconds):
         if "computed" in child.text:
             child.stop()
             raise Late(str(pinger))
-        assert waiting == [0] * (BACKLOG - 1), f"unacknowledged: {waiting}"
-        assert taken >= 32768, f"{taken} bytes of {sent} acknowledged"
-        assert syns >= 3, f"{syns} SYNs to the absent peer"
-        assert len(pinger.times) >= 30 and len(pinger.answered) >= 0.98 * len(pinger.times), str(
-            pinger
-        )
+        # What hasn't come yet may come in a longer time.
+        missing = []
+        if waiting != [0] * (BACKLOG - 1):
+            missing.append(f"unacknowledged: {waiting}")
+        if taken < 32768:
+            missing.append(f"{taken} bytes of {sent} acknowledged")
+        if syns < 3:
+            missing.append(f"{syns} SYNs to the absent peer")
+        if len(pinger.times) < 30 or len(pinger.answered) < 0.98 * len(pinger.times):
+            missing.append(str(pinger))
+        if missing:
+            child.stop()
+            raise Late(", ".join(missing))
         child.wait_line("computed, 0 datagrams meanwhile")
         datagrams.settimeout(PATIENCE)
         assert datagrams.recv(2048) == b"are you there?"
