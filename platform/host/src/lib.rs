@@ -9,7 +9,6 @@
 //!   meanwhile, so the program waits for it on a futex.
 //! - Offload workers (`offload`): one for each blocking system call, where there is no ring.
 //!   They share nothing with the program but that call and an eventfd.
-//!
 //! - The ring's starter: begins requests for a thread of the program's that may end, with which Linux
 //!   would cancel them.
 //!
