@@ -28,6 +28,11 @@ PROGRAMS = [
         shows="Tasks of Soil go on beside threads that compute, sleep and wait.",
     ),
     Program(
+        "threads-of-soil",
+        FOLDER + "threads_of_soil.exe",
+        shows="Threads wait by Soil, several at once, and hand work over to tasks.",
+    ),
+    Program(
         "thread-fault",
         FOLDER + "thread_fault.exe",
         status=139,
