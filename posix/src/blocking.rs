@@ -1,9 +1,12 @@
 //! Waiting: the one place where a system call waits for an operation of the reactor.
 
 use crate::errors::{Errno, Result, errno};
+use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
+use platform::System;
 use platform::error::{Answer, Stop};
 use resources::Runtime;
+use resources::current::Current;
 use resources::runtime::{enter, wait};
 use resources::types::Int;
 use resources::types::constants::MAX_TOKEN;
@@ -27,7 +30,25 @@ pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
             })
         });
     }
+    if matches!(answer, Err(Stop::Error(error)) if errno(error) == libc::EIO) {
+        report(token);
+    }
     answer.map_err(number)
+}
+
+/// Logs why an operation failed where errno says only that it is the disk: its system call has no
+/// room for the reason.
+#[cold]
+fn report(token: u64) {
+    let mut text = [0; 256];
+    let copied = enter(|rt| match rt.messages.take(token as Int, &mut text) {
+        0 => Ok(rt.messages.last(Current::thread(), &mut text)),
+        len => Ok(len),
+    });
+    let line = text.get(..copied.unwrap_or(0)).unwrap_or_default();
+    if !line.is_empty() {
+        log::error!("{}", String::from_utf8_lossy(line));
+    }
 }
 
 /// Does an operation that waits for nothing. [`libc::EAGAIN`] if it would have to.

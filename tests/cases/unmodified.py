@@ -96,3 +96,14 @@ def unmodified_threads(context, form):
     ], output
     assert status == 0, status
     check_disks(context, fat, ext4)
+
+
+@in_every_form(limit=120, forms=MACHINES[:1])
+def unmodified_unreadable_disk(context, form):
+    """A disk without a file system is an I/O error, and one line has the reason."""
+    disk = context.path("empty")
+    with open(disk, "wb") as file:
+        file.truncate(1 << 20)
+    child = context.soil(THREADS, form, "/disk", options=["--disk", f"disk={disk}"])
+    _, output = outcome(child, context)
+    assert "not a FAT file system" in output and "I/O error" in output, output

@@ -1,5 +1,5 @@
-(* Four threads that each write, read, rename and remove files of their own below each directory that
-   is named, while a fifth computes. *)
+(* Four threads that each write, read, rename and remove files of their own below each directory
+   that is named, while a fifth computes. *)
 
 let directories = List.tl (Array.to_list Sys.argv)
 let put name text = Out_channel.with_open_bin name (fun c -> Out_channel.output_string c text)

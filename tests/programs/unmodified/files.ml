@@ -399,7 +399,7 @@ let devices () =
   check "kind" (fun () -> kind (Unix.stat "/dev/null").st_kind);
   unit "stdout" (fun () ->
       let append = [ Open_wronly; Open_append ] in
-      Out_channel.with_open_gen append 0 "/dev/stdout" (fun c -> output_string c "to /dev/stdout\n"));
+      Out_channel.with_open_gen append 0 "/dev/stdout" (fun c -> output_string c "to stdout\n"));
   bool "passwd" (fun () -> Sys.file_exists "/etc/passwd");
   check "root" (fun () -> (Unix.getpwnam "root").pw_name);
   int "its number" (fun () -> (Unix.getpwuid 0).pw_uid);
