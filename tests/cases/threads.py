@@ -27,6 +27,13 @@ PROGRAMS = [
         FOLDER + "threads_and_tasks.exe",
         shows="Tasks of Soil go on beside threads that compute, sleep and wait.",
     ),
+    Program("threads-and-files", FOLDER + "threads_and_files.exe"),
+    Program(
+        "thread-stress",
+        FOLDER + "thread_stress.exe",
+        ["3000", "1"],
+        limit=120,
+    ),
     Program(
         "threads-of-soil",
         FOLDER + "threads_of_soil.exe",
@@ -47,6 +54,14 @@ PROGRAMS = [
         shows="Domain.spawn raises Failure, with one line that says why.",
     ),
 ]
+
+
+@test(limit=4000, long=True)
+def an_hour_of_thread_stress(context):
+    """Threads at random for an hour in an image, with another seed each minute."""
+    for seed in range(60):
+        words = ["60000", str(1000 + seed)]
+        Program("thread-stress", FOLDER + "thread_stress.exe", words).check(context, "microvm")
 
 
 def add(program):
