@@ -20,7 +20,8 @@ unsafe extern "C" {
 macro_rules! system_call_extension {
     ($name:literal, $function:path) => {
         core::arch::global_asm!(
-            ".pushsection .soil_extensions, \"a\", @progbits",
+            // A section of its own: the archive's objects are joined, and equal names with them.
+            concat!(".pushsection .soil_extensions.", $name, ", \"a\", @progbits"),
             ".balign 8",
             concat!(".globl ", $name),
             concat!($name, ":"),

@@ -3,84 +3,100 @@
 //! OCaml's runtime refers to the functions of all of them, so the linker would keep each in every
 //! image. A part is taken in where an object or an archive of the program's own gives reason to.
 
+use object::read::archive::ArchiveFile;
+use object::{Object as _, ObjectSymbol as _};
 use std::path::Path;
 
 /// A part, and what shows that a program needs it.
 struct Part {
     /// The symbol that makes the linker take it in.
     symbol: &'static str,
-    /// OCaml's modules: every object that uses one refers to it, the start-up object among them.
-    modules: &'static [&'static [u8]],
-    /// Names and texts in objects and archives of C.
-    names: &'static [&'static [u8]],
+    /// Symbols that the program's objects and archives refer to.
+    names: &'static [&'static str],
+    /// Beginnings of such symbols: OCaml's modules, and its functions, whose names end in a number.
+    beginnings: &'static [&'static str],
+    /// Texts in objects and archives.
+    texts: &'static [&'static [u8]],
 }
 
 const PARTS: [Part; 3] = [
     // The driver of entropy devices.
     Part {
         symbol: "soil_with_entropy",
-        modules: &[b"camlStdlib__Random"],
-        names: &[b"getrandom", b"getentropy", b"/dev/urandom", b"/dev/random"],
+        names: &["getrandom", "getentropy"],
+        beginnings: &["camlStdlib__Random"],
+        texts: &[b"/dev/urandom", b"/dev/random"],
     },
     // Threads of the kernel.
     Part {
         symbol: "soil_with_threads",
-        modules: &[],
-        names: &[b"pthread_create", b"thrd_create"],
+        names: &["pthread_create", "thrd_create"],
+        beginnings: &[],
+        texts: &[],
     },
     // Files of the C library.
     Part {
         symbol: "soil_with_files",
-        modules: &[],
         names: &[
-            // OCaml's library `unix`.
-            b"camlUnix",
-            b"caml_unix_",
-            // Functions of its standard library, called by name, and primitives of `Sys`.
-            b"camlStdlib.open_",
-            b"camlStdlib__In_channel.with_open",
-            b"camlStdlib__Out_channel.with_open",
-            b"camlStdlib__Filename.temp_",
-            b"camlStdlib__Filename.open_temp",
-            b"camlStdlib__Digest.file",
-            b"camlStdlib__Scanf.open_in_file",
-            b"camlStdlib__Arg.read_",
-            b"caml_sys_open",
-            b"caml_sys_file_exists",
-            b"caml_sys_is_directory",
-            b"caml_sys_is_regular_file",
-            b"caml_sys_remove",
-            b"caml_sys_rename",
-            b"caml_sys_chdir",
-            b"caml_sys_getcwd",
-            b"caml_sys_read_directory",
-            b"caml_sys_mkdir",
-            b"caml_sys_rmdir",
-            // Symbols of the C library, each between two zeros of a table of names.
-            b"\0open\0",
-            b"\0open64\0",
-            b"\0openat\0",
-            b"\0creat\0",
-            b"\0fopen\0",
-            b"\0fopen64\0",
-            b"\0freopen\0",
-            b"\0fdopen\0",
-            b"\0opendir\0",
-            b"\0stat\0",
-            b"\0stat64\0",
-            b"\0lstat\0",
-            b"\0fstat\0",
-            b"\0access\0",
-            b"\0mkdir\0",
-            b"\0unlink\0",
-            b"\0rename\0",
-            b"\0pipe\0",
-            b"\0pipe2\0",
-            b"\0dup\0",
-            b"\0dup2\0",
-            b"\0mkstemp\0",
-            b"\0tmpfile\0",
+            // Primitives of OCaml's `Sys` and of channels.
+            "caml_sys_open",
+            "caml_sys_file_exists",
+            "caml_sys_is_directory",
+            "caml_sys_is_regular_file",
+            "caml_sys_remove",
+            "caml_sys_rename",
+            "caml_sys_chdir",
+            "caml_sys_getcwd",
+            "caml_sys_read_directory",
+            "caml_sys_mkdir",
+            "caml_sys_rmdir",
+            // The C library.
+            "open",
+            "open64",
+            "openat",
+            "openat64",
+            "creat",
+            "creat64",
+            "fopen",
+            "fopen64",
+            "freopen",
+            "freopen64",
+            "fdopen",
+            "opendir",
+            "stat",
+            "stat64",
+            "lstat",
+            "lstat64",
+            "fstat",
+            "fstat64",
+            "access",
+            "mkdir",
+            "unlink",
+            "rename",
+            "pipe",
+            "pipe2",
+            "dup",
+            "dup2",
+            "mkstemp",
+            "mkstemp64",
+            "tmpfile",
+            "tmpfile64",
         ],
+        beginnings: &[
+            // OCaml's library `unix`.
+            "camlUnix",
+            "caml_unix_",
+            // Functions of its standard library.
+            "camlStdlib.open_",
+            "camlStdlib__In_channel.with_open",
+            "camlStdlib__Out_channel.with_open",
+            "camlStdlib__Filename.temp_",
+            "camlStdlib__Filename.open_temp",
+            "camlStdlib__Digest.file",
+            "camlStdlib__Scanf.open_in_file",
+            "camlStdlib__Arg.read_",
+        ],
+        texts: &[],
     },
 ];
 /// Archives that refer to parts but give no reason by that.
@@ -98,13 +114,42 @@ pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str
             continue;
         };
         for (wanted, part) in wanted.iter_mut().zip(&PARTS) {
-            let modules = part.modules.iter().filter(|_| name.ends_with(".o"));
-            let mut reasons = modules.chain(part.names);
-            *wanted = *wanted || reasons.any(|reason| contains(&bytes, reason));
+            *wanted = *wanted || part.texts.iter().any(|text| contains(&bytes, text));
         }
+        for_each_reference(&bytes, |symbol| {
+            for (wanted, part) in wanted.iter_mut().zip(&PARTS) {
+                let mut beginnings = part.beginnings.iter();
+                *wanted = *wanted
+                    || part.names.contains(&symbol)
+                    || beginnings.any(|beginning| symbol.starts_with(beginning));
+            }
+        });
     }
     let wanted = PARTS.iter().zip(wanted).filter(|(_, wanted)| *wanted);
     wanted.map(|(part, _)| part.symbol).collect()
+}
+
+/// Calls `f` with each symbol that an object, or a member of an archive, refers to without defining
+/// it. The linker tells of a file that is neither.
+fn for_each_reference(bytes: &[u8], mut f: impl FnMut(&str)) {
+    let mut of_object = |bytes: &[u8]| {
+        let Ok(object) = object::File::parse(bytes) else {
+            return;
+        };
+        let undefined = object.symbols().filter(|symbol| symbol.is_undefined());
+        undefined
+            .filter_map(|symbol| symbol.name().ok())
+            .for_each(&mut f);
+    };
+    match ArchiveFile::parse(bytes) {
+        Ok(archive) => {
+            let members = archive.members().filter_map(Result::ok);
+            members
+                .filter_map(|member| member.data(bytes).ok())
+                .for_each(of_object);
+        }
+        Err(_) => of_object(bytes),
+    }
 }
 
 fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
@@ -123,59 +168,88 @@ fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::wanted_by;
+    use object::write::{Object, Symbol, SymbolSection};
+    use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope};
+    use std::path::Path;
+
+    /// Writes an object that refers to `name`; its bytes.
+    fn object(name: &str) -> Vec<u8> {
+        let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+        object.add_symbol(Symbol {
+            name: name.into(),
+            value: 0,
+            size: 0,
+            kind: SymbolKind::Unknown,
+            scope: SymbolScope::Unknown,
+            weak: false,
+            section: SymbolSection::Undefined,
+            flags: SymbolFlags::None,
+        });
+        object.write().unwrap()
+    }
+
+    fn wanted(folder: &Path, name: &str, bytes: &[u8]) -> Vec<&'static str> {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        wanted_by([path.as_path()].into_iter())
+    }
 
     #[test]
     fn looks_at_references() {
         let folder = tempfile::tempdir().unwrap();
-        let wanted = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            wanted_by([path.as_path()].into_iter())
-        };
-        assert_eq!(
-            wanted("main.o", "ccamlStdlib__Random.data_end"),
-            ["soil_with_entropy"]
-        );
-        assert!(wanted("main.o", "camlStdlib__Rando").is_empty());
-        assert_eq!(
-            wanted("libstubs.a", "\0getentropy\0"),
-            ["soil_with_entropy"]
-        );
-        assert_eq!(
-            wanted("libthreadsnat.a", "\0pthread_create\0"),
-            ["soil_with_threads"]
-        );
-        for reference in [
-            "camlStdlib.open_in_294",
-            "camlStdlib__Out_channel.with_open_286",
-            "caml_sys_file_exists",
-            "camlUnix.openfile_12",
-            "\0fopen\0",
+        let wanted = |name: &str, symbol: &str| wanted(folder.path(), name, &object(symbol));
+        for (symbol, part) in [
+            ("camlStdlib__Random.int_12", "soil_with_entropy"),
+            ("getentropy", "soil_with_entropy"),
+            ("pthread_create", "soil_with_threads"),
+            ("camlStdlib.open_in_294", "soil_with_files"),
+            ("camlStdlib__Out_channel.with_open_286", "soil_with_files"),
+            ("caml_sys_file_exists", "soil_with_files"),
+            ("camlUnix.openfile_12", "soil_with_files"),
+            ("fopen", "soil_with_files"),
         ] {
-            assert_eq!(
-                wanted("main.o", reference),
-                ["soil_with_files"],
-                "{reference}"
-            );
+            assert_eq!(wanted("main.o", symbol), [part], "{symbol}");
         }
         for other in [
+            "camlStdlib__Rando",
             "camlStdlib.print_endline_369",
             "caml_sys_argv",
-            "\0reopen\0",
+            "reopen",
+            "opener",
         ] {
             assert!(wanted("main.o", other).is_empty(), "{other}");
         }
-        assert!(wanted("stdlib.a", "camlStdlib__Random getrandom").is_empty());
         assert!(wanted("libasmrun.a", "pthread_create").is_empty());
         assert!(wanted_by([folder.path().join("missing.o").as_path()].into_iter()).is_empty());
     }
 
     #[test]
-    fn several_inputs_give_several_reasons() {
+    fn a_text_is_none_but_of_a_device() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = ["a.o", "b.a"].map(|name| folder.path().join(name));
-        std::fs::write(&paths[0], "camlStdlib__Random").unwrap();
-        std::fs::write(&paths[1], "pthread_create").unwrap();
+        let wanted = |bytes: &[u8]| wanted(folder.path(), "stubs.o", bytes);
+        assert!(wanted(b"\0open\0pthread_create\0").is_empty());
+        assert_eq!(wanted(b"\0/dev/urandom\0"), ["soil_with_entropy"]);
+    }
+
+    #[test]
+    fn looks_into_archives_and_at_all_inputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let member = object("pthread_create");
+        let mut archive = b"!<arch>\n".to_vec();
+        let header = format!(
+            "{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+            "a.o/",
+            0,
+            0,
+            0,
+            644,
+            member.len()
+        );
+        archive.extend_from_slice(header.as_bytes());
+        archive.extend_from_slice(&member);
+        let paths = ["a.a", "b.o"].map(|name| folder.path().join(name));
+        std::fs::write(&paths[0], archive).unwrap();
+        std::fs::write(&paths[1], object("getrandom")).unwrap();
         assert_eq!(
             wanted_by(paths.iter().map(|path| path.as_path())),
             ["soil_with_entropy", "soil_with_threads"]
