@@ -28,11 +28,29 @@ extern "C" fn answer(
     let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
     match dispatch(call.number as i64, arguments) {
         Some(answer) => {
+            if answer.is_ok() && changes_readiness(call.number as i64) {
+                // For another thread's `poll`, which looks again after an interrupt.
+                kernel::wait::nudge();
+            }
             *result = answer.map_err(kernel::errno::Errno::of);
             true
         }
         None => false,
     }
+}
+
+/// Whether a call may make a pipe ready to be read or written.
+fn changes_readiness(number: i64) -> bool {
+    matches!(
+        number,
+        libc::SYS_read
+            | libc::SYS_readv
+            | libc::SYS_write
+            | libc::SYS_writev
+            | libc::SYS_close
+            | libc::SYS_dup2
+            | libc::SYS_dup3
+    )
 }
 
 /// The current directory, for calls without a descriptor of one.

@@ -42,4 +42,18 @@ let () =
   Unix.close w;
   Thread.join reader;
   List.iter Thread.join ts;
-  Printf.printf "ok %d\n" (Atomic.get ok)
+  Printf.printf "ok %d\n%!" (Atomic.get ok);
+  let r, w = Unix.pipe () in
+  let wait what =
+    let readable, _, _ = Unix.select [ r ] [] [] (-1.) in
+    let count = Unix.read r (Bytes.create 10) 0 10 in
+    Printf.printf "%s: %d to read, %d bytes\n%!" what (List.length readable) count
+  in
+  let after change what =
+    let thread = Thread.create wait what in
+    Thread.delay 0.02;
+    change ();
+    Thread.join thread
+  in
+  after (fun () -> ignore (Unix.write_substring w "abc" 0 3)) "a write ends another's select";
+  after (fun () -> Unix.close w) "a close ends another's select"
