@@ -27,8 +27,9 @@ WIDTH, ROW = 1000, 22  # pixels
 CHARTS = [
     (
         "size",
-        "Start, size and memory",
-        r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|fs_memory_.*|net_idle_.*|net_boot_.*",
+        "Start, size, memory and threads",
+        r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|thread_.*|mutex_.*|fs_memory_.*|net_idle_.*"
+        r"|net_boot_.*",
     ),
     ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|net_(?!host_).*"),
     ("process", "Network and start: Soil's process and a Unix program", r"host_.*|net_host_.*"),
@@ -56,6 +57,7 @@ OVERVIEW = [
     ("fs_ext4_create_per_s", "ext4, create files"),
     ("fs_ext4_fsync_append_per_s", "ext4, append and fsync"),
     ("compute_ratio", "Compute, garbage collection"),
+    ("thread_switch_us", "Threads, switch"),
     ("net_host_http_rps_c8", "Process: HTTP, 8 connections"),
 ]
 

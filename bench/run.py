@@ -43,6 +43,7 @@ GROUPS = {
     "blk": disks.raw,
     "fat": disks.files,
     "compute": boot.compute,
+    "threads": boot.threads,
     **processes.GROUPS,
     **tcpip.GROUPS,
     **storage.GROUPS,
@@ -52,7 +53,8 @@ ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
 boot_floor_ratio_q35 image_bytes_hello image_bytes_echo image_bytes_website
 min_ram_mib_hello min_ram_mib_echo min_ram_mib_website http_rps_c8 http_rps_c64
 http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50 blk_seq_read_mibs
-blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio idle_cpu_percent
+blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
+thread_switch_us mutex_handover_us idle_cpu_percent
 net_ceiling_fps""".split()
 ORDER += processes.ORDER + tcpip.ORDER + storage.ORDER
 

@@ -287,6 +287,8 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
     crash::set_threads(suspended);
     wait::set_threads(&FUNCTIONS);
     STARTED.store(true, Ordering::Relaxed);
+    // The first thread may go on without a system call that waits.
+    wait::resume(time::monotonic_ns());
     Ok(())
 }
 
@@ -365,7 +367,7 @@ fn pause(wait: For, deadline: Option<u64>) {
         with(|state| state.idle = true);
         wait::sleep(deadline, polls);
         with(|state| state.idle = false);
-        return;
+        return wait::resume(time::monotonic_ns());
     }
     with(|state| {
         state.polling += usize::from(polls);

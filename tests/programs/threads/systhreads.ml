@@ -19,6 +19,16 @@ let counting () =
   List.iter Thread.join threads;
   say "counted to %d" !count
 
+(* The first thread goes on computing when it has created the second, and waits for nothing. *)
+let created_and_computing () =
+  let seen = Atomic.make false in
+  let thread = Thread.create (fun () -> Atomic.set seen true) () in
+  while not (Atomic.get seen) do
+    Thread.yield ()
+  done;
+  Thread.join thread;
+  say "the second thread ran beside the first"
+
 (* The master lock's tick has to come while OCaml computes and allocates nothing. *)
 let computing () =
   let stop = Atomic.make false in
@@ -141,6 +151,7 @@ let at_exit_in_order () =
   ignore (Thread.create (fun () -> Thread.delay 1000.) ())
 
 let () =
+  created_and_computing ();
   counting ();
   computing ();
   turns ();

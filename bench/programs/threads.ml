@@ -1,0 +1,36 @@
+(* Two threads in turns: threads.exe KIND COUNT. The host times what lies between the lines. *)
+
+let by_yielding count =
+  let turn = Atomic.make 0 in
+  let work me =
+    while Atomic.get turn < count do
+      if Atomic.get turn land 1 = me then Atomic.incr turn;
+      Thread.yield ()
+    done
+  in
+  let other = Thread.create work 1 in
+  work 0;
+  Thread.join other
+
+let by_conditions count =
+  let mutex = Mutex.create () and changed = Condition.create () in
+  let turn = ref 0 in
+  let work me =
+    Mutex.protect mutex (fun () ->
+        while !turn < count do
+          if !turn land 1 = me then (
+            incr turn;
+            Condition.signal changed)
+          else Condition.wait changed mutex
+        done;
+        Condition.signal changed)
+  in
+  let other = Thread.create work 1 in
+  work 0;
+  Thread.join other
+
+let () =
+  let count = int_of_string Sys.argv.(2) in
+  print_endline "begin";
+  (match Sys.argv.(1) with "yield" -> by_yielding count | _ -> by_conditions count);
+  print_endline "end"
