@@ -46,7 +46,8 @@ fn rust_calls_ocaml_and_ocaml_calls_rust() {
             }
         }
 
-        for token in [1, 77, 1 << 40] {
+        let last = abi::FIRST_TOKEN_OF_THREADS as i64 - 1;
+        for token in [1, 77, last] {
             let given = token.to_boxroot(cr);
             let got: i64 = park(cr, &given).to_rust(cr);
             assert_eq!(got, token);
