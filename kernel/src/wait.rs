@@ -79,10 +79,11 @@ pub fn thread() -> u64 {
     threads().map_or(signals::PID, |threads| (threads.number)())
 }
 
-/// Ends the wait of the thread that waits for devices, at once if it is about to begin.
+/// Ends the wait of the thread that waits for devices, at once if it is about to begin. From calls
+/// and ticks.
 pub fn nudge() {
+    interrupts::note();
     if let Some(threads) = threads() {
-        interrupts::note();
         (threads.event)();
     }
 }
@@ -127,7 +128,8 @@ pub fn wait_until(deadline_ns: Option<u64>) {
 
 /// As [`wait_until`], for a caller whose devices show completions in memory: `pending` is polled
 /// for a while first, by the rule of [`polling`]. `arm` enables the devices' interrupts before the
-/// halt and returns whether something is pending already. True when a handler of the program's for
+/// halt and returns whether something is pending already. Both run with interrupts disabled, so that
+/// no tick and no other thread uses the devices meanwhile. True when a handler of the program's for
 /// a signal has run.
 pub fn watch(
     deadline_ns: Option<u64>,
@@ -152,11 +154,11 @@ fn poll_and_halt(
     };
     let end = deadline_ns.map_or(began + polling, |at| at.min(began + polling));
     while time::monotonic_ns() < end {
-        if interrupts::take_noted() || pending() {
+        if interrupts::take_noted() || processor::without_interrupts(&mut *pending) {
             return signals::obey_button();
         }
     }
-    if !arm() {
+    if !processor::without_interrupts(arm) {
         halt(For::Devices, deadline_ns);
     }
     if cpu::is_emulated() {

@@ -361,5 +361,5 @@ def an_image_carries_what_it_uses(context):
         assert words not in image, words
     lines = context.run("readelf", "-SW", stripped).stdout.splitlines()
     names = [line.split("]")[1].split()[0] for line in lines if "]" in line and "[Nr]" not in line]
-    wanted = ".note.Xen .note.gnu.build-id .soil_entropy .rodata .text.libc .text .tbss .data .bss .shstrtab"
+    wanted = ".note.Xen .note.gnu.build-id .soil_entropy .soil_extensions .rodata .text.libc .text .tbss .data .bss .shstrtab"
     assert names[1:] == wanted.split(), names

@@ -34,12 +34,16 @@ struct SharedDisk {
 
 impl Source for SharedDisk {
     fn has_pending(&self) -> bool {
-        self.blk.borrow().has_pending()
+        // Another thread's call that uses the disk is to be waited for.
+        self.blk.try_borrow().is_ok_and(|blk| blk.has_pending())
     }
 
     fn arm(&self) -> bool {
+        let Ok(mut blk) = self.blk.try_borrow_mut() else {
+            return true;
+        };
         self.armed.set(true);
-        self.blk.borrow_mut().enable_interrupts()
+        blk.enable_interrupts()
     }
 }
 

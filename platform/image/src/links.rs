@@ -46,12 +46,16 @@ impl LinkWake {
 
 impl Source for SharedCard {
     fn has_pending(&self) -> bool {
-        self.card.borrow().has_pending()
+        // Another thread's call that uses the card is to be waited for.
+        self.card.try_borrow().is_ok_and(|card| card.has_pending())
     }
 
     fn arm(&self) -> bool {
+        let Ok(mut card) = self.card.try_borrow_mut() else {
+            return true;
+        };
         self.armed.set(true);
-        self.card.borrow_mut().enable_interrupts()
+        card.enable_interrupts()
     }
 }
 
