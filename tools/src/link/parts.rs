@@ -15,6 +15,8 @@ struct Part {
     names: &'static [&'static str],
     /// Beginnings of such symbols: OCaml's modules, and its functions, whose names end in a number.
     beginnings: &'static [&'static str],
+    /// Beginnings of symbols that give no reason all the same.
+    exceptions: &'static [&'static str],
     /// Texts in objects and archives.
     texts: &'static [&'static [u8]],
 }
@@ -25,6 +27,7 @@ const PARTS: [Part; 3] = [
         symbol: "soil_with_entropy",
         names: &["getrandom", "getentropy"],
         beginnings: &["camlStdlib__Random"],
+        exceptions: &[],
         texts: &[b"/dev/urandom", b"/dev/random"],
     },
     // Threads of the kernel.
@@ -32,6 +35,7 @@ const PARTS: [Part; 3] = [
         symbol: "soil_with_threads",
         names: &["pthread_create", "thrd_create"],
         beginnings: &[],
+        exceptions: &[],
         texts: &[],
     },
     // Files of the C library.
@@ -84,7 +88,7 @@ const PARTS: [Part; 3] = [
         ],
         beginnings: &[
             // OCaml's library `unix`.
-            "camlUnix",
+            "camlUnix.",
             "caml_unix_",
             // Functions of its standard library.
             "camlStdlib.open_",
@@ -96,11 +100,34 @@ const PARTS: [Part; 3] = [
             "camlStdlib__Scanf.open_in_file",
             "camlStdlib__Arg.read_",
         ],
+        exceptions: &[
+            // What the start-up object names of every module.
+            "camlUnix.code_",
+            "camlUnix.data_",
+            "camlUnix.entry",
+            "camlUnix.frametable",
+            "camlUnix.gc_roots",
+            // Clocks and the like.
+            "camlUnix.sleep_",
+            "caml_unix_error_message",
+            "caml_unix_getpid",
+            "caml_unix_gettimeofday",
+            "caml_unix_gmtime",
+            "caml_unix_sleep",
+            "caml_unix_time",
+        ],
         texts: &[],
     },
 ];
 /// Archives that refer to parts but give no reason by that.
-const RUNTIME: [&str; 4] = ["stdlib.a", "libasmrun.a", "libasmruni.a", "libasmrund.a"];
+const RUNTIME: [&str; 6] = [
+    "stdlib.a",
+    "libasmrun.a",
+    "libasmruni.a",
+    "libasmrund.a",
+    "unix.a",
+    "libunixnat.a",
+];
 
 /// The symbols of the parts that the objects and archives `inputs` give reason to take in.
 pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str> {
@@ -118,10 +145,10 @@ pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str
         }
         for_each_reference(&bytes, |symbol| {
             for (wanted, part) in wanted.iter_mut().zip(&PARTS) {
-                let mut beginnings = part.beginnings.iter();
+                let begins = |with: &[&str]| with.iter().any(|with| symbol.starts_with(with));
                 *wanted = *wanted
                     || part.names.contains(&symbol)
-                    || beginnings.any(|beginning| symbol.starts_with(beginning));
+                    || begins(part.beginnings) && !begins(part.exceptions);
             }
         });
     }
@@ -214,6 +241,8 @@ mod tests {
             "camlStdlib__Rando",
             "camlStdlib.print_endline_369",
             "caml_sys_argv",
+            "camlUnix.code_begin",
+            "caml_unix_gettimeofday_unboxed",
             "reopen",
             "opener",
         ] {
