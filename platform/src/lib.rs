@@ -123,8 +123,12 @@ pub trait System {
     /// Whether this is a machine of its own.
     const ON_VM: bool;
 
-    /// Takes over signals, or the power button.
+    /// Prepares the platform for the first call. A process takes over signals.
     fn start();
+
+    /// Takes over the power button, for a program that uses the library: in one that only makes
+    /// system calls it stays a signal.
+    fn take_button() {}
 
     /// Ends the program at once.
     fn exit(status: u8) -> !;

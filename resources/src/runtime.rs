@@ -9,7 +9,7 @@ use crate::types::constants::{
 };
 use crate::{Resources, Runtime};
 use platform::error::{Answer, Error, Stop};
-use platform::{Direction, Memory};
+use platform::{Direction, Memory, System};
 use reactor::cell::Cell;
 
 const _: () = assert!(MAX_TOKEN as u64 == reactor::runtime::MAX_TOKEN);
@@ -54,6 +54,11 @@ pub fn enter(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
         fs::set_memory_short(Current::memory_short());
         f(rt)
     })
+}
+
+/// The program handles requests to stop by the library from now on.
+pub fn take_button() {
+    Current::take_button();
 }
 
 /// [`enter`], with the answer in the form in which it crosses the boundary.

@@ -65,7 +65,9 @@ impl Memory for Image {
 impl System for Image {
     const ON_VM: bool = true;
 
-    fn start() {
+    fn start() {}
+
+    fn take_button() {
         power::handle_requests();
     }
 
