@@ -16,7 +16,7 @@ use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::power;
 use core::sync::atomic::{AtomicU32, Ordering};
-use state::{Action, COUNT, State, TERMINATE, check_signal};
+use state::{Action, State, TERMINATE, check_signal};
 use x86_64::instructions::interrupts;
 
 /// The process number, of the only process.
@@ -106,12 +106,6 @@ pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<u64, Errno> 
     if target != PID && target != 0 && target as i32 != -1 {
         return Err(Errno::ESRCH);
     }
-    if signal >= COUNT as u64 {
-        return Err(Errno::EINVAL);
-    }
-    if signal == 0 {
-        return Ok(0);
-    }
     let target = match to_thread {
         true => Target::Running,
         false => Target::Process,
@@ -119,7 +113,7 @@ pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<u64, Errno> 
     STATE.with(|state| state.send(signal, target))
 }
 
-/// Sends `signal`, a valid number, to a thread that doesn't run.
+/// Sends `signal` to a thread that doesn't run.
 pub fn send_to_thread(signal: u64, thread: &mut Thread) -> Result<u64, Errno> {
     STATE.with(|state| state.send(signal, Target::Thread(thread)))
 }

@@ -308,7 +308,7 @@ fn end_thread() {
     if clear_at_exit != 0 && store(clear_at_exit, 0).is_ok() {
         let _ = futex::wake(clear_at_exit, u32::MAX, 1);
     }
-    // What is pending is for others.
+    // Signals that are pending for the process are for others.
     signals::exchange(&mut signals::Thread::ENDED.clone());
     with(|state| {
         if let Some(thread) = state.scheduler.end() {

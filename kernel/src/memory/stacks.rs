@@ -2,7 +2,7 @@
 
 use super::layout::STACKS;
 use super::space::{READ_WRITE, with, with_room};
-use super::vma::Vma;
+use super::vma::{Protection, Vma};
 use crate::arch::paging::PAGE;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -34,10 +34,11 @@ pub fn kernel_stack() -> Option<u64> {
     Some(end)
 }
 
-/// Makes the mapping that ends a thread's stack at `end` one that takes memory when it is touched,
-/// as the program's first stack does; returns its addresses. What isn't touched is no longer
-/// promised, so that thousands of threads take what they use. `None` where nothing writable is
-/// mapped.
+/// The addresses of a thread's stack that ends at `end`; `None` where nothing writable is mapped.
+///
+/// A stack that the C library mapped, which has a guard below, takes memory when it is touched from
+/// here on, as the program's first stack does. What isn't touched is no longer promised, so that
+/// thousands of threads take what they use. Memory of the program's own keeps its promise.
 pub fn grow_on_demand(end: u64) -> Option<Range<u64>> {
     with_room(|memory| {
         let vma = memory.vmas.find(end.checked_sub(1)?)?.clone();
@@ -46,7 +47,12 @@ pub fn grow_on_demand(end: u64) -> Option<Range<u64>> {
         }
         // What lies above belongs to the thread as well, but may be joined to other mappings.
         let range = vma.range.start..end.next_multiple_of(PAGE).min(vma.range.end);
-        if vma.committed {
+        let below = range
+            .start
+            .checked_sub(1)
+            .and_then(|at| memory.vmas.find(at));
+        let guarded = below.is_some_and(|below| below.protection == Protection::default());
+        if vma.committed && guarded {
             let mut touched = 0;
             for page in range.clone().step_by(PAGE as usize) {
                 touched += u64::from(memory.tables.get(&mut memory.physical, page).0 != 0);

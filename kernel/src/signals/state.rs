@@ -237,17 +237,22 @@ impl State {
         rsp > start && rsp - start <= size
     }
 
-    /// Sends `signal`, which is below [`COUNT`], to the process or to a thread.
+    /// Sends `signal` to the process or to a thread; 0 sends none.
     ///
     /// # Errors
-    /// EINVAL for one that would stop the program: nothing could continue it.
+    /// EINVAL for a number that isn't one, and for a signal that would stop the program: nothing
+    /// could continue it.
     pub fn send(&mut self, signal: u64, target: Target) -> Result<u64, Errno> {
+        if signal == 0 {
+            return Ok(0);
+        }
+        let action = self.actions.get(signal as usize).ok_or(Errno::EINVAL)?;
         let pending = match target {
             Target::Process => &mut self.pending,
             Target::Running => &mut self.thread.pending,
             Target::Thread(thread) => &mut thread.pending,
         };
-        match (self.actions[signal as usize][0], signal) {
+        match (action[0], signal) {
             (IGNORE, _) => {}
             (DEFAULT, signal) if is_ignored_by_default(signal) => {}
             (DEFAULT, 19..=22) => return Err(Errno::EINVAL),

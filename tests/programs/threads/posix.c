@@ -234,12 +234,15 @@ static void handle(int signal)
   handled += signal;
 }
 
-static void *wait_in_read(void *unused)
+static volatile long sleeper_number;
+
+static void *sleep_until_handled(void *unused)
 {
   struct timespec long_time = { 100, 0 };
+  sleeper_number = syscall(SYS_gettid);
   move_to(1);
   int result = nanosleep(&long_time, NULL);
-  return result == -1 && errno == EINTR ? (void *)1 : unused;
+  return result == -1 && errno == EINTR && handled ? (void *)1 : unused;
 }
 
 static void *compute_until_handled(void *unused)
@@ -255,7 +258,7 @@ static void *compute_until_handled(void *unused)
 
 static void signals(void)
 {
-  void *(*bodies[])(void *) = { wait_in_read, compute_until_handled };
+  void *(*bodies[])(void *) = { sleep_until_handled, compute_until_handled };
   struct sigaction action;
   int good = 1;
   memset(&action, 0, sizeof action);
@@ -279,12 +282,18 @@ static void signals(void)
   pthread_t thread;
   void *result;
   handled = stage = 0;
-  pthread_create(&thread, NULL, wait_in_read, NULL);
+  pthread_create(&thread, NULL, sleep_until_handled, NULL);
   wait_for(1);
   nap(10);
   sigemptyset(&blocked);
   sigaddset(&blocked, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &blocked, &usual);
+  int none = pthread_kill(thread, 0);
+  long unknown = syscall(SYS_tkill, sleeper_number, 65);
+  int error = errno;
+  nap(10);
+  check(none == 0 && unknown == -1 && error == EINVAL && handled == 0,
+        "numbers that are no signal leave a thread alone");
   kill(getpid(), SIGUSR1);
   pthread_join(thread, &result);
   check(result == (void *)1 && handled == SIGUSR1 && pthread_equal(handler_thread, thread),
@@ -315,7 +324,15 @@ static void stacks(void)
   pthread_attr_setstacksize(&attributes, 4 << 20);
   int created = pthread_create(&thread, &attributes, use_stack, (void *)(3L << 20));
   pthread_join(thread, &result);
-  check(created == 0 && result == (void *)1, "a thread has the stack that its attributes name");
+  int good = created == 0 && result == (void *)1;
+  void *own;
+  posix_memalign(&own, 4096, 1 << 20);
+  pthread_attr_setstack(&attributes, own, 1 << 20);
+  created = pthread_create(&thread, &attributes, use_stack, (void *)(1L << 19));
+  pthread_join(thread, &result);
+  free(own);
+  good = good && created == 0 && result == (void *)1;
+  check(good, "a thread has the stack that its attributes name, or its program's own memory");
 }
 
 /* Many */
