@@ -87,8 +87,8 @@ rearranged! {
     "__longjmp_chk": "cmp [rdi + 48], rsp; jb soil_buffer_overflow" -> "longjmp",
 }
 
-// `pthread_cleanup_push` of glibc's header jumps: it fills a buffer (8 words of setjmp, a flag and 4
-// words of padding, in which musl's record of 3 words goes), and the code behind it runs the
+// `pthread_cleanup_push` of glibc's header jumps: it fills a buffer (8 words of setjmp, a flag and
+// 4 words of padding, in which musl's record of 3 words goes), and the code behind it runs the
 // function and goes on. A thread that ends itself inside such a block ends as a cancelled one.
 rearranged! {
     "__pthread_register_cancel":

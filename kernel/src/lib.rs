@@ -33,7 +33,7 @@
 //! | task: the program and the runtime | enabled from [`wait::start_ticks`] on | everything |
 //! | system call | disabled but for its halts | everything |
 //! | page fault | disabled | [`memory`], if no operation on memory was interrupted |
-//! | thread change: the timer or a device during a task | disabled | everything, unless a cell is in use |
+//! | thread change: the timer or a device during a task | disabled | all, unless a cell is in use |
 //! | tick: the timer during a task | disabled | everything, unless it interrupted the runtime |
 //! | interrupt of a device | disabled | atomics, ports and registers |
 //! | crash | disabled | output, and cells that aren't in use |

@@ -37,7 +37,7 @@ crate::system_call_extension!("soil_with_threads", system_call);
 /// The interrupt flag of RFLAGS.
 const INTERRUPTS_ENABLED: u64 = 1 << 9;
 
-/// What belongs to a thread, besides what it waits for.
+/// A thread's state in the kernel; the scheduler has the reason for its wait.
 struct Thread {
     number: u64,
     /// While it doesn't run.

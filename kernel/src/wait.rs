@@ -24,7 +24,7 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
 
-/// What ends a wait beside its deadline and a signal.
+/// The event that ends a wait, beside its deadline and a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
     /// Nothing else.
@@ -128,9 +128,9 @@ pub fn wait_until(deadline_ns: Option<u64>) {
 
 /// As [`wait_until`], for a caller whose devices show completions in memory: `pending` is polled
 /// for a while first, by the rule of [`polling`]. `arm` enables the devices' interrupts before the
-/// halt and returns whether something is pending already. Both run with interrupts disabled, so that
-/// no tick and no other thread uses the devices meanwhile. True when a handler of the program's for
-/// a signal has run.
+/// halt and returns whether something is pending already. Both run with interrupts disabled, so
+/// that no tick and no other thread uses the devices meanwhile. True when a handler of the
+/// program's for a signal has run.
 pub fn watch(
     deadline_ns: Option<u64>,
     pending: &mut dyn FnMut() -> bool,

@@ -117,8 +117,8 @@ pub trait Console {
     fn report_requested() -> bool;
 }
 
-/// The machine or process as a whole. From calls; [`System::thread`] and [`System::domain`] from any
-/// thread.
+/// The machine or process as a whole. From calls; [`System::thread`] and [`System::domain`] from
+/// any thread.
 pub trait System {
     /// Whether this is a machine of its own.
     const ON_VM: bool;

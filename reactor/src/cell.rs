@@ -79,10 +79,10 @@ impl<R: Resources> Cell<R> {
         answer
     }
 
-    /// Runs the drivers and sleeps until there is a completion for `waiter` ([`crate::wait::SCHEDULER`] or a
-    /// thread's token), the time `until` (monotonic nanoseconds) comes, or a signal arrives; then
-    /// runs `fetch`. Blocks; other threads' calls are served meanwhile, and so is OCaml where it
-    /// sleeps. `Busy` as for [`Cell::call`].
+    /// Runs the drivers and sleeps until there is a completion for `waiter`
+    /// ([`crate::wait::SCHEDULER`] or a thread's token), the time `until` (monotonic nanoseconds)
+    /// comes, or a signal arrives; then runs `fetch`. Blocks; other threads' calls are served
+    /// meanwhile, and so is OCaml where it sleeps. `Busy` as for [`Cell::call`].
     pub fn wait(
         &self,
         waiter: u64,

@@ -2,8 +2,8 @@
 //!
 //! # Leader and followers
 //! One thread at a time is the *leader*: it runs the drivers and sleeps for all ([`crate::wait`]).
-//! Others that wait are *followers*, each asleep on a word of its own. A follower ends its wait when
-//! its operation completes; when the leader's own wait ends, it makes a follower the leader.
+//! Others that wait are *followers*, each asleep on a word of its own. A follower ends its wait
+//! when its operation completes; when the leader's own wait ends, it makes a follower the leader.
 
 use crate::runtime::TokenMap;
 use alloc::collections::VecDeque;

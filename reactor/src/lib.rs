@@ -14,8 +14,8 @@
 //!
 //! # Contexts
 //! Everything here is used inside one call or one tick at a time, as the lock admits them; a tick
-//! only queues completions. [`cell::Cell::wait`] alone blocks, without the lock. What is `Sync` says so: [`cell::Cell`] and
-//! [`lock::Lock`].
+//! only queues completions. [`cell::Cell::wait`] alone blocks, without the lock. What is `Sync`
+//! says so: [`cell::Cell`] and [`lock::Lock`].
 
 #![cfg_attr(not(test), no_std)]
 

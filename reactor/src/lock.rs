@@ -103,7 +103,8 @@ mod tests {
         assert!(lock.enter());
     }
 
-    /// A call sleeps while a tick or another thread's call is inside, and is woken when that leaves.
+    /// A call sleeps while a tick or another thread's call is inside, and is woken when that
+    /// leaves.
     #[test]
     fn a_waiting_call_is_woken() {
         static LOCK: Lock<Host> = Lock::new();

@@ -1,5 +1,5 @@
-//! Error messages: the detail of each thread's last failed call, and those of failed operations until
-//! OCaml asks for them.
+//! Error messages: the detail of each thread's last failed call, and those of failed operations
+//! until OCaml asks for them.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;

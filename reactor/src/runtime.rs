@@ -115,7 +115,7 @@ pub struct Runtime<R: Resources> {
     pub interest: Interest<R>,
     drivers: [Option<Driver<R>>; MAX_DRIVERS],
     started: bool,
-    /// What the thread does that runs the drivers for all that wait.
+    /// The next step of the leader: the thread that runs the drivers for all that wait.
     pub(crate) leader: Leader,
     /// Number of forks before the leader began.
     pub(crate) led_in: u32,

@@ -1,5 +1,6 @@
-//! Leader, followers and hand-over under a model checker: the real `Cell` on a platform whose sleeps,
-//! futexes and OCaml's lock are shuttle's, which tries interleavings and reports a deadlock.
+//! Leader, followers and hand-over under a model checker: the real `Cell` on a platform whose
+//! sleeps, futexes and OCaml's lock are shuttle's, which tries interleavings and reports a
+//! deadlock.
 //!
 //! Threads are switched before each taking of the runtime's lock, inside of it, at each sleep and
 //! at each wake-up.

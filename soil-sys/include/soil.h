@@ -739,8 +739,8 @@ Int soil_fs_sync(Int token);
 
 /**
  * Fills `into` with the `Space` of the volume that holds `path`, and writes its mount point, its
- * source and the fault of a corrupt one, a line each, to `text[0 .. len]`. The result is the length
- * of that text.
+ * source and the fault of a corrupt one, a line each, to `text[0 .. len]`. The result is the
+ * length of that text.
  */
 Int soil_fs_space(Text path, Ints into, Buffer text, Int len, Int token);
 
@@ -1130,12 +1130,11 @@ Int soil_wait(Int deadline, Ints completions, Int max);
 Int soil_cancel(Int token);
 
 /**
- * Copies the detail of the thread's last call that failed (UTF-8, one line, no final newline) to `into[off
- * .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had none.
+ * Copies the detail of the thread's last call that failed (UTF-8, one line, no final newline) to
+ * `into[off .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had
+ * none.
  */
-Int soil_error_detail(Bytes into,
-                      Int off,
-                      Int len);
+Int soil_error_detail(Bytes into, Int off, Int len);
 
 /**
  * The same for the operation that completed with `token`; it is forgotten by this call.
@@ -1211,8 +1210,8 @@ Int soil_await(Int token, Int deadline);
 Int soil_event(Int token);
 
 /**
- * Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is no
- * such operation.
+ * Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is
+ * no such operation.
  */
 Int soil_event_set(Int token);
 

@@ -45,7 +45,7 @@ pub fn grow_on_demand(end: u64) -> Option<Range<u64>> {
         if !vma.protection.write {
             return None;
         }
-        // What lies above belongs to the thread as well, but may be joined to other mappings.
+        // Memory above `end` belongs to the thread as well, but may be joined to other mappings.
         let range = vma.range.start..end.next_multiple_of(PAGE).min(vma.range.end);
         let below = range
             .start

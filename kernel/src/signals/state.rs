@@ -47,7 +47,7 @@ pub fn check_signal(signal: u64, change: bool) -> Result<(), Errno> {
     Ok(())
 }
 
-/// What a signal is sent to.
+/// The receiver of a signal.
 #[derive(Debug)]
 pub enum Target<'a> {
     /// The first thread that doesn't block it.

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 pub type Index = u32;
 const NONE: Index = Index::MAX;
 
-/// What a thread waits for, beside its deadline and a signal.
+/// The event that ends a thread's wait, beside its deadline and a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Nothing else.
@@ -24,7 +24,7 @@ pub enum Wait {
 /// Why a thread runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// What it waited for has happened.
+    /// The event has happened.
     Done,
     /// Its deadline came.
     Expired,
@@ -137,7 +137,7 @@ impl<T> Scheduler<T> {
         self.current
     }
 
-    /// What belongs to the thread at `index`.
+    /// The data of the thread at `index`.
     pub fn thread(&mut self, index: Index) -> Option<&mut T> {
         self.entries.get_mut(index as usize)?.thread.as_mut()
     }
@@ -226,7 +226,7 @@ impl<T> Scheduler<T> {
         let List { first, last } = self.lists[bucket(from)];
         let mut at = first;
         while at != NONE && moved < count {
-            // What is moved within the bucket comes behind the last one.
+            // A thread that is moved within the bucket comes behind the last one.
             let next = if at == last {
                 NONE
             } else {

@@ -2,10 +2,10 @@
 //! to set.
 //!
 //! It has two users: a sleep, for its deadline, and a program that computes, for a tick every
-//! [`TICK_NS`] and for the deadlines of threads that wait. A timer that is set early enough is left alone: a server that sleeps a thousand
-//! times a second sets the timer once for each tick, and a machine that sleeps sees one tick at
-//! most before the timer is set to its deadline. Times are monotonic nanoseconds; a time that has
-//! passed means that the timer isn't set.
+//! [`TICK_NS`] and for the deadlines of threads that wait. A timer that is set early enough is left
+//! alone: a server that sleeps a thousand times a second sets the timer once for each tick, and a
+//! machine that sleeps sees one tick at most before the timer is set to its deadline. Times are
+//! monotonic nanoseconds; a time that has passed means that the timer isn't set.
 
 /// How long a program computes before a tick polls the network.
 pub const TICK_NS: u64 = 4_000_000;

@@ -179,8 +179,8 @@ impl Net {
     }
 
     /// Whether an error may be sent about a packet (RFC 1122, 3.2.2; RFC 4443, 2.4 e and f): never
-    /// about another error, about a packet to a group unless `to_groups`, to an unspecified address,
-    /// or beyond the rate limit.
+    /// about another error, about a packet to a group unless `to_groups`, to an unspecified
+    /// address, or beyond the rate limit.
     fn may_complain(&mut self, context: &Context<'_>, to_groups: bool) -> bool {
         let Origin { remote, .. } = context.origin;
         let about_error = match context.protocol {

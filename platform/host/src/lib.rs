@@ -2,15 +2,15 @@
 //! that OCaml links anyway, without the standard library.
 //!
 //! # Threads
-//! - The program's: each may call the runtime, one at a time, and with it every device, the ring and
-//!   [`Interest`]. Of those that wait, one sleeps for all (`wait`), without the runtime's lock; the
-//!   others sleep on futexes. Other OCaml threads may run meanwhile.
+//! - The program's: each may call the runtime, one at a time, and with it every device, the ring
+//!   and [`Interest`]. Of those that wait, one sleeps for all (`wait`), without the runtime's lock;
+//!   the others sleep on futexes. Other OCaml threads may run meanwhile.
 //! - The `ticker`: polls the network while the program computes. It holds the runtime's lock
 //!   meanwhile, so the program waits for it on a futex.
 //! - Offload workers (`offload`): one for each blocking system call, where there is no ring.
 //!   They share nothing with the program but that call and an eventfd.
-//! - The ring's starter: begins requests for a thread of the program's that may end, with which Linux
-//!   would cancel them.
+//! - The ring's starter: begins requests for a thread of the program's that may end, with which
+//!   Linux would cancel them.
 //!
 //! `thread` makes the last three: they know nothing of OCaml, and block all signals. The handler of
 //! `signals` may run on any other thread; it only counts, and writes to an eventfd.

@@ -83,8 +83,8 @@ pub fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     Cancelled::Later
 }
 
-/// The time that a volume runs on for. It begins with the first look at it, which finds it not over:
-/// what a call can do at once is done by it, however late the processor came to it.
+/// The time that a volume runs on for. It begins with the first look at it, which finds it not
+/// over: what a call can do at once is done by it, however late the processor came to it.
 #[derive(Default)]
 struct Slice {
     until: Cell<Option<u64>>,

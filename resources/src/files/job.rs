@@ -117,8 +117,8 @@ impl Job {
     }
 }
 
-/// Writes what `soil_fs_stat` gives for a file of this volume. The operation that the memory belongs
-/// to has not completed.
+/// Writes what `soil_fs_stat` gives for a file of this volume. The operation that the memory
+/// belongs to has not completed.
 pub fn write_stat(into: IntsPiece, stat: &Stat, volume: Int) {
     let record = records::Stat {
         size: stat.size as Int,

@@ -101,8 +101,8 @@ fn add(rt: &mut Runtime, specification: Specification) -> Result<usize, Error> {
 }
 
 /// Mounts `root` (a word of `SOIL_MOUNT`) if nothing is mounted at `/`, and each disk that is
-/// mounted nowhere at `/NAME`, as if its path was used. Nothing is opened. Returns whether `root` was
-/// mounted.
+/// mounted nowhere at `/NAME`, as if its path was used. Nothing is opened. Returns whether `root`
+/// was mounted.
 pub fn complete(rt: &mut Runtime, root: &str) -> Result<bool, Failure> {
     let root = Specification::parse(root)?;
     let disks = disks_at_root(rt);

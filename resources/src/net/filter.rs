@@ -4,8 +4,8 @@
 //! passes:
 //!
 //! ```text
-//! (allow | deny) (in | out) [on eth0] [tcp | udp | icmp] [with ADDRESS[/LENGTH]] [port N[-M]] [peer-port N[-M]]
-//!     [new | established] [limit PER_SECOND BURST [each]]
+//! (allow | deny) (in | out) [on eth0] [tcp | udp | icmp] [with ADDRESS[/LENGTH]]
+//!     [port N[-M]] [peer-port N[-M]] [new | established] [limit PER_SECOND BURST [each]]
 //! ```
 //!
 //! `port` is ours, `peer-port` the other end's; `each` counts each sender by itself.

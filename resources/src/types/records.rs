@@ -107,8 +107,8 @@ record! {
 }
 
 record! {
-    /// Attributes of a file or directory (`soil_fs_stat`, `soil_file_stat`). Times are seconds since
-    /// 1970-01-01 00:00 UTC, with nanoseconds of that second.
+    /// Attributes of a file or directory (`soil_fs_stat`, `soil_file_stat`). Times are seconds
+    /// since 1970-01-01 00:00 UTC, with nanoseconds of that second.
     pub struct Stat {
         /// Size in bytes.
         pub size: Int,

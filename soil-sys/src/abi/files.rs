@@ -186,8 +186,8 @@ pub extern "C" fn soil_fs_sync(token: Int) -> Int {
 }
 
 /// Fills `into` with the `Space` of the volume that holds `path`, and writes its mount point, its
-/// source and the fault of a corrupt one, a line each, to `text[0 .. len]`. The result is the length
-/// of that text.
+/// source and the fault of a corrupt one, a line each, to `text[0 .. len]`. The result is the
+/// length of that text.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_space(
     path: Text,

@@ -1,5 +1,5 @@
-//! Functions of the network that few programs call: bound TCP sockets, urgent data (RFC 9293, 3.8.5),
-//! records of DNS other than addresses, echo requests and raw Ethernet frames.
+//! Functions of the network that few programs call: bound TCP sockets, urgent data (RFC 9293,
+//! 3.8.5), records of DNS other than addresses, echo requests and raw Ethernet frames.
 //!
 //! Together they are 7 KB, which programs that only connect and listen don't carry.
 

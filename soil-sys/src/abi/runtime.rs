@@ -47,8 +47,9 @@ pub extern "C" fn soil_cancel(token: Int) -> Int {
     call(|rt| rt.cancel(token))
 }
 
-/// Copies the detail of the thread's last call that failed (UTF-8, one line, no final newline) to `into[off
-/// .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had none.
+/// Copies the detail of the thread's last call that failed (UTF-8, one line, no final newline) to
+/// `into[off .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had
+/// none.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_error_detail(mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| Ok(rt.messages.last(Current::thread(), into.range(off, len)?)))

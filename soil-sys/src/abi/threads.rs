@@ -21,8 +21,8 @@ pub extern "C" fn soil_event(token: Int) -> Int {
     call(|rt| rt.event(token))
 }
 
-/// Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is no
-/// such operation.
+/// Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is
+/// no such operation.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_event_set(token: Int) -> Int {
     call(|rt| rt.set_event(token))

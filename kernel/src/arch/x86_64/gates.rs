@@ -286,7 +286,7 @@ pub unsafe fn move_frame(frame: &Frame, top: u64) -> *mut Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context(u64);
 
-/// What a new thread finds on its kernel stack, from its first stack pointer up.
+/// The words on a new thread's kernel stack, from its first stack pointer up.
 #[repr(C)]
 struct NewThread {
     /// MXCSR and the control word of the x87 unit, as the ABI has them at a program's start.
