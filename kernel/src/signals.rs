@@ -15,9 +15,7 @@ use crate::cell::ExclusiveCell;
 use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::power;
-use core::sync::atomic::{AtomicU32, Ordering};
-use state::{Action, State, TERMINATE, check_signal};
-use x86_64::instructions::interrupts;
+use state::{Action, During, State, TERMINATE, check_signal};
 
 /// The process number, of the only process.
 pub const PID: u64 = 1;
@@ -146,25 +144,25 @@ pub fn obey_button() {
     }
 }
 
-/// Number of system calls for whose end handlers wait, see [`hold`].
-static HELD: AtomicU32 = AtomicU32::new(0);
-
 /// Runs `wait`, the runtime's wait in a system call: handlers run when the call returns, since they
-/// may make system calls themselves.
-pub fn hold<T>(wait: impl FnOnce() -> T) -> T {
-    HELD.fetch_add(1, Ordering::Relaxed);
+/// may make system calls themselves. A signal ends the wait ([`run_handlers`]) or, if it isn't
+/// `interruptible`, is as if it weren't there.
+pub fn within_call<T>(interruptible: bool, wait: impl FnOnce() -> T) -> T {
+    let during = match interruptible {
+        true => During::Wait,
+        false => During::UninterruptibleWait,
+    };
+    let before = STATE.with(|state| state.thread().set_during(during));
     let result = wait();
-    HELD.fetch_sub(1, Ordering::Relaxed);
+    STATE.with(|state| state.thread().set_during(before));
     result
 }
 
 /// Runs the handlers of signals that [`obey_button`] has sent, in a program that waits by other
-/// means than system calls; returns whether there were any.
+/// means than system calls; returns whether there are any.
 pub fn run_handlers() -> bool {
-    // Another thread's system call holds nothing of this one.
-    let held = HELD.load(Ordering::Relaxed) != 0 && !interrupts::are_enabled();
-    let ready = !held && is_ready();
-    if ready {
+    let (ready, during) = STATE.with(|state| (state.is_ready(), state.thread().during()));
+    if ready && during == During::Program {
         // SAFETY: `sched_yield`, which keeps all registers but these.
         unsafe {
             core::arch::asm!(

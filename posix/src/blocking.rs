@@ -1,10 +1,12 @@
-//! Waiting: the one place where a system call waits for an operation of the reactor.
+//! Waiting: the one place where a system call waits for an operation of the reactor. Waiting for
+//! any of several descriptors is [`crate::readiness`]'s.
 
-use crate::errors::{Errno, Result, errno};
+use crate::errors::{Errno, RESTART, Result, errno};
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
-use platform::System;
 use platform::error::{Answer, Stop};
+use platform::{Clock, Direction, System};
+use reactor::table::Fd;
 use resources::Runtime;
 use resources::current::Current;
 use resources::runtime::{enter, wait};
@@ -17,14 +19,19 @@ const TOKENS: u64 = 1 << 20;
 /// The turn.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// A token for an operation of a system call.
+pub fn new_token() -> u64 {
+    let turn = NEXT.fetch_add(1, Ordering::Relaxed) % TOKENS;
+    MAX_TOKEN as u64 - turn
+}
+
 /// Starts an operation with a token of its own and waits for its result. Signals don't end it, as
 /// for files of Linux.
 pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
-    let turn = NEXT.fetch_add(1, Ordering::Relaxed) % TOKENS;
-    let token = MAX_TOKEN as u64 - turn;
+    let token = new_token();
     let mut answer = enter(|rt| start(rt, token as Int));
     while answer == Err(Stop::Pending) {
-        answer = without_handlers(|| {
+        answer = within_call(false, || {
             wait(token, None, |rt| {
                 rt.take_completion(token).unwrap_or(Err(Stop::Pending))
             })
@@ -34,6 +41,34 @@ pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
         report(token);
     }
     answer.map_err(number)
+}
+
+/// Waits until reading or writing a descriptor of the runtime is worth a try.
+///
+/// # Errors
+/// [`RESTART`] for a signal; [`libc::EAGAIN`] at the deadline, in monotonic nanoseconds.
+pub fn park(fd: Fd, direction: Direction, deadline: Option<u64>) -> Result<()> {
+    let token = new_token();
+    let mut answer = enter(|rt| rt.park(fd, direction, token as Int));
+    while answer == Err(Stop::Pending) {
+        let interrupted = is_interrupted();
+        let late = deadline.is_some_and(|deadline| Current::monotonic_ns() >= deadline);
+        if interrupted || late {
+            // It may have completed meanwhile.
+            enter(|rt| match rt.take_completion(token) {
+                Some(_) => Ok(0),
+                None => rt.cancel(token as Int),
+            })
+            .map_err(number)?;
+            return Err(if interrupted { RESTART } else { libc::EAGAIN });
+        }
+        answer = within_call(true, || {
+            wait(token, deadline, |rt| {
+                rt.take_completion(token).unwrap_or(Err(Stop::Pending))
+            })
+        });
+    }
+    answer.map(|_| ()).map_err(number)
 }
 
 /// Logs why an operation failed where errno says only that it is the disk: its system call has no
@@ -56,22 +91,35 @@ pub fn at_once(operation: impl FnOnce(&mut Runtime) -> Answer) -> Result<usize> 
     enter(operation).map_err(number)
 }
 
-fn number(stop: Stop) -> Errno {
+/// The number for the end of an operation.
+pub fn number(stop: Stop) -> Errno {
     match stop {
         Stop::Error(error) => errno(error),
         Stop::WouldBlock | Stop::Pending => libc::EAGAIN,
     }
 }
 
-/// Runs `wait` so that no handler of a signal runs meanwhile: handlers run when the system call
-/// returns.
+/// Whether a signal ends the waits of the running thread.
 #[cfg(feature = "image")]
-pub fn without_handlers<T>(wait: impl FnOnce() -> T) -> T {
-    kernel::signals::hold(wait)
+pub fn is_interrupted() -> bool {
+    kernel::signals::is_ready()
+}
+
+/// Whether a signal ends the waits of the running thread: the host's signals aren't looked at.
+#[cfg(not(feature = "image"))]
+pub fn is_interrupted() -> bool {
+    false
+}
+
+/// Runs `wait` so that no handler of a signal runs meanwhile: handlers run when the system call
+/// returns. A signal ends the wait if it is `interruptible`.
+#[cfg(feature = "image")]
+pub fn within_call<T>(interruptible: bool, wait: impl FnOnce() -> T) -> T {
+    kernel::signals::within_call(interruptible, wait)
 }
 
 /// Runs `wait`: the host's handlers don't run here.
 #[cfg(not(feature = "image"))]
-pub fn without_handlers<T>(wait: impl FnOnce() -> T) -> T {
+pub fn within_call<T>(_interruptible: bool, wait: impl FnOnce() -> T) -> T {
     wait()
 }

@@ -5,6 +5,11 @@ use platform::error::Error;
 /// A number of errno(3).
 pub type Errno = i32;
 
+/// `ERESTARTSYS`: a signal ended a wait, and the call begins again if the signal's handler has
+/// SA_RESTART; else it is EINTR. No program sees this number. Source: Linux's
+/// `include/linux/errno.h`.
+pub const RESTART: Errno = 512;
+
 /// Result of an operation.
 pub type Result<T> = core::result::Result<T, Errno>;
 

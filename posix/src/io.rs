@@ -1,13 +1,12 @@
 //! Reading, writing, positions and lengths.
 
-use crate::blocking::{at_once, block};
+use crate::blocking::{self, at_once, block};
 use crate::descriptors::{Description, Object};
 use crate::errors::Result;
 use crate::open::decode;
 use alloc::string::String;
 use core::ptr::NonNull;
 use platform::Direction;
-use platform::error::Stop;
 use reactor::table::Fd;
 use resources::types::constants as c;
 use resources::types::{Int, Piece};
@@ -96,7 +95,7 @@ fn park(description: &Description, fd: Fd, direction: Direction) -> Result<()> {
     if description.flags() & libc::O_NONBLOCK != 0 {
         return Err(libc::EAGAIN);
     }
-    block(|rt, token| rt.park(fd, direction, token)).map(|_| ())
+    blocking::park(fd, direction, None)
 }
 
 fn read_pipe(description: &Description, fd: Fd, into: &mut [u8]) -> Result<usize> {
@@ -142,6 +141,10 @@ pub fn available(description: &Description) -> Result<u64> {
         Object::File(_) => {
             let here = seek(description, 0, libc::SEEK_CUR)?;
             Ok(size(description)?.saturating_sub(here))
+        }
+        Object::Pipe(fd) => {
+            let len = at_once(|rt| Ok(pipe::state(rt, *fd)?.len))?;
+            Ok(len as u64)
         }
         _ => Err(libc::ENOTTY),
     }
@@ -219,13 +222,4 @@ pub fn sync(description: &Description) -> Result<u64> {
 pub fn sync_all() -> Result<u64> {
     block(files::sync)?;
     Ok(0)
-}
-
-/// Whether trying is worthwhile, as `poll` asks for pipes.
-pub fn is_ready(fd: Fd, direction: Direction) -> bool {
-    at_once(|rt| {
-        rt.is_ready(fd, direction)
-            .map(usize::from)
-            .map_err(Stop::from)
-    }) == Ok(1)
 }

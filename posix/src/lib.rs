@@ -7,6 +7,8 @@
 //!       │
 //!   open, io, attributes, names, directory, mapping     one operation each, on slices and numbers
 //!       │
+//!   readiness                                           events of descriptions, awaited
+//!       │
 //!   descriptors, paths, tree                            the table, the current directory, `/`
 //!       │
 //!   blocking, errors                                    jobs of `resources`, awaited; errno
@@ -14,7 +16,7 @@
 //!
 //! # Contexts
 //! Operations run in system calls: one at a time, with interrupts disabled. A wait for a disk or a
-//! pipe is the reactor's one wait ([`blocking`]); no lock is held meanwhile but a directory's.
+//! pipe is the reactor's one wait ([`blocking`], [`readiness`]); no lock is held meanwhile but a directory's.
 
 #![cfg_attr(not(test), no_std)]
 
@@ -29,6 +31,7 @@ pub mod io;
 pub mod names;
 pub mod open;
 pub mod paths;
+pub mod readiness;
 #[cfg(feature = "image")]
 mod system_calls;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod console;
 mod mapping;
 mod memory;
+mod poll;
 
 use crate::attributes::{self, Stat};
 use crate::descriptors::{self, Description, Object};
@@ -28,29 +29,11 @@ extern "C" fn answer(
     let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
     match dispatch(call.number as i64, arguments) {
         Some(answer) => {
-            if answer.is_ok() && changes_readiness(call.number as i64) {
-                // For another thread's `poll`, which looks again after an interrupt.
-                kernel::wait::nudge();
-            }
             *result = answer.map_err(kernel::errno::Errno::of);
             true
         }
         None => false,
     }
-}
-
-/// Whether a call may make a pipe ready to be read or written.
-fn changes_readiness(number: i64) -> bool {
-    matches!(
-        number,
-        libc::SYS_read
-            | libc::SYS_readv
-            | libc::SYS_write
-            | libc::SYS_writev
-            | libc::SYS_close
-            | libc::SYS_dup2
-            | libc::SYS_dup3
-    )
 }
 
 /// The current directory, for calls without a descriptor of one.
@@ -153,9 +136,10 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_mmap if d as i32 & libc::MAP_ANONYMOUS == 0 => mapping::map(arguments),
         // No mapping is written back.
         libc::SYS_msync => Ok(0),
-        libc::SYS_poll | libc::SYS_ppoll | libc::SYS_select | libc::SYS_pselect6 => {
-            return console::wait(number, arguments);
-        }
+        libc::SYS_poll => poll::poll(arguments),
+        libc::SYS_ppoll => poll::ppoll(arguments),
+        libc::SYS_select => poll::select(arguments),
+        libc::SYS_pselect6 => poll::pselect(arguments),
         libc::SYS_exit_group => {
             console::finish();
             return None;

@@ -18,7 +18,7 @@ use std::{format, vec};
 static ONE: Mutex<()> = Mutex::new(());
 
 /// A new directory that is the current one, and an empty table.
-fn begin(name: &str) -> MutexGuard<'static, ()> {
+pub(crate) fn begin(name: &str) -> MutexGuard<'static, ()> {
     let guard = ONE
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);

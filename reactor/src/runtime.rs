@@ -2,7 +2,7 @@
 
 use crate::completions::{Completions, SCHEDULER};
 use crate::messages::Messages;
-use crate::table::{Fd, Table};
+use crate::table::{ANY, Fd, Table};
 use crate::wait::Leader;
 use crate::{Interest, Resources};
 use core::hash::{BuildHasherDefault, Hasher};
@@ -96,8 +96,9 @@ impl<R: Resources> Clone for Driver<R> {
 
 impl<R: Resources> Copy for Driver<R> {}
 
-/// Number of drivers there may be: console, network, leases, disks, volumes, raw disks.
-pub const MAX_DRIVERS: usize = 6;
+/// Number of drivers there may be: console, network, leases, disks, volumes, raw disks, readiness
+/// for system calls.
+pub const MAX_DRIVERS: usize = 7;
 
 /// The state of the reactor: operations, completions, descriptors and drivers.
 pub struct Runtime<R: Resources> {
@@ -228,11 +229,28 @@ impl<R: Resources> Runtime<R> {
         self.completions.add::<R::Platform>(0, Ok(nth));
     }
 
-    /// Completes everything that is parked there.
+    /// Completes everything that is parked there, and everything that waits for a change of any
+    /// descriptor.
     pub fn wake(&mut self, index: u32, direction: Direction) {
         while let Some(token) = self.table.pop(index, direction) {
             self.complete(token, Ok(0));
         }
+        self.wake_watchers();
+    }
+
+    /// Completes everything that waits for a change of any descriptor. What becomes ready without
+    /// [`Runtime::wake`] is followed by this.
+    pub fn wake_watchers(&mut self) {
+        while let Some(token) = self.table.pop(ANY, Direction::Read) {
+            self.complete(token, Ok(0));
+        }
+    }
+
+    /// Waits for a change of the readiness of any descriptor, as `poll` does after it has looked at
+    /// those that it is asked for. [`Runtime::cancel`] ends it.
+    pub fn watch(&mut self, token: isize) -> Answer {
+        let token = self.new_token(token)?;
+        self.park_at(ANY, Direction::Read, token)
     }
 
     /// The scheduler's next completion.
@@ -324,14 +342,12 @@ impl<R: Resources> Runtime<R> {
         if (operations.ready)(self, key, direction)? {
             return Ok(0);
         }
-        self.add(
-            token,
-            Operation::Parked {
-                index: fd.index,
-                direction,
-            },
-        )?;
-        if let Err(error) = self.table.park(fd.index, direction, token) {
+        self.park_at(fd.index, direction, token)
+    }
+
+    fn park_at(&mut self, index: u32, direction: Direction, token: u64) -> Answer {
+        self.add(token, Operation::Parked { index, direction })?;
+        if let Err(error) = self.table.park(index, direction, token) {
             self.operations.remove(&token);
             return Err(error.into());
         }

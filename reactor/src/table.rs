@@ -12,6 +12,9 @@ const INDEX_BITS: u32 = 20;
 pub const MAX_OPEN: usize = 1 << INDEX_BITS;
 /// Generations stay below this, so that an encoded descriptor is a positive OCaml `int`.
 const MAX_GENERATION: u64 = 1 << (62 - INDEX_BITS);
+/// The place of no descriptor, where tokens are parked that wait for a change of any
+/// ([`Runtime::watch`]).
+pub(crate) const ANY: u32 = u32::MAX;
 
 /// A descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +143,8 @@ struct Slot<R: Resources> {
 pub struct Table<R: Resources> {
     slots: Vec<Slot<R>>,
     free: Vec<u32>,
+    /// Tokens that are parked at [`ANY`].
+    watchers: Waiters,
 }
 
 impl<R: Resources> Table<R> {
@@ -148,6 +153,10 @@ impl<R: Resources> Table<R> {
         Table {
             slots: Vec::new(),
             free: Vec::new(),
+            watchers: Waiters {
+                first: 0,
+                more: Vec::new(),
+            },
         }
     }
 
@@ -233,8 +242,11 @@ impl<R: Resources> Table<R> {
         Some((open.operations, open.key))
     }
 
-    /// The waiters of an open place.
+    /// The waiters of an open place, or of [`ANY`].
     fn waiters(&mut self, index: u32, direction: Direction) -> Option<&mut Waiters> {
+        if index == ANY {
+            return Some(&mut self.watchers);
+        }
         let open = self.slots.get_mut(index as usize)?.open.as_mut()?;
         Some(match direction {
             Direction::Read => &mut open.readers,

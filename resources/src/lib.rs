@@ -47,8 +47,8 @@ use platform::error::Failure;
 pub type Runtime = reactor::Runtime<Resources>;
 /// Operations of a kind of descriptor.
 type Operations = reactor::table::Operations<Resources>;
-/// A resource's part in the wait.
-type Driver = reactor::Driver<Resources>;
+/// A resource's part in the wait: see [`reactor::Driver`].
+pub type Driver = reactor::Driver<Resources>;
 
 /// The state of the resources. Those behind an `Option` begin with their first use.
 pub struct Resources {

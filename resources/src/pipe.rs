@@ -154,6 +154,35 @@ pub fn open(rt: &mut Runtime, capacity: Int) -> Result<(Fd, Fd), Stop> {
     Ok((reader, writer))
 }
 
+/// State of a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Bytes to be read.
+    pub len: usize,
+    /// Bytes of room.
+    pub room: usize,
+    /// Whether the other end than the descriptor's is open.
+    pub has_peer: bool,
+}
+
+/// The state of the pipe of a descriptor.
+pub fn state(rt: &mut Runtime, fd: Fd) -> Result<State, Error> {
+    let (operations, key) = rt.table.get(fd)?;
+    if operations.kind != KIND_PIPE {
+        return Err(Error::WrongKind);
+    }
+    let pipe = pipe(rt, key)?;
+    let peer = match pipe.reader {
+        Some(reader) if reader == fd.index => pipe.writer,
+        reader => reader,
+    };
+    Ok(State {
+        len: pipe.len,
+        room: pipe.ring.len() - pipe.len,
+        has_peer: peer.is_some(),
+    })
+}
+
 fn pipe(rt: &mut Runtime, key: u32) -> Result<&mut Pipe, Error> {
     rt.resources
         .pipes

@@ -9,6 +9,7 @@ from harness.context import outcome
 
 FILES = "tests/programs/unmodified/files.exe"
 THREADS = "tests/programs/unmodified/file_threads.exe"
+EVENTS = "tests/programs/unmodified/events/events.exe"
 VOLUMES = ("memory", "ext4", "fat")
 
 
@@ -107,3 +108,15 @@ def unmodified_unreadable_disk(context, form):
     child = context.soil(THREADS, form, "/disk", options=["--disk", f"disk={disk}"])
     _, output = outcome(child, context)
     assert "not a FAT file system" in output and "I/O error" in output, output
+
+
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_events(context, form):
+    """Waits for events, by C's calls and by OCaml's `Unix`: each call answers as on Linux."""
+    status, linux = outcome(context.soil(EVENTS, "process"), context)
+    assert status == 0, linux
+    status, image = outcome(context.soil(EVENTS, form), context)
+    pairs = zip(image.splitlines(), linux.splitlines(), strict=False)
+    differ = [f"{one!r}, on Linux {two!r}" for one, two in pairs if one != two]
+    assert image == linux, "\n".join(differ) or image
+    assert status == 0, status

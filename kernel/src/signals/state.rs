@@ -71,9 +71,21 @@ pub struct Delivery {
     pub code: u64,
 }
 
+/// What a signal does to a thread that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum During {
+    /// Its handler runs: the wait is no system call.
+    Program,
+    /// It ends the wait, and its handler runs when the system call returns.
+    Wait,
+    /// Nothing: its handler runs when the system call returns.
+    UninterruptibleWait,
+}
+
 /// The signals of one thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thread {
+    during: During,
     mask: u64,
     /// The mask to restore after a wait with another one.
     saved_mask: Option<u64>,
@@ -86,6 +98,7 @@ pub struct Thread {
 impl Thread {
     /// Nothing blocked or pending. All zeros, or an image would carry it.
     const NEW: Self = Self {
+        during: During::Program,
         mask: 0,
         saved_mask: None,
         pending: 0,
@@ -106,9 +119,19 @@ impl Thread {
         }
     }
 
-    /// Whether the thread would handle one of `signals` now.
+    /// Whether the thread would handle one of `signals` now, or end its wait for one.
     pub fn accepts(&self, signals: u64) -> bool {
-        signals & !self.mask != 0
+        signals & !self.mask != 0 && self.during != During::UninterruptibleWait
+    }
+
+    /// What a signal does to the thread.
+    pub fn during(&self) -> During {
+        self.during
+    }
+
+    /// Sets what a signal does to the thread; returns what it did.
+    pub fn set_during(&mut self, during: During) -> During {
+        core::mem::replace(&mut self.during, during)
     }
 }
 
@@ -318,7 +341,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::{
-        DEFAULT, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, Target, bit,
+        DEFAULT, During, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, Target, bit,
         check_signal,
     };
     use crate::errno::Errno;
@@ -449,6 +472,19 @@ mod tests {
         assert_eq!(state.blocked(), bit(USER2), "blocked by its own mask");
         core::mem::swap(state.thread(), &mut other);
         assert_eq!((state.next(), state.blocked()), (None, 0));
+    }
+
+    #[test]
+    fn an_uninterruptible_wait_hears_of_no_signal() {
+        let mut state = with_handlers(0, 0);
+        state.send(USER1, Target::Process).unwrap();
+        let before = state.thread().set_during(During::UninterruptibleWait);
+        assert!(!state.is_ready() && !state.thread().accepts(bit(USER1)));
+        assert_eq!(state.thread().child().during(), During::Program);
+        state.thread().set_during(During::Wait);
+        assert!(state.is_ready());
+        state.thread().set_during(before);
+        assert_eq!(state.next().map(|next| next.signal), Some(USER1));
     }
 
     #[test]

@@ -135,6 +135,21 @@ fn what_is_ready_does_not_park() {
 }
 
 #[test]
+fn a_watcher_hears_of_the_next_change_of_any_descriptor() {
+    let mut rt = Runtime::new();
+    let (reader, writer) = pipe_of(&mut rt, 4);
+    let (other, _) = pipe_of(&mut rt, 4);
+    assert_eq!([1, 2, 3].map(|token| rt.watch(token)), [PENDING; 3]);
+    assert_eq!(rt.park(other, Direction::Read, 4), PENDING);
+    assert_eq!(rt.cancel(2), Ok(1));
+    assert_eq!(rt.write(writer, b"a"), Ok(1));
+    let heard: BTreeSet<_> = completions(&mut rt).into_iter().map(|(t, _)| t).collect();
+    assert_eq!(heard, BTreeSet::from([1, 3]));
+    assert_eq!(rt.read(reader, &mut [0; 2]), Ok(1));
+    assert!(completions(&mut rt).is_empty(), "heard once");
+}
+
+#[test]
 fn a_cancelled_operation_is_forgotten() {
     let mut rt = Runtime::new();
     let (reader, writer) = pipe_of(&mut rt, 4);

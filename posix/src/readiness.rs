@@ -1,0 +1,242 @@
+//! Readiness: the events that a description has now, and the wait for a change of those of any
+//! descriptor, as poll(2), select(2) and epoll(7) have it.
+//!
+//! A wait runs the reactor's drivers first, so that what a device has is seen by a look that
+//! doesn't wait. If the look finds nothing, a token is parked for the next change of any descriptor
+//! ([`Runtime::watch`]) before anything else can run: no change is lost, and nothing is polled.
+//! What becomes ready beside the reactor's descriptors calls [`Runtime::wake_watchers`].
+
+use crate::blocking::{is_interrupted, new_token, number, within_call};
+use crate::descriptors::{Description, Object};
+use crate::errors::{Errno, Result};
+use bitflags::bitflags;
+use core::sync::atomic::{AtomicBool, Ordering};
+use platform::error::{Error, Stop};
+use platform::{Clock, Console, Direction, Interest as _, Stream};
+use resources::current::Current;
+use resources::runtime::wait;
+use resources::types::Int;
+use resources::{Driver, Runtime, pipe};
+
+bitflags! {
+    /// Events, with the numbers of `poll.h`, which those of `sys/epoll.h` are.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Events: u32 {
+        /// A read doesn't wait.
+        const IN = 0x1;
+        /// There is urgent data.
+        const PRI = 0x2;
+        /// A write doesn't wait.
+        const OUT = 0x4;
+        /// An error; of a pipe to be written, that there is no reader. Always reported.
+        const ERR = 0x8;
+        /// The peer has gone. Always reported.
+        const HUP = 0x10;
+        /// Normal data, as [`Events::IN`].
+        const RDNORM = 0x40;
+        /// Normal data, as [`Events::OUT`].
+        const WRNORM = 0x100;
+        /// The peer writes no more.
+        const RDHUP = 0x2000;
+        /// A read doesn't wait, by both names.
+        const READABLE = 0x41;
+        /// A write doesn't wait, by both names.
+        const WRITABLE = 0x104;
+        /// Reported whether they are asked for or not.
+        const ALWAYS = 0x18;
+    }
+}
+
+impl Events {
+    /// `events` if the condition holds, else none.
+    pub fn when(condition: bool, events: Events) -> Events {
+        if condition { events } else { Events::empty() }
+    }
+}
+
+/// The events that a description has now.
+pub fn of(rt: &mut Runtime, description: &Description) -> Events {
+    match &description.object {
+        Object::Console(0) | Object::Terminal => {
+            let has_input = Current::console_ready(Stream::Standard, Direction::Read);
+            if !has_input {
+                CONSOLE_AWAITED.store(true, Ordering::Relaxed);
+            }
+            Events::WRITABLE | Events::when(has_input, Events::READABLE)
+        }
+        Object::Console(_) => Events::WRITABLE,
+        Object::Pipe(fd) => {
+            let Ok(pipe) = pipe::state(rt, *fd) else {
+                return Events::ERR;
+            };
+            if description.check_readable().is_ok() {
+                Events::when(pipe.len > 0, Events::READABLE)
+                    | Events::when(!pipe.has_peer, Events::HUP)
+            } else {
+                Events::when(pipe.room > 0, Events::WRITABLE)
+                    | Events::when(!pipe.has_peer, Events::ERR)
+            }
+        }
+        Object::Null | Object::Zero | Object::Random | Object::File(_) | Object::Directory(_) => {
+            Events::READABLE | Events::WRITABLE
+        }
+    }
+}
+
+/// Repeats `look` at each change of the readiness of any descriptor, until it finds something or
+/// `deadline` (monotonic nanoseconds) has passed: `None`. `look` doesn't block; it has the
+/// runtime's lock.
+///
+/// # Errors
+/// Those of `look`; `interrupted` when a signal is to be handled.
+pub fn wait_for<T>(
+    deadline: Option<u64>,
+    interrupted: Errno,
+    mut look: impl FnMut(&mut Runtime) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let token = new_token();
+    let mut until = Some(0);
+    loop {
+        let mut found = Ok(None);
+        let answer = within_call(true, || {
+            wait(token, until, |rt| {
+                if rt.take_completion(token).is_none() {
+                    // Not a change, but a signal or the time.
+                    rt.cancel(token as Int)?;
+                }
+                found = look(rt);
+                let late = || deadline.is_some_and(|at| Current::monotonic_ns() >= at);
+                if !matches!(found, Ok(None)) || late() {
+                    return Ok(0);
+                }
+                if is_interrupted() {
+                    found = Err(interrupted);
+                    return Ok(0);
+                }
+                register(rt)?;
+                rt.watch(token as Int)
+            })
+        });
+        match answer {
+            Ok(_) => return found,
+            Err(Stop::Pending) => until = deadline,
+            Err(stop) => return Err(number(stop)),
+        }
+    }
+}
+
+/// A thread waits for the console's input. Set by [`of`].
+static CONSOLE_AWAITED: AtomicBool = AtomicBool::new(false);
+/// The driver is registered.
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+/// Adds what no other driver looks at to the reactor's wait.
+fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
+    if REGISTERED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    rt.register(Driver {
+        poll: |rt, _| {
+            if CONSOLE_AWAITED.load(Ordering::Relaxed)
+                && Current::console_ready(Stream::Standard, Direction::Read)
+            {
+                CONSOLE_AWAITED.store(false, Ordering::Relaxed);
+                rt.wake_watchers();
+            }
+        },
+        deadline: |_| None,
+        interest: |_, interest| {
+            if CONSOLE_AWAITED.load(Ordering::Relaxed) {
+                interest.console(Stream::Standard, Direction::Read);
+            }
+        },
+        finish: |_| true,
+        counter: |_, _| 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Events, of, wait_for};
+    use crate::blocking::at_once;
+    use crate::descriptors::{Description, Object};
+    use crate::io::{self, Place};
+    use crate::tests::begin;
+    use alloc::sync::Arc;
+    use platform::Clock;
+    use resources::current::Current;
+    use std::string::String;
+    use std::{thread, vec};
+
+    /// The ends of a new pipe, to read and to write.
+    fn pipe() -> (Arc<Description>, Arc<Description>) {
+        let (reader, writer) = io::pipe().expect("memory");
+        let end = |fd, access| Description::new(Object::Pipe(fd), String::new(), access);
+        (end(reader, libc::O_RDONLY), end(writer, libc::O_WRONLY))
+    }
+
+    fn events(description: &Description) -> Events {
+        let mut events = Events::empty();
+        at_once(|rt| {
+            events = of(rt, description);
+            Ok(0)
+        })
+        .expect("the runtime");
+        events
+    }
+
+    #[test]
+    fn a_pipe_has_linuxs_events() {
+        let _one = begin("pipes");
+        let (reader, writer) = pipe();
+        assert_eq!(events(&reader), Events::empty());
+        assert_eq!(events(&writer), Events::WRITABLE);
+        let all = vec![0; 64 << 10];
+        assert_eq!(io::write(&writer, &all, Place::Position), Ok(all.len()));
+        assert_eq!(events(&reader), Events::READABLE);
+        assert_eq!(events(&writer), Events::empty());
+        assert_eq!(io::available(&reader), Ok(64 << 10));
+        drop(writer);
+        assert_eq!(events(&reader), Events::READABLE | Events::HUP);
+        let mut into = all;
+        assert_eq!(io::read(&reader, &mut into, Place::Position), Ok(64 << 10));
+        assert_eq!(events(&reader), Events::HUP);
+        let (reader, writer) = pipe();
+        drop(reader);
+        assert_eq!(events(&writer), Events::WRITABLE | Events::ERR);
+    }
+
+    /// The events of a description once it has some; `None` if there are none in time.
+    fn await_events(description: &Description, deadline: Option<u64>) -> Option<Events> {
+        wait_for(deadline, libc::EINTR, |rt| {
+            let events = of(rt, description);
+            Ok(Some(events).filter(|events| !events.is_empty()))
+        })
+        .expect("no signal")
+    }
+
+    #[test]
+    fn a_wait_ends_by_another_threads_change_or_in_time() {
+        let _one = begin("waits");
+        let (reader, writer) = pipe();
+        assert_eq!(await_events(&reader, Some(0)), None);
+        let soon = Current::monotonic_ns() + 5_000_000;
+        assert_eq!(await_events(&reader, Some(soon)), None);
+        assert!(Current::monotonic_ns() >= soon);
+        for _ in 0..100 {
+            let other = {
+                let writer = Arc::clone(&writer);
+                thread::spawn(move || io::write(&writer, b"x", Place::Position))
+            };
+            assert_eq!(await_events(&reader, None), Some(Events::READABLE));
+            assert_eq!(other.join().expect("no panic"), Ok(1));
+            assert_eq!(io::read(&reader, &mut [0; 9], Place::Position), Ok(1));
+        }
+        let waiting = {
+            let reader = Arc::clone(&reader);
+            thread::spawn(move || await_events(&reader, None))
+        };
+        drop(writer);
+        assert_eq!(waiting.join().expect("no panic"), Some(Events::HUP));
+    }
+}

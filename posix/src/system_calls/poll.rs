@@ -1,0 +1,172 @@
+//! `poll` and `select`.
+
+use super::memory::{bytes_mut, load, number, store};
+use crate::descriptors;
+use crate::errors::Result;
+use crate::readiness::{self, Events};
+use kernel::{signals, time};
+use resources::Runtime;
+
+/// The deadline of a `timespec` (`unit` 1) or `timeval` (1000) at `start`; `None` where that is
+/// null.
+fn deadline(start: u64, unit: u64) -> Result<Option<u64>> {
+    if start == 0 {
+        return Ok(None);
+    }
+    let [seconds, parts] = load(start)?;
+    if seconds > i64::MAX as u64 || parts > i64::MAX as u64 || unit == 1 && parts > 999_999_999 {
+        return Err(libc::EINVAL);
+    }
+    let span = seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(parts.saturating_mul(unit));
+    Ok(Some(time::monotonic_ns().saturating_add(span)))
+}
+
+/// The deadline of a number of milliseconds, of which a negative one is none.
+fn deadline_ms(ms: u64) -> Option<u64> {
+    let ms = u64::try_from(ms as i32).ok()?;
+    Some(time::monotonic_ns().saturating_add(ms * 1_000_000))
+}
+
+/// `poll`.
+pub fn poll([list, count, timeout, ..]: [u64; 6]) -> Result<u64> {
+    poll_until(list, count, deadline_ms(timeout))
+}
+
+/// `ppoll`.
+pub fn ppoll([list, count, timeout, mask, size, _]: [u64; 6]) -> Result<u64> {
+    let deadline = deadline(timeout, 1)?;
+    signals::wait_under(mask, size).map_err(number)?;
+    poll_until(list, count, deadline)
+}
+
+fn poll_until(list: u64, count: u64, deadline: Option<u64>) -> Result<u64> {
+    if count > descriptors::MAX_OPEN as u64 {
+        return Err(libc::EINVAL);
+    }
+    let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
+        // Another thread may have unmapped it meanwhile.
+        let entries = bytes_mut(list, count * 8)?;
+        let mut found = 0;
+        for entry in entries.chunks_exact_mut(8) {
+            let [a, b, c, d, low, high, to_low, to_high] = entry else {
+                continue;
+            };
+            let descriptor = i32::from_le_bytes([*a, *b, *c, *d]);
+            let events = polled(rt, descriptor, u16::from_le_bytes([*low, *high]));
+            [*to_low, *to_high] = events.to_le_bytes();
+            found += u64::from(events != 0);
+        }
+        Ok(Some(found).filter(|found| *found > 0))
+    })?;
+    Ok(found.unwrap_or(0))
+}
+
+/// `revents` of one descriptor.
+fn polled(rt: &mut Runtime, descriptor: i32, wanted: u16) -> u16 {
+    let Ok(descriptor) = u64::try_from(descriptor) else {
+        return 0;
+    };
+    match descriptors::get(descriptor) {
+        Ok(description) => {
+            let reported = u32::from(wanted) | Events::ALWAYS.bits();
+            (readiness::of(rt, &description).bits() & reported) as u16
+        }
+        Err(_) => libc::POLLNVAL as u16,
+    }
+}
+
+/// Words of an `fd_set`.
+const SET: usize = 1024 / 64;
+
+/// The events for which a descriptor stays in each of the three sets. Source: Linux's
+/// `fs/select.c`.
+const SETS: [Events; 3] = [
+    Events::READABLE.union(Events::ALWAYS),
+    Events::WRITABLE.union(Events::ERR),
+    Events::PRI,
+];
+
+/// `select`.
+pub fn select([count, reads, writes, exceptions, timeout, _]: [u64; 6]) -> Result<u64> {
+    let deadline = deadline(timeout, 1000)?;
+    let found = select_until(count, [reads, writes, exceptions], deadline)?;
+    // As on Linux, the timeout becomes the rest of it.
+    if let Some(deadline) = deadline {
+        let left = deadline.saturating_sub(time::monotonic_ns()) / 1000;
+        store(timeout, &[left / 1_000_000, left % 1_000_000])?;
+    }
+    Ok(found)
+}
+
+/// `pselect6`.
+pub fn pselect([count, reads, writes, exceptions, timeout, mask]: [u64; 6]) -> Result<u64> {
+    let deadline = deadline(timeout, 1)?;
+    if mask != 0 {
+        let [mask, size] = load(mask)?;
+        signals::wait_under(mask, size).map_err(number)?;
+    }
+    select_until(count, [reads, writes, exceptions], deadline)
+}
+
+fn select_until(count: u64, starts: [u64; 3], deadline: Option<u64>) -> Result<u64> {
+    let count = usize::try_from(count as i32).map_err(|_| libc::EINVAL)?;
+    let count = count.min(SET * 64);
+    let words = count.div_ceil(64);
+    let mut wanted = [[0; SET]; 3];
+    for (set, start) in wanted.iter_mut().zip(starts) {
+        if start != 0 {
+            let bytes = super::memory::bytes(start, words as u64 * 8)?;
+            for (word, bytes) in set.iter_mut().zip(bytes.chunks_exact(8)) {
+                *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+            }
+        }
+    }
+    let mut found = [[0; SET]; 3];
+    let total = readiness::wait_for(deadline, libc::EINTR, |rt| {
+        found = [[0; SET]; 3];
+        let total = look(rt, count, &wanted, &mut found)?;
+        Ok(Some(total).filter(|total| *total > 0))
+    })?;
+    for (start, set) in starts.into_iter().zip(&found) {
+        if start != 0 {
+            store(start, set.get(..words).unwrap_or_default())?;
+        }
+    }
+    Ok(total.unwrap_or(0))
+}
+
+/// Puts those of the descriptors below `count` that are in `wanted` and ready into `found`; their
+/// number, with one for each set.
+fn look(
+    rt: &mut Runtime,
+    count: usize,
+    wanted: &[[u64; SET]; 3],
+    found: &mut [[u64; SET]; 3],
+) -> Result<u64> {
+    let mut total = 0;
+    for word in 0..count.div_ceil(64) {
+        let of = |set: &[u64; SET]| set.get(word).copied().unwrap_or(0);
+        let mut rest = wanted.iter().map(of).fold(0, |all, word| all | word);
+        while rest != 0 {
+            let bit = rest & rest.wrapping_neg();
+            rest &= !bit;
+            let descriptor = word * 64 + bit.trailing_zeros() as usize;
+            if descriptor >= count {
+                break;
+            }
+            let events = readiness::of(rt, &*descriptors::get(descriptor as u64)?);
+            for ((wanted, found), set) in wanted.iter().zip(&mut *found).zip(SETS) {
+                if let Some(into) = found.get_mut(word)
+                    && of(wanted) & bit != 0
+                    && events.intersects(set)
+                {
+                    *into |= bit;
+                    total += 1;
+                }
+            }
+        }
+    }
+    Ok(total)
+}

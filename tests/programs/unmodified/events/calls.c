@@ -1,0 +1,26 @@
+#include "calls.h"
+
+static const char *error(void)
+{
+    switch (errno) {
+    case EAGAIN: return "EAGAIN";
+    case EBADF: return "EBADF";
+    case EEXIST: return "EEXIST";
+    case EFAULT: return "EFAULT";
+    case EINTR: return "EINTR";
+    case EINVAL: return "EINVAL";
+    case ELOOP: return "ELOOP";
+    case ENOENT: return "ENOENT";
+    case EPERM: return "EPERM";
+    default: return strerror(errno);
+    }
+}
+
+void answer(const char *name, long result)
+{
+    if (result < 0)
+        printf("%s: %s\n", name, error());
+    else
+        printf("%s: %ld\n", name, result);
+    fflush(stdout);
+}
