@@ -116,7 +116,7 @@ pub struct Runtime<R: Resources> {
     pub interest: Interest<R>,
     drivers: [Option<Driver<R>>; MAX_DRIVERS],
     started: bool,
-    /// The next step of the leader: the thread that runs the drivers for all that wait.
+    /// The state of the leader: the thread that runs the drivers for all that wait.
     pub(crate) leader: Leader,
     /// Number of forks before the leader began.
     pub(crate) led_in: u32,

@@ -12,7 +12,7 @@ use platform::{Clock, Interest as _, System, Wait, Woken};
 /// A sleep of the platform of `R`.
 pub(crate) type Sleep<R> = <<R as Resources>::Platform as Wait>::Sleep;
 
-/// The leader's next step.
+/// The state of the leader.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leader {
     /// There is none.
