@@ -17,7 +17,6 @@ PROGRAMS = {
 }
 LINUX = "_build/default/bench/programs/linux/"
 SOIL = "_build/soil/bench/programs/soil/"
-UNMODIFIED = "_build/soil/bench/programs/unmodified/"
 
 
 def built(path):
@@ -49,7 +48,6 @@ def prepare():
     build_floor()
     peer.initramfs("hello", [], built(LINUX + "hello.exe"))
     peer.initramfs("trees", [], built(LINUX + "trees.exe"))
-    peer.initramfs("threads", [], built(LINUX + "threads.exe"))
 
 
 def first_line_ms(command, text):
@@ -187,27 +185,6 @@ def compute(options):
             between(qemu.linux(peer.work("trees.cpio"), [], arguments, options.machine)),
         )
     return [figure]
-
-
-def threads(options):
-    """Two threads in turns, by Thread.yield and by a mutex with a condition: microseconds a turn of
-    the same program, not written for Soil."""
-    figures = []
-    program = image(UNMODIFIED + "threads.exe")
-    for name, kind, count in (
-        ("thread_switch_us", "yield", 200_000),
-        ("mutex_handover_us", "condition", 200_000),
-    ):
-        figure = Figure(name, "us", "lower")
-        words = [kind, str(count)]
-        for _ in range(options.pairs):
-            seconds = (
-                between(qemu.soil(program, words, options.machine)),
-                between(qemu.linux(peer.work("threads.cpio"), [], words, options.machine)),
-            )
-            figure.add(*(each * 1e6 / count for each in seconds))
-        figures.append(figure)
-    return figures
 
 
 def between(command, timeout=60):

@@ -50,11 +50,12 @@ def wrk(host, connections, seconds):
     return float(rate[1]), float(tail[1]) * scale[tail[2]]
 
 
-def guests(options, mode, port, **device):
-    """The two guests that serve `mode`, each as a function of a TAP to a QEMU command."""
+def guests(options, mode, port, program=SOIL + "serve.exe", **device):
+    """The two guests that serve `mode`, each as a function of a TAP to a QEMU command; `program` is
+    Soil's."""
     modules = peer.TRANSPORT[options.machine] + peer.NET
     archive = peer.work(f"net-{options.machine}.cpio")
-    serve = image(SOIL + "serve.exe")
+    serve = image(program)
     words = [mode, str(port)]
     return (
         lambda tap: qemu.soil(serve, words, options.machine, tap=tap, **device),
@@ -74,9 +75,9 @@ def served(command, work):
             ) from problem
 
 
-def pairs(options, mode, port, work):
+def pairs(options, mode, port, work, program=SOIL + "serve.exe"):
     """`work`'s results for Soil and Linux, alternately."""
-    soil, linux = guests(options, mode, port)
+    soil, linux = guests(options, mode, port, program)
     for _ in range(options.pairs):
         yield served(soil, work), served(linux, work)
 

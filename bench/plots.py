@@ -27,15 +27,15 @@ WIDTH, ROW = 1000, 22  # pixels
 CHARTS = [
     (
         "size",
-        "Start, size, memory and threads",
-        r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|thread_.*|mutex_.*|fs_memory_.*|net_idle_.*"
-        r"|net_boot_.*",
+        "Start, size and memory",
+        r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|fs_memory_.*|net_idle_.*|net_boot_.*",
     ),
     ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|net_(?!host_).*"),
     ("process", "Network and start: Soil's process and a Unix program", r"host_.*|net_host_.*"),
     ("disks", "Raw disks: image and Linux micro-VM", r"blk_.*|fs_blk_.*|fs_flush_.*"),
     ("files", "Files: image and Linux micro-VM", r"fat_.*|fs_(?!host_).*"),
     ("process-storage", "Disks and files: Soil's process and a Unix program", r"fs_host_.*"),
+    ("unmodified", "Programs without a line of Soil", r"thread_.*|mutex_.*|unix_.*"),
 ]
 
 # The main chart: one line for each thing that people ask about.
@@ -57,7 +57,9 @@ OVERVIEW = [
     ("fs_ext4_create_per_s", "ext4, create files"),
     ("fs_ext4_fsync_append_per_s", "ext4, append and fsync"),
     ("compute_ratio", "Compute, garbage collection"),
-    ("thread_switch_us", "Threads, switch"),
+    ("thread_switch_us", "Unmodified: thread switch"),
+    ("unix_http_rps_c8", "Unmodified: HTTP by Unix, 8 connections"),
+    ("unix_file_read_mibs", "Unmodified: Unix.read"),
     ("net_host_http_rps_c8", "Process: HTTP, 8 connections"),
 ]
 

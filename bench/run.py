@@ -24,6 +24,7 @@ import plots  # noqa: E402
 import processes  # noqa: E402
 import storage  # noqa: E402
 import tcpip  # noqa: E402
+import unmodified  # noqa: E402
 from harness import console, sandbox  # noqa: E402
 
 RESULTS = os.path.join(HERE, "results", "latest.json")
@@ -43,10 +44,10 @@ GROUPS = {
     "blk": disks.raw,
     "fat": disks.files,
     "compute": boot.compute,
-    "threads": boot.threads,
     **processes.GROUPS,
     **tcpip.GROUPS,
     **storage.GROUPS,
+    **unmodified.GROUPS,
 }
 
 ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
@@ -54,9 +55,8 @@ boot_floor_ratio_q35 image_bytes_hello image_bytes_echo image_bytes_website
 min_ram_mib_hello min_ram_mib_echo min_ram_mib_website http_rps_c8 http_rps_c64
 http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50 blk_seq_read_mibs
 blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
-thread_switch_us mutex_handover_us idle_cpu_percent
-net_ceiling_fps""".split()
-ORDER += processes.ORDER + tcpip.ORDER + storage.ORDER
+idle_cpu_percent net_ceiling_fps""".split()
+ORDER += processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER
 
 
 def arguments():
@@ -82,6 +82,7 @@ def prepare():
         tcpip.prepare()
         disks.prepare()
         storage.prepare()
+        unmodified.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
     except FileNotFoundError as problem:
