@@ -142,19 +142,28 @@ pub fn insert(description: Arc<Description>, least: usize, close_on_exec: bool) 
         if index >= MAX_OPEN {
             return Err(libc::EMFILE);
         }
-        let missing = (index + 1).saturating_sub(table.len());
-        table.try_reserve(missing).map_err(|_| libc::ENOMEM)?;
-        if missing > 0 {
-            table.resize_with(index + 1, || None);
-        }
-        if let Some(place) = table.get_mut(index) {
-            *place = Some(Slot {
-                description,
-                close_on_exec,
-            });
-        }
+        put(table, index, description, close_on_exec)?;
         Ok(index as u64)
     })
+}
+
+/// Puts a description into a place below [`MAX_OPEN`]; what was there before. [`libc::ENOMEM`].
+fn put(
+    table: &mut Vec<Option<Slot>>,
+    index: usize,
+    description: Arc<Description>,
+    close_on_exec: bool,
+) -> Result<Option<Slot>> {
+    let missing = (index + 1).saturating_sub(table.len());
+    table.try_reserve(missing).map_err(|_| libc::ENOMEM)?;
+    if missing > 0 {
+        table.resize_with(index + 1, || None);
+    }
+    let place = table.get_mut(index).ok_or(libc::ENOMEM)?;
+    Ok(place.replace(Slot {
+        description,
+        close_on_exec,
+    }))
 }
 
 /// `close`.
@@ -171,12 +180,17 @@ pub fn close(descriptor: u64) -> Result<u64> {
 
 /// `dup2` and `dup3`, for two descriptors that differ.
 pub fn replace(old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
-    let description = get(old)?;
     if new >= MAX_OPEN as u64 {
         return Err(libc::EBADF);
     }
-    let _ = close(new);
-    insert(description, new as usize, close_on_exec)
+    let replaced = with(|table| {
+        let description = Arc::clone(&slot(table, old)?.description);
+        put(table, new as usize, description, close_on_exec)
+    })?;
+    // Outside of the table's lock, as in `close`: other threads may run before the file is closed,
+    // and find the new description.
+    drop(replaced);
+    Ok(new)
 }
 
 /// `fcntl`, with what the C library passes as its argument.

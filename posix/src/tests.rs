@@ -105,6 +105,29 @@ fn duplicates_share_position_and_flags_but_not_close_on_exec() {
 }
 
 #[test]
+fn a_replaced_descriptor_is_never_closed_in_between() {
+    let _one = begin("replaced");
+    let [a, b] = ["a", "b"].map(|name| open(name, O_RDWR | O_CREAT).expect("room"));
+    descriptors::replace(a, 9, false).expect("room");
+    let stopped = core::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..2000 {
+                for old in [a, b] {
+                    assert_eq!(descriptors::replace(old, 9, false), Ok(9));
+                }
+            }
+            stopped.store(true, core::sync::atomic::Ordering::Relaxed);
+        });
+        while !stopped.load(core::sync::atomic::Ordering::Relaxed) {
+            assert!(descriptors::get(9).is_ok());
+        }
+    });
+    assert_eq!(descriptors::replace(99, 9, false), Err(libc::EBADF));
+    assert!(descriptors::get(9).is_ok());
+}
+
+#[test]
 fn flags_of_open_are_linux() {
     let _one = begin("flags");
     file("f", "text");

@@ -1,19 +1,19 @@
 //! The tree of a program that mounts nothing by itself: `/` in memory, with what programs expect to
 //! find there, and each disk at `/NAME`.
 
-use crate::blocking::{at_once, block};
+use crate::blocking::{Once, at_once, block};
 use crate::io::{self, Place};
 use crate::{names, open, paths};
 use alloc::format;
 use alloc::string::ToString;
-use core::sync::atomic::{AtomicBool, Ordering};
 use platform::Memory;
 use resources::current::Current;
 use resources::files;
 use resources::files::drivers::{self, EXT4, MEMORY, TAR};
 
-/// The tree is there. Set by the first system call on a path.
-static BEGUN: AtomicBool = AtomicBool::new(false);
+/// Done by the first system call on a path. Other threads run while a directory is made, and must
+/// not see half of the tree.
+static TREE: Once = Once::new();
 
 /// Contents of `/etc`.
 const FILES: [(&str, &str); 6] = [
@@ -37,9 +37,10 @@ const FILES: [(&str, &str); 6] = [
 ///
 /// Where `SOIL_MOUNT` has a file system at `/`, that one is left as it is.
 pub fn begin() {
-    if BEGUN.swap(true, Ordering::Relaxed) {
-        return;
-    }
+    TREE.run(make_tree);
+}
+
+fn make_tree() {
     // The volume in memory takes at most a quarter of the machine's.
     let limit = Current::memory().first().copied().unwrap_or(0) / 4;
     let root = format!("/=memory:{}", limit.max(1 << 20));

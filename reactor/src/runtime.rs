@@ -232,18 +232,19 @@ impl<R: Resources> Runtime<R> {
     /// Completes everything that is parked there, and everything that waits for a change of any
     /// descriptor.
     pub fn wake(&mut self, index: u32, direction: Direction) {
-        while let Some(token) = self.table.pop(index, direction) {
+        let next = |table: &mut Table<R>| {
+            let watcher = |table: &mut Table<R>| table.pop(ANY, Direction::Read);
+            table.pop(index, direction).or_else(|| watcher(table))
+        };
+        while let Some(token) = next(&mut self.table) {
             self.complete(token, Ok(0));
         }
-        self.wake_watchers();
     }
 
-    /// Completes everything that waits for a change of any descriptor. What becomes ready without
-    /// [`Runtime::wake`] is followed by this.
+    /// Completes everything that waits for a change of any descriptor: something has become ready
+    /// without [`Runtime::wake`].
     pub fn wake_watchers(&mut self) {
-        while let Some(token) = self.table.pop(ANY, Direction::Read) {
-            self.complete(token, Ok(0));
-        }
+        self.wake(ANY, Direction::Read);
     }
 
     /// Waits for a change of the readiness of any descriptor, as `poll` does after it has looked at
