@@ -124,6 +124,18 @@ pub fn at_once(operation: impl FnOnce(&mut Runtime) -> Answer) -> Result<usize> 
     enter(operation).map_err(number)
 }
 
+/// Runs `attempt` on the runtime. [`libc::EBUSY`] within a call of the runtime.
+pub fn now<T, E: From<Errno>>(
+    attempt: impl FnOnce(&mut Runtime) -> core::result::Result<T, E>,
+) -> core::result::Result<T, E> {
+    let mut outcome = None;
+    let _ = enter(|rt| {
+        outcome = Some(attempt(rt));
+        Ok(0)
+    });
+    outcome.unwrap_or_else(|| Err(libc::EBUSY.into()))
+}
+
 /// The number for the end of an operation.
 pub fn number(stop: Stop) -> Errno {
     match stop {

@@ -3,6 +3,8 @@
 use crate::blocking::at_once;
 use crate::directory::Listing;
 use crate::errors::Result;
+use crate::sockets::Socket;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,6 +34,8 @@ pub enum Object {
     Directory(Mutex<Listing>),
     /// An end of a pipe.
     Pipe(Fd),
+    /// A socket.
+    Socket(Box<dyn Socket>),
 }
 
 /// An open file description: descriptors that were duplicated share it, with its position and its
@@ -215,6 +219,18 @@ pub fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
             Ok(0)
         }
         _ => Err(libc::EINVAL),
+    }
+}
+
+/// Closes the sockets, at the program's end: their peers learn of it.
+pub fn close_sockets() {
+    let count = with(|table| table.len());
+    for descriptor in 0..count as u64 {
+        if let Ok(description) = get(descriptor)
+            && let Object::Socket(socket) = &description.object
+        {
+            socket.close();
+        }
     }
 }
 

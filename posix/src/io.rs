@@ -65,6 +65,11 @@ pub fn read(description: &Description, into: &mut [u8], place: Place) -> Result<
         Object::Directory(_) => Err(libc::EISDIR),
         Object::Pipe(_) if place != Place::Position => Err(libc::ESPIPE),
         Object::Pipe(fd) => read_pipe(description, *fd, into),
+        Object::Socket(_) if place != Place::Position => Err(libc::ESPIPE),
+        Object::Socket(socket) => {
+            let received = socket.receive(into, message_flags(description), None);
+            received.map(|received| received.len)
+        }
         Object::Null => Ok(0),
         Object::Zero => {
             into.fill(0);
@@ -85,8 +90,18 @@ pub fn write(description: &Description, from: &[u8], place: Place) -> Result<usi
         Object::Directory(_) => Err(libc::EISDIR),
         Object::Pipe(_) if place != Place::Position => Err(libc::ESPIPE),
         Object::Pipe(fd) => write_pipe(description, *fd, from),
+        Object::Socket(_) if place != Place::Position => Err(libc::ESPIPE),
+        Object::Socket(socket) => socket.send(from, None, message_flags(description)),
         Object::Null | Object::Zero | Object::Random => Ok(from.len()),
         Object::Console(_) | Object::Terminal => Err(libc::EINVAL),
+    }
+}
+
+/// The flags of `send` and `recv` that `read` and `write` of a socket stand for.
+pub fn message_flags(description: &Description) -> i32 {
+    match description.flags() & libc::O_NONBLOCK {
+        0 => 0,
+        _ => libc::MSG_DONTWAIT,
     }
 }
 
@@ -146,6 +161,7 @@ pub fn available(description: &Description) -> Result<u64> {
             let len = at_once(|rt| Ok(pipe::state(rt, *fd)?.len))?;
             Ok(len as u64)
         }
+        Object::Socket(socket) => socket.available().map(|count| count as u64),
         _ => Err(libc::ENOTTY),
     }
 }
@@ -167,7 +183,9 @@ pub fn seek(description: &Description, offset: i64, whence: i32) -> Result<u64> 
             return listing.seek(&description.path, offset, whence);
         }
         Object::Null | Object::Zero | Object::Random => return Ok(0),
-        Object::Console(_) | Object::Terminal | Object::Pipe(_) => return Err(libc::ESPIPE),
+        Object::Console(_) | Object::Terminal | Object::Pipe(_) | Object::Socket(_) => {
+            return Err(libc::ESPIPE);
+        }
     };
     let position = match whence {
         libc::SEEK_SET | libc::SEEK_CUR | libc::SEEK_END => {

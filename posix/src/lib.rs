@@ -1,11 +1,12 @@
-//! Linux's system calls on descriptors and paths, answered by Soil's files and pipes: a part of
+//! Linux's system calls on descriptors and paths, answered by Soil's files, pipes and sockets: a part of
 //! images whose program uses `Unix`, channels or the C library's files.
 //!
 //! # Layers
 //! ```text
 //!   system_calls    registers and the program's memory (only in images)
 //!       │
-//!   open, io, attributes, names, directory, mapping     one operation each, on slices and numbers
+//!   open, io, attributes, names, directory, mapping,    one operation each, on slices and numbers
+//!   sockets
 //!       │
 //!   readiness                                           events of descriptions, awaited
 //!       │
@@ -32,6 +33,7 @@ pub mod names;
 pub mod open;
 pub mod paths;
 pub mod readiness;
+pub mod sockets;
 #[cfg(feature = "image")]
 mod system_calls;
 #[cfg(test)]

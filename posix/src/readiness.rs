@@ -77,6 +77,7 @@ pub fn of(rt: &mut Runtime, description: &Description) -> Events {
                     | Events::when(!pipe.has_peer, Events::ERR)
             }
         }
+        Object::Socket(socket) => socket.events(rt),
         Object::Null | Object::Zero | Object::Random | Object::File(_) | Object::Directory(_) => {
             Events::READABLE | Events::WRITABLE
         }

@@ -7,6 +7,7 @@ mod console;
 mod mapping;
 mod memory;
 mod poll;
+mod sockets;
 
 use crate::attributes::{self, Stat};
 use crate::descriptors::{self, Description, Object};
@@ -223,6 +224,12 @@ fn read(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
                 Err(libc::EIO)
             }
         }),
+        Object::Socket(_) if place != Place::Position => Err(libc::ESPIPE),
+        Object::Socket(ref socket) => {
+            let flags = io::message_flags(&description);
+            let received = sockets::receive(&**socket, pieces, flags, None)?;
+            Ok(received.len as u64)
+        }
         _ => transfer(pieces, place, |start, len, place| {
             io::read(&description, bytes_mut(start, len)?, place)
         }),
@@ -234,6 +241,17 @@ fn write(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
     match description.object {
         Object::Console(stream) => console::write(stream, pieces, place),
         Object::Terminal => console::write(1, pieces, place),
+        Object::Socket(_) if place != Place::Position => Err(libc::ESPIPE),
+        Object::Socket(ref socket) => {
+            let flags = io::message_flags(&description);
+            sockets::send(&**socket, pieces, None, flags).map(|len| len as u64)
+        }
+        Object::Pipe(_) => {
+            let written = transfer(pieces, place, |start, len, place| {
+                io::write(&description, bytes(start, len)?, place)
+            });
+            sockets::or_signal(written, 0)
+        }
         _ => transfer(pieces, place, |start, len, place| {
             io::write(&description, bytes(start, len)?, place)
         }),
@@ -264,6 +282,13 @@ fn device_control(description: &Description, request: u64, argument: u64) -> Res
         libc::FIONREAD => {
             let count = io::available(description)?.min(i32::MAX as u64) as u32;
             bytes_mut(argument, 4)?.copy_from_slice(&count.to_le_bytes());
+            Ok(0)
+        }
+        libc::FIONBIO => {
+            let [on, ..] = *bytes(argument, 4)?.first_chunk::<4>().ok_or(libc::EFAULT)?;
+            let others = description.flags() & !libc::O_NONBLOCK;
+            let flag = if on == 0 { 0 } else { libc::O_NONBLOCK };
+            description.set_flags(others | flag);
             Ok(0)
         }
         _ => Err(libc::ENOTTY),

@@ -36,7 +36,8 @@ pub mod udp;
 pub mod urgent;
 pub mod zero_copy;
 
-pub use sockets::{local, mark, peer};
+pub use ::net::Readiness;
+pub use sockets::{failure, local, mark, peer, readiness};
 pub use status::{interface, interfaces, up};
 
 use crate::Runtime;

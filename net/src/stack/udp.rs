@@ -33,6 +33,11 @@ impl Stack {
         Ok(())
     }
 
+    /// Takes the ICMP error that the next call on the socket would report.
+    pub fn udp_take_error(&mut self, socket: Handle) -> Result<Option<Error>, Error> {
+        Ok(self.sockets.udp_mut(socket)?.error.take())
+    }
+
     /// Queues one datagram; it leaves with the next [`Stack::poll`], in fragments if it exceeds the
     /// path MTU.
     ///

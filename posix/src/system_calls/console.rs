@@ -2,6 +2,7 @@
 
 use super::memory::number;
 use crate::blocking::within_call;
+use crate::descriptors;
 use crate::errors::Result;
 use crate::io::Place;
 use kernel::syscall;
@@ -28,6 +29,7 @@ pub fn write(stream: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
 
 /// Before the machine ends: writes back all volumes.
 pub fn finish() {
+    descriptors::close_sockets();
     // A failure has its line in the log.
     let _ = within_call(false, || resources::runtime::finish(GRACE_NS));
 }

@@ -6,7 +6,7 @@ use super::errors::error;
 use crate::types::Int;
 use crate::types::constants::{KIND_LISTENER, KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT};
 use crate::{Operations, Runtime};
-use ::net::{Handle, Stack};
+use ::net::{Handle, Readiness, Stack};
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::Fd;
@@ -135,6 +135,22 @@ pub fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, E
         }
         Direction::Write => ready.writable || ready.hangup || ready.error,
     })
+}
+
+/// What a socket is ready for, without the end of receiving that the program has asked for.
+pub fn readiness(rt: &mut Runtime, fd: Fd) -> Result<Readiness, Error> {
+    let key = any_socket(rt, fd)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack.readiness(socket.handle).map_err(error)
+}
+
+/// Why a connection has failed, if it has; of a datagram socket, the error that its next call
+/// reports.
+pub fn failure(rt: &mut Runtime, fd: Fd) -> Result<Option<Error>, Error> {
+    let key = any_socket(rt, fd)?;
+    let (stack, socket) = socket(rt, key)?;
+    let failure = stack.socket_error(socket.handle).map_err(error)?;
+    Ok(failure.map(error))
 }
 
 /// The key of a descriptor of any of the three kinds.

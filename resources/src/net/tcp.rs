@@ -157,6 +157,16 @@ pub fn connected(rt: &mut Runtime, fd: Fd) -> Answer {
         .map_err(stop)
 }
 
+/// Copies received bytes without consuming them. 0 is the end.
+pub fn peek(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
+    let key = rt.table.key_of(fd, &CONNECTION)?;
+    let (stack, socket) = socket(rt, key)?;
+    if socket.receive_ended {
+        return Ok(0);
+    }
+    stack.tcp_peek(socket.handle, into).map_err(stop)
+}
+
 /// A size that the stack brings into its range.
 fn bytes(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)

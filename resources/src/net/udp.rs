@@ -1,13 +1,15 @@
 //! UDP sockets.
 
-use super::errors::{refused, stop};
+use super::errors::{error, refused, stop};
 use super::sockets::{close, open, ready, socket};
 use super::{address, stack_for};
 use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
 use crate::types::constants::KIND_UDP;
+use ::net::Received;
 use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
 use platform::error::{Answer, Error, Stop};
 use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 
@@ -31,7 +33,11 @@ pub fn bind(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
 
 /// See `soil_udp_send`.
 pub fn send(rt: &mut Runtime, fd: Fd, endpoint: &[u8], from: &[u8]) -> Answer {
-    let endpoint = address::decode(endpoint)?;
+    send_to(rt, fd, address::decode(endpoint)?, from)
+}
+
+/// [`send`] to an address that may have a zone.
+pub fn send_to(rt: &mut Runtime, fd: Fd, endpoint: SocketAddr, from: &[u8]) -> Answer {
     let key = rt.table.key_of(fd, &SOCKET)?;
     let (stack, socket) = socket(rt, key)?;
     stack
@@ -50,6 +56,26 @@ pub fn receive(
     let (stack, socket) = socket(rt, key)?;
     let (n, from) = stack.udp_recv_from(socket.handle, into).map_err(stop)?;
     Ok((n.min(into.len()), address::encode(from)))
+}
+
+/// Takes the oldest datagram, with its whole length, which may be more than there is room for.
+pub fn receive_from(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Result<Received, Stop> {
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack.udp_receive(socket.handle, into).map_err(stop)
+}
+
+/// The error of an earlier datagram, which is reported once.
+pub fn take_failure(rt: &mut Runtime, fd: Fd) -> Option<Error> {
+    let key = rt.table.key_of(fd, &SOCKET).ok()?;
+    let (stack, socket) = socket(rt, key).ok()?;
+    stack.udp_take_error(socket.handle).ok()?.map(error)
+}
+
+/// The source address of datagrams to `remote`.
+pub fn source_address(rt: &mut Runtime, remote: SocketAddr) -> Result<IpAddr, Stop> {
+    let net = stack_for(rt, remote.ip())?;
+    net.stack.source_address(remote.ip()).map_err(stop)
 }
 
 /// See `soil_udp_connect`.

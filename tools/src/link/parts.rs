@@ -21,7 +21,7 @@ struct Part {
     texts: &'static [&'static [u8]],
 }
 
-const PARTS: [Part; 3] = [
+const PARTS: [Part; 4] = [
     // The driver of entropy devices.
     Part {
         symbol: "soil_with_entropy",
@@ -85,6 +85,9 @@ const PARTS: [Part; 3] = [
             "mkstemp64",
             "tmpfile",
             "tmpfile64",
+            "socket",
+            "socketpair",
+            "getaddrinfo",
         ],
         beginnings: &[
             // OCaml's library `unix`.
@@ -116,6 +119,24 @@ const PARTS: [Part; 3] = [
             "caml_unix_sleep",
             "caml_unix_time",
         ],
+        texts: &[],
+    },
+    // Sockets of the C library.
+    Part {
+        symbol: "soil_with_sockets",
+        names: &["socket", "socketpair", "getaddrinfo"],
+        beginnings: &[
+            "camlUnix.socket_",
+            "camlUnix.socketpair_",
+            "camlUnix.open_connection",
+            "camlUnix.establish_server",
+            "caml_unix_socket",
+            "caml_unix_getaddrinfo",
+            "caml_unix_gethostbyname",
+            "caml_unix_gethostbyaddr",
+            "caml_unix_getnameinfo",
+        ],
+        exceptions: &[],
         texts: &[],
     },
 ];
@@ -236,6 +257,14 @@ mod tests {
             ("fopen", "soil_with_files"),
         ] {
             assert_eq!(wanted("main.o", symbol), [part], "{symbol}");
+        }
+        for symbol in [
+            "camlUnix.socketpair_9",
+            "camlUnix.open_connection_2",
+            "socket",
+        ] {
+            let both = ["soil_with_files", "soil_with_sockets"];
+            assert_eq!(wanted("main.o", symbol), both, "{symbol}");
         }
         for other in [
             "camlStdlib__Rando",

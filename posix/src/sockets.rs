@@ -1,0 +1,101 @@
+//! BSD sockets: what a descriptor of a socket does, for each domain and type.
+//!
+//! A part of its own: only `system_calls/sockets.rs`, which the link driver asks for by
+//! `soil_with_sockets`, makes sockets. The rest of the crate knows them as [`Socket`], so that a
+//! program with files alone doesn't carry TCP/IP.
+//!
+//! # Contexts
+//! The state of a socket is used inside a call of the runtime (`attempts`), one at a time; its lock
+//! is never waited for.
+
+pub mod address;
+mod attempts;
+pub mod options;
+pub mod tcp;
+#[cfg(test)]
+mod tests;
+pub mod udp;
+
+use crate::errors::{Errno, Result, errno};
+use crate::readiness::Events;
+use address::Name;
+use alloc::boxed::Box;
+use platform::error::Error;
+use resources::Runtime;
+
+/// What a call has received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Number of bytes of the memory that were filled.
+    pub len: usize,
+    /// The length of the datagram, which may be more; of a stream `len`.
+    pub whole: usize,
+}
+
+/// A socket. Addresses are `struct sockaddr`, flags those of `send` and `recv`: `MSG_DONTWAIT`
+/// stands for `O_NONBLOCK`, too. Errors are Linux's.
+pub trait Socket: Send + Sync {
+    /// Domain, type and protocol, as `socket` has them.
+    fn kind(&self) -> [i32; 3];
+
+    /// `bind`.
+    fn bind(&self, address: &[u8]) -> Result<()>;
+
+    /// `listen`.
+    fn listen(&self, backlog: i32) -> Result<()>;
+
+    /// `accept`; with the peer's address. Blocks if `waits`.
+    fn accept(&self, waits: bool) -> Result<(Box<dyn Socket>, Name)>;
+
+    /// `connect`. Blocks if `waits`.
+    fn connect(&self, address: &[u8], waits: bool) -> Result<()>;
+
+    /// `sendto`, `send` and `write`; the number of bytes taken. May block.
+    fn send(&self, from: &[u8], to: Option<&[u8]>, flags: i32) -> Result<usize>;
+
+    /// `recvfrom`, `recv` and `read`; puts the sender's address into `from`. May block.
+    fn receive(&self, into: &mut [u8], flags: i32, from: Option<&mut Name>) -> Result<Received>;
+
+    /// `shutdown`.
+    fn shutdown(&self, how: i32) -> Result<()>;
+
+    /// `getsockname`.
+    fn local(&self) -> Result<Name>;
+
+    /// `getpeername`.
+    fn peer(&self) -> Result<Name>;
+
+    /// `setsockopt`.
+    fn set(&self, level: i32, option: i32, value: &[u8]) -> Result<()>;
+
+    /// `getsockopt`; the number of bytes put into `into`.
+    fn get(&self, level: i32, option: i32, into: &mut [u8]) -> Result<usize>;
+
+    /// The events that it has now.
+    fn events(&self, rt: &mut Runtime) -> Events;
+
+    /// Number of bytes that can be received at once, for `FIONREAD`.
+    fn available(&self) -> Result<usize>;
+
+    /// Closes it, at the program's end.
+    fn close(&self);
+}
+
+/// The error of an operation of the network.
+fn network_errno(error: Error) -> Errno {
+    match error {
+        Error::TimedOut => libc::ETIMEDOUT,
+        Error::TooManyOpen => libc::EADDRNOTAVAIL,
+        other => errno(other),
+    }
+}
+
+/// The directions that `shutdown` ends: to receive, to send.
+fn directions(how: i32) -> Result<[bool; 2]> {
+    match how {
+        libc::SHUT_RD => Ok([true, false]),
+        libc::SHUT_WR => Ok([false, true]),
+        libc::SHUT_RDWR => Ok([true, true]),
+        _ => Err(libc::EINVAL),
+    }
+}

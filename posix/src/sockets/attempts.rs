@@ -1,0 +1,94 @@
+//! Attempts of operations on sockets: inside a call of the runtime, repeated when the socket is
+//! ready.
+
+use super::network_errno;
+use crate::blocking::{block, now, park};
+use crate::errors::{Errno, RESTART, Result};
+use platform::Direction;
+use platform::error::{Error, Stop};
+use reactor::table::Fd;
+use resources::Runtime;
+use resources::net;
+
+/// Why an attempt isn't done.
+pub enum Halt {
+    /// It has failed.
+    Error(Errno),
+    /// It is worth another attempt when the descriptor is ready.
+    Park(Fd, Direction),
+}
+
+impl From<Errno> for Halt {
+    fn from(errno: Errno) -> Halt {
+        Halt::Error(errno)
+    }
+}
+
+/// The result of an attempt.
+pub type Attempt<T> = core::result::Result<T, Halt>;
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    None,
+    /// Until a signal arrives.
+    Signal,
+    /// Until a signal arrives or the monotonic clock shows this time in nanoseconds.
+    Deadline(u64),
+}
+
+/// Repeats `attempt` until it is done or fails. [`libc::EAGAIN`] where it would have to wait longer
+/// than `patience` allows. A signal ends the wait with [`RESTART`], or [`libc::EINTR`] where there
+/// is a deadline (signal(7)).
+pub fn retry<T>(
+    patience: Patience,
+    mut attempt: impl FnMut(&mut Runtime) -> Attempt<T>,
+) -> Result<T> {
+    loop {
+        let (fd, direction) = match now(&mut attempt) {
+            Ok(done) => return Ok(done),
+            Err(Halt::Error(errno)) => return Err(errno),
+            Err(Halt::Park(fd, direction)) => (fd, direction),
+        };
+        match patience {
+            Patience::None => return Err(libc::EAGAIN),
+            Patience::Signal => park(fd, direction, None)?,
+            Patience::Deadline(at) => {
+                park(fd, direction, Some(at)).map_err(|errno| match errno {
+                    RESTART => libc::EINTR,
+                    errno => errno,
+                })?;
+            }
+        }
+    }
+}
+
+/// The descriptor that an operation of the network answers with.
+pub fn decode(answer: usize) -> Attempt<Fd> {
+    Fd::decode(answer as isize).map_err(|error| Halt::Error(network_errno(error)))
+}
+
+/// Where an operation isn't done: to be repeated when the socket is ready, or failed.
+pub fn halt(stop: Stop, fd: Fd, direction: Direction) -> Halt {
+    match stop {
+        Stop::WouldBlock | Stop::Pending => Halt::Park(fd, direction),
+        Stop::Error(error) => Halt::Error(network_errno(error)),
+    }
+}
+
+/// The error of an operation that is answered at once.
+pub fn at_once(stop: Stop) -> Errno {
+    match stop {
+        // There is no route.
+        Stop::Error(Error::Unreachable) => libc::ENETUNREACH,
+        Stop::Error(error) => network_errno(error),
+        Stop::WouldBlock | Stop::Pending => libc::EAGAIN,
+    }
+}
+
+/// Waits for the first address of an interface, as a process finds it there. Without one, the
+/// operation that needs it fails.
+pub fn await_network() {
+    let _ = block(net::up);
+}

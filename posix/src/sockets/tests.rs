@@ -1,0 +1,244 @@
+//! Sockets on the host, over the loopback of the stack.
+
+use super::address::{Family, Name, parse};
+use super::tcp::Tcp;
+use super::udp::Udp;
+use super::{Received, Socket};
+use crate::errors::Result;
+use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOL_SOCKET};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard};
+use std::vec::Vec;
+use std::{format, thread, vec};
+
+/// The stack is the process's: a connection of one test is polled by another's wait.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn begin() -> MutexGuard<'static, ()> {
+    ONE.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn name(text: &str) -> Vec<u8> {
+    let address: SocketAddr = text.parse().expect("an address");
+    let family = match address {
+        SocketAddr::V4(_) => Family::V4,
+        SocketAddr::V6(_) => Family::V6,
+    };
+    Name::of(family, address).bytes().to_vec()
+}
+
+fn port(family: Family, name: Result<Name>) -> u16 {
+    parse(family, name.expect("a name").bytes())
+        .expect("an address")
+        .port()
+}
+
+/// A listener on the loopback and its address.
+fn listener() -> (Tcp, Vec<u8>) {
+    let listener = Tcp::new(Family::V4);
+    assert_eq!(listener.bind(&name("127.0.0.1:0")), Ok(()));
+    assert_eq!(listener.listen(5), Ok(()));
+    let address = listener.local().expect("bound").bytes().to_vec();
+    (listener, address)
+}
+
+fn pair() -> (Tcp, std::boxed::Box<dyn Socket>) {
+    let (listener, address) = listener();
+    let client = Tcp::new(Family::V4);
+    assert_eq!(client.connect(&address, true), Ok(()));
+    let (server, peer) = listener.accept(true).expect("a connection");
+    assert_eq!(client.local(), Ok(peer));
+    assert_eq!(client.peer(), server.local());
+    (client, server)
+}
+
+fn read(socket: &dyn Socket, len: usize, flags: i32) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let Received { len, .. } = socket.receive(&mut bytes, flags, None)?;
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+fn integer(socket: &dyn Socket, level: i32, option: i32) -> Result<i32> {
+    let mut bytes = [0; 4];
+    socket.get(level, option, &mut bytes)?;
+    Ok(i32::from_le_bytes(bytes))
+}
+
+#[test]
+fn a_connection_carries_bytes_both_ways() {
+    let _one = begin();
+    let (client, server) = pair();
+    assert_eq!(client.send(b"hello", None, 0), Ok(5));
+    assert_eq!(read(&*server, 3, MSG_PEEK), Ok(b"hel".to_vec()));
+    assert_eq!(read(&*server, 3, 0), Ok(b"hel".to_vec()));
+    assert_eq!(server.available(), Ok(2));
+    assert_eq!(read(&*server, 10, 0), Ok(b"lo".to_vec()));
+    assert_eq!(read(&*server, 10, MSG_DONTWAIT), Err(libc::EAGAIN));
+    assert_eq!(server.send(b"bye", None, 0), Ok(3));
+    assert_eq!(client.shutdown(SHUT_WR), Ok(()));
+    assert_eq!(read(&*server, 10, 0), Ok(vec![]));
+    assert_eq!(client.send(b"x", None, 0), Err(libc::EPIPE));
+    assert_eq!(read(&client, 10, 0), Ok(b"bye".to_vec()));
+    drop(server);
+    assert_eq!(read(&client, 10, 0), Ok(vec![]));
+}
+
+#[test]
+fn a_blocking_send_takes_everything() {
+    let _one = begin();
+    let (client, server) = pair();
+    let sender = thread::spawn(move || client.send(&vec![7; 1 << 20], None, 0));
+    let mut count = 0;
+    while count < 1 << 20 {
+        let bytes = read(&*server, 1 << 16, 0).expect("bytes");
+        assert!(!bytes.is_empty() && bytes.iter().all(|byte| *byte == 7));
+        count += bytes.len();
+    }
+    assert_eq!(sender.join().expect("no panic"), Ok(1 << 20));
+}
+
+#[test]
+fn a_refused_connection_says_so_once_and_can_be_tried_again() {
+    let _one = begin();
+    let (closed, address) = listener();
+    drop(closed);
+    let client = Tcp::new(Family::V4);
+    assert_eq!(client.connect(&address, true), Err(libc::ECONNREFUSED));
+    assert_eq!(integer(&client, SOL_SOCKET, libc::SO_ERROR), Ok(0));
+    assert_eq!(client.connect(&address, false), Err(libc::EINPROGRESS));
+    assert_eq!(client.send(b"x", None, 0), Err(libc::ECONNREFUSED));
+    assert_eq!(client.send(b"x", None, 0), Err(libc::EPIPE));
+    assert_eq!(read(&client, 1, 0), Ok(vec![]));
+    let (listener, address) = listener();
+    assert_eq!(client.connect(&address, true), Ok(()));
+    assert_eq!(client.connect(&address, true), Err(libc::EISCONN));
+    assert!(listener.accept(true).is_ok());
+}
+
+#[test]
+fn states_have_their_errors() {
+    let _one = begin();
+    let socket = Tcp::new(Family::V4);
+    assert_eq!(socket.send(b"x", None, 0), Err(libc::EPIPE));
+    assert_eq!(read(&socket, 1, 0), Err(libc::ENOTCONN));
+    assert_eq!(socket.accept(true).err(), Some(libc::EINVAL));
+    assert_eq!(socket.shutdown(SHUT_RDWR), Err(libc::ENOTCONN));
+    assert_eq!(socket.peer(), Err(libc::ENOTCONN));
+    assert_eq!(port(Family::V4, socket.local()), 0);
+    assert_eq!(socket.bind(&name("127.0.0.1:0")), Ok(()));
+    assert_eq!(socket.bind(&name("127.0.0.1:0")), Err(libc::EINVAL));
+    assert_ne!(port(Family::V4, socket.local()), 0);
+    let other = Tcp::new(Family::V4);
+    let taken = socket.local().expect("bound");
+    assert_eq!(other.bind(taken.bytes()), Err(libc::EADDRINUSE));
+    assert_eq!(other.bind(&name("192.0.2.1:0")), Err(libc::EADDRNOTAVAIL));
+    assert_eq!(socket.listen(0), Ok(()));
+    assert_eq!(socket.accept(false).err(), Some(libc::EAGAIN));
+    assert_eq!(read(&socket, 1, 0), Err(libc::ENOTCONN));
+    assert_eq!(socket.connect(taken.bytes(), true), Err(libc::EISCONN));
+    assert_eq!(socket.shutdown(SHUT_RD), Ok(()));
+    assert_eq!(socket.accept(true).err(), Some(libc::EINVAL));
+}
+
+#[test]
+fn datagrams_keep_their_bounds_and_senders() {
+    let _one = begin();
+    let (server, client) = (Udp::new(Family::V4), Udp::new(Family::V4));
+    assert_eq!(server.bind(&name("127.0.0.1:0")), Ok(()));
+    let to = server.local().expect("bound").bytes().to_vec();
+    assert_eq!(client.send(b"x", None, 0), Err(libc::EDESTADDRREQ));
+    for text in [&b"one"[..], b"", b"three"] {
+        assert_eq!(client.send(text, Some(&to), 0), Ok(text.len()));
+    }
+    let mut bytes = [0; 2];
+    let mut from = Name::NONE;
+    let cut = Received { len: 2, whole: 3 };
+    let port = port(Family::V4, client.local());
+    for flags in [MSG_PEEK, 0] {
+        assert_eq!(server.receive(&mut bytes, flags, Some(&mut from)), Ok(cut));
+        assert_eq!(
+            (&bytes, from.bytes()),
+            (b"on", &*name(&format!("127.0.0.1:{port}")))
+        );
+    }
+    assert_eq!(read(&server, 9, 0), Ok(vec![]));
+    assert_eq!(server.available(), Ok(5));
+    assert_eq!(read(&server, 9, 0), Ok(b"three".to_vec()));
+    assert_eq!(read(&server, 9, MSG_DONTWAIT), Err(libc::EAGAIN));
+}
+
+#[test]
+fn a_connected_datagram_socket_hears_of_refusals() {
+    let _one = begin();
+    let (closed, client) = (Udp::new(Family::V4), Udp::new(Family::V4));
+    assert_eq!(closed.bind(&name("127.0.0.1:0")), Ok(()));
+    let to = closed.local().expect("bound").bytes().to_vec();
+    drop(closed);
+    assert_eq!(client.connect(&to, true), Ok(()));
+    assert_eq!(client.peer().expect("connected").bytes(), to);
+    assert_eq!(client.send(b"x", None, 0), Ok(1));
+    assert_eq!(read(&client, 9, 0), Err(libc::ECONNREFUSED));
+    assert_eq!(read(&client, 9, MSG_DONTWAIT), Err(libc::EAGAIN));
+    let nowhere = (libc::AF_UNSPEC as u16).to_le_bytes();
+    assert_eq!(client.connect(&nowhere, true), Ok(()));
+    assert_eq!(client.peer(), Err(libc::ENOTCONN));
+}
+
+#[test]
+fn options_are_kept_and_checked() {
+    let _one = begin();
+    let (tcp, udp) = (Tcp::new(Family::V4), Udp::new(Family::V6));
+    let on = 1_i32.to_le_bytes();
+    let set = |socket: &dyn Socket, level, option, value: i32| {
+        socket.set(level, option, &value.to_le_bytes())?;
+        integer(socket, level, option)
+    };
+    assert_eq!(integer(&tcp, libc::IPPROTO_TCP, libc::TCP_NODELAY), Ok(0));
+    assert_eq!(set(&tcp, libc::IPPROTO_TCP, libc::TCP_NODELAY, 7), Ok(1));
+    assert_eq!(set(&tcp, SOL_SOCKET, libc::SO_RCVBUF, 10_000), Ok(20_000));
+    assert_eq!(set(&tcp, SOL_SOCKET, libc::SO_RCVBUF, 1), Ok(2304));
+    assert_eq!(
+        set(&tcp, libc::IPPROTO_IP, libc::IP_TTL, 256),
+        Err(libc::EINVAL)
+    );
+    assert_eq!(set(&tcp, libc::IPPROTO_IP, libc::IP_TTL, 5), Ok(5));
+    assert_eq!(set(&tcp, libc::IPPROTO_IP, libc::IP_TTL, -1), Ok(64));
+    let not_there = Err(libc::ENOPROTOOPT);
+    assert_eq!(
+        tcp.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &on),
+        not_there
+    );
+    assert_eq!(
+        udp.set(libc::IPPROTO_TCP, libc::TCP_NODELAY, &on),
+        not_there
+    );
+    assert_eq!(tcp.set(SOL_SOCKET, libc::SO_ERROR, &on), not_there);
+    assert_eq!(tcp.set(SOL_SOCKET, 9999, &on), not_there);
+    assert_eq!(
+        tcp.set(SOL_SOCKET, libc::SO_KEEPALIVE, &on[..3]),
+        Err(libc::EINVAL)
+    );
+    assert_eq!(set(&udp, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1), Ok(1));
+    let mut time = [0; 16];
+    (time[0], time[8]) = (1, 5);
+    assert_eq!(tcp.set(SOL_SOCKET, libc::SO_RCVTIMEO, &time), Ok(()));
+    let mut got = [9; 16];
+    assert_eq!(tcp.get(SOL_SOCKET, libc::SO_RCVTIMEO, &mut got), Ok(16));
+    assert_eq!(got, time);
+}
+
+#[test]
+fn a_timeout_ends_a_wait() {
+    let _one = begin();
+    let (client, server) = pair();
+    let mut time = [0; 16];
+    time[8] = 100;
+    assert_eq!(client.set(SOL_SOCKET, libc::SO_RCVTIMEO, &time), Ok(()));
+    assert_eq!(read(&client, 1, 0), Err(libc::EAGAIN));
+    assert_eq!(server.send(b"x", None, 0), Ok(1));
+    time = [0; 16];
+    assert_eq!(client.set(SOL_SOCKET, libc::SO_RCVTIMEO, &time), Ok(()));
+    assert_eq!(read(&client, 1, 0), Ok(b"x".to_vec()));
+}

@@ -1,0 +1,292 @@
+//! The system calls on sockets: a part of its own, linked into programs that make sockets.
+
+use super::memory::{bytes, bytes_mut};
+use crate::descriptors::{self, Description, Object};
+use crate::errors::Result;
+use crate::io::message_flags;
+use crate::sockets::address::{Family, LONGEST, Name};
+use crate::sockets::tcp::Tcp;
+use crate::sockets::udp::Udp;
+use crate::sockets::{Received, Socket};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use kernel::arch::gates::SystemCallFrame;
+use kernel::signals;
+
+kernel::system_call_extension!("soil_with_sockets", answer);
+
+/// The kernel's extension: see `kernel::syscall::extension`.
+extern "C" fn answer(
+    call: &mut SystemCallFrame,
+    result: &mut core::result::Result<u64, kernel::errno::Errno>,
+) -> bool {
+    let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
+    match dispatch(call.number as i64, arguments) {
+        Some(answer) => {
+            *result = answer.map_err(kernel::errno::Errno::of);
+            true
+        }
+        None => false,
+    }
+}
+
+/// The answer of system call `number`; `None` if it isn't one on sockets.
+fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
+    let [a, b, c, d, e, f] = arguments;
+    Some(match number {
+        libc::SYS_socket => create(a as i32, b as i32, c as i32),
+        libc::SYS_bind => with(a, |_, it| it.bind(address(b, c)?).map(|()| 0)),
+        libc::SYS_listen => with(a, |_, it| it.listen(b as i32).map(|()| 0)),
+        libc::SYS_accept => accept(a, b, c, 0),
+        libc::SYS_accept4 => accept(a, b, c, d as i32),
+        libc::SYS_connect => with(a, |description, it| {
+            let waits = message_flags(description) == 0;
+            it.connect(address(b, c)?, waits).map(|()| 0)
+        }),
+        libc::SYS_sendto => with(a, |description, it| {
+            let to = if e == 0 { None } else { Some(address(e, f)?) };
+            let flags = d as i32 | message_flags(description);
+            send(it, &[[b, c]], to, flags).map(|len| len as u64)
+        }),
+        libc::SYS_recvfrom => with(a, |description, it| {
+            let mut from = Name::NONE;
+            let wanted = (e != 0).then_some(&mut from);
+            let flags = d as i32 | message_flags(description);
+            let received = receive(it, &[[b, c]], flags, wanted)?;
+            if e != 0 {
+                put_name(&from, e, f)?;
+            }
+            let whole = flags & libc::MSG_TRUNC != 0;
+            Ok(if whole { received.whole } else { received.len } as u64)
+        }),
+        libc::SYS_shutdown => with(a, |_, it| it.shutdown(b as i32).map(|()| 0)),
+        libc::SYS_getsockname => with(a, |_, it| put_name(&it.local()?, b, c)),
+        libc::SYS_getpeername => with(a, |_, it| put_name(&it.peer()?, b, c)),
+        libc::SYS_setsockopt => with(a, |_, it| {
+            if (e as i32) < 0 {
+                return Err(libc::EINVAL);
+            }
+            it.set(b as i32, c as i32, bytes(d, e & 0x7fff_ffff)?)
+                .map(|()| 0)
+        }),
+        libc::SYS_getsockopt => with(a, |_, it| get(it, b as i32, c as i32, d, e)),
+        _ => return None,
+    })
+}
+
+/// Runs `f` on the socket of a descriptor; [`libc::ENOTSOCK`] for another one.
+fn with(descriptor: u64, f: impl FnOnce(&Description, &dyn Socket) -> Result<u64>) -> Result<u64> {
+    let description = descriptors::get(descriptor)?;
+    match &description.object {
+        Object::Socket(socket) => f(&description, &**socket),
+        _ => Err(libc::ENOTSOCK),
+    }
+}
+
+/// The address of `len` bytes at `start`.
+fn address<'a>(start: u64, len: u64) -> Result<&'a [u8]> {
+    match usize::try_from(len as i32) {
+        Ok(len) if len <= LONGEST => bytes(start, len as u64),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// Stores an address at `start`, as much as there is room for, and its length at `len_at`, where
+/// the room is.
+fn put_name(name: &Name, start: u64, len_at: u64) -> Result<u64> {
+    let len = bytes_mut(len_at, 4)?;
+    let room = i32::from_le_bytes(*len.first_chunk::<4>().ok_or(libc::EFAULT)?);
+    let room = usize::try_from(room).map_err(|_| libc::EINVAL)?;
+    let copied = name.bytes().get(..room).unwrap_or(name.bytes());
+    bytes_mut(start, copied.len() as u64)?.copy_from_slice(copied);
+    len.copy_from_slice(&(name.bytes().len() as u32).to_le_bytes());
+    Ok(0)
+}
+
+/// Gives a socket the lowest free descriptor. `flags`: `SOCK_CLOEXEC`, `SOCK_NONBLOCK`.
+fn open(socket: Box<dyn Socket>, flags: i32) -> Result<u64> {
+    let kept = flags & libc::SOCK_NONBLOCK;
+    let object = Object::Socket(socket);
+    let description: Arc<Description> =
+        Description::new(object, String::new(), libc::O_RDWR | kept);
+    descriptors::insert(description, 0, flags & libc::SOCK_CLOEXEC != 0)
+}
+
+/// `socket`.
+fn create(domain: i32, kind: i32, protocol: i32) -> Result<u64> {
+    const FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let family = match domain {
+        libc::AF_INET => Family::V4,
+        libc::AF_INET6 => Family::V6,
+        _ => return Err(libc::EAFNOSUPPORT),
+    };
+    let socket: Box<dyn Socket> = match (kind & !FLAGS, protocol) {
+        (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Box::new(Tcp::new(family)),
+        (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Box::new(Udp::new(family)),
+        (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => return Err(libc::EPROTONOSUPPORT),
+        (libc::SOCK_RAW, _) => return Err(libc::EPERM),
+        (1..=10, _) => return Err(libc::ESOCKTNOSUPPORT),
+        _ => return Err(libc::EINVAL),
+    };
+    open(socket, kind)
+}
+
+/// `accept4`.
+fn accept(descriptor: u64, start: u64, len_at: u64, flags: i32) -> Result<u64> {
+    if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
+        return Err(libc::EINVAL);
+    }
+    with(descriptor, |description, it| {
+        let (socket, peer) = it.accept(message_flags(description) == 0)?;
+        let accepted = open(socket, flags)?;
+        if start != 0 {
+            put_name(&peer, start, len_at).inspect_err(|_| {
+                let _ = descriptors::close(accepted);
+            })?;
+        }
+        Ok(accepted)
+    })
+}
+
+/// `getsockopt`.
+fn get(socket: &dyn Socket, level: i32, option: i32, start: u64, len_at: u64) -> Result<u64> {
+    let len = bytes_mut(len_at, 4)?;
+    let room = i32::from_le_bytes(*len.first_chunk::<4>().ok_or(libc::EFAULT)?);
+    let room = u64::try_from(room).map_err(|_| libc::EINVAL)?;
+    let into = bytes_mut(start, room)?;
+    let [domain, kind, protocol] = socket.kind();
+    let known = match (level, option) {
+        (libc::SOL_SOCKET, libc::SO_DOMAIN) => Some(domain),
+        (libc::SOL_SOCKET, libc::SO_TYPE) => Some(kind),
+        (libc::SOL_SOCKET, libc::SO_PROTOCOL) => Some(protocol),
+        (libc::SOL_SOCKET, libc::SO_SNDLOWAT) => Some(1),
+        _ => None,
+    };
+    let copied = match known {
+        Some(value) => crate::sockets::options::put(into, value),
+        None => socket.get(level, option, into)?,
+    };
+    len.copy_from_slice(&(copied as u32).to_le_bytes());
+    Ok(0)
+}
+
+/// Sends pieces of memory: a stream's one after the other, a datagram's as one.
+pub fn send(
+    socket: &dyn Socket,
+    pieces: &[[u64; 2]],
+    to: Option<&[u8]>,
+    flags: i32,
+) -> Result<usize> {
+    let sent = match pieces {
+        [[start, len]] => socket.send(bytes(*start, *len)?, to, flags),
+        _ if is_stream(socket) => send_all(socket, pieces, flags),
+        _ => {
+            let mut datagram = Vec::new();
+            for [start, len] in pieces {
+                let piece = bytes(*start, *len)?;
+                datagram
+                    .try_reserve(piece.len())
+                    .map_err(|_| libc::ENOMEM)?;
+                datagram.extend_from_slice(piece);
+            }
+            socket.send(&datagram, to, flags)
+        }
+    };
+    if is_stream(socket) {
+        or_signal(sent, flags)
+    } else {
+        sent
+    }
+}
+
+/// Sends the pieces of a stream, until one isn't taken whole. An error after the first is that of
+/// the next call.
+fn send_all(socket: &dyn Socket, pieces: &[[u64; 2]], flags: i32) -> Result<usize> {
+    let mut done = 0;
+    for [start, len] in pieces {
+        match socket.send(bytes(*start, *len)?, None, flags) {
+            Ok(sent) => {
+                done += sent;
+                if (sent as u64) < *len {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(done)
+}
+
+/// Raises SIGPIPE where nothing takes what is written, unless the flags say otherwise.
+pub fn or_signal<T>(written: Result<T>, flags: i32) -> Result<T> {
+    if matches!(written, Err(libc::EPIPE)) && flags & libc::MSG_NOSIGNAL == 0 {
+        // A valid signal to a thread that there is.
+        let _ = signals::send_to(signals::PID, libc::SIGPIPE as u64, true);
+    }
+    written
+}
+
+/// Receives into pieces of memory: a stream's one after the other without waiting for the second, a
+/// datagram's at once.
+pub fn receive(
+    socket: &dyn Socket,
+    pieces: &[[u64; 2]],
+    flags: i32,
+    from: Option<&mut Name>,
+) -> Result<Received> {
+    if let [[start, len]] = pieces {
+        return socket.receive(bytes_mut(*start, *len)?, flags, from);
+    }
+    let total = pieces
+        .iter()
+        .fold(0, |sum: u64, [_, len]| sum.saturating_add(*len));
+    if is_stream(socket) && flags & libc::MSG_PEEK == 0 {
+        return receive_all(socket, pieces, flags);
+    }
+    /// The longest datagram.
+    const MOST: u64 = 1 << 16;
+    let mut datagram = Vec::new();
+    let len = total.min(MOST) as usize;
+    datagram.try_reserve(len).map_err(|_| libc::ENOMEM)?;
+    datagram.resize(len, 0);
+    let received = socket.receive(&mut datagram, flags, from)?;
+    let mut rest = datagram.get(..received.len).unwrap_or_default();
+    for [start, len] in pieces {
+        let (now, later) = rest.split_at(rest.len().min(*len as usize));
+        bytes_mut(*start, now.len() as u64)?.copy_from_slice(now);
+        rest = later;
+    }
+    Ok(received)
+}
+
+/// Receives into the pieces of a stream, until one isn't filled.
+fn receive_all(socket: &dyn Socket, pieces: &[[u64; 2]], flags: i32) -> Result<Received> {
+    let (mut done, mut flags) = (0, flags);
+    for [start, len] in pieces.iter().filter(|[_, len]| *len > 0) {
+        match socket.receive(bytes_mut(*start, *len)?, flags, None) {
+            Ok(received) => {
+                done += received.len;
+                if (received.len as u64) < *len {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+        if flags & libc::MSG_WAITALL == 0 {
+            flags |= libc::MSG_DONTWAIT;
+        }
+    }
+    Ok(Received {
+        len: done,
+        whole: done,
+    })
+}
+
+fn is_stream(socket: &dyn Socket) -> bool {
+    let [_, kind, _] = socket.kind();
+    kind == libc::SOCK_STREAM
+}
