@@ -404,4 +404,6 @@ impl<T> Scheduler<T> {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
