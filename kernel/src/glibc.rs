@@ -9,6 +9,9 @@
 
 #![cfg(not(test))]
 
+mod contexts;
+mod functions;
+
 macro_rules! same {
     ($($glibc:literal = $musl:literal,)*) => {
         core::arch::global_asm!($(
@@ -24,7 +27,15 @@ macro_rules! same {
 same! {
     "__isoc23_strtol" = "strtol", "__isoc23_strtoul" = "strtoul",
     "__isoc23_strtoll" = "strtoll", "__isoc23_strtoull" = "strtoull",
-    "__isoc23_sscanf" = "sscanf", "__isoc23_fscanf" = "fscanf",
+    "__isoc23_strtoimax" = "strtoimax", "__isoc23_strtoumax" = "strtoumax",
+    "__isoc23_sscanf" = "sscanf", "__isoc23_fscanf" = "fscanf", "__isoc23_scanf" = "scanf",
+    "__isoc23_vsscanf" = "vsscanf", "__isoc23_vfscanf" = "vfscanf", "__isoc23_vscanf" = "vscanf",
+    "__isoc23_wcstol" = "wcstol", "__isoc23_wcstoul" = "wcstoul",
+    "__isoc23_wcstoll" = "wcstoll", "__isoc23_wcstoull" = "wcstoull",
+    "__isoc23_swscanf" = "swscanf", "__isoc23_fwscanf" = "fwscanf",
+    // musl has one locale of numbers: the last argument is ignored.
+    "__isoc23_strtol_l" = "strtol", "__isoc23_strtoul_l" = "strtoul",
+    "__isoc23_strtoll_l" = "strtoll", "__isoc23_strtoull_l" = "strtoull",
     "fcntl64" = "fcntl", "fopen64" = "fopen", "freopen64" = "freopen",
     "fstat64" = "fstat", "fstatat64" = "fstatat", "ftruncate64" = "ftruncate",
     "getrlimit64" = "getrlimit", "lockf64" = "lockf", "lseek64" = "lseek", "lstat64" = "lstat",
@@ -33,58 +44,147 @@ same! {
     "stat64" = "stat", "truncate64" = "truncate", "fseeko64" = "fseeko", "ftello64" = "ftello",
     "creat64" = "creat", "posix_fallocate64" = "posix_fallocate", "sendfile64" = "sendfile",
     "statvfs64" = "statvfs", "fstatvfs64" = "fstatvfs",
-    "__fdelt_chk" = "soil_fdelt", "__strdup" = "strdup",
+    "__fdelt_chk" = "soil_fdelt", "__strdup" = "strdup", "__strndup" = "strndup",
+    "__strtok_r" = "strtok_r", "__mempcpy" = "mempcpy", "__sysconf" = "sysconf",
+    "__secure_getenv" = "secure_getenv", "pthread_yield" = "sched_yield",
 }
 
 /// Functions with a fixed number of arguments that go to another with some of them.
 macro_rules! rearranged {
-    ($($glibc:literal: $moves:literal -> $musl:literal,)*) => {
+    ($($glibc:literal: $moves:expr => $musl:literal,)*) => {
         core::arch::global_asm!($(
             concat!(".pushsection .text.compat.", $glibc, ",\"ax\",@progbits"),
             concat!(".globl ", $glibc),
             concat!(".type ", $glibc, ", @function"),
-            concat!($glibc, ": ", $moves, "; jmp ", $musl),
+            concat!($glibc, ":"),
+            $moves,
+            concat!("jmp ", $musl),
             ".popsection",
         )*);
     };
 }
 
 rearranged! {
-    "__vfprintf_chk": "mov rsi, rdx; mov rdx, rcx" -> "vfprintf",
-    "__vprintf_chk": "mov rdi, rsi; mov rsi, rdx" -> "vprintf",
-    "__vasprintf_chk": "mov rsi, rdx; mov rdx, rcx" -> "vasprintf",
+    "__vfprintf_chk": "mov rsi, rdx; mov rdx, rcx" => "vfprintf",
+    "__vprintf_chk": "mov rdi, rsi; mov rsi, rdx" => "vprintf",
+    "__vasprintf_chk": "mov rsi, rdx; mov rdx, rcx" => "vasprintf",
+    "__vdprintf_chk": "mov rsi, rdx; mov rdx, rcx" => "vdprintf",
+    "__vsyslog_chk": "mov rsi, rdx; mov rdx, rcx" => "vsyslog",
+    "__vfwprintf_chk": "mov rsi, rdx; mov rdx, rcx" => "vfwprintf",
+    "__vwprintf_chk": "mov rdi, rsi; mov rsi, rdx" => "vwprintf",
+    "__vswprintf_chk":
+        "cmp rcx, rsi; jb soil_buffer_overflow; mov rdx, r8; mov rcx, r9" => "vswprintf",
+    // Sizes of wide strings are counts of characters.
+    "__wmemcpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "wmemcpy",
+    "__wmemmove_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "wmemmove",
+    "__wmemset_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "wmemset",
+    "__wcsncpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "wcsncpy",
+    "__mbstowcs_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "mbstowcs",
+    "__wcstombs_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "wcstombs",
+    "__mbsrtowcs_chk": "cmp r8, rdx; jb soil_buffer_overflow" => "mbsrtowcs",
+    "__wcsrtombs_chk": "cmp r8, rdx; jb soil_buffer_overflow" => "wcsrtombs",
+    "__mbsnrtowcs_chk": "cmp r9, rcx; jb soil_buffer_overflow" => "mbsnrtowcs",
+    "__wcsnrtombs_chk": "cmp r9, rcx; jb soil_buffer_overflow" => "wcsnrtombs",
     "__vsnprintf_chk":
-        "cmp rcx, rsi; jb soil_buffer_overflow; mov rdx, r8; mov rcx, r9" -> "vsnprintf",
-    "__memcpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" -> "memcpy",
-    "__memmove_chk": "cmp rcx, rdx; jb soil_buffer_overflow" -> "memmove",
-    "__memset_chk": "cmp rcx, rdx; jb soil_buffer_overflow" -> "memset",
-    "__strncpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" -> "strncpy",
-    "__stpncpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" -> "stpncpy",
-    "__explicit_bzero_chk": "cmp rdx, rsi; jb soil_buffer_overflow" -> "explicit_bzero",
-    "__read_chk": "cmp rcx, rdx; jb soil_buffer_overflow" -> "read",
-    "__recv_chk": "cmp rcx, rdx; jb soil_buffer_overflow; mov ecx, r8d" -> "recv",
+        "cmp rcx, rsi; jb soil_buffer_overflow; mov rdx, r8; mov rcx, r9" => "vsnprintf",
+    "__memcpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "memcpy",
+    "__memmove_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "memmove",
+    "__mempcpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "mempcpy",
+    "__strlcpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "strlcpy",
+    "__strlcat_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "strlcat",
+    "__memset_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "memset",
+    "__strncpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "strncpy",
+    "__stpncpy_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "stpncpy",
+    "__explicit_bzero_chk": "cmp rdx, rsi; jb soil_buffer_overflow" => "explicit_bzero",
+    "__read_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "read",
+    "__pread_chk": "cmp r8, rdx; jb soil_buffer_overflow" => "pread",
+    "__pread64_chk": "cmp r8, rdx; jb soil_buffer_overflow" => "pread",
+    "__confstr_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "confstr",
+    "__ptsname_r_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "ptsname_r",
+    "__ttyname_r_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "ttyname_r",
+    "__getlogin_r_chk": "cmp rdx, rsi; jb soil_buffer_overflow" => "getlogin_r",
+    "__getdomainname_chk": "cmp rdx, rsi; jb soil_buffer_overflow" => "getdomainname",
+    "__recv_chk": "cmp rcx, rdx; jb soil_buffer_overflow; mov ecx, r8d" => "recv",
     "__recvfrom_chk":
         "cmp rcx, rdx; jb soil_buffer_overflow; mov ecx, r8d; mov r8, r9; \
-        mov r9, [rsp + 8]" -> "recvfrom",
-    "__readlink_chk": "cmp rcx, rdx; jb soil_buffer_overflow" -> "readlink",
-    "__getcwd_chk": "cmp rdx, rsi; jb soil_buffer_overflow" -> "getcwd",
-    "__gethostname_chk": "cmp rdx, rsi; jb soil_buffer_overflow" -> "gethostname",
+        mov r9, [rsp + 8]" => "recvfrom",
+    "__readlink_chk": "cmp rcx, rdx; jb soil_buffer_overflow" => "readlink",
+    "__readlinkat_chk": "cmp r8, rcx; jb soil_buffer_overflow" => "readlinkat",
+    "__getcwd_chk": "cmp rdx, rsi; jb soil_buffer_overflow" => "getcwd",
+    "__gethostname_chk": "cmp rdx, rsi; jb soil_buffer_overflow" => "gethostname",
     // Groups have four bytes, and a number of them below 0 is an error of the call's own.
     "__getgroups_chk":
         "movsxd rax, edi; shl rax, 2; js 2f; cmp rdx, rax; jb soil_buffer_overflow; \
-        2:" -> "getgroups",
+        2:" => "getgroups",
     "__fgets_chk":
         "test edx, edx; jle 2f; mov eax, edx; cmp rsi, rax; jb soil_buffer_overflow; \
-        2: mov esi, edx; mov rdx, rcx" -> "fgets",
+        2: mov esi, edx; mov rdx, rcx" => "fgets",
     "__fread_chk":
         "mov r9, rsi; mov rsi, rdx; mov rax, rdx; mul rcx; jo soil_buffer_overflow; cmp r9, rax; \
-        jb soil_buffer_overflow; mov rdx, rcx; mov rcx, r8" -> "fread",
-    "__poll_chk": "shr rcx, 3; cmp rcx, rsi; jb soil_buffer_overflow" -> "poll",
+        jb soil_buffer_overflow; mov rdx, rcx; mov rcx, r8" => "fread",
+    "__fgets_unlocked_chk":
+        "test edx, edx; jle 2f; mov eax, edx; cmp rsi, rax; jb soil_buffer_overflow; \
+        2: mov esi, edx; mov rdx, rcx" => "fgets_unlocked",
+    "__fread_unlocked_chk":
+        "mov r9, rsi; mov rsi, rdx; mov rax, rdx; mul rcx; jo soil_buffer_overflow; cmp r9, rax; \
+        jb soil_buffer_overflow; mov rdx, rcx; mov rcx, r8" => "fread_unlocked",
+    "__ppoll_chk": "shr r8, 3; cmp r8, rsi; jb soil_buffer_overflow" => "ppoll",
+    "__poll_chk": "shr rcx, 3; cmp rcx, rsi; jb soil_buffer_overflow" => "poll",
     // A buffer of PATH_MAX is what realpath may fill.
-    "__realpath_chk": "cmp rdx, 4096; jb soil_buffer_overflow" -> "realpath",
+    "__realpath_chk": "cmp rdx, 4096; jb soil_buffer_overflow" => "realpath",
     // The target of a jump lies above, on the same stack: a function that has returned is below.
     // musl keeps the pointer seventh.
-    "__longjmp_chk": "cmp [rdi + 48], rsp; jb soil_buffer_overflow" -> "longjmp",
+    "__longjmp_chk": "cmp [rdi + 48], rsp; jb soil_buffer_overflow" => "longjmp",
+    // Without a mode, which only a file that is made has.
+    "__open_2": "xor edx, edx" => "open",
+    "__open64_2": "xor edx, edx" => "open",
+    "__openat_2": "xor ecx, ecx" => "openat",
+    "__openat64_2": "xor ecx, ecx" => "openat",
+    "rawmemchr": "mov rdx, -1" => "memchr",
+    "__rawmemchr": "mov rdx, -1" => "memchr",
+    "canonicalize_file_name": "xor esi, esi" => "realpath",
+    // musl's allocator counts nothing: a structure of zeros, which the caller made room for.
+    "mallinfo": "xor esi, esi; mov edx, 40" => "memset",
+    "mallinfo2": "xor esi, esi; mov edx, 80" => "memset",
+}
+
+/// Functions that answer a constant.
+macro_rules! constant {
+    ($($glibc:literal = $value:literal,)*) => {
+        core::arch::global_asm!($(
+            concat!(".pushsection .text.compat.", $glibc, ",\"ax\",@progbits"),
+            concat!(".globl ", $glibc),
+            concat!(".type ", $glibc, ", @function"),
+            concat!($glibc, ": mov rax, ", $value),
+            "ret",
+            ".popsection",
+        )*);
+    };
+}
+
+// No frame can be found without tables of unwinding, and the allocator has nothing to trace, trim
+// or set.
+constant! {
+    "backtrace" = "0", "backtrace_symbols" = "0", "backtrace_symbols_fd" = "0",
+    "mtrace" = "0", "muntrace" = "0",
+    "malloc_stats" = "0", "malloc_trim" = "0", "mallopt" = "0", "malloc_info" = "-1",
+}
+
+/// Linux's system calls of at most five arguments that this musl has no function for.
+macro_rules! system_call {
+    ($($glibc:literal = $number:literal,)*) => {
+        rearranged! {$(
+            $glibc: concat!(
+                "mov r9, r8; mov r8, rcx; mov rcx, rdx; mov rdx, rsi; mov rsi, rdi; mov edi, ",
+                $number
+            ) => "syscall",
+        )*}
+    };
+}
+
+system_call! {
+    "tgkill" = "234", "getcpu" = "309", "renameat2" = "316", "execveat" = "322", "statx" = "332",
+    "pidfd_open" = "434", "close_range" = "436",
 }
 
 // `pthread_cleanup_push` of glibc's header jumps: it fills a buffer (8 words of setjmp, a flag and
@@ -92,10 +192,10 @@ rearranged! {
 // function and goes on. A thread that ends itself inside such a block ends as a cancelled one.
 rearranged! {
     "__pthread_register_cancel":
-        "mov rdx, rdi; add rdi, 72; lea rsi, [rip + soil_cancelled]" -> "_pthread_cleanup_push",
-    "__pthread_unregister_cancel": "add rdi, 72; xor esi, esi" -> "_pthread_cleanup_pop",
-    "soil_cancelled": "mov esi, 1" -> "longjmp",
-    "__pthread_unwind_next": "mov rdi, -1" -> "pthread_exit",
+        "mov rdx, rdi; add rdi, 72; lea rsi, [rip + soil_cancelled]" => "_pthread_cleanup_push",
+    "__pthread_unregister_cancel": "add rdi, 72; xor esi, esi" => "_pthread_cleanup_pop",
+    "soil_cancelled": "mov esi, 1" => "longjmp",
+    "__pthread_unwind_next": "mov rdi, -1" => "pthread_exit",
 }
 
 /// Functions that copy a string of unknown length: measured first.
@@ -177,6 +277,9 @@ variadic! {
     "__fprintf_chk"(3): "mov rsi, rdx", "rdx" -> "vfprintf",
     "__printf_chk"(2): "mov rdi, rsi", "rsi" -> "vprintf",
     "__asprintf_chk"(3): "mov rsi, rdx", "rdx" -> "vasprintf",
+    "__fwprintf_chk"(3): "mov rsi, rdx", "rdx" -> "vfwprintf",
+    "__wprintf_chk"(2): "mov rdi, rsi", "rsi" -> "vwprintf",
+    "__swprintf_chk"(5): "cmp rcx, rsi; jb soil_buffer_overflow; mov rdx, r8", "rcx" -> "vswprintf",
     "__dprintf_chk"(3): "mov rsi, rdx", "rdx" -> "vdprintf",
     "__snprintf_chk"(5): "cmp rcx, rsi; jb soil_buffer_overflow; mov rdx, r8", "rcx" -> "vsnprintf",
     "__sprintf_chk"(4): "mov rsi, rdx; mov rdx, rcx", "rcx" -> "soil_vsprintf",

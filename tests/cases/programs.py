@@ -65,6 +65,8 @@ QUOTING = ["plain", "two words", "", "  blanks  ", 'a "quoted" word', "back\\sla
            "tab\tnewline\nend", "grüße ☃", "--", "-n", "NAME=value", "'single'", "virtio_mmio.device=1"]  # fmt: skip
 
 MACHINES = ("microvm", "q35")
+# What libraries do is the same on each kind of machine.
+LIBRARY_FORMS = ("process", "microvm")
 
 PROGRAMS = [
     Program("hello", "examples/hello/main.exe", shows="The example `hello` says its line."),
@@ -88,8 +90,36 @@ PROGRAMS = [
     Program("marshalling"),
     Program("bigarrays"),
     Program("random-numbers"),
-    Program("numbers", "tests/programs/libraries/numbers.exe"),
-    Program("digests", "tests/programs/libraries/digests.exe"),
+    *(Program(label, f"tests/programs/libraries/{label}.exe") for label in ("numbers", "digests")),
+    *(
+        Program(name, f"tests/programs/libraries/{name.replace('-', '_')}.exe", forms=LIBRARY_FORMS)
+        for name in ("glibc-names", "collections", "parser", "foreign", "texts")
+    ),
+    Program(
+        "cooperative",
+        "tests/programs/libraries/cooperative.exe",
+        forms=LIBRARY_FORMS,
+        contains=[expected("cooperative")],
+    ),
+    Program(
+        "properties",
+        "tests/programs/libraries/properties.exe",
+        forms=LIBRARY_FORMS,
+        contains=[
+            "holds\nshort lists: [0; 0; 0; 0; 0] (after 22 shrink steps)",
+            "Test Successful in",
+            "3 tests run.",
+            "Expected: `1'",
+            "Received: `2'",
+            "alcotest found it",
+        ],
+    ),
+    Program(
+        "database",
+        "tests/programs/libraries/database.exe",
+        ["/tmp", "delete", "truncate", "persist"],
+        forms=LIBRARY_FORMS,
+    ),
     Program("clocks", arguments=[lambda: str(time.time())]),
     # OCaml's own limit, 1 GiB, would be filled and moved several times; on the machines memory is
     # what ends.

@@ -12,12 +12,14 @@ oldest="ocaml-nox=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27"
 # OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their
 # versions go together.
 ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev"
-ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat"
+# Those of tests/programs/libraries come in a line of their own.
+ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat \
+libbatteries-ocaml-dev libcontainers-ocaml-dev menhir libctypes-ocaml-dev libluv-ocaml-dev libextunix-ocaml-dev liblwt-ocaml-dev libsqlite3-ocaml-dev libre-ocaml-dev libyojson-ocaml-dev"
 ocaml_doc="ocaml-odoc"
 
 # The same for an OCaml that didn't come from Debian (opam), as findlib names.
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime"
-findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson"
 
 # The C side of a link, the machine, a FAT disk for the example, the process's network, and what
 # fetches pages.

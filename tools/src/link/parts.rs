@@ -25,7 +25,13 @@ const PARTS: [Part; 4] = [
     // The driver of entropy devices.
     Part {
         symbol: "soil_with_entropy",
-        names: &["getrandom", "getentropy"],
+        names: &[
+            "getrandom",
+            "getentropy",
+            "arc4random",
+            "arc4random_buf",
+            "arc4random_uniform",
+        ],
         beginnings: &["camlStdlib__Random"],
         exceptions: &[],
         texts: &[b"/dev/urandom", b"/dev/random"],
@@ -59,6 +65,10 @@ const PARTS: [Part; 4] = [
             "open64",
             "openat",
             "openat64",
+            "__open_2",
+            "__open64_2",
+            "__openat_2",
+            "__openat64_2",
             "creat",
             "creat64",
             "fopen",

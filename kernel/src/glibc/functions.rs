@@ -1,0 +1,184 @@
+//! Functions of glibc that are more than another name of one of musl's.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+
+/// Linux's `ERANGE`: the caller's buffer is too small.
+const ERANGE: c_int = 34;
+/// Words of musl's `pthread_mutex_t` on 64-bit machines; all zero is an unlocked one.
+const MUTEX_WORDS: usize = 5;
+
+/// The C library's `struct protoent`, the same in musl and in glibc.
+#[repr(C)]
+struct Protocol {
+    name: *const c_char,
+    aliases: *const *const c_char,
+    number: c_int,
+}
+
+/// A mutex of the C library.
+#[repr(transparent)]
+struct Mutex(core::cell::UnsafeCell<[usize; MUTEX_WORDS]>);
+
+// SAFETY: only the C library's functions look into it, which are made for several threads.
+unsafe impl Sync for Mutex {}
+
+/// Held while musl's one position in its table of protocols is in use.
+static PROTOCOLS: Mutex = Mutex(core::cell::UnsafeCell::new([0; MUTEX_WORDS]));
+
+unsafe extern "C" {
+    fn getprotobyname(name: *const c_char) -> *const Protocol;
+    fn getprotobynumber(number: c_int) -> *const Protocol;
+    fn pthread_mutex_lock(mutex: *mut c_void) -> c_int;
+    fn pthread_mutex_unlock(mutex: *mut c_void) -> c_int;
+    fn getrandom(to: *mut u8, len: usize, flags: u32) -> isize;
+}
+
+/// Gives functions of this module the names of glibc's.
+macro_rules! defined {
+    ($($glibc:literal = $function:path,)*) => {$(
+        core::arch::global_asm!(
+            concat!(".pushsection .text.compat.", $glibc, ",\"ax\",@progbits"),
+            concat!(".globl ", $glibc),
+            concat!(".type ", $glibc, ", @function"),
+            concat!($glibc, ": jmp {function}"),
+            ".popsection",
+            function = sym $function,
+        );
+    )*};
+}
+
+defined! {
+    "getprotobyname_r" = protocol_by_name, "getprotobynumber_r" = protocol_by_number,
+    "arc4random" = random, "arc4random_buf" = random_buf, "arc4random_uniform" = random_uniform,
+    "gnu_dev_major" = major, "gnu_dev_minor" = minor, "gnu_dev_makedev" = makedev,
+    "gnu_get_libc_version" = version, "gnu_get_libc_release" = release,
+}
+
+/// `getprotobyname_r`: 0, also where there is none, with null at `result`; else an error number.
+/// Source: getprotoent_r(3).
+///
+/// # Safety
+/// `name` is a string; `entry` and `result` may be written.
+unsafe extern "C" fn protocol_by_name(
+    name: *const c_char,
+    entry: *mut Protocol,
+    _buffer: *mut c_char,
+    len: usize,
+    result: *mut *const Protocol,
+) -> c_int {
+    // SAFETY: the caller's promises are those of the two functions.
+    unsafe { protocol(|| getprotobyname(name), entry, len, result) }
+}
+
+/// `getprotobynumber_r`, as [`protocol_by_name`].
+///
+/// # Safety
+/// `entry` and `result` may be written.
+unsafe extern "C" fn protocol_by_number(
+    number: c_int,
+    entry: *mut Protocol,
+    _buffer: *mut c_char,
+    len: usize,
+    result: *mut *const Protocol,
+) -> c_int {
+    // SAFETY: the caller's promises are those of the two functions.
+    unsafe { protocol(|| getprotobynumber(number), entry, len, result) }
+}
+
+/// Copies what `find` finds. What musl's entry points to is constant, so that the buffer of the
+/// caller stays unused; glibc's own functions want some room there.
+///
+/// # Safety
+/// `entry` and `result` may be written.
+unsafe fn protocol(
+    find: impl FnOnce() -> *const Protocol,
+    entry: *mut Protocol,
+    len: usize,
+    result: *mut *const Protocol,
+) -> c_int {
+    let mutex = PROTOCOLS.0.get().cast::<c_void>();
+    // SAFETY: a mutex of musl's. `find` answers null or musl's one entry, which nothing else
+    // changes while the mutex is held; the caller allows the two others to be written.
+    unsafe {
+        *result = core::ptr::null();
+        if len < size_of::<*const c_char>() {
+            return ERANGE;
+        }
+        pthread_mutex_lock(mutex);
+        let found = find();
+        if !found.is_null() {
+            entry.copy_from_nonoverlapping(found, 1);
+            *result = entry;
+        }
+        pthread_mutex_unlock(mutex);
+    }
+    0
+}
+
+/// `arc4random_buf`: random bytes. Waits for nothing.
+///
+/// # Safety
+/// The `len` bytes at `to` may be written.
+unsafe extern "C" fn random_buf(to: *mut u8, len: usize) {
+    let mut done = 0;
+    while done < len {
+        // SAFETY: the rest of what the caller allows to be written.
+        let count = unsafe { getrandom(to.add(done), len - done, 0) };
+        match usize::try_from(count) {
+            Ok(count) if count > 0 => done += count,
+            _ => panic!("arc4random: this machine gives no random bytes"),
+        }
+    }
+}
+
+/// `arc4random`.
+extern "C" fn random() -> u32 {
+    let mut bytes = [0; 4];
+    // SAFETY: an array of this length.
+    unsafe { random_buf(bytes.as_mut_ptr(), bytes.len()) };
+    u32::from_ne_bytes(bytes)
+}
+
+/// `arc4random_uniform`: a number below `bound`, each as likely as any other; 0 if that is at most
+/// 1.
+extern "C" fn random_uniform(bound: u32) -> u32 {
+    if bound <= 1 {
+        return 0;
+    }
+    // The largest multiple of the bound: numbers from there on would favour small remainders.
+    let surplus = (u32::MAX % bound + 1) % bound;
+    loop {
+        let number = random();
+        if number <= u32::MAX - surplus {
+            return number % bound;
+        }
+    }
+}
+
+/// `gnu_dev_major`, of which glibc's `major` is a macro.
+extern "C" fn major(device: u64) -> u32 {
+    ((device >> 8) & 0xfff | (device >> 32) & !0xfff) as u32
+}
+
+/// `gnu_dev_minor`.
+extern "C" fn minor(device: u64) -> u32 {
+    (device & 0xff | (device >> 12) & !0xff) as u32
+}
+
+/// `gnu_dev_makedev`.
+extern "C" fn makedev(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (u64::from(major), u64::from(minor));
+    (major & 0xfff) << 8 | (major & !0xfff) << 32 | minor & 0xff | (minor & !0xff) << 12
+}
+
+/// `gnu_get_libc_version`: the one whose names are here. Libraries ask whether it is recent enough.
+extern "C" fn version() -> *const c_char {
+    const VERSION: &CStr = c"2.41";
+    VERSION.as_ptr()
+}
+
+/// `gnu_get_libc_release`.
+extern "C" fn release() -> *const c_char {
+    const RELEASE: &CStr = c"stable";
+    RELEASE.as_ptr()
+}
