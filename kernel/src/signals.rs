@@ -90,6 +90,17 @@ pub fn is_ready() -> bool {
     STATE.with(|state| state.is_ready())
 }
 
+/// Whether a signal of `set` is pending for the running thread, blocked or not.
+pub fn is_pending(set: u64) -> bool {
+    STATE.with(|state| state.is_pending(set))
+}
+
+/// Takes the pending signal of `set` with the lowest number, whose handler doesn't run: that and
+/// its `si_code`.
+pub fn take(set: u64) -> Option<(u64, u64)> {
+    STATE.with(|state| state.take(set))
+}
+
 /// `sigaltstack`, from a program whose stack pointer is `rsp`.
 pub fn set_stack(new: u64, old: u64, rsp: u64) -> Result<u64, Errno> {
     let new = load_some(new)?;

@@ -142,6 +142,8 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
         n::KILL => {
             let sent = signals::send_to(a, b, false);
             interrupt_for_process();
+            // A thread may wait to read it, by a descriptor of `signalfd`.
+            wait::nudge();
             sent
         }
         n::TKILL => send(a, b),

@@ -149,6 +149,9 @@ pub fn stat_open(description: &Description) -> Result<Stat> {
             Ok(special(libc::S_IFSOCK, 0o777, number))
         }
         Object::Pipe(fd) => Ok(special(libc::S_IFIFO, 0o600, fd.encode() as u64 | 1)),
+        Object::Counter(_) | Object::Timer(_) | Object::Signals(_) | Object::Epoll(_) => {
+            Ok(special(0, 0o600, 1))
+        }
         _ => Ok(special(libc::S_IFCHR, 0o666, 1)),
     }
 }

@@ -2,6 +2,7 @@
 //! any of several descriptors is [`crate::readiness`]'s.
 
 use crate::errors::{Errno, RESTART, Result, errno};
+use crate::signal::{is_interrupted, within_call};
 use alloc::string::String;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use platform::error::{Answer, Stop};
@@ -142,31 +143,6 @@ pub fn number(stop: Stop) -> Errno {
         Stop::Error(error) => errno(error),
         Stop::WouldBlock | Stop::Pending => libc::EAGAIN,
     }
-}
-
-/// Whether a signal ends the waits of the running thread.
-#[cfg(feature = "image")]
-pub fn is_interrupted() -> bool {
-    kernel::signals::is_ready()
-}
-
-/// Whether a signal ends the waits of the running thread: the host's signals aren't looked at.
-#[cfg(not(feature = "image"))]
-pub fn is_interrupted() -> bool {
-    false
-}
-
-/// Runs `wait` so that no handler of a signal runs meanwhile: handlers run when the system call
-/// returns. A signal ends the wait if it is `interruptible`.
-#[cfg(feature = "image")]
-pub fn within_call<T>(interruptible: bool, wait: impl FnOnce() -> T) -> T {
-    kernel::signals::within_call(interruptible, wait)
-}
-
-/// Runs `wait`: the host's handlers don't run here.
-#[cfg(not(feature = "image"))]
-pub fn within_call<T>(_interruptible: bool, wait: impl FnOnce() -> T) -> T {
-    wait()
 }
 
 #[cfg(test)]

@@ -2,8 +2,12 @@
 
 use crate::blocking::at_once;
 use crate::directory::Listing;
+use crate::epoll::Epoll;
 use crate::errors::Result;
+use crate::eventfd::Counter;
+use crate::signalfd::Signals;
 use crate::sockets::Socket;
+use crate::timerfd::Timer;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -36,6 +40,14 @@ pub enum Object {
     Pipe(Fd),
     /// A socket.
     Socket(Box<dyn Socket>),
+    /// A counter of `eventfd`.
+    Counter(Counter),
+    /// A timer of `timerfd_create`.
+    Timer(Timer),
+    /// Signals of `signalfd`.
+    Signals(Signals),
+    /// A set of descriptors of `epoll_create`.
+    Epoll(Epoll),
 }
 
 /// An open file description: descriptors that were duplicated share it, with its position and its

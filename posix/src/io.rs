@@ -2,15 +2,16 @@
 
 use crate::blocking::{self, at_once, block};
 use crate::descriptors::{Description, Object};
-use crate::errors::Result;
+use crate::errors::{RESTART, Result};
 use crate::open::decode;
+use crate::{readiness, signal};
 use alloc::string::String;
 use core::ptr::NonNull;
 use platform::Direction;
 use reactor::table::Fd;
 use resources::types::constants as c;
 use resources::types::{Int, Piece};
-use resources::{files, pipe};
+use resources::{Runtime, files, pipe};
 
 /// The bytes of a pipe, as Linux's.
 const PIPE_CAPACITY: Int = 64 << 10;
@@ -75,7 +76,23 @@ pub fn read(description: &Description, into: &mut [u8], place: Place) -> Result<
             into.fill(0);
             Ok(into.len())
         }
-        Object::Console(_) | Object::Terminal | Object::Random => Err(libc::EINVAL),
+        Object::Counter(counter) => await_change(description, |rt| {
+            let read = counter.read(into)?;
+            read.inspect(|_| rt.wake_watchers());
+            Ok(read)
+        }),
+        Object::Timer(timer) => await_change(description, |rt| {
+            // Tells the wait when it expires.
+            readiness::of(rt, description);
+            timer.read(into)
+        }),
+        Object::Signals(signals) => await_change(description, |rt| {
+            readiness::of(rt, description);
+            signals.read(into)
+        }),
+        Object::Console(_) | Object::Terminal | Object::Random | Object::Epoll(_) => {
+            Err(libc::EINVAL)
+        }
     }
 }
 
@@ -93,7 +110,16 @@ pub fn write(description: &Description, from: &[u8], place: Place) -> Result<usi
         Object::Socket(_) if place != Place::Position => Err(libc::ESPIPE),
         Object::Socket(socket) => socket.send(from, None, message_flags(description)),
         Object::Null | Object::Zero | Object::Random => Ok(from.len()),
-        Object::Console(_) | Object::Terminal => Err(libc::EINVAL),
+        Object::Counter(counter) => await_change(description, |rt| {
+            let written = counter.write(from)?;
+            written.inspect(|_| rt.wake_watchers());
+            Ok(written)
+        }),
+        Object::Console(_)
+        | Object::Terminal
+        | Object::Timer(_)
+        | Object::Signals(_)
+        | Object::Epoll(_) => Err(libc::EINVAL),
     }
 }
 
@@ -103,6 +129,24 @@ pub fn message_flags(description: &Description) -> i32 {
         0 => 0,
         _ => libc::MSG_DONTWAIT,
     }
+}
+
+/// Repeats `attempt` until it has a result, unless the description isn't to be waited for.
+fn await_change<T>(
+    description: &Description,
+    mut attempt: impl FnMut(&mut Runtime) -> Result<Option<T>>,
+) -> Result<T> {
+    let done = if description.flags() & libc::O_NONBLOCK == 0 {
+        readiness::wait_for(None, RESTART, attempt)?
+    } else {
+        let mut done = Ok(None);
+        at_once(|rt| {
+            done = attempt(rt);
+            Ok(0)
+        })?;
+        done?
+    };
+    done.ok_or(libc::EAGAIN)
 }
 
 /// Waits until a pipe's end is worth a try.
@@ -133,8 +177,12 @@ fn write_pipe(description: &Description, fd: Fd, from: &[u8]) -> Result<usize> {
                 Err(_) if done > 0 => break,
                 parked => parked?,
             },
-            Err(errno) if done == 0 => return Err(errno),
-            Err(_) => break,
+            Err(errno) => {
+                if errno == libc::EPIPE {
+                    signal::raise(libc::SIGPIPE);
+                }
+                return if done > 0 { Ok(done) } else { Err(errno) };
+            }
         }
     }
     Ok(done)
@@ -182,7 +230,13 @@ pub fn seek(description: &Description, offset: i64, whence: i32) -> Result<u64> 
             let mut listing = listing.try_lock().ok_or(libc::EAGAIN)?;
             return listing.seek(&description.path, offset, whence);
         }
-        Object::Null | Object::Zero | Object::Random => return Ok(0),
+        Object::Null
+        | Object::Zero
+        | Object::Random
+        | Object::Counter(_)
+        | Object::Timer(_)
+        | Object::Signals(_)
+        | Object::Epoll(_) => return Ok(0),
         Object::Console(_) | Object::Terminal | Object::Pipe(_) | Object::Socket(_) => {
             return Err(libc::ESPIPE);
         }

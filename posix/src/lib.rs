@@ -6,13 +6,13 @@
 //!   system_calls    registers and the program's memory (only in images)
 //!       │
 //!   open, io, attributes, names, directory, mapping,    one operation each, on slices and numbers
-//!   sockets
+//!   sockets, epoll, eventfd, timerfd, signalfd
 //!       │
 //!   readiness                                           events of descriptions, awaited
 //!       │
 //!   descriptors, paths, tree                            the table, the current directory, `/`
 //!       │
-//!   blocking, errors                                    jobs of `resources`, awaited; errno
+//!   blocking, signal, errors                            jobs of `resources`, awaited; errno
 //! ```
 //!
 //! # Contexts
@@ -27,15 +27,20 @@ pub mod attributes;
 pub mod blocking;
 pub mod descriptors;
 pub mod directory;
+pub mod epoll;
 pub mod errors;
+pub mod eventfd;
 pub mod io;
 pub mod names;
 pub mod open;
 pub mod paths;
 pub mod readiness;
+pub mod signal;
+pub mod signalfd;
 pub mod sockets;
 #[cfg(feature = "image")]
 mod system_calls;
 #[cfg(test)]
 mod tests;
+pub mod timerfd;
 pub mod tree;

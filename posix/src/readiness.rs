@@ -6,11 +6,12 @@
 //! ([`Runtime::watch`]) before anything else can run: no change is lost, and nothing is polled.
 //! What becomes ready beside the reactor's descriptors calls [`Runtime::wake_watchers`].
 
-use crate::blocking::{is_interrupted, new_token, number, within_call};
+use crate::blocking::{at_once, new_token, number};
 use crate::descriptors::{Description, Object};
 use crate::errors::{Errno, Result};
+use crate::signal::{self, is_interrupted, within_call};
 use bitflags::bitflags;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use platform::error::{Error, Stop};
 use platform::{Clock, Console, Direction, Interest as _, Stream};
 use resources::current::Current;
@@ -59,8 +60,8 @@ pub fn of(rt: &mut Runtime, description: &Description) -> Events {
     match &description.object {
         Object::Console(0) | Object::Terminal => {
             let has_input = Current::console_ready(Stream::Standard, Direction::Read);
-            if !has_input {
-                CONSOLE_AWAITED.store(true, Ordering::Relaxed);
+            if !has_input && !CONSOLE_AWAITED.swap(true, Ordering::Relaxed) {
+                rt.renew_sleep();
             }
             Events::WRITABLE | Events::when(has_input, Events::READABLE)
         }
@@ -78,10 +79,47 @@ pub fn of(rt: &mut Runtime, description: &Description) -> Events {
             }
         }
         Object::Socket(socket) => socket.events(rt),
+        Object::Counter(counter) => counter.events(),
+        Object::Timer(timer) => {
+            let (events, next) = timer.events();
+            if let (true, Some(next)) = (events.is_empty(), next)
+                && TIMERS_AWAITED_UNTIL.fetch_min(next, Ordering::Relaxed) > next
+            {
+                rt.renew_sleep();
+            }
+            events
+        }
+        Object::Signals(signals) => {
+            SIGNALS_AWAITED.fetch_or(signals.get(), Ordering::Relaxed);
+            signals.events()
+        }
+        Object::Epoll(epoll) => Events::when(epoll.is_ready(rt), Events::READABLE),
         Object::Null | Object::Zero | Object::Random | Object::File(_) | Object::Directory(_) => {
             Events::READABLE | Events::WRITABLE
         }
     }
+}
+
+/// A number that each change of a description's readiness changes.
+pub fn changes(rt: &mut Runtime, description: &Description) -> u64 {
+    match &description.object {
+        Object::Pipe(fd) => rt.table.changes(*fd),
+        Object::Counter(counter) => counter.changes(),
+        Object::Timer(timer) => timer.changes(),
+        Object::Signals(signals) => signals.changes(),
+        Object::Socket(socket) => socket.changes(rt),
+        _ => 0,
+    }
+}
+
+/// Lets every thread that waits look again: what the current call has changed may make a descriptor
+/// ready.
+pub fn changed() {
+    // The runtime is there for a system call.
+    let _ = at_once(|rt| {
+        rt.wake_watchers();
+        Ok(0)
+    });
 }
 
 /// Repeats `look` at each change of the readiness of any descriptor, until it finds something or
@@ -128,6 +166,11 @@ pub fn wait_for<T>(
 
 /// A thread waits for the console's input. Set by [`of`].
 static CONSOLE_AWAITED: AtomicBool = AtomicBool::new(false);
+/// The first expiration of a timer that a thread waits for, in monotonic nanoseconds. Set by
+/// [`of`].
+static TIMERS_AWAITED_UNTIL: AtomicU64 = AtomicU64::new(u64::MAX);
+/// Signals that a thread waits to read. Set by [`of`].
+static SIGNALS_AWAITED: AtomicU64 = AtomicU64::new(0);
 /// The driver is registered.
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 
@@ -137,15 +180,29 @@ fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
         return Ok(());
     }
     rt.register(Driver {
-        poll: |rt, _| {
-            if CONSOLE_AWAITED.load(Ordering::Relaxed)
-                && Current::console_ready(Stream::Standard, Direction::Read)
-            {
+        poll: |rt, now| {
+            // Threads that still wait say so again when they look.
+            let input = CONSOLE_AWAITED.load(Ordering::Relaxed)
+                && Current::console_ready(Stream::Standard, Direction::Read);
+            if input {
                 CONSOLE_AWAITED.store(false, Ordering::Relaxed);
+            }
+            let expired = TIMERS_AWAITED_UNTIL.load(Ordering::Relaxed) <= now;
+            if expired {
+                TIMERS_AWAITED_UNTIL.store(u64::MAX, Ordering::Relaxed);
+            }
+            let signalled = signal::is_pending(SIGNALS_AWAITED.load(Ordering::Relaxed));
+            if signalled {
+                SIGNALS_AWAITED.store(0, Ordering::Relaxed);
+            }
+            if input || expired || signalled {
                 rt.wake_watchers();
             }
         },
-        deadline: |_| None,
+        deadline: |_| {
+            let until = TIMERS_AWAITED_UNTIL.load(Ordering::Relaxed);
+            Some(until).filter(|until| *until != u64::MAX)
+        },
         interest: |_, interest| {
             if CONSOLE_AWAITED.load(Ordering::Relaxed) {
                 interest.console(Stream::Standard, Direction::Read);
@@ -158,8 +215,7 @@ fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Events, of, wait_for};
-    use crate::blocking::at_once;
+    use super::{Events, at_once, of, wait_for};
     use crate::descriptors::{Description, Object};
     use crate::io::{self, Place};
     use crate::tests::begin;

@@ -74,6 +74,9 @@ pub trait Socket: Send + Sync {
     /// The events that it has now.
     fn events(&self, rt: &mut Runtime) -> Events;
 
+    /// A number that each change of its readiness changes.
+    fn changes(&self, rt: &Runtime) -> u64;
+
     /// Number of bytes that can be received at once, for `FIONREAD`.
     fn available(&self) -> Result<usize>;
 

@@ -4,6 +4,7 @@
 //! Calls that aren't here are the kernel's.
 
 mod console;
+mod events;
 mod mapping;
 mod memory;
 mod poll;
@@ -141,6 +142,19 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_ppoll => poll::ppoll(arguments),
         libc::SYS_select => poll::select(arguments),
         libc::SYS_pselect6 => poll::pselect(arguments),
+        libc::SYS_epoll_create => events::epoll_create(a),
+        libc::SYS_epoll_create1 => events::epoll_create1(a),
+        libc::SYS_epoll_ctl => events::epoll_ctl(a, b, c, d),
+        libc::SYS_epoll_wait => events::epoll_wait(arguments),
+        libc::SYS_epoll_pwait => events::epoll_pwait(arguments),
+        libc::SYS_epoll_pwait2 => events::epoll_pwait2(arguments),
+        libc::SYS_eventfd => events::eventfd(a, 0),
+        libc::SYS_eventfd2 => events::eventfd(a, b),
+        libc::SYS_timerfd_create => events::timerfd_create(a, b),
+        libc::SYS_timerfd_settime => events::timerfd_settime(a, b, c, d),
+        libc::SYS_timerfd_gettime => events::timerfd_gettime(a, b),
+        libc::SYS_signalfd => events::signalfd(a, b, c, 0),
+        libc::SYS_signalfd4 => events::signalfd(a, b, c, d),
         libc::SYS_exit_group => {
             console::finish();
             return None;

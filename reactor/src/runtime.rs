@@ -245,6 +245,15 @@ impl<R: Resources> Runtime<R> {
     /// without [`Runtime::wake`].
     pub fn wake_watchers(&mut self) {
         self.wake(ANY, Direction::Read);
+        self.renew_sleep();
+    }
+
+    /// Lets the thread that sleeps for all look again at what it sleeps for, which a call of
+    /// [`crate::cell::Cell::wait`] has changed: those of [`crate::cell::Cell::call`] do so anyway.
+    pub fn renew_sleep(&mut self) {
+        if self.leader == Leader::Asleep {
+            self.nudge();
+        }
     }
 
     /// Waits for a change of the readiness of any descriptor, as `poll` does after it has looked at

@@ -131,6 +131,17 @@ struct Open<R: Resources> {
     key: u32,
     readers: Waiters,
     writers: Waiters,
+    /// Number of times that tokens were to be taken from it.
+    changes: u64,
+}
+
+impl<R: Resources> Open<R> {
+    fn waiters(&mut self, direction: Direction) -> &mut Waiters {
+        match direction {
+            Direction::Read => &mut self.readers,
+            Direction::Write => &mut self.writers,
+        }
+    }
 }
 
 /// A place in the table.
@@ -172,6 +183,7 @@ impl<R: Resources> Table<R> {
             key,
             readers: Waiters::default(),
             writers: Waiters::default(),
+            changes: 0,
         });
         if let Some(index) = self.free.pop()
             && let Some(slot) = self.slots.get_mut(index as usize)
@@ -248,10 +260,7 @@ impl<R: Resources> Table<R> {
             return Some(&mut self.watchers);
         }
         let open = self.slots.get_mut(index as usize)?.open.as_mut()?;
-        Some(match direction {
-            Direction::Read => &mut open.readers,
-            Direction::Write => &mut open.writers,
-        })
+        Some(open.waiters(direction))
     }
 
     /// Parks `token`.
@@ -268,9 +277,22 @@ impl<R: Resources> Table<R> {
         }
     }
 
-    /// Takes one token that is parked there.
+    /// Takes one token that is parked there, because the descriptor's readiness changes.
     pub fn pop(&mut self, index: u32, direction: Direction) -> Option<u64> {
-        self.waiters(index, direction)?.pop()
+        if index == ANY {
+            return self.watchers.pop();
+        }
+        let open = self.slots.get_mut(index as usize)?.open.as_mut()?;
+        open.changes += 1;
+        open.waiters(direction).pop()
+    }
+
+    /// A number that grows with each change of a descriptor's readiness; 0 for one that is closed.
+    pub fn changes(&self, fd: Fd) -> u64 {
+        let slot = self.slots.get(fd.index as usize);
+        let open = slot.filter(|slot| slot.generation == fd.generation);
+        open.and_then(|slot| slot.open.as_ref())
+            .map_or(0, |open| open.changes)
     }
 
     /// Whether a task is parked there.

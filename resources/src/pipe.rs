@@ -202,8 +202,10 @@ fn read(rt: &mut Runtime, key: u32, into: &mut [u8]) -> Answer {
             Ok(0)
         };
     }
+    // A pipe with room has no writer that waits, and its readiness stays.
+    let was_full = pipe.len == pipe.ring.len();
     let n = pipe.take(into);
-    if let Some(writer) = pipe.writer {
+    if let Some(writer) = pipe.writer.filter(|_| was_full) {
         rt.wake(writer, Direction::Write);
     }
     Ok(n)

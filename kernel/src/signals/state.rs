@@ -29,6 +29,10 @@ const RESET_HANDLER: u64 = 0x8000_0000;
 const STACK_IN_USE: u64 = 1;
 const STACK_DISABLED: u64 = 2;
 
+/// `si_code` of a signal to the process, and of one to a thread.
+const SENT_BY_KILL: u64 = 0;
+const SENT_BY_TKILL: u64 = -6i32 as u32 as u64;
+
 const fn bit(signal: u64) -> u64 {
     1 << (signal - 1)
 }
@@ -298,27 +302,38 @@ impl State {
         true
     }
 
-    /// Takes the next signal that isn't blocked, the lowest number first.
-    pub fn next(&mut self) -> Option<Delivery> {
-        const SENT_BY_KILL: u64 = 0;
-        const SENT_BY_TKILL: u64 = -6i32 as u32 as u64;
-        let ready = self.all_pending() & !self.thread.mask;
-        let thread = &mut self.thread;
+    /// Whether a signal of `set` is pending for the running thread.
+    pub fn is_pending(&self, set: u64) -> bool {
+        self.all_pending() & set != 0
+    }
+
+    /// Takes the pending signal of `set` with the lowest number: that and its `si_code`.
+    pub fn take(&mut self, set: u64) -> Option<(u64, u64)> {
+        let ready = self.all_pending() & set;
         if ready == 0 {
-            // A wait with another mask ended by itself.
-            thread.mask = thread.saved_mask.take().unwrap_or(thread.mask);
             return None;
         }
         let one = ready & ready.wrapping_neg();
-        let signal = u64::from(one.trailing_zeros()) + 1;
-        let code = match thread.pending & one {
+        let code = match self.thread.pending & one {
             0 => SENT_BY_KILL,
             _ => SENT_BY_TKILL,
         };
         match code {
             SENT_BY_KILL => self.pending &= !one,
-            _ => thread.pending &= !one,
+            _ => self.thread.pending &= !one,
         }
+        Some((u64::from(one.trailing_zeros()) + 1, code))
+    }
+
+    /// Takes the next signal that isn't blocked, the lowest number first.
+    pub fn next(&mut self) -> Option<Delivery> {
+        let Some((signal, code)) = self.take(!self.thread.mask) else {
+            // A wait with another mask ended by itself.
+            let thread = &mut self.thread;
+            thread.mask = thread.saved_mask.take().unwrap_or(thread.mask);
+            return None;
+        };
+        let thread = &mut self.thread;
         let slot = &mut self.actions[signal as usize];
         let action @ [handler, flags, _, blocked] = *slot;
         let mut mask = 0;
@@ -327,7 +342,13 @@ impl State {
                 slot[0] = DEFAULT;
             }
             mask = thread.saved_mask.take().unwrap_or(thread.mask);
-            thread.mask |= !FIRM & (blocked | if flags & NO_DEFER == 0 { one } else { 0 });
+            thread.mask |= !FIRM
+                & (blocked
+                    | if flags & NO_DEFER == 0 {
+                        bit(signal)
+                    } else {
+                        0
+                    });
         }
         Some(Delivery {
             signal,
@@ -472,6 +493,19 @@ mod tests {
         assert_eq!(state.blocked(), bit(USER2), "blocked by its own mask");
         core::mem::swap(state.thread(), &mut other);
         assert_eq!((state.next(), state.blocked()), (None, 0));
+    }
+
+    #[test]
+    fn signals_of_a_set_are_taken_without_a_handler() {
+        let mut state = with_handlers(0, 0);
+        state.change_mask(2, Some(u64::MAX)).unwrap();
+        state.send(USER2, Target::Running).unwrap();
+        state.send(USER1, Target::Process).unwrap();
+        let both = bit(USER1) | bit(USER2);
+        assert!(state.is_pending(both) && !state.is_pending(!both));
+        assert_eq!(state.take(bit(USER2)), Some((USER2, super::SENT_BY_TKILL)));
+        assert_eq!(state.take(both), Some((USER1, super::SENT_BY_KILL)));
+        assert_eq!((state.take(both), state.blocked()), (None, 0));
     }
 
     #[test]

@@ -567,6 +567,11 @@ impl Socket for Tcp {
         self.state.lock().events(rt)
     }
 
+    fn changes(&self, rt: &Runtime) -> u64 {
+        let fd = self.state.lock().descriptor();
+        fd.map_or(0, |fd| rt.table.changes(fd))
+    }
+
     fn available(&self) -> Result<usize> {
         self.now(|rt, state| match state.phase {
             Phase::Connected(fd) => {

@@ -410,6 +410,10 @@ impl Socket for Udp {
             | Events::when(ready.error, Events::ERR)
     }
 
+    fn changes(&self, rt: &Runtime) -> u64 {
+        self.state.lock().fd.map_or(0, |fd| rt.table.changes(fd))
+    }
+
     fn available(&self) -> Result<usize> {
         let peeked = self.now(|rt, state| match state.fd {
             Some(fd) => Ok(state.peek(rt, fd)?.data.len()),

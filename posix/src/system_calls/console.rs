@@ -1,10 +1,10 @@
 //! Descriptors of the console beside others: reading and writing; the program's end.
 
 use super::memory::number;
-use crate::blocking::within_call;
 use crate::descriptors;
 use crate::errors::Result;
 use crate::io::Place;
+use crate::signal::within_call;
 use kernel::syscall;
 
 /// How long the end of a program waits for its disks, in nanoseconds: as the end of one that uses

@@ -9,7 +9,7 @@ use resources::Runtime;
 
 /// The deadline of a `timespec` (`unit` 1) or `timeval` (1000) at `start`; `None` where that is
 /// null.
-fn deadline(start: u64, unit: u64) -> Result<Option<u64>> {
+pub fn deadline(start: u64, unit: u64) -> Result<Option<u64>> {
     if start == 0 {
         return Ok(None);
     }
@@ -24,7 +24,7 @@ fn deadline(start: u64, unit: u64) -> Result<Option<u64>> {
 }
 
 /// The deadline of a number of milliseconds, of which a negative one is none.
-fn deadline_ms(ms: u64) -> Option<u64> {
+pub fn deadline_ms(ms: u64) -> Option<u64> {
     let ms = u64::try_from(ms as i32).ok()?;
     Some(time::monotonic_ns().saturating_add(ms * 1_000_000))
 }

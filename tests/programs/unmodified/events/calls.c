@@ -12,6 +12,7 @@ static const char *error(void)
     case ELOOP: return "ELOOP";
     case ENOENT: return "ENOENT";
     case EPERM: return "EPERM";
+    case EPIPE: return "EPIPE";
     default: return strerror(errno);
     }
 }

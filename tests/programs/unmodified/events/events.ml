@@ -1,6 +1,7 @@
 (* Waiting for events, by C's calls and by OCaml's: one line for the answer of each call. *)
 
 external polls : unit -> unit = "test_polls"
+external epolls : unit -> unit = "test_epolls"
 
 (* C's library buffers by itself. *)
 let line format = Printf.ksprintf print_endline format
@@ -96,5 +97,6 @@ let signals () =
 
 let () =
   polls ();
+  epolls ();
   threads ();
   signals ()

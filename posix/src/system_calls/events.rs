@@ -1,0 +1,183 @@
+//! `epoll`, `eventfd`, `timerfd` and `signalfd`.
+
+use super::memory::{bytes, bytes_mut, load, number, store};
+use super::poll;
+use crate::descriptors::{self, Description, Object};
+use crate::epoll::{self, Epoll, Event};
+use crate::errors::Result;
+use crate::eventfd::Counter;
+use crate::readiness;
+use crate::signalfd::Signals;
+use crate::timerfd::{Setting, Timer};
+use alloc::string::String;
+use kernel::signals;
+
+/// Bytes of `struct epoll_event`, which is packed.
+const EVENT: u64 = 12;
+
+/// A descriptor of a new object; `flags` are those of the call, of which `others` may be set beside
+/// those of `open`.
+fn insert(object: Object, flags: u64, others: i32) -> Result<u64> {
+    let flags = flags as i32;
+    if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK | others) != 0 {
+        return Err(libc::EINVAL);
+    }
+    let access = libc::O_RDWR | flags & libc::O_NONBLOCK;
+    let description = Description::new(object, String::new(), access);
+    descriptors::insert(description, 0, flags & libc::O_CLOEXEC != 0)
+}
+
+/// `epoll_create`.
+pub fn epoll_create(size: u64) -> Result<u64> {
+    if (size as i32) <= 0 {
+        return Err(libc::EINVAL);
+    }
+    epoll_create1(0)
+}
+
+/// `epoll_create1`.
+pub fn epoll_create1(flags: u64) -> Result<u64> {
+    if flags as i32 & !libc::EPOLL_CLOEXEC != 0 {
+        return Err(libc::EINVAL);
+    }
+    insert(Object::Epoll(Epoll::new()), flags, 0)
+}
+
+/// `epoll_ctl`.
+pub fn epoll_ctl(set: u64, operation: u64, descriptor: u64, event: u64) -> Result<u64> {
+    epoll::control(set, operation as i32, descriptor, || {
+        let mut words = bytes(event, EVENT)?.chunks_exact(4);
+        let mut word = || {
+            let bytes = words.next().and_then(|bytes| bytes.try_into().ok());
+            u32::from_le_bytes(bytes.unwrap_or_default())
+        };
+        Ok(Event {
+            events: word(),
+            data: u64::from(word()) | u64::from(word()) << 32,
+        })
+    })?;
+    readiness::changed();
+    Ok(0)
+}
+
+/// `epoll_wait`.
+pub fn epoll_wait([set, list, most, timeout, ..]: [u64; 6]) -> Result<u64> {
+    wait(set, list, most, poll::deadline_ms(timeout))
+}
+
+/// `epoll_pwait`.
+pub fn epoll_pwait([set, list, most, timeout, mask, size]: [u64; 6]) -> Result<u64> {
+    signals::wait_under(mask, size).map_err(number)?;
+    wait(set, list, most, poll::deadline_ms(timeout))
+}
+
+/// `epoll_pwait2`.
+pub fn epoll_pwait2([set, list, most, timeout, mask, size]: [u64; 6]) -> Result<u64> {
+    let deadline = poll::deadline(timeout, 1)?;
+    signals::wait_under(mask, size).map_err(number)?;
+    wait(set, list, most, deadline)
+}
+
+fn wait(set: u64, list: u64, most: u64, deadline: Option<u64>) -> Result<u64> {
+    /// Linux's `EP_MAX_EVENTS`.
+    const MOST: i32 = i32::MAX / EVENT as i32;
+    if !(1..=MOST).contains(&(most as i32)) {
+        return Err(libc::EINVAL);
+    }
+    let description = descriptors::get(set)?;
+    let Object::Epoll(epoll) = &description.object else {
+        return Err(libc::EINVAL);
+    };
+    // No more than there are descriptors.
+    let most = most.min(descriptors::MAX_OPEN as u64);
+    let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
+        // Before events are taken, which would be lost.
+        bytes_mut(list, EVENT)?;
+        let found = epoll.take(rt, most as usize);
+        Ok(Some(found).filter(|found| !found.is_empty()))
+    })?;
+    let found = found.unwrap_or_default();
+    let into = bytes_mut(list, found.len() as u64 * EVENT)?;
+    for (into, event) in into.chunks_exact_mut(EVENT as usize).zip(&found) {
+        let (events, data) = into.split_at_mut(4);
+        events.copy_from_slice(&event.events.to_le_bytes());
+        data.copy_from_slice(&event.data.to_le_bytes());
+    }
+    Ok(found.len() as u64)
+}
+
+/// `eventfd2`, and `eventfd` without flags.
+pub fn eventfd(value: u64, flags: u64) -> Result<u64> {
+    let semaphore = flags as i32 & libc::EFD_SEMAPHORE != 0;
+    let counter = Counter::new(value as u32, semaphore);
+    insert(Object::Counter(counter), flags, libc::EFD_SEMAPHORE)
+}
+
+/// `timerfd_create`.
+pub fn timerfd_create(clock: u64, flags: u64) -> Result<u64> {
+    insert(Object::Timer(Timer::new(clock as i32)?), flags, 0)
+}
+
+fn with_timer<T>(descriptor: u64, f: impl FnOnce(&Timer) -> Result<T>) -> Result<T> {
+    match &descriptors::get(descriptor)?.object {
+        Object::Timer(timer) => f(timer),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// Stores a `struct itimerspec`.
+fn put(result: u64, setting: Setting) -> Result<u64> {
+    let parts = |ns: u64| [ns / 1_000_000_000, ns % 1_000_000_000];
+    let [interval, value] = [setting.interval, setting.value].map(parts);
+    store(result, &[interval, value].concat())
+}
+
+/// `timerfd_settime`.
+pub fn timerfd_settime(descriptor: u64, flags: u64, new: u64, old: u64) -> Result<u64> {
+    let flags = flags as i32;
+    let words: [u64; 4] = load(new)?;
+    if flags & !(libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET) != 0 {
+        return Err(libc::EINVAL);
+    }
+    let ns = |seconds: u64, ns: u64| match (i64::try_from(seconds), ns) {
+        (Ok(_), 0..1_000_000_000) => Ok(seconds.saturating_mul(1_000_000_000).saturating_add(ns)),
+        _ => Err(libc::EINVAL),
+    };
+    let [a, b, c, d] = words;
+    let setting = Setting {
+        interval: ns(a, b)?,
+        value: ns(c, d)?,
+    };
+    let absolute = flags & libc::TFD_TIMER_ABSTIME != 0;
+    let before = with_timer(descriptor, |timer| Ok(timer.set(setting, absolute)))?;
+    readiness::changed();
+    match old {
+        0 => Ok(0),
+        old => put(old, before),
+    }
+}
+
+/// `timerfd_gettime`.
+pub fn timerfd_gettime(descriptor: u64, result: u64) -> Result<u64> {
+    put(result, with_timer(descriptor, |timer| Ok(timer.setting()))?)
+}
+
+/// `signalfd4`, and `signalfd` without flags.
+pub fn signalfd(descriptor: u64, mask: u64, size: u64, flags: u64) -> Result<u64> {
+    /// SIGKILL and SIGSTOP can't be read.
+    const FIRM: u64 = 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1);
+    if size != 8 {
+        return Err(libc::EINVAL);
+    }
+    let [set] = load(mask)?;
+    let set = set & !FIRM;
+    if descriptor as i32 == -1 {
+        return insert(Object::Signals(Signals::new(set)), flags, 0);
+    }
+    match &descriptors::get(descriptor)?.object {
+        Object::Signals(signals) => signals.set(set),
+        _ => return Err(libc::EINVAL),
+    }
+    readiness::changed();
+    Ok(descriptor)
+}

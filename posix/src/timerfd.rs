@@ -1,0 +1,172 @@
+//! timerfd_create(2): a timer whose expirations are read.
+
+use crate::errors::Result;
+use crate::readiness::Events;
+use platform::Clock;
+use resources::current::Current;
+use spin::Mutex;
+
+/// A time until the first expiration and between others, in nanoseconds, as in `struct itimerspec`:
+/// 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// Between expirations.
+    pub interval: u64,
+    /// Until the next one.
+    pub value: u64,
+}
+
+/// A timer.
+pub struct Timer {
+    /// It counts by the clock of the day (`CLOCK_REALTIME`).
+    real: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// The next expiration, in monotonic nanoseconds.
+    next: Option<u64>,
+    interval: u64,
+    /// Expirations that weren't read.
+    unread: u64,
+    /// All expirations, and settings.
+    changes: u64,
+}
+
+impl State {
+    /// Counts the expirations until `now`.
+    fn advance(&mut self, now: u64) {
+        let Some(next) = self.next.filter(|next| *next <= now) else {
+            return;
+        };
+        let more = (now - next).checked_div(self.interval);
+        self.unread += 1 + more.unwrap_or(0);
+        self.changes += 1;
+        self.next = more.map(|more| next + (1 + more) * self.interval);
+    }
+}
+
+impl Timer {
+    /// A timer that isn't set, of this clock. [`libc::EINVAL`] for one that there isn't.
+    pub fn new(clock: i32) -> Result<Timer> {
+        let real = match clock {
+            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_ALARM => true,
+            libc::CLOCK_MONOTONIC | libc::CLOCK_BOOTTIME | libc::CLOCK_BOOTTIME_ALARM => false,
+            _ => return Err(libc::EINVAL),
+        };
+        Ok(Timer {
+            real,
+            state: Mutex::new(State::default()),
+        })
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State, u64) -> T) -> T {
+        let now = Current::monotonic_ns();
+        let mut state = self.state.lock();
+        state.advance(now);
+        f(&mut state, now)
+    }
+
+    /// `timerfd_settime`; if `absolute`, the value is a time of the timer's clock. The old setting.
+    pub fn set(&self, setting: Setting, absolute: bool) -> Setting {
+        self.with(|state, now| {
+            let old = state.setting(now);
+            let clock = match absolute {
+                true if self.real => Current::wall_ns(),
+                true => now,
+                false => 0,
+            };
+            let left = setting.value.saturating_sub(clock);
+            state.next = (setting.value != 0).then(|| now.saturating_add(left));
+            state.interval = setting.interval;
+            state.unread = 0;
+            state.changes += 1;
+            old
+        })
+    }
+
+    /// `timerfd_gettime`.
+    pub fn setting(&self) -> Setting {
+        self.with(|state, now| state.setting(now))
+    }
+
+    /// The events that it has, and else the time of the next expiration.
+    pub fn events(&self) -> (Events, Option<u64>) {
+        self.with(|state, _| (Events::when(state.unread > 0, Events::IN), state.next))
+    }
+
+    /// A number that every expiration and setting changes.
+    pub fn changes(&self) -> u64 {
+        self.with(|state, _| state.changes)
+    }
+
+    /// `read`: the number of expirations since the last one; `None` if there were none.
+    pub fn read(&self, into: &mut [u8]) -> Result<Option<usize>> {
+        let into = into.get_mut(..8).ok_or(libc::EINVAL)?;
+        let unread = self.with(|state, _| core::mem::take(&mut state.unread));
+        into.copy_from_slice(&unread.to_le_bytes());
+        Ok((unread > 0).then_some(8))
+    }
+}
+
+impl State {
+    fn setting(&self, now: u64) -> Setting {
+        Setting {
+            interval: self.interval,
+            value: self.next.map_or(0, |next| next.saturating_sub(now)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Setting, State, Timer};
+    use crate::readiness::Events;
+    use platform::Clock;
+    use resources::current::Current;
+
+    #[test]
+    fn expirations_are_counted_once() {
+        let mut state = State {
+            next: Some(100),
+            interval: 10,
+            ..State::default()
+        };
+        for (now, unread, next) in [(99, 0, 100), (100, 1, 110), (109, 1, 110), (135, 4, 140)] {
+            state.advance(now);
+            assert_eq!((state.unread, state.next), (unread, Some(next)), "at {now}");
+        }
+        state.interval = 0;
+        state.advance(500);
+        assert_eq!((state.unread, state.next), (5, None));
+        state.advance(600);
+        assert_eq!(state.unread, 5);
+    }
+
+    #[test]
+    fn a_time_that_has_passed_expires_at_once() {
+        for clock in [libc::CLOCK_MONOTONIC, libc::CLOCK_REALTIME] {
+            let timer = Timer::new(clock).expect("a clock");
+            let hour = 3_600_000_000_000;
+            let setting = |value| Setting { interval: 0, value };
+            timer.set(setting(1), true);
+            assert_eq!(timer.events().0, Events::IN, "{clock}");
+            assert_eq!(timer.read(&mut [0; 8]), Ok(Some(8)));
+            assert_eq!(timer.read(&mut [0; 8]), Ok(None));
+            assert_eq!(timer.read(&mut [0; 7]), Err(libc::EINVAL));
+            let now = match clock {
+                libc::CLOCK_REALTIME => Current::wall_ns(),
+                _ => Current::monotonic_ns(),
+            };
+            timer.set(setting(now + hour), true);
+            let left = timer.setting().value;
+            assert!(left <= hour && left > hour / 2, "{left}");
+            timer.set(setting(hour), false);
+            let old = timer.set(setting(0), false).value;
+            assert!(old <= hour && old > hour / 2, "{old}");
+            assert_eq!(timer.events(), (Events::empty(), None));
+        }
+        assert_eq!(Timer::new(99).err(), Some(libc::EINVAL));
+    }
+}
