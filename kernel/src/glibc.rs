@@ -6,6 +6,9 @@
 //! Definitions for libc"), whose checks of buffer sizes are made here too, and a few others. All in
 //! assembly: jumps need no knowledge of the arguments, and a C function with a variable number of
 //! arguments can't be written in stable Rust.
+//!
+//! What musl has in one object with `stdin` isn't here (`__isoc23_scanf`): every image would have
+//! its buffer.
 
 #![cfg(not(test))]
 
@@ -28,8 +31,8 @@ same! {
     "__isoc23_strtol" = "strtol", "__isoc23_strtoul" = "strtoul",
     "__isoc23_strtoll" = "strtoll", "__isoc23_strtoull" = "strtoull",
     "__isoc23_strtoimax" = "strtoimax", "__isoc23_strtoumax" = "strtoumax",
-    "__isoc23_sscanf" = "sscanf", "__isoc23_fscanf" = "fscanf", "__isoc23_scanf" = "scanf",
-    "__isoc23_vsscanf" = "vsscanf", "__isoc23_vfscanf" = "vfscanf", "__isoc23_vscanf" = "vscanf",
+    "__isoc23_sscanf" = "sscanf", "__isoc23_fscanf" = "fscanf",
+    "__isoc23_vsscanf" = "vsscanf", "__isoc23_vfscanf" = "vfscanf",
     "__isoc23_wcstol" = "wcstol", "__isoc23_wcstoul" = "wcstoul",
     "__isoc23_wcstoll" = "wcstoll", "__isoc23_wcstoull" = "wcstoull",
     "__isoc23_swscanf" = "swscanf", "__isoc23_fwscanf" = "fwscanf",
