@@ -9,15 +9,17 @@ from measure import Figure
 
 PROGRAMS = "_build/soil/bench/programs/unmodified/"
 ORDER = """thread_switch_us mutex_handover_us unix_http_rps_c8 unix_http_rps_c64
-unix_http_rps_c512 unix_file_read_mibs unix_files_create_per_s""".split()
+unix_http_rps_c512 unix_file_read_mibs unix_files_create_per_s sqlite_commits_per_s""".split()
 
-MIB, TIMES, FILES = 8, 64, 1000
+MIB, TIMES, FILES, COMMITS = 8, 64, 1000, 500
 
 
 def prepare():
     peer.initramfs("threads", [], built(LINUX + "threads.exe"))
     for machine, transport in peer.TRANSPORT.items():
-        peer.initramfs("files-" + machine, transport + peer.DISK, built(LINUX + "files.exe"))
+        for name in ("files", "sqlite"):
+            program = built(f"{LINUX}{name}.exe")
+            peer.initramfs(f"{name}-{machine}", transport + peer.DISK, program)
 
 
 def threads(options):
@@ -57,34 +59,36 @@ def http(options):
     return list(figures.values())
 
 
+def on_ext4(options, name, words):
+    """Seconds of a program with a fresh ext4 of its own, as an image and in the Linux guest."""
+    disks = [storage.fresh(f"{name}-{side}", "ext4") for side in ("soil", "linux")]
+    modules = peer.TRANSPORT[options.machine] + peer.DISK
+    ours = image(f"{PROGRAMS}{name}.exe")
+    theirs = peer.work(f"{name}-{options.machine}.cpio")
+    commands = (
+        qemu.soil(ours, ["/data", *words], options.machine, disk=disks[0]),
+        qemu.linux(theirs, modules, ["/mnt", *words], options.machine, disk=disks[1], mount="ext4"),
+    )
+    return [between(command) for command in commands]
+
+
 def files(options):
-    """Files on a fresh ext4 by `Unix`: read again and again in pieces of 64 KiB, and created."""
+    """Files by `Unix`: read again and again in pieces of 64 KiB, and created."""
     read = Figure("unix_file_read_mibs", "MiB/s", "higher")
     create = Figure("unix_files_create_per_s", "files/s", "higher")
-    archive = peer.work(f"files-{options.machine}.cpio")
-    modules = peer.TRANSPORT[options.machine] + peer.DISK
-    program = image(PROGRAMS + "files.exe")
-
-    def seconds(*words):
-        disks = [storage.fresh(f"files-{side}", "ext4") for side in ("soil", "linux")]
-        return (
-            between(qemu.soil(program, ["/data", *words], options.machine, disk=disks[0])),
-            between(
-                qemu.linux(
-                    archive,
-                    modules,
-                    ["/mnt", *words],
-                    options.machine,
-                    disk=disks[1],
-                    mount="ext4",
-                )
-            ),
-        )
-
     for _ in range(options.pairs):
-        storage.rate(read, MIB * TIMES, seconds("read", str(MIB), str(TIMES)))
-        storage.rate(create, FILES, seconds("create", str(FILES)))
+        words = ["read", str(MIB), str(TIMES)]
+        storage.rate(read, MIB * TIMES, on_ext4(options, "files", words))
+        storage.rate(create, FILES, on_ext4(options, "files", ["create", str(FILES)]))
     return [read, create]
 
 
-GROUPS = {"threads": threads, "unix_http": http, "unix_files": files}
+def sqlite(options):
+    """Transactions of one row through SQLite's write-ahead log, each durable."""
+    figure = Figure("sqlite_commits_per_s", "commits/s", "higher")
+    for _ in range(options.pairs):
+        storage.rate(figure, COMMITS, on_ext4(options, "sqlite", [str(COMMITS)]))
+    return [figure]
+
+
+GROUPS = {"threads": threads, "unix_http": http, "unix_files": files, "sqlite": sqlite}
