@@ -6,9 +6,7 @@ let write fd data = ignore (Unix.write fd data 0 (Bytes.length data))
 
 let read_all path buffer =
   let fd = Unix.openfile path [ O_RDONLY; O_CLOEXEC ] 0 in
-  let rec go total =
-    match Unix.read fd buffer 0 piece with 0 -> total | n -> go (total + n)
-  in
+  let rec go total = match Unix.read fd buffer 0 piece with 0 -> total | n -> go (total + n) in
   let total = go 0 in
   Unix.close fd;
   total
