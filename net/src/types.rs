@@ -10,7 +10,7 @@ mod link;
 mod socket;
 mod tcp;
 
-pub(crate) use binding::{conflict, covers, scope_of, with_scope};
+pub(crate) use binding::{Binding, scope_of, with_scope};
 pub use cidr::Cidr;
 pub(crate) use cidr::{common_prefix, is_unicast_v4};
 pub use config::{Config, RandomBits};

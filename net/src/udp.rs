@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::ip::{HeaderFields, Ip, Outcome, Packet, Route, UDP, UdpInput};
-use crate::types::{Error, Handle, InterfaceId, Readiness, WakeFlags, covers};
+use crate::types::{Binding, Error, Handle, InterfaceId, Readiness, WakeFlags};
 
 /// Datagrams that one socket may send before it is the next one's turn.
 const TURN: u32 = 16;
@@ -59,6 +59,8 @@ pub struct Received {
 /// One socket.
 pub(crate) struct Udp {
     pub(crate) local: SocketAddr,
+    /// `[::]` doesn't match IPv4.
+    pub(crate) v6_only: bool,
     /// The only one that is heard and sent to.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) arrived: VecDeque<Arrived>,
@@ -90,6 +92,7 @@ impl Udp {
     pub(crate) fn new(local: SocketAddr, queue: usize) -> Udp {
         Udp {
             local,
+            v6_only: false,
             peer: None,
             arrived: VecDeque::new(),
             arrived_bytes: 0,
@@ -106,6 +109,14 @@ impl Udp {
             waiting: false,
             error: None,
             asked: Vec::new(),
+        }
+    }
+
+    /// The bound address.
+    pub(crate) fn binding(&self) -> Binding {
+        Binding {
+            address: self.local.ip(),
+            v6_only: self.v6_only,
         }
     }
 
@@ -164,12 +175,12 @@ impl Udp {
     /// Whether a datagram to a group or to all is for this socket.
     pub(crate) fn wants(&self, interface: usize, address: IpAddr) -> bool {
         let bound = self.local.ip();
+        let covers = self.binding().covers(address);
         if address.is_multicast() {
-            return self.groups.contains(&(interface, address))
-                && (covers(bound, address) || bound == address);
+            return self.groups.contains(&(interface, address)) && (covers || bound == address);
         }
         // A broadcast reaches those that are bound to one of our addresses, too.
-        covers(bound, address) || bound.is_ipv4() == address.is_ipv4() && !bound.is_multicast()
+        covers || bound.is_ipv4() == address.is_ipv4() && !bound.is_multicast()
     }
 
     /// Queues a received datagram; `false` if there is no room. While memory is short one datagram

@@ -5,6 +5,7 @@ use crate::descriptors::{Description, Object};
 use crate::errors::Result;
 use crate::io::piece;
 use crate::paths;
+use crate::socket_names;
 use core::ptr::NonNull;
 use resources::files;
 use resources::types::constants as c;
@@ -37,6 +38,16 @@ impl Stat {
     /// Whether it is a symbolic link.
     pub fn is_link(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFLNK
+    }
+
+    /// The numbers of the volume and of the file.
+    pub fn file(&self) -> socket_names::File {
+        (self.device, self.inode)
+    }
+
+    /// Whether it is the name of a Unix-domain socket.
+    pub fn is_socket(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFSOCK
     }
 
     /// `struct stat` of x86-64 (Linux's `arch/x86/include/uapi/asm/stat.h`).
@@ -97,13 +108,18 @@ fn decode(numbers: [Int; records::Stat::LENGTH], path: &str) -> Stat {
         _ if read_only != 0 => libc::S_IFREG | 0o444,
         _ => libc::S_IFREG | 0o644,
     };
+    let device = volume as u64 + 1;
+    let inode = match inode {
+        0 => number(path),
+        inode => inode as u64,
+    };
+    let mode = match socket_names::contains((device, inode)) {
+        true => libc::S_IFSOCK | 0o755,
+        false => mode,
+    };
     Stat {
-        device: volume as u64 + 1,
-        inode: if inode == 0 {
-            number(path)
-        } else {
-            inode as u64
-        },
+        device,
+        inode,
         links: links as u64,
         mode,
         size: size as u64,
@@ -154,6 +170,11 @@ pub fn stat_open(description: &Description) -> Result<Stat> {
         }
         _ => Ok(special(libc::S_IFCHR, 0o666, 1)),
     }
+}
+
+/// Whether an open file is the name of a socket.
+pub fn is_socket(file: &Description) -> bool {
+    socket_names::any() && stat_open(file).is_ok_and(|stat| stat.is_socket())
 }
 
 /// `faccessat`: the super-user may do everything but execute a file.

@@ -1,5 +1,5 @@
-//! Linux's system calls on descriptors and paths, answered by Soil's files, pipes and sockets: a part of
-//! images whose program uses `Unix`, channels or the C library's files.
+//! Linux's system calls on descriptors and paths, answered by Soil's files, pipes and sockets: parts
+//! of images whose program uses `Unix`, channels or the C library's files and sockets.
 //!
 //! # Layers
 //! ```text
@@ -37,6 +37,7 @@ pub mod paths;
 pub mod readiness;
 pub mod signal;
 pub mod signalfd;
+pub mod socket_names;
 pub mod sockets;
 #[cfg(feature = "image")]
 mod system_calls;

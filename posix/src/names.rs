@@ -5,6 +5,7 @@ use crate::blocking::block;
 use crate::errors::Result;
 use crate::io::piece;
 use crate::paths;
+use crate::socket_names;
 use resources::files;
 
 /// Fails where the path names a device, which stays.
@@ -39,7 +40,8 @@ pub fn remove_directory(path: &str) -> Result<u64> {
 /// `unlink`.
 pub fn remove(path: &str) -> Result<u64> {
     no_device(path)?;
-    block(|rt, token| files::unlink(rt, path, token)).map(|_| 0)
+    let unlink = || block(|rt, token| files::unlink(rt, path, token));
+    socket_names::remove_with(|| stat(path, false), unlink).map(|_| 0)
 }
 
 /// `renameat2`.
@@ -58,7 +60,13 @@ pub fn rename(from: &str, to: &str, flags: u32) -> Result<u64> {
     {
         return Err(libc::EBUSY);
     }
-    block(|rt, token| files::rename(rt, from, to, how, token)).map(|_| 0)
+    let replaced = || match (stat(from, false)?, stat(to, false)?) {
+        (from, to) if how == 0 && from.file() != to.file() => Ok(to),
+        // Both files stay.
+        _ => Err(libc::EINVAL),
+    };
+    let rename = || block(|rt, token| files::rename(rt, from, to, how, token));
+    socket_names::remove_with(replaced, rename).map(|_| 0)
 }
 
 /// `link`, of a path whose last name isn't followed.

@@ -89,7 +89,13 @@ fn on_volume(path: String, flags: i32) -> Result<Arc<Description>> {
     }
     let soil = soil_flags(flags);
     match block(|rt, token| files::open(rt, &path, soil, token)) {
-        Ok(fd) => Ok(Description::new(Object::File(decode(fd)?), path, flags)),
+        Ok(fd) => {
+            let file = Description::new(Object::File(decode(fd)?), path, flags);
+            match attributes::is_socket(&file) {
+                true => Err(libc::ENXIO),
+                false => Ok(file),
+            }
+        }
         Err(libc::EISDIR) if !creates && flags & libc::O_TRUNC == 0 => directory(path, flags),
         // A file that is there and is only read needs no right to be made.
         Err(libc::EROFS) if creates && !writes(flags) && flags & libc::O_EXCL == 0 => {

@@ -11,15 +11,20 @@
 pub mod address;
 mod attempts;
 pub mod options;
+pub mod resolver;
 pub mod tcp;
 #[cfg(test)]
 mod tests;
 pub mod udp;
+pub mod unix;
 
+use crate::descriptors::Description;
 use crate::errors::{Errno, Result, errno};
 use crate::readiness::Events;
 use address::Name;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use platform::error::Error;
 use resources::Runtime;
 
@@ -31,6 +36,9 @@ pub struct Received {
     /// The length of the datagram, which may be more; of a stream `len`.
     pub whole: usize,
 }
+
+/// Open file descriptions that are sent with bytes.
+pub type Rights = Vec<Arc<Description>>;
 
 /// A socket. Addresses are `struct sockaddr`, flags those of `send` and `recv`: `MSG_DONTWAIT`
 /// stands for `O_NONBLOCK`, too. Errors are Linux's.
@@ -55,6 +63,33 @@ pub trait Socket: Send + Sync {
 
     /// `recvfrom`, `recv` and `read`; puts the sender's address into `from`. May block.
     fn receive(&self, into: &mut [u8], flags: i32, from: Option<&mut Name>) -> Result<Received>;
+
+    /// [`Socket::send`] with open file descriptions (`SCM_RIGHTS`), which are taken from `rights`.
+    fn send_with(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        flags: i32,
+        rights: &mut Rights,
+    ) -> Result<usize> {
+        match rights.is_empty() {
+            true => self.send(from, to, flags),
+            false => Err(libc::EINVAL),
+        }
+    }
+
+    /// [`Socket::receive`]; open file descriptions that were sent with the bytes are added to
+    /// `rights`.
+    fn receive_with(
+        &self,
+        into: &mut [u8],
+        flags: i32,
+        from: Option<&mut Name>,
+        rights: &mut Rights,
+    ) -> Result<Received> {
+        let _ = rights;
+        self.receive(into, flags, from)
+    }
 
     /// `shutdown`.
     fn shutdown(&self, how: i32) -> Result<()>;

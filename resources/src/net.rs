@@ -38,7 +38,7 @@ pub mod zero_copy;
 
 pub use ::net::Readiness;
 pub use sockets::{failure, local, mark, peer, readiness};
-pub use status::{interface, interfaces, up};
+pub use status::{interface, interfaces, name_servers, up};
 
 use crate::Runtime;
 use crate::current::{Current, LinkWake};

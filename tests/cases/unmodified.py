@@ -1,8 +1,11 @@
 """Programs without a line of Soil: the answers of an image are those of Linux."""
 
 import os
+import socket
+import threading
 
 from cases.network import in_every_form
+from cases.names import A, NameServer
 from cases.programs import MACHINES
 from cases.tasks import fat_disk
 from harness.context import outcome
@@ -10,6 +13,8 @@ from harness.context import outcome
 FILES = "tests/programs/unmodified/files.exe"
 THREADS = "tests/programs/unmodified/file_threads.exe"
 EVENTS = "tests/programs/unmodified/events/events.exe"
+SOCKETS = "tests/programs/unmodified/sockets.exe"
+PEERS = "tests/programs/unmodified/peers.exe"
 VOLUMES = ("memory", "ext4", "fat")
 
 
@@ -120,3 +125,95 @@ def unmodified_events(context, form):
     differ = [f"{one!r}, on Linux {two!r}" for one, two in pairs if one != two]
     assert image == linux, "\n".join(differ) or image
     assert status == 0, status
+
+
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_sockets(context, form):
+    """TCP, UDP and Unix-domain sockets over the loopback: each of 500 calls answers as on
+    Linux."""
+    os.mkdir(context.path("process"))
+    status, linux = outcome(context.soil(SOCKETS, "process", context.path("process")), context)
+    assert status == 0, linux
+    status, image = outcome(context.soil(SOCKETS, form, "/tmp"), context)
+    pairs = zip(image.splitlines(), linux.splitlines(), strict=False)
+    differ = [f"{one!r}, on Linux {two!r}" for one, two in pairs if one != two]
+    assert image == linux, "\n".join(differ) or image
+    assert status == 0, status
+
+
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_server(context, form):
+    """A select loop echoes what Linux sends: 30 connections at once, a million bytes, datagrams."""
+    tap = context.tap()
+    child = context.soil(PEERS, form, "serve", "7000", tap=tap)
+    child.wait_line("ready")
+    tap.wait_up()
+    there = (tap.guest, 7000)
+    connections = [socket.create_connection(there, context.remaining()) for _ in range(30)]
+    for number, connection in enumerate(connections):
+        connection.sendall(f"line {number}\n".encode())
+    for number, connection in enumerate(connections):
+        line = connection.makefile("rb").readline()
+        assert line == f"line {number}\n".encode(), line
+    data = bytes(range(256)) * 4000
+    first = connections[0]
+    sender = threading.Thread(target=first.sendall, args=(data,), daemon=True)
+    sender.start()
+    received = b""
+    while len(received) < len(data):
+        received += first.recv(65536)
+    assert received == data
+    for connection in connections:
+        connection.close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.settimeout(context.remaining())
+        datagrams.connect(there)
+        for text in (b"one", b"x" * 4000, b"quit"):
+            datagrams.send(text)
+            assert datagrams.recv(65536) == text
+    status, output = outcome(child, context)
+    assert status == 0 and "connections: 30" in output, output
+
+
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_client(context, form):
+    """The C library's resolver asks the name server of the configuration; the client talks to Linux
+    by TCP and by UDP."""
+    tap = context.tap()
+    server = NameServer(tap, {("peer.test", A): [socket.inet_aton(tap.host)]})
+    with socket.create_server((tap.host, 7001)) as listener:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind((tap.host, 7001))
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as lines:
+                connection.sendall(lines.readline().upper())
+                lines.read()
+                connection.sendall(b"rest")
+            data, peer = datagrams.recvfrom(100)
+            datagrams.sendto(data.upper(), peer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        options = ["--dns", tap.host, "--env", "SOIL_DNS_SEARCH=test"]
+        child = context.soil(PEERS, form, "client", "peer", "7001", tap=tap, options=options)
+        status, output = outcome(child, context)
+    assert output.splitlines() == [
+        f"addresses: {tap.host}:7001",
+        "tcp: HELLO",
+        'then: "rest"',
+        "udp: DATAGRAM",
+    ], output
+    assert status == 0, status
+    assert ("peer.test", A, False) in server.queries, server.queries
+
+
+@in_every_form(limit=120, forms=MACHINES[:1])
+def unmodified_connects(context, form):
+    """A connection that isn't waited for is refused, or stays in progress where nothing answers."""
+    tap = context.tap()
+    for address, told in ((tap.host, "refused"), (f"{tap.prefix}.77", "not yet")):
+        child = context.soil(PEERS, form, "attempt", address, "7002", tap=tap)
+        status, output = outcome(child, context)
+        assert output.splitlines() == ["in progress", told], output
+        assert status == 0, status

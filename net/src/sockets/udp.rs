@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 
 use super::{Socket, Sockets, Turn};
 use crate::ip::Ip;
-use crate::types::{Error, Handle, InterfaceId, conflict};
+use crate::types::{Binding, Error, Handle, InterfaceId};
 use crate::udp::{LARGEST_V4, LARGEST_V6, Outgoing, Received, Udp};
 
 impl Sockets {
@@ -15,6 +15,7 @@ impl Sockets {
         &mut self,
         ip: &Ip,
         local: SocketAddr,
+        v6_only: bool,
         queue: usize,
     ) -> Result<Handle, Error> {
         if ip.net.memory_short {
@@ -29,6 +30,7 @@ impl Sockets {
             0 => self.ephemeral_udp()?,
             port => port,
         };
+        let binding = Binding { address, v6_only };
         let taken = self
             .udp_ports
             .get(&port)
@@ -36,12 +38,13 @@ impl Sockets {
             .flatten()
             .any(|other| {
                 matches!(self.table.get(*other), Some(Socket::Udp(udp))
-                if conflict(udp.local.ip(), address))
+                if udp.binding().conflicts(binding))
             });
         if taken {
             return Err(Error::AddressInUse);
         }
-        let udp = Udp::new(SocketAddr::new(address, port), queue);
+        let mut udp = Udp::new(SocketAddr::new(address, port), queue);
+        udp.v6_only = v6_only;
         let handle = self.table.insert(Socket::Udp(Box::new(udp)));
         self.udp_ports.entry(port).or_default().push(handle);
         Ok(handle)

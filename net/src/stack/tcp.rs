@@ -14,7 +14,7 @@ use crate::tcp::counters::count;
 use crate::tcp::flow::FlowKey;
 use crate::tcp::listener::Listener;
 use crate::tcp::machine::{self, Info, SendBuffer, Seq, TcpOptions};
-use crate::types::{Error, Handle, Keepalive, WakeFlags, conflict, scope_of};
+use crate::types::{Binding, Error, Handle, Keepalive, WakeFlags, scope_of};
 
 /// Maximum number of bytes written by reference at once; sequence numbers wrap at four times as
 /// many.
@@ -50,6 +50,11 @@ impl Stack {
     /// [`Stack::set_hop_limit`]). Port 0 selects an ephemeral port. Errors as for
     /// [`Stack::tcp_listen`].
     pub fn tcp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
+        self.tcp_bind_family(local, false)
+    }
+
+    /// Like [`Stack::tcp_bind`]; `[::]` is for IPv6 alone if `v6_only` (RFC 3493, 5.3).
+    pub fn tcp_bind_family(&mut self, local: SocketAddr, v6_only: bool) -> Result<Handle, Error> {
         let address = local.ip();
         if address.is_multicast() {
             return Err(Error::InvalidArgument);
@@ -65,6 +70,7 @@ impl Stack {
             0 => sockets.ephemeral_listener()?,
             port => port,
         };
+        let binding = Binding { address, v6_only };
         let taken = sockets
             .listeners
             .get(&port)
@@ -72,13 +78,14 @@ impl Stack {
             .flatten()
             .any(|other| {
                 matches!(sockets.table.get(*other), Some(Socket::Listener(listener))
-                if conflict(listener.local.ip(), address))
+                if listener.binding().conflicts(binding))
             });
         if taken {
             return Err(Error::AddressInUse);
         }
         let handle = sockets.table.insert(Socket::Listener(Box::new(Listener {
             local: SocketAddr::new(address, port),
+            v6_only,
             backlog: 0,
             queue: VecDeque::new(),
             wakes: WakeFlags::default(),

@@ -14,8 +14,13 @@ impl Stack {
     ///
     /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`].
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
+        self.udp_bind_family(local, false)
+    }
+
+    /// Like [`Stack::udp_bind`]; `[::]` is for IPv6 alone if `v6_only` (RFC 3493, 5.3).
+    pub fn udp_bind_family(&mut self, local: SocketAddr, v6_only: bool) -> Result<Handle, Error> {
         let queue = self.sockets.config.udp_queue;
-        self.sockets.bind(&self.ip, local, queue)
+        self.sockets.bind(&self.ip, local, v6_only, queue)
     }
 
     /// Sets the only peer that the socket receives from and that [`Stack::udp_send`] sends to;

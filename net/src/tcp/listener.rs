@@ -5,12 +5,14 @@ use core::net::SocketAddr;
 
 use super::machine::TcpOptions;
 use crate::ip::HeaderFields;
-use crate::types::{Handle, WakeFlags};
+use crate::types::{Binding, Handle, WakeFlags};
 
 /// A port that is listened to.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) local: SocketAddr,
+    /// `[::]` doesn't match IPv4.
+    pub(crate) v6_only: bool,
     pub(crate) backlog: usize,
     /// Established, in the order in which they were.
     pub(crate) queue: VecDeque<Handle>,
@@ -23,6 +25,14 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// The bound address.
+    pub(crate) fn binding(&self) -> Binding {
+        Binding {
+            address: self.local.ip(),
+            v6_only: self.v6_only,
+        }
+    }
+
     /// Whether another connection may be established.
     pub(crate) fn has_room(&self) -> bool {
         self.queue.len() < self.backlog

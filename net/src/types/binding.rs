@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// Whether a socket bound to `bound` receives packets to `address`. `[::]` matches both families.
-pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
+fn covers(bound: IpAddr, address: IpAddr) -> bool {
     match bound {
         IpAddr::V6(any) if any.is_unspecified() => true,
         IpAddr::V4(any) if any.is_unspecified() => address.is_ipv4(),
@@ -12,8 +12,29 @@ pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
 }
 
 /// Whether two bound addresses with the same port conflict.
-pub(crate) fn conflict(a: IpAddr, b: IpAddr) -> bool {
+fn conflict(a: IpAddr, b: IpAddr) -> bool {
     a == b || a.is_unspecified() && covers(a, b) || b.is_unspecified() && covers(b, a)
+}
+
+/// A bound address, of which `[::]` may be for IPv6 alone (RFC 3493, 5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Binding {
+    pub(crate) address: IpAddr,
+    /// `[::]` doesn't match IPv4.
+    pub(crate) v6_only: bool,
+}
+
+impl Binding {
+    /// See [`covers`].
+    pub(crate) fn covers(self, address: IpAddr) -> bool {
+        covers(self.address, address) && !(self.v6_only && address.is_ipv4())
+    }
+
+    /// See [`conflict`].
+    pub(crate) fn conflicts(self, other: Binding) -> bool {
+        let v4_alone = |a: Binding, b: Binding| a.v6_only && b.address.is_ipv4();
+        conflict(self.address, other.address) && !v4_alone(self, other) && !v4_alone(other, self)
+    }
 }
 
 /// The interface that a link-local address belongs to (the zone of RFC 4007); 0 if not given.
@@ -36,8 +57,30 @@ pub(crate) fn with_scope(address: IpAddr, port: u16, interface: usize) -> Socket
 
 #[cfg(test)]
 mod tests {
-    use super::{conflict, covers};
+    use super::{Binding, conflict, covers};
     use core::net::IpAddr;
+
+    /// RFC 3493, 5.3.
+    #[test]
+    fn an_address_for_ipv6_alone_leaves_ipv4_alone() {
+        let bound = |text: &str, v6_only| Binding {
+            address: text.parse().unwrap(),
+            v6_only,
+        };
+        let alone = bound("::", true);
+        assert!(alone.covers("fe80::1".parse().unwrap()));
+        assert!(!alone.covers("10.0.0.1".parse().unwrap()));
+        for (other, conflicts) in [
+            (bound("0.0.0.0", false), false),
+            (bound("10.0.0.1", false), false),
+            (bound("::", false), true),
+            (bound("fe80::1", false), true),
+            (alone, true),
+        ] {
+            assert_eq!(alone.conflicts(other), conflicts, "{other:?}");
+            assert_eq!(other.conflicts(alone), conflicts, "{other:?}");
+        }
+    }
 
     /// `0.0.0.0` takes IPv4, `[::]` both families (RFC 3493, 5.3), another address itself.
     #[test]

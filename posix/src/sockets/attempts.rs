@@ -4,6 +4,7 @@
 use super::network_errno;
 use crate::blocking::{block, now, park};
 use crate::errors::{Errno, RESTART, Result};
+use crate::readiness::wait_for;
 use platform::Direction;
 use platform::error::{Error, Stop};
 use reactor::table::Fd;
@@ -62,6 +63,23 @@ pub fn retry<T>(
             }
         }
     }
+}
+
+/// Repeats `attempt` after changes of any descriptor, until it is done or fails; `None`: it has to
+/// wait. Ends as [`retry`] does.
+pub fn try_or_wait<T>(
+    patience: Patience,
+    mut attempt: impl FnMut(&mut Runtime) -> Result<Option<T>>,
+) -> Result<T> {
+    if let Some(done) = now(&mut attempt)? {
+        return Ok(done);
+    }
+    let done = match patience {
+        Patience::None => None,
+        Patience::Signal => wait_for(None, RESTART, attempt)?,
+        Patience::Deadline(at) => wait_for(Some(at), libc::EINTR, attempt)?,
+    };
+    done.ok_or(libc::EAGAIN)
 }
 
 /// The descriptor that an operation of the network answers with.

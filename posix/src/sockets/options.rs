@@ -4,7 +4,7 @@
 //! `net/ipv4/tcp.c` and `net/ipv6/ipv6_sockglue.c`.
 
 use super::attempts::Patience;
-use crate::errors::Result;
+use crate::errors::{Errno, Result};
 use platform::Clock;
 use resources::current::Current;
 
@@ -208,6 +208,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The error for an option that isn't there: of one that is asked for, or set.
+    fn missing(self, level: i32, asked: bool) -> Errno {
+        match self {
+            Kind::Unix if level != SOCKET => libc::EOPNOTSUPP,
+            Kind::Tcp(false) if asked && ![SOCKET, IP, TCP].contains(&level) => libc::EOPNOTSUPP,
+            Kind::Udp(false) if asked && ![SOCKET, IP].contains(&level) => libc::EOPNOTSUPP,
+            _ => libc::ENOPROTOOPT,
+        }
+    }
+
     fn has(self, of: Of) -> bool {
         match of {
             Of::Any => true,
@@ -319,12 +329,16 @@ impl Options {
             self.linger = (i32::from_le_bytes(*on) != 0).then_some(seconds);
             return Ok(());
         }
-        let at = position(level, option).ok_or(libc::ENOPROTOOPT)?;
+        let missing = self.kind.missing(level, false);
+        let at = position(level, option).ok_or(missing)?;
         let (Some(number), Some(place)) = (NUMBERS.get(at), self.numbers.get_mut(at)) else {
-            return Err(libc::ENOPROTOOPT);
+            return Err(missing);
         };
         if !self.kind.has(number.of) {
-            return Err(libc::ENOPROTOOPT);
+            return Err(missing);
+        }
+        if (self.kind, level, option) == (Kind::Unix, SOCKET, libc::SO_REUSEPORT) {
+            return Err(libc::EOPNOTSUPP);
         }
         let wanted = short_integer(level, value)?;
         *place = match number.range {
@@ -360,12 +374,13 @@ impl Options {
             }
             return Ok(fill(into, &bytes));
         }
-        let at = position(level, option).ok_or(libc::ENOPROTOOPT)?;
+        let missing = self.kind.missing(level, true);
+        let at = position(level, option).ok_or(missing)?;
         if !NUMBERS
             .get(at)
             .is_some_and(|number| self.kind.has(number.of))
         {
-            return Err(libc::ENOPROTOOPT);
+            return Err(missing);
         }
         Ok(put(into, self.number(level, option)))
     }

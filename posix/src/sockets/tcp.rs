@@ -80,7 +80,11 @@ impl State {
         let class = self.options.number(libc::IPPROTO_IP, libc::IP_TOS)
             | self.options.number(libc::IPPROTO_IPV6, libc::IPV6_TCLASS);
         let size = self.options.chosen(TCP, libc::TCP_MAXSEG).unwrap_or(0);
-        (hops.unwrap_or(0) as Int) | (class as Int & 0xfc) << 6 | (size as Int) << 24
+        let only_v6 = self.options.is_set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+        (hops.unwrap_or(0) as Int)
+            | (only_v6 as Int) << tcp::ONLY_V6
+            | (class as Int & 0xfc) << 6
+            | (size as Int) << 24
     }
 
     /// Passes an option on to a connection, if the program has set it.

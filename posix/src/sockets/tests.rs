@@ -230,6 +230,33 @@ fn options_are_kept_and_checked() {
 }
 
 #[test]
+fn both_families_have_a_port_each_if_ipv6_is_alone() {
+    let _one = begin();
+    let on = 1_i32.to_le_bytes();
+    let bound = |family, only_v6, name: &[u8]| {
+        let socket = Tcp::new(family);
+        if only_v6 {
+            socket.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &on)?;
+        }
+        socket.bind(name).map(|()| socket)
+    };
+    let v4 = bound(Family::V4, false, &name("0.0.0.0:0")).expect("a port");
+    let port = port(Family::V4, v4.local());
+    let all = name(&format!("[::]:{port}"));
+    let (v6, again) = (Family::V6, Err(libc::EADDRINUSE));
+    assert_eq!(bound(v6, false, &all).map(|_| ()), again);
+    let alone = bound(v6, true, &all).expect("the same port");
+    assert_eq!(bound(v6, true, &all).map(|_| ()), again);
+    assert_eq!((v4.listen(1), alone.listen(1)), (Ok(()), Ok(())));
+    let client = Tcp::new(v6);
+    let mapped = name(&format!("[::ffff:127.0.0.1]:{port}"));
+    assert_eq!(client.connect(&mapped, true), Ok(()));
+    assert_eq!(alone.accept(false).err(), Some(libc::EAGAIN));
+    assert!(v4.accept(true).is_ok());
+    assert_eq!(client.peer().map(|name| name.bytes().to_vec()), Ok(mapped));
+}
+
+#[test]
 fn a_timeout_ends_a_wait() {
     let _one = begin();
     let (client, server) = pair();

@@ -57,7 +57,8 @@ impl State {
         if let Some(fd) = self.fd {
             return Ok(fd);
         }
-        let bound = udp::bind(rt, &encode(address));
+        let only_v6 = self.options.is_set(V6, libc::IPV6_V6ONLY);
+        let bound = udp::bind_family(rt, address, only_v6);
         let fd = decode(bound.map_err(|stop| Halt::Error(at_once(stop)))?)?;
         self.fd = Some(fd);
         for (level, option) in [
@@ -287,6 +288,9 @@ impl Socket for Udp {
                 return Err(Halt::Error(libc::EPIPE));
             }
             let broadcast = matches!(to.ip(), IpAddr::V4(v4) if v4.is_broadcast());
+            if broadcast {
+                udp::source_address(rt, to).map_err(|stop| Halt::Error(at_once(stop)))?;
+            }
             if broadcast && !state.options.is_set(libc::SOL_SOCKET, libc::SO_BROADCAST) {
                 return Err(Halt::Error(libc::EACCES));
             }

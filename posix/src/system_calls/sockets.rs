@@ -1,13 +1,16 @@
 //! The system calls on sockets: a part of its own, linked into programs that make sockets.
 
-use super::memory::{bytes, bytes_mut};
+mod messages;
+
+use super::memory::{self, bytes, bytes_mut};
 use crate::descriptors::{self, Description, Object};
 use crate::errors::Result;
 use crate::io::message_flags;
 use crate::sockets::address::{Family, LONGEST, Name};
 use crate::sockets::tcp::Tcp;
 use crate::sockets::udp::Udp;
-use crate::sockets::{Received, Socket};
+use crate::sockets::unix::Unix;
+use crate::sockets::{Received, Rights, Socket, resolver};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -36,7 +39,15 @@ extern "C" fn answer(
 fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
     let [a, b, c, d, e, f] = arguments;
     Some(match number {
+        libc::SYS_open | libc::SYS_openat => {
+            let path = if number == libc::SYS_open { a } else { b };
+            if memory::path(path) == Ok(resolver::PATH.as_bytes()) {
+                resolver::update();
+            }
+            return None;
+        }
         libc::SYS_socket => create(a as i32, b as i32, c as i32),
+        libc::SYS_socketpair => pair(a as i32, b as i32, c as i32, d),
         libc::SYS_bind => with(a, |_, it| it.bind(address(b, c)?).map(|()| 0)),
         libc::SYS_listen => with(a, |_, it| it.listen(b as i32).map(|()| 0)),
         libc::SYS_accept => accept(a, b, c, 0),
@@ -60,6 +71,18 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
             }
             let whole = flags & libc::MSG_TRUNC != 0;
             Ok(if whole { received.whole } else { received.len } as u64)
+        }),
+        libc::SYS_sendmsg => with(a, |description, it| {
+            messages::send(it, b, c as i32 | message_flags(description))
+        }),
+        libc::SYS_recvmsg => with(a, |description, it| {
+            messages::receive(it, b, c as i32 | message_flags(description))
+        }),
+        libc::SYS_sendmmsg => with(a, |description, it| {
+            messages::send_many(it, b, c, d as i32 | message_flags(description))
+        }),
+        libc::SYS_recvmmsg => with(a, |description, it| {
+            messages::receive_many(it, b, c, d as i32 | message_flags(description), e)
         }),
         libc::SYS_shutdown => with(a, |_, it| it.shutdown(b as i32).map(|()| 0)),
         libc::SYS_getsockname => with(a, |_, it| put_name(&it.local()?, b, c)),
@@ -114,12 +137,38 @@ fn open(socket: Box<dyn Socket>, flags: i32) -> Result<u64> {
     descriptors::insert(description, 0, flags & libc::SOCK_CLOEXEC != 0)
 }
 
+/// Flags in the type of `socket`.
+const FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+
+/// `socketpair`.
+fn pair(domain: i32, kind: i32, protocol: i32, result: u64) -> Result<u64> {
+    match domain {
+        libc::AF_UNIX if protocol == 0 || protocol == libc::AF_UNIX => {}
+        libc::AF_UNIX => return Err(libc::EPROTONOSUPPORT),
+        libc::AF_INET | libc::AF_INET6 => return Err(libc::EOPNOTSUPP),
+        _ => return Err(libc::EAFNOSUPPORT),
+    }
+    let into = bytes_mut(result, 8)?;
+    let [one, other] = Unix::pair(kind & !FLAGS)?;
+    let first = open(Box::new(one), kind)?;
+    let second = open(Box::new(other), kind).inspect_err(|_| {
+        let _ = descriptors::close(first);
+    })?;
+    for (into, number) in into.chunks_exact_mut(4).zip([first, second]) {
+        into.copy_from_slice(&(number as u32).to_le_bytes());
+    }
+    Ok(0)
+}
+
 /// `socket`.
 fn create(domain: i32, kind: i32, protocol: i32) -> Result<u64> {
-    const FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     let family = match domain {
         libc::AF_INET => Family::V4,
         libc::AF_INET6 => Family::V6,
+        libc::AF_UNIX if protocol != 0 && protocol != libc::AF_UNIX => {
+            return Err(libc::EPROTONOSUPPORT);
+        }
+        libc::AF_UNIX => return open(Box::new(Unix::new(kind & !FLAGS)?), kind),
         _ => return Err(libc::EAFNOSUPPORT),
     };
     let socket: Box<dyn Socket> = match (kind & !FLAGS, protocol) {
@@ -172,16 +221,27 @@ fn get(socket: &dyn Socket, level: i32, option: i32, start: u64, len_at: u64) ->
     Ok(0)
 }
 
-/// Sends pieces of memory: a stream's one after the other, a datagram's as one.
+/// [`send_with`] without descriptors.
 pub fn send(
     socket: &dyn Socket,
     pieces: &[[u64; 2]],
     to: Option<&[u8]>,
     flags: i32,
 ) -> Result<usize> {
+    send_with(socket, pieces, to, flags, &mut Rights::new())
+}
+
+/// Sends pieces of memory: a stream's one after the other, a datagram's as one.
+pub fn send_with(
+    socket: &dyn Socket,
+    pieces: &[[u64; 2]],
+    to: Option<&[u8]>,
+    flags: i32,
+    rights: &mut Rights,
+) -> Result<usize> {
     let sent = match pieces {
-        [[start, len]] => socket.send(bytes(*start, *len)?, to, flags),
-        _ if is_stream(socket) => send_all(socket, pieces, flags),
+        [[start, len]] => socket.send_with(bytes(*start, *len)?, to, flags, rights),
+        _ if is_stream(socket) => send_all(socket, pieces, to, flags, rights),
         _ => {
             let mut datagram = Vec::new();
             for [start, len] in pieces {
@@ -191,7 +251,7 @@ pub fn send(
                     .map_err(|_| libc::ENOMEM)?;
                 datagram.extend_from_slice(piece);
             }
-            socket.send(&datagram, to, flags)
+            socket.send_with(&datagram, to, flags, rights)
         }
     };
     if is_stream(socket) {
@@ -203,10 +263,16 @@ pub fn send(
 
 /// Sends the pieces of a stream, until one isn't taken whole. An error after the first is that of
 /// the next call.
-fn send_all(socket: &dyn Socket, pieces: &[[u64; 2]], flags: i32) -> Result<usize> {
+fn send_all(
+    socket: &dyn Socket,
+    pieces: &[[u64; 2]],
+    to: Option<&[u8]>,
+    flags: i32,
+    rights: &mut Rights,
+) -> Result<usize> {
     let mut done = 0;
     for [start, len] in pieces {
-        match socket.send(bytes(*start, *len)?, None, flags) {
+        match socket.send_with(bytes(*start, *len)?, to, flags, rights) {
             Ok(sent) => {
                 done += sent;
                 if (sent as u64) < *len {
@@ -229,22 +295,33 @@ pub fn or_signal<T>(written: Result<T>, flags: i32) -> Result<T> {
     written
 }
 
-/// Receives into pieces of memory: a stream's one after the other without waiting for the second, a
-/// datagram's at once.
+/// [`receive_with`] without descriptors.
 pub fn receive(
     socket: &dyn Socket,
     pieces: &[[u64; 2]],
     flags: i32,
     from: Option<&mut Name>,
 ) -> Result<Received> {
+    receive_with(socket, pieces, flags, from, &mut Rights::new())
+}
+
+/// Receives into pieces of memory: a stream's one after the other without waiting for the second, a
+/// datagram's at once.
+pub fn receive_with(
+    socket: &dyn Socket,
+    pieces: &[[u64; 2]],
+    flags: i32,
+    from: Option<&mut Name>,
+    rights: &mut Rights,
+) -> Result<Received> {
     if let [[start, len]] = pieces {
-        return socket.receive(bytes_mut(*start, *len)?, flags, from);
+        return socket.receive_with(bytes_mut(*start, *len)?, flags, from, rights);
     }
     let total = pieces
         .iter()
         .fold(0, |sum: u64, [_, len]| sum.saturating_add(*len));
     if is_stream(socket) && flags & libc::MSG_PEEK == 0 {
-        return receive_all(socket, pieces, flags);
+        return receive_all(socket, pieces, flags, rights);
     }
     /// The longest datagram.
     const MOST: u64 = 1 << 16;
@@ -252,7 +329,7 @@ pub fn receive(
     let len = total.min(MOST) as usize;
     datagram.try_reserve(len).map_err(|_| libc::ENOMEM)?;
     datagram.resize(len, 0);
-    let received = socket.receive(&mut datagram, flags, from)?;
+    let received = socket.receive_with(&mut datagram, flags, from, rights)?;
     let mut rest = datagram.get(..received.len).unwrap_or_default();
     for [start, len] in pieces {
         let (now, later) = rest.split_at(rest.len().min(*len as usize));
@@ -263,10 +340,15 @@ pub fn receive(
 }
 
 /// Receives into the pieces of a stream, until one isn't filled.
-fn receive_all(socket: &dyn Socket, pieces: &[[u64; 2]], flags: i32) -> Result<Received> {
+fn receive_all(
+    socket: &dyn Socket,
+    pieces: &[[u64; 2]],
+    flags: i32,
+    rights: &mut Rights,
+) -> Result<Received> {
     let (mut done, mut flags) = (0, flags);
     for [start, len] in pieces.iter().filter(|[_, len]| *len > 0) {
-        match socket.receive(bytes_mut(*start, *len)?, flags, None) {
+        match socket.receive_with(bytes_mut(*start, *len)?, flags, None, rights) {
             Ok(received) => {
                 done += received.len;
                 if (received.len as u64) < *len {

@@ -135,6 +135,14 @@ pub fn deadline(rt: &Runtime) -> Option<u64> {
     Some(next)
 }
 
+/// Runs `f` on the addresses of the name servers, in the order in which they are asked.
+pub fn name_servers(rt: &mut Runtime, mut f: impl FnMut(IpAddr)) -> Answer {
+    let net = stack(rt)?;
+    let servers = net.statuses().flat_map(|(_, status)| status.dns_servers);
+    servers.for_each(&mut f);
+    Ok(0)
+}
+
 /// See `soil_net_interfaces`.
 pub fn interfaces(rt: &mut Runtime) -> Answer {
     Ok(stack(rt)?.interfaces.len())

@@ -65,6 +65,9 @@ pub(super) static LISTENER: Operations = Operations {
     close,
 };
 
+/// The bit of `how` by which `[::]` is bound for IPv6 alone.
+pub const ONLY_V6: u32 = 22;
+
 /// Decodes the options that a SYN depends on: `how` of `soil_tcp_connect`.
 fn chosen(how: Int) -> Result<ConnectOptions, Error> {
     let bits = u64::try_from(how).map_err(|_| Error::Invalid)?;
@@ -100,7 +103,9 @@ pub(super) fn bind_with(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Result<H
     let endpoint = address::decode(endpoint)?;
     let options = chosen(how)?;
     let net = stack_for(rt, endpoint.ip())?;
-    let bound = net.stack.tcp_bind(endpoint).and_then(|handle| {
+    let v6_only = how >> ONLY_V6 & 1 != 0;
+    let bound = net.stack.tcp_bind_family(endpoint, v6_only);
+    let bound = bound.and_then(|handle| {
         net.stack.set_hop_limit(handle, options.hop_limit)?;
         net.stack.set_dscp(handle, options.dscp)?;
         net.stack.tcp_set_options(handle, &options.tcp)?;

@@ -24,8 +24,13 @@ static SOCKET: Operations = Operations {
 
 /// See `soil_udp_bind`.
 pub fn bind(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
-    let endpoint = address::decode(endpoint)?;
-    match stack_for(rt, endpoint.ip())?.stack.udp_bind(endpoint) {
+    bind_family(rt, address::decode(endpoint)?, false)
+}
+
+/// [`bind`]; `[::]` is for IPv6 alone if `v6_only`.
+pub fn bind_family(rt: &mut Runtime, endpoint: SocketAddr, v6_only: bool) -> Answer {
+    let net = stack_for(rt, endpoint.ip())?;
+    match net.stack.udp_bind_family(endpoint, v6_only) {
         Ok(handle) => open(rt, handle, &SOCKET),
         Err(failure) => rt.fail(refused(failure)),
     }

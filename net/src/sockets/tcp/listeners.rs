@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use crate::sockets::{Socket, Sockets};
 use crate::tcp::flow::FlowKey;
 use crate::tcp::listener::Listener;
-use crate::types::{Error, Handle, conflict, covers};
+use crate::types::{Binding, Error, Handle};
 
 impl Sockets {
     /// The listener for a SYN to `address`: one bound to the address itself before one bound to
@@ -20,7 +20,7 @@ impl Sockets {
                 if bound == address {
                     return Some(handle);
                 }
-                if covers(bound, address) {
+                if listener.binding().covers(address) {
                     found = Some(handle);
                 }
             }
@@ -64,10 +64,14 @@ impl Sockets {
 
     /// Whether a socket other than `own` has bound an address and a port without listening.
     pub(crate) fn is_bound(&self, address: IpAddr, port: u16, own: Option<Handle>) -> bool {
+        let binding = Binding {
+            address,
+            v6_only: false,
+        };
         let others = self.listeners.get(&port).into_iter().flatten();
         others.filter(|other| Some(**other) != own).any(|other| {
             matches!(self.table.get(*other), Some(Socket::Listener(listener))
-                if !listener.listening && conflict(listener.local.ip(), address))
+                if !listener.listening && listener.binding().conflicts(binding))
         })
     }
 

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::ip::{ErrorKind, IcmpError, Net, UDP, UdpInput};
 use crate::sockets::{Socket, Sockets};
-use crate::types::{Error, Handle, covers, with_scope};
+use crate::types::{Error, Handle, with_scope};
 
 impl Sockets {
     /// The socket for what comes from `from` to our address: one with that peer before one bound to
@@ -14,7 +14,7 @@ impl Sockets {
         for &handle in self.udp_ports.get(&port)? {
             if let Some(Socket::Udp(udp)) = self.table.get(handle)
                 && udp.hears(from)
-                && (udp.local.ip() == address || covers(udp.local.ip(), address))
+                && (udp.local.ip() == address || udp.binding().covers(address))
             {
                 let rank = (udp.peer.is_some(), udp.local.ip() == address);
                 if found.is_none_or(|(best, _)| rank > best) {

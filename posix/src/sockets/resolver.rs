@@ -1,0 +1,80 @@
+//! `/etc/resolv.conf`: the name servers of the network's configuration, for the C library's
+//! resolver.
+
+use super::attempts::await_network;
+use crate::blocking::now;
+use crate::descriptors::{self, Object};
+use crate::errors::{Errno, Result};
+use crate::io::{self, Place};
+use crate::{open, tree};
+use alloc::string::String;
+use core::fmt::Write;
+use platform::System;
+use resources::current::Current;
+use resources::net;
+use spin::Mutex;
+
+/// The path of the file.
+pub const PATH: &str = "/etc/resolv.conf";
+
+/// The contents that were written last; the file is left alone if it has others.
+static WRITTEN: Mutex<String> = Mutex::new(String::new());
+
+/// Writes the name servers that there are now, before the file is opened.
+pub fn update() {
+    // What fails leaves the file as it is.
+    let _ = try_update();
+}
+
+fn try_update() -> Result<()> {
+    tree::begin();
+    let previous = WRITTEN.lock().clone();
+    if contents()? != previous {
+        return Ok(());
+    }
+    await_network();
+    let mut text = String::new();
+    now(|rt| {
+        // Writing to a string can't fail.
+        let add = |server| _ = writeln!(text, "nameserver {server}");
+        let _ = net::name_servers(rt, add);
+        Ok::<_, Errno>(())
+    })?;
+    if let Some(domains) = Current::variable("SOIL_DNS_SEARCH") {
+        let _ = writeln!(text, "search {}", domains.replace(',', " "));
+    }
+    if let Some(dots) = Current::variable("SOIL_DNS_NDOTS") {
+        let _ = writeln!(text, "options ndots:{dots}");
+    }
+    if text != previous {
+        on_file(libc::O_WRONLY | libc::O_TRUNC, |file| {
+            io::write(file, text.as_bytes(), Place::Position)
+        })?;
+        *WRITTEN.lock() = text;
+    }
+    Ok(())
+}
+
+fn contents() -> Result<String> {
+    let mut bytes = [0; 4096];
+    let len = on_file(libc::O_RDONLY, |file| {
+        io::read(file, &mut bytes, Place::Position)
+    })?;
+    let text = bytes.get(..len).unwrap_or_default();
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
+/// Runs `f` on the file.
+fn on_file(
+    flags: i32,
+    f: impl FnOnce(&descriptors::Description) -> Result<usize>,
+) -> Result<usize> {
+    let opened = open::open(String::from(PATH), flags)?;
+    let file = descriptors::get(opened)?;
+    let done = match file.object {
+        Object::File(_) => f(&file),
+        _ => Err(libc::EINVAL),
+    };
+    descriptors::close(opened)?;
+    done
+}

@@ -1,0 +1,211 @@
+//! `sendmsg`, `recvmsg` and their forms for several messages: `struct msghdr` and control messages
+//! (cmsg(3)).
+
+use super::super::memory::{bytes, bytes_mut, load};
+use super::{address, receive_with, send_with};
+use crate::descriptors;
+use crate::errors::Result;
+use crate::sockets::address::Name;
+use crate::sockets::{Rights, Socket};
+use alloc::sync::Arc;
+use kernel::time;
+
+/// Bytes of `struct cmsghdr`: length, level and type.
+const HEADER: usize = 16;
+/// The most descriptors of a message (`SCM_MAX_FD`).
+const MOST_RIGHTS: usize = 253;
+/// Bytes of `struct mmsghdr`, and where its length is.
+const MANY: u64 = 64;
+const LENGTH: u64 = 56;
+/// The most messages of one call (`UIO_MAXIOV`).
+const MOST_MESSAGES: u64 = 1024;
+
+/// `struct msghdr`.
+struct Header {
+    /// Where the address is, and the room for it.
+    name: [u64; 2],
+    /// Where the list of pieces is, and their number.
+    pieces: [u64; 2],
+    /// Where the control messages are, and the room for them.
+    control: [u64; 2],
+}
+
+fn header(start: u64) -> Result<Header> {
+    let [name, name_len, pieces, count, control, control_len] = load(start)?;
+    Ok(Header {
+        name: [name, u64::from(name_len as u32)],
+        pieces: [pieces, count],
+        control: [control, control_len],
+    })
+}
+
+fn pieces<'a>([start, count]: [u64; 2]) -> Result<&'a [[u64; 2]]> {
+    if count > MOST_MESSAGES {
+        return Err(libc::EMSGSIZE);
+    }
+    super::super::vectors(start, count)
+}
+
+/// The next control message: level, type and data, and what is behind it.
+fn next(control: &[u8]) -> Result<Option<(i32, i32, &[u8], &[u8])>> {
+    let Some((header, _)) = control.split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let number = |at: usize| i32::from_le_bytes(core::array::from_fn(|i| header[at + i]));
+    let len = usize::from_le_bytes(core::array::from_fn(|i| header[i]));
+    let data = control.get(HEADER..len).ok_or(libc::EINVAL)?;
+    let rest = control.get(len.next_multiple_of(8)..).unwrap_or_default();
+    Ok(Some((number(8), number(12), data, rest)))
+}
+
+/// The descriptions that control messages of `SCM_RIGHTS` name.
+fn rights([start, len]: [u64; 2]) -> Result<Rights> {
+    let mut control = if len == 0 {
+        &[][..]
+    } else {
+        bytes(start, len)?
+    };
+    let mut rights = Rights::new();
+    while let Some((level, kind, data, rest)) = next(control)? {
+        match (level, kind) {
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                for number in data.chunks_exact(4) {
+                    let number = crate::sockets::options::integer(number)?;
+                    let number = u64::try_from(number).map_err(|_| libc::EBADF)?;
+                    rights.push(descriptors::get(number)?);
+                }
+            }
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {}
+            (libc::SOL_SOCKET, _) => return Err(libc::EINVAL),
+            // Options of one datagram.
+            _ => {}
+        }
+        control = rest;
+    }
+    match rights.len() {
+        0..=MOST_RIGHTS => Ok(rights),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// `sendmsg`.
+pub fn send(socket: &dyn Socket, start: u64, flags: i32) -> Result<u64> {
+    let header = header(start)?;
+    let [name, name_len] = header.name;
+    let to = match name {
+        0 => None,
+        name => Some(address(name, name_len)?),
+    };
+    let mut rights = rights(header.control)?;
+    let list = pieces(header.pieces)?;
+    let sent = send_with(socket, list, to, flags, &mut rights)?;
+    Ok(sent as u64)
+}
+
+/// Gives the descriptions descriptors, as far as there is room for their numbers at `start`; the
+/// number of bytes of control messages, and the flags of the message.
+fn deliver(rights: &Rights, [start, room]: [u64; 2], flags: i32) -> Result<(usize, i32)> {
+    if rights.is_empty() {
+        return Ok((0, 0));
+    }
+    let fit = (room as usize).saturating_sub(HEADER) / 4;
+    let cut = if fit < rights.len() {
+        libc::MSG_CTRUNC
+    } else {
+        0
+    };
+    let count = fit.min(rights.len());
+    if count == 0 {
+        return Ok((0, cut));
+    }
+    let len = HEADER + 4 * count;
+    let into = bytes_mut(start, len as u64)?;
+    let (header, numbers) = into.split_at_mut(HEADER);
+    let words = [
+        len as u64,
+        (libc::SOL_SOCKET as u64) | (libc::SCM_RIGHTS as u64) << 32,
+    ];
+    for (into, word) in header.chunks_exact_mut(8).zip(words) {
+        into.copy_from_slice(&word.to_le_bytes());
+    }
+    let close_on_exec = flags & libc::MSG_CMSG_CLOEXEC != 0;
+    for (into, description) in numbers.chunks_exact_mut(4).zip(rights) {
+        let number = descriptors::insert(Arc::clone(description), 0, close_on_exec)?;
+        into.copy_from_slice(&(number as u32).to_le_bytes());
+    }
+    Ok((len.next_multiple_of(8).min(room as usize), cut))
+}
+
+/// `recvmsg`.
+pub fn receive(socket: &dyn Socket, start: u64, flags: i32) -> Result<u64> {
+    let header = header(start)?;
+    let list = pieces(header.pieces)?;
+    let mut from = Name::NONE;
+    let mut rights = Rights::new();
+    let received = receive_with(socket, list, flags, Some(&mut from), &mut rights)?;
+    let [name, room] = header.name;
+    if name != 0 {
+        let copied = from.bytes().get(..room as usize).unwrap_or(from.bytes());
+        bytes_mut(name, copied.len() as u64)?.copy_from_slice(copied);
+        put(start + 8, from.bytes().len() as u32)?;
+    }
+    let (control, mut told) = deliver(&rights, header.control, flags)?;
+    if received.whole > received.len {
+        told |= libc::MSG_TRUNC;
+    }
+    bytes_mut(start + 40, 8)?.copy_from_slice(&(control as u64).to_le_bytes());
+    put(start + 48, told as u32)?;
+    let whole = flags & libc::MSG_TRUNC != 0;
+    Ok(if whole { received.whole } else { received.len } as u64)
+}
+
+fn put(at: u64, value: u32) -> Result<()> {
+    bytes_mut(at, 4)?.copy_from_slice(&value.to_le_bytes());
+    Ok(())
+}
+
+/// `sendmmsg`.
+pub fn send_many(socket: &dyn Socket, start: u64, count: u64, flags: i32) -> Result<u64> {
+    for_each(start, count, |at, _| send(socket, at, flags))
+}
+
+/// `recvmmsg`.
+pub fn receive_many(
+    socket: &dyn Socket,
+    start: u64,
+    count: u64,
+    flags: i32,
+    timeout: u64,
+) -> Result<u64> {
+    let deadline = match timeout {
+        0 => None,
+        timeout => {
+            let [seconds, ns] = load(timeout)?;
+            let span = seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+            Some(time::monotonic_ns().saturating_add(span))
+        }
+    };
+    for_each(start, count, |at, is_first| {
+        // As on Linux, only looked at between two messages.
+        if !is_first && deadline.is_some_and(|deadline| time::monotonic_ns() >= deadline) {
+            return Err(libc::EAGAIN);
+        }
+        let waits = is_first || flags & libc::MSG_WAITFORONE == 0;
+        let more = if waits { 0 } else { libc::MSG_DONTWAIT };
+        receive(socket, at, (flags & !libc::MSG_WAITFORONE) | more)
+    })
+}
+
+/// Runs `one` on each message until one fails, whose error is told if it is the first; the number
+/// of those that didn't.
+fn for_each(start: u64, count: u64, mut one: impl FnMut(u64, bool) -> Result<u64>) -> Result<u64> {
+    for done in 0..count.min(MOST_MESSAGES) {
+        let at = start + done * MANY;
+        match one(at, done == 0) {
+            Ok(len) => put(at + LENGTH, len as u32)?,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => return Ok(done),
+        }
+    }
+    Ok(count.min(MOST_MESSAGES))
+}

@@ -1,0 +1,95 @@
+(* Sockets of Unix with peers on the network. `serve PORT`: echoes what TCP and UDP bring, both
+   families, until a datagram says "quit". `client NAME PORT`: looks the name up, sends a line by TCP
+   and by UDP and prints what comes back. `attempt ADDRESS PORT`: how a connection begins that is
+   not waited for. *)
+
+open Unix
+
+let serve port =
+  let listener = socket PF_INET6 SOCK_STREAM 0 and datagrams = socket PF_INET6 SOCK_DGRAM 0 in
+  setsockopt listener SO_REUSEADDR true;
+  List.iter (fun fd -> bind fd (ADDR_INET (inet6_addr_any, port))) [ listener; datagrams ];
+  listen listener 100;
+  print_endline "ready";
+  let bytes = Bytes.create 65536 and count = ref 0 in
+  let rec write_all fd at length =
+    if length > 0 then
+      let n = write fd bytes at length in
+      write_all fd (at + n) (length - n)
+  in
+  let rec loop watched =
+    let ready, _, _ = select watched [] [] (-1.) in
+    if List.mem datagrams ready then (
+      let n, from = recvfrom datagrams bytes 0 65536 [] in
+      ignore (sendto datagrams bytes 0 n [] from);
+      if Bytes.sub_string bytes 0 n = "quit" then (
+        Printf.printf "connections: %d\n%!" !count;
+        exit 0));
+    let watched =
+      if List.mem listener ready then (
+        let fd, _ = accept listener in
+        incr count;
+        fd :: watched)
+      else watched
+    in
+    let echo fd =
+      if fd = listener || fd = datagrams || not (List.mem fd ready) then true
+      else
+        match read fd bytes 0 65536 with
+        | 0 ->
+            close fd;
+            false
+        | n ->
+            write_all fd 0 n;
+            true
+        | exception Unix_error _ ->
+            close fd;
+            false
+    in
+    loop (List.filter echo watched)
+  in
+  loop [ listener; datagrams ]
+
+let addresses name port kind =
+  getaddrinfo name port [ AI_SOCKTYPE kind ] |> List.map (fun info -> info.ai_addr)
+
+let show = function
+  | ADDR_INET (address, port) -> Printf.sprintf "%s:%d" (string_of_inet_addr address) port
+  | ADDR_UNIX path -> path
+
+let client name port =
+  let found = addresses name port SOCK_STREAM in
+  Printf.printf "addresses: %s\n%!" (String.concat " " (List.map show found));
+  let receive, send = open_connection (List.hd found) in
+  output_string send "hello\n";
+  flush send;
+  Printf.printf "tcp: %s\n%!" (input_line receive);
+  shutdown_connection receive;
+  Printf.printf "then: %S\n%!" (In_channel.input_all receive);
+  let fd = socket PF_INET SOCK_DGRAM 0 in
+  connect fd (List.hd (addresses name port SOCK_DGRAM));
+  ignore (write_substring fd "datagram" 0 8);
+  let bytes = Bytes.create 100 in
+  let n = read fd bytes 0 100 in
+  Printf.printf "udp: %s\n" (Bytes.sub_string bytes 0 n)
+
+(* The error of a connection that is begun without waiting for it. *)
+let attempt address port =
+  let fd = socket PF_INET SOCK_STREAM 0 in
+  set_nonblock fd;
+  (try connect fd (ADDR_INET (inet_addr_of_string address, port))
+   with Unix_error (EINPROGRESS, _, _) -> print_endline "in progress");
+  let _, writable, _ = select [] [ fd ] [] 1. in
+  if writable = [] then print_endline "not yet"
+  else
+    match getsockopt_error fd with
+    | Some ECONNREFUSED -> print_endline "refused"
+    | Some e -> print_endline (error_message e)
+    | None -> print_endline "connected"
+
+let () =
+  match Array.to_list Sys.argv with
+  | [ _; "serve"; port ] -> serve (int_of_string port)
+  | [ _; "client"; name; port ] -> client name port
+  | [ _; "attempt"; address; port ] -> attempt address (int_of_string port)
+  | _ -> prerr_endline "usage: peers serve|client|attempt …"
