@@ -260,12 +260,6 @@ fn write(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
             let flags = io::message_flags(&description);
             sockets::send(&**socket, pieces, None, flags).map(|len| len as u64)
         }
-        Object::Pipe(_) => {
-            let written = transfer(pieces, place, |start, len, place| {
-                io::write(&description, bytes(start, len)?, place)
-            });
-            sockets::or_signal(written, 0)
-        }
         _ => transfer(pieces, place, |start, len, place| {
             io::write(&description, bytes(start, len)?, place)
         }),

@@ -37,6 +37,7 @@ pub mod urgent;
 pub mod zero_copy;
 
 pub use ::net::Readiness;
+pub use driver::settle;
 pub use sockets::{failure, local, mark, peer, readiness};
 pub use status::{interface, interfaces, name_servers, up};
 

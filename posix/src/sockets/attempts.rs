@@ -46,6 +46,7 @@ pub fn retry<T>(
     patience: Patience,
     mut attempt: impl FnMut(&mut Runtime) -> Attempt<T>,
 ) -> Result<T> {
+    let mut settled = false;
     loop {
         let (fd, direction) = match now(&mut attempt) {
             Ok(done) => return Ok(done),
@@ -53,7 +54,15 @@ pub fn retry<T>(
             Err(Halt::Park(fd, direction)) => (fd, direction),
         };
         match patience {
-            Patience::None => return Err(libc::EAGAIN),
+            Patience::None if settled => return Err(libc::EAGAIN),
+            Patience::None => {
+                // What devices have may be what it needs.
+                settled = true;
+                now(|rt| {
+                    net::settle(rt);
+                    Ok::<_, Errno>(())
+                })?;
+            }
             Patience::Signal => park(fd, direction, None)?,
             Patience::Deadline(at) => {
                 park(fd, direction, Some(at)).map_err(|errno| match errno {

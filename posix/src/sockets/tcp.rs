@@ -57,6 +57,8 @@ struct State {
     reported: bool,
     /// The directions that `shutdown` has ended: to receive, to send.
     ended: [bool; 2],
+    /// Both ends of the connection are on the host itself.
+    is_local: bool,
     options: Options,
 }
 
@@ -167,8 +169,26 @@ impl State {
         let fd = decode(begun.map_err(|stop| Halt::Error(at_once(stop)))?)?;
         self.phase = Phase::Connecting(fd);
         (self.failure, self.reported, self.ended) = (None, false, [false; 2]);
+        self.note_ends(rt, fd);
         self.apply_all(rt);
         Ok(())
+    }
+
+    /// Notes whether both ends of a connection are on the host itself.
+    fn note_ends(&mut self, rt: &mut Runtime, fd: Fd) {
+        let mut ends = [[0; ENDPOINT]; 2];
+        let [local, peer] = &mut ends;
+        let known = net::local(rt, fd, local).is_ok() && net::peer(rt, fd, peer).is_ok();
+        let [local, peer] = ends.map(|end| net::address::decode(&end).map(|end| end.ip()));
+        self.is_local = known && (local == peer || peer.is_ok_and(|peer| peer.is_loopback()));
+    }
+
+    /// After something was sent: on the host itself it arrives before the call returns, as on
+    /// Linux.
+    fn settle(&self, rt: &mut Runtime) {
+        if self.is_local {
+            net::settle(rt);
+        }
     }
 
     /// Looks whether the connection that is being established is there. An error is kept in
@@ -274,6 +294,7 @@ impl Tcp {
                 failure: None,
                 reported: false,
                 ended: [false; 2],
+                is_local: false,
                 options,
             }),
         }
@@ -293,8 +314,8 @@ impl Tcp {
         self.retry(Patience::None, f)
     }
 
-    fn options(&self) -> Options {
-        self.state.lock().options
+    fn patience(&self, waits: bool, receives: bool) -> Patience {
+        self.state.lock().options.patience(waits, receives)
     }
 
     fn name(
@@ -349,7 +370,7 @@ impl Socket for Tcp {
     }
 
     fn accept(&self, waits: bool) -> Result<(Box<dyn Socket>, Name)> {
-        let patience = self.options().patience(waits, true);
+        let patience = self.patience(waits, true);
         self.retry(patience, |rt, state| {
             let Phase::Listening(fd) = state.phase else {
                 return Err(Halt::Error(libc::EINVAL));
@@ -357,7 +378,10 @@ impl Socket for Tcp {
             let accepted = tcp::accept(rt, fd).map_err(|stop| halt(stop, fd, Direction::Read))?;
             let connection = decode(accepted)?;
             let socket = Tcp::with(self.family, Phase::Connected(connection), state.options);
-            socket.state.lock().apply_all(rt);
+            let mut accepted = socket.state.lock();
+            accepted.note_ends(rt, connection);
+            accepted.apply_all(rt);
+            drop(accepted);
             let name = self.name(net::peer, connection, rt);
             Ok((
                 Box::new(socket) as Box<dyn Socket>,
@@ -386,7 +410,7 @@ impl Socket for Tcp {
         if begun && !waits {
             return Err(libc::EINPROGRESS);
         }
-        let patience = self.options().patience(waits, false);
+        let patience = self.patience(waits, false);
         let result = self.retry(patience, |rt, state| {
             match state.connection(rt, libc::ENOTCONN)? {
                 Some(_) => Ok(()),
@@ -406,9 +430,7 @@ impl Socket for Tcp {
         }
         // As on Linux, a stream takes no notice of an address.
         let _ = to;
-        let patience = self
-            .options()
-            .patience(flags & libc::MSG_DONTWAIT == 0, false);
+        let patience = self.patience(flags & libc::MSG_DONTWAIT == 0, false);
         let mut done = 0;
         let sent = self.retry(patience, |rt, state| {
             let fd = match state.connection(rt, libc::EPIPE)? {
@@ -418,7 +440,10 @@ impl Socket for Tcp {
             loop {
                 let rest = from.get(done..).unwrap_or_default();
                 match rt.write(fd, rest) {
-                    Ok(n) => done += n,
+                    Ok(n) => {
+                        done += n;
+                        state.settle(rt);
+                    }
                     Err(stop) => {
                         let halt = state.halt(stop, fd, Direction::Write);
                         return Err(halt.unwrap_or(Halt::Error(libc::EPIPE)));
@@ -442,9 +467,7 @@ impl Socket for Tcp {
         if let Some(from) = from {
             *from = Name::NONE;
         }
-        let patience = self
-            .options()
-            .patience(flags & libc::MSG_DONTWAIT == 0, true);
+        let patience = self.patience(flags & libc::MSG_DONTWAIT == 0, true);
         let peeks = flags & libc::MSG_PEEK != 0;
         let fills = flags & libc::MSG_WAITALL != 0 && !peeks;
         let mut done = 0;
@@ -491,6 +514,7 @@ impl Socket for Tcp {
                     }
                     rt.shutdown(fd, how as isize)
                         .map_err(|_| Halt::Error(libc::ENOTCONN))?;
+                    state.settle(rt);
                     Ok(())
                 }
                 // The socket is bound no longer, but may listen again.
@@ -592,6 +616,7 @@ impl Socket for Tcp {
         let _ = self.now(|rt, state| {
             if let Some(fd) = state.descriptor() {
                 let _ = rt.close(fd);
+                state.settle(rt);
             }
             state.phase = Phase::Closed;
             state.bound = None;

@@ -202,8 +202,9 @@ impl Udp {
     }
 
     fn patience(&self, flags: i32, receives: bool) -> Patience {
-        let options = self.state.lock().options;
-        options.patience(flags & libc::MSG_DONTWAIT == 0, receives)
+        let state = self.state.lock();
+        let waits = flags & libc::MSG_DONTWAIT == 0;
+        state.options.patience(waits, receives)
     }
 
     /// The destination at `address`.
@@ -295,11 +296,18 @@ impl Socket for Udp {
                 return Err(Halt::Error(libc::EACCES));
             }
             let fd = state.open(rt, self.family.any())?;
-            udp::send_to(rt, fd, to, from).map_err(|stop| match halt(stop, fd, Direction::Write) {
-                // There is no route.
-                Halt::Error(libc::EHOSTUNREACH) => Halt::Error(libc::ENETUNREACH),
-                halt => halt,
-            })
+            let sent = udp::send_to(rt, fd, to, from).map_err(|stop| {
+                match halt(stop, fd, Direction::Write) {
+                    // There is no route.
+                    Halt::Error(libc::EHOSTUNREACH) => Halt::Error(libc::ENETUNREACH),
+                    halt => halt,
+                }
+            })?;
+            if to.ip().is_loopback() || state.source == Some(to.ip()) {
+                // On the host itself it arrives before the call returns, as on Linux.
+                net::settle(rt);
+            }
+            Ok(sent)
         })
     }
 

@@ -170,8 +170,9 @@ impl Unix {
     }
 
     fn patience(&self, flags: i32, receives: bool) -> Patience {
-        let options = self.0.state.lock().options;
-        options.patience(flags & libc::MSG_DONTWAIT == 0, receives)
+        let state = self.0.state.lock();
+        let waits = flags & libc::MSG_DONTWAIT == 0;
+        state.options.patience(waits, receives)
     }
 
     /// The socket at `address`; [`libc::EPROTOTYPE`] if it is of another type.

@@ -6,6 +6,7 @@ use super::memory::{self, bytes, bytes_mut};
 use crate::descriptors::{self, Description, Object};
 use crate::errors::Result;
 use crate::io::message_flags;
+use crate::signal;
 use crate::sockets::address::{Family, LONGEST, Name};
 use crate::sockets::tcp::Tcp;
 use crate::sockets::udp::Udp;
@@ -16,7 +17,6 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use kernel::arch::gates::SystemCallFrame;
-use kernel::signals;
 
 kernel::system_call_extension!("soil_with_sockets", answer);
 
@@ -287,10 +287,9 @@ fn send_all(
 }
 
 /// Raises SIGPIPE where nothing takes what is written, unless the flags say otherwise.
-pub fn or_signal<T>(written: Result<T>, flags: i32) -> Result<T> {
+fn or_signal<T>(written: Result<T>, flags: i32) -> Result<T> {
     if matches!(written, Err(libc::EPIPE)) && flags & libc::MSG_NOSIGNAL == 0 {
-        // A valid signal to a thread that there is.
-        let _ = signals::send_to(signals::PID, libc::SIGPIPE as u64, true);
+        signal::raise(libc::SIGPIPE);
     }
     written
 }

@@ -59,6 +59,20 @@ pub fn poll(rt: &mut Runtime, now: u64) {
     status::check(rt, now);
 }
 
+/// Polls the network until it has nothing more to do at once, in a call: what was sent to the host
+/// itself has arrived then.
+pub fn settle(rt: &mut Runtime) {
+    /// Bounds the work of one call.
+    const ROUNDS: usize = 8;
+    for _ in 0..ROUNDS {
+        poll(rt, Current::monotonic_ns());
+        let net = rt.resources.net.as_deref();
+        if !net.is_some_and(|net| net.progress.more_work) {
+            return;
+        }
+    }
+}
+
 fn deadline(rt: &mut Runtime) -> Option<u64> {
     let patience = status::deadline(rt);
     let progress = rt.resources.net.as_deref()?.progress;

@@ -3,6 +3,8 @@
 
 open Unix
 
+external messages : unit -> unit = "messages"
+
 let error_name = function
   | EAGAIN | EWOULDBLOCK -> "EAGAIN"
   | EBADF -> "EBADF"
@@ -432,6 +434,46 @@ let signals () =
   int "signals" (fun () -> !seen);
   Sys.set_signal Sys.sigpipe Sys.Signal_ignore
 
+(* A signal ends a wait: sent until the call has returned. *)
+let interrupts () =
+  label := "interrupts";
+  let seen = ref 0 in
+  Sys.set_signal Sys.sigusr1 (Sys.Signal_handle (fun _ -> incr seen));
+  let interrupted name f =
+    let over = ref false in
+    let wait =
+      in_thread (fun () ->
+          ignore (Thread.sigmask SIG_BLOCK [ Sys.sigusr1 ]);
+          while not !over do
+            Thread.delay 0.02;
+            kill (getpid ()) Sys.sigusr1
+          done)
+    in
+    unit name f;
+    over := true;
+    wait ()
+  in
+  let a, b = socketpair PF_UNIX SOCK_STREAM 0 in
+  interrupted "receive" (fun () -> ignore (receive a 1));
+  interrupted "select" (fun () -> ignore (select [ a ] [] [] (-1.)));
+  let any = ADDR_INET (inet_addr_loopback, 0) in
+  let listener = socket PF_INET SOCK_STREAM 0 in
+  bind listener any;
+  listen listener 1;
+  interrupted "accept" (fun () -> ignore (accept listener));
+  let client, server = connected PF_INET any in
+  interrupted "read" (fun () -> ignore (read client (Bytes.create 1) 0 1));
+  interrupted "write" (fun () ->
+      while true do
+        ignore (single_write_substring client (String.make 100_000 'x') 0 100_000)
+      done);
+  let datagram = socket PF_INET SOCK_DGRAM 0 in
+  bind datagram any;
+  interrupted "datagram" (fun () -> ignore (receive datagram 1));
+  bool "handled" (fun () -> !seen > 0);
+  Sys.set_signal Sys.sigusr1 Sys.Signal_ignore;
+  close_all [ a; b; listener; client; server; datagram ]
+
 let lookups () =
   label := "lookups";
   let service name protocol =
@@ -477,4 +519,6 @@ let () =
   names Sys.argv.(1);
   errors ();
   signals ();
+  interrupts ();
+  messages ();
   lookups ()

@@ -1,0 +1,199 @@
+/* sendmsg, recvmsg and what OCaml's Unix has no function for: one line for the answer of each. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <caml/mlvalues.h>
+
+static void line(const char *name, long result)
+{
+  if (result < 0)
+    printf("messages %s: error %d\n", name, errno);
+  else
+    printf("messages %s: %ld\n", name, result);
+  fflush(stdout);
+}
+
+static long send_pieces(int fd, int passed)
+{
+  struct iovec pieces[] = {{"one ", 4}, {"two ", 4}, {"three", 5}};
+  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 3};
+  char control[CMSG_SPACE(sizeof passed)] = {0};
+  if (passed >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof passed);
+    memcpy(CMSG_DATA(header), &passed, sizeof passed);
+  }
+  return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+/* Receives into two pieces; the descriptor that came, or -1. */
+static int receive_pieces(int fd, const char *name, int flags)
+{
+  char first[6] = {0}, second[5] = {0}, control[CMSG_SPACE(sizeof(int))];
+  struct iovec pieces[] = {{first, 5}, {second, 4}};
+  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2, .msg_control = control,
+                           .msg_controllen = sizeof control};
+  long result = recvmsg(fd, &message, flags);
+  line(name, result);
+  printf("messages '%s' '%s', cut %d, control %d\n", first, second,
+         (message.msg_flags & MSG_TRUNC) != 0, (int)message.msg_controllen);
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  int passed = -1;
+  if (header && header->cmsg_type == SCM_RIGHTS)
+    memcpy(&passed, CMSG_DATA(header), sizeof passed);
+  return passed;
+}
+
+static void several(int domain)
+{
+  struct sockaddr_in there = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof there;
+  int to = socket(domain, SOCK_DGRAM | SOCK_CLOEXEC, 0), from = socket(domain, SOCK_DGRAM, 0);
+  bind(to, (struct sockaddr *)&there, sizeof there);
+  getsockname(to, (struct sockaddr *)&there, &size);
+  struct iovec pieces[] = {{"a", 1}, {"bb", 2}, {"ccc", 3}};
+  struct mmsghdr messages[3] = {0};
+  for (int i = 0; i < 3; i++) {
+    messages[i].msg_hdr = (struct msghdr){.msg_name = &there, .msg_namelen = sizeof there,
+                                          .msg_iov = &pieces[i], .msg_iovlen = 1};
+  }
+  line("sendmmsg", sendmmsg(from, messages, 3, 0));
+  char buffers[4][8] = {0};
+  struct mmsghdr received[4] = {0};
+  struct iovec rooms[4];
+  for (int i = 0; i < 4; i++) {
+    rooms[i] = (struct iovec){buffers[i], 8};
+    received[i].msg_hdr = (struct msghdr){.msg_iov = &rooms[i], .msg_iovlen = 1};
+  }
+  line("recvmmsg", recvmmsg(to, received, 4, MSG_WAITFORONE, NULL));
+  for (int i = 0; i < 3; i++)
+    printf("messages '%s' %u\n", buffers[i], received[i].msg_len);
+  line("recvmmsg again", recvmmsg(to, received, 4, MSG_DONTWAIT, NULL));
+  line("send", sendto(from, "long datagram", 13, 0, (struct sockaddr *)&there, size));
+  char cut[4];
+  line("MSG_TRUNC", recv(to, cut, 4, MSG_TRUNC));
+  int waiting = -1;
+  line("FIONREAD", ioctl(to, FIONREAD, &waiting) ? -1 : waiting);
+  int one = 1;
+  line("FIONBIO", ioctl(to, FIONBIO, &one));
+  line("recv", recv(to, cut, 4, 0));
+  line("an unknown ioctl", ioctl(to, 0x1234, &one));
+  close(to);
+  close(from);
+}
+
+static void streams(void)
+{
+  struct sockaddr_in there = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof there;
+  int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+  bind(listener, (struct sockaddr *)&there, sizeof there);
+  listen(listener, 1);
+  getsockname(listener, (struct sockaddr *)&there, &size);
+  line("short address", connect(client, (struct sockaddr *)&there, 8));
+  line("connect", connect(client, (struct sockaddr *)&there, size));
+  struct sockaddr_in peer;
+  size = 4;
+  int server = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  line("its length", size);
+  char bytes[20];
+  line("not blocking", recv(server, bytes, 20, 0));
+  line("sendmsg", send_pieces(client, -1));
+  struct pollfd polled = {.fd = server, .events = POLLIN | POLLOUT | POLLRDHUP};
+  line("poll", poll(&polled, 1, 5000));
+  line("events", polled.revents);
+  receive_pieces(server, "recvmsg", 0);
+  line("MSG_WAITALL", recv(server, bytes, 4, MSG_WAITALL));
+  shutdown(client, SHUT_WR);
+  line("poll", poll(&polled, 1, 5000));
+  while (!(polled.revents & POLLRDHUP))
+    poll(&polled, 1, 10);
+  line("events", polled.revents);
+  int value = 0;
+  size = sizeof value;
+  line("SO_DOMAIN", getsockopt(server, SOL_SOCKET, SO_DOMAIN, &value, &size) ? -1 : value);
+  line("SO_PROTOCOL", getsockopt(server, SOL_SOCKET, SO_PROTOCOL, &value, &size) ? -1 : value);
+  for (int option = TCP_KEEPIDLE; option <= TCP_KEEPCNT; option++) {
+    value = option * 3;
+    line("set", setsockopt(server, IPPROTO_TCP, option, &value, sizeof value));
+    value = 0;
+    line("get", getsockopt(server, IPPROTO_TCP, option, &value, &size) ? -1 : value);
+  }
+  value = 0;
+  line("out of range", setsockopt(server, IPPROTO_TCP, TCP_KEEPIDLE, &value, sizeof value));
+  line("unknown", setsockopt(server, IPPROTO_TCP, 200, &value, sizeof value));
+  value = 9;
+  line("IP_TTL", setsockopt(server, IPPROTO_IP, IP_TTL, &value, 1));
+  line("IP_TTL", getsockopt(server, IPPROTO_IP, IP_TTL, &value, &size) ? -1 : value);
+  line("no memory", send(server, (void *)8, 10, MSG_NOSIGNAL));
+  close(server);
+  close(client);
+  close(listener);
+}
+
+static void rights(void)
+{
+  int pair[2], ends[2];
+  line("socketpair", socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair));
+  line("pipe", pipe(ends));
+  line("pass", send_pieces(pair[0], ends[1]));
+  close(ends[1]);
+  int passed = receive_pieces(pair[1], "take", 0);
+  line("write", write(passed, "by the pipe", 11));
+  char bytes[20] = {0};
+  line("read", read(ends[0], bytes, 20));
+  printf("messages '%s'\n", bytes);
+  line("the rest", recv(pair[1], bytes, 20, 0));
+  line("pass one that isn't open", send_pieces(pair[0], 999));
+  line("pass", send_pieces(pair[0], passed));
+  close(passed);
+  close(pair[0]);
+  close(pair[1]);
+  line("the end of the pipe", read(ends[0], bytes, 20));
+  close(ends[0]);
+}
+
+static void abstract(void)
+{
+  struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0abstract"}, found;
+  socklen_t size = sizeof(sa_family_t) + 9;
+  int one = socket(AF_UNIX, SOCK_DGRAM, 0), other = socket(AF_UNIX, SOCK_DGRAM, 0);
+  line("bind", bind(one, (struct sockaddr *)&name, size));
+  line("bind again", bind(other, (struct sockaddr *)&name, size));
+  line("chosen", bind(other, (struct sockaddr *)&name, sizeof(sa_family_t)));
+  line("connect", connect(other, (struct sockaddr *)&name, size));
+  line("send", send(other, "datagram", 8, 0));
+  char bytes[20];
+  size = sizeof found;
+  line("receive", recvfrom(one, bytes, 20, 0, (struct sockaddr *)&found, &size));
+  line("its sender's length", size);
+  size = sizeof found;
+  line("name", getsockname(one, (struct sockaddr *)&found, &size));
+  line("its length", size);
+  close(one);
+  line("to none", send(other, "datagram", 8, 0));
+  close(other);
+}
+
+value messages(value unit)
+{
+  several(AF_INET);
+  streams();
+  rights();
+  abstract();
+  return unit;
+}
