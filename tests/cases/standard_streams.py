@@ -344,8 +344,8 @@ def signals_and_writes(context):
                 assert errors == f"{how}: {result}, errno 0, signals: 1\n".encode(), (
                     f"{form}: {errors}"
                 )
-                size = 400_000 if how.startswith("write-bytes") else 1_000_000
-                assert len(output) == size and child.returncode == 0, (
+                # More than pipes hold, and little enough for a loaded machine to write in time.
+                assert len(output) == 300_000 and child.returncode == 0, (
                     f"{form}, {how}: {len(output)}, {child.returncode}"
                 )
         finally:

@@ -348,7 +348,7 @@ static void interrupted(const char *how)
   else if (!strncmp(how, "pause", 5)) result = pause();
   else if (!strncmp(how, "write-bytes", 11)) {
     /* Of one byte, either nothing is written or all. */
-    while (total < 400000) {
+    while (total < 300000) {
       result = syscall(SYS_write, 1, "x", 1);
       if (result == 1) total++;
       else if (errno == EINTR) ended++;
@@ -356,7 +356,7 @@ static void interrupted(const char *how)
     }
     result = ended;
   } else {
-    enum { SIZE = 1000000 };
+    enum { SIZE = 300000 };
     char *much = calloc(1, SIZE);
     result = syscall(SYS_write, 1, much, SIZE);
     for (total = result; total < SIZE; total += syscall(SYS_write, 1, much + total, SIZE - total));
