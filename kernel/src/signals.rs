@@ -19,8 +19,6 @@ use state::{Action, During, State, TERMINATE, check_signal};
 
 /// The process number, of the only process.
 pub const PID: u64 = 1;
-/// The status that a shell reports for a program that SIGTERM ended.
-const STATUS_TERMINATED: u8 = 128 + 15;
 
 /// Used by system calls and by the runtime when it waits; by an interrupt only where no cell is in
 /// use.
@@ -147,11 +145,11 @@ pub fn end_handler(mask: u64) {
     STATE.with(|state| state.restore_mask(mask));
 }
 
-/// Sends the program a signal, or ends it, if the power button was pressed and the program doesn't
-/// handle that itself.
+/// Sends the program a signal if the power button was pressed and the program doesn't handle that
+/// itself.
 pub fn obey_button() {
-    if power::take_unseen() && !power::is_handled() && !STATE.with(|state| state.request_stop()) {
-        power::exit(STATUS_TERMINATED);
+    if power::take_unseen() && !power::is_handled() {
+        STATE.with(State::request_stop);
     }
 }
 

@@ -190,6 +190,18 @@ fn exit(status: u8) -> ! {
     power::exit(status)
 }
 
+/// Ends the program with `status` for a signal. Parts that have something to write back do so first,
+/// as for `exit_group`.
+pub fn end(status: u8) -> ! {
+    let mut call = SystemCallFrame {
+        number: n::EXIT_GROUP,
+        rdi: u64::from(status),
+        ..SystemCallFrame::EMPTY
+    };
+    let _ = extension::answer(&mut call);
+    power::exit(status)
+}
+
 /// Halts until the console's transmitter may have room again.
 fn wait_for_console() {
     let look = time::monotonic_ns() + console::LOOK_NS;

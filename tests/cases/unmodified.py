@@ -1,6 +1,7 @@
 """Programs without a line of Soil: the answers of an image are those of Linux."""
 
 import os
+import signal
 import socket
 import threading
 
@@ -55,6 +56,23 @@ def unmodified_files(context, form):
         context.run("debugfs", "-R", f"dump {name} {copy}", ext4)
         with open(copy, "rb") as file:
             assert file.read() == wanted, name
+
+
+@in_every_form(forms=MACHINES)
+def unmodified_files_and_a_signal(context, form):
+    """What a program has written is on its disks when it was asked to stop: `soil run` presses the
+    power button for either signal."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        fat, ext4, options = disks(context, form)
+        paths = ["/fat/left", "/ext4/left"]
+        child = context.soil(FILES, form, "leave", *paths, options=options)
+        child.wait_line("written")
+        child.signal(number)
+        assert child.finish(context.remaining()) == 143, child.text
+        check_disks(context, fat, ext4)
+        on_ext4 = context.run("debugfs", "-R", "cat left", ext4).stdout
+        on_fat = context.run("mtype", "-i", fat, "::left").stdout
+        assert (on_fat, on_ext4) == tuple(paths)
 
 
 VOLUME_LINES = [

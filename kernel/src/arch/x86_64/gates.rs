@@ -85,6 +85,22 @@ pub struct SystemCallFrame {
     pub rsp: u64,
 }
 
+impl SystemCallFrame {
+    /// Call 0 with zeros.
+    pub const EMPTY: Self = Self {
+        number: 0,
+        r9: 0,
+        r8: 0,
+        r10: 0,
+        rdx: 0,
+        rsi: 0,
+        rdi: 0,
+        rflags: 0,
+        rip: 0,
+        rsp: 0,
+    };
+}
+
 /// Handles an exception or an interrupt. Where it returns a frame, which lies at the end of an
 /// empty stack, [`Preempted`] runs on that stack next, and then what that frame interrupted.
 pub type Trap = extern "C" fn(&mut Frame) -> *mut Frame;
