@@ -267,6 +267,30 @@ pub fn truncate(description: &Description, size: i64) -> Result<u64> {
     Ok(0)
 }
 
+/// `fallocate`: takes room for, or with flags of its own removes or zeroes, `len` bytes from
+/// `offset` on. EOPNOTSUPP for other flags, and where the file system has no such thing.
+pub fn allocate(description: &Description, mode: i32, offset: i64, len: i64) -> Result<u64> {
+    const PUNCH_HOLE: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // The numbers of `soil_file_allocate`.
+    let how = match mode {
+        0 => 0,
+        libc::FALLOC_FL_KEEP_SIZE => 1,
+        PUNCH_HOLE => 2,
+        libc::FALLOC_FL_ZERO_RANGE => 3,
+        _ => return Err(libc::EOPNOTSUPP),
+    };
+    let Object::File(fd) = &description.object else {
+        return Err(libc::ENODEV);
+    };
+    description.check_writable()?;
+    if offset < 0 || len <= 0 {
+        return Err(libc::EINVAL);
+    }
+    let range = (offset as Int, len as Int);
+    block(|rt, token| files::file::allocate(rt, *fd, how, range, token))?;
+    Ok(0)
+}
+
 /// `truncate` of an absolute path.
 pub fn truncate_path(path: &str, size: i64) -> Result<u64> {
     let size = u64::try_from(size).map_err(|_| libc::EINVAL)?;

@@ -59,6 +59,8 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_pwritev => at(d).and_then(|place| write(a, vectors(b, c)?, place)),
         libc::SYS_lseek => with(a, |it| io::seek(it, b as i64, c as i32)),
         libc::SYS_ftruncate => with(a, |it| io::truncate(it, b as i64)),
+        libc::SYS_fallocate => with(a, |it| io::allocate(it, b as i32, c as i64, d as i64)),
+        libc::SYS_fadvise64 => descriptors::get(a).map(|_| 0),
         libc::SYS_truncate => on(HERE, a, |path| io::truncate_path(path, b as i64)),
         libc::SYS_fsync | libc::SYS_fdatasync => with(a, io::sync),
         libc::SYS_syncfs => with(a, |_| io::sync_all()),

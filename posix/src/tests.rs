@@ -184,6 +184,13 @@ fn positions_and_lengths() {
     assert_eq!(io::size(&f), Ok(5));
     assert_eq!(io::truncate(&f, -1), Err(libc::EINVAL));
     assert_eq!(io::sync(&f), Ok(0));
+    assert_eq!(io::allocate(&f, 0, 4, 6), Ok(0));
+    assert_eq!(io::size(&f), Ok(10));
+    assert_eq!(io::allocate(&f, libc::FALLOC_FL_KEEP_SIZE, 0, 20), Ok(0));
+    assert_eq!(io::size(&f), Ok(10));
+    assert_eq!(io::allocate(&f, 0, 0, 0), Err(libc::EINVAL));
+    let collapse = libc::FALLOC_FL_COLLAPSE_RANGE;
+    assert_eq!(io::allocate(&f, collapse, 0, 1), Err(libc::EOPNOTSUPP));
     let reading = open("f", O_RDONLY).expect("there");
     assert_eq!(io::truncate(&description(reading), 1), Err(libc::EINVAL));
     let gone = io::truncate_path(&absolute("none"), 1);

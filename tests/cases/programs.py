@@ -93,13 +93,22 @@ PROGRAMS = [
     *(Program(label, f"tests/programs/libraries/{label}.exe") for label in ("numbers", "digests")),
     *(
         Program(name, f"tests/programs/libraries/{name.replace('-', '_')}.exe", forms=LIBRARY_FORMS)
-        for name in ("glibc-names", "collections", "parser", "foreign", "texts")
+        for name in (
+            "glibc-names",
+            "collections",
+            "parser",
+            "foreign",
+            "texts",
+            "system",
+            "cooperative",
+        )
     ),
+    # Behind a line that says that there is no io_uring.
     Program(
-        "cooperative",
-        "tests/programs/libraries/cooperative.exe",
+        "loop",
+        "tests/programs/libraries/loop.exe",
         forms=LIBRARY_FORMS,
-        contains=[expected("cooperative")],
+        contains=[expected("loop")],
     ),
     Program(
         "properties",
