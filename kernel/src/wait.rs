@@ -252,14 +252,17 @@ pub fn resume(now: u64) {
 
 /// Runs `tick` every [`timer::TICK_NS`] while the program computes, as an interrupt, on the stack
 /// that ends at `stack`: `tick` has to find out whether it interrupted Rust code whose data it
-/// needs. Interrupts stay enabled from now on.
+/// needs. Interrupts stay enabled from now on; with threads the program has them enabled already, and
+/// this may be a system call of one of them.
 pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     gates::set_interrupt_stack(stack.as_ptr() as u64);
     // Hidden from the compiler, which would otherwise call the only value ever stored by name where
     // it is loaded: then every program would carry what `tick` needs.
     TICK.store(core::hint::black_box(tick as *mut ()), Ordering::Release);
     resume(time::monotonic_ns());
-    processor::enable();
+    if threads().is_none() {
+        processor::enable();
+    }
 }
 
 /// Handles the timer's interrupt.

@@ -27,6 +27,14 @@ PROGRAMS = [
         FOLDER + "threads_and_tasks.exe",
         shows="Tasks of Soil go on beside threads that compute, sleep and wait.",
     ),
+    # The machine waits for DHCP in the first call.
+    Program(
+        "connects",
+        FOLDER + "connects.exe",
+        forms=MACHINES[:1],
+        options=["--net", "user"],
+        contains=["in progress\nin progress\nin progress\nthe end\n"],
+    ),
     Program("threads-and-files", FOLDER + "threads_and_files.exe"),
     Program(
         "thread-stress",

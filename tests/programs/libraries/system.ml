@@ -27,7 +27,6 @@ let () =
   E.unsetenv "SOIL_TEST";
   Printf.printf "unset %b\n" (Sys.getenv_opt "SOIL_TEST" = None);
   Printf.printf "%s\n" (E.uname ()).E.Uname.sysname;
-  Printf.printf "uptime %b\n" (E.uptime () >= 0);
   Printf.printf "thread %b\n" (E.gettid () > 0);
   Printf.printf "page %b\n" (E.sysconf E.PAGESIZE = 4096L);
   match E.mkdtemp (Filename.concat (Filename.get_temp_dir_name ()) "extunixXXXXXX") with
