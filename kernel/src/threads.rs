@@ -12,6 +12,7 @@
 
 mod futex;
 mod scheduler;
+mod timers;
 
 use crate::arch::gates::{self, Context, Frame, SystemCallFrame};
 use crate::arch::sse;
@@ -29,6 +30,7 @@ use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use scheduler::{Index, Scheduler, Wait};
+use timers::{Setting, Timers};
 use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::registers::model_specific::FsBase;
 
@@ -68,6 +70,7 @@ struct State {
     idle: bool,
     /// Number of threads that wait to poll all devices.
     polling: usize,
+    timers: Timers,
 }
 
 /// Used by system calls, the runtime's wait and interrupts, all with interrupts disabled.
@@ -77,6 +80,7 @@ static STATE: ExclusiveCell<State> = ExclusiveCell::new(State {
     last: PID,
     idle: false,
     polling: 0,
+    timers: Timers::new(),
 });
 
 /// A second thread was created. Set once.
@@ -89,7 +93,7 @@ static ROBUST: AtomicU64 = AtomicU64::new(0);
 static FUNCTIONS: Threads = Threads {
     pause,
     interrupted,
-    earliest: || without_interrupts(|| with(|state| state.scheduler.earliest())),
+    earliest: || without_interrupts(|| with(|state| state.earliest())),
     has_ready: || without_interrupts(|| with(|state| state.scheduler.has_ready())),
     number: || without_interrupts(number),
     event: || without_interrupts(|| with(|state| _ = state.scheduler.event())),
@@ -105,6 +109,12 @@ impl State {
     fn running(&mut self) -> Option<&mut Thread> {
         let current = self.scheduler.current();
         self.scheduler.thread(current)
+    }
+
+    /// The first time at which a thread or a timer is due.
+    fn earliest(&self) -> Option<u64> {
+        let times = [self.scheduler.earliest(), self.timers.earliest()];
+        times.into_iter().flatten().min()
     }
 }
 
@@ -127,6 +137,13 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             Ok(0)
         }
         n::GET_ROBUST_LIST => robust_list(a, b, c),
+        n::SETITIMER => start(call).and_then(|()| set_timer(a, b, c)),
+        n::GETITIMER => {
+            let setting = with(|state| state.timers.get(a, time::monotonic_ns()));
+            setting
+                .ok_or(Errno::EINVAL)
+                .and_then(|setting| put_setting(b, setting))
+        }
         _ if !started => return false,
         n::FUTEX => futex::call(call),
         n::EXIT => {
@@ -183,6 +200,48 @@ fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
     });
     memory::store(head_at, &[head.ok_or(Errno::ESRCH)?])?;
     memory::store(size_at, &[HEAD_SIZE])
+}
+
+/// `setitimer`.
+fn set_timer(which: u64, new: u64, old: u64) -> Result<u64, Errno> {
+    let words: [u64; 4] = match new {
+        // As on Linux: the timer ends.
+        0 => [0; 4],
+        new => memory::load(new)?,
+    };
+    let ns = |seconds: u64, us: u64| match (i64::try_from(seconds), us) {
+        (Ok(_), 0..1_000_000) => Ok(seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(us * 1000)),
+        _ => Err(Errno::EINVAL),
+    };
+    let setting = Setting {
+        interval: ns(words[0], words[1])?,
+        value: ns(words[2], words[3])?,
+    };
+    let now = time::monotonic_ns();
+    let before = with(|state| state.timers.set(which, setting, now)).ok_or(Errno::EINVAL)?;
+    wait::resume(now);
+    match old {
+        0 => Ok(0),
+        old => put_setting(old, before),
+    }
+}
+
+/// Stores a `struct itimerval`.
+fn put_setting(at: u64, setting: Setting) -> Result<u64, Errno> {
+    let parts = |ns: u64| [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
+    let ([a, b], [c, d]) = (parts(setting.interval), parts(setting.value));
+    memory::store(at, &[a, b, c, d])
+}
+
+/// Sends the signals of the timers that have expired, to the first thread that takes each.
+fn send_expired(now: u64) {
+    while let Some(signal) = with(|state| state.timers.expire(now)) {
+        // A valid signal to the process, which is there.
+        let _ = signals::send_to(PID, signal, false);
+        interrupt_for_process();
+    }
 }
 
 fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
@@ -415,10 +474,11 @@ fn run_next() {
         }
         let (earliest, quiet) = with(|state| {
             state.idle = true;
-            (state.scheduler.earliest(), state.polling > 0)
+            (state.earliest(), state.polling > 0)
         });
         wait::sleep(earliest, quiet);
         with(|state| state.idle = false);
+        send_expired(time::monotonic_ns());
         signals::obey_button();
         if signals::is_ready() {
             with(|state| state.scheduler.interrupt(previous));
@@ -463,6 +523,7 @@ fn interrupted(frame: &mut Frame) -> *mut Frame {
         return null_mut();
     }
     let now = time::monotonic_ns();
+    send_expired(now);
     let ready = with(|state| {
         state.scheduler.expire(now);
         state.scheduler.has_ready()

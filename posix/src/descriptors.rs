@@ -5,6 +5,8 @@ use crate::directory::Listing;
 use crate::epoll::Epoll;
 use crate::errors::Result;
 use crate::eventfd::Counter;
+use crate::locks;
+use crate::proc::Text;
 use crate::signalfd::Signals;
 use crate::sockets::Socket;
 use crate::timerfd::Timer;
@@ -36,6 +38,8 @@ pub enum Object {
     /// A directory. The lock is held while a call waits for the disk: another thread's call on the
     /// same description fails meanwhile with [`libc::EAGAIN`].
     Directory(Mutex<Listing>),
+    /// A text of `/proc`.
+    Text(Text),
     /// An end of a pipe.
     Pipe(Fd),
     /// A socket.
@@ -106,6 +110,7 @@ const LARGE_FILE: i32 = 0o100_000;
 
 impl Drop for Description {
     fn drop(&mut self) {
+        locks::release(self);
         let fd = match &self.object {
             Object::File(fd) | Object::Pipe(fd) => Some(*fd),
             Object::Directory(listing) => listing.lock().descriptor(),
@@ -150,6 +155,13 @@ pub fn get(descriptor: u64) -> Result<Arc<Description>> {
     with(|table| slot(table, descriptor).map(|slot| Arc::clone(&slot.description)))
 }
 
+/// The numbers of all open descriptors, in order.
+pub fn open() -> impl Iterator<Item = usize> {
+    let is_open = |(number, slot): (usize, &mut Option<Slot>)| slot.is_some().then_some(number);
+    let open: Vec<usize> = with(|table| table.iter_mut().enumerate().filter_map(is_open).collect());
+    open.into_iter()
+}
+
 /// Gives `description` the lowest free number from `least` on; [`libc::EMFILE`].
 pub fn insert(description: Arc<Description>, least: usize, close_on_exec: bool) -> Result<u64> {
     with(|table| {
@@ -190,6 +202,9 @@ pub fn close(descriptor: u64) -> Result<u64> {
         let place = table.get_mut(descriptor as usize);
         Ok(place.and_then(Option::take))
     })?;
+    if let Some(slot) = &closed {
+        locks::close(&slot.description);
+    }
     drop(closed);
     Ok(0)
 }
@@ -203,6 +218,9 @@ pub fn replace(old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
         let description = Arc::clone(&slot(table, old)?.description);
         put(table, new as usize, description, close_on_exec)
     })?;
+    if let Some(slot) = &replaced {
+        locks::close(&slot.description);
+    }
     // Outside of the table's lock, as in `close`: other threads may run before the file is closed,
     // and find the new description.
     drop(replaced);

@@ -4,6 +4,7 @@ use crate::blocking::{at_once, block};
 use crate::errors::Result;
 use crate::io::piece;
 use crate::open::decode;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use reactor::table::Fd;
@@ -24,6 +25,8 @@ pub struct Listing {
     start: usize,
     /// Number of entries given, `.` and `..` among them.
     given: u64,
+    /// `packed` has all entries.
+    whole: bool,
 }
 
 impl Listing {
@@ -34,12 +37,35 @@ impl Listing {
             packed: Vec::new(),
             start: 0,
             given: 0,
+            whole: false,
         }
     }
 
     /// The runtime's descriptor.
     pub fn descriptor(&self) -> Option<Fd> {
         self.fd
+    }
+
+    /// A directory with these entries, that no volume has.
+    pub fn of(entries: Vec<(u8, String)>) -> Listing {
+        let mut packed = Vec::new();
+        for (kind, name) in entries {
+            let kind = match kind {
+                libc::DT_DIR => c::ENTRY_DIRECTORY,
+                libc::DT_LNK => c::ENTRY_SYMLINK,
+                _ => c::ENTRY_FILE,
+            };
+            packed.push(kind as u8);
+            packed.extend_from_slice(&(name.len() as u16).to_le_bytes());
+            packed.extend_from_slice(name.as_bytes());
+        }
+        Listing {
+            fd: None,
+            packed,
+            start: 0,
+            given: 0,
+            whole: true,
+        }
     }
 
     /// Closes a directory that has no description.
@@ -56,7 +82,7 @@ impl Listing {
             1 => return Ok(Some((libc::DT_DIR, b".."))),
             _ => (),
         }
-        if self.start >= self.packed.len() {
+        if self.start >= self.packed.len() && !self.whole {
             let fd = self.fd.ok_or(libc::ENOENT)?;
             let mut packed = vec![0; BATCH];
             let into = piece(&mut packed);
@@ -126,7 +152,9 @@ impl Listing {
             _ => return Err(libc::EINVAL),
         };
         let target = u64::try_from(target).map_err(|_| libc::EINVAL)?;
-        if target < self.given {
+        if target < self.given && self.whole {
+            (self.start, self.given) = (0, 0);
+        } else if target < self.given {
             if let Some(fd) = self.fd.take() {
                 at_once(|rt| rt.close(fd))?;
             }

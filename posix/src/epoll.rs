@@ -215,7 +215,7 @@ pub fn control(
     let description = descriptors::get(descriptor)?;
     if matches!(
         description.object,
-        Object::File(_) | Object::Directory(_) | Object::Null | Object::Zero
+        Object::File(_) | Object::Directory(_) | Object::Text(_) | Object::Null | Object::Zero
     ) {
         return Err(libc::EPERM);
     }

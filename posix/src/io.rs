@@ -71,6 +71,13 @@ pub fn read(description: &Description, into: &mut [u8], place: Place) -> Result<
             let received = socket.receive(into, message_flags(description), None);
             received.map(|received| received.len)
         }
+        Object::Text(text) => Ok(text.read(
+            into,
+            match place {
+                Place::Position => None,
+                Place::Byte(at) => Some(at),
+            },
+        )),
         Object::Null => Ok(0),
         Object::Zero => {
             into.fill(0);
@@ -119,6 +126,7 @@ pub fn write(description: &Description, from: &[u8], place: Place) -> Result<usi
         | Object::Terminal
         | Object::Timer(_)
         | Object::Signals(_)
+        | Object::Text(_)
         | Object::Epoll(_) => Err(libc::EINVAL),
     }
 }
@@ -230,6 +238,7 @@ pub fn seek(description: &Description, offset: i64, whence: i32) -> Result<u64> 
             let mut listing = listing.try_lock().ok_or(libc::EAGAIN)?;
             return listing.seek(&description.path, offset, whence);
         }
+        Object::Text(text) => return text.seek(offset, whence),
         Object::Null
         | Object::Zero
         | Object::Random

@@ -6,11 +6,11 @@
 //!   system_calls    registers and the program's memory (only in images)
 //!       │
 //!   open, io, attributes, names, directory, mapping,    one operation each, on slices and numbers
-//!   sockets, epoll, eventfd, timerfd, signalfd
+//!   sockets, epoll, eventfd, timerfd, signalfd, locks
 //!       │
 //!   readiness                                           events of descriptions, awaited
 //!       │
-//!   descriptors, paths, tree                            the table, the current directory, `/`
+//!   descriptors, paths, tree, proc                      the table, the current directory, `/`
 //!       │
 //!   blocking, signal, errors                            jobs of `resources`, awaited; errno
 //! ```
@@ -31,9 +31,11 @@ pub mod epoll;
 pub mod errors;
 pub mod eventfd;
 pub mod io;
+pub mod locks;
 pub mod names;
 pub mod open;
 pub mod paths;
+pub mod proc;
 pub mod readiness;
 pub mod signal;
 pub mod signalfd;

@@ -5,6 +5,7 @@ use crate::blocking::block;
 use crate::errors::Result;
 use crate::io::piece;
 use crate::paths;
+use crate::proc::{self, Entry};
 use crate::socket_names;
 use resources::files;
 
@@ -95,6 +96,17 @@ pub fn read_link(path: &str, into: &mut [u8]) -> Result<u64> {
     }
     if paths::device(path).is_some() {
         return Err(libc::EINVAL);
+    }
+    if let Some(entry) = proc::find(path) {
+        let target = match entry? {
+            Entry::Link(target) => target,
+            Entry::Descriptor(description) => proc::name(&description),
+            Entry::Directory(_) | Entry::Text(_) => return Err(libc::EINVAL),
+        };
+        for (into, byte) in into.iter_mut().zip(target.as_bytes()) {
+            *into = *byte;
+        }
+        return Ok(target.len().min(into.len()) as u64);
     }
     let (room, into) = (into.len(), piece(into));
     match block(|rt, token| files::readlink(rt, path, into, token)) {

@@ -6,6 +6,7 @@ use crate::descriptors::{self, Description, Object};
 use crate::directory::Listing;
 use crate::errors::Result;
 use crate::paths::{self, Device};
+use crate::proc::{self, Entry, Text};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use platform::error::Error;
@@ -17,9 +18,10 @@ use spin::Mutex;
 
 /// `openat` of an absolute path: the descriptor.
 pub fn open(path: String, flags: i32) -> Result<u64> {
-    let description = match paths::device(&path) {
-        Some(device) => on_device(device, flags)?,
-        None => on_volume(path, flags)?,
+    let description = match (paths::device(&path), proc::find(&path)) {
+        (Some(device), _) => on_device(device, flags)?,
+        (None, Some(entry)) => return in_proc(entry?, path, flags),
+        (None, None) => on_volume(path, flags)?,
     };
     descriptors::insert(description, 0, flags & libc::O_CLOEXEC != 0)
 }
@@ -39,6 +41,30 @@ fn on_device(device: Device, flags: i32) -> Result<Arc<Description>> {
         Device::Random => Object::Random,
     };
     Ok(Description::new(object, String::new(), flags))
+}
+
+/// Opens what `path` names below `/proc` or `/dev/fd`.
+fn in_proc(entry: Entry, path: String, flags: i32) -> Result<u64> {
+    let object = match entry {
+        Entry::Link(_) | Entry::Descriptor(_) if flags & libc::O_NOFOLLOW != 0 => {
+            return Err(libc::ELOOP);
+        }
+        Entry::Link(target) => return open(target, flags),
+        // A file has a position of its own then.
+        Entry::Descriptor(description) if !description.path.is_empty() => {
+            return open(description.path.clone(), flags);
+        }
+        Entry::Descriptor(description) => {
+            return descriptors::insert(description, 0, flags & libc::O_CLOEXEC != 0);
+        }
+        Entry::Directory(_) if writes(flags) => return Err(libc::EISDIR),
+        Entry::Directory(entries) => Object::Directory(Mutex::new(Listing::of(entries))),
+        Entry::Text(_) if flags & libc::O_DIRECTORY != 0 => return Err(libc::ENOTDIR),
+        Entry::Text(_) if writes(flags) => return Err(libc::EACCES),
+        Entry::Text(make) => Object::Text(Text::new(make())),
+    };
+    let description = Description::new(object, path, flags);
+    descriptors::insert(description, 0, flags & libc::O_CLOEXEC != 0)
 }
 
 /// Whether the flags ask for writing.

@@ -94,9 +94,12 @@ pub fn of(rt: &mut Runtime, description: &Description) -> Events {
             signals.events()
         }
         Object::Epoll(epoll) => Events::when(epoll.is_ready(rt), Events::READABLE),
-        Object::Null | Object::Zero | Object::Random | Object::File(_) | Object::Directory(_) => {
-            Events::READABLE | Events::WRITABLE
-        }
+        Object::Null
+        | Object::Zero
+        | Object::Random
+        | Object::File(_)
+        | Object::Directory(_)
+        | Object::Text(_) => Events::READABLE | Events::WRITABLE,
     }
 }
 

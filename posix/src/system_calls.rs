@@ -5,6 +5,7 @@
 
 mod console;
 mod events;
+mod locks;
 mod mapping;
 mod memory;
 mod poll;
@@ -72,7 +73,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_dup3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => Err(libc::EINVAL),
         libc::SYS_dup3 => descriptors::replace(a, b, c as i32 & libc::O_CLOEXEC != 0),
         libc::SYS_fcntl => control(a, b, c),
-        libc::SYS_flock => descriptors::get(a).map(|_| 0),
+        libc::SYS_flock => locks::flock(a, b),
         libc::SYS_ioctl => with(a, |it| device_control(it, b, c)),
         libc::SYS_pipe => pipe(a, 0),
         libc::SYS_pipe2 => pipe(a, b as i32),
@@ -81,7 +82,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_lstat => put_stat(HERE, a, b, false),
         libc::SYS_fstat => put_stat_open(a, b),
         libc::SYS_newfstatat => stat_at(a, b, c, d as i32),
-        libc::SYS_statx => Err(libc::ENOSYS),
+        libc::SYS_statx => stat_extended(a, b, c as i32, e),
         libc::SYS_access => on(HERE, a, |path| attributes::access(path, b as i32, true)),
         libc::SYS_faccessat => on(a, b, |path| attributes::access(path, c as i32, true)),
         libc::SYS_faccessat2 => {
@@ -268,20 +269,15 @@ fn write(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
     }
 }
 
-/// `fcntl`. Locks of the one process never conflict.
+/// `fcntl`.
 fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
     match command as i32 {
-        libc::F_SETLK | libc::F_SETLKW => {
-            descriptors::get(descriptor)?;
-            load::<2>(argument).map(|_| 0)
-        }
-        libc::F_GETLK => {
-            descriptors::get(descriptor)?;
-            // `l_type` is a 16-bit number, the first field.
-            let kind = (libc::F_UNLCK as u16).to_le_bytes();
-            bytes_mut(argument, 2)?.copy_from_slice(&kind);
-            Ok(0)
-        }
+        command @ (libc::F_GETLK
+        | libc::F_SETLK
+        | libc::F_SETLKW
+        | libc::F_OFD_GETLK
+        | libc::F_OFD_SETLK
+        | libc::F_OFD_SETLKW) => locks::control(descriptor, command, argument),
         _ => descriptors::control(descriptor, command, argument),
     }
 }
@@ -337,21 +333,33 @@ fn put_stat_open(descriptor: u64, result: u64) -> Result<u64> {
     })
 }
 
-fn stat_at(descriptor: u64, start: u64, result: u64, flags: i32) -> Result<u64> {
+/// The attributes that `newfstatat` and `statx` ask for.
+fn find_stat(descriptor: u64, start: u64, flags: i32) -> Result<Stat> {
     if memory::is_empty(start) && flags & libc::AT_EMPTY_PATH != 0 {
         return if descriptor as i32 == libc::AT_FDCWD {
-            let current = attributes::stat(&paths::current(), true)?;
-            store(result, &current.words())
+            attributes::stat(&paths::current(), true)
         } else {
-            put_stat_open(descriptor, result)
+            attributes::stat_open(&*descriptors::get(descriptor)?)
         };
     }
-    put_stat(
-        descriptor,
-        start,
-        result,
-        flags & libc::AT_SYMLINK_NOFOLLOW == 0,
-    )
+    let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
+    attributes::stat(&absolute(descriptor, start)?, follow)
+}
+
+fn stat_at(descriptor: u64, start: u64, result: u64, flags: i32) -> Result<u64> {
+    store(result, &find_stat(descriptor, start, flags)?.words())
+}
+
+fn stat_extended(descriptor: u64, start: u64, flags: i32, result: u64) -> Result<u64> {
+    const KNOWN: i32 = libc::AT_SYMLINK_NOFOLLOW
+        | libc::AT_EMPTY_PATH
+        | libc::AT_NO_AUTOMOUNT
+        | libc::AT_STATX_FORCE_SYNC
+        | libc::AT_STATX_DONT_SYNC;
+    if flags & !KNOWN != 0 {
+        return Err(libc::EINVAL);
+    }
+    store(result, &find_stat(descriptor, start, flags)?.extended())
 }
 
 fn set_mode(path: &str, mode: u64) -> Result<u64> {

@@ -57,7 +57,7 @@ fn make_tree() {
 
 /// What fails here is missing for a program that looks for it.
 fn fill() {
-    for directory in ["/tmp", "/etc", "/dev"] {
+    for directory in ["/tmp", "/etc", "/dev", "/proc"] {
         let _ = names::make_directory(directory);
     }
     for (name, text) in FILES {

@@ -84,7 +84,7 @@ VOLUME_LINES = [
     "rename to another volume: Cross-device link",
     "link to another volume: Cross-device link",
     "volumes have numbers: true",
-    "the root: dev etc ext4 fat tmp",
+    "the root: dev etc ext4 fat proc tmp",
     "devices: null random stderr stdin stdout tty urandom zero",
     "the current directory: /",
     "fork: Function not implemented",
@@ -135,7 +135,8 @@ def unmodified_unreadable_disk(context, form):
 
 @in_every_form(limit=120, forms=MACHINES)
 def unmodified_events(context, form):
-    """Waits for events, by C's calls and by OCaml's `Unix`: each call answers as on Linux."""
+    """Events, timers, signals, locks and `/proc`, by C's calls and by OCaml's: each call answers as
+    on Linux."""
     status, linux = outcome(context.soil(EVENTS, "process"), context)
     assert status == 0, linux
     status, image = outcome(context.soil(EVENTS, form), context)

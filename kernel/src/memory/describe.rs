@@ -5,6 +5,8 @@ use super::space::{MEMORY, Memory, with};
 use super::vma::Protection;
 use crate::arch::paging::{BORROWED, PAGE, PRESENT, WRITABLE};
 use crate::arch::stacks;
+use alloc::vec::Vec;
+use core::ops::Range;
 use x86_64::VirtAddr;
 
 /// The meaning of an address that faulted, for the crash report.
@@ -31,6 +33,19 @@ pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
     } else {
         "an address where nothing can be"
     }
+}
+
+/// The program's mappings and its stack, with what each allows.
+pub fn mappings() -> Vec<(Range<u64>, Protection)> {
+    // Taken before, since a vector that grows may change them.
+    let count = with(|memory| memory.vmas.iter().count());
+    let mut mappings = Vec::with_capacity(count + 8);
+    let room = mappings.capacity();
+    with(|memory| {
+        let all = memory.vmas.iter().take(room);
+        mappings.extend(all.map(|vma| (vma.range.clone(), vma.protection)));
+    });
+    mappings
 }
 
 /// Whether `address` is closed and a stack, which alone is writable without being committed, lies

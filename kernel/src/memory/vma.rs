@@ -141,6 +141,11 @@ impl Vmas {
         (end <= self.limits.end).then_some(start..end)
     }
 
+    /// All ranges, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Vma> {
+        self.list.iter()
+    }
+
     /// Whether no page of `range` is in use.
     pub fn is_free(&self, range: &Range<u64>) -> bool {
         let next = self.list.get(self.first_ending_behind(range.start));

@@ -36,10 +36,20 @@ const PARTS: [Part; 4] = [
         exceptions: &[],
         texts: &[b"/dev/urandom", b"/dev/random"],
     },
-    // Threads of the kernel.
+    // Threads of the kernel, and the timers that interrupt them.
     Part {
         symbol: "soil_with_threads",
-        names: &["pthread_create", "thrd_create"],
+        names: &[
+            "pthread_create",
+            "thrd_create",
+            "alarm",
+            "getitimer",
+            "setitimer",
+            "ualarm",
+            "caml_unix_alarm",
+            "caml_unix_getitimer",
+            "caml_unix_setitimer",
+        ],
         beginnings: &[],
         exceptions: &[],
         texts: &[],
