@@ -129,8 +129,8 @@ pub fn init(folder: &Path) -> Result<String, Failure> {
                 "made with"
             };
             Ok(format!(
-                "{shown}: {verb} the soil context. Add soil to the libraries of an executable \
-                    that is to use it; 'dune build' makes images in _build/soil"
+                "{shown}: {verb} the soil context. 'dune build' makes an image of each program in \
+                    _build/soil; add soil to the libraries of a program to use its modules"
             ))
         }
     }
