@@ -18,7 +18,7 @@ use crate::errors::{Errno, Result};
 use crate::io::{self, Place};
 use crate::{names, open, paths};
 use alloc::string::String;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::arch::gates::SystemCallFrame;
 use memory::{bytes, bytes_mut, load, path, store};
 
@@ -158,12 +158,34 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_timerfd_gettime => events::timerfd_gettime(a, b),
         libc::SYS_signalfd => events::signalfd(a, b, c, 0),
         libc::SYS_signalfd4 => events::signalfd(a, b, c, d),
+        libc::SYS_execve | libc::SYS_execveat => Err(no_execution()),
+        // The super-user stays that, in no other group.
+        libc::SYS_getgroups | libc::SYS_setgroups => Ok(0),
+        libc::SYS_setuid | libc::SYS_setgid => match a as u32 {
+            0 => Ok(0),
+            _ => Err(libc::EPERM),
+        },
+        // As `nice` has 0.
+        libc::SYS_getpriority => Ok(20),
+        libc::SYS_setpriority => Ok(0),
         libc::SYS_exit_group => {
             console::finish();
             return None;
         }
         _ => return None,
     })
+}
+
+/// The error of `execve`, which the first time is logged with its reason.
+fn no_execution() -> Errno {
+    static LOGGED: AtomicBool = AtomicBool::new(false);
+    if !LOGGED.swap(true, Ordering::Relaxed) {
+        log::warn!(
+            "no other program can be executed: an image is one program (call a library, or a \
+             server over the network)"
+        );
+    }
+    libc::ENOSYS
 }
 
 /// The flags of `creat`.

@@ -1,6 +1,7 @@
 """Programs without a line of Soil: the answers of an image are those of Linux."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -10,12 +11,15 @@ from cases.names import A, NameServer
 from cases.programs import MACHINES
 from cases.tasks import fat_disk
 from harness.context import outcome
+from harness.runner import test
 
 FILES = "tests/programs/unmodified/files.exe"
 THREADS = "tests/programs/unmodified/file_threads.exe"
 EVENTS = "tests/programs/unmodified/events/events.exe"
 SOCKETS = "tests/programs/unmodified/sockets.exe"
 PEERS = "tests/programs/unmodified/peers.exe"
+TABLE = "tests/programs/unmodified/table/table.exe"
+PAGE = "docs/unix.md"
 VOLUMES = ("memory", "ext4", "fat")
 
 
@@ -236,3 +240,94 @@ def unmodified_connects(context, form):
         status, output = outcome(child, context)
         assert output.splitlines() == ["in progress", told], output
         assert status == 0, status
+
+
+HEAD = """# OCaml's Unix, Sys, Thread and Domain in images
+
+A process has Linux's answers. In an image each function of these modules does what Linux does, or
+what this table says. `tests/cases/unmodified.py` makes it: it calls each function in both and
+compares. `SOIL_UPDATE_PAGES=1 tests/run.py unmodified-table` writes it.
+
+| function | in an image |
+|---|---|
+"""
+
+MODES = "EPERM where it would change something: volumes store no modes and no owners"
+TERMINAL = "ENOTTY, for the console as well"
+NO_PROCESS = "an image is one process: use threads or tasks"
+# How a function differs, by the beginning of its name.
+NOTES = {
+    "Unix.chmod": MODES,
+    "Unix.fchmod": MODES,
+    "Unix.chown": MODES,
+    "Unix.fchown": MODES,
+    "Unix.map_file": "ENODEV if shared and to be written; else a copy of the contents",
+    "Unix.mkfifo": "use `pipe`",
+    "Unix.chroot": "an image has its own tree",
+    "Unix.tc": TERMINAL,
+    "Unix.setsid": "an image is one process",
+    "Unix.getlogin": "there is no terminal to be logged in at",
+    "Unix.gethostbyaddr": "names are looked up, addresses not",
+    "Thread.wait_signal": "ENOSYS: use a handler, or `signalfd` in C",
+    "Domain.": "an image has one processor: use threads or tasks",
+    "": NO_PROCESS,
+}
+CONSTANTS = """argv backend_type big_endian cygwin development_version executable_name int_size
+interactive max_array_length max_floatarray_length max_string_length ocaml_release ocaml_version
+os_type unix win32 word_size""".split()
+
+
+def functions(context):
+    """The functions that the modules declare."""
+    library = context.run("ocamlfind", "ocamlc", "-where").stdout.strip()
+    for module, path in (
+        ("Unix", "unix/unix"),
+        ("Sys", "sys"),
+        ("Thread", "threads/thread"),
+        ("Domain", "domain"),
+    ):
+        with open(os.path.join(library, path + ".mli")) as file:
+            names = re.findall(r"^(?:val|external) ([a-z_]\w*)", file.read(), re.M)
+        for name in names:
+            if module != "Sys" or name not in CONSTANTS and not name.startswith("sig"):
+                yield f"{module}.{name}"
+    yield from ("Sys.signal", "Sys.set_signal")
+
+
+def answers(text):
+    # The C libraries have their own words for an error.
+    text = text.replace("Not a tty", "Inappropriate ioctl for device")
+    return dict(line.split("\t") for line in text.splitlines() if "\t" in line)
+
+
+def state(name, image, linux):
+    if image == linux and not name.startswith("Unix.tc"):
+        return "works"
+    note = next(note for start, note in NOTES.items() if name.startswith(start))
+    missing = "Function not implemented" in image or image.startswith("Failure")
+    return f"not there: {note}" if missing else f"differs: {note}"
+
+
+@test(limit=120)
+def unmodified_table(context):
+    """Every function of `Unix`, `Sys`, `Thread` and `Domain`, called in an image and on Linux: the
+    answers are those of the page in the documentation."""
+    status, text = outcome(context.soil(TABLE, "process"), context)
+    assert status == 0, text
+    linux = answers(text)
+    status, text = outcome(context.soil(TABLE, "microvm"), context)
+    assert status == 0, text
+    image = answers(text)
+    assert list(image) == list(linux), text
+    wanted = set(functions(context))
+    assert set(linux) == wanted, set(linux) ^ wanted
+    rows = [f"| `{name}` | {state(name, image[name], linux[name])} |\n" for name in sorted(linux)]
+    page = HEAD + "".join(rows)
+    if "SOIL_UPDATE_PAGES" in os.environ:
+        with open(PAGE, "w") as file:
+            file.write(page)
+    with open(PAGE) as file:
+        old = file.read().splitlines()
+    new = page.splitlines()
+    differ = [line for line in old + new if (line in old) != (line in new)]
+    assert not differ, f"{PAGE} has to be made again, with SOIL_UPDATE_PAGES=1: {differ}"
