@@ -10,6 +10,7 @@ use crate::blocking::{at_once, new_token, number};
 use crate::descriptors::{Description, Object};
 use crate::errors::{Errno, Result};
 use crate::signal::{self, is_interrupted, within_call};
+use crate::signalfd::Signals;
 use bitflags::bitflags;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use platform::error::{Error, Stop};
@@ -90,7 +91,7 @@ pub fn of(rt: &mut Runtime, description: &Description) -> Events {
             events
         }
         Object::Signals(signals) => {
-            SIGNALS_AWAITED.fetch_or(signals.get(), Ordering::Relaxed);
+            await_signals(signals);
             signals.events()
         }
         Object::Epoll(epoll) => Events::when(epoll.is_ready(rt), Events::READABLE),
@@ -101,6 +102,11 @@ pub fn of(rt: &mut Runtime, description: &Description) -> Events {
         | Object::Directory(_)
         | Object::Text(_) => Events::READABLE | Events::WRITABLE,
     }
+}
+
+/// Notes signals that a thread waits to read.
+pub fn await_signals(signals: &Signals) {
+    SIGNALS_AWAITED.fetch_or(signals.get(), Ordering::Relaxed);
 }
 
 /// A number that each change of a description's readiness changes.

@@ -138,9 +138,22 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         }),
         libc::SYS_getcwd => current_directory(a, b),
 
-        libc::SYS_mmap if d as i32 & libc::MAP_ANONYMOUS == 0 => mapping::map(arguments),
-        // No mapping is written back.
-        libc::SYS_msync => Ok(0),
+        libc::SYS_mmap => {
+            if d as i32 & libc::MAP_FIXED != 0 {
+                mapping::end(a, b);
+            }
+            if d as i32 & libc::MAP_ANONYMOUS != 0 {
+                return None;
+            }
+            mapping::map(arguments)
+        }
+        libc::SYS_msync => mapping::sync(a, b, c),
+        libc::SYS_munmap => {
+            mapping::end(a, b);
+            return None;
+        }
+        libc::SYS_mremap if mapping::is_shared(a, b) => Err(libc::ENOMEM),
+        libc::SYS_rt_sigtimedwait => events::await_signal(a, b, c, d),
         libc::SYS_poll => poll::poll(arguments),
         libc::SYS_ppoll => poll::ppoll(arguments),
         libc::SYS_select => poll::select(arguments),
@@ -169,6 +182,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_getpriority => Ok(20),
         libc::SYS_setpriority => Ok(0),
         libc::SYS_exit_group => {
+            mapping::end(0, u64::MAX);
             console::finish();
             return None;
         }

@@ -7,6 +7,7 @@ use crate::epoll::{self, Epoll, Event};
 use crate::errors::Result;
 use crate::eventfd::Counter;
 use crate::readiness;
+use crate::signal;
 use crate::signalfd::Signals;
 use crate::timerfd::{Setting, Timer};
 use alloc::string::String;
@@ -180,4 +181,31 @@ pub fn signalfd(descriptor: u64, mask: u64, size: u64, flags: u64) -> Result<u64
     }
     readiness::changed();
     Ok(descriptor)
+}
+
+/// `rt_sigtimedwait`.
+pub fn await_signal(mask: u64, information: u64, timeout: u64, size: u64) -> Result<u64> {
+    /// Bytes of `siginfo_t`.
+    const INFORMATION: u64 = 128;
+    if size != 8 {
+        return Err(libc::EINVAL);
+    }
+    let [set] = load(mask)?;
+    let deadline = poll::deadline(timeout, 1)?;
+    let signals = Signals::new(set);
+    let found = readiness::wait_for(deadline, libc::EINTR, |_| {
+        readiness::await_signals(&signals);
+        Ok(signal::take(set))
+    })?;
+    let (number, code) = found.ok_or(libc::EAGAIN)?;
+    if information != 0 {
+        let into = bytes_mut(information, INFORMATION)?;
+        into.fill(0);
+        // `si_signo`, `si_errno`, `si_code`, a gap, `si_pid`.
+        let words = [number as u32, 0, code as u32, 0, 1];
+        for (into, word) in into.chunks_exact_mut(4).zip(words) {
+            into.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+    Ok(number)
 }

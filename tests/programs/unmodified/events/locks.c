@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,6 +116,19 @@ value test_locks(value unit)
     answer("statx of a descriptor", statx(first, "", AT_EMPTY_PATH, STATX_SIZE, &more));
     answer("statx without a name", statx(first, "", 0, STATX_SIZE, &more));
     answer("statx with a wrong flag", statx(first, "x", 0x10000000, STATX_SIZE, &more));
+    char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, first, 0);
+    char bytes[16] = "";
+    printf("mapped: %.10s\n", map);
+    map[1] = 'x';
+    map[12] = 'y';
+    answer("msync", msync(map, 8192, MS_SYNC));
+    answer("pread", pread(second, bytes, 15, 0));
+    printf("written: %s\n", bytes);
+    map[2] = 'z';
+    answer("munmap", munmap(map, 8192));
+    answer("pread", pread(second, bytes, 15, 0));
+    printf("written: %s\n", bytes);
+    answer("of a reader", mmap(NULL, 4096, PROT_WRITE | PROT_READ, MAP_SHARED, reader, 0) == MAP_FAILED);
     unlink(name);
     answer("statx of nothing", statx(AT_FDCWD, name, 0, STATX_SIZE, &more));
     close(first);
