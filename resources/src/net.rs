@@ -38,7 +38,7 @@ pub mod zero_copy;
 
 pub use ::net::Readiness;
 pub use driver::settle;
-pub use sockets::{failure, local, mark, peer, readiness};
+pub use sockets::{failure, local, local_address, mark, peer, peer_address, readiness};
 pub use status::{interface, interfaces, name_servers, up};
 
 use crate::Runtime;

@@ -198,37 +198,63 @@ def unmodified_server(context, form):
     assert status == 0 and "connections: 30" in output, output
 
 
+def talk(context, form, tap, name, listener, datagrams):
+    """The output of a client of a server that answers in capitals, by TCP and by UDP."""
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            connection.sendall(lines.readline().upper())
+            lines.read()
+            connection.sendall(b"rest")
+        data, peer = datagrams.recvfrom(100)
+        datagrams.sendto(data.upper(), peer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    options = ["--dns", tap.host, "--env", "SOIL_DNS_SEARCH=test"]
+    child = context.soil(PEERS, form, "client", name, "7001", tap=tap, options=options)
+    status, output = outcome(child, context)
+    assert status == 0, output
+    return output.splitlines()
+
+
 @in_every_form(limit=120, forms=MACHINES)
 def unmodified_client(context, form):
     """The C library's resolver asks the name server of the configuration; the client talks to Linux
     by TCP and by UDP."""
     tap = context.tap()
     server = NameServer(tap, {("peer.test", A): [socket.inet_aton(tap.host)]})
-    with socket.create_server((tap.host, 7001)) as listener:
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with (
+        socket.create_server((tap.host, 7001)) as listener,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+    ):
         datagrams.bind((tap.host, 7001))
-
-        def serve():
-            connection, _ = listener.accept()
-            with connection, connection.makefile("rb") as lines:
-                connection.sendall(lines.readline().upper())
-                lines.read()
-                connection.sendall(b"rest")
-            data, peer = datagrams.recvfrom(100)
-            datagrams.sendto(data.upper(), peer)
-
-        threading.Thread(target=serve, daemon=True).start()
-        options = ["--dns", tap.host, "--env", "SOIL_DNS_SEARCH=test"]
-        child = context.soil(PEERS, form, "client", "peer", "7001", tap=tap, options=options)
-        status, output = outcome(child, context)
-    assert output.splitlines() == [
+        lines = talk(context, form, tap, "peer", listener, datagrams)
+    assert lines == [
         f"addresses: {tap.host}:7001",
         "tcp: HELLO",
         'then: "rest"',
         "udp: DATAGRAM",
-    ], output
-    assert status == 0, status
+    ], lines
     assert ("peer.test", A, False) in server.queries, server.queries
+
+
+@in_every_form(limit=120, forms=MACHINES[:1])
+def unmodified_client_v6(context, form):
+    """The client talks to the TAP's link-local address."""
+    tap = context.tap()
+    context.run("ip", "addr", "add", "fe80::1/64", "dev", tap.name, "nodad")
+    there = ("fe80::1", 7001, 0, socket.if_nametoindex(tap.name))
+    with (
+        socket.socket(socket.AF_INET6) as listener,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagrams,
+    ):
+        # Bound, so that answers don't come from another address of the device.
+        listener.bind(there)
+        listener.listen()
+        datagrams.bind(there)
+        lines = talk(context, form, tap, "fe80::1", listener, datagrams)
+    assert lines[1:] == ["tcp: HELLO", 'then: "rest"', "udp: DATAGRAM"], lines
 
 
 @in_every_form(limit=120, forms=MACHINES[:1])

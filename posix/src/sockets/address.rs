@@ -3,7 +3,6 @@
 
 use crate::errors::Result;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use resources::net::address::{ENDPOINT, decode};
 
 /// Bytes of the longest address that Linux takes (`struct sockaddr_storage`).
 pub const LONGEST: usize = 128;
@@ -12,6 +11,9 @@ const V4: usize = 16;
 const V6: usize = 28;
 /// The least that Linux takes for an IPv6 address: without the scope (RFC 2133).
 const V6_LEAST: usize = 24;
+
+/// The number of the loopback among the interfaces, as on Linux; the network's own is 0.
+pub const LOOPBACK: u32 = 1;
 
 /// The family of an Internet socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +92,12 @@ impl Name {
             (Family::V6, IpAddr::V4(v4)) => put(rest, 4, &v4.to_ipv6_mapped().octets()),
             (Family::V6, IpAddr::V6(v6)) => put(rest, 4, &v6.octets()),
         }
-        if let SocketAddr::V6(v6) = address {
-            put(rest, 20, &v6.scope_id().to_le_bytes());
+        if let SocketAddr::V6(v6) = address
+            && v6.scope_id() > 0
+        {
+            put(rest, 20, &(v6.scope_id() + LOOPBACK).to_le_bytes());
         }
         Name::new(bytes.get(..len).unwrap_or_default())
-    }
-
-    /// Of an endpoint in the form of the resources.
-    pub fn of_endpoint(family: Family, endpoint: &[u8; ENDPOINT]) -> Name {
-        // Eighteen bytes are always an endpoint.
-        Name::of(family, decode(endpoint).unwrap_or(family.any()))
     }
 
     /// Its bytes.
@@ -142,7 +140,10 @@ pub fn parse(family: Family, bytes: &[u8]) -> Result<SocketAddr> {
             let scope = u32::from_le_bytes(core::array::from_fn(|i| at(24 + i)));
             match address.to_canonical() {
                 IpAddr::V4(v4) => SocketAddr::new(v4.into(), port),
-                IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, scope).into(),
+                IpAddr::V6(v6) => {
+                    let scope = scope.saturating_sub(LOOPBACK);
+                    SocketAddrV6::new(v6, port, 0, scope).into()
+                }
             }
         }
     })
@@ -197,7 +198,7 @@ mod tests {
         let v6 = Name::of(Family::V6, address("[fe80::7%3]:258"));
         let mut wanted = [0; 28];
         (wanted[0], wanted[2], wanted[3]) = (10, 1, 2);
-        (wanted[8], wanted[9], wanted[23], wanted[24]) = (0xfe, 0x80, 7, 3);
+        (wanted[8], wanted[9], wanted[23], wanted[24]) = (0xfe, 0x80, 7, 4);
         assert_eq!(v6.bytes(), wanted);
         assert_eq!(parse(Family::V4, v4.bytes()), Ok(address("10.1.2.3:80")));
         assert_eq!(

@@ -11,10 +11,10 @@ use crate::readiness::Events;
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 use platform::Direction;
-use platform::error::Stop;
+use platform::error::{Error, Stop};
 use reactor::table::Fd;
 use resources::Runtime;
-use resources::net::address::{ENDPOINT, encode};
+use resources::net::address::encode;
 use resources::net::{self, bound, tcp};
 use resources::types::Int;
 use resources::types::constants as c;
@@ -158,13 +158,12 @@ impl State {
 
     /// Begins to establish a connection.
     fn begin(&mut self, rt: &mut Runtime, peer: SocketAddr) -> Attempt<()> {
-        let peer = encode(peer);
         if let (Some(address), Phase::Failed) = (self.bound, self.phase) {
             self.bind(rt, address)?;
         }
         let begun = match self.phase {
-            Phase::Bound(fd) => bound::connect(rt, fd, &peer),
-            _ => tcp::connect(rt, &peer, self.how()),
+            Phase::Bound(fd) => bound::connect_to(rt, fd, peer),
+            _ => tcp::connect_to(rt, peer, self.how()),
         };
         let fd = decode(begun.map_err(|stop| Halt::Error(at_once(stop)))?)?;
         self.phase = Phase::Connecting(fd);
@@ -176,11 +175,11 @@ impl State {
 
     /// Notes whether both ends of a connection are on the host itself.
     fn note_ends(&mut self, rt: &mut Runtime, fd: Fd) {
-        let mut ends = [[0; ENDPOINT]; 2];
-        let [local, peer] = &mut ends;
-        let known = net::local(rt, fd, local).is_ok() && net::peer(rt, fd, peer).is_ok();
-        let [local, peer] = ends.map(|end| net::address::decode(&end).map(|end| end.ip()));
-        self.is_local = known && (local == peer || peer.is_ok_and(|peer| peer.is_loopback()));
+        let (local, peer) = (net::local_address(rt, fd), net::peer_address(rt, fd));
+        self.is_local = match (local, peer) {
+            (Ok(local), Ok(peer)) => local.ip() == peer.ip() || peer.ip().is_loopback(),
+            _ => false,
+        };
     }
 
     /// After something was sent: on the host itself it arrives before the call returns, as on
@@ -318,15 +317,10 @@ impl Tcp {
         self.state.lock().options.patience(waits, receives)
     }
 
-    fn name(
-        &self,
-        endpoint: impl Fn(&mut Runtime, Fd, &mut [u8]) -> platform::error::Answer,
-        fd: Fd,
-        rt: &mut Runtime,
-    ) -> Attempt<Name> {
-        let mut bytes = [0; ENDPOINT];
-        match endpoint(rt, fd, &mut bytes) {
-            Ok(_) => Ok(Name::of_endpoint(self.family, &bytes)),
+    /// An address in the socket's family.
+    fn name(&self, address: core::result::Result<SocketAddr, Error>) -> Attempt<Name> {
+        match address {
+            Ok(address) => Ok(Name::of(self.family, address)),
             Err(_) => Err(Halt::Error(libc::ENOTCONN)),
         }
     }
@@ -382,7 +376,7 @@ impl Socket for Tcp {
             accepted.note_ends(rt, connection);
             accepted.apply_all(rt);
             drop(accepted);
-            let name = self.name(net::peer, connection, rt);
+            let name = self.name(net::peer_address(rt, connection));
             Ok((
                 Box::new(socket) as Box<dyn Socket>,
                 name.unwrap_or(Name::NONE),
@@ -539,7 +533,7 @@ impl Socket for Tcp {
 
     fn local(&self) -> Result<Name> {
         self.now(|rt, state| match state.descriptor() {
-            Some(fd) => self.name(net::local, fd, rt),
+            Some(fd) => self.name(net::local_address(rt, fd)),
             None => Ok(Name::of(
                 self.family,
                 state.bound.unwrap_or(self.family.any()),
@@ -552,7 +546,7 @@ impl Socket for Tcp {
             state.progress(rt);
             match state.phase {
                 Phase::Connected(fd) if !net::readiness(rt, fd).is_ok_and(|ready| ready.error) => {
-                    self.name(net::peer, fd, rt)
+                    self.name(net::peer_address(rt, fd))
                 }
                 _ => Err(Halt::Error(libc::ENOTCONN)),
             }

@@ -2,7 +2,7 @@
 //!
 //! Source: udp(7), connect(2); Linux's `net/ipv4/udp.c` and `net/ipv4/ip_sockglue.c`.
 
-use super::address::{self, Family, Name};
+use super::address::{self, Family, LOOPBACK, Name};
 use super::attempts::{Attempt, Halt, Patience, at_once, await_network, decode, halt, retry};
 use super::options::{Kind, Options, integer, put};
 use super::{Received, Socket, network_errno};
@@ -15,7 +15,7 @@ use core::net::{IpAddr, SocketAddr};
 use platform::Direction;
 use reactor::table::Fd;
 use resources::Runtime;
-use resources::net::address::{ENDPOINT, encode, octets};
+use resources::net::address::{encode, octets};
 use resources::net::{self, udp};
 use resources::types::Int;
 use resources::types::constants as c;
@@ -132,7 +132,8 @@ impl State {
         }
         let interface = match interface {
             0 => -1,
-            number => Int::try_from(number - 1).map_err(|_| Halt::Error(libc::ENODEV))? - 1,
+            // The links come behind the loopback.
+            number => number as Int - LOOPBACK as Int - 1,
         };
         let family = match group {
             IpAddr::V4(_) => Family::V4,
@@ -355,9 +356,7 @@ impl Socket for Udp {
             let Some(fd) = state.fd else {
                 return Ok(Name::of(self.family, self.family.any()));
             };
-            let mut bytes = [0; ENDPOINT];
-            net::local(rt, fd, &mut bytes).map_err(|stop| Halt::Error(at_once(stop)))?;
-            let mut local = net::address::decode(&bytes).map_err(network_errno)?;
+            let mut local = net::local_address(rt, fd).map_err(network_errno)?;
             if let Some(source) = state.source
                 && local.ip().is_unspecified()
             {

@@ -6,6 +6,7 @@ use super::tcp::{CONNECTION, LISTENER, backlog_of, bind_with};
 use super::{address, stack_for};
 use crate::Runtime;
 use crate::types::Int;
+use core::net::SocketAddr;
 use platform::error::Answer;
 use reactor::table::Fd;
 
@@ -28,7 +29,11 @@ pub fn listen(rt: &mut Runtime, fd: Fd, backlog: Int) -> Answer {
 
 /// See `soil_tcp_connect_bound`.
 pub fn connect(rt: &mut Runtime, fd: Fd, endpoint: &[u8]) -> Answer {
-    let endpoint = address::decode(endpoint)?;
+    connect_to(rt, fd, address::decode(endpoint)?)
+}
+
+/// [`connect`] to an address that may have a zone.
+pub fn connect_to(rt: &mut Runtime, fd: Fd, endpoint: SocketAddr) -> Answer {
     stack_for(rt, endpoint.ip())?;
     let key = rt.table.key_of(fd, &LISTENER)?;
     let (stack, socket) = socket(rt, key)?;

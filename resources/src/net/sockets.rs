@@ -7,6 +7,7 @@ use crate::types::Int;
 use crate::types::constants::{KIND_LISTENER, KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT};
 use crate::{Operations, Runtime};
 use ::net::{Handle, Readiness, Stack};
+use core::net::SocketAddr;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};
 use reactor::table::Fd;
@@ -162,12 +163,23 @@ fn any_socket(rt: &Runtime, fd: Fd) -> Result<u32, Error> {
     }
 }
 
-/// See `soil_tcp_local`.
-pub fn local(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
+/// The local address of a socket.
+pub fn local_address(rt: &mut Runtime, fd: Fd) -> Result<SocketAddr, Error> {
     let key = any_socket(rt, fd)?;
     let (stack, socket) = socket(rt, key)?;
-    let endpoint = stack.local_address(socket.handle).map_err(error)?;
-    into.copy_from_slice(&address::encode(endpoint));
+    stack.local_address(socket.handle).map_err(error)
+}
+
+/// The peer's address.
+pub fn peer_address(rt: &mut Runtime, fd: Fd) -> Result<SocketAddr, Error> {
+    let key = any_socket(rt, fd)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack.peer_address(socket.handle).map_err(error)
+}
+
+/// See `soil_tcp_local`.
+pub fn local(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
+    into.copy_from_slice(&address::encode(local_address(rt, fd)?));
     Ok(0)
 }
 
@@ -186,9 +198,6 @@ pub fn mark(rt: &mut Runtime, fd: Fd, what: Int, value: u8) -> Answer {
 
 /// See `soil_tcp_peer`.
 pub fn peer(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
-    let key = any_socket(rt, fd)?;
-    let (stack, socket) = socket(rt, key)?;
-    let endpoint = stack.peer_address(socket.handle).map_err(error)?;
-    into.copy_from_slice(&address::encode(endpoint));
+    into.copy_from_slice(&address::encode(peer_address(rt, fd)?));
     Ok(0)
 }

@@ -14,6 +14,7 @@ use crate::types::constants::{
 };
 use crate::types::records::TcpInfo;
 use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
+use core::net::SocketAddr;
 use platform::Clock;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};
@@ -143,7 +144,11 @@ pub fn accept(rt: &mut Runtime, listener: Fd) -> Answer {
 
 /// See `soil_tcp_connect`.
 pub fn connect(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Answer {
-    let endpoint = address::decode(endpoint)?;
+    connect_to(rt, address::decode(endpoint)?, how)
+}
+
+/// [`connect`] to an address that may have a zone.
+pub fn connect_to(rt: &mut Runtime, endpoint: SocketAddr, how: Int) -> Answer {
     let options = chosen(how)?;
     let net = stack_for(rt, endpoint.ip())?;
     match net.stack.tcp_connect_with(endpoint, None, &options) {

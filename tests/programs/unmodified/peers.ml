@@ -66,8 +66,9 @@ let client name port =
   Printf.printf "tcp: %s\n%!" (input_line receive);
   shutdown_connection receive;
   Printf.printf "then: %S\n%!" (In_channel.input_all receive);
-  let fd = socket PF_INET SOCK_DGRAM 0 in
-  connect fd (List.hd (addresses name port SOCK_DGRAM));
+  let there = List.hd (addresses name port SOCK_DGRAM) in
+  let fd = socket (domain_of_sockaddr there) SOCK_DGRAM 0 in
+  connect fd there;
   ignore (write_substring fd "datagram" 0 8);
   let bytes = Bytes.create 100 in
   let n = read fd bytes 0 100 in
