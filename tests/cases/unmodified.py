@@ -355,3 +355,11 @@ def unmodified_table(context):
     new = page.splitlines()
     differ = [line for line in old + new if (line in old) != (line in new)]
     assert not differ, f"{PAGE} has to be made again, with SOIL_UPDATE_PAGES=1: {differ}"
+
+
+@test(limit=60)
+def unmodified_time_zone(context):
+    """A time zone is given by its name: an image has the rule of the host's file."""
+    options = ["--env", "TZ=Europe/Berlin"]
+    status, text = outcome(context.soil(TABLE, "microvm", "zone", options=options), context)
+    assert (status, text.split()) == (0, ["13", "14"]), text

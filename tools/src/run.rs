@@ -14,6 +14,7 @@ mod serial;
 mod shell;
 mod signals;
 mod terminal;
+mod zone;
 
 pub use output::say;
 
@@ -229,6 +230,11 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
 /// The kernel's command line.
 fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
     let mut variables = command::variables(run);
+    for (name, value) in &mut variables {
+        if name == "TZ" {
+            *value = zone::value(value);
+        }
+    }
     if run.pcap.is_some() {
         // The machine writes to its second serial port, and QEMU to the file.
         variables.push(("SOIL_PCAP".into(), "serial".into()));

@@ -481,6 +481,11 @@ let of_domain () =
       id > 0)
 
 let () =
+  if Array.length Sys.argv > 1 then (
+    (* The hours of two instants, in winter and in summer. *)
+    let hour time = (localtime time).tm_hour in
+    Printf.printf "%d %d\n%!" (hour 1735732800.) (hour 1751371200.);
+    _exit 0);
   files ();
   descriptors ();
   times_and_signals ();
