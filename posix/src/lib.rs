@@ -17,7 +17,8 @@
 //!
 //! # Contexts
 //! Operations run in system calls: one at a time, with interrupts disabled. A wait for a disk or a
-//! pipe is the reactor's one wait ([`blocking`], [`readiness`]); no lock is held meanwhile but a directory's.
+//! pipe is the reactor's one wait ([`blocking`], [`readiness`]); no lock is held meanwhile but a
+//! directory's.
 
 #![cfg_attr(not(test), no_std)]
 

@@ -1,5 +1,5 @@
-//! `mmap` of a file: memory with a copy of its contents. That of a shared mapping is written back by
-//! `msync`, `munmap` and the program's end: pages that have changed since they were read or written.
+//! `mmap` of a file: memory with a copy of its contents. A shared mapping's pages that have changed
+//! are written back by `msync`, `munmap` and the program's end.
 
 use super::memory::number;
 use crate::descriptors::{self, Description, Object};
