@@ -63,9 +63,12 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_fallocate => with(a, |it| io::allocate(it, b as i32, c as i64, d as i64)),
         libc::SYS_fadvise64 => descriptors::get(a).map(|_| 0),
         libc::SYS_truncate => on(HERE, a, |path| io::truncate_path(path, b as i64)),
-        libc::SYS_fsync | libc::SYS_fdatasync => with(a, io::sync),
-        libc::SYS_syncfs => with(a, |_| io::sync_all()),
-        libc::SYS_sync => io::sync_all(),
+        libc::SYS_fsync | libc::SYS_fdatasync => with(a, |it| {
+            mapping::settle(it)?;
+            io::sync(it)
+        }),
+        libc::SYS_syncfs => with(a, |_| sync_all()),
+        libc::SYS_sync => sync_all(),
 
         libc::SYS_dup => descriptors::control(a, libc::F_DUPFD as u64, 0),
         libc::SYS_dup2 if a == b => descriptors::get(a).map(|_| b),
@@ -138,21 +141,13 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         }),
         libc::SYS_getcwd => current_directory(a, b),
 
-        libc::SYS_mmap => {
-            if d as i32 & libc::MAP_FIXED != 0 {
-                mapping::end(a, b);
-            }
-            if d as i32 & libc::MAP_ANONYMOUS != 0 {
-                return None;
-            }
-            mapping::map(arguments)
+        libc::SYS_mmap if d as i32 & libc::MAP_ANONYMOUS == 0 => mapping::map(arguments),
+        libc::SYS_mmap if d as i32 & libc::MAP_FIXED != 0 && mapping::is_any() => {
+            return left_to_kernel(mapping::forget(a, b));
         }
-        libc::SYS_msync => mapping::sync(a, b, c),
-        libc::SYS_munmap => {
-            mapping::end(a, b);
-            return None;
-        }
+        libc::SYS_munmap if mapping::is_any() => return left_to_kernel(mapping::forget(a, b)),
         libc::SYS_mremap if mapping::is_shared(a, b) => Err(libc::ENOMEM),
+        libc::SYS_msync => mapping::sync(a, b, c),
         libc::SYS_rt_sigtimedwait => events::await_signal(a, b, c, d),
         libc::SYS_poll => poll::poll(arguments),
         libc::SYS_ppoll => poll::ppoll(arguments),
@@ -182,7 +177,8 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_getpriority => Ok(20),
         libc::SYS_setpriority => Ok(0),
         libc::SYS_exit_group => {
-            mapping::end(0, u64::MAX);
+            // A failure has its line in the log.
+            let _ = mapping::write_back();
             console::finish();
             return None;
         }
@@ -283,9 +279,14 @@ fn read(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
             let received = sockets::receive(&**socket, pieces, flags, None)?;
             Ok(received.len as u64)
         }
-        _ => transfer(pieces, place, |start, len, place| {
-            io::read(&description, bytes_mut(start, len)?, place)
-        }),
+        _ => {
+            if mapping::is_any() {
+                mapping::settle(&description)?;
+            }
+            transfer(pieces, place, |start, len, place| {
+                io::read(&description, bytes_mut(start, len)?, place)
+            })
+        }
     }
 }
 
@@ -299,10 +300,38 @@ fn write(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
             let flags = io::message_flags(&description);
             sockets::send(&**socket, pieces, None, flags).map(|len| len as u64)
         }
-        _ => transfer(pieces, place, |start, len, place| {
-            io::write(&description, bytes(start, len)?, place)
-        }),
+        Object::File(_) if mapping::is_any() => write_mapped(&description, pieces, place),
+        _ => write_pieces(&description, pieces, place),
     }
+}
+
+fn write_pieces(description: &Description, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
+    transfer(pieces, place, |start, len, place| {
+        io::write(description, bytes(start, len)?, place)
+    })
+}
+
+/// Writes to a file that may be mapped as well.
+fn write_mapped(description: &Description, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
+    mapping::settle(description)?;
+    let done = write_pieces(description, pieces, place)?;
+    let end = match place {
+        Place::Byte(at) => at + done,
+        Place::Position => io::seek(description, 0, libc::SEEK_CUR)?,
+    };
+    mapping::refresh(description, end, done)?;
+    Ok(done)
+}
+
+/// `sync`: of mappings, and of everything on all volumes.
+fn sync_all() -> Result<u64> {
+    mapping::write_back()?;
+    io::sync_all()
+}
+
+/// The answer where a call that may go on is the kernel's.
+fn left_to_kernel(checked: Result<()>) -> Option<Result<u64>> {
+    checked.err().map(Err)
 }
 
 /// `fcntl`.

@@ -53,7 +53,7 @@ def unmodified_files(context, form):
     assert image == linux, "\n".join(differ) or image
     assert status == 0, status
     check_disks(context, fat, ext4)
-    for name in ("lines.txt", "large", "value", "file", "hole", "made"):
+    for name in ("lines.txt", "large", "value", "file", "hole", "made", "shared"):
         with open(os.path.join(folders[1], name), "rb") as file:
             wanted = file.read()
         copy = context.path("copy")

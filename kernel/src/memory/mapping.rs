@@ -3,7 +3,7 @@
 use super::layout::image;
 use super::space::{FLUSH_EACH, Memory, flags, flush, flush_all, with, with_room};
 use super::vma::{Protection, Vma, whole_pages};
-use crate::arch::paging::{KEPT, PAGE, PRESENT, frame_of};
+use crate::arch::paging::{KEPT, PAGE, PRESENT, WRITTEN, frame_of};
 use core::ops::Range;
 
 /// Why a change of the address space was refused.
@@ -64,7 +64,7 @@ impl Memory {
             } else {
                 KEPT
             };
-            frame_of(entry) | state
+            frame_of(entry) | state | entry & WRITTEN
         });
         self.physical.taken -= moved;
         self.vmas.protect(range, protection);
@@ -170,6 +170,25 @@ pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapEr
         return if more { Err(MapError::Denied) } else { Ok(()) };
     }
     with(|memory| memory.protect(&range, protection))
+}
+
+/// Whether the page at `address` was written since the last call, or since it was mapped.
+pub fn take_written(address: u64) -> bool {
+    let mut written = false;
+    with(|memory| {
+        let Memory {
+            physical, tables, ..
+        } = memory;
+        let end = address.saturating_add(PAGE);
+        tables.update(physical, address, end, |_, _, entry| {
+            written = entry & WRITTEN != 0;
+            entry & !WRITTEN
+        });
+    });
+    if written {
+        flush(address);
+    }
+    written
 }
 
 /// Forgets the contents of `len` bytes at `start`: they read as zero when touched again.

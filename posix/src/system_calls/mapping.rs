@@ -1,5 +1,4 @@
-//! `mmap` of a file: memory with a copy of its contents. A shared mapping's pages that have changed
-//! are written back by `msync`, `munmap` and the program's end.
+//! `mmap` of a file: memory with a copy of its contents, which is written back if it is shared.
 
 use super::memory::number;
 use crate::descriptors::{self, Description, Object};
@@ -14,124 +13,39 @@ use spin::Mutex;
 
 const PAGE: u64 = 4096;
 
-/// A shared mapping that can be written.
-struct Mapping {
-    description: Arc<Description>,
-    /// Whole pages.
+/// A mapping whose changes belong to the file.
+struct Shared {
     range: Range<u64>,
-    /// Its first byte in the file.
+    /// Of the first byte, in the file.
     offset: u64,
-    /// Hashes of its pages, as the file has them.
-    hashes: Mutex<Vec<u64>>,
+    description: Arc<Description>,
 }
 
-/// All of them. The lock isn't held in a wait.
-static SHARED: Mutex<Vec<Arc<Mapping>>> = Mutex::new(Vec::new());
-
-/// FNV-1a by words.
-fn hash(page: &[u8]) -> u64 {
-    let words = page
-        .chunks_exact(8)
-        .map(|word| word.try_into().unwrap_or_default());
-    let step = |hash: u64, word| (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x0100_0000_01b3);
-    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
-        step(hash, word).rotate_left(29)
-    })
-}
-
-impl Mapping {
-    /// Writes the pages in `range` that have changed to the file, as far as that goes.
-    fn write_back(&self, range: &Range<u64>) -> Result<()> {
-        let size = io::size(&self.description)?;
-        let pages = (self.range.start..self.range.end).step_by(PAGE as usize);
-        for (index, page) in pages.enumerate() {
-            if page < range.start || page >= range.end {
-                continue;
-            }
-            let Ok(bytes) = super::memory::bytes(page, PAGE) else {
-                // Closed by `mprotect`.
-                continue;
-            };
-            let now = hash(bytes);
-            let before = match self.hashes.lock().get_mut(index) {
-                Some(hash) => core::mem::replace(hash, now),
-                None => continue,
-            };
-            let at = self.offset + (page - self.range.start);
-            let len = size.saturating_sub(at).min(PAGE) as usize;
-            if before != now {
-                let bytes = bytes.get(..len).unwrap_or_default();
-                io::write(&self.description, bytes, Place::Byte(at))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The part of it in `range`.
-    fn part(&self, range: Range<u64>) -> Arc<Mapping> {
-        let pages = |from: u64, to: u64| ((to - from) / PAGE) as usize;
-        let hashes = self.hashes.lock();
-        let first = pages(self.range.start, range.start);
-        let part = hashes.get(first..first + pages(range.start, range.end));
-        Arc::new(Mapping {
+impl Shared {
+    /// The part of it that lies in `range`.
+    fn part(&self, range: &Range<u64>) -> Option<Shared> {
+        let start = self.range.start.max(range.start);
+        let end = self.range.end.min(range.end);
+        (start < end).then(|| Shared {
+            range: start..end,
+            offset: self.offset + (start - self.range.start),
             description: Arc::clone(&self.description),
-            offset: self.offset + (range.start - self.range.start),
-            hashes: Mutex::new(part.unwrap_or_default().to_vec()),
-            range,
         })
     }
-}
 
-/// The shared mappings with pages in a range.
-fn shared(range: &Range<u64>) -> Vec<Arc<Mapping>> {
-    let meets = |it: &&Arc<Mapping>| it.range.start < range.end && range.start < it.range.end;
-    SHARED.lock().iter().filter(meets).cloned().collect()
-}
-
-fn pages(start: u64, len: u64) -> Range<u64> {
-    start
-        ..start
-            .saturating_add(len)
-            .checked_next_multiple_of(PAGE)
-            .unwrap_or(u64::MAX)
-}
-
-/// `msync`.
-pub fn sync(start: u64, len: u64, flags: u64) -> Result<u64> {
-    let range = pages(start, len);
-    for mapping in shared(&range) {
-        mapping.write_back(&range)?;
-        if flags as i32 & libc::MS_SYNC != 0 {
-            io::sync(&mapping.description)?;
-        }
-    }
-    Ok(0)
-}
-
-/// Writes shared mappings in a range back before the range is unmapped or replaced.
-pub fn end(start: u64, len: u64) {
-    let range = pages(start, len);
-    for mapping in shared(&range) {
-        // As on Linux: no one is told.
-        let _ = mapping.write_back(&range);
-        let before = mapping.range.start..range.start;
-        let after = range.end..mapping.range.end;
-        let parts = [before, after]
-            .into_iter()
-            .filter(|range| !range.is_empty());
-        let parts: Vec<_> = parts.map(|range| mapping.part(range)).collect();
-        let mut all = SHARED.lock();
-        all.retain(|other| !Arc::ptr_eq(other, &mapping));
-        all.extend(parts);
+    /// Whether it is of the file that a description stands for.
+    fn is_of(&self, description: &Description) -> bool {
+        matches!(description.object, Object::File(_)) && self.description.path == description.path
     }
 }
 
-/// Whether a range has shared mappings, which can't be moved.
-pub fn is_shared(start: u64, len: u64) -> bool {
-    !shared(&pages(start, len)).is_empty()
-}
+/// The mappings that are written back.
+static SHARED: Mutex<Vec<Shared>> = Mutex::new(Vec::new());
 
-/// Maps a file. Bytes behind the file's end are zeros.
+const ALL: Range<u64> = 0..u64::MAX;
+
+/// Maps a file, as a copy of its contents. What is written to memory that is shared goes to the
+/// file by [`write_back`]. Bytes behind the file's end are zeros.
 pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> Result<u64> {
     let description = descriptors::get(descriptor)?;
     if !matches!(description.object, Object::File(_)) {
@@ -141,41 +55,172 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
     if len == 0 || offset % PAGE != 0 {
         return Err(libc::EINVAL);
     }
-    let wanted = memory::protection(protection).map_err(|error| number(Errno::from(error)))?;
+    let failed = |error| number(Errno::from(error));
+    let wanted = memory::protection(protection).map_err(failed)?;
     let flags = flags as i32;
-    let is_shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE && wanted.write;
-    if is_shared {
-        description.check_writable().map_err(|_| libc::EACCES)?;
+    let is_shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
+    let is_writable = description.check_writable().is_ok();
+    if is_shared && wanted.write && !is_writable {
+        return Err(libc::EACCES);
+    }
+    let whole = len.checked_next_multiple_of(PAGE).ok_or(libc::ENOMEM)?;
+    let behind = offset.checked_add(whole).ok_or(libc::EOVERFLOW)?;
+    if is_shared && is_writable {
+        // A second copy wouldn't see changes of the first, and what is written at an offset would
+        // be appended.
+        let overlaps = |shared: &Shared| {
+            let len = shared.range.end - shared.range.start;
+            shared.is_of(&description) && shared.offset < behind && offset < shared.offset + len
+        };
+        if description.flags() & libc::O_APPEND != 0 || SHARED.lock().iter().any(overlaps) {
+            return Err(libc::ENODEV);
+        }
     }
     let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
     if flags & libc::MAP_FIXED_NOREPLACE != 0 && !memory::is_free(address, len) {
         return Err(libc::EEXIST);
+    }
+    if fixed {
+        forget(address, len)?;
     }
     let writable = Protection {
         read: true,
         write: true,
         execute: false,
     };
-    let failed = |error| number(Errno::from(error));
+    settle(&description)?;
     let start = memory::map(fixed.then_some(address), len, writable).map_err(failed)?;
-    let filled = fill(&description, start, len, offset)
-        .and_then(|()| memory::protect(start, len, wanted).map_err(failed));
-    if filled.is_ok() && is_shared {
-        let range = pages(start, len);
-        let whole = super::memory::bytes(start, range.end - start)?;
-        let mapping = Mapping {
-            description,
-            range,
-            offset,
-            hashes: Mutex::new(whole.chunks_exact(PAGE as usize).map(hash).collect()),
-        };
-        SHARED.lock().push(Arc::new(mapping));
-    }
-    if filled.is_err() {
+    let shared = Shared {
+        range: start..start + whole,
+        offset,
+        description: Arc::clone(&description),
+    };
+    let mapped = fill(&description, start, len, offset).and_then(|()| {
+        if is_shared && is_writable {
+            let mut list = SHARED.lock();
+            list.try_reserve(1).map_err(|_| libc::ENOMEM)?;
+            pages(&shared.range).for_each(|page| _ = memory::take_written(page));
+            list.push(shared);
+        }
+        memory::protect(start, len, wanted).map_err(failed)
+    });
+    if mapped.is_err() {
         // New memory, so that it can be taken back.
+        let _ = forget(start, len);
         let _ = memory::unmap(start, len);
     }
-    filled.map(|()| start)
+    mapped.map(|()| start)
+}
+
+fn pages(range: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
+    range.clone().step_by(PAGE as usize)
+}
+
+/// The parts of shared mappings that `part` gives.
+fn parts(part: impl FnMut(&Shared) -> Option<Shared>) -> Vec<Shared> {
+    SHARED.lock().iter().filter_map(part).collect()
+}
+
+/// Writes the pages of a shared mapping that the program has changed to its file.
+fn write_part(part: &Shared) -> Result<()> {
+    let mut copy = Vec::new();
+    copy.try_reserve(PAGE as usize).map_err(|_| libc::ENOMEM)?;
+    for page in pages(&part.range) {
+        if !memory::take_written(page) {
+            continue;
+        }
+        let at = part.offset + (page - part.range.start);
+        let len = io::size(&part.description)?.saturating_sub(at).min(PAGE);
+        // A copy: another thread may unmap the page while the disk has it.
+        copy.clear();
+        copy.extend_from_slice(super::memory::bytes(page, len)?);
+        let mut done = 0;
+        while let Some(rest) = copy.get(done..).filter(|rest| !rest.is_empty()) {
+            done += io::write(&part.description, rest, Place::Byte(at + done as u64))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the changes of all shared mappings to their files.
+pub fn write_back() -> Result<()> {
+    parts(|shared| shared.part(&ALL))
+        .iter()
+        .try_for_each(write_part)
+}
+
+/// Writes the changes of a file's shared mappings to it, before it is read or written otherwise.
+pub fn settle(description: &Description) -> Result<()> {
+    let of_file = |shared: &Shared| shared.part(&ALL).filter(|it| it.is_of(description));
+    parts(of_file).iter().try_for_each(write_part)
+}
+
+/// Puts `len` bytes that were written to a file before `end` into its shared mappings.
+pub fn refresh(description: &Description, end: u64, len: u64) -> Result<()> {
+    let written = end.saturating_sub(len)..end;
+    for part in parts(|shared| shared.part(&ALL).filter(|it| it.is_of(description))) {
+        let behind = part.offset + (part.range.end - part.range.start);
+        let from = written.start.max(part.offset);
+        let to = written.end.min(behind);
+        if from < to {
+            let start = part.range.start + (from - part.offset);
+            fill(description, start, to - from, from)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether any mapping is written back.
+pub fn is_any() -> bool {
+    !SHARED.lock().is_empty()
+}
+
+/// `msync`.
+pub fn sync(start: u64, len: u64, flags: u64) -> Result<u64> {
+    const FLAGS: i32 = libc::MS_ASYNC | libc::MS_INVALIDATE | libc::MS_SYNC;
+    let flags = flags as i32;
+    let both = libc::MS_ASYNC | libc::MS_SYNC;
+    if start % PAGE != 0 || flags & !FLAGS != 0 || flags & both == both {
+        return Err(libc::EINVAL);
+    }
+    let range = start..start.checked_add(len).ok_or(libc::ENOMEM)?;
+    for part in parts(|shared| shared.part(&range)) {
+        write_part(&part)?;
+        if flags & libc::MS_SYNC != 0 {
+            io::sync(&part.description)?;
+        }
+    }
+    Ok(0)
+}
+
+/// Writes back memory that is about to be unmapped, or mapped over. A failure of a disk has its line
+/// in the log.
+pub fn forget(start: u64, len: u64) -> Result<()> {
+    let len = len.checked_next_multiple_of(PAGE).ok_or(libc::EINVAL)?;
+    let range = start..start.checked_add(len).ok_or(libc::EINVAL)?;
+    let parts = parts(|shared| shared.part(&range));
+    if parts.is_empty() {
+        return Ok(());
+    }
+    for part in &parts {
+        let _ = write_part(part);
+    }
+    let mut list = SHARED.lock();
+    list.try_reserve(parts.len()).map_err(|_| libc::ENOMEM)?;
+    for part in &parts {
+        let around = [0..part.range.start, part.range.end..u64::MAX];
+        let at = list.iter().position(|it| it.part(&part.range).is_some());
+        if let Some(old) = at.map(|at| list.swap_remove(at)) {
+            list.extend(around.iter().filter_map(|range| old.part(range)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a range has shared mappings, which can't be moved.
+pub fn is_shared(start: u64, len: u64) -> bool {
+    let range = start..start.saturating_add(len);
+    !parts(|shared| shared.part(&range)).is_empty()
 }
 
 fn fill(description: &Description, start: u64, len: u64, offset: u64) -> Result<()> {

@@ -268,6 +268,18 @@ let descriptors () =
           let map = Bigarray.array1_of_genarray map in
           map.{0} <- 'X';
           Printf.sprintf "%d %c%c %s" (Bigarray.Array1.dim map) map.{0} map.{1} (contents "file")));
+  check "mapped and shared" (fun () ->
+      with_fd "shared" [ O_RDWR; O_CREAT; O_TRUNC ] (fun fd ->
+          let map = Unix.map_file fd Bigarray.char Bigarray.c_layout true [| 5000 |] in
+          let map = Bigarray.array1_of_genarray map in
+          map.{0} <- 'a';
+          map.{4999} <- 'z';
+          let text = contents "shared" in
+          ignore (Unix.lseek fd 1 SEEK_SET);
+          ignore (Unix.write_substring fd "bc" 0 2);
+          (* Written by the program's end. *)
+          map.{3} <- 'd';
+          Printf.sprintf "%d %c%c %c%c" (String.length text) text.[0] text.[4999] map.{1} map.{2}));
   check "isatty" (fun () -> reading (fun fd -> string_of_bool (Unix.isatty fd)));
   check "select" (fun () ->
       reading (fun fd ->
