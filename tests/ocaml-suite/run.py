@@ -56,7 +56,6 @@ FEATURES = [
         r"\b(fork|create_process|open_process\w*|execv\w*|Unix\.system|Sys\.command|waitpid)\b",
         "processes",
     ),
-    (r"\b(alarm|setitimer|ITIMER_\w+)\b", "timers that send signals"),
     (r"\bRuntime_events\s*\.", "runtime events, which are a file that is mapped"),
 ]
 

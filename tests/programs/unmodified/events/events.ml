@@ -58,10 +58,12 @@ let threads () =
     (fun () -> ready (Unix.select [] [ output ] [] (-1.)))
     (fun () -> ignore (Unix.read input (Bytes.create 65536) 0 65536));
   Unix.clear_nonblock output;
-  let both = Thread.create (fun () -> ready (Unix.select [ input ] [] [] 60.) |> line "both: %s") in
-  let all = List.init 5 (fun _ -> both ()) in
+  let found = Array.make 5 "" in
+  let wait i = found.(i) <- ready (Unix.select [ input ] [] [] 60.) in
+  let all = List.init 5 (Thread.create wait) in
   let written = Unix.write_substring output "all" 0 3 in
   List.iter Thread.join all;
+  Array.iter (line "all wait: %s") found;
   line "written: %d" written
 
 let signals () =
