@@ -7,8 +7,8 @@
 //! assembly: jumps need no knowledge of the arguments, and a C function with a variable number of
 //! arguments can't be written in stable Rust.
 //!
-//! What musl has in one object with `stdin` isn't here (`__isoc23_scanf`): every image would have
-//! its buffer.
+//! Names that musl has in one object with `stdin` aren't here (`__isoc23_scanf`): every image would
+//! have its buffer.
 
 #![cfg(not(test))]
 

@@ -190,8 +190,8 @@ fn exit(status: u8) -> ! {
     power::exit(status)
 }
 
-/// Ends the program with `status` for a signal. Parts that have something to write back do so first,
-/// as for `exit_group`.
+/// Ends the program with `status` for a signal. Parts that have something to write back do so
+/// first, as for `exit_group`.
 pub fn end(status: u8) -> ! {
     let mut call = SystemCallFrame {
         number: n::EXIT_GROUP,

@@ -252,8 +252,8 @@ pub fn resume(now: u64) {
 
 /// Runs `tick` every [`timer::TICK_NS`] while the program computes, as an interrupt, on the stack
 /// that ends at `stack`: `tick` has to find out whether it interrupted Rust code whose data it
-/// needs. Interrupts stay enabled from now on; with threads the program has them enabled already, and
-/// this may be a system call of one of them.
+/// needs. Interrupts stay enabled from now on; with threads the program has them enabled already,
+/// and this may be a system call of one of them.
 pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     gates::set_interrupt_stack(stack.as_ptr() as u64);
     // Hidden from the compiler, which would otherwise call the only value ever stored by name where

@@ -30,7 +30,7 @@ pub struct Stat {
     pub times: [[i64; 2]; 3],
 }
 
-/// What a read had best be a multiple of.
+/// The preferred size of a read, in bytes.
 const BLOCK: u64 = 4096;
 
 impl Stat {

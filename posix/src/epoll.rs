@@ -29,11 +29,11 @@ struct Entry {
     description: Weak<Description>,
     /// Events that are asked for, [`EDGE`] and the like.
     wanted: u32,
-    /// What the program wants to have back.
+    /// The program's own number, which it gets back.
     data: u64,
     /// False after an event of [`ONE_SHOT`].
     enabled: bool,
-    /// What was reported last, and the number of changes until then: for [`EDGE`].
+    /// The events that were reported last, and the number of changes until then: for [`EDGE`].
     reported: (Events, u64),
 }
 

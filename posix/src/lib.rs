@@ -1,5 +1,5 @@
-//! Linux's system calls on descriptors and paths, answered by Soil's files, pipes and sockets: parts
-//! of images whose program uses `Unix`, channels or the C library's files and sockets.
+//! Linux's system calls on descriptors and paths, answered by Soil's files, pipes and sockets:
+//! parts of images whose program uses `Unix`, channels or the C library's files and sockets.
 //!
 //! # Layers
 //! ```text

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use platform::{Clock, Memory};
 use resources::current::Current;
 
-/// What a path below `/proc` or `/dev/fd` names.
+/// The object that a path below `/proc` or `/dev/fd` names.
 pub enum Entry {
     /// A directory, with its entries.
     Directory(Vec<(u8, String)>),

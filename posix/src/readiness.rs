@@ -4,7 +4,7 @@
 //! A wait runs the reactor's drivers first, so that what a device has is seen by a look that
 //! doesn't wait. If the look finds nothing, a token is parked for the next change of any descriptor
 //! ([`Runtime::watch`]) before anything else can run: no change is lost, and nothing is polled.
-//! What becomes ready beside the reactor's descriptors calls [`Runtime::wake_watchers`].
+//! Objects that become ready beside the reactor's descriptors call [`Runtime::wake_watchers`].
 
 use crate::blocking::{at_once, new_token, number};
 use crate::descriptors::{Description, Object};

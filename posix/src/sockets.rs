@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 use platform::error::Error;
 use resources::Runtime;
 
-/// What a call has received.
+/// The result of a call that receives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Number of bytes of the memory that were filled.

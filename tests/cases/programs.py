@@ -65,7 +65,7 @@ QUOTING = ["plain", "two words", "", "  blanks  ", 'a "quoted" word', "back\\sla
            "tab\tnewline\nend", "grüße ☃", "--", "-n", "NAME=value", "'single'", "virtio_mmio.device=1"]  # fmt: skip
 
 MACHINES = ("microvm", "q35")
-# What libraries do is the same on each kind of machine.
+# Libraries behave the same on each kind of machine.
 LIBRARY_FORMS = ("process", "microvm")
 
 PROGRAMS = [

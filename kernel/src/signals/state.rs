@@ -75,7 +75,7 @@ pub struct Delivery {
     pub code: u64,
 }
 
-/// What a signal does to a thread that waits.
+/// The effect of a signal on a thread that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum During {
     /// Its handler runs: the wait is no system call.
@@ -128,7 +128,7 @@ impl Thread {
         signals & !self.mask != 0 && self.during != During::UninterruptibleWait
     }
 
-    /// What a signal does to the thread.
+    /// The effect of a signal on the thread.
     pub fn during(&self) -> During {
         self.during
     }

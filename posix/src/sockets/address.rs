@@ -173,7 +173,7 @@ pub fn to_connect(family: Family, bytes: &[u8]) -> Result<SocketAddr> {
         _ => {}
     }
     match peer.port() {
-        // No one listens there.
+        // Port 0 has no listener.
         0 => Err(libc::ECONNREFUSED),
         _ => Ok(peer),
     }

@@ -56,7 +56,7 @@ pub fn retry<T>(
         match patience {
             Patience::None if settled => return Err(libc::EAGAIN),
             Patience::None => {
-                // What devices have may be what it needs.
+                // A device may have what it needs.
                 settled = true;
                 now(|rt| {
                     net::settle(rt);

@@ -21,7 +21,7 @@ enum Of {
     Tcp,
 }
 
-/// What a number may be.
+/// The range of an option's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Range {
     /// 0, or 1 for every other number.

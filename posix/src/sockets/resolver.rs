@@ -22,7 +22,7 @@ static WRITTEN: Mutex<String> = Mutex::new(String::new());
 
 /// Writes the name servers that there are now, before the file is opened.
 pub fn update() {
-    // What fails leaves the file as it is.
+    // A failure leaves the file as it is.
     let _ = try_update();
 }
 

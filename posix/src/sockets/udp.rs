@@ -119,7 +119,8 @@ impl State {
         self.peeked.as_ref().ok_or(Halt::Error(libc::EAGAIN))
     }
 
-    /// Joins or leaves a group, on an interface by its number, of which 0 is any and 1 the loopback.
+    /// Joins or leaves a group, on an interface by its number, of which 0 is any and 1 the
+    /// loopback.
     fn group(
         &mut self,
         rt: &mut Runtime,

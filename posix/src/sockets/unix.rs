@@ -70,7 +70,7 @@ fn unnamed() -> Name {
     Name::new(&(libc::AF_UNIX as u16).to_le_bytes())
 }
 
-/// What is behind the family in an address.
+/// The part of an address behind its family.
 fn path_of(address: &[u8]) -> Result<&[u8]> {
     if !(FAMILY..=LONGEST).contains(&address.len()) {
         return Err(libc::EINVAL);
@@ -205,8 +205,8 @@ impl Unix {
         })
     }
 
-    /// Puts bytes into the queue of their receiver, as many as there is room for, of a datagram all;
-    /// `None` if there is no room.
+    /// Puts bytes into the queue of their receiver, as many as there is room for, of a datagram
+    /// all; `None` if there is no room.
     fn put(
         &self,
         rt: &mut Runtime,

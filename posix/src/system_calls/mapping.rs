@@ -193,8 +193,8 @@ pub fn sync(start: u64, len: u64, flags: u64) -> Result<u64> {
     Ok(0)
 }
 
-/// Writes back memory that is about to be unmapped, or mapped over. A failure of a disk has its line
-/// in the log.
+/// Writes back memory that is about to be unmapped, or mapped over. A failure of a disk has its
+/// line in the log.
 pub fn forget(start: u64, len: u64) -> Result<()> {
     let len = len.checked_next_multiple_of(PAGE).ok_or(libc::EINVAL)?;
     let range = start..start.checked_add(len).ok_or(libc::EINVAL)?;

@@ -138,7 +138,7 @@ pub fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, E
     })
 }
 
-/// What a socket is ready for, without the end of receiving that the program has asked for.
+/// The events of a socket, without the end of receiving that the program has asked for.
 pub fn readiness(rt: &mut Runtime, fd: Fd) -> Result<Readiness, Error> {
     let key = any_socket(rt, fd)?;
     let (stack, socket) = socket(rt, key)?;

@@ -10,7 +10,7 @@ use alloc::{format, string::String};
 use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Mutex;
 
-/// What an address is the name of.
+/// The object that an address names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
     /// The address of a listener, which its connections have too.

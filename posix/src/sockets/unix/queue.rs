@@ -49,7 +49,7 @@ pub struct Queue {
     bytes: usize,
 }
 
-/// Descriptors of messages that no one has received, to be closed outside of the runtime.
+/// Descriptors of messages that weren't received, to be closed outside of the runtime.
 static DISCARDED: Mutex<Rights> = Mutex::new(Rights::new());
 
 impl Queue {

@@ -154,7 +154,7 @@ let timers () =
     (fun signal -> Sys.set_signal signal Signal_default)
     [ Sys.sigalrm; Sys.sigvtalrm; Sys.sigprof ]
 
-(* What Linux says of a process, as far as it is the same in an image. *)
+(* Texts of `/proc`, as far as they are the same in an image. *)
 let process () =
   let lines name = String.split_on_char '\n' (In_channel.with_open_bin name In_channel.input_all) in
   let has name first =
