@@ -66,7 +66,9 @@ impl Timers {
         for ((next, interval), signal) in timers {
             if *next != 0 && *next <= now {
                 let passed = (now - *next).checked_div(interval);
-                *next = passed.map_or(0, |passed| *next + (passed + 1) * interval);
+                let after =
+                    |passed: u64| next.saturating_add((passed + 1).saturating_mul(interval));
+                *next = passed.map_or(0, after);
                 return Some(signal);
             }
         }
@@ -111,6 +113,18 @@ mod tests {
             (None, Some(12 * MS))
         );
         assert_eq!(timers.get(0, 11 * MS), Some(Setting::default()));
+    }
+
+    #[test]
+    fn the_longest_interval_is_for_ever() {
+        let mut timers = Timers::new();
+        let setting = Setting {
+            interval: u64::MAX,
+            value: MS,
+        };
+        timers.set(0, setting, 0);
+        assert_eq!((timers.expire(MS), timers.expire(MS)), (Some(14), None));
+        assert_eq!(timers.earliest(), Some(u64::MAX));
     }
 
     #[test]
