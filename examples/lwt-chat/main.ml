@@ -26,7 +26,7 @@ let rec chat number name input =
 
 let stay number name (input, output) =
   let announce text =
-    let* () = Lwt_io.printl (name ^ text) in
+    print_endline (name ^ text);
     tell_others number (name ^ text)
   in
   Hashtbl.replace clients number output;
@@ -70,10 +70,10 @@ let () =
     on Sys.sigterm 143;
     let address = Unix.ADDR_INET (Unix.inet_addr_any, port) in
     let* server = Lwt_io.establish_server_with_client_address address serve in
-    let* () = Lwt_io.printlf "chat listens on port %d" port in
+    Printf.printf "chat listens on port %d\n%!" port;
     let* status = stopped in
     let* () = Lwt_io.shutdown_server server in
-    let* () = Lwt_io.printl "chat ends" in
+    print_endline "chat ends";
     Lwt.return status
   in
   exit status
