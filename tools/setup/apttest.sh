@@ -17,7 +17,7 @@ more() { grep -v '^[A-Z][a-z]*:[0-9W ]' "$root/log" 2>/dev/null | tail -n 5; }
 # A PATH with these programs and no other: whatever OCaml or Rust this machine has is out of sight.
 bin=$work/bin
 mkdir "$bin"
-for tool in sh ls sleep awk basename cat chmod comm cp cut dirname dpkg dpkg-query env grep head id ln mkdir mktemp mv rm rmdir sed sort tail tr true; do
+for tool in sh ls sleep awk basename cat chmod cksum comm cp cut dirname dpkg dpkg-query env grep head id ln mkdir mktemp mv rm rmdir sed sort tail tr true; do
   ln -s "$(command -v $tool)" "$bin/$tool"
 done
 ln -sf "$(command -v true)" "$bin/chown"
@@ -29,6 +29,7 @@ ln -s "$(command -v apt-cache)" "$bin/apt-cache"
 cat >"$bin/apt-get" <<END
 #!/bin/sh
 case " \$* " in *' -s '* | *' update '*) exec $(command -v apt-get) "\$@" ;; esac
+case " \$* " in *' download '*) printf '%s\n' "\$*" >"\$ROOT/fetched"; exit 1 ;; esac
 case " \$* " in *' install '*) ;; *) echo "apt-get was asked: \$*"; exit 99 ;; esac
 words=\$(printf '%s\n' "\$*" | sed 's/.* install -q -y --no-install-recommends //')
 echo "\$words" >>"\$ROOT/asked"
@@ -107,6 +108,8 @@ machine() {
     package ocaml-dune 2.9
     package ocaml-odoc 2.1
     package ocamlformat 0.24
+    package libssl3 3.0
+    every "$ocaml_unpacked" 1 'Depends: ocaml-abi-4.13'
     package viewer 1 'Conflicts: qemu-system-x86'
     package cargo 0.66
     package rustc 1.63
@@ -131,6 +134,9 @@ machine() {
     package ocaml-dune 3.17.2
     package ocaml-odoc 3.0.0
     package ocamlformat 0.27.0
+    package libssl3t64 3.5 'Breaks: libssl3\nReplaces: libssl3'
+    package libssl-ocaml 2 'Depends: ocaml-abi-5.3, libssl3t64'
+    every "$ocaml_unpacked" 2 'Depends: ocaml-abi-5.3, libssl-ocaml'
     package cargo 0.85
     package rustc 1.85
     package viewer 2
@@ -181,6 +187,13 @@ ready test
 check 'bare 12: ocamlformat too' 0.27.0 "$(version ocamlformat)"
 check 'bare 12: what is to be taken back' 'asked ocaml-nox' "$(grep ocaml-nox "$root/var/lib/soil-setup/packages")"
 check 'bare 12: and what is not' '' "$(grep -w gcc "$root/var/lib/soil-setup/packages")"
+
+installed libssl3 3.0
+setup libraries
+check 'bare 12: libraries of 13 are fetched, and no OpenSSL' \
+  "$(for name in $ocaml_unpacked libssl-ocaml; do echo "$name=2"; done | sort)" \
+  "$(sed 's/download -q //' "$root/fetched" | tr ' ' '\n' | sort)"
+check 'bare 12: which leave that of 12' '3.0 none ' "$(versions libssl3 libssl3t64)"
 
 machine bare-13 trixie
 ready bench

@@ -107,6 +107,12 @@ chmod +x "$work/old/ocamlopt"
 mkdir -p "$work/cache/soil/ocaml"
 check 'an OCaml that is too old on PATH' "export PATH='$work/cache/soil/ocaml:'\"\$PATH\"" "$(environment | tail -n 1)"
 
+printf '#!/bin/sh\necho /usr/lib/ocaml\n' >"$work/cache/soil/ocaml/ocamlopt"
+chmod +x "$work/cache/soil/ocaml/ocamlopt"
+mkdir "$work/cache/soil/libraries"
+: >"$work/cache/soil/libraries/.of"
+check 'libraries that were unpacked' "export OCAMLPATH='$work/cache/soil/libraries/usr/lib/ocaml'\"\${OCAMLPATH:+:\$OCAMLPATH}\"" "$(environment | tail -n 1)"
+
 for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$script"; done
 
 # Installed in a folder of its own, Soil is found, builds a new project without Rust, in both forms,

@@ -8,6 +8,7 @@
 #   setup.sh list run|test|bench|doc     print the package names
 #   setup.sh environment                 shell commands that put the OCaml and Rust to use in front, where those on PATH are too old
 #   setup.sh kernel                      fetch the Linux kernel of the tests' guest; print its folder
+#   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
 #   setup.sh remove                      take back the sources that were added to apt's, their pin and what came from them (root)
 #
 # SOIL_ROOT_DIRECTORY=DIR (tests) stands before /etc and /var of the files written here.
@@ -95,17 +96,22 @@ rustup_program() {
 }
 rust_present() { rust_will_do || [ -n "$(toolchain)$(rustup_program)" ]; }
 
-# unpack PACKAGE FOLDER: its files only, nothing is installed. Debian's rustup can't be installed
+# unpack FOLDER PACKAGE…: their files only, nothing is installed. Debian's rustup can't be installed
 # beside Debian's cargo.
 unpack() {
+  target=$1
+  shift
   scratch=$(mktemp -d)
   # apt drops its privileges to fetch: the folder has to be open to it.
   chmod 755 "$scratch"
-  (cd "$scratch" && apt-get download -q "$1" >&2 && dpkg -x ./*.deb tree) || fail "apt-get download $1 failed: check this machine's apt sources and its network"
-  mkdir -p "$(dirname "$2")"
-  rm -rf "$2"
-  cp -r "$scratch/tree" "$2.part"
-  mv "$2.part" "$2"
+  (
+    cd "$scratch" && apt-get download -q "$@" >&2 || exit 1
+    for package in ./*.deb; do dpkg -x "$package" tree || exit 1; done
+  ) || fail "apt-get download $* failed: check this machine's apt sources and its network"
+  mkdir -p "$(dirname "$target")"
+  rm -rf "$target" "$target.part"
+  cp -r "$scratch/tree" "$target.part"
+  mv "$target.part" "$target"
   rm -rf "$scratch"
 }
 
@@ -144,7 +150,7 @@ rust() {
     rustup=$(rustup_program)
     if [ -z "$rustup" ] && debian; then
       say "unpacking Debian's rustup into $cache"
-      unpack rustup "$cache/rustup"
+      unpack "$cache/rustup" rustup
       rustup=$(rustup_program)
     fi
     found=$(rust_version)
@@ -205,6 +211,41 @@ environment() {
     fi
   fi
   if [ -n "$front" ]; then echo "export PATH='$front'\"\$PATH\""; fi
+  if ocaml_is_ours && [ -f "$cache/libraries/.of" ]; then
+    folder=$cache/libraries$(PATH=$front$PATH ocamlopt -where)
+    echo "export OCAMLPATH='$folder'\"\${OCAMLPATH:+:\$OCAMLPATH}\""
+  fi
+}
+
+# libraries_from RELEASE-or-"": $files are the packages of OCaml that apt would install for
+# $ocaml_unpacked, with their versions. Fails where it can't, or would take other versions of those
+# that are installed.
+libraries_from() {
+  # shellcheck disable=SC2086
+  plan=$(LC_ALL=C apt-get -s install --no-install-recommends ${1:+-t "$1"} $ocaml_unpacked 2>/dev/null) || return 1
+  files=$(printf '%s\n' "$plan" | sed -n 's/^Inst \([^ ]*-ocaml\(-dev\)\{0,1\}\) (\([^ ]*\) .*/\1=\3/p')
+  ! printf '%s\n' "$plan" | grep -q '^Inst [^ ]*-ocaml\(-dev\)\{0,1\} \['
+}
+
+# The files of $ocaml_unpacked and of what it needs, as far as they aren't installed. They belong to
+# the libraries that are, whose versions the folder names.
+libraries() {
+  ocaml_is_ours || return 0
+  folder=$cache/libraries
+  # shellcheck disable=SC2086
+  of="$ocaml_unpacked $(dpkg-query -W -f '${Package}=${Version}\n' ocaml-nox '*-ocaml-dev' 2>/dev/null | cksum)"
+  [ "$(cat "$folder/.of" 2>/dev/null)" != "$of" ] || return 0
+  for release in '' $(releases) none; do
+    [ "$release" != none ] || fail "no release of Debian among apt's sources has $ocaml_unpacked for the OCaml that is installed: run  apt-get update; apt-get upgrade"
+    if libraries_from "$release"; then break; fi
+  done
+  mkdir -p "$folder"
+  if [ -n "$files" ]; then
+    say "fetching the libraries of the tests' services (unpacked into $folder, not installed):" $files
+    # shellcheck disable=SC2086
+    unpack "$folder" $files
+  fi
+  printf '%s\n' "$of" >"$folder/.of"
 }
 
 # The Linux kernel that tests and benchmarks boot as a peer: its files only.
@@ -214,7 +255,7 @@ kernel() {
     package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
     [ -n "$package" ] || fail "apt knows no linux-image-cloud-amd64: run  apt-get update  as root"
     say "fetching $package for the Linux guest of the tests (unpacked into $folder, not installed)"
-    unpack "$package" "$folder"
+    unpack "$folder" "$package"
     # Debian 12 has them in /lib, Debian 13 in /usr/lib.
     [ -d "$folder/lib/modules" ] || mv "$folder/usr/lib" "$folder/lib"
     basename "$folder"/lib/modules/* >"$folder/version"
@@ -228,12 +269,16 @@ ensure)
   if debian; then packages "$group"; fi
   check_own_ocaml "$group"
   rust "$group"
-  if debian && { [ "$group" = test ] || [ "$group" = bench ]; }; then kernel >/dev/null; fi
+  if debian && { [ "$group" = test ] || [ "$group" = bench ]; }; then
+    kernel >/dev/null
+    libraries
+  fi
   ;;
 packages) packages "$group" ;;
 list) echo "$(ocaml_packages "$group") $(system_packages "$group") rustup" | tr -s ' \n' '\n' ;;
 environment) environment ;;
 kernel) kernel ;;
+libraries) libraries ;;
 remove) take_back ;;
 *)
   sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//'
