@@ -19,7 +19,7 @@ static TREE: Once = Once::new();
 const FILES: [(&str, &str); 6] = [
     ("passwd", "root:x:0:0:root:/:/bin/sh\n"),
     ("group", "root:x:0:\n"),
-    ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("hosts", "127.0.0.1 localhost soil\n::1 localhost\n"),
     ("resolv.conf", ""),
     (
         "protocols",
