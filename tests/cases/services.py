@@ -1,0 +1,314 @@
+"""Services of other people's libraries, as Debian has them: cohttp, OpenSSL, WebSocket,
+ocsigenserver."""
+
+import base64
+import hashlib
+import http.client
+import http.server
+import os
+import re
+import signal
+import socket
+import struct
+import threading
+import time
+
+from cases.network import in_every_form
+from harness.console import PATIENCE
+from harness.context import outcome
+
+PROGRAMS = "tests/programs/services/"
+FORMS = ("process", "microvm")
+MEGABYTE = b"abcdefghijklmnopqrstuvwxyz" * 40_000
+
+
+def started(context, program, form, *arguments, **options):
+    """The service, started on a TAP if it is a machine; (child, address)."""
+    tap = None if form == "process" else context.tap()
+    child = context.soil(f"{PROGRAMS}{program}.exe", form, *arguments, tap=tap, **options)
+    if tap:
+        tap.wait_up()
+    return child, tap.guest if tap else "127.0.0.1"
+
+
+def folder_of(context, form, folder):
+    """Where the program sees a folder of the test, and the options that give it a machine: it is
+    an ext4 of its own there."""
+    if form == "process":
+        return folder, []
+    disk = context.path("folder.ext4")
+    with open(disk, "wb") as file:
+        file.truncate(32 << 20)
+    context.run("mkfs.ext4", "-q", "-d", folder, disk)
+    return "/folder", ["--disk", f"folder={disk}"]
+
+
+@in_every_form(forms=FORMS)
+def cohttp_server(context, form):
+    """cohttp-lwt-unix answers curl and 64 clients at once; a connection stays, also after a page
+    that isn't there; a megabyte goes each way, and an answer in chunks."""
+    child, host = started(context, "http_server", form, "8000")
+    child.wait_line("ready")
+    url = f"http://{host}:8000"
+    words = ["curl", "-sS", "-w", "%{http_code} %{num_connects}\n"]
+    answers = context.run(*words, f"{url}/pieces", f"{url}/other", f"{url}/pieces").stdout
+    pieces = "one piece after another\n"
+    assert answers == f"{pieces}200 1\nno /other\n404 0\n{pieces}200 0\n", answers
+    clients = [http.client.HTTPConnection(host, 8000, PATIENCE) for _ in range(64)]
+    for turn in range(2):
+        for number, client in enumerate(clients):
+            client.request("POST", "/capitals", f"client {number} turn {turn}")
+        for number, client in enumerate(clients):
+            body = client.getresponse().read()
+            assert body == b"CLIENT %d TURN %d" % (number, turn), body
+    clients[0].request("POST", "/capitals", MEGABYTE)
+    assert clients[0].getresponse().read() == MEGABYTE.upper()
+    for client in clients:
+        client.close()
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """What the client asks for; connections stay."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path == "/pieces":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for piece in (b"one ", b"after ", b"another", b""):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        elif self.path.startswith("/page/"):
+            self.answer(200, self.path.encode())
+        else:
+            self.answer(404, b"")
+
+    def do_POST(self):
+        self.answer(200, self.rfile.read(int(self.headers["Content-Length"])).upper())
+
+    def log_message(self, *_):
+        pass
+
+
+@in_every_form(forms=FORMS)
+def cohttp_client(context, form):
+    """cohttp-lwt-unix asks a server of Linux: eight pages at once, chunks, a megabyte each way, a
+    page that isn't there, and a port without a server."""
+    tap = None if form == "process" else context.tap()
+    host = tap.host if tap else "127.0.0.1"
+    with http.server.ThreadingHTTPServer((host, 8000), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        words = [f"http://{host}:8000/", f"http://{host}:8001/"]
+        child = context.soil(f"{PROGRAMS}http_client.exe", form, *words, tap=tap)
+        status, output = outcome(child, context)
+        server.shutdown()
+    assert output.splitlines() == [
+        *[f"200 /page/{number}" for number in range(8)],
+        "200 one after another",
+        "a megabyte: true",
+        "absent: 404",
+        "Connection refused",
+    ], output
+    assert status == 0, status
+
+
+def certificate(context, folder, name, days, signer=None):
+    """NAME.pem and NAME.key in `folder`: a certificate for this name, by `signer` or by itself,
+    which ends in so many days. One for "authority" may sign others."""
+    key, request = (os.path.join(folder, f"{name}.{kind}") for kind in ("key", "csr"))
+    words = [
+        "openssl",
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        request,
+    ]
+    use = "basicConstraints=CA:TRUE" if name == "authority" else f"subjectAltName=DNS:{name}"
+    context.run(*words, "-subj", f"/CN={name}", "-addext", use)
+    by = [os.path.join(folder, f"{signer}.{kind}") for kind in ("pem", "key")] if signer else []
+    words = ["-CA", by[0], "-CAkey", by[1], "-CAcreateserial"] if signer else ["-signkey", key]
+    words += ["-copy_extensions", "copy", "-days", str(days)]
+    path = os.path.join(folder, f"{name}.pem")
+    context.run("openssl", "x509", "-req", "-in", request, "-out", path, *words)
+    return path, key
+
+
+@in_every_form(forms=FORMS)
+def openssl_server(context, form):
+    """cohttp-lwt-unix behind lwt_ssl, with the static OpenSSL: curl and `openssl s_client` verify
+    its certificate; a megabyte goes each way."""
+    folder = context.path("folder")
+    os.mkdir(folder)
+    path, _ = certificate(context, folder, "soil.test", 2)
+    inside, options = folder_of(context, form, folder)
+    words = ["8443", f"{inside}/soil.test.pem", f"{inside}/soil.test.key"]
+    child, host = started(context, "http_server", form, *words, options=options)
+    child.wait_line("ready")
+    large = context.path("large")
+    with open(large, "wb") as file:
+        file.write(MEGABYTE)
+    curl = ["curl", "-sS", "--cacert", path, "--resolve", f"soil.test:8443:{host}"]
+    url = "https://soil.test:8443"
+    answer = context.run(*curl, "--data-binary", f"@{large}", f"{url}/capitals").stdout
+    assert answer.encode() == MEGABYTE.upper(), len(answer)
+    answer = context.run(*curl, f"{url}/pieces", f"{url}/pieces").stdout
+    assert answer == "one piece after another\n" * 2, answer
+    words = ["-connect", f"{host}:8443", "-CAfile", path, "-verify_hostname", "soil.test"]
+    done = context.run(
+        *["openssl", "s_client", "-verify_return_error", "-ign_eof", *words],
+        input="GET /other HTTP/1.0\r\n\r\n",
+    )
+    assert "TLSv1.3" in done.stdout and "Verify return code: 0 (ok)" in done.stdout, done.stdout
+    assert "\nno /other\n" in done.stdout, done.stdout
+    done = context.run("curl", "-sS", f"https://{host}:8443/", check=False)
+    assert done.returncode == 60, done
+
+
+@in_every_form(forms=FORMS)
+def openssl_client(context, form):
+    """The static OpenSSL verifies the certificates of `openssl s_server`: it takes a good one, and
+    refuses one for another host, one that has expired, and one that it has no authority for."""
+    folder = context.path("folder")
+    os.mkdir(folder)
+    certificate(context, folder, "authority", 2)
+    certificate(context, folder, "good.test", 2, "authority")
+    certificate(context, folder, "late.test", -1, "authority")
+    certificate(context, folder, "alone.test", 2)
+    inside, options = folder_of(context, form, folder)
+    tap = None if form == "process" else context.tap()
+    names = ["good.test", "late.test", "alone.test"]
+    for number, name in enumerate(names):
+        words = ["-cert", f"{folder}/{name}.pem", "-key", f"{folder}/{name}.key", "-www"]
+        server = context.child(["openssl", "s_server", "-accept", str(8443 + number), *words])
+        server.wait_line("ACCEPT")
+    words = [tap.host if tap else "127.0.0.1", f"{inside}/authority.pem"]
+    for name, port in zip([*names, "other.test"], (8443, 8444, 8445, 8443), strict=True):
+        words += [name, str(port)]
+    child = context.soil(f"{PROGRAMS}tls_client.exe", form, *words, tap=tap, options=options)
+    status, output = outcome(child, context)
+    lines = output.splitlines()
+    assert lines[0] == 'good.test: "HTTP/1.0 200 ok"', output
+    for line, reason in zip(
+        lines[1:], ("certificate has expired", "self.signed", "hostname mismatch"), strict=True
+    ):
+        assert re.search(reason, line), output
+    assert status == 0, status
+
+
+class WebSocket:
+    """A client of RFC 6455."""
+
+    def __init__(self, host, port):
+        self.socket = socket.create_connection((host, port), timeout=PATIENCE)
+        self.input = self.socket.makefile("rb")
+        key = base64.b64encode(os.urandom(16))
+        self.socket.sendall(
+            b"GET / HTTP/1.1\r\nHost: soil\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + b"\r\n\r\n"
+        )
+        lines = list(iter(self.input.readline, b"\r\n"))
+        digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        assert lines[0].startswith(b"HTTP/1.1 101 "), lines
+        assert any(base64.b64encode(digest) in line for line in lines), lines
+
+    def send(self, opcode, payload):
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+        size = len(payload)
+        length = struct.pack("!BQ", 255, size) if size > 125 else struct.pack("!B", size | 128)
+        self.socket.sendall(bytes([128 | opcode]) + length + mask + masked)
+
+    def receive(self):
+        first, size = self.input.read(2)
+        if size > 125:
+            size = int.from_bytes(self.input.read(2 if size == 126 else 8), "big")
+        return first & 15, self.input.read(size)
+
+
+@in_every_form(forms=FORMS)
+def websockets(context, form):
+    """websocket-lwt-unix answers eight clients: texts, 70,000 bytes in one frame, pings, the
+    closing handshake."""
+    child, host = started(context, "web_sockets", form, "8000")
+    child.wait_line("ready")
+    clients = [WebSocket(host, 8000) for _ in range(8)]
+    for number, client in enumerate(clients):
+        client.send(1, b"text of %d" % number)
+    for number, client in enumerate(clients):
+        assert client.receive() == (1, b"TEXT OF %d" % number)
+    large = MEGABYTE[:70_000]
+    for opcode, sent, answer in (
+        (2, large, (2, large.upper())),
+        (9, b"are you there", (10, b"are you there")),
+        (1, b"", (1, b"")),
+        (8, struct.pack("!H", 1000), (8, struct.pack("!H", 1000))),
+    ):
+        clients[3].send(opcode, sent)
+        received = clients[3].receive()
+        assert received == answer, (opcode, received[0], received[1][:100])
+    for client in clients:
+        client.input.close()
+        client.socket.close()
+
+
+def connected(host, port):
+    """A connection as soon as the server listens."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        client = http.client.HTTPConnection(host, port, PATIENCE)
+        try:
+            client.connect()
+            return client
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+@in_every_form(forms=FORMS)
+def ocsigenserver(context, form):
+    """ocsigenserver with a folder: a page, one that isn't there, a part of a file, three
+    megabytes."""
+    folder = context.path("folder")
+    os.makedirs(os.path.join(folder, "below"))
+    large = MEGABYTE * 3
+    for name, data in (("below/page.html", b"<p>a page</p>\n"), ("large", large)):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+    # ocsigenserver asks findlib for extensions to load, none here; findlib wants its file.
+    with open(os.path.join(folder, "findlib.conf"), "w") as file:
+        file.write('path="/tmp"\ndestdir="/tmp"\n')
+    inside, options = folder_of(context, form, folder)
+    options += ["--env", f"OCAMLFIND_CONF={inside}/findlib.conf"]
+    state = context.path("state") if form == "process" else "/tmp"
+    os.mkdir(context.path("state"))
+    child, host = started(context, "folder", form, "8000", inside, state, options=options)
+    client = connected(host, 8000)
+    for path, headers, status, body in (
+        ("/below/page.html", {}, 200, b"<p>a page</p>\n"),
+        ("/below/other.html", {}, 404, None),
+        ("/large", {}, 200, large),
+    ):
+        client.request("GET", path, headers=headers)
+        answer = client.getresponse()
+        text = answer.read()
+        assert answer.status == status, (path, answer.status, child.text)
+        assert body is None or text == body, (path, len(text), text[:100])
+    client.close()
+    child.signal(signal.SIGTERM)
+    child.finish(context.remaining())
+    # An image finds its own host's name in /etc/hosts.
+    assert form == "process" or "Cannot determine" not in child.text, child.text
