@@ -12,17 +12,10 @@ type t = {
   mutable writer : Scheduler.fiber;
   mutable writers : Scheduler.fiber Waiters.t;
   mutable thread : int;
-  mutable turns : turn;
+  mutable turns : turns;
 }
 
-and turn = {
-  mutable token : int;
-  fiber : Scheduler.fiber;
-  of_thread : int;
-  mutable granted : bool;
-  mutable previous : turn;
-  mutable after : turn;
-}
+and turns = { take : t -> Scheduler.fiber -> int -> unit; next : t -> unit }
 
 and io = {
   read : t -> bytes -> int -> int -> int;
@@ -37,13 +30,14 @@ and io = {
 let no_queue : Scheduler.fiber Waiters.t = Waiters.create ()
 let no_thread = 0
 
-(* A ring of turns, of which the first isn't one. *)
-let turns_of fiber of_thread =
-  let rec turn = { token = 0; fiber; of_thread; granted = false; previous = turn; after = turn } in
-  turn
-
-(* That of descriptors that threads haven't written to. *)
-let no_turns = turns_of Scheduler.no_fiber no_thread
+(* Tasks wait in [writers], in which only their own thread wakes them. *)
+let turns_of_tasks =
+  let take d _ _ =
+    if d.writers == no_queue then d.writers <- Waiters.create ();
+    (* [end_task] hands over. *)
+    Scheduler.wait_in d.writers
+  in
+  { take; next = ignore }
 
 let make ?(path = "") io kind handle =
   {
@@ -58,7 +52,7 @@ let make ?(path = "") io kind handle =
     writer = Scheduler.no_fiber;
     writers = no_queue;
     thread = no_thread;
-    turns = no_turns;
+    turns = turns_of_tasks;
   }
 
 let fail d operation result =
@@ -158,82 +152,29 @@ let no_io describe =
     describe;
   }
 
-(* Writing. A descriptor's writer is a task, or a thread outside of [run]. Tasks wait in [writers], in
-   which only their own thread wakes them. Once another thread than the first has written, all that
-   write wait in [turns], each for an event. Whatever a thread may change between two others' steps
-   is changed where OCaml doesn't change threads (Threads). *)
+(* Writing. A descriptor's writer is a task, or a thread outside of [run]. Once another thread than
+   the first has written, all that write wait in turns of threads. Whatever a thread may change
+   between two others' steps is changed where OCaml doesn't change threads (Threads). *)
 
 let is_busy d =
   d.thread <> no_thread || not (d.writer == Scheduler.no_fiber || Scheduler.is_over d.writer)
 
-let remove turn =
-  turn.previous.after <- turn.after;
-  turn.after.previous <- turn.previous
+let claim d fiber thread =
+  d.writer <- fiber;
+  d.thread <- thread
 
-let claim d turn =
-  turn.granted <- true;
-  d.writer <- turn.fiber;
-  d.thread <- turn.of_thread
-
-let next_turn d =
-  let turn = d.turns.after in
-  if turn != d.turns then (
-    remove turn;
-    claim d turn;
-    ignore (Soil_raw_threads.event_set turn.token))
+let begin_writing d fiber thread =
+  if is_busy d then d.turns.take d fiber thread else claim d fiber thread
 
 let end_writing d =
-  d.thread <- no_thread;
-  d.writer <- Scheduler.no_fiber;
-  next_turn d
+  claim d Scheduler.no_fiber no_thread;
+  d.turns.next d
 
 (* The writers' tasks go first: they came before the first other thread. *)
 let end_task d =
   match Scheduler.wake_first d.writers with
   | Some fiber -> d.writer <- fiber
   | None -> end_writing d
-
-let rec take_turn d fiber thread =
-  let turn = turns_of fiber thread in
-  let submit token =
-    let result = Soil_raw_threads.event token in
-    if result = Soil_raw.pending then (
-      turn.token <- token;
-      if is_busy d then (
-        let ring = d.turns in
-        turn.previous <- ring.previous;
-        turn.after <- ring;
-        ring.previous.after <- turn;
-        ring.previous <- turn)
-      else (
-        claim d turn;
-        ignore (Soil_raw_threads.event_set token)));
-    result
-  in
-  match Scheduler.operation ~operation:"write" ~subject:(d.io.describe d) submit with
-  | _ when turn.granted -> ()
-  | _ ->
-      (* The event was set for a turn that had this token before, and was given up. *)
-      remove turn;
-      take_turn d fiber thread
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      if turn.granted then end_writing d else if turn.token <> 0 then remove turn;
-      Failure.raise_with_backtrace e backtrace
-
-let begin_task d self =
-  if not (is_busy d) then d.writer <- self
-  else if d.turns == no_turns then (
-    if d.writers == no_queue then d.writers <- Waiters.create ();
-    (* [end_task] hands over. *)
-    Scheduler.wait_in d.writers)
-  else take_turn d self no_thread
-
-let begin_thread d thread =
-  (if Owner.is_other () && d.turns == no_turns then
-     let turns = turns_of Scheduler.no_fiber no_thread in
-     if d.turns == no_turns then d.turns <- turns);
-  if not (is_busy d) then d.thread <- thread else take_turn d Scheduler.no_fiber thread
 
 let finally f finish d =
   match f () with
@@ -249,17 +190,23 @@ let alone_in_thread d f =
   let thread = Soil_raw.thread () in
   if d.thread = thread then f ()
   else (
-    begin_thread d thread;
+    begin_writing d Scheduler.no_fiber thread;
     finally f end_writing d)
 
+let turns_of_threads = ref Blocking.missing
+
 let alone d f =
-  if Owner.is_other () then alone_in_thread d f
+  if Owner.is_other () then (
+    (if d.turns == turns_of_tasks then
+       let turns = !turns_of_threads () in
+       if d.turns == turns_of_tasks then d.turns <- turns);
+    alone_in_thread d f)
   else
     let self = Scheduler.self () in
     if self == Scheduler.no_fiber then alone_in_thread d f
     else if d.writer == self then f ()
     else (
-      begin_task d self;
+      begin_writing d self no_thread;
       finally f end_task d)
 
 let close d =

@@ -15,11 +15,15 @@ type t = {
   mutable writer : Scheduler.fiber;  (** The fiber in {!alone}, or [Scheduler.no_fiber]. *)
   mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!alone}. *)
   mutable thread : int;  (** The thread in {!alone} outside of [run], or 0. *)
-  mutable turns : turn;  (** Fibers and threads that wait for {!alone}. *)
+  mutable turns : turns;
 }
 
-and turn
-(** A place in a queue. *)
+and turns = {
+  take : t -> Scheduler.fiber -> int -> unit;
+      (** [take d fiber thread] waits until {!claim}[ d fiber thread] was done. *)
+  next : t -> unit;  (** Lets the first of those that wait {!claim}. *)
+}
+(** How fibers and threads wait for {!alone}. *)
 
 and io = {
   read : t -> bytes -> int -> int -> int;
@@ -68,6 +72,20 @@ val wrong_kind : t -> string -> 'a
 val alone : t -> (unit -> 'a) -> 'a
 (** [alone d f] is [f ()] with exclusive access to [d]: it waits while another task is inside of
     [alone d]. *)
+
+val is_busy : t -> bool
+(** [is_busy d] is [true] iff a task or thread is inside of {!alone}[ d]. *)
+
+val claim : t -> Scheduler.fiber -> int -> unit
+(** [claim d fiber thread] lets the fiber or thread, of which the other is none, be the one inside.
+*)
+
+val end_writing : t -> unit
+(** [end_writing d] ends {!claim}. *)
+
+val turns_of_threads : (unit -> turns) ref
+(** [!turns_of_threads ()] are the turns of a descriptor to which another thread than the first
+    writes. *)
 
 val close : t -> unit
 (** [close d] closes [d] unless it is closed, or the console. *)

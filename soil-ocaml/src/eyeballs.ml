@@ -120,30 +120,20 @@ let race ~connect ~close ~timeout name families =
       (match !won with Some d -> close d | None -> ());
       Failure.raise_with_backtrace e backtrace
 
-(* Of a thread that has no tasks: one address after the other. *)
+(* [f] of the first element for which it succeeds. *)
+let rec first_of f = function
+  | [] -> assert false
+  | [ last ] -> f last
+  | x :: rest -> ( match f x with v -> v | exception Error.Error _ -> first_of f rest)
+
+(* Of a thread, which has no tasks: one address after the other. *)
 let in_turn ~connect ~timeout name families =
-  let reason = ref None in
-  let note e = reason := Some (e, Failure.get_backtrace ()) in
-  let addresses family =
-    match Lookup.addresses family name with
-    | found -> found
-    | exception (Error.Error _ as e) ->
-        note e;
-        []
+  let try_all family =
+    first_of
+      (fun address -> Task.timeout timeout (fun () -> connect address))
+      (order (Lookup.addresses family name))
   in
-  let rec go = function
-    | [] -> (
-        match !reason with
-        | Some (e, backtrace) -> Failure.raise_with_backtrace e backtrace
-        | None -> Error.fail No_such_host Lookup.operation ~subject:name)
-    | address :: rest -> (
-        match Task.timeout timeout (fun () -> connect address) with
-        | d -> d
-        | exception (Error.Error _ as e) ->
-            note e;
-            go rest)
-  in
-  go (order (List.fold_left (fun found family -> found @ addresses family) [] families))
+  first_of try_all families
 
 let connect ~connect ~close ~timeout name =
   match Address.of_string_opt name with

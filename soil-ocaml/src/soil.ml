@@ -1,5 +1,6 @@
 module Task = Task
 module Inbox = Inbox
+module Threads = Threads
 module File_descriptor = File_descriptor
 module Tcp = Tcp
 module Bound = Bound

@@ -15,8 +15,8 @@
     Time spans are in seconds, as [float]s. Buffers are [bytes] or bigarrays. A function waits only
     if its documentation says so, and then only its task waits; outside {!run} the whole program
     does. Functions of other libraries that wait, such as [Unix.sleepf] and [input_line], stop all
-    tasks. Other threads may wait by Soil as well, but have no tasks: see {!module-Task}. A module
-    that a program doesn't use isn't linked into it. *)
+    tasks. Other threads may wait by Soil as well in programs with the library [soil.threads], but
+    have no tasks: see {!module-Task}. A module that a program doesn't use isn't linked into it. *)
 
 (** {1:program The program} *)
 
@@ -59,6 +59,7 @@ exception Error of Error.t
 
 module Task = Task
 module Inbox = Inbox
+module Threads = Threads
 module File_descriptor = File_descriptor
 module Tcp = Tcp
 module Bound = Bound

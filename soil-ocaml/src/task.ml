@@ -223,9 +223,10 @@ let timeout_in_task seconds f =
 
 let timeout_in_thread seconds f =
   let at = Scheduler.deadline_after seconds in
-  match Threads.limit at f with
+  let blocking = Blocking.get () in
+  match blocking.limit at f with
   | v -> Some v
-  | exception Cancelled when Soil_raw.clock_monotonic_ns () >= at && not (Threads.is_late ()) ->
+  | exception Cancelled when Soil_raw.clock_monotonic_ns () >= at && not (blocking.is_late ()) ->
       None
 
 let timeout_opt seconds f =

@@ -29,12 +29,12 @@
     {b Threads and domains.} Tasks, what they wait for (promises, mutexes, streams, …) and
     {!Soil.run} belong to the program's first thread; in any other ([Thread.create]) they raise
     [Invalid_argument] and do nothing. {!Soil.Inbox} hands work over from there. All other modules
-    can be used in any thread of the first domain, several at once: a call that waits blocks its
-    thread only, whatever the tasks do, and can be given a time by {!timeout} and {!timeout_opt},
-    which work there too, as does {!protect}. Calls that write to one descriptor take turns; those
-    that read from one must not be made by two threads at once. {!Soil.Tcp.serve} and
-    {!Soil.Fs.with_lock} are for tasks. In another domain ([Domain.spawn]) whatever waits raises
-    [Invalid_argument].
+    can be used in any thread of the first domain, several at once. What waits there needs the
+    library [soil.threads] ({!Soil.Threads}), and blocks its thread only, whatever the tasks do; it
+    can be given a time by {!timeout} and {!timeout_opt}, which work there too, as does {!protect}.
+    Calls that write to one descriptor take turns; those that read from one must not be made by two
+    threads at once. {!Soil.Tcp.serve} and {!Soil.Fs.with_lock} are for tasks. In another domain
+    ([Domain.spawn]) whatever waits raises [Invalid_argument].
 
     {b Signals.} An exception that a handler of [Sys.signal] raises ([Sys.Break] of
     [Sys.catch_break] is one) while tasks wait cancels all of them, and {!Soil.run} raises it after

@@ -1,4 +1,7 @@
-let interrupted = min_int
+(* OCaml changes threads where memory is taken, in loops and in calls that block, never between. What
+   threads share is changed without any of these. *)
+
+let interrupted = Blocking.interrupted
 let never = -1
 
 (* Tokens that are free again. *)
@@ -29,7 +32,7 @@ let give_back token =
 type limit = { thread : int; at : int; mutable previous : limit; mutable after : limit }
 
 let rec limits = { thread = 0; at = 0; previous = limits; after = limits }
-let shielded = max_int
+let shielded = Blocking.shielded
 
 let remove limit =
   limit.previous.after <- limit.after;
@@ -62,8 +65,6 @@ let limit at f =
       let backtrace = Failure.get_backtrace () in
       remove limit;
       Failure.raise_with_backtrace e backtrace
-
-let shield f = limit shielded f
 
 (* Waits *)
 
@@ -137,3 +138,7 @@ let sleep_until at =
     if now >= limit then interrupted else if now >= at then 0 else sleep token
   in
   with_token sleep
+
+let register () =
+  Blocking.registered := Some { operation; wait_ready; sleep_until; limit; is_late };
+  Turns.register ()

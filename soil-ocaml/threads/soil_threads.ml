@@ -1,0 +1,1 @@
+let () = Soil.Threads.register ()
