@@ -26,8 +26,8 @@ let rec chat number name input =
 
 let stay number name (input, output) =
   let announce text =
-    print_endline (name ^ text);
-    tell_others number (name ^ text)
+    let* () = tell_others number (name ^ text) in
+    Lwt_io.printl (name ^ text)
   in
   Hashtbl.replace clients number output;
   let* () = announce " is here" in
@@ -70,7 +70,7 @@ let () =
     on Sys.sigterm 143;
     let address = Unix.ADDR_INET (Unix.inet_addr_any, port) in
     let* server = Lwt_io.establish_server_with_client_address address serve in
-    Printf.printf "chat listens on port %d\n%!" port;
+    let* () = Lwt_io.printlf "chat listens on port %d" port in
     let* status = stopped in
     let* () = Lwt_io.shutdown_server server in
     print_endline "chat ends";

@@ -276,11 +276,6 @@ pub fn timer_interrupt() {
         unsafe { core::mem::transmute::<*mut (), Option<fn()>>(TICK.load(Ordering::Acquire)) };
     if let Some(tick) = tick {
         sse::with_default_rounding(tick);
-        // The tick polls devices, whose interrupts are off then: a thread that waits for them has
-        // to enable them again.
-        if let Some(threads) = threads() {
-            (threads.event)();
-        }
     }
     resume(time::monotonic_ns());
 }

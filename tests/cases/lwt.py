@@ -40,6 +40,7 @@ def chat(context, form):
     clients = []
     for name in names:
         clients.append(Client(host, name))
+        child.wait_line(f"{name} is here")
         for other in clients[:-1]:
             other.hears(f"{name} is here")
     for speaker, name in zip(clients, names, strict=True):
