@@ -104,7 +104,7 @@ def says(command, text, then=None):
     """Whether the guest prints `text` in time, and the check `then` passes after that."""
     with Child(command) as child:
         try:
-            child.wait_line(text, timeout=5)
+            child.wait_line(text, timeout=15)
             return then is None or then()
         except Timeout:
             return False

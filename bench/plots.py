@@ -35,7 +35,11 @@ CHARTS = [
     ("disks", "Raw disks: image and Linux micro-VM", r"blk_.*|fs_blk_.*|fs_flush_.*"),
     ("files", "Files: image and Linux micro-VM", r"fat_.*|fs_(?!host_).*"),
     ("process-storage", "Disks and files: Soil's process and a Unix program", r"fs_host_.*"),
-    ("unmodified", "Programs without a line of Soil", r"thread_.*|mutex_.*|unix_.*|sqlite_.*"),
+    (
+        "unmodified",
+        "Programs without a line of Soil",
+        r"thread_.*|mutex_.*|unix_.*|lwt_.*|sqlite_.*",
+    ),
 ]
 
 # The main chart: one line for each thing that people ask about.

@@ -1,15 +1,20 @@
 """Programs without a line of Soil: the same source, linked as an image and for the Linux peer."""
 
+import os
+import subprocess
+
 import network
 import peer
 import qemu
 import storage
-from boot import LINUX, between, built, image
+from boot import LINUX, between, built, first_line_ms, image, least, says
+from harness.tap import Tap
 from measure import Figure
 
 PROGRAMS = "_build/soil/bench/programs/unmodified/"
 ORDER = """thread_switch_us mutex_handover_us unix_http_rps_c8 unix_http_rps_c64
-unix_http_rps_c512 unix_file_read_mibs unix_files_create_per_s sqlite_commits_per_s""".split()
+unix_http_rps_c512 lwt_http_rps_c8 lwt_http_rps_c64 boot_first_line_ms_lwt_http
+image_bytes_lwt_http min_ram_mib_lwt_http unix_file_read_mibs unix_files_create_per_s sqlite_commits_per_s""".split()
 
 MIB, TIMES, FILES, COMMITS = 8, 64, 1000, 500
 
@@ -17,6 +22,7 @@ MIB, TIMES, FILES, COMMITS = 8, 64, 1000, 500
 def prepare():
     peer.initramfs("threads", [], built(LINUX + "threads.exe"))
     for machine, transport in peer.TRANSPORT.items():
+        peer.initramfs(f"lwt-{machine}", transport + peer.NET, built(LINUX + "lwt_http.exe"))
         for name in ("files", "sqlite"):
             program = built(f"{LINUX}{name}.exe")
             peer.initramfs(f"{name}-{machine}", transport + peer.DISK, program)
@@ -59,6 +65,50 @@ def http(options):
     return list(figures.values())
 
 
+def lwt_guests(options):
+    """The two guests with the server on cohttp-lwt-unix, as functions of a TAP and of MiB."""
+    modules = peer.TRANSPORT[options.machine] + peer.NET
+    archive = peer.work(f"lwt-{options.machine}.cpio")
+    program = image(PROGRAMS + "lwt_http.exe")
+    return (
+        lambda tap, mem=256: qemu.soil(program, ["80"], options.machine, mem, tap),
+        lambda tap, mem=256: qemu.linux(archive, modules, ["80"], options.machine, mem, tap),
+    )
+
+
+def lwt_http(options):
+    """cohttp-lwt-unix with a constant 1 KiB response, as `http`; its boot to "ready", its size and
+    the least memory with which it answers."""
+    figures = {count: Figure(f"lwt_http_rps_c{count}", "requests/s", "higher") for count in (8, 64)}
+    boot = Figure("boot_first_line_ms_lwt_http", "ms", "lower")
+    size = Figure("image_bytes_lwt_http", "bytes", "lower")
+    ram = Figure("min_ram_mib_lwt_http", "MiB", "lower")
+
+    def work(host, _pid):
+        return [network.wrk(host, count, options.seconds)[0] for count in figures]
+
+    guests = lwt_guests(options)
+    for _ in range(options.pairs):
+        rates = [network.served(guest, work) for guest in guests]
+        for figure, ours, theirs in zip(figures.values(), *rates, strict=True):
+            figure.add(ours, theirs)
+        with Tap(3) as tap:
+            boot.add(*(first_line_ms(guest(tap), "ready") for guest in guests))
+    archive = peer.smallest_bytes(peer.work(f"lwt-{options.machine}.cpio"))
+    size.add(os.path.getsize(image(PROGRAMS + "lwt_http.exe")), archive)
+    with Tap(3) as tap:
+
+        def answers():
+            url = ["curl", "-fsS", "-o", "/dev/null", "-m", "10", f"http://{tap.guest}/"]
+            return subprocess.run(url, capture_output=True).returncode == 0
+
+        ours, theirs = (
+            lambda mem, guest=guest: says(guest(tap, mem), "ready", answers) for guest in guests
+        )
+        ram.add(least(ours, 4, 64), least(theirs, 48, 160))
+    return [*figures.values(), boot, size, ram]
+
+
 def on_ext4(options, name, words):
     """Seconds of a program with a fresh ext4 of its own, as an image and in the Linux guest."""
     disks = [storage.fresh(f"{name}-{side}", "ext4") for side in ("soil", "linux")]
@@ -91,4 +141,10 @@ def sqlite(options):
     return [figure]
 
 
-GROUPS = {"threads": threads, "unix_http": http, "unix_files": files, "sqlite": sqlite}
+GROUPS = {
+    "threads": threads,
+    "unix_http": http,
+    "lwt_http": lwt_http,
+    "unix_files": files,
+    "sqlite": sqlite,
+}
