@@ -1,7 +1,8 @@
 //! Input: bytes are taken from the UART when a caller asks for them.
 //!
 //! Used by system calls and by the runtime in `soil_wait`, never by a tick or an interrupt: the
-//! interrupt of the serial port only ends a halt.
+//! interrupt of the serial port ends a halt, and says that it is worth looking for a report's
+//! request.
 
 use super::framing::Stream;
 use super::line_discipline::{LineDiscipline, Sender};
@@ -15,6 +16,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Input ends a halt. Set once.
 static LISTENING: AtomicBool = AtomicBool::new(false);
+/// The port may have received something since the last look for a request. Set by interrupts.
+static ARRIVED: AtomicBool = AtomicBool::new(true);
 /// Bytes that were received and not read.
 static INPUT: ExclusiveCell<LineDiscipline> = ExclusiveCell::new(LineDiscipline::of_keyboard());
 
@@ -25,7 +28,7 @@ pub fn set_up() {
     if serial {
         UART.set_line();
         // Switching the FIFOs on empties them, and may lose what was typed early.
-        receive();
+        INPUT.with(fill);
         UART.set_fifos(0xc1); // on; they interrupt for 14 bytes, or for fewer that wait
         UART.connect();
     }
@@ -42,30 +45,39 @@ pub fn set_other_end(word: Option<&[u8]>) {
     set_framed();
 }
 
-/// Runs `f` on the input after receiving what has come, as far as there is room.
+/// Receives what has come, as far as there is room.
+fn fill(input: &mut LineDiscipline) {
+    let serial = has_serial();
+    while serial && input.has_room() && UART.line_status() & RECEIVED != 0 {
+        input.take(UART.receive(), &mut |echo| {
+            // A terminal that takes nothing is shown less.
+            try_write(Stream::Output, echo);
+        });
+    }
+}
+
+/// Runs `f` on the input after receiving what has come.
 fn with_input<R>(f: impl FnOnce(&mut LineDiscipline) -> R) -> R {
     INPUT.with(|input| {
-        let serial = has_serial();
-        while serial && input.has_room() && UART.line_status() & RECEIVED != 0 {
-            input.take(UART.receive(), &mut |echo| {
-                // A terminal that takes nothing is shown less.
-                try_write(Stream::Output, echo);
-            });
-        }
+        fill(input);
         f(input)
     })
 }
 
-/// Receives what has come.
-fn receive() {
-    with_input(|_| ());
-}
-
 /// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay
 /// for the program.
+///
+/// Asks the port only after an interrupt: each access to it leaves the virtual machine, and the
+/// network asks at each poll.
 pub fn report_requested() -> bool {
     // Input is received only where its interrupts are on.
-    LISTENING.load(Ordering::Relaxed) && with_input(LineDiscipline::take_report)
+    let look = LISTENING.load(Ordering::Relaxed) && ARRIVED.swap(false, Ordering::Relaxed);
+    INPUT.with(|input| {
+        if look {
+            fill(input);
+        }
+        input.take_report()
+    })
 }
 
 /// Reads what has come in, of a terminal no further than the end of a line, without waiting: 0 at
@@ -96,6 +108,7 @@ pub fn listen() {
 /// As [`listen`], for requests for a report alone: reading a pipe would take bytes away from
 /// others.
 pub fn listen_for_reports() {
+    interrupts::set_handler(SERIAL, || ARRIVED.store(true, Ordering::Relaxed));
     if !LISTENING.load(Ordering::Relaxed) && INPUT.with(|input| input.is_from_person()) {
         listen();
     }
