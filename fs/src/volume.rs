@@ -319,8 +319,9 @@ pub trait Volume: Send {
     /// Creates a directory. [`Error::Exists`].
     fn mkdir(&mut self, path: &str) -> Result<(), Error>;
 
-    /// Removes an empty directory. [`Error::NotEmpty`], [`Error::NotDirectory`], and
-    /// [`Error::Busy`] while it is open or for the root.
+    /// Removes an empty directory; one that is open stays empty until it is closed.
+    /// [`Error::NotEmpty`], [`Error::NotDirectory`], [`Error::Busy`] for the root, and on FAT while
+    /// it is open.
     fn rmdir(&mut self, path: &str) -> Result<(), Error>;
 
     /// Removes a file. [`Error::IsDirectory`], and [`Error::Busy`] while it is open: FAT can't

@@ -266,6 +266,48 @@ fn an_open_file_without_a_name_is_cut() {
     }
 }
 
+/// A directory that is removed or replaced while it is open is empty until it is closed; after a
+/// power cut the next mount gives its blocks back.
+#[test]
+fn an_open_directory_without_a_name_is_empty() {
+    for args in KINDS {
+        let disk = Disk::new(mkfs(16 << 20, args), 512);
+        let mut volume = mount(&disk);
+        let open: Vec<_> = ["removed", "closed", "replaced"]
+            .map(|path| {
+                volume.mkdir(path).unwrap();
+                // More than one block, which are kept when it is empty again.
+                for n in 0..100 {
+                    write_file(&mut *volume, &format!("{path}/{n:060}"), b"").unwrap();
+                }
+                for n in 0..100 {
+                    volume.unlink(&format!("{path}/{n:060}")).unwrap();
+                }
+                volume.open(path, OpenFlags::DIRECTORY).unwrap()
+            })
+            .into();
+        volume.mkdir("other").unwrap();
+        volume.rmdir("removed").unwrap();
+        volume.rmdir("closed").unwrap();
+        volume.rename("other", "replaced").unwrap();
+        for directory in &open {
+            let next = volume.list(*directory, 0, &mut |_| panic!("an entry"));
+            assert_eq!(next, Ok(None), "{args:?}");
+            assert_eq!(volume.stat_file(*directory).unwrap().links, 0);
+        }
+        volume.close(open[1]).unwrap();
+        assert_eq!(volume.stat("removed").err(), Some(Error::NotFound));
+        volume.sync().unwrap();
+        let stopped = disk.bytes();
+        fsck_stopped(&stopped).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+        let again = Disk::new(stopped, 512);
+        drop(mount(&again));
+        fsck(&again.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+        drop(volume);
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+    }
+}
+
 /// The mount marks the volume as in use. If the first sync did, it would need a third flush, which
 /// nothing can overtake.
 #[test]

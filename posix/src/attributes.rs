@@ -269,6 +269,8 @@ pub fn set_times(path: &str, times: [Option<[i64; 2]>; 2], follow: bool) -> Resu
 
 /// `statfs` of an absolute path: the words of `struct statfs`.
 pub fn space(path: &str) -> Result<[u64; 15]> {
+    // A volume tells its space for any path.
+    stat(path, true)?;
     let mut text = [0; 256];
     let text = piece(&mut text);
     let (numbers, _) = record::<{ records::Space::LENGTH }>(|into| {

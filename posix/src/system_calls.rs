@@ -88,10 +88,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_statx => stat_extended(a, b, c as i32, e),
         libc::SYS_access => on(HERE, a, |path| attributes::access(path, b as i32, true)),
         libc::SYS_faccessat => on(a, b, |path| attributes::access(path, c as i32, true)),
-        libc::SYS_faccessat2 => {
-            let follow = d as i32 & libc::AT_SYMLINK_NOFOLLOW == 0;
-            on(a, b, |path| attributes::access(path, c as i32, follow))
-        }
+        libc::SYS_faccessat2 => access_at(a, b, c as i32, d as i32),
         libc::SYS_chmod => on(HERE, a, |path| set_mode(path, b)),
         libc::SYS_fchmodat => on(a, b, |path| set_mode(path, c)),
         libc::SYS_fchmod => with(a, |it| {
@@ -99,13 +96,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         }),
         libc::SYS_chown => on(HERE, a, |path| set_owner(path, true, b, c)),
         libc::SYS_lchown => on(HERE, a, |path| set_owner(path, false, b, c)),
-        libc::SYS_fchownat if memory::is_empty(b) && e as i32 & libc::AT_EMPTY_PATH != 0 => {
-            with(a, |_| attributes::set_owner(c as u32, d as u32))
-        }
-        libc::SYS_fchownat => {
-            let follow = e as i32 & libc::AT_SYMLINK_NOFOLLOW == 0;
-            on(a, b, |path| set_owner(path, follow, c, d))
-        }
+        libc::SYS_fchownat => set_owner_at(a, b, [c, d], e as i32),
         libc::SYS_fchown => with(a, |_| attributes::set_owner(b as u32, c as u32)),
         libc::SYS_utimensat => set_times(a, b, c, d as i32),
         libc::SYS_statfs => on(HERE, a, |path| store(b, &attributes::space(path)?)),
@@ -121,10 +112,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_mkdirat => on(a, b, names::make_directory),
         libc::SYS_rmdir => on(HERE, a, names::remove_directory),
         libc::SYS_unlink => on(HERE, a, names::remove),
-        libc::SYS_unlinkat if c as i32 & libc::AT_REMOVEDIR != 0 => {
-            on(a, b, names::remove_directory)
-        }
-        libc::SYS_unlinkat => on(a, b, names::remove),
+        libc::SYS_unlinkat => remove_at(a, b, c as i32),
         libc::SYS_rename => rename(HERE, a, HERE, b, 0),
         libc::SYS_renameat => rename(a, b, c, d, 0),
         libc::SYS_renameat2 => rename(a, b, c, d, e as u32),
@@ -398,9 +386,25 @@ fn put_stat_open(descriptor: u64, result: u64) -> Result<u64> {
     })
 }
 
+/// Flags of most calls that take a directory and a path.
+const OF_PATH: i32 = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
+
+/// Fails where a call is given flags that it hasn't.
+fn check_flags(flags: i32, known: i32) -> Result<()> {
+    match flags & !known {
+        0 => Ok(()),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// Whether a call is about the descriptor itself: it has an empty path.
+fn is_of_descriptor(start: u64, flags: i32) -> bool {
+    flags & libc::AT_EMPTY_PATH != 0 && memory::is_empty(start)
+}
+
 /// The attributes that `newfstatat` and `statx` ask for.
 fn find_stat(descriptor: u64, start: u64, flags: i32) -> Result<Stat> {
-    if memory::is_empty(start) && flags & libc::AT_EMPTY_PATH != 0 {
+    if is_of_descriptor(start, flags) {
         return if descriptor as i32 == libc::AT_FDCWD {
             attributes::stat(&paths::current(), true)
         } else {
@@ -412,18 +416,13 @@ fn find_stat(descriptor: u64, start: u64, flags: i32) -> Result<Stat> {
 }
 
 fn stat_at(descriptor: u64, start: u64, result: u64, flags: i32) -> Result<u64> {
+    check_flags(flags, OF_PATH | libc::AT_NO_AUTOMOUNT)?;
     store(result, &find_stat(descriptor, start, flags)?.words())
 }
 
 fn stat_extended(descriptor: u64, start: u64, flags: i32, result: u64) -> Result<u64> {
-    const KNOWN: i32 = libc::AT_SYMLINK_NOFOLLOW
-        | libc::AT_EMPTY_PATH
-        | libc::AT_NO_AUTOMOUNT
-        | libc::AT_STATX_FORCE_SYNC
-        | libc::AT_STATX_DONT_SYNC;
-    if flags & !KNOWN != 0 {
-        return Err(libc::EINVAL);
-    }
+    const OF_STATX: i32 = libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC;
+    check_flags(flags, OF_PATH | libc::AT_NO_AUTOMOUNT | OF_STATX)?;
     store(result, &find_stat(descriptor, start, flags)?.extended())
 }
 
@@ -437,7 +436,41 @@ fn set_owner(path: &str, follow: bool, user: u64, group: u64) -> Result<u64> {
     attributes::set_owner(user as u32, group as u32)
 }
 
+fn access_at(descriptor: u64, start: u64, mode: i32, flags: i32) -> Result<u64> {
+    check_flags(flags, OF_PATH | libc::AT_EACCESS)?;
+    if is_of_descriptor(start, flags) {
+        return with(descriptor, |it| attributes::access(&it.path, mode, true));
+    }
+    let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
+    on(descriptor, start, |path| {
+        attributes::access(path, mode, follow)
+    })
+}
+
+fn set_owner_at(descriptor: u64, start: u64, [user, group]: [u64; 2], flags: i32) -> Result<u64> {
+    check_flags(flags, OF_PATH)?;
+    if is_of_descriptor(start, flags) {
+        return with(descriptor, |_| {
+            attributes::set_owner(user as u32, group as u32)
+        });
+    }
+    let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
+    on(descriptor, start, |path| {
+        set_owner(path, follow, user, group)
+    })
+}
+
+fn remove_at(descriptor: u64, start: u64, flags: i32) -> Result<u64> {
+    check_flags(flags, libc::AT_REMOVEDIR)?;
+    let remove = match flags {
+        0 => names::remove,
+        _ => names::remove_directory,
+    };
+    on(descriptor, start, remove)
+}
+
 fn set_times(descriptor: u64, start: u64, times: u64, flags: i32) -> Result<u64> {
+    check_flags(flags, OF_PATH)?;
     let now = kernel::time::wall_ns();
     let now = [(now / 1_000_000_000) as i64, (now % 1_000_000_000) as i64];
     let time = |[seconds, ns]: [u64; 2]| match ns as i64 {
@@ -452,7 +485,11 @@ fn set_times(descriptor: u64, start: u64, times: u64, flags: i32) -> Result<u64>
             [time([a, b]), time([c, d])]
         }
     };
-    if start == 0 {
+    if times == [None; 2] {
+        // Linux doesn't even look for the file.
+        return Ok(0);
+    }
+    if start == 0 || is_of_descriptor(start, flags) {
         return with(descriptor, |it| {
             attributes::set_times(&it.path, times, true)
         });
@@ -476,6 +513,7 @@ fn rename(from: u64, old: u64, to: u64, new: u64, flags: u32) -> Result<u64> {
 }
 
 fn link(from: u64, old: u64, to: u64, new: u64, flags: i32) -> Result<u64> {
+    check_flags(flags, libc::AT_SYMLINK_FOLLOW)?;
     let mut from = absolute(from, old)?;
     if flags & libc::AT_SYMLINK_FOLLOW != 0 {
         from = paths::real(&from)?;

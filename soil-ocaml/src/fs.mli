@@ -149,7 +149,8 @@ val mkdir_p : string -> unit
 (** [mkdir_p path] makes the directory and its missing parents. *)
 
 val rmdir : string -> unit
-(** [rmdir path] removes an empty directory. Raises {!Soil.exception-Error} with [Not_empty]. *)
+(** [rmdir path] removes an empty directory. One that is open stays empty until it is closed; on FAT
+    the error is [Busy]. Raises {!Soil.exception-Error} with [Not_empty]. *)
 
 val rename : ?how:[ `Replace | `No_replace | `Exchange ] -> string -> string -> unit
 (** [rename a b] renames the file or directory [a] to [b]. An existing file [b] is replaced,

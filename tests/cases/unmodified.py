@@ -18,6 +18,7 @@ THREADS = "tests/programs/unmodified/file_threads.exe"
 EVENTS = "tests/programs/unmodified/events/events.exe"
 SOCKETS = "tests/programs/unmodified/sockets.exe"
 PEERS = "tests/programs/unmodified/peers.exe"
+PATHS = "tests/programs/unmodified/paths/main.exe"
 TABLE = "tests/programs/unmodified/table/table.exe"
 PAGE = "docs/unix.md"
 VOLUMES = ("memory", "ext4", "fat")
@@ -148,6 +149,23 @@ def unmodified_events(context, form):
     differ = [f"{one!r}, on Linux {two!r}" for one, two in pairs if one != two]
     assert image == linux, "\n".join(differ) or image
     assert status == 0, status
+
+
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_paths(context, form):
+    """Names, directories, transfers and attributes by C's calls, in memory and on ext4: each call
+    answers as on Linux."""
+    fat, ext4, options = disks(context, form)
+    folder = context.path("process")
+    os.mkdir(folder, 0o755)
+    status, linux = outcome(context.soil(PATHS, "process", folder, folder), context)
+    assert status == 0, linux
+    status, image = outcome(context.soil(PATHS, form, "/tmp", "/ext4", options=options), context)
+    pairs = zip(image.splitlines(), linux.splitlines(), strict=False)
+    differ = [f"{one!r}, on Linux {two!r}" for one, two in pairs if one != two]
+    assert image == linux, "\n".join(differ) or image
+    assert status == 0, status
+    check_disks(context, fat, ext4)
 
 
 @in_every_form(limit=120, forms=MACHINES)

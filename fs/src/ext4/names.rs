@@ -179,7 +179,7 @@ impl Fs {
             _ => {}
         }
         if is_directory {
-            self.check_disposable(&inode, is_open)?;
+            self.check_empty(&inode)?;
             Self::remove_subdirectory(&mut directory);
         }
         self.remove_entry(&directory, &found)?;
@@ -188,15 +188,12 @@ impl Fs {
         self.lose_name(&mut inode, is_open)
     }
 
-    /// Whether a directory can be removed: it is empty and not open.
-    fn check_disposable(&mut self, inode: &Inode, is_open: &dyn Fn(u32) -> bool) -> Result<()> {
-        if !self.is_empty(inode)? {
-            return Err(Error::NotEmpty);
+    /// Fails for a directory that isn't empty.
+    fn check_empty(&mut self, inode: &Inode) -> Result<()> {
+        match self.is_empty(inode)? {
+            true => Ok(()),
+            false => Err(Error::NotEmpty),
         }
-        if is_open(inode.number) {
-            return Err(Error::Busy);
-        }
-        Ok(())
     }
 
     /// Exchanges the names `one` and `other`. Neither is below the other.
@@ -255,7 +252,7 @@ impl Fs {
             match (inode.is_directory(), replaced.is_directory()) {
                 (true, false) => return Err(Error::NotDirectory),
                 (false, true) => return Err(Error::IsDirectory),
-                (true, true) => self.check_disposable(&replaced, is_open)?,
+                (true, true) => self.check_empty(&replaced)?,
                 (false, false) => {}
             }
         }

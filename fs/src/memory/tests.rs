@@ -240,9 +240,11 @@ fn handles_and_flags_are_checked() {
     assert_eq!(volume.rmdir("/"), Err(Error::Busy));
     volume.mkdir("/d").unwrap();
     let open = volume.open("/d", OpenFlags::DIRECTORY).unwrap();
-    assert_eq!(volume.rmdir("/d"), Err(Error::Busy));
-    volume.close(open).unwrap();
     volume.rmdir("/d").unwrap();
+    assert_eq!(volume.list(open, 0, &mut |_| true), Ok(None));
+    assert_eq!(volume.mkdir("/d/below"), Err(Error::NotFound));
+    volume.close(open).unwrap();
+    assert_eq!(volume.list(open, 0, &mut |_| true), Err(Error::Closed));
     for _ in 0..4096 - 4 {
         volume.open("/a", OpenFlags::READ).unwrap();
     }

@@ -212,7 +212,6 @@ impl Memory {
                 (Content::Directory(entries), true) if !entries.is_empty() => {
                     return Err(Error::NotEmpty);
                 }
-                (Content::Directory(_), true) if other.opens > 0 => return Err(Error::Busy),
                 _ => {}
             }
         } else {
@@ -416,9 +415,6 @@ impl Volume for Memory {
         let node = self.node(number)?;
         if !node.directory()?.is_empty() {
             return Err(Error::NotEmpty);
-        }
-        if node.opens > 0 {
-            return Err(Error::Busy);
         }
         self.remove_entry(parent, name)?;
         self.unnamed(number)

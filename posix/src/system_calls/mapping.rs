@@ -58,7 +58,11 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
     let failed = |error| number(Errno::from(error));
     let wanted = memory::protection(protection).map_err(failed)?;
     let flags = flags as i32;
-    let is_shared = flags & libc::MAP_TYPE != libc::MAP_PRIVATE;
+    let is_shared = match flags & libc::MAP_TYPE {
+        libc::MAP_PRIVATE => false,
+        libc::MAP_SHARED | libc::MAP_SHARED_VALIDATE => true,
+        _ => return Err(libc::EINVAL),
+    };
     let is_writable = description.check_writable().is_ok();
     if is_shared && wanted.write && !is_writable {
         return Err(libc::EACCES);
