@@ -19,6 +19,7 @@ import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from harness import sources  # noqa: E402
 from harness.machine import jobs  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -72,73 +73,16 @@ def source():
     folder = cache / f"ocaml-{version}"
     if (folder / "testsuite").is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    archive = next(cache.glob(f"ocaml_{version}.orig.tar.*"), None) or fetch(cache, version)
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["tar", "-xf", archive, "-C", folder, "--strip-components=1"], check=True)
-    return folder
-
-
-def fetch(cache, version):
-    """Downloads the source package, from the archives that apt knows, without touching its
-    configuration."""
-    package = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${source:Version}", "ocaml-nox"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
+    package = sources.installed("ocaml-nox")
     if not package.startswith(version):
         sys.exit(
             f"the compiler ({version}) isn't Debian's: name the folder of its sources in "
             "OCAML_SOURCE"
         )
-    targets = subprocess.run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(REPO_URI) $(CODENAME) $(COMPONENT)",
-            "Created-By: Packages",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\n")
-    lines = sorted(
-        {
-            line
-            for line in targets
-            if line.endswith(" main") and "debian.org" in line or "/debian" in line
-        }
-    )
-    lists = cache / "lists"
-    (lists / "partial").mkdir(parents=True, exist_ok=True)
-    sources = cache / "sources.list"
-    sources.write_text("".join(f"deb-src {line}\n" for line in lines))
-    options = [
-        f"-oDir::Etc::SourceList={sources}",
-        "-oDir::Etc::SourceParts=/dev/null",
-        f"-oDir::State::Lists={lists}",
-    ]
-    subprocess.run(["apt-get", "-q", *options, "update"], check=True, stdout=subprocess.DEVNULL)
-    # Of the package's files only the compiler's own archive is wanted; a mirror that lacks another
-    # one is good enough.
-    result = subprocess.run(
-        ["apt-get", "-q", *options, "source", "--download-only", f"ocaml={package}"],
-        check=False,
-        cwd=cache,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    archive = next(cache.glob(f"ocaml_{version}.orig.tar.*"), None)
-    if archive is None:
-        sys.exit(
-            f"the source of ocaml {package} can't be fetched (OCAML_SOURCE names a folder that "
-            f"has it):\n{result.stderr}"
-        )
-    return archive
+    archive = sources.archive("ocaml", package, cache, "OCAML_SOURCE")
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["tar", "-xf", archive, "-C", folder, "--strip-components=1"], check=True)
+    return folder
 
 
 def skips():

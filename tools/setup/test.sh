@@ -150,6 +150,7 @@ step 'end to end' tests/run.py $long
 if [ -n "$long" ]; then suite=; else suite=--short; fi
 # shellcheck disable=SC2086
 step "OCaml's own tests" tests/ocaml-suite/run.py $suite
+[ -z "$long" ] || step "Lwt's own tests" tests/lwt-suite/run.py
 
 printf '\nthe slowest:\n'
 sort -rn "$slow" | head -n 10 | sed 's/^\([0-9.]*\) /  \1 s  /'
