@@ -190,15 +190,26 @@ system_call! {
     "pidfd_open" = "434", "close_range" = "436",
 }
 
+// Those of six arguments, the fifth of which is 0 on 64-bit machines.
+rearranged! {
+    "preadv2": "mov eax, 327" => "soil_positioned",
+    "preadv64v2": "mov eax, 327" => "soil_positioned",
+    "pwritev2": "mov eax, 328" => "soil_positioned",
+    "pwritev64v2": "mov eax, 328" => "soil_positioned",
+    "soil_positioned":
+        "mov r9, r8; xor r8d, r8d; mov r10, rcx; syscall; mov rdi, rax" => "__syscall_ret",
+}
+
 // `pthread_cleanup_push` of glibc's header jumps: it fills a buffer (8 words of setjmp, a flag and
 // 4 words of padding, in which musl's record of 3 words goes), and the code behind it runs the
-// function and goes on. A thread that ends itself inside such a block ends as a cancelled one.
+// function and goes on. `pthread_exit` has noted the thread's result then, in musl's `struct
+// pthread`, before the list of the records.
 rearranged! {
     "__pthread_register_cancel":
         "mov rdx, rdi; add rdi, 72; lea rsi, [rip + soil_cancelled]" => "_pthread_cleanup_push",
     "__pthread_unregister_cancel": "add rdi, 72; xor esi, esi" => "_pthread_cleanup_pop",
     "soil_cancelled": "mov esi, 1" => "longjmp",
-    "__pthread_unwind_next": "mov rdi, -1" => "pthread_exit",
+    "__pthread_unwind_next": "mov rdi, fs:[112]" => "pthread_exit",
 }
 
 /// Functions that copy a string of unknown length: measured first.

@@ -15,6 +15,8 @@ use crate::cell::ExclusiveCell;
 use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::power;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use state::{Action, During, State, TERMINATE, check_signal};
 
 /// The process number, of the only process.
@@ -23,6 +25,49 @@ pub const PID: u64 = 1;
 /// Used by system calls and by the runtime when it waits; by an interrupt only where no cell is in
 /// use.
 static STATE: ExclusiveCell<State> = ExclusiveCell::new(State::new());
+
+/// What `siginfo_t` says of a signal's sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// `si_code`.
+    pub code: u64,
+    /// `si_pid` and `si_uid`, or the two words in their place.
+    pub sender: u64,
+    /// `si_value`.
+    pub value: u64,
+}
+
+/// Finds the sender of a signal that the running thread takes, if it isn't `kill` or `tkill`, which
+/// the origin names already: one to the thread or (false) to the process. If more than one has sent
+/// it, it is sent again.
+type Origins = fn(u64, bool, &mut Origin);
+
+/// [`Origins`], or null. Written once, by [`set_origins`].
+static ORIGINS: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// From now on signals may have other senders.
+pub fn set_origins(origins: Origins) {
+    // Hidden from the compiler, as in `wait::start_ticks`: every program would carry the function.
+    ORIGINS.store(core::hint::black_box(origins as *mut ()), Ordering::Release);
+}
+
+/// The sender of `signal`, which the running thread takes and which has this `si_code` if it was
+/// `kill` or `tkill`.
+fn origin(signal: u64, code: u64) -> Origin {
+    let mut origin = Origin {
+        code,
+        sender: PID,
+        value: 0,
+    };
+    // SAFETY: only `set_origins` stores there, a function of this type; null is `None`.
+    let origins = unsafe {
+        core::mem::transmute::<*mut (), Option<Origins>>(ORIGINS.load(Ordering::Acquire))
+    };
+    if let Some(origins) = origins {
+        origins(signal, code != state::SENT_BY_KILL, &mut origin);
+    }
+    origin
+}
 
 /// Sets of signals have 64 bits.
 fn check_size(size: u64) -> Result<(), Errno> {
@@ -94,9 +139,21 @@ pub fn is_pending(set: u64) -> bool {
 }
 
 /// Takes the pending signal of `set` with the lowest number, whose handler doesn't run: that and
-/// its `si_code`.
-pub fn take(set: u64) -> Option<(u64, u64)> {
-    STATE.with(|state| state.take(set))
+/// its sender.
+pub fn take(set: u64) -> Option<(u64, Origin)> {
+    let (signal, code) = STATE.with(|state| state.take(set))?;
+    Some((signal, origin(signal, code)))
+}
+
+/// # Errors
+/// EINVAL for a number that is no signal.
+pub fn check(signal: u64) -> Result<(), Errno> {
+    check_signal(signal, false)
+}
+
+/// Whether the program ignores `signal`: it isn't pending when it is sent.
+pub fn is_ignored(signal: u64) -> bool {
+    STATE.with(|state| state.is_ignored(signal))
 }
 
 /// `sigaltstack`, from a program whose stack pointer is `rsp`.
@@ -123,6 +180,21 @@ pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<u64, Errno> 
 /// Sends `signal` to a thread that doesn't run.
 pub fn send_to_thread(signal: u64, thread: &mut Thread) -> Result<u64, Errno> {
     STATE.with(|state| state.send(signal, Target::Thread(thread)))
+}
+
+/// Signals that were sent to threads. Written by system calls and interrupts.
+static SENT_TO_THREADS: AtomicU64 = AtomicU64::new(0);
+
+/// Notes that `signal` is sent to a thread.
+pub fn note_sent_to_thread(signal: u64) {
+    if check(signal).is_ok() {
+        SENT_TO_THREADS.fetch_or(1 << (signal - 1), Ordering::Relaxed);
+    }
+}
+
+/// Whether a signal of `set` was sent to a thread since this was asked last: it may wait to take it.
+pub fn take_sent_to_threads(set: u64) -> bool {
+    SENT_TO_THREADS.fetch_and(!set, Ordering::Relaxed) & set != 0
 }
 
 /// The signals of a thread that the running one creates.

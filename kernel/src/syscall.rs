@@ -17,10 +17,11 @@ pub(crate) mod numbers;
 mod poll;
 mod random;
 
-pub(crate) use clocks::{absolute_deadline, deadline};
+pub use clocks::put_usage;
+pub(crate) use clocks::{THREAD_USAGE, absolute_deadline, deadline, monotonic_of};
 pub use descriptors::{read as read_console, write as write_console};
 
-use clocks::{clock, clock_sleep, put_timespec, sleep, times, usage};
+use clocks::{clock, clock_sleep, put_timespec, sleep, times};
 use descriptors::{
     close, fcntl, open, path_kind, read, standard, stat_descriptor, stat_path, write,
 };
@@ -141,7 +142,7 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
         }
         n::NANOSLEEP => clock_sleep(n::MONOTONIC, 0, a, b),
         n::CLOCK_NANOSLEEP => clock_sleep(a, b, c, d),
-        n::GETRUSAGE => usage(b),
+        n::GETRUSAGE => put_usage(b, wait::used_ns()),
         n::TIMES => times(a),
         n::GETRANDOM => random::fill(a, b),
         _ => Err(unknown(number)),
@@ -261,12 +262,16 @@ fn uname(result: u64) -> Result<u64, Errno> {
 }
 
 fn limits(resource: u64, result: u64) -> Result<u64, Errno> {
+    store(result, &[limit(resource); 2])
+}
+
+/// The limit of a resource (`RLIMIT_STACK` …), soft and hard.
+pub fn limit(resource: u64) -> u64 {
     const STACK: u64 = 3;
     const OPEN_FILES: u64 = 7;
-    let limit = match resource {
+    match resource {
         STACK => memory::STACK_SIZE,
         OPEN_FILES => 1 << 16,
         _ => u64::MAX,
-    };
-    store(result, &[limit, limit])
+    }
 }

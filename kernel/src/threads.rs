@@ -11,7 +11,9 @@
 //! `src/thread`.
 
 mod futex;
+mod posix_timers;
 mod scheduler;
+mod timer_calls;
 mod timers;
 
 use crate::arch::gates::{self, Context, Frame, SystemCallFrame};
@@ -30,7 +32,7 @@ use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use scheduler::{Index, Scheduler, Wait};
-use timers::{Setting, Timers};
+use timer_calls::{Timers, send_expired};
 use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::registers::model_specific::FsBase;
 
@@ -58,6 +60,8 @@ struct Thread {
     robust: u64,
     /// It was interrupted, and its frame ends its kernel stack.
     interrupted: bool,
+    /// Processor time until it stopped running, in nanoseconds.
+    used: u64,
 }
 
 struct State {
@@ -71,6 +75,8 @@ struct State {
     /// Number of threads that wait to poll all devices.
     polling: usize,
     timers: Timers,
+    /// The process's processor time at which the running thread began to run.
+    since: u64,
 }
 
 /// Used by system calls, the runtime's wait and interrupts, all with interrupts disabled.
@@ -81,6 +87,7 @@ static STATE: ExclusiveCell<State> = ExclusiveCell::new(State {
     idle: false,
     polling: 0,
     timers: Timers::new(),
+    since: 0,
 });
 
 /// A second thread was created. Set once.
@@ -113,14 +120,24 @@ impl State {
 
     /// The first time at which a thread or a timer is due.
     fn earliest(&self) -> Option<u64> {
-        let times = [self.scheduler.earliest(), self.timers.earliest()];
+        let timers = self.timers.earliest(&self.clocks());
+        let times = [self.scheduler.earliest(), timers];
         times.into_iter().flatten().min()
+    }
+
+    /// Charges the thread at `previous`, if it is there, for having run until now.
+    fn charge(&mut self, previous: Index) {
+        let used = wait::used_ns();
+        if let Some(thread) = self.scheduler.thread(previous) {
+            thread.used += used.saturating_sub(self.since);
+        }
+        self.since = used;
     }
 }
 
 /// Answers the system calls of threads.
 extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, Errno>) -> bool {
-    let (a, b, c) = (call.rdi, call.rsi, call.rdx);
+    let (a, b, c, d) = (call.rdi, call.rsi, call.rdx, call.r10);
     let started = STARTED.load(Ordering::Relaxed);
     if started {
         // Also where a handler of a signal began before the first `clone`.
@@ -137,13 +154,10 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             Ok(0)
         }
         n::GET_ROBUST_LIST => robust_list(a, b, c),
-        n::SETITIMER => start(call).and_then(|()| set_timer(a, b, c)),
-        n::GETITIMER => {
-            let setting = with(|state| state.timers.get(a, time::monotonic_ns()));
-            setting
-                .ok_or(Errno::EINVAL)
-                .and_then(|setting| put_setting(b, setting))
-        }
+        number if !started && timer_calls::needs_threads(number, a) => match start(call) {
+            Ok(()) => return system_call(call, result),
+            Err(errno) => Err(errno),
+        },
         _ if !started => return false,
         n::FUTEX => futex::call(call),
         n::EXIT => {
@@ -163,10 +177,13 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             wait::nudge();
             sent
         }
-        n::TKILL => send(a, b),
-        n::TGKILL if a == PID => send(b, c),
+        n::TKILL => send_and_tell(a, b),
+        n::TGKILL if a == PID => send_and_tell(b, c),
         n::TGKILL => Err(Errno::ESRCH),
-        _ => return false,
+        number => match timer_calls::call(number, [a, b, c, d]) {
+            Some(answer) => answer,
+            None => return false,
+        },
     };
     true
 }
@@ -200,48 +217,6 @@ fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
     });
     memory::store(head_at, &[head.ok_or(Errno::ESRCH)?])?;
     memory::store(size_at, &[HEAD_SIZE])
-}
-
-/// `setitimer`.
-fn set_timer(which: u64, new: u64, old: u64) -> Result<u64, Errno> {
-    let words: [u64; 4] = match new {
-        // As on Linux: the timer ends.
-        0 => [0; 4],
-        new => memory::load(new)?,
-    };
-    let ns = |seconds: u64, us: u64| match (i64::try_from(seconds), us) {
-        (Ok(_), 0..1_000_000) => Ok(seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(us * 1000)),
-        _ => Err(Errno::EINVAL),
-    };
-    let setting = Setting {
-        interval: ns(words[0], words[1])?,
-        value: ns(words[2], words[3])?,
-    };
-    let now = time::monotonic_ns();
-    let before = with(|state| state.timers.set(which, setting, now)).ok_or(Errno::EINVAL)?;
-    wait::resume(now);
-    match old {
-        0 => Ok(0),
-        old => put_setting(old, before),
-    }
-}
-
-/// Stores a `struct itimerval`.
-fn put_setting(at: u64, setting: Setting) -> Result<u64, Errno> {
-    let parts = |ns: u64| [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
-    let ([a, b], [c, d]) = (parts(setting.interval), parts(setting.value));
-    memory::store(at, &[a, b, c, d])
-}
-
-/// Sends the signals of the timers that have expired, to the first thread that takes each.
-fn send_expired(now: u64) {
-    while let Some(signal) = with(|state| state.timers.expire(now)) {
-        // A valid signal to the process, which is there.
-        let _ = signals::send_to(PID, signal, false);
-        interrupt_for_process();
-    }
 }
 
 fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
@@ -297,6 +272,7 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
             },
             robust: 0,
             interrupted: false,
+            used: 0,
         };
         if state.scheduler.add(thread).is_err() {
             state.stacks.push(kernel_stack);
@@ -337,6 +313,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
         clear_at_exit: CLEAR_AT_EXIT.load(Ordering::Relaxed),
         robust: ROBUST.load(Ordering::Relaxed),
         interrupted: false,
+        used: 0,
     };
     with(|state| {
         state.scheduler.add(thread).map_err(|_| Errno::EAGAIN)?;
@@ -382,13 +359,22 @@ fn end_thread() {
     run_next();
 }
 
-/// `tkill`: sends `signal` to the thread with this number.
+/// `tkill`.
+fn send_and_tell(number: u64, signal: u64) -> Result<u64, Errno> {
+    let sent = send(number, signal);
+    // It may wait to take it while it blocks it.
+    wait::nudge();
+    sent
+}
+
+/// Sends `signal` to the thread with this number.
 fn send(number: u64, signal: u64) -> Result<u64, Errno> {
     let index = with(|state| {
         let mut threads = state.scheduler.threads();
         let found = threads.find(|(_, thread)| thread.number == number);
         found.map(|(index, _)| index).ok_or(Errno::ESRCH)
     })?;
+    signals::note_sent_to_thread(signal);
     if index == with(|state| state.scheduler.current()) {
         return signals::send_to(PID, signal, true);
     }
@@ -466,7 +452,9 @@ fn run_next() {
         let now = time::monotonic_ns();
         let next = with(|state| {
             state.scheduler.expire(now);
-            state.scheduler.next()
+            let next = state.scheduler.next()?;
+            state.charge(previous);
+            Some(next)
         });
         if let Some(next) = next {
             wait::resume(now);
@@ -478,7 +466,7 @@ fn run_next() {
         });
         wait::sleep(earliest, quiet);
         with(|state| state.idle = false);
-        send_expired(time::monotonic_ns());
+        send_expired();
         signals::obey_button();
         if signals::is_ready() {
             with(|state| state.scheduler.interrupt(previous));
@@ -523,7 +511,7 @@ fn interrupted(frame: &mut Frame) -> *mut Frame {
         return null_mut();
     }
     let now = time::monotonic_ns();
-    send_expired(now);
+    send_expired();
     let ready = with(|state| {
         state.scheduler.expire(now);
         state.scheduler.has_ready()

@@ -117,6 +117,8 @@ static TIMER_SET: AtomicU64 = AtomicU64::new(0);
 /// Halted in [`wait_until`], whose caller polls everything when it returns: no tick is needed.
 /// Written with interrupts disabled.
 static HALTED: AtomicBool = AtomicBool::new(false);
+/// How long the processor has halted, in nanoseconds. Written with interrupts disabled.
+static IDLE_NS: AtomicU64 = AtomicU64::new(0);
 /// For how long the next [`watch`] polls before it halts, in nanoseconds.
 static POLL_NS: AtomicU64 = AtomicU64::new(0);
 
@@ -220,6 +222,14 @@ pub fn sleep(deadline: Option<u64>, quiet: bool) {
     processor::enable_and_hlt();
     processor::disable();
     HALTED.store(false, Ordering::Relaxed);
+    let halted = time::monotonic_ns() - now;
+    IDLE_NS.store(IDLE_NS.load(Ordering::Relaxed) + halted, Ordering::Relaxed);
+}
+
+/// The processor time since boot: all in which it didn't halt, in nanoseconds. Polling before a
+/// halt counts. Never goes back.
+pub fn used_ns() -> u64 {
+    time::monotonic_ns() - IDLE_NS.load(Ordering::Relaxed)
 }
 
 /// Handles what an interrupt that came in the middle of `frame` is for the program's threads.

@@ -14,12 +14,23 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use reactor::table::Fd;
 use spin::Mutex;
 
 /// The most descriptors that can be open: the limit that `getrlimit` answers.
 pub const MAX_OPEN: usize = 1 << 16;
+/// The program's own limit (`RLIMIT_NOFILE`): numbers are below it.
+static MOST: AtomicUsize = AtomicUsize::new(MAX_OPEN);
+
+/// Sets the program's limit. Larger numbers that are open stay so.
+pub fn set_most(most: usize) {
+    MOST.store(most.min(MAX_OPEN), Ordering::Relaxed);
+}
+
+fn most() -> usize {
+    MOST.load(Ordering::Relaxed)
+}
 
 /// What a description stands for.
 pub enum Object {
@@ -167,7 +178,7 @@ pub fn insert(description: Arc<Description>, least: usize, close_on_exec: bool) 
     with(|table| {
         let free = table.iter().skip(least).position(Option::is_none);
         let index = free.map_or(table.len().max(least), |free| least + free);
-        if index >= MAX_OPEN {
+        if index >= most() {
             return Err(libc::EMFILE);
         }
         put(table, index, description, close_on_exec)?;
@@ -209,9 +220,29 @@ pub fn close(descriptor: u64) -> Result<u64> {
     Ok(0)
 }
 
+/// `close_range`.
+pub fn close_range(first: u64, last: u64, flags: u64) -> Result<u64> {
+    /// `CLOSE_RANGE_UNSHARE`: there is one table.
+    const UNSHARE: u32 = 2;
+    const ON_EXEC: u32 = 4;
+    let (first, last, flags) = (first as u32, last as u32, flags as u32);
+    if first > last || flags & !(UNSHARE | ON_EXEC) != 0 {
+        return Err(libc::EINVAL);
+    }
+    let within = |number: &usize| (first as usize..=last as usize).contains(number);
+    for number in open().filter(within) {
+        // Another thread may have closed it.
+        let _ = match flags & ON_EXEC {
+            0 => close(number as u64),
+            _ => control(number as u64, libc::F_SETFD as u64, libc::FD_CLOEXEC as u64),
+        };
+    }
+    Ok(0)
+}
+
 /// `dup2` and `dup3`, for two descriptors that differ.
 pub fn replace(old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
-    if new >= MAX_OPEN as u64 {
+    if new >= most() as u64 {
         return Err(libc::EBADF);
     }
     let replaced = with(|table| {
@@ -233,7 +264,7 @@ pub fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
     match command as i32 {
         libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => {
             let least = usize::try_from(argument).map_err(|_| libc::EINVAL)?;
-            if least >= MAX_OPEN {
+            if least >= most() {
                 return Err(libc::EINVAL);
             }
             insert(description, least, command as i32 == libc::F_DUPFD_CLOEXEC)

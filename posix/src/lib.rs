@@ -10,7 +10,7 @@
 //!       │
 //!   readiness                                           events of descriptions, awaited
 //!       │
-//!   descriptors, paths, tree, proc                      the table, the current directory, `/`
+//!   descriptors, paths, tree, zone, proc                the table, the current directory, `/`
 //!       │
 //!   blocking, signal, errors                            jobs of `resources`, awaited; errno
 //! ```
@@ -48,3 +48,4 @@ mod system_calls;
 mod tests;
 pub mod timerfd;
 pub mod tree;
+pub mod zone;

@@ -200,7 +200,8 @@ fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
             if expired {
                 TIMERS_AWAITED_UNTIL.store(u64::MAX, Ordering::Relaxed);
             }
-            let signalled = signal::is_pending(SIGNALS_AWAITED.load(Ordering::Relaxed));
+            let awaited = SIGNALS_AWAITED.load(Ordering::Relaxed);
+            let signalled = signal::is_pending(awaited) | signal::take_sent_to_threads(awaited);
             if signalled {
                 SIGNALS_AWAITED.store(0, Ordering::Relaxed);
             }

@@ -3,9 +3,21 @@
 /// A set of signals: signal `n` is bit `n - 1`.
 pub type Set = u64;
 
+/// A signal that was taken, as `siginfo_t` has it.
+pub struct Taken {
+    /// Its number.
+    pub signal: u64,
+    /// `si_code`.
+    pub code: u32,
+    /// `si_pid` and `si_uid`, or a timer's `si_timerid` and `si_overrun`.
+    pub sender: [u32; 2],
+    /// `si_value`.
+    pub value: u64,
+}
+
 #[cfg(feature = "image")]
 mod of_program {
-    use super::Set;
+    use super::{Set, Taken};
     use kernel::signals;
 
     /// Whether a signal ends the waits of the running thread.
@@ -24,9 +36,20 @@ mod of_program {
         signals::is_pending(set)
     }
 
-    /// Takes the pending signal of `set` with the lowest number: that and its `si_code`.
-    pub fn take(set: Set) -> Option<(u64, u64)> {
-        signals::take(set)
+    /// Whether a signal of `set` was sent to another thread since this was asked last.
+    pub fn take_sent_to_threads(set: Set) -> bool {
+        signals::take_sent_to_threads(set)
+    }
+
+    /// Takes the pending signal of `set` with the lowest number.
+    pub fn take(set: Set) -> Option<Taken> {
+        let (signal, origin) = signals::take(set)?;
+        Some(Taken {
+            signal,
+            code: origin.code as u32,
+            sender: [origin.sender as u32, (origin.sender >> 32) as u32],
+            value: origin.value,
+        })
     }
 
     /// Sends a signal to the running thread.
@@ -38,7 +61,7 @@ mod of_program {
 
 #[cfg(not(feature = "image"))]
 mod of_program {
-    use super::Set;
+    use super::{Set, Taken};
 
     /// False.
     pub fn is_interrupted() -> bool {
@@ -55,8 +78,13 @@ mod of_program {
         false
     }
 
+    /// False.
+    pub fn take_sent_to_threads(_set: Set) -> bool {
+        false
+    }
+
     /// None.
-    pub fn take(_set: Set) -> Option<(u64, u64)> {
+    pub fn take(_set: Set) -> Option<Taken> {
         None
     }
 
@@ -64,4 +92,4 @@ mod of_program {
     pub fn raise(_signal: i32) {}
 }
 
-pub use of_program::{is_interrupted, is_pending, raise, take, within_call};
+pub use of_program::{is_interrupted, is_pending, raise, take, take_sent_to_threads, within_call};

@@ -2,7 +2,7 @@
 
 use crate::errors::Result;
 use crate::readiness::Events;
-use crate::signal::{self, Set};
+use crate::signal::{self, Set, Taken};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of `struct signalfd_siginfo`.
@@ -52,12 +52,22 @@ impl Signals {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let mut len = 0;
         for record in into.chunks_exact_mut(RECORD) {
-            let Some((signal, code)) = signal::take(self.get()) else {
+            let Some(taken) = signal::take(self.get()) else {
                 break;
             };
             record.fill(0);
-            // `ssi_signo`, `ssi_errno`, `ssi_code`, `ssi_pid`, `ssi_uid`.
-            let words = [signal as u32, 0, code as u32, 1, 0];
+            let Taken { code, sender, .. } = taken;
+            let value = [taken.value as u32, (taken.value >> 32) as u32];
+            // Places in words: `ssi_signo`, `ssi_code`, then what belongs to a timer (`ssi_tid`,
+            // `ssi_overrun`, `ssi_int`, `ssi_ptr`) or to another sender (`ssi_pid`, `ssi_uid`).
+            let mut words = [0; 14];
+            (words[0], words[2]) = (taken.signal as u32, code);
+            if code == libc::SI_TIMER as u32 {
+                [words[6], words[8]] = sender;
+                (words[11], words[12], words[13]) = (value[0], value[0], value[1]);
+            } else {
+                [words[3], words[4]] = sender;
+            }
             for (into, word) in record.chunks_exact_mut(4).zip(words) {
                 into.copy_from_slice(&word.to_le_bytes());
             }

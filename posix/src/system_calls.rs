@@ -4,8 +4,10 @@
 //! Calls that aren't here are the kernel's.
 
 mod console;
+mod copies;
 mod events;
 mod locks;
+mod machine;
 mod mapping;
 mod memory;
 mod poll;
@@ -27,6 +29,15 @@ kernel::system_call_extension!("soil_with_files", answer);
 /// The kernel's extension: see `kernel::syscall::extension`.
 extern "C" fn answer(
     call: &mut SystemCallFrame,
+    result: &mut core::result::Result<u64, kernel::errno::Errno>,
+) -> bool {
+    answer_by(dispatch, call, result)
+}
+
+/// Answers a system call by a function of number and arguments that has `None` for those of others.
+fn answer_by(
+    dispatch: impl FnOnce(i64, [u64; 6]) -> Option<Result<u64>>,
+    call: &SystemCallFrame,
     result: &mut core::result::Result<u64, kernel::errno::Errno>,
 ) -> bool {
     let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
@@ -58,6 +69,12 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_writev => vectors(b, c).and_then(|list| write(a, list, Place::Position)),
         libc::SYS_pwrite64 => at(d).and_then(|place| write(a, &[[b, c]], place)),
         libc::SYS_pwritev => at(d).and_then(|place| write(a, vectors(b, c)?, place)),
+        // Without flags, they are the calls without the 2.
+        libc::SYS_preadv2 | libc::SYS_pwritev2 if arguments[5] as u32 != 0 => Err(libc::EOPNOTSUPP),
+        libc::SYS_preadv2 => vectors(b, c).and_then(|list| read(a, list, at_or_position(d)?)),
+        libc::SYS_pwritev2 => vectors(b, c).and_then(|list| write(a, list, at_or_position(d)?)),
+        libc::SYS_sendfile => copies::send_file(a, b, c, d),
+        libc::SYS_copy_file_range => copies::copy_range(arguments),
         libc::SYS_lseek => with(a, |it| io::seek(it, b as i64, c as i32)),
         libc::SYS_ftruncate => with(a, |it| io::truncate(it, b as i64)),
         libc::SYS_fallocate => with(a, |it| io::allocate(it, b as i32, c as i64, d as i64)),
@@ -70,6 +87,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_syncfs => with(a, |_| sync_all()),
         libc::SYS_sync => sync_all(),
 
+        libc::SYS_close_range => descriptors::close_range(a, b, c),
         libc::SYS_dup => descriptors::control(a, libc::F_DUPFD as u64, 0),
         libc::SYS_dup2 if a == b => descriptors::get(a).map(|_| b),
         libc::SYS_dup2 => descriptors::replace(a, b, false),
@@ -161,6 +179,45 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
             0 => Ok(0),
             _ => Err(libc::EPERM),
         },
+        libc::SYS_getpgid | libc::SYS_getsid => match a as u32 as u64 {
+            0 | kernel::signals::PID => Ok(kernel::signals::PID),
+            _ => Err(libc::ESRCH),
+        },
+        libc::SYS_getrusage => match a as i32 {
+            libc::RUSAGE_SELF | libc::RUSAGE_THREAD => return None,
+            libc::RUSAGE_CHILDREN => kernel::syscall::put_usage(b, 0).map_err(memory::number),
+            _ => Err(libc::EINVAL),
+        },
+        libc::SYS_sysinfo => machine::information(a),
+        libc::SYS_getrlimit => machine::limit(0, a, 0, b),
+        libc::SYS_setrlimit => machine::limit(0, a, b, 0),
+        libc::SYS_prlimit64 => machine::limit(a, b, c, d),
+        libc::SYS_getcpu => machine::processor(a, b),
+        libc::SYS_sched_setaffinity => machine::set_affinity(a, b, c),
+        libc::SYS_sched_getscheduler => machine::scheduler(a, None),
+        libc::SYS_sched_getparam => machine::scheduler(a, Some(b)),
+        libc::SYS_sched_setscheduler => machine::set_scheduler(a, b as i32, c),
+        libc::SYS_sched_setparam => machine::set_scheduler(a, libc::SCHED_OTHER, b),
+        libc::SYS_sched_get_priority_min => machine::priorities(a as i32).map(|[least, _]| least),
+        libc::SYS_sched_get_priority_max => machine::priorities(a as i32).map(|[_, most]| most),
+        libc::SYS_mlock | libc::SYS_munlock => machine::lock(a, b),
+        libc::SYS_mlockall | libc::SYS_munlockall => Ok(0),
+        // No volume stores them.
+        libc::SYS_setxattr
+        | libc::SYS_lsetxattr
+        | libc::SYS_getxattr
+        | libc::SYS_lgetxattr
+        | libc::SYS_listxattr
+        | libc::SYS_llistxattr
+        | libc::SYS_removexattr
+        | libc::SYS_lremovexattr => on(HERE, a, |path| {
+            attributes::stat(path, true)?;
+            Err(libc::EOPNOTSUPP)
+        }),
+        libc::SYS_fsetxattr
+        | libc::SYS_fgetxattr
+        | libc::SYS_flistxattr
+        | libc::SYS_fremovexattr => with(a, |_| Err(libc::EOPNOTSUPP)),
         // As `nice` has 0.
         libc::SYS_getpriority => Ok(20),
         libc::SYS_setpriority => Ok(0),
@@ -216,6 +273,14 @@ fn at(offset: u64) -> Result<Place> {
         return Err(libc::EINVAL);
     }
     Ok(Place::Byte(offset))
+}
+
+/// That of `preadv2` and `pwritev2`, where -1 is the position.
+fn at_or_position(offset: u64) -> Result<Place> {
+    match offset as i64 {
+        -1 => Ok(Place::Position),
+        _ => at(offset),
+    }
 }
 
 fn vectors<'a>(start: u64, count: u64) -> Result<&'a [[u64; 2]]> {
@@ -288,21 +353,26 @@ fn write(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
             let flags = io::message_flags(&description);
             sockets::send(&**socket, pieces, None, flags).map(|len| len as u64)
         }
-        Object::File(_) if mapping::is_any() => write_mapped(&description, pieces, place),
-        _ => write_pieces(&description, pieces, place),
+        _ => write_settled(&description, place, || {
+            transfer(pieces, place, |start, len, place| {
+                io::write(&description, bytes(start, len)?, place)
+            })
+        }),
     }
 }
 
-fn write_pieces(description: &Description, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
-    transfer(pieces, place, |start, len, place| {
-        io::write(description, bytes(start, len)?, place)
-    })
-}
-
-/// Writes to a file that may be mapped as well.
-fn write_mapped(description: &Description, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
+/// Runs `write`, which writes at `place` of a description, and brings mappings of the file up to
+/// date if there are any.
+fn write_settled(
+    description: &Description,
+    place: Place,
+    write: impl FnOnce() -> Result<u64>,
+) -> Result<u64> {
+    if !matches!(description.object, Object::File(_)) || !mapping::is_any() {
+        return write();
+    }
     mapping::settle(description)?;
-    let done = write_pieces(description, pieces, place)?;
+    let done = write()?;
     let end = match place {
         Place::Byte(at) => at + done,
         Place::Position => io::seek(description, 0, libc::SEEK_CUR)?,

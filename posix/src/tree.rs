@@ -3,10 +3,10 @@
 
 use crate::blocking::{Once, at_once, block};
 use crate::io::{self, Place};
-use crate::{names, open, paths};
+use crate::{names, open, paths, zone};
 use alloc::format;
 use alloc::string::ToString;
-use platform::Memory;
+use platform::{Memory, System};
 use resources::current::Current;
 use resources::files;
 use resources::files::drivers::{self, EXT4, MEMORY, TAR};
@@ -61,16 +61,18 @@ fn fill() {
         let _ = names::make_directory(directory);
     }
     for (name, text) in FILES {
-        let _ = make(&format!("/etc/{name}"), text);
+        let _ = make(&format!("/etc/{name}"), text.as_bytes());
     }
+    let rule = Current::variable("TZ");
+    let _ = make("/etc/localtime", &zone::file(&rule.unwrap_or_default()));
     // Only listings see these files: the names are looked up among the devices first.
     for (name, _) in paths::DEVICES {
-        let _ = make(&format!("/dev/{name}"), "");
+        let _ = make(&format!("/dev/{name}"), &[]);
     }
 }
 
 /// Makes a file, not by way of the descriptors' table.
-fn make(path: &str, text: &str) -> crate::errors::Result<()> {
+fn make(path: &str, bytes: &[u8]) -> crate::errors::Result<()> {
     use resources::types::constants::{OPEN_CREATE, OPEN_WRITE};
     let flags = OPEN_WRITE | OPEN_CREATE;
     let opened = block(|rt, token| files::open(rt, path, flags, token))?;
@@ -80,5 +82,5 @@ fn make(path: &str, text: &str) -> crate::errors::Result<()> {
         path.to_string(),
         libc::O_WRONLY,
     );
-    io::write(&file, text.as_bytes(), Place::Position).map(|_| ())
+    io::write(&file, bytes, Place::Position).map(|_| ())
 }

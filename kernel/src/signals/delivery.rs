@@ -5,7 +5,7 @@
 //! `arch/x86/kernel/signal.c`.
 
 use super::state::{DEFAULT, Delivery, IGNORE, RESTART, State, is_ignored_by_default};
-use super::{PID, STATE};
+use super::{STATE, origin};
 use crate::arch::gates::{Frame, KERNEL_CODE, KERNEL_DATA, SystemCallFrame};
 use crate::errno::Errno;
 use crate::memory::store;
@@ -123,8 +123,10 @@ fn insert(next: &Delivery, resumption: &mut Resumption, rax: u64) {
     words[FLAGS] = *flags;
     words[MASK] = next.mask;
     words[INFORMATION] = next.signal;
-    words[INFORMATION + 1] = next.code;
-    words[INFORMATION + 2] = PID;
+    let sender = origin(next.signal, next.code);
+    words[INFORMATION + 1] = sender.code;
+    words[INFORMATION + 2] = sender.sender;
+    words[INFORMATION + 3] = sender.value;
     if store(frame, &words).is_err() {
         crash::signal(11, "SIGSEGV: no stack for a signal's handler", **rip, **rsp);
     }

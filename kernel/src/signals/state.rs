@@ -30,7 +30,7 @@ const STACK_IN_USE: u64 = 1;
 const STACK_DISABLED: u64 = 2;
 
 /// `si_code` of a signal to the process, and of one to a thread.
-const SENT_BY_KILL: u64 = 0;
+pub const SENT_BY_KILL: u64 = 0;
 const SENT_BY_TKILL: u64 = -6i32 as u32 as u64;
 
 const fn bit(signal: u64) -> u64 {
@@ -180,6 +180,14 @@ impl State {
             }
         }
         previous
+    }
+
+    /// Whether the program ignores `signal`, which [`check_signal`] allows.
+    pub fn is_ignored(&self, signal: u64) -> bool {
+        match self.actions[signal as usize][0] {
+            DEFAULT => is_ignored_by_default(signal),
+            handler => handler == IGNORE,
+        }
     }
 
     /// Changes the mask by `set` as `how` says (`SIG_BLOCK`, `SIG_UNBLOCK`, `SIG_SETMASK`); returns

@@ -5,12 +5,21 @@ use crate::memory::{self, load, store};
 use crate::wait::For;
 use crate::{signals, time, wait};
 
+/// What the clock with this number shows. Those that a program makes of the number of a process or
+/// a thread are [`crate::threads`]'s.
 pub(super) fn clock(which: u64) -> Result<u64, Errno> {
     match which {
         0 | 5 => Ok(time::wall_ns()),
-        1..=4 | 6 | 7 => Ok(time::monotonic_ns()),
+        1 | 4 | 6 | 7 => Ok(time::monotonic_ns()),
+        // Of the process, and of the one thread.
+        2 | 3 => Ok(wait::used_ns()),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// The monotonic time of a time of day. Both in nanoseconds.
+pub(crate) fn monotonic_of(real: u64) -> u64 {
+    time::monotonic_ns().saturating_add(real.saturating_sub(time::wall_ns()))
 }
 
 pub(super) fn put_timespec(result: u64, ns: u64) -> Result<u64, Errno> {
@@ -50,7 +59,7 @@ pub(crate) fn absolute_deadline(at: u64, real: bool) -> Result<Option<u64>, Errn
     }
     let at = span(at, 1)?;
     Ok(Some(match real {
-        true => time::monotonic_ns().saturating_add(at.saturating_sub(time::wall_ns())),
+        true => monotonic_of(at),
         false => at,
     }))
 }
@@ -78,6 +87,10 @@ pub(super) fn clock_sleep(
 ) -> Result<u64, Errno> {
     const ABSOLUTE: u64 = 1;
     let span = span(request, 1)?;
+    // Clocks that can only be read.
+    if matches!(which, 2..=6) {
+        return Err(Errno::EOPNOTSUPP);
+    }
     let now = clock(which)?;
     let absolute = flags & ABSOLUTE != 0;
     let left = if absolute {
@@ -93,20 +106,24 @@ pub(super) fn clock_sleep(
     result
 }
 
-/// `struct rusage`: all time is the program's.
-pub(super) fn usage(result: u64) -> Result<u64, Errno> {
-    let now = time::monotonic_ns();
+/// The `who` of `getrusage` that is the running thread.
+pub(crate) const THREAD_USAGE: u64 = 1;
+
+/// Stores a `struct rusage`: all the time that was `used`, in nanoseconds, is the program's, none
+/// the system's.
+pub fn put_usage(result: u64, used: u64) -> Result<u64, Errno> {
     let mut words = [0; 18];
-    words[0] = now / 1_000_000_000;
-    words[1] = now / 1000 % 1_000_000;
+    words[0] = used / 1_000_000_000;
+    words[1] = used / 1000 % 1_000_000;
     words[4] = memory::statistics().in_use / 1024;
     store(result, &words)
 }
 
+/// `times`, in hundredths of a second.
 pub(super) fn times(result: u64) -> Result<u64, Errno> {
-    let ticks = time::monotonic_ns() / 10_000_000;
+    const TICK_NS: u64 = 10_000_000;
     if result != 0 {
-        store(result, &[ticks, 0, 0, 0])?;
+        store(result, &[wait::used_ns() / TICK_NS, 0, 0, 0])?;
     }
-    Ok(ticks)
+    Ok(time::monotonic_ns() / TICK_NS)
 }

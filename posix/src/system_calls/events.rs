@@ -197,15 +197,18 @@ pub fn await_signal(mask: u64, information: u64, timeout: u64, size: u64) -> Res
         readiness::await_signals(&signals);
         Ok(signal::take(set))
     })?;
-    let (number, code) = found.ok_or(libc::EAGAIN)?;
+    let taken = found.ok_or(libc::EAGAIN)?;
     if information != 0 {
-        let into = bytes_mut(information, INFORMATION)?;
-        into.fill(0);
-        // `si_signo`, `si_errno`, `si_code`, a gap, `si_pid`.
-        let words = [number as u32, 0, code as u32, 0, 1];
-        for (into, word) in into.chunks_exact_mut(4).zip(words) {
-            into.copy_from_slice(&word.to_le_bytes());
-        }
+        bytes_mut(information, INFORMATION)?.fill(0);
+        let [first, second] = taken.sender.map(u64::from);
+        // `si_signo`, `si_code`, the sender, `si_value`.
+        let words = [
+            taken.signal,
+            u64::from(taken.code),
+            first | second << 32,
+            taken.value,
+        ];
+        store(information, &words)?;
     }
-    Ok(number)
+    Ok(taken.signal)
 }

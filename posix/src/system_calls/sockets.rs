@@ -2,6 +2,7 @@
 
 mod messages;
 
+use super::answer_by;
 use super::memory::{self, bytes, bytes_mut};
 use crate::descriptors::{self, Description, Object};
 use crate::errors::Result;
@@ -25,14 +26,7 @@ extern "C" fn answer(
     call: &mut SystemCallFrame,
     result: &mut core::result::Result<u64, kernel::errno::Errno>,
 ) -> bool {
-    let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
-    match dispatch(call.number as i64, arguments) {
-        Some(answer) => {
-            *result = answer.map_err(kernel::errno::Errno::of);
-            true
-        }
-        None => false,
-    }
+    answer_by(dispatch, call, result)
 }
 
 /// The answer of system call `number`; `None` if it isn't one on sockets.

@@ -205,6 +205,16 @@ static void *compute_for_ever(void *unused)
   return unused;
 }
 
+static void *end_with_value(void *value)
+{
+  pthread_cleanup_push(clean, NULL);
+  pthread_cleanup_push(clean, NULL);
+  pthread_exit(value);
+  pthread_cleanup_pop(0);
+  pthread_cleanup_pop(0);
+  return NULL;
+}
+
 static void cancellation(void)
 {
   void *(*bodies[])(void *) = { sleep_for_ever, wait_for_ever, compute_for_ever };
@@ -221,6 +231,12 @@ static void cancellation(void)
     good = good && result == PTHREAD_CANCELED && cleaned == i + 1;
   }
   check(good, "threads that sleep, wait and compute are cancelled, and clean up");
+  pthread_t thread;
+  void *result;
+  cleaned = 0;
+  pthread_create(&thread, NULL, end_with_value, (void *)77);
+  pthread_join(thread, &result);
+  check(result == (void *)77 && cleaned == 2, "a thread that ends within such a block has its value");
 }
 
 /* Signals */

@@ -43,8 +43,12 @@ const PARTS: [Part; 4] = [
             "pthread_create",
             "thrd_create",
             "alarm",
+            // Clocks of threads.
+            "clock_getcpuclockid",
+            "pthread_getcpuclockid",
             "getitimer",
             "setitimer",
+            "timer_create",
             "ualarm",
             "caml_unix_alarm",
             "caml_unix_getitimer",
@@ -110,6 +114,9 @@ const PARTS: [Part; 4] = [
             "eventfd",
             "signalfd",
             "timerfd_create",
+            "sysinfo",
+            // Its thread waits by `sigwaitinfo`.
+            "timer_create",
             "socket",
             "socketpair",
             "getaddrinfo",

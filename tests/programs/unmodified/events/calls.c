@@ -5,6 +5,12 @@ static const char *error(void)
     switch (errno) {
     case EAGAIN: return "EAGAIN";
     case EBADF: return "EBADF";
+    case EISDIR: return "EISDIR";
+    case EMFILE: return "EMFILE";
+    case EOPNOTSUPP: return "EOPNOTSUPP";
+    case ENOMEM: return "ENOMEM";
+    case ESPIPE: return "ESPIPE";
+    case ESRCH: return "ESRCH";
     case EEXIST: return "EEXIST";
     case EFAULT: return "EFAULT";
     case EINTR: return "EINTR";

@@ -3,6 +3,8 @@
 external polls : unit -> unit = "test_polls"
 external locks : unit -> unit = "test_locks"
 external epolls : unit -> unit = "test_epolls"
+external clocks : unit -> unit = "test_clocks"
+external machine : unit -> unit = "test_machine"
 
 (* C's library buffers by itself. *)
 let line format = Printf.ksprintf print_endline format
@@ -154,6 +156,24 @@ let timers () =
     (fun signal -> Sys.set_signal signal Signal_default)
     [ Sys.sigalrm; Sys.sigvtalrm; Sys.sigprof ]
 
+(* Processor time, which a sleep takes none of. *)
+let processor_time () =
+  let used () =
+    let { Unix.tms_utime; tms_stime; _ } = Unix.times () in
+    tms_utime +. tms_stime
+  in
+  List.iter
+    (fun (name, clock) ->
+      let before = clock () in
+      Unix.sleepf 0.3;
+      line "%s in a sleep: %b" name (clock () -. before < 0.15);
+      let before = clock () in
+      while clock () -. before < 0.02 do
+        ignore (Sys.opaque_identity before)
+      done;
+      line "%s goes on" name)
+    [ ("Sys.time", Sys.time); ("Unix.times", used) ]
+
 (* Texts of `/proc`, as far as they are the same in an image. *)
 let process () =
   let lines name = String.split_on_char '\n' (In_channel.with_open_bin name In_channel.input_all) in
@@ -197,6 +217,9 @@ let process () =
 
 let () =
   timers ();
+  processor_time ();
+  clocks ();
+  machine ();
   process ();
   polls ();
   epolls ();

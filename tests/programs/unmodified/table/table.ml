@@ -484,7 +484,10 @@ let () =
   if Array.length Sys.argv > 1 then (
     (* The hours of two instants, in winter and in summer. *)
     let hour time = (localtime time).tm_hour in
-    Printf.printf "%d %d\n%!" (hour 1735732800.) (hour 1751371200.);
+    let print () = Printf.printf "%d %d\n%!" (hour 1735732800.) (hour 1751371200.) in
+    print ();
+    putenv "TZ" ":/etc/localtime";
+    print ();
     _exit 0);
   files ();
   descriptors ();

@@ -1,0 +1,360 @@
+//! The system calls of timers and of threads' processor time, and the signals of timers that have
+//! expired.
+
+use super::posix_timers::{Kind, PosixTimers, Receiver};
+use super::scheduler::Scheduler;
+use super::timers::{Clock, Clocks, IntervalTimers, Setting};
+use super::{State, Thread, interrupt_for_process, number, send, with};
+use crate::errno::Errno;
+use crate::memory::{self, bytes_mut, store};
+use crate::signals::{self, Origin, PID};
+use crate::syscall::{self, numbers as n};
+use crate::{time, wait};
+
+/// The program's timers.
+pub(super) struct Timers {
+    interval: IntervalTimers,
+    posix: PosixTimers,
+}
+
+impl Timers {
+    /// None.
+    pub const fn new() -> Self {
+        Self {
+            interval: IntervalTimers::new(),
+            posix: PosixTimers::new(),
+        }
+    }
+
+    /// The monotonic time of the next expiration of any, if nothing stops its clock.
+    pub fn earliest(&self, clocks: &Program) -> Option<u64> {
+        let times = [self.interval.earliest(clocks), self.posix.earliest(clocks)];
+        times.into_iter().flatten().min()
+    }
+}
+
+/// The clocks of the program: of processor time, what the processor hasn't halted.
+pub(super) struct Program<'a> {
+    pub scheduler: &'a Scheduler<Thread>,
+    /// See [`State::since`].
+    pub since: u64,
+    /// No thread runs.
+    pub idle: bool,
+}
+
+impl Program<'_> {
+    /// Whether the thread with this number is the running one.
+    fn is_running(&self, number: u64) -> bool {
+        let current = self.scheduler.current();
+        let mut threads = self.scheduler.threads();
+        threads.any(|(index, thread)| index == current && thread.number == number)
+    }
+}
+
+impl Clocks for Program<'_> {
+    fn now(&self, clock: Clock) -> Option<u64> {
+        match clock {
+            Clock::Monotonic => Some(time::monotonic_ns()),
+            Clock::Process => Some(wait::used_ns()),
+            Clock::Thread(number) => {
+                let mut threads = self.scheduler.threads();
+                let (_, thread) = threads.find(|(_, thread)| thread.number == number)?;
+                let now = match self.is_running(number) {
+                    true => wait::used_ns().saturating_sub(self.since),
+                    false => 0,
+                };
+                Some(thread.used + now)
+            }
+        }
+    }
+
+    fn goes_on(&self, clock: Clock) -> bool {
+        match clock {
+            Clock::Monotonic => true,
+            Clock::Process => !self.idle,
+            Clock::Thread(number) => !self.idle && self.is_running(number),
+        }
+    }
+}
+
+/// Whether a call is one of [`call`]'s and begins with the first thread as one of many.
+pub(super) fn needs_threads(number: u64, which: u64) -> bool {
+    match number {
+        n::SETITIMER | n::GETITIMER | n::TIMER_CREATE => true,
+        n::CLOCK_GETTIME | n::CLOCK_GETRES => (which as i32) < 0,
+        _ => false,
+    }
+}
+
+/// Answers a call on timers or clocks that needs the threads, which have started; `None` for the
+/// calls of others.
+pub(super) fn call(number: u64, [a, b, c, d]: [u64; 4]) -> Option<Result<u64, Errno>> {
+    let timer = a as u32 as usize;
+    Some(match number {
+        n::SETITIMER => set_interval_timer(a, b, c),
+        n::GETITIMER => on_timers(|timers, clocks| timers.interval.get(a, clocks))
+            .and_then(|setting| put_setting(b, setting, 1000)),
+        n::TIMER_CREATE => create(a, b, c),
+        n::TIMER_SETTIME => set_timer(timer, b, c, d),
+        n::TIMER_GETTIME => on_timers(|timers, clocks| timers.posix.get(timer, clocks))
+            .and_then(|setting| put_setting(b, setting, 1)),
+        n::TIMER_GETOVERRUN => on_timers(|timers, _| timers.posix.overrun(timer)),
+        n::TIMER_DELETE => on_timers(|timers, _| timers.posix.delete(timer).then_some(0)),
+        n::CLOCK_GETTIME | n::CLOCK_GETRES if is_used_time(a) => {
+            used_time(a).and_then(|clock| put_clock(clock, number, b))
+        }
+        n::GETRUSAGE if a == syscall::THREAD_USAGE => {
+            let clock = Clock::Thread(super::number());
+            syscall::put_usage(b, with(|state| state.clocks().now(clock)).unwrap_or(0))
+        }
+        _ => return None,
+    })
+}
+
+/// Whether `which` is the number of a clock of processor time that needs the threads: the running
+/// one's, or one that clock_getcpuclockid(3) or pthread_getcpuclockid(3) has made.
+pub(super) fn is_used_time(which: u64) -> bool {
+    which == RUNNING_THREAD || (which as i32) < 0
+}
+
+/// `CLOCK_PROCESS_CPUTIME_ID`.
+const PROCESS: u64 = 2;
+/// `CLOCK_THREAD_CPUTIME_ID`.
+const RUNNING_THREAD: u64 = 3;
+
+/// The clock of processor time with this number.
+///
+/// # Errors
+/// EINVAL for one that isn't there.
+fn used_time(which: u64) -> Result<Clock, Errno> {
+    // The lowest bits of a number below 0, which names a process or a thread in its others: the
+    // clock is a thread's; it isn't one of processor time.
+    const OF_THREAD: i32 = 4;
+    const OTHER: i32 = 3;
+    match which {
+        PROCESS => return Ok(Clock::Process),
+        RUNNING_THREAD => return Ok(Clock::Thread(number())),
+        _ => {}
+    }
+    let which = which as i32;
+    let named = u64::from(!(which >> 3) as u32);
+    match (which & OTHER, which & OF_THREAD, named) {
+        (OTHER, ..) => Err(Errno::EINVAL),
+        (_, 0, 0 | PID) => Ok(Clock::Process),
+        (_, 0, _) => Err(Errno::EINVAL),
+        (_, _, 0) => Ok(Clock::Thread(number())),
+        (_, _, named) => Ok(Clock::Thread(named)),
+    }
+}
+
+/// `clock_gettime` and `clock_getres` of a clock of processor time.
+fn put_clock(clock: Clock, number: u64, result: u64) -> Result<u64, Errno> {
+    let now = with(|state| state.clocks().now(clock)).ok_or(Errno::EINVAL)?;
+    match number {
+        n::CLOCK_GETTIME => store(result, &parts(now, 1)),
+        _ if result == 0 => Ok(0),
+        _ => store(result, &[0, 1]),
+    }
+}
+
+/// Runs `f` on the timers and their clocks. EINVAL if it finds no timer.
+fn on_timers<T>(f: impl FnOnce(&mut Timers, &Program) -> Option<T>) -> Result<T, Errno> {
+    with(|state| {
+        let (timers, clocks) = state.timers();
+        f(timers, &clocks).ok_or(Errno::EINVAL)
+    })
+}
+
+/// Seconds, and the rest in units of `unit` nanoseconds.
+fn parts(ns: u64, unit: u64) -> [u64; 2] {
+    [ns / 1_000_000_000, ns % 1_000_000_000 / unit]
+}
+
+/// Stores a `struct itimerval` (`unit` 1000) or a `struct itimerspec` (1).
+fn put_setting(at: u64, setting: Setting, unit: u64) -> Result<u64, Errno> {
+    let [interval, value] = [setting.interval, setting.value].map(|ns| parts(ns, unit));
+    store(at, &[interval[0], interval[1], value[0], value[1]])
+}
+
+/// Loads one of the two, whose times are below a second beside their seconds. EINVAL else.
+fn load_setting(at: u64, unit: u64) -> Result<Setting, Errno> {
+    let words: [u64; 4] = memory::load(at)?;
+    let ns = |seconds: u64, rest: u64| match i64::try_from(seconds) {
+        Ok(_) if rest < 1_000_000_000 / unit => Ok(seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(rest * unit)),
+        _ => Err(Errno::EINVAL),
+    };
+    Ok(Setting {
+        interval: ns(words[0], words[1])?,
+        value: ns(words[2], words[3])?,
+    })
+}
+
+/// `setitimer`.
+fn set_interval_timer(which: u64, new: u64, old: u64) -> Result<u64, Errno> {
+    let setting = match new {
+        // As on Linux: the timer ends.
+        0 => Setting::default(),
+        new => load_setting(new, 1000)?,
+    };
+    let before = on_timers(|timers, clocks| timers.interval.set(which, setting, clocks))?;
+    wait::resume(time::monotonic_ns());
+    match old {
+        0 => Ok(0),
+        old => put_setting(old, before, 1000),
+    }
+}
+
+/// `timer_create`.
+fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
+    const SIGNAL: u32 = 0;
+    const NOTHING: u32 = 1;
+    const THREAD: u32 = 2;
+    const THREAD_BY_NUMBER: u32 = 4;
+    const ALARM: u64 = 14;
+    /// `CLOCK_REALTIME`.
+    const REAL: u64 = 0;
+    let clock = match which {
+        REAL | 1 | 7 => Clock::Monotonic,
+        // Clocks that can only be read.
+        4..=6 => return Err(Errno::EOPNOTSUPP),
+        _ if which == PROCESS || is_used_time(which) => used_time(which)?,
+        _ => return Err(Errno::EINVAL),
+    };
+    let (value, signal, receiver) = match event {
+        0 => (None, ALARM, Receiver::Process),
+        event => {
+            // `sigev_value`, `sigev_signo` and `sigev_notify`, the thread.
+            let [value, kind, thread] = memory::load(event)?;
+            let receiver = match (kind >> 32) as u32 {
+                NOTHING => Receiver::Nothing,
+                // The C library's thread is its own affair.
+                SIGNAL | THREAD => Receiver::Process,
+                THREAD_BY_NUMBER => Receiver::Thread(u64::from(thread as u32)),
+                _ => return Err(Errno::EINVAL),
+            };
+            (Some(value), u64::from(kind as u32), receiver)
+        }
+    };
+    if receiver != Receiver::Nothing {
+        signals::check(signal)?;
+    }
+    let into = bytes_mut(result, 4)?;
+    let created = with(|state| {
+        let clocks = state.clocks();
+        let is_there = |number| clocks.now(Clock::Thread(number)).is_some();
+        let known = match receiver {
+            Receiver::Thread(number) => is_there(number),
+            _ => true,
+        };
+        if !known || clocks.now(clock).is_none() {
+            return Err(Errno::EINVAL);
+        }
+        let kind = Kind {
+            clock,
+            is_real_time: which == REAL,
+            receiver,
+            signal,
+            value,
+        };
+        state.timers.posix.create(kind).ok_or(Errno::EAGAIN)
+    })?;
+    signals::set_origins(name_timer);
+    into.copy_from_slice(&(created as u32).to_le_bytes());
+    Ok(0)
+}
+
+/// `timer_settime`.
+fn set_timer(timer: usize, flags: u64, new: u64, old: u64) -> Result<u64, Errno> {
+    const ABSOLUTE: u64 = 1;
+    let absolute = flags & ABSOLUTE != 0;
+    let mut setting = load_setting(new, 1)?;
+    let kind = on_timers(|timers, _| timers.posix.kind(timer))?;
+    if absolute && kind.is_real_time && setting.value != 0 {
+        // Time 0 has passed, as time 1 has.
+        setting.value = syscall::monotonic_of(setting.value).max(1);
+    }
+    let before = on_timers(|timers, clocks| timers.posix.set(timer, setting, absolute, clocks))?;
+    wait::resume(time::monotonic_ns());
+    match old {
+        0 => Ok(0),
+        old => put_setting(old, before, 1),
+    }
+}
+
+/// Sends the signals of the timers that have expired: one for the process to the first thread that
+/// takes it.
+pub(super) fn send_expired() {
+    while let Ok(signal) = on_timers(|timers, clocks| timers.interval.expire(clocks)) {
+        // A valid signal to the process, which is there.
+        let _ = signals::send_to(PID, signal, false);
+        interrupt_for_process();
+    }
+    while let Ok(expired) = on_timers(|timers, clocks| timers.posix.expire(clocks)) {
+        if signals::is_ignored(expired.signal) {
+            let _ = on_timers(|timers, clocks| timers.posix.ignored(expired.timer, clocks));
+            continue;
+        }
+        match expired.receiver {
+            Receiver::Nothing => {}
+            Receiver::Process => {
+                let _ = signals::send_to(PID, expired.signal, false);
+                interrupt_for_process();
+            }
+            Receiver::Thread(number) => {
+                // It may have ended; the timer stands still then, as on Linux.
+                let _ = send(number, expired.signal);
+            }
+        }
+        // A thread may wait to take it, by `sigwait` or a descriptor of `signalfd`.
+        wait::nudge();
+    }
+}
+
+/// Names the timer that has sent the signal that the running thread takes, see
+/// [`signals::set_origins`].
+fn name_timer(signal: u64, to_thread: bool, origin: &mut Origin) {
+    /// `SI_TIMER`.
+    const BY_TIMER: u64 = -2i32 as u32 as u64;
+    let receiver = match to_thread {
+        true => Receiver::Thread(number()),
+        false => Receiver::Process,
+    };
+    let Ok(taken) = on_timers(|timers, clocks| timers.posix.take(signal, receiver, clocks)) else {
+        return;
+    };
+    if taken.more {
+        // It was pending, so it may be again.
+        let _ = signals::send_to(PID, signal, to_thread);
+    }
+    // The timer goes on.
+    wait::resume(time::monotonic_ns());
+    *origin = Origin {
+        code: BY_TIMER,
+        // `si_timerid`, `si_overrun`.
+        sender: taken.timer as u64 | u64::from(taken.overrun as u32) << 32,
+        value: taken.value,
+    };
+}
+
+impl State {
+    /// The program's clocks.
+    pub(super) fn clocks(&self) -> Program<'_> {
+        Program {
+            scheduler: &self.scheduler,
+            since: self.since,
+            idle: self.idle,
+        }
+    }
+
+    /// The timers, and the clocks that they count by.
+    fn timers(&mut self) -> (&mut Timers, Program<'_>) {
+        let clocks = Program {
+            scheduler: &self.scheduler,
+            since: self.since,
+            idle: self.idle,
+        };
+        (&mut self.timers, clocks)
+    }
+}

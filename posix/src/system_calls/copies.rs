@@ -1,0 +1,116 @@
+//! `sendfile` and `copy_file_range`.
+
+use super::memory::{load, store};
+use super::{Place, mapping, write_settled};
+use crate::attributes::stat_open;
+use crate::descriptors::{self, Description, Object};
+use crate::errors::Result;
+use crate::io;
+use crate::signal;
+use alloc::vec::Vec;
+
+/// Bytes that are copied at once.
+const CHUNK: u64 = 64 << 10;
+
+/// `sendfile`.
+pub fn send_file(to: u64, from: u64, offset: u64, len: u64) -> Result<u64> {
+    let (to, from) = (descriptors::get(to)?, descriptors::get(from)?);
+    from.check_readable()?;
+    to.check_writable()?;
+    let copied_from = matches!(from.object, Object::File(_) | Object::Text(_));
+    if !copied_from || to.flags() & libc::O_APPEND != 0 {
+        return Err(libc::EINVAL);
+    }
+    let start = place(&from, offset)?;
+    let done = copy(&from, start, &to, Place::Position, len).inspect_err(|errno| {
+        if *errno == libc::EPIPE && matches!(to.object, Object::Socket(_)) {
+            signal::raise(libc::SIGPIPE);
+        }
+    })?;
+    leave(&from, offset, start + done)?;
+    Ok(done)
+}
+
+/// `copy_file_range`.
+pub fn copy_range([from, from_at, to, to_at, len, flags]: [u64; 6]) -> Result<u64> {
+    let (from, to) = (descriptors::get(from)?, descriptors::get(to)?);
+    for description in [&from, &to] {
+        match description.object {
+            Object::File(_) => {}
+            Object::Directory(_) => return Err(libc::EISDIR),
+            _ => return Err(libc::EINVAL),
+        }
+    }
+    from.check_readable()?;
+    to.check_writable()?;
+    if to.flags() & libc::O_APPEND != 0 {
+        return Err(libc::EBADF);
+    }
+    if flags as u32 != 0 {
+        return Err(libc::EINVAL);
+    }
+    let (start, into) = (place(&from, from_at)?, place(&to, to_at)?);
+    let file = |description| stat_open(description).map(|stat| stat.file());
+    let overlap = start < into.saturating_add(len) && into < start.saturating_add(len);
+    if overlap && file(&from)? == file(&to)? {
+        return Err(libc::EINVAL);
+    }
+    let done = copy(&from, start, &to, Place::Byte(into), len)?;
+    leave(&from, from_at, start + done)?;
+    leave(&to, to_at, into + done)?;
+    Ok(done)
+}
+
+/// Where a copy begins: at the offset at `at`, or the description's position if that is null.
+fn place(description: &Description, at: u64) -> Result<u64> {
+    if at == 0 {
+        return io::seek(description, 0, libc::SEEK_CUR);
+    }
+    match load(at)? {
+        [offset] if offset <= i64::MAX as u64 => Ok(offset),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// Stores where a copy ended, see [`place`].
+fn leave(description: &Description, at: u64, end: u64) -> Result<()> {
+    match at {
+        0 => io::seek(description, end as i64, libc::SEEK_SET)?,
+        at => store(at, &[end])?,
+    };
+    Ok(())
+}
+
+/// Copies up to `len` bytes; their number. An error after the first is that of the next call.
+fn copy(from: &Description, start: u64, to: &Description, into: Place, len: u64) -> Result<u64> {
+    if mapping::is_any() {
+        mapping::settle(from)?;
+    }
+    let mut chunk = Vec::new();
+    let room = len.min(CHUNK) as usize;
+    chunk.try_reserve_exact(room).map_err(|_| libc::ENOMEM)?;
+    chunk.resize(room, 0);
+    let mut done = 0;
+    while done < len {
+        let wanted = (len - done).min(CHUNK) as usize;
+        let read = match io::read(from, &mut chunk[..wanted], Place::Byte(start + done)) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(_) if done > 0 => break,
+            Err(errno) => return Err(errno),
+        };
+        let place = into.after(done);
+        let write = || io::write(to, &chunk[..read], place).map(|len| len as u64);
+        match write_settled(to, place, write) {
+            Ok(written) => {
+                done += written;
+                if written < read as u64 {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,134 @@
+//! What a program asks of the machine and of its own limits: `sysinfo`, `getrlimit`, the scheduler.
+
+use super::memory::{bytes, bytes_mut, load, store};
+use crate::descriptors;
+use crate::errors::Result;
+use kernel::signals::PID;
+use kernel::syscall;
+use platform::{Clock, Memory};
+use resources::current::Current;
+use spin::Mutex;
+
+/// `sysinfo`.
+pub fn information(result: u64) -> Result<u64> {
+    let [total, _, free, _] = Current::memory();
+    let seconds = Current::monotonic_ns().div_ceil(1_000_000_000);
+    // `struct sysinfo`: uptime, three loads, memory (total, free, shared, buffers), swap (total,
+    // free), processes, high memory (total, free), the unit of memory.
+    store(
+        result,
+        &[seconds, 0, 0, 0, total, free, 0, 0, 0, 0, 1, 0, 0, 1],
+    )
+}
+
+/// A limit, soft and hard.
+type Limit = [u64; 2];
+
+/// Resources that have limits.
+const RESOURCES: usize = 16;
+
+/// Limits that the program has set.
+static LIMITS: Mutex<[Option<Limit>; RESOURCES]> = Mutex::new([None; RESOURCES]);
+
+/// `prlimit64`, and by it `getrlimit` and `setrlimit`. The limit of descriptors holds; others are
+/// kept.
+pub fn limit(process: u64, resource: u64, new: u64, old: u64) -> Result<u64> {
+    if !matches!(process as u32 as u64, 0 | PID) {
+        return Err(libc::ESRCH);
+    }
+    let index = resource as u32 as usize;
+    let set = *LIMITS.lock().get(index).ok_or(libc::EINVAL)?;
+    let before = set.unwrap_or_else(|| [syscall::limit(resource); 2]);
+    if new != 0 {
+        let [soft, hard] = load(new)?;
+        if soft > hard {
+            return Err(libc::EINVAL);
+        }
+        if hard > before[1] {
+            return Err(libc::EPERM);
+        }
+        if index == libc::RLIMIT_NOFILE as usize {
+            descriptors::set_most(soft as usize);
+        }
+        if let Some(place) = LIMITS.lock().get_mut(index) {
+            *place = Some([soft, hard]);
+        }
+    }
+    match old {
+        0 => Ok(0),
+        old => store(old, &before),
+    }
+}
+
+/// `getcpu`: the first processor of the first node.
+pub fn processor(processor: u64, node: u64) -> Result<u64> {
+    for at in [processor, node] {
+        if at != 0 {
+            bytes_mut(at, 4)?.fill(0);
+        }
+    }
+    Ok(0)
+}
+
+/// `sched_setaffinity`: the first processor has to be in the set.
+pub fn set_affinity(process: u64, len: u64, mask: u64) -> Result<u64> {
+    let first = bytes(mask, len.min(1))?.first();
+    match first {
+        _ if is_elsewhere(process) => Err(libc::ESRCH),
+        Some(first) if first & 1 != 0 => Ok(0),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// Whether the number can't be that of the process or one of its threads.
+fn is_elsewhere(process: u64) -> bool {
+    (process as i32) < 0
+}
+
+/// `sched_getscheduler` and `sched_getparam`, whose result is at `parameters`: the ordinary
+/// scheduler, of which 0 is the only priority.
+pub fn scheduler(process: u64, parameters: Option<u64>) -> Result<u64> {
+    match parameters {
+        _ if is_elsewhere(process) => Err(libc::EINVAL),
+        Some(0) => Err(libc::EINVAL),
+        Some(at) => {
+            bytes_mut(at, 4)?.fill(0);
+            Ok(0)
+        }
+        None => Ok(libc::SCHED_OTHER as u64),
+    }
+}
+
+/// `sched_setscheduler`, and with the same scheduler `sched_setparam`: EPERM for all but the one
+/// that [`scheduler`] tells of.
+pub fn set_scheduler(process: u64, policy: i32, parameters: u64) -> Result<u64> {
+    if is_elsewhere(process) || parameters == 0 {
+        return Err(libc::EINVAL);
+    }
+    let [least, highest] = priorities(policy)?;
+    let priority = *bytes(parameters, 4)?.first_chunk().ok_or(libc::EFAULT)?;
+    match u32::from_le_bytes(priority) as u64 {
+        priority if priority < least || priority > highest => Err(libc::EINVAL),
+        _ if policy == libc::SCHED_OTHER => Ok(0),
+        _ => Err(libc::EPERM),
+    }
+}
+
+/// The least and the highest priority of a scheduler.
+pub fn priorities(policy: i32) -> Result<[u64; 2]> {
+    match policy {
+        libc::SCHED_FIFO | libc::SCHED_RR => Ok([1, 99]),
+        libc::SCHED_OTHER | libc::SCHED_BATCH | libc::SCHED_IDLE => Ok([0, 0]),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// `mlock`: no memory is ever swapped out.
+pub fn lock(start: u64, len: u64) -> Result<u64> {
+    const PAGE: u64 = 4096;
+    let first = start & !(PAGE - 1);
+    let end = start.checked_add(len).ok_or(libc::EINVAL)?;
+    // It has to be there.
+    bytes(first, end - first).map_err(|_| libc::ENOMEM)?;
+    Ok(0)
+}
