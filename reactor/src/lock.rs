@@ -113,7 +113,7 @@ mod tests {
         for (enter, leave) in call.into_iter().zip(end) {
             assert!(enter(&LOCK));
             let (entered, news) = std::sync::mpsc::channel();
-            thread::spawn(move || {
+            let waiter = thread::spawn(move || {
                 entered.send(LOCK.enter()).expect("it is awaited");
                 LOCK.leave();
             });
@@ -125,6 +125,7 @@ mod tests {
             leave(&LOCK);
             let entered = news.recv_timeout(Duration::from_secs(60));
             assert_eq!(entered, Ok(true), "never woken");
+            waiter.join().expect("no panic");
         }
     }
 
