@@ -45,7 +45,11 @@ impl<R: Resources> Cell<R> {
     #[inline(never)]
     fn enter(&self) -> bool {
         let owner = self.owner.load(Ordering::Relaxed);
-        (owner == NO_OWNER || owner == R::Platform::domain()) && self.lock.enter()
+        let entered = (owner == NO_OWNER || owner == R::Platform::domain()) && self.lock.enter();
+        if entered {
+            R::entered();
+        }
+        entered
     }
 
     /// Runs `f` on the runtime; waits while another thread's call is inside. `Busy`: this is a call
@@ -53,30 +57,43 @@ impl<R: Resources> Cell<R> {
     /// isn't disturbed.
     #[inline(always)]
     pub fn call(&self, f: impl FnOnce(&mut Runtime<R>) -> Answer) -> Answer {
-        if !self.enter() {
-            return Err(Error::Busy.into());
-        }
-        self.inside(|rt| {
-            let answer = f(rt);
-            if rt.leader == Leader::Asleep {
-                rt.nudge();
-            }
-            answer
-        })
+        self.call_as(f, |answer| answer)
     }
 
-    /// Runs `f`; the lock is held, and released afterwards.
+    /// [`Cell::call`], with the answer in another form.
     #[inline(always)]
-    fn inside(&self, f: impl FnOnce(&mut Runtime<R>) -> Answer) -> Answer {
-        // SAFETY: the lock is ours until this borrow has ended; with panic=abort there is no other
-        // way out.
+    pub fn call_as<T>(
+        &self,
+        f: impl FnOnce(&mut Runtime<R>) -> Answer,
+        form: impl Fn(Answer) -> T,
+    ) -> T {
+        if !self.enter() {
+            return refuse(form);
+        }
+        // SAFETY: the lock is ours until `leave`; with panic=abort there is no other way out.
+        let answer = f(unsafe { &mut *self.runtime.get() });
+        self.leave(answer, form)
+    }
+
+    /// Ends a call, and releases the lock, which is held. Not inline: each function of the boundary
+    /// has a copy of [`Cell::call_as`].
+    #[inline(never)]
+    fn leave<T>(&self, answer: Answer, form: impl Fn(Answer) -> T) -> T {
+        // SAFETY: the lock is ours until it is released below.
         let rt = unsafe { &mut *self.runtime.get() };
-        let answer = f(rt);
+        if rt.leader == Leader::Asleep {
+            rt.nudge();
+        }
+        self.release(rt, &answer);
+        form(answer)
+    }
+
+    /// Notes a failure, and releases the lock, which is held.
+    fn release(&self, rt: &mut Runtime<R>, answer: &Answer) {
         if matches!(answer, Err(Stop::Error(_))) {
             rt.messages.failed(R::Platform::thread());
         }
         self.lock.leave();
-        answer
     }
 
     /// Runs the drivers and sleeps until there is a completion for `waiter`
@@ -108,25 +125,42 @@ impl<R: Resources> Cell<R> {
         })
     }
 
-    /// Waits; the lock is held, and released afterwards.
+    /// Waits, and runs `fetch`; the lock is held, and released afterwards.
     fn wait_inside(
         &self,
         waiter: u64,
         until: Option<u64>,
         fetch: impl FnOnce(&mut Runtime<R>) -> Answer,
     ) -> Answer {
+        let (waited, blocking) = self.block(waiter, until);
+        // SAFETY: the lock is ours until `release`.
+        let rt = unsafe { &mut *self.runtime.get() };
+        let answer = match waited {
+            Ok(()) => fetch(rt),
+            Err(stop) => Err(stop),
+        };
+        self.release(rt, &answer);
+        if blocking {
+            R::Platform::leave_blocking();
+        }
+        answer
+    }
+
+    /// Waits; the lock is held. The second result: whether OCaml was left, which has to be entered
+    /// once the lock is released.
+    fn block(&self, waiter: u64, until: Option<u64>) -> (Result<(), Stop>, bool) {
         let (mut from, mut blocking) = (From::Call, false);
         let mut enter_blocking = || {
             if !core::mem::replace(&mut blocking, true) {
                 R::Platform::enter_blocking();
             }
         };
-        let answer = loop {
+        let waited = loop {
             // SAFETY: the lock is held here and wherever the loop begins again.
             let rt = unsafe { &mut *self.runtime.get() };
             match go_on(rt, waiter, until, from) {
-                Err(stop) => break self.inside(|_| Err(stop)),
-                Ok(Next::Return) => break self.inside(fetch),
+                Err(stop) => break Err(stop),
+                Ok(Next::Return) => break Ok(()),
                 Ok(Next::Sleep(mut sleep)) => {
                     self.lock.leave();
                     enter_blocking();
@@ -143,16 +177,13 @@ impl<R: Resources> Cell<R> {
             // No call of this thread is inside: it was asleep.
             self.lock.enter();
         };
-        if blocking {
-            R::Platform::leave_blocking();
-        }
-        answer
+        (waited, blocking)
     }
 
     /// Runs `f` on the runtime from a tick; does nothing while a call is inside.
     pub fn tick(&self, f: impl FnOnce(&mut Runtime<R>)) {
         if self.lock.enter_tick() {
-            // SAFETY: as in `inside`.
+            // SAFETY: as in `call`.
             let rt = unsafe { &mut *self.runtime.get() };
             f(rt);
             if rt.leader == Leader::Asleep {
@@ -171,6 +202,12 @@ impl<R: Resources> Cell<R> {
     pub fn unlock(&self) {
         self.lock.leave();
     }
+}
+
+/// The answer to a call that isn't served.
+#[inline(never)]
+fn refuse<T>(form: impl Fn(Answer) -> T) -> T {
+    form(Err(Error::Busy.into()))
 }
 
 #[cfg(test)]

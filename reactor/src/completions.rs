@@ -5,12 +5,10 @@
 //! Others that wait are *followers*, each asleep on a word of its own. A follower ends its wait
 //! when its operation completes; when the leader's own wait ends, it makes a follower the leader.
 
-use crate::runtime::TokenMap;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::hash::BuildHasherDefault;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
-use hashbrown::HashMap;
 use platform::Wait;
 use platform::error::{Answer, Error};
 
@@ -29,13 +27,11 @@ const DUE: u32 = 1;
 /// It is the leader now.
 pub(crate) const LEADS: u32 = 2;
 
-/// Completions that were not fetched, and followers.
+/// The scheduler's completions that were not fetched, and followers.
 pub(crate) struct Completions {
-    /// The scheduler's.
     queue: VecDeque<(u64, Answer)>,
-    /// Those of threads that wait for one operation.
-    answers: TokenMap<Answer>,
-    followers: TokenMap<Arc<AtomicU32>>,
+    /// Waiters and their words, in order of the waiters.
+    followers: Vec<(u64, Arc<AtomicU32>)>,
 }
 
 impl Completions {
@@ -43,43 +39,27 @@ impl Completions {
     pub(crate) const fn new() -> Completions {
         Completions {
             queue: VecDeque::new(),
-            answers: HashMap::with_hasher(BuildHasherDefault::new()),
-            followers: HashMap::with_hasher(BuildHasherDefault::new()),
+            followers: Vec::new(),
         }
     }
 
-    /// Makes room for the completions of `operations` operations, `token`'s among them, and the
-    /// request to stop: [`Completions::add`] never fails.
-    pub(crate) fn reserve(&mut self, token: u64, operations: usize) -> Result<(), Error> {
-        let reserved = if token < FIRST_OF_THREADS {
-            self.queue.try_reserve(operations + 1).is_ok()
-        } else {
-            self.answers.try_reserve(operations).is_ok()
-        };
-        reserved.then_some(()).ok_or(Error::OutOfMemory)
+    /// Makes room for the completions of `operations` operations, and the request to stop:
+    /// [`Completions::add`] never fails.
+    pub(crate) fn reserve(&mut self, operations: usize) -> Result<(), Error> {
+        let reserved = self.queue.try_reserve(operations + 1);
+        reserved.map_err(|_| Error::OutOfMemory)
     }
 
-    /// Adds a completion, and wakes the follower that waits for it.
-    pub(crate) fn add<W: Wait>(&mut self, token: u64, answer: Answer) {
-        if token < FIRST_OF_THREADS {
-            self.queue.push_back((token, answer));
-        } else {
-            self.answers.insert(token, answer);
-        }
-        if !self.followers.is_empty() {
-            self.wake::<W>(token);
-        }
+    /// Adds a completion of the scheduler's, and wakes it if it follows.
+    pub(crate) fn add<W: Wait>(&mut self, completion: (u64, Answer)) {
+        self.queue.push_back(completion);
+        self.wake::<W>(SCHEDULER);
     }
 
-    #[cold]
-    fn wake<W: Wait>(&self, token: u64) {
-        let waiter = if token < FIRST_OF_THREADS {
-            SCHEDULER
-        } else {
-            token
-        };
-        if let Some(word) = self.followers.get(&waiter) {
-            tell::<W>(word, DUE);
+    /// Wakes the follower that waits as `waiter`, for which there is a completion.
+    pub(crate) fn wake<W: Wait>(&self, waiter: u64) {
+        if let Ok(at) = self.place(waiter) {
+            tell::<W>(&self.followers[at].1, DUE);
         }
     }
 
@@ -88,18 +68,14 @@ impl Completions {
         self.queue.pop_front()
     }
 
-    /// That of the operation that a thread waits for.
-    pub(crate) fn take(&mut self, token: u64) -> Option<Answer> {
-        self.answers.remove(&token)
+    /// Whether there is one for the scheduler.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.queue.is_empty()
     }
 
-    /// Whether there is one for the waiter.
-    pub(crate) fn is_due(&self, waiter: u64) -> bool {
-        if waiter == SCHEDULER {
-            !self.queue.is_empty()
-        } else {
-            self.answers.contains_key(&waiter)
-        }
+    /// The place of a follower, or where it belongs.
+    fn place(&self, waiter: u64) -> Result<usize, usize> {
+        self.followers.binary_search_by_key(&waiter, |(of, _)| *of)
     }
 
     /// Adds a follower; the result is its word.
@@ -107,13 +83,16 @@ impl Completions {
         let reserved = self.followers.try_reserve(1);
         reserved.map_err(|_| Error::OutOfMemory)?;
         let word = Arc::new(AtomicU32::new(FOLLOWS));
-        self.followers.insert(waiter, word.clone());
+        let (Ok(at) | Err(at)) = self.place(waiter);
+        self.followers.insert(at, (waiter, word.clone()));
         Ok(word)
     }
 
     /// Removes a follower.
     pub(crate) fn unfollow(&mut self, waiter: u64) {
-        self.followers.remove(&waiter);
+        if let Ok(at) = self.place(waiter) {
+            self.followers.remove(at);
+        }
     }
 
     /// Forgets the followers: they are threads of a parent process.
@@ -123,17 +102,14 @@ impl Completions {
 
     /// Whether a follower wants to lead at once.
     pub(crate) fn finishes(&self) -> bool {
-        !self.followers.is_empty() && self.followers.contains_key(&FINISH)
+        matches!(self.followers.last(), Some((FINISH, _)))
     }
 
-    /// Makes a follower the leader; `false` if there is none whose wait goes on.
+    /// Makes a follower the leader, that of [`FINISH`] rather than others; `false` if there is none
+    /// whose wait goes on.
     pub(crate) fn pass_on<W: Wait>(&self) -> bool {
-        if self.followers.is_empty() {
-            return false;
-        }
-        let waits = |word: &&Arc<AtomicU32>| word.load(Ordering::Relaxed) == FOLLOWS;
-        let first = self.followers.get(&FINISH).filter(waits);
-        let next = first.or_else(|| self.followers.values().find(waits));
+        let words = self.followers.iter().rev().map(|(_, word)| word);
+        let next = { words }.find(|word| word.load(Ordering::Relaxed) == FOLLOWS);
         next.inspect(|word| tell::<W>(word, LEADS)).is_some()
     }
 }

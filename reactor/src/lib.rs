@@ -46,6 +46,9 @@ pub trait Resources: Sized + 'static {
     /// Prepares what is needed from the first call on (the log), before
     /// [`platform::System::start`].
     fn start() -> Result<(), Failure>;
+
+    /// A call has got the lock.
+    fn entered();
 }
 
 /// The set of events that the platform of `R` waits for.

@@ -1,8 +1,8 @@
 //! Error messages: the detail of each thread's last failed call, and those of failed operations
 //! until OCaml asks for them.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Number of operations whose details are kept, and of threads; the oldest is dropped first.
 const KEPT: usize = 64;
@@ -14,8 +14,9 @@ pub struct Messages {
     /// That of the call that is being made.
     fresh: Option<String>,
     /// Details of the last calls that failed, each with the number of its thread.
-    last: VecDeque<(usize, String)>,
-    kept: VecDeque<(u64, String)>,
+    last: Vec<(u64, String)>,
+    /// Those of operations, each with its token.
+    kept: Vec<(u64, String)>,
 }
 
 /// Cuts `text` to the length limit, at a character's boundary.
@@ -37,13 +38,28 @@ fn put(text: &str, into: &mut [u8]) -> usize {
     n
 }
 
+/// The place of the detail of `number`.
+fn place(details: &[(u64, String)], number: u64) -> Option<usize> {
+    details.iter().position(|(of, _)| *of == number)
+}
+
+/// Adds a detail if there is memory.
+fn add(details: &mut Vec<(u64, String)>, number: u64, text: String) {
+    if details.len() >= KEPT {
+        details.remove(0);
+    }
+    if details.try_reserve(1).is_ok() {
+        details.push((number, text));
+    }
+}
+
 impl Messages {
     /// No messages.
     pub(crate) const fn new() -> Messages {
         Messages {
             fresh: None,
-            last: VecDeque::new(),
-            kept: VecDeque::new(),
+            last: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -55,48 +71,30 @@ impl Messages {
     /// Notes that the current call, of `thread`, fails, so that it isn't given an earlier call's
     /// detail.
     pub fn failed(&mut self, thread: usize) {
-        let detail = self.fresh.take();
-        if let Some((_, last)) = self.last.iter_mut().find(|(of, _)| *of == thread) {
-            *last = detail.unwrap_or_default();
+        let (thread, detail) = (thread as u64, self.fresh.take());
+        if let Some(at) = place(&self.last, thread) {
+            self.last[at].1 = detail.unwrap_or_default();
         } else if let Some(detail) = detail {
-            if self.last.len() >= KEPT {
-                self.last.pop_front();
-            }
-            if self.last.try_reserve(1).is_ok() {
-                self.last.push_back((thread, detail));
-            }
+            add(&mut self.last, thread, detail);
         }
     }
 
     /// Keeps the detail of an operation that failed, unless it is empty.
     pub fn keep(&mut self, token: u64, text: String) {
-        if text.is_empty() {
-            return;
-        }
-        if self.kept.len() >= KEPT {
-            self.kept.pop_front();
-        }
-        if self.kept.try_reserve(1).is_ok() {
-            self.kept.push_back((token, cut(text)));
+        if !text.is_empty() {
+            add(&mut self.kept, token, cut(text));
         }
     }
 
     /// See `soil_error_detail`; of `thread`.
     pub fn last(&self, thread: usize, into: &mut [u8]) -> usize {
-        let found = self.last.iter().find(|(of, _)| *of == thread);
-        found.map_or(0, |(_, text)| put(text, into))
+        place(&self.last, thread as u64).map_or(0, |at| put(&self.last[at].1, into))
     }
 
     /// See `soil_error_detail_of`.
     pub fn take(&mut self, token: isize, into: &mut [u8]) -> usize {
-        let found = self
-            .kept
-            .iter()
-            .position(|(of, _)| isize::try_from(*of) == Ok(token));
-        match found.and_then(|i| self.kept.remove(i)) {
-            Some((_, text)) => put(&text, into),
-            None => 0,
-        }
+        // No token is negative.
+        place(&self.kept, token as u64).map_or(0, |at| put(&self.kept.remove(at).1, into))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Outstanding operations and their completions, descriptors, and the drivers of resources.
 
-use crate::completions::{Completions, SCHEDULER};
+use crate::completions::{Completions, FIRST_OF_THREADS, SCHEDULER};
 use crate::messages::Messages;
 use crate::table::{ANY, Fd, Table};
 use crate::wait::Leader;
@@ -62,6 +62,8 @@ enum Operation<R: Resources> {
     },
     /// Completed by [`Runtime::set_event`].
     Event,
+    /// Has completed; the thread that waits for it takes the answer.
+    Completed(Answer),
 }
 
 impl<R: Resources> Clone for Operation<R> {
@@ -104,9 +106,9 @@ pub const MAX_DRIVERS: usize = 7;
 pub struct Runtime<R: Resources> {
     /// Descriptors.
     pub table: Table<R>,
-    /// Operations that have not completed.
+    /// Operations that have not completed, and those of threads until they are fetched.
     operations: TokenMap<Operation<R>>,
-    /// Completions that were not yet fetched, and who waits for them.
+    /// The scheduler's completions that were not yet fetched, and the threads that wait.
     pub(crate) completions: Completions,
     /// The lines of detail of failures.
     pub messages: Messages,
@@ -211,22 +213,19 @@ impl<R: Resources> Runtime<R> {
         self.operations
             .try_reserve(1)
             .map_err(|_| Error::OutOfMemory)?;
-        let operations = self.operations.len() + 1;
-        self.completions.reserve(token, operations)?;
+        self.completions.reserve(self.operations.len() + 1)?;
         self.operations.insert(token, operation);
         Ok(())
     }
 
     /// Completes an operation; one that was taken back is ignored.
     pub fn complete(&mut self, token: u64, answer: Answer) {
-        if self.operations.remove(&token).is_some() {
-            self.completions.add::<R::Platform>(token, answer);
-        }
+        end(&mut self.operations, &mut self.completions, token, answer);
     }
 
     /// Says that the machine is asked to stop, for the `nth` time.
     pub fn request_stop(&mut self, nth: usize) {
-        self.completions.add::<R::Platform>(0, Ok(nth));
+        self.completions.add::<R::Platform>((0, Ok(nth)));
     }
 
     /// Completes everything that is parked there, and everything that waits for a change of any
@@ -270,19 +269,34 @@ impl<R: Resources> Runtime<R> {
 
     /// The completion of the operation that a thread waits for.
     pub fn take_completion(&mut self, token: u64) -> Option<Answer> {
-        self.completions.take(token)
+        match self.operations.get(&token) {
+            Some(&Operation::Completed(answer)) => {
+                self.operations.remove(&token);
+                Some(answer)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether there is a completion for the waiter.
+    pub(crate) fn is_due(&self, waiter: u64) -> bool {
+        if waiter == SCHEDULER {
+            self.completions.is_due()
+        } else {
+            matches!(self.operations.get(&waiter), Some(Operation::Completed(_)))
+        }
     }
 
     /// Whether there are completions for the scheduler to fetch.
     pub fn has_completions(&self) -> bool {
-        self.completions.is_due(SCHEDULER)
+        self.is_due(SCHEDULER)
     }
 
     /// See `soil_cancel`.
     pub fn cancel(&mut self, token: isize) -> Answer {
         let token = u64::try_from(token).map_err(|_| Error::Invalid)?;
         match self.operations.get(&token).copied() {
-            None => Ok(0),
+            None | Some(Operation::Completed(_)) => Ok(0),
             Some(Operation::Parked { index, direction }) => {
                 self.operations.remove(&token);
                 self.table.unpark(index, direction, token);
@@ -327,9 +341,13 @@ impl<R: Resources> Runtime<R> {
 
     /// Completes an operation with a failure, and keeps its detail for `soil_error_detail_of`.
     pub fn complete_failed(&mut self, token: u64, failure: Failure) {
-        if self.operations.contains_key(&token) {
+        if end(
+            &mut self.operations,
+            &mut self.completions,
+            token,
+            Err(failure.error.into()),
+        ) {
             self.messages.keep(token, failure.detail);
-            self.complete(token, Err(failure.error.into()));
         }
     }
 
@@ -391,9 +409,7 @@ impl<R: Resources> Runtime<R> {
             ..
         } = self;
         let removed = table.remove(fd, |token| {
-            if operations.remove(&token).is_some() {
-                completions.add::<R::Platform>(token, Err(Error::Closed.into()));
-            }
+            end(operations, completions, token, Err(Error::Closed.into()));
         });
         if let Some((operations, key)) = removed {
             (operations.close)(self, key);
@@ -407,7 +423,7 @@ impl<R: Resources> Runtime<R> {
         Ok(operations.kind as usize)
     }
 
-    /// Number of operations that have not completed.
+    /// Number of operations that have not completed, or whose thread hasn't fetched the answer.
     pub fn outstanding(&self) -> usize {
         self.operations.len()
     }
@@ -421,6 +437,27 @@ impl<R: Resources> Runtime<R> {
             .map(|driver| (driver.counter)(self, which));
         shares.fold(0, usize::wrapping_add)
     }
+}
+
+/// Ends an operation; `false` if it has ended already, or was taken back.
+fn end<R: Resources>(
+    operations: &mut TokenMap<Operation<R>>,
+    completions: &mut Completions,
+    token: u64,
+    answer: Answer,
+) -> bool {
+    match operations.get_mut(&token) {
+        None | Some(Operation::Completed(_)) => return false,
+        Some(operation) if token >= FIRST_OF_THREADS => {
+            *operation = Operation::Completed(answer);
+            completions.wake::<R::Platform>(token);
+        }
+        Some(_) => {
+            operations.remove(&token);
+            completions.add::<R::Platform>((token, answer));
+        }
+    }
+    true
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn is_due<R: Resources>(rt: &mut Runtime<R>, waiter: u64) -> bool {
     if waiter == FINISH {
         finished(rt)
     } else {
-        rt.completions.is_due(waiter)
+        rt.is_due(waiter)
     }
 }
 

@@ -235,6 +235,8 @@ impl<const FAULT: u8> Resources for Device<FAULT> {
     fn start() -> Result<(), Failure> {
         Ok(())
     }
+
+    fn entered() {}
 }
 
 fn driver<const FAULT: u8>() -> Driver<Device<FAULT>> {

@@ -41,6 +41,7 @@ pub mod runtime;
 pub mod types;
 
 use alloc::vec::Vec;
+use platform::Memory;
 use platform::error::Failure;
 
 /// The reactor with the resources of this program and its platform.
@@ -83,5 +84,9 @@ impl reactor::Resources for Resources {
 
     fn start() -> Result<(), Failure> {
         log_sink::start()
+    }
+
+    fn entered() {
+        fs::set_memory_short(current::Current::memory_short());
     }
 }

@@ -50,10 +50,7 @@ pub fn decode_direction(direction: Int) -> Result<Direction, Error> {
 /// Runs `f` on the runtime. A call from within a call (an OCaml finalizer), or from another domain
 /// than the owner, is `Busy`.
 pub fn enter(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
-    RUNTIME.call(|rt| {
-        fs::set_memory_short(Current::memory_short());
-        f(rt)
-    })
+    RUNTIME.call(f)
 }
 
 /// The program handles requests to stop by the library from now on.
@@ -63,12 +60,11 @@ pub fn take_button() {
 
 /// [`enter`], with the answer in the form in which it crosses the boundary.
 pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
-    encode(enter(f))
+    RUNTIME.call_as(f, encode)
 }
 
 /// Waits as [`Cell::wait`] does.
 pub fn wait(waiter: u64, until: Option<u64>, fetch: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
-    fs::set_memory_short(Current::memory_short());
     RUNTIME.wait(waiter, until, fetch)
 }
 

@@ -3,6 +3,7 @@
 use super::{Cancelled, MAX_DRIVERS, MAX_TOKEN, TokenHasher};
 use crate::Resources;
 use crate::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
+use crate::wait::FIRST_OF_THREADS;
 use core::hash::Hasher;
 use host::Host;
 use platform::Direction;
@@ -35,6 +36,8 @@ impl Resources for Fake {
     fn start() -> Result<(), Failure> {
         Ok(())
     }
+
+    fn entered() {}
 }
 
 /// Takes bytes out of a pipe, and wakes the writer.
@@ -118,6 +121,26 @@ fn tokens_are_positive_and_used_once() {
     assert_eq!(rt.cancel(LAST), Ok(1));
     assert_eq!(rt.park(reader, Direction::Read, LAST), PENDING);
     assert!(completions(&mut rt).is_empty());
+}
+
+#[test]
+fn a_threads_answer_stays_until_it_is_taken() {
+    const TOKEN: u64 = FIRST_OF_THREADS;
+    let mut rt = Runtime::new();
+    assert_eq!(rt.event(TOKEN as isize), PENDING);
+    assert_eq!(rt.take_completion(TOKEN), None);
+    assert_eq!(rt.set_event(TOKEN as isize), Ok(1));
+    assert_eq!(rt.set_event(TOKEN as isize), Ok(0));
+    rt.complete(TOKEN, Ok(7));
+    rt.complete_failed(TOKEN, Failure::new(Error::Io, "late"));
+    assert_eq!(rt.messages.take(TOKEN as isize, &mut [0; 8]), 0);
+    assert_eq!(rt.cancel(TOKEN as isize), Ok(0));
+    let invalid = Err(Stop::Error(Error::Invalid));
+    assert_eq!(rt.event(TOKEN as isize), invalid, "the token isn't free");
+    assert!(!rt.has_completions());
+    assert_eq!(rt.take_completion(TOKEN), Some(Ok(0)));
+    assert_eq!((rt.take_completion(TOKEN), rt.outstanding()), (None, 0));
+    assert_eq!(rt.event(TOKEN as isize), PENDING);
 }
 
 #[test]
