@@ -1,13 +1,11 @@
 type t = {
   operation : operation:string -> subject:string -> (int -> int) -> int;
   wait_ready : int -> int -> int;
-  sleep_until : int -> int;
-  limit : 'a. int -> (unit -> 'a) -> 'a;
-  is_late : unit -> bool;
+  sleep_until : int -> unit;
+  timeout : 'a. int -> (unit -> 'a) -> 'a option;
+  protect : 'a. (unit -> 'a) -> 'a;
 }
 
-let interrupted = min_int
-let shielded = max_int
 let registered = ref None
 
 let[@inline never] missing () =

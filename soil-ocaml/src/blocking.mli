@@ -3,23 +3,14 @@
 
 type t = {
   operation : operation:string -> subject:string -> (int -> int) -> int;
-      (** [operation submit] is the outcome of the operation that [submit token] starts, or
-          {!interrupted}. It fails if that is negative. *)
-  wait_ready : int -> int -> int;  (** As {!Scheduler.wait_ready}, or {!interrupted}. *)
-  sleep_until : int -> int;
-      (** [sleep_until t] is 0 once the monotonic clock shows [t] nanoseconds or more, or
-          {!interrupted}. *)
-  limit : 'a. int -> (unit -> 'a) -> 'a;
-      (** [limit t f] is [f ()], whose waits are {!interrupted} from the moment [t] (nanoseconds)
-          on; with {!shielded} for [t], it has no regard to the limits around it. *)
-  is_late : unit -> bool;
-      (** [is_late ()] is [true] iff a limit of the current thread has passed. *)
+      (** {!Scheduler.operation} *)
+  wait_ready : int -> int -> int;  (** {!Scheduler.wait_ready} *)
+  sleep_until : int -> unit;  (** {!Scheduler.sleep_until} *)
+  timeout : 'a. int -> (unit -> 'a) -> 'a option;
+      (** [timeout t f] is [Some (f ())], or [None] if a wait in [f] raised [Cancelled] since it
+          wasn't over at the moment [t] (nanoseconds). *)
+  protect : 'a. (unit -> 'a) -> 'a;  (** {!Scheduler.protect} *)
 }
-
-val interrupted : int
-(** [interrupted] is the result of a wait that was given up at a limit; no operation has it. *)
-
-val shielded : int
 
 val registered : t option ref
 (** [!registered] is [None] in programs without [soil.threads]. *)

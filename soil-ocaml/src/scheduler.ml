@@ -33,7 +33,7 @@ let asleep = -3
 let turn = -4 (* yields to the other fibers *)
 
 (* Result of a parked call that was cancelled; no operation has it. *)
-let interrupted = Blocking.interrupted
+let interrupted = min_int
 let no_body () = ()
 let no_run = 0
 let no_entry : fiber Waiters.t = Waiters.create ()
@@ -229,7 +229,7 @@ let within parent f =
       Failure.raise_with_backtrace e backtrace
 
 let protect f =
-  if Owner.is_other () then (Blocking.get ()).limit Blocking.shielded f
+  if Owner.is_other () then (Blocking.get ()).protect f
   else if !current == no_fiber then f ()
   else
     let node = enter ~shielded:true () in
@@ -391,8 +391,6 @@ let spend () =
     incr spent;
     if !spent >= allowance then yield ())
 
-let in_thread result = if result = interrupted then raise Cancelled else result
-
 let operation_in_task ~operation ~subject submit =
   (* Yield before the operation: one that is answered at once never waits, and a cancellation here
      loses nothing. *)
@@ -413,7 +411,7 @@ let operation_in_task ~operation ~subject submit =
     Failure.check ~operation ~subject result)
 
 let operation ~operation ~subject submit =
-  if Owner.is_other () then in_thread ((Blocking.get ()).operation ~operation ~subject submit)
+  if Owner.is_other () then (Blocking.get ()).operation ~operation ~subject submit
   else operation_in_task ~operation ~subject submit
 
 let wait_ready_in_task handle direction =
@@ -428,7 +426,7 @@ let wait_ready_in_task handle direction =
     result)
 
 let wait_ready handle direction =
-  if Owner.is_other () then in_thread ((Blocking.get ()).wait_ready handle direction)
+  if Owner.is_other () then (Blocking.get ()).wait_ready handle direction
   else wait_ready_in_task handle direction
 
 let wait_in queue =
@@ -471,8 +469,7 @@ let sleep_in_task at =
   if park asleep = interrupted then raise Cancelled
 
 let sleep_until at =
-  if Owner.is_other () then ignore (in_thread ((Blocking.get ()).sleep_until at))
-  else sleep_in_task at
+  if Owner.is_other () then (Blocking.get ()).sleep_until at else sleep_in_task at
 
 (* Running *)
 

@@ -221,16 +221,8 @@ let timeout_in_task seconds f =
           None
       | e -> Failure.raise_with_backtrace e backtrace)
 
-let timeout_in_thread seconds f =
-  let at = Scheduler.deadline_after seconds in
-  let blocking = Blocking.get () in
-  match blocking.limit at f with
-  | v -> Some v
-  | exception Cancelled when Soil_raw.clock_monotonic_ns () >= at && not (blocking.is_late ()) ->
-      None
-
 let timeout_opt seconds f =
-  if Owner.is_other () then timeout_in_thread seconds f
+  if Owner.is_other () then (Blocking.get ()).timeout (Scheduler.deadline_after seconds) f
   else if Scheduler.in_task () then timeout_in_task seconds f
   else Scheduler.run (fun () -> timeout_in_task seconds f)
 

@@ -1,7 +1,8 @@
 (* OCaml changes threads where memory is taken, in loops and in calls that block, never between. What
    threads share is changed without any of these. *)
 
-let interrupted = Blocking.interrupted
+(* The result of a wait that was given up at a limit; no operation has it. *)
+let interrupted = min_int
 let never = -1
 
 (* Tokens that are free again. *)
@@ -32,7 +33,7 @@ let give_back token =
 type limit = { thread : int; at : int; mutable previous : limit; mutable after : limit }
 
 let rec limits = { thread = 0; at = 0; previous = limits; after = limits }
-let shielded = Blocking.shielded
+let shielded = max_int
 
 let remove limit =
   limit.previous.after <- limit.after;
@@ -114,10 +115,11 @@ let operation ~operation ~subject submit =
   if result <> Soil_raw.pending then Failure.check ~operation ~subject result
   else
     let result = wait token in
-    if result >= 0 || result = interrupted then result
+    if result >= 0 then result
     else
       let detail = Failure.detail_of token in
-      if Failure.code result = Cancelled && is_late () then interrupted
+      if result = interrupted || (Failure.code result = Cancelled && is_late ()) then
+        raise Scheduler.Cancelled
       else Failure.fail_with ~operation ~subject ~detail result
 
 let wait_ready handle direction =
@@ -127,7 +129,7 @@ let wait_ready handle direction =
   else if
     (* If it failed, the next try returns the reason. *)
     wait token = interrupted
-  then interrupted
+  then raise Scheduler.Cancelled
   else 0
 
 let sleep_until at =
@@ -135,10 +137,18 @@ let sleep_until at =
     let limit = limited max_int in
     ignore (Soil_raw_threads.await token (moment (min at limit)));
     let now = Soil_raw.clock_monotonic_ns () in
-    if now >= limit then interrupted else if now >= at then 0 else sleep token
+    if now >= limit then raise Scheduler.Cancelled else if now < at then sleep token
   in
   with_token sleep
 
+let timeout at f =
+  match limit at f with
+  | v -> Some v
+  | exception Scheduler.Cancelled when Soil_raw.clock_monotonic_ns () >= at && not (is_late ()) ->
+      None
+
+let protect f = limit shielded f
+
 let register () =
-  Blocking.registered := Some { operation; wait_ready; sleep_until; limit; is_late };
+  Blocking.registered := Some { operation; wait_ready; sleep_until; timeout; protect };
   Turns.register ()
