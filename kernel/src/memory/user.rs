@@ -66,21 +66,18 @@ pub fn copy_out(start: u64, room: u64, data: &[u8]) -> Result<(), Errno> {
 
 /// Stores words at `start`.
 pub fn store(start: u64, words: &[u64]) -> Result<u64, Errno> {
-    let target = bytes_mut(start, words.len() as u64 * 8)?;
-    for (slot, word) in target.chunks_exact_mut(8).zip(words) {
-        slot.copy_from_slice(&word.to_le_bytes());
-    }
+    let (bytes, len) = (words.as_ptr().cast(), size_of_val(words));
+    // SAFETY: words are as many bytes, any of which is one.
+    let bytes = unsafe { core::slice::from_raw_parts(bytes, len) };
+    bytes_mut(start, len as u64)?.copy_from_slice(bytes);
     Ok(0)
 }
 
 /// Loads the `N` words at `start`.
 pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
-    let source = bytes(start, N as u64 * 8)?;
-    let mut words = [0; N];
-    for (word, chunk) in words.iter_mut().zip(source.chunks_exact(8)) {
-        *word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-    }
-    Ok(words)
+    let pointer = user(start, N as u64 * 8, false)?;
+    // SAFETY: readable, as was just found, and words have no invalid value.
+    Ok(unsafe { pointer.cast().read_unaligned() })
 }
 
 /// The `count` pieces of `struct iovec` at `start`, each an address and a length.

@@ -7,10 +7,10 @@ use drivers::transport::DeviceType;
 use kernel::cell::ExclusiveCell;
 use kernel::devices::{Found, find};
 
-/// Devices that were found and not taken yet, and a line for each device.
+/// Devices that were found and not taken yet, and the kind and place of each that was found.
 struct Machine {
     found: Vec<Found>,
-    description: String,
+    places: Vec<(DeviceType, String)>,
 }
 
 static MACHINE: ExclusiveCell<Option<Machine>> = ExclusiveCell::new(None);
@@ -20,17 +20,9 @@ fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
     MACHINE.with(|machine| {
         f(machine.get_or_insert_with(|| {
             let found = find(&mut |problem| log::warn!("{problem}"));
-            let mut description = String::new();
-            for device in &found {
-                // Writing to a string can't fail.
-                let _ = writeln!(
-                    description,
-                    "{:?} at {}",
-                    device.transport.device_type(),
-                    device.place
-                );
-            }
-            Machine { found, description }
+            let place = |device: &Found| (device.transport.device_type(), device.place.clone());
+            let places = found.iter().map(place).collect();
+            Machine { found, places }
         }))
     })
 }
@@ -49,5 +41,12 @@ pub fn take(kind: DeviceType) -> Vec<Found> {
 
 /// The devices, one a line.
 pub fn description() -> String {
-    with(|machine| machine.description.clone())
+    with(|machine| {
+        let mut text = String::new();
+        for (kind, place) in &machine.places {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{kind:?} at {place}");
+        }
+        text
+    })
 }
