@@ -1,10 +1,14 @@
 """Programs without a line of Soil: the answers of an image are those of Linux."""
 
+import fcntl
 import os
 import re
 import signal
 import socket
+import struct
+import termios
 import threading
+import time
 
 from cases.network import in_every_form
 from cases.names import A, NameServer
@@ -19,6 +23,8 @@ EVENTS = "tests/programs/unmodified/events/events.exe"
 SOCKETS = "tests/programs/unmodified/sockets.exe"
 PEERS = "tests/programs/unmodified/peers.exe"
 PATHS = "tests/programs/unmodified/paths/main.exe"
+GROUPS = "tests/programs/unmodified/groups.exe"
+WAITS = "tests/programs/threads/waits_in_unix.exe"
 TABLE = "tests/programs/unmodified/table/table.exe"
 PAGE = "docs/unix.md"
 VOLUMES = ("memory", "ext4", "fat")
@@ -286,11 +292,111 @@ def unmodified_connects(context, form):
         assert status == 0, status
 
 
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_groups(context, form):
+    """A member of a multicast group, IPv4 and IPv6, hears what Linux sends to it until it leaves;
+    its answers reach the sender."""
+    tap = context.tap()
+    context.run("ip", "addr", "add", "fe80::1/64", "dev", tap.name, "nodad")
+    number = socket.if_nametoindex(tap.name)
+    v4 = (socket.AF_INET, "239.7.7.7", (tap.host, 0), socket.IPPROTO_IP, socket.IP_MULTICAST_IF)
+    v6 = (
+        socket.AF_INET6,
+        "ff02::7:7",
+        ("fe80::1", 0, 0, number),
+        socket.IPPROTO_IPV6,
+        socket.IPV6_MULTICAST_IF,
+    )
+    for family, group, own, level, option in (v4, v6):
+        # The first interface behind the loopback.
+        child = context.soil(GROUPS, form, group, "4242", "2", tap=tap)
+        child.wait_line("ready")
+        with socket.socket(family, socket.SOCK_DGRAM) as peer:
+            peer.settimeout(context.remaining())
+            if family == socket.AF_INET:
+                peer.setsockopt(level, option, socket.inet_aton(tap.host))
+            else:
+                peer.setsockopt(level, option, number)
+            peer.bind(own)
+            peer.sendto(b"first", (group, 4242))
+            text, guest = peer.recvfrom(100)
+            assert text == b"first" and guest[1] == 4242, (text, guest)
+            peer.sendto(b"second", (group, 4242))
+            peer.sendto(b"end", guest)
+            text, _ = peer.recvfrom(100)
+            assert text == b"end", text
+        status, output = outcome(child, context)
+        assert status == 0 and output.splitlines() == [
+            "a group of one: -1",
+            "on no interface: -1",
+            "leave first: -1",
+            "join: 0",
+            "ready",
+            "first",
+            "leave: 0",
+            "end",
+        ], output
+
+
+def unacknowledged(connection):
+    """The bytes that the peer of a TCP connection of Linux hasn't acknowledged."""
+    return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+@in_every_form(limit=120)
+def waits_in_unix(context, form):
+    """While a task waits in `Unix.read`, `sleepf` or `select`, no other task runs, but threads do,
+    and the network acknowledges what a peer sends. While a thread waits there, tasks run."""
+    tap = context.tap()
+    reader, writer = os.pipe()
+    child = context.soil(WAITS, form, "7000", tap=tap, stdin=reader)
+    os.close(reader)
+    child.wait_line("ready")
+    tap.wait_up()
+    with socket.create_connection((tap.guest, 7000), context.remaining()) as connection:
+        child.wait_line("a thread")
+        connection.sendall(bytes(50_000))
+        while unacknowledged(connection) > 0:
+            time.sleep(0.01)
+        connection.shutdown(socket.SHUT_WR)
+        os.write(writer, b"line\n")
+        status, output = outcome(child, context)
+    os.close(writer)
+    assert output.splitlines() == [
+        "ready",
+        "a thread",
+        "read: 5",
+        "another task",
+        "received: 50000",
+        "sleepf",
+        "another task",
+        "select",
+        "another task",
+        "the tasks go on",
+        "a thread has read: 1",
+    ], output
+    assert status == 0, status
+
+
 HEAD = """# OCaml's Unix, Sys, Thread and Domain in images
 
 A process has Linux's answers. In an image each function of these modules does what Linux does, or
 what this table says. `tests/cases/unmodified.py` makes it: it calls each function in both and
 compares. `SOIL_UPDATE_PAGES=1 tests/run.py unmodified-table` writes it.
+
+## Calls that wait
+
+While a call of `Unix` waits (`read`, `select`, `sleepf` …), in an image and in a process:
+
+| in | what goes on |
+|---|---|
+| a task of `Soil.run` | other threads, OCaml's and C's; the network: connections are made, and what peers send is acknowledged and kept. Other tasks wait until the call returns |
+| another thread | the tasks too |
+
+So a task had best wait by `Soil`, and code that waits by `Unix` run in a thread, which hands results
+over by `Soil.Inbox`. A program without `Soil.run` has threads alone, none of which stops another.
+
+## Functions
 
 | function | in an image |
 |---|---|
