@@ -5,6 +5,7 @@ use super::network_errno;
 use crate::blocking::{block, now, park};
 use crate::errors::{Errno, RESTART, Result};
 use crate::readiness::wait_for;
+use core::sync::atomic::{AtomicBool, Ordering};
 use platform::Direction;
 use platform::error::{Error, Stop};
 use reactor::table::Fd;
@@ -39,6 +40,9 @@ pub enum Patience {
     Deadline(u64),
 }
 
+/// An attempt has succeeded since the network was last polled for one that would have had to wait.
+static PROGRESS: AtomicBool = AtomicBool::new(false);
+
 /// Repeats `attempt` until it is done or fails. [`libc::EAGAIN`] where it would have to wait longer
 /// than `patience` allows. A signal ends the wait with [`RESTART`], or [`libc::EINTR`] where there
 /// is a deadline (signal(7)).
@@ -49,14 +53,21 @@ pub fn retry<T>(
     let mut settled = false;
     loop {
         let (fd, direction) = match now(&mut attempt) {
-            Ok(done) => return Ok(done),
+            Ok(done) => {
+                PROGRESS.store(true, Ordering::Relaxed);
+                return Ok(done);
+            }
             Err(Halt::Error(errno)) => return Err(errno),
             Err(Halt::Park(fd, direction)) => (fd, direction),
         };
         match patience {
-            Patience::None if settled => return Err(libc::EAGAIN),
+            // A server answers and then looks for the next request, which has hardly come, on one
+            // connection after the other. What it sent leaves at its wait, all at once.
+            Patience::None if settled || PROGRESS.swap(false, Ordering::Relaxed) => {
+                return Err(libc::EAGAIN);
+            }
             Patience::None => {
-                // A device may have what it needs.
+                // A device may have what it needs, for a program that only tries.
                 settled = true;
                 now(|rt| {
                     net::settle(rt);

@@ -269,3 +269,26 @@ fn a_timeout_ends_a_wait() {
     assert_eq!(client.set(SOL_SOCKET, libc::SO_RCVTIMEO, &time), Ok(()));
     assert_eq!(read(&client, 1, 0), Ok(b"x".to_vec()));
 }
+
+/// A server that has answered looks for the next request without another poll of the network; a
+/// program that only tries has it polled each time.
+#[test]
+fn the_network_is_polled_for_a_try_only_without_progress() {
+    use super::attempts::{Halt, Patience, decode, retry};
+    let _guard = begin();
+    let tries = |succeeds: bool| {
+        let mut count = 0;
+        let outcome = retry(Patience::None, |_| {
+            count += 1;
+            match succeeds {
+                true => Ok(()),
+                false => Err(Halt::Park(decode(0)?, platform::Direction::Read)),
+            }
+        });
+        assert_eq!(outcome.is_ok(), succeeds);
+        count
+    };
+    tries(false);
+    assert_eq!([tries(false), tries(false)], [2, 2]);
+    assert_eq!([tries(true), tries(false), tries(false)], [1, 1, 2]);
+}
