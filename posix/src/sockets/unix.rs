@@ -20,6 +20,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use bindings::Key;
+pub use queue::MOST;
 use queue::{Message, Queue};
 use resources::Runtime;
 use spin::Mutex;
@@ -214,10 +215,16 @@ impl Unix {
         to: Option<&Arc<Inner>>,
         rights: &mut Rights,
     ) -> Result<Option<usize>> {
-        if let Some(error) = self.0.state.lock().error.take() {
+        let is_stream = self.0.kind == libc::SOCK_STREAM;
+        // A stream's next read has the error of a peer that left bytes unread.
+        if !is_stream && let Some(error) = self.0.state.lock().error.take() {
             return Err(error);
         }
         let receiver = self.destination(to)?;
+        if is_stream && from.is_empty() {
+            // No message: it would be read as the stream's end.
+            return Ok(Some(0));
+        }
         let sender = self.name();
         let mut state = receiver.state.lock();
         if self.0.is_datagram() {
@@ -235,7 +242,6 @@ impl Unix {
                 return Err(libc::EPIPE);
             }
         }
-        let is_stream = self.0.kind == libc::SOCK_STREAM;
         let room = state.queue.room(is_stream);
         let len = if is_stream {
             from.len().min(room)
@@ -246,7 +252,7 @@ impl Unix {
             return Ok(None);
         }
         let message = Message::new(from.get(..len).unwrap_or_default(), sender, rights)?;
-        state.queue.push(message);
+        state.queue.push(message, is_stream)?;
         state.changes += 1;
         drop(state);
         rt.wake_watchers();
@@ -416,7 +422,7 @@ impl Socket for Unix {
             Some(_) => return Err(libc::EOPNOTSUPP),
         };
         let is_stream = self.0.kind == libc::SOCK_STREAM;
-        if !is_stream && from.len() > queue::MOST {
+        if !is_stream && from.len() > MOST {
             return Err(libc::EMSGSIZE);
         }
         let patience = self.patience(flags, false);

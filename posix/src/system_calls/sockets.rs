@@ -11,7 +11,7 @@ use crate::signal;
 use crate::sockets::address::{Family, LONGEST, Name};
 use crate::sockets::tcp::Tcp;
 use crate::sockets::udp::Udp;
-use crate::sockets::unix::Unix;
+use crate::sockets::unix::{MOST, Unix};
 use crate::sockets::{Received, Rights, Socket, resolver};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -237,13 +237,15 @@ pub fn send_with(
         [[start, len]] => socket.send_with(bytes(*start, *len)?, to, flags, rights),
         _ if is_stream(socket) => send_all(socket, pieces, to, flags, rights),
         _ => {
+            let len = total(pieces);
+            if len > MOST as u64 {
+                return Err(libc::EMSGSIZE);
+            }
             let mut datagram = Vec::new();
+            let reserved = datagram.try_reserve(len as usize);
+            reserved.map_err(|_| libc::ENOMEM)?;
             for [start, len] in pieces {
-                let piece = bytes(*start, *len)?;
-                datagram
-                    .try_reserve(piece.len())
-                    .map_err(|_| libc::ENOMEM)?;
-                datagram.extend_from_slice(piece);
+                datagram.extend_from_slice(bytes(*start, *len)?);
             }
             socket.send_with(&datagram, to, flags, rights)
         }
@@ -266,6 +268,9 @@ fn send_all(
 ) -> Result<usize> {
     let mut done = 0;
     for [start, len] in pieces {
+        if *len == 0 && done > 0 {
+            continue;
+        }
         match socket.send_with(bytes(*start, *len)?, to, flags, rights) {
             Ok(sent) => {
                 done += sent;
@@ -310,16 +315,11 @@ pub fn receive_with(
     if let [[start, len]] = pieces {
         return socket.receive_with(bytes_mut(*start, *len)?, flags, from, rights);
     }
-    let total = pieces
-        .iter()
-        .fold(0, |sum: u64, [_, len]| sum.saturating_add(*len));
     if is_stream(socket) && flags & libc::MSG_PEEK == 0 {
         return receive_all(socket, pieces, flags, rights);
     }
-    /// The longest datagram.
-    const MOST: u64 = 1 << 16;
     let mut datagram = Vec::new();
-    let len = total.min(MOST) as usize;
+    let len = total(pieces).min(MOST as u64) as usize;
     datagram.try_reserve(len).map_err(|_| libc::ENOMEM)?;
     datagram.resize(len, 0);
     let received = socket.receive_with(&mut datagram, flags, from, rights)?;
@@ -359,6 +359,12 @@ fn receive_all(
         len: done,
         whole: done,
     })
+}
+
+/// Number of bytes of all pieces.
+fn total(pieces: &[[u64; 2]]) -> u64 {
+    let add = |sum: u64, [_, len]: &[u64; 2]| sum.saturating_add(*len);
+    pieces.iter().fold(0, add)
 }
 
 fn is_stream(socket: &dyn Socket) -> bool {

@@ -6,10 +6,13 @@ use crate::errors::Result;
 use crate::sockets::address::Name;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Mutex;
 
 /// The most bytes of a queue, and so of a message (`net.core.wmem_default`).
 pub const MOST: usize = 212_992;
+/// Bytes of a stream's messages that are joined, so that small ones take little memory.
+const JOINED: usize = 4096;
 /// The most messages of a socket that keeps their bounds (`net.unix.max_dgram_qlen`).
 const MOST_MESSAGES: usize = 512;
 
@@ -38,6 +41,14 @@ impl Message {
 
     fn rest(&self) -> &[u8] {
         self.data.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Whether the next message of a stream can be added to this one.
+    fn takes(&self, next: &Message) -> bool {
+        self.data.len() + next.data.len() <= JOINED
+            && self.rights.is_empty()
+            && next.rights.is_empty()
+            && self.sender == next.sender
     }
 }
 
@@ -72,7 +83,8 @@ impl Queue {
             return 0;
         }
         // An empty queue takes a message of any length that is allowed.
-        MOST.saturating_sub(self.bytes)
+        let around = self.messages.len() * size_of::<Message>();
+        MOST.saturating_sub(self.bytes + around)
     }
 
     /// Number of bytes that a call receives at most: of a stream all, else of the first message.
@@ -83,10 +95,21 @@ impl Queue {
         }
     }
 
-    /// Adds a message.
-    pub fn push(&mut self, message: Message) {
-        self.bytes += message.data.len();
-        self.messages.push_back(message);
+    /// Adds a message, of a stream to the last one if it is small. [`libc::ENOMEM`].
+    pub fn push(&mut self, message: Message, is_stream: bool) -> Result<()> {
+        let len = message.data.len();
+        match self.messages.back_mut() {
+            Some(last) if is_stream && last.takes(&message) => {
+                last.data.try_reserve(len).map_err(|_| libc::ENOMEM)?;
+                last.data.extend_from_slice(&message.data);
+            }
+            _ => {
+                self.messages.try_reserve(1).map_err(|_| libc::ENOMEM)?;
+                self.messages.push_back(message);
+            }
+        }
+        self.bytes += len;
+        Ok(())
     }
 
     /// Receives the next message, or as many bytes of a stream as there are; they stay if it only
@@ -139,7 +162,7 @@ impl Queue {
             let len = first.rest().len().min(count);
             first.taken += len;
             count -= len;
-            if len > 0 || first.data.is_empty() {
+            if len > 0 {
                 rights.append(&mut first.rights);
             }
             if !first.rest().is_empty() {
@@ -163,6 +186,63 @@ impl Queue {
 
 /// Closes the descriptors of messages that were given up, outside of the runtime.
 pub fn close_discarded() {
-    let rights = core::mem::take(&mut *DISCARDED.lock());
-    drop(rights);
+    /// A call closes them: it goes on with those of messages that this one gives up. Without it
+    /// sockets in messages of sockets would be closed by recursion.
+    static CLOSES: AtomicBool = AtomicBool::new(false);
+    let next = || DISCARDED.lock().pop();
+    while !DISCARDED.lock().is_empty() && !CLOSES.swap(true, Ordering::Relaxed) {
+        while let Some(description) = next() {
+            drop(description);
+        }
+        CLOSES.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JOINED, MOST, Message, Name, Queue, Rights};
+    use std::vec;
+    use std::vec::Vec;
+
+    fn push(queue: &mut Queue, bytes: &[u8]) {
+        let message = Message::new(bytes, Name::NONE, &mut Rights::new());
+        queue.push(message.expect("memory"), true).expect("memory");
+    }
+
+    fn take(queue: &mut Queue, len: usize) -> Vec<u8> {
+        let mut into = vec![0; len];
+        let taken = queue.take(&mut into, true, false, &mut { Name::NONE }, &mut vec![]);
+        into.truncate(taken.map_or(0, |it| it.len));
+        into
+    }
+
+    #[test]
+    fn small_messages_of_a_stream_are_joined() {
+        let mut queue = Queue::new();
+        let mut numbers = (0..=u8::MAX).cycle();
+        let mut count = 0;
+        while queue.room(true) > 0 {
+            push(&mut queue, &[numbers.next().unwrap_or(0)]);
+            count += 1;
+        }
+        assert!(count > MOST / 2, "{count}");
+        assert_eq!(queue.messages.len(), count.div_ceil(JOINED));
+        assert_eq!(queue.available(true), count);
+        let all = take(&mut queue, MOST).into_iter();
+        assert!(all.eq((0..=u8::MAX).cycle().take(count)));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_keeps_its_size() {
+        let mut queue = Queue::new();
+        push(&mut queue, b"x");
+        for _ in 0..10_000 {
+            push(&mut queue, b"y");
+            assert_eq!(take(&mut queue, 1).len(), 1);
+            assert!(queue.messages.len() <= 2);
+            assert!(queue.messages.iter().all(|it| it.data.len() <= JOINED));
+        }
+        assert_eq!(take(&mut queue, 9), b"y");
+    }
 }

@@ -1,8 +1,11 @@
 //! Unix-domain sockets on the host.
 
 use super::{Name, Unix};
+use crate::descriptors::{Description, Object};
 use crate::errors::Result;
-use crate::sockets::{Received, Socket};
+use crate::sockets::{Received, Rights, Socket};
+use alloc::boxed::Box;
+use alloc::string::String;
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_WR, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
 use std::vec::Vec;
 use std::{thread, vec};
@@ -48,6 +51,61 @@ fn a_peer_that_leaves_bytes_unread_resets() {
     assert_eq!(read(&a, 9, 0), Err(libc::ECONNRESET));
     assert_eq!(read(&a, 9, 0), Ok(vec![]));
     assert_eq!(a.send(b"x", None, 0), Err(libc::EPIPE));
+}
+
+#[test]
+fn a_write_to_a_peer_that_left_bytes_unread_has_linuxs_error() {
+    for (kind, errors) in [
+        (SOCK_STREAM, [libc::EPIPE, libc::EPIPE]),
+        (SOCK_SEQPACKET, [libc::ECONNRESET, libc::EPIPE]),
+    ] {
+        let [a, b] = Unix::pair(kind).expect("a pair");
+        assert_eq!(a.send(b"x", None, 0), Ok(1));
+        drop(b);
+        for error in errors {
+            assert_eq!(a.send(b"x", None, 0), Err(error), "{kind}");
+        }
+        let read = read(&a, 9, 0);
+        assert_eq!(
+            read.err(),
+            (kind == SOCK_STREAM).then_some(libc::ECONNRESET)
+        );
+    }
+}
+
+#[test]
+fn no_bytes_are_no_message_of_a_stream() {
+    let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
+    for part in [&b"one"[..], b"", b"two", b""] {
+        assert_eq!(a.send(part, None, 0), Ok(part.len()));
+    }
+    assert_eq!(read(&b, 9, 0), Ok(b"onetwo".to_vec()));
+    assert_eq!(read(&b, 9, MSG_DONTWAIT), Err(libc::EAGAIN));
+    while a.send(&[0; 1000], None, MSG_DONTWAIT).is_ok() {}
+    assert_eq!(a.send(b"", None, 0), Ok(0), "no room is needed");
+    drop(b);
+    assert_eq!(a.send(b"", None, 0), Err(libc::EPIPE));
+    let [a, b] = Unix::pair(SOCK_SEQPACKET).expect("a pair");
+    assert_eq!(a.send(b"", None, 0), Ok(0));
+    assert_eq!(read(&b, 9, MSG_DONTWAIT), Ok(vec![]));
+}
+
+#[test]
+fn sockets_within_messages_are_closed_with_little_stack() {
+    /// A socket whose queue has a socket whose queue has one, and so on.
+    fn nested(depth: usize) {
+        let open = |socket| Description::new(Object::Socket(socket), String::new(), 0);
+        let mut rights = Rights::new();
+        for _ in 0..depth {
+            let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
+            assert_eq!(a.send_with(b"x", None, 0, &mut rights), Ok(1));
+            assert!(rights.is_empty());
+            rights.push(open(Box::new(b)));
+        }
+    }
+    let small = thread::Builder::new().stack_size(256 << 10);
+    let ran = small.spawn(|| nested(10_000)).expect("a thread").join();
+    assert!(ran.is_ok());
 }
 
 #[test]
