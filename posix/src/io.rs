@@ -1,8 +1,8 @@
 //! Reading, writing, positions and lengths.
 
-use crate::blocking::{self, at_once, block};
+use crate::blocking::{self, at_once, block, now, number};
 use crate::descriptors::{Description, Object};
-use crate::errors::{RESTART, Result};
+use crate::errors::{RESTART, Result, errno};
 use crate::open::decode;
 use crate::{readiness, signal};
 use alloc::string::String;
@@ -15,6 +15,9 @@ use resources::{Runtime, files, pipe};
 
 /// The bytes of a pipe, as Linux's.
 const PIPE_CAPACITY: Int = 64 << 10;
+
+/// The most bytes that a write to a pipe keeps together (`PIPE_BUF`).
+pub const ATOMIC: usize = resources::pipe::ATOMIC;
 
 /// The memory of a system call as the operations take it. The system call waits for the operation's
 /// end, and so keeps it.
@@ -55,7 +58,7 @@ impl Place {
     }
 }
 
-/// `read` and `pread`, of all but the console and random bytes.
+/// `read` and `pread`, of all but the console, random bytes and sockets.
 pub fn read(description: &Description, into: &mut [u8], place: Place) -> Result<usize> {
     description.check_readable()?;
     match &description.object {
@@ -66,11 +69,6 @@ pub fn read(description: &Description, into: &mut [u8], place: Place) -> Result<
         Object::Directory(_) => Err(libc::EISDIR),
         Object::Pipe(_) if place != Place::Position => Err(libc::ESPIPE),
         Object::Pipe(fd) => read_pipe(description, *fd, into),
-        Object::Socket(_) if place != Place::Position => Err(libc::ESPIPE),
-        Object::Socket(socket) => {
-            let received = socket.receive(into, message_flags(description), None);
-            received.map(|received| received.len)
-        }
         Object::Text(text) => Ok(text.read(
             into,
             match place {
@@ -97,9 +95,11 @@ pub fn read(description: &Description, into: &mut [u8], place: Place) -> Result<
             readiness::of(rt, description);
             signals.read(into)
         }),
-        Object::Console(_) | Object::Terminal | Object::Random | Object::Epoll(_) => {
-            Err(libc::EINVAL)
-        }
+        Object::Console(_)
+        | Object::Terminal
+        | Object::Random
+        | Object::Socket(_)
+        | Object::Epoll(_) => Err(libc::EINVAL),
     }
 }
 
@@ -144,17 +144,11 @@ fn await_change<T>(
     description: &Description,
     mut attempt: impl FnMut(&mut Runtime) -> Result<Option<T>>,
 ) -> Result<T> {
-    let done = if description.flags() & libc::O_NONBLOCK == 0 {
-        readiness::wait_for(None, RESTART, attempt)?
-    } else {
-        let mut done = Ok(None);
-        at_once(|rt| {
-            done = attempt(rt);
-            Ok(0)
-        })?;
-        done?
-    };
-    done.ok_or(libc::EAGAIN)
+    let done = now(&mut attempt)?;
+    if done.is_some() || description.flags() & libc::O_NONBLOCK != 0 {
+        return done.ok_or(libc::EAGAIN);
+    }
+    readiness::wait_for(None, RESTART, attempt)?.ok_or(libc::EAGAIN)
 }
 
 /// Waits until a pipe's end is worth a try.
@@ -174,26 +168,55 @@ fn read_pipe(description: &Description, fd: Fd, into: &mut [u8]) -> Result<usize
     }
 }
 
-/// Writes all, if the pipe is to be waited for; else as much as there is room for.
+/// Writes up to [`ATOMIC`] bytes at once or not at all, and more in parts: all, if the pipe is to
+/// be waited for, else as much as there is room for.
 fn write_pipe(description: &Description, fd: Fd, from: &[u8]) -> Result<usize> {
+    let written = match from.len() {
+        0 => Ok(0),
+        len if len <= ATOMIC => await_change(description, |rt| {
+            let pipe = pipe::state(rt, fd).map_err(errno)?;
+            if pipe.has_peer && pipe.room < len {
+                return Ok(None);
+            }
+            rt.write(fd, from).map(Some).map_err(number)
+        }),
+        _ => write_in_parts(description, fd, from),
+    };
+    if written == Err(libc::EPIPE) {
+        signal::raise(libc::SIGPIPE);
+    }
+    written
+}
+
+fn write_in_parts(description: &Description, fd: Fd, from: &[u8]) -> Result<usize> {
     let mut done = 0;
     while done < from.len() {
         let rest = from.get(done..).unwrap_or_default();
-        match at_once(|rt| rt.write(fd, rest)) {
+        let written = match at_once(|rt| rt.write(fd, rest)) {
+            Err(libc::EAGAIN) => park(description, fd, Direction::Write).map(|()| 0),
+            written => written,
+        };
+        match written {
             Ok(n) => done += n,
-            Err(libc::EAGAIN) => match park(description, fd, Direction::Write) {
-                Err(_) if done > 0 => break,
-                parked => parked?,
-            },
-            Err(errno) => {
-                if errno == libc::EPIPE {
-                    signal::raise(libc::SIGPIPE);
-                }
-                return if done > 0 { Ok(done) } else { Err(errno) };
+            Err(libc::EPIPE) if done > 0 => {
+                signal::raise(libc::SIGPIPE);
+                break;
             }
+            Err(_) if done > 0 => break,
+            Err(errno) => return Err(errno),
         }
     }
     Ok(done)
+}
+
+/// Whether `readv` goes on with its next piece of memory after it has filled one: it waits for the
+/// first bytes alone.
+pub fn has_more(description: &Description) -> bool {
+    match &description.object {
+        Object::Pipe(_) => available(description).is_ok_and(|count| count > 0),
+        Object::Counter(_) | Object::Timer(_) | Object::Signals(_) => false,
+        _ => true,
+    }
 }
 
 /// `pipe2`: the ends to read and to write.

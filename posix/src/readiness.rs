@@ -9,6 +9,7 @@
 use crate::blocking::{at_once, new_token, number};
 use crate::descriptors::{Description, Object};
 use crate::errors::{Errno, Result};
+use crate::io;
 use crate::signal::{self, is_interrupted, within_call};
 use crate::signalfd::Signals;
 use bitflags::bitflags;
@@ -75,7 +76,7 @@ pub fn of(rt: &mut Runtime, description: &Description) -> Events {
                 Events::when(pipe.len > 0, Events::READABLE)
                     | Events::when(!pipe.has_peer, Events::HUP)
             } else {
-                Events::when(pipe.room > 0, Events::WRITABLE)
+                Events::when(pipe.room >= io::ATOMIC, Events::WRITABLE)
                     | Events::when(!pipe.has_peer, Events::ERR)
             }
         }
@@ -225,14 +226,16 @@ fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Events, at_once, of, wait_for};
+    use super::{Errno, Events, at_once, of, wait_for};
+    use crate::blocking::now;
     use crate::descriptors::{Description, Object};
-    use crate::io::{self, Place};
+    use crate::io::{self, ATOMIC, Place};
     use crate::tests::begin;
     use alloc::sync::Arc;
     use platform::Clock;
     use resources::current::Current;
     use std::string::String;
+    use std::time::Duration;
     use std::{thread, vec};
 
     /// The ends of a new pipe, to read and to write.
@@ -250,6 +253,10 @@ mod tests {
         })
         .expect("the runtime");
         events
+    }
+
+    fn changes(description: &Description) -> u64 {
+        now(|rt| Ok::<_, Errno>(super::changes(rt, description))).expect("the runtime")
     }
 
     #[test]
@@ -280,6 +287,40 @@ mod tests {
             Ok(Some(events).filter(|events| !events.is_empty()))
         })
         .expect("no signal")
+    }
+
+    #[test]
+    fn small_writes_to_a_pipe_are_whole_or_wait() {
+        let _one = begin("atomic");
+        let (reader, writer) = pipe();
+        let most = 64 << 10;
+        let write = |len| io::write(&writer, &vec![1; len], Place::Position);
+        let read = |len| io::read(&reader, &mut vec![0; len], Place::Position);
+        assert_eq!(write(most - ATOMIC + 1), Ok(most - ATOMIC + 1));
+        assert_eq!(events(&writer), Events::empty());
+        writer.set_flags(libc::O_NONBLOCK);
+        assert_eq!(write(ATOMIC), Err(libc::EAGAIN));
+        assert_eq!(write(0), Ok(0));
+        assert_eq!(write(ATOMIC + 1), Ok(ATOMIC - 1));
+        assert_eq!(read(ATOMIC - 1), Ok(ATOMIC - 1));
+        assert_eq!(events(&writer), Events::empty());
+        writer.set_flags(0);
+        let mut changed = false;
+        thread::scope(|scope| {
+            // The pipe isn't full when it gets room for the write that waits.
+            let waiting = scope.spawn(|| write(ATOMIC));
+            thread::sleep(Duration::from_millis(20));
+            let len = most - (ATOMIC - 1);
+            assert_eq!(io::available(&reader), Ok(len as u64));
+            let before = changes(&writer);
+            assert_eq!(read(1), Ok(1));
+            changed = changes(&writer) != before;
+            assert_eq!(read(1), Ok(1));
+            assert_eq!(waiting.join().expect("no panic"), Ok(ATOMIC));
+        });
+        assert!(changed, "an edge, and a wake");
+        drop(reader);
+        assert_eq!(write(1), Err(libc::EPIPE));
     }
 
     #[test]

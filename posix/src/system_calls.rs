@@ -20,6 +20,7 @@ use crate::errors::{Errno, Result};
 use crate::io::{self, Place};
 use crate::{names, open, paths};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::arch::gates::SystemCallFrame;
 use memory::{bytes, bytes_mut, load, path, store};
@@ -336,7 +337,11 @@ fn read(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
             if mapping::is_any() {
                 mapping::settle(&description)?;
             }
+            let mut is_first = true;
             transfer(pieces, place, |start, len, place| {
+                if len > 0 && !core::mem::take(&mut is_first) && !io::has_more(&description) {
+                    return Ok(0);
+                }
                 io::read(&description, bytes_mut(start, len)?, place)
             })
         }
@@ -353,12 +358,29 @@ fn write(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
             let flags = io::message_flags(&description);
             sockets::send(&**socket, pieces, None, flags).map(|len| len as u64)
         }
+        Object::Pipe(_) if pieces.len() > 1 => write_together(&description, pieces, place),
         _ => write_settled(&description, place, || {
             transfer(pieces, place, |start, len, place| {
                 io::write(&description, bytes(start, len)?, place)
             })
         }),
     }
+}
+
+/// Writes pieces to a pipe, which keeps few bytes together.
+fn write_together(description: &Description, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
+    let mut all = Vec::new();
+    for [start, len] in pieces {
+        let piece = bytes(*start, *len)?;
+        if all.len() + piece.len() > io::ATOMIC {
+            return transfer(pieces, place, |start, len, place| {
+                io::write(description, bytes(start, len)?, place)
+            });
+        }
+        all.try_reserve(piece.len()).map_err(|_| libc::ENOMEM)?;
+        all.extend_from_slice(piece);
+    }
+    io::write(description, &all, place).map(|len| len as u64)
 }
 
 /// Runs `write`, which writes at `place` of a description, and brings mappings of the file up to

@@ -43,7 +43,8 @@ impl State {
         let more = (now - next).checked_div(self.interval);
         self.unread += 1 + more.unwrap_or(0);
         self.changes += 1;
-        self.next = more.map(|more| next + (1 + more) * self.interval);
+        let after = |more: u64| next.saturating_add((1 + more).saturating_mul(self.interval));
+        self.next = more.map(after);
     }
 }
 
@@ -142,6 +143,19 @@ mod tests {
         assert_eq!((state.unread, state.next), (5, None));
         state.advance(600);
         assert_eq!(state.unread, 5);
+    }
+
+    #[test]
+    fn the_longest_interval_expires_once() {
+        let mut state = State {
+            next: Some(100),
+            interval: u64::MAX,
+            ..State::default()
+        };
+        for now in [100, 200] {
+            state.advance(now);
+            assert_eq!((state.unread, state.next), (1, Some(u64::MAX)), "at {now}");
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use slab::Slab;
 /// The largest capacity, in bytes.
 const MAX_CAPACITY: usize = 16 << 20;
 
+/// The most bytes that a writer waits to have room for: POSIX's `PIPE_BUF`.
+pub const ATOMIC: usize = 4096;
+
 /// All pipes.
 pub type Pipes = Slab<Pipe>;
 
@@ -202,10 +205,10 @@ fn read(rt: &mut Runtime, key: u32, into: &mut [u8]) -> Answer {
             Ok(0)
         };
     }
-    // A pipe with room has no writer that waits, and its readiness stays.
-    let was_full = pipe.len == pipe.ring.len();
+    // With room for that many no writer waits, and the readiness stays.
+    let was_short = pipe.ring.len() - pipe.len < ATOMIC;
     let n = pipe.take(into);
-    if let Some(writer) = pipe.writer.filter(|_| was_full) {
+    if let Some(writer) = pipe.writer.filter(|_| was_short) {
         rt.wake(writer, Direction::Write);
     }
     Ok(n)
