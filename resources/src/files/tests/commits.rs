@@ -1,0 +1,210 @@
+//! Commits of ext4 on a disk whose flushes take long, or fail.
+
+use super::*;
+
+/// Two files on ext4, one of them synced, the other written.
+fn two_files(rt: &mut Runtime, text: &mut [u8]) -> [Fd; 2] {
+    let fds = ["/data/a", "/data/b"].map(|path| {
+        let answer = open(rt, path, MODE, 1);
+        Fd::decode(result(rt, 1, answer)).expect("opened")
+    });
+    let answer = write(rt, fds[0], Piece::of(text), 0, 1);
+    assert_eq!(result(rt, 1, answer), text.len() as Int);
+    let answer = sync(rt, 1);
+    assert_eq!(result(rt, 1, answer), 0);
+    let answer = write(rt, fds[1], Piece::of(text), 0, 1);
+    assert_eq!(result(rt, 1, answer), text.len() as Int);
+    fds
+}
+
+/// The first of a commit's two flushes takes long: the end of the transaction isn't written before
+/// it is done, and meanwhile others read, open and change what is in memory.
+#[test]
+fn reading_goes_on_during_a_commit() {
+    let (mut rt, orders) = ext4_runtime("commit");
+    let rt = &mut rt;
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 241) as u8).collect();
+    let [a, b] = two_files(rt, &mut text);
+    orders.log.borrow_mut().clear();
+    orders.hold_flush.set(true);
+    assert_eq!(file_sync(rt, b, 2), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    let begun = orders.log.borrow().clone();
+    assert!(begun.contains('w') && begun.ends_with('f'), "{begun}");
+    let mut back = vec![0; 300_000];
+    for fd in [a, b] {
+        back.fill(0);
+        let answer = read(rt, fd, Piece::of(&mut back), 0, 3);
+        assert_eq!(result(rt, 3, answer), 300_000);
+        assert!(back == text);
+    }
+    let answer = open(rt, "/data/c", MODE, 4);
+    let c = Fd::decode(result(rt, 4, answer)).expect("opened");
+    let answer = write(rt, c, Piece::of(&mut [1; 100]), 0, 5);
+    assert_eq!(result(rt, 5, answer), 100);
+    // This one comes with the next commit, and doesn't delay reads.
+    assert_eq!(file_sync(rt, c, 6), Err(Stop::Pending));
+    let answer = read(rt, a, Piece::of(&mut back), 0, 7);
+    assert_eq!(result(rt, 7, answer), 300_000);
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert_eq!(completed(rt), []);
+    assert_eq!(*orders.log.borrow(), begun, "written during the flush");
+    orders.hold_flush.set(false);
+    assert_eq!(result(rt, 2, Err(Stop::Pending)), 0);
+    let ended = orders
+        .log
+        .borrow()
+        .strip_prefix(begun.as_str())
+        .map(String::from);
+    assert!(ended.is_some_and(|log| log.starts_with("FwfF")));
+    assert_eq!(result(rt, 6, Err(Stop::Pending)), 0);
+    for fd in [a, b, c] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), 0);
+    changed_by("commit", &orders.data.borrow(), &["e2fsck", "-fn"]);
+}
+
+/// One commit does for all syncs that wait while it is made: eight tasks that append and sync need
+/// hardly more than one.
+#[test]
+fn syncs_share_a_commit() {
+    const TASKS: usize = 8;
+    const ROUNDS: usize = 6;
+    let (mut rt, orders) = ext4_runtime("shared");
+    let rt = &mut rt;
+    let mut text = vec![7; 4096];
+    let files: Vec<Fd> = (0..TASKS)
+        .map(|task| {
+            let answer = open(rt, &format!("/data/{task}"), MODE, 1);
+            Fd::decode(result(rt, 1, answer)).expect("opened")
+        })
+        .collect();
+    let answer = sync(rt, 1);
+    assert_eq!(result(rt, 1, answer), 0);
+    orders.log.borrow_mut().clear();
+    let mut left = [2 * ROUNDS; TASKS];
+    let mut ready: Vec<usize> = (0..TASKS).collect();
+    while left.iter().any(|left| *left > 0) {
+        for task in core::mem::take(&mut ready) {
+            while left[task] > 0 {
+                left[task] -= 1;
+                let token = task as Int + 1;
+                let answer = match left[task] % 2 {
+                    1 => write(rt, files[task], Piece::of(&mut text), -1, token),
+                    _ => file_sync(rt, files[task], token),
+                };
+                if answer == Err(Stop::Pending) {
+                    break;
+                }
+                assert!(encode(answer) >= 0, "{answer:?}");
+            }
+        }
+        step(rt);
+        while let Some((token, result)) = next_completion(rt) {
+            assert!(result >= 0, "{token}: {result}");
+            ready.push(token as usize - 1);
+        }
+    }
+    // One of the first that asks, and one of all others, who asked meanwhile.
+    let log = orders.log.borrow().clone();
+    let commits = log.matches('f').count() / 2;
+    assert!(commits <= 2 * ROUNDS + 1, "{commits} commits: {log}");
+}
+
+/// The syncs that are done with another one fail with it.
+#[test]
+fn syncs_of_one_commit_fail_together() {
+    let (mut rt, orders) = ext4_runtime("together");
+    let rt = &mut rt;
+    let mut text = vec![7; 100];
+    let [a, b] = two_files(rt, &mut text);
+    orders.hold.set(true);
+    for (fd, token) in [(a, 2), (b, 3), (a, 4)] {
+        assert_eq!(file_sync(rt, fd, token), Err(Stop::Pending));
+    }
+    orders.hold.set(false);
+    orders.fail_flush.set(true);
+    for token in [2, 3, 4] {
+        assert_eq!(result(rt, token, Err(Stop::Pending)), -(Error::Io as Int));
+    }
+}
+
+/// A commit whose first flush fails after the file system has gone on: syncs fail, nothing is
+/// written from then on, and reads are right; after an unmount the disk is as after the last
+/// commit.
+#[test]
+fn a_commit_that_fails_late_ends_writing() {
+    let (mut rt, orders) = ext4_runtime("late");
+    let rt = &mut rt;
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 239) as u8).collect();
+    let [a, b] = two_files(rt, &mut text);
+    orders.fail_flush.set(true);
+    let answer = file_sync(rt, b, 2);
+    assert_eq!(result(rt, 2, answer), IO);
+    orders.fail_flush.set(false);
+    orders.log.borrow_mut().clear();
+    for token in 3..6 {
+        let answer = write(rt, b, Piece::of(&mut text), 0, token);
+        let _ = result(rt, token, answer);
+        let answer = file_sync(rt, b, token);
+        assert!(result(rt, token, answer) < 0);
+    }
+    let mut back = vec![0; 300_000];
+    let answer = read(rt, a, Piece::of(&mut back), 0, 7);
+    assert_eq!(result(rt, 7, answer), 300_000);
+    assert!(back == text);
+    // It isn't unmounted while it is in use.
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), -(Error::Busy as Int));
+    let answer = read(rt, a, Piece::of(&mut back), 0, 8);
+    assert_eq!(result(rt, 8, answer), 300_000);
+    for fd in [a, b] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), 0);
+    assert_eq!(*orders.log.borrow(), "", "written after a commit was lost");
+    // Its journal is replayed, and it works.
+    let answer = open(rt, "/data/a", MODE, 9);
+    let a = Fd::decode(result(rt, 9, answer)).expect("opened");
+    back.fill(0);
+    let answer = read(rt, a, Piece::of(&mut back), 0, 9);
+    assert_eq!(result(rt, 9, answer), 300_000);
+    assert!(back == text);
+    let answer = sync(rt, 9);
+    assert_eq!(result(rt, 9, answer), 0);
+    assert_eq!(rt.close(a), Ok(0));
+    let answer = unmount(rt, "/data", 10);
+    assert_eq!(result(rt, 10, answer), 0);
+    changed_by("late", &orders.data.borrow(), &["e2fsck", "-fn"]);
+}
+
+/// An unmount whose commit fails late says so; the volume is over all the same, and the disk can be
+/// mounted.
+#[test]
+fn an_unmount_that_fails_late_is_an_error() {
+    let (mut rt, orders) = ext4_runtime("unmount");
+    let rt = &mut rt;
+    let mut text = vec![5; 300_000];
+    for fd in two_files(rt, &mut text) {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    orders.fail_flush.set(true);
+    let answer = unmount(rt, "/data", 2);
+    assert_eq!(result(rt, 2, answer), IO);
+    orders.fail_flush.set(false);
+    let answer = open(rt, "/data/a", MODE, 3);
+    let a = Fd::decode(result(rt, 3, answer)).expect("opened");
+    let mut back = vec![0; 300_000];
+    let answer = read(rt, a, Piece::of(&mut back), 0, 4);
+    assert_eq!(result(rt, 4, answer), 300_000);
+    assert!(back == text);
+    let answer = sync(rt, 5);
+    assert_eq!(result(rt, 5, answer), 0);
+}
