@@ -235,29 +235,26 @@ const EXPIRED: usize = 5;
 /// Items that each producer makes.
 const EACH: u32 = 2;
 
-fn produce(program: &Program) {
-    for _ in 0..EACH {
-        program.lock(MUTEX);
-        while program.step(|machine| machine.words[ITEMS]) == 1 {
-            program.await_condition(CHANGED, MUTEX);
-        }
-        program.swap(ITEMS, 1);
-        program.broadcast(CHANGED, MUTEX);
-        program.unlock(MUTEX);
+/// Makes an item, or takes it, once there are `before` of them.
+fn change(program: &Program, before: u32) {
+    program.lock(MUTEX);
+    while program.step(|machine| machine.words[ITEMS]) != before {
+        program.await_condition(CHANGED, MUTEX);
     }
+    program.swap(ITEMS, 1 - before);
+    if before == 1 {
+        program.step(|machine| machine.words[TAKEN] += 1);
+    }
+    program.broadcast(CHANGED, MUTEX);
+    program.unlock(MUTEX);
+}
+
+fn produce(program: &Program) {
+    (0..EACH).for_each(|_| change(program, 0));
 }
 
 fn consume(program: &Program) {
-    for _ in 0..EACH {
-        program.lock(MUTEX);
-        while program.step(|machine| machine.words[ITEMS]) == 0 {
-            program.await_condition(CHANGED, MUTEX);
-        }
-        program.swap(ITEMS, 0);
-        program.step(|machine| machine.words[TAKEN] += 1);
-        program.broadcast(CHANGED, MUTEX);
-        program.unlock(MUTEX);
-    }
+    (0..EACH).for_each(|_| change(program, 1));
 }
 
 fn hand_over(fault: Fault) {
