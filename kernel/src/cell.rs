@@ -20,9 +20,11 @@ pub fn any_in_use() -> bool {
 
 /// Takes the cell of `busy`; false if it is in use.
 fn take(busy: &AtomicBool) -> bool {
+    // First: an interrupt in between finds that a cell may be in use.
+    count(1);
     let taken = !busy.swap(true, Ordering::Acquire);
-    if taken {
-        count(1);
+    if !taken {
+        count(-1);
     }
     taken
 }

@@ -40,7 +40,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// Answers the system call that saved `call`; the result goes to rax. Pending signals are delivered
 /// on the way back.
 pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
-    let result = match extension::answer(call).unwrap_or_else(|| dispatch(call)) {
+    let answer =
+        |call: &mut SystemCallFrame| extension::answer(call).unwrap_or_else(|| dispatch(call));
+    let result = match wait::in_call(call, answer) {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
     };

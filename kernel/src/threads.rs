@@ -105,6 +105,7 @@ static FUNCTIONS: Threads = Threads {
     number: || without_interrupts(number),
     event: || without_interrupts(|| with(|state| _ = state.scheduler.event())),
     await_change,
+    await_release,
     wake: |word| without_interrupts(|| _ = futex::wake(word.as_ptr() as u64, u32::MAX, u64::MAX)),
 };
 
@@ -173,8 +174,6 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
         n::KILL => {
             let sent = signals::send_to(a, b, false);
             interrupt_for_process();
-            // A thread may wait to read it, by a descriptor of `signalfd`.
-            wait::nudge();
             sent
         }
         n::TKILL => send_and_tell(a, b),
@@ -404,6 +403,8 @@ fn interrupt_for_process() {
             state.scheduler.interrupt(index);
         }
     });
+    // Or one waits to take it, by `sigwait` or a descriptor of `signalfd`.
+    wait::nudge();
 }
 
 /// Suspends the running thread, see [`Threads`].
@@ -431,12 +432,24 @@ fn pause(wait: For, deadline: Option<u64>) {
 /// Waits for a change of a word, see [`Threads`].
 fn await_change(word: &AtomicU32, value: u32, deadline: Option<u64>) {
     without_interrupts(|| {
-        if word.load(Ordering::Acquire) == value && !signals::is_ready() {
-            let wait = Wait::Futex(word.as_ptr() as u64, u32::MAX);
-            with(|state| state.scheduler.wait(wait, deadline));
-            run_next();
+        if !signals::is_ready() {
+            pause_while(word, value, deadline);
         }
     });
+}
+
+/// Waits for the release of a lock, see [`Threads`].
+fn await_release(word: &AtomicU32, value: u32) {
+    without_interrupts(|| pause_while(word, value, None));
+}
+
+/// Suspends the running thread, if a word has this value. With interrupts disabled.
+fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>) {
+    if word.load(Ordering::Acquire) == value {
+        let wait = Wait::Futex(word.as_ptr() as u64, u32::MAX);
+        with(|state| state.scheduler.wait(wait, deadline));
+        run_next();
+    }
 }
 
 fn give_way() {

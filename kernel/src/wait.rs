@@ -17,12 +17,13 @@
 pub mod polling;
 pub mod timer;
 
-use crate::arch::gates::Frame;
+use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::{apic, cpu, gates, sse};
 use crate::{interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
+use x86_64::registers::rflags::RFlags;
 
 /// The event that ends a wait, beside its deadline and a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct Threads {
     /// Suspends the running thread while the word has this value, until [`Threads::wake`], the
     /// deadline or a signal.
     pub await_change: fn(&AtomicU32, u32, Option<u64>),
+    /// The same without a deadline, whatever signal comes.
+    pub await_release: fn(&AtomicU32, u32),
     /// Wakes the threads that wait for a change of the word.
     pub wake: fn(&AtomicU32),
 }
@@ -94,6 +97,14 @@ pub fn await_change(word: &AtomicU32, value: u32, deadline_ns: Option<u64>) {
     if let Some(threads) = threads() {
         (threads.await_change)(word, value, deadline_ns);
         signals::run_handlers();
+    }
+}
+
+/// Waits while `word` has this value, until [`wake`]; no handler of a signal runs. May return
+/// early; does nothing in a program with one thread.
+pub fn await_release(word: &AtomicU32, value: u32) {
+    if let Some(threads) = threads() {
+        (threads.await_release)(word, value);
     }
 }
 
@@ -260,17 +271,32 @@ pub fn resume(now: u64) {
     }
 }
 
+/// A system call is being answered. Of use in a program with one thread.
+static IN_CALL: AtomicBool = AtomicBool::new(false);
+
+/// Answers a system call by `f`, during which interrupts are disabled.
+pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFrame) -> T) -> T {
+    IN_CALL.store(true, Ordering::Relaxed);
+    let answer = f(call);
+    IN_CALL.store(false, Ordering::Relaxed);
+    if !TICK.load(Ordering::Relaxed).is_null() {
+        // Also after the call in which the ticks began.
+        call.rflags |= RFlags::INTERRUPT_FLAG.bits();
+    }
+    answer
+}
+
 /// Runs `tick` every [`timer::TICK_NS`] while the program computes, as an interrupt, on the stack
 /// that ends at `stack`: `tick` has to find out whether it interrupted Rust code whose data it
-/// needs. Interrupts stay enabled from now on; with threads the program has them enabled already,
-/// and this may be a system call of one of them.
+/// needs. The program's interrupts stay enabled from now on, or from the end of the system call
+/// that this is part of. With threads it has them enabled already.
 pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     gates::set_interrupt_stack(stack.as_ptr() as u64);
     // Hidden from the compiler, which would otherwise call the only value ever stored by name where
     // it is loaded: then every program would carry what `tick` needs.
     TICK.store(core::hint::black_box(tick as *mut ()), Ordering::Release);
     resume(time::monotonic_ns());
-    if threads().is_none() {
+    if threads().is_none() && !IN_CALL.load(Ordering::Relaxed) {
         processor::enable();
     }
 }

@@ -4,7 +4,7 @@
 use crate::errors::{Errno, RESTART, Result, errno};
 use crate::signal::{is_interrupted, within_call};
 use alloc::string::String;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use platform::error::{Answer, Stop};
 use platform::{Clock, Direction, System, Wait};
 use reactor::table::Fd;
@@ -14,22 +14,21 @@ use resources::runtime::{enter, wait};
 use resources::types::Int;
 use resources::types::constants::MAX_TOKEN;
 
-/// Number of tokens that system calls use in turn, from the largest down: threads that call the
-/// library count from the least one of threads up.
-const TOKENS: u64 = 1 << 20;
-/// The turn.
-static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Number of tokens of system calls, from the largest down: threads that call the library count
+/// from the least one of threads up.
+const TOKENS: u64 = 1 << 38;
 
-/// A token for an operation of a system call.
-pub fn new_token() -> u64 {
-    let turn = NEXT.fetch_add(1, Ordering::Relaxed) % TOKENS;
-    MAX_TOKEN as u64 - turn
+/// The token of the running thread's system call, which waits for one operation at a time. Numbers
+/// of threads are smaller than [`TOKENS`] in an image; on the host, where they are addresses, those
+/// of living threads differ in these bits.
+pub fn token() -> u64 {
+    MAX_TOKEN as u64 - Current::thread() as u64 % TOKENS
 }
 
 /// Starts an operation with a token of its own and waits for its result. Signals don't end it, as
 /// for files of Linux.
 pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
-    let token = new_token();
+    let token = token();
     let mut answer = enter(|rt| start(rt, token as Int));
     while answer == Err(Stop::Pending) {
         answer = within_call(false, || {
@@ -38,8 +37,8 @@ pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
             })
         });
     }
-    if matches!(answer, Err(Stop::Error(error)) if errno(error) == libc::EIO) {
-        report(token);
+    if let Err(Stop::Error(error)) = answer {
+        report(token, errno(error) == libc::EIO);
     }
     answer.map_err(number)
 }
@@ -49,7 +48,7 @@ pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
 /// # Errors
 /// [`RESTART`] for a signal; [`libc::EAGAIN`] at the deadline, in monotonic nanoseconds.
 pub fn park(fd: Fd, direction: Direction, deadline: Option<u64>) -> Result<()> {
-    let token = new_token();
+    let token = token();
     let mut answer = enter(|rt| rt.park(fd, direction, token as Int));
     while answer == Err(Stop::Pending) {
         let interrupted = is_interrupted();
@@ -105,17 +104,17 @@ impl Once {
     }
 }
 
-/// Logs why an operation failed where errno says only that it is the disk: its system call has no
-/// room for the reason.
+/// Logs why an operation failed if errno says only that it is the disk: its system call has no room
+/// for the reason.
 #[cold]
-fn report(token: u64) {
+fn report(token: u64, is_of_disk: bool) {
     let mut text = [0; 256];
     let copied = enter(|rt| match rt.messages.take(token as Int, &mut text) {
         0 => Ok(rt.messages.last(Current::thread(), &mut text)),
         len => Ok(len),
     });
     let line = text.get(..copied.unwrap_or(0)).unwrap_or_default();
-    if !line.is_empty() {
+    if is_of_disk && !line.is_empty() {
         log::error!("{}", String::from_utf8_lossy(line));
     }
 }

@@ -6,7 +6,7 @@
 //! ([`Runtime::watch`]) before anything else can run: no change is lost, and nothing is polled.
 //! Objects that become ready beside the reactor's descriptors call [`Runtime::wake_watchers`].
 
-use crate::blocking::{at_once, new_token, number};
+use crate::blocking::{at_once, number, token};
 use crate::descriptors::{Description, Object};
 use crate::errors::{Errno, Result};
 use crate::io;
@@ -143,7 +143,7 @@ pub fn wait_for<T>(
     interrupted: Errno,
     mut look: impl FnMut(&mut Runtime) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let token = new_token();
+    let token = token();
     let mut until = Some(0);
     loop {
         let mut found = Ok(None);

@@ -76,7 +76,7 @@ impl<P: System + Wait> Lock<P> {
             if self.word.swap(AWAITED, Ordering::Acquire) == FREE {
                 return true;
             }
-            P::await_change(&self.word, AWAITED, None);
+            P::await_release(&self.word, AWAITED);
         }
         false
     }

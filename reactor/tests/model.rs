@@ -218,6 +218,10 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
         await_world(|_| (signal || word.load(Ordering::Relaxed) != value).then_some(()));
     }
 
+    fn await_release(word: &AtomicU32, value: u32) {
+        await_world(|_| (word.load(Ordering::Relaxed) != value).then_some(()));
+    }
+
     fn wake(_: &AtomicU32) {
         if FAULT != NO_WAKE {
             change(|_| ());

@@ -128,6 +128,11 @@ impl Thread {
         signals & !self.mask != 0 && self.during != During::UninterruptibleWait
     }
 
+    /// Signals that are blocked, or will be when a wait ends that has a mask of its own.
+    fn blocked(&self) -> u64 {
+        self.mask | self.saved_mask.unwrap_or(0)
+    }
+
     /// The effect of a signal on the thread.
     pub fn during(&self) -> During {
         self.during
@@ -182,7 +187,8 @@ impl State {
         previous
     }
 
-    /// Whether the program ignores `signal`, which [`check_signal`] allows.
+    /// Whether the program ignores `signal`, which [`check_signal`] allows; it is kept while it is
+    /// blocked.
     pub fn is_ignored(&self, signal: u64) -> bool {
         match self.actions[signal as usize][0] {
             DEFAULT => is_ignored_by_default(signal),
@@ -229,9 +235,17 @@ impl State {
         self.pending | self.thread.pending
     }
 
+    /// Those of the signals `set` that the program ignores.
+    fn ignored(&self, set: u64) -> u64 {
+        let all = (1..COUNT as u64).filter(|signal| set & bit(*signal) != 0);
+        all.filter(|signal| self.is_ignored(*signal))
+            .fold(0, |ignored, signal| ignored | bit(signal))
+    }
+
     /// Whether a signal is pending that isn't blocked.
     pub fn is_ready(&self) -> bool {
-        self.thread.accepts(self.all_pending())
+        let pending = self.all_pending();
+        pending != 0 && self.thread.accepts(pending & !self.ignored(pending))
     }
 
     /// Sets the alternate stack to `new` (address, flags, size), if that is given, for a program
@@ -282,17 +296,17 @@ impl State {
             return Ok(0);
         }
         let action = self.actions.get(signal as usize).ok_or(Errno::EINVAL)?;
-        let pending = match target {
-            Target::Process => &mut self.pending,
-            Target::Running => &mut self.thread.pending,
-            Target::Thread(thread) => &mut thread.pending,
-        };
-        match (action[0], signal) {
-            (IGNORE, _) => {}
-            (DEFAULT, signal) if is_ignored_by_default(signal) => {}
-            (DEFAULT, 19..=22) => return Err(Errno::EINVAL),
-            _ => *pending |= bit(signal),
+        if action[0] == DEFAULT && (19..=22).contains(&signal) {
+            return Err(Errno::EINVAL);
         }
+        let ignored = self.ignored(bit(signal));
+        let (blocked, pending) = match target {
+            Target::Process => (self.thread.blocked(), &mut self.pending),
+            Target::Running => (self.thread.blocked(), &mut self.thread.pending),
+            Target::Thread(thread) => (thread.blocked(), &mut thread.pending),
+        };
+        // One that is ignored but blocked can be waited for, as on Linux.
+        *pending |= bit(signal) & (blocked | !ignored);
         Ok(0)
     }
 
@@ -369,8 +383,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::{
-        DEFAULT, During, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, Target, bit,
-        check_signal,
+        DEFAULT, During, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, Target,
+        Thread, bit, check_signal,
     };
     use crate::errno::Errno;
 
@@ -464,11 +478,39 @@ mod tests {
         state.send(USER1, Target::Process).unwrap();
         state.set_action(USER1, Some([IGNORE, 0, 0, 0]));
         assert_eq!(state.blocked(), 0, "setting SIG_IGN drops a pending signal");
-        state.send(USER1, Target::Process).unwrap();
         state.send(17, Target::Process).unwrap();
+        state.send(17, Target::Running).unwrap();
         assert_eq!(state.blocked(), 0);
         state.restore_mask(0);
+        state.send(USER1, Target::Process).unwrap();
         assert!(!state.is_ready(), "SIGCHLD is ignored by default");
+        assert_eq!(state.next(), None);
+    }
+
+    /// sigwait(3) and signalfd(2) get them; handlers and waits don't.
+    #[test]
+    fn a_blocked_signal_is_kept_though_it_is_ignored() {
+        const CHILD: u64 = 17;
+        let mut state = with_handlers(0, 0);
+        state.set_action(USER1, Some([IGNORE, 0, 0, 0]));
+        state
+            .change_mask(2, Some(bit(USER1) | bit(CHILD)))
+            .expect("a mask");
+        for signal in [USER1, CHILD] {
+            assert_eq!(state.send(signal, Target::Process), Ok(0));
+        }
+        assert_eq!(state.blocked(), bit(USER1) | bit(CHILD));
+        assert_eq!(state.take(bit(CHILD)), Some((CHILD, 0)));
+        state.restore_mask(0);
+        assert!(!state.is_ready(), "it ends no wait");
+        assert_eq!(state.next().map(|next| next.action[0]), Some(IGNORE));
+        assert_eq!(state.next(), None, "and is gone");
+        let mut other = Thread::NEW;
+        other.mask = bit(CHILD);
+        state
+            .send(CHILD, Target::Thread(&mut other))
+            .expect("a thread");
+        assert_eq!(other.pending, bit(CHILD));
     }
 
     #[test]

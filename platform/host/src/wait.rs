@@ -144,6 +144,11 @@ impl Wait for Host {
         unsafe { libc::syscall(libc::SYS_futex, word, operation, value, until, nothing, any) };
     }
 
+    fn await_release(word: &AtomicU32, value: u32) {
+        // The kernel runs handlers, and the lock's holder, at any time.
+        Host::await_change(word, value, None);
+    }
+
     fn wake(word: &AtomicU32) {
         let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
         // SAFETY: as above.

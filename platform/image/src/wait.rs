@@ -201,6 +201,10 @@ impl Wait for Image {
         wait::await_change(word, value, until);
     }
 
+    fn await_release(word: &AtomicU32, value: u32) {
+        wait::await_release(word, value);
+    }
+
     fn wake(word: &AtomicU32) {
         wait::wake(word);
     }

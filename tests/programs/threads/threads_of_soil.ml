@@ -29,6 +29,34 @@ let in_threads f =
   List.iter (fun _ -> Task.Semaphore.acquire ended) threads;
   List.iter Thread.join threads
 
+(* A signal every millisecond, while two threads transfer by Soil and two by Unix: system calls wait
+   for calls of Soil that were interrupted. *)
+let with_signals () =
+  let seen = Atomic.make 0 in
+  Sys.set_signal Sys.sigalrm (Signal_handle (fun _ -> Atomic.incr seen));
+  let every it_interval =
+    ignore (Unix.setitimer ITIMER_REAL { it_interval; it_value = it_interval })
+  in
+  let rec retry f = try f () with Unix.Unix_error (EINTR, _, _) -> retry f in
+  let input, output = Unix.pipe () and pair = Soil.pipe ~capacity:4 () in
+  let b = Bytes.create 1 in
+  let turns f =
+    for _ = 1 to 1_000 do
+      f ()
+    done
+  in
+  every 0.001;
+  in_threads (function
+    | 0 -> turns (fun () -> File_descriptor.write_string (snd pair) "x")
+    | 1 -> turns (fun () -> File_descriptor.really_read (fst pair) (Bytes.create 1) 0 1)
+    | 2 -> turns (fun () -> retry (fun () -> ignore (Unix.write_substring output "x" 0 1)))
+    | 3 -> turns (fun () -> retry (fun () -> ignore (Unix.read input b 0 1)))
+    | _ -> ());
+  while Atomic.get seen < 10 do
+    Clock.sleep 0.001
+  done;
+  every 0.
+
 let () =
   Soil.run @@ fun () ->
   let pairs = Array.init 4 (fun _ -> (Soil.pipe ~capacity:4 (), Soil.pipe ~capacity:4 ())) in
@@ -48,4 +76,6 @@ let () =
   in_threads (fun i ->
       assert (Task.timeout_opt 0.01 (fun () -> Tcp.accept listener) = None);
       Clock.sleep (0.001 *. float_of_int i));
-  say "8 threads gave up, and slept"
+  say "8 threads gave up, and slept";
+  with_signals ();
+  say "4 threads transferred, and signals came"

@@ -160,6 +160,8 @@ const PARTS: [Part; 4] = [
         beginnings: &[
             "camlUnix.socket_",
             "camlUnix.socketpair_",
+            "camlUnix.getaddrinfo_",
+            "camlUnix.getnameinfo_",
             "camlUnix.open_connection",
             "camlUnix.establish_server",
             "caml_unix_socket",
@@ -293,6 +295,8 @@ mod tests {
         for symbol in [
             "camlUnix.socketpair_9",
             "camlUnix.open_connection_2",
+            "camlUnix.getaddrinfo_1",
+            "camlUnix.getnameinfo_1",
             "socket",
         ] {
             let both = ["soil_with_files", "soil_with_sockets"];

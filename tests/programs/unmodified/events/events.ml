@@ -108,7 +108,19 @@ let signals () =
   ignore (Unix.sigprocmask SIG_UNBLOCK [ Sys.sigusr1 ]);
   line "seen %d" !seen;
   Unix.close input;
-  Unix.close output
+  Unix.close output;
+  let wait signal send =
+    check "wait_signal" (fun () ->
+        ignore (Thread.sigmask SIG_BLOCK [ signal ]);
+        send ();
+        let found = Thread.wait_signal [ signal ] in
+        ignore (Thread.sigmask SIG_UNBLOCK [ signal ]);
+        string_of_bool (found = signal))
+  in
+  wait Sys.sigalrm (fun () ->
+      ignore (Unix.setitimer ITIMER_REAL { it_interval = 0.; it_value = 0.02 }));
+  (* It is ignored, but for those who wait for it. *)
+  wait Sys.sigchld (fun () -> Unix.kill (Unix.getpid ()) Sys.sigchld)
 
 let timers () =
   let seen = ref 0 in
