@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -189,11 +190,58 @@ static void abstract(void)
   close(other);
 }
 
+static volatile sig_atomic_t broken;
+
+static void on_broken(int signal)
+{
+  (void)signal;
+  broken++;
+}
+
+/* What poll says of a connection that is refused, and the signal of one whose end is shut down. */
+static void failures(void)
+{
+  struct sockaddr_in none = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t length = sizeof none;
+  int bound = socket(AF_INET, SOCK_STREAM, 0);
+  bind(bound, (struct sockaddr *)&none, sizeof none);
+  getsockname(bound, (struct sockaddr *)&none, &length);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  line("connect to none", connect(fd, (struct sockaddr *)&none, sizeof none));
+  struct pollfd entry = {.fd = fd, .events = POLLIN | POLLOUT | POLLRDHUP};
+  line("poll", poll(&entry, 1, -1));
+  line("its events", entry.revents);
+  int error = 0;
+  length = sizeof error;
+  line("SO_ERROR", getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length));
+  line("is", error);
+  poll(&entry, 1, -1);
+  line("its events then", entry.revents);
+  close(fd);
+  close(bound);
+
+  int ends[2];
+  struct sigaction action = {.sa_handler = on_broken}, before;
+  sigaction(SIGPIPE, &action, &before);
+  socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+  shutdown(ends[0], SHUT_WR);
+  line("send after shutdown, silently", send(ends[0], "x", 1, MSG_NOSIGNAL));
+  line("signals", broken);
+  line("send after shutdown", send(ends[0], "x", 1, 0));
+  line("signals", broken);
+  line("write after shutdown", write(ends[0], "x", 1));
+  line("signals", broken);
+  sigaction(SIGPIPE, &before, NULL);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 value messages(value unit)
 {
   several(AF_INET);
   streams();
   rights();
   abstract();
+  failures();
   return unit;
 }

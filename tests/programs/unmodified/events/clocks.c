@@ -250,10 +250,13 @@ static void *await_timer(void *unused)
     return (void *)(long)(taken == SIGUSR1 ? info.si_value.sival_int : -1);
 }
 
+static sem_t waiting;
+
 static void *await_signal(void *unused)
 {
     sigset_t set = one(SIGUSR2);
     int taken;
+    sem_post(&waiting);
     return sigwait(&set, &taken) == 0 && taken == SIGUSR2 ? (void *)1 : unused;
 }
 
@@ -274,17 +277,26 @@ static void threads(void)
     sigset_t set = one(SIGUSR1), before;
     sigaddset(&set, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &set, &before);
-    pthread_t thread, other;
-    pthread_create(&other, NULL, await_signal, NULL);
+    pthread_t thread, others[3];
+    sem_init(&waiting, 0, 0);
+    for (int i = 0; i < 3; i++) {
+        pthread_create(&others[i], NULL, await_signal, NULL);
+        sem_wait(&waiting);
+        nap(5 * ms);
+    }
     pthread_create(&thread, NULL, await_timer, NULL);
     void *result;
     pthread_join(thread, &result);
     printf("the thread that it names takes it: %ld\n", (long)result);
     timer_delete(of_thread);
     nap(10 * ms);
-    pthread_kill(other, SIGUSR2);
-    pthread_join(other, &result);
-    printf("a signal to a thread ends its sigwait: %ld\n", (long)result);
+    /* Each in its turn, whichever of them waits for devices. */
+    const int order[] = { 1, 2, 0 };
+    for (int i = 0; i < 3; i++) {
+        pthread_kill(others[order[i]], SIGUSR2);
+        pthread_join(others[order[i]], &result);
+        printf("a signal to a thread ends its sigwait: %ld\n", (long)result);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
