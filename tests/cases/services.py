@@ -119,31 +119,41 @@ def cohttp_client(context, form):
     assert status == 0, status
 
 
-def certificate(context, folder, name, days, signer=None):
-    """NAME.pem and NAME.key in `folder`: a certificate for this name, by `signer` or by itself,
-    which ends in so many days. One for "authority" may sign others."""
-    key, request = (os.path.join(folder, f"{name}.{kind}") for kind in ("key", "csr"))
-    words = [
-        "openssl",
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        key,
-        "-out",
-        request,
-    ]
+# What `openssl ca` has to be told, which alone makes certificates of the past in all versions.
+AUTHORITY = """[ca]
+default_ca = here
+[here]
+database = index
+serial = next
+new_certs_dir = .
+default_md = sha256
+policy = names
+copy_extensions = copy
+[names]
+commonName = supplied
+"""
+PAST = ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"]
+
+
+def certificate(context, folder, name, signer=None, past=False):
+    """NAME.pem and NAME.key in `folder`: a certificate for this name, by `signer` or by itself, for
+    two days from now or for one that is past. One for "authority" may sign others."""
+    words = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    words += ["-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"]
     use = "basicConstraints=CA:TRUE" if name == "authority" else f"subjectAltName=DNS:{name}"
-    context.run(*words, "-subj", f"/CN={name}", "-addext", use)
-    by = [os.path.join(folder, f"{signer}.{kind}") for kind in ("pem", "key")] if signer else []
-    words = ["-CA", by[0], "-CAkey", by[1], "-CAcreateserial"] if signer else ["-signkey", key]
-    words += ["-copy_extensions", "copy", "-days", str(days)]
-    path = os.path.join(folder, f"{name}.pem")
-    context.run("openssl", "x509", "-req", "-in", request, "-out", path, *words)
-    return path, key
+    context.run("openssl", "req", *words, "-addext", use, cwd=folder)
+    if past:
+        for file, text in (("ca.cnf", AUTHORITY), ("index", ""), ("next", "01\n")):
+            with open(os.path.join(folder, file), "w") as out:
+                out.write(text)
+        words = ["ca", "-batch", "-notext", "-config", "ca.cnf", *PAST]
+        words += ["-cert", f"{signer}.pem", "-keyfile", f"{signer}.key"]
+    else:
+        words = ["x509", "-req", "-days", "2", "-copy_extensions", "copy"]
+        by = ["-CA", f"{signer}.pem", "-CAkey", f"{signer}.key", "-CAcreateserial"]
+        words += by if signer else ["-signkey", f"{name}.key"]
+    context.run("openssl", *words, "-in", f"{name}.csr", "-out", f"{name}.pem", cwd=folder)
+    return os.path.join(folder, f"{name}.pem")
 
 
 @in_every_form(forms=FORMS)
@@ -152,7 +162,7 @@ def openssl_server(context, form):
     its certificate; a megabyte goes each way."""
     folder = context.path("folder")
     os.mkdir(folder)
-    path, _ = certificate(context, folder, "soil.test", 2)
+    path = certificate(context, folder, "soil.test")
     inside, options = folder_of(context, form, folder)
     words = ["8443", f"{inside}/soil.test.pem", f"{inside}/soil.test.key"]
     child, host = started(context, "http_server", form, *words, options=options)
@@ -183,10 +193,10 @@ def openssl_client(context, form):
     refuses one for another host, one that has expired, and one that it has no authority for."""
     folder = context.path("folder")
     os.mkdir(folder)
-    certificate(context, folder, "authority", 2)
-    certificate(context, folder, "good.test", 2, "authority")
-    certificate(context, folder, "late.test", -1, "authority")
-    certificate(context, folder, "alone.test", 2)
+    certificate(context, folder, "authority")
+    certificate(context, folder, "good.test", "authority")
+    certificate(context, folder, "late.test", "authority", past=True)
+    certificate(context, folder, "alone.test")
     inside, options = folder_of(context, form, folder)
     tap = None if form == "process" else context.tap()
     names = ["good.test", "late.test", "alone.test"]
