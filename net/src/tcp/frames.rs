@@ -77,3 +77,43 @@ impl Emit for SegmentOutput<'_> {
         sent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SegmentOutput;
+    use crate::Config;
+    use crate::ip::HeaderFields;
+    use crate::sim::{Impairment, Offloads, World};
+    use crate::tcp::machine::Emit;
+
+    /// The total length of an IPv4 packet has 16 bits (RFC 791, 3.1). A header of IPv6 isn't counted
+    /// in its length, but cards take no more either.
+    #[test]
+    fn a_card_gets_at_most_64_kib_with_the_largest_headers() {
+        let cuts = Offloads {
+            tso6: false,
+            ..Offloads::ALL
+        };
+        for (offloads, to, largest) in [
+            (Offloads::ALL, "10.0.0.2", 65_535 - 20 - 60),
+            (Offloads::ALL, "fd00::2", 65_535 - 40 - 60),
+            (cuts, "fd00::2", 0),
+        ] {
+            let impairment = Impairment::default();
+            let mut world = World::pair(Config::default(), impairment, [offloads; 2], 1);
+            let ip = &mut world.stacks[0].ip;
+            let to = to.parse().expect("an address");
+            let mut route = ip.route(to, 0, None).expect("on the link");
+            let output = SegmentOutput {
+                ip,
+                route: &mut route,
+                mac: None,
+                ports: (1, 2),
+                header_fields: HeaderFields::default(),
+                wait: false,
+                sent: 0,
+            };
+            assert_eq!(output.max_segment(), largest, "{to}");
+        }
+    }
+}

@@ -81,6 +81,29 @@ fn a_large_datagram_goes_in_fragments() {
     assert_eq!(too_long, Err(Error::InvalidArgument));
 }
 
+/// RFC 768, RFC 8200: the length field counts the header, and that of IPv4 its own, too. Nor is one
+/// taken that the queue could never hold.
+#[test]
+fn the_largest_datagram_is_taken_and_no_larger_one() {
+    let roomy = 1 << 20;
+    for (queue, to, largest) in [
+        (roomy, "10.0.0.2:9", 65_507),
+        (roomy, "[fd00::2]:9", 65_527),
+        (3000, "10.0.0.2:9", 3000),
+    ] {
+        let config = Config {
+            udp_queue: queue,
+            ..Config::default()
+        };
+        let offloads = [Offloads::default(); 2];
+        let mut world = World::pair(config, Impairment::default(), offloads, 1);
+        let client = world.stacks[0].udp_bind(address("[::]:0")).unwrap();
+        let mut send = |len| world.stacks[0].udp_send_to(client, &vec![0; len], address(to));
+        assert_eq!(send(largest + 1), Err(Error::MessageTooLong), "{to}");
+        assert_eq!(send(largest), Ok(()), "{to}");
+    }
+}
+
 #[test]
 fn a_full_queue_says_so_and_drops_no_order() {
     let mut world = pair();
