@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use reactor::table::Fd;
+use resources::files;
 use spin::Mutex;
 
 /// The most descriptors that can be open: the limit that `getrlimit` answers.
@@ -136,7 +137,8 @@ impl Drop for Description {
 
 /// An entry of the table.
 struct Slot {
-    description: Arc<Description>,
+    /// None of a number that is [`Reserved`].
+    description: Option<Arc<Description>>,
     close_on_exec: bool,
 }
 
@@ -147,7 +149,11 @@ fn with<T>(f: impl FnOnce(&mut Vec<Option<Slot>>) -> T) -> T {
     f(TABLE.lock().get_or_insert_with(|| {
         let stream = |stream| {
             Some(Slot {
-                description: Description::new(Object::Console(stream), String::new(), libc::O_RDWR),
+                description: Some(Description::new(
+                    Object::Console(stream),
+                    String::new(),
+                    libc::O_RDWR,
+                )),
                 close_on_exec: false,
             })
         };
@@ -158,51 +164,92 @@ fn with<T>(f: impl FnOnce(&mut Vec<Option<Slot>>) -> T) -> T {
 fn slot(table: &mut [Option<Slot>], descriptor: u64) -> Result<&mut Slot> {
     let index = usize::try_from(descriptor).map_err(|_| libc::EBADF)?;
     let slot = table.get_mut(index).and_then(Option::as_mut);
-    slot.ok_or(libc::EBADF)
+    slot.filter(|slot| slot.description.is_some())
+        .ok_or(libc::EBADF)
+}
+
+/// The description of an open descriptor in the table.
+fn described(table: &mut [Option<Slot>], descriptor: u64) -> Result<Arc<Description>> {
+    let slot = slot(table, descriptor)?;
+    slot.description.clone().ok_or(libc::EBADF)
 }
 
 /// The description of a descriptor; [`libc::EBADF`].
 pub fn get(descriptor: u64) -> Result<Arc<Description>> {
-    with(|table| slot(table, descriptor).map(|slot| Arc::clone(&slot.description)))
+    with(|table| described(table, descriptor))
 }
 
 /// The numbers of all open descriptors, in order.
 pub fn open() -> impl Iterator<Item = usize> {
-    let is_open = |(number, slot): (usize, &mut Option<Slot>)| slot.is_some().then_some(number);
+    let is_open = |(number, slot): (usize, &mut Option<Slot>)| {
+        let description = slot.as_ref().and_then(|slot| slot.description.as_ref());
+        description.map(|_| number)
+    };
     let open: Vec<usize> = with(|table| table.iter_mut().enumerate().filter_map(is_open).collect());
     open.into_iter()
 }
 
 /// Gives `description` the lowest free number from `least` on; [`libc::EMFILE`].
 pub fn insert(description: Arc<Description>, least: usize, close_on_exec: bool) -> Result<u64> {
-    with(|table| {
-        let free = table.iter().skip(least).position(Option::is_none);
-        let index = free.map_or(table.len().max(least), |free| least + free);
-        if index >= most() {
-            return Err(libc::EMFILE);
-        }
-        put(table, index, description, close_on_exec)?;
-        Ok(index as u64)
-    })
+    // If there is no number, the description is dropped outside of the table's lock.
+    Ok(Reserved::new(least)?.fill(description, close_on_exec))
 }
 
-/// Puts a description into a place below [`MAX_OPEN`]; what was there before. [`libc::ENOMEM`].
-fn put(
-    table: &mut Vec<Option<Slot>>,
-    index: usize,
-    description: Arc<Description>,
-    close_on_exec: bool,
-) -> Result<Option<Slot>> {
+/// A number that no other call gets, for a description that is still to be made. It isn't open
+/// before it is filled.
+pub struct Reserved(usize);
+
+impl Reserved {
+    /// The lowest free number from `least` on; [`libc::EMFILE`].
+    pub fn new(least: usize) -> Result<Reserved> {
+        with(|table| {
+            let free = table.iter().skip(least).position(Option::is_none);
+            let index = free.map_or(table.len().max(least), |free| least + free);
+            if index >= most() {
+                return Err(libc::EMFILE);
+            }
+            let reserved = Slot {
+                description: None,
+                close_on_exec: false,
+            };
+            put(table, index, reserved)?;
+            Ok(Reserved(index))
+        })
+    }
+
+    /// Gives the number to a description.
+    pub fn fill(self, description: Arc<Description>, close_on_exec: bool) -> u64 {
+        with(|table| {
+            if let Some(Some(slot)) = table.get_mut(self.0) {
+                slot.description = Some(description);
+                slot.close_on_exec = close_on_exec;
+            }
+        });
+        let number = self.0 as u64;
+        core::mem::forget(self);
+        number
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        with(|table| {
+            if let Some(place) = table.get_mut(self.0) {
+                *place = None;
+            }
+        });
+    }
+}
+
+/// Puts an entry into a place below [`MAX_OPEN`]; what was there before. [`libc::ENOMEM`].
+fn put(table: &mut Vec<Option<Slot>>, index: usize, slot: Slot) -> Result<Option<Slot>> {
     let missing = (index + 1).saturating_sub(table.len());
     table.try_reserve(missing).map_err(|_| libc::ENOMEM)?;
     if missing > 0 {
         table.resize_with(index + 1, || None);
     }
     let place = table.get_mut(index).ok_or(libc::ENOMEM)?;
-    Ok(place.replace(Slot {
-        description,
-        close_on_exec,
-    }))
+    Ok(place.replace(slot))
 }
 
 /// `close`.
@@ -213,8 +260,8 @@ pub fn close(descriptor: u64) -> Result<u64> {
         let place = table.get_mut(descriptor as usize);
         Ok(place.and_then(Option::take))
     })?;
-    if let Some(slot) = &closed {
-        locks::close(&slot.description);
+    if let Some(description) = closed.as_ref().and_then(|slot| slot.description.as_ref()) {
+        locks::close(description);
     }
     drop(closed);
     Ok(0)
@@ -246,11 +293,24 @@ pub fn replace(old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
         return Err(libc::EBADF);
     }
     let replaced = with(|table| {
-        let description = Arc::clone(&slot(table, old)?.description);
-        put(table, new as usize, description, close_on_exec)
+        let copy = Slot {
+            description: Some(described(table, old)?),
+            close_on_exec,
+        };
+        let place = table.get(new as usize);
+        if matches!(
+            place,
+            Some(Some(Slot {
+                description: None,
+                ..
+            }))
+        ) {
+            return Err(libc::EBUSY);
+        }
+        put(table, new as usize, copy)
     })?;
-    if let Some(slot) = &replaced {
-        locks::close(&slot.description);
+    if let Some(description) = replaced.as_ref().and_then(|slot| slot.description.as_ref()) {
+        locks::close(description);
     }
     // Outside of the table's lock, as in `close`: other threads may run before the file is closed,
     // and find the new description.
@@ -276,7 +336,11 @@ pub fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
         }),
         libc::F_GETFL => Ok(description.flags() as u64),
         libc::F_SETFL => {
-            description.set_flags(argument as i32);
+            let flags = argument as i32;
+            if let Object::File(fd) = &description.object {
+                at_once(|rt| files::set_append(rt, *fd, flags & libc::O_APPEND != 0))?;
+            }
+            description.set_flags(flags);
             Ok(0)
         }
         _ => Err(libc::EINVAL),

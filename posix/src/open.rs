@@ -1,7 +1,7 @@
 //! `open`.
 
 use crate::attributes;
-use crate::blocking::block;
+use crate::blocking::{at_once, block};
 use crate::descriptors::{self, Description, Object};
 use crate::directory::Listing;
 use crate::errors::Result;
@@ -88,9 +88,6 @@ fn soil_flags(flags: i32) -> Int {
             soil |= wanted;
         }
     }
-    if flags & libc::O_APPEND != 0 && writes(flags) {
-        soil |= c::OPEN_APPEND;
-    }
     soil
 }
 
@@ -116,7 +113,12 @@ fn on_volume(path: String, flags: i32) -> Result<Arc<Description>> {
     let soil = soil_flags(flags);
     match block(|rt, token| files::open(rt, &path, soil, token)) {
         Ok(fd) => {
-            let file = Description::new(Object::File(decode(fd)?), path, flags);
+            let fd = decode(fd)?;
+            let file = Description::new(Object::File(fd), path, flags);
+            if flags & libc::O_APPEND != 0 {
+                // Beside the volume's own flag, which would stay: `fcntl` takes this one back.
+                at_once(|rt| files::set_append(rt, fd, true))?;
+            }
             match attributes::is_socket(&file) {
                 true => Err(libc::ENXIO),
                 false => Ok(file),

@@ -317,8 +317,8 @@ fn transfer(
 fn read(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
     let description = descriptors::get(descriptor)?;
     match description.object {
-        Object::Console(stream) => console::read(stream, pieces, place),
-        Object::Terminal => console::read(0, pieces, place),
+        Object::Console(stream) => console::read(&description, stream, pieces, place),
+        Object::Terminal => console::read(&description, 0, pieces, place),
         Object::Random => transfer(pieces, place, |start, len, _| {
             let into = bytes_mut(start, len)?;
             if kernel::random::fill(into) {
@@ -423,6 +423,12 @@ fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
         | libc::F_OFD_GETLK
         | libc::F_OFD_SETLK
         | libc::F_OFD_SETLKW) => locks::control(descriptor, command, argument),
+        // What is written at an offset would be appended.
+        libc::F_SETFL
+            if argument as i32 & libc::O_APPEND != 0 && mapping::writes_by(descriptor) =>
+        {
+            Err(libc::EINVAL)
+        }
         _ => descriptors::control(descriptor, command, argument),
     }
 }

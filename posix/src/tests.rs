@@ -1,7 +1,7 @@
 //! The operations on the host, with the volume in memory that the tree has at its root.
 
 use crate::attributes::{access, set_mode, set_owner, set_times, space, stat, stat_open};
-use crate::descriptors::{self, Description};
+use crate::descriptors::{self, Description, Reserved};
 use crate::errors::{Result, errno};
 use crate::io::{self, Place};
 use crate::{names, open, paths};
@@ -102,6 +102,36 @@ fn duplicates_share_position_and_flags_but_not_close_on_exec() {
     assert_eq!(flags, Ok((O_RDONLY | O_NONBLOCK) as u64));
     assert_eq!(descriptors::close(first), Ok(0));
     assert_eq!(read(second, 9).as_deref(), Ok("6789"), "still open");
+}
+
+#[test]
+fn append_can_be_set_and_taken_back() {
+    let _one = begin("append-later");
+    let descriptor = open("f", O_RDWR | O_CREAT).expect("room");
+    assert_eq!(write(descriptor, "0123"), Ok(4));
+    let put = |text: &str| io::write(&description(descriptor), text.as_bytes(), Place::Byte(0));
+    descriptors::control(descriptor, libc::F_SETFL as u64, O_APPEND as u64).expect("open");
+    assert_eq!(put("ab"), Ok(2));
+    assert_eq!(contents("f"), "0123ab");
+    descriptors::control(descriptor, libc::F_SETFL as u64, 0).expect("open");
+    assert_eq!(put("xy"), Ok(2));
+    assert_eq!(contents("f"), "xy23ab");
+}
+
+#[test]
+fn a_reserved_number_is_taken_but_not_open() {
+    let _one = begin("reserved");
+    let reserved = Reserved::new(0).expect("room");
+    assert_eq!(descriptors::get(3).err(), Some(libc::EBADF));
+    assert_eq!(descriptors::close(3), Err(libc::EBADF));
+    assert_eq!(descriptors::open().collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(descriptors::replace(0, 3, false), Err(libc::EBUSY));
+    let file = open("f", O_RDWR | O_CREAT);
+    assert_eq!(file, Ok(4));
+    assert_eq!(reserved.fill(description(4), true), 3);
+    assert_eq!(descriptors::control(3, libc::F_GETFD as u64, 0), Ok(1));
+    drop(Reserved::new(0).expect("room"));
+    assert_eq!(open("f", O_RDONLY), Ok(5));
 }
 
 #[test]

@@ -191,6 +191,17 @@ pub fn take_written(address: u64) -> bool {
     written
 }
 
+/// Marks the page at `address`, if it has memory, as written: takes [`take_written`] back.
+pub fn set_written(address: u64) {
+    with(|memory| {
+        let Memory {
+            physical, tables, ..
+        } = memory;
+        let end = address.saturating_add(PAGE);
+        tables.update(physical, address, end, |_, _, entry| entry | WRITTEN);
+    });
+}
+
 /// Forgets the contents of `len` bytes at `start`: they read as zero when touched again.
 pub fn discard(start: u64, len: u64) -> Result<(), MapError> {
     let range = range(start, len)?;

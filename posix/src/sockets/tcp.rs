@@ -514,6 +514,8 @@ impl Socket for Tcp {
                 // The socket is bound no longer, but may listen again.
                 (Phase::Listening(fd), [true, _]) => {
                     state.phase = Phase::Closed;
+                    // What waits looks at the socket again.
+                    rt.wake(fd.index, Direction::Read);
                     let _ = rt.close(fd);
                     if let Some(address) = state.bound {
                         state.bind(rt, address)?;
@@ -523,6 +525,8 @@ impl Socket for Tcp {
                 (Phase::Listening(_), _) => Ok(()),
                 (Phase::Connecting(fd), _) => {
                     state.phase = Phase::Failed;
+                    state.failure = Some(libc::ECONNRESET);
+                    rt.wake(fd.index, Direction::Write);
                     let _ = rt.close(fd);
                     Ok(())
                 }

@@ -5,9 +5,12 @@ use super::tcp::Tcp;
 use super::udp::Udp;
 use super::{Received, Socket};
 use crate::errors::Result;
+use crate::readiness::{Events, wait_for};
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOL_SOCKET};
+use resources::Runtime;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 use std::vec::Vec;
 use std::{format, thread, vec};
 
@@ -291,4 +294,23 @@ fn the_network_is_polled_for_a_try_only_without_progress() {
     tries(false);
     assert_eq!([tries(false), tries(false)], [2, 2]);
     assert_eq!([tries(true), tries(false), tries(false)], [1, 1, 2]);
+}
+
+#[test]
+fn the_shutdown_of_a_listener_ends_the_wait_for_a_connection() {
+    let _one = begin();
+    let (listener, _) = listener();
+    thread::scope(|scope| {
+        let accepting = scope.spawn(|| listener.accept(true).err());
+        let watching = scope.spawn(|| {
+            let look = |rt: &mut Runtime| Ok(Some(listener.events(rt)).filter(|it| !it.is_empty()));
+            wait_for(None, libc::EINTR, look)
+        });
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(listener.shutdown(SHUT_RDWR), Ok(()));
+        assert_eq!(accepting.join().expect("no panic"), Some(libc::EINVAL));
+        let events = watching.join().expect("no panic");
+        assert_eq!(events, Ok(Some(Events::WRITABLE | Events::HUP)));
+    });
+    assert_eq!(listener.listen(5), Ok(()), "it may listen again");
 }

@@ -1,19 +1,28 @@
 //! Descriptors of the console beside others: reading and writing; the program's end.
 
 use super::memory::number;
-use crate::descriptors;
+use crate::descriptors::{self, Description};
 use crate::errors::Result;
-use crate::io::Place;
+use crate::io::{Place, message_flags};
 use crate::signal::within_call;
 use kernel::syscall;
+use platform::{Console, Direction, Stream};
+use resources::current::Current;
 
 /// How long the end of a program waits for its disks, in nanoseconds: as the end of one that uses
 /// the library `soil`.
 const GRACE_NS: u64 = 10_000_000_000;
 
-/// Reads from a standard stream.
-pub fn read(stream: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
+/// Reads from a standard stream that a description stands for.
+pub fn read(
+    description: &Description,
+    stream: u64,
+    pieces: &[[u64; 2]],
+    place: Place,
+) -> Result<u64> {
+    let has_input = || Current::console_ready(Stream::Standard, Direction::Read);
     match place {
+        Place::Position if message_flags(description) != 0 && !has_input() => Err(libc::EAGAIN),
         Place::Position => syscall::read_console(stream, pieces).map_err(number),
         Place::Byte(_) => Err(libc::ESPIPE),
     }

@@ -19,6 +19,8 @@ struct Shared {
     /// Of the first byte, in the file.
     offset: u64,
     description: Arc<Description>,
+    /// It has the file's contents. Until then it only keeps others from mapping the same bytes.
+    is_filled: bool,
 }
 
 impl Shared {
@@ -30,6 +32,7 @@ impl Shared {
             range: start..end,
             offset: self.offset + (start - self.range.start),
             description: Arc::clone(&self.description),
+            is_filled: self.is_filled,
         })
     }
 
@@ -69,16 +72,17 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
     }
     let whole = len.checked_next_multiple_of(PAGE).ok_or(libc::ENOMEM)?;
     let behind = offset.checked_add(whole).ok_or(libc::EOVERFLOW)?;
-    if is_shared && is_writable {
-        // A second copy wouldn't see changes of the first, and what is written at an offset would
-        // be appended.
-        let overlaps = |shared: &Shared| {
-            let len = shared.range.end - shared.range.start;
-            shared.is_of(&description) && shared.offset < behind && offset < shared.offset + len
-        };
-        if description.flags() & libc::O_APPEND != 0 || SHARED.lock().iter().any(overlaps) {
-            return Err(libc::ENODEV);
-        }
+    // A second copy wouldn't see changes of the first, and what is written at an offset would be
+    // appended.
+    let overlaps = |shared: &Shared| {
+        let len = shared.range.end - shared.range.start;
+        shared.is_of(&description) && shared.offset < behind && offset < shared.offset + len
+    };
+    let is_written_back = is_shared && is_writable;
+    if is_written_back
+        && (description.flags() & libc::O_APPEND != 0 || SHARED.lock().iter().any(overlaps))
+    {
+        return Err(libc::ENODEV);
     }
     let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
     if flags & libc::MAP_FIXED_NOREPLACE != 0 && !memory::is_free(address, len) {
@@ -94,23 +98,35 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
     };
     settle(&description)?;
     let start = memory::map(fixed.then_some(address), len, writable).map_err(failed)?;
-    let shared = Shared {
-        range: start..start + whole,
-        offset,
-        description: Arc::clone(&description),
-    };
-    let mapped = fill(&description, start, len, offset).and_then(|()| {
-        if is_shared && is_writable {
-            let mut list = SHARED.lock();
-            list.try_reserve(1).map_err(|_| libc::ENOMEM)?;
-            pages(&shared.range).for_each(|page| _ = memory::take_written(page));
-            list.push(shared);
+    let range = start..start + whole;
+    let add = || {
+        let mut list = SHARED.lock();
+        // Again: another thread may have mapped it meanwhile.
+        if list.iter().any(overlaps) {
+            return Err(libc::ENODEV);
         }
-        memory::protect(start, len, wanted).map_err(failed)
-    });
+        list.try_reserve(1).map_err(|_| libc::ENOMEM)?;
+        list.push(Shared {
+            range: range.clone(),
+            offset,
+            description: Arc::clone(&description),
+            is_filled: false,
+        });
+        Ok(())
+    };
+    let added = if is_written_back { add() } else { Ok(()) };
+    let filled = added.and_then(|()| fill(&description, start, len, offset));
+    let mapped = filled.and_then(|()| memory::protect(start, len, wanted).map_err(failed));
+    if is_written_back {
+        pages(&range).for_each(|page| _ = memory::take_written(page));
+        SHARED.lock().retain_mut(|shared| {
+            let is_new = !shared.is_filled && shared.range == range;
+            shared.is_filled |= is_new;
+            !is_new || mapped.is_ok()
+        });
+    }
     if mapped.is_err() {
         // New memory, so that it can be taken back.
-        let _ = forget(start, len);
         let _ = memory::unmap(start, len);
     }
     mapped.map(|()| start)
@@ -122,7 +138,19 @@ fn pages(range: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
 
 /// The parts of shared mappings that `part` gives.
 fn parts(part: impl FnMut(&Shared) -> Option<Shared>) -> Vec<Shared> {
-    SHARED.lock().iter().filter_map(part).collect()
+    let list = SHARED.lock();
+    let filled = list.iter().filter(|shared| shared.is_filled);
+    filled.filter_map(part).collect()
+}
+
+/// Whether changes of a shared mapping are written by a descriptor.
+pub fn writes_by(descriptor: u64) -> bool {
+    let is_it = |description: Arc<Description>| {
+        let list = SHARED.lock();
+        let mut mapped = list.iter().map(|shared| &shared.description);
+        mapped.any(|it| Arc::ptr_eq(it, &description))
+    };
+    descriptors::get(descriptor).is_ok_and(is_it)
 }
 
 /// Writes the pages of a shared mapping that the program has changed to its file.
@@ -133,15 +161,21 @@ fn write_part(part: &Shared) -> Result<()> {
         if !memory::take_written(page) {
             continue;
         }
-        let at = part.offset + (page - part.range.start);
-        let len = io::size(&part.description)?.saturating_sub(at).min(PAGE);
-        // A copy: another thread may unmap the page while the disk has it.
-        copy.clear();
-        copy.extend_from_slice(super::memory::bytes(page, len)?);
-        let mut done = 0;
-        while let Some(rest) = copy.get(done..).filter(|rest| !rest.is_empty()) {
-            done += io::write(&part.description, rest, Place::Byte(at + done as u64))?;
-        }
+        // What failed is to be written by the next call.
+        write_page(part, page, &mut copy).inspect_err(|_| memory::set_written(page))?;
+    }
+    Ok(())
+}
+
+fn write_page(part: &Shared, page: u64, copy: &mut Vec<u8>) -> Result<()> {
+    let at = part.offset + (page - part.range.start);
+    let len = io::size(&part.description)?.saturating_sub(at).min(PAGE);
+    // A copy: another thread may unmap the page while the disk has it.
+    copy.clear();
+    copy.extend_from_slice(super::memory::bytes(page, len)?);
+    let mut done = 0;
+    while let Some(rest) = copy.get(done..).filter(|rest| !rest.is_empty()) {
+        done += io::write(&part.description, rest, Place::Byte(at + done as u64))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ mod messages;
 
 use super::answer_by;
 use super::memory::{self, bytes, bytes_mut};
-use crate::descriptors::{self, Description, Object};
+use crate::descriptors::{self, Description, Object, Reserved};
 use crate::errors::Result;
 use crate::io::message_flags;
 use crate::signal;
@@ -124,11 +124,12 @@ fn put_name(name: &Name, start: u64, len_at: u64) -> Result<u64> {
 
 /// Gives a socket the lowest free descriptor. `flags`: `SOCK_CLOEXEC`, `SOCK_NONBLOCK`.
 fn open(socket: Box<dyn Socket>, flags: i32) -> Result<u64> {
-    let kept = flags & libc::SOCK_NONBLOCK;
-    let object = Object::Socket(socket);
-    let description: Arc<Description> =
-        Description::new(object, String::new(), libc::O_RDWR | kept);
-    descriptors::insert(description, 0, flags & libc::SOCK_CLOEXEC != 0)
+    descriptors::insert(describe(socket, flags), 0, flags & libc::SOCK_CLOEXEC != 0)
+}
+
+fn describe(socket: Box<dyn Socket>, flags: i32) -> Arc<Description> {
+    let access = libc::O_RDWR | flags & libc::SOCK_NONBLOCK;
+    Description::new(Object::Socket(socket), String::new(), access)
 }
 
 /// Flags in the type of `socket`.
@@ -182,14 +183,13 @@ fn accept(descriptor: u64, start: u64, len_at: u64, flags: i32) -> Result<u64> {
         return Err(libc::EINVAL);
     }
     with(descriptor, |description, it| {
+        // First, so that a connection that there is no number for stays in the queue.
+        let number = Reserved::new(0)?;
         let (socket, peer) = it.accept(message_flags(description) == 0)?;
-        let accepted = open(socket, flags)?;
         if start != 0 {
-            put_name(&peer, start, len_at).inspect_err(|_| {
-                let _ = descriptors::close(accepted);
-            })?;
+            put_name(&peer, start, len_at)?;
         }
-        Ok(accepted)
+        Ok(number.fill(describe(socket, flags), flags & libc::SOCK_CLOEXEC != 0))
     })
 }
 

@@ -69,6 +69,13 @@ pub fn write(rt: &mut Runtime, fd: Fd, from: Piece, position: Int, token: Int) -
     submit(rt, volume, Waiter::Operation(token, output), request)
 }
 
+/// Sets whether writes go to the file's end, wherever they are to begin.
+pub fn set_append(rt: &mut Runtime, fd: Fd, append: bool) -> Answer {
+    let (_, _, open) = on_volume(rt, fd)?;
+    find(rt, open.key)?.1.append = append;
+    Ok(0)
+}
+
 /// Asks the volume of a descriptor about its file.
 fn ask(
     rt: &mut Runtime,

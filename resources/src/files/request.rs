@@ -178,7 +178,7 @@ pub fn perform(
             // SAFETY: as above.
             let from = unsafe { from.as_mut_slice() };
             let append = offset == u64::MAX;
-            let start = if append { 0 } else { offset };
+            let start = if append { volume.size(file)? } else { offset };
             let mut total = 0;
             for part in from.chunks(STEP) {
                 let n = match volume.write_at(file, start.saturating_add(total as u64), part) {

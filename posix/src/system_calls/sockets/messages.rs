@@ -104,23 +104,37 @@ pub fn send(socket: &dyn Socket, start: u64, flags: i32) -> Result<u64> {
 
 /// Gives the descriptions descriptors, as far as there is room for their numbers at `start`; the
 /// number of bytes of control messages, and the flags of the message.
-fn deliver(rights: &Rights, [start, room]: [u64; 2], flags: i32) -> Result<(usize, i32)> {
+fn deliver(rights: &Rights, [start, room]: [u64; 2], flags: i32) -> (usize, i32) {
     if rights.is_empty() {
-        return Ok((0, 0));
+        return (0, 0);
     }
     let fit = (room as usize).saturating_sub(HEADER) / 4;
-    let cut = if fit < rights.len() {
-        libc::MSG_CTRUNC
-    } else {
-        0
+    let room_for = HEADER + 4 * fit.min(rights.len());
+    let into = match fit {
+        0 => Err(libc::ENOBUFS),
+        _ => bytes_mut(start, room_for as u64),
     };
-    let count = fit.min(rights.len());
+    // As on Linux, what there is no memory or number for is cut: the bytes have been received.
+    let Ok((header, numbers)) = into.map(|into| into.split_at_mut(HEADER)) else {
+        return (0, libc::MSG_CTRUNC);
+    };
+    let close_on_exec = flags & libc::MSG_CMSG_CLOEXEC != 0;
+    let mut count = 0;
+    for (into, description) in numbers.chunks_exact_mut(4).zip(rights) {
+        let Ok(number) = descriptors::insert(Arc::clone(description), 0, close_on_exec) else {
+            break;
+        };
+        into.copy_from_slice(&(number as u32).to_le_bytes());
+        count += 1;
+    }
+    let cut = match count == rights.len() {
+        true => 0,
+        false => libc::MSG_CTRUNC,
+    };
     if count == 0 {
-        return Ok((0, cut));
+        return (0, cut);
     }
     let len = HEADER + 4 * count;
-    let into = bytes_mut(start, len as u64)?;
-    let (header, numbers) = into.split_at_mut(HEADER);
     let words = [
         len as u64,
         (libc::SOL_SOCKET as u64) | (libc::SCM_RIGHTS as u64) << 32,
@@ -128,12 +142,7 @@ fn deliver(rights: &Rights, [start, room]: [u64; 2], flags: i32) -> Result<(usiz
     for (into, word) in header.chunks_exact_mut(8).zip(words) {
         into.copy_from_slice(&word.to_le_bytes());
     }
-    let close_on_exec = flags & libc::MSG_CMSG_CLOEXEC != 0;
-    for (into, description) in numbers.chunks_exact_mut(4).zip(rights) {
-        let number = descriptors::insert(Arc::clone(description), 0, close_on_exec)?;
-        into.copy_from_slice(&(number as u32).to_le_bytes());
-    }
-    Ok((len.next_multiple_of(8).min(room as usize), cut))
+    (len.next_multiple_of(8).min(room as usize), cut)
 }
 
 /// `recvmsg`.
@@ -149,7 +158,7 @@ pub fn receive(socket: &dyn Socket, start: u64, flags: i32) -> Result<u64> {
         bytes_mut(name, copied.len() as u64)?.copy_from_slice(copied);
         put(start + 8, from.bytes().len() as u32)?;
     }
-    let (control, mut told) = deliver(&rights, header.control, flags)?;
+    let (control, mut told) = deliver(&rights, header.control, flags);
     if received.whole > received.len {
         told |= libc::MSG_TRUNC;
     }
