@@ -58,7 +58,11 @@ impl Entry {
 }
 
 /// A set of descriptors.
-pub struct Epoll(Mutex<Entries>);
+pub struct Epoll {
+    entries: Mutex<Entries>,
+    /// The sets that it is in, once for each entry.
+    containers: Mutex<Vec<Weak<Description>>>,
+}
 
 struct Entries {
     entries: BTreeMap<Key, Entry>,
@@ -79,15 +83,28 @@ impl Epoll {
     /// An empty set.
     #[expect(clippy::new_without_default, reason = "a description's object")]
     pub const fn new() -> Epoll {
-        Epoll(Mutex::new(Entries {
-            entries: BTreeMap::new(),
-            next: (0, 0),
-        }))
+        Epoll {
+            entries: Mutex::new(Entries {
+                entries: BTreeMap::new(),
+                next: (0, 0),
+            }),
+            containers: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A number that changes with those of its descriptors, for a set that this one is in.
+    pub fn changes(&self, rt: &mut Runtime) -> u64 {
+        let entries = self.entries.lock();
+        let descriptions = entries.entries.values().map(|entry| &entry.description);
+        descriptions.filter_map(Weak::upgrade).fold(0, |sum, it| {
+            let changes = readiness::changes(rt, &it);
+            sum.wrapping_mul(31).wrapping_add(changes)
+        })
     }
 
     /// Whether a descriptor has events.
     pub fn is_ready(&self, rt: &mut Runtime) -> bool {
-        let entries = self.0.lock();
+        let entries = self.entries.lock();
         entries.entries.values().any(|entry| {
             let description = entry.description.upgrade();
             description.is_some_and(|it| entry.is_news(entry.look(rt, &it)))
@@ -96,7 +113,7 @@ impl Epoll {
 
     /// Takes up to `most` events.
     pub fn take(&self, rt: &mut Runtime, most: usize) -> Vec<Event> {
-        let Entries { entries, next } = &mut *self.0.lock();
+        let Entries { entries, next } = &mut *self.entries.lock();
         let mut found = Vec::new();
         let mut gone = Vec::new();
         let from = *next;
@@ -118,8 +135,11 @@ impl Epoll {
                     data: entry.data,
                 });
             }
-            if is_news || now.0.is_empty() {
+            if is_news {
                 entry.reported = now;
+            } else {
+                // What has ended is news when it comes again.
+                entry.reported.0 &= now.0;
             }
             true
         };
@@ -133,27 +153,56 @@ impl Epoll {
         found
     }
 
-    /// Whether the set `target` is in this one, `depth` sets deep.
-    ///
-    /// # Errors
-    /// [`libc::ELOOP`] where sets are nested too deep.
-    fn contains(&self, target: &Epoll, depth: usize) -> Result<bool> {
+    /// Number of sets that are nested in this one; `None` if `target` is it or one of them. The
+    /// depth of the recursion is bounded by [`MAX_NESTS`].
+    fn depth(&self, target: &Epoll) -> Option<usize> {
         if core::ptr::eq(self, target) {
-            return Ok(true);
+            return None;
         }
-        if depth > MAX_NESTS {
+        let entries = self.entries.lock();
+        let descriptions = entries.entries.values().map(|entry| &entry.description);
+        let mut depths = descriptions
+            .filter_map(Weak::upgrade)
+            .map(|it| match &it.object {
+                Object::Epoll(inner) => inner.depth(target).map(|depth| depth + 1),
+                _ => Some(0),
+            });
+        depths.try_fold(0, |most, depth| Some(most.max(depth?)))
+    }
+
+    /// Number of sets that this one is nested in.
+    fn height(&self) -> usize {
+        let containers = self.containers.lock();
+        let heights = containers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|it| match &it.object {
+                Object::Epoll(outer) => outer.height() + 1,
+                _ => 0,
+            });
+        heights.max().unwrap_or(0)
+    }
+
+    /// Notes that it is in another set. [`libc::ELOOP`] if that is in this one, or sets would be
+    /// nested too deep.
+    fn enter(&self, container: &Arc<Description>, outer: &Epoll) -> Result<()> {
+        let depth = self.depth(outer).ok_or(libc::ELOOP)?;
+        if outer.height() + 1 + depth > MAX_NESTS {
             return Err(libc::ELOOP);
         }
-        let entries = self.0.lock();
-        for entry in entries.entries.values() {
-            if let Some(description) = entry.description.upgrade()
-                && let Object::Epoll(inner) = &description.object
-                && inner.contains(target, depth + 1)?
-            {
-                return Ok(true);
-            }
+        let mut containers = self.containers.lock();
+        containers.retain(|it| it.strong_count() > 0);
+        containers.push(Arc::downgrade(container));
+        Ok(())
+    }
+
+    /// Takes one [`Epoll::enter`] back.
+    fn leave(&self, container: &Arc<Description>) {
+        let mut containers = self.containers.lock();
+        let is_it = |it: &Weak<Description>| core::ptr::eq(it.as_ptr(), Arc::as_ptr(container));
+        if let Some(at) = containers.iter().position(is_it) {
+            containers.swap_remove(at);
         }
-        Ok(false)
     }
 
     /// `epoll_ctl` with `EPOLL_CTL_ADD`.
@@ -166,7 +215,7 @@ impl Epoll {
                 return Err(libc::EINVAL);
             }
         }
-        let entries = &mut self.0.lock().entries;
+        let entries = &mut self.entries.lock().entries;
         if entries.contains_key(&key) {
             return Err(libc::EEXIST);
         }
@@ -177,7 +226,7 @@ impl Epoll {
             enabled: true,
             reported: (Events::empty(), 0),
         };
-        // An entry of a description that has gone may have the address of this one.
+        // Frees those of descriptions that have gone, whose addresses no other gets until then.
         entries.retain(|_, entry| entry.description.strong_count() > 0);
         entries.insert(key, entry);
         Ok(())
@@ -185,7 +234,7 @@ impl Epoll {
 
     /// `epoll_ctl` with `EPOLL_CTL_MOD`.
     fn modify(&self, key: Key, event: Event) -> Result<()> {
-        let entries = &mut self.0.lock().entries;
+        let entries = &mut self.entries.lock().entries;
         let entry = entries.get_mut(&key).ok_or(libc::ENOENT)?;
         if (entry.wanted | event.events) & EXCLUSIVE != 0 {
             return Err(libc::EINVAL);
@@ -199,7 +248,7 @@ impl Epoll {
 
     /// `epoll_ctl` with `EPOLL_CTL_DEL`.
     fn remove(&self, key: Key) -> Result<()> {
-        let removed = self.0.lock().entries.remove(&key);
+        let removed = self.entries.lock().entries.remove(&key);
         removed.map(|_| ()).ok_or(libc::ENOENT)
     }
 }
@@ -228,16 +277,119 @@ pub fn control(
     let key = (descriptor, Arc::as_ptr(&description) as usize);
     match operation {
         libc::EPOLL_CTL_ADD => {
-            if let Object::Epoll(inner) = &description.object
-                && inner.contains(epoll, 1)?
-            {
-                return Err(libc::ELOOP);
+            let event = event()?;
+            match &description.object {
+                Object::Epoll(inner) => {
+                    inner.enter(&outer, epoll)?;
+                    epoll
+                        .add(key, &description, event)
+                        .inspect_err(|_| inner.leave(&outer))?;
+                }
+                _ => epoll.add(key, &description, event)?,
             }
-            epoll.add(key, &description, event()?)?;
         }
         libc::EPOLL_CTL_MOD => epoll.modify(key, event()?)?,
-        libc::EPOLL_CTL_DEL => epoll.remove(key)?,
+        libc::EPOLL_CTL_DEL => {
+            epoll.remove(key)?;
+            if let Object::Epoll(inner) = &description.object {
+                inner.leave(&outer);
+            }
+        }
         _ => return Err(libc::EINVAL),
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EDGE, Epoll, Event, control};
+    use crate::blocking::now;
+    use crate::descriptors::{self, Description, Object};
+    use crate::errors::{Errno, Result};
+    use crate::io::{self, Place};
+    use crate::readiness::Events;
+    use crate::tests::begin;
+    use std::string::String;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn insert(object: Object, access: i32) -> u64 {
+        let description = Description::new(object, String::new(), access);
+        descriptors::insert(description, 0, false).expect("room")
+    }
+
+    fn set() -> u64 {
+        insert(Object::Epoll(Epoll::new()), libc::O_RDWR)
+    }
+
+    fn add(set: u64, descriptor: u64, events: u32) -> Result<u64> {
+        let event = Event {
+            events,
+            data: descriptor,
+        };
+        control(set, libc::EPOLL_CTL_ADD, descriptor, || Ok(event))
+    }
+
+    /// The data of the events that a set has now.
+    fn take(set: u64) -> Vec<u64> {
+        let description = descriptors::get(set).expect("open");
+        let Object::Epoll(epoll) = &description.object else {
+            return Vec::new();
+        };
+        let found = now(|rt| Ok::<_, Errno>(epoll.take(rt, 9))).expect("the runtime");
+        found.iter().map(|event| event.data).collect()
+    }
+
+    #[test]
+    fn sets_are_nested_four_deep_in_every_order() {
+        const IN: u32 = Events::IN.bits();
+        let _one = begin("nests");
+        let orders = [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 1, 3, 4, 2]];
+        for order in orders {
+            let sets: Vec<u64> = (0..6).map(|_| set()).collect();
+            let nest = |i: usize| add(sets[i], sets[i + 1], IN);
+            let nested: Vec<_> = order.into_iter().map(nest).collect();
+            let ok = [Ok(0); 4];
+            assert_eq!(nested, [&ok[..], &[Err(libc::ELOOP)]].concat(), "{order:?}");
+            let (removed, last) = (order[0], order[4]);
+            let event = || Err(libc::EFAULT);
+            let remove = libc::EPOLL_CTL_DEL;
+            let inner = sets[removed + 1];
+            assert_eq!(control(sets[removed], remove, inner, event), Ok(0));
+            assert_eq!(nest(last), Ok(0), "one less");
+            assert_eq!(nest(removed), Err(libc::ELOOP));
+            assert_eq!(descriptors::close(sets[last]), Ok(0));
+            let new = set();
+            assert_eq!(add(new, sets[1], IN), Ok(0), "a closed one doesn't count");
+            descriptors::reset();
+        }
+    }
+
+    #[test]
+    fn a_set_is_in_none_that_it_contains() {
+        let _one = begin("loops");
+        let [a, b, c] = [set(), set(), set()];
+        assert_eq!([add(a, b, 1), add(b, c, 1)], [Ok(0); 2]);
+        assert_eq!([add(c, a, 1), add(c, b, 1)], [Err(libc::ELOOP); 2]);
+        assert_eq!(add(a, c, 1), Ok(0));
+    }
+
+    #[test]
+    fn edges_of_a_set_in_a_set_are_reported_once() {
+        let _one = begin("edges");
+        let (reader, writer) = io::pipe().expect("memory");
+        let reader = insert(Object::Pipe(reader), libc::O_RDONLY);
+        let writer = insert(Object::Pipe(writer), libc::O_WRONLY);
+        let [outer, inner] = [set(), set()];
+        assert_eq!(add(inner, reader, Events::IN.bits()), Ok(0));
+        assert_eq!(add(outer, inner, Events::IN.bits() | EDGE), Ok(0));
+        let (reader, writer) = (descriptors::get(reader), descriptors::get(writer));
+        let (reader, writer) = (reader.expect("open"), writer.expect("open"));
+        for _ in 0..3 {
+            assert_eq!(io::write(&writer, b"x", Place::Position), Ok(1));
+            assert_eq!([take(outer), take(outer)], [vec![inner], vec![]]);
+            // Drained without a look of the outer set.
+            assert_eq!(io::read(&reader, &mut [0; 9], Place::Position), Ok(1));
+        }
+    }
 }

@@ -118,6 +118,8 @@ pub fn changes(rt: &mut Runtime, description: &Description) -> u64 {
         Object::Timer(timer) => timer.changes(),
         Object::Signals(signals) => signals.changes(),
         Object::Socket(socket) => socket.changes(rt),
+        Object::Epoll(epoll) => epoll.changes(rt),
+        Object::Console(_) | Object::Terminal => CONSOLE_READS.load(Ordering::Relaxed),
         _ => 0,
     }
 }
@@ -172,6 +174,14 @@ pub fn wait_for<T>(
             Err(stop) => return Err(number(stop)),
         }
     }
+}
+
+/// Number of reads from the console: what comes after one is news for an edge.
+static CONSOLE_READS: AtomicU64 = AtomicU64::new(0);
+
+/// Notes a read from the console.
+pub fn console_read() {
+    CONSOLE_READS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// A thread waits for the console's input. Set by [`of`].

@@ -4,6 +4,7 @@ use super::memory::number;
 use crate::descriptors::{self, Description};
 use crate::errors::Result;
 use crate::io::{Place, message_flags};
+use crate::readiness;
 use crate::signal::within_call;
 use kernel::syscall;
 use platform::{Console, Direction, Stream};
@@ -23,7 +24,10 @@ pub fn read(
     let has_input = || Current::console_ready(Stream::Standard, Direction::Read);
     match place {
         Place::Position if message_flags(description) != 0 && !has_input() => Err(libc::EAGAIN),
-        Place::Position => syscall::read_console(stream, pieces).map_err(number),
+        Place::Position => {
+            readiness::console_read();
+            syscall::read_console(stream, pieces).map_err(number)
+        }
         Place::Byte(_) => Err(libc::ESPIPE),
     }
 }
