@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -146,6 +147,64 @@ static void streams(void)
   close(listener);
 }
 
+/* A stream that stdio writes to, and a datagram of more than 64 KiB. */
+static void whole(void)
+{
+  static char datagram[100000], parts[2][60000];
+  int pair[2];
+  char bytes[20];
+  socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+  FILE *file = fdopen(pair[0], "w");
+  fprintf(file, "hello\n");
+  fflush(file);
+  line("what was flushed", recv(pair[1], bytes, 20, 0));
+  line("its end", recv(pair[1], bytes, 20, MSG_DONTWAIT));
+  line("nothing", send(pair[0], bytes, 0, 0));
+  line("nor there", recv(pair[1], bytes, 20, MSG_DONTWAIT));
+  line("left unread", send(pair[0], bytes, 3, 0));
+  close(pair[1]);
+  line("write", send(pair[0], bytes, 1, MSG_NOSIGNAL));
+  line("read", recv(pair[0], bytes, 1, 0));
+  fclose(file);
+  socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
+  struct iovec pieces[] = {{parts[0], 50000}, {parts[1], 60000}};
+  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+  line("send", send(pair[0], datagram, sizeof datagram, 0));
+  line("its pieces", recvmsg(pair[1], &message, 0));
+  pieces[0].iov_len = 1 << 30;
+  line("too long", sendmsg(pair[0], &message, 0));
+  close(pair[0]);
+  close(pair[1]);
+}
+
+/* Connections and descriptors that there are no numbers for. */
+static void no_numbers(void)
+{
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0no numbers"};
+  int pair[2], listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+  line("bind", bind(listener, (struct sockaddr *)&name, sizeof name));
+  line("listen", listen(listener, 1));
+  line("connect", connect(client, (struct sockaddr *)&name, sizeof name));
+  socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+  line("send", send_pieces(pair[0], 0));
+  int free = dup(0);
+  close(free);
+  struct rlimit none = {.rlim_cur = free, .rlim_max = limit.rlim_max};
+  line("setrlimit", setrlimit(RLIMIT_NOFILE, &none));
+  line("accept", accept(listener, NULL, NULL));
+  line("passed", receive_pieces(pair[1], "no number", 0) >= 0);
+  line("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
+  int accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+  line("accepted", accepted >= 0);
+  close(accepted);
+  close(pair[0]);
+  close(pair[1]);
+  close(client);
+  close(listener);
+}
+
 static void rights(void)
 {
   int pair[2], ends[2];
@@ -240,6 +299,8 @@ value messages(value unit)
 {
   several(AF_INET);
   streams();
+  whole();
+  no_numbers();
   rights();
   abstract();
   failures();

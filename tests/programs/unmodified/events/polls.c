@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static void events(const char *name, int fd, short wanted)
@@ -25,8 +26,36 @@ static void on_signal(int signal)
     seen++;
 }
 
+/* What writes and reads of several pieces wait for. */
+static void pieces(void)
+{
+    static char page[4096], many[(64 << 10) - 4095];
+    char bytes[8];
+    int ends[2];
+    answer("pipe", pipe2(ends, O_NONBLOCK));
+    answer("write", write(ends[1], "four", 4));
+    fcntl(ends[0], F_SETFL, 0);
+    struct iovec in[] = { { bytes, 4 }, { page, 100 } };
+    answer("readv, of one piece", readv(ends[0], in, 2));
+    struct iovec out[] = { { bytes, 3 }, { page, 0 }, { many, sizeof many - 4 }, { bytes, 1 } };
+    answer("writev", writev(ends[1], out, 4));
+    answer("read", read(ends[0], bytes, 3));
+    answer("write", write(ends[1], page, 3));
+    answer("fill", write(ends[1], page, 1));
+    events("room for less than a page", ends[1], POLLOUT);
+    answer("a page", write(ends[1], page, sizeof page));
+    struct iovec half[] = { { page, 2048 }, { page, 2048 } };
+    answer("a page of two pieces", writev(ends[1], half, 2));
+    answer("nothing", write(ends[1], page, 0));
+    answer("read", readv(ends[0], (struct iovec[]){ { many, 1 }, { many, sizeof many } }, 2));
+    events("room for all", ends[1], POLLOUT);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 value test_polls(value unit)
 {
+    pieces();
     const short all = POLLIN | POLLOUT | POLLPRI | POLLRDNORM | POLLWRNORM | POLLRDHUP;
     int ends[2], waiting = -1;
     answer("pipe", pipe(ends));
