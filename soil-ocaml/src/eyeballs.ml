@@ -128,12 +128,14 @@ let rec first_of f = function
 
 (* Of a thread, which has no tasks: one address after the other. *)
 let in_turn ~connect ~timeout name families =
-  let try_all family =
-    first_of
-      (fun address -> Task.timeout timeout (fun () -> connect address))
-      (order (Lookup.addresses family name))
-  in
-  first_of try_all families
+  let found family = try Lookup.addresses family name with Error.Error _ -> [] in
+  match order (List.concat_map found families) with
+  | [] ->
+      (* Raises the reason. *)
+      ignore (Lookup.addresses (List.hd families) name);
+      Error.fail No_such_host Lookup.operation ~subject:name
+  | addresses ->
+      first_of (fun address -> Task.timeout timeout (fun () -> connect address)) addresses
 
 let connect ~connect ~close ~timeout name =
   match Address.of_string_opt name with

@@ -128,6 +128,8 @@ step 'crates: licences, sources, advisories' sh -c 'cargo fetch -q --locked && e
 case $(rustc --version) in "rustc $rust_toolchain "*) warnings='-D warnings' ;; *) warnings= ;; esac
 # shellcheck disable=SC2086
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- $warnings
+# shellcheck disable=SC2086
+step 'cargo clippy, of what images alone have' cargo clippy -q --locked -p posix --features image -- $warnings
 begin_build
 step 'cargo test, and the build begun' tests --workspace
 if [ -n "$long" ]; then

@@ -109,10 +109,9 @@ impl State {
                 set(rt, c::OPTION_RECEIVE_BUFFER, bytes as u64);
             }
             (SOCKET, libc::SO_LINGER, _) => {
-                if let Some(seconds) = self.options.linger {
-                    let ns = (seconds.max(0) as u64).saturating_mul(1_000_000_000);
-                    set(rt, c::OPTION_LINGER, ns);
-                }
+                let ns = |seconds: i32| (seconds.max(0) as u64).saturating_mul(1_000_000_000);
+                let ns = self.options.linger.map_or_else(tcp::usual_linger, ns);
+                set(rt, c::OPTION_LINGER, ns);
             }
             (SOCKET, libc::SO_KEEPALIVE, Some(_))
             | (TCP, libc::TCP_KEEPIDLE | libc::TCP_KEEPINTVL | libc::TCP_KEEPCNT, Some(_)) => {

@@ -55,7 +55,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         return Err(libc::ENODEV);
     }
     description.check_readable().map_err(|_| libc::EACCES)?;
-    if len == 0 || offset % PAGE != 0 {
+    if len == 0 || !offset.is_multiple_of(PAGE) {
         return Err(libc::EINVAL);
     }
     let failed = |error| number(Errno::from(error));
@@ -218,7 +218,7 @@ pub fn sync(start: u64, len: u64, flags: u64) -> Result<u64> {
     const FLAGS: i32 = libc::MS_ASYNC | libc::MS_INVALIDATE | libc::MS_SYNC;
     let flags = flags as i32;
     let both = libc::MS_ASYNC | libc::MS_SYNC;
-    if start % PAGE != 0 || flags & !FLAGS != 0 || flags & both == both {
+    if !start.is_multiple_of(PAGE) || flags & !FLAGS != 0 || flags & both == both {
         return Err(libc::EINVAL);
     }
     let range = start..start.checked_add(len).ok_or(libc::ENOMEM)?;

@@ -42,6 +42,7 @@ fn sizes(memory: u64) -> (usize, usize) {
     } else {
         256 << 10
     };
+    #[allow(clippy::unnecessary_min_or_max, reason = "it is 0 in an image")]
     let stream_bytes = if memory < LARGE_MACHINE {
         cache_bytes.max(LEAST_STREAM)
     } else {

@@ -370,7 +370,7 @@ fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, Fai
             }
             let waiting = Waiting {
                 fiber: Box::new(Disk(port)),
-                offload: wanted.offload.clone(),
+                offload: Clone::clone(&wanted.offload),
             };
             mount(&wanted.source, &wanted.options, waiting)
         }

@@ -200,6 +200,12 @@ fn set_agreed(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     done.map(|()| 0).map_err(stop)
 }
 
+/// How long a connection that is closed delivers in the background where nothing else is set, in
+/// nanoseconds.
+pub fn usual_linger() -> u64 {
+    ::net::Config::default().linger_ns
+}
+
 /// See `soil_tcp_set`.
 pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     if (OPTION_TIMESTAMPS..=OPTION_MSS).contains(&option) {

@@ -191,6 +191,15 @@ let endings domain any =
   text "receive" (fun () -> receive client 5);
   close client;
   let client, server = connected domain any in
+  setsockopt_optint server SO_LINGER (Some 0);
+  setsockopt_optint server SO_LINGER None;
+  int "send" (fun () -> send server "x");
+  close server;
+  check "doesn't linger any more" (fun () -> counts (wait_for ~read:[ client ] ()));
+  text "receive" (fun () -> receive client 5);
+  text "receive the end" (fun () -> receive client 5);
+  close client;
+  let client, server = connected domain any in
   shutdown client SHUTDOWN_RECEIVE;
   text "receives no more" (fun () -> receive client 5);
   close_all [ client; server ]

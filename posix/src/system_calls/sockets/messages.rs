@@ -46,8 +46,11 @@ fn pieces<'a>([start, count]: [u64; 2]) -> Result<&'a [[u64; 2]]> {
     super::super::vectors(start, count)
 }
 
-/// The next control message: level, type and data, and what is behind it.
-fn next(control: &[u8]) -> Result<Option<(i32, i32, &[u8], &[u8])>> {
+/// A control message: level, type and data, and what is behind it.
+type Control<'a> = (i32, i32, &'a [u8], &'a [u8]);
+
+/// The next control message.
+fn next(control: &[u8]) -> Result<Option<Control<'_>>> {
     let Some((header, _)) = control.split_first_chunk::<HEADER>() else {
         return Ok(None);
     };
