@@ -6,9 +6,9 @@
 //! Threads change by `run_next` alone, with interrupts disabled. No thread is interrupted for
 //! another while a cell is in use ([`cell::any_in_use`]), nor in a system call.
 //!
-//! The part is linked into programs that can create threads (`soil_with_threads`), and starts with
-//! the first `clone`. Source: clone(2), futex(2), set_robust_list(2), tgkill(2); musl's
-//! `src/thread`.
+//! The part is linked into programs that can create threads or set timers (`soil_with_threads`), and
+//! starts with the first `clone`, `setitimer` or `timer_create`. Source: clone(2), futex(2),
+//! set_robust_list(2), tgkill(2); musl's `src/thread`.
 
 mod futex;
 mod posix_timers;
@@ -297,7 +297,7 @@ fn store(at: u64, value: u32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Makes the caller of the first `clone` the first thread.
+/// Makes the caller of the first `clone`, or the like, the first thread.
 fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
     if STARTED.load(Ordering::Relaxed) {
         return Ok(());

@@ -18,7 +18,8 @@
 //! # Contexts
 //! Operations run in system calls: one at a time, with interrupts disabled. A wait for a disk or a
 //! pipe is the reactor's one wait ([`blocking`], [`readiness`]); no lock is held meanwhile but a
-//! directory's.
+//! directory's. The driver of [`readiness`] also runs in calls of the library, where interrupts are
+//! enabled.
 
 #![cfg_attr(not(test), no_std)]
 
