@@ -127,15 +127,10 @@ let rec first_of f = function
   | x :: rest -> ( match f x with v -> v | exception Error.Error _ -> first_of f rest)
 
 (* Of a thread, which has no tasks: one address after the other. *)
-let in_turn ~connect ~timeout name families =
-  let found family = try Lookup.addresses family name with Error.Error _ -> [] in
-  match order (List.concat_map found families) with
-  | [] ->
-      (* Raises the reason. *)
-      ignore (Lookup.addresses (List.hd families) name);
-      Error.fail No_such_host Lookup.operation ~subject:name
-  | addresses ->
-      first_of (fun address -> Task.timeout timeout (fun () -> connect address)) addresses
+let in_turn ~connect ~timeout name =
+  first_of
+    (fun address -> Task.timeout timeout (fun () -> connect address))
+    (order (Lookup.addresses `Any name))
 
 let connect ~connect ~close ~timeout name =
   match Address.of_string_opt name with
@@ -148,6 +143,6 @@ let connect ~connect ~close ~timeout name =
           ignore (Scheduler.operation ~operation:Lookup.operation ~subject:name wait_up);
           if snd (Lookup.reachable_first [ beyond ]) > 0 then [ `V6; `V4 ] else [ `V4 ]
       in
-      if Owner.is_other () then in_turn ~connect ~timeout name families
+      if Owner.is_other () then in_turn ~connect ~timeout name
       else if Scheduler.in_task () then race ~connect ~close ~timeout name families
       else Scheduler.run (fun () -> race ~connect ~close ~timeout name families)
