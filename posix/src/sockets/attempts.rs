@@ -11,6 +11,7 @@ use platform::error::{Error, Stop};
 use reactor::table::Fd;
 use resources::Runtime;
 use resources::net;
+use spin::{Mutex, MutexGuard};
 
 /// Why an attempt isn't done.
 pub enum Halt {
@@ -100,6 +101,35 @@ pub fn try_or_wait<T>(
         Patience::Deadline(at) => wait_for(Some(at), libc::EINTR, attempt)?,
     };
     done.ok_or(libc::EAGAIN)
+}
+
+/// The state of a socket, used inside calls of the runtime.
+pub struct Guarded<S>(Mutex<S>);
+
+impl<S> Guarded<S> {
+    /// A state that nothing uses.
+    pub const fn new(state: S) -> Guarded<S> {
+        Guarded(Mutex::new(state))
+    }
+
+    /// The state, for what doesn't wait and is inside a call already or needs none.
+    pub fn lock(&self) -> MutexGuard<'_, S> {
+        self.0.lock()
+    }
+
+    /// Runs `f` on the state, within the runtime. Repeats it while it has to wait.
+    pub fn retry<T>(
+        &self,
+        patience: Patience,
+        mut f: impl FnMut(&mut Runtime, &mut S) -> Attempt<T>,
+    ) -> Result<T> {
+        retry(patience, |rt| f(rt, &mut self.lock()))
+    }
+
+    /// As [`Guarded::retry`], for what doesn't wait.
+    pub fn now<T>(&self, f: impl FnMut(&mut Runtime, &mut S) -> Attempt<T>) -> Result<T> {
+        self.retry(Patience::None, f)
+    }
 }
 
 /// The descriptor that an operation of the network answers with.

@@ -3,7 +3,7 @@
 //! Source: tcp(7), connect(2); Linux's `net/ipv4/af_inet.c` and `net/ipv4/tcp.c`.
 
 use super::address::{self, Family, Name};
-use super::attempts::{Attempt, Halt, Patience, at_once, await_network, decode, halt, retry};
+use super::attempts::{Attempt, Guarded, Halt, Patience, at_once, await_network, decode, halt};
 use super::options::{Kind, Options, put};
 use super::{Received, Socket, directions, network_errno};
 use crate::errors::{Errno, Result};
@@ -18,7 +18,6 @@ use resources::net::address::encode;
 use resources::net::{self, bound, tcp};
 use resources::types::Int;
 use resources::types::constants as c;
-use spin::Mutex;
 
 const SOCKET: i32 = libc::SOL_SOCKET;
 const TCP: i32 = libc::IPPROTO_TCP;
@@ -26,8 +25,7 @@ const TCP: i32 = libc::IPPROTO_TCP;
 /// A TCP socket.
 pub struct Tcp {
     family: Family,
-    /// Used inside a call of the runtime.
-    state: Mutex<State>,
+    state: Guarded<State>,
 }
 
 /// The states of a socket.
@@ -286,7 +284,7 @@ impl Tcp {
     fn with(family: Family, phase: Phase, options: Options) -> Tcp {
         Tcp {
             family,
-            state: Mutex::new(State {
+            state: Guarded::new(State {
                 phase,
                 bound: None,
                 failure: None,
@@ -296,20 +294,6 @@ impl Tcp {
                 options,
             }),
         }
-    }
-
-    /// Runs `f` on the state, within the runtime. Repeats it while it has to wait.
-    fn retry<T>(
-        &self,
-        patience: Patience,
-        mut f: impl FnMut(&mut Runtime, &mut State) -> Attempt<T>,
-    ) -> Result<T> {
-        retry(patience, |rt| f(rt, &mut self.state.lock()))
-    }
-
-    /// As [`Tcp::retry`], for what doesn't wait.
-    fn now<T>(&self, f: impl FnMut(&mut Runtime, &mut State) -> Attempt<T>) -> Result<T> {
-        self.retry(Patience::None, f)
     }
 
     fn patience(&self, waits: bool, receives: bool) -> Patience {
@@ -335,7 +319,7 @@ impl Socket for Tcp {
         if !address.ip().is_unspecified() && !address.ip().is_loopback() {
             await_network();
         }
-        self.now(|rt, state| {
+        self.state.now(|rt, state| {
             if state.phase != Phase::Closed {
                 return Err(Halt::Error(libc::EINVAL));
             }
@@ -349,7 +333,7 @@ impl Socket for Tcp {
     }
 
     fn listen(&self, backlog: i32) -> Result<()> {
-        self.now(|rt, state| {
+        self.state.now(|rt, state| {
             let fd = match state.phase {
                 Phase::Bound(fd) | Phase::Listening(fd) => fd,
                 Phase::Closed => state.bind(rt, self.family.any())?,
@@ -364,7 +348,7 @@ impl Socket for Tcp {
 
     fn accept(&self, waits: bool) -> Result<(Box<dyn Socket>, Name)> {
         let patience = self.patience(waits, true);
-        self.retry(patience, |rt, state| {
+        self.state.retry(patience, |rt, state| {
             let Phase::Listening(fd) = state.phase else {
                 return Err(Halt::Error(libc::EINVAL));
             };
@@ -392,7 +376,7 @@ impl Socket for Tcp {
         if !peer.ip().is_loopback() {
             await_network();
         }
-        let begun = self.now(|rt, state| match state.phase {
+        let begun = self.state.now(|rt, state| match state.phase {
             Phase::Closed | Phase::Bound(_) | Phase::Failed => {
                 state.begin(rt, peer)?;
                 Ok(true)
@@ -404,7 +388,7 @@ impl Socket for Tcp {
             return Err(libc::EINPROGRESS);
         }
         let patience = self.patience(waits, false);
-        let result = self.retry(patience, |rt, state| {
+        let result = self.state.retry(patience, |rt, state| {
             match state.connection(rt, libc::ENOTCONN)? {
                 Some(_) => Ok(()),
                 None => Err(Halt::Error(libc::ECONNABORTED)),
@@ -425,7 +409,7 @@ impl Socket for Tcp {
         let _ = to;
         let patience = self.patience(flags & libc::MSG_DONTWAIT == 0, false);
         let mut done = 0;
-        let sent = self.retry(patience, |rt, state| {
+        let sent = self.state.retry(patience, |rt, state| {
             let fd = match state.connection(rt, libc::EPIPE)? {
                 Some(fd) => fd,
                 None => return Err(Halt::Error(libc::EPIPE)),
@@ -464,7 +448,7 @@ impl Socket for Tcp {
         let peeks = flags & libc::MSG_PEEK != 0;
         let fills = flags & libc::MSG_WAITALL != 0 && !peeks;
         let mut done = 0;
-        let received = self.retry(patience, |rt, state| {
+        let received = self.state.retry(patience, |rt, state| {
             let Some(fd) = state.connection(rt, libc::ENOTCONN)? else {
                 return Ok(());
             };
@@ -498,7 +482,7 @@ impl Socket for Tcp {
 
     fn shutdown(&self, how: i32) -> Result<()> {
         let directions = directions(how)?;
-        self.now(|rt, state| {
+        self.state.now(|rt, state| {
             state.progress(rt);
             match (state.phase, directions) {
                 (Phase::Connected(fd), _) => {
@@ -535,7 +519,7 @@ impl Socket for Tcp {
     }
 
     fn local(&self) -> Result<Name> {
-        self.now(|rt, state| match state.descriptor() {
+        self.state.now(|rt, state| match state.descriptor() {
             Some(fd) => self.name(net::local_address(rt, fd)),
             None => Ok(Name::of(
                 self.family,
@@ -545,7 +529,7 @@ impl Socket for Tcp {
     }
 
     fn peer(&self) -> Result<Name> {
-        self.now(|rt, state| {
+        self.state.now(|rt, state| {
             state.progress(rt);
             match state.phase {
                 Phase::Connected(fd) if !net::readiness(rt, fd).is_ok_and(|ready| ready.error) => {
@@ -557,7 +541,7 @@ impl Socket for Tcp {
     }
 
     fn set(&self, level: i32, option: i32, value: &[u8]) -> Result<()> {
-        self.now(|rt, state| {
+        self.state.now(|rt, state| {
             if (level, option) == (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
                 && state.phase != Phase::Closed
             {
@@ -570,7 +554,7 @@ impl Socket for Tcp {
     }
 
     fn get(&self, level: i32, option: i32, into: &mut [u8]) -> Result<usize> {
-        self.now(|rt, state| match (level, option) {
+        self.state.now(|rt, state| match (level, option) {
             (SOCKET, libc::SO_ERROR) => Ok(put(into, state.take_error(rt))),
             (SOCKET, libc::SO_ACCEPTCONN) => {
                 let listens = matches!(state.phase, Phase::Listening(_));
@@ -598,7 +582,7 @@ impl Socket for Tcp {
     }
 
     fn available(&self) -> Result<usize> {
-        self.now(|rt, state| match state.phase {
+        self.state.now(|rt, state| match state.phase {
             Phase::Connected(fd) => {
                 let info = tcp::info(rt, fd).map_err(|stop| Halt::Error(at_once(stop)))?;
                 Ok(info.unread as usize)
@@ -610,7 +594,7 @@ impl Socket for Tcp {
 
     fn close(&self) {
         // Closing never fails.
-        let _ = self.now(|rt, state| {
+        let _ = self.state.now(|rt, state| {
             if let Some(fd) = state.descriptor() {
                 let _ = rt.close(fd);
                 state.settle(rt);

@@ -3,7 +3,7 @@
 //! Source: udp(7), connect(2); Linux's `net/ipv4/udp.c` and `net/ipv4/ip_sockglue.c`.
 
 use super::address::{self, Family, LOOPBACK, Name};
-use super::attempts::{Attempt, Halt, Patience, at_once, await_network, decode, halt, retry};
+use super::attempts::{Attempt, Guarded, Halt, Patience, at_once, await_network, decode, halt};
 use super::options::{Kind, Options, integer, put};
 use super::{Received, Socket, network_errno};
 use crate::errors::Result;
@@ -19,7 +19,6 @@ use resources::net::address::{encode, octets};
 use resources::net::{self, udp};
 use resources::types::Int;
 use resources::types::constants as c;
-use spin::Mutex;
 
 const IP: i32 = libc::IPPROTO_IP;
 const V6: i32 = libc::IPPROTO_IPV6;
@@ -29,8 +28,7 @@ const LONGEST: usize = 1 << 16;
 /// A UDP socket.
 pub struct Udp {
     family: Family,
-    /// Used inside a call of the runtime.
-    state: Mutex<State>,
+    state: Guarded<State>,
 }
 
 /// A datagram that was looked at before it is received.
@@ -178,7 +176,7 @@ impl Udp {
     pub fn new(family: Family) -> Udp {
         Udp {
             family,
-            state: Mutex::new(State {
+            state: Guarded::new(State {
                 fd: None,
                 peer: None,
                 source: None,
@@ -187,20 +185,6 @@ impl Udp {
                 options: Options::new(Kind::Udp(family == Family::V6)),
             }),
         }
-    }
-
-    /// Runs `f` on the state, within the runtime. Repeats it while it has to wait.
-    fn retry<T>(
-        &self,
-        patience: Patience,
-        mut f: impl FnMut(&mut Runtime, &mut State) -> Attempt<T>,
-    ) -> Result<T> {
-        retry(patience, |rt| f(rt, &mut self.state.lock()))
-    }
-
-    /// As [`Udp::retry`], for what doesn't wait.
-    fn now<T>(&self, f: impl FnMut(&mut Runtime, &mut State) -> Attempt<T>) -> Result<T> {
-        self.retry(Patience::None, f)
     }
 
     fn patience(&self, flags: i32, receives: bool) -> Patience {
@@ -232,7 +216,7 @@ impl Socket for Udp {
         if !address.ip().is_unspecified() && !address.ip().is_loopback() {
             await_network();
         }
-        self.now(|rt, state| match state.fd {
+        self.state.now(|rt, state| match state.fd {
             Some(_) => Err(Halt::Error(libc::EINVAL)),
             None => state.open(rt, address).map(|_| ()),
         })
@@ -260,7 +244,7 @@ impl Socket for Udp {
         if peer.is_some_and(|peer| !peer.ip().is_loopback()) {
             await_network();
         }
-        self.now(|rt, state| {
+        self.state.now(|rt, state| {
             if peer.is_none() && state.fd.is_none() {
                 return Ok(());
             }
@@ -285,7 +269,7 @@ impl Socket for Udp {
         if to.is_some_and(|to| !to.ip().is_loopback()) {
             await_network();
         }
-        self.retry(self.patience(flags, false), |rt, state| {
+        self.state.retry(self.patience(flags, false), |rt, state| {
             let to = to.or(state.peer).ok_or(libc::EDESTADDRREQ)?;
             if state.ended[1] {
                 return Err(Halt::Error(libc::EPIPE));
@@ -317,7 +301,7 @@ impl Socket for Udp {
         if flags & libc::MSG_OOB != 0 {
             return Err(libc::EOPNOTSUPP);
         }
-        let (whole, sender) = self.retry(self.patience(flags, true), |rt, state| {
+        let (whole, sender) = self.state.retry(self.patience(flags, true), |rt, state| {
             let fd = state.open(rt, self.family.any())?;
             if flags & libc::MSG_PEEK != 0 {
                 let peeked = state.peek(rt, fd)?;
@@ -337,7 +321,7 @@ impl Socket for Udp {
 
     fn shutdown(&self, how: i32) -> Result<()> {
         let directions = super::directions(how)?;
-        self.now(|rt, state| {
+        self.state.now(|rt, state| {
             for (ended, ends) in state.ended.iter_mut().zip(directions) {
                 *ended |= ends;
             }
@@ -353,7 +337,7 @@ impl Socket for Udp {
     }
 
     fn local(&self) -> Result<Name> {
-        self.now(|rt, state| {
+        self.state.now(|rt, state| {
             let Some(fd) = state.fd else {
                 return Ok(Name::of(self.family, self.family.any()));
             };
@@ -373,7 +357,7 @@ impl Socket for Udp {
     }
 
     fn set(&self, level: i32, option: i32, value: &[u8]) -> Result<()> {
-        self.now(|rt, state| match (level, option) {
+        self.state.now(|rt, state| match (level, option) {
             (IP, libc::IP_ADD_MEMBERSHIP | libc::IP_DROP_MEMBERSHIP) => {
                 let (group, interface) = membership(level, value)?;
                 state.group(rt, group, interface, option == libc::IP_ADD_MEMBERSHIP)
@@ -394,7 +378,7 @@ impl Socket for Udp {
     }
 
     fn get(&self, level: i32, option: i32, into: &mut [u8]) -> Result<usize> {
-        self.now(|rt, state| match (level, option) {
+        self.state.now(|rt, state| match (level, option) {
             (libc::SOL_SOCKET, libc::SO_ERROR) => {
                 let error = state.fd.and_then(|fd| udp::take_failure(rt, fd));
                 Ok(put(into, error.map_or(0, network_errno)))
@@ -427,7 +411,7 @@ impl Socket for Udp {
     }
 
     fn available(&self) -> Result<usize> {
-        let peeked = self.now(|rt, state| match state.fd {
+        let peeked = self.state.now(|rt, state| match state.fd {
             Some(fd) => Ok(state.peek(rt, fd)?.data.len()),
             None => Ok(0),
         });
@@ -439,7 +423,7 @@ impl Socket for Udp {
 
     fn close(&self) {
         // Closing never fails.
-        let _ = self.now(|rt, state| {
+        let _ = self.state.now(|rt, state| {
             if let Some(fd) = state.fd.take() {
                 let _ = rt.close(fd);
             }

@@ -1,7 +1,7 @@
 /* timer_create and its like, and the clocks of processor time. */
 
 #define _GNU_SOURCE
-#include "calls.h"
+#include "answers.h"
 #include <caml/mlvalues.h>
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,7 +1,7 @@
 /* epoll, eventfd, timerfd and signalfd. */
 
 #define _GNU_SOURCE
-#include "calls.h"
+#include "answers.h"
 #include <caml/mlvalues.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* flock, the records of fcntl, and statx. */
 
 #define _GNU_SOURCE
-#include "calls.h"
+#include "answers.h"
 #include <caml/mlvalues.h>
 #include <fcntl.h>
 #include <pthread.h>

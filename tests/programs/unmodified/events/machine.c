@@ -1,7 +1,7 @@
 /* What a program asks of the machine and of its limits; copies between descriptors. */
 
 #define _GNU_SOURCE
-#include "calls.h"
+#include "answers.h"
 #include <caml/mlvalues.h>
 #include <fcntl.h>
 #include <sched.h>

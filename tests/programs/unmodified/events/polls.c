@@ -1,7 +1,7 @@
 /* poll, ppoll and FIONREAD. */
 
 #define _GNU_SOURCE
-#include "calls.h"
+#include "answers.h"
 #include <caml/mlvalues.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -11,16 +11,22 @@ static const char *error(void)
     case EEXIST: return "EEXIST";
     case EFAULT: return "EFAULT";
     case EFBIG: return "EFBIG";
+    case EINTR: return "EINTR";
     case EINVAL: return "EINVAL";
     case EISDIR: return "EISDIR";
     case ELOOP: return "ELOOP";
+    case EMFILE: return "EMFILE";
     case ENAMETOOLONG: return "ENAMETOOLONG";
     case ENOENT: return "ENOENT";
+    case ENOMEM: return "ENOMEM";
     case ENOTDIR: return "ENOTDIR";
     case ENOTEMPTY: return "ENOTEMPTY";
     case ENXIO: return "ENXIO";
+    case EOPNOTSUPP: return "EOPNOTSUPP";
     case EPERM: return "EPERM";
+    case EPIPE: return "EPIPE";
     case ESPIPE: return "ESPIPE";
+    case ESRCH: return "ESRCH";
     default: return strerror(errno);
     }
 }
