@@ -67,7 +67,7 @@ const V6: i32 = libc::IPPROTO_IPV6;
 const TCP: i32 = libc::IPPROTO_TCP;
 
 /// The options with numbers.
-const NUMBERS: [Number; 42] = [
+const NUMBERS: [Number; 32] = [
     number(SOCKET, libc::SO_DEBUG, Of::Any, Range::Flag, 0),
     number(SOCKET, libc::SO_REUSEADDR, Of::Any, Range::Flag, 0),
     number(SOCKET, libc::SO_DONTROUTE, Of::Any, Range::Flag, 0),
@@ -96,7 +96,6 @@ const NUMBERS: [Number; 42] = [
         0,
     ),
     number(SOCKET, libc::SO_REUSEPORT, Of::Any, Range::Flag, 0),
-    number(SOCKET, libc::SO_PASSCRED, Of::Any, Range::Flag, 0),
     number(
         SOCKET,
         libc::SO_RCVLOWAT,
@@ -104,7 +103,6 @@ const NUMBERS: [Number; 42] = [
         Range::From(i32::MIN, i32::MAX),
         1,
     ),
-    number(SOCKET, libc::SO_TIMESTAMP, Of::Any, Range::Flag, 0),
     number(
         SOCKET,
         libc::SO_MARK,
@@ -120,8 +118,6 @@ const NUMBERS: [Number; 42] = [
         Range::OrDefault(1, 255),
         HOPS,
     ),
-    number(IP, libc::IP_RECVTOS, Of::Internet, Range::Flag, 0),
-    number(IP, libc::IP_PKTINFO, Of::Internet, Range::Flag, 0),
     number(
         IP,
         libc::IP_MTU_DISCOVER,
@@ -129,9 +125,6 @@ const NUMBERS: [Number; 42] = [
         Range::From(0, 5),
         1,
     ),
-    number(IP, libc::IP_RECVERR, Of::Internet, Range::Flag, 0),
-    number(IP, libc::IP_RECVTTL, Of::Internet, Range::Flag, 0),
-    number(IP, libc::IP_FREEBIND, Of::Internet, Range::Flag, 0),
     number(
         IP,
         libc::IP_MULTICAST_TTL,
@@ -156,8 +149,6 @@ const NUMBERS: [Number; 42] = [
     ),
     number(V6, libc::IPV6_MULTICAST_LOOP, Of::V6, Range::From(0, 1), 1),
     number(V6, libc::IPV6_V6ONLY, Of::V6, Range::Flag, 0),
-    number(V6, libc::IPV6_RECVPKTINFO, Of::V6, Range::Flag, 0),
-    number(V6, libc::IPV6_RECVHOPLIMIT, Of::V6, Range::Flag, 0),
     number(V6, libc::IPV6_TCLASS, Of::V6, Range::OrDefault(0, 255), 0),
     number(TCP, libc::TCP_NODELAY, Of::Tcp, Range::Flag, 0),
     number(TCP, libc::TCP_MAXSEG, Of::Tcp, Range::From(88, 32_767), 536),
@@ -183,13 +174,6 @@ const NUMBERS: [Number; 42] = [
     number(
         TCP,
         libc::TCP_USER_TIMEOUT,
-        Of::Tcp,
-        Range::From(0, i32::MAX),
-        0,
-    ),
-    number(
-        TCP,
-        libc::TCP_FASTOPEN,
         Of::Tcp,
         Range::From(0, i32::MAX),
         0,

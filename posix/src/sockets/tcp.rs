@@ -143,6 +143,17 @@ impl State {
         ] {
             self.apply(rt, level, option);
         }
+        // Set after `bind`, perhaps, which gave the first segment those of its time.
+        for (level, option) in [
+            (libc::IPPROTO_IP, libc::IP_TTL),
+            (libc::IPPROTO_IP, libc::IP_TOS),
+            (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS),
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+        ] {
+            if self.options.chosen(level, option).is_some() {
+                self.apply(rt, level, option);
+            }
+        }
     }
 
     /// Binds to `address`.

@@ -219,6 +219,9 @@ fn options_are_kept_and_checked() {
     );
     assert_eq!(tcp.set(SOL_SOCKET, libc::SO_ERROR, &on), not_there);
     assert_eq!(tcp.set(SOL_SOCKET, 9999, &on), not_there);
+    // Nothing would come of it.
+    assert_eq!(udp.set(libc::IPPROTO_IP, libc::IP_PKTINFO, &on), not_there);
+    assert_eq!(udp.set(SOL_SOCKET, libc::SO_TIMESTAMP, &on), not_there);
     assert_eq!(
         tcp.set(SOL_SOCKET, libc::SO_KEEPALIVE, &on[..3]),
         Err(libc::EINVAL)

@@ -67,26 +67,30 @@ impl State {
             (IP, libc::IP_MULTICAST_TTL),
             (V6, libc::IPV6_MULTICAST_HOPS),
         ] {
-            self.apply(rt, level, option);
+            if self.options.chosen(level, option).is_some() {
+                self.apply(rt, level, option);
+            }
         }
         Ok(fd)
     }
 
     /// Passes an option on to the network, if the program has set it.
     fn apply(&self, rt: &mut Runtime, level: i32, option: i32) {
-        let (Some(fd), Some(value)) = (self.fd, self.options.chosen(level, option)) else {
+        let Some(fd) = self.fd else {
             return;
         };
+        let chosen = self.options.chosen(level, option);
         // The socket is open.
-        let _ = match (level, option) {
-            (IP, libc::IP_TTL) | (V6, libc::IPV6_UNICAST_HOPS) => {
-                net::mark(rt, fd, c::MARK_HOP_LIMIT, value as u8)
+        let _ = match (level, option, chosen) {
+            // 0 is the usual one.
+            (IP, libc::IP_TTL, value) | (V6, libc::IPV6_UNICAST_HOPS, value) => {
+                net::mark(rt, fd, c::MARK_HOP_LIMIT, value.unwrap_or(0) as u8)
             }
-            (IP, libc::IP_TOS) | (V6, libc::IPV6_TCLASS) => {
-                net::mark(rt, fd, c::MARK_DSCP, value as u8 >> 2)
+            (IP, libc::IP_TOS, value) | (V6, libc::IPV6_TCLASS, value) => {
+                net::mark(rt, fd, c::MARK_DSCP, value.unwrap_or(0) as u8 >> 2)
             }
-            (IP, libc::IP_MULTICAST_TTL) | (V6, libc::IPV6_MULTICAST_HOPS) => {
-                udp::multicast_hops(rt, fd, value as u8)
+            (IP, libc::IP_MULTICAST_TTL, value) | (V6, libc::IPV6_MULTICAST_HOPS, value) => {
+                udp::multicast_hops(rt, fd, value.unwrap_or(1) as u8)
             }
             _ => Ok(0),
         };
