@@ -151,11 +151,6 @@ pub fn check(signal: u64) -> Result<(), Errno> {
     check_signal(signal, false)
 }
 
-/// Whether the program ignores `signal`: it isn't pending when it is sent.
-pub fn is_ignored(signal: u64) -> bool {
-    STATE.with(|state| state.is_ignored(signal))
-}
-
 /// `sigaltstack`, from a program whose stack pointer is `rsp`.
 pub fn set_stack(new: u64, old: u64, rsp: u64) -> Result<u64, Errno> {
     let new = load_some(new)?;
@@ -164,8 +159,8 @@ pub fn set_stack(new: u64, old: u64, rsp: u64) -> Result<u64, Errno> {
 }
 
 /// `kill` and `tgkill`: sends `signal` to process (or, if `to_thread`, thread) `target`; only
-/// [`PID`] exists.
-pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<u64, Errno> {
+/// [`PID`] exists. Whether it is pending now: a signal that the program ignores isn't.
+pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<bool, Errno> {
     // 0 and -1 are groups of processes with this one in them.
     if target != PID && target != 0 && target as i32 != -1 {
         return Err(Errno::ESRCH);
@@ -177,8 +172,8 @@ pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<u64, Errno> 
     STATE.with(|state| state.send(signal, target))
 }
 
-/// Sends `signal` to a thread that doesn't run.
-pub fn send_to_thread(signal: u64, thread: &mut Thread) -> Result<u64, Errno> {
+/// Sends `signal` to a thread that doesn't run; whether it is pending now.
+pub fn send_to_thread(signal: u64, thread: &mut Thread) -> Result<bool, Errno> {
     STATE.with(|state| state.send(signal, Target::Thread(thread)))
 }
 
@@ -192,7 +187,8 @@ pub fn note_sent_to_thread(signal: u64) {
     }
 }
 
-/// Whether a signal of `set` was sent to a thread since this was asked last: it may wait to take it.
+/// Whether a signal of `set` was sent to a thread since this was asked last. The thread may wait to
+/// take it.
 pub fn take_sent_to_threads(set: u64) -> bool {
     SENT_TO_THREADS.fetch_and(!set, Ordering::Relaxed) & set != 0
 }

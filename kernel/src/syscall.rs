@@ -105,9 +105,9 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
             Ok(0)
         }
         n::SIGALTSTACK => signals::set_stack(a, b, stack),
-        n::KILL => signals::send_to(a, b, false),
-        n::TKILL => signals::send_to(a, b, true),
-        n::TGKILL => signals::send_to(b, c, true),
+        n::KILL => signals::send_to(a, b, false).map(|_| 0),
+        n::TKILL => signals::send_to(a, b, true).map(|_| 0),
+        n::TGKILL => signals::send_to(b, c, true).map(|_| 0),
 
         n::EXIT | n::EXIT_GROUP => exit(a as u8),
         n::GETPID | n::GETTID | n::SET_TID_ADDRESS => Ok(PID),

@@ -6,9 +6,9 @@
 //! Threads change by `run_next` alone, with interrupts disabled. No thread is interrupted for
 //! another while a cell is in use ([`cell::any_in_use`]), nor in a system call.
 //!
-//! The part is linked into programs that can create threads or set timers (`soil_with_threads`), and
-//! starts with the first `clone`, `setitimer` or `timer_create`. Source: clone(2), futex(2),
-//! set_robust_list(2), tgkill(2); musl's `src/thread`.
+//! The part is linked into programs that can create threads or set timers
+//! (`soil_with_threads`), and starts with the first `clone`, `setitimer` or `timer_create`.
+//! Source: clone(2), futex(2), set_robust_list(2), tgkill(2); musl's `src/thread`.
 
 mod futex;
 mod posix_timers;
@@ -174,7 +174,7 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
         n::KILL => {
             let sent = signals::send_to(a, b, false);
             interrupt_for_process();
-            sent
+            sent.map(|_| 0)
         }
         n::TKILL => send_and_tell(a, b),
         n::TGKILL if a == PID => send_and_tell(b, c),
@@ -363,11 +363,11 @@ fn send_and_tell(number: u64, signal: u64) -> Result<u64, Errno> {
     let sent = send(number, signal);
     // It may wait to take it while it blocks it.
     wait::nudge();
-    sent
+    sent.map(|_| 0)
 }
 
-/// Sends `signal` to the thread with this number.
-fn send(number: u64, signal: u64) -> Result<u64, Errno> {
+/// Sends `signal` to the thread with this number; whether it is pending now.
+fn send(number: u64, signal: u64) -> Result<bool, Errno> {
     let index = with(|state| {
         let mut threads = state.scheduler.threads();
         let found = threads.find(|(_, thread)| thread.number == number);
@@ -381,9 +381,9 @@ fn send(number: u64, signal: u64) -> Result<u64, Errno> {
         let Some(thread) = state.scheduler.thread(index) else {
             return Err(Errno::ESRCH);
         };
-        signals::send_to_thread(signal, &mut thread.signals)?;
+        let sent = signals::send_to_thread(signal, &mut thread.signals)?;
         state.scheduler.interrupt(index);
-        Ok(0)
+        Ok(sent)
     })
 }
 

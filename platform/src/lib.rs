@@ -12,8 +12,8 @@
 //! - *Any thread*: no lock is held.
 //!
 //! The runtime's lock admits one call or one tick at a time. Each trait says in which contexts its
-//! functions may be called. Only [`Wait::sleep`], [`Wait::await_change`] and [`Wait::await_release`]
-//! block.
+//! functions may be called. Only [`Wait::sleep`], [`Wait::await_change`] and
+//! [`Wait::await_release`] block.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -257,8 +257,9 @@ pub trait Wait {
     /// nanoseconds); may return early (a futex). From any thread.
     fn await_change(word: &AtomicU32, value: u32, until: Option<u64>);
 
-    /// Sleeps while `word` is `value`, until [`Wait::wake`]; may return early, but not for a signal,
-    /// and runs no handler: the holder of a lock has to run, whatever happens. From any thread.
+    /// Sleeps while `word` is `value`, until [`Wait::wake`]; may return early, but not for a
+    /// signal, and runs no handler: the holder of a lock has to run, whatever happens. From any
+    /// thread.
     fn await_release(word: &AtomicU32, value: u32);
 
     /// Wakes all sleepers of [`Wait::await_change`] and [`Wait::await_release`] on `word`. From any

@@ -36,6 +36,11 @@ pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
                 rt.take_completion(token).unwrap_or(Err(Stop::Pending))
             })
         });
+        if answer.is_err() && is_outstanding(token) {
+            // The wait has failed, not the operation, which still has the caller's buffer.
+            pause();
+            answer = Err(Stop::Pending);
+        }
     }
     if let Err(Stop::Error(error)) = answer {
         report(token, errno(error) == libc::EIO);
@@ -54,12 +59,7 @@ pub fn park(fd: Fd, direction: Direction, deadline: Option<u64>) -> Result<()> {
         let interrupted = is_interrupted();
         let late = deadline.is_some_and(|deadline| Current::monotonic_ns() >= deadline);
         if interrupted || late {
-            // It may have completed meanwhile.
-            enter(|rt| match rt.take_completion(token) {
-                Some(_) => Ok(0),
-                None => rt.cancel(token as Int),
-            })
-            .map_err(number)?;
+            enter(|rt| end(rt, token)).map_err(number)?;
             return Err(if interrupted { RESTART } else { libc::EAGAIN });
         }
         answer = within_call(true, || {
@@ -68,7 +68,32 @@ pub fn park(fd: Fd, direction: Direction, deadline: Option<u64>) -> Result<()> {
             })
         });
     }
+    if answer.is_err() {
+        // If the wait has failed, the descriptor is still parked.
+        let _ = enter(|rt| end(rt, token));
+    }
     answer.map(|_| ()).map_err(number)
+}
+
+/// Takes the completion of what a thread has parked, or cancels it.
+pub fn end(rt: &mut Runtime, token: u64) -> Answer {
+    match rt.take_completion(token) {
+        Some(_) => Ok(0),
+        None => rt.cancel(token as Int),
+    }
+}
+
+/// Whether a thread's operation hasn't ended, or its answer hasn't been fetched.
+#[cold]
+fn is_outstanding(token: u64) -> bool {
+    enter(|rt| Ok(usize::from(rt.is_outstanding(token)))) == Ok(1)
+}
+
+/// Sleeps for a millisecond, without memory.
+#[cold]
+fn pause() {
+    let until = Current::monotonic_ns().saturating_add(1_000_000);
+    Current::await_change(&AtomicU32::new(0), 0, Some(until));
 }
 
 /// Something that the first system call to need it does, while others wait for its end.

@@ -138,7 +138,7 @@ impl Epoll {
             if is_news {
                 entry.reported = now;
             } else {
-                // What has ended is news when it comes again.
+                // An event that has ended is reported when it recurs.
                 entry.reported.0 &= now.0;
             }
             true

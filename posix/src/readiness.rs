@@ -6,7 +6,7 @@
 //! ([`Runtime::watch`]) before anything else can run: no change is lost, and nothing is polled.
 //! Objects that become ready beside the reactor's descriptors call [`Runtime::wake_watchers`].
 
-use crate::blocking::{at_once, number, token};
+use crate::blocking::{at_once, end, number, token};
 use crate::descriptors::{Description, Object};
 use crate::errors::{Errno, Result};
 use crate::io;
@@ -151,10 +151,8 @@ pub fn wait_for<T>(
         let mut found = Ok(None);
         let answer = within_call(true, || {
             wait(token, until, |rt| {
-                if rt.take_completion(token).is_none() {
-                    // Not a change, but a signal or the time.
-                    rt.cancel(token as Int)?;
-                }
+                // Where nothing has changed, it is a signal or the time.
+                end(rt, token)?;
                 found = look(rt);
                 let late = || deadline.is_some_and(|at| Current::monotonic_ns() >= at);
                 if !matches!(found, Ok(None)) || late() {
@@ -171,7 +169,11 @@ pub fn wait_for<T>(
         match answer {
             Ok(_) => return found,
             Err(Stop::Pending) => until = deadline,
-            Err(stop) => return Err(number(stop)),
+            Err(stop) => {
+                // If the wait has failed, the watch is still there.
+                let _ = at_once(|rt| end(rt, token));
+                return Err(number(stop));
+            }
         }
     }
 }

@@ -278,6 +278,12 @@ impl<R: Resources> Runtime<R> {
         }
     }
 
+    /// Whether there is an operation with this token that hasn't completed, or whose answer hasn't
+    /// been fetched.
+    pub fn is_outstanding(&self, token: u64) -> bool {
+        self.operations.contains_key(&token)
+    }
+
     /// Whether there is a completion for the waiter.
     pub(crate) fn is_due(&self, waiter: u64) -> bool {
         if waiter == SCHEDULER {

@@ -10,7 +10,7 @@ use super::{Gso, GsoKind, MAX_FRAME, Net, NetConfig, RxChecksum, TxChecksum, TxE
 use super::{RxMeta, feature};
 use crate::Error;
 use crate::device::feature as common;
-use crate::fake::{Handle, HostMemory, NetDevice, Options, connect};
+use crate::fake::{Backend, Handle, HostMemory, NetDevice, Options, connect};
 
 fn start(device: NetDevice, options: Options, config: &NetConfig) -> (Net, Handle<NetDevice>) {
     let memory = HostMemory::new();
@@ -19,6 +19,25 @@ fn start(device: NetDevice, options: Options, config: &NetConfig) -> (Net, Handl
         Net::new(Box::new(transport), memory, config).unwrap(),
         handle,
     )
+}
+
+/// A card in `memory`.
+fn start_in<B: Backend>(
+    memory: &'static HostMemory,
+    device: B,
+    options: Options,
+) -> (Net, Handle<B>) {
+    let (transport, handle) = connect(memory, device, options);
+    let net = Net::new(Box::new(transport), memory, &NetConfig::default());
+    (net.unwrap(), handle)
+}
+
+/// A device that works when it is told to.
+fn only_steps() -> Options {
+    Options {
+        only_steps: true,
+        ..Options::default()
+    }
 }
 
 fn frame(len: usize) -> Vec<u8> {
@@ -242,11 +261,7 @@ fn a_full_ring_says_so_and_interrupts_when_there_is_room() {
         sizes: [4, 8],
         ..NetDevice::default()
     };
-    let options = Options {
-        only_steps: true,
-        ..Options::default()
-    };
-    let (mut net, handle) = start(device, options, &NetConfig::default());
+    let (mut net, handle) = start(device, only_steps(), &NetConfig::default());
     for _ in 0..8 {
         send(&mut net, &frame(100), &TxMeta::default()).unwrap();
     }
@@ -267,11 +282,7 @@ fn a_full_ring_says_so_and_interrupts_when_there_is_room() {
 
 #[test]
 fn a_card_is_drained_when_it_has_sent_everything() {
-    let options = Options {
-        only_steps: true,
-        ..Options::default()
-    };
-    let (mut net, handle) = start(NetDevice::default(), options, &NetConfig::default());
+    let (mut net, handle) = start(NetDevice::default(), only_steps(), &NetConfig::default());
     assert!(net.is_drained());
     send(&mut net, &frame(100), &TxMeta::default()).unwrap();
     net.flush();
@@ -339,11 +350,7 @@ fn transmit_succeeds_while_can_transmit_is_true() {
         sizes: [8, 8],
         ..NetDevice::default()
     };
-    let options = Options {
-        only_steps: true,
-        ..Options::default()
-    };
-    let (mut net, handle) = start(device, options, &NetConfig::default());
+    let (mut net, handle) = start(device, only_steps(), &NetConfig::default());
     let mut sent = 0;
     for _ in 0..10 {
         while net.can_transmit() {
@@ -401,8 +408,7 @@ fn a_card_that_does_not_reset_keeps_its_memory() {
         never_resets: true,
         ..Options::default()
     };
-    let (transport, _) = connect(memory, NetDevice::default(), options);
-    let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    let (mut net, _) = start_in(memory, NetDevice::default(), options);
     send(&mut net, &frame(100), &TxMeta::default()).unwrap();
     let before = memory.allocated();
     drop(net);
@@ -510,11 +516,7 @@ fn room_is_pending_only_where_it_is_waited_for() {
         sizes: [4, 8],
         ..NetDevice::default()
     };
-    let options = Options {
-        only_steps: true,
-        ..Options::default()
-    };
-    let (mut net, handle) = start(device, options, &NetConfig::default());
+    let (mut net, handle) = start(device, only_steps(), &NetConfig::default());
     send(&mut net, &frame(100), &TxMeta::default()).unwrap();
     net.flush();
     handle.step();

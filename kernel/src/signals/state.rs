@@ -187,9 +187,8 @@ impl State {
         previous
     }
 
-    /// Whether the program ignores `signal`, which [`check_signal`] allows; it is kept while it is
-    /// blocked.
-    pub fn is_ignored(&self, signal: u64) -> bool {
+    /// Whether the program ignores `signal`, which [`check_signal`] allows.
+    fn is_ignored(&self, signal: u64) -> bool {
         match self.actions[signal as usize][0] {
             DEFAULT => is_ignored_by_default(signal),
             handler => handler == IGNORE,
@@ -286,14 +285,15 @@ impl State {
         rsp > start && rsp - start <= size
     }
 
-    /// Sends `signal` to the process or to a thread; 0 sends none.
+    /// Sends `signal` to the process or to a thread; 0 sends none. Whether it is pending now: one
+    /// that is ignored isn't.
     ///
     /// # Errors
     /// EINVAL for a number that isn't one, and for a signal that would stop the program: nothing
     /// could continue it.
-    pub fn send(&mut self, signal: u64, target: Target) -> Result<u64, Errno> {
+    pub fn send(&mut self, signal: u64, target: Target) -> Result<bool, Errno> {
         if signal == 0 {
-            return Ok(0);
+            return Ok(false);
         }
         let action = self.actions.get(signal as usize).ok_or(Errno::EINVAL)?;
         if action[0] == DEFAULT && (19..=22).contains(&signal) {
@@ -307,7 +307,7 @@ impl State {
         };
         // One that is ignored but blocked can be waited for, as on Linux.
         *pending |= bit(signal) & (blocked | !ignored);
-        Ok(0)
+        Ok(*pending & bit(signal) != 0)
     }
 
     /// Sends the signal of the power button: SIGTERM, or SIGINT to a program that handles that
@@ -404,15 +404,15 @@ mod tests {
     #[test]
     fn the_lowest_signal_is_delivered_first_and_blocks_itself() {
         let mut state = with_handlers(0, 0);
-        assert_eq!(state.send(USER2, Target::Process), Ok(0));
-        assert_eq!(state.send(USER1, Target::Running), Ok(0));
+        assert_eq!(state.send(USER2, Target::Process), Ok(true));
+        assert_eq!(state.send(USER1, Target::Running), Ok(true));
         let first = state.next().unwrap();
         assert_eq!(
             (first.signal, first.action[0], first.mask),
             (USER1, HANDLER + USER1, 0)
         );
         assert_eq!(first.code as u32 as i32, -6, "SI_TKILL");
-        assert_eq!(state.send(USER1, Target::Process), Ok(0));
+        assert_eq!(state.send(USER1, Target::Process), Ok(true));
         let second = state.next().unwrap();
         assert_eq!(
             (second.signal, second.mask, second.code),
@@ -497,7 +497,7 @@ mod tests {
             .change_mask(2, Some(bit(USER1) | bit(CHILD)))
             .expect("a mask");
         for signal in [USER1, CHILD] {
-            assert_eq!(state.send(signal, Target::Process), Ok(0));
+            assert_eq!(state.send(signal, Target::Process), Ok(true));
         }
         assert_eq!(state.blocked(), bit(USER1) | bit(CHILD));
         assert_eq!(state.take(bit(CHILD)), Some((CHILD, 0)));

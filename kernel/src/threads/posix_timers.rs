@@ -67,7 +67,7 @@ pub struct Expiration {
     pub receiver: Receiver,
 }
 
-/// What a thread is told of a signal that it takes.
+/// Information about a signal that a thread takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// The timer's number.
@@ -120,7 +120,7 @@ impl PosixTimers {
         self.0.get_mut(number)?.as_mut()
     }
 
-    /// What a timer is.
+    /// The kind of a timer.
     pub fn kind(&mut self, number: usize) -> Option<Kind> {
         Some(self.timer(number)?.kind)
     }
@@ -243,6 +243,12 @@ mod tests {
         }
     }
 
+    fn with_one(kind: Kind) -> (PosixTimers, usize) {
+        let mut timers = PosixTimers::new();
+        let one = timers.create(kind).unwrap();
+        (timers, one)
+    }
+
     fn every(interval: u64) -> Setting {
         Setting {
             interval,
@@ -252,10 +258,7 @@ mod tests {
 
     #[test]
     fn a_timer_counts_what_it_missed_until_its_signal_is_taken() {
-        let mut timers = PosixTimers::new();
-        let one = timers
-            .create(kind(Clock::Monotonic, Receiver::Process))
-            .unwrap();
+        let (mut timers, one) = with_one(kind(Clock::Monotonic, Receiver::Process));
         assert_eq!(
             timers.set(one, every(MS), false, &Fake::all(0)),
             Some(Setting::default())
@@ -291,10 +294,7 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_set_again_owes_nothing() {
-        let mut timers = PosixTimers::new();
-        let one = timers
-            .create(kind(Clock::Monotonic, Receiver::Process))
-            .unwrap();
+        let (mut timers, one) = with_one(kind(Clock::Monotonic, Receiver::Process));
         timers.set(one, every(MS), false, &Fake::all(0));
         timers.expire(&Fake::all(MS));
         timers.set(one, every(10 * MS), false, &Fake::all(5 * MS));
@@ -342,10 +342,7 @@ mod tests {
 
     #[test]
     fn a_silent_timer_sends_nothing_and_tells_what_is_left() {
-        let mut timers = PosixTimers::new();
-        let one = timers
-            .create(kind(Clock::Monotonic, Receiver::Nothing))
-            .unwrap();
+        let (mut timers, one) = with_one(kind(Clock::Monotonic, Receiver::Nothing));
         timers.set(one, every(10 * MS), true, &Fake::all(3 * MS));
         let late = Fake::all(25 * MS);
         assert_eq!((timers.earliest(&late), timers.expire(&late)), (None, None));
@@ -363,10 +360,7 @@ mod tests {
 
     #[test]
     fn a_clock_of_processor_time_waits_for_its_thread() {
-        let mut timers = PosixTimers::new();
-        let one = timers
-            .create(kind(Clock::Thread(1), Receiver::Process))
-            .unwrap();
+        let (mut timers, one) = with_one(kind(Clock::Thread(1), Receiver::Process));
         timers.set(one, every(5 * MS), false, &Fake::default());
         let mut now = Fake {
             monotonic: 50 * MS,

@@ -292,20 +292,19 @@ pub(super) fn send_expired() {
         interrupt_for_process();
     }
     while let Ok(expired) = on_timers(|timers, clocks| timers.posix.expire(clocks)) {
-        if signals::is_ignored(expired.signal) {
+        let sent = match expired.receiver {
+            Receiver::Nothing => continue,
+            Receiver::Process => {
+                let sent = signals::send_to(PID, expired.signal, false);
+                interrupt_for_process();
+                sent
+            }
+            // It may have ended; the timer stands still then, as on Linux.
+            Receiver::Thread(number) => send(number, expired.signal),
+        };
+        if sent == Ok(false) {
             let _ = on_timers(|timers, clocks| timers.posix.ignored(expired.timer, clocks));
             continue;
-        }
-        match expired.receiver {
-            Receiver::Nothing => {}
-            Receiver::Process => {
-                let _ = signals::send_to(PID, expired.signal, false);
-                interrupt_for_process();
-            }
-            Receiver::Thread(number) => {
-                // It may have ended; the timer stands still then, as on Linux.
-                let _ = send(number, expired.signal);
-            }
         }
         // A thread may wait to take it, by `sigwait` or a descriptor of `signalfd`.
         wait::nudge();

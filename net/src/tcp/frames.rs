@@ -86,8 +86,8 @@ mod tests {
     use crate::sim::{Impairment, Offloads, World};
     use crate::tcp::machine::Emit;
 
-    /// The total length of an IPv4 packet has 16 bits (RFC 791, 3.1). A header of IPv6 isn't counted
-    /// in its length, but cards take no more either.
+    /// The total length of an IPv4 packet has 16 bits (RFC 791, 3.1). A header of IPv6 isn't
+    /// counted in its length, but cards take no more either.
     #[test]
     fn a_card_gets_at_most_64_kib_with_the_largest_headers() {
         let cuts = Offloads {

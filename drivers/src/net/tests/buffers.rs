@@ -1,6 +1,5 @@
 //! Buffers: when they are allocated, how large they are, and what is in them.
 
-use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
@@ -9,8 +8,7 @@ use super::*;
 #[test]
 fn buffers_for_sending_are_allocated_when_needed() {
     let memory = HostMemory::new();
-    let (transport, _) = connect(memory, NetDevice::echoing(), Options::default());
-    let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    let (mut net, _) = start_in(memory, NetDevice::echoing(), Options::default());
     let at_start = memory.allocated();
     assert!(at_start < 640 * 1024, "{at_start}");
     for _ in 0..100 {
@@ -31,12 +29,7 @@ fn buffers_for_sending_are_allocated_when_needed() {
 #[test]
 fn with_little_memory_frames_wait_for_the_first_buffers() {
     let memory = HostMemory::new();
-    let options = Options {
-        only_steps: true,
-        ..Options::default()
-    };
-    let (transport, handle) = connect(memory, NetDevice::default(), options);
-    let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    let (mut net, handle) = start_in(memory, NetDevice::default(), only_steps());
     memory.limit(1000);
     assert!(net.can_transmit());
     send(&mut net, &frame(60_000), &cut()).unwrap();
@@ -112,10 +105,7 @@ fn headers_are_sent_as_the_card_wants_them() {
 /// Frames in flight have each a buffer of its own, in all chunks, up to the limit.
 #[test]
 fn frames_in_flight_keep_their_bytes() {
-    let options = Options {
-        only_steps: true,
-        ..Options::default()
-    };
+    let options = only_steps();
     // Whole chunks of 16 within the queue, which is the largest power of two below that and
     // `tx_large`.
     for (tx_small, most) in [(40, 32), (16, 16), (1, 16)] {
@@ -149,12 +139,7 @@ fn frames_in_flight_keep_their_bytes() {
 #[test]
 fn small_frames_leave_the_large_buffers_alone() {
     let memory = HostMemory::new();
-    let options = Options {
-        only_steps: true,
-        ..Options::default()
-    };
-    let (transport, handle) = connect(memory, NetDevice::default(), options);
-    let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    let (mut net, handle) = start_in(memory, NetDevice::default(), only_steps());
     let before = memory.allocated();
     for _ in 0..100 {
         send(&mut net, &frame(1000), &TxMeta::default()).unwrap();

@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{frame, receive, send};
+use super::{frame, only_steps, receive, send, start_in};
 use crate::device::feature as common;
 use crate::fake::{HostMemory, Liar, Lie, Options, connect};
 use crate::net::{MAX_FRAME, Net, NetConfig, TxError, TxMeta, feature};
@@ -19,12 +19,7 @@ fn lie(header: [u8; 12], claim: u32) -> (Net, bool) {
     let mut bytes = header.to_vec();
     bytes.resize(100, 7);
     device.script.push_back((0, Lie::End { bytes, claim }));
-    let options = Options {
-        only_steps: true,
-        ..Options::default()
-    };
-    let (transport, handle) = connect(memory, device, options);
-    let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    let (mut net, handle) = start_in(memory, device, only_steps());
     handle.step();
     let received = receive(&mut net).is_some();
     (net, received)
@@ -80,12 +75,7 @@ fn buffers_that_are_not_full_or_not_in_order_are_put_together() {
                 claim: 50,
             },
         ));
-        let options = Options {
-            only_steps: true,
-            ..Options::default()
-        };
-        let (transport, handle) = connect(memory, device, options);
-        let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+        let (mut net, handle) = start_in(memory, device, only_steps());
         (0..3).for_each(|_| handle.step());
         let (got, _) = receive(&mut net).unwrap();
         assert_eq!(got, [vec![1; 100], vec![2; 50]].concat());

@@ -152,6 +152,16 @@ static void waits(void)
     printf("by a timer: %d, value %d\n", record.ssi_code == SI_TIMER, (int)record.ssi_int);
     close(fd);
     timer_delete(first);
+
+    /* SIGCHLD is ignored by default, but kept while it is blocked. */
+    sigset_t child = one(SIGCHLD);
+    struct timespec limit = { 20, 0 };
+    pthread_sigmask(SIG_BLOCK, &child, NULL);
+    event.sigev_signo = SIGCHLD;
+    timer_create(CLOCK_MONOTONIC, &event, &first);
+    timer_settime(first, 0, &spec, NULL);
+    told("an ignored signal that is blocked", sigtimedwait(&child, &info, &limit) == SIGCHLD);
+    timer_delete(first);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
