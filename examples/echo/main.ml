@@ -11,7 +11,7 @@ let port () =
 
 let echo connection =
   ignore (Soil.File_descriptor.copy ~src:connection ~dst:connection ());
-  Soil.Tcp.shutdown connection `Send
+  Soil.File_descriptor.shutdown connection `Send
 
 let serve port =
   Soil.run @@ fun () ->

@@ -8,7 +8,7 @@ let write_seconds = 30. (* for a piece of the response to be taken *)
 let head_bytes = 16384
 let line_bytes = 8192
 
-type connection = { descriptor : D.t; reader : D.Reader.t }
+type connection = { descriptor : Soil.Tcp.connection; reader : D.Reader.t }
 
 let connection descriptor = { descriptor; reader = D.Reader.create descriptor }
 

@@ -63,7 +63,7 @@ let operation disk name submit =
 let open_ name =
   let submit token = Soil_raw_blocks.block_open name token in
   let handle = Scheduler.operation ~operation:"open" ~subject:("disk " ^ name) submit in
-  let d = Descriptor.make ~path:name io Block handle in
+  let d = Descriptor.make ~path:name io handle in
   Descriptor.closed_on_failure d (fun () -> of_descriptor d)
 
 let close disk = Descriptor.close disk.descriptor

@@ -1,22 +1,35 @@
+type t = [ `Tcp | `Bound ] File_descriptor.t
+
 let bind ?(address = Address.any) ?options ?(port = 0) () =
   Address.check_port "Soil.Bound.bind" port;
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
   let how = Connection.how None None None options in
-  Connection.listener ~operation:"tcp bind" ~subject
-    (Soil_raw_net_extra.tcp_bind (Address.endpoint_to_raw endpoint) how)
+  let result = Soil_raw_net_extra.tcp_bind (Address.endpoint_to_raw endpoint) how in
+  Typed.typed (Connection.listener ~operation:"tcp bind" ~subject result)
 
-let connect ?timeout (b : Descriptor.t) endpoint =
-  Descriptor.need Listener b "connect";
+(* Hands the handle over: [b] is closed from now on. *)
+let take (b : Descriptor.t) = b.is_open <- false
+
+(* [take] may have given the handle, which is still open, to a listener. *)
+let check_open operation (b : Descriptor.t) =
+  if not b.is_open then Error.fail Closed operation ~subject:(b.io.describe b)
+
+let connect ?timeout b endpoint =
+  let b = Typed.any b in
   let start endpoint =
+    check_open "connect" b;
     let result = Soil_raw_net_extra.tcp_connect_bound b.handle (Address.endpoint_to_raw endpoint) in
-    if result >= 0 then b.is_open <- false;
+    if result >= 0 then take b;
     result
   in
-  Deadline.within timeout (fun () -> Connection.to_ endpoint start)
+  Typed.typed (Deadline.within timeout (fun () -> Connection.to_ endpoint start))
 
-let listen ?(backlog = 1024) (b : Descriptor.t) =
+let listen ?(backlog = 1024) b =
+  let b = Typed.any b in
   let backlog = Connection.backlog "Soil.Bound.listen" backlog in
-  Descriptor.need Listener b "listen";
+  check_open "listen" b;
   let result = Soil_raw_net_extra.tcp_listen_bound b.handle backlog in
-  if result < 0 then Descriptor.fail b "listen" result
+  if result < 0 then Descriptor.fail b "listen" result;
+  take b;
+  Typed.typed (Connection.listener ~operation:"listen" ~subject:b.path b.handle)

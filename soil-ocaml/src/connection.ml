@@ -16,7 +16,7 @@ let listener_io = Descriptor.no_io (fun d -> "tcp " ^ d.path)
 
 let listener ~operation ~subject result =
   let handle = Failure.check ~operation ~subject result in
-  Descriptor.make ~path:subject listener_io Listener handle
+  Descriptor.make ~path:subject listener_io handle
 
 let backlog name n =
   if n < 1 || n > 65535 then invalid_arg (name ^ ": backlog out of range");
@@ -92,6 +92,6 @@ let to_ (endpoint : Address.endpoint) start =
   if not (Address.is_loopback endpoint.address) then
     ignore (Scheduler.operation ~operation ~subject (fun token -> Soil_raw_net.net_up token));
   let handle = Failure.check ~operation ~subject (start endpoint) in
-  let d = Descriptor.make io Tcp handle in
+  let d = Descriptor.make io handle in
   Descriptor.closed_on_failure d (fun () -> finish d subject);
   d

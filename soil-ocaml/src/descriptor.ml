@@ -1,8 +1,7 @@
-type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block | Ethernet
+type side = [ `Receive | `Send | `Both ]
 
 type t = {
   handle : int;
-  kind : kind;
   io : io;
   path : string;
   mutable is_open : bool;
@@ -23,6 +22,8 @@ and io = {
   write : t -> bytes -> int -> int -> int;
   write_from : t -> Pool.buffer -> int -> int -> int;
   unread : t -> bytes -> int -> int -> unit;
+  shutdown : t -> side -> unit;
+  close : (t -> unit) option;
   describe : t -> string;
 }
 
@@ -39,10 +40,9 @@ let turns_of_tasks =
   in
   { take; next = ignore }
 
-let make ?(path = "") io kind handle =
+let make ?(path = "") io handle =
   {
     handle;
-    kind;
     io;
     path;
     is_open = true;
@@ -59,9 +59,6 @@ let fail d operation result =
   let e = Failure.error ~operation ~subject:(d.io.describe d) result in
   d.failure <- e;
   raise e
-
-let wrong_kind d operation = Error.fail Wrong_kind operation ~subject:(d.io.describe d)
-let need kind d operation = if d.kind <> kind then wrong_kind d operation
 
 let retry d operation direction result =
   if result = Soil_raw.would_block then (
@@ -131,6 +128,13 @@ let rec write_by give d b off len =
     retry d "write" Soil_raw.park_write n;
     write_by give d b off len)
 
+let shutdown d side =
+  let how = match side with `Receive -> 0 | `Send -> 1 | `Both -> 2 in
+  let result = Soil_raw.fd_shutdown d.handle how in
+  if result < 0 then fail d "shutdown" result
+
+let close_handle = Some (fun d -> ignore (Soil_raw.fd_close d.handle))
+
 let stream_io describe =
   {
     read = read_by (fun handle b off len -> Soil_raw.fd_read handle b off len) Bytes.blit;
@@ -139,16 +143,24 @@ let stream_io describe =
     write = write_by (fun handle b off len -> Soil_raw.fd_write handle b off len);
     write_from = write_by (fun handle b off len -> Soil_raw.fd_write_buffer handle b off len);
     unread;
+    shutdown;
+    close = close_handle;
     describe;
   }
 
+(* The types of descriptors keep programs from calling these. *)
+
+let no_shutdown _ _ = assert false
+
 let no_io describe =
   {
-    read = (fun d _ _ _ -> wrong_kind d "read");
-    read_into = (fun d _ _ _ -> wrong_kind d "read");
-    write = (fun d _ _ _ -> wrong_kind d "write");
-    write_from = (fun d _ _ _ -> wrong_kind d "write");
-    unread = (fun _ _ _ _ -> ());
+    read = (fun _ _ _ _ -> assert false);
+    read_into = (fun _ _ _ _ -> assert false);
+    write = (fun _ _ _ _ -> assert false);
+    write_from = (fun _ _ _ _ -> assert false);
+    unread = (fun _ _ _ _ -> assert false);
+    shutdown = no_shutdown;
+    close = close_handle;
     describe;
   }
 
@@ -211,10 +223,12 @@ let alone d f =
 
 let close d =
   Owner.check_domain ();
-  if d.is_open && d.kind <> Console then (
-    d.is_open <- false;
-    forget d;
-    ignore (Soil_raw.fd_close d.handle))
+  match d.io.close with
+  | Some close when d.is_open ->
+      d.is_open <- false;
+      forget d;
+      close d
+  | Some _ | None -> ()
 
 let closed_on_failure d f =
   match f () with

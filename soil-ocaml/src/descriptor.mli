@@ -1,11 +1,10 @@
 (** The part of descriptors that {!File_descriptor} and the modules of single kinds share. Private
     to Soil. *)
 
-type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block | Ethernet
+type side = [ `Receive | `Send | `Both ]
 
 type t = {
   handle : int;  (** The number in Rust's table, with its generation. *)
-  kind : kind;
   io : io;
   path : string;  (** The path that was opened, or [""]. *)
   mutable is_open : bool;
@@ -32,18 +31,26 @@ and io = {
   write_from : t -> Pool.buffer -> int -> int -> int;
   unread : t -> bytes -> int -> int -> unit;
       (** Gives back the bytes read last, so that the next read returns them again. *)
+  shutdown : t -> side -> unit;
+  close : (t -> unit) option;  (** [None]: the descriptor stays open. *)
   describe : t -> string;
 }
 (** Input and output of one kind of descriptor. The caller has checked offsets and lengths. *)
 
-val make : ?path:string -> io -> kind -> int -> t
-(** [make io kind handle] is an open descriptor. *)
+val make : ?path:string -> io -> int -> t
+(** [make io handle] is an open descriptor. *)
 
 val stream_io : (t -> string) -> io
 (** [stream_io describe] tries each operation, and waits for readiness while it would block. *)
 
 val no_io : (t -> string) -> io
-(** [no_io describe] fails with [Wrong_kind]. *)
+(** [no_io describe] is for descriptors that aren't read nor written. *)
+
+val no_shutdown : t -> side -> unit
+(** [no_shutdown] is for descriptors that aren't shut down. *)
+
+val close_handle : (t -> unit) option
+(** [close_handle] closes the handle. *)
 
 val given_back : t -> int
 (** [given_back d] is the number of bytes given back and not read again yet. *)
@@ -64,11 +71,6 @@ val retry : t -> string -> int -> int -> unit
 val fail : t -> string -> int -> 'a
 (** [fail d operation result] raises the error for [result]. *)
 
-val need : kind -> t -> string -> unit
-(** [need kind d operation] fails with [Wrong_kind] unless [d] is of the kind. *)
-
-val wrong_kind : t -> string -> 'a
-
 val alone : t -> (unit -> 'a) -> 'a
 (** [alone d f] is [f ()] with exclusive access to [d]: it waits while another task is inside of
     [alone d]. *)
@@ -88,7 +90,7 @@ val turns_of_threads : (unit -> turns) ref
     writes. *)
 
 val close : t -> unit
-(** [close d] closes [d] unless it is closed, or the console. *)
+(** [close d] closes [d] unless it is closed, or stays open. *)
 
 val closing : t -> (t -> 'a) -> 'a
 (** [closing d f] is [f d]; [d] is closed in any case. *)

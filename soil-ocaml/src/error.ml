@@ -36,7 +36,6 @@ let message = function
   | Out_of_memory -> "out of memory"
   | Too_many_open -> "too many open descriptors"
   | Cancelled -> "cancelled"
-  | Wrong_kind -> "not possible with this kind of descriptor"
   | No_such_host -> "no such host"
   | No_network -> "no network"
   | Name_server_failure -> "no usable answer from a name server"

@@ -1,3 +1,7 @@
+open Typed
+
+type socket = [ `Ethernet ] File_descriptor.t
+
 let io = Descriptor.no_io (fun d -> "ethernet " ^ d.path)
 
 let mac_of_string s =
@@ -20,11 +24,11 @@ let open_ ?(interface = 0) ethertype =
     invalid_arg "Soil.Ethernet.open_: not between 0x600 and 0xffff";
   let subject = "interface " ^ string_of_int interface in
   let handle = Soil_raw_net_extra.ethernet_open interface ethertype in
-  Descriptor.make ~path:subject io Ethernet
-    (Failure.check ~operation:"ethernet open" ~subject handle)
+  let handle = Failure.check ~operation:"ethernet open" ~subject handle in
+  typed (Descriptor.make ~path:subject io handle)
 
-let send ?timeout (d : Descriptor.t) ~destination b off len =
-  Descriptor.need Ethernet d "send";
+let send ?timeout d ~destination b off len =
+  let d = any d in
   Descriptor.check_bytes "Ethernet.send" b off len;
   let destination = mac_of_string destination in
   let rec go () =
@@ -38,8 +42,8 @@ let send ?timeout (d : Descriptor.t) ~destination b off len =
 
 type frame = { length : int; source : string; destination : string }
 
-let receive ?timeout (d : Descriptor.t) b off len =
-  Descriptor.need Ethernet d "receive";
+let receive ?timeout d b off len =
+  let d = any d in
   Descriptor.check_bytes "Ethernet.receive" b off len;
   let addresses = Bytes.create 12 in
   let rec go () =

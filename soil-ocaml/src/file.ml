@@ -46,13 +46,12 @@ let set_times ?(follow = true) ?accessed ?modified path =
 let check name position =
   if position < 0 then invalid_arg ("Soil.File." ^ name ^ ": negative position")
 
-let on_file name (d : Descriptor.t) submit =
-  Descriptor.need File d name;
-  operation ~operation:name ~subject:d.path submit
+let on_file name (d : Descriptor.t) submit = operation ~operation:name ~subject:d.path submit
 
-let range name how (d : Descriptor.t) position len =
+let range name how file position len =
   check name position;
   if len <= 0 then invalid_arg ("Soil.File." ^ name ^ ": no bytes");
+  let d = Typed.any file in
   let submit token = Soil_raw_files_extra.file_allocate d.handle how position len token in
   ignore (on_file name d submit)
 
@@ -62,8 +61,9 @@ let allocate ?(keep_size = false) d ~position len =
 let punch_hole d ~position len = range "punch_hole" 2 d position len
 let zero_range d ~position len = range "zero_range" 3 d position len
 
-let next name hole (d : Descriptor.t) position =
+let next name hole file position =
   check name position;
+  let d = Typed.any file in
   let submit token = Soil_raw_files_extra.file_next d.handle position hole token in
   match on_file name d submit with 0 -> None | after -> Some (after - 1)
 

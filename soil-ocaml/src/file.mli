@@ -40,7 +40,7 @@ val to_float : time -> float
     its position doesn't change. These functions raise {!Soil.exception-Error} with [Unsupported] on
     other file systems, and [Invalid_argument] if [position < 0] or [len <= 0]. *)
 
-val allocate : ?keep_size:bool -> File_descriptor.t -> position:int -> int -> unit
+val allocate : ?keep_size:bool -> [> `File ] File_descriptor.t -> position:int -> int -> unit
 (** [allocate d ~position len] allocates blocks for the [len] bytes from [position] on, like
     [posix_fallocate]: holes still read as zeros, and later writes don't fail with [No_space]. The
     file grows to include the range, unless [keep_size] is [true]. No data is written, so a large
@@ -48,19 +48,19 @@ val allocate : ?keep_size:bool -> File_descriptor.t -> position:int -> int -> un
     unchanged, or [Too_large]. FAT has no holes: there a file grows by written zeros, and
     [keep_size] is [Unsupported]. *)
 
-val punch_hole : File_descriptor.t -> position:int -> int -> unit
+val punch_hole : [> `File ] File_descriptor.t -> position:int -> int -> unit
 (** [punch_hole d ~position len] zeroes the [len] bytes from [position] on and frees the whole
     blocks among them. The file's size doesn't change. *)
 
-val zero_range : File_descriptor.t -> position:int -> int -> unit
+val zero_range : [> `File ] File_descriptor.t -> position:int -> int -> unit
 (** [zero_range d ~position len] zeroes the [len] bytes from [position] on, and allocates blocks for
     them like {!allocate}. *)
 
-val next_data : File_descriptor.t -> int -> int option
+val next_data : [> `File ] File_descriptor.t -> int -> int option
 (** [next_data d position] is the first byte at [position] or after it that was written ([SEEK_DATA]
     of [lseek]); [None] if there is none before the end of the file. *)
 
-val next_hole : File_descriptor.t -> int -> int option
+val next_hole : [> `File ] File_descriptor.t -> int -> int option
 (** [next_hole d position] is the first byte at [position] or after it that reads as zero because
     nothing was written there ([SEEK_HOLE]), or the end of the file; [None] if [position] is there
     or past it. On a file system without holes, everything is data. *)

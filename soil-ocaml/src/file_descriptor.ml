@@ -1,20 +1,15 @@
-type t = Descriptor.t
+type -_ t = Descriptor.t
 type buffer = Pool.buffer
+type source = [ `Read ] t
+type sink = [ `Write ] t
+type flow = [ `Read | `Write | `Shutdown ] t
+type console = [ `Read | `Write ] t
 
-type kind = Descriptor.kind =
-  | Console
-  | Pipe
-  | Tcp
-  | File
-  | Listener
-  | Udp
-  | Directory
-  | Block
-  | Ethernet
+let name (d : _ t) = d.io.describe d
 
-let kind (d : t) = d.kind
-let name (d : t) = d.io.describe d
-let console_named name = Descriptor.make (Descriptor.stream_io (fun _ -> name)) Console
+let console_named name =
+  Descriptor.(make { (stream_io (fun _ -> name)) with shutdown = no_shutdown; close = None })
+
 let console = ref None
 let console_error = ref None
 
@@ -38,15 +33,15 @@ let of_console_error () =
 
 (* Reading *)
 
-let read (d : t) b off len =
+let read (d : _ t) b off len =
   Descriptor.check_bytes "read" b off len;
   d.io.read d b off len
 
-let read_into (d : t) b off len =
+let read_into (d : _ t) b off len =
   Descriptor.check_buffer "read_into" b off len;
   d.io.read_into d b off len
 
-let peek (d : t) b off len =
+let peek (d : _ t) b off len =
   Descriptor.check_bytes "peek" b off len;
   Descriptor.peek d b off len
 
@@ -67,7 +62,7 @@ let rec fill read len got =
     got := !got + n;
     fill read len got)
 
-let really_read (d : t) b off len =
+let really_read (d : _ t) b off len =
   Descriptor.check_bytes "really_read" b off len;
   let got = ref 0 in
   undoing
@@ -81,7 +76,7 @@ let too_large operation subject max =
   Error.fail Too_large operation ~subject ~detail
 
 (* [already], and after it the rest of the input; [undo b] if that fails after [b]. *)
-let read_to_end ~max ~already ~undo (d : t) =
+let read_to_end ~max ~already ~undo (d : _ t) =
   let piece = Bytes.create 16384 in
   let pieces = ref [ already ] and length = ref (Bytes.length already) in
   let joined () = Bytes.concat Bytes.empty (List.rev !pieces) in
@@ -96,13 +91,13 @@ let read_to_end ~max ~already ~undo (d : t) =
   undoing (fun () -> undo (joined ())) go;
   Bytes.unsafe_to_string (joined ())
 
-let read_all ?(max = default_max) (d : t) =
+let read_all ?(max = default_max) (d : _ t) =
   let undo b = d.io.unread d b 0 (Bytes.length b) in
   read_to_end ~max ~already:Bytes.empty ~undo d
 
 (* Writing *)
 
-let rec write_loop (d : t) b off len =
+let rec write_loop (d : _ t) b off len =
   if len > 0 then
     let n = d.io.write d b off len in
     write_loop d b (off + n) (len - n)
@@ -111,7 +106,7 @@ let write d b off len =
   Descriptor.check_bytes "write" b off len;
   Descriptor.alone d (fun () -> write_loop d b off len)
 
-let write_some (d : t) b off len =
+let write_some (d : _ t) b off len =
   Descriptor.check_bytes "write_some" b off len;
   if len = 0 then 0 else Descriptor.alone d (fun () -> d.io.write d b off len)
 
@@ -143,7 +138,7 @@ let rec write_strings d l =
 
 let writev d l = Descriptor.alone d (fun () -> write_strings d l)
 
-let rec write_buffer_loop (d : t) b off len written =
+let rec write_buffer_loop (d : _ t) b off len written =
   if !written < len then (
     written := !written + d.io.write_from d b (off + !written) (len - !written);
     write_buffer_loop d b off len written)
@@ -156,7 +151,7 @@ let write_from d b off len =
   Descriptor.check_buffer "write_from" b off len;
   write_buffer d b off len (ref 0)
 
-let copy ?(buffer = Pool.size) ~(src : t) ~dst () =
+let copy ?(buffer = Pool.size) ~(src : _ t) ~dst () =
   if buffer < 1 then invalid_arg "Soil.File_descriptor.copy: buffer is less than 1";
   let rec go b copied =
     let n = src.io.read_into src b 0 (Bigarray.Array1.dim b) in
@@ -175,24 +170,19 @@ let copy ?(buffer = Pool.size) ~(src : t) ~dst () =
 
 (* The end *)
 
-let shutdown (d : t) side =
-  (match d.kind with Tcp | Pipe -> () | _ -> Descriptor.wrong_kind d "shutdown");
-  let how = match side with `Receive -> 0 | `Send -> 1 | `Both -> 2 in
-  let result = Soil_raw.fd_shutdown d.handle how in
-  if result < 0 then Descriptor.fail d "shutdown" result;
+let shutdown (d : _ t) side =
+  d.io.shutdown d side;
   if side <> `Send then Descriptor.forget d
 
 let close = Descriptor.close
-let is_open (d : t) = d.is_open
+let is_open (d : _ t) = d.is_open
 let with_close = Descriptor.closing
 
 (* Bytes leave the buffer only when a call has all that it needs, so that no exception, cancellation
    included, loses any. *)
 module Reader = struct
-  type descriptor = t
-
   type t = {
-    descriptor : descriptor;
+    descriptor : Descriptor.t;
     size : int;
     mutable buffer : bytes;  (** Of [size], unless it isn't empty. *)
     mutable first : int;  (** Bytes [first … last - 1] are buffered. *)

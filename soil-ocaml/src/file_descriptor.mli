@@ -1,7 +1,9 @@
 (** Descriptors: console, pipes, TCP connections, files.
 
-    One type for every byte stream and socket. Operations of one kind only are in the module of that
-    kind, such as {!Soil.Tcp.peer} and {!Soil.Fs.seek}.
+    One type for every byte stream and socket, with what it can do as parameter. A function says
+    what it needs: {!read} takes an [[> `Read ] t], which is any descriptor that can be read, and so
+    {!Soil.Tcp.connection} and {!Soil.Fs.file} but not {!Soil.Tcp.listener}. Operations of one kind
+    only are in the module of that kind, such as {!Soil.Tcp.peer} and {!Soil.Fs.seek}.
 
     A descriptor is an open object of the machine and has to be closed, by {!close} or by the
     function that opened it for a scope ({!with_close}, {!Soil.Fs.with_file}, {!Soil.Tcp.serve}…).
@@ -25,32 +27,32 @@
     peer or the file system fails. It raises [Invalid_argument] if offset and length aren't a range
     of the buffer. *)
 
-type t = Descriptor.t
-(** The type for descriptors. *)
+type -'can t
+(** The type for descriptors that can do ['can]: one tag for each group of functions, such as
+    [`Read]. Functions take descriptors that can do more than they need. Where different kinds have
+    to have one type, as in a list, a coercion forgets what else they can do:
+    [[ (file :> source); (connection :> source) ]]. *)
+
+type source = [ `Read ] t
+(** The type for what can be read. *)
+
+type sink = [ `Write ] t
+(** The type for what can be written. *)
+
+type flow = [ `Read | `Write | `Shutdown ] t
+(** The type for streams both ways that can be shut down, as connections can. *)
+
+type console = [ `Read | `Write ] t
+(** The type for the console. *)
 
 type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
 (** The type for buffers that devices use directly, as in [Bigstringaf] and [Cstruct]. *)
 
-(** The type for kinds of descriptors. *)
-type kind = Descriptor.kind =
-  | Console
-  | Pipe
-  | Tcp  (** A connection. *)
-  | File
-  | Listener  (** See {!Soil.Tcp.listen} and {!Soil.Bound}; neither read nor written. *)
-  | Udp  (** See {!Soil.Udp}; neither read nor written. *)
-  | Directory  (** Neither read nor written. *)
-  | Block  (** See {!Soil.Block}; neither read nor written. *)
-  | Ethernet  (** See {!Soil.Ethernet}; neither read nor written. *)
-
-val kind : t -> kind
-(** [kind d] is the kind of [d], also after [d] was closed. *)
-
-val name : t -> string
+val name : _ t -> string
 (** [name d] is the name of [d] in messages: a path, a peer such as ["tcp 10.0.0.9:80"],
     ["console"]. Never raises. *)
 
-val of_console : unit -> t
+val of_console : unit -> console
 (** [of_console ()] is the console: reads take standard input, writes go to standard output. A pipe
     or a file is passed on byte for byte, with its end; a terminal gives a line at a time, and the
     end of input at Ctrl-D. A write waits while the output's reader doesn't read; other tasks run.
@@ -58,79 +60,78 @@ val of_console : unit -> t
     The program has one console; closing it does nothing. [print_string] and the other functions of
     [Stdlib] have a buffer of their own in front of it, and block the whole program. *)
 
-val of_console_error : unit -> t
-(** [of_console_error ()] is like {!of_console} with standard error for writes. *)
+val of_console_error : unit -> sink
+(** [of_console_error ()] is standard error; as {!of_console} otherwise. *)
 
 (** {1:reading Reading} *)
 
-val read : t -> bytes -> int -> int -> int
+val read : [> `Read ] t -> bytes -> int -> int -> int
 (** [read d b off len] waits until [d] has bytes, stores at most [len] of them in [b] from offset
     [off] and is their number. The result is [0] at the end of input (the peer has shut down its
     side, all write ends of the pipe are closed, the file ends) and if [len] is [0]. *)
 
-val peek : t -> bytes -> int -> int -> int
+val peek : [> `Read ] t -> bytes -> int -> int -> int
 (** [peek d b off len] is like {!read}, but leaves the bytes in the input: the next call reads them
     again, with the bytes behind them. It waits only while there are none. *)
 
-val really_read : t -> bytes -> int -> int -> unit
+val really_read : [> `Read ] t -> bytes -> int -> int -> unit
 (** [really_read d b off len] is like {!read} for exactly [len] bytes. Raises [End_of_file] if the
     input ends before. If it raises, the next call reads the same bytes again. *)
 
-val read_into : t -> buffer -> int -> int -> int
+val read_into : [> `Read ] t -> buffer -> int -> int -> int
 (** [read_into d b off len] is like {!read} into a bigarray, for files without a copy. Don't use the
     buffer until the call returns. *)
 
-val read_all : ?max:int -> t -> string
+val read_all : ?max:int -> [> `Read ] t -> string
 (** [read_all d] is the rest of the input, up to its end. Waits. Raises {!Soil.exception-Error} with
     [Too_large] as soon as there are more than [max] bytes (default: 16 MiB), which can then still
     be read. *)
 
 (** {1:writing Writing} *)
 
-val write : t -> bytes -> int -> int -> unit
+val write : [> `Write ] t -> bytes -> int -> int -> unit
 (** [write d b off len] writes all [len] bytes of [b] from offset [off], and waits for buffer space
     as often as needed. When it returns, the bytes are queued; the peer may not have received them,
     nor the disk stored them (for that, see {!Soil.Fs.sync}). Raises {!Soil.exception-Error} with
     [Broken_pipe] if there is no reader any more. *)
 
-val write_some : t -> bytes -> int -> int -> int
+val write_some : [> `Write ] t -> bytes -> int -> int -> int
 (** [write_some d b off len] waits until there is space for at least one byte, writes as many as fit
     and is their number. The result is [0] only if [len] is. *)
 
-val write_string : ?off:int -> ?len:int -> t -> string -> unit
+val write_string : ?off:int -> ?len:int -> [> `Write ] t -> string -> unit
 (** [write_string d s] is like {!write} for [len] characters of [s] from [off] (default: all). *)
 
-val writev : t -> string list -> unit
+val writev : [> `Write ] t -> string list -> unit
 (** [writev d l] writes the strings of [l] in order as one write: on a TCP connection they share
     segments. It is cheaper than concatenating large strings, and than a {!write_string} for each
     small one. *)
 
-val write_from : t -> buffer -> int -> int -> unit
+val write_from : [> `Write ] t -> buffer -> int -> int -> unit
 (** [write_from d b off len] is like {!write} from a bigarray, without a copy on the way to a disk.
     Don't change the buffer until the call returns. *)
 
-val copy : ?buffer:int -> src:t -> dst:t -> unit -> int
+val copy : ?buffer:int -> src:[> `Read ] t -> dst:[> `Write ] t -> unit -> int
 (** [copy ~src ~dst ()] reads [src] to its end, writes everything to [dst] and is the number of
     bytes, through one buffer of [buffer] bytes (default: 65536). It neither closes nor shuts down
     either of them. Waits. *)
 
 (** {1:end Shutting down and closing} *)
 
-val shutdown : t -> [ `Receive | `Send | `Both ] -> unit
+val shutdown : [> `Shutdown ] t -> [ `Receive | `Send | `Both ] -> unit
 (** [shutdown d side] ends one direction of a connection or pipe, or both. After [`Send] the peer
     reads the bytes written before and then the end of input. After [`Receive] incoming bytes are
-    dropped, and reads are at the end of input. Doesn't wait. Raises {!Soil.exception-Error} with
-    [Wrong_kind] if [d] is neither a connection nor a pipe. *)
+    dropped, and reads are at the end of input. Doesn't wait. *)
 
-val close : t -> unit
+val close : _ t -> unit
 (** [close d] closes [d]; calls of other tasks that wait for it raise [Closed]. Bytes written to a
     connection are still delivered. Closing again does nothing. Never waits, never raises;
     {!Soil.Fs.sync} reports errors of delayed writes to a file. *)
 
-val is_open : t -> bool
+val is_open : _ t -> bool
 (** [is_open d] is [true] iff [d] hasn't been closed. *)
 
-val with_close : t -> (t -> 'a) -> 'a
+val with_close : 'can t -> ('can t -> 'a) -> 'a
 (** [with_close d f] is [f d]; [d] is closed when that returns or raises, cancellation included. *)
 
 (** {1:buffered Buffered reading}
@@ -139,12 +140,12 @@ val with_close : t -> (t -> 'a) -> 'a
     cancellation or a time-out, has taken nothing: the same call later waits for the same line. *)
 
 module Reader : sig
-  type descriptor := t
+  type 'can descriptor := 'can t
 
   type t
   (** The type for readers. A reader belongs to one task at a time. *)
 
-  val create : ?size:int -> descriptor -> t
+  val create : ?size:int -> [> `Read ] descriptor -> t
   (** [create d] is a reader of the input of [d] from now on, through a buffer of [size] bytes
       (default: 4096; between 16 and [Sys.max_string_length]). Don't read from [d] directly
       afterwards. *)

@@ -1,3 +1,6 @@
+open Typed
+
+type file = [ `Read | `Write | `File ] File_descriptor.t
 type mode = Read | Write | Truncate | Create | Append
 type flag = [ `Read | `Write | `Create | `Exclusive | `Truncate | `Append ]
 type kind = File | Directory | Symlink
@@ -85,6 +88,8 @@ let io =
     write = write_bytes_at "write" own_position;
     write_from = write_at "write" own_position;
     unread;
+    shutdown = Descriptor.no_shutdown;
+    close = Descriptor.close_handle;
     describe;
   }
 
@@ -110,16 +115,16 @@ let open_ ?(mode = Read) ?flags:given path =
   let chosen = match given with Some given -> given | None -> flags mode in
   let number = List.fold_left (fun sum flag -> sum lor number_of_flag flag) 0 chosen in
   let submit token = Soil_raw_files.fs_open path number token in
-  Descriptor.make ~path io File (operation ~operation:"open" ~subject:path submit)
+  typed (Descriptor.make ~path io (operation ~operation:"open" ~subject:path submit))
 
-let with_file ?mode ?flags path f = Descriptor.closing (open_ ?mode ?flags path) f
+let with_file ?mode ?flags path f = File_descriptor.with_close (open_ ?mode ?flags path) f
 
-let file_operation name (d : Descriptor.t) submit =
-  Descriptor.need File d name;
-  operation ~operation:name ~subject:d.path submit
+(* [submit handle token] on the file. *)
+let file_operation name file submit =
+  let d = any file in
+  operation ~operation:name ~subject:d.path (fun token -> submit d.handle token)
 
-let size (d : Descriptor.t) =
-  file_operation "size" d (fun token -> Soil_raw_files.file_size d.handle token)
+let size file = file_operation "size" file Soil_raw_files.file_size
 
 let read_file ?(max = 16 * 1024 * 1024) path =
   with_file path @@ fun d ->
@@ -148,32 +153,32 @@ let rec all some position off len moved =
     if n = 0 then moved else all some (position + n) (off + n) (len - n) (moved + n)
 
 let pread d ~position bytes off len =
-  Descriptor.need File d "pread";
   check_position "pread" position;
   Descriptor.check_bytes "Fs.pread" bytes off len;
-  all (fun position off len -> read_bytes_at "pread" position d bytes off len) position off len 0
+  all
+    (fun position off len -> read_bytes_at "pread" position (any d) bytes off len)
+    position off len 0
 
 let pwrite d ~position bytes off len =
-  Descriptor.need File d "pwrite";
   check_position "pwrite" position;
   Descriptor.check_bytes "Fs.pwrite" bytes off len;
-  let some position off len = write_bytes_at "pwrite" position d bytes off len in
+  let some position off len = write_bytes_at "pwrite" position (any d) bytes off len in
   ignore (all some position off len 0)
 
 let pread_into d ~position b off len =
-  Descriptor.need File d "pread";
   check_position "pread_into" position;
   Descriptor.check_buffer "Fs.pread_into" b off len;
-  all (fun position off len -> read_at "pread" position d b off len) position off len 0
+  all (fun position off len -> read_at "pread" position (any d) b off len) position off len 0
 
 let pwrite_from d ~position b off len =
-  Descriptor.need File d "pwrite";
   check_position "pwrite_from" position;
   Descriptor.check_buffer "Fs.pwrite_from" b off len;
-  ignore (all (fun position off len -> write_at "pwrite" position d b off len) position off len 0)
+  ignore
+    (all (fun position off len -> write_at "pwrite" position (any d) b off len) position off len 0)
 
-let seek_from name whence offset (d : Descriptor.t) =
-  file_operation name d (fun token -> Soil_raw_files.file_seek d.handle offset whence token)
+let seek_from name whence offset d =
+  let seek handle token = Soil_raw_files.file_seek handle offset whence token in
+  file_operation name d seek
 
 let seek d position =
   check_position "seek" position;
@@ -182,13 +187,12 @@ let seek d position =
 let seek_end d offset = seek_from "seek" from_end offset d
 let position d = seek_from "position" from_position 0 d
 
-let truncate (d : Descriptor.t) size =
+let truncate d size =
   check_position "truncate" size;
-  ignore
-    (file_operation "truncate" d (fun token -> Soil_raw_files.file_truncate d.handle size token))
+  let truncate handle token = Soil_raw_files.file_truncate handle size token in
+  ignore (file_operation "truncate" d truncate)
 
-let sync (d : Descriptor.t) =
-  ignore (file_operation "sync" d (fun token -> Soil_raw_files.file_sync d.handle token))
+let sync d = ignore (file_operation "sync" d Soil_raw_files.file_sync)
 
 (* Directories *)
 
@@ -214,7 +218,7 @@ let iter_packed b length f =
 let with_directory path f =
   let submit token = Soil_raw_files.fs_directory path token in
   let handle = operation ~operation:"list" ~subject:path submit in
-  Descriptor.closing (Descriptor.make ~path directory_io Directory handle) f
+  Descriptor.closing (Descriptor.make ~path directory_io handle) f
 
 (* The next entries, packed; none at the end. *)
 let next_entries (d : Descriptor.t) =
@@ -275,8 +279,8 @@ let get_stat name subject fill =
 let stat path = get_stat "stat" path (fun b token -> Soil_raw_files.fs_stat path 1 b token)
 let lstat path = get_stat "lstat" path (fun b token -> Soil_raw_files.fs_stat path 0 b token)
 
-let stat_file (d : Descriptor.t) =
-  Descriptor.need File d "stat";
+let stat_file file =
+  let d = any file in
   get_stat "stat" d.path (fun b token -> Soil_raw_files.file_stat d.handle b token)
 
 let exists path =
@@ -346,7 +350,8 @@ let contents path =
   with_file path @@ fun d ->
   let record = Scheduler.create_ints Soil_raw.contents_length in
   let found =
-    file_operation "contents" d (fun token -> Soil_raw_files.file_contents d.handle record token)
+    file_operation "contents" d (fun handle token ->
+        Soil_raw_files.file_contents handle record token)
   in
   if found = 0 then None
   else

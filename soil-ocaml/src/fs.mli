@@ -24,6 +24,9 @@
 
 (** {1:files Files} *)
 
+type file = [ `Read | `Write | `File ] File_descriptor.t
+(** The type for open files. *)
+
 (** The type for modes of {!open_}. *)
 type mode =
   | Read  (** Read an existing file. *)
@@ -39,13 +42,13 @@ type flag = [ `Read | `Write | `Create | `Exclusive | `Truncate | `Append ]
     [`Exclusive] with [`Create] fails with [Exists] if the file or a symbolic link is there,
     [`Truncate] empties it, [`Append] makes every write go to the end. All four need [`Write]. *)
 
-val open_ : ?mode:mode -> ?flags:flag list -> string -> File_descriptor.t
+val open_ : ?mode:mode -> ?flags:flag list -> string -> file
 (** [open_ path] is a descriptor for the file, at position 0, with [mode] (default: [Read]), or with
     [flags] instead if these are given. Close it with {!File_descriptor.close}. Raises
     {!Soil.exception-Error} with [Not_found], [Is_directory], [Exists], [Read_only], [No_space],
     [Invalid_name]… *)
 
-val with_file : ?mode:mode -> ?flags:flag list -> string -> (File_descriptor.t -> 'a) -> 'a
+val with_file : ?mode:mode -> ?flags:flag list -> string -> (file -> 'a) -> 'a
 (** [with_file path f] is [f d] for the opened file, closed when that returns or raises. *)
 
 val read_file : ?max:int -> string -> string
@@ -58,42 +61,43 @@ val write_file : string -> string -> unit
 val append_file : string -> string -> unit
 (** [append_file path s] adds [s] at the end of [path], which is created if it isn't there. *)
 
-val pread : File_descriptor.t -> position:int -> bytes -> int -> int -> int
+val pread : [> `File ] File_descriptor.t -> position:int -> bytes -> int -> int -> int
 (** [pread d ~position b off len] is {!File_descriptor.read} from byte [position] of the file; the
     descriptor's own position doesn't change. It reads less than [len] bytes only at the end of the
     file. *)
 
-val pwrite : File_descriptor.t -> position:int -> bytes -> int -> int -> unit
+val pwrite : [> `File ] File_descriptor.t -> position:int -> bytes -> int -> int -> unit
 (** [pwrite d ~position b off len] is {!File_descriptor.write} at byte [position]; the descriptor's
     own position doesn't change. A gap behind the old end of the file reads as zeros. Raises
     {!Soil.exception-Error} with [Read_only] if [d] was opened with [Read]. *)
 
-val pread_into : File_descriptor.t -> position:int -> File_descriptor.buffer -> int -> int -> int
+val pread_into :
+  [> `File ] File_descriptor.t -> position:int -> File_descriptor.buffer -> int -> int -> int
 (** [pread_into] is {!pread} into a bigarray, with no copy. *)
 
-val pwrite_from : File_descriptor.t -> position:int -> File_descriptor.buffer -> int -> int -> unit
+val pwrite_from :
+  [> `File ] File_descriptor.t -> position:int -> File_descriptor.buffer -> int -> int -> unit
 (** [pwrite_from] is {!pwrite} from a bigarray, with no copy. *)
 
-val seek : File_descriptor.t -> int -> unit
+val seek : [> `File ] File_descriptor.t -> int -> unit
 (** [seek d position] makes [position] the descriptor's position, in bytes from the start of the
-    file; it may be past the end. Doesn't wait. Raises {!Soil.exception-Error} with [Wrong_kind] if
-    [d] isn't a file. Raises [Invalid_argument] if [position < 0]. *)
+    file; it may be past the end. Doesn't wait. Raises [Invalid_argument] if [position < 0]. *)
 
-val seek_end : File_descriptor.t -> int -> int
+val seek_end : [> `File ] File_descriptor.t -> int -> int
 (** [seek_end d offset] makes the descriptor's position [offset] bytes from the end of the file, and
     is the new position. *)
 
-val position : File_descriptor.t -> int
+val position : [> `File ] File_descriptor.t -> int
 (** [position d] is the descriptor's position in bytes. Doesn't wait. *)
 
-val size : File_descriptor.t -> int
+val size : [> `File ] File_descriptor.t -> int
 (** [size d] is the file's size in bytes. *)
 
-val truncate : File_descriptor.t -> int -> unit
+val truncate : [> `File ] File_descriptor.t -> int -> unit
 (** [truncate d size] sets the file's size to [size] bytes, by cutting it or adding zeros. Raises
     [Invalid_argument] if [size < 0]. *)
 
-val sync : File_descriptor.t -> unit
+val sync : [> `File ] File_descriptor.t -> unit
 (** [sync d] returns when the file's contents and directory entry are durable: on the disk, past its
     write cache. Raises {!Soil.exception-Error} with [Io] if a write failed, also an earlier one. *)
 
@@ -135,7 +139,7 @@ val stat : string -> stat
 val lstat : string -> stat
 (** [lstat path] is like {!val-stat}, but of the symbolic link itself if [path] is one. *)
 
-val stat_file : File_descriptor.t -> stat
+val stat_file : [> `File ] File_descriptor.t -> stat
 (** [stat_file d] is the metadata of an open file. *)
 
 val exists : string -> bool

@@ -11,15 +11,14 @@ let ask (d : Descriptor.t) position len =
   let submit token = Soil_raw_in_place.file_lease d.handle position len token in
   Scheduler.operation ~operation:"read in place" ~subject:d.path submit
 
-let check name d ~position len =
-  Descriptor.need File d "read in place";
+let check name ~position len =
   if position < 0 || len < 0 then invalid_arg ("Soil.In_place." ^ name ^ ": negative number")
 
 let end_ number buffer = ignore (Soil_raw_in_place.file_lease_end number buffer)
 
 let lease d ~position len =
-  check "lease" d ~position len;
-  let number = if len = 0 then 0 else ask d position (min len slice) in
+  check "lease" ~position len;
+  let number = if len = 0 then 0 else ask (Typed.any d) position (min len slice) in
   if number = 0 then None
   else
     let buffer = sub empty 0 0 in
@@ -48,7 +47,7 @@ let with_lease d ~position len f =
   Option.map use (lease d ~position len)
 
 let iter ?(position = 0) ?(len = max_int) d f =
-  check "iter" d ~position len;
+  check "iter" ~position len;
   let buffer = sub empty 0 0 in
   let rec slices number seen =
     let n = Soil_raw_in_place.file_lease_next number buffer in
@@ -58,7 +57,7 @@ let iter ?(position = 0) ?(len = max_int) d f =
       slices number (seen + n))
   in
   let rec leases position left =
-    let number = if left = 0 then 0 else ask d position (min left most) in
+    let number = if left = 0 then 0 else ask (Typed.any d) position (min left most) in
     if number > 0 then
       let seen = releasing (fun () -> end_ number buffer) (slices number) 0 in
       leases (position + seen) (left - seen)

@@ -23,13 +23,13 @@
 type lease
 (** The type for leases of a file's bytes. At most 256 leases exist at a time. *)
 
-val lease : File_descriptor.t -> position:int -> int -> lease option
+val lease : [> `File ] File_descriptor.t -> position:int -> int -> lease option
 (** [lease d ~position len] is the slice of the file that begins at byte [position], of at most
     [len] bytes, or [None] at the end of the file or if [len = 0]; the descriptor's own position
     stays. It waits for the disk if the slice isn't in memory. {!release} it soon. Raises
-    {!Soil.exception-Error} as {!Fs.pread}, with [Wrong_kind] if [d] isn't a file, and with
-    [Out_of_memory] while too much is lent: read with a copy then, or release leases. Raises
-    [Invalid_argument] if [position] or [len] is negative. *)
+    {!Soil.exception-Error} as {!Fs.pread}, and with [Out_of_memory] while too much is lent: read
+    with a copy then, or release leases. Raises [Invalid_argument] if [position] or [len] is
+    negative. *)
 
 val buffer : lease -> File_descriptor.buffer
 (** [buffer l] is the bytes, at least one, to be read only. After {!release} it has length 0. *)
@@ -42,13 +42,17 @@ val release : lease -> unit
     lease that is never released, which counts against the limit until then. *)
 
 val with_lease :
-  File_descriptor.t -> position:int -> int -> (File_descriptor.buffer -> 'a) -> 'a option
+  [> `File ] File_descriptor.t -> position:int -> int -> (File_descriptor.buffer -> 'a) -> 'a option
 (** [with_lease d ~position len f] is [Some (f (buffer l))] for
     [l = ]{!val-lease}[ d ~position len], which is released when [f] returns or raises; [None] at
     the end of the file. *)
 
 val iter :
-  ?position:int -> ?len:int -> File_descriptor.t -> (File_descriptor.buffer -> unit) -> unit
+  ?position:int ->
+  ?len:int ->
+  [> `File ] File_descriptor.t ->
+  (File_descriptor.buffer -> unit) ->
+  unit
 (** [iter d f] is [f b] for each slice of the file in turn, from byte [position] (default: 0) on, to
     its end or for [len] bytes. [b] is the same bigarray each time, shows the slice for the length
     of the call, and is empty afterwards; parts of it stay, as with {!release}. A megabyte is

@@ -5,5 +5,5 @@ let create ?(capacity = 65536) () =
   if capacity < 1 || capacity > largest then invalid_arg "Soil.pipe: capacity out of range";
   let ends = Scheduler.create_ints Soil_raw.pipe_ends_length in
   ignore (Failure.check ~operation:"pipe" ~subject:"" (Soil_raw.pipe capacity ends));
-  ( Descriptor.make io Pipe (Soil_raw.pipe_ends ends Reader),
-    Descriptor.make io Pipe (Soil_raw.pipe_ends ends Writer) )
+  ( Typed.typed (Descriptor.make io (Soil_raw.pipe_ends ends Reader)),
+    Typed.typed (Descriptor.make io (Soil_raw.pipe_ends ends Writer)) )

@@ -1,3 +1,6 @@
 (** Pipes: [Soil.pipe]. Private to Soil. *)
 
-val create : ?capacity:int -> unit -> Descriptor.t * Descriptor.t
+val create :
+  ?capacity:int ->
+  unit ->
+  [ `Read | `Shutdown ] File_descriptor.t * [ `Write | `Shutdown ] File_descriptor.t

@@ -47,7 +47,10 @@ val version : string
 val on_vm : bool
 (** [on_vm] is [true] iff the program is the machine's kernel, and [false] in the process form. *)
 
-val pipe : ?capacity:int -> unit -> File_descriptor.t * File_descriptor.t
+val pipe :
+  ?capacity:int ->
+  unit ->
+  [ `Read | `Shutdown ] File_descriptor.t * [ `Write | `Shutdown ] File_descriptor.t
 (** [pipe ()] is the read end and the write end of a new pipe inside the program that holds up to
     [capacity] bytes (default: 65536; 1 to 16 MiB). Doesn't wait. Raises [Invalid_argument] if
     [capacity] is out of range. *)

@@ -35,7 +35,6 @@ module Error_code = struct
     | Out_of_memory  (** Memory has run out. *)
     | Too_many_open  (** The table of descriptors, ports or connections is full. *)
     | Cancelled  (** The operation was cancelled. *)
-    | Wrong_kind  (** The descriptor is of a kind that can't do this. *)
     | No_such_host  (** The name has no address, or none of the family asked for. *)
     | No_network  (** There is no network interface, or none with an address yet. *)
     | Name_server_failure  (** No name server answered, or it answered with a failure. *)
@@ -57,7 +56,8 @@ end
 external constant_constructor : int -> Error_code.code = "%identity"
 
 let error_code r =
-  if r >= -39 && r < 0 then constant_constructor (-1 - r)
+  if r >= -29 && r < 0 then constant_constructor (-1 - r)
+  else if r >= -39 && r < -30 then constant_constructor (-2 - r)
   else Error_code.Unknown (-r)
 (** [error_code r] is the code of the negative result [r]. *)
 

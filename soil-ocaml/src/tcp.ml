@@ -1,47 +1,43 @@
+open Typed
+
+type connection = [ `Read | `Write | `Shutdown | `Tcp | `Connection ] File_descriptor.t
+type listener = [ `Tcp | `Listener ] File_descriptor.t
+
 let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ?options ~port () =
   Address.check_port "Soil.Tcp.listen" port;
   let backlog = Connection.backlog "Soil.Tcp.listen" backlog in
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
   let how = Connection.how hop_limit dscp None options in
-  Connection.listener ~operation:"tcp listen" ~subject
-    (Soil_raw_net.tcp_listen (Address.endpoint_to_raw endpoint) backlog how)
+  let result = Soil_raw_net.tcp_listen (Address.endpoint_to_raw endpoint) backlog how in
+  typed (Connection.listener ~operation:"tcp listen" ~subject result)
 
 let rec accept_next (l : Descriptor.t) =
-  Descriptor.need Listener l "accept";
   Scheduler.spend ();
   let handle = Soil_raw_net.tcp_accept l.handle in
-  if handle >= 0 then Descriptor.make Connection.io Tcp handle
+  if handle >= 0 then Descriptor.make Connection.io handle
   else (
     Descriptor.retry l "accept" Soil_raw.park_read handle;
     accept_next l)
 
-let accept ?timeout l = Deadline.within timeout (fun () -> accept_next l)
+let accept ?timeout l = typed (Deadline.within timeout (fun () -> accept_next (any l)))
 
 let endpoint_of operation raw d =
   match raw d with Ok e -> e | Error result -> Descriptor.fail d operation result
 
-let local (d : Descriptor.t) =
-  match d.kind with
-  | Tcp | Listener | Udp -> endpoint_of "local address" Connection.local d
-  | _ -> Descriptor.wrong_kind d "local address"
+let local d = endpoint_of "local address" Connection.local (any d)
+let peer c = endpoint_of "peer address" Connection.peer (any c)
 
-let peer d =
-  Descriptor.need Tcp d "peer address";
-  endpoint_of "peer address" Connection.peer d
-
-let shutdown = File_descriptor.shutdown
-
-let abort (d : Descriptor.t) =
-  Descriptor.need Tcp d "abort";
+let abort c =
+  let d = any c in
   if d.is_open then (
     ignore (Soil_raw_net.tcp_abort d.handle);
     Descriptor.close d)
 
 let check_connection d operation result = if result < 0 then Descriptor.fail d operation result
 
-let set operation (d : Descriptor.t) option value =
-  Descriptor.need Tcp d operation;
+let set operation c option value =
+  let d = any c in
   check_connection d operation (Soil_raw_net.tcp_set d.handle option value)
 
 let set_nodelay d nodelay = set "set_nodelay" d Soil_raw.option_nodelay (if nodelay then 1 else 0)
@@ -55,12 +51,12 @@ let set_time name d option = function
   | None -> set name d option 0
   | Some s -> set name d option (nanoseconds name s)
 
-let keepalive ?interval ?(count = 4) (d : Descriptor.t) idle =
+let keepalive ?interval ?(count = 4) c idle =
   if count < 1 || count > 255 then invalid_arg "Soil.Tcp.keepalive: count out of range";
   let time = function None -> 0 | Some s -> nanoseconds "keepalive" s in
   let idle = time idle in
   let interval = match interval with None -> max 1 idle | interval -> time interval in
-  Descriptor.need Tcp d "keepalive";
+  let d = any c in
   check_connection d "keepalive" (Soil_raw_net.tcp_keepalive d.handle idle interval count)
 
 let set_user_timeout d timeout = set_time "set_user_timeout" d Soil_raw.option_user_timeout timeout
@@ -91,30 +87,23 @@ type options = Connection.options = {
 }
 
 let default_options = Connection.default_options
-let set_hop_limit = Marking.set_hop_limit
-let set_dscp = Marking.set_dscp
-
-let set_agreed name (d : Descriptor.t) option value =
-  if d.kind <> Listener then Descriptor.need Tcp d name;
-  check_connection d name (Soil_raw_net.tcp_set d.handle option value)
-
-let set_timestamps d on =
-  set_agreed "set_timestamps" d Soil_raw.option_timestamps (if on then 1 else 0)
-
-let set_sack d on = set_agreed "set_sack" d Soil_raw.option_sack (if on then 1 else 0)
+let set_hop_limit d n = Marking.set_hop_limit (any d) n
+let set_dscp d n = Marking.set_dscp (any d) n
+let set_timestamps d on = set "set_timestamps" d Soil_raw.option_timestamps (if on then 1 else 0)
+let set_sack d on = set "set_sack" d Soil_raw.option_sack (if on then 1 else 0)
 
 let set_window_scaling d on =
-  set_agreed "set_window_scaling" d Soil_raw.option_window_scaling (if on then 1 else 0)
+  set "set_window_scaling" d Soil_raw.option_window_scaling (if on then 1 else 0)
 
-let set_pacing d on = set_agreed "set_pacing" d Soil_raw.option_pacing (if on then 1 else 0)
+let set_pacing d on = set "set_pacing" d Soil_raw.option_pacing (if on then 1 else 0)
 
 let set_delayed_ack d s =
   Connection.check_delayed_ack s;
-  set_agreed "set_delayed_ack" d Soil_raw.option_delayed_ack (int_of_float (s *. 1e9))
+  set "set_delayed_ack" d Soil_raw.option_delayed_ack (int_of_float (s *. 1e9))
 
 let set_segment_size d n =
   Connection.check_segment_size n;
-  set_agreed "set_segment_size" d Soil_raw.option_mss n
+  set "set_segment_size" d Soil_raw.option_mss n
 
 type phase = Open | Recovery | Loss
 
@@ -150,8 +139,8 @@ type info = {
   bytes_received : int;
 }
 
-let info (d : Descriptor.t) =
-  Descriptor.need Tcp d "info";
+let info c =
+  let d = any c in
   let record = Scheduler.create_ints Soil_raw.tcp_info_length in
   check_connection d "info" (Soil_raw_net.tcp_info d.handle record);
   let seconds field = float_of_int (Soil_raw.tcp_info record field) *. 1e-9 in
@@ -211,12 +200,14 @@ let connect ?timeout ?nodelay ?keepalive:idle ?user_timeout ?linger ?congestion 
   fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options endpoint ->
     let how = Connection.how hop_limit dscp ecn options in
     let start endpoint = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) how in
-    let d = Deadline.within timeout (fun () -> Connection.to_ endpoint start) in
-    Descriptor.closed_on_failure d (fun () ->
-        set_times d;
-        apply set_send_buffer d send_buffer;
-        apply set_receive_buffer d receive_buffer);
-    d
+    let c : connection =
+      typed (Deadline.within timeout (fun () -> Connection.to_ endpoint start))
+    in
+    Descriptor.closed_on_failure (any c) (fun () ->
+        set_times c;
+        apply set_send_buffer c send_buffer;
+        apply set_receive_buffer c receive_buffer);
+    c
 
 let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion =
   let connect = connect ?timeout:None ?nodelay ?keepalive ?user_timeout ?linger ?congestion in
@@ -225,15 +216,15 @@ let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?con
     let connect address =
       connect ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options { Address.address; port }
     in
-    Eyeballs.connect ~connect ~close:Descriptor.close ~timeout name
+    Eyeballs.connect ~connect ~close:File_descriptor.close ~timeout name
 
 let with_connection ?timeout ?options endpoint f =
-  Descriptor.closing (connect ?timeout ?options endpoint) f
+  File_descriptor.with_close (connect ?timeout ?options endpoint) f
 
 (* Servers *)
 
-let report (d : Descriptor.t) e =
-  Failure.report (d.io.describe d ^ ": exception ") e (Failure.get_backtrace ())
+let report c e =
+  Failure.report (File_descriptor.name c ^ ": exception ") e (Failure.get_backtrace ())
 
 (* Whether [e] is the exception that [d] itself raised as its peer went away, physically. *)
 let is_peer_gone (d : Descriptor.t) e =
@@ -243,13 +234,13 @@ let is_peer_gone (d : Descriptor.t) e =
   | Error.Error { code = Connection_reset | Broken_pipe | Timed_out | Not_connected; _ } -> true
   | _ -> false
 
-let handle_connection handler on_error d =
-  Descriptor.closing d @@ fun d ->
-  match handler d with
+let handle_connection handler on_error (c : connection) =
+  File_descriptor.with_close c @@ fun c ->
+  match handler c with
   | () -> ()
   | exception Scheduler.Cancelled when Scheduler.(is_cancelled (current_node ())) -> ()
-  | exception e when is_peer_gone d e -> ()
-  | exception e -> on_error d e
+  | exception e when is_peer_gone (any c) e -> ()
+  | exception e -> on_error c e
 
 (* Shortages in [accept] that may be over when a connection has ended. *)
 let is_shortage (e : Error.t) =
@@ -257,15 +248,15 @@ let is_shortage (e : Error.t) =
 
 let pause_after_shortage = 0.05
 
-let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) (l : Descriptor.t) handler =
-  Descriptor.need Listener l "serve";
+let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) l handler =
+  let l = any l in
   if max_connections < 1 then invalid_arg "Soil.Tcp.serve: max_connections is less than 1";
   let room = Task.Semaphore.create max_connections in
   let all_ended = Task.Condition.create () in
   let start connections d =
     let accepting = Scheduler.current_node () in
     let work () =
-      match handle_connection handler on_error d with
+      match handle_connection handler on_error (typed d) with
       | () ->
           Task.Semaphore.release room;
           if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended

@@ -3,6 +3,12 @@
     Listeners and connections are descriptors; {!File_descriptor} reads, writes, shuts down and
     closes them. For a limit of time on reading and writing put {!Task.timeout} around it. *)
 
+type connection = [ `Read | `Write | `Shutdown | `Tcp | `Connection ] File_descriptor.t
+(** The type for connections. *)
+
+type listener = [ `Tcp | `Listener ] File_descriptor.t
+(** The type for listeners. *)
+
 (** {1:options Options} *)
 
 type options = Connection.options = {
@@ -29,7 +35,7 @@ val listen :
   ?options:options ->
   port:int ->
   unit ->
-  File_descriptor.t
+  listener
 (** [listen ~port ()] is a listener on [port] of [address] (default: {!Net.any}, all addresses, IPv4
     and IPv6). Port 0 takes a free one; {!local} tells which. Up to [backlog] (default: 1024; 1 to
     65535) connections are completed by the machine while they wait for {!accept}. [hop_limit] and
@@ -38,18 +44,18 @@ val listen :
     [Address_in_use], [Address_not_available] or [No_network]. Raises [Invalid_argument] if a number
     is out of range. *)
 
-val accept : ?timeout:float -> File_descriptor.t -> File_descriptor.t
+val accept : ?timeout:float -> [> `Listener ] File_descriptor.t -> connection
 (** [accept l] waits for a connection to [l], for at most [timeout] seconds (default: no limit), and
     is it. A connection that comes after the time, or a cancellation, is for the next call. Raises
-    {!Soil.exception-Error} with [Wrong_kind] if [l] isn't a listener, [Timed_out], [Too_many_open]
-    or [Out_of_memory] (the connection then is still there to be accepted). *)
+    {!Soil.exception-Error} with [Timed_out], [Too_many_open] or [Out_of_memory] (the connection
+    then is still there to be accepted). *)
 
 val serve :
   ?max_connections:int ->
   ?grace:float ->
-  ?on_error:(File_descriptor.t -> exn -> unit) ->
-  File_descriptor.t ->
-  (File_descriptor.t -> unit) ->
+  ?on_error:(connection -> exn -> unit) ->
+  [> `Listener ] File_descriptor.t ->
+  (connection -> unit) ->
   unit
 (** [serve l handler] accepts connections for ever and runs [handler c] for each in a task of its
     own; [c] is closed at its end. It returns when [l] is closed, after all connections have ended.
@@ -88,7 +94,7 @@ val connect :
   ?ecn:bool ->
   ?options:options ->
   Net.endpoint ->
-  File_descriptor.t
+  connection
 (** [connect e] is a connection to [e]. It waits for the network to be up and for the peer, for at
     most [timeout] seconds (default: the protocol's own limit, 180 s); a cancelled or failed attempt
     leaves nothing. With [ecn] (default: [false]) the peer is asked whether it takes part in
@@ -115,7 +121,7 @@ val connect_host :
   ?options:options ->
   string ->
   port:int ->
-  File_descriptor.t
+  connection
 (** [connect_host name ~port] is a connection to the host called [name] (or with the address
     [name]), by Happy Eyeballs ({{:https://www.rfc-editor.org/rfc/rfc8305}RFC 8305}): its IPv6 and
     IPv4 addresses are looked up at the same time, put into the order of
@@ -125,73 +131,68 @@ val connect_host :
     around it to limit the whole. Raises {!Soil.exception-Error} as {!Dns.lookup} and {!connect};
     the reason of the last failure if all fail. *)
 
-val with_connection :
-  ?timeout:float -> ?options:options -> Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
+val with_connection : ?timeout:float -> ?options:options -> Net.endpoint -> (connection -> 'a) -> 'a
 (** [with_connection e f] is [f c] for a connection [c] to [e] that is closed when that returns or
     raises. [timeout] and [options] are as in {!connect}: [f] may take longer. *)
 
 (** {1:connections Connections} *)
 
-val local : File_descriptor.t -> Net.endpoint
-(** [local d] is the local endpoint of a connection, listener or UDP descriptor. Raises
-    {!Soil.exception-Error} with [Wrong_kind] for others. *)
+val local : [> `Tcp ] File_descriptor.t -> Net.endpoint
+(** [local d] is the local endpoint of a connection or listener. *)
 
-val peer : File_descriptor.t -> Net.endpoint
+val peer : [> `Connection ] File_descriptor.t -> Net.endpoint
 (** [peer c] is the remote endpoint of a connection. Raises {!Soil.exception-Error} with
-    [Wrong_kind] or [Not_connected]. *)
+    [Not_connected]. *)
 
-val shutdown : File_descriptor.t -> [ `Receive | `Send | `Both ] -> unit
-(** [shutdown] is {!File_descriptor.shutdown}. *)
-
-val abort : File_descriptor.t -> unit
+val abort : [> `Connection ] File_descriptor.t -> unit
 (** [abort c] closes [c] with a reset: undelivered data is dropped. *)
 
-val set_nodelay : File_descriptor.t -> bool -> unit
+val set_nodelay : [> `Connection ] File_descriptor.t -> bool -> unit
 (** [set_nodelay c b] sends small segments at once if [b] (the initial state), and otherwise
     collects them while others aren't acknowledged
     ({{:https://www.rfc-editor.org/rfc/rfc896}RFC 896}). *)
 
-val keepalive : ?interval:float -> ?count:int -> File_descriptor.t -> float option -> unit
+val keepalive :
+  ?interval:float -> ?count:int -> [> `Connection ] File_descriptor.t -> float option -> unit
 (** [keepalive c (Some s)] makes a connection be probed after [s] seconds without a word of the peer
     and then every [interval] seconds (default: [s]), so that a peer that is gone is noticed: [c]
     ends with [Timed_out] when [count] probes (default: 4; 1 to 255) weren't answered; [None] (the
     initial state) doesn't. Raises [Invalid_argument] if a number is out of range. *)
 
-val set_user_timeout : File_descriptor.t -> float option -> unit
+val set_user_timeout : [> `Connection ] File_descriptor.t -> float option -> unit
 (** [set_user_timeout c (Some s)] ends the connection with [Timed_out] when the peer leaves what was
     sent for [s] seconds without acknowledgement
     ({{:https://www.rfc-editor.org/rfc/rfc5482}RFC 5482}; initially 120 s); [None] never does.
     Raises [Invalid_argument] if [s] isn't positive. *)
 
-val set_linger : File_descriptor.t -> float -> unit
+val set_linger : [> `Connection ] File_descriptor.t -> float -> unit
 (** [set_linger c s] lets [c], once closed, deliver for [s] more seconds (initially 60) in the
     background; with [0.], {!File_descriptor.close} is {!abort}. Raises [Invalid_argument] if [s] is
     negative. *)
 
-val set_congestion : File_descriptor.t -> congestion -> unit
+val set_congestion : [> `Connection ] File_descriptor.t -> congestion -> unit
 (** [set_congestion c a] selects the congestion control algorithm from now on; the congestion window
     stays. Initially it is that of [SOIL_TCP_CONGESTION] ([cubic] or [newreno]), or [Cubic]. *)
 
-val set_send_buffer : File_descriptor.t -> int -> unit
+val set_send_buffer : [> `Connection ] File_descriptor.t -> int -> unit
 (** [set_send_buffer c n] lets at most [n] bytes be written and not acknowledged (4096 to [2^30],
     brought into that range; initially 4 MiB, of which little is taken before a path needs more).
     Raises [Invalid_argument] if [n] isn't positive. *)
 
-val set_receive_buffer : File_descriptor.t -> int -> unit
+val set_receive_buffer : [> `Connection ] File_descriptor.t -> int -> unit
 (** [set_receive_buffer c n] lets at most [n] bytes wait to be read, and so limits the window that
     the peer is offered; what it was offered already stays. At least 4096, and at most what the
     handshake left possible: 8 MiB, or 65535 where the peer doesn't scale windows. Initially 4 MiB,
     to which the window grows as the path needs it. Raises [Invalid_argument] if [n] isn't positive.
 *)
 
-val set_hop_limit : File_descriptor.t -> int -> unit
+val set_hop_limit : [> `Tcp ] File_descriptor.t -> int -> unit
 (** [set_hop_limit d n] sets the TTL or hop limit of what connection [d] sends from now on
     ({{:https://www.rfc-editor.org/rfc/rfc9293#section-3.9.2}RFC 9293 §3.9.2}; initially 64, or the
     one that a router advertises). If [d] is a listener it is what its connections begin with.
-    Raises {!Soil.exception-Error} with [Wrong_kind]. Raises [Invalid_argument] if [n] isn't between
-    1 and 255. *)
+    Raises [Invalid_argument] if [n] isn't between 1 and 255. *)
 
-val set_dscp : File_descriptor.t -> int -> unit
+val set_dscp : [> `Tcp ] File_descriptor.t -> int -> unit
 (** [set_dscp d n] asks the network to treat what connection [d] sends from now on as differentiated
     services codepoint [n] says
     ({{:https://www.rfc-editor.org/rfc/rfc9293#section-3.9.1.8}RFC 9293 §3.9.1.8},
@@ -202,32 +203,32 @@ val set_dscp : File_descriptor.t -> int -> unit
 (** {1:agreed What a listener passes on}
 
     Each sets what the connections of a listener begin with, or what one connection does from now
-    on. Raises {!Soil.exception-Error} with [Wrong_kind] for other descriptors. *)
+    on. *)
 
-val set_timestamps : File_descriptor.t -> bool -> unit
+val set_timestamps : [> `Tcp ] File_descriptor.t -> bool -> unit
 (** [set_timestamps l b] takes part in timestamps
     ({{:https://www.rfc-editor.org/rfc/rfc7323}RFC 7323}) iff [b] (initially [true]). A connection
     that exists stays as it is. *)
 
-val set_sack : File_descriptor.t -> bool -> unit
+val set_sack : [> `Tcp ] File_descriptor.t -> bool -> unit
 (** [set_sack l b] takes part in selective acknowledgements
     ({{:https://www.rfc-editor.org/rfc/rfc2018}RFC 2018}) iff [b] (initially [true]). A connection
     that exists stays as it is. *)
 
-val set_window_scaling : File_descriptor.t -> bool -> unit
+val set_window_scaling : [> `Tcp ] File_descriptor.t -> bool -> unit
 (** [set_window_scaling l b] takes part in windows of more than 65535 bytes
     ({{:https://www.rfc-editor.org/rfc/rfc7323#section-2}RFC 7323 §2}) iff [b] (initially [true]). A
     connection that exists stays as it is. *)
 
-val set_pacing : File_descriptor.t -> bool -> unit
+val set_pacing : [> `Tcp ] File_descriptor.t -> bool -> unit
 (** [set_pacing d b] spreads segments over the round trip iff [b]. *)
 
-val set_delayed_ack : File_descriptor.t -> float -> unit
+val set_delayed_ack : [> `Tcp ] File_descriptor.t -> float -> unit
 (** [set_delayed_ack d s] lets an acknowledgement wait for [s] seconds
     ({{:https://www.rfc-editor.org/rfc/rfc5681#section-4.2}RFC 5681 §4.2}); with [0.] each segment
     is acknowledged at once. Raises [Invalid_argument] if [s] isn't between 0 and 0.499. *)
 
-val set_segment_size : File_descriptor.t -> int -> unit
+val set_segment_size : [> `Tcp ] File_descriptor.t -> int -> unit
 (** [set_segment_size d n] lets segments have at most [n] bytes of payload, of a listener both ways.
     Raises [Invalid_argument] if [n] isn't between 88 and 65535. *)
 
@@ -272,5 +273,5 @@ type info = {
 }
 (** The type for the statistics of a connection. *)
 
-val info : File_descriptor.t -> info
+val info : [> `Connection ] File_descriptor.t -> info
 (** [info c] is the present statistics of [c]. *)

@@ -1,3 +1,7 @@
+open Typed
+
+type socket = [ `Udp ] File_descriptor.t
+
 let max_length = 65507
 let io = Descriptor.no_io (fun d -> "udp " ^ d.path)
 
@@ -8,9 +12,9 @@ let bind ?(address = Address.any) ?hop_limit ?dscp ~port () =
   let subject = Address.endpoint_to_string endpoint in
   let handle = Soil_raw_udp.udp_bind (Address.endpoint_to_raw endpoint) in
   let handle = Failure.check ~operation:"udp bind" ~subject handle in
-  let d = Descriptor.make ~path:subject io Udp handle in
+  let d = Descriptor.make ~path:subject io handle in
   Marking.apply hop_limit dscp d;
-  d
+  typed d
 
 let rec try_send (d : Descriptor.t) endpoint raw b off len =
   Scheduler.spend ();
@@ -21,11 +25,10 @@ let rec try_send (d : Descriptor.t) endpoint raw b off len =
   else if n < 0 then
     Failure.fail ~operation:"udp send" ~subject:(Address.endpoint_to_string endpoint) n
 
-let send ?timeout (d : Descriptor.t) endpoint b off len =
-  Descriptor.need Udp d "send";
+let send ?timeout d endpoint b off len =
   Descriptor.check_bytes "Udp.send" b off len;
   let raw = Address.endpoint_to_raw endpoint in
-  Deadline.within timeout (fun () -> try_send d endpoint raw b off len)
+  Deadline.within timeout (fun () -> try_send (any d) endpoint raw b off len)
 
 let send_string ?timeout d endpoint s =
   (* Only read, whatever its type says. *)
@@ -40,26 +43,28 @@ let rec try_receive (d : Descriptor.t) from b off len =
     Descriptor.retry d "receive" Soil_raw.park_read n;
     try_receive d from b off len)
 
-let receive (d : Descriptor.t) b off len =
-  Descriptor.need Udp d "receive";
+let receive_now d b off len =
   Descriptor.check_bytes "Udp.receive" b off len;
   let from = Bytes.create Address.endpoint_length in
   let n = try_receive d from b off len in
   (n, Address.endpoint_of_raw from)
 
-let local d =
-  Descriptor.need Udp d "local address";
-  Tcp.local d
+let receive ?timeout d b off len = Deadline.within timeout (fun () -> receive_now (any d) b off len)
 
-let receive ?timeout d b off len = Deadline.within timeout (fun () -> receive d b off len)
-let set_hop_limit = Marking.set_hop_limit
-let set_dscp = Marking.set_dscp
+let local d =
+  let d = any d in
+  match Connection.local d with
+  | Ok e -> e
+  | Error result -> Descriptor.fail d "local address" result
+
+let set_hop_limit d n = Marking.set_hop_limit (any d) n
+let set_dscp d n = Marking.set_dscp (any d) n
 
 let check (d : Descriptor.t) operation result =
   if result < 0 then Failure.fail ~operation:("udp " ^ operation) ~subject:d.path result
 
-let connect (d : Descriptor.t) peer =
-  Descriptor.need Udp d "connect";
+let connect d peer =
+  let d = any d in
   let peer =
     match peer with
     | None -> { Address.address = Address.any; port = 0 }
@@ -68,8 +73,8 @@ let connect (d : Descriptor.t) peer =
   in
   check d "connect" (Soil_raw_udp.udp_connect d.handle (Address.endpoint_to_raw peer))
 
-let group operation join (d : Descriptor.t) ~interface address =
-  Descriptor.need Udp d operation;
+let group operation join d ~interface address =
+  let d = any d in
   let raw = Address.endpoint_to_raw { Address.address; port = 0 } in
   let interface = match interface with None -> -1 | Some i -> i in
   check d operation (Soil_raw_udp.udp_group d.handle (String.sub raw 0 16) interface join)
@@ -77,8 +82,8 @@ let group operation join (d : Descriptor.t) ~interface address =
 let join ?interface d address = group "join" 1 d ~interface address
 let leave ?interface d address = group "leave" 0 d ~interface address
 
-let set_multicast_hops (d : Descriptor.t) hops =
-  Descriptor.need Udp d "set_multicast_hops";
+let set_multicast_hops d hops =
+  let d = any d in
   if hops < 0 || hops > 255 then invalid_arg "Soil.Udp.set_multicast_hops: not 0 to 255";
   check d "set_multicast_hops" (Soil_raw_udp.udp_multicast_hops d.handle hops)
 
@@ -87,8 +92,8 @@ let check_batch operation buffer ~slot count =
   if slot < 1 || count < 1 || count > Bigarray.Array1.dim buffer / slot then
     invalid_arg ("Soil.Udp." ^ operation ^ ": the buffer is too small")
 
-let receive_batch ?timeout (d : Descriptor.t) buffer ~slot count =
-  Descriptor.need Udp d "receive";
+let receive_batch ?timeout d buffer ~slot count =
+  let d = any d in
   check_batch "receive_batch" buffer ~slot count;
   let endpoints = Bytes.create (Address.endpoint_length * count) in
   let lengths = Scheduler.create_ints count in
@@ -106,8 +111,8 @@ let receive_batch ?timeout (d : Descriptor.t) buffer ~slot count =
   in
   List.init (Deadline.within timeout go) (fun i -> (lengths.{i}, from i))
 
-let send_batch ?timeout (d : Descriptor.t) buffer ~slot datagrams =
-  Descriptor.need Udp d "send";
+let send_batch ?timeout d buffer ~slot datagrams =
+  let d = any d in
   let count = List.length datagrams in
   check_batch "send_batch" buffer ~slot count;
   let endpoints = Buffer.create (Address.endpoint_length * count) in

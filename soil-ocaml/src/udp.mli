@@ -7,67 +7,71 @@
       Soil.Udp.send socket from buffer 0 n
     ]} *)
 
+type socket = [ `Udp ] File_descriptor.t
+(** The type for UDP descriptors. *)
+
 val max_length : int
 (** [max_length] is 65507, the largest payload of an IPv4 datagram in bytes. What is larger than the
     interface's MTU is sent in fragments if the stack can, and otherwise refused with
     [Message_too_long]. *)
 
-val bind :
-  ?address:Net.address -> ?hop_limit:int -> ?dscp:int -> port:int -> unit -> File_descriptor.t
-(** [bind ~port ()] is a descriptor (kind [Udp]) for datagrams to and from [port] of [address]
-    (default: {!Net.any}); port 0 takes a free one. [hop_limit] and [dscp] are as in
-    {!set_hop_limit} and {!set_dscp}. Doesn't wait. Close it with {!File_descriptor.close}. Raises
+val bind : ?address:Net.address -> ?hop_limit:int -> ?dscp:int -> port:int -> unit -> socket
+(** [bind ~port ()] is a descriptor for datagrams to and from [port] of [address] (default:
+    {!Net.any}); port 0 takes a free one. [hop_limit] and [dscp] are as in {!set_hop_limit} and
+    {!set_dscp}. Doesn't wait. Close it with {!File_descriptor.close}. Raises
     {!Soil.exception-Error} with [Address_in_use], [Address_not_available] or [No_network]. Raises
     [Invalid_argument] if a number is out of range. *)
 
-val send : ?timeout:float -> File_descriptor.t -> Net.endpoint -> bytes -> int -> int -> unit
+val send :
+  ?timeout:float -> [> `Udp ] File_descriptor.t -> Net.endpoint -> bytes -> int -> int -> unit
 (** [send d e b off len] sends the [len] bytes of [b] from [off] as one datagram to [e]. Waits while
     the queue of datagrams to be sent is full, for at most [timeout] seconds (default: no limit).
     Nothing tells whether it arrives, but {!connect}ed descriptors learn what ICMP says of their
     peer. Raises {!Soil.exception-Error} with [Message_too_long], [Unreachable] or [Timed_out]. *)
 
-val send_string : ?timeout:float -> File_descriptor.t -> Net.endpoint -> string -> unit
+val send_string : ?timeout:float -> [> `Udp ] File_descriptor.t -> Net.endpoint -> string -> unit
 (** [send_string d e s] is {!send} for all of [s]. *)
 
-val receive : ?timeout:float -> File_descriptor.t -> bytes -> int -> int -> int * Net.endpoint
+val receive :
+  ?timeout:float -> [> `Udp ] File_descriptor.t -> bytes -> int -> int -> int * Net.endpoint
 (** [receive d b off len] waits for a datagram, for at most [timeout] seconds (default: no limit),
     stores its first [len] bytes in [b] from [off], and is the number of bytes stored and the
     sender. What doesn't fit is lost; what comes after the time, or a cancellation, is for the next
     call. *)
 
-val local : File_descriptor.t -> Net.endpoint
+val local : [> `Udp ] File_descriptor.t -> Net.endpoint
 (** [local d] is the local address and port. *)
 
-val set_hop_limit : File_descriptor.t -> int -> unit
+val set_hop_limit : [> `Udp ] File_descriptor.t -> int -> unit
 (** [set_hop_limit d n] lets what [d] sends to one machine pass [n - 1] routers from now on
     ({{:https://www.rfc-editor.org/rfc/rfc1122#section-4.1.4}RFC 1122 §4.1.4}; initially 64, or what
     a router has said); for groups there is {!set_multicast_hops}. Raises [Invalid_argument] if [n]
     isn't between 1 and 255. *)
 
-val set_dscp : File_descriptor.t -> int -> unit
+val set_dscp : [> `Udp ] File_descriptor.t -> int -> unit
 (** [set_dscp d n] asks the network to treat what [d] sends from now on as differentiated services
     codepoint [n] says ({{:https://www.rfc-editor.org/rfc/rfc2474}RFC 2474}; initially 0). Raises
     [Invalid_argument] if [n] isn't between 0 and 63. *)
 
 (** {1:peers One peer, and many} *)
 
-val connect : File_descriptor.t -> Net.endpoint option -> unit
+val connect : [> `Udp ] File_descriptor.t -> Net.endpoint option -> unit
 (** [connect d (Some e)] lets [d] hear [e] only; [None] ends that. {!send} still names whom it sends
     to. While there is a peer, an ICMP error about what was sent to it is raised once, by the next
     {!send} or {!receive}: [Connection_refused] or [Unreachable]; without one none is. Raises
     {!Soil.exception-Error} with [Unreachable]. *)
 
-val join : ?interface:int -> File_descriptor.t -> Net.address -> unit
+val join : ?interface:int -> [> `Udp ] File_descriptor.t -> Net.address -> unit
 (** [join d group] receives what is sent to the multicast address [group], on the interface with
     this place in {!Net.val-interfaces} (default: the first that suits). Joining again does nothing.
     Raises {!Soil.exception-Error} with [Invalid] (no group), [Unreachable], [No_device] or
     [Out_of_memory] (more than 32 groups). *)
 
-val leave : ?interface:int -> File_descriptor.t -> Net.address -> unit
+val leave : ?interface:int -> [> `Udp ] File_descriptor.t -> Net.address -> unit
 (** [leave d group] undoes {!join}. Raises {!Soil.exception-Error} with [Invalid] if it wasn't
     joined. *)
 
-val set_multicast_hops : File_descriptor.t -> int -> unit
+val set_multicast_hops : [> `Udp ] File_descriptor.t -> int -> unit
 (** [set_multicast_hops d n] lets what [d] sends to groups pass [n - 1] routers (initially none).
     Raises [Invalid_argument] if [n] isn't between 0 and 255. *)
 
@@ -75,7 +79,7 @@ val set_multicast_hops : File_descriptor.t -> int -> unit
 
 val receive_batch :
   ?timeout:float ->
-  File_descriptor.t ->
+  [> `Udp ] File_descriptor.t ->
   File_descriptor.buffer ->
   slot:int ->
   int ->
@@ -87,7 +91,7 @@ val receive_batch :
 
 val send_batch :
   ?timeout:float ->
-  File_descriptor.t ->
+  [> `Udp ] File_descriptor.t ->
   File_descriptor.buffer ->
   slot:int ->
   (int * Net.endpoint) list ->

@@ -1,20 +1,22 @@
 let check d operation result = if result < 0 then Descriptor.fail d operation result else result
 
-let left (d : Descriptor.t) =
-  Descriptor.need Tcp d "urgent data";
+let left_of (d : Descriptor.t) =
   check d "urgent data" (Soil_raw_net_extra.tcp_urgent d.handle (Descriptor.given_back d))
 
-let send (d : Descriptor.t) b off len =
-  Descriptor.need Tcp d "send";
-  File_descriptor.write d b off len;
+let left c = left_of (Typed.any c)
+
+let send c b off len =
+  File_descriptor.write c b off len;
+  let d = Typed.any c in
   ignore (check d "send" (Soil_raw_net_extra.tcp_send_urgent d.handle))
 
-let wait ?timeout d =
+let wait ?timeout c =
+  let d = Typed.any c in
   let wait () =
-    match left d with
+    match left_of d with
     | 0 when Descriptor.given_back d = 0 ->
         Descriptor.retry d "urgent data" Soil_raw.park_read Soil_raw.would_block;
-        left d
+        left_of d
     | n -> n
   in
   Deadline.within timeout wait

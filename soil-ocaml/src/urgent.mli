@@ -6,19 +6,17 @@
     many networks take the mark away: it is for protocols that have it, such as Telnet, and not for
     new ones. *)
 
-val send : File_descriptor.t -> bytes -> int -> int -> unit
+val send : [> `Write | `Connection ] File_descriptor.t -> bytes -> int -> int -> unit
 (** [send c b off len] is {!File_descriptor.write}[ c b off len], and marks all that was written to
     [c] so far as urgent, up to the last of these bytes. The peer is told even while its window is
-    closed. Waits for room as [write] does. Raises {!Soil.exception-Error} as that, and with
-    [Wrong_kind] if [c] isn't a connection. *)
+    closed. Waits for room as [write] does. Raises {!Soil.exception-Error} as that. *)
 
-val left : File_descriptor.t -> int
+val left : [> `Connection ] File_descriptor.t -> int
 (** [left c] is the number of bytes from the next one to be read up to the end of what the peer
-    calls urgent, whether they are there or still to come; 0 if nothing is. Doesn't wait. Raises
-    {!Soil.exception-Error} with [Wrong_kind]. *)
+    calls urgent, whether they are there or still to come; 0 if nothing is. Doesn't wait. *)
 
-val wait : ?timeout:float -> File_descriptor.t -> int
+val wait : ?timeout:float -> [> `Connection ] File_descriptor.t -> int
 (** [wait c] waits until there is something urgent, or something to read, or the end of input, for
     at most [timeout] seconds (default: no limit), and is {!left}[ c]: 0 if it wasn't urgency that
-    ended it. Other tasks may read meanwhile. Raises {!Soil.exception-Error} with [Timed_out],
-    [Wrong_kind] or [Closed]. *)
+    ended it. Other tasks may read meanwhile. Raises {!Soil.exception-Error} with [Timed_out] or
+    [Closed]. *)

@@ -22,10 +22,7 @@ let rec next (d : Descriptor.t) =
       Descriptor.retry d "receive" Soil_raw.park_read number;
       next d)
 
-let receive ?timeout d =
-  Descriptor.need Tcp d "receive";
-  Deadline.within timeout (fun () -> next d)
-
+let receive ?timeout c = Deadline.within timeout (fun () -> next (Typed.any c))
 let buffer lease = lease.buffer
 
 let release lease =
@@ -47,8 +44,8 @@ let with_received ?timeout d f =
           release lease;
           Failure.raise_with_backtrace e backtrace)
 
-let send ?timeout (d : Descriptor.t) b off len =
-  Descriptor.need Tcp d "send";
+let send ?timeout c b off len =
+  let d = Typed.any c in
   Descriptor.check_buffer "Zero_copy.send" b off len;
   let submit token = Soil_raw_zero_copy.tcp_send_shared d.handle b off len token in
   let subject = d.io.describe d in

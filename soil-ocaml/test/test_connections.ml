@@ -24,7 +24,6 @@ let addresses () =
   with_pair @@ fun server client ->
   bool "peer of one is the other" true
     (Soil.Tcp.peer server = Soil.Tcp.local client && Soil.Tcp.local server = Soil.Tcp.peer client);
-  bool "kinds" true (D.kind server = Tcp && D.kind client = Tcp);
   string "name" ("tcp " ^ N.endpoint_to_string (Soil.Tcp.peer client)) (D.name client);
   Soil.Tcp.set_nodelay client false;
   Soil.Tcp.keepalive client (Some 1.);
@@ -33,16 +32,6 @@ let addresses () =
   D.close client;
   fails_with "closed" Closed (fun () -> Soil.Tcp.peer client);
   string "name after close" "tcp connection" (D.name client)
-
-let wrong_kinds () =
-  let r, w = Soil.pipe () in
-  fails_with "accept" Wrong_kind (fun () -> Soil.Tcp.accept r);
-  fails_with "peer" Wrong_kind (fun () -> Soil.Tcp.peer w);
-  fails_with "local" Wrong_kind (fun () -> Soil.Tcp.local w);
-  D.with_close (listen ()) @@ fun l ->
-  fails_with "read" Wrong_kind (fun () -> D.read l (Bytes.create 1) 0 1);
-  fails_with "write" Wrong_kind (fun () -> D.write_string l "x");
-  fails_with "peer of a listener" Wrong_kind (fun () -> Soil.Tcp.peer l)
 
 let refused () =
   let l = listen () in
@@ -236,7 +225,6 @@ let tests =
   [
     in_run "both ways at once" both_ways;
     in_run "addresses and options" addresses;
-    in_run "wrong kinds" wrong_kinds;
     in_run "refused" refused;
     in_run "in use" in_use;
     in_run "ends of connections" ends;

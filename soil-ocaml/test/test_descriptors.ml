@@ -19,8 +19,7 @@ let use_after_close () =
   int "end of input" 0 (D.read r (Bytes.create 8) 0 8);
   D.close r;
   fails_with "read" Closed (fun () -> D.read r (Bytes.create 8) 0 8);
-  fails_with "read_into" Closed (fun () -> D.read_into r (buffer 8) 0 8);
-  bool "kind stays" true (D.kind r = Pipe)
+  fails_with "read_into" Closed (fun () -> D.read_into r (buffer 8) 0 8)
 
 (* The number of a closed descriptor is used again, and the old one must not reach the new. *)
 let generations () =
@@ -106,18 +105,13 @@ let ranges () =
       is_invalid "write_string" (fun () -> D.write_string ~off ~len w "1234"))
     [ (-1, 1); (0, -1); (0, 5); (5, 0); (3, 2); (max_int, 1); (1, max_int) ];
   int "nothing" 0 (D.read r b 4 0);
-  is_invalid "capacity" (fun () -> Soil.pipe ~capacity:0 ());
-  is_invalid "shutdown of the console" (fun () ->
-      match D.shutdown (D.of_console ()) `Send with
-      | () -> ()
-      | exception Soil.Error { code = Wrong_kind; _ } -> invalid_arg "as expected")
+  is_invalid "capacity" (fun () -> Soil.pipe ~capacity:0 ())
 
 let console () =
   let d = D.of_console () in
   D.close d;
   bool "stays open" true (D.is_open d);
   bool "one object" true (d == D.of_console ());
-  bool "kind" true (D.kind d = Console);
   string "name" "console" (D.name d)
 
 let with_close () =

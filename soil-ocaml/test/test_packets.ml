@@ -20,8 +20,7 @@ let datagrams () =
   fails_with "too long" Message_too_long (fun () ->
       Soil.Udp.send_string a (Soil.Udp.local b) (String.make 65_508 'x'));
   fails_with "in use" Address_in_use (fun () ->
-      Soil.Udp.bind ~address:N.loopback ~port:(Soil.Udp.local a).port ());
-  fails_with "not for TCP" Wrong_kind (fun () -> Soil.Tcp.accept a)
+      Soil.Udp.bind ~address:N.loopback ~port:(Soil.Udp.local a).port ())
 
 let batches () =
   let bind () = Soil.Udp.bind ~address:N.loopback ~port:0 () in

@@ -127,7 +127,9 @@ let next_waits () =
           T.timeout 100. (fun () -> T.Promise.await promise) );
       ("receive", fun () -> ignore (Soil.Udp.receive udp (Bytes.create 1) 0 1));
     ];
-  List.iter D.close [ r; w; udp ]
+  D.close r;
+  D.close w;
+  D.close udp
 
 (* A second one doesn't wait for tasks that don't end, and these never go on. *)
 let twice () =
@@ -170,7 +172,8 @@ let while_parking () =
   string "run" "returned" (interrupted 0. (in_run main));
   byte ();
   bool "operations" true (Soil.Machine.counter "operations" = Some 0);
-  List.iter D.close [ r; w ]
+  D.close r;
+  D.close w
 
 (* A task that was abandoned in a write keeps no other task from writing. *)
 let left_amid_a_write () =
@@ -186,7 +189,8 @@ let left_amid_a_write () =
       string "the beginning" "0123456" (read 7);
       D.write_string w "abc";
       string "of the next" "abc" (read 3));
-  List.iter D.close [ r; w ]
+  D.close r;
+  D.close w
 
 (* At any moment: no run hangs, and the next one works. *)
 let at_any_moment () =

@@ -163,7 +163,9 @@ let limits () =
           with
           | None -> ()
           | Some _ -> Alcotest.fail "accepted"));
-  List.iter D.close [ r; w; listener ]
+  D.close r;
+  D.close w;
+  D.close listener
 
 (* Several threads, and tasks, write to one descriptor: each call's bytes stay together. *)
 let writers_take_turns () =
@@ -185,7 +187,8 @@ let writers_take_turns () =
           incr lines
         done);
   int "lines" 80 !lines;
-  List.iter D.close [ r; w ]
+  D.close r;
+  D.close w
 
 let tasks_and_threads_take_turns () =
   Soil.run @@ fun () ->
@@ -209,7 +212,8 @@ let tasks_and_threads_take_turns () =
       string "line" (String.make 20 l.[0]) l
     done );
   List.iter Thread.join threads;
-  List.iter D.close [ r; w ]
+  D.close r;
+  D.close w
 
 (* The detail of an error is the one of the thread's own failure. *)
 let details () =

@@ -31,7 +31,6 @@ def expected():
     for path in ("/fat/file", "/ext4/file", "/tmp/file", "/embedded/file"):
         yield f"{path}: at last out of memory, a copy is 1000"
         yield f"{path}: afterwards true"
-    yield "a pipe: not possible with this kind of descriptor"
     yield "closed: descriptor is closed"
     yield "Soil.In_place.lease: negative number"
     yield "hits: true"

@@ -1,9 +1,9 @@
 module D = Soil.File_descriptor
 
 type buffer = D.buffer
-type listener = D.t
-type connection = D.t
-type file = Disk of Soil.Block.t | File of D.t
+type listener = Soil.Tcp.listener
+type connection = Soil.Tcp.connection
+type file = Disk of Soil.Block.t | File of Soil.Fs.file
 
 let run = Soil.run
 let buffer n : buffer = Soil.Block.buffer n
@@ -34,7 +34,7 @@ let rec serve_one listener f =
 let read connection data = D.read_into connection data 0 (Bigarray.Array1.dim data)
 let write connection data length = D.write_from connection data 0 length
 
-type socket = D.t
+type socket = Soil.Udp.socket
 type address = Soil.Net.endpoint
 
 let bind port = Soil.Udp.bind ~port ()

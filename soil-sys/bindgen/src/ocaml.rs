@@ -178,13 +178,18 @@ fn case(out: &mut String, indent: usize, case: &str, doc: &str) {
     }
 }
 
+/// The codes that OCaml's types rule out: no call of a program can have them as its result.
+const ONLY_IN_C: [&str; 1] = ["Wrong_kind"];
+
 /// The error codes: the type, which `Soil.Error` includes, and the code of a result.
 ///
 /// OCaml represents the constant constructors of a type by 0, 1, …, so that a code, whose number
-/// begins at 1, needs no table, which would be half a KiB of every program.
+/// begins at 1, needs no table, which would be half a KiB of every program. A code that only C sees
+/// ends a range of them.
 fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
     let _ = write!(out, "\nmodule Error_code = struct\n  type code =\n");
     let mut last = 0;
+    let mut ranges = vec![1..=0];
     for variant in &item.variants {
         let name = constructor(&variant.ident.to_string());
         last += 1;
@@ -192,15 +197,30 @@ fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
             Some((_, Expr::Lit(number))) if lit(&number.lit) == last.to_string() => (),
             _ => return Err(format!("{name}: error codes are numbered 1, 2, 3, …")),
         }
-        case(out, 4, &name, &doc(&variant.attrs));
+        if ONLY_IN_C.contains(&name.as_str()) {
+            ranges.push(last + 1..=last);
+        } else {
+            case(out, 4, &name, &doc(&variant.attrs));
+            if let Some(range) = ranges.last_mut() {
+                *range = *range.start()..=last;
+            }
+        }
+    }
+    let mut decode = String::new();
+    for (absent, range) in ranges.iter().enumerate().filter(|(_, r)| !r.is_empty()) {
+        let (first, last) = (1 - range.start(), range.end());
+        let before = absent + 1;
+        let _ = write!(
+            decode,
+            "if r >= -{last} && r < {first} then constant_constructor (-{before} - r)\n  else "
+        );
     }
     let unknown = "A code that this version of the library doesn't know.";
     case(out, 4, "Unknown of int", unknown);
     let _ = write!(
         out,
         "{}end\n\nexternal constant_constructor : int -> Error_code.code = \"%identity\"\n\n\
-         let error_code r =\n  if r >= -{last} && r < 0 then constant_constructor (-1 - r)\n  \
-         else Error_code.Unknown (-r)\n{}",
+         let error_code r =\n  {decode}Error_code.Unknown (-r)\n{}",
         comment(2, &doc(&item.attrs)),
         comment(0, "`error_code r` is the code of the negative result `r`."),
     );
@@ -301,6 +321,25 @@ let pipe_ends_length = 2
             }");
         assert!(text.contains("    | No_space  (** Disk. *)\n    | Timed_out  (** Late. *)\n"));
         assert!(text.contains("if r >= -2 && r < 0 then constant_constructor (-1 - r)\n"));
+    }
+
+    #[test]
+    fn a_code_that_only_c_sees_is_unknown_and_those_after_it_move_up() {
+        let text = raw("/// Codes.
+            enum Error {
+                /// Disk.
+                NoSpace = 1,
+                /// Type.
+                WrongKind = 2,
+                /// Late.
+                TimedOut = 3,
+            }");
+        assert!(text.contains("    | No_space  (** Disk. *)\n    | Timed_out  (** Late. *)\n"));
+        let decode = "  if r >= -1 && r < 0 then constant_constructor (-1 - r)
+  else if r >= -3 && r < -2 then constant_constructor (-2 - r)
+  else Error_code.Unknown (-r)
+";
+        assert!(text.contains(decode));
     }
 
     #[test]

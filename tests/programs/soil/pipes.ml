@@ -62,7 +62,7 @@ let () =
         D.close reader)
   in
   D.close writer;
-  match D.read writer (Bytes.create 4) 3 2 with
-  | _ -> print_endline "read out of range"
+  match D.write writer (Bytes.create 4) 3 2 with
+  | () -> print_endline "written out of range"
   | exception Invalid_argument _ -> print_endline "out of range"
   | exception Soil.Error e -> print_endline (Soil.Error.to_string e)

@@ -29,7 +29,7 @@ let send host port bytes =
   for _ = 1 to bytes / 50_000 do
     D.write_string connection block
   done;
-  Soil.Tcp.shutdown connection `Send;
+  Soil.File_descriptor.shutdown connection `Send;
   Printf.printf "answer: %s" (D.read_all connection);
   D.close connection
 

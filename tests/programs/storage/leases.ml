@@ -131,8 +131,6 @@ let refusals path =
   let error f =
     match f () with _ -> "no error" | exception Soil.Error e -> Soil.Error.message e.code
   in
-  let reader, _ = Soil.pipe () in
-  say "a pipe: %s" (error (fun () -> In_place.lease reader ~position:0 1));
   let closed = Fs.open_ path in
   D.close closed;
   say "closed: %s" (error (fun () -> In_place.lease closed ~position:0 1));

@@ -17,7 +17,7 @@ type volume = {
   mutable filled : int;
 }
 
-type opened = { descriptor : D.t; number : int }
+type opened = { descriptor : Soil.Fs.file; number : int }
 
 type task = {
   volume : volume;
