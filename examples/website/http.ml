@@ -8,9 +8,9 @@ let write_seconds = 30. (* for a piece of the response to be taken *)
 let head_bytes = 16384
 let line_bytes = 8192
 
-type connection = { descriptor : Soil.Tcp.connection; reader : D.Reader.t }
+type connection = { descriptor : D.flow; reader : D.Reader.t }
 
-let connection descriptor = { descriptor; reader = D.Reader.create descriptor }
+let connection flow = { descriptor = (flow :> D.flow); reader = D.Reader.create flow }
 
 (* One request head, the source that Cohttp reads from. Cohttp accepts a header line without a
    colon, so this module checks each line. *)

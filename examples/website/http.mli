@@ -7,7 +7,7 @@ exception Refused of Cohttp.Code.status_code
 type connection
 (** The type for a client's connection. *)
 
-val connection : Soil.Tcp.connection -> connection
+val connection : [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t -> connection
 (** [connection d] is the connection [d], from which nothing was read yet. *)
 
 val request : connection -> Cohttp.Request.t option

@@ -1,3 +1,4 @@
+type state = ..
 type side = [ `Receive | `Send | `Both ]
 
 type t = {
@@ -25,6 +26,7 @@ and io = {
   shutdown : t -> side -> unit;
   close : (t -> unit) option;
   describe : t -> string;
+  state : state option;
 }
 
 (* The queue of descriptors that never needed one. *)
@@ -146,6 +148,7 @@ let stream_io describe =
     shutdown;
     close = close_handle;
     describe;
+    state = None;
   }
 
 (* The types of descriptors keep programs from calling these. *)
@@ -162,6 +165,7 @@ let no_io describe =
     shutdown = no_shutdown;
     close = close_handle;
     describe;
+    state = None;
   }
 
 (* Writing. A descriptor's writer is a task, or a thread outside of [run]. Once another thread than

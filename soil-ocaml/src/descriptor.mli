@@ -1,6 +1,9 @@
 (** The part of descriptors that {!File_descriptor} and the modules of single kinds share. Private
     to Soil. *)
 
+type state = ..
+(** Documented in {!Flow.state}. *)
+
 type side = [ `Receive | `Send | `Both ]
 
 type t = {
@@ -34,6 +37,7 @@ and io = {
   shutdown : t -> side -> unit;
   close : (t -> unit) option;  (** [None]: the descriptor stays open. *)
   describe : t -> string;
+  state : state option;  (** Of flows. *)
 }
 (** Input and output of one kind of descriptor. The caller has checked offsets and lengths. *)
 
@@ -57,6 +61,9 @@ val given_back : t -> int
 
 val take_back : t -> (bytes -> int -> int -> unit) -> int -> int
 (** [take_back d copy len] takes [n <= len] of these bytes with [copy bytes at n], and is [n]. *)
+
+val unread : t -> bytes -> int -> int -> unit
+(** [unread d b off len] gives the bytes back. *)
 
 val peek : t -> bytes -> int -> int -> int
 (** Documented in {!File_descriptor.peek}. *)

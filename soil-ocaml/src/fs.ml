@@ -91,6 +91,7 @@ let io =
     shutdown = Descriptor.no_shutdown;
     close = Descriptor.close_handle;
     describe;
+    state = None;
   }
 
 let flags mode : flag list =

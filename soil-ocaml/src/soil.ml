@@ -2,6 +2,7 @@ module Task = Task
 module Inbox = Inbox
 module Threads = Threads
 module File_descriptor = File_descriptor
+module Flow = Flow
 module Tcp = Tcp
 module Bound = Bound
 module Udp = Udp

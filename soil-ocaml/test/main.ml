@@ -8,6 +8,7 @@ let () =
       ("losing nothing", Test_lossless.tests);
       ("synchronisation", Test_sync.tests);
       ("descriptors", Test_descriptors.tests);
+      ("flows", Test_flow.tests);
       ("connections", Test_connections.tests);
       ("serve", Test_serve.tests);
       ("options", Test_options.tests);

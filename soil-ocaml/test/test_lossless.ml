@@ -71,6 +71,20 @@ let with_connection f =
   D.with_close (Soil.Tcp.connect (Soil.Tcp.local l)) @@ fun a ->
   D.with_close (Soil.Tcp.accept l) @@ fun b -> f a b
 
+(* Flows: a pair, and one that has no functions of bigarrays. *)
+
+let with_flows f =
+  let a, b = Soil.Flow.pair ~capacity:1000 () in
+  D.with_close a @@ fun a ->
+  D.with_close b @@ fun b -> f a b
+
+let with_copying_flow f =
+  with_pipe @@ fun w r ->
+  let a =
+    Soil.Flow.make ~read:(fun _ _ _ -> 0) ~write:(D.write_some w) ~shutdown:(D.shutdown w) ()
+  in
+  f a (Soil.Flow.source (D.read r))
+
 (* Functions of descriptors *)
 
 let text_of_buffer b n = String.init n (Bigarray.Array1.get b)
@@ -246,8 +260,8 @@ let limits () =
   int "thrown away" 0 (D.read b (Bytes.create 9) 0 9)
 
 (* A cancelled write has written a prefix of its data. *)
-let writers (text, cuts) =
-  with_pipe @@ fun w r ->
+let writers with_pair (text, cuts) =
+  with_pair @@ fun w r ->
   let writes =
     [
       (fun () -> D.write_string w text);
@@ -350,6 +364,7 @@ let streams (capacity, count, pushes, takes) =
     (fun () -> all_cut ~finish:(to_its_end take) (List.map (fun cut -> (cut, take)) takes))
   |> fun ((), ()) -> List.rev !taken = List.init count (fun i -> i + 1)
 
+let gen_writes = pair (string_size (int_bound 5000)) (list_size (return 4) gen_cut)
 let cuts = list_size (int_range 1 5) gen_cut
 
 let tests =
@@ -359,11 +374,14 @@ let tests =
     in_run "limits" limits;
     property_in_run "pipes" (gen_calls plain) (descriptors no_lease with_pipe);
     property_in_run "connections" (gen_calls (`Lease :: plain)) (descriptors lease with_connection);
+    property_in_run "flows" ~count:100 (gen_calls plain) (descriptors no_lease with_flows);
+    property_in_run "flows of bytes" ~count:100 (gen_calls plain)
+      (descriptors no_lease with_copying_flow);
+    property_in_run "readers of flows" ~count:100 gen_reader_calls (readers with_copying_flow);
     property_in_run "readers of pipes" gen_reader_calls (readers with_pipe);
     property_in_run "readers of connections" gen_reader_calls (readers with_connection);
-    property_in_run "writing" ~count:50
-      (pair (string_size (int_bound 5000)) (list_size (return 4) gen_cut))
-      writers;
+    property_in_run "writing" ~count:50 gen_writes (writers with_pipe);
+    property_in_run "writing to flows" ~count:50 gen_writes (writers with_copying_flow);
     property_in_run "accept" ~count:30 (pair (int_bound 150) cuts) accepted;
     property_in_run "datagrams"
       (pair (int_bound 200) (list_size (int_range 1 5) (pair gen_cut QCheck2.Gen.bool)))
