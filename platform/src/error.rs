@@ -90,6 +90,10 @@ pub enum Error {
     CrossVolume = 38,
     /// Every task waits for another one, and nothing can wake any of them (raised in OCaml).
     Deadlock = 39,
+    /// A certificate wasn't accepted: the peer's here, or this end's by the peer.
+    Certificate = 40,
+    /// The peer broke the TLS protocol, or agreed on nothing.
+    Tls = 41,
 }
 
 /// A failure for the user: the code that the program decides by, and the line that a person reads.

@@ -38,6 +38,7 @@ pub mod net;
 pub mod pipe;
 pub mod random;
 pub mod runtime;
+pub mod tls;
 pub mod types;
 
 use alloc::vec::Vec;

@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 4] = [
     &["types", "current"],
     &["runtime", "random", "log_sink"],
     &["disks"],
-    &["net", "files", "blocks", "console", "pipe"],
+    &["net", "files", "blocks", "console", "pipe", "tls"],
 ];
 
 /// The same of the folder `files`: from what a request is to the calls of a program.

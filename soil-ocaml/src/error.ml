@@ -45,6 +45,8 @@ let message = function
   | Too_many_links -> "too many links"
   | Cross_volume -> "not on the same volume"
   | Deadlock -> "deadlock"
+  | Certificate -> "certificate not accepted"
+  | Tls -> "TLS failed"
   | Unknown n -> "unknown error " ^ string_of_int n
 
 (* Names may contain newlines. *)

@@ -48,6 +48,8 @@ module Error_code = struct
         (** Two paths are on different volumes, which a rename or a hard link can't join. *)
     | Deadlock
         (** Every task waits for another one, and nothing can wake any of them (raised in OCaml). *)
+    | Certificate  (** A certificate wasn't accepted: the peer's here, or this end's by the peer. *)
+    | Tls  (** The peer broke the TLS protocol, or agreed on nothing. *)
     | Unknown of int  (** A code that this version of the library doesn't know. *)
   (** Code of a failure. The list only grows, at its end; a number is never used again for another
       meaning. *)
@@ -57,7 +59,7 @@ external constant_constructor : int -> Error_code.code = "%identity"
 
 let error_code r =
   if r >= -29 && r < 0 then constant_constructor (-1 - r)
-  else if r >= -39 && r < -30 then constant_constructor (-2 - r)
+  else if r >= -41 && r < -30 then constant_constructor (-2 - r)
   else Error_code.Unknown (-r)
 (** [error_code r] is the code of the negative result [r]. *)
 

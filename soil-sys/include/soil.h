@@ -179,6 +179,14 @@ enum soil_error
    * Every task waits for another one, and nothing can wake any of them (raised in OCaml).
    */
   SOIL_ERROR_DEADLOCK = 39,
+  /**
+   * A certificate wasn't accepted: the peer's here, or this end's by the peer.
+   */
+  SOIL_ERROR_CERTIFICATE = 40,
+  /**
+   * The peer broke the TLS protocol, or agreed on nothing.
+   */
+  SOIL_ERROR_TLS = 41,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1214,6 +1222,165 @@ Int soil_event(Int token);
  * no such operation.
  */
 Int soil_event_set(Int token);
+
+/**
+ * New credentials: certificates with their keys, none yet.
+ */
+Int soil_tls_credentials(void);
+
+/**
+ * Adds a chain of certificates and its private key, both in PEM, to those that the next
+ * [`soil_tls_credentials_apply`] puts in place.
+ */
+Int soil_tls_credentials_add(Int credentials, Text chain, Text key);
+
+/**
+ * Replaces all certificates by those added since the last call, for handshakes that begin after
+ * this. Errors: `Bad_configuration` with a detail; nothing changes then.
+ */
+Int soil_tls_credentials_apply(Int credentials);
+
+/**
+ * New options of a configuration with these credentials.
+ */
+Int soil_tls_options(Int credentials);
+
+/**
+ * Adds roots, in PEM, whose certificates are accepted. They are read by [`soil_tls_client`] or
+ * [`soil_tls_server`].
+ */
+Int soil_tls_trust(Int options, Text roots);
+
+/**
+ * Adds revocation lists, in PEM, read like the roots.
+ */
+Int soil_tls_revoke(Int options, Text lists);
+
+/**
+ * Adds a protocol for ALPN, behind those before it. Errors: `Invalid` (not 1 to 255 bytes).
+ */
+Int soil_tls_protocol(Int options, Text name);
+
+/**
+ * The configuration of clients with these options, which it takes, also if it fails. `versions` is
+ * 0 for TLS 1.2 and 1.3, 2 or 3 for one of them; `sessions` the number of servers whose sessions
+ * are kept; with `key_log` 1 keys are kept for [`soil_tls_key_log`]. Errors: `Bad_configuration`
+ * with a detail.
+ */
+Int soil_tls_client(Int options, Int versions, Int sessions, Int key_log);
+
+/**
+ * The configuration of servers, as [`soil_tls_client`]. `clients` is 2 if they need a certificate
+ * that the roots sign, 1 if they may show one, else 0.
+ */
+Int soil_tls_server(Int options, Int versions, Int sessions, Int key_log, Int clients);
+
+/**
+ * Moves lines with the keys of sessions to `into[off .. off + len]`, as many bytes as fit; returns
+ * how many.
+ */
+Int soil_tls_key_log(Int config, Bytes into, Int off, Int len);
+
+/**
+ * A session with a server that has to be `host`, a name or an address. Errors:
+ * `Bad_configuration` with a detail.
+ */
+Int soil_tls_connect(Int config, Text host);
+
+/**
+ * A session with a client.
+ */
+Int soil_tls_accept(Int config);
+
+/**
+ * Goes on with the handshake: 1 if it is complete, 0 if it needs input; in both cases records may
+ * wait for [`soil_tls_take`], as after an error. Errors, with a detail: `Certificate`, `Tls`,
+ * `Connection_reset` (the input has ended), `No_entropy`. They are the same from then on.
+ */
+Int soil_tls_handshake(Int session);
+
+/**
+ * Hands over bytes that the peer sent; returns how many were taken. It takes none while some 80
+ * KiB wait to be read.
+ */
+Int soil_tls_feed(Int session, Buffer from, Int off, Int len);
+
+/**
+ * The peer's input has ended.
+ */
+Int soil_tls_end_of_input(Int session);
+
+/**
+ * Moves records that are to be sent to `into[off .. off + len]`, as many bytes as fit; returns how
+ * many.
+ */
+Int soil_tls_take(Int session, Buffer into, Int off, Int len);
+
+/**
+ * The number of bytes of records that are to be sent.
+ */
+Int soil_tls_pending(Int session);
+
+/**
+ * Reads plaintext to `into[off .. off + len]`: the number of bytes, 0 at the end (close_notify).
+ * `WOULD_BLOCK`: feed records first. Errors: as [`soil_tls_handshake`], and `Invalid` if `len` is
+ * 0.
+ */
+Int soil_tls_read(Int session, Bytes into, Int off, Int len);
+
+/**
+ * [`soil_tls_read`] for a bigarray.
+ */
+Int soil_tls_read_into(Int session, Buffer into, Int off, Int len);
+
+/**
+ * Seals bytes of `from[off .. off + len]` into records in `into`, behind those that were to be
+ * sent: the number of bytes that were taken times 2^24, and the number of bytes in `into`, which
+ * must be sent before any others. It takes 16 KiB or less for a record, as many records as fit,
+ * and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`], and `Tls` behind
+ * [`soil_tls_close_notify`].
+ */
+Int soil_tls_write(Int session, Bytes from, Int off, Int len, Buffer into, Int room);
+
+/**
+ * [`soil_tls_write`] for a bigarray.
+ */
+Int soil_tls_write_from(Int session, Buffer from, Int off, Int len, Buffer into, Int room);
+
+/**
+ * Makes the record that says that nothing more is written.
+ */
+Int soil_tls_close_notify(Int session);
+
+/**
+ * Makes the record after which this end uses new keys (RFC 8446, 4.6.3). Errors:
+ * `Bad_configuration` in TLS 1.2.
+ */
+Int soil_tls_update_keys(Int session);
+
+/**
+ * Copies a fact of a session to `into[off .. off + len]`, cut where it doesn't fit; returns its
+ * whole length. 0: the version; 1: the cipher suite; 2: the protocol of ALPN; 4: the subject of
+ * the peer's certificate; each is empty where there is none. 3 answers 1 if the session was
+ * resumed, else 0.
+ */
+Int soil_tls_fact(Int session, Int which, Bytes into, Int off, Int len);
+
+/**
+ * Copies the peer's certificate `index` (0: its own) in DER, as [`soil_tls_fact`]; 0 if there is
+ * none.
+ */
+Int soil_tls_peer_certificate(Int session, Int index, Bytes into, Int off, Int len);
+
+/**
+ * Gives a number back.
+ */
+Int soil_tls_free(Int number);
+
+/**
+ * Adds Mozilla's roots, as of the build of this library, to options of TLS. Errors: `Invalid`.
+ */
+Int soil_tls_trust_mozilla(Int options);
 
 /**
  * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as

@@ -49,6 +49,8 @@ mod net_extra;
 mod runtime;
 mod tar;
 mod threads;
+mod tls;
+mod tls_roots;
 mod udp;
 mod zero_copy;
 
@@ -69,5 +71,7 @@ pub use resources::types::constants::*;
 pub use runtime::*;
 pub use tar::*;
 pub use threads::*;
+pub use tls::*;
+pub use tls_roots::*;
 pub use udp::*;
 pub use zero_copy::*;

@@ -22,7 +22,16 @@ import tomllib
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOTICES = os.path.join(ROOT, "THIRD-PARTY-LICENSES")
 # Of several licences that a crate offers the first of these is taken.
-PREFERRED = ["MIT", "0BSD", "ISC", "Zlib", "BSD-3-Clause", "Apache-2.0", "MPL-2.0"]
+PREFERRED = [
+    "MIT",
+    "0BSD",
+    "ISC",
+    "Zlib",
+    "BSD-3-Clause",
+    "Apache-2.0",
+    "MPL-2.0",
+    "CDLA-Permissive-2.0",
+]
 # Both forms of a program link this package, each with its feature.
 LINKED = ("soil-sys", ("image", "process"))
 
@@ -187,6 +196,13 @@ def text_of(crate):
         folder = os.path.join(folder, "LICENSES")
     names = sorted(os.listdir(folder))
     texts = []
+    if len(choice) > 1:
+        # The text of one refers to those of the others.
+        for name in names:
+            if re.match(r"(?i)licen[cs]e", name):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    texts.append(file.read().replace("\r\n", "\n").strip())
+        return " AND ".join(choice), "\n\n".join(texts)
     for licence in choice:
         word = licence.split("-")[0].upper()
         own = [

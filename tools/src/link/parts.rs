@@ -31,6 +31,9 @@ const PARTS: [Part; 4] = [
             "arc4random",
             "arc4random_buf",
             "arc4random_uniform",
+            // Keys of TLS: ring asks `getrandom`, from inside the archive.
+            "soil_tls_connect",
+            "soil_tls_accept",
         ],
         beginnings: &["camlStdlib__Random"],
         exceptions: &[],
@@ -283,6 +286,7 @@ mod tests {
         for (symbol, part) in [
             ("camlStdlib__Random.int_12", "soil_with_entropy"),
             ("getentropy", "soil_with_entropy"),
+            ("soil_tls_accept", "soil_with_entropy"),
             ("pthread_create", "soil_with_threads"),
             ("camlStdlib.open_in_294", "soil_with_files"),
             ("camlStdlib__Out_channel.with_open_286", "soil_with_files"),

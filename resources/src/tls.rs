@@ -1,0 +1,353 @@
+//! TLS: sessions of the crate `tls` by number, on the platform's time and random numbers.
+//!
+//! Nothing here waits or touches a descriptor: the program moves the records.
+
+use crate::Runtime;
+use crate::current::Current;
+use crate::types::Int;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+use platform::error::{Answer, Error, Failure, Stop};
+use platform::{Clock, Entropy};
+use slab::Slab;
+use spin::Mutex;
+use tls::{
+    ClientOptions, Common, Config, Credentials, Environment, Kind, Read, ServerOptions, Session,
+    Trust, Versions,
+};
+
+/// The platform, as sessions see it.
+#[derive(Debug)]
+struct Machine;
+
+impl Environment for Machine {
+    fn now() -> Option<u64> {
+        Some(Current::wall_ns() / 1_000_000_000)
+    }
+
+    fn fill(into: &mut [u8]) -> bool {
+        Current::random(into).is_ok()
+    }
+}
+
+/// What a number stands for.
+enum Object {
+    Credentials(Arc<Credentials>, Vec<Pair>),
+    Options(Options),
+    Config(Config),
+    Session(Box<Session>),
+}
+
+/// PEM texts of a chain and of its key.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// Options that are being collected.
+pub struct Options {
+    credentials: Arc<Credentials>,
+    /// Whom the configuration trusts.
+    pub trust: Trust,
+    protocols: Vec<Vec<u8>>,
+}
+
+/// All of the program's. Not a part of `Resources`, so that a program without TLS has none of it.
+/// It is only used inside of calls, which are one at a time: the lock is never taken.
+static OBJECTS: Mutex<Slab<Object>> = Mutex::new(Slab::new());
+
+fn add(object: Object) -> Answer {
+    Ok(OBJECTS.lock().insert(object))
+}
+
+/// The place of a number in [`OBJECTS`].
+fn place(handle: Int) -> Result<usize, Error> {
+    usize::try_from(handle).map_err(|_| Error::Invalid)
+}
+
+fn failed(rt: &mut Runtime, error: tls::Error) -> Stop {
+    let code = match error.kind {
+        Kind::Certificate => Error::Certificate,
+        Kind::Truncated => Error::ConnectionReset,
+        Kind::Protocol => Error::Tls,
+        Kind::Configuration => Error::BadConfiguration,
+        Kind::Environment => Error::NoEntropy,
+    };
+    let Err(stop) = rt.fail::<Infallible>(Failure::new(code, error.detail));
+    stop
+}
+
+/// See `soil_tls_credentials`.
+pub fn credentials() -> Answer {
+    let none = Credentials::new(&[]).map_err(|_| Error::Invalid)?;
+    add(Object::Credentials(Arc::new(none), Vec::new()))
+}
+
+/// See `soil_tls_credentials_add`.
+pub fn credentials_add(handle: Int, chain: &[u8], key: &[u8]) -> Answer {
+    let mut objects = OBJECTS.lock();
+    let index = place(handle)?;
+    match objects.get_mut(index) {
+        Some(Object::Credentials(_, pairs)) => pairs.push((chain.into(), key.into())),
+        _ => return Err(Error::Invalid.into()),
+    }
+    Ok(0)
+}
+
+/// See `soil_tls_credentials_apply`.
+pub fn credentials_apply(rt: &mut Runtime, handle: Int) -> Answer {
+    let mut objects = OBJECTS.lock();
+    let index = place(handle)?;
+    let Some(Object::Credentials(credentials, pairs)) = objects.get_mut(index) else {
+        return Err(Error::Invalid.into());
+    };
+    let pairs = core::mem::take(pairs);
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(a, b)| (&a[..], &b[..])).collect();
+    credentials.replace(&pairs).map_err(|e| failed(rt, e))?;
+    Ok(0)
+}
+
+/// See `soil_tls_options`.
+pub fn options(credentials: Int) -> Answer {
+    let pick = |object: &mut Object| match object {
+        Object::Credentials(credentials, _) => Some(credentials.clone()),
+        _ => None,
+    };
+    let index = place(credentials)?;
+    let credentials = OBJECTS.lock().get_mut(index).and_then(pick);
+    add(Object::Options(Options {
+        credentials: credentials.ok_or(Error::Invalid)?,
+        trust: Trust::default(),
+        protocols: Vec::new(),
+    }))
+}
+
+/// Calls `f` with the options that number `handle` stands for.
+pub fn with_options(handle: Int, f: impl FnOnce(&mut Options)) -> Answer {
+    let index = place(handle)?;
+    match OBJECTS.lock().get_mut(index) {
+        Some(Object::Options(options)) => f(options),
+        _ => return Err(Error::Invalid.into()),
+    }
+    Ok(0)
+}
+
+/// See `soil_tls_trust`.
+pub fn trust(handle: Int, roots: &[u8]) -> Answer {
+    with_options(handle, |options| options.trust.roots.push(roots.into()))
+}
+
+/// See `soil_tls_trust_mozilla`.
+pub fn trust_mozilla(handle: Int) -> Answer {
+    with_options(handle, |options| {
+        options.trust.anchors.extend(tls::mozilla_roots());
+    })
+}
+
+/// See `soil_tls_revoke`.
+pub fn revoke(handle: Int, lists: &[u8]) -> Answer {
+    with_options(handle, |options| options.trust.revoked.push(lists.into()))
+}
+
+/// See `soil_tls_protocol`.
+pub fn protocol(handle: Int, name: &[u8]) -> Answer {
+    if name.is_empty() || name.len() > 255 {
+        return Err(Error::Invalid.into());
+    }
+    with_options(handle, |options| options.protocols.push(name.into()))
+}
+
+/// Removes the options of number `handle`.
+fn take_options(handle: Int) -> Result<Options, Stop> {
+    let mut objects = OBJECTS.lock();
+    let index = place(handle)?;
+    match objects.try_remove(index) {
+        Some(Object::Options(options)) => Ok(options),
+        Some(other) => {
+            // The place that was just left is the next to be used.
+            objects.insert(other);
+            Err(Error::Invalid.into())
+        }
+        None => Err(Error::Invalid.into()),
+    }
+}
+
+fn common(
+    protocols: Vec<Vec<u8>>,
+    versions: Int,
+    sessions: Int,
+    key_log: Int,
+) -> Result<Common, Stop> {
+    Ok(Common {
+        versions: match versions {
+            0 => Versions::Both,
+            2 => Versions::Tls12,
+            3 => Versions::Tls13,
+            _ => return Err(Error::Invalid.into()),
+        },
+        protocols,
+        key_log: key_log != 0,
+        sessions: usize::try_from(sessions).map_err(|_| Error::Invalid)?,
+    })
+}
+
+/// See `soil_tls_client`.
+pub fn client(rt: &mut Runtime, handle: Int, versions: Int, sessions: Int, key_log: Int) -> Answer {
+    let options = take_options(handle)?;
+    let config = Config::client::<Machine>(ClientOptions {
+        common: common(options.protocols, versions, sessions, key_log)?,
+        trust: options.trust,
+        credentials: options.credentials,
+    });
+    add(Object::Config(config.map_err(|e| failed(rt, e))?))
+}
+
+/// See `soil_tls_server`.
+pub fn server(
+    rt: &mut Runtime,
+    handle: Int,
+    versions: Int,
+    sessions: Int,
+    key_log: Int,
+    clients: Int,
+) -> Answer {
+    let options = take_options(handle)?;
+    let config = Config::server::<Machine>(ServerOptions {
+        common: common(options.protocols, versions, sessions, key_log)?,
+        credentials: options.credentials,
+        clients: (clients > 0).then_some(options.trust),
+        clients_optional: clients == 1,
+    });
+    add(Object::Config(config.map_err(|e| failed(rt, e))?))
+}
+
+/// The configuration of number `handle`.
+fn config(handle: Int) -> Result<Config, Stop> {
+    let index = place(handle)?;
+    match OBJECTS.lock().get(index) {
+        Some(Object::Config(config)) => Ok(config.clone()),
+        _ => Err(Error::Invalid.into()),
+    }
+}
+
+/// See `soil_tls_key_log`.
+pub fn key_log(handle: Int, into: &mut [u8]) -> Answer {
+    Ok(config(handle)?.take_key_log(into))
+}
+
+/// See `soil_tls_connect`.
+pub fn connect(rt: &mut Runtime, handle: Int, host: &str) -> Answer {
+    let session = Session::client(&config(handle)?, host);
+    add(Object::Session(Box::new(
+        session.map_err(|e| failed(rt, e))?,
+    )))
+}
+
+/// See `soil_tls_accept`.
+pub fn accept(rt: &mut Runtime, handle: Int) -> Answer {
+    let session = Session::server(&config(handle)?);
+    add(Object::Session(Box::new(
+        session.map_err(|e| failed(rt, e))?,
+    )))
+}
+
+/// Calls `f` with the session that number `handle` stands for.
+pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Answer) -> Answer {
+    let index = place(handle)?;
+    match OBJECTS.lock().get_mut(index) {
+        Some(Object::Session(session)) => f(session),
+        _ => Err(Error::Invalid.into()),
+    }
+}
+
+/// See `soil_tls_handshake`.
+pub fn handshake(rt: &mut Runtime, handle: Int) -> Answer {
+    with_session(handle, |session| {
+        let done = session.handshake().map_err(|e| failed(rt, e))?;
+        Ok(usize::from(done))
+    })
+}
+
+/// See `soil_tls_read`.
+pub fn read(rt: &mut Runtime, handle: Int, into: &mut [u8]) -> Answer {
+    if into.is_empty() {
+        return Err(Error::Invalid.into());
+    }
+    with_session(handle, |session| {
+        match session.read(into).map_err(|e| failed(rt, e))? {
+            Read::Bytes(n) => Ok(n),
+            Read::End => Ok(0),
+            Read::NeedsInput => Err(Stop::WouldBlock),
+        }
+    })
+}
+
+/// Bits of the number of bytes of records in an answer of [`write`].
+const MADE: u32 = 24;
+
+/// See `soil_tls_write`.
+pub fn write(rt: &mut Runtime, handle: Int, from: &[u8], into: &mut [u8]) -> Answer {
+    let most = (1 << MADE) - 1;
+    let from = &from[..from.len().min(most)];
+    let room = into.len().min(most);
+    let into = &mut into[..room];
+    with_session(handle, |session| {
+        let (taken, made) = session.write(from, into).map_err(|e| failed(rt, e))?;
+        Ok(taken << MADE | made)
+    })
+}
+
+/// See `soil_tls_close_notify`.
+pub fn close_notify(rt: &mut Runtime, handle: Int) -> Answer {
+    with_session(handle, |session| {
+        session.close_notify().map_err(|e| failed(rt, e))?;
+        Ok(0)
+    })
+}
+
+/// See `soil_tls_update_keys`.
+pub fn update_keys(rt: &mut Runtime, handle: Int) -> Answer {
+    with_session(handle, |session| {
+        session.update_keys().map_err(|e| failed(rt, e))?;
+        Ok(0)
+    })
+}
+
+/// Copies `text`, cut where it doesn't fit, and returns its length.
+fn copy(text: &[u8], into: &mut [u8]) -> Answer {
+    for (to, from) in into.iter_mut().zip(text) {
+        *to = *from;
+    }
+    Ok(text.len())
+}
+
+/// See `soil_tls_fact`.
+pub fn fact(handle: Int, which: Int, into: &mut [u8]) -> Answer {
+    with_session(handle, |session| match which {
+        0 => copy(session.version().as_bytes(), into),
+        1 => copy(session.cipher_suite().as_bytes(), into),
+        2 => copy(session.protocol().unwrap_or_default(), into),
+        3 => Ok(usize::from(session.resumed())),
+        4 => {
+            let first = session.peer_certificates().first();
+            let summary = first.and_then(|der| tls::certificate::Summary::of(der));
+            copy(summary.map_or("".into(), |c| c.subject).as_bytes(), into)
+        }
+        _ => Err(Error::Invalid.into()),
+    })
+}
+
+/// See `soil_tls_peer_certificate`.
+pub fn peer_certificate(handle: Int, index: Int, into: &mut [u8]) -> Answer {
+    with_session(handle, |session| {
+        let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
+        let certificate = session.peer_certificates().get(index);
+        copy(certificate.map_or(&[][..], |der| der), into)
+    })
+}
+
+/// See `soil_tls_free`.
+pub fn free(handle: Int) -> Answer {
+    let index = place(handle)?;
+    let object = OBJECTS.lock().try_remove(index);
+    object.map(|_| 0).ok_or(Error::Invalid.into())
+}

@@ -1,0 +1,202 @@
+//! Sessions that can be resumed, with bounds.
+
+use crate::names;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use rustls::NamedGroup;
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::pki_types::ServerName;
+use rustls::server::StoresServerSessions;
+use spin::Mutex;
+
+/// A map that forgets the entry added first when it is full.
+struct Bounded<K, V> {
+    entries: BTreeMap<K, V>,
+    /// The keys, oldest first; those that were removed stay until their turn.
+    order: VecDeque<K>,
+    capacity: usize,
+}
+
+impl<K: Ord + Clone, V> Bounded<K, V> {
+    fn new(capacity: usize) -> Bounded<K, V> {
+        Bounded {
+            entries: BTreeMap::new(),
+            order: VecDeque::new(),
+            capacity,
+        }
+    }
+
+    /// The value of `key`, made by `make` if it has none; `None` where nothing is to be kept.
+    fn entry(&mut self, key: K, make: impl FnOnce() -> V) -> Option<&mut V> {
+        if self.capacity == 0 {
+            return None;
+        }
+        if !self.entries.contains_key(&key) {
+            while self.order.len() >= self.capacity {
+                let oldest = self.order.pop_front()?;
+                self.entries.remove(&oldest);
+            }
+            self.order.push_back(key.clone());
+        }
+        Some(self.entries.entry(key).or_insert_with(make))
+    }
+
+    fn remove(&mut self, key: &K) -> Option<V> {
+        let value = self.entries.remove(key)?;
+        self.order.retain(|other| other != key);
+        Some(value)
+    }
+}
+
+/// A server's sessions by identifier (RFC 5246, F.1.4).
+pub(crate) struct ServerSessions(Mutex<Bounded<Vec<u8>, Vec<u8>>>, usize);
+
+impl ServerSessions {
+    /// A cache of at most `capacity` sessions.
+    pub(crate) fn new(capacity: usize) -> ServerSessions {
+        ServerSessions(Mutex::new(Bounded::new(capacity)), capacity)
+    }
+}
+
+impl fmt::Debug for ServerSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerSessions")
+    }
+}
+
+impl StoresServerSessions for ServerSessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        let mut sessions = self.0.lock();
+        match sessions.entry(key, Vec::new) {
+            Some(place) => *place = value,
+            None => return false,
+        }
+        true
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.lock().entries.get(key).cloned()
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.lock().remove(&key.into())
+    }
+
+    fn can_cache(&self) -> bool {
+        self.1 > 0
+    }
+}
+
+/// Tickets of TLS 1.3 kept of one server; each serves once (RFC 8446, C.4).
+const TICKETS: usize = 8;
+
+/// What a client knows of a server.
+#[derive(Default)]
+struct Server {
+    group: Option<NamedGroup>,
+    tls12: Option<Tls12ClientSessionValue>,
+    tls13: VecDeque<Tls13ClientSessionValue>,
+}
+
+/// A client's sessions by server.
+pub(crate) struct ClientSessions(Mutex<Bounded<String, Server>>);
+
+impl ClientSessions {
+    /// A cache of the sessions with at most `capacity` servers.
+    pub(crate) fn new(capacity: usize) -> ClientSessions {
+        ClientSessions(Mutex::new(Bounded::new(capacity)))
+    }
+
+    fn change(&self, name: &ServerName<'_>, change: impl FnOnce(&mut Server)) {
+        let key = names::text(name);
+        if let Some(server) = self.0.lock().entry(key, Server::default) {
+            change(server);
+        }
+    }
+
+    fn look<T>(
+        &self,
+        name: &ServerName<'_>,
+        look: impl FnOnce(&mut Server) -> Option<T>,
+    ) -> Option<T> {
+        look(self.0.lock().entries.get_mut(&names::text(name))?)
+    }
+}
+
+impl fmt::Debug for ClientSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSessions")
+    }
+}
+
+impl ClientSessionStore for ClientSessions {
+    fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
+        self.change(&server_name, |server| server.group = Some(group));
+    }
+
+    fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.look(server_name, |server| server.group)
+    }
+
+    fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.change(&server_name, |server| server.tls12 = Some(value));
+    }
+
+    fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.look(server_name, |server| server.tls12.clone())
+    }
+
+    fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
+        self.look(server_name, |server| server.tls12.take());
+    }
+
+    fn insert_tls13_ticket(
+        &self,
+        server_name: ServerName<'static>,
+        value: Tls13ClientSessionValue,
+    ) {
+        self.change(&server_name, |server| {
+            if server.tls13.len() >= TICKETS {
+                server.tls13.pop_front();
+            }
+            server.tls13.push_back(value);
+        });
+    }
+
+    fn take_tls13_ticket(
+        &self,
+        server_name: &ServerName<'static>,
+    ) -> Option<Tls13ClientSessionValue> {
+        self.look(server_name, |server| server.tls13.pop_back())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServerSessions;
+    use rustls::server::StoresServerSessions as _;
+
+    #[test]
+    fn the_oldest_session_makes_room() {
+        let sessions = ServerSessions::new(2);
+        for key in 1..=3 {
+            assert!(sessions.put(vec![key], vec![key]));
+        }
+        assert_eq!(sessions.get(&[1]), None);
+        assert_eq!(sessions.get(&[2]), Some(vec![2]));
+        assert_eq!(sessions.take(&[2]), Some(vec![2]));
+        assert_eq!(sessions.get(&[2]), None);
+        // A session that was taken leaves its room.
+        assert!(sessions.put(vec![4], vec![4]));
+        assert_eq!(sessions.get(&[3]), Some(vec![3]));
+    }
+
+    #[test]
+    fn a_cache_of_none_keeps_none() {
+        let sessions = ServerSessions::new(0);
+        assert!(!sessions.can_cache());
+        assert!(!sessions.put(vec![1], vec![1]));
+    }
+}

@@ -1,0 +1,252 @@
+//! The parts of an X.509 certificate that a person needs to recognise it (RFC 5280).
+//!
+//! Only for messages: whether a certificate is valid is decided by webpki.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+/// Names longer than this many bytes are cut in messages.
+const MAX_NAME: usize = 200;
+
+/// A certificate, as far as messages name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The subject, as "CN=www.example.com, O=Example".
+    pub subject: String,
+    /// The issuer, in the same form.
+    pub issuer: String,
+    /// The serial number, in hexadecimal.
+    pub serial: String,
+    /// The beginning of its validity, as "2026-01-31 12:00:00 UTC".
+    pub not_before: String,
+    /// The end of its validity, in the same form.
+    pub not_after: String,
+    /// It is a certification authority's (basicConstraints).
+    pub authority: bool,
+}
+
+impl Summary {
+    /// The summary of a certificate in DER; `None` if it isn't one.
+    pub fn of(der: &[u8]) -> Option<Summary> {
+        let mut certificate = Der(Der(der).tagged(SEQUENCE)?);
+        let mut body = Der(certificate.tagged(SEQUENCE)?);
+        body.optional(VERSION);
+        let serial = hexadecimal(body.tagged(INTEGER)?);
+        body.tagged(SEQUENCE)?;
+        let issuer = name(body.tagged(SEQUENCE)?);
+        let mut validity = Der(body.tagged(SEQUENCE)?);
+        let not_before = time(validity.next()?)?;
+        let not_after = time(validity.next()?)?;
+        let subject = name(body.tagged(SEQUENCE)?);
+        body.tagged(SEQUENCE)?;
+        let mut authority = false;
+        while let Some((tag, contents)) = body.next() {
+            if tag == EXTENSIONS {
+                authority = is_authority(contents).unwrap_or(false);
+            }
+        }
+        Some(Summary {
+            subject,
+            issuer,
+            serial,
+            not_before,
+            not_after,
+            authority,
+        })
+    }
+
+    /// Its subject and its issuer are the same.
+    pub fn self_signed(&self) -> bool {
+        self.subject == self.issuer
+    }
+}
+
+const BOOLEAN: u8 = 0x01;
+const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+
+/// The rest of a sequence of DER elements (X.690).
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    /// Tag and contents of the next element; `None` at the end, or where it is malformed.
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&first, mut rest) = rest.split_first()?;
+        let mut length = usize::from(first);
+        if first >= 0x80 {
+            let bytes = usize::from(first & 0x7f);
+            if !(1..=4).contains(&bytes) {
+                return None;
+            }
+            let (digits, after) = rest.split_at_checked(bytes)?;
+            length = digits
+                .iter()
+                .fold(0, |length, digit| length << 8 | usize::from(*digit));
+            rest = after;
+        }
+        let (contents, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, contents))
+    }
+
+    /// Contents of the next element, which has this tag.
+    fn tagged(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let (found, contents) = self.next()?;
+        (found == tag).then_some(contents)
+    }
+
+    /// Skips the next element if it has this tag.
+    fn optional(&mut self, tag: u8) {
+        if self.0.first() == Some(&tag) {
+            self.next();
+        }
+    }
+}
+
+/// Attribute types that messages show (X.520), in the order in which they show them.
+const ATTRIBUTES: [(&[u8], &str); 4] = [
+    (&[0x55, 4, 3], "CN"),
+    (&[0x55, 4, 10], "O"),
+    (&[0x55, 4, 11], "OU"),
+    (&[0x55, 4, 6], "C"),
+];
+
+/// The text of a distinguished name.
+fn name(der: &[u8]) -> String {
+    let mut found: [Option<String>; ATTRIBUTES.len()] = Default::default();
+    let mut sets = Der(der);
+    while let Some(set) = sets.tagged(SET) {
+        let Some(mut attribute) = Der(set).tagged(SEQUENCE).map(Der) else {
+            continue;
+        };
+        let (Some(kind), Some((_, value))) =
+            (attribute.tagged(OBJECT_IDENTIFIER), attribute.next())
+        else {
+            continue;
+        };
+        for ((oid, _), place) in ATTRIBUTES.iter().zip(&mut found) {
+            if *oid == kind && place.is_none() {
+                *place = Some(text(value));
+            }
+        }
+    }
+    let known = ATTRIBUTES.iter().zip(found);
+    let parts: Vec<String> = known
+        .filter_map(|((_, label), value)| Some(format!("{label}={}", value?)))
+        .collect();
+    if parts.is_empty() {
+        "(no name)".to_string()
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// A peer's text, cut and with its control characters escaped.
+fn text(value: &[u8]) -> String {
+    let cut = value.get(..MAX_NAME).unwrap_or(value);
+    String::from_utf8_lossy(cut).escape_debug().to_string()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes.iter().take(20) {
+        let _ = write!(text, "{byte:02X}");
+    }
+    text
+}
+
+/// The text of a UTCTime or a GeneralizedTime (RFC 5280, 4.1.2.5).
+fn time((tag, value): (u8, &[u8])) -> Option<String> {
+    let digits = core::str::from_utf8(value.strip_suffix(b"Z")?).ok()?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (century, rest) = match (tag, digits.len()) {
+        (UTC_TIME, 12) if digits < "50" => ("20", digits),
+        (UTC_TIME, 12) => ("19", digits),
+        (GENERALIZED_TIME, 14) => digits.split_at(2),
+        _ => return None,
+    };
+    let part = |from: usize| rest.get(from..from + 2).unwrap_or_default();
+    let [year, month, day, hour, minute, second] = [0, 2, 4, 6, 8, 10].map(part);
+    Some(format!(
+        "{century}{year}-{month}-{day} {hour}:{minute}:{second} UTC"
+    ))
+}
+
+/// Whether basicConstraints says that the certificate is an authority's.
+fn is_authority(extensions: &[u8]) -> Option<bool> {
+    const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+    let mut list = Der(Der(extensions).tagged(SEQUENCE)?);
+    while let Some(extension) = list.tagged(SEQUENCE) {
+        let mut extension = Der(extension);
+        if extension.tagged(OBJECT_IDENTIFIER)? != BASIC_CONSTRAINTS {
+            continue;
+        }
+        extension.optional(BOOLEAN);
+        let mut value = Der(Der(extension.tagged(OCTET_STRING)?).tagged(SEQUENCE)?);
+        return Some(value.tagged(BOOLEAN) == Some(&[0xff]));
+    }
+    None
+}
+
+/// The text of a time in seconds since 1970.
+pub fn moment(seconds: u64) -> String {
+    let (days, second) = (seconds / 86400, seconds % 86400);
+    // Years begin in March here, so that a leap day is the last of its year (Hinnant,
+    // "chrono-Compatible Low-Level Date Algorithms").
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Summary, moment, time};
+    use proptest::prelude::{any, proptest};
+
+    #[test]
+    fn moments_are_written_as_dates() {
+        assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(moment(4_102_444_799), "2099-12-31 23:59:59 UTC");
+    }
+
+    #[test]
+    fn both_forms_of_times_are_read() {
+        let read = |tag, text: &str| time((tag, text.as_bytes()));
+        let first = read(0x17, "491231235959Z");
+        assert_eq!(first.as_deref(), Some("2049-12-31 23:59:59 UTC"));
+        let second = read(0x17, "500101000000Z");
+        assert_eq!(second.as_deref(), Some("1950-01-01 00:00:00 UTC"));
+        let third = read(0x18, "20500101000000Z");
+        assert_eq!(third.as_deref(), Some("2050-01-01 00:00:00 UTC"));
+        assert_eq!(read(0x17, "4912312359Z"), None);
+        assert_eq!(read(0x17, "49123123595é"), None);
+    }
+
+    proptest! {
+        /// Whatever a peer sends as its certificate has a summary or none.
+        #[test]
+        fn no_certificate_panics(der in any::<Vec<u8>>()) {
+            Summary::of(&der);
+        }
+    }
+}

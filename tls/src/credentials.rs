@@ -1,0 +1,164 @@
+//! Certificates with their private keys, and trusted roots, from PEM (RFC 7468).
+
+use crate::error::{Error, Kind};
+use crate::names;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use rustls::client::{ResolvesClientCert, verify_server_name};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, TrustAnchor};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, SignatureScheme};
+use spin::Mutex;
+
+/// Certificate chains with their keys, which can be replaced while sessions are made with them.
+///
+/// A server chooses by the name that the client asks for (SNI): the first chain whose certificate
+/// is valid for it, else the first one. A client shows its first chain to a server that asks.
+pub struct Credentials {
+    chains: Mutex<Arc<Vec<Arc<CertifiedKey>>>>,
+}
+
+impl Credentials {
+    /// Chains from pairs of PEM texts: the certificate with those between it and the root behind
+    /// it, and its private key (PKCS#8, PKCS#1 or SEC1, not encrypted).
+    pub fn new(pairs: &[(&[u8], &[u8])]) -> Result<Credentials, Error> {
+        let credentials = Credentials {
+            chains: Mutex::default(),
+        };
+        credentials.replace(pairs)?;
+        Ok(credentials)
+    }
+
+    /// Replaces all chains: handshakes that begin after this use the new ones. Nothing changes if
+    /// it fails.
+    pub fn replace(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Error> {
+        let chains = pairs.iter().map(|(chain, key)| certified(chain, key));
+        let chains = Arc::new(chains.collect::<Result<Vec<_>, _>>()?);
+        *self.chains.lock() = chains;
+        Ok(())
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.chains.lock().is_empty()
+    }
+
+    fn chains(&self) -> Arc<Vec<Arc<CertifiedKey>>> {
+        self.chains.lock().clone()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+/// Whether the chain's certificate is for this host.
+fn is_for(key: &CertifiedKey, host: &str) -> bool {
+    let Ok(name) = names::server_name(host) else {
+        return false;
+    };
+    let certificate = key.end_entity_cert().and_then(ParsedCertificate::try_from);
+    certificate.is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
+}
+
+impl ResolvesServerCert for Credentials {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let chains = self.chains();
+        let named = hello
+            .server_name()
+            .and_then(|host| chains.iter().find(|key| is_for(key, host)));
+        named.or(chains.first()).cloned()
+    }
+}
+
+impl ResolvesClientCert for Credentials {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.chains().first().cloned()
+    }
+
+    fn has_certs(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+/// The error of a PEM text.
+fn unreadable(what: &str, error: pem::Error) -> Error {
+    let why = match error {
+        pem::Error::NoItemsFound => format!("has no {what} in PEM (-----BEGIN …)"),
+        other => format!("isn't PEM: {other}"),
+    };
+    Error::configuration(format!("the text of the {what} {why}"))
+}
+
+/// All items of a kind, at least one.
+fn items<T: PemObject>(what: &str, text: &[u8]) -> Result<Vec<T>, Error> {
+    let items: Result<Vec<T>, pem::Error> = T::pem_slice_iter(text).collect();
+    match items {
+        Ok(items) if items.is_empty() => Err(unreadable(what, pem::Error::NoItemsFound)),
+        Ok(items) => Ok(items),
+        Err(error) => Err(unreadable(what, error)),
+    }
+}
+
+fn certified(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
+    let chain: Vec<CertificateDer<'static>> = items("certificate", chain)?;
+    if key
+        .windows(ENCRYPTED.len())
+        .any(|window| window == ENCRYPTED)
+    {
+        let detail = "the private key is encrypted: write it without a passphrase, as \
+                      \"openssl pkey -in key.pem -out plain.pem\" does";
+        return Err(Error::configuration(detail));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| unreadable("private key", e))?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| {
+        Error::configuration(
+            "the private key is of no supported kind: RSA of 2048 to 8192 bits, ECDSA on P-256 \
+             or P-384, Ed25519",
+        )
+    })?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Ok(Arc::new(certified))
+        }
+        Err(rustls::Error::InconsistentKeys(why)) => Err(rustls::Error::from(why).into()),
+        Err(_) => Err(Error::configuration(
+            "the certificate can't be read: it isn't X.509 version 3",
+        )),
+    }
+}
+
+/// The first line of an encrypted key has this word.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
+/// Mozilla's roots, those of the date of this build.
+pub fn mozilla_roots() -> Vec<TrustAnchor<'static>> {
+    webpki_roots::TLS_SERVER_ROOTS.to_vec()
+}
+
+/// Adds the certificates of a PEM text to `roots`.
+pub(crate) fn add_roots(roots: &mut RootCertStore, text: &[u8]) -> Result<(), Error> {
+    for certificate in items::<CertificateDer<'_>>("trusted certificate", text)? {
+        roots.add(certificate).map_err(|_| {
+            Error::new(
+                Kind::Configuration,
+                "a trusted certificate can't be read: it isn't X.509 version 3",
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// The revocation lists of a PEM text.
+pub(crate) fn revocation_lists(
+    text: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    items("revocation list", text)
+}

@@ -1,0 +1,43 @@
+//! Time and random numbers, in the form in which rustls asks for them.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::time::Duration;
+use rustls::crypto::{GetRandomFailed, SecureRandom};
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+
+/// What sessions need of the machine.
+pub trait Environment: fmt::Debug + Send + Sync + 'static {
+    /// Seconds since 1970, UTC; `None` if no clock tells.
+    fn now() -> Option<u64>;
+
+    /// Fills `into` with random bytes fit for keys; false if there are none.
+    fn fill(into: &mut [u8]) -> bool;
+}
+
+/// An [`Environment`] as rustls' sources.
+pub(crate) struct Sources<E>(PhantomData<E>);
+
+impl<E> Sources<E> {
+    /// The only value.
+    pub(crate) const NEW: Sources<E> = Sources(PhantomData);
+}
+
+impl<E> fmt::Debug for Sources<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sources")
+    }
+}
+
+impl<E: Environment> SecureRandom for Sources<E> {
+    fn fill(&self, into: &mut [u8]) -> Result<(), GetRandomFailed> {
+        E::fill(into).then_some(()).ok_or(GetRandomFailed)
+    }
+}
+
+impl<E: Environment> TimeProvider for Sources<E> {
+    fn current_time(&self) -> Option<UnixTime> {
+        E::now().map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}

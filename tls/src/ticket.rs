@@ -1,0 +1,165 @@
+//! Tickets: sessions that clients keep for the server, sealed (RFC 8446, 4.6.1; RFC 5077).
+
+use crate::environment::Environment;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use rustls::server::ProducesTickets;
+use spin::Mutex;
+
+/// Seconds for which a key seals tickets; for as long again it opens them.
+const PERIOD: u64 = 6 * 3600;
+/// Bytes of the name of a key, in front of a ticket.
+const NAME: usize = 16;
+/// Bytes of the nonce, behind the name.
+const NONCE: usize = 12;
+/// Bytes of the largest ticket that is looked at: a session with the client's certificates.
+const MAX_TICKET: usize = 1 << 16;
+
+struct Key {
+    name: [u8; NAME],
+    key: LessSafeKey,
+    /// It seals until then, in seconds since 1970.
+    until: u64,
+}
+
+impl Key {
+    fn new<E: Environment>(now: u64) -> Option<Key> {
+        let (mut name, mut key) = ([0; NAME], [0; 32]);
+        if !E::fill(&mut name) || !E::fill(&mut key) {
+            return None;
+        }
+        Some(Key {
+            name,
+            key: LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).ok()?),
+            until: now.saturating_add(PERIOD),
+        })
+    }
+
+    fn open(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let (name, rest) = ticket.split_at_checked(NAME)?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE)?;
+        if name != self.name {
+            return None;
+        }
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut session = sealed.to_vec();
+        let len = (self.key)
+            .open_in_place(nonce, Aad::from(self.name), &mut session)
+            .ok()?
+            .len();
+        session.truncate(len);
+        Some(session)
+    }
+}
+
+/// Seals tickets with a key that is replaced every six hours.
+pub(crate) struct Ticketer<E> {
+    /// The present key and the one before.
+    keys: Mutex<[Option<Key>; 2]>,
+    environment: PhantomData<E>,
+}
+
+impl<E: Environment> Ticketer<E> {
+    pub(crate) fn new() -> Ticketer<E> {
+        Ticketer {
+            keys: Mutex::new([None, None]),
+            environment: PhantomData,
+        }
+    }
+
+    /// Calls `f` with the keys that are right at this time.
+    fn with<T>(&self, f: impl FnOnce(&[Option<Key>; 2]) -> Option<T>) -> Option<T> {
+        let now = E::now()?;
+        let mut keys = self.keys.lock();
+        if keys[0].as_ref().is_none_or(|key| key.until <= now) {
+            let fresh = Key::new::<E>(now)?;
+            let last = keys[0].replace(fresh);
+            keys[1] = last.filter(|key| now < key.until.saturating_add(PERIOD));
+        }
+        f(&keys)
+    }
+}
+
+impl<E> fmt::Debug for Ticketer<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticketer")
+    }
+}
+
+impl<E: Environment> ProducesTickets for Ticketer<E> {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        2 * PERIOD as u32
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE];
+        if !E::fill(&mut nonce) {
+            return None;
+        }
+        self.with(|keys| {
+            let key = keys[0].as_ref()?;
+            let mut sealed = plain.to_vec();
+            let aad = Aad::from(key.name);
+            let place = Nonce::assume_unique_for_key(nonce);
+            (key.key)
+                .seal_in_place_append_tag(place, aad, &mut sealed)
+                .ok()?;
+            Some([&key.name[..], &nonce, &sealed].concat())
+        })
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        if cipher.len() > MAX_TICKET {
+            return None;
+        }
+        self.with(|keys| keys.iter().flatten().find_map(|key| key.open(cipher)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Environment, PERIOD, Ticketer};
+    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use rustls::server::ProducesTickets as _;
+
+    static NOW: AtomicU64 = AtomicU64::new(1_000_000);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+
+    #[derive(Debug)]
+    struct Fake;
+
+    impl Environment for Fake {
+        fn now() -> Option<u64> {
+            Some(NOW.load(Relaxed))
+        }
+
+        fn fill(into: &mut [u8]) -> bool {
+            into.fill(COUNT.fetch_add(1, Relaxed) as u8);
+            true
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_opened_for_two_periods_and_not_if_it_was_changed() {
+        let tickets = Ticketer::<Fake>::new();
+        let ticket = tickets.encrypt(b"session").unwrap();
+        let opened = || tickets.decrypt(&ticket);
+        assert_eq!(opened().as_deref(), Some(&b"session"[..]));
+        for at in 0..ticket.len() {
+            let mut changed = ticket.clone();
+            changed[at] ^= 1;
+            assert_eq!(tickets.decrypt(&changed), None, "{at}");
+            assert_eq!(tickets.decrypt(&ticket[..at]), None, "{at}");
+        }
+        NOW.fetch_add(PERIOD, Relaxed);
+        assert_eq!(opened().as_deref(), Some(&b"session"[..]));
+        NOW.fetch_add(PERIOD, Relaxed);
+        assert_eq!(opened(), None);
+    }
+}

@@ -1,0 +1,244 @@
+//! The verification of the peer's certificates: webpki's, with words for its errors.
+
+use crate::certificate::{Summary, moment};
+use crate::names;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use spin::Mutex;
+
+/// What the last verification found wrong. rustls' errors have no room for it.
+#[derive(Debug, Default)]
+pub(crate) struct Report(Mutex<Option<(CertificateError, String)>>);
+
+impl Report {
+    /// The words for `error`, if it is the last one.
+    pub(crate) fn take(&self, error: &CertificateError) -> Option<String> {
+        let (_, words) = self.0.lock().take_if(|(last, _)| same(last, error))?;
+        Some(words)
+    }
+
+    fn note<T>(
+        &self,
+        result: Result<T, Error>,
+        chain: &[&CertificateDer<'_>],
+        host: Option<&ServerName<'_>>,
+        now: UnixTime,
+    ) -> Result<T, Error> {
+        if let Err(Error::InvalidCertificate(error)) = &result {
+            let words = explain(error, chain, host, now);
+            *self.0.lock() = Some((error.clone(), words));
+        }
+        result
+    }
+}
+
+/// Whether two errors are the same; `Other` never equals itself.
+fn same(a: &CertificateError, b: &CertificateError) -> bool {
+    a == b
+        || matches!(
+            (a, b),
+            (CertificateError::Other(_), CertificateError::Other(_))
+        )
+}
+
+/// Says what is wrong with which certificate of a chain.
+fn explain(
+    error: &CertificateError,
+    chain: &[&CertificateDer<'_>],
+    host: Option<&ServerName<'_>>,
+    now: UnixTime,
+) -> String {
+    use CertificateError as E;
+    let all: Vec<Option<Summary>> = chain.iter().map(|der| Summary::of(der)).collect();
+    let with = |has: &dyn Fn(&Summary) -> bool| all.iter().flatten().find(|c| has(c));
+    let first = all.first().and_then(|c| c.as_ref());
+    let today = format!("it is {} now", moment(now.as_secs()));
+    let (about, what) = match error {
+        E::ExpiredContext { not_after, .. } => {
+            let end = moment(not_after.as_secs());
+            let which = with(&|c| c.not_after == end);
+            (which, format!("has expired on {end}; {today}"))
+        }
+        E::NotValidYetContext { not_before, .. } => {
+            let begin = moment(not_before.as_secs());
+            let which = with(&|c| c.not_before == begin);
+            (which, format!("isn't valid before {begin}; {today}"))
+        }
+        E::NotValidForNameContext { presented, .. } => {
+            let wanted = host.map(names::text).unwrap_or_default();
+            let offered = offered(presented);
+            (first, format!("isn't for \"{wanted}\": {offered}"))
+        }
+        E::UnknownIssuer => match (first, all.last().and_then(|c| c.as_ref())) {
+            (Some(c), _) if c.self_signed() => {
+                let what = "signed itself and isn't among the trusted ones";
+                (first, what.into())
+            }
+            (_, Some(last)) => {
+                let issuer = &last.issuer;
+                let what = format!("has an issuer that isn't trusted: {issuer}");
+                (first, what)
+            }
+            _ => (first, "has an issuer that isn't trusted".into()),
+        },
+        E::Revoked => (first, "or one of its issuers' is revoked".into()),
+        E::UnknownRevocationStatus => {
+            let what = "is covered by none of the revocation lists";
+            (first, what.into())
+        }
+        E::ExpiredRevocationListContext { next_update, .. } => {
+            let end = moment(next_update.as_secs());
+            let what = format!("has a revocation list that has expired on {end}; {today}");
+            (first, what)
+        }
+        E::BadSignature => (first, "or one of its issuers' has a wrong signature".into()),
+        E::BadEncoding => (first, "can't be read".into()),
+        E::InvalidPurposeContext { .. } => {
+            let what = "isn't meant for this end of a connection (extendedKeyUsage)";
+            (first, what.into())
+        }
+        E::Other(_) if first.is_some_and(|c| c.authority) => {
+            let what = "is an authority's (CA:TRUE), which no server or client may show";
+            (first, what.into())
+        }
+        E::Other(_) => (first, "breaks a rule of RFC 5280".into()),
+        other => (first, format!("is refused: {other:?}")),
+    };
+    let about = about.or(first);
+    match about {
+        Some(c) => format!(
+            "the certificate of {} (serial {}, issued by {}) {what}",
+            c.subject, c.serial, c.issuer
+        ),
+        None => format!("a certificate {what}"),
+    }
+}
+
+/// Names of a certificate that a message shows.
+const MAX_NAMES: usize = 8;
+
+/// The names that a certificate is for; webpki's text of a name is "DnsName(\"…\")".
+fn offered(presented: &[String]) -> String {
+    if presented.is_empty() {
+        return "it names no host (subjectAltName)".into();
+    }
+    let shown = presented.iter().take(MAX_NAMES).map(|name| {
+        let inner = name.split_once('(').map_or(&**name, |(_, inner)| inner);
+        inner.trim_end_matches(')').trim_matches('"')
+    });
+    let list = shown.collect::<Vec<_>>().join(", ");
+    let more = presented.len().saturating_sub(MAX_NAMES);
+    if more == 0 {
+        format!("it is for {list}")
+    } else {
+        format!("it is for {list} and {more} more")
+    }
+}
+
+/// A client's verifier of servers.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) inner: Arc<dyn ServerCertVerifier>,
+    pub(crate) report: Arc<Report>,
+}
+
+impl ServerCertVerifier for Servers {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let result = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
+        self.report.note(result, &chain, Some(server_name), now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// A server's verifier of clients.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    pub(crate) inner: Arc<dyn ClientCertVerifier>,
+    pub(crate) report: Arc<Report>,
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let result = self
+            .inner
+            .verify_client_cert(end_entity, intermediates, now);
+        let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
+        self.report.note(result, &chain, None, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
