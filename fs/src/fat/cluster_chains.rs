@@ -304,25 +304,134 @@ mod tests {
                 let len = wanted.last().map_or(0, |run| run.file + run.len);
                 let first = (wanted[0].disk - geometry.data_start()) / 512 + 2;
                 let mut chain = Chain::new(first as u32);
+                let mut furthest = 0;
                 for ask in ask.iter().copied().chain([len]) {
+                    furthest = furthest.max(ask.next_multiple_of(512));
                     let reached = chain.reach(0, ask, &geometry, &mut cache).unwrap();
                     prop_assert_eq!(reached, if ask <= len { Reached::All } else { Reached::End });
-                    prop_assert!(chain.len() >= ask.min(len) && chain.len() <= len);
+                    prop_assert!(chain.len() >= ask.min(len) && chain.len() <= len.min(furthest));
                 }
                 prop_assert_eq!(chain.runs(), wanted);
             }
         }
     }
 
-    #[test]
-    fn a_chain_that_is_odd_ends() {
-        let mut fat = formatted(FatKind::Fat16);
+    /// Creates a volume whose one file has `clusters` clusters, all in a row.
+    fn with_file(kind: FatKind, clusters: u64) -> (Geometry, Vec<u8>) {
+        let mut fat = formatted(kind);
         let root = fat.root();
         let node = fat.create(root, Name::new("a"), &SetAttr::new()).unwrap();
-        fat.truncate(node, 40 * 512).unwrap();
+        fat.truncate(node, clusters * 512).unwrap();
         fat.sync().unwrap();
-        let geometry = *fat.info();
-        let bytes = fat.into_inner().into_inner();
+        (*fat.info(), fat.into_inner().into_inner())
+    }
+
+    fn cache(disk: &Disk) -> Cache {
+        Cache::new(Box::new(disk.clone()), &VolumeOptions::default())
+    }
+
+    #[test]
+    fn what_is_known_needs_no_table() {
+        let (geometry, bytes) = with_file(FatKind::Fat16, 40);
+        let disk = Disk::new(bytes, 512);
+        let mut chain = Chain::new(2);
+        let reached = chain.reach(0, 20 * 512, &geometry, &mut cache(&disk));
+        assert_eq!((reached, chain.len()), (Ok(Reached::All), 20 * 512));
+        // A later part begins where it was left.
+        let known = chain.runs[0];
+        chain.runs[0] = Run {
+            file: 3 * 512,
+            disk: known.disk + 3 * 512,
+            len: 17 * 512,
+        };
+        disk.state().gone = true;
+        for from in [3 * 512, 4 * 512, 19 * 512] {
+            let reached = chain.reach(from, 20 * 512, &geometry, &mut cache(&disk));
+            assert_eq!(reached, Ok(Reached::All), "from {from}");
+        }
+        // What is before it isn't known.
+        let failed = chain.reach(3 * 512 - 1, 20 * 512, &geometry, &mut cache(&disk));
+        assert_eq!(failed, Err(BlockError::Io));
+        disk.state().gone = false;
+        let reached = chain.reach(0, 20 * 512, &geometry, &mut cache(&disk));
+        assert_eq!((reached, chain.runs()), (Ok(Reached::All), &[known][..]));
+    }
+
+    #[test]
+    fn clusters_in_a_row_are_counted_within_the_window() {
+        for (kind, entries) in [(FatKind::Fat16, 256), (FatKind::Fat32, 128)] {
+            let (geometry, mut bytes) = with_file(kind, 600);
+            let (max, len) = (geometry.max_cluster(), kind.entry_len());
+            let place = |cluster: u32| geometry.fat_start() as usize + cluster as usize * len;
+            // The upper bits of an entry of FAT32 are reserved; the last cluster has none beside it.
+            let ignored = if kind == FatKind::Fat32 { 0xf0 } else { 0 };
+            bytes[place(11) - 1] |= ignored;
+            for cluster in [max - 1, max] {
+                let next = (cluster + 1).to_le_bytes();
+                bytes[place(cluster)..][..len].copy_from_slice(&next[..len]);
+            }
+            let mut cache = cache(&Disk::new(bytes, 512));
+            let mut table = Table::new(&geometry);
+            assert_eq!(table.beside(3, 9), 0, "nothing is read yet");
+            assert_eq!(table.next(3, &mut cache), Ok(Ok(Some(4))));
+            let shown = entries - 3;
+            for (cluster, most, expected) in [
+                (3, 9, 9),
+                (3, 1000, shown),
+                (3, shown, shown),
+                (entries - 1, 9, 1),
+                (entries, 9, 0),
+            ] {
+                let found = table.beside(cluster as u32, most);
+                assert_eq!(found, expected, "{kind:?}, {most} after {cluster}");
+            }
+            assert_eq!(table.next(max - 1, &mut cache), Ok(Ok(Some(max))));
+            assert_eq!([table.beside(max - 1, 9), table.beside(max, 9)], [1, 0]);
+        }
+    }
+
+    /// An entry is read from the window that has it whole, else from the aligned one, and an entry
+    /// of FAT12 that is in two of these from one that begins with it.
+    #[test]
+    fn the_table_is_read_once_for_each_window() {
+        for (kind, steps) in [
+            (
+                FatKind::Fat16,
+                &[(3, 0), (255, 0), (256, 512), (300, 512), (255, 0), (130, 0)][..],
+            ),
+            (FatKind::Fat32, &[(3, 0), (127, 0), (128, 512), (255, 512)]),
+            (
+                FatKind::Fat12,
+                &[(3, 0), (340, 0), (341, 511), (342, 511), (681, 511), (3, 0)],
+            ),
+        ] {
+            let (geometry, bytes) = with_file(kind, 1000);
+            let mut cache = cache(&Disk::new(bytes, 512));
+            let mut table = Table::new(&geometry);
+            for &(cluster, window) in steps {
+                // Marks the window: it isn't read again.
+                let stays = table.at == geometry.fat_start() + window;
+                if stays {
+                    table.window.fill(0);
+                }
+                let next = if stays {
+                    Err(())
+                } else {
+                    Ok(Some(cluster + 1))
+                };
+                assert_eq!(table.next(cluster, &mut cache), Ok(next), "{kind:?}");
+                assert_eq!(
+                    table.at - geometry.fat_start(),
+                    window,
+                    "{kind:?} {cluster}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_that_is_odd_ends() {
+        let (geometry, bytes) = with_file(FatKind::Fat16, 40);
         let max = geometry.max_cluster() as u16;
         // A link to its start, to itself, to nowhere, out of the volume.
         for (cluster, value) in [(20, 2), (20, 10), (20, 20), (20, 0), (20, max + 1), (2, 2)] {
