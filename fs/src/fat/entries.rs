@@ -433,3 +433,6 @@ impl Directory {
             .ok_or(BlockError::OutOfRange)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,10 +20,10 @@ use crate::fake::Disk;
 use crate::{Error, FileId, OpenFlags, Volume};
 use judge::Tree;
 
-const WRITE: OpenFlags = OpenFlags::WRITE.union(OpenFlags::CREATE);
+pub(super) const WRITE: OpenFlags = OpenFlags::WRITE.union(OpenFlags::CREATE);
 
 /// Creates a file system with clusters of one sector.
-fn formatted(kind: FatKind) -> Vec<u8> {
+pub(super) fn formatted(kind: FatKind) -> Vec<u8> {
     let len = match kind {
         FatKind::Fat12 => 1 << 20,
         FatKind::Fat16 => 4 << 20,
@@ -54,7 +54,7 @@ fn format(len: usize, options: &FatOptions) -> Vec<u8> {
 
 const KINDS: [FatKind; 3] = [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32];
 
-fn mounted(image: Vec<u8>, sector: usize) -> (FatVolume, Disk) {
+pub(super) fn mounted(image: Vec<u8>, sector: usize) -> (FatVolume, Disk) {
     let disk = Disk::new(image, sector);
     let volume = mount_volume(Box::new(disk.clone()), Options::default()).unwrap();
     (volume, disk)
