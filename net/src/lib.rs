@@ -16,6 +16,7 @@
 //! Each module imports from those below it only (`tests/layers.rs`):
 //!
 //! ```text
+//! transport                      the same operations as a trait
 //! stack                          public operations, poll
 //! sockets                        the table of sockets: demultiplexing, timers, turns to send
 //! tcp    udp    ping    ethernet protocols, side by side
@@ -38,6 +39,7 @@ mod stack;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod types;
 mod udp;
 
@@ -46,6 +48,7 @@ pub use ping::PingReply;
 pub use stack::{Progress, RouteInfo, SocketInfo, Stack};
 pub use tcp::machine::{Info as TcpInfo, SendBuffer, TcpOptions};
 pub use tcp::{ConnectOptions, Lease, TcpCounters};
+pub use transport::Transport;
 pub use types::{
     Cidr, Config, Congestion, Counters, Dhcp, Error, Handle, InterfaceConfig, InterfaceId,
     InterfaceStatus, Keepalive, Link, LinkCapabilities, PartialChecksum, RandomBits, Readiness,

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. Modules of one layer don't import each other.
-const LAYERS: [&[&str]; 5] = [
+const LAYERS: [&[&str]; 6] = [
     &["types", "hash"],
     &["ip"],
     &["tcp", "udp", "ping", "ethernet"],
     &["sockets"],
     &["stack"],
+    &["transport"],
 ];
 
 fn layer(module: &str) -> Option<usize> {

@@ -272,7 +272,22 @@ pub trait Links: Wait {
     /// Error text when there is no network device.
     const NO_NETWORK: &str;
 
-    /// Opens the network devices.
+    /// What carries the program's sockets: `net::Stack`, or a box of any `net::Transport`.
+    type Transport: Send + 'static;
+
+    /// Whether it is the system's own sockets, whose interfaces, addresses and names the system
+    /// configures. The same at each call.
+    fn hosted() -> bool;
+
+    /// Starts it: the stack, or the system's own sockets. `random` makes a generator of random
+    /// numbers with each call.
+    fn transport(
+        interest: &mut Self::Interest,
+        config: net::Config,
+        random: &mut dyn FnMut() -> net::RandomBits,
+    ) -> Self::Transport;
+
+    /// Opens the network devices; none for the system's own sockets.
     fn links(
         interest: &mut Self::Interest,
         settings: link::Settings,

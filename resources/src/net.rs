@@ -42,9 +42,9 @@ pub use sockets::{failure, local, local_address, mark, peer, peer_address, readi
 pub use status::{interface, interfaces, name_servers, up};
 
 use crate::Runtime;
-use crate::current::{Current, LinkWake};
+use crate::current::{Current, LinkWake, Transport};
 use crate::types::Int;
-use ::net::{Handle, Progress, Stack};
+use ::net::{Handle, Progress};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -73,7 +73,7 @@ struct Interface {
 
 /// The stack and what belongs to it.
 pub struct Net {
-    stack: Stack,
+    stack: Transport,
     interfaces: Vec<Interface>,
     /// The links were opened.
     attached: bool,
@@ -97,6 +97,23 @@ pub struct Net {
     /// Kept for its memory.
     events: Vec<Handle>,
     zero_copy: zero_copy::ZeroCopy,
+}
+
+impl Net {
+    /// Notes the interfaces of the system whose sockets the program uses.
+    fn note_interfaces(&mut self) {
+        if !Current::hosted() {
+            return;
+        }
+        let ids = self.stack.interfaces().into_iter();
+        let stack = &mut self.stack;
+        let interface = |id| Interface {
+            name: stack.interface_name(id),
+            wake: None,
+            id,
+        };
+        self.interfaces = ids.map(interface).collect();
+    }
 }
 
 /// 64 random bits.
@@ -155,7 +172,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     };
     // It stays for good; without the code that would take it down.
     let net = Box::leak(Box::new(Net {
-        stack: Stack::new(limits, &mut || Box::new(random_bits)),
+        stack: Current::transport(&mut rt.interest, limits, &mut || Box::new(random_bits)),
         interfaces: Vec::new(),
         attached: false,
         sockets: Slab::new(),
@@ -172,10 +189,17 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         events: Vec::new(),
         zero_copy: zero_copy::ZeroCopy::new(),
     }));
+    if let Some((domains, dots)) = net.stack.name_options() {
+        let completed = configuration::complete_names(&mut net.services.resolver, domains, dots);
+        completed.or_else(|failure| rt.fail(failure))?;
+    }
     rt.register(DRIVER)?;
     rt.resources.net = Some(net);
     Current::take_report_requests();
-    Current::start_ticker(&TICKER);
+    // A system moves the bytes of its sockets itself.
+    if !Current::hosted() {
+        Current::start_ticker(&TICKER);
+    }
     Ok(())
 }
 
@@ -192,6 +216,7 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
     let Some(net) = rt.resources.net.as_deref_mut() else {
         return Err(Error::NoNetwork.into());
     };
+    net.note_interfaces();
     // After a failure it is tried again, with those that weren't added.
     let added = net.interfaces.len();
     for (index, device) in devices.into_iter().enumerate().skip(added) {
@@ -222,6 +247,17 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
     // Fixed addresses are there after the first step.
     poll(rt, Current::monotonic_ns());
     Ok(())
+}
+
+/// Fails a call for what the host's own sockets can't do.
+fn needs_stack(rt: &mut Runtime, what: &str) -> Result<(), Stop> {
+    if !Current::hosted() {
+        return Ok(());
+    }
+    let detail = alloc::format!(
+        "{what}: the host's own sockets (SOIL_NET=host) can't: give SOIL_NET=user or tap=DEVICE"
+    );
+    rt.fail(Failure::new(Error::Unsupported, detail))
 }
 
 /// The interface with this number in the order of their discovery.

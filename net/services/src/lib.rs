@@ -3,7 +3,7 @@
 //!
 //! A crate of its own because none of it is on the way of a packet: it is compiled for size, while
 //! `net` is compiled for speed. Nothing blocks and nothing runs by itself: each part has a `poll`
-//! that is to be called after [`net::Stack::poll`].
+//! that is to be called after [`net::Transport::poll`].
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -23,13 +23,21 @@ pub use dns::{
     sort_addresses,
 };
 
+/// What carries the sockets of the services. With the feature `stack` it is the stack of `net`, and
+/// calls are direct.
+#[cfg(feature = "stack")]
+pub type Network = net::Stack;
+/// What carries the sockets of the services: any transport.
+#[cfg(not(feature = "stack"))]
+pub type Network = dyn net::Transport;
+
 /// Gives 64 unpredictable bits a call.
 pub type Randomness = Box<dyn FnMut() -> u64>;
 
 /// Result of a `poll`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Polled {
-    /// Something was queued that [`net::Stack::poll`] is to send: it is to be called again.
+    /// Something was queued that [`net::Transport::poll`] is to send: it is to be called again.
     pub sent: bool,
     /// When to call again even if nothing comes.
     pub next_ns: Option<u64>,

@@ -12,6 +12,7 @@ mod records;
 #[cfg(test)]
 mod tests;
 
+use crate::Network;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,7 +21,7 @@ use crate::dns::message::Message;
 use crate::dns::name::Name;
 use crate::{Polled, Randomness};
 use link::{Asked, Heard, Link};
-use net::{Cidr, Handle, InterfaceId, Received, Stack};
+use net::{Cidr, Handle, InterfaceId, Received};
 use records::Records;
 
 const PORT: u16 = 5353;
@@ -72,7 +73,7 @@ struct Voice {
 }
 
 impl Voice {
-    fn turn<'a>(&'a mut self, stack: &'a mut Stack, socket: Handle, now_ns: u64) -> Turn<'a> {
+    fn turn<'a>(&'a mut self, stack: &'a mut Network, socket: Handle, now_ns: u64) -> Turn<'a> {
         Turn {
             stack,
             random: &mut self.random,
@@ -86,7 +87,7 @@ impl Voice {
 
 /// Context of one turn.
 struct Turn<'a> {
-    stack: &'a mut Stack,
+    stack: &'a mut Network,
     random: &'a mut Randomness,
     host: &'a Name,
     socket: Handle,
@@ -164,8 +165,8 @@ impl Responder {
         settled.then(|| self.voice.host.text())
     }
 
-    /// Probes, announces and answers. To be called after each [`Stack::poll`].
-    pub fn poll(&mut self, stack: &mut Stack, now_ns: u64) -> Polled {
+    /// Probes, announces and answers. To be called after each [`net::Transport::poll`].
+    pub fn poll(&mut self, stack: &mut Network, now_ns: u64) -> Polled {
         let mut polled = Polled::default();
         let Some(socket) = self.open(stack, now_ns) else {
             polled.next_ns = self.again_ns;
@@ -211,8 +212,8 @@ impl Responder {
     }
 
     /// Withdraws the name on all links (RFC 6762, 10.1). The queued messages leave with the next
-    /// [`Stack::poll`]. A further [`Responder::poll`] starts again with probing.
-    pub fn finish(&mut self, stack: &mut Stack, now_ns: u64) {
+    /// [`net::Transport::poll`]. A further [`Responder::poll`] starts again with probing.
+    pub fn finish(&mut self, stack: &mut Network, now_ns: u64) {
         let Some(socket) = self.socket.take() else {
             return;
         };
@@ -226,7 +227,7 @@ impl Responder {
         let _ = stack.close(socket);
     }
 
-    fn open(&mut self, stack: &mut Stack, now_ns: u64) -> Option<Handle> {
+    fn open(&mut self, stack: &mut Network, now_ns: u64) -> Option<Handle> {
         if self.socket.is_none() && self.again_ns.is_none_or(|at_ns| at_ns <= now_ns) {
             let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), PORT);
             self.again_ns = None;
@@ -246,7 +247,7 @@ impl Responder {
 
     /// Brings the links in line with the addresses that there are; tells whether something was
     /// sent.
-    fn configure(&mut self, stack: &mut Stack, socket: Handle, now_ns: u64) -> bool {
+    fn configure(&mut self, stack: &mut Network, socket: Handle, now_ns: u64) -> bool {
         let mut old = core::mem::take(&mut self.links);
         let mut sent = false;
         for interface in stack.interfaces() {

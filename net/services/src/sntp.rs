@@ -3,11 +3,12 @@
 //! It stands on the public operations of the stack and knows no clock of its own: a [`Sample`] says
 //! which time of day it was at which moment of the stack's monotonic clock.
 
+use crate::Network;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use net::{Error, Handle, Stack};
+use net::{Error, Handle};
 
 use crate::{Family, LookupError, LookupId, Polled, Randomness, Resolver};
 
@@ -29,7 +30,7 @@ const ROOT_MAX: u32 = 16;
 /// One measurement from a server's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// A moment of the clock that [`Stack::poll`] gets, in nanoseconds.
+    /// A moment of the clock that [`net::Transport::poll`] gets, in nanoseconds.
     pub at_ns: u64,
     /// The time of day at that moment: nanoseconds since 1970-01-01 00:00 UTC.
     pub wall_ns: u64,
@@ -74,11 +75,11 @@ impl Client {
         }
     }
 
-    /// Asks and listens; gives an answer that has come. To be called after each [`Stack::poll`],
+    /// Asks and listens; gives an answer that has come. To be called after each [`net::Transport::poll`],
     /// and after that of the resolver.
     pub fn poll(
         &mut self,
-        stack: &mut Stack,
+        stack: &mut Network,
         resolver: &mut Resolver,
         now_ns: u64,
     ) -> (Option<Sample>, Polled) {
@@ -121,7 +122,7 @@ impl Client {
 
     fn start(
         &mut self,
-        stack: &mut Stack,
+        stack: &mut Network,
         resolver: &mut Resolver,
         now_ns: u64,
         polled: &mut Polled,
@@ -143,7 +144,7 @@ impl Client {
 
     fn named(
         &mut self,
-        stack: &mut Stack,
+        stack: &mut Network,
         resolver: &mut Resolver,
         lookup: LookupId,
         now_ns: u64,
@@ -161,7 +162,7 @@ impl Client {
         }
     }
 
-    fn ask(&mut self, stack: &mut Stack, now_ns: u64, polled: &mut Polled) {
+    fn ask(&mut self, stack: &mut Network, now_ns: u64, polled: &mut Polled) {
         self.state = State::Idle(now_ns.saturating_add(NOT_YET_NS));
         let Some(address) = self.addresses.pop() else {
             return;
@@ -193,7 +194,7 @@ impl Client {
 
     fn listen(
         &mut self,
-        stack: &mut Stack,
+        stack: &mut Network,
         socket: Handle,
         server: SocketAddr,
         cookie: [u8; 8],

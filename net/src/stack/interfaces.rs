@@ -1,6 +1,7 @@
 //! Interfaces, VLANs, routes and the packet filter.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -71,13 +72,14 @@ impl Stack {
     }
 
     /// Returns all routes from any source.
-    pub fn routes(&self) -> impl Iterator<Item = RouteInfo> + '_ {
-        self.ip.net.routes.entries.iter().map(|entry| RouteInfo {
+    pub fn routes(&self) -> Vec<RouteInfo> {
+        let routes = self.ip.net.routes.entries.iter().map(|entry| RouteInfo {
             network: entry.network,
             prefix_len: entry.prefix_len,
             interface: InterfaceId(entry.interface),
             gateway: entry.gateway,
-        })
+        });
+        routes.collect()
     }
 
     /// Replaces the filter rules for all packets from now on; see [`FilterRule`].
@@ -112,6 +114,29 @@ impl Stack {
     /// Whether the links have completed every frame; see [`crate::Link::is_drained`].
     pub fn is_drained(&mut self) -> bool {
         self.ip.is_drained()
+    }
+
+    /// The system's name for an interface. A stack has none: its caller names them.
+    pub const fn interface_name(&self, _id: InterfaceId) -> String {
+        String::new()
+    }
+
+    /// The name servers of all interfaces, in the order in which they are asked.
+    pub fn name_servers(&self) -> Vec<IpAddr> {
+        let statuses = self.interfaces().into_iter();
+        let statuses = statuses.filter_map(|id| self.interface_status(id));
+        statuses.flat_map(|status| status.dns_servers).collect()
+    }
+
+    /// How the system completes short names: its domains, and from how many dots on a name is tried
+    /// as it is first. `None`: a stack leaves that to its caller.
+    pub const fn name_options(&self) -> Option<(Vec<String>, usize)> {
+        None
+    }
+
+    /// The addresses of a name that needn't be asked for: none, since a stack has no table of names.
+    pub const fn known_addresses(&self, _name: &str) -> Vec<IpAddr> {
+        Vec::new()
     }
 
     /// Returns the current source address of packets to `remote`; [`Error::Unreachable`] if there

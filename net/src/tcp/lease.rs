@@ -11,6 +11,14 @@ use super::machine::Block;
 pub struct Lease(pub(crate) Block);
 
 impl Lease {
+    /// A lease of a copy of `bytes`, at most 65 535, for a [`Transport`](crate::Transport) whose
+    /// memory can't be leased. `None` if there is no memory.
+    pub fn copied(bytes: &[u8]) -> Option<Lease> {
+        let mut block = Block::try_new(bytes.len())?;
+        block.append(bytes);
+        Some(Lease(block))
+    }
+
     /// The bytes, at least one. They are the holder's to change.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.0.bytes_mut()

@@ -187,12 +187,16 @@ fn routes_are_listed_and_taken_back() {
             .route(ip("172.16.0.1"), 0, None)
             .map(|r| r.next_hop)
     };
-    let before: Vec<_> = stack.routes().collect();
+    let before: Vec<_> = stack.routes();
     stack
         .add_route(network, ids[0], Some(ip("10.0.0.9")))
         .unwrap();
     assert_eq!(way(stack), Ok(ip("10.0.0.9")));
-    let added: Vec<_> = stack.routes().filter(|r| !before.contains(r)).collect();
+    let added: Vec<_> = stack
+        .routes()
+        .into_iter()
+        .filter(|r| !before.contains(r))
+        .collect();
     assert_eq!(added.len(), 1);
     assert_eq!((added[0].network, added[0].prefix_len), network);
     assert_eq!(
@@ -202,7 +206,7 @@ fn routes_are_listed_and_taken_back() {
     assert!(!stack.remove_route((network.0, 13), ids[0]));
     assert!(stack.remove_route(network, ids[0]) && !stack.remove_route(network, ids[0]));
     assert_eq!(way(stack), Ok(ip("10.0.0.254")));
-    assert!(stack.routes().eq(before));
+    assert_eq!(stack.routes(), before);
     // What wasn't added isn't taken away.
     assert!(!stack.remove_route((ip("10.0.0.0"), 24), ids[0]));
 }

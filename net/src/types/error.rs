@@ -42,6 +42,9 @@ pub enum Error {
     MessageTooLong,
     /// The memory for sockets is used up, or a table is full.
     OutOfMemory,
+    /// The system that has the sockets doesn't permit it, such as a port below 1024. A stack permits
+    /// all.
+    PermissionDenied,
 }
 
 impl fmt::Display for Error {
@@ -63,6 +66,7 @@ impl fmt::Display for Error {
             Error::BrokenPipe => "sending side is shut down",
             Error::MessageTooLong => "message too long",
             Error::OutOfMemory => "out of network memory",
+            Error::PermissionDenied => "not permitted by the host",
         })
     }
 }

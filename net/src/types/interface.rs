@@ -10,6 +10,19 @@ use super::Cidr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InterfaceId(pub(crate) usize);
 
+impl InterfaceId {
+    /// The identifier with this number, for a [`Transport`](crate::Transport) that numbers its
+    /// interfaces itself.
+    pub const fn from_raw(raw: usize) -> InterfaceId {
+        InterfaceId(raw)
+    }
+
+    /// The number of [`InterfaceId::from_raw`].
+    pub const fn to_raw(self) -> usize {
+        self.0
+    }
+}
+
 /// Configuration of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceConfig {

@@ -425,7 +425,7 @@ fn the_routes_of_a_lease_are_taken() {
         host.send_frame(&mut world, &answer(&message, LEASED, &offer));
     }
     host.listen(&mut world, SECOND);
-    let routes: Vec<_> = world.stacks[0].routes().collect();
+    let routes: Vec<_> = world.stacks[0].routes();
     let found = |network: [u8; 4], len| {
         let mut of = routes.iter();
         let route = of.find(|r| r.network == IpAddr::from(network) && r.prefix_len == len);

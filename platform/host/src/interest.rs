@@ -1,8 +1,10 @@
 //! The set of events that a wait waits for, and the owner of the ring.
 
 use crate::console::descriptor;
+use crate::sockets::Epoll;
 use crate::{LinkWake, Offload, Ring, ring, signals};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use platform::{Direction, Stream};
 
 /// The events that a wait waits for. It belongs to the program's thread.
@@ -14,12 +16,21 @@ pub struct Interest {
     /// The ring, from the first device on that may use one.
     pub(crate) ring: Option<Ring>,
     pub(crate) offload: Option<Offload>,
+    /// Where Linux's own sockets report without a ring.
+    epoll: Option<Epoll>,
 }
 
 impl Interest {
     /// The ring for a device to open.
     pub(crate) fn ring(&mut self) -> Ring {
         self.ring.get_or_insert_with(Ring::default).clone()
+    }
+
+    /// The place of the epoll instance of Linux's own sockets.
+    pub(crate) fn epoll(&mut self) -> Epoll {
+        self.epoll
+            .get_or_insert_with(|| Epoll::new(Cell::new(-1)))
+            .clone()
     }
 
     /// Uses `ring`, as tests do with one that the kernel forbids. Before the first device opens it.
@@ -49,6 +60,7 @@ impl platform::Interest for Interest {
         immediate: false,
         ring: None,
         offload: None,
+        epoll: None,
     };
 
     fn clear(&mut self) {
@@ -56,6 +68,9 @@ impl platform::Interest for Interest {
         self.links.clear();
         self.immediate = self.offload.as_ref().is_some_and(Offload::take_found);
         self.fd(signals::event(), libc::POLLIN);
+        if let Some(epoll) = &self.epoll {
+            self.fd(epoll.get(), libc::POLLIN);
+        }
         if let Some(event) = self.offload.as_ref().and_then(Offload::event) {
             self.fd(event, libc::POLLIN);
         }

@@ -25,6 +25,7 @@
 //! |---|---|---|
 //! | TAP (`tap`) | reads and writes on the ring | a call for each frame, with adaptive polling |
 //! | passt (`passt`) | calls on a socket | the same |
+//! | Linux's own sockets (`sockets`) | a call each; readiness by the ring | a call each; readiness by epoll |
 //! | disks (`disk`) | page cache, or ring | page cache, `io_submit(2)`, or blocking |
 //! | folders (`folder`) | page cache, or ring | page cache, or worker |
 //!
@@ -48,6 +49,7 @@ mod passt;
 mod recording;
 mod ring;
 mod signals;
+mod sockets;
 mod system;
 mod tap;
 mod thread;

@@ -6,20 +6,53 @@
 //! - `tap=DEVICE`: a TAP device that this user may open;
 //! - `none`.
 //!
+//! Or it is `host`: the program's sockets are Linux's own ([`crate::sockets`]), and there is no
+//! device.
+//!
 //! Their Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own,
 //! and others are random.
 
 use crate::link_wake::LinkWake;
+use crate::sockets::Sockets;
 use crate::{Host, Interest, passt, recording, ring, tap};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, Ordering};
 use platform::error::{Error, Failure};
 use platform::link::{Device, RecordingSink, Settings};
 use platform::{Links, System};
 
+/// Settings of a stack of the program's own.
+const SETTINGS_OF_A_STACK: [&str; 8] = [
+    "SOIL_IP",
+    "SOIL_GATEWAY",
+    "SOIL_MAC",
+    "SOIL_FORWARD",
+    "SOIL_FILTER",
+    "SOIL_OFFLOAD",
+    "SOIL_PCAP",
+    "SOIL_MDNS",
+];
+
+/// Fails for a setting that Linux's sockets can't heed. Errors: `BadConfiguration`.
+fn refuse_settings() -> Result<(), Failure> {
+    let given = |name: &&&str| Host::variable(name).is_some();
+    let Some(name) = SETTINGS_OF_A_STACK.iter().find(given) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "{name}: the host's own sockets (SOIL_NET=host) are configured by the host: give \
+         SOIL_NET=user or tap=DEVICE, or leave {name} out"
+    );
+    Err(Failure::new(Error::BadConfiguration, detail))
+}
+
 /// Opens the devices that `SOIL_NET` names, on the ring where they can use one.
 fn open(ring: &ring::Handle, settings: Settings) -> Result<Vec<Device<Host>>, Failure> {
+    if Host::hosted() {
+        return refuse_settings().map(|()| Vec::new());
+    }
     let text = Host::variable("SOIL_NET");
     let text = text.as_deref().unwrap_or("user");
     let mut devices = Vec::new();
@@ -44,8 +77,9 @@ fn open(ring: &ring::Handle, settings: Settings) -> Result<Vec<Device<Host>>, Fa
                 (Box::new(passt), wake)
             }
             _ => {
-                let detail =
-                    format!("SOIL_NET: \"{word}\": give user, tap=DEVICE, passt=SOCKET or none");
+                let detail = format!(
+                    "SOIL_NET: \"{word}\": give host, user, tap=DEVICE, passt=SOCKET or none"
+                );
                 return Err(Failure::new(Error::BadConfiguration, detail));
             }
         };
@@ -59,6 +93,29 @@ fn open(ring: &ring::Handle, settings: Settings) -> Result<Vec<Device<Host>>, Fa
 }
 
 impl Links for Host {
+    type Transport = Box<dyn net::Transport>;
+
+    fn hosted() -> bool {
+        /// 0: not decided; else 1 more than whether it is so. The program may change its variables.
+        static CHOICE: AtomicU8 = AtomicU8::new(0);
+        if CHOICE.load(Ordering::Relaxed) == 0 {
+            let hosted = Host::variable("SOIL_NET").as_deref() == Some("host");
+            CHOICE.store(1 + u8::from(hosted), Ordering::Relaxed);
+        }
+        CHOICE.load(Ordering::Relaxed) == 2
+    }
+
+    fn transport(
+        interest: &mut Interest,
+        config: net::Config,
+        random: &mut dyn FnMut() -> net::RandomBits,
+    ) -> Self::Transport {
+        if Host::hosted() {
+            return Box::new(Sockets::new(interest, config.congestion));
+        }
+        Box::new(net::Stack::new(config, random))
+    }
+
     const NO_NETWORK: &str =
         "no network interface: SOIL_NET is none: give user, tap=DEVICE or passt=SOCKET";
 

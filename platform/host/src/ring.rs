@@ -31,6 +31,9 @@ const POLLS: usize = 0;
 /// Bits of a request's tag; the rest says whose it is.
 const TAG_BITS: u32 = 48;
 
+/// The tag of a request whose end no owner looks at.
+const NO_TAG: u64 = (1 << TAG_BITS) - 1;
+
 /// A request that has ended: its tag, and what the system call of its kind would have answered.
 pub type Ended = (u64, Result<u32, Errno>);
 
@@ -153,6 +156,17 @@ impl Owner {
             pushed
         };
         self.ring.with(push).unwrap_or(false)
+    }
+
+    /// Ends a request for readiness with this tag, if it is under way. Until then it would keep the
+    /// descriptor open.
+    pub fn end_poll(&self, tag: u64) {
+        let owner = (self.index as u64) << TAG_BITS;
+        let request = opcode::PollRemove::new((owner | tag).into()).build();
+        // SAFETY: the request has no memory.
+        if unsafe { self.push(request, NO_TAG, true) } {
+            self.submit();
+        }
     }
 
     /// The next request that has ended.

@@ -126,6 +126,20 @@ fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
 }
 
 impl Links for Image {
+    type Transport = net::Stack;
+
+    fn hosted() -> bool {
+        false
+    }
+
+    fn transport(
+        _: &mut Interest,
+        config: net::Config,
+        random: &mut dyn FnMut() -> net::RandomBits,
+    ) -> net::Stack {
+        net::Stack::new(config, random)
+    }
+
     const NO_NETWORK: &str = "no network device: give the machine one (soil run --net)";
 
     fn links(_: &mut Interest, settings: Settings) -> Result<Vec<Device<Image>>, Failure> {

@@ -122,7 +122,26 @@ fn names(variable: impl Fn(&str) -> Option<String>) -> Result<DnsOptions, Failur
 
 /// Configures how names are looked up.
 pub fn configure_names(resolver: &mut Resolver) -> Result<(), Failure> {
-    let options = names(Current::variable)?;
+    configure(resolver, names(Current::variable)?)
+}
+
+/// Takes the domains and the number of dots of the system for those that no variable gives.
+pub fn complete_names(
+    resolver: &mut Resolver,
+    domains: Vec<String>,
+    dots: usize,
+) -> Result<(), Failure> {
+    let mut options = names(Current::variable)?;
+    if options.search.is_empty() {
+        options.search = domains;
+    }
+    if Current::variable("SOIL_DNS_NDOTS").is_none() {
+        options.ndots = dots;
+    }
+    configure(resolver, options)
+}
+
+fn configure(resolver: &mut Resolver, options: DnsOptions) -> Result<(), Failure> {
     let domains = options.search.join(",");
     resolver.configure(options).map_err(|_| {
         wrong(format!(

@@ -49,6 +49,10 @@ pub fn lookup(rt: &mut Runtime, name: &str, family: Int, results: Piece, token: 
         6 => Family::V6,
         _ => return Err(Error::Invalid.into()),
     };
+    let known = stack(rt)?.stack.known_addresses(name);
+    if !known.is_empty() {
+        return put_known(known, family, results);
+    }
     let begin = |net: &mut Net, now| {
         let resolver = &mut net.services.resolver;
         resolver.addresses(&mut net.stack, now, name, family)
@@ -191,6 +195,24 @@ fn put(found: &[DnsRecord], form: Form, results: Piece) -> usize {
     }
 }
 
+/// The answer of a lookup of a name that the system knows.
+fn put_known(known: Vec<IpAddr>, family: Family, results: Piece) -> Answer {
+    let wanted = |address: &IpAddr| match family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    };
+    let record = |address| DnsRecord {
+        ttl: 0,
+        data: RecordData::Address(address),
+    };
+    let records: Vec<DnsRecord> = known.into_iter().filter(wanted).map(record).collect();
+    match records.is_empty() {
+        true => Err(Error::NoSuchHost.into()),
+        false => Ok(put(&records, Form::Addresses, results)),
+    }
+}
+
 /// Completes the lookups that have an answer.
 pub fn check(rt: &mut Runtime) {
     let mut at = 0;
@@ -222,7 +244,7 @@ pub fn sort(rt: &mut Runtime, bytes: &mut [u8]) -> Answer {
     let net = stack(rt)?;
     let addresses = bytes.chunks_exact(16).map(address::from_octets);
     let mut addresses = addresses.collect::<Result<Vec<_>, Error>>()?;
-    ::services::sort_addresses(&net.stack, &mut addresses);
+    ::services::sort_addresses(&mut net.stack, &mut addresses);
     for (into, address) in bytes.chunks_exact_mut(16).zip(&addresses) {
         into.copy_from_slice(&address::octets(*address));
     }

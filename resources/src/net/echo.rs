@@ -2,7 +2,7 @@
 
 use super::errors::stop;
 use super::sockets::{close, open as open_descriptor, ready, socket};
-use super::{address, stack};
+use super::{address, needs_stack, stack};
 use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
@@ -24,6 +24,7 @@ static REQUEST: Operations = Operations {
 pub fn send(rt: &mut Runtime, endpoint: &[u8], len: Int) -> Answer {
     let endpoint = address::decode(endpoint)?;
     let len = usize::try_from(len).map_err(|_| Error::Invalid)?;
+    needs_stack(rt, "ping")?;
     let handle = stack(rt)?.stack.ping(endpoint, len).map_err(stop)?;
     open_descriptor(rt, handle, &REQUEST)
 }

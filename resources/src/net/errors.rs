@@ -25,6 +25,7 @@ pub fn error(error: ::net::Error) -> Error {
         E::BrokenPipe => Error::BrokenPipe,
         E::MessageTooLong => Error::MessageTooLong,
         E::OutOfMemory => Error::OutOfMemory,
+        E::PermissionDenied => Error::PermissionDenied,
         _ => Error::Invalid,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::errors::stop;
 use super::sockets::{close, open as open_descriptor, ready, socket};
-use super::{interface_id, stack};
+use super::{interface_id, needs_stack, stack};
 use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
@@ -22,6 +22,7 @@ static SOCKET: Operations = Operations {
 /// See `soil_ethernet_open`.
 pub fn open(rt: &mut Runtime, interface: Int, ethertype: Int) -> Answer {
     let ethertype = u16::try_from(ethertype).map_err(|_| Error::Invalid)?;
+    needs_stack(rt, "Ethernet frames")?;
     let interface = interface_id(rt, interface)?;
     let handle = stack(rt)?.stack.ethernet_open(interface, ethertype);
     open_descriptor(rt, handle.map_err(stop)?, &SOCKET)

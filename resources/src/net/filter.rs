@@ -10,7 +10,7 @@
 //!
 //! `port` is ours, `peer-port` the other end's; `each` counts each sender by itself.
 
-use super::{Net, stack};
+use super::{Net, needs_stack, stack};
 use crate::Runtime;
 use ::net::{Cidr, FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
 use alloc::format;
@@ -104,6 +104,7 @@ pub fn apply(net: &mut Net, text: &str) -> Result<(), Failure> {
 
 /// See `soil_net_filter`.
 pub fn set(rt: &mut Runtime, text: &str) -> Answer {
+    needs_stack(rt, "a packet filter")?;
     let applied = apply(stack(rt)?, text);
     match applied {
         Ok(()) => Ok(0),

@@ -70,7 +70,7 @@ fn details(info: &TcpInfo, text: &mut String) {
 
 /// A line for each of at most `most` sockets: protocol, own end, other end or `-`, state or `-`,
 /// bytes unread, bytes unsent; with `detailed`, a second one for each connection.
-fn sockets(net: &Net, most: usize, detailed: bool) -> String {
+fn sockets(net: &mut Net, most: usize, detailed: bool) -> String {
     let mut text = String::new();
     let mut count = 0;
     net.stack.sockets(&mut |info| {
@@ -106,7 +106,7 @@ fn sockets(net: &Net, most: usize, detailed: bool) -> String {
 }
 
 /// A line `name=value` for each counter.
-fn counters(net: &Net) -> String {
+fn counters(net: &mut Net) -> String {
     let mut text = String::new();
     net.stack.statistics(&mut |name, value| {
         // Writing to a string can't fail.
@@ -139,7 +139,7 @@ pub fn poll(rt: &mut Runtime) {
     if !Current::report_requested() {
         return;
     }
-    if let Some(net) = rt.resources.net.as_deref() {
+    if let Some(net) = rt.resources.net.as_deref_mut() {
         let text = format!("{}{}", sockets(net, SHOWN, true), counters(net));
         for line in text.lines() {
             Current::log(format!("soil: {line}\n").as_bytes());

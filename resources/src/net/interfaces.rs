@@ -2,7 +2,7 @@
 
 use super::configuration::interface_of;
 use super::errors::error;
-use super::{Interface, interface_id, stack};
+use super::{Interface, interface_id, needs_stack, stack};
 use crate::Runtime;
 use crate::types::Int;
 use alloc::format;
@@ -14,6 +14,7 @@ use platform::error::{Answer, Error};
 /// See `soil_net_vlan`.
 pub fn vlan(rt: &mut Runtime, parent: Int, id: Int, addresses: &str, gateways: &str) -> Answer {
     let id = u16::try_from(id).map_err(|_| Error::Invalid)?;
+    needs_stack(rt, "a VLAN")?;
     let under = interface_id(rt, parent)?;
     let config = interface_of(addresses, gateways).or_else(|failure| rt.fail(failure))?;
     let net = stack(rt)?;
@@ -44,6 +45,7 @@ fn network(text: &str) -> Result<(IpAddr, u8), Error> {
 
 /// See `soil_net_route`.
 pub fn route(rt: &mut Runtime, add: bool, to: &str, interface: Int, gateway: &str) -> Answer {
+    needs_stack(rt, "routes")?;
     let to = network(to)?;
     let interface = interface_id(rt, interface)?;
     let gateway = match gateway {
@@ -75,6 +77,7 @@ fn first(address: IpAddr, length: u8) -> IpAddr {
 
 /// See `soil_net_routes`.
 pub fn routes(rt: &mut Runtime, into: &mut [u8]) -> Answer {
+    needs_stack(rt, "routes")?;
     let net = stack(rt)?;
     let mut text = String::new();
     for route in net.stack.routes() {

@@ -1,9 +1,9 @@
 //! The machine's name on its links: the responder of `services`, which runs after the stack once it
 //! was asked for.
 
-use super::{Net, stack};
+use super::{Net, needs_stack, stack};
 use crate::Runtime;
-use crate::current::Current;
+use crate::current::{Current, Transport};
 use ::services::Polled;
 use ::services::mdns::Responder;
 use alloc::boxed::Box;
@@ -16,13 +16,13 @@ use platform::{Clock, System};
 /// pointers.
 pub struct Named {
     responder: Box<Responder>,
-    poll: fn(&mut Named, &mut ::net::Stack, u64) -> Polled,
-    finish: fn(&mut Named, &mut ::net::Stack, u64),
+    poll: fn(&mut Named, &mut Transport, u64) -> Polled,
+    finish: fn(&mut Named, &mut Transport, u64),
     /// The name that was told last.
     told: Option<String>,
 }
 
-fn poll(named: &mut Named, stack: &mut ::net::Stack, now: u64) -> Polled {
+fn poll(named: &mut Named, stack: &mut Transport, now: u64) -> Polled {
     let polled = named.responder.poll(stack, now);
     let name = named.responder.name();
     if name != named.told {
@@ -34,7 +34,7 @@ fn poll(named: &mut Named, stack: &mut ::net::Stack, now: u64) -> Polled {
     polled
 }
 
-fn finish(named: &mut Named, stack: &mut ::net::Stack, now: u64) {
+fn finish(named: &mut Named, stack: &mut Transport, now: u64) {
     named.responder.finish(stack, now);
 }
 
@@ -71,6 +71,7 @@ pub fn start(rt: &mut Runtime, name: &str) -> Answer {
     if stack(rt)?.named.is_some() {
         return Ok(1);
     }
+    needs_stack(rt, "a name of the machine's own")?;
     let Some(responder) = Responder::new(given, Box::new(super::random_bits)) else {
         let detail = format!(
             "SOIL_MDNS: \"{given}\" is not a host's name such as soil: letters, digits and inner \

@@ -3,10 +3,11 @@
 
 use super::address;
 use super::errors::error;
+use crate::current::Transport;
 use crate::types::Int;
 use crate::types::constants::{KIND_LISTENER, KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT};
 use crate::{Operations, Runtime};
-use ::net::{Handle, Readiness, Stack};
+use ::net::{Handle, Readiness};
 use core::net::SocketAddr;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};
@@ -108,7 +109,7 @@ pub fn open(
 }
 
 /// The stack and the socket of a descriptor's key.
-pub fn socket(rt: &mut Runtime, key: u32) -> Result<(&mut Stack, &mut Socket), Error> {
+pub fn socket(rt: &mut Runtime, key: u32) -> Result<(&mut Transport, &mut Socket), Error> {
     let net = rt.resources.net.as_deref_mut().ok_or(Error::Closed)?;
     let socket = net.sockets.get_mut(key as usize).ok_or(Error::Closed)?;
     Ok((&mut net.stack, socket))

@@ -2,7 +2,7 @@
 
 use super::errors::{error, refused, stop};
 use super::sockets::{close, open, ready, socket};
-use super::{address, stack_for};
+use super::{address, needs_stack, stack_for};
 use crate::Operations;
 use crate::Runtime;
 use crate::current::Current;
@@ -98,11 +98,24 @@ fn chosen(how: Int) -> Result<ConnectOptions, Error> {
     })
 }
 
+/// Fails if `options` ask the host's own sockets for what Linux has for all connections only.
+fn check_options(rt: &mut Runtime, options: &ConnectOptions) -> Result<(), Stop> {
+    let usual = TcpOptions {
+        mss: options.tcp.mss,
+        ..TcpOptions::default()
+    };
+    if options.tcp != usual || options.ecn.is_some() {
+        needs_stack(rt, "options of TCP other than segment_size")?;
+    }
+    Ok(())
+}
+
 /// Binds, with what the connections are to begin with. Of congestion marks a peer that connects has
 /// the say.
 pub(super) fn bind_with(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Result<Handle, Stop> {
     let endpoint = address::decode(endpoint)?;
     let options = chosen(how)?;
+    check_options(rt, &options)?;
     let net = stack_for(rt, endpoint.ip())?;
     let v6_only = how >> ONLY_V6 & 1 != 0;
     let bound = net.stack.tcp_bind_family(endpoint, v6_only);
@@ -150,6 +163,7 @@ pub fn connect(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Answer {
 /// [`connect`] to an address that may have a zone.
 pub fn connect_to(rt: &mut Runtime, endpoint: SocketAddr, how: Int) -> Answer {
     let options = chosen(how)?;
+    check_options(rt, &options)?;
     let net = stack_for(rt, endpoint.ip())?;
     match net.stack.tcp_connect_with(endpoint, None, &options) {
         Ok(handle) => open(rt, handle, &CONNECTION),
@@ -186,6 +200,9 @@ fn bytes(value: u64) -> u32 {
 fn set_agreed(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     let listener = rt.table.key_of(fd, &LISTENER);
     let key = listener.or_else(|_| rt.table.key_of(fd, &CONNECTION))?;
+    if option != OPTION_MSS {
+        needs_stack(rt, "options of TCP other than segment_size")?;
+    }
     let (stack, socket) = socket(rt, key)?;
     let mut options = stack.tcp_options(socket.handle).map_err(stop)?;
     match option {

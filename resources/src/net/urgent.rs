@@ -1,6 +1,7 @@
 //! Urgent data of TCP connections.
 
 use super::errors::error;
+use super::needs_stack;
 use super::sockets::socket;
 use super::tcp;
 use crate::Runtime;
@@ -11,6 +12,7 @@ use reactor::table::Fd;
 /// See `soil_tcp_send_urgent`.
 pub fn send(rt: &mut Runtime, fd: Fd) -> Answer {
     let key = rt.table.key_of(fd, &tcp::CONNECTION)?;
+    needs_stack(rt, "urgent data")?;
     let (stack, socket) = socket(rt, key)?;
     stack.tcp_send_urgent(socket.handle).map_err(error)?;
     Ok(0)
@@ -20,6 +22,7 @@ pub fn send(rt: &mut Runtime, fd: Fd) -> Answer {
 pub fn left(rt: &mut Runtime, fd: Fd, back: Int) -> Answer {
     let back = u32::try_from(back).map_err(|_| Error::Invalid)?;
     let key = rt.table.key_of(fd, &tcp::CONNECTION)?;
+    needs_stack(rt, "urgent data")?;
     let (stack, socket) = socket(rt, key)?;
     // Urgent data that comes from now on, even before the task has parked, is reported.
     let _ = stack.readiness(socket.handle);

@@ -1,11 +1,10 @@
 //! Lookups: the names to try (RFC 1535, search list), a question for each type of record, and what
 //! is told of the answers.
 
+use crate::Network;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use net::Stack;
 
 use super::cache::Cache;
 use super::message::{RecordData, kind};
@@ -51,7 +50,7 @@ pub struct Resolver {
     lookups: Vec<Lookup>,
     next_id: u64,
     shared: Shared,
-    /// [`Stack::configuration_generation`] that the cache belongs to.
+    /// [`net::Transport::configuration_generation`] that the cache belongs to.
     generation: u32,
     random: Randomness,
 }
@@ -135,7 +134,7 @@ impl Lookup {
         }
     }
 
-    fn close(&mut self, stack: &mut Stack) {
+    fn close(&mut self, stack: &mut Network) {
         for mut question in self.questions.drain(..) {
             question.close(stack);
         }
@@ -175,7 +174,7 @@ impl Resolver {
     /// [`LookupError::NotFound`] (a numeric address of the other family), [`LookupError::TooMany`].
     pub fn addresses(
         &mut self,
-        stack: &mut Stack,
+        stack: &mut Network,
         now_ns: u64,
         name: &str,
         family: Family,
@@ -218,7 +217,7 @@ impl Resolver {
     /// without a server or the cache.
     pub fn records(
         &mut self,
-        stack: &mut Stack,
+        stack: &mut Network,
         now_ns: u64,
         name: &str,
         records: RecordType,
@@ -257,15 +256,15 @@ impl Resolver {
     }
 
     /// Ends a lookup, done or not.
-    pub fn cancel(&mut self, stack: &mut Stack, id: LookupId) {
+    pub fn cancel(&mut self, stack: &mut Network, id: LookupId) {
         if let Some(place) = self.place(id) {
             self.lookups.swap_remove(place).close(stack);
         }
     }
 
     /// Asks and listens for all lookups that have no answer yet. To be called after each
-    /// [`Stack::poll`] while there are any.
-    pub fn poll(&mut self, stack: &mut Stack, now_ns: u64) -> Polled {
+    /// [`net::Transport::poll`] while there are any.
+    pub fn poll(&mut self, stack: &mut Network, now_ns: u64) -> Polled {
         let mut turn = Turn {
             stack,
             random: &mut self.random,
@@ -310,7 +309,7 @@ impl Resolver {
 
     fn start(
         &mut self,
-        stack: &mut Stack,
+        stack: &mut Network,
         now_ns: u64,
         name: &str,
         kinds: &'static [u16],
@@ -326,7 +325,7 @@ impl Resolver {
         let mut lookup = Lookup {
             names: candidates(name, wire, &shared.search, &shared.options),
             kinds,
-            servers: name_servers(stack),
+            servers: stack.name_servers(),
             deadline_ns: now_ns.saturating_add(TIMEOUT_NS),
             ..Lookup::default()
         };
@@ -345,13 +344,7 @@ impl Resolver {
     }
 }
 
-fn name_servers(stack: &Stack) -> Vec<IpAddr> {
-    let statuses = stack.interfaces().into_iter();
-    let statuses = statuses.filter_map(|id| stack.interface_status(id));
-    statuses.flat_map(|status| status.dns_servers).collect()
-}
-
-fn has_global_v6(stack: &Stack) -> bool {
+fn has_global_v6(stack: &mut Network) -> bool {
     let statuses = stack.interfaces().into_iter();
     let mut statuses = statuses.filter_map(|id| stack.interface_status(id));
     statuses.any(|status| {

@@ -1,8 +1,7 @@
 //! Which address of a host to try first: destination address selection (RFC 6724, 6).
 
+use crate::Network;
 use core::net::{IpAddr, Ipv6Addr};
-
-use net::Stack;
 
 use super::DnsRecord;
 use super::message::RecordData;
@@ -92,7 +91,7 @@ fn rank(destination: IpAddr, source: Option<IpAddr>) -> (bool, bool, bool, u8, u
 
 /// Puts records into the order in which to use them: addresses by RFC 6724, services by priority.
 /// Equally good ones keep their order.
-pub(super) fn sort(stack: &Stack, records: &mut [DnsRecord]) {
+pub(super) fn sort(stack: &mut Network, records: &mut [DnsRecord]) {
     let key = |record: &DnsRecord| match &record.data {
         RecordData::Address(address) => rank(*address, stack.source_address(*address).ok()),
         RecordData::Service { priority, .. } => (false, false, false, 0, 0, u32::from(*priority)),
@@ -103,14 +102,14 @@ pub(super) fn sort(stack: &Stack, records: &mut [DnsRecord]) {
 
 /// Puts the addresses of a host into the order in which to try them (RFC 6724, 6): those that can't
 /// be reached come last, and equally good ones keep their order.
-pub fn sort_addresses(stack: &Stack, addresses: &mut [IpAddr]) {
+pub fn sort_addresses(stack: &mut Network, addresses: &mut [IpAddr]) {
     insertion(addresses, |address| {
         rank(*address, stack.source_address(*address).ok())
     });
 }
 
 /// A stable sort of a few: the general one is kilobytes of code.
-fn insertion<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
+fn insertion<T, K: Ord>(items: &mut [T], mut key: impl FnMut(&T) -> K) {
     for end in 1..items.len() {
         let mut at = end;
         while let Some([a, b]) = at.checked_sub(1).and_then(|i| items.get_mut(i..=at)) {

@@ -4,6 +4,7 @@
 //! (RFC 5452). An answer counts only if it comes from a server that was asked, to that port, with
 //! the identifier of that query and the question repeated.
 
+use crate::Network;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,7 +13,7 @@ use super::message::{CLASS_IN, Message, query};
 use super::name::Name;
 use super::stream::Stream;
 use super::{ALIASES_MAX, DnsRecord, LookupError, Missing};
-use net::{Error, Handle, Stack};
+use net::{Error, Handle};
 
 /// DNS (RFC 1035, 4.2).
 const PORT: u16 = 53;
@@ -37,7 +38,7 @@ const DATAGRAMS_MAX: usize = 32;
 
 /// Context of one turn.
 pub(super) struct Turn<'a> {
-    pub(super) stack: &'a mut Stack,
+    pub(super) stack: &'a mut Network,
     pub(super) random: &'a mut dyn FnMut() -> u64,
     pub(super) now_ns: u64,
     /// Something was queued.
@@ -107,7 +108,7 @@ impl Question {
     }
 
     /// Gives back what it holds.
-    pub(super) fn close(&mut self, stack: &mut Stack) {
+    pub(super) fn close(&mut self, stack: &mut Network) {
         if let Some(socket) = self.socket.take() {
             // It is ours.
             let _ = stack.close(socket);

@@ -1,9 +1,10 @@
 //! A question over TCP, for answers that don't fit a datagram (RFC 1035, 4.2.2, RFC 7766).
 
+use crate::Network;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use net::{Error, Handle, Stack};
+use net::{Error, Handle};
 
 /// How long connecting, asking and answering may take together.
 const TIMEOUT_NS: u64 = 5_000_000_000;
@@ -26,7 +27,7 @@ pub(super) struct Stream {
 impl Stream {
     /// Begins to connect. `None` if that can't be.
     pub(super) fn new(
-        stack: &mut Stack,
+        stack: &mut Network,
         server: SocketAddr,
         id: u16,
         query: &[u8],
@@ -46,7 +47,7 @@ impl Stream {
     }
 
     /// Moves on as far as that goes: the answer, or [`Error::WouldBlock`], or why none comes.
-    pub(super) fn run(&mut self, stack: &mut Stack, now_ns: u64) -> Result<&[u8], Error> {
+    pub(super) fn run(&mut self, stack: &mut Network, now_ns: u64) -> Result<&[u8], Error> {
         if now_ns >= self.deadline_ns {
             return Err(Error::TimedOut);
         }
@@ -79,7 +80,7 @@ impl Stream {
     }
 
     /// Ends the connection.
-    pub(super) fn close(self, stack: &mut Stack) {
+    pub(super) fn close(self, stack: &mut Network) {
         // The handle is ours. All data has been delivered, so there is no reason to wait for a FIN.
         let _ = stack.abort(self.connection);
     }

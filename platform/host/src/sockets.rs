@@ -1,0 +1,302 @@
+//! `SOIL_NET=host`: the program's sockets are Linux's own, of which none ever blocks.
+//!
+//! ```text
+//!   resources::net      the calls of the program, the same for Soil's stack
+//!         │ net::Transport
+//!     Sockets           the table: handles, errors as the stack has them
+//!      │    │
+//!    calls  watch       system calls; which sockets became ready
+//!           │
+//!     ring │ epoll      with io_uring, or where the kernel forbids it
+//! ```
+//!
+//! A call is tried at once. One that finds nothing to do notes its direction as blocked, and an
+//! event ends that. A read that fills its buffer only in part has emptied the socket, and a write
+//! that isn't taken whole has filled it (epoll(7)), so the next try needs no system call.
+
+mod address;
+mod calls;
+mod info;
+mod system;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod udp;
+mod watch;
+
+use crate::owned_fd::OwnedFd;
+use crate::{Interest, Ring};
+use alloc::vec::Vec;
+use net::{Congestion, Error, Handle, Progress, Readiness, TcpOptions};
+use platform::Direction;
+use slab::Slab;
+use watch::{Place, Watch};
+
+pub use watch::Epoll;
+
+/// Events of one poll; more are for the next.
+const EVENTS: usize = 1024;
+
+/// Linux's sockets as the program's.
+pub struct Sockets {
+    table: Slab<Socket>,
+    /// Number of sockets so far, as far as tags tell.
+    made: u32,
+    watch: Watch,
+    ring: Ring,
+    epoll: Epoll,
+    /// Sockets with events that were not yet taken.
+    events: Vec<Handle>,
+    /// What `SOIL_TCP_CONGESTION` asks for.
+    congestion: Congestion,
+    /// Connections that are closed and have lent bytes to send.
+    orphans: usize,
+    /// Connections with lent bytes that the peer hasn't acknowledged.
+    unheard: Vec<Handle>,
+}
+
+// SAFETY: `net` wants transports that can move between threads. This one belongs to the runtime,
+// which is used by one thread at a time (`runtime.rs`), as what it shares with the runtime's waits
+// is; none of it depends on the thread.
+unsafe impl Send for Sockets {}
+
+/// One socket.
+struct Socket {
+    fd: OwnedFd,
+    /// Of the handle, and of polls.
+    generation: u32,
+    /// Of the family `AF_INET6`.
+    v6: bool,
+    kind: Kind,
+    read: Way,
+    write: Way,
+    /// The peer sends no more: what has come is followed by the end.
+    ended: bool,
+}
+
+/// One direction of a socket.
+#[derive(Default)]
+struct Way {
+    /// The last try found nothing to do, and no event has come since.
+    blocked: bool,
+    /// An event is asked for.
+    armed: bool,
+}
+
+/// What a socket is.
+enum Kind {
+    /// A TCP port: bound or listening.
+    Port {
+        listening: bool,
+        options: TcpOptions,
+    },
+    Connection(tcp::Connection),
+    Udp(udp::Peer),
+}
+
+impl Socket {
+    fn way(&mut self, direction: Direction) -> &mut Way {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+
+    /// Makes `call` unless the direction is blocked, and notes what it found. `part`: an answer
+    /// after which the next call would find nothing.
+    fn attempt<T>(
+        &mut self,
+        direction: Direction,
+        call: impl FnOnce(&OwnedFd) -> Result<T, Error>,
+        part: impl FnOnce(&T) -> bool,
+    ) -> Result<T, Error> {
+        if self.way(direction).blocked {
+            return Err(Error::WouldBlock);
+        }
+        let answer = call(&self.fd);
+        let ended = self.ended && direction == Direction::Read;
+        self.way(direction).blocked = match &answer {
+            Ok(done) => part(done) && !ended,
+            Err(failure) => *failure == Error::WouldBlock,
+        };
+        answer
+    }
+}
+
+/// The place of a handle in the table.
+fn index(handle: Handle) -> usize {
+    (handle.to_raw() & u64::from(u32::MAX)) as usize
+}
+
+fn handle(place: Place) -> Handle {
+    Handle::from_raw(u64::from(place.generation) << 32 | u64::from(place.index))
+}
+
+impl Sockets {
+    /// No sockets.
+    pub fn new(interest: &mut Interest, congestion: Congestion) -> Sockets {
+        let (ring, epoll) = (interest.ring(), interest.epoll());
+        let watch = Watch::open(&ring, &epoll);
+        system::raise_limit();
+        Sockets {
+            table: Slab::new(),
+            made: 0,
+            watch,
+            ring,
+            epoll,
+            events: Vec::new(),
+            congestion,
+            orphans: 0,
+            unheard: Vec::new(),
+        }
+    }
+
+    /// Takes a socket into the table.
+    fn insert(&mut self, fd: OwnedFd, v6: bool, kind: Kind) -> Result<Handle, Error> {
+        self.made = watch::generation(self.made.wrapping_add(1));
+        let entry = self.table.vacant_entry();
+        let place = Place {
+            index: entry.key() as u32,
+            generation: self.made,
+        };
+        if !self.watch.add(&fd, place) {
+            return Err(Error::OutOfMemory);
+        }
+        entry.insert(Socket {
+            fd,
+            generation: place.generation,
+            v6,
+            kind,
+            read: Way::default(),
+            write: Way::default(),
+            ended: false,
+        });
+        Ok(handle(place))
+    }
+
+    /// The socket of a handle, unless it was closed.
+    fn socket(&mut self, handle: Handle) -> Result<&mut Socket, Error> {
+        let generation = (handle.to_raw() >> 32) as u32;
+        let socket = self.table.get_mut(index(handle));
+        let socket = socket.filter(|socket| socket.generation == generation);
+        let socket = socket.ok_or(Error::BadHandle)?;
+        match &socket.kind {
+            Kind::Connection(connection) if connection.is_orphan => Err(Error::BadHandle),
+            _ => Ok(socket),
+        }
+    }
+
+    /// Asks for an event when a direction is ready, if it isn't.
+    fn arm(&mut self, handle: Handle, direction: Direction) {
+        let Some(socket) = self.table.get_mut(index(handle)) else {
+            return;
+        };
+        let place = Place {
+            index: index(handle) as u32,
+            generation: socket.generation,
+        };
+        let way = match direction {
+            Direction::Read => &mut socket.read,
+            Direction::Write => &mut socket.write,
+        };
+        if !way.blocked || way.armed {
+            return;
+        }
+        way.armed = self.watch.arm(&socket.fd, place, direction);
+        if !way.armed {
+            self.leave_ring();
+        }
+    }
+
+    /// The ring is a parent's (`ring`): from now on by epoll.
+    fn leave_ring(&mut self) {
+        self.watch = Watch::open(&self.ring, &self.epoll);
+        for (key, socket) in &mut self.table {
+            let place = Place {
+                index: key as u32,
+                generation: socket.generation,
+            };
+            for way in [&mut socket.read, &mut socket.write] {
+                way.armed = self.watch.add(&socket.fd, place);
+            }
+        }
+    }
+
+    /// Forgets a socket.
+    fn remove(&mut self, handle: Handle) {
+        let Some(socket) = self.table.try_remove(index(handle)) else {
+            return;
+        };
+        let place = Place {
+            index: index(handle) as u32,
+            generation: socket.generation,
+        };
+        for (way, direction) in [
+            (&socket.read, Direction::Read),
+            (&socket.write, Direction::Write),
+        ] {
+            if way.armed {
+                self.watch.disarm(place, direction);
+            }
+        }
+    }
+
+    /// Notes the events that have come.
+    fn poll(&mut self, now_ns: u64) -> Progress {
+        let mut more_work = self.watch.look();
+        let mut count = 0;
+        while let Some(event) = self.watch.next() {
+            self.note(&event);
+            count += 1;
+            if count == EVENTS {
+                more_work = true;
+                break;
+            }
+        }
+        Progress {
+            more_work,
+            next_deadline_ns: self.hear(now_ns),
+            transmit_blocked: false,
+        }
+    }
+
+    fn note(&mut self, event: &watch::Event) {
+        let Some(socket) = self.table.get_mut(event.place.index as usize) else {
+            return;
+        };
+        // Another socket had this place when the poll began.
+        if socket.generation != event.place.generation {
+            return;
+        }
+        socket.ended |= event.ended;
+        if event.read {
+            socket.read = Way::default();
+        }
+        if event.write {
+            socket.write = Way::default();
+        }
+        let handle = handle(event.place);
+        if event.write {
+            self.send_shared(handle);
+        }
+        self.events.push(handle);
+    }
+
+    /// Which operations are worth a try; asks for an event of those that aren't.
+    fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
+        let socket = self.socket(handle)?;
+        let connecting = socket.is_connecting();
+        let ready = Readiness {
+            readable: !socket.read.blocked && !connecting,
+            writable: !socket.write.blocked,
+            hangup: false,
+            error: matches!(&socket.kind, Kind::Connection(one) if one.failure.is_some()),
+        };
+        if !connecting {
+            self.arm(handle, Direction::Read);
+        }
+        self.arm(handle, Direction::Write);
+        Ok(ready)
+    }
+}

@@ -1,0 +1,156 @@
+//! System calls on sockets, with the errors of `net`. None of them waits.
+
+use super::address::Name;
+use crate::errno;
+use crate::owned_fd::OwnedFd;
+use core::net::SocketAddr;
+use net::Error;
+
+/// The nearest error of `net` for an `errno`.
+pub fn error(errno: i32) -> Error {
+    match errno {
+        libc::EAGAIN | libc::EINTR | libc::EINPROGRESS => Error::WouldBlock,
+        libc::ECONNREFUSED => Error::ConnectionRefused,
+        libc::ECONNRESET => Error::ConnectionReset,
+        libc::ECONNABORTED => Error::ConnectionAborted,
+        libc::ETIMEDOUT => Error::TimedOut,
+        libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EHOSTDOWN => {
+            Error::Unreachable
+        }
+        libc::EADDRINUSE => Error::AddressInUse,
+        libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT => Error::AddressNotAvailable,
+        libc::ENOTCONN => Error::NotConnected,
+        libc::EPIPE => Error::BrokenPipe,
+        libc::EMSGSIZE => Error::MessageTooLong,
+        libc::EMFILE | libc::ENFILE => Error::PortsExhausted,
+        libc::ENOMEM | libc::ENOBUFS => Error::OutOfMemory,
+        libc::EACCES | libc::EPERM => Error::PermissionDenied,
+        _ => Error::InvalidArgument,
+    }
+}
+
+/// The answer of a call that says -1 and `errno`.
+pub fn check(result: isize) -> Result<usize, Error> {
+    usize::try_from(result).map_err(|_| error(errno()))
+}
+
+/// A socket that doesn't block, and that programs which this one starts don't get.
+pub fn socket(v6: bool, kind: i32) -> Result<OwnedFd, Error> {
+    let family = if v6 { libc::AF_INET6 } else { libc::AF_INET };
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: a call without pointers.
+    let fd = unsafe { libc::socket(family, kind, 0) };
+    check(fd as isize)?;
+    Ok(OwnedFd(fd))
+}
+
+/// Sets an option; see setsockopt(2).
+pub fn set<T>(fd: &OwnedFd, level: i32, option: i32, value: &T) -> Result<(), Error> {
+    let value_at: *const T = value;
+    let len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: reads `value`.
+    let done = unsafe { libc::setsockopt(fd.0, level, option, value_at.cast(), len) };
+    check(done as isize).map(|_| ())
+}
+
+/// An option that is a number.
+pub fn number(fd: &OwnedFd, level: i32, option: i32) -> Result<i32, Error> {
+    let (mut value, mut len) = (0i32, size_of::<i32>() as libc::socklen_t);
+    let place = (&raw mut value).cast();
+    // SAFETY: writes a number at most.
+    let done = unsafe { libc::getsockopt(fd.0, level, option, place, &raw mut len) };
+    check(done as isize).map(|_| value)
+}
+
+/// The error that the system keeps for a socket, which forgets it.
+pub fn take_error(fd: &OwnedFd) -> Option<Error> {
+    match number(fd, libc::SOL_SOCKET, libc::SO_ERROR) {
+        Ok(0) => None,
+        Ok(errno) => Some(error(errno)),
+        Err(failure) => Some(failure),
+    }
+}
+
+/// Binds to an address.
+pub fn bind(fd: &OwnedFd, local: SocketAddr, v6: bool) -> Result<(), Error> {
+    let name = Name::new(local, v6);
+    // SAFETY: reads the address.
+    let done = unsafe { libc::bind(fd.0, name.pointer(), name.len()) };
+    check(done as isize).map(|_| ())
+}
+
+/// Connects, or begins to.
+pub fn connect(fd: &OwnedFd, name: &Name) -> Result<(), Error> {
+    // SAFETY: reads the address.
+    let done = unsafe { libc::connect(fd.0, name.pointer(), name.len()) };
+    check(done as isize).map(|_| ())
+}
+
+/// The own address.
+pub fn local(fd: &OwnedFd) -> Result<SocketAddr, Error> {
+    let mut name = Name::room();
+    let (address, len) = name.places();
+    // SAFETY: writes an address and its length.
+    let done = unsafe { libc::getsockname(fd.0, address, len) };
+    check(done as isize).map(|_| name.address())
+}
+
+/// The peer's address.
+pub fn peer(fd: &OwnedFd) -> Result<SocketAddr, Error> {
+    let mut name = Name::room();
+    let (address, len) = name.places();
+    // SAFETY: writes an address and its length.
+    let done = unsafe { libc::getpeername(fd.0, address, len) };
+    check(done as isize).map(|_| name.address())
+}
+
+/// Takes a connection, and its peer's address.
+pub fn accept(fd: &OwnedFd) -> Result<(OwnedFd, SocketAddr), Error> {
+    let mut name = Name::room();
+    let (address, len) = name.places();
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: writes an address and its length.
+    let taken = unsafe { libc::accept4(fd.0, address, len, flags) };
+    check(taken as isize)?;
+    Ok((OwnedFd(taken), name.address()))
+}
+
+/// Receives; see recv(2).
+pub fn receive(fd: &OwnedFd, into: &mut [u8], flags: i32) -> Result<usize, Error> {
+    // SAFETY: writes within `into`.
+    check(unsafe { libc::recv(fd.0, into.as_mut_ptr().cast(), into.len(), flags) })
+}
+
+/// Sends; see send(2). A peer that is gone is an error, not a signal.
+pub fn send(fd: &OwnedFd, from: &[u8]) -> Result<usize, Error> {
+    let flags = libc::MSG_NOSIGNAL;
+    // SAFETY: reads within `from`.
+    check(unsafe { libc::send(fd.0, from.as_ptr().cast(), from.len(), flags) })
+}
+
+/// Receives a datagram; its whole length, and its sender.
+pub fn receive_from(fd: &OwnedFd, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+    let mut name = Name::room();
+    let (address, len) = name.places();
+    let (data, room) = (into.as_mut_ptr().cast(), into.len());
+    // SAFETY: writes within `into`, an address and its length.
+    let n = unsafe { libc::recvfrom(fd.0, data, room, libc::MSG_TRUNC, address, len) };
+    check(n).map(|n| (n, name.address()))
+}
+
+/// Sends a datagram.
+pub fn send_to(fd: &OwnedFd, from: &[u8], to: &Name) -> Result<(), Error> {
+    let (data, len, flags) = (from.as_ptr().cast(), from.len(), libc::MSG_NOSIGNAL);
+    // SAFETY: reads within `from`, and the address.
+    let n = unsafe { libc::sendto(fd.0, data, len, flags, to.pointer(), to.len()) };
+    check(n).map(|_| ())
+}
+
+/// A number that ioctl(2) tells about a socket.
+pub fn count(fd: &OwnedFd, what: libc::Ioctl) -> usize {
+    let mut count = 0i32;
+    // SAFETY: writes a number.
+    let done = unsafe { libc::ioctl(fd.0, what, &raw mut count) };
+    let count = usize::try_from(count).unwrap_or(0);
+    if done < 0 { 0 } else { count }
+}

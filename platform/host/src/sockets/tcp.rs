@@ -1,0 +1,640 @@
+//! TCP on Linux's sockets (tcp(7)).
+
+use super::address::Name;
+use super::{Kind, Socket, Sockets, calls};
+use crate::owned_fd::OwnedFd;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use libc::{IPPROTO_TCP, SOL_SOCKET};
+use net::{Congestion, ConnectOptions, Error, Handle, Keepalive, Lease, SendBuffer, TcpOptions};
+use platform::Direction;
+
+/// Bytes of a lease, which is a copy.
+const LEASE: usize = 16 << 10;
+
+/// How often it is looked whether lent bytes are acknowledged.
+const HEAR_NS: u64 = 1_000_000;
+
+/// A connection.
+pub struct Connection {
+    phase: Phase,
+    /// Why it is over.
+    pub failure: Option<Error>,
+    /// The program sends no more.
+    shut: bool,
+    /// Bytes that the program has lent and Linux hasn't taken, and how many of them it has.
+    shared: Option<Arc<dyn SendBuffer>>,
+    sent: usize,
+    /// Bytes lent that Linux has taken, and the number of bytes taken with their end.
+    unheard: VecDeque<(Arc<dyn SendBuffer>, u64)>,
+    /// Bytes that Linux has taken since the beginning.
+    taken: u64,
+    /// This end sent the first SYN, which Linux counts as a byte.
+    pub is_active: bool,
+    /// Closed by the program; there only for what is lent.
+    pub is_orphan: bool,
+    options: TcpOptions,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Open,
+}
+
+impl Connection {
+    fn new(phase: Phase, options: TcpOptions) -> Connection {
+        Connection {
+            phase,
+            failure: None,
+            shut: false,
+            shared: None,
+            sent: 0,
+            unheard: VecDeque::new(),
+            taken: 0,
+            is_active: false,
+            is_orphan: false,
+            options,
+        }
+    }
+}
+
+impl Socket {
+    fn connection(&mut self) -> Result<(&OwnedFd, &mut Connection), Error> {
+        match &mut self.kind {
+            Kind::Connection(connection) => Ok((&self.fd, connection)),
+            _ => Err(Error::InvalidOperation),
+        }
+    }
+
+    /// Whether it waits for the peer's SYN.
+    pub fn is_connecting(&self) -> bool {
+        matches!(&self.kind, Kind::Connection(one) if one.phase == Phase::Connecting)
+    }
+
+    /// Receives by recv(2); the reason that a connection is over stays.
+    fn receive(&mut self, into: &mut [u8], flags: i32) -> Result<usize, Error> {
+        self.connection()?;
+        let (room, peeks) = (into.len(), flags & libc::MSG_PEEK != 0);
+        if room == 0 {
+            return Ok(0);
+        }
+        let part = |done: &usize| !peeks && *done > 0 && *done < room;
+        let answer = self.attempt(Direction::Read, |fd| calls::receive(fd, into, flags), part);
+        let (_, connection) = self.connection()?;
+        match (answer, connection.failure) {
+            // Linux tells the reason once, and then says that this is the end.
+            (Ok(0) | Err(Error::NotConnected), Some(failure)) => Err(failure),
+            (Err(failure), _) if is_over(failure) => {
+                connection.failure = Some(failure);
+                Err(failure)
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// Sends by send(2), nothing before what was lent.
+    fn send(&mut self, from: &[u8]) -> Result<usize, Error> {
+        let answer = self.attempt(
+            Direction::Write,
+            |fd| calls::send(fd, from),
+            |done| *done < from.len(),
+        );
+        let (_, connection) = self.connection()?;
+        match answer {
+            Err(Error::BrokenPipe) if !connection.shut => {
+                // The reset came when the peer had sent its end.
+                let failure = *connection.failure.get_or_insert(Error::ConnectionReset);
+                Err(failure)
+            }
+            Err(failure) if is_over(failure) => {
+                connection.failure = Some(failure);
+                Err(failure)
+            }
+            answer => {
+                connection.taken += answer.unwrap_or(0) as u64;
+                answer
+            }
+        }
+    }
+
+    /// Gives back what the peer has acknowledged; whether something is left.
+    fn hear(&mut self) -> bool {
+        let Ok((fd, connection)) = self.connection() else {
+            return false;
+        };
+        if connection.failure.is_some() {
+            connection.unheard.clear();
+        }
+        let left = match connection.unheard.is_empty() {
+            true => 0,
+            false => calls::count(fd, libc::TIOCOUTQ) as u64,
+        };
+        let heard = connection.taken.saturating_sub(left);
+        while let Some((bytes, end)) = connection.unheard.front()
+            && *end <= heard
+        {
+            bytes.acknowledged();
+            connection.unheard.pop_front();
+        }
+        !connection.unheard.is_empty()
+    }
+}
+
+/// Whether a connection is over with this error.
+fn is_over(failure: Error) -> bool {
+    matches!(
+        failure,
+        Error::ConnectionReset
+            | Error::ConnectionRefused
+            | Error::ConnectionAborted
+            | Error::TimedOut
+            | Error::Unreachable
+    )
+}
+
+/// Applies the options that Linux has for one connection.
+fn apply(fd: &OwnedFd, options: &TcpOptions) -> Result<(), Error> {
+    if options.mss > 0 {
+        let mss = i32::from(options.mss);
+        calls::set(fd, IPPROTO_TCP, libc::TCP_MAXSEG, &mss)?;
+    }
+    Ok(())
+}
+
+/// A time in seconds, at least one.
+fn seconds(ns: u64) -> i32 {
+    i32::try_from(ns.div_ceil(1_000_000_000).max(1)).unwrap_or(i32::MAX)
+}
+
+impl Sockets {
+    /// A new socket of TCP with what the stack's have from the beginning.
+    fn tcp_socket(&self, v6: bool) -> Result<OwnedFd, Error> {
+        let fd = calls::socket(v6, libc::SOCK_STREAM)?;
+        calls::set(&fd, IPPROTO_TCP, libc::TCP_NODELAY, &1i32)?;
+        if self.congestion != Congestion::default() {
+            set_congestion(&fd, self.congestion)?;
+        }
+        Ok(fd)
+    }
+
+    /// See `Stack::tcp_bind_family`.
+    pub fn bind(&mut self, local: SocketAddr, v6_only: bool) -> Result<Handle, Error> {
+        if local.ip().is_multicast() {
+            return Err(Error::InvalidArgument);
+        }
+        let open = |local: SocketAddr| {
+            let v6 = local.is_ipv6();
+            let fd = self.tcp_socket(v6)?;
+            if v6 {
+                let only = i32::from(v6_only);
+                calls::set(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &only)?;
+            }
+            calls::set(&fd, SOL_SOCKET, libc::SO_REUSEADDR, &1i32)?;
+            calls::bind(&fd, local, v6)?;
+            Ok((fd, v6))
+        };
+        let (fd, v6) = with_either_family(local, v6_only, open)?;
+        let bound = calls::local(&fd)?;
+        // `SO_REUSEADDR` would let two sockets have a port until one of them listens.
+        let is_taken = |(_, other): (usize, &Socket)| {
+            matches!(other.kind, Kind::Port { .. })
+                && calls::local(&other.fd).is_ok_and(|taken| taken == bound)
+        };
+        if self.table.iter().any(is_taken) {
+            return Err(Error::AddressInUse);
+        }
+        let kind = Kind::Port {
+            listening: false,
+            options: TcpOptions::default(),
+        };
+        self.insert(fd, v6, kind)
+    }
+
+    /// See `Stack::tcp_listen_bound`.
+    pub fn listen(&mut self, bound: Handle, backlog: usize) -> Result<(), Error> {
+        let socket = self.socket(bound)?;
+        let Kind::Port { listening, .. } = &mut socket.kind else {
+            return Err(Error::InvalidOperation);
+        };
+        // Linux takes one more.
+        let backlog = i32::try_from(backlog.saturating_sub(1)).unwrap_or(i32::MAX);
+        // SAFETY: a call without pointers.
+        calls::check(unsafe { libc::listen(socket.fd.0, backlog) } as isize)?;
+        *listening = true;
+        Ok(())
+    }
+
+    /// See `Stack::tcp_accept`.
+    pub fn accept(&mut self, listener: Handle) -> Result<Handle, Error> {
+        let socket = self.socket(listener)?;
+        let Kind::Port {
+            listening: true,
+            options,
+        } = socket.kind
+        else {
+            return Err(Error::InvalidOperation);
+        };
+        let v6 = socket.v6;
+        loop {
+            let socket = self.socket(listener)?;
+            let taken = socket.attempt(Direction::Read, calls::accept, |_| false);
+            match taken {
+                // The peer gave up before it was accepted.
+                Err(Error::ConnectionAborted) => {}
+                Err(Error::WouldBlock) => {
+                    self.arm(listener, Direction::Read);
+                    return Err(Error::WouldBlock);
+                }
+                Err(failure) => return Err(failure),
+                Ok((fd, _)) => {
+                    let connection = Connection::new(Phase::Open, options);
+                    return self.insert(fd, v6, Kind::Connection(connection));
+                }
+            }
+        }
+    }
+
+    /// See `Stack::tcp_connect_with`.
+    pub fn connect(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: &ConnectOptions,
+    ) -> Result<Handle, Error> {
+        check_peer(remote)?;
+        let v6 = remote.is_ipv6();
+        let fd = self.tcp_socket(v6)?;
+        super::udp::mark(&fd, v6, options.hop_limit, options.dscp)?;
+        apply(&fd, &options.tcp)?;
+        if let Some(local) = local {
+            calls::bind(&fd, local, v6)?;
+        }
+        self.begin(fd, v6, remote, options.tcp)
+    }
+
+    /// See `Stack::tcp_connect_bound`.
+    pub fn connect_bound(&mut self, bound: Handle, remote: SocketAddr) -> Result<Handle, Error> {
+        check_peer(remote)?;
+        let socket = self.socket(bound)?;
+        let Kind::Port {
+            listening: false,
+            options,
+        } = socket.kind
+        else {
+            return Err(Error::InvalidOperation);
+        };
+        if !socket.v6 && remote.is_ipv6() {
+            return Err(Error::AddressNotAvailable);
+        }
+        // The same socket under another handle: it stays where it is if this fails.
+        let v6 = socket.v6;
+        // SAFETY: a call without pointers.
+        let copy = unsafe { libc::fcntl(socket.fd.0, libc::F_DUPFD_CLOEXEC, 0) };
+        calls::check(copy as isize)?;
+        let handle = self.begin(OwnedFd(copy), v6, remote, options)?;
+        self.remove(bound);
+        Ok(handle)
+    }
+
+    fn begin(
+        &mut self,
+        fd: OwnedFd,
+        v6: bool,
+        remote: SocketAddr,
+        options: TcpOptions,
+    ) -> Result<Handle, Error> {
+        let begun = calls::connect(&fd, &Name::new(remote, v6));
+        let mut connection = Connection::new(Phase::Connecting, options);
+        connection.is_active = true;
+        let waits = match begun {
+            Ok(()) => {
+                connection.phase = Phase::Open;
+                false
+            }
+            Err(Error::WouldBlock) => true,
+            // As the stack does: the connection tells it.
+            Err(Error::ConnectionRefused) => {
+                connection.failure = Some(Error::ConnectionRefused);
+                false
+            }
+            Err(failure) => return Err(failure),
+        };
+        let handle = self.insert(fd, v6, Kind::Connection(connection))?;
+        self.socket(handle)?.write.blocked = waits;
+        Ok(handle)
+    }
+
+    /// See `Stack::tcp_connect_result`.
+    pub fn connect_result(&mut self, handle: Handle) -> Result<(), Error> {
+        let socket = self.socket(handle)?;
+        let is_blocked = socket.write.blocked;
+        let (fd, connection) = socket.connection()?;
+        if let Some(failure) = connection.failure {
+            return Err(failure);
+        }
+        if connection.phase == Phase::Open {
+            return Ok(());
+        }
+        if !is_blocked {
+            if let Some(failure) = calls::take_error(fd) {
+                connection.failure = Some(failure);
+                return Err(failure);
+            }
+            if calls::peer(fd).is_ok() {
+                connection.phase = Phase::Open;
+                return Ok(());
+            }
+            socket.write.blocked = true;
+        }
+        self.arm(handle, Direction::Write);
+        Err(Error::WouldBlock)
+    }
+
+    /// See `Stack::tcp_read` and `Stack::tcp_peek`.
+    pub fn read(&mut self, handle: Handle, into: &mut [u8], flags: i32) -> Result<usize, Error> {
+        let answer = self.socket(handle)?.receive(into, flags);
+        if answer == Err(Error::WouldBlock) {
+            self.arm(handle, Direction::Read);
+        }
+        answer
+    }
+
+    /// See `Stack::tcp_read_lease`.
+    pub fn lease(&mut self, handle: Handle) -> Result<Option<Lease>, Error> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(LEASE)
+            .map_err(|_| Error::OutOfMemory)?;
+        copy.resize(LEASE, 0);
+        let n = self.read(handle, &mut copy, 0)?;
+        if n == 0 {
+            return Ok(None);
+        }
+        let bytes = copy.get(..n).unwrap_or_default();
+        Lease::copied(bytes).map(Some).ok_or(Error::OutOfMemory)
+    }
+
+    /// See `Stack::tcp_write`.
+    pub fn write(&mut self, handle: Handle, from: &[u8]) -> Result<usize, Error> {
+        let socket = self.socket(handle)?;
+        let (_, connection) = socket.connection()?;
+        let answer = match &connection.shared {
+            _ if from.is_empty() => Ok(0),
+            None => socket.send(from),
+            Some(_) => Err(Error::WouldBlock),
+        };
+        if answer == Err(Error::WouldBlock) {
+            self.arm(handle, Direction::Write);
+        }
+        answer
+    }
+
+    /// See `Stack::tcp_write_shared`. Linux copies the bytes; they are the program's again when the
+    /// peer has acknowledged them.
+    pub fn share(&mut self, handle: Handle, bytes: Arc<dyn SendBuffer>) -> Result<(), Error> {
+        let (_, connection) = self.socket(handle)?.connection()?;
+        if let Some(failure) = connection.failure {
+            return Err(failure);
+        }
+        if connection.shut {
+            return Err(Error::BrokenPipe);
+        }
+        if connection.phase == Phase::Connecting {
+            return Err(Error::WouldBlock);
+        }
+        // One that waits is enough: Linux has a buffer of its own.
+        if connection.shared.is_some() {
+            self.arm(handle, Direction::Write);
+            return Err(Error::WouldBlock);
+        }
+        connection.shared = Some(bytes);
+        connection.sent = 0;
+        self.send_shared(handle);
+        Ok(())
+    }
+
+    /// Sends what was lent, as far as there is room, and ends what waited for that.
+    pub fn send_shared(&mut self, handle: Handle) {
+        let Some(socket) = self.table.get_mut(super::index(handle)) else {
+            return;
+        };
+        while let Kind::Connection(connection) = &mut socket.kind
+            && let Some(bytes) = connection.shared.clone()
+        {
+            let rest = bytes.bytes().get(connection.sent..).unwrap_or_default();
+            let answer = match rest.is_empty() {
+                true => Ok(0),
+                false => socket.send(rest),
+            };
+            let Kind::Connection(connection) = &mut socket.kind else {
+                return;
+            };
+            match answer {
+                Ok(done) if done < rest.len() => connection.sent += done,
+                Ok(_) => {
+                    let end = connection.taken;
+                    connection.unheard.push_back((bytes, end));
+                    connection.shared = None;
+                }
+                Err(Error::WouldBlock) => {
+                    self.arm(handle, Direction::Write);
+                    return;
+                }
+                Err(failure) => {
+                    connection.failure.get_or_insert(failure);
+                    connection.shared = None;
+                }
+            }
+        }
+        let Kind::Connection(connection) = &socket.kind else {
+            return;
+        };
+        if connection.shut {
+            end_sending(&socket.fd);
+        }
+        if connection.is_orphan {
+            self.orphans -= 1;
+            self.remove(handle);
+        } else if !connection.unheard.is_empty() && !self.unheard.contains(&handle) {
+            self.unheard.push(handle);
+        }
+    }
+
+    /// Gives back what peers have acknowledged, of which Linux sends no event. When to look again.
+    pub fn hear(&mut self, now_ns: u64) -> Option<u64> {
+        let mut at = 0;
+        while let Some(&handle) = self.unheard.get(at) {
+            let waits = self.socket(handle).is_ok_and(Socket::hear);
+            at += usize::from(waits);
+            if !waits {
+                self.unheard.swap_remove(at);
+            }
+        }
+        (!self.unheard.is_empty()).then_some(now_ns + HEAR_NS)
+    }
+
+    /// See `Stack::tcp_shutdown`.
+    pub fn shutdown(&mut self, handle: Handle) -> Result<(), Error> {
+        let (fd, connection) = self.socket(handle)?.connection()?;
+        if connection.phase == Phase::Connecting {
+            return Err(connection.failure.unwrap_or(Error::NotConnected));
+        }
+        connection.shut = true;
+        if connection.shared.is_none() {
+            end_sending(fd);
+        }
+        Ok(())
+    }
+
+    /// See `Stack::close`.
+    pub fn close(&mut self, handle: Handle) -> Result<(), Error> {
+        let socket = self.socket(handle)?;
+        if let Kind::Connection(connection) = &mut socket.kind
+            && connection.shared.is_some()
+        {
+            connection.is_orphan = true;
+            self.orphans += 1;
+            return Ok(());
+        }
+        self.remove(handle);
+        Ok(())
+    }
+
+    /// See `Stack::abort`.
+    pub fn abort(&mut self, handle: Handle) -> Result<(), Error> {
+        let socket = self.socket(handle)?;
+        if socket.connection().is_ok() {
+            set_linger(&socket.fd, true)?;
+        }
+        self.remove(handle);
+        Ok(())
+    }
+
+    /// Options of a connection or a port.
+    pub fn options(&mut self, handle: Handle) -> Result<&mut TcpOptions, Error> {
+        match &mut self.socket(handle)?.kind {
+            Kind::Port { options, .. } => Ok(options),
+            Kind::Connection(connection) => Ok(&mut connection.options),
+            Kind::Udp(_) => Err(Error::InvalidOperation),
+        }
+    }
+
+    /// See `Stack::tcp_set_options`.
+    pub fn set_options(&mut self, handle: Handle, options: &TcpOptions) -> Result<(), Error> {
+        apply(&self.socket(handle)?.fd, options)?;
+        *self.options(handle)? = *options;
+        Ok(())
+    }
+
+    /// Sets a numeric option of a connection.
+    pub fn set(
+        &mut self,
+        handle: Handle,
+        level: i32,
+        option: i32,
+        value: i32,
+    ) -> Result<(), Error> {
+        let (fd, _) = self.socket(handle)?.connection()?;
+        calls::set(fd, level, option, &value)
+    }
+
+    /// See `Stack::tcp_set_keepalive`.
+    pub fn set_keepalive(
+        &mut self,
+        handle: Handle,
+        keepalive: Option<Keepalive>,
+    ) -> Result<(), Error> {
+        if let Some(wanted) = keepalive {
+            let interval = seconds(wanted.interval_ns);
+            self.set(
+                handle,
+                IPPROTO_TCP,
+                libc::TCP_KEEPIDLE,
+                seconds(wanted.idle_ns),
+            )?;
+            self.set(handle, IPPROTO_TCP, libc::TCP_KEEPINTVL, interval)?;
+            let probes = i32::from(wanted.probes.clamp(1, 127));
+            self.set(handle, IPPROTO_TCP, libc::TCP_KEEPCNT, probes)?;
+        }
+        let on = i32::from(keepalive.is_some());
+        self.set(handle, SOL_SOCKET, libc::SO_KEEPALIVE, on)
+    }
+
+    /// See `Stack::tcp_set_user_timeout`.
+    pub fn set_user_timeout(&mut self, handle: Handle, timeout_ns: u64) -> Result<(), Error> {
+        let ms = i32::try_from(timeout_ns.div_ceil(1_000_000)).unwrap_or(i32::MAX);
+        self.set(handle, IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms)
+    }
+
+    /// See `Stack::tcp_set_linger`. How long Linux delivers in the background is its own affair;
+    /// the time is for the peer's FIN (`TCP_LINGER2`).
+    pub fn set_linger(&mut self, handle: Handle, linger_ns: u64) -> Result<(), Error> {
+        let (fd, _) = self.socket(handle)?.connection()?;
+        set_linger(fd, linger_ns == 0)?;
+        if linger_ns > 0 {
+            let wait = seconds(linger_ns).min(120);
+            calls::set(fd, IPPROTO_TCP, libc::TCP_LINGER2, &wait)?;
+        }
+        Ok(())
+    }
+
+    /// See `Stack::tcp_set_congestion`.
+    pub fn set_congestion(&mut self, handle: Handle, chosen: Congestion) -> Result<(), Error> {
+        let (fd, _) = self.socket(handle)?.connection()?;
+        set_congestion(fd, chosen)
+    }
+}
+
+/// Opens a socket for `local`; `[::]` for both families is `0.0.0.0` where the system has no IPv6.
+pub fn with_either_family<T>(
+    local: SocketAddr,
+    v6_only: bool,
+    mut open: impl FnMut(SocketAddr) -> Result<T, Error>,
+) -> Result<T, Error> {
+    match open(local) {
+        Err(Error::AddressNotAvailable)
+            if local.is_ipv6() && local.ip().is_unspecified() && !v6_only =>
+        {
+            open(SocketAddr::new(
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                local.port(),
+            ))
+        }
+        answer => answer,
+    }
+}
+
+/// Refuses what isn't one machine's address.
+fn check_peer(remote: SocketAddr) -> Result<(), Error> {
+    let ip = remote.ip();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    match ip.is_unspecified() || ip.is_multicast() || broadcast || remote.port() == 0 {
+        true => Err(Error::InvalidArgument),
+        false => Ok(()),
+    }
+}
+
+fn end_sending(fd: &OwnedFd) {
+    // A connection that is over has nothing to end.
+    // SAFETY: a call without pointers.
+    unsafe { libc::shutdown(fd.0, libc::SHUT_WR) };
+}
+
+/// Closing sends a reset (`resets`), or delivers in the background.
+fn set_linger(fd: &OwnedFd, resets: bool) -> Result<(), Error> {
+    let linger = libc::linger {
+        l_onoff: i32::from(resets),
+        l_linger: 0,
+    };
+    calls::set(fd, SOL_SOCKET, libc::SO_LINGER, &linger)
+}
+
+fn set_congestion(fd: &OwnedFd, chosen: Congestion) -> Result<(), Error> {
+    match chosen {
+        Congestion::Cubic => calls::set(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"cubic"),
+        // What Linux calls so is RFC 6582.
+        Congestion::NewReno => calls::set(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"reno"),
+    }
+}

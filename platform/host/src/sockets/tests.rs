@@ -1,0 +1,304 @@
+//! Linux's sockets over the loopback, with a ring and with epoll.
+
+use super::Sockets;
+use crate::{Host, Interest, Ring};
+use net::{Congestion, Error, Handle, SendBuffer, Transport};
+use platform::{Clock as _, Interest as _, Wait as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::vec::Vec;
+
+/// Sockets with the events that their waits look at.
+struct World {
+    sockets: Sockets,
+    interest: Interest,
+}
+
+/// Longer than any machine takes; it only ends what hangs.
+const PATIENCE_NS: u64 = 60_000_000_000;
+
+impl World {
+    /// Waits until an operation answers.
+    fn until<T>(
+        &mut self,
+        mut f: impl FnMut(&mut Sockets) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let end = Host::monotonic_ns() + PATIENCE_NS;
+        loop {
+            let now = Host::monotonic_ns();
+            assert!(now < end, "nothing came");
+            let progress = Transport::poll(&mut self.sockets, now, 64);
+            self.sockets.take_events(&mut |_| ());
+            match f(&mut self.sockets) {
+                Err(Error::WouldBlock) => {}
+                answer => return answer,
+            }
+            self.interest.clear();
+            let until = progress.next_deadline_ns.unwrap_or(end);
+            let mut sleep = Host::prepare(&mut self.interest, Some(until));
+            Host::sleep(&mut sleep);
+            Host::finish(&mut self.interest, sleep);
+        }
+    }
+
+    fn listener(&mut self, address: &str) -> (Handle, SocketAddr) {
+        let listener = self.sockets.bind(at(address), false).expect("a port");
+        self.sockets.listen(listener, 4).expect("bound");
+        let address = self.sockets.local_address(listener).expect("bound");
+        (listener, address)
+    }
+
+    /// A client and its server.
+    fn pair(&mut self) -> (Handle, Handle) {
+        let (listener, address) = self.listener("127.0.0.1:0");
+        let client = self.sockets.tcp_connect(address, None).expect("begun");
+        assert_eq!(self.until(|s| s.connect_result(client)), Ok(()));
+        let server = self.until(|s| s.accept(listener)).expect("a connection");
+        self.sockets.close(listener).expect("open");
+        (client, server)
+    }
+
+    fn read(&mut self, from: Handle) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; 1 << 16];
+        let n = self.until(|s| s.read(from, &mut bytes, 0))?;
+        bytes.truncate(n);
+        Ok(bytes)
+    }
+}
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// Runs a test with a ring, if this kernel has one for us, and with epoll.
+fn with_both(test: fn(&mut World)) {
+    for forbidden in [false, true] {
+        let mut interest = Interest::EMPTY;
+        if forbidden {
+            interest.use_ring(Ring::forbidden());
+        }
+        let sockets = Sockets::new(&mut interest, Congestion::Cubic);
+        test(&mut World { sockets, interest });
+    }
+}
+
+#[test]
+fn what_was_sent_before_a_reset_is_read_before_it() {
+    with_both(|world| {
+        let (client, server) = world.pair();
+        assert_eq!(world.sockets.write(client, b"last words"), Ok(10));
+        // The server's own bytes are unread: closing then is a reset.
+        assert_eq!(world.sockets.write(server, b"unread"), Ok(6));
+        assert_eq!(world.read(server), Ok(b"last words".to_vec()));
+        assert_eq!(world.sockets.abort(client), Ok(()));
+        for _ in 0..2 {
+            assert_eq!(world.read(server), Err(Error::ConnectionReset));
+        }
+        assert_eq!(
+            world.sockets.write(server, b"x"),
+            Err(Error::ConnectionReset)
+        );
+        assert_eq!(
+            world.sockets.read(client, &mut [0], 0),
+            Err(Error::BadHandle)
+        );
+    });
+}
+
+#[test]
+fn the_end_of_one_direction_leaves_the_other() {
+    with_both(|world| {
+        let (client, server) = world.pair();
+        assert_eq!(world.sockets.write(client, b"question"), Ok(8));
+        assert_eq!(world.sockets.shutdown(client), Ok(()));
+        assert_eq!(world.sockets.write(client, b"x"), Err(Error::BrokenPipe));
+        assert_eq!(world.read(server), Ok(b"question".to_vec()));
+        assert_eq!(world.read(server), Ok(vec![]));
+        assert_eq!(world.sockets.write(server, b"answer"), Ok(6));
+        assert_eq!(world.read(client), Ok(b"answer".to_vec()));
+    });
+}
+
+#[test]
+fn a_writer_waits_for_room_and_loses_nothing() {
+    with_both(|world| {
+        let (client, server) = world.pair();
+        let block: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+        let (mut sent, mut heard): (Vec<u8>, Vec<u8>) = Default::default();
+        while let Ok(n) = world.sockets.write(client, &block) {
+            sent.extend(&block[..n]);
+        }
+        assert!(!world.sockets.readiness(client).expect("open").writable);
+        while heard.len() < sent.len() {
+            heard.extend(world.read(server).expect("bytes"));
+        }
+        assert!(sent == heard);
+        let more = world.until(|s| s.write(client, &block));
+        assert!(more.is_ok_and(|n| n > 0));
+    });
+}
+
+#[test]
+fn a_closed_port_is_free_at_once() {
+    with_both(|world| {
+        let (listener, address) = world.listener("127.0.0.1:0");
+        // A poll is under way for it.
+        assert_eq!(world.sockets.accept(listener), Err(Error::WouldBlock));
+        world.interest.submit_all();
+        assert_eq!(world.sockets.bind(address, false), Err(Error::AddressInUse));
+        assert_eq!(world.sockets.close(listener), Ok(()));
+        let again = world.until(|s| match s.bind(address, false) {
+            Err(Error::AddressInUse) => Err(Error::WouldBlock),
+            answer => answer,
+        });
+        assert!(again.is_ok());
+    });
+}
+
+#[test]
+fn a_bound_port_connects_or_stays_bound() {
+    with_both(|world| {
+        let (listener, address) = world.listener("127.0.0.1:0");
+        let bound = world
+            .sockets
+            .bind(at("127.0.0.1:0"), false)
+            .expect("a port");
+        let own = world.sockets.local_address(bound).expect("bound");
+        assert_eq!(world.sockets.bind(own, false), Err(Error::AddressInUse));
+        let nowhere = world.sockets.connect_bound(bound, at("[::1]:1"));
+        assert_eq!(nowhere, Err(Error::AddressNotAvailable));
+        let client = world.sockets.connect_bound(bound, address).expect("begun");
+        assert_eq!(world.until(|s| s.connect_result(client)), Ok(()));
+        let server = world.until(|s| s.accept(listener)).expect("a connection");
+        assert_eq!(world.sockets.peer_address(server), Ok(own));
+        assert_eq!(world.sockets.local_address(bound), Err(Error::BadHandle));
+    });
+}
+
+#[test]
+fn a_refused_connection_says_so() {
+    with_both(|world| {
+        let (listener, address) = world.listener("127.0.0.1:0");
+        world.sockets.close(listener).expect("open");
+        let client = world.sockets.tcp_connect(address, None).expect("begun");
+        let refused = Err(Error::ConnectionRefused);
+        assert_eq!(world.until(|s| s.connect_result(client)), refused);
+        assert_eq!(world.sockets.connect_result(client), refused);
+        let wrong = world.sockets.tcp_connect(at("127.0.0.1:0"), None);
+        assert_eq!(wrong, Err(Error::InvalidArgument));
+    });
+}
+
+/// Bytes that tell when they are acknowledged.
+struct Lent(Vec<u8>, AtomicBool);
+
+impl SendBuffer for Lent {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn acknowledged(&self) {
+        self.1.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn lent_bytes_are_sent_in_order_and_given_back() {
+    with_both(|world| {
+        let (client, server) = world.pair();
+        let lent = Arc::new(Lent(vec![7; 8 << 20], AtomicBool::new(false)));
+        assert_eq!(world.sockets.share(client, lent.clone()), Ok(()));
+        // More than Linux takes at once: what follows waits.
+        assert_eq!(world.sockets.write(client, b"end"), Err(Error::WouldBlock));
+        assert_eq!(world.sockets.shutdown(client), Ok(()));
+        let mut heard = 0;
+        loop {
+            let bytes = world.read(server).expect("bytes");
+            if bytes.is_empty() {
+                break;
+            }
+            assert!(bytes.iter().all(|byte| *byte == 7));
+            heard += bytes.len();
+        }
+        assert_eq!(heard, 8 << 20);
+        let given_back = |_: &mut Sockets| match Arc::strong_count(&lent) {
+            1 => Ok(()),
+            _ => Err(Error::WouldBlock),
+        };
+        assert_eq!(world.until(given_back), Ok(()));
+        assert!(lent.1.load(Ordering::Relaxed));
+    });
+}
+
+#[test]
+fn a_closed_connection_sends_what_was_lent() {
+    with_both(|world| {
+        let (client, server) = world.pair();
+        let lent = Arc::new(Lent(vec![7; 8 << 20], AtomicBool::new(false)));
+        assert_eq!(world.sockets.share(client, lent), Ok(()));
+        assert_eq!(world.sockets.close(client), Ok(()));
+        assert_eq!(world.sockets.undelivered(), 1);
+        let mut heard = 0;
+        while let Ok(bytes) = world.read(server)
+            && !bytes.is_empty()
+        {
+            heard += bytes.len();
+        }
+        assert_eq!((heard, world.sockets.undelivered()), (8 << 20, 0));
+    });
+}
+
+#[test]
+fn a_socket_of_both_families_has_peers_of_both() {
+    with_both(|world| {
+        let (listener, address) = world.listener("[::]:0");
+        for peer in ["127.0.0.1", "::1"] {
+            let to = SocketAddr::new(peer.parse().expect("an address"), address.port());
+            // A machine may have no IPv6.
+            let Ok(client) = world.sockets.tcp_connect(to, None) else {
+                continue;
+            };
+            let server = world.until(|s| s.accept(listener)).expect("a connection");
+            let from = world.sockets.peer_address(server).expect("connected");
+            assert_eq!(
+                from,
+                world.sockets.local_address(client).expect("connected")
+            );
+            assert_eq!(from.ip(), to.ip());
+        }
+    });
+}
+
+#[test]
+fn datagrams_have_senders_and_a_restricted_socket_hears_its_peer_alone() {
+    with_both(|world| {
+        let any = at("127.0.0.1:0");
+        let [one, two, three] =
+            [any; 3].map(|any| world.sockets.udp_open(any, false).expect("a port"));
+        let [first, second, _] =
+            [one, two, three].map(|s| world.sockets.local_address(s).expect("bound"));
+        let mut room = [0; 4];
+        assert_eq!(world.sockets.udp_send(two, b"longer", first), Ok(()));
+        let received = world.until(|s| s.udp_take(one, &mut room));
+        assert_eq!((received, &room), (Ok((6, second)), b"long"));
+        // What is queued of others isn't heard either.
+        assert_eq!(world.sockets.udp_send(three, b"no", first), Ok(()));
+        assert_eq!(world.sockets.udp_restrict(one, Some(second)), Ok(()));
+        assert_eq!(world.sockets.udp_send(two, b"yes", first), Ok(()));
+        assert_eq!(world.until(|s| s.udp_take(one, &mut room)), Ok((3, second)));
+        // ICMP says once that the peer is gone.
+        assert_eq!(world.sockets.close(two), Ok(()));
+        assert_eq!(world.sockets.udp_send(one, b"gone", second), Ok(()));
+        let told = world.until(|s| s.udp_take(one, &mut room));
+        assert_eq!(told, Err(Error::ConnectionRefused));
+        assert_eq!(world.sockets.udp_restrict(one, None), Ok(()));
+        assert_eq!(world.sockets.local_address(one), Ok(first));
+        assert_eq!(world.sockets.udp_send(three, b"now", first), Ok(()));
+        assert!(
+            world
+                .until(|s| s.udp_take(one, &mut room))
+                .is_ok_and(|(n, _)| n == 3)
+        );
+    });
+}
