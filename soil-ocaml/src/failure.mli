@@ -33,6 +33,10 @@ external restore_backtrace : exn -> backtrace -> unit = "caml_restore_raw_backtr
 
 external raise_with_backtrace : exn -> backtrace -> 'a = "%raise_with_backtrace"
 
+val exception_to_string : exn -> string
+(** [exception_to_string e] is [Printexc.to_string e] if the program has that module, and else the
+    part of it that Soil has. *)
+
 val report : string -> exn -> backtrace -> unit
 (** [report what e bt] writes [what], [e] and its backtrace to the standard error channel. *)
 

@@ -1,4 +1,5 @@
 module Task = Task
+module Supervisor = Supervisor
 module Inbox = Inbox
 module Threads = Threads
 module File_descriptor = File_descriptor

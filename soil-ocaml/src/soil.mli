@@ -61,6 +61,7 @@ exception Error of Error.t
 (** {1:modules Modules} *)
 
 module Task = Task
+module Supervisor = Supervisor
 module Inbox = Inbox
 module Threads = Threads
 module File_descriptor = File_descriptor

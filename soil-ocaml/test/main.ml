@@ -29,6 +29,8 @@ let () =
       ("tasks", Test_tasks.tests);
       ("cancellation", Test_cancel.tests);
       ("losing nothing", Test_lossless.tests);
+      ("supervisors", Test_supervisor.tests);
+      ("trees of supervisors", Test_supervisor_trees.tests);
       ("synchronisation", Test_sync.tests);
       ("descriptors", Test_descriptors.tests);
       ("flows", Test_flow.tests);
