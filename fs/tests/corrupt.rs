@@ -241,7 +241,7 @@ fn mutated_images_neither_panic_nor_hang() {
     let rounds: u64 = std::env::var("SOIL_FS_MUTATIONS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(150);
+        .unwrap_or(90);
     let (mut mounted, mut corrupt) = (0, 0);
     for round in 0..rounds {
         let mut random = Random(0x9e37_79b9 + round * 77);

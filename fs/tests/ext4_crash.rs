@@ -90,7 +90,7 @@ fn after_a_power_cut_what_was_synced_is_there_and_the_rest_is_old_or_new() {
         let events = recorder.log().len() as u64;
         let first = recorder.epochs[0].synced_at as u64;
         let mut random = Random(4711);
-        let count = from_environment("SOIL_FS_CUTS", 340) / VOLUMES.len() as u64;
+        let count = from_environment("SOIL_FS_CUTS", 200) / VOLUMES.len() as u64;
         for n in 0..count {
             let end = (first + n * (events - first) / count) as usize;
             // Every other cut loses nothing: the machine was killed, and the power stayed on.

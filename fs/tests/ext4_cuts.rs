@@ -327,7 +327,7 @@ const KINDS: &[(u64, &[&str])] = &[
 
 #[test]
 fn blocks_that_change_hands_survive_power_cuts() {
-    let count = from_environment("SOIL_FS_CUTS", 160) / KINDS.len() as u64;
+    let count = from_environment("SOIL_FS_CUTS", 96) / KINDS.len() as u64;
     for (len, args) in KINDS {
         let recording = record(mkfs(*len, args), (4711 + len, 60));
         let events = recording.log.len() as u64;

@@ -472,7 +472,7 @@ impl Model {
 /// A tree that grows for a thousand operations, and shrinks for the next.
 #[test]
 fn a_tree_is_what_the_model_says() {
-    let each = from_environment("SOIL_FS_STEPS", 20_000) / KINDS.len() as u64;
+    let each = from_environment("SOIL_FS_STEPS", 11_000) / KINDS.len() as u64;
     for (len, args) in KINDS {
         let disk = Disk::new(mkfs(*len, args), 512);
         let has_journal = !args.contains(&"^has_journal");
@@ -550,7 +550,7 @@ fn a_tree_is_what_the_model_says() {
 /// blocks as often as not; the volume is unmounted and mounted now and then.
 #[test]
 fn one_file_is_what_was_written() {
-    let each = from_environment("SOIL_FS_STEPS", 20_000) / KINDS.len() as u64;
+    let each = from_environment("SOIL_FS_STEPS", 11_000) / KINDS.len() as u64;
     for (len, args) in KINDS {
         let disk = Disk::new(mkfs(*len, args), 512);
         let mut volume = mount_with(&disk, Options::default());

@@ -56,7 +56,7 @@ def memory():
     return free
 
 
-def jobs(for_each_processor=2):
-    """The number of tests to run in parallel: two for each processor, since a test waits most of
+def jobs(for_each_processor=3):
+    """The number of tests to run in parallel: three for each processor, since a test waits most of
     its time, and no more than memory allows."""
     return max(1, min(for_each_processor * processors(), memory() // MEMORY_OF_A_TEST))

@@ -24,7 +24,7 @@ from harness import machine, relay, sandbox
 from harness.console import Timeout
 from harness.context import ROOT, SOIL, Context, Skip
 
-Test = collections.namedtuple("Test", "name shows function limit long alone")
+Test = collections.namedtuple("Test", "name shows function limit long")
 # A limit ends a test that hangs. Each test states its limit for a shared machine with two cores; a
 # slower or busier machine gets this multiple of it.
 SLOWER = 4
@@ -32,17 +32,16 @@ PASS, FAIL, SKIP = 0, 1, 77
 _tests = []
 
 
-def test(name=None, limit=60, long=False, alone=False, shows=None):
+def test(name=None, limit=60, long=False, shows=None):
     """Registers a test that shows what `shows` or else the function's docstring says: `limit`
-    seconds at most (SLOWER times that, where the machine is slow), only with --long if `long`,
-    beside no other if `alone`."""
+    seconds at most (SLOWER times that, where the machine is slow), only with --long if `long`."""
 
     def register(function):
         module = function.__module__.rsplit(".", 1)[-1]
         label = name or function.__name__.replace("_", "-")
         text = shows or function.__doc__
         assert text, f"{module}/{label} doesn't say what it shows"
-        _tests.append(Test(f"{module}/{label}", text, function, limit * SLOWER, long, alone))
+        _tests.append(Test(f"{module}/{label}", text, function, limit * SLOWER, long))
         return function
 
     return register
@@ -170,16 +169,13 @@ def report(running, status):
 
 
 def run(tests, jobs, long):
-    """Runs `tests`, `jobs` at a time; those marked alone at the end, one by one. How many ended in
-    which way, and the seconds of each."""
-    waiting = collections.deque(sorted(enumerate(tests), key=lambda each: each[1].alone))
+    """Runs `tests`, `jobs` at a time. How many ended in which way, and the seconds of each."""
+    waiting = collections.deque(enumerate(tests))
     active, counts, took = [], collections.Counter(), []
     while waiting or active:
-        while waiting and len(active) < (1 if waiting[0][1].alone else jobs):
+        while waiting and len(active) < jobs:
             number, each = waiting.popleft()
             active.append(Running(each, number, long))
-            if each.alone:
-                break
         time.sleep(0.02)
         for running in list(active):
             status = running.poll()

@@ -52,7 +52,7 @@ def own_lists(cache):
         {
             line
             for line in targets
-            if line.endswith(" main") and "debian.org" in line or "/debian" in line
+            if line.endswith(" main") and ("debian.org" in line or "/debian" in line)
         }
     )
     lists = cache / "lists"

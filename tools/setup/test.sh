@@ -83,8 +83,8 @@ tests() {
     END { exit status }'
 }
 
-# The build goes on beside `cargo test`, in folders of its own: much of each keeps one processor
-# busy and the other idle. However this script is ended, the build ends with it.
+# The build goes on beside clippy and `cargo test`, in folders of its own: much of each keeps one
+# processor busy and the other idle. However this script is ended, the build ends with it.
 begin_build() {
   setpriv --pdeathsig TERM sh -c 'tools/setup/build.sh --all; echo $? >"$1"' sh "$built.status" \
     >"$built" 2>&1 </dev/null &
@@ -123,6 +123,7 @@ fi
 
 step 'cargo fmt' cargo fmt --all --check
 step 'crates: licences, sources, advisories' sh -c 'cargo fetch -q --locked && exec tools/setup/crates.py check'
+begin_build
 # Each version of clippy warns of more.
 . tools/setup/packages.sh
 case $(rustc --version) in "rustc $rust_toolchain "*) warnings='-D warnings' ;; *) warnings= ;; esac
@@ -130,8 +131,7 @@ case $(rustc --version) in "rustc $rust_toolchain "*) warnings='-D warnings' ;; 
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- $warnings
 # shellcheck disable=SC2086
 step 'cargo clippy, of what images alone have' cargo clippy -q --locked -p posix --features image -- $warnings
-begin_build
-step 'cargo test, and the build begun' tests --workspace
+step 'cargo test' tests --workspace
 if [ -n "$long" ]; then
   step 'fs: a million operations, 5000 power cuts' env SOIL_FS_STEPS=125000 SOIL_FS_CUTS=5000 SOIL_FS_MUTATIONS=20000 SOIL_FS_LONG=1 cargo test -q --locked -p fs --tests
   step 'net: long transfers' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --test conformance transfers
