@@ -8,13 +8,13 @@ let write_seconds = 30. (* for a piece of the response to be taken *)
 let head_bytes = 16384
 let line_bytes = 8192
 
-type connection = { descriptor : D.flow; reader : D.Reader.t }
+type connection = { descriptor : D.flow; reader : Soil.Reader.t }
 
-let connection flow = { descriptor = (flow :> D.flow); reader = D.Reader.create flow }
+let connection flow = { descriptor = (flow :> D.flow); reader = Soil.Reader.create flow }
 
 (* One request head, the source that Cohttp reads from. Cohttp accepts a header line without a
    colon, so this module checks each line. *)
-type head = { source : D.Reader.t; mutable left : int; mutable in_headers : bool }
+type head = { source : Soil.Reader.t; mutable left : int; mutable in_headers : bool }
 
 let check_header line =
   match String.index_opt line ':' with
@@ -26,7 +26,7 @@ let next_line head =
   let too_large =
     if head.in_headers then `Request_header_fields_too_large else `Request_uri_too_long
   in
-  match D.Reader.line ~max:(min line_bytes head.left) head.source with
+  match Soil.Reader.line ~max:(min line_bytes head.left) head.source with
   | line ->
       head.left <- head.left - String.length line - 2;
       if head.left <= 0 then raise (Refused too_large);
@@ -89,7 +89,7 @@ let read_head c =
       raise (Refused `Bad_request)
 
 let request c =
-  match Soil.Task.timeout_opt idle_seconds (fun () -> D.Reader.peek c.reader) with
+  match Soil.Task.timeout_opt idle_seconds (fun () -> Soil.Reader.peek c.reader) with
   | None | Some None -> None
   | Some (Some _) -> (
       match Soil.Task.timeout_opt head_seconds (fun () -> read_head c) with

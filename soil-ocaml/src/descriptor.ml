@@ -153,15 +153,16 @@ let stream_io describe =
 
 (* The types of descriptors keep programs from calling these. *)
 
+let impossible _ _ _ _ = assert false
 let no_shutdown _ _ = assert false
 
 let no_io describe =
   {
-    read = (fun _ _ _ _ -> assert false);
-    read_into = (fun _ _ _ _ -> assert false);
-    write = (fun _ _ _ _ -> assert false);
-    write_from = (fun _ _ _ _ -> assert false);
-    unread = (fun _ _ _ _ -> assert false);
+    read = impossible;
+    read_into = impossible;
+    write = impossible;
+    write_from = impossible;
+    unread = impossible;
     shutdown = no_shutdown;
     close = close_handle;
     describe;
@@ -193,14 +194,9 @@ let end_task d =
   | None -> end_writing d
 
 let finally f finish d =
-  match f () with
-  | v ->
-      finish d;
-      v
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      finish d;
-      Failure.raise_with_backtrace e backtrace
+  let v = Failure.undoing (fun () -> finish d) f in
+  finish d;
+  v
 
 let alone_in_thread d f =
   let thread = Soil_raw.thread () in
@@ -234,13 +230,7 @@ let close d =
       close d
   | Some _ | None -> ()
 
-let closed_on_failure d f =
-  match f () with
-  | result -> result
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      close d;
-      Failure.raise_with_backtrace e backtrace
+let closed_on_failure d f = Failure.undoing (fun () -> close d) f
 
 let closing d f =
   let result = closed_on_failure d (fun () -> f d) in
@@ -254,3 +244,33 @@ let check_bytes operation b off len =
 
 let check_buffer operation b off len =
   if off < 0 || len < 0 || off > Bigarray.Array1.dim b - len then out_of_range operation
+
+(* Reading on *)
+
+let rec fill read len got =
+  if !got < len then (
+    let n = read !got (len - !got) in
+    if n = 0 then raise End_of_file;
+    got := !got + n;
+    fill read len got)
+
+let too_large operation subject max =
+  let detail = "more than " ^ string_of_int max ^ " bytes" in
+  Error.fail Too_large operation ~subject ~detail
+
+let default_max = 16 * 1024 * 1024
+
+let read_to_end max ~already ~undo d =
+  let piece = Bytes.create 16384 in
+  let pieces = ref [ already ] and length = ref (Bytes.length already) in
+  let joined () = Bytes.concat Bytes.empty (List.rev !pieces) in
+  let rec go () =
+    if !length > max then too_large "read" (d.io.describe d) max;
+    let n = d.io.read d piece 0 (Bytes.length piece) in
+    if n > 0 then (
+      pieces := Bytes.sub piece 0 n :: !pieces;
+      length := !length + n;
+      go ())
+  in
+  Failure.undoing (fun () -> undo (joined ())) go;
+  Bytes.unsafe_to_string (joined ())

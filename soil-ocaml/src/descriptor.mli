@@ -110,3 +110,19 @@ val check_bytes : string -> bytes -> int -> int -> unit
 
 val check_buffer : string -> Pool.buffer -> int -> int -> unit
 (** [check_buffer] is {!check_bytes} for bigarrays. *)
+
+(** {1 Reading on} *)
+
+val fill : (int -> int -> int) -> int -> int ref -> unit
+(** [fill read len got] reads by [read at n] until [!got], which it keeps up to date, is [len].
+    Raises [End_of_file] if the input ends before. *)
+
+val too_large : string -> string -> int -> 'a
+(** [too_large operation subject max] raises the error [Too_large] for more than [max] bytes. *)
+
+val default_max : int
+(** [default_max] is 16 MiB. *)
+
+val read_to_end : int -> already:bytes -> undo:(bytes -> unit) -> t -> string
+(** [read_to_end max ~already ~undo d] is [already] and the rest of the input, which is [undo]ne if
+    it raises, [Too_large] for more than [max] bytes included. *)

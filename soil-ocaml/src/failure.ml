@@ -82,6 +82,14 @@ let exception_to_string e =
   | Some (module Printexc) -> Printexc.to_string e
   | None -> describe_without_printexc e
 
+let undoing undo f =
+  match f () with
+  | v -> v
+  | exception e ->
+      let backtrace = get_backtrace () in
+      undo ();
+      raise_with_backtrace e backtrace
+
 let report what e backtrace =
   (* Both writers to stderr in order: OCaml's channel first, then the C library's. *)
   prerr_string (what ^ exception_to_string e ^ "\n");

@@ -37,6 +37,9 @@ val exception_to_string : exn -> string
 (** [exception_to_string e] is [Printexc.to_string e] if the program has that module, and else the
     part of it that Soil has. *)
 
+val undoing : (unit -> unit) -> (unit -> 'a) -> 'a
+(** [undoing undo f] is [f ()]; if that raises, [undo ()] comes first. *)
+
 val report : string -> exn -> backtrace -> unit
 (** [report what e bt] writes [what], [e] and its backtrace to the standard error channel. *)
 

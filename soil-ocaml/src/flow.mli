@@ -1,7 +1,7 @@
 (** Sources and sinks of a program's own: memory, compression, TLS, a double in a test.
 
     They go wherever a pipe or a connection goes: {!File_descriptor.read} and [write], [copy],
-    {!File_descriptor.Reader}.
+    {!Reader}.
 
     {[
       (* What comes from [d], in capitals. *)

@@ -42,14 +42,12 @@ let lending b name subject submit =
     if result = Soil_raw.pending then waits := token;
     result
   in
-  match operation ~operation:name ~subject submit with
-  | n -> n
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      (if !waits > 0 then
-         let volume = Soil_raw_files.fs_given_up !waits in
-         if volume > 0 then Pool.lose volume b);
-      Failure.raise_with_backtrace e backtrace
+  let lose () =
+    if !waits > 0 then
+      let volume = Soil_raw_files.fs_given_up !waits in
+      if volume > 0 then Pool.lose volume b
+  in
+  Failure.undoing lose (fun () -> operation ~operation:name ~subject submit)
 
 let read_at name position (d : Descriptor.t) b off len =
   lending b name d.path (fun token -> Soil_raw_files.file_read d.handle b off len position token)

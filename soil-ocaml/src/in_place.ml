@@ -33,14 +33,9 @@ let release lease =
     end_ lease.number lease.buffer)
 
 let releasing release f x =
-  match f x with
-  | v ->
-      release ();
-      v
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      release ();
-      Failure.raise_with_backtrace e backtrace
+  let v = Failure.undoing release (fun () -> f x) in
+  release ();
+  v
 
 let with_lease d ~position len f =
   let use l = releasing (fun () -> release l) f l.buffer in

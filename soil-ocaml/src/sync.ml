@@ -69,14 +69,9 @@ module Mutex = struct
 
   let protect m f =
     lock m;
-    match f () with
-    | v ->
-        unlock m;
-        v
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        unlock m;
-        Failure.raise_with_backtrace e backtrace
+    let v = Failure.undoing (fun () -> unlock m) f in
+    unlock m;
+    v
 end
 
 module Condition = struct
@@ -124,14 +119,9 @@ module Semaphore = struct
 
   let with_unit s f =
     acquire s;
-    match f () with
-    | v ->
-        release s;
-        v
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        release s;
-        Failure.raise_with_backtrace e backtrace
+    let v = Failure.undoing (fun () -> release s) f in
+    release s;
+    v
 end
 
 module Stream = struct

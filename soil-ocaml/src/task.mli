@@ -23,8 +23,8 @@
 
     {b Blocking.} Only Soil's functions let others run while they wait. [Unix.sleepf],
     [Stdlib.input_line] and [read_line], [Unix.read], [Mutex.lock] and whatever else waits in the
-    operating system stop all tasks until they return. Use {!Soil.Clock.sleep}, and
-    {!Soil.File_descriptor.Reader} on {!Soil.File_descriptor.of_console}.
+    operating system stop all tasks until they return. Use {!Soil.Clock.sleep}, and {!Soil.Reader}
+    on {!Soil.File_descriptor.of_console}.
 
     {b Threads and domains.} Tasks, what they wait for (promises, mutexes, streams, …) and
     {!Soil.run} belong to the program's first thread; in any other ([Thread.create]) they raise

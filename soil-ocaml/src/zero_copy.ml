@@ -34,15 +34,10 @@ let release lease =
 let with_received ?timeout d f =
   match receive ?timeout d with
   | None -> None
-  | Some lease -> (
-      match f lease.buffer with
-      | v ->
-          release lease;
-          Some v
-      | exception e ->
-          let backtrace = Failure.get_backtrace () in
-          release lease;
-          Failure.raise_with_backtrace e backtrace)
+  | Some lease ->
+      let v = Failure.undoing (fun () -> release lease) (fun () -> f lease.buffer) in
+      release lease;
+      Some v
 
 let send ?timeout c b off len =
   let d = Typed.any c in

@@ -33,6 +33,7 @@ let () =
       ("trees of supervisors", Test_supervisor_trees.tests);
       ("synchronisation", Test_sync.tests);
       ("descriptors", Test_descriptors.tests);
+      ("readers and writers", Test_buffered.tests);
       ("flows", Test_flow.tests);
       ("connections", of_this_network Test_connections.tests);
       ("serve", Test_serve.tests);

@@ -95,7 +95,7 @@ let points : (string * (unit -> (unit -> unit) * (unit -> unit))) list =
       fun () ->
         let r, w = Soil.pipe () in
         D.write_string w "no end of line";
-        ((fun () -> ignore (D.Reader.line (D.Reader.create r))), ignore) );
+        ((fun () -> ignore (Soil.Reader.line (Soil.Reader.create r))), ignore) );
   ]
 
 (* Cancelled while it waits, and cancelled before it calls. *)

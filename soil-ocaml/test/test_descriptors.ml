@@ -181,9 +181,9 @@ let lines (size, pieces, last) =
         D.write_string w text;
         D.close w)
       (fun () ->
-        let reader = D.Reader.create ~size r in
+        let reader = Soil.Reader.create ~size r in
         let rec go l =
-          match D.Reader.line_opt reader with Some s -> go (s :: l) | None -> List.rev l
+          match Soil.Reader.line_opt reader with Some s -> go (s :: l) | None -> List.rev l
         in
         go [])
   in
@@ -198,28 +198,28 @@ let reader () =
     let r, w = Soil.pipe () in
     D.write_string w text;
     D.close w;
-    D.Reader.create ~size:16 r
+    Soil.Reader.create ~size:16 r
   in
   let r = from "one\ntwo\r\n\n4567rest" in
-  bool "peek" true (D.Reader.peek r = Some 'o');
-  string "line" "one" (D.Reader.line r);
-  string "line" "two" (D.Reader.line r);
-  string "empty" "" (D.Reader.line r);
-  string "exactly" "4567" (D.Reader.exactly r 4);
-  string "rest" "rest" (D.Reader.to_end r);
-  bool "end" true (D.Reader.peek r = None && D.Reader.line_opt r = None);
+  bool "peek" true (Soil.Reader.peek r = Some 'o');
+  string "line" "one" (Soil.Reader.line r);
+  string "line" "two" (Soil.Reader.line r);
+  string "empty" "" (Soil.Reader.line r);
+  string "exactly" "4567" (Soil.Reader.take r 4);
+  string "rest" "rest" (Soil.Reader.to_end r);
+  bool "end" true (Soil.Reader.peek r = None && Soil.Reader.line_opt r = None);
   bool "exactly, too few" true
-    (match D.Reader.exactly (from "abc") 4 with _ -> false | exception End_of_file -> true);
+    (match Soil.Reader.take (from "abc") 4 with _ -> false | exception End_of_file -> true);
   fails_with "long line" Too_large (fun () ->
-      D.Reader.line ~max:20 (from "abcdefghijklmnopqrstuvwxyz\n"));
+      Soil.Reader.line ~max:20 (from "abcdefghijklmnopqrstuvwxyz\n"));
   string "just not too long" "abcdefghijklmnopqrst"
-    (D.Reader.line ~max:20 (from "abcdefghijklmnopqrst\n"));
+    (Soil.Reader.line ~max:20 (from "abcdefghijklmnopqrst\n"));
   fails_with "read_all" Too_large (fun () ->
       let r, w = Soil.pipe () in
       D.write_string w "123456";
       D.close w;
       D.read_all ~max:5 r);
-  is_invalid "size" (fun () -> D.Reader.create ~size:15 (D.of_console ()))
+  is_invalid "size" (fun () -> Soil.Reader.create ~size:15 (D.of_console ()))
 
 let tests =
   [

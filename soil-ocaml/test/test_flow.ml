@@ -3,14 +3,14 @@ open QCheck2.Gen
 open Check
 module D = Soil.File_descriptor
 module F = Soil.Flow
-module R = Soil.File_descriptor.Reader
+module R = Soil.Reader
 
 let lines_of_a_string () =
   let r = R.create ~size:16 (F.of_string "one\r\ntwo is longer than the buffer\n\nlast") in
   string "line" "one" (R.line r);
   string "long line" "two is longer than the buffer" (R.line r);
   string "empty line" "" (R.line r);
-  string "exactly" "la" (R.exactly r 2);
+  string "exactly" "la" (R.take r 2);
   string "the rest" "st" (R.to_end r);
   bool "the end stays" true (R.peek r = None && R.line_opt r = None)
 

@@ -3,7 +3,7 @@
 open QCheck2.Gen
 open Check
 module D = Soil.File_descriptor
-module R = Soil.File_descriptor.Reader
+module R = Soil.Reader
 
 (* [f ()] in a task that is cancelled after [cut]: a number of yields, or a time. *)
 let cancelled_after cut f =
@@ -174,17 +174,47 @@ let next_of_reader r got (kind, n) () =
       match R.line ~max:n r with s -> add (s ^ "\n") | exception End_of_file -> raise End)
   | `Line_opt -> (
       match R.line_opt ~max:(20 * n) r with Some s -> add (s ^ "\n") | None -> raise End)
-  | `Exactly -> ( match R.exactly r n with s -> add s | exception End_of_file -> add (R.to_end r))
+  | `Exactly -> ( match R.take r n with s -> add s | exception End_of_file -> add (R.to_end r))
   | `Input ->
       let b = Bytes.create n in
       add (Bytes.sub_string b 0 (R.input r b 0 n))
   | `Peek -> (
       match R.peek r with
       | Some c ->
-          let s = R.exactly r 1 in
+          let s = R.take r 1 in
           if s <> String.make 1 c then failwith "peek";
           add s
       | None -> raise End)
+  | `Char -> (
+      match R.char r with c -> add (String.make 1 c) | exception End_of_file -> raise End)
+  | `Numbers -> (
+      let b = Bytes.create 8 in
+      match R.BE.uint64 r with
+      | n ->
+          Bytes.set_int64_be b 0 n;
+          add (Bytes.to_string b)
+      | exception End_of_file -> add (R.to_end r))
+  | `Take_while ->
+      let s = R.Text.take_while ~max:n r (( <> ) '\n') in
+      if s = "" then add (String.make 1 (try R.char r with End_of_file -> raise End)) else add s
+  | `Skip -> (
+      (* [ensure] makes known what [skip] takes. *)
+      match
+        R.ensure r n;
+        R.Text.skip r n
+      with
+      | () -> Buffer.add_string got (String.make n '?')
+      | exception End_of_file -> add (R.to_end r))
+  | `String -> (
+      match R.peek r with
+      | None -> raise End
+      | Some c ->
+          let s = String.make n c in
+          if R.Text.string r s then add s
+          else if R.Text.string r (String.make 1 c) then add (String.make 1 c))
+  | `Input_into ->
+      let b = Bigarray.Array1.create Bigarray.char Bigarray.c_layout n in
+      add (text_of_buffer b (R.Bigarray.input r b 0 n))
   | `To_end ->
       Buffer.add_string got (R.to_end ~max:(10 * n) r);
       raise End
@@ -199,10 +229,16 @@ let readers with_pair (size, (text, chunk, calls)) =
     (fun () ->
       let finish () = Buffer.add_string got (R.to_end reader) in
       all_cut ~finish (List.map (fun (cut, call) -> (cut, next_of_reader reader got call)) calls))
-  |> fun ((), ()) -> Buffer.contents got = text
+  |> fun ((), ()) ->
+  let got = Buffer.contents got in
+  String.length got = String.length text
+  && List.for_all
+       (fun i -> got.[i] = '?' || got.[i] = text.[i])
+       (List.init (String.length text) Fun.id)
 
 let gen_reader_calls =
-  pair (int_range 16 100) (gen_calls [ `Line; `Line_opt; `Exactly; `Input; `Peek; `To_end ])
+  let text = [ `Line; `Line_opt; `Exactly; `Take_while; `Char; `String; `Peek ] in
+  pair (int_range 16 100) (gen_calls (text @ [ `Skip; `Numbers; `Input; `Input_into; `To_end ]))
 
 (* The example: a line in two pieces, and a time-out in between. *)
 let line_in_pieces () =
@@ -212,10 +248,10 @@ let line_in_pieces () =
   bool "not yet" true (T.timeout_opt 0.02 (fun () -> R.line_opt reader) = None);
   D.write_string a "lo\r\nworld";
   string "whole" "hello" (R.line reader);
-  bool "not yet" true (T.timeout_opt 0.02 (fun () -> R.exactly reader 5000) = None);
+  bool "not yet" true (T.timeout_opt 0.02 (fun () -> R.take reader 5000) = None);
   int "buffered" 5 (R.buffered reader);
   D.shutdown a `Send;
-  bool "too few" true (match R.exactly reader 6 with _ -> false | exception End_of_file -> true);
+  bool "too few" true (match R.take reader 6 with _ -> false | exception End_of_file -> true);
   string "the rest" "world" (R.to_end reader)
 
 (* Input after [Too_large] is left to be read; line ends don't count towards the limit. *)

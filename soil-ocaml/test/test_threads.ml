@@ -180,9 +180,9 @@ let writers_take_turns () =
   in_threads 5 (fun i ->
       if i < 4 then write i
       else
-        let reader = D.Reader.create r in
+        let reader = Soil.Reader.create r in
         while !lines < 80 do
-          let l = D.Reader.line reader in
+          let l = Soil.Reader.line reader in
           string "line" (String.make 20 l.[0]) l;
           incr lines
         done);
@@ -206,9 +206,9 @@ let tasks_and_threads_take_turns () =
     done;
     (* One that gives up leaves the turn to others. *)
     ignore (T.spawn scope (fun () -> ignore (T.timeout_opt 0.001 (fun () -> D.write_string w ""))));
-    let reader = D.Reader.create r in
+    let reader = Soil.Reader.create r in
     for _ = 1 to 120 do
-      let l = D.Reader.line reader in
+      let l = Soil.Reader.line reader in
       string "line" (String.make 20 l.[0]) l
     done );
   List.iter Thread.join threads;

@@ -77,7 +77,7 @@ let () =
   Soil.Net.wait_up ();
   print_endline "ready";
   let start = Soil.Tcp.accept control in
-  ignore (D.Reader.line (D.Reader.create start));
+  ignore (Soil.Reader.line (Soil.Reader.create start));
   Soil.Task.scope @@ fun scope ->
   let absent = Soil.Net.{ address = address_of_string Sys.argv.(3); port = 9 } in
   ignore

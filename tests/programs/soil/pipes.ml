@@ -41,9 +41,9 @@ let () =
   let reader, writer = Soil.pipe () in
   D.writev writer [ "one\n"; ""; "two\r\nthr"; "ee" ];
   D.shutdown writer `Send;
-  let lines = D.Reader.create reader in
+  let lines = Soil.Reader.create reader in
   let rec all () =
-    match D.Reader.line_opt lines with
+    match Soil.Reader.line_opt lines with
     | Some line ->
         Printf.printf "[%s]\n" line;
         all ()

@@ -9,9 +9,9 @@ let response =
        (String.make 1024 'x'))
 
 let http connection =
-  let lines = D.Reader.create connection in
+  let lines = Soil.Reader.create connection in
   let rec loop close =
-    match D.Reader.line lines with
+    match Soil.Reader.line lines with
     | "" ->
         D.write connection response 0 (Bytes.length response);
         if not close then loop false

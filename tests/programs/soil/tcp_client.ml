@@ -7,7 +7,7 @@ let exchange host port count =
     let connection = Soil.Tcp.connect_host host ~port in
     Fun.protect ~finally:(fun () -> D.close connection) @@ fun () ->
     D.write_string connection (Printf.sprintf "line %d\n" i);
-    D.Reader.line (D.Reader.create connection) = Printf.sprintf "LINE %d" i
+    Soil.Reader.line (Soil.Reader.create connection) = Printf.sprintf "LINE %d" i
   in
   let answers = Soil.Task.all (List.init count (fun i () -> one i)) in
   Printf.printf "%d right answers\n" (List.length (List.filter Fun.id answers))

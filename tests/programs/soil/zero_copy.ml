@@ -88,9 +88,9 @@ let cancel c n s =
   why
 
 let commands c =
-  let answers = D.Reader.create c in
+  let answers = Soil.Reader.create c in
   let finish text = D.write_string c (text ^ "\n") in
-  match String.split_on_char ' ' (D.Reader.line answers) with
+  match String.split_on_char ' ' (Soil.Reader.line answers) with
   | [ "keep"; n ] -> finish (keep c (int_of_string n))
   | [ "forget" ] -> finish (forget c)
   | [ "cancel"; n; s ] ->

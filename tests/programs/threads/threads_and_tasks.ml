@@ -21,9 +21,9 @@ let () =
   Soil.run (fun () ->
       let reader, writer = Soil.pipe () in
       let read () =
-        let read = File_descriptor.Reader.create reader in
+        let read = Soil.Reader.create reader in
         for i = 1 to 20 do
-          assert (File_descriptor.Reader.line read = string_of_int i)
+          assert (Soil.Reader.line read = string_of_int i)
         done
       in
       let write () =

@@ -1,0 +1,117 @@
+type t = {
+  descriptor : Descriptor.t;
+  size : int;
+  mutable buffer : bytes;
+  mutable first : int;
+  mutable last : int;
+}
+
+let create size descriptor =
+  if size < 16 || size > Sys.max_string_length then
+    invalid_arg "Soil.Reader.create: size out of range";
+  { descriptor; size; buffer = Bytes.create size; first = 0; last = 0 }
+
+let buffered r = r.last - r.first
+
+let set r buffer last =
+  r.buffer <- buffer;
+  r.first <- 0;
+  r.last <- last
+
+let move_to r buffer =
+  let n = buffered r in
+  Bytes.blit r.buffer r.first buffer 0 n;
+  set r buffer n
+
+let more r =
+  let length = Bytes.length r.buffer in
+  if buffered r = 0 then set r (if length = r.size then r.buffer else Bytes.create r.size) 0
+  else if r.first > length / 2 then move_to r r.buffer
+  else if r.last = length then move_to r (Bytes.create (2 * length));
+  let room = Bytes.length r.buffer - r.last in
+  let n = r.descriptor.io.read r.descriptor r.buffer r.last room in
+  r.last <- r.last + n;
+  n > 0
+
+let rec ensure r n = if buffered r < n then if more r then ensure r n else raise End_of_file
+
+let advance r n =
+  let at = r.first in
+  r.first <- at + n;
+  at
+
+let next r n =
+  ensure r n;
+  advance r n
+
+let taken r n = Bytes.sub_string r.buffer (advance r n) n
+let peek r = if buffered r > 0 || more r then Some (Bytes.get r.buffer r.first) else None
+let at_end r = buffered r = 0 && not (more r)
+
+let char r =
+  let at = next r 1 in
+  Bytes.get r.buffer at
+
+let input r b off len =
+  Descriptor.check_bytes "Reader.input" b off len;
+  if len = 0 then 0
+  else if buffered r = 0 && len >= r.size then r.descriptor.io.read r.descriptor b off len
+  else if at_end r then 0
+  else
+    let n = min len (buffered r) in
+    Bytes.blit r.buffer (advance r n) b off n;
+    n
+
+let take r n =
+  if n < 0 then invalid_arg "Soil.Reader.take: negative length";
+  if n <= max r.size (buffered r) then (
+    ensure r n;
+    taken r n)
+  else
+    let b = Bytes.create n and got = ref (buffered r) in
+    Bytes.blit r.buffer r.first b 0 !got;
+    Failure.undoing
+      (fun () -> set r b !got)
+      (fun () -> Descriptor.fill (r.descriptor.io.read r.descriptor b) n got);
+    set r r.buffer 0;
+    Bytes.unsafe_to_string b
+
+let too_large operation r max =
+  Descriptor.too_large operation (r.descriptor.io.describe r.descriptor) max
+
+let rec newline b i last =
+  if i >= last then last else if Bytes.unsafe_get b i = '\n' then i else newline b (i + 1) last
+
+(* The number of bytes before [at], without a return that may be part of the line's end. *)
+let length_to r at =
+  let length = at - r.first in
+  if length > 0 && Bytes.get r.buffer (at - 1) = '\r' then length - 1 else length
+
+let line ?(max = 65536) r =
+  let check length = if length > max then too_large "read line" r max in
+  (* There is no end of line in the first [seen] bytes. *)
+  let rec go seen =
+    let at = newline r.buffer (r.first + seen) r.last in
+    check (length_to r at);
+    if at < r.last then (
+      let line = taken r (length_to r at) in
+      r.first <- at + 1;
+      line)
+    else
+      let seen = buffered r in
+      if more r then go seen
+      else if seen = 0 then raise End_of_file
+      else (
+        check seen;
+        taken r seen)
+  in
+  go 0
+
+let line_opt ?max r = match line ?max r with s -> Some s | exception End_of_file -> None
+
+let to_end max r =
+  let already = Bytes.sub r.buffer r.first (buffered r) in
+  let undo b = set r b (Bytes.length b) in
+  let all = Descriptor.read_to_end max ~already ~undo r.descriptor in
+  set r r.buffer 0;
+  all

@@ -1,0 +1,44 @@
+(** The buffer of {!Reader}. Private to Soil.
+
+    Bytes leave it only when a call has all that it needs, so that no exception, cancellation
+    included, loses any. *)
+
+type t = {
+  descriptor : Descriptor.t;
+  size : int;
+  mutable buffer : bytes;  (** Of [size], unless it isn't empty. *)
+  mutable first : int;  (** Bytes [first … last - 1] are buffered. *)
+  mutable last : int;
+}
+
+val set : t -> bytes -> int -> unit
+(** [set r b n] makes the first [n] bytes of [b] what is buffered. *)
+
+val more : t -> bool
+(** [more r] adds to what is buffered, and is [false] at the end of input. *)
+
+val advance : t -> int -> int
+(** [advance r n] takes [n] buffered bytes, which are in [r.buffer] from the result on. *)
+
+val next : t -> int -> int
+(** [next r n] is {!advance}[ r n] as soon as [n] bytes are buffered. *)
+
+val taken : t -> int -> string
+(** [taken r n] is {!advance}[ r n] as a string. *)
+
+val too_large : string -> t -> int -> 'a
+(** [too_large operation r max] raises the error [Too_large] for more than [max] bytes. *)
+
+(** {1 Documented in {!Reader}} *)
+
+val create : int -> Descriptor.t -> t
+val char : t -> char
+val peek : t -> char option
+val take : t -> int -> string
+val input : t -> bytes -> int -> int -> int
+val to_end : int -> t -> string
+val line : ?max:int -> t -> string
+val line_opt : ?max:int -> t -> string option
+val ensure : t -> int -> unit
+val buffered : t -> int
+val at_end : t -> bool

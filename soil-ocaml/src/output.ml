@@ -1,0 +1,71 @@
+type t = {
+  descriptor : Descriptor.t;
+  buffer : bytes;
+  mutable first : int;
+  mutable last : int;
+  mutable front : string list;
+  mutable written : int;
+  mutable back : string list;
+  mutable queued : int;
+}
+
+(* Each step is noted before the next, which may be cancelled. *)
+let rec write_all w =
+  let d = w.descriptor in
+  match (w.front, w.back) with
+  | s :: rest, _ when w.written = String.length s ->
+      w.front <- rest;
+      w.written <- 0;
+      write_all w
+  | s :: _, _ ->
+      (* Only read, whatever its type says. *)
+      let b = Bytes.unsafe_of_string s in
+      let n = d.io.write d b w.written (String.length s - w.written) in
+      w.written <- w.written + n;
+      w.queued <- w.queued - n;
+      write_all w
+  | [], (_ :: _ as back) ->
+      w.front <- List.rev back;
+      w.back <- [];
+      write_all w
+  | [], [] ->
+      if w.first < w.last then (
+        w.first <- w.first + d.io.write d w.buffer w.first (w.last - w.first);
+        write_all w)
+      else (
+        w.first <- 0;
+        w.last <- 0)
+
+let pending w = w.queued + w.last - w.first
+let flush w = if pending w > 0 then Descriptor.alone w.descriptor (fun () -> write_all w)
+
+let room w n =
+  let size = Bytes.length w.buffer in
+  if n > size - w.last || w.queued >= size then flush w;
+  let at = w.last in
+  w.last <- at + n;
+  at
+
+(* At least this long, a string isn't copied into the buffer. *)
+let large w = Bytes.length w.buffer / 2
+
+let queue w s =
+  let buffered = w.last - w.first in
+  if buffered > 0 then w.back <- Bytes.sub_string w.buffer w.first buffered :: w.back;
+  w.back <- s :: w.back;
+  w.queued <- w.queued + buffered + String.length s;
+  w.first <- 0;
+  w.last <- 0
+
+let add w len blit whole =
+  if len >= large w then (
+    if pending w >= Bytes.length w.buffer then flush w;
+    queue w (whole ()))
+  else if len > 0 then blit (room w len)
+
+let string ?(off = 0) ?len w s =
+  let len = match len with Some len -> len | None -> String.length s - off in
+  Descriptor.check_bytes "Writer.string" (Bytes.unsafe_of_string s) off len;
+  add w len
+    (fun at -> Bytes.blit_string s off w.buffer at len)
+    (fun () -> if len = String.length s then s else String.sub s off len)

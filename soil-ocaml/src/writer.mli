@@ -1,0 +1,66 @@
+(** Buffered writing: small pieces are collected and go out together.
+
+    {[
+      Soil.Writer.with_ connection @@ fun w ->
+      Soil.Writer.string w "HELLO ";
+      Soil.Writer.line w name;
+      Soil.Writer.BE.uint32 w (String.length body);
+      Soil.Writer.string w body
+    ]}
+
+    What is written is sent by {!flush}, at the end of {!with_}, and whenever the buffer is full;
+    that waits until the descriptor has taken it. A large string isn't copied: the writer keeps it
+    until it is sent. {b A call that raises has added nothing}, also because of a cancellation or a
+    time-out, and no byte is lost or sent twice: what hadn't been sent yet is sent by the next call
+    that sends. *)
+
+type t = Output.t
+(** The type for writers. A writer belongs to one task at a time. *)
+
+val create : ?size:int -> [> `Write ] File_descriptor.t -> t
+(** [create d] is a writer to [d] through a buffer of [size] bytes (default: 4096; between 16 and
+    [Sys.max_string_length]). Don't write to [d] directly while something is {!pending}, and don't
+    forget the last {!flush}. *)
+
+val with_ : ?size:int -> [> `Write ] File_descriptor.t -> (t -> 'a) -> 'a
+(** [with_ d f] is [f w] for a writer [w] to [d], which is flushed when [f] returns. If [f] raises,
+    what is pending is dropped. *)
+
+val flush : t -> unit
+(** [flush w] waits until [w]'s descriptor has taken all that was written, as
+    {!File_descriptor.write} does, without bytes of other tasks in between. *)
+
+val pending : t -> int
+(** [pending w] is the number of bytes that were written and not sent. *)
+
+(** {1:writing Writing} *)
+
+val char : t -> char -> unit
+(** [char w c] writes [c]. *)
+
+val uint8 : t -> int -> unit
+(** [uint8 w n] writes one byte, the low 8 bits of [n]. *)
+
+val string : ?off:int -> ?len:int -> t -> string -> unit
+(** [string w s] writes [len] characters of [s] from [off] (default: all). Raises [Invalid_argument]
+    if they aren't a range of [s]. *)
+
+val line : t -> string -> unit
+(** [line w s] writes [s] and a newline. *)
+
+val bytes : t -> bytes -> int -> int -> unit
+(** [bytes w b off len] writes a copy of [len] bytes of [b] from [off]. *)
+
+val buffer : t -> File_descriptor.buffer -> int -> int -> unit
+(** [buffer w b off len] is {!bytes} for bigarrays. *)
+
+module Printf = Writer_printf
+(** Formatted text. *)
+
+(** {1:numbers Numbers in binary} *)
+
+module BE = Writer_be
+(** High byte first, as in network protocols. *)
+
+module LE = Writer_le
+(** Low byte first. *)
