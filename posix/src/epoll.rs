@@ -302,7 +302,7 @@ pub fn control(
 
 #[cfg(test)]
 mod tests {
-    use super::{EDGE, Epoll, Event, control};
+    use super::{EDGE, EXCLUSIVE, Epoll, Event, ONE_SHOT, control};
     use crate::blocking::now;
     use crate::descriptors::{self, Description, Object};
     use crate::errors::{Errno, Result};
@@ -322,27 +322,195 @@ mod tests {
         insert(Object::Epoll(Epoll::new()), libc::O_RDWR)
     }
 
+    /// The ends of a new pipe, to read and to write.
+    fn pipe() -> [u64; 2] {
+        let (reader, writer) = io::pipe().expect("memory");
+        let reader = insert(Object::Pipe(reader), libc::O_RDONLY);
+        [reader, insert(Object::Pipe(writer), libc::O_WRONLY)]
+    }
+
+    fn write(descriptor: u64) {
+        let description = descriptors::get(descriptor).expect("open");
+        assert_eq!(io::write(&description, b"x", Place::Position), Ok(1));
+    }
+
+    fn read(descriptor: u64) {
+        let description = descriptors::get(descriptor).expect("open");
+        assert_eq!(io::read(&description, &mut [0], Place::Position), Ok(1));
+    }
+
+    fn event(events: u32, data: u64) -> impl FnOnce() -> Result<Event> {
+        move || Ok(Event { events, data })
+    }
+
     fn add(set: u64, descriptor: u64, events: u32) -> Result<u64> {
-        let event = Event {
-            events,
-            data: descriptor,
-        };
-        control(set, libc::EPOLL_CTL_ADD, descriptor, || Ok(event))
+        let event = event(events, descriptor);
+        control(set, libc::EPOLL_CTL_ADD, descriptor, event)
+    }
+
+    fn remove(set: u64, descriptor: u64) -> Result<u64> {
+        let unused = || Err(libc::EFAULT);
+        control(set, libc::EPOLL_CTL_DEL, descriptor, unused)
+    }
+
+    fn with<T>(set: u64, f: impl FnOnce(&Epoll) -> T) -> T {
+        let description = descriptors::get(set).expect("open");
+        match &description.object {
+            Object::Epoll(epoll) => f(epoll),
+            _ => panic!("no set"),
+        }
+    }
+
+    /// The data and the bits of up to `most` events that a set has now.
+    fn events(set: u64, most: usize) -> Vec<(u64, u32)> {
+        let found = with(set, |epoll| now(|rt| Ok::<_, Errno>(epoll.take(rt, most))));
+        let found = found.expect("the runtime");
+        found
+            .iter()
+            .map(|event| (event.data, event.events))
+            .collect()
     }
 
     /// The data of the events that a set has now.
     fn take(set: u64) -> Vec<u64> {
-        let description = descriptors::get(set).expect("open");
-        let Object::Epoll(epoll) = &description.object else {
-            return Vec::new();
+        events(set, 9).iter().map(|(data, _)| *data).collect()
+    }
+
+    const IN: u32 = Events::IN.bits();
+    const OUT: u32 = Events::OUT.bits();
+    const HUP: u32 = Events::HUP.bits();
+
+    #[test]
+    fn what_was_asked_for_is_reported_while_it_lasts() {
+        let _one = begin("levels");
+        let set = set();
+        let [reader, writer] = pipe();
+        assert_eq!(
+            [add(set, reader, IN), add(set, writer, IN | OUT)],
+            [Ok(0); 2]
+        );
+        assert_eq!(add(set, reader, IN), Err(libc::EEXIST));
+        assert_eq!(events(set, 9), [(writer, OUT)]);
+        write(writer);
+        for _ in 0..2 {
+            assert_eq!(events(set, 9), [(reader, IN), (writer, OUT)]);
+        }
+        assert_eq!(remove(set, reader), Ok(0));
+        assert_eq!(remove(set, reader), Err(libc::ENOENT));
+        assert_eq!(events(set, 9), [(writer, OUT)]);
+    }
+
+    #[test]
+    fn the_end_of_a_peer_is_reported_whether_asked_for_or_not() {
+        let _one = begin("hangups");
+        let set = set();
+        for (n, asked) in [0, HUP, IN, EDGE].into_iter().enumerate() {
+            let [reader, writer] = pipe();
+            assert_eq!(add(set, reader, asked), Ok(0));
+            assert_eq!(events(set, 9), []);
+            assert_eq!(descriptors::close(writer), Ok(0));
+            assert_eq!(events(set, 9), [(reader, HUP)], "{n}");
+            assert_eq!(descriptors::close(reader), Ok(0));
+            assert_eq!(events(set, 9), [], "it went with its descriptor");
+        }
+    }
+
+    #[test]
+    fn an_edge_is_reported_once_and_one_shot_until_it_is_set_again() {
+        let _one = begin("once");
+        for once in [EDGE, ONE_SHOT] {
+            let set = set();
+            let [reader, writer] = pipe();
+            assert_eq!(add(set, writer, OUT | once), Ok(0));
+            assert_eq!(add(set, reader, IN | once), Ok(0));
+            assert_eq!([take(set), take(set)], [vec![writer], vec![]]);
+            write(writer);
+            assert_eq!([take(set), take(set)], [vec![reader], vec![]]);
+            write(writer);
+            let again = if once == EDGE { vec![reader] } else { vec![] };
+            assert_eq!([take(set), take(set)], [again, vec![]]);
+            let modify = |events| {
+                let change = event(events, 77);
+                control(set, libc::EPOLL_CTL_MOD, reader, change)
+            };
+            assert_eq!(modify(IN | once), Ok(0));
+            assert_eq!([take(set), take(set)], [vec![77], vec![]]);
+            assert_eq!(modify(OUT), Ok(0));
+            assert_eq!(events(set, 9), [], "it is asked for nothing that it has");
+            assert_eq!(modify(IN), Ok(0));
+            assert_eq!([events(set, 9), events(set, 9)], [[(77, IN)]; 2]);
+            assert_eq!(remove(set, reader), Ok(0));
+            assert_eq!(modify(IN), Err(libc::ENOENT));
+        }
+    }
+
+    #[test]
+    fn each_of_many_has_its_turn() {
+        let _one = begin("turns");
+        let set = set();
+        let pipes = [pipe(), pipe(), pipe()];
+        for [reader, writer] in pipes {
+            assert_eq!(add(set, reader, IN), Ok(0));
+            write(writer);
+        }
+        let [a, b, c] = pipes.map(|[reader, _]| (reader, IN));
+        assert_eq!([events(set, 1), events(set, 1)], [[a], [b]]);
+        assert_eq!(events(set, 9), [c, a, b], "from where it was left");
+        assert_eq!(events(set, 2), [a, b]);
+        read(c.0);
+        assert_eq!(events(set, 2), [a, b]);
+    }
+
+    /// Linux's `ep_eventpoll_poll` and `do_epoll_ctl`.
+    #[test]
+    fn exclusive_entries_stay_as_they_are() {
+        let _one = begin("exclusive");
+        let (set, inner) = (set(), set());
+        let [reader, writer] = pipe();
+        let more = [libc::EPOLLWAKEUP as u32, EDGE, HUP, Events::ERR.bits(), OUT];
+        for events in more.map(|more| more | IN | EXCLUSIVE) {
+            assert_eq!(add(set, reader, events), Ok(0), "{events:#x}");
+            assert_eq!(remove(set, reader), Ok(0));
+        }
+        for events in [ONE_SHOT, Events::PRI.bits(), Events::RDHUP.bits()] {
+            assert_eq!(add(set, reader, events | EXCLUSIVE), Err(libc::EINVAL));
+        }
+        assert_eq!(add(set, inner, IN | EXCLUSIVE), Err(libc::EINVAL));
+        let modify = |descriptor, events| {
+            let change = event(events, 0);
+            control(set, libc::EPOLL_CTL_MOD, descriptor, change)
         };
-        let found = now(|rt| Ok::<_, Errno>(epoll.take(rt, 9))).expect("the runtime");
-        found.iter().map(|event| event.data).collect()
+        assert_eq!(
+            [add(set, reader, IN | EXCLUSIVE), add(set, writer, OUT)],
+            [Ok(0); 2]
+        );
+        assert_eq!(modify(reader, IN), Err(libc::EINVAL));
+        assert_eq!(modify(writer, IN | EXCLUSIVE), Err(libc::EINVAL));
+        assert_eq!(modify(writer, IN), Ok(0));
+    }
+
+    #[test]
+    fn what_was_closed_takes_no_memory() {
+        let _one = begin("freed");
+        let (outer, inner) = (set(), set());
+        let count = |set| with(set, |epoll| epoll.entries.lock().entries.len());
+        for _ in 0..20 {
+            let [reader, writer] = pipe();
+            assert_eq!(add(outer, reader, IN), Ok(0));
+            assert_eq!(count(outer), 1, "an entry makes room for the next");
+            let container = set();
+            assert_eq!(add(container, inner, IN), Ok(0));
+            for descriptor in [reader, writer, container] {
+                assert_eq!(descriptors::close(descriptor), Ok(0));
+            }
+        }
+        assert_eq!(with(inner, |epoll| epoll.containers.lock().len()), 1);
+        assert_eq!(take(outer), []);
+        assert_eq!(count(outer), 0, "so does a look");
     }
 
     #[test]
     fn sets_are_nested_four_deep_in_every_order() {
-        const IN: u32 = Events::IN.bits();
         let _one = begin("nests");
         let orders = [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 1, 3, 4, 2]];
         for order in orders {
@@ -352,10 +520,7 @@ mod tests {
             let ok = [Ok(0); 4];
             assert_eq!(nested, [&ok[..], &[Err(libc::ELOOP)]].concat(), "{order:?}");
             let (removed, last) = (order[0], order[4]);
-            let event = || Err(libc::EFAULT);
-            let remove = libc::EPOLL_CTL_DEL;
-            let inner = sets[removed + 1];
-            assert_eq!(control(sets[removed], remove, inner, event), Ok(0));
+            assert_eq!(remove(sets[removed], sets[removed + 1]), Ok(0));
             assert_eq!(nest(last), Ok(0), "one less");
             assert_eq!(nest(removed), Err(libc::ELOOP));
             assert_eq!(descriptors::close(sets[last]), Ok(0));
@@ -363,6 +528,21 @@ mod tests {
             assert_eq!(add(new, sets[1], IN), Ok(0), "a closed one doesn't count");
             descriptors::reset();
         }
+    }
+
+    /// The depth counts every set that a set is in, and what was refused isn't one.
+    #[test]
+    fn a_set_in_two_sets_counts_the_deeper() {
+        let _one = begin("in two");
+        let sets: Vec<u64> = (0..7).map(|_| set()).collect();
+        let nest = |i: usize, j: usize| add(sets[i], sets[j], IN);
+        assert_eq!([nest(0, 1), nest(0, 1)], [Ok(0), Err(libc::EEXIST)]);
+        assert_eq!(remove(sets[0], sets[1]), Ok(0));
+        assert_eq!([nest(1, 2), nest(2, 3), nest(3, 4), nest(4, 5)], [Ok(0); 4]);
+        assert_eq!(nest(6, 5), Ok(0));
+        assert_eq!(nest(5, 0), Err(libc::ELOOP), "the fifth");
+        assert_eq!(remove(sets[4], sets[5]), Ok(0));
+        assert_eq!(nest(5, 0), Ok(0));
     }
 
     #[test]
@@ -377,19 +557,19 @@ mod tests {
     #[test]
     fn edges_of_a_set_in_a_set_are_reported_once() {
         let _one = begin("edges");
-        let (reader, writer) = io::pipe().expect("memory");
-        let reader = insert(Object::Pipe(reader), libc::O_RDONLY);
-        let writer = insert(Object::Pipe(writer), libc::O_WRONLY);
-        let [outer, inner] = [set(), set()];
-        assert_eq!(add(inner, reader, Events::IN.bits()), Ok(0));
-        assert_eq!(add(outer, inner, Events::IN.bits() | EDGE), Ok(0));
-        let (reader, writer) = (descriptors::get(reader), descriptors::get(writer));
-        let (reader, writer) = (reader.expect("open"), writer.expect("open"));
+        let [reader, writer] = pipe();
+        let [outer, inner, level] = [set(), set(), set()];
+        assert_eq!(add(inner, reader, IN), Ok(0));
+        assert_eq!(add(outer, inner, IN | EDGE), Ok(0));
+        assert_eq!(add(level, inner, IN), Ok(0));
+        assert_eq!([take(outer), take(level)], [vec![], vec![]]);
         for _ in 0..3 {
-            assert_eq!(io::write(&writer, b"x", Place::Position), Ok(1));
+            write(writer);
             assert_eq!([take(outer), take(outer)], [vec![inner], vec![]]);
+            assert_eq!([take(level), take(level)], [vec![inner], vec![inner]]);
             // Drained without a look of the outer set.
-            assert_eq!(io::read(&reader, &mut [0; 9], Place::Position), Ok(1));
+            read(reader);
         }
+        assert_eq!(take(level), []);
     }
 }

@@ -314,6 +314,9 @@ mod tests {
         assert_eq!(write(ATOMIC), Err(libc::EAGAIN));
         assert_eq!(write(0), Ok(0));
         assert_eq!(write(ATOMIC + 1), Ok(ATOMIC - 1));
+        assert_eq!(write(1), Err(libc::EAGAIN));
+        assert_eq!(read(ATOMIC), Ok(ATOMIC));
+        assert_eq!(write(ATOMIC), Ok(ATOMIC), "as much as there is room for");
         assert_eq!(read(ATOMIC - 1), Ok(ATOMIC - 1));
         assert_eq!(events(&writer), Events::empty());
         writer.set_flags(0);
@@ -332,7 +335,40 @@ mod tests {
         });
         assert!(changed, "an edge, and a wake");
         drop(reader);
-        assert_eq!(write(1), Err(libc::EPIPE));
+        assert_eq!([write(1), write(ATOMIC + 1)], [Err(libc::EPIPE); 2]);
+        assert_eq!(write(0), Ok(0));
+    }
+
+    #[test]
+    fn large_writes_and_reads_wait_for_the_other_end() {
+        let _one = begin("large");
+        let (reader, writer) = pipe();
+        let most = 64 << 10;
+        let write = |len| io::write(&writer, &vec![1; len], Place::Position);
+        let read = |len| io::read(&reader, &mut vec![0; len], Place::Position);
+        thread::scope(|scope| {
+            let reading = scope.spawn(|| read(9));
+            thread::sleep(Duration::from_millis(20));
+            assert_eq!(write(1), Ok(1));
+            assert_eq!(reading.join().expect("no panic"), Ok(1));
+            let writing = scope.spawn(|| write(2 * most));
+            let mut count = 0;
+            while count < 2 * most {
+                count += read(most).expect("bytes");
+            }
+            assert_eq!(writing.join().expect("no panic"), Ok(2 * most));
+            assert_eq!((count, io::available(&reader)), (2 * most, Ok(0)));
+        });
+        // A part is written when the reader goes: no error for it.
+        let writing = thread::spawn(move || {
+            let len = most + 1;
+            io::write(&writer, &vec![1; len], Place::Position)
+        });
+        while io::available(&reader) != Ok(most as u64) {
+            thread::yield_now();
+        }
+        drop(reader);
+        assert_eq!(writing.join().expect("no panic"), Ok(most));
     }
 
     #[test]

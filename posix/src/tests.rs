@@ -105,6 +105,51 @@ fn duplicates_share_position_and_flags_but_not_close_on_exec() {
 }
 
 #[test]
+fn close_on_exec_is_a_descriptors_own() {
+    let _one = begin("on exec");
+    let file = open("f", O_RDWR | O_CREAT).expect("room");
+    let control = |descriptor, command, argument: i32| {
+        descriptors::control(descriptor, command as u64, argument as u64)
+    };
+    let flag = |descriptor| control(descriptor, libc::F_GETFD, 0);
+    let copies = [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC].map(|how| control(file, how, 0));
+    assert_eq!(copies, [Ok(4), Ok(5)]);
+    assert_eq!([flag(3), flag(4), flag(5)], [Ok(0), Ok(0), Ok(1)]);
+    assert_eq!(control(3, libc::F_SETFD, 3), Ok(0));
+    assert_eq!(control(5, libc::F_SETFD, 2), Ok(0));
+    assert_eq!([flag(3), flag(4), flag(5)], [Ok(1), Ok(0), Ok(0)]);
+}
+
+#[test]
+fn a_range_of_descriptors_is_closed_or_marked() {
+    const ON_EXEC: u64 = libc::CLOSE_RANGE_CLOEXEC as u64;
+    const UNSHARE: u64 = libc::CLOSE_RANGE_UNSHARE as u64;
+    let _one = begin("ranges");
+    for _ in 0..5 {
+        open("f", O_RDWR | O_CREAT).expect("room");
+    }
+    let range = descriptors::close_range;
+    for (first, last, flags) in [(5, 4, 0), (4, 5, 1), (4, 5, 8), (5, 4, ON_EXEC)] {
+        assert_eq!(range(first, last, flags), Err(libc::EINVAL));
+    }
+    let flags = || {
+        let flag = |number| descriptors::control(number as u64, libc::F_GETFD as u64, 0);
+        descriptors::open().map(flag).collect::<Result<Vec<u64>>>()
+    };
+    assert_eq!(range(4, 5, ON_EXEC), Ok(0));
+    assert_eq!(flags(), Ok(vec![0, 0, 0, 0, 1, 1, 0, 0]));
+    assert_eq!(range(3, 3, UNSHARE | ON_EXEC), Ok(0));
+    assert_eq!(flags(), Ok(vec![0, 0, 0, 1, 1, 1, 0, 0]));
+    assert_eq!(range(4, 4, UNSHARE), Ok(0));
+    assert_eq!(
+        descriptors::open().collect::<Vec<_>>(),
+        [0, 1, 2, 3, 5, 6, 7]
+    );
+    assert_eq!(range(6, u32::MAX.into(), 0), Ok(0));
+    assert_eq!(descriptors::open().collect::<Vec<_>>(), [0, 1, 2, 3, 5]);
+}
+
+#[test]
 fn append_can_be_set_and_taken_back() {
     let _one = begin("append-later");
     let descriptor = open("f", O_RDWR | O_CREAT).expect("room");

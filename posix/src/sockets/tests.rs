@@ -317,3 +317,63 @@ fn the_shutdown_of_a_listener_ends_the_wait_for_a_connection() {
     });
     assert_eq!(listener.listen(5), Ok(()), "it may listen again");
 }
+
+#[test]
+fn a_listener_that_was_shut_down_keeps_its_port_but_takes_no_connections() {
+    let _one = begin();
+    let (other, address) = listener();
+    drop(other);
+    for is_bound in [true, false] {
+        let listener = Tcp::new(Family::V4);
+        if is_bound {
+            assert_eq!(listener.bind(&address), Ok(()));
+        }
+        assert_eq!(listener.listen(5), Ok(()));
+        let there = listener.local().expect("bound").bytes().to_vec();
+        assert_eq!(integer(&listener, SOL_SOCKET, libc::SO_ACCEPTCONN), Ok(1));
+        assert_eq!(listener.shutdown(SHUT_WR), Ok(()), "it never sends");
+        assert_eq!(integer(&listener, SOL_SOCKET, libc::SO_ACCEPTCONN), Ok(1));
+        assert_eq!(listener.shutdown(SHUT_RD), Ok(()));
+        assert_eq!(integer(&listener, SOL_SOCKET, libc::SO_ACCEPTCONN), Ok(0));
+        assert_eq!(listener.accept(false).err(), Some(libc::EINVAL));
+        assert_eq!(listener.shutdown(SHUT_RD), Err(libc::ENOTCONN));
+        let client = Tcp::new(Family::V4);
+        let to = if is_bound { &address } else { &there };
+        assert_eq!(client.connect(to, true), Err(libc::ECONNREFUSED));
+        let taken = Tcp::new(Family::V4).bind(to).err();
+        assert_eq!(taken, is_bound.then_some(libc::EADDRINUSE));
+        assert_eq!(listener.listen(5), Ok(()));
+        let to = listener.local().expect("bound").bytes().to_vec();
+        assert_eq!(to == there, is_bound);
+        assert_eq!(client.connect(&to, true), Ok(()));
+        assert!(listener.accept(true).is_ok());
+    }
+}
+
+/// Linux's loopback delivers before the call returns.
+#[test]
+fn what_is_sent_to_the_host_itself_has_arrived() {
+    let _one = begin();
+    let (client, server) = pair();
+    for (from, to) in [(&client as &dyn Socket, &*server), (&*server, &client)] {
+        // An attempt that succeeds isn't followed by another poll of the network.
+        assert_eq!(from.send(b"x", None, 0), Ok(1));
+        assert_eq!(read(to, 9, MSG_DONTWAIT), Ok(b"x".to_vec()));
+    }
+    assert_eq!(server.shutdown(SHUT_WR), Ok(()));
+    assert_eq!(read(&client, 1, MSG_DONTWAIT), Ok(vec![]));
+    client.close();
+    assert_eq!(read(&*server, 1, MSG_DONTWAIT), Ok(vec![]));
+}
+
+/// A program that only tries has the network polled.
+#[test]
+fn tries_alone_establish_a_connection() {
+    let _one = begin();
+    let (listener, address) = listener();
+    let client = Tcp::new(Family::V4);
+    assert_eq!(client.connect(&address, false), Err(libc::EINPROGRESS));
+    let tries = (0..3).map(|_| listener.accept(false).is_ok());
+    assert_eq!(tries.filter(|done| *done).count(), 1);
+    assert_eq!(client.connect(&address, false), Ok(()));
+}
