@@ -3,24 +3,6 @@
 module D = Soil.File_descriptor
 
 let root = "/www"
-
-let headers ~keep_alive fields =
-  let common = [ ("date", Date.to_string (Soil.Clock.now ())); ("server", "soil") ] in
-  let connection = if keep_alive then [] else [ ("connection", "close") ] in
-  Cohttp.Header.of_list (common @ connection @ fields)
-
-let response ?(fields = []) ~keep_alive ~size status =
-  Cohttp.Response.make ~status
-    ~encoding:(Fixed (Int64.of_int size))
-    ~headers:(headers ~keep_alive fields) ()
-
-(* A response that only says its status, to people too. *)
-let short connection ~keep_alive ?(head_only = false) ?(fields = []) status =
-  let text = Cohttp.Code.string_of_status status ^ "\n" in
-  let fields = ("content-type", "text/plain; charset=utf-8") :: fields in
-  let response = response ~fields ~keep_alive ~size:(String.length text) status in
-  Http.respond connection response (if head_only then "" else text)
-
 let small = 16384 (* up to here, a file goes in one piece with the head of the response *)
 
 exception Shorter of string
@@ -46,9 +28,9 @@ let page connection request ~head_only ~keep_alive path size modified content_ty
   let date = Date.to_string modified in
   let fields = [ ("content-type", content_type); ("last-modified", date) ] in
   if Cohttp.Header.get (Cohttp.Request.headers request) "if-modified-since" = Some date then
-    Http.respond connection (response ~fields ~keep_alive ~size:0 `Not_modified) ""
+    Http.respond connection (Server.response ~fields ~keep_alive ~size:0 `Not_modified) ""
   else
-    let response = response ~fields ~keep_alive ~size `OK in
+    let response = Server.response ~fields ~keep_alive ~size `OK in
     if head_only then Http.respond connection response ""
     else Soil.Fs.with_file path (fun file -> send_file connection response file path size)
 
@@ -60,30 +42,17 @@ let answer connection request ~keep_alive =
       | Page { path; size; modified; content_type } ->
           page connection request ~head_only ~keep_alive path size modified content_type
       | Moved target ->
-          short connection ~keep_alive ~head_only
+          Server.short connection ~keep_alive ~head_only
             ~fields:[ ("location", Uri.to_string (Uri.make ~path:target ())) ]
             `Moved_permanently
-      | Missing -> short connection ~keep_alive ~head_only `Not_found
-      | Malformed -> short connection ~keep_alive ~head_only `Bad_request
+      | Missing -> Server.short connection ~keep_alive ~head_only `Not_found
+      | Malformed -> Server.short connection ~keep_alive ~head_only `Bad_request
       | exception Soil.Error e ->
           prerr_endline ("website: " ^ Soil.Error.to_string e);
-          short connection ~keep_alive ~head_only `Internal_server_error)
-  | _ -> short connection ~keep_alive ~fields:[ ("allow", "GET, HEAD") ] `Method_not_allowed
+          Server.short connection ~keep_alive ~head_only `Internal_server_error)
+  | _ -> Server.short connection ~keep_alive ~fields:[ ("allow", "GET, HEAD") ] `Method_not_allowed
 
-let client descriptor =
-  let connection = Http.connection descriptor in
-  let rec serve () =
-    match Http.request connection with
-    | None -> ()
-    | Some request ->
-        let keep_alive = Cohttp.Request.is_keep_alive request && not (Http.has_body request) in
-        answer connection request ~keep_alive;
-        if keep_alive then serve () else Http.finish connection
-    | exception Http.Refused status ->
-        short connection ~keep_alive:false status;
-        Http.finish connection
-  in
-  serve ()
+let client = Server.connection ~keeps:(fun request -> not (Http.has_body request)) answer
 
 let url port =
   let addresses =
