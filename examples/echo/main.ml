@@ -17,7 +17,7 @@ let serve port =
   Soil.run @@ fun () ->
   let listener = Soil.Tcp.listen ~port () in
   Soil.Net.wait_up ();
-  print_endline ("echo listens on " ^ Soil.Net.endpoint_to_string (Soil.Tcp.local listener));
+  print_endline ("echo listens on " ^ Soil.Net.Endpoint.to_string (Soil.Tcp.local listener));
   Soil.Tcp.serve listener echo
 
 let () =

@@ -59,11 +59,11 @@ let url port =
     List.concat_map (fun (i : Soil.Net.interface) -> i.addresses) (Soil.Net.interfaces ())
   in
   let address =
-    match List.find_opt (fun (a, _) -> Soil.Net.is_v4 a) addresses with
+    match List.find_opt (fun (a, _) -> Soil.Net.Address.is_v4 a) addresses with
     | Some (a, _) -> a
     | None -> Soil.Net.loopback
   in
-  let host = Soil.Net.address_to_string address in
+  let host = Soil.Net.Address.to_string address in
   "http://" ^ host ^ if port = 80 then "/" else ":" ^ string_of_int port ^ "/"
 
 let serve port =

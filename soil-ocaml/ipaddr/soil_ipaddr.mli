@@ -1,7 +1,7 @@
 (** Soil's addresses as those of the [ipaddr] library, and back. Nothing here waits. *)
 
 val of_address : Soil.Net.address -> Ipaddr.t
-(** [of_address a] is [a]; IPv4 if [Soil.Net.is_v4 a]. *)
+(** [of_address a] is [a]; IPv4 if [Soil.Net.Address.is_v4 a]. *)
 
 val to_address : Ipaddr.t -> Soil.Net.address
 (** [to_address a] is [a]. An IPv6 address that stands for an IPv4 address ([::ffff:192.0.2.1])

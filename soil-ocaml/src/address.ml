@@ -1,4 +1,8 @@
 type t = string
+
+external equal : t -> t -> bool = "caml_string_equal" [@@noalloc]
+external compare : t -> t -> int = "caml_string_compare" [@@noalloc]
+
 type endpoint = { address : t; port : int }
 
 let mapped = "\000\000\000\000\000\000\000\000\000\000\255\255"
@@ -25,7 +29,7 @@ let of_octets s =
   match String.length s with
   | 4 -> mapped ^ s
   | 16 -> s
-  | _ -> invalid_arg "Soil.Net.address_of_octets: neither 4 nor 16 bytes"
+  | _ -> invalid_arg "Soil.Net.Address.of_octets: neither 4 nor 16 bytes"
 
 (* Text *)
 
@@ -88,8 +92,10 @@ let rec all parse = function
       | Some v -> ( match all parse rest with None -> None | Some l -> Some (v :: l)))
 
 (* A leading zero would be an octal number to some. *)
-let decimal_octet s =
-  if String.length s > 1 && s.[0] = '0' then None else number ~base:10 ~digits:3 ~largest:255 s
+let decimal ~largest s =
+  if String.length s > 1 && s.[0] = '0' then None else number ~base:10 ~digits:3 ~largest s
+
+let decimal_octet s = decimal ~largest:255 s
 
 let v4_of_string s =
   match all decimal_octet (String.split_on_char '.' s) with

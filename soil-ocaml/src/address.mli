@@ -13,6 +13,11 @@ val of_string_opt : string -> t option
 val to_string : t -> string
 val to_octets : t -> string
 val of_octets : string -> t
+external equal : t -> t -> bool = "caml_string_equal" [@@noalloc]
+external compare : t -> t -> int = "caml_string_compare" [@@noalloc]
+
+val decimal : largest:int -> string -> int option
+(** [decimal ~largest s] is the number of at most three digits that is written as [s]. *)
 
 type endpoint = { address : t; port : int }
 

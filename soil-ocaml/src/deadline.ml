@@ -1,1 +1,7 @@
-let within timeout f = match timeout with None -> f () | Some s -> Task.timeout s f
+let within timeout f =
+  match timeout with
+  | None -> f ()
+  | Some s -> (
+      match Task.timeout_opt s f with
+      | Some v -> v
+      | None -> Error.fail Timed_out "wait" ~detail:("timed out after " ^ Text.number s ^ " s"))

@@ -58,6 +58,13 @@ let to_string e =
   let what = if e.subject = "" then e.operation else e.operation ^ " " ^ e.subject in
   one_line (what ^ ": " ^ if e.detail = "" then message e.code else e.detail)
 
+let pp f e = Print.string f (to_string e)
+
+external equal : t -> t -> bool = "caml_equal"
+external compare : t -> t -> int = "caml_compare"
+
+let hash (e : t) = Print.hash e
+
 let fail ?(subject = "") ?(detail = "") code operation =
   raise (Error { code; operation; subject; detail })
 

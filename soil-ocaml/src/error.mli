@@ -33,6 +33,13 @@ val to_string : t -> string
 (** [to_string e] is one line of readable text: operation, subject and reason, such as
     ["tcp connect 10.0.0.9:80: connection refused"]. *)
 
+val pp : Format.formatter -> t -> unit
+(** [pp f e] prints [to_string e]. *)
+
+external equal : t -> t -> bool = "caml_equal"
+external compare : t -> t -> int = "caml_compare"
+val hash : t -> int
+
 val message : code -> string
 (** [message code] is a lower-case phrase for [code], such as ["connection refused"]. *)
 

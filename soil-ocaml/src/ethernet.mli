@@ -1,6 +1,5 @@
-(** Raw Ethernet frames, for custom protocols beside IP.
-
-    Addresses are written as ["02:00:00:00:00:01"]; {!Net.val-interfaces} has the machine's own. *)
+(** Raw Ethernet frames, for custom protocols beside IP. {!Net.val-interfaces} has the machine's own
+    addresses. *)
 
 type socket = [ `Ethernet ] File_descriptor.t
 (** The type for descriptors of frames. *)
@@ -13,26 +12,22 @@ val open_ : ?interface:int -> int -> socket
     VLAN), [Address_in_use] or [No_device]. Raises [Invalid_argument] if [ethertype] is out of
     range. *)
 
-val broadcast : string
-(** [broadcast] is the broadcast address. *)
-
 val send :
   ?timeout:float ->
   [> `Ethernet ] File_descriptor.t ->
-  destination:string ->
+  destination:Net.mac ->
   bytes ->
   int ->
   int ->
   unit
 (** [send d ~destination b off len] sends the [len] bytes of [b] from [off] in one frame. Waits
     while the queue is full, for at most [timeout] seconds (default: no limit). Raises
-    {!Soil.exception-Error} with [Message_too_long] or [Timed_out]. Raises [Invalid_argument] if
-    [destination] isn't an address. *)
+    {!Soil.exception-Error} with [Message_too_long] or [Timed_out]. *)
 
 type frame = {
   length : int;  (** Bytes of the payload that were stored. *)
-  source : string;
-  destination : string;
+  source : Net.mac;
+  destination : Net.mac;
 }
 (** The type for the description of a received frame. *)
 

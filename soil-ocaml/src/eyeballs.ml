@@ -76,7 +76,7 @@ let race ~connect ~close ~timeout name families =
   let won = ref None in
   let is_won () = match !won with None -> false | Some _ -> true in
   let attempt address () =
-    (match Task.timeout timeout (fun () -> connect address) with
+    (match Deadline.within (Some timeout) (fun () -> connect address) with
     | d when is_won () -> close d
     | d -> won := Some d
     | exception e ->
@@ -129,12 +129,12 @@ let rec first_of f = function
 (* Of a thread, which has no tasks: one address after the other. *)
 let in_turn ~connect ~timeout name =
   first_of
-    (fun address -> Task.timeout timeout (fun () -> connect address))
+    (fun address -> Deadline.within (Some timeout) (fun () -> connect address))
     (order (Lookup.addresses `Any name))
 
 let connect ~connect ~close ~timeout name =
   match Address.of_string_opt name with
-  | Some address -> Task.timeout timeout (fun () -> connect address)
+  | Some address -> Deadline.within (Some timeout) (fun () -> connect address)
   | None ->
       let families =
         if String.lowercase_ascii name = "localhost" then [ `Any ]

@@ -35,4 +35,4 @@ let ask address length =
 
 let ping ?(timeout = 5.) ?(length = 56) address =
   if length < 0 || length > 65_000 then invalid_arg "Soil.Icmp.ping: length out of range";
-  Task.timeout timeout (fun () -> ask address length)
+  Deadline.within (Some timeout) (fun () -> ask address length)

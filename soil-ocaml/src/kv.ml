@@ -26,6 +26,8 @@ module Key = struct
   let to_string key = "/" ^ String.concat "/" (List.rev key)
   let equal (a : t) b = a = b
   let compare (a : t) b = compare (List.rev a) (List.rev b)
+  let hash (key : t) = Print.hash key
+  let pp f key = Print.string f (to_string key)
 end
 
 type t = { root : string; mutex : Sync.Mutex.t; in_batch : bool }

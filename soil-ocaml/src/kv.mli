@@ -47,6 +47,10 @@ module Key : sig
 
   val equal : t -> t -> bool
   val compare : t -> t -> int
+  val hash : t -> int
+
+  val pp : Format.formatter -> t -> unit
+  (** [pp f key] prints [to_string key]. *)
 end
 
 (** {1:stores Stores} *)

@@ -4,17 +4,6 @@ let v4 = Address.v4
 let any = Address.any
 let any_v4 = Address.any_v4
 let loopback = Address.loopback
-let is_v4 = Address.is_v4
-let address_of_string_opt = Address.of_string_opt
-
-let address_of_string s =
-  match Address.of_string_opt s with
-  | Some a -> a
-  | None -> invalid_arg ("Soil.Net.address_of_string: not an address: " ^ s)
-
-let address_to_string = Address.to_string
-let address_to_octets = Address.to_octets
-let address_of_octets = Address.of_octets
 
 type endpoint = Address.endpoint = { address : address; port : int }
 
@@ -22,19 +11,14 @@ let endpoint address port =
   Address.check_port "Soil.Net.endpoint" port;
   { address; port }
 
-let endpoint_to_string = Address.endpoint_to_string
-let endpoint_of_string_opt = Address.endpoint_of_string_opt
-
-let endpoint_of_string s =
-  match Address.endpoint_of_string_opt s with
-  | Some e -> e
-  | None -> invalid_arg ("Soil.Net.endpoint_of_string: not an endpoint: " ^ s)
+type prefix = address * int
+type mac = Mac.t
 
 type interface = {
   name : string;
-  mac : string;
+  mac : mac;
   mtu : int;
-  addresses : (address * int) list;
+  addresses : prefix list;
   gateway : address option;
   name_servers : address list;
 }
@@ -57,7 +41,7 @@ let interface_of_string text =
   let addresses key = List.filter_map Address.of_string_opt (values key) in
   {
     name = value "name";
-    mac = value "mac";
+    mac = Mac.of_text (value "mac");
     mtu = (match int_of_string_opt (value "mtu") with Some n -> n | None -> 0);
     addresses = List.filter_map prefix_of_string (values "address");
     gateway = (match addresses "gateway" with a :: _ -> Some a | [] -> None);
@@ -119,3 +103,8 @@ let statistics () =
 let filter rules =
   let result = Soil_raw_net.net_filter (String.concat "\n" rules) in
   ignore (Failure.check ~operation:"packet filter" ~subject:"" result)
+
+module Address = Net_address
+module Endpoint = Net_endpoint
+module Prefix = Net_prefix
+module Mac = Net_mac

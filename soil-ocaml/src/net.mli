@@ -5,7 +5,7 @@
 
 (** {1:addresses Addresses} *)
 
-type address = Address.t
+type address = Net_address.t
 (** The type for IPv4 and IPv6 addresses. They can be compared with [=] and [compare] and hashed. An
     IPv4 address and the IPv6 address that stands for it ([::ffff:192.0.2.1]) are the same. *)
 
@@ -22,55 +22,42 @@ val any_v4 : address
 val loopback : address
 (** [loopback] is [127.0.0.1]. *)
 
-val is_v4 : address -> bool
-(** [is_v4 a] is [true] iff [a] is an IPv4 address. *)
-
-val address_of_string_opt : string -> address option
-(** [address_of_string_opt s] is the address written as [s]: four decimal numbers without leading
-    zeros, or any form of {{:https://www.rfc-editor.org/rfc/rfc4291#section-2.2}RFC 4291 §2.2}; no
-    zone. *)
-
-val address_of_string : string -> address
-(** [address_of_string s] is like {!address_of_string_opt}. Raises [Invalid_argument] if [s] isn't
-    an address. *)
-
-val address_to_string : address -> string
-(** [address_to_string a] is the canonical form of [a], that of
-    {{:https://www.rfc-editor.org/rfc/rfc5952}RFC 5952} for IPv6. *)
-
-val address_to_octets : address -> string
-(** [address_to_octets a] is [a] in network byte order: 4 bytes for IPv4, 16 for IPv6. *)
-
-val address_of_octets : string -> address
-(** [address_of_octets s] is the address with these 4 or 16 bytes. Raises [Invalid_argument] if [s]
-    has another length. *)
+module Address = Net_address
+(** Addresses as text and as bytes, compared, hashed and printed. *)
 
 (** {1:endpoints Endpoints} *)
 
-type endpoint = Address.endpoint = { address : address; port : int }
+type endpoint = Net_endpoint.t = { address : address; port : int }
 (** The type for an address with a port of TCP or UDP, 0 to 65535. *)
 
 val endpoint : address -> int -> endpoint
 (** [endpoint address port] is the endpoint. Raises [Invalid_argument] if [port] isn't between 0 and
     65535. *)
 
-val endpoint_to_string : endpoint -> string
-(** [endpoint_to_string e] is ["192.0.2.1:80"] or ["[2001:db8::1]:80"]. *)
+module Endpoint = Net_endpoint
+(** Endpoints as text, compared, hashed and printed. *)
 
-val endpoint_of_string_opt : string -> endpoint option
-(** [endpoint_of_string_opt s] is the endpoint that {!endpoint_to_string} writes as [s]. *)
+(** {1:networks Networks and links} *)
 
-val endpoint_of_string : string -> endpoint
-(** [endpoint_of_string s] is like {!endpoint_of_string_opt}. Raises [Invalid_argument] if [s] isn't
-    an endpoint. *)
+type prefix = address * int
+(** The type for an address with the length of its network's prefix, in bits. *)
+
+module Prefix = Net_prefix
+(** Networks: what is in them, and as text. *)
+
+type mac = Net_mac.t
+(** The type for addresses of Ethernet. *)
+
+module Mac = Net_mac
+(** Addresses of Ethernet as text and as bytes. *)
 
 (** {1:interfaces Interfaces} *)
 
 type interface = {
   name : string;  (** Such as ["eth0"]. *)
-  mac : string;  (** Such as ["52:54:00:12:34:56"]. *)
+  mac : mac;
   mtu : int;  (** Bytes of payload in a frame. *)
-  addresses : (address * int) list;  (** Addresses with the length of their prefix in bits. *)
+  addresses : prefix list;
   gateway : address option;
   name_servers : address list;
 }

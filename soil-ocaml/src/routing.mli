@@ -4,7 +4,7 @@
     last until the program's end or until they are undone. *)
 
 val add_vlan :
-  ?addresses:(Net.address * int) list -> ?gateways:Net.address list -> interface:int -> int -> int
+  ?addresses:Net.prefix list -> ?gateways:Net.address list -> interface:int -> int -> int
 (** [add_vlan ~interface id] adds an interface for the VLAN [id] (IEEE 802.1Q; 1 to 4094) on the
     link of [interface], and is its place. It has the addresses [addresses] with the lengths of
     their prefixes (at most 4) and the gateways [gateways] (one of each family at most); without
@@ -26,11 +26,11 @@ val routes : unit -> route list
     route with the longest prefix; among several, the one on the interface that has its source
     address, then one whose gateway answers. Doesn't wait. *)
 
-val add_route : ?gateway:Net.address -> interface:int -> Net.address * int -> unit
+val add_route : ?gateway:Net.address -> interface:int -> Net.prefix -> unit
 (** [add_route ~interface (network, length)] adds a route; it goes before others of this length.
     Raises {!Soil.exception-Error} with [No_device] or [Invalid] (mixed families, a length that is
     none, more than 64). *)
 
-val remove_route : interface:int -> Net.address * int -> unit
+val remove_route : interface:int -> Net.prefix -> unit
 (** [remove_route ~interface (network, length)] removes routes that {!add_route} added. Raises
     {!Soil.exception-Error} with [No_device] or [Not_found]. *)

@@ -5,7 +5,7 @@
       let () =
         Soil.run @@ fun () ->
         let listener = Soil.Tcp.listen ~port:7 () in
-        print_endline ("listening on " ^ Soil.Net.endpoint_to_string (Soil.Tcp.local listener));
+        print_endline ("listening on " ^ Soil.Net.Endpoint.to_string (Soil.Tcp.local listener));
         let served = ref 0 in
         Soil.Tcp.serve listener @@ fun conn ->
         incr served;

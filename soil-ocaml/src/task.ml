@@ -1,4 +1,5 @@
 exception Cancelled = Scheduler.Cancelled
+exception Timeout of float
 
 type scope = {
   node : Scheduler.node;
@@ -227,9 +228,7 @@ let timeout_opt seconds f =
   else Scheduler.run (fun () -> timeout_in_task seconds f)
 
 let timeout seconds f =
-  match timeout_opt seconds f with
-  | Some v -> v
-  | None -> Error.fail Timed_out "task" ~detail:("timed out after " ^ Text.number seconds ^ " s")
+  match timeout_opt seconds f with Some v -> v | None -> raise (Timeout seconds)
 
 module Promise = Sync.Promise
 module Mutex = Sync.Mutex

@@ -51,6 +51,10 @@
 exception Cancelled
 (** Raised in a cancelled task where it waits. *)
 
+exception Timeout of float
+(** Raised by {!timeout}, with its time in seconds. A limit of the network itself, and the
+    [?timeout] of a function, is {!Soil.exception-Error} with [Timed_out] instead. *)
+
 (** {1:scopes Scopes and tasks} *)
 
 type scope
@@ -141,8 +145,7 @@ val first : (unit -> 'a) list -> 'a
 
 val timeout : float -> (unit -> 'a) -> 'a
 (** [timeout s f] is [f ()] if that takes at most [s] seconds; after that [f ()] is cancelled.
-    Raises {!Soil.exception-Error} with [Timed_out] after the time. If [f] returns all the same, its
-    result counts. *)
+    Raises {!exception-Timeout} after the time. If [f] returns all the same, its result counts. *)
 
 val timeout_opt : float -> (unit -> 'a) -> 'a option
 (** [timeout_opt s f] is [Some (f ())], or [None] after the time. *)

@@ -31,6 +31,9 @@ let error_code f =
 
 let fails_with what code f = string what (Soil.Error.message code) (error_code f)
 
+let fails_in_time what f =
+  match f () with _ -> Alcotest.fail (what ^ ": no timeout") | exception T.Timeout _ -> ()
+
 let is_invalid what f =
   match f () with _ -> Alcotest.fail (what ^ ": not refused") | exception Invalid_argument _ -> ()
 

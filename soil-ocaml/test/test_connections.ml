@@ -24,7 +24,7 @@ let addresses () =
   with_pair @@ fun server client ->
   bool "peer of one is the other" true
     (Soil.Tcp.peer server = Soil.Tcp.local client && Soil.Tcp.local server = Soil.Tcp.peer client);
-  string "name" ("tcp " ^ N.endpoint_to_string (Soil.Tcp.peer client)) (D.name client);
+  string "name" ("tcp " ^ N.Endpoint.to_string (Soil.Tcp.peer client)) (D.name client);
   Soil.Tcp.set_nodelay client false;
   Soil.Tcp.keepalive client (Some 1.);
   Soil.Tcp.keepalive client None;
@@ -38,7 +38,7 @@ let refused () =
   let e = Soil.Tcp.local l in
   D.close l;
   string "message"
-    ("tcp connect " ^ N.endpoint_to_string e ^ ": connection refused")
+    ("tcp connect " ^ N.Endpoint.to_string e ^ ": connection refused")
     (match Soil.Tcp.connect e with
     | _ -> "connected"
     | exception Soil.Error e -> Soil.Error.to_string e);
@@ -144,7 +144,7 @@ let deadlines () =
   let before = Soil.Machine.counter "descriptors" in
   (let in_time name f =
      let start = Soil.Clock.monotonic () in
-     fails_with name Timed_out (fun () -> T.timeout 0.05 f);
+     fails_in_time name (fun () -> T.timeout 0.05 f);
      (match T.timeout_opt 0.02 f with Some _ -> Alcotest.fail name | None -> ());
      T.scope (fun s ->
          let t = T.spawn s f in

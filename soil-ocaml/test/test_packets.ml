@@ -63,7 +63,7 @@ let filters () =
 let pings () =
   let reply = Soil.Icmp.ping N.loopback in
   bool "the machine itself" true (reply.time >= 0. && reply.time < 1. && reply.hop_limit = 64);
-  ignore (Soil.Icmp.ping ~length:0 (N.address_of_string "::1"));
+  ignore (Soil.Icmp.ping ~length:0 (N.Address.of_string "::1"));
   ignore (Soil.Icmp.ping ~length:65_000 N.loopback);
   is_invalid "length" (fun () -> Soil.Icmp.ping ~length:65_001 N.loopback);
   string "no network" "no network" (error_code (fun () -> Soil.Icmp.ping (N.v4 192 0 2 1)));

@@ -76,7 +76,9 @@ let errors_of_handlers () =
         None );
       (ignore, (fun _ -> D.with_close (reset_pair ()) byte), Some "connection reset by peer");
       (ignore, (fun _ -> D.with_close (reset_pair ()) write_on), Some "connection reset by peer");
-      (ignore, (fun c -> T.timeout 0.005 (fun () -> byte c)), Some "timed out");
+      ( ignore,
+        (fun c -> T.timeout 0.005 (fun () -> byte c)),
+        Some (Printexc.to_string (T.Timeout 0.005)) );
       (ignore, (fun c -> ignore (Soil.Zero_copy.receive ~timeout:0.005 c)), Some "timed out");
       (Soil.Tcp.abort,
        (fun c ->

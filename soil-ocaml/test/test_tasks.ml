@@ -1,4 +1,5 @@
 open Check
+module D = Soil.File_descriptor
 
 exception Broken of int
 
@@ -184,7 +185,7 @@ let protect () =
   strings "said" [ "protected part done" ] (said ())
 
 let timeouts () =
-  fails_with "too slow" Timed_out (fun () -> T.timeout 0.01 (fun () -> Soil.Clock.sleep infinity));
+  fails_in_time "too slow" (fun () -> T.timeout 0.01 (fun () -> Soil.Clock.sleep infinity));
   int "in time" 1 (T.timeout patience (fun () -> 1));
   bool "option" true (T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep infinity) = None);
   bool "inner first" true
@@ -197,14 +198,20 @@ let timeouts () =
   bool "for ever" true (T.timeout_opt infinity (fun () -> 2) = Some 2);
   is_invalid "not a number" (fun () -> T.timeout nan ignore)
 
-let words_of_timeout () =
+(* A function's own limit is an error of Soil, that of a task around it isn't. *)
+let kinds_of_timeout () =
+  let socket = Soil.Udp.bind ~address:Soil.Net.loopback ~port:0 () in
+  D.with_close socket @@ fun socket ->
+  let receive ?timeout () = ignore (Soil.Udp.receive ?timeout socket (Bytes.create 1) 0 1) in
   List.iter
     (fun (seconds, words) ->
       string words
-        ("task: timed out after " ^ words ^ " s")
-        (match T.timeout seconds (fun () -> Soil.Clock.sleep infinity) with
+        ("wait: timed out after " ^ words ^ " s")
+        (match receive ~timeout:seconds () with
         | () -> "no timeout"
-        | exception Soil.Error e -> Soil.Error.to_string e))
+        | exception Soil.Error e -> Soil.Error.to_string e);
+      bool "around it" true
+        (match T.timeout seconds receive with () -> false | exception T.Timeout s -> s = seconds))
     [ (0.01, "0.01"); (-2., "-2"); (0., "0") ]
 
 (* A failure that is a value cancels nothing; a cancellation isn't a failure. *)
@@ -476,7 +483,7 @@ let tests =
     in_run "cancellation comes at each wait" cancelled_again;
     in_run "protect" protect;
     in_run "timeouts" timeouts;
-    in_run "a timeout's words" words_of_timeout;
+    in_run "limits of calls and of tasks" kinds_of_timeout;
     in_run "failures that are values" results;
     in_run "daemons" daemons;
     in_run "what a scope owns" releases;

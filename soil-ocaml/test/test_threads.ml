@@ -149,7 +149,7 @@ let limits () =
       | 3 -> (
           match T.timeout 0.01 (fun () -> Soil.Clock.sleep 60.) with
           | () -> Alcotest.fail "slept"
-          | exception Soil.Error { code = Timed_out; _ } -> ())
+          | exception T.Timeout _ -> ())
       | 4 ->
           (* The outer one. *)
           let inner () = T.timeout_opt 60. read in

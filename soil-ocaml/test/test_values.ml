@@ -19,7 +19,7 @@ let errors () =
     && Soil.Error.printer Exit = None)
 
 let address = Alcotest.(check (option string))
-let canonical s = Option.map N.address_to_string (N.address_of_string_opt s)
+let canonical s = Option.map N.Address.to_string (N.Address.of_string_opt s)
 
 let addresses () =
   List.iter
@@ -65,7 +65,7 @@ let endpoints () =
     (fun (s, ok) ->
       address s
         (if ok then Some s else None)
-        (Option.map N.endpoint_to_string (N.endpoint_of_string_opt s)))
+        (Option.map N.Endpoint.to_string (N.Endpoint.of_string_opt s)))
     [
       ("192.0.2.1:80", true);
       ("[2001:db8::1]:65535", true);
@@ -80,31 +80,41 @@ let endpoints () =
     ];
   is_invalid "port" (fun () -> N.endpoint N.any 65536);
   is_invalid "octet" (fun () -> N.v4 1 2 3 256);
-  is_invalid "octets" (fun () -> N.address_of_octets "123");
-  is_invalid "address" (fun () -> N.address_of_string "nonsense");
-  bool "one address" true (N.address_of_string "::ffff:1.2.3.4" = N.v4 1 2 3 4)
+  is_invalid "octets" (fun () -> N.Address.of_octets "123");
+  is_invalid "address" (fun () -> N.Address.of_string "nonsense");
+  bool "one address" true (N.Address.of_string "::ffff:1.2.3.4" = N.v4 1 2 3 4)
 
 (* Groups are often zero, so that "::" has something to do. *)
 let gen_address =
   let group = frequency [ (2, return "\000\000"); (1, string_size (return 2)) ] in
   map
-    (fun l -> N.address_of_octets (String.concat "" l))
+    (fun l -> N.Address.of_octets (String.concat "" l))
     (frequency [ (3, list_size (return 8) group); (1, list_size (return 2) group) ])
 
-let round_trip a = N.address_of_string_opt (N.address_to_string a) = Some a
-let octets a = N.address_of_octets (N.address_to_octets a) = a
+let round_trip a = N.Address.of_string_opt (N.Address.to_string a) = Some a
+let octets a = N.Address.of_octets (N.Address.to_octets a) = a
 
 let endpoint_round_trip (a, port) =
   let e = N.endpoint a port in
-  N.endpoint_of_string_opt (N.endpoint_to_string e) = Some e
+  N.Endpoint.of_string_opt (N.Endpoint.to_string e) = Some e
 
 let never_raises s =
-  ignore (N.address_of_string_opt s);
-  ignore (N.endpoint_of_string_opt s);
+  ignore (N.Address.of_string_opt s);
+  ignore (N.Endpoint.of_string_opt s);
   true
 
 let gen_nearly =
   string_size ~gen:(oneofl [ '0'; '1'; '9'; 'f'; ':'; ':'; '.'; '['; ']'; '%' ]) (int_bound 30)
+
+module type VALUE = sig
+  type t
+
+  val to_string : t -> string
+  val pp : Format.formatter -> t -> unit
+  val equal : t -> t -> bool
+  val compare : t -> t -> int
+  val hash : t -> int
+end
 
 let clocks () =
   let a = Soil.Clock.monotonic_ns () in
@@ -139,11 +149,99 @@ let buffers () =
   Alcotest.check_raises "negative" (Invalid_argument "Soil.Block.buffer: negative size") (fun () ->
       ignore (Soil.Block.buffer (-1)))
 
+(* [pp] prints what [to_string] is; [compare], [equal] and [hash] agree. *)
+let is_value (type a) (module V : VALUE with type t = a) (a, b) =
+  Format.asprintf "<%a>" V.pp a = "<" ^ V.to_string a ^ ">"
+  && V.equal a a
+  && V.compare a a = 0
+  && V.equal a b = (V.compare a b = 0)
+  && V.equal a b = (V.to_string a = V.to_string b)
+  && compare 0 (V.compare a b) = compare (V.compare b a) 0
+  && ((not (V.equal a b)) || V.hash a = V.hash b)
+
+let gen_endpoint = map (fun (a, port) -> N.endpoint a port) (pair gen_address (int_bound 3))
+
+let gen_prefix =
+  map
+    (fun (a, n) -> N.Prefix.v a (n mod if N.Address.is_v4 a then 33 else 129))
+    (pair gen_address (int_bound 128))
+
+let gen_mac = map N.Mac.of_octets (string_size ~gen:(oneofl [ '\000'; '\x0f'; '\xff' ]) (return 6))
+
+let gen_key =
+  map
+    (List.fold_left Soil.Kv.Key.add Soil.Kv.Key.empty)
+    (list_size (int_bound 3) (oneofl [ "a"; "b"; "ab" ]))
+
+let gen_error =
+  map
+    (fun (code, subject) -> { Soil.Error.code; operation = "open"; subject; detail = "" })
+    (pair (oneofl [ Soil.Error.Busy; Io ]) (oneofl [ "x"; "y" ]))
+
+let prefix_round_trip p = N.Prefix.of_string_opt (N.Prefix.to_string p) = Some p
+
+let mac_round_trip m =
+  N.Mac.of_octets (N.Mac.to_octets m) = m && N.Mac.(of_string (to_string m)) = m
+
+(* A network has its own address, and the prefixes of the same length of what is in it are it. *)
+let networks ((a, n), b) =
+  let p = N.Prefix.v a n in
+  let network = N.Prefix.network p in
+  N.Prefix.mem a p && N.Prefix.mem network p
+  && N.Prefix.mem b p = (N.Address.is_v4 a = N.Address.is_v4 b && N.Prefix.network (b, n) = network)
+
+let prefixes () =
+  let network s = N.Address.to_string (N.Prefix.network (N.Prefix.of_string s)) in
+  string "in the middle of a byte" "192.0.2.64" (network "192.0.2.77/26");
+  string "none" "0.0.0.0" (network "192.0.2.77/0");
+  string "all" "192.0.2.77" (network "192.0.2.77/32");
+  string "IPv6" "2001:db8::" (network "2001:db8::1/33");
+  let mem a p = N.Prefix.mem (N.Address.of_string a) (N.Prefix.of_string p) in
+  bool "in it" true (mem "10.255.0.1" "10.0.0.0/8");
+  bool "not in it" false (mem "11.0.0.0" "10.0.0.0/8");
+  bool "another family" false (mem "::" "0.0.0.0/0");
+  List.iter
+    (fun s -> bool s true (N.Prefix.of_string_opt s = None))
+    [ "1.2.3.4"; "1.2.3.4/33"; "1.2.3.4/-1"; "1.2.3.4/08"; "1.2.3.4/8/8"; "::/129"; "/8"; "" ];
+  is_invalid "length" (fun () -> N.Prefix.v N.any_v4 33);
+  is_invalid "text" (fun () -> N.Prefix.of_string "x")
+
+let macs () =
+  let m = N.Mac.of_string "52:54:00:AB:cd:01" in
+  string "small letters" "52:54:00:ab:cd:01" (N.Mac.to_string m);
+  string "bytes" "RT\000\xab\xcd\001" (N.Mac.to_octets m);
+  bool "one" false (N.Mac.is_multicast m);
+  bool "a group" true (N.Mac.is_multicast (N.Mac.of_string "01:00:5e:00:00:01"));
+  string "all" "ff:ff:ff:ff:ff:ff" (N.Mac.to_string N.Mac.broadcast);
+  List.iter
+    (fun s -> bool s true (N.Mac.of_string_opt s = None))
+    [
+      "";
+      "52:54:00:ab:cd";
+      "52:54:00:ab:cd:01:";
+      "5:254:00:ab:cd:01";
+      "52-54-00-ab-cd-01";
+      "gg:54:00:ab:cd:01";
+    ];
+  is_invalid "text" (fun () -> N.Mac.of_string "x");
+  is_invalid "bytes" (fun () -> N.Mac.of_octets "12345")
+
 let tests =
   [
     test "errors" errors;
     test "addresses" addresses;
     test "endpoints" endpoints;
+    test "networks" prefixes;
+    test "addresses of Ethernet" macs;
+    property "addresses are values" (pair gen_address gen_address) (is_value (module N.Address));
+    property "endpoints are values" (pair gen_endpoint gen_endpoint) (is_value (module N.Endpoint));
+    property "prefixes are values" (pair gen_prefix gen_prefix) (is_value (module N.Prefix));
+    property "addresses of Ethernet are values" (pair gen_mac gen_mac) (is_value (module N.Mac));
+    property "keys are values" (pair gen_key gen_key) (is_value (module Soil.Kv.Key));
+    property "errors are values" (pair gen_error gen_error) (is_value (module Soil.Error));
+    property "a prefix as text and back" gen_prefix prefix_round_trip;
+    property "an address of Ethernet as text and back" gen_mac mac_round_trip;
+    property "what is in a network" (pair gen_prefix gen_address) networks;
     test "names that need no server" names;
     test "clocks" clocks;
     test "buffers for disks" buffers;

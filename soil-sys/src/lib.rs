@@ -23,7 +23,7 @@ pub mod abi;
 mod domains;
 pub mod ffi;
 #[cfg(any(feature = "image", feature = "process"))]
-mod printexc;
-#[cfg(any(feature = "image", feature = "process"))]
 mod shims;
 mod wait;
+#[cfg(any(feature = "image", feature = "process"))]
+mod weak;

@@ -46,7 +46,7 @@ const MAIN: &str = "(* Sends back what it is sent, to everyone who connects to p
 let () =
   Soil.run @@ fun () ->
   let listener = Soil.Tcp.listen ~port:7 () in
-  print_endline (\"listening on \" ^ Soil.Net.endpoint_to_string (Soil.Tcp.local listener));
+  print_endline (\"listening on \" ^ Soil.Net.Endpoint.to_string (Soil.Tcp.local listener));
   Soil.Tcp.serve listener @@ fun connection ->
   ignore (Soil.File_descriptor.copy ~src:connection ~dst:connection ())
 ";

@@ -5,11 +5,11 @@ let test name f = Alcotest.test_case name `Quick f
 let addresses () =
   List.iter
     (fun s ->
-      let a = Soil.Net.address_of_string s in
+      let a = Soil.Net.Address.of_string s in
       string "to ipaddr" s (Ipaddr.to_string (Soil_ipaddr.of_address a));
       bool "and back" true (Soil_ipaddr.to_address (Soil_ipaddr.of_address a) = a))
     [ "192.0.2.1"; "0.0.0.0"; "::"; "2001:db8::1" ];
-  let e = Soil.Net.endpoint_of_string "192.0.2.1:80" in
+  let e = Soil.Net.Endpoint.of_string "192.0.2.1:80" in
   bool "endpoint" true (Soil_ipaddr.to_endpoint (Soil_ipaddr.of_endpoint e) = e);
   let prefix length = Soil_ipaddr.of_prefix (Soil.Net.v4 192 0 2 77, length) in
   string "prefix" "192.0.2.77/24" (Ipaddr.Prefix.to_string (prefix 24));
@@ -21,7 +21,7 @@ let times () =
   bool "slept" true (Mtime.Span.is_longer (Soil_mtime.elapsed_since before) ~than:Mtime.Span.ms);
   match Soil_mtime.timeout Mtime.Span.ms (fun () -> Soil.Clock.sleep 10.) with
   | () -> Alcotest.fail "no timeout"
-  | exception Soil.Error { code = Timed_out; _ } -> ()
+  | exception Soil.Task.Timeout _ -> ()
 
 let logs () =
   bool "known" true (Soil_logs.level_of_string "info" = Some Logs.Info);

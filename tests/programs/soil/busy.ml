@@ -79,7 +79,7 @@ let () =
   let start = Soil.Tcp.accept control in
   ignore (Soil.Reader.line (Soil.Reader.create start));
   Soil.Task.scope @@ fun scope ->
-  let absent = Soil.Net.{ address = address_of_string Sys.argv.(3); port = 9 } in
+  let absent = Soil.Net.{ address = Address.of_string Sys.argv.(3); port = 9 } in
   ignore
     (Soil.Task.spawn scope (fun () ->
          try ignore (Soil.Tcp.connect absent) with Soil.Error _ -> ()));

@@ -9,7 +9,7 @@ let connect target =
   | [ name; port ] ->
       let start = Soil.Clock.monotonic () in
       let connection = Soil.Tcp.connect_host name ~port:(int_of_string port) in
-      let peer = Soil.Net.endpoint_to_string (Soil.Tcp.peer connection) in
+      let peer = Soil.Net.Endpoint.to_string (Soil.Tcp.peer connection) in
       let open_connections = List.length (Soil.Net.connections ()) in
       let answer = Soil.File_descriptor.read_all connection in
       Soil.File_descriptor.close connection;
@@ -58,9 +58,9 @@ let command name argument =
   | "texts" ->
       let text s = if String.length s > 40 then string_of_int (String.length s) ^ " bytes" else s in
       list (List.map text (Soil.Dns.texts argument))
-  | "reverse" -> list (Soil.Dns.reverse (Soil.Net.address_of_string argument))
+  | "reverse" -> list (Soil.Dns.reverse (Soil.Net.Address.of_string argument))
   | "lookup" ->
-      list (List.sort compare (List.map Soil.Net.address_to_string (Soil.Dns.lookup argument)))
+      list (List.sort compare (List.map Soil.Net.Address.to_string (Soil.Dns.lookup argument)))
   | "connect" -> connect argument
   | "clock" ->
       Soil.Net.wait_up ();

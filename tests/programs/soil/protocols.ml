@@ -4,7 +4,7 @@ module D = Soil.File_descriptor
 module N = Soil.Net
 
 let say fmt = Printf.ksprintf print_endline fmt
-let address = N.address_of_string
+let address = N.Address.of_string
 
 let attempt name f =
   match f () with
@@ -24,7 +24,7 @@ let join group port =
   say "joined";
   attempt "heard" (fun () ->
       let text, from = hear d in
-      text ^ " from " ^ N.address_to_string from.address);
+      text ^ " from " ^ N.Address.to_string from.address);
   Soil.Udp.leave d group;
   attempt "leave again" (fun () ->
       Soil.Udp.leave d group;
@@ -54,19 +54,19 @@ let ethernet count =
       D.close (Soil.Ethernet.open_ 0x800);
       "open");
   let text = "to everybody" in
-  Soil.Ethernet.send d ~destination:Soil.Ethernet.broadcast (Bytes.of_string text) 0
+  Soil.Ethernet.send d ~destination:Soil.Net.Mac.broadcast (Bytes.of_string text) 0
     (String.length text);
   let own = (List.hd (N.interfaces ())).mac in
-  say "open on %s" own;
+  say "open on %s" (N.Mac.to_string own);
   let b = Bytes.create 2000 in
   for _ = 1 to count do
     let frame = Soil.Task.timeout 20. (fun () -> Soil.Ethernet.receive d b 0 2000) in
-    say "frame of %d from %s to %s" frame.length frame.source
-      (if frame.destination = own then "me" else frame.destination);
+    say "frame of %d from %s to %s" frame.length (N.Mac.to_string frame.source)
+      (if frame.destination = own then "me" else N.Mac.to_string frame.destination);
     Soil.Ethernet.send d ~destination:frame.source b 0 frame.length
   done;
   attempt "too long" (fun () ->
-      Soil.Ethernet.send d ~destination:Soil.Ethernet.broadcast b 0 1501;
+      Soil.Ethernet.send d ~destination:Soil.Net.Mac.broadcast b 0 1501;
       "sent");
   attempt "in time" (fun () ->
       string_of_int (Soil.Task.timeout 0.1 (fun () -> Soil.Ethernet.receive d b 0 2000)).length)
@@ -129,8 +129,8 @@ let route network gateway target =
   in
   let show () =
     let one (r : Soil.Routing.route) =
-      Printf.sprintf "%s/%d by %s" (N.address_to_string r.network) r.length
-        (match r.gateway with None -> "link" | Some g -> N.address_to_string g)
+      Printf.sprintf "%s/%d by %s" (N.Address.to_string r.network) r.length
+        (match r.gateway with None -> "link" | Some g -> N.Address.to_string g)
     in
     say "routes: %s" (String.concat ", " (List.map one (Soil.Routing.routes ())))
   in

@@ -72,7 +72,7 @@ let cancellation () =
   let before = Soil.Clock.monotonic () in
   (match T.timeout 0.05 (fun () -> Soil.Clock.sleep 60.) with
   | () -> say "no timeout"
-  | exception Soil.Error { code = Timed_out; _ } -> say "timed out");
+  | exception T.Timeout _ -> say "timed out");
   let took = Soil.Clock.monotonic () -. before in
   say "in time: %b" (took >= 0.05 && took < 30.);
   say "no result: %b" (T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep 60.) = None);

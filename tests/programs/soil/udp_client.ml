@@ -2,7 +2,7 @@
    HOST PORT. *)
 let () =
   Soil.run @@ fun () ->
-  let host = Soil.Net.address_of_string Sys.argv.(1) and port = int_of_string Sys.argv.(2) in
+  let host = Soil.Net.Address.of_string Sys.argv.(1) and port = int_of_string Sys.argv.(2) in
   let server = Soil.Net.endpoint host port in
   let socket = Soil.Udp.bind ~port:0 () in
   let buffer = Bytes.create 65536 in
@@ -10,7 +10,7 @@ let () =
     let sent = String.init length (fun i -> Char.chr ((i + length) land 255)) in
     match
       Soil.Udp.send_string socket server sent;
-      Soil.Task.timeout 5. (fun () -> Soil.Udp.receive socket buffer 0 65536)
+      Soil.Udp.receive ~timeout:5. socket buffer 0 65536
     with
     | n, from ->
         let same = Bytes.sub_string buffer 0 n = sent && from = server in

@@ -5,7 +5,7 @@ module N = Soil.Net
 module T = Soil.Task
 
 let say fmt = Printf.ksprintf print_endline fmt
-let address = N.address_of_string
+let address = N.Address.of_string
 
 (* Two pieces of data, with the DSCP changed between them. *)
 let two_pieces c =
@@ -115,7 +115,7 @@ let stuck host =
       both "ethernet receive" (fun ~timeout () ->
           ignore (Soil.Ethernet.receive ~timeout d b 0 1400));
       both "ethernet send" (fun ~timeout () ->
-          let destination = Soil.Ethernet.broadcast in
+          let destination = Soil.Net.Mac.broadcast in
           for_ever (fun () -> Soil.Ethernet.send ~timeout d ~destination b 0 1400)));
   say "left over: %d" (descriptors () - before)
 

@@ -76,6 +76,7 @@ let failure f =
   | () -> "none"
   | exception Soil.Error e -> Soil.Error.message e.code
   | exception Soil.Task.Cancelled -> "cancelled"
+  | exception Soil.Task.Timeout _ -> "timed out"
 
 (* Lends [n] bytes for [s] seconds, and spoils them when they have come back. *)
 let cancel c n s =
