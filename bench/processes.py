@@ -1,7 +1,8 @@
 """The process form against the same program on plain Linux sockets.
 
 Soil's process owns a TAP; the plain program listens in a network namespace of its own at the other
-end of a veth pair, so that both are reached over an interface.
+end of a veth pair, so that both are reached over an interface. Soil's process on Linux's own sockets
+takes the plain program's place there.
 """
 
 import os
@@ -46,15 +47,16 @@ class Linux:
     """Runs the plain program in a network namespace of its own."""
 
     HOST, GUEST = "10.63.0.1", "10.63.0.2"
+    PROGRAM, ENVIRONMENT = LINUX + "serve.exe", {}
 
     def __init__(self, mode, port, prefix=()):
-        self.words = [*prefix, built(LINUX + "serve.exe"), mode, str(port)]
+        self.words = [*prefix, built(self.PROGRAM), mode, str(port)]
         self.host = self.GUEST
 
     def __enter__(self):
         script = f'read _; ip addr add {self.GUEST}/24 dev peer; ip link set peer up; exec "$@"'
         command = ["unshare", "--net", "--", "sh", "-c", script, "sh", *self.words]
-        self.child = Child(command, stdin=subprocess.PIPE)
+        self.child = Child(command, stdin=subprocess.PIPE, env=self.ENVIRONMENT)
         wait_for_namespace(self.child.pid)
         ip(
             "link",
@@ -78,6 +80,12 @@ class Linux:
     def __exit__(self, *_):
         self.child.stop()
         subprocess.run(["ip", "link", "del", "peerhost"], capture_output=True, check=False)
+
+
+class Sockets(Linux):
+    """Runs Soil's process on Linux's own sockets, where the plain program runs."""
+
+    PROGRAM, ENVIRONMENT = PROCESS, {"SOIL_NET": "host"}
 
 
 def wait_for_namespace(pid):
@@ -118,11 +126,37 @@ def tcp_out(options, suffix, prefix):
     return [figure]
 
 
+def sockets_http(options):
+    figures = []
+    for connections in (8, 64):
+        figure = Figure(f"host_sockets_http_rps_c{connections}", "requests/s", "higher")
+        for _ in range(options.pairs):
+            with Sockets("http", 80) as soil:
+                ours = wrk(soil.host, connections, options.seconds)[0]
+            with Linux("http", 80) as linux:
+                figure.add(ours, wrk(linux.host, connections, options.seconds)[0])
+        figures.append(figure)
+    return figures
+
+
+def sockets_tcp(options):
+    figure = Figure("host_sockets_tcp_out_gbps", "Gbit/s", "higher")
+    for _ in range(options.pairs):
+        with Sockets("chargen", 7) as soil:
+            ours = load("out", soil.host, 7, options.seconds)["gbps"]
+        with Linux("chargen", 7) as linux:
+            figure.add(ours, load("out", linux.host, 7, options.seconds)["gbps"])
+    return [figure]
+
+
 GROUPS = {
     "host_start": quota.beside("host_start", start),
     "host_http": quota.beside("host_http", http),
     "host_tcp": quota.beside("host_tcp", tcp_out),
+    "host_sockets_http": sockets_http,
+    "host_sockets_tcp": sockets_tcp,
 }
 
 ORDER = """host_start_first_line_ms host_start_first_line_ms_slow host_http_rps_c8
-host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow""".split()
+host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow
+host_sockets_http_rps_c8 host_sockets_http_rps_c64 host_sockets_tcp_out_gbps""".split()

@@ -10,7 +10,7 @@ import threading
 import time
 
 from harness.console import PATIENCE, resident_kib
-from harness.context import FORMS, outcome
+from harness.context import FORMS, FORMS_AND_SOCKETS, SOCKETS, outcome
 from harness.runner import test
 
 SERVICES = "tests/programs/soil/services.exe"
@@ -25,7 +25,7 @@ MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=4096:glibc.malloc.top_p
 
 def services(context, form, **options):
     """Starts the services on a TAP; (child, tap) when they are ready."""
-    tap = context.tap()
+    tap = context.tap(form)
     child = context.soil(SERVICES, form, tap=tap, **options)
     child.wait_line("ready")
     tap.wait_up()
@@ -49,7 +49,7 @@ def in_every_form(limit=60, forms=FORMS, long=False, name=None):
     return register
 
 
-@in_every_form()
+@in_every_form(forms=FORMS_AND_SOCKETS)
 def tcp_echo(context, form):
     """Pseudo-random bytes come back unchanged, on one connection and on four at once."""
     _, tap = services(context, form)
@@ -65,7 +65,7 @@ def load_words(*words):
     return [LOAD, *map(str, words)]
 
 
-@in_every_form()
+@in_every_form(forms=FORMS_AND_SOCKETS)
 def curl(context, form):
     """Three answers to curl over one connection."""
     _, tap = services(context, form)
@@ -74,7 +74,7 @@ def curl(context, form):
     assert bodies == "x" * 3072, f"{len(bodies)} bytes: {bodies[:200]!r}"
 
 
-@in_every_form()
+@in_every_form(forms=FORMS_AND_SOCKETS)
 def wrk(context, form):
     """64 connections with keep-alive for two seconds: no errors, no timeouts."""
     _, tap = services(context, form)
@@ -106,7 +106,7 @@ def bulk(context, form, count, seconds):
             assert done.returncode == 0, f"transfer {i} {mode}: {done.stderr}"
 
 
-@in_every_form(limit=90)
+@in_every_form(limit=90, forms=FORMS_AND_SOCKETS)
 def thousand_connections(context, form):
     """1024 connections at once, all accepted and all answered; afterwards the next one too."""
     _, tap = services(context, form)
@@ -115,7 +115,7 @@ def thousand_connections(context, form):
     context.load("copy", tap.guest, 7, 1_000_000)
 
 
-@in_every_form()
+@in_every_form(forms=FORMS_AND_SOCKETS)
 def resetting_peers(context, form):
     """Peers that reset in the middle leave nothing behind."""
     child, tap = services(context, form)
@@ -157,7 +157,7 @@ def settled(tap, descriptors):
     return figures
 
 
-@in_every_form()
+@in_every_form(forms=FORMS_AND_SOCKETS)
 def udp_echo(context, form):
     """Datagrams of every size that fits a frame come back; a client of the program's own too."""
     _, tap = services(context, form)
@@ -170,7 +170,7 @@ def udp_echo(context, form):
             assert peer.recv(65536) == data, f"{size} bytes"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((tap.host, 7007))
-        other = context.tap()
+        other = context.tap(form)
 
         def answer():
             while True:
@@ -212,10 +212,10 @@ class Server:
             self.handle(connection)
 
 
-@in_every_form()
+@in_every_form(forms=FORMS_AND_SOCKETS)
 def tcp_client(context, form):
     """Connecting out: many at once, a large answer, a large request, a refusal."""
-    tap = context.tap()
+    tap = context.tap(form)
     blob = os.urandom(3_000_000)
 
     def upper(connection):
@@ -293,6 +293,26 @@ def dhcp_and_dns(context, form):
         assert line in output, f"{line!r} is missing from:\n{output}\n{server.text}"
 
 
+@test()
+def names_on_the_hosts_sockets(context):
+    """Names from a server that the process asks on Linux's own sockets."""
+    server = context.child(
+        [
+            "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+            "--user=root", "--listen-address=127.0.0.1", "--bind-interfaces", "--pid-file=",
+            "--log-facility=-", "--host-record=one.test,192.0.2.1", "--local=/test/",
+        ]
+    )  # fmt: skip
+    server.wait_line("started")
+    names = ["one.test", "none.test", "localhost"]
+    options = ["--dns", "127.0.0.1"]
+    child = context.soil("tests/programs/soil/lookup.exe", SOCKETS, *names, options=options)
+    status, output = outcome(child, context)
+    assert status == 0, output
+    for line in ("one.test: 192.0.2.1", "none.test: no such host"):
+        assert line in output, f"{line!r} is missing from:\n{output}\n{server.text}"
+
+
 @in_every_form()
 def ping(context, form):
     """ICMP echo, which people try first."""
@@ -316,10 +336,10 @@ def icmp_echo(number, payload):
     return struct.pack("!BBH", 8, 0, ~total & 0xFFFF) + body
 
 
-@in_every_form()
+@in_every_form(forms=FORMS_AND_SOCKETS)
 def echo_example(context, form):
     """examples/echo as it is shipped."""
-    tap = context.tap()
+    tap = context.tap(form)
     child = context.soil("examples/echo/main.exe", form, tap=tap)
     child.wait_line("echo listens on")
     context.load("copy", tap.guest, 7, 1_000_000)

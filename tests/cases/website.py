@@ -7,7 +7,7 @@ import socket
 from cases.faults import fails_with
 from cases.network import in_every_form
 from harness.console import PATIENCE
-from harness.context import FORMS, ROOT
+from harness.context import FORMS, FORMS_AND_SOCKETS, ROOT, SOCKETS
 from harness.runner import test
 
 SITE = os.path.join(ROOT, "examples", "website", "site")
@@ -65,13 +65,13 @@ def same_pages(context, url):
             context.run("cmp", path, got)
 
 
-@in_every_form(limit=90)
+@in_every_form(limit=90, forms=FORMS_AND_SOCKETS)
 def website(context, form):
     """Every page as it is on the disk, types, HEAD, 404, 405, keep-alive, a large file, bad
     requests."""
     large = os.urandom(3_000_000)
     disk = disk_with(context, {"large.bin": large, "two words.txt": b"spaced\n", "empty.txt": b""})
-    tap = context.tap()
+    tap = context.tap(form)
     child = context.soil(
         "examples/website/main.exe", form, tap=tap, options=["--disk", f"www={disk}"]
     )
@@ -151,7 +151,7 @@ def host(_):
 def serves_the_site(context, form, source):
     """The pages, as they are in the example's folder."""
     program, options = source(context)
-    tap = context.tap()
+    tap = context.tap(form)
     child = context.soil(program, form, tap=tap, options=options)
     child.wait_line("http://")
     url = f"http://{tap.guest}"
@@ -180,6 +180,30 @@ for source, forms in (
         serves_the_site(context, form, source)
 
     in_every_form(limit=90, forms=forms, name=f"from-{source.__name__}")(from_source)
+
+
+@test(limit=180)
+def one_site_in_four_ways(context):
+    """The same pages by an image from files in it and from a disk, and from a folder by a process
+    on Linux's own sockets and on Soil's stack."""
+    for form, source in (
+        ("microvm", embedded),
+        ("microvm", ext4),
+        (SOCKETS, host),
+        ("process", host),
+    ):
+        serves_the_site(context, form, source)
+
+
+@test()
+def what_the_hosts_sockets_refuse(context):
+    """A port that is taken, and a setting of Soil's stack: one line with the remedy."""
+    _, options = host(context)
+    with socket.create_server(("127.0.0.1", 80)):
+        fails_with(context, context.soil(PLAIN, SOCKETS, options=options), "address in use")
+    wrong = [*options, "--env", "SOIL_FILTER=deny in"]
+    texts = ("SOIL_FILTER", "give SOIL_NET=user or tap=DEVICE")
+    fails_with(context, context.soil(PLAIN, SOCKETS, options=wrong), *texts)
 
 
 @test(limit=90)

@@ -11,11 +11,27 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SOIL = os.environ.get("SOIL", os.path.join(ROOT, "_build", "default", "tools", "soil"))
 LOAD = os.path.join(ROOT, "_build", "default", "tests", "programs", "load.exe")
 FORMS = ("process", "microvm", "q35")
+# The process on Linux's own sockets, whose peers are on the loopback.
+SOCKETS = "sockets"
+FORMS_AND_SOCKETS = (*FORMS, SOCKETS)
 TAPS_OF_A_TEST = 8
 
 
 class Skip(Exception):
     """The machine can't run this test; the message says why and what to do."""
+
+
+class Loopback:
+    """In a TAP's place where the program has the sockets of the test's namespace."""
+
+    name = None
+    host = guest = "127.0.0.1"
+
+    def wait_free(self):
+        """There is no device."""
+
+    def wait_up(self):
+        """There is no device."""
 
 
 class Context:
@@ -47,8 +63,10 @@ class Context:
     def path(self, name):
         return os.path.join(self.directory, name)
 
-    def tap(self):
-        """A new TAP with a subnet of its own."""
+    def tap(self, form=None):
+        """A new TAP with a subnet of its own, or what is in its place in this form."""
+        if form == SOCKETS:
+            return Loopback()
         tap = Tap(self._next_tap)
         self._next_tap += 1
         tap.__enter__()
@@ -88,7 +106,7 @@ class Context:
 
 def executable(program, form):
     """The path of a built program: `tests/programs/NAME.exe` unless a path is given."""
-    context = "default" if form == "process" else "soil"
+    context = "default" if form in ("process", SOCKETS) else "soil"
     inside = program if "/" in program else f"tests/programs/{program}.exe"
     path = os.path.join(ROOT, "_build", context, inside)
     assert os.path.exists(path), f"{path} is not built; run: make build"
@@ -98,9 +116,11 @@ def executable(program, form):
 def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     """The words of `soil run` for this program and form."""
     words = [SOIL, "run", executable(program, form)]
-    if form != "process":
+    if form not in ("process", SOCKETS):
         words += ["--machine", form]
-    if tap:
+    if form == SOCKETS:
+        words += ["--net", "host"]
+    elif tap:
         words += ["--net", f"tap={tap.name}"]
         if not dhcp:
             words += ["--ip", tap.guest_cidr, "--gateway", tap.host]

@@ -198,9 +198,10 @@ pub struct Run {
     /// the end: read-only. A disk without a mount point appears at /DISK.
     #[arg(long = "mount", value_name = "/PATH=[TYPE:]SOURCE[,ro]")]
     pub mounts: Vec<Mount>,
-    /// The network: user, tap=DEVICE, passt or none; repeat for several interfaces. Without this
-    /// option: user for a program that uses the network (a stripped image doesn't show whether it
-    /// does).
+    /// The network: user, tap=DEVICE, passt, host (process form: the sockets of this machine) or
+    /// none; repeat for several interfaces. Without this option: for an image, user if the program
+    /// uses the network (a stripped one doesn't show whether it does); for a process host, or user
+    /// with --ip, --forward, --mac or --pcap.
     #[arg(long = "net", value_name = "NET")]
     pub nets: Vec<Net>,
     /// The interface's addresses, separated by commas; dhcp (the default): ask DHCP. The

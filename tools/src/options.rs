@@ -154,6 +154,8 @@ pub enum Net {
     Tap(String),
     /// A passt process.
     Passt,
+    /// The host's own sockets (the process), without a device.
+    Host,
     /// No network device.
     None,
 }
@@ -165,6 +167,7 @@ impl FromStr for Net {
         match text {
             "user" => Ok(Self::User),
             "passt" => Ok(Self::Passt),
+            "host" => Ok(Self::Host),
             "none" => Ok(Self::None),
             // Linux's IFNAMSIZ is 16 with the terminating zero.
             _ => match text.strip_prefix("tap=") {
@@ -175,7 +178,7 @@ impl FromStr for Net {
                     Ok(Self::Tap(device.to_owned()))
                 }
                 Some(device) => invalid(format!("'{device}' can't be the name of a TAP device")),
-                None => invalid("expected user, tap=DEVICE, passt or none"),
+                None => invalid("expected user, tap=DEVICE, passt, host or none"),
             },
         }
     }

@@ -42,7 +42,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     check(run)?;
     let default_net = program.network.unwrap_or(false);
     match program.form {
-        Form::Process => process::run(run, default_net),
+        Form::Process => process::run(run),
         Form::Image => image(run, default_net),
     }
 }
@@ -125,8 +125,11 @@ fn check_network(run: &Run) -> Result<(), Failure> {
     if run.nets.iter().filter(|net| **net == Net::Passt).count() > 1 {
         return Err(Failure::new("--net passt can be given once"));
     }
-    if run.nets.len() > 1 && run.nets.contains(&Net::None) {
-        return Err(Failure::new("--net none doesn't go with another --net"));
+    for (alone, name) in [(Net::None, "none"), (Net::Host, "host")] {
+        if run.nets.len() > 1 && run.nets.contains(&alone) {
+            let reason = format!("--net {name} doesn't go with another --net");
+            return Err(Failure::new(reason));
+        }
     }
     if run.forwards.is_empty() {
         return Ok(());
@@ -135,6 +138,10 @@ fn check_network(run: &Run) -> Result<(), Failure> {
         Some(Net::Tap(_)) => Err(Failure::new(
             "--forward needs --net user or passt first: with a TAP device the program has an \
              address of its own",
+        )),
+        Some(Net::Host) => Err(Failure::new(
+            "--forward needs --net user or passt: with the host's own sockets the program's ports \
+             are the host's",
         )),
         Some(Net::None) => {
             Err(Failure::new("--forward needs a network").remedy("leave out --net none"))
@@ -187,6 +194,10 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
             Failure::on(subject, "a machine can't reach a folder of the host")
                 .remedy("put it on a disk, or run the process form"),
         );
+    }
+    if run.nets.contains(&Net::Host) {
+        let reason = "--net host is for processes: a machine has no sockets of the host";
+        return Err(Failure::new(reason).remedy("give --net user, or run the process form"));
     }
     // A command line that is only shown has no `soil run` at the serial line.
     let origin = serial::Origin::of_standard_input();

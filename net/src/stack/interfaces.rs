@@ -121,11 +121,10 @@ impl Stack {
         String::new()
     }
 
-    /// The name servers of all interfaces, in the order in which they are asked.
-    pub fn name_servers(&self) -> Vec<IpAddr> {
-        let statuses = self.interfaces().into_iter();
-        let statuses = statuses.filter_map(|id| self.interface_status(id));
-        statuses.flat_map(|status| status.dns_servers).collect()
+    /// The name servers of the system, in the order in which they are asked. `None`: a stack has
+    /// those of its interfaces.
+    pub const fn name_servers(&self) -> Option<Vec<IpAddr>> {
+        None
     }
 
     /// How the system completes short names: its domains, and from how many dots on a name is tried

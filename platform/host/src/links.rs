@@ -1,12 +1,12 @@
 //! The network devices of the process, by `SOIL_NET`: a list separated by `;` of
-//! - `user` (the default): `passt`, started here, carries frames over a socket and needs no
+//! - `user`: `passt`, started here, carries frames over a socket and needs no
 //!   privileges; `SOIL_FORWARD` names the ports of this host that it hands on, as `HOST:OWN` or
 //!   `HOST:OWN/udp`, separated by `,`;
 //! - `passt=SOCKET`: a `passt` that runs already;
 //! - `tap=DEVICE`: a TAP device that this user may open;
 //! - `none`.
 //!
-//! Or it is `host`: the program's sockets are Linux's own ([`crate::sockets`]), and there is no
+//! Or it is `host` (the default): the program's sockets are Linux's own ([`crate::sockets`]), and there is no
 //! device.
 //!
 //! Their Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own,
@@ -99,7 +99,8 @@ impl Links for Host {
         /// 0: not decided; else 1 more than whether it is so. The program may change its variables.
         static CHOICE: AtomicU8 = AtomicU8::new(0);
         if CHOICE.load(Ordering::Relaxed) == 0 {
-            let hosted = Host::variable("SOIL_NET").as_deref() == Some("host");
+            let choice = Host::variable("SOIL_NET");
+            let hosted = choice.is_none_or(|choice| choice == "host");
             CHOICE.store(1 + u8::from(hosted), Ordering::Relaxed);
         }
         CHOICE.load(Ordering::Relaxed) == 2
@@ -117,7 +118,7 @@ impl Links for Host {
     }
 
     const NO_NETWORK: &str =
-        "no network interface: SOIL_NET is none: give user, tap=DEVICE or passt=SOCKET";
+        "no network interface: SOIL_NET is none: give host, user, tap=DEVICE or passt=SOCKET";
 
     fn links(interest: &mut Interest, settings: Settings) -> Result<Vec<Device<Host>>, Failure> {
         open(&interest.ring(), settings)

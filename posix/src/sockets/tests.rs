@@ -9,15 +9,20 @@ use crate::readiness::{Events, wait_for};
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOL_SOCKET};
 use resources::Runtime;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, Once};
 use std::time::Duration;
 use std::vec::Vec;
 use std::{format, thread, vec};
+
+/// Images have Soil's stack, and a process on the host Linux's sockets unless it says otherwise.
+static STACK: Once = Once::new();
 
 /// The stack is the process's: a connection of one test is polled by another's wait.
 static ONE: Mutex<()> = Mutex::new(());
 
 fn begin() -> MutexGuard<'static, ()> {
+    // SAFETY: no other test reads or changes the environment before the network has begun.
+    STACK.call_once(|| unsafe { std::env::set_var("SOIL_NET", "none") });
     ONE.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

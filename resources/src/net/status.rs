@@ -144,7 +144,8 @@ pub fn deadline(rt: &Runtime) -> Option<u64> {
 /// Runs `f` on the addresses of the name servers, in the order in which they are asked.
 pub fn name_servers(rt: &mut Runtime, mut f: impl FnMut(IpAddr)) -> Answer {
     let net = stack(rt)?;
-    net.stack.name_servers().into_iter().for_each(&mut f);
+    let servers = net.statuses().flat_map(|(_, status)| status.dns_servers);
+    servers.for_each(&mut f);
     Ok(0)
 }
 

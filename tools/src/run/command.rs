@@ -230,7 +230,7 @@ fn network(run: &Run, wiring: &Wiring, index: usize, net: &Net) -> Arguments {
     let mut args = Arguments(Vec::new());
 
     let backend = match net {
-        Net::None => return args,
+        Net::None | Net::Host => return args,
         Net::Tap(name) => {
             // vnet_hdr is tried by QEMU itself and given up where the device lacks it.
             let name = escaped(name.as_ref());

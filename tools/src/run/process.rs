@@ -36,13 +36,13 @@ struct Network {
 
 /// Runs the executable; the result is its exit status, 128 and the signal's number when a signal
 /// ended it.
-pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
+pub fn run(run: &Run) -> Result<u8, Failure> {
     if run.gdb.is_some() {
         let remedy = format!("for a process run 'gdb --args {}'", run.program.display());
         return Err(Failure::new("--gdb is for images").remedy(remedy));
     }
     let mut variables = machine_options(run);
-    let network = network(run, default_net)?;
+    let network = network(run)?;
     if !network.links.is_empty() {
         let links = network.links.join(OsStr::new(";"));
         variables.push(("SOIL_NET".into(), links));
@@ -89,12 +89,14 @@ fn machine_options(run: &Run) -> Variables {
 }
 
 /// The links of the process; starts passt if there are ports to forward. Without any the program
-/// starts passt itself, when it first uses the network.
-fn network(run: &Run, default_net: bool) -> Result<Network, Failure> {
+/// uses the host's own sockets, unless an option is about the frames of a device.
+fn network(run: &Run) -> Result<Network, Failure> {
     let mut network = Network::default();
-    for (index, net) in command::nets(run, default_net).iter().enumerate() {
+    let has_frames = !run.macs.is_empty() || run.pcap.is_some();
+    for (index, net) in command::nets(run, has_frames).iter().enumerate() {
         network.links.push(match net {
             Net::None => OsString::from("none"),
+            Net::Host => OsString::from("host"),
             Net::Tap(device) => format!("tap={device}").into(),
             Net::User | Net::Passt if run.forwards.is_empty() || index > 0 => "user".into(),
             Net::User | Net::Passt if run.dry_run => {

@@ -325,7 +325,7 @@ impl Resolver {
         let mut lookup = Lookup {
             names: candidates(name, wire, &shared.search, &shared.options),
             kinds,
-            servers: stack.name_servers(),
+            servers: name_servers(stack),
             deadline_ns: now_ns.saturating_add(TIMEOUT_NS),
             ..Lookup::default()
         };
@@ -342,6 +342,15 @@ impl Resolver {
         }
         self.add(lookup)
     }
+}
+
+fn name_servers(stack: &mut Network) -> Vec<IpAddr> {
+    if let Some(servers) = stack.name_servers() {
+        return servers;
+    }
+    let statuses = stack.interfaces().into_iter();
+    let statuses = statuses.filter_map(|id| stack.interface_status(id));
+    statuses.flat_map(|status| status.dns_servers).collect()
 }
 
 fn has_global_v6(stack: &mut Network) -> bool {

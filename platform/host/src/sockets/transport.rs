@@ -107,8 +107,8 @@ impl Transport for Sockets {
         udp::source_address(remote)
     }
 
-    fn name_servers(&mut self) -> Vec<IpAddr> {
-        system::name_servers()
+    fn name_servers(&mut self) -> Option<Vec<IpAddr>> {
+        Some(system::name_servers())
     }
 
     fn name_options(&mut self) -> Option<(Vec<String>, usize)> {
