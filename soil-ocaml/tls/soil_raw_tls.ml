@@ -120,14 +120,14 @@ external tls_handshake :
 
 external tls_feed :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_tls_feed"
 [@@noalloc]
-(** Hands over bytes that the peer sent; returns how many were taken. It takes none while some 80
-    KiB wait to be read. *)
+(** Hands over bytes that the peer sent: 1 if they were taken, 0 while some 80 KiB wait to be
+    processed or read, as never when a call has just answered that it needs input. *)
 
 external tls_end_of_input :
   (int[@untagged]) ->
@@ -138,7 +138,7 @@ external tls_end_of_input :
 
 external tls_take :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -181,23 +181,23 @@ external tls_write :
   bytes ->
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_tls_write"
 [@@noalloc]
-(** Seals bytes of [from\[off .. off + len\]] into records in [into], behind those that were to be
-    sent: the number of bytes that were taken times 2^24, and the number of bytes in [into], which
-    must be sent before any others. It takes 16 KiB or less for a record, as many records as fit,
-    and nothing before the end of the handshake. Errors: as [soil_tls_handshake], and [Tls] behind
-    [soil_tls_close_notify]. *)
+(** Seals bytes of [from\[off .. off + len\]] into records in [into], other bytes, behind those that
+    were to be sent: the number of bytes that were taken times 2^24, and the number of bytes in
+    [into], which must be sent before any others. It takes 16 KiB or less for a record, as many
+    records as fit, and nothing before the end of the handshake. Errors: as [soil_tls_handshake],
+    and [Tls] behind [soil_tls_close_notify]. *)
 
 external tls_write_from :
   (int[@untagged]) ->
   Soil_raw.bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_tls_write_from"

@@ -1300,10 +1300,10 @@ Int soil_tls_accept(Int config);
 Int soil_tls_handshake(Int session);
 
 /**
- * Hands over bytes that the peer sent; returns how many were taken. It takes none while some 80
- * KiB wait to be read.
+ * Hands over bytes that the peer sent: 1 if they were taken, 0 while some 80 KiB wait to be
+ * processed or read, as never when a call has just answered that it needs input.
  */
-Int soil_tls_feed(Int session, Buffer from, Int off, Int len);
+Int soil_tls_feed(Int session, Bytes from, Int off, Int len);
 
 /**
  * The peer's input has ended.
@@ -1314,7 +1314,7 @@ Int soil_tls_end_of_input(Int session);
  * Moves records that are to be sent to `into[off .. off + len]`, as many bytes as fit; returns how
  * many.
  */
-Int soil_tls_take(Int session, Buffer into, Int off, Int len);
+Int soil_tls_take(Int session, Bytes into, Int off, Int len);
 
 /**
  * The number of bytes of records that are to be sent.
@@ -1334,18 +1334,23 @@ Int soil_tls_read(Int session, Bytes into, Int off, Int len);
 Int soil_tls_read_into(Int session, Buffer into, Int off, Int len);
 
 /**
- * Seals bytes of `from[off .. off + len]` into records in `into`, behind those that were to be
- * sent: the number of bytes that were taken times 2^24, and the number of bytes in `into`, which
- * must be sent before any others. It takes 16 KiB or less for a record, as many records as fit,
- * and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`], and `Tls` behind
+ * Seals bytes of `from[off .. off + len]` into records in `into`, other bytes, behind those that
+ * were to be sent: the number of bytes that were taken times 2^24, and the number of bytes in
+ * `into`, which must be sent before any others. It takes 16 KiB or less for a record, as many
+ * records as fit, and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`], and `Tls` behind
  * [`soil_tls_close_notify`].
  */
-Int soil_tls_write(Int session, Bytes from, Int off, Int len, Buffer into, Int room);
+Int soil_tls_write(Int session,
+                   Bytes from,
+                   Int off,
+                   Int len,
+                   Bytes into,
+                   Int room);
 
 /**
  * [`soil_tls_write`] for a bigarray.
  */
-Int soil_tls_write_from(Int session, Buffer from, Int off, Int len, Buffer into, Int room);
+Int soil_tls_write_from(Int session, Buffer from, Int off, Int len, Bytes into, Int room);
 
 /**
  * Makes the record that says that nothing more is written.

@@ -151,10 +151,11 @@ fn name(der: &[u8]) -> String {
     }
 }
 
-/// A peer's text, cut and with its control characters escaped.
+/// A peer's text, cut and with a question mark for each control character.
 fn text(value: &[u8]) -> String {
     let cut = value.get(..MAX_NAME).unwrap_or(value);
-    String::from_utf8_lossy(cut).escape_debug().to_string()
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    String::from_utf8_lossy(cut).chars().map(shown).collect()
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -55,10 +55,14 @@ impl From<rustls::Error> for Error {
             E::InvalidCertificate(_) | E::NoCertificatesPresented => {
                 Error::new(Kind::Certificate, format!("{error}"))
             }
-            E::PeerSentOversizedRecord => Error::new(
+            E::PeerSentOversizedRecord
+            | E::InvalidMessage(rustls::InvalidMessage::MessageTooLarge) => Error::new(
                 Kind::Protocol,
                 "the peer sent a record of more than 16,384 bytes (RFC 8446, 5.1)",
             ),
+            E::InvalidMessage(rustls::InvalidMessage::HandshakePayloadTooLarge) => {
+                Error::new(Kind::Protocol, HANDSHAKE_TOO_LARGE)
+            }
             E::DecryptError => Error::new(
                 Kind::Protocol,
                 "a record was changed on the way, or sealed with another key (bad_record_mac)",
@@ -78,6 +82,10 @@ impl From<rustls::Error> for Error {
         }
     }
 }
+
+/// The detail of a handshake message that is refused for its length.
+pub(crate) const HANDSHAKE_TOO_LARGE: &str =
+    "the peer sent a handshake message of more than 65,535 bytes";
 
 /// The peer ended the connection with an alert (RFC 8446, 6.2).
 fn alert_received(alert: AlertDescription) -> Error {

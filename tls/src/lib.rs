@@ -12,8 +12,8 @@
 //! signatures itself, by `getrandom` of the C library.
 //!
 //! # Bounds
-//! A session buffers at most [`session::MAX_INCOMING`] bytes of records, as much plaintext, and
-//! [`session::MAX_OUTGOING`] bytes of records to be sent, whatever the peer sends. Caches hold at
+//! A session that buffers [`session::MAX_INCOMING`] bytes of records, or of plaintext, takes no more,
+//! and what it has to send is bounded by what it was given to write, whatever the peer sends. Caches hold at
 //! most the number of sessions they were made for.
 
 #![cfg_attr(not(test), no_std)]

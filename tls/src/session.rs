@@ -1,7 +1,7 @@
 //! One end of a connection.
 
 use crate::config::{Config, Side};
-use crate::error::{Error, Kind};
+use crate::error::{Error, HANDSHAKE_TOO_LARGE, Kind};
 use crate::names;
 use crate::verify::Report;
 use alloc::sync::Arc;
@@ -13,11 +13,9 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
-/// Bytes of records that a session buffers: the largest handshake message (64 KiB) in records of
+/// Bytes of records beyond which a session takes no more: the largest handshake message (64 KiB) in records of
 /// its own, and a record behind it.
 pub const MAX_INCOMING: usize = 0x1_0000 + 0x4805;
-/// Bytes of records to be sent beyond which a session writes no more plaintext.
-pub const MAX_OUTGOING: usize = 64 * 1024;
 /// Plaintext of a record at most (RFC 8446, 5.1).
 const MAX_PLAINTEXT: usize = 1 << 14;
 /// What a record is longer than its plaintext, at most: header, nonce of TLS 1.2, type and tag.
@@ -165,16 +163,14 @@ impl Session {
         }
     }
 
-    /// Takes bytes that the peer sent and returns how many: fewer than given, perhaps none, while
-    /// [`MAX_INCOMING`] are waiting to be processed or read.
-    pub fn feed(&mut self, records: &[u8]) -> usize {
-        let room = MAX_INCOMING.saturating_sub(self.incoming.len());
-        let n = match self.plaintext.len() < MAX_INCOMING {
-            true => room.min(records.len()),
-            false => 0,
-        };
-        self.incoming.push(&records[..n]);
-        n
+    /// Takes bytes that the peer sent. False: none, because [`MAX_INCOMING`] of them are waiting to
+    /// be processed, or to be read.
+    pub fn feed(&mut self, records: &[u8]) -> bool {
+        let room = self.incoming.len().max(self.plaintext.len()) < MAX_INCOMING;
+        if room {
+            self.incoming.push(records);
+        }
+        room
     }
 
     /// The flow below has ended: nothing more will be fed.
@@ -355,10 +351,7 @@ impl Session {
         if self.incoming.len() < MAX_INCOMING {
             return Ok(());
         }
-        Err(self.fail(Error::new(
-            Kind::Protocol,
-            "the peer sent a handshake message of more than 65,535 bytes",
-        )))
+        Err(self.fail(Error::new(Kind::Protocol, HANDSHAKE_TOO_LARGE)))
     }
 
     /// Steps until `enough`, or until there is nothing to do.

@@ -98,7 +98,7 @@ fn carry(from: &mut Session, to: &mut Session, piece: usize) -> usize {
         if n == 0 {
             return moved;
         }
-        assert_eq!(to.feed(&buffer[..n]), n);
+        assert!(to.feed(&buffer[..n]));
         moved += n;
     }
 }
@@ -145,12 +145,9 @@ fn send(from: &mut Session, to: &mut Session, text: &[u8]) -> Vec<u8> {
         let (taken, made) = from.write(rest, &mut records).unwrap();
         assert!(taken > 0);
         rest = &rest[taken..];
-        let mut fed = 0;
-        while fed < made {
-            fed += to.feed(&records[fed..made]);
-            while let Read::Bytes(n) = to.read(&mut plain).unwrap() {
-                got.extend_from_slice(&plain[..n]);
-            }
+        assert!(to.feed(&records[..made]));
+        while let Read::Bytes(n) = to.read(&mut plain).unwrap() {
+            got.extend_from_slice(&plain[..n]);
         }
     }
     got
@@ -279,7 +276,7 @@ fn an_error_says_what_is_wrong_with_which_certificate() {
     };
     check(
         refused(&plain, &of(SERVER), "wrong.test"),
-        issued("server", "01")
+        issued("server", "02")
             + " isn't for \"wrong.test\": it is for server.test, *.wild.test, 10.0.0.9",
         "BadCertificate",
     );
@@ -287,7 +284,7 @@ fn an_error_says_what_is_wrong_with_which_certificate() {
     let (ours, theirs) = refused(&plain, &of(SERVER), "server.test");
     assert!(
         ours.detail
-            .starts_with(&(issued("server", "01") + " has expired on 2126-"))
+            .starts_with(&(issued("server", "02") + " has expired on 2120-01-01 00:00:00 UTC"))
     );
     assert!(
         ours.detail.ends_with("; it is 2140-01-02 00:00:00 UTC now"),
@@ -299,7 +296,7 @@ fn an_error_says_what_is_wrong_with_which_certificate() {
     let (ours, _) = refused(&plain, &of(SERVER), "server.test");
     assert!(
         ours.detail
-            .starts_with(&(issued("server", "01") + " isn't valid before 20"))
+            .starts_with(&(issued("server", "02") + " isn't valid before 2020-01-01 00:00:00 UTC"))
     );
     assert!(
         ours.detail.ends_with("; it is 1970-01-01 00:00:00 UTC now"),
@@ -320,12 +317,12 @@ fn an_error_says_what_is_wrong_with_which_certificate() {
     let stranger = client(|options| options.trust = trust(&[OWN.0]));
     check(
         refused(&stranger, &of(SERVER), "server.test"),
-        issued("server", "01") + " has an issuer that isn't trusted: CN=Root, O=Soil tests",
+        issued("server", "02") + " has an issuer that isn't trusted: CN=Root, O=Soil tests",
         "UnknownCA",
     );
     check(
         refused(&lists, &of(REVOKED), "server.test"),
-        issued("revoked", "04") + " or one of its issuers' is revoked",
+        issued("revoked", "05") + " or one of its issuers' is revoked",
         "CertificateRevoked",
     );
     connected(&lists, &of(SERVER));
@@ -494,10 +491,12 @@ fn no_peer_makes_a_session_buffer_without_bound() {
     let config = server(&[SERVER], |_| ());
     // A handshake message that never ends, in records of one byte.
     let mut session = Session::server(&config).unwrap();
-    let mut fed = session.feed(&[22, 3, 1, 0, 4, 1, 0, 0xff, 0]);
+    assert!(session.feed(&[22, 3, 1, 0, 4, 1, 0, 0xff, 0]));
+    let mut fed = 0;
     let error = loop {
-        fed += session.feed(&[22, 3, 1, 0, 1, 0].repeat(100));
-        assert!(fed < 20 * session::MAX_INCOMING);
+        assert!(session.feed(&[22, 3, 1, 0, 1, 0].repeat(100)));
+        fed += 600;
+        assert!(fed <= session::MAX_INCOMING + 600);
         if let Err(error) = session.handshake() {
             break error;
         }
@@ -509,9 +508,9 @@ fn no_peer_makes_a_session_buffer_without_bound() {
     let mut kept = 0;
     for _ in 0..40 {
         let (_, n) = a.write(&[0; 16_384], &mut records).unwrap();
-        kept += b.feed(&records[..n]);
+        kept += usize::from(b.feed(&records[..n])) * n;
     }
-    assert!(kept <= session::MAX_INCOMING);
+    assert!(kept <= session::MAX_INCOMING + 17_000);
 }
 
 mod hostile {

@@ -104,13 +104,13 @@ pub extern "C" fn soil_tls_handshake(session: Int) -> Int {
     call(|rt| glue::handshake(rt, session))
 }
 
-/// Hands over bytes that the peer sent; returns how many were taken. It takes none while some 80
-/// KiB wait to be read.
+/// Hands over bytes that the peer sent: 1 if they were taken, 0 while some 80 KiB wait to be
+/// processed or read, as never when a call has just answered that it needs input.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tls_feed(session: Int, mut from: Buffer, off: Int, len: Int) -> Int {
+pub extern "C" fn soil_tls_feed(session: Int, mut from: Bytes, off: Int, len: Int) -> Int {
     call(|_| {
         let from = from.range(off, len)?;
-        glue::with_session(session, |session| Ok(session.feed(from)))
+        glue::with_session(session, |session| Ok(usize::from(session.feed(from))))
     })
 }
 
@@ -128,7 +128,7 @@ pub extern "C" fn soil_tls_end_of_input(session: Int) -> Int {
 /// Moves records that are to be sent to `into[off .. off + len]`, as many bytes as fit; returns how
 /// many.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tls_take(session: Int, mut into: Buffer, off: Int, len: Int) -> Int {
+pub extern "C" fn soil_tls_take(session: Int, mut into: Bytes, off: Int, len: Int) -> Int {
     call(|_| {
         let into = into.range(off, len)?;
         glue::with_session(session, |session| Ok(session.take(into)))
@@ -155,10 +155,10 @@ pub extern "C" fn soil_tls_read_into(session: Int, mut into: Buffer, off: Int, l
     call(|rt| glue::read(rt, session, into.range(off, len)?))
 }
 
-/// Seals bytes of `from[off .. off + len]` into records in `into`, behind those that were to be
-/// sent: the number of bytes that were taken times 2^24, and the number of bytes in `into`, which
-/// must be sent before any others. It takes 16 KiB or less for a record, as many records as fit,
-/// and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`], and `Tls` behind
+/// Seals bytes of `from[off .. off + len]` into records in `into`, other bytes, behind those that
+/// were to be sent: the number of bytes that were taken times 2^24, and the number of bytes in
+/// `into`, which must be sent before any others. It takes 16 KiB or less for a record, as many
+/// records as fit, and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`], and `Tls` behind
 /// [`soil_tls_close_notify`].
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tls_write(
@@ -166,7 +166,7 @@ pub extern "C" fn soil_tls_write(
     mut from: Bytes,
     off: Int,
     len: Int,
-    mut into: Buffer,
+    mut into: Bytes,
     room: Int,
 ) -> Int {
     call(|rt| glue::write(rt, session, from.range(off, len)?, into.range(0, room)?))
@@ -179,7 +179,7 @@ pub extern "C" fn soil_tls_write_from(
     mut from: Buffer,
     off: Int,
     len: Int,
-    mut into: Buffer,
+    mut into: Bytes,
     room: Int,
 ) -> Int {
     call(|rt| glue::write(rt, session, from.range(off, len)?, into.range(0, room)?))

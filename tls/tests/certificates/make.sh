@@ -1,13 +1,11 @@
 #!/bin/sh
-# Makes the certificates of the tests anew, with openssl: a root, what it signed, and its list of
-# revoked certificates. They are valid for a hundred years; the tests choose the time.
+# Makes the certificates of the tests again, with openssl: a root, what it signed, and its list of
+# revoked certificates. They are valid from 2020 to 2120; the tests choose the time.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 key() { openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"; }
-key root
-openssl req -x509 -new -key root.key -subj '/O=Soil tests/CN=Root' -days 36500 -out root.pem
 touch "$work/index" && echo 01 > "$work/serial" && echo 01 > "$work/crlnumber"
 cat > "$work/ca.cnf" <<END
 [ca]
@@ -22,11 +20,24 @@ private_key = root.key
 default_md = sha256
 policy = any
 copy_extensions = copy
-default_days = 36500
-default_crl_days = 36500
+default_startdate = 20200101000000Z
+default_enddate = 21200101000000Z
+default_crl_days = 34000
 [any]
+organizationName = optional
 commonName = supplied
 END
+# own NAME SUBJECT EXTENSION...: a certificate that signs itself
+own() {
+  key "$1"
+  name=$1 subject=$2
+  shift 2
+  openssl req -new -key "$name.key" -subj "$subject" "$@" -out "$work/$name.csr"
+  openssl ca -config "$work/ca.cnf" -batch -notext -selfsign -keyfile "$name.key" \
+    -in "$work/$name.csr" -out "$name.pem"
+}
+own root '/O=Soil tests/CN=Root' -addext basicConstraints=critical,CA:TRUE \
+  -addext keyUsage=critical,keyCertSign,cRLSign
 # leaf NAME SUBJECT-ALTERNATIVE-NAMES USAGE
 leaf() {
   openssl req -new -key "$1.key" -subj "/CN=$1" -addext "subjectAltName=$2" \
@@ -40,6 +51,5 @@ key client && leaf client DNS:client.test clientAuth
 key revoked && leaf revoked DNS:server.test serverAuth
 openssl ca -config "$work/ca.cnf" -revoke revoked.pem
 openssl ca -config "$work/ca.cnf" -gencrl -out revoked.crl
-key own
-openssl req -x509 -new -key own.key -subj /CN=server.test -addext subjectAltName=DNS:server.test \
-  -addext basicConstraints=critical,CA:FALSE -days 36500 -out own.pem
+own own /CN=server.test -addext subjectAltName=DNS:server.test \
+  -addext basicConstraints=critical,CA:FALSE

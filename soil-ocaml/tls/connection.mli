@@ -1,0 +1,22 @@
+(** Connections: a session of Rust's between a flow and its plaintext. *)
+
+type t
+type Soil.Flow.state += Tls of t
+
+val start :
+  Settings.config ->
+  host:string option ->
+  [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
+  Soil.Flow.t
+(** [start config ~host d] makes the handshake over [d], as a client of [host] or as a server. If it
+    fails, [d] is closed. *)
+
+val of_flow : string -> [> `Flow ] Soil.File_descriptor.t -> t
+(** [of_flow operation f] is the connection of [f]. Raises [Invalid_argument] if it has none. *)
+
+val fact : t -> int -> string
+(** [fact t n] is the fact of number [n], as [soil_tls_fact] has it. *)
+
+val resumed : t -> bool
+val peer_certificates : t -> string list
+val update_keys : t -> unit

@@ -1,0 +1,2 @@
+let roots options =
+  ignore (Settings.check "tls" "Mozilla's roots" (Soil_raw_tls_roots.tls_trust_mozilla options))

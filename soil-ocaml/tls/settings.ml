@@ -1,0 +1,122 @@
+module Raw = Soil_raw_tls
+
+external error_detail : bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+  = "soil_needs_native_code" "soil_error_detail"
+[@@noalloc]
+
+let detail_max = 1024
+
+let detail () =
+  let b = Bytes.create detail_max in
+  let n = error_detail b 0 detail_max in
+  if n <= 0 then "" else Bytes.sub_string b 0 (min n detail_max)
+
+(* The numbers of the codes in soil.h that functions of TLS answer. *)
+let code : int -> Soil.Error.code = function
+  | -2 -> Closed
+  | -15 -> Busy
+  | -18 -> Connection_reset
+  | -26 -> No_entropy
+  | -27 -> Out_of_memory
+  | -35 -> Bad_configuration
+  | -40 -> Certificate
+  | -41 -> Tls
+  | _ -> Invalid
+
+let fail operation subject r = Soil.Error.fail (code r) operation ~subject ~detail:(detail ())
+let check operation subject r = if r >= 0 then r else fail operation subject r
+
+(* What the collector found to be unused is given back by the next call that makes something: a
+   finaliser may run within another call. *)
+let unused = ref []
+
+let give_back () =
+  let numbers = !unused in
+  unused := [];
+  List.iter (fun number -> ignore (Raw.tls_free number)) numbers
+
+let owned number value =
+  Gc.finalise (fun _ -> unused := number :: !unused) value;
+  value
+
+type roots = int -> unit
+type certificates = { credentials : int }
+type version = Tls_1_2 | Tls_1_3
+type config = { number : int; key_log : (string -> unit) option }
+
+let replace c pairs =
+  List.iter
+    (fun (chain, key) ->
+      ignore (check "tls certificates" "" (Raw.tls_credentials_add c.credentials chain key)))
+    pairs;
+  ignore (check "tls certificates" "" (Raw.tls_credentials_apply c.credentials))
+
+let certificates pairs =
+  give_back ();
+  let credentials = check "tls certificates" "" (Raw.tls_credentials ()) in
+  let c = owned credentials { credentials } in
+  if pairs <> [] then replace c pairs;
+  c
+
+let pem text options = ignore (check "tls" "roots" (Raw.tls_trust options text))
+
+let number_of_versions operation = function
+  | [ Tls_1_2 ] -> 2
+  | [ Tls_1_3 ] -> 3
+  | [ Tls_1_2; Tls_1_3 ] | [ Tls_1_3; Tls_1_2 ] -> 0
+  | _ -> invalid_arg ("Soil_tls." ^ operation ^ ": versions")
+
+let config operation versions protocols revoked sessions key_log certificates roots make =
+  if sessions < 0 then invalid_arg ("Soil_tls." ^ operation ^ ": sessions");
+  let versions = number_of_versions operation versions in
+  let check r = ignore (check ("tls " ^ operation) "" r) in
+  let options = Raw.tls_options certificates.credentials in
+  check options;
+  (try
+     List.iter (fun root -> root options) roots;
+     List.iter (fun lists -> check (Raw.tls_revoke options lists)) revoked;
+     List.iter
+       (fun name ->
+         let n = String.length name in
+         if n < 1 || n > 255 then invalid_arg ("Soil_tls." ^ operation ^ ": protocols");
+         check (Raw.tls_protocol options name))
+       protocols
+   with e ->
+     ignore (Raw.tls_free options);
+     raise e);
+  let number = make options versions sessions (if key_log = None then 0 else 1) in
+  check number;
+  (* What the number stands for keeps the certificates. *)
+  ignore (Sys.opaque_identity certificates);
+  owned number { number; key_log }
+
+let client ?(versions = [ Tls_1_2; Tls_1_3 ]) ?(protocols = []) ?certificates:c ?(revoked = [])
+    ?(sessions = 256) ?key_log roots =
+  give_back ();
+  let c = match c with Some c -> c | None -> certificates [] in
+  config "client" versions protocols revoked sessions key_log c roots Raw.tls_client
+
+let server ?(versions = [ Tls_1_2; Tls_1_3 ]) ?(protocols = []) ?clients ?(revoked = [])
+    ?(sessions = 4096) ?key_log certificates =
+  give_back ();
+  let roots, how =
+    match clients with
+    | None -> ([], 0)
+    | Some (`Optional roots) -> (roots, 1)
+    | Some (`Required roots) -> (roots, 2)
+  in
+  config "server" versions protocols revoked sessions key_log certificates roots
+    (fun options versions sessions keys -> Raw.tls_server options versions sessions keys how)
+
+let log_keys c =
+  match c.key_log with
+  | None -> ()
+  | Some log ->
+      let b = Bytes.create 4096 in
+      let rec go () =
+        let n = Raw.tls_key_log c.number b 0 (Bytes.length b) in
+        if n > 0 then (
+          log (Bytes.sub_string b 0 n);
+          go ())
+      in
+      go ()
