@@ -15,6 +15,13 @@ val request : connection -> Cohttp.Request.t option
     long.
     @raise Refused if it is malformed, too large or too slow. *)
 
+val take : connection -> int -> string
+(** [take c n] waits for the next [n] bytes, of a body.
+    @raise End_of_file if the client sends fewer. *)
+
+val go_on : connection -> unit
+(** [go_on c] asks the client for the body that it keeps back ([Expect: 100-continue]). *)
+
 val has_body : Cohttp.Request.t -> bool
 (** [has_body r] is [true] iff [r] announces a body, whatever its method. *)
 

@@ -1,0 +1,13 @@
+(** The HTTP interface: values by name below [/kv/], [/health] and [/metrics]. *)
+
+type t = {
+  supervisor : Soil.Supervisor.t;
+  store : Soil.Kv.t Soil.Supervisor.child;
+  max_value : int;  (** Bytes. *)
+  store_failed : Soil.Error.t -> unit;  (** Called when the store's volume has failed. *)
+  fail : (string -> bool) option;  (** Has the child of this name fail, if there is one. *)
+}
+
+val serve : t -> Soil.Tcp.connection -> unit
+(** [serve t c] answers the requests that come by [c]. A response to [PUT] or [DELETE] that says
+    success is sent when the change is durable. *)

@@ -1,0 +1,313 @@
+"""examples/service, a durable key-value service: its interface, its parts killed while clients work,
+the machine killed, and the power cut at each write."""
+
+import contextlib
+import http.client
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+
+from cases.network import in_every_form
+from cases.storage_kv import entries, fresh
+from harness.console import PATIENCE
+from harness.context import ROOT, executable
+from harness.runner import test
+
+PROGRAM = "examples/service/main.exe"
+
+
+def start(context, form, disk, tap, *arguments):
+    child = context.soil(PROGRAM, form, *arguments, tap=tap, options=["--disk", f"data={disk}"])
+    child.wait_line("service listens on")
+    return child
+
+
+def ask(host, method, path, body=None, headers=None, note=lambda _: None):
+    """The status and the body of the response to one request, on a connection of its own, which is
+    passed to `note`."""
+    connection = http.client.HTTPConnection(host, 80, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.connect()
+        note(connection.sock)
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+def insist(host, method, path, body=None):
+    """The same, again and again until the service can be reached and answers."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            status, answer = ask(host, method, path, body)
+            if status != 503:
+                return status, answer
+        except (OSError, http.client.HTTPException):
+            pass
+        assert time.monotonic() < until, f"{method} {path}: no answer"
+        time.sleep(0.02)
+
+
+@in_every_form(limit=90)
+def interface(context, form):
+    """Values are put, got, listed and removed, and are there after a stop by SIGTERM; what is wrong
+    with a request is answered by its status."""
+    disk, tap = context.path("data.img"), context.tap()
+    fresh(context, disk)
+    child = start(context, form, disk, tap, "--max-value", "100000")
+
+    def answers(status, body, *request):
+        got = ask(tap.guest, *request)
+        assert got[0] == status and (body is None or got[1] == body), (request, got)
+
+    large = os.urandom(100_000)
+    answers(404, None, "GET", "/kv/a")
+    answers(201, None, "PUT", "/kv/a", b"one")
+    answers(200, None, "PUT", "/kv/a", b"two")
+    answers(201, None, "PUT", "/kv/folder/large", large)
+    answers(201, None, "PUT", "/kv/empty", b"")
+    answers(200, b"two", "GET", "/kv/a")
+    answers(200, b"", "HEAD", "/kv/a")
+    answers(200, large, "GET", "/kv/folder/large")
+    answers(200, b"a\nempty\nfolder/\n", "GET", "/kv/")
+    answers(200, b"large\n", "GET", "/kv/folder")
+    answers(200, None, "DELETE", "/kv/a")
+    answers(404, None, "DELETE", "/kv/a")
+    answers(409, None, "PUT", "/kv/folder", b"a folder has no value")
+    answers(413, None, "PUT", "/kv/a", large + b"1")
+    answers(411, None, "PUT", "/kv/a", iter([b"in", b"chunks"]), {"Transfer-Encoding": "chunked"})
+    answers(400, None, "PUT", "/kv/a/%2e%2e/b", b"x")
+    answers(405, None, "DELETE", "/kv/")
+    answers(405, None, "POST", "/kv/a", b"x")
+    answers(404, None, "GET", "/other")
+    answers(404, None, "POST", "/fail/store")
+    answers(200, b"store: ready\nhttp: ready\n", "GET", "/health")
+    status, page = ask(tap.guest, "GET", "/metrics")
+    for line in (
+        b'service_responses_total{method="PUT",status="201"} 3\n',
+        b'service_child_ready{child="http"} 1\n',
+        b'service_child_restarts_total{child="store"} 0\n',
+    ):
+        assert status == 200 and line in page, page
+    # One connection for two requests; curl keeps the body back until it is asked for.
+    url, said = (
+        f"http://{tap.guest}/kv/x",
+        ["-sS", "-o", "/dev/null", "-w", "%{http_code} %{num_connects} "],
+    )
+    put = ["-X", "PUT", "--data-binary", "kept", "-H", "Expect: 100-continue"]
+    connects = context.run("curl", *said, *put, url, "--next", *said, url).stdout
+    assert connects.split() == ["201", "1", "200", "0"], connects
+    child.signal(signal.SIGTERM)
+    assert child.finish() == 143, child.text
+    start(context, form, disk, tap)
+    answers(200, b"kept", "GET", "/kv/x")
+    answers(200, large, "GET", "/kv/folder/large")
+    answers(404, None, "GET", "/kv/a")
+
+
+class Writers:
+    """Clients that each put the numbers from 1 into a value of their own, and note what was
+    acknowledged."""
+
+    def __init__(self, host, count, first=None):
+        self.host, self.stop, self.failure = host, threading.Event(), None
+        self.done = first or {f"writer{number}": 0 for number in range(count)}
+        self.sockets = {}
+        self.threads = [
+            threading.Thread(target=self.work, args=(name,), daemon=True) for name in self.done
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def work(self, name):
+        def note(peer):
+            self.sockets[name] = peer
+
+        while not self.stop.is_set():
+            number = self.done[name] + 1
+            try:
+                status, _ = ask(self.host, "PUT", f"/kv/{name}", stamp(number), note=note)
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.02)
+                continue
+            if status in (200, 201):
+                self.done[name] = number
+            elif status != 503:
+                self.failure = f"{name} {number}: {status}"
+                return
+
+    def wait(self, more):
+        """Until each has had `more` changes acknowledged."""
+        wanted = {name: number + more for name, number in self.done.items()}
+        until = time.monotonic() + PATIENCE
+        while any(self.done[name] < number for name, number in wanted.items()):
+            assert self.failure is None, self.failure
+            assert time.monotonic() < until, f"{self.done}, not {wanted}"
+            time.sleep(0.01)
+
+    def end(self, gone=False):
+        """Ends the clients; where the machine is `gone` without a word, what they still wait
+        for."""
+        self.stop.set()
+        for thread in self.threads:
+            while gone and thread.is_alive():
+                for peer in list(self.sockets.values()):
+                    with contextlib.suppress(OSError):
+                        peer.shutdown(socket.SHUT_RDWR)
+                thread.join(0.1)
+            thread.join()
+        assert self.failure is None, self.failure
+
+
+def stamp(number):
+    return f"{number:010}\n".encode() * (1 + number * 977 % 700)
+
+
+def nothing_is_lost(host, done):
+    """Each value is whole: the last that was acknowledged, or the next one, which was under way."""
+    for name, number in done.items():
+        status, value = insist(host, "GET", f"/kv/{name}")
+        expected = [stamp(number), stamp(number + 1)] if number else [stamp(1)]
+        assert (status == 404 and number == 0) or value in expected, (name, number, value[:40])
+        # It goes on from what is there.
+        done[name] = int(value.split()[0]) if status == 200 else 0
+
+
+@in_every_form(limit=90)
+def parts_fail(context, form):
+    """Four clients work while the store and the listener are made to fail in turn: each is started
+    again, the listener with the store, and nothing that was acknowledged is lost."""
+    disk, tap = context.path("data.img"), context.tap()
+    fresh(context, disk)
+    child = start(context, form, disk, tap, "--admin")
+    writers = Writers(tap.guest, 4)
+    for part in ("store", "http", "store", "http"):
+        writers.wait(3)
+        seen = len(child.lines)
+        assert insist(tap.guest, "POST", f"/fail/{part}")[0] == 202
+        child.wait_line(f"{part}: ended", after=seen)
+        child.wait_line("http: ready", after=seen)
+    writers.wait(3)
+    writers.end()
+    nothing_is_lost(tap.guest, writers.done)
+    assert insist(tap.guest, "POST", "/fail/other")[0] == 404
+    health = insist(tap.guest, "GET", "/health")[1].decode()
+    assert "store: ready, 2 restarts" in health and "http: ready, 4 restarts" in health, health
+    assert health.count("Asked_to_fail") == 2, health
+    page = insist(tap.guest, "GET", "/metrics")[1]
+    for part, restarts in ((b"store", 2), (b"http", 4)):
+        line = b'service_child_restarts_total{child="%s"} %d\n' % (part, restarts)
+        assert line in page, page
+
+
+@in_every_form(limit=60, forms=("process", "microvm"))
+def a_part_that_fails_too_often(context, form):
+    """The service ends with status 1 and says which part failed, how often, and why."""
+    disk, tap = context.path("data.img"), context.tap()
+    fresh(context, disk)
+    child = start(context, form, disk, tap, "--admin")
+    for time_ in range(6):
+        seen = len(child.lines)
+        assert insist(tap.guest, "POST", "/fail/store")[0] == 202
+        child.wait_line("store: ended", after=seen)
+        if time_ < 5:
+            child.wait_line("http: ready", after=seen)
+    assert child.finish() == 1, child.text
+    assert "service: store: more than 5 restarts in 30 s" in child.text, child.text
+
+
+@test(limit=120)
+def killed_machines(context):
+    """The machine is killed four times while clients put values: what was acknowledged is there."""
+    disk, tap = context.path("data.img"), context.tap()
+    fresh(context, disk)
+    rng, done = random.Random(5), None
+    for _ in range(4):
+        child = start(context, "microvm", disk, tap)
+        if done:
+            nothing_is_lost(tap.guest, done)
+        writers = Writers(tap.guest, 4, done)
+        writers.wait(2)
+        time.sleep(rng.uniform(0, 0.3))
+        os.killpg(child.pid, signal.SIGKILL)
+        child.finish()
+        writers.end(gone=True)
+        done = writers.done
+    start(context, "microvm", disk, tap)
+    nothing_is_lost(tap.guest, done)
+    assert min(done.values()) >= 8, done
+
+
+@test(limit=180)
+def power_cuts(context):
+    """QEMU records each write and flush while values are put one after the other; the disk as each
+    of some 50 cuts leaves it, half of the unflushed writes lost in some, has every value whose
+    successor had begun."""
+    sys.path.insert(0, os.path.join(ROOT, "bench"))
+    import qemu
+
+    blank, disk, log = (context.path(name) for name in ("blank.img", "disk.img", "writes.log"))
+    fresh(context, blank)
+    context.run("cp", "--sparse=always", blank, disk)
+    tap = context.tap()
+    command = qemu.soil(executable(PROGRAM, "microvm"), [], disk=disk, tap=tap)
+    at = next(n for n, word in enumerate(command) if word.startswith("if=none,id=d0"))
+    files = (
+        f"file.driver=raw,file.file.driver=file,file.file.filename={disk},"
+        f"log.driver=file,log.filename={log},log-sector-size=512"
+    )
+    command[at - 1 : at + 1] = ["-blockdev", f"driver=blklogwrites,node-name=d0,{files}"]
+    with open(log, "wb"):
+        pass
+    tap.wait_free()
+    child = context.child(command)
+    child.wait_line("service listens on")
+    steps = 6
+    for number in range(1, steps + 1):
+        status, _ = ask(tap.guest, "PUT", "/kv/value", stamp(number))
+        assert status in (200, 201), status
+    os.killpg(child.pid, signal.SIGTERM)
+    child.finish()
+    with open(blank, "rb") as file:
+        safe = bytearray(file.read())
+    rng, pending, begun, cuts = random.Random(1), [], 0, 0
+
+    def look(kept):
+        nonlocal cuts
+        cuts += 1
+        image = bytearray(safe)
+        for place, data in kept:
+            image[place : place + len(data)] = data
+        with open(disk, "wb") as file:
+            file.write(image)
+        context.run("e2fsck", "-E", "journal_only", "-y", disk, check=False)
+        context.run("e2fsck", "-fn", disk)
+        value = context.path("value")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(value)
+        context.run("debugfs", "-R", f"dump /values/value {value}", disk)
+        found = b""
+        if os.path.exists(value):
+            with open(value, "rb") as file:
+                found = file.read()
+        allowed = [stamp(begun), stamp(begun - 1) if begun > 1 else b""]
+        assert found in allowed, f"cut {cuts}: {begun} had begun, and there is {found[:20]}"
+
+    for entry in entries(log):
+        if entry is None:
+            for place, data in pending:
+                safe[place : place + len(data)] = data
+            pending = []
+            continue
+        pending.append(entry)
+        for number in range(begun + 1, steps + 1):
+            if stamp(number)[:11] == entry[1][:11]:
+                begun = number
+        if begun:
+            look(pending)
+            look([write for write in pending if rng.random() < 0.5])
+    assert begun == steps and cuts > 5 * steps, (begun, cuts)
