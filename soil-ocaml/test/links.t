@@ -20,3 +20,4 @@ A process has Linux's own sockets, and starts no passt. With SOIL_NET=user it do
 What configures Soil's stack is refused with Linux's sockets.
 
   $ SOIL_NET=host SOIL_IP=10.0.0.2/24 ./loopback.exe everyone 2>&1 | grep -o 'SOIL_IP: the host.*'
+  SOIL_IP: the host's own sockets (SOIL_NET=host) are configured by the host: give SOIL_NET=user or tap=DEVICE, or leave SOIL_IP out
