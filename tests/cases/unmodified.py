@@ -232,6 +232,22 @@ def unmodified_computes(context, form):
     child.stop()
 
 
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_waits(context, form):
+    """A program of one thread that waits for a line of its input takes connections. (The threads of
+    OCaml's runtime would poll the network beside it, every 50 ms.)"""
+    tap = context.tap()
+    reader, writer = os.pipe()
+    child = context.soil(PEERS, form, "wait", "7000", tap=tap, stdin=reader)
+    os.close(reader)
+    child.wait_line("waits")
+    tap.wait_up()
+    socket.create_connection((tap.guest, 7000), context.remaining()).close()
+    os.write(writer, b"a line\n")
+    os.close(writer)
+    assert outcome(child, context) == (0, "waits\na line\n")
+
+
 def talk(context, form, tap, name, listener, datagrams):
     """The output of a client of a server that answers in capitals, by TCP and by UDP."""
 

@@ -1,7 +1,8 @@
 (* Sockets of Unix with peers on the network. `serve PORT`: echoes what TCP and UDP bring, both
    families, until a datagram says "quit". `client NAME PORT`: looks the name up, sends a line by TCP
-   and by UDP and prints what comes back. `compute PORT`: listens, and computes for ever. `attempt ADDRESS PORT`: how a connection begins that is
-   not waited for. *)
+   and by UDP and prints what comes back. `compute PORT`: listens, and computes for ever.
+   `wait PORT`: listens, and waits for a line of its input. `attempt ADDRESS PORT`: how a connection
+   begins that is not waited for. *)
 
 open Unix
 
@@ -74,14 +75,23 @@ let client name port =
   let n = read fd bytes 0 100 in
   Printf.printf "udp: %s\n" (Bytes.sub_string bytes 0 n)
 
-let compute port =
+let listener port =
   let listener = socket PF_INET SOCK_STREAM 0 in
   bind listener (ADDR_INET (inet_addr_any, port));
   listen listener 10;
+  listener
+
+let compute port =
+  ignore (listener port);
   print_endline "computes";
   while true do
     ignore (Sys.opaque_identity port)
   done
+
+let wait port =
+  ignore (listener port);
+  print_endline "waits";
+  print_endline (input_line Stdlib.stdin)
 
 (* The error of a connection that is begun without waiting for it. *)
 let attempt address port =
@@ -102,5 +112,6 @@ let () =
   | [ _; "serve"; port ] -> serve (int_of_string port)
   | [ _; "client"; name; port ] -> client name port
   | [ _; "compute"; port ] -> compute (int_of_string port)
+  | [ _; "wait"; port ] -> wait (int_of_string port)
   | [ _; "attempt"; address; port ] -> attempt address (int_of_string port)
-  | _ -> prerr_endline "usage: peers serve|client|compute|attempt …"
+  | _ -> prerr_endline "usage: peers serve|client|compute|wait|attempt …"
