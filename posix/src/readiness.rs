@@ -241,8 +241,10 @@ mod tests {
     use super::{Errno, Events, at_once, of, wait_for};
     use crate::blocking::now;
     use crate::descriptors::{Description, Object};
+    use crate::eventfd::Counter;
     use crate::io::{self, ATOMIC, Place};
     use crate::tests::begin;
+    use crate::timerfd::{Setting, Timer};
     use alloc::sync::Arc;
     use platform::Clock;
     use resources::current::Current;
@@ -394,5 +396,50 @@ mod tests {
         };
         drop(writer);
         assert_eq!(waiting.join().expect("no panic"), Some(Events::HUP));
+    }
+
+    #[test]
+    fn a_timers_expiration_ends_a_wait_and_is_an_edge() {
+        let _one = begin("timers");
+        let timer = Timer::new(libc::CLOCK_MONOTONIC).expect("a clock");
+        let every = |ns| Setting {
+            interval: ns,
+            value: ns,
+        };
+        timer.set(every(2_000_000), false);
+        let object = Object::Timer(timer);
+        let timer = Description::new(object, String::new(), libc::O_RDWR);
+        let mut before = changes(&timer);
+        for _ in 0..3 {
+            assert_eq!(await_events(&timer, None), Some(Events::IN));
+            let now = changes(&timer);
+            assert_ne!(now, before);
+            before = now;
+            assert_eq!(io::read(&timer, &mut [0; 8], Place::Position), Ok(8));
+        }
+        // Later ones than the first that a thread waits for end waits as well.
+        let Object::Timer(of) = &timer.object else {
+            return;
+        };
+        of.set(every(3_600_000_000_000), false);
+        let soon = Some(Current::monotonic_ns() + 1_000_000);
+        assert_eq!(await_events(&timer, soon), None);
+        of.set(every(2_000_000), false);
+        assert_eq!(await_events(&timer, None), Some(Events::IN));
+    }
+
+    #[test]
+    fn each_write_of_a_counter_is_an_edge() {
+        let _one = begin("counters");
+        let object = Object::Counter(Counter::new(0, false));
+        let counter = Description::new(object, String::new(), libc::O_RDWR);
+        assert_eq!(events(&counter), Events::OUT);
+        let before = changes(&counter);
+        let one = 1u64.to_le_bytes();
+        assert_eq!(io::write(&counter, &one, Place::Position), Ok(8));
+        let between = changes(&counter);
+        assert_eq!(io::write(&counter, &one, Place::Position), Ok(8));
+        assert!(before != between && between != changes(&counter));
+        assert_eq!(events(&counter), Events::IN | Events::OUT);
     }
 }

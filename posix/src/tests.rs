@@ -1,14 +1,18 @@
 //! The operations on the host, with the volume in memory that the tree has at its root.
 
 use crate::attributes::{access, set_mode, set_owner, set_times, space, stat, stat_open};
-use crate::descriptors::{self, Description, Reserved};
+use crate::descriptors::{self, Description, Object, Reserved};
 use crate::errors::{Result, errno};
+use crate::eventfd::Counter;
 use crate::io::{self, Place};
+use crate::sockets::address::Family;
+use crate::sockets::tcp::Tcp;
 use crate::{names, open, paths};
 use alloc::sync::Arc;
 use libc::{AT_FDCWD, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK};
 use libc::{O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
 use platform::error::Error;
+use std::boxed::Box;
 use std::string::{String, ToString};
 use std::sync::{Mutex, MutexGuard};
 use std::vec::Vec;
@@ -270,6 +274,74 @@ fn positions_and_lengths() {
     assert_eq!(io::truncate(&description(reading), 1), Err(libc::EINVAL));
     let gone = io::truncate_path(&absolute("none"), 1);
     assert_eq!(gone, Err(libc::ENOENT));
+}
+
+#[test]
+fn data_and_holes_are_found_and_made() {
+    let _one = begin("holes");
+    let f = open("f", O_RDWR | O_CREAT).expect("new");
+    let f = description(f);
+    let block = 64 << 10;
+    assert_eq!(
+        io::write(&f, &vec![1; 4 * block], Place::Position),
+        Ok(4 * block)
+    );
+    let size = 4 * block as u64;
+    let find = |from: usize, whence| io::seek(&f, from as i64, whence);
+    assert_eq!(find(5, libc::SEEK_DATA), Ok(5));
+    assert_eq!(find(5, libc::SEEK_HOLE), Ok(size));
+    assert_eq!(find(4 * block, libc::SEEK_DATA), Err(libc::ENXIO));
+    let (at, len) = (block as i64, block as i64);
+    let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    assert_eq!(io::allocate(&f, punch, at, len), Ok(0));
+    assert_eq!(
+        io::allocate(&f, libc::FALLOC_FL_ZERO_RANGE, 2 * at, 1),
+        Ok(0)
+    );
+    assert_eq!(io::size(&f), Ok(size));
+    let mut bytes = vec![7; 4 * block];
+    assert_eq!(io::read(&f, &mut bytes, Place::Byte(0)), Ok(4 * block));
+    let zeros = bytes.iter().enumerate().filter(|(_, byte)| **byte == 0);
+    assert!(zeros.map(|(at, _)| at).eq(block..2 * block + 1));
+    for (offset, len) in [(-1, 5), (0, 0), (0, -1)] {
+        assert_eq!(io::allocate(&f, 0, offset, len), Err(libc::EINVAL));
+    }
+    let mode = libc::FALLOC_FL_PUNCH_HOLE;
+    assert_eq!(io::allocate(&f, mode, 0, 1), Err(libc::EOPNOTSUPP));
+}
+
+#[test]
+fn streams_have_no_places() {
+    let _one = begin("streams");
+    let new = |object| Description::new(object, String::new(), O_RDWR);
+    let (reader, writer) = io::pipe().expect("memory");
+    let [reader, writer] = [reader, writer].map(|end| new(Object::Pipe(end)));
+    let socket = new(Object::Socket(Box::new(Tcp::new(Family::V4))));
+    let counter = new(Object::Counter(Counter::new(1, false)));
+    let file = open("f", O_RDWR | O_CREAT).expect("new");
+    let file = description(file);
+    let mut byte = [0];
+    assert_eq!(
+        io::read(&reader, &mut byte, Place::Byte(0)),
+        Err(libc::ESPIPE)
+    );
+    for (stream, otherwise) in [(&writer, Ok(1)), (&socket, Err(libc::EPIPE))] {
+        assert_eq!(io::write(stream, b"x", Place::Byte(0)), Err(libc::ESPIPE));
+        assert_eq!(io::write(stream, b"x", Place::Position), otherwise);
+        assert_eq!(io::seek(stream, 0, libc::SEEK_CUR), Err(libc::ESPIPE));
+        assert_eq!(io::sync(stream), Err(libc::EINVAL));
+    }
+    // `readv` waits for its first piece alone.
+    let more = [&reader, &counter, &file].map(|from| io::has_more(from));
+    assert_eq!(more, [true, false, true]);
+    assert_eq!(io::available(&reader), Ok(1));
+    assert_eq!(io::read(&reader, &mut byte, Place::Position), Ok(1));
+    assert!(!io::has_more(&reader));
+    assert_eq!(io::available(&socket), Ok(0));
+    assert_eq!(io::available(&counter), Err(libc::ENOTTY));
+    assert_eq!(io::message_flags(&socket), 0);
+    socket.set_flags(O_NONBLOCK | O_APPEND);
+    assert_eq!(io::message_flags(&socket), libc::MSG_DONTWAIT);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use super::address::{Family, Name, parse};
 use super::tcp::Tcp;
 use super::udp::Udp;
 use super::{Received, Socket};
-use crate::errors::Result;
+use crate::blocking::now;
+use crate::errors::{Errno, Result};
 use crate::readiness::{Events, wait_for};
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOL_SOCKET};
 use resources::Runtime;
@@ -353,6 +354,70 @@ fn a_listener_that_was_shut_down_keeps_its_port_but_takes_no_connections() {
         assert_eq!(client.connect(&to, true), Ok(()));
         assert!(listener.accept(true).is_ok());
     }
+}
+
+fn events(socket: &dyn Socket) -> Events {
+    now(|rt| Ok::<_, Errno>(socket.events(rt))).expect("the runtime")
+}
+
+/// Linux's `tcp_poll`.
+#[test]
+fn a_connection_has_linuxs_events() {
+    const IN: Events = Events::READABLE;
+    const OUT: Events = Events::WRITABLE;
+    const ENDED: Events = Events::READABLE.union(Events::RDHUP);
+    let _one = begin();
+    let new = Tcp::new(Family::V4);
+    assert_eq!(
+        new.kind(),
+        [libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_TCP]
+    );
+    assert_eq!(events(&new), OUT | Events::HUP);
+    let (client, server) = pair();
+    assert_eq!(events(&client), OUT);
+    assert_eq!(server.send(b"x", None, 0), Ok(1));
+    assert_eq!(events(&client), IN | OUT);
+    assert_eq!(server.shutdown(SHUT_WR), Ok(()));
+    assert_eq!(events(&client), IN | OUT, "the byte comes first");
+    assert_eq!(read(&client, 1, 0), Ok(b"x".to_vec()));
+    assert_eq!(events(&client), ENDED | OUT);
+    assert_eq!(events(&*server), OUT);
+    assert_eq!(server.shutdown(SHUT_RD), Ok(()));
+    assert_eq!(events(&*server), ENDED | OUT);
+    // Unread bytes are lost with the connection: it is reset.
+    let (client, server) = pair();
+    assert_eq!(client.send(b"x", None, 0), Ok(1));
+    server.close();
+    let reset = ENDED | OUT | Events::HUP;
+    assert_eq!(events(&client), reset | Events::ERR);
+    let error = || integer(&client, SOL_SOCKET, libc::SO_ERROR);
+    assert_eq!([error(), error()], [Ok(libc::ECONNRESET), Ok(0)]);
+    assert_eq!(events(&client), reset);
+    // A connection that is refused.
+    let (closed, address) = listener();
+    drop(closed);
+    let client = Tcp::new(Family::V4);
+    assert_eq!(client.connect(&address, false), Err(libc::EINPROGRESS));
+    while events(&client).is_empty() {
+        thread::yield_now();
+    }
+    assert_eq!(events(&client), reset | Events::ERR);
+    let error = || integer(&client, SOL_SOCKET, libc::SO_ERROR);
+    assert_eq!([error(), error()], [Ok(libc::ECONNREFUSED), Ok(0)]);
+    assert_eq!(events(&client), reset);
+}
+
+#[test]
+fn a_bound_socket_connects_from_its_port() {
+    let _one = begin();
+    let (listener, address) = listener();
+    let client = Tcp::new(Family::V4);
+    assert_eq!(client.bind(&name("127.0.0.1:0")), Ok(()));
+    let from = client.local();
+    assert_eq!(client.connect(&address, true), Ok(()));
+    assert_eq!(client.local(), from);
+    let (server, peer) = listener.accept(true).expect("a connection");
+    assert_eq!((Ok(peer), server.peer()), (from.clone(), from));
 }
 
 /// Linux's loopback delivers before the call returns.
