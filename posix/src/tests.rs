@@ -5,6 +5,7 @@ use crate::descriptors::{self, Description, Object, Reserved};
 use crate::errors::{Result, errno};
 use crate::eventfd::Counter;
 use crate::io::{self, Place};
+use crate::locks::{self, Owner};
 use crate::sockets::address::Family;
 use crate::sockets::tcp::Tcp;
 use crate::{names, open, paths};
@@ -122,6 +123,26 @@ fn close_on_exec_is_a_descriptors_own() {
     assert_eq!(control(3, libc::F_SETFD, 3), Ok(0));
     assert_eq!(control(5, libc::F_SETFD, 2), Ok(0));
     assert_eq!([flag(3), flag(4), flag(5)], [Ok(1), Ok(0), Ok(0)]);
+}
+
+/// POSIX.1-2024, `fcntl`: "All locks associated with a file for a given process shall be removed
+/// when a file descriptor for that file is closed by that process".
+#[test]
+fn any_close_of_a_file_gives_up_the_programs_locks() {
+    let _one = begin("locks");
+    let [locked, closed, other] = ["f", "f", "g"].map(|name| open(name, O_RDWR | O_CREAT));
+    let locked = description(locked.expect("room"));
+    let set = locks::set(&locked, Owner::Process, 0..10, Some(true), false);
+    assert_eq!(set, Ok(0));
+    let is_locked = || {
+        let found = locks::conflict(&locked, Owner::of(&locked), 9..20, false);
+        found.expect("a file").is_some()
+    };
+    assert!(is_locked());
+    assert_eq!(descriptors::close(other.expect("room")), Ok(0));
+    assert!(is_locked(), "another file");
+    assert_eq!(descriptors::close(closed.expect("room")), Ok(0));
+    assert!(!is_locked());
 }
 
 #[test]

@@ -325,6 +325,18 @@ fn the_shutdown_of_a_listener_ends_the_wait_for_a_connection() {
 }
 
 #[test]
+fn the_shutdown_of_an_attempt_to_connect_is_a_reset() {
+    let _one = begin();
+    let (_listener, address) = listener();
+    let client = Tcp::new(Family::V4);
+    assert_eq!(client.connect(&address, false), Err(libc::EINPROGRESS));
+    assert_eq!(client.shutdown(SHUT_WR), Ok(()));
+    let error = || integer(&client, SOL_SOCKET, libc::SO_ERROR);
+    assert_eq!([error(), error()], [Ok(libc::ECONNRESET), Ok(0)]);
+    assert_eq!(client.connect(&address, true), Ok(()), "it may try again");
+}
+
+#[test]
 fn a_listener_that_was_shut_down_keeps_its_port_but_takes_no_connections() {
     let _one = begin();
     let (other, address) = listener();
