@@ -189,7 +189,7 @@ const ONLY_IN_C: [&str; 1] = ["Wrong_kind"];
 fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
     let _ = write!(out, "\nmodule Error_code = struct\n  type code =\n");
     let mut last = 0;
-    let mut ranges = vec![1..=0];
+    let mut ranges = vec![(1, 0)];
     for variant in &item.variants {
         let name = constructor(&variant.ident.to_string());
         last += 1;
@@ -198,22 +198,23 @@ fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
             _ => return Err(format!("{name}: error codes are numbered 1, 2, 3, …")),
         }
         if ONLY_IN_C.contains(&name.as_str()) {
-            ranges.push(last + 1..=last);
+            ranges.push((last + 1, last));
         } else {
             case(out, 4, &name, &doc(&variant.attrs));
-            if let Some(range) = ranges.last_mut() {
-                *range = *range.start()..=last;
+            if let Some((_, end)) = ranges.last_mut() {
+                *end = last;
             }
         }
     }
     let mut decode = String::new();
-    for (absent, range) in ranges.iter().enumerate().filter(|(_, r)| !r.is_empty()) {
-        let (first, last) = (1 - range.start(), range.end());
-        let before = absent + 1;
-        let _ = write!(
-            decode,
-            "if r >= -{last} && r < {first} then constant_constructor (-{before} - r)\n  else "
-        );
+    for (absent, (first, last)) in ranges.iter().enumerate() {
+        if first <= last {
+            let (above, before) = (1 - first, absent + 1);
+            let _ = write!(
+                decode,
+                "if r >= -{last} && r < {above} then constant_constructor (-{before} - r)\n  else "
+            );
+        }
     }
     let unknown = "A code that this version of the library doesn't know.";
     case(out, 4, "Unknown of int", unknown);
