@@ -138,3 +138,7 @@ let shutdown (d : _ t) side =
 let close = Descriptor.close
 let is_open (d : _ t) = d.is_open
 let with_close = Descriptor.closing
+
+let own scope d =
+  Descriptor.closed_on_failure d (fun () -> Task.on_release scope (fun () -> close d));
+  d

@@ -133,3 +133,8 @@ val is_open : _ t -> bool
 
 val with_close : 'can t -> ('can t -> 'a) -> 'a
 (** [with_close d f] is [f d]; [d] is closed when that returns or raises, cancellation included. *)
+
+val own : Task.scope -> 'can t -> 'can t
+(** [own scope d] is [d], which is closed at the end of [scope], as {!Task.on_release} has it:
+    [let c = own scope (Tcp.connect e) in …]. Raises [Invalid_argument] and closes [d] if [scope]
+    has ended. *)

@@ -10,7 +10,10 @@ type fiber = {
   mutable detail : string;  (** Of the failed operation that it waited for. *)
   mutable node : node;  (** The innermost. *)
   run : int;  (** The number of its {!run}. *)
+  mutable locals : local list;  (** The youngest first. *)
 }
+
+and local = { key : int; put : unit -> unit }
 
 and node = {
   mutable cancelled : bool;
@@ -61,6 +64,7 @@ and no_fiber =
     detail = "";
     node = nil;
     run = no_run;
+    locals = [];
   }
 
 (* Owner of a token, or of a queue's entry, whose fiber was abandoned: its completion wakes no
@@ -82,6 +86,8 @@ let self () =
   !current
 
 let current_node () = !current.node
+let locals () = !current.locals
+let set_locals locals = !current.locals <- locals
 let is_cancelled node = node.cancelled
 let is_left node = is_over node.owner
 
@@ -507,6 +513,7 @@ let new_fiber body node =
       detail = "";
       node;
       run = !this_run;
+      locals = !current.locals;
     }
   in
   incr fibers;

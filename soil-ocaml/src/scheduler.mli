@@ -72,6 +72,14 @@ val is_left : node -> bool
 
 val current_node : unit -> node
 
+type local = { key : int; put : unit -> unit }
+(** A task-local value: [put ()] stores it where {!Task.Local} looks for it. *)
+
+val locals : unit -> local list
+(** [locals ()] is the current fiber's, which those that it spawns begin with. *)
+
+val set_locals : local list -> unit
+
 val enter : ?shielded:bool -> unit -> node
 (** [enter ()] puts the current fiber into a new node below its own. A shielded one doesn't get the
     cancellation of those above. *)

@@ -188,6 +188,13 @@ module Stream = struct
             raise e);
         take_opt s
 
+  let rec iter f s =
+    match take_opt s with
+    | Some v ->
+        f v;
+        iter f s
+    | None -> ()
+
   let take s = match take_opt s with Some v -> v | None -> raise End_of_file
 
   let close s =

@@ -184,10 +184,21 @@ let iter ?(max = max_int) f l =
     ignore (spawn s work)
   done
 
-let all ?max l =
-  let calls = List.map (fun f -> (ref None, f)) l in
-  iter ?max (fun (r, f) -> r := Some (f ())) calls;
+let map ?max f l =
+  let calls = List.map (fun x -> (ref None, x)) l in
+  iter ?max (fun (r, x) -> r := Some (f x)) calls;
   List.filter_map (fun (r, _) -> !r) calls
+
+let all ?max l = map ?max (fun f -> f ()) l
+
+let fold ?max f add init l =
+  let sum = ref init in
+  let work x =
+    let v = f x in
+    sum := add !sum v
+  in
+  iter ?max work l;
+  !sum
 
 let is_none = function None -> true | Some _ -> false
 
@@ -235,3 +246,4 @@ module Mutex = Sync.Mutex
 module Condition = Sync.Condition
 module Semaphore = Sync.Semaphore
 module Stream = Sync.Stream
+module Local = Task_local

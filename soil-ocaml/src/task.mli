@@ -84,14 +84,16 @@ val spawn_daemon : scope -> (unit -> 'a) -> 'a t
 
 val on_release : scope -> (unit -> unit) -> unit
 (** [on_release s f] has [f ()] run at the end of [s], after all its tasks, daemons included, have
-    ended, however they did; the function given last runs first. So a scope can own a descriptor:
+    ended, however they did; the function given last runs first. So a scope can own things:
 
     {[
-      let connect scope endpoint =
-        let c = Soil.Tcp.connect endpoint in
-        Soil.Task.on_release scope (fun () -> Soil.File_descriptor.close c);
-        c
+      let with_log scope name =
+        let log = open_log name in
+        Soil.Task.on_release scope (fun () -> close_log log);
+        log
     ]}
+
+    For descriptors there is {!File_descriptor.own}.
 
     [f] may wait; a cancellation has no effect on it. If it raises, the others run all the same, and
     [scope] raises that unless it has failed before. Raises [Invalid_argument] if [s] has ended. *)
@@ -136,6 +138,13 @@ val all : ?max:int -> (unit -> 'a) list -> 'a list
 
 val iter : ?max:int -> ('a -> unit) -> 'a list -> unit
 (** [iter f l] runs [f x] for the [x] in [l] at the same time, at most [max] of them. As {!all}. *)
+
+val map : ?max:int -> ('a -> 'b) -> 'a list -> 'b list
+(** [map f l] is {!iter}[ f l] and the list of the results in the order of [l]. *)
+
+val fold : ?max:int -> ('a -> 'b) -> ('acc -> 'b -> 'acc) -> 'acc -> 'a list -> 'acc
+(** [fold f add init l] is {!iter}[ f l] and adds the results by [add], beginning with [init], in
+    the order in which they are ready. [add] must not wait. *)
 
 val first : (unit -> 'a) list -> 'a
 (** [first l] runs the functions of [l] at the same time and is the result of the first to have one;
@@ -273,6 +282,9 @@ module Stream : sig
   val take_opt : 'a t -> 'a option
   (** [take_opt s] is [Some (take s)], or [None] at the end of the stream. Waits. *)
 
+  val iter : ('a -> unit) -> 'a t -> unit
+  (** [iter f s] is [f v] for each value [v] that it takes from [s], up to the end of the stream. *)
+
   val poll : 'a t -> 'a option
   (** [poll s] takes the oldest value if there is one. Doesn't wait. *)
 
@@ -282,3 +294,6 @@ module Stream : sig
   val length : 'a t -> int
   (** [length s] is the number of values in the stream. *)
 end
+
+module Local = Task_local
+(** Values that belong to a task. *)

@@ -467,6 +467,76 @@ let structure tree =
   let failed = match go tree with () -> false | exception Broken _ -> true in
   !running = 0 && failed = has_failure tree
 
+let lists () =
+  let running = ref 0 and most = ref 0 in
+  let work n =
+    incr running;
+    most := max !most !running;
+    (* The later ones are ready first. *)
+    Soil.Clock.sleep (0.002 *. float_of_int (5 - n));
+    decr running;
+    10 * n
+  in
+  ints "in the list's order" [ 10; 20; 30 ] (T.map work [ 1; 2; 3 ]);
+  int "at the same time" 3 !most;
+  most := 0;
+  ints "one at a time" [ 10; 20; 30 ] (T.map ~max:1 work [ 1; 2; 3 ]);
+  int "one" 1 !most;
+  ints "none" [] (T.map work []);
+  ints "as they are ready" [ 10; 20; 30 ] (T.fold work (fun l n -> n :: l) [] [ 1; 2; 3 ]);
+  bool "a failure" true
+    (match T.fold (fun _ -> raise Exit) ( + ) 0 [ 1 ] with _ -> false | exception Exit -> true);
+  is_invalid "max" (fun () -> T.map ~max:0 work [ 1 ])
+
+let locals () =
+  let a = T.Local.create () and b = T.Local.create () in
+  let is what expected = bool what true (T.Local.get a = expected) in
+  is "none" None;
+  T.Local.with_ a 1 (fun () ->
+      is "bound" (Some 1);
+      bool "another key" true (T.Local.get b = None);
+      T.Local.with_ b "x" (fun () -> is "beside another" (Some 1));
+      T.scope (fun s ->
+          let t =
+            T.Local.with_ a 2 (fun () ->
+                T.spawn s (fun () ->
+                    is "inherited" (Some 2);
+                    T.yield ();
+                    T.Local.with_ a 3 T.yield;
+                    is "kept" (Some 2)))
+          in
+          T.yield ();
+          is "not that of another task" (Some 1);
+          T.await t);
+      (try T.Local.with_ a 4 (fun () -> raise Exit) with Exit -> ());
+      is "after a failure" (Some 1));
+  is "over" None
+
+let owned () =
+  let r, w = Soil.pipe () in
+  T.scope (fun s ->
+      let r = D.own s r in
+      ignore (D.own s w);
+      D.write_string w "x";
+      int "open" 1 (D.read r (Bytes.create 1) 0 1));
+  bool "closed" false (D.is_open r || D.is_open w);
+  let r, w = Soil.pipe () in
+  (try T.scope (fun s -> ignore (D.own s r); raise Exit) with Exit -> ());
+  bool "after a failure" false (D.is_open r);
+  let ended = T.scope Fun.id in
+  is_invalid "ended" (fun () -> D.own ended w);
+  bool "closed with it" false (D.is_open w)
+[@@ocamlformat "disable"]
+
+let streams_are_iterated () =
+  let s = T.Stream.create 1 and got = ref [] in
+  T.scope (fun scope ->
+      let take () = T.Stream.iter (fun v -> got := v :: !got) s in
+      ignore (T.spawn scope take);
+      List.iter (T.Stream.push s) [ 1; 2; 3 ];
+      T.Stream.close s);
+  ints "all, to the end" [ 3; 2; 1 ] !got
+
 let tests =
   [
     in_run "turns are first come, first served" order;
@@ -495,4 +565,8 @@ let tests =
     test "outside of run calls block" outside;
     in_run "nothing leaks" no_leak;
     property_in_run "structure holds for trees of scopes" gen_tree structure;
+    in_run "lists at the same time" lists;
+    in_run "values of a task" locals;
+    in_run "a scope owns descriptors" owned;
+    in_run "a stream is iterated to its end" streams_are_iterated;
   ]

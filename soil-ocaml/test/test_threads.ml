@@ -281,6 +281,34 @@ let inbox_of_a_scope_that_ends () =
   Thread.join (Thread.create late ());
   string "late" "Soil.Inbox.submit: the scope of the inbox has ended" !outcome
 
+(* What blocks a thread leaves the tasks running. *)
+let blocking () =
+  let lock = Mutex.create () in
+  Mutex.lock lock;
+  let release () =
+    (* The blocked one waits for this task. *)
+    Soil.Clock.sleep 0.005;
+    Mutex.unlock lock
+  in
+  let blocked () =
+    Soil_threads.blocking (fun () ->
+        Mutex.lock lock;
+        Mutex.unlock lock;
+        7)
+  in
+  int "its result" 7 (fst (T.both blocked release));
+  bool "its exception" true
+    (match Soil_threads.blocking (fun () -> raise Exit) with () -> false | exception Exit -> true);
+  let ended = ref false in
+  let long () =
+    Thread.delay 0.02;
+    ended := true
+  in
+  bool "cancelled" true (T.timeout_opt 0.001 (fun () -> Soil_threads.blocking long) = None);
+  bool "at its end" true !ended;
+  int "many" 45
+    (T.fold (fun n -> Soil_threads.blocking (fun () -> n)) ( + ) 0 (List.init 10 Fun.id))
+
 let () =
   Alcotest.run ~and_exit:false "threads"
     [
@@ -298,6 +326,7 @@ let () =
           test "details" details;
           Alcotest.test_case "inbox" `Quick inbox;
           Alcotest.test_case "inbox of a scope that ends" `Quick inbox_of_a_scope_that_ends;
+          Alcotest.test_case "what blocks leaves tasks running" `Quick (fun () -> Soil.run blocking);
         ] );
     ];
   (* The program ends although a thread waits, which runs the drivers for it. *)
