@@ -225,28 +225,18 @@ let within parent f =
     remove node;
     fiber.node <- before
   in
-  match f () with
-  | v ->
-      back ();
-      v
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      back ();
-      Failure.raise_with_backtrace e backtrace
+  let v = Failure.undoing back f in
+  back ();
+  v
 
 let protect f =
   if Owner.is_other () then (Blocking.get ()).protect f
   else if !current == no_fiber then f ()
   else
     let node = enter ~shielded:true () in
-    match f () with
-    | v ->
-        leave node;
-        v
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        leave node;
-        Failure.raise_with_backtrace e backtrace
+    let v = Failure.undoing (fun () -> leave node) f in
+    leave node;
+    v
 
 (* The machine *)
 

@@ -74,10 +74,10 @@ What a descriptor can't do is an error of the compiler, which names the tag that
          but an expression was expected of type "[> `Read ] File_descriptor.t"
          The first variant type does not allow tag(s) "`Read"
   [2]
-  $ compile 'File_descriptor.Reader.create (Udp.bind ~port:0 ())'
-  File "program.ml", line 4, characters 32-53:
-  4 |   File_descriptor.Reader.create (Udp.bind ~port:0 ())
-                                      ^^^^^^^^^^^^^^^^^^^^^
+  $ compile 'Reader.create (Udp.bind ~port:0 ())'
+  File "program.ml", line 4, characters 16-37:
+  4 |   Reader.create (Udp.bind ~port:0 ())
+                      ^^^^^^^^^^^^^^^^^^^^^
   Error: This expression has type "Udp.socket" = "[ `Udp ] File_descriptor.t"
          but an expression was expected of type "[> `Read ] File_descriptor.t"
          The first variant type does not allow tag(s) "`Read"
