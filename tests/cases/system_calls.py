@@ -4,9 +4,10 @@ import ctypes
 import json
 import os
 import signal
+import socket
 
 from cases.network import SERVICES, machine_pid, services
-from harness.console import falls_asleep
+from harness.console import PATIENCE, falls_asleep
 from harness.context import Skip, executable
 from harness.runner import test
 
@@ -122,6 +123,50 @@ def without_io_uring(context, mode, port, seconds):
     assert calls["io_uring_setup"] >= 1, calls
     # Without those of the start and the end.
     return carried, sum(calls.values()) - 500, calls
+
+
+def traced_sockets(context, report, *inject):
+    """Services on Linux's own sockets, whose system calls are counted."""
+    strace = ["strace", "-f", "-c", "-o", report, *inject]
+    child = context.child([*strace, executable(SERVICES, "process")], env={"SOIL_NET": "host"})
+    child.wait_line("ready")
+    return child
+
+
+@test(limit=60)
+def calls_on_the_hosts_sockets(context):
+    """A question of a peer that waits for the answer costs three calls: wait, receive, send."""
+    need_strace(context)
+    need_io_uring()
+    report, questions = context.path("calls"), 500
+    child = traced_sockets(context, report)
+    with socket.create_connection(("127.0.0.1", 7), timeout=PATIENCE) as peer:
+        peer.settimeout(PATIENCE)
+        for _ in range(questions):
+            peer.sendall(b"x")
+            assert peer.recv(1) == b"x"
+    os.killpg(child.pid, signal.SIGTERM)
+    child.finish(context.remaining())
+    calls = calls_in(report)
+    print(calls)
+    of_questions = sum(calls[name] for name in ("io_uring_enter", "recvfrom", "sendto"))
+    assert of_questions < 3 * questions + 100, calls
+
+
+@test(limit=60)
+def hosts_sockets_without_io_uring(context):
+    """Linux's own sockets where the kernel forbids io_uring: the same, by epoll."""
+    need_strace(context)
+    report = context.path("calls")
+    child = traced_sockets(context, report, "-e", "inject=io_uring_setup:error=EPERM")
+    context.load("copy", "127.0.0.1", 7, 2_000_000)
+    line = context.load("hold", "127.0.0.1", 7, 200, 0.2).stdout
+    assert "connections=200" in line, line
+    os.killpg(child.pid, signal.SIGTERM)
+    child.finish(context.remaining())
+    calls = calls_in(report)
+    assert calls["io_uring_setup"] >= 1 and calls["epoll_wait"] >= 1, calls
+    assert "io_uring_enter" not in calls, calls
 
 
 @test(limit=30)

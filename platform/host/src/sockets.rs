@@ -71,8 +71,9 @@ struct Socket {
     kind: Kind,
     read: Way,
     write: Way,
-    /// The peer sends no more: what has come is followed by the end.
-    ended: bool,
+    /// A read that is cut short has not emptied it: the end follows, or urgent data, at which
+    /// Linux cuts reads.
+    goes_on: bool,
 }
 
 /// One direction of a socket.
@@ -115,9 +116,9 @@ impl Socket {
             return Err(Error::WouldBlock);
         }
         let answer = call(&self.fd);
-        let ended = self.ended && direction == Direction::Read;
+        let goes_on = self.goes_on && direction == Direction::Read;
         self.way(direction).blocked = match &answer {
-            Ok(done) => part(done) && !ended,
+            Ok(done) => part(done) && !goes_on,
             Err(failure) => *failure == Error::WouldBlock,
         };
         answer
@@ -170,7 +171,7 @@ impl Sockets {
             kind,
             read: Way::default(),
             write: Way::default(),
-            ended: false,
+            goes_on: false,
         });
         Ok(handle(place))
     }
@@ -269,7 +270,7 @@ impl Sockets {
         if socket.generation != event.place.generation {
             return;
         }
-        socket.ended |= event.ended;
+        socket.goes_on |= event.goes_on;
         if event.read {
             socket.read = Way::default();
         }

@@ -14,6 +14,9 @@ use platform::Direction;
 /// Bytes of a lease, which is a copy.
 const LEASE: usize = 16 << 10;
 
+/// How long a peer may leave what was sent without acknowledgement: `Config::send_timeout_ns`.
+const USER_TIMEOUT_MS: i32 = 120_000;
+
 /// How often it is looked whether lent bytes are acknowledged.
 const HEAR_NS: u64 = 1_000_000;
 
@@ -174,6 +177,9 @@ impl Sockets {
     fn tcp_socket(&self, v6: bool) -> Result<OwnedFd, Error> {
         let fd = calls::socket(v6, libc::SOCK_STREAM)?;
         calls::set(&fd, IPPROTO_TCP, libc::TCP_NODELAY, &1i32)?;
+        calls::set(&fd, IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &USER_TIMEOUT_MS)?;
+        // Urgent bytes are bytes of the stream (RFC 6093, 3.1).
+        calls::set(&fd, SOL_SOCKET, libc::SO_OOBINLINE, &1i32)?;
         if self.congestion != Congestion::default() {
             set_congestion(&fd, self.congestion)?;
         }

@@ -121,6 +121,29 @@ fn the_end_of_one_direction_leaves_the_other() {
 }
 
 #[test]
+fn urgent_bytes_are_bytes_of_the_stream() {
+    with_both(|world| {
+        let (client, server) = world.pair();
+        // Nothing has come: the events of the beginning are over.
+        assert_eq!(
+            world.sockets.read(server, &mut [0], 0),
+            Err(Error::WouldBlock)
+        );
+        let fd = world.sockets.socket(client).expect("open").fd.0;
+        for (bytes, flags) in [(b"abc", libc::MSG_OOB), (b"def", 0)] {
+            // SAFETY: reads the three bytes.
+            let n = unsafe { libc::send(fd, bytes.as_ptr().cast(), 3, flags) };
+            assert_eq!(n, 3);
+        }
+        let mut heard = Vec::new();
+        while heard.len() < 6 {
+            heard.extend(world.read(server).expect("bytes"));
+        }
+        assert_eq!(heard, b"abcdef");
+    });
+}
+
+#[test]
 fn a_writer_waits_for_room_and_loses_nothing() {
     with_both(|world| {
         let (client, server) = world.pair();

@@ -42,8 +42,8 @@ pub struct Event {
     pub read: bool,
     /// A write is worthwhile.
     pub write: bool,
-    /// The peer sends no more, or the connection has failed.
-    pub ended: bool,
+    /// The peer sends no more, or has sent urgent data, or the connection has failed.
+    pub goes_on: bool,
 }
 
 /// The source of events.
@@ -79,7 +79,8 @@ impl Watch {
         let Watch::Epoll(epoll, _) = self else {
             return true;
         };
-        let wanted = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        let wanted =
+            libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLET;
         let mut event = libc::epoll_event {
             events: wanted as u32,
             u64: tag(place, Direction::Read),
@@ -116,12 +117,12 @@ impl Watch {
                 let (tag, answer) = owner.ended()?;
                 let events = answer.unwrap_or(libc::POLLERR as u32);
                 let write = tag & 1 != 0;
-                let ended = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+                let over = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
                 Some(Event {
                     place: place(tag),
                     read: !write,
                     write,
-                    ended: events & ended != 0,
+                    goes_on: events & over != 0,
                 })
             }
             Watch::Epoll(_, found) => {
@@ -130,9 +131,9 @@ impl Watch {
                 let over = libc::EPOLLHUP | libc::EPOLLERR;
                 Some(Event {
                     place: place(event.u64),
-                    read: any(libc::EPOLLIN | libc::EPOLLRDHUP | over),
+                    read: any(libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP | over),
                     write: any(libc::EPOLLOUT | over),
-                    ended: any(libc::EPOLLRDHUP | over),
+                    goes_on: any(libc::EPOLLPRI | libc::EPOLLRDHUP | over),
                 })
             }
         }
