@@ -12,11 +12,12 @@ let length ~max (request : Cohttp.Request.t) =
       | Some n when n <= max -> n
       | Some _ | None -> raise (Http.Refused `Request_entity_too_large))
 
-let read connection request ~max =
+let read (connection : Http.connection) request ~max =
   let n = length ~max request in
+  (* The client keeps the body back until it is asked for (RFC 9110 §10.1.1). *)
   if n > 0 && Cohttp.Header.get (Cohttp.Request.headers request) "expect" = Some "100-continue" then
-    Http.go_on connection;
-  match Soil.Task.timeout_opt seconds (fun () -> Http.take connection n) with
+    Soil.File_descriptor.write_string connection.descriptor "HTTP/1.1 100 Continue\r\n\r\n";
+  match Soil.Task.timeout_opt seconds (fun () -> Soil.Reader.take connection.reader n) with
   | Some body -> body
   | None -> raise (Http.Refused `Request_timeout)
   | exception End_of_file -> raise (Http.Refused `Bad_request)

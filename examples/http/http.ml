@@ -96,9 +96,6 @@ let request c =
       | Some request -> Some request
       | None -> raise (Refused `Request_timeout))
 
-let take c n = Soil.Reader.take c.reader n
-let go_on c = D.write_string c.descriptor "HTTP/1.1 100 Continue\r\n\r\n"
-
 let has_body (request : Cohttp.Request.t) =
   match Cohttp.Header.get_transfer_encoding request.headers with
   | Fixed 0L -> false

@@ -4,7 +4,7 @@
 exception Refused of Cohttp.Code.status_code
 (** The request can't be served, and how to say so. *)
 
-type connection
+type connection = private { descriptor : Soil.File_descriptor.flow; reader : Soil.Reader.t }
 (** The type for a client's connection. *)
 
 val connection : [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t -> connection
@@ -14,13 +14,6 @@ val request : connection -> Cohttp.Request.t option
 (** [request c] waits for the next request; [None] if the client has no more, or is idle for too
     long.
     @raise Refused if it is malformed, too large or too slow. *)
-
-val take : connection -> int -> string
-(** [take c n] waits for the next [n] bytes, of a body.
-    @raise End_of_file if the client sends fewer. *)
-
-val go_on : connection -> unit
-(** [go_on c] asks the client for the body that it keeps back ([Expect: 100-continue]). *)
 
 val has_body : Cohttp.Request.t -> bool
 (** [has_body r] is [true] iff [r] announces a body, whatever its method. *)
