@@ -71,7 +71,12 @@ let send_if_free t =
   if
     (t.unsent_at < t.unsent_end || Raw.tls_pending t.session > 0)
     && Soil.Task.Mutex.try_lock t.sending
-  then Fun.protect ~finally:(fun () -> Soil.Task.Mutex.unlock t.sending) (fun () -> send_pending t)
+  then (
+    (try send_pending t
+     with e ->
+       Soil.Task.Mutex.unlock t.sending;
+       raise e);
+    Soil.Task.Mutex.unlock t.sending)
 
 (* An alert for the peer; what was wrong matters more than whether that could be sent. *)
 let send_alert t = try send_if_free t with Soil.Error.Error _ -> ()
@@ -186,9 +191,8 @@ let start (config : Settings.config) ~host d =
         ~close:(fun () -> close t)
         ()
   | exception e ->
-      let backtrace = Printexc.get_raw_backtrace () in
       close t;
-      Printexc.raise_with_backtrace e backtrace
+      raise e
 
 let of_flow operation f =
   match Soil.Flow.state f with

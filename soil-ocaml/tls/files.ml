@@ -11,10 +11,7 @@ let texts path =
     in
     List.map (fun name -> Soil.Fs.read_file ~max (path ^ "/" ^ name)) (List.sort compare names)
 
-let roots path =
-  let texts = texts path in
-  fun options -> List.iter (fun text -> Settings.pem text options) texts
-
+let roots path = Settings.pems (texts path)
 let revoked = texts
 let read (chain, key) = (Soil.Fs.read_file ~max chain, Soil.Fs.read_file ~max key)
 let certificates files = Settings.certificates (List.map read files)

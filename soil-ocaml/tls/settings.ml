@@ -30,13 +30,22 @@ let check operation subject r = if r >= 0 then r else fail operation subject r
    finaliser may run within another call. *)
 let unused = ref []
 
+(* [List.iter] and [Gc.finalise] without the modules, which would add 200 KB to an image. *)
+let rec iter f = function
+  | [] -> ()
+  | x :: rest ->
+      f x;
+      iter f rest
+
+external finalise : ('a -> unit) -> 'a -> unit = "caml_final_register"
+
 let give_back () =
   let numbers = !unused in
   unused := [];
-  List.iter (fun number -> ignore (Raw.tls_free number)) numbers
+  iter (fun number -> ignore (Raw.tls_free number)) numbers
 
 let owned number value =
-  Gc.finalise (fun _ -> unused := number :: !unused) value;
+  finalise (fun _ -> unused := number :: !unused) value;
   value
 
 type roots = int -> unit
@@ -45,7 +54,7 @@ type version = Tls_1_2 | Tls_1_3
 type config = { number : int; key_log : (string -> unit) option }
 
 let replace c pairs =
-  List.iter
+  iter
     (fun (chain, key) ->
       ignore (check "tls certificates" "" (Raw.tls_credentials_add c.credentials chain key)))
     pairs;
@@ -58,7 +67,12 @@ let certificates pairs =
   if pairs <> [] then replace c pairs;
   c
 
-let pem text options = ignore (check "tls" "roots" (Raw.tls_trust options text))
+let roots add = add
+
+let pems texts options =
+  iter (fun text -> ignore (check "tls" "roots" (Raw.tls_trust options text))) texts
+
+let pem text = pems [ text ]
 
 let number_of_versions operation = function
   | [ Tls_1_2 ] -> 2
@@ -73,9 +87,9 @@ let config operation versions protocols revoked sessions key_log certificates ro
   let options = Raw.tls_options certificates.credentials in
   check options;
   (try
-     List.iter (fun root -> root options) roots;
-     List.iter (fun lists -> check (Raw.tls_revoke options lists)) revoked;
-     List.iter
+     iter (fun root -> root options) roots;
+     iter (fun lists -> check (Raw.tls_revoke options lists)) revoked;
+     iter
        (fun name ->
          let n = String.length name in
          if n < 1 || n > 255 then invalid_arg ("Soil_tls." ^ operation ^ ": protocols");

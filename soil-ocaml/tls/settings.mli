@@ -6,8 +6,12 @@ val check : string -> string -> int -> int
 val fail : string -> string -> int -> 'a
 (** [fail operation subject r] raises that error. *)
 
-type roots = int -> unit
-(** Adds to options. *)
+type roots
+
+val roots : (int -> unit) -> roots
+(** [roots add] is roots that [add] adds to the options of a number. *)
+
+val pems : string list -> roots
 
 type certificates
 type version = Tls_1_2 | Tls_1_3

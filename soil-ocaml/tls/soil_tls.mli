@@ -30,13 +30,13 @@
 
 (** {1:trust Certificates and trust} *)
 
-type roots
+type roots = Settings.roots
 (** The type for authorities whose certificates are accepted. *)
 
 val pem : string -> roots
 (** [pem text] is the certificates of a PEM text. *)
 
-type certificates
+type certificates = Settings.certificates
 (** The type for a program's own certificates with their private keys. *)
 
 val certificates : (string * string) list -> certificates
@@ -50,37 +50,13 @@ val replace : certificates -> (string * string) list -> unit
 (** [replace c l] makes [c] be [certificates l] for handshakes that begin after this, also of
     servers that run. If it raises {!Soil.exception-Error}, nothing has changed. *)
 
-module Mozilla : sig
-  (** The authorities that Mozilla trusts, as part of the program. *)
-
-  val roots : roots
-  (** [roots] is the list of the date of this library's build, some 150 authorities. It makes a
-      program larger; a list in a file ({!Files.roots}) can be replaced without a new build. *)
-end
-
-(** PEM files. *)
-module Files : sig
-  val roots : string -> roots
-  (** [roots path] is the certificates of a file, or of each file in a folder. Waits. Raises
-      {!Soil.exception-Error}. *)
-
-  val revoked : string -> string list
-  (** [revoked path] is the texts of a file, or of each file in a folder, for [?revoked]. Waits.
-      Raises {!Soil.exception-Error}. *)
-
-  val certificates : (string * string) list -> certificates
-  (** [certificates [ (chain, key); … ]] is {!val-certificates} of the files with these paths.
-      Waits. Raises {!Soil.exception-Error}. *)
-
-  val reload : certificates -> (string * string) list -> unit
-  (** [reload c files] is {!replace} with what the files contain now. Waits. If it raises
-      {!Soil.exception-Error}, nothing has changed. *)
-end
+module Mozilla = Mozilla
+module Files = Files
 
 (** {1:config Configurations} *)
 
 (** The type for versions of the protocol. *)
-type version = Tls_1_2 | Tls_1_3
+type version = Settings.version = Tls_1_2 | Tls_1_3
 
 type client_config
 (** The type for what the connections of a client have in common, its sessions for resumption among
