@@ -465,13 +465,20 @@ impl Socket for Tcp {
             };
             loop {
                 let rest = into.get_mut(done..).unwrap_or_default();
+                let room = rest.len();
                 let read = match peeks {
                     true => tcp::peek(rt, fd, rest),
                     false => rt.read(fd, rest),
                 };
                 match read {
                     Ok(0) => return Ok(()),
-                    Ok(n) => done += n,
+                    Ok(n) => {
+                        done += n;
+                        if n < room {
+                            // What comes next is an edge, though no read has found nothing.
+                            let _ = net::readiness(rt, fd);
+                        }
+                    }
                     Err(stop) => match state.halt(stop, fd, Direction::Read) {
                         Some(halt) => return Err(halt),
                         None => return Ok(()),
