@@ -36,8 +36,7 @@ let open_store folder _scope =
   | Error e -> failwith (Soil.Kv.error_to_string e)
 
 let listen port scope =
-  let listener = Soil.Tcp.listen ~port () in
-  Soil.Task.on_release scope (fun () -> Soil.File_descriptor.close listener);
+  let listener = Soil.File_descriptor.own scope (Soil.Tcp.listen ~port ()) in
   Soil.Net.wait_up ();
   print_endline ("service listens on " ^ Soil.Net.Endpoint.to_string (Soil.Tcp.local listener));
   listener

@@ -110,6 +110,9 @@ let health_to_string list =
   and lines indent list = String.concat "" (List.map (line indent) list) in
   lines "" list
 
+let pp_health f list = Print.string f (health_to_string list)
+let pp_reason f reason = Print.string f (reason_to_string reason)
+
 (* Health *)
 
 let rec health t = List.map health_of t.entries
@@ -176,7 +179,7 @@ let close t =
 
 (* A number from 0 to 1 that differs among machines that fail at one moment. *)
 let random entry =
-  float_of_int (Hashtbl.hash (entry.child_name, Clock.now_ns (), Clock.monotonic_ns ()) land 0xffff)
+  float_of_int (Print.hash (entry.child_name, Clock.now_ns (), Clock.monotonic_ns ()) land 0xffff)
   /. 65536.
 
 let give_up t entry reason backtrace =
@@ -222,8 +225,11 @@ let ask_for_restart t entry reason =
     List.iter renew concerned)
 
 let forget t entry = t.entries <- List.filter (fun e -> e != entry) t.entries
+let is_cancelled t = match t.body with Some node -> Scheduler.is_cancelled node | None -> false
 
 let ended t entry reason =
+  (* [Soil.exit] in a child, before the body has had its turn to unwind. *)
+  if is_cancelled t then close t;
   entry.scope <- None;
   entry.last_end <- Some reason;
   (match (entry.intent, entry.restart, reason) with
@@ -270,6 +276,7 @@ let live t (entry : entry) () =
         let backtrace = Failure.get_backtrace () in
         match (e, entry.request) with
         | Task.Cancelled, To_stop -> Stopped
+        | Task.Cancelled, Not_asked when is_cancelled t -> Stopped
         | Task.Cancelled, Too_late -> Late
         | e, _ -> Failed (e, backtrace))
   in

@@ -8,11 +8,7 @@
       Soil.run @@ fun () ->
       Soil.Supervisor.run @@ fun s ->
       let store = Soil.Supervisor.add s "store" (fun scope -> open_store scope) in
-      let listen scope =
-        let listener = Soil.Tcp.listen ~port:80 () in
-        Soil.Task.on_release scope (fun () -> Soil.File_descriptor.close listener);
-        listener
-      in
+      let listen scope = Soil.File_descriptor.own scope (Soil.Tcp.listen ~port:80 ()) in
       let serve listener =
         Soil.Tcp.serve listener (fun c -> answer c (Soil.Supervisor.get store))
       in
@@ -126,8 +122,14 @@ val health_to_string : health list -> string
     ["store: ready, 2 restarts, the last time: Soil.Error: read /data/a: input/output error\n"];
     those of a supervisor follow it, indented. *)
 
+val pp_health : Format.formatter -> health list -> unit
+(** [pp_health f l] prints [health_to_string l]. *)
+
 val reason_to_string : reason -> string
 (** [reason_to_string r] is one line, without a period. *)
+
+val pp_reason : Format.formatter -> reason -> unit
+(** [pp_reason f r] prints [reason_to_string r]. *)
 
 (** {1:supervisors Supervisors} *)
 

@@ -26,6 +26,11 @@ let () =
           Soil.Task.scope (fun s ->
               ignore (Soil.Task.spawn s (fun () -> Soil.exit 6));
               unwinding wait_for_ever))
+  | "exit in a child" ->
+      Soil.run (fun () ->
+          Soil.Supervisor.run (fun s ->
+              ignore (Soil.Supervisor.add s "a" ignore ~run:(fun () -> unwinding wait_for_ever));
+              ignore (Soil.Supervisor.add s "b" ignore ~run:(fun () -> Soil.exit 8))))
   | "stdlib exit in a task" ->
       Soil.run (fun () ->
           Soil.Task.scope (fun s ->

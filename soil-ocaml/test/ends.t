@@ -8,6 +8,10 @@ Soil.exit unwinds all tasks; Stdlib.exit unwinds none.
   unwound
   at_exit
   [6]
+  $ ./ends.exe "exit in a child"
+  unwound
+  at_exit
+  [8]
   $ ./ends.exe "stdlib exit in a task"
   at_exit
   [7]

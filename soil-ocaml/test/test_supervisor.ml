@@ -308,6 +308,10 @@ let nested () =
         ("a: ready\nbelow: ready\n" ^ "  b: ready, 1 restart, the last time: "
        ^ Printexc.to_string (Told "b") ^ "\n  c: ready\n")
         (S.health_to_string (S.health s));
+      string "printed"
+        (S.health_to_string (S.health s))
+        (Format.asprintf "%a" S.pp_health (S.health s));
+      string "a reason" "not ready in time" (Format.asprintf "%a" S.pp_reason Late);
       say "|";
       tell s b Fail;
       (match S.health s with
