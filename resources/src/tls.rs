@@ -30,6 +30,12 @@ impl Environment for Machine {
     fn fill(into: &mut [u8]) -> bool {
         Current::random(into).is_ok()
     }
+
+    fn fast_aes() -> bool {
+        let features = core::arch::x86_64::__cpuid(1).ecx;
+        // AES-NI and PCLMULQDQ (Intel SDM volume 2, CPUID).
+        features & 1 << 25 != 0 && features & 1 << 1 != 0
+    }
 }
 
 /// What a number stands for.

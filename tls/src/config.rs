@@ -15,7 +15,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::TrustAnchor;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, KeyLog, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, KeyLog, RootCertStore, ServerConfig, SupportedCipherSuite,
+    SupportedProtocolVersion,
+};
 use spin::Mutex;
 
 /// Whom to trust.
@@ -115,9 +118,18 @@ impl KeyLog for Keys {
     }
 }
 
+fn is_aes(suite: &SupportedCipherSuite) -> bool {
+    let name = suite.suite().as_str();
+    name.is_some_and(|name| name.contains("AES"))
+}
+
 fn provider<E: Environment>() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.secure_random = const { &Sources::<E>::NEW };
+    if !E::fast_aes() {
+        // Stable: the versions stay in their order.
+        provider.cipher_suites.sort_by_key(is_aes);
+    }
     Arc::new(provider)
 }
 
@@ -227,6 +239,7 @@ impl Config {
             }
         };
         let mut config = builder.with_cert_resolver(options.credentials);
+        config.ignore_client_order = !E::fast_aes();
         if common.sessions > 0 {
             config.ticketer = Arc::new(Ticketer::<E>::new());
         }

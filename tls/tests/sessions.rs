@@ -25,6 +25,7 @@ const YEAR_2030: u64 = 1_893_456_000;
 
 thread_local! {
     static NOW: Cell<u64> = const { Cell::new(YEAR_2030) };
+    static FAST_AES: Cell<bool> = const { Cell::new(true) };
 }
 
 #[derive(Debug)]
@@ -37,6 +38,10 @@ impl Environment for Test {
 
     fn fill(into: &mut [u8]) -> bool {
         getrandom::getrandom(into).is_ok()
+    }
+
+    fn fast_aes() -> bool {
+        FAST_AES.get()
     }
 }
 
@@ -176,6 +181,22 @@ fn both_versions_carry_text_both_ways_in_pieces_of_any_size() {
             assert_eq!(send(&mut server, &mut client, &text), text);
         }
     }
+}
+
+#[test]
+fn an_end_without_instructions_for_aes_has_chacha20() {
+    for versions in [Versions::Tls12, Versions::Tls13] {
+        for (of_client, of_server) in [(true, true), (true, false), (false, true), (false, false)] {
+            FAST_AES.set(of_client);
+            let client = client(|options| options.common.versions = versions);
+            FAST_AES.set(of_server);
+            let server = server(&[SERVER], |_| ());
+            let (a, _) = connected(&client, &server);
+            let chacha20 = a.cipher_suite().contains("CHACHA20");
+            assert_eq!(chacha20, !(of_client && of_server), "{}", a.cipher_suite());
+        }
+    }
+    FAST_AES.set(true);
 }
 
 #[test]
