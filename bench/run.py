@@ -22,6 +22,7 @@ import network  # noqa: E402
 import peer  # noqa: E402
 import plots  # noqa: E402
 import processes  # noqa: E402
+import secure  # noqa: E402
 import storage  # noqa: E402
 import tcpip  # noqa: E402
 import unmodified  # noqa: E402
@@ -48,6 +49,7 @@ GROUPS = {
     **tcpip.GROUPS,
     **storage.GROUPS,
     **unmodified.GROUPS,
+    **secure.GROUPS,
 }
 
 ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
@@ -56,7 +58,7 @@ min_ram_mib_hello min_ram_mib_echo min_ram_mib_website http_rps_c8 http_rps_c64
 http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50 blk_seq_read_mibs
 blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
-ORDER += processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER
+ORDER += processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + secure.ORDER
 
 
 def arguments():
@@ -83,6 +85,7 @@ def prepare():
         disks.prepare()
         storage.prepare()
         unmodified.prepare()
+        secure.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
     except FileNotFoundError as problem:
