@@ -30,7 +30,7 @@ CHARTS = [
         "Start, size and memory",
         r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|fs_memory_.*|net_idle_.*|net_boot_.*",
     ),
-    ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|net_(?!host_).*"),
+    ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|tls_.*|net_(?!host_).*"),
     ("process", "Network and start: Soil's process and a Unix program", r"host_.*|net_host_.*"),
     ("disks", "Raw disks: image and Linux micro-VM", r"blk_.*|fs_blk_.*|fs_flush_.*"),
     ("files", "Files: image and Linux micro-VM", r"fat_.*|fs_(?!host_).*"),
