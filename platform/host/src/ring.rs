@@ -190,7 +190,10 @@ impl Owner {
 
 impl Ring {
     fn open() -> Option<Ring> {
-        let uring = IoUring::new(ENTRIES).ok()?;
+        // Requests that end while the program runs don't interrupt it: its next system call sees to
+        // them. Linux before 5.19 doesn't know it.
+        let cooperative = IoUring::builder().setup_coop_taskrun().build(ENTRIES);
+        let uring = cooperative.or_else(|_| IoUring::new(ENTRIES)).ok()?;
         let can = uring.params();
         // A wait with a time, no lost completions, waiting for files without a thread: all of Linux
         // 5.11.
