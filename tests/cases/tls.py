@@ -40,9 +40,9 @@ def server(context, form):
 
 @in_every_form(forms=FORMS)
 def tls_server(context, form):
-    """curl and `openssl s_client` verify the certificate and get their pages, in TLS 1.2 and 1.3, by
-    ALPN, resumed by tickets; a megabyte goes each way; renegotiation is refused; keys are updated;
-    certificates are replaced while the server runs."""
+    """curl and `openssl s_client` verify the certificate and get their pages, in TLS 1.2 and 1.3,
+    by ALPN, resumed by tickets and by identifier; a megabyte goes each way; renegotiation is
+    refused; keys are updated; certificates are replaced while the server runs."""
     _, host, folder = server(context, form)
     names = [f"{name}:{port}" for name in ("soil.test", "other.test") for port in (8443, 8445)]
     hosts = [word for name in names for word in ("--resolve", f"{name}:{host}")]
@@ -65,11 +65,11 @@ def tls_server(context, form):
     client += ["-verify_hostname", "soil.test", "-servername", "soil.test", "-connect"]
     kept = context.path("session")
     get = "GET /facts HTTP/1.0\r\n\r\n"
-    for port, version in ((8443, "1.3"), (8445, "1.2")):
+    # By tickets, and in TLS 1.2 by the session's identifier too.
+    for port, version, *words in ((8443, "1.3"), (8445, "1.2"), (8445, "1.2", "-no_ticket")):
         for how, option in (("full", "-sess_out"), ("resumed", "-sess_in")):
-            dialog(
-                context, [*client, f"{host}:{port}", option, kept], (get, f"{version} - {how} -")
-            )
+            command = [*client, f"{host}:{port}", option, kept, *words]
+            dialog(context, command, (get, f"{version} - {how} -"))
     # "R" asks for a new handshake in TLS 1.2, "K" for new keys of both ends in TLS 1.3.
     dialog(context, [*client, f"{host}:8445"], (get, "1.2 - full"), ("R\n", "no renegotiation"))
     update = get.replace("facts", "update")

@@ -126,6 +126,8 @@ let errors_name_the_certificate () =
     (issued ^ " isn't for \"wrong.test\": it is for server.test, *.wild.test, 10.0.0.9");
   check "alert" b Certificate
     "the peer sent the alert BadCertificate: it can't use this end's certificate";
+  let a, _ = failures ~client:(Tls.client_config [ Tls.Mozilla.roots ]) () in
+  check "Mozilla" a Certificate (issued ^ " has an issuer that isn't trusted: CN=Root, O=Soil tests");
   let revoked = Tls.server_config (Tls.certificates [ pair "revoked" ]) in
   let lists = Tls.client_config ~revoked:[ pem "revoked.crl" ] roots in
   let a, _ = failures ~client:lists ~server:revoked () in
