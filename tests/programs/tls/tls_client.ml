@@ -29,6 +29,7 @@ let () =
         let ask () = ask name port in
         match if name = "silent.test" then Soil.Task.timeout 1. ask else ask () with
         | line -> line
+        | exception Soil.Task.Timeout _ -> "timed out"
         | exception Soil.Error.Error e ->
             (match e.code with Certificate -> "certificate: " | Tls -> "tls: " | _ -> "error: ")
             ^ if e.detail = "" then Soil.Error.message e.code else e.detail

@@ -64,6 +64,7 @@ let () =
   let protocols = [ "http/1.1" ] in
   let on_error _ = function
     | Soil.Error.Error e -> print_endline ("failed: " ^ e.detail)
+    | Soil.Task.Timeout _ -> print_endline "failed: timed out"
     | e -> raise e
   in
   let patiently f = f () in
