@@ -17,28 +17,31 @@ let of_the_stack =
     "ping and routes";
   ]
 
+let hosted = Sys.getenv_opt "SOIL_NET" = Some "host"
+
 let of_this_network cases =
   let runs (name, _, _) = not (List.mem name of_the_stack) in
-  if Sys.getenv_opt "SOIL_NET" = Some "host" then List.filter runs cases else cases
+  if hosted then List.filter runs cases else cases
 
 let () =
   Alcotest.run "soil"
-    [
-      ("lists", Test_lists.tests);
-      ("effects", Test_effects.tests);
-      ("tasks", Test_tasks.tests);
-      ("cancellation", Test_cancel.tests);
-      ("losing nothing", Test_lossless.tests);
-      ("supervisors", Test_supervisor.tests);
-      ("trees of supervisors", Test_supervisor_trees.tests);
-      ("synchronisation", Test_sync.tests);
-      ("descriptors", Test_descriptors.tests);
-      ("readers and writers", Test_buffered.tests);
-      ("flows", Test_flow.tests);
-      ("connections", of_this_network Test_connections.tests);
-      ("serve", Test_serve.tests);
-      ("options", of_this_network Test_options.tests);
-      ("streams", of_this_network Test_streams.tests);
-      ("packets", of_this_network Test_packets.tests);
-      ("values", Test_values.tests);
-    ]
+    ((if hosted then [ ("hosted", Test_hosted.tests) ] else [])
+    @ [
+        ("lists", Test_lists.tests);
+        ("effects", Test_effects.tests);
+        ("tasks", Test_tasks.tests);
+        ("cancellation", Test_cancel.tests);
+        ("losing nothing", Test_lossless.tests);
+        ("supervisors", Test_supervisor.tests);
+        ("trees of supervisors", Test_supervisor_trees.tests);
+        ("synchronisation", Test_sync.tests);
+        ("descriptors", Test_descriptors.tests);
+        ("readers and writers", Test_buffered.tests);
+        ("flows", Test_flow.tests);
+        ("connections", of_this_network Test_connections.tests);
+        ("serve", Test_serve.tests);
+        ("options", of_this_network Test_options.tests);
+        ("streams", of_this_network Test_streams.tests);
+        ("packets", of_this_network Test_packets.tests);
+        ("values", Test_values.tests);
+      ])
