@@ -11,7 +11,7 @@ oldest="ocaml-nox=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27"
 
 # OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their
 # versions go together.
-ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev"
+ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev libptime-ocaml-dev libcstruct-ocaml-dev"
 # Those of tests/programs/libraries come in a line of their own.
 ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat \
 libbatteries-ocaml-dev libcontainers-ocaml-dev menhir libctypes-ocaml-dev libluv-ocaml-dev libextunix-ocaml-dev liblwt-ocaml-dev libsqlite3-ocaml-dev libre-ocaml-dev libyojson-ocaml-dev"
@@ -21,13 +21,13 @@ ocaml_doc="ocaml-odoc"
 ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev"
 
 # The same for an OCaml that didn't come from Debian (opam), as findlib names.
-findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime"
+findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct"
 findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver"
 
 # The C side of a link, the machine, a FAT disk for the example, the process's network, and what
 # fetches pages.
 system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools e2fsprogs fdisk passt curl ca-certificates git"
-# Peers and judges of the end-to-end tests, and the C libraries of what ocaml_unpacked names. gnuplot draws the benchmarks' results (4 packages of 1
-# MB; matplotlib: 54 of 74 MB).
+# Peers and judges of the end-to-end tests, and the C libraries of what ocaml_unpacked names.
+# gnuplot draws the benchmarks' results (4 packages of 1 MB; matplotlib: 54 of 74 MB).
 system_test="python3 python3-scapy nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace gnuplot-nox tzdata openssl gnutls-bin pkgconf libssl-dev zlib1g-dev libgmp-dev"
 system_bench=""
