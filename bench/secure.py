@@ -7,8 +7,7 @@ import subprocess
 import network
 import peer
 import qemu
-from boot import built, image, least, says
-from harness.tap import Tap
+from boot import built, image, least_of_servers
 from measure import Figure
 
 PROGRAM = "bench/programs/tls/https.exe"
@@ -86,16 +85,7 @@ def tls(options):
             figure.add(ours, theirs)
     archive = peer.smallest_bytes(peer.work(f"https-{options.machine}.cpio"))
     size.add(os.path.getsize(image(f"_build/soil/{PROGRAM}")), archive)
-    with Tap(3) as tap:
-
-        def answers():
-            url = ["curl", "-fsSk", "-o", "/dev/null", "-m", "10", f"https://{tap.guest}/"]
-            return subprocess.run(url, capture_output=True).returncode == 0
-
-        ours, theirs = (
-            lambda mem, guest=guest: says(guest(tap, mem), "ready", answers) for guest in both
-        )
-        ram.add(least(ours, 4, 64), least(theirs, 48, 160))
+    ram.add(*least_of_servers(both, "https://{}/"))
     return [full, resumed, out, into, size, ram]
 
 

@@ -1,13 +1,12 @@
 """Programs without a line of Soil: the same source, linked as an image and for the Linux peer."""
 
 import os
-import subprocess
 
 import network
 import peer
 import qemu
 import storage
-from boot import LINUX, between, built, first_line_ms, image, least, says
+from boot import LINUX, between, built, first_line_ms, image, least_of_servers
 from harness.tap import Tap
 from measure import Figure
 
@@ -96,16 +95,7 @@ def lwt_http(options):
             boot.add(*(first_line_ms(guest(tap), "ready") for guest in guests))
     archive = peer.smallest_bytes(peer.work(f"lwt-{options.machine}.cpio"))
     size.add(os.path.getsize(image(PROGRAMS + "lwt_http.exe")), archive)
-    with Tap(3) as tap:
-
-        def answers():
-            url = ["curl", "-fsS", "-o", "/dev/null", "-m", "10", f"http://{tap.guest}/"]
-            return subprocess.run(url, capture_output=True).returncode == 0
-
-        ours, theirs = (
-            lambda mem, guest=guest: says(guest(tap, mem), "ready", answers) for guest in guests
-        )
-        ram.add(least(ours, 4, 64), least(theirs, 48, 160))
+    ram.add(*least_of_servers(guests, "http://{}/"))
     return [*figures.values(), boot, size, ram]
 
 
