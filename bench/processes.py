@@ -1,8 +1,8 @@
 """The process form against the same program on plain Linux sockets.
 
 Soil's process owns a TAP; the plain program listens in a network namespace of its own at the other
-end of a veth pair, so that both are reached over an interface. Soil's process on Linux's own sockets
-takes the plain program's place there.
+end of a veth pair, so that both are reached over an interface. Soil's process on Linux's own
+sockets takes the plain program's place there.
 """
 
 import os

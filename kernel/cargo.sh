@@ -13,6 +13,8 @@ for context in default soil; do
 done
 for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
   flags="$flags$separator--remap-path-prefix=$sources="
+  # The C and assembly of crates, such as ring's.
+  CFLAGS="${CFLAGS:-} -ffile-prefix-map=$sources="
 done
-export CARGO_ENCODED_RUSTFLAGS="$flags"
+export CARGO_ENCODED_RUSTFLAGS="$flags" CFLAGS
 exec cargo "$@"

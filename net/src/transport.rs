@@ -61,8 +61,12 @@ operations! {
     fn is_drained() -> bool;
 
     fn add_interface(link: Box<dyn Link>, config: &InterfaceConfig) -> Result<InterfaceId, Error>;
-    fn add_vlan(under: InterfaceId, id: u16, config: &InterfaceConfig) -> Result<InterfaceId, Error>;
-    fn add_route(network: (IpAddr, u8), interface: InterfaceId, gateway: Option<IpAddr>) -> Result<(), Error>;
+    fn add_vlan(
+        under: InterfaceId, id: u16, config: &InterfaceConfig
+    ) -> Result<InterfaceId, Error>;
+    fn add_route(
+        network: (IpAddr, u8), interface: InterfaceId, gateway: Option<IpAddr>
+    ) -> Result<(), Error>;
     fn remove_route(network: (IpAddr, u8), interface: InterfaceId) -> bool;
     fn routes() -> Vec<RouteInfo>;
     fn set_filter(rules: &[FilterRule]) -> Result<(), Error>;
@@ -92,7 +96,9 @@ operations! {
     fn tcp_listen_bound(bound: Handle, backlog: usize) -> Result<(), Error>;
     fn tcp_accept(listener: Handle) -> Result<Handle, Error>;
     fn tcp_connect(remote: SocketAddr, local: Option<SocketAddr>) -> Result<Handle, Error>;
-    fn tcp_connect_with(remote: SocketAddr, local: Option<SocketAddr>, options: &ConnectOptions) -> Result<Handle, Error>;
+    fn tcp_connect_with(
+        remote: SocketAddr, local: Option<SocketAddr>, options: &ConnectOptions
+    ) -> Result<Handle, Error>;
     fn tcp_connect_bound(bound: Handle, remote: SocketAddr) -> Result<Handle, Error>;
     fn tcp_connect_result(connection: Handle) -> Result<(), Error>;
     fn tcp_read(connection: Handle, buffer: &mut [u8]) -> Result<usize, Error>;
@@ -122,13 +128,19 @@ operations! {
     fn udp_connect(socket: Handle, peer: Option<SocketAddr>) -> Result<(), Error>;
     fn udp_take_error(socket: Handle) -> Result<Option<Error>, Error>;
     fn udp_send_to(socket: Handle, data: &[u8], remote: SocketAddr) -> Result<(), Error>;
-    fn udp_send_on(socket: Handle, data: &[u8], remote: SocketAddr, interface: InterfaceId) -> Result<(), Error>;
+    fn udp_send_on(
+        socket: Handle, data: &[u8], remote: SocketAddr, interface: InterfaceId
+    ) -> Result<(), Error>;
     fn udp_send_batch(socket: Handle, batch: &[(&[u8], SocketAddr)]) -> Result<usize, Error>;
     fn udp_recv_from(socket: Handle, buffer: &mut [u8]) -> Result<(usize, SocketAddr), Error>;
     fn udp_receive(socket: Handle, buffer: &mut [u8]) -> Result<Received, Error>;
-    fn udp_recv_batch(socket: Handle, most: usize, f: &mut dyn FnMut(&[u8], SocketAddr)) -> Result<usize, Error>;
+    fn udp_recv_batch(
+        socket: Handle, most: usize, f: &mut dyn FnMut(&[u8], SocketAddr)
+    ) -> Result<usize, Error>;
     fn udp_join(socket: Handle, group: IpAddr, interface: Option<InterfaceId>) -> Result<(), Error>;
-    fn udp_leave(socket: Handle, group: IpAddr, interface: Option<InterfaceId>) -> Result<(), Error>;
+    fn udp_leave(
+        socket: Handle, group: IpAddr, interface: Option<InterfaceId>
+    ) -> Result<(), Error>;
     fn udp_set_multicast_hops(socket: Handle, hops: u8) -> Result<(), Error>;
 
     fn ping(remote: SocketAddr, len: usize) -> Result<Handle, Error>;

@@ -25,7 +25,7 @@ let copied () =
   D.writev d [ "bc"; text; "d" ];
   bool "all ways to write" true (Buffer.contents b = "abc" ^ text ^ "d")
 
-(* In the place of a connection: what is written to [d] in capitals, what is read in small letters. *)
+(* In the place of a connection: what is written to [d] in capitals, what is read in lower case. *)
 let changed d =
   let read b off len =
     let n = D.read d b off len in

@@ -1337,15 +1337,10 @@ Int soil_tls_read_into(Int session, Buffer into, Int off, Int len);
  * Seals bytes of `from[off .. off + len]` into records in `into`, other bytes, behind those that
  * were to be sent: the number of bytes that were taken times 2^24, and the number of bytes in
  * `into`, which must be sent before any others. It takes 16 KiB or less for a record, as many
- * records as fit, and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`], and `Tls` behind
- * [`soil_tls_close_notify`].
+ * records as fit, and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`],
+ * and `Tls` behind [`soil_tls_close_notify`].
  */
-Int soil_tls_write(Int session,
-                   Bytes from,
-                   Int off,
-                   Int len,
-                   Bytes into,
-                   Int room);
+Int soil_tls_write(Int session, Bytes from, Int off, Int len, Bytes into, Int room);
 
 /**
  * [`soil_tls_write`] for a bigarray.

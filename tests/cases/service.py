@@ -22,7 +22,7 @@ PROGRAM = "examples/service/main.exe"
 
 def start(context, form, disk, tap, *arguments):
     child = context.soil(PROGRAM, form, *arguments, tap=tap, options=["--disk", f"data={disk}"])
-    child.wait_line("service listens on")
+    child.wait_line("http: ready")
     return child
 
 

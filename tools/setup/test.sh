@@ -46,9 +46,9 @@ limited() {
   return "$limited_status"
 }
 
-# A child's pipe to tee would hide its status. The two functions that are steps limit themselves.
+# A child's pipe to tee would hide its status. The function that is a step limits itself.
 capture() {
-  case $1 in tests | end_build) ;; *) set -- limited "$@" ;; esac
+  case $1 in end_build) ;; *) set -- limited "$@" ;; esac
   { { "$@" 2>&1; echo "status $?" >"$log.status"; } </dev/null | tee "$log"; }
 }
 
@@ -63,24 +63,12 @@ count() {
     END { print p + 0, f + 0 }' "$log"
 }
 
-# Adds the tests that say how long they took: "ok       NAME (1.2 s)", and cargo's binaries as tests prints them.
+# Adds the tests that say how long they took: "ok       NAME (1.2 s)", and cargo's as cargotest.py prints them.
 note_times() {
   awk '
     /^(ok|FAILED) .*\([0-9.]+ s\)/ { print substr($3, 2), $2; next }
     / finished in [0-9.]+s$/ { seconds = $NF; sub(/s$/, "", seconds); name = $0; sub(/: test result.*/, "", name); print seconds, name }
   ' "$log" >>"$slow"
-}
-
-# cargo test, with one line for each binary, which says how long it took, and what fails. The pipe
-# would hide the status.
-tests() {
-  { limited cargo test --locked --no-fail-fast "$@" 2>&1; echo "status $?"; } | awk '
-    /^status [0-9]+$/ { status = $2; next }
-    /^ *(Running|Doc-tests) / { name = $0; sub(/^ *(Running( unittests)?|Doc-tests) /, "", name); sub(/\/deps\//, "/", name); sub(/-[0-9a-f]+\)$/, ")", name); next }
-    /^ *(Compiling|Finished|Blocking|Downloading|Downloaded|Locking) / || /^running [0-9]+ tests?$/ || /^test .* \.\.\. (ok|ignored.*)$/ || /^$/ { next }
-    /test result: / { print name ": " $0; next }
-    { print }
-    END { exit status }'
 }
 
 # The build goes on beside clippy and `cargo test`, in folders of its own: much of each keeps one
@@ -131,7 +119,8 @@ case $(rustc --version) in "rustc $rust_toolchain "*) warnings='-D warnings' ;; 
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- $warnings
 # shellcheck disable=SC2086
 step 'cargo clippy, of what images alone have' cargo clippy -q --locked -p posix --features image -- $warnings
-step 'cargo test' tests --workspace
+step 'cargo test' tools/setup/cargotest.py --locked --workspace
+step 'cargo test, of what documents show' cargo test -q --locked --workspace --doc
 if [ -n "$long" ]; then
   step 'fs: a million operations, 5000 power cuts' env SOIL_FS_STEPS=125000 SOIL_FS_CUTS=5000 SOIL_FS_MUTATIONS=20000 SOIL_FS_LONG=1 cargo test -q --locked -p fs --tests
   step 'net: long transfers' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --test conformance transfers

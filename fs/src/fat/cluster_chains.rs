@@ -363,7 +363,8 @@ mod tests {
             let (geometry, mut bytes) = with_file(kind, 600);
             let (max, len) = (geometry.max_cluster(), kind.entry_len());
             let place = |cluster: u32| geometry.fat_start() as usize + cluster as usize * len;
-            // The upper bits of an entry of FAT32 are reserved; the last cluster has none beside it.
+            // The upper bits of an entry of FAT32 are reserved; the last cluster has none beside
+            // it.
             let ignored = if kind == FatKind::Fat32 { 0xf0 } else { 0 };
             bytes[place(11) - 1] |= ignored;
             for cluster in [max - 1, max] {

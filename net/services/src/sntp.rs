@@ -75,8 +75,8 @@ impl Client {
         }
     }
 
-    /// Asks and listens; gives an answer that has come. To be called after each [`net::Transport::poll`],
-    /// and after that of the resolver.
+    /// Asks and listens; gives an answer that has come. To be called after each
+    /// [`net::Transport::poll`], and after that of the resolver.
     pub fn poll(
         &mut self,
         stack: &mut Network,

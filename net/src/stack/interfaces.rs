@@ -133,7 +133,8 @@ impl Stack {
         None
     }
 
-    /// The addresses of a name that needn't be asked for: none, since a stack has no table of names.
+    /// The addresses of a name that needn't be asked for: none, since a stack has no table of
+    /// names.
     pub const fn known_addresses(&self, _name: &str) -> Vec<IpAddr> {
         Vec::new()
     }

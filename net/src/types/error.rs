@@ -42,8 +42,8 @@ pub enum Error {
     MessageTooLong,
     /// The memory for sockets is used up, or a table is full.
     OutOfMemory,
-    /// The system that has the sockets doesn't permit it, such as a port below 1024. A stack permits
-    /// all.
+    /// The system that has the sockets doesn't permit it, such as a port below 1024. A stack
+    /// permits all.
     PermissionDenied,
 }
 

@@ -6,10 +6,10 @@
 //! - `tap=DEVICE`: a TAP device that this user may open;
 //! - `none`.
 //!
-//! Or it is `host` (the default): the program's sockets are Linux's own ([`crate::sockets`]), and there is no
-//! device.
+//! Or it is `host` (the default): the program's sockets are Linux's own ([`crate::sockets`]), and
+//! there is no device.
 //!
-//! Their Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own,
+//! The devices' Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own,
 //! and others are random.
 
 use crate::link_wake::LinkWake;

@@ -158,8 +158,8 @@ pub extern "C" fn soil_tls_read_into(session: Int, mut into: Buffer, off: Int, l
 /// Seals bytes of `from[off .. off + len]` into records in `into`, other bytes, behind those that
 /// were to be sent: the number of bytes that were taken times 2^24, and the number of bytes in
 /// `into`, which must be sent before any others. It takes 16 KiB or less for a record, as many
-/// records as fit, and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`], and `Tls` behind
-/// [`soil_tls_close_notify`].
+/// records as fit, and nothing before the end of the handshake. Errors: as [`soil_tls_handshake`],
+/// and `Tls` behind [`soil_tls_close_notify`].
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tls_write(
     session: Int,

@@ -69,7 +69,9 @@ let ethernet count =
       Soil.Ethernet.send d ~destination:Soil.Net.Mac.broadcast b 0 1501;
       "sent");
   attempt "in time" (fun () ->
-      string_of_int (Soil.Task.timeout 0.1 (fun () -> Soil.Ethernet.receive d b 0 2000)).length)
+      match Soil.Task.timeout_opt 0.1 (fun () -> Soil.Ethernet.receive d b 0 2000) with
+      | Some frame -> string_of_int frame.length
+      | None -> "timed out")
 
 (* A connected socket learns what ICMP says, once; others hear nothing of it. *)
 let errors target port =
