@@ -66,7 +66,7 @@ let rec send_pending t =
 
 let sending t f = Soil.Task.Mutex.protect t.sending f
 
-(* The same where the task reads: whoever writes now sends it too. *)
+(* Sends it from a task that reads, unless another one is writing, which then sends it too. *)
 let send_if_free t =
   if
     (t.unsent_at < t.unsent_end || Raw.tls_pending t.session > 0)

@@ -81,7 +81,7 @@ val client_config :
       one whose issuer has no list here isn't.
     - Sessions of up to [sessions] servers (default: 256) are kept to be resumed; [0] keeps none.
     - [key_log] gets the keys of each session after its handshake, as lines that Wireshark reads;
-      whoever has them can read everything. For debugging only.
+      they decrypt everything that is sent. For debugging only.
 
     Doesn't wait. Raises {!Soil.exception-Error} with [Bad_configuration], [Invalid_argument] if a
     protocol isn't 1 to 255 bytes long. *)

@@ -1,5 +1,5 @@
-//! `soil_printexc()` and `soil_format()`: the block of OCaml's module `Printexc` or `Format`, or `()`
-//! in a program that doesn't have it.
+//! `soil_printexc()` and `soil_format()`: the block of OCaml's module `Printexc` or `Format`, or
+//! `()` in a program that doesn't have it.
 //!
 //! The references are weak, so that they link nothing: `Printexc` and what it brings are 300 KB,
 //! `Format` 200.

@@ -22,7 +22,7 @@ pub enum Kind {
 /// A failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What kind it is.
+    /// The kind of the failure.
     pub kind: Kind,
     /// One line for a person: what was wrong, with what, and what to do.
     pub detail: String,

@@ -12,9 +12,9 @@
 //! signatures itself, by `getrandom` of the C library.
 //!
 //! # Bounds
-//! A session that buffers [`session::MAX_INCOMING`] bytes of records, or of plaintext, takes no more,
-//! and what it has to send is bounded by what it was given to write, whatever the peer sends. Caches hold at
-//! most the number of sessions they were made for.
+//! A session that buffers [`session::MAX_INCOMING`] bytes of records, or of plaintext, takes no
+//! more, and what it has to send is bounded by what it was given to write, whatever the peer sends.
+//! Caches hold at most the number of sessions they were made for.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]

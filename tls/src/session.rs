@@ -13,12 +13,12 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
-/// Bytes of records beyond which a session takes no more: the largest handshake message (64 KiB) in records of
-/// its own, and a record behind it.
+/// Bytes of records beyond which a session takes no more: the largest handshake message (64 KiB) in
+/// records of its own, and a record behind it.
 pub const MAX_INCOMING: usize = 0x1_0000 + 0x4805;
 /// Plaintext of a record at most (RFC 8446, 5.1).
 const MAX_PLAINTEXT: usize = 1 << 14;
-/// What a record is longer than its plaintext, at most: header, nonce of TLS 1.2, type and tag.
+/// The most that a record adds to its plaintext: header, nonce of TLS 1.2, type and tag.
 const OVERHEAD: usize = 5 + 8 + 1 + 16;
 /// Room for a key update in front of a record.
 const KEY_UPDATE: usize = 64;

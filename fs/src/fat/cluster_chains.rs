@@ -289,7 +289,8 @@ mod tests {
             // Files that grow in turns are in many pieces.
             let root = fat.root();
             let names = ["a", "b", "c", "d"];
-            let nodes = names.map(|name| fat.create(root, Name::new(name), &SetAttr::new()).unwrap());
+            let attributes = SetAttr::new();
+            let nodes = names.map(|name| fat.create(root, Name::new(name), &attributes).unwrap());
             let mut lens = [0; 4];
             for (which, clusters) in sizes {
                 lens[which] += clusters * 512;

@@ -9,8 +9,8 @@
 //! Or it is `host` (the default): the program's sockets are Linux's own ([`crate::sockets`]), and
 //! there is no device.
 //!
-//! The devices' Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own,
-//! and others are random.
+//! The devices' Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's
+//! own, and others are random.
 
 use crate::link_wake::LinkWake;
 use crate::sockets::Sockets;

@@ -85,7 +85,7 @@ struct Way {
     armed: bool,
 }
 
-/// What a socket is.
+/// The kind of a socket.
 enum Kind {
     /// A TCP port: bound or listening.
     Port {

@@ -475,7 +475,7 @@ impl Socket for Tcp {
                     Ok(n) => {
                         done += n;
                         if n < room {
-                            // What comes next is an edge, though no read has found nothing.
+                            // Data that arrives next is an edge, though no read found it empty.
                             let _ = net::readiness(rt, fd);
                         }
                     }

@@ -2,7 +2,7 @@
 //!
 //! | | to wait for a socket | cost |
 //! |---|---|---|
-//! | ring | a one-shot poll of the direction that was found not ready | none of its own: the wait's system call begins it |
+//! | ring | a one-shot poll of the direction found not ready | none: the wait's call begins it |
 //! | epoll | registered once for both directions, edge-triggered | `epoll_wait(2)` after a wait |
 
 use crate::owned_fd::OwnedFd;
