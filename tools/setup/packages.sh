@@ -11,18 +11,20 @@ oldest="ocaml-nox=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27"
 
 # OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their
 # versions go together.
-ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev libptime-ocaml-dev libcstruct-ocaml-dev"
-# Those of tests/programs/libraries come in a line of their own.
+ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev libptime-ocaml-dev libcstruct-ocaml-dev libfmt-ocaml-dev libcmdliner-ocaml-dev"
+# Those of tests/programs/libraries come in a line of their own, and so do those of the sublibraries
+# that no example uses, of the code in docs/ and of the toplevel.
 ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat \
-libbatteries-ocaml-dev libcontainers-ocaml-dev menhir libctypes-ocaml-dev libluv-ocaml-dev libextunix-ocaml-dev liblwt-ocaml-dev libsqlite3-ocaml-dev libre-ocaml-dev libyojson-ocaml-dev"
+libbatteries-ocaml-dev libcontainers-ocaml-dev menhir libctypes-ocaml-dev libluv-ocaml-dev libextunix-ocaml-dev liblwt-ocaml-dev libsqlite3-ocaml-dev libre-ocaml-dev libyojson-ocaml-dev \
+libmirage-kv-ocaml-dev libmirage-kv-mem-ocaml-dev libmirage-clock-ocaml-dev libmirage-ptime-ocaml-dev libmirage-crypto-ocaml-dev libx509-ocaml-dev libmdx-ocaml-dev utop"
 ocaml_doc="ocaml-odoc"
 # Those of tests/programs/services: their files only, with all that they need of OCaml. Installed on
 # Debian 12 they would bring OpenSSL of Debian 13, in place of its own.
 ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev"
 
 # The same for an OCaml that didn't come from Debian (opam), as findlib names.
-findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct"
-findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver"
+findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver"
 
 # The C side of a link, the machine, a FAT disk for the example, the process's network, and what
 # fetches pages.
