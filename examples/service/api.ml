@@ -72,6 +72,11 @@ let health t =
   let status = if Supervisor.is_up t.supervisor then `OK else `Service_unavailable in
   text ~status (Supervisor.health_to_string (Supervisor.health t.supervisor))
 
+let metrics request =
+  let accept = Cohttp.Header.get (Cohttp.Request.headers request) "accept" in
+  let content_type, body = Soil_metrics.page ?accept () in
+  { status = `OK; content_type; body }
+
 let respond t connection request =
   let meth = Cohttp.Request.meth request in
   match (meth, String.split_on_char '/' (Cohttp.Request.resource request)) with
@@ -80,7 +85,7 @@ let respond t connection request =
       ignore (Body.read connection request ~max:t.max_value);
       match (meth, path, t.fail) with
       | (`GET | `HEAD), [ ""; "health" ], _ -> health t
-      | (`GET | `HEAD), [ ""; "metrics" ], _ -> text (Metrics.page t.supervisor)
+      | (`GET | `HEAD), [ ""; "metrics" ], _ -> metrics request
       | `POST, [ ""; "fail"; child ], Some fail ->
           only (if fail child then `Accepted else `Not_found)
       | _ -> only `Not_found)

@@ -46,6 +46,7 @@ let serve (options : Options.t) =
   (* The listener starts again with the store: a store that is opened removes what unfinished
      changes have left, so those under way have to end before. *)
   Supervisor.run ~rule:Rest ~report @@ fun supervisor ->
+  Metrics.watch supervisor;
   let store =
     Supervisor.add supervisor "store" (breakable "store" (open_store (options.data ^ "/values")))
   in

@@ -42,12 +42,13 @@ struct Disk {
     users: usize,
     shared: bool,
     waiting: VecDeque<(Request, u64)>,
+    /// Requests that its users have made so far.
+    requests: usize,
 }
 
 /// All of them.
 pub struct Disks {
     disks: Vec<Disk>,
-    requests: usize,
     /// Kept for its memory.
     ended: Vec<(usize, u64, Result<(), BlockError>)>,
 }
@@ -74,10 +75,10 @@ pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Err
         users: 0,
         shared: false,
         waiting: VecDeque::new(),
+        requests: 0,
     });
     let disks = Disks {
         disks: disks.collect(),
-        requests: 0,
         ended: Vec::new(),
     };
     rt.register(Driver {
@@ -86,7 +87,7 @@ pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Err
         interest,
         finish: |_| true,
         counter: |rt, which| match (which, rt.resources.disks.as_deref()) {
-            (COUNTER_BLOCK_REQUESTS, Some(disks)) => disks.requests,
+            (COUNTER_BLOCK_REQUESTS, Some(disks)) => disks.requests(),
             _ => 0,
         },
     })?;
@@ -149,7 +150,21 @@ fn poll(rt: &mut Runtime) {
     }
 }
 
+/// A line for each disk that was used; see `soil_statistics`.
+pub fn statistics(disks: &Disks, text: &mut String) {
+    for disk in disks.disks.iter().filter(|disk| disk.requests > 0) {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "disk {} {}", disk.requests, disk.name);
+    }
+}
+
 impl Disks {
+    /// Requests to all disks so far.
+    fn requests(&self) -> usize {
+        let requests = self.disks.iter().map(|disk| disk.requests);
+        requests.fold(0, usize::wrapping_add)
+    }
+
     /// The disk called `name`; letters may be of the other case, as environment variables have
     /// them.
     pub fn find(&self, name: &str) -> Option<usize> {
@@ -240,7 +255,7 @@ impl Disks {
         disk.waiting
             .try_reserve(1)
             .map_err(|_| Error::OutOfMemory)?;
-        self.requests = self.requests.wrapping_add(1);
+        disk.requests = disk.requests.wrapping_add(1);
         if disk.waiting.is_empty() {
             match disk.device.submit(request, tag) {
                 Submitted::Done(result) => return Ok(Some(result)),

@@ -6,6 +6,8 @@
 //! A module imports from lower layers only (`tests/layers.rs`).
 //!
 //! ```text
+//! statistics                                        what net, files and disks have counted
+//!   │
 //! net     console     pipe     files     blocks     what descriptors stand for
 //!   \        │         │          \       /
 //!    \       │         │            disks           the devices below files and blocks
@@ -38,6 +40,7 @@ pub mod net;
 pub mod pipe;
 pub mod random;
 pub mod runtime;
+pub mod statistics;
 pub mod tls;
 pub mod types;
 

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. Modules of one layer don't import each other.
-const LAYERS: [&[&str]; 4] = [
+const LAYERS: [&[&str]; 5] = [
     &["types", "current"],
     &["runtime", "random", "log_sink"],
     &["disks"],
     &["net", "files", "blocks", "console", "pipe", "tls"],
+    &["statistics"],
 ];
 
 /// The same of the folder `files`: from what a request is to the calls of a program.

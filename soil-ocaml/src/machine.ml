@@ -12,6 +12,13 @@ let memory () =
     high_water = Soil_raw.machine_memory record High_water;
   }
 
+type scheduler = { tasks : int; ready : int; operations : int; started : int; turns : int }
+
+let scheduler () =
+  let operations, tasks = Scheduler.counts () in
+  let ready, started, turns = Scheduler.activity () in
+  { tasks; ready; operations; started; turns }
+
 let cpus () = Failure.check ~operation ~subject:"cpus" (Soil_raw_machine.machine_cpus ())
 
 let devices () =

@@ -11,6 +11,18 @@ type memory = {
 val memory : unit -> memory
 (** [memory ()] is the use of memory now. In the process form [in_use] is the resident set. *)
 
+type scheduler = {
+  tasks : int;  (** Tasks that haven't ended. *)
+  ready : int;  (** Of these, tasks that could run now. *)
+  operations : int;  (** Operations of devices, network and files that tasks wait for. *)
+  started : int;  (** Tasks that were started so far. *)
+  turns : int;  (** Times that a task ran until it waited. *)
+}
+(** The type for statistics of tasks. *)
+
+val scheduler : unit -> scheduler
+(** [scheduler ()] is the present numbers, and the counts so far. *)
+
 val cpus : unit -> int
 (** [cpus ()] is the number of processors. *)
 

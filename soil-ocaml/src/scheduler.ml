@@ -471,8 +471,13 @@ let sleep_until at =
 
 let fibers = ref 0
 
+(* So far. *)
+let started = ref 0
+let turns_taken = ref 0
+
 let run_fiber fiber =
   current := fiber;
+  incr turns_taken;
   spent := 0;
   let stopped =
     let stopped = fiber.stopped in
@@ -507,6 +512,7 @@ let new_fiber body node =
     }
   in
   incr fibers;
+  incr started;
   Ring.push ready fiber;
   fiber
 
@@ -647,6 +653,7 @@ let exit status =
     raise Cancelled)
 
 let counts () = (!operations, !fibers)
+let activity () = (Ring.length ready, !started, !turns_taken)
 
 let () =
   if Soil_raw.abi_version () <> Soil_raw.abi then (

@@ -31,6 +31,10 @@ val spend : unit -> unit
 val counts : unit -> int * int
 (** [counts ()] is the number of operations in progress and that of fibers. *)
 
+val activity : unit -> int * int * int
+(** [activity ()] is the number of fibers that are ready, and the counts so far of those that were
+    started and of their turns. *)
+
 val create_ints : int -> Soil_raw.int_buffer
 (** [create_ints n] is a new array of [n] numbers for Rust to fill. *)
 

@@ -905,6 +905,17 @@ Int soil_mdns_name(Bytes into, Int off, Int len);
 Int soil_use_memory(void);
 
 /**
+ * Copies what the parts that are in use have counted to `into[off .. off + len]`, cut where it
+ * doesn't fit, and returns its whole length. Lines of words: `net NAME VALUE`;
+ * `socket PROTOCOL STATE NUMBER`, the state `-` for UDP; `disk REQUESTS NAME` for each disk in
+ * use; and for each volume that is open
+ * `volume HEALTH TOTAL AVAILABLE HITS MISSES DIRTY READ_AHEAD POINT`, sizes in bytes. `HEALTH` is
+ * `writable`, `unflushed`, `read-only`, `corrupt` or, with sizes of 0, `busy`. Nothing is started
+ * by asking.
+ */
+Int soil_statistics(Bytes into, Int off, Int len);
+
+/**
  * 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the
  * completion): `No_network` with a detail that says what to do, `Bad_configuration`.
  */

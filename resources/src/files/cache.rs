@@ -1,10 +1,13 @@
 //! Statistics of the caches of volumes; see `soil_cache_statistics`.
 
+use super::Files;
 use super::options::cache_statistics;
 use crate::Runtime;
 use crate::types::Int;
 use crate::types::records::CacheStatistics;
-use ::fs::CacheCounts;
+use ::fs::{CacheCounts, Health};
+use alloc::string::String;
+use core::fmt::Write;
 
 /// The counts of the volume that is mounted right at `point`; with an empty one those of all, and
 /// the memory for what was read.
@@ -21,6 +24,42 @@ pub fn statistics(rt: &Runtime, point: &str) -> Option<CacheStatistics> {
     let (_, index) = files.mounts.iter().find(|(known, _)| *known == point)?;
     let volume = files.volumes.get(*index)?;
     Some(record(&volume.cache_counts()))
+}
+
+/// A line for each open volume; see `soil_statistics`.
+pub fn volumes(files: &mut Files, text: &mut String) {
+    for (_, volume) in &mut files.volumes {
+        if !volume.is_open() {
+            continue;
+        }
+        let counts = volume.cache_counts();
+        let (health, total, available) = match volume.space_at_once() {
+            None => ("busy", 0, 0),
+            Some((space, health)) => {
+                let name = health_name(&health, volume.flushes());
+                (name, space.total, space.available)
+            }
+        };
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            text,
+            "volume {health} {total} {available} {} {} {} {} {}",
+            counts.hits,
+            counts.misses,
+            counts.dirty_bytes,
+            counts.read_ahead_bytes,
+            volume.specification.point
+        );
+    }
+}
+
+const fn health_name(health: &Health, flushes: bool) -> &'static str {
+    match health {
+        Health::Writable if !flushes => "unflushed",
+        Health::Writable | Health::Damaged(_) => "writable",
+        Health::ReadOnly => "read-only",
+        Health::Corrupt(_) => "corrupt",
+    }
 }
 
 fn record(counts: &CacheCounts) -> CacheStatistics {

@@ -2,12 +2,13 @@
 
 use super::drivers::WAITS;
 use super::options::CACHE;
-use super::request::{Request, Value, perform};
+use super::request::{Op, Request, Value, perform};
 use super::schedule::Schedule;
 use super::specification::Specification;
 use super::worker::Port;
-use ::fs::CacheCounts;
+use ::fs::{CacheCounts, Health, Space};
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::cell::Cell;
 
 /// Where a file system lives.
@@ -85,6 +86,28 @@ impl Volume {
         self.port()
             .map(|port| port.counters.counts())
             .unwrap_or_default()
+    }
+
+    /// The space on the volume and its health, if they can be had without a wait.
+    pub fn space_at_once(&mut self) -> Option<(Space, Health)> {
+        if !self.schedule.is_quiet() {
+            return None;
+        }
+        let request = Request::At {
+            path: String::from("/"),
+            follow: false,
+            directory: false,
+            op: Op::Space,
+        };
+        let value = match &mut self.backing {
+            Backing::None => None,
+            Backing::Immediate(volume) => perform(&mut **volume, request, &Cell::new(false)).ok(),
+            Backing::Fiber { port, .. } => port.at_once(request),
+        };
+        match value {
+            Some(Value::Space(space, health)) => Some((space, health)),
+            _ => None,
+        }
     }
 
     /// Does a request now that changes nothing, if nothing is done before it and everything that it

@@ -6,6 +6,7 @@ use crate::current::Current;
 use ::net::{SocketKind, TcpInfo};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
 use platform::Console;
 use platform::error::Answer;
@@ -113,6 +114,32 @@ fn counters(net: &mut Net) -> String {
         let _ = writeln!(text, "{name}={value}");
     });
     text
+}
+
+/// A line for each counter, and for each state of sockets with their number; see
+/// `soil_statistics`.
+pub fn statistics_of(net: &mut Net, text: &mut String) {
+    net.stack.statistics(&mut |name, value| {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "net {name} {value}");
+    });
+    let mut states: Vec<(&str, &str, usize)> = Vec::new();
+    net.stack.sockets(&mut |info| {
+        let (protocol, state) = match info.kind {
+            SocketKind::Udp => ("udp", "-"),
+            _ => ("tcp", info.state),
+        };
+        let known = states
+            .iter_mut()
+            .find(|known| (known.0, known.1) == (protocol, state));
+        match known {
+            Some((.., number)) => *number += 1,
+            None => states.push((protocol, state, 1)),
+        }
+    });
+    for (protocol, state, number) in states {
+        let _ = writeln!(text, "socket {protocol} {state} {number}");
+    }
 }
 
 fn copy(text: &str, into: &mut [u8]) -> Answer {

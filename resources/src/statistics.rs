@@ -1,0 +1,40 @@
+//! What the parts of the program that are in use have counted, for metrics. Asking starts none of
+//! them.
+
+use crate::Runtime;
+use crate::{disks, files, net};
+use alloc::string::String;
+use platform::error::Answer;
+
+/// See `soil_statistics`.
+pub fn read(rt: &mut Runtime, into: &mut [u8]) -> Answer {
+    let mut text = String::new();
+    if let Some(net) = rt.resources.net.as_deref_mut() {
+        net::inspect::statistics_of(net, &mut text);
+    }
+    if let Some(disks) = rt.resources.disks.as_deref() {
+        disks::statistics(disks, &mut text);
+    }
+    if let Some(files) = rt.resources.files.as_deref_mut() {
+        files::cache::volumes(files, &mut text);
+    }
+    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+    }
+    Ok(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::Runtime;
+
+    #[test]
+    fn nothing_is_started_by_asking() {
+        let mut rt = Runtime::new();
+        assert_eq!(read(&mut rt, &mut []), Ok(0));
+        assert!(rt.resources.net.is_none());
+        assert!(rt.resources.disks.is_none());
+        assert!(rt.resources.files.is_none());
+    }
+}
