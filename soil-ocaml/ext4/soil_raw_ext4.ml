@@ -3,6 +3,6 @@
 external use_ext4 :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_use_ext4"
+  = "soil_use_ext4_bytecode" "soil_use_ext4"
 [@@noalloc]
 (** Makes ext4 one of the file systems that can be mounted. *)

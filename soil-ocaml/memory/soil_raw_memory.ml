@@ -3,6 +3,6 @@
 external use_memory :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_use_memory"
+  = "soil_use_memory_bytecode" "soil_use_memory"
 [@@noalloc]
 (** Makes volumes in memory one of the file systems that can be mounted. *)

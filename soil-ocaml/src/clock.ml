@@ -1,5 +1,5 @@
 external monotonic_ns : unit -> (int[@untagged])
-  = "soil_needs_native_code" "soil_clock_monotonic_ns"
+  = "soil_clock_monotonic_ns_bytecode" "soil_clock_monotonic_ns"
 [@@noalloc]
 
 let seconds ns = float_of_int ns *. 1e-9

@@ -5,7 +5,7 @@ val monotonic : unit -> float
     never goes back and is never adjusted. *)
 
 external monotonic_ns : unit -> (int[@untagged])
-  = "soil_needs_native_code" "soil_clock_monotonic_ns"
+  = "soil_clock_monotonic_ns_bytecode" "soil_clock_monotonic_ns"
 [@@noalloc]
 (** [monotonic_ns ()] is {!monotonic} in nanoseconds. *)
 

@@ -33,7 +33,7 @@ external register_named_value : string -> Obj.t -> unit = "caml_register_named_v
 (* The runtime's printer of the backtrace last caught, to the C library's stderr. It takes and
    returns nothing; the untagged integers stand for registers that it ignores. *)
 external print_last_backtrace : (int[@untagged]) -> (int[@untagged])
-  = "soil_needs_native_code" "caml_print_exception_backtrace"
+  = "soil_print_backtrace_bytecode" "caml_print_exception_backtrace"
 [@@noalloc]
 
 let record_backtraces () =
@@ -49,16 +49,6 @@ let field v =
   else if Obj.tag v = string_tag then "\"" ^ String.escaped (Obj.obj v) ^ "\""
   else if Obj.tag v = double_tag then string_of_float (Obj.obj v)
   else "_"
-
-(* The type alone links nothing. *)
-module type PRINTEXC = module type of Printexc
-
-external block_of_printexc : unit -> Obj.t = "soil_printexc" [@@noalloc]
-
-(* [Printexc], with the printers that were registered with it, if the program has it. *)
-let printexc =
-  let block = block_of_printexc () in
-  if Obj.is_int block then None else Some (Obj.obj block : (module PRINTEXC))
 
 let describe_without_printexc e =
   match e with
@@ -78,7 +68,7 @@ let describe_without_printexc e =
         name ^ "(" ^ String.concat ", " fields ^ ")"
 
 let exception_to_string e =
-  match printexc with
+  match Backend.printexc () with
   | Some (module Printexc) -> Printexc.to_string e
   | None -> describe_without_printexc e
 
@@ -105,6 +95,7 @@ let uncaught (e : exn) (_debugger : bool) =
   report "Fatal error: exception " e backtrace
 
 let () =
-  match printexc with
-  | Some (module Printexc) -> Printexc.register_printer Error.printer
-  | None -> register_named_value "Printexc.handle_uncaught_exception" (Obj.repr uncaught)
+  if not (Backend.is_bytecode ()) then
+    match Backend.printexc () with
+    | Some (module Printexc) -> Printexc.register_printer Error.printer
+    | None -> register_named_value "Printexc.handle_uncaught_exception" (Obj.repr uncaught)

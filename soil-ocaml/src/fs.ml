@@ -343,7 +343,7 @@ external outside_heap :
   (int[@untagged]) ->
   (nativeint[@unboxed]) ->
   (nativeint[@unboxed]) ->
-  Pool.buffer = "soil_needs_native_code" "caml_ba_alloc"
+  Pool.buffer = "soil_ba_alloc_bytecode" "caml_ba_alloc"
 
 let contents path =
   with_file path @@ fun d ->

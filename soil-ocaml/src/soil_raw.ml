@@ -365,7 +365,7 @@ external fd_read :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fd_read"
+  = "soil_fd_read_bytecode" "soil_fd_read"
 [@@noalloc]
 (** Reads up to [len] bytes to [into\[off ..\]]; 0 is the end of input (or [len] = 0). Errors:
     [Closed], [Connection_reset], [Timed_out], [Wrong_kind], …; [WOULD_BLOCK]. *)
@@ -376,7 +376,7 @@ external fd_read_buffer :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fd_read_buffer"
+  = "soil_fd_read_buffer_bytecode" "soil_fd_read_buffer"
 [@@noalloc]
 (** [soil_fd_read] into a bigarray. *)
 
@@ -386,7 +386,7 @@ external fd_write :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fd_write"
+  = "soil_fd_write_bytecode" "soil_fd_write"
 [@@noalloc]
 (** Writes up to [len] bytes of [from\[off ..\]]; returns how many were taken, at least 1 unless
     [len] is 0. Errors: [Closed], [Broken_pipe], [Connection_reset], [Not_connected], [Wrong_kind],
@@ -398,7 +398,7 @@ external fd_write_buffer :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fd_write_buffer"
+  = "soil_fd_write_buffer_bytecode" "soil_fd_write_buffer"
 [@@noalloc]
 (** [soil_fd_write] from a bigarray. *)
 
@@ -407,7 +407,7 @@ external fd_park :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fd_park"
+  = "soil_fd_park_bytecode" "soil_fd_park"
 [@@noalloc]
 (** Asks to be told, by the completion of [token] with result 0, when trying again is worthwhile:
     [direction] is [PARK_READ] or [PARK_WRITE]. 0: at once, no completion will come; else [PENDING].
@@ -418,7 +418,7 @@ external fd_shutdown :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fd_shutdown"
+  = "soil_fd_shutdown_bytecode" "soil_fd_shutdown"
 [@@noalloc]
 (** Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads
     the end), 2 both. *)
@@ -426,7 +426,7 @@ external fd_shutdown :
 external fd_close :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fd_close"
+  = "soil_fd_close_bytecode" "soil_fd_close"
 [@@noalloc]
 (** Closes it and completes what is parked on it with [Closed]. Closing a closed descriptor is 0 as
     well. *)
@@ -434,14 +434,14 @@ external fd_close :
 external fd_kind :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fd_kind"
+  = "soil_fd_kind_bytecode" "soil_fd_kind"
 [@@noalloc]
 (** One of the [KIND_*]. *)
 
 external console :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_console"
+  = "soil_console_bytecode" "soil_console"
 [@@noalloc]
 (** The descriptor of the console: standard input when read, standard output when written. The same
     at each call. *)
@@ -449,7 +449,7 @@ external console :
 external console_error :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_console_error"
+  = "soil_console_error_bytecode" "soil_console_error"
 [@@noalloc]
 (** The descriptor of the error output of the console; write only. *)
 
@@ -457,7 +457,7 @@ external pipe :
   (int[@untagged]) ->
   int_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_pipe"
+  = "soil_pipe_bytecode" "soil_pipe"
 [@@noalloc]
 (** Makes a pipe that holds up to [capacity] bytes (1 … 16 MiB), and fills [ends] with its
     [PipeEnds]. Reading an empty pipe whose writing end is closed is the end of input; writing when
@@ -466,14 +466,14 @@ external pipe :
 external abi_version :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_abi_version"
+  = "soil_abi_version_bytecode" "soil_abi_version"
 [@@noalloc]
 (** The number of this interface, [SOIL_ABI]. *)
 
 external start :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_start"
+  = "soil_start_bytecode" "soil_start"
 [@@noalloc]
 (** Starts the platform: log level, signals or power button. No device is touched. Calling it again
     does nothing. All other functions but [soil_sync_all] serve the OCaml domain of the calling
@@ -484,7 +484,7 @@ external wait :
   int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_wait"
+  = "soil_wait_bytecode" "soil_wait"
 (** Runs stack and devices until at least one operation completes, the time [deadline] (monotonic
     nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills
     [completions\[2i\]] with a token and [completions\[2i + 1\]] with its result, for at most [max]
@@ -494,7 +494,7 @@ external wait :
 external cancel :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_cancel"
+  = "soil_cancel_bytecode" "soil_cancel"
 [@@noalloc]
 (** Takes the operation [token] back. 1: done, no completion will come and its buffer is the
     caller's again. 0: there is no such operation, or its completion is already on the way.
@@ -505,7 +505,7 @@ external error_detail :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_error_detail"
+  = "soil_error_detail_bytecode" "soil_error_detail"
 [@@noalloc]
 (** Copies the detail of the thread's last call that failed (UTF-8, one line, no final newline) to
     [into\[off .. off + len\]], cut where it doesn't fit; returns its length, 0 if that failure had
@@ -517,35 +517,35 @@ external error_detail_of :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_error_detail_of"
+  = "soil_error_detail_of_bytecode" "soil_error_detail_of"
 [@@noalloc]
 (** The same for the operation that completed with [token]; it is forgotten by this call. *)
 
 external sync_all :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_sync_all"
+  = "soil_sync_all_bytecode" "soil_sync_all"
 (** Before exit: writes back all volumes, drains the console, ends lingering connections, for at
     most [grace] nanoseconds. *)
 
 external exit :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_exit"
+  = "soil_exit_bytecode" "soil_exit"
 [@@noalloc]
 (** Ends the process or the machine at once with [status] (its low 8 bits). Does not return. *)
 
 external counters :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_counters"
+  = "soil_counters_bytecode" "soil_counters"
 [@@noalloc]
 (** A counter of the running system; [which] is one of the [COUNTER_*]. *)
 
 external thread :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_thread"
+  = "soil_thread_bytecode" "soil_thread"
 [@@noalloc]
 (** A number of the running thread that no other living one has, not 0: by it the OCaml side, whose
     scheduler is one thread's, tells others. *)
@@ -553,14 +553,14 @@ external thread :
 external on_vm :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_on_vm"
+  = "soil_on_vm_bytecode" "soil_on_vm"
 [@@noalloc]
 (** 1 in the image, 0 in the process. *)
 
 external set_log_level :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_set_log_level"
+  = "soil_set_log_level_bytecode" "soil_set_log_level"
 [@@noalloc]
 (** Log level: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging. *)
 
@@ -570,20 +570,20 @@ external log :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_log"
+  = "soil_log_bytecode" "soil_log"
 [@@noalloc]
 (** Logs one line at [level] (1 … 4). *)
 
 external clock_monotonic_ns :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_clock_monotonic_ns"
+  = "soil_clock_monotonic_ns_bytecode" "soil_clock_monotonic_ns"
 [@@noalloc]
 (** Nanoseconds of a clock that never jumps; its zero is some time before the program's start. *)
 
 external clock_wall_ns :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_clock_wall_ns"
+  = "soil_clock_wall_ns_bytecode" "soil_clock_wall_ns"
 [@@noalloc]
 (** Nanoseconds since 1970-01-01 00:00 UTC. *)

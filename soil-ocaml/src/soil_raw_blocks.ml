@@ -4,7 +4,7 @@ external block_open :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_open"
+  = "soil_block_open_bytecode" "soil_block_open"
 [@@noalloc]
 (** Opens the disk [name], or of [DISK/NUMBER] and [DISK/LABEL] that partition; the result is its
     descriptor. Errors: [No_device] with a detail that lists the disks there are, [Busy] when it is
@@ -14,7 +14,7 @@ external block_info :
   (int[@untagged]) ->
   Soil_raw.int_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_info"
+  = "soil_block_info_bytecode" "soil_block_info"
 [@@noalloc]
 (** Fills [into] with the [BlockInfo] of a disk. Its size is read again, as it may have grown or
     shrunk. *)
@@ -23,7 +23,7 @@ external block_skew :
   Soil_raw.bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_skew"
+  = "soil_block_skew_bytecode" "soil_block_skew"
 [@@noalloc]
 (** How many bytes after the start of [buffer] the first multiple of [alignment] bytes, a power of
     two, is; it need not be inside. Errors: [Invalid]. *)
@@ -36,7 +36,7 @@ external block_read :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_read"
+  = "soil_block_read_bytecode" "soil_block_read"
 [@@noalloc]
 (** Reads [len] bytes, a multiple of the sector size, from [sector] on to [into\[off ..\]], to which
     the device writes by itself; the result is [len]. Errors: [Invalid]; [Too_large]; [Io], also for
@@ -52,7 +52,7 @@ external block_write :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_write"
+  = "soil_block_write_bytecode" "soil_block_write"
 [@@noalloc]
 (** Writes [from\[off .. off + len\]], a multiple of the sector size, from [sector] on; the result
     is [len]. It is on the disk for good after [soil_block_flush]. Errors: those of
@@ -65,7 +65,7 @@ external block_readv :
   Soil_raw.int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_readv"
+  = "soil_block_readv_bytecode" "soil_block_readv"
 [@@noalloc]
 (** [soil_block_read] into several pieces, one after the other, each a multiple of the sector size:
     [ranges] has offset and length in bytes for each of [buffers], of which there are 1024 at
@@ -79,7 +79,7 @@ external block_writev :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_writev"
+  = "soil_block_writev_bytecode" "soil_block_writev"
 [@@noalloc]
 (** [soil_block_write] of several pieces, as in [soil_block_readv]. With [durable] = 1 they are on
     the disk for good when it completes. Errors: [Unsupported] for that where the device can't. *)
@@ -91,7 +91,7 @@ external block_clear :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_clear"
+  = "soil_block_clear_bytecode" "soil_block_clear"
 [@@noalloc]
 (** Does something to [count] sectors from [sector] on: 0 discards them, 1 makes them zeros, 2 does
     so and may give up the room behind them. Errors: [Invalid], [Read_only], [Unsupported], [Io],
@@ -100,7 +100,7 @@ external block_clear :
 external block_given_up :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_given_up"
+  = "soil_block_given_up_bytecode" "soil_block_given_up"
 [@@noalloc]
 (** How many requests ended with [Timed_out] that their devices still have. *)
 
@@ -108,7 +108,7 @@ external block_flush :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_flush"
+  = "soil_block_flush_bytecode" "soil_block_flush"
 [@@noalloc]
 (** Completes when every write that completed before is on the disk for good. *)
 
@@ -118,7 +118,7 @@ external block_name :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_block_name"
+  = "soil_block_name_bytecode" "soil_block_name"
 [@@noalloc]
 (** Copies the name of disk [index] (from 0) to the start of [into], cut where it doesn't fit;
     returns its whole length. Errors: [Not_found] after the last disk. *)

@@ -5,7 +5,7 @@ external fs_open :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_open"
+  = "soil_fs_open_bytecode" "soil_fs_open"
 [@@noalloc]
 (** Opens the file at [path]; [flags] is a sum of [OPEN_*]. The result is its descriptor. Errors:
     [Not_found], [Exists], [Is_directory], [Read_only], [No_space], [Invalid_name], [Corrupt], … *)
@@ -18,7 +18,7 @@ external file_read :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_read"
+  = "soil_file_read_bytecode" "soil_file_read"
 [@@noalloc]
 (** Reads up to [len] bytes to [into\[off ..\]] from byte [position] of the file, or from the
     descriptor's own position, which moves on, when [position] is -1. The result is the number of
@@ -32,7 +32,7 @@ external file_write :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_write"
+  = "soil_file_write_bytecode" "soil_file_write"
 [@@noalloc]
 (** Writes [from\[off .. off + len\]] at byte [position] of the file, or at the descriptor's own
     position, which moves on, when [position] is -1. The result is the number of bytes, less than
@@ -41,7 +41,7 @@ external file_write :
 external fs_given_up :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_given_up"
+  = "soil_fs_given_up_bytecode" "soil_fs_given_up"
 [@@noalloc]
 (** Whether the memory that operation [token] lent is still in use though it failed, because its
     disk didn't answer within [SOIL_DISK_TIMEOUT]: 0 if not, else the number of its volume. To be
@@ -52,7 +52,7 @@ external file_size :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_size"
+  = "soil_file_size_bytecode" "soil_file_size"
 [@@noalloc]
 (** The size of the file in bytes. *)
 
@@ -61,7 +61,7 @@ external file_truncate :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_truncate"
+  = "soil_file_truncate_bytecode" "soil_file_truncate"
 [@@noalloc]
 (** Makes the file [size] bytes long, cutting it or adding zeros. *)
 
@@ -71,7 +71,7 @@ external file_seek :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_seek"
+  = "soil_file_seek_bytecode" "soil_file_seek"
 [@@noalloc]
 (** Moves the descriptor's position to [offset] from the start ([whence] 0), from itself (1) or from
     the file's end (2); the result is the new position. *)
@@ -80,7 +80,7 @@ external file_sync :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_sync"
+  = "soil_file_sync_bytecode" "soil_file_sync"
 [@@noalloc]
 (** Completes when everything written to the file so far is on the disk. *)
 
@@ -90,7 +90,7 @@ external fs_stat :
   Soil_raw.int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_stat"
+  = "soil_fs_stat_bytecode" "soil_fs_stat"
 [@@noalloc]
 (** Fills [into] with the [Stat] of what [path] names; a symbolic link at its end is followed if
     [follow] is 1. *)
@@ -100,7 +100,7 @@ external file_stat :
   Soil_raw.int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_stat"
+  = "soil_file_stat_bytecode" "soil_file_stat"
 [@@noalloc]
 (** Fills [into] as [soil_fs_stat] does, for an open file. *)
 
@@ -109,7 +109,7 @@ external file_contents :
   Soil_raw.int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_contents"
+  = "soil_file_contents_bytecode" "soil_file_contents"
 [@@noalloc]
 (** Fills [into] with the [Contents] of the file and returns 1 if they lie in memory for good; else
     returns 0. *)
@@ -118,7 +118,7 @@ external fs_directory :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_directory"
+  = "soil_fs_directory_bytecode" "soil_fs_directory"
 [@@noalloc]
 (** Opens the directory at [path] for [soil_directory_next]; the result is its descriptor. *)
 
@@ -128,7 +128,7 @@ external directory_next :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_directory_next"
+  = "soil_directory_next_bytecode" "soil_directory_next"
 [@@noalloc]
 (** Writes the next entries to [into\[0 .. len\]], as many as fit, each as kind (1 byte, [ENTRY_*]),
     length of the name (2 bytes, low one first), name; the result is the number of bytes, 0 after
@@ -138,7 +138,7 @@ external fs_mkdir :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_mkdir"
+  = "soil_fs_mkdir_bytecode" "soil_fs_mkdir"
 [@@noalloc]
 (** Makes an empty directory. *)
 
@@ -146,7 +146,7 @@ external fs_remove_directory :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_remove_directory"
+  = "soil_fs_remove_directory_bytecode" "soil_fs_remove_directory"
 [@@noalloc]
 (** Removes an empty directory. *)
 
@@ -156,7 +156,7 @@ external fs_rename :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_rename"
+  = "soil_fs_rename_bytecode" "soil_fs_rename"
 [@@noalloc]
 (** Gives [from] the path [to] on the same volume. What has it already is replaced if [how] is 0, an
     error if it is 1, and gets the path [from] if it is 2, as with the flags of Linux's [renameat2].
@@ -167,7 +167,7 @@ external fs_link :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_link"
+  = "soil_fs_link_bytecode" "soil_fs_link"
 [@@noalloc]
 (** Gives the file at [path] a second name, [new], on the same volume. Errors: [Cross_volume],
     [Unsupported], [Too_many_links], … *)
@@ -177,7 +177,7 @@ external fs_symlink :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_symlink"
+  = "soil_fs_symlink_bytecode" "soil_fs_symlink"
 [@@noalloc]
 (** Makes the symbolic link [path], which says [target]. Errors: [Exists], [Unsupported], … *)
 
@@ -187,7 +187,7 @@ external fs_readlink :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_readlink"
+  = "soil_fs_readlink_bytecode" "soil_fs_readlink"
 [@@noalloc]
 (** Writes what the symbolic link [path] says to [into\[0 .. len\]], cut where it doesn't fit; the
     result is its whole length. Errors: [Invalid] if it is none. *)
@@ -198,7 +198,7 @@ external fs_realpath :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_realpath"
+  = "soil_fs_realpath_bytecode" "soil_fs_realpath"
 [@@noalloc]
 (** Writes the path of what [path] names, without symbolic links, to [into\[0 .. len\]], cut where
     it doesn't fit; the result is its whole length. *)
@@ -207,7 +207,7 @@ external fs_unlink :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_unlink"
+  = "soil_fs_unlink_bytecode" "soil_fs_unlink"
 [@@noalloc]
 (** Removes a file. Errors: [Is_directory], [Busy] when it is open. *)
 
@@ -215,14 +215,14 @@ external fs_sync_volume :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_sync_volume"
+  = "soil_fs_sync_volume_bytecode" "soil_fs_sync_volume"
 [@@noalloc]
 (** Completes when everything written to the volume that holds [path] so far is on its disk. *)
 
 external fs_sync :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_sync"
+  = "soil_fs_sync_bytecode" "soil_fs_sync"
 [@@noalloc]
 (** Completes when everything written to any volume so far is on its disk. *)
 
@@ -233,7 +233,7 @@ external fs_space :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_space"
+  = "soil_fs_space_bytecode" "soil_fs_space"
 [@@noalloc]
 (** Fills [into] with the [Space] of the volume that holds [path], and writes its mount point, its
     source and the fault of a corrupt one, a line each, to [text\[0 .. len\]]. The result is the
@@ -243,7 +243,7 @@ external fs_mount :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_mount"
+  = "soil_fs_mount_bytecode" "soil_fs_mount"
 [@@noalloc]
 (** Mounts as [SOIL_MOUNT] does: [spec] is [/PATH=TYPE:SOURCE], or without [TYPE:], and with [,ro]
     to read only. Errors: [No_device], [Exists], [Corrupt], [Unsupported], [Bad_configuration], … *)
@@ -252,7 +252,7 @@ external fs_unmount :
   string ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_fs_unmount"
+  = "soil_fs_unmount_bytecode" "soil_fs_unmount"
 [@@noalloc]
 (** Makes everything on the volume at [point] durable and gives it up. Errors: [Not_found], [Busy]
     while something on it is open, [Io]. *)

@@ -6,7 +6,7 @@ external file_lease :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_lease"
+  = "soil_file_lease_bytecode" "soil_file_lease"
 [@@noalloc]
 (** Lends at most [len] bytes of the file, 1 MiB at once, from byte [position] on, as they lie in
     memory, after having read what isn't there. The result is the number of the lease, at least 1,
@@ -19,7 +19,7 @@ external file_lease_next :
   (int[@untagged]) ->
   Soil_raw.bytes_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_lease_next"
+  = "soil_file_lease_next_bytecode" "soil_file_lease_next"
 [@@noalloc]
 (** Points [into] at the next slice of a lease; returns its length in bytes, 0 after the last one,
     with which [into] is left alone. The first time [into] is an empty bigarray that isn't used for
@@ -30,7 +30,7 @@ external file_lease_end :
   (int[@untagged]) ->
   Soil_raw.bytes_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_file_lease_end"
+  = "soil_file_lease_end_bytecode" "soil_file_lease_end"
 [@@noalloc]
 (** Ends a lease: [buffer], the bigarray that showed its slices, is empty from now on. The memory is
     used again once no part of it ([sub]) can be reached. Errors: [Invalid] (no such lease, or it is

@@ -3,14 +3,14 @@
 external machine_memory :
   Soil_raw.int_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_machine_memory"
+  = "soil_machine_memory_bytecode" "soil_machine_memory"
 [@@noalloc]
 (** Fills [into] with a [MachineMemory]. *)
 
 external machine_cpus :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_machine_cpus"
+  = "soil_machine_cpus_bytecode" "soil_machine_cpus"
 [@@noalloc]
 (** The number of processors that the program can use. *)
 
@@ -19,7 +19,7 @@ external machine_devices :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_machine_devices"
+  = "soil_machine_devices_bytecode" "soil_machine_devices"
 [@@noalloc]
 (** Copies a description of the machine's devices, one a line, to [into\[off .. off + len\]], cut
     where it doesn't fit; returns its whole length. *)
@@ -27,14 +27,14 @@ external machine_devices :
 external machine_power_off :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_machine_power_off"
+  = "soil_machine_power_off_bytecode" "soil_machine_power_off"
 [@@noalloc]
 (** Switches the machine off (the process exits with status 0). Returns only with an error. *)
 
 external machine_reboot :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_machine_reboot"
+  = "soil_machine_reboot_bytecode" "soil_machine_reboot"
 [@@noalloc]
 (** Starts the machine again. Errors: [Unsupported] in the process. *)
 
@@ -43,7 +43,7 @@ external random_fill :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_random_fill"
+  = "soil_random_fill_bytecode" "soil_random_fill"
 [@@noalloc]
 (** Fills [into\[off .. off + len\]] with random bytes fit for keys; returns [len]. [WOULD_BLOCK]:
     entropy is being collected, see [soil_random_seed]. Errors: [No_entropy] with a detail. *)
@@ -51,7 +51,7 @@ external random_fill :
 external random_seed :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_random_seed"
+  = "soil_random_seed_bytecode" "soil_random_seed"
 [@@noalloc]
 (** Waits until [soil_random_fill] can answer: 0 at once, or [PENDING]. Errors: [No_entropy] with a
     detail. *)

@@ -3,7 +3,7 @@
 external mdns_start :
   string ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_mdns_start"
+  = "soil_mdns_start_bytecode" "soil_mdns_start"
 [@@noalloc]
 (** Answers for [name].local, or for the value of [SOIL_MDNS] if [name] is empty, on all links from
     now on; returns 1, or 0 if both are empty. The first name stays. Errors: [Invalid_name], with a
@@ -14,7 +14,7 @@ external mdns_name :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_mdns_name"
+  = "soil_mdns_name_bytecode" "soil_mdns_name"
 [@@noalloc]
 (** Copies the name, such as [soil-2.local], to [into\[off .. off + len\]], cut where it doesn't
     fit, and returns its whole length; 0 as long as it isn't known to be this machine's alone. *)

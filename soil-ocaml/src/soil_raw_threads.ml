@@ -4,7 +4,7 @@ external await :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_await"
+  = "soil_await_bytecode" "soil_await"
 (** Waits as [soil_wait] does, on any thread, until the operation [token], from
     [FIRST_TOKEN_OF_THREADS] on, completes; returns its result, or [PENDING] after the deadline or a
     signal. Also for a token without an operation, which never completes. Of several threads that
@@ -14,14 +14,14 @@ external await :
 external event :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_event"
+  = "soil_event_bytecode" "soil_event"
 [@@noalloc]
 (** Starts an operation that [soil_event_set] completes, with 0. *)
 
 external event_set :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_event_set"
+  = "soil_event_set_bytecode" "soil_event_set"
 [@@noalloc]
 (** Completes the operation that [soil_event] has started; from any thread. 1: done. 0: there is no
     such operation. *)

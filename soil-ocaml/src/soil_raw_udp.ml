@@ -3,7 +3,7 @@
 external udp_bind :
   string ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_bind"
+  = "soil_udp_bind_bytecode" "soil_udp_bind"
 [@@noalloc]
 (** A UDP socket at [endpoint] (address zero: every address; port 0: one is chosen). Errors: as
     [soil_tcp_listen]. *)
@@ -15,7 +15,7 @@ external udp_send :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_send"
+  = "soil_udp_send_bytecode" "soil_udp_send"
 [@@noalloc]
 (** Sends [from\[off .. off + len\]] as one datagram to [endpoint]; returns [len]. [WOULD_BLOCK].
     Errors: [Message_too_long], [Unreachable]. *)
@@ -27,7 +27,7 @@ external udp_send_buffer :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_send_buffer"
+  = "soil_udp_send_buffer_bytecode" "soil_udp_send_buffer"
 [@@noalloc]
 (** [soil_udp_send] from a bigarray. *)
 
@@ -38,7 +38,7 @@ external udp_receive :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_receive"
+  = "soil_udp_receive_bytecode" "soil_udp_receive"
 [@@noalloc]
 (** Receives one datagram to [into\[off ..\]], cut where it doesn't fit, and writes its sender's 18
     bytes to the start of [endpoint]; returns the number of bytes written. [WOULD_BLOCK]. *)
@@ -50,7 +50,7 @@ external udp_receive_buffer :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_receive_buffer"
+  = "soil_udp_receive_buffer_bytecode" "soil_udp_receive_buffer"
 [@@noalloc]
 (** [soil_udp_receive] into a bigarray. *)
 
@@ -58,7 +58,7 @@ external udp_connect :
   (int[@untagged]) ->
   string ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_connect"
+  = "soil_udp_connect_bytecode" "soil_udp_connect"
 [@@noalloc]
 (** Restricts the socket to this peer, for datagrams and errors; port 0: any peer. Errors:
     [Unreachable]. *)
@@ -69,7 +69,7 @@ external udp_group :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_group"
+  = "soil_udp_group_bytecode" "soil_udp_group"
 [@@noalloc]
 (** Joins ([join] 1) or leaves (0) the group with this 16-byte address on interface [interface] (-1:
     whichever suits). Errors: [Invalid] (no group, or not joined), [Unreachable], [Out_of_memory]
@@ -79,7 +79,7 @@ external udp_multicast_hops :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_multicast_hops"
+  = "soil_udp_multicast_hops_bytecode" "soil_udp_multicast_hops"
 [@@noalloc]
 (** How many routers what is sent to groups may pass, 0 … 255; 1, the value of a new socket, stays
     on the link. *)
@@ -91,7 +91,7 @@ external udp_receive_batch :
   bytes ->
   Soil_raw.int_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_receive_batch"
+  = "soil_udp_receive_batch_bytecode" "soil_udp_receive_batch"
 [@@noalloc]
 (** Receives up to as many datagrams as [lengths] has places: number [i] to [into\[i * slot ..\]],
     cut where it doesn't fit, its sender's 18 bytes to [endpoints\[18 * i ..\]], and the number of
@@ -104,7 +104,7 @@ external udp_send_batch :
   string ->
   Soil_raw.int_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_send_batch"
+  = "soil_udp_send_batch_bytecode" "soil_udp_send_batch"
 [@@noalloc]
 (** Sends as many datagrams as [lengths] has places: number [i] is [from\[i * slot .. i * slot +
     lengths\[i\]\]] to the endpoint in [endpoints\[18 * i ..\]]; returns how many were taken, at

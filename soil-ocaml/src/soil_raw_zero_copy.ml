@@ -4,7 +4,7 @@ external tcp_lease :
   (int[@untagged]) ->
   Soil_raw.bytes_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tcp_lease"
+  = "soil_tcp_lease_bytecode" "soil_tcp_lease"
 [@@noalloc]
 (** Takes received bytes of a connection, at least one, and points [into], an empty bigarray that
     isn't used for anything else, at them as they lie in the stack's memory; returns the number of
@@ -16,7 +16,7 @@ external tcp_lease_end :
   (int[@untagged]) ->
   Soil_raw.bytes_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tcp_lease_end"
+  = "soil_tcp_lease_end_bytecode" "soil_tcp_lease_end"
 [@@noalloc]
 (** Ends a lease: [buffer], the bigarray that it began with, is empty from now on. The memory is
     used again once no part of it ([sub]) can be reached. Errors: [Invalid] (no such lease, or it is
@@ -29,7 +29,7 @@ external tcp_send_shared :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tcp_send_shared"
+  = "soil_tcp_send_shared_bytecode" "soil_tcp_send_shared"
 [@@noalloc]
 (** Sends [from\[off .. off + len\]] without copying it: [PENDING]; it completes with [len] when the
     peer has acknowledged all of it, and not before the stack has given the buffer back, which must

@@ -3,6 +3,6 @@
 external use_tar :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_use_tar"
+  = "soil_use_tar_bytecode" "soil_use_tar"
 [@@noalloc]
 (** Makes tar archives one of the file systems that can be mounted. *)

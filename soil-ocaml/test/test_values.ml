@@ -135,7 +135,7 @@ let names () =
   fails_with "family" No_such_host (fun () -> Soil.Dns.lookup ~family:`V6 "192.0.2.7")
 
 external skew : Soil.File_descriptor.buffer -> (int[@untagged]) -> (int[@untagged])
-  = "soil_needs_native_code" "soil_block_skew"
+  = "soil_block_skew_bytecode" "soil_block_skew"
 [@@noalloc]
 
 let buffers () =

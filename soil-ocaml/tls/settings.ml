@@ -1,7 +1,7 @@
 module Raw = Soil_raw_tls
 
 external error_detail : bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
-  = "soil_needs_native_code" "soil_error_detail"
+  = "soil_error_detail_bytecode" "soil_error_detail"
 [@@noalloc]
 
 let detail_max = 1024

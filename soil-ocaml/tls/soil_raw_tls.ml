@@ -3,7 +3,7 @@
 external tls_credentials :
   unit ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_credentials"
+  = "soil_tls_credentials_bytecode" "soil_tls_credentials"
 [@@noalloc]
 (** New credentials: certificates with their keys, none yet. *)
 
@@ -12,7 +12,7 @@ external tls_credentials_add :
   string ->
   string ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_credentials_add"
+  = "soil_tls_credentials_add_bytecode" "soil_tls_credentials_add"
 [@@noalloc]
 (** Adds a chain of certificates and its private key, both in PEM, to those that the next
     [soil_tls_credentials_apply] puts in place. *)
@@ -20,7 +20,7 @@ external tls_credentials_add :
 external tls_credentials_apply :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_credentials_apply"
+  = "soil_tls_credentials_apply_bytecode" "soil_tls_credentials_apply"
 [@@noalloc]
 (** Replaces all certificates by those added since the last call, for handshakes that begin after
     this. Errors: [Bad_configuration] with a detail; nothing changes then. *)
@@ -28,7 +28,7 @@ external tls_credentials_apply :
 external tls_options :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_options"
+  = "soil_tls_options_bytecode" "soil_tls_options"
 [@@noalloc]
 (** New options of a configuration with these credentials. *)
 
@@ -36,7 +36,7 @@ external tls_trust :
   (int[@untagged]) ->
   string ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_trust"
+  = "soil_tls_trust_bytecode" "soil_tls_trust"
 [@@noalloc]
 (** Adds roots, in PEM, whose certificates are accepted. They are read by [soil_tls_client] or
     [soil_tls_server]. *)
@@ -45,7 +45,7 @@ external tls_revoke :
   (int[@untagged]) ->
   string ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_revoke"
+  = "soil_tls_revoke_bytecode" "soil_tls_revoke"
 [@@noalloc]
 (** Adds revocation lists, in PEM, read like the roots. *)
 
@@ -53,7 +53,7 @@ external tls_protocol :
   (int[@untagged]) ->
   string ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_protocol"
+  = "soil_tls_protocol_bytecode" "soil_tls_protocol"
 [@@noalloc]
 (** Adds a protocol for ALPN, behind those before it. Errors: [Invalid] (not 1 to 255 bytes). *)
 
@@ -63,7 +63,7 @@ external tls_client :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_client"
+  = "soil_tls_client_bytecode" "soil_tls_client"
 [@@noalloc]
 (** The configuration of clients with these options, which it takes, also if it fails. [versions] is
     0 for TLS 1.2 and 1.3, 2 or 3 for one of them; [sessions] the number of servers whose sessions
@@ -77,7 +77,7 @@ external tls_server :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_server"
+  = "soil_tls_server_bytecode" "soil_tls_server"
 [@@noalloc]
 (** The configuration of servers, as [soil_tls_client]. [clients] is 2 if they need a certificate
     that the roots sign, 1 if they may show one, else 0. *)
@@ -88,7 +88,7 @@ external tls_key_log :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_key_log"
+  = "soil_tls_key_log_bytecode" "soil_tls_key_log"
 [@@noalloc]
 (** Moves lines with the keys of sessions to [into\[off .. off + len\]], as many bytes as fit;
     returns how many. *)
@@ -97,7 +97,7 @@ external tls_connect :
   (int[@untagged]) ->
   string ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_connect"
+  = "soil_tls_connect_bytecode" "soil_tls_connect"
 [@@noalloc]
 (** A session with a server that has to be [host], a name or an address. Errors: [Bad_configuration]
     with a detail. *)
@@ -105,14 +105,14 @@ external tls_connect :
 external tls_accept :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_accept"
+  = "soil_tls_accept_bytecode" "soil_tls_accept"
 [@@noalloc]
 (** A session with a client. *)
 
 external tls_handshake :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_handshake"
+  = "soil_tls_handshake_bytecode" "soil_tls_handshake"
 [@@noalloc]
 (** Goes on with the handshake: 1 if it is complete, 0 if it needs input; in both cases records may
     wait for [soil_tls_take], as after an error. Errors, with a detail: [Certificate], [Tls],
@@ -124,7 +124,7 @@ external tls_feed :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_feed"
+  = "soil_tls_feed_bytecode" "soil_tls_feed"
 [@@noalloc]
 (** Hands over bytes that the peer sent: 1 if they were taken, 0 while some 80 KiB wait to be
     processed or read, as never when a call has just answered that it needs input. *)
@@ -132,7 +132,7 @@ external tls_feed :
 external tls_end_of_input :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_end_of_input"
+  = "soil_tls_end_of_input_bytecode" "soil_tls_end_of_input"
 [@@noalloc]
 (** The peer's input has ended. *)
 
@@ -142,7 +142,7 @@ external tls_take :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_take"
+  = "soil_tls_take_bytecode" "soil_tls_take"
 [@@noalloc]
 (** Moves records that are to be sent to [into\[off .. off + len\]], as many bytes as fit; returns
     how many. *)
@@ -150,7 +150,7 @@ external tls_take :
 external tls_pending :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_pending"
+  = "soil_tls_pending_bytecode" "soil_tls_pending"
 [@@noalloc]
 (** The number of bytes of records that are to be sent. *)
 
@@ -160,7 +160,7 @@ external tls_read :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_read"
+  = "soil_tls_read_bytecode" "soil_tls_read"
 [@@noalloc]
 (** Reads plaintext to [into\[off .. off + len\]]: the number of bytes, 0 at the end (close_notify).
     [WOULD_BLOCK]: feed records first. Errors: as [soil_tls_handshake], and [Invalid] if [len] is
@@ -172,7 +172,7 @@ external tls_read_into :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_read_into"
+  = "soil_tls_read_into_bytecode" "soil_tls_read_into"
 [@@noalloc]
 (** [soil_tls_read] for a bigarray. *)
 
@@ -184,7 +184,7 @@ external tls_write :
   bytes ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_write"
+  = "soil_tls_write_bytecode" "soil_tls_write"
 [@@noalloc]
 (** Seals bytes of [from\[off .. off + len\]] into records in [into], other bytes, behind those that
     were to be sent: the number of bytes that were taken times 2^24, and the number of bytes in
@@ -200,21 +200,21 @@ external tls_write_from :
   bytes ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_write_from"
+  = "soil_tls_write_from_bytecode" "soil_tls_write_from"
 [@@noalloc]
 (** [soil_tls_write] for a bigarray. *)
 
 external tls_close_notify :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_close_notify"
+  = "soil_tls_close_notify_bytecode" "soil_tls_close_notify"
 [@@noalloc]
 (** Makes the record that says that nothing more is written. *)
 
 external tls_update_keys :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_update_keys"
+  = "soil_tls_update_keys_bytecode" "soil_tls_update_keys"
 [@@noalloc]
 (** Makes the record after which this end uses new keys (RFC 8446, 4.6.3). Errors:
     [Bad_configuration] in TLS 1.2. *)
@@ -226,7 +226,7 @@ external tls_fact :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_fact"
+  = "soil_tls_fact_bytecode" "soil_tls_fact"
 [@@noalloc]
 (** Copies a fact of a session to [into\[off .. off + len\]], cut where it doesn't fit; returns its
     whole length. 0: the version; 1: the cipher suite; 2: the protocol of ALPN; 4: the subject of
@@ -240,7 +240,7 @@ external tls_peer_certificate :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_peer_certificate"
+  = "soil_tls_peer_certificate_bytecode" "soil_tls_peer_certificate"
 [@@noalloc]
 (** Copies the peer's certificate [index] (0: its own) in DER, as [soil_tls_fact]; 0 if there is
     none. *)
@@ -248,6 +248,6 @@ external tls_peer_certificate :
 external tls_free :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_free"
+  = "soil_tls_free_bytecode" "soil_tls_free"
 [@@noalloc]
 (** Gives a number back. *)

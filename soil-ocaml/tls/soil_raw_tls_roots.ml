@@ -3,6 +3,6 @@
 external tls_trust_mozilla :
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tls_trust_mozilla"
+  = "soil_tls_trust_mozilla_bytecode" "soil_tls_trust_mozilla"
 [@@noalloc]
 (** Adds Mozilla's roots, as of the build of this library, to options of TLS. Errors: [Invalid]. *)

@@ -9,6 +9,9 @@
 //! type, both come from the same generator, and a `noalloc` external runs with the OCaml heap
 //! standing still. What OCaml's types do *not* promise, offsets and lengths, is checked here.
 
+#[cfg(feature = "process")]
+pub mod value;
+
 use core::ptr::NonNull;
 use platform::error::Error;
 pub use resources::types::Int;

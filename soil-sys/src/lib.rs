@@ -1,7 +1,8 @@
 //! The C interface of Soil: what OCaml calls.
 //!
 //! [`abi`] has the functions, each one call of a function in the crate `resources`; [`ffi`] the
-//! types of their arguments; `wait` is the boundary's side of the one wait.
+//! types of their arguments; `bytecode` the same functions for OCaml's interpreter; `wait` is the
+//! boundary's side of the one wait.
 //!
 //! The crate is `no_std` in both forms; without either feature it is built on `std` for `cargo
 //! test`.
@@ -19,6 +20,8 @@ extern crate alloc;
 extern crate posix as _;
 
 pub mod abi;
+#[cfg(feature = "process")]
+mod bytecode;
 #[cfg(feature = "image")]
 mod domains;
 pub mod ffi;

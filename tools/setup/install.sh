@@ -75,6 +75,7 @@ END
 # Source this ('. $prefix/env') to build and run programs with Soil.
 export PATH="$prefix/bin:\$PATH"
 export OCAMLPATH="$libraries\${OCAMLPATH:+:\$OCAMLPATH}"
+export CAML_LD_LIBRARY_PATH="$libraries/stublibs\${CAML_LD_LIBRARY_PATH:+:\$CAML_LD_LIBRARY_PATH}"
 export OCAMLFIND_CONF="$prefix/share/soil/findlib.conf"
 END
   fi

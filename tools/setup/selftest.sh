@@ -161,6 +161,16 @@ check 'an image with flags of its own runs' 'own flags 0' "$output $?"
 output=$("$prefix/bin/soil" run "$work/trial/by-findlib.exe" --timeout 600 -- 'a b' </dev/null 2>&1)
 check 'an image by ocamlfind -toolchain soil' 'hello a b 200' "$output $?"
 
+# Bytecode loads the Rust half from where it is installed.
+printf '#use "topfind";;\n#require "soil";;\nprint_endline (Soil.run (fun () -> Soil.version));;\n' >"$work/script.ml"
+check 'the library in a toplevel' 0.1.0 "$(. "$prefix/env" && ocaml -noinit "$work/script.ml" 2>&1)"
+mkdir "$work/trial/bytecode"
+printf '(executable (name b) (modes byte exe) (libraries soil))\n' >"$work/trial/bytecode/dune"
+printf 'let () = print_endline (Soil.run (fun () -> "b"))\n' >"$work/trial/bytecode/b.ml"
+(. "$prefix/env" && cd "$work/trial" && dune build --root .) >"$work/bytecode.log" 2>&1 || cat "$work/bytecode.log"
+check 'a bytecode program' b "$(. "$prefix/env" && "$work/trial/_build/default/bytecode/b.bc" 2>&1)"
+holds 'the image beside a bytecode program' test -x "$work/trial/_build/soil/bytecode/b.exe"
+
 # A workspace that is there already keeps what it has, and what it builds.
 mkdir "$work/workspace"
 printf '(lang dune 3.17)\n; mine\n(profile release)\n' >"$work/workspace/dune-workspace"

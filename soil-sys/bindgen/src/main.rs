@@ -1,11 +1,12 @@
 //! Writes the other descriptions of the boundary from the one in `soil-sys/src/abi.rs`: `soil.h`
-//! for C, and for OCaml `soil_raw.ml` with a `soil_raw_PART.ml` for each part that not every
-//! program needs.
+//! for C, for OCaml `soil_raw.ml` with a `soil_raw_PART.ml` for each part that not every program
+//! needs, and the stubs that bytecode calls.
 //!
-//! `soil-bindgen SOIL_SYS_FOLDER HEADER OCAML_FOLDER`: the folder of the `soil-sys` crate, the
-//! header and the folder of the OCaml files to write. A signature with a type outside the closed
+//! `soil-bindgen SOIL_SYS_FOLDER HEADER STUBS OCAML_FOLDER`: the folder of the `soil-sys` crate, the
+//! header, the Rust module and the folder of the OCaml files to write. A signature with a type outside the closed
 //! list of `soil-sys/src/ffi.rs` is an error that names the function.
 
+mod bytecode;
 mod ocaml;
 mod source;
 
@@ -126,15 +127,19 @@ fn header(abi: &Abi) -> Result<String, String> {
 
 fn run() -> Result<(), String> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [folder, header_path, ocaml_folder] = arguments.as_slice() else {
-        return Err("usage: soil-bindgen SOIL_SYS_FOLDER HEADER OCAML_FOLDER".into());
+    let [folder, header_path, stubs_path, ocaml_folder] = arguments.as_slice() else {
+        return Err("usage: soil-bindgen SOIL_SYS_FOLDER HEADER STUBS OCAML_FOLDER".into());
     };
     let abi = read(folder)?;
     let modules = ocaml::modules(&abi.files)?;
     let modules = modules
         .into_iter()
         .map(|(name, text)| (ocaml_folder.join(name), text));
-    for (path, text) in modules.chain([(header_path.clone(), header(&abi)?)]) {
+    let others = [
+        (header_path.clone(), header(&abi)?),
+        (stubs_path.clone(), bytecode::stubs(&abi.files)?),
+    ];
+    for (path, text) in modules.chain(others) {
         std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     Ok(())

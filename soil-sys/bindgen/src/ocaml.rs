@@ -5,6 +5,7 @@
 //! module for each part of the interface: `soil_raw.ml` has the types, the constants and what every
 //! program needs ([`BASE`]), and `soil_raw_PART.ml` the externals of each other part.
 
+use crate::bytecode;
 use crate::source::{Record, doc, is_blocking, records, snake};
 use std::fmt::Write;
 use syn::{Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
@@ -23,9 +24,6 @@ type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
 
 /// The width that the comments are wrapped at, as ocamlformat wraps those of other files.
 const COLUMNS: usize = 100;
-
-/// The name that a bytecode program would look for; there is none, and the linker says so.
-const BYTECODE: &str = "soil_needs_native_code";
 
 /// The OCaml type of a type of `ffi.rs`.
 fn ocaml_type(ty: &Type) -> Option<&'static str> {
@@ -127,8 +125,9 @@ fn function(out: &mut String, item: &ItemFn) -> Result<(), String> {
     let noalloc = if blocking { "" } else { "\n[@@noalloc]" };
     let _ = write!(
         out,
-        "\nexternal {name} :\n  {}\n  = \"{BYTECODE}\" \"{symbol}\"{noalloc}\n{}",
+        "\nexternal {name} :\n  {}\n  = \"{}\" \"{symbol}\"{noalloc}\n{}",
         types.join(" ->\n  "),
+        bytecode::stub(&symbol),
         comment(0, &doc),
     );
     Ok(())

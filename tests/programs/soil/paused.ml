@@ -8,7 +8,7 @@ module D = Soil.File_descriptor
 (* The function that logs the network's own warnings: the level, and a part of a string. *)
 external log :
   (int[@untagged]) -> string -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
-  = "soil_needs_native_code" "soil_log"
+  = "soil_log_bytecode" "soil_log"
 [@@noalloc]
 
 let line i = Printf.sprintf "line %08d of the output\n" i

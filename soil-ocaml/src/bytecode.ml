@@ -1,0 +1,6 @@
+(* No module refers to this one, so that native programs are linked without it. Bytecode has it,
+   because ocamlc is told to link all of the library (see dune). *)
+
+let () =
+  Backend.in_bytecode := Some ((module Printexc), (module Format));
+  Printexc.register_printer Error.printer
