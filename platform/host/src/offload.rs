@@ -269,12 +269,11 @@ impl Offload {
     /// Notes the calls that have ended, for the caller that asks for `wanted`.
     fn look(&self, wanted: usize) {
         let mut under_way = self.0.under_way.borrow_mut();
-        while let Some((key, result)) = self.owner().and_then(Owner::ended) {
-            if let Some(place) = under_way.get_mut(key as usize) {
-                self.0
-                    .found
-                    .set(self.0.found.get() || key as usize != wanted);
-                let result = result.map(|n| n as usize);
+        while let Some(ended) = self.owner().and_then(Owner::ended) {
+            let key = ended.tag as usize;
+            if let Some(place) = under_way.get_mut(key) {
+                self.0.found.set(self.0.found.get() || key != wanted);
+                let result = ended.result.map(|n| n as usize);
                 *place = Some(result.map_err(rustix_uring::Errno::raw_os_error));
             }
         }

@@ -13,10 +13,12 @@ use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use platform::Wait;
 use rustix::fd::AsRawFd;
+use rustix_uring::cqueue::Flags;
 use rustix_uring::squeue::{Entry, SubmissionQueue};
 use rustix_uring::types::{Fd, SubmitArgs, Timespec};
 use rustix_uring::{Errno, IoUring, opcode};
@@ -34,8 +36,13 @@ const TAG_BITS: u32 = 48;
 /// The tag of a request whose end no owner looks at.
 const NO_TAG: u64 = (1 << TAG_BITS) - 1;
 
-/// A request that has ended: its tag, and what the system call of its kind would have answered.
-pub type Ended = (u64, Result<u32, Errno>);
+/// An answer to a request, which ends it unless [`Ended::flags`] has [`Flags::MORE`].
+pub struct Ended {
+    pub tag: u64,
+    /// What the system call of its kind would have answered.
+    pub result: Result<u32, Errno>,
+    pub flags: Flags,
+}
 
 /// A file descriptor that is waited for.
 struct Poll {
@@ -158,15 +165,29 @@ impl Owner {
         self.ring.with(push).unwrap_or(false)
     }
 
-    /// Ends a request for readiness with this tag, if it is under way. Until then it would keep the
-    /// descriptor open.
-    pub fn end_poll(&self, tag: u64) {
+    /// Cancels the request with this tag, if it is under way, at the next system call of the ring.
+    /// It ends then, with an error unless it had an answer before. `false` if there is no room.
+    pub fn cancel(&self, tag: u64) -> bool {
         let owner = (self.index as u64) << TAG_BITS;
-        let request = opcode::PollRemove::new((owner | tag).into()).build();
+        let request = opcode::AsyncCancel::new((owner | tag).into()).build();
         // SAFETY: the request has no memory.
-        if unsafe { self.push(request, NO_TAG, true) } {
-            self.submit();
-        }
+        unsafe { self.push(request, NO_TAG, true) }
+    }
+
+    /// Gives the kernel a ring of `count` buffers for requests that name `group`; whether it took
+    /// it (since Linux 5.19).
+    ///
+    /// # Safety
+    /// `start` begins pages with room for the ring's entries. They and the buffers in them stay for
+    /// as long as the program lives.
+    pub unsafe fn register_buffers(&self, start: NonNull<u8>, count: u16, group: u16) -> bool {
+        let start = start.as_ptr().cast();
+        let register = |ring: &mut Ring| {
+            let submitter = ring.uring.submitter();
+            // SAFETY: the caller's promise.
+            unsafe { submitter.register_buf_ring(start, count, group) }.is_ok()
+        };
+        self.ring.with(register).unwrap_or(false)
     }
 
     /// The next request that has ended.
@@ -296,7 +317,11 @@ impl Ring {
                 }
             } else if let Some(share) = owners.get_mut(owner - 1) {
                 any |= !share.quiet;
-                share.ended.push_back((tag, entry.result()));
+                share.ended.push_back(Ended {
+                    tag,
+                    result: entry.result(),
+                    flags: entry.flags(),
+                });
             }
         }
         any
@@ -469,9 +494,9 @@ impl Starter {
 
 #[cfg(test)]
 mod tests {
-    use super::Handle;
+    use super::{Handle, Owner};
     use core::time::Duration;
-    use rustix_uring::{opcode, types::Fd};
+    use rustix_uring::{Errno, opcode, types::Fd};
     use std::time::Instant;
 
     fn pipe() -> [i32; 2] {
@@ -484,6 +509,11 @@ mod tests {
     fn put(fd: i32) {
         // SAFETY: reads one byte.
         assert_eq!(unsafe { libc::write(fd, b"x".as_ptr().cast(), 1) }, 1);
+    }
+
+    /// The next answer with its tag.
+    fn ended(owner: &Owner) -> Option<(u64, Result<u32, Errno>)> {
+        owner.ended().map(|ended| (ended.tag, ended.result))
     }
 
     #[test]
@@ -517,9 +547,9 @@ mod tests {
         let read = opcode::Read::new(Fd(reader), &raw mut byte, 1).build();
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { owner.push(read, 7, false) });
-        assert_eq!(owner.ended(), None);
+        assert_eq!(ended(&owner), None);
         assert_eq!(wait(&mut [], 10_000), Some(true));
-        assert_eq!((owner.ended(), owner.ended()), (Some((7, Ok(1))), None));
+        assert_eq!((ended(&owner), ended(&owner)), (Some((7, Ok(1))), None));
         assert_eq!(byte, b'x');
         // Descriptors were armed once for each of the three waits at most.
         assert_eq!(wait(&mut [], 0), Some(false));
@@ -544,14 +574,14 @@ mod tests {
         unsafe {
             let child = libc::fork();
             if child == 0 {
-                let left_alone = owner.ended().is_none() && handle.open(false).is_none();
+                let left_alone = ended(&owner).is_none() && handle.open(false).is_none();
                 libc::_exit(i32::from(!left_alone));
             }
             let mut status = -1;
             assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
             assert_eq!(status, 0);
         }
-        assert_eq!(owner.ended(), Some((1, Ok(1))));
+        assert_eq!(ended(&owner), Some((1, Ok(1))));
     }
 
     #[test]
@@ -567,10 +597,10 @@ mod tests {
             assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, urgent) });
             handle.with(super::Ring::go_on);
             if !urgent {
-                assert_eq!(owner.ended(), None);
+                assert_eq!(ended(&owner), None);
                 handle.with(super::Ring::go_on);
             }
-            assert_eq!(owner.ended(), Some((1, Ok(1))), "urgent: {urgent}");
+            assert_eq!(ended(&owner), Some((1, Ok(1))), "urgent: {urgent}");
             put(writer);
         }
     }
@@ -586,13 +616,13 @@ mod tests {
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { one.push(read_of(reader, &mut byte), 1, true) });
         handle.with(super::Ring::go_on);
-        assert_eq!(other.ended(), None);
+        assert_eq!(ended(&other), None);
         let start = Instant::now();
         let time = Duration::from_secs(20);
         let waited = handle.with(|ring| ring.wait(&mut [], Some(time)));
         assert_eq!(waited, Some(true));
         assert!(start.elapsed() < Duration::from_secs(10));
-        assert_eq!(one.ended(), Some((1, Ok(1))));
+        assert_eq!(ended(&one), Some((1, Ok(1))));
     }
 
     #[test]
@@ -613,7 +643,7 @@ mod tests {
             let start = Instant::now();
             assert_eq!(wait(20), Some(false));
             assert!(start.elapsed() >= Duration::from_millis(20));
-            assert_eq!(quiet.ended(), Some((5, Ok(1))));
+            assert_eq!(ended(&quiet), Some((5, Ok(1))));
         }
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { loud.push(read_of(reader, &mut byte), 1, false) });
@@ -652,6 +682,6 @@ mod tests {
         put(writer);
         let time = Some(Duration::from_secs(20));
         assert_eq!(handle.with(|ring| ring.wait(&mut [], time)), Some(true));
-        assert_eq!(owner.ended(), Some((1, Ok(1))));
+        assert_eq!(ended(&owner), Some((1, Ok(1))));
     }
 }

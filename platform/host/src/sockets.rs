@@ -13,8 +13,12 @@
 //! A call is tried at once. One that finds nothing to do notes its direction as blocked, and an
 //! event ends that. A read that fills its buffer only in part has emptied the socket, and a write
 //! that isn't taken whole has filled it (epoll(7)), so the next try needs no system call.
+//!
+//! What a connection receives while a read waits comes with the event, in [`buffers`] of the
+//! kernel's choice. A connection that receives more than these hold is read by calls.
 
 mod address;
+mod buffers;
 mod calls;
 mod info;
 mod system;
@@ -28,10 +32,11 @@ mod watch;
 use crate::owned_fd::OwnedFd;
 use crate::{Interest, Ring};
 use alloc::vec::Vec;
+use buffers::{Buffers, Chain};
 use net::{Congestion, Error, Handle, Progress, Readiness, TcpOptions};
 use platform::Direction;
 use slab::Slab;
-use watch::{Place, Watch};
+use watch::{Data, Place, Request, Watch, What};
 
 pub use watch::Epoll;
 
@@ -46,6 +51,8 @@ pub struct Sockets {
     watch: Watch,
     ring: Ring,
     epoll: Epoll,
+    /// What connections receive before they are read; `None` where reads are calls.
+    buffers: Option<Buffers>,
     /// Sockets with events that were not yet taken.
     events: Vec<Handle>,
     /// What `SOIL_TCP_CONGESTION` asks for.
@@ -74,6 +81,10 @@ struct Socket {
     /// A read that is cut short has not emptied it: the end follows, or urgent data, at which
     /// Linux cuts reads.
     goes_on: bool,
+    /// What it received beyond the last read.
+    received: Chain,
+    /// It receives more at a time than buffers are for: reads are calls.
+    in_bulk: bool,
 }
 
 /// One direction of a socket.
@@ -81,8 +92,20 @@ struct Socket {
 struct Way {
     /// The last try found nothing to do, and no event has come since.
     blocked: bool,
-    /// An event is asked for.
-    armed: bool,
+    asked: Asked,
+}
+
+/// What is asked for about a direction.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Asked {
+    #[default]
+    Nothing,
+    /// An event, once.
+    Event,
+    /// What is received, as it comes. Until the request has ended nothing else may read.
+    Data,
+    /// The same, cancelled.
+    DataNoMore,
 }
 
 /// The kind of a socket.
@@ -139,6 +162,10 @@ impl Sockets {
     pub fn new(interest: &mut Interest, congestion: Congestion) -> Sockets {
         let (ring, epoll) = (interest.ring(), interest.epoll());
         let watch = Watch::open(&ring, &epoll);
+        let buffers = match &watch {
+            Watch::Ring(owner) => Buffers::open(owner),
+            Watch::Epoll(..) => None,
+        };
         system::raise_limit();
         Sockets {
             table: Slab::new(),
@@ -146,6 +173,7 @@ impl Sockets {
             watch,
             ring,
             epoll,
+            buffers,
             events: Vec::new(),
             congestion,
             orphans: 0,
@@ -172,6 +200,8 @@ impl Sockets {
             read: Way::default(),
             write: Way::default(),
             goes_on: false,
+            received: Chain::default(),
+            in_bulk: false,
         });
         Ok(handle(place))
     }
@@ -188,8 +218,9 @@ impl Sockets {
         }
     }
 
-    /// Asks for an event when a direction is ready, if it isn't.
+    /// Asks for an event when a direction is ready, or for what is received, if it isn't.
     fn arm(&mut self, handle: Handle, direction: Direction) {
+        let may_receive = self.buffers.is_some() && matches!(self.watch, Watch::Ring(_));
         let Some(socket) = self.table.get_mut(index(handle)) else {
             return;
         };
@@ -197,15 +228,22 @@ impl Sockets {
             index: index(handle) as u32,
             generation: socket.generation,
         };
+        let receives = may_receive && !socket.in_bulk && socket.is_open();
+        let (request, asked) = match direction {
+            Direction::Read if receives => (Request::Data, Asked::Data),
+            Direction::Read => (Request::Readable, Asked::Event),
+            Direction::Write => (Request::Writable, Asked::Event),
+        };
         let way = match direction {
             Direction::Read => &mut socket.read,
             Direction::Write => &mut socket.write,
         };
-        if !way.blocked || way.armed {
+        if !way.blocked || way.asked != Asked::Nothing {
             return;
         }
-        way.armed = self.watch.arm(&socket.fd, place, direction);
-        if !way.armed {
+        if self.watch.ask(&socket.fd, place, request) {
+            way.asked = asked;
+        } else {
             self.leave_ring();
         }
     }
@@ -218,28 +256,45 @@ impl Sockets {
                 index: key as u32,
                 generation: socket.generation,
             };
-            for way in [&mut socket.read, &mut socket.write] {
-                way.armed = self.watch.add(&socket.fd, place);
-            }
+            let asked = match self.watch.add(&socket.fd, place) {
+                true => Asked::Event,
+                false => Asked::Nothing,
+            };
+            (socket.read.asked, socket.write.asked) = (asked, asked);
         }
     }
 
     /// Forgets a socket.
     fn remove(&mut self, handle: Handle) {
-        let Some(socket) = self.table.try_remove(index(handle)) else {
+        let Some(mut socket) = self.table.try_remove(index(handle)) else {
             return;
         };
         let place = Place {
             index: index(handle) as u32,
             generation: socket.generation,
         };
-        for (way, direction) in [
-            (&socket.read, Direction::Read),
-            (&socket.write, Direction::Write),
-        ] {
-            if way.armed {
-                self.watch.disarm(place, direction);
-            }
+        if let Some(buffers) = &mut self.buffers
+            && !socket.received.is_empty()
+        {
+            // Linux resets a connection that is closed with unread bytes, but these it gave away.
+            let _ = tcp::set_linger(&socket.fd, true);
+            buffers.clear(&mut socket.received);
+        }
+        // A request would keep the socket open.
+        let requests = [
+            (socket.read.asked, Request::Readable),
+            (socket.write.asked, Request::Writable),
+        ];
+        let mut cancelled = false;
+        for (asked, event) in requests {
+            cancelled |= match asked {
+                Asked::Nothing | Asked::DataNoMore => asked == Asked::DataNoMore,
+                Asked::Event => self.watch.cancel(place, event),
+                Asked::Data => self.watch.cancel(place, Request::Data),
+            };
+        }
+        if cancelled {
+            self.watch.submit();
         }
     }
 
@@ -263,25 +318,76 @@ impl Sockets {
     }
 
     fn note(&mut self, event: &watch::Event) {
-        let Some(socket) = self.table.get_mut(event.place.index as usize) else {
+        let socket = self.table.get_mut(event.place.index as usize);
+        // Another socket may have had this place when it asked.
+        let socket = socket.filter(|socket| socket.generation == event.place.generation);
+        let Some(socket) = socket else {
+            if let What::Data(data) = &event.what {
+                self.give_back(data);
+            }
             return;
         };
-        // Another socket had this place when the poll began.
-        if socket.generation != event.place.generation {
-            return;
-        }
-        socket.goes_on |= event.goes_on;
-        if event.read {
-            socket.read = Way::default();
-        }
-        if event.write {
-            socket.write = Way::default();
-        }
         let handle = handle(event.place);
-        if event.write {
-            self.send_shared(handle);
+        match &event.what {
+            What::Ready {
+                read,
+                write,
+                goes_on,
+            } => {
+                socket.goes_on |= goes_on;
+                if *read {
+                    socket.read = Way::default();
+                }
+                if *write {
+                    socket.write = Way::default();
+                    self.send_shared(handle);
+                }
+            }
+            What::Data(data) => self.note_data(event.place, data),
         }
         self.events.push(handle);
+    }
+
+    /// Notes what a connection has received.
+    fn note_data(&mut self, place: Place, data: &Data) {
+        let Some(socket) = self.table.get_mut(place.index as usize) else {
+            return;
+        };
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        match data.buffer {
+            Some((id, len)) if len > 0 => buffers.add(&mut socket.received, id, len),
+            Some((id, _)) => buffers.give_back(id),
+            None => {}
+        }
+        if let Kind::Connection(connection) = &mut socket.kind {
+            connection.failure = connection.failure.or(data.failure);
+        }
+        // Reads by calls are cheaper for much at a time, and leave with the system, whose window
+        // tells the peer, what the program doesn't read.
+        socket.in_bulk |= data.is_behind || socket.received.is_long();
+        if !data.continues {
+            socket.read = Way::default();
+        } else {
+            socket.read.blocked = socket.received.is_empty();
+            if socket.in_bulk
+                && socket.read.asked == Asked::Data
+                && self.watch.cancel(place, Request::Data)
+            {
+                socket.read.asked = Asked::DataNoMore;
+            }
+        }
+        if data.is_unknown {
+            self.buffers = None;
+        }
+    }
+
+    /// Gives the buffer of a connection back that is gone.
+    fn give_back(&mut self, data: &Data) {
+        if let (Some(buffers), Some((id, _))) = (&mut self.buffers, data.buffer) {
+            buffers.give_back(id);
+        }
     }
 
     /// Which operations are worth a try; asks for an event of those that aren't.

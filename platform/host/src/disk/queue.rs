@@ -318,8 +318,9 @@ impl Queue {
             });
         }
         self.aio = aio;
-        while let Some((key, result)) = self.ring.as_ref().and_then(Owner::ended) {
-            self.note(key as usize, result.map(|n| n as usize));
+        while let Some(ended) = self.ring.as_ref().and_then(Owner::ended) {
+            let result = ended.result.map(|n| n as usize);
+            self.note(ended.tag as usize, result);
         }
         for (tag, result) in self.ended.drain(..) {
             report(tag, result);

@@ -1,9 +1,9 @@
 //! What Linux tells about connections (`TCP_INFO`, tcp(7)).
 
-use super::{Kind, Socket, Sockets, calls, system};
+use super::{Kind, Socket, Sockets, calls, index, system};
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
-use net::{Counters, Error, SocketInfo, SocketKind, TcpInfo};
+use net::{Counters, Error, Handle, SocketInfo, SocketKind, TcpInfo};
 
 /// Bytes of `struct tcp_info` that are looked at (linux/tcp.h); an older system tells fewer.
 const LEN: usize = 248;
@@ -59,8 +59,8 @@ fn state(number: u8) -> &'static str {
     }
 }
 
-/// See `Stack::tcp_info`.
-pub fn tcp(socket: &Socket) -> Result<TcpInfo, Error> {
+/// A connection of which the program hasn't read `unread` bytes.
+fn tcp(socket: &Socket, unread: usize) -> Result<TcpInfo, Error> {
     let answer = Answer::of(socket)?;
     let options = answer.byte(5);
     let (mss, sacked, lost) = (answer.word(16), answer.word(28), answer.word(32));
@@ -88,7 +88,7 @@ pub fn tcp(socket: &Socket) -> Result<TcpInfo, Error> {
         receive_window: answer.word(232),
         in_flight: packets(under_way.saturating_add(answer.word(36))),
         unacknowledged: calls::count(&socket.fd, libc::TIOCOUTQ) as u32,
-        unread: calls::count(&socket.fd, libc::FIONREAD) as u32,
+        unread: unread as u32,
         out_of_order: packets(answer.word(224)),
         phase: match answer.byte(1) {
             0..=2 => "Open",
@@ -115,10 +115,9 @@ pub fn tcp(socket: &Socket) -> Result<TcpInfo, Error> {
     })
 }
 
-fn of(socket: &Socket) -> SocketInfo {
+fn of(socket: &Socket, unread: usize) -> SocketInfo {
     let unspecified = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
     let local = calls::local(&socket.fd).unwrap_or(unspecified);
-    let unread = calls::count(&socket.fd, libc::FIONREAD);
     match &socket.kind {
         Kind::Udp(_) => SocketInfo {
             kind: SocketKind::Udp,
@@ -140,7 +139,7 @@ fn of(socket: &Socket) -> SocketInfo {
             tcp: None,
         },
         Kind::Connection(_) => {
-            let info = tcp(socket).ok();
+            let info = tcp(socket, unread).ok();
             SocketInfo {
                 kind: SocketKind::Connection,
                 local,
@@ -155,11 +154,25 @@ fn of(socket: &Socket) -> SocketInfo {
 }
 
 impl Sockets {
+    /// See `Stack::tcp_info`.
+    pub fn info(&mut self, handle: Handle) -> Result<TcpInfo, Error> {
+        self.socket(handle)?.connection()?;
+        let socket = self.table.get(index(handle)).ok_or(Error::BadHandle)?;
+        tcp(socket, self.unread(socket))
+    }
+
     /// See `Stack::sockets`: those of the program.
     pub fn each(&self, f: &mut dyn FnMut(&SocketInfo)) {
         for (_, socket) in &self.table {
-            f(&of(socket));
+            f(&of(socket, self.unread(socket)));
         }
+    }
+
+    /// Bytes that the program hasn't read.
+    fn unread(&self, socket: &Socket) -> usize {
+        let buffers = self.buffers.as_ref();
+        let taken = buffers.map_or(0, |buffers| buffers.len(&socket.received));
+        taken + calls::count(&socket.fd, libc::FIONREAD)
     }
 
     /// See `Stack::statistics`: what Linux counts for the interfaces, and the program's sockets.

@@ -1,7 +1,8 @@
 //! TCP on Linux's sockets (tcp(7)).
 
 use super::address::Name;
-use super::{Kind, Socket, Sockets, calls};
+use super::buffers::Buffers;
+use super::{Asked, Kind, Socket, Sockets, calls};
 use crate::owned_fd::OwnedFd;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -65,7 +66,7 @@ impl Connection {
 }
 
 impl Socket {
-    fn connection(&mut self) -> Result<(&OwnedFd, &mut Connection), Error> {
+    pub fn connection(&mut self) -> Result<(&OwnedFd, &mut Connection), Error> {
         match &mut self.kind {
             Kind::Connection(connection) => Ok((&self.fd, connection)),
             _ => Err(Error::InvalidOperation),
@@ -77,6 +78,32 @@ impl Socket {
         matches!(&self.kind, Kind::Connection(one) if one.phase == Phase::Connecting)
     }
 
+    /// Whether it is a connection whose peer has answered.
+    pub fn is_open(&self) -> bool {
+        matches!(&self.kind, Kind::Connection(one) if one.phase == Phase::Open)
+    }
+
+    /// Reads or peeks at what was received in buffers; `None` if there is nothing.
+    fn take(&mut self, buffers: &mut Buffers, into: &mut [u8], peeks: bool) -> Option<usize> {
+        if self.received.is_empty() {
+            return None;
+        }
+        // While a request is under way, what the system has comes with an event.
+        let receives = matches!(self.read.asked, Asked::Data | Asked::DataNoMore);
+        if !peeks {
+            let n = buffers.take(&mut self.received, into);
+            self.read.blocked = receives && self.received.is_empty();
+            return Some(n);
+        }
+        let n = buffers.peek(&self.received, into);
+        let rest = into.get_mut(n..).unwrap_or_default();
+        let more = match receives || rest.is_empty() {
+            true => 0,
+            false => calls::receive(&self.fd, rest, libc::MSG_PEEK).unwrap_or(0),
+        };
+        Some(n + more)
+    }
+
     /// Receives by recv(2); the reason that a connection is over stays.
     fn receive(&mut self, into: &mut [u8], flags: i32) -> Result<usize, Error> {
         self.connection()?;
@@ -86,6 +113,11 @@ impl Socket {
         }
         let part = |done: &usize| !peeks && *done > 0 && *done < room;
         let answer = self.attempt(Direction::Read, |fd| calls::receive(fd, into, flags), part);
+        if let Ok(done) = answer
+            && done < super::buffers::SIZE
+        {
+            self.in_bulk = false;
+        }
         let (_, connection) = self.connection()?;
         match (answer, connection.failure) {
             // Linux tells the reason once, and then says that this is the end.
@@ -147,7 +179,7 @@ impl Socket {
 }
 
 /// Whether a connection is over with this error.
-fn is_over(failure: Error) -> bool {
+pub fn is_over(failure: Error) -> bool {
     matches!(
         failure,
         Error::ConnectionReset
@@ -361,6 +393,14 @@ impl Sockets {
 
     /// See `Stack::tcp_read` and `Stack::tcp_peek`.
     pub fn read(&mut self, handle: Handle, into: &mut [u8], flags: i32) -> Result<usize, Error> {
+        self.socket(handle)?;
+        let peeks = flags & libc::MSG_PEEK != 0;
+        if let Some(buffers) = &mut self.buffers
+            && let Some(socket) = self.table.get_mut(super::index(handle))
+            && let Some(done) = socket.take(buffers, into, peeks)
+        {
+            return Ok(done);
+        }
         let answer = self.socket(handle)?.receive(into, flags);
         if answer == Err(Error::WouldBlock) {
             self.arm(handle, Direction::Read);
@@ -629,7 +669,7 @@ fn end_sending(fd: &OwnedFd) {
 }
 
 /// Closing sends a reset (`resets`), or delivers in the background.
-fn set_linger(fd: &OwnedFd, resets: bool) -> Result<(), Error> {
+pub fn set_linger(fd: &OwnedFd, resets: bool) -> Result<(), Error> {
     let linger = libc::linger {
         l_onoff: i32::from(resets),
         l_linger: 0,

@@ -325,3 +325,142 @@ fn datagrams_have_senders_and_a_restricted_socket_hears_its_peer_alone() {
         );
     });
 }
+
+/// A cheap source of numbers.
+fn next(state: &mut u32) -> usize {
+    *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    (*state >> 8) as usize
+}
+
+#[test]
+fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
+    with_both(|world| {
+        let (client, server) = world.pair();
+        let mut random = 17;
+        let (mut sent, mut heard): (Vec<u8>, Vec<u8>) = Default::default();
+        for turn in 0..600 {
+            let len = match turn % 3 {
+                0 => next(&mut random) % 200,
+                1 => next(&mut random) % 10_000,
+                _ => 0,
+            };
+            let block: Vec<u8> = (0..len).map(|at| (sent.len() + at) as u8).collect();
+            let n = world.sockets.write(client, &block).unwrap_or(0);
+            sent.extend(&block[..n]);
+            // A peek shows what the next read takes.
+            let mut room = vec![0; 1 + next(&mut random) % 6000];
+            if heard.len() < sent.len() {
+                let peeked = world.until(|s| s.read(server, &mut room, libc::MSG_PEEK));
+                let peeked = peeked.expect("bytes");
+                assert!(room[..peeked] == sent[heard.len()..][..peeked]);
+                let n = world.sockets.read(server, &mut room, 0).expect("peeked");
+                assert!(n >= peeked);
+                heard.extend(&room[..n]);
+            } else {
+                let nothing = world.sockets.read(server, &mut room, 0);
+                assert_eq!(nothing, Err(Error::WouldBlock));
+            }
+        }
+        assert_eq!(world.sockets.shutdown(client), Ok(()));
+        loop {
+            let rest = world.read(server).expect("bytes");
+            if rest.is_empty() {
+                break;
+            }
+            heard.extend(rest);
+        }
+        assert!(heard == sent);
+    });
+}
+
+/// Lets what has come be noted, until there is nothing new.
+fn settle(world: &mut World) {
+    for _ in 0..4 {
+        let end = Host::monotonic_ns() + 5_000_000;
+        world.interest.clear();
+        let mut sleep = Host::prepare(&mut world.interest, Some(end));
+        Host::sleep(&mut sleep);
+        Host::finish(&mut world.interest, sleep);
+        Transport::poll(&mut world.sockets, end, 64);
+    }
+}
+
+#[test]
+fn closing_with_unread_bytes_resets_as_linux_does() {
+    with_both(|world| {
+        let (client, server) = world.pair();
+        let nothing = world.sockets.read(server, &mut [0], 0);
+        assert_eq!(nothing, Err(Error::WouldBlock));
+        assert_eq!(world.sockets.write(client, b"unread"), Ok(6));
+        let ready = |s: &mut Sockets| match s.readiness(server)?.readable {
+            true => Ok(()),
+            false => Err(Error::WouldBlock),
+        };
+        assert_eq!(world.until(ready), Ok(()));
+        assert_eq!(world.sockets.close(server), Ok(()));
+        assert_eq!(world.read(client), Err(Error::ConnectionReset));
+    });
+}
+
+#[test]
+fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
+    with_both(|world| {
+        let block: Vec<u8> = (0..10_000u32).map(|n| (n % 251) as u8).collect();
+        let mut brought = 0;
+        let pairs: Vec<_> = (0..200).map(|_| world.pair()).collect();
+        // Each waits for bytes, and none is read: more than there are buffers.
+        for (client, server) in &pairs {
+            let nothing = world.sockets.read(*server, &mut [0], 0);
+            assert_eq!(nothing, Err(Error::WouldBlock));
+            settle_once(world);
+            assert_eq!(world.sockets.write(*client, &block), Ok(block.len()));
+        }
+        settle(world);
+        for (_, server) in &pairs {
+            let mut heard = Vec::new();
+            while heard.len() < block.len() {
+                heard.extend(world.read(*server).expect("bytes"));
+            }
+            assert!(heard == block);
+        }
+        // One that is never read: the system's buffers and a few of ours are all that it takes.
+        let (client, server) = pairs[0];
+        let mut sent = 0;
+        for _ in 0..200 {
+            while let Ok(n) = world.sockets.write(client, &block) {
+                sent += n;
+            }
+            settle_once(world);
+        }
+        assert_eq!(world.sockets.write(client, &block), Err(Error::WouldBlock));
+        let mut heard = 0;
+        while heard < sent {
+            heard += world.read(server).expect("bytes").len();
+        }
+        // All buffers are free again: what comes next is in them.
+        for (client, server) in pairs.into_iter().cycle().take(400) {
+            let nothing = world.sockets.read(server, &mut [0], 0);
+            assert_eq!(nothing, Err(Error::WouldBlock));
+            settle_once(world);
+            assert_eq!(world.sockets.write(client, b"again"), Ok(5));
+            let ready = |s: &mut Sockets| match s.readiness(server)?.readable {
+                true => Ok(()),
+                false => Err(Error::WouldBlock),
+            };
+            assert_eq!(world.until(ready), Ok(()));
+            let socket = world.sockets.socket(server).expect("open");
+            brought += usize::from(!socket.received.is_empty());
+            assert_eq!(world.read(server), Ok(b"again".to_vec()));
+        }
+        // The first time, some are still taken for such that receive much at a time.
+        if world.sockets.buffers.is_some() {
+            assert!(brought >= 200, "{brought}");
+        }
+    });
+}
+
+/// Begins what was asked for, and notes what has come.
+fn settle_once(world: &mut World) {
+    world.interest.submit_all();
+    Transport::poll(&mut world.sockets, Host::monotonic_ns(), 64);
+}

@@ -1,6 +1,6 @@
 //! The operations of `net::Transport`, each by the part that has it.
 
-use super::{Kind, Sockets, calls, info, system, udp};
+use super::{Kind, Sockets, calls, system, udp};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -259,7 +259,7 @@ impl Transport for Sockets {
     }
 
     fn tcp_info(&mut self, connection: Handle) -> Result<TcpInfo, Error> {
-        info::tcp(self.socket(connection)?)
+        self.info(connection)
     }
 
     fn tcp_options(&mut self, handle: Handle) -> Result<TcpOptions, Error> {

@@ -3,24 +3,29 @@
 //! | | to wait for a socket | cost |
 //! |---|---|---|
 //! | ring | a one-shot poll of the direction found not ready | none: the wait's call begins it |
+//! | ring, reads of connections (since Linux 6.0) | one request, which puts what comes into [`super::buffers`] | a copy, instead of a call for each read |
 //! | epoll | registered once for both directions, edge-triggered | `epoll_wait(2)` after a wait |
 
+use super::{buffers, calls};
 use crate::owned_fd::OwnedFd;
 use crate::{Ring, ring};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use platform::Direction;
-use rustix_uring::opcode;
+use net::Error;
+use rustix_uring::cqueue::Flags;
 use rustix_uring::types::Fd;
+use rustix_uring::{Errno, cqueue, opcode};
 
 /// Events of one call of `epoll_wait`.
 const BATCH: usize = 256;
 
 /// Bits of [`Place::index`] in a tag.
 const INDEX_BITS: u32 = 20;
-/// Bits of [`Place::generation`] in a tag, beside the index and the direction.
-const GENERATION_BITS: u32 = 27;
+/// Bits of [`Place::generation`] in a tag, beside the index and the request.
+const GENERATION_BITS: u32 = 26;
+/// Bits of [`Request`] in a tag.
+const REQUEST_BITS: u32 = 2;
 
 /// The descriptor that a wait without a ring looks at; -1 while there is none.
 pub type Epoll = Rc<Cell<i32>>;
@@ -34,16 +39,65 @@ pub struct Place {
     pub generation: u32,
 }
 
-/// What a socket may have become ready for.
+/// What is asked for about a socket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// An event when a read is worthwhile.
+    Readable = 0,
+    /// An event when a write is worthwhile.
+    Writable = 1,
+    /// What a connection receives.
+    Data = 2,
+}
+
+/// An event of a socket.
 pub struct Event {
     /// The socket.
     pub place: Place,
-    /// A read is worthwhile.
-    pub read: bool,
-    /// A write is worthwhile.
-    pub write: bool,
-    /// The peer sends no more, or has sent urgent data, or the connection has failed.
-    pub goes_on: bool,
+    pub what: What,
+}
+
+/// What an event tells.
+pub enum What {
+    /// Which operations are worthwhile.
+    Ready {
+        read: bool,
+        write: bool,
+        /// The peer sends no more, or has sent urgent data, or the connection has failed.
+        goes_on: bool,
+    },
+    /// An answer to [`Request::Data`].
+    Data(Data),
+}
+
+/// An answer to [`Request::Data`].
+pub struct Data {
+    /// The buffer with what came, and its length.
+    pub buffer: Option<(u16, usize)>,
+    /// Why the connection is over.
+    pub failure: Option<Error>,
+    /// The request goes on.
+    pub continues: bool,
+    /// There was more than the buffer had room for.
+    pub is_behind: bool,
+    /// The kernel doesn't know such requests.
+    pub is_unknown: bool,
+}
+
+impl Data {
+    fn new(result: Result<u32, Errno>, flags: Flags) -> Data {
+        let len = result.unwrap_or(0) as usize;
+        Data {
+            buffer: cqueue::buffer_select(flags).map(|id| (id, len)),
+            failure: result.err().and_then(|errno| {
+                let failure = calls::error(errno.raw_os_error());
+                super::tcp::is_over(failure).then_some(failure)
+            }),
+            continues: cqueue::more(flags),
+            is_behind: cqueue::sock_nonempty(flags),
+            is_unknown: result == Err(Errno::INVAL),
+        }
+    }
 }
 
 /// The source of events.
@@ -54,11 +108,10 @@ pub enum Watch {
     Epoll(OwnedFd, Vec<libc::epoll_event>),
 }
 
-/// The tag of a poll on the ring.
-fn tag(place: Place, direction: Direction) -> u64 {
+/// The tag of a request on the ring.
+fn tag(place: Place, request: Request) -> u64 {
     let generation = u64::from(place.generation) & ((1 << GENERATION_BITS) - 1);
-    let write = u64::from(direction == Direction::Write);
-    (generation << INDEX_BITS | u64::from(place.index)) << 1 | write
+    (generation << INDEX_BITS | u64::from(place.index)) << REQUEST_BITS | request as u64
 }
 
 impl Watch {
@@ -83,30 +136,39 @@ impl Watch {
             libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLET;
         let mut event = libc::epoll_event {
             events: wanted as u32,
-            u64: tag(place, Direction::Read),
+            u64: tag(place, Request::Readable),
         };
         // SAFETY: reads `event`.
         unsafe { libc::epoll_ctl(epoll.0, libc::EPOLL_CTL_ADD, fd.0, &raw mut event) == 0 }
     }
 
-    /// Wants an event when the direction is ready. `false` if the ring is no longer this process's.
-    pub fn arm(&self, fd: &OwnedFd, place: Place, direction: Direction) -> bool {
+    /// Makes a request. `false` if the ring is no longer this process's.
+    pub fn ask(&self, fd: &OwnedFd, place: Place, request: Request) -> bool {
         let Watch::Ring(owner) = self else {
             return true;
         };
-        let events = match direction {
-            Direction::Read => libc::POLLIN | libc::POLLRDHUP,
-            Direction::Write => libc::POLLOUT,
+        let poll = |events: i16| opcode::PollAdd::new(Fd(fd.0), events as u32).build();
+        let entry = match request {
+            Request::Readable => poll(libc::POLLIN | libc::POLLRDHUP),
+            Request::Writable => poll(libc::POLLOUT),
+            Request::Data => opcode::RecvMulti::new(Fd(fd.0), buffers::GROUP).build(),
         };
-        let request = opcode::PollAdd::new(Fd(fd.0), events as u32).build();
-        // SAFETY: the request has no memory.
-        unsafe { owner.push(request, tag(place, direction), false) }
+        // SAFETY: polls have no memory, and the group's buffers stay.
+        unsafe { owner.push(entry, tag(place, request), false) }
     }
 
-    /// Ends a poll, which would keep a closed socket open.
-    pub fn disarm(&self, place: Place, direction: Direction) {
+    /// Ends a request soon: it may be answered until it says that it ended. Whether it will.
+    pub fn cancel(&self, place: Place, request: Request) -> bool {
+        match self {
+            Watch::Ring(owner) => owner.cancel(tag(place, request)),
+            Watch::Epoll(..) => false,
+        }
+    }
+
+    /// Begins what was asked for, and ends what was cancelled.
+    pub fn submit(&self) {
         if let Watch::Ring(owner) = self {
-            owner.end_poll(tag(place, direction));
+            owner.submit();
         }
     }
 
@@ -114,26 +176,35 @@ impl Watch {
     pub fn next(&mut self) -> Option<Event> {
         match self {
             Watch::Ring(owner) => {
-                let (tag, answer) = owner.ended()?;
-                let events = answer.unwrap_or(libc::POLLERR as u32);
-                let write = tag & 1 != 0;
-                let over = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+                let ring::Ended { tag, result, flags } = owner.ended()?;
+                let what = if is(tag, Request::Data) {
+                    What::Data(Data::new(result, flags))
+                } else {
+                    let events = result.unwrap_or(libc::POLLERR as u32);
+                    let over = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+                    What::Ready {
+                        read: is(tag, Request::Readable),
+                        write: is(tag, Request::Writable),
+                        goes_on: events & over != 0,
+                    }
+                };
                 Some(Event {
                     place: place(tag),
-                    read: !write,
-                    write,
-                    goes_on: events & over != 0,
+                    what,
                 })
             }
             Watch::Epoll(_, found) => {
                 let event = found.pop()?;
                 let any = |bits: i32| event.events & bits as u32 != 0;
                 let over = libc::EPOLLHUP | libc::EPOLLERR;
-                Some(Event {
-                    place: place(event.u64),
+                let what = What::Ready {
                     read: any(libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP | over),
                     write: any(libc::EPOLLOUT | over),
                     goes_on: any(libc::EPOLLPRI | libc::EPOLLRDHUP | over),
+                };
+                Some(Event {
+                    place: place(event.u64),
+                    what,
                 })
             }
         }
@@ -160,9 +231,14 @@ impl Watch {
 /// The socket of a tag. Its generation has the tag's bits only.
 fn place(tag: u64) -> Place {
     Place {
-        index: (tag >> 1) as u32 & ((1 << INDEX_BITS) - 1),
-        generation: (tag >> (1 + INDEX_BITS)) as u32,
+        index: (tag >> REQUEST_BITS) as u32 & ((1 << INDEX_BITS) - 1),
+        generation: (tag >> (REQUEST_BITS + INDEX_BITS)) as u32,
     }
+}
+
+/// Whether a tag is of such a request.
+fn is(tag: u64, request: Request) -> bool {
+    tag & ((1 << REQUEST_BITS) - 1) == request as u64
 }
 
 /// A generation as tags have it.

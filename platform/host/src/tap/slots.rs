@@ -66,10 +66,10 @@ impl Slots {
 
     /// The next slot that the kernel is done with, and its request's result.
     pub fn ended(&mut self) -> Option<(u32, Result<u32, Errno>)> {
-        let (slot, result) = self.owner.ended()?;
-        let slot = (slot as u32).min(self.count - 1);
+        let ended = self.owner.ended()?;
+        let slot = (ended.tag as u32).min(self.count - 1);
         self.free |= 1 << slot;
-        Some((slot, result))
+        Some((slot, ended.result))
     }
 
     /// Begins what was given.

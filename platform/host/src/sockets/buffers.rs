@@ -1,0 +1,237 @@
+//! Memory into which the kernel puts what connections receive as soon as it is there
+//! (io_uring_register_buf_ring(3)), which saves recv(2).
+//!
+//! Connections share the buffers: one that waits has none. Those that hold bytes which the program
+//! hasn't read are in a [`Chain`] of their connection.
+
+use crate::ring::Owner;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU16, Ordering};
+use rustix_uring::types::BufRingEntry;
+
+/// Number of buffers: a power of two.
+const COUNT: u16 = 128;
+/// Bytes of a buffer. A connection that receives more at a time is read by calls.
+pub const SIZE: usize = 4096;
+/// Bytes of the ring of buffers, which is on pages of its own.
+const RING: usize = 4096;
+/// The kernel's name for the buffers.
+pub const GROUP: u16 = 0;
+
+/// The end of a chain.
+const NONE: u16 = u16::MAX;
+
+/// Unread bytes of a buffer.
+#[derive(Clone, Copy)]
+struct Piece {
+    from: u16,
+    end: u16,
+    /// The next buffer of the chain.
+    next: u16,
+}
+
+/// The buffers with the unread bytes of a connection, in order.
+pub struct Chain {
+    first: u16,
+    last: u16,
+}
+
+impl Default for Chain {
+    fn default() -> Chain {
+        Chain {
+            first: NONE,
+            last: NONE,
+        }
+    }
+}
+
+impl Chain {
+    /// Nothing is unread.
+    pub fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
+    /// Whether there are several buffers.
+    pub fn is_long(&self) -> bool {
+        self.first != self.last
+    }
+}
+
+/// The buffers. Their memory is never given back, as the kernel may write to it as long as the
+/// program lives.
+pub struct Buffers {
+    /// The ring that the kernel takes them from, and behind it the buffers.
+    memory: NonNull<u8>,
+    /// Buffers given so far; it wraps.
+    given: u16,
+    pieces: Vec<Piece>,
+}
+
+impl Buffers {
+    /// Gives the buffers to the kernel; `None` if it doesn't know of such (before Linux 5.19), or
+    /// has no memory.
+    pub fn open(owner: &Owner) -> Option<Buffers> {
+        let mut pieces = Vec::new();
+        pieces.try_reserve_exact(usize::from(COUNT)).ok()?;
+        let piece = Piece {
+            from: 0,
+            end: 0,
+            next: NONE,
+        };
+        pieces.resize(usize::from(COUNT), piece);
+        let len = RING + usize::from(COUNT) * SIZE;
+        let (access, kind) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: new memory.
+        let memory = unsafe { libc::mmap(core::ptr::null_mut(), len, access, kind, -1, 0) };
+        if memory == libc::MAP_FAILED {
+            return None;
+        }
+        let memory = NonNull::new(memory.cast::<u8>())?;
+        // SAFETY: the ring is at the beginning of memory that stays.
+        if !unsafe { owner.register_buffers(memory, COUNT, GROUP) } {
+            // SAFETY: the mapping made above, which nothing uses.
+            unsafe { libc::munmap(memory.as_ptr().cast(), len) };
+            return None;
+        }
+        let mut buffers = Buffers {
+            memory,
+            given: 0,
+            pieces,
+        };
+        for id in 0..COUNT {
+            buffers.give(id);
+        }
+        Some(buffers)
+    }
+
+    fn at(&self, id: u16) -> NonNull<u8> {
+        // SAFETY: within the memory, whatever the number.
+        unsafe {
+            self.memory
+                .add(RING + usize::from(id.min(COUNT - 1)) * SIZE)
+        }
+    }
+
+    /// Gives a buffer to the kernel, which it isn't to have already.
+    fn give(&mut self, id: u16) {
+        let place = usize::from(self.given % COUNT);
+        let start = self.at(id).as_ptr().cast();
+        self.given = self.given.wrapping_add(1);
+        // SAFETY: an entry of the ring, which the kernel doesn't read before the new tail; the tail
+        // is where the kernel wants it, and only this function writes to it.
+        unsafe {
+            let ring = self.memory.as_ptr().cast::<BufRingEntry>();
+            let entry = &mut *ring.add(place);
+            entry.set_addr(start);
+            entry.set_len(SIZE as u32);
+            entry.set_bid(id);
+            let tail = BufRingEntry::tail(ring).cast_mut();
+            AtomicU16::from_ptr(tail).store(self.given, Ordering::Release);
+        }
+    }
+
+    /// Adds a buffer that came back with `len` bytes to the end of a chain.
+    pub fn add(&mut self, chain: &mut Chain, id: u16, len: usize) {
+        let Some(piece) = self.pieces.get_mut(usize::from(id)) else {
+            return;
+        };
+        *piece = Piece {
+            from: 0,
+            end: len.min(SIZE) as u16,
+            next: NONE,
+        };
+        match self.pieces.get_mut(usize::from(chain.last)) {
+            Some(last) => last.next = id,
+            None => chain.first = id,
+        }
+        chain.last = id;
+    }
+
+    /// Gives a buffer back that the kernel has handed out.
+    pub fn give_back(&mut self, id: u16) {
+        if id < COUNT {
+            self.give(id);
+        }
+    }
+
+    /// Copies unread bytes; returns how many.
+    pub fn peek(&self, chain: &Chain, into: &mut [u8]) -> usize {
+        let (mut next, mut done) = (chain.first, 0);
+        while let Some(piece) = self.pieces.get(usize::from(next)) {
+            let copied = copy(self.bytes(next), into.get_mut(done..).unwrap_or_default());
+            done += copied;
+            next = piece.next;
+        }
+        done
+    }
+
+    /// Takes unread bytes; returns how many.
+    pub fn take(&mut self, chain: &mut Chain, into: &mut [u8]) -> usize {
+        let mut done = 0;
+        while !chain.is_empty() && done < into.len() {
+            let first = chain.first;
+            let copied = copy(self.bytes(first), into.get_mut(done..).unwrap_or_default());
+            done += copied;
+            let Some(piece) = self.pieces.get_mut(usize::from(first)) else {
+                break;
+            };
+            piece.from += copied as u16;
+            if piece.from == piece.end {
+                self.drop_first(chain);
+            }
+        }
+        done
+    }
+
+    fn drop_first(&mut self, chain: &mut Chain) {
+        let first = chain.first;
+        chain.first = self
+            .pieces
+            .get(usize::from(first))
+            .map_or(NONE, |piece| piece.next);
+        if chain.is_empty() {
+            chain.last = NONE;
+        }
+        self.give_back(first);
+    }
+
+    /// Gives all buffers of a chain back.
+    pub fn clear(&mut self, chain: &mut Chain) {
+        while !chain.is_empty() {
+            self.drop_first(chain);
+        }
+    }
+
+    /// Number of unread bytes.
+    pub fn len(&self, chain: &Chain) -> usize {
+        let (mut next, mut len) = (chain.first, 0);
+        while let Some(piece) = self.pieces.get(usize::from(next)) {
+            len += usize::from(piece.end - piece.from);
+            next = piece.next;
+        }
+        len
+    }
+
+    /// The unread bytes of a buffer.
+    fn bytes(&self, id: u16) -> &[u8] {
+        let Some(piece) = self.pieces.get(usize::from(id)) else {
+            return &[];
+        };
+        let (from, end) = (usize::from(piece.from), usize::from(piece.end));
+        // SAFETY: the kernel has given the buffer back, with bytes up to `end` at least.
+        unsafe { core::slice::from_raw_parts(self.at(id).add(from).as_ptr(), end - from) }
+    }
+}
+
+/// Copies as much as there is room for; returns how much.
+fn copy(from: &[u8], into: &mut [u8]) -> usize {
+    let n = from.len().min(into.len());
+    if let (Some(from), Some(into)) = (from.get(..n), into.get_mut(..n)) {
+        into.copy_from_slice(from);
+    }
+    n
+}
