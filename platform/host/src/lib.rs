@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | TAP (`tap`) | reads and writes on the ring | a call for each frame, with adaptive polling |
 //! | passt (`passt`) | calls on a socket | the same |
-//! | Linux's own sockets (`sockets`) | calls; readiness by the ring | calls; readiness by epoll |
+//! | Linux's own sockets (`sockets`) | readiness, and what is received, by the ring; else calls | calls; readiness by epoll |
 //! | disks (`disk`) | page cache, or ring | page cache, `io_submit(2)`, or blocking |
 //! | folders (`folder`) | page cache, or ring | page cache, or worker |
 //!
