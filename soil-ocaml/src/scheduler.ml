@@ -611,9 +611,12 @@ let rec run_until finished raised =
         forget_all ();
         Failure.raise_with_backtrace e backtrace)
 
+let starting = ref ignore
+
 let run main =
   if in_task () then main ()
   else (
+    !starting ();
     Failure.record_backtraces ();
     let outcome = ref Pending in
     let body () =

@@ -118,5 +118,8 @@ val cancel_at : node -> int -> unit -> bool
 
 (** {1 The program} *)
 
+val starting : (unit -> unit) ref
+(** Called at the beginning of each {!run} that isn't inside of another. *)
+
 val run : (unit -> 'a) -> 'a
 val exit : int -> 'a

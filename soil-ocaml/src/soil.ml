@@ -27,6 +27,7 @@ module Cache = Cache
 module Clock = Clock
 module Random = Random
 module Machine = Machine
+module Needs = Needs
 module Error = Error
 
 exception Error = Error.Error

@@ -89,4 +89,5 @@ module Cache = Cache
 module Clock = Clock
 module Random = Random
 module Machine = Machine
+module Needs = Needs
 module Error = Error

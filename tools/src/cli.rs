@@ -30,6 +30,8 @@ pub enum Command {
     Init,
     /// List the programs that this machine lacks, and the command that installs them.
     Doctor,
+    /// Print what a program needs of its machine (`Soil.Needs`).
+    Needs(ShowNeeds),
     /// Name the functions of addresses in a program, or of a crash report read from standard input.
     Symbolize {
         /// The unstripped program.
@@ -57,6 +59,30 @@ pub enum Command {
         /// The stripped copy.
         output: PathBuf,
     },
+}
+
+/// `soil needs`.
+#[derive(Args, Debug)]
+pub struct ShowNeeds {
+    /// The program: an image or a Linux executable. It is started without devices to be asked.
+    pub program: PathBuf,
+    /// The program's arguments, if its needs depend on them.
+    #[arg(last = true)]
+    pub arguments: Vec<OsString>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Set an environment variable for the program; NAME alone passes its present value on.
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub variables: Vec<Variable>,
+    /// The QEMU to run.
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "qemu-system-x86_64",
+        env = "SOIL_QEMU"
+    )]
+    pub qemu: PathBuf,
 }
 
 /// `soil disk`.
@@ -167,7 +193,7 @@ Symbolic links are followed; a file with several names is there once. Compiling 
 for each MiB.";
 
 /// `soil run`; the exit status is in its help.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Exit status: the program's own (all 8 bits); 124 after --timeout; 125 when \
 the program could not be started; 126 when the machine ended without a status; 127 when the file \
@@ -180,9 +206,10 @@ pub struct Run {
     /// The program's arguments.
     #[arg(last = true)]
     pub arguments: Vec<OsString>,
-    /// Memory of the machine (an image; a process has what Linux gives it).
-    #[arg(long, value_name = "SIZE", default_value = "64M")]
-    pub mem: Memory,
+    /// Memory of the machine (an image; a process has what Linux gives it). Without this option:
+    /// 64M, or what the program says it needs.
+    #[arg(long, value_name = "SIZE")]
+    pub mem: Option<Memory>,
     /// The kind of machine QEMU makes.
     #[arg(long, value_enum, default_value_t = Machine::Microvm)]
     pub machine: Machine,
@@ -244,6 +271,10 @@ pub struct Run {
     /// Accelerator of the machine; auto uses kvm only if a probe boots.
     #[arg(long, value_enum, default_value_t = Accelerator::Auto)]
     pub accel: Accelerator,
+    /// Run the program without asking what it needs (`soil needs`), unchecked and without defaults
+    /// for that.
+    #[arg(long)]
+    pub ignore_needs: bool,
     /// Print the command instead of running it, for another launcher.
     #[arg(long)]
     pub dry_run: bool,
@@ -378,7 +409,7 @@ mod tests {
         ])
         .expect("valid");
         assert_eq!(run.arguments, ["--mem", "x y", "--"]);
-        assert_eq!((run.disks.len(), run.gdb, run.mem.0), (1, Some(1234), 64));
+        assert_eq!((run.disks.len(), run.gdb, run.mem), (1, Some(1234), None));
     }
 
     #[test]

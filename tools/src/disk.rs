@@ -18,6 +18,9 @@ use crate::cli::{Disk, FileSystem};
 use crate::failure::Failure;
 use crate::image_lock::{self, Held};
 use crate::lock::Usage;
+use fs::Block as _;
+use image::Content;
+use std::path::Path;
 
 /// Runs the subcommand and returns the text to print at the end.
 pub fn run(command: &Disk) -> Result<String, Failure> {
@@ -52,6 +55,45 @@ pub fn run(command: &Disk) -> Result<String, Failure> {
     }
 }
 
+/// What is on a disk.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Contents {
+    Fat,
+    Ext4,
+    Tar,
+    /// Nothing but zeros where a file system begins.
+    Blank,
+    /// None of those that Soil knows.
+    Unknown,
+}
+
+/// The file system of a disk, or of one of its partitions, and its bytes.
+pub fn contents(disk: &Path, partition: Option<&str>) -> Result<(Contents, u64), Failure> {
+    let place = image::place(disk, partition)?;
+    let mut device = image::device(disk, place, false)?;
+    let contents = match image::content(&mut *device) {
+        Content::Tar => Contents::Tar,
+        Content::Known(FileSystem::Ext4) => Contents::Ext4,
+        Content::Known(FileSystem::Fat) if is_blank(&mut *device) => Contents::Blank,
+        Content::Known(FileSystem::Fat) => match image::mount(disk, device, None) {
+            Ok(_) => Contents::Fat,
+            Err(_) => Contents::Unknown,
+        },
+    };
+    Ok((contents, place.size))
+}
+
+/// Whether a file system can't begin here.
+fn is_blank(device: &mut dyn fs::Block) -> bool {
+    let mut start = [0; 2048];
+    device.read(0, &mut start).is_ok() && start.iter().all(|byte| *byte == 0)
+}
+
+/// The bytes of a disk.
+pub fn size(disk: &Path) -> Result<u64, Failure> {
+    Ok(device::Image::open(disk)?.sectors() * device::SECTOR)
+}
+
 impl FileSystem {
     /// The name in `--fs` and in messages.
     const fn name(self) -> &'static str {
@@ -63,7 +105,7 @@ impl FileSystem {
 }
 
 /// Formats a number of bytes in a few characters.
-fn shown(bytes: u64) -> String {
+pub fn shown(bytes: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit {
             let tenths = bytes.saturating_mul(10) / unit;

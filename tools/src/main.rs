@@ -9,6 +9,7 @@ mod executables;
 mod exit_status;
 mod failure;
 mod image_lock;
+mod needs;
 mod options;
 mod program;
 mod project;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     let is_run = matches!(command, Command::Run(_));
     let result = match command {
         Command::Run(options) => run::run(&options),
+        Command::Needs(options) => said(needs::show(&options)),
         Command::Symbolize { program, addresses } => done(report::symbolize(&program, &addresses)),
         Command::New { name } => said(project::new(&name)),
         Command::Init => said(project::init(Path::new("."))),

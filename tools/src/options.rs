@@ -30,6 +30,12 @@ const LEAST_MEMORY: u32 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory(pub u32);
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self(64)
+    }
+}
+
 impl FromStr for Memory {
     type Err = Invalid;
 
@@ -96,13 +102,16 @@ pub struct Disk {
 /// The longest disk name: virtio-blk's serial number has 20 bytes (virtio 1.2, 5.2.6).
 pub const MAX_DISK_NAME: usize = 20;
 
-fn disk_name(name: &str) -> Result<(), Invalid> {
-    let fits = (1..=MAX_DISK_NAME).contains(&name.len());
-    if fits
+/// Whether a disk can have this name.
+pub fn is_disk_name(name: &str) -> bool {
+    (1..=MAX_DISK_NAME).contains(&name.len())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-    {
+}
+
+fn disk_name(name: &str) -> Result<(), Invalid> {
+    if is_disk_name(name) {
         return Ok(());
     }
     invalid(format!(

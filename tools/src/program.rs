@@ -3,6 +3,7 @@
 
 use crate::exit_status::NOT_FOUND;
 use crate::failure::{Context as _, Failure};
+use crate::needs;
 use crate::stand_in;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};
@@ -34,6 +35,8 @@ pub struct Program {
     pub form: Form,
     /// Whether Soil's network is linked in; none where the file has no symbols to tell.
     pub network: Option<bool>,
+    /// Whether it can be asked what it needs.
+    pub has_needs: bool,
 }
 
 /// Reads the properties from the file.
@@ -103,10 +106,32 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
             })
         })
     });
+    // OCaml's literals are in the data that can be written.
+    let has_needs = parsed.elf_program_headers().iter().any(|segment| {
+        let writable = segment.p_flags(endian).contains(elf::PF_W);
+        writable && segment.data(endian, &cache).is_ok_and(holds_an_answer)
+    });
     Ok(Program {
         form: if bootable { Form::Image } else { Form::Process },
         network,
+        has_needs,
     })
+}
+
+/// Whether the data has the beginning of what a program answers.
+fn holds_an_answer(data: &[u8]) -> bool {
+    let [first, ..] = needs::BEGINNING else {
+        return false;
+    };
+    let mut rest = data;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        rest = rest.get(at..).unwrap_or_default();
+        if rest.starts_with(needs::BEGINNING) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 /// The reason, on one line, that soil-cc wrote into a link stand-in.

@@ -20,6 +20,7 @@ pub use output::say;
 
 use crate::cli::{Accelerator, Run};
 use crate::failure::{Context as _, Failure};
+use crate::needs::{self, Question};
 use crate::options::{self, Mount, Net};
 use crate::program::{self, Form};
 use crate::words;
@@ -39,6 +40,20 @@ use std::process::Command;
 /// Runs the program; the result is its exit status.
 pub fn run(run: &Run) -> Result<u8, Failure> {
     let program = program::inspect(&run.program)?;
+    let completed;
+    let run = match program.has_needs && !run.ignore_needs {
+        true => {
+            let answer = Question::of_run(run).ask()?;
+            if let Some(ends) = &answer.ends {
+                print!("{}", ends.output);
+                eprint!("{}", ends.error);
+                return Ok(ends.status);
+            }
+            completed = needs::complete(run, program.form, &answer)?;
+            &completed
+        }
+        false => run,
+    };
     check(run)?;
     let default_net = program.network.unwrap_or(false);
     match program.form {
@@ -280,7 +295,7 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
 
 /// The child will not outlive us, however we end (prctl(2), PR_SET_PDEATHSIG); nor the thread that
 /// starts it, which has to be the main one.
-fn dies_with_us(command: &mut Command) {
+pub fn dies_with_us(command: &mut Command) {
     let us = getpid();
     // SAFETY: between fork and exec only system calls are made.
     unsafe {

@@ -12,7 +12,10 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             sources(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") {
+        } else if path
+            .extension()
+            .is_some_and(|end| end == "rs" || end == "ml")
+        {
             found.push(path);
         }
     }
@@ -36,6 +39,7 @@ fn read_by() -> BTreeMap<String, &'static str> {
         ("platform/host/src", "process"),
         ("platform/image/src", "image"),
         ("kernel/src", "image"),
+        ("soil-ocaml/src", "both"),
         ("tools/src", "tool"),
         ("fs", "tests"),
         ("net", "tests"),

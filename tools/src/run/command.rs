@@ -111,7 +111,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
         ),
     }
     args.pair("-cpu", cpu(run, wiring.kvm));
-    args.pair("-m", format!("{}M", run.mem.0));
+    args.pair("-m", format!("{}M", run.mem.unwrap_or_default().0));
     for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
         args.one(flag);
     }

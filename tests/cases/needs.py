@@ -1,0 +1,200 @@
+"""What a program needs (`Soil.Needs`): told by the program itself, shown by `soil needs`, and checked
+by `soil run` before the program starts."""
+
+import json
+import os
+import socket
+import subprocess
+
+from cases.network import in_every_form
+from cases.user_network import free_port, uplink
+from harness.context import SOIL, clean, executable, outcome
+
+PROGRAM = "tests/programs/soil/needs.exe"
+BOTH = ("process", "microvm")
+ALL = (
+    "volume:data:ext4+fat:1048576",
+    "disk:raw:4096",
+    "net:service",
+    "tcp:http:80",
+    "udp:names:53",
+    "memory:96",
+    "cpus:1",
+)
+
+
+def disk(context, name, mib, *make):
+    """A disk of this size in the test's folder, with a file system if there is a command."""
+    path = context.path(name)
+    with open(path, "wb") as file:
+        file.truncate(mib << 20)
+    if make:
+        context.run(*make, path)
+    return path
+
+
+def needs(context, form, *words, options=(), program=PROGRAM, **more):
+    """`soil needs` for the program."""
+    return context.run(SOIL, "needs", executable(program, form), *options, "--", *words, **more)
+
+
+def ended(context, form, *words, options=()):
+    """The status and the output of `soil run`."""
+    return outcome(context.soil(PROGRAM, form, *words, options=options), context)
+
+
+def refused(context, form, expected, *words, options=()):
+    """`soil run` refuses with this text, and doesn't start the program."""
+    status, text = ended(context, form, *words, options=options)
+    assert status == 125 and expected in text, text
+    assert "runs\n" not in text, text
+
+
+@in_every_form(forms=BOTH)
+def needs_are_told_by_the_program(context, form):
+    """`soil needs` as text and as JSON, of an image that is stripped too, with what module
+    initialisation prints before; and a program without needs isn't started."""
+    lines = needs(context, form, "say:hello", *ALL).stdout.splitlines()
+    rows = [[cell.strip() for cell in line.split("  ") if cell] for line in lines]
+    assert rows == [
+        ["volume", "data", 'files "of" data, ext4 or fat, at least 1 MiB', "--disk data=FILE"],
+        ["disk", "raw", "at least 4 KiB", "--disk raw=FILE"],
+        ["net", "service", "eth0", "--net NET"],
+        ["port", "http", "tcp 80", "--forward 8080:80"],
+        ["port", "names", "udp 53", "--forward 8053:53/udp"],
+        ["memory", "96 MiB", "--mem 96M"],
+        ["cpus", "1"],
+    ], rows
+    answer = json.loads(needs(context, form, *ALL, options=["--json"]).stdout)
+    kinds = [need["kind"] for need in answer["needs"]]
+    assert kinds == ["volume", "disk", "net", "port", "port", "memory", "cpus"], answer
+    assert answer["needs"][0]["file_systems"] == ["ext4", "fat"], answer
+    if form != "process":
+        stripped = context.path("stripped.exe")
+        context.run(SOIL, "strip", executable(PROGRAM, form), stripped)
+        text = context.run(SOIL, "needs", stripped, "--", "cpus:1").stdout
+        assert text.split() == ["cpus", "1"], text
+    without = needs(context, form, program="tests/programs/arguments.exe").stdout
+    assert without.endswith("arguments.exe: declares no needs\n"), without
+
+
+@in_every_form(forms=BOTH)
+def what_is_missing_is_refused_with_its_option(context, form):
+    """A disk that isn't given, one that is too small, read-only, blank, or has another file system,
+    too little memory: each refused before the program starts, with the remedy."""
+    ext4 = disk(context, "ext4.img", 16, "mkfs.ext4", "-q")
+    fat = disk(context, "fat.img", 16, "mkfs.fat")
+    blank = disk(context, "blank.img", 16)
+    other = disk(context, "other.img", 16, "mkswap")
+
+    def volume(expected, word, *options):
+        refused(context, form, expected, word, options=[*options])
+
+    volume("add --disk data=data.img", "volume:data:ext4:0")
+    several = ("volume:a:fat:0", "volume:b:fat:0")
+    status, text = ended(context, form, *several)
+    assert status == 125 and "--disk a=" in text and "--disk b=" in text, text
+    if form != "process":
+        refused(context, form, "give --mem 96M", "memory:96", options=["--mem", "32M"])
+        refused(context, form, "an image has one", "cpus:2")
+        return
+    # The checks are those of `soil run`, and the same for an image.
+    volume("soil disk make data.img FOLDER --size 100M --fs ext4", "volume:data:ext4:104857600")
+    volume("mkfs.ext4", "volume:data:ext4:0", "--disk", f"data={blank}")
+    volume("mkfs.fat", "volume:data::0", "--disk", f"data={blank}")
+    volume("no file system that Soil knows", "volume:data::0", "--disk", f"data={other}")
+    volume("has the file system fat", "volume:data:ext4+tar:0", "--disk", f"data={fat}")
+    volume("needs fat", "volume:data:fat:0", "--disk", f"data={ext4}")
+    grow = f"soil disk grow {ext4} --size 17M"
+    volume(grow, "volume:data:ext4:16777217", "--disk", f"data={ext4}")
+    volume("leave out ,ro", "volume:data:fat:0", "--disk", f"data={fat},ro")
+    volume(
+        "give --mount /data=data",
+        "volume:data:fat:0",
+        "--disk",
+        f"data={fat}",
+        "--mount",
+        "/x=data",
+    )
+    volume("has to be fat", "volume:data:fat:0", "--mount", "/data=memory:1M")
+    volume("truncate -s 1M raw.img", "disk:raw:4096")
+    volume("needs 17 MiB", "disk:raw:17825792", "--disk", f"raw={blank}")
+    volume("soil disk make", "volume:data:fat:0", "--disk", f"data={context.path('missing')}")
+
+
+@in_every_form(forms=BOTH)
+def what_is_given_is_used(context, form):
+    """Disks that are as asked for, defaults of memory and of mount points, options that take their
+    place, and --ignore-needs."""
+    fat = disk(context, "fat.img", 16, "mkfs.fat")
+    raw = disk(context, "raw.img", 1)
+
+    def runs(expected, *words, options=()):
+        status, text = ended(context, form, *words, options=options)
+        assert (status, text) == (0, "runs\n" + expected), text
+
+    given = ["--disk", f"data={fat}"]
+    runs("/data: 0 entries\n", "volume:data:fat+ext4:16777216", options=given)
+    runs("/data: 0 entries\n", "volume:data::0:ro", options=["--disk", f"data={fat},ro"])
+    runs("/var/db: 0 entries\n", "volume:data::0:at:/var/db", options=given)
+    elsewhere = ["--disk", f"other={fat}", "--mount", "/data=fat:other"]
+    runs("/data: 0 entries\n", "volume:data:fat:0", options=elsewhere)
+    runs("2048 sectors\n", "disk:raw:1048576", options=["--disk", f"raw={raw}"])
+    runs("enough\n", "memory:100")
+    nothing = "list /data: nothing is mounted at /data: no disk data: run with --disk data=FILE\n"
+    runs(nothing, "volume:data:fat:0:optional")
+    runs(nothing, "volume:data:fat:0", options=["--ignore-needs"])
+    if form == "process":
+        os.mkdir(context.path("folder"))
+        folder = ["--mount", f"/data=host:{context.path('folder')}"]
+        runs("/data: 0 entries\n", "volume:data:host:0", options=folder)
+
+
+@in_every_form(forms=BOTH)
+def a_port_is_forwarded_by_default(context, form):
+    """From the same port of the loopback, where it is free, and by --forward."""
+    uplink(context)
+    number = free_port()
+    # The harness gives `--net none` to programs without a TAP.
+    user = ["--net", "user"]
+    child = context.soil(PROGRAM, form, f"serve:{number}", options=user)
+    child.wait_line("ready")
+    assert f"greeting: 127.0.0.1:{number} leads to tcp port {number}" in child.text, child.text
+    with socket.create_connection(("127.0.0.1", number)) as peer:
+        peer.sendall(b"hello")
+        got = peer.makefile("rb").read(5)
+        assert got == b"hello", (got, child.text)
+    assert child.finish() == 0, child.text
+    with socket.create_server(("127.0.0.1", number)):
+        refused(context, form, f"--forward PORT:{number}", f"serve:{number}", options=user)
+        forward = [*user, "--forward", f"{free_port()}:{number}"]
+        status, text = ended(context, form, f"tcp:greeting:{number}", options=forward)
+        assert (status, text) == (0, f"runs\nport {number}\n"), text
+    refused(context, form, "leave out --net none", "tcp:http:80")
+    shown = context.run(
+        SOIL, "run", executable(PROGRAM, form), "--dry-run", *user, "--", "tcp:http:80"
+    )
+    assert "8080" in shown.stdout, shown.stdout
+
+
+@in_every_form(forms=BOTH)
+def a_program_that_answers_badly_is_refused(context, form):
+    """One that ends, fails, prints without end or waits for ever before it says what it needs, and
+    answers that can't be: each with an error in its words. --ignore-needs runs it."""
+    refused(context, form, "ended without saying what it needs", "exit:0")
+    refused(context, form, 'exception Failure("not yet")', "raise")
+    refused(context, form, "prints without end", "flood")
+    refused(context, form, "at line 1", "forge:1")
+    refused(context, form, "unknown variant `gpu`", 'forge:"needs":[{"kind":"gpu"}]')
+    status, text = ended(context, form, "exit:0", options=["--ignore-needs"])
+    assert (status, text) == (0, ""), text
+
+
+@in_every_form(forms=BOTH)
+def a_program_that_only_prints_is_not_checked(context, form):
+    """Its output, error output and status are those of `soil run`."""
+    words = [SOIL, "run", executable(PROGRAM, form), "--", "volume:data:fat:0", "ends:3"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, clean(done.stderr)) == (3, "out\n", "err\n"), done
+    shown = needs(context, form, "ends:3", check=False)
+    assert shown.returncode == 1 and "err: give the arguments" in shown.stderr, shown

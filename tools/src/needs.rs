@@ -1,0 +1,38 @@
+//! What a program says that it needs (`Soil.Needs`): asked of the program itself, shown by `soil
+//! needs`, and checked by `soil run` before the program starts.
+
+mod answer;
+mod ask;
+mod check;
+mod show;
+
+pub use answer::BEGINNING;
+pub use ask::Question;
+pub use check::complete;
+
+use crate::cli::ShowNeeds;
+use crate::exit_status::NOT_STARTED;
+use crate::failure::Failure;
+use crate::program;
+
+/// `soil needs`; the text to print.
+pub fn show(options: &ShowNeeds) -> Result<String, Failure> {
+    let program = program::inspect(&options.program)?;
+    let answer = match program.has_needs {
+        true => Question::of_needs(options).ask()?,
+        false => answer::Answer::default(),
+    };
+    if let Some(ends) = &answer.ends
+        && ends.status != 0
+    {
+        let failure = Failure::on(&options.program, ends.error.trim_end());
+        return Err(failure.remedy("give the arguments that it needs after --"));
+    }
+    match options.json {
+        true => show::json(&options.program, &answer),
+        false => Ok(show::text(&options.program, &answer)),
+    }
+}
+
+/// The status of a program that can't be asked or that isn't given what it needs.
+const REFUSED: u8 = NOT_STARTED;

@@ -1,0 +1,218 @@
+//! The form in which a program answers: one JSON object in its output (`soil-ocaml/src/needs.ml`).
+
+use crate::options::is_disk_name;
+use serde::{Deserialize, Serialize};
+
+/// The first bytes of an answer: a record separator (RFC 7464) and the object's beginning. A
+/// program that can answer has them in its data, which survives stripping; so a program without
+/// them isn't asked.
+pub const BEGINNING: &[u8] = b"\x1e{\"soil_needs\":1,";
+
+/// What the program said.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+pub struct Answer {
+    pub needs: Vec<Need>,
+    /// With its present arguments the program only prints.
+    #[serde(default)]
+    pub ends: Option<Ends>,
+}
+
+/// The end of a program that only prints, as with `--help`.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub struct Ends {
+    pub status: u8,
+    pub output: String,
+    pub error: String,
+}
+
+/// A need, by the function of `Soil.Needs` that declares it. Sizes are in bytes, 0 for any.
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Need {
+    Volume {
+        name: String,
+        at: String,
+        file_systems: Vec<FileSystem>,
+        at_least: u64,
+        read_only: bool,
+        optional: bool,
+        doc: String,
+    },
+    Disk {
+        name: String,
+        at_least: u64,
+        read_only: bool,
+        optional: bool,
+        doc: String,
+    },
+    Net {
+        name: String,
+        doc: String,
+    },
+    Port {
+        name: String,
+        number: u16,
+        protocol: Protocol,
+        doc: String,
+    },
+    Memory {
+        bytes: u64,
+    },
+    Cpus {
+        count: u32,
+    },
+}
+
+/// A file system that will do for a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileSystem {
+    Fat,
+    Ext4,
+    Tar,
+    Memory,
+    Host,
+}
+
+impl FileSystem {
+    /// Its name in `--mount`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fat => "fat",
+            Self::Ext4 => "ext4",
+            Self::Tar => "tar",
+            Self::Memory => "memory",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// A transport protocol, as in [`crate::options::Protocol`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl From<Protocol> for crate::options::Protocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Tcp => Self::Tcp,
+            Protocol::Udp => Self::Udp,
+        }
+    }
+}
+
+/// The answer in a program's output, or what is wrong with it; `None` if there is none.
+///
+/// The program is not trusted: what is accepted can be shown on a terminal and given to `soil
+/// run`'s options.
+pub fn find(output: &[u8]) -> Option<Result<Answer, String>> {
+    let start = output
+        .windows(BEGINNING.len())
+        .position(|bytes| bytes == BEGINNING)?;
+    let object = output.get(start + 1..)?;
+    // The program's console may have been written to by others since.
+    let line = object.split(|byte| *byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line);
+    let parsed = serde_json::from_str(&line).map_err(|error| error.to_string());
+    Some(
+        parsed.and_then(|answer: Answer| match checked(&answer.needs) {
+            None => Ok(answer),
+            Some(wrong) => Err(wrong),
+        }),
+    )
+}
+
+/// What the library would never say.
+fn checked(needs: &[Need]) -> Option<String> {
+    let plain = |text: &str| !text.chars().any(char::is_control);
+    for need in needs {
+        let (name, doc) = match need {
+            Need::Volume { name, doc, .. }
+            | Need::Disk { name, doc, .. }
+            | Need::Net { name, doc }
+            | Need::Port { name, doc, .. } => (name, doc),
+            Need::Memory { .. } | Need::Cpus { .. } => continue,
+        };
+        if !is_disk_name(name) {
+            return Some(format!("{name:?} is no name of a need"));
+        }
+        if !plain(doc) {
+            return Some(format!("{name} is described by {doc:?}"));
+        }
+        match need {
+            Need::Volume { at, .. }
+                if !at.starts_with('/') || !plain(at) || at.contains(['=', ';', ',']) =>
+            {
+                return Some(format!("{at:?} is no place for the volume {name}"));
+            }
+            Need::Port { number: 0, .. } => return Some(format!("port {name} has number 0")),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Need, Protocol, find};
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    fn answer(needs: &str) -> Vec<u8> {
+        format!("noise\x1e{{\"soil_needs\":1,\"needs\":{needs}}}\r\nsoil: later\n").into_bytes()
+    }
+
+    fn refused(needs: &str) -> String {
+        let found = find(&answer(needs)).expect("an answer");
+        found.expect_err("refused")
+    }
+
+    #[test]
+    fn an_answer_stands_anywhere_in_the_output() {
+        let text = r#"[{"kind":"port","name":"http","number":80,"protocol":"tcp","doc":"a\u0022"},
+            {"kind":"memory","bytes":1048576}]"#
+            .replace('\n', "");
+        let found = find(&answer(&text)).expect("an answer").expect("valid");
+        let port = Need::Port {
+            name: "http".into(),
+            number: 80,
+            protocol: Protocol::Tcp,
+            doc: "a\"".into(),
+        };
+        assert_eq!(found.needs, [port, Need::Memory { bytes: 1 << 20 }]);
+        assert_eq!(found.ends, None);
+        assert!(find(b"needs nothing").is_none());
+        assert!(find(&answer("[]")[..15]).is_none());
+    }
+
+    #[test]
+    fn what_the_library_would_not_say_is_refused() {
+        assert!(refused("[{\"kind\":\"gpu\"}]").contains("gpu"));
+        assert!(refused("[").contains("line 1"));
+        let port = |name: &str, number: u32, doc: &str| {
+            refused(&format!(
+                r#"[{{"kind":"port","name":"{name}","number":{number},"protocol":"tcp","doc":"{doc}"}}]"#
+            ))
+        };
+        assert!(port("A B", 1, "").contains("A B"));
+        assert!(port("a", 0, "").contains("number 0"));
+        assert!(port("a", 65536, "").contains("65536"));
+        assert!(port("a", 1, "\\u001b[2J").contains("described"));
+        let at = r#"[{"kind":"volume","name":"a","at":"/a;b","file_systems":[],"at_least":0,
+            "read_only":false,"optional":false,"doc":""}]"#
+            .replace('\n', "");
+        assert!(refused(&at).contains("no place"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_output_is_taken(before in any::<Vec<u8>>(), after in any::<Vec<u8>>()) {
+            let mut output = before;
+            output.extend(super::BEGINNING);
+            output.extend(after);
+            prop_assert!(find(&output).is_some_and(|found| found.is_err()));
+        }
+    }
+}

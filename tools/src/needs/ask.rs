@@ -1,0 +1,159 @@
+//! Asking a program: it is started without devices, by another `soil run`, and says what it needs.
+
+use super::REFUSED;
+use super::answer::{self, Answer};
+use crate::cli::{Accelerator, Machine, Run, ShowNeeds};
+use crate::exit_status::TIMED_OUT;
+use crate::failure::{Context as _, Failure};
+use crate::options::{Memory, Variable};
+use crate::run::dies_with_us;
+use clap::ValueEnum as _;
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Seconds that a program may take. An image boots in a tenth of one.
+const LIMIT: f64 = 15.0;
+/// The longest output that is looked at, in bytes.
+const LONGEST: u64 = 1 << 20;
+/// Memory of the machine that is asked, in MiB: the program's own need isn't known yet.
+const MEMORY: u32 = 256;
+
+/// A program, and all of its circumstances that may change its answer.
+pub struct Question<'a> {
+    program: &'a Path,
+    arguments: &'a [OsString],
+    variables: &'a [Variable],
+    memory: Option<Memory>,
+    machine: Machine,
+    accel: Accelerator,
+    cpu: Option<&'a str>,
+    qemu: &'a Path,
+}
+
+impl<'a> Question<'a> {
+    pub fn of_run(run: &'a Run) -> Self {
+        Self {
+            program: &run.program,
+            arguments: &run.arguments,
+            variables: &run.variables,
+            memory: run.mem,
+            machine: run.machine,
+            accel: run.accel,
+            cpu: run.cpu.as_deref(),
+            qemu: &run.qemu,
+        }
+    }
+
+    pub fn of_needs(options: &'a ShowNeeds) -> Self {
+        Self {
+            program: &options.program,
+            arguments: &options.arguments,
+            variables: &options.variables,
+            memory: None,
+            machine: Machine::Microvm,
+            accel: Accelerator::Auto,
+            cpu: None,
+            qemu: &options.qemu,
+        }
+    }
+
+    /// Starts the program; its answer.
+    pub fn ask(&self) -> Result<Answer, Failure> {
+        let refuse = |why: String, remedy: &str| {
+            let failure = Failure::on(self.program, why).remedy(remedy);
+            Err(failure.with_status(REFUSED))
+        };
+        let mut child = self
+            .command()?
+            .spawn()
+            .map_err(|error| Failure::on("soil run", error))?;
+        let mut output = Vec::new();
+        if let Some(pipe) = child.stdout.take() {
+            // What was read until then is looked at.
+            let _ = pipe.take(LONGEST).read_to_end(&mut output);
+        }
+        // The rest of a flood would fill the pipe; the machine ends with its `soil run`.
+        let flood = output.len() as u64 == LONGEST;
+        if flood {
+            let _ = child.kill();
+        }
+        let errors = child.stderr.take().map(|pipe| {
+            let mut errors = Vec::new();
+            let _ = pipe.take(LONGEST).read_to_end(&mut errors);
+            String::from_utf8_lossy(&errors).into_owned()
+        });
+        let status = child.wait().on("soil run")?;
+        let errors = errors.unwrap_or_default();
+        match answer::find(&output) {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(wrong)) => {
+                let remedy = "is it of another version of Soil? --ignore-needs runs it";
+                return refuse(format!("its needs can't be understood ({wrong})"), remedy);
+            }
+            None => {}
+        }
+        let remedy = "call Soil.run (or Soil.Needs.answer) before anything is waited for or used; \
+            --ignore-needs runs it unchecked";
+        if flood {
+            return refuse(
+                "prints without end in place of saying what it needs".into(),
+                remedy,
+            );
+        }
+        match status.code() {
+            Some(code) if code == i32::from(TIMED_OUT) && errors.contains("--timeout") => {
+                refuse(format!("did not say what it needs in {LIMIT} s"), remedy)
+            }
+            Some(0) => refuse("ended without saying what it needs".into(), remedy),
+            _ => {
+                eprint!("{errors}");
+                refuse(
+                    "failed before it said what it needs".into(),
+                    "its messages are above; --ignore-needs runs it unchecked",
+                )
+            }
+        }
+    }
+
+    fn command(&self) -> Result<Command, Failure> {
+        let this = std::env::current_exe().on("soil")?;
+        let mut command = Command::new(this);
+        command.arg("run").arg("--ignore-needs");
+        let word = |value: Option<clap::builder::PossibleValue>| {
+            value.map_or_else(String::new, |value| value.get_name().to_owned())
+        };
+        let memory = self.memory.map_or(MEMORY, |Memory(mib)| mib.max(MEMORY));
+        command
+            .args(["--net", "none"])
+            .args(["--timeout", &LIMIT.to_string()])
+            .args(["--mem", &format!("{memory}M")])
+            .args(["--machine", &word(self.machine.to_possible_value())])
+            .args(["--accel", &word(self.accel.to_possible_value())])
+            .arg("--qemu")
+            .arg(self.qemu);
+        if let Some(cpu) = self.cpu {
+            command.args(["--cpu", cpu]);
+        }
+        for variable in self.variables {
+            let value = match &variable.value {
+                Some(value) => format!("={value}"),
+                None => String::new(),
+            };
+            command
+                .arg("--env")
+                .arg(format!("{}{value}", variable.name));
+        }
+        command
+            .args(["--env", "SOIL_NEEDS=json"])
+            .arg(self.program)
+            .arg("--")
+            .args(self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        dies_with_us(&mut command);
+        Ok(command)
+    }
+}

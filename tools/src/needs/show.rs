@@ -1,0 +1,148 @@
+//! `soil needs`: the needs as text and as JSON.
+
+use super::answer::{Answer, FileSystem, Need, Protocol};
+use super::check::host_port;
+use crate::disk::shown;
+use crate::failure::{Context as _, Failure};
+use serde::Serialize;
+use std::path::Path;
+
+/// The form of `soil needs --json`.
+#[derive(Serialize)]
+struct Shown<'a> {
+    program: &'a Path,
+    needs: &'a [Need],
+}
+
+/// The needs as JSON.
+pub fn json(program: &Path, answer: &Answer) -> Result<String, Failure> {
+    let needs = &answer.needs;
+    serde_json::to_string_pretty(&Shown { program, needs }).on(program)
+}
+
+/// The needs as a table: kind, name, what is asked for, the option that gives it.
+pub fn text(program: &Path, answer: &Answer) -> String {
+    if answer.needs.is_empty() {
+        return format!("{}: declares no needs", program.display());
+    }
+    let mut interface = 0;
+    let rows = answer.needs.iter().map(|need| {
+        let row = row(need, interface);
+        interface += usize::from(matches!(need, Need::Net { .. }));
+        row
+    });
+    let rows: Vec<[String; 4]> = rows.collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let [first, second, third] = [width(0), width(1), width(2)];
+    let lines = rows.iter().map(|[kind, name, what, option]| {
+        let line = format!("{kind:first$}  {name:second$}  {what:third$}  {option}");
+        line.trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Words that aren't empty, separated.
+fn joined<const N: usize>(words: [String; N]) -> String {
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn when(condition: bool, word: &str) -> String {
+    if condition {
+        word.to_owned()
+    } else {
+        String::new()
+    }
+}
+
+fn size(at_least: u64) -> String {
+    match at_least {
+        0 => String::new(),
+        bytes => format!("at least {}", shown(bytes)),
+    }
+}
+
+/// The file systems that will do, as in "fat or ext4".
+pub fn either(file_systems: &[FileSystem]) -> String {
+    let names: Vec<&str> = file_systems.iter().map(|f| f.name()).collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        names => names.concat(),
+    }
+}
+
+fn row(need: &Need, interface: usize) -> [String; 4] {
+    let row = |kind: &str, name: &str, what: String, option: String| {
+        [kind.to_owned(), name.to_owned(), what, option]
+    };
+    match need {
+        Need::Volume {
+            name,
+            at,
+            file_systems,
+            at_least,
+            read_only,
+            optional,
+            doc,
+        } => {
+            let what = joined([
+                doc.clone(),
+                either(file_systems),
+                size(*at_least),
+                when(*read_only, "read-only"),
+                when(*optional, "optional"),
+            ]);
+            let option = match *at == format!("/{name}") {
+                true => format!("--disk {name}=FILE"),
+                false => format!("--disk {name}=FILE (at {at})"),
+            };
+            row("volume", name, what, option)
+        }
+        Need::Disk {
+            name,
+            at_least,
+            read_only,
+            optional,
+            doc,
+        } => {
+            let what = joined([
+                doc.clone(),
+                size(*at_least),
+                when(*read_only, "read-only"),
+                when(*optional, "optional"),
+            ]);
+            row("disk", name, what, format!("--disk {name}=FILE"))
+        }
+        Need::Net { name, doc } => {
+            let what = joined([doc.clone(), format!("eth{interface}")]);
+            row("net", name, what, "--net NET".into())
+        }
+        Need::Port {
+            name,
+            number,
+            protocol,
+            doc,
+        } => {
+            let (protocol, suffix) = match protocol {
+                Protocol::Tcp => ("tcp", ""),
+                Protocol::Udp => ("udp", "/udp"),
+            };
+            let what = joined([doc.clone(), format!("{protocol} {number}")]);
+            let host = host_port(*number);
+            row(
+                "port",
+                name,
+                what,
+                format!("--forward {host}:{number}{suffix}"),
+            )
+        }
+        Need::Memory { bytes } => {
+            let mib = bytes.div_ceil(1 << 20);
+            row("memory", "", shown(*bytes), format!("--mem {mib}M"))
+        }
+        Need::Cpus { count } => row("cpus", "", count.to_string(), String::new()),
+    }
+}
