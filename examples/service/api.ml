@@ -9,11 +9,12 @@ type t = {
   fail : (string -> bool) option;
 }
 
-type response = { status : Cohttp.Code.status_code; content_type : string; body : string }
+module Server = Soil_http.Server
 
-let text ?(status = `OK) body = { status; content_type = "text/plain; charset=utf-8"; body }
-let only status = text ~status (Cohttp.Code.string_of_status status ^ "\n")
-let value body = { status = `OK; content_type = "application/octet-stream"; body }
+let typed content_type = Cohttp.Header.init_with "content-type" content_type
+let text ?status body = Server.string ?status ~headers:(typed "text/plain; charset=utf-8") body
+let only status = Server.status status
+let value body = Server.string ~headers:(typed "application/octet-stream") body
 
 let refused t (error : Kv.error) =
   let say status = text ~status (Kv.error_to_string error ^ "\n") in
@@ -50,13 +51,19 @@ let delete store key =
   let* () = Kv.remove store key in
   Ok (only `OK)
 
+(* A length is wanted beforehand, for a refusal before the value was sent. *)
+let body t request =
+  if Cohttp.Header.mem (Server.head request).headers "transfer-encoding" then
+    raise (Server.Refused `Length_required);
+  Server.body_string ~max:t.max_value request
+
 (* The store is asked for after the body has come: it may have been started again meanwhile. *)
-let values t connection request path =
+let values t request path =
   match Kv.Key.v (Uri.pct_decode path) with
   | exception Invalid_argument _ -> only `Bad_request
   | key -> (
-      let meth = Cohttp.Request.meth request in
-      let body = Body.read connection request ~max:t.max_value in
+      let meth = Server.meth request in
+      let body = body t request in
       let store = Supervisor.get t.store in
       let is_root = Kv.Key.equal key Kv.Key.empty in
       let result =
@@ -73,29 +80,24 @@ let health t =
   text ~status (Supervisor.health_to_string (Supervisor.health t.supervisor))
 
 let metrics request =
-  let accept = Cohttp.Header.get (Cohttp.Request.headers request) "accept" in
-  let content_type, body = Soil_metrics.page ?accept () in
-  { status = `OK; content_type; body }
+  let content_type, body = Soil_metrics.page ?accept:(Server.header request "accept") () in
+  Server.string ~headers:(typed content_type) body
 
-let respond t connection request =
-  let meth = Cohttp.Request.meth request in
-  match (meth, String.split_on_char '/' (Cohttp.Request.resource request)) with
-  | _, "" :: "kv" :: names -> values t connection request (String.concat "/" names)
-  | meth, path -> (
-      ignore (Body.read connection request ~max:t.max_value);
-      match (meth, path, t.fail) with
-      | (`GET | `HEAD), [ ""; "health" ], _ -> health t
-      | (`GET | `HEAD), [ ""; "metrics" ], _ -> metrics request
-      | `POST, [ ""; "fail"; child ], Some fail ->
-          only (if fail child then `Accepted else `Not_found)
-      | _ -> only `Not_found)
+let answer t request =
+  match (Server.meth request, String.split_on_char '/' (Server.path request)) with
+  | _, "" :: "kv" :: names -> values t request (String.concat "/" names)
+  | (`GET | `HEAD), [ ""; "health" ] -> health t
+  | (`GET | `HEAD), [ ""; "metrics" ] -> metrics request
+  | `POST, [ ""; "fail"; child ] -> (
+      match t.fail with
+      | Some fail when fail child -> only `Accepted
+      | Some _ | None -> only `Not_found)
+  | _ -> only `Not_found
 
-let answer t connection request ~keep_alive =
-  let { status; content_type; body } = respond t connection request in
-  let meth = Cohttp.Request.meth request in
-  Metrics.count ~meth status;
-  let fields = [ ("content-type", content_type) ] in
-  let response = Server.response ~fields ~keep_alive ~size:(String.length body) status in
-  Http.respond connection response (if meth = `HEAD then "" else body)
-
-let serve t = Server.connection ~keeps:Body.is_plain (answer t)
+let serve t listener =
+  let log (entry : Server.entry) =
+    match entry.request with
+    | Some request -> Metrics.count ~meth:request.meth entry.status
+    | None -> ()
+  in
+  Server.serve ~grace:2. ~log listener (answer t)

@@ -8,6 +8,6 @@ type t = {
   fail : (string -> bool) option;  (** Has the child of this name fail, if there is one. *)
 }
 
-val serve : t -> Soil.Tcp.connection -> unit
-(** [serve t c] answers the requests that come by [c]. A response to [PUT] or [DELETE] that says
-    success is sent when the change is durable. *)
+val serve : t -> Soil.Tcp.listener -> unit
+(** [serve t l] answers the requests that come by connections to [l]. A response to [PUT] or
+    [DELETE] that says success is sent when the change is durable. *)

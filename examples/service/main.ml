@@ -59,8 +59,8 @@ let serve (options : Options.t) =
       fail = (if options.admin then Some (fun name -> fail name Asked_to_fail) else None);
     }
   in
-  let run listener = Soil.Tcp.serve ~grace:2. listener (Api.serve api) in
-  ignore (Supervisor.add supervisor "http" (breakable "http" (listen options.port)) ~run)
+  ignore
+    (Supervisor.add supervisor "http" (breakable "http" (listen options.port)) ~run:(Api.serve api))
 
 let () =
   Printexc.register_printer Soil.Error.printer;

@@ -1,0 +1,157 @@
+type step =
+  | Fixed  (** [left] bytes are to come. *)
+  | Size  (** The size of a chunk is next. *)
+  | Data  (** [left] bytes of a chunk are. *)
+  | End_of_chunk
+  | Trailers
+  | To_end
+  | Over
+  | Broken  (** Where the next request begins isn't known. *)
+
+type pace = { seconds : float; rate : int }
+
+type t = {
+  input : Input.t;
+  limits : Head.limits;
+  pace : pace;
+  truncated : exn;
+  mutable ask : (unit -> unit) option;
+  mutable started : float; (* When it was first waited for; negative before. *)
+  mutable step : step;
+  mutable left : int;
+  mutable got : int;
+  mutable max : int;
+}
+
+let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits pace =
+  let step, left =
+    match framing with
+    | Head.Length 0 -> (Over, 0)
+    | Head.Length n -> (Fixed, n)
+    | Head.Chunked -> (Size, 0)
+    | Head.To_end -> (To_end, 0)
+  in
+  { input; limits; pace; truncated; ask; started = -1.; step; left; got = 0; max = max_int }
+
+let too_large () = raise (Head.Refused `Request_entity_too_large)
+
+let limit t max =
+  if (t.step = Fixed || t.step = Data) && t.left > max - t.got then too_large ();
+  t.max <- max
+
+let is_over t = t.step = Over
+
+let prepare t =
+  (match t.ask with
+  | Some ask ->
+      t.ask <- None;
+      ask ()
+  | None -> ());
+  if t.started < 0. then t.started <- Soil.Clock.monotonic ();
+  let spent_well = float_of_int t.got /. float_of_int t.pace.rate in
+  Input.until t.input (t.started +. t.pace.seconds +. spent_well)
+
+let malformed () = raise (Head.Refused `Bad_request)
+let chunk_line = 256 (* bytes of the line of a chunk's size, with its extensions *)
+
+let hexadecimal = function
+  | '0' .. '9' as c -> Char.code c - 48
+  | 'a' .. 'f' as c -> Char.code c - 87
+  | 'A' .. 'F' as c -> Char.code c - 55
+  | _ -> -1
+
+(* RFC 9112 §7.1: digits, and behind a semicolon what is ignored. *)
+let chunk_size t n =
+  let rec digits i size =
+    let digit = if i < n then hexadecimal (Input.get t.input i) else -1 in
+    if digit < 0 then (i, size)
+    else if i = 15 then too_large ()
+    else digits (i + 1) ((size * 16) + digit)
+  in
+  let i, size = digits 0 0 in
+  if i = 0 then malformed ();
+  (if i < n then
+     let extension = Input.sub t.input i (n - i) in
+     let is_extension = String.starts_with ~prefix:";" (String.trim extension) in
+     if not (is_extension && Grammar.is_value extension) then malformed ());
+  size
+
+(* Goes on until there are bytes of the body, or its end. *)
+let rec advance t =
+  match t.step with
+  | Fixed | Data | To_end | Over -> ()
+  | Broken -> malformed ()
+  | Size ->
+      let n = Input.line t.input ~max:chunk_line in
+      let size = chunk_size t n in
+      if size > t.max - t.got then too_large ();
+      Input.skip_line t.input n;
+      t.left <- size;
+      t.step <- (if size = 0 then Trailers else Data);
+      advance t
+  | End_of_chunk ->
+      if Input.line t.input ~max:0 <> 0 then malformed ();
+      Input.skip_line t.input 0;
+      t.step <- Size;
+      advance t
+  | Trailers ->
+      (* Nothing uses them, and some must not be believed (RFC 9110 §6.5.1). *)
+      ignore (Head.fields t.input t.limits);
+      t.step <- Over
+
+let at_end t = match t.step with To_end -> t.step <- Over | _ -> raise t.truncated
+
+let took t n =
+  t.got <- t.got + n;
+  if t.step <> To_end then (
+    t.left <- t.left - n;
+    if t.left = 0 then t.step <- (if t.step = Fixed then Over else End_of_chunk))
+  else if t.got > t.max then too_large ()
+
+let read_by take t b off len =
+  if t.step = Over then 0
+  else
+    match
+      prepare t;
+      advance t;
+      if t.step = Over then 0
+      else
+        let len = if t.step = To_end then min len (max 1 (t.max - t.got + 1)) else min len t.left in
+        let n = take t.input b off len in
+        if n = 0 then at_end t else took t n;
+        n
+    with
+    | n -> n
+    | exception (Soil.Task.Cancelled as e) -> raise e
+    | exception e -> (
+        t.step <- Broken;
+        match e with
+        | Input.Malformed | Input.Too_long -> malformed ()
+        | End_of_file -> raise t.truncated
+        | Input.Late -> raise (Head.Refused `Request_timeout)
+        | e -> raise e)
+
+let source t =
+  Soil.Flow.source ~name:"body"
+    ~read_into:(fun b off len -> read_by Input.read_into t b off len)
+    (fun b off len -> read_by Input.read t b off len)
+
+let discarded_bytes = 65536
+
+let can_discard t =
+  match t.step with
+  | Over -> true
+  | Fixed | Data -> t.ask = None && t.left <= discarded_bytes
+  | Size | End_of_chunk | Trailers -> t.ask = None
+  | To_end | Broken -> false
+
+let discard t =
+  can_discard t
+  &&
+  let b = Bytes.create 4096 in
+  let rec go left =
+    is_over t || (left > 0 && match read_by Input.read t b 0 4096 with n -> go (left - n))
+  in
+  (* What isn't needed may not be waited for as long as what is. *)
+  t.max <- max_int;
+  match go discarded_bytes with over -> over | exception (Head.Refused _ | Soil.Error _) -> false

@@ -1,0 +1,32 @@
+(** Bodies that come from a peer. Private to [soil.http]. *)
+
+type t
+
+type pace = { seconds : float; rate : int }
+(** The type for how fast a body has to come: it may take [seconds] and one more for each [rate]
+    bytes. *)
+
+val make :
+  ?ask:(unit -> unit) -> ?truncated:exn -> Input.t -> Head.framing -> Head.limits -> pace -> t
+(** [make input framing limits pace] is the body that comes next. [ask] is called before the first
+    wait for it. [truncated] (default: [Refused `Bad_request]) is raised if the input ends before
+    the body. *)
+
+val limit : t -> int -> unit
+(** [limit t max] has the call that would return byte [max + 1] raise
+    [Head.Refused `Request_entity_too_large]; at once if the body says that it is longer. *)
+
+val source : t -> Soil.Flow.source
+(** [source t] is the flow that reads [t].
+    @raise Head.Refused
+      from its reads: [`Bad_request] if the chunks are malformed, [`Request_timeout] if it comes too
+      slowly, and as {!limit} says. *)
+
+val is_over : t -> bool
+(** [is_over t] is [true] iff all of it was read. *)
+
+val can_discard : t -> bool
+(** [can_discard t] is [true] iff it is worth trying to {!discard} what wasn't read. *)
+
+val discard : t -> bool
+(** [discard t] reads the rest, and is [false] if that is too long, too late or malformed. *)

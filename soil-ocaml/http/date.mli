@@ -1,0 +1,13 @@
+(** Dates of HTTP ({{:https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7}RFC 9110 §5.6.7}). *)
+
+val to_string : float -> string
+(** [to_string t] is the moment [t] seconds after 1970-01-01 00:00 UTC, such as
+    ["Sun, 06 Nov 1994 08:49:37 GMT"]. Parts of seconds are cut off. *)
+
+val of_string : string -> float option
+(** [of_string s] is the moment that [s] names, in that form or in one of the two obsolete ones
+    (["Sunday, 06-Nov-94 08:49:37 GMT"], ["Sun Nov  6 08:49:37 1994"]); [None] if [s] isn't a date.
+    Two digits stand for a year from 1970 to 2069. *)
+
+val now : unit -> string
+(** [now ()] is [to_string (Soil.Clock.now ())], made once a second. *)

@@ -1,0 +1,232 @@
+module D = Soil.File_descriptor
+module H = Cohttp.Header
+
+let extension path =
+  match String.rindex_opt path '.' with
+  | Some i -> String.lowercase_ascii (String.sub path i (String.length path - i))
+  | None -> ""
+
+let content_type path =
+  match extension path with
+  | ".html" | ".htm" -> "text/html; charset=utf-8"
+  | ".css" -> "text/css; charset=utf-8"
+  | ".js" | ".mjs" -> "text/javascript; charset=utf-8"
+  | ".txt" | ".md" -> "text/plain; charset=utf-8"
+  | ".csv" -> "text/csv; charset=utf-8"
+  | ".xml" -> "application/xml"
+  | ".json" | ".map" -> "application/json"
+  | ".svg" -> "image/svg+xml"
+  | ".png" -> "image/png"
+  | ".jpg" | ".jpeg" -> "image/jpeg"
+  | ".gif" -> "image/gif"
+  | ".webp" -> "image/webp"
+  | ".avif" -> "image/avif"
+  | ".ico" -> "image/x-icon"
+  | ".pdf" -> "application/pdf"
+  | ".wasm" -> "application/wasm"
+  | ".woff2" -> "font/woff2"
+  | ".mp3" -> "audio/mpeg"
+  | ".mp4" -> "video/mp4"
+  | ".webm" -> "video/webm"
+  | ".gz" -> "application/gzip"
+  | ".zip" -> "application/zip"
+  | _ -> "application/octet-stream"
+
+(* The types of which a compressed sibling may be there. *)
+let is_compressible content_type =
+  String.starts_with ~prefix:"text/" content_type
+  || List.mem content_type
+       [ "application/json"; "application/xml"; "application/wasm"; "image/svg+xml" ]
+
+(* RFC 9110 §12.5.3; a weight of zero refuses. *)
+let takes_gzip (request : Cohttp.Request.t) =
+  let is_gzip element =
+    match List.map String.trim (String.split_on_char ';' element) with
+    | coding :: weight ->
+        (Grammar.equal coding "gzip" || coding = "*")
+        && not (List.mem weight [ [ "q=0" ]; [ "q=0.0" ]; [ "q=0.00" ]; [ "q=0.000" ] ])
+    | [] -> false
+  in
+  List.exists
+    (fun value -> List.exists is_gzip (Grammar.elements value))
+    (H.get_multi request.headers "accept-encoding")
+
+(* Sending *)
+
+exception Shorter of string
+
+let small = 16384 (* up to here, a file goes in one piece with the head of the response *)
+let piece = 65536
+
+let rec send_copied output file path position left =
+  if left > 0 then (
+    let b = Bigarray.Array1.create Char C_layout (min left piece) in
+    let n = Soil.Fs.pread_into file ~position b 0 (Bigarray.Array1.dim b) in
+    if n = 0 then raise (Shorter path);
+    Output.buffer output b 0 n;
+    send_copied output file path (position + n) (left - n))
+
+(* Exactly the bytes that were promised, or the connection breaks off. *)
+let send_lent output file path position length =
+  let at = ref position and sending = ref false in
+  let last = position + length in
+  let send b =
+    let n = Bigarray.Array1.dim b in
+    sending := true;
+    Output.buffer output b 0 n;
+    sending := false;
+    at := !at + n
+  in
+  match Soil.In_place.iter ~position ~len:length file send with
+  | () -> if !at < last then raise (Shorter path)
+  | exception Soil.Error { code = Out_of_memory; _ } when not !sending ->
+      (* Too much is lent at the moment, such as to clients that read slowly. *)
+      send_copied output file path !at (last - !at)
+
+let send_file path position length output ~head =
+  Soil.Fs.with_file path @@ fun file ->
+  if length <= small then (
+    let b = Bytes.create length in
+    if Soil.Fs.pread file ~position b 0 length < length then raise (Shorter path);
+    Output.string output ~head (Bytes.unsafe_to_string b))
+  else (
+    Output.strings output [ head ];
+    send_lent output file path position length)
+
+let send_embedded contents position length output ~head =
+  if length <= small then (
+    let b = Bytes.create length in
+    for i = 0 to length - 1 do
+      Bytes.unsafe_set b i (Bigarray.Array1.get contents (position + i))
+    done;
+    Output.string output ~head (Bytes.unsafe_to_string b))
+  else (
+    Output.strings output [ head ];
+    Output.buffer output contents position length)
+
+(* Tags *)
+
+(* FNV-1a of 62 bits. *)
+let hash (contents : D.buffer) =
+  let h = ref 0x4bf29ce484222325 in
+  for i = 0 to Bigarray.Array1.dim contents - 1 do
+    h := !h lxor Char.code (Bigarray.Array1.unsafe_get contents i) * 0x100000001b3
+  done;
+  !h land max_int
+
+(* Of embedded files, which never change: there are as many as the program has. *)
+let hashes : (string, int) Hashtbl.t = Hashtbl.create 16
+
+let hash_of path contents =
+  match Hashtbl.find_opt hashes path with
+  | Some h -> h
+  | None ->
+      let h = hash contents in
+      Hashtbl.replace hashes path h;
+      h
+
+let settled_seconds = 3. (* FAT notes times in steps of 2 s *)
+
+let validators path (stat : Soil.Fs.stat) embedded =
+  match embedded with
+  | Some contents ->
+      { Validators.tag = Printf.sprintf "\"%x\"" (hash_of path contents); modified = None }
+  | None ->
+      let weak = abs_float (Soil.Clock.now () -. stat.modified) < settled_seconds in
+      let microseconds = int_of_float (stat.modified *. 1e6) in
+      {
+        tag = Printf.sprintf "%s\"%x-%x\"" (if weak then "W/" else "") stat.size microseconds;
+        modified = Some stat.modified;
+      }
+
+(* Responses *)
+
+let respond request path (stat : Soil.Fs.stat) headers =
+  (* Files without a time are embedded ones, or as good as that. *)
+  let embedded = if stat.modified = 0. then Soil.Fs.contents path else None in
+  let v = validators path stat embedded in
+  let size = stat.size in
+  let headers = H.add headers "etag" v.tag in
+  let headers =
+    match v.modified with
+    | Some t -> H.add headers "last-modified" (Date.to_string t)
+    | None -> headers
+  in
+  let part status headers position length =
+    let send =
+      match embedded with
+      | Some contents -> send_embedded contents position length
+      | None -> send_file path position length
+    in
+    { Response.status; headers; body = Direct { length; send } }
+  in
+  let content_range range = H.add headers "content-range" ("bytes " ^ range) in
+  match Validators.judge (Server.head request) v ~size with
+  | Whole -> part `OK (H.add headers "accept-ranges" "bytes") 0 size
+  | Part (position, length) ->
+      let range = Printf.sprintf "%d-%d/%d" position (position + length - 1) size in
+      part `Partial_content (content_range range) position length
+  | Unsatisfiable ->
+      let headers = content_range ("*/" ^ string_of_int size) in
+      Server.status ~headers:(H.remove headers "content-type") `Requested_range_not_satisfiable
+  | Not_modified -> Server.status ~headers `Not_modified
+  | Failed -> Server.status `Precondition_failed
+
+let sibling path =
+  match Soil.Fs.stat (path ^ ".gz") with
+  | { kind = File; _ } as stat -> Some (path ^ ".gz", stat)
+  | _ -> None
+  | exception Soil.Error { code = Not_found | Name_too_long | Invalid_name; _ } -> None
+
+let respond_to request path stat ?(headers = H.init ()) ?content_type:given ~gzip () =
+  let content_type = match given with Some t -> t | None -> content_type path in
+  let headers = H.add headers "content-type" content_type in
+  if not (gzip && is_compressible content_type) then respond request path stat headers
+  else
+    let headers = H.add headers "vary" "accept-encoding" in
+    match if takes_gzip (Server.head request) then sibling path else None with
+    | None -> respond request path stat headers
+    | Some (path, stat) -> respond request path stat (H.add headers "content-encoding" "gzip")
+
+let file ?headers ?content_type ?(gzip = true) request path =
+  respond_to request path (Soil.Fs.stat path) ?headers ?content_type ~gzip ()
+
+(* Paths *)
+
+(* The decoded names of a path. A name that isn't one (a slash in disguise, the way up, control
+   characters) is malformed. *)
+let names path =
+  let is_name s =
+    s <> "." && s <> ".."
+    && String.for_all (fun c -> c >= ' ' && c <> '/' && c <> '\\' && c <> '\127') s
+  in
+  let names = List.map Uri.pct_decode (String.split_on_char '/' path) in
+  if List.for_all is_name names then Some names else None
+
+let rec find request ~root ~index ~gzip path ~is_directory =
+  match Soil.Fs.stat (root ^ path) with
+  | { kind = File; _ } as stat when not is_directory ->
+      respond_to request (root ^ path) stat ~gzip ()
+  | { kind = Directory; _ } when is_directory ->
+      find request ~root ~index ~gzip (path ^ "/" ^ index) ~is_directory:false
+  | { kind = Directory; _ } ->
+      let target = Uri.to_string (Uri.make ~path:(path ^ "/") ()) in
+      Server.redirect ~status:`Moved_permanently target
+  | { kind = File | Symlink; _ } -> Server.status `Not_found
+  | exception
+      Soil.Error { code = Not_found | Not_directory | Invalid | Invalid_name | Name_too_long; _ } ->
+      Server.status `Not_found
+
+let handler ?(index = "index.html") ?(gzip = true) root request =
+  match Server.meth request with
+  | `GET | `HEAD -> (
+      let find = find request ~root ~index ~gzip in
+      let join reversed = String.concat "" (List.rev_map (fun name -> "/" ^ name) reversed) in
+      match names (Server.path request) with
+      | Some ("" :: names) -> (
+          match List.rev names with
+          | "" :: above when not (List.mem "" above) -> find (join above) ~is_directory:true
+          | reversed when not (List.mem "" reversed) -> find (join reversed) ~is_directory:false
+          | _ -> Server.status `Not_found)
+      | Some _ | None -> Server.status `Bad_request)
+  | _ -> Server.status ~headers:(H.init_with "allow" "GET, HEAD") `Method_not_allowed

@@ -1,0 +1,101 @@
+module D = Soil.File_descriptor
+
+exception Late
+exception Malformed
+exception Too_long
+
+type t = {
+  flow : D.flow;
+  mutable bytes : bytes;
+  mutable first : int; (* Bytes [first … last - 1] are buffered. *)
+  mutable last : int;
+  mutable until : float;
+  mutable failure : exn option;
+}
+
+let size = 4096
+
+let create flow =
+  { flow; bytes = Bytes.create size; first = 0; last = 0; until = infinity; failure = None }
+
+let flow t = t.flow
+let until t moment = t.until <- moment
+let buffered t = t.last - t.first
+let failure t = t.failure
+
+let guard t f =
+  try f ()
+  with e ->
+    (match e with Soil.Task.Cancelled -> () | e -> t.failure <- Some e);
+    raise e
+
+let in_time t f =
+  if t.until = infinity then f ()
+  else
+    let left = t.until -. Soil.Clock.monotonic () in
+    if left <= 0. then raise Late
+    else match Soil.Task.timeout_opt left f with Some n -> n | None -> raise Late
+
+(* Room behind what is buffered. *)
+let make_room t =
+  let n = buffered t in
+  if n = 0 then (
+    if Bytes.length t.bytes > size then t.bytes <- Bytes.create size;
+    t.first <- 0;
+    t.last <- 0)
+  else if t.last = Bytes.length t.bytes then (
+    let bytes = if 2 * n <= t.last then t.bytes else Bytes.create (2 * t.last) in
+    Bytes.blit t.bytes t.first bytes 0 n;
+    t.bytes <- bytes;
+    t.first <- 0;
+    t.last <- n)
+
+let more t =
+  make_room t;
+  let n =
+    guard t (fun () ->
+        in_time t (fun () -> D.read t.flow t.bytes t.last (Bytes.length t.bytes - t.last)))
+  in
+  t.last <- t.last + n;
+  n > 0
+
+let rec newline bytes i last =
+  if i >= last || Bytes.unsafe_get bytes i = '\n' then i else newline bytes (i + 1) last
+
+let line t ~max =
+  (* There is no end of line in the first [seen] bytes. *)
+  let rec go seen =
+    let at = newline t.bytes (t.first + seen) t.last in
+    let length = at - t.first - 1 in
+    if length > max then raise Too_long
+    else if at < t.last then
+      if length < 0 || Bytes.get t.bytes (at - 1) <> '\r' then raise Malformed else length
+    else
+      let seen = buffered t in
+      if more t then go seen else raise End_of_file
+  in
+  go 0
+
+let get t i = Bytes.get t.bytes (t.first + i)
+let sub t off len = Bytes.sub_string t.bytes (t.first + off) len
+let skip t n = t.first <- t.first + n
+let skip_line t n = skip t (n + 2)
+
+let take t blit len =
+  let n = min len (buffered t) in
+  blit t.bytes t.first n;
+  skip t n;
+  n
+
+let read t b off len =
+  if buffered t > 0 then take t (fun bytes first n -> Bytes.blit bytes first b off n) len
+  else guard t (fun () -> in_time t (fun () -> D.read t.flow b off len))
+
+let read_into t b off len =
+  let blit bytes first n =
+    for i = 0 to n - 1 do
+      Bigarray.Array1.set b (off + i) (Bytes.get bytes (first + i))
+    done
+  in
+  if buffered t > 0 then take t blit len
+  else guard t (fun () -> in_time t (fun () -> D.read_into t.flow b off len))

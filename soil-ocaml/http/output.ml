@@ -1,0 +1,66 @@
+module D = Soil.File_descriptor
+
+type t = { input : Input.t; seconds : float; mutable sent : int }
+
+let create input ~seconds = { input; seconds; sent = 0 }
+let sent t = t.sent
+let piece = 65536
+
+let send t n f =
+  Input.guard t.input (fun () -> Soil.Task.timeout t.seconds (fun () -> f (Input.flow t.input)));
+  t.sent <- t.sent + n
+
+let strings t l =
+  let length = List.fold_left (fun n s -> n + String.length s) 0 l in
+  send t length (fun d -> D.writev d l)
+
+let rec pieces t send_piece off len =
+  if len > 0 then (
+    let n = min len piece in
+    send t n (fun d -> send_piece d off n);
+    pieces t send_piece (off + n) (len - n))
+
+let string t ~head s =
+  if String.length s <= piece then strings t [ head; s ]
+  else (
+    strings t [ head ];
+    pieces t (fun d off len -> D.write_string ~off ~len d s) 0 (String.length s))
+
+let buffer t b off len = pieces t (fun d off len -> D.write_from d b off len) off len
+
+let chunk t n send_data =
+  send t 0 (fun d -> D.write_string d (Printf.sprintf "%x\r\n" n));
+  send_data ();
+  send t 0 (fun d -> D.write_string d "\r\n")
+
+let small = 16384
+
+let body t ~framing =
+  let left = ref (match framing with Head.Length n -> n | Chunked | To_end -> max_int) in
+  let take len =
+    if framing <> Head.Chunked && len > !left then
+      failwith "Soil_http: a body is longer than its length says";
+    min len piece
+  in
+  let write b off len =
+    let n = take len in
+    if framing <> Head.Chunked then send t n (fun d -> D.write d b off n)
+    else if n <= small then
+      strings t [ Printf.sprintf "%x\r\n" n; Bytes.sub_string b off n; "\r\n" ]
+    else chunk t n (fun () -> send t n (fun d -> D.write d b off n));
+    left := !left - n;
+    n
+  in
+  let write_from b off len =
+    let n = take len in
+    if framing <> Head.Chunked then buffer t b off n else chunk t n (fun () -> buffer t b off n);
+    left := !left - n;
+    n
+  in
+  let finish () =
+    match framing with
+    | Length _ -> if !left > 0 then failwith "Soil_http: a body is shorter than its length says"
+    | Chunked -> strings t [ "0\r\n\r\n" ]
+    | To_end -> ()
+  in
+  (Soil.Flow.sink ~name:"body" ~write_from write, finish)

@@ -1,0 +1,19 @@
+(** Answers, as {!Server} sends them. Private to [soil.http]. *)
+
+(** The type for bodies. *)
+type body =
+  | Empty
+  | Text of string
+  | Buffer of Soil.File_descriptor.buffer
+  | Stream of int option * (Soil.Flow.sink -> unit)  (** Its length, if it is known. *)
+  | Direct of { length : int; send : Output.t -> head:string -> unit }
+      (** Sends head and body itself: so that only programs with files link what sends them. *)
+  | Upgrade of (Soil.Flow.t -> unit)
+
+type t = { status : Cohttp.Code.status_code; headers : Cohttp.Header.t; body : body }
+
+val head : Buffer.t -> t -> version:Cohttp.Code.version -> framing:Head.framing -> keep:bool -> unit
+(** [head b r ~version ~framing ~keep] makes [b] the head of [r] to a request of this version. *)
+
+val length : t -> int option
+(** [length r] is the length of its body, if it is known. *)

@@ -1,0 +1,349 @@
+module D = Soil.File_descriptor
+module H = Cohttp.Header
+
+exception Refused = Head.Refused
+
+type limits = {
+  line_bytes : int;
+  head_bytes : int;
+  fields : int;
+  body_bytes : int;
+  idle_seconds : float;
+  head_seconds : float;
+  body_seconds : float;
+  body_rate : int;
+  write_seconds : float;
+}
+
+let default_limits =
+  {
+    line_bytes = 8192;
+    head_bytes = 16384;
+    fields = 100;
+    body_bytes = 1 lsl 20;
+    idle_seconds = 30.;
+    head_seconds = 10.;
+    body_seconds = 20.;
+    body_rate = 500;
+    write_seconds = 30.;
+  }
+
+type entry = {
+  peer : string;
+  request : Cohttp.Request.t option;
+  status : Cohttp.Code.status_code;
+  bytes : int;
+  seconds : float;
+}
+
+let version_to_string = function `HTTP_1_0 -> "HTTP/1.0" | `HTTP_1_1 -> "HTTP/1.1" | `Other s -> s
+
+let entry_to_string e =
+  let line =
+    match e.request with
+    | None -> "-"
+    | Some r ->
+        String.concat " " [ Status.meth_to_string r.meth; r.resource; version_to_string r.version ]
+  in
+  Printf.sprintf "%s %S %d %d bytes %.1f ms" e.peer line (Status.code e.status) e.bytes
+    (e.seconds *. 1e3)
+
+(* What the connections of a listener share. *)
+type server = {
+  limits : limits;
+  head_limits : Head.limits;
+  pace : Body.pace;
+  log : (entry -> unit) option;
+  is_stopping : unit -> bool;
+}
+
+type conn = {
+  server : server;
+  input : Input.t;
+  output : Output.t;
+  peer : string Lazy.t;
+  text : Buffer.t;
+  mutable idle : bool;
+}
+
+type request = { head : Head.request; content : Body.t; conn : conn }
+
+(* Requests *)
+
+let head r = r.head.request
+let meth r = r.head.request.meth
+
+let path r =
+  let resource = r.head.request.resource in
+  match String.index_opt resource '?' with Some i -> String.sub resource 0 i | None -> resource
+
+let query r = Uri.query (Uri.of_string r.head.request.resource)
+let header r name = H.get r.head.request.headers name
+let peer r = Lazy.force r.conn.peer
+
+let body ?max r =
+  Body.limit r.content (match max with Some max -> max | None -> r.conn.server.limits.body_bytes);
+  Body.source r.content
+
+let body_string ?max r =
+  let source = body ?max r in
+  if Body.is_over r.content then "" else D.read_all ~max:max_int source
+
+(* Responses *)
+
+type response = Response.t
+
+let make ?(status = `OK) ?(headers = H.init ()) body = { Response.status; headers; body }
+let string ?status ?headers s = make ?status ?headers (Text s)
+let buffer ?status ?headers b = make ?status ?headers (Buffer b)
+let stream ?status ?headers ?length write = make ?status ?headers (Stream (length, write))
+
+let has_no_body status =
+  let code = Status.code status in
+  code < 200 || code = 204 || code = 304
+
+let status ?(headers = H.init ()) status =
+  if has_no_body status then make ~status ~headers Empty
+  else
+    let headers = H.add_unless_exists headers "content-type" "text/plain; charset=utf-8" in
+    make ~status ~headers (Text (Status.to_string status ^ "\n"))
+
+let redirect ?status:(code = `See_other) target =
+  status ~headers:(H.init_with "location" target) (code :> Cohttp.Code.status_code)
+
+let upgrade ?(headers = H.init ()) protocol f =
+  make ~status:`Switching_protocols ~headers:(H.add headers "upgrade" protocol) (Upgrade f)
+
+(* Sending *)
+
+let flow_of conn =
+  let d = Input.flow conn.input in
+  Input.until conn.input infinity;
+  Soil.Flow.make ~name:(D.name d) ~read:(Input.read conn.input)
+    ~read_into:(Input.read_into conn.input) ~write:(D.write_some d) ~shutdown:(D.shutdown d)
+    ~close:(fun () -> D.close d)
+    ()
+
+let framing_of (r : Response.t) version =
+  match Response.length r with
+  | Some n -> Head.Length n
+  | None -> if version = `HTTP_1_0 then To_end else Chunked
+
+let send conn (r : Response.t) ~version ~head_only ~keep =
+  let framing = framing_of r version in
+  Response.head conn.text r ~version ~framing ~keep;
+  let head = Buffer.contents conn.text in
+  if head_only || has_no_body r.status then (
+    Output.strings conn.output [ head ];
+    match r.body with Upgrade f -> f (flow_of conn) | _ -> ())
+  else
+    match r.body with
+    | Empty | Upgrade _ -> Output.strings conn.output [ head ]
+    | Text s -> Output.string conn.output ~head s
+    | Buffer b ->
+        Output.strings conn.output [ head ];
+        Output.buffer conn.output b 0 (Bigarray.Array1.dim b)
+    | Direct { send; _ } -> send conn.output ~head
+    | Stream (_, write) ->
+        Output.strings conn.output [ head ];
+        let sink, finish = Output.body conn.output ~framing in
+        write sink;
+        finish ()
+
+let linger_seconds = 2.
+let linger_bytes = 1 lsl 20
+
+(* Tells the client that nothing more comes, and gives it a moment to read the last response: closing
+   while it still sends would reset the connection, and the response might be lost. *)
+let finish conn =
+  let d = Input.flow conn.input in
+  let unread = Bytes.create 4096 in
+  let rec discard left =
+    if left > 0 then
+      match D.read d unread 0 (Bytes.length unread) with 0 -> () | n -> discard (left - n)
+  in
+  try
+    ignore
+      (Soil.Task.timeout_opt linger_seconds (fun () ->
+           D.shutdown d `Send;
+           discard linger_bytes))
+  with Soil.Error _ -> ()
+
+(* One request after the other *)
+
+external get_backtrace : unit -> Printexc.raw_backtrace = "caml_get_exception_raw_backtrace"
+external raise_with_backtrace : exn -> Printexc.raw_backtrace -> 'a = "%raise_with_backtrace"
+
+(* What becomes of the connection after a response. *)
+type next = Continue | End | Fail of exn * Printexc.raw_backtrace
+
+let note conn request status ~started ~sent_before =
+  match conn.server.log with
+  | None -> ()
+  | Some log ->
+      log
+        {
+          peer = Lazy.force conn.peer;
+          request;
+          status;
+          bytes = Output.sent conn.output - sent_before;
+          seconds = Soil.Clock.monotonic () -. started;
+        }
+
+let is_cancelled = function Soil.Task.Cancelled -> true | _ -> false
+let is_failure conn e = match Input.failure conn.input with Some f -> f == e | None -> false
+let is_close (r : Response.t) = Grammar.mem r.headers "connection" "close"
+
+let answer conn (head : Head.request) handler =
+  let log_time = conn.server.log <> None in
+  let started = if log_time then Soil.Clock.monotonic () else 0. in
+  let sent_before = Output.sent conn.output in
+  let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
+  let ask = if head.expects then Some ask else None in
+  let content = Body.make ?ask conn.input head.framing conn.server.head_limits conn.server.pace in
+  let request = { head; content; conn } in
+  let version = head.request.version and head_only = head.request.meth = `HEAD in
+  let failure = ref End in
+  let response =
+    match handler request with
+    | response -> response
+    | exception Refused code -> status code
+    | exception Soil.Task.Cancelled -> raise Soil.Task.Cancelled
+    | exception e ->
+        failure := Fail (e, get_backtrace ());
+        if is_failure conn e then raise e;
+        status `Internal_server_error
+  in
+  let writes_later = match response.body with Stream _ -> true | _ -> false in
+  let keep =
+    head.persistent
+    && (match !failure with Fail _ -> false | Continue | End -> true)
+    && (not (conn.server.is_stopping ()))
+    && (not (is_close response))
+    && (writes_later || Body.can_discard content)
+  in
+  let keep = keep && (version <> `HTTP_1_0 || framing_of response version <> To_end) in
+  let keep = keep && match response.body with Upgrade _ -> false | _ -> true in
+  let note status = note conn (Some head.request) status ~started ~sent_before in
+  (match send conn response ~version ~head_only ~keep with
+  | () -> note response.status
+  | exception e ->
+      let backtrace = get_backtrace () in
+      (* A response that couldn't be begun can still be replaced. *)
+      if Output.sent conn.output = sent_before && not (is_failure conn e || is_cancelled e) then (
+        send conn (status `Internal_server_error) ~version ~head_only ~keep:false;
+        note `Internal_server_error;
+        failure := Fail (e, backtrace))
+      else (
+        note response.status;
+        raise_with_backtrace e backtrace));
+  match !failure with
+  | Fail _ -> !failure
+  | Continue | End -> if keep && Body.discard content then Continue else End
+
+let refuse conn code =
+  let started = Soil.Clock.monotonic () and sent_before = Output.sent conn.output in
+  send conn (status code) ~version:`HTTP_1_1 ~head_only:false ~keep:false;
+  note conn None code ~started ~sent_before
+
+(* [true] as soon as there is the first byte of a request. *)
+let is_asked conn =
+  Input.buffered conn.input > 0
+  || (not (conn.server.is_stopping ()))
+     &&
+     (Input.until conn.input (Soil.Clock.monotonic () +. conn.server.limits.idle_seconds);
+      conn.idle <- true;
+      let asked = try Input.more conn.input with Input.Late -> false in
+      conn.idle <- false;
+      asked)
+
+let rec requests conn handler =
+  if is_asked conn then (
+    Input.until conn.input (Soil.Clock.monotonic () +. conn.server.limits.head_seconds);
+    match Head.request conn.input conn.server.head_limits with
+    | head -> (
+        match answer conn head handler with
+        | Continue -> requests conn handler
+        | End -> finish conn
+        | Fail (e, backtrace) ->
+            finish conn;
+            raise_with_backtrace e backtrace)
+    | exception Refused code ->
+        refuse conn code;
+        finish conn
+    | exception Input.Late ->
+        refuse conn `Request_timeout;
+        finish conn)
+  else finish conn
+
+let run conn handler =
+  try requests conn handler
+  with e when is_failure conn e ->
+    (* The client went away, or doesn't take what it asked for. *)
+    ()
+
+let server ?(limits = default_limits) ?log is_stopping =
+  {
+    limits;
+    head_limits = { line = limits.line_bytes; bytes = limits.head_bytes; fields = limits.fields };
+    pace = { seconds = limits.body_seconds; rate = limits.body_rate };
+    log;
+    is_stopping;
+  }
+
+let conn server peer d =
+  let input = Input.create d in
+  let output = Output.create input ~seconds:server.limits.write_seconds in
+  { server; input; output; peer; text = Buffer.create 512; idle = false }
+
+let connection ?limits ?log ?peer d handler =
+  let server = server ?limits ?log (fun () -> false) in
+  let peer = match peer with Some p -> Lazy.from_val p | None -> lazy (D.name d) in
+  run (conn server peer (d :> D.flow)) handler
+
+(* All connections of a listener *)
+
+module Conns = Set.Make (struct
+  type t = int * conn
+
+  let compare (a, _) (b, _) = Int.compare a b
+end)
+
+let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handler =
+  let stopping = ref false and conns = ref Conns.empty and count = ref 0 in
+  let server = server ?limits ?log (fun () -> !stopping || not (D.is_open listener)) in
+  let stop () =
+    stopping := true;
+    let end_idle (_, conn) =
+      if conn.idle then try D.shutdown (Input.flow conn.input) `Receive with Soil.Error _ -> ()
+    in
+    Conns.iter end_idle !conns
+  in
+  let one connection d =
+    let peer = lazy (Soil.Net.Endpoint.to_string (Soil.Tcp.peer connection)) in
+    let conn = conn server peer d in
+    incr count;
+    let member = (!count, conn) in
+    conns := Conns.add member !conns;
+    Fun.protect
+      ~finally:(fun () -> conns := Conns.remove member !conns)
+      (fun () -> run conn handler)
+  in
+  let each connection =
+    match secure with
+    | None -> one connection (connection :> D.flow)
+    | Some secure -> (
+        let seconds = server.limits.head_seconds in
+        match Soil.Task.timeout_opt seconds (fun () -> secure connection) with
+        | Some d -> D.with_close d (fun d -> one connection (d :> D.flow))
+        | None | (exception Soil.Error _) -> ())
+  in
+  Soil.Task.scope @@ fun scope ->
+  let watch () =
+    try Soil.Clock.sleep infinity
+    with Soil.Task.Cancelled as e ->
+      stop ();
+      raise e
+  in
+  ignore (Soil.Task.spawn_daemon scope watch);
+  Soil.Tcp.serve ?max_connections ?grace ?on_error listener each

@@ -1,0 +1,3 @@
+module Server = Server
+module Files = Files
+module Date = Date

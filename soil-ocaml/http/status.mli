@@ -1,0 +1,19 @@
+(** Status codes and methods as text. Private to [soil.http].
+
+    The numbers are those of {!Cohttp.Code} (a test compares them). That module would add 38 KB to
+    every server, most of it conversions to S-expressions. *)
+
+val code : Cohttp.Code.status_code -> int
+(** [code s] is the number of [s]. *)
+
+val of_code : int -> Cohttp.Code.status_code
+(** [of_code n] is the status with number [n]. *)
+
+val to_string : Cohttp.Code.status_code -> string
+(** [to_string s] is its number and its phrase. *)
+
+val meth : string -> Cohttp.Code.meth
+(** [meth s] is the method called [s]. *)
+
+val meth_to_string : Cohttp.Code.meth -> string
+(** [meth_to_string m] is the name of [m]. *)

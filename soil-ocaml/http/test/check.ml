@@ -1,0 +1,67 @@
+(* Helpers of all tests. *)
+
+module D = Soil.File_descriptor
+module Server = Soil_http.Server
+
+let test name f = Alcotest.test_case name `Quick f
+let patience = 120.
+let in_run name f = test name (fun () -> Soil.run (fun () -> Soil.Task.timeout patience f))
+
+let property ?(count = 200) name generator law =
+  let cell = QCheck2.Test.make ~count ~name generator law in
+  test name (fun () -> QCheck2.Test.check_exn cell)
+
+let bool = Alcotest.(check bool)
+let int = Alcotest.(check int)
+let string = Alcotest.(check string)
+let strings = Alcotest.(check (list string))
+
+(* All that a server answers to [pieces], each of which it may read alone, up to the end of the
+   connection. *)
+let answers ?limits ?log ?(shut = true) handler pieces =
+  let client, server = Soil.Flow.pair () in
+  let serve () =
+    Fun.protect
+      ~finally:(fun () -> D.close server)
+      (fun () -> Server.connection ?limits ?log server handler)
+  in
+  let send () =
+    (try
+       List.iter
+         (fun piece ->
+           D.write_string client piece;
+           Soil.Task.yield ())
+         pieces
+     with Soil.Error { code = Broken_pipe | Closed; _ } -> ());
+    if shut && D.is_open client then D.shutdown client `Send
+  in
+  let receive () =
+    let text = D.read_all client in
+    D.close client;
+    text
+  in
+  let (), ((), text) = Soil.Task.both serve (fun () -> Soil.Task.both send receive) in
+  text
+
+(* A response without its date, lines by [|]. *)
+let plain text =
+  let lines = String.split_on_char '\n' text in
+  let trim line =
+    if String.ends_with ~suffix:"\r" line then String.sub line 0 (String.length line - 1) else line
+  in
+  String.concat "|"
+    (List.filter (fun l -> not (String.starts_with ~prefix:"date:" l)) (List.map trim lines))
+
+let status text = if String.length text < 12 then "none" else String.sub text 9 3
+let get ?(fields = "") target = "GET " ^ target ^ " HTTP/1.1\r\nHost: a\r\n" ^ fields ^ "\r\n"
+
+(* What came, for a look at it: method, resource, fields and body. *)
+let echo request =
+  let head = Server.head request in
+  let body = Server.body_string request in
+  let fields =
+    List.map (fun (n, v) -> n ^ "=" ^ v) (Cohttp.Header.to_list (Cohttp.Request.headers head))
+  in
+  Server.string
+    (String.concat " "
+       ([ Cohttp.Code.string_of_method head.meth; head.resource ] @ fields @ [ "[" ^ body ^ "]" ]))

@@ -1,0 +1,7 @@
+let () =
+  Alcotest.run "soil.http"
+    [
+      ("requests", Test_requests.tests);
+      ("responses", Test_responses.tests);
+      ("files", Test_files.tests);
+    ]

@@ -1,0 +1,277 @@
+(* What a server sends, and what becomes of the connection. *)
+open Check
+module H = Cohttp.Header
+
+let answered what wanted ?limits handler pieces =
+  string what wanted (plain (answers ?limits handler pieces))
+
+let hello _ = Server.string "hello"
+let ok = "HTTP/1.1 200 OK|content-length: 5|"
+
+let kept () =
+  answered "two requests" (ok ^ "|hello" ^ ok ^ "|hello") hello [ get "/"; get "/" ];
+  answered "in one piece" (ok ^ "|hello" ^ ok ^ "|hello") hello [ get "/" ^ get "/" ];
+  let close = get "/" ~fields:"Connection: close\r\n" in
+  answered "the client closes" (ok ^ "connection: close||hello") hello [ close; get "/" ];
+  let close = get "/" ~fields:"Connection: keep-alive, CLOSE\r\n" in
+  answered "in a list" (ok ^ "connection: close||hello") hello [ close; get "/" ];
+  let closes _ = Server.string ~headers:(H.init_with "connection" "close") "hello" in
+  answered "the handler closes" (ok ^ "connection: close||hello") closes [ get "/"; get "/" ]
+
+let old () =
+  let old fields = "GET / HTTP/1.0\r\n" ^ fields ^ "\r\n" in
+  answered "1.0 closes" (ok ^ "connection: close||hello") hello [ old ""; old "" ];
+  let keeps = old "Connection: Keep-Alive\r\n" in
+  answered "unless it asks"
+    (ok ^ "connection: keep-alive||hello" ^ ok ^ "connection: close||hello")
+    hello
+    [ keeps; old "" ];
+  let stream _ = Server.stream (fun sink -> D.write_string sink "hello") in
+  answered "without a length it ends with the connection" "HTTP/1.1 200 OK|connection: close||hello"
+    stream [ keeps ]
+
+let heads () =
+  let head = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" in
+  answered "the length of the body" (ok ^ "|" ^ ok ^ "|hello") hello [ head; get "/" ];
+  let stream _ = Server.stream (fun _ -> failwith "the body of a response to HEAD") in
+  answered "without a length" "HTTP/1.1 200 OK|transfer-encoding: chunked||" stream [ head ]
+
+let without_body () =
+  let only status _ = Server.status status in
+  answered "204" "HTTP/1.1 204 No Content||" (only `No_content) [ get "/" ];
+  answered "304" "HTTP/1.1 304 Not Modified||" (only `Not_modified) [ get "/" ];
+  answered "404"
+    "HTTP/1.1 404 Not Found|content-type: text/plain; charset=utf-8|content-length: 14||404 Not \
+     Found|"
+    (only `Not_found)
+    [ get "/" ]
+
+let streams () =
+  let stream _ =
+    Server.stream (fun sink ->
+        D.write_string sink "hello ";
+        D.write_string sink "";
+        D.write_string sink "world, sixteen!")
+  in
+  answered "chunks" "HTTP/1.1 200 OK|transfer-encoding: chunked||6|hello |f|world, sixteen!|0||"
+    stream
+    [ get "/" ];
+  let promised length _ = Server.stream ~length (fun sink -> D.write_string sink "hello") in
+  answered "with a length" (ok ^ "|hello") (promised 5) [ get "/" ];
+  let fails length =
+    match answers (promised length) [ get "/" ] with
+    | _ -> Alcotest.fail "a wrong length"
+    | exception Failure _ -> ()
+  in
+  fails 4;
+  fails 6
+
+let large = String.init 300_000 (fun i -> Char.chr (32 + (i * 7 mod 90)))
+
+let buffers () =
+  let b = Bigarray.Array1.init Char C_layout (String.length large) (String.get large) in
+  let body_of text =
+    String.sub text (String.length text - String.length large) (String.length large)
+  in
+  string "a bigarray" large (body_of (answers (fun _ -> Server.buffer b) [ get "/" ]));
+  string "a long string" large (body_of (answers (fun _ -> Server.string large) [ get "/" ]));
+  let copy _ =
+    Server.stream ~length:(String.length large) (fun sink ->
+        ignore (D.copy ~src:(Soil.Flow.of_string large) ~dst:sink ()))
+  in
+  string "a flow" large (body_of (answers copy [ get "/" ]))
+
+let split () =
+  let evil _ = Server.string ~headers:(H.init_with "x" "a\r\nset-cookie: b") "hello" in
+  match answers evil [ get "/" ] with
+  | _ -> Alcotest.fail "a line break in a field"
+  | exception Invalid_argument _ -> ()
+
+let own_fields () =
+  let fields = [ ("Content-Length", "7"); ("transfer-encoding", "x"); ("Date", "today") ] in
+  answered "left out" "HTTP/1.1 200 OK|Date: today|content-length: 5||hello"
+    (fun _ -> Server.string ~headers:(H.of_list fields) "hello")
+    [ get "/" ]
+
+(* Every number that Cohttp has a name for, and some that it hasn't. *)
+let numbers () =
+  for n = 200 to 599 do
+    let named = Cohttp.Code.status_of_code n in
+    let line status =
+      let text = answers (fun _ -> Server.string ~status "") [ get "/" ] in
+      String.sub text 0 (String.index text '\r')
+    in
+    string "by its number" (line named) (line (`Code n));
+    bool (string_of_int n) true
+      (String.starts_with ~prefix:("HTTP/1.1 " ^ string_of_int n ^ " ") (line named))
+  done
+
+exception Mistake
+
+let mistakes () =
+  let client, server = Soil.Flow.pair () in
+  D.write_string client (get "/" ^ get "/");
+  D.shutdown client `Send;
+  (match Server.connection server (fun _ -> raise Mistake) with
+  | () -> Alcotest.fail "the mistake is gone"
+  | exception Mistake -> D.close server);
+  string "500, and the end"
+    "HTTP/1.1 500 Internal Server Error|content-type: text/plain; charset=utf-8|content-length: \
+     26|connection: close||500 Internal Server Error|"
+    (plain (D.read_all client))
+
+let raised () =
+  let refuse _ = raise (Server.Refused `Forbidden) in
+  let wanted =
+    "HTTP/1.1 403 Forbidden|content-type: text/plain; charset=utf-8|content-length: 14||403 \
+     Forbidden|"
+  in
+  answered "twice, on one connection" (wanted ^ wanted) refuse [ get "/"; get "/" ]
+
+let post ?(fields = "") body =
+  Printf.sprintf "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%s\r\n%s" (String.length body)
+    fields body
+
+let unread () =
+  answered "a short body that isn't read is skipped"
+    (ok ^ "|hello" ^ ok ^ "|hello")
+    hello
+    [ post "GET /smuggled HTTP/1.1\r\n\r\n"; get "/" ];
+  answered "a long one ends the connection" (ok ^ "connection: close||hello") hello
+    [ post large; get "/" ]
+
+let expects () =
+  let fields = "Expect: 100-continue\r\n" in
+  let reads r = Server.string (Server.body_string r) in
+  answered "asked for" ("HTTP/1.1 100 Continue||" ^ ok ^ "|world") reads [ post ~fields "world" ];
+  answered "not asked for" (ok ^ "connection: close||hello") hello [ post ~fields "world"; get "/" ];
+  answered "nothing to ask for" "HTTP/1.1 200 OK|content-length: 0||" reads [ post ~fields "" ];
+  let refuses r = Server.string (Server.body_string ~max:4 r) in
+  bool "refused before it comes" true
+    (String.starts_with ~prefix:"HTTP/1.1 413 " (answers refuses [ post ~fields "world" ]))
+
+let bounded () =
+  let length max r = Server.string (string_of_int (String.length (Server.body_string ~max r))) in
+  let chunked body =
+    Printf.sprintf
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+      (String.length body) body
+  in
+  string "as much as is allowed" "200" (status (answers (length 300_000) [ chunked large ]));
+  string "a byte more" "413" (status (answers (length 299_999) [ chunked large ]));
+  string "a byte more, by its length" "413" (status (answers (length 299_999) [ post large ]))
+
+let quick =
+  {
+    Server.default_limits with
+    idle_seconds = 0.05;
+    head_seconds = 0.05;
+    body_seconds = 0.05;
+    write_seconds = 0.05;
+  }
+
+let slow () =
+  let waits what wanted pieces =
+    let text = answers ~limits:quick ~shut:false echo pieces in
+    string what wanted (status text)
+  in
+  waits "nothing comes" "none" [];
+  waits "half a head" "408" [ "GET / HTTP/1.1\r\nHo" ];
+  waits "half a body" "408" [ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe" ];
+  let text = answers ~limits:quick ~shut:false hello [ get "/" ] in
+  string "nothing comes after a response" (ok ^ "|hello") (plain text)
+
+(* A client that doesn't read holds no task. *)
+let stalled () =
+  let client, server = Soil.Flow.pair () in
+  D.write_string client (get "/");
+  Server.connection ~limits:quick server (fun _ -> Server.string large);
+  D.close client;
+  D.close server
+
+let logged () =
+  let entries = ref [] in
+  let log e = entries := Server.entry_to_string { e with seconds = 0.; bytes = 0 } :: !entries in
+  let handler r = if Server.path r = "/" then hello r else raise (Server.Refused `Not_found) in
+  ignore (answers ~log handler [ get "/?a"; get "/x\""; "nonsense\r\n\r\n" ]);
+  strings "entries"
+    [
+      "pair \"GET /?a HTTP/1.1\" 200 0 bytes 0.0 ms";
+      "pair \"GET /x\\\" HTTP/1.1\" 404 0 bytes 0.0 ms";
+      "pair \"-\" 400 0 bytes 0.0 ms";
+    ]
+    (List.rev !entries)
+
+let accessors () =
+  let show r =
+    Server.string
+      (String.concat " "
+         [
+           Server.path r;
+           String.concat "," (List.assoc "b" (Server.query r));
+           Option.get (Server.header r "X-Some");
+           Server.peer r;
+         ])
+  in
+  let text = answers show [ get "/a%20b?b=%31,2&c" ~fields:"x-some: y\r\n" ] in
+  bool "what a request has" true (String.ends_with ~suffix:"/a%20b 1,2 y pair" text)
+
+let upgraded () =
+  let handler _ = Server.upgrade "echo" (fun flow -> ignore (D.copy ~src:flow ~dst:flow ())) in
+  answered "what came with the request comes first"
+    "HTTP/1.1 101 Switching Protocols|upgrade: echo|connection: upgrade||early and late" handler
+    [ get "/" ~fields:"Connection: upgrade\r\nUpgrade: echo\r\n" ^ "early"; " and late" ]
+
+(* Dates *)
+
+let dates () =
+  let t = 784111777. in
+  string "written" "Sun, 06 Nov 1994 08:49:37 GMT" (Soil_http.Date.to_string t);
+  let read s = Alcotest.(check (option (float 0.))) s (Some t) (Soil_http.Date.of_string s) in
+  List.iter read
+    [
+      "Sun, 06 Nov 1994 08:49:37 GMT"; "Sunday, 06-Nov-94 08:49:37 GMT"; "Sun Nov  6 08:49:37 1994";
+    ];
+  let refused s = Alcotest.(check (option (float 0.))) s None (Soil_http.Date.of_string s) in
+  List.iter refused
+    [
+      "";
+      "yesterday";
+      "Sun, 31 Feb 1994 08:49:37 GMT";
+      "Sun, 06 Nov 1994 24:49:37 GMT";
+      "Sun, 06 Nov 1994 08:49:37 CET";
+      "Sun, 06 Nov 1994 8:49:37 GMT";
+      "Sun, 06 Now 1994 08:49:37 GMT";
+    ]
+
+let dates_are_inverse =
+  property "a date that was written is read as it was"
+    QCheck2.Gen.(int_bound 4_000_000_000)
+    (fun n ->
+      let t = float_of_int n in
+      Soil_http.Date.(of_string (to_string t)) = Some t)
+
+let tests =
+  [
+    in_run "a connection stays open unless one side doesn't want it" kept;
+    in_run "HTTP/1.0 closes unless it asks" old;
+    in_run "HEAD gets the head alone" heads;
+    in_run "some statuses have no body" without_body;
+    in_run "streams go in chunks, or by a length that has to be true" streams;
+    in_run "long bodies go from bigarrays, strings and flows" buffers;
+    in_run "a line break in a field is a mistake" split;
+    in_run "the program can't contradict the framing" own_fields;
+    in_run "statuses have the numbers of Cohttp's names" numbers;
+    in_run "a handler's exception is answered and passed on" mistakes;
+    in_run "Refused is answered, and the connection stays" raised;
+    in_run "a body that isn't read isn't taken for a request" unread;
+    in_run "a client that waits to be asked is asked by reading" expects;
+    in_run "a body is at most as long as is allowed" bounded;
+    in_run "a client that stalls gets 408, or the end" slow;
+    in_run "a client that doesn't read ends the connection" stalled;
+    in_run "each response has an entry in the log" logged;
+    in_run "accessors show path, query, fields and peer" accessors;
+    in_run "an upgraded connection is a flow" upgraded;
+    test "dates in three forms are read, one is written" dates;
+    dates_are_inverse;
+  ]
