@@ -152,6 +152,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_mmap if d as i32 & libc::MAP_FIXED != 0 && mapping::is_any() => {
             return left_to_kernel(mapping::forget(a, b));
         }
+        libc::SYS_munmap if mapping::leave(a, b) => Ok(0),
         libc::SYS_munmap if mapping::is_any() => return left_to_kernel(mapping::forget(a, b)),
         libc::SYS_mremap if mapping::is_shared(a, b) => Err(libc::ENOMEM),
         libc::SYS_msync => mapping::sync(a, b, c),

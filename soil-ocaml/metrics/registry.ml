@@ -27,7 +27,7 @@ let families registry =
   let machine = match registry.machine with None -> [] | Some read -> read () in
   List.rev_append registry.families machine
 
-let reserved = [ "soil_"; "ocaml_"; "process_" ]
+let reserved = [ "soil_"; "ocaml_gc_"; "process_" ]
 
 let is_name name =
   let letter = function 'a' .. 'z' | 'A' .. 'Z' | '_' -> true | _ -> false in

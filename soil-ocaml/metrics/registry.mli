@@ -24,7 +24,7 @@ val create : unit -> t
 
 val with_machine : (unit -> family list) -> t
 (** [with_machine read] is a registry that has the families of [read ()], too. Their names begin
-    with [soil_], [ocaml_] or [process_], which are refused to all others. *)
+    with [soil_], [ocaml_gc_] or [process_], which are refused to all others. *)
 
 val add : t -> family -> unit
 (** [add registry family] registers it. Raises [Invalid_argument] if a name in it isn't one of

@@ -37,7 +37,7 @@ type registry
 
 val default : registry
 (** [default] is the registry of all metrics that name no other; its text has the machine's own
-    metrics, too, whose names begin with [soil_], [ocaml_] and [process_]. *)
+    metrics, too, whose names begin with [soil_], [ocaml_gc_] and [process_]. *)
 
 val registry : unit -> registry
 (** [registry ()] is a new, empty registry, for tests and for pages of their own. *)

@@ -103,6 +103,26 @@ PROGRAMS = [
             "cooperative",
         )
     ),
+    Program(
+        "own-events",
+        "tests/programs/unmodified/runtime_events/own_events.exe",
+        forms=LIBRARY_FORMS,
+        shows="A program reads its own Runtime_events.",
+    ),
+    Program(
+        "own-events-from-the-start",
+        "tests/programs/unmodified/runtime_events/own_events.exe",
+        environment={
+            "OCAML_RUNTIME_EVENTS_START": "1",
+            "OCAML_RUNTIME_EVENTS_DIR": "/tmp",
+            "OCAMLRUNPARAM": "b,d=3",
+            "GIVEN": "b,d=3",
+        },
+        forms=LIBRARY_FORMS,
+        contains=[expected("own-events")],
+        shows="The runtime makes its ring of events before the program begins.",
+    ),
+    Program("pauses", "tests/programs/metrics/pauses.exe", forms=LIBRARY_FORMS),
     # Behind a line that says that there is no io_uring.
     Program(
         "loop",

@@ -168,7 +168,11 @@ impl arguments::Link {
             }
         }
         for symbol in parts::wanted_by(inputs.iter().map(PathBuf::as_path)) {
-            command.arg(format!("--undefined={symbol}"));
+            // What stands in place of a function has the linker's name for it.
+            command.arg(match symbol.strip_prefix("__wrap_") {
+                Some(function) => format!("--wrap={function}"),
+                None => format!("--undefined={symbol}"),
+            });
         }
         command.args(&inputs).arg(&archive).arg("--start-group");
         // Again, as archives may depend on each other in either order.

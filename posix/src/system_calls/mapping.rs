@@ -21,6 +21,8 @@ struct Shared {
     description: Arc<Description>,
     /// It has the file's contents. Until then it only keeps others from mapping the same bytes.
     is_filled: bool,
+    /// How many mappings of the program it is: a further one of the same bytes is the same memory.
+    users: usize,
 }
 
 impl Shared {
@@ -33,6 +35,7 @@ impl Shared {
             offset: self.offset + (start - self.range.start),
             description: Arc::clone(&self.description),
             is_filled: self.is_filled,
+            users: self.users,
         })
     }
 
@@ -79,12 +82,25 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         shared.is_of(&description) && shared.offset < behind && offset < shared.offset + len
     };
     let is_written_back = is_shared && is_writable;
+    let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
+    if is_shared && !fixed {
+        let is_same = |shared: &&mut Shared| {
+            let bytes = (shared.offset, shared.range.end - shared.range.start);
+            shared.is_filled && shared.is_of(&description) && bytes == (offset, whole)
+        };
+        if let Some(shared) = SHARED.lock().iter_mut().find(is_same) {
+            if wanted.write {
+                memory::protect(shared.range.start, len, wanted).map_err(failed)?;
+            }
+            shared.users += 1;
+            return Ok(shared.range.start);
+        }
+    }
     if is_written_back
         && (description.flags() & libc::O_APPEND != 0 || SHARED.lock().iter().any(overlaps))
     {
         return Err(libc::ENODEV);
     }
-    let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
     if flags & libc::MAP_FIXED_NOREPLACE != 0 && !memory::is_free(address, len) {
         return Err(libc::EEXIST);
     }
@@ -111,6 +127,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
             offset,
             description: Arc::clone(&description),
             is_filled: false,
+            users: 1,
         });
         Ok(())
     };
@@ -229,6 +246,20 @@ pub fn sync(start: u64, len: u64, flags: u64) -> Result<u64> {
         }
     }
     Ok(0)
+}
+
+/// `munmap` of one of several mappings that are the same memory: `false` for any other range.
+pub fn leave(start: u64, len: u64) -> bool {
+    let end = len
+        .checked_next_multiple_of(PAGE)
+        .map(|len| start.checked_add(len));
+    let mut list = SHARED.lock();
+    let mut several = list.iter_mut().filter(|shared| shared.users > 1);
+    let it = several.find(|it| it.range.start == start && Some(Some(it.range.end)) == end);
+    it.is_some_and(|shared| {
+        shared.users -= 1;
+        true
+    })
 }
 
 /// Writes back memory that is about to be unmapped, or mapped over. A failure of a disk has its

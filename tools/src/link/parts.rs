@@ -21,7 +21,7 @@ struct Part {
     texts: &'static [&'static [u8]],
 }
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     // The driver of entropy devices.
     Part {
         symbol: "soil_with_entropy",
@@ -176,6 +176,14 @@ const PARTS: [Part; 4] = [
         exceptions: &[],
         texts: &[],
     },
+    // A ring of events for the one domain, see soil-sys/src/domains.rs.
+    Part {
+        symbol: "__wrap_caml_parse_ocamlrunparam",
+        names: &["caml_ml_runtime_events_start"],
+        beginnings: &[],
+        exceptions: &[],
+        texts: &[],
+    },
 ];
 /// Archives that refer to parts but give no reason by that.
 const RUNTIME: [&str; 6] = [
@@ -293,6 +301,10 @@ mod tests {
             ("caml_sys_file_exists", "soil_with_files"),
             ("camlUnix.openfile_12", "soil_with_files"),
             ("fopen", "soil_with_files"),
+            (
+                "caml_ml_runtime_events_start",
+                "__wrap_caml_parse_ocamlrunparam",
+            ),
         ] {
             assert_eq!(wanted("main.o", symbol), [part], "{symbol}");
         }

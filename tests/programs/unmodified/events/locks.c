@@ -124,6 +124,10 @@ value test_locks(value unit)
     answer("msync", msync(map, 8192, MS_SYNC));
     answer("pread", pread(second, bytes, 15, 0));
     printf("written: %s\n", bytes);
+    char *again = mmap(NULL, 8192, PROT_READ, MAP_SHARED, reader, 0);
+    map[3] = 'w';
+    printf("mapped twice: %.5s\n", again);
+    answer("munmap of one", munmap(again, 8192));
     map[2] = 'z';
     answer("munmap", munmap(map, 8192));
     answer("pread", pread(second, bytes, 15, 0));
