@@ -191,6 +191,10 @@ pub trait Interest: Sized {
     /// Adds the console.
     fn console(&mut self, stream: Stream, direction: Direction);
 
+    /// Adds a file descriptor of the system, by its number. In an image it does nothing: changes of
+    /// its descriptors are reported to the runtime's watchers.
+    fn descriptor(&mut self, _fd: i32, _direction: Direction) {}
+
     /// Submits what devices have queued and what should begin before the program runs on without a
     /// wait.
     fn submit(&mut self);
@@ -265,6 +269,16 @@ pub trait Wait {
     /// Wakes all sleepers of [`Wait::await_change`] and [`Wait::await_release`] on `word`. From any
     /// thread.
     fn wake(word: &AtomicU32);
+}
+
+/// File descriptors of the system, by their numbers: Linux's in a process, in an image those of its
+/// system calls. From any thread; in an image without the runtime's lock, as a system call takes it.
+pub trait SystemDescriptors {
+    /// Whether a transfer in this direction would not block, or would fail at once.
+    ///
+    /// # Errors
+    /// [`Closed`](error::Error::Closed): there is no such descriptor.
+    fn descriptor_ready(fd: i32, direction: Direction) -> Result<bool, error::Error>;
 }
 
 /// Network devices. Calls only.

@@ -154,15 +154,18 @@ pub fn wait_for<T>(
                 // Where nothing has changed, it is a signal or the time.
                 end(rt, token)?;
                 found = look(rt);
-                let late = || deadline.is_some_and(|at| Current::monotonic_ns() >= at);
-                if !matches!(found, Ok(None)) || late() {
+                if !matches!(found, Ok(None)) {
+                    return Ok(0);
+                }
+                // Also for a look that doesn't wait: the library waits after one.
+                register(rt)?;
+                if deadline.is_some_and(|at| Current::monotonic_ns() >= at) {
                     return Ok(0);
                 }
                 if is_interrupted() {
                     found = Err(interrupted);
                     return Ok(0);
                 }
-                register(rt)?;
                 rt.watch(token as Int)
             })
         });

@@ -99,7 +99,7 @@ impl<R: Resources> Clone for Driver<R> {
 impl<R: Resources> Copy for Driver<R> {}
 
 /// Number of drivers there may be: console, network, leases, disks, volumes, raw disks, readiness
-/// for system calls.
+/// for system calls, or in a process descriptors of the system.
 pub const MAX_DRIVERS: usize = 7;
 
 /// The state of the reactor: operations, completions, descriptors and drivers.

@@ -41,6 +41,7 @@ pub mod pipe;
 pub mod random;
 pub mod runtime;
 pub mod statistics;
+pub mod system_descriptors;
 pub mod tls;
 pub mod types;
 
@@ -59,6 +60,8 @@ pub type Driver = reactor::Driver<Resources>;
 pub struct Resources {
     pipes: pipe::Pipes,
     console: console::Console,
+    /// Waits for descriptors of the system.
+    waits: system_descriptors::Waits,
     net: Option<&'static mut net::Net>,
     /// The devices of `files` and `blocks`.
     disks: Option<&'static mut disks::Disks>,
@@ -78,6 +81,7 @@ impl reactor::Resources for Resources {
     const NONE: Resources = Resources {
         pipes: pipe::Pipes::new(),
         console: console::Console::new(),
+        waits: system_descriptors::Waits::new(),
         net: None,
         disks: None,
         blocks: slab::Slab::new(),

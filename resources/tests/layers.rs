@@ -8,7 +8,15 @@ const LAYERS: [&[&str]; 5] = [
     &["types", "current"],
     &["runtime", "random", "log_sink"],
     &["disks"],
-    &["net", "files", "blocks", "console", "pipe", "tls"],
+    &[
+        "net",
+        "files",
+        "blocks",
+        "console",
+        "pipe",
+        "system_descriptors",
+        "tls",
+    ],
     &["statistics"],
 ];
 

@@ -5,7 +5,7 @@ external statistics :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_statistics"
+  = "soil_statistics_bytecode" "soil_statistics"
 [@@noalloc]
 (** Copies what the parts that are in use have counted to [into\[off .. off + len\]], cut where it
     doesn't fit, and returns its whole length. Lines of words: [net NAME VALUE]; [socket PROTOCOL

@@ -2,6 +2,7 @@ module Task = Task
 module Supervisor = Supervisor
 module Inbox = Inbox
 module Threads = Threads
+module Readiness = Readiness
 module File_descriptor = File_descriptor
 module Flow = Flow
 module Reader = Reader

@@ -1209,6 +1209,13 @@ Int soil_clock_monotonic_ns(void);
 Int soil_clock_wall_ns(void);
 
 /**
+ * Waits for the file descriptor `fd` of Linux, or of an image's system calls, to be ready for
+ * `direction` (`PARK_READ`, `PARK_WRITE`). 1: it is, or a transfer would fail at once. It completes
+ * with 0 when it may have become ready: call again. Errors: `Closed` (there is no such descriptor).
+ */
+Int soil_system_descriptor_await(Int fd, Int direction, Int token);
+
+/**
  * Makes tar archives one of the file systems that can be mounted.
  */
 Int soil_use_tar(void);

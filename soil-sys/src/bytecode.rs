@@ -70,6 +70,7 @@ stubs! {
     fn soil_mdns_start_bytecode = soil_mdns_start(name);
     fn soil_mdns_name_bytecode = soil_mdns_name(into, off, len);
     fn soil_use_memory_bytecode = soil_use_memory();
+    fn soil_statistics_bytecode = soil_statistics(into, off, len);
     fn soil_net_up_bytecode = soil_net_up(token);
     fn soil_net_sort_bytecode = soil_net_sort(addresses, len);
     fn soil_net_interfaces_bytecode = soil_net_interfaces();
@@ -115,6 +116,7 @@ stubs! {
     fn soil_log_bytecode = soil_log(level, text, off, len);
     fn soil_clock_monotonic_ns_bytecode = soil_clock_monotonic_ns();
     fn soil_clock_wall_ns_bytecode = soil_clock_wall_ns();
+    fn soil_system_descriptor_await_bytecode = soil_system_descriptor_await(fd, direction, token);
     fn soil_use_tar_bytecode = soil_use_tar();
     fn soil_await_bytecode = soil_await(token, deadline);
     fn soil_event_bytecode = soil_event(token);

@@ -123,6 +123,10 @@ PROGRAMS = [
         shows="The runtime makes its ring of events before the program begins.",
     ),
     Program("pauses", "tests/programs/metrics/pauses.exe", forms=LIBRARY_FORMS),
+    *(
+        Program(name, f"tests/programs/ecosystem/{name}.exe", forms=LIBRARY_FORMS)
+        for name in ("beside",)
+    ),
     # Behind a line that says that there is no io_uring.
     Program(
         "loop",

@@ -1,6 +1,7 @@
 //! The set of events that a wait waits for, and the owner of the ring.
 
 use crate::console::descriptor;
+use crate::descriptors::event;
 use crate::sockets::Epoll;
 use crate::{LinkWake, Offload, Ring, ring, signals};
 use alloc::vec::Vec;
@@ -96,6 +97,10 @@ impl platform::Interest for Interest {
     fn console(&mut self, stream: Stream, direction: Direction) {
         let (fd, events) = descriptor(stream, direction);
         self.fd(fd, events);
+    }
+
+    fn descriptor(&mut self, fd: i32, direction: Direction) {
+        self.fd(fd, event(direction));
     }
 
     fn submit(&mut self) {

@@ -38,6 +38,7 @@
 extern crate alloc;
 
 mod console;
+mod descriptors;
 mod disk;
 mod folder;
 mod interest;

@@ -118,6 +118,8 @@ const PARTS: [Part; 5] = [
             "signalfd",
             "timerfd_create",
             "sysinfo",
+            // `Soil.Readiness`: it asks `poll`.
+            "soil_system_descriptor_await",
             // Its thread waits by `sigwaitinfo`.
             "timer_create",
             "socket",

@@ -1,0 +1,178 @@
+//! File descriptors of the system, by their numbers, as operations of the reactor: what a library
+//! that doesn't know Soil has opened is waited for by the one wait.
+//!
+//! | | a wait ends |
+//! |---|---|
+//! | process | when Linux calls the descriptor ready |
+//! | image | at the next change of any descriptor of the system calls: the caller looks again |
+
+use crate::current::{Current, Interest};
+use crate::runtime::enter;
+use crate::types::Int;
+use crate::{Driver, Runtime};
+use alloc::vec::Vec;
+use platform::error::{Answer, Error, Stop};
+use platform::{Direction, Interest as _, System, SystemDescriptors as _};
+use reactor::Cancelled;
+
+/// An operation that waits for a descriptor.
+struct Awaited {
+    fd: i32,
+    direction: Direction,
+    token: u64,
+}
+
+/// The operations of a process.
+pub(crate) struct Waits {
+    awaited: Vec<Awaited>,
+    /// The driver is registered.
+    registered: bool,
+}
+
+impl Waits {
+    /// None.
+    pub const fn new() -> Waits {
+        Waits {
+            awaited: Vec::new(),
+            registered: false,
+        }
+    }
+}
+
+/// See `soil_system_descriptor_await`. Without the runtime's lock.
+pub fn await_ready(fd: Int, direction: Direction, token: Int) -> Answer {
+    let fd = i32::try_from(fd).map_err(|_| Error::Invalid)?;
+    let answer = enter(|rt| park(rt, fd, direction, token));
+    if answer != Err(Stop::Pending) {
+        return answer;
+    }
+    // The look comes second: no change is lost in between.
+    let found = Current::descriptor_ready(fd, direction);
+    if found == Ok(false) || enter(|rt| rt.cancel(token)) != Ok(1) {
+        // Where it has completed meanwhile, the completion leads to the next look.
+        return answer;
+    }
+    found.map(usize::from).map_err(Stop::Error)
+}
+
+fn park(rt: &mut Runtime, fd: i32, direction: Direction, token: Int) -> Answer {
+    if Current::ON_VM {
+        return rt.watch(token);
+    }
+    if !rt.resources.waits.registered {
+        rt.register(Driver {
+            poll: |rt, _| poll(rt),
+            deadline: |_| None,
+            interest: |rt, interest| self::interest(rt, interest),
+            finish: |_| true,
+            counter: |_, _| 0,
+        })?;
+        rt.resources.waits.registered = true;
+    }
+    let token = rt.new_token(token)?;
+    let awaited = &mut rt.resources.waits.awaited;
+    awaited.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+    awaited.push(Awaited {
+        fd,
+        direction,
+        token,
+    });
+    let given = rt.give(token, cancel);
+    if given.is_err() {
+        cancel(rt, token);
+    }
+    given?;
+    Err(Stop::Pending)
+}
+
+fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
+    let awaited = &mut rt.resources.waits.awaited;
+    awaited.retain(|awaited| awaited.token != token);
+    Cancelled::Done
+}
+
+/// Completes the operations whose descriptors are ready, or are there no more.
+fn poll(rt: &mut Runtime) {
+    let mut place = 0;
+    while let Some(Awaited {
+        fd,
+        direction,
+        token,
+    }) = rt.resources.waits.awaited.get(place)
+    {
+        if Current::descriptor_ready(*fd, *direction) == Ok(false) {
+            place += 1;
+        } else {
+            let token = *token;
+            rt.resources.waits.awaited.swap_remove(place);
+            rt.complete(token, Ok(0));
+        }
+    }
+}
+
+/// Adds the descriptors to what the platform waits for.
+fn interest(rt: &Runtime, interest: &mut Interest) {
+    for awaited in &rt.resources.waits.awaited {
+        interest.descriptor(awaited.fd, awaited.direction);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{park, poll};
+    use crate::Runtime;
+    use platform::Direction;
+    use platform::error::{Answer, Error, Stop};
+
+    /// The ends of a new pipe of Linux, to read and to write.
+    fn pipe() -> [i32; 2] {
+        let mut ends = [0; 2];
+        // SAFETY: room for two numbers.
+        assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+        ends
+    }
+
+    fn close(fd: i32) {
+        // SAFETY: one of this module's.
+        unsafe { libc::close(fd) };
+    }
+
+    fn completed(rt: &mut Runtime) -> Vec<(u64, Answer)> {
+        poll(rt);
+        core::iter::from_fn(|| rt.next_completion()).collect()
+    }
+
+    #[test]
+    fn a_wait_ends_when_its_own_descriptor_is_ready_in_its_own_direction() {
+        let mut rt = Runtime::new();
+        let ([a, to_a], [b, to_b]) = (pipe(), pipe());
+        for (fd, token) in [(a, 1), (b, 2)] {
+            let parked = park(&mut rt, fd, Direction::Read, token);
+            assert_eq!(parked, Err(Stop::Pending));
+        }
+        let again = park(&mut rt, a, Direction::Read, 1);
+        assert_eq!(again, Err(Error::Invalid.into()), "the token is in use");
+        assert_eq!(completed(&mut rt), []);
+        // SAFETY: one byte.
+        assert_eq!(unsafe { libc::write(to_b, [0u8].as_ptr().cast(), 1) }, 1);
+        assert_eq!(completed(&mut rt), [(2, Ok(0))]);
+        assert_eq!(completed(&mut rt), []);
+        let parked = park(&mut rt, to_a, Direction::Write, 3);
+        assert_eq!(parked, Err(Stop::Pending), "the caller looks");
+        assert_eq!(completed(&mut rt), [(3, Ok(0))]);
+        [a, to_a, b, to_b].into_iter().for_each(close);
+        assert_eq!(completed(&mut rt), [(1, Ok(0))], "it is closed");
+    }
+
+    #[test]
+    fn a_cancelled_wait_never_completes() {
+        let mut rt = Runtime::new();
+        let [from, to] = pipe();
+        let parked = park(&mut rt, from, Direction::Read, 1);
+        assert_eq!(parked, Err(Stop::Pending));
+        assert_eq!(rt.cancel(1), Ok(1));
+        close(to);
+        assert_eq!(completed(&mut rt), []);
+        close(from);
+    }
+}
