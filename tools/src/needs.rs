@@ -25,8 +25,9 @@ pub fn show(options: &ShowNeeds) -> Result<String, Failure> {
     if let Some(ends) = &answer.ends
         && ends.status != 0
     {
-        let failure = Failure::on(&options.program, ends.error.trim_end());
-        return Err(failure.remedy("give the arguments that it needs after --"));
+        eprint!("{}", ends.error);
+        let failure = Failure::on(&options.program, "says no needs with these arguments");
+        return Err(failure.remedy("its message is above; give those that it needs after --"));
     }
     match options.json {
         true => show::json(&options.program, &answer),

@@ -34,6 +34,7 @@ pub fn host_port(number: u16) -> u16 {
 pub fn complete(run: &Run, form: Form, answer: &Answer) -> Result<Run, Failure> {
     let mut run = run.clone();
     let mut failures: Vec<Failure> = Vec::new();
+    let mut notes: Vec<String> = Vec::new();
     network(&mut run, form, answer, &mut failures);
     for need in &answer.needs {
         let met = match need {
@@ -51,13 +52,23 @@ pub fn complete(run: &Run, form: Form, answer: &Answer) -> Result<Run, Failure> 
                 number,
                 protocol,
                 ..
-            } => port(&mut run, form, name, *number, (*protocol).into()),
+            } => port(
+                &mut run,
+                form,
+                name,
+                *number,
+                (*protocol).into(),
+                &mut notes,
+            ),
             Need::Memory { bytes } => memory(&mut run, form, *bytes),
             Need::Cpus { count } => processors(form, *count),
         };
         failures.extend(met.err());
     }
     let Some(last) = failures.pop() else {
+        if !run.dry_run {
+            notes.iter().for_each(|note| say(note));
+        }
         return Ok(run);
     };
     for failure in failures {
@@ -316,6 +327,7 @@ fn port(
     name: &str,
     number: u16,
     protocol: Protocol,
+    notes: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let forwards = match run.nets.first() {
         Some(Net::User | Net::Passt) => true,
@@ -358,11 +370,7 @@ fn port(
             .remedy(format!("give another one: --forward PORT:{number}{suffix}")));
     }
     run.forwards.push(forward);
-    if !run.dry_run {
-        say(&format!(
-            "{name}: {place} leads to {protocol} port {number}"
-        ));
-    }
+    notes.push(format!("{name}: {place} leads to {protocol} port {number}"));
     Ok(())
 }
 
