@@ -1,3 +1,4 @@
 module Server = Server
+module Client = Client
 module Files = Files
 module Date = Date

@@ -10,5 +10,6 @@
     two servers may understand in two ways, are refused and end the connection. *)
 
 module Server = Server
+module Client = Client
 module Files = Files
 module Date = Date

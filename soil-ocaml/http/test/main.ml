@@ -4,4 +4,5 @@ let () =
       ("requests", Test_requests.tests);
       ("responses", Test_responses.tests);
       ("files", Test_files.tests);
+      ("client", Test_client.tests);
     ]

@@ -1,0 +1,412 @@
+module D = Soil.File_descriptor
+module H = Cohttp.Header
+
+type limits = {
+  line_bytes : int;
+  head_bytes : int;
+  fields : int;
+  body_bytes : int;
+  connect_seconds : float;
+  head_seconds : float;
+  body_seconds : float;
+  body_rate : int;
+  write_seconds : float;
+  idle_seconds : float;
+}
+
+let default_limits =
+  {
+    line_bytes = 16384;
+    head_bytes = 65536;
+    fields = 200;
+    body_bytes = 1 lsl 24;
+    connect_seconds = 30.;
+    head_seconds = 60.;
+    body_seconds = 60.;
+    body_rate = 500;
+    write_seconds = 30.;
+    idle_seconds = 15.;
+  }
+
+type body = Empty | String of string | Stream of int option * (Soil.Flow.sink -> unit)
+
+type problem =
+  | Malformed
+  | Truncated
+  | Too_large
+  | Too_slow
+  | Too_many_redirects
+  | Insecure_redirect
+  | Not_supported
+
+exception Failed of Uri.t * problem
+
+let problem_to_string = function
+  | Malformed -> "the response isn't HTTP, or its head is too large"
+  | Truncated -> "the connection ended before the body"
+  | Too_large -> "the body is longer than allowed"
+  | Too_slow -> "the server is too slow"
+  | Too_many_redirects -> "too many redirects"
+  | Insecure_redirect -> "a redirect from https to http"
+  | Not_supported -> "not a URI with a host and http, or https with TLS (Client.create ~tls)"
+
+(* The pool *)
+
+type conn = { input : Input.t; output : Output.t; mutable since : float (* Unused since. *) }
+
+(* Where a connection leads to. *)
+type origin = { scheme : string; host : string; port : int }
+
+type place = {
+  room : Soil.Task.Semaphore.t;
+  mutable unused : conn list; (* The one used last comes first. *)
+  mutable users : int;
+}
+
+type t = {
+  limits : limits;
+  max_connections : int;
+  max_redirects : int;
+  connect : host:string -> port:int -> D.flow;
+  tls : (host:string -> D.flow -> Soil.Flow.t) option;
+  places : (origin, place) Hashtbl.t;
+  mutable opened : int;
+}
+
+let connect_host ~host ~port = (Soil.Tcp.connect_host host ~port :> D.flow)
+
+let create ?(limits = default_limits) ?(max_connections = 16) ?(max_redirects = 10)
+    ?(connect = connect_host) ?tls () =
+  if max_connections < 1 then invalid_arg "Soil_http.Client.create: max_connections is less than 1";
+  {
+    limits; max_connections; max_redirects; connect; tls; places = Hashtbl.create 8; opened = 0;
+  }
+[@@ocamlformat "disable"]
+
+let opened t = t.opened
+let idle t = Hashtbl.fold (fun _ place n -> n + List.length place.unused) t.places 0
+let drop conn = D.close (Input.flow conn.input)
+
+let sweep t keep =
+  let places = Hashtbl.fold (fun origin place l -> (origin, place) :: l) t.places [] in
+  List.iter
+    (fun (origin, place) ->
+      let kept, old = List.partition keep place.unused in
+      place.unused <- kept;
+      List.iter drop old;
+      if kept = [] && place.users = 0 then Hashtbl.remove t.places origin)
+    places
+
+let close t = sweep t (fun _ -> false)
+
+let forget_old t =
+  let now = Soil.Clock.monotonic () in
+  sweep t (fun conn -> now -. conn.since < t.limits.idle_seconds)
+
+let place_of t origin =
+  match Hashtbl.find_opt t.places origin with
+  | Some place -> place
+  | None ->
+      let room = Soil.Task.Semaphore.create t.max_connections in
+      let place = { room; unused = []; users = 0 } in
+      Hashtbl.replace t.places origin place;
+      place
+
+let open_connection t uri origin =
+  let connect () =
+    let flow = t.connect ~host:origin.host ~port:origin.port in
+    match (origin.scheme, t.tls) with
+    | "https", Some tls -> (tls ~host:origin.host flow :> D.flow)
+    | _ -> flow
+  in
+  match Soil.Task.timeout_opt t.limits.connect_seconds connect with
+  | None -> raise (Failed (uri, Too_slow))
+  | Some flow ->
+      t.opened <- t.opened + 1;
+      let input = Input.create flow in
+      { input; output = Output.create input ~seconds:t.limits.write_seconds; since = 0. }
+
+(* Whether the server has kept an unused connection open: there is nothing to read, not even the end.
+   *)
+let is_alive conn =
+  match Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) with
+  | None -> true
+  | Some _ | (exception Soil.Error _) -> false
+
+let rec unused_connection place =
+  match place.unused with
+  | [] -> None
+  | conn :: rest ->
+      place.unused <- rest;
+      if is_alive conn then Some conn
+      else (
+        drop conn;
+        unused_connection place)
+
+(* Requests *)
+
+let origin_of t uri =
+  let scheme = String.lowercase_ascii (Option.value (Uri.scheme uri) ~default:"") in
+  let bare host =
+    let n = String.length host in
+    if n > 2 && host.[0] = '[' then String.sub host 1 (n - 2) else host
+  in
+  match (scheme, Uri.host uri) with
+  | ("http" | "https"), Some host when host <> "" && (scheme = "http" || t.tls <> None) ->
+      let default = if scheme = "http" then 80 else 443 in
+      let port = Option.value (Uri.port uri) ~default in
+      { scheme; host = String.lowercase_ascii (bare host); port }
+  | _ -> raise (Failed (uri, Not_supported))
+
+let host_field origin =
+  let host = if String.contains origin.host ':' then "[" ^ origin.host ^ "]" else origin.host in
+  let default = if origin.scheme = "http" then 80 else 443 in
+  if origin.port = default then host else host ^ ":" ^ string_of_int origin.port
+
+let is_own name =
+  match String.lowercase_ascii name with
+  | "host" | "content-length" | "transfer-encoding" -> true
+  | _ -> false
+
+let head_text origin headers meth uri fields =
+  let target =
+    match Uri.path_and_query uri with "" -> "/" | s when s.[0] = '?' -> "/" ^ s | s -> s
+  in
+  let name = Status.meth_to_string meth in
+  if not (Grammar.is_token name) then invalid_arg "Soil_http.Client: not a method";
+  if not (String.for_all (fun c -> c > ' ' && c < '\127') target) then
+    invalid_arg "Soil_http.Client: not a target";
+  let headers =
+    match (Uri.user uri, Uri.password uri) with
+    | Some user, Some password when not (H.mem headers "authorization") ->
+        H.add_authorization headers (`Basic (user, password))
+    | _ -> headers
+  in
+  let headers = H.add_unless_exists headers "user-agent" "soil" in
+  let given = List.filter (fun (name, _) -> not (is_own name)) (H.to_list headers) in
+  let b = Buffer.create 512 in
+  Buffer.add_string b (name ^ " " ^ target ^ " HTTP/1.1\r\n");
+  Head.write b ((("host", host_field origin) :: given) @ fields);
+  Buffer.contents b
+
+let has_length = function `POST | `PUT | `PATCH -> true | _ -> false
+
+let framing = function
+  | Empty -> Head.Length 0
+  | String s -> Length (String.length s)
+  | Stream (Some n, _) -> Length n
+  | Stream (None, _) -> Chunked
+
+let framing_fields meth body =
+  match (body, framing body) with
+  | Empty, _ when not (has_length meth) -> []
+  | _, Head.Length n -> [ ("content-length", string_of_int n) ]
+  | _ -> [ ("transfer-encoding", "chunked") ]
+
+let failed uri = function
+  | Head.Refused `Request_timeout -> Failed (uri, Too_slow)
+  | Head.Refused `Request_entity_too_large -> Failed (uri, Too_large)
+  | Head.Refused _ -> Failed (uri, Malformed)
+  | Input.Late | Soil.Task.Timeout _ -> Failed (uri, Too_slow)
+  | e -> e
+
+let head_limits t : Head.limits =
+  { line = t.limits.line_bytes; bytes = t.limits.head_bytes; fields = t.limits.fields }
+
+(* The server has ended the connection before it sent anything. *)
+exception Nothing_came
+
+(* Interim responses are skipped (RFC 9110 §15.2), but for the change of protocol, which is final. *)
+let rec response_head t conn meth =
+  let head = Head.response conn.input (head_limits t) ~meth in
+  if head.status < 200 && head.status <> 101 then response_head t conn meth else head
+
+let first_head t conn uri meth =
+  Input.until conn.input (Soil.Clock.monotonic () +. t.limits.head_seconds);
+  match
+    if Input.buffered conn.input = 0 && not (Input.more conn.input) then raise Nothing_came;
+    response_head t conn meth
+  with
+  | head -> head
+  | exception Soil.Error { code = Connection_reset | Broken_pipe; _ }
+    when Input.buffered conn.input = 0 ->
+      raise Nothing_came
+  | exception e -> raise (failed uri e)
+
+type sending = { mutable is_sent : bool; mutable mistake : exn option }
+
+(* In a task of its own, unless it is short: the server may answer before it has read all. *)
+let send scope conn ~head body =
+  let sending = { is_sent = false; mistake = None } in
+  let stream write =
+    Output.strings conn.output [ head ];
+    let sink, finish = Output.body conn.output ~framing:(framing body) in
+    write sink;
+    finish ()
+  in
+  let in_task send =
+    let run () =
+      match send () with
+      | () -> sending.is_sent <- true
+      | exception (Soil.Task.Cancelled as e) -> raise e
+      | exception e -> (
+          match Input.failure conn.input with
+          | Some f when f == e -> () (* There may be a response all the same. *)
+          | _ ->
+              sending.mistake <- Some e;
+              drop conn)
+    in
+    ignore (Soil.Task.spawn_daemon scope run)
+  in
+  (match body with
+  | Empty ->
+      Output.strings conn.output [ head ];
+      sending.is_sent <- true
+  | String s when String.length s <= 16384 ->
+      Output.strings conn.output [ head; s ];
+      sending.is_sent <- true
+  | String s -> in_task (fun () -> Output.string conn.output ~head s)
+  | Stream (_, write) -> in_task (fun () -> stream write));
+  sending
+
+let cohttp_response (head : Head.response) =
+  let encoding =
+    match head.framing with
+    | Length n -> Cohttp.Transfer.Fixed (Int64.of_int n)
+    | Chunked -> Chunked
+    | To_end -> Unknown
+  in
+  {
+    Cohttp.Response.encoding;
+    headers = head.headers;
+    version = head.version;
+    status = Status.of_code head.status;
+    flush = false;
+  }
+
+let make_body t conn uri (head : Head.response) =
+  let pace = { Body.seconds = t.limits.body_seconds; rate = t.limits.body_rate } in
+  Body.make ~truncated:(Failed (uri, Truncated)) conn.input head.framing (head_limits t) pace
+
+let source uri body =
+  let plain = Body.source body in
+  let reading f = try f () with e -> raise (failed uri e) in
+  Soil.Flow.source ~name:"body"
+    ~read_into:(fun b off len -> reading (fun () -> D.read_into plain b off len))
+    (fun b off len -> reading (fun () -> D.read plain b off len))
+
+(* One exchange on [conn]; what [f] returns, and whether the connection can be used again. *)
+let exchange t conn origin uri meth headers body f =
+  Soil.Task.scope @@ fun scope ->
+  let head = head_text origin headers meth uri (framing_fields meth body) in
+  let sending =
+    match send scope conn ~head body with
+    | sending -> sending
+    | exception Soil.Error { code = Connection_reset | Broken_pipe | Not_connected; _ } ->
+        (* The response may have come before the server closed. *)
+        { is_sent = false; mistake = None }
+    | exception e -> raise (failed uri e)
+  in
+  let mistake e = match sending.mistake with Some m -> m | None -> e in
+  match
+    let head = first_head t conn uri meth in
+    let body = make_body t conn uri head in
+    let result = f head (fun () -> source uri body) in
+    (result, sending.is_sent && head.persistent && head.status <> 101 && Body.discard body)
+  with
+  | outcome -> outcome
+  | exception e -> raise (mistake e)
+
+let is_idempotent = function
+  | `GET | `HEAD | `PUT | `DELETE | `OPTIONS | `TRACE -> true
+  | _ -> false
+
+let with_place t origin f =
+  forget_old t;
+  let place = place_of t origin in
+  place.users <- place.users + 1;
+  Fun.protect
+    ~finally:(fun () ->
+      place.users <- place.users - 1;
+      if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin)
+    (fun () -> Soil.Task.Semaphore.with_unit place.room (fun () -> f place))
+
+let once t origin uri meth headers body f =
+  with_place t origin @@ fun place ->
+  let on conn =
+    match exchange t conn origin uri meth headers body f with
+    | result, true ->
+        conn.since <- Soil.Clock.monotonic ();
+        place.unused <- conn :: place.unused;
+        result
+    | result, false ->
+        drop conn;
+        result
+    | exception e ->
+        drop conn;
+        raise e
+  in
+  let fresh () =
+    try on (open_connection t uri origin) with Nothing_came -> raise (Failed (uri, Truncated))
+  in
+  match unused_connection place with
+  | None -> fresh ()
+  | Some conn -> (
+      try on conn
+      with Nothing_came ->
+        let may_repeat =
+          match body with Stream _ -> false | Empty | String _ -> is_idempotent meth
+        in
+        if may_repeat then fresh () else raise (Failed (uri, Truncated)))
+
+(* Redirects *)
+
+type step = Done | Again of Cohttp.Code.meth * Uri.t * H.t * body
+
+let without headers names = List.fold_left H.remove headers names
+let about_body = [ "content-type"; "content-encoding"; "content-language"; "expect" ]
+let credentials = [ "authorization"; "cookie"; "proxy-authorization" ]
+
+let redirect t origin uri meth headers body (head : Head.response) =
+  match (head.status, H.get_multi head.headers "location") with
+  | (301 | 302 | 303 | 307 | 308), [ location ] -> (
+      let next = Uri.with_fragment (Uri.resolve "" uri (Uri.of_string location)) None in
+      let next = Uri.with_userinfo next None in
+      let becomes_get =
+        match (head.status, meth) with
+        | 303, (`GET | `HEAD) -> false
+        | 303, _ | (301 | 302), `POST -> true
+        | _ -> false
+      in
+      let there = origin_of t next in
+      if origin.scheme = "https" && there.scheme = "http" then
+        raise (Failed (next, Insecure_redirect));
+      let headers = if there = origin then headers else without headers credentials in
+      let next = if there = origin then Uri.with_userinfo next (Uri.userinfo uri) else next in
+      if becomes_get then Again (`GET, next, without headers about_body, Empty)
+      else match body with Stream _ -> Done | Empty | String _ -> Again (meth, next, headers, body))
+  | _ -> Done
+
+let request ?(headers = H.init ()) ?(body = Empty) t meth uri f =
+  let rec go left meth uri headers body =
+    let origin = origin_of t uri in
+    let take head source =
+      match if t.max_redirects = 0 then Done else redirect t origin uri meth headers body head with
+      | Done -> Ok (f (cohttp_response head) (source ()))
+      | Again (meth, next, headers, body) ->
+          if left = 0 then raise (Failed (next, Too_many_redirects));
+          Error (meth, next, headers, body)
+    in
+    match once t origin uri meth headers body take with
+    | Ok result -> result
+    | Error (meth, next, headers, body) -> go (left - 1) meth next headers body
+  in
+  go t.max_redirects meth uri headers body
+
+let whole t uri response source =
+  match D.read_all ~max:t.limits.body_bytes source with
+  | text -> (response, text)
+  | exception Soil.Error { code = Too_large; _ } -> raise (Failed (uri, Too_large))
+
+let get ?headers t uri = request ?headers t `GET uri (whole t uri)
+let post ?headers t uri body = request ?headers ~body t `POST uri (whole t uri)

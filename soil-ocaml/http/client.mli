@@ -1,0 +1,121 @@
+(** HTTP/1.1 clients: connections that are used again, redirects, TLS.
+
+    {[
+      module Client = Soil_http.Client
+
+      let client = Client.create ~tls:(Soil_tls.client config) ()
+
+      let () =
+        Soil.run @@ fun () ->
+        let response, page = Client.get client (Uri.of_string "https://example.com/") in
+        if response.status = `OK then print_string page
+    ]}
+
+    A status such as 404 is a response like others. What is wrong with the connection raises
+    {!Soil.exception-Error} as {!Soil.Tcp.connect_host} and TLS do, and what is wrong with the
+    response {!Failed}. *)
+
+type t
+(** The type for clients: a pool of connections, for all tasks. *)
+
+type limits = {
+  line_bytes : int;  (** A status line or field (16384). *)
+  head_bytes : int;  (** All of them (65536). *)
+  fields : int;  (** Number of fields (200). *)
+  body_bytes : int;  (** What {!get} and {!post} take (16 MiB). *)
+  connect_seconds : float;  (** To connect, with the TLS handshake (30). *)
+  head_seconds : float;  (** From the request to the head of the response (60). *)
+  body_seconds : float;
+      (** For a body to come (60), with another second for each [body_rate] bytes of it. *)
+  body_rate : int;  (** Bytes per second (500). *)
+  write_seconds : float;  (** For the server to take 64 KiB of a request (30). *)
+  idle_seconds : float;  (** For an unused connection to be kept (15). *)
+}
+(** The type for limits. *)
+
+val default_limits : limits
+
+val create :
+  ?limits:limits ->
+  ?max_connections:int ->
+  ?max_redirects:int ->
+  ?connect:(host:string -> port:int -> Soil.File_descriptor.flow) ->
+  ?tls:(host:string -> Soil.File_descriptor.flow -> Soil.Flow.t) ->
+  unit ->
+  t
+(** [create ()] is a client without connections.
+
+    - Each host has at most [max_connections] (default: 16); requests wait for one.
+    - At most [max_redirects] (default: 10) are followed for a request; with [0] a redirect is the
+      response. 303 becomes a [GET], and so do 301 and 302 of a [POST]. To another host, scheme or
+      port, [Authorization], [Cookie] and [Proxy-Authorization] aren't passed on, and from https to
+      http none is followed ({!Failed}).
+    - [connect] (default: {!Soil.Tcp.connect_host}) makes connections.
+    - [tls] begins a session for [https]: [Soil_tls.client config]. Without it [https] fails, and
+      the program has no TLS.
+
+    Doesn't wait. Raises [Invalid_argument] if [max_connections < 1]. *)
+
+val close : t -> unit
+(** [close t] closes the connections that aren't in use. Those that are, and later ones, work as
+    before. *)
+
+(** {1:requests Requests} *)
+
+(** The type for bodies of requests. *)
+type body =
+  | Empty
+  | String of string
+  | Stream of int option * (Soil.Flow.sink -> unit)
+      (** What the function writes, in chunks unless the length is given. It runs in a task of its
+          own, so that the response may come meanwhile. *)
+
+val get : ?headers:Cohttp.Header.t -> t -> Uri.t -> Cohttp.Response.t * string
+(** [get t uri] is the response to a [GET], and its body. [headers] are sent beside those of the
+    client ([host], [user-agent] unless given, and those about the body). A name and a password in
+    [uri] are sent as [Authorization]. Waits. *)
+
+val post : ?headers:Cohttp.Header.t -> t -> Uri.t -> body -> Cohttp.Response.t * string
+(** [post t uri body] is likewise for [POST]. *)
+
+val request :
+  ?headers:Cohttp.Header.t ->
+  ?body:body ->
+  t ->
+  Cohttp.Code.meth ->
+  Uri.t ->
+  (Cohttp.Response.t -> Soil.Flow.source -> 'a) ->
+  'a
+(** [request t meth uri f] is [f response source], where [source] is the body as it comes, for the
+    length of the call. Reading it raises as this function does. If [f] hasn't read all of it, the
+    connection may have to be closed. Waits.
+
+    A request whose connection was used before, and turns out to be closed by the server without a
+    response, is sent again on a new one, if the method is idempotent and the body isn't a stream. A
+    redirect that needs the body of a stream again (307, 308) is the response. *)
+
+(** {1:errors Errors} *)
+
+(** The type for what is wrong with a response. *)
+type problem =
+  | Malformed  (** It isn't HTTP, or beyond the limits of a head. *)
+  | Truncated  (** The connection ended before the body. *)
+  | Too_large  (** The body is longer than {!type-limits}[.body_bytes]. *)
+  | Too_slow  (** A limit of time is over. *)
+  | Too_many_redirects
+  | Insecure_redirect  (** From https to http. *)
+  | Not_supported  (** Neither http, nor https with [tls]; or no host. *)
+
+exception Failed of Uri.t * problem
+(** The request to this URI, the last one of the redirects, has failed. *)
+
+val problem_to_string : problem -> string
+(** [problem_to_string p] is one line. *)
+
+(** {1:pool The pool} *)
+
+val idle : t -> int
+(** [idle t] is the number of connections that are open and unused. *)
+
+val opened : t -> int
+(** [opened t] is the number of connections that were made. *)
