@@ -23,9 +23,24 @@ pub enum Command {
     Run(Box<Run>),
     /// Write a new project in the folder NAME.
     New {
-        /// The project's name; also its folder.
+        /// The project's name; also its folder, which is new or empty.
         name: String,
+        /// The program that it begins with.
+        #[arg(long, value_enum, default_value_t = Template::Tcp)]
+        template: Template,
     },
+    /// Build everything in the workspace, as processes and as images, and list the programs.
+    Build {
+        /// Build with dune's release profile.
+        #[arg(long)]
+        release: bool,
+        /// Print the list as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the workspace's tests, each as a process and as an image.
+    #[command(after_help = TEST_HELP)]
+    Test(Testing),
     /// Add the `soil` context to the dune workspace here; nothing else in it is changed.
     Init,
     /// List the programs that this machine lacks, and the command that installs them.
@@ -85,10 +100,65 @@ pub struct ShowNeeds {
     pub qemu: PathBuf,
 }
 
+/// The projects that `soil new` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// A server of a protocol on TCP.
+    Tcp,
+    /// A key-value store on a disk.
+    Kv,
+    /// A command-line tool.
+    Cli,
+}
+
+const TEST_HELP: &str = "\
+A test is a (test) or (tests) stanza of a dune file. It passes if its program ends with status 0.
+Both forms run in the folder where dune built them, by 'soil run' with --net none (the loopback is
+there). A file NAME.run beside the dune file of the test NAME has further options of 'soil run',
+and the program's arguments behind --:
+
+# storage.run
+--disk data=data.img --mem 128M
+-- --verbose
+
+Disks that are written to are copied for each run. A test whose program isn't built in one form is
+skipped there.";
+
+/// `soil test`.
+#[derive(Args, Debug)]
+pub struct Testing {
+    /// Only tests whose folder and name contain one of these words.
+    pub words: Vec<String>,
+    /// Only this form of them.
+    #[arg(long, value_enum)]
+    pub form: Option<TestForm>,
+    /// Build with dune's release profile.
+    #[arg(long)]
+    pub release: bool,
+    /// Tests side by side (default: the number of processors).
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<usize>,
+    /// End a test after this many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    pub timeout: std::time::Duration,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The forms of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TestForm {
+    /// The Linux process.
+    Process,
+    /// The image, as a virtual machine.
+    Image,
+}
+
 /// `soil disk`.
 #[derive(Debug, Subcommand)]
 pub enum Disk {
-    /// Make an image with the files of a directory.
+    /// Make an image, empty or with the files of a directory.
     Make(MakeDisk),
     /// List the files of an image: FAT, ext4 or a tar archive; or its partitions.
     List {
@@ -140,8 +210,8 @@ pub enum Disk {
 pub struct MakeDisk {
     /// The image.
     pub image: PathBuf,
-    /// The directory whose files it gets.
-    pub directory: PathBuf,
+    /// The directory whose files it gets; without one it is empty.
+    pub directory: Option<PathBuf>,
     /// The image's size, such as 64M or 1G; unused space takes no room on the host.
     #[arg(long)]
     pub size: DiskSize,
@@ -370,6 +440,11 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
     parsed
         .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "expected seconds, such as 10 or 0.5".into())
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    let parsed = text.parse().ok().filter(|number| *number > 0);
+    parsed.ok_or_else(|| "expected a number from 1 on".into())
 }
 
 fn device_option(text: &str) -> Result<DeviceOption, String> {

@@ -11,7 +11,6 @@ mod files;
 mod grow;
 mod image;
 mod make;
-mod progress;
 mod tool;
 
 use crate::cli::{Disk, FileSystem};

@@ -1,17 +1,21 @@
 //! The `soil` command: runs programs in both forms, makes projects and disks, and checks the host.
 
+mod build;
 mod cli;
 mod demangle;
 mod disk;
 mod doctor;
+mod dune;
 mod embed;
 mod executables;
 mod exit_status;
 mod failure;
 mod image_lock;
+mod json;
 mod needs;
 mod options;
 mod program;
+mod progress;
 mod project;
 mod report;
 mod run;
@@ -20,6 +24,7 @@ mod sexp;
 mod stand_in;
 mod strip;
 mod symbols;
+mod testing;
 mod words;
 
 extern crate alloc;
@@ -48,7 +53,9 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Needs(options) => said(needs::show(&options)),
         Command::Symbolize { program, addresses } => done(report::symbolize(&program, &addresses)),
-        Command::New { name } => said(project::new(&name)),
+        Command::New { name, template } => said(project::new(&name, template)),
+        Command::Build { release, json } => done(build::run(release, json)),
+        Command::Test(options) => testing::run(&options).map(|passed| u8::from(!passed)),
         Command::Init => said(project::init(Path::new("."))),
         Command::Doctor => Ok(u8::from(!doctor::run())),
         Command::Disk(command) => disk::run(&command).map(|text| {

@@ -1,5 +1,7 @@
-//! `soil new` and `soil init`: a dune project whose workspace has the `soil` context.
+//! `soil new` and `soil init`: a dune project whose workspace has the `soil` context. The projects of
+//! `soil new` are in `tools/templates`, where dune builds them too.
 
+use crate::cli::Template;
 use crate::failure::{Context as _, Failure};
 use crate::sexp::{self, Sexp};
 use std::io::Write as _;
@@ -41,18 +43,49 @@ const CONTEXT: &str =
       %{lib:soil:libsoil_image.a}))))))
 ";
 
-const MAIN: &str = "(* Sends back what it is sent, to everyone who connects to port 7. *)
+/// The files of a template beside those that all projects have.
+macro_rules! template {
+    ($name:literal: $($file:literal)*) => {
+        &[$(($file, include_str!(concat!("../templates/", $name, "/", $file)))),*]
+    };
+}
 
-let () =
-  Soil.run @@ fun () ->
-  let listener = Soil.Tcp.listen ~port:7 () in
-  print_endline (\"listening on \" ^ Soil.Net.Endpoint.to_string (Soil.Tcp.local listener));
-  Soil.Tcp.serve listener @@ fun connection ->
-  ignore (Soil.File_descriptor.copy ~src:connection ~dst:connection ())
-";
+impl Template {
+    /// Paths and contents; `@NAME@` stands for the project's name.
+    const fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Tcp => template!(
+                "tcp": "README.md" "dune" "main.ml" "echo.ml" "test/dune" "test/test.ml"
+            ),
+            Self::Kv => template!(
+                "kv": "README.md" "dune" "main.ml" "protocol.ml" "test/dune" "test/test.ml"
+            ),
+            Self::Cli => template!(
+                "cli": "README.md" "dune" "main.ml" "count.ml" "test/dune" "test/test.ml"
+            ),
+        }
+    }
+
+    /// The command that makes what the program needs to run.
+    const fn preparation(self) -> &'static str {
+        match self {
+            Self::Kv => "\n  soil disk make data.img --fs ext4 --size 64M",
+            Self::Tcp | Self::Cli => "",
+        }
+    }
+
+    /// The options of `soil run` that the program is first tried with.
+    const fn options(self) -> &'static str {
+        match self {
+            Self::Tcp => " --forward 7007:7",
+            Self::Kv => " --disk data=data.img --forward 7000:7000",
+            Self::Cli => " < README.md",
+        }
+    }
+}
 
 /// `soil new NAME`: the result is what to tell the user.
-pub fn new(name: &str) -> Result<String, Failure> {
+pub fn new(name: &str, template: Template) -> Result<String, Failure> {
     let mut bytes = name.bytes();
     let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
     if !starts || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
@@ -60,41 +93,62 @@ pub fn new(name: &str) -> Result<String, Failure> {
             .remedy("a letter, then letters, digits, '_' or '-'"));
     }
     let folder = Path::new(name);
-    std::fs::create_dir(folder).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            let remedy = "choose another name, or run 'soil init' in it";
-            Failure::on(name, "is there already").remedy(remedy)
-        }
-        _ => Failure::on(name, error),
-    })?;
+    make_folder(folder)?;
     let (major, minor) = DUNE;
-    let files = [
-        (
-            "dune-project",
-            format!("(lang dune {major}.{minor})\n\n(name {name})\n"),
-        ),
+    let project = format!("(lang dune {major}.{minor})\n\n(name {name})\n");
+    let common = [
+        ("dune-project", project),
         ("dune-workspace", workspace()),
-        (
-            "dune",
-            "(executable\n (name main)\n (libraries soil))\n".to_owned(),
-        ),
-        ("main.ml", MAIN.to_owned()),
-        (".gitignore", "/_build/\n".to_owned()),
+        (".gitignore", "/_build/\n*.img\n".to_owned()),
     ];
-    for (file, content) in &files {
+    let own = template.files().iter();
+    let own = own.map(|(file, text)| (*file, text.replace("@NAME@", name)));
+    for (file, content) in common.into_iter().chain(own) {
         let path = folder.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).on(parent)?;
+        }
         std::fs::write(&path, content).on(&path)?;
     }
+    let (before, options) = (template.preparation(), template.options());
     Ok(format!(
-        "{name} is made. Next:\n  cd {name}\n  dune build\n\
-        \x20 soil run _build/default/main.exe --forward 7007:7   # a Linux process\n\
-        \x20 soil run _build/soil/main.exe --forward 7007:7      # a virtual machine"
+        "{name} is made. Next:\n  cd {name}\n  soil build\n  soil test{before}\n\
+        \x20 soil run _build/default/main.exe{options}   # a Linux process\n\
+        \x20 soil run _build/soil/main.exe{options}      # a virtual machine"
     ))
+}
+
+/// Makes the project's folder, unless it is there and empty.
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        made => return made.on(folder),
+    }
+    let entries = std::fs::read_dir(folder).on(folder)?;
+    if entries.count() == 0 {
+        return Ok(());
+    }
+    let remedy = "choose another name, or run 'soil init' in it";
+    Err(Failure::on(folder, "is there already, and not empty").remedy(remedy))
 }
 
 fn workspace() -> String {
     let (major, minor) = DUNE;
     format!("(lang dune {major}.{minor})\n\n(context default)\n\n{CONTEXT}")
+}
+
+/// Whether the workspace in `root` has the context that links images.
+pub fn has_context(root: &Path) -> Result<bool, Failure> {
+    let path = root.join("dune-workspace");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let stanzas = sexp::parse(&text).unwrap_or_default();
+            let ours = |(name, ours): (String, bool)| name == "soil" && ours;
+            Ok(stanzas.iter().filter_map(context).any(ours))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Failure::on(&path, error)),
+    }
 }
 
 /// The change that a workspace file needs.
@@ -230,7 +284,8 @@ fn mentions_driver(sexp: &Sexp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTEXT, Change, change, init, new, workspace};
+    use super::{CONTEXT, Change, change, has_context, init, make_folder, new, workspace};
+    use crate::cli::Template;
     use crate::sexp;
     use proptest::prelude::proptest;
 
@@ -295,8 +350,22 @@ mod tests {
     #[test]
     fn a_name_is_a_folder_and_nothing_else() {
         for bad in ["", ".", "..", "a/b", "-x", "1a", "a b", "é"] {
-            assert!(new(bad).is_err(), "{bad}");
+            assert!(new(bad, Template::Tcp).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_project_is_made_in_a_new_or_empty_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(make_folder(folder.path()), Ok(()));
+        assert_eq!(make_folder(&folder.path().join("new")), Ok(()));
+        let error = make_folder(folder.path())
+            .expect_err("not empty")
+            .to_string();
+        assert!(
+            error.contains("not empty") && error.contains("soil init"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -309,7 +378,9 @@ mod tests {
                 .contains("soil new")
         );
         std::fs::write(folder.path().join("dune-project"), "(lang dune 3.17)\n").expect("written");
+        assert!(!has_context(folder.path()).expect("readable"));
         assert!(init(folder.path()).expect("made").contains("made"));
+        assert!(has_context(folder.path()).expect("readable"));
         assert!(init(folder.path()).expect("there").contains("already"));
     }
 

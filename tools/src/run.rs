@@ -294,7 +294,7 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
 }
 
 /// The child will not outlive us, however we end (prctl(2), PR_SET_PDEATHSIG); nor the thread that
-/// starts it, which has to be the main one.
+/// starts it, which has to wait for it.
 pub fn dies_with_us(command: &mut Command) {
     let us = getpid();
     // SAFETY: between fork and exec only system calls are made.

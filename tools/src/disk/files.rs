@@ -1,9 +1,10 @@
 //! `soil disk list` and `soil disk extract`, on every file system that Soil's programs can mount.
 
 use super::image::{self, Content};
-use super::{progress, shown};
+use super::shown;
 use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
+use crate::progress;
 use fs::partition::Scheme;
 use fs::{Kind, OpenFlags, Stat, Time, Volume, Walk};
 use indicatif::ProgressBar;

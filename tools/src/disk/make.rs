@@ -2,10 +2,11 @@
 
 use super::device::SECTOR;
 use super::image::{self, Place, Unfinished};
+use super::shown;
 use super::tool::{MKFS_EXT4, MKFS_FAT, SFDISK};
-use super::{progress, shown};
 use crate::cli::{FileSystem, MakeDisk};
 use crate::failure::{Context as _, Failure};
+use crate::progress;
 use fs::{Error, OpenFlags, Volume};
 use indicatif::ProgressBar;
 use std::fs::{DirEntry, File, Metadata};
@@ -24,7 +25,14 @@ static NOW: AtomicI64 = AtomicI64::new(0);
 static CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(NOW.load(Ordering::Relaxed)));
 
 pub fn run(options: &MakeDisk) -> Result<String, Failure> {
-    let directory = &options.directory;
+    let empty;
+    let directory = match &options.directory {
+        Some(directory) => directory.as_path(),
+        None => {
+            empty = tempfile::tempdir().on(std::env::temp_dir())?;
+            empty.path()
+        }
+    };
     let known = std::fs::metadata(directory).on(directory)?;
     if !known.is_dir() {
         return Err(Failure::on(directory, "not a directory"));
@@ -63,7 +71,7 @@ pub fn run(options: &MakeDisk) -> Result<String, Failure> {
             make_fat(file, place, &options.label)?;
             fill(file, place, directory, &bar)?;
         }
-        FileSystem::Ext4 => make_ext4(file, place, options, &bar)?,
+        FileSystem::Ext4 => make_ext4(file, place, options, directory, &bar)?,
     }
     bar.finish_and_clear();
     unfinished.finish()?;
@@ -140,6 +148,7 @@ fn make_ext4(
     file: &Path,
     place: Place,
     options: &MakeDisk,
+    directory: &Path,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
     if options.label.len() > 16 {
@@ -148,7 +157,7 @@ fn make_ext4(
     }
     let mut command = MKFS_EXT4.command()?;
     command.args(["-q", "-F", "-L", &options.label, "-d"]);
-    command.arg(&options.directory);
+    command.arg(directory);
     command.args(["-E", &format!("root_owner=0:0,offset={}", place.start)]);
     command.arg(file).arg(format!("{}k", place.size / 1024));
     // The blocks that the image has allocated show the progress of the copy.
@@ -166,7 +175,7 @@ fn make_ext4(
     if outcome.status == 0 {
         Ok(())
     } else if full.iter().any(|text| outcome.text.contains(text)) {
-        Err(too_small(&options.directory))
+        Err(too_small(directory))
     } else {
         Err(Failure::on(MKFS_EXT4.name, outcome.last_line()))
     }

@@ -5,13 +5,26 @@ use std::io::IsTerminal as _;
 
 /// A bar that counts bytes up to `total`; nothing is shown where standard error is no terminal.
 pub fn bytes(what: &str, total: u64) -> ProgressBar {
+    bar(
+        what,
+        total,
+        "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    )
+}
+
+/// The same for `total` pieces of work.
+pub fn count(what: &str, total: usize) -> ProgressBar {
+    let total = u64::try_from(total).unwrap_or(u64::MAX);
+    bar(what, total, "{msg} [{bar:30}] {pos}/{len}")
+}
+
+fn bar(what: &str, total: u64, template: &str) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
         ProgressDrawTarget::hidden()
     };
     let bar = ProgressBar::with_draw_target(Some(total), target);
-    let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }

@@ -1,0 +1,256 @@
+"""`soil new`, `build` and `test`: projects outside of the repository, with the library as it is
+installed."""
+
+import json
+import os
+import re
+import socket
+
+from harness.console import PATIENCE
+from harness.context import ROOT
+from harness.runner import test
+
+INSTALLED = os.path.join(ROOT, "_build", "install", "default")
+FORMS = ("default", "soil")
+
+
+def installed():
+    """The environment of a user who has installed Soil."""
+    assert os.path.exists(os.path.join(INSTALLED, "bin", "soil")), "run: dune build @install"
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DUNE_BUILD_DIR", "INSIDE_DUNE")
+    }
+    for name, folder in (
+        ("PATH", "bin"),
+        ("OCAMLPATH", "lib"),
+        ("CAML_LD_LIBRARY_PATH", "lib/stublibs"),
+    ):
+        before = environment.get(name)
+        environment[name] = os.path.join(INSTALLED, folder) + (f":{before}" if before else "")
+    return environment
+
+
+class Project:
+    """A project in the test's folder."""
+
+    def __init__(self, context, name, template="cli"):
+        self.context, self.environment = context, installed()
+        self.folder = context.path(name)
+        self.soil("new", name, "--template", template, cwd=context.directory)
+
+    def soil(self, *words, cwd=None, check=True):
+        return self.context.run(
+            "soil", *words, env=self.environment, cwd=cwd or self.folder, check=check
+        )
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def build(self):
+        """What `soil build` says of the programs."""
+        return json.loads(self.soil("build", "--json").stdout)
+
+    def results(self, *words, status=0):
+        """What `soil test` says: outcome and output by test and form."""
+        done = self.soil("test", "--json", *words, check=False)
+        assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+        reports = json.loads(done.stdout)
+        return {(each["test"], each["form"]): each for each in reports}
+
+    def run(self, context_name, *words):
+        """The program, running in one form."""
+        program = f"_build/{context_name}/main.exe"
+        words = [os.path.join(INSTALLED, "bin", "soil"), "run", program, *words]
+        return self.context.child(words, env=self.environment, cwd=self.folder)
+
+
+def outcomes(results):
+    return {key: each["outcome"] for key, each in results.items()}
+
+
+BOTH_PASS = {("test/test", "process"): "passed", ("test/test", "image"): "passed"}
+
+
+def built_and_tested(project):
+    """The project builds in both forms, and its tests pass."""
+    (built,) = project.build()
+    assert built["program"] == "main", built
+    for form, path in (("process", "_build/default/main.exe"), ("image", "_build/soil/main.exe")):
+        made = built[form]
+        size = os.path.getsize(os.path.join(project.folder, path))
+        assert (made["path"], made["bytes"]) == (path, size), built
+    assert built["image"]["stripped_bytes"] < built["image"]["bytes"], built
+    assert outcomes(project.results()) == BOTH_PASS
+
+
+def conversation(host, port, text):
+    """What a server answers to `text`."""
+    with socket.create_connection((host, port), timeout=PATIENCE) as connection:
+        connection.sendall(text)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(4096):
+            answer += part
+        return answer
+
+
+def on_tap(context):
+    """A TAP and the options of `soil run` for it."""
+    tap = context.tap()
+    words = ["--net", f"tap={tap.name}", "--ip", tap.guest_cidr, "--gateway", tap.host]
+    return tap, words
+
+
+@test(limit=90)
+def a_new_tcp_server(context):
+    """`soil new --template tcp`: built, tested and run in both forms."""
+    project = Project(context, "my-server", "tcp")
+    built_and_tested(project)
+    for form in FORMS:
+        tap, words = on_tap(context)
+        child = project.run(form, *words)
+        child.wait_line("listening on")
+        assert conversation(tap.guest, 7, b"hello\n") == b"hello\n", form
+        child.stop()
+
+
+@test(limit=90)
+def a_new_store(context):
+    """`soil new --template kv`: built, tested and run in both forms on one disk, on which the image
+    finds what the process kept."""
+    project = Project(context, "store", "kv")
+    built_and_tested(project)
+    project.soil("disk", "make", "data.img", "--fs", "ext4", "--size", "16M")
+    for form, asked, answers in (
+        ("default", b"set /a one two\nget /a\n", b"ok \nok one two\n"),
+        ("soil", b"get /a\nwhat\n", b"ok one two\nerror not a command\n"),
+    ):
+        tap, words = on_tap(context)
+        child = project.run(form, "--disk", "data=data.img", *words)
+        child.wait_line("listening on")
+        assert conversation(tap.guest, 7000, asked) == answers, form
+        child.stop()
+
+
+@test(limit=90)
+def a_new_command_line_tool(context):
+    """`soil new --template cli`: built, tested and run in both forms, on standard input and on the
+    files of a disk."""
+    project = Project(context, "tool", "cli")
+    built_and_tested(project)
+    os.mkdir(os.path.join(project.folder, "texts"))
+    project.write("texts/a.txt", "one two\nthree\n")
+    project.soil("disk", "make", "texts.img", "texts", "--fs", "fat", "--size", "1M")
+    for form in FORMS:
+        program = f"_build/{form}/main.exe"
+        done = project.soil("run", program, "--disk", "t=texts.img,ro", "--", "/t/a.txt")
+        assert done.stdout == "      2       3 /t/a.txt\n", (form, done.stdout)
+        missing = project.soil("run", program, "--", "/nowhere", check=False)
+        assert missing.returncode == 1 and "/nowhere" in missing.stderr, (form, missing)
+
+
+FAILING = """let () =
+  print_endline "the reason";
+  if Array.length Sys.argv > 1 then print_endline Sys.argv.(1);
+  exit 3
+"""
+# Writes to its disk, on which no other run may have written before.
+WRITING = """let () =
+  Soil.run @@ fun () ->
+  if Soil.Fs.exists "/data/mine" then failwith "another run's file";
+  Soil.Fs.write_file "/data/mine" Sys.argv.(1)
+"""
+
+
+@test(limit=90)
+def tests_that_fail_hang_and_have_disks(context):
+    """`soil test`: exit status, output and reason of each test in both forms; options and arguments
+    in NAME.run, with a disk of its own for each run; limits of time; words that select."""
+    project = Project(context, "tests")
+    project.write("a/failing.ml", FAILING)
+    project.write("a/hanging.ml", "let () = while true do () done\n")
+    project.write("a/only_process.ml", "let () = ()\n")
+    project.write(
+        "a/dune",
+        "(tests (names failing hanging) (modules failing hanging))\n"
+        "(test (name only_process) (modules only_process)"
+        " (enabled_if (= %{context_name} default)))\n",
+    )
+    project.write("a/failing.run", "-- 'an argument'\n")
+    project.write("b/writing.ml", WRITING)
+    project.write(
+        "b/dune", "(test (name writing) (libraries soil))\n(rule (copy ../d.img d.img))\n"
+    )
+    project.write("b/writing.run", "# the disk\n--disk data=d.img\n-- text\n")
+    project.soil("disk", "make", "d.img", "--fs", "fat", "--size", "1M")
+
+    hanging = project.results("hanging", "--timeout", "3", status=1)
+    assert set(outcomes(hanging).values()) == {"timed-out"} and len(hanging) == 2, hanging
+    project.write("a/hanging.ml", "let () = ()\n")
+    results = project.results("--timeout", "1000", status=1)
+    assert outcomes(results) == {
+        **BOTH_PASS,
+        ("a/failing", "process"): "failed",
+        ("a/failing", "image"): "failed",
+        ("a/hanging", "process"): "passed",
+        ("a/hanging", "image"): "passed",
+        ("a/only_process", "process"): "passed",
+        ("a/only_process", "image"): "skipped",
+        ("b/writing", "process"): "passed",
+        ("b/writing", "image"): "passed",
+    }, results
+    for form in ("process", "image"):
+        failed = results["a/failing", form]
+        assert failed["status"] == 3, failed
+        assert failed["output"] == "the reason\nan argument\n", failed
+    # Once more: the disk in the build folder is as it was.
+    again = project.results("writing", "--form", "image")
+    assert outcomes(again) == {("b/writing", "image"): "passed"}
+
+    text = project.soil("test", "failing", "test/test", "--jobs", "1", check=False)
+    assert text.returncode == 1 and text.stdout == (
+        "FAIL  a/failing (process): exit status 3\n      the reason\n      an argument\n"
+        "FAIL  a/failing (image): exit status 3\n      the reason\n      an argument\n"
+        "ok    test/test (process)\n"
+        "ok    test/test (image)\n"
+        "2 passed, 2 failed\n"
+    ), text.stdout
+
+
+@test(limit=60)
+def errors_of_new_build_and_test(context):
+    """What a name, a folder, a workspace, a source or dune itself has wrong is said in one line
+    that names the remedy."""
+    project = Project(context, "project")
+
+    def refused(*words, cwd=context.directory, says, environment=None):
+        done = context.run(
+            os.path.join(INSTALLED, "bin", "soil"),
+            *words,
+            env=environment or project.environment,
+            cwd=cwd,
+            check=False,
+        )
+        last = done.stderr.rstrip("\n").rsplit("\n", 1)[-1]
+        assert done.returncode == 1 and re.fullmatch(says, last), (words, done)
+        return done.stderr
+
+    refused("new", "1a", says="soil: '1a' is no project name: a letter, then .*")
+    refused("new", "project", says="soil: project: is there already, and not empty: .*soil init.*")
+    refused("build", says="soil: neither dune-project nor dune-workspace .*soil new.*")
+    bare = context.path("bare")
+    os.mkdir(bare)
+    with open(os.path.join(bare, "dune-project"), "w", encoding="ascii") as file:
+        file.write("(lang dune 3.17)\n")
+    refused("test", cwd=bare, says="soil: .*/bare: .*no context that links images: .*soil init.*")
+    refused("test", "nothing", cwd=project.folder, says="soil: no test is called nothing")
+    nowhere = {**project.environment, "PATH": context.path("empty")}
+    refused("build", cwd=project.folder, environment=nowhere, says="soil: dune: .*soil doctor.*")
+    project.write("main.ml", "let () = 1 + true\n")
+    errors = refused("build", cwd=project.folder, says="soil: dune could not build everything")
+    assert 'File "main.ml", line 1' in errors, errors

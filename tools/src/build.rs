@@ -1,0 +1,100 @@
+//! `soil build`: both forms of everything in a workspace, and a list of the programs.
+
+use crate::disk;
+use crate::dune::{Stanza, Workspace};
+use crate::failure::{Context as _, Failure};
+use crate::json;
+use crate::program::{self, Form};
+use crate::strip;
+use serde::Serialize;
+use std::path::Path;
+
+/// A program and what was made of it.
+#[derive(Serialize)]
+struct Built {
+    /// Its folder and name.
+    program: String,
+    process: Option<Made>,
+    image: Option<Made>,
+}
+
+/// One form of a program.
+#[derive(Serialize)]
+struct Made {
+    path: String,
+    bytes: u64,
+    /// Size without symbols and debugging information, of an image.
+    stripped_bytes: Option<u64>,
+}
+
+/// Builds and prints the programs, with their sizes.
+pub fn run(release: bool, json: bool) -> Result<(), Failure> {
+    let workspace = Workspace::find()?;
+    workspace.build(release)?;
+    let stanzas = workspace.stanzas();
+    let built: Result<Vec<Built>, Failure> = stanzas
+        .iter()
+        .filter(|stanza| !stanza.test)
+        .map(|stanza| built(&workspace, stanza))
+        .collect();
+    let built: Vec<Built> = built?
+        .into_iter()
+        .filter(|built| built.process.is_some() || built.image.is_some())
+        .collect();
+    if json {
+        return json::print(&built);
+    }
+    let rows = built.iter().flat_map(|built| {
+        let row = |form, made: &Option<Made>| made.as_ref().map(|made| (form, line(made)));
+        [row("process", &built.process), row("image", &built.image)]
+    });
+    let rows: Vec<(&str, (String, String))> = rows.flatten().collect();
+    let width = rows.iter().map(|(_, (path, _))| path.chars().count()).max();
+    for (form, (path, size)) in &rows {
+        println!(
+            "{path:<width$}  {form:<7}  {size}",
+            width = width.unwrap_or(0)
+        );
+    }
+    Ok(())
+}
+
+/// The path and the size as they are shown.
+fn line(made: &Made) -> (String, String) {
+    let size = disk::shown(made.bytes);
+    let size = match made.stripped_bytes {
+        Some(stripped) => format!("{size}, stripped {}", disk::shown(stripped)),
+        None => size,
+    };
+    (made.path.clone(), size)
+}
+
+fn built(workspace: &Workspace, stanza: &Stanza) -> Result<Built, Failure> {
+    let made = |form| {
+        let file = workspace.executable(stanza, form);
+        // In place of an image that can't be linked there is a script, which soil-cc reported.
+        if !file.exists() || !program::inspect(&file).is_ok_and(|found| found.form == form) {
+            return Ok(None);
+        }
+        let stripped_bytes = match form {
+            Form::Image => Some(stripped(&file)?),
+            Form::Process => None,
+        };
+        Ok(Some(Made {
+            path: workspace.shown(&file),
+            bytes: file.metadata().on(&file)?.len(),
+            stripped_bytes,
+        }))
+    };
+    Ok(Built {
+        program: stanza.shown(),
+        process: made(Form::Process)?,
+        image: made(Form::Image)?,
+    })
+}
+
+fn stripped(image: &Path) -> Result<u64, Failure> {
+    let copy = tempfile::NamedTempFile::new().on(std::env::temp_dir())?;
+    strip::strip(image, copy.path())?;
+    Ok(copy.path().metadata().on(copy.path())?.len())
+}
