@@ -94,10 +94,10 @@ let answer t request =
       | Some _ | None -> only `Not_found)
   | _ -> only `Not_found
 
-let serve t listener =
+let serve t ?secure listener =
   let log (entry : Server.entry) =
     match entry.request with
     | Some request -> Metrics.count ~meth:request.meth entry.status
     | None -> ()
   in
-  Server.serve ~grace:2. ~log listener (answer t)
+  Server.serve ~grace:2. ~log ?secure listener (answer t)

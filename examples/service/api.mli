@@ -8,6 +8,7 @@ type t = {
   fail : (string -> bool) option;  (** Has the child of this name fail, if there is one. *)
 }
 
-val serve : t -> Soil.Tcp.listener -> unit
-(** [serve t l] answers the requests that come by connections to [l]. A response to [PUT] or
-    [DELETE] that says success is sent when the change is durable. *)
+val serve : t -> ?secure:(Soil.Tcp.connection -> Soil.Flow.t) -> Soil.Tcp.listener -> unit
+(** [serve t l] answers the requests that come by connections to [l], with [secure] over the session
+    that it begins. A response to [PUT] or [DELETE] that says success is sent when the change is
+    durable. *)

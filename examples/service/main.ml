@@ -35,40 +35,51 @@ let open_store folder _scope =
   | Error (`Failed e) -> raise (Soil.Error e)
   | Error e -> failwith (Soil.Kv.error_to_string e)
 
-let listen port scope =
-  let listener = Soil.File_descriptor.own scope (Soil.Tcp.listen ~port ()) in
+type interface = {
+  listener : Soil.Tcp.listener;
+  secure : (Soil.Tcp.connection -> Soil.Flow.t) option;
+}
+
+(* Certificates are read again whenever the listener starts. *)
+let listen (arguments : Arguments.t) scope =
+  let session files =
+    Soil_tls.server (Soil_tls.server_config (Soil_tls.Files.certificates [ files ]))
+  in
+  let secure = Option.map session arguments.tls in
+  let listener = Soil.File_descriptor.own scope (Soil.Tcp.listen ~port:arguments.port ()) in
   Soil.Net.wait_up ();
   print_endline ("service listens on " ^ Soil.Net.Endpoint.to_string (Soil.Tcp.local listener));
-  listener
+  { listener; secure }
 
-let serve (options : Options.t) =
-  Soil.run @@ fun () ->
+let serve (arguments : Arguments.t) =
   (* The listener starts again with the store: a store that is opened removes what unfinished
      changes have left, so those under way have to end before. *)
   Supervisor.run ~rule:Rest ~report @@ fun supervisor ->
   Metrics.watch supervisor;
   let store =
-    Supervisor.add supervisor "store" (breakable "store" (open_store (options.data ^ "/values")))
+    Supervisor.add supervisor "store" (breakable "store" (open_store (arguments.data ^ "/values")))
   in
   let api =
     {
       Api.supervisor;
       store;
-      max_value = options.max_value;
+      max_value = arguments.max_value;
       store_failed = (fun e -> ignore (fail "store" (Soil.Error e)));
-      fail = (if options.admin then Some (fun name -> fail name Asked_to_fail) else None);
+      fail = (if arguments.admin then Some (fun name -> fail name Asked_to_fail) else None);
     }
   in
-  ignore
-    (Supervisor.add supervisor "http" (breakable "http" (listen options.port)) ~run:(Api.serve api))
+  let run { listener; secure } = Api.serve api ?secure listener in
+  ignore (Supervisor.add supervisor "http" (breakable "http" (listen arguments)) ~run)
+
+let run arguments () =
+  match serve arguments with
+  | () -> Ok ()
+  | exception Supervisor.Gave_up { message; _ } -> Error message
+  | exception Soil.Error e -> Error (Soil.Error.to_string e)
 
 let () =
-  Printexc.register_printer Soil.Error.printer;
-  match serve (Options.read ()) with
-  | () -> ()
-  | exception Supervisor.Gave_up { message; _ } ->
-      prerr_endline ("service: " ^ message);
-      exit 1
-  | exception Soil.Error e ->
-      prerr_endline ("service: " ^ Soil.Error.to_string e);
-      exit 1
+  let info =
+    Cmdliner.Cmd.info "service" ~version:Soil.version
+      ~doc:"a durable key-value service over HTTP, whose parts are supervised"
+  in
+  Soil_cmdliner.main_result (Cmdliner.Cmd.v info Cmdliner.Term.(const run $ Arguments.term))

@@ -13,8 +13,9 @@ import time
 
 from cases.network import in_every_form
 from cases.storage_kv import entries, fresh
+from cases.tls import authority
 from harness.console import PATIENCE
-from harness.context import ROOT, executable
+from harness.context import ROOT, SOIL, executable
 from harness.runner import test
 
 PROGRAM = "examples/service/main.exe"
@@ -107,6 +108,53 @@ def interface(context, form):
     answers(200, b"kept", "GET", "/kv/x")
     answers(200, large, "GET", "/kv/folder/large")
     answers(404, None, "GET", "/kv/a")
+
+
+@in_every_form(forms=("process", "microvm"))
+def https(context, form):
+    """With --certificate and --key the service speaks TLS, by files of its volume."""
+    disk, tap = context.path("data.img"), context.tap()
+    folder = authority(context)
+    fresh(context, disk, "-d", folder)
+    files = ["--certificate", "/data/soil.test.pem", "--key", "/data/soil.test.key"]
+    start(context, form, disk, tap, "--port", "443", *files)
+    curl = [
+        "curl",
+        "-sS",
+        "--cacert",
+        f"{folder}/authority.pem",
+        "--resolve",
+        f"soil.test:443:{tap.guest}",
+    ]
+    url = "https://soil.test/kv/a"
+    context.run(*curl, "-X", "PUT", "--data-binary", "value", url)
+    assert context.run(*curl, url).stdout == "value"
+
+
+@in_every_form(forms=("process", "microvm"))
+def needs_and_arguments(context, form):
+    """`soil run` asks for the volume with ext4, forwards the port that an argument names, and shows
+    help and mistakes without a disk."""
+    program = executable(PROGRAM, form)
+
+    def run(*words):
+        done = context.run(SOIL, "run", program, *words, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    text = context.run(SOIL, "needs", program, "--", "--port", "8000").stdout
+    assert "--forward 8000:8000" in text and "ext4 or host, at least 8 MiB" in text, text
+    status, _, errors = run()
+    assert status == 125 and "--disk data=data.img" in errors and "--fs ext4" in errors, errors
+    disk = context.path("fat.img")
+    with open(disk, "wb") as file:
+        file.truncate(16 << 20)
+    context.run("mkfs.fat", disk)
+    status, _, errors = run("--disk", f"data={disk}")
+    assert status == 125 and "has the file system fat" in errors, errors
+    status, page, _ = run("--", "--help")
+    assert status == 0 and "--max-value=SIZE (absent=1M or SERVICE_MAX_VALUE env)" in page, page
+    status, _, errors = run("--", "--certificate", "a.pem")
+    assert status == 124 and "--certificate and --key go together" in errors, errors
 
 
 class Writers:
@@ -206,7 +254,7 @@ def parts_fail(context, form):
 
 @in_every_form(limit=60, forms=("process", "microvm"))
 def a_part_that_fails_too_often(context, form):
-    """The service ends with status 1 and says which part failed, how often, and why."""
+    """The service ends with status 123 and says which part failed, how often, and why."""
     disk, tap = context.path("data.img"), context.tap()
     fresh(context, disk)
     child = start(context, form, disk, tap, "--admin")
@@ -216,7 +264,7 @@ def a_part_that_fails_too_often(context, form):
         child.wait_line("store: ended", after=seen)
         if time_ < 5:
             child.wait_line("http: ready", after=seen)
-    assert child.finish() == 1, child.text
+    assert child.finish() == 123, child.text
     assert "service: store: more than 5 restarts in 30 s" in child.text, child.text
 
 
