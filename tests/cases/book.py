@@ -1,0 +1,210 @@
+"""The book (docs/book): what a reader types works, from an empty folder, and no link is dead.
+
+Each chapter's blocks run in order, in a folder of their own and in one shell:
+
+- below `<!-- file: PATH -->` a block is the text of that file;
+- a block of `shell` is typed;
+- below `<!-- runs until it says TEXT -->` one is typed into a terminal of its own, where it goes on
+  after that. `<!-- Ctrl-C -->` ends it;
+- a block of `text` right after it is among what was printed, line by line in this order. `…` stands
+  for any text within a line.
+
+The blocks of OCaml are checked by `dune build @docs/runtest`, as ocaml-mdx runs them.
+"""
+
+import os
+import re
+import shlex
+
+from harness.context import ROOT
+from harness.runner import test
+
+DOCS = os.path.join(ROOT, "docs")
+BOOK = os.path.join(DOCS, "book")
+FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUNS = re.compile(r"<!-- runs until it says (.+?) -->\s*$")
+FILE = re.compile(r"<!-- file: (\S+) -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
+# What the shell has beside the reader's: Soil as `make install` gives it.
+INSTALLED = os.path.join(ROOT, "_build", "install", "default")
+MARK = "== block of line "
+
+
+def blocks(text):
+    """The blocks of a chapter that matter here: (line, kind, argument, body)."""
+    end = 0
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        language, body = match.groups()
+        between = text[end : match.start()]
+        file = FILE.search(between)
+        runs = RUNS.search(between)
+        if "<!-- Ctrl-C -->" in between:
+            yield line, "end", None, ""
+        if file:
+            yield line, "file", file[1], body
+        elif runs:
+            yield line, "runs", runs[1], body
+        elif language == "shell":
+            yield line, "shell", None, body
+        elif language == "text" and not between.strip():
+            yield line, "text", None, body
+        end = match.end() + 1
+    if "<!-- Ctrl-C -->" in text[end:]:
+        yield text.count("\n") + 1, "end", None, ""
+
+
+def environment():
+    """A reader's environment after `. PREFIX/env`."""
+    library = os.path.join(INSTALLED, "lib")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SOIL", "DUNE_", "INSIDE_DUNE", "MAKE"))
+    }
+    return {
+        **kept,
+        "PATH": os.path.join(INSTALLED, "bin") + ":" + os.environ["PATH"],
+        "OCAMLPATH": ":".join(filter(None, [library, os.environ.get("OCAMLPATH")])),
+        "CAML_LD_LIBRARY_PATH": os.path.join(library, "stublibs"),
+        "NO_COLOR": "1",
+    }
+
+
+# end: as Ctrl-C in the other terminal, which has its own group of processes. await: until the
+# program there has said something; without an end, as the test has a limit.
+FUNCTIONS = """
+set -eum
+end() { kill -INT -- "-$other" || true; wait "$other" || true; other=; }
+await() {
+  until grep -q -e "$1" terminal.log; do
+    kill -0 "$other" || { cat terminal.log; exit 1; }
+    sleep 0.1
+  done
+  cat terminal.log
+}
+other=
+trap '[ -z "$other" ] || end' EXIT
+"""
+
+
+def script(text):
+    """What the reader types, as one script."""
+    lines = [FUNCTIONS]
+    for line, kind, argument, body in blocks(text):
+        if kind == "text":
+            continue
+        lines.append(f"echo '{MARK}{line}'")
+        if kind == "runs":
+            lines.append(f"{{ {body.strip()}; }} >terminal.log 2>&1 </dev/null &")
+            lines.append(f"other=$!; await {shlex.quote(argument)}")
+        elif kind == "end":
+            lines.append("end")
+        elif kind == "file":
+            path = shlex.quote(argument)
+            lines.append(f'mkdir -p "$(dirname {path})"')
+            lines.append(f"cat >{path} <<'SOIL_BOOK'\n{body}SOIL_BOOK")
+        else:
+            lines.append(body)
+    return "\n".join(lines) + "\n"
+
+
+def check_printed(text, printed):
+    """What each block printed has the lines that the block of text after it promises."""
+    parts = dict.fromkeys(re.findall(MARK + r"(\d+)", printed), "")
+    for part in printed.replace("\r", "").split(MARK)[1:]:
+        number, _, rest = part.partition("\n")
+        parts[number] = rest
+    last = None
+    for line, kind, _, body in blocks(text):
+        if kind != "text":
+            last = str(line)
+            continue
+        lines = iter(parts[last].split("\n"))
+        for wanted in body.strip("\n").split("\n"):
+            pattern = ".*".join(map(re.escape, wanted.rstrip().split("…")))
+            found = any(re.fullmatch(pattern, each.rstrip()) for each in lines)
+            assert found, f"line {line}: {wanted!r} isn't (in this order) in\n{parts[last]}"
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def chapter(name):
+    text = read(os.path.join(BOOK, name + ".md"))
+
+    def run(context):
+        folder = context.path("book")
+        os.mkdir(folder)
+        typed = context.path("typed.sh")
+        with open(typed, "w", encoding="utf-8") as file:
+            file.write(script(text))
+        words = [f"{key}={value}" for key, value in environment().items()]
+        child = context.child(["env", "-i", *words, "bash", typed], cwd=folder)
+        status = child.finish(context.remaining())
+        assert status == 0, f"status {status} after the last of these blocks:\n{child.text}"
+        check_printed(text, child.text)
+
+    test(name=name, limit=120, shows=f"What the chapter {name} tells its reader to type works.")(
+        run
+    )
+
+
+for path in sorted(os.listdir(BOOK)):
+    if path.endswith(".md") and "```shell" in read(os.path.join(BOOK, path)):
+        chapter(path.removesuffix(".md"))
+
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+LEFT_OUT = {"_build", "target", ".git", "node_modules"}
+
+
+def pages():
+    """Every page of Markdown in the repository."""
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [each for each in folders if each not in LEFT_OUT]
+        yield from (os.path.join(folder, file) for file in files if file.endswith(".md"))
+
+
+def without_code(text):
+    return re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
+
+
+def anchors(text):
+    """The names that headings can be linked by, as forges and mdBook make them."""
+    for heading in HEADING.findall(FENCE.sub("", text)):
+        heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@test()
+def no_link_is_dead(_):
+    """Every link from a page to a file, a folder or a heading of this repository leads there."""
+    dead = []
+    for page in pages():
+        for link in LINK.findall(without_code(read(page))):
+            target = link[0] or link[1]
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            place = os.path.normpath(os.path.join(os.path.dirname(page), path)) if path else page
+            if not os.path.exists(place):
+                dead.append(f"{os.path.relpath(page, ROOT)}: {target}: no such file")
+            elif anchor and place.endswith(".md") and anchor not in anchors(read(place)):
+                dead.append(f"{os.path.relpath(page, ROOT)}: {target}: no such heading")
+    assert not dead, "\n".join(dead)
+
+
+@test()
+def every_page_is_in_the_contents(_):
+    """The book's contents (docs/SUMMARY.md) name every page below docs."""
+    listed = set(LINK.findall(read(os.path.join(DOCS, "SUMMARY.md"))))
+    listed = {os.path.normpath(os.path.join(DOCS, link[0])) for link in listed}
+    missing = [
+        os.path.relpath(page, ROOT)
+        for page in pages()
+        if page.startswith(DOCS) and not page.endswith("SUMMARY.md") and page not in listed
+    ]
+    assert not missing, f"not in docs/SUMMARY.md: {', '.join(missing)}"
