@@ -16,7 +16,7 @@ import os
 import re
 import shlex
 
-from harness.context import ROOT
+from harness.context import ROOT, executable
 from harness.runner import test
 
 DOCS = os.path.join(ROOT, "docs")
@@ -154,6 +154,42 @@ def chapter(name):
 for path in sorted(os.listdir(BOOK)):
     if path.endswith(".md") and "```shell" in read(os.path.join(BOOK, path)):
         chapter(path.removesuffix(".md"))
+
+
+PROVOKED = re.compile(r"^### `(.*)`\n\n<!-- provoke: (.*?) -->$", re.MULTILINE)
+
+
+@test(limit=180)
+def error_messages_are_what_the_book_says(context):
+    """Each message of the chapter of errors is printed by the command that is to provoke it, which
+    fails."""
+    program = "docs/book/code/errors/provoke.exe"
+    env = {
+        **environment(),
+        "process": executable(program, "process"),
+        "image": executable(program, "microvm"),
+    }
+    os.mkdir(context.path("empty"))
+    os.mkdir(context.path("files"))
+    with open(context.path("files/file"), "w", encoding="ascii") as file:
+        file.write("text\n")
+    for kind in ("fat", "ext4"):
+        words = ("soil", "disk", "make", f"{kind}.img", "files", "--fs", kind, "--size", "8M")
+        context.run(*words, cwd=context.directory, env=env)
+    with open(context.path("blank.img"), "wb") as file:
+        file.truncate(1 << 20)
+    messages = PROVOKED.findall(read(os.path.join(BOOK, "errors.md")))
+    assert len(messages) >= 30, f"{len(messages)} messages"
+    for message, command in messages:
+        done = context.run(
+            "bash", "-c", command + " </dev/null", check=False, cwd=context.directory, env=env
+        )
+        printed = (done.stdout + done.stderr).replace("\r", "")
+        pattern = ".*".join(map(re.escape, message.split("…")))
+        assert re.search(f"^{pattern}", printed, re.MULTILINE), (
+            f"{command}: no {message!r}:\n{printed}"
+        )
+        assert done.returncode != 0 or "$?" in command, f"{command}: status 0"
 
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
