@@ -42,9 +42,9 @@ test-long: ready-test ## make test and the long runs
 bench: ready-bench ## measure against a Linux micro-VM and Linux sockets, write and draw bench/results
 	@$(use_tools); tools/setup/build.sh --all && bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
 
-doc: ready-doc ## the pages of the OCaml library (_build/default/_doc/_html) and of the crates (target/doc)
-	@$(use_tools); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps
-	@echo "OCaml: _build/default/_doc/_html/index.html  Rust: target/doc/"
+doc: ready-doc ## the book (_build/book), the pages of the OCaml libraries (_build/default/_doc/_html) and of the crates (target/doc)
+	@$(use_tools); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps && mdbook build docs
+	@echo "The book: _build/book/index.html  OCaml: _build/default/_doc/_html/index.html  Rust: target/doc/"
 
 fmt: ready-test ## format Rust and OCaml
 	@$(use_tools); cargo fmt --all; dune build @_build/default/fmt --auto-promote >/dev/null 2>&1 || dune build @_build/default/fmt

@@ -234,6 +234,16 @@ def no_link_is_dead(_):
 
 
 @test()
+def the_book_is_made(context):
+    """mdBook makes a page of each page of the contents, without a word of warning, and finds none
+    that is missing."""
+    done = context.run("mdbook", "build", DOCS, "--dest-dir", context.path("made"))
+    assert "WARN" not in done.stderr, done.stderr
+    for page in ("index.html", "book/first-image.html", "configuration.html", "book/errors.html"):
+        assert os.path.getsize(os.path.join(context.path("made"), page)) > 2000, page
+
+
+@test()
 def every_page_is_in_the_contents(_):
     """The book's contents (docs/SUMMARY.md) name every page below docs."""
     listed = set(LINK.findall(read(os.path.join(DOCS, "SUMMARY.md"))))

@@ -60,7 +60,8 @@ ocaml_packages() {
 }
 system_packages() {
   case $1 in
-  run | doc) echo "$system_run" ;;
+  run) echo "$system_run" ;;
+  doc) echo "$system_run $system_doc" ;;
   test) echo "$system_run $system_test" ;;
   bench) echo "$system_run $system_test $system_bench" ;;
   *) fail "unknown group '$1': run, test, bench or doc" ;;
