@@ -34,4 +34,4 @@ system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstool
 system_test="python3 python3-scapy python3-prometheus-client nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace gnuplot-nox tzdata openssl gnutls-bin pkgconf libssl-dev zlib1g-dev libgmp-dev mdbook"
 system_bench=""
 # The book of docs/.
-system_doc="mdbook"
+system_doc="mdbook python3"
