@@ -1,10 +1,3 @@
-let name = function
-  | Logs.App -> "app"
-  | Logs.Error -> "error"
-  | Logs.Warning -> "warn"
-  | Logs.Info -> "info"
-  | Logs.Debug -> "debug"
-
 let level_of_string = function
   | "error" -> Some Logs.Error
   | "warn" -> Some Logs.Warning
@@ -14,27 +7,14 @@ let level_of_string = function
 
 let reporter () =
   let started = Soil.Clock.monotonic () in
-  let report source level ~over k message =
-    let buffer = Buffer.create 128 in
-    let formatter = Format.formatter_of_buffer buffer in
-    let finish _ =
-      Format.pp_print_flush formatter ();
-      (* One write of a whole line. *)
-      prerr_endline (Buffer.contents buffer);
-      over ();
-      k ()
-    in
-    message @@ fun ?header ?tags:_ format ->
-    let seconds = Soil.Clock.monotonic () -. started in
-    Format.fprintf formatter "[%10.6f] %s: " seconds (name level);
-    if Logs.Src.name source <> Logs.Src.name Logs.default then
-      Format.fprintf formatter "%s: " (Logs.Src.name source);
-    Option.iter (Format.fprintf formatter "%s: ") header;
-    Format.kfprintf finish formatter format
-  in
-  { Logs.report }
+  (* One write of a whole line. *)
+  Line.reporter (fun source level header text ->
+      prerr_endline (Line.console ~started source level header text))
 
-let setup () =
+let setup ?reporter:given () =
   let level = Option.bind (Sys.getenv_opt "SOIL_LOG") level_of_string in
   Logs.set_level (Some (Option.value level ~default:Logs.Warning));
-  Logs.set_reporter (reporter ())
+  Logs.set_reporter (match given with Some reporter -> reporter | None -> reporter ())
+
+module Sink = Sink
+module Syslog = Syslog

@@ -122,11 +122,11 @@ PROGRAMS = [
         contains=[expected("own-events")],
         shows="The runtime makes its ring of events before the program begins.",
     ),
-    Program("pauses", "tests/programs/metrics/pauses.exe", forms=LIBRARY_FORMS),
     *(
         Program(name, f"tests/programs/ecosystem/{name}.exe", forms=LIBRARY_FORMS)
         for name in ("beside",)
     ),
+    Program("pauses", "tests/programs/sight/pauses.exe", forms=LIBRARY_FORMS),
     # Behind a line that says that there is no io_uring.
     Program(
         "loop",

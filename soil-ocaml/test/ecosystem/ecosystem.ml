@@ -39,6 +39,32 @@ let logs () =
   string "printer" "Soil.Error: x: in use"
     (match Soil.Error.fail Busy "x" with () -> "" | exception e -> Printexc.to_string e)
 
+let syslog () =
+  let message ?(max_length = 480) ?(text = "text") ?(source = "") ?(level = Logs.Error) ns =
+    Soil_logs.Syslog.message ~facility:16 ~hostname:"" ~app_name:"a b" ~max_length
+      { Soil_logs.Sink.time = ns; level; source; text }
+  in
+  let second = 1_000_000_000 in
+  List.iter
+    (fun (ns, time) -> string time ("<131>1 " ^ time ^ " - a_b - - - text") (message ns))
+    [
+      (0, "1970-01-01T00:00:00.000000Z");
+      (-1, "1969-12-31T23:59:59.999999Z");
+      (951_782_399 * second, "2000-02-28T23:59:59.000000Z");
+      ((951_782_400 * second) + 999_999_999, "2000-02-29T00:00:00.999999Z");
+      (951_868_800 * second, "2000-03-01T00:00:00.000000Z");
+      (4_102_444_799 * second, "2099-12-31T23:59:59.000000Z");
+      (4_107_542_400 * second, "2100-03-01T00:00:00.000000Z");
+    ];
+  string "the level and the source" "<135>1 1970-01-01T00:00:00.000000Z - a_b - src - text"
+    (message ~level:Debug ~source:"src" 0);
+  let cut = message ~text:(String.concat "" (List.init 300 (fun _ -> "\u{e4}"))) 0 in
+  bool "cut at a character" true (String.is_valid_utf_8 cut);
+  bool "and no shorter than that" true (List.mem (String.length cut) [ 479; 480 ])
+
 let () =
   Alcotest.run "ecosystem"
-    [ ("types", [ test "ipaddr" addresses; test "mtime" times; test "logs" logs ]) ]
+    [
+      ( "types",
+        [ test "ipaddr" addresses; test "mtime" times; test "logs" logs; test "syslog" syslog ] );
+    ]

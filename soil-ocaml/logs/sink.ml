@@ -1,0 +1,112 @@
+module Stream = Soil.Task.Stream
+
+type message = { time : int; level : Logs.level; source : string; text : string }
+
+type t = {
+  name : string;
+  format : message -> string;
+  write : string -> unit;
+  close : unit -> unit;
+  dropped : int Atomic.t;
+  mutable said : int;  (** Of those dropped, how many a message has told of. *)
+}
+
+let make ?(close = ignore) ~name ~format ~write () =
+  { name; format; write; close; dropped = Atomic.make 0; said = 0 }
+
+let dropped sink = Atomic.get sink.dropped
+
+let console () =
+  let started = Soil.Clock.monotonic () in
+  let format { level; source; text; _ } = Line.console ~started source level None text ^ "\n" in
+  let write line =
+    Soil.File_descriptor.write_string (Soil.File_descriptor.of_console_error ()) line
+  in
+  make ~name:"console" ~format ~write ()
+
+let first_delay = 0.1
+let longest_delay = 10.
+
+let rec write sink delay text =
+  match sink.write text with
+  | () -> ()
+  | exception Soil.Error _ ->
+      Soil.Clock.sleep delay;
+      write sink (Float.min longest_delay (2. *. delay)) text
+
+let give sink text = write sink first_delay text
+
+let tell_of_dropped sink =
+  let dropped = Atomic.get sink.dropped in
+  let n = dropped - sink.said in
+  if n > 0 then (
+    sink.said <- dropped;
+    let text = Printf.sprintf "%s: %d messages were dropped: the queue was full" sink.name n in
+    let time = Soil.Clock.now_ns () in
+    give sink (sink.format { time; level = Warning; source = "soil.logs"; text }))
+
+let rec empty sink stream =
+  match Stream.take_opt stream with
+  | None -> tell_of_dropped sink
+  | Some text ->
+      give sink text;
+      if Stream.length stream = 0 then tell_of_dropped sink;
+      empty sink stream
+
+let grace = 2.
+
+(* Not cancelled with the scope, which would leave a piece of a message, but a while after it. *)
+let run sink stream over =
+  Soil.Task.protect @@ fun () ->
+  let late () =
+    Soil.Task.Promise.await over;
+    Soil.Clock.sleep grace
+  in
+  Soil.Task.first [ (fun () -> empty sink stream); late ];
+  sink.close ()
+
+(* [waiting]: messages in the stream, and those of other threads on their way to it. *)
+type queue = { sink : t; stream : string Stream.t; waiting : int Atomic.t; capacity : int }
+
+let offer inbox { sink; stream; waiting; capacity } message =
+  let drop () = Atomic.incr sink.dropped in
+  if Stream.length stream + Atomic.get waiting >= capacity then drop ()
+  else
+    let text = sink.format message in
+    let push () = if not (Stream.try_push stream text) then drop () in
+    match push () with
+    | () -> ()
+    | exception Invalid_argument _ ->
+        (* Another thread than the tasks'. *)
+        Atomic.incr waiting;
+        Soil.Inbox.submit inbox (fun () ->
+            Atomic.decr waiting;
+            push ())
+
+let reporter ?(capacity = 1000) scope sinks =
+  if capacity < 1 then invalid_arg "Soil_logs.Sink.reporter: a capacity of less than 1";
+  let started = Soil.Clock.monotonic () in
+  let inbox = Soil.Inbox.create scope in
+  let queue sink = { sink; stream = Stream.create capacity; waiting = Atomic.make 0; capacity } in
+  let queues = List.map queue sinks in
+  let over = Soil.Task.Promise.create () in
+  let await_end () =
+    Fun.protect
+      Soil.Task.Promise.(fun () -> await (create ()))
+      ~finally:(fun () ->
+        List.iter (fun queue -> Stream.close queue.stream) queues;
+        Soil.Task.Promise.fulfil over ())
+  in
+  let daemon f = ignore (Soil.Task.spawn_daemon scope f) in
+  daemon await_end;
+  List.iter (fun { sink; stream; _ } -> daemon (fun () -> run sink stream over)) queues;
+  (* They begin: a daemon that hasn't begun by the end of its scope never does. *)
+  Soil.Task.yield ();
+  let late source level text = prerr_endline (Line.console ~started source level None text) in
+  Line.reporter @@ fun source level header text ->
+  let text = match header with None -> text | Some header -> header ^ ": " ^ text in
+  let message = { time = Soil.Clock.now_ns (); level; source; text } in
+  match List.iter (fun queue -> offer inbox queue message) queues with
+  | () -> ()
+  (* The scope has ended. *)
+  | exception (Soil.Error { code = Closed; _ } | Invalid_argument _) -> late source level text

@@ -1,0 +1,177 @@
+"""soil.logs: messages to syslog servers over UDP and TCP, read as strictly as RFC 5424 and 6587 are
+written."""
+
+import datetime
+import re
+import socket
+import subprocess
+
+from cases.network import in_every_form
+from harness.console import PATIENCE
+from harness.context import command
+
+PROGRAM = "tests/programs/sight/logged.exe"
+FORMS = ("process", "microvm")
+
+# RFC 5424, 6: PRINTUSASCII names of limited lengths, a time as in RFC 3339 with at most six digits.
+MESSAGE = re.compile(
+    rb"<(0|[1-9]\d{0,2})>1 "
+    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z) "
+    rb"([!-~]{1,255}) ([!-~]{1,48}) ([!-~]{1,128}) ([!-~]{1,32}) -(?: (.*))?",
+    re.DOTALL,
+)
+
+
+def parse(message):
+    """Priority, hostname, application, MSGID and text of a message."""
+    match = MESSAGE.fullmatch(message)
+    assert match, message[:200]
+    priority, time, host, application, process, kind, text = match.groups()
+    assert int(priority) <= 191 and process == b"-", message[:200]
+    sent = datetime.datetime.strptime(time.decode(), "%Y-%m-%dT%H:%M:%S.%fZ")
+    age = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) - sent
+    # The image's clock comes from the host's.
+    assert abs(age.total_seconds()) < 3600, time
+    names = [name.decode() for name in (host, application, kind)]
+    return (int(priority), *names, (text or b"").decode())
+
+
+def frames(stream):
+    """The messages of a connection by octet counting (RFC 6587, 3.4.1), to its end."""
+    while digit := stream.read(1):
+        count = b""
+        while digit != b" ":
+            count += digit
+            assert re.fullmatch(rb"[1-9]\d{0,5}", count), count
+            digit = stream.read(1)
+        message = stream.read(int(count))
+        assert len(message) == int(count), message[-100:]
+        yield message
+
+
+def listener(context, tap):
+    server = socket.create_server((tap.host, 0))
+    server.settimeout(PATIENCE)
+    context._closing.append(server.close)
+    return server, "{}:{}".format(*server.getsockname())
+
+
+def accept(server):
+    connection, _ = server.accept()
+    connection.settimeout(PATIENCE)
+    return connection
+
+
+def receiver(context, tap):
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((tap.host, 0))
+    server.settimeout(PATIENCE)
+    context._closing.append(server.close)
+    return server, "{}:{}".format(*server.getsockname())
+
+
+@in_every_form(forms=FORMS)
+def syslog(context, form):
+    """Messages of each level reach a syslog server over UDP and one over TCP in order, in the form
+    of RFC 5424, cut at the end of a character; the console has the same. After the scope they go
+    to the error channel."""
+    tap = context.tap()
+    (datagrams, udp), (server, tcp) = receiver(context, tap), listener(context, tap)
+    child = context.soil(PROGRAM, form, "some", udp, tcp, tap=tap)
+    with accept(server) as connection, connection.makefile("rb") as stream:
+        over_tcp = [parse(message) for message in frames(stream)]
+    raw = [datagrams.recv(65535) for _ in over_tcp]
+    over_udp = [parse(message) for message in raw]
+    assert child.finish(context.remaining()) == 0, child.text
+    assert max(map(len, raw)) in (2047, 2048), [len(message) for message in raw]
+    odd = "a_name_with_blanks,_longer_than_"
+    expected = [
+        (13, "-", "begins"),
+        (11, "store", "disk data: 2 errors"),
+        (12, "-", "HEAD: two\nlines"),
+        (14, odd, "ünicode"),
+        (15, "-", "ä" * 3000),
+    ]
+    assert [(p, kind, text) for p, _, _, kind, text in over_tcp] == expected, over_tcp
+    assert [message[:4] for message in over_udp] == [
+        (p, "host.example", "logged", kind) for p, kind, _ in expected
+    ], over_udp
+    for (*_, whole), (*_, cut) in zip(over_tcp, over_udp):
+        assert whole.startswith(cut) and (cut == whole or len(whole) == 3000), cut
+    console = child.text.replace("\r", "")
+    for line in (
+        "] app: begins\n",
+        "] error: store: disk data: 2 errors\n",
+        "] warn: HEAD: two\nlines\n",
+        "] info: a name with blanks, longer than thirty-two letters: ünicode\n",
+        "] warn: after the scope\n",
+    ):
+        assert line in console, (line, console)
+
+
+@in_every_form(forms=FORMS)
+def syslog_that_stalls(context, form):
+    """A server that reads nothing stops no task that logs: what its queue can't hold is dropped, and
+    a message tells how many were; none is lost otherwise."""
+    tap, count = context.tap(), 6000
+    server, tcp = listener(context, tap)
+    words = command(PROGRAM, form, ["many", tcp, count], tap=tap)
+    child = context.child(words, stdin=subprocess.PIPE)
+    with accept(server) as connection, connection.makefile("rb") as stream:
+        child.wait_line("logged, and some were dropped: true")
+        got, told = [], 0
+        for message in frames(stream):
+            *_, kind, text = parse(message)
+            if kind == "soil.logs":
+                told += int(re.fullmatch(r"syslog tcp \S+: (\d+) messages.*", text)[1])
+                # The queue is empty.
+                child.process.stdin.close()
+            else:
+                got.append(int(text.split(" ")[0]))
+    assert child.finish(context.remaining()) == 0, child.text
+    assert got == sorted(set(got)) and len(got) >= 50, got
+    assert len(got) + told == count, (len(got), told)
+
+
+@in_every_form(forms=FORMS)
+def syslog_that_starts_again(context, form):
+    """A server that isn't there, or ends, gets what is logged meanwhile when it is there again."""
+    tap = context.tap()
+    server, tcp = listener(context, tap)
+    server.close()
+    words = command(PROGRAM, form, ["again", tcp], tap=tap)
+    child = context.child(words, stdin=subprocess.PIPE)
+
+    def log(*lines):
+        child.process.stdin.write("".join(line + "\n" for line in lines).encode())
+        child.process.stdin.flush()
+
+    log("one", "two")
+    address, port = tcp.split(":")
+    with socket.create_server((address, int(port))) as server:
+        server.settimeout(PATIENCE)
+        connection = accept(server)
+        with connection, connection.makefile("rb") as stream:
+            messages = frames(stream)
+            assert [parse(next(messages))[-1] for _ in range(2)] == ["one", "two"]
+            # By a reset: what is sent afterwards fails at once.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        log("three", "four", "five")
+        with accept(server) as connection, connection.makefile("rb") as stream:
+            log("six", "end")
+            texts = [parse(message)[-1] for message in frames(stream)]
+    assert child.finish(context.remaining()) == 0, child.text
+    # The first of them may have been under way to the old connection.
+    assert texts[-1] == "six" and texts[-3:-1] == ["four", "five"], texts
+
+
+@in_every_form(forms=FORMS)
+def syslog_from_threads(context, form):
+    """Threads log as tasks do."""
+    tap = context.tap()
+    server, tcp = listener(context, tap)
+    child = context.soil(PROGRAM, form, "threads", tcp, tap=tap)
+    with accept(server) as connection, connection.makefile("rb") as stream:
+        texts = {parse(message)[-1] for message in frames(stream)}
+    assert texts == {f"thread {i}" for i in range(4)}, texts
+    assert child.finish(context.remaining()) == 0, child.text
