@@ -120,6 +120,24 @@ def a_new_tcp_server(context):
 
 
 @test(limit=90)
+def a_new_http_server(context):
+    """`soil new --template http`: built, tested and run in both forms."""
+    project = Project(context, "site", "http")
+    built_and_tested(project)
+    for form in FORMS:
+        tap, words = on_tap(context)
+        child = project.run(form, *words)
+        child.wait_line("listening on")
+        request = (
+            b"POST /upper HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\ntext"
+        )
+        answer = conversation(tap.guest, 80, request)
+        assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nTEXT"), answer
+        child.wait_line("POST /upper")
+        child.stop()
+
+
+@test(limit=90)
 def a_new_store(context):
     """`soil new --template kv`: built, tested and run in both forms on one disk, on which the image
     finds what the process kept."""

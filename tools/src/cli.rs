@@ -105,6 +105,8 @@ pub struct ShowNeeds {
 pub enum Template {
     /// A server of a protocol on TCP.
     Tcp,
+    /// An HTTP server (needs the library cohttp).
+    Http,
     /// A key-value store on a disk.
     Kv,
     /// A command-line tool.

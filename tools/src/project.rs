@@ -60,6 +60,9 @@ impl Template {
             Self::Kv => template!(
                 "kv": "README.md" "dune" "main.ml" "protocol.ml" "test/dune" "test/test.ml"
             ),
+            Self::Http => template!(
+                "http": "README.md" "dune" "main.ml" "site.ml" "test/dune" "test/test.ml"
+            ),
             Self::Cli => template!(
                 "cli": "README.md" "dune" "main.ml" "count.ml" "test/dune" "test/test.ml"
             ),
@@ -70,7 +73,7 @@ impl Template {
     const fn preparation(self) -> &'static str {
         match self {
             Self::Kv => "\n  soil disk make data.img --fs ext4 --size 64M",
-            Self::Tcp | Self::Cli => "",
+            Self::Tcp | Self::Http | Self::Cli => "",
         }
     }
 
@@ -79,6 +82,7 @@ impl Template {
         match self {
             Self::Tcp => " --forward 7007:7",
             Self::Kv => " --disk data=data.img --forward 7000:7000",
+            Self::Http => " --forward 8080:80",
             Self::Cli => " < README.md",
         }
     }
