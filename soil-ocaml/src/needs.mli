@@ -68,9 +68,9 @@ val disk : ?at_least:int -> ?read_only:bool -> ?optional:bool -> ?doc:string -> 
 
 val net : ?doc:string -> string -> string
 (** [net name] declares a network, and is the name of its interface: ["eth0"] for the first one that
-    is declared, ["eth1"] for the second. [soil run] wants one [--net] for each if it is given any.
-    A program that needs one network whose interface it needn't name can leave this to {!port}, or
-    declare nothing. *)
+    is declared, ["eth1"] for the second; on Linux's own sockets there are no such interfaces.
+    [soil run] wants one [--net] for each if it is given any. A program that needs one network whose
+    interface it needn't name can leave this to {!port}, or declare nothing. *)
 
 val port : ?protocol:[ `Tcp | `Udp ] -> ?doc:string -> string -> int -> int
 (** [port name number] declares that peers reach the program at this port ([protocol] defaults to

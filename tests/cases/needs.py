@@ -86,6 +86,8 @@ def what_is_missing_is_refused_with_its_option(context, form):
     fat = disk(context, "fat.img", 16, "mkfs.fat")
     blank = disk(context, "blank.img", 16)
     other = disk(context, "other.img", 16, "mkswap")
+    two = disk(context, "two.img", 16)
+    context.run("sfdisk", "-q", two, input="label: gpt\nsize=4M\nsize=4M\n")
 
     def volume(expected, word, *options):
         refused(context, form, expected, word, options=[*options])
@@ -99,10 +101,11 @@ def what_is_missing_is_refused_with_its_option(context, form):
         refused(context, form, "an image has one", "cpus:2")
         return
     # The checks are those of `soil run`, and the same for an image.
-    volume("soil disk make data.img FOLDER --size 100M --fs ext4", "volume:data:ext4:104857600")
+    volume("soil disk make data.img --fs ext4 --size 100M", "volume:data:ext4:104857600")
     volume("mkfs.ext4", "volume:data:ext4:0", "--disk", f"data={blank}")
     volume("mkfs.fat", "volume:data::0", "--disk", f"data={blank}")
     volume("no file system that Soil knows", "volume:data::0", "--disk", f"data={other}")
+    volume("give --mount /data=data/NUMBER", "volume:data:fat:0", "--disk", f"data={two}")
     volume("has the file system fat", "volume:data:ext4+tar:0", "--disk", f"data={fat}")
     volume("needs fat", "volume:data:fat:0", "--disk", f"data={ext4}")
     grow = f"soil disk grow {ext4} --size 17M"
@@ -137,15 +140,19 @@ def what_is_given_is_used(context, form):
     words = ("volume:data:fat+ext4:16777216:at:/var/db", "disk:raw:1048576", "memory:100")
     options = [*given, "--disk", f"raw={raw}"]
     runs("/var/db: 0 entries\n2048 sectors\nenough\n", *words, options=options)
-    nothing = "list /data: nothing is mounted at /data: no disk data: run with --disk data=FILE\n"
-    runs(nothing, "volume:data:fat:0", options=["--ignore-needs"])
+
+    def runs_without(*words, options=()):
+        status, text = ended(context, form, *words, options=options)
+        assert status == 0 and text.startswith("runs\nlist /data: not"), text
+
+    runs_without("volume:data:fat:0", options=["--ignore-needs"])
     if form != "process":
         return
     # The rest is up to `soil run`, and the same for an image.
     runs("/data: 0 entries\n", "volume:data::0:ro", options=["--disk", f"data={fat},ro"])
     elsewhere = ["--disk", f"other={fat}", "--mount", "/data=fat:other"]
     runs("/data: 0 entries\n", "volume:data:fat:0", options=elsewhere)
-    runs(nothing, "volume:data:fat:0:optional")
+    runs_without("volume:data:fat:0:optional")
     os.mkdir(context.path("folder"))
     folder = ["--mount", f"/data=host:{context.path('folder')}"]
     runs("/data: 0 entries\n", "volume:data:host:0", options=folder)

@@ -60,6 +60,8 @@ pub enum Contents {
     Fat,
     Ext4,
     Tar,
+    /// This number of partitions, of which none was named.
+    Partitions(usize),
     /// Nothing but zeros where a file system begins.
     Blank,
     /// None of those that Soil knows.
@@ -68,6 +70,10 @@ pub enum Contents {
 
 /// The file system of a disk, or of one of its partitions, and its bytes.
 pub fn contents(disk: &Path, partition: Option<&str>) -> Result<(Contents, u64), Failure> {
+    let count = image::table(disk)?.partitions.len();
+    if count > 1 && partition.is_none() {
+        return Ok((Contents::Partitions(count), size(disk)?));
+    }
     let place = image::place(disk, partition)?;
     let mut device = image::device(disk, place, false)?;
     let contents = match image::content(&mut *device) {

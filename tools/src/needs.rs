@@ -5,6 +5,7 @@ mod answer;
 mod ask;
 mod check;
 mod show;
+mod volumes;
 
 pub use answer::BEGINNING;
 pub use ask::Question;

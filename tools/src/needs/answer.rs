@@ -29,22 +29,8 @@ pub struct Ends {
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Need {
-    Volume {
-        name: String,
-        at: String,
-        file_systems: Vec<FileSystem>,
-        at_least: u64,
-        read_only: bool,
-        optional: bool,
-        doc: String,
-    },
-    Disk {
-        name: String,
-        at_least: u64,
-        read_only: bool,
-        optional: bool,
-        doc: String,
-    },
+    Volume(Volume),
+    Disk(Disk),
     Net {
         name: String,
         doc: String,
@@ -61,6 +47,32 @@ pub enum Need {
     Cpus {
         count: u32,
     },
+}
+
+/// A disk with a file system, or what is mounted in its place.
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Volume {
+    pub name: String,
+    /// Where the program uses it.
+    pub at: String,
+    /// Those that will do; none: any.
+    pub file_systems: Vec<FileSystem>,
+    pub at_least: u64,
+    /// The program writes nothing to it.
+    pub read_only: bool,
+    pub optional: bool,
+    pub doc: String,
+}
+
+/// A disk that is used as sectors.
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Disk {
+    pub name: String,
+    pub at_least: u64,
+    /// The program writes nothing to it.
+    pub read_only: bool,
+    pub optional: bool,
+    pub doc: String,
 }
 
 /// A file system that will do for a volume.
@@ -130,8 +142,8 @@ fn checked(needs: &[Need]) -> Option<String> {
     let plain = |text: &str| !text.chars().any(char::is_control);
     for need in needs {
         let (name, doc) = match need {
-            Need::Volume { name, doc, .. }
-            | Need::Disk { name, doc, .. }
+            Need::Volume(Volume { name, doc, .. })
+            | Need::Disk(Disk { name, doc, .. })
             | Need::Net { name, doc }
             | Need::Port { name, doc, .. } => (name, doc),
             Need::Memory { .. } | Need::Cpus { .. } => continue,
@@ -143,7 +155,7 @@ fn checked(needs: &[Need]) -> Option<String> {
             return Some(format!("{name} is described by {doc:?}"));
         }
         match need {
-            Need::Volume { at, .. }
+            Need::Volume(Volume { at, .. })
                 if !at.starts_with('/') || !plain(at) || at.contains(['=', ';', ',']) =>
             {
                 return Some(format!("{at:?} is no place for the volume {name}"));

@@ -1,12 +1,10 @@
 //! What a program needs against what `soil run` was given, with defaults for what wasn't.
 
-use super::REFUSED;
-use super::answer::{Answer, FileSystem, Need};
-use super::show::either;
+use super::answer::{Answer, Need};
+use super::{REFUSED, volumes};
 use crate::cli::Run;
-use crate::disk::{self, Contents, shown};
 use crate::failure::Failure;
-use crate::options::{Disk, Forward, Memory, Mount, Net, Protocol};
+use crate::options::{Forward, Memory, Net, Protocol};
 use crate::program::Form;
 use crate::run::say;
 use std::net::{IpAddr, TcpListener, UdpSocket};
@@ -15,12 +13,6 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 const FIRST_UNPRIVILEGED: u16 = 1024;
 /// What is added to those.
 const OFFSET: u16 = 8000;
-/// Bytes of the disk that a remedy makes for a program that doesn't ask for a size.
-const USUAL_DISK: u64 = 64 << 20;
-
-/// Bytes of a disk with room for a file system.
-const LEAST_VOLUME: u64 = 16 << 20;
-
 /// The host's port that leads to the program's, unless `--forward` says otherwise.
 pub fn host_port(number: u16) -> u16 {
     match number < FIRST_UNPRIVILEGED {
@@ -38,14 +30,8 @@ pub fn complete(run: &Run, form: Form, answer: &Answer) -> Result<Run, Failure> 
     network(&mut run, form, answer, &mut failures);
     for need in &answer.needs {
         let met = match need {
-            Need::Volume { .. } => volume(&mut run, form, need),
-            Need::Disk {
-                name,
-                at_least,
-                read_only,
-                optional,
-                ..
-            } => sectors(&run, name, *at_least, *read_only, *optional),
+            Need::Volume(need) => volumes::volume(&mut run, form, need),
+            Need::Disk(need) => volumes::disk(&run, form, need),
             Need::Net { .. } => Ok(()),
             Need::Port {
                 name,
@@ -110,213 +96,6 @@ fn network(run: &mut Run, form: Form, answer: &Answer, failures: &mut Vec<Failur
             );
         }
         _ => {}
-    }
-}
-
-/// A volume is what is mounted at its place, or the disk of its name.
-fn volume(run: &mut Run, form: Form, need: &Need) -> Result<(), Failure> {
-    let Need::Volume {
-        name,
-        at,
-        file_systems,
-        at_least,
-        read_only,
-        optional,
-        ..
-    } = need
-    else {
-        return Ok(());
-    };
-    let fail = |reason: String| Failure::on(format!("volume {name}"), reason);
-    let here = |mount: &&Mount| same_path(&mount.path, at);
-    let mounted = run.mounts.iter().find(here).cloned();
-    let (disk_name, partition) = match &mounted {
-        Some(mount) => {
-            let source = mount.source.split_once('/');
-            let Some(disk) = mount.disk() else {
-                return in_memory_or_on_the_host(mount, file_systems, &fail);
-            };
-            (disk.to_owned(), source.map(|(_, partition)| partition))
-        }
-        None => (name.clone(), None),
-    };
-    let Some(disk) = run.disks.iter().find(|disk| disk.name == disk_name) else {
-        return match mounted {
-            // `soil run` itself says which disk the mount lacks.
-            Some(_) => Ok(()),
-            None if *optional => Ok(()),
-            None => Err(missing(need, form, &fail)),
-        };
-    };
-    let elsewhere = |mount: &&Mount| mount.disk() == Some(name) && !same_path(&mount.path, at);
-    if mounted.is_none()
-        && let Some(mount) = run.mounts.iter().find(elsewhere)
-    {
-        let path = &mount.path;
-        return Err(fail(format!(
-            "is mounted at {path}, and the program uses it at {at}"
-        ))
-        .remedy(format!("give --mount {at}={}", mount.source)));
-    }
-    let is_read_only = disk.read_only || mounted.as_ref().is_some_and(|mount| mount.read_only);
-    if is_read_only && !read_only {
-        return Err(
-            fail("is read-only, and the program writes to it".into()).remedy("leave out ,ro")
-        );
-    }
-    contents(disk, partition, file_systems, *at_least)?;
-    if mounted.is_none() && !same_path(&format!("/{name}"), at) {
-        run.mounts.push(Mount {
-            path: at.clone(),
-            kind: None,
-            source: name.clone(),
-            read_only: disk.read_only,
-        });
-    }
-    Ok(())
-}
-
-fn same_path(one: &str, other: &str) -> bool {
-    one.trim_end_matches('/') == other.trim_end_matches('/')
-}
-
-/// A mount that is on no disk.
-fn in_memory_or_on_the_host(
-    mount: &Mount,
-    file_systems: &[FileSystem],
-    fail: &dyn Fn(String) -> Failure,
-) -> Result<(), Failure> {
-    let will_do = |f: &FileSystem| Some(f.name()) == mount.kind.as_deref();
-    if file_systems.is_empty() || file_systems.iter().any(will_do) {
-        return Ok(());
-    }
-    let wanted = either(file_systems);
-    let reason = format!("has to be {wanted}, and --mount {mount} is not");
-    Err(fail(reason).remedy("give a disk that has it"))
-}
-
-/// The failure for a volume that wasn't given.
-fn missing(need: &Need, form: Form, fail: &dyn Fn(String) -> Failure) -> Failure {
-    let Need::Volume {
-        name,
-        at,
-        file_systems,
-        at_least,
-        ..
-    } = need
-    else {
-        return fail("is not given".into());
-    };
-    let on_disk = |f: &&FileSystem| matches!(f, FileSystem::Fat | FileSystem::Ext4);
-    let first = file_systems.iter().find(on_disk);
-    let kind = first.map_or("fat", |f| f.name());
-    let size = size_of_new((*at_least).max(LEAST_VOLUME));
-    let folder = match form {
-        Form::Process if file_systems.is_empty() || file_systems.contains(&FileSystem::Host) => {
-            format!(", or --mount {at}=host:FOLDER")
-        }
-        _ => String::new(),
-    };
-    fail("is not given".into()).remedy(format!(
-        "add --disk {name}={name}.img{folder} ('soil disk make {name}.img FOLDER --size {size} \
-         --fs {kind}' makes one with the files of a folder)"
-    ))
-}
-
-/// A disk's size for `soil disk make`.
-fn size_of_new(at_least: u64) -> String {
-    match at_least {
-        0 => format!("{}M", USUAL_DISK >> 20),
-        bytes => format!("{}M", bytes.div_ceil(1 << 20)),
-    }
-}
-
-/// The disk's file system and size are those that were asked for.
-fn contents(
-    disk: &Disk,
-    partition: Option<&str>,
-    file_systems: &[FileSystem],
-    at_least: u64,
-) -> Result<(), Failure> {
-    let (name, file) = (&disk.name, disk.file.display());
-    let subject = format!("disk {name}: {file}");
-    if std::fs::metadata(&disk.file).is_err() {
-        // `soil run` itself says why the file can't be opened.
-        return Ok(());
-    }
-    let (found, size) = disk::contents(&disk.file, partition)?;
-    too_small(disk, size, at_least)?;
-    let found = match found {
-        Contents::Fat => FileSystem::Fat,
-        Contents::Ext4 => FileSystem::Ext4,
-        Contents::Tar => FileSystem::Tar,
-        Contents::Blank => {
-            let remedy = match file_systems.first() {
-                Some(FileSystem::Ext4) => format!("make one with: mkfs.ext4 {file}"),
-                Some(FileSystem::Fat) | None => format!("make one with: mkfs.fat {file}"),
-                Some(_) => format!("give a disk with {}", either(file_systems)),
-            };
-            return Err(Failure::on(subject, "has no file system").remedy(remedy));
-        }
-        Contents::Unknown => {
-            let reason = "has no file system that Soil knows, which are FAT, ext4 and tar";
-            return Err(Failure::on(subject, reason).remedy("is it another disk's file?"));
-        }
-    };
-    if file_systems.is_empty() || file_systems.contains(&found) {
-        return Ok(());
-    }
-    let (found, wanted) = (found.name(), either(file_systems));
-    let reason = format!("has the file system {found}, and the program needs {wanted}");
-    Err(Failure::on(subject, reason).remedy(format!(
-        "make another disk (soil disk make … --fs {})",
-        file_systems.first().map_or("fat", |f| f.name())
-    )))
-}
-
-fn too_small(disk: &Disk, size: u64, at_least: u64) -> Result<(), Failure> {
-    if size >= at_least {
-        return Ok(());
-    }
-    let (name, file) = (&disk.name, disk.file.display());
-    let (have, wanted) = (shown(size), shown(at_least));
-    let reason = format!("has {have}, and the program needs {wanted}");
-    let size = size_of_new(at_least);
-    Err(
-        Failure::on(format!("disk {name}: {file}"), reason).remedy(format!(
-            "enlarge it with: soil disk grow {file} --size {size}"
-        )),
-    )
-}
-
-/// A disk that the program uses as sectors.
-fn sectors(
-    run: &Run,
-    name: &str,
-    at_least: u64,
-    read_only: bool,
-    optional: bool,
-) -> Result<(), Failure> {
-    let fail = |reason: &str| Failure::on(format!("disk {name}"), reason);
-    let Some(disk) = run.disks.iter().find(|disk| disk.name == name) else {
-        return match optional {
-            true => Ok(()),
-            false => {
-                let size = size_of_new(at_least);
-                Err(fail("is not given").remedy(format!(
-                    "add --disk {name}={name}.img ('truncate -s {size} {name}.img' makes one)"
-                )))
-            }
-        };
-    };
-    if disk.read_only && !read_only {
-        let reason = "is read-only, and the program writes to it";
-        return Err(fail(reason).remedy("leave out ,ro"));
-    }
-    match disk::size(&disk.file) {
-        Ok(size) => too_small(disk, size, at_least),
-        // `soil run` itself says why the file can't be opened.
-        Err(_) => Ok(()),
     }
 }
 
@@ -415,7 +194,7 @@ fn processors(form: Form, count: u32) -> Result<(), Failure> {
 mod tests {
     use super::complete;
     use crate::cli::{Cli, Command, Run};
-    use crate::needs::answer::{Answer, FileSystem, Need, Protocol};
+    use crate::needs::answer::{Answer, FileSystem, Need, Protocol, Volume};
     use crate::program::Form;
     use clap::Parser as _;
 
@@ -429,7 +208,7 @@ mod tests {
     }
 
     fn volume(file_systems: &[FileSystem], at: &str, optional: bool) -> Need {
-        Need::Volume {
+        Need::Volume(Volume {
             name: "data".into(),
             at: at.into(),
             file_systems: file_systems.to_vec(),
@@ -437,7 +216,7 @@ mod tests {
             read_only: false,
             optional,
             doc: String::new(),
-        }
+        })
     }
 
     fn port(number: u16) -> Need {
@@ -527,7 +306,18 @@ mod tests {
         assert!(text.contains("has to be ext4"), "{text}");
         let any = || vec![volume(&[], "/data", false)];
         assert!(completed("--mount /data/=memory:16M", Form::Image, any()).is_ok());
+        let given = "--env SOIL_MOUNT=/x=fat:x;/data/=memory:1M";
+        assert!(completed(given, Form::Image, any()).is_ok());
+        let given = "--env SOIL_DISK_data=missing";
+        assert!(completed(given, Form::Process, any()).is_ok());
+        assert!(completed(given, Form::Image, any()).is_err());
         assert!(completed("", Form::Image, vec![volume(&[], "/data", true)]).is_ok());
+        let text = refused(
+            "",
+            Form::Image,
+            volume(&[FileSystem::Memory], "/tmp", false),
+        );
+        assert!(text.contains("add --mount /tmp=memory:16M"), "{text}");
         let options = "--disk data=missing --mount /other=data";
         let text = refused(options, Form::Image, ext4());
         assert!(text.contains("--mount /data=data"), "{text}");

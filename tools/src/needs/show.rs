@@ -1,6 +1,6 @@
 //! `soil needs`: the needs as text and as JSON.
 
-use super::answer::{Answer, FileSystem, Need, Protocol};
+use super::answer::{Answer, FileSystem, Need, Protocol, Volume};
 use super::check::host_port;
 use crate::disk::shown;
 use crate::failure::{Context as _, Failure};
@@ -79,21 +79,14 @@ fn row(need: &Need, interface: usize) -> [String; 4] {
         [kind.to_owned(), name.to_owned(), what, option]
     };
     match need {
-        Need::Volume {
-            name,
-            at,
-            file_systems,
-            at_least,
-            read_only,
-            optional,
-            doc,
-        } => {
+        Need::Volume(volume) => {
+            let Volume { name, at, .. } = volume;
             let what = joined([
-                doc.clone(),
-                either(file_systems),
-                size(*at_least),
-                when(*read_only, "read-only"),
-                when(*optional, "optional"),
+                volume.doc.clone(),
+                either(&volume.file_systems),
+                size(volume.at_least),
+                when(volume.read_only, "read-only"),
+                when(volume.optional, "optional"),
             ]);
             let option = match *at == format!("/{name}") {
                 true => format!("--disk {name}=FILE"),
@@ -101,19 +94,14 @@ fn row(need: &Need, interface: usize) -> [String; 4] {
             };
             row("volume", name, what, option)
         }
-        Need::Disk {
-            name,
-            at_least,
-            read_only,
-            optional,
-            doc,
-        } => {
+        Need::Disk(disk) => {
             let what = joined([
-                doc.clone(),
-                size(*at_least),
-                when(*read_only, "read-only"),
-                when(*optional, "optional"),
+                disk.doc.clone(),
+                size(disk.at_least),
+                when(disk.read_only, "read-only"),
+                when(disk.optional, "optional"),
             ]);
+            let name = &disk.name;
             row("disk", name, what, format!("--disk {name}=FILE"))
         }
         Need::Net { name, doc } => {

@@ -1,0 +1,227 @@
+//! The disks and file systems that a program needs.
+
+use super::answer::{Disk, FileSystem, Volume};
+use super::show::either;
+use crate::cli::Run;
+use crate::disk::{self, Contents, shown};
+use crate::failure::Failure;
+use crate::options::{self, Mount};
+use crate::program::Form;
+use std::path::Path;
+
+/// Bytes of the disk that a remedy makes for a program that doesn't ask for a size.
+const USUAL_SIZE: u64 = 64 << 20;
+/// Bytes of a disk with room for a file system.
+const LEAST_VOLUME: u64 = 16 << 20;
+
+/// A volume is what is mounted at its place, or the disk of its name.
+pub fn volume(run: &mut Run, form: Form, need: &Volume) -> Result<(), Failure> {
+    let (name, at) = (&need.name, &need.at);
+    let fail = |reason: String| Failure::on(format!("volume {name}"), reason);
+    let here = |mount: &&Mount| same_path(&mount.path, at);
+    let mounted = run.mounts.iter().find(here);
+    let disk_name = match mounted.map(|mount| (mount, mount.disk())) {
+        Some((mount, None)) => return not_on_a_disk(mount, need),
+        Some((_, Some(disk))) => disk,
+        None => name,
+    };
+    let Some(disk) = run.disks.iter().find(|disk| disk.name == disk_name) else {
+        // Which disk a mount lacks is said by `soil run` itself.
+        let known = mounted.is_some() || given_by_variable(run, form, name, Some(at));
+        return match known || need.optional {
+            true => Ok(()),
+            false => Err(missing(need, form)),
+        };
+    };
+    let elsewhere = |mount: &&Mount| mount.disk() == Some(name) && !same_path(&mount.path, at);
+    if mounted.is_none()
+        && let Some(mount) = run.mounts.iter().find(elsewhere)
+    {
+        let path = &mount.path;
+        let reason = format!("is mounted at {path}, and the program uses it at {at}");
+        return Err(fail(reason).remedy(format!("give --mount {at}={}", mount.source)));
+    }
+    let is_read_only = disk.read_only || mounted.is_some_and(|mount| mount.read_only);
+    if is_read_only && !need.read_only {
+        let reason = "is read-only, and the program writes to it";
+        return Err(fail(reason.into()).remedy("leave out ,ro"));
+    }
+    let partition = mounted.and_then(|mount| mount.source.split_once('/'));
+    contents(disk, partition.map(|(_, partition)| partition), need)?;
+    if mounted.is_none() && !same_path(&format!("/{name}"), at) {
+        let read_only = disk.read_only;
+        run.mounts.push(Mount {
+            path: at.clone(),
+            kind: None,
+            source: name.clone(),
+            read_only,
+        });
+    }
+    Ok(())
+}
+
+fn same_path(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
+}
+
+/// Whether a variable gives the disk, or what is mounted at `at`. That is then not checked.
+fn given_by_variable(run: &Run, form: Form, disk: &str, at: Option<&str>) -> bool {
+    let value = |name: &str| {
+        let inherited = || std::env::var(name).ok().filter(|value| !value.is_empty());
+        match run.variables.iter().rfind(|variable| variable.name == name) {
+            Some(variable) => variable.value.clone().or_else(inherited),
+            None if form == Form::Process => inherited(),
+            None => None,
+        }
+    };
+    let mounts = value("SOIL_MOUNT").unwrap_or_default();
+    let mut points = mounts
+        .split(';')
+        .filter_map(|word| Some(word.split_once('=')?.0));
+    let has_disk = form == Form::Process && value(&format!("SOIL_DISK_{disk}")).is_some();
+    has_disk || points.any(|point| at.is_some_and(|at| same_path(point, at)))
+}
+
+/// A mount that is on no disk will do if its file system does.
+fn not_on_a_disk(mount: &Mount, need: &Volume) -> Result<(), Failure> {
+    let will_do = |f: &FileSystem| Some(f.name()) == mount.kind.as_deref();
+    if need.file_systems.is_empty() || need.file_systems.iter().any(will_do) {
+        return Ok(());
+    }
+    let wanted = either(&need.file_systems);
+    let reason = format!("has to be {wanted}, and --mount {mount} is not");
+    Err(Failure::on(format!("volume {}", need.name), reason).remedy("give a disk that has it"))
+}
+
+/// The failure for a volume that wasn't given.
+fn missing(need: &Volume, form: Form) -> Failure {
+    let (name, at) = (&need.name, &need.at);
+    let accepts = |f| need.file_systems.is_empty() || need.file_systems.contains(&f);
+    let on_host = form == Form::Process && accepts(FileSystem::Host);
+    let on_disk = [FileSystem::Ext4, FileSystem::Fat, FileSystem::Tar];
+    let remedy = if on_disk.into_iter().any(accepts) {
+        let folder = match on_host {
+            true => format!(", or --mount {at}=host:FOLDER"),
+            false => String::new(),
+        };
+        let make = make_disk(need);
+        format!("add --disk {name}={name}.img{folder} (make a disk with: {make})")
+    } else if accepts(FileSystem::Memory) {
+        format!(
+            "add --mount {at}=memory:{}",
+            in_mib(need.at_least.max(LEAST_VOLUME))
+        )
+    } else if on_host {
+        format!("add --mount {at}=host:FOLDER")
+    } else {
+        "only a process can have a folder of the host: run that form".to_owned()
+    };
+    Failure::on(format!("volume {name}"), "is not given").remedy(remedy)
+}
+
+/// The command that makes a disk as the program needs it.
+fn make_disk(need: &Volume) -> String {
+    let can_be_made = |f: &&FileSystem| matches!(f, FileSystem::Fat | FileSystem::Ext4);
+    let kind = need.file_systems.iter().find(can_be_made);
+    let size = match need.at_least {
+        0 => USUAL_SIZE,
+        bytes => bytes.max(LEAST_VOLUME),
+    };
+    let kind = kind.map_or("fat", |f| f.name());
+    format!(
+        "soil disk make {}.img --fs {kind} --size {}",
+        need.name,
+        in_mib(size)
+    )
+}
+
+/// A size for an option, rounded up.
+fn in_mib(bytes: u64) -> String {
+    format!("{}M", bytes.div_ceil(1 << 20))
+}
+
+/// The disk's file system and size are those that were asked for.
+fn contents(disk: &options::Disk, partition: Option<&str>, need: &Volume) -> Result<(), Failure> {
+    let (name, file) = (&disk.name, disk.file.display());
+    let subject = format!("disk {name}: {file}");
+    let wanted = either(&need.file_systems);
+    if !is_there(&disk.file) {
+        return Ok(());
+    }
+    let (found, size) = disk::contents(&disk.file, partition)?;
+    let found = match found {
+        Contents::Fat => FileSystem::Fat,
+        Contents::Ext4 => FileSystem::Ext4,
+        Contents::Tar => FileSystem::Tar,
+        Contents::Partitions(count) => {
+            let reason = format!("has {count} partitions");
+            let remedy = format!("give --mount {}={name}/NUMBER", need.at);
+            return Err(Failure::on(subject, reason).remedy(remedy));
+        }
+        Contents::Blank => {
+            let remedy = match need.file_systems.first() {
+                Some(FileSystem::Ext4) => format!("make one with: mkfs.ext4 {file}"),
+                Some(FileSystem::Fat) | None => format!("make one with: mkfs.fat {file}"),
+                Some(_) => format!("give a disk with {wanted}"),
+            };
+            return Err(Failure::on(subject, "has no file system").remedy(remedy));
+        }
+        Contents::Unknown => {
+            let reason = "has no file system that Soil knows, which are FAT, ext4 and tar";
+            return Err(Failure::on(subject, reason).remedy("is it another disk's file?"));
+        }
+    };
+    too_small(disk, size, need.at_least)?;
+    if need.file_systems.is_empty() || need.file_systems.contains(&found) {
+        return Ok(());
+    }
+    let found = found.name();
+    let reason = format!("has the file system {found}, and the program needs {wanted}");
+    let remedy = format!("give another (make one with: {})", make_disk(need));
+    Err(Failure::on(subject, reason).remedy(remedy))
+}
+
+/// Why a file can't be opened is said by `soil run` itself.
+fn is_there(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_dir())
+}
+
+fn too_small(disk: &options::Disk, size: u64, at_least: u64) -> Result<(), Failure> {
+    if size >= at_least {
+        return Ok(());
+    }
+    let (name, file) = (&disk.name, disk.file.display());
+    let (have, wanted) = (shown(size), shown(at_least));
+    let reason = format!("has {have}, and the program needs {wanted}");
+    let remedy = format!(
+        "enlarge it with: soil disk grow {file} --size {}",
+        in_mib(at_least)
+    );
+    Err(Failure::on(format!("disk {name}: {file}"), reason).remedy(remedy))
+}
+
+/// A disk that the program uses as sectors.
+pub fn disk(run: &Run, form: Form, need: &Disk) -> Result<(), Failure> {
+    let name = &need.name;
+    let fail = |reason: &str| Failure::on(format!("disk {name}"), reason);
+    let Some(disk) = run.disks.iter().find(|disk| disk.name == *name) else {
+        if need.optional || given_by_variable(run, form, name, None) {
+            return Ok(());
+        }
+        let size = match need.at_least {
+            0 => in_mib(USUAL_SIZE),
+            bytes => in_mib(bytes),
+        };
+        return Err(fail("is not given").remedy(format!(
+            "add --disk {name}={name}.img (make a disk with: truncate -s {size} {name}.img)"
+        )));
+    };
+    if disk.read_only && !need.read_only {
+        let reason = "is read-only, and the program writes to it";
+        return Err(fail(reason).remedy("leave out ,ro"));
+    }
+    match is_there(&disk.file) {
+        true => too_small(disk, disk::size(&disk.file)?, need.at_least),
+        false => Ok(()),
+    }
+}
