@@ -118,8 +118,6 @@ const PARTS: [Part; 5] = [
             "signalfd",
             "timerfd_create",
             "sysinfo",
-            // `Soil.Readiness`: it asks `poll`.
-            "soil_system_descriptor_await",
             // Its thread waits by `sigwaitinfo`.
             "timer_create",
             "socket",
@@ -129,6 +127,8 @@ const PARTS: [Part; 5] = [
         beginnings: &[
             // OCaml's library `unix`.
             "camlUnix.",
+            // It asks `poll`. The library `soil`, which has it, is in every program's link.
+            "camlSoil__Readiness",
             "caml_unix_",
             // Functions of its standard library.
             "camlStdlib.open_",
@@ -303,6 +303,7 @@ mod tests {
             ("caml_sys_file_exists", "soil_with_files"),
             ("camlUnix.openfile_12", "soil_with_files"),
             ("fopen", "soil_with_files"),
+            ("camlSoil__Readiness.await_12", "soil_with_files"),
             (
                 "caml_ml_runtime_events_start",
                 "__wrap_caml_parse_ocamlrunparam",
@@ -326,6 +327,7 @@ mod tests {
             "caml_sys_argv",
             "camlUnix.code_begin",
             "caml_unix_gettimeofday_unboxed",
+            "soil_system_descriptor_await",
             "reopen",
             "opener",
         ] {
