@@ -124,7 +124,13 @@ PROGRAMS = [
     ),
     *(
         Program(name, f"tests/programs/ecosystem/{name}.exe", forms=LIBRARY_FORMS)
-        for name in ("beside",)
+        for name in ("beside", "certificates")
+    ),
+    Program(
+        "site",
+        "tests/programs/ecosystem/site.exe",
+        forms=LIBRARY_FORMS,
+        options=["--mount", "/memory=memory:16M"],
     ),
     Program("pauses", "tests/programs/sight/pauses.exe", forms=LIBRARY_FORMS),
     # Behind a line that says that there is no io_uring.

@@ -1,0 +1,36 @@
+(** Cohttp's own requests and responses over Soil's readers and writers.
+
+    For code that is written against the functors of [cohttp], such as a client of its own or a
+    library over [Cohttp.S.IO]. A server or a client is [soil.http]: it checks what a peer sends by
+    the grammar of RFC 9112, which Cohttp's parser doesn't, and has limits.
+
+    {[
+      let get w r uri =
+        Soil_cohttp.Request.write (fun _ -> ()) (Cohttp.Request.make uri) w;
+        match Soil_cohttp.Response.read r with
+        | `Ok response ->
+            let reader = Soil_cohttp.Response.make_body_reader response r in
+            let next () = Soil_cohttp.Response.read_body_chunk reader in
+            (response, String.concat "" (List.of_seq (Soil_cohttp.chunks next)))
+        | `Eof | `Invalid _ -> failwith "no response"
+    ]} *)
+
+(** In direct style: functions wait as those of readers and writers do, for their task alone, and a
+    cancellation or an error is an exception. A line of more than 65,536 bytes raises
+    {!Soil.exception-Error} with [Too_large]. *)
+module IO :
+  Cohttp.S.IO
+    with type 'a t = 'a
+     and type ic = Soil.Reader.t
+     and type oc = Soil.Writer.t
+     and type conn = unit
+
+(** Requests. [write] flushes the writer when [flush] says so, as the signature has it: call
+    {!Soil.Writer.flush} after the last one otherwise. *)
+module Request : Cohttp.S.Http_io with type t = Cohttp.Request.t and module IO = IO
+
+module Response : Cohttp.S.Http_io with type t = Cohttp.Response.t and module IO = IO
+
+val chunks : (unit -> Cohttp.Transfer.chunk) -> string Seq.t
+(** [chunks next] is the pieces of a body, read as the sequence is consumed, which can be done once:
+    [chunks (fun () -> Soil_cohttp.Request.read_body_chunk reader)]. *)
