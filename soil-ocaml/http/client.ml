@@ -38,6 +38,7 @@ type problem =
   | Too_many_redirects
   | Insecure_redirect
   | Not_supported
+  | Not_upgraded of Cohttp.Code.status_code
 
 exception Failed of Uri.t * problem
 
@@ -49,6 +50,7 @@ let problem_to_string = function
   | Too_many_redirects -> "too many redirects"
   | Insecure_redirect -> "a redirect from https to http"
   | Not_supported -> "not a URI with a host and http, or https with TLS (Client.create ~tls)"
+  | Not_upgraded status -> "the server doesn't change the protocol: " ^ Status.to_string status
 
 (* The pool *)
 
@@ -410,3 +412,21 @@ let whole t uri response source =
 
 let get ?headers t uri = request ?headers t `GET uri (whole t uri)
 let post ?headers t uri body = request ?headers ~body t `POST uri (whole t uri)
+
+let upgrade ?(headers = H.init ()) t ~protocol uri f =
+  let origin = origin_of t uri in
+  let headers = H.add_list headers [ ("connection", "upgrade"); ("upgrade", protocol) ] in
+  with_place t origin @@ fun _ ->
+  let conn = open_connection t uri origin in
+  Fun.protect ~finally:(fun () -> drop conn) @@ fun () ->
+  let head =
+    try
+      Output.strings conn.output [ head_text origin headers `GET uri [] ];
+      first_head t conn uri `GET
+    with
+    | Nothing_came -> raise (Failed (uri, Truncated))
+    | e -> raise (failed uri e)
+  in
+  if head.status <> 101 then raise (Failed (uri, Not_upgraded (Status.of_code head.status)))
+  else if not (Grammar.mem head.headers "upgrade" protocol) then raise (Failed (uri, Malformed))
+  else f (cohttp_response head) (Input.duplex conn.input)

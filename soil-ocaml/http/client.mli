@@ -94,6 +94,18 @@ val request :
     response, is sent again on a new one, if the method is idempotent and the body isn't a stream. A
     redirect that needs the body of a stream again (307, 308) is the response. *)
 
+val upgrade :
+  ?headers:Cohttp.Header.t ->
+  t ->
+  protocol:string ->
+  Uri.t ->
+  (Cohttp.Response.t -> Soil.Flow.t -> 'a) ->
+  'a
+(** [upgrade t ~protocol uri f] asks for [protocol] in the place of HTTP, on a connection of its
+    own, and is [f response flow] if the server agrees (101). [flow] has no limits of time, and is
+    closed when [f] returns or raises. No redirect is followed. Waits. Raises {!Failed} with
+    [Not_upgraded] if the server doesn't agree. *)
+
 (** {1:errors Errors} *)
 
 (** The type for what is wrong with a response. *)
@@ -105,6 +117,7 @@ type problem =
   | Too_many_redirects
   | Insecure_redirect  (** From https to http. *)
   | Not_supported  (** Neither http, nor https with [tls]; or no host. *)
+  | Not_upgraded of Cohttp.Code.status_code  (** The answer to {!upgrade}. *)
 
 exception Failed of Uri.t * problem
 (** The request to this URI, the last one of the redirects, has failed. *)

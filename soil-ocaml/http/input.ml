@@ -99,3 +99,11 @@ let read_into t b off len =
   in
   if buffered t > 0 then take t blit len
   else guard t (fun () -> in_time t (fun () -> D.read_into t.flow b off len))
+
+let duplex t =
+  t.until <- infinity;
+  Soil.Flow.make ~name:(D.name t.flow) ~read:(read t) ~read_into:(read_into t)
+    ~write:(fun b off len -> guard t (fun () -> D.write_some t.flow b off len))
+    ~shutdown:(D.shutdown t.flow)
+    ~close:(fun () -> D.close t.flow)
+    ()

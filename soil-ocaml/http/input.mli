@@ -61,3 +61,7 @@ val guard : t -> (unit -> 'a) -> 'a
 
 val failure : t -> exn option
 (** [failure t] is what the connection itself last raised. *)
+
+val duplex : t -> Soil.Flow.t
+(** [duplex t] is the connection as a flow without limits of time, whose input begins with what is
+    buffered. *)

@@ -116,14 +116,6 @@ let upgrade ?(headers = H.init ()) protocol f =
 
 (* Sending *)
 
-let flow_of conn =
-  let d = Input.flow conn.input in
-  Input.until conn.input infinity;
-  Soil.Flow.make ~name:(D.name d) ~read:(Input.read conn.input)
-    ~read_into:(Input.read_into conn.input) ~write:(D.write_some d) ~shutdown:(D.shutdown d)
-    ~close:(fun () -> D.close d)
-    ()
-
 let framing_of (r : Response.t) version =
   match Response.length r with
   | Some n -> Head.Length n
@@ -135,7 +127,7 @@ let send conn (r : Response.t) ~version ~head_only ~keep =
   let head = Buffer.contents conn.text in
   if head_only || has_no_body r.status then (
     Output.strings conn.output [ head ];
-    match r.body with Upgrade f -> f (flow_of conn) | _ -> ())
+    match r.body with Upgrade f -> f (Input.duplex conn.input) | _ -> ())
   else
     match r.body with
     | Empty | Upgrade _ -> Output.strings conn.output [ head ]

@@ -98,7 +98,8 @@ val redirect : ?status:Cohttp.Code.redirection_status -> string -> response
 
 val upgrade : ?headers:Cohttp.Header.t -> string -> (Soil.Flow.t -> unit) -> response
 (** [upgrade protocol f] changes to [protocol] (status 101) and runs [f flow], after which the
-    connection ends. [flow] has no limits of time. Only for requests that ask for it. *)
+    connection ends. [flow] has no limits of time. Only for requests that ask for it; for WebSocket
+    see {!Websocket.accept}. *)
 
 (** {1:serving Serving} *)
 

@@ -12,4 +12,5 @@
 module Server = Server
 module Client = Client
 module Files = Files
+module Websocket = Websocket
 module Date = Date

@@ -65,3 +65,17 @@ let echo request =
   Server.string
     (String.concat " "
        ([ Cohttp.Code.string_of_method head.meth; head.resource ] @ fields @ [ "[" ^ body ^ "]" ]))
+
+let property_in_run ?count name generator law =
+  property ?count name generator (fun x ->
+      Soil.run (fun () -> Soil.Task.timeout patience (fun () -> law x)))
+
+let is_invalid what f =
+  match f () with
+  | () -> Alcotest.fail (what ^ ": not refused")
+  | exception Invalid_argument _ -> ()
+
+let fails_with_closed f =
+  match f () with
+  | () -> Alcotest.fail "not closed"
+  | exception Soil.Error { code = Closed; _ } -> ()

@@ -5,4 +5,5 @@ let () =
       ("responses", Test_responses.tests);
       ("files", Test_files.tests);
       ("client", Test_client.tests);
+      ("websocket", Test_websocket.tests);
     ]

@@ -1,0 +1,33 @@
+(** Connections of {!Websocket}, of both sides. Private to [soil.http]. *)
+
+type t
+type message = Text of string | Binary of string
+
+exception Failed of int * string
+
+val run :
+  mask:(unit -> int32) option ->
+  protocol:string option ->
+  max_bytes:int ->
+  ping_seconds:float ->
+  Soil.Flow.t ->
+  (t -> 'a) ->
+  'a
+(** [run ~mask ~protocol ~max_bytes ~ping_seconds d f] is [f t] with a connection over [d], which it
+    ends afterwards. A client masks what it sends, by [mask]; a server doesn't. *)
+
+val accept_key : string -> string
+(** [accept_key key] is the server's answer to the client's [key]. *)
+
+val default_max_bytes : int
+val default_ping_seconds : float
+
+(** {1 Documented in {!Websocket}} *)
+
+val receive : t -> message option
+val iter : (message -> unit) -> t -> unit
+val send : t -> message -> unit
+val ping : t -> unit
+val close : ?code:int -> ?reason:string -> t -> unit
+val protocol : t -> string option
+val closed_by_peer : t -> (int * string) option
