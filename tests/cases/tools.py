@@ -272,3 +272,80 @@ def errors_of_new_build_and_test(context):
     project.write("main.ml", "let () = 1 + true\n")
     errors = refused("build", cwd=project.folder, says="soil: dune could not build everything")
     assert 'File "main.ml", line 1' in errors, errors
+
+
+APT = """#!/bin/sh
+echo "$@" >>{asked}
+exit {status}
+"""
+
+
+@test(limit=60)
+def the_doctor_installs_what_is_missing(context):
+    """`soil doctor`: findings as text and JSON; `--fix` asks apt for the packages that are missing,
+    never to remove one, and says the command where it can't; colours on terminals only."""
+    environment = {**installed(), "PATH": context.path("bin")}
+    os.mkdir(context.path("bin"))
+    soil, asked = os.path.join(INSTALLED, "bin", "soil"), context.path("asked")
+
+    def doctor(*words, status=1):
+        done = context.run(soil, "doctor", *words, env=environment, check=False)
+        assert done.returncode == status, done
+        return done
+
+    found = {each["name"]: each for each in json.loads(doctor("--json").stdout)}
+    assert found["QEMU"]["required"] and not found["QEMU"]["found"], found
+    assert found["QEMU"]["packages"] == ["qemu-system-x86"], found
+    text = doctor().stdout
+    assert "MISSING  QEMU" in text and "\x1b" not in text, text
+    command = text.rstrip("\n").rsplit("\n", 1)[-1].strip()
+    assert command.startswith("apt-get install --no-remove --no-install-recommends "), text
+    assert " qemu-system-x86" in command, text
+    assert "no apt-get" in doctor("--fix").stderr
+
+    apt = context.path("bin/apt-get")
+    for status, said in ((0, ""), (100, f"apt-get could not install them: run: {command}")):
+        with open(apt, "w", encoding="ascii") as file:
+            file.write(APT.format(asked=asked, status=status))
+        os.chmod(apt, 0o755)
+        assert said in doctor("--fix").stderr, said
+        with open(asked, encoding="ascii") as file:
+            words = file.read()
+        assert words == command.replace("apt-get", "--yes", 1) + "\n", words
+        os.unlink(asked)
+
+
+@test(limit=60)
+def data_as_json(context):
+    """`soil disk list --json` has files and partitions, `soil disk check --json` the state of a file
+    system; the exit status stays."""
+    environment = installed()
+
+    def soil(*words, check=True):
+        return context.run(
+            "soil", "disk", *words, env=environment, cwd=context.directory, check=check
+        )
+
+    os.makedirs(context.path("files/folder"))
+    with open(context.path("files/folder/a"), "w", encoding="ascii") as file:
+        file.write("text")
+    os.symlink("folder/a", context.path("files/link"))
+    os.utime(context.path("files/folder/a"), (0, 86400))
+    soil("make", "d.img", "files", "--fs", "ext4", "--size", "4M")
+    listed = json.loads(soil("list", "d.img", "--json").stdout)["files"]
+    files = {each.pop("path"): each for each in listed}
+    assert set(files) == {"/folder", "/folder/a", "/link", "/lost+found"}, files
+    assert files["/folder/a"] == {"kind": "file", "bytes": 4, "modified": 86400, "target": None}
+    assert files["/link"]["target"] == "folder/a", files
+    state = json.loads(soil("check", "d.img", "--json").stdout)
+    clean = {"image": "d.img", "file_system": "ext4", "clean": True, "report": ""}
+    assert state == clean, state
+    with open(context.path("d.img"), "r+b") as file:
+        # The first group's bitmap of blocks and what comes after it.
+        file.seek(16384)
+        file.write(b"\xff" * 65536)
+    damaged = soil("check", "d.img", "--json", check=False)
+    state = json.loads(damaged.stdout)
+    assert damaged.returncode == 1 and not state["clean"] and state["report"], damaged
+    soil("make", "p.img", "--fs", "fat", "--size", "8M", "--partition", "gpt", "--label", "ONE")
+    assert json.loads(soil("list", "p.img", "--json").stdout) == {"files": []}

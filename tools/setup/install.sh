@@ -52,6 +52,14 @@ install)
   dune build @install
   dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
     --destdir "$staging" soil
+  # What the command's own definition makes: pages of the manual, and shells' completions.
+  soil=$staging$prefix/bin/soil
+  "$soil" man "$staging$prefix/share/man/man1"
+  for place in bash:bash-completion/completions/soil zsh:zsh/site-functions/_soil fish:fish/vendor_completions.d/soil.fish; do
+    file=$staging$prefix/share/${place#*:}
+    mkdir -p "$(dirname "$file")"
+    "$soil" completions "${place%%:*}" >"$file"
+  done
   # For those who build without dune: ocamlfind -toolchain soil ocamlopt -package soil -linkpkg
   # main.ml -o main.exe
   cat >"$staging$prefix/bin/soil-ocamlopt" <<END

@@ -123,6 +123,11 @@ holds 'the notices for programs are installed' cmp THIRD-PARTY-LICENSES "$prefix
 (. "$prefix/env" && soil doctor) >"$work/doctor.log" 2>&1
 check 'soil doctor misses nothing that is needed' 0 "$?"
 if grep -q MISSING "$work/doctor.log"; then cat "$work/doctor.log"; fi
+holds 'pages of the manual are installed' grep -q 'disk.*check' "$prefix/share/man/man1/soil-disk.1"
+# As bash calls it: the words, and which of them is to be completed.
+completed=$(bash -c '. "$1" && COMP_WORDS=(soil com) COMP_CWORD=1 && _soil soil com soil && echo "${COMPREPLY[@]}"' bash "$prefix/share/bash-completion/completions/soil")
+check 'bash completes commands' completions "$completed"
+holds 'completion for zsh and fish is installed' grep -q doctor "$prefix/share/zsh/site-functions/_soil" "$prefix/share/fish/vendor_completions.d/soil.fish"
 stand_ins "$work/no-rust" cargo rustc rustup
 (
   . "$prefix/env"

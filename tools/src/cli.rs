@@ -44,7 +44,7 @@ pub enum Command {
     /// Add the `soil` context to the dune workspace here; nothing else in it is changed.
     Init,
     /// List the programs that this machine lacks, and the command that installs them.
-    Doctor,
+    Doctor(Doctor),
     /// Print what a program needs of its machine (`Soil.Needs`).
     Needs(ShowNeeds),
     /// Name the functions of addresses in a program, or of a crash report read from standard input.
@@ -66,6 +66,16 @@ pub enum Command {
         /// Mount point in the program (default: / and the directory's name).
         #[arg(long, value_name = "/PATH", value_parser = mount_point)]
         at: Option<String>,
+    },
+    /// Print the script by which a shell completes commands of soil ('make install' installs them).
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual's pages, one for each command ('make install' installs them).
+    Man {
+        /// The directory that they are written to.
+        directory: PathBuf,
     },
     /// Write a copy of an image without symbols and debug information, for deployment.
     Strip {
@@ -157,6 +167,28 @@ pub enum TestForm {
     Image,
 }
 
+/// `soil doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Install the packages, as root on Debian; never removes one.
+    #[arg(long)]
+    pub fix: bool,
+    /// Print the findings as JSON.
+    #[arg(long, conflicts_with = "fix")]
+    pub json: bool,
+}
+
+/// Shells that can complete commands of `soil`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Bash, with the package bash-completion.
+    Bash,
+    /// Zsh.
+    Zsh,
+    /// Fish.
+    Fish,
+}
+
 /// `soil disk`.
 #[derive(Debug, Subcommand)]
 pub enum Disk {
@@ -172,6 +204,9 @@ pub enum Disk {
         /// A partition's number or label; not needed when there is one.
         #[arg(long, value_name = "NAME")]
         partition: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Copy the files of an image into a new or empty directory.
     Extract {
@@ -193,6 +228,9 @@ pub enum Disk {
         /// A partition's number or label; not needed when there is one.
         #[arg(long, value_name = "NAME")]
         partition: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Enlarge an image and its file system (the last partition, if it has any).
     Grow {

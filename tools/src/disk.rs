@@ -38,14 +38,19 @@ pub fn run(command: &Disk) -> Result<String, Failure> {
             image,
             path,
             partition,
-        } => files::list(image, path, partition.as_deref()),
+            json,
+        } => files::list(image, path, partition.as_deref(), *json),
         Disk::Extract {
             image,
             directory,
             path,
             partition,
         } => files::extract(image, directory, path, partition.as_deref()),
-        Disk::Check { image, partition } => check::run(image, partition.as_deref()),
+        Disk::Check {
+            image,
+            partition,
+            json,
+        } => check::run(image, partition.as_deref(), *json),
         Disk::Grow {
             image,
             size,

@@ -1,8 +1,15 @@
-//! `soil doctor`: the programs that this machine lacks, and the command that installs them.
+//! `soil doctor`: the programs that this machine lacks, and the command that installs them, which
+//! `--fix` runs.
 
-use crate::cli::Machine;
+use crate::cli::{Doctor, Machine};
 use crate::executables::{find_program, find_tool};
+use crate::failure::Failure;
 use crate::run::kvm;
+use crate::{json, progress};
+use anstyle::{AnsiColor, Style};
+use rustix::process::geteuid;
+use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,49 +21,146 @@ struct Finding {
     name: &'static str,
     /// The version found, or why it won't do.
     found: Result<String, String>,
-    /// Debian's package, or another remedy.
-    remedy: &'static str,
+    remedy: Remedy,
     /// Whether building or running images requires it.
     needed: bool,
 }
 
-/// Prints the findings and returns whether everything required was found.
-pub fn run() -> bool {
-    let findings = look();
-    for finding in &findings {
-        let (mark, text) = match (&finding.found, finding.needed) {
-            (Ok(text), _) => ("ok     ", text),
-            (Err(text), true) => ("MISSING", text),
-            (Err(text), false) => ("without", text),
-        };
-        println!("{mark}  {:<22} {text}", finding.name);
+/// What helps where something is missing.
+#[derive(Clone, Copy)]
+enum Remedy {
+    /// Debian's packages.
+    Packages(&'static [&'static str]),
+    /// Something to do by hand.
+    Say(&'static str),
+    Nothing,
+}
+
+/// A finding in `--json`.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    found: bool,
+    required: bool,
+    /// The version found, or why it won't do.
+    detail: &'a str,
+    /// Debian's packages that it is in.
+    packages: &'a [&'a str],
+    /// Something else to do if it isn't found.
+    remedy: Option<&'a str>,
+}
+
+/// Prints the findings, installs Debian's packages with `--fix`, and returns whether everything
+/// required was found.
+pub fn run(options: &Doctor) -> Result<bool, Failure> {
+    let mut findings = look();
+    if options.json {
+        let shown: Vec<Shown<'_>> = findings.iter().map(shown).collect();
+        json::print(&shown)?;
+    } else {
+        print(&findings);
     }
-    let lacking = |needed: bool| {
-        findings
-            .iter()
-            .filter(move |finding| finding.found.is_err() && finding.needed == needed)
-    };
-    let mut packages: Vec<&str> = Vec::new();
-    for finding in lacking(true).chain(lacking(false)) {
-        match finding.remedy.strip_prefix("apt ") {
-            Some(names) => packages.extend(names.split(' ').filter(|name| !name.is_empty())),
-            None if !finding.remedy.is_empty() => println!("{}: {}", finding.name, finding.remedy),
-            None => {}
+    let packages = packages(&findings);
+    if options.fix && !packages.is_empty() {
+        install(&packages)?;
+        findings = look();
+        print(&findings);
+    } else if !options.json && !packages.is_empty() {
+        let command = command(&packages);
+        anstream::println!("\nOn Debian, as root ('soil doctor --fix' does it):\n  {command}");
+    }
+    let complete = |finding: &Finding| finding.found.is_ok() || !finding.needed;
+    Ok(findings.iter().all(complete))
+}
+
+/// One line for each finding, and what to do by hand.
+fn print(findings: &[Finding]) {
+    let color = |color: AnsiColor| Style::new().fg_color(Some(color.into())).bold();
+    for finding in findings {
+        let (style, mark, text) = match (&finding.found, finding.needed) {
+            (Ok(text), _) => (color(AnsiColor::Green), "ok     ", text),
+            (Err(text), true) => (color(AnsiColor::Red), "MISSING", text),
+            (Err(text), false) => (color(AnsiColor::Yellow), "without", text),
+        };
+        anstream::println!("{style}{mark}{style:#}  {:<22} {text}", finding.name);
+    }
+    let missing = findings.iter().filter(|finding| finding.found.is_err());
+    for finding in missing {
+        if let Remedy::Say(text) = finding.remedy {
+            anstream::println!("{}: {text}", finding.name);
         }
     }
-    packages.sort_unstable();
-    packages.dedup();
-    if !packages.is_empty() {
-        println!(
-            "\nOn Debian, as root:\n  apt-get install --no-install-recommends {}",
-            packages.join(" ")
-        );
+}
+
+fn shown(finding: &Finding) -> Shown<'_> {
+    Shown {
+        name: finding.name,
+        found: finding.found.is_ok(),
+        required: finding.needed,
+        detail: finding.found.as_ref().unwrap_or_else(|why| why),
+        packages: match finding.remedy {
+            Remedy::Packages(names) => names,
+            _ => &[],
+        },
+        remedy: match finding.remedy {
+            Remedy::Say(text) => Some(text),
+            _ => None,
+        },
     }
-    lacking(true).next().is_none()
+}
+
+/// Debian's packages of what is missing, sorted.
+fn packages(findings: &[Finding]) -> Vec<&'static str> {
+    let missing = findings.iter().filter(|finding| finding.found.is_err());
+    let packages = missing.filter_map(|finding| match finding.remedy {
+        Remedy::Packages(names) => Some(names),
+        _ => None,
+    });
+    let packages: BTreeSet<&str> = packages.flatten().copied().collect();
+    packages.into_iter().collect()
+}
+
+/// The command that installs them; apt gives up rather than remove another package.
+fn command(packages: &[&str]) -> String {
+    let words = [
+        "apt-get",
+        "install",
+        "--no-remove",
+        "--no-install-recommends",
+    ];
+    [&words, packages].concat().join(" ")
+}
+
+/// Installs the packages, if we may.
+fn install(packages: &[&str]) -> Result<(), Failure> {
+    let command = command(packages);
+    let by_hand = |reason: &str| {
+        let remedy = format!("run: {command}");
+        Err(Failure::new(reason).remedy(remedy))
+    };
+    if find_program(Path::new("apt-get")).is_none() {
+        let remedy = format!("install what these are called here: {}", packages.join(" "));
+        return Err(Failure::new("this machine has no apt-get").remedy(remedy));
+    }
+    if !geteuid().is_root() {
+        return by_hand("only root can install packages");
+    }
+    anstream::eprintln!("soil: {command}");
+    let mut words = command.split(' ');
+    let mut apt = Command::new(words.next().unwrap_or_default());
+    apt.arg("--yes").args(words);
+    // Standard output is the findings'.
+    apt.stdout(std::io::stderr());
+    match apt.env("DEBIAN_FRONTEND", "noninteractive").status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => by_hand("apt-get could not install them"),
+        Err(error) => Err(Failure::on("apt-get", error)),
+    }
 }
 
 /// Checks for the programs and files that building, running and disks need.
 fn look() -> Vec<Finding> {
+    let bar = progress::busy("looking for what Soil uses");
     let finding = |needed: bool| {
         move |(name, found, remedy)| Finding {
             name,
@@ -66,43 +170,50 @@ fn look() -> Vec<Finding> {
         }
     };
     let needed = needed().into_iter().map(finding(true));
-    needed
-        .chain(useful().into_iter().map(finding(false)))
-        .collect()
+    let findings = needed.chain(useful().into_iter().map(finding(false)));
+    let findings = findings.collect();
+    bar.finish_and_clear();
+    findings
 }
 
 /// A program or file: its name, the finding or the reason for its absence, and the remedy.
-type Found = (&'static str, Result<String, String>, &'static str);
+type Found = (&'static str, Result<String, String>, Remedy);
 
 /// The needs of every user.
 fn needed() -> Vec<Found> {
-    const OCAML: &str = "apt ocaml-nox ocaml-findlib";
-    const INSTALL: &str = "run 'make install' in Soil's repository, and '. PREFIX/env' where \
-        PREFIX isn't /usr or /usr/local";
+    const OCAML: Remedy = Remedy::Packages(&["ocaml-nox", "ocaml-findlib"]);
+    const INSTALL: Remedy = Remedy::Say(
+        "run 'make install' in Soil's repository, and '. PREFIX/env' where \
+        PREFIX isn't /usr or /usr/local",
+    );
     let of = |program: &str, arguments, minimum| version(Path::new(program), arguments, minimum);
     let findlib = of("ocamlfind", "query -format %v findlib", None);
     vec![
         (
             "QEMU",
             of(QEMU, "--version", Some((7, 2))),
-            "apt qemu-system-x86",
+            Remedy::Packages(&["qemu-system-x86"]),
         ),
         ("OCaml", of("ocamlopt", "-version", Some((5, 2))), OCAML),
         ("findlib", findlib, OCAML),
         (
             "dune",
             of("dune", "--version", Some((3, 17))),
-            "apt ocaml-dune",
+            Remedy::Packages(&["ocaml-dune"]),
         ),
         (
             "C compiler",
             of("gcc", "-dumpversion", None),
-            "apt gcc libc6-dev",
+            Remedy::Packages(&["gcc", "libc6-dev"]),
         ),
-        ("linker", of("ld", "--version", None), "apt binutils"),
-        ("static musl", musl(), "apt musl-dev"),
+        (
+            "linker",
+            of("ld", "--version", None),
+            Remedy::Packages(&["binutils"]),
+        ),
+        ("static musl", musl(), Remedy::Packages(&["musl-dev"])),
         ("link driver soil-cc", driver(), INSTALL),
-        ("library soil", library(), INSTALL),
+        ("library soil", library("soil"), INSTALL),
     ]
 }
 
@@ -111,20 +222,37 @@ fn useful() -> Vec<Found> {
     let of = |program: &str, arguments| version(Path::new(program), arguments, None);
     let ext4 = programs(&["mkfs.ext4", "e2fsck", "resize2fs"]);
     vec![
-        ("passt", of("passt", "--version"), "apt passt"),
+        (
+            "passt",
+            of("passt", "--version"),
+            Remedy::Packages(&["passt"]),
+        ),
         (
             "/dev/net/tun",
             tun(),
-            "'modprobe tun' as root; --net user needs none",
+            Remedy::Say("'modprobe tun' as root; --net user needs none"),
         ),
-        ("KVM", acceleration(Path::new(QEMU)), ""),
+        ("KVM", acceleration(Path::new(QEMU)), Remedy::Nothing),
         (
             "mkfs.fat, mcopy",
             of("mcopy", "-V"),
-            "apt dosfstools mtools",
+            Remedy::Packages(&["dosfstools", "mtools"]),
         ),
-        ("mkfs.ext4, resize2fs", ext4, "apt e2fsprogs"),
-        ("sfdisk", programs(&["sfdisk"]), "apt fdisk"),
+        (
+            "mkfs.ext4, resize2fs",
+            ext4,
+            Remedy::Packages(&["e2fsprogs"]),
+        ),
+        (
+            "library soil.http",
+            library("soil.http"),
+            Remedy::Say("install libcohttp-ocaml-dev, then Soil again ('make install')"),
+        ),
+        (
+            "sfdisk",
+            programs(&["sfdisk"]),
+            Remedy::Packages(&["fdisk"]),
+        ),
     ]
 }
 
@@ -194,16 +322,16 @@ fn driver() -> Result<String, String> {
         .ok_or_else(|| "no soil-cc on PATH".to_owned())
 }
 
-fn library() -> Result<String, String> {
+fn library(name: &str) -> Result<String, String> {
     let output = Command::new("ocamlfind")
-        .args(["query", "soil"])
+        .args(["query", name])
         .stderr(Stdio::null())
         .output();
     output
         .ok()
         .filter(|output| output.status.success())
         .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        .ok_or_else(|| "findlib finds no library soil".to_owned())
+        .ok_or_else(|| format!("findlib finds no library {name}"))
 }
 
 fn tun() -> Result<String, String> {
@@ -230,7 +358,7 @@ fn acceleration(qemu: &Path) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{numbers, version};
+    use super::{Finding, Remedy, command, numbers, packages, version};
     use std::path::Path;
 
     #[test]
@@ -241,6 +369,25 @@ mod tests {
         );
         assert_eq!(numbers("3.17.2"), Some((3, 17)));
         assert_eq!(numbers("no number 5 here"), None);
+    }
+
+    #[test]
+    fn the_command_names_each_package_that_is_missing_once_and_removes_none() {
+        let finding = |found: Result<&str, &str>, names| Finding {
+            name: "x",
+            found: found.map(str::to_owned).map_err(str::to_owned),
+            remedy: Remedy::Packages(names),
+            needed: true,
+        };
+        let findings = [
+            finding(Err("no"), &["passt", "binutils"]),
+            finding(Ok("1.0"), &["gcc"]),
+            finding(Err("no"), &["binutils"]),
+        ];
+        assert_eq!(
+            command(&packages(&findings)),
+            "apt-get install --no-remove --no-install-recommends binutils passt"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! times in it.
 
 use crate::failure::{Context as _, Failure};
+use crate::progress;
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, Read, Write};
@@ -156,6 +157,7 @@ pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<()
     tree.add_directory(directory, "")?;
     // As the volume compares them: by bytes, a directory's files together.
     tree.entries.sort();
+    let bar = progress::count("embedding", tree.files.len());
     let text = |text: String, to: &mut dyn Write| to.write_all(text.as_bytes()).map_err(no_output);
     text(
         "(* Made by soil embed: files that are part of the program. *)\n".into(),
@@ -165,6 +167,7 @@ pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<()
         text(format!("let f{number} = \""), to)?;
         write_file(path, to)?;
         text("\"\n".into(), to)?;
+        bar.inc(1);
     }
     text(
         format!("let () = Soil.Embedded.register ~at:{} [|\n", quoted(&at)),
@@ -175,6 +178,7 @@ pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<()
         text(format!("  ({}, {contents});\n", quoted(path)), to)?;
     }
     text("|]\n".into(), to)?;
+    bar.finish_and_clear();
     to.flush().map_err(no_output)
 }
 

@@ -12,6 +12,7 @@ mod exit_status;
 mod failure;
 mod image_lock;
 mod json;
+mod manual;
 mod needs;
 mod options;
 mod program;
@@ -57,7 +58,9 @@ fn main() -> ExitCode {
         Command::Build { release, json } => done(build::run(release, json)),
         Command::Test(options) => testing::run(&options).map(|passed| u8::from(!passed)),
         Command::Init => said(project::init(Path::new("."))),
-        Command::Doctor => Ok(u8::from(!doctor::run())),
+        Command::Doctor(options) => doctor::run(&options).map(|complete| u8::from(!complete)),
+        Command::Completions { shell } => done(manual::completions(shell)),
+        Command::Man { directory } => done(manual::pages(&directory)),
         Command::Disk(command) => disk::run(&command).map(|text| {
             if !text.is_empty() {
                 println!("{text}");

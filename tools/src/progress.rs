@@ -2,6 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 /// A bar that counts bytes up to `total`; nothing is shown where standard error is no terminal.
 pub fn bytes(what: &str, total: u64) -> ProgressBar {
@@ -16,6 +17,15 @@ pub fn bytes(what: &str, total: u64) -> ProgressBar {
 pub fn count(what: &str, total: usize) -> ProgressBar {
     let total = u64::try_from(total).unwrap_or(u64::MAX);
     bar(what, total, "{msg} [{bar:30}] {pos}/{len}")
+}
+
+/// A sign of life for work whose length isn't known.
+pub fn busy(what: &str) -> ProgressBar {
+    let bar = bar(what, 0, "{spinner} {msg}");
+    if !bar.is_hidden() {
+        bar.enable_steady_tick(Duration::from_millis(100));
+    }
+    bar
 }
 
 fn bar(what: &str, total: u64, template: &str) -> ProgressBar {

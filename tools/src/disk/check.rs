@@ -4,16 +4,29 @@ use super::image::{self, Content};
 use super::tool::{E2FSCK, FSCK_FAT};
 use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
+use crate::{json, progress};
+use serde::Serialize;
 use std::path::Path;
 
-pub fn run(path: &Path, partition: Option<&str>) -> Result<String, Failure> {
+/// The state of a file system in `--json`.
+#[derive(Serialize)]
+struct State<'a> {
+    image: String,
+    file_system: &'a str,
+    clean: bool,
+    /// The checker's own words, if it isn't clean.
+    report: &'a str,
+}
+
+pub fn run(path: &Path, partition: Option<&str>, json: bool) -> Result<String, Failure> {
+    let bar = progress::busy("checking");
     let place = image::place(path, partition)?;
     let mut device = image::device(path, place, false)?;
     let what = image::content(&mut *device);
     let outcome = match what {
         Content::Tar => {
             image::mount(path, device, None)?;
-            return Ok(format!("{}: tar, clean", path.display()));
+            None
         }
         Content::Known(FileSystem::Ext4) => {
             let mut command = E2FSCK.command()?;
@@ -22,7 +35,7 @@ pub fn run(path: &Path, partition: Option<&str>) -> Result<String, Failure> {
                 image.push(format!("?offset={}", place.start));
             }
             command.args(["-f", "-n"]).arg(image);
-            E2FSCK.run(command, "", &mut || {})?
+            Some(E2FSCK.run(command, "", &mut || {})?)
         }
         Content::Known(FileSystem::Fat) => {
             // Fails with one line that names the contents, when they aren't FAT.
@@ -33,10 +46,10 @@ pub fn run(path: &Path, partition: Option<&str>) -> Result<String, Failure> {
                 let part = tempfile::NamedTempFile::new().on(std::env::temp_dir())?;
                 image::copy_part(path, place, part.path())?;
                 command.arg(part.path());
-                FSCK_FAT.run(command, "", &mut || {})?
+                Some(FSCK_FAT.run(command, "", &mut || {})?)
             } else {
                 command.arg(path);
-                FSCK_FAT.run(command, "", &mut || {})?
+                Some(FSCK_FAT.run(command, "", &mut || {})?)
             }
         }
     };
@@ -44,10 +57,25 @@ pub fn run(path: &Path, partition: Option<&str>) -> Result<String, Failure> {
         Content::Known(known) => known.name(),
         Content::Tar => "tar",
     };
-    if outcome.status == 0 {
-        return Ok(format!("{}: {name}, clean", path.display()));
+    bar.finish_and_clear();
+    let damage = outcome.filter(|outcome| outcome.status != 0);
+    if json {
+        json::print(&State {
+            image: path.display().to_string(),
+            file_system: name,
+            clean: damage.is_none(),
+            report: damage.as_ref().map_or("", |outcome| &outcome.text),
+        })?;
     }
-    eprint!("{}", outcome.text);
+    let Some(damage) = damage else {
+        return Ok(match json {
+            true => String::new(),
+            false => format!("{}: {name}, clean", path.display()),
+        });
+    };
+    if !json {
+        eprint!("{}", damage.text);
+    }
     let repair = match what {
         Content::Known(FileSystem::Ext4) => "e2fsck -f",
         _ => "fsck.fat -a",

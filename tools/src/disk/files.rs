@@ -4,10 +4,11 @@ use super::image::{self, Content};
 use super::shown;
 use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
-use crate::progress;
+use crate::{json, progress};
 use fs::partition::Scheme;
 use fs::{Kind, OpenFlags, Stat, Time, Volume, Walk};
 use indicatif::ProgressBar;
+use serde::Serialize;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -173,28 +174,98 @@ fn plain(name: &str) -> String {
     name.chars().map(escaped).collect()
 }
 
-pub fn list(image: &Path, path: &str, partition: Option<&str>) -> Result<String, Failure> {
+/// The contents of an image in `--json`.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Contents {
+    /// Of an image with several partitions.
+    Partitions(Vec<PartitionShown>),
+    /// Of one file system.
+    Files(Vec<EntryShown>),
+}
+
+#[derive(Serialize)]
+struct PartitionShown {
+    number: u32,
+    label: String,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct EntryShown {
+    path: String,
+    kind: &'static str,
+    bytes: u64,
+    /// Seconds since 1970-01-01 UTC.
+    modified: i64,
+    /// Of a symbolic link.
+    target: Option<String>,
+}
+
+pub fn list(
+    image: &Path,
+    path: &str,
+    partition: Option<&str>,
+    json: bool,
+) -> Result<String, Failure> {
     let table = image::table(image)?;
     if partition.is_none() && table.partitions.len() != 1 && table.scheme != Scheme::Whole {
+        let partitions = table.partitions.iter().map(|partition| PartitionShown {
+            number: partition.number,
+            label: partition.label.to_string(),
+            bytes: partition.sectors.saturating_mul(super::device::SECTOR),
+        });
+        let partitions: Vec<PartitionShown> = partitions.collect();
+        if json {
+            json::print(&Contents::Partitions(partitions))?;
+            return Ok(String::new());
+        }
         let mut text = String::from("partitions (--partition lists the files of one):");
-        for partition in &table.partitions {
-            let (number, label) = (partition.number, &partition.label);
-            let size = shown(partition.sectors.saturating_mul(super::device::SECTOR));
-            text.push_str(&format!("\n{number:>3} {size:>10} {}", plain(label)));
+        for partition in &partitions {
+            let (number, size) = (partition.number, shown(partition.bytes));
+            text.push_str(&format!(
+                "\n{number:>3} {size:>10} {}",
+                plain(&partition.label)
+            ));
         }
         return Ok(text);
     }
     let (mut volume, _) = open(image, partition)?;
     let first = start(&mut *volume, path)?;
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut show = |entry: &Entry| writeln!(output, "{}", line(entry)).on(OUTPUT);
+    let mut files = Vec::new();
+    let mut show = |entry: &Entry| {
+        if json {
+            files.push(entry_shown(entry));
+            return Ok(());
+        }
+        writeln!(output, "{}", line(entry)).on(OUTPUT)
+    };
     if first.stat.kind == Kind::Directory {
         walk(&mut *volume, &first.path, &mut |_, entry| show(entry))?;
     } else {
         show(&first)?;
     }
     output.flush().on(OUTPUT)?;
+    drop(output);
+    if json {
+        json::print(&Contents::Files(files))?;
+    }
     Ok(String::new())
+}
+
+fn entry_shown(entry: &Entry) -> EntryShown {
+    EntryShown {
+        path: entry.path.clone(),
+        kind: match entry.stat.kind {
+            Kind::File => "file",
+            Kind::Directory => "directory",
+            Kind::Symlink => "symlink",
+        },
+        bytes: entry.stat.size,
+        modified: entry.stat.modified.seconds,
+        target: entry.target.clone(),
+    }
 }
 
 pub fn extract(
