@@ -48,6 +48,21 @@ def cohttp_server(context, form):
     """cohttp-lwt-unix answers curl and 64 clients at once; a connection stays, also after a page
     that isn't there; a megabyte goes each way, and an answer in chunks."""
     child, host = started(context, "http_server", form, "8000")
+    ask_http_server(child, context, host)
+
+
+@in_every_form(forms=FORMS)
+def cohttp_beside_tasks(context, form):
+    """The same server, whose answers tasks of Soil compute: soil.lwt.unix lets it and them run by
+    one wait. A request to stop ends both."""
+    child, host = started(context, "http_beside", form, "8000")
+    ask_http_server(child, context, host)
+    child.signal(signal.SIGTERM)
+    assert child.finish(context.remaining()) == 143, child.text
+    assert "others ran: true" in child.text, child.text
+
+
+def ask_http_server(child, context, host):
     child.wait_line("ready")
     url = f"http://{host}:8000"
     words = ["curl", "-sS", "-w", "%{http_code} %{num_connects}\n"]

@@ -26,7 +26,7 @@ let provoke = function
   | "full" -> fill "/data/large"
   | "read-only" -> Soil.Fs.write_file "/data/file" "text"
   | "too-large" -> ignore (Soil.Fs.read_file ~max:3 "/data/file")
-  | "line" -> ignore (Soil.Reader.(line ~max:3 (create (Soil.Flow.of_string "long\n"))))
+  | "line" -> ignore Soil.Reader.(line ~max:3 (create (Soil.Flow.of_string "long\n")))
   | "closed" ->
       let read, _ = Soil.pipe () in
       Soil.File_descriptor.close read;
