@@ -81,7 +81,7 @@ impl Template {
     const fn options(self) -> &'static str {
         match self {
             Self::Tcp => " --forward 7007:7",
-            Self::Kv => " --disk data=data.img --forward 7000:7000",
+            Self::Kv => " --disk data=data.img",
             Self::Http => " --forward 8080:80",
             Self::Cli => " < README.md",
         }

@@ -312,6 +312,10 @@ mod tests {
         assert!(completed(given, Form::Process, any()).is_ok());
         assert!(completed(given, Form::Image, any()).is_err());
         assert!(completed("", Form::Image, vec![volume(&[], "/data", true)]).is_ok());
+        let text = refused("", Form::Image, volume(&[], "/data", false));
+        assert!(!text.contains("host:"), "{text}");
+        let text = refused("", Form::Image, volume(&[FileSystem::Host], "/data", false));
+        assert!(text.contains("run that form"), "{text}");
         let text = refused(
             "",
             Form::Image,
