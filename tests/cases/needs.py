@@ -86,6 +86,8 @@ def what_is_missing_is_refused_with_its_option(context, form):
     fat = disk(context, "fat.img", 16, "mkfs.fat")
     blank = disk(context, "blank.img", 16)
     other = disk(context, "other.img", 16, "mkswap")
+    archive = context.path("files.tar")
+    context.run("tar", "-cf", archive, "-C", context.directory, "other.img")
     two = disk(context, "two.img", 16)
     context.run("sfdisk", "-q", two, input="label: gpt\nsize=4M\nsize=4M\n")
 
@@ -107,6 +109,7 @@ def what_is_missing_is_refused_with_its_option(context, form):
     volume("no file system that Soil knows", "volume:data::0", "--disk", f"data={other}")
     volume("give --mount /data=data/NUMBER", "volume:data:fat:0", "--disk", f"data={two}")
     volume("has the file system fat", "volume:data:ext4+tar:0", "--disk", f"data={fat}")
+    volume("is a tar archive", "volume:data::0", "--disk", f"data={archive}")
     volume("needs fat", "volume:data:fat:0", "--disk", f"data={ext4}")
     grow = f"soil disk grow {ext4} --size 17M"
     volume(grow, "volume:data:ext4:16777217", "--disk", f"data={ext4}")
@@ -193,6 +196,7 @@ def a_program_that_answers_badly_is_refused(context, form):
     refused(context, form, 'exception Failure("not yet")', "raise")
     refused(context, form, "prints without end", "flood")
     refused(context, form, "at line 1", "forge:1")
+    refused(context, form, "what it needs in 1.5 s", "forever", options=["--timeout", "1.5"])
     refused(context, form, "unknown variant `gpu`", 'forge:"needs":[{"kind":"gpu"}]')
     status, text = ended(context, form, "exit:0", options=["--ignore-needs"])
     assert (status, text) == (0, ""), text

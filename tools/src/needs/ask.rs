@@ -12,9 +12,10 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-/// Seconds that a program may take. An image boots in a tenth of one.
-const LIMIT: f64 = 15.0;
+/// The longest that a program may take. An image boots in a tenth of a second.
+const LIMIT: Duration = Duration::from_secs(30);
 /// The longest output that is looked at, in bytes.
 const LONGEST: u64 = 1 << 20;
 /// Memory of the machine that is asked, in MiB: the program's own need isn't known yet.
@@ -26,6 +27,7 @@ pub struct Question<'a> {
     arguments: &'a [OsString],
     variables: &'a [Variable],
     memory: Option<Memory>,
+    limit: Duration,
     machine: Machine,
     accel: Accelerator,
     cpu: Option<&'a str>,
@@ -39,6 +41,7 @@ impl<'a> Question<'a> {
             arguments: &run.arguments,
             variables: &run.variables,
             memory: run.mem,
+            limit: run.timeout.unwrap_or(LIMIT).min(LIMIT),
             machine: run.machine,
             accel: run.accel,
             cpu: run.cpu.as_deref(),
@@ -52,6 +55,7 @@ impl<'a> Question<'a> {
             arguments: &options.arguments,
             variables: &options.variables,
             memory: None,
+            limit: LIMIT,
             machine: Machine::Microvm,
             accel: Accelerator::Auto,
             cpu: None,
@@ -104,7 +108,8 @@ impl<'a> Question<'a> {
         }
         match status.code() {
             Some(code) if code == i32::from(TIMED_OUT) && errors.contains("--timeout") => {
-                refuse(format!("did not say what it needs in {LIMIT} s"), remedy)
+                let seconds = self.limit.as_secs_f64();
+                refuse(format!("did not say what it needs in {seconds} s"), remedy)
             }
             Some(0) => refuse("ended without saying what it needs".into(), remedy),
             _ => {
@@ -127,7 +132,7 @@ impl<'a> Question<'a> {
         let memory = self.memory.map_or(MEMORY, |Memory(mib)| mib.max(MEMORY));
         command
             .args(["--net", "none"])
-            .args(["--timeout", &LIMIT.to_string()])
+            .args(["--timeout", &self.limit.as_secs_f64().to_string()])
             .args(["--mem", &format!("{memory}M")])
             .args(["--machine", &word(self.machine.to_possible_value())])
             .args(["--accel", &word(self.accel.to_possible_value())])

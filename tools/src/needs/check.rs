@@ -304,6 +304,12 @@ mod tests {
         assert!(text.contains("--mount /data=host:FOLDER"), "{text}");
         let text = refused("--mount /data/=memory:16M", Form::Image, ext4());
         assert!(text.contains("has to be ext4"), "{text}");
+        let mut large = volume(&[], "/data", false);
+        if let Need::Volume(volume) = &mut large {
+            volume.at_least = (16 << 20) + 1;
+        }
+        let text = refused("--mount /data=memory:16M", Form::Image, large);
+        assert!(text.contains("give --mount /data=memory:17M"), "{text}");
         let any = || vec![volume(&[], "/data", false)];
         assert!(completed("--mount /data/=memory:16M", Form::Image, any()).is_ok());
         let given = "--env SOIL_MOUNT=/x=fat:x;/data/=memory:1M";

@@ -5,7 +5,7 @@ use super::show::either;
 use crate::cli::Run;
 use crate::disk::{self, Contents, shown};
 use crate::failure::Failure;
-use crate::options::{self, Mount};
+use crate::options::{self, DiskSize, Mount};
 use crate::program::Form;
 use std::path::Path;
 
@@ -84,13 +84,26 @@ fn given_by_variable(run: &Run, form: Form, disk: &str, at: Option<&str>) -> boo
 
 /// A mount that is on no disk will do if its file system does.
 fn not_on_a_disk(mount: &Mount, need: &Volume) -> Result<(), Failure> {
+    let fail = |reason: String| Failure::on(format!("volume {}", need.name), reason);
     let will_do = |f: &FileSystem| Some(f.name()) == mount.kind.as_deref();
-    if need.file_systems.is_empty() || need.file_systems.iter().any(will_do) {
-        return Ok(());
+    if !need.file_systems.is_empty() && !need.file_systems.iter().any(will_do) {
+        let wanted = either(&need.file_systems);
+        let reason = format!("has to be {wanted}, and --mount {mount} is not");
+        return Err(fail(reason).remedy("give a disk that has it"));
     }
-    let wanted = either(&need.file_systems);
-    let reason = format!("has to be {wanted}, and --mount {mount} is not");
-    Err(Failure::on(format!("volume {}", need.name), reason).remedy("give a disk that has it"))
+    match mount.source.parse() {
+        Ok(DiskSize(size)) if is_in_memory(mount) && size < need.at_least => {
+            let (have, wanted) = (shown(size), shown(need.at_least));
+            let size = in_mib(need.at_least);
+            let reason = format!("has {have}, and the program needs {wanted}");
+            Err(fail(reason).remedy(format!("give --mount {}=memory:{size}", mount.path)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_in_memory(mount: &Mount) -> bool {
+    mount.kind.as_deref() == Some("memory")
 }
 
 /// The failure for a volume that wasn't given.
@@ -172,6 +185,11 @@ fn contents(disk: &options::Disk, partition: Option<&str>, need: &Volume) -> Res
         }
     };
     too_small(disk, size, need.at_least)?;
+    if found == FileSystem::Tar && need.file_systems.is_empty() && !need.read_only {
+        let reason = "is a tar archive, which can't be written, and the program writes to it";
+        let remedy = format!("give another (make one with: {})", make_disk(need));
+        return Err(Failure::on(subject, reason).remedy(remedy));
+    }
     if need.file_systems.is_empty() || need.file_systems.contains(&found) {
         return Ok(());
     }
