@@ -41,12 +41,18 @@ let limit t max =
 
 let is_over t = t.step = Over
 
-let prepare t =
-  (match t.ask with
+let ask t =
+  match t.ask with
   | Some ask ->
       t.ask <- None;
       ask ()
-  | None -> ());
+  | None -> ()
+
+(* It is still unknown whether the client sends it: what isn't read can't be discarded. *)
+let dont_ask t = if t.ask <> None then t.ask <- Some ignore
+
+let prepare t =
+  ask t;
   if t.started < 0. then t.started <- Soil.Clock.monotonic ();
   let spent_well = float_of_int t.got /. float_of_int t.pace.rate in
   Input.until t.input (t.started +. t.pace.seconds +. spent_well)

@@ -16,6 +16,12 @@ val limit : t -> int -> unit
 (** [limit t max] has the call that would return byte [max + 1] raise
     [Head.Refused `Request_entity_too_large]; at once if the body says that it is longer. *)
 
+val ask : t -> unit
+(** [ask t] calls [ask] now, if it wasn't called yet. *)
+
+val dont_ask : t -> unit
+(** [dont_ask t] has [ask] never be called. *)
+
 val source : t -> Soil.Flow.source
 (** [source t] is the flow that reads [t].
     @raise Head.Refused

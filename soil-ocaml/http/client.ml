@@ -223,10 +223,20 @@ let rec response_head t conn meth =
   let head = Head.response conn.input (head_limits t) ~meth in
   if head.status < 200 && head.status <> 101 then response_head t conn meth else head
 
-let first_head t conn uri meth =
+type sending = { mutable is_sent : bool; mutable mistake : exn option }
+
+(* Waits for the first byte. The time begins again as long as the server takes the request. *)
+let rec wait_for_first t conn sending =
+  let sent = Output.sent conn.output in
   Input.until conn.input (Soil.Clock.monotonic () +. t.limits.head_seconds);
+  match Input.buffered conn.input > 0 || Input.more conn.input with
+  | has_come -> has_come
+  | exception Input.Late when (not sending.is_sent) && Output.sent conn.output > sent ->
+      wait_for_first t conn sending
+
+let first_head t conn uri meth sending =
   match
-    if Input.buffered conn.input = 0 && not (Input.more conn.input) then raise Nothing_came;
+    if not (wait_for_first t conn sending) then raise Nothing_came;
     response_head t conn meth
   with
   | head -> head
@@ -234,8 +244,6 @@ let first_head t conn uri meth =
     when Input.buffered conn.input = 0 ->
       raise Nothing_came
   | exception e -> raise (failed uri e)
-
-type sending = { mutable is_sent : bool; mutable mistake : exn option }
 
 (* In a task of its own, unless it is short: the server may answer before it has read all. *)
 let send scope conn ~head body =
@@ -311,7 +319,7 @@ let exchange t conn origin uri meth headers body f =
   in
   let mistake e = match sending.mistake with Some m -> m | None -> e in
   match
-    let head = first_head t conn uri meth in
+    let head = first_head t conn uri meth sending in
     let body = make_body t conn uri head in
     let result = f head (fun () -> source uri body) in
     (result, sending.is_sent && head.persistent && head.status <> 101 && Body.discard body)
@@ -422,7 +430,7 @@ let upgrade ?(headers = H.init ()) t ~protocol uri f =
   let head =
     try
       Output.strings conn.output [ head_text origin headers `GET uri [] ];
-      first_head t conn uri `GET
+      first_head t conn uri `GET { is_sent = true; mistake = None }
     with
     | Nothing_came -> raise (Failed (uri, Truncated))
     | e -> raise (failed uri e)

@@ -24,7 +24,9 @@ type limits = {
   fields : int;  (** Number of fields (200). *)
   body_bytes : int;  (** What {!get} and {!post} take (16 MiB). *)
   connect_seconds : float;  (** To connect, with the TLS handshake (30). *)
-  head_seconds : float;  (** From the request to the head of the response (60). *)
+  head_seconds : float;
+      (** From the request to the head of the response (60), while the server takes no more of the
+          request. *)
   body_seconds : float;
       (** For a body to come (60), with another second for each [body_rate] bytes of it. *)
   body_rate : int;  (** Bytes per second (500). *)

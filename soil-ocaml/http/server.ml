@@ -66,7 +66,12 @@ type conn = {
   mutable idle : bool;
 }
 
-type request = { head : Head.request; content : Body.t; conn : conn }
+type request = {
+  head : Head.request;
+  content : Body.t;
+  conn : conn;
+  mutable is_wanted : bool; (* The handler may read the body. *)
+}
 
 (* Requests *)
 
@@ -82,6 +87,7 @@ let header r name = H.get r.head.request.headers name
 let peer r = Lazy.force r.conn.peer
 
 let body ?max r =
+  r.is_wanted <- true;
   Body.limit r.content (match max with Some max -> max | None -> r.conn.server.limits.body_bytes);
   Body.source r.content
 
@@ -193,7 +199,7 @@ let answer conn (head : Head.request) handler =
   let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
   let ask = if head.expects then Some ask else None in
   let content = Body.make ?ask conn.input head.framing conn.server.head_limits conn.server.pace in
-  let request = { head; content; conn } in
+  let request = { head; content; conn; is_wanted = false } in
   let version = head.request.version and head_only = head.request.meth = `HEAD in
   let failure = ref End in
   let response =
@@ -216,6 +222,8 @@ let answer conn (head : Head.request) handler =
   in
   let keep = keep && (version <> `HTTP_1_0 || framing_of response version <> To_end) in
   let keep = keep && match response.body with Upgrade _ -> false | _ -> true in
+  (* Nothing can be asked for once the response has begun. *)
+  if writes_later && request.is_wanted then Body.ask content else Body.dont_ask content;
   let note status = note conn (Some head.request) status ~started ~sent_before in
   (match send conn response ~version ~head_only ~keep with
   | () -> note response.status

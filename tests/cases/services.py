@@ -236,12 +236,13 @@ def openssl_client(context, form):
 class WebSocket:
     """A client of RFC 6455."""
 
-    def __init__(self, host, port):
+    def __init__(self, host, port, target="/"):
         self.socket = socket.create_connection((host, port), timeout=PATIENCE)
         self.input = self.socket.makefile("rb")
         key = base64.b64encode(os.urandom(16))
         self.socket.sendall(
-            b"GET / HTTP/1.1\r\nHost: soil\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {target} HTTP/1.1\r\nHost: soil\r\nUpgrade: websocket\r\n".encode()
+            + b"Connection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + b"\r\n\r\n"
         )
         lines = list(iter(self.input.readline, b"\r\n"))

@@ -168,6 +168,20 @@ let limited () =
   fails Too_slow half
 [@@ocamlformat "disable"]
 
+(* The limit is of the time without progress: this request takes three times as long. *)
+let slow_upload () =
+  let limits = { Client.default_limits with head_seconds = 0.2 } in
+  let serve _ _ d = Server.connection d (fun r -> Server.string (Server.body_string r)) in
+  with_client ~limits serve @@ fun client ->
+  let write sink =
+    for i = 1 to 6 do
+      Soil.Clock.sleep 0.1;
+      D.write_string sink (string_of_int i)
+    done
+  in
+  let _, body = Client.post client (uri "http://a/") (Stream (None, write)) in
+  string "all of it" "123456" body
+
 (* Redirects *)
 
 let redirects () =
@@ -274,6 +288,7 @@ let tests =
     in_run "bodies end as the head says" framings;
     in_run "malformed and cut responses are refused" malformed;
     in_run "responses have limits" limited;
+    in_run "a request may take longer than its response" slow_upload;
     in_run "redirects are followed within limits" redirects;
     in_run "https takes the session of the program" secure;
     in_run "both bodies flow at the same time" both_ways;

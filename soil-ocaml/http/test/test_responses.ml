@@ -146,6 +146,13 @@ let expects () =
   answered "asked for" ("HTTP/1.1 100 Continue||" ^ ok ^ "|world") reads [ post ~fields "world" ];
   answered "not asked for" (ok ^ "connection: close||hello") hello [ post ~fields "world"; get "/" ];
   answered "nothing to ask for" "HTTP/1.1 200 OK|content-length: 0||" reads [ post ~fields "" ];
+  let echo r =
+    let body = Server.body r in
+    Server.stream (fun sink -> ignore (D.copy ~src:body ~dst:sink ()))
+  in
+  answered "asked for before the response begins"
+    "HTTP/1.1 100 Continue||HTTP/1.1 200 OK|transfer-encoding: chunked||5|world|0||" echo
+    [ post ~fields "world" ];
   let refuses r = Server.string (Server.body_string ~max:4 r) in
   bool "refused before it comes" true
     (String.starts_with ~prefix:"HTTP/1.1 413 " (answers refuses [ post ~fields "world" ]))

@@ -1,0 +1,440 @@
+"""Soil's HTTP and WebSocket against curl, Python's http.client and http.server, and raw sockets."""
+
+import base64
+import contextlib
+import gzip
+import hashlib
+import http.client
+import http.server
+import os
+import signal
+import socket
+import ssl
+import struct
+import threading
+
+from harness.console import PATIENCE
+from harness.context import FORMS, FORMS_AND_SOCKETS, outcome
+
+from cases.network import in_every_form
+from cases.services import MEGABYTE, WebSocket, certificate, folder_of
+from cases.website import SITE, disk_with
+
+PROGRAMS = "tests/programs/http/"
+TWO_FORMS = FORMS[:2]
+
+
+def authority(context):
+    """A folder with an authority's certificate and the one for soil.test that it signed."""
+    folder = context.path("folder")
+    os.mkdir(folder)
+    certificate(context, folder, "authority")
+    certificate(context, folder, "soil.test", "authority")
+    return folder
+
+
+def server(context, form):
+    folder = authority(context)
+    inside, options = folder_of(context, "microvm", folder)
+    tap = context.tap()
+    child = context.soil(f"{PROGRAMS}http_server.exe", form, inside, tap=tap, options=options)
+    child.wait_line("ready")
+    tap.wait_up()
+    return child, tap.guest, folder
+
+
+class Raw:
+    """A connection for bytes as they are."""
+
+    def __init__(self, host, port=8000):
+        self.socket = socket.create_connection((host, port), timeout=PATIENCE)
+        self.input = self.socket.makefile("rb")
+
+    def send(self, text):
+        self.socket.sendall(text)
+
+    def response(self):
+        """The status, the fields and the body of the next response, which says its length."""
+        status = int(self.input.readline().split()[1])
+        fields = {}
+        while (line := self.input.readline()) != b"\r\n":
+            name, _, value = line.decode().partition(":")
+            fields[name.lower()] = value.strip()
+        return status, fields, self.input.read(int(fields.get("content-length", 0)))
+
+    def ended(self):
+        """Nothing more comes, and the connection has ended."""
+        try:
+            return self.input.read() == b""
+        except ConnectionError:
+            return True
+
+    def close(self):
+        self.input.close()
+        self.socket.close()
+
+
+@in_every_form(forms=TWO_FORMS)
+def http_server(context, form):
+    """curl sends a body that is asked for, a megabyte in chunks, and gets the same; the client of
+    Python has 64 connections at once, which stay; the same over TLS."""
+    _, host, folder = server(context, form)
+    large = context.path("large")
+    with open(large, "wb") as file:
+        file.write(MEGABYTE)
+    secure = ["--cacert", f"{folder}/authority.pem", "--resolve", f"soil.test:8443:{host}"]
+    for words, url in (([], f"http://{host}:8000"), (secure, "https://soil.test:8443")):
+        curl = ["curl", "-sS", *words]
+        got = context.run(*curl, f"{url}/pieces", f"{url}/pieces").stdout
+        assert got == "one after another\n" * 2, got
+        send = ["--data-binary", f"@{large}", f"{url}/capitals"]
+        for fields in (["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"]):
+            got = context.run(*curl, *fields, *send).stdout
+            assert got.encode() == MEGABYTE.upper(), (fields, len(got))
+        seen = context.run(*curl, "-v", "-H", "Expect: 100-continue", *send).stderr
+        assert "100 Continue" in seen, seen
+        # Beyond the limit of this path, by what the client says first: the body isn't asked for.
+        send[-1] = f"{url}/length"
+        words = [
+            "-H",
+            "Expect: 100-continue",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code} %{size_upload}",
+        ]
+        assert context.run(*curl, *words, *send).stdout == "413 0"
+    clients = [http.client.HTTPConnection(host, 8000, PATIENCE) for _ in range(64)]
+    for turn in range(2):
+        for number, client in enumerate(clients):
+            client.request("POST", "/capitals", f"client {number} turn {turn}")
+        for number, client in enumerate(clients):
+            body = client.getresponse().read()
+            assert body == b"CLIENT %d TURN %d" % (number, turn), body
+    for client in clients:
+        client.close()
+
+
+MALFORMED = (
+    b"GET /\r\n\r\n",
+    b"GET / HTTP/1.1\nHost: a\n\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",
+    b"POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    b"POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /length HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+    b"POST /length HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\nab\r\n0\r\n\r\n",
+)  # fmt: skip
+
+
+@in_every_form(forms=TWO_FORMS)
+def http_bytes(context, form):
+    """Requests that come together are answered in order, and those that come byte by byte; what is
+    malformed gets 400 and the end, so that no request can hide behind it; idle connections end at
+    a stop, and a request that is being answered gets its response."""
+    child, host, _ = server(context, form)
+    with contextlib.closing(Raw(host)) as raw:
+        names = [b"/%d" % number for number in range(100)]
+        raw.send(b"".join(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % name for name in names))
+        for name in names:
+            assert raw.response()[2] == name + b"\n", name
+        raw.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"GET /bytes HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx":
+            raw.send(bytes([byte]))
+        assert raw.response()[2] == b"/bytes\n"
+        raw.send(b"GET /old HTTP/1.0\r\n\r\n")
+        status, fields, body = raw.response()
+        assert (status, fields["connection"], body) == (200, "close", b"/old\n"), fields
+        assert raw.ended()
+    for text in MALFORMED:
+        with contextlib.closing(Raw(host)) as raw:
+            raw.send(text + b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n")
+            status, fields, _ = raw.response()
+            assert (status, fields["connection"]) == (400, "close"), (text, status, fields)
+            assert raw.ended(), text
+    idle, busy = Raw(host), Raw(host)
+    idle.send(b"GET /idle HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert idle.response()[0] == 200
+    busy.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+    child.wait_line("begun")
+    child.signal(signal.SIGTERM)
+    assert idle.ended()
+    status, fields, body = busy.response()
+    assert (status, fields["connection"], body) == (200, "close", b"done\n"), fields
+    assert busy.ended()
+    assert child.finish() == 143, child.text
+
+
+@in_every_form(forms=TWO_FORMS)
+def http_websockets(context, form):
+    """Eight clients at once: texts, 70,000 bytes in one frame, pings, the closing handshake; a frame
+    without a mask ends its connection with 1002."""
+    _, host, _ = server(context, form)
+    clients = [WebSocket(host, 8000, "/chat") for _ in range(8)]
+    for number, client in enumerate(clients):
+        client.send(1, b"text of %d" % number)
+    for number, client in enumerate(clients):
+        assert client.receive() == (1, b"TEXT OF %d" % number)
+    large = MEGABYTE[:70_000]
+    for opcode, sent, answer in (
+        (2, large, (2, large)),
+        (9, b"are you there", (10, b"are you there")),
+        (1, b"", (1, b"")),
+        (8, struct.pack("!H", 1000), (8, struct.pack("!H", 1000))),
+    ):
+        clients[3].send(opcode, sent)
+        received = clients[3].receive()
+        assert received == answer, (opcode, received[0], received[1][:100])
+    clients[4].socket.sendall(b"\x81\x05hello")
+    assert clients[4].receive() == (8, struct.pack("!H", 1002) + b"mask")
+    for client in clients:
+        client.input.close()
+        client.socket.close()
+
+
+# The client
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """What the client asks for; connections stay."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, body, **fields):
+        self.send_response(status)
+        for name, value in fields.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path == "/pieces":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for piece in (b"one ", b"after ", b"another", b""):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        elif self.path == "/redirect":
+            self.answer(302, b"elsewhere", Location="http://soil.test:8000/page/end")
+        elif self.path == "/loop":
+            self.answer(302, b"", Location="/loop")
+        elif self.path == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "10")
+            self.end_headers()
+            self.wfile.write(b"short")
+            self.close_connection = True
+        elif self.path == "/silence":
+            self.server.released.wait(PATIENCE)
+            self.close_connection = True
+        else:
+            self.answer(200, self.path.encode())
+
+    def do_POST(self):
+        if self.headers["Content-Length"]:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+        else:
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        self.answer(200, body.upper())
+
+    def log_message(self, *_):
+        pass
+
+
+class PageServer(http.server.ThreadingHTTPServer):
+    """Counts its connections."""
+
+    daemon_threads = True
+
+    def __init__(self, address):
+        super().__init__(address, Pages)
+        self.connections, self.released = 0, threading.Event()
+
+    def get_request(self):
+        self.connections += 1
+        return super().get_request()
+
+    def handle_error(self, *_):
+        pass
+
+
+def chat(listener):
+    """A WebSocket server for one client: sends back two messages, in fragments with a ping between
+    them, and closes."""
+    client, _ = listener.accept()
+    client.settimeout(PATIENCE)
+    with client, client.makefile("rb") as stream:
+        fields = dict(
+            line.decode().rstrip().split(": ", 1) for line in iter(stream.readline, b"\r\n") if b": " in line
+        )  # fmt: skip
+        fields = {name.lower(): value for name, value in fields.items()}
+        digest = hashlib.sha1(
+            (fields["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()
+        ).digest()
+        client.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+        )  # fmt: skip
+
+        def receive():
+            first, size = stream.read(2)
+            assert size & 128, "no mask"
+            size &= 127
+            if size > 125:
+                size = int.from_bytes(stream.read(2 if size == 126 else 8), "big")
+            mask = stream.read(4)
+            payload = bytes(
+                a ^ b for a, b in zip(stream.read(size), mask * (size // 4 + 1), strict=False)
+            )
+            return first & 15, payload
+
+        def send(first, payload):
+            size = len(payload)
+            length = bytes([size]) if size < 126 else struct.pack("!BQ", 127, size)
+            client.sendall(bytes([first]) + length + payload)
+
+        for _ in range(2):
+            opcode, payload = receive()
+            half = len(payload) // 2
+            send(opcode, payload[:half])
+            send(0x89, b"there?")
+            send(0x80, payload[half:])
+        pongs = []
+        send(0x88, struct.pack("!H", 4000) + b"enough")
+        while (message := receive())[0] != 8:
+            pongs.append(message)
+        assert pongs == [(10, b"there?")] * 2, pongs
+        assert message == (8, struct.pack("!H", 4000)), message
+
+
+@in_every_form(forms=TWO_FORMS)
+def http_client(context, form):
+    """The server of Python: eight pages on four connections, which are used again, chunks, a
+    megabyte each way, redirects, what goes wrong, TLS and a wrong certificate; a WebSocket server
+    that sends fragments and pings."""
+    folder = authority(context)
+    inside, options = folder_of(context, "microvm", folder)
+    tap = context.tap()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(f"{folder}/soil.test.pem", f"{folder}/soil.test.key")
+    with (
+        PageServer((tap.host, 8000)) as plain,
+        PageServer((tap.host, 8443)) as secure,
+        socket.create_server((tap.host, 8002)) as chats,
+    ):
+        secure.socket = tls.wrap_socket(secure.socket, server_side=True)
+        talking = threading.Thread(target=chat, args=(chats,), daemon=True)
+        talking.start()
+        for each in (plain, secure):
+            threading.Thread(target=each.serve_forever, daemon=True).start()
+        words = [tap.host, inside]
+        child = context.soil(f"{PROGRAMS}http_client.exe", form, *words, tap=tap, options=options)
+        status, output = outcome(child, context)
+        talking.join(PATIENCE)
+        for each in (plain, secure):
+            each.released.set()
+            each.shutdown()
+    assert output.splitlines() == [
+        *[f"page: 200 /page/{number}" for number in range(8)],
+        "connections: 4",
+        "pieces: 200 one after another",
+        "a megabyte: true",
+        "in chunks: true",
+        "a redirect: 200 /page/end",
+        "a loop: too many redirects",
+        "a cut body: the connection ended before the body",
+        "silence: the server is too slow",
+        "no server: connection refused",
+        "over TLS: 200 /page/tls",
+        "down to http: a redirect from https to http",
+        "another name: certificate not accepted",
+        "protocol: chat",
+        "message: text text",
+        "message: binary, the same: true",
+        "message: the end",
+        "closed: 4000 enough",
+        "done",
+    ], output
+    assert status == 0, status
+    # The four, and one of the hasty client.
+    assert plain.connections == 5, plain.connections
+    assert not talking.is_alive()
+
+
+# The website
+
+
+@in_every_form(limit=90, forms=FORMS_AND_SOCKETS)
+def http_files(context, form):
+    """curl gets ranges, what has changed since, what has another tag, and compressed siblings."""
+    large = os.urandom(300_000)
+    text = b"body { color: green }\n" * 100
+    files = {"large.bin": large, "extra.css": text, "extra.css.gz": gzip.compress(text)}
+    disk = disk_with(context, files)
+    tap = context.tap(form)
+    child = context.soil(
+        "examples/website/main.exe", form, tap=tap, options=["--disk", f"www={disk}"]
+    )
+    child.wait_line("http://")
+    url, got = f"http://{tap.guest}", context.path("got")
+
+    def curl(path, *words):
+        return context.run(
+            "curl", "-sS", "-o", got, "-w", "%{http_code}", *words, url + path
+        ).stdout
+
+    def body():
+        with open(got, "rb") as file:
+            return file.read()
+
+    for words, wanted in (
+        ("0-9", large[:10]),
+        ("1000-201000", large[1000:201001]),
+        ("299990-", large[-10:]),
+        ("-5", large[-5:]),
+    ):
+        assert curl("/large.bin", "-r", words) == "206" and body() == wanted, words
+    assert curl("/large.bin", "-r", "300000-") == "416"
+    with open(got, "wb") as file:
+        file.write(large[:100_000])
+    assert curl("/large.bin", "-C", "-") == "206" and body() == large, "continued"
+    tag = context.path("tag")
+    assert curl("/large.bin", "--etag-save", tag) == "200"
+    assert curl("/large.bin", "--etag-compare", tag) == "304"
+    assert curl("/index.html", "--etag-compare", tag) == "200"
+    assert curl("/large.bin", "-z", "Fri, 31 Dec 2066 00:00:00 GMT") == "304"
+    assert curl("/large.bin", "-z", "Fri, 31 Dec 1999 00:00:00 GMT") == "200"
+    assert curl("/extra.css", "--compressed") == "200" and body() == text
+    assert curl("/extra.css", "-H", "Accept-Encoding: gzip") == "200"
+    assert body() == files["extra.css.gz"], "not the sibling"
+    assert curl("/extra.css") == "200" and body() == text
+
+
+@in_every_form(forms=TWO_FORMS)
+def website_over_tls(context, form):
+    """The website's pages by https, with a certificate from another disk."""
+    folder = authority(context)
+    keys = context.path("keys.img")
+    with open(keys, "wb") as file:
+        file.truncate(16 << 20)
+    context.run("mkfs.fat", keys)
+    names = [os.path.join(folder, f"soil.test.{kind}") for kind in ("pem", "key")]
+    context.run("mcopy", "-i", keys, *names, "::/")
+    tap = context.tap()
+    words = ["/keys/soil.test.pem", "/keys/soil.test.key"]
+    options = ["--disk", f"keys={keys}", "--disk", f"www={disk_with(context, {})}"]
+    child = context.soil("examples/website/secure.exe", form, *words, tap=tap, options=options)
+    child.wait_line(f"https://{tap.guest}/ serves /www")
+    curl = ["curl", "-sS", "--resolve", f"soil.test:443:{tap.guest}", "https://soil.test/"]
+    page = context.run(*curl, "--cacert", f"{folder}/authority.pem").stdout
+    with open(os.path.join(SITE, "index.html")) as file:
+        assert page == file.read()
+    assert context.run(*curl, check=False).returncode == 60, "an unknown authority"
