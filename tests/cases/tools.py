@@ -4,6 +4,7 @@ installed."""
 import json
 import os
 import re
+import signal
 import socket
 
 from harness.console import PATIENCE
@@ -276,6 +277,64 @@ def errors_of_new_build_and_test(context):
     project.write("main.ml", "let () = 1 + true\n")
     errors = refused("build", cwd=project.folder, says="soil: dune could not build everything")
     assert 'File "main.ml", line 1' in errors, errors
+
+
+SAYS = """let () =
+  Soil.run @@ fun () ->
+  print_endline "{}";
+  Soil.Clock.sleep 3600.
+"""
+
+
+def of_session(number):
+    """The processes of a session, but for its leader."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+                name, fields = file.read().rsplit(")", 1)
+        except OSError:
+            continue
+        state, session = fields.split()[0], int(fields.split()[3])
+        if session == number and int(pid) != number and state != "Z":
+            found.append(name)
+    return found
+
+
+def watched(context, form):
+    project = Project(context, "watched")
+    project.write("main.ml", SAYS.format("one"))
+    project.build()
+    child = project.run(form, "--watch")
+    child.wait_line("one")
+    project.write("main.ml", SAYS.format("two"))
+    child.wait_line("two")
+    seen = len(child.lines)
+    project.write("main.ml", "let () = 1 + true\n")
+    child.wait_line("Error", after=seen)
+    project.write("main.ml", 'let () = print_endline "three"; exit 4\n')
+    child.wait_line("three")
+    child.wait_line("ended with exit status: 4; waiting for a change")
+    project.write("main.ml", SAYS.format("four"))
+    child.wait_line("four")
+    child.signal(signal.SIGTERM)
+    status = child.finish()
+    assert status == 128 + signal.SIGTERM, status
+    assert "neither a Soil image" not in child.text, child.text
+    assert not of_session(child.process.pid), of_session(child.process.pid)
+
+
+@test(limit=120)
+def watched_process(context):
+    """`soil run --watch` builds and starts a process again when its source changes, goes on when it
+    doesn't compile or the program ends, and ends all that it started."""
+    watched(context, "default")
+
+
+@test(limit=120)
+def watched_image(context):
+    """The same with the image."""
+    watched(context, "soil")
 
 
 APT = """#!/bin/sh

@@ -385,6 +385,10 @@ pub struct Run {
     /// for that.
     #[arg(long)]
     pub ignore_needs: bool,
+    /// Build the program again when its sources change (with dune), and start it again when it
+    /// changes; until Ctrl-C.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub watch: bool,
     /// Print the command instead of running it, for another launcher.
     #[arg(long)]
     pub dry_run: bool,

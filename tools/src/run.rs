@@ -14,6 +14,7 @@ mod serial;
 mod shell;
 mod signals;
 mod terminal;
+mod watch;
 mod zone;
 
 pub use output::say;
@@ -39,6 +40,9 @@ use std::process::Command;
 
 /// Runs the program; the result is its exit status.
 pub fn run(run: &Run) -> Result<u8, Failure> {
+    if run.watch {
+        return watch::run(run);
+    }
     let program = program::inspect(&run.program)?;
     let completed;
     let run = match program.has_needs && !run.ignore_needs {

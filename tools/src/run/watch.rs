@@ -1,0 +1,235 @@
+//! `soil run --watch`: builds the program again whenever its sources change, and starts it again
+//! whenever it changes.
+//!
+//! `dune build --watch` builds; its file is looked at ten times a second, because dune replaces it,
+//! and so that a program of another build system can be watched too. The program is run by a `soil
+//! run` without `--watch`, so that it ends as always.
+
+use super::output::say;
+use super::{dies_with_us, signals};
+use crate::cli::Run;
+use crate::dune;
+use crate::failure::{Context as _, Failure};
+use crate::program;
+use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Time between two looks at the file.
+const TICK: Duration = Duration::from_millis(100);
+/// The time that a program has to end when it is asked to; a program of Soil takes up to ten
+/// seconds by itself.
+const GRACE: Duration = Duration::from_secs(12);
+
+/// Looks at which a file that dune didn't make has to be the same before it is started: if it is a
+/// program, and otherwise, for `soil run` to say what it is.
+const SETTLED: u32 = 3;
+const GIVEN_UP: u32 = 50;
+
+/// What tells a file from the one that replaces it: number, size, and time of the last change, of
+/// its mode too, and that.
+type Version = (u64, u64, i64, i64, u32);
+
+/// Runs the program until a signal comes; the result is the exit status.
+pub fn run(options: &Run) -> Result<u8, Failure> {
+    let (events, inbox) = channel();
+    let stop = signals::forward(&signals::ENDING, events, |signal| signal)?;
+    let program = std::path::absolute(&options.program).on(&options.program)?;
+    let mut builder = match workspace(&program) {
+        Some((root, target)) => Some(Builder::start(root, target)?),
+        None => None,
+    };
+    let result = follow(&program, builder.as_mut(), &inbox);
+    drop((builder, stop));
+    result
+}
+
+/// The dune workspace in whose `_build` the program lies, and the program's path from its root.
+fn workspace(program: &Path) -> Option<(&Path, &Path)> {
+    let build = program
+        .ancestors()
+        .find(|folder| folder.ends_with("_build"))?;
+    let root = build.parent()?;
+    let is_root = |file: &str| root.join(file).is_file();
+    let target = program.strip_prefix(root).ok()?;
+    (is_root("dune-workspace") || is_root("dune-project")).then_some((root, target))
+}
+
+/// `dune build --watch`, ended when this is dropped.
+struct Builder(Child);
+
+impl Builder {
+    /// Builds once, with errors shown, and then whenever something changes.
+    fn start(root: &Path, target: &Path) -> Result<Self, Failure> {
+        let dune = || {
+            let mut dune = Command::new("dune");
+            dune.args(["build", "--no-print-directory", "--root"])
+                .arg(root);
+            dune.arg(target);
+            dies_with_us(&mut dune);
+            dune
+        };
+        // What fails now may be mended while we watch.
+        dune().status().map_err(dune::not_started)?;
+        let mut watching = dune();
+        // The program's output stays on the screen.
+        watching.args(["--watch", "--terminal-persistence=preserve"]);
+        let child = watching.spawn().map_err(dune::not_started)?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Builder {
+    fn drop(&mut self) {
+        end(&mut self.0, Duration::from_secs(2));
+    }
+}
+
+/// Starts the program, and again when its file has changed.
+fn follow(
+    program: &Path,
+    mut builder: Option<&mut Builder>,
+    inbox: &Receiver<i32>,
+) -> Result<u8, Failure> {
+    let mut runner: Option<Child> = None;
+    // The version that was started last, and the one that was seen at the last looks.
+    let (mut started, mut seen, mut looks) = (None, None, 0_u32);
+    loop {
+        let found = version(program);
+        looks = if found == seen {
+            looks.saturating_add(1)
+        } else {
+            0
+        };
+        // Dune takes the right to write from a target that is complete.
+        let complete = |found: &Version| match builder.is_some() {
+            true => found.4 & 0o222 == 0,
+            false if looks < SETTLED => false,
+            false => looks >= GIVEN_UP || program::inspect(program).is_ok(),
+        };
+        if found != started && found.is_some_and(|found| complete(&found)) {
+            if let Some(mut before) = runner.take() {
+                say(&format!("{} has changed", program.display()));
+                end(&mut before, GRACE);
+            }
+            runner = Some(start()?);
+            started = found;
+        }
+        seen = found;
+        match inbox.recv_timeout(TICK) {
+            Ok(signal) => {
+                if let Some(mut runner) = runner {
+                    end(&mut runner, GRACE);
+                }
+                return Ok(128_u8.saturating_add(u8::try_from(signal).unwrap_or_default()));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+        }
+        if let Some(status) = ended(&mut runner)? {
+            say(&format!(
+                "the program ended with {status}; waiting for a change"
+            ));
+        }
+        if let Some(builder) = &mut builder
+            && let Some(status) = builder.0.try_wait().on("dune")?
+        {
+            if let Some(mut runner) = runner {
+                end(&mut runner, GRACE);
+            }
+            return Err(Failure::on("dune", format!("no longer watches ({status})"))
+                .remedy("is another dune building here?"));
+        }
+    }
+}
+
+/// The status of the program, once it has ended by itself.
+fn ended(runner: &mut Option<Child>) -> Result<Option<ExitStatus>, Failure> {
+    let Some(child) = runner else {
+        return Ok(None);
+    };
+    let status = child.try_wait().on("soil run")?;
+    if status.is_some() {
+        *runner = None;
+    }
+    Ok(status)
+}
+
+fn version(program: &Path) -> Option<Version> {
+    let known = std::fs::metadata(program).ok()?;
+    let changed = (known.ctime(), known.ctime_nsec());
+    Some((
+        known.ino(),
+        known.size(),
+        changed.0,
+        changed.1,
+        known.mode(),
+    ))
+}
+
+/// `soil run` with the same words but `--watch`.
+fn start() -> Result<Child, Failure> {
+    let soil: PathBuf = std::env::current_exe().on("soil")?;
+    let mut command = Command::new(&soil);
+    command.args(without_watch(std::env::args_os().skip(1)));
+    dies_with_us(&mut command);
+    command.spawn().on(&soil)
+}
+
+/// The words without the option; those behind `--` are the program's.
+fn without_watch(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut ours = true;
+    let keep = |word: &OsString| {
+        ours &= word != "--";
+        !(ours && word == "--watch")
+    };
+    words.filter(keep).collect()
+}
+
+/// Asks a child to end, and kills it if it doesn't within `grace`.
+fn end(child: &mut Child, grace: Duration) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && matches!(child.try_wait(), Ok(None))
+    {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    let until = Instant::now() + grace;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() >= until {
+            let _ = child.kill();
+            let _ = child.wait();
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{without_watch, workspace};
+    use std::ffi::OsString;
+    use std::path::Path;
+
+    #[test]
+    fn the_option_is_ours_and_what_follows_the_dashes_the_programs() {
+        let words = ["run", "--watch", "x", "--", "--watch", "--", "--watch"].map(OsString::from);
+        let kept = without_watch(words.into_iter());
+        assert_eq!(kept, ["run", "x", "--", "--watch", "--", "--watch"]);
+    }
+
+    #[test]
+    fn a_program_in_a_build_folder_has_a_workspace() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("_build/soil/a/main.exe");
+        assert_eq!(workspace(&program), None);
+        std::fs::write(folder.path().join("dune-project"), "").expect("written");
+        let target = Path::new("_build/soil/a/main.exe");
+        assert_eq!(workspace(&program), Some((folder.path(), target)));
+        assert_eq!(workspace(Path::new("/a/main.exe")), None);
+    }
+}
