@@ -34,8 +34,11 @@ let client store connection =
   in
   go ()
 
+let data = Soil.Needs.volume "data" ~doc:"the values"
+let port = Soil.Needs.port "store" 7000
+
 let () =
   Soil.run @@ fun () ->
-  match Kv.connect "/data" with
+  match Kv.connect data with
   | Error e -> failwith (Kv.error_to_string e)
-  | Ok store -> Soil.Tcp.serve (Soil.Tcp.listen ~port:7000 ()) (client store)
+  | Ok store -> Soil.Tcp.serve (Soil.Tcp.listen ~port ()) (client store)

@@ -8,8 +8,8 @@
         let number = Arg.(value & opt Soil_cmdliner.port 80 & info [ "port" ] ~docv:"PORT" ~doc) in
         Term.(const (Soil.Needs.port "http") $ number)
 
-      let data = Term.const (Soil.Needs.volume "data" ~doc:"the values")
-      let serve port data () = Soil.Tcp.serve (Soil.Tcp.listen ~port ()) (answer data)
+      let data = Term.(const (fun () -> Soil.Needs.volume "data") $ const ())
+      let serve port data () = Soil.Tcp.serve (Soil.Tcp.listen ~port ()) (answer_from data)
 
       let () =
         let doc = "keeps values" in

@@ -7,8 +7,8 @@
 
       let () =
         Soil.run @@ fun () ->
-        let store = Soil.Kv.connect data in
-        Soil.Tcp.serve (Soil.Tcp.listen ~port:http ()) (answer store)
+        let listener = Soil.Tcp.listen ~port:http () in
+        Soil.Tcp.serve listener (answer_from data)
     ]}
 
     A need is declared by a function that returns what the program then uses: the folder of a
