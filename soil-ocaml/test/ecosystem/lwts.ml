@@ -145,17 +145,17 @@ let misuse () =
   let task () = Soil_lwt.task (fun () -> Soil_lwt.await (Lwt.map (fun () -> 5) (Lwt.pause ()))) in
   int "in its task" 5 (Soil_lwt.run_promise task)
 
-(* What tasks do while they unwind may need Lwt. *)
+(* What tasks do while they unwind may need Lwt, also when all of the program is to stop. *)
 let unwinding () =
-  let said = ref "" in
-  let clean_up () =
-    T.protect (fun () ->
-        said := Soil_lwt.run_promise (fun () -> Lwt.map (fun () -> "bye") (Lwt.pause ())))
-  in
-  ignore
-    (T.timeout_opt 0.001 (fun () ->
-         Fun.protect ~finally:clean_up (fun () -> Soil.Clock.sleep infinity)));
-  string "said" "bye" !said
+  let said = ref "nothing" in
+  let say () = Soil_lwt.run_promise (fun () -> Lwt.map (fun () -> said := "bye") (Lwt.pause ())) in
+  let clean_up () = T.protect (fun () -> ignore (T.timeout_opt 10. say)) in
+  let work () = Fun.protect ~finally:clean_up (fun () -> Soil.Clock.sleep infinity) in
+  ignore (Soil_lwt.run (fun () -> T.timeout_opt 0.001 work));
+  string "a task" "bye" !said;
+  said := "nothing";
+  ignore (Soil.run (fun () -> T.timeout_opt 0.001 (fun () -> Soil_lwt.run work)));
+  string "all" "bye" !said
 
 let outside () =
   invalid "task" (fun () -> Soil_lwt.task ignore);
@@ -179,6 +179,6 @@ let tests =
     test "pauses for ever" pauses_forever;
     test "cancellation" cancellation;
     test "misuse" misuse;
-    test "unwinding" unwinding;
+    Alcotest.test_case "unwinding" `Quick unwinding;
     Alcotest.test_case "outside" `Quick outside;
   ]
