@@ -366,6 +366,9 @@ pub struct Run {
     /// Level of the log.
     #[arg(long, value_enum)]
     pub log: Option<Log>,
+    /// Sample what the program spends its time on, as a flame graph in this file (SVG).
+    #[arg(long, value_name = "OUT.svg", conflicts_with = "gdb")]
+    pub profile: Option<PathBuf>,
     /// Stop before the first instruction and wait for gdb on port 1234 (of 127.0.0.1).
     #[arg(
         long,

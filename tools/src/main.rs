@@ -15,6 +15,7 @@ mod json;
 mod manual;
 mod needs;
 mod options;
+mod profile;
 mod program;
 mod progress;
 mod project;

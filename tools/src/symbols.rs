@@ -66,6 +66,13 @@ impl Symbols {
         addr2line::Loader::new(path).map(Self).on(path)
     }
 
+    /// The functions at `address`, as [`names`](Self::names) has them, without their places.
+    pub fn functions(&self, address: u64, is_return: bool) -> Vec<String> {
+        let names = self.names(address, is_return).into_iter();
+        let name = |text: String| text.split(" at ").next().unwrap_or(&text).to_owned();
+        names.map(name).collect()
+    }
+
     /// The functions at `address`, the innermost inlined one first: "Main.f at main.ml:3". Empty
     /// where none is known. A return address belongs to the call before it.
     pub fn names(&self, address: u64, is_return: bool) -> Vec<String> {

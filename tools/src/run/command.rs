@@ -31,6 +31,8 @@ pub struct Sockets {
     pub control: RawFd,
     /// QMP.
     pub monitor: RawFd,
+    /// The gdb server, for `--profile`.
+    pub profile: Option<RawFd>,
 }
 
 /// The interfaces that the options ask for.
@@ -147,6 +149,10 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     args.pair("-device", "isa-debugcon,iobase=0xe9,chardev=soilctl");
     args.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
     virtio(&mut args, run, wiring);
+    if let Some(profile) = wiring.sockets.and_then(|sockets| sockets.profile) {
+        args.pair("-chardev", format!("socket,id=profile,fd={profile}"));
+        args.pair("-gdb", "chardev:profile");
+    }
     if let Some(port) = run.gdb {
         args.pair("-gdb", format!("tcp:127.0.0.1:{port}"));
         args.one("-S");
@@ -367,6 +373,7 @@ mod tests {
         sockets: Some(Sockets {
             control: 7,
             monitor: 8,
+            profile: None,
         }),
         passt: None,
     };

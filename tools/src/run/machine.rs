@@ -13,6 +13,7 @@ use crate::exit_status::{CRASHED, NO_STATUS, NOT_STARTED, TIMED_OUT};
 use crate::failure::{Context as _, Failure};
 use crate::image_lock::other_use;
 use crate::lock::Usage;
+use crate::profile::{self, Profile};
 use crate::report;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -99,18 +100,33 @@ pub fn run(
     };
     let (control_here, control_there) = socket()?;
     let (monitor_here, monitor_there) = socket()?;
+    let profiled = match &run.profile {
+        Some(svg) => {
+            let image = profile::Image::open(&run.program)?;
+            profile::create(svg)?;
+            Some(image)
+        }
+        None => None,
+    };
+    let profile = profiled.as_ref().map(|_| socket()).transpose()?;
     let sockets = Sockets {
         control: control_there.as_raw_fd(),
         monitor: monitor_there.as_raw_fd(),
+        profile: profile.as_ref().map(|(_, there)| there.as_raw_fd()),
     };
     let wiring = Wiring {
         sockets: Some(sockets),
         ..wiring
     };
-    let inherited: Vec<RawFd> = [Some(sockets.control), Some(sockets.monitor), wiring.passt]
-        .into_iter()
-        .flatten()
-        .collect();
+    let inherited: Vec<RawFd> = [
+        Some(sockets.control),
+        Some(sockets.monitor),
+        sockets.profile,
+        wiring.passt,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
 
     let mut qemu = Command::new(&run.qemu);
     qemu.args(command::arguments(run, &wiring, line));
@@ -141,6 +157,9 @@ pub fn run(
         .spawn()
         .map_err(|error| super::not_started(&run.qemu, &error))?;
     drop((control_there, monitor_there, passt));
+    let profile = profiled
+        .zip(profile)
+        .map(|(image, (here, _))| Profile::of_image(image, here));
     let mut machine = Machine::new(child, control_here, monitor_here.into(), origin, events)?;
     if let Some(port) = run.gdb {
         say(&format!("waiting for gdb: target remote 127.0.0.1:{port}"));
@@ -150,7 +169,11 @@ pub fn run(
     machine.key.end();
     // The rest may wait for the reader of our output: Ctrl-C ends that as it ends any program.
     drop(stop);
-    machine.finish(run, ended, end)
+    let status = machine.finish(run, ended, end)?;
+    if let (Some(profile), Some(svg)) = (profile, &run.profile) {
+        say(&profile.finish(&run.program, svg)?);
+    }
+    Ok(status)
 }
 
 /// The data that a thread has gathered so far.

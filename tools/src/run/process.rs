@@ -6,6 +6,7 @@ use crate::cli::Run;
 use crate::exit_status::TIMED_OUT;
 use crate::failure::Failure;
 use crate::options::{Mount, Net};
+use crate::profile::{self, Profile};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGQUIT};
 use std::ffi::{OsStr, OsString};
@@ -52,11 +53,17 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         println!("{}{}", network.shown, shown(run, &program, &variables));
         return Ok(0);
     }
+    if let Some(svg) = &run.profile {
+        profile::create(svg)?;
+    }
     let (events, inbox) = channel();
     let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
-    let child = start(run, &program, variables, events)?;
+    let (child, profile) = start(run, &program, variables, events)?;
     let ended = supervise(run.timeout, child, &inbox)?;
     drop((stop, network));
+    if let (Some(profile), Some(svg)) = (profile, &run.profile) {
+        say_soon(&profile.finish(&run.program, svg)?);
+    }
     exit_status(run.timeout, ended)
 }
 
@@ -140,7 +147,7 @@ fn start(
     program: &Path,
     variables: Variables,
     events: Sender<Event>,
-) -> Result<Option<Pid>, Failure> {
+) -> Result<(Option<Pid>, Option<Profile>), Failure> {
     let mut command = Command::new(program);
     command.args(&run.arguments).envs(variables);
     dies_with_us(&mut command);
@@ -148,9 +155,14 @@ fn start(
         .spawn()
         .map_err(|error| super::not_started(&run.program, &error))?;
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    // Until the thread has reported the end, the child's number is its own.
-    std::thread::spawn(move || events.send(Event::Ended(child.wait())));
-    Ok(id)
+    // Until the thread has reported the end, the child's number is its own. The receiver is gone
+    // only when the end doesn't matter any more.
+    let ended = move |status| _ = events.send(Event::Ended(status));
+    if run.profile.is_some() {
+        return Ok((id, Some(Profile::of_process(child.id(), ended))));
+    }
+    std::thread::spawn(move || ended(child.wait()));
+    Ok((id, None))
 }
 
 /// Waits for the end of `child`, to which it hands signals on, and which it kills after `timeout`.

@@ -1,0 +1,79 @@
+"""soil run --profile: the flame graphs of images and processes."""
+
+import os
+import re
+import shutil
+import signal
+
+from cases.network import in_every_form
+from harness.context import command, executable
+
+FORMS = ("process", "microvm")
+
+
+def frames(svg):
+    """The functions of a flame graph, each with its samples, and those of all."""
+    with open(svg, encoding="utf-8") as file:
+        text = file.read()
+    titles = re.findall(r"<title>([^<]*) \(([\d,]+) samples, [\d.]+%\)</title>", text)
+    counts = {}
+    for name, count in titles:
+        counts[name] = counts.get(name, 0) + int(count.replace(",", ""))
+    assert text.rstrip().endswith("</svg>") and counts.get("all"), text[-200:]
+    return counts
+
+
+@in_every_form(limit=120, forms=FORMS)
+def profile_of_ocaml_and_c(context, form):
+    """The flame graph of a program that computes has OCaml's and C's functions by name, and callers
+    in OCaml below C's; the program's output and status are what they are without it."""
+    svg = context.path("out.svg")
+    child = context.soil("gc_churn", form, options=["--profile", svg, "--mem", "64M"])
+    assert child.finish(context.remaining()) == 0, child.text
+    for line in ("trees 4915200, kept 16384, table 7", "allocated over 200 MB: true"):
+        assert line in child.text, child.text
+    assert re.search(r"soil: \S+out\.svg: \d+ samples of the running program", child.text), (
+        child.text
+    )
+    found = frames(svg)
+    assert found.get("caml_main", 0) >= found["all"] // 2, found
+    assert any(name.startswith("Gc_churn.") for name in found), found
+    # The collector is called by allocations of OCaml.
+    collector = [name for name in found if re.match("oldify|caml_.*minor|mark|pool_sweep", name)]
+    assert collector, found
+
+
+@in_every_form(limit=120, forms=FORMS)
+def profile_of_a_server(context, form):
+    """That of a server which is ended by SIGTERM has Rust's functions, too: the stack's below the
+    scheduler's."""
+    tap, svg = context.tap(), context.path("out.svg")
+    words = ["--profile", svg]
+    child = context.soil("examples/echo/main.exe", form, options=words, tap=tap)
+    child.wait_line("echo listens")
+    context.load("copy", tap.guest, 7, 100_000_000 if form == "process" else 15_000_000)
+    child.signal(signal.SIGTERM)
+    assert child.finish(context.remaining()) == 143, child.text
+    found = frames(svg)
+    for name in ("Soil.Scheduler.run_all", "net::stack::Stack::poll", "caml_main"):
+        assert found.get(name), (name, found)
+
+
+@in_every_form(forms=("microvm",))
+def profile_that_can_not_be(context, form):
+    """A stripped image without its unstripped file, and a file that can't be written, are refused
+    before the program runs."""
+    stripped = context.path("stripped.exe")
+    context.run("strip", "-o", stripped, executable("examples/hello/main.exe", form))
+    words = command("examples/hello/main.exe", form, (), ["--profile", context.path("no/x.svg")])
+    for remedy, refused in (
+        ("No such file", words),
+        ("profile the unstripped file", [*words[:2], stripped, "--profile", context.path("x.svg")]),
+    ):
+        child = context.child(refused)
+        assert child.finish(context.remaining()) != 0, child.text
+        assert remedy in child.text and "Hello" not in child.text, child.text
+    shutil.copy(executable("examples/hello/main.exe", form), context.path("whole.exe"))
+    child = context.child([*words[:2], stripped, "--profile", context.path("x.svg")])
+    assert child.finish(context.remaining()) == 0, child.text
+    assert os.path.getsize(context.path("x.svg")) > 0

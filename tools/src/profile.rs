@@ -1,0 +1,225 @@
+//! `soil run --profile`: what a program spends its processor time on, as a flame graph.
+//!
+//! The program isn't changed and knows nothing of it: it is stopped [`RATE`] times a second, its
+//! calls are found by its unwinding tables, and it runs on. An image is looked at by QEMU's gdb
+//! server ([`remote`]), a process by ptrace ([`tracer`]).
+
+mod remote;
+mod tracer;
+mod unwind;
+
+use crate::failure::{Context as _, Failure};
+use crate::symbols::{self, Symbols};
+use inferno::flamegraph::{self, Options};
+use remote::Remote;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tracer::{Loaded, Tracer};
+use unwind::Code;
+
+/// Samples a second; no divisor of the rates of usual timers.
+const RATE: u32 = 97;
+const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / RATE as u64);
+
+/// Functions in which the machine waits: their samples are no processor time.
+const IDLE: [&str; 1] = ["kernel::wait::halt"];
+
+/// How often each list of calls was met.
+type Stacks = HashMap<Vec<u64>, usize>;
+
+/// What gives an address its functions' names.
+enum Names {
+    Image(Box<Symbols>),
+    Process(Loaded),
+}
+
+/// What the profile of an image needs of its file.
+pub struct Image {
+    symbols: Symbols,
+    code: Code,
+}
+
+impl Image {
+    /// Reads the image's file, or the unstripped one beside it.
+    pub fn open(program: &Path) -> Result<Self, Failure> {
+        let file = symbols::unstripped(program, None).ok_or_else(|| {
+            Failure::on(program, "it has no symbols, and no file beside it has them")
+                .remedy("profile the unstripped file")
+        })?;
+        Ok(Self {
+            symbols: Symbols::open(&file)?,
+            code: Code::open(&file)?,
+        })
+    }
+}
+
+/// Creates the file of a flame graph, so that one that can't be written is no surprise in the end.
+pub fn create(svg: &Path) -> Result<(), Failure> {
+    std::fs::write(svg, "").on(svg)
+}
+
+/// A profile that is being taken.
+pub struct Profile {
+    thread: JoinHandle<(Stacks, Option<Names>)>,
+}
+
+impl Profile {
+    /// Begins the profile of an image, whose QEMU has a gdb server at the other end of `socket`.
+    pub fn of_image(image: Image, socket: OwnedFd) -> Self {
+        let Image { symbols, code } = image;
+        let thread = std::thread::spawn(move || {
+            let mut stacks = Stacks::new();
+            // It ends with QEMU's end of the socket.
+            let _ = sample(socket.into(), &code, &mut stacks);
+            (stacks, Some(Names::Image(Box::new(symbols))))
+        });
+        Self { thread }
+    }
+
+    /// Begins the profile of a process, a child of this one that no one else waits for; `ended`
+    /// is called with its status.
+    pub fn of_process(
+        process: u32,
+        ended: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
+    ) -> Self {
+        let thread = std::thread::spawn(move || {
+            let mut stacks = Stacks::new();
+            let traced = i32::try_from(process).map_err(io::Error::other);
+            let (status, loaded) = match traced.and_then(Tracer::new) {
+                Ok(tracer) => {
+                    let (status, loaded) =
+                        tracer.run(PERIOD, |calls| *stacks.entry(calls).or_default() += 1);
+                    (status, Some(Names::Process(loaded)))
+                }
+                Err(error) => (Err(error), None),
+            };
+            ended(status);
+            (stacks, loaded)
+        });
+        Self { thread }
+    }
+
+    /// Writes the flame graph, after the program's end.
+    pub fn finish(self, program: &Path, svg: &Path) -> Result<String, Failure> {
+        let (stacks, names) = self.thread.join().unwrap_or_default();
+        let (lines, idle) = match &names {
+            Some(Names::Image(symbols)) => fold(&stacks, |address, is_return| {
+                symbols.functions(address, is_return)
+            }),
+            Some(Names::Process(loaded)) => fold(&stacks, loaded.functions()),
+            None => fold(&stacks, |_, _| Vec::new()),
+        };
+        let busy: usize = stacks.values().sum::<usize>() - idle;
+        let mut options = Options::default();
+        let name = program.display();
+        options.title = format!("{name}: {busy} samples, {RATE} a second");
+        options.count_name = "samples".into();
+        options.deterministic = true;
+        let mut text = Vec::new();
+        // It refuses to draw nothing.
+        let nothing = ["(nothing was running) 1".to_owned()];
+        let shown = if lines.is_empty() {
+            &nothing[..]
+        } else {
+            &lines
+        };
+        flamegraph::from_lines(&mut options, shown.iter().map(String::as_str), &mut text)
+            .map_err(|error| Failure::on(svg, format!("the flame graph: {error}")))?;
+        std::fs::write(svg, text).on(svg)?;
+        Ok(format!(
+            "{}: {busy} samples of the running program, {idle} of the idle one",
+            svg.display()
+        ))
+    }
+}
+
+fn sample(socket: UnixStream, code: &Code, stacks: &mut Stacks) -> io::Result<()> {
+    let mut remote = Remote::new(socket)?;
+    let mut next = Instant::now();
+    loop {
+        remote.go()?;
+        next = (next + PERIOD).max(Instant::now() + PERIOD / 2);
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        remote.stop()?;
+        let registers = remote.registers()?;
+        let calls = unwind::calls(registers, code, &mut remote.memory());
+        *stacks.entry(calls).or_default() += 1;
+    }
+}
+
+/// The stacks as inferno takes them, the outermost function first, in the order of their names; and
+/// the number of samples of an idle machine, which are in none.
+fn fold(stacks: &Stacks, functions: impl Fn(u64, bool) -> Vec<String>) -> (Vec<String>, usize) {
+    let mut idle = 0;
+    let mut known: HashMap<(u64, bool), Vec<String>> = HashMap::new();
+    let mut lines: HashMap<String, usize> = HashMap::new();
+    for (calls, count) in stacks {
+        let mut names = Vec::new();
+        for (i, address) in calls.iter().enumerate() {
+            let key = (*address, i > 0);
+            let functions = known.entry(key).or_insert_with(|| {
+                let mut names = functions(*address, i > 0);
+                if names.is_empty() {
+                    names.push("(unknown)".into());
+                }
+                names
+            });
+            for name in functions {
+                // Files without symbols tell nothing more by a second call in them.
+                if !(name.starts_with(['[', '(']) && names.last() == Some(name)) {
+                    names.push(name.clone());
+                }
+            }
+        }
+        if names.iter().take(3).any(|name| IDLE.contains(&&**name)) {
+            idle += count;
+            continue;
+        }
+        names.reverse();
+        let names: Vec<String> = names
+            .iter()
+            .map(|name| name.replace([';', '\n'], ","))
+            .collect();
+        *lines.entry(names.join(";")).or_default() += count;
+    }
+    let mut lines: Vec<String> = lines
+        .into_iter()
+        .map(|(names, count)| format!("{names} {count}"))
+        .collect();
+    lines.sort();
+    (lines, idle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stacks, fold};
+
+    #[test]
+    fn stacks_are_folded_by_the_names_of_their_functions() {
+        let stacks = Stacks::from([
+            (vec![1, 11, 21], 2),
+            (vec![2, 11, 21], 3),
+            (vec![3, 21], 4),
+            (vec![9, 21], 5),
+        ]);
+        let name = |address: u64, is_return: bool| {
+            assert_eq!(address > 10, is_return);
+            match address {
+                1 | 2 => vec!["inlined".into(), "leaf;1".into()],
+                3 => vec![],
+                9 => vec!["kernel::wait::halt".into()],
+                11 => vec!["caller".into()],
+                _ => vec!["main".into()],
+            }
+        };
+        let (lines, idle) = fold(&stacks, name);
+        assert_eq!(lines, ["main;(unknown) 4", "main;caller;leaf,1;inlined 5"]);
+        assert_eq!(idle, 5);
+    }
+}

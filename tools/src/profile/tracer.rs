@@ -1,0 +1,343 @@
+//! A process and its threads by ptrace(2), which a parent may use without privileges: threads that
+//! run are stopped, looked at, and continued.
+//!
+//! One thread does all of this, and hears of the process's end: Linux tells the stops of a traced
+//! child to whatever thread waits for it.
+
+use super::unwind::{Code, Memory, Modules, Registers};
+use crate::symbols::Symbols;
+use object::{Object as _, ObjectSegment as _};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+/// How often the tracer looks for stops, which are of signals mostly.
+const LOOK: Duration = Duration::from_micros(500);
+/// A thread that was asked to stop does so within this time, or is left for later.
+const STOP: Duration = Duration::from_millis(2);
+
+fn ptrace(request: libc::c_uint, thread: i32, data: usize) -> io::Result<i64> {
+    // SAFETY: none of the requests that are used with it takes an address; `data` is a number, or
+    // a pointer that the caller vouches for.
+    let result = unsafe { libc::ptrace(request, thread, std::ptr::null_mut::<u8>(), data) };
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        result => Ok(result),
+    }
+}
+
+/// What Linux tells of a thread.
+enum Told {
+    Nothing,
+    /// It isn't traced any more.
+    Gone,
+    Status(i32),
+}
+
+fn wait(thread: i32) -> Told {
+    let mut status = 0;
+    // SAFETY: the status is written while the call lasts.
+    match unsafe { libc::waitpid(thread, &raw mut status, libc::__WALL | libc::WNOHANG) } {
+        0 => Told::Nothing,
+        -1 => Told::Gone,
+        _ => Told::Status(status),
+    }
+}
+
+fn registers(thread: i32) -> io::Result<Registers> {
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut user: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    ptrace(libc::PTRACE_GETREGS, thread, (&raw mut user).addr())?;
+    let libc::user_regs_struct {
+        rax,
+        rdx,
+        rcx,
+        rbx,
+        rsi,
+        rdi,
+        rbp,
+        rsp,
+        rip,
+        ..
+    } = user;
+    let libc::user_regs_struct {
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+        ..
+    } = user;
+    Ok([
+        rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, rip,
+    ])
+}
+
+/// The memory of a process whose thread is stopped.
+struct Pages<'a>(&'a File);
+
+impl Memory for Pages<'_> {
+    fn word(&mut self, address: u64) -> Option<u64> {
+        let mut bytes = [0; 8];
+        self.0.read_exact_at(&mut bytes, address).ok()?;
+        Some(u64::from_le_bytes(bytes))
+    }
+}
+
+/// A file that the process has mapped to run.
+struct Module {
+    range: Range<u64>,
+    /// What its addresses are moved by.
+    moved: u64,
+    path: PathBuf,
+    code: Code,
+}
+
+/// The files of the process.
+#[derive(Default)]
+pub struct Loaded(Vec<Module>);
+
+impl Modules for Loaded {
+    fn find(&self, address: u64) -> Option<(&Code, u64)> {
+        let module = self
+            .0
+            .iter()
+            .find(|module| module.range.contains(&address))?;
+        Some((&module.code, module.moved))
+    }
+}
+
+impl Loaded {
+    /// Adds what was mapped since. A file that can't be read has no names.
+    fn look(&mut self, process: i32) {
+        let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap_or_default();
+        for line in maps.lines() {
+            let Some((range, offset, path)) = mapping(line) else {
+                continue;
+            };
+            if !self.0.iter().any(|module| module.range == range)
+                && let Some(moved) = moved(&path, &range, offset)
+                && let Ok(code) = Code::open(&path)
+            {
+                self.0.push(Module {
+                    range,
+                    moved,
+                    path,
+                    code,
+                });
+            }
+        }
+    }
+
+    /// The functions of an address, the innermost inlined one first.
+    pub fn functions(&self) -> impl Fn(u64, bool) -> Vec<String> + '_ {
+        let open = |module: &Module| Symbols::open(&module.path).ok();
+        let symbols: Vec<Option<Symbols>> = self.0.iter().map(open).collect();
+        move |address, is_return| {
+            let mut modules = self.0.iter().zip(&symbols);
+            let Some((module, symbols)) = modules.find(|(it, _)| it.range.contains(&address))
+            else {
+                return Vec::new();
+            };
+            let names = |symbols: &Symbols| symbols.functions(address - module.moved, is_return);
+            let names = symbols.as_ref().map(names).unwrap_or_default();
+            if names.is_empty() {
+                let file = module.path.file_name().unwrap_or_default();
+                return vec![format!("[{}]", file.display())];
+            }
+            names
+        }
+    }
+}
+
+/// The addresses, the offset and the file of a line of `maps`, if it is code of a file.
+fn mapping(line: &str) -> Option<(Range<u64>, u64, PathBuf)> {
+    let mut words = line.splitn(6, ' ');
+    let (range, rights, offset) = (words.next()?, words.next()?, words.next()?);
+    let path = words.nth(2)?.trim_start();
+    let (start, end) = range.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    (rights.contains('x') && path.starts_with('/')).then_some((
+        number(start)?..number(end)?,
+        number(offset)?,
+        path.into(),
+    ))
+}
+
+/// By how much the addresses of a file are moved where this part of it is mapped.
+fn moved(path: &Path, range: &Range<u64>, offset: u64) -> Option<u64> {
+    let bytes = std::fs::read(path).ok()?;
+    let file = object::File::parse(&*bytes).ok()?;
+    file.segments().find_map(|segment| {
+        let (at, len) = segment.file_range();
+        let page = at & !0xfff;
+        (page..at + len)
+            .contains(&offset)
+            .then(|| range.start.wrapping_sub(segment.address() - at + offset))
+    })
+}
+
+/// The threads of a process.
+pub struct Tracer {
+    process: i32,
+    threads: Vec<i32>,
+    memory: File,
+    loaded: Loaded,
+}
+
+impl Tracer {
+    /// Takes over a child of this process; everything else is to be called by the same thread.
+    pub fn new(process: i32) -> io::Result<Self> {
+        let options = libc::PTRACE_O_TRACECLONE as usize;
+        ptrace(libc::PTRACE_SEIZE, process, options)?;
+        Ok(Self {
+            process,
+            threads: vec![process],
+            memory: File::open(format!("/proc/{process}/mem"))?,
+            loaded: Loaded::default(),
+        })
+    }
+
+    /// Lets the process run to its end; `sampled` gets the calls of each thread that runs, once in
+    /// each period.
+    pub fn run(
+        mut self,
+        period: Duration,
+        mut sampled: impl FnMut(Vec<u64>),
+    ) -> (io::Result<ExitStatus>, Loaded) {
+        let mut next = Instant::now();
+        loop {
+            let asked = self.interrupt(next);
+            if !asked.is_empty() {
+                next = (next + period).max(Instant::now() + period / 2);
+            }
+            let end = Instant::now() + STOP;
+            let mut waiting = asked;
+            loop {
+                for thread in self.threads.clone() {
+                    match self.see_to(thread, &mut waiting, &mut sampled) {
+                        Ok(None) => (),
+                        Ok(Some(status)) => return (Ok(status), self.loaded),
+                        Err(error) => return (Err(error), self.loaded),
+                    }
+                }
+                if waiting.is_empty() || Instant::now() > end {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Asks the threads that run to stop, if it is time to.
+    fn interrupt(&self, next: Instant) -> Vec<i32> {
+        if Instant::now() < next {
+            return Vec::new();
+        }
+        let runs = |thread: &&i32| {
+            let path = format!("/proc/{}/task/{thread}/stat", self.process);
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            // Behind the name, which may have brackets and blanks.
+            text.rsplit_once(')')
+                .is_some_and(|(_, rest)| rest.starts_with(" R"))
+        };
+        let asks = |thread: &&i32| ptrace(libc::PTRACE_INTERRUPT, **thread, 0).is_ok();
+        self.threads
+            .iter()
+            .filter(runs)
+            .filter(asks)
+            .copied()
+            .collect()
+    }
+
+    /// Handles all that Linux has to tell of a thread; the status if the process has ended.
+    fn see_to(
+        &mut self,
+        thread: i32,
+        waiting: &mut Vec<i32>,
+        sampled: &mut impl FnMut(Vec<u64>),
+    ) -> io::Result<Option<ExitStatus>> {
+        loop {
+            let status = match wait(thread) {
+                Told::Nothing => return Ok(None),
+                Told::Gone if thread == self.process => {
+                    return Err(io::Error::other("the process is gone"));
+                }
+                Told::Gone => 0,
+                Told::Status(status) => status,
+            };
+            if !libc::WIFSTOPPED(status) {
+                self.threads.retain(|other| *other != thread);
+                waiting.retain(|other| *other != thread);
+                let is_end = thread == self.process;
+                return Ok(is_end.then(|| ExitStatus::from_raw(status)));
+            }
+            let signal = libc::WSTOPSIG(status);
+            let (request, data) = match status >> 16 {
+                libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => {
+                    if waiting.contains(&thread) {
+                        waiting.retain(|other| *other != thread);
+                        sampled(self.calls(thread)?);
+                    }
+                    (libc::PTRACE_CONT, 0)
+                }
+                // The whole process is stopped, until SIGCONT.
+                libc::PTRACE_EVENT_STOP => (libc::PTRACE_LISTEN, 0),
+                0 => (libc::PTRACE_CONT, signal as usize),
+                _ => {
+                    let mut new: libc::c_ulong = 0;
+                    ptrace(libc::PTRACE_GETEVENTMSG, thread, (&raw mut new).addr())?;
+                    self.threads.extend(i32::try_from(new));
+                    (libc::PTRACE_CONT, 0)
+                }
+            };
+            // It fails only for a thread that was killed meanwhile, of which the next wait tells.
+            let _ = ptrace(request, thread, data);
+        }
+    }
+
+    /// The calls of a stopped thread.
+    fn calls(&mut self, thread: i32) -> io::Result<Vec<u64>> {
+        let registers = registers(thread)?;
+        if self.loaded.find(registers[16]).is_none() {
+            self.loaded.look(self.process);
+        }
+        Ok(super::unwind::calls(
+            registers,
+            &self.loaded,
+            &mut Pages(&self.memory),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mapping;
+
+    #[test]
+    fn code_of_files_is_found_among_the_mappings() {
+        let code = "55d0-55e0 r-xp 00002000 fe:01 99                 /a/main exe";
+        assert_eq!(
+            mapping(code),
+            Some((0x55d0..0x55e0, 0x2000, "/a/main exe".into()))
+        );
+        for other in [
+            "55d0-55e0 r--p 00000000 fe:01 99   /a/main.exe",
+            "55d0-55e0 rw-p 00000000 00:00 0 ",
+            "55d0-55e0 r-xp 00000000 00:00 0    [vdso]",
+            "55d0-55e0 r-xp 00000000 00:00 0",
+            "",
+        ] {
+            assert_eq!(mapping(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! From a thread's registers and memory to its calls, by the unwinding tables of its program.
+//!
+//! ocamlopt, Rust and glibc describe each function's frame (`.eh_frame`, which an unstripped image
+//! has as `.debug_eh_frame`): OCaml also where its stacks change. Debian's musl doesn't; its frames
+//! are found as in a crash report, by the next word on the stack that points behind a call.
+
+use crate::failure::{Context as _, Failure};
+use gimli::{
+    BaseAddresses, CfaRule, CieOrFde, EhFrame, EndianSlice, EvaluationResult, LittleEndian,
+    Location, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection as _, Value,
+    X86_64,
+};
+use object::{Object as _, ObjectSection as _, SectionKind};
+use std::ops::Range;
+use std::path::Path;
+
+type Bytes<'a> = EndianSlice<'a, LittleEndian>;
+
+/// Calls of one sample that are looked at.
+const MAX_FRAMES: usize = 200;
+/// Words of the stack in which the caller of a function without a description is looked for.
+const MAX_WORDS: u64 = 512;
+
+/// The registers by DWARF's numbers; 16 is the instruction's address.
+pub type Registers = [u64; 17];
+
+const SP: usize = 7;
+const IP: usize = 16;
+
+/// The memory of a stopped program.
+pub trait Memory {
+    /// The eight bytes at an address; `None` if it isn't mapped.
+    fn word(&mut self, address: u64) -> Option<u64>;
+}
+
+/// A function's description: its addresses, and where in the section it begins.
+struct Function {
+    range: Range<u64>,
+    at: usize,
+}
+
+/// The code of a program or library, by the addresses in its file.
+pub struct Code {
+    frames: Vec<u8>,
+    frames_at: u64,
+    functions: Vec<Function>,
+    /// Sections of code.
+    text: Vec<(u64, Vec<u8>)>,
+}
+
+impl Code {
+    /// Reads the file's descriptions.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let bytes = std::fs::read(path).on(path)?;
+        let file = object::File::parse(&*bytes)
+            .map_err(|error| Failure::on(path, format!("no ELF file: {error}")))?;
+        let named = |name| file.section_by_name(name);
+        let section = named(".eh_frame").or_else(|| named(".debug_eh_frame"));
+        let contents = |section: &object::Section| section.data().unwrap_or_default().to_vec();
+        let mut code = Self {
+            frames: section.as_ref().map(contents).unwrap_or_default(),
+            frames_at: section.map_or(0, |section| section.address()),
+            functions: Vec::new(),
+            text: Vec::new(),
+        };
+        let text = file.sections().filter(|it| it.kind() == SectionKind::Text);
+        code.text = text.map(|it| (it.address(), contents(&it))).collect();
+        code.functions = code.index();
+        Ok(code)
+    }
+
+    fn section(&self) -> EhFrame<Bytes<'_>> {
+        EhFrame::new(&self.frames, LittleEndian)
+    }
+
+    fn bases(&self) -> BaseAddresses {
+        BaseAddresses::default().set_eh_frame(self.frames_at)
+    }
+
+    /// All descriptions, by address. One that can't be read ends the list.
+    fn index(&self) -> Vec<Function> {
+        let (section, bases) = (self.section(), self.bases());
+        let mut entries = section.entries(&bases);
+        let mut functions = Vec::new();
+        while let Ok(Some(entry)) = entries.next() {
+            let CieOrFde::Fde(partial) = entry else {
+                continue;
+            };
+            if let Ok(fde) = partial.parse(EhFrame::cie_from_offset) {
+                let start = fde.initial_address();
+                // Address 0: of a function that the linker left out.
+                if start > 0 && fde.len() > 0 {
+                    functions.push(Function {
+                        range: start..start.saturating_add(fde.len()),
+                        at: fde.offset(),
+                    });
+                }
+            }
+        }
+        functions.sort_by_key(|function| function.range.start);
+        functions
+    }
+
+    fn function(&self, address: u64) -> Option<&Function> {
+        let behind = self
+            .functions
+            .partition_point(|function| function.range.start <= address);
+        let function = self.functions.get(behind.checked_sub(1)?)?;
+        function.range.contains(&address).then_some(function)
+    }
+
+    /// The code from `address` on.
+    fn code_at(&self, address: u64) -> Option<&[u8]> {
+        self.text.iter().find_map(|(start, code)| {
+            let offset = usize::try_from(address.checked_sub(*start)?).ok()?;
+            code.get(offset..).filter(|rest| !rest.is_empty())
+        })
+    }
+
+    /// Whether the instruction before this one is a call: E8, or FF with 2 in the middle bits of
+    /// the next byte (Intel SDM, volume 2, CALL).
+    fn is_behind_call(&self, address: u64) -> bool {
+        let before = |n: u64| {
+            let at = self.code_at(address.checked_sub(n)?)?;
+            Some((*at.first()?, *at.get(1)?))
+        };
+        before(5).is_some_and(|(first, _)| first == 0xe8)
+            || [2, 3, 4, 6, 7]
+                .into_iter()
+                .filter_map(before)
+                .any(|(first, second)| first == 0xff && second >> 3 & 7 == 2)
+    }
+}
+
+/// Where the code of an address is, and how far it was moved from the addresses of its file.
+pub trait Modules {
+    /// The code with this address, and what is to be subtracted.
+    fn find(&self, address: u64) -> Option<(&Code, u64)>;
+}
+
+/// The addresses of a thread's calls, from the innermost on: first its instruction, then return
+/// addresses.
+pub fn calls(
+    mut registers: Registers,
+    modules: &impl Modules,
+    memory: &mut impl Memory,
+) -> Vec<u64> {
+    let mut context = UnwindContext::new();
+    let mut calls = vec![registers[IP]];
+    while calls.len() < MAX_FRAMES {
+        let probe = registers[IP].wrapping_sub(u64::from(calls.len() > 1));
+        let before = (registers[IP], registers[SP]);
+        let described = modules.find(probe).and_then(|(code, moved)| {
+            let function = code.function(probe - moved)?;
+            Some(described(
+                code,
+                function,
+                moved,
+                probe,
+                &registers,
+                memory,
+                &mut context,
+            ))
+        });
+        let caller = match described {
+            Some(caller) => caller,
+            None => scan(&registers, modules, memory),
+        };
+        match caller {
+            Some(caller) if (caller[IP], caller[SP]) != before && caller[IP] != 0 => {
+                registers = caller;
+                calls.push(registers[IP]);
+            }
+            _ => break,
+        }
+    }
+    // Where a description ends without an end: what is no code is no call.
+    while calls.len() > 1
+        && calls
+            .last()
+            .is_some_and(|last| modules.find(last - 1).is_none())
+    {
+        calls.pop();
+    }
+    calls
+}
+
+/// The caller's registers, by the description of a function.
+fn described(
+    code: &Code,
+    function: &Function,
+    moved: u64,
+    probe: u64,
+    registers: &Registers,
+    memory: &mut impl Memory,
+    context: &mut UnwindContext<usize>,
+) -> Option<Registers> {
+    let (section, bases) = (code.section(), code.bases());
+    let partial = section
+        .partial_fde_from_offset(&bases, function.at.into())
+        .ok()?;
+    let fde = partial.parse(EhFrame::cie_from_offset).ok()?;
+    let row = fde
+        .unwind_info_for_address(&section, &bases, context, probe - moved)
+        .ok()?;
+    let encoding = fde.cie().encoding();
+    let mut evaluate = |expression: &UnwindExpression<usize>, cfa: Option<u64>| {
+        let expression = expression.get(&section).ok()?;
+        let mut evaluation = expression.evaluation(encoding);
+        if let Some(cfa) = cfa {
+            evaluation.set_initial_value(cfa);
+        }
+        let mut result = evaluation.evaluate().ok()?;
+        loop {
+            result = match result {
+                EvaluationResult::Complete => break,
+                EvaluationResult::RequiresMemory { address, .. } => {
+                    let word = memory.word(address)?;
+                    evaluation.resume_with_memory(Value::Generic(word)).ok()?
+                }
+                EvaluationResult::RequiresRegister { register, .. } => {
+                    let value = *registers.get(usize::from(register.0))?;
+                    evaluation
+                        .resume_with_register(Value::Generic(value))
+                        .ok()?
+                }
+                _ => return None,
+            };
+        }
+        match evaluation.as_result().first()?.location {
+            Location::Address { address } => Some(address),
+            _ => None,
+        }
+    };
+    let cfa = match row.cfa() {
+        CfaRule::RegisterAndOffset { register, offset } => registers
+            .get(usize::from(register.0))?
+            .wrapping_add_signed(*offset),
+        CfaRule::Expression(expression) => evaluate(expression, None)?,
+    };
+    let mut caller = *registers;
+    let mut addresses: [Option<u64>; 17] = [None; 17];
+    for (register, rule) in row.registers() {
+        let number = usize::from(register.0);
+        let (Some(value), Some(address)) = (caller.get_mut(number), addresses.get_mut(number))
+        else {
+            continue;
+        };
+        match rule {
+            RegisterRule::Undefined if *register == X86_64::RA => return None,
+            RegisterRule::Offset(offset) => *address = Some(cfa.wrapping_add_signed(*offset)),
+            RegisterRule::ValOffset(offset) => *value = cfa.wrapping_add_signed(*offset),
+            RegisterRule::Register(Register(other)) => {
+                *value = *registers.get(usize::from(*other))?;
+            }
+            RegisterRule::Expression(expression) => *address = evaluate(expression, Some(cfa)),
+            RegisterRule::ValExpression(expression) => *value = evaluate(expression, Some(cfa))?,
+            _ => (),
+        }
+    }
+    let is_sp_given = row.register(Register(SP as u16)).is_some();
+    for (value, address) in caller.iter_mut().zip(addresses) {
+        if let Some(address) = address {
+            *value = memory.word(address)?;
+        }
+    }
+    if !is_sp_given {
+        caller[SP] = cfa;
+    }
+    Some(caller)
+}
+
+/// The caller of a function without a description.
+fn scan(
+    registers: &Registers,
+    modules: &impl Modules,
+    memory: &mut impl Memory,
+) -> Option<Registers> {
+    let first = registers[SP] & !7;
+    for address in (first..).step_by(8).take(MAX_WORDS as usize) {
+        let word = memory.word(address)?;
+        let is_return = modules
+            .find(word.wrapping_sub(1))
+            .is_some_and(|(code, moved)| code.is_behind_call(word - moved));
+        if is_return {
+            let mut caller = *registers;
+            caller[SP] = address + 8;
+            caller[IP] = word;
+            return Some(caller);
+        }
+    }
+    None
+}
+
+impl Modules for Code {
+    fn find(&self, address: u64) -> Option<(&Code, u64)> {
+        self.code_at(address).map(|_| (self, 0))
+    }
+}
