@@ -8,6 +8,16 @@ document.querySelectorAll('code[class*=language-]').forEach((code) => {
     }
 });
 
+// One of the three sheets of colours, which are all there at first.
+const colour = () => {
+    const has = (name) => document.documentElement.classList.contains(name);
+    const dark = has('coal') || has('navy');
+    document.getElementById('ayu-highlight-css').disabled = !has('ayu');
+    document.getElementById('tomorrow-night-css').disabled = !dark;
+    document.getElementById('highlight-css').disabled = dark || has('ayu');
+};
+colour();
+
 // The contents stay as the reader left them.
 const toggle = document.getElementById('sidebar-toggle-anchor');
 toggle.addEventListener('change', () => {
@@ -34,6 +44,7 @@ list.addEventListener('click', (event) => {
     const names = [...list.querySelectorAll('.theme')].map((each) => each.id);
     document.documentElement.classList.remove(...names);
     document.documentElement.classList.add(chosen.id);
+    colour();
     try {
         localStorage.setItem('mdbook-theme', chosen.id);
     } catch {
