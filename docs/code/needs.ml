@@ -4,6 +4,7 @@ let answer _store _connection = ()
 
 let data =
   Soil.Needs.volume "data" ~file_systems:[ `Ext4 ] ~at_least:(Soil.Needs.mib 64) ~doc:"the values"
+
 let http = Soil.Needs.port "http" 80
 let () = Soil.Needs.memory (Soil.Needs.mib 96)
 

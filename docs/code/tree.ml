@@ -1,6 +1,6 @@
 let open_store _scope = ()
 let name url = url
-let follow () _url _scope = ()
+let follow _store _url _scope = ()
 let listen scope = Soil.File_descriptor.own scope (Soil.Tcp.listen ~port:80 ())
 let serve listener = Soil.Tcp.serve listener ignore
 
