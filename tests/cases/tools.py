@@ -207,10 +207,11 @@ def tests_that_fail_hang_and_have_disks(context):
     project.write("a/failing.run", "-- 'an argument'\n")
     project.write("b/writing.ml", WRITING)
     project.write(
-        "b/dune", "(test (name writing) (libraries soil))\n(rule (copy ../d.img d.img))\n"
+        "b/dune",
+        "(test (name writing) (libraries soil))\n(rule (targets d.img)"
+        " (action (ignore-stdout (run soil disk make d.img --fs fat --size 1M))))\n",
     )
     project.write("b/writing.run", "# the disk\n--disk data=d.img\n-- text\n")
-    project.soil("disk", "make", "d.img", "--fs", "fat", "--size", "1M")
 
     hanging = project.results("hanging", "--timeout", "3", status=1)
     assert set(outcomes(hanging).values()) == {"timed-out"} and len(hanging) == 2, hanging
