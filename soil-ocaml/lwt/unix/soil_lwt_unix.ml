@@ -29,15 +29,15 @@ let ns seconds =
   let ns = seconds *. 1e9 in
   if ns > 4e18 then max_int / 2 else if ns > 0. then int_of_float ns else 0
 
+let create_set () =
+  match epoll_create () with
+  | set when set >= 0 -> set
+  | error -> failwith ("Soil_lwt_unix: epoll_create1: error " ^ string_of_int (-error))
+
 class engine =
   object (self)
-    inherit Lwt_engine.abstract
-
-    val set =
-      match epoll_create () with
-      | set when set >= 0 -> set
-      | error -> failwith ("Soil_lwt_unix: epoll_create1: error " ^ string_of_int (-error))
-
+    inherit Lwt_engine.abstract as super
+    val mutable set = create_set ()
     val watched : (int, watched) Hashtbl.t = Hashtbl.create 64
     val mutable always_ready = 0
     val events = Array.make (2 * batch) 0
@@ -55,6 +55,18 @@ class engine =
           Task.cancel_scope scope
 
     method private cleanup = Unix.close (descriptor set)
+
+    (* In the child: the set is the parent's, too. *)
+    method! fork =
+      super#fork;
+      Unix.close (descriptor set);
+      set <- create_set ();
+      let add fd w =
+        if not w.is_always_ready then (
+          w.directions <- 0;
+          self#settle fd w)
+      in
+      Hashtbl.iter add watched
 
     (* Brings the set into line with the callbacks. *)
     method private settle fd w =

@@ -165,6 +165,28 @@ let main_in_a_task () =
   | Some () -> Alcotest.fail "not cancelled"
   | None -> int "again" 8 (Lwt_main.run (Lwt.return 8))
 
+(* The child has descriptors of its own in a set of its own. *)
+let fork () =
+  let r, w = Lwt_unix.pipe () and told, tell = Lwt_unix.pipe () in
+  let read fd = Lwt_unix.read fd (Bytes.create 1) 0 1 in
+  let reading = read r in
+  let child () =
+    let* n = read told in
+    Unix._exit (if n = 1 then 7 else 8)
+  in
+  let parent pid =
+    let* _ = Lwt_unix.write_string tell "x" 0 1 in
+    let* _, status = Lwt_unix.waitpid [] pid in
+    let* _ = Lwt_unix.write_string w "x" 0 1 in
+    Lwt.map (fun n -> (status, n)) reading
+  in
+  let both () = match Lwt_unix.fork () with 0 -> child () | pid -> parent pid in
+  match Soil_lwt.run_promise both with
+  | WEXITED status, n ->
+      int "child" 7 status;
+      int "parent" 1 n
+  | _ -> Alcotest.fail "the child was ended by a signal"
+
 let nested () =
   match Lwt_main.run Lwt.return_unit with () -> Alcotest.fail "nested" | exception Failure _ -> ()
 
@@ -179,6 +201,7 @@ let () =
           test "descriptors" descriptors;
           test "jobs" jobs;
           test "many" many;
+          test "fork" fork;
           test "nested" nested;
           Alcotest.test_case "Lwt_main.run in a task" `Quick main_in_a_task;
         ] );
