@@ -15,7 +15,7 @@
     volume, the name of a disk, the number of a port. [soil run] asks the program for its needs
     before it starts it with its devices. It refuses if something is missing or isn't what was asked
     for, with the option to give, and supplies defaults: the memory, the network, forwarded ports,
-    mount points. [soil needs PROGRAM] prints them. See [docs/needs.md].
+    mount points. [soil needs PROGRAM] prints them. See [docs/book/needs.md].
 
     Declare needs before {!Soil.run}, usually in the initialisation of modules, or between reading
     the program's arguments and [Soil.run]. Until then the program must use no device: when it is
