@@ -102,6 +102,23 @@ let readiness () =
   | exception Soil.Error { code = Closed; operation; _ } ->
       string "operation" "wait for a file descriptor" operation
 
+let in_a_thread () =
+  let r, w = Unix.pipe () in
+  let wait () =
+    match T.timeout_opt 0.001 (fun () -> Soil_unix.await_readable r) with
+    | Some () -> Alcotest.fail "readable"
+    | None ->
+        Soil_unix.await_readable r;
+        Unix.read r (Bytes.create 9) 0 9
+  in
+  let write () =
+    Soil.Clock.sleep 0.01;
+    Unix.write_substring w "abc" 0 3
+  in
+  let read, _ = T.both (fun () -> Soil_threads.blocking wait) write in
+  int "read" 3 read;
+  List.iter Unix.close [ r; w ]
+
 (* Jobs of Lwt's pool of threads, whose ends come by a descriptor. *)
 let jobs () =
   let file = Filename.temp_file "soil" ".lwt" in
@@ -198,6 +215,7 @@ let () =
         [
           test "sleeps" sleeps;
           test "readiness" readiness;
+          test "in a thread" in_a_thread;
           test "descriptors" descriptors;
           test "jobs" jobs;
           test "many" many;
