@@ -67,6 +67,13 @@ pub enum Command {
         #[arg(long, value_name = "/PATH", value_parser = mount_point)]
         at: Option<String>,
     },
+    /// Write a copy of an image without symbols and debug information, for deployment.
+    Strip {
+        /// The image as dune built it.
+        image: PathBuf,
+        /// The stripped copy.
+        output: PathBuf,
+    },
     /// Print the script by which a shell completes commands of soil ('make install' installs them).
     Completions {
         /// The shell.
@@ -76,13 +83,6 @@ pub enum Command {
     Man {
         /// The directory that they are written to.
         directory: PathBuf,
-    },
-    /// Write a copy of an image without symbols and debug information, for deployment.
-    Strip {
-        /// The image as dune built it.
-        image: PathBuf,
-        /// The stripped copy.
-        output: PathBuf,
     },
 }
 
