@@ -93,6 +93,12 @@ let closes () =
   string "second" "bye" (get client "http://a/");
   int "two" 2 (Client.opened client)
 
+let fails_with wanted f =
+  match f () with
+  | _ -> Alcotest.fail "no failure"
+  | exception Client.Failed (_, problem) ->
+      string "problem" (Client.problem_to_string wanted) (Client.problem_to_string problem)
+
 (* A server that answers [text] to each connection's first request, and then closes. *)
 let canned text _ _ d =
   let r = Soil.Reader.create d in
@@ -115,6 +121,25 @@ let stale () =
   string "a POST, too, has a new one" "hello" (post ());
   int "each its own" 3 (Client.opened client)
 
+(* A server that ends each connection at its second request, which it has read. *)
+let forgetful _ _ d =
+  let r = Soil.Reader.create d in
+  let rec skip () = if Soil.Reader.line r <> "" then skip () in
+  match
+    skip ();
+    D.write_string d ok;
+    skip ()
+  with
+  | () | (exception End_of_file) -> ()
+
+let repeated () =
+  with_client forgetful @@ fun client ->
+  string "first" "hello" (get client "http://a/");
+  string "a GET is sent again" "hello" (get client "http://a/");
+  int "on another connection" 2 (Client.opened client);
+  fails_with Truncated (fun () -> Client.post client (uri "http://a/") (String ""));
+  int "and a POST isn't" 2 (Client.opened client)
+
 let framings () =
   let answers text =
     with_client (canned text) @@ fun client -> get client "http://a/"
@@ -125,12 +150,6 @@ let framings () =
   string "interim responses" "hello" (answers ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX: y\r\n\r\n" ^ ok));
   string "no phrase" "" (answers "HTTP/1.1 204\r\n\r\n")
 [@@ocamlformat "disable"]
-
-let fails_with wanted f =
-  match f () with
-  | _ -> Alcotest.fail "no failure"
-  | exception Client.Failed (_, problem) ->
-      string "problem" (Client.problem_to_string wanted) (Client.problem_to_string problem)
 
 let malformed () =
   List.iter
@@ -285,6 +304,7 @@ let tests =
     in_run "a host has a limited number of connections" bounded_pool;
     in_run "a connection that the server closes isn't kept" closes;
     in_run "a connection that was closed meanwhile is replaced" stale;
+    in_run "a request without a response is sent again if it may be" repeated;
     in_run "bodies end as the head says" framings;
     in_run "malformed and cut responses are refused" malformed;
     in_run "responses have limits" limited;

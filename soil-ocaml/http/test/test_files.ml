@@ -127,8 +127,12 @@ let weak () =
   let name = "/site/new.txt" in
   Soil.Fs.write_file name "new";
   let tag = field "etag" (ask "/new.txt") in
-  Soil.Fs.unlink name;
-  bool "weak" true (String.starts_with ~prefix:"W/\"" tag)
+  bool "weak" true (String.starts_with ~prefix:"W/\"" tag);
+  let status_with fields = status (ask "/new.txt" ~fields) in
+  string "known" "304" (status_with ("If-None-Match: " ^ tag ^ "\r\n"));
+  string "not good enough for If-Match" "412" (status_with ("If-Match: " ^ tag ^ "\r\n"));
+  string "nor for a part" "200" (status_with ("Range: bytes=0-0\r\nIf-Range: " ^ tag ^ "\r\n"));
+  Soil.Fs.unlink name
 
 let siblings () =
   let gzip coding = ask "/both.css" ~fields:("Accept-Encoding: " ^ coding ^ "\r\n") in

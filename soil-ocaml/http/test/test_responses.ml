@@ -229,6 +229,12 @@ let upgraded () =
     "HTTP/1.1 101 Switching Protocols|upgrade: echo|connection: upgrade||early and late" handler
     [ get "/" ~fields:"Connection: upgrade\r\nUpgrade: echo\r\n" ^ "early"; " and late" ]
 
+let upgraded_once () =
+  let handler _ = Server.upgrade "none" ignore in
+  answered "what follows isn't a request"
+    "HTTP/1.1 101 Switching Protocols|upgrade: none|connection: upgrade||" handler
+    [ get "/" ~fields:"Connection: upgrade\r\nUpgrade: none\r\n" ^ get "/" ]
+
 (* Dates *)
 
 let dates () =
@@ -279,6 +285,7 @@ let tests =
     in_run "each response has an entry in the log" logged;
     in_run "accessors show path, query, fields and peer" accessors;
     in_run "an upgraded connection is a flow" upgraded;
+    in_run "an upgraded connection has no more requests" upgraded_once;
     test "dates in three forms are read, one is written" dates;
     dates_are_inverse;
   ]
