@@ -10,6 +10,7 @@ type fiber = {
   mutable detail : string;  (** Of the failed operation that it waited for. *)
   mutable node : node;  (** The innermost. *)
   run : int;  (** The number of its {!run}. *)
+  number : int;  (** Among all that were started. *)
   mutable locals : local list;  (** The youngest first. *)
 }
 
@@ -37,6 +38,16 @@ let turn = -4 (* yields to the other fibers *)
 
 (* Result of a parked call that was cancelled; no operation has it. *)
 let interrupted = min_int
+
+(* Not inlined: each call of C takes room. *)
+let[@inline never] trace kind number name = ignore (Soil_raw_trace.trace kind number name)
+
+let[@inline never] reason wait =
+  if wait = asleep then "sleep"
+  else if wait = turn || wait = nothing then "turn"
+  else if wait > 0 then ""
+  else "other task"
+
 let no_body () = ()
 let no_run = 0
 let no_entry : fiber Waiters.t = Waiters.create ()
@@ -64,6 +75,7 @@ and no_fiber =
     detail = "";
     node = nil;
     run = no_run;
+    number = 0;
     locals = [];
   }
 
@@ -306,7 +318,9 @@ let see_to_completions () =
 (* [deadline]: monotonic nanoseconds, 0 to poll, -1 for none. *)
 let look deadline =
   if !first = !last then (
+    trace Soil_raw.trace_sleeps 0 "";
     let n = Soil_raw.wait deadline completions batch in
+    trace Soil_raw.trace_wakes 0 "";
     if n < 0 then Failure.fail ~operation:"wait" ~subject:"" n;
     first := 0;
     last := n);
@@ -395,6 +409,7 @@ let operation_in_task ~operation ~subject submit =
   !pinned.(token) <- submit;
   let result = submit token in
   if result = Soil_raw.pending then (
+    trace Soil_raw.trace_operation !current.number operation;
     let result = wait_token token in
     if result >= 0 then result
     else
@@ -414,6 +429,7 @@ let wait_ready_in_task handle direction =
   let token = new_token () in
   let result = Soil_raw.fd_park handle direction token in
   if result = Soil_raw.pending then (
+    trace Soil_raw.trace_operation !current.number (if direction = 0 then "read" else "write");
     (* If it failed, the next try returns the reason. *)
     ignore (wait_token token);
     0)
@@ -471,13 +487,14 @@ let sleep_until at =
 
 let fibers = ref 0
 
-(* So far. *)
-let started = ref 0
+(* So far: turns, and fibers that were started. *)
 let turns_taken = ref 0
+let started = ref 0
 
 let run_fiber fiber =
   current := fiber;
   incr turns_taken;
+  trace Soil_raw.trace_runs fiber.number "";
   spent := 0;
   let stopped =
     let stopped = fiber.stopped in
@@ -491,12 +508,16 @@ let run_fiber fiber =
   in
   (* Nothing from here on takes memory: no handler of a signal comes between. *)
   current := no_fiber;
-  if stopped == Effects.finished then decr fibers
+  if stopped == Effects.finished then (
+    trace Soil_raw.trace_ended fiber.number "";
+    decr fibers)
   else (
+    trace Soil_raw.trace_waits fiber.number (reason fiber.wait);
     fiber.stopped <- stopped;
     if fiber.wait = turn then wake fiber fiber.value)
 
 let new_fiber body node =
+  incr started;
   let fiber =
     {
       body;
@@ -508,11 +529,11 @@ let new_fiber body node =
       detail = "";
       node;
       run = !this_run;
+      number = !started;
       locals = !current.locals;
     }
   in
   incr fibers;
-  incr started;
   Ring.push ready fiber;
   fiber
 

@@ -196,6 +196,24 @@ let entry_directory = 1
 let entry_symlink = 2
 (** [soil_fs_stat]: a symbolic link. *)
 
+let trace_runs = 1
+(** [soil_trace]: the task runs. *)
+
+let trace_waits = 2
+(** [soil_trace]: it waits, for what the name says. *)
+
+let trace_ended = 3
+(** [soil_trace]: it has ended. *)
+
+let trace_operation = 4
+(** [soil_trace]: the operation of this name was started, for which it will wait. *)
+
+let trace_sleeps = 5
+(** [soil_trace]: no task can run; the program waits. *)
+
+let trace_wakes = 6
+(** [soil_trace]: that has ended. *)
+
 let counter_memory = 0
 (** [soil_counters]: bytes of memory in use. *)
 

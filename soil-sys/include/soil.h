@@ -408,6 +408,36 @@ typedef int32_t soil_error;
 #define ENTRY_SYMLINK 2
 
 /**
+ * `soil_trace`: the task runs.
+ */
+#define TRACE_RUNS 1
+
+/**
+ * `soil_trace`: it waits, for what the name says.
+ */
+#define TRACE_WAITS 2
+
+/**
+ * `soil_trace`: it has ended.
+ */
+#define TRACE_ENDED 3
+
+/**
+ * `soil_trace`: the operation of this name was started, for which it will wait.
+ */
+#define TRACE_OPERATION 4
+
+/**
+ * `soil_trace`: no task can run; the program waits.
+ */
+#define TRACE_SLEEPS 5
+
+/**
+ * `soil_trace`: that has ended.
+ */
+#define TRACE_WAKES 6
+
+/**
  * `soil_counters`: bytes of memory in use.
  */
 #define COUNTER_MEMORY 0
@@ -1399,6 +1429,12 @@ Int soil_tls_free(Int number);
  * Adds Mozilla's roots, as of the build of this library, to options of TLS. Errors: `Invalid`.
  */
 Int soil_tls_trust_mozilla(Int options);
+
+/**
+ * Records an event of the scheduler, if `soil run --trace` listens: what `task` does, by one of
+ * the `TRACE_*`, and a name, of which 16 bytes are kept. Of the thread with the scheduler.
+ */
+Int soil_trace(Int kind, Int task, Text name);
 
 /**
  * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as

@@ -53,6 +53,7 @@ mod tar;
 mod threads;
 mod tls;
 mod tls_roots;
+mod trace;
 mod udp;
 mod zero_copy;
 
@@ -77,5 +78,6 @@ pub use tar::*;
 pub use threads::*;
 pub use tls::*;
 pub use tls_roots::*;
+pub use trace::*;
 pub use udp::*;
 pub use zero_copy::*;

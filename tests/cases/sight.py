@@ -1,5 +1,6 @@
-"""soil run --profile: the flame graphs of images and processes."""
+"""soil run --profile and --trace: flame graphs and traces of images and processes."""
 
+import json
 import os
 import re
 import shutil
@@ -77,3 +78,65 @@ def profile_that_can_not_be(context, form):
     child = context.child([*words[:2], stripped, "--profile", context.path("x.svg")])
     assert child.finish(context.remaining()) == 0, child.text
     assert os.path.getsize(context.path("x.svg")) > 0
+
+
+def slices(out):
+    """For each track of a trace its name and the names of its slices in their order, which don't
+    overlap."""
+    with open(out, encoding="utf-8") as file:
+        events = json.load(file)["traceEvents"]
+    tracks, ends = {}, {}
+    for event in events:
+        track = tracks.setdefault(event["tid"], [None, []])
+        if event["ph"] == "M" and event["name"] == "thread_name":
+            track[0] = event["args"]["name"]
+        elif event["ph"] == "X":
+            # Microseconds with three decimals.
+            assert event["ts"] >= ends.get(event["tid"], 0) - 0.0005, event
+            ends[event["tid"]] = event["ts"] + event["dur"]
+            track[1].append(event["name"])
+    return tracks
+
+
+@in_every_form(forms=FORMS)
+def trace_of_tasks(context, form):
+    """A trace has a track for each task, with its runs and between them what it waited for, and one
+    of the program, which sleeps when no task can run; nothing is lost at the program's end."""
+    out = context.path("out.json")
+    child = context.soil("tests/programs/sight/traced.exe", form, options=["--trace", out])
+    assert child.finish(context.remaining()) == 0 and "done" in child.text, child.text
+    assert re.search(r"out\.json: \d+ events of 8 tasks; open it", child.text), child.text
+    tracks = slices(out)
+    name, of_program = tracks.pop(0)
+    assert name == "program" and set(of_program) == {"sleeps"}, (name, of_program)
+    assert len(of_program) >= 6, of_program
+    assert sorted(name for name, _ in tracks.values()) == [f"task {i}" for i in range(1, 9)]
+    found = [tracks[number][1] for number in sorted(tracks)]
+    # The first one sleeps, takes from the stream, and waits for the others by the scope's end.
+    assert found[0][:4] == ["runs", "sleep", "runs", "other task"], found
+    assert found[1:6] == [["runs", "sleep", "runs"]] * 5, found
+    assert found[6] == ["runs", "turn"] * 3 + ["runs"], found
+    assert found[7] == ["runs", "other task", "runs"], found
+
+
+@in_every_form(forms=FORMS)
+def trace_of_a_server(context, form):
+    """Waits for the network have the operation's name."""
+    tap, out = context.tap(), context.path("out.json")
+    words = ["--trace", out]
+    child = context.soil("examples/echo/main.exe", form, options=words, tap=tap)
+    child.wait_line("echo listens")
+    context.load("copy", tap.guest, 7, 500_000)
+    child.signal(signal.SIGTERM)
+    assert child.finish(context.remaining()) == 143, child.text
+    waits = {name for _, names in slices(out).values() for name in names}
+    assert {"runs", "sleeps", "read"} <= waits, waits
+
+
+@in_every_form(forms=FORMS)
+def trace_that_can_not_be(context, form):
+    """A program without tasks of Soil is refused before it runs."""
+    words = command("gc_churn", form, (), ["--trace", context.path("out.json")])
+    child = context.child(words)
+    assert child.finish(context.remaining()) != 0, child.text
+    assert "no trace can be taken" in child.text and "trees" not in child.text, child.text

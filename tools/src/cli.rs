@@ -369,6 +369,9 @@ pub struct Run {
     /// Sample what the program spends its time on, as a flame graph in this file (SVG).
     #[arg(long, value_name = "OUT.svg", conflicts_with = "gdb")]
     pub profile: Option<PathBuf>,
+    /// Record what the program's tasks do, for Perfetto, in this file (JSON).
+    #[arg(long, value_name = "OUT", conflicts_with_all = ["gdb", "profile"])]
+    pub trace: Option<PathBuf>,
     /// Stop before the first instruction and wait for gdb on port 1234 (of 127.0.0.1).
     #[arg(
         long,

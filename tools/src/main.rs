@@ -14,6 +14,7 @@ mod image_lock;
 mod json;
 mod manual;
 mod needs;
+mod observe;
 mod options;
 mod profile;
 mod program;
@@ -27,6 +28,7 @@ mod stand_in;
 mod strip;
 mod symbols;
 mod testing;
+mod trace;
 mod words;
 
 extern crate alloc;

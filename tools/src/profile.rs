@@ -4,8 +4,8 @@
 //! calls are found by its unwinding tables, and it runs on. An image is looked at by QEMU's gdb
 //! server ([`remote`]), a process by ptrace ([`tracer`]).
 
-mod remote;
-mod tracer;
+pub mod remote;
+pub mod tracer;
 mod unwind;
 
 use crate::failure::{Context as _, Failure};
@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tracer::{Loaded, Tracer};
+use tracer::{Child, Loaded, Tracer};
 use unwind::Code;
 
 /// Samples a second; no divisor of the rates of usual timers.
@@ -59,11 +59,6 @@ impl Image {
     }
 }
 
-/// Creates the file of a flame graph, so that one that can't be written is no surprise in the end.
-pub fn create(svg: &Path) -> Result<(), Failure> {
-    std::fs::write(svg, "").on(svg)
-}
-
 /// A profile that is being taken.
 pub struct Profile {
     thread: JoinHandle<(Stacks, Option<Names>)>,
@@ -85,16 +80,18 @@ impl Profile {
     /// Begins the profile of a process, a child of this one that no one else waits for; `ended`
     /// is called with its status.
     pub fn of_process(
-        process: u32,
+        child: Child,
         ended: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
     ) -> Self {
         let thread = std::thread::spawn(move || {
             let mut stacks = Stacks::new();
-            let traced = i32::try_from(process).map_err(io::Error::other);
-            let (status, loaded) = match traced.and_then(Tracer::new) {
+            let (status, loaded) = match Tracer::new(child) {
                 Ok(tracer) => {
-                    let (status, loaded) =
-                        tracer.run(PERIOD, |calls| *stacks.entry(calls).or_default() += 1);
+                    let (status, loaded) = tracer.run(
+                        Some(PERIOD),
+                        |calls| *stacks.entry(calls).or_default() += 1,
+                        |_, _| (),
+                    );
                     (status, Some(Names::Process(loaded)))
                 }
                 Err(error) => (Err(error), None),

@@ -103,6 +103,19 @@ pub const ENTRY_DIRECTORY: Int = 1;
 /// `soil_fs_stat`: a symbolic link.
 pub const ENTRY_SYMLINK: Int = 2;
 
+/// `soil_trace`: the task runs.
+pub const TRACE_RUNS: Int = 1;
+/// `soil_trace`: it waits, for what the name says.
+pub const TRACE_WAITS: Int = 2;
+/// `soil_trace`: it has ended.
+pub const TRACE_ENDED: Int = 3;
+/// `soil_trace`: the operation of this name was started, for which it will wait.
+pub const TRACE_OPERATION: Int = 4;
+/// `soil_trace`: no task can run; the program waits.
+pub const TRACE_SLEEPS: Int = 5;
+/// `soil_trace`: that has ended.
+pub const TRACE_WAKES: Int = 6;
+
 /// `soil_counters`: bytes of memory in use.
 pub const COUNTER_MEMORY: Int = 0;
 /// `soil_counters`: open descriptors.

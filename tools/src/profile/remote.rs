@@ -4,6 +4,7 @@
 //! The protocol is that of "Debugging with GDB", appendix E. Time stands still in a stopped machine.
 
 use super::unwind::{Memory, Registers};
+use crate::trace::Access;
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -102,6 +103,25 @@ impl Remote {
         Ok(registers)
     }
 
+    /// Waits this long for the machine to stop by itself; whether it has.
+    pub fn stops_within(&mut self, time: Duration) -> io::Result<bool> {
+        self.stream.set_read_timeout(Some(time))?;
+        let reply = self.packet();
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        match reply {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Ok(reply) if reply.starts_with('T') => Ok(true),
+            Ok(reply) => Err(broken(&reply)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the machine stop before the instruction at `address`, or run over it again.
+    pub fn breakpoint(&mut self, address: u64, is_set: bool) -> io::Result<()> {
+        let letter = if is_set { 'Z' } else { 'z' };
+        self.ask(&format!("{letter}1,{address:x},1")).map(drop)
+    }
+
     /// Its memory, while it is stopped.
     pub fn memory(&mut self) -> Blocks<'_> {
         Blocks {
@@ -136,6 +156,29 @@ impl Memory for Blocks<'_> {
         });
         let at = usize::try_from(address - start).ok()? * 2;
         word(block.as_ref()?.get(at..at + 16)?)
+    }
+}
+
+impl Access for Remote {
+    fn read(&mut self, address: u64, len: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < len {
+            let at = address + bytes.len() as u64;
+            let piece = (len - bytes.len() as u64).min(BLOCK);
+            let text = self.ask(&format!("m{at:x},{piece:x}")).ok()?;
+            let (digits, _) = text.as_bytes().as_chunks::<2>();
+            let byte =
+                |digits: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+            let read: Option<Vec<u8>> = digits.iter().map(byte).collect();
+            bytes.extend(read.filter(|read| read.len() as u64 == piece)?);
+        }
+        Some(bytes)
+    }
+
+    fn write(&mut self, address: u64, word: u64) -> Option<()> {
+        let digits = word.swap_bytes();
+        let reply = self.ask(&format!("M{address:x},8:{digits:016x}")).ok()?;
+        (reply == "OK").then_some(())
     }
 }
 

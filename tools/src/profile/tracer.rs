@@ -6,14 +6,15 @@
 
 use super::unwind::{Code, Memory, Modules, Registers};
 use crate::symbols::Symbols;
+use crate::trace::Access;
 use object::{Object as _, ObjectSegment as _};
-use std::fs::File;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// How often the tracer looks for stops, which are of signals mostly.
@@ -46,6 +47,54 @@ fn wait(thread: i32) -> Told {
         0 => Told::Nothing,
         -1 => Told::Gone,
         _ => Told::Status(status),
+    }
+}
+
+/// A child that waits, before it becomes its program, to be taken over.
+pub struct Child {
+    number: PipeReader,
+    go: PipeWriter,
+}
+
+/// Has the process that `command` starts wait for [`Tracer::new`] with the result. The pipes' other
+/// ends are closed when the command is dropped.
+pub fn waiting(command: &mut Command) -> io::Result<Child> {
+    let (number, said) = io::pipe()?;
+    let (heard, go) = io::pipe()?;
+    // SAFETY: between fork and exec only system calls are made, on descriptors that the closure
+    // owns and memory of its own.
+    unsafe {
+        command.pre_exec(move || {
+            let own = libc::getpid().to_ne_bytes();
+            (&said).write_all(&own)?;
+            (&heard).read_exact(&mut [0])
+        });
+    }
+    Ok(Child { number, go })
+}
+
+/// Waits until a thread that was just taken over has become its program, and stands still.
+fn hold(thread: i32) -> io::Result<()> {
+    loop {
+        match wait(thread) {
+            Told::Nothing => std::thread::yield_now(),
+            Told::Status(status) if libc::WIFSTOPPED(status) => {
+                let signal = libc::WSTOPSIG(status);
+                match status >> 16 {
+                    libc::PTRACE_EVENT_EXEC => return Ok(()),
+                    // It couldn't, and whoever started it hears of its end.
+                    libc::PTRACE_EVENT_EXIT => {
+                        ptrace(libc::PTRACE_DETACH, thread, 0)?;
+                        return Err(io::Error::other("the program couldn't be started"));
+                    }
+                    0 => ptrace(libc::PTRACE_CONT, thread, signal as usize)?,
+                    _ => ptrace(libc::PTRACE_CONT, thread, 0)?,
+                };
+            }
+            Told::Gone | Told::Status(_) => {
+                return Err(io::Error::other("the process ended at its beginning"));
+            }
+        }
     }
 }
 
@@ -92,6 +141,21 @@ impl Memory for Pages<'_> {
     }
 }
 
+/// The memory of a process that may run meanwhile.
+pub struct Live<'a>(&'a File);
+
+impl Access for Live<'_> {
+    fn read(&mut self, address: u64, len: u64) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        self.0.read_exact_at(&mut bytes, address).ok()?;
+        Some(bytes)
+    }
+
+    fn write(&mut self, address: u64, word: u64) -> Option<()> {
+        self.0.write_all_at(&word.to_le_bytes(), address).ok()
+    }
+}
+
 /// A file that the process has mapped to run.
 struct Module {
     range: Range<u64>,
@@ -135,6 +199,12 @@ impl Loaded {
                 });
             }
         }
+    }
+
+    /// What the addresses of a file are moved by.
+    pub fn moved(&self, file: &Path) -> Option<u64> {
+        let module = self.0.iter().find(|module| module.path == file)?;
+        Some(module.moved)
     }
 
     /// The functions of an address, the innermost inlined one first.
@@ -194,36 +264,57 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Takes over a child of this process; everything else is to be called by the same thread.
-    pub fn new(process: i32) -> io::Result<Self> {
-        let options = libc::PTRACE_O_TRACECLONE as usize;
-        ptrace(libc::PTRACE_SEIZE, process, options)?;
+    /// Takes over a child of this process, which stands still at its program's beginning until
+    /// [`Tracer::run`]. All is to be called by one thread.
+    pub fn new(mut child: Child) -> io::Result<Self> {
+        let mut number = [0; 4];
+        child.number.read_exact(&mut number)?;
+        let process = i32::from_ne_bytes(number);
+        let options =
+            libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXIT | libc::PTRACE_O_TRACEEXEC;
+        ptrace(libc::PTRACE_SEIZE, process, options as usize)?;
+        child.go.write_all(&[0])?;
+        hold(process)?;
+        let memory = format!("/proc/{process}/mem");
+        let memory = OpenOptions::new().read(true).write(true).open(memory)?;
+        let mut loaded = Loaded::default();
+        loaded.look(process);
         Ok(Self {
             process,
             threads: vec![process],
-            memory: File::open(format!("/proc/{process}/mem"))?,
-            loaded: Loaded::default(),
+            memory,
+            loaded,
         })
     }
 
     /// Lets the process run to its end; `sampled` gets the calls of each thread that runs, once in
-    /// each period.
+    /// each period, if there is one. `looked` gets the memory and the process's files often, and
+    /// once before the end.
     pub fn run(
         mut self,
-        period: Duration,
+        period: Option<Duration>,
         mut sampled: impl FnMut(Vec<u64>),
+        mut looked: impl FnMut(&mut Live, &mut Loaded),
     ) -> (io::Result<ExitStatus>, Loaded) {
         let mut next = Instant::now();
+        looked(&mut Live(&self.memory), &mut self.loaded);
+        if let Err(error) = ptrace(libc::PTRACE_CONT, self.process, 0) {
+            return (Err(error), self.loaded);
+        }
         loop {
-            let asked = self.interrupt(next);
-            if !asked.is_empty() {
+            looked(&mut Live(&self.memory), &mut self.loaded);
+            let asked = match period {
+                Some(_) => self.interrupt(next),
+                None => Vec::new(),
+            };
+            if let (Some(period), false) = (period, asked.is_empty()) {
                 next = (next + period).max(Instant::now() + period / 2);
             }
             let end = Instant::now() + STOP;
             let mut waiting = asked;
             loop {
                 for thread in self.threads.clone() {
-                    match self.see_to(thread, &mut waiting, &mut sampled) {
+                    match self.see_to(thread, &mut waiting, &mut sampled, &mut looked) {
                         Ok(None) => (),
                         Ok(Some(status)) => return (Ok(status), self.loaded),
                         Err(error) => return (Err(error), self.loaded),
@@ -265,6 +356,7 @@ impl Tracer {
         thread: i32,
         waiting: &mut Vec<i32>,
         sampled: &mut impl FnMut(Vec<u64>),
+        looked: &mut impl FnMut(&mut Live, &mut Loaded),
     ) -> io::Result<Option<ExitStatus>> {
         loop {
             let status = match wait(thread) {
@@ -293,6 +385,11 @@ impl Tracer {
                 // The whole process is stopped, until SIGCONT.
                 libc::PTRACE_EVENT_STOP => (libc::PTRACE_LISTEN, 0),
                 0 => (libc::PTRACE_CONT, signal as usize),
+                libc::PTRACE_EVENT_EXIT => {
+                    looked(&mut Live(&self.memory), &mut self.loaded);
+                    (libc::PTRACE_CONT, 0)
+                }
+                libc::PTRACE_EVENT_EXEC => (libc::PTRACE_CONT, 0),
                 _ => {
                     let mut new: libc::c_ulong = 0;
                     ptrace(libc::PTRACE_GETEVENTMSG, thread, (&raw mut new).addr())?;

@@ -31,8 +31,8 @@ pub struct Sockets {
     pub control: RawFd,
     /// QMP.
     pub monitor: RawFd,
-    /// The gdb server, for `--profile`.
-    pub profile: Option<RawFd>,
+    /// The gdb server, for `--profile` and `--trace`.
+    pub observer: Option<RawFd>,
 }
 
 /// The interfaces that the options ask for.
@@ -149,9 +149,9 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     args.pair("-device", "isa-debugcon,iobase=0xe9,chardev=soilctl");
     args.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
     virtio(&mut args, run, wiring);
-    if let Some(profile) = wiring.sockets.and_then(|sockets| sockets.profile) {
-        args.pair("-chardev", format!("socket,id=profile,fd={profile}"));
-        args.pair("-gdb", "chardev:profile");
+    if let Some(observer) = wiring.sockets.and_then(|sockets| sockets.observer) {
+        args.pair("-chardev", format!("socket,id=observer,fd={observer}"));
+        args.pair("-gdb", "chardev:observer");
     }
     if let Some(port) = run.gdb {
         args.pair("-gdb", format!("tcp:127.0.0.1:{port}"));
@@ -373,7 +373,7 @@ mod tests {
         sockets: Some(Sockets {
             control: 7,
             monitor: 8,
-            profile: None,
+            observer: None,
         }),
         passt: None,
     };

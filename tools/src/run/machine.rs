@@ -13,7 +13,7 @@ use crate::exit_status::{CRASHED, NO_STATUS, NOT_STARTED, TIMED_OUT};
 use crate::failure::{Context as _, Failure};
 use crate::image_lock::other_use;
 use crate::lock::Usage;
-use crate::profile::{self, Profile};
+use crate::observe::Wanted;
 use crate::report;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -100,19 +100,12 @@ pub fn run(
     };
     let (control_here, control_there) = socket()?;
     let (monitor_here, monitor_there) = socket()?;
-    let profiled = match &run.profile {
-        Some(svg) => {
-            let image = profile::Image::open(&run.program)?;
-            profile::create(svg)?;
-            Some(image)
-        }
-        None => None,
-    };
-    let profile = profiled.as_ref().map(|_| socket()).transpose()?;
+    let wanted = Wanted::by(run, true)?;
+    let observer = wanted.as_ref().map(|_| socket()).transpose()?;
     let sockets = Sockets {
         control: control_there.as_raw_fd(),
         monitor: monitor_there.as_raw_fd(),
-        profile: profile.as_ref().map(|(_, there)| there.as_raw_fd()),
+        observer: observer.as_ref().map(|(_, there)| there.as_raw_fd()),
     };
     let wiring = Wiring {
         sockets: Some(sockets),
@@ -121,7 +114,7 @@ pub fn run(
     let inherited: Vec<RawFd> = [
         Some(sockets.control),
         Some(sockets.monitor),
-        sockets.profile,
+        sockets.observer,
         wiring.passt,
     ]
     .into_iter()
@@ -151,15 +144,15 @@ pub fn run(
         });
     }
     let (events, inbox) = channel();
-    let wanted: Vec<i32> = signals::ENDING.into_iter().chain([SIGTSTP]).collect();
-    let stop = signals::forward(&wanted, events.clone(), Event::Signal)?;
+    let handled: Vec<i32> = signals::ENDING.into_iter().chain([SIGTSTP]).collect();
+    let stop = signals::forward(&handled, events.clone(), Event::Signal)?;
     let child = qemu
         .spawn()
         .map_err(|error| super::not_started(&run.qemu, &error))?;
     drop((control_there, monitor_there, passt));
-    let profile = profiled
-        .zip(profile)
-        .map(|(image, (here, _))| Profile::of_image(image, here));
+    let observed = wanted
+        .zip(observer)
+        .and_then(|(wanted, (here, _))| wanted.image(here));
     let mut machine = Machine::new(child, control_here, monitor_here.into(), origin, events)?;
     if let Some(port) = run.gdb {
         say(&format!("waiting for gdb: target remote 127.0.0.1:{port}"));
@@ -170,8 +163,8 @@ pub fn run(
     // The rest may wait for the reader of our output: Ctrl-C ends that as it ends any program.
     drop(stop);
     let status = machine.finish(run, ended, end)?;
-    if let (Some(profile), Some(svg)) = (profile, &run.profile) {
-        say(&profile.finish(&run.program, svg)?);
+    if let Some(observed) = observed {
+        say(&observed.finish(&run.program)?);
     }
     Ok(status)
 }

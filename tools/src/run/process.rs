@@ -5,8 +5,9 @@ use super::{command, dies_with_us, passt, shell, signals, terminal};
 use crate::cli::Run;
 use crate::exit_status::TIMED_OUT;
 use crate::failure::Failure;
+use crate::observe::{Observed, Wanted};
 use crate::options::{Mount, Net};
-use crate::profile::{self, Profile};
+use crate::profile::tracer;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGQUIT};
 use std::ffi::{OsStr, OsString};
@@ -53,16 +54,14 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         println!("{}{}", network.shown, shown(run, &program, &variables));
         return Ok(0);
     }
-    if let Some(svg) = &run.profile {
-        profile::create(svg)?;
-    }
+    let wanted = Wanted::by(run, false)?;
     let (events, inbox) = channel();
     let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
-    let (child, profile) = start(run, &program, variables, events)?;
+    let (child, observed) = start(run, &program, variables, wanted, events)?;
     let ended = supervise(run.timeout, child, &inbox)?;
     drop((stop, network));
-    if let (Some(profile), Some(svg)) = (profile, &run.profile) {
-        say_soon(&profile.finish(&run.program, svg)?);
+    if let Some(observed) = observed {
+        say_soon(&observed.finish(&run.program)?);
     }
     exit_status(run.timeout, ended)
 }
@@ -146,21 +145,25 @@ fn start(
     run: &Run,
     program: &Path,
     variables: Variables,
+    wanted: Option<Wanted>,
     events: Sender<Event>,
-) -> Result<(Option<Pid>, Option<Profile>), Failure> {
+) -> Result<(Option<Pid>, Option<Observed>), Failure> {
     let mut command = Command::new(program);
     command.args(&run.arguments).envs(variables);
     dies_with_us(&mut command);
-    let mut child = command
-        .spawn()
-        .map_err(|error| super::not_started(&run.program, &error))?;
-    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    // Until the thread has reported the end, the child's number is its own. The receiver is gone
-    // only when the end doesn't matter any more.
+    // The receiver is gone only when the end doesn't matter any more.
     let ended = move |status| _ = events.send(Event::Ended(status));
-    if run.profile.is_some() {
-        return Ok((id, Some(Profile::of_process(child.id(), ended))));
+    let failed = |error| super::not_started(&run.program, &error);
+    if let Some(wanted) = wanted {
+        let waiting = tracer::waiting(&mut command).map_err(failed)?;
+        let observed = wanted.process(waiting, program, ended);
+        let child = command.spawn().map_err(failed)?;
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        return Ok((id, Some(observed)));
     }
+    let mut child = command.spawn().map_err(failed)?;
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    // Until the thread has reported the end, the child's number is its own.
     std::thread::spawn(move || ended(child.wait()));
     Ok((id, None))
 }

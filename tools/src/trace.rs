@@ -1,0 +1,417 @@
+//! `soil run --trace`: what the tasks of a program do, as a file for Perfetto.
+//!
+//! The scheduler calls a function for each event (`soil-sys/src/abi/trace.rs`), which records it in
+//! a ring once a word of the program's memory says so. `soil run` writes that word and reads the
+//! ring, while the program runs and when it ends.
+
+use crate::failure::{Context as _, Failure};
+use crate::profile::remote::Remote;
+use crate::profile::tracer::{Child, Live, Loaded, Tracer};
+use object::{Object as _, ObjectSymbol as _};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The layout of `soil-sys/src/abi/trace.rs`.
+const STATE: &str = "soil_trace_state";
+const CAPACITY: u64 = 8192;
+const WORDS: u64 = 5;
+
+/// The memory of the program.
+pub trait Access {
+    /// Reads bytes, all of them or none.
+    fn read(&mut self, address: u64, len: u64) -> Option<Vec<u8>>;
+    /// Writes a word.
+    fn write(&mut self, address: u64, word: u64) -> Option<()>;
+}
+
+/// Where a program's file has what a trace needs.
+#[derive(Clone, Copy)]
+pub struct Places {
+    /// The state of the trace.
+    pub state: u64,
+    /// The function of the C library that ends the program.
+    pub exit: Option<u64>,
+}
+
+impl Places {
+    /// Looks in the symbols of an unstripped file.
+    pub fn find(file: &Path) -> Result<Self, Failure> {
+        let bytes = std::fs::read(file).on(file)?;
+        let object = object::File::parse(&*bytes)
+            .map_err(|error| Failure::on(file, format!("no ELF file: {error}")))?;
+        let find = |name| {
+            let mut symbols = object.symbols();
+            symbols
+                .find(|it| it.name() == Ok(name))
+                .map(|it| it.address())
+        };
+        let state = find(STATE).ok_or_else(|| {
+            Failure::on(
+                file,
+                "no trace can be taken: it has no tasks of Soil, or no symbols",
+            )
+            .remedy("name the unstripped file of a program with the library soil")
+        })?;
+        Ok(Self {
+            state,
+            exit: find("_Exit"),
+        })
+    }
+}
+
+/// An event, as the ring has it.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    ns: u64,
+    kind: u64,
+    task: u64,
+    name: [u8; 16],
+}
+
+/// What was read so far.
+#[derive(Default)]
+pub struct Trace {
+    seen: u64,
+    lost: u64,
+    events: Vec<Event>,
+}
+
+impl Trace {
+    /// Switches the recording on, and reads what was recorded since the last call; `moved` is what
+    /// the addresses of the file are moved by. `None` where the memory can't be read.
+    pub fn look(&mut self, places: Places, moved: u64, access: &mut impl Access) -> Option<()> {
+        let at = places.state.wrapping_add(moved);
+        let state = words(&access.read(at, 24)?);
+        let [on, count, ring] = state.try_into().ok()?;
+        if on == 0 {
+            access.write(at, 1)?;
+        }
+        if ring == 0 || count == self.seen {
+            return Some(());
+        }
+        let first = self.seen.max(count.saturating_sub(CAPACITY));
+        let mut entries = Vec::new();
+        let mut next = first;
+        while next < count {
+            let slot = next % CAPACITY;
+            let len = (count - next).min(CAPACITY - slot);
+            entries.extend(words(
+                &access.read(ring + slot * WORDS * 8, len * WORDS * 8)?,
+            ));
+            next += len;
+        }
+        // A program that runs meanwhile may have overwritten the oldest.
+        let now = words(&access.read(at + 8, 8)?).first().copied()?;
+        let kept = first.max((now + 1).saturating_sub(CAPACITY)).min(count);
+        self.lost += kept - self.seen;
+        let entries = entries.chunks_exact(WORDS as usize);
+        let skipped = usize::try_from(kept - first).ok()?;
+        self.events.extend(entries.skip(skipped).map(event));
+        self.seen = count;
+        Some(())
+    }
+
+    /// Writes the file; the line that tells of it.
+    pub fn write(&self, program: &Path, out: &Path) -> Result<String, Failure> {
+        let (text, tasks) = json(&program.display().to_string(), &self.events);
+        std::fs::write(out, text).on(out)?;
+        let lost = match self.lost {
+            0 => String::new(),
+            lost => format!(", {lost} lost"),
+        };
+        Ok(format!(
+            "{}: {} events of {tasks} tasks{lost}; open it with https://ui.perfetto.dev",
+            out.display(),
+            self.events.len()
+        ))
+    }
+}
+
+/// How often the ring of an image is read.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// A trace that is being taken.
+pub struct Tracing(JoinHandle<Trace>);
+
+impl Tracing {
+    /// Begins the trace of an image, whose QEMU has a gdb server at the other end of `socket`.
+    pub fn of_image(places: Places, socket: OwnedFd) -> Self {
+        Self(std::thread::spawn(move || {
+            let mut trace = Trace::default();
+            // It ends with QEMU's end of the socket.
+            let _ = follow(socket.into(), places, &mut trace);
+            trace
+        }))
+    }
+
+    /// Begins that of a process, a child of this one that no one else waits for, which runs `file`;
+    /// `ended` is called with its status.
+    pub fn of_process(
+        child: Child,
+        file: PathBuf,
+        places: Places,
+        ended: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
+    ) -> Self {
+        Self(std::thread::spawn(move || {
+            let mut trace = Trace::default();
+            ended(Tracer::new(child).and_then(|tracer| {
+                let look = |memory: &mut Live, loaded: &mut Loaded| {
+                    let moved = loaded.moved(&file);
+                    // Without memory the process has ended.
+                    let _ = moved.and_then(|moved| trace.look(places, moved, memory));
+                };
+                tracer.run(None, |_| (), look).0
+            }));
+            trace
+        }))
+    }
+
+    /// Writes the file after the program's end; the line that tells of it.
+    pub fn finish(self, program: &Path, out: &Path) -> Result<String, Failure> {
+        self.0.join().unwrap_or_default().write(program, out)
+    }
+}
+
+fn follow(socket: UnixStream, places: Places, trace: &mut Trace) -> io::Result<()> {
+    let mut remote = Remote::new(socket)?;
+    // What was recorded behind the last look would be gone with the machine.
+    if let Some(exit) = places.exit {
+        remote.breakpoint(exit, true)?;
+    }
+    loop {
+        // Before the machine has started there may be no memory.
+        let _ = trace.look(places, 0, &mut remote);
+        remote.go()?;
+        if remote.stops_within(PERIOD)? {
+            let _ = trace.look(places, 0, &mut remote);
+            if let Some(exit) = places.exit {
+                remote.breakpoint(exit, false)?;
+            }
+            return remote.go();
+        }
+        remote.stop()?;
+    }
+}
+
+fn words(bytes: &[u8]) -> Vec<u64> {
+    let (words, _) = bytes.as_chunks();
+    words.iter().copied().map(u64::from_le_bytes).collect()
+}
+
+fn event(words: &[u64]) -> Event {
+    let word = |at| words.get(at).copied().unwrap_or(0);
+    let name = u128::from(word(3)) | u128::from(word(4)) << 64;
+    Event {
+        ns: word(0),
+        kind: word(1),
+        task: word(2),
+        name: name.to_le_bytes(),
+    }
+}
+
+impl Event {
+    fn name(&self) -> String {
+        let bytes = self.name.split(|byte| *byte == 0).next().unwrap_or(&[]);
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
+/// What a task does since a time.
+#[derive(Default)]
+struct Task {
+    since: u64,
+    does: String,
+    category: &'static str,
+    operation: String,
+}
+
+/// The events in the format of Chrome's traces (JSON object format), a track for each task; and the
+/// number of tasks. Track 0 is the program, when no task can run.
+fn json(program: &str, events: &[Event]) -> (String, usize) {
+    let mut text = String::from("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n");
+    let quoted = |name: &str| serde_json::Value::from(name).to_string();
+    let meta = |kind: &str, task: u64, name: &str| {
+        let name = quoted(name);
+        format!(
+            "{{\"ph\":\"M\",\"pid\":1,\"tid\":{task},\"name\":\"{kind}\",\"args\":{{\"name\":{name}}}}}"
+        )
+    };
+    text += &meta("process_name", 0, program);
+    text = text + ",\n" + &meta("thread_name", 0, "program");
+    let begin = events.first().map_or(0, |event| event.ns);
+    let end = events.last().map_or(0, |event| event.ns);
+    let micros = |ns: u64| format!("{}.{:03}", ns / 1000, ns % 1000);
+    let mut tasks: BTreeMap<u64, Task> = BTreeMap::new();
+    let mut named = 0;
+    let slice = |text: &mut String, number: u64, task: &Task, until: u64| {
+        // Writing to a string can't fail.
+        let _ = write!(
+            text,
+            ",\n{{\"ph\":\"X\",\"pid\":1,\"tid\":{number},\"name\":{},\"cat\":\"{}\",\"ts\":{},\"dur\":{}}}",
+            quoted(&task.does),
+            task.category,
+            micros(task.since.saturating_sub(begin)),
+            micros(until.saturating_sub(task.since)),
+        );
+    };
+    for event in events {
+        let number = event.task;
+        if number > 0 && !tasks.contains_key(&number) {
+            named += 1;
+            let name = format!("task {number}");
+            text = text + ",\n" + &meta("thread_name", number, &name);
+        }
+        let task = tasks.entry(number).or_default();
+        let (does, category) = match event.kind {
+            1 => ("runs".to_owned(), "run"),
+            2 if event.name().is_empty() => (std::mem::take(&mut task.operation), "wait"),
+            2 => (event.name(), "wait"),
+            4 => {
+                task.operation = event.name();
+                continue;
+            }
+            5 => ("sleeps".to_owned(), "wait"),
+            _ => (String::new(), ""),
+        };
+        if !task.does.is_empty() {
+            slice(&mut text, number, task, event.ns);
+        }
+        *task = Task {
+            since: event.ns,
+            does,
+            category,
+            operation: String::new(),
+        };
+    }
+    for (number, task) in &tasks {
+        if !task.does.is_empty() {
+            slice(&mut text, *number, task, end);
+        }
+    }
+    text += "\n]}\n";
+    (text, named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, CAPACITY, Places, Trace, WORDS, json};
+    use std::collections::HashMap;
+
+    /// A program's memory, by words.
+    #[derive(Default)]
+    struct Memory(HashMap<u64, u64>);
+
+    const STATE: u64 = 0x1000;
+    const RING: u64 = 0x8000;
+    const PLACES: Places = Places {
+        state: STATE - 0x100,
+        exit: None,
+    };
+
+    impl Memory {
+        fn word(&self, address: u64) -> u64 {
+            self.0.get(&address).copied().unwrap_or(0)
+        }
+
+        fn record(&mut self, ns: u64, kind: u64, task: u64, name: &str) {
+            let count = self.word(STATE + 8);
+            let mut bytes = [0; 16];
+            bytes[..name.len()].copy_from_slice(name.as_bytes());
+            let name = u128::from_le_bytes(bytes);
+            let words = [ns, kind, task, name as u64, (name >> 64) as u64];
+            for (i, word) in words.into_iter().enumerate() {
+                let slot = count % CAPACITY * WORDS + i as u64;
+                self.0.insert(RING + slot * 8, word);
+            }
+            self.0.insert(STATE + 8, count + 1);
+            self.0.insert(STATE + 16, RING);
+        }
+    }
+
+    impl Access for Memory {
+        fn read(&mut self, address: u64, len: u64) -> Option<Vec<u8>> {
+            let words = (address..address + len).step_by(8);
+            Some(words.flat_map(|at| self.word(at).to_le_bytes()).collect())
+        }
+
+        fn write(&mut self, address: u64, word: u64) -> Option<()> {
+            self.0.insert(address, word);
+            Some(())
+        }
+    }
+
+    #[test]
+    fn the_ring_is_read_once_and_what_was_overwritten_is_counted() {
+        let (mut memory, mut trace) = (Memory::default(), Trace::default());
+        let mut look = |memory: &mut Memory| {
+            trace.look(PLACES, 0x100, memory).expect("memory");
+            let last = trace.events.last().map(|event| event.ns);
+            (trace.events.len() as u64, trace.lost, last)
+        };
+        assert_eq!(look(&mut memory), (0, 0, None));
+        assert_eq!(memory.word(STATE), 1, "switched on");
+        for ns in 0..10 {
+            memory.record(ns, 1, 1, "");
+        }
+        assert_eq!(look(&mut memory), (10, 0, Some(9)));
+        assert_eq!(look(&mut memory), (10, 0, Some(9)));
+        for ns in 10..10 + CAPACITY + 5 {
+            memory.record(ns, 1, 1, "");
+        }
+        // The oldest that is left may be overwritten while it is read.
+        let (read, lost, last) = look(&mut memory);
+        assert_eq!(read + lost, 15 + CAPACITY);
+        assert_eq!((lost, last), (6, Some(14 + CAPACITY)));
+    }
+
+    #[test]
+    fn what_a_task_does_becomes_slices() {
+        let (mut memory, mut trace) = (Memory::default(), Trace::default());
+        for (ns, kind, task, name) in [
+            (1000, 1, 1, ""),
+            (2000, 4, 1, "read"),
+            (2500, 2, 1, ""),
+            (3000, 5, 0, ""),
+            (5500, 6, 0, ""),
+            (6001, 1, 1, ""),
+            (7000, 2, 1, "sixteen \"bytes\""),
+            (8000, 1, 1, ""),
+            (9000, 3, 1, ""),
+        ] {
+            memory.record(ns, kind, task, name);
+        }
+        trace.look(PLACES, 0x100, &mut memory).expect("memory");
+        let (text, tasks) = json("main.exe", &trace.events);
+        let parsed: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let slices: Vec<String> = parsed["traceEvents"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|event| event["ph"] == "X")
+            .map(|event| {
+                let [track, name, at, long] =
+                    ["tid", "name", "ts", "dur"].map(|key| event[key].to_string());
+                format!("{track} {name} {at} {long}")
+            })
+            .collect();
+        assert_eq!(tasks, 1);
+        assert_eq!(
+            slices,
+            [
+                "1 \"runs\" 0.0 1.5",
+                "0 \"sleeps\" 2.0 2.5",
+                "1 \"read\" 1.5 3.501",
+                "1 \"runs\" 5.001 0.999",
+                "1 \"sixteen \\\"bytes\\\"\" 6.0 1.0",
+                "1 \"runs\" 7.0 1.0",
+            ]
+        );
+    }
+}
