@@ -3,8 +3,9 @@
 use crate::failure::{Context as _, Failure};
 use crate::program::Form;
 use crate::project;
-use crate::run::dies_with_us;
+use crate::run::signalled_at_our_end;
 use crate::sexp::{self, Sexp};
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -76,7 +77,7 @@ impl Workspace {
     /// Builds everything in both contexts. Dune prints errors and its progress.
     pub fn build(&self, release: bool) -> Result<(), Failure> {
         let mut command = self.dune(release);
-        dies_with_us(&mut command);
+        signalled_at_our_end(&mut command, Signal::TERM);
         let status = command.status().map_err(not_started)?;
         if status.success() {
             Ok(())

@@ -300,11 +300,16 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
 /// The child will not outlive us, however we end (prctl(2), PR_SET_PDEATHSIG); nor the thread that
 /// starts it, which has to wait for it.
 pub fn dies_with_us(command: &mut Command) {
+    signalled_at_our_end(command, Signal::KILL);
+}
+
+/// The same with a signal that lets the child end what it started itself, as dune does.
+pub fn signalled_at_our_end(command: &mut Command, signal: Signal) {
     let us = getpid();
     // SAFETY: between fork and exec only system calls are made.
     unsafe {
         command.pre_exec(move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
+            set_parent_process_death_signal(Some(signal))?;
             // We may have ended before that.
             match getppid() == Some(us) {
                 true => Ok(()),

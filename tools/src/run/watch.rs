@@ -6,7 +6,7 @@
 //! run` without `--watch`, so that it ends as always.
 
 use super::output::say;
-use super::{dies_with_us, signals};
+use super::{dies_with_us, signalled_at_our_end, signals};
 use crate::cli::Run;
 use crate::dune;
 use crate::failure::{Context as _, Failure};
@@ -70,7 +70,7 @@ impl Builder {
             dune.args(["build", "--no-print-directory", "--root"])
                 .arg(root);
             dune.arg(target);
-            dies_with_us(&mut dune);
+            signalled_at_our_end(&mut dune, Signal::TERM);
             dune
         };
         // What fails now may be mended while we watch.
