@@ -15,6 +15,7 @@ import threading
 
 from harness.console import PATIENCE
 from harness.context import FORMS, FORMS_AND_SOCKETS, outcome
+from harness.pages import Pages
 
 from cases.network import in_every_form
 from cases.services import MEGABYTE, WebSocket, certificate, folder_of
@@ -198,26 +199,12 @@ def http_websockets(context, form):
 # The client
 
 
-class Pages(http.server.BaseHTTPRequestHandler):
-    """What the client asks for; connections stay."""
-
-    protocol_version = "HTTP/1.1"
-
-    def answer(self, status, body, **fields):
-        self.send_response(status)
-        for name, value in fields.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+class Asked(Pages):
+    """What the client asks for."""
 
     def do_GET(self):
         if self.path == "/pieces":
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for piece in (b"one ", b"after ", b"another", b""):
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.pieces()
         elif self.path == "/redirect":
             self.answer(302, b"elsewhere", Location="http://soil.test:8000/page/end")
         elif self.path == "/loop":
@@ -245,9 +232,6 @@ class Pages(http.server.BaseHTTPRequestHandler):
             self.rfile.readline()
         self.answer(200, body.upper())
 
-    def log_message(self, *_):
-        pass
-
 
 class PageServer(http.server.ThreadingHTTPServer):
     """Counts its connections."""
@@ -255,7 +239,7 @@ class PageServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address):
-        super().__init__(address, Pages)
+        super().__init__(address, Asked)
         self.connections, self.released = 0, threading.Event()
 
     def get_request(self):

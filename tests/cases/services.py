@@ -16,6 +16,7 @@ import time
 from cases.network import in_every_form
 from harness.console import PATIENCE
 from harness.context import outcome
+from harness.pages import Pages
 
 PROGRAMS = "tests/programs/services/"
 FORMS = ("process", "microvm")
@@ -82,24 +83,12 @@ def ask_http_server(child, context, host):
         client.close()
 
 
-class Pages(http.server.BaseHTTPRequestHandler):
-    """What the client asks for; connections stay."""
-
-    protocol_version = "HTTP/1.1"
-
-    def answer(self, status, body):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+class Asked(Pages):
+    """What the client asks for."""
 
     def do_GET(self):
         if self.path == "/pieces":
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for piece in (b"one ", b"after ", b"another", b""):
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.pieces()
         elif self.path.startswith("/page/"):
             self.answer(200, self.path.encode())
         else:
@@ -108,9 +97,6 @@ class Pages(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.answer(200, self.rfile.read(int(self.headers["Content-Length"])).upper())
 
-    def log_message(self, *_):
-        pass
-
 
 @in_every_form(forms=FORMS)
 def cohttp_client(context, form):
@@ -118,7 +104,7 @@ def cohttp_client(context, form):
     page that isn't there, and a port without a server."""
     tap = None if form == "process" else context.tap()
     host = tap.host if tap else "127.0.0.1"
-    with http.server.ThreadingHTTPServer((host, 8000), Pages) as server:
+    with http.server.ThreadingHTTPServer((host, 8000), Asked) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         words = [f"http://{host}:8000/", f"http://{host}:8001/"]
         child = context.soil(f"{PROGRAMS}http_client.exe", form, *words, tap=tap)
