@@ -42,7 +42,12 @@ NOT_ALONE = re.compile(
     r"\bcodegen\b|\basmgen\b|libwin32unix"
 )
 # The libraries that come with the compiler: findlib's names.
-LIBRARIES = {"unix": "unix", "str": "str", "systhreads": "threads.posix"}
+LIBRARIES = {
+    "unix": "unix",
+    "str": "str",
+    "systhreads": "threads.posix",
+    "runtime_events": "runtime_events",
+}
 # The files that link and run images. They are copied first, as a concurrent build may remove them
 # for a moment.
 TOOLS = [
@@ -57,7 +62,6 @@ FEATURES = [
         r"\b(fork|create_process|open_process\w*|execv\w*|Unix\.system|Sys\.command|waitpid)\b",
         "processes",
     ),
-    (r"\bRuntime_events\s*\.", "runtime events, which are a file that is mapped"),
 ]
 
 
