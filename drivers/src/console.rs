@@ -41,7 +41,7 @@ impl Console {
     /// See [`Error`]; the device is left reset.
     pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Console, Error> {
         let features = device::feature::QUEUE;
-        let mut device = Device::new(transport, DeviceType::Console, features, &|features| {
+        let mut device = Device::new(transport, DeviceType::CONSOLE, features, &|features| {
             features
         })?;
         let receive = device.queue(memory, RECEIVE_QUEUE, (1, RECEIVE_BUFFERS), 1)?;

@@ -1,9 +1,10 @@
 //! Life cycle of a device, common to all drivers: negotiate features, set up queues, start, stop.
 
 use alloc::boxed::Box;
+use core::ptr::NonNull;
 
 use crate::queue::{Options, Queue};
-use crate::transport::{DeviceType, Interrupt, Status, Transport, Width};
+use crate::transport::{DeviceType, Interrupt, Status, Transport};
 use crate::{Error, MemoryRef};
 
 /// Feature bits of all device types (virtio 1.2, chapter 6).
@@ -157,20 +158,38 @@ impl Device {
         })
     }
 
+    fn config<T>(&self, offset: usize) -> Option<NonNull<T>> {
+        let field = self.transport.config_field(offset, size_of::<T>());
+        field.map(NonNull::cast)
+    }
+
     pub fn config_u8(&self, offset: usize) -> Option<u8> {
-        self.transport
-            .read_config(offset, Width::U8)
-            .map(|v| v as u8)
+        // SAFETY: a field of this size (promise of `Transport`).
+        self.config(offset).map(|at| unsafe { at.read_volatile() })
     }
 
     pub fn config_u16(&self, offset: usize) -> Option<u16> {
-        self.transport
-            .read_config(offset, Width::U16)
-            .map(|v| v as u16)
+        // SAFETY: as above.
+        self.config(offset).map(|at| unsafe { at.read_volatile() })
     }
 
     pub fn config_u32(&self, offset: usize) -> Option<u32> {
-        self.transport.read_config(offset, Width::U32)
+        // SAFETY: as above.
+        self.config(offset).map(|at| unsafe { at.read_volatile() })
+    }
+
+    /// Writes a byte of the configuration space; `None` outside it.
+    pub fn write_config_u8(&self, offset: usize, value: u8) -> Option<()> {
+        // SAFETY: as above.
+        self.config(offset)
+            .map(|at| unsafe { at.write_volatile(value) })
+    }
+
+    /// Writes a word of the configuration space; `None` outside it.
+    pub fn write_config_u32(&self, offset: usize, value: u32) -> Option<()> {
+        // SAFETY: as above.
+        self.config(offset)
+            .map(|at| unsafe { at.write_volatile(value) })
     }
 
     /// Reads 64 bits as two halves of the same generation (virtio 1.2, 2.5.1).

@@ -18,6 +18,8 @@
 //! address of none, the test panics.
 
 mod blk;
+mod gpu;
+mod input;
 mod liar;
 mod memory;
 mod net;
@@ -26,6 +28,8 @@ mod simple;
 mod transport;
 
 pub use blk::Disk;
+pub use gpu::{Adapter, Pointer, Screen, edid};
+pub use input::Keyboard;
 pub use liar::{Liar, Lie};
 pub use memory::HostMemory;
 pub use net::NetDevice;

@@ -1,4 +1,5 @@
-//! Drivers for virtio devices over PCI and MMIO: network card, disk, entropy source, console.
+//! Drivers for virtio devices over PCI and MMIO: network card, disk, entropy source, console,
+//! graphics adapter, input devices.
 //!
 //! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
 //! machine and a [`pci::ConfigAccess`] from the kernel's PCI code. It never waits and enables no
@@ -12,7 +13,8 @@
 //! 2. [`transport`]: registers, status, doorbells, interrupts, over MMIO ([`transport::mmio`]) or
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own account of what is outstanding.
-//! 4. [`net`], [`blk`], [`rng`], [`console`]: one owner (`&mut`) for each device.
+//! 4. [`net`], [`blk`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) for each
+//!    device.
 //!
 //! # Finding a device
 //!
@@ -29,7 +31,7 @@
 //!     // SAFETY: nothing else drives the function.
 //!     let interrupts = Interrupts::Messages(&[message]);
 //!     let transport = unsafe { PciTransport::new(memory, access, &function, interrupts) }?;
-//!     if transport.device_type() == DeviceType::Net {
+//!     if transport.device_type() == DeviceType::NET {
 //!         let card = drivers::net::Net::new(Box::new(transport), memory, &Default::default())?;
 //!     }
 //! }
@@ -62,6 +64,8 @@ pub mod device;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod gpu;
+pub mod input;
 pub mod memory;
 pub mod net;
 pub mod pci;

@@ -184,7 +184,7 @@ impl Net {
         let wanted = features & config.features | device::feature::VERSION_1;
         let mut device = Device::new(
             transport,
-            DeviceType::Net,
+            DeviceType::NET,
             wanted,
             &capabilities::consistent,
         )?;

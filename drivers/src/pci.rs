@@ -165,10 +165,10 @@ impl Functions<'_> {
     /// subsystem id.
     fn virtio_type(&self, address: Address, device: u16) -> Option<DeviceType> {
         match device {
-            0x1000..=0x103f => Some(DeviceType::from(
+            0x1000..=0x103f => Some(DeviceType(
                 self.access.read(address, register::SUBSYSTEM) >> 16,
             )),
-            0x1040..=0x107f => Some(DeviceType::from(u32::from(device) - 0x1040)),
+            0x1040..=0x107f => Some(DeviceType(u32::from(device) - 0x1040)),
             _ => None,
         }
     }

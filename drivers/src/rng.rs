@@ -29,7 +29,7 @@ impl Rng {
     pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Rng, Error> {
         let mut device = Device::new(
             transport,
-            DeviceType::Rng,
+            DeviceType::RNG,
             device::feature::QUEUE,
             &|features| features,
         )?;

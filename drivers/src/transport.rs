@@ -9,42 +9,36 @@ use crate::Error;
 pub mod mmio;
 pub mod pci;
 
-/// Type of a virtio device (virtio 1.2, chapter 5).
+/// Type of a virtio device: its id (virtio 1.2, chapter 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceType {
-    /// 1: network card.
-    Net,
-    /// 2: block device.
-    Block,
-    /// 3: console.
-    Console,
-    /// 4: entropy source.
-    Rng,
-    /// Any other device id, without a driver in this crate.
-    Other(u32),
-}
+pub struct DeviceType(pub u32);
 
-impl From<u32> for DeviceType {
-    fn from(id: u32) -> Self {
-        match id {
-            1 => DeviceType::Net,
-            2 => DeviceType::Block,
-            3 => DeviceType::Console,
-            4 => DeviceType::Rng,
-            other => DeviceType::Other(other),
-        }
-    }
+impl DeviceType {
+    /// Network card.
+    pub const NET: DeviceType = DeviceType(1);
+    /// Block device.
+    pub const BLOCK: DeviceType = DeviceType(2);
+    /// Console.
+    pub const CONSOLE: DeviceType = DeviceType(3);
+    /// Entropy source.
+    pub const RNG: DeviceType = DeviceType(4);
+    /// Graphics adapter.
+    pub const GPU: DeviceType = DeviceType(16);
+    /// Keyboard, pointer or another input device.
+    pub const INPUT: DeviceType = DeviceType(18);
 }
 
 impl fmt::Display for DeviceType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DeviceType::Net => f.write_str("network"),
-            DeviceType::Block => f.write_str("block"),
-            DeviceType::Console => f.write_str("console"),
-            DeviceType::Rng => f.write_str("entropy"),
-            DeviceType::Other(id) => write!(f, "virtio type {id}"),
-        }
+        f.write_str(match *self {
+            DeviceType::NET => "network",
+            DeviceType::BLOCK => "block",
+            DeviceType::CONSOLE => "console",
+            DeviceType::RNG => "entropy",
+            DeviceType::GPU => "graphics",
+            DeviceType::INPUT => "input",
+            DeviceType(id) => return write!(f, "virtio type {id}"),
+        })
     }
 }
 
@@ -91,34 +85,17 @@ pub struct QueueAddresses {
     pub device: u64,
 }
 
-/// The width of one access to a configuration space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    /// 1 byte.
-    U8,
-    /// 2 bytes.
-    U16,
-    /// 4 bytes.
-    U32,
-}
-
-impl Width {
-    /// The width in bytes.
-    pub fn bytes(self) -> usize {
-        match self {
-            Width::U8 => 1,
-            Width::U16 => 2,
-            Width::U32 => 4,
-        }
-    }
-}
-
 /// Access to a virtio device. [`mmio::MmioTransport`] and [`pci::PciTransport`] are the real
 /// transports; tests have their own.
 ///
 /// No function blocks, and only [`notify`](Transport::notify) is on the data path. The driver waits
 /// for the end of a reset itself, for a bounded time.
-pub trait Transport: Send {
+///
+/// # Safety
+///
+/// What [`config_field`](Transport::config_field) returns is aligned and may be read and written,
+/// with volatile accesses, at any time from then on.
+pub unsafe trait Transport: Send {
     /// The type of the device.
     fn device_type(&self) -> DeviceType;
 
@@ -159,9 +136,9 @@ pub trait Transport: Send {
     /// devices).
     fn config_generation(&self) -> u32;
 
-    /// Reads the device's configuration space; `None` outside it. `offset` is a multiple of the
-    /// width.
-    fn read_config(&self, offset: usize, width: Width) -> Option<u32>;
+    /// The address of a field of the device's configuration space of `size` bytes, for one access
+    /// of this size; `None` outside it. `size` is 1, 2 or 4, and `offset` a multiple of it.
+    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>>;
 }
 
 /// Acknowledges the interrupts of one device: a copyable handle for an interrupt handler.

@@ -26,7 +26,7 @@ pub const PID: u64 = 1;
 /// use.
 static STATE: ExclusiveCell<State> = ExclusiveCell::new(State::new());
 
-/// What `siginfo_t` says of a signal's sender.
+/// The sender of a signal, as `siginfo_t` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// `si_code`.

@@ -23,7 +23,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod disk;
+pub mod display;
 pub mod error;
+pub mod input;
 pub mod link;
 pub mod volume;
 
@@ -247,6 +249,10 @@ pub trait Wait {
     /// Takes OCaml back; blocks while another thread has it. Without the runtime's lock.
     fn leave_blocking();
 
+    /// Says that other threads than the first will wait, before they do. Without it they can, but a
+    /// process may pay more for it. From any thread.
+    fn expect_threads();
+
     /// Number of forks between the program's first process and this one. From any thread.
     fn forks() -> u32;
 
@@ -272,7 +278,8 @@ pub trait Wait {
 }
 
 /// File descriptors of the system, by their numbers: Linux's in a process, in an image those of its
-/// system calls. From any thread; in an image without the runtime's lock, as a system call takes it.
+/// system calls. From any thread; in an image without the runtime's lock, as a system call takes
+/// it.
 pub trait SystemDescriptors {
     /// Whether a transfer in this direction would not block, or would fail at once.
     ///
@@ -325,6 +332,26 @@ pub trait Disks: Wait + Copy + 'static {
 
     /// The block devices with their names, in a fixed order. The first use opens them.
     fn disks(interest: &mut Self::Interest) -> Result<disk::Named<Self>, Failure>;
+}
+
+/// Displays. Calls only.
+pub trait Displays: Wait + Sized + 'static {
+    /// Error text when there is no display.
+    const NO_DISPLAY: &str;
+
+    /// The displays, in a fixed order. To be called once: the first call opens them, and later ones
+    /// answer an empty list. May wait a bounded time for devices to tell what they are.
+    fn displays(interest: &mut Self::Interest) -> Result<display::All<Self>, Failure>;
+}
+
+/// Input devices. Calls only.
+pub trait Inputs: Wait + Sized + 'static {
+    /// Error text when there is no input device.
+    const NO_INPUT: &str;
+
+    /// The input devices, in a fixed order. To be called once: the first call opens them, and later
+    /// ones answer an empty list.
+    fn inputs(interest: &mut Self::Interest) -> Result<input::All<Self>, Failure>;
 }
 
 /// Folders of the host as volumes. Calls only, on the volume's fiber.

@@ -33,7 +33,7 @@ fn most() -> usize {
     MOST.load(Ordering::Relaxed)
 }
 
-/// What a description stands for.
+/// The object of an open file description.
 pub enum Object {
     /// One of the program's standard streams: 0 to 2.
     Console(u64),
@@ -69,7 +69,7 @@ pub enum Object {
 /// An open file description: descriptors that were duplicated share it, with its position and its
 /// flags.
 pub struct Description {
-    /// What it stands for.
+    /// Its object.
     pub object: Object,
     /// The absolute path that it was opened by; empty for what has none.
     pub path: String,

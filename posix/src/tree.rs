@@ -55,7 +55,8 @@ fn make_tree() {
     }
 }
 
-/// What fails here is missing for a program that looks for it.
+/// Makes the directories and files that programs expect. One that can't be made is missing for a
+/// program that looks for it.
 fn fill() {
     for directory in ["/tmp", "/etc", "/dev", "/proc"] {
         let _ = names::make_directory(directory);

@@ -90,6 +90,22 @@ pub struct Driver<R: Resources> {
     pub counter: fn(&mut Runtime<R>, isize) -> usize,
 }
 
+impl<R: Resources> Driver<R> {
+    /// A driver that runs when something arrives, and leaves nothing to be ended or counted.
+    pub const fn of_events(
+        poll: fn(&mut Runtime<R>, u64),
+        interest: fn(&mut Runtime<R>, &mut Interest<R>),
+    ) -> Self {
+        Self {
+            poll,
+            deadline: |_| None,
+            interest,
+            finish: |_| true,
+            counter: |_, _| 0,
+        }
+    }
+}
+
 impl<R: Resources> Clone for Driver<R> {
     fn clone(&self) -> Driver<R> {
         *self
@@ -98,9 +114,9 @@ impl<R: Resources> Clone for Driver<R> {
 
 impl<R: Resources> Copy for Driver<R> {}
 
-/// Number of drivers there may be: console, network, leases, disks, volumes, raw disks, readiness
-/// for system calls, or in a process descriptors of the system.
-pub const MAX_DRIVERS: usize = 7;
+/// Number of drivers there may be: console, network, leases, disks, volumes, raw disks, displays,
+/// inputs, readiness for system calls, or in a process descriptors of the system.
+pub const MAX_DRIVERS: usize = 9;
 
 /// The state of the reactor: operations, completions, descriptors and drivers.
 pub struct Runtime<R: Resources> {
@@ -202,6 +218,20 @@ impl<R: Resources> Runtime<R> {
         cancel: fn(&mut Runtime<R>, u64) -> Cancelled,
     ) -> Result<(), Error> {
         self.add(token, Operation::Given { cancel })
+    }
+
+    /// [`Runtime::give`] for an operation that its owner has begun, and takes back if there is no
+    /// room to note it. The answer is that it is pending.
+    pub fn give_begun(
+        &mut self,
+        token: u64,
+        cancel: fn(&mut Runtime<R>, u64) -> Cancelled,
+    ) -> Answer {
+        if let Err(error) = self.give(token, cancel) {
+            cancel(self, token);
+            return Err(error.into());
+        }
+        Err(Stop::Pending)
     }
 
     /// Takes an operation back that its owner has answered at once.

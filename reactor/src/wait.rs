@@ -35,7 +35,7 @@ pub(crate) enum From<R: Resources> {
     Following(Arc<AtomicU32>),
 }
 
-/// What a waiting thread does next, without the lock.
+/// The next step of a waiting thread, without the lock.
 pub(crate) enum Next<R: Resources> {
     /// Its wait is over.
     Return,

@@ -204,6 +204,8 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
         }
     }
 
+    fn expect_threads() {}
+
     fn forks() -> u32 {
         0
     }

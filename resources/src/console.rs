@@ -66,13 +66,8 @@ pub fn open(rt: &mut Runtime, stream: Stream) -> Answer {
         return Ok(fd.encode() as usize);
     }
     if !rt.resources.console.registered {
-        rt.register(Driver {
-            poll: |rt, _| poll(rt),
-            deadline: |_| None,
-            interest: |rt, interest| self::interest(rt, interest),
-            finish: |_| true,
-            counter: |_, _| 0,
-        })?;
+        let interest = |rt: &mut Runtime, interest: &mut Interest| self::interest(rt, interest);
+        rt.register(Driver::of_events(|rt, _| poll(rt), interest))?;
         rt.resources.console.registered = true;
     }
     let fd = rt.table.insert(&CONSOLE, key as u32)?;

@@ -5,5 +5,5 @@ pub use host::{Host as Current, Interest, LinkWake, Offload, Slice};
 #[cfg(feature = "image")]
 pub use image::{Image as Current, Interest, LinkWake, Offload, Slice};
 
-/// What carries the program's sockets.
+/// The transport of the program's sockets.
 pub type Transport = <Current as platform::Links>::Transport;

@@ -9,7 +9,7 @@
 //! statistics                                        what net, files and disks have counted
 //!   │
 //! net     console     pipe     files     blocks     what descriptors stand for
-//!   \        │         │          \       /
+//!   \        │         │          \       /           (displays and inputs need none)
 //!    \       │         │            disks           the devices below files and blocks
 //!     \      │         │              │
 //!      runtime,  random,  log_sink ───┘             entering the runtime, random numbers, the log
@@ -34,7 +34,10 @@ pub mod blocks;
 pub mod console;
 pub mod current;
 mod disks;
+pub mod displays;
+pub mod draw;
 pub mod files;
+pub mod inputs;
 pub mod log_sink;
 pub mod net;
 pub mod pipe;
@@ -67,6 +70,10 @@ pub struct Resources {
     disks: Option<&'static mut disks::Disks>,
     /// Disks that are open as they are.
     blocks: slab::Slab<blocks::Raw>,
+    /// Pictures.
+    displays: Option<&'static mut displays::Displays>,
+    /// Keyboards, pointers and others.
+    inputs: Option<&'static mut inputs::Inputs>,
     /// Volumes and open files.
     files: Option<&'static mut files::Files>,
     /// The file-system drivers that the program has.
@@ -85,6 +92,8 @@ impl reactor::Resources for Resources {
         net: None,
         disks: None,
         blocks: slab::Slab::new(),
+        displays: None,
+        inputs: None,
         files: None,
         file_systems: Vec::new(),
         embedded: files::embedded::Embedded::new(),

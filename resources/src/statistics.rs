@@ -1,5 +1,5 @@
-//! What the parts of the program that are in use have counted, for metrics. Asking starts none of
-//! them.
+//! The counters of the parts of the program that are in use, for metrics. Reading them starts no
+//! part.
 
 use crate::Runtime;
 use crate::{disks, files, net};

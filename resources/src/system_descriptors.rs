@@ -60,13 +60,8 @@ fn park(rt: &mut Runtime, fd: i32, direction: Direction, token: Int) -> Answer {
         return rt.watch(token);
     }
     if !rt.resources.waits.registered {
-        rt.register(Driver {
-            poll: |rt, _| poll(rt),
-            deadline: |_| None,
-            interest: |rt, interest| self::interest(rt, interest),
-            finish: |_| true,
-            counter: |_, _| 0,
-        })?;
+        let interest = |rt: &mut Runtime, interest: &mut Interest| self::interest(rt, interest);
+        rt.register(Driver::of_events(|rt, _| poll(rt), interest))?;
         rt.resources.waits.registered = true;
     }
     let token = rt.new_token(token)?;
@@ -77,12 +72,7 @@ fn park(rt: &mut Runtime, fd: i32, direction: Direction, token: Int) -> Answer {
         direction,
         token,
     });
-    let given = rt.give(token, cancel);
-    if given.is_err() {
-        cancel(rt, token);
-    }
-    given?;
-    Err(Stop::Pending)
+    rt.give_begun(token, cancel)
 }
 
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
@@ -165,12 +155,36 @@ mod tests {
     }
 
     #[test]
+    fn all_that_are_ready_complete_at_once_and_the_others_wait_on() {
+        let mut rt = Runtime::new();
+        let pipes: Vec<[i32; 2]> = (0..5).map(|_| pipe()).collect();
+        for (token, [from, _]) in (1..).zip(&pipes) {
+            let parked = park(&mut rt, *from, Direction::Read, token);
+            assert_eq!(parked, Err(Stop::Pending));
+        }
+        // Neighbours, the first and the last.
+        for ready in [0, 1, 4] {
+            close(pipes[ready][1]);
+        }
+        let mut found = completed(&mut rt);
+        found.sort_by_key(|(token, _)| *token);
+        assert_eq!(found, [(1, Ok(0)), (2, Ok(0)), (5, Ok(0))]);
+        assert_eq!(completed(&mut rt), []);
+        assert_eq!(rt.cancel(3), Ok(1));
+        close(pipes[2][1]);
+        close(pipes[3][1]);
+        assert_eq!(completed(&mut rt), [(4, Ok(0))]);
+        pipes.iter().for_each(|[from, _]| close(*from));
+    }
+
+    #[test]
     fn a_cancelled_wait_never_completes() {
         let mut rt = Runtime::new();
         let [from, to] = pipe();
         let parked = park(&mut rt, from, Direction::Read, 1);
         assert_eq!(parked, Err(Stop::Pending));
         assert_eq!(rt.cancel(1), Ok(1));
+        assert_eq!(rt.resources.waits.awaited.len(), 0, "it isn't waited for");
         close(to);
         assert_eq!(completed(&mut rt), []);
         close(from);

@@ -38,7 +38,7 @@ impl Environment for Machine {
     }
 }
 
-/// What a number stands for.
+/// The object behind a number.
 enum Object {
     Credentials(Arc<Credentials>, Vec<Pair>),
     Options(Options),

@@ -8,12 +8,9 @@ type step =
   | Over
   | Broken  (** Where the next request begins isn't known. *)
 
-type pace = { seconds : float; rate : int }
-
 type t = {
   input : Input.t;
-  limits : Head.limits;
-  pace : pace;
+  limits : Limits.t;
   truncated : exn;
   mutable ask : (unit -> unit) option;
   mutable started : float; (* When it was first waited for; negative before. *)
@@ -23,7 +20,7 @@ type t = {
   mutable max : int;
 }
 
-let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits pace =
+let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits =
   let step, left =
     match framing with
     | Head.Length 0 -> (Over, 0)
@@ -31,7 +28,7 @@ let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits pace
     | Head.Chunked -> (Size, 0)
     | Head.To_end -> (To_end, 0)
   in
-  { input; limits; pace; truncated; ask; started = -1.; step; left; got = 0; max = max_int }
+  { input; limits; truncated; ask; started = -1.; step; left; got = 0; max = max_int }
 
 let too_large () = raise (Head.Refused `Request_entity_too_large)
 
@@ -54,8 +51,8 @@ let dont_ask t = if t.ask <> None then t.ask <- Some ignore
 let prepare t =
   ask t;
   if t.started < 0. then t.started <- Soil.Clock.monotonic ();
-  let spent_well = float_of_int t.got /. float_of_int t.pace.rate in
-  Input.until t.input (t.started +. t.pace.seconds +. spent_well)
+  let spent_well = float_of_int t.got /. float_of_int t.limits.body_rate in
+  Input.until t.input (t.started +. t.limits.body_seconds +. spent_well)
 
 let malformed () = raise (Head.Refused `Bad_request)
 let chunk_line = 256 (* bytes of the line of a chunk's size, with its extensions *)

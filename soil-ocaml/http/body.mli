@@ -2,15 +2,10 @@
 
 type t
 
-type pace = { seconds : float; rate : int }
-(** The type for how fast a body has to come: it may take [seconds] and one more for each [rate]
-    bytes. *)
-
-val make :
-  ?ask:(unit -> unit) -> ?truncated:exn -> Input.t -> Head.framing -> Head.limits -> pace -> t
-(** [make input framing limits pace] is the body that comes next. [ask] is called before the first
-    wait for it. [truncated] (default: [Refused `Bad_request]) is raised if the input ends before
-    the body. *)
+val make : ?ask:(unit -> unit) -> ?truncated:exn -> Input.t -> Head.framing -> Limits.t -> t
+(** [make input framing limits] is the body that comes next. [ask] is called before the first wait
+    for it. [truncated] (default: [Refused `Bad_request]) is raised if the input ends before the
+    body. *)
 
 val limit : t -> int -> unit
 (** [limit t max] has the call that would return byte [max + 1] raise

@@ -1,26 +1,14 @@
 module D = Soil.File_descriptor
 module H = Cohttp.Header
 
-type limits = {
-  line_bytes : int;
-  head_bytes : int;
-  fields : int;
-  body_bytes : int;
-  connect_seconds : float;
-  head_seconds : float;
-  body_seconds : float;
-  body_rate : int;
-  write_seconds : float;
-  idle_seconds : float;
-}
+type limits = Limits.t
 
-let default_limits =
+let default_limits : limits =
   {
     line_bytes = 16384;
     head_bytes = 65536;
     fields = 200;
     body_bytes = 1 lsl 24;
-    connect_seconds = 30.;
     head_seconds = 60.;
     body_seconds = 60.;
     body_rate = 500;
@@ -67,6 +55,7 @@ type place = {
 
 type t = {
   limits : limits;
+  connect_seconds : float;
   max_connections : int;
   max_redirects : int;
   connect : host:string -> port:int -> D.flow;
@@ -77,11 +66,11 @@ type t = {
 
 let connect_host ~host ~port = (Soil.Tcp.connect_host host ~port :> D.flow)
 
-let create ?(limits = default_limits) ?(max_connections = 16) ?(max_redirects = 10)
+let create ?(limits = default_limits) ?(connect_seconds = 30.) ?(max_connections = 16) ?(max_redirects = 10)
     ?(connect = connect_host) ?tls () =
   if max_connections < 1 then invalid_arg "Soil_http.Client.create: max_connections is less than 1";
   {
-    limits; max_connections; max_redirects; connect; tls; places = Hashtbl.create 8; opened = 0;
+    limits; connect_seconds; max_connections; max_redirects; connect; tls; places = Hashtbl.create 8; opened = 0;
   }
 [@@ocamlformat "disable"]
 
@@ -100,6 +89,10 @@ let sweep t keep =
     places
 
 let close t = sweep t (fun _ -> false)
+
+let own scope t =
+  Soil.Task.on_release scope (fun () -> close t);
+  t
 
 let forget_old t =
   let now = Soil.Clock.monotonic () in
@@ -121,7 +114,7 @@ let open_connection t uri origin =
     | "https", Some tls -> (tls ~host:origin.host flow :> D.flow)
     | _ -> flow
   in
-  match Soil.Task.timeout_opt t.limits.connect_seconds connect with
+  match Soil.Task.timeout_opt t.connect_seconds connect with
   | None -> raise (Failed (uri, Too_slow))
   | Some flow ->
       t.opened <- t.opened + 1;
@@ -212,15 +205,12 @@ let failed uri = function
   | Input.Late | Soil.Task.Timeout _ -> Failed (uri, Too_slow)
   | e -> e
 
-let head_limits t : Head.limits =
-  { line = t.limits.line_bytes; bytes = t.limits.head_bytes; fields = t.limits.fields }
-
 (* The server has ended the connection before it sent anything. *)
 exception Nothing_came
 
 (* Interim responses are skipped (RFC 9110 §15.2), but for the change of protocol, which is final. *)
 let rec response_head t conn meth =
-  let head = Head.response conn.input (head_limits t) ~meth in
+  let head = Head.response conn.input t.limits ~meth in
   if head.status < 200 && head.status <> 101 then response_head t conn meth else head
 
 type sending = { mutable is_sent : bool; mutable mistake : exn option }
@@ -295,8 +285,7 @@ let cohttp_response (head : Head.response) =
   }
 
 let make_body t conn uri (head : Head.response) =
-  let pace = { Body.seconds = t.limits.body_seconds; rate = t.limits.body_rate } in
-  Body.make ~truncated:(Failed (uri, Truncated)) conn.input head.framing (head_limits t) pace
+  Body.make ~truncated:(Failed (uri, Truncated)) conn.input head.framing t.limits
 
 let source uri body =
   let plain = Body.source body in

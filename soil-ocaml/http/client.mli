@@ -18,27 +18,17 @@
 type t
 (** The type for clients: a pool of connections, for all tasks. *)
 
-type limits = {
-  line_bytes : int;  (** A status line or field (16384). *)
-  head_bytes : int;  (** All of them (65536). *)
-  fields : int;  (** Number of fields (200). *)
-  body_bytes : int;  (** What {!get} and {!post} take (16 MiB). *)
-  connect_seconds : float;  (** To connect, with the TLS handshake (30). *)
-  head_seconds : float;
-      (** From the request to the head of the response (60), while the server takes no more of the
-          request. *)
-  body_seconds : float;
-      (** For a body to come (60), with another second for each [body_rate] bytes of it. *)
-  body_rate : int;  (** Bytes per second (500). *)
-  write_seconds : float;  (** For the server to take 64 KiB of a request (30). *)
-  idle_seconds : float;  (** For an unused connection to be kept (15). *)
-}
+type limits = Limits.t
 (** The type for limits. *)
 
 val default_limits : limits
+(** [default_limits] is 16 KiB for a line, 64 KiB and 200 fields for a head, 16 MiB for a body; 15 s
+    for an unused connection, 60 s for a head, 60 s and 500 bytes per second for a body, 30 s to
+    write. *)
 
 val create :
   ?limits:limits ->
+  ?connect_seconds:float ->
   ?max_connections:int ->
   ?max_redirects:int ->
   ?connect:(host:string -> port:int -> Soil.File_descriptor.flow) ->
@@ -52,7 +42,8 @@ val create :
       response. 303 becomes a [GET], and so do 301 and 302 of a [POST]. To another host, scheme or
       port, [Authorization], [Cookie] and [Proxy-Authorization] aren't passed on, and from https to
       http none is followed ({!Failed}).
-    - [connect] (default: {!Soil.Tcp.connect_host}) makes connections.
+    - [connect] (default: {!Soil.Tcp.connect_host}) makes connections. It has [connect_seconds]
+      (default: 30), together with the TLS handshake.
     - [tls] begins a session for [https]: [Soil_tls.client config]. Without it [https] fails, and
       the program has no TLS.
 
@@ -61,6 +52,10 @@ val create :
 val close : t -> unit
 (** [close t] closes the connections that aren't in use. Those that are, and later ones, work as
     before. *)
+
+val own : Soil.Task.scope -> t -> t
+(** [own scope t] is [t], which is closed at the end of [scope], as {!Soil.File_descriptor.own} has
+    it. *)
 
 (** {1:requests Requests} *)
 
@@ -114,7 +109,7 @@ val upgrade :
 type problem =
   | Malformed  (** It isn't HTTP, or beyond the limits of a head. *)
   | Truncated  (** The connection ended before the body. *)
-  | Too_large  (** The body is longer than {!type-limits}[.body_bytes]. *)
+  | Too_large  (** The body is longer than [body_bytes] of {!type-limits}. *)
   | Too_slow  (** A limit of time is over. *)
   | Too_many_redirects
   | Insecure_redirect  (** From https to http. *)

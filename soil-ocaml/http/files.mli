@@ -11,7 +11,9 @@
       heeded. Entity tags are made of size and time; a file that was changed within the last three
       seconds has a weak one, since its time may not tell the next change. Embedded files have no
       time: their tag is of the contents.
-    - Of [Range], one range is answered with 206. For several the whole file is sent.
+    - [Range] is answered with 206, several ranges by [multipart/byteranges]. Those that overlap, or
+      are less than 80 bytes apart, become one, so that a response is never much longer than the
+      file; of more than 16 ranges the whole file is sent.
     - If the client takes [gzip] and there is [NAME.gz] beside a file [NAME] of text (also
       JavaScript, JSON, XML, SVG, WebAssembly), that is sent, with [Content-Encoding: gzip]. *)
 

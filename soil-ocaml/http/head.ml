@@ -3,7 +3,6 @@ module H = Cohttp.Header
 exception Refused of Cohttp.Code.status_code
 
 type framing = Length of int | Chunked | To_end
-type limits = { line : int; bytes : int; fields : int }
 type request = { request : Cohttp.Request.t; framing : framing; persistent : bool; expects : bool }
 
 type response = {
@@ -18,8 +17,8 @@ let refuse status = raise (Refused status)
 let bad () = refuse `Bad_request
 
 (* What is left of the limit of bytes; a line counts with its end. *)
-let line input limits left too_large =
-  match Input.line input ~max:(min limits.line (!left - 2)) with
+let line input (limits : Limits.t) left too_large =
+  match Input.line input ~max:(min limits.line_bytes (!left - 2)) with
   | n ->
       left := !left - n - 2;
       n
@@ -48,7 +47,7 @@ let field input headers n =
   if not (Grammar.is_value value) then bad ();
   H.add headers (Input.sub input 0 at) value
 
-let fields_within input limits left =
+let fields_within input (limits : Limits.t) left =
   let rec go headers count =
     match line input limits left `Request_header_fields_too_large with
     | 0 ->
@@ -64,7 +63,9 @@ let fields_within input limits left =
 
 (* Whatever ends the head, it is the peer's mistake. *)
 let well_formed f = try f () with Input.Malformed | End_of_file -> bad ()
-let fields input limits = well_formed (fun () -> fields_within input limits (ref limits.bytes))
+
+let fields input (limits : Limits.t) =
+  well_formed (fun () -> fields_within input limits (ref limits.head_bytes))
 
 (* 18 digits always fit; what is longer is too large in any case. *)
 let length_of_string s =
@@ -156,9 +157,9 @@ let host headers version =
   | [] when version = `HTTP_1_0 -> ()
   | _ -> bad ()
 
-let request input limits : request =
+let request input (limits : Limits.t) : request =
   well_formed @@ fun () ->
-  let left = ref limits.bytes in
+  let left = ref limits.head_bytes in
   let meth, target, version = first_line input limits left in
   let headers = fields_within input limits left in
   host headers version;
@@ -197,9 +198,9 @@ let status_line input limits left =
   Input.skip_line input n;
   (version, int_of_string status)
 
-let response input limits ~meth : response =
+let response input (limits : Limits.t) ~meth : response =
   well_formed @@ fun () ->
-  let left = ref limits.bytes in
+  let left = ref limits.head_bytes in
   let version, status = status_line input limits left in
   let headers = fields_within input limits left in
   let framing =

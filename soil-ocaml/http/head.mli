@@ -11,9 +11,6 @@ exception Refused of Cohttp.Code.status_code
 (** The type for how a body ends. *)
 type framing = Length of int | Chunked | To_end
 
-type limits = { line : int; bytes : int; fields : int }
-(** The type for limits of a head: bytes of a line, of all lines, and the number of fields. *)
-
 type request = {
   request : Cohttp.Request.t;
   framing : framing;
@@ -21,7 +18,7 @@ type request = {
   expects : bool;  (** It keeps the body back until it is asked for. *)
 }
 
-val request : Input.t -> limits -> request
+val request : Input.t -> Limits.t -> request
 (** [request input limits] waits for the head of a request.
     @raise Refused if it is malformed or too large. *)
 
@@ -33,11 +30,11 @@ type response = {
   persistent : bool;
 }
 
-val response : Input.t -> limits -> meth:Cohttp.Code.meth -> response
+val response : Input.t -> Limits.t -> meth:Cohttp.Code.meth -> response
 (** [response input limits ~meth] is likewise the head of a response to a request by [meth], an
     interim one included. *)
 
-val fields : Input.t -> limits -> Cohttp.Header.t
+val fields : Input.t -> Limits.t -> Cohttp.Header.t
 (** [fields input limits] is the fields up to an empty line, as at the end of a body in chunks. *)
 
 val write : Buffer.t -> (string * string) list -> unit

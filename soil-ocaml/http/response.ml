@@ -6,7 +6,7 @@ type body =
   | Buffer of Soil.File_descriptor.buffer
   | Stream of int option * (Soil.Flow.sink -> unit)
   | Direct of { length : int; send : Output.t -> head:string -> unit }
-  | Upgrade of (Soil.Flow.t -> unit)
+  | Upgrade of (at_stop:((unit -> unit) -> unit) -> Soil.Flow.t -> unit)
 
 type t = { status : Cohttp.Code.status_code; headers : H.t; body : body }
 

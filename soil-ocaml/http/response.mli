@@ -8,7 +8,8 @@ type body =
   | Stream of int option * (Soil.Flow.sink -> unit)  (** Its length, if it is known. *)
   | Direct of { length : int; send : Output.t -> head:string -> unit }
       (** Sends head and body itself: so that only programs with files link what sends them. *)
-  | Upgrade of (Soil.Flow.t -> unit)
+  | Upgrade of (at_stop:((unit -> unit) -> unit) -> Soil.Flow.t -> unit)
+      (** [at_stop f] has [f ()] be called when the server stops, or at once if it does already. *)
 
 type t = { status : Cohttp.Code.status_code; headers : Cohttp.Header.t; body : body }
 

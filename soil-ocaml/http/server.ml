@@ -3,19 +3,9 @@ module H = Cohttp.Header
 
 exception Refused = Head.Refused
 
-type limits = {
-  line_bytes : int;
-  head_bytes : int;
-  fields : int;
-  body_bytes : int;
-  idle_seconds : float;
-  head_seconds : float;
-  body_seconds : float;
-  body_rate : int;
-  write_seconds : float;
-}
+type limits = Limits.t
 
-let default_limits =
+let default_limits : limits =
   {
     line_bytes = 8192;
     head_bytes = 16384;
@@ -49,13 +39,7 @@ let entry_to_string e =
     (e.seconds *. 1e3)
 
 (* What the connections of a listener share. *)
-type server = {
-  limits : limits;
-  head_limits : Head.limits;
-  pace : Body.pace;
-  log : (entry -> unit) option;
-  is_stopping : unit -> bool;
-}
+type server = { limits : limits; log : (entry -> unit) option; is_stopping : unit -> bool }
 
 type conn = {
   server : server;
@@ -64,6 +48,7 @@ type conn = {
   peer : string Lazy.t;
   text : Buffer.t;
   mutable idle : bool;
+  mutable at_stop : unit -> unit;
 }
 
 type request = {
@@ -118,7 +103,8 @@ let redirect ?status:(code = `See_other) target =
   status ~headers:(H.init_with "location" target) (code :> Cohttp.Code.status_code)
 
 let upgrade ?(headers = H.init ()) protocol f =
-  make ~status:`Switching_protocols ~headers:(H.add headers "upgrade" protocol) (Upgrade f)
+  let run ~at_stop:_ flow = f flow in
+  make ~status:`Switching_protocols ~headers:(H.add headers "upgrade" protocol) (Upgrade run)
 
 (* Sending *)
 
@@ -127,13 +113,17 @@ let framing_of (r : Response.t) version =
   | Some n -> Head.Length n
   | None -> if version = `HTTP_1_0 then To_end else Chunked
 
+let upgraded conn f =
+  let at_stop g = if conn.server.is_stopping () then g () else conn.at_stop <- g in
+  f ~at_stop (Input.duplex conn.input)
+
 let send conn (r : Response.t) ~version ~head_only ~keep =
   let framing = framing_of r version in
   Response.head conn.text r ~version ~framing ~keep;
   let head = Buffer.contents conn.text in
   if head_only || has_no_body r.status then (
     Output.strings conn.output [ head ];
-    match r.body with Upgrade f -> f (Input.duplex conn.input) | _ -> ())
+    match r.body with Upgrade f -> upgraded conn f | _ -> ())
   else
     match r.body with
     | Empty | Upgrade _ -> Output.strings conn.output [ head ]
@@ -198,7 +188,7 @@ let answer conn (head : Head.request) handler =
   let sent_before = Output.sent conn.output in
   let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
   let ask = if head.expects then Some ask else None in
-  let content = Body.make ?ask conn.input head.framing conn.server.head_limits conn.server.pace in
+  let content = Body.make ?ask conn.input head.framing conn.server.limits in
   let request = { head; content; conn; is_wanted = false } in
   let version = head.request.version and head_only = head.request.meth = `HEAD in
   let failure = ref End in
@@ -260,7 +250,7 @@ let is_asked conn =
 let rec requests conn handler =
   if is_asked conn then (
     Input.until conn.input (Soil.Clock.monotonic () +. conn.server.limits.head_seconds);
-    match Head.request conn.input conn.server.head_limits with
+    match Head.request conn.input conn.server.limits with
     | head -> (
         match answer conn head handler with
         | Continue -> requests conn handler
@@ -282,19 +272,12 @@ let run conn handler =
     (* The client went away, or doesn't take what it asked for. *)
     ()
 
-let server ?(limits = default_limits) ?log is_stopping =
-  {
-    limits;
-    head_limits = { line = limits.line_bytes; bytes = limits.head_bytes; fields = limits.fields };
-    pace = { seconds = limits.body_seconds; rate = limits.body_rate };
-    log;
-    is_stopping;
-  }
+let server ?(limits = default_limits) ?log is_stopping = { limits; log; is_stopping }
 
 let conn server peer d =
   let input = Input.create d in
   let output = Output.create input ~seconds:server.limits.write_seconds in
-  { server; input; output; peer; text = Buffer.create 512; idle = false }
+  { server; input; output; peer; text = Buffer.create 512; idle = false; at_stop = ignore }
 
 let connection ?limits ?log ?peer d handler =
   let server = server ?limits ?log (fun () -> false) in
@@ -314,10 +297,11 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handle
   let server = server ?limits ?log (fun () -> !stopping || not (D.is_open listener)) in
   let stop () =
     stopping := true;
-    let end_idle (_, conn) =
+    let tell (_, conn) =
       if conn.idle then try D.shutdown (Input.flow conn.input) `Receive with Soil.Error _ -> ()
+      else conn.at_stop ()
     in
-    Conns.iter end_idle !conns
+    Conns.iter tell !conns
   in
   let one connection d =
     let peer = lazy (Soil.Net.Endpoint.to_string (Soil.Tcp.peer connection)) in
@@ -336,7 +320,9 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handle
         let seconds = server.limits.head_seconds in
         match Soil.Task.timeout_opt seconds (fun () -> secure connection) with
         | Some d -> D.with_close d (fun d -> one connection (d :> D.flow))
-        | None | (exception Soil.Error _) -> ())
+        | None ->
+            let detail = Printf.sprintf "not within %g s" seconds in
+            Soil.Error.fail Timed_out "handshake" ~subject:(D.name connection) ~detail)
   in
   Soil.Task.scope @@ fun scope ->
   let watch () =

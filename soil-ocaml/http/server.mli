@@ -45,8 +45,8 @@ val body : ?max:int -> request -> Soil.Flow.source
     {!Soil.Reader}… A client that waits to be asked for it ([Expect: 100-continue]) is asked at the
     first read. Reading raises {!Refused}, which the handler needn't catch, with
 
-    - [`Request_entity_too_large] if there are more than [max] bytes (default:
-      {!type-limits}[.body_bytes]); [body] itself raises it if the client says so beforehand;
+    - [`Request_entity_too_large] if there are more than [max] bytes (default: [body_bytes] of
+      {!type-limits}); [body] itself raises it if the client says so beforehand;
     - [`Request_timeout] if it comes too slowly;
     - [`Bad_request] if it is malformed, or ends before its end.
 
@@ -103,23 +103,12 @@ val upgrade : ?headers:Cohttp.Header.t -> string -> (Soil.Flow.t -> unit) -> res
 
 (** {1:serving Serving} *)
 
-type limits = {
-  line_bytes : int;  (** A request line or field (8192). *)
-  head_bytes : int;  (** All of them (16384). *)
-  fields : int;  (** Number of fields (100). *)
-  body_bytes : int;  (** A body, unless {!val-body} is told otherwise (1 MiB). *)
-  idle_seconds : float;  (** Until the first byte of a request (30). *)
-  head_seconds : float;  (** From there to the end of the head (10). Also for a TLS handshake. *)
-  body_seconds : float;
-      (** For a body to come (20), with another second for each [body_rate] bytes of it. *)
-  body_rate : int;  (** Bytes per second (500). *)
-  write_seconds : float;  (** For the client to take 64 KiB of a response (30). *)
-}
-(** The type for limits of what a client may send, and how slowly. Beyond them the answer is 414,
-    431, 413 or 408, and the connection ends; a client that sends nothing, or takes nothing, gets no
-    answer. *)
+type limits = Limits.t
+(** The type for limits. *)
 
 val default_limits : limits
+(** [default_limits] is 8 KiB for a line, 16 KiB and 100 fields for a head, 1 MiB for a body; 30 s
+    until a request, 10 s for its head, 20 s and 500 bytes per second for a body, 30 s to write. *)
 
 type entry = {
   peer : string;
@@ -148,8 +137,9 @@ val serve :
 
     - An exception of [handler] is answered with 500, ends the connection, and is then [on_error]'s.
     - [log] gets an entry for each response. [Soil_http_logs.access] writes them to [Logs].
-    - [secure] begins a session over a new connection: [Soil_tls.server config]. What it raises ends
-      the connection, without a word; wrap it to see why.
+    - [secure] begins a session over a new connection: [Soil_tls.server config]. It has
+      [head_seconds] of [limits]. What it raises ends the connection and is [on_error]'s, as is
+      {!Soil.exception-Error} with [Timed_out] if it takes longer.
     - When [serve] is cancelled, connections without a request end at once. The others get their
       response, with [connection: close], for which they have [grace] seconds. *)
 

@@ -1,7 +1,7 @@
 module H = Cohttp.Header
 
 type t = { tag : string; modified : float option }
-type outcome = Whole | Part of int * int | Unsatisfiable | Not_modified | Failed
+type outcome = Whole | Parts of (int * int) list | Unsatisfiable | Not_modified | Failed
 
 let is_weak tag = String.starts_with ~prefix:"W/" tag
 let opaque tag = if is_weak tag then String.sub tag 2 (String.length tag - 2) else tag
@@ -28,24 +28,49 @@ let compared headers name t compare =
 
 let number s ~size = if String.length s > 18 then size else int_of_string s
 
-(* [None]: not a range that is understood, so none. *)
-let range value ~size =
+type spec = Invalid | Beyond | Range of int * int
+
+let spec text ~size =
+  match String.split_on_char '-' text with
+  | [ ""; last ] when Grammar.is_digits last ->
+      let length = min size (number last ~size) in
+      if length = 0 then Beyond else Range (size - length, length)
+  | [ first; last ] when Grammar.is_digits first && (last = "" || Grammar.is_digits last) ->
+      let first = number first ~size in
+      let last = if last = "" then max_int else number last ~size in
+      if last < first && first < size then Invalid
+      else if first >= size then Beyond
+      else Range (first, min last (size - 1) - first + 1)
+  | _ -> Invalid
+
+let max_ranges = 16
+let overhead = 80 (* about what a part takes beside its bytes (RFC 9110 §15.3.7.2) *)
+
+(* In order, and without gaps that are shorter than another part's head: so what is sent is hardly
+   longer than the whole, whatever is asked for. *)
+let coalesce ranges =
+  let rec go = function
+    | (a, m) :: (b, n) :: rest when b <= a + m + overhead -> go ((a, max m (b + n - a)) :: rest)
+    | range :: rest -> range :: go rest
+    | [] -> []
+  in
+  go (List.sort compare ranges)
+
+(* [None]: not ranges that are understood, so none. *)
+let ranges value ~size =
   let prefix = "bytes=" in
   let start = String.length prefix in
   if String.length value <= start || not (Grammar.equal (String.sub value 0 start) prefix) then None
   else
-    let set = String.sub value start (String.length value - start) in
-    match String.split_on_char '-' (String.trim set) with
-    | [ ""; last ] when Grammar.is_digits last ->
-        let length = min size (number last ~size) in
-        Some (if length = 0 then Unsatisfiable else Part (size - length, length))
-    | [ first; last ] when Grammar.is_digits first && (last = "" || Grammar.is_digits last) ->
-        let first = number first ~size in
-        let last = if last = "" then size - 1 else number last ~size in
-        if last < first && first < size then None
-        else if first >= size then Some Unsatisfiable
-        else Some (Part (first, min last (size - 1) - first + 1))
-    | _ -> None
+    let set = Grammar.elements (String.sub value start (String.length value - start)) in
+    let specs = List.map (spec ~size) set in
+    if specs = [] || List.compare_length_with specs max_ranges > 0 || List.mem Invalid specs then
+      None
+    else
+      let satisfiable = function Range (at, n) -> Some (at, n) | Beyond | Invalid -> None in
+      match List.filter_map satisfiable specs with
+      | [] -> Some Unsatisfiable
+      | ranges -> Some (Parts (coalesce ranges))
 
 let range_holds headers t =
   match H.get headers "if-range" with
@@ -76,5 +101,5 @@ let judge (request : Cohttp.Request.t) t ~size =
   else
     match H.get headers "range" with
     | Some value when is_get && range_holds headers t ->
-        Option.value (range value ~size) ~default:Whole
+        Option.value (ranges value ~size) ~default:Whole
     | _ -> Whole

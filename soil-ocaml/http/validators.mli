@@ -11,11 +11,11 @@ type t = {
 (** The type for what a request gets. *)
 type outcome =
   | Whole
-  | Part of int * int  (** Position and length. *)
+  | Parts of (int * int) list  (** Position and length of each, at least one, in order, apart. *)
   | Unsatisfiable  (** A range beyond the end. *)
   | Not_modified
   | Failed  (** A precondition isn't met. *)
 
 val judge : Cohttp.Request.t -> t -> size:int -> outcome
-(** [judge request v ~size] is what [request] gets of a resource of [size] bytes in state [v]. Of
-    several ranges none is taken: the whole is as good an answer. *)
+(** [judge request v ~size] is what [request] gets of a resource of [size] bytes in state [v].
+    Ranges that overlap or nearly touch become one; of more than 16 none is taken. *)

@@ -41,8 +41,19 @@ let accept ?(headers = H.init ()) ?(protocols = []) ?(origins = `Same)
         let headers =
           match protocol with Some p -> H.add headers "sec-websocket-protocol" p | None -> headers
         in
-        Server.upgrade ~headers "websocket" (fun flow ->
-            try run ~mask:None ~protocol ~max_bytes ~ping_seconds flow f with Failed _ -> ())
+        let serve ~at_stop flow =
+          match
+            Soil.Task.scope @@ fun scope ->
+            let stop = { at_stop; leave = (fun () -> Soil.Task.cancel_scope scope) } in
+            run ~stop ~mask:None ~protocol ~max_bytes ~ping_seconds flow f
+          with
+          | () | (exception Failed _) -> ()
+          | exception Soil.Task.Cancelled ->
+              (* It left because the server stops, unless its task was cancelled. *)
+              Soil.Task.check ()
+        in
+        let headers = H.add headers "upgrade" "websocket" in
+        { Response.status = `Switching_protocols; headers; body = Upgrade serve }
   | _ -> Server.status `Bad_request
 
 module Client = Websocket_client

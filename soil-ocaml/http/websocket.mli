@@ -38,6 +38,8 @@ val accept :
       host; [`Any]; or [`These], such as ["https://example.com"]. Others get 403. What isn't a
       browser says no origin, and may connect.
     - A message of more than [max_bytes] (default: 1 MiB) ends the connection with 1009.
+    - When the server stops, [f] is cancelled as soon as it waits for a message of which nothing has
+      come, and the peer told so (1001). What [f] does before that has the server's [grace].
     - A peer that is silent for [ping_seconds] (default: 30) while the program receives is asked for
       a sign of life, and after as much time again the connection ends. *)
 

@@ -14,12 +14,20 @@ type t = {
   ping_seconds : float;
   mutable has_closed : bool; (* This end has sent its last frame. *)
   mutable closed : (int * string) option; (* What the peer said in its last. *)
+  mutable stopping : (unit -> unit) option; (* Ends [f] between two messages. *)
+  mutable waits : bool; (* For a message of which nothing has come. *)
+  mutable cut : bool; (* A part of a frame may have been sent, behind which nothing can be. *)
 }
+
+(* What the server does with a connection when it stops: [at_stop f] has [f] be called then, and
+   [leave] cancels the program's function. *)
+type stop = { at_stop : (unit -> unit) -> unit; leave : unit -> unit }
 
 let default_max_bytes = 1 lsl 20
 let default_ping_seconds = 30.
 let write_seconds = 30.
 let close_seconds = 5.
+let leave_seconds = 1. (* the same where the program doesn't wait any longer *)
 let frame_seconds = 20. (* for a frame, with another second for each [rate] bytes *)
 let rate = 500.
 let protocol t = t.protocol
@@ -33,7 +41,10 @@ let accept_key key =
 let send_frame t opcode payload =
   let mask = Option.map (fun mask -> mask ()) t.mask in
   let head, payload = Frame.encode ?mask opcode payload in
-  Output.strings t.output [ head; payload ]
+  try Output.strings t.output [ head; payload ]
+  with e ->
+    t.cut <- true;
+    raise e
 
 let check_open t =
   if t.has_closed then Soil.Error.fail Closed "websocket send" ~subject:(D.name t.flow)
@@ -99,8 +110,19 @@ let rec wait t ~asked =
         if not t.has_closed then send_frame t Ping "";
         wait t ~asked:true)
 
-let frame t ~room =
-  wait t ~asked:false;
+(* The same where no message has begun: there a server that stops ends the connection. *)
+let wait_between t =
+  if Input.buffered t.input = 0 then (
+    (match t.stopping with
+    | Some leave when not t.has_closed ->
+        leave ();
+        Soil.Task.check ()
+    | Some _ | None -> ());
+    t.waits <- not t.has_closed;
+    Fun.protect ~finally:(fun () -> t.waits <- false) (fun () -> wait t ~asked:false))
+
+let frame t ~room ~begun =
+  if begun then wait t ~asked:false else wait_between t;
   let started = Soil.Clock.monotonic () in
   let limit length =
     Input.until t.input (started +. frame_seconds +. (float_of_int length /. rate))
@@ -128,7 +150,7 @@ let finished t is_text pieces =
 (* [begun] is the fragments of a message, the last one first. Each counts a bit more than it is long:
    empty ones take memory, too. *)
 let rec next t begun got =
-  let (h : Frame.head), payload = frame t ~room:(t.max_bytes - got) in
+  let (h : Frame.head), payload = frame t ~room:(t.max_bytes - got) ~begun:(begun <> None) in
   match (h.opcode, begun) with
   | Ping, _ ->
       if not t.has_closed then send_frame t Pong payload;
@@ -177,16 +199,21 @@ let close ?(code = 1000) ?(reason = "") t =
 
 let is_failure t e = match Input.failure t.input with Some f -> f == e | None -> false
 
-let run ~mask ~protocol ~max_bytes ~ping_seconds flow f =
+let run ?stop ~mask ~protocol ~max_bytes ~ping_seconds flow f =
   let input = Input.create (flow :> D.flow) in
   let output = Output.create input ~seconds:write_seconds in
   let t =
     {
       flow; input; output; mask; protocol; max_bytes; ping_seconds; has_closed = false;
-      closed = None;
+      closed = None; stopping = None; waits = false; cut = false;
     }
   in
   let last code = try close t ~code with e when is_failure t e -> () in
+  let stopped leave () =
+    t.stopping <- Some leave;
+    if t.waits then leave ()
+  in
+  Option.iter (fun { at_stop; leave } -> at_stop (stopped leave)) stop;
   match f t with
   | result ->
       last 1000;
@@ -197,8 +224,8 @@ let run ~mask ~protocol ~max_bytes ~ping_seconds flow f =
       | Failed _ -> ()
       | e when is_failure t e -> ()
       | Soil.Task.Cancelled ->
-          let leave () = try send_close t 1001 "" with Soil.Error _ -> () in
-          Soil.Task.protect (fun () -> ignore (Soil.Task.timeout_opt 1. leave))
+          let leave () = if not t.cut then try close t ~code:1001 with Soil.Error _ -> () in
+          Soil.Task.protect (fun () -> ignore (Soil.Task.timeout_opt leave_seconds leave))
       | _ -> last 1011);
       raise e
 [@@ocamlformat "disable"]

@@ -5,7 +5,12 @@ type message = Text of string | Binary of string
 
 exception Failed of int * string
 
+type stop = { at_stop : (unit -> unit) -> unit; leave : unit -> unit }
+(** The type for how a server that stops ends a connection: [at_stop f] has [f ()] be called when it
+    stops, and [leave ()] cancels the function of {!run}. *)
+
 val run :
+  ?stop:stop ->
   mask:(unit -> int32) option ->
   protocol:string option ->
   max_bytes:int ->
@@ -14,7 +19,8 @@ val run :
   (t -> 'a) ->
   'a
 (** [run ~mask ~protocol ~max_bytes ~ping_seconds d f] is [f t] with a connection over [d], which it
-    ends afterwards. A client masks what it sends, by [mask]; a server doesn't. *)
+    ends afterwards. A client masks what it sends, by [mask]; a server doesn't. With [stop], [f] is
+    cancelled as soon as it waits for a message of which nothing has come. *)
 
 val accept_key : string -> string
 (** [accept_key key] is the server's answer to the client's [key]. *)

@@ -79,7 +79,7 @@ let offer inbox { sink; stream; waiting; capacity } message =
     | exception Invalid_argument _ ->
         (* Another thread than the tasks'. *)
         Atomic.incr waiting;
-        Soil.Inbox.submit inbox (fun () ->
+        Soil.Inbox.post inbox (fun () ->
             Atomic.decr waiting;
             push ())
 

@@ -101,14 +101,19 @@ let run_promise f =
 let task f =
   let p, resolver = Lwt.task () in
   let compute () =
-    let result =
-      match f () with
-      | v -> Ok v
-      | exception Task.Cancelled -> Error Lwt.Canceled
-      | exception e -> Error e
-    in
-    submit (fun () -> Lwt.wakeup_later_result resolver result)
+    match f () with
+    | v -> Ok v
+    | exception Task.Cancelled -> Error Lwt.Canceled
+    | exception e -> Error e
   in
   let task = Task.spawn (scope ()) (fun () -> Task.Local.with_ is_loop false compute) in
+  ( Task.on_end task @@ fun () ->
+    let result =
+      (* A task that is cancelled before its first turn has no result. *)
+      match Task.result task with
+      | Some (Ok r) -> r
+      | Some (Error _) | None -> Error Lwt.Canceled
+    in
+    submit (fun () -> Lwt.wakeup_later_result resolver result) );
   Lwt.on_cancel p (fun () -> Task.cancel task);
   p

@@ -72,6 +72,18 @@ let with_disk name f =
   let disk = open_ name in
   Descriptor.closing disk.descriptor (fun _ -> f disk)
 
+let own scope disk =
+  Descriptor.closed_on_failure disk.descriptor (fun () ->
+      Task.on_release scope (fun () -> close disk));
+  disk
+
+let () =
+  let find name =
+    with_disk name @@ fun disk ->
+    (Soil_raw.block_info (info disk.descriptor) Sectors * disk.sector_size, not disk.read_only)
+  in
+  Needed.disk := Some find
+
 let name disk = disk.descriptor.path
 let sector_size disk = disk.sector_size
 

@@ -31,6 +31,10 @@ val close : t -> unit
 val with_disk : string -> (t -> 'a) -> 'a
 (** [with_disk name f] is [f d] for the opened disk, closed when that returns or raises. *)
 
+val own : Task.scope -> t -> t
+(** [own scope d] is [d], which is closed at the end of [scope], as {!File_descriptor.own} has it.
+*)
+
 val name : t -> string
 (** [name d] is the disk's name, as it was given to {!open_}. *)
 

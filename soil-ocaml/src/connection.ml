@@ -6,10 +6,27 @@ let endpoint_with get (d : Descriptor.t) =
 let peer = endpoint_with (fun handle b -> Soil_raw_net.tcp_peer handle b)
 let local = endpoint_with (fun handle b -> Soil_raw_net.tcp_local handle b)
 
-let describe d =
-  match peer d with Ok e -> "tcp " ^ Address.endpoint_to_string e | Error _ -> "tcp connection"
+(* Messages about a connection that was closed still name its peer, which its path is then. *)
 
-let io = Descriptor.stream_io describe
+let describe (d : Descriptor.t) =
+  let peer =
+    if d.path = "" then peer d else Ok (Address.endpoint_of_raw (Bytes.unsafe_of_string d.path))
+  in
+  match peer with Ok e -> "tcp " ^ Address.endpoint_to_string e | Error _ -> "tcp connection"
+
+let keep_peer (d : Descriptor.t) =
+  let b = Bytes.create Address.endpoint_length in
+  if Soil_raw_net.tcp_peer d.handle b >= 0 then d.path <- Bytes.unsafe_to_string b
+
+(* A signal's handler may raise where memory is taken. *)
+let close d =
+  match keep_peer d with
+  | () -> Descriptor.close_handle d
+  | exception e ->
+      Descriptor.close_handle d;
+      raise e
+
+let io = Descriptor.stream_io ~close describe
 
 (* A listener's address as asked for, which is known also after it was closed. *)
 let listener_io = Descriptor.no_io (fun d -> "tcp " ^ d.path)
@@ -17,6 +34,10 @@ let listener_io = Descriptor.no_io (fun d -> "tcp " ^ d.path)
 let listener ~operation ~subject result =
   let handle = Failure.check ~operation ~subject result in
   Descriptor.make ~path:subject listener_io handle
+
+let () =
+  let count () = Failure.check ~operation:"network" ~subject:"" (Soil_raw_net.net_interfaces ()) in
+  Needed.interfaces := Some count
 
 let backlog name n =
   if n < 1 || n > 65535 then invalid_arg (name ^ ": backlog out of range");

@@ -4,7 +4,7 @@ type side = [ `Receive | `Send | `Both ]
 type t = {
   handle : int;
   io : io;
-  path : string;
+  mutable path : string;
   mutable is_open : bool;
   mutable back : bytes;
   mutable taken : int;
@@ -117,7 +117,7 @@ let rec read_by take blit d b off len =
   if given_back d > 0 then take_back d (fun back at n -> blit back at b off n) len
   else
     let n = take d.handle b off len in
-    if n >= 0 then n
+    if n >= 0 then Scheduler.at_once "read" n
     else (
       retry d "read" Soil_raw.park_read n;
       read_by take blit d b off len)
@@ -125,7 +125,7 @@ let rec read_by take blit d b off len =
 let rec write_by give d b off len =
   Scheduler.spend ();
   let n = give d.handle b off len in
-  if n >= 0 then n
+  if n >= 0 then Scheduler.at_once "write" n
   else (
     retry d "write" Soil_raw.park_write n;
     write_by give d b off len)
@@ -135,9 +135,9 @@ let shutdown d side =
   let result = Soil_raw.fd_shutdown d.handle how in
   if result < 0 then fail d "shutdown" result
 
-let close_handle = Some (fun d -> ignore (Soil_raw.fd_close d.handle))
+let close_handle d = ignore (Soil_raw.fd_close d.handle)
 
-let stream_io describe =
+let stream_io ?(close = close_handle) describe =
   {
     read = read_by (fun handle b off len -> Soil_raw.fd_read handle b off len) Bytes.blit;
     read_into =
@@ -146,7 +146,7 @@ let stream_io describe =
     write_from = write_by (fun handle b off len -> Soil_raw.fd_write_buffer handle b off len);
     unread;
     shutdown;
-    close = close_handle;
+    close = Some close;
     describe;
     state = None;
   }
@@ -164,7 +164,7 @@ let no_io describe =
     write_from = impossible;
     unread = impossible;
     shutdown = no_shutdown;
-    close = close_handle;
+    close = Some close_handle;
     describe;
     state = None;
   }

@@ -9,7 +9,7 @@ type side = [ `Receive | `Send | `Both ]
 type t = {
   handle : int;  (** The number in Rust's table, with its generation. *)
   io : io;
-  path : string;  (** The path that was opened, or [""]. *)
+  mutable path : string;  (** The path that was opened, the peer of a closed connection, or [""]. *)
   mutable is_open : bool;
   mutable back : bytes;  (** Bytes that were read and given back, from [taken] on. *)
   mutable taken : int;
@@ -44,8 +44,9 @@ and io = {
 val make : ?path:string -> io -> int -> t
 (** [make io handle] is an open descriptor. *)
 
-val stream_io : (t -> string) -> io
-(** [stream_io describe] tries each operation, and waits for readiness while it would block. *)
+val stream_io : ?close:(t -> unit) -> (t -> string) -> io
+(** [stream_io describe] tries each operation, and waits for readiness while it would block. [close]
+    (default: {!close_handle}) closes the handle. *)
 
 val no_io : (t -> string) -> io
 (** [no_io describe] is for descriptors that aren't read nor written. *)
@@ -53,8 +54,8 @@ val no_io : (t -> string) -> io
 val no_shutdown : t -> side -> unit
 (** [no_shutdown] is for descriptors that aren't shut down. *)
 
-val close_handle : (t -> unit) option
-(** [close_handle] closes the handle. *)
+val close_handle : t -> unit
+(** [close_handle d] closes [d]'s handle. *)
 
 val given_back : t -> int
 (** [given_back d] is the number of bytes given back and not read again yet. *)

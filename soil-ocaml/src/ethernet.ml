@@ -22,6 +22,7 @@ let send ?timeout d ~destination b off len =
     if n < 0 then (
       Descriptor.retry d "send" Soil_raw.park_write n;
       go ())
+    else ignore (Scheduler.at_once "send" n)
   in
   Deadline.within timeout go
 
@@ -34,7 +35,7 @@ let receive ?timeout d b off len =
   let rec go () =
     Scheduler.spend ();
     let n = Soil_raw_net_extra.ethernet_receive d.handle addresses b off len in
-    if n >= 0 then n
+    if n >= 0 then Scheduler.at_once "receive" n
     else (
       Descriptor.retry d "receive" Soil_raw.park_read n;
       go ())

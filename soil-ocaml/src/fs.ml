@@ -87,7 +87,7 @@ let io =
     write_from = write_at "write" own_position;
     unread;
     shutdown = Descriptor.no_shutdown;
-    close = Descriptor.close_handle;
+    close = Some Descriptor.close_handle;
     describe;
     state = None;
   }
@@ -421,6 +421,13 @@ let volume path =
     unit_size = Soil_raw.space record Unit;
   }
 
+let () =
+  let find path =
+    let found = volume path in
+    (found.total, match found.health with Read_only -> false | _ -> true)
+  in
+  Needed.volume := Some find
+
 let space path : space =
   let { total; free; available; _ } = volume path in
   { total; free; available }
@@ -432,6 +439,12 @@ let mount ?(read_only = false) source path =
 
 let unmount path =
   path_operation "unmount" path (fun path token -> Soil_raw_files.fs_unmount path token)
+
+let with_mount ?read_only source path f =
+  Task.scope @@ fun scope ->
+  mount ?read_only source path;
+  Task.on_release scope (fun () -> unmount path);
+  f ()
 
 let sync_volume path =
   path_operation "sync" path (fun path token -> Soil_raw_files.fs_sync_volume path token)

@@ -260,6 +260,11 @@ val unmount : string -> unit
     {!Soil.exception-Error} with [Not_found], or [Busy] while a file on it is open or a volume is
     mounted below it. *)
 
+val with_mount : ?read_only:bool -> string -> string -> (unit -> 'a) -> 'a
+(** [with_mount source path f] is [f ()] with [source] mounted at [path], which is unmounted when
+    that returns or raises; a cancellation has no effect on this. For tasks. Raises as {!mount}, and
+    as {!unmount} if [f] has returned. *)
+
 val sync_volume : string -> unit
 (** [sync_volume path] is {!sync} for everything on the volume that holds [path]. *)
 

@@ -1,6 +1,7 @@
-type item = { f : unit -> unit; mutable next : item }
+(* [start] starts its task. *)
+type item = { start : Task.scope -> unit; mutable next : item }
 
-(* [last] is the submission before which [take] stops: nothing is ever after it. *)
+(* [last] is the item before which [take] stops: nothing is ever after it. *)
 type t = {
   scope : Task.scope;
   mutable first : item;
@@ -9,7 +10,7 @@ type t = {
   mutable is_open : bool;
 }
 
-let rec no_item = { f = ignore; next = no_item }
+let rec no_item = { start = ignore; next = no_item }
 let is_empty inbox = inbox.first == no_item
 
 (* OCaml changes threads in neither of these two (Threads). *)
@@ -23,21 +24,23 @@ let take inbox =
   inbox.first <- item.next;
   item
 
-let rec spawn_all inbox =
+let rec start_all inbox =
   if not (is_empty inbox) then (
-    ignore (Task.spawn inbox.scope (take inbox).f);
-    spawn_all inbox)
+    (take inbox).start inbox.scope;
+    start_all inbox)
+
+let set_event token = if token <> 0 then ignore (Soil_raw_threads.event_set token)
 
 let rec serve inbox =
   let await token =
     let result = Soil_raw_threads.event token in
     inbox.token <- token;
-    (* What was submitted before found no event to set. *)
-    if not (is_empty inbox) then ignore (Soil_raw_threads.event_set token);
+    (* What was added before found no event to set. *)
+    if not (is_empty inbox) then set_event token;
     result
   in
   ignore (Scheduler.operation ~operation:"inbox" ~subject:"" await);
-  spawn_all inbox;
+  start_all inbox;
   serve inbox
 
 let create scope =
@@ -49,7 +52,7 @@ let create scope =
     | exception e ->
         let backtrace = Failure.get_backtrace () in
         inbox.is_open <- false;
-        spawn_all inbox;
+        start_all inbox;
         Failure.raise_with_backtrace e backtrace
   in
   ignore (Task.spawn_daemon scope work);
@@ -57,9 +60,79 @@ let create scope =
   Task.yield ();
   inbox
 
-let submit inbox f =
+let hand_over inbox start =
+  let item = { start; next = no_item } in
+  inbox.is_open
+  &&
+  (add inbox item;
+   set_event inbox.token;
+   true)
+
+let ended name = invalid_arg ("Soil.Inbox." ^ name ^ ": the scope of the inbox has ended")
+
+let post inbox f =
   Owner.check_domain ();
-  let item = { f; next = no_item } in
-  if not inbox.is_open then invalid_arg "Soil.Inbox.submit: the scope of the inbox has ended";
-  add inbox item;
-  if inbox.token <> 0 then ignore (Soil_raw_threads.event_set inbox.token)
+  if not (hand_over inbox (fun scope -> ignore (Task.spawn scope f))) then ended "post"
+
+(* A call of [submit]: its task, once it was started, and the thread's event. *)
+type 'a submission = {
+  mutable task : ('a, exn * Failure.backtrace) result Task.t option;
+  mutable has_ended : bool;
+  mutable event : int;
+}
+
+let rec await_end submission =
+  if not submission.has_ended then (
+    let await token =
+      let result = Soil_raw_threads.event token in
+      submission.event <- token;
+      if submission.has_ended then set_event token;
+      result
+    in
+    ignore (Scheduler.operation ~operation:"inbox" ~subject:"" await);
+    await_end submission)
+
+let outcome submission =
+  match submission.task with
+  | None -> None
+  | Some task -> (
+      match Task.result task with
+      | Some (Ok outcome) -> Some outcome
+      | Some (Error _) | None -> None)
+
+let submit inbox f =
+  if not (Owner.is_other ()) then
+    invalid_arg "Soil.Inbox.submit: called in the first thread, whose tasks need no inbox";
+  (* Before [f] runs: without soil.threads there is no wait. *)
+  ignore (Blocking.get ());
+  let submission = { task = None; has_ended = false; event = 0 } in
+  let work () =
+    match f () with
+    | v -> Ok v
+    | exception Task.Cancelled when Scheduler.(is_cancelled (current_node ())) ->
+        raise Task.Cancelled
+    | exception e -> Error (e, Failure.get_backtrace ())
+  in
+  let start scope =
+    let task = Task.spawn scope work in
+    submission.task <- Some task;
+    Task.on_end task @@ fun () ->
+    submission.has_ended <- true;
+    set_event submission.event
+  in
+  let cancel _ = match submission.task with Some task -> Task.cancel task | None -> () in
+  if not (hand_over inbox start) then ended "submit";
+  match await_end submission with
+  | () -> (
+      match outcome submission with
+      | Some (Ok v) -> v
+      | Some (Error (e, backtrace)) -> Failure.raise_with_backtrace e backtrace
+      | None -> raise Task.Cancelled)
+  | exception e -> (
+      let backtrace = Failure.get_backtrace () in
+      (* Of an inbox that has ended, the task was started and ends with the scope. *)
+      ignore (hand_over inbox cancel);
+      Task.protect (fun () -> await_end submission);
+      match (e, outcome submission) with
+      | Task.Cancelled, Some (Ok v) -> v
+      | _ -> Failure.raise_with_backtrace e backtrace)

@@ -45,6 +45,10 @@ let least_memory = ref 0
 let least_cpus = ref 0
 let running = ref false
 
+(* Each fails with what is wrong, or raises [Error]; the last need's is first. *)
+let checks : (string * (unit -> (unit, string) result)) list ref = ref []
+let add_check name f = checks := (name, f) :: !checks
+
 let check condition function_ why =
   if not condition then invalid_arg ("Soil.Needs." ^ function_ ^ ": " ^ why)
 
@@ -90,6 +94,14 @@ let volume ?at ?(file_systems = []) ?(at_least = 0) ?(read_only = false) ?(optio
   check (is_plain_path at) "volume" "at isn't an absolute path";
   check (at_least >= 0) "volume" "at_least is negative";
   let file_system f = json_string (file_system_name f) in
+  if not optional then
+    add_check ("volume " ^ name) (fun () ->
+        match !Needed.volume with
+        | None -> Ok ()
+        | Some find ->
+            let _, is_writable = find at in
+            if is_writable || read_only then Ok ()
+            else Error (at ^ " is read-only, and the program writes to it"));
   declare ~doc "volume"
     [
       text "name" name;
@@ -104,6 +116,18 @@ let volume ?at ?(file_systems = []) ?(at_least = 0) ?(read_only = false) ?(optio
 let disk ?(at_least = 0) ?(read_only = false) ?(optional = false) ?(doc = "") name =
   named "disk" name;
   check (at_least >= 0) "disk" "at_least is negative";
+  if not optional then
+    add_check ("disk " ^ name) (fun () ->
+        match !Needed.disk with
+        | None -> Ok ()
+        | Some find ->
+            let bytes, is_writable = find name in
+            if bytes < at_least then
+              Error
+                ("has " ^ string_of_int bytes ^ " bytes, and " ^ string_of_int at_least
+               ^ " are needed")
+            else if is_writable || read_only then Ok ()
+            else Error "is read-only, and the program writes to it");
   declare ~doc "disk"
     [
       text "name" name;
@@ -113,16 +137,35 @@ let disk ?(at_least = 0) ?(read_only = false) ?(optional = false) ?(doc = "") na
     ];
   name
 
+(* Linux's own sockets have no interfaces of Soil's. *)
+let on_own_sockets () =
+  Soil_raw.on_vm () = 0
+  && match Sys.getenv_opt "SOIL_NET" with None | Some ("" | "host") -> true | Some _ -> false
+
+let check_interfaces wanted =
+  match !Needed.interfaces with
+  | Some count when not (on_own_sockets ()) ->
+      let found = count () in
+      if found >= wanted then Ok ()
+      else
+        Error
+          ("there are " ^ string_of_int found ^ " network devices, and " ^ string_of_int wanted
+         ^ " are needed: give --net for each")
+  | _ -> Ok ()
+
 let net ?(doc = "") name =
   named "net" name;
   declare ~doc "net" [ text "name" name ];
   let interface = "eth" ^ string_of_int !networks in
   incr networks;
+  let wanted = !networks in
+  add_check ("net " ^ name) (fun () -> check_interfaces wanted);
   interface
 
 let port ?(protocol = `Tcp) ?(doc = "") name n =
   named "port" name;
   check (n > 0 && n < 65536) "port" "not between 1 and 65535";
+  add_check ("port " ^ name) (fun () -> check_interfaces 1);
   declare ~doc "port"
     [
       text "name" name;
@@ -141,13 +184,16 @@ let cpus n =
   check (n > 0) "cpus" "less than one processor";
   least_cpus := max !least_cpus n
 
-let asked () =
+let setting () =
   match Sys.getenv_opt "SOIL_NEEDS" with
-  | None | Some "" -> false
-  | Some "json" -> true
+  | None | Some "" -> `Check
+  | Some "json" -> `Ask
+  | Some "ignore" -> `Ignore
   | Some _ ->
-      let detail = "SOIL_NEEDS has to be json" in
+      let detail = "SOIL_NEEDS has to be json or ignore" in
       Error.fail Bad_configuration "needs" ~subject:"SOIL_NEEDS" ~detail
+
+let asked () = setting () = `Ask
 
 type ends = { status : int; output : string; error : string }
 
@@ -180,8 +226,52 @@ let answer ?ends () =
     flush stdout;
     exit_at_once 0)
 
+external processors : unit -> int = "caml_recommended_domain_count"
+
+let check_memory () =
+  let total = (Machine.memory ()).total in
+  (* The kernel's own part, and the image itself, aren't counted. *)
+  if Soil_raw.on_vm () = 0 || total >= !least_memory - (!least_memory / 8) then Ok ()
+  else
+    let shown n = string_of_int (n lsr 20) ^ " MiB" in
+    Error
+      ("the machine has " ^ shown total ^ ", and the program needs " ^ shown !least_memory
+     ^ ": give --mem")
+
+let check_processors () =
+  let found = processors () in
+  if found >= !least_cpus then Ok ()
+  else
+    Error
+      ("there are " ^ string_of_int found ^ ", and the program needs " ^ string_of_int !least_cpus)
+
+let reason (e : Error.t) = if e.detail = "" then Error.to_string e else e.detail
+
+(* The status of [soil run] for a program that it refuses. *)
+let refused = 125
+
+let check_all () =
+  let fails (name, f) =
+    match try f () with Error.Error e -> Stdlib.Error (reason e) with
+    | Ok () -> false
+    | Error why ->
+        prerr_endline ("soil: " ^ name ^ ": " ^ why);
+        true
+  in
+  let all = List.rev_append !checks [ ("memory", check_memory); ("cpus", check_processors) ] in
+  if List.filter fails all <> [] then (
+    prerr_endline
+      "soil: start the program by 'soil run', or with the options that 'soil run --dry-run' \
+       prints; SOIL_NEEDS=ignore runs it all the same";
+    Scheduler.exit refused)
+
 let () =
   Scheduler.starting :=
     fun () ->
       running := true;
-      answer ()
+      answer ();
+      if setting () = `Check then (
+        Scheduler.first_in_task :=
+          fun () ->
+            Scheduler.first_in_task := ignore;
+            check_all ())

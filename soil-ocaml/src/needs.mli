@@ -1,4 +1,4 @@
-(** What a program needs of its machine, checked before it runs.
+(** Needs of a program: what it wants of its machine, checked before it runs.
 
     {[
       let data = Soil.Needs.volume "data" ~at_least:(Soil.Needs.mib 64) ~doc:"the values"
@@ -19,8 +19,13 @@
 
     Declare needs before {!Soil.run}, usually in the initialisation of modules, or between reading
     the program's arguments and [Soil.run]. Until then the program must use no device: when it is
-    asked for its needs it has none. Declaring waits for nothing. Without [soil run], as under
-    another launcher, declaring has no effect, and a missing device is an error at its first use.
+    asked for its needs it has none. Declaring waits for nothing.
+
+    The program checks its needs itself as well, so that it can be started without [soil run]: at
+    the beginning of the first {!Soil.run}, by opening what isn't optional. A disk, a volume, an
+    interface, memory or a processor that is missing, and a disk that is too small or read-only, are
+    each a line in the error output; then the program ends with status 125. The file system of a
+    volume and its size aren't checked then. [SOIL_NEEDS=ignore] leaves the check out.
 
     Names have 1 to 20 characters: small letters, digits and [_]. All functions raise
     [Invalid_argument] if the name isn't one or was declared before, if a size or number is out of

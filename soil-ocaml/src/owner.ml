@@ -6,7 +6,7 @@ let first_domain = domain ()
 let[@inline never] foreign () =
   invalid_arg
     "Soil: called from another thread than the program's first one, to which tasks and Soil.run \
-     belong (Soil.Inbox hands work over to them)"
+     belong (Soil.Inbox.submit runs functions as tasks)"
 
 let[@inline never] foreign_domain () =
   invalid_arg "Soil: called from another domain than the program's first one"

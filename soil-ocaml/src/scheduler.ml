@@ -401,6 +401,10 @@ let spend () =
     incr spent;
     if !spent >= allowance then yield ())
 
+let at_once operation result =
+  if not (Owner.is_other ()) then trace Soil_raw.trace_done !current.number operation;
+  result
+
 let operation_in_task ~operation ~subject submit =
   (* Yield before the operation: one that is answered at once never waits, and a cancellation here
      loses nothing. *)
@@ -419,6 +423,7 @@ let operation_in_task ~operation ~subject submit =
       Failure.fail_with ~operation ~subject ~detail result)
   else (
     free_token token;
+    trace Soil_raw.trace_done !current.number operation;
     Failure.check ~operation ~subject result)
 
 let operation ~operation ~subject submit =
@@ -633,6 +638,7 @@ let rec run_until finished raised =
         Failure.raise_with_backtrace e backtrace)
 
 let starting = ref ignore
+let first_in_task = ref ignore
 
 let run main =
   if in_task () then main ()
@@ -642,7 +648,12 @@ let run main =
     let outcome = ref Pending in
     let body () =
       outcome :=
-        match main () with v -> Returned v | exception e -> Raised (e, Failure.get_backtrace ())
+        match
+          !first_in_task ();
+          main ()
+        with
+        | v -> Returned v
+        | exception e -> Raised (e, Failure.get_backtrace ())
     in
     stop := Running;
     let node = insert ~shielded:false nil no_fiber in

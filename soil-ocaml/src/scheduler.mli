@@ -28,6 +28,10 @@ val spend : unit -> unit
 (** [spend ()] counts a call that didn't have to wait; after a number of these in a row the fiber
     yields. *)
 
+val at_once : string -> int -> int
+(** [at_once operation result] is [result], of an operation that was done without a wait: a trace
+    has an instant for it. From any thread; only those of tasks are recorded. *)
+
 val counts : unit -> int * int
 (** [counts ()] is the number of operations in progress and that of fibers. *)
 
@@ -120,6 +124,9 @@ val cancel_at : node -> int -> unit -> bool
 
 val starting : (unit -> unit) ref
 (** Called at the beginning of each {!run} that isn't inside of another. *)
+
+val first_in_task : (unit -> unit) ref
+(** Called by the first task of such a run, before its function. *)
 
 val run : (unit -> 'a) -> 'a
 val exit : int -> 'a

@@ -30,6 +30,7 @@ module Random = Random
 module Machine = Machine
 module Needs = Needs
 module Error = Error
+module Private = Private
 
 exception Error = Error.Error
 

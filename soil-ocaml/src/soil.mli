@@ -92,3 +92,4 @@ module Random = Random
 module Machine = Machine
 module Needs = Needs
 module Error = Error
+module Private = Private

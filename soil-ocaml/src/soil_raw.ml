@@ -2,6 +2,7 @@
 
 type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
 type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+type pixels = (int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t
 
 module Error_code = struct
   type code =
@@ -213,6 +214,9 @@ let trace_sleeps = 5
 
 let trace_wakes = 6
 (** [soil_trace]: that has ended. *)
+
+let trace_done = 7
+(** [soil_trace]: the operation of this name was done at once. *)
 
 let counter_memory = 0
 (** [soil_counters]: bytes of memory in use. *)

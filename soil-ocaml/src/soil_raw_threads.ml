@@ -11,6 +11,14 @@ external await :
     wait, here or in [soil_wait], one runs stack and devices for all. A token is waited for by one
     thread at a time. Errors: [Invalid] (a smaller token). *)
 
+external expect_threads :
+  unit ->
+  (int[@untagged])
+  = "soil_expect_threads_bytecode" "soil_expect_threads"
+[@@noalloc]
+(** Says that other threads than the first will wait, as [soil.threads] does when it starts; 0. From
+    any thread. *)
+
 external event :
   (int[@untagged]) ->
   (int[@untagged])

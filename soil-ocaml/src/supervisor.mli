@@ -90,7 +90,7 @@ type reason =
   | Late  (** It wasn't ready in time. *)
   | Stopped  (** It was asked to. *)
 
-(** What a child does. *)
+(** The type for states of a child. *)
 type state =
   | Starting  (** It runs, and isn't ready yet. *)
   | Ready

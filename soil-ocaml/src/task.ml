@@ -18,6 +18,7 @@ type 'a t = {
   mutable state : 'a state;
   mutable task_node : Scheduler.node;
   awaiting : Scheduler.fiber Waiters.t;
+  mutable at_end : unit -> unit;
 }
 
 let wake_all = Sync.wake_all
@@ -97,7 +98,9 @@ let on_release scope f =
 
 (* [ended task] as the task ends. *)
 let spawn_in scope f ended =
-  let task = { state = Running; task_node = scope.node; awaiting = Waiters.create () } in
+  let task =
+    { state = Running; task_node = scope.node; awaiting = Waiters.create (); at_end = ignore }
+  in
   let body () =
     (match
        Scheduler.check ();
@@ -112,6 +115,7 @@ let spawn_in scope f ended =
         | e -> fail scope e backtrace));
     Scheduler.remove task.task_node;
     ended task;
+    (try task.at_end () with e -> fail scope e (Failure.get_backtrace ()));
     wake_all task.awaiting;
     if scope.running = 0 then wake_all scope.joining
   in
@@ -156,6 +160,16 @@ let result task =
   | Running -> None
   | Returned v -> Some (Ok v)
   | Raised (e, _) -> Some (Error e)
+
+let on_end task f =
+  match task.state with
+  | Running ->
+      let before = task.at_end in
+      task.at_end <-
+        (fun () ->
+          before ();
+          f ())
+  | Returned _ | Raised _ -> f ()
 
 let cancel task =
   Owner.check ();

@@ -28,13 +28,13 @@
 
     {b Threads and domains.} Tasks, what they wait for (promises, mutexes, streams, …) and
     {!Soil.run} belong to the program's first thread; in any other ([Thread.create]) they raise
-    [Invalid_argument] and do nothing. {!Soil.Inbox} hands work over from there. All other modules
-    can be used in any thread of the first domain, several at once. What waits there needs the
-    library [soil.threads] ({!Soil.Threads}), and blocks its thread only, whatever the tasks do; it
-    can be given a time by {!timeout} and {!timeout_opt}, which work there too, as does {!protect}.
-    Calls that write to one descriptor take turns; those that read from one must not be made by two
-    threads at once. {!Soil.Tcp.serve} and {!Soil.Fs.with_lock} are for tasks. In another domain
-    ([Domain.spawn]) whatever waits raises [Invalid_argument].
+    [Invalid_argument] and do nothing. {!Soil.Inbox} runs functions as tasks from there. All other
+    modules can be used in any thread of the first domain, several at once. What waits there needs
+    the library [soil.threads] ({!Soil.Threads}), and blocks its thread only, whatever the tasks do;
+    it can be given a time by {!timeout} and {!timeout_opt}, which work there too, as does
+    {!protect}. Calls that write to one descriptor take turns; those that read from one must not be
+    made by two threads at once. {!Soil.Tcp.serve} and {!Soil.Fs.with_lock} are for tasks. In
+    another domain ([Domain.spawn]) whatever waits raises [Invalid_argument].
 
     {b Signals.} An exception that a handler of [Sys.signal] raises ([Sys.Break] of
     [Sys.catch_break] is one) while tasks wait cancels all of them, and {!Soil.run} raises it after
@@ -104,6 +104,12 @@ val await : 'a t -> 'a
 
 val result : 'a t -> ('a, exn) result option
 (** [result t] is [None] as long as [t] runs, and how it ended after that. Doesn't wait. *)
+
+val on_end : 'a t -> (unit -> unit) -> unit
+(** [on_end t f] has [f ()] run as [t] ends, before those that {!await} it go on; at once if it has
+    ended. A task that is cancelled before its first turn computes nothing, and ends all the same:
+    {!result} then is [Some (Error Cancelled)]. [f] must not wait. What it raises fails the scope of
+    [t]. *)
 
 val cancel : 'a t -> unit
 (** [cancel t] asks [t] to end and doesn't wait for it. That isn't a failure of its scope. It does

@@ -15,7 +15,7 @@ let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ?options 
 let rec accept_next (l : Descriptor.t) =
   Scheduler.spend ();
   let handle = Soil_raw_net.tcp_accept l.handle in
-  if handle >= 0 then Descriptor.make Connection.io handle
+  if handle >= 0 then Descriptor.make Connection.io (Scheduler.at_once "accept" handle)
   else (
     Descriptor.retry l "accept" Soil_raw.park_read handle;
     accept_next l)

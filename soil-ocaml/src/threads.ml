@@ -150,5 +150,6 @@ let timeout at f =
 let protect f = limit shielded f
 
 let register () =
+  ignore (Soil_raw_threads.expect_threads ());
   Blocking.registered := Some { operation; wait_ready; sleep_until; timeout; protect };
   Turns.register ()

@@ -24,6 +24,7 @@ let rec try_send (d : Descriptor.t) endpoint raw b off len =
     try_send d endpoint raw b off len)
   else if n < 0 then
     Failure.fail ~operation:"udp send" ~subject:(Address.endpoint_to_string endpoint) n
+  else ignore (Scheduler.at_once "send" n)
 
 let send ?timeout d endpoint b off len =
   Descriptor.check_bytes "Udp.send" b off len;
@@ -38,7 +39,7 @@ let send_string ?timeout d endpoint s =
 let rec try_receive (d : Descriptor.t) from b off len =
   Scheduler.spend ();
   let n = Soil_raw_udp.udp_receive d.handle from b off len in
-  if n >= 0 then n
+  if n >= 0 then Scheduler.at_once "receive" n
   else (
     Descriptor.retry d "receive" Soil_raw.park_read n;
     try_receive d from b off len)
@@ -100,7 +101,7 @@ let receive_batch ?timeout d buffer ~slot count =
   let rec go () =
     Scheduler.spend ();
     let n = Soil_raw_udp.udp_receive_batch d.handle buffer slot endpoints lengths in
-    if n >= 0 then n
+    if n >= 0 then Scheduler.at_once "receive" n
     else (
       Descriptor.retry d "receive" Soil_raw.park_read n;
       go ())
@@ -127,7 +128,7 @@ let send_batch ?timeout d buffer ~slot datagrams =
   let rec go () =
     Scheduler.spend ();
     let n = Soil_raw_udp.udp_send_batch d.handle buffer slot endpoints lengths in
-    if n >= 0 then n
+    if n >= 0 then Scheduler.at_once "send" n
     else (
       Descriptor.retry d "send" Soil_raw.park_write n;
       go ())

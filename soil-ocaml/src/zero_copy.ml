@@ -16,7 +16,7 @@ let rec next (d : Descriptor.t) =
   else
     let buffer = sub empty 0 0 in
     let number = Soil_raw_zero_copy.tcp_lease d.handle buffer in
-    if number > 0 then Some { number; buffer; out = true }
+    if number > 0 then Some { number = Scheduler.at_once "receive" number; buffer; out = true }
     else if number = 0 then None
     else (
       Descriptor.retry d "receive" Soil_raw.park_read number;

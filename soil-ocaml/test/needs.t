@@ -24,7 +24,7 @@ Asked, the program prints its needs in place of running, and runs nothing at exi
   at_exit
   $ SOIL_NEEDS=xml ./declares.exe none 2>&1 | head -n 2
   at_exit
-  Fatal error: exception Soil.Error: needs SOIL_NEEDS: SOIL_NEEDS has to be json
+  Fatal error: exception Soil.Error: needs SOIL_NEEDS: SOIL_NEEDS has to be json or ignore
 
 What can't be a need is refused.
 

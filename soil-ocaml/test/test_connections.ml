@@ -29,9 +29,10 @@ let addresses () =
   Soil.Tcp.keepalive client (Some 1.);
   Soil.Tcp.keepalive client None;
   is_invalid "interval" (fun () -> Soil.Tcp.keepalive client (Some (-1.)));
+  let before = D.name client in
   D.close client;
   fails_with "closed" Closed (fun () -> Soil.Tcp.peer client);
-  string "name after close" "tcp connection" (D.name client)
+  string "name after close" before (D.name client)
 
 let refused () =
   let l = listen () in

@@ -92,7 +92,6 @@ let calls () =
       ("read", fun () -> ignore (D.read r (Bytes.create 1) 0 1));
       ("write", fun () -> D.write_string w "x");
       ("accept", fun () -> ignore (Soil.Tcp.accept listener));
-      ("connect", fun () -> ignore (Soil.Tcp.connect (Soil.Tcp.local listener)));
       ("Udp.receive", fun () -> ignore (Soil.Udp.receive udp (Bytes.create 1) 0 1));
       ("open_", fun () -> ignore (Soil.Fs.open_ "/nothing"));
     ]

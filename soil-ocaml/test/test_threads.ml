@@ -234,12 +234,12 @@ let inbox () =
     let answer = T.Promise.create () in
     let work i =
       for n = 1 to 100 do
-        Soil.Inbox.submit inbox (fun () -> order := (i, n) :: !order);
+        Soil.Inbox.post inbox (fun () -> order := (i, n) :: !order);
         if n mod 10 = 0 then Soil.Clock.sleep 0.001
       done;
       if i = 0 then (
         Thread.delay 0.02;
-        Soil.Inbox.submit inbox (fun () -> T.Promise.fulfil answer "fulfilled"))
+        Soil.Inbox.post inbox (fun () -> T.Promise.fulfil answer "fulfilled"))
     in
     let threads = List.init 4 (Thread.create work) in
     (* No task can run, and the scheduler sleeps: this is no deadlock. *)
@@ -263,7 +263,7 @@ let inbox_of_a_scope_that_ends () =
     let inbox = Soil.Inbox.create scope in
     let submit () =
       for _ = 1 to 10 do
-        Soil.Inbox.submit inbox (fun () ->
+        Soil.Inbox.post inbox (fun () ->
             T.yield ();
             incr ran)
       done
@@ -274,12 +274,110 @@ let inbox_of_a_scope_that_ends () =
   int "what was submitted ran" 10 !ran;
   let outcome = ref "" in
   let late () =
-    match Soil.Inbox.submit inbox ignore with
+    match Soil.Inbox.post inbox ignore with
     | () -> outcome := "accepted"
     | exception Invalid_argument text -> outcome := text
   in
   Thread.join (Thread.create late ());
-  string "late" "Soil.Inbox.submit: the scope of the inbox has ended" !outcome
+  string "late" "Soil.Inbox.post: the scope of the inbox has ended" !outcome
+
+(* [f inbox] in a thread, while tasks run. *)
+let with_inbox f =
+  Soil.run @@ fun () ->
+  T.scope @@ fun scope ->
+  let inbox = Soil.Inbox.create scope in
+  Soil_threads.blocking (fun () -> f inbox)
+
+let submit_gives_results () =
+  with_inbox @@ fun inbox ->
+  let order = ref [] in
+  let note n = order := n :: !order in
+  Soil.Inbox.post inbox (fun () -> note 1);
+  let late () =
+    note 2;
+    Soil.Clock.sleep 0.005;
+    "result"
+  in
+  string "result" "result" (Soil.Inbox.submit inbox late);
+  bool "in order" true (!order = [ 2; 1 ]);
+  let fail () =
+    T.yield ();
+    failwith "told"
+  in
+  let told () = try Soil.Inbox.submit inbox fail with Failure text -> text in
+  string "exception" "told" (told ());
+  string "again" "told" (told ());
+  let of_its_own () = raise T.Cancelled in
+  bool "an exception like others" true
+    (match Soil.Inbox.submit inbox of_its_own with () -> false | exception T.Cancelled -> true)
+
+let many_submit () =
+  Soil.run @@ fun () ->
+  T.scope @@ fun scope ->
+  let inbox = Soil.Inbox.create scope in
+  let sum = ref 0 in
+  in_threads 8 (fun i ->
+      for n = 1 to rounds do
+        let add () =
+          if n mod 8 = i then Soil.Clock.sleep 0.0001;
+          sum := !sum + n;
+          (i, n)
+        in
+        bool "its own result" true (Soil.Inbox.submit inbox add = (i, n))
+      done);
+  int "all ran" (8 * rounds * (rounds + 1) / 2) !sum
+
+let submit_within_a_time () =
+  with_inbox @@ fun inbox ->
+  let unwound = ref false in
+  let endless () =
+    Fun.protect
+      ~finally:(fun () ->
+        T.protect T.yield;
+        unwound := true)
+      (fun () -> Soil.Clock.sleep infinity)
+  in
+  bool "too late" true (T.timeout_opt 0.005 (fun () -> Soil.Inbox.submit inbox endless) = None);
+  bool "its end was awaited" true !unwound;
+  let stubborn () = T.protect (fun () -> Soil.Clock.sleep 0.02) in
+  bool "a result counts" true
+    (T.timeout_opt 0.005 (fun () -> Soil.Inbox.submit inbox stubborn) = Some ());
+  string "the next one" "next" (Soil.Inbox.submit inbox (fun () -> "next"))
+
+let submit_to_a_scope_that_ends () =
+  Soil.run @@ fun () ->
+  let outcomes = ref [] and threads = ref [] in
+  let submit inbox f () =
+    let outcome =
+      match Soil.Inbox.submit inbox f with
+      | () -> "result"
+      | exception T.Cancelled -> "cancelled"
+      | exception Invalid_argument text -> text
+    in
+    outcomes := outcome :: !outcomes
+  in
+  let inbox =
+    T.scope @@ fun scope ->
+    let inbox = Soil.Inbox.create scope in
+    let start f = threads := Thread.create (submit inbox f) () :: !threads in
+    start (fun () -> Soil.Clock.sleep infinity);
+    Soil.Clock.sleep 0.01;
+    (* One waits. Another is handed over before the cancellation, and never has its turn; on a slow
+       machine it comes after. *)
+    start (fun () -> Alcotest.fail "it ran");
+    Thread.delay 0.05;
+    T.cancel_scope scope;
+    inbox
+  in
+  List.iter Thread.join !threads;
+  Thread.join (Thread.create (submit inbox ignore) ());
+  let ended = "Soil.Inbox.submit: the scope of the inbox has ended" in
+  (match List.sort compare !outcomes with
+  | [ a; b; "cancelled" ] -> bool "outcomes" true (a = ended && (b = ended || b = "cancelled"))
+  | _ -> Alcotest.fail "outcomes");
+  Alcotest.check_raises "the first thread"
+    (Invalid_argument "Soil.Inbox.submit: called in the first thread, whose tasks need no inbox")
+    (fun () -> Soil.Inbox.submit inbox ignore)
 
 (* What blocks a thread leaves the tasks running. *)
 let blocking () =
@@ -326,6 +424,10 @@ let () =
           test "details" details;
           Alcotest.test_case "inbox" `Quick inbox;
           Alcotest.test_case "inbox of a scope that ends" `Quick inbox_of_a_scope_that_ends;
+          Alcotest.test_case "submit gives results" `Quick submit_gives_results;
+          Alcotest.test_case "many threads submit" `Quick many_submit;
+          Alcotest.test_case "submit within a time" `Quick submit_within_a_time;
+          Alcotest.test_case "submit to a scope that ends" `Quick submit_to_a_scope_that_ends;
           Alcotest.test_case "what blocks leaves tasks running" `Quick (fun () -> Soil.run blocking);
         ] );
     ];

@@ -9,7 +9,7 @@ let blocking f =
       let result =
         match f () with v -> Ok v | exception e -> Error (e, Printexc.get_raw_backtrace ())
       in
-      Soil.Inbox.submit inbox (fun () -> Soil.Task.Promise.fulfil ended result)
+      Soil.Inbox.post inbox (fun () -> Soil.Task.Promise.fulfil ended result)
     in
     let thread = Thread.create work () in
     let result = Soil.Task.Promise.await ended in

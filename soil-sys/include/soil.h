@@ -11,8 +11,8 @@
 
 /* An OCaml int, untagged. */
 typedef intptr_t Int;
-/* OCaml values: bytes, string, bigarray of bytes, array of those, bigarray of int. */
-typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;
+/* OCaml values: bytes, string, bigarray of bytes, array of those, bigarray of int, bigarray of rows of pixels. */
+typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints, Pixels;
 
 /**
  * Code of a failure. The list only grows, at its end; a number is never used again for another
@@ -438,6 +438,11 @@ typedef int32_t soil_error;
 #define TRACE_WAKES 6
 
 /**
+ * `soil_trace`: the operation of this name was done at once.
+ */
+#define TRACE_DONE 7
+
+/**
  * `soil_counters`: bytes of memory in use.
  */
 #define COUNTER_MEMORY 0
@@ -623,6 +628,131 @@ Int soil_console_error(void);
  * `Too_many_open`.
  */
 Int soil_pipe(Int capacity, Ints ends);
+
+/**
+ * Copies the name of display `display` (from 0) to `into[off .. off + len]`, cut where it doesn't
+ * fit; returns its whole length. The first use of displays opens them. Errors: `Not_found` after
+ * the last display; `Bad_configuration`.
+ */
+Int soil_display_name(Int display, Bytes into, Int off, Int len);
+
+/**
+ * Opens the display `name`, or the first one for an empty name; the result is its place (from 0).
+ * Errors: `No_device` with a detail that says what to do, or lists the displays there are; `Busy`
+ * when it is open; `Bad_configuration`.
+ */
+Int soil_display_open(Text name);
+
+/**
+ * Closes a display. Waiting operations end with `Closed`. The picture stays, the cursor is hidden,
+ * and the program keeps the memory of its buffers for as long as it can reach it.
+ */
+Int soil_display_close(Int display);
+
+/**
+ * Fills `into` with: whether the display is connected (1); the width and height that fit it now,
+ * in pixels; width and height of its picture in millimetres, 0 if not known; the number of its
+ * modes; the number of changes of all this so far.
+ */
+Int soil_display_info(Int display, Ints into);
+
+/**
+ * Fills `into` with width, height and refresh rate (in thousandths of a hertz, 0 if not known) of
+ * mode `mode` (from 0; the preferred one first). Errors: `Not_found` after the last mode.
+ */
+Int soil_display_mode(Int display, Int mode, Ints into);
+
+/**
+ * Copies the monitor's name as [`soil_display_name`] does; 0 if it has none.
+ */
+Int soil_display_monitor(Int display, Bytes into, Int off, Int len);
+
+/**
+ * Copies the monitor's EDID as [`soil_display_name`] does; 0 if it has none.
+ */
+Int soil_display_edid(Int display, Bytes into, Int off, Int len);
+
+/**
+ * Waits until there were more or fewer changes than `seen`; the result is their number.
+ */
+Int soil_display_changed(Int display, Int seen, Int token);
+
+/**
+ * Makes a frame buffer of black pixels and points `into`, an empty bigarray that isn't used for
+ * anything else, at its memory: a row for each line, of which the first `width` pixels are shown.
+ * A pixel is `0xXXRRGGBB`. The result is the buffer's number. Errors: `Invalid` (a side isn't
+ * within 16 and 8192, or `into` isn't empty), `Out_of_memory`, `Io`.
+ */
+Int soil_display_buffer(Int display, Int width, Int height, Pixels into);
+
+/**
+ * Ends the use of a buffer: `pixels`, the bigarray that showed it, is empty from now on. The
+ * memory is used again once no part of it can be reached and the display shows another buffer.
+ * Errors: `Closed` (there is no such buffer), `Invalid` (it is another one's bigarray).
+ */
+Int soil_display_release(Int display, Int buffer, Pixels pixels);
+
+/**
+ * Shows a buffer. `damage` has the rectangles that have changed in it since it was shown last:
+ * column, row, width and height of each. The result is the number of the frame, from 1 on. Errors:
+ * `Busy` (two frames haven't ended), `Invalid`, `Closed`, `Io`.
+ */
+Int soil_display_present(Int display, Int buffer, Ints damage);
+
+/**
+ * Waits until a frame has ended: the display has read the buffer and shows it. Errors: `Io`, and
+ * `Timed_out` when the display doesn't answer within ten seconds.
+ */
+Int soil_display_await(Int display, Int frame, Int token);
+
+/**
+ * Shows nothing until the next frame. Errors: `Io`.
+ */
+Int soil_display_disable(Int display);
+
+/**
+ * Sets the cursor's image, 64 rows of 64 pixels `0xAARRGGBB`, and shows it; `x` and `y` are the
+ * pixel of it that points. Errors: `Invalid`, `Unsupported` (the display has no cursor), `Io`.
+ */
+Int soil_display_set_cursor(Int display, Pixels image, Int x, Int y);
+
+/**
+ * Moves the cursor to a pixel of the display. Errors: `Invalid` (a negative number).
+ */
+Int soil_display_move_cursor(Int display, Int x, Int y);
+
+/**
+ * Hides the cursor until its image is set.
+ */
+Int soil_display_hide_cursor(Int display);
+
+/**
+ * Paints `width` columns from `x` on in `height` rows from `y` on.
+ */
+Int soil_draw_fill(Pixels pixels, Int x, Int y, Int width, Int height, Int colour);
+
+/**
+ * Paints the outline that the first `len` numbers of `commands` are: 0 and a point (move), 1 and a
+ * point (line), 2 and two points (quadratic curve), 3 and three points (cubic curve), 4 (close).
+ * They and `width` are in 1024ths of a pixel. `shape` is 0 for what the outline encloses, 1 for
+ * what it encloses an odd number of times, 2 for a line of `width` along it, 3 for one with round
+ * ends and corners. Errors: `Invalid` (another number in the place of these); `Busy` as every call
+ * of the runtime.
+ */
+Int soil_draw_path(Pixels pixels, Ints commands, Int len, Int shape, Int width, Int colour);
+
+/**
+ * Sets text from its left upper corner, each pixel of the font as a square of `scale` pixels.
+ * `font` is 0 for 6 by 10, 1 for 8 by 13, 2 for 8 by 13 in bold, 3 for 10 by 20 pixels. Errors:
+ * `Invalid` (no such font), `Invalid_name` (the text isn't UTF-8).
+ */
+Int soil_draw_text(Pixels pixels, Int x, Int y, Text text, Int font, Int scale, Int colour);
+
+/**
+ * Copies a picture, whose left upper corner comes to (`x`, `y`). Errors: `Invalid` (they are in
+ * the same memory).
+ */
+Int soil_draw_copy(Pixels pixels, Int x, Int y, Pixels from);
 
 /**
  * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents.
@@ -854,6 +984,39 @@ Int soil_file_lease_next(Int lease, Buffer into);
  * another one's bigarray).
  */
 Int soil_file_lease_end(Int lease, Buffer buffer);
+
+/**
+ * Opens the input devices; the result is their number. Their events are those from now on. Errors:
+ * `No_device` with a detail that says what to do; `Busy` when they are open; `Bad_configuration`.
+ */
+Int soil_input_open(void);
+
+/**
+ * Closes the input devices. A waiting operation ends with `Closed`.
+ */
+Int soil_input_close(void);
+
+/**
+ * Copies the description of device `device` (from 0) to `into[off .. off + len]`, cut where it
+ * doesn't fit, and returns its whole length. Each line is a word and numbers, or text: `ids`, bus,
+ * vendor, product, version; `properties`, `keys`, `relative`, `switches`, `leds`, the codes of
+ * evdev; for each axis `absolute`, code, minimum, maximum, fuzz, flat, resolution; `repeats`, 1 if
+ * held keys are to be repeated; `serial`; `name`. Errors: `Not_found` after the last device.
+ */
+Int soil_input_describe(Int device, Bytes into, Int off, Int len);
+
+/**
+ * Waits for events and fills `into` with five numbers for each: device, monotonic nanoseconds,
+ * type, code and value as in evdev. The result is their number. Errors: `Invalid` (no room for
+ * one), `Busy` (another operation waits), `Closed`.
+ */
+Int soil_input_next(Ints into, Int token);
+
+/**
+ * Switches light `led` of a device on (1) or off (0). Errors: `Not_found`, `Unsupported` (the
+ * device has no such light), `Io`, `Closed`.
+ */
+Int soil_input_set_led(Int device, Int led, Int on);
 
 /**
  * Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in
@@ -1240,8 +1403,9 @@ Int soil_clock_wall_ns(void);
 
 /**
  * Waits for the file descriptor `fd` of Linux, or of an image's system calls, to be ready for
- * `direction` (`PARK_READ`, `PARK_WRITE`). 1: it is, or a transfer would fail at once. It completes
- * with 0 when it may have become ready: call again. Errors: `Closed` (there is no such descriptor).
+ * `direction` (`PARK_READ`, `PARK_WRITE`). 1: it is, or a transfer would fail at once. It
+ * completes with 0 when it may have become ready: call again. Errors: `Closed` (there is no such
+ * descriptor).
  */
 Int soil_system_descriptor_await(Int fd, Int direction, Int token);
 
@@ -1259,6 +1423,12 @@ Int soil_use_tar(void);
  * @ocaml blocking
  */
 Int soil_await(Int token, Int deadline);
+
+/**
+ * Says that other threads than the first will wait, as `soil.threads` does when it starts; 0.
+ * From any thread.
+ */
+Int soil_expect_threads(void);
 
 /**
  * Starts an operation that [`soil_event_set`] completes, with 0.

@@ -6,7 +6,8 @@
 //!
 //! # Arguments
 //! `Int` is an OCaml `int`; `Bytes` and `Text` are an OCaml `bytes` and `string`; `Buffer` is a
-//! bigarray of bytes, `Buffers` an array of those, and `Ints` a bigarray of OCaml integers. Offsets
+//! bigarray of bytes, `Buffers` an array of those, `Ints` a bigarray of OCaml integers, and
+//! `Pixels` a bigarray of rows of 32-bit numbers. Offsets
 //! and lengths are in bytes and are checked against the real length here: a wrong argument is `-1`
 //! (`Invalid`), never undefined behaviour. Times are nanoseconds.
 //!
@@ -35,11 +36,14 @@
 
 mod blocks;
 mod descriptors;
+mod display;
+mod draw;
 mod embedded;
 mod ext4;
 mod files;
 mod files_extra;
 mod in_place;
+mod input;
 mod interfaces;
 mod machine;
 mod mdns;
@@ -59,11 +63,14 @@ mod zero_copy;
 
 pub use blocks::*;
 pub use descriptors::*;
+pub use display::*;
+pub use draw::*;
 pub use embedded::*;
 pub use ext4::*;
 pub use files::*;
 pub use files_extra::*;
 pub use in_place::*;
+pub use input::*;
 pub use interfaces::*;
 pub use machine::*;
 pub use mdns::*;

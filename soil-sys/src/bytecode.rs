@@ -24,6 +24,23 @@ stubs! {
     fn soil_console_bytecode = soil_console();
     fn soil_console_error_bytecode = soil_console_error();
     fn soil_pipe_bytecode = soil_pipe(capacity, ends);
+    fn soil_display_name_bytecode = soil_display_name(display, into, off, len);
+    fn soil_display_open_bytecode = soil_display_open(name);
+    fn soil_display_close_bytecode = soil_display_close(display);
+    fn soil_display_info_bytecode = soil_display_info(display, into);
+    fn soil_display_mode_bytecode = soil_display_mode(display, mode, into);
+    fn soil_display_monitor_bytecode = soil_display_monitor(display, into, off, len);
+    fn soil_display_edid_bytecode = soil_display_edid(display, into, off, len);
+    fn soil_display_changed_bytecode = soil_display_changed(display, seen, token);
+    fn soil_display_buffer_bytecode = soil_display_buffer(display, width, height, into);
+    fn soil_display_release_bytecode = soil_display_release(display, buffer, pixels);
+    fn soil_display_present_bytecode = soil_display_present(display, buffer, damage);
+    fn soil_display_await_bytecode = soil_display_await(display, frame, token);
+    fn soil_display_disable_bytecode = soil_display_disable(display);
+    fn soil_display_set_cursor_bytecode = soil_display_set_cursor(display, image, x, y);
+    fn soil_display_move_cursor_bytecode = soil_display_move_cursor(display, x, y);
+    fn soil_display_hide_cursor_bytecode = soil_display_hide_cursor(display);
+    fn soil_draw_copy_bytecode = soil_draw_copy(pixels, x, y, from);
     fn soil_embed_file_bytecode = soil_embed_file(path, contents);
     fn soil_embed_mount_bytecode = soil_embed_mount(point);
     fn soil_use_ext4_bytecode = soil_use_ext4();
@@ -57,6 +74,11 @@ stubs! {
     fn soil_file_lease_bytecode = soil_file_lease(fd, position, len, token);
     fn soil_file_lease_next_bytecode = soil_file_lease_next(lease, into);
     fn soil_file_lease_end_bytecode = soil_file_lease_end(lease, buffer);
+    fn soil_input_open_bytecode = soil_input_open();
+    fn soil_input_close_bytecode = soil_input_close();
+    fn soil_input_describe_bytecode = soil_input_describe(device, into, off, len);
+    fn soil_input_next_bytecode = soil_input_next(into, token);
+    fn soil_input_set_led_bytecode = soil_input_set_led(device, led, on);
     fn soil_net_vlan_bytecode = soil_net_vlan(parent, id, addresses, gateways);
     fn soil_net_route_bytecode = soil_net_route(add, network, interface, gateway);
     fn soil_net_routes_bytecode = soil_net_routes(into, off, len);
@@ -119,6 +141,7 @@ stubs! {
     fn soil_system_descriptor_await_bytecode = soil_system_descriptor_await(fd, direction, token);
     fn soil_use_tar_bytecode = soil_use_tar();
     fn soil_await_bytecode = soil_await(token, deadline);
+    fn soil_expect_threads_bytecode = soil_expect_threads();
     fn soil_event_bytecode = soil_event(token);
     fn soil_event_set_bytecode = soil_event_set(token);
     fn soil_tls_credentials_bytecode = soil_tls_credentials();
@@ -143,7 +166,8 @@ stubs! {
     fn soil_tls_close_notify_bytecode = soil_tls_close_notify(session);
     fn soil_tls_update_keys_bytecode = soil_tls_update_keys(session);
     fn soil_tls_fact_bytecode = soil_tls_fact(session, which, into, off, len);
-    fn soil_tls_peer_certificate_bytecode = soil_tls_peer_certificate(session, index, into, off, len);
+    fn soil_tls_peer_certificate_bytecode =
+        soil_tls_peer_certificate(session, index, into, off, len);
     fn soil_tls_free_bytecode = soil_tls_free(number);
     fn soil_tls_trust_mozilla_bytecode = soil_tls_trust_mozilla(options);
     fn soil_trace_bytecode = soil_trace(kind, task, name);
@@ -165,9 +189,13 @@ stubs! {
     fn soil_block_read_bytecode = soil_block_read(fd, sector, into, off, len, token);
     fn soil_block_write_bytecode = soil_block_write(fd, sector, from, off, len, token);
     fn soil_block_writev_bytecode = soil_block_writev(fd, sector, buffers, ranges, durable, token);
+    fn soil_draw_fill_bytecode = soil_draw_fill(pixels, x, y, width, height, colour);
+    fn soil_draw_path_bytecode = soil_draw_path(pixels, commands, len, shape, width, colour);
+    fn soil_draw_text_bytecode = soil_draw_text(pixels, x, y, text, font, scale, colour);
     fn soil_file_read_bytecode = soil_file_read(fd, into, off, len, position, token);
     fn soil_file_write_bytecode = soil_file_write(fd, from, off, len, position, token);
-    fn soil_fs_set_times_bytecode = soil_fs_set_times(path, follow, accessed, accessed_ns, modified, modified_ns, token);
+    fn soil_fs_set_times_bytecode =
+        soil_fs_set_times(path, follow, accessed, accessed_ns, modified, modified_ns, token);
     fn soil_tls_write_bytecode = soil_tls_write(session, from, off, len, into, room);
     fn soil_tls_write_from_bytecode = soil_tls_write_from(session, from, off, len, into, room);
 }

@@ -31,9 +31,9 @@ extern "C" fn __wrap_caml_domain_spawn(_: usize, _: usize) -> ! {
     unsafe { caml_failwith(ONE_PROCESSOR.as_ptr()) }
 }
 
-/// In place of `caml_parse_ocamlrunparam` in programs with `Runtime_events`, which the runtime calls
-/// first of all: reads the parameters with one for the most domains, 1. The runtime has a ring of
-/// events for each possible domain, 64 MiB of memory for its 128.
+/// In place of `caml_parse_ocamlrunparam` in programs with `Runtime_events`, which the runtime
+/// calls first of all: reads the parameters with one for the most domains, 1. The runtime has a
+/// ring of events for each possible domain, 64 MiB of memory for its 128.
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_caml_parse_ocamlrunparam() {
     let name = PARAMETERS[0].as_ptr();

@@ -25,6 +25,8 @@ const BIGARRAY_DATA: usize = 8;
 const BIGARRAY_PROXY: usize = 32;
 /// Offset of the first dimension: after data, number of dimensions, flags and proxy.
 const BIGARRAY_DIM0: usize = 40;
+/// Offset of the second one.
+const BIGARRAY_DIM1: usize = 48;
 /// Bits below the word count in an OCaml block header (tag and colour).
 const HEADER_SHIFT: u32 = 10;
 
@@ -49,6 +51,10 @@ pub struct Buffer(NonNull<u8>);
 /// An OCaml `(int, int_elt, c_layout) Bigarray.Array1.t`, for results of several numbers.
 #[repr(transparent)]
 pub struct Ints(NonNull<u8>);
+
+/// An OCaml `(int32, int32_elt, c_layout) Bigarray.Array2.t`: rows of pixels.
+#[repr(transparent)]
+pub struct Pixels(NonNull<u8>);
 
 /// An OCaml `array` of what a [`Buffer`] is, valid for the length of the call only.
 #[repr(transparent)]
@@ -139,6 +145,22 @@ unsafe fn bigarray(value: NonNull<u8>) -> (*mut u8, usize) {
     }
 }
 
+/// The fields of a bigarray that say which memory it shows.
+///
+/// # Safety
+/// `value` is a live OCaml bigarray of at least one dimension, and nothing else touches it while
+/// the result is used, as during a noalloc call.
+unsafe fn view<'a>(value: NonNull<u8>) -> View<'a> {
+    // SAFETY: the fields of `struct caml_ba_array`, as in `bigarray`.
+    unsafe {
+        View {
+            data: value.add(BIGARRAY_DATA).cast().as_mut(),
+            proxy: value.add(BIGARRAY_PROXY).cast().as_mut(),
+            len: value.add(BIGARRAY_DIM0).cast().as_mut(),
+        }
+    }
+}
+
 impl Buffer {
     /// The bytes `off..off + len`, for the length of the call.
     pub fn range(&mut self, off: Int, len: Int) -> Result<&mut [u8], Error> {
@@ -160,15 +182,54 @@ impl Buffer {
 
     /// Its fields.
     pub fn view(&mut self) -> View<'_> {
-        // SAFETY: the fields of `struct caml_ba_array`, as in `bigarray`; nothing else touches them
-        // during a noalloc call.
+        // SAFETY: OCaml's type of the argument is a bigarray; the borrow is for the call.
+        unsafe { view(self.0) }
+    }
+}
+
+impl Pixels {
+    /// Where they are, how many, and how many of them are a row.
+    fn memory(&self) -> (*mut u32, usize, usize) {
+        // SAFETY: OCaml's type of the argument is a two-dimensional bigarray of 32-bit numbers; its
+        // size in bytes is below `isize::MAX`, as OCaml checked.
         unsafe {
-            View {
-                data: self.0.add(BIGARRAY_DATA).cast().as_mut(),
-                proxy: self.0.add(BIGARRAY_PROXY).cast().as_mut(),
-                len: self.0.add(BIGARRAY_DIM0).cast().as_mut(),
-            }
+            let (data, rows) = bigarray(self.0);
+            let columns = self.0.add(BIGARRAY_DIM1).cast::<usize>().read();
+            (data.cast(), rows.saturating_mul(columns), columns)
         }
+    }
+
+    /// All of them and how many are a row, for the length of the call.
+    pub fn rows(&mut self) -> (&mut [u32], usize) {
+        let (data, count, columns) = self.memory();
+        match NonNull::new(data) {
+            Some(data) => {
+                // SAFETY: the pixels of a bigarray, which nothing else uses during the call.
+                let pixels = unsafe { core::slice::from_raw_parts_mut(data.as_ptr(), count) };
+                (pixels, columns)
+            }
+            None => (&mut [], columns),
+        }
+    }
+
+    /// Whether a pixel of both is the same memory.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let range = |(data, count, _): (*mut u32, usize, usize)| {
+            data.addr()..data.addr().saturating_add(count.saturating_mul(4))
+        };
+        let (a, b) = (range(self.memory()), range(other.memory()));
+        a.start < b.end && b.start < a.end
+    }
+
+    /// All of them, for the length of the call.
+    pub fn all(&mut self) -> &[u32] {
+        self.rows().0
+    }
+
+    /// The fields of the bigarray, whose length is the number of rows, and the number of columns.
+    pub fn view(&mut self) -> (View<'_>, &mut usize) {
+        // SAFETY: a bigarray of two dimensions, as above.
+        unsafe { (view(self.0), self.0.add(BIGARRAY_DIM1).cast().as_mut()) }
     }
 }
 

@@ -90,7 +90,7 @@ machine() {
   : >"$root/asked"
   rm -f "$bin/rustc" "$bin/rustup" "$bin/ocamlopt" "$bin/ocamlfind" "$bin/ocamlc"
   stand_in rustc 'rustc 1.95.0 (abc 2026-01-01)'
-  system=$(less "$system_run $system_test" qemu-system-x86 libc6-dev)
+  system=$(less "$system_run $system_test $system_bench" qemu-system-x86 libc6-dev)
   ocaml=$(less "$ocaml_run $ocaml_test $ocaml_doc" ocaml-nox ocaml-dune ocaml-odoc ocamlformat)
   {
     every "$system" 1 'Depends: libc6 (>= 2.36)'

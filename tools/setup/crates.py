@@ -27,6 +27,7 @@ PREFERRED = [
     "0BSD",
     "ISC",
     "Zlib",
+    "BSD-2-Clause",
     "BSD-3-Clause",
     "Apache-2.0",
     "MPL-2.0",
@@ -90,8 +91,7 @@ OTHERS = [
     (
         "Rust's libraries core, alloc, std and compiler_builtins",
         "Copyright (c) The Rust Project Developers and contributors. Under MIT or Apache-2.0, "
-        "here MIT:\n\n"
-        + MIT,
+        "here MIT:\n\n" + MIT,
     ),
 ]
 

@@ -7,7 +7,7 @@
 #   setup.sh packages run|test|bench|doc only the system packages (root)
 #   setup.sh list run|test|bench|doc     print the package names
 #   setup.sh environment                 shell commands that put the OCaml and Rust to use in front, where those on PATH are too old
-#   setup.sh kernel                      fetch the Linux kernel of the tests' guest; print its folder
+#   setup.sh kernel [cloud-amd64|amd64]  fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
 #   setup.sh remove                      take back the sources that were added to apt's, their pin and what came from them (root)
 #
@@ -249,12 +249,17 @@ libraries() {
   printf '%s\n' "$of" >"$folder/.of"
 }
 
-# The Linux kernel that tests and benchmarks boot as a peer: its files only.
+# The Linux kernel that tests and benchmarks boot as a peer: its files only. The cloud kernel has no
+# drivers of displays.
 kernel() {
-  folder=$cache/linux
+  case $1 in
+  cloud-amd64) folder=$cache/linux ;;
+  amd64) folder=$cache/linux-$1 ;;
+  *) fail "no kernel '$1': there are cloud-amd64 and amd64" ;;
+  esac
   if [ ! -f "$folder/version" ]; then
-    package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-    [ -n "$package" ] || fail "apt knows no linux-image-cloud-amd64: run  apt-get update  as root"
+    package=$(apt-cache depends "linux-image-$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    [ -n "$package" ] || fail "apt knows no linux-image-$1: run  apt-get update  as root"
     say "fetching $package for the Linux guest of the tests (unpacked into $folder, not installed)"
     unpack "$folder" "$package"
     # Debian 12 has them in /lib, Debian 13 in /usr/lib.
@@ -271,14 +276,14 @@ ensure)
   check_own_ocaml "$group"
   rust "$group"
   if debian && { [ "$group" = test ] || [ "$group" = bench ]; }; then
-    kernel >/dev/null
+    kernel cloud-amd64 >/dev/null
     libraries
   fi
   ;;
 packages) packages "$group" ;;
 list) echo "$(ocaml_packages "$group") $(system_packages "$group") rustup" | tr -s ' \n' '\n' ;;
 environment) environment ;;
-kernel) kernel ;;
+kernel) kernel "${2:-cloud-amd64}" ;;
 libraries) libraries ;;
 remove) take_back ;;
 *)

@@ -5,6 +5,7 @@ use crate::dune::{Stanza, Workspace};
 use crate::failure::{Context as _, Failure};
 use crate::json;
 use crate::program::{self, Form};
+use crate::progress;
 use crate::strip;
 use serde::Serialize;
 use std::path::Path;
@@ -32,11 +33,12 @@ pub fn run(release: bool, json: bool) -> Result<(), Failure> {
     let workspace = Workspace::find()?;
     workspace.build(release)?;
     let stanzas = workspace.stanzas();
-    let built: Result<Vec<Built>, Failure> = stanzas
+    let built = stanzas
         .iter()
         .filter(|stanza| !stanza.test)
-        .map(|stanza| built(&workspace, stanza))
-        .collect();
+        .map(|stanza| built(&workspace, stanza));
+    let built: Result<Vec<Built>, Failure> =
+        progress::during("measuring the programs", || built.collect());
     let built: Vec<Built> = built?
         .into_iter()
         .filter(|built| built.process.is_some() || built.image.is_some())

@@ -1,6 +1,8 @@
 //! The command line of `soil`.
 
-use crate::options::{self, Cidr, DiskSize, Forward, Memory, Mount, Net, Values, Variable};
+use crate::options::{
+    self, Cidr, DiskSize, DisplaySize, Forward, Memory, Mount, Net, Values, Variable,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -101,13 +103,21 @@ pub struct ShowNeeds {
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub variables: Vec<Variable>,
     /// The QEMU to run.
+    #[command(flatten)]
+    pub qemu: Qemu,
+}
+
+/// The option for QEMU of the commands that start machines.
+#[derive(Args, Clone, Debug)]
+pub struct Qemu {
+    /// The QEMU to run.
     #[arg(
-        long,
+        long = "qemu",
         value_name = "PATH",
         default_value = "qemu-system-x86_64",
         env = "SOIL_QEMU"
     )]
-    pub qemu: PathBuf,
+    pub path: PathBuf,
 }
 
 /// The projects that `soil new` writes.
@@ -124,10 +134,12 @@ pub enum Template {
 }
 
 const TEST_HELP: &str = "\
-A test is a (test) or (tests) stanza of a dune file. It passes if its program ends with status 0.
-Both forms run in the folder where dune built them, by 'soil run' with --net none (the loopback is
-there). A file NAME.run beside the dune file of the test NAME has further options of 'soil run',
-and the program's arguments behind --:
+A test is a (test) or (tests) stanza of a dune file, or a rule of the alias runtest that runs a
+program of the workspace with words or files as arguments. It passes if its program ends with status
+0, and prints what NAME.expected has, or the file of a (diff). Both forms run in the folder where
+dune built them, by 'soil run' with --net none (the loopback is there). Cram tests and other actions
+are run by dune, as processes only. A file NAME.run beside the dune file of the test NAME has
+further options of 'soil run', and the program's arguments behind --:
 
 # storage.run
 --disk data=data.img --mem 128M
@@ -305,10 +317,12 @@ for each MiB.";
 /// `soil run`; the exit status is in its help.
 #[derive(Args, Clone, Debug)]
 #[command(
+    group = clap::ArgGroup::new("shows").args(["display", "screenshot"]).multiple(true),
     after_help = "Exit status: the program's own (all 8 bits); 124 after --timeout; 125 when \
 the program could not be started; 126 when the machine ended without a status; 127 when the file \
 does not exist. Of an image that ends with 0 but whose output could not be written: 74, or 141 \
-when its reader had closed the pipe."
+when its reader had closed the pipe. Of a program that ends with 0 without a picture for --screenshot: \
+74."
 )]
 pub struct Run {
     /// The program: an image or a Linux executable.
@@ -360,6 +374,23 @@ pub struct Run {
     /// Record the frames of all interfaces in this file (pcapng), for Wireshark and tcpdump.
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
+    /// Give the program a display, a keyboard and a pointer: in a window; on a VNC server of
+    /// 127.0.0.1 (an image); none: shown nowhere.
+    #[arg(long, value_name = "window|vnc=:N|none")]
+    pub display: Option<options::Display>,
+    /// Size of the display (1280x800 without this option); several sizes with commas between them
+    /// are several displays.
+    #[arg(
+        long = "display-size",
+        value_name = "WIDTHxHEIGHT",
+        value_delimiter = ',',
+        requires = "shows"
+    )]
+    pub display_sizes: Vec<DisplaySize>,
+    /// When the program ends, write what the first display shows to this file (PNG). Implies
+    /// --display none.
+    #[arg(long, value_name = "FILE.png")]
+    pub screenshot: Option<PathBuf>,
     /// Set an environment variable for the program; NAME alone passes its present value on.
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub variables: Vec<Variable>,
@@ -399,29 +430,41 @@ pub struct Run {
     #[arg(long)]
     pub dry_run: bool,
     /// The QEMU to run.
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "qemu-system-x86_64",
-        env = "SOIL_QEMU"
-    )]
-    pub qemu: PathBuf,
+    #[command(flatten)]
+    pub qemu: Qemu,
     /// A further argument for QEMU (repeat for several).
     #[arg(long = "qemu-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub qemu_arguments: Vec<OsString>,
     /// Further properties for virtio devices, such as net:csum=off or blk:packed=off.
     #[arg(
         long = "device-option",
-        value_name = "net|blk|rng:PROPERTY=VALUE",
+        value_name = "net|blk|rng|gpu:PROPERTY=VALUE",
         value_parser = device_option
     )]
     pub device_options: Vec<DeviceOption>,
 }
 
+impl Run {
+    /// What shows the program's displays, if it has any.
+    pub fn shown_by(&self) -> Option<options::Display> {
+        let implied = self.screenshot.is_some().then_some(options::Display::None);
+        self.display.or(implied)
+    }
+
+    /// The sizes of its displays.
+    pub fn sizes(&self) -> Vec<DisplaySize> {
+        match (self.shown_by(), self.display_sizes.as_slice()) {
+            (None, _) => Vec::new(),
+            (Some(_), []) => vec![DisplaySize::default()],
+            (Some(_), sizes) => sizes.to_vec(),
+        }
+    }
+}
+
 /// A property for every virtio device of one kind.
 #[derive(Clone, Debug)]
 pub struct DeviceOption {
-    /// net, blk or rng.
+    /// net, blk, rng or gpu.
     pub device: String,
     /// QEMU's PROPERTY=VALUE.
     pub property: String,
@@ -499,14 +542,16 @@ fn jobs(text: &str) -> Result<usize, String> {
 
 fn device_option(text: &str) -> Result<DeviceOption, String> {
     let parsed = text.split_once(':').filter(|(device, property)| {
-        ["net", "blk", "rng"].contains(device) && property.contains('=')
+        ["net", "blk", "rng", "gpu"].contains(device) && property.contains('=')
     });
     match parsed {
         Some((device, property)) => Ok(DeviceOption {
             device: device.to_owned(),
             property: property.to_owned(),
         }),
-        None => Err("expected net:PROPERTY=VALUE, blk:… or rng:… (such as net:csum=off)".into()),
+        None => {
+            Err("expected net:PROPERTY=VALUE, blk:…, rng:… or gpu:… (such as net:csum=off)".into())
+        }
     }
 }
 

@@ -59,7 +59,7 @@ pub fn run(command: &Disk) -> Result<String, Failure> {
     }
 }
 
-/// What is on a disk.
+/// The contents of a disk.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Contents {
     Fat,

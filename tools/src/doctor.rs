@@ -26,7 +26,7 @@ struct Finding {
     needed: bool,
 }
 
-/// What helps where something is missing.
+/// The remedy for a program that is missing.
 #[derive(Clone, Copy)]
 enum Remedy {
     /// Debian's packages.

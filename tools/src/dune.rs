@@ -25,12 +25,24 @@ pub struct Stanza {
     pub test: bool,
     /// The condition under which a test is run.
     enabled_if: Option<Sexp>,
+    /// How a test's program is run; `None`: by an action that dune alone understands.
+    pub action: Option<Action>,
+}
+
+/// How the program of a test is run, in the folder of its dune file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Action {
+    pub arguments: Vec<String>,
+    /// The file that its standard output is compared with.
+    pub expected: Option<String>,
 }
 
 impl Stanza {
-    /// `folder/name`.
+    /// `folder/name`, and the arguments.
     pub fn shown(&self) -> String {
-        self.folder.join(&self.name).display().to_string()
+        let name = self.folder.join(&self.name).display().to_string();
+        let arguments = self.action.iter().flat_map(|action| &action.arguments);
+        arguments.fold(name, |name, argument| name + " " + argument)
     }
 
     /// Whether dune runs this test in the context of a form, as far as the condition compares the
@@ -100,14 +112,20 @@ impl Workspace {
 
     /// The file that dune makes of a stanza in the context of this form, whether it exists or not.
     pub fn executable(&self, stanza: &Stanza, form: Form) -> PathBuf {
+        let mut folder = self.folder(stanza, form);
+        let mut name = stanza.name.as_str();
+        while let Some(rest) = name.strip_prefix("../") {
+            folder.pop();
+            name = rest;
+        }
+        folder.join(format!("{name}.exe"))
+    }
+
+    /// The folder of a stanza in the context of this form.
+    pub fn folder(&self, stanza: &Stanza, form: Form) -> PathBuf {
         let folder = std::env::var_os("DUNE_BUILD_DIR").unwrap_or_else(|| "_build".into());
-        let mut file = self
-            .root
-            .join(folder)
-            .join(context(form))
-            .join(&stanza.folder);
-        file.push(format!("{}.exe", stanza.name));
-        file
+        let context = self.root.join(folder).join(context(form));
+        context.join(&stanza.folder)
     }
 
     /// A path as it is written from the current folder, if that is the root.
@@ -131,7 +149,11 @@ impl Workspace {
             for entry in entries.flatten() {
                 let name = entry.file_name();
                 let plain = !name.to_string_lossy().starts_with(['.', '_']);
+                let cram = plain && name.to_string_lossy().ends_with(".t");
                 match entry.file_type() {
+                    Ok(kind) if cram && (!kind.is_dir() || entry.path().join("run.t").exists()) => {
+                        found.push(Stanza::of_dune(&folder, None));
+                    }
                     // Dune's own default.
                     Ok(kind) if kind.is_dir() && plain => folders.push(folder.join(&name)),
                     Ok(kind) if !kind.is_dir() && name == "dune" => {
@@ -145,6 +167,19 @@ impl Workspace {
         }
         found.sort_by(|a, b| (&a.folder, &a.name).cmp(&(&b.folder, &b.name)));
         found
+    }
+}
+
+impl Stanza {
+    /// A test that dune alone can run.
+    fn of_dune(folder: &Path, enabled_if: Option<Sexp>) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            name: "runtest".to_owned(),
+            test: true,
+            enabled_if,
+            action: None,
+        }
     }
 }
 
@@ -203,6 +238,10 @@ fn collect(folder: &Path, items: &[Sexp], found: &mut Vec<Stanza>) {
             collect(&folder.join(inside), rest, found);
             continue;
         }
+        if let Some(fields) = item.stanza("rule") {
+            found.extend(rule(folder, fields, items));
+            continue;
+        }
         for (kind, field, test) in [
             ("executable", "name", false),
             ("executables", "names", false),
@@ -212,20 +251,137 @@ fn collect(folder: &Path, items: &[Sexp], found: &mut Vec<Stanza>) {
             let fields = item.stanza(kind).unwrap_or_default();
             let names = fields.iter().find_map(|given| given.stanza(field));
             let names = names.unwrap_or_default().iter().filter_map(Sexp::atom);
-            let condition = fields.iter().find_map(|given| given.stanza("enabled_if"));
+            let enabled_if = condition(fields);
+            let action = match action(fields) {
+                None => Some(Action::default()),
+                Some(Sexp::List(words)) => match words.split_first() {
+                    Some((Sexp::Atom(run), words)) if test && run == "run" => arguments(words)
+                        .filter(|(program, _)| *program == "%{test}")
+                        .map(|(_, arguments)| Action {
+                            arguments,
+                            expected: None,
+                        }),
+                    _ => None,
+                },
+                Some(Sexp::Atom(_)) => None,
+            };
             found.extend(names.map(|name| Stanza {
-                folder: folder.to_owned(),
                 name: name.to_owned(),
                 test,
-                enabled_if: condition.and_then(|given| given.first().cloned()),
+                action: action.clone(),
+                ..Stanza::of_dune(folder, enabled_if.clone())
             }));
         }
     }
 }
 
+/// The condition of a stanza.
+fn condition(fields: &[Sexp]) -> Option<Sexp> {
+    let mut conditions = fields.iter().filter_map(|given| given.stanza("enabled_if"));
+    conditions.next()?.first().cloned()
+}
+
+/// The action of a stanza.
+fn action(fields: &[Sexp]) -> Option<&Sexp> {
+    let mut actions = fields.iter().filter_map(|given| given.stanza("action"));
+    actions.next()?.first()
+}
+
+/// The program and the arguments of a `run`, where these are plain words or files of the folder.
+fn arguments(words: &[Sexp]) -> Option<(&str, Vec<String>)> {
+    let (program, words) = words.split_first()?;
+    let argument = |word: &Sexp| {
+        let word = word.atom()?;
+        let file = word
+            .strip_prefix("%{dep:")
+            .and_then(|rest| rest.strip_suffix('}'));
+        let word = file.unwrap_or(word);
+        (!word.contains("%{")).then(|| word.to_owned())
+    };
+    let arguments: Option<Vec<String>> = words.iter().map(argument).collect();
+    Some((program.atom()?, arguments?))
+}
+
+/// The test that a rule of the alias `runtest` is: `(run ./x.exe …)`, or a `diff` of what such a
+/// program prints, in this rule or in another one of the file.
+fn rule(folder: &Path, fields: &[Sexp], items: &[Sexp]) -> Option<Stanza> {
+    let is_runtest = |field: &Sexp| {
+        let names = field.stanza("alias").or_else(|| field.stanza("aliases"));
+        names.is_some_and(|names| names.iter().any(|name| name.atom() == Some("runtest")))
+    };
+    fields.iter().find(|field| is_runtest(field))?;
+    let of_dune = Stanza::of_dune(folder, condition(fields));
+    let understood = || {
+        let action = action(fields)?;
+        let steps = match action.stanza("progn") {
+            Some(steps) => steps,
+            None => std::slice::from_ref(action),
+        };
+        let (run, expected) = match steps {
+            [one] if one.stanza("run").is_some() => (one.stanza("run")?, None),
+            [one] => {
+                let (expected, output) = diff(one)?;
+                (
+                    items.iter().find_map(|item| printing(item, output))?,
+                    Some(expected),
+                )
+            }
+            [first, second] => {
+                let (expected, output) = diff(second)?;
+                (printed_to(first, output)?, Some(expected))
+            }
+            _ => return None,
+        };
+        let (program, arguments) = arguments(run)?;
+        let inside = ["%{exe:", "%{dep:"]
+            .iter()
+            .find_map(|start| program.strip_prefix(start));
+        let path = match inside {
+            Some(rest) => rest.strip_suffix('}')?,
+            None => program.starts_with('.').then_some(program)?,
+        };
+        let path = path.strip_suffix(".exe")?;
+        let path = path.strip_prefix("./").unwrap_or(path);
+        (!path.contains("%{")).then_some(())?;
+        Some(Stanza {
+            name: path.to_owned(),
+            action: Some(Action {
+                arguments,
+                expected: expected.map(str::to_owned),
+            }),
+            ..of_dune.clone()
+        })
+    };
+    Some(understood().unwrap_or(of_dune))
+}
+
+/// The two files of a `diff`.
+fn diff(action: &Sexp) -> Option<(&str, &str)> {
+    match action.stanza("diff").or_else(|| action.stanza("diff?"))? {
+        [expected, output] => Some((expected.atom()?, output.atom()?)),
+        _ => None,
+    }
+}
+
+/// The words of the `run` in `(with-stdout-to FILE (run …))`.
+fn printed_to<'a>(action: &'a Sexp, file: &str) -> Option<&'a [Sexp]> {
+    match action.stanza("with-stdout-to")? {
+        [target, run] if matches!(target.atom()?, it if it == file || it == "%{targets}") => {
+            run.stanza("run")
+        }
+        _ => None,
+    }
+}
+
+/// The same in a rule, in its long or its short form.
+fn printing<'a>(item: &'a Sexp, file: &str) -> Option<&'a [Sexp]> {
+    let fields = item.stanza("rule")?;
+    printed_to(action(fields).or_else(|| fields.first())?, file)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Stanza, Workspace, collect};
+    use super::{Action, Stanza, Workspace, collect};
     use crate::program::Form;
     use crate::sexp;
     use std::fs;
@@ -237,6 +393,65 @@ mod tests {
             name: name.to_owned(),
             test,
             enabled_if: None,
+            action: Some(Action::default()),
+        }
+    }
+
+    #[test]
+    fn actions_are_understood_or_left_to_dune() {
+        let cases = [
+            (
+                "(test (name t) (action (run %{test} a %{dep:f.txt})))",
+                "t a f.txt",
+            ),
+            ("(tests (names t) (action (run ./other %{test})))", "-"),
+            (
+                "(test (name t) (action (run %{test} %{version:soil})))",
+                "-",
+            ),
+            (
+                "(rule (alias runtest) (action (run ./x.exe --all)))",
+                "x --all",
+            ),
+            (
+                "(rule (aliases check runtest) (action (run %{exe:../b/x.exe})))",
+                "../b/x",
+            ),
+            ("(rule (alias check) (action (run ./x.exe)))", ""),
+            ("(rule (alias runtest) (action (run x.exe)))", "-"),
+            ("(rule (alias runtest) (action (system \"./x.exe\")))", "-"),
+            (
+                "(rule (with-stdout-to x.out (run ./x.exe 1)))
+                 (rule (alias runtest) (action (diff x.expected x.out)))",
+                "x 1 = x.expected",
+            ),
+            (
+                "(rule (targets o) (action (with-stdout-to %{targets} (run ./x.exe))))
+                 (rule (alias runtest) (action (diff e o)))",
+                "x = e",
+            ),
+            (
+                "(rule (alias runtest)
+                  (action (progn (with-stdout-to o (run ./x.exe)) (diff e o))))",
+                "x = e",
+            ),
+            ("(rule (alias runtest) (action (diff e o)))", "-"),
+            ("(rule (alias runtest))", "-"),
+            ("(rule (action (run ./x.exe)))", ""),
+        ];
+        for (text, expected) in cases {
+            let mut found = Vec::new();
+            let items = sexp::parse(text).expect("well formed");
+            collect(Path::new(""), &items, &mut found);
+            let shown = found.iter().map(|stanza| match &stanza.action {
+                None => "-".to_owned(),
+                Some(Action {
+                    expected: Some(file),
+                    ..
+                }) => stanza.shown() + " = " + file,
+                Some(_) => stanza.shown(),
+            });
+            assert_eq!(shown.collect::<Vec<_>>().join("; "), expected, "{text}");
         }
     }
 
@@ -289,6 +504,8 @@ mod tests {
             "(tests (names t1 t2)) (subdir b (test (name t3)))",
         );
         write("c/dune", "(* -*- tuareg -*- *) let () = (");
+        write("d/cram.t", "  $ true");
+        write("e/folder.t/run.t", "  $ true");
         write("_build/dune", "(test (name no))");
         write(".git/dune", "(test (name no))");
         let workspace = Workspace {
@@ -299,6 +516,8 @@ mod tests {
             stanza("a", "t1", true),
             stanza("a", "t2", true),
             stanza("a/b", "t3", true),
+            Stanza::of_dune(Path::new("d"), None),
+            Stanza::of_dune(Path::new("e"), None),
         ];
         assert_eq!(workspace.stanzas(), expected);
         assert_eq!(expected[3].shown(), "a/b/t3");

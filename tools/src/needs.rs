@@ -1,5 +1,5 @@
-//! What a program says that it needs (`Soil.Needs`): asked of the program itself, shown by `soil
-//! needs`, and checked by `soil run` before the program starts.
+//! Needs of a program (`Soil.Needs`): the program itself is asked for them. `soil needs` shows
+//! them, and `soil run` checks them before the program starts.
 
 mod answer;
 mod ask;

@@ -1,4 +1,4 @@
-//! What looks at a program from outside while it runs: `--profile` and `--trace`.
+//! Observers of a program from outside while it runs: `--profile` and `--trace`.
 
 use crate::cli::Run;
 use crate::failure::{Context as _, Failure};
@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-/// What is wanted, and known of the program's file before it runs.
+/// An observer that the options ask for, with what it needs of the program's file.
 pub struct Wanted {
     kind: Kind,
     out: PathBuf,
@@ -35,8 +35,8 @@ enum Observer {
 }
 
 impl Wanted {
-    /// What the options ask for. Creates the file that is to be written, so that one that can't be
-    /// is no surprise in the end.
+    /// The observer by the options. Creates the file that is to be written, so that one that can't
+    /// be is no surprise in the end.
     pub fn by(run: &Run, is_image: bool) -> Result<Option<Self>, Failure> {
         let (kind, out) = match (&run.profile, &run.trace) {
             (Some(out), _) if is_image => {

@@ -57,6 +57,60 @@ impl FromStr for Memory {
     }
 }
 
+/// What shows a program's displays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Display {
+    /// Windows of the desktop.
+    Window,
+    /// A VNC server on this number, port 5900 and the number of 127.0.0.1.
+    Vnc(u16),
+    /// Nothing.
+    None,
+}
+
+impl FromStr for Display {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let number = text.strip_prefix("vnc=:");
+        match (text, number.and_then(|number| number.parse().ok())) {
+            ("window", _) => Ok(Self::Window),
+            ("none", _) => Ok(Self::None),
+            (_, Some(number @ 0..=59635)) => Ok(Self::Vnc(number)),
+            _ => invalid("expected window, vnc=:N (such as vnc=:0, port 5900) or none"),
+        }
+    }
+}
+
+/// Width and height of a display in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DisplaySize(pub u32, pub u32);
+
+impl Default for DisplaySize {
+    fn default() -> Self {
+        Self(1280, 800)
+    }
+}
+
+impl fmt::Display for DisplaySize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.0, self.1)
+    }
+}
+
+impl FromStr for DisplaySize {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let side = |text: &str| text.parse().ok().filter(|side| (16..=8192).contains(side));
+        let sides = text.split_once('x');
+        match sides.map(|(width, height)| (side(width), side(height))) {
+            Some((Some(width), Some(height))) => Ok(Self(width, height)),
+            _ => invalid("expected a size such as 640x480, each side between 16 and 8192"),
+        }
+    }
+}
+
 /// A disk's size in bytes, a multiple of 4096.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSize(pub u64);

@@ -33,13 +33,24 @@ const IDLE: [&str; 1] = ["kernel::wait::halt"];
 /// How often each list of calls was met.
 type Stacks = HashMap<Vec<u64>, usize>;
 
-/// What gives an address its functions' names.
+/// Different lists that are kept, of up to 1.6 kB each.
+const MOST_STACKS: usize = 100_000;
+
+/// Counts a sample. A new list beyond the first `most` counts as the empty one.
+fn add(stacks: &mut Stacks, mut calls: Vec<u64>, most: usize) {
+    if stacks.len() >= most && !stacks.contains_key(&calls) {
+        calls.clear();
+    }
+    *stacks.entry(calls).or_default() += 1;
+}
+
+/// The source of functions' names by address.
 enum Names {
     Image(Box<Symbols>),
     Process(Loaded),
 }
 
-/// What the profile of an image needs of its file.
+/// The symbols and unwinding tables of an image's file.
 pub struct Image {
     symbols: Symbols,
     code: Code,
@@ -89,7 +100,7 @@ impl Profile {
                 Ok(tracer) => {
                     let (status, loaded) = tracer.run(
                         Some(PERIOD),
-                        |calls| *stacks.entry(calls).or_default() += 1,
+                        |calls| add(&mut stacks, calls, MOST_STACKS),
                         |_, _| (),
                     );
                     (status, Some(Names::Process(loaded)))
@@ -146,7 +157,7 @@ fn sample(socket: UnixStream, code: &Code, stacks: &mut Stacks) -> io::Result<()
         remote.stop()?;
         let registers = remote.registers()?;
         let calls = unwind::calls(registers, code, &mut remote.memory());
-        *stacks.entry(calls).or_default() += 1;
+        add(stacks, calls, MOST_STACKS);
     }
 }
 
@@ -174,6 +185,9 @@ fn fold(stacks: &Stacks, functions: impl Fn(u64, bool) -> Vec<String>) -> (Vec<S
                 }
             }
         }
+        if calls.is_empty() {
+            names.push("(of too many different stacks)".to_owned());
+        }
         if names.iter().take(3).any(|name| IDLE.contains(&&**name)) {
             idle += count;
             continue;
@@ -195,7 +209,19 @@ fn fold(stacks: &Stacks, functions: impl Fn(u64, bool) -> Vec<String>) -> (Vec<S
 
 #[cfg(test)]
 mod tests {
-    use super::{Stacks, fold};
+    use super::{Stacks, add, fold};
+
+    #[test]
+    fn so_many_different_stacks_are_kept() {
+        let mut stacks = Stacks::new();
+        for sample in [1, 2, 3, 1, 4] {
+            add(&mut stacks, vec![sample, 10], 2);
+        }
+        let expected = [(vec![1, 10], 2), (vec![2, 10], 1), (vec![], 2)];
+        assert_eq!(stacks, Stacks::from(expected));
+        let (lines, _) = fold(&stacks, |_, _| vec!["f".into()]);
+        assert_eq!(lines, ["(of too many different stacks) 2", "f;f 3"]);
+    }
 
     #[test]
     fn stacks_are_folded_by_the_names_of_their_functions() {

@@ -2,7 +2,11 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
+
+/// Work that is done by then shows nothing.
+const SOON: Duration = Duration::from_millis(300);
 
 /// A bar that counts bytes up to `total`; nothing is shown where standard error is no terminal.
 pub fn bytes(what: &str, total: u64) -> ProgressBar {
@@ -26,6 +30,27 @@ pub fn busy(what: &str) -> ProgressBar {
         bar.enable_steady_tick(Duration::from_millis(100));
     }
     bar
+}
+
+/// Does work that is over soon mostly, with a sign of life where it isn't.
+pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    if !std::io::stderr().is_terminal() {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let (done, over) = channel::<()>();
+        scope.spawn(move || {
+            if over.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout) {
+                let bar = busy(what);
+                // Until the other end is dropped.
+                let _ = over.recv();
+                bar.finish_and_clear();
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
 }
 
 fn bar(what: &str, total: u64, template: &str) -> ProgressBar {

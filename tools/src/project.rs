@@ -1,5 +1,5 @@
-//! `soil new` and `soil init`: a dune project whose workspace has the `soil` context. The projects of
-//! `soil new` are in `tools/templates`, where dune builds them too.
+//! `soil new` and `soil init`: a dune project whose workspace has the `soil` context. The projects
+//! of `soil new` are in `tools/templates`, where dune builds them too.
 
 use crate::cli::Template;
 use crate::failure::{Context as _, Failure};

@@ -10,10 +10,12 @@ mod output;
 mod passt;
 mod process;
 pub mod scratch;
+mod screenshot;
 mod serial;
 mod shell;
 mod signals;
 mod terminal;
+mod viewer;
 mod watch;
 mod zone;
 
@@ -26,12 +28,14 @@ use crate::options::{self, Mount, Net};
 use crate::program::{self, Form};
 use crate::words;
 use command::Wiring;
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::fs::{Metadata, OpenOptions};
 use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -226,7 +230,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         Accelerator::Kvm => true,
         Accelerator::Auto => {
             let cpu = command::cpu(run, true);
-            !run.dry_run && kvm::works(&run.qemu, run.machine, cpu)
+            !run.dry_run && kvm::works(&run.qemu.path, run.machine, cpu)
         }
     };
     let wiring = Wiring {
@@ -241,7 +245,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
             true => passt::shown(&run.forwards),
             false => String::new(),
         };
-        let shown = shell::shown(run.qemu.as_os_str(), &arguments);
+        let shown = shell::shown(run.qemu.path.as_os_str(), &arguments);
         println!("{first}{shown}");
         return Ok(0);
     }
@@ -315,6 +319,19 @@ pub fn signalled_at_our_end(command: &mut Command, signal: Signal) {
                 true => Ok(()),
                 false => Err(io::ErrorKind::NotFound.into()),
             }
+        });
+    }
+}
+
+/// Lets the child inherit these descriptors, which the caller keeps open until it is started.
+fn inherit(command: &mut Command, descriptors: Vec<RawFd>) {
+    // SAFETY: between fork and exec only system calls are made, on descriptors that are open.
+    unsafe {
+        command.pre_exec(move || {
+            for fd in &descriptors {
+                fcntl_setfd(BorrowedFd::borrow_raw(*fd), FdFlags::empty())?;
+            }
+            Ok(())
         });
     }
 }

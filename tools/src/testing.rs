@@ -1,21 +1,24 @@
 //! `soil test`: the tests of a dune workspace, each as a process and as an image.
 //!
-//! A test is a `(test)` or `(tests)` stanza, and passes if its program ends with status 0. Both
-//! forms are run by `soil run` in the folder where dune built them, without a network (the loopback
-//! is there), until a limit of time. A file `NAME.run` beside the dune file of the test `NAME` has
-//! further options of `soil run`, and the program's arguments behind `--`. Its disks are copied for
-//! each run, so that tests may write and run side by side.
+//! A test is a `(test)` or `(tests)` stanza, or a rule of the alias `runtest` that runs a program
+//! of the workspace. It passes if its program ends with status 0, and prints what its file of
+//! expected output has. Both forms are run by `soil run` in the folder of the dune file, without a
+//! network (the loopback is there), until a limit of time. Dune itself runs what it alone
+//! understands: other actions, and cram tests, as processes. A file `NAME.run` beside the dune file
+//! of the test `NAME` has further options of `soil run`, and the program's arguments behind `--`.
+//! Its disks are copied for each run, so that tests may write and run side by side.
 
 use crate::cli::{self, Cli, Command, Testing};
-use crate::dune::{Stanza, Workspace};
+use crate::dune::{Action, Stanza, Workspace};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::{Context as _, Failure};
 use crate::json;
 use crate::program::{self, Form};
-use crate::run::dies_with_us;
+use crate::run::{dies_with_us, signalled_at_our_end};
 use anstyle::{AnsiColor, Style};
 use clap::Parser as _;
 use indicatif::ProgressBar;
+use rustix::process::Signal;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -30,9 +33,26 @@ use std::time::Instant;
 struct Case {
     name: String,
     form: Form,
-    executable: PathBuf,
     /// Whether its dune file lets it run in this form.
     enabled: bool,
+    work: Work,
+}
+
+/// How a test is run.
+enum Work {
+    Program(Program),
+    /// By dune: the alias `runtest` of this folder, in the context of processes.
+    Dune(PathBuf),
+}
+
+/// A test's program.
+struct Program {
+    executable: PathBuf,
+    /// The folder where dune would run it.
+    folder: PathBuf,
+    arguments: Vec<String>,
+    /// The file with what it is to print.
+    expected: Option<PathBuf>,
     options: Options,
 }
 
@@ -56,6 +76,17 @@ enum Outcome {
     Skipped,
 }
 
+impl Outcome {
+    /// By the exit status, if it ended with one.
+    fn of(status: Option<i32>) -> Self {
+        match status {
+            Some(0) => Self::Passed,
+            Some(status) if status == i32::from(TIMED_OUT) => Self::TimedOut,
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// A test that was run.
 #[derive(Serialize)]
 struct Report {
@@ -65,7 +96,7 @@ struct Report {
     /// The exit status, if it ended.
     status: Option<i32>,
     seconds: f64,
-    /// What it printed, to standard output and error output.
+    /// Its standard output and error output.
     output: String,
     /// Why it was not run.
     reason: Option<String>,
@@ -81,12 +112,12 @@ pub fn run(options: &Testing) -> Result<bool, Failure> {
         return Err(match options.words.is_empty() {
             true => Failure::on(
                 workspace.root(),
-                "no dune file has a (test) or (tests) stanza",
+                "no dune file has a test, and there are no cram tests",
             ),
             false => Failure::new(format!("no test is called {}", options.words.join(", "))),
         });
     }
-    let reports = all(&cases, options)?;
+    let reports = all(&workspace, &cases, options)?;
     let count = |outcome| {
         reports
             .iter()
@@ -109,30 +140,60 @@ pub fn run(options: &Testing) -> Result<bool, Failure> {
 
 /// The tests that the words name, in both forms.
 fn cases(workspace: &Workspace, options: &Testing) -> Result<Vec<Case>, Failure> {
-    let mut cases = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
     for stanza in workspace.stanzas() {
         let name = stanza.shown();
         let wanted = |word: &String| name.contains(word.as_str());
-        let built = [Form::Process, Form::Image].map(|form| workspace.executable(&stanza, form));
-        let made = built.iter().any(|executable| executable.exists());
-        if !stanza.test || !made || !(options.words.is_empty() || options.words.iter().any(wanted))
-        {
+        let is_wanted = options.words.is_empty() || options.words.iter().any(wanted);
+        let made = [Form::Process, Form::Image]
+            .iter()
+            .any(|form| workspace.executable(&stanza, *form).exists());
+        // One run of a folder's alias is all tests there that dune runs.
+        let again = stanza.action.is_none() && cases.iter().any(|case| case.name == name);
+        if !stanza.test || !is_wanted || again || (stanza.action.is_some() && !made) {
             continue;
         }
         let run = run_options(workspace, &stanza)?;
-        for (executable, form) in built.into_iter().zip([Form::Process, Form::Image]) {
-            if options.form.is_none_or(|wanted| wanted.form() == form) {
-                cases.push(Case {
-                    name: name.clone(),
-                    form,
-                    executable,
-                    enabled: stanza.enabled(form),
-                    options: run.clone(),
-                });
+        for form in [Form::Process, Form::Image] {
+            if options.form.is_some_and(|wanted| wanted.form() != form) {
+                continue;
             }
+            let work = match &stanza.action {
+                None => Work::Dune(stanza.folder.clone()),
+                Some(action) => Work::Program(program(workspace, &stanza, action, form, &run)),
+            };
+            cases.push(Case {
+                name: name.clone(),
+                form,
+                enabled: stanza.enabled(form),
+                work,
+            });
         }
     }
     Ok(cases)
+}
+
+fn program(
+    workspace: &Workspace,
+    stanza: &Stanza,
+    action: &Action,
+    form: Form,
+    options: &Options,
+) -> Program {
+    let source = workspace.root().join(&stanza.folder);
+    let beside = source.join(format!("{}.expected", stanza.name));
+    let expected = match &action.expected {
+        Some(file) => Some(source.join(file)),
+        // As dune compares a test without an action.
+        None => Some(beside).filter(|file| action.arguments.is_empty() && file.is_file()),
+    };
+    Program {
+        executable: workspace.executable(stanza, form),
+        folder: workspace.folder(stanza, form),
+        arguments: action.arguments.clone(),
+        expected,
+        options: options.clone(),
+    }
 }
 
 /// The options of `NAME.run`, if there is one: words as in a shell, `#` begins a comment.
@@ -171,7 +232,9 @@ fn parse(path: &Path, text: &str) -> Result<Options, Failure> {
 }
 
 /// Runs the tests side by side and prints each as it ends; the reports are in the order of `cases`.
-fn all(cases: &[Case], options: &Testing) -> Result<Vec<Report>, Failure> {
+fn all(workspace: &Workspace, cases: &[Case], options: &Testing) -> Result<Vec<Report>, Failure> {
+    // One dune at a time: it locks the build folder.
+    let dune = Mutex::new(());
     let processors = available_parallelism().map_or(1, usize::from);
     let jobs = options.jobs.unwrap_or(processors).clamp(1, cases.len());
     let bar = crate::progress::count("testing", cases.len());
@@ -183,7 +246,13 @@ fn all(cases: &[Case], options: &Testing) -> Result<Vec<Report>, Failure> {
             let Some(case) = cases.get(number) else {
                 return Ok(());
             };
-            let report = one(case, options)?;
+            let report = match &case.work {
+                Work::Program(program) => one(case, program, options)?,
+                Work::Dune(folder) => {
+                    let _turn = dune.lock();
+                    by_dune(workspace, case, folder, options)?
+                }
+            };
             bar.inc(1);
             if !options.json {
                 show(&bar, &report);
@@ -235,76 +304,163 @@ fn show(bar: &ProgressBar, report: &Report) {
     });
 }
 
-/// Runs one test.
-fn one(case: &Case, options: &Testing) -> Result<Report, Failure> {
-    let form = match case.form {
-        Form::Process => "process",
-        Form::Image => "image",
-    };
-    let mut report = Report {
+/// The report of a test that was not run yet.
+fn skipped(case: &Case, reason: Option<String>) -> Report {
+    Report {
         test: case.name.clone(),
-        form,
+        form: match case.form {
+            Form::Process => "process",
+            Form::Image => "image",
+        },
         outcome: Outcome::Skipped,
         status: None,
         seconds: 0.0,
         output: String::new(),
-        reason: None,
-    };
-    if !case.enabled || !case.executable.exists() {
-        report.reason = Some("its dune file excludes this form".to_owned());
-        return Ok(report);
+        reason,
     }
-    if let Err(failure) = program::inspect(&case.executable) {
-        report.reason = Some(failure.to_string());
-        return Ok(report);
+}
+
+const EXCLUDED: &str = "its dune file excludes this form";
+
+/// Runs one test.
+fn one(case: &Case, program: &Program, options: &Testing) -> Result<Report, Failure> {
+    if !case.enabled || !program.executable.exists() {
+        return Ok(skipped(case, Some(EXCLUDED.to_owned())));
     }
+    if let Err(failure) = program::inspect(&program.executable) {
+        return Ok(skipped(case, Some(failure.to_string())));
+    }
+    let mut report = skipped(case, None);
     let scratch = tempfile::tempdir().on(std::env::temp_dir())?;
-    let folder = case.executable.parent().unwrap_or(Path::new("."));
-    let words = copied_disks(&case.options, folder, scratch.path())?;
-    let mut output = tempfile::tempfile().on(std::env::temp_dir())?;
+    let words = words(program, scratch.path())?;
     let began = Instant::now();
-    let status = soil_run(case, options, &words, folder, &output)?;
+    let (status, output, errors) = captured(soil_run(program, options, &words)?)?;
     report.seconds = began.elapsed().as_secs_f64();
-    output.rewind().on("the output of a test")?;
-    let mut bytes = Vec::new();
-    output.read_to_end(&mut bytes).on("the output of a test")?;
-    report.output = String::from_utf8_lossy(&bytes).replace('\r', "");
+    report.outcome = Outcome::of(status);
+    if let (Outcome::Passed, Some(expected)) = (report.outcome, &program.expected) {
+        let wanted = std::fs::read_to_string(expected).on(expected)?;
+        report.reason = difference(&wanted, &output).map(|difference| {
+            let file = expected.file_name().unwrap_or_default();
+            format!("its output isn't that of {}: {difference}", file.display())
+        });
+        if report.reason.is_some() {
+            report.outcome = Outcome::Failed;
+        }
+    }
+    report.output = output + &errors;
     report.status = status;
-    report.outcome = match status {
-        Some(0) => Outcome::Passed,
-        Some(status) if status == i32::from(TIMED_OUT) => Outcome::TimedOut,
-        _ => Outcome::Failed,
+    Ok(report)
+}
+
+/// The first line in which the output differs.
+fn difference(expected: &str, output: &str) -> Option<String> {
+    let (mut wanted, mut printed) = (expected.split('\n'), output.split('\n'));
+    for number in 1.. {
+        let (wanted, printed) = match (wanted.next(), printed.next()) {
+            (None, None) => return None,
+            (wanted, printed) if wanted == printed => continue,
+            (wanted, printed) => (wanted.unwrap_or(""), printed.unwrap_or("")),
+        };
+        return Some(format!(
+            "line {number} is {printed:?} in place of {wanted:?}"
+        ));
+    }
+    None
+}
+
+/// Runs the command to its end: its status, standard output and error output.
+fn captured(mut command: std::process::Command) -> Result<(Option<i32>, String, String), Failure> {
+    let subject = "the output of a test";
+    let [mut output, mut errors] = [tempfile::tempfile(), tempfile::tempfile()];
+    let text = |file: &mut std::io::Result<File>| -> Result<String, Failure> {
+        let file = file.as_mut().map_err(|error| Failure::on(subject, error))?;
+        file.rewind().on(subject)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).on(subject)?;
+        Ok(String::from_utf8_lossy(&bytes).replace('\r', ""))
     };
+    for (file, stream) in [(&output, 1), (&errors, 2)] {
+        let file = file.as_ref().map_err(|error| Failure::on(subject, error))?;
+        let file = file.try_clone().on(subject)?;
+        match stream {
+            1 => command.stdout(file),
+            _ => command.stderr(file),
+        };
+    }
+    let status = command.stdin(Stdio::null()).status();
+    let status = status.map_err(|error| Failure::on(command.get_program(), error))?;
+    Ok((status.code(), text(&mut output)?, text(&mut errors)?))
+}
+
+/// The tests of a folder that dune alone can run. They are over when dune is: it has no limit of
+/// its own, so it is ended by `timeout`(1).
+fn by_dune(
+    workspace: &Workspace,
+    case: &Case,
+    folder: &Path,
+    options: &Testing,
+) -> Result<Report, Failure> {
+    if case.form == Form::Image {
+        let reason = "cram tests and actions of their own run as processes only";
+        return Ok(skipped(case, Some(reason.to_owned())));
+    }
+    if !case.enabled {
+        return Ok(skipped(case, Some(EXCLUDED.to_owned())));
+    }
+    let mut report = skipped(case, None);
+    let alias = Path::new("_build/default").join(folder).join("runtest");
+    let dune = workspace.dune(options.release);
+    let mut command = std::process::Command::new("timeout");
+    command
+        .arg("--foreground")
+        .arg(options.timeout.as_secs_f64().to_string())
+        .arg(dune.get_program())
+        .args(dune.get_args())
+        .arg(format!("@@{}", alias.display()));
+    signalled_at_our_end(&mut command, Signal::TERM);
+    let began = Instant::now();
+    let (status, output, errors) = captured(command)?;
+    report.seconds = began.elapsed().as_secs_f64();
+    report.outcome = Outcome::of(status);
+    report.output = output + &errors;
+    report.status = status;
     Ok(report)
 }
 
 /// `soil run` with the program of a test.
 fn soil_run(
-    case: &Case,
+    program: &Program,
     options: &Testing,
     words: &[String],
-    folder: &Path,
-    output: &File,
-) -> Result<Option<i32>, Failure> {
+) -> Result<std::process::Command, Failure> {
     let soil = std::env::current_exe().on("soil")?;
-    let mut command = std::process::Command::new(&soil);
-    command.arg("run").arg(&case.executable);
-    if !case.options.network {
+    let mut command = std::process::Command::new(soil);
+    command.arg("run").arg(&program.executable);
+    if !program.options.network {
         command.args(["--net", "none"]);
     }
-    if !case.options.limit {
+    if !program.options.limit {
         command.arg("--timeout");
         command.arg(options.timeout.as_secs_f64().to_string());
     }
-    let errors = output.try_clone().on("the output of a test")?;
-    command
-        .args(words)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().on("the output of a test")?)
-        .stderr(errors);
+    command.args(words).current_dir(&program.folder);
     dies_with_us(&mut command);
-    Ok(command.status().on(&soil)?.code())
+    Ok(command)
+}
+
+/// The words behind the program: the options with copies of its disks, and the arguments.
+fn words(program: &Program, scratch: &Path) -> Result<Vec<String>, Failure> {
+    let mut words = copied_disks(&program.options, &program.folder, scratch)?;
+    if !program.arguments.is_empty() {
+        let end = words.iter().position(|word| word == "--");
+        let own = end.map(|end| words.split_off(end + 1));
+        if end.is_none() {
+            words.push("--".to_owned());
+        }
+        words.extend(program.arguments.iter().cloned());
+        words.extend(own.unwrap_or_default());
+    }
+    Ok(words)
 }
 
 /// The words with each disk that is written to replaced by a copy in `scratch`.
@@ -354,7 +510,7 @@ impl cli::TestForm {
 
 #[cfg(test)]
 mod tests {
-    use super::{copied_disks, parse};
+    use super::{Program, copied_disks, difference, parse, words};
     use std::path::Path;
 
     #[test]
@@ -375,6 +531,35 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn arguments_of_an_action_come_before_those_of_the_file() {
+        let program = |text: &str, arguments: &[&str]| Program {
+            executable: "t.exe".into(),
+            folder: ".".into(),
+            arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
+            expected: None,
+            options: parse(Path::new("t.run"), text).expect("valid"),
+        };
+        let found = |text, arguments: &[&str]| {
+            words(&program(text, arguments), Path::new("/none")).expect("no disks")
+        };
+        assert_eq!(
+            found("--mem 8M -- c", &["a", "--b"]),
+            ["--mem", "8M", "--", "a", "--b", "c"]
+        );
+        assert_eq!(found("--mem 8M", &["a"]), ["--mem", "8M", "--", "a"]);
+        assert_eq!(found("--mem 8M", &[]), ["--mem", "8M"]);
+    }
+
+    #[test]
+    fn the_first_line_that_differs_is_named() {
+        assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+        let said = difference("a\nb\n", "a\nc\n").expect("they differ");
+        assert_eq!(said, "line 2 is \"c\" in place of \"b\"");
+        let said = difference("a\n", "a\nmore\n").expect("they differ");
+        assert_eq!(said, "line 2 is \"more\" in place of \"\"");
     }
 
     #[test]

@@ -8,9 +8,10 @@ use crate::failure::{Context as _, Failure};
 use crate::profile::remote::Remote;
 use crate::profile::tracer::{Child, Live, Loaded, Tracer};
 use object::{Object as _, ObjectSymbol as _};
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,9 @@ use std::time::Duration;
 const STATE: &str = "soil_trace_state";
 const CAPACITY: u64 = 8192;
 const WORDS: u64 = 5;
+
+/// Events that a trace keeps, about 100 MB of memory. Perfetto opens few more.
+const MOST: usize = 2_000_000;
 
 /// The memory of the program.
 pub trait Access {
@@ -75,17 +79,30 @@ struct Event {
     name: [u8; 16],
 }
 
-/// What was read so far.
-#[derive(Default)]
+/// The events that were read so far.
 pub struct Trace {
     seen: u64,
+    /// Events that were overwritten before they were read, or came after [`MOST`].
     lost: u64,
     events: Vec<Event>,
+    most: usize,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            seen: 0,
+            lost: 0,
+            events: Vec::new(),
+            most: MOST,
+        }
+    }
 }
 
 impl Trace {
-    /// Switches the recording on, and reads what was recorded since the last call; `moved` is what
-    /// the addresses of the file are moved by. `None` where the memory can't be read.
+    /// Switches the recording on, and reads the events since the last call; `moved` is the
+    /// difference between the program's addresses and those of its file. `None` where the memory
+    /// can't be read. The program is not trusted: any numbers may be in its memory.
     pub fn look(&mut self, places: Places, moved: u64, access: &mut impl Access) -> Option<()> {
         let at = places.state.wrapping_add(moved);
         let state = words(&access.read(at, 24)?);
@@ -93,7 +110,7 @@ impl Trace {
         if on == 0 {
             access.write(at, 1)?;
         }
-        if ring == 0 || count == self.seen {
+        if ring == 0 || count <= self.seen {
             return Some(());
         }
         let first = self.seen.max(count.saturating_sub(CAPACITY));
@@ -102,26 +119,32 @@ impl Trace {
         while next < count {
             let slot = next % CAPACITY;
             let len = (count - next).min(CAPACITY - slot);
-            entries.extend(words(
-                &access.read(ring + slot * WORDS * 8, len * WORDS * 8)?,
-            ));
+            let piece = ring.wrapping_add(slot * WORDS * 8);
+            entries.extend(words(&access.read(piece, len * WORDS * 8)?));
             next += len;
         }
         // A program that runs meanwhile may have overwritten the oldest.
-        let now = words(&access.read(at + 8, 8)?).first().copied()?;
-        let kept = first.max((now + 1).saturating_sub(CAPACITY)).min(count);
-        self.lost += kept - self.seen;
+        let now = words(&access.read(at.wrapping_add(8), 8)?);
+        let oldest = now.first()?.saturating_add(1).saturating_sub(CAPACITY);
+        let kept = first.max(oldest).min(count);
         let entries = entries.chunks_exact(WORDS as usize);
         let skipped = usize::try_from(kept - first).ok()?;
-        self.events.extend(entries.skip(skipped).map(event));
+        let room = self.most - self.events.len();
+        let read = entries.len().saturating_sub(skipped);
+        let beyond = read.saturating_sub(room) as u64;
+        self.events
+            .extend(entries.skip(skipped).take(room).map(event));
+        self.lost = self.lost.saturating_add(kept - self.seen + beyond);
         self.seen = count;
         Some(())
     }
 
     /// Writes the file; the line that tells of it.
     pub fn write(&self, program: &Path, out: &Path) -> Result<String, Failure> {
-        let (text, tasks) = json(&program.display().to_string(), &self.events);
-        std::fs::write(out, text).on(out)?;
+        let file = File::create(out).on(out)?;
+        let mut file = BufWriter::new(file);
+        let tasks = json(&program.display().to_string(), &self.events, &mut file).on(out)?;
+        file.flush().on(out)?;
         let lost = match self.lost {
             0 => String::new(),
             lost => format!(", {lost} lost"),
@@ -223,50 +246,112 @@ impl Event {
     }
 }
 
-/// What a task does since a time.
+/// A task's present slice: its name and category, and when it began.
 #[derive(Default)]
 struct Task {
     since: u64,
     does: String,
     category: &'static str,
+    /// The operation that it will wait for.
     operation: String,
 }
 
-/// The events in the format of Chrome's traces (JSON object format), a track for each task; and the
-/// number of tasks. Track 0 is the program, when no task can run.
-fn json(program: &str, events: &[Event]) -> (String, usize) {
-    let mut text = String::from("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n");
-    let quoted = |name: &str| serde_json::Value::from(name).to_string();
-    let meta = |kind: &str, task: u64, name: &str| {
-        let name = quoted(name);
-        format!(
-            "{{\"ph\":\"M\",\"pid\":1,\"tid\":{task},\"name\":\"{kind}\",\"args\":{{\"name\":{name}}}}}"
-        )
+/// A record of Chrome's traces ("Trace Event Format"), times in microseconds.
+#[derive(Default, Serialize)]
+struct Record<'a> {
+    ph: &'static str,
+    pid: u32,
+    tid: u64,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cat: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ts: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dur: Option<f64>,
+    /// The scope of an instant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<Name<'a>>,
+}
+
+/// The arguments of a record that names a track.
+#[derive(Serialize)]
+struct Name<'a> {
+    name: &'a str,
+}
+
+impl<'a> Record<'a> {
+    /// The name of the program, or of a track.
+    fn track(kind: &'a str, tid: u64, name: &'a str) -> Self {
+        let args = Some(Name { name });
+        Self {
+            ph: "M",
+            pid: 1,
+            tid,
+            name: kind,
+            args,
+            ..Self::default()
+        }
+    }
+
+    /// A task's slice, which ends at `until`; `begin` is the trace's first time.
+    fn slice(tid: u64, task: &'a Task, begin: u64, until: u64) -> Self {
+        Self {
+            ph: "X",
+            pid: 1,
+            tid,
+            name: &task.does,
+            cat: Some(task.category),
+            ts: Some(micros(task.since.saturating_sub(begin))),
+            dur: Some(micros(until.saturating_sub(task.since))),
+            ..Self::default()
+        }
+    }
+
+    /// An operation that took no wait.
+    fn instant(tid: u64, name: &'a str, begin: u64, at: u64) -> Self {
+        Self {
+            ph: "i",
+            pid: 1,
+            tid,
+            name,
+            cat: Some("done"),
+            ts: Some(micros(at.saturating_sub(begin))),
+            s: Some("t"),
+            ..Self::default()
+        }
+    }
+}
+
+fn micros(ns: u64) -> f64 {
+    ns as f64 / 1000.0
+}
+
+/// Writes the events in the format of Chrome's traces (JSON object format), with a track for each
+/// task. Track 0 is the program, when no task can run. The result is the number of tasks.
+fn json(program: &str, events: &[Event], out: &mut impl Write) -> io::Result<usize> {
+    out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
+    serde_json::to_writer(&mut *out, &Record::track("process_name", 0, program))?;
+    let mut write = |record: Record<'_>| {
+        out.write_all(b",\n")?;
+        Ok::<(), io::Error>(serde_json::to_writer(&mut *out, &record)?)
     };
-    text += &meta("process_name", 0, program);
-    text = text + ",\n" + &meta("thread_name", 0, "program");
+    write(Record::track("thread_name", 0, "program"))?;
     let begin = events.first().map_or(0, |event| event.ns);
     let end = events.last().map_or(0, |event| event.ns);
-    let micros = |ns: u64| format!("{}.{:03}", ns / 1000, ns % 1000);
     let mut tasks: BTreeMap<u64, Task> = BTreeMap::new();
     let mut named = 0;
-    let slice = |text: &mut String, number: u64, task: &Task, until: u64| {
-        // Writing to a string can't fail.
-        let _ = write!(
-            text,
-            ",\n{{\"ph\":\"X\",\"pid\":1,\"tid\":{number},\"name\":{},\"cat\":\"{}\",\"ts\":{},\"dur\":{}}}",
-            quoted(&task.does),
-            task.category,
-            micros(task.since.saturating_sub(begin)),
-            micros(until.saturating_sub(task.since)),
-        );
-    };
     for event in events {
         let number = event.task;
         if number > 0 && !tasks.contains_key(&number) {
             named += 1;
-            let name = format!("task {number}");
-            text = text + ",\n" + &meta("thread_name", number, &name);
+            write(Record::track(
+                "thread_name",
+                number,
+                &format!("task {number}"),
+            ))?;
         }
         let task = tasks.entry(number).or_default();
         let (does, category) = match event.kind {
@@ -278,10 +363,14 @@ fn json(program: &str, events: &[Event]) -> (String, usize) {
                 continue;
             }
             5 => ("sleeps".to_owned(), "wait"),
+            7 => {
+                write(Record::instant(number, &event.name(), begin, event.ns))?;
+                continue;
+            }
             _ => (String::new(), ""),
         };
         if !task.does.is_empty() {
-            slice(&mut text, number, task, event.ns);
+            write(Record::slice(number, task, begin, event.ns))?;
         }
         *task = Task {
             since: event.ns,
@@ -292,16 +381,17 @@ fn json(program: &str, events: &[Event]) -> (String, usize) {
     }
     for (number, task) in &tasks {
         if !task.does.is_empty() {
-            slice(&mut text, *number, task, end);
+            write(Record::slice(*number, task, begin, end))?;
         }
     }
-    text += "\n]}\n";
-    (text, named)
+    out.write_all(b"\n]}\n")?;
+    Ok(named)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Access, CAPACITY, Places, Trace, WORDS, json};
+    use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use std::collections::HashMap;
 
     /// A program's memory, by words.
@@ -381,6 +471,7 @@ mod tests {
             (3000, 5, 0, ""),
             (5500, 6, 0, ""),
             (6001, 1, 1, ""),
+            (6500, 7, 1, "read"),
             (7000, 2, 1, "sixteen \"bytes\""),
             (8000, 1, 1, ""),
             (9000, 3, 1, ""),
@@ -388,30 +479,110 @@ mod tests {
             memory.record(ns, kind, task, name);
         }
         trace.look(PLACES, 0x100, &mut memory).expect("memory");
-        let (text, tasks) = json("main.exe", &trace.events);
-        let parsed: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let slices: Vec<String> = parsed["traceEvents"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .filter(|event| event["ph"] == "X")
-            .map(|event| {
-                let [track, name, at, long] =
-                    ["tid", "name", "ts", "dur"].map(|key| event[key].to_string());
-                format!("{track} {name} {at} {long}")
-            })
-            .collect();
+        let (records, tasks) = records(&trace);
+        let mut shown = Vec::new();
+        for record in &records {
+            let [track, name, at, long] = ["tid", "name", "ts", "dur"].map(|key| &record[key]);
+            match record["ph"].as_str() {
+                Some("X") => shown.push(format!("{track} {name} {at} {long}")),
+                Some("i") => shown.push(format!("{track} {name} at {at}")),
+                _ => (),
+            }
+        }
         assert_eq!(tasks, 1);
         assert_eq!(
-            slices,
+            shown,
             [
                 "1 \"runs\" 0.0 1.5",
                 "0 \"sleeps\" 2.0 2.5",
                 "1 \"read\" 1.5 3.501",
+                "1 \"read\" at 5.5",
                 "1 \"runs\" 5.001 0.999",
                 "1 \"sixteen \\\"bytes\\\"\" 6.0 1.0",
                 "1 \"runs\" 7.0 1.0",
             ]
         );
+    }
+
+    /// The records of the file, and the number of tasks.
+    fn records(trace: &Trace) -> (Vec<serde_json::Value>, usize) {
+        let mut text = Vec::new();
+        let tasks = json("main.exe", &trace.events, &mut text).expect("written to memory");
+        let parsed: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        (
+            parsed["traceEvents"].as_array().expect("a list").clone(),
+            tasks,
+        )
+    }
+
+    #[test]
+    fn a_trace_keeps_so_many_events_and_counts_the_rest() {
+        let (mut memory, mut trace) = (Memory::default(), Trace::default());
+        trace.most = 15;
+        for ns in 0..30 {
+            memory.record(ns, 1, 1, "");
+            if ns % 10 == 9 {
+                trace.look(PLACES, 0x100, &mut memory).expect("memory");
+            }
+        }
+        let last = trace.events.last().map(|event| event.ns);
+        assert_eq!((trace.events.len(), trace.lost, last), (15, 15, Some(14)));
+    }
+
+    /// A memory that answers each read with the next words of a list, over and over.
+    struct Hostile {
+        words: Vec<u64>,
+        next: usize,
+        most: u64,
+    }
+
+    impl Access for Hostile {
+        fn read(&mut self, _: u64, len: u64) -> Option<Vec<u8>> {
+            self.most = self.most.max(len);
+            let mut bytes = Vec::new();
+            while (bytes.len() as u64) < len {
+                let word = self.words[self.next % self.words.len()];
+                self.next += 1;
+                // A memory that can't be read, now and then.
+                if word == 0xbad {
+                    return None;
+                }
+                bytes.extend(word.to_le_bytes());
+            }
+            Some(bytes)
+        }
+
+        fn write(&mut self, _: u64, _: u64) -> Option<()> {
+            Some(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_memory_gives_a_trace_of_bounded_size(
+            words in proptest::collection::vec(
+                prop_oneof![
+                    0..20u64,
+                    Just(CAPACITY - 1),
+                    Just(CAPACITY + 3),
+                    Just(0xbad),
+                    Just(u64::MAX),
+                    Just(u64::MAX - 7),
+                    any::<u64>(),
+                ],
+                1..40,
+            ),
+        ) {
+            let mut trace = Trace { most: 1000, ..Trace::default() };
+            let mut memory = Hostile { words, next: 0, most: 0 };
+            for _ in 0..6 {
+                let _ = trace.look(PLACES, u64::MAX - 5, &mut memory);
+            }
+            prop_assert!(trace.events.len() <= 1000);
+            prop_assert!(memory.most <= CAPACITY * WORDS * 8);
+            let (records, tasks) = records(&trace);
+            let named = records.iter().filter(|record| record["name"] == "thread_name");
+            prop_assert_eq!(named.count(), tasks + 1);
+        }
     }
 }

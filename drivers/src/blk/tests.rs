@@ -354,7 +354,7 @@ fn a_request_without_a_status_is_an_error() {
     let memory = HostMemory::new();
     let mut config = vec![0; 24];
     config[0] = 64;
-    let mut device = Liar::new(DeviceType::Block, 0, config, vec![8]);
+    let mut device = Liar::new(DeviceType::BLOCK, 0, config, vec![8]);
     let end = |len| Lie::End {
         bytes: vec![0; len],
         claim: 513,

@@ -98,7 +98,7 @@ proptest! {
     #[test]
     fn a_lying_console_is_survived(script in prop::collection::vec((0..2usize, lie()), 1..60)) {
         let memory = HostMemory::new();
-        let mut device = Liar::new(DeviceType::Console, 0, Vec::new(), vec![8, 2]);
+        let mut device = Liar::new(DeviceType::CONSOLE, 0, Vec::new(), vec![8, 2]);
         device.script = script.into();
         let (transport, handle) = connect(memory, device, Options::default());
         let mut console = Console::new(Box::new(transport), memory).unwrap();

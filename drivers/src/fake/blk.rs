@@ -124,7 +124,7 @@ impl Disk {
 
 impl Backend for Disk {
     fn device_type(&self) -> DeviceType {
-        DeviceType::Block
+        DeviceType::BLOCK
     }
 
     fn features(&self) -> u64 {

@@ -137,7 +137,7 @@ impl NetDevice {
 
 impl Backend for NetDevice {
     fn device_type(&self) -> DeviceType {
-        DeviceType::Net
+        DeviceType::NET
     }
 
     fn features(&self) -> u64 {

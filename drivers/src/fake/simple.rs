@@ -18,7 +18,7 @@ pub struct Entropy {
 
 impl Backend for Entropy {
     fn device_type(&self) -> DeviceType {
-        DeviceType::Rng
+        DeviceType::RNG
     }
 
     fn features(&self) -> u64 {
@@ -64,7 +64,7 @@ pub struct Terminal {
 
 impl Backend for Terminal {
     fn device_type(&self) -> DeviceType {
-        DeviceType::Console
+        DeviceType::CONSOLE
     }
 
     fn features(&self) -> u64 {

@@ -1,13 +1,15 @@
 //! A transport whose other end is in the same process.
 
 use std::boxed::Box;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::vec::Vec;
 
 use super::{DeviceQueue, HostMemory};
 use crate::Error;
 use crate::device::feature;
-use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
+use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
 
 /// The behavior of a device.
 pub trait Backend: core::any::Any + Send {
@@ -17,6 +19,8 @@ pub trait Backend: core::any::Any + Send {
     fn features(&self) -> u64;
     /// Its configuration space.
     fn config(&self) -> Vec<u8>;
+    /// The driver has written to the configuration space; most devices have nothing to write there.
+    fn write_config(&mut self, _offset: usize, _value: u32) {}
     /// The largest size of each of its queues.
     fn queues(&self) -> Vec<u16>;
     /// Works: takes requests, ends them. Called when a doorbell rings and by [`Handle::step`].
@@ -61,7 +65,61 @@ impl Default for Options {
     }
 }
 
+/// The most bytes of a configuration space.
+const CONFIG: usize = 256;
+
+/// A configuration space as the driver sees it: memory. The driver writes to it without a word, so
+/// a write is noticed by the difference to what was shown, before anything else happens.
+struct Registers {
+    shown: &'static Words,
+    len: usize,
+    /// The bytes of the field that the driver was given last, as they were.
+    last: Option<(usize, Vec<u8>)>,
+}
+
+/// Bytes, aligned for words.
+#[repr(align(4))]
+struct Words([AtomicU8; CONFIG]);
+
+impl Registers {
+    fn new() -> Registers {
+        let bytes = [const { AtomicU8::new(0) }; CONFIG];
+        Registers {
+            shown: Box::leak(Box::new(Words(bytes))),
+            len: 0,
+            last: None,
+        }
+    }
+
+    fn field(&mut self, offset: usize, size: usize) -> Option<NonNull<u8>> {
+        let cells = self.shown.0[..self.len].get(offset..offset.checked_add(size)?)?;
+        self.last = Some((offset, bytes(cells)));
+        NonNull::new(cells.as_ptr().cast_mut().cast())
+    }
+
+    fn take_written(&mut self) -> Option<(usize, u32)> {
+        let (offset, before) = self.last.take()?;
+        let now = bytes(&self.shown.0[offset..offset + before.len()]);
+        let value = now.iter().rev();
+        let value = value.fold(0, |value, byte| value << 8 | u32::from(*byte));
+        (now != before).then_some((offset, value))
+    }
+
+    fn show(&mut self, config: &[u8]) {
+        self.len = config.len();
+        for (cell, byte) in self.shown.0.iter().zip(config) {
+            cell.store(*byte, Ordering::Relaxed);
+        }
+    }
+}
+
+fn bytes(cells: &[AtomicU8]) -> Vec<u8> {
+    let load = |cell: &AtomicU8| cell.load(Ordering::Relaxed);
+    cells.iter().map(load).collect()
+}
+
 struct Model {
+    registers: Registers,
     memory: &'static HostMemory,
     backend: Box<dyn Backend>,
     options: Options,
@@ -104,6 +162,7 @@ pub fn connect<B: Backend>(
         .map(|max| DeviceQueue::new(memory, max))
         .collect();
     let model = Arc::new(Mutex::new(Model {
+        registers: Registers::new(),
         memory,
         backend: Box::new(backend),
         options,
@@ -124,11 +183,19 @@ pub fn connect<B: Backend>(
     )
 }
 
+/// Takes what the driver has written to the configuration space.
 fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
     // A device that panicked has failed its test already.
-    model
+    let mut model = model
         .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let Model {
+        registers, backend, ..
+    } = &mut *model;
+    if let Some((offset, value)) = registers.take_written() {
+        backend.write_config(offset, value);
+    }
+    model
 }
 
 impl<B: Backend> Handle<B> {
@@ -171,7 +238,8 @@ impl<B: Backend> Handle<B> {
     }
 }
 
-impl Transport for FakeTransport {
+// SAFETY: the registers of a fake are memory that lives for good.
+unsafe impl Transport for FakeTransport {
     fn device_type(&self) -> DeviceType {
         lock(&self.model).backend.device_type()
     }
@@ -260,14 +328,10 @@ impl Transport for FakeTransport {
         0
     }
 
-    fn read_config(&self, offset: usize, width: Width) -> Option<u32> {
-        let config = lock(&self.model).backend.config();
-        let bytes = config.get(offset..offset + width.bytes())?;
-        Some(
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |value, byte| value << 8 | u32::from(*byte)),
-        )
+    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
+        let mut model = lock(&self.model);
+        let config = model.backend.config();
+        model.registers.show(&config);
+        model.registers.field(offset, size)
     }
 }

@@ -19,7 +19,7 @@ struct Passive {
 
 impl Backend for Passive {
     fn device_type(&self) -> DeviceType {
-        DeviceType::Rng
+        DeviceType::RNG
     }
     fn features(&self) -> u64 {
         0
@@ -476,7 +476,7 @@ fn no_doorbell_is_lost_across_the_wrap() {
 fn out_of_memory_is_an_error() {
     let memory: &'static HostMemory = HostMemory::new();
     memory.limit(100);
-    let kind = Liar::new(DeviceType::Rng, 0, Vec::new(), vec![64]);
+    let kind = Liar::new(DeviceType::RNG, 0, Vec::new(), vec![64]);
     let (transport, _) = connect(memory, kind, FakeOptions::default());
     let refused = crate::rng::Rng::new(Box::new(transport), memory as MemoryRef);
     assert_eq!(refused.err(), Some(crate::Error::OutOfMemory));

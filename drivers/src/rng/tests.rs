@@ -64,7 +64,7 @@ fn a_lying_source_is_survived() {
     ];
     for (lie, expected) in lies {
         let memory = HostMemory::new();
-        let mut device = Liar::new(DeviceType::Rng, 0, Vec::new(), vec![8]);
+        let mut device = Liar::new(DeviceType::RNG, 0, Vec::new(), vec![8]);
         device.script.push_back((0, lie));
         let (transport, _) = connect(memory, device, Options::default());
         let mut rng = Rng::new(Box::new(transport), memory).unwrap();
@@ -78,7 +78,7 @@ fn a_lying_source_is_survived() {
 #[test]
 fn a_source_that_does_not_reset_keeps_its_memory() {
     let memory = HostMemory::new();
-    let mut device = Liar::new(DeviceType::Rng, 0, Vec::new(), vec![8]);
+    let mut device = Liar::new(DeviceType::RNG, 0, Vec::new(), vec![8]);
     device.script.push_back((0, Lie::Jump(9)));
     let options = Options {
         never_resets: true,

@@ -3,7 +3,7 @@
 
 use core::ptr::NonNull;
 
-use super::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
+use super::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
 use crate::{Error, MemoryRef};
 
 /// Register offsets (virtio 1.2, 4.2.2 and 4.2.4).
@@ -74,7 +74,7 @@ impl MmioTransport {
         let mut transport = MmioTransport {
             base,
             len,
-            device_type: DeviceType::Other(0),
+            device_type: DeviceType(0),
             legacy: false,
         };
         if transport.read(register::MAGIC) != MAGIC {
@@ -89,7 +89,7 @@ impl MmioTransport {
         if id == 0 {
             return Ok(None);
         }
-        transport.device_type = DeviceType::from(id);
+        transport.device_type = DeviceType(id);
         Ok(Some(transport))
     }
 
@@ -116,7 +116,8 @@ impl MmioTransport {
     }
 }
 
-impl Transport for MmioTransport {
+// SAFETY: a field is inside the mapping, which lasts for good, and aligned (`config_field` checks).
+unsafe impl Transport for MmioTransport {
     fn device_type(&self) -> DeviceType {
         self.device_type
     }
@@ -196,19 +197,12 @@ impl Transport for MmioTransport {
         }
     }
 
-    fn read_config(&self, offset: usize, width: Width) -> Option<u32> {
+    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
         let start = register::CONFIG.checked_add(offset)?;
-        if start.checked_add(width.bytes())? > self.len || !start.is_multiple_of(width.bytes()) {
+        if start.checked_add(size)? > self.len || !start.is_multiple_of(size) {
             return None;
         }
-        // SAFETY: inside the mapping and aligned to the width (checked just above).
-        unsafe {
-            let address = self.base.add(start);
-            Some(match width {
-                Width::U8 => u32::from(address.read_volatile()),
-                Width::U16 => u32::from(address.cast::<u16>().read_volatile()),
-                Width::U32 => address.cast::<u32>().read_volatile(),
-            })
-        }
+        // SAFETY: inside the mapping (checked just above).
+        Some(unsafe { self.base.add(start) })
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use super::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
+use super::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
 use crate::pci::{Config, ConfigAccess, Function};
 use crate::{Error, MemoryRef};
 
@@ -76,13 +76,17 @@ struct Block {
 impl Block {
     /// Returns the address of a register if it is inside the block and aligned.
     fn register<T>(&self, offset: usize) -> Option<NonNull<T>> {
-        let size = size_of::<T>();
+        let address: NonNull<T> = self.field(offset, size_of::<T>())?.cast();
+        address.is_aligned().then_some(address)
+    }
+
+    /// Returns the address of `size` bytes if they are inside the block.
+    fn field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
         if offset.checked_add(size)? > self.len {
             return None;
         }
         // SAFETY: inside the mapping (checked just above).
-        let address: NonNull<T> = unsafe { self.base.add(offset) }.cast();
-        address.is_aligned().then_some(address)
+        Some(unsafe { self.base.add(offset) })
     }
 }
 
@@ -259,7 +263,9 @@ fn program_msix(
     Ok(messages.len() as u16)
 }
 
-impl Transport for PciTransport {
+// SAFETY: a field is inside the block's mapping, which lasts for good, and aligned (`config_field`
+// checks).
+unsafe impl Transport for PciTransport {
     fn device_type(&self) -> DeviceType {
         self.device_type
     }
@@ -346,15 +352,9 @@ impl Transport for PciTransport {
         u32::from(self.read::<u8>(common::CONFIG_GENERATION))
     }
 
-    fn read_config(&self, offset: usize, width: Width) -> Option<u32> {
+    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
         let device = self.device.as_ref()?;
-        // SAFETY: `register` checked bounds and alignment.
-        Some(unsafe {
-            match width {
-                Width::U8 => u32::from(device.register::<u8>(offset)?.read_volatile()),
-                Width::U16 => u32::from(device.register::<u16>(offset)?.read_volatile()),
-                Width::U32 => device.register::<u32>(offset)?.read_volatile(),
-            }
-        })
+        let address = device.field(offset, size)?;
+        address.addr().get().is_multiple_of(size).then_some(address)
     }
 }

@@ -9,7 +9,7 @@ use std::vec::Vec;
 
 use super::mmio::MmioTransport;
 use super::pci::{Interrupts, Message, PciTransport};
-use super::{Cause, DeviceType, Status, Transport, Width};
+use super::{Cause, DeviceType, Status, Transport};
 use crate::Error;
 use crate::fake::HostMemory;
 use crate::pci::{Address, ConfigAccess, virtio_functions};
@@ -54,7 +54,7 @@ fn a_modern_mmio_device_is_set_up() {
     let memory = HostMemory::new();
     memory.add_registers(MMIO, mmio_registers(2, 4));
     let transport = probe(memory).unwrap().unwrap();
-    assert_eq!(transport.device_type(), DeviceType::Rng);
+    assert_eq!(transport.device_type(), DeviceType::RNG);
     assert!(!transport.is_legacy());
     let interrupt = transport.interrupt();
     let mut rng = Rng::new(Box::new(transport), memory).unwrap();
@@ -123,13 +123,17 @@ fn configuration_space_ends_where_the_registers_do() {
     words[64] = 0x0403_0201;
     memory.add_registers(MMIO, words);
     let transport = probe(memory).unwrap().unwrap();
-    assert_eq!(transport.read_config(0, Width::U32), Some(0x0403_0201));
-    assert_eq!(transport.read_config(2, Width::U16), Some(0x0403));
-    assert_eq!(transport.read_config(3, Width::U8), Some(4));
-    assert_eq!(transport.read_config(1, Width::U16), None, "unaligned");
-    assert_eq!(transport.read_config(0xfc, Width::U32), Some(0));
+    let start = crate::Memory::map_mmio(memory, MMIO + 0x100, 0x100).unwrap();
+    let offset = |at, size| {
+        let field = transport.config_field(at, size)?;
+        Some(field.addr().get() - start.addr().get())
+    };
+    for (at, size) in [(0, 4), (2, 2), (3, 1), (0xfc, 4), (0xff, 1)] {
+        assert_eq!(offset(at, size), Some(at));
+    }
+    assert_eq!(offset(1, 2), None, "unaligned");
     for outside in [0x100, usize::MAX - 3, usize::MAX & !3] {
-        assert_eq!(transport.read_config(outside, Width::U32), None);
+        assert_eq!(offset(outside, 4), None);
     }
 }
 
@@ -216,10 +220,10 @@ fn functions_are_found_behind_bridges_and_beside_others() {
         })
         .collect();
     let expected = [
-        (0, 1, 0, DeviceType::Net, Some(11)),
-        (0, 2, 2, DeviceType::Block, None),
-        (0, 3, 0, DeviceType::Rng, None),
-        (5, 0, 0, DeviceType::Console, None),
+        (0, 1, 0, DeviceType::NET, Some(11)),
+        (0, 2, 2, DeviceType::BLOCK, None),
+        (0, 3, 0, DeviceType::RNG, None),
+        (5, 0, 0, DeviceType::CONSOLE, None),
     ];
     assert_eq!(found, expected);
 }

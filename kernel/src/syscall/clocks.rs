@@ -5,8 +5,8 @@ use crate::memory::{self, load, store};
 use crate::wait::For;
 use crate::{signals, time, wait};
 
-/// What the clock with this number shows. Those that a program makes of the number of a process or
-/// a thread are [`crate::threads`]'s.
+/// The time of the clock with this number. Clocks that a program makes of the number of a process
+/// or a thread are [`crate::threads`]'s.
 pub(super) fn clock(which: u64) -> Result<u64, Errno> {
     match which {
         0 | 5 => Ok(time::wall_ns()),

@@ -18,7 +18,7 @@ pub enum Receiver {
     Thread(u64),
 }
 
-/// What `timer_create` says of a timer.
+/// A timer's clock and notification, as `timer_create` was given them.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// The clock it counts by.

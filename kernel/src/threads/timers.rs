@@ -22,7 +22,7 @@ const INTERVAL_TIMERS: [(Clock, u64); 3] = [
 
 /// The clocks of timers.
 pub trait Clocks {
-    /// What a clock shows, in nanoseconds; `None` for that of a thread that has ended.
+    /// The time of a clock, in nanoseconds; `None` for that of a thread that has ended.
     fn now(&self, clock: Clock) -> Option<u64>;
 
     /// Whether the clock goes on. That of a thread does while the thread runs.

@@ -23,11 +23,11 @@ pub use dns::{
     sort_addresses,
 };
 
-/// What carries the sockets of the services. With the feature `stack` it is the stack of `net`, and
+/// The transport of the services' sockets. With the feature `stack` it is the stack of `net`, and
 /// calls are direct.
 #[cfg(feature = "stack")]
 pub type Network = net::Stack;
-/// What carries the sockets of the services: any transport.
+/// The transport of the services' sockets: any.
 #[cfg(not(feature = "stack"))]
 pub type Network = dyn net::Transport;
 

@@ -3,6 +3,7 @@
 use crate::console::descriptor;
 use crate::descriptors::event;
 use crate::sockets::Epoll;
+use crate::viewer::Peer;
 use crate::{LinkWake, Offload, Ring, ring, signals};
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -19,6 +20,8 @@ pub struct Interest {
     pub(crate) offload: Option<Offload>,
     /// Where Linux's own sockets report without a ring.
     epoll: Option<Epoll>,
+    /// What shows the displays, from their first use on.
+    pub(crate) viewer: Option<Peer>,
 }
 
 impl Interest {
@@ -62,6 +65,7 @@ impl platform::Interest for Interest {
         ring: None,
         offload: None,
         epoll: None,
+        viewer: None,
     };
 
     fn clear(&mut self) {

@@ -10,7 +10,8 @@
 //! - Offload workers (`offload`): one for each blocking system call, where there is no ring.
 //!   They share nothing with the program but that call and an eventfd.
 //! - The ring's starter: begins requests for a thread of the program's that may end, with which
-//!   Linux would cancel them.
+//!   Linux would cancel them. A ring of the program's first thread has none: other threads
+//!   interrupt that one (`ring`).
 //!
 //! `thread` makes the last three: they know nothing of OCaml, and block all signals. The handler of
 //! `signals` may run on any other thread; it only counts, and writes to an eventfd.
@@ -28,6 +29,7 @@
 //! | Linux's own sockets (`sockets`) | readiness, and what is received, by the ring; else calls | calls; readiness by epoll |
 //! | disks (`disk`) | page cache, or ring | page cache, `io_submit(2)`, or blocking |
 //! | folders (`folder`) | page cache, or ring | page cache, or worker |
+//! | displays, keyboard, pointer (`viewer`) | calls on a socket | the same |
 //!
 //! # Locks
 //! The runtime's own, which the ticker and a fork take by the functions in `platform::Ticker`, and
@@ -40,7 +42,9 @@ extern crate alloc;
 mod console;
 mod descriptors;
 mod disk;
+mod displays;
 mod folder;
+mod inputs;
 mod interest;
 mod link_wake;
 mod links;
@@ -55,6 +59,7 @@ mod system;
 mod tap;
 mod thread;
 mod ticker;
+mod viewer;
 mod wait;
 
 pub use disk::{Disk, Slice};

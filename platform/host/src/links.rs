@@ -92,16 +92,24 @@ fn open(ring: &ring::Handle, settings: Settings) -> Result<Vec<Device<Host>>, Fa
     Ok(devices)
 }
 
+/// [`Links::hosted`]; 0: not decided, else 1 more than whether it is so. The program may change its
+/// variables.
+static CHOICE: AtomicU8 = AtomicU8::new(0);
+
+/// [`Links::hosted`] as far as is known, which decides nothing.
+pub fn may_be_hosted() -> bool {
+    match CHOICE.load(Ordering::Relaxed) {
+        0 => Host::variable("SOIL_NET").is_none_or(|choice| choice == "host"),
+        choice => choice == 2,
+    }
+}
+
 impl Links for Host {
     type Transport = Box<dyn net::Transport>;
 
     fn hosted() -> bool {
-        /// 0: not decided; else 1 more than whether it is so. The program may change its variables.
-        static CHOICE: AtomicU8 = AtomicU8::new(0);
         if CHOICE.load(Ordering::Relaxed) == 0 {
-            let choice = Host::variable("SOIL_NET");
-            let hosted = choice.is_none_or(|choice| choice == "host");
-            CHOICE.store(1 + u8::from(hosted), Ordering::Relaxed);
+            CHOICE.store(1 + u8::from(may_be_hosted()), Ordering::Relaxed);
         }
         CHOICE.load(Ordering::Relaxed) == 2
     }

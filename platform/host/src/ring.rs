@@ -5,8 +5,21 @@
 //! Where the kernel has none that is recent enough (5.11) or forbids it
 //! (`kernel.io_uring_disabled`, the seccomp profiles of containers), [`Handle::open`] gives
 //! nothing, and the devices make ordinary system calls.
+//!
+//! # Threads
+//! A ring belongs to one thread or to all:
+//!
+//! - The program's first thread opens one of its own ([`issuer`]), which costs less, unless other
+//!   threads are expected to wait (`soil.threads`), or to poll the network (`ticker`: the program
+//!   has a stack of its own). Only that thread makes the ring's system calls; others interrupt it.
+//!   Nothing that has ended is seen before such a call, so [`Ring::reap`] makes one where the
+//!   kernel says that something is due.
+//! - Any other ring, and each where Linux is older than 6.1, is entered by whichever thread waits.
+//!   A thread that may end has its requests begun by the [`Starter`].
 
-use crate::{Host, thread, wait};
+mod issuer;
+
+use crate::{Host, links, thread, wait};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -16,6 +29,7 @@ use core::cell::RefCell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
+use issuer::Issuer;
 use platform::Wait;
 use rustix::fd::AsRawFd;
 use rustix_uring::cqueue::Flags;
@@ -32,6 +46,10 @@ const WORKERS: u32 = 1024;
 const POLLS: usize = 0;
 /// Bits of a request's tag; the rest says whose it is.
 const TAG_BITS: u32 = 48;
+
+/// For how long a thread waits for what the issuer completes before it asks again: Linux doesn't
+/// tell other threads that something is due.
+const ASKED_AGAIN: Duration = Duration::from_millis(5);
 
 /// The tag of a request whose end no owner looks at.
 const NO_TAG: u64 = (1 << TAG_BITS) - 1;
@@ -63,22 +81,30 @@ struct Share {
 pub struct Ring {
     /// Shared with a sleeper and the starter, which only call the kernel.
     uring: Arc<IoUring>,
+    /// The only thread that may enter it; `None`: all may.
+    issuer: Option<Issuer>,
     /// Begins requests for threads that may end.
     starter: Option<Arc<Starter>>,
     /// Whether the current thread may end before the process.
     may_end: fn() -> bool,
     polls: Vec<Poll>,
     owners: Vec<Share>,
+    /// Requests for which the queue had no room: it isn't entered at once by every thread, and the
+    /// kernel may be out of memory.
+    overflow: VecDeque<Entry>,
     /// Requests of quiet owners that the next system call begins, and ends.
     quiet: usize,
     /// Something was added that should begin before the program goes on.
     urgent: bool,
     /// A thread sleeps, which sees what has ended.
     asleep: bool,
+    /// The ring was entered since the last wait, to complete what was due.
+    entered: bool,
 }
 
 enum State {
-    Untried,
+    /// Not tried yet. The function says whether the ring is to be of the current thread alone.
+    Untried(fn() -> bool),
     Forbidden,
     Open(Box<Ring>),
 }
@@ -97,11 +123,30 @@ pub struct Handle(Rc<RefCell<State>>);
 
 impl Default for Handle {
     fn default() -> Handle {
-        Handle(Rc::new(RefCell::new(State::Untried)))
+        Handle(Rc::new(RefCell::new(State::Untried(is_alone))))
     }
 }
 
+/// Other threads than the program's first wait, too.
+static SEVERAL: AtomicBool = AtomicBool::new(false);
+
+/// See [`Wait::expect_threads`].
+pub fn expect_threads() {
+    SEVERAL.store(true, Ordering::Relaxed);
+}
+
+/// Whether no thread but the current one is expected to enter a ring.
+fn is_alone() -> bool {
+    thread::is_main() && !SEVERAL.load(Ordering::Relaxed) && links::may_be_hosted()
+}
+
 impl Handle {
+    /// A ring of the thread that opens it.
+    #[cfg(test)]
+    pub fn of_one_thread() -> Handle {
+        Handle(Rc::new(RefCell::new(State::Untried(|| true))))
+    }
+
     /// A ring that the kernel forbids, as tests of other crates want one.
     pub fn forbidden() -> Handle {
         Handle(Rc::new(RefCell::new(State::Forbidden)))
@@ -111,8 +156,9 @@ impl Handle {
     /// `quiet` owner end in the system call that begins them, and don't end a sleep.
     pub fn open(&self, quiet: bool) -> Option<Owner> {
         let mut state = self.0.borrow_mut();
-        if matches!(*state, State::Untried) {
-            *state = Ring::open().map_or(State::Forbidden, |ring| State::Open(Box::new(ring)));
+        if let State::Untried(is_alone) = *state {
+            let ring = Ring::open(is_alone());
+            *state = ring.map_or(State::Forbidden, |ring| State::Open(Box::new(ring)));
         }
         let State::Open(ring) = &mut *state else {
             return None;
@@ -150,7 +196,8 @@ pub struct Owner {
 
 impl Owner {
     /// Adds a request, which begins at the next system call of the ring: an `urgent` one before the
-    /// program goes on, others when it waits. False if there is no room.
+    /// program goes on, others when it waits. False if there is no memory, or the ring is a
+    /// parent's.
     ///
     /// # Safety
     /// The request's memory stays valid and untouched until the request has ended.
@@ -166,7 +213,7 @@ impl Owner {
     }
 
     /// Cancels the request with this tag, if it is under way, at the next system call of the ring.
-    /// It ends then, with an error unless it had an answer before. `false` if there is no room.
+    /// It ends then, with an error unless it had an answer before. `false` as for [`Owner::push`].
     pub fn cancel(&self, tag: u64) -> bool {
         let owner = (self.index as u64) << TAG_BITS;
         let request = opcode::AsyncCancel::new((owner | tag).into()).build();
@@ -210,11 +257,24 @@ impl Owner {
 }
 
 impl Ring {
-    fn open() -> Option<Ring> {
+    fn open(alone: bool) -> Option<Ring> {
+        let of_one_thread = || {
+            let mut one = IoUring::builder();
+            one.setup_single_issuer()
+                .setup_defer_taskrun()
+                .setup_taskrun_flag();
+            let uring = one.build(ENTRIES).ok()?;
+            let issuer = Issuer::of(uring.as_raw_fd());
+            Some((uring, Some(issuer)))
+        };
         // Requests that end while the program runs don't interrupt it: its next system call sees to
         // them. Linux before 5.19 doesn't know it.
-        let cooperative = IoUring::builder().setup_coop_taskrun().build(ENTRIES);
-        let uring = cooperative.or_else(|_| IoUring::new(ENTRIES)).ok()?;
+        let cooperative = || IoUring::builder().setup_coop_taskrun().build(ENTRIES);
+        let of_all = || {
+            let uring = cooperative().or_else(|_| IoUring::new(ENTRIES)).ok()?;
+            Some((uring, None))
+        };
+        let (uring, issuer) = alone.then(of_one_thread).flatten().or_else(of_all)?;
         let can = uring.params();
         // A wait with a time, no lost completions, waiting for files without a thread: all of Linux
         // 5.11.
@@ -228,13 +288,16 @@ impl Ring {
         let noted = enough && unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0;
         noted.then_some(Ring {
             uring: Arc::new(uring),
+            issuer,
             starter: None,
             may_end: thread::may_end,
             polls: Vec::new(),
             owners: Vec::new(),
+            overflow: VecDeque::new(),
             quiet: 0,
             urgent: false,
             asleep: false,
+            entered: false,
         })
     }
 
@@ -245,33 +308,63 @@ impl Ring {
     }
 
     fn push(&mut self, request: &Entry) -> bool {
-        // SAFETY: the memory is the caller's promise; requests for readiness have none.
-        if unsafe { self.queue().push(request) }.is_ok() {
+        if self.overflow.is_empty() && self.add(request) {
             return true;
         }
         self.submit();
-        while self.starter.is_some() && self.queue().is_full() {
-            // SAFETY: a plain call.
-            unsafe { libc::sched_yield() };
+        if self.overflow.is_empty() && self.add(request) {
+            return true;
         }
-        // SAFETY: as above.
+        let kept = self.overflow.try_reserve(1).is_ok();
+        if kept {
+            self.overflow.push_back(request.clone());
+        }
+        kept
+    }
+
+    /// Adds a request to the queue; `false` if it is full.
+    fn add(&mut self, request: &Entry) -> bool {
+        // SAFETY: the memory is the caller's promise; requests for readiness have none.
         unsafe { self.queue().push(request) }.is_ok()
     }
 
-    /// The starter, if the current thread needs it.
-    fn starter(&mut self) -> Option<Arc<Starter>> {
+    /// Moves requests to the queue for which it had no room; whether there were such.
+    fn refill(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(request) = self.overflow.pop_front() {
+            if !self.add(&request) {
+                self.overflow.push_front(request);
+                break;
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// How the current thread enters the ring.
+    fn entrance(&mut self) -> Entrance {
+        if let Some(issuer) = self.issuer {
+            return match issuer.is_here() {
+                true => Entrance::Itself,
+                false => Entrance::Issuer(issuer),
+            };
+        }
         if !(self.may_end)() {
-            return None;
+            return Entrance::Itself;
         }
         if self.starter.is_none() {
             self.starter = Starter::make(&self.uring);
         }
-        self.starter.clone()
+        // Without memory for one, the thread itself does better than none.
+        self.starter
+            .clone()
+            .map_or(Entrance::Itself, Entrance::Starter)
     }
 
     /// Before the program goes on without a wait: begins the added requests if any of them is
     /// urgent. Otherwise they become urgent, so that they begin even in a program that never waits.
     pub fn go_on(&mut self) {
+        self.entered = false;
         if self.urgent {
             self.submit();
         } else {
@@ -282,15 +375,19 @@ impl Ring {
 
     /// Begins what was added since the last system call.
     pub fn submit(&mut self) {
-        self.urgent = false;
         self.quiet = 0;
-        if !self.queue().is_empty() {
-            match self.starter() {
-                Some(starter) => starter.begin(),
+        while !self.queue().is_empty() {
+            match self.entrance() {
                 // Entries that the kernel doesn't take now stay in the queue for the next call.
-                None => drop(self.uring.submitter().submit()),
+                Entrance::Itself => drop(self.uring.submitter().submit()),
+                Entrance::Starter(starter) => starter.begin(),
+                Entrance::Issuer(issuer) => issuer.interrupt(),
+            }
+            if !self.refill() {
+                break;
             }
         }
+        self.urgent = !self.overflow.is_empty();
     }
 
     /// Gives ended requests to their owners; returns whether any of them may end a sleep. Nothing
@@ -299,6 +396,35 @@ impl Ring {
         if self.asleep {
             return false;
         }
+        if self.drain() {
+            return true;
+        }
+        // Once between two waits: there may always be more.
+        if self.entered {
+            return false;
+        }
+        let queue = self.queue();
+        let (due, queued) = (queue.taskrun() || queue.cq_overflow(), queue.len() as u32);
+        drop(queue);
+        if !due {
+            return false;
+        }
+        match self.entrance() {
+            Entrance::Itself => {
+                issuer::enter(self.uring.as_raw_fd(), queued, issuer::GET_EVENTS);
+                self.quiet = 0;
+                self.refill();
+                self.urgent = !self.overflow.is_empty();
+            }
+            Entrance::Starter(_) => issuer::enter(self.uring.as_raw_fd(), 0, issuer::GET_EVENTS),
+            Entrance::Issuer(_) => return false,
+        }
+        self.entered = true;
+        self.drain()
+    }
+
+    /// Gives the completions that are in the ring's memory to their owners; as [`Ring::reap`].
+    fn drain(&mut self) -> bool {
         let Ring {
             uring,
             polls,
@@ -358,18 +484,23 @@ impl Ring {
         for poll in fds {
             self.arm(poll.fd, poll.events);
         }
+        // The sleep completes what is due.
+        self.entered = true;
         // A request that has ended and that its owner hasn't seen forbids a sleep: another owner's
         // look at the ring may have reaped it.
         let unseen = |share: &Share| !share.quiet && !share.ended.is_empty();
-        let event = self.reap() || self.owners.iter().any(unseen);
+        let reaped = self.reap() || self.owners.iter().any(unseen);
+        self.refill();
+        let queued = !self.queue().is_empty();
         self.urgent = false;
         self.asleep = true;
         Sleep {
             uring: self.uring.clone(),
-            starter: self.starter(),
+            entrance: self.entrance(),
+            queued,
             // Requests of quiet owners end in this call, and must not end the wait.
             want: core::mem::take(&mut self.quiet) + 1,
-            event,
+            event: reaped || !self.overflow.is_empty(),
         }
     }
 
@@ -378,6 +509,7 @@ impl Ring {
     pub fn finish(&mut self, fds: &mut [libc::pollfd], sleep: Sleep) -> bool {
         self.asleep = false;
         let event = self.reap() || sleep.event;
+        self.entered = false;
         for poll in fds {
             let waits = self
                 .polls
@@ -397,11 +529,23 @@ impl Ring {
     }
 }
 
+/// How a thread enters a ring.
+enum Entrance {
+    /// By a system call of its own.
+    Itself,
+    /// By the starter's: this thread may end.
+    Starter(Arc<Starter>),
+    /// By the issuer's, which is another thread.
+    Issuer(Issuer),
+}
+
 /// A sleep that was prepared.
 pub struct Sleep {
     uring: Arc<IoUring>,
-    /// Of a thread that may end.
-    starter: Option<Arc<Starter>>,
+    entrance: Entrance,
+    /// There are requests to begin. The queue isn't looked at without the runtime's lock: a
+    /// [`SubmissionQueue`] takes back what another thread adds while there is one.
+    queued: bool,
     /// Completions that end it.
     want: usize,
     /// Something has ended or happened.
@@ -417,27 +561,31 @@ impl Sleep {
         } else {
             time
         };
+        match &self.entrance {
+            Entrance::Itself => self.enter(time),
+            Entrance::Starter(starter) => {
+                if self.queued {
+                    starter.begin();
+                }
+                self.await_end(time);
+            }
+            Entrance::Issuer(issuer) => {
+                issuer.interrupt();
+                let time = time.map_or(ASKED_AGAIN, |time| time.min(ASKED_AGAIN));
+                // Unless a signal ends it, the program is to go round.
+                self.event |= !self.await_end(Some(time));
+            }
+        }
+    }
+
+    /// Sleeps by a system call of this thread's on the ring.
+    fn enter(&mut self, time: Option<Duration>) {
         let time_given = time.map(Timespec::from);
         let arguments = SubmitArgs::new();
         let submitter = self.uring.submitter();
-        // SAFETY: only the length is read, from memory that the kernel shares.
-        let queued = unsafe { !self.uring.submission_shared().is_empty() };
-        if let Some(starter) = &self.starter {
-            if queued {
-                starter.begin();
-            }
-            // The ring is readable when something has ended.
-            let mut fds = [libc::pollfd {
-                fd: self.uring.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            }];
-            wait::poll(&mut fds, time);
-            return;
-        }
         let answer = match &time_given {
             _ if time == Some(Duration::ZERO) => {
-                if queued {
+                if self.queued {
                     let _ = submitter.submit();
                 }
                 Ok(0)
@@ -447,6 +595,17 @@ impl Sleep {
         };
         // A kernel out of memory: let the program go round.
         self.event |= !matches!(answer, Ok(_) | Err(Errno::TIME | Errno::INTR));
+    }
+
+    /// Sleeps until the ring is readable, as it is when something has ended, or `time` is over;
+    /// whether a signal ended that.
+    fn await_end(&self, time: Option<Duration>) -> bool {
+        let mut fds = [libc::pollfd {
+            fd: self.uring.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        }];
+        wait::poll(&mut fds, time)
     }
 }
 
@@ -493,195 +652,4 @@ impl Starter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Handle, Owner};
-    use core::time::Duration;
-    use rustix_uring::{Errno, opcode, types::Fd};
-    use std::time::Instant;
-
-    fn pipe() -> [i32; 2] {
-        let mut ends = [0; 2];
-        // SAFETY: `ends` has room for both.
-        assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
-        ends
-    }
-
-    fn put(fd: i32) {
-        // SAFETY: reads one byte.
-        assert_eq!(unsafe { libc::write(fd, b"x".as_ptr().cast(), 1) }, 1);
-    }
-
-    /// The next answer with its tag.
-    fn ended(owner: &Owner) -> Option<(u64, Result<u32, Errno>)> {
-        owner.ended().map(|ended| (ended.tag, ended.result))
-    }
-
-    #[test]
-    fn waits_for_descriptors_requests_and_the_time() {
-        let handle = Handle::default();
-        let Some(owner) = handle.open(false) else {
-            return println!("this kernel has no io_uring for us: not tested");
-        };
-        let wait = |fds: &mut [libc::pollfd], ms| {
-            let time = Duration::from_millis(ms);
-            handle.with(|ring| ring.wait(fds, Some(time)))
-        };
-        let [reader, writer] = pipe();
-        let mut fds = [libc::pollfd {
-            fd: reader,
-            events: libc::POLLIN,
-            revents: 0,
-        }];
-        let start = Instant::now();
-        assert_eq!(wait(&mut fds, 20), Some(false));
-        assert!(start.elapsed() >= Duration::from_millis(20));
-        // The request of the first wait is still there, and does for the second.
-        assert_eq!(fds[0].revents, 0);
-        put(writer);
-        assert_eq!(wait(&mut fds, 10_000), Some(true));
-        assert_eq!(fds[0].revents, libc::POLLIN);
-        // It is ready still.
-        assert_eq!(wait(&mut fds, 10_000), Some(true));
-
-        let mut byte = 0u8;
-        let read = opcode::Read::new(Fd(reader), &raw mut byte, 1).build();
-        // SAFETY: `byte` lives until the end of the test, and the request ends before.
-        assert!(unsafe { owner.push(read, 7, false) });
-        assert_eq!(ended(&owner), None);
-        assert_eq!(wait(&mut [], 10_000), Some(true));
-        assert_eq!((ended(&owner), ended(&owner)), (Some((7, Ok(1))), None));
-        assert_eq!(byte, b'x');
-        // Descriptors were armed once for each of the three waits at most.
-        assert_eq!(wait(&mut [], 0), Some(false));
-    }
-    /// A read of one byte.
-    fn read_of(fd: i32, byte: &mut u8) -> rustix_uring::squeue::Entry {
-        opcode::Read::new(Fd(fd), byte, 1).build()
-    }
-
-    #[test]
-    fn a_child_leaves_its_parents_ring_alone() {
-        let handle = Handle::default();
-        let Some(owner) = handle.open(false) else {
-            return;
-        };
-        let ([reader, writer], mut byte) = (pipe(), 0);
-        put(writer);
-        // SAFETY: `byte` lives until the end of the test, and the request ends before.
-        assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
-        handle.with(super::Ring::go_on);
-        // SAFETY: the child calls nothing that another thread's locks could stop, and ends.
-        unsafe {
-            let child = libc::fork();
-            if child == 0 {
-                let left_alone = ended(&owner).is_none() && handle.open(false).is_none();
-                libc::_exit(i32::from(!left_alone));
-            }
-            let mut status = -1;
-            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
-            assert_eq!(status, 0);
-        }
-        assert_eq!(ended(&owner), Some((1, Ok(1))));
-    }
-
-    #[test]
-    fn what_is_not_urgent_begins_with_the_second_chance() {
-        let handle = Handle::default();
-        let Some(owner) = handle.open(false) else {
-            return;
-        };
-        let ([reader, writer], mut byte) = (pipe(), 0);
-        put(writer);
-        for urgent in [true, false] {
-            // SAFETY: `byte` lives until the end of the test, and the requests end before.
-            assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, urgent) });
-            handle.with(super::Ring::go_on);
-            if !urgent {
-                assert_eq!(ended(&owner), None);
-                handle.with(super::Ring::go_on);
-            }
-            assert_eq!(ended(&owner), Some((1, Ok(1))), "urgent: {urgent}");
-            put(writer);
-        }
-    }
-
-    #[test]
-    fn nobody_sleeps_on_what_another_has_found() {
-        let handle = Handle::default();
-        let (Some(one), Some(other)) = (handle.open(false), handle.open(false)) else {
-            return;
-        };
-        let ([reader, writer], mut byte) = (pipe(), 0);
-        put(writer);
-        // SAFETY: `byte` lives until the end of the test, and the request ends before.
-        assert!(unsafe { one.push(read_of(reader, &mut byte), 1, true) });
-        handle.with(super::Ring::go_on);
-        assert_eq!(ended(&other), None);
-        let start = Instant::now();
-        let time = Duration::from_secs(20);
-        let waited = handle.with(|ring| ring.wait(&mut [], Some(time)));
-        assert_eq!(waited, Some(true));
-        assert!(start.elapsed() < Duration::from_secs(10));
-        assert_eq!(ended(&one), Some((1, Ok(1))));
-    }
-
-    #[test]
-    fn what_ends_at_once_ends_no_wait() {
-        let handle = Handle::default();
-        let (Some(quiet), Some(loud)) = (handle.open(true), handle.open(false)) else {
-            return;
-        };
-        let ([reader, writer], mut byte) = (pipe(), 0);
-        let wait = |ms| {
-            let time = Duration::from_millis(ms);
-            handle.with(|ring| ring.wait(&mut [], Some(time)))
-        };
-        for _ in 0..3 {
-            let write = opcode::Write::new(Fd(writer), b"x".as_ptr(), 1).build();
-            // SAFETY: static memory.
-            assert!(unsafe { quiet.push(write, 5, true) });
-            let start = Instant::now();
-            assert_eq!(wait(20), Some(false));
-            assert!(start.elapsed() >= Duration::from_millis(20));
-            assert_eq!(ended(&quiet), Some((5, Ok(1))));
-        }
-        // SAFETY: `byte` lives until the end of the test, and the request ends before.
-        assert!(unsafe { loud.push(read_of(reader, &mut byte), 1, false) });
-        assert_eq!(wait(20_000), Some(true));
-    }
-
-    /// Used by one thread at a time.
-    struct Passed(Handle);
-
-    // SAFETY: the test's threads use it one after the other.
-    unsafe impl Send for Passed {}
-
-    #[test]
-    fn a_request_outlives_the_thread_that_began_it() {
-        let handle = Handle::default();
-        let Some(owner) = handle.open(false) else {
-            return;
-        };
-        let ([reader, writer], mut byte) = (pipe(), 0);
-        // SAFETY: `byte` lives until the end of the test, and the request ends before.
-        assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
-        handle.with(|ring| ring.may_end = || std::thread::current().name() == Some("ends"));
-        let passed = Passed(handle.clone());
-        let begin = move || {
-            let passed = passed;
-            let time = Some(Duration::from_millis(50));
-            passed.0.with(|ring| ring.wait(&mut [], time))
-        };
-        let ends = std::thread::Builder::new().name("ends".into());
-        let waited = ends
-            .spawn(begin)
-            .expect("a thread")
-            .join()
-            .expect("no panic");
-        assert_eq!(waited, Some(false));
-        put(writer);
-        let time = Some(Duration::from_secs(20));
-        assert_eq!(handle.with(|ring| ring.wait(&mut [], time)), Some(true));
-        assert_eq!(ended(&owner), Some((1, Ok(1))));
-    }
-}
+mod tests;

@@ -69,40 +69,90 @@ extern "C" fn handler(signal: i32) {
 
 /// Takes SIGUSR1 over, unless the program has a handler for it or was started with it ignored.
 pub fn take_report_requests() {
-    // SAFETY: as in `install`.
+    if action(libc::SIGUSR1) == libc::SIG_DFL {
+        take(libc::SIGUSR1, handler, 0);
+    }
+}
+
+/// Takes a signal over that is ignored by default, unless the program has a handler of its own for
+/// it; whether `handler` is there now.
+pub fn take_if_unused(signal: i32, handler: extern "C" fn(i32)) -> bool {
+    match action(signal) {
+        libc::SIG_DFL | libc::SIG_IGN => {
+            take(signal, handler, libc::SA_RESTART);
+            true
+        }
+        other => other == handler as *const () as usize,
+    }
+}
+
+/// Action of a signal: a handler's address, `SIG_DFL` or `SIG_IGN`.
+fn action(signal: i32) -> libc::sighandler_t {
+    // SAFETY: asks for the action, which is written to a variable of this function.
     unsafe {
         let mut old: libc::sigaction = core::mem::zeroed();
-        libc::sigaction(libc::SIGUSR1, core::ptr::null(), &mut old);
-        if old.sa_sigaction != libc::SIG_DFL {
-            return;
-        }
+        libc::sigaction(signal, core::ptr::null(), &mut old);
+        old.sa_sigaction
+    }
+}
+
+/// Has `handler` run for a signal, on the stack that OCaml's runtime has for handlers: that of a
+/// task may have no room for one.
+fn take(signal: i32, handler: extern "C" fn(i32), flags: i32) {
+    // SAFETY: sets the action with valid arguments; all handlers given only do what is allowed in
+    // one.
+    unsafe {
         let mut new: libc::sigaction = core::mem::zeroed();
         new.sa_sigaction = handler as *const () as usize;
+        new.sa_flags = flags | libc::SA_ONSTACK;
         libc::sigemptyset(&mut new.sa_mask);
-        libc::sigaction(libc::SIGUSR1, &new, core::ptr::null_mut());
+        libc::sigaction(signal, &new, core::ptr::null_mut());
     }
 }
 
 /// Takes both signals over, unless the program was started with them ignored.
 pub fn install() {
-    // SAFETY: plain calls of the C library with valid arguments; the handler only does what is
-    // allowed in one.
-    unsafe {
-        EVENT.store(
-            libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),
-            Ordering::Relaxed,
-        );
-        for signal in [libc::SIGTERM, libc::SIGINT] {
-            let mut old: libc::sigaction = core::mem::zeroed();
-            libc::sigaction(signal, core::ptr::null(), &mut old);
-            if old.sa_sigaction == libc::SIG_IGN {
-                continue;
-            }
-            let mut new: libc::sigaction = core::mem::zeroed();
-            new.sa_sigaction = handler as *const () as usize;
-            new.sa_flags = libc::SA_RESETHAND;
-            libc::sigemptyset(&mut new.sa_mask);
-            libc::sigaction(signal, &new, core::ptr::null_mut());
+    // SAFETY: a call without pointers.
+    let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    EVENT.store(event, Ordering::Relaxed);
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        if action(signal) != libc::SIG_IGN {
+            take(signal, handler, libc::SA_RESETHAND);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Where the handler's stack is.
+    static SEEN_AT: AtomicUsize = AtomicUsize::new(0);
+
+    extern "C" fn see(_: i32) {
+        let local = 0u8;
+        SEEN_AT.store((&raw const local).addr(), Ordering::Relaxed);
+    }
+
+    extern "C" fn other(_: i32) {}
+
+    #[test]
+    fn a_handler_runs_on_the_stack_for_handlers_unless_the_program_has_one() {
+        let mut stack = std::vec![0u8; 64 << 10];
+        let range = stack.as_mut_ptr_range();
+        // SAFETY: the stack is this thread's until it is given back; this signal is the test's.
+        unsafe {
+            let mut own: libc::stack_t = core::mem::zeroed();
+            (own.ss_sp, own.ss_size) = (range.start.cast(), stack.len());
+            let mut old: libc::stack_t = core::mem::zeroed();
+            assert_eq!(libc::sigaltstack(&raw const own, &raw mut old), 0);
+            assert!(super::take_if_unused(libc::SIGWINCH, see));
+            assert!(super::take_if_unused(libc::SIGWINCH, see));
+            assert!(!super::take_if_unused(libc::SIGWINCH, other));
+            libc::raise(libc::SIGWINCH);
+            libc::sigaltstack(&raw const old, core::ptr::null_mut());
+        }
+        let seen = SEEN_AT.load(Ordering::Relaxed);
+        assert!((range.start.addr()..range.end.addr()).contains(&seen));
     }
 }

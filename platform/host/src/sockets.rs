@@ -53,6 +53,8 @@ pub struct Sockets {
     epoll: Epoll,
     /// What connections receive before they are read; `None` where reads are calls.
     buffers: Option<Buffers>,
+    /// The kernel puts there what comes. What it has put there stays to be read if it stops.
+    brings: bool,
     /// Sockets with events that were not yet taken.
     events: Vec<Handle>,
     /// What `SOIL_TCP_CONGESTION` asks for.
@@ -168,6 +170,7 @@ impl Sockets {
         };
         system::raise_limit();
         Sockets {
+            brings: buffers.is_some(),
             table: Slab::new(),
             made: 0,
             watch,
@@ -220,7 +223,6 @@ impl Sockets {
 
     /// Asks for an event when a direction is ready, or for what is received, if it isn't.
     fn arm(&mut self, handle: Handle, direction: Direction) {
-        let may_receive = self.buffers.is_some() && matches!(self.watch, Watch::Ring(_));
         let Some(socket) = self.table.get_mut(index(handle)) else {
             return;
         };
@@ -228,7 +230,7 @@ impl Sockets {
             index: index(handle) as u32,
             generation: socket.generation,
         };
-        let receives = may_receive && !socket.in_bulk && socket.is_open();
+        let receives = self.brings && !socket.in_bulk && socket.is_open();
         let (request, asked) = match direction {
             Direction::Read if receives => (Request::Data, Asked::Data),
             Direction::Read => (Request::Readable, Asked::Event),
@@ -251,6 +253,7 @@ impl Sockets {
     /// The ring is a parent's (`ring`): from now on by epoll.
     fn leave_ring(&mut self) {
         self.watch = Watch::open(&self.ring, &self.epoll);
+        self.brings = false;
         for (key, socket) in &mut self.table {
             let place = Place {
                 index: key as u32,
@@ -379,7 +382,7 @@ impl Sockets {
             }
         }
         if data.is_unknown {
-            self.buffers = None;
+            self.brings = false;
         }
     }
 

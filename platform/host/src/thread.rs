@@ -25,6 +25,11 @@ pub fn lasts(which: Lasting) {
     LASTING[which as usize].store(current(), Ordering::Relaxed);
 }
 
+/// Whether the current thread is that of `main`.
+pub fn is_main() -> bool {
+    LASTING[Lasting::Main as usize].load(Ordering::Relaxed) == current()
+}
+
 /// Whether the current thread may end before the process.
 pub fn may_end() -> bool {
     let lasting = LASTING.each_ref().map(|id| id.load(Ordering::Relaxed));

@@ -119,6 +119,10 @@ impl Wait for Host {
         }
     }
 
+    fn expect_threads() {
+        ring::expect_threads();
+    }
+
     fn forks() -> u32 {
         FORKS.load(Ordering::Relaxed)
     }

@@ -45,7 +45,7 @@ pub fn description() -> String {
         let mut text = String::new();
         for (kind, place) in &machine.places {
             // Writing to a string can't fail.
-            let _ = writeln!(text, "{kind:?} at {place}");
+            let _ = writeln!(text, "{kind} at {place}");
         }
         text
     })

@@ -97,7 +97,7 @@ impl platform::Disks for Image {
 /// Starts all disks.
 fn open() -> Result<Named<Image>, Failure> {
     let mut opened: Named<Image> = Vec::new();
-    for (index, found) in devices::take(DeviceType::Block).into_iter().enumerate() {
+    for (index, found) in devices::take(DeviceType::BLOCK).into_iter().enumerate() {
         let mut blk = match Blk::new(found.transport, MEMORY, &BlkConfig::default()) {
             Ok(blk) => blk,
             Err(error) => {

@@ -34,7 +34,7 @@ static SNAPSHOTS: AtomicU32 = AtomicU32::new(0);
 
 /// The first entropy device.
 fn device() -> Option<EntropyDevice> {
-    let found = devices::take(DeviceType::Rng).into_iter().next()?;
+    let found = devices::take(DeviceType::RNG).into_iter().next()?;
     match EntropyDevice::new(found.transport, MEMORY) {
         Ok(device) => Some(device),
         Err(error) => {

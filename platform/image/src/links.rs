@@ -105,7 +105,7 @@ fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
     config.features &= !unwanted(settings.offloads);
     memory::widen_tlb(BUSY_PAGES);
     let mut opened = Vec::new();
-    for found in devices::take(DeviceType::Net) {
+    for found in devices::take(DeviceType::NET) {
         let index = opened.len();
         let card = Net::new(found.transport, MEMORY, &config).map_err(|error| {
             let detail = format!("network card at {}: {error}", found.place);

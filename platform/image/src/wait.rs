@@ -178,6 +178,8 @@ impl Wait for Image {
         }
     }
 
+    fn expect_threads() {}
+
     fn forks() -> u32 {
         0
     }

@@ -1,4 +1,4 @@
-//! What a program asks of the machine and of its own limits: `sysinfo`, `getrlimit`, the scheduler.
+//! Calls about the machine and the program's limits: `sysinfo`, `getrlimit`, the scheduler.
 
 use super::memory::{bytes, bytes_mut, load, store};
 use crate::descriptors;

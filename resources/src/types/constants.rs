@@ -115,6 +115,8 @@ pub const TRACE_OPERATION: Int = 4;
 pub const TRACE_SLEEPS: Int = 5;
 /// `soil_trace`: that has ended.
 pub const TRACE_WAKES: Int = 6;
+/// `soil_trace`: the operation of this name was done at once.
+pub const TRACE_DONE: Int = 7;
 
 /// `soil_counters`: bytes of memory in use.
 pub const COUNTER_MEMORY: Int = 0;

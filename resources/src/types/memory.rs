@@ -209,6 +209,16 @@ impl IntsPiece {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Where number `index` is, for OCaml's runtime, which makes bigarrays of a length in memory.
     pub fn address_of(&self, index: usize) -> Int {
         let first = self.start.as_ptr().expose_provenance();

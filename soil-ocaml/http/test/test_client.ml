@@ -66,7 +66,7 @@ let pool () =
   int "all are kept" 3 (Client.idle client);
   ignore (get client "http://b/");
   int "another host" 4 (Client.opened client);
-  Client.close client;
+  Soil.Task.scope (fun scope -> bool "owned" true (Client.own scope client == client));
   int "closed" 0 (Client.idle client);
   string "and it still works" "a 80 GET / host=a []" (get client "http://a/")
 [@@ocamlformat "disable"]

@@ -7,9 +7,12 @@ let ask ?fields target = answers handler [ get ?fields target ]
 let field name text =
   let prefix = name ^ ": " in
   let n = String.length prefix in
-  match List.find_opt (String.starts_with ~prefix) (String.split_on_char '|' (plain text)) with
-  | Some line -> String.sub line n (String.length line - n)
-  | None -> "none"
+  let rec find = function
+    | "" :: _ | [] -> "none"
+    | line :: _ when String.starts_with ~prefix line -> String.sub line n (String.length line - n)
+    | _ :: rest -> find rest
+  in
+  find (String.split_on_char '|' (plain text))
 
 let body text =
   match String.index_from_opt text 0 '\r' with
@@ -66,7 +69,12 @@ let ranges () =
       ("bytes=7-", "416 416 Requested Range Not Satisfiable\n", "bytes */7");
       ("bytes=99999999999999999999-", "416 416 Requested Range Not Satisfiable\n", "bytes */7");
       ("bytes=-0", "416 416 Requested Range Not Satisfiable\n", "bytes */7");
-      ("bytes=0-0,2-2", "200 a page\n", "none");
+      ("bytes=0-0,2-2", "206 a p", "bytes 0-2/7");
+      ("bytes=4-5 , 0-1,,", "206 a page", "bytes 0-5/7");
+      ("bytes=7-,-2", "206 e\n", "bytes 5-6/7");
+      ("bytes=7-,9-", "416 416 Requested Range Not Satisfiable\n", "bytes */7");
+      ("bytes=0-0,a", "200 a page\n", "none");
+      ("bytes=,", "200 a page\n", "none");
       ("bytes=3-2", "200 a page\n", "none");
       ("bytes=a-b", "200 a page\n", "none");
       ("bytes=", "200 a page\n", "none");
@@ -75,6 +83,55 @@ let ranges () =
     ];
   let head = "HEAD /page.txt HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0\r\n\r\n" in
   string "only GET has ranges" "200" (status (answers handler [ head ]))
+[@@ocamlformat "disable"]
+
+let several_ranges () =
+  let size = 300_000 in
+  let contents = String.init size (fun i -> Char.chr (i * 31 mod 251)) in
+  Soil.Fs.mount "memory:1M" "/memory";
+  Fun.protect ~finally:(fun () -> Soil.Fs.unmount "/memory") @@ fun () ->
+  Soil.Fs.write_file "/memory/large.txt" contents;
+  Soil.Embedded.register ~at:"/ranges" [| ("large.txt", contents) |];
+  let answers root ranges =
+    answers (Soil_http.Files.handler root)
+      [ get "/large.txt" ~fields:("Range: bytes=" ^ ranges ^ "\r\n") ]
+  in
+  let boundary text =
+    let value = field "content-type" text in
+    let prefix = "multipart/byteranges; boundary=" in
+    bool value true (String.starts_with ~prefix value);
+    let n = String.length prefix in
+    String.sub value n (String.length value - n)
+  in
+  let check ranges wanted =
+    let check_at root =
+      let text = answers root ranges in
+      let b = boundary text in
+      let part (first, last) =
+        Printf.sprintf
+          "--%s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-range: bytes %d-%d/%d\r\n\r\n%s\r\n"
+          b first last size
+          (String.sub contents first (last - first + 1))
+      in
+      string ranges (String.concat "" (List.map part wanted) ^ "--" ^ b ^ "--\r\n") (body text);
+      string "status" "206" (status text);
+      string "no range of the whole" "none" (field "content-range" text);
+      string "length" (field "content-length" text) (string_of_int (String.length (body text)))
+    in
+    List.iter check_at [ "/memory"; "/ranges" ]
+  in
+  check "0-9,1000-1099" [ (0, 9); (1000, 1099) ];
+  check "-5,0-9" [ (0, 9); (299_995, 299_999) ];
+  check "200000-299999,0-99999" [ (0, 99_999); (200_000, 299_999) ];
+  check "0-9,91-99,400000-" [ (0, 9); (91, 99) ];
+  check "0-99,50-199,1000-1009,1005-1006" [ (0, 199); (1000, 1009) ];
+  let sixteen = String.concat "," (List.init 16 (fun i -> Printf.sprintf "%d-%d" (i * 200) (i * 200))) in
+  check sixteen (List.init 16 (fun i -> (i * 200, i * 200)));
+  string "more than sixteen" "200" (status (answers "/memory" (sixteen ^ ",9999-9999")));
+  (* What is asked for often is sent once. *)
+  let text = answers "/memory" (String.concat "," (List.init 16 (fun _ -> "0-"))) in
+  string "one range" "bytes 0-299999/300000" (field "content-range" text);
+  int "once" size (String.length (body text))
 [@@ocamlformat "disable"]
 
 (* Long ago, so that their tags are strong: dune has just copied them. *)
@@ -175,6 +232,7 @@ let tests =
   [
     in_run "targets name files below the root only" paths;
     in_run "one range is answered with its part" ranges;
+    in_run "several ranges are answered with their parts" several_ranges;
     in_run "preconditions are heeded in their order" conditions;
     in_run "a file that just changed has a weak tag" weak;
     in_run "a compressed sibling goes to those who take it" siblings;

@@ -223,6 +223,55 @@ let accessors () =
   let text = answers show [ get "/a%20b?b=%31,2&c" ~fields:"x-some: y\r\n" ] in
   bool "what a request has" true (String.ends_with ~suffix:"/a%20b 1,2 y pair" text)
 
+(* What a listener's connections report. *)
+
+let loopback f =
+  let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+  D.with_close listener (fun listener ->
+      f listener (fun () -> Soil.Tcp.connect (Soil.Tcp.local listener)))
+
+let handshakes () =
+  loopback @@ fun listener connect ->
+  let reported = Soil.Task.Stream.create 10 in
+  let on_error c e =
+    let reason =
+      match e with Soil.Error e -> Soil.Error.to_string e | e -> Printexc.to_string e
+    in
+    bool "the connection is still there" true (D.is_open c);
+    Soil.Task.Stream.push reported reason
+  in
+  let secure c =
+    match Char.chr (let b = Bytes.create 1 in D.really_read c b 0 1; Bytes.get_uint8 b 0) with
+    | 'f' -> Soil.Error.fail Tls "tls handshake" ~subject:"its peer" ~detail:"a reason"
+    | 'm' -> failwith "a mistake"
+    | 's' -> Soil.Clock.sleep infinity; assert false
+    | _ -> Soil.Flow.make ~read:(D.read c) ~write:(D.write_some c) ~shutdown:(D.shutdown c) ()
+  in
+  let talk first =
+    D.with_close (connect ()) (fun c ->
+        D.write_string c first;
+        if first = "t" then D.write_string c (get "/" ~fields:"Connection: close\r\n");
+        D.read_all c)
+  in
+  let clients () =
+    string "another gets its page" "HTTP/1.1 200 OK|content-length: 5|connection: close||hello" (plain (talk "t"));
+    List.iter
+      (fun (first, wanted) ->
+        string "nothing is sent" "" (talk first);
+        string "reason" wanted (Soil.Task.Stream.take reported))
+      [
+        ("f", "tls handshake its peer: a reason");
+        ("m", "Failure(\"a mistake\")");
+      ];
+    string "nothing is sent" "" (talk "s");
+    let subject = Soil.Task.Stream.take reported in
+    bool subject true (String.starts_with ~prefix:"handshake tcp 127.0.0.1:" subject);
+    bool subject true (String.ends_with ~suffix:": not within 0.05 s" subject)
+  in
+  let serve () = Server.serve ~limits:quick ~on_error ~secure listener hello in
+  Soil.Task.first [ serve; clients ]
+[@@ocamlformat "disable"]
+
 let upgraded () =
   let handler _ = Server.upgrade "echo" (fun flow -> ignore (D.copy ~src:flow ~dst:flow ())) in
   answered "what came with the request comes first"
@@ -283,6 +332,7 @@ let tests =
     in_run "a client that stalls gets 408, or the end" slow;
     in_run "a client that doesn't read ends the connection" stalled;
     in_run "each response has an entry in the log" logged;
+    in_run "a handshake that fails is reported" handshakes;
     in_run "accessors show path, query, fields and peer" accessors;
     in_run "an upgraded connection is a flow" upgraded;
     in_run "an upgraded connection has no more requests" upgraded_once;

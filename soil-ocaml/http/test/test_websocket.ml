@@ -218,6 +218,42 @@ let ends () =
   Alcotest.(check (option (pair int string))) "what it says" (Some (1001, "away")) (W.closed_by_peer ws)
 [@@ocamlformat "disable"]
 
+(* A server that is cancelled tells its clients, and waits for their answers. *)
+let stopped () =
+  let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+  let ready = Soil.Task.Semaphore.create 0 and answered = ref [] in
+  let serve request =
+    W.accept request (fun ws ->
+        W.send ws (Text "welcome");
+        let answer _ =
+          (* One is in the middle of its work when the server stops. *)
+          Soil.Task.Semaphore.release ready;
+          Soil.Clock.sleep 0.05;
+          W.send ws (Text "done")
+        in
+        W.iter answer ws)
+  in
+  let client n =
+    let connect ~host:_ ~port:_ = (Soil.Tcp.connect (Soil.Tcp.local listener) :> D.flow) in
+    let client = Client.create ~connect () in
+    W.Client.connect client (Uri.of_string "ws://a/") @@ fun ws ->
+    Alcotest.check received "the first" (Some (W.Text "welcome")) (W.receive ws);
+    if n = 0 then (
+      W.send ws (Text "work");
+      Alcotest.check received "its answer" (Some (W.Text "done")) (W.receive ws))
+    else Soil.Task.Semaphore.release ready;
+    Alcotest.check received "the end" None (W.receive ws);
+    answered := W.closed_by_peer ws :: !answered
+  in
+  Soil.Task.scope @@ fun scope ->
+  let server = Soil.Task.spawn scope (fun () -> Server.serve ~grace:patience listener serve) in
+  let clients = List.init 3 (fun n -> Soil.Task.spawn scope (fun () -> client n)) in
+  List.iter (fun _ -> Soil.Task.Semaphore.acquire ready) clients;
+  Soil.Task.cancel server;
+  List.iter Soil.Task.await clients;
+  Alcotest.(check (list (option (pair int string)))) "codes" (List.init 3 (fun _ -> Some (1001, ""))) !answered
+[@@ocamlformat "disable"]
+
 let not_agreed () =
   let fails wanted serve =
     match with_socket serve ignore with
@@ -247,6 +283,7 @@ let tests =
     in_run "both sides talk, and close" both_sides;
     any_message;
     in_run "the end says how the function ended" ends;
+    in_run "a server that stops says so" stopped;
     in_run "a server that doesn't agree is refused" not_agreed;
     in_run "what can't be sent is a mistake" mistakes;
   ]

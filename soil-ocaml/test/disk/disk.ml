@@ -220,6 +220,11 @@ let sectors () =
   Soil.Block.read disk ~first_sector:3 c size size;
   bool "one sector" true (Bigarray.Array1.sub c size size = Bigarray.Array1.sub b (3 * size) size);
   fails_with "in use" Busy (fun () -> Soil.Block.open_ "raw");
+  Soil.Block.close disk;
+  T.scope (fun scope ->
+      ignore (Soil.Block.own scope (Soil.Block.open_ "raw"));
+      fails_with "owned" Busy (fun () -> Soil.Block.open_ "raw"));
+  Soil.Block.with_disk "raw" @@ fun disk ->
   is_invalid "not whole sectors" (fun () -> Soil.Block.read disk ~first_sector:0 c 0 (size - 1));
   is_invalid "past the end" (fun () ->
       Soil.Block.read disk ~first_sector:(Soil.Block.sectors disk) c 0 size);

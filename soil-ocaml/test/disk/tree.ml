@@ -51,6 +51,30 @@ let links root () =
   Fs.rmdir (top ^ "/a");
   Fs.rmdir top
 
+let mounted_for_a_function () =
+  let at = "/for-a-function" in
+  let use () =
+    Fs.write_file (at ^ "/f") "text";
+    Fs.read_file (at ^ "/f")
+  in
+  string "its result" "text" (Fs.with_mount "memory:1M" at use);
+  fails_with "unmounted" Not_found (fun () -> Fs.list at);
+  let endless () = Soil.Clock.sleep infinity in
+  bool "cancelled" true
+    (Soil.Task.timeout_opt 0.001 (fun () -> Fs.with_mount "memory:1M" at endless) = None);
+  fails_with "unmounted then, too" Not_found (fun () -> Fs.list at);
+  (* What [f] raises counts. *)
+  let left = ref None in
+  let leave () =
+    left := Some (Fs.open_ ~mode:Truncate (at ^ "/open"));
+    raise Exit
+  in
+  (match Fs.with_mount "memory:1M" at leave with
+  | () -> Alcotest.fail "no exception"
+  | exception Exit -> ());
+  Option.iter D.close !left;
+  Fs.unmount at
+
 let volumes () =
   let names = List.map fst (Fs.list "/") in
   List.iter (fun name -> bool name true (List.mem name names)) [ "data"; "memory"; "host"; "ext4" ];
@@ -156,6 +180,7 @@ let all =
     test "links on the host" (links "/host");
     test "links on ext4" (links "/ext4");
     test "volumes" volumes;
+    test "mounted for a function" mounted_for_a_function;
     test "a folder of the host" host;
     test "locks" locks;
     test "entries" entries;

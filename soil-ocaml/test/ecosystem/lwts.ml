@@ -132,6 +132,21 @@ let cancellation () =
     (Soil_lwt.run_promise (fun () ->
          Lwt.pick [ slow (); Lwt.pause () |> Lwt.map (fun () -> "fast") ]))
 
+(* A task that is cancelled before its first turn. *)
+let never_begun () =
+  let p = ref Lwt.return_unit and told = ref "" in
+  let main () =
+    let tell e =
+      told := Printexc.to_string e;
+      Lwt.fail e
+    in
+    p := Lwt.catch (fun () -> Soil_lwt.task (fun () -> Alcotest.fail "it ran")) tell;
+    raise Exit
+  in
+  (try Soil_lwt.run main with Exit -> ());
+  bool "rejected" true (Lwt.state !p = Fail Lwt.Canceled);
+  string "callbacks ran" "Lwt.Resolution_loop.Canceled" !told
+
 let misuse () =
   let inside = ref "" in
   let wait_inside () =
@@ -179,6 +194,7 @@ let tests =
     test "pauses for ever" pauses_forever;
     test "cancellation" cancellation;
     test "misuse" misuse;
+    Alcotest.test_case "a task that never begins" `Quick never_begun;
     Alcotest.test_case "unwinding" `Quick unwinding;
     Alcotest.test_case "outside" `Quick outside;
   ]

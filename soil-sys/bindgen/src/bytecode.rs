@@ -3,6 +3,9 @@
 use std::fmt::Write;
 use syn::{FnArg, Item, Pat};
 
+/// The longest line.
+const WIDTH: usize = 100;
+
 /// A primitive of more arguments gets them as one array.
 const REGISTERS: usize = 5;
 
@@ -39,7 +42,11 @@ pub fn stubs(parts: &[(String, syn::File)]) -> Result<String, String> {
             &mut short
         };
         let (stub, arguments) = (stub(&symbol), arguments.join(", "));
-        let _ = writeln!(out, "    fn {stub} = {symbol}({arguments});");
+        let line = format!("    fn {stub} = {symbol}({arguments});");
+        let _ = match line.len() <= WIDTH {
+            true => writeln!(out, "{line}"),
+            false => writeln!(out, "    fn {stub} =\n        {symbol}({arguments});"),
+        };
     }
     Ok(format!(
         "// Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit.\n\n\

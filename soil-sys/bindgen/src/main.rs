@@ -2,9 +2,9 @@
 //! for C, for OCaml `soil_raw.ml` with a `soil_raw_PART.ml` for each part that not every program
 //! needs, and the stubs that bytecode calls.
 //!
-//! `soil-bindgen SOIL_SYS_FOLDER HEADER STUBS OCAML_FOLDER`: the folder of the `soil-sys` crate, the
-//! header, the Rust module and the folder of the OCaml files to write. A signature with a type outside the closed
-//! list of `soil-sys/src/ffi.rs` is an error that names the function.
+//! `soil-bindgen SOIL_SYS_FOLDER HEADER STUBS OCAML_FOLDER`: the folder of the `soil-sys` crate,
+//! the header, the Rust module and the folder of the OCaml files to write. A signature with a type
+//! outside the closed list of `soil-sys/src/ffi.rs` is an error that names the function.
 
 mod bytecode;
 mod ocaml;
@@ -91,8 +91,8 @@ fn header(abi: &Abi) -> Result<String, String> {
         after_includes: Some(
             "\n/* An OCaml int, untagged. */\ntypedef intptr_t Int;\n\
              /* OCaml values: bytes, string, bigarray of bytes, \
-             array of those, bigarray of int. */\n\
-             typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;"
+             array of those, bigarray of int, bigarray of rows of pixels. */\n\
+             typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints, Pixels;"
                 .into(),
         ),
         trailer: Some(records(abi)?),

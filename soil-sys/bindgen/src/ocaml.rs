@@ -20,6 +20,7 @@ const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do no
 const TYPES: &str = "
 type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
 type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+type pixels = (int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t
 ";
 
 /// The width that the comments are wrapped at, as ocamlformat wraps those of other files.
@@ -35,6 +36,7 @@ fn ocaml_type(ty: &Type) -> Option<&'static str> {
         "Buffer" => "Soil_raw.bytes_buffer",
         "Buffers" => "Soil_raw.bytes_buffer array",
         "Ints" => "Soil_raw.int_buffer",
+        "Pixels" => "Soil_raw.pixels",
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! What has been counted, for metrics: a part of its own, since what refers to it carries it.
+//! Counters for metrics: a part of its own, as a program that refers to it carries it.
 
 use crate::ffi::{Bytes, Int};
 use resources::runtime::call;

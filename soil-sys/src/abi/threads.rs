@@ -2,6 +2,8 @@
 
 use crate::ffi::Int;
 use crate::wait;
+use platform::Wait;
+use resources::current::Current;
 use resources::runtime::{call, encode};
 
 /// Waits as `soil_wait` does, on any thread, until the operation `token`, from
@@ -13,6 +15,14 @@ use resources::runtime::{call, encode};
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_await(token: Int, deadline: Int) -> Int {
     encode(wait::wait_for(token, deadline))
+}
+
+/// Says that other threads than the first will wait, as `soil.threads` does when it starts; 0.
+/// From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_expect_threads() -> Int {
+    Current::expect_threads();
+    0
 }
 
 /// Starts an operation that [`soil_event_set`] completes, with 0.

@@ -1,7 +1,7 @@
 //! A ring of what the scheduler does, which `soil run --trace` reads out of the program's memory.
 //!
-//! It is the launcher, too, that switches it on, by a word of [`STATE`]: the program has no code
-//! for either. `tools/src/trace.rs` knows the layout.
+//! The launcher switches it on, too, by a word of [`STATE`]: the program has no code for either.
+//! `tools/src/trace.rs` knows the layout.
 
 use crate::ffi::{Int, Text};
 use alloc::alloc::{Layout, alloc_zeroed};
@@ -15,7 +15,7 @@ const CAPACITY: usize = 8192;
 /// Words of an entry: time, kind, task, and the name's first 16 bytes.
 const WORDS: usize = 5;
 
-/// What the launcher sees.
+/// The part that the launcher reads and writes.
 #[repr(C)]
 pub struct State {
     /// Not 0: events are recorded. Written by the launcher.

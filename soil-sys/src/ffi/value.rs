@@ -4,7 +4,7 @@
 //! `bytecode.rs` is generated and names a stub for each function of `abi`; native code calls those
 //! functions themselves.
 
-use super::{Buffer, Buffers, Bytes, Int, Ints, Text};
+use super::{Buffer, Buffers, Bytes, Int, Ints, Pixels, Text};
 use core::ptr::NonNull;
 
 /// An OCaml value: an integer with a tag in its lowest bit, or a pointer.
@@ -46,7 +46,7 @@ macro_rules! pointers {
     };
 }
 
-pointers! { Bytes Text Buffer Buffers Ints }
+pointers! { Bytes Text Buffer Buffers Ints Pixels }
 
 /// The stubs, each under its own name, of functions of up to five arguments, and behind `vectors`
 /// of those with more.

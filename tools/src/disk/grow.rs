@@ -103,7 +103,7 @@ fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), Failure> {
     }
     let mut command = E2FSCK.command()?;
     command.args(["-f", "-p", &image]);
-    let outcome = E2FSCK.run(command, "", &mut || {})?;
+    let outcome = progress::during("checking", || E2FSCK.run(command, "", &mut || {}))?;
     if outcome.status > 1 {
         return Err(
             Failure::new("the file system is damaged").remedy("repair it with e2fsck -f first")
@@ -116,7 +116,7 @@ fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), Failure> {
     let mut tail = vec![0; size.saturating_sub(end).min(ALIGN + GPT_END) as usize];
     file.read_exact_at(&mut tail, end).on(new)?;
     let sectors = format!("{}s", place.size / SECTOR);
-    RESIZE2FS.must(&[&image, &sectors], "")?;
+    progress::during("growing", || RESIZE2FS.must(&[&image, &sectors], ""))?;
     file.set_len(size).on(new)?;
     file.write_all_at(&tail, end).on(new)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// them isn't asked.
 pub const BEGINNING: &[u8] = b"\x1e{\"soil_needs\":1,";
 
-/// What the program said.
+/// The program's answer.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 pub struct Answer {
     pub needs: Vec<Need>,
@@ -137,7 +137,7 @@ pub fn find(output: &[u8]) -> Option<Result<Answer, String>> {
     )
 }
 
-/// What the library would never say.
+/// The first thing in an answer that the library would never say.
 fn checked(needs: &[Need]) -> Option<String> {
     let plain = |text: &str| !text.chars().any(char::is_control);
     for need in needs {
@@ -204,8 +204,9 @@ mod tests {
         assert!(refused("[{\"kind\":\"gpu\"}]").contains("gpu"));
         assert!(refused("[").contains("line 1"));
         let port = |name: &str, number: u32, doc: &str| {
+            let named = format!(r#""kind":"port","name":"{name}","doc":"{doc}""#);
             refused(&format!(
-                r#"[{{"kind":"port","name":"{name}","number":{number},"protocol":"tcp","doc":"{doc}"}}]"#
+                r#"[{{{named},"number":{number},"protocol":"tcp"}}]"#
             ))
         };
         assert!(port("A B", 1, "").contains("A B"));

@@ -6,6 +6,7 @@ use crate::cli::{Accelerator, Machine, Run, ShowNeeds};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::{Context as _, Failure};
 use crate::options::{Memory, Variable};
+use crate::progress;
 use crate::run::dies_with_us;
 use clap::ValueEnum as _;
 use std::ffi::OsString;
@@ -45,7 +46,7 @@ impl<'a> Question<'a> {
             machine: run.machine,
             accel: run.accel,
             cpu: run.cpu.as_deref(),
-            qemu: &run.qemu,
+            qemu: &run.qemu.path,
         }
     }
 
@@ -59,12 +60,16 @@ impl<'a> Question<'a> {
             machine: Machine::Microvm,
             accel: Accelerator::Auto,
             cpu: None,
-            qemu: &options.qemu,
+            qemu: &options.qemu.path,
         }
     }
 
     /// Starts the program; its answer.
     pub fn ask(&self) -> Result<Answer, Failure> {
+        progress::during("asking the program what it needs", || self.answer())
+    }
+
+    fn answer(&self) -> Result<Answer, Failure> {
         let refuse = |why: String, remedy: &str| {
             let failure = Failure::on(self.program, why).remedy(remedy);
             Err(failure.with_status(REFUSED))

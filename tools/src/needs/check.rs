@@ -1,4 +1,5 @@
-//! What a program needs against what `soil run` was given, with defaults for what wasn't.
+//! The check of a program's needs against the options of `soil run`, with defaults for those that
+//! weren't given.
 
 use super::answer::{Answer, Need};
 use super::{REFUSED, volumes};
@@ -11,7 +12,7 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 
 /// Ports below this one can't be taken by everyone (Linux, ip_unprivileged_port_start).
 const FIRST_UNPRIVILEGED: u16 = 1024;
-/// What is added to those.
+/// The number that is added to those.
 const OFFSET: u16 = 8000;
 /// The host's port that leads to the program's, unless `--forward` says otherwise.
 pub fn host_port(number: u16) -> u16 {

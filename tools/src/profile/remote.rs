@@ -1,7 +1,8 @@
 //! The machine's processor and memory by gdb's remote protocol, which QEMU speaks: it is stopped,
 //! looked at, and continued.
 //!
-//! The protocol is that of "Debugging with GDB", appendix E. Time stands still in a stopped machine.
+//! The protocol is that of "Debugging with GDB", appendix E. Time stands still in a stopped
+//! machine.
 
 use super::unwind::{Memory, Registers};
 use crate::trace::Access;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// Memory is fetched in blocks of this many bytes.
 const BLOCK: u64 = 512;
+/// The longest packet that is taken; the longest that is asked for has a block in digits.
+const LONGEST: usize = 4096;
 /// Until then QEMU, which is busy, answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// At the beginning the machine may be stopped already, and then says nothing.
@@ -71,6 +74,9 @@ impl Remote {
             if byte == *b"#" {
                 break;
             }
+            if text.len() >= LONGEST {
+                return Err(broken("a packet without end"));
+            }
             text.push(char::from(byte[0]));
         }
         self.stream.read_exact(&mut [0; 2])?;
@@ -97,8 +103,10 @@ impl Remote {
     pub fn registers(&mut self) -> io::Result<Registers> {
         let text = self.ask("g")?;
         let mut registers = [0; 17];
-        for (digits, number) in text.as_bytes().chunks(16).zip(ORDER) {
-            registers[number] = word(digits).ok_or_else(|| broken("registers"))?;
+        for (place, number) in ORDER.into_iter().enumerate() {
+            let digits = text.as_bytes().get(place * 16..place * 16 + 16);
+            let value = digits.and_then(word);
+            registers[number] = value.ok_or_else(|| broken("registers"))?;
         }
         Ok(registers)
     }
@@ -131,11 +139,19 @@ impl Remote {
     }
 }
 
+/// The number that two digits stand for.
+fn byte(digits: [u8; 2]) -> Option<u8> {
+    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+    u8::try_from(high? << 4 | low?).ok()
+}
+
 /// The number that sixteen digits stand for, the lowest byte first.
 fn word(digits: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    let number = u64::from_str_radix(digits, 16).ok()?;
-    (digits.len() == 16).then(|| number.swap_bytes())
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
+    let bytes: Option<Vec<u8>> = pairs.iter().map(|pair| byte(*pair)).collect();
+    Some(u64::from_le_bytes(bytes?.try_into().ok()?))
 }
 
 /// Memory of the machine, each block fetched once.
@@ -163,13 +179,11 @@ impl Access for Remote {
     fn read(&mut self, address: u64, len: u64) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < len {
-            let at = address + bytes.len() as u64;
+            let at = address.wrapping_add(bytes.len() as u64);
             let piece = (len - bytes.len() as u64).min(BLOCK);
             let text = self.ask(&format!("m{at:x},{piece:x}")).ok()?;
             let (digits, _) = text.as_bytes().as_chunks::<2>();
-            let byte =
-                |digits: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
-            let read: Option<Vec<u8>> = digits.iter().map(byte).collect();
+            let read: Option<Vec<u8>> = digits.iter().map(|digits| byte(*digits)).collect();
             bytes.extend(read.filter(|read| read.len() as u64 == piece)?);
         }
         Some(bytes)
@@ -184,7 +198,9 @@ impl Access for Remote {
 
 #[cfg(test)]
 mod tests {
-    use super::{Memory as _, ORDER, Remote, word};
+    use super::{LONGEST, Memory as _, ORDER, Remote, word};
+    use crate::trace::Access as _;
+    use proptest::prelude::{Just, Strategy as _, any, prop_oneof, proptest};
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
 
@@ -227,5 +243,56 @@ mod tests {
         assert_eq!(word(b"0100000000000000"), Some(1));
         assert_eq!(word(b"01"), None);
         assert_eq!(word(b"xxxxxxxxxxxxxxxx"), None);
+        assert_eq!(word(b"+1+1+1+1+1+1+1+1"), None);
+    }
+
+    /// A server that says this, whatever it is asked; and its end, for what it is asked.
+    fn saying(bytes: &[u8]) -> (Remote, UnixStream) {
+        let (here, mut there) = UnixStream::pair().expect("a socket");
+        there.write_all(bytes).expect("room for it");
+        there
+            .shutdown(std::net::Shutdown::Write)
+            .expect("shut down");
+        (Remote { stream: here }, there)
+    }
+
+    #[test]
+    fn a_packet_without_end_is_an_error() {
+        let mut bytes = vec![b'$'];
+        bytes.resize(2 * LONGEST, b'0');
+        let (mut remote, _there) = saying(&bytes);
+        let error = remote.registers().expect_err("too long");
+        assert_eq!(error.to_string(), "a packet without end");
+    }
+
+    #[test]
+    fn too_few_registers_are_an_error() {
+        let (mut remote, _there) = saying(b"$0100000000000000#00");
+        let error = remote.registers().expect_err("one register");
+        assert_eq!(error.to_string(), "registers");
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_or_an_error(
+            pieces in proptest::collection::vec(
+                prop_oneof![
+                    Just(b"$".to_vec()),
+                    Just(b"#00".to_vec()),
+                    Just(b"$T05#00".to_vec()),
+                    "\\$[0-9a-f]{0,1100}#00".prop_map(String::into_bytes),
+                    proptest::collection::vec(any::<u8>(), 0..20),
+                ],
+                0..10,
+            ),
+            address in prop_oneof![any::<u64>(), u64::MAX - 500..=u64::MAX],
+        ) {
+            let (mut remote, _there) = saying(&pieces.concat());
+            let _ = remote.registers();
+            let _ = remote.memory().word(address);
+            let _ = remote.read(address, 600);
+            let _ = remote.write(address, 1);
+            let _ = remote.stop();
+        }
     }
 }

@@ -32,7 +32,7 @@ fn ptrace(request: libc::c_uint, thread: i32, data: usize) -> io::Result<i64> {
     }
 }
 
-/// What Linux tells of a thread.
+/// The state of a thread as waitpid(2) tells it.
 enum Told {
     Nothing,
     /// It isn't traced any more.
@@ -82,7 +82,7 @@ fn hold(thread: i32) -> io::Result<()> {
                 let signal = libc::WSTOPSIG(status);
                 match status >> 16 {
                     libc::PTRACE_EVENT_EXEC => return Ok(()),
-                    // It couldn't, and whoever started it hears of its end.
+                    // It couldn't; the thread that started it gets its exit status.
                     libc::PTRACE_EVENT_EXIT => {
                         ptrace(libc::PTRACE_DETACH, thread, 0)?;
                         return Err(io::Error::other("the program couldn't be started"));
@@ -159,7 +159,7 @@ impl Access for Live<'_> {
 /// A file that the process has mapped to run.
 struct Module {
     range: Range<u64>,
-    /// What its addresses are moved by.
+    /// The difference between its addresses in the process and in the file.
     moved: u64,
     path: PathBuf,
     code: Code,
@@ -201,7 +201,7 @@ impl Loaded {
         }
     }
 
-    /// What the addresses of a file are moved by.
+    /// The difference between the addresses of a file in the process and in the file.
     pub fn moved(&self, file: &Path) -> Option<u64> {
         let module = self.0.iter().find(|module| module.path == file)?;
         Some(module.moved)
@@ -217,7 +217,8 @@ impl Loaded {
             else {
                 return Vec::new();
             };
-            let names = |symbols: &Symbols| symbols.functions(address - module.moved, is_return);
+            let in_file = address.wrapping_sub(module.moved);
+            let names = |symbols: &Symbols| symbols.functions(in_file, is_return);
             let names = symbols.as_ref().map(names).unwrap_or_default();
             if names.is_empty() {
                 let file = module.path.file_name().unwrap_or_default();
@@ -249,9 +250,10 @@ fn moved(path: &Path, range: &Range<u64>, offset: u64) -> Option<u64> {
     file.segments().find_map(|segment| {
         let (at, len) = segment.file_range();
         let page = at & !0xfff;
-        (page..at + len)
+        let in_file = segment.address().wrapping_sub(at).wrapping_add(offset);
+        (page..at.saturating_add(len))
             .contains(&offset)
-            .then(|| range.start.wrapping_sub(segment.address() - at + offset))
+            .then(|| range.start.wrapping_sub(in_file))
     })
 }
 

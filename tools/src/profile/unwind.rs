@@ -18,6 +18,8 @@ type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
 /// Calls of one sample that are looked at.
 const MAX_FRAMES: usize = 200;
+/// Operations of one expression; a compiler's have a few. One with a loop may have no end.
+const MAX_OPERATIONS: u32 = 1000;
 /// Words of the stack in which the caller of a function without a description is looked for.
 const MAX_WORDS: u64 = 512;
 
@@ -151,7 +153,7 @@ pub fn calls(
         let probe = registers[IP].wrapping_sub(u64::from(calls.len() > 1));
         let before = (registers[IP], registers[SP]);
         let described = modules.find(probe).and_then(|(code, moved)| {
-            let function = code.function(probe - moved)?;
+            let function = code.function(probe.wrapping_sub(moved))?;
             Some(described(
                 code,
                 function,
@@ -201,12 +203,13 @@ fn described(
         .ok()?;
     let fde = partial.parse(EhFrame::cie_from_offset).ok()?;
     let row = fde
-        .unwind_info_for_address(&section, &bases, context, probe - moved)
+        .unwind_info_for_address(&section, &bases, context, probe.wrapping_sub(moved))
         .ok()?;
     let encoding = fde.cie().encoding();
     let mut evaluate = |expression: &UnwindExpression<usize>, cfa: Option<u64>| {
         let expression = expression.get(&section).ok()?;
         let mut evaluation = expression.evaluation(encoding);
+        evaluation.set_max_iterations(MAX_OPERATIONS);
         if let Some(cfa) = cfa {
             evaluation.set_initial_value(cfa);
         }
@@ -277,14 +280,15 @@ fn scan(
     memory: &mut impl Memory,
 ) -> Option<Registers> {
     let first = registers[SP] & !7;
-    for address in (first..).step_by(8).take(MAX_WORDS as usize) {
+    for number in 0..MAX_WORDS {
+        let address = first.wrapping_add(8 * number);
         let word = memory.word(address)?;
         let is_return = modules
             .find(word.wrapping_sub(1))
-            .is_some_and(|(code, moved)| code.is_behind_call(word - moved));
+            .is_some_and(|(code, moved)| code.is_behind_call(word.wrapping_sub(moved)));
         if is_return {
             let mut caller = *registers;
-            caller[SP] = address + 8;
+            caller[SP] = address.wrapping_add(8);
             caller[IP] = word;
             return Some(caller);
         }
@@ -295,5 +299,126 @@ fn scan(
 impl Modules for Code {
     fn find(&self, address: u64) -> Option<(&Code, u64)> {
         self.code_at(address).map(|_| (self, 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, Function, MAX_FRAMES, MAX_OPERATIONS, MAX_WORDS, Memory, Modules, calls};
+    use proptest::prelude::{Just, any, prop_assert, prop_oneof, proptest};
+    use std::ops::Range;
+
+    const TEXT: Range<u64> = 0x1000..0x1200;
+
+    /// A program whose addresses differ from its file's by a number.
+    struct Moved(Code, u64);
+
+    impl Modules for Moved {
+        fn find(&self, address: u64) -> Option<(&Code, u64)> {
+            let there = self.0.code_at(address.wrapping_sub(self.1));
+            there.map(|_| (&self.0, self.1))
+        }
+    }
+
+    /// Code that is all calls, with one function, whose description is at `at` of `frames`.
+    fn code(frames: Vec<u8>, at: usize) -> Code {
+        let range = TEXT;
+        Code {
+            frames,
+            frames_at: 0x8000,
+            functions: vec![Function { range, at }],
+            text: vec![(TEXT.start, vec![0xe8; 0x200])],
+        }
+    }
+
+    /// Adds an entry to a section `.eh_frame`, which begins with its only CIE; where it begins.
+    fn entry(section: &mut Vec<u8>, mut body: Vec<u8>) -> usize {
+        let at = section.len();
+        body.resize(body.len().next_multiple_of(4), 0);
+        let to_cie = if at == 0 { 0 } else { at as u32 + 4 };
+        section.extend((body.len() as u32 + 4).to_le_bytes());
+        section.extend(to_cie.to_le_bytes());
+        section.extend(body);
+        at
+    }
+
+    /// Code with a function that these instructions describe.
+    fn described_by(instructions: &[u8]) -> Code {
+        let mut section = Vec::new();
+        // Version 1, no augmentation, alignments 1 and -8, the return address is register 16.
+        let mut cie = vec![1, 0, 1, 0x78, 16];
+        cie.extend(instructions);
+        entry(&mut section, cie);
+        let numbers = [TEXT.start, TEXT.end - TEXT.start];
+        let at = entry(&mut section, numbers.map(u64::to_le_bytes).concat());
+        code(section, at)
+    }
+
+    /// A memory of these words, over and over.
+    struct Words(Vec<u64>, usize);
+
+    impl Memory for Words {
+        fn word(&mut self, address: u64) -> Option<u64> {
+            self.1 += 1;
+            let len = self.0.len() as u64;
+            self.0.get((address / 8 % len) as usize).copied()
+        }
+    }
+
+    /// DW_CFA_offset of the return address: 8 bytes below the CFA.
+    const RETURN: [u8; 2] = [0x90, 1];
+
+    fn cfa_by(expression: &[u8]) -> Code {
+        let mut instructions = vec![0x0f, expression.len() as u8];
+        instructions.extend(expression);
+        instructions.extend(RETURN);
+        described_by(&instructions)
+    }
+
+    #[test]
+    fn an_expression_gives_the_caller() {
+        // DW_OP_breg7 16.
+        let mut memory = Words(vec![TEXT.start + 0x20], 0);
+        let mut registers = [0; 17];
+        (registers[7], registers[16]) = (0x7000, TEXT.start);
+        let found = calls(registers, &cfa_by(&[0x77, 16]), &mut memory);
+        assert_eq!(found[..2], [TEXT.start, TEXT.start + 0x20]);
+    }
+
+    #[test]
+    fn an_expression_without_end_ends_the_calls() {
+        // DW_OP_skip to itself.
+        let mut memory = Words(vec![TEXT.start], 0);
+        let mut registers = [0; 17];
+        registers[16] = TEXT.start;
+        let found = calls(registers, &cfa_by(&[0x2f, 0xfd, 0xff]), &mut memory);
+        assert_eq!(found, [TEXT.start]);
+    }
+
+    fn number() -> impl proptest::strategy::Strategy<Value = u64> {
+        prop_oneof![TEXT, Just(0), u64::MAX - 40..=u64::MAX, any::<u64>()]
+    }
+
+    proptest! {
+        #[test]
+        fn any_program_has_so_many_calls(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            is_section in any::<bool>(),
+            words in proptest::collection::vec(number(), 1..20),
+            moved in number(),
+            stack in number(),
+            instruction in TEXT,
+        ) {
+            let code = if is_section { code(bytes, 0) } else { described_by(&bytes) };
+            code.index();
+            let mut registers = [words[0]; 17];
+            (registers[7], registers[16]) = (stack, instruction.wrapping_add(moved));
+            let mut memory = Words(words, 0);
+            let found = calls(registers, &Moved(code, moved), &mut memory);
+            prop_assert!((1..=MAX_FRAMES).contains(&found.len()));
+            // The CFA's expression, and one for each register.
+            let most = 18 * u64::from(MAX_OPERATIONS + 1) + MAX_WORDS;
+            prop_assert!(memory.1 as u64 <= MAX_FRAMES as u64 * most);
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::passt;
 use crate::cli::{Machine, Run};
-use crate::options::{Disk, Net};
+use crate::options::{Disk, Display, DisplaySize, Net};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -69,6 +69,10 @@ pub fn variables(run: &Run) -> Vec<(String, OsString)> {
             format!("{level:?}").to_lowercase().into(),
         ));
     }
+    let sets = |name: &str| run.variables.iter().any(|variable| variable.name == name);
+    if run.ignore_needs && !sets("SOIL_NEEDS") {
+        all.push(("SOIL_NEEDS".into(), "ignore".into()));
+    }
     for variable in &run.variables {
         let value = match &variable.value {
             Some(value) => Some(value.into()),
@@ -117,7 +121,11 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
         args.one(flag);
     }
-    args.pair("-display", "none");
+    match run.shown_by() {
+        Some(Display::Window) => args.pair("-display", "gtk"),
+        Some(Display::Vnc(number)) => args.pair("-display", format!("vnc=127.0.0.1:{number}")),
+        Some(Display::None) | None => args.pair("-display", "none"),
+    }
     if run.machine == Machine::Microvm {
         args.pair("-global", "virtio-mmio.force-legacy=false");
     }
@@ -147,7 +155,12 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
         None => args.pair("-chardev", "file,id=soilctl,path=soil-control.txt"),
     }
     args.pair("-device", "isa-debugcon,iobase=0xe9,chardev=soilctl");
-    args.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
+    if run.screenshot.is_some() {
+        // The machine stands still at its end, with its picture.
+        args.pair("-action", "shutdown=pause,reboot=shutdown");
+    } else {
+        args.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
+    }
     virtio(&mut args, run, wiring);
     if let Some(observer) = wiring.sockets.and_then(|sockets| sockets.observer) {
         args.pair("-chardev", format!("socket,id=observer,fd={observer}"));
@@ -211,7 +224,7 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
 }
 
 /// The virtio devices, so that the image finds them in the order of the options: interfaces, disks,
-/// entropy.
+/// entropy, displays, keyboard, pointer.
 fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     let mut devices: Vec<Arguments> = Vec::new();
     for (index, net) in nets(run, wiring.default_net).iter().enumerate() {
@@ -224,6 +237,7 @@ fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     entropy.pair("-object", "rng-builtin,id=entropy");
     entropy.pair("-device", device(run, "rng", "rng=entropy"));
     devices.push(entropy);
+    devices.extend(displays(run));
     // A microvm gives its first device the last place on its bus.
     if run.machine == Machine::Microvm {
         devices.reverse();
@@ -310,6 +324,31 @@ fn user_network(run: &Run, index: usize) -> String {
         );
     }
     text
+}
+
+/// Name of a display in QEMU.
+pub fn display_name(index: usize) -> String {
+    format!("display{index}")
+}
+
+/// The displays, and with any of them a keyboard and a pointer.
+fn displays(run: &Run) -> Vec<Arguments> {
+    let mut devices = Vec::new();
+    let mut add = |kind: &str, properties: String| {
+        let mut args = Arguments(Vec::new());
+        args.pair("-device", device(run, kind, &properties));
+        devices.push(args);
+    };
+    let sizes = run.sizes();
+    for (index, DisplaySize(width, height)) in sizes.iter().enumerate() {
+        let name = display_name(index);
+        add("gpu", format!("id={name},xres={width},yres={height}"));
+    }
+    if !sizes.is_empty() {
+        add("keyboard", "id=keyboard".into());
+        add("tablet", "id=pointer".into());
+    }
+    devices
 }
 
 fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
@@ -406,6 +445,31 @@ mod tests {
         }
         assert!(command.contains("microvm,accel=tcg") && command.ends_with("-append A=1"));
         assert!(command.contains("socket,id=soilctl,fd=7") && command.contains("id=monitor,fd=8"));
+    }
+
+    #[test]
+    fn each_display_is_a_device_of_its_size() {
+        let command = command("--display none --display-size 640x480,320x200");
+        let first = "virtio-gpu-device,id=display0,xres=640,yres=480";
+        let second = "virtio-gpu-device,id=display1,xres=320,yres=200";
+        // A microvm's last device is found first.
+        let found = [first, second].map(|device| command.find(device).expect(device));
+        assert!(found[0] > found[1], "{command}");
+        assert!(command.contains("virtio-keyboard-device") && command.contains("-display none"));
+        let command = super::tests::command("--machine q35 --display vnc=:7");
+        assert!(command.contains("-display vnc=127.0.0.1:7"), "{command}");
+        assert!(
+            command.contains("virtio-gpu-pci,id=display0,xres=1280,yres=800"),
+            "{command}"
+        );
+        assert!(!super::tests::command("").contains("virtio-gpu"));
+    }
+
+    #[test]
+    fn a_machine_with_a_screenshot_stays_at_its_end() {
+        let command = command("--screenshot a.png");
+        assert!(command.contains("-action shutdown=pause,reboot=shutdown"));
+        assert!(!command.contains("isa-debug-exit") && command.contains("virtio-gpu"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! by booting a 25-byte program under it.
 
 use crate::cli::Machine;
+use crate::progress;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -90,7 +91,7 @@ pub fn works(qemu: &Path, machine: Machine, cpu: &str) -> bool {
             _ => {}
         }
     }
-    let answer = boots(qemu, machine, cpu);
+    let answer = progress::during("trying KVM", || boots(qemu, machine, cpu));
     if let Some(note) = note {
         // The note only saves time: without it the probe runs again.
         let _ = note.parent().map(std::fs::create_dir_all);

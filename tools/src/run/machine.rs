@@ -5,6 +5,7 @@ use super::command::{self, Sockets, Wiring};
 use super::control::Control;
 use super::lifeline::Lifeline;
 use super::output::{self, Progress, say, say_soon};
+use super::screenshot::{self, Pictured};
 use super::serial::Origin;
 use super::terminal::{self, ReportKey};
 use super::{dies_with_us, input, signals};
@@ -14,14 +15,15 @@ use crate::failure::{Context as _, Failure};
 use crate::image_lock::other_use;
 use crate::lock::Usage;
 use crate::observe::Wanted;
+use crate::options::Display;
 use crate::report;
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, kill_process_group};
+use screens::Picture;
 use signal_hook::consts::{SIGQUIT, SIGTSTP};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -35,6 +37,10 @@ const GRACE: Duration = Duration::from_secs(15);
 const LINGER: Duration = Duration::from_secs(10);
 /// Time to pass on QEMU's last output after it was ended.
 const DRAIN: Duration = Duration::from_secs(1);
+/// Time for QEMU to write a picture.
+const DUMP: Duration = Duration::from_secs(5);
+/// What QEMU's answer to the request for it is called.
+const DUMP_ID: &str = "screendump";
 
 /// The events that the supervising thread receives.
 enum Event {
@@ -44,6 +50,8 @@ enum Event {
     Exited,
     /// QEMU closed its output: it is gone or about to be.
     ConsoleClosed,
+    /// The machine was switched off or reset.
+    Off,
 }
 
 /// The reason for which `soil run` ended the machine.
@@ -121,7 +129,7 @@ pub fn run(
     .flatten()
     .collect();
 
-    let mut qemu = Command::new(&run.qemu);
+    let mut qemu = Command::new(&run.qemu.path);
     qemu.args(command::arguments(run, &wiring, line));
     qemu.stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -133,27 +141,20 @@ pub fn run(
     let _lifeline = Lifeline::tie(&mut qemu)
         .map_err(|error| Failure::new(format!("no socket for QEMU: {error}")))?;
     dies_with_us(&mut qemu);
-    // SAFETY: between fork and exec only system calls are made; the descriptors outlive the call
-    // (held by this function).
-    unsafe {
-        qemu.pre_exec(move || {
-            for fd in &inherited {
-                fcntl_setfd(BorrowedFd::borrow_raw(*fd), FdFlags::empty())?;
-            }
-            Ok(())
-        });
-    }
+    super::inherit(&mut qemu, inherited);
     let (events, inbox) = channel();
     let handled: Vec<i32> = signals::ENDING.into_iter().chain([SIGTSTP]).collect();
     let stop = signals::forward(&handled, events.clone(), Event::Signal)?;
     let child = qemu
         .spawn()
-        .map_err(|error| super::not_started(&run.qemu, &error))?;
+        .map_err(|error| super::not_started(&run.qemu.path, &error))?;
     drop((control_there, monitor_there, passt));
     let observed = wanted
         .zip(observer)
         .and_then(|(wanted, (here, _))| wanted.image(here));
-    let mut machine = Machine::new(child, control_here, monitor_here.into(), origin, events)?;
+    let is_pictured = run.screenshot.is_some();
+    let monitor = monitor_here.into();
+    let mut machine = Machine::new(child, control_here, monitor, origin, is_pictured, events)?;
     if let Some(port) = run.gdb {
         say(&format!("waiting for gdb: target remote 127.0.0.1:{port}"));
     }
@@ -162,7 +163,10 @@ pub fn run(
     machine.key.end();
     // The rest may wait for the reader of our output: Ctrl-C ends that as it ends any program.
     drop(stop);
+    let picture = machine.picture.take().unwrap_or(Ok(None));
+    let picture = picture.map(Pictured::Shows);
     let status = machine.finish(run, ended, end)?;
+    let status = screenshot::status(run, picture, status);
     if let Some(observed) = observed {
         say(&observed.finish(&run.program)?);
     }
@@ -209,6 +213,12 @@ struct Machine {
     console: Gathered<Progress>,
     complaints: Gathered<Vec<String>>,
     reason: Gathered<Option<String>>,
+    /// What QEMU answers to the request for a picture: an error's text.
+    dumped: Receiver<Result<(), String>>,
+    /// The picture at the end, if it is wanted.
+    picture: Option<Result<Option<Picture>, Failure>>,
+    /// It is wanted.
+    is_pictured: bool,
 }
 
 impl Machine {
@@ -217,6 +227,7 @@ impl Machine {
         control: OwnedFd,
         monitor: File,
         origin: Origin,
+        is_pictured: bool,
         events: Sender<Event>,
     ) -> Result<Self, Failure> {
         let lost = |what: &str| Failure::new(format!("QEMU's {what} is not there"));
@@ -225,6 +236,8 @@ impl Machine {
         let errors = child.stderr.take().ok_or_else(|| lost("error output"))?;
         let replies = monitor.try_clone().on("QEMU's monitor")?;
         let key = Arc::new(ReportKey::default());
+        let (dumps, dumped) = channel();
+        let ends = events.clone();
         let machine = Self {
             child,
             monitor,
@@ -251,7 +264,10 @@ impl Machine {
                         .push(line);
                 }
             }),
-            reason: Gathered::by(move |state| read_monitor(replies, state)),
+            reason: Gathered::by(move |state| read_monitor(replies, state, &dumps, &ends)),
+            dumped,
+            picture: None,
+            is_pictured,
         };
         machine.ask("qmp_capabilities");
         Ok(machine)
@@ -260,6 +276,41 @@ impl Machine {
     /// Sends a QMP command. Ignores errors: another thread notices that QEMU is gone.
     fn ask(&self, command: &str) {
         let _ = (&self.monitor).write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes());
+    }
+
+    /// Takes the picture of the first display, if it is wanted and the machine is still there.
+    fn take_picture(&mut self) {
+        if self.is_pictured && self.picture.is_none() {
+            self.picture = Some(self.dump().map(Some));
+        }
+    }
+
+    fn dump(&self) -> Result<Picture, Failure> {
+        let folder = tempfile::tempdir().on("a temporary folder")?;
+        let file = folder.path().join("display.ppm");
+        let name = super::command::display_name(0);
+        let request = serde_json::json!({
+            "execute": "screendump",
+            "arguments": { "filename": file.to_string_lossy(), "device": name, "head": 0 },
+            "id": DUMP_ID,
+        });
+        // What is lost here is missed below.
+        let _ = (&self.monitor).write_all(format!("{request}\n").as_bytes());
+        let answer = self.dumped.recv_timeout(DUMP);
+        let gone = |_| Failure::new("QEMU gave no picture of the display");
+        answer.map_err(gone)?.map_err(Failure::new)?;
+        let picture =
+            File::open(&file).and_then(|file| Picture::read_ppm(&mut BufReader::new(file)));
+        picture.map_err(|error| Failure::new(format!("QEMU's picture of the display: {error}")))
+    }
+
+    /// The machine stands still at its end: QEMU isn't needed any more.
+    fn leave(&mut self, now: Instant) -> Stage {
+        if self.is_pictured {
+            self.take_picture();
+            self.ask("quit");
+        }
+        Stage::Leaves(now + LINGER)
     }
 
     /// Waits until the machine has ended and its output is passed on; asks it to stop, or kills it,
@@ -284,8 +335,11 @@ impl Machine {
                     Stage::Over(_, why),
                 ) => return Some(why),
                 (Ok(Event::ConsoleClosed) | Err(RecvTimeoutError::Disconnected), _) => return None,
-                (Ok(Event::Exited), Stage::Runs | Stage::Asked(..)) => Stage::Leaves(now + LINGER),
-                (Ok(Event::Exited), stage) => stage,
+                (Ok(Event::Exited), Stage::Runs | Stage::Asked(..)) => self.leave(now),
+                (Ok(Event::Off), Stage::Runs | Stage::Asked(..)) if self.is_pictured => {
+                    self.leave(now)
+                }
+                (Ok(Event::Exited | Event::Off), stage) => stage,
                 (Ok(Event::Signal(SIGTSTP)), stage) => {
                     self.pause();
                     stage
@@ -321,7 +375,8 @@ impl Machine {
     }
 
     /// Ends QEMU for this reason.
-    fn kill(&self, why: Ended) -> Stage {
+    fn kill(&mut self, why: Ended) -> Stage {
+        self.take_picture();
         self.kill_group();
         Stage::Over(Instant::now() + DRAIN, why)
     }
@@ -383,7 +438,7 @@ impl Machine {
             &console,
             reason.as_deref(),
             &complaints,
-            in_use(run, &complaints),
+            in_use(run, &complaints).or_else(|| no_windows(run, &complaints)),
         );
         if outcome.is_ok() || console.spoke {
             for line in &complaints {
@@ -443,6 +498,21 @@ fn in_use(run: &Run, complaints: &[&str]) -> Option<Failure> {
     })
 }
 
+/// The error of a QEMU without windows, whose own text names an option that the user didn't give.
+fn no_windows(run: &Run, complaints: &[&str]) -> Option<Failure> {
+    let is_wanted = run.shown_by() == Some(Display::Window);
+    let is_refused = |line: &&str| line.contains("'gtk'") || line.contains("gtk initialization");
+    let line = complaints
+        .iter()
+        .copied()
+        .filter(|_| is_wanted)
+        .find(is_refused)?;
+    let reason = format!("--display window: QEMU opens no window ({line})");
+    Some(Failure::new(reason).remedy(
+        "install the package qemu-system-gui and start this on a desktop, or give --display vnc=:0",
+    ))
+}
+
 /// The exit status of `soil run`.
 fn outcome(
     control: &Control,
@@ -451,7 +521,7 @@ fn outcome(
     console: &Progress,
     reason: Option<&str>,
     complaints: &[&str],
-    in_use: Option<Failure>,
+    known: Option<Failure>,
 ) -> Result<u8, Failure> {
     // A program that ended in time has its own status, even if a signal or the clock came in the
     // same moment; but not if it cut off what the program wrote.
@@ -470,7 +540,7 @@ fn outcome(
         // ours has said its status on the control channel.
         Some(1) if !console.spoke || !complaints.is_empty() => {
             let text = complaints.first().copied().unwrap_or("it gives no reason");
-            Err(in_use.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
+            Err(known.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
         }
         Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
         _ => Err(Failure::new(end_without_status(status, reason)).with_status(NO_STATUS)),
@@ -548,14 +618,27 @@ fn read_control(
     }
 }
 
-/// Reads QMP until QEMU is gone: the reason of its last SHUTDOWN event.
-fn read_monitor(from: File, state: &Mutex<Option<String>>) {
+/// Reads QMP until QEMU is gone: the reason of its last SHUTDOWN event, which `events` gets as
+/// well, and for `dumps` the answers to requests for a picture.
+fn read_monitor(
+    from: File,
+    state: &Mutex<Option<String>>,
+    dumps: &Sender<Result<(), String>>,
+    events: &Sender<Event>,
+) {
     for line in BufReader::new(from).lines().map_while(Result::ok) {
-        if line.contains("\"SHUTDOWN\"")
-            && let Some((_, rest)) = line.split_once("\"reason\": \"")
-        {
-            let reason = rest.split_once('"').map(|(reason, _)| reason.to_owned());
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(&line) else {
+            continue;
+        };
+        // The receivers are gone only when the decision has been made.
+        if message["id"] == DUMP_ID {
+            let error = message["error"]["desc"].as_str();
+            let _ = dumps.send(error.map_or(Ok(()), |error| Err(error.to_owned())));
+        }
+        if message["event"] == "SHUTDOWN" {
+            let reason = message["data"]["reason"].as_str().map(str::to_owned);
             *state.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+            let _ = events.send(Event::Off);
         }
     }
 }

@@ -1,15 +1,17 @@
 //! The Linux process, given the machine's options as environment variables.
 
 use super::output::say_soon;
+use super::screenshot::{self, Pictured};
+use super::viewer::{self, How, Viewed, Viewer};
 use super::{command, dies_with_us, passt, shell, signals, terminal};
 use crate::cli::Run;
 use crate::exit_status::TIMED_OUT;
 use crate::failure::Failure;
 use crate::observe::{Observed, Wanted};
-use crate::options::{Mount, Net};
+use crate::options::{Display, DisplaySize, Mount, Net};
 use crate::profile::tracer;
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGINT, SIGQUIT};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -49,6 +51,12 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         let links = network.links.join(OsStr::new(";"));
         variables.push(("SOIL_NET".into(), links));
     }
+    let viewer = viewer(run)?;
+    if let Some(viewer) = &viewer {
+        variables.push(viewer.variable());
+    } else if let Some(value) = in_memory(run) {
+        variables.push(("SOIL_DISPLAY".into(), value.into()));
+    }
     let program = std::path::absolute(&run.program).unwrap_or_else(|_| run.program.clone());
     if run.dry_run {
         println!("{}{}", network.shown, shown(run, &program, &variables));
@@ -57,13 +65,46 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     let wanted = Wanted::by(run, false)?;
     let (events, inbox) = channel();
     let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
-    let (child, observed) = start(run, &program, variables, wanted, events)?;
+    let closed = events.clone();
+    let (child, observed) = start(run, &program, variables, viewer.as_ref(), wanted, events)?;
+    // The program has its end of the socket now.
+    let viewed = viewer.map(|viewer| {
+        // A closed window asks the program to stop. Nothing is asked of one that has ended.
+        viewer.begin(move || _ = closed.send(Event::Signal(SIGTERM)))
+    });
     let ended = supervise(run.timeout, child, &inbox)?;
     drop((stop, network));
+    let picture = viewed.map(Viewed::finish).transpose();
     if let Some(observed) = observed {
         say_soon(&observed.finish(&run.program)?);
     }
-    exit_status(run.timeout, ended)
+    let status = exit_status(run.timeout, ended)?;
+    let picture = picture.map(|picture| picture.unwrap_or(Pictured::Written));
+    Ok(screenshot::status(run, picture, status))
+}
+
+/// What keeps the pictures of the program's displays, where something is to be done with them.
+fn viewer(run: &Run) -> Result<Option<Viewer>, Failure> {
+    match run.shown_by() {
+        Some(Display::Vnc(_)) => {
+            let reason = "--display vnc is for images: a process has no VNC server";
+            Err(Failure::new(reason).remedy("give --display window, or run the image"))
+        }
+        Some(Display::Window) if !run.dry_run => {
+            viewer::check_desktop()?;
+            let title = run.program.file_name().unwrap_or_default().to_owned();
+            let picture = run.screenshot.clone();
+            Viewer::new(How::Window { title, picture }, run.sizes()).map(Some)
+        }
+        Some(Display::None) if !run.dry_run => Viewer::new(How::Keep, run.sizes()).map(Some),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// The displays of a process that another launcher starts.
+fn in_memory(run: &Run) -> Option<String> {
+    let sizes: Vec<String> = run.sizes().iter().map(DisplaySize::to_string).collect();
+    (!sizes.is_empty()).then(|| format!("memory={}", sizes.join(",")))
 }
 
 /// The machine's options, but for its network, as variables.
@@ -145,12 +186,16 @@ fn start(
     run: &Run,
     program: &Path,
     variables: Variables,
+    viewer: Option<&Viewer>,
     wanted: Option<Wanted>,
     events: Sender<Event>,
 ) -> Result<(Option<Pid>, Option<Observed>), Failure> {
     let mut command = Command::new(program);
     command.args(&run.arguments).envs(variables);
     dies_with_us(&mut command);
+    if let Some(viewer) = viewer {
+        viewer.inherited_by(&mut command);
+    }
     // The receiver is gone only when the end doesn't matter any more.
     let ended = move |status| _ = events.send(Event::Ended(status));
     let failed = |error| super::not_started(&run.program, &error);

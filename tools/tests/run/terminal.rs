@@ -163,7 +163,10 @@ fn a_job_that_goes_to_the_background_runs_on_and_leaves_the_terminal() {
     // The machine stands still as well.
     terminal.type_keys("jobs -p\n");
     terminal.see("jobs -p\r\n");
-    terminal.type_keys("ps -o stat= --ppid $(jobs -p) | tr -d '[:lower:]\\n+'; echo \" is T\"\n");
+    // What is typed before the prompt is shown before it.
+    terminal.see("$ ");
+    // Without what else `ps` says of a process, such as that it is nice.
+    terminal.type_keys("ps -o stat= --ppid $(jobs -p) | tr -d '[:lower:]\\nN<+'; echo \" is T\"\n");
     terminal.see("\r\nT is T");
     terminal.type_keys("bg\n");
     terminal.see("tick\r\n");

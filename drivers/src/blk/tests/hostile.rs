@@ -145,7 +145,7 @@ proptest! {
         config[12..16].copy_from_slice(&seg_max.to_le_bytes());
         config[21] = 2;
         let mut device =
-            Liar::new(DeviceType::Block, features & feature::ALL, config, vec![1 << log_size]);
+            Liar::new(DeviceType::BLOCK, features & feature::ALL, config, vec![1 << log_size]);
         device.script = script.into();
         let options = Options {
             features: queue_features & common::QUEUE | common::VERSION_1,

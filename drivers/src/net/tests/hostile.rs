@@ -15,7 +15,7 @@ use crate::transport::DeviceType;
 /// A received frame with this header and first length, from a lying device.
 fn lie(header: [u8; 12], claim: u32) -> (Net, bool) {
     let memory = HostMemory::new();
-    let mut device = Liar::new(DeviceType::Net, feature::ALL, vec![0; 16], vec![64, 64]);
+    let mut device = Liar::new(DeviceType::NET, feature::ALL, vec![0; 16], vec![64, 64]);
     let mut bytes = header.to_vec();
     bytes.resize(100, 7);
     device.script.push_back((0, Lie::End { bytes, claim }));
@@ -54,7 +54,7 @@ fn headers_that_lie_are_found_out() {
 fn buffers_that_are_not_full_or_not_in_order_are_put_together() {
     for swallow in [false, true] {
         let memory = HostMemory::new();
-        let mut device = Liar::new(DeviceType::Net, feature::ALL, vec![0; 16], vec![64, 64]);
+        let mut device = Liar::new(DeviceType::NET, feature::ALL, vec![0; 16], vec![64, 64]);
         let mut first = vec![0; 112];
         first[10] = 2;
         first[12..].fill(1);
@@ -122,7 +122,7 @@ proptest! {
     ) {
         let memory = HostMemory::new();
         let sizes = vec![1 << log_size; 2];
-        let mut device = Liar::new(DeviceType::Net, features & feature::ALL, config, sizes);
+        let mut device = Liar::new(DeviceType::NET, features & feature::ALL, config, sizes);
         device.script = script.into();
         let version = if is_legacy { 0 } else { common::VERSION_1 };
         let options = Options {

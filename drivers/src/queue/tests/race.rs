@@ -3,6 +3,7 @@
 //! without that of `kick` every other time in an optimised build; where `kick` forgets what earlier
 //! ones passed, a device that waits for enough sleeps for good within milliseconds.
 
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,7 +13,7 @@ use super::{PIECE, options};
 use crate::fake::HostMemory;
 use crate::memory::Access;
 use crate::queue::{Buffer, Queue, passes};
-use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
+use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
 use crate::{Error, Region};
 
 const SIZE: u16 = 4;
@@ -28,9 +29,10 @@ struct Wires {
 
 struct Bell(Arc<Wires>);
 
-impl Transport for Bell {
+// SAFETY: there is no configuration space.
+unsafe impl Transport for Bell {
     fn device_type(&self) -> DeviceType {
-        DeviceType::Rng
+        DeviceType::RNG
     }
     fn is_legacy(&self) -> bool {
         false
@@ -59,7 +61,7 @@ impl Transport for Bell {
     fn config_generation(&self) -> u32 {
         0
     }
-    fn read_config(&self, _: usize, _: Width) -> Option<u32> {
+    fn config_field(&self, _: usize, _: usize) -> Option<NonNull<u8>> {
         None
     }
 }

@@ -1,6 +1,6 @@
 //! What Linux tells about connections (`TCP_INFO`, tcp(7)).
 
-use super::{Kind, Socket, Sockets, calls, index, system};
+use super::{Asked, Kind, Socket, Sockets, calls, index, system};
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
 use net::{Counters, Error, Handle, SocketInfo, SocketKind, TcpInfo};
@@ -168,11 +168,14 @@ impl Sockets {
         }
     }
 
-    /// Bytes that the program hasn't read.
+    /// Bytes that a read or a peek would find now: not what a request is about to bring.
     fn unread(&self, socket: &Socket) -> usize {
         let buffers = self.buffers.as_ref();
         let taken = buffers.map_or(0, |buffers| buffers.len(&socket.received));
-        taken + calls::count(&socket.fd, libc::FIONREAD)
+        match socket.read.asked {
+            Asked::Data | Asked::DataNoMore => taken,
+            Asked::Nothing | Asked::Event => taken + calls::count(&socket.fd, libc::FIONREAD),
+        }
     }
 
     /// See `Stack::statistics`: what Linux counts for the interfaces, and the program's sockets.

@@ -83,24 +83,29 @@ impl Socket {
         matches!(&self.kind, Kind::Connection(one) if one.phase == Phase::Open)
     }
 
-    /// Reads or peeks at what was received in buffers; `None` if there is nothing.
-    fn take(&mut self, buffers: &mut Buffers, into: &mut [u8], peeks: bool) -> Option<usize> {
+    /// Reads or peeks at what was received in buffers, and then at what the system has; `None` if
+    /// there is nothing in buffers.
+    fn take(&mut self, buffers: &mut Buffers, into: &mut [u8], flags: i32) -> Option<usize> {
         if self.received.is_empty() {
             return None;
         }
         // While a request is under way, what the system has comes with an event.
         let receives = matches!(self.read.asked, Asked::Data | Asked::DataNoMore);
-        if !peeks {
+        let n = if flags & libc::MSG_PEEK == 0 {
             let n = buffers.take(&mut self.received, into);
             self.read.blocked = receives && self.received.is_empty();
-            return Some(n);
-        }
-        let n = buffers.peek(&self.received, into);
+            n
+        } else {
+            buffers.peek(&self.received, into)
+        };
         let rest = into.get_mut(n..).unwrap_or_default();
         let more = match receives || rest.is_empty() {
             true => 0,
-            false => calls::receive(&self.fd, rest, libc::MSG_PEEK).unwrap_or(0),
+            // A failure stays for the next read.
+            false => self.receive(rest, flags).unwrap_or(0),
         };
+        // Also if the system has nothing beyond what was peeked at.
+        self.read.blocked &= self.received.is_empty();
         Some(n + more)
     }
 
@@ -394,10 +399,9 @@ impl Sockets {
     /// See `Stack::tcp_read` and `Stack::tcp_peek`.
     pub fn read(&mut self, handle: Handle, into: &mut [u8], flags: i32) -> Result<usize, Error> {
         self.socket(handle)?;
-        let peeks = flags & libc::MSG_PEEK != 0;
         if let Some(buffers) = &mut self.buffers
             && let Some(socket) = self.table.get_mut(super::index(handle))
-            && let Some(done) = socket.take(buffers, into, peeks)
+            && let Some(done) = socket.take(buffers, into, flags)
         {
             return Ok(done);
         }

@@ -1,9 +1,12 @@
-//! Linux's sockets over the loopback, with a ring and with epoll.
+//! Linux's sockets over the loopback, with each kind of ring and with epoll.
 
-use super::Sockets;
+use super::watch::{self, Data, Place, Watch, What};
+use super::{Asked, Sockets};
 use crate::{Host, Interest, Ring};
 use net::{Congestion, Error, Handle, SendBuffer, Transport};
 use platform::{Clock as _, Interest as _, Wait as _};
+use rustix_uring::Errno;
+use rustix_uring::cqueue::Flags;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,13 +74,12 @@ fn at(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// Runs a test with a ring, if this kernel has one for us, and with epoll.
-fn with_both(test: fn(&mut World)) {
-    for forbidden in [false, true] {
+/// Runs a test with rings of all threads and of one, if this kernel has them for us, and with
+/// epoll.
+fn with_each(test: fn(&mut World)) {
+    for ring in [Ring::default(), Ring::of_one_thread(), Ring::forbidden()] {
         let mut interest = Interest::EMPTY;
-        if forbidden {
-            interest.use_ring(Ring::forbidden());
-        }
+        interest.use_ring(ring);
         let sockets = Sockets::new(&mut interest, Congestion::Cubic);
         test(&mut World { sockets, interest });
     }
@@ -85,7 +87,7 @@ fn with_both(test: fn(&mut World)) {
 
 #[test]
 fn what_was_sent_before_a_reset_is_read_before_it() {
-    with_both(|world| {
+    with_each(|world| {
         let (client, server) = world.pair();
         assert_eq!(world.sockets.write(client, b"last words"), Ok(10));
         // The server's own bytes are unread: closing then is a reset.
@@ -108,7 +110,7 @@ fn what_was_sent_before_a_reset_is_read_before_it() {
 
 #[test]
 fn the_end_of_one_direction_leaves_the_other() {
-    with_both(|world| {
+    with_each(|world| {
         let (client, server) = world.pair();
         assert_eq!(world.sockets.write(client, b"question"), Ok(8));
         assert_eq!(world.sockets.shutdown(client), Ok(()));
@@ -122,7 +124,7 @@ fn the_end_of_one_direction_leaves_the_other() {
 
 #[test]
 fn urgent_bytes_are_bytes_of_the_stream() {
-    with_both(|world| {
+    with_each(|world| {
         let (client, server) = world.pair();
         // Nothing has come: the events of the beginning are over.
         assert_eq!(
@@ -145,7 +147,7 @@ fn urgent_bytes_are_bytes_of_the_stream() {
 
 #[test]
 fn a_writer_waits_for_room_and_loses_nothing() {
-    with_both(|world| {
+    with_each(|world| {
         let (client, server) = world.pair();
         let block: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
         let (mut sent, mut heard): (Vec<u8>, Vec<u8>) = Default::default();
@@ -164,7 +166,7 @@ fn a_writer_waits_for_room_and_loses_nothing() {
 
 #[test]
 fn a_closed_port_is_free_at_once() {
-    with_both(|world| {
+    with_each(|world| {
         let (listener, address) = world.listener("127.0.0.1:0");
         // A poll is under way for it.
         assert_eq!(world.sockets.accept(listener), Err(Error::WouldBlock));
@@ -181,7 +183,7 @@ fn a_closed_port_is_free_at_once() {
 
 #[test]
 fn a_bound_port_connects_or_stays_bound() {
-    with_both(|world| {
+    with_each(|world| {
         let (listener, address) = world.listener("127.0.0.1:0");
         let bound = world
             .sockets
@@ -201,7 +203,7 @@ fn a_bound_port_connects_or_stays_bound() {
 
 #[test]
 fn a_refused_connection_says_so() {
-    with_both(|world| {
+    with_each(|world| {
         let (listener, address) = world.listener("127.0.0.1:0");
         world.sockets.close(listener).expect("open");
         let client = world.sockets.tcp_connect(address, None).expect("begun");
@@ -228,7 +230,7 @@ impl SendBuffer for Lent {
 
 #[test]
 fn lent_bytes_are_sent_in_order_and_given_back() {
-    with_both(|world| {
+    with_each(|world| {
         let (client, server) = world.pair();
         let lent = Arc::new(Lent(vec![7; 8 << 20], AtomicBool::new(false)));
         assert_eq!(world.sockets.share(client, lent.clone()), Ok(()));
@@ -256,7 +258,7 @@ fn lent_bytes_are_sent_in_order_and_given_back() {
 
 #[test]
 fn a_closed_connection_sends_what_was_lent() {
-    with_both(|world| {
+    with_each(|world| {
         let (client, server) = world.pair();
         let lent = Arc::new(Lent(vec![7; 8 << 20], AtomicBool::new(false)));
         assert_eq!(world.sockets.share(client, lent), Ok(()));
@@ -274,7 +276,7 @@ fn a_closed_connection_sends_what_was_lent() {
 
 #[test]
 fn a_socket_of_both_families_has_peers_of_both() {
-    with_both(|world| {
+    with_each(|world| {
         let (listener, address) = world.listener("[::]:0");
         for peer in ["127.0.0.1", "::1"] {
             let to = SocketAddr::new(peer.parse().expect("an address"), address.port());
@@ -295,7 +297,7 @@ fn a_socket_of_both_families_has_peers_of_both() {
 
 #[test]
 fn datagrams_have_senders_and_a_restricted_socket_hears_its_peer_alone() {
-    with_both(|world| {
+    with_each(|world| {
         let any = at("127.0.0.1:0");
         let [one, two, three] =
             [any; 3].map(|any| world.sockets.udp_open(any, false).expect("a port"));
@@ -334,7 +336,7 @@ fn next(state: &mut u32) -> usize {
 
 #[test]
 fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
-    with_both(|world| {
+    with_each(|world| {
         let (client, server) = world.pair();
         let mut random = 17;
         let (mut sent, mut heard): (Vec<u8>, Vec<u8>) = Default::default();
@@ -347,12 +349,15 @@ fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
             let block: Vec<u8> = (0..len).map(|at| (sent.len() + at) as u8).collect();
             let n = world.sockets.write(client, &block).unwrap_or(0);
             sent.extend(&block[..n]);
+            settle_once(world);
             // A peek shows what the next read takes.
-            let mut room = vec![0; 1 + next(&mut random) % 6000];
+            let mut room = vec![0; 1 + next(&mut random) % 16_000];
             if heard.len() < sent.len() {
                 let peeked = world.until(|s| s.read(server, &mut room, libc::MSG_PEEK));
                 let peeked = peeked.expect("bytes");
                 assert!(room[..peeked] == sent[heard.len()..][..peeked]);
+                let ready = world.sockets.readiness(server).expect("open");
+                assert!(ready.readable, "{peeked} bytes were peeked at");
                 let n = world.sockets.read(server, &mut room, 0).expect("peeked");
                 assert!(n >= peeked);
                 heard.extend(&room[..n]);
@@ -387,7 +392,7 @@ fn settle(world: &mut World) {
 
 #[test]
 fn closing_with_unread_bytes_resets_as_linux_does() {
-    with_both(|world| {
+    with_each(|world| {
         let (client, server) = world.pair();
         let nothing = world.sockets.read(server, &mut [0], 0);
         assert_eq!(nothing, Err(Error::WouldBlock));
@@ -404,7 +409,7 @@ fn closing_with_unread_bytes_resets_as_linux_does() {
 
 #[test]
 fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
-    with_both(|world| {
+    with_each(|world| {
         let block: Vec<u8> = (0..10_000u32).map(|n| (n % 251) as u8).collect();
         let mut brought = 0;
         let pairs: Vec<_> = (0..200).map(|_| world.pair()).collect();
@@ -456,6 +461,42 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
         if world.sockets.buffers.is_some() {
             assert!(brought >= 200, "{brought}");
         }
+    });
+}
+
+#[test]
+fn a_kernel_that_brings_nothing_is_asked_for_events() {
+    with_each(|world| {
+        let (client, server) = world.pair();
+        let (_, other) = world.pair();
+        for socket in [server, other] {
+            let nothing = world.sockets.read(socket, &mut [0], 0);
+            assert_eq!(nothing, Err(Error::WouldBlock));
+        }
+        assert_eq!(world.sockets.write(client, b"brought"), Ok(7));
+        settle(world);
+        if matches!(world.sockets.watch, Watch::Ring(_)) {
+            // Linux before 6.0 refuses the request.
+            let generation = world.sockets.socket(other).expect("open").generation;
+            world.sockets.note(&watch::Event {
+                place: Place {
+                    index: super::index(other) as u32,
+                    generation,
+                },
+                what: What::Data(Data::new(Err(Errno::INVAL), Flags::empty())),
+            });
+            let nothing = world.sockets.read(other, &mut [0], 0);
+            assert_eq!(nothing, Err(Error::WouldBlock));
+            let asked = world.sockets.socket(other).expect("open").read.asked;
+            assert!(asked == Asked::Event);
+        }
+        // What other connections have received before is there.
+        assert_eq!(world.read(server), Ok(b"brought".to_vec()));
+        let (client, server) = world.pair();
+        let nothing = world.sockets.read(server, &mut [0], 0);
+        assert_eq!(nothing, Err(Error::WouldBlock));
+        assert_eq!(world.sockets.write(client, b"fetched"), Ok(7));
+        assert_eq!(world.read(server), Ok(b"fetched".to_vec()));
     });
 }
 

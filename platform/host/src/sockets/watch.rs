@@ -85,7 +85,8 @@ pub struct Data {
 }
 
 impl Data {
-    fn new(result: Result<u32, Errno>, flags: Flags) -> Data {
+    /// What a completion of the request tells.
+    pub fn new(result: Result<u32, Errno>, flags: Flags) -> Data {
         let len = result.unwrap_or(0) as usize;
         Data {
             buffer: cqueue::buffer_select(flags).map(|id| (id, len)),

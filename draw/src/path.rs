@@ -1,0 +1,115 @@
+//! Outlines, and what is done with them.
+
+use tiny_skia::{FillRule, LineCap, LineJoin, Path, PathBuilder, Stroke};
+
+/// Farthest coordinate in pixels, on each side of the origin. Those beyond it count as this.
+const FARTHEST: f32 = 32_000.0;
+
+/// One step of an outline. Positions are in pixels from the left upper corner of the picture; the
+/// middle of the first pixel is at (0.5, 0.5).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Command {
+    /// Begins a part of the outline here.
+    Move(f32, f32),
+    /// A straight line to here.
+    Line(f32, f32),
+    /// A quadratic Bézier curve by this control point to the second point.
+    Quadratic([f32; 4]),
+    /// A cubic Bézier curve by two control points to the third point.
+    Cubic([f32; 6]),
+    /// A straight line to where this part began.
+    Close,
+}
+
+/// What is painted of an outline.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    /// What it encloses, by the rule of non-zero winding numbers.
+    Inside,
+    /// What it encloses an odd number of times.
+    EvenOdd,
+    /// A line along it.
+    Line {
+        /// In pixels. Nothing is painted unless it is positive.
+        width: f32,
+        /// Whether ends and corners are round; otherwise ends are cut off, and corners pointed.
+        round: bool,
+    },
+}
+
+/// What tiny-skia is asked to do.
+pub(crate) enum Paint {
+    Fill(FillRule),
+    Stroke(Stroke),
+}
+
+impl Shape {
+    pub(crate) fn paint(self) -> Paint {
+        match self {
+            Self::Inside => Paint::Fill(FillRule::Winding),
+            Self::EvenOdd => Paint::Fill(FillRule::EvenOdd),
+            Self::Line { width, round } => Paint::Stroke(Stroke {
+                width: near(width),
+                line_cap: if round { LineCap::Round } else { LineCap::Butt },
+                line_join: if round {
+                    LineJoin::Round
+                } else {
+                    LineJoin::Miter
+                },
+                ..Stroke::default()
+            }),
+        }
+    }
+}
+
+/// The coordinate, if it isn't too far away, or no number.
+fn near(coordinate: f32) -> f32 {
+    if coordinate.is_nan() {
+        return 0.0;
+    }
+    coordinate.clamp(-FARTHEST, FARTHEST)
+}
+
+/// The outline; `None` if it has no extent.
+pub(crate) fn outline(commands: impl Iterator<Item = Command>) -> Option<Path> {
+    let mut path = PathBuilder::new();
+    for command in commands {
+        match command {
+            Command::Move(x, y) => path.move_to(near(x), near(y)),
+            Command::Line(x, y) => path.line_to(near(x), near(y)),
+            Command::Quadratic(points) => {
+                let [a, b, x, y] = points.map(near);
+                path.quad_to(a, b, x, y);
+            }
+            Command::Cubic(points) => {
+                let [a, b, c, d, x, y] = points.map(near);
+                path.cubic_to(a, b, c, d, x, y);
+            }
+            Command::Close => path.close(),
+        }
+    }
+    path.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, outline};
+
+    #[test]
+    fn what_is_no_place_is_on_the_edge_or_the_corner() {
+        let far = [
+            Command::Move(f32::NAN, f32::INFINITY),
+            Command::Line(-1e30, 5.0),
+        ];
+        let bounds = outline(far.into_iter()).unwrap().bounds();
+        assert_eq!((bounds.left(), bounds.right()), (-32_000.0, 0.0));
+        assert_eq!((bounds.top(), bounds.bottom()), (5.0, 32_000.0));
+    }
+
+    #[test]
+    fn an_outline_without_lines_is_none() {
+        assert!(outline([].into_iter()).is_none());
+        assert!(outline([Command::Move(1.0, 1.0)].into_iter()).is_none());
+        assert!(outline([Command::Close, Command::Close].into_iter()).is_none());
+    }
+}

@@ -1,0 +1,214 @@
+//! The control queue: commands wait here for room in the queue, and are answered once each.
+
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, Refusal};
+use crate::device::Device;
+use crate::queue::{Buffer, DeviceError, Queue};
+use crate::{Error, MemoryRef, Region};
+
+const CONTROL_QUEUE: u16 = 0;
+/// Descriptors: two for each command, so 32 commands without indirect tables.
+const QUEUE_SIZE: (u16, u16) = (2, 64);
+/// The most commands in flight.
+const SLOTS: u16 = 32;
+/// Bytes of the memory of a command with its answer.
+const SLOT: usize = MAX_COMMAND + 32;
+
+/// Purpose of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purpose {
+    pub what: What,
+    /// The resource that it works on, or 0.
+    pub resource: u32,
+    /// The scan-out and the number of the present that it belongs to.
+    pub present: Option<(usize, u64)>,
+}
+
+/// See [`Purpose`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Create,
+    Attach,
+    Transfer,
+    Flush,
+    Unref,
+    /// Shows a resource on this scan-out, or nothing.
+    Scanout(usize),
+    /// Copies the image of this scan-out's cursor.
+    Cursor(usize),
+    DisplayInfo,
+    Edid(usize),
+}
+
+/// A command that the device has.
+struct Sent {
+    kind: Kind,
+    fence: Option<u64>,
+    purpose: Purpose,
+}
+
+/// The end of a command.
+pub struct Answer {
+    pub purpose: Purpose,
+    pub result: Result<(), Refusal>,
+}
+
+pub struct Control {
+    queue: Queue,
+    /// A slot for each command, then the answer to a query (`is_query`), of which there is one at a
+    /// time.
+    memory: Region,
+    slots: Vec<Option<Sent>>,
+    free: Vec<u16>,
+    waiting: VecDeque<(Command, Purpose)>,
+    fence: u64,
+    /// The bytes of the last answer to a query.
+    answer: Vec<u8>,
+}
+
+/// Whether the answer is longer than a header.
+fn is_query(kind: Kind) -> bool {
+    matches!(kind, Kind::GetDisplayInfo | Kind::GetEdid)
+}
+
+impl Control {
+    pub fn new(memory: MemoryRef, device: &mut Device) -> Result<Control, Error> {
+        let queue = device.queue(memory, CONTROL_QUEUE, QUEUE_SIZE, 2)?;
+        let len = usize::from(SLOTS) * SLOT + MAX_ANSWER;
+        Ok(Control {
+            queue,
+            memory: Region::new(memory, len, 64).ok_or(Error::OutOfMemory)?,
+            slots: (0..SLOTS).map(|_| None).collect(),
+            free: (0..SLOTS).rev().collect(),
+            waiting: VecDeque::new(),
+            fence: 0,
+            answer: vec![0; MAX_ANSWER],
+        })
+    }
+
+    /// Makes room for `count` commands; false if there is no memory.
+    pub fn reserve(&mut self, count: usize) -> bool {
+        self.waiting.try_reserve(count).is_ok()
+    }
+
+    /// Appends a command, for which there is room.
+    pub fn push(&mut self, command: Command, purpose: Purpose) {
+        self.waiting.push_back((command, purpose));
+    }
+
+    /// The place and the length of the answer in slot `index`.
+    fn answer_at(index: u16, kind: Kind) -> (usize, usize) {
+        if is_query(kind) {
+            (usize::from(SLOTS) * SLOT, MAX_ANSWER)
+        } else {
+            (usize::from(index) * SLOT + MAX_COMMAND, HEADER)
+        }
+    }
+
+    /// Moves commands into the queue, and rings the doorbell for all of them.
+    pub fn kick(&mut self, device: &Device) {
+        while let Some((command, purpose)) = self.waiting.front_mut() {
+            let Some(&index) = self.free.last() else {
+                break;
+            };
+            if self.queue.room() < 2 {
+                break;
+            }
+            self.fence += 1;
+            command.set_fence(self.fence);
+            let start = usize::from(index) * SLOT;
+            let bytes = command.bytes();
+            let (answer, answer_len) = Control::answer_at(index, command.kind);
+            // SAFETY: the device has neither a free slot nor, but for a query, the place for the
+            // answer to one; and there is one query at a time.
+            unsafe {
+                self.memory.slice(start, bytes.len()).copy_from_slice(bytes);
+                self.memory.slice(answer, answer_len).fill(0);
+            }
+            let buffers = [
+                Buffer {
+                    phys: self.memory.phys(start),
+                    len: bytes.len() as u32,
+                    device_writes: false,
+                },
+                Buffer {
+                    phys: self.memory.phys(answer),
+                    len: answer_len as u32,
+                    device_writes: true,
+                },
+            ];
+            if self.queue.add(&buffers, u32::from(index)).is_err() {
+                break;
+            }
+            self.free.pop();
+            self.slots[usize::from(index)] = Some(Sent {
+                kind: command.kind,
+                fence: command.fence(),
+                purpose: *purpose,
+            });
+            self.waiting.pop_front();
+        }
+        self.queue.kick(device.transport());
+    }
+
+    /// Returns the next command that has ended; the bytes of a query's answer are in
+    /// [`query_answer`](Control::query_answer) until the next call.
+    pub fn pop(&mut self) -> Result<Option<Answer>, DeviceError> {
+        let Some(completion) = self.queue.pop()? else {
+            return Ok(None);
+        };
+        let index = completion.token as u16;
+        let sent = self.slots.get_mut(usize::from(index));
+        let sent = sent.and_then(Option::take).ok_or(DeviceError)?;
+        self.free.push(index);
+        let (start, len) = Control::answer_at(index, sent.kind);
+        let written = len.min(completion.written as usize);
+        // SAFETY: the device has returned the slot. What it writes there all the same is read once.
+        let bytes = unsafe { self.memory.slice(start, written) };
+        self.answer.clear();
+        self.answer.extend_from_slice(bytes);
+        let result = protocol::check(&self.answer, sent.kind, sent.fence);
+        Ok(Some(Answer {
+            purpose: sent.purpose,
+            result: result.map_err(|_| DeviceError)?,
+        }))
+    }
+
+    /// See [`pop`](Control::pop).
+    pub fn query_answer(&self) -> &[u8] {
+        &self.answer
+    }
+
+    /// True when [`pop`](Control::pop) has something to return.
+    pub fn has_used(&self) -> bool {
+        self.queue.has_used()
+    }
+
+    /// Commands that have not ended.
+    #[cfg(test)]
+    pub fn unfinished(&self) -> usize {
+        self.waiting.len() + self.slots.len() - self.free.len()
+    }
+
+    pub fn enable_interrupts(&mut self) -> bool {
+        self.queue.enable_interrupts()
+    }
+
+    pub fn disable_interrupts(&self) {
+        self.queue.disable_interrupts();
+    }
+
+    /// The device is out of use: nothing waits for it.
+    pub fn mark_failed(&mut self) {
+        self.queue.mark_failed();
+        self.waiting.clear();
+    }
+
+    pub fn leak(&mut self) {
+        self.queue.leak();
+        self.memory.leak();
+    }
+}

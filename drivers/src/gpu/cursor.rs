@@ -1,0 +1,240 @@
+//! Hardware cursors, one for each scan-out (virtio 1.2, 5.7.6.10).
+//!
+//! A cursor's image is copied to the host by the control queue. Only then may the cursor queue use
+//! it, which is not ordered with the control queue. Each has at most one command of a cursor; what
+//! changes meanwhile is sent when that has ended, so that only the last state counts.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::protocol::{Command, MAX_SCANOUTS, Position};
+use crate::device::Device;
+use crate::queue::{Buffer, DeviceError, Queue};
+use crate::{Error, MemoryRef, Region};
+
+const CURSOR_QUEUE: u16 = 1;
+const QUEUE_SIZE: (u16, u16) = (1, MAX_SCANOUTS as u16);
+/// Bytes of the memory of a command.
+const SLOT: usize = 64;
+/// Width and height of an image, in pixels.
+pub const SIZE: usize = 64;
+/// Bytes of an image.
+const IMAGE: usize = SIZE * SIZE * 4;
+
+/// The pixels of an image, `0xAARRGGBB`, row by row.
+pub type Image = [u32; SIZE * SIZE];
+
+/// What the cursor queue has to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum News {
+    #[default]
+    None,
+    /// The position.
+    Moved,
+    /// The image, or that there is none.
+    Image,
+}
+
+/// The cursor of a scan-out.
+#[derive(Default)]
+pub struct Cursor {
+    /// Its resource, and the memory of that, once it has an image.
+    resource: u32,
+    region: Option<Region>,
+    pub created: bool,
+    pub attached: bool,
+    /// The image to copy next, with its hot spot.
+    next: Option<(Box<Image>, (u32, u32))>,
+    /// The control queue copies an image.
+    copying: bool,
+    /// The host has an image.
+    copied: bool,
+    visible: bool,
+    hot_spot: (u32, u32),
+    place: (u32, u32),
+    news: News,
+    /// The cursor queue has a command.
+    sent: bool,
+}
+
+impl Cursor {
+    /// Its resource; 0: none yet.
+    pub fn resource(&self) -> u32 {
+        self.resource
+    }
+
+    /// Gives it memory for its image, and a resource.
+    pub fn give(&mut self, resource: u32, region: Region) {
+        (self.resource, self.region) = (resource, Some(region));
+    }
+
+    /// Sets the image and shows it.
+    pub fn set(&mut self, image: Box<Image>, hot_spot: (u32, u32)) {
+        self.next = Some((image, hot_spot));
+        self.visible = true;
+    }
+
+    pub fn move_to(&mut self, x: u32, y: u32) {
+        if self.place != (x, y) {
+            self.place = (x, y);
+            self.news = match self.news {
+                News::None if self.visible && self.copied => News::Moved,
+                news => news,
+            };
+        }
+    }
+
+    pub fn hide(&mut self) {
+        self.next = None;
+        if self.visible && self.copied {
+            self.news = News::Image;
+        }
+        self.visible = false;
+    }
+
+    /// The image's resource and the physical address and bytes of its memory, if an image is to be
+    /// copied now; the caller does.
+    pub fn copy(&mut self) -> Option<(u32, u64, u32)> {
+        if self.copying {
+            return None;
+        }
+        let region = self.region.as_ref()?;
+        let (image, hot_spot) = self.next.take()?;
+        self.hot_spot = hot_spot;
+        self.copying = true;
+        // SAFETY: the device copies none now, so the memory is ours.
+        let bytes = unsafe { region.slice(0, IMAGE) };
+        for (into, pixel) in bytes.chunks_exact_mut(4).zip(image.iter()) {
+            into.copy_from_slice(&pixel.to_le_bytes());
+        }
+        Some((self.resource, region.phys(0), IMAGE as u32))
+    }
+
+    /// The copy has ended.
+    pub fn copied(&mut self, well: bool) {
+        (self.copying, self.copied) = (false, well);
+        if self.visible && well {
+            self.news = News::Image;
+        }
+    }
+
+    /// The command of the cursor queue has ended.
+    pub fn returned(&mut self) {
+        self.sent = false;
+    }
+
+    /// The memory stays the device's for good.
+    pub fn leak(&mut self) {
+        if let Some(region) = &mut self.region {
+            region.leak();
+        }
+    }
+
+    /// The next command for the cursor queue.
+    fn command(&self, scanout: u32) -> Option<Command> {
+        if self.sent {
+            return None;
+        }
+        let (x, y) = self.place;
+        let position = Position {
+            scanout,
+            // The left upper corner, which may be outside.
+            x: x.wrapping_sub(self.hot_spot.0),
+            y: y.wrapping_sub(self.hot_spot.1),
+        };
+        let resource = if self.visible { self.resource } else { 0 };
+        match self.news {
+            News::None => None,
+            News::Moved => Some(Command::move_cursor(position, resource, self.hot_spot)),
+            News::Image => Some(Command::cursor(position, resource, self.hot_spot)),
+        }
+    }
+}
+
+/// Allocates an image, or says that there is no memory.
+pub fn boxed(image: &Image) -> Option<Box<Image>> {
+    let mut pixels = Vec::new();
+    pixels.try_reserve_exact(image.len()).ok()?;
+    pixels.extend_from_slice(image);
+    pixels.into_boxed_slice().try_into().ok()
+}
+
+/// Bytes of the memory of an image.
+pub fn region(memory: MemoryRef) -> Option<Region> {
+    Region::new(memory, IMAGE, 4096)
+}
+
+/// The cursor queue. Its commands are not answered, only returned.
+pub struct CursorQueue {
+    queue: Queue,
+    memory: Region,
+}
+
+impl CursorQueue {
+    pub fn new(memory: MemoryRef, device: &mut Device) -> Result<CursorQueue, Error> {
+        Ok(CursorQueue {
+            queue: device.queue(memory, CURSOR_QUEUE, QUEUE_SIZE, 1)?,
+            memory: Region::new(memory, MAX_SCANOUTS * SLOT, 64).ok_or(Error::OutOfMemory)?,
+        })
+    }
+
+    /// Sends what the cursor of `scanout` has to tell, if there is room.
+    pub fn send(&mut self, scanout: usize, cursor: &mut Cursor) {
+        let Some(command) = cursor.command(scanout as u32) else {
+            return;
+        };
+        if self.queue.room() == 0 {
+            return;
+        }
+        let (start, bytes) = (scanout * SLOT, command.bytes());
+        // SAFETY: the device has no command of this cursor.
+        unsafe { self.memory.slice(start, bytes.len()) }.copy_from_slice(bytes);
+        let buffer = Buffer {
+            phys: self.memory.phys(start),
+            len: bytes.len() as u32,
+            device_writes: false,
+        };
+        if self.queue.add(&[buffer], scanout as u32).is_ok() {
+            cursor.sent = true;
+            cursor.news = News::None;
+        }
+    }
+
+    pub fn kick(&mut self, device: &Device) {
+        self.queue.kick(device.transport());
+    }
+
+    /// Returns the next scan-out whose command the device is done with.
+    pub fn pop(&mut self) -> Result<Option<usize>, DeviceError> {
+        let completion = self.queue.pop()?;
+        Ok(completion.map(|completion| completion.token as usize))
+    }
+
+    /// Whether nothing was sent since the start, or since the last [`pop`](CursorQueue::pop).
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.queue.in_flight() == 0
+    }
+
+    /// Whether the device has returned something.
+    pub fn has_used(&self) -> bool {
+        self.queue.has_used()
+    }
+
+    pub fn enable_interrupts(&mut self) -> bool {
+        self.queue.enable_interrupts()
+    }
+
+    pub fn disable_interrupts(&self) {
+        self.queue.disable_interrupts();
+    }
+
+    pub fn mark_failed(&mut self) {
+        self.queue.mark_failed();
+    }
+
+    pub fn leak(&mut self) {
+        self.queue.leak();
+        self.memory.leak();
+    }
+}

@@ -1,0 +1,480 @@
+//! An input device (virtio 1.2, 5.8): keyboard, pointer, touch screen. Its events are those of
+//! Linux's evdev.
+//!
+//! Events that the device doesn't announce are dropped, as is what doesn't change the state of a
+//! key. A device that finds no buffer drops events without a word: where all buffers were used,
+//! that is taken for a loss.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::device::{self, Device};
+use crate::queue::{Buffer, DeviceError, Queue};
+use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::{Error, MemoryRef, Region};
+
+const EVENT_QUEUE: u16 = 0;
+const STATUS_QUEUE: u16 = 1;
+/// Descriptors of the two queues: events that the device can leave between two polls, and changes
+/// of lights in flight.
+const EVENT_SIZE: (u16, u16) = (2, 256);
+const STATUS_SIZE: (u16, u16) = (1, LEDS as u16);
+/// Bytes of an event.
+const EVENT: usize = 8;
+/// Lights that a device may have.
+const LEDS: usize = 16;
+/// Keys and buttons that a device may have (`KEY_CNT` of Linux is 0x300).
+const KEYS: usize = 0x300;
+/// The most events of a group.
+const MAX_GROUP: usize = 256;
+
+/// Configuration space (5.8.4): what is selected, how long it is, and its bytes.
+const CONFIG_SELECT: usize = 0;
+const CONFIG_SUBSEL: usize = 1;
+const CONFIG_SIZE: usize = 2;
+const CONFIG_DATA: usize = 8;
+const MAX_DATA: usize = 128;
+/// What can be selected.
+const ID_NAME: u8 = 0x01;
+const ID_SERIAL: u8 = 0x02;
+const ID_DEVIDS: u8 = 0x03;
+const PROP_BITS: u8 = 0x10;
+const EV_BITS: u8 = 0x11;
+const ABS_INFO: u8 = 0x12;
+
+/// Types of events (`EV_*`), and codes of `EV_SYN`.
+const SYN: u16 = 0x00;
+const KEY: u16 = 0x01;
+const REL: u16 = 0x02;
+const ABS: u16 = 0x03;
+const SW: u16 = 0x05;
+const LED: u16 = 0x11;
+const REP: u16 = 0x14;
+const SYN_REPORT: u16 = 0;
+const SYN_DROPPED: u16 = 3;
+
+/// An event: type, code and value of Linux's `input-event-codes.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Type (`EV_*`).
+    pub kind: u16,
+    /// Code, by the type.
+    pub code: u16,
+    /// Value, by the type.
+    pub value: i32,
+}
+
+impl Event {
+    /// The end of a group.
+    const REPORT: Event = Event {
+        kind: SYN,
+        code: SYN_REPORT,
+        value: 0,
+    };
+    /// Events were lost.
+    const DROPPED: Event = Event {
+        kind: SYN,
+        code: SYN_DROPPED,
+        value: 0,
+    };
+}
+
+/// Range of an absolute axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AbsoluteAxis {
+    /// Code of the axis (`ABS_*`).
+    pub code: u16,
+    /// Least value.
+    pub minimum: i32,
+    /// Greatest value, more than the least.
+    pub maximum: i32,
+    /// Changes up to this are noise.
+    pub fuzz: i32,
+    /// Values up to this from the middle count as the middle.
+    pub flat: i32,
+    /// Units per millimetre; 0: not known.
+    pub resolution: i32,
+}
+
+/// What a device says about itself; codes are in ascending order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Its name, printable.
+    pub name: String,
+    /// Its serial number, printable.
+    pub serial: String,
+    /// Bus, vendor, product and version; zeros where the device doesn't tell.
+    pub ids: [u16; 4],
+    /// Properties (`INPUT_PROP_*`).
+    pub properties: Vec<u16>,
+    /// Keys and buttons (`KEY_*`, `BTN_*`).
+    pub keys: Vec<u16>,
+    /// Relative axes (`REL_*`).
+    pub relative: Vec<u16>,
+    /// Absolute axes.
+    pub absolute: Vec<AbsoluteAxis>,
+    /// Switches (`SW_*`).
+    pub switches: Vec<u16>,
+    /// Lights (`LED_*`).
+    pub leds: Vec<u16>,
+    /// A key that is held is to be repeated.
+    pub repeats: bool,
+}
+
+/// An input device. Dropping it resets the device.
+pub struct Input {
+    device: Device,
+    events: Queue,
+    status: Queue,
+    event_pool: Region,
+    status_pool: Region,
+    description: Description,
+    /// Events of the group that has not ended.
+    group: Vec<Event>,
+    /// The rest of the group is dropped.
+    dropping: bool,
+    /// The keys that are pressed.
+    pressed: [u64; KEYS / 64],
+    /// Lights: on, to be told, being told. A bit for each code.
+    leds_on: u32,
+    leds_changed: u32,
+    leds_sent: u32,
+    /// The loss of everything that would come is still to be reported.
+    lost: bool,
+}
+
+impl Input {
+    /// Starts the device, and reads what it is.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; the device is left reset.
+    pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Input, Error> {
+        let wanted = device::feature::QUEUE;
+        let mut device = Device::new(transport, DeviceType::INPUT, wanted, &|features| features)?;
+        if device.is_legacy() {
+            return Err(Error::NotModern);
+        }
+        let description = describe(&device)?;
+        let events = device.queue(memory, EVENT_QUEUE, EVENT_SIZE, 1)?;
+        let status = device.queue(memory, STATUS_QUEUE, STATUS_SIZE, 1)?;
+        let pool = |count| Region::new(memory, count * EVENT, 64).ok_or(Error::OutOfMemory);
+        let event_pool = pool(usize::from(events.size()))?;
+        let status_pool = pool(LEDS)?;
+        device.start();
+        let mut input = Input {
+            device,
+            events,
+            status,
+            event_pool,
+            status_pool,
+            description,
+            group: Vec::with_capacity(MAX_GROUP),
+            dropping: false,
+            pressed: [0; KEYS / 64],
+            leds_on: 0,
+            leds_changed: 0,
+            leds_sent: 0,
+            lost: false,
+        };
+        for index in 0..input.events.size() {
+            input.give(index);
+        }
+        input.events.kick(input.device.transport());
+        Ok(input)
+    }
+
+    /// Puts event buffer `index` into the queue. It always fits: there are as many descriptors.
+    fn give(&mut self, index: u16) {
+        let buffer = Buffer {
+            phys: self.event_pool.phys(usize::from(index) * EVENT),
+            len: EVENT as u32,
+            device_writes: true,
+        };
+        let added = self.events.add(&[buffer], u32::from(index));
+        debug_assert!(added.is_ok());
+    }
+
+    /// Acknowledges the device's interrupts.
+    pub fn interrupt(&self) -> Interrupt {
+        self.device.interrupt()
+    }
+
+    /// What it is.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// False once the device broke the protocol.
+    pub fn is_running(&self) -> bool {
+        self.device.is_running()
+    }
+
+    /// Reports the groups of events that have ended since the last call, each with its
+    /// `SYN_REPORT`. `SYN_DROPPED` and `SYN_REPORT` stand for a loss, after which all keys count as
+    /// released; they are the last from a device that broke the protocol. Never blocks.
+    pub fn poll(&mut self, report: &mut dyn FnMut(Event)) {
+        if self.is_running() && self.take(report).is_err() {
+            log::error!(
+                target: "drivers",
+                "an input device broke the virtio protocol and was reset"
+            );
+            self.events.mark_failed();
+            self.status.mark_failed();
+            self.device.stop();
+            self.lost = true;
+        }
+        if core::mem::take(&mut self.lost) {
+            self.pressed = [0; KEYS / 64];
+            report(Event::DROPPED);
+            report(Event::REPORT);
+        }
+    }
+
+    fn take(&mut self, report: &mut dyn FnMut(Event)) -> Result<(), DeviceError> {
+        let size = self.events.size();
+        let mut used = 0;
+        // A buffer is given back after the round, so that a round ends.
+        let mut returned = [0u64; EVENT_SIZE.1 as usize / 64];
+        while let Some(completion) = self.events.pop()? {
+            let index = completion.token as usize;
+            if (completion.written as usize) < EVENT {
+                return Err(DeviceError);
+            }
+            // SAFETY: the device has returned the buffer. What it writes there all the same is read
+            // once.
+            let bytes = unsafe { self.event_pool.slice(index * EVENT, EVENT) };
+            let [a, b, c, d, e, f, g, h] = *bytes.first_chunk().ok_or(DeviceError)?;
+            returned[index / 64] |= 1 << (index % 64);
+            used += 1;
+            let event = Event {
+                kind: u16::from_le_bytes([a, b]),
+                code: u16::from_le_bytes([c, d]),
+                value: i32::from_le_bytes([e, f, g, h]),
+            };
+            self.receive(event, report);
+        }
+        while let Some(completion) = self.status.pop()? {
+            self.leds_sent &= !(1 << (completion.token & 31));
+        }
+        if used == size {
+            self.dropping |= !self.group.is_empty();
+            self.group.clear();
+            self.lost = true;
+        }
+        for index in 0..size {
+            if returned[usize::from(index) / 64] >> (index % 64) & 1 == 1 {
+                self.give(index);
+            }
+        }
+        self.events.kick(self.device.transport());
+        self.send_leds();
+        Ok(())
+    }
+
+    /// Adds an event to its group, which it may end.
+    fn receive(&mut self, event: Event, report: &mut dyn FnMut(Event)) {
+        if (event.kind, event.code) == (SYN, SYN_REPORT) {
+            if !core::mem::take(&mut self.dropping) && !self.group.is_empty() {
+                self.group.drain(..).for_each(&mut *report);
+                report(Event::REPORT);
+            }
+        } else if self.dropping || !self.is_new(event) {
+            // Nothing.
+        } else if (event.kind, event.code) == (SYN, SYN_DROPPED) || self.group.len() == MAX_GROUP {
+            self.group.clear();
+            self.dropping = true;
+            self.lost = true;
+        } else {
+            self.group.push(event);
+        }
+    }
+
+    /// Whether an event is one of those that the device announced, and no repetition; notes the
+    /// state of a key.
+    fn is_new(&mut self, event: Event) -> bool {
+        let Event { kind, code, value } = event;
+        let description = &self.description;
+        match kind {
+            SYN => true,
+            KEY if description.keys.binary_search(&code).is_ok() => {
+                let (word, bit) = (usize::from(code) / 64, 1 << (code % 64));
+                let Some(word) = self.pressed.get_mut(word) else {
+                    return false;
+                };
+                let before = *word;
+                match value {
+                    0 => *word &= !bit,
+                    1 => *word |= bit,
+                    _ => (),
+                }
+                *word != before
+            }
+            REL => description.relative.binary_search(&code).is_ok(),
+            ABS => {
+                let axes = &description.absolute;
+                axes.binary_search_by_key(&code, |axis| axis.code).is_ok()
+            }
+            SW => description.switches.binary_search(&code).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Switches a light on or off; false if the device has no such light, or is out of use. Of
+    /// several calls in a short time the last one for each light counts.
+    pub fn set_led(&mut self, led: u16, on: bool) -> bool {
+        if !self.is_running() || self.description.leds.binary_search(&led).is_err() {
+            return false;
+        }
+        let bit = 1 << led;
+        let before = self.leds_on;
+        self.leds_on = if on { before | bit } else { before & !bit };
+        self.leds_changed |= before ^ self.leds_on;
+        self.send_leds();
+        true
+    }
+
+    fn send_leds(&mut self) {
+        for led in 0..LEDS {
+            let bit = 1u32 << led;
+            let due = self.leds_changed & bit != 0 && self.leds_sent & bit == 0;
+            if !due || self.status.room() == 0 {
+                continue;
+            }
+            let mut bytes = [0; EVENT];
+            bytes[..2].copy_from_slice(&LED.to_le_bytes());
+            bytes[2] = led as u8;
+            bytes[4] = u8::from(self.leds_on & bit != 0);
+            // SAFETY: the device has no message about this light.
+            unsafe { self.status_pool.slice(led * EVENT, EVENT) }.copy_from_slice(&bytes);
+            let buffer = Buffer {
+                phys: self.status_pool.phys(led * EVENT),
+                len: EVENT as u32,
+                device_writes: false,
+            };
+            if self.status.add(&[buffer], led as u32).is_ok() {
+                self.leds_changed &= !bit;
+                self.leds_sent |= bit;
+            }
+        }
+        self.status.kick(self.device.transport());
+    }
+
+    /// True if [`poll`](Input::poll) has something to do, as far as memory tells.
+    pub fn has_pending(&self) -> bool {
+        self.is_running() && (self.events.has_used() || self.status_matters())
+    }
+
+    /// Whether a message that was taken lets another one be sent.
+    fn status_matters(&self) -> bool {
+        self.leds_changed != 0 && self.status.has_used()
+    }
+
+    /// Call this before waiting: requests an interrupt for the next event. Returns true if there is
+    /// already something to do: don't wait.
+    #[must_use = "what is there already may not interrupt"]
+    pub fn enable_interrupts(&mut self) -> bool {
+        if !self.is_running() {
+            return false;
+        }
+        let taken = self.leds_changed != 0 && self.status.enable_interrupts();
+        self.events.enable_interrupts() || taken
+    }
+
+    /// Disables the interrupts of the queues; some may still come.
+    pub fn disable_interrupts(&self) {
+        if self.is_running() {
+            self.events.disable_interrupts();
+            self.status.disable_interrupts();
+        }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        if !self.device.stop() {
+            self.events.leak();
+            self.status.leak();
+            self.event_pool.leak();
+            self.status_pool.leak();
+        }
+    }
+}
+
+/// Reads what a device is.
+fn describe(device: &Device) -> Result<Description, Error> {
+    let read = |select, subsel| read(device, select, subsel).ok_or(Error::BadConfig);
+    let bits = |kind: u16, most| -> Result<Vec<u16>, Error> {
+        Ok(codes(&read(EV_BITS, kind as u8)?, most))
+    };
+    let mut ids = [0; 4];
+    for (id, bytes) in ids.iter_mut().zip(read(ID_DEVIDS, 0)?.chunks_exact(2)) {
+        *id = u16::from_le_bytes([bytes[0], bytes[1]]);
+    }
+    let mut absolute = Vec::new();
+    for code in bits(ABS, 64)? {
+        absolute.extend(axis(code, &read(ABS_INFO, code as u8)?));
+    }
+    Ok(Description {
+        name: text(&read(ID_NAME, 0)?),
+        serial: text(&read(ID_SERIAL, 0)?),
+        ids,
+        properties: codes(&read(PROP_BITS, 0)?, 32),
+        keys: bits(KEY, KEYS)?,
+        relative: bits(REL, 16)?,
+        absolute,
+        switches: bits(SW, 32)?,
+        leds: bits(LED, LEDS)?,
+        // QEMU's keyboard announces the type and none of its codes.
+        repeats: !read(EV_BITS, REP as u8)?.is_empty(),
+    })
+}
+
+/// The bytes that the device shows for a selection, at most 128; `None` if its configuration space
+/// is too short.
+fn read(device: &Device, select: u8, subsel: u8) -> Option<Vec<u8>> {
+    device.write_config_u8(CONFIG_SELECT, select)?;
+    device.write_config_u8(CONFIG_SUBSEL, subsel)?;
+    let size = usize::from(device.config_u8(CONFIG_SIZE)?).min(MAX_DATA);
+    (0..size)
+        .map(|at| device.config_u8(CONFIG_DATA + at))
+        .collect()
+}
+
+/// The numbers of the bits that are set, below `most`.
+fn codes(bitmap: &[u8], most: usize) -> Vec<u16> {
+    let is_set = |code: &usize| bitmap[code / 8] >> (code % 8) & 1 == 1;
+    let all = (0..most.min(bitmap.len() * 8)).filter(is_set);
+    all.map(|code| code as u16).collect()
+}
+
+/// An absolute axis, if it has a range.
+fn axis(code: u16, info: &[u8]) -> Option<AbsoluteAxis> {
+    let field = |index: usize| {
+        let bytes = info.get(index * 4..)?.first_chunk()?;
+        Some(i32::from_le_bytes(*bytes))
+    };
+    let (minimum, maximum) = (field(0)?, field(1)?);
+    (minimum < maximum).then(|| AbsoluteAxis {
+        code,
+        minimum,
+        maximum,
+        fuzz: field(2).unwrap_or(0),
+        flat: field(3).unwrap_or(0),
+        resolution: field(4).unwrap_or(0),
+    })
+}
+
+/// A text that may end with a null byte; `?` for what isn't printable ASCII.
+fn text(bytes: &[u8]) -> String {
+    let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let printable = |byte: &u8| match byte {
+        0x20..0x7f => char::from(*byte),
+        _ => '?',
+    };
+    bytes.iter().map(printable).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,354 @@
+//! The socket that leads to a viewer, which shows the displays and has the keyboard and pointer
+//! (the crate `viewer` has the messages).
+
+use crate::owned_fd::OwnedFd;
+use crate::{Interest, check, failure};
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::time::Duration;
+use platform::Clock as _;
+use platform::display::{Mode, State};
+use platform::error::{Error, Failure, Stop};
+use platform::input::{SYN_DROPPED, SYN_REPORT, kind};
+use platform::{display, input};
+use viewer::{Event, Kind, LONGEST, MAX_COUNT, Request};
+
+/// How long a viewer may take to say what there is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Messages that wait until the viewer reads; a viewer behind that many is given up.
+const MAX_UNSENT: usize = 1024;
+
+/// Events of a device that wait until they are asked for.
+const MAX_EVENTS: usize = 1024;
+
+/// The viewer, which all displays and input devices share.
+pub type Peer = Rc<RefCell<Viewer>>;
+
+/// A display of the viewer's.
+#[derive(Default)]
+pub struct Display {
+    pub state: State,
+    /// What has happened and wasn't reported yet.
+    pub events: Vec<display::Event>,
+    /// Frames that the viewer has and didn't answer.
+    pub presents: VecDeque<u64>,
+}
+
+/// An input device of the viewer's.
+pub struct Device {
+    pub kind: Kind,
+    /// Events that weren't reported yet.
+    pub events: VecDeque<input::Event>,
+}
+
+/// See above.
+pub struct Viewer {
+    fd: OwnedFd,
+    is_gone: bool,
+    is_ready: bool,
+    unsent: VecDeque<(Vec<u8>, Option<Rc<OwnedFd>>)>,
+    pub displays: Vec<Display>,
+    pub devices: Vec<Device>,
+}
+
+impl Viewer {
+    /// The viewer at the other end of an inherited socket, once it has said what there is.
+    pub fn connect(fd: i32) -> Result<Peer, Failure> {
+        let mut kind = 0i32;
+        let mut len = size_of::<i32>() as libc::socklen_t;
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_TYPE);
+        // SAFETY: writes one number; fails for what is no socket.
+        let result =
+            unsafe { libc::getsockopt(fd, level, option, (&raw mut kind).cast(), &mut len) };
+        if result < 0 || kind != libc::SOCK_SEQPACKET {
+            let detail = "SOIL_DISPLAY: viewer= is not the number of a viewer's socket: give \
+                          soil run --display, which sets it";
+            return Err(Failure::new(Error::BadConfiguration, detail));
+        }
+        // SAFETY: an open descriptor, which no child is to inherit.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        let mut viewer = Viewer {
+            fd: OwnedFd(fd),
+            is_gone: false,
+            is_ready: false,
+            unsent: VecDeque::new(),
+            displays: Vec::new(),
+            devices: Vec::new(),
+        };
+        let end = crate::Host::monotonic_ns() + PATIENCE.as_nanos() as u64;
+        while !viewer.is_ready {
+            viewer.receive();
+            let now = crate::Host::monotonic_ns();
+            if viewer.is_gone || now >= end {
+                let detail = "the viewer of SOIL_DISPLAY doesn't say what displays there are";
+                return Err(Failure::new(Error::Io, detail));
+            }
+            if !viewer.is_ready {
+                let mut fds = [libc::pollfd {
+                    fd,
+                    events: libc::POLLIN,
+                    revents: 0,
+                }];
+                crate::wait::poll(&mut fds, Some(Duration::from_nanos(end - now)));
+            }
+        }
+        for display in &mut viewer.displays {
+            display.events.clear();
+        }
+        Ok(Rc::new(RefCell::new(viewer)))
+    }
+
+    /// Whether the viewer is there.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.is_gone {
+            return Err(Failure::new(Error::Io, "the display's window is closed"));
+        }
+        Ok(())
+    }
+
+    /// The viewer has ended, or can't be understood.
+    fn gone(&mut self) {
+        if self.is_gone {
+            return;
+        }
+        self.is_gone = true;
+        self.unsent.clear();
+        let failed = self.check();
+        for display in &mut self.displays {
+            display.state = State::default();
+            let presents = display.presents.drain(..);
+            let ended = |frame| display::Event::Presented(frame, failed.clone());
+            display.events.extend(presents.map(ended));
+            display.events.push(display::Event::Changed);
+        }
+        let time_ns = crate::Host::monotonic_ns();
+        for device in &mut self.devices {
+            device.lose(time_ns);
+        }
+    }
+
+    /// Takes what has come.
+    pub fn receive(&mut self) {
+        let mut buffer = [0; LONGEST];
+        while !self.is_gone {
+            // SAFETY: writes within `buffer`.
+            let result = unsafe {
+                let start = buffer.as_mut_ptr().cast();
+                libc::recv(self.fd.0, start, buffer.len(), libc::MSG_DONTWAIT)
+            };
+            let understood = match check(result) {
+                Err(Stop::WouldBlock) => return,
+                Ok(len) => buffer.get(..len).and_then(Event::decode),
+                Err(_) => None,
+            };
+            if understood.and_then(|event| self.note(event)).is_none() {
+                self.gone();
+            }
+        }
+    }
+
+    /// Notes an event; none if it makes no sense.
+    fn note(&mut self, event: Event) -> Option<()> {
+        match event {
+            Event::Display {
+                display,
+                connected,
+                width,
+                height,
+                refresh_mhz,
+            } => {
+                let is_new = display as usize == self.displays.len() && !self.is_ready;
+                if is_new && display < MAX_COUNT {
+                    self.displays.push(Display::default());
+                }
+                let display = self.displays.get_mut(display as usize)?;
+                let mode = Mode {
+                    width,
+                    height,
+                    refresh_mhz,
+                };
+                display.state = State {
+                    connected,
+                    width: if connected { width } else { 0 },
+                    height: if connected { height } else { 0 },
+                    modes: alloc::vec![mode],
+                    ..State::default()
+                };
+                if display.events.last() != Some(&display::Event::Changed) {
+                    display.events.push(display::Event::Changed);
+                }
+            }
+            Event::Device { device, kind } => {
+                let is_next = device as usize == self.devices.len() && device < MAX_COUNT;
+                if !is_next || self.is_ready {
+                    return None;
+                }
+                self.devices.push(Device {
+                    kind,
+                    events: VecDeque::new(),
+                });
+            }
+            Event::Ready => self.is_ready = true,
+            Event::Presented { display, frame } => {
+                let display = self.displays.get_mut(display as usize)?;
+                if display.presents.pop_front() != Some(frame) {
+                    return None;
+                }
+                display
+                    .events
+                    .push(display::Event::Presented(frame, Ok(())));
+            }
+            Event::Input { device, events } => {
+                let device = self.devices.get_mut(device as usize)?;
+                let time_ns = crate::Host::monotonic_ns();
+                if device.events.len() + events.len() >= MAX_EVENTS {
+                    device.lose(time_ns);
+                    return Some(());
+                }
+                let events = events.into_iter().map(|(kind, code, value)| input::Event {
+                    time_ns,
+                    kind,
+                    code,
+                    value,
+                });
+                device.events.extend(events);
+                device.events.push_back(end_of_group(time_ns, SYN_REPORT));
+            }
+        }
+        Some(())
+    }
+
+    /// Sends a request, with a descriptor, now or when the viewer reads.
+    pub fn send(&mut self, request: &Request, along: Option<Rc<OwnedFd>>) {
+        if self.is_gone {
+            return;
+        }
+        self.unsent.push_back((request.encode(), along));
+        self.flush();
+    }
+
+    /// Sends what wasn't sent yet.
+    pub fn flush(&mut self) {
+        while let Some((bytes, along)) = self.unsent.front() {
+            match send(self.fd.0, bytes, along.as_ref().map(|fd| fd.0)) {
+                Ok(_) => _ = self.unsent.pop_front(),
+                Err(Stop::WouldBlock) if self.unsent.len() <= MAX_UNSENT => return,
+                Err(_) => self.gone(),
+            }
+        }
+    }
+
+    /// Adds its events to what the process waits for.
+    pub fn arm(&self, interest: &mut Interest) {
+        if self.is_gone {
+            return;
+        }
+        let output = if self.unsent.is_empty() {
+            0
+        } else {
+            libc::POLLOUT
+        };
+        interest.fd(self.fd.0, libc::POLLIN | output);
+    }
+}
+
+impl Device {
+    /// Events are lost.
+    fn lose(&mut self, time_ns: u64) {
+        self.events.clear();
+        self.events
+            .extend([SYN_DROPPED, SYN_REPORT].map(|code| end_of_group(time_ns, code)));
+    }
+}
+
+fn end_of_group(time_ns: u64, code: u16) -> input::Event {
+    input::Event {
+        time_ns,
+        kind: kind::SYN,
+        code,
+        value: 0,
+    }
+}
+
+/// Sends a datagram, with a descriptor.
+fn send(socket: i32, bytes: &[u8], along: Option<i32>) -> platform::error::Answer {
+    const ROOM: usize = 64;
+    #[repr(align(8))]
+    struct Control([u8; ROOM]);
+    let mut control = Control([0; ROOM]);
+    let mut part = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: the message names one part and, with a descriptor, a control message that is written
+    // within `control`; both outlive the call.
+    unsafe {
+        let mut message: libc::msghdr = core::mem::zeroed();
+        message.msg_iov = &mut part;
+        message.msg_iovlen = 1;
+        if let Some(fd) = along {
+            let space = libc::CMSG_SPACE(size_of::<i32>() as u32) as usize;
+            debug_assert!(space <= ROOM);
+            message.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_controllen = space;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(size_of::<i32>() as u32) as usize;
+            libc::CMSG_DATA(header).cast::<i32>().write_unaligned(fd);
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        check(libc::sendmsg(socket, &message, flags))
+    }
+}
+
+/// Shared memory of whole pages, of zeros at first.
+pub struct Memory {
+    pub fd: Rc<OwnedFd>,
+    start: core::ptr::NonNull<u8>,
+    len: usize,
+}
+
+impl Memory {
+    /// Memory of `len` bytes.
+    pub fn new(len: usize) -> Result<Memory, Failure> {
+        // SAFETY: a new file of memory, mapped where nothing else is.
+        unsafe {
+            let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+            let fd = OwnedFd(libc::memfd_create(c"display".as_ptr(), flags));
+            let size = libc::off_t::try_from(len).map_err(|_| Error::TooLarge)?;
+            if fd.0 < 0 || libc::ftruncate(fd.0, size) < 0 {
+                return Err(failure("memory of a frame buffer"));
+            }
+            let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+            libc::fcntl(fd.0, libc::F_ADD_SEALS, seals);
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let nowhere = core::ptr::null_mut();
+            let start = libc::mmap(nowhere, len, protection, libc::MAP_SHARED, fd.0, 0);
+            if start == libc::MAP_FAILED {
+                return Err(failure("memory of a frame buffer"));
+            }
+            let start = core::ptr::NonNull::new(start.cast()).ok_or(Error::OutOfMemory)?;
+            Ok(Memory {
+                fd: Rc::new(fd),
+                start,
+                len,
+            })
+        }
+    }
+
+    /// Its first pixel.
+    pub fn pixels(&self) -> core::ptr::NonNull<u32> {
+        self.start.cast()
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new`; who was given `pixels` has said that nothing uses them any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}

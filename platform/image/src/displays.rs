@@ -1,0 +1,278 @@
+//! Displays: the scan-outs of graphics adapters.
+
+use crate::{Image, Interest, Source, devices};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use drivers::gpu::{self, Gpu, GpuError, edid};
+use drivers::transport::DeviceType;
+use kernel::devices::MEMORY;
+use kernel::{time, wait};
+use platform::display::{
+    All, Buffer, BufferId, CURSOR_SIZE, DisplayDevice, Event, Mode, Rectangle, State,
+};
+use platform::error::{Error, Failure};
+
+/// How long an adapter may take to tell its displays, in nanoseconds.
+const PATIENCE_NS: u64 = 2_000_000_000;
+
+/// An adapter, shared between its displays and the wait, which arms its interrupts.
+struct Adapter {
+    gpu: RefCell<Gpu>,
+    /// It may interrupt, because the program was about to sleep.
+    armed: Cell<bool>,
+    /// What the adapter has reported about each scan-out, and the display hasn't yet.
+    events: RefCell<Vec<VecDeque<gpu::Event>>>,
+}
+
+impl Source for Adapter {
+    fn has_pending(&self) -> bool {
+        // Another thread's call that uses the adapter is to be waited for.
+        self.gpu.try_borrow().is_ok_and(|gpu| gpu.has_pending()) || self.has_events()
+    }
+
+    fn arm(&self) -> bool {
+        let Ok(mut gpu) = self.gpu.try_borrow_mut() else {
+            return true;
+        };
+        self.armed.set(true);
+        gpu.check_config();
+        gpu.enable_interrupts() || self.has_events()
+    }
+}
+
+impl Adapter {
+    /// Whether a display has events to report, which the poll of another one has taken.
+    fn has_events(&self) -> bool {
+        let events = self.events.try_borrow();
+        events.is_ok_and(|events| events.iter().any(|events| !events.is_empty()))
+    }
+}
+
+/// A display: a scan-out of an adapter.
+struct Display {
+    name: String,
+    adapter: Rc<Adapter>,
+    scanout: usize,
+    state: State,
+}
+
+impl platform::Displays for Image {
+    const NO_DISPLAY: &str = "no display: give the machine one (soil run --display)";
+
+    fn displays(_: &mut Interest) -> Result<All<Image>, Failure> {
+        Ok(open())
+    }
+}
+
+/// Starts all adapters.
+fn open() -> All<Image> {
+    let mut opened: All<Image> = Vec::new();
+    for found in devices::take(DeviceType::GPU) {
+        let mut gpu = match Gpu::new(found.transport, MEMORY) {
+            Ok(gpu) => gpu,
+            Err(error) => {
+                log::error!("graphics adapter at {}: {error}", found.place);
+                continue;
+            }
+        };
+        if !learn(&mut gpu) {
+            // Its displays count as disconnected, until it answers.
+            log::warn!("the graphics adapter at {} doesn't answer", found.place);
+        }
+        let scanouts = gpu.scanouts();
+        let adapter = Rc::new(Adapter {
+            gpu: RefCell::new(gpu),
+            armed: Cell::new(false),
+            events: RefCell::new((0..scanouts).map(|_| VecDeque::new()).collect()),
+        });
+        for scanout in 0..scanouts {
+            let state = state(&adapter.gpu.borrow(), scanout);
+            opened.push(Box::new(Display {
+                name: format!("display{}", opened.len()),
+                adapter: Rc::clone(&adapter),
+                scanout,
+                state,
+            }));
+        }
+    }
+    opened
+}
+
+/// Waits until an adapter has told its displays; whether it has.
+fn learn(gpu: &mut Gpu) -> bool {
+    let until = time::monotonic_ns() + PATIENCE_NS;
+    loop {
+        gpu.poll(&mut |_| ());
+        if gpu.is_ready() || time::monotonic_ns() >= until {
+            gpu.disable_interrupts();
+            return gpu.is_ready();
+        }
+        if !gpu.enable_interrupts() {
+            wait::wait_until(Some(until));
+        }
+    }
+}
+
+/// The state of a scan-out.
+fn state(gpu: &Gpu, scanout: usize) -> State {
+    let size = gpu.size(scanout);
+    let edid = gpu.edid(scanout);
+    let monitor = edid::parse(edid).unwrap_or_default();
+    let mode = |mode: edid::Mode| Mode {
+        width: mode.width,
+        height: mode.height,
+        refresh_mhz: mode.refresh_mhz,
+    };
+    let most = *gpu::SIDE.end();
+    let (width, height) = size.unwrap_or_default();
+    State {
+        connected: size.is_some(),
+        width: width.min(most),
+        height: height.min(most),
+        modes: monitor.modes.into_iter().map(mode).collect(),
+        monitor: monitor.name,
+        size_mm: monitor.size_mm,
+        edid: edid.to_vec(),
+    }
+}
+
+/// The code of a failure.
+fn code(error: GpuError) -> Error {
+    match error {
+        GpuError::Busy => Error::Busy,
+        GpuError::Invalid => Error::Invalid,
+        GpuError::OutOfMemory | GpuError::HostOutOfMemory => Error::OutOfMemory,
+        _ => Error::Io,
+    }
+}
+
+fn rectangle(of: &Rectangle) -> gpu::Rectangle {
+    gpu::Rectangle {
+        x: of.x,
+        y: of.y,
+        width: of.width,
+        height: of.height,
+    }
+}
+
+impl Display {
+    fn failure(&self, error: GpuError) -> Failure {
+        Failure::new(code(error), format!("{}: {error}", self.name))
+    }
+
+    /// Runs `f` on the adapter and the number of the scan-out.
+    fn with<R>(&self, f: impl FnOnce(&mut Gpu, usize) -> R) -> R {
+        f(&mut self.adapter.gpu.borrow_mut(), self.scanout)
+    }
+}
+
+impl DisplayDevice<Image> for Display {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn create(&mut self, width: u32, height: u32) -> Result<Buffer, Failure> {
+        let made = self.with(|gpu, _| gpu.create(width, height));
+        let (number, pixels) = made.map_err(|error| match error {
+            GpuError::OutOfMemory => {
+                let detail = format!(
+                    "{}: not enough memory in one piece for a frame buffer of {width}x{height}: \
+                     give the machine more (soil run --memory)",
+                    self.name
+                );
+                Failure::new(Error::OutOfMemory, detail)
+            }
+            GpuError::Invalid => {
+                let (least, most) = (gpu::SIDE.start(), gpu::SIDE.end());
+                let detail = format!(
+                    "{}: a frame buffer of {width}x{height}: each side is {least} to {most} pixels",
+                    self.name
+                );
+                Failure::new(Error::Invalid, detail)
+            }
+            error => self.failure(error),
+        })?;
+        Ok(Buffer {
+            id: BufferId(number),
+            pixels,
+            width,
+            height,
+            stride: width,
+        })
+    }
+
+    fn release(&mut self, buffer: BufferId) {
+        self.with(|gpu, _| gpu.release(buffer.0));
+    }
+
+    fn present(&mut self, buffer: BufferId, damage: &[Rectangle], tag: u64) -> Result<(), Failure> {
+        let damage: Vec<gpu::Rectangle> = damage.iter().map(rectangle).collect();
+        let done = self.with(|gpu, scanout| gpu.present(scanout, buffer.0, &damage, tag));
+        done.map_err(|error| self.failure(error))
+    }
+
+    fn disable(&mut self) -> Result<(), Failure> {
+        let done = self.with(Gpu::disable);
+        done.map_err(|error| self.failure(error))
+    }
+
+    fn set_cursor(
+        &mut self,
+        image: &[u32; CURSOR_SIZE * CURSOR_SIZE],
+        hot_spot: (u32, u32),
+    ) -> Result<(), Failure> {
+        let done = self.with(|gpu, scanout| gpu.set_cursor(scanout, image, hot_spot));
+        done.map_err(|error| self.failure(error))
+    }
+
+    fn move_cursor(&mut self, x: u32, y: u32) {
+        self.with(|gpu, scanout| gpu.move_cursor(scanout, x, y));
+    }
+
+    fn hide_cursor(&mut self) {
+        self.with(Gpu::hide_cursor);
+    }
+
+    fn kick(&mut self) {
+        self.with(|gpu, _| gpu.kick());
+    }
+
+    fn arm(&mut self, interest: &mut Interest) {
+        interest.source(Rc::clone(&self.adapter) as Rc<dyn Source>);
+    }
+
+    fn poll(&mut self, report: &mut dyn FnMut(Event)) {
+        let mut gpu = self.adapter.gpu.borrow_mut();
+        if self.adapter.armed.take() {
+            gpu.disable_interrupts();
+        }
+        let mut events = self.adapter.events.borrow_mut();
+        gpu.poll(&mut |event| {
+            let (gpu::Event::Presented { scanout, .. } | gpu::Event::Changed { scanout }) = event;
+            if let Some(queue) = events.get_mut(scanout) {
+                queue.push_back(event);
+            }
+        });
+        let mine = events.get_mut(self.scanout).map(core::mem::take);
+        for event in mine.unwrap_or_default() {
+            report(match event {
+                gpu::Event::Presented { tag, result, .. } => {
+                    Event::Presented(tag, result.map_err(|error| self.failure(error)))
+                }
+                gpu::Event::Changed { .. } => {
+                    self.state = state(&gpu, self.scanout);
+                    Event::Changed
+                }
+            });
+        }
+    }
+}

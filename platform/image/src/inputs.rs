@@ -1,0 +1,132 @@
+//! Input devices.
+
+use crate::{Image, Interest, Source, devices};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use drivers::input;
+use drivers::transport::DeviceType;
+use kernel::devices::MEMORY;
+use kernel::time;
+use platform::error::{Error, Failure};
+use platform::input::{AbsoluteAxis, All, Description, Event, InputDevice};
+
+/// A device, shared between its user and the wait, which arms its interrupts.
+struct Shared {
+    input: RefCell<input::Input>,
+    /// It may interrupt, because the program was about to sleep.
+    armed: Cell<bool>,
+}
+
+impl Source for Shared {
+    fn has_pending(&self) -> bool {
+        // Another thread's call that uses the device is to be waited for.
+        self.input
+            .try_borrow()
+            .is_ok_and(|input| input.has_pending())
+    }
+
+    fn arm(&self) -> bool {
+        let Ok(mut input) = self.input.try_borrow_mut() else {
+            return true;
+        };
+        self.armed.set(true);
+        input.enable_interrupts()
+    }
+}
+
+/// An input device.
+struct Input {
+    shared: Rc<Shared>,
+    description: Description,
+}
+
+impl platform::Inputs for Image {
+    const NO_INPUT: &str = "no input device: give the machine a display (soil run --display)";
+
+    fn inputs(_: &mut Interest) -> Result<All<Image>, Failure> {
+        Ok(open())
+    }
+}
+
+/// Starts all devices.
+fn open() -> All<Image> {
+    let mut opened: All<Image> = Vec::new();
+    for found in devices::take(DeviceType::INPUT) {
+        match input::Input::new(found.transport, MEMORY) {
+            Ok(input) => opened.push(Box::new(Input {
+                description: description(input.description()),
+                shared: Rc::new(Shared {
+                    input: RefCell::new(input),
+                    armed: Cell::new(false),
+                }),
+            })),
+            Err(error) => log::error!("input device at {}: {error}", found.place),
+        }
+    }
+    opened
+}
+
+fn description(of: &input::Description) -> Description {
+    let axis = |axis: &input::AbsoluteAxis| AbsoluteAxis {
+        code: axis.code,
+        minimum: axis.minimum,
+        maximum: axis.maximum,
+        fuzz: axis.fuzz,
+        flat: axis.flat,
+        resolution: axis.resolution,
+    };
+    Description {
+        name: of.name.clone(),
+        serial: of.serial.clone(),
+        ids: of.ids,
+        properties: of.properties.clone(),
+        keys: of.keys.clone(),
+        relative: of.relative.clone(),
+        absolute: of.absolute.iter().map(axis).collect(),
+        switches: of.switches.clone(),
+        leds: of.leds.clone(),
+        repeats: of.repeats,
+    }
+}
+
+impl InputDevice<Image> for Input {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn poll(&mut self, report: &mut dyn FnMut(Event)) {
+        let mut input = self.shared.input.borrow_mut();
+        if self.shared.armed.take() {
+            input.disable_interrupts();
+        }
+        let time_ns = time::monotonic_ns();
+        input.poll(&mut |event| {
+            report(Event {
+                time_ns,
+                kind: event.kind,
+                code: event.code,
+                value: event.value,
+            });
+        });
+    }
+
+    fn set_led(&mut self, led: u16, on: bool) -> Result<(), Failure> {
+        let mut input = self.shared.input.borrow_mut();
+        if input.set_led(led, on) {
+            return Ok(());
+        }
+        let (error, why) = match input.is_running() {
+            true => (Error::Unsupported, "no such light"),
+            false => (Error::Io, "the device broke the virtio protocol"),
+        };
+        let detail = format!("input device {}: light {led}: {why}", self.description.name);
+        Err(Failure::new(error, detail))
+    }
+
+    fn arm(&mut self, interest: &mut Interest) {
+        interest.source(Rc::clone(&self.shared) as Rc<dyn Source>);
+    }
+}

@@ -1,0 +1,277 @@
+//! Input devices: one stream with the events of all of them. Those of one device are in their
+//! order; of those of several that arrive between two looks at the devices, the first device's come
+//! first.
+//!
+//! Events that the program doesn't take in time are kept up to [`MAX_EVENTS`]; of a device that
+//! sends more, events are lost, and `SYN_DROPPED` says so.
+
+use crate::current::{Current, Interest};
+use crate::types::{Int, IntsPiece};
+use crate::{Driver, Runtime};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use platform::Inputs as _;
+use platform::error::{Answer, Error, Failure, Stop};
+use platform::input::{Event, InputDevice, SYN_DROPPED, SYN_REPORT, kind};
+use reactor::Cancelled;
+
+/// The most events that wait for the program.
+const MAX_EVENTS: usize = 4096;
+
+/// Numbers of an event as the program gets it: device, nanoseconds, type, code, value.
+const NUMBERS: usize = 5;
+
+/// An input device.
+pub(crate) type Device = Box<dyn InputDevice<Current>>;
+
+/// All of them.
+pub struct Inputs {
+    devices: Vec<Device>,
+    open: bool,
+    queue: Queue,
+    /// The operation that waits for events, with room for them.
+    wait: Option<(u64, IntsPiece)>,
+}
+
+/// Events that the program hasn't taken yet, each with the place of its device.
+struct Queue {
+    events: VecDeque<(usize, Event)>,
+    /// Whether events of a device are being lost.
+    loses: Vec<bool>,
+}
+
+impl Queue {
+    /// Adds an event, or loses it.
+    fn push(&mut self, device: usize, event: Event) {
+        let is_end = event.kind == kind::SYN && event.code == SYN_REPORT;
+        // Two are for the notice of each device's loss.
+        let reserved = 2 * self.loses.len();
+        let Some(loses) = self.loses.get_mut(device) else {
+            return;
+        };
+        if !*loses && self.events.len() + reserved < MAX_EVENTS {
+            self.events.push_back((device, event));
+            return;
+        }
+        *loses = true;
+        if is_end && self.events.len() + reserved < MAX_EVENTS {
+            *loses = false;
+            let dropped = Event {
+                code: SYN_DROPPED,
+                ..event
+            };
+            self.events.extend([(device, dropped), (device, event)]);
+        }
+    }
+
+    /// Takes as many events as there is room for; their number.
+    fn take(&mut self, room: usize) -> Vec<Int> {
+        let count = self.events.len().min(room / NUMBERS);
+        let taken = self.events.drain(..count);
+        let numbers = taken.flat_map(|(device, event)| {
+            [
+                device as Int,
+                event.time_ns as Int,
+                event.kind as Int,
+                event.code as Int,
+                event.value as Int,
+            ]
+        });
+        numbers.collect()
+    }
+}
+
+/// The input devices, which the first call looks for.
+fn inputs(rt: &mut Runtime) -> Result<&mut Inputs, Stop> {
+    if rt.resources.inputs.is_none() {
+        rt.start()?;
+        let found = Current::inputs(&mut rt.interest).or_else(|failure| rt.fail(failure))?;
+        install(rt, found)?;
+    }
+    rt.resources
+        .inputs
+        .as_deref_mut()
+        .ok_or(Stop::Error(Error::NoDevice))
+}
+
+/// Makes these the input devices.
+fn install(rt: &mut Runtime, devices: Vec<Device>) -> Result<(), Error> {
+    rt.register(Driver {
+        poll: |rt, _| poll(rt),
+        deadline: |_| None,
+        interest,
+        finish: |_| true,
+        counter: |_, _| 0,
+    })?;
+    let loses = alloc::vec![false; devices.len()];
+    let queue = Queue {
+        events: VecDeque::with_capacity(MAX_EVENTS),
+        loses,
+    };
+    rt.resources.inputs = Some(Box::leak(Box::new(Inputs {
+        devices,
+        open: false,
+        queue,
+        wait: None,
+    })));
+    Ok(())
+}
+
+fn interest(rt: &mut Runtime, interest: &mut Interest) {
+    if let Some(inputs) = rt.resources.inputs.as_deref_mut().filter(|all| all.open) {
+        for device in &mut inputs.devices {
+            device.arm(interest);
+        }
+    }
+}
+
+fn poll(rt: &mut Runtime) {
+    let Some(inputs) = rt.resources.inputs.as_deref_mut().filter(|all| all.open) else {
+        return;
+    };
+    let Inputs {
+        devices,
+        queue,
+        wait,
+        ..
+    } = inputs;
+    for (place, device) in devices.iter_mut().enumerate() {
+        device.poll(&mut |event| queue.push(place, event));
+    }
+    if queue.events.is_empty() {
+        return;
+    }
+    if let Some((token, into)) = wait.take() {
+        let numbers = queue.take(into.len());
+        // SAFETY: the operation hasn't completed.
+        unsafe { into.fill(&numbers) };
+        rt.complete(token, Ok(numbers.len() / NUMBERS));
+    }
+}
+
+/// See `soil_input_open`.
+pub fn open(rt: &mut Runtime) -> Answer {
+    let inputs = inputs(rt)?;
+    let failure = if inputs.devices.is_empty() {
+        Failure::new(Error::NoDevice, Current::NO_INPUT)
+    } else if inputs.open {
+        Failure::new(Error::Busy, "the input devices are open already")
+    } else {
+        inputs.open = true;
+        // What was typed before isn't meant for this reader.
+        for device in &mut inputs.devices {
+            device.poll(&mut |_| ());
+        }
+        return Ok(inputs.devices.len());
+    };
+    rt.fail(failure)
+}
+
+/// See `soil_input_close`.
+pub fn close(rt: &mut Runtime) -> Answer {
+    let Some(inputs) = rt.resources.inputs.as_deref_mut() else {
+        return Ok(0);
+    };
+    inputs.open = false;
+    inputs.queue.events.clear();
+    inputs.queue.loses.fill(false);
+    if let Some((token, _)) = inputs.wait.take() {
+        rt.complete(token, Err(Error::Closed.into()));
+    }
+    Ok(0)
+}
+
+/// See `soil_input_next`.
+pub fn next(rt: &mut Runtime, into: IntsPiece, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let inputs = inputs(rt)?;
+    if !inputs.open {
+        return Err(Error::Closed.into());
+    }
+    if into.len() < NUMBERS {
+        return Err(Error::Invalid.into());
+    }
+    if inputs.wait.is_some() {
+        return Err(Error::Busy.into());
+    }
+    let numbers = inputs.queue.take(into.len());
+    if !numbers.is_empty() {
+        // SAFETY: the operation completes with this call.
+        unsafe { into.fill(&numbers) };
+        return Ok(numbers.len() / NUMBERS);
+    }
+    inputs.wait = Some((token, into));
+    rt.give_begun(token, cancel)
+}
+
+fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
+    if let Some(inputs) = rt.resources.inputs.as_deref_mut() {
+        inputs.wait.take_if(|(waiting, _)| *waiting == token);
+    }
+    Cancelled::Done
+}
+
+/// See `soil_input_describe`.
+pub fn describe(rt: &mut Runtime, device: Int, into: &mut [u8]) -> Answer {
+    let place = usize::try_from(device).map_err(|_| Error::Invalid)?;
+    let device = inputs(rt)?.devices.get(place).ok_or(Error::NotFound)?;
+    let description = device.description();
+    let mut text = String::new();
+    // Writing to a string can't fail.
+    let mut line = |name: &str, numbers: &mut dyn Iterator<Item = i32>| {
+        text.push_str(name);
+        for number in numbers {
+            let _ = write!(text, " {number}");
+        }
+        text.push('\n');
+    };
+    let mut codes = |name: &str, codes: &[u16]| {
+        line(name, &mut codes.iter().map(|code| i32::from(*code)));
+    };
+    codes("ids", &description.ids);
+    codes("properties", &description.properties);
+    codes("keys", &description.keys);
+    codes("relative", &description.relative);
+    codes("switches", &description.switches);
+    codes("leds", &description.leds);
+    for axis in &description.absolute {
+        let numbers = [
+            axis.code.into(),
+            axis.minimum,
+            axis.maximum,
+            axis.fuzz,
+            axis.flat,
+            axis.resolution,
+        ];
+        line("absolute", &mut numbers.into_iter());
+    }
+    line("repeats", &mut [description.repeats.into()].into_iter());
+    // A device may say anything.
+    for (name, value) in [("serial", &description.serial), ("name", &description.name)] {
+        let value = value.replace(char::is_control, "");
+        let _ = writeln!(text, "{name} {value}");
+    }
+    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+    }
+    Ok(text.len())
+}
+
+/// See `soil_input_set_led`.
+pub fn set_led(rt: &mut Runtime, device: Int, led: Int, on: bool) -> Answer {
+    let place = usize::try_from(device).map_err(|_| Error::Invalid)?;
+    let led = u16::try_from(led).map_err(|_| Error::Invalid)?;
+    let inputs = inputs(rt)?;
+    if !inputs.open {
+        return Err(Error::Closed.into());
+    }
+    let device = inputs.devices.get_mut(place).ok_or(Error::NotFound)?;
+    let result = device.set_led(led, on);
+    result.map(|()| 0).or_else(|failure| rt.fail(failure))
+}
+
+#[cfg(test)]
+mod tests;

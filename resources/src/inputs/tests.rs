@@ -1,0 +1,187 @@
+//! Devices that send what a test says.
+
+use super::{MAX_EVENTS, close, describe, install, next, open, poll, set_led};
+use crate::Runtime;
+use crate::current::{Current, Interest};
+use crate::types::IntsPiece;
+use platform::error::{Answer, Error, Failure, Stop};
+use platform::input::{
+    AbsoluteAxis, Description, Event, InputDevice, SYN_DROPPED, SYN_REPORT, kind,
+};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+type Sent = Rc<RefCell<Vec<Event>>>;
+
+struct Fake {
+    sent: Sent,
+    description: Description,
+}
+
+impl InputDevice<Current> for Fake {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn poll(&mut self, report: &mut dyn FnMut(Event)) {
+        self.sent.borrow_mut().drain(..).for_each(report);
+    }
+
+    fn set_led(&mut self, led: u16, _: bool) -> Result<(), Failure> {
+        let has = self.description.leds.contains(&led);
+        has.then_some(()).ok_or(Error::Unsupported.into())
+    }
+
+    fn arm(&mut self, _: &mut Interest) {}
+}
+
+/// A runtime with two devices.
+fn start() -> (Runtime, [Sent; 2]) {
+    let sent = [Sent::default(), Sent::default()];
+    let devices = sent.iter().enumerate().map(|(place, sent)| {
+        let axis = AbsoluteAxis {
+            code: 0,
+            minimum: -5,
+            maximum: 5,
+            ..AbsoluteAxis::default()
+        };
+        let description = Description {
+            name: format!("device\n{place}"),
+            keys: vec![1, 30],
+            leds: vec![1],
+            absolute: vec![axis; place],
+            ..Description::default()
+        };
+        let sent = Rc::clone(sent);
+        Box::new(Fake { sent, description }) as super::Device
+    });
+    let devices = devices.collect();
+    let mut rt = Runtime::new();
+    install(&mut rt, devices).expect("room");
+    (rt, sent)
+}
+
+fn event(kind: u16, code: u16, value: i32) -> Event {
+    Event {
+        time_ns: 9,
+        kind,
+        code,
+        value,
+    }
+}
+
+fn completed(rt: &mut Runtime) -> Vec<(u64, Answer)> {
+    poll(rt);
+    core::iter::from_fn(|| rt.next_completion()).collect()
+}
+
+#[test]
+fn events_of_all_devices_come_in_their_order() {
+    let (mut rt, [first, second]) = start();
+    first.borrow_mut().push(event(kind::KEY, 1, 1));
+    assert_eq!(open(&mut rt), Ok(2));
+    assert_eq!(open(&mut rt), Err(Error::Busy.into()));
+    let mut numbers = [0; 12];
+    assert_eq!(
+        next(&mut rt, IntsPiece::of(&mut numbers), 1),
+        Err(Stop::Pending)
+    );
+    let busy = next(&mut rt, IntsPiece::of(&mut numbers), 2);
+    assert_eq!(busy, Err(Error::Busy.into()));
+    assert_eq!(
+        completed(&mut rt),
+        [],
+        "what came before isn't for this reader"
+    );
+    second.borrow_mut().push(event(kind::REL, 1, -3));
+    assert_eq!(completed(&mut rt), [(1, Ok(1))]);
+    assert_eq!(numbers[..5], [1, 9, 2, 1, -3]);
+    first
+        .borrow_mut()
+        .extend([event(kind::KEY, 30, 1), event(kind::SYN, SYN_REPORT, 0)]);
+    second.borrow_mut().push(event(kind::KEY, 30, 0));
+    assert_eq!(completed(&mut rt), []);
+    assert_eq!(
+        next(&mut rt, IntsPiece::of(&mut numbers), 1),
+        Ok(2),
+        "as many as fit"
+    );
+    assert_eq!(numbers[..10], [0, 9, 1, 30, 1, 0, 9, 0, 0, 0]);
+    assert_eq!(next(&mut rt, IntsPiece::of(&mut numbers), 1), Ok(1));
+    let none = next(&mut rt, IntsPiece::of(&mut numbers[..4]), 1);
+    assert_eq!(none, Err(Error::Invalid.into()));
+}
+
+#[test]
+fn a_wait_ends_by_cancellation_and_by_close() {
+    let (mut rt, [first, _]) = start();
+    let mut numbers = [0; 5];
+    let closed = Err(Error::Closed.into());
+    assert_eq!(next(&mut rt, IntsPiece::of(&mut numbers), 1), closed);
+    assert_eq!(open(&mut rt), Ok(2));
+    assert_eq!(
+        next(&mut rt, IntsPiece::of(&mut numbers), 1),
+        Err(Stop::Pending)
+    );
+    assert_eq!(rt.cancel(1), Ok(1));
+    first.borrow_mut().push(event(kind::KEY, 1, 1));
+    assert_eq!(completed(&mut rt), []);
+    assert_eq!(
+        next(&mut rt, IntsPiece::of(&mut numbers), 1),
+        Ok(1),
+        "nothing is lost"
+    );
+    assert_eq!(
+        next(&mut rt, IntsPiece::of(&mut numbers), 1),
+        Err(Stop::Pending)
+    );
+    assert_eq!(close(&mut rt), Ok(0));
+    assert_eq!(completed(&mut rt), [(1, closed)]);
+    assert_eq!(set_led(&mut rt, 0, 1, true), closed);
+}
+
+#[test]
+fn events_that_are_not_taken_are_lost_by_device() {
+    let (mut rt, [first, second]) = start();
+    assert_eq!(open(&mut rt), Ok(2));
+    let group = [event(kind::KEY, 1, 1), event(kind::SYN, SYN_REPORT, 0)];
+    for _ in 0..MAX_EVENTS {
+        first.borrow_mut().extend(group);
+    }
+    assert_eq!(completed(&mut rt), []);
+    let mut numbers = vec![0; 5 * MAX_EVENTS];
+    let kept = next(&mut rt, IntsPiece::of(&mut numbers), 1).expect("some");
+    assert!((MAX_EVENTS - 8..MAX_EVENTS).contains(&kept), "{kept}");
+    first.borrow_mut().extend(group);
+    second.borrow_mut().extend(group);
+    assert_eq!(completed(&mut rt), []);
+    let mut numbers = [0; 25];
+    assert_eq!(next(&mut rt, IntsPiece::of(&mut numbers), 1), Ok(4));
+    let codes: Vec<_> = numbers.chunks(5).map(|n| (n[0], n[2], n[3])).collect();
+    // The group in whose end there is room again is lost as well.
+    let dropped = SYN_DROPPED as isize;
+    assert_eq!(
+        codes[..4],
+        [(0, 0, dropped), (0, 0, 0), (1, 1, 1), (1, 0, 0)]
+    );
+}
+
+#[test]
+fn a_description_is_lines_whatever_the_device_is_called() {
+    let (mut rt, _sent) = start();
+    let mut text = [0; 512];
+    let len = describe(&mut rt, 1, &mut text).expect("a device");
+    let text = core::str::from_utf8(&text[..len]).expect("text");
+    let expected = "ids 0 0 0 0\nproperties\nkeys 1 30\nrelative\nswitches\nleds 1\n\
+                    absolute 0 -5 5 0 0 0\nrepeats 0\nserial \nname device1\n";
+    assert_eq!(text, expected);
+    assert_eq!(describe(&mut rt, 1, &mut []), Ok(len));
+    assert_eq!(describe(&mut rt, 2, &mut []), Err(Error::NotFound.into()));
+    assert_eq!(open(&mut rt), Ok(2));
+    assert_eq!(set_led(&mut rt, 0, 1, true), Ok(0));
+    assert_eq!(set_led(&mut rt, 0, 2, true), Err(Error::Unsupported.into()));
+    assert_eq!(set_led(&mut rt, 0, -1, true), Err(Error::Invalid.into()));
+    let mut none = Runtime::new();
+    install(&mut none, Vec::new()).expect("room");
+    assert_eq!(open(&mut none), Err(Error::NoDevice.into()));
+}

@@ -1,0 +1,11 @@
+(* How a program finds out what it was given. Each is set by the module that uses such a device, so
+   that a program which only names one in a need carries nothing for it. *)
+
+(* The volume at a path: its bytes, and whether it takes writes. *)
+let volume : (string -> int * bool) option ref = ref None
+
+(* The disk of a name: its bytes, and whether it takes writes. *)
+let disk : (string -> int * bool) option ref = ref None
+
+(* The number of interfaces. *)
+let interfaces : (unit -> int) option ref = ref None

@@ -1,0 +1,18 @@
+(** For Soil's own sublibraries with externals of their own, such as [soil.display]. Programs don't
+    use it: it may change with any version. *)
+
+val operation : operation:string -> subject:string -> (int -> int) -> int
+(** [operation ~operation ~subject submit] is the outcome of the operation that [submit token]
+    starts: its result at once, or after the task has waited. Raises {!Error.Error} if that is
+    negative. *)
+
+val check : operation:string -> subject:string -> int -> int
+(** [check ~operation ~subject result] is [result], or raises {!Error.Error} if it is negative. *)
+
+val text : (int -> int) -> (bytes -> int -> int -> int) -> string
+(** [text check get] is the text that Rust copies for [get buffer offset length], answering with its
+    whole length; [check] takes the result of that. *)
+
+val finally : (unit -> unit) -> (unit -> 'a) -> 'a
+(** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than
+    [Fun.protect]. *)

@@ -1,0 +1,262 @@
+//! The viewer's end of a process's displays: the pictures that it shows, and files of them.
+
+#![forbid(unsafe_code)]
+
+mod picture;
+
+pub use picture::Picture;
+
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use viewer::{Event, Kind, LONGEST, Rectangle, Request};
+
+/// The most buffers of a process.
+const MAX_BUFFERS: usize = 1024;
+
+/// The largest side of a buffer, in pixels.
+const MAX_SIDE: u32 = 8192;
+
+/// A display.
+#[derive(Default)]
+pub struct Screen {
+    /// The buffer of the last frame.
+    shown: Option<u32>,
+    /// Its picture, once the process has given the buffer back.
+    kept: Option<Picture>,
+    /// The cursor's image, the pixel of it that points, and where that is.
+    pub cursor: Option<(Vec<u32>, (u32, u32))>,
+    /// Place of the cursor.
+    pub cursor_at: (u32, u32),
+}
+
+/// A buffer of the process.
+struct Buffer {
+    file: File,
+    width: u32,
+    height: u32,
+    stride: u32,
+    /// What was presented of it.
+    picture: Picture,
+    /// Whether it was presented.
+    is_known: bool,
+}
+
+/// The connection to a process, and its displays.
+pub struct Screens {
+    socket: OwnedFd,
+    screens: Vec<Screen>,
+    buffers: HashMap<(u32, u32), Buffer>,
+}
+
+/// The process sent what makes no sense.
+fn nonsense() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the program sent what makes no sense",
+    )
+}
+
+impl Screens {
+    /// Tells the process at the other end of `socket` (`SOCK_SEQPACKET`) that it has displays of
+    /// these sizes, a keyboard and a pointer.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn new(socket: OwnedFd, sizes: &[(u32, u32)]) -> io::Result<Self> {
+        let screens = sizes.iter().map(|_| Screen::default()).collect();
+        let all = Self {
+            socket,
+            screens,
+            buffers: HashMap::new(),
+        };
+        for (display, (width, height)) in (0..).zip(sizes) {
+            all.send(&Event::Display {
+                display,
+                connected: true,
+                width: *width,
+                height: *height,
+                refresh_mhz: 60_000,
+            })?;
+        }
+        for (device, kind) in (0..).zip([Kind::Keyboard, Kind::Pointer]) {
+            all.send(&Event::Device { device, kind })?;
+        }
+        all.send(&Event::Ready)?;
+        Ok(all)
+    }
+
+    /// The socket, to be waited for.
+    pub fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// The displays.
+    pub fn screens(&self) -> &[Screen] {
+        &self.screens
+    }
+
+    /// The picture that a display shows; none before the first frame, and while it is disabled.
+    pub fn picture(&self, display: u32) -> Option<&Picture> {
+        let screen = self.screens.get(display as usize)?;
+        match self.buffers.get(&(display, screen.shown?)) {
+            Some(buffer) => Some(&buffer.picture),
+            None => screen.kept.as_ref(),
+        }
+    }
+
+    /// Sends an event. Waits while the process doesn't read.
+    ///
+    /// # Errors
+    /// Those of the socket, which the process may have closed.
+    pub fn send(&self, event: &Event) -> io::Result<()> {
+        send(&self.socket, &event.encode(), SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Takes the process's next request, waits for one, and does it. The display that it changed,
+    /// if any; none at the process's end.
+    ///
+    /// # Errors
+    /// Those of the socket, and of a process that sends nonsense.
+    pub fn step(&mut self) -> io::Result<Option<Step>> {
+        let mut bytes = [0; LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let received = loop {
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            match recvmsg(&self.socket, &mut parts, &mut control, flags) {
+                Err(Errno::INTR) => (),
+                Err(Errno::CONNRESET) => return Ok(None),
+                other => break other?,
+            }
+        };
+        let files = control.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        });
+        let file = files.flatten().next();
+        if received.bytes == 0 {
+            return Ok(None);
+        }
+        let request = bytes.get(..received.bytes).and_then(Request::decode);
+        self.apply(request.ok_or_else(nonsense)?, file).map(Some)
+    }
+
+    fn screen(&mut self, display: u32) -> io::Result<&mut Screen> {
+        let screen = self.screens.get_mut(display as usize);
+        screen.ok_or_else(nonsense)
+    }
+
+    fn apply(&mut self, request: Request, file: Option<OwnedFd>) -> io::Result<Step> {
+        match request {
+            Request::Buffer {
+                display,
+                buffer,
+                width,
+                height,
+                stride,
+            } => {
+                self.screen(display)?;
+                let sides = 1..=MAX_SIDE;
+                let fits = sides.contains(&width) && sides.contains(&height);
+                if !fits || !(width..=2 * MAX_SIDE).contains(&stride) {
+                    return Err(nonsense());
+                }
+                let file = File::from(file.ok_or_else(nonsense)?);
+                let added = Buffer {
+                    file,
+                    width,
+                    height,
+                    stride,
+                    picture: Picture::black(width, height),
+                    is_known: false,
+                };
+                let before = self.buffers.insert((display, buffer), added);
+                if before.is_some() || self.buffers.len() > MAX_BUFFERS {
+                    return Err(nonsense());
+                }
+            }
+            Request::Release { display, buffer } => {
+                let removed = self.buffers.remove(&(display, buffer));
+                let removed = removed.ok_or_else(nonsense)?;
+                let screen = self.screen(display)?;
+                if screen.shown == Some(buffer) {
+                    screen.kept = Some(removed.picture);
+                }
+            }
+            Request::Present {
+                display,
+                buffer,
+                frame,
+                damage,
+            } => {
+                self.present(display, buffer, &damage)?;
+                // The process may be gone by now.
+                let _ = self.send(&Event::Presented { display, frame });
+                return Ok(Step::Shown(display));
+            }
+            Request::Disable { display } => {
+                let screen = self.screen(display)?;
+                (screen.shown, screen.kept) = (None, None);
+                return Ok(Step::Shown(display));
+            }
+            Request::Cursor {
+                display,
+                hot_spot,
+                image,
+            } => {
+                if image.len() != viewer::CURSOR_PIXELS {
+                    return Err(nonsense());
+                }
+                self.screen(display)?.cursor = Some((image, hot_spot));
+                return Ok(Step::Cursor(display));
+            }
+            Request::Move { display, x, y } => {
+                self.screen(display)?.cursor_at = (x, y);
+                return Ok(Step::Cursor(display));
+            }
+            Request::Hide { display } => {
+                self.screen(display)?.cursor = None;
+                return Ok(Step::Cursor(display));
+            }
+            Request::Led { .. } => (),
+        }
+        Ok(Step::Nothing)
+    }
+
+    /// Copies what has changed, or all of a buffer that wasn't presented before.
+    fn present(&mut self, display: u32, number: u32, damage: &[Rectangle]) -> io::Result<()> {
+        let buffer = self.buffers.get_mut(&(display, number));
+        let buffer = buffer.ok_or_else(nonsense)?;
+        let all = [[0, 0, buffer.width, buffer.height]];
+        let damage = if buffer.is_known { damage } else { &all };
+        for rectangle in damage {
+            let stride = buffer.stride;
+            buffer.picture.copy(&buffer.file, stride, *rectangle)?;
+        }
+        buffer.is_known = true;
+        let screen = self.screen(display)?;
+        (screen.shown, screen.kept) = (Some(number), None);
+        Ok(())
+    }
+}
+
+/// What a request changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The picture of this display.
+    Shown(u32),
+    /// The cursor of this display.
+    Cursor(u32),
+    /// Nothing that can be seen.
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! `--screenshot`: the picture of a display at the program's end.
+
+use super::output::say_soon;
+use crate::cli::Run;
+use crate::failure::{Context as _, Failure};
+use screens::Picture;
+use std::fs::File;
+use std::path::Path;
+
+/// `EX_IOERR` of sysexits.h.
+const NO_PICTURE: u8 = 74;
+
+/// What became of the first display's picture.
+pub enum Pictured {
+    /// It is to be written; none: the program has shown nothing.
+    Shows(Option<Picture>),
+    /// It is written if that was wanted.
+    Written,
+}
+
+/// Writes the picture if that is wanted; the exit status of `soil run` for a program that ended
+/// with `status`.
+pub fn status(run: &Run, pictured: Result<Pictured, Failure>, status: u8) -> u8 {
+    let write =
+        |picture: &Picture, path: &Path| picture.write_png(File::create(path).on(path)?).on(path);
+    let written = match (pictured, &run.screenshot) {
+        (Ok(Pictured::Written), _) | (Ok(_), None) => Ok(()),
+        (Ok(Pictured::Shows(Some(picture))), Some(path)) => write(&picture, path),
+        (Ok(Pictured::Shows(None)), Some(path)) => {
+            let reason = "the program has shown nothing on its first display";
+            Err(Failure::on(
+                format!("--screenshot {}", path.display()),
+                reason,
+            ))
+        }
+        (Err(failure), _) => Err(failure),
+    };
+    match written {
+        Ok(()) => status,
+        Err(failure) => {
+            say_soon(&failure.to_string());
+            if status == 0 { NO_PICTURE } else { status }
+        }
+    }
+}

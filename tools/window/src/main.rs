@@ -1,0 +1,327 @@
+//! The windows of a process's displays: `soil run --display window` starts it, with the process's
+//! socket (the crate `viewer`) as standard input.
+//!
+//! `soil-window TITLE SIZES [PICTURE]`: the windows' title, their sizes (`640x480,320x200`), and
+//! the file that gets the first one's picture at the end (PNG). It ends when the process or a
+//! window is closed.
+
+#![forbid(unsafe_code)]
+
+mod frame;
+mod keys;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use screens::{Screens, Step};
+use softbuffer::{Context, Surface};
+use std::fs::File;
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::mpsc::{Sender, channel};
+use viewer::{Event, POINTER_RANGE};
+use winit::application::ApplicationHandler;
+use winit::dpi::PhysicalSize;
+use winit::event::{ElementState, MouseScrollDelta, WindowEvent};
+use winit::event_loop::{ActiveEventLoop, EventLoop, OwnedDisplayHandle};
+use winit::window::{Window, WindowAttributes, WindowId};
+
+/// Numbers of the input devices.
+const KEYBOARD: u32 = 0;
+const POINTER: u32 = 1;
+
+/// Types and codes of evdev.
+const KEY: u16 = 1;
+const REL: u16 = 2;
+const ABS: u16 = 3;
+const WHEELS: [u16; 2] = [6, 8];
+
+/// Requests that are done before the windows get their turn.
+const MAX_STEPS: usize = 64;
+
+/// Pixels of a touchpad's movement that count as a notch of a wheel.
+const NOTCH: f64 = 20.0;
+
+/// A window and what draws into it.
+struct Shown {
+    window: Rc<Window>,
+    surface: Surface<OwnedDisplayHandle, Rc<Window>>,
+}
+
+/// The application.
+struct App {
+    title: String,
+    sizes: Vec<(u32, u32)>,
+    screens: Screens,
+    context: Context<OwnedDisplayHandle>,
+    windows: Vec<Shown>,
+    /// Lets the thread that waits for the socket go on.
+    seen: Sender<()>,
+    /// Movements of wheels that aren't a whole notch yet.
+    wheels: [f64; 2],
+    failed: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("soil-window: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sizes as in `640x480,320x200`.
+fn sizes(text: &str) -> Option<Vec<(u32, u32)>> {
+    let size = |text: &str| {
+        let (width, height) = text.split_once('x')?;
+        Some((width.parse().ok()?, height.parse().ok()?))
+    };
+    text.split(',').map(size).collect()
+}
+
+fn run() -> Result<(), String> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let usage = || "soil run --display window starts it".to_owned();
+    let (title, sizes, picture) = match words.as_slice() {
+        [title, wanted] => (title, sizes(wanted), None),
+        [title, wanted, picture] => (title, sizes(wanted), Some(picture)),
+        _ => return Err(usage()),
+    };
+    let sizes = sizes.ok_or_else(usage)?;
+    let socket = std::io::stdin().as_fd().try_clone_to_owned();
+    let socket = socket.map_err(|error| error.to_string())?;
+    let waited = socket.try_clone().map_err(|error| error.to_string())?;
+    let no_desktop = |error: &dyn std::fmt::Display| format!("no window can be opened: {error}");
+    let events = EventLoop::with_user_event().build();
+    let events: EventLoop<()> = events.map_err(|error| no_desktop(&error))?;
+    let context = Context::new(events.owned_display_handle());
+    let context = context.map_err(|error| no_desktop(&error))?;
+    let screens = Screens::new(socket, &sizes).map_err(|error| error.to_string())?;
+    let (seen, next) = channel();
+    let proxy = events.create_proxy();
+    std::thread::spawn(move || {
+        while wait(&waited, None) && proxy.send_event(()).is_ok() && next.recv().is_ok() {}
+    });
+    let mut app = App {
+        title: title.clone(),
+        sizes,
+        screens,
+        context,
+        windows: Vec::new(),
+        seen,
+        wheels: [0.0; 2],
+        failed: None,
+    };
+    events
+        .run_app(&mut app)
+        .map_err(|error| error.to_string())?;
+    if let Some(file) = picture {
+        let taken = app.screens.picture(0);
+        let taken = taken.ok_or("the program has shown nothing on its first display")?;
+        let written = File::create(file).and_then(|to| taken.write_png(to));
+        written.map_err(|error| format!("{file}: {error}"))?;
+    }
+    app.failed.map_or(Ok(()), Err)
+}
+
+/// Waits until the socket has something, or its end, or the time is over; whether it has.
+fn wait(socket: &OwnedFd, time: Option<&Timespec>) -> bool {
+    let mut sockets = [PollFd::new(socket, PollFlags::IN)];
+    loop {
+        match poll(&mut sockets, time) {
+            Err(rustix::io::Errno::INTR) => (),
+            result => return result.is_ok_and(|ready| ready > 0),
+        }
+    }
+}
+
+impl App {
+    /// Does the process's requests; whether it is still there.
+    fn serve(&mut self) -> Result<bool, String> {
+        for _ in 0..MAX_STEPS {
+            match self.screens.step().map_err(|error| error.to_string())? {
+                None => return Ok(false),
+                Some(Step::Nothing) => (),
+                Some(Step::Shown(display)) => self.redraw(display),
+                Some(Step::Cursor(display)) => {
+                    let screen = self.screens.screens().get(display as usize);
+                    let has_cursor = screen.is_some_and(|screen| screen.cursor.is_some());
+                    if let Some(shown) = self.windows.get(display as usize) {
+                        shown.window.set_cursor_visible(!has_cursor);
+                    }
+                    self.redraw(display);
+                }
+            }
+            if !wait(self.screens.socket(), Some(&Timespec::default())) {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn redraw(&self, display: u32) {
+        if let Some(shown) = self.windows.get(display as usize) {
+            shown.window.request_redraw();
+        }
+    }
+
+    fn draw(&mut self, display: u32) -> Result<(), String> {
+        let (screens, windows) = (&self.screens, &mut self.windows);
+        let Some(Shown { window, surface }) = windows.get_mut(display as usize) else {
+            return Ok(());
+        };
+        let PhysicalSize { width, height } = window.inner_size();
+        let (Some(wide), Some(high)) = (NonZeroU32::new(width), NonZeroU32::new(height)) else {
+            return Ok(());
+        };
+        let failed = |error: softbuffer::SoftBufferError| error.to_string();
+        surface.resize(wide, high).map_err(failed)?;
+        let mut pixels = surface.buffer_mut().map_err(failed)?;
+        let screen = screens.screens().get(display as usize);
+        frame::compose(&mut pixels, width, screens.picture(display), screen);
+        window.pre_present_notify();
+        pixels.present().map_err(failed)
+    }
+
+    /// Sends the process events that happened together.
+    fn send(&self, device: u32, events: &[(u16, u16, i32)]) {
+        let events = events.to_vec();
+        // A process that is gone is noticed by its socket.
+        let _ = self.screens.send(&Event::Input { device, events });
+    }
+
+    /// The notches of both wheels.
+    fn turn(&mut self, by: [f64; 2]) {
+        let mut events = Vec::new();
+        for ((left, by), code) in self.wheels.iter_mut().zip(by).zip(WHEELS) {
+            *left += by;
+            let notches = left.trunc();
+            *left -= notches;
+            if notches != 0.0 {
+                events.push((REL, code, notches as i32));
+            }
+        }
+        if !events.is_empty() {
+            self.send(POINTER, &events);
+        }
+    }
+
+    fn handle(&mut self, display: u32, event: WindowEvent) -> Result<(), String> {
+        let size = |app: &Self| {
+            let shown = app.windows.get(display as usize);
+            shown.map_or(PhysicalSize::default(), |shown| shown.window.inner_size())
+        };
+        match event {
+            WindowEvent::RedrawRequested => self.draw(display)?,
+            WindowEvent::Resized(PhysicalSize { width, height }) if width > 0 && height > 0 => {
+                let state = Event::Display {
+                    display,
+                    connected: true,
+                    width,
+                    height,
+                    refresh_mhz: 60_000,
+                };
+                let _ = self.screens.send(&state);
+                self.redraw(display);
+            }
+            WindowEvent::KeyboardInput {
+                event,
+                is_synthetic,
+                ..
+            } => {
+                let is_pressed = event.state == ElementState::Pressed;
+                // Keys that were held before the window had the keyboard.
+                let is_old = is_synthetic && is_pressed;
+                if let Some(code) = keys::code(event.physical_key)
+                    && !event.repeat
+                    && !is_old
+                {
+                    self.send(KEYBOARD, &[(KEY, code, is_pressed.into())]);
+                }
+            }
+            WindowEvent::CursorMoved { position, .. } => {
+                let size = size(self);
+                let share = |at: f64, all: u32| {
+                    let last = f64::from(all.max(2) - 1);
+                    (at.clamp(0.0, last) * f64::from(POINTER_RANGE) / last).round() as i32
+                };
+                let (x, y) = (
+                    share(position.x, size.width),
+                    share(position.y, size.height),
+                );
+                self.send(POINTER, &[(ABS, 0, x), (ABS, 1, y)]);
+            }
+            WindowEvent::MouseInput { state, button, .. } => {
+                if let Some(code) = keys::button(button) {
+                    let is_pressed = state == ElementState::Pressed;
+                    self.send(POINTER, &[(KEY, code, is_pressed.into())]);
+                }
+            }
+            // winit says how the contents move, evdev how the wheel turns.
+            WindowEvent::MouseWheel { delta, .. } => self.turn(match delta {
+                MouseScrollDelta::LineDelta(x, y) => [-f64::from(x), f64::from(y)],
+                MouseScrollDelta::PixelDelta(by) => [-by.x / NOTCH, by.y / NOTCH],
+            }),
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, events: &ActiveEventLoop, reason: String) {
+        self.failed = Some(reason);
+        events.exit();
+    }
+}
+
+impl ApplicationHandler for App {
+    fn resumed(&mut self, events: &ActiveEventLoop) {
+        let more = self.sizes.iter().enumerate().skip(self.windows.len());
+        for (place, (width, height)) in more {
+            let title = match self.sizes.len() {
+                1 => self.title.clone(),
+                _ => format!("{} ({place})", self.title),
+            };
+            let attributes = WindowAttributes::default()
+                .with_title(title)
+                .with_inner_size(PhysicalSize::new(*width, *height));
+            let opened = events
+                .create_window(attributes)
+                .map_err(|error| error.to_string());
+            let shown = opened.and_then(|window| {
+                let window = Rc::new(window);
+                let surface = Surface::new(&self.context, Rc::clone(&window));
+                let surface = surface.map_err(|error| error.to_string())?;
+                Ok(Shown { window, surface })
+            });
+            match shown {
+                Ok(shown) => self.windows.push(shown),
+                Err(reason) => return self.fail(events, reason),
+            }
+        }
+    }
+
+    fn user_event(&mut self, events: &ActiveEventLoop, (): ()) {
+        match self.serve() {
+            Ok(true) => _ = self.seen.send(()),
+            Ok(false) => events.exit(),
+            Err(reason) => self.fail(events, reason),
+        }
+    }
+
+    fn window_event(&mut self, events: &ActiveEventLoop, id: WindowId, event: WindowEvent) {
+        if event == WindowEvent::CloseRequested {
+            return events.exit();
+        }
+        let place = self
+            .windows
+            .iter()
+            .position(|shown| shown.window.id() == id);
+        if let Some(display) = place.and_then(|place| u32::try_from(place).ok())
+            && let Err(reason) = self.handle(display, event)
+        {
+            self.fail(events, reason);
+        }
+    }
+}
