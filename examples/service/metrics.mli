@@ -1,4 +1,4 @@
-(** What the service counts, beside what [Soil_metrics] has of the machine. *)
+(** The service's own metrics, beside those of the machine in [Soil_metrics]. *)
 
 val count : meth:Cohttp.Code.meth -> Cohttp.Code.status_code -> unit
 (** [count ~meth status] counts a response. *)
