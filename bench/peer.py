@@ -19,6 +19,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 WORK = os.path.join(HERE, "work")
 SETUP = os.path.join(os.path.dirname(HERE), "tools", "setup", "setup.sh")
 GUEST_MAC = "52:54:00:12:34:56"
+# Debian's flavours of the kernel: what the peer boots, and the one with drivers of displays.
+CLOUD, FULL = "cloud-amd64", "amd64"
 
 TRANSPORT = {
     "microvm": ["virtio_ring", "virtio", "virtio_mmio"],
@@ -50,29 +52,30 @@ def run(*command, **options):
 
 
 @functools.cache
-def package():
-    """The folder with Debian's cloud kernel, as set-up unpacked it for this user."""
-    done = subprocess.run([SETUP, "kernel"], capture_output=True, text=True, check=False)
+def package(flavour=CLOUD):
+    """The folder with Debian's kernel, as set-up unpacked it for this user."""
+    done = subprocess.run([SETUP, "kernel", flavour], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Missing(done.stderr.strip() or f"{SETUP} kernel failed")
+        raise Missing(done.stderr.strip() or f"{SETUP} kernel {flavour} failed")
     return done.stdout.strip()
 
 
-def kernel_version():
+def kernel_version(flavour=CLOUD):
     """Debian's name of the peer's kernel."""
-    with open(os.path.join(package(), "version"), encoding="ascii") as file:
+    with open(os.path.join(package(flavour), "version"), encoding="ascii") as file:
         return file.read().strip()
 
 
-def kernel():
+def kernel(flavour=CLOUD):
     """Unpacks the kernel once; the paths of the uncompressed ELF and the bzImage."""
-    elf, bzimage, made = work("vmlinux"), work("bzImage"), work("vmlinux.version")
-    version = kernel_version()
+    suffix = "" if flavour == CLOUD else "-" + flavour
+    elf, bzimage, made = (work(f + suffix) for f in ("vmlinux", "bzImage", "vmlinux.version"))
+    version = kernel_version(flavour)
     with contextlib.suppress(FileNotFoundError), open(made, encoding="ascii") as file:
         if file.read() == version:
             return elf, bzimage
     os.makedirs(WORK, exist_ok=True)
-    shutil.copyfile(os.path.join(package(), "boot", "vmlinuz-" + version), bzimage)
+    shutil.copyfile(os.path.join(package(flavour), "boot", "vmlinuz-" + version), bzimage)
     with open(elf + ".new", "wb") as out:
         out.write(uncompressed(bzimage))
     os.rename(elf + ".new", elf)
@@ -112,16 +115,16 @@ def init():
     return out
 
 
-def module(name):
+def module(name, flavour=CLOUD):
     """The contents of a kernel module without its debug information; None for one that is part of
     the kernel."""
-    folder = os.path.join(package(), "lib", "modules", kernel_version())
+    folder = os.path.join(package(flavour), "lib", "modules", kernel_version(flavour))
     found = glob.glob(os.path.join(folder, "kernel", "**", name + ".ko*"), recursive=True)
     if not found:
         with open(os.path.join(folder, "modules.builtin"), encoding="utf-8") as file:
             if any(os.path.basename(line.strip()) == name + ".ko" for line in file):
                 return None
-        raise Missing(f"kernel module {name} not found in the cloud kernel's package")
+        raise Missing(f"kernel module {name} not found in the package of kernel {flavour}")
     with open(found[0], "rb") as file:
         data = file.read()
     for magic, tool in COMPRESSIONS.items():
@@ -157,9 +160,10 @@ def cpio(entries):
     return bytes(out)
 
 
-def initramfs(name, modules, program):
-    """Writes `bench/work/NAME.cpio` with init, `modules` and `program` as /app; its path."""
-    kernel()
+def initramfs(name, modules, program, flavour=CLOUD):
+    """Writes `bench/work/NAME.cpio` with init, `modules` of the kernel and `program` as /app; its
+    path."""
+    kernel(flavour)
     stripped = work(name + ".app")
     run("strip", "-o", stripped, program)
     directories = [
@@ -174,7 +178,7 @@ def initramfs(name, modules, program):
         with open(source, "rb") as file:
             files.append((path, stat.S_IFREG | 0o755, file.read(), (0, 0)))
     for each in modules:
-        if data := module(each):
+        if data := module(each, flavour):
             files.append((f"m/{each}.ko", stat.S_IFREG | 0o644, data, (0, 0)))
     out = work(name + ".cpio")
     with open(out, "wb") as file:

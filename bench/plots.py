@@ -40,6 +40,7 @@ CHARTS = [
         "Programs without a line of Soil",
         r"thread_.*|mutex_.*|unix_.*|lwt_.*|sqlite_.*",
     ),
+    ("display", "Displays: image and Linux micro-VM", r"display_.*"),
 ]
 
 # The main chart: one line for each thing that people ask about.

@@ -27,9 +27,11 @@ def command(
     serial="data",
     offloads=True,
     cache="none",
+    display=None,
+    monitor=None,
 ):
-    """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an
-    interface."""
+    """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an interface;
+    `display` the size of one, with a keyboard; `monitor` the path of QMP's socket."""
     suffix = "device" if machine == "microvm" else "pci"
     words = [
         QEMU, "-accel", "tcg", "-M", machine, "-cpu", "qemu64", "-m", str(mem), "-smp", "1",
@@ -52,6 +54,14 @@ def command(
             "-drive", f"if=none,id=d0,file={disk},format=raw,cache={cache},aio=threads",
             "-device", f"virtio-blk-{suffix},drive=d0,serial={serial}",
         ]  # fmt: skip
+    if display:
+        width, height = display
+        words += [
+            "-device", f"virtio-gpu-{suffix},xres={width},yres={height}",
+            "-device", f"virtio-keyboard-{suffix}",
+        ]  # fmt: skip
+    if monitor:
+        words += ["-qmp", f"unix:{monitor},server=on,wait=off"]
     return words
 
 
@@ -65,20 +75,24 @@ def linux(
     disk=None,
     mount=None,
     offloads=True,
+    display=None,
+    monitor=None,
+    flavour=peer.CLOUD,
 ):
-    """The peer with the initramfs `archive`; `run` is the program and its arguments."""
+    """The peer with the initramfs `archive`; `run` is the program and its arguments; `flavour` is
+    its kernel's."""
     words = []
     if modules:
         words.append("MODS=" + ",".join(modules))
     if tap:
         words += ["IP=" + tap.guest, "GATEWAY=" + tap.host]
-    if disk:
+    if disk or display:
         words.append("DEV=1")
     if mount:
         words.append("MNT=" + mount)
     words.append("RUN=" + ",".join(["/app", *run]))
     return command(
-        peer.kernel()[0],
+        peer.kernel(flavour)[0],
         peer.command_line(words),
         machine=machine,
         mem=mem,
@@ -86,6 +100,8 @@ def linux(
         disk=disk,
         initrd=archive,
         offloads=offloads,
+        display=display,
+        monitor=monitor,
     )
 
 
@@ -100,6 +116,8 @@ def soil(
     serial="data",
     offloads=True,
     cache="none",
+    display=None,
+    monitor=None,
 ):
     """A Soil image with the same devices."""
     words = list(environment)
@@ -116,6 +134,8 @@ def soil(
         serial=serial,
         offloads=offloads,
         cache=cache,
+        display=display,
+        monitor=monitor,
     )
 
 

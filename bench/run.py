@@ -17,6 +17,7 @@ sys.path[:0] = [HERE, os.path.join(ROOT, "tests")]
 
 import boot  # noqa: E402
 import disks  # noqa: E402
+import display  # noqa: E402
 import measure  # noqa: E402
 import network  # noqa: E402
 import peer  # noqa: E402
@@ -50,6 +51,7 @@ GROUPS = {
     **storage.GROUPS,
     **unmodified.GROUPS,
     **secure.GROUPS,
+    **display.GROUPS,
 }
 
 ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
@@ -58,7 +60,9 @@ min_ram_mib_hello min_ram_mib_echo min_ram_mib_website http_rps_c8 http_rps_c64
 http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50 blk_seq_read_mibs
 blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
-ORDER += processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + secure.ORDER
+ORDER += (
+    processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + secure.ORDER + display.ORDER
+)
 
 
 def arguments():
@@ -86,6 +90,7 @@ def prepare():
         storage.prepare()
         unmodified.prepare()
         secure.prepare()
+        display.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
     except FileNotFoundError as problem:

@@ -6,6 +6,7 @@ Each chapter's blocks run in order, in a folder of their own and in one shell:
 - a block of `shell` is typed;
 - below `<!-- runs until it says TEXT -->` one is typed into a terminal of its own, where it goes on
   after that. `<!-- Ctrl-C -->` ends it;
+- what `<!-- before: COMMANDS -->` has is typed first, and not shown;
 - a block of `text` right after it is among what was printed, line by line in this order. `…` stands
   for any text within a line.
 
@@ -16,14 +17,16 @@ import html.parser
 import os
 import re
 import shlex
+import shutil
 import urllib.parse
 
-from harness.context import ROOT, executable
+from harness.context import ROOT, Skip, executable
 from harness.runner import test
 
 DOCS = os.path.join(ROOT, "docs")
 BOOK = os.path.join(DOCS, "book")
 FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BEFORE = re.compile(r"<!-- before: (.+?) -->", re.DOTALL)
 RUNS = re.compile(r"<!-- runs until it says (.+?) -->\s*$")
 FILE = re.compile(r"<!-- file: (\S+) -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
 # What the shell has beside the reader's: Soil as `make install` gives it.
@@ -42,6 +45,8 @@ def blocks(text):
         runs = RUNS.search(between)
         if "<!-- Ctrl-C -->" in between:
             yield line, "end", None, ""
+        for before in BEFORE.findall(between):
+            yield line, "shell", None, before + "\n"
         if file:
             yield line, "file", file[1], body
         elif runs:
@@ -61,7 +66,7 @@ def environment():
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("SOIL", "DUNE_", "INSIDE_DUNE", "MAKE"))
+        if name == "SOIL_QEMU" or not name.startswith(("SOIL", "DUNE_", "INSIDE_DUNE", "MAKE"))
     }
     return {
         **kept,
@@ -110,6 +115,15 @@ def script(text):
     return "\n".join(lines) + "\n"
 
 
+def check_lines(where, expected, printed):
+    """The lines are among what was printed, in this order."""
+    lines = iter(printed.split("\n"))
+    for wanted in expected:
+        pattern = ".*".join(map(re.escape, wanted.rstrip().split("…")))
+        found = any(re.fullmatch(pattern, each.rstrip()) for each in lines)
+        assert found, f"{where}: {wanted!r} isn't (in this order) in\n{printed}"
+
+
 def check_printed(text, printed):
     """What each block printed has the lines that the block of text after it promises."""
     parts = dict.fromkeys(re.findall(MARK + r"(\d+)", printed), "")
@@ -121,11 +135,7 @@ def check_printed(text, printed):
         if kind != "text":
             last = str(line)
             continue
-        lines = iter(parts[last].split("\n"))
-        for wanted in body.strip("\n").split("\n"):
-            pattern = ".*".join(map(re.escape, wanted.rstrip().split("…")))
-            found = any(re.fullmatch(pattern, each.rstrip()) for each in lines)
-            assert found, f"line {line}: {wanted!r} isn't (in this order) in\n{parts[last]}"
+        check_lines(f"line {line}", body.strip("\n").split("\n"), parts[last])
 
 
 def read(path):
@@ -133,8 +143,10 @@ def read(path):
         return file.read()
 
 
-def chapter(name):
-    text = read(os.path.join(BOOK, name + ".md"))
+def chapter(path):
+    """The test of a page of docs."""
+    name = os.path.basename(path).removesuffix(".md")
+    text = read(path)
 
     def run(context):
         folder = context.path("book")
@@ -153,9 +165,27 @@ def chapter(name):
     )
 
 
-for path in sorted(os.listdir(BOOK)):
-    if path.endswith(".md") and "```shell" in read(os.path.join(BOOK, path)):
-        chapter(path.removesuffix(".md"))
+for folder in (BOOK, DOCS):
+    for file in sorted(os.listdir(folder)):
+        path = os.path.join(folder, file)
+        if file.endswith(".md") and "```shell" in read(path):
+            chapter(path)
+
+
+@test()
+def the_unit_of_systemd_is_one(context):
+    """systemd reads the unit of the chapter on deploying without a complaint."""
+    if not shutil.which("systemd-analyze"):
+        raise Skip("systemd-analyze isn't installed")
+    text = read(os.path.join(BOOK, "deploying.md"))
+    found = [body for _, kind, name, body in blocks(text) if name == "service.service"]
+    assert len(found) == 1, found
+    unit = context.path("service.service")
+    with open(unit, "w", encoding="utf-8") as file:
+        # What the machine lacks isn't the unit's mistake.
+        file.write(found[0].replace("/usr/local/bin/soil", "/bin/true").replace("User=service", ""))
+    done = context.run("systemd-analyze", "verify", "--man=no", unit)
+    assert not done.stdout + done.stderr, done
 
 
 PROVOKED = re.compile(r"^### `(.*)`\n\n<!-- provoke: (.*?) -->$", re.MULTILINE)

@@ -2,11 +2,13 @@
 
 import base64
 import contextlib
+import email
 import gzip
 import hashlib
 import http.client
 import http.server
 import os
+import re
 import signal
 import socket
 import ssl
@@ -16,32 +18,27 @@ import threading
 from harness.console import PATIENCE
 from harness.context import FORMS, FORMS_AND_SOCKETS, outcome
 from harness.pages import Pages
+from harness.runner import test
 
 from cases.network import in_every_form
-from cases.services import MEGABYTE, WebSocket, certificate, folder_of
+from cases.services import (
+    MEGABYTE,
+    WebSocket,
+    authority,
+    certificate,
+    folder_of,
+    secure_server,
+)
 from cases.website import SITE, disk_with
 
 PROGRAMS = "tests/programs/http/"
 TWO_FORMS = FORMS[:2]
 
 
-def authority(context):
-    """A folder with an authority's certificate and the one for soil.test that it signed."""
-    folder = context.path("folder")
-    os.mkdir(folder)
-    certificate(context, folder, "authority")
-    certificate(context, folder, "soil.test", "authority")
-    return folder
-
-
 def server(context, form):
-    folder = authority(context)
-    inside, options = folder_of(context, "microvm", folder)
-    tap = context.tap()
-    child = context.soil(f"{PROGRAMS}http_server.exe", form, inside, tap=tap, options=options)
-    child.wait_line("ready")
-    tap.wait_up()
-    return child, tap.guest, folder
+    folder = authority(context, "soil.test")
+    child, host = secure_server(context, form, f"{PROGRAMS}http_server.exe", folder)
+    return child, host, folder
 
 
 class Raw:
@@ -172,8 +169,8 @@ def http_bytes(context, form):
 @in_every_form(forms=TWO_FORMS)
 def http_websockets(context, form):
     """Eight clients at once: texts, 70,000 bytes in one frame, pings, the closing handshake; a frame
-    without a mask ends its connection with 1002."""
-    _, host, _ = server(context, form)
+    without a mask ends its connection with 1002; a server that is stopped closes with 1001."""
+    child, host, _ = server(context, form)
     clients = [WebSocket(host, 8000, "/chat") for _ in range(8)]
     for number, client in enumerate(clients):
         client.send(1, b"text of %d" % number)
@@ -191,9 +188,39 @@ def http_websockets(context, form):
         assert received == answer, (opcode, received[0], received[1][:100])
     clients[4].socket.sendall(b"\x81\x05hello")
     assert clients[4].receive() == (8, struct.pack("!H", 1002) + b"mask")
+    child.signal(signal.SIGTERM)
+    for client in clients[:3]:
+        # 1001: the server goes away. It waits for the answer.
+        away = (8, struct.pack("!H", 1001))
+        assert client.receive() == away
+        client.send(*away)
+        assert client.input.read() == b""
     for client in clients:
         client.input.close()
         client.socket.close()
+    assert child.finish() == 143, child.text
+
+
+@in_every_form(forms=TWO_FORMS)
+def http_failed_handshakes(context, form):
+    """What is wrong with a client's handshake is said, with the client's address: no TLS, a version
+    that is too old, a client that doesn't trust the certificate, one that goes away. Others are
+    served."""
+    child, host, folder = server(context, form)
+    peer = re.escape(host.rpartition(".")[0] + ".1")
+    trusting = ["--cacert", f"{folder}/authority.pem", "--resolve", f"soil.test:8443:{host}"]
+    openssl = ["openssl", "s_client", "-connect", f"{host}:8443"]
+    for words, reason in (
+        (["curl", "-sS", f"http://{host}:8443/"], "the peer doesn't speak TLS"),
+        ([*openssl, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "incompatible"),
+        (["curl", "-sS", f"https://{host}:8443/"], "UnknownCA"),
+        ([*openssl, "-cipher", "AES128-SHA", "-tls1_2"], "incompatible"),
+    ):
+        seen = len(child.lines)
+        assert context.run(*words, check=False).returncode != 0, words
+        _, line = child.wait_line("tls handshake", after=seen)
+        assert re.match(rf"tcp {peer}:\d+: exception ", line) and reason in line, (reason, line)
+    assert context.run("curl", "-sS", *trusting, "https://soil.test:8443/a").stdout == "/a\n"
 
 
 # The client
@@ -304,7 +331,7 @@ def http_client(context, form):
     """The server of Python: eight pages on four connections, which are used again, chunks, a
     megabyte each way, redirects, what goes wrong, TLS and a wrong certificate; a WebSocket server
     that sends fragments and pings."""
-    folder = authority(context)
+    folder = authority(context, "soil.test")
     inside, options = folder_of(context, "microvm", folder)
     tap = context.tap()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -387,6 +414,19 @@ def http_files(context, form):
     ):
         assert curl("/large.bin", "-r", words) == "206" and body() == wanted, words
     assert curl("/large.bin", "-r", "300000-") == "416"
+    # Several parts; those that overlap are one.
+    head = context.path("head")
+    assert curl("/large.bin", "-r", "299000-,0-9,100000-149999,120000-160000", "-D", head) == "206"
+    with open(head) as file:
+        kind = next(line for line in file if line.lower().startswith("content-type: "))
+    parts = email.message_from_bytes(kind.encode() + b"\n" + body()).get_payload()
+    got_parts = [(part["content-range"], part.get_payload(decode=True)) for part in parts]
+    assert got_parts == [
+        (f"bytes {first}-{last}/300000", large[first : last + 1])
+        for first, last in ((0, 9), (100_000, 160_000), (299_000, 299_999))
+    ], [name for name, _ in got_parts]
+    assert curl("/large.bin", "-r", ",".join("0-" for _ in range(16))) == "206" and body() == large
+    assert curl("/large.bin", "-r", "0-0," * 16 + "1000-1000") == "200" and body() == large
     with open(got, "wb") as file:
         file.write(large[:100_000])
     assert curl("/large.bin", "-C", "-") == "206" and body() == large, "continued"
@@ -405,7 +445,7 @@ def http_files(context, form):
 @in_every_form(forms=TWO_FORMS)
 def website_over_tls(context, form):
     """The website's pages by https, with a certificate from another disk."""
-    folder = authority(context)
+    folder = authority(context, "soil.test")
     keys = context.path("keys.img")
     with open(keys, "wb") as file:
         file.truncate(16 << 20)
@@ -422,3 +462,47 @@ def website_over_tls(context, form):
     with open(os.path.join(SITE, "index.html")) as file:
         assert page == file.read()
     assert context.run(*curl, check=False).returncode == 60, "an unknown authority"
+
+
+@test(limit=90)
+def website_with_a_renewed_certificate(context):
+    """Certificate and key are replaced in the host's folder while the website serves: a connection
+    from before goes on, and later ones get the new certificate. In between, where the key doesn't
+    fit, they get the old one."""
+    folder = authority(context, "soil.test")
+    certificate(context, folder, "new.test", "authority")
+    tap = context.tap()
+    options = ["--mount", f"/www=host:{SITE},ro", "--mount", f"/keys=host:{folder},ro"]
+    words = ["/keys/soil.test.pem", "/keys/soil.test.key"]
+    program = "examples/website/secure.exe"
+    child = context.soil(program, "process", *words, tap=tap, options=options)
+    child.wait_line("serves /www")
+    trusted = ssl.create_default_context(cafile=f"{folder}/authority.pem")
+
+    def connect(name):
+        connection = http.client.HTTPSConnection(tap.guest, 443, timeout=PATIENCE, context=trusted)
+        connection.sock = trusted.wrap_socket(
+            socket.create_connection((tap.guest, 443), PATIENCE), server_hostname=name
+        )
+        return connection
+
+    def page(connection):
+        connection.request("GET", "/index.html")
+        return connection.getresponse().read()
+
+    with open(f"{SITE}/index.html", "rb") as file:
+        wanted = file.read()
+    old = connect("soil.test")
+    assert page(old) == wanted
+    for kind, said in (("pem", "website: tls certificates"), ("key", "get the new certificate")):
+        seen = len(child.lines)
+        os.replace(f"{folder}/new.test.{kind}", f"{folder}/soil.test.{kind}")
+        child.wait_line(said, after=seen)
+        name = "soil.test" if kind == "pem" else "new.test"
+        assert page(connect(name)) == wanted, name
+    try:
+        connect("soil.test")
+        raise AssertionError("the old certificate is still shown")
+    except ssl.SSLCertVerificationError:
+        pass
+    assert page(old) == wanted, "the connection from before"

@@ -1,5 +1,5 @@
-"""What a program needs (`Soil.Needs`): told by the program itself, shown by `soil needs`, and checked
-by `soil run` before the program starts."""
+"""Needs of a program (`Soil.Needs`): told by the program itself, shown by `soil needs`, and checked
+by `soil run` before the program starts, or by the program when it begins."""
 
 import json
 import os
@@ -159,6 +159,50 @@ def what_is_given_is_used(context, form):
     os.mkdir(context.path("folder"))
     folder = ["--mount", f"/data=host:{context.path('folder')}"]
     runs("/data: 0 entries\n", "volume:data:host:0", options=folder)
+
+
+@in_every_form(forms=BOTH)
+def a_program_checks_its_needs_itself(context, form):
+    """Without the checks of `soil run` the program names all that is missing when it begins, and
+    ends with the same status. What is there is used."""
+    fat = disk(context, "fat.img", 16, "mkfs.fat")
+    raw = disk(context, "raw.img", 1)
+    # As another launcher does: the variable that --ignore-needs sets is empty.
+    unchecked = ["--ignore-needs", "--env", "SOIL_NEEDS="]
+
+    def fails(words, *expected, options=()):
+        status, text = ended(context, form, *words, options=[*unchecked, *options])
+        assert status == 125 and "runs\n" not in text, (status, text)
+        for each in expected:
+            assert f"soil: {each}" in text, text
+        assert "start the program by 'soil run'" in text, text
+        assert text.count("soil: ") == len(expected) + 1, text
+
+    words = ("volume:data:fat:0", "disk:raw:4096")
+    fails(words, "volume data: ", "disk raw: no disk raw: run with --disk raw=FILE")
+    disks = ["--disk", f"data={fat}", "--disk", f"raw={raw}"]
+    fails(("disk:raw:1048577",), "disk raw: has 1048576 bytes, and 1048577", options=disks)
+    read_only = ["--disk", f"data={fat},ro", "--disk", f"raw={raw},ro"]
+    fails(words, "volume data: /data is read-only", "disk raw: is read-only", options=read_only)
+    given = [*unchecked, *disks]
+    status, text = ended(context, form, *words, "cpus:1", options=given)
+    assert (status, text) == (0, "runs\n/data: 0 entries\n2048 sectors\n"), text
+    words = ("volume:data:fat:0:optional", "volume:other:fat:0:ro")
+    fails(words, "volume other: ", options=["--disk", f"data={fat}"])
+    fails(("cpus:1000",), "cpus: there are ")
+    if form == "process":
+        # Not even `soil run` is there.
+        done = context.run(executable(PROGRAM, form), "volume:data:fat:0", check=False)
+        assert done.returncode == 125 and "soil: volume data: " in done.stderr, done
+        environment = {**os.environ, "SOIL_DISK_data": fat}
+        done = context.run(executable(PROGRAM, form), "volume:data:fat:0", env=environment)
+        assert done.stdout == "runs\n/data: 0 entries\n", done
+        return
+    fails(("memory:96",), "memory: the machine has", options=["--mem", "64M"])
+    fails(("tcp:http:80",), "port http: ")
+    fails(("net:a", "net:b"), "net a: ", "net b: ")
+    status, text = ended(context, form, "memory:64", options=[*unchecked, "--mem", "64M"])
+    assert (status, text) == (0, "runs\nenough\n"), text
 
 
 @in_every_form(forms=BOTH)

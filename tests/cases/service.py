@@ -12,8 +12,8 @@ import threading
 import time
 
 from cases.network import in_every_form
+from cases.services import authority
 from cases.storage_kv import entries, fresh
-from cases.tls import authority
 from harness.console import PATIENCE
 from harness.context import ROOT, SOIL, executable
 from harness.runner import test
@@ -114,7 +114,7 @@ def interface(context, form):
 def https(context, form):
     """With --certificate and --key the service speaks TLS, by files of its volume."""
     disk, tap = context.path("data.img"), context.tap()
-    folder = authority(context)
+    folder = authority(context, "soil.test")
     fresh(context, disk, "-d", folder)
     files = ["--certificate", "/data/soil.test.pem", "--key", "/data/soil.test.key"]
     start(context, form, disk, tap, "--port", "443", *files)

@@ -157,6 +157,26 @@ def certificate(context, folder, name, signer=None, past=False):
     return os.path.join(folder, f"{name}.pem")
 
 
+def authority(context, *names):
+    """A folder with an authority's certificate and those for `names` that it signed."""
+    folder = context.path("folder")
+    os.mkdir(folder)
+    certificate(context, folder, "authority")
+    for name in names:
+        certificate(context, folder, name, "authority")
+    return folder
+
+
+def secure_server(context, form, program, folder):
+    """The server, which reads its certificates from `folder`; (child, address)."""
+    inside, options = folder_of(context, "microvm", folder)
+    tap = context.tap()
+    child = context.soil(program, form, inside, tap=tap, options=options)
+    child.wait_line("ready")
+    tap.wait_up()
+    return child, tap.guest
+
+
 @in_every_form(forms=FORMS)
 def openssl_server(context, form):
     """cohttp-lwt-unix behind lwt_ssl, with the static OpenSSL: curl and `openssl s_client` verify

@@ -98,6 +98,16 @@ def slices(out):
     return tracks
 
 
+def instants(out):
+    """The track and the name of each instant of a trace."""
+    with open(out, encoding="utf-8") as file:
+        events = json.load(file)["traceEvents"]
+    names = {
+        event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"
+    }
+    return [(names[event["tid"]], event["name"]) for event in events if event["ph"] == "i"]
+
+
 @in_every_form(forms=FORMS)
 def trace_of_tasks(context, form):
     """A trace has a track for each task, with its runs and between them what it waited for, and one
@@ -121,7 +131,8 @@ def trace_of_tasks(context, form):
 
 @in_every_form(forms=FORMS)
 def trace_of_a_server(context, form):
-    """Waits for the network have the operation's name."""
+    """Waits for the network have the operation's name, and what is done at once has an instant on
+    its task's track."""
     tap, out = context.tap(), context.path("out.json")
     words = ["--trace", out]
     child = context.soil("examples/echo/main.exe", form, options=words, tap=tap)
@@ -131,6 +142,10 @@ def trace_of_a_server(context, form):
     assert child.finish(context.remaining()) == 143, child.text
     waits = {name for _, names in slices(out).values() for name in names}
     assert {"runs", "sleeps", "read"} <= waits, waits
+    found = instants(out)
+    names = {name for _, name in found}
+    assert {"accept", "read", "write"} <= names, names
+    assert all(track.startswith("task ") for track, _ in found), found
 
 
 @in_every_form(forms=FORMS)

@@ -11,31 +11,24 @@ from harness.console import PATIENCE
 from harness.context import outcome
 
 from cases.network import in_every_form
-from cases.services import AUTHORITY, certificate, folder_of
+from cases.services import AUTHORITY, authority, certificate, folder_of, secure_server
 
 PROGRAMS = "tests/programs/tls/"
 FORMS = ("process", "microvm")
 LARGE = ("abcdefghijklmnopqrstuvwxyz" * 38_462)[:1_000_000]
 
 
-def authority(context):
-    """A folder with an authority's certificate and some that it signed."""
-    folder = context.path("folder")
-    os.mkdir(folder)
-    for name in ("authority", "soil.test", "other.test", "new.test", "client.test"):
-        certificate(context, folder, name, None if name == "authority" else "authority")
+def certificates(context):
+    """A folder with those for some names by an authority, and one that signed itself."""
+    folder = authority(context, "soil.test", "other.test", "new.test", "client.test")
     certificate(context, folder, "alone.test")
     return folder
 
 
 def server(context, form):
-    folder = authority(context)
-    inside, options = folder_of(context, "microvm", folder)
-    tap = context.tap()
-    child = context.soil(f"{PROGRAMS}tls_server.exe", form, inside, tap=tap, options=options)
-    child.wait_line("ready")
-    tap.wait_up()
-    return child, tap.guest, folder
+    folder = certificates(context)
+    child, host = secure_server(context, form, f"{PROGRAMS}tls_server.exe", folder)
+    return child, host, folder
 
 
 @in_every_form(forms=FORMS)
@@ -197,7 +190,7 @@ def tls_client(context, form):
     and resumes; it refuses a certificate for another host, one that has expired, one that signed
     itself, and one on the authority's list, each with what is wrong with it; it gives up servers
     that stall, that end in the handshake, and that speak no TLS."""
-    folder = authority(context)
+    folder = certificates(context)
     certificate(context, folder, "late.test", "authority", past=True)
     certificate(context, folder, "revoked.test", "authority")
     with open(f"{folder}/ca.cnf", "w") as file:

@@ -3,12 +3,16 @@ installed."""
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import subprocess
+import time
 
 from harness.console import PATIENCE
-from harness.context import ROOT
+from harness.context import ROOT, executable
 from harness.runner import test
 
 INSTALLED = os.path.join(ROOT, "_build", "install", "default")
@@ -246,6 +250,103 @@ def tests_that_fail_hang_and_have_disks(context):
     ), text.stdout
 
 
+SHOWS = """let () =
+  Array.iteri (fun i word -> if i > 0 then print_endline word) Sys.argv;
+  print_endline "the end"
+"""
+
+
+@test(limit=90)
+def tests_with_actions_and_expected_output(context):
+    """`soil test`: arguments of a test's action and of rules, expected output, in both forms; cram
+    tests and other actions as processes, by dune; what differs is named."""
+    project = Project(context, "actions", "cli")
+    for name in ("plain", "wrong", "given", "shows"):
+        project.write(f"a/{name}.ml", SHOWS)
+    project.write("a/plain.expected", "the end\n")
+    project.write("a/wrong.expected", "the beginning\n")
+    project.write("a/shown.expected", "1\nthe end\n")
+    project.write(
+        "a/dune",
+        "(tests (names plain wrong) (modules plain wrong))\n"
+        "(test (name given) (modules given) (action (run %{test} 'a --b)))\n"
+        "(executable (name shows) (modules shows))\n"
+        "(rule (alias runtest) (action (run ./shows.exe one)))\n"
+        "(rule (with-stdout-to shown.out (run ./shows.exe 1)))\n"
+        "(rule (alias runtest) (action (diff shown.expected shown.out)))\n",
+    )
+    project.write("b/dune", "(cram (deps ../a/shows.exe))\n")
+    project.write("b/cram.t", "  $ ../a/shows.exe\n  the end\n")
+    project.write("c/dune", '(rule (alias runtest) (action (system "echo of dune; exit 3")))\n')
+    results = project.results(status=1)
+    both = {f"a/{name}": "passed" for name in ("plain", "given 'a --b", "shows one", "shows 1")} | {
+        "test/test": "passed",
+        "a/wrong": "failed",
+    }
+    expected = {(name, form): both[name] for name in both for form in ("process", "image")}
+    expected |= {
+        ("b/runtest", "process"): "passed",
+        ("b/runtest", "image"): "skipped",
+        ("c/runtest", "process"): "failed",
+        ("c/runtest", "image"): "skipped",
+    }
+    assert outcomes(results) == expected, results
+    for form in ("process", "image"):
+        assert results["a/shows one", form]["output"] == "one\nthe end\n", results
+        wrong = results["a/wrong", form]
+        assert wrong["reason"] == (
+            "its output isn't that of wrong.expected: "
+            'line 1 is "the end" in place of "the beginning"'
+        ), wrong
+        assert wrong["output"] == "the end\n", wrong
+    assert "of dune" in results["c/runtest", "process"]["output"], results
+    assert "as processes only" in results["b/runtest", "image"]["reason"], results
+    project.write("b/cram.t", "  $ ../a/shows.exe\n  the beginning\n")
+    changed = project.results("b/", status=1)
+    assert "-  the beginning" in changed["b/runtest", "process"]["output"], changed
+
+
+def until(context, condition):
+    while not condition():
+        assert context.remaining() > 1, "it doesn't come"
+        time.sleep(0.05)
+
+
+@test(limit=90)
+def ended_tests_leave_nothing(context):
+    """`soil test` that is ended by Ctrl-C or killed leaves no QEMU, no dune and no test's program."""
+    project = Project(context, "hanging")
+    project.write("a/hanging.ml", "let () = while true do () done\n")
+    project.write("a/dune", "(test (name hanging))\n")
+    project.write("b/cram.t", "  $ sleep 3600\n")
+    project.build()
+
+    def ended(number, *words, running):
+        command = [os.path.join(INSTALLED, "bin", "soil"), "test", "--timeout", "3600", *words]
+        child = context.child(command, env=project.environment, cwd=project.folder)
+        session = child.process.pid
+
+        def runs():
+            names = " ".join(of_session(session))
+            return all(name in names for name in running)
+
+        until(context, runs)
+        if number == signal.SIGINT:
+            # The terminal signals its whole group.
+            os.killpg(session, number)
+        else:
+            child.signal(number)
+        child.process.wait(context.remaining())
+        until(context, lambda: not of_session(session))
+
+    for number in (signal.SIGINT, signal.SIGKILL):
+        ended(number, "hanging", "--jobs", "2", running=("qemu-system", "hanging.exe"))
+        ended(number, "b/", running=("dune", "sleep"))
+    project.write("slow/dune", '(rule (targets x) (action (system "sleep 3600; touch x")))\n')
+    for number in (signal.SIGINT, signal.SIGKILL):
+        ended(number, running=("dune", "sleep"))
+
+
 @test(limit=60)
 def errors_of_new_build_and_test(context):
     """What a name, a folder, a workspace, a source or dune itself has wrong is said in one line
@@ -336,6 +437,47 @@ def watched_process(context):
 def watched_image(context):
     """The same with the image."""
     watched(context, "soil")
+
+
+def on_terminal(context, *words, environment):
+    """What a command prints on a terminal."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    printed = b""
+    try:
+        while select.select([ours], [], [], context.remaining())[0]:
+            printed += os.read(ours, 4096)
+    except OSError:
+        pass  # EIO: it has ended, and all that it has started.
+    child.wait(context.remaining())
+    os.close(ours)
+    return printed.decode()
+
+
+@test(limit=60)
+def colours_and_progress_on_terminals_only(context):
+    """A sign of life where a command takes long, and colours, both on terminals only; colours not
+    with NO_COLOR."""
+    environment = {**installed(), "TERM": "xterm"}
+    environment.pop("NO_COLOR", None)
+    soil = os.path.join(INSTALLED, "bin", "soil")
+    slow = context.path("qemu")
+    with open(slow, "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\nsleep 2\nexit 1\n")
+    os.chmod(slow, 0o755)
+    words = (soil, "needs", executable("tests/programs/soil/needs.exe", "microvm"), "--qemu", slow)
+    shown = on_terminal(context, *words, environment=environment)
+    assert "asking the program what it needs" in shown, shown
+    piped = context.run(*words, env=environment, check=False)
+    assert "asking" not in piped.stdout + piped.stderr, piped
+    colour = "\x1b[1m\x1b[3"
+    assert colour in on_terminal(context, soil, "doctor", environment=environment)
+    plain = {**environment, "NO_COLOR": "1"}
+    assert colour not in on_terminal(context, soil, "doctor", environment=plain)
+    assert "\x1b" not in context.run(soil, "doctor", env=environment, check=False).stdout
 
 
 APT = """#!/bin/sh

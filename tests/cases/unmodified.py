@@ -419,8 +419,9 @@ While a call of `Unix` waits (`read`, `select`, `sleepf` …), in an image and i
 | a task of `Soil.run` | other threads, OCaml's and C's; the network: connections are made, and what peers send is acknowledged and kept. Other tasks wait until the call returns |
 | another thread | the tasks too |
 
-So a task had best wait by `Soil`, and code that waits by `Unix` run in a thread, which hands results
-over by `Soil.Inbox`. A program without `Soil.run` has threads alone, none of which stops another.
+So a task had best wait by `Soil`, and code that waits by `Unix` run in a thread, which hands
+results over by `Soil.Inbox`. A program without `Soil.run` has threads alone, none of which stops
+another.
 
 ## Functions
 

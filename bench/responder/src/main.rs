@@ -103,7 +103,7 @@ fn card() -> Option<Net> {
         // SAFETY: this is the only driver in the machine.
         let found = unsafe { MmioTransport::probe(&MEMORY, SLOTS + slot * SLOT, SLOT as usize) };
         let transport = found.ok()??;
-        if transport.device_type() != DeviceType::Net {
+        if transport.device_type() != DeviceType::NET {
             return None;
         }
         Net::new(Box::new(transport), &MEMORY, &NetConfig::default()).ok()

@@ -23,7 +23,7 @@ let in_threads f =
   let ended = Task.Semaphore.create 0 in
   let work i =
     f i;
-    Inbox.submit inbox (fun () -> Task.Semaphore.release ended)
+    Inbox.post inbox (fun () -> Task.Semaphore.release ended)
   in
   let threads = List.init 8 (Thread.create work) in
   List.iter (fun _ -> Task.Semaphore.acquire ended) threads;

@@ -1,0 +1,128 @@
+"""Frames and keys: one program on Soil's displays and on Linux's dumb buffers of DRM."""
+
+import os
+import re
+import statistics
+import tempfile
+import time
+
+import peer
+import qemu
+from boot import built, image
+from harness.console import Child, Timeout
+from harness.qmp import Monitor
+from measure import Figure
+
+PROGRAMS = "bench/programs/display"
+ORDER = """display_fps_full_640 display_fps_full_1080 display_fps_damage5_1080
+display_copy_share display_key_to_flush_ms""".split()
+# The order in which they are loaded.
+DRM = "virtio_dma_buf drm drm_shmem_helper drm_kms_helper virtio-gpu virtio_input evdev".split()
+SMALL, LARGE = (640, 480), (1920, 1080)
+# Keys of one run.
+KEYS = 100
+# Attempts to boot a guest.
+BOOTS = 10
+
+
+def prepare():
+    for machine, transport in peer.TRANSPORT.items():
+        program = built(f"_build/default/{PROGRAMS}/linux/display.exe")
+        peer.initramfs(f"display-{machine}", transport + DRM, program, peer.FULL)
+
+
+def guests(options):
+    """The two guests, as functions of a mode, the display's size, and QMP's socket."""
+    modules = peer.TRANSPORT[options.machine] + DRM
+    archive = peer.work(f"display-{options.machine}.cpio")
+    program = image(f"_build/soil/{PROGRAMS}/soil/display.exe")
+
+    def words(mode, size):
+        return [mode, *map(str, size), str(options.seconds)]
+
+    def soil(mode, size, monitor=None):
+        run = words(mode, size)
+        return qemu.soil(program, run, options.machine, display=size, monitor=monitor)
+
+    def linux(mode, size, monitor=None):
+        run = words(mode, size)
+        return qemu.linux(
+            archive,
+            modules,
+            run,
+            options.machine,
+            display=size,
+            monitor=monitor,
+            flavour=peer.FULL,
+        )
+
+    return soil, linux
+
+
+def booted(command, text, timeout):
+    """The guest, which has printed `text`. Linux's ordinary kernel oopses in `start_kernel` in some
+    boots of this machine: it is booted again."""
+    for tries in range(BOOTS):
+        child = Child(command)
+        try:
+            child.wait_line(text, timeout=timeout)
+            return child
+        except Timeout:
+            child.stop()
+            if tries == BOOTS - 1:
+                raise
+
+
+def rate(command, seconds):
+    """The frames a second that the guest prints."""
+    with booted(command, "fps=", 60 + 4 * seconds) as child:
+        return float(re.search(r"fps=([0-9.e+]+)", child.text)[1])
+
+
+def answers(guest, size):
+    """Milliseconds from a key's event, as QEMU takes it, to the line after its flush: the
+    median."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "qmp")
+        with booted(guest("keys", size, path), "ready", 60) as child:
+            monitor = Monitor(path)
+            times = [answer(child, monitor) for _ in range(KEYS)]
+    return statistics.median(times)
+
+
+def answer(child, monitor):
+    after = len(child.text)
+    key = {"type": "qcode", "data": "a"}
+
+    def events(down):
+        return [{"type": "key", "data": {"down": down, "key": key}}]
+
+    start = time.monotonic()
+    monitor.ask("input-send-event", events=events(True))
+    child.wait_line("shown", timeout=20, after=after)
+    taken = time.monotonic() - start
+    monitor.ask("input-send-event", events=events(False))
+    return taken * 1000
+
+
+def display(options):
+    """Whole frames and 5 % of one; how much of a whole frame's time is its copy; keys."""
+    small, large, damage = (Figure(name, "frames/s", "higher") for name in ORDER[:3])
+    share = Figure("display_copy_share", "of memcpy", "higher")
+    key = Figure("display_key_to_flush_ms", "ms", "lower")
+    both = guests(options)
+
+    def rates(mode, size):
+        return [rate(guest(mode, size), options.seconds) for guest in both]
+
+    for _ in range(options.pairs):
+        small.add(*rates("full", SMALL))
+        full, copies = rates("full", LARGE), rates("copies", LARGE)
+        large.add(*full)
+        share.add(*(frames / copied for frames, copied in zip(full, copies, strict=True)))
+        damage.add(*rates("damage", LARGE))
+        key.add(*(answers(guest, SMALL) for guest in both))
+    return [small, large, damage, share, key]
+
+
+GROUPS = {"display": display}

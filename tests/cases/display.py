@@ -1,0 +1,384 @@
+"""Displays, keyboards and pointers: pictures to the pixel, by QEMU's monitor and by
+`--screenshot`."""
+
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import zlib
+
+from cases.network import in_every_form
+from harness.console import PATIENCE
+from harness.context import FORMS, ROOT, Skip, clean, outcome
+from harness.qmp import Monitor
+from harness.runner import test
+
+PICTURES = "tests/programs/display/pictures.exe"
+TYPING = "tests/programs/display/typing.exe"
+IMAGES = [form for form in FORMS if form != "process"]
+
+
+def picture(width, height, inverse=None):
+    """The rows of what pictures.exe draws, inverted in a rectangle."""
+    rows = []
+    for y in range(height):
+        row = bytearray()
+        for x in range(width):
+            pixel = [x * 7 & 255, y * 5 & 255, x + y & 255]
+            if inverse:
+                left, top, wide, high = inverse
+                if left <= x < left + wide and top <= y < top + high:
+                    pixel = [255 - value for value in pixel]
+            row += bytes(pixel)
+        rows.append(bytes(row))
+    return rows
+
+
+def read_png(path):
+    """The rows of a PNG of 8 bits for red, green and blue (PNG 1.2, 6 and 9)."""
+    with open(path, "rb") as file:
+        data = file.read()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n", data[:8]
+    at, packed, width, height = 8, b"", 0, 0
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        chunk = data[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", chunk[:10])
+            assert (depth, colour) == (8, 2)
+        elif kind == b"IDAT":
+            packed += chunk
+        at += 12 + length
+    raw = zlib.decompress(packed)
+    rows, before, stride = [], bytes(3 * width), 3 * width + 1
+    for y in range(height):
+        method, row = raw[y * stride], bytearray(raw[y * stride + 1 : (y + 1) * stride])
+        for i, value in enumerate(row):
+            left, corner = (row[i - 3], before[i - 3]) if i >= 3 else (0, 0)
+            up = before[i]
+            guess = left + up - corner
+            nearest = min((left, up, corner), key=lambda each: abs(guess - each))
+            row[i] = value + (0, left, up, (left + up) // 2, nearest)[method] & 255
+        before = bytes(row)
+        rows.append(before)
+    return rows
+
+
+def dump(context, monitor, display):
+    """What a display of a machine shows, by QEMU."""
+    path = context.path(f"{display}.ppm")
+    monitor.ask("screendump", filename=path, device=display, head=0)
+    with open(path, "rb") as file:
+        head, size, levels, pixels = file.read().split(b"\n", 3)
+    width, height = map(int, size.split())
+    assert (head, levels, len(pixels)) == (b"P6", b"255", 3 * width * height)
+    return [pixels[3 * width * y : 3 * width * (y + 1)] for y in range(height)]
+
+
+def monitored(context):
+    """Options that open a monitor, and where it is."""
+    path = context.path("qmp")
+    return [f"--qemu-arg={word}" for word in ("-qmp", f"unix:{path},server=on,wait=off")], path
+
+
+def say(child, line):
+    child.process.stdin.write(f"{line}\n".encode())
+    child.process.stdin.flush()
+
+
+def tell(child, line):
+    seen = len(child.lines)
+    say(child, line)
+    child.wait_line(f"done {line}", after=seen)
+
+
+def start(context, form, *options):
+    child = context.soil(PICTURES, form, options=options, stdin=subprocess.PIPE)
+    child.wait_line("ready")
+    return child
+
+
+@in_every_form()
+def displays_and_their_pictures(context, form):
+    """Two displays show what was drawn, to the pixel; of a damaged rectangle no more than that is
+    sent; another size is another mode. The screenshot is the first one's at the end."""
+    file = context.path("end.png")
+    options, qmp = ([], None) if form == "process" else monitored(context)
+    sizes = "--display-size=640x480,320x200"
+    child = start(context, form, "--display=none", sizes, f"--screenshot={file}", *options)
+    tell(child, "sizes")
+    found = re.findall(r"(display\d) true (\d+x\d+)", child.text)
+    assert found == [("display0", "640x480"), ("display1", "320x200")], child.text
+    monitor = None if form == "process" else Monitor(qmp)
+    rectangle = (10, 20, 30, 40)
+    for line, display, expected in (
+        ("draw display0 160 120", "display0", picture(160, 120)),
+        ("draw display1 320 200", "display1", picture(320, 200)),
+        ("draw display0 640 480", "display0", picture(640, 480)),
+        ("damage display0 10 20 30 40", "display0", picture(640, 480, rectangle)),
+    ):
+        tell(child, line)
+        if monitor:
+            assert dump(context, monitor, display) == expected, line
+    say(child, "end")
+    assert outcome(child, context)[0] == 0, clean(child.text)
+    assert read_png(file) == picture(640, 480, rectangle)
+
+
+@in_every_form()
+def many_frames_leave_memory_as_it_was(context, form):
+    """10 000 frames of two buffers in turn, and 50 changes of the mode."""
+    child = start(context, form, "--display=none", "--display-size=320x200")
+
+    def memory():
+        tell(child, "memory")
+        return int(re.findall(r"memory (\d+)", child.text)[-1])
+
+    def work(frames):
+        tell(child, f"frames {frames}")
+        for size in range(50):
+            tell(child, f"draw display0 {200 + size} 200")
+
+    work(1000)
+    before = memory()
+    work(10000)
+    more = memory() - before
+    if form == "process":
+        context.bound("KiB more in memory", more >> 10, 4096)
+    else:
+        assert more <= 256 << 10, more
+
+
+@in_every_form()
+def no_display(context, form):
+    """Without a display the error names the option."""
+    for program, words in ((PICTURES, "draw display0 16 16"), (TYPING, "")):
+        child = context.soil(program, form, stdin=subprocess.PIPE)
+        if words:
+            child.wait_line("ready")
+            say(child, words)
+        status, text = outcome(child, context)
+        assert status == 2 and "soil run --display" in text, text
+
+
+@test()
+def nothing_to_picture(context):
+    """A process that has shown nothing has no picture, and says so."""
+    file = context.path("none.png")
+    child = start(context, "process", f"--screenshot={file}")
+    say(child, "end")
+    status, text = outcome(child, context)
+    assert status == 74 and "has shown nothing on its first display" in text, text
+    assert not os.path.exists(file)
+
+
+def key(code, down):
+    return {"type": "key", "data": {"down": down, "key": {"type": "qcode", "data": code}}}
+
+
+def axis(name, value):
+    return {"type": "abs", "data": {"axis": name, "value": value}}
+
+
+def button(name, down):
+    return {"type": "btn", "data": {"down": down, "button": name}}
+
+
+@test()
+def keys_and_pointer(context):
+    """What QEMU's monitor sends arrives in its order, and as text."""
+    for form in IMAGES:
+        options, qmp = monitored(context)
+        child = context.soil(TYPING, form, options=["--display=none", *options])
+        child.wait_line("ready")
+        monitor = Monitor(qmp)
+        expected = []
+        for names in (["h"], ["shift", "i"], ["ret"], ["shift", "1"]):
+            events = [key(name, True) for name in names]
+            events += [key(name, False) for name in reversed(names)]
+            codes = [{"h": 35, "i": 23, "shift": 42, "ret": 28, "1": 2}[name] for name in names]
+            expected += [f"key +{code}" for code in codes]
+            expected += [f"key -{code}" for code in reversed(codes)]
+            for event in events:
+                monitor.ask("input-send-event", events=[event])
+        for x, y in ((0, 0), (0x7FFF, 0x3FFF), (0x2000, 0x7FFF)):
+            monitor.ask("input-send-event", events=[axis("x", x), axis("y", y)])
+            expected.append(f"position {x / 0x7FFF:.3f} {y / 0x7FFF:.3f}")
+        for down in (True, False):
+            monitor.ask("input-send-event", events=[button("left", down)])
+            expected.append(f"key {'+' if down else '-'}272")
+        monitor.ask("input-send-event", events=[button("wheel-up", True)])
+        monitor.ask("input-send-event", events=[button("wheel-up", False)])
+        expected.append("wheel 0 1")
+        # Another device's events may overtake these.
+        child.wait_line("wheel 0 1")
+        for down in (True, False):
+            monitor.ask("input-send-event", events=[key("esc", down)])
+            expected.append(f"key {'+' if down else '-'}1")
+        status, text = outcome(child, context)
+        lines = text.split("ready\n", 1)[1].splitlines()
+        # QEMU tells a wheel as a button, too.
+        lines = [line for line in lines if not re.fullmatch(r"key .3\d\d", line)]
+        assert status == 0 and lines == [*expected, "typed hI!"], text
+
+
+WINDOW = os.path.join(ROOT, "_build", "default", "tools", "window", "soil-window")
+
+
+class Desktop:
+    """An X server in memory, and xdotool as its user."""
+
+    def __init__(self, context):
+        if not os.path.exists(WINDOW):
+            raise Skip(f"{WINDOW} is not built: dune build ./{os.path.relpath(WINDOW, ROOT)}")
+        for program in ("Xvfb", "xdotool"):
+            if not shutil.which(program):
+                raise Skip(f"{program} is not installed: apt-get install xvfb xdotool")
+        words = ["-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
+        server = context.child(["Xvfb", *words])
+        while not server.lines:
+            assert server.process.poll() is None, server.text
+            server.drain(0.05)
+        self.context = context
+        self.environment = {"DISPLAY": f":{server.lines[-1][1].strip()}", "SOIL_WINDOW": WINDOW}
+
+    def do(self, *words):
+        done = self.context.run("xdotool", *words, env={**os.environ, **self.environment})
+        return done.stdout.split()
+
+    def window(self, name):
+        """The window with this title, once it can be seen."""
+        return self.do("search", "--sync", "--onlyvisible", "--name", name)[-1]
+
+
+@test()
+def a_window_of_a_process(context):
+    """Under an X server: the picture, another size, keys in their order and as text, and the end
+    when the window is closed."""
+    desktop = Desktop(context)
+    file = context.path("window.png")
+    options = ["--display=window", "--display-size=320x240", f"--screenshot={file}"]
+    child = context.soil(
+        PICTURES, "process", options=options, stdin=subprocess.PIPE, env=desktop.environment
+    )
+    child.wait_line("ready")
+    tell(child, "draw display0 320 240")
+    window = desktop.window("pictures.exe")
+    say(child, "change display0")
+    desktop.do("windowsize", window, "400", "300")
+    child.wait_line("display0 true 400x300")
+    say(child, "end")
+    assert outcome(child, context)[0] == 0, child.text
+    assert read_png(file) == picture(320, 240)
+
+    options = ["--display=window", "--display-size=320x240"]
+    child = context.soil(TYPING, "process", options=options, env=desktop.environment)
+    child.wait_line("ready")
+    window = desktop.window("typing.exe")
+    desktop.do("windowfocus", window, "mousemove", "--window", window, "319", "239")
+    child.wait_line("position 1.000 1.000")
+    desktop.do("click", "1")
+    desktop.do("key", "h", "shift+i", "Escape")
+    status, text = outcome(child, context)
+    found = re.findall(r"key .\d+", text)
+    expected = "+272 -272 +35 -35 +42 +23 -42 -23 +1 -1"
+    assert status == 0 and found == [f"key {code}" for code in expected.split()], text
+    assert text.endswith("typed hI\n"), text
+
+    child = context.soil(TYPING, "process", options=options, env=desktop.environment)
+    child.wait_line("ready")
+    desktop.do("windowkill", desktop.window("typing.exe"))
+    assert outcome(child, context)[0] == 143, child.text
+
+
+@test()
+def a_window_without_a_desktop(context):
+    """The error names the other options."""
+    environment = {"DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    child = context.soil(PICTURES, "process", options=["--display=window"], env=environment)
+    status, text = outcome(child, context)
+    assert status == 125 and "needs a desktop" in text and "--display none" in text, text
+    child = context.soil(PICTURES, "microvm", options=["--display=window"], env=environment)
+    status, text = outcome(child, context)
+    assert status == 125 and "opens no window" in text and "--display vnc=:0" in text, text
+
+
+class Vnc:
+    """A client of QEMU's VNC server that resizes the display (RFC 6143; SetDesktopSize of the
+    community's protocol)."""
+
+    def __init__(self, number):
+        self.socket = socket.create_connection(("127.0.0.1", 5900 + number), timeout=PATIENCE)
+        version = self.take(12)
+        self.socket.sendall(version)
+        kinds = self.take(self.take(1)[0])
+        assert 1 in kinds, kinds
+        self.socket.sendall(b"\x01")
+        assert self.take(4) == bytes(4)
+        self.socket.sendall(b"\x01")
+        self.take(20)
+        self.take(struct.unpack(">I", self.take(4))[0])
+        # Raw and ExtendedDesktopSize.
+        self.socket.sendall(struct.pack(">BxHii", 2, 2, 0, -308))
+
+    def take(self, length):
+        data = b""
+        while len(data) < length:
+            piece = self.socket.recv(length - len(data))
+            assert piece, "the server has gone"
+            data += piece
+        return data
+
+    def resize(self, width, height):
+        screen = struct.pack(">IHHHHI", 0, 0, 0, width, height, 0)
+        self.socket.sendall(struct.pack(">BxHHBx", 251, width, height, 1) + screen)
+
+
+@test()
+def a_window_that_is_resized(context):
+    """The size that a viewer asks for reaches the program."""
+    for index, form in enumerate(IMAGES):
+        number = 10_000 + os.getpid() % 20_000 + index
+        child = start(context, form, f"--display=vnc=:{number}", "--display-size=640x480")
+        tell(child, "draw display0 640 480")
+        say(child, "change display0")
+        vnc = Vnc(number)
+        vnc.resize(800, 608)
+        child.wait_line("display0 true 800x608")
+        say(child, "end")
+        assert outcome(child, context)[0] == 0, child.text
+
+
+VARIANTS = {
+    "microvm": [
+        "",
+        "event_idx=off",
+        "indirect_desc=off",
+        "event_idx=off,indirect_desc=off",
+        "edid=off",
+    ],
+    "q35": ["vectors=0", "event_idx=off,indirect_desc=off", "edid=off", "max_outputs=2"],
+}
+
+
+@test()
+def adapters_of_all_kinds(context):
+    """Pictures are shown by graphics adapters with these options, of which each switches off a part
+    of the protocol; another scan-out is another display."""
+    file = context.path("end.png")
+    for machine, variants in VARIANTS.items():
+        for variant in variants:
+            options = [f"--device-option=gpu:{each}" for each in variant.split(",") if each]
+            options += ["--display=none", "--display-size=320x200", f"--screenshot={file}"]
+            child = start(context, machine, *options)
+            tell(child, "sizes")
+            assert "display0 true 320x200" in child.text, f"{variant}: {child.text}"
+            assert ("display1" in child.text) == (variant == "max_outputs=2"), child.text
+            tell(child, "frames 100")
+            tell(child, "draw display0 160 120")
+            say(child, "end")
+            assert outcome(child, context)[0] == 0, f"{variant}: {clean(child.text)}"
+            assert read_png(file) == picture(160, 120), variant
+            os.remove(file)

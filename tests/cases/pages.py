@@ -1,0 +1,176 @@
+"""The commands on pages outside of the book: the README files of the repository, its examples and
+the templates of `soil new`. Each block of `sh` or `console` is typed, or says why it isn't:
+
+- `<!-- not typed: REASON -->` above a block leaves it out;
+- a line that starts a server runs while the lines after the last server are typed: these are its
+  clients, typed again for each server until they print something;
+- in a block of `console`, `$` begins what is typed, and the other lines are among what it prints.
+
+The programs of the repository are there already: `dune build` and `make install` do nothing. `nc`
+is a stand-in, which sends its input and prints the answer."""
+
+import os
+import re
+import sys
+
+from cases.book import FENCE, INSTALLED, MARK, check_lines, environment, pages, read
+from cases.user_network import uplink
+from harness.context import ROOT
+from harness.runner import test
+
+EXAMPLES = ("hello", "echo", "lwt-chat", "servers", "service", "website")
+TEMPLATES = ("tcp", "http", "kv", "cli")
+SHELLS = ("sh", "console", "shell")
+LEFT_OUT = re.compile(r"<!-- not typed: .+? -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
+SERVER = re.compile(r"soil run|_build/")
+NC = """#!{python}
+import socket, sys
+host, port = [word for word in sys.argv[1:] if not word.startswith("-")]
+with socket.create_connection((host, int(port)), timeout=30) as connection:
+    connection.sendall(sys.stdin.buffer.read())
+    connection.shutdown(socket.SHUT_WR)
+    while part := connection.recv(4096):
+        sys.stdout.buffer.write(part)
+"""
+# end: as Ctrl-C. client: typed until it prints something, while the server runs.
+FUNCTIONS = """
+set -eum
+make() { :; }
+dune() { :; }
+other=
+end() { kill -INT -- "-$other" || true; wait "$other" || true; other=; }
+trap '[ -z "$other" ] || end' EXIT
+alive() { kill -0 "$other" || { cat terminal.log; exit 1; }; }
+client() {
+  for _ in $(seq 300); do
+    answer=$(timeout 20 bash -c "$1" 2>&1 </dev/null) && [ -n "$answer" ] && break
+    alive
+    sleep 0.1
+  done
+  printf '%s\\n' "$answer"
+  [ -n "$answer" ]
+}
+"""
+
+
+def shell_blocks(text):
+    """Each block of commands: its line, its language and its text, None if it is left out."""
+    end = 0
+    for match in FENCE.finditer(text):
+        if match[1] in SHELLS:
+            left_out = LEFT_OUT.search(text[end : match.start()])
+            yield text.count("\n", 0, match.start()) + 1, match[1], None if left_out else match[2]
+        end = match.end() + 1
+
+
+def commands(text):
+    """What a page has typed: each command and the lines that it prints, as far as they are said."""
+    found = []
+    for _, language, body in shell_blocks(text):
+        for line in (body or "").replace("\\\n", "").splitlines():
+            if language != "console":
+                found += [(line, [])] if line.strip() else []
+            elif line.startswith("$ "):
+                found.append((line[2:], []))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
+def script(found, silent, apart):
+    """The page's commands as a script; for each command that prints, its number follows MARK."""
+    lines = [FUNCTIONS]
+    servers = [n for n, (line, _) in enumerate(found) if not silent and SERVER.match(line)]
+    last = servers[-1] if servers else len(found)
+    for number, (line, _) in enumerate(found[: last + 1]):
+        if number not in servers:
+            lines.append(line)
+            continue
+        lines.append(f"{{ {line.partition('  #')[0]}; }} >terminal.log 2>&1 </dev/null &")
+        lines.append("other=$!")
+        clients = [] if apart and apart in line else found[last + 1 :]
+        for client, (words, _) in enumerate(clients, last + 1):
+            lines += [f"echo '{MARK}{client}'", f"client {quoted(words)}"]
+        if not clients:
+            # It begins, and goes on.
+            lines.append("for _ in $(seq 30); do [ -s terminal.log ] || sleep 0.1; done")
+        lines += ["alive", "end"]
+    return "\n".join(lines) + "\n"
+
+
+def quoted(words):
+    return "'" + words.replace("'", "'\\''") + "'"
+
+
+def page(path, name, setup="", silent=False, apart=None):
+    """The test of a page. `setup` is typed before it; a `silent` page has no servers. The clients
+    don't talk to a server whose line has `apart`."""
+
+    def run(context):
+        uplink(context)
+        os.mkdir(context.path("bin"))
+        with open(context.path("bin/nc"), "w", encoding="ascii") as file:
+            file.write(NC.format(python=sys.executable))
+        os.chmod(context.path("bin/nc"), 0o755)
+        folder = context.path("folder")
+        os.mkdir(folder)
+        # The repository as it is after a build. What the page makes is in the test's folder.
+        for there in ("_build", "examples"):
+            os.symlink(os.path.join(ROOT, there), os.path.join(folder, there))
+        found = commands(read(os.path.join(ROOT, path)))
+        words = environment()
+        words["PATH"] = context.path("bin") + ":" + words["PATH"] + ":/usr/sbin:/sbin"
+        typed = context.path("typed.sh")
+        with open(typed, "w", encoding="utf-8") as file:
+            file.write("set -e\n" + setup + script(found, silent, apart))
+        words = [f"{key}={value}" for key, value in words.items()]
+        child = context.child(["env", "-i", *words, "bash", typed], cwd=folder)
+        status = child.finish(context.remaining())
+        assert status == 0, f"status {status}:\n{child.text}"
+        for part in child.text.replace("\r", "").split(MARK)[1:]:
+            number, _, printed = part.partition("\n")
+            line, expected = found[int(number)]
+            check_lines(f"{path}: {line}", expected, printed)
+
+    shows = f"What {path} tells its reader to type works."
+    test(name=name, limit=120, shows=shows)(run)
+
+
+def template(name, setup="", **more):
+    """The page of a new project, typed there."""
+    new = f"cd .. && soil new --template {name} made && cd made\n"
+    page(f"tools/templates/{name}/README.md", f"template-{name}", new + setup, **more)
+
+
+page("README.md", "readme", "unlink _build; unlink examples\n")
+page("examples/hello/README.md", "hello", silent=True)
+page("examples/echo/README.md", "echo")
+page("examples/lwt-chat/README.md", "lwt-chat")
+page("examples/servers/README.md", "servers", apart="chat")
+page("examples/service/README.md", "service")
+page("examples/website/README.md", "website")
+template("tcp")
+template("http")
+template("kv")
+template("cli", "mkdir texts; echo some words >texts/a.txt\n", silent=True)
+
+TYPED = {
+    "README.md",
+    *(f"examples/{name}/README.md" for name in EXAMPLES),
+    *(f"tools/templates/{name}/README.md" for name in TEMPLATES),
+}
+
+
+@test()
+def no_page_has_commands_that_no_one_types(_):
+    """Every block of commands is typed by a test, or says why not."""
+    missing = []
+    for path in pages():
+        shown = os.path.relpath(path, ROOT)
+        if shown in TYPED:
+            continue
+        for line, language, body in shell_blocks(read(path)):
+            # Those of docs are typed by book.py.
+            if body is not None and not (shown.startswith("docs/") and language == "shell"):
+                missing.append(f"{shown}:{line}: a block of {language}")
+    assert not missing, "\n".join(missing)
