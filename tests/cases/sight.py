@@ -52,12 +52,14 @@ def profile_of_a_server(context, form):
     words = ["--profile", svg]
     child = context.soil("examples/echo/main.exe", form, options=words, tap=tap)
     child.wait_line("echo listens")
-    context.load("copy", tap.guest, 7, 100_000_000 if form == "process" else 15_000_000)
+    context.load("copy", tap.guest, 7, 400_000_000 if form == "process" else 15_000_000)
     child.signal(signal.SIGTERM)
     assert child.finish(context.remaining()) == 143, child.text
     found = frames(svg)
-    for name in ("Soil.Scheduler.run_all", "net::stack::Stack::poll", "caml_main"):
+    for name in ("Soil.Scheduler.run_all", "caml_main"):
         assert found.get(name), (name, found)
+    # Which functions of the stack a sample meets is chance.
+    assert any(name.startswith("net::") for name in found), found
 
 
 @in_every_form(forms=("microvm",))
