@@ -1,9 +1,9 @@
 //! The dune workspace around the current folder: its root, its builds and its programs.
 
+use crate::child::signalled_at_our_end;
 use crate::failure::{Context as _, Failure};
 use crate::program::Form;
 use crate::project;
-use crate::run::signalled_at_our_end;
 use crate::sexp::{self, Sexp};
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};

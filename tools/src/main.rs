@@ -1,6 +1,7 @@
 //! The `soil` command: runs programs in both forms, makes projects and disks, and checks the host.
 
 mod build;
+mod child;
 mod cli;
 mod demangle;
 mod disk;
@@ -13,6 +14,7 @@ mod failure;
 mod image_lock;
 mod json;
 mod manual;
+mod messages;
 mod needs;
 mod observe;
 mod options;
@@ -79,7 +81,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            run::say(&failure.to_string());
+            messages::say(&failure.to_string());
             let status = failure.status.filter(|_| is_run);
             ExitCode::from(status.unwrap_or(if is_run { exit_status::NOT_STARTED } else { 1 }))
         }

@@ -7,7 +7,6 @@ mod check;
 mod show;
 mod volumes;
 
-pub use answer::BEGINNING;
 pub use ask::Question;
 pub use check::complete;
 

@@ -4,6 +4,7 @@
 //! calls are found by its unwinding tables, and it runs on. An image is looked at by QEMU's gdb
 //! server ([`remote`]), a process by ptrace ([`tracer`]).
 
+pub mod access;
 pub mod remote;
 pub mod tracer;
 mod unwind;

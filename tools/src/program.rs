@@ -3,7 +3,6 @@
 
 use crate::exit_status::NOT_FOUND;
 use crate::failure::{Context as _, Failure};
-use crate::needs;
 use crate::stand_in;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};
@@ -15,6 +14,11 @@ use std::path::{Path, PathBuf};
 /// The note that makes QEMU and Firecracker boot an ELF file directly (Xen's
 /// XEN_ELFNOTE_PHYS32_ENTRY).
 const PVH_NOTE: elf::NoteType = elf::NoteType(18);
+
+/// The first bytes of a program's answer to what it needs: a record separator (RFC 7464) and the object's beginning. A
+/// program that can answer has them in its data, which survives stripping; so a program without
+/// them isn't asked.
+pub const ANSWER: &[u8] = b"\x1e{\"soil_needs\":1,";
 
 /// The most bytes of a link stand-in that are read.
 const LONGEST_STAND_IN: u64 = 64 << 10;
@@ -120,13 +124,13 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
 
 /// Whether the data has the beginning of what a program answers.
 fn holds_an_answer(data: &[u8]) -> bool {
-    let [first, ..] = needs::BEGINNING else {
+    let [first, ..] = ANSWER else {
         return false;
     };
     let mut rest = data;
     while let Some(at) = rest.iter().position(|byte| byte == first) {
         rest = rest.get(at..).unwrap_or_default();
-        if rest.starts_with(needs::BEGINNING) {
+        if rest.starts_with(ANSWER) {
             return true;
         }
         rest = rest.get(1..).unwrap_or_default();

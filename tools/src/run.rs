@@ -19,8 +19,6 @@ mod viewer;
 mod watch;
 mod zone;
 
-pub use output::say;
-
 use crate::cli::{Accelerator, Run};
 use crate::failure::{Context as _, Failure};
 use crate::needs::{self, Question};
@@ -28,19 +26,14 @@ use crate::options::{self, Mount, Net};
 use crate::program::{self, Form};
 use crate::words;
 use command::Wiring;
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::fs::{Metadata, OpenOptions};
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 
 /// Runs the program; the result is its exit status.
 pub fn run(run: &Run) -> Result<u8, Failure> {
@@ -299,48 +292,4 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
         ))
         .remedy("pass long data on a disk")
     })
-}
-
-/// The child will not outlive us, however we end (prctl(2), PR_SET_PDEATHSIG); nor the thread that
-/// starts it, which has to wait for it.
-pub fn dies_with_us(command: &mut Command) {
-    signalled_at_our_end(command, Signal::KILL);
-}
-
-/// The same with a signal that lets the child end what it started itself, as dune does.
-pub fn signalled_at_our_end(command: &mut Command, signal: Signal) {
-    let us = getpid();
-    // SAFETY: between fork and exec only system calls are made.
-    unsafe {
-        command.pre_exec(move || {
-            set_parent_process_death_signal(Some(signal))?;
-            // We may have ended before that.
-            match getppid() == Some(us) {
-                true => Ok(()),
-                false => Err(io::ErrorKind::NotFound.into()),
-            }
-        });
-    }
-}
-
-/// Lets the child inherit these descriptors, which the caller keeps open until it is started.
-fn inherit(command: &mut Command, descriptors: Vec<RawFd>) {
-    // SAFETY: between fork and exec only system calls are made, on descriptors that are open.
-    unsafe {
-        command.pre_exec(move || {
-            for fd in &descriptors {
-                fcntl_setfd(BorrowedFd::borrow_raw(*fd), FdFlags::empty())?;
-            }
-            Ok(())
-        });
-    }
-}
-
-/// The error for a program that couldn't be started.
-fn not_started(program: &Path, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::NotFound => Failure::on(program, "not on this machine")
-            .remedy("'soil doctor' says how to install it (or give --qemu PATH)"),
-        _ => Failure::on(program, format!("did not start: {error}")),
-    }
 }

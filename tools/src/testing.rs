@@ -8,13 +8,13 @@
 //! of the test `NAME` has further options of `soil run`, and the program's arguments behind `--`.
 //! Its disks are copied for each run, so that tests may write and run side by side.
 
+use crate::child::{dies_with_us, signalled_at_our_end};
 use crate::cli::{self, Cli, Command, Testing};
 use crate::dune::{Action, Stanza, Workspace};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::{Context as _, Failure};
 use crate::json;
 use crate::program::{self, Form};
-use crate::run::{dies_with_us, signalled_at_our_end};
 use anstyle::{AnsiColor, Style};
 use clap::Parser as _;
 use indicatif::ProgressBar;

@@ -5,6 +5,7 @@
 //! ring, while the program runs and when it ends.
 
 use crate::failure::{Context as _, Failure};
+use crate::profile::access::Access;
 use crate::profile::remote::Remote;
 use crate::profile::tracer::{Child, Live, Loaded, Tracer};
 use object::{Object as _, ObjectSymbol as _};
@@ -26,14 +27,6 @@ const WORDS: u64 = 5;
 
 /// Events that a trace keeps, about 100 MB of memory. Perfetto opens few more.
 const MOST: usize = 2_000_000;
-
-/// The memory of the program.
-pub trait Access {
-    /// Reads bytes, all of them or none.
-    fn read(&mut self, address: u64, len: u64) -> Option<Vec<u8>>;
-    /// Writes a word.
-    fn write(&mut self, address: u64, word: u64) -> Option<()>;
-}
 
 /// Where a program's file has what a trace needs.
 #[derive(Clone, Copy)]
@@ -390,7 +383,8 @@ fn json(program: &str, events: &[Event], out: &mut impl Write) -> io::Result<usi
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, CAPACITY, Places, Trace, WORDS, json};
+    use super::{CAPACITY, Places, Trace, WORDS, json};
+    use crate::profile::access::Access;
     use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use std::collections::HashMap;
 

@@ -1,12 +1,13 @@
 //! The form in which a program answers: one JSON object in its output (`soil-ocaml/src/needs.ml`).
 
 use crate::options::is_disk_name;
+use crate::program::ANSWER;
 use serde::{Deserialize, Serialize};
 
-/// The first bytes of an answer: a record separator (RFC 7464) and the object's beginning. A
-/// program that can answer has them in its data, which survives stripping; so a program without
-/// them isn't asked.
-pub const BEGINNING: &[u8] = b"\x1e{\"soil_needs\":1,";
+/// Ports below this one can't be taken by everyone (Linux, ip_unprivileged_port_start).
+const FIRST_UNPRIVILEGED: u16 = 1024;
+/// The number that is added to those.
+const OFFSET: u16 = 8000;
 
 /// The program's answer.
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -122,8 +123,8 @@ impl From<Protocol> for crate::options::Protocol {
 /// run`'s options.
 pub fn find(output: &[u8]) -> Option<Result<Answer, String>> {
     let start = output
-        .windows(BEGINNING.len())
-        .position(|bytes| bytes == BEGINNING)?;
+        .windows(ANSWER.len())
+        .position(|bytes| bytes == ANSWER)?;
     let object = output.get(start + 1..)?;
     // The program's console may have been written to by others since.
     let line = object.split(|byte| *byte == b'\n').next()?;
@@ -165,6 +166,23 @@ fn checked(needs: &[Need]) -> Option<String> {
         }
     }
     None
+}
+
+/// The file systems that will do, as in "fat or ext4".
+pub fn either(file_systems: &[FileSystem]) -> String {
+    let names: Vec<&str> = file_systems.iter().map(|f| f.name()).collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        names => names.concat(),
+    }
+}
+
+/// The host's port that leads to the program's, unless `--forward` says otherwise.
+pub fn host_port(number: u16) -> u16 {
+    match number < FIRST_UNPRIVILEGED {
+        true => number + OFFSET,
+        false => number,
+    }
 }
 
 #[cfg(test)]
@@ -223,7 +241,7 @@ mod tests {
         #[test]
         fn any_output_is_taken(before in any::<Vec<u8>>(), after in any::<Vec<u8>>()) {
             let mut output = before;
-            output.extend(super::BEGINNING);
+            output.extend(crate::program::ANSWER);
             output.extend(after);
             prop_assert!(find(&output).is_some_and(|found| found.is_err()));
         }

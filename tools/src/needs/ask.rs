@@ -2,12 +2,12 @@
 
 use super::REFUSED;
 use super::answer::{self, Answer};
+use crate::child::dies_with_us;
 use crate::cli::{Accelerator, Machine, Run, ShowNeeds};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::{Context as _, Failure};
 use crate::options::{Memory, Variable};
 use crate::progress;
-use crate::run::dies_with_us;
 use clap::ValueEnum as _;
 use std::ffi::OsString;
 use std::io::Read as _;

@@ -1,26 +1,14 @@
 //! The check of a program's needs against the options of `soil run`, with defaults for those that
 //! weren't given.
 
-use super::answer::{Answer, Need};
+use super::answer::{Answer, Need, host_port};
 use super::{REFUSED, volumes};
 use crate::cli::Run;
 use crate::failure::Failure;
+use crate::messages::say;
 use crate::options::{Forward, Memory, Net, Protocol};
 use crate::program::Form;
-use crate::run::say;
 use std::net::{IpAddr, TcpListener, UdpSocket};
-
-/// Ports below this one can't be taken by everyone (Linux, ip_unprivileged_port_start).
-const FIRST_UNPRIVILEGED: u16 = 1024;
-/// The number that is added to those.
-const OFFSET: u16 = 8000;
-/// The host's port that leads to the program's, unless `--forward` says otherwise.
-pub fn host_port(number: u16) -> u16 {
-    match number < FIRST_UNPRIVILEGED {
-        true => number + OFFSET,
-        false => number,
-    }
-}
 
 /// The options with defaults for what the program needs. If something is missing or isn't what was
 /// asked for: the failure for the last such need, after a line for each other.

@@ -1,7 +1,6 @@
 //! `soil needs`: the needs as text and as JSON.
 
-use super::answer::{Answer, FileSystem, Need, Protocol, Volume};
-use super::check::host_port;
+use super::answer::{Answer, Need, Protocol, Volume, either, host_port};
 use crate::disk::shown;
 use crate::failure::{Context as _, Failure};
 use serde::Serialize;
@@ -62,15 +61,6 @@ fn size(at_least: u64) -> String {
     match at_least {
         0 => String::new(),
         bytes => format!("at least {}", shown(bytes)),
-    }
-}
-
-/// The file systems that will do, as in "fat or ext4".
-pub fn either(file_systems: &[FileSystem]) -> String {
-    let names: Vec<&str> = file_systems.iter().map(|f| f.name()).collect();
-    match names.as_slice() {
-        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-        names => names.concat(),
     }
 }
 

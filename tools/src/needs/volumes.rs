@@ -1,7 +1,6 @@
 //! The disks and file systems that a program needs.
 
-use super::answer::{Disk, FileSystem, Volume};
-use super::show::either;
+use super::answer::{Disk, FileSystem, Volume, either};
 use crate::cli::Run;
 use crate::disk::{self, Contents, shown};
 use crate::failure::Failure;

@@ -4,8 +4,8 @@
 //! The protocol is that of "Debugging with GDB", appendix E. Time stands still in a stopped
 //! machine.
 
+use super::access::Access;
 use super::unwind::{Memory, Registers};
-use crate::trace::Access;
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -199,7 +199,7 @@ impl Access for Remote {
 #[cfg(test)]
 mod tests {
     use super::{LONGEST, Memory as _, ORDER, Remote, word};
-    use crate::trace::Access as _;
+    use crate::profile::access::Access as _;
     use proptest::prelude::{Just, Strategy as _, any, prop_oneof, proptest};
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;

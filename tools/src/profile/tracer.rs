@@ -4,9 +4,9 @@
 //! One thread does all of this, and hears of the process's end: Linux tells the stops of a traced
 //! child to whatever thread waits for it.
 
+use super::access::Access;
 use super::unwind::{Code, Memory, Modules, Registers};
 use crate::symbols::Symbols;
-use crate::trace::Access;
 use object::{Object as _, ObjectSegment as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};

@@ -1,8 +1,8 @@
 //! Our standard input, passed on to the console.
 
-use super::say;
 use super::serial::Origin;
 use super::terminal::{ReportKey, is_background};
+use crate::messages::say;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, IsTerminal as _, Write};

@@ -1,6 +1,7 @@
 //! Whether KVM works: not by looking for /dev/kvm, which proves little inside another machine, but
 //! by booting a 25-byte program under it.
 
+use crate::child::dies_with_us;
 use crate::cli::Machine;
 use crate::progress;
 use std::io::Write as _;
@@ -151,7 +152,7 @@ fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
         return false;
     }
     let mut command = Command::new(qemu);
-    super::dies_with_us(&mut command);
+    dies_with_us(&mut command);
     let started = command
         .args([
             "-nodefaults",

@@ -4,16 +4,18 @@
 use super::command::{self, Sockets, Wiring};
 use super::control::Control;
 use super::lifeline::Lifeline;
-use super::output::{self, Progress, say, say_soon};
+use super::output::{self, Progress};
 use super::screenshot::{self, Pictured};
 use super::serial::Origin;
 use super::terminal::{self, ReportKey};
-use super::{dies_with_us, input, signals};
+use super::{input, signals};
+use crate::child::{self, dies_with_us};
 use crate::cli::Run;
 use crate::exit_status::{CRASHED, NO_STATUS, NOT_STARTED, TIMED_OUT};
 use crate::failure::{Context as _, Failure};
 use crate::image_lock::other_use;
 use crate::lock::Usage;
+use crate::messages::{self, say, say_soon};
 use crate::observe::Wanted;
 use crate::options::Display;
 use crate::report;
@@ -141,13 +143,13 @@ pub fn run(
     let _lifeline = Lifeline::tie(&mut qemu)
         .map_err(|error| Failure::new(format!("no socket for QEMU: {error}")))?;
     dies_with_us(&mut qemu);
-    super::inherit(&mut qemu, inherited);
+    child::inherit(&mut qemu, inherited);
     let (events, inbox) = channel();
     let handled: Vec<i32> = signals::ENDING.into_iter().chain([SIGTSTP]).collect();
     let stop = signals::forward(&handled, events.clone(), Event::Signal)?;
     let child = qemu
         .spawn()
-        .map_err(|error| super::not_started(&run.qemu.path, &error))?;
+        .map_err(|error| child::not_started(&run.qemu.path, &error))?;
     drop((control_there, monitor_there, passt));
     let observed = wanted
         .zip(observer)
@@ -453,7 +455,7 @@ impl Machine {
             }
         };
         // The line is lost if the output has no reader.
-        let _ = output::write(io::stderr(), &said, until);
+        let _ = messages::write(io::stderr(), &said, until);
         Ok(answer)
     }
 

@@ -1,7 +1,8 @@
 //! passt: the other end of the program's Ethernet, without privileges (the user's own sockets on
 //! the host's side).
 
-use super::{dies_with_us, not_started, scratch, shell};
+use super::{scratch, shell};
+use crate::child::{dies_with_us, not_started};
 use crate::failure::Failure;
 use crate::options::{Forward, Protocol};
 use rustix::io::{FdFlags, fcntl_setfd};

@@ -1,12 +1,13 @@
 //! The Linux process, given the machine's options as environment variables.
 
-use super::output::say_soon;
 use super::screenshot::{self, Pictured};
 use super::viewer::{self, How, Viewed, Viewer};
-use super::{command, dies_with_us, passt, shell, signals, terminal};
+use super::{command, passt, shell, signals, terminal};
+use crate::child::{dies_with_us, not_started};
 use crate::cli::Run;
 use crate::exit_status::TIMED_OUT;
 use crate::failure::Failure;
+use crate::messages::say_soon;
 use crate::observe::{Observed, Wanted};
 use crate::options::{Display, DisplaySize, Mount, Net};
 use crate::profile::tracer;
@@ -198,7 +199,7 @@ fn start(
     }
     // The receiver is gone only when the end doesn't matter any more.
     let ended = move |status| _ = events.send(Event::Ended(status));
-    let failed = |error| super::not_started(&run.program, &error);
+    let failed = |error| not_started(&run.program, &error);
     if let Some(wanted) = wanted {
         let waiting = tracer::waiting(&mut command).map_err(failed)?;
         let observed = wanted.process(waiting, program, ended);

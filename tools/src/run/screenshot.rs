@@ -1,8 +1,8 @@
 //! `--screenshot`: the picture of a display at the program's end.
 
-use super::output::say_soon;
 use crate::cli::Run;
 use crate::failure::{Context as _, Failure};
+use crate::messages::say_soon;
 use screens::Picture;
 use std::fs::File;
 use std::path::Path;

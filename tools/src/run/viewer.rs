@@ -1,7 +1,7 @@
 //! The displays of a process: their pictures are kept here, or `soil-window` shows them.
 
 use super::screenshot::Pictured;
-use super::{dies_with_us, inherit};
+use crate::child::{dies_with_us, inherit};
 use crate::failure::{Context as _, Failure};
 use crate::options::DisplaySize;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};

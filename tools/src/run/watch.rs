@@ -5,11 +5,12 @@
 //! and so that a program of another build system can be watched too. The program is run by a `soil
 //! run` without `--watch`, so that it ends as always.
 
-use super::output::say;
-use super::{dies_with_us, signalled_at_our_end, signals};
+use super::signals;
+use crate::child::{dies_with_us, signalled_at_our_end};
 use crate::cli::Run;
 use crate::dune;
 use crate::failure::{Context as _, Failure};
+use crate::messages::say;
 use crate::program;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
