@@ -49,6 +49,10 @@ const EVENT_DISPLAY: u32 = 1;
 
 /// The most calls of [`Gpu::present`] of a scan-out that have not ended.
 pub const MAX_PRESENTS: usize = 2;
+/// Presents after which [`Gpu::poll`] calls [`Gpu::check_config`]. Not after each: a device that
+/// copies the next picture answers a read of its registers when it has done so (QEMU does), and the
+/// caller stands still that long.
+const CHECK_AFTER: u64 = 32;
 /// The smallest and the largest width or height of a frame buffer, in pixels. QEMU refuses smaller
 /// ones.
 pub const SIDE: core::ops::RangeInclusive<u32> = 16..=8192;
@@ -225,6 +229,8 @@ pub struct Gpu {
     /// The number of the last resource and of the last present.
     resources: u32,
     presents: u64,
+    /// The number of the last present when the device was last asked for changes.
+    checked: u64,
     query: Query,
     /// What is asked for has changed meanwhile.
     outdated: bool,
@@ -261,6 +267,7 @@ impl Gpu {
             buffers: Vec::new(),
             resources: 0,
             presents: 0,
+            checked: 0,
             query: Query::None,
             outdated: false,
             ready: false,
@@ -602,12 +609,11 @@ impl Gpu {
     /// Takes what the device has done, submits what now has room, and reports events. Never blocks.
     pub fn poll(&mut self, report: &mut dyn FnMut(Event)) {
         if self.is_running() {
-            let presented = self.events.len();
             if self.take_answers().is_err() {
                 self.fail();
             } else {
-                if self.events.len() > presented {
-                    // A program that never waits calls this at least.
+                if self.presents - self.checked >= CHECK_AFTER {
+                    // For a caller that never waits.
                     self.check_config();
                 }
                 self.kick();
@@ -734,6 +740,7 @@ impl Gpu {
         if !self.is_running() {
             return;
         }
+        self.checked = self.presents;
         let events = self.device.config_u32(CONFIG_EVENTS_READ).unwrap_or(0);
         if events & EVENT_DISPLAY != 0 {
             let clear = self

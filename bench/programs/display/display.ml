@@ -39,7 +39,8 @@ let frames display ~width ~height ~rows ~seconds =
 
 let copies display ~width ~height ~seconds =
   rate ~seconds (pictures ~width ~height) @@ fun picture ->
-  blit_rows picture (Screen.pixels display) ~width ~y:0 ~rows:height
+  blit_rows picture (Screen.pixels display) ~width ~y:0 ~rows:height;
+  Screen.turn display
 
 let answer_keys display ~width =
   print_endline "ready";

@@ -5,7 +5,9 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::protocol::{DISPLAY_INFO, Kind, MAX_ANSWER};
-use super::{CURSOR_SIZE, Event, Gpu, GpuError, MAX_PRESENTS, Rectangle, SIDE, feature, merge};
+use super::{
+    CHECK_AFTER, CURSOR_SIZE, Event, Gpu, GpuError, MAX_PRESENTS, Rectangle, SIDE, feature, merge,
+};
 use crate::Error;
 use crate::fake::{
     Adapter, Handle, HostMemory, Liar, Lie, Options, Pointer, Screen, connect, edid,
@@ -341,17 +343,35 @@ fn a_resize_is_told_once() {
     assert_eq!((gpu.size(0), gpu.size(1)), (Some((800, 600)), None));
     gpu.check_config();
     assert_eq!(poll(&mut gpu), []);
-    // Plugged, and another monitor; the end of a present asks, too.
+    // Plugged, and another monitor.
     handle.with(|adapter| {
         adapter.sizes[1] = Some((320, 200));
         adapter.edids[0] = edid("Another", 800, 600);
         adapter.events = 1;
     });
-    let (number, _) = buffer(&mut gpu);
-    show(&mut gpu, number, &[]).unwrap();
+    gpu.check_config();
     let changed = [0, 1].map(|scanout| Event::Changed { scanout });
     assert_eq!(polls(&mut gpu), changed);
     assert_eq!(gpu.size(1), Some((320, 200)));
+}
+
+#[test]
+fn a_caller_that_never_waits_learns_of_a_resize_after_some_pictures() {
+    let (mut gpu, handle, _) = start(one(), Options::default());
+    let (number, _) = buffer(&mut gpu);
+    for size in [(800, 600), (320, 200)] {
+        handle.with(|adapter| {
+            adapter.sizes[0] = Some(size);
+            adapter.events = 1;
+        });
+        for _ in 1..CHECK_AFTER {
+            show(&mut gpu, number, &[]).unwrap();
+            assert_eq!(polls(&mut gpu), [], "the device is asked too often");
+        }
+        show(&mut gpu, number, &[]).unwrap();
+        assert_eq!(polls(&mut gpu), [Event::Changed { scanout: 0 }]);
+        assert_eq!(gpu.size(0), Some(size));
+    }
 }
 
 #[test]

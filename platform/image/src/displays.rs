@@ -40,8 +40,12 @@ impl Source for Adapter {
             return true;
         };
         self.armed.set(true);
+        if gpu.enable_interrupts() || self.has_events() {
+            return true;
+        }
+        // Before a sleep only, as it is an exit that waits for what the device is copying.
         gpu.check_config();
-        gpu.enable_interrupts() || self.has_events()
+        false
     }
 }
 

@@ -22,6 +22,7 @@ let run ~width ~height f =
   drain ()
 
 let pixels d = d.pixels
+let turn _ = ()
 let flush d ~y ~rows = dirty d.card d.buffer d.width y rows
 
 (* DIRTYFB is a blocking commit: the commands are the device's when it returns. *)

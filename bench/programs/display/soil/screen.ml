@@ -28,10 +28,12 @@ let wait half =
   Option.iter Soil_display.wait half.shown;
   half.shown <- None
 
+let turn d = d.drawn <- (if d.drawn == d.back then d.front else d.back)
+
 let flush d ~y ~rows =
   let damage = [ { Soil_display.x = 0; y; width = d.width; height = rows } ] in
   d.drawn.shown <- Some (Soil_display.present ~damage d.drawn.buffer);
-  d.drawn <- (if d.drawn == d.back then d.front else d.back);
+  turn d;
   wait d.drawn
 
 let settle d =
