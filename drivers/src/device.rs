@@ -47,7 +47,7 @@ impl Device {
     /// Resets the device and negotiates those of `wanted` features that it offers (virtio 1.2,
     /// 3.1.1, steps 1 to 6). `fix` removes features whose prerequisites are missing.
     pub fn new(
-        mut transport: Box<dyn Transport>,
+        transport: Box<dyn Transport>,
         expected: DeviceType,
         wanted: u64,
         fix: &dyn Fn(u64) -> u64,
@@ -56,31 +56,45 @@ impl Device {
         if found != expected {
             return Err(Error::WrongDevice { expected, found });
         }
-        if !reset(&mut *transport) {
-            return Err(Error::NotReset);
-        }
         let mut device = Device {
             transport,
             features: 0,
             stopped: None,
         };
-        let status = Status::ACKNOWLEDGE | Status::DRIVER;
-        device.transport.set_status(Status::ACKNOWLEDGE);
-        device.transport.set_status(status);
-        let offered = device.transport.device_features();
-        let legacy = device.transport.is_legacy();
-        if !legacy && offered & feature::VERSION_1 == 0 {
-            return Err(device.refuse(Error::NotModern));
+        device.negotiate(wanted, fix)?;
+        Ok(device)
+    }
+
+    /// Resets the device and negotiates its features again. It needs its queues and a start.
+    /// Allocates nothing.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        self.stopped = None;
+        self.negotiate(self.features, &|features| features)
+    }
+
+    fn negotiate(&mut self, wanted: u64, fix: &dyn Fn(u64) -> u64) -> Result<(), Error> {
+        if !reset(&mut *self.transport) {
+            // There is no reset to wait for at the end either.
+            self.stopped = Some(false);
+            return Err(Error::NotReset);
         }
-        device.features = fix(offered & wanted);
-        device.transport.set_driver_features(device.features);
+        let status = Status::ACKNOWLEDGE | Status::DRIVER;
+        self.transport.set_status(Status::ACKNOWLEDGE);
+        self.transport.set_status(status);
+        let offered = self.transport.device_features();
+        let legacy = self.transport.is_legacy();
+        if !legacy && offered & feature::VERSION_1 == 0 {
+            return Err(self.refuse(Error::NotModern));
+        }
+        self.features = fix(offered & wanted);
+        self.transport.set_driver_features(self.features);
         if !legacy {
-            device.transport.set_status(status | Status::FEATURES_OK);
-            if !device.transport.status().contains(Status::FEATURES_OK) {
-                return Err(device.refuse(Error::FeaturesRejected));
+            self.transport.set_status(status | Status::FEATURES_OK);
+            if !self.transport.status().contains(Status::FEATURES_OK) {
+                return Err(self.refuse(Error::FeaturesRejected));
             }
         }
-        Ok(device)
+        Ok(())
     }
 
     fn refuse(&mut self, error: Error) -> Error {
@@ -102,6 +116,11 @@ impl Device {
 
     pub fn transport(&self) -> &dyn Transport {
         &*self.transport
+    }
+
+    /// To set a queue up again.
+    pub fn transport_mut(&mut self) -> &mut dyn Transport {
+        &mut *self.transport
     }
 
     pub fn interrupt(&self) -> Interrupt {

@@ -23,11 +23,13 @@ use crate::{Error, MemoryRef, Region};
 mod control;
 mod cursor;
 pub mod edid;
+mod frame_buffer;
 mod protocol;
 
 use control::{Answer, Control, Purpose, What};
 use cursor::{Cursor, CursorQueue};
 pub use cursor::{Image, SIZE as CURSOR_SIZE};
+pub use frame_buffer::FrameBuffer;
 use protocol::{Command, MAX_SCANOUTS, Refusal};
 
 /// Feature bits of graphics adapters (virtio 1.2, 5.7.3) that the driver uses.
@@ -854,6 +856,43 @@ impl Gpu {
         }
     }
 
+    /// Leaves the device to another driver: resets it, and ends everything that is unfinished with
+    /// [`GpuError::DeviceError`]. Sizes and EDIDs stay as they were.
+    pub fn suspend(&mut self) {
+        self.control.mark_failed();
+        self.cursors.mark_failed();
+        let reset = self.device.stop();
+        self.query = Query::None;
+        self.end_all(reset);
+    }
+
+    /// Takes the device up again, and asks it for its displays: see [`is_ready`](Gpu::is_ready).
+    /// Frame buffers are as they were; cursors are hidden.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; the device is left reset.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.device.restart()?;
+        let queues = self.control.restart(&mut self.device);
+        if let Err(error) = queues.and_then(|()| self.cursors.restart(&mut self.device)) {
+            self.device.stop();
+            return Err(error);
+        }
+        self.device.start();
+        for buffer in &mut self.buffers {
+            (buffer.created, buffer.attached, buffer.copied) = (false, false, false);
+            buffer.given = false;
+        }
+        for scanout in &mut self.scanouts {
+            scanout.cursor = Cursor::default();
+        }
+        self.ready = false;
+        self.ask();
+        self.kick();
+        Ok(())
+    }
+
     /// The device broke the protocol: resets it, and ends everything with an error.
     fn fail(&mut self) {
         log::error!(target: "drivers", "a graphics device broke the virtio protocol and was reset");
@@ -862,7 +901,19 @@ impl Gpu {
         let reset = self.device.stop();
         self.query = Query::None;
         self.ready = true;
+        self.end_all(reset);
         for (index, scanout) in self.scanouts.iter_mut().enumerate() {
+            if scanout.size.take().is_some() {
+                self.events.push_back(Event::Changed { scanout: index });
+            }
+            scanout.edid.clear();
+        }
+    }
+
+    /// Ends all presents; `reset`: the device uses no memory any more.
+    fn end_all(&mut self, reset: bool) {
+        for (index, scanout) in self.scanouts.iter_mut().enumerate() {
+            scanout.shown = 0;
             for present in scanout.presents.drain(..) {
                 let result = present.result.and(Err(GpuError::DeviceError));
                 self.events.push_back(Event::Presented {
@@ -871,10 +922,6 @@ impl Gpu {
                     result,
                 });
             }
-            if scanout.size.take().is_some() {
-                self.events.push_back(Event::Changed { scanout: index });
-            }
-            scanout.edid.clear();
         }
         // The caller's part of these is over.
         self.buffers.retain_mut(|buffer| {

@@ -83,6 +83,19 @@ struct Slot {
     count: u16,
 }
 
+impl Slot {
+    /// The descriptor `index` in the free list of a new queue.
+    fn free(index: u16) -> Slot {
+        Slot {
+            token: None,
+            writable: 0,
+            published: false,
+            next: index + 1,
+            count: 0,
+        }
+    }
+}
+
 /// Counters of protocol violations and other events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounters {
@@ -158,13 +171,6 @@ impl Queue {
         };
         let ring = Ring::new(memory, size, transport.is_legacy(), table_len);
         let ring = ring.ok_or(Error::OutOfMemory)?;
-        let slot = |i| Slot {
-            token: None,
-            writable: 0,
-            published: false,
-            next: i + 1,
-            count: 0,
-        };
         let queue = Queue {
             memory,
             index,
@@ -172,7 +178,7 @@ impl Queue {
             max_chain,
             indirect: table_len > 0,
             event_idx: options.event_idx,
-            slots: (0..size).map(slot).collect(),
+            slots: (0..size).map(Slot::free).collect(),
             unpublished: Vec::with_capacity(usize::from(size)),
             free_head: 0,
             free: size,
@@ -190,6 +196,24 @@ impl Queue {
         queue.disable_interrupts();
         transport.activate_queue(index, &queue.ring.addresses())?;
         Ok(queue)
+    }
+
+    /// Registers the queue again after the device was reset, as a new one in the same memory.
+    /// Allocates nothing.
+    pub(crate) fn restart(&mut self, transport: &mut dyn Transport) -> Result<(), Error> {
+        if transport.max_queue_size(self.index) < self.size {
+            return Err(Error::QueueTooSmall(self.index));
+        }
+        self.ring.clear();
+        for (index, slot) in (0..).zip(&mut self.slots) {
+            *slot = Slot::free(index);
+        }
+        self.unpublished.clear();
+        (self.free_head, self.free, self.in_flight) = (0, self.size, 0);
+        (self.available, self.published, self.notified, self.rung) = (0, 0, 0, 0);
+        (self.used, self.used_known, self.failed) = (0, 0, false);
+        self.disable_interrupts();
+        transport.activate_queue(self.index, &self.ring.addresses())
     }
 
     /// Number of descriptors.

@@ -8,6 +8,9 @@ use crate::Error;
 
 pub mod mmio;
 pub mod pci;
+mod shared;
+
+pub use shared::share;
 
 /// Type of a virtio device: its id (virtio 1.2, chapter 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

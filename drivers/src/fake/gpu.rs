@@ -318,6 +318,11 @@ impl Backend for Adapter {
         self.events &= !value;
     }
 
+    fn reset(&mut self) {
+        self.resources.clear();
+        self.screens.fill(Screen::default());
+    }
+
     fn queues(&self) -> Vec<u16> {
         vec![64, 16]
     }

@@ -21,6 +21,8 @@ pub trait Backend: core::any::Any + Send {
     fn config(&self) -> Vec<u8>;
     /// The driver has written to the configuration space; most devices have nothing to write there.
     fn write_config(&mut self, _offset: usize, _value: u32) {}
+    /// It was reset.
+    fn reset(&mut self) {}
     /// The largest size of each of its queues.
     fn queues(&self) -> Vec<u16>;
     /// Works: takes requests, ends them. Called when a doorbell rings and by [`Handle::step`].
@@ -276,6 +278,7 @@ unsafe impl Transport for FakeTransport {
                 return;
             }
             model.queues.iter_mut().for_each(DeviceQueue::reset);
+            model.backend.reset();
         }
         model.started |= status.contains(Status::DRIVER_OK);
         model.status = status;

@@ -89,6 +89,16 @@ impl Control {
         })
     }
 
+    /// Begins again after a reset of the device.
+    pub fn restart(&mut self, device: &mut Device) -> Result<(), Error> {
+        self.queue.restart(device.transport_mut())?;
+        self.slots.fill_with(|| None);
+        self.free.clear();
+        self.free.extend((0..SLOTS).rev());
+        self.waiting.clear();
+        Ok(())
+    }
+
     /// Makes room for `count` commands; false if there is no memory.
     pub fn reserve(&mut self, count: usize) -> bool {
         self.waiting.try_reserve(count).is_ok()

@@ -178,6 +178,11 @@ impl CursorQueue {
         })
     }
 
+    /// Begins again after a reset of the device.
+    pub fn restart(&mut self, device: &mut Device) -> Result<(), Error> {
+        self.queue.restart(device.transport_mut())
+    }
+
     /// Sends what the cursor of `scanout` has to tell, if there is room.
     pub fn send(&mut self, scanout: usize, cursor: &mut Cursor) {
         let Some(command) = cursor.command(scanout as u32) else {

@@ -133,6 +133,33 @@ fn a_first_picture_is_copied_whole_and_then_its_damage() {
 }
 
 #[test]
+fn a_device_is_left_and_taken_up_again() {
+    let (mut gpu, handle, _) = start(one(), Options::default());
+    let (number, pixels) = buffer(&mut gpu);
+    show(&mut gpu, number, &[]).unwrap();
+    gpu.present(0, number, &[all()], 9).unwrap();
+    gpu.suspend();
+    let ended = presented(9, Err(GpuError::DeviceError));
+    assert_eq!(poll(&mut gpu), [ended]);
+    assert_eq!(gpu.size(0), Some((640, 480)));
+    assert_eq!(gpu.present(0, number, &[], 1), Err(GpuError::DeviceError));
+    for pixel in 1..4 {
+        gpu.resume().unwrap();
+        while !gpu.is_ready() {
+            assert_eq!(poll(&mut gpu), []);
+        }
+        pixels.fill(pixel);
+        show(&mut gpu, number, &[]).unwrap();
+        assert_eq!(screen(&handle).pixels, vec![pixel; PIXELS]);
+        gpu.set_cursor(0, &[1; CURSOR_SIZE * CURSOR_SIZE], (0, 0))
+            .unwrap();
+        polls(&mut gpu);
+        assert!(screen(&handle).cursor.is_some());
+        gpu.suspend();
+    }
+}
+
+#[test]
 fn two_buffers_take_turns() {
     let (mut gpu, handle, _) = start(one(), Options::default());
     let (first, of_first) = buffer(&mut gpu);
@@ -644,7 +671,7 @@ fn covers(of: &[Rectangle], x: u32, y: u32) -> bool {
         .any(|r| inside(r.x, r.width, x) && inside(r.y, r.height, y))
 }
 
-fn lie() -> impl Strategy<Value = (usize, Lie)> {
+pub fn lie() -> impl Strategy<Value = (usize, Lie)> {
     let answer = (
         prop_oneof![
             Just(0x1100u32),

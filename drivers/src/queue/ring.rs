@@ -70,6 +70,12 @@ impl Ring {
         })
     }
 
+    /// Zeroes what the device has had.
+    pub fn clear(&mut self) {
+        // SAFETY: the device has been reset, and each access to a field is a call of its own.
+        unsafe { self.region.slice(0, self.region.len()) }.fill(0);
+    }
+
     pub fn addresses(&self) -> QueueAddresses {
         QueueAddresses {
             size: self.size,

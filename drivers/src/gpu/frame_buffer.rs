@@ -1,0 +1,531 @@
+//! A graphics adapter that shows one frame buffer, without allocation once it has its memory: for
+//! output that works in a crash as well.
+//!
+//! [`Gpu`](super::Gpu) is the driver of programs. The two may take turns at one device: each start
+//! resets it.
+
+use alloc::boxed::Box;
+
+use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, MAX_SCANOUTS};
+use super::{
+    CONFIG_EVENTS_CLEAR, CONFIG_EVENTS_READ, CONFIG_SCANOUTS, EVENT_DISPLAY, GpuError, Rectangle,
+    SIDE,
+};
+use crate::device::{self, Device};
+use crate::queue::{Buffer, DeviceError, Queue};
+use crate::transport::{DeviceType, Transport};
+use crate::{Error, MemoryRef, Region};
+
+/// The most commands in flight: create, attach, copy, show, flush.
+const SLOTS: usize = 5;
+/// Descriptors: two for each command where there are no indirect tables.
+const QUEUE_SIZE: (u16, u16) = (16, 16);
+/// Bytes of the memory of a command with its answer.
+const SLOT: usize = MAX_COMMAND + MAX_ANSWER;
+/// The number of the picture on the host.
+const RESOURCE: u32 = 1;
+
+/// A command that the device has.
+#[derive(Clone, Copy)]
+struct Sent {
+    kind: Kind,
+    fence: Option<u64>,
+}
+
+/// See the module's documentation. Dropping it resets the device.
+pub struct FrameBuffer {
+    device: Device,
+    memory: MemoryRef,
+    queue: Queue,
+    commands: Region,
+    pixels: Option<Region>,
+    sent: [Option<Sent>; SLOTS],
+    fence: u64,
+    /// The device's, and the one that is used with the size that it prefers, once that is known.
+    scanouts: usize,
+    scanout: Option<(u32, (u32, u32))>,
+    /// The size of the picture on the host.
+    shown: Option<(u32, u32)>,
+    is_running: bool,
+}
+
+impl From<DeviceError> for GpuError {
+    fn from(_: DeviceError) -> GpuError {
+        GpuError::DeviceError
+    }
+}
+
+impl FrameBuffer {
+    /// Finds out whether the device can be driven, and leaves it stopped.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; the device is left reset.
+    pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<FrameBuffer, Error> {
+        let wanted = device::feature::QUEUE;
+        let mut device = Device::new(transport, DeviceType::GPU, wanted, &|features| features)?;
+        if device.is_legacy() {
+            return Err(Error::NotModern);
+        }
+        let scanouts = device.config_u32(CONFIG_SCANOUTS).unwrap_or(0) as usize;
+        if !(1..=MAX_SCANOUTS).contains(&scanouts) {
+            return Err(Error::BadConfig);
+        }
+        let queue = device.queue(memory, 0, QUEUE_SIZE, 2)?;
+        let commands = Region::new(memory, SLOTS * SLOT, 64).ok_or(Error::OutOfMemory)?;
+        let mut buffer = FrameBuffer {
+            device,
+            memory,
+            queue,
+            commands,
+            pixels: None,
+            sent: [None; SLOTS],
+            fence: 0,
+            scanouts,
+            scanout: None,
+            shown: None,
+            is_running: false,
+        };
+        buffer.stop();
+        Ok(buffer)
+    }
+
+    /// Starts the device, whatever state it is in, and asks for its displays: see
+    /// [`poll`](FrameBuffer::poll).
+    ///
+    /// # Errors
+    ///
+    /// The device is out of use.
+    pub fn start(&mut self) -> Result<(), Error> {
+        self.is_running = false;
+        self.shown = None;
+        self.sent = [None; SLOTS];
+        self.device.restart()?;
+        self.queue.restart(self.device.transport_mut())?;
+        self.device.start();
+        self.is_running = true;
+        self.take_change();
+        let asked = self.send(&[Command::display_info()]);
+        asked.map_err(|_| Error::DeviceError)
+    }
+
+    /// Resets the device, which shows nothing and uses no memory from now on; false if it doesn't
+    /// come out of reset.
+    pub fn stop(&mut self) -> bool {
+        self.is_running = false;
+        self.shown = None;
+        self.sent = [None; SLOTS];
+        let done = self.device.stop();
+        if let (false, Some(mut pixels)) = (done, self.pixels.take_if(|_| !done)) {
+            pixels.leak();
+        }
+        done
+    }
+
+    /// Whether it is started.
+    pub fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// Whether the device has commands that it hasn't answered.
+    pub fn is_busy(&self) -> bool {
+        self.sent.iter().any(Option::is_some)
+    }
+
+    /// The size that the device prefers for the first scan-out that something shows, within
+    /// [`SIDE`]; none where that isn't known yet, or there is none.
+    pub fn size(&self) -> Option<(u32, u32)> {
+        let side = |side: u32| side.clamp(*SIDE.start(), *SIDE.end());
+        let (_, (width, height)) = self.scanout?;
+        Some((side(width), side(height)))
+    }
+
+    /// Whether the displays have changed since the last call, or the start: one exit. A new start
+    /// finds the new size.
+    pub fn take_change(&mut self) -> bool {
+        let events = self.device.config_u32(CONFIG_EVENTS_READ).unwrap_or(0);
+        let changed = events & EVENT_DISPLAY != 0;
+        if changed {
+            // Next to what was read.
+            let _ = self
+                .device
+                .write_config_u32(CONFIG_EVENTS_CLEAR, EVENT_DISPLAY);
+        }
+        changed
+    }
+
+    /// Allocates memory for this many pixels, if it has less; false if there is none, or the device
+    /// may use what there is.
+    pub fn reserve(&mut self, pixels: usize) -> bool {
+        if self.pixels().len() >= pixels {
+            return true;
+        }
+        if self.shown.is_some() {
+            return false;
+        }
+        let Some(bytes) = pixels.checked_mul(4).filter(|bytes| *bytes > 0) else {
+            return false;
+        };
+        match Region::new(self.memory, bytes, 4096) {
+            Some(region) => {
+                self.pixels = Some(region);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The pixels, row by row. What is drawn while the device is busy may be shown.
+    pub fn pixels(&mut self) -> &mut [u32] {
+        let Some(region) = &mut self.pixels else {
+            return &mut [];
+        };
+        // SAFETY: the region's memory, which lives as long, is initialised, and is aligned to pages.
+        // The device only reads it, and shows what it finds.
+        unsafe { core::slice::from_raw_parts_mut(region.ptr(0).cast().as_ptr(), region.len() / 4) }
+    }
+
+    /// Shows the pixels as a picture of this size, of which `part` has changed: all of it counts
+    /// when it is shown for the first time, or with another size. Ends when the device isn't busy
+    /// any more.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::Busy`]; [`GpuError::Invalid`]: there are fewer pixels, or no scan-out;
+    /// [`GpuError::DeviceError`].
+    pub fn present(&mut self, size: (u32, u32), part: Rectangle) -> Result<(), GpuError> {
+        if !self.is_running {
+            return Err(GpuError::DeviceError);
+        }
+        if self.is_busy() {
+            return Err(GpuError::Busy);
+        }
+        let (width, height) = size;
+        let picture = Rectangle::of(width, height);
+        let enough = width as usize * height as usize <= self.pixels().len();
+        let (Some((scanout, _)), Some(region), true) = (self.scanout, &self.pixels, enough) else {
+            return Err(GpuError::Invalid);
+        };
+        let (phys, len) = (region.phys(0), width * height * 4);
+        if self.shown == Some(size) {
+            let Some(part) = part.on(picture) else {
+                return Ok(());
+            };
+            let copy = Command::transfer(RESOURCE, width, part);
+            return self.send(&[copy, Command::flush(RESOURCE, part)]);
+        }
+        if self.shown.is_some() {
+            return Err(GpuError::Invalid);
+        }
+        self.shown = Some(size);
+        self.send(&[
+            Command::create(RESOURCE, width, height, false),
+            Command::attach(RESOURCE, phys, len),
+            Command::transfer(RESOURCE, width, picture),
+            Command::scanout(scanout, RESOURCE, width, height),
+            Command::flush(RESOURCE, picture),
+        ])
+    }
+
+    /// Gives the device commands, when it has none.
+    fn send(&mut self, commands: &[Command]) -> Result<(), GpuError> {
+        if !self.is_running {
+            return Err(GpuError::DeviceError);
+        }
+        for (index, command) in commands.iter().enumerate() {
+            let mut command = *command;
+            self.fence += 1;
+            command.set_fence(self.fence);
+            let start = index * SLOT;
+            let bytes = command.bytes();
+            let answer = match command.kind {
+                Kind::GetDisplayInfo => MAX_ANSWER,
+                _ => HEADER,
+            };
+            // SAFETY: the device has no command.
+            unsafe {
+                self.commands
+                    .slice(start, bytes.len())
+                    .copy_from_slice(bytes);
+                self.commands.slice(start + MAX_COMMAND, answer).fill(0);
+            }
+            let buffers = [
+                Buffer {
+                    phys: self.commands.phys(start),
+                    len: bytes.len() as u32,
+                    device_writes: false,
+                },
+                Buffer {
+                    phys: self.commands.phys(start + MAX_COMMAND),
+                    len: answer as u32,
+                    device_writes: true,
+                },
+            ];
+            let added = self.queue.add(&buffers, index as u32);
+            added.map_err(|_| GpuError::DeviceError)?;
+            let place = self.sent.get_mut(index).ok_or(GpuError::Invalid)?;
+            *place = Some(Sent {
+                kind: command.kind,
+                fence: command.fence(),
+            });
+        }
+        self.queue.kick(self.device.transport());
+        Ok(())
+    }
+
+    /// Takes the device's answers, as far as they are there.
+    ///
+    /// # Errors
+    ///
+    /// The device broke the protocol, or refused a command: it is of no use until it is started
+    /// again.
+    pub fn poll(&mut self) -> Result<(), GpuError> {
+        if !self.is_running {
+            return Err(GpuError::DeviceError);
+        }
+        while let Some(completion) = self.queue.pop()? {
+            let index = completion.token as usize;
+            let sent = self.sent.get_mut(index).and_then(Option::take);
+            let sent = sent.ok_or(GpuError::DeviceError)?;
+            let written = (completion.written as usize).min(MAX_ANSWER);
+            // SAFETY: the device has returned the slot. What it writes there all the same is no more
+            // than a number of any value.
+            let answer = unsafe { self.commands.slice(index * SLOT + MAX_COMMAND, written) };
+            let checked = protocol::check(answer, sent.kind, sent.fence);
+            checked.map_err(|_| GpuError::DeviceError)??;
+            if sent.kind == Kind::GetDisplayInfo {
+                self.scanout = None;
+                for scanout in (0..self.scanouts).rev() {
+                    let size = protocol::scanout_size(answer, scanout);
+                    let size = size.map_err(|_| GpuError::DeviceError)?;
+                    let size = size.filter(|(width, height)| *width > 0 && *height > 0);
+                    self.scanout = size.map(|size| (scanout as u32, size)).or(self.scanout);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FrameBuffer {
+    fn drop(&mut self) {
+        if !self.stop() {
+            self.queue.leak();
+            self.commands.leak();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::{FrameBuffer, GpuError, Rectangle};
+    use crate::fake::{Adapter, Handle, HostMemory, Liar, Options, connect};
+    use crate::gpu::Gpu;
+    use crate::transport::{DeviceType, share};
+    use proptest::prelude::*;
+
+    const SIZE: (u32, u32) = (64, 48);
+    const PIXELS: usize = 64 * 48;
+    const PART: Rectangle = Rectangle {
+        x: 60,
+        y: 40,
+        width: 100,
+        height: 2,
+    };
+
+    fn new(options: Options) -> (FrameBuffer, Handle<Adapter>, &'static HostMemory) {
+        let memory = HostMemory::new();
+        let adapter = Adapter::new(&[None, Some((64, 48))]);
+        let (transport, handle) = connect(memory, adapter, options);
+        (
+            FrameBuffer::new(Box::new(transport), memory).unwrap(),
+            handle,
+            memory,
+        )
+    }
+
+    fn started(options: Options) -> (FrameBuffer, Handle<Adapter>) {
+        let (mut buffer, handle, _) = new(options);
+        buffer.start().unwrap();
+        finish(&mut buffer);
+        assert!(buffer.reserve(PIXELS));
+        (buffer, handle)
+    }
+
+    fn finish(buffer: &mut FrameBuffer) {
+        while buffer.is_busy() {
+            buffer.poll().unwrap();
+        }
+    }
+
+    fn shown(handle: &Handle<Adapter>) -> Vec<u32> {
+        handle.with(|adapter| adapter.screens[1].pixels.clone())
+    }
+
+    fn commands(handle: &Handle<Adapter>) -> Vec<u32> {
+        handle.with(|adapter| adapter.commands.split_off(0))
+    }
+
+    #[test]
+    fn a_picture_is_shown_and_then_its_changes() {
+        for options in Options::modern() {
+            let (mut buffer, handle) = started(options);
+            assert_eq!(
+                (buffer.size(), commands(&handle)),
+                (Some(SIZE), vec![0x100])
+            );
+            buffer.pixels().fill(1);
+            buffer.present(SIZE, PART).unwrap();
+            finish(&mut buffer);
+            assert_eq!(commands(&handle), [0x101, 0x106, 0x105, 0x103, 0x104]);
+            assert_eq!(shown(&handle), vec![1; PIXELS]);
+            buffer.pixels().fill(2);
+            buffer.present(SIZE, PART).unwrap();
+            assert_eq!(buffer.present(SIZE, PART), Err(GpuError::Busy));
+            finish(&mut buffer);
+            assert_eq!(commands(&handle), [0x105, 0x104]);
+            let changed = shown(&handle).iter().filter(|pixel| **pixel == 2).count();
+            assert_eq!(changed, 4 * 2);
+        }
+    }
+
+    #[test]
+    fn a_start_takes_the_device_over_from_another_driver() {
+        let (mut buffer, handle) = started(Options::default());
+        for pixel in 1..4 {
+            buffer.start().unwrap();
+            finish(&mut buffer);
+            buffer.pixels().fill(pixel);
+            buffer.present(SIZE, PART).unwrap();
+            finish(&mut buffer);
+            assert_eq!(shown(&handle), vec![pixel; PIXELS]);
+            // In the middle of something.
+            buffer.present(SIZE, PART).unwrap();
+        }
+        assert!(buffer.stop());
+        assert_eq!(buffer.present(SIZE, PART), Err(GpuError::DeviceError));
+        assert!(buffer.poll().is_err());
+    }
+
+    #[test]
+    fn two_drivers_take_turns() {
+        let memory = HostMemory::new();
+        let adapter = Adapter::new(&[None, Some(SIZE)]);
+        let (transport, handle) = connect(memory, adapter, Options::default());
+        // SAFETY: one thread.
+        let [ours, theirs] = unsafe { share(Box::new(transport)) };
+        let mut buffer = FrameBuffer::new(ours, memory).unwrap();
+        let mut gpu = Gpu::new(theirs, memory).unwrap();
+        gpu.suspend();
+        let (number, pixels) = {
+            gpu.resume().unwrap();
+            gpu.create(64, 48).unwrap()
+        };
+        assert!(buffer.reserve(PIXELS));
+        for _ in 0..3 {
+            gpu.present(1, number, &[], 0).unwrap();
+            gpu.kick();
+            assert_eq!(shown(&handle), vec![0; PIXELS]);
+            gpu.suspend();
+            buffer.start().unwrap();
+            finish(&mut buffer);
+            buffer.pixels().fill(1);
+            buffer.present(SIZE, PART).unwrap();
+            finish(&mut buffer);
+            assert_eq!(shown(&handle), vec![1; PIXELS]);
+            buffer.stop();
+            gpu.resume().unwrap();
+        }
+        // SAFETY: the buffer's memory, which is the program's.
+        assert_eq!(unsafe { pixels.read() }, 0);
+        // A crash doesn't ask.
+        buffer.start().unwrap();
+        finish(&mut buffer);
+        buffer.present(SIZE, PART).unwrap();
+        finish(&mut buffer);
+        assert_eq!(shown(&handle), vec![1; PIXELS]);
+    }
+
+    #[test]
+    fn sizes_are_those_that_there_is_memory_for() {
+        let (mut buffer, _, memory) = new(Options::default());
+        assert_eq!(buffer.size(), None);
+        assert_eq!(buffer.present(SIZE, PART), Err(GpuError::DeviceError));
+        assert!(!buffer.reserve(usize::MAX / 2) && !buffer.reserve(usize::MAX));
+        buffer.start().unwrap();
+        finish(&mut buffer);
+        assert!(buffer.reserve(PIXELS));
+        assert_eq!(buffer.present((65, 48), PART), Err(GpuError::Invalid));
+        buffer.present(SIZE, PART).unwrap();
+        finish(&mut buffer);
+        assert!(!buffer.reserve(PIXELS + 1), "the device has its memory");
+        assert_eq!(buffer.present((16, 16), PART), Err(GpuError::Invalid));
+        buffer.stop();
+        assert!(buffer.reserve(PIXELS + 1));
+        drop(buffer);
+        assert_eq!(memory.allocated(), 0);
+    }
+
+    #[test]
+    fn a_change_of_the_displays_is_told_once() {
+        let (mut buffer, handle) = started(Options::default());
+        assert!(!buffer.take_change());
+        handle.with(|adapter| (adapter.sizes[1], adapter.events) = (Some((80, 40)), 1));
+        assert!(buffer.take_change() && !buffer.take_change());
+        buffer.start().unwrap();
+        finish(&mut buffer);
+        assert_eq!(buffer.size(), Some((80, 40)));
+    }
+
+    #[test]
+    fn a_refusal_and_a_wrong_answer_are_errors() {
+        let (mut buffer, handle) = started(Options::default());
+        handle.with(|adapter| adapter.refuse.insert(0x105, 0x1200));
+        buffer.present(SIZE, PART).unwrap();
+        let results: Vec<_> = (0..5).map(|_| buffer.poll()).collect();
+        assert!(
+            results.contains(&Err(GpuError::Refused(0x1200))),
+            "{results:?}"
+        );
+        handle.with(|adapter| adapter.mangle = Some(|answer| answer[8] ^= 1));
+        buffer.start().unwrap();
+        finish(&mut buffer);
+        buffer.present(SIZE, PART).unwrap();
+        let results: Vec<_> = (0..5).map(|_| buffer.poll()).collect();
+        assert!(results.contains(&Err(GpuError::DeviceError)), "{results:?}");
+        handle.with(|adapter| (adapter.mangle, adapter.stuck) = (None, true));
+        buffer.start().unwrap();
+        assert_eq!((buffer.poll(), buffer.is_busy()), (Ok(()), true));
+    }
+
+    proptest! {
+        #[test]
+        fn no_lie_panics_or_hangs(script in prop::collection::vec(crate::gpu::tests::lie(), 1..30), deaf in any::<bool>()) {
+            let memory = HostMemory::new();
+            let mut config = vec![0; 16];
+            config[8] = 2;
+            let mut liar = Liar::new(DeviceType::GPU, 0, config, vec![16, 2]);
+            let steps = script.len();
+            liar.script.extend(script);
+            let options = Options { never_resets: deaf, ..Options::default() };
+            let (transport, handle) = connect(memory, liar, options);
+            if let Ok(mut buffer) = FrameBuffer::new(Box::new(transport), memory) {
+                for step in 0..steps {
+                    if step % 7 == 0 {
+                        let _ = buffer.start();
+                        buffer.reserve(PIXELS);
+                    }
+                    let _ = buffer.present(SIZE, PART);
+                    buffer.pixels().fill(step as u32);
+                    handle.step();
+                    let _ = buffer.poll();
+                    buffer.take_change();
+                }
+            }
+        }
+    }
+}
