@@ -21,6 +21,9 @@
 //! the kernel spins, and it and the machine's end wait for [`TIMEOUT_NS`] at most. Output takes no
 //! cell and allocates nothing, so that a crash can be reported wherever it happens.
 //!
+//! What is written can be shown on a display as well ([`set_mirror`]; `SOIL_CONSOLE=display`), by
+//! code that only programs with a display carry.
+//!
 //! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't take at once
 //! (`flush_buf` in hw/char/virtio-console.c throttles only ports that aren't consoles), and the
 //! ports that wait need the multiport protocol, whose set-up and drivers no program without devices
@@ -40,5 +43,6 @@ pub use input::{
 pub use line_discipline::Sender;
 pub use log::{drain_now, drain_with, flush_log, log};
 pub use output::{
-    ErrorOutput, LOOK_NS, TIMEOUT_NS, has_room, line, try_write, write_control, write_now,
+    ErrorOutput, LOOK_NS, Mirror, TIMEOUT_NS, has_room, line, mirror, set_mirror, try_write,
+    write_control, write_now,
 };

@@ -74,6 +74,11 @@ fn threads() -> Option<Suspension> {
 /// Set by the first report; a fault while reporting ends the machine at once.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
+/// Whether a report has begun.
+pub fn is_reporting() -> bool {
+    REPORTING.load(Ordering::Relaxed)
+}
+
 unsafe extern "C" {
     static soil_build_id_start: u8;
     static soil_build_id_end: u8;

@@ -15,7 +15,8 @@ use crate::arch::vectors::{COUNT, SPURIOUS, TIMER};
 use crate::cell::ExclusiveCell;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use x86_64::instructions::interrupts::without_interrupts;
+/// Runs a function with interrupts disabled.
+pub use x86_64::instructions::interrupts::without_interrupts;
 
 /// The handlers, called before the end of the interrupt; null for none. Stored by the program's
 /// side, loaded by interrupts.

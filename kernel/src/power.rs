@@ -20,6 +20,7 @@ const EXIT_PORT: u16 = 0xf4;
 pub fn exit(status: u8) -> ! {
     x86_64::instructions::interrupts::disable();
     console::drain_now();
+    console::mirror(None);
     announce(status);
     off()
 }

@@ -301,6 +301,15 @@ pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     }
 }
 
+/// Lets `tick` run in the place of the function that runs at ticks, which have begun; returns that
+/// if it is another.
+pub fn replace_tick(tick: fn()) -> Option<fn()> {
+    let before = TICK.swap(tick as *mut (), Ordering::AcqRel);
+    // SAFETY: only functions of this type are stored there; null is `None`.
+    let before = unsafe { core::mem::transmute::<*mut (), Option<fn()>>(before) };
+    before.filter(|before| *before as *mut () != tick as *mut ())
+}
+
 /// Handles the timer's interrupt.
 pub fn timer_interrupt() {
     TIMER_SET.store(0, Ordering::Relaxed);

@@ -149,6 +149,17 @@ pub trait DisplayDevice<P: Displays> {
     /// Its state as of the start or the last [`Event::Changed`].
     fn state(&self) -> &State;
 
+    /// The program opens it.
+    ///
+    /// # Errors
+    /// [`Io`](crate::error::Error::Io): the device is out of use.
+    fn open(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The program closes it, which was open: the console may be shown there again.
+    fn close(&mut self) {}
+
     /// Makes a buffer. Any size within [`BUFFER_SIDE`] may be shown: the first
     /// [`present`](DisplayDevice::present) of a buffer of another size changes the mode.
     ///

@@ -342,6 +342,21 @@ pub trait Displays: Wait + Sized + 'static {
     /// The displays, in a fixed order. To be called once: the first call opens them, and later ones
     /// answer an empty list. May wait a bounded time for devices to tell what they are.
     fn displays(interest: &mut Self::Interest) -> Result<display::All<Self>, Failure>;
+
+    /// Shows the console's text on a display as well from now on, if the configuration asks for it;
+    /// whether it does. To be called once, before [`Displays::displays`]. A process has its
+    /// terminal.
+    fn show_console() -> bool {
+        false
+    }
+
+    /// Shows what was printed since the last call. Never waits.
+    fn update_console() {}
+
+    /// When [`Displays::update_console`] is to be called although nothing arrives.
+    fn console_due() -> Option<u64> {
+        None
+    }
 }
 
 /// Input devices. Calls only.

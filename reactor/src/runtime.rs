@@ -115,8 +115,8 @@ impl<R: Resources> Clone for Driver<R> {
 impl<R: Resources> Copy for Driver<R> {}
 
 /// Number of drivers there may be: console, network, leases, disks, volumes, raw disks, displays,
-/// inputs, readiness for system calls, or in a process descriptors of the system.
-pub const MAX_DRIVERS: usize = 9;
+/// the console on one, inputs, readiness for system calls, or in a process descriptors of the system.
+pub const MAX_DRIVERS: usize = 10;
 
 /// The state of the reactor: operations, completions, descriptors and drivers.
 pub struct Runtime<R: Resources> {

@@ -207,6 +207,18 @@ fn install(rt: &mut Runtime, found: Vec<Device>) -> Result<(), Error> {
     Ok(())
 }
 
+/// See `soil_use_screen`.
+pub fn show_console(rt: &mut Runtime) -> Answer {
+    if Current::show_console() {
+        rt.start()?;
+        rt.register(Driver {
+            deadline: |_| Current::console_due(),
+            ..Driver::of_events(|_, _| Current::update_console(), |_, _| {})
+        })?;
+    }
+    Ok(0)
+}
+
 fn interest(rt: &mut Runtime, interest: &mut Interest) {
     if let Some(displays) = rt.resources.displays.as_deref_mut() {
         for display in &mut displays.all {
@@ -281,10 +293,13 @@ pub fn open(rt: &mut Runtime, name: &str) -> Answer {
             let line = format!("{} is open already", display.device.name());
             Failure::new(Error::Busy, line)
         }
-        Some((index, display)) => {
-            display.open = true;
-            return Ok(index);
-        }
+        Some((index, display)) => match display.device.open() {
+            Ok(()) => {
+                display.open = true;
+                return Ok(index);
+            }
+            Err(failure) => failure,
+        },
         None => Failure::new(Error::NoDevice, missing(displays, name)),
     };
     rt.fail(failure)
@@ -317,6 +332,7 @@ pub fn close(rt: &mut Runtime, display: Int) -> Answer {
         lent.before = None;
     }
     display.sweep();
+    display.device.close();
     let waits = core::mem::take(&mut display.waits);
     for wait in waits {
         rt.complete(wait.token, Err(Error::Closed.into()));

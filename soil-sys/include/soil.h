@@ -1402,6 +1402,12 @@ Int soil_clock_monotonic_ns(void);
 Int soil_clock_wall_ns(void);
 
 /**
+ * Shows the console on the first display as well, if the machine's command line has
+ * `SOIL_CONSOLE=display`; does nothing in a process. To be called once. Errors: `Too_many`.
+ */
+Int soil_use_screen(void);
+
+/**
  * Waits for the file descriptor `fd` of Linux, or of an image's system calls, to be ready for
  * `direction` (`PARK_READ`, `PARK_WRITE`). 1: it is, or a transfer would fail at once. It
  * completes with 0 when it may have become ready: call again. Errors: `Closed` (there is no such

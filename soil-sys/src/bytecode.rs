@@ -138,6 +138,7 @@ stubs! {
     fn soil_log_bytecode = soil_log(level, text, off, len);
     fn soil_clock_monotonic_ns_bytecode = soil_clock_monotonic_ns();
     fn soil_clock_wall_ns_bytecode = soil_clock_wall_ns();
+    fn soil_use_screen_bytecode = soil_use_screen();
     fn soil_system_descriptor_await_bytecode = soil_system_descriptor_await(fd, direction, token);
     fn soil_use_tar_bytecode = soil_use_tar();
     fn soil_await_bytecode = soil_await(token, deadline);

@@ -113,8 +113,8 @@ impl Terminal {
         self.parser.advance(&mut self.screen, bytes);
     }
 
-    /// From now on the lines from the cursor's on stay: where they fill the screen, the rest is left
-    /// out. For a report whose beginning says the most. Control sequences that had begun are
+    /// Begins a line, and lets it and those after it stay: when they fill the screen, the rest is
+    /// left out. For a report whose beginning says the most. Control sequences that had begun are
     /// forgotten, and colours are the usual ones.
     pub fn begin_report(&mut self) {
         self.parser = vte::Parser::new();

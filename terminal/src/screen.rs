@@ -126,7 +126,7 @@ impl Screen {
     pub fn shown(&self, column: usize, row: usize) -> Cell {
         let cell = self.cells.get(row * self.columns + column);
         let mut cell = *cell.unwrap_or(&BLANK);
-        cell.underlined |= !self.cursor_hidden && (column, row) == self.cursor();
+        cell.underlined |= !self.cursor_hidden && !self.full && (column, row) == self.cursor();
         cell
     }
 
@@ -134,6 +134,9 @@ impl Screen {
     pub fn hold(&mut self) {
         self.pen = USUAL;
         self.region = (0, self.rows);
+        if self.at.column > 0 {
+            self.execute(b'\n');
+        }
         self.held = Some(self.at.row);
     }
 

@@ -97,7 +97,7 @@ fn colours_are_those_of_the_sequences() {
 
 #[test]
 fn a_report_stays_where_it_began() {
-    let mut terminal = terminal(4, 3, "a\nb\n\x1b[31");
+    let mut terminal = terminal(4, 3, "a\nb\x1b[31");
     terminal.begin_report();
     terminal.write(b"1\n2\n3\n4\n5");
     assert_eq!(rows(&terminal), ["1", "2", "3"]);

@@ -39,6 +39,9 @@ pub struct Program {
     pub form: Form,
     /// Whether Soil's network is linked in; none where the file has no symbols to tell.
     pub network: Option<bool>,
+    /// Whether an image can show its console on a display; none where the file has no symbols to
+    /// tell.
+    pub shows_console: Option<bool>,
     /// Whether it can be asked what it needs.
     pub has_needs: bool,
 }
@@ -100,16 +103,17 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
         let remedy = "run 'soil doctor', then 'dune build' again";
         return Err(Failure::on(path, reason).remedy(remedy));
     }
-    let mut symbols = parsed.symbols().peekable();
-    let network = symbols.peek().is_some().then(|| {
-        symbols.any(|symbol| {
-            symbol.name().is_ok_and(|name| {
-                ["soil_tcp_", "soil_udp_", "soil_net_", "soil_dns_"]
+    let has_symbol = |beginnings: &[&str]| {
+        let mut symbols = parsed.symbols().peekable();
+        symbols.peek().is_some().then(|| {
+            let mut names = symbols.filter_map(|symbol| symbol.name().ok());
+            names.any(|name| {
+                beginnings
                     .iter()
-                    .any(|prefix| name.starts_with(prefix))
+                    .any(|beginning| name.starts_with(beginning))
             })
         })
-    });
+    };
     // OCaml's literals are in the data that can be written.
     let has_needs = parsed.elf_program_headers().iter().any(|segment| {
         let writable = segment.p_flags(endian).contains(elf::PF_W);
@@ -117,7 +121,8 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
     });
     Ok(Program {
         form: if bootable { Form::Image } else { Form::Process },
-        network,
+        network: has_symbol(&["soil_tcp_", "soil_udp_", "soil_net_", "soil_dns_"]),
+        shows_console: has_symbol(&["soil_use_screen"]),
         has_needs,
     })
 }

@@ -28,12 +28,16 @@ use crate::words;
 use command::Wiring;
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+/// The variable that says where an image's console is, and its word for displays.
+const CONSOLE: &str = "SOIL_CONSOLE";
+const ON_DISPLAY: &str = "display";
 
 /// Runs the program; the result is its exit status.
 pub fn run(run: &Run) -> Result<u8, Failure> {
@@ -56,6 +60,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         false => run,
     };
     check(run)?;
+    check_console(run, &program)?;
     let default_net = program.network.unwrap_or(false);
     match program.form {
         Form::Process => process::run(run),
@@ -198,6 +203,38 @@ fn tap_exists(device: &str) -> Result<(), Failure> {
     })
 }
 
+/// The console's words that `soil run` is given.
+fn console(run: &Run) -> Option<OsString> {
+    let mut variables = command::variables(run).into_iter();
+    variables.find_map(|(name, value)| (name == CONSOLE).then_some(value))
+}
+
+/// If the console is to be on a display, the program can do that and has one.
+fn check_console(run: &Run, program: &program::Program) -> Result<(), Failure> {
+    let Some(words) = console(run) else {
+        return Ok(());
+    };
+    let subject = format!("{CONSOLE}={}", words.display());
+    if words != ON_DISPLAY {
+        let reason =
+            format!("the console is the serial line to soil run, and {ON_DISPLAY} at most");
+        return Err(Failure::on(subject, reason).remedy(format!("give {CONSOLE}={ON_DISPLAY}")));
+    }
+    if program.form == Form::Process {
+        return Err(Failure::on(subject, "a process has its terminal").remedy("run the image"));
+    }
+    if program.shows_console == Some(false) {
+        let reason = format!("{} has no console for displays", run.program.display());
+        let remedy = "add soil.display.console to the libraries of its dune file";
+        return Err(Failure::on(subject, reason).remedy(remedy));
+    }
+    if run.shown_by().is_none() {
+        let remedy = "add --display window, or vnc=:1, or none";
+        return Err(Failure::on(subject, "the machine has no display").remedy(remedy));
+    }
+    Ok(())
+}
+
 /// The machine.
 fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if let Some(mount) = run
@@ -266,8 +303,16 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
         // The machine writes to its second serial port, and QEMU to the file.
         variables.push(("SOIL_PCAP".into(), "serial".into()));
     }
-    if let Some(origin) = origin {
-        variables.push(("SOIL_CONSOLE".into(), origin.word().into()));
+    // What is at the serial line comes first.
+    let on_display = console(run);
+    variables.retain(|(name, _)| name != CONSOLE);
+    let words: Vec<OsString> = origin
+        .map(|origin| origin.word().into())
+        .into_iter()
+        .chain(on_display)
+        .collect();
+    if !words.is_empty() {
+        variables.push((CONSOLE.into(), words.join(OsStr::new(","))));
     }
     if let Some(name) = run.program.file_name() {
         variables.insert(0, ("SOIL_ARGV0".into(), name.to_owned()));

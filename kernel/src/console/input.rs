@@ -36,9 +36,10 @@ pub fn set_up() {
 
 /// Takes over what the command line says of the other end.
 pub fn set_other_end(word: Option<&[u8]>) {
+    // More words may follow: where else output goes.
     let sender = match word {
-        Some(b"pipe") => Sender::Pipe,
-        Some(b"terminal") => Sender::Terminal,
+        Some([b'p', ..]) => Sender::Pipe,
+        Some([b't', ..]) => Sender::Terminal,
         _ => return,
     };
     INPUT.with(|input| input.set_sender(sender));

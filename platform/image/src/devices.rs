@@ -39,6 +39,11 @@ pub fn take(kind: DeviceType) -> Vec<Found> {
     })
 }
 
+/// Gives devices back, for another driver to take them.
+pub fn give_back(devices: Vec<Found>) {
+    with(|machine| machine.found.extend(devices));
+}
+
 /// The devices, one a line.
 pub fn description() -> String {
     with(|machine| {

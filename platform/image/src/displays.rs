@@ -1,6 +1,6 @@
 //! Displays: the scan-outs of graphics adapters.
 
-use crate::{Image, Interest, Source, devices};
+use crate::{Image, Interest, Source, devices, screen};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -27,6 +27,10 @@ struct Adapter {
     armed: Cell<bool>,
     /// What the adapter has reported about each scan-out, and the display hasn't yet.
     events: RefCell<Vec<VecDeque<gpu::Event>>>,
+    /// The console is on it while the program has none of its displays open.
+    console: bool,
+    /// How many of its displays are open.
+    open: Cell<usize>,
 }
 
 impl Source for Adapter {
@@ -50,6 +54,30 @@ impl Source for Adapter {
 }
 
 impl Adapter {
+    /// A display of it is opened.
+    fn acquire(&self) -> Result<(), drivers::Error> {
+        if self.console && self.open.get() == 0 {
+            screen::lend();
+            let mut gpu = self.gpu.borrow_mut();
+            if let Err(error) = gpu.resume() {
+                screen::take_back();
+                return Err(error);
+            }
+            learn(&mut gpu);
+        }
+        self.open.set(self.open.get() + 1);
+        Ok(())
+    }
+
+    /// One is closed, which was open.
+    fn release(&self) {
+        self.open.set(self.open.get() - 1);
+        if self.console && self.open.get() == 0 {
+            self.gpu.borrow_mut().suspend();
+            screen::take_back();
+        }
+    }
+
     /// Whether a display has events to report, which the poll of another one has taken.
     fn has_events(&self) -> bool {
         let events = self.events.try_borrow();
@@ -71,16 +99,35 @@ impl platform::Displays for Image {
     fn displays(_: &mut Interest) -> Result<All<Image>, Failure> {
         Ok(open())
     }
+
+    fn show_console() -> bool {
+        screen::start()
+    }
+
+    fn update_console() {
+        screen::show();
+    }
+
+    fn console_due() -> Option<u64> {
+        screen::due()
+    }
 }
 
 /// Starts all adapters.
 fn open() -> All<Image> {
     let mut opened: All<Image> = Vec::new();
     for found in devices::take(DeviceType::GPU) {
+        let console = screen::is_at(&found.place);
+        if console {
+            screen::lend();
+        }
         let mut gpu = match Gpu::new(found.transport, MEMORY) {
             Ok(gpu) => gpu,
             Err(error) => {
                 log::error!("graphics adapter at {}: {error}", found.place);
+                if console {
+                    screen::take_back();
+                }
                 continue;
             }
         };
@@ -89,13 +136,19 @@ fn open() -> All<Image> {
             log::warn!("the graphics adapter at {} doesn't answer", found.place);
         }
         let scanouts = gpu.scanouts();
+        let states: Vec<State> = (0..scanouts).map(|scanout| state(&gpu, scanout)).collect();
+        if console {
+            gpu.suspend();
+            screen::take_back();
+        }
         let adapter = Rc::new(Adapter {
             gpu: RefCell::new(gpu),
             armed: Cell::new(false),
             events: RefCell::new((0..scanouts).map(|_| VecDeque::new()).collect()),
+            console,
+            open: Cell::new(0),
         });
-        for scanout in 0..scanouts {
-            let state = state(&adapter.gpu.borrow(), scanout);
+        for (scanout, state) in states.into_iter().enumerate() {
             opened.push(Box::new(Display {
                 name: format!("display{}", opened.len()),
                 adapter: Rc::clone(&adapter),
@@ -182,6 +235,19 @@ impl DisplayDevice<Image> for Display {
 
     fn state(&self) -> &State {
         &self.state
+    }
+
+    fn open(&mut self) -> Result<(), Failure> {
+        let done = self.adapter.acquire();
+        done.map_err(|error| Failure::new(Error::Io, format!("{}: {error}", self.name)))?;
+        if self.adapter.console {
+            self.state = state(&self.adapter.gpu.borrow(), self.scanout);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.adapter.release();
     }
 
     fn create(&mut self, width: u32, height: u32) -> Result<Buffer, Failure> {

@@ -1,0 +1,365 @@
+//! The console on the first display (`SOIL_CONSOLE=display`), crash reports included.
+//!
+//! [`start`] gives the kernel a function that gets all output; it puts the text into a
+//! [`Terminal`], which is memory. What has changed is drawn and presented by the runtime's wait and,
+//! while the program computes, by ticks, at most every [`FRAME_NS`]. Nothing waits for the device
+//! but the end of the machine, and that no longer than [`PATIENCE_NS`]. Everything is done with
+//! interrupts disabled, and nothing allocates after the start.
+//!
+//! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
+//! adapter's displays open ([`lend`], [`take_back`]). A crash takes the device in any case.
+
+use crate::{Image, devices};
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::mem::transmute;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use drivers::gpu::{FrameBuffer, GpuError, Rectangle};
+use drivers::transport::{DeviceType, Transport, share};
+use kernel::arch::{pvclock, tsc};
+use kernel::cell::ExclusiveCell;
+use kernel::devices::MEMORY;
+use kernel::interrupts::without_interrupts;
+use kernel::{console, crash, environment, time, wait};
+use platform::Memory as _;
+use terminal::Terminal;
+
+/// How long the device may take for a picture before it is given up, in nanoseconds. A busy host
+/// pauses a machine for long.
+const PATIENCE_NS: u64 = 3_000_000_000;
+/// The least time from a picture to the next, in nanoseconds.
+const FRAME_NS: u64 = 16_000_000;
+/// The least time between questions whether the display has changed, in nanoseconds.
+const LOOK_NS: u64 = 100_000_000;
+/// Bytes of the stack for ticks.
+const TICK_STACK: usize = 64 << 10;
+
+/// Used with interrupts disabled: never by two at a time, but for a crash in this very code.
+static SCREEN: ExclusiveCell<Option<Screen>> = ExclusiveCell::new(None);
+/// The function that ran at ticks before [`tick`] took its place; null: none.
+static NEXT_TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// The driver that has the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// This one.
+    Console,
+    /// The program's.
+    Program,
+    /// None: it failed.
+    Nobody,
+}
+
+struct Screen {
+    /// The adapter's address.
+    place: String,
+    buffer: FrameBuffer,
+    terminal: Terminal,
+    owner: Owner,
+    /// Size of the picture; none while the device is asked for it.
+    size: Option<(u32, u32)>,
+    /// The text has changed since it was drawn.
+    changed: bool,
+    /// The time of the last command, and of the next look for another size.
+    sent_at: u64,
+    look_at: u64,
+    /// The report of a crash has begun.
+    is_report: bool,
+}
+
+fn with<R>(f: impl FnOnce(&mut Screen) -> R) -> Option<R> {
+    without_interrupts(|| SCREEN.try_with(|screen| screen.as_mut().map(f))).flatten()
+}
+
+/// Shows the console on the first display from now on, if the command line asks for it; whether it
+/// does. To be called once, before displays are looked for.
+pub fn start() -> bool {
+    let words = environment::variable(b"SOIL_CONSOLE").unwrap_or_default();
+    if !words
+        .split(|byte| *byte == b',')
+        .any(|word| word == b"display")
+    {
+        return false;
+    }
+    let mut found = devices::take(DeviceType::GPU).into_iter();
+    let Some(mut first) = found.next() else {
+        console::line(format_args!(
+            "SOIL_CONSOLE=display: no display: give the machine one (soil run --display)"
+        ));
+        return false;
+    };
+    // SAFETY: `lend` and `take_back` let one driver use the device at a time; in a crash no other
+    // code runs.
+    let [ours, theirs] = unsafe { share(first.transport) };
+    let place = first.place.clone();
+    match Screen::open(place, ours) {
+        Ok(screen) => {
+            first.transport = theirs;
+            without_interrupts(|| SCREEN.with(|place| *place = Some(screen)));
+        }
+        Err(why) => {
+            console::line(format_args!(
+                "SOIL_CONSOLE=display: the display at {}: {why}",
+                first.place
+            ));
+            first.transport = theirs;
+        }
+    }
+    devices::give_back(core::iter::once(first).chain(found).collect());
+    let shown = with(|_| ()).is_some();
+    if shown {
+        console::set_mirror(mirror);
+        start_ticks();
+    }
+    shown
+}
+
+fn start_ticks() {
+    let Some(stack) = Image::stack(TICK_STACK) else {
+        log::warn!(
+            "no memory for a stack of {TICK_STACK} bytes: the console's display stands still while \
+             the program computes"
+        );
+        return;
+    };
+    without_interrupts(|| {
+        if !lead_ticks() {
+            wait::start_ticks(tick, stack);
+        }
+    });
+}
+
+impl Screen {
+    fn open(place: String, transport: Box<dyn Transport + Send>) -> Result<Screen, String> {
+        use alloc::string::ToString as _;
+        let mut buffer = FrameBuffer::new(transport, MEMORY).map_err(|error| error.to_string())?;
+        buffer.start().map_err(|error| error.to_string())?;
+        let mut screen = Screen {
+            place,
+            buffer,
+            terminal: Terminal::new(0, 0, 1),
+            owner: Owner::Console,
+            size: None,
+            changed: true,
+            sent_at: 0,
+            look_at: 0,
+            is_report: false,
+        };
+        screen.finish().map_err(|error| error.to_string())?;
+        let size = screen.buffer.size().unwrap_or((1024, 768));
+        let pixels = size.0 as usize * size.1 as usize;
+        if !screen.buffer.reserve(pixels) {
+            return Err(GpuError::OutOfMemory.to_string());
+        }
+        screen.terminal = Terminal::new(size.0, size.1, pixels);
+        screen.size = Some(size);
+        Ok(screen)
+    }
+
+    /// Takes what was printed.
+    fn print(&mut self, mut bytes: &[u8]) {
+        if crash::is_reporting() && !self.is_report {
+            self.is_report = true;
+            self.terminal.begin_report();
+            // It ends the line that the program may have begun.
+            bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+        }
+        self.terminal.write(bytes);
+        self.changed = true;
+    }
+
+    /// Does what there is to do, without waiting.
+    fn work(&mut self) -> Result<(), GpuError> {
+        if self.owner != Owner::Console {
+            return Ok(());
+        }
+        let now = time::monotonic_ns();
+        self.buffer.poll()?;
+        if self.buffer.is_busy() {
+            return match now.saturating_sub(self.sent_at) > PATIENCE_NS {
+                true => Err(GpuError::DeviceError),
+                false => Ok(()),
+            };
+        }
+        if now >= self.look_at {
+            self.look_at = now + LOOK_NS;
+            if self.buffer.take_change() {
+                self.restart();
+                self.sent_at = now;
+                return Ok(());
+            }
+        }
+        if now >= self.sent_at + FRAME_NS && self.present()? {
+            self.sent_at = now;
+        }
+        Ok(())
+    }
+
+    /// Takes the device up again, as at the start.
+    fn restart(&mut self) {
+        self.size = None;
+        self.owner = match self.buffer.start() {
+            Ok(()) => Owner::Console,
+            Err(_) => Owner::Nobody,
+        };
+    }
+
+    /// Presents what has changed, when the device isn't busy; whether there was something.
+    fn present(&mut self) -> Result<bool, GpuError> {
+        let size = match (self.size, self.buffer.size()) {
+            (Some(size), _) => size,
+            // Nothing shows it.
+            (None, None) => return Ok(false),
+            (None, Some((width, height))) => {
+                let room = self.buffer.pixels().len();
+                // No more than there is memory for.
+                let least = (*drivers::gpu::SIDE.start()) as usize;
+                let height = (height as usize).min(room / width as usize);
+                let size = match height < least {
+                    true => (least as u32, least as u32),
+                    false => (width, height as u32),
+                };
+                self.size = Some(size);
+                self.terminal.resize(size.0, size.1);
+                self.changed = true;
+                size
+            }
+        };
+        if !core::mem::take(&mut self.changed) {
+            return Ok(false);
+        }
+        let Some(part) = self.terminal.draw(self.buffer.pixels()) else {
+            return Ok(false);
+        };
+        let part = Rectangle {
+            x: part.x,
+            y: part.y,
+            width: part.width,
+            height: part.height,
+        };
+        self.buffer.present(size, part)?;
+        Ok(true)
+    }
+
+    /// Waits until the device has answered everything, in any context.
+    fn finish(&mut self) -> Result<(), GpuError> {
+        let end = tsc::counter().saturating_add(pvclock::ticks(PATIENCE_NS));
+        loop {
+            self.buffer.poll()?;
+            if !self.buffer.is_busy() {
+                return Ok(());
+            }
+            if tsc::counter() >= end {
+                return Err(GpuError::DeviceError);
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Shows everything at the end of the machine.
+    fn end(&mut self) -> Result<(), GpuError> {
+        if self.is_report {
+            // Whatever has become of the device, or of the driver that had it.
+            self.restart();
+            self.terminal.redraw();
+        }
+        if self.owner == Owner::Console {
+            self.finish()?;
+            self.changed = true;
+            if self.present()? {
+                self.finish()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gets the console's output, and its end.
+fn mirror(output: Option<&[u8]>) {
+    match output {
+        Some(bytes) => {
+            with(|screen| screen.print(bytes));
+            if !crash::is_reporting() {
+                lead_ticks();
+            }
+        }
+        None => {
+            // The serial line has it all.
+            let _ = with(Screen::end);
+        }
+    }
+}
+
+/// Makes [`tick`] the function that runs at ticks, ahead of the one that did; false if there was
+/// none.
+fn lead_ticks() -> bool {
+    let next = wait::replace_tick(tick);
+    if let Some(next) = next {
+        NEXT_TICK.store(next as *mut (), Ordering::Release);
+    }
+    next.is_some()
+}
+
+fn tick() {
+    // SAFETY: only `lead_ticks` stores there, a function of this type; null is `None`.
+    let next: Option<fn()> = unsafe { transmute(NEXT_TICK.load(Ordering::Acquire)) };
+    if let Some(next) = next {
+        next();
+    }
+    show();
+}
+
+/// Presents what has changed, if it is time. Never waits.
+pub fn show() {
+    let failure = with(|screen| {
+        let failure = screen.work().err()?;
+        screen.owner = Owner::Nobody;
+        screen.buffer.stop();
+        Some(failure)
+    });
+    if let Some(failure) = failure.flatten() {
+        log::error!("the console isn't on the display any more: {failure}");
+    }
+}
+
+/// When to call [`show`] again although nothing arrives.
+pub fn due() -> Option<u64> {
+    with(|screen| {
+        let busy = screen.buffer.is_busy();
+        // Without a size, and nothing to come, nothing shows it.
+        let shown = busy || screen.size.or(screen.buffer.size()).is_some();
+        let waits = busy || shown && (screen.changed || screen.size.is_none());
+        let waits = waits && screen.owner == Owner::Console;
+        // At least a moment later: the device works meanwhile.
+        waits.then(|| (screen.sent_at + FRAME_NS).max(time::monotonic_ns() + FRAME_NS / 8))
+    })
+    .flatten()
+}
+
+/// Whether the console is on the adapter at `place`.
+pub fn is_at(place: &str) -> bool {
+    with(|screen| screen.place == place) == Some(true)
+}
+
+/// Leaves the adapter to the program's driver.
+pub fn lend() {
+    with(|screen| {
+        if screen.owner == Owner::Console {
+            screen.buffer.stop();
+            screen.owner = Owner::Program;
+        }
+    });
+}
+
+/// Shows the console again.
+pub fn take_back() {
+    with(|screen| {
+        if screen.owner == Owner::Program {
+            screen.restart();
+            screen.terminal.redraw();
+            screen.changed = true;
+            screen.sent_at = time::monotonic_ns();
+        }
+    });
+}

@@ -1,0 +1,1 @@
+let () = ignore (Soil_raw_screen.use_screen ())

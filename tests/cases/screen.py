@@ -1,0 +1,165 @@
+"""The console on the display (`SOIL_CONSOLE=display`), to the pixel: what Soil_draw, which has the
+same font, makes of the text in a process is what the machine has to show."""
+
+import os
+import subprocess
+import time
+
+from cases.display import IMAGES, dump, monitored, read_png
+from harness.context import clean, outcome
+from harness.qmp import Monitor
+from harness.runner import test
+
+PRINTS = "tests/programs/display/prints.exe"
+EXPECTED = "tests/programs/display/expected.exe"
+COLUMNS, ROWS = 40, 16
+SIZE = f"--display-size={COLUMNS * 8}x{ROWS * 13}"
+ON_DISPLAY = ["--env", "SOIL_CONSOLE=display", SIZE]
+GREY = "0xAAAAAA"
+
+
+def expected(context, lines):
+    """The rows of a display with this text: of each piece row, column, foreground, background, font
+    and text."""
+    file = context.path("expected.png")
+    child = context.soil(
+        EXPECTED, "process", options=[f"--screenshot={file}", SIZE], stdin=subprocess.PIPE
+    )
+    for row, column, foreground, background, font, text in lines:
+        line = f"{row} {column} {foreground} {background} {font} {text}\n"
+        child.process.stdin.write(line.encode())
+    child.process.stdin.close()
+    status, text = outcome(child, context)
+    assert status == 0, text
+    rows = read_png(file)
+    os.remove(file)
+    return rows
+
+
+def plain(context, text, cursor=True):
+    """The same for text without colours, of which the screen shows the last rows, with a cursor
+    behind it."""
+    rows = []
+    for line in text.split("\n"):
+        rows += [line[at : at + COLUMNS] for at in range(0, max(len(line), 1), COLUMNS)]
+    rows = rows[-ROWS:]
+    lines = [(row, 0, GREY, 0, "medium", line) for row, line in enumerate(rows) if line]
+    if cursor:
+        lines.append((len(rows) - 1, len(rows[-1]), GREY, 0, "underline", ""))
+    return expected(context, lines)
+
+
+def shown(context, form, *words, status=0):
+    """What is on the screen when the program has ended, and its output."""
+    file = context.path("shown.png")
+    options = [*ON_DISPLAY, f"--screenshot={file}"]
+    child = context.soil(PRINTS, form, *words, options=options, stdin=subprocess.DEVNULL)
+    found, text = outcome(child, context)
+    assert found == status, text
+    rows = read_png(file)
+    os.remove(file)
+    return rows, text
+
+
+@test()
+def console_text_and_colours(context):
+    """Colours, letters with accents, tabulators, lines that wrap, moves of the cursor; both
+    outputs."""
+    red, white = "0xAA0000", "0xFFFFFF"
+    lines = [
+        (0, 0, GREY, 0, "medium", "plain"),
+        (0, 6, white, 0, "bold", "bold"),
+        (0, 11, red, 0, "medium", "red"),
+        (0, 15, 0, GREY, "medium", "on white"),
+        (1, 0, GREY, 0, "medium", "L"),
+        (1, 8, GREY, 0, "medium", "to \u00e9rror"),
+        (2, 0, GREY, 0, "medium", "a line that is longer than the forty col"),
+        (3, 0, GREY, 0, "medium", "umns of the screen"),
+        (9, 37, GREY, 0, "medium", "cor"),
+        (10, 0, GREY, 0, "medium", "ner"),
+        (1, 1, GREY, 0, "underline", ""),
+    ]
+    wanted = expected(context, lines)
+    for form in IMAGES:
+        rows, text = shown(context, form, "text")
+        assert rows == wanted, form
+        assert "longer than the forty columns" in text, "the serial line has it, too"
+
+
+@test(limit=120)
+def console_of_many_lines(context):
+    """10 000 lines end with the last ones on the screen, and all of them on the serial line."""
+    lines = [f"line {number}" for number in range(1, 10_001)]
+    wanted = plain(context, "\n".join([*lines, ""]))
+    for form in IMAGES:
+        rows, text = shown(context, form, "lines", "10000")
+        assert clean(text).splitlines() == lines
+        assert rows == wanted, form
+
+
+def comes_to_show(context, form, mode, wanted):
+    """The picture comes while the program goes on, without its end."""
+    options, qmp = monitored(context)
+    options += [*ON_DISPLAY, "--display=none"]
+    child = context.soil(PRINTS, form, mode, options=options, stdin=subprocess.PIPE)
+    child.wait_line("now")
+    monitor = Monitor(qmp)
+    while dump(context, monitor, "display0") != wanted:
+        assert context.remaining() > 1, f"{form}: {mode}"
+        time.sleep(0.05)
+    child.stop()
+
+
+@test(limit=120)
+def console_while_the_program_goes_on(context):
+    """A line is shown while the program waits, and while it computes."""
+    wanted = plain(context, "now\n")
+    for form in IMAGES:
+        for mode in ("waits", "computes"):
+            comes_to_show(context, form, mode, wanted)
+
+
+@test()
+def console_and_a_display_of_the_program(context):
+    """The program's picture stays while it has the display open; the console comes back when it is
+    closed, with what was printed meanwhile."""
+    wanted = plain(context, "before\nafter\nafter\nafter\n")
+    for form in IMAGES:
+        rows, _ = shown(context, form, "opens")
+        assert rows == [b"\x33\x66\x99" * 320] * 208, form
+        rows, _ = shown(context, form, "turns")
+        assert rows == wanted, form
+
+
+@test()
+def console_of_a_crash(context):
+    """The report of a crash is on the screen from its beginning, although the program has the
+    display open, as far as there are rows."""
+    for form in IMAGES:
+        rows, text = shown(context, form, "crashes", status=139)
+        report = clean(text)
+        report = report[report.index("soil: crash:") :]
+        lines = []
+        # What soil run adds: names of functions.
+        for line in report.splitlines():
+            lines += [line[at : at + COLUMNS] for at in range(0, len(line), COLUMNS)]
+        assert "page fault: write at 0x600000000001" in report, report
+        pieces = [(row, 0, GREY, 0, "medium", line) for row, line in enumerate(lines[:ROWS])]
+        assert rows == expected(context, pieces), f"{form}: {report}"
+
+
+@test()
+def console_without_a_display(context):
+    """What is missing is said, with what mends it."""
+    program = "tests/programs/arguments.exe"
+    for form, name, options, reason in (
+        ("microvm", program, ["--display=none"], "add soil.display.console to the libraries"),
+        ("microvm", PRINTS, [], "add --display window"),
+        ("process", PRINTS, ["--display=none"], "a process has its terminal"),
+    ):
+        words = ["--env", "SOIL_CONSOLE=display", *options]
+        status, text = outcome(context.soil(name, form, "text", options=words), context)
+        assert status == 125 and reason in text, text
+    words = ["--env", "SOIL_CONSOLE=screen", "--display=none"]
+    status, text = outcome(context.soil(PRINTS, "microvm", "text", options=words), context)
+    assert status == 125 and "give SOIL_CONSOLE=display" in text, text

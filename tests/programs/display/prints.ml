@@ -1,0 +1,53 @@
+(* A program whose console is on the display, by the word that it is given; see
+   tests/cases/screen.py. *)
+
+open Bigarray
+module Display = Soil_display
+
+(* A picture of the program's own. *)
+let picture d =
+  let b = Display.buffer d ~width:320 ~height:208 in
+  Array2.fill (Display.memory b) 0x336699l;
+  Display.wait (Display.present b)
+
+let crash () = (Obj.magic 0x3000_0000_0000 : int ref) := 1
+
+let () =
+  Soil.run @@ fun () ->
+  match Sys.argv.(1) with
+  | "text" ->
+      print_string "plain \027[1mbold\027[0m \027[31mred\027[0m \027[30;47mon white\027[0m\n";
+      flush stdout;
+      prerr_string "\tto \195\169rror\r\n";
+      flush stderr;
+      print_string "a line that is longer than the forty columns of the screen\n";
+      print_string "\027[10;38Hcorner\027[2;1Hl\bL"
+  | "lines" ->
+      for i = 1 to int_of_string Sys.argv.(2) do
+        Printf.printf "line %d\n" i
+      done
+  | "waits" ->
+      print_endline "now";
+      ignore (input_line stdin)
+  | "computes" ->
+      print_endline "now";
+      (* Until the machine is ended. *)
+      while Sys.opaque_identity true do
+        ignore (Sys.opaque_identity 0)
+      done
+  | "opens" ->
+      print_endline "before";
+      let d = Display.open_ () in
+      picture d;
+      print_endline "not shown"
+  | "turns" ->
+      print_endline "before";
+      for _ = 1 to 3 do
+        Display.with_display picture;
+        print_endline "after"
+      done
+  | "crashes" ->
+      let d = Display.open_ () in
+      picture d;
+      crash ()
+  | other -> failwith other
