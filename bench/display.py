@@ -1,26 +1,33 @@
-"""Frames and keys: one program on Soil's displays and on Linux's dumb buffers of DRM."""
+"""Frames and keys: one program on Soil's displays and on Linux's dumb buffers of DRM; and the pace
+of the example terrarium."""
 
 import os
 import re
 import statistics
 import tempfile
 import time
+import urllib.request
 
 import peer
 import qemu
 from boot import built, image
 from harness.console import Child, Timeout
 from harness.qmp import Monitor
+from harness.tap import Tap
 from measure import Figure
 
 PROGRAMS = "bench/programs/display"
 ORDER = """display_fps_full_640 display_fps_full_1080 display_fps_damage5_1080
-display_copy_share display_key_to_flush_ms""".split()
+display_copy_share display_key_to_flush_ms
+display_terrarium_fps display_terrarium_late_percent""".split()
 # The order in which they are loaded.
 DRM = "virtio_dma_buf drm drm_shmem_helper drm_kms_helper virtio-gpu virtio_input evdev".split()
 SMALL, LARGE = (640, 480), (1920, 1080)
 # Keys of one run.
 KEYS = 100
+TERRARIUM = "_build/soil/examples/terrarium/main.exe"
+# Pages that a client loads each second, each by a connection of its own.
+PAGES_PER_SECOND = 50
 # Attempts to boot a guest.
 BOOTS = 10
 
@@ -125,4 +132,33 @@ def display(options):
     return [small, large, damage, share, key]
 
 
-GROUPS = {"display": display}
+def page(host):
+    """The numbers of the terrarium's page."""
+    with urllib.request.urlopen(f"http://{host}/", timeout=20) as answer:
+        return {name: float(value) for name, value in map(bytes.split, answer)}
+
+
+def terrarium(options):
+    """The terrarium's frames, which it shows at 60 a second, while a client loads its page at a
+    steady rate; no peer."""
+    frames = Figure("display_terrarium_fps", "frames/s", "higher")
+    late = Figure("display_terrarium_late_percent", "% of frames", "lower")
+    program = image(TERRARIUM)
+    for _ in range(options.pairs):
+        with Tap(3) as tap:
+            command = qemu.soil(program, [], options.machine, tap=tap, display=SMALL)
+            with Child(command) as child:
+                child.wait_line("listening on", timeout=20)
+                first, start = page(tap.guest), time.monotonic()
+                for number in range(1, int(options.seconds * PAGES_PER_SECOND) + 1):
+                    due = start + number / PAGES_PER_SECOND
+                    time.sleep(max(0, due - time.monotonic()))
+                    last = page(tap.guest)
+                seconds = time.monotonic() - start
+        shown = last[b"frames"] - first[b"frames"]
+        frames.add(shown / seconds, None)
+        late.add(100 * (last[b"late"] - first[b"late"]) / shown, None)
+    return [frames, late]
+
+
+GROUPS = {"display": display, "terrarium": terrarium}
