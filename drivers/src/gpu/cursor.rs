@@ -7,7 +7,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::control::What;
 use super::protocol::{Command, MAX_SCANOUTS, Position};
+use super::{Gpu, GpuError, Rectangle};
 use crate::device::Device;
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
@@ -241,5 +243,77 @@ impl CursorQueue {
     pub fn leak(&mut self) {
         self.queue.leak();
         self.memory.leak();
+    }
+}
+
+impl Gpu {
+    /// Sets the image of a scan-out's cursor, and shows it as soon as the host has it.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::Invalid`], [`GpuError::OutOfMemory`], [`GpuError::DeviceError`].
+    pub fn set_cursor(
+        &mut self,
+        scanout: usize,
+        image: &Image,
+        hot_spot: (u32, u32),
+    ) -> Result<(), GpuError> {
+        if !self.is_running() {
+            return Err(GpuError::DeviceError);
+        }
+        let size = SIZE as u32;
+        if scanout >= self.scanouts.len() || hot_spot.0 >= size || hot_spot.1 >= size {
+            return Err(GpuError::Invalid);
+        }
+        let image = boxed(image).ok_or(GpuError::OutOfMemory)?;
+        if self.scanouts[scanout].cursor.resource() == 0 {
+            let region = region(self.memory).ok_or(GpuError::OutOfMemory)?;
+            let resource = self.new_resource()?;
+            self.scanouts[scanout].cursor.give(resource, region);
+        }
+        self.scanouts[scanout].cursor.set(image, hot_spot);
+        self.kick();
+        Ok(())
+    }
+
+    /// Moves the hot spot of a scan-out's cursor.
+    pub fn move_cursor(&mut self, scanout: usize, x: u32, y: u32) {
+        if let Some(scanout) = self.scanouts.get_mut(scanout) {
+            scanout.cursor.move_to(x, y);
+            self.kick();
+        }
+    }
+
+    /// Hides a scan-out's cursor until its image is set again.
+    pub fn hide_cursor(&mut self, scanout: usize) {
+        if let Some(scanout) = self.scanouts.get_mut(scanout) {
+            scanout.cursor.hide();
+            self.kick();
+        }
+    }
+
+    /// Sends what a cursor waits for.
+    pub(super) fn see_to_cursor(&mut self, scanout: usize) {
+        // Room for all three commands first: a copy that has begun is sent.
+        if self.control.reserve(3)
+            && let Some((resource, phys, len)) = self.scanouts[scanout].cursor.copy()
+        {
+            let size = SIZE as u32;
+            let cursor = &mut self.scanouts[scanout].cursor;
+            let create = !core::mem::replace(&mut cursor.created, true);
+            let attach = !core::mem::replace(&mut cursor.attached, true) || create;
+            if create {
+                let command = Command::create(resource, size, size, true);
+                self.push(command, What::Create, resource, None);
+            }
+            if attach {
+                let command = Command::attach(resource, phys, len);
+                self.push(command, What::Attach, resource, None);
+            }
+            let command = Command::transfer(resource, size, Rectangle::of(size, size));
+            self.push(command, What::Cursor(scanout), resource, None);
+        }
+        self.cursors
+            .send(scanout, &mut self.scanouts[scanout].cursor);
     }
 }

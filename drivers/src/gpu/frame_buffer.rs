@@ -7,10 +7,8 @@
 use alloc::boxed::Box;
 
 use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, MAX_SCANOUTS};
-use super::{
-    CONFIG_EVENTS_CLEAR, CONFIG_EVENTS_READ, CONFIG_SCANOUTS, EVENT_DISPLAY, GpuError, Rectangle,
-    SIDE,
-};
+use super::queries::{CONFIG_EVENTS_CLEAR, CONFIG_EVENTS_READ, CONFIG_SCANOUTS, EVENT_DISPLAY};
+use super::{GpuError, Rectangle, SIDE};
 use crate::device::{self, Device};
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::transport::{DeviceType, Transport};

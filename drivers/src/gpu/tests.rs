@@ -5,8 +5,9 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::protocol::{DISPLAY_INFO, Kind, MAX_ANSWER};
+use super::rectangle::merge;
 use super::{
-    CHECK_AFTER, CURSOR_SIZE, Event, Gpu, GpuError, MAX_PRESENTS, Rectangle, SIDE, feature, merge,
+    CHECK_AFTER, CURSOR_SIZE, Event, Gpu, GpuError, MAX_PRESENTS, Rectangle, SIDE, feature,
 };
 use crate::Error;
 use crate::fake::{

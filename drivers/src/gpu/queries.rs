@@ -1,0 +1,127 @@
+//! Queries: the scan-outs' sizes and EDIDs, at the start and when the device says that they have
+//! changed.
+
+use alloc::vec::Vec;
+
+use super::control::What;
+use super::protocol::{self, Command};
+use super::{Event, Gpu, feature};
+use crate::queue::DeviceError;
+
+/// Configuration space (5.7.4), and the bit of an event: a display has changed.
+pub const CONFIG_EVENTS_READ: usize = 0;
+pub const CONFIG_EVENTS_CLEAR: usize = 4;
+pub const CONFIG_SCANOUTS: usize = 8;
+pub const EVENT_DISPLAY: u32 = 1;
+
+/// Presents after which [`Gpu::poll`] calls [`Gpu::check_config`]. Not after each: a device that
+/// copies the next picture answers a read of its registers when it has done so (QEMU does), and the
+/// caller stands still that long.
+pub const CHECK_AFTER: u64 = 32;
+
+/// What is asked for of the displays.
+pub enum Query {
+    None,
+    /// The sizes.
+    Sizes,
+    /// The EDID of a scan-out, and what is known by now.
+    Edid(usize, Found),
+}
+
+/// The sizes and EDIDs that a query has found.
+pub type Found = Vec<(Option<(u32, u32)>, Vec<u8>)>;
+
+impl Gpu {
+    /// Asks the device whether displays have changed: one exit. Call this before waiting. The
+    /// answer comes as [`Event::Changed`].
+    pub fn check_config(&mut self) {
+        if !self.is_running() {
+            return;
+        }
+        self.checked = self.presents;
+        let events = self.device.config_u32(CONFIG_EVENTS_READ).unwrap_or(0);
+        if events & EVENT_DISPLAY != 0 {
+            let clear = self
+                .device
+                .write_config_u32(CONFIG_EVENTS_CLEAR, EVENT_DISPLAY);
+            debug_assert!(clear.is_some(), "next to what was read");
+            match self.query {
+                Query::None => {
+                    self.ask();
+                    self.kick();
+                }
+                _ => self.outdated = true,
+            }
+        }
+    }
+
+    /// Begins a query.
+    pub(super) fn ask(&mut self) {
+        if self.control.reserve(1) {
+            self.query = Query::Sizes;
+            self.push(Command::display_info(), What::DisplayInfo, 0, None);
+        } else {
+            // There is no memory: the next event asks again.
+            self.ready = true;
+        }
+    }
+
+    pub(super) fn take_sizes(&mut self, well: bool) -> Result<(), DeviceError> {
+        let mut found = Found::new();
+        for index in 0..self.scanouts.len() {
+            let size = match well {
+                true => protocol::scanout_size(self.control.query_answer(), index),
+                false => Ok(None),
+            };
+            let size = size.map_err(|_| DeviceError)?;
+            found.push((
+                size.filter(|(width, height)| *width > 0 && *height > 0),
+                Vec::new(),
+            ));
+        }
+        self.ask_edid(0, found);
+        Ok(())
+    }
+
+    /// Asks for the EDID of the next scan-out that is enabled, or ends the query.
+    fn ask_edid(&mut self, from: usize, found: Found) {
+        let mut rest = from..found.len();
+        let next = rest.find(|index| found[*index].0.is_some());
+        let next = next.filter(|_| self.device.has(feature::EDID) && self.control.reserve(1));
+        let Some(next) = next else {
+            self.take_query(found);
+            return;
+        };
+        self.push(Command::edid(next as u32), What::Edid(next), 0, None);
+        self.query = Query::Edid(next, found);
+    }
+
+    pub(super) fn take_edid(&mut self, well: bool) -> Result<(), DeviceError> {
+        let Query::Edid(index, mut found) = core::mem::replace(&mut self.query, Query::None) else {
+            return Ok(());
+        };
+        if well {
+            let edid = protocol::edid_of(self.control.query_answer());
+            found[index].1 = edid.map_err(|_| DeviceError)?.to_vec();
+        }
+        self.ask_edid(index + 1, found);
+        Ok(())
+    }
+
+    /// Takes over what a query has found.
+    fn take_query(&mut self, found: Found) {
+        self.query = Query::None;
+        for (index, (scanout, (size, edid))) in self.scanouts.iter_mut().zip(found).enumerate() {
+            if (scanout.size, &scanout.edid) != (size, &edid) {
+                (scanout.size, scanout.edid) = (size, edid);
+                if self.ready {
+                    self.events.push_back(Event::Changed { scanout: index });
+                }
+            }
+        }
+        self.ready = true;
+        if core::mem::take(&mut self.outdated) {
+            self.ask();
+        }
+    }
+}
