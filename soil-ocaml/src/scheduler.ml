@@ -401,8 +401,12 @@ let spend () =
     incr spent;
     if !spent >= allowance then yield ())
 
+let[@inline never] trace_at_once operation =
+  if not (Owner.is_other ()) then trace Soil_raw.trace_done !current.number operation
+
+(* Each read and write comes here. *)
 let at_once operation result =
-  if not (Owner.is_other ()) then trace Soil_raw.trace_done !current.number operation;
+  if Soil_raw_trace.tracing () <> 0 then trace_at_once operation;
   result
 
 let operation_in_task ~operation ~subject submit =

@@ -1,5 +1,12 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+external tracing :
+  unit ->
+  (int[@untagged])
+  = "soil_tracing_bytecode" "soil_tracing"
+[@@noalloc]
+(** Whether [soil run --trace] listens: 1 or 0. From any thread. *)
+
 external trace :
   (int[@untagged]) ->
   (int[@untagged]) ->

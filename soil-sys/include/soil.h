@@ -1607,6 +1607,11 @@ Int soil_tls_free(Int number);
 Int soil_tls_trust_mozilla(Int options);
 
 /**
+ * Whether `soil run --trace` listens: 1 or 0. From any thread.
+ */
+Int soil_tracing(void);
+
+/**
  * Records an event of the scheduler, if `soil run --trace` listens: what `task` does, by one of
  * the `TRACE_*`, and a name, of which 16 bytes are kept. Of the thread with the scheduler.
  */

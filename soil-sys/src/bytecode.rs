@@ -171,6 +171,7 @@ stubs! {
         soil_tls_peer_certificate(session, index, into, off, len);
     fn soil_tls_free_bytecode = soil_tls_free(number);
     fn soil_tls_trust_mozilla_bytecode = soil_tls_trust_mozilla(options);
+    fn soil_tracing_bytecode = soil_tracing();
     fn soil_trace_bytecode = soil_trace(kind, task, name);
     fn soil_udp_bind_bytecode = soil_udp_bind(endpoint);
     fn soil_udp_send_bytecode = soil_udp_send(fd, endpoint, from, off, len);

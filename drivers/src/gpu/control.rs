@@ -1,7 +1,6 @@
 //! The control queue: commands wait here for room in the queue, and are answered once each.
 
 use alloc::collections::VecDeque;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, Refusal};
@@ -85,7 +84,7 @@ impl Control {
             free: (0..SLOTS).rev().collect(),
             waiting: VecDeque::new(),
             fence: 0,
-            answer: vec![0; MAX_ANSWER],
+            answer: Vec::with_capacity(MAX_ANSWER),
         })
     }
 

@@ -34,6 +34,12 @@ static STATE: State = State {
     ring: AtomicPtr::new(null_mut()),
 };
 
+/// Whether `soil run --trace` listens: 1 or 0. From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tracing() -> Int {
+    Int::from(STATE.on.load(Ordering::Relaxed) != 0)
+}
+
 /// Records an event of the scheduler, if `soil run --trace` listens: what `task` does, by one of
 /// the `TRACE_*`, and a name, of which 16 bytes are kept. Of the thread with the scheduler.
 #[unsafe(no_mangle)]
