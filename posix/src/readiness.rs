@@ -204,7 +204,7 @@ fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
     if REGISTERED.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
-    rt.register(Driver {
+    rt.register(&Driver {
         poll: |rt, now| {
             // Threads that still wait say so again when they look.
             let input = CONSOLE_AWAITED.load(Ordering::Relaxed)

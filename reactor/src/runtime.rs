@@ -106,14 +106,6 @@ impl<R: Resources> Driver<R> {
     }
 }
 
-impl<R: Resources> Clone for Driver<R> {
-    fn clone(&self) -> Driver<R> {
-        *self
-    }
-}
-
-impl<R: Resources> Copy for Driver<R> {}
-
 /// Number of drivers there may be: console, network, leases, disks, volumes, raw disks, displays,
 /// the console on one, inputs, readiness for system calls, or in a process descriptors of the system.
 pub const MAX_DRIVERS: usize = 10;
@@ -132,7 +124,7 @@ pub struct Runtime<R: Resources> {
     pub resources: R,
     /// Events that the last sleep waited for.
     pub interest: Interest<R>,
-    drivers: [Option<Driver<R>>; MAX_DRIVERS],
+    drivers: [Option<&'static Driver<R>>; MAX_DRIVERS],
     started: bool,
     /// The state of the leader: the thread that runs the drivers for all that wait.
     pub(crate) leader: Leader,
@@ -187,14 +179,18 @@ impl<R: Resources> Runtime<R> {
     }
 
     /// Adds a driver to those that the wait runs.
-    pub fn register(&mut self, driver: Driver<R>) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyOpen`]: there are [`MAX_DRIVERS`].
+    pub fn register(&mut self, driver: &'static Driver<R>) -> Result<(), Error> {
         let place = self.drivers.iter_mut().find(|place| place.is_none());
         *place.ok_or(Error::TooManyOpen)? = Some(driver);
         Ok(())
     }
 
     /// The registered drivers.
-    pub fn drivers(&self) -> [Option<Driver<R>>; MAX_DRIVERS] {
+    pub fn drivers(&self) -> [Option<&'static Driver<R>>; MAX_DRIVERS] {
         self.drivers
     }
 

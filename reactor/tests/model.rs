@@ -245,8 +245,8 @@ impl<const FAULT: u8> Resources for Device<FAULT> {
     fn entered() {}
 }
 
-fn driver<const FAULT: u8>() -> Driver<Device<FAULT>> {
-    Driver {
+fn driver<const FAULT: u8>() -> &'static Driver<Device<FAULT>> {
+    &Driver {
         poll: |rt, _| {
             for token in change(|world| core::mem::take(&mut world.finished)) {
                 rt.complete(token, Ok(token as usize));

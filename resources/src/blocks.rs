@@ -91,7 +91,7 @@ fn release(rt: &mut Runtime, key: usize) {
 
 /// Registers the driver that abandons overdue requests.
 fn register(rt: &mut Runtime) -> Result<(), Error> {
-    rt.register(Driver {
+    rt.register(&Driver {
         poll: give_up,
         deadline: |rt| {
             let waiting = rt

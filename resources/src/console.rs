@@ -66,8 +66,7 @@ pub fn open(rt: &mut Runtime, stream: Stream) -> Answer {
         return Ok(fd.encode() as usize);
     }
     if !rt.resources.console.registered {
-        let interest = |rt: &mut Runtime, interest: &mut Interest| self::interest(rt, interest);
-        rt.register(Driver::of_events(|rt, _| poll(rt), interest))?;
+        rt.register(const { &Driver::of_events(|rt, _| poll(rt), |rt, all| interest(rt, all)) })?;
         rt.resources.console.registered = true;
     }
     let fd = rt.table.insert(&CONSOLE, key as u32)?;

@@ -81,7 +81,7 @@ pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Err
         disks: disks.collect(),
         ended: Vec::new(),
     };
-    rt.register(Driver {
+    rt.register(&Driver {
         poll: |rt, _| poll(rt),
         deadline: |_| None,
         interest,

@@ -181,7 +181,7 @@ fn displays(rt: &mut Runtime) -> Result<&mut Displays, Stop> {
 /// Makes these the displays.
 fn install(rt: &mut Runtime, found: Vec<Device>) -> Result<(), Error> {
     let all = found.into_iter().map(Display::new).collect();
-    rt.register(Driver {
+    rt.register(&Driver {
         poll,
         deadline: |rt| {
             let all = rt
@@ -211,10 +211,11 @@ fn install(rt: &mut Runtime, found: Vec<Device>) -> Result<(), Error> {
 pub fn show_console(rt: &mut Runtime) -> Answer {
     if Current::show_console() {
         rt.start()?;
-        rt.register(Driver {
+        const DRIVER: &Driver = &Driver {
             deadline: |_| Current::console_due(),
             ..Driver::of_events(|_, _| Current::update_console(), |_, _| {})
-        })?;
+        };
+        rt.register(DRIVER)?;
     }
     Ok(0)
 }

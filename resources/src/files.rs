@@ -88,7 +88,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
         }
         let timeout_ns = disks::timeout().or_else(|failure| rt.fail(failure))?;
         let (mounts, volumes) = mounts::read().or_else(|failure| rt.fail(failure))?;
-        rt.register(Driver {
+        rt.register(&Driver {
             poll,
             deadline,
             interest: |_, _| (),

@@ -99,7 +99,7 @@ fn inputs(rt: &mut Runtime) -> Result<&mut Inputs, Stop> {
 
 /// Makes these the input devices.
 fn install(rt: &mut Runtime, devices: Vec<Device>) -> Result<(), Error> {
-    rt.register(Driver {
+    rt.register(&Driver {
         poll: |rt, _| poll(rt),
         deadline: |_| None,
         interest,

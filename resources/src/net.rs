@@ -193,7 +193,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         let completed = configuration::complete_names(&mut net.services.resolver, domains, dots);
         completed.or_else(|failure| rt.fail(failure))?;
     }
-    rt.register(DRIVER)?;
+    rt.register(&DRIVER)?;
     rt.resources.net = Some(net);
     Current::take_report_requests();
     // A system moves the bytes of its sockets itself.

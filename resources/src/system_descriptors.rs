@@ -60,8 +60,7 @@ fn park(rt: &mut Runtime, fd: i32, direction: Direction, token: Int) -> Answer {
         return rt.watch(token);
     }
     if !rt.resources.waits.registered {
-        let interest = |rt: &mut Runtime, interest: &mut Interest| self::interest(rt, interest);
-        rt.register(Driver::of_events(|rt, _| poll(rt), interest))?;
+        rt.register(const { &Driver::of_events(|rt, _| poll(rt), |rt, all| interest(rt, all)) })?;
         rt.resources.waits.registered = true;
     }
     let token = rt.new_token(token)?;

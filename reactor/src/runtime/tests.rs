@@ -287,7 +287,7 @@ fn a_counter_is_the_sum_of_the_drivers_shares() {
     let (reader, _writer) = pipe_of(&mut rt, 8);
     assert_eq!(rt.park(reader, Direction::Read, 5), PENDING);
     assert_eq!((rt.table.count(), rt.outstanding()), (2, 1));
-    let driver = Driver {
+    let driver = &Driver {
         poll: |_, _| (),
         deadline: |_| None,
         interest: |_, _| (),

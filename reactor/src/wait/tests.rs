@@ -20,18 +20,18 @@ const IDLE: Driver = Driver {
     counter: |_, _| 0,
 };
 
-fn with_drivers(drivers: &[Driver]) -> Runtime {
+fn with_drivers(drivers: &[&'static Driver]) -> Runtime {
     let mut rt = Runtime::new();
     for driver in drivers {
-        rt.register(*driver).expect("room");
+        rt.register(driver).expect("room");
     }
     rt
 }
 
-fn cell_with(drivers: &[Driver]) -> Cell<Fake> {
+fn cell_with(drivers: &[&'static Driver]) -> Cell<Fake> {
     let cell = Cell::new();
     for driver in drivers {
-        let registered = cell.call(|rt| Ok(rt.register(*driver).map(|()| 0)?));
+        let registered = cell.call(|rt| Ok(rt.register(driver).map(|()| 0)?));
         assert_eq!(registered, Ok(0), "room");
     }
     cell
@@ -45,7 +45,7 @@ fn in_ms(ms: u64) -> Option<u64> {
 #[test]
 fn wakes_for_the_earliest_deadline() {
     static DUE: AtomicU64 = AtomicU64::new(0);
-    let timely = Driver {
+    let timely: &Driver = &Driver {
         poll: |rt, now| {
             if now >= DUE.load(Ordering::Relaxed) {
                 rt.complete(1, Ok(7));
@@ -54,7 +54,7 @@ fn wakes_for_the_earliest_deadline() {
         deadline: |_| Some(DUE.load(Ordering::Relaxed)),
         ..IDLE
     };
-    let late = Driver {
+    let late: &Driver = &Driver {
         deadline: |_| in_ms(60_000),
         ..IDLE
     };
@@ -79,7 +79,7 @@ fn wakes_for_the_earliest_deadline() {
 #[test]
 fn every_driver_finishes_before_the_end() {
     static LEFT: AtomicUsize = AtomicUsize::new(5);
-    let busy = Driver {
+    let busy: &Driver = &Driver {
         deadline: |_| Some(0),
         finish: |_| {
             let left = LEFT.load(Ordering::Relaxed);
@@ -88,15 +88,15 @@ fn every_driver_finishes_before_the_end() {
         },
         ..IDLE
     };
-    assert_eq!(cell_with(&[busy, IDLE]).finish(60_000_000_000), Ok(0));
+    assert_eq!(cell_with(&[busy, &IDLE]).finish(60_000_000_000), Ok(0));
     assert_eq!(LEFT.load(Ordering::Relaxed), 0);
-    let never = Driver {
+    let never: &Driver = &Driver {
         finish: |_| false,
         ..IDLE
     };
     let start = Instant::now();
     let late = Err(Stop::Error(Error::TimedOut));
-    assert_eq!(cell_with(&[never, IDLE]).finish(20_000_000), late);
+    assert_eq!(cell_with(&[never, &IDLE]).finish(20_000_000), late);
     assert!((20..50_000).contains(&start.elapsed().as_millis()));
 }
 

@@ -14,7 +14,7 @@ use platform::{Clock, Entropy, Interest as _, Memory, Ticker};
 const DRAIN_NS: u64 = 500_000_000;
 
 /// As the runtime knows it.
-pub const DRIVER: Driver = Driver {
+pub static DRIVER: Driver = Driver {
     poll,
     deadline,
     interest,

@@ -39,7 +39,7 @@ pub fn register(rt: &mut Runtime) -> Result<(), Error> {
     if net.zero_copy.registered {
         return Ok(());
     }
-    rt.register(Driver {
+    rt.register(&Driver {
         poll: |rt, _| {
             if let Some(net) = rt.resources.net.as_deref_mut() {
                 net.zero_copy.given = false;
