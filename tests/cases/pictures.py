@@ -1,14 +1,16 @@
-"""The examples with displays: what they show, as `--screenshot` pictures it.
+"""The examples with displays, and the program of the book's chapter on them: what they show, as
+`--screenshot` pictures it.
 
 With SOIL_PICTURES=DIR in the environment the machines' pictures are kept in that folder: those of
-the examples' READMEs.
+the examples' READMEs and of the chapter.
 """
 
+import itertools
 import os
 import shutil
 import time
 
-from cases.display import axis, button, monitored, read_png
+from cases.display import Desktop, Vnc, axis, button, dump, key, monitored, read_png
 from cases.network import in_every_form
 from cases.service import ask
 from harness.console import PATIENCE
@@ -17,6 +19,8 @@ from harness.qmp import Monitor
 
 TERRARIUM = "examples/terrarium/main.exe"
 DASHBOARD = "examples/dashboard/main.exe"
+PAD = "docs/book/code/display/pad.exe"
+PAPER, INK = bytes((0xFF, 0xF8, 0xE7)), bytes((0x1F, 0x3A, 0x5F))
 GROUND, SUN, METER = bytes((0x4A, 0x35, 0x24)), bytes((0xFF, 0xE2, 0x7A)), bytes((0x4F, 0xB3, 0xFF))
 
 
@@ -37,6 +41,11 @@ def start(context, program, form, size, *arguments):
 def shown(child, context, form, file, name):
     """The picture after the end of the program."""
     child.signal(15)
+    return ended(child, context, form, file, name)
+
+
+def ended(child, context, form, file, name):
+    """The picture of a program that ends."""
     assert outcome(child, context)[0] in (0, 143), child.text
     if (folder := os.environ.get("SOIL_PICTURES")) and form == "microvm":
         shutil.copyfile(file, os.path.join(folder, name))
@@ -106,3 +115,110 @@ def dashboard_shows_its_figures(context, form):
         y for y in range(300, 470) if any(pixel(rows, x, y) == chart for x in range(420, 770))
     ]
     assert height and max(height) - min(height) > 40, height
+
+
+class Hand:
+    """A user at a machine's keyboard and tablet, by its monitor."""
+
+    def __init__(self, qmp):
+        self.monitor, self.vnc = Monitor(qmp), Vnc(1)
+
+    def send(self, *events):
+        self.monitor.ask("input-send-event", events=list(events))
+
+    def resize(self, width, height):
+        self.vnc.resize(width, height)
+
+    def move(self, x, y):
+        self.send(axis("x", round(x * 0x7FFF)), axis("y", round(y * 0x7FFF)))
+
+    def press(self, down):
+        self.send(button("left", down))
+
+    def type(self, *names):
+        for name in names:
+            for down in (True, False):
+                self.send(key(name, down))
+
+    def end(self, context, *seen):
+        """Escape, once this is seen: it may overtake the pointer."""
+        until = time.monotonic() + PATIENCE
+        while any(pixel(dump(context, self.monitor, "display0"), x, y) != INK for x, y in seen):
+            assert time.monotonic() < until, "the page doesn't show it"
+        self.send(key("esc", True))
+
+
+class HandAtWindow:
+    """The same at the window of a process."""
+
+    def __init__(self, desktop, size):
+        self.desktop, self.window, self.size = desktop, desktop.window("pad.exe"), size
+        desktop.do("windowfocus", self.window)
+
+    def resize(self, width, height):
+        self.desktop.do("windowsize", self.window, str(width), str(height))
+        self.size = (width, height)
+
+    def move(self, x, y):
+        at = (str(round(part * (all - 1))) for part, all in zip((x, y), self.size, strict=True))
+        self.desktop.do("mousemove", "--window", self.window, *at)
+
+    def press(self, down):
+        self.desktop.do("mousedown" if down else "mouseup", "1")
+
+    def type(self, *names):
+        self.desktop.do("key", *("space" if name == "spc" else name for name in names))
+
+    def end(self, *_):
+        """Escape."""
+        self.type("Escape")
+
+
+# A house of one stroke.
+HOUSE = [(3, 7), (3, 4), (5, 2), (7, 4), (7, 7), (3, 7), (7, 4), (3, 4), (7, 7)]
+# A point of each line, on a page of 640 by 400.
+LINES = [
+    (round((2 * x1 + x2) * 64 / 3), round((2 * y1 + y2) * 40 / 3))
+    for (x1, y1), (x2, y2) in itertools.pairwise(HOUSE)
+]
+
+
+@in_every_form(limit=60)
+def pad_of_the_book(context, form):
+    """What is drawn and typed is on the page, also after the page has another size."""
+    file = context.path("pad.png")
+    options = ["--display-size=320x240", f"--screenshot={file}"]
+    desktop, qmp = None, None
+    if form == "process":
+        desktop = Desktop(context)
+        options, more = [*options, "--display=window"], {"env": desktop.environment}
+    else:
+        monitor, qmp = monitored(context)
+        options, more = [*options, *monitor, "--display=vnc=:1"], {}
+    child = context.soil(PAD, form, options=options, **more)
+    child.wait_line("a page of 320 by 240")
+    hand = HandAtWindow(desktop, (320, 240)) if desktop else Hand(qmp)
+    # Its lower half is drawn on the small page.
+    half = len(HOUSE) // 2
+    hand.move(*(part / 10 for part in HOUSE[0]))
+    hand.press(True)
+    for x, y in HOUSE[1:half]:
+        hand.move(x / 10, y / 10)
+    hand.type("a", "spc")
+    hand.resize(640, 400)
+    child.wait_line("a page of 640 by 400")
+    for x, y in HOUSE[half:]:
+        hand.move(x / 10, y / 10)
+    hand.press(False)
+    hand.move(0.9, 0.1)
+    hand.type("h", "o", "u", "s", "e")
+    hand.end(context, *LINES)
+    rows = ended(child, context, form, file, "display.png")
+    assert (len(rows), len(rows[0])) == (400, 3 * 640)
+    # The pen was up on the way to the corner, and down on all of the house.
+    assert pixel(rows, 550, 60) == PAPER
+    assert all(pixel(rows, *middle) == INK for middle in LINES)
+    # Seven characters of 10 by 20 pixels, of which the second is a space.
+    columns = [any(pixel(rows, x, y) == INK for y in range(375, 395)) for x in range(640)]
+    cells = [any(columns[x : x + 10]) for x in range(10, 630, 10)]
+    assert cells == [True, False, *[True] * 5, *[False] * 55], cells

@@ -42,9 +42,14 @@ const MAX_STEPS: usize = 64;
 /// Pixels of a touchpad's movement that count as a notch of a wheel.
 const NOTCH: f64 = 20.0;
 
+/// The least side of a window, that of a program's pictures.
+const LEAST: u32 = 16;
+
 /// A window and what draws into it.
 struct Shown {
     window: Rc<Window>,
+    /// As of the last event, which the next ones belong to.
+    size: PhysicalSize<u32>,
     surface: Surface<OwnedDisplayHandle, Rc<Window>>,
 }
 
@@ -169,7 +174,10 @@ impl App {
 
     fn draw(&mut self, display: u32) -> Result<(), String> {
         let (screens, windows) = (&self.screens, &mut self.windows);
-        let Some(Shown { window, surface }) = windows.get_mut(display as usize) else {
+        let Some(Shown {
+            window, surface, ..
+        }) = windows.get_mut(display as usize)
+        else {
             return Ok(());
         };
         let PhysicalSize { width, height } = window.inner_size();
@@ -209,18 +217,17 @@ impl App {
     }
 
     fn handle(&mut self, display: u32, event: WindowEvent) -> Result<(), String> {
-        let size = |app: &Self| {
-            let shown = app.windows.get(display as usize);
-            shown.map_or(PhysicalSize::default(), |shown| shown.window.inner_size())
-        };
         match event {
             WindowEvent::RedrawRequested => self.draw(display)?,
-            WindowEvent::Resized(PhysicalSize { width, height }) if width > 0 && height > 0 => {
+            WindowEvent::Resized(size) if size.width > 0 && size.height > 0 => {
+                if let Some(shown) = self.windows.get_mut(display as usize) {
+                    shown.size = size;
+                }
                 let state = Event::Display {
                     display,
                     connected: true,
-                    width,
-                    height,
+                    width: size.width.max(LEAST),
+                    height: size.height.max(LEAST),
                     refresh_mhz: 60_000,
                 };
                 let _ = self.screens.send(&state);
@@ -242,7 +249,8 @@ impl App {
                 }
             }
             WindowEvent::CursorMoved { position, .. } => {
-                let size = size(self);
+                let shown = self.windows.get(display as usize);
+                let size = shown.map_or_else(PhysicalSize::default, |shown| shown.size);
                 let share = |at: f64, all: u32| {
                     let last = f64::from(all.max(2) - 1);
                     (at.clamp(0.0, last) * f64::from(POINTER_RANGE) / last).round() as i32
@@ -285,7 +293,8 @@ impl ApplicationHandler for App {
             };
             let attributes = WindowAttributes::default()
                 .with_title(title)
-                .with_inner_size(PhysicalSize::new(*width, *height));
+                .with_inner_size(PhysicalSize::new(*width, *height))
+                .with_min_inner_size(PhysicalSize::new(LEAST, LEAST));
             let opened = events
                 .create_window(attributes)
                 .map_err(|error| error.to_string());
@@ -293,7 +302,12 @@ impl ApplicationHandler for App {
                 let window = Rc::new(window);
                 let surface = Surface::new(&self.context, Rc::clone(&window));
                 let surface = surface.map_err(|error| error.to_string())?;
-                Ok(Shown { window, surface })
+                let size = window.inner_size();
+                Ok(Shown {
+                    window,
+                    size,
+                    surface,
+                })
             });
             match shown {
                 Ok(shown) => self.windows.push(shown),
