@@ -7,6 +7,8 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
+import time
 import zlib
 
 from cases.network import in_every_form
@@ -231,12 +233,11 @@ class Desktop:
     """An X server in memory, and xdotool as its user."""
 
     def __init__(self, context):
-        if not os.path.exists(WINDOW):
-            raise Skip(f"{WINDOW} is not built: dune build ./{os.path.relpath(WINDOW, ROOT)}")
         for program in ("Xvfb", "xdotool"):
             if not shutil.which(program):
                 raise Skip(f"{program} is not installed: apt-get install xvfb xdotool")
         words = ["-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
+        words += ["-fbdir", context.directory]
         server = context.child(["Xvfb", *words])
         while not server.lines:
             assert server.process.poll() is None, server.text
@@ -252,6 +253,41 @@ class Desktop:
         """The window with this title, once it can be seen."""
         return self.do("search", "--sync", "--onlyvisible", "--name", name)[-1]
 
+    def close(self, window):
+        """Asks for a window's end, as its frame does (ICCCM, 4.2.8.1)."""
+        words = [sys.executable, os.path.join(ROOT, "tests", "harness", "close_window.py"), window]
+        self.context.run(*words, env={**os.environ, **self.environment})
+
+    def rows(self):
+        """The rows of the screen (XWDFile.h), three bytes for each pixel."""
+        with open(self.context.path("Xvfb_screen0"), "rb") as file:
+            data = file.read()
+        head = struct.unpack(">25I", data[:100])
+        length, width, height, bits, stride, colours = *head[:1], *head[4:6], *head[11:13], head[19]
+        assert bits == 32, head
+        pixels = memoryview(data)[length + 12 * colours :]
+        rows = (bytes(pixels[y * stride : y * stride + 4 * width]) for y in range(height))
+        return [b"".join(row[n : n + 3][::-1] for n in range(0, len(row), 4)) for row in rows]
+
+    def await_picture(self, rows):
+        """Waits until the screen shows these rows somewhere."""
+        until = time.monotonic() + PATIENCE
+        while not shows(self.rows(), rows):
+            assert time.monotonic() < until, "the screen doesn't show it"
+            time.sleep(0.1)
+
+
+def shows(screen, rows):
+    """Whether rows of pixels are in a larger picture."""
+    for y, row in enumerate(screen[: len(screen) - len(rows) + 1]):
+        x = row.find(rows[0])
+        if x >= 0 and all(
+            line[x : x + len(wanted)] == wanted
+            for line, wanted in zip(screen[y:], rows, strict=False)
+        ):
+            return True
+    return False
+
 
 @test()
 def a_window_of_a_process(context):
@@ -266,6 +302,7 @@ def a_window_of_a_process(context):
     child.wait_line("ready")
     tell(child, "draw display0 320 240")
     window = desktop.window("pictures.exe")
+    desktop.await_picture(picture(320, 240))
     say(child, "change display0")
     desktop.do("windowsize", window, "400", "300")
     child.wait_line("display0 true 400x300")
@@ -289,8 +326,53 @@ def a_window_of_a_process(context):
 
     child = context.soil(TYPING, "process", options=options, env=desktop.environment)
     child.wait_line("ready")
-    desktop.do("windowkill", desktop.window("typing.exe"))
+    desktop.close(desktop.window("typing.exe"))
     assert outcome(child, context)[0] == 143, child.text
+
+
+@test()
+def a_window_of_a_machine(context):
+    """The same of QEMU's window, whose end is the machine's."""
+    qemu = os.environ.get("SOIL_QEMU", "qemu-system-x86_64")
+    if "gtk" not in context.run(qemu, "-display", "help").stdout.split():
+        raise Skip("QEMU has no windows: apt-get install qemu-system-gui")
+    desktop = Desktop(context)
+    options = ["--display=window"]
+    for form in IMAGES:
+        child = context.soil(
+            PICTURES, form, options=options, stdin=subprocess.PIPE, env=desktop.environment
+        )
+        child.wait_line("ready")
+        window = desktop.window("pictures.exe")
+        # QEMU enlarges other pictures to the size that it begins with.
+        tell(child, "draw display0 640 480")
+        desktop.await_picture(picture(640, 480))
+        tell(child, "sizes")
+        say(child, "change display0")
+        desktop.do("windowsize", window, "700", "600")
+        # The window has a menu, too.
+        child.wait_line("display0 true 700x")
+        say(child, "end")
+        assert outcome(child, context)[0] == 0, child.text
+
+        child = context.soil(TYPING, form, options=options, env=desktop.environment)
+        child.wait_line("ready")
+        window = desktop.window("typing.exe")
+        desktop.do("windowfocus", window, "mousemove", "--window", window, "200", "200")
+        child.wait_line("position")
+        desktop.do("click", "1")
+        child.wait_line("key -272")
+        desktop.do("key", "h", "shift+i", "Escape")
+        status, text = outcome(child, context)
+        found = re.findall(r"key .\d+", text)
+        expected = "+272 -272 +35 -35 +42 +23 -42 -23 +1 -1"
+        assert status == 0 and found == [f"key {code}" for code in expected.split()], text
+
+        child = context.soil(TYPING, form, options=options, env=desktop.environment)
+        child.wait_line("ready")
+        desktop.close(desktop.window("typing.exe"))
+        status, text = outcome(child, context)
+        assert status == 126 and "its window was closed" in text, text
 
 
 @test()

@@ -122,7 +122,14 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
         args.one(flag);
     }
     match run.shown_by() {
-        Some(Display::Window) => args.pair("-display", "gtk"),
+        Some(Display::Window) => {
+            // In the window's title.
+            if let Some(name) = run.program.file_name() {
+                args.pair("-name", escaped(name));
+            }
+            // QEMU hides the desktop's pointer above a program that has set no cursor of its own.
+            args.pair("-display", "gtk,show-cursor=on");
+        }
         Some(Display::Vnc(number)) => args.pair("-display", format!("vnc=127.0.0.1:{number}")),
         Some(Display::None) | None => args.pair("-display", "none"),
     }

@@ -574,6 +574,10 @@ fn end_without_status(status: Option<ExitStatus>, reason: Option<&str>) -> Strin
             let why = match reason {
                 Some("guest-reset") => "it was reset, as after a fault that no handler could take",
                 Some("guest-shutdown") => "it was powered off",
+                Some("host-qmp-quit") => {
+                    "its window was closed, or a monitor ended it (Power Down in the window's menu \
+                     asks the program to stop)"
+                }
                 Some(other) => other,
                 None => "QEMU gives no reason",
             };
