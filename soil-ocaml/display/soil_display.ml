@@ -249,3 +249,9 @@ let move_cursor d ~x ~y =
 let hide_cursor d =
   check_open d "hide cursor";
   ignore (check "hide cursor" d.name (Soil_raw_display.display_hide_cursor d.place))
+
+let () =
+  Soil.Private.needed_display (fun name ->
+      with_display ~name (fun d ->
+          let { width; height; modes; _ } : state = state d in
+          ((width, height), List.map (fun ({ width; height; _ } : mode) -> (width, height)) modes)))

@@ -535,3 +535,8 @@ module Typing = struct
     in
     List.iter show (devices input)
 end
+
+let () =
+  Soil.Private.needed_input (fun () ->
+      ignore (check "open" (Soil_raw_input.input_open ()));
+      ignore (Soil_raw_input.input_close ()))

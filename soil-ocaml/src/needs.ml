@@ -174,6 +174,47 @@ let port ?(protocol = `Tcp) ?(doc = "") name n =
     ];
   n
 
+let displays = ref 0
+let size (width, height) = string_of_int width ^ "x" ^ string_of_int height
+
+let display ?(at_least = (0, 0)) ?(optional = false) ?(doc = "") name =
+  named "display" name;
+  let is_side n = n >= 16 && n <= 8192 in
+  let width, height = at_least in
+  check
+    (at_least = (0, 0) || (is_side width && is_side height))
+    "display" "at_least has a side that isn't between 16 and 8192";
+  let display = "display" ^ string_of_int !displays in
+  incr displays;
+  if not optional then
+    add_check ("display " ^ name) (fun () ->
+        match !Needed.display with
+        | None -> Ok ()
+        | Some find ->
+            let present, modes = find display in
+            if List.exists (fun (wide, high) -> wide >= width && high >= height) (present :: modes)
+            then Ok ()
+            else
+              Error
+                ("has " ^ size present ^ " pixels, and " ^ size at_least
+               ^ " are needed: give --display-size"));
+  declare ~doc "display"
+    [
+      text "name" name;
+      ("at_least", values [ string_of_int width; string_of_int height ]);
+      flag "optional" optional;
+    ];
+  display
+
+let has_input = ref false
+
+let input () =
+  check_time "input";
+  if not !has_input then (
+    has_input := true;
+    add_check "input" (fun () -> Ok (Option.iter (fun find -> find ()) !Needed.input));
+    declared := members [ text "kind" "input" ] :: !declared)
+
 let memory bytes =
   check_time "memory";
   check (bytes > 0) "memory" "not a number of bytes";

@@ -12,10 +12,11 @@
     ]}
 
     A need is declared by a function that returns what the program then uses: the folder of a
-    volume, the name of a disk, the number of a port. [soil run] asks the program for its needs
-    before it starts it with its devices. It refuses if something is missing or isn't what was asked
-    for, with the option to give, and supplies defaults: the memory, the network, forwarded ports,
-    mount points. [soil needs PROGRAM] prints them. See [docs/book/needs.md].
+    volume, the name of a disk or of a display, the number of a port. [soil run] asks the program
+    for its needs before it starts it with its devices. It refuses if something is missing or isn't
+    what was asked for, with the option to give, and supplies defaults: the memory, the network,
+    forwarded ports, mount points, a window. [soil needs PROGRAM] prints them. See
+    [docs/book/needs.md].
 
     Declare needs before {!Soil.run}, usually in the initialisation of modules, or between reading
     the program's arguments and [Soil.run]. Until then the program must use no device: when it is
@@ -23,9 +24,10 @@
 
     The program checks its needs itself as well, so that it can be started without [soil run]: at
     the beginning of the first {!Soil.run}, by opening what isn't optional. A disk, a volume, an
-    interface, memory or a processor that is missing, and a disk that is too small or read-only, are
-    each a line in the error output; then the program ends with status 125. The file system of a
-    volume and its size aren't checked then. [SOIL_NEEDS=ignore] leaves the check out.
+    interface, a display, a keyboard, memory or a processor that is missing, a disk or a display
+    that is too small, and a disk that is read-only, are each a line in the error output; then the
+    program ends with status 125. The file system of a volume and its size aren't checked then.
+    [SOIL_NEEDS=ignore] leaves the check out.
 
     Names have 1 to 20 characters: small letters, digits and [_]. All functions raise
     [Invalid_argument] if the name isn't one or was declared before, if a size or number is out of
@@ -82,6 +84,17 @@ val port : ?protocol:[ `Tcp | `Udp ] -> ?doc:string -> string -> int -> int
     [`Tcp]), and is [number]. Where the network is QEMU's or passt's and no [--forward] leads to the
     port, [soil run] forwards the same port of 127.0.0.1, or 8000 more if the number is below 1024:
     8080 leads to 80, 8443 to 443. *)
+
+val display : ?at_least:int * int -> ?optional:bool -> ?doc:string -> string -> string
+(** [display name] declares a display, and is its name for [Soil_display.open_]: ["display0"] for
+    the first one that is declared, ["display1"] for the second. [soil run --display] gives it;
+    without that option [soil run] opens a window, if there is a desktop. [at_least] is the least
+    width and height in pixels of its size or one of its modes (default: any). The other arguments
+    are as for {!volume}. *)
+
+val input : unit -> unit
+(** [input ()] declares that the program needs a keyboard and a pointer, for [Soil_input]. They come
+    with a display. *)
 
 val memory : int -> unit
 (** [memory bytes] declares that the machine needs at least this much memory: an image gets it

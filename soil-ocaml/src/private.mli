@@ -13,6 +13,14 @@ val text : (int -> int) -> (bytes -> int -> int -> int) -> string
 (** [text check get] is the text that Rust copies for [get buffer offset length], answering with its
     whole length; [check] takes the result of that. *)
 
+val needed_display : (string -> (int * int) * (int * int) list) -> unit
+(** [needed_display f] lets {!Needs} know that [f name] is the width and height of that display, and
+    those of its modes. [f] raises {!Error.Error} if there is no such display. *)
+
+val needed_input : (unit -> unit) -> unit
+(** [needed_input f] lets {!Needs} know that [f ()] raises {!Error.Error} unless there are input
+    devices. *)
+
 val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than
     [Fun.protect]. *)

@@ -8,7 +8,7 @@ import subprocess
 
 from cases.network import in_every_form
 from cases.user_network import free_port, uplink
-from harness.context import SOIL, clean, executable, outcome
+from harness.context import SOIL, clean, command, executable, outcome
 
 PROGRAM = "tests/programs/soil/needs.exe"
 BOTH = ("process", "microvm")
@@ -18,6 +18,9 @@ ALL = (
     "net:service",
     "tcp:http:80",
     "udp:names:53",
+    "display:board:640:480",
+    "display:other:optional",
+    "input",
     "memory:96",
     "cpus:1",
 )
@@ -62,12 +65,17 @@ def needs_are_told_by_the_program(context, form):
         ["net", "service", "eth0", "--net NET"],
         ["port", "http", "tcp 80", "--forward 8080:80"],
         ["port", "names", "udp 53", "--forward 8053:53/udp"],
+        ["display", "board", "a picture, display0, at least 640x480", "--display window"],
+        ["display", "other", "a picture, display1, optional", "--display window"],
+        ["input", "keyboard, pointer", "--display window"],
         ["memory", "96 MiB", "--mem 96M"],
         ["cpus", "1"],
     ], rows
     answer = json.loads(needs(context, form, *ALL, options=["--json"]).stdout)
     kinds = [need["kind"] for need in answer["needs"]]
-    assert kinds == ["volume", "disk", "net", "port", "port", "memory", "cpus"], answer
+    devices = ["volume", "disk", "net", "port", "port", "display", "display", "input"]
+    assert kinds == [*devices, "memory", "cpus"], answer
+    assert answer["needs"][5]["at_least"] == [640, 480], answer
     assert answer["needs"][0]["file_systems"] == ["ext4", "fat"], answer
     if form != "process":
         stripped = context.path("stripped.exe")
@@ -203,6 +211,50 @@ def a_program_checks_its_needs_itself(context, form):
     fails(("net:a", "net:b"), "net a: ", "net b: ")
     status, text = ended(context, form, "memory:64", options=[*unchecked, "--mem", "64M"])
     assert (status, text) == (0, "runs\nenough\n"), text
+
+
+@in_every_form(forms=BOTH)
+def a_display_is_checked_and_given(context, form):
+    """Without a desktop the refusal names the options, with one a window is opened. The program
+    checks the number of its displays, their sizes, and its keyboard."""
+    screen, none = "display:board:640:480", "--display=none"
+
+    def run(*words, options=(), desktop=None):
+        words_of_run = command(PROGRAM, form, words, options)
+        environment = {**os.environ, "DISPLAY": desktop or "", "WAYLAND_DISPLAY": ""}
+        return outcome(context.child(words_of_run, env=environment), context)
+
+    def fails(expected, *words, options=()):
+        status, text = run(*words, options=options)
+        assert status == 125 and expected in text and "runs\n" not in text, (status, text)
+
+    fails("display board: is not given", screen)
+    fails("--display none", screen)
+    fails("keyboard and pointer: is not given", "input")
+    small = "--display-size=320x200"
+    fails("give --display-size 640x480", screen, options=[none, small])
+    other = "display:other"
+    fails("needs 2 displays (board, other)", screen, other, options=[none, small])
+    # Of no desktop, a window can't be opened.
+    words = [*command(PROGRAM, form, (screen,), ["--dry-run"])]
+    desktop = {**os.environ, "DISPLAY": ":1"}
+    shown = context.run(*words, env=desktop).stdout
+    assert ("memory=1280x800" if form == "process" else "-display gtk") in shown, shown
+    both = ("display0: 1280x800", "display1: 1280x800", "2 devices")
+    status, text = run(screen, other, "input", options=[none])
+    assert (status, text.split("\n")) == (0, ["runs", *both, ""]), text
+    status, text = run("display:board:optional")
+    assert status == 0 and "soil run --display" in text, text
+
+    unchecked = ["--ignore-needs", "--env", "SOIL_NEEDS="]
+    fails("soil: display board: ", screen, options=unchecked)
+    fails("soil: input: ", "input", options=unchecked)
+    shown = [*unchecked, none, small]
+    if form == "process":
+        fails("display board: has 320x200 pixels, and 640x480 are", screen, options=shown)
+    fails("display other: no display display1: there is display0", screen, other, options=shown)
+    status, text = run("display:board", "input", "display:x:optional", options=shown)
+    assert status == 0 and text.startswith("runs\ndisplay0: 320x200\n2 devices\n"), text
 
 
 @in_every_form(forms=BOTH)

@@ -317,7 +317,6 @@ for each MiB.";
 /// `soil run`; the exit status is in its help.
 #[derive(Args, Clone, Debug)]
 #[command(
-    group = clap::ArgGroup::new("shows").args(["display", "screenshot"]).multiple(true),
     after_help = "Exit status: the program's own (all 8 bits); 124 after --timeout; 125 when \
 the program could not be started; 126 when the machine ended without a status; 127 when the file \
 does not exist. Of an image that ends with 0 but whose output could not be written: 74, or 141 \
@@ -375,7 +374,8 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
     /// Give the program a display, a keyboard and a pointer: in a window; on a VNC server of
-    /// 127.0.0.1 (an image); none: shown nowhere.
+    /// 127.0.0.1 (an image); none: shown nowhere. Without this option: none at all, or a window if
+    /// the program says that it needs a display.
     #[arg(long, value_name = "window|vnc=:N|none")]
     pub display: Option<options::Display>,
     /// Size of the display (1280x800 without this option); several sizes with commas between them
@@ -383,8 +383,7 @@ pub struct Run {
     #[arg(
         long = "display-size",
         value_name = "WIDTHxHEIGHT",
-        value_delimiter = ',',
-        requires = "shows"
+        value_delimiter = ','
     )]
     pub display_sizes: Vec<DisplaySize>,
     /// When the program ends, write what the first display shows to this file (PNG). Implies

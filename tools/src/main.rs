@@ -4,6 +4,7 @@ mod build;
 mod child;
 mod cli;
 mod demangle;
+mod desktop;
 mod disk;
 mod doctor;
 mod dune;

@@ -4,6 +4,7 @@
 use fs::mounts::Word;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -82,6 +83,9 @@ impl FromStr for Display {
     }
 }
 
+/// Pixels of a display's side.
+pub const DISPLAY_SIDE: RangeInclusive<u32> = 16..=8192;
+
 /// Width and height of a display in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DisplaySize(pub u32, pub u32);
@@ -102,7 +106,7 @@ impl FromStr for DisplaySize {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let side = |text: &str| text.parse().ok().filter(|side| (16..=8192).contains(side));
+        let side = |text: &str| text.parse().ok().filter(|side| DISPLAY_SIDE.contains(side));
         let sides = text.split_once('x');
         match sides.map(|(width, height)| (side(width), side(height))) {
             Some((Some(width), Some(height))) => Ok(Self(width, height)),

@@ -74,6 +74,10 @@ fn check(run: &Run) -> Result<(), Failure> {
     run.mounts
         .iter()
         .try_for_each(|mount| mountable(run, mount))?;
+    if !run.display_sizes.is_empty() && run.shown_by().is_none() {
+        let remedy = "give --display window, vnc=:N or none as well";
+        return Err(Failure::new("--display-size is that of no display").remedy(remedy));
+    }
     check_network(run)
 }
 

@@ -40,6 +40,13 @@ let serve number =
       ignore (Soil.File_descriptor.copy ~src:connection ~dst:connection ());
       Soil.File_descriptor.close connection)
 
+let display ?at_least ?optional name =
+  let display = Needs.display ?at_least ?optional ~doc:"a picture" name in
+  use (fun () ->
+      match Soil_display.with_display ~name:display Soil_display.state with
+      | { width; height; _ } -> Printf.printf "%s: %dx%d\n" display width height
+      | exception Soil.Error e -> print_endline (Soil.Error.to_string e))
+
 let declare word =
   match String.split_on_char ':' word with
   | [ "volume"; name; kinds; at_least ] -> volume name kinds at_least
@@ -56,6 +63,15 @@ let declare word =
   | [ "tcp"; name; number ] -> port name number
   | [ "udp"; name; number ] -> port ~protocol:`Udp name number
   | [ "serve"; number ] -> serve number
+  | [ "display"; name ] -> display name
+  | [ "display"; name; "optional" ] -> display ~optional:true name
+  | [ "display"; name; width; height ] ->
+      display ~at_least:(int_of_string width, int_of_string height) name
+  | [ "input" ] ->
+      Needs.input ();
+      use (fun () ->
+          Soil_input.with_devices @@ fun input ->
+          Printf.printf "%d devices\n" (List.length (Soil_input.devices input)))
   | [ "memory"; mib ] ->
       Needs.memory (Needs.mib (int_of_string mib));
       use (fun () ->

@@ -1,6 +1,6 @@
 //! The form in which a program answers: one JSON object in its output (`soil-ocaml/src/needs.ml`).
 
-use crate::options::is_disk_name;
+use crate::options::{DISPLAY_SIDE, is_disk_name};
 use crate::program::ANSWER;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,15 @@ pub enum Need {
         protocol: Protocol,
         doc: String,
     },
+    Display {
+        name: String,
+        /// The least width and height in pixels, 0 for any.
+        at_least: (u32, u32),
+        optional: bool,
+        doc: String,
+    },
+    /// A keyboard and a pointer.
+    Input,
     Memory {
         bytes: u64,
     },
@@ -146,8 +155,9 @@ fn checked(needs: &[Need]) -> Option<String> {
             Need::Volume(Volume { name, doc, .. })
             | Need::Disk(Disk { name, doc, .. })
             | Need::Net { name, doc }
-            | Need::Port { name, doc, .. } => (name, doc),
-            Need::Memory { .. } | Need::Cpus { .. } => continue,
+            | Need::Port { name, doc, .. }
+            | Need::Display { name, doc, .. } => (name, doc),
+            Need::Input | Need::Memory { .. } | Need::Cpus { .. } => continue,
         };
         if !is_disk_name(name) {
             return Some(format!("{name:?} is no name of a need"));
@@ -162,6 +172,10 @@ fn checked(needs: &[Need]) -> Option<String> {
                 return Some(format!("{at:?} is no place for the volume {name}"));
             }
             Need::Port { number: 0, .. } => return Some(format!("port {name} has number 0")),
+            Need::Display { at_least, .. } if at_least.0.max(at_least.1) > *DISPLAY_SIDE.end() => {
+                let (width, height) = at_least;
+                return Some(format!("display {name} has {width}x{height} pixels"));
+            }
             _ => {}
         }
     }
@@ -231,6 +245,12 @@ mod tests {
         assert!(port("a", 0, "").contains("number 0"));
         assert!(port("a", 65536, "").contains("65536"));
         assert!(port("a", 1, "\\u001b[2J").contains("described"));
+        let display = |width: u64| {
+            let named = r#""kind":"display","name":"a","doc":"","optional":false"#;
+            refused(&format!(r#"[{{{named},"at_least":[16,{width}]}}]"#))
+        };
+        assert!(display(8193).contains("16x8193"));
+        assert!(display(1 << 32).contains("4294967296"));
         let at = r#"[{"kind":"volume","name":"a","at":"/a;b","file_systems":[],"at_least":0,
             "read_only":false,"optional":false,"doc":""}]"#
             .replace('\n', "");

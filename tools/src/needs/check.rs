@@ -4,24 +4,36 @@
 use super::answer::{Answer, Need, host_port};
 use super::{REFUSED, volumes};
 use crate::cli::Run;
+use crate::desktop::has_desktop;
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::options::{Forward, Memory, Net, Protocol};
+use crate::options::{Display, DisplaySize, Forward, Memory, Net, Protocol};
 use crate::program::Form;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
 /// The options with defaults for what the program needs. If something is missing or isn't what was
 /// asked for: the failure for the last such need, after a line for each other.
 pub fn complete(run: &Run, form: Form, answer: &Answer) -> Result<Run, Failure> {
+    complete_where(run, form, answer, has_desktop())
+}
+
+/// The same, on a desktop or not.
+fn complete_where(
+    run: &Run,
+    form: Form,
+    answer: &Answer,
+    has_desktop: bool,
+) -> Result<Run, Failure> {
     let mut run = run.clone();
     let mut failures: Vec<Failure> = Vec::new();
     let mut notes: Vec<String> = Vec::new();
     network(&mut run, form, answer, &mut failures);
+    displays(&mut run, form, answer, has_desktop, &mut failures);
     for need in &answer.needs {
         let met = match need {
             Need::Volume(need) => volumes::volume(&mut run, form, need),
             Need::Disk(need) => volumes::disk(&run, form, need),
-            Need::Net { .. } => Ok(()),
+            Need::Net { .. } | Need::Display { .. } | Need::Input => Ok(()),
             Need::Port {
                 name,
                 number,
@@ -85,6 +97,75 @@ fn network(run: &mut Run, form: Form, answer: &Answer, failures: &mut Vec<Failur
             );
         }
         _ => {}
+    }
+}
+
+/// A process may have its displays of a variable. They are then not checked.
+fn given_by_variable(run: &Run, form: Form) -> bool {
+    form == Form::Process && volumes::given(run, form, "SOIL_DISPLAY").is_some()
+}
+
+/// Enough displays for those that are declared, in a window unless an option says otherwise; a
+/// keyboard and a pointer come with any.
+fn displays(
+    run: &mut Run,
+    form: Form,
+    answer: &Answer,
+    has_desktop: bool,
+    failures: &mut Vec<Failure>,
+) {
+    let declared = answer.needs.iter().filter_map(|need| match need {
+        Need::Display {
+            name,
+            at_least,
+            optional,
+            ..
+        } => Some((name, *at_least, *optional)),
+        _ => None,
+    });
+    let declared: Vec<(&String, (u32, u32), bool)> = declared.collect();
+    let has_input = answer.needs.contains(&Need::Input);
+    let missing = match declared.iter().find(|(.., optional)| !optional) {
+        Some((name, ..)) => Some(format!("display {name}")),
+        None => has_input.then(|| "keyboard and pointer".to_owned()),
+    };
+    match (run.shown_by(), missing) {
+        (Some(_), _) => {}
+        (None, None) => return,
+        (None, Some(_)) if given_by_variable(run, form) => return,
+        (None, Some(_)) if has_desktop => run.display = Some(Display::Window),
+        (None, Some(what)) => {
+            let remedy = match form {
+                Form::Image => "give --display vnc=:0, or --display none, which shows it nowhere",
+                Form::Process => "give --display none, which shows it nowhere",
+            };
+            let reason = "is not given, and there is no desktop with a window for it";
+            return failures.push(Failure::on(what, reason).remedy(remedy));
+        }
+    }
+    if run.display_sizes.is_empty() {
+        let DisplaySize(width, height) = DisplaySize::default();
+        let sizes = declared.iter();
+        let sizes = sizes.map(|(_, least, _)| DisplaySize(width.max(least.0), height.max(least.1)));
+        run.display_sizes = sizes.collect();
+        return;
+    }
+    let wanted = declared.iter().rposition(|(.., optional)| !optional);
+    let (wanted, have) = (wanted.map_or(0, |place| place + 1), run.display_sizes.len());
+    if have < wanted {
+        let names: Vec<&str> = declared.iter().map(|(name, ..)| name.as_str()).collect();
+        let names = names.join(", ");
+        let reason = format!("the program needs {wanted} displays ({names}), and has {have}");
+        let remedy = "give --display-size a size for each, with commas between them";
+        failures.push(Failure::new(reason).remedy(remedy));
+    }
+    for ((name, least, _), given) in declared.iter().zip(&run.display_sizes) {
+        if given.0 < least.0 || given.1 < least.1 {
+            let least = DisplaySize(least.0, least.1);
+            let reason = format!("has {given} pixels, and the program needs {least}");
+            let remedy = format!("give --display-size {least}, or leave it out");
+            failures.push(Failure::on(format!("display {name}"), reason).remedy(remedy));
+        }
     }
 }
 
@@ -181,9 +262,10 @@ fn processors(form: Form, count: u32) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::complete;
+    use super::complete_where;
     use crate::cli::{Cli, Command, Run};
     use crate::needs::answer::{Answer, FileSystem, Need, Protocol, Volume};
+    use crate::options::{Display, DisplaySize};
     use crate::program::Form;
     use clap::Parser as _;
 
@@ -218,8 +300,78 @@ mod tests {
     }
 
     fn completed(options: &str, form: Form, needs: Vec<Need>) -> Result<Run, String> {
+        completed_where(options, form, needs, false)
+    }
+
+    fn completed_where(
+        options: &str,
+        form: Form,
+        needs: Vec<Need>,
+        has_desktop: bool,
+    ) -> Result<Run, String> {
         let answer = Answer { needs, ends: None };
-        complete(&run(options), form, &answer).map_err(|failure| failure.to_string())
+        let completed = complete_where(&run(options), form, &answer, has_desktop);
+        completed.map_err(|failure| failure.to_string())
+    }
+
+    fn display(name: &str, width: u32, height: u32, optional: bool) -> Need {
+        Need::Display {
+            name: name.into(),
+            at_least: (width, height),
+            optional,
+            doc: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_display_is_a_window_where_there_is_a_desktop() {
+        let on_desktop = |options, needs| {
+            let run = completed_where(options, Form::Image, needs, true).expect("complete");
+            (run.shown_by(), run.sizes())
+        };
+        let screen = || display("screen", 0, 0, false);
+        let usual = DisplaySize::default();
+        let window = Some(Display::Window);
+        assert_eq!(on_desktop("", vec![screen()]), (window, vec![usual]));
+        assert_eq!(on_desktop("", vec![Need::Input]), (window, vec![usual]));
+        let optional = display("screen", 0, 0, true);
+        assert_eq!(on_desktop("", vec![optional]), (None, vec![]));
+        let large = || vec![screen(), display("other", 16, 1000, true)];
+        let sizes = vec![usual, DisplaySize(1280, 1000)];
+        assert_eq!(on_desktop("", large()), (window, sizes.clone()));
+        let none = Some(Display::None);
+        assert_eq!(on_desktop("--screenshot x.png", large()), (none, sizes));
+        let given = on_desktop("--display-size 640x480", vec![screen()]);
+        assert_eq!(given, (window, vec![DisplaySize(640, 480)]));
+    }
+
+    #[test]
+    fn a_display_that_is_not_given_names_what_would_do() {
+        let screen = || display("screen", 640, 480, false);
+        let text = refused("", Form::Image, screen());
+        assert!(
+            text.contains("display screen") && text.contains("vnc=:0"),
+            "{text}"
+        );
+        let text = refused("", Form::Process, Need::Input);
+        assert!(
+            text.contains("keyboard") && text.contains("--display none"),
+            "{text}"
+        );
+        assert!(!text.contains("vnc"), "{text}");
+        let given = "--env SOIL_DISPLAY=memory=640x480";
+        assert!(completed(given, Form::Process, vec![screen()]).is_ok());
+        assert!(completed(given, Form::Image, vec![screen()]).is_err());
+        let text = refused(
+            "--display none --display-size 640x479",
+            Form::Image,
+            screen(),
+        );
+        assert!(text.contains("--display-size 640x480"), "{text}");
+        let two = vec![screen(), display("other", 0, 0, false)];
+        let options = "--display none --display-size 640x480";
+        let text = completed(options, Form::Image, two).expect_err("refused");
+        assert!(text.contains("needs 2 displays (screen, other)"), "{text}");
     }
 
     fn refused(options: &str, form: Form, need: Need) -> String {

@@ -19,15 +19,23 @@ pub fn json(program: &Path, answer: &Answer) -> Result<String, Failure> {
     serde_json::to_string_pretty(&Shown { program, needs }).on(program)
 }
 
+/// Numbers of the next interface and display that are declared.
+#[derive(Clone, Copy, Default)]
+struct Places {
+    interface: usize,
+    display: usize,
+}
+
 /// The needs as a table: kind, name, what is asked for, the option that gives it.
 pub fn text(program: &Path, answer: &Answer) -> String {
     if answer.needs.is_empty() {
         return format!("{}: declares no needs", program.display());
     }
-    let mut interface = 0;
+    let mut places = Places::default();
     let rows = answer.needs.iter().map(|need| {
-        let row = row(need, interface);
-        interface += usize::from(matches!(need, Need::Net { .. }));
+        let row = row(need, places);
+        places.interface += usize::from(matches!(need, Need::Net { .. }));
+        places.display += usize::from(matches!(need, Need::Display { .. }));
         row
     });
     let rows: Vec<[String; 4]> = rows.collect();
@@ -64,7 +72,7 @@ fn size(at_least: u64) -> String {
     }
 }
 
-fn row(need: &Need, interface: usize) -> [String; 4] {
+fn row(need: &Need, places: Places) -> [String; 4] {
     let row = |kind: &str, name: &str, what: String, option: String| {
         [kind.to_owned(), name.to_owned(), what, option]
     };
@@ -95,7 +103,7 @@ fn row(need: &Need, interface: usize) -> [String; 4] {
             row("disk", name, what, format!("--disk {name}=FILE"))
         }
         Need::Net { name, doc } => {
-            let what = joined([doc.clone(), format!("eth{interface}")]);
+            let what = joined([doc.clone(), format!("eth{}", places.interface)]);
             row("net", name, what, "--net NET".into())
         }
         Need::Port {
@@ -116,6 +124,24 @@ fn row(need: &Need, interface: usize) -> [String; 4] {
                 what,
                 format!("--forward {host}:{number}{suffix}"),
             )
+        }
+        Need::Display {
+            name,
+            at_least: (width, height),
+            optional,
+            doc,
+        } => {
+            let least = match (width, height) {
+                (0, 0) => String::new(),
+                _ => format!("at least {width}x{height}"),
+            };
+            let place = format!("display{}", places.display);
+            let what = joined([doc.clone(), place, least, when(*optional, "optional")]);
+            row("display", name, what, "--display window".into())
+        }
+        Need::Input => {
+            let what = "keyboard, pointer".to_owned();
+            row("input", "", what, "--display window".into())
         }
         Need::Memory { bytes } => {
             let mib = bytes.div_ceil(1 << 20);

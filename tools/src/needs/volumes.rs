@@ -63,21 +63,24 @@ fn same_path(one: &str, other: &str) -> bool {
     one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
+/// The value that the program will have of an environment variable.
+pub fn given(run: &Run, form: Form, name: &str) -> Option<String> {
+    let inherited = || std::env::var(name).ok().filter(|value| !value.is_empty());
+    match run.variables.iter().rfind(|variable| variable.name == name) {
+        Some(variable) => variable.value.clone().or_else(inherited),
+        None if form == Form::Process => inherited(),
+        None => None,
+    }
+}
+
 /// Whether a variable gives the disk, or what is mounted at `at`. That is then not checked.
 fn given_by_variable(run: &Run, form: Form, disk: &str, at: Option<&str>) -> bool {
-    let value = |name: &str| {
-        let inherited = || std::env::var(name).ok().filter(|value| !value.is_empty());
-        match run.variables.iter().rfind(|variable| variable.name == name) {
-            Some(variable) => variable.value.clone().or_else(inherited),
-            None if form == Form::Process => inherited(),
-            None => None,
-        }
-    };
-    let mounts = value("SOIL_MOUNT").unwrap_or_default();
+    let mounts = given(run, form, "SOIL_MOUNT").unwrap_or_default();
     let mut points = mounts
         .split(';')
         .filter_map(|word| Some(word.split_once('=')?.0));
-    let has_disk = form == Form::Process && value(&format!("SOIL_DISK_{disk}")).is_some();
+    let variable = format!("SOIL_DISK_{disk}");
+    let has_disk = form == Form::Process && given(run, form, &variable).is_some();
     has_disk || points.any(|point| at.is_some_and(|at| same_path(point, at)))
 }
 

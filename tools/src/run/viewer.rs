@@ -2,6 +2,7 @@
 
 use super::screenshot::Pictured;
 use crate::child::{dies_with_us, inherit};
+use crate::desktop::has_desktop;
 use crate::failure::{Context as _, Failure};
 use crate::options::DisplaySize;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -119,8 +120,7 @@ fn window() -> PathBuf {
 
 /// A window needs a desktop.
 pub fn check_desktop() -> Result<(), Failure> {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().any(is_set) {
+    if has_desktop() {
         return Ok(());
     }
     let reason = "--display window needs a desktop: neither WAYLAND_DISPLAY nor DISPLAY is set";

@@ -1,5 +1,7 @@
 open Page
 
+let screen = Soil.Needs.display "screen" ~doc:"the page"
+let () = Soil.Needs.input ()
 let escape = 1
 let left = 0x110
 
@@ -46,7 +48,7 @@ let rec run display input pad =
 
 let () =
   Soil.run @@ fun () ->
-  Soil_display.with_display @@ fun display ->
+  Soil_display.with_display ~name:screen @@ fun display ->
   Soil_input.with_devices @@ fun input ->
   let typing = Soil_input.Typing.create Soil_input.Layout.us in
   run display input { typing; lines = []; pen = (0., 0.); is_down = false; text = "" }
