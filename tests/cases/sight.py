@@ -120,8 +120,8 @@ def trace_of_tasks(context, form):
     assert re.search(r"out\.json: \d+ events of 8 tasks; open it", child.text), child.text
     tracks = slices(out)
     name, of_program = tracks.pop(0)
+    # How often is the machine's: on a busy one several tasks' times have come when it wakes.
     assert name == "program" and set(of_program) == {"sleeps"}, (name, of_program)
-    assert len(of_program) >= 6, of_program
     assert sorted(name for name, _ in tracks.values()) == [f"task {i}" for i in range(1, 9)]
     found = [tracks[number][1] for number in sorted(tracks)]
     # The first one sleeps, takes from the stream, and waits for the others by the scope's end.
