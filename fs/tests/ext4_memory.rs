@@ -1,6 +1,7 @@
 //! Memory that ends while a transaction does: nothing was written, and the next sync does it.
 #![allow(missing_docs)]
 
+#[path = "volumes/common/mod.rs"]
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};

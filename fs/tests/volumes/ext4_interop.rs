@@ -1,16 +1,13 @@
 //! Volumes of other systems: large ones, directories with other hashes, extended attributes,
 //! unfinished removals. e2fsprogs make them and check them afterwards.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::ext4::{fsck, fsck_stopped, mkfs, mount};
-use common::{Image, NEW, names, read_file, run, write_file};
+use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
+use crate::common::{Image, NEW, names, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Block, BlockError, Error, Volume, VolumeOptions};
 

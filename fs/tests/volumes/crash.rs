@@ -1,11 +1,8 @@
 //! FAT volumes after a crash: the writes that reached the disk are replayed up to every point, and
 //! (for power cuts) with some of those since the last flush missing.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::recorder::{Recorder, workload, writes};
-use common::{FAT, Image, NEW, Random, mkfs, mount, read_file, run, write_file};
+use crate::common::recorder::{Recorder, workload, writes};
+use crate::common::{FAT, Image, NEW, Random, mkfs, mount, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Error, Volume};
 

@@ -1,9 +1,6 @@
 //! FAT volumes at the limits of their kinds: numbers and sizes of clusters.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::{Random, fsck, mkfs, mount, read_file, write_file};
+use crate::common::{Random, fsck, mkfs, mount, read_file, write_file};
 use fs::fake::Disk;
 
 /// Writes, replaces and removes some files, and checks the volume.

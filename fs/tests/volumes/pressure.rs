@@ -1,13 +1,10 @@
 //! While memory is short nothing more is cached, cached data stays usable, and afterwards
 //! everything continues. A separate test program, since the switch affects all volumes of a
 //! process.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{mkfs, mount, read_file, write_file};
+use crate::common::{mkfs, mount, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags, memory, set_memory_short};
 

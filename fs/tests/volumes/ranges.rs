@@ -1,10 +1,7 @@
 //! Preallocation, holes and zeros in files.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::ext4::VOLUMES;
-use common::{NEW, Random, ext4, mkfs, mount, read_file, write_file};
+use crate::common::ext4::VOLUMES;
+use crate::common::{NEW, Random, ext4, mkfs, mount, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, Fallocate, FileId, OpenFlags, Renaming, Seek, Volume};
 
@@ -327,7 +324,7 @@ fn fat_allocates_by_growing() {
     volume.close(file).unwrap();
     volume.sync().unwrap();
     drop(volume);
-    common::fsck(&disk.bytes()).unwrap();
+    crate::common::fsck(&disk.bytes()).unwrap();
 }
 
 /// Preallocation takes memory, and punching a hole frees it.
@@ -424,7 +421,7 @@ fn work(volume: &mut dyn Volume, seed: u64, steps: u64) {
 
 #[test]
 fn a_file_is_what_was_done_to_it() {
-    let steps = common::from_environment("SOIL_FS_STEPS", 300);
+    let steps = crate::common::from_environment("SOIL_FS_STEPS", 300);
     for (kind, bytes, args) in VOLUMES {
         let disk = Disk::new(ext4::mkfs(*bytes, args), 512);
         let mut volume = ext4::mount(&disk);

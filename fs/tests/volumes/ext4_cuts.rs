@@ -1,15 +1,12 @@
 //! Power cuts while blocks go from directories to files and back, on a volume with little room and
 //! a journal that wraps around many times: what was synced is there, nothing is another's, and what
 //! e2fsck finds is clean. Then the same where the journal lacks something, which has to be noticed.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::ext4::{fsck, fsck_stopped, mkfs, mount};
-use common::recorder::cut;
-use common::{Random, from_environment, names, read_file, write_file};
+use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
+use crate::common::recorder::cut;
+use crate::common::{Random, from_environment, names, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags, Volume};
 

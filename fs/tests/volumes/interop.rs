@@ -1,11 +1,8 @@
 //! Names, times and sizes, exchanged with other implementations.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::collections::HashMap;
 
-use common::{
+use crate::common::{
     Image, NEW, Random, fsck, mkfs, mkfs_start, mount, mount_with, names, read_file, run,
     write_file,
 };
@@ -174,7 +171,7 @@ fn files_open_and_files_in_the_way() {
     assert_eq!(volume.rename("b", "a"), Err(Error::Busy));
     volume.rename("a", "d/c").unwrap();
     assert_eq!(
-        common::read_all(&mut *volume, open).unwrap(),
+        crate::common::read_all(&mut *volume, open).unwrap(),
         b"one",
         "a handle follows its file"
     );

@@ -1,13 +1,10 @@
 //! States that another system leaves on a disk, or a failing device in memory, and their outcome:
 //! counts that Linux doesn't keep up to date, errors noted in the journal, files on the list of
 //! orphans that have a name, numbers that are as large as their fields.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::ext4::{fsck, mkfs, mount};
-use common::operations::fill;
-use common::{Image, NEW, names, read_file, run, write_file};
+use crate::common::ext4::{fsck, mkfs, mount};
+use crate::common::operations::fill;
+use crate::common::{Image, NEW, names, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Error, Health, OpenFlags};
 

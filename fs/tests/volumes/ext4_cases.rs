@@ -1,11 +1,8 @@
 //! Ordinary work which once made healthy volumes read-only, and the rest of what a directory or a
 //! tree of extents goes through as it grows and shrinks; `e2fsck -fn` looks at the disk each time.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::ext4::{fsck, fsck_stopped, mkfs, mount};
-use common::{NEW, Random, names, read_file, write_file};
+use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
+use crate::common::{NEW, Random, names, read_file, write_file};
 use fs::fake::Disk;
 use fs::{Error, Health, OpenFlags, Volume};
 
@@ -148,7 +145,7 @@ fn a_file_in_pieces_is_what_was_written() {
             assert_eq!(volume.write_at(file, at as u64, &data), Ok(data.len()));
         }
         assert_eq!(volume.size(file), Ok(model.len() as u64));
-        assert!(common::read_all(volume, file).unwrap() == model);
+        assert!(crate::common::read_all(volume, file).unwrap() == model);
         volume.close(file).unwrap();
     });
 }

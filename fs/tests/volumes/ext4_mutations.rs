@@ -1,19 +1,13 @@
 //! Disks that were damaged on purpose: metadata fields with extreme values, blocks copied over
 //! others, journals that claim memory. No panic, no endless requests, bounded memory.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::panic::AssertUnwindSafe;
 
-use common::ext4::{mkfs, mount};
-use common::memory::{self, Counting};
-use common::{Image, NEW, Random, from_environment, run, write_file};
+use crate::common::ext4::{mkfs, mount};
+use crate::common::memory;
+use crate::common::{Image, NEW, Random, from_environment, run, write_file};
 use fs::fake::Disk;
 use fs::{Kind, OpenFlags, Volume};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Fill byte of files, which tells their blocks from metadata.
 const FILLING: u8 = 0xdd;

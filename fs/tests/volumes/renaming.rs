@@ -1,10 +1,7 @@
 //! Forms of rename that replace nothing: no-replace and exchange.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::ext4::VOLUMES;
-use common::{NEW, ext4, mkfs, mount, names, read_file, write_file};
+use crate::common::ext4::VOLUMES;
+use crate::common::{NEW, ext4, mkfs, mount, names, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, Kind, OpenFlags, Renaming, Volume};
 
@@ -225,5 +222,5 @@ fn on_fat() {
     assert_eq!(contents(&mut *volume, "/two/c"), "/two/c");
     volume.sync().unwrap();
     drop(volume);
-    common::fsck(&disk.bytes()).unwrap();
+    crate::common::fsck(&disk.bytes()).unwrap();
 }

@@ -1,15 +1,12 @@
 //! As xfstests' fsstress and fsx do: a tree of directories that grow and shrink, by the rules of
 //! rename and links, and one file that is written, cut and read at random; both against a model in
 //! memory, and each thousand operations against what e2fsprogs find on the disk.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use common::ext4::{fsck, fsck_stopped, mkfs, mount_with};
-use common::{Image, NEW, Random, from_environment, names, read_all, run, write_file};
+use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount_with};
+use crate::common::{Image, NEW, Random, from_environment, names, read_all, run, write_file};
 use fs::ext4::Options;
 use fs::fake::Disk;
 use fs::{Error, FileId, Health, OpenFlags, Volume, Walk};

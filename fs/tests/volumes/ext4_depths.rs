@@ -1,13 +1,10 @@
 //! Directories whose names have the same hash at the borders of their blocks, trees of extents of
 //! three levels, and devices of which single reads fail: what was done is whole or not done.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::ext4::{fsck, fsck_stopped, mkfs, mount, mount_with};
-use common::{NEW, Random, from_environment, names, read_all, read_file, run, write_file};
+use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount, mount_with};
+use crate::common::{NEW, Random, from_environment, names, read_all, read_file, run, write_file};
 use fs::ext4::Options;
 use fs::fake::Disk;
 use fs::{Error, Health, OpenFlags, Volume};
@@ -57,7 +54,7 @@ fn names_with_the_same_hash_lie_across_blocks() {
     for args in [&["-b", "1024"][..], &["-b", "1024", "-O", "^metadata_csum"]] {
         let mut bytes = mkfs(16 << 20, args);
         bytes = {
-            let image = common::Image::with(&bytes);
+            let image = crate::common::Image::with(&bytes);
             let path = image.0.to_str().unwrap();
             let (ok, text) = run("tune2fs", &["-E", "hash_alg=legacy", path]);
             assert!(ok, "{text}");
@@ -249,7 +246,7 @@ fn a_tree_of_extents_of_three_levels() {
     };
     check(&mut *volume, pieces);
     volume.sync().unwrap();
-    let image = common::Image::with(&fsck_stopped(&disk.bytes()).unwrap());
+    let image = crate::common::Image::with(&fsck_stopped(&disk.bytes()).unwrap());
     let (_, text) = run("debugfs", &["-R", "ex /f", image.0.to_str().unwrap()]);
     assert!(text.contains(" 3/ 3 "), "three levels");
     drop(image);

@@ -1,21 +1,15 @@
 //! Disks that aren't ext4, are unsupported, or damaged: one clear line, no panic, no hang, bounded
 //! memory, and no writes to a corrupt volume.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use common::ext4::{fsck, fsck_failed, mkfs, mount, mount_with};
-use common::memory::{self, Counting};
-use common::{Image, NEW, Random, check_line, read_file, run, write_file};
+use crate::common::ext4::{fsck, fsck_failed, mkfs, mount, mount_with};
+use crate::common::memory;
+use crate::common::{Image, NEW, Random, check_line, read_file, run, write_file};
 use fs::ext4::Options;
 use fs::fake::Disk;
 use fs::{Error, Health, Kind, OpenFlags, Volume};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn refused(bytes: Vec<u8>, read_only: bool) -> (Error, String) {
     let options = Options {

@@ -1,11 +1,8 @@
 //! Directories with indexed names: lookups, free slots, and the view of other implementations.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::{
+use crate::common::{
     Image, NEW, Random, fsck, mkfs, mount, mount_with, names, read_file, run, write_file,
 };
 use fs::fake::{Disk, Event};

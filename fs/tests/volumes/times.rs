@@ -1,11 +1,8 @@
 //! Times: what the clock says and what a program sets, as e2fsprogs and mtools read them.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::cell::Cell;
 
-use common::{Image, ext4, mkfs, mount_with, names, run, write_file};
+use crate::common::{Image, ext4, mkfs, mount_with, names, run, write_file};
 use fs::fake::Disk;
 use fs::{Clock, Error, OpenFlags, Stat, Time, VolumeOptions, set_times};
 
@@ -215,7 +212,7 @@ fn times_are_set_on_fat() {
     );
     volume.sync().unwrap();
     drop(volume);
-    common::fsck(&disk.bytes()).unwrap();
+    crate::common::fsck(&disk.bytes()).unwrap();
     let image = Image::with(&disk.bytes());
     let (_, text) = run("mdir", &["-i", image.0.to_str().unwrap(), "::"]);
     assert!(text.contains("2017-07-14   2:40"), "{text}");

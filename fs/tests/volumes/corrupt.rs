@@ -1,11 +1,8 @@
 //! Disks that aren't FAT, or are damaged: one clear line, no panic, no hang, no writes.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{
+use crate::common::{
     Image, NEW, Random, check_line, fsck, mkfs, mount, mount_with, names, read_file, run,
     write_file,
 };

@@ -1,13 +1,10 @@
 //! Layouts in which counts and bitmaps are easily wrong: directories whose extents need a tree
 //! of their own, and block groups that are smaller than their bitmaps. What is looked at is the
 //! disk after unmounting, and what each commit leaves when nothing but its journal is replayed.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::ext4::{fsck, mkfs, mount};
-use common::recorder::writes;
-use common::{Image, NEW, run, write_file};
+use crate::common::ext4::{fsck, mkfs, mount};
+use crate::common::recorder::writes;
+use crate::common::{Image, NEW, run, write_file};
 use fs::Volume;
 use fs::fake::{Disk, Event};
 

@@ -1,15 +1,12 @@
 //! Linux and Soil change one disk in turns, and each goes on where the other stopped. Needs to be
 //! root, loop devices, and `SOIL_FS_LINUX` in the environment.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use common::ext4::{fsck, fsck_stopped, mkfs, mount};
-use common::operations::fill;
-use common::{Image, NEW, Random, from_environment, read_file, run};
+use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
+use crate::common::operations::fill;
+use crate::common::{Image, NEW, Random, from_environment, read_file, run};
 use fs::fake::Disk;
 use fs::{Fallocate, Health, OpenFlags, Volume};
 
@@ -164,7 +161,7 @@ impl Side for Box<dyn Volume> {
         read_file(&mut **self, path).unwrap_or_else(|error| panic!("{path} by Soil: {error}"))
     }
     fn list(&mut self, path: &str) -> Vec<String> {
-        common::names(&mut **self, path).unwrap()
+        crate::common::names(&mut **self, path).unwrap()
     }
     fn allocate(&mut self, path: &str, at: u64, len: u64) {
         let file = self.open(path, OpenFlags::WRITE).unwrap();

@@ -1,10 +1,7 @@
 //! Devices that fail, and full volumes: an error value each time, and no other effect.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::operations::{self, fail, fill, has_failed, operations, with_witness};
-use common::{FAT, Image, NEW, fsck, mkfs, mount, run, write_file};
+use crate::common::operations::{self, fail, fill, has_failed, operations, with_witness};
+use crate::common::{FAT, Image, NEW, fsck, mkfs, mount, run, write_file};
 use fs::fake::Disk;
 use fs::{BlockError, Error, OpenFlags, Volume};
 

@@ -1,15 +1,12 @@
 //! Random operations on volumes and on a model of them in memory; then FAT's is looked at by
 //! `fsck.fat -n` and mtools, ext4's by `e2fsck` and debugfs.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::collections::BTreeMap;
 
 use ext4_view::Ext4;
 
-use common::model::{Entry, Rules, Run, run_model, run_models, tiny};
-use common::{EXT4, FAT, Image, VOLUMES, ext4, run};
+use crate::common::model::{Entry, Rules, Run, run_model, run_models, tiny};
+use crate::common::{EXT4, FAT, Image, VOLUMES, ext4, run};
 
 static ON_FAT: Rules = Rules {
     names: &[

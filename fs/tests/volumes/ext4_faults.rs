@@ -1,11 +1,8 @@
 //! Devices that fail under ext4, and full volumes: an error value each time, and no other effect.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::ext4::{fsck, fsck_failed, fsck_stopped, mkfs, mount};
-use common::operations::{self, fail, fill, has_failed, operations, with_witness};
-use common::{EXT4, NEW, names, read_file, write_file};
+use crate::common::ext4::{fsck, fsck_failed, fsck_stopped, mkfs, mount};
+use crate::common::operations::{self, fail, fill, has_failed, operations, with_witness};
+use crate::common::{EXT4, NEW, names, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags};
 

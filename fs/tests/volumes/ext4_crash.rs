@@ -1,12 +1,9 @@
 //! An ext4 volume after a power cut: the writes that reached the disk up to every point, with any
 //! of those since the last flush missing; then Soil's own replay, and `e2fsck -p`.
-#![allow(missing_docs)]
 
-mod common;
-
-use common::ext4::{fsck, fsck_stopped, mkfs, mount};
-use common::recorder::{Recorder, cut, workload};
-use common::{EXT4, Random, from_environment, read_file, write_file};
+use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
+use crate::common::recorder::{Recorder, cut, workload};
+use crate::common::{EXT4, Random, from_environment, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags};
 
