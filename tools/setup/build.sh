@@ -5,6 +5,6 @@
 set -eu
 cd "$(dirname "$0")/../.."
 cargo fetch -q --locked
-if [ "${1:-}" = --all ]; then set --; else set -- @install @examples/default; fi
+if [ "${1:-}" = --all ]; then set -- @default @install @tests/programs/all; else set -- @install @examples/default; fi
 # However make is ended, dune ends with it: one that went on would lock the next one out.
 exec setpriv --pdeathsig TERM dune build "$@"

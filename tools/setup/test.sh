@@ -1,32 +1,41 @@
 #!/bin/sh
-# All checks of `make test`, one after the other, each with a line as it starts and one as it ends.
-# At the end the ten slowest tests, and a summary as the last line: "N passed, N failed". A step
-# that fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs the end-to-end
-# tests that match, alone.
+# All checks of `make test`, each with a line as it starts and one as it ends, in two rows side by
+# side: what takes cargo alone, and what takes the build. Much of each keeps one processor busy and
+# the other idle. At the end the ten slowest tests, and a summary as the last line: "N passed, N
+# failed". A step that fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs
+# the end-to-end tests that match, alone.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# --second DIR TIME: the second row, as the first one starts it, with its folder and beginning.
+second=
+if [ "${1:-}" = --second ]; then
+  second=yes work=$2 start=$3
+  shift 3
+fi
 long=
 [ "${1:-}" != --long ] || long=--long
 
-# Disk space of a whole run below the repository, in KiB; a full disk causes misleading errors.
-needed=5000000
-free=$(df -Pk . | awk 'NR == 2 { print $4 }')
-if [ -n "$free" ] && [ "$free" -lt "$needed" ] && [ ! -d target/debug ]; then
-  echo "make test needs $((needed / 1000000)) GB on the disk of $(pwd), which has $((free / 1000000)): make room there, or clone to another disk" >&2
-  exit 1
+if [ -z "$second" ]; then
+  # Disk space of a whole run below the repository, in KiB; a full disk causes misleading errors.
+  needed=5000000
+  free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+  if [ -n "$free" ] && [ "$free" -lt "$needed" ] && [ ! -d target/debug ]; then
+    echo "make test needs $((needed / 1000000)) GB on the disk of $(pwd), which has $((free / 1000000)): make room there, or clone to another disk" >&2
+    exit 1
+  fi
+  # Where nothing was built before, and in CI: without what the next build would use, half of the disk
+  # suffices and the build is faster.
+  if [ -n "${CI:-}" ] || [ ! -d target/debug/incremental ]; then export CARGO_INCREMENTAL=0; fi
+  start=$(date +%s)
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
 fi
-# Nobody builds twice in CI: without what the next build would use, half of the disk suffices and
-# the build is faster.
-[ -z "${CI:-}" ] || export CARGO_INCREMENTAL=0
-
-passed=0
-failed=0
-failures=
-log=$(mktemp)
-slow=$(mktemp)
-built=$(mktemp)
-trap 'rm -f "$log" "$slow" "$built" "$built.status"' EXIT
-start=$(date +%s)
+slow=$work/slow
+log=$work/log${second:+-of-second}
+# Of each step that ended: how many passed, how many failed, its name.
+counts=$work/counts
+# Made when the second row has left the build folder to others.
+built=$work/built
 
 # A step that hangs is ended, so that the report comes all the same: half an hour for each and 75
 # minutes for all, on machines several times slower than the one that README speaks of.
@@ -46,10 +55,18 @@ limited() {
   return "$limited_status"
 }
 
-# A child's pipe to tee would hide its status. The function that is a step limits itself.
+# Runs a step's command: its output goes to this row's and to $log, its status to $log.status.
 capture() {
-  case $1 in end_build) ;; *) set -- limited "$@" ;; esac
-  { { "$@" 2>&1; echo "status $?" >"$log.status"; } </dev/null | tee "$log"; }
+  if [ -n "$second" ]; then
+    # Without a shell in between, which would live on when this one is ended.
+    from=$(wc -c <"$work/second")
+    limited "$@" 2>&1 3>&- </dev/null
+    echo "status $?" >"$log.status"
+    tail -c "+$((from + 1))" "$work/second" >"$log"
+  else
+    # A child's pipe to tee would hide its status.
+    { { limited "$@" 2>&1; echo "status $?" >"$log.status"; } </dev/null | tee "$log"; }
+  fi
 }
 
 # Adds what a step's own runner counted: cargo's "test result:" lines, alcotest's "N tests run", our
@@ -71,16 +88,10 @@ note_times() {
   ' "$log" >>"$slow"
 }
 
-# The build goes on beside clippy and `cargo test`, in folders of its own: much of each keeps one
-# processor busy and the other idle. However this script is ended, the build ends with it.
-begin_build() {
-  setpriv --pdeathsig TERM sh -c 'tools/setup/build.sh --all; echo $? >"$1"' sh "$built.status" \
-    >"$built" 2>&1 </dev/null &
-}
-end_build() {
-  limited sh -c 'until [ -s "$1" ]; do sleep 0.2; done' sh "$built.status"
-  cat "$built"
-  [ "$(cat "$built.status")" = 0 ]
+# Says a line, in the second row at once on the first one's output as well.
+say() {
+  echo "$1"
+  [ -z "$second" ] || echo "$1" >&3
 }
 
 # step NAME COMMAND…: one check; counts as one itself when its command counts nothing.
@@ -88,7 +99,8 @@ step() {
   name=$1
   shift
   began=$(date +%s)
-  printf '\n== %s (after %d s)\n' "$name" $((began - start))
+  say "
+== $name (after $((began - start)) s)"
   capture "$@"
   status=$(sed 's/status //' "$log.status")
   rm -f "$log.status"
@@ -97,11 +109,21 @@ step() {
   [ "$1$2" != 00 ] || [ "$status" != 0 ] || set -- 1 0
   # A step that failed without a failed test (a build error, a crash) is a failure of its own.
   [ "$status" = 0 ] || [ "$2" != 0 ] || set -- "$1" 1
-  passed=$((passed + $1))
-  failed=$((failed + $2))
-  if [ "$2" != 0 ]; then failures="$failures, $name"; fi
-  printf -- '-- %s: %d passed, %d failed (%d s)\n' "$name" "$1" "$2" $(($(date +%s) - began))
+  echo "$1 $2 $name" >>"$counts"
+  say "-- $name: $1 passed, $2 failed ($(($(date +%s) - began)) s)"
 }
+
+if [ -n "$second" ]; then
+  step 'build' tools/setup/build.sh --all
+  step 'dune @fmt' dune build @_build/default/fmt
+  step 'dune @bindings' dune build @_build/default/bindings
+  step 'dune runtest' dune build @_build/default/runtest
+  step 'what end-to-end tests run' tests/run.py --build
+  : >"$built"
+  # Long runs hold figures to bounds, and want the machine for themselves.
+  [ -n "$long" ] || step 'end to end' tests/run.py --no-build
+  exit 0
+fi
 
 if [ -n "${ONLY:-}" ]; then
   tools/setup/build.sh || exit 1
@@ -111,7 +133,11 @@ fi
 
 step 'cargo fmt' cargo fmt --all --check
 step 'crates: licences, sources, advisories' sh -c 'cargo fetch -q --locked && exec tools/setup/crates.py check'
-begin_build
+# However this script is ended, the second row ends with it. A shell starts what it runs in the
+# background with two signals ignored, which programs under test would inherit.
+# shellcheck disable=SC2086
+env --default-signal=INT,QUIT setpriv --pdeathsig TERM tools/setup/test.sh --second "$work" "$start" $long 3>&1 >>"$work/second" 2>&1 </dev/null &
+row=$!
 # Each version of clippy warns of more.
 . tools/setup/packages.sh
 case $(rustc --version) in "rustc $rust_toolchain "*) warnings='-D warnings' ;; *) warnings= ;; esac
@@ -130,22 +156,28 @@ if [ -n "$long" ]; then
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race
   step 'mutants of what changed' tools/setup/mutants.sh
 fi
-step 'build' end_build
-step 'dune @fmt' dune build @_build/default/fmt
-step 'dune @bindings' dune build @_build/default/bindings
-step 'dune runtest' dune build @_build/default/runtest
 step 'set-up and apt' tools/setup/apttest.sh
+until [ -e "$built" ] || ! kill -0 "$row" 2>/dev/null; do sleep 0.2; done
 step 'set-up and install' tools/setup/selftest.sh
-# shellcheck disable=SC2086
-step 'end to end' tests/run.py $long
 if [ -n "$long" ]; then suite=; else suite=--short; fi
 # shellcheck disable=SC2086
 step "OCaml's own tests" tests/ocaml-suite/run.py $suite
-[ -z "$long" ] || step "Lwt's own tests" tests/lwt-suite/run.py
+# What the second row has written so far, and what it still writes.
+tail -n +1 -s 0.2 -f --pid="$row" "$work/second"
+wait "$row" || echo '0 1 the second row' >>"$counts"
+if [ -n "$long" ]; then
+  step 'end to end' tests/run.py --no-build --long
+  step "Lwt's own tests" tests/lwt-suite/run.py
+fi
 
 printf '\nthe slowest:\n'
 sort -rn "$slow" | head -n 10 | sed 's/^\([0-9.]*\) /  \1 s  /'
 printf 'all steps took %d s\n' $(($(date +%s) - start))
-[ -z "$failures" ] || printf 'failed: %s\n' "${failures#, }"
-printf '%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+awk '
+  { passed += $1; failed += $2 }
+  $2 > 0 { sub(/^[0-9]+ [0-9]+ /, ""); failures = failures ", " $0 }
+  END {
+    if (failures) print "failed: " substr(failures, 3)
+    print passed + 0 " passed, " failed + 0 " failed"
+    exit failed > 0
+  }' "$counts"
