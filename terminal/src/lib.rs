@@ -23,6 +23,9 @@ use alloc::vec::Vec;
 use font::{Font, HEIGHT, WIDTH};
 use screen::Screen;
 
+/// Ends a control sequence (CAN).
+const CANCEL: u8 = 0x18;
+
 /// Rectangle of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rectangle {
@@ -117,7 +120,8 @@ impl Terminal {
     /// left out. For a report whose beginning says the most. Control sequences that had begun are
     /// forgotten, and colours are the usual ones.
     pub fn begin_report(&mut self) {
-        self.parser = vte::Parser::new();
+        // A new parser would take a kilobyte of the stack, of which a crash has few.
+        self.parser.advance(&mut self.screen, &[CANCEL]);
         self.screen.hold();
     }
 

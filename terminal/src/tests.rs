@@ -97,11 +97,17 @@ fn colours_are_those_of_the_sequences() {
 
 #[test]
 fn a_report_stays_where_it_began() {
-    let mut terminal = terminal(4, 3, "a\nb\x1b[31");
-    terminal.begin_report();
-    terminal.write(b"1\n2\n3\n4\n5");
-    assert_eq!(rows(&terminal), ["1", "2", "3"]);
-    assert_eq!(terminal.screen.shown(0, 0).foreground, 7);
+    for begun in [
+        "\x1b", "\x1b[31", "\x1b]0;a", "\x1bPa", "\x1b[31m", "\u{e9}",
+    ] {
+        let mut terminal = terminal(4, 3, "a\nb");
+        let cut = begun.len() - usize::from(begun.starts_with('\u{e9}'));
+        terminal.write(&begun.as_bytes()[..cut]);
+        terminal.begin_report();
+        terminal.write(b"1\n2\n3\n4\n5");
+        assert_eq!(rows(&terminal), ["1", "2", "3"], "{begun:?}");
+        assert_eq!(terminal.screen.shown(0, 0).foreground, 7);
+    }
 }
 
 #[test]

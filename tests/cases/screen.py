@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from cases.display import IMAGES, dump, monitored, read_png
+from cases.display import IMAGES, Vnc, dump, monitored, read_png
 from harness.context import clean, outcome
 from harness.qmp import Monitor
 from harness.runner import test
@@ -97,26 +97,51 @@ def console_of_many_lines(context):
         assert rows == wanted, form
 
 
+def await_picture(context, monitor, wanted):
+    """Waits until the machine shows this."""
+    while dump(context, monitor, "display0") != wanted:
+        assert context.remaining() > 1
+        time.sleep(0.05)
+
+
 def comes_to_show(context, form, mode, wanted):
     """The picture comes while the program goes on, without its end."""
     options, qmp = monitored(context)
     options += [*ON_DISPLAY, "--display=none"]
     child = context.soil(PRINTS, form, mode, options=options, stdin=subprocess.PIPE)
     child.wait_line("now")
-    monitor = Monitor(qmp)
-    while dump(context, monitor, "display0") != wanted:
-        assert context.remaining() > 1, f"{form}: {mode}"
-        time.sleep(0.05)
+    await_picture(context, Monitor(qmp), wanted)
     child.stop()
 
 
 @test(limit=120)
 def console_while_the_program_goes_on(context):
-    """A line is shown while the program waits, and while it computes."""
+    """A line is shown while the program waits in a system call, while it sleeps in the runtime, and
+    while it computes."""
     wanted = plain(context, "now\n")
     for form in IMAGES:
-        for mode in ("waits", "computes"):
+        for mode in ("waits", "sleeps", "computes"):
             comes_to_show(context, form, mode, wanted)
+
+
+@test()
+def console_of_another_size(context):
+    """The text is laid out again for the size that a viewer asks for, while the program sleeps."""
+    wanted = plain(context, "now\n")
+    # The upper left part of it, on black.
+    smaller = [row[: 3 * 160] for row in wanted[:104]]
+    for index, form in enumerate(IMAGES):
+        number = 30_000 + os.getpid() % 20_000 + index
+        options, qmp = monitored(context)
+        options += [*ON_DISPLAY, f"--display=vnc=:{number}"]
+        child = context.soil(PRINTS, form, "sleeps", options=options, stdin=subprocess.PIPE)
+        child.wait_line("now")
+        monitor = Monitor(qmp)
+        await_picture(context, monitor, wanted)
+        vnc = Vnc(number)
+        vnc.resize(160, 104)
+        await_picture(context, monitor, smaller)
+        child.stop()
 
 
 @test()
@@ -146,6 +171,13 @@ def console_of_a_crash(context):
         assert "page fault: write at 0x600000000001" in report, report
         pieces = [(row, 0, GREY, 0, "medium", line) for row, line in enumerate(lines[:ROWS])]
         assert rows == expected(context, pieces), f"{form}: {report}"
+    if folder := os.environ.get("SOIL_PICTURES"):
+        # The one in docs/display.md.
+        file = os.path.join(folder, "crash.png")
+        options = ["--display-size=640x400", f"--screenshot={file}"]
+        options += ["--env", "SOIL_CONSOLE=display"]
+        child = context.soil(PRINTS, "microvm", "crashes", options=options)
+        assert outcome(child, context)[0] == 139
 
 
 @test()
@@ -160,6 +192,9 @@ def console_without_a_display(context):
         words = ["--env", "SOIL_CONSOLE=display", *options]
         status, text = outcome(context.soil(name, form, "text", options=words), context)
         assert status == 125 and reason in text, text
+    words = ["--env", "SOIL_CONSOLE=display", "--display=none", "--dry-run"]
+    status, text = outcome(context.soil(PRINTS, "q35", "text", options=words), context)
+    assert status == 0 and "SOIL_CONSOLE=display" in text, text
     words = ["--env", "SOIL_CONSOLE=screen", "--display=none"]
     status, text = outcome(context.soil(PRINTS, "microvm", "text", options=words), context)
     assert status == 125 and "give SOIL_CONSOLE=display" in text, text

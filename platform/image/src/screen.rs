@@ -64,6 +64,8 @@ struct Screen {
     /// The time of the last command, and of the next look for another size.
     sent_at: u64,
     look_at: u64,
+    /// Something woke the program since the last look, perhaps a change.
+    looks: bool,
     /// The report of a crash has begun.
     is_report: bool,
 }
@@ -144,6 +146,7 @@ impl Screen {
             changed: true,
             sent_at: 0,
             look_at: 0,
+            looks: false,
             is_report: false,
         };
         screen.finish().map_err(|error| error.to_string())?;
@@ -182,7 +185,8 @@ impl Screen {
                 false => Ok(()),
             };
         }
-        if now >= self.look_at {
+        self.looks = now < self.look_at;
+        if !self.looks {
             self.look_at = now + LOOK_NS;
             if self.buffer.take_change() {
                 self.restart();
@@ -330,9 +334,13 @@ pub fn due() -> Option<u64> {
         // Without a size, and nothing to come, nothing shows it.
         let shown = busy || screen.size.or(screen.buffer.size()).is_some();
         let waits = busy || shown && (screen.changed || screen.size.is_none());
-        let waits = waits && screen.owner == Owner::Console;
-        // At least a moment later: the device works meanwhile.
-        waits.then(|| (screen.sent_at + FRAME_NS).max(time::monotonic_ns() + FRAME_NS / 8))
+        let present = waits.then(|| {
+            // At least a moment later: the device works meanwhile.
+            (screen.sent_at + FRAME_NS).max(time::monotonic_ns() + FRAME_NS / 8)
+        });
+        let look = screen.looks.then_some(screen.look_at);
+        let due = present.into_iter().chain(look).min();
+        due.filter(|_| screen.owner == Owner::Console)
     })
     .flatten()
 }

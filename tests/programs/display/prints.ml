@@ -29,6 +29,9 @@ let () =
   | "waits" ->
       print_endline "now";
       ignore (input_line stdin)
+  | "sleeps" ->
+      print_endline "now";
+      Soil.Clock.sleep 3600.
   | "computes" ->
       print_endline "now";
       (* Until the machine is ended. *)
