@@ -167,6 +167,15 @@ pub enum Woken {
     Interrupted,
 }
 
+/// What a signal means for a sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signals {
+    /// One whose handler has to run ends the sleep, also if it came before.
+    End,
+    /// The sleeper runs no handlers.
+    Ignored,
+}
+
 /// The set of events that [`Wait::sleep`] waits for. Requests to stop always belong to it.
 pub trait Interest: Sized {
     /// The event source of a network device.
@@ -227,9 +236,9 @@ pub trait Wait {
     type Sleep;
 
     /// Prepares a sleep until an event of `interest`, a request to stop, or the time `until`
-    /// (monotonic nanoseconds). Calls only; [`Wait::sleep`] and [`Wait::finish`] follow, on the
-    /// same thread.
-    fn prepare(interest: &mut Self::Interest, until: Option<u64>) -> Self::Sleep;
+    /// (monotonic nanoseconds), or a signal. Calls only; [`Wait::sleep`] and [`Wait::finish`]
+    /// follow, on the same thread.
+    fn prepare(interest: &mut Self::Interest, until: Option<u64>, signals: Signals) -> Self::Sleep;
 
     /// Sleeps. The runtime's lock is free, and other threads' calls may be inside; one thread at a
     /// time sleeps.
@@ -266,6 +275,10 @@ pub trait Wait {
     /// Sleeps while `word` is `value`, until [`Wait::wake`] or the time `until` (monotonic
     /// nanoseconds); may return early (a futex). From any thread.
     fn await_change(word: &AtomicU32, value: u32, until: Option<u64>);
+
+    /// As [`Wait::await_change`], and returns early for a signal whose handler has to run, also if
+    /// it came before. From any thread that OCaml knows.
+    fn await_change_or_signal(word: &AtomicU32, value: u32, until: Option<u64>);
 
     /// Sleeps while `word` is `value`, until [`Wait::wake`]; may return early, but not for a
     /// signal, and runs no handler: the holder of a lock has to run, whatever happens. From any

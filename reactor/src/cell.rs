@@ -170,7 +170,10 @@ impl<R: Resources> Cell<R> {
                 Ok(Next::Follow(word)) => {
                     self.lock.leave();
                     enter_blocking();
-                    R::Platform::await_change(&word, FOLLOWS, until);
+                    match waiter {
+                        FINISH => R::Platform::await_change(&word, FOLLOWS, until),
+                        _ => R::Platform::await_change_or_signal(&word, FOLLOWS, until),
+                    }
                     from = From::Following(word);
                 }
             }

@@ -7,7 +7,7 @@ use crate::{Resources, Runtime};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use platform::error::Stop;
-use platform::{Clock, Interest as _, System, Wait, Woken};
+use platform::{Clock, Interest as _, Signals, System, Wait, Woken};
 
 /// A sleep of the platform of `R`.
 pub(crate) type Sleep<R> = <<R as Resources>::Platform as Wait>::Sleep;
@@ -57,8 +57,8 @@ fn step<R: Resources>(rt: &mut Runtime<R>, now: u64) {
     }
 }
 
-/// Prepares a sleep until something happens or `until` comes.
-fn prepare<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Sleep<R> {
+/// Prepares a sleep of `waiter` until something happens or `until` comes.
+fn prepare<R: Resources>(rt: &mut Runtime<R>, waiter: u64, until: Option<u64>) -> Sleep<R> {
     rt.interest.clear();
     // Taken out for the drivers' sake, which get both.
     let mut interest = core::mem::replace(&mut rt.interest, platform::Interest::EMPTY);
@@ -68,7 +68,11 @@ fn prepare<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Sleep<R> {
     rt.interest = interest;
     rt.sleeps += 1;
     rt.asleep_since = R::Platform::monotonic_ns();
-    R::Platform::prepare(&mut rt.interest, until)
+    let signals = match waiter {
+        FINISH => Signals::Ignored,
+        _ => Signals::End,
+    };
+    R::Platform::prepare(&mut rt.interest, until, signals)
 }
 
 /// Ends a sleep; what ended it.
@@ -184,7 +188,7 @@ fn lead<R: Resources>(
         }
         let until = earliest(rt, until);
         if until.is_none_or(|until| until > now) {
-            let sleep = prepare(rt, until);
+            let sleep = prepare(rt, waiter, until);
             rt.leader = Leader::Asleep;
             return Next::Sleep(sleep);
         }

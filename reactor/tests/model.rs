@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use platform::error::{Answer, Failure, Stop};
-use platform::{Clock, Direction, Stream, System, Wait, Woken};
+use platform::{Clock, Direction, Signals, Stream, System, Wait, Woken};
 use reactor::cell::Cell;
 use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
 use reactor::{Cancelled, Driver, Resources, Runtime};
@@ -167,7 +167,7 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
     type Interest = Interest;
     type Sleep = Interest;
 
-    fn prepare(interest: &mut Interest, _: Option<u64>) -> Interest {
+    fn prepare(interest: &mut Interest, _: Option<u64>, _: Signals) -> Interest {
         Interest {
             device: interest.device,
         }
@@ -218,6 +218,10 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
         // A signal ends one in ten.
         let signal = thread_rng().gen_bool(0.1);
         await_world(|_| (signal || word.load(Ordering::Relaxed) != value).then_some(()));
+    }
+
+    fn await_change_or_signal(word: &AtomicU32, value: u32, until: Option<u64>) {
+        Self::await_change(word, value, until);
     }
 
     fn await_release(word: &AtomicU32, value: u32) {

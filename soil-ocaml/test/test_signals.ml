@@ -175,6 +175,31 @@ let while_parking () =
   D.close r;
   D.close w
 
+type numbers = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
+external wait : (int[@untagged]) -> numbers -> (int[@untagged]) -> (int[@untagged])
+  = "no_bytecode" "soil_wait"
+
+(* A signal that OCaml has only noted, because it came while Rust or C ran, ends the wait. *)
+let before_the_wait () =
+  let completions = Bigarray.Array1.create Bigarray.int Bigarray.c_layout 2 in
+  let minute = 60_000_000_000 + int_of_float (Soil.Clock.monotonic () *. 1e9) in
+  let wait () =
+    ignore (raise_signal sigalrm_of_linux);
+    ignore (wait minute completions 1);
+    (* Where memory is taken the handler runs. *)
+    ignore (Sys.opaque_identity (ref 0))
+  in
+  string "wait" "interrupted" (interrupted 0. wait);
+  bool "at once" true (Soil.Clock.monotonic () *. 1e9 < Float.of_int minute)
+
+(* Also one that comes just before the wait sleeps, or while it does. *)
+let about_the_sleep () =
+  for i = 1 to 400 do
+    let wait () = Soil.Clock.sleep infinity in
+    string "sleep" "interrupted" (interrupted (5e-6 *. Float.of_int i) wait)
+  done
+
 (* A task that was abandoned in a write keeps no other task from writing. *)
 let left_amid_a_write () =
   let r, w = Soil.pipe ~capacity:7 () in
@@ -242,6 +267,8 @@ let () =
           test "the next wait" next_waits;
           test "twice" twice;
           test "while parking" while_parking;
+          test "before the wait" before_the_wait;
+          test "about the sleep" about_the_sleep;
           test "left amid a write" left_amid_a_write;
           test "at any moment" at_any_moment;
         ] );

@@ -407,6 +407,39 @@ let blocking () =
   int "many" 45
     (T.fold (fun n -> Soil_threads.blocking (fun () -> n)) ( + ) 0 (List.init 10 Fun.id))
 
+external raise_signal : (int[@untagged]) -> (int[@untagged]) = "no_bytecode" "raise" [@@noalloc]
+
+external await : (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+  = "no_bytecode" "soil_await"
+
+(* A signal that OCaml has only noted ends the wait of a thread that follows the first one, which
+   would sleep for ever. *)
+let signal_before_the_wait () =
+  let exception Interrupted in
+  let before = Sys.signal Sys.sigalrm (Signal_handle (fun _ -> raise Interrupted)) in
+  let token_without_an_operation = (1 lsl 40) - 1 and sigalrm_of_linux = 14 in
+  let r, w = Soil.pipe () in
+  let thread () =
+    (* The first one leads. *)
+    Thread.delay 0.02;
+    match
+      ignore (raise_signal sigalrm_of_linux);
+      ignore (await token_without_an_operation (-1));
+      (* Where memory is taken the handler runs. *)
+      ignore (Sys.opaque_identity (ref 0))
+    with
+    | () -> D.write_string w "r"
+    | exception Interrupted -> D.write_string w "i"
+  in
+  let thread = Thread.create thread () in
+  let news = Bytes.create 1 in
+  T.timeout 60. (fun () -> D.really_read r news 0 1);
+  Thread.join thread;
+  Sys.set_signal Sys.sigalrm before;
+  string "the thread" "i" (Bytes.to_string news);
+  D.close r;
+  D.close w
+
 let () =
   Alcotest.run ~and_exit:false "threads"
     [
@@ -420,6 +453,7 @@ let () =
           test "closed by another" closed_by_another;
           test "limits" limits;
           test "writers take turns" writers_take_turns;
+          Alcotest.test_case "signal before the wait" `Quick signal_before_the_wait;
           Alcotest.test_case "tasks and threads take turns" `Quick tasks_and_threads_take_turns;
           test "details" details;
           Alcotest.test_case "inbox" `Quick inbox;

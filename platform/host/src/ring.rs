@@ -524,7 +524,7 @@ impl Ring {
     #[cfg(test)]
     pub fn wait(&mut self, fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
         let mut sleep = self.prepare(fds);
-        sleep.sleep(time);
+        sleep.sleep(time, None);
         self.finish(fds, sleep)
     }
 }
@@ -554,34 +554,39 @@ pub struct Sleep {
 
 impl Sleep {
     /// Begins what was added and waits until something has ended, or `time` is over (`None` = for
-    /// ever): one system call.
-    pub fn sleep(&mut self, time: Option<Duration>) {
+    /// ever): one system call, with the signal mask `mask` if one is given.
+    pub fn sleep(&mut self, time: Option<Duration>, mask: Option<&libc::sigset_t>) {
         let time = if self.event {
             Some(Duration::ZERO)
         } else {
             time
         };
         match &self.entrance {
-            Entrance::Itself => self.enter(time),
+            Entrance::Itself => self.enter(time, mask),
             Entrance::Starter(starter) => {
                 if self.queued {
                     starter.begin();
                 }
-                self.await_end(time);
+                self.await_end(time, mask);
             }
             Entrance::Issuer(issuer) => {
                 issuer.interrupt();
                 let time = time.map_or(ASKED_AGAIN, |time| time.min(ASKED_AGAIN));
                 // Unless a signal ends it, the program is to go round.
-                self.event |= !self.await_end(Some(time));
+                self.event |= !self.await_end(Some(time), mask);
             }
         }
     }
 
     /// Sleeps by a system call of this thread's on the ring.
-    fn enter(&mut self, time: Option<Duration>) {
+    fn enter(&mut self, time: Option<Duration>, mask: Option<&libc::sigset_t>) {
         let time_given = time.map(Timespec::from);
-        let arguments = SubmitArgs::new();
+        let mut arguments = SubmitArgs::new();
+        if let Some(mask) = mask {
+            // SAFETY: the kernel's set is the beginning of the C library's, in every libc
+            // (`rustix::io_uring::KernelSigSet`), and lives as long.
+            arguments = arguments.sigmask(unsafe { &*core::ptr::from_ref(mask).cast() });
+        }
         let submitter = self.uring.submitter();
         let answer = match &time_given {
             _ if time == Some(Duration::ZERO) => {
@@ -599,13 +604,13 @@ impl Sleep {
 
     /// Sleeps until the ring is readable, as it is when something has ended, or `time` is over;
     /// whether a signal ended that.
-    fn await_end(&self, time: Option<Duration>) -> bool {
+    fn await_end(&self, time: Option<Duration>, mask: Option<&libc::sigset_t>) -> bool {
         let mut fds = [libc::pollfd {
             fd: self.uring.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         }];
-        wait::poll(&mut fds, time)
+        wait::poll(&mut fds, time, mask)
     }
 }
 

@@ -2,7 +2,7 @@
 //! which ends a `ppoll` that begins at the same moment as well. The second signal of a kind has its
 //! default action: it ends a program that doesn't listen.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static SEEN: AtomicUsize = AtomicUsize::new(0);
@@ -45,6 +45,88 @@ pub fn clear_event() {
         // SAFETY: an eventfd gives 8 bytes; it doesn't block.
         unsafe { libc::read(event(), (&raw mut counter).cast(), size_of::<u64>()) };
     }
+}
+
+#[cfg(feature = "ocaml")]
+unsafe extern "C" {
+    /// The signals that OCaml's runtime has noted, and whose handlers it has not run yet: bit
+    /// `n - 1` of signal `n`. The same since OCaml 5.0.
+    #[link_name = "caml_pending_signals"]
+    safe static NOTED: AtomicU64;
+}
+
+/// In place of the runtime's, for tests.
+#[cfg(not(feature = "ocaml"))]
+pub static NOTED: AtomicU64 = AtomicU64::new(0);
+
+/// Signals that this thread has blocked, until the end of the value.
+pub struct Blocked {
+    before: libc::sigset_t,
+}
+
+/// Blocks all signals of the current thread.
+pub fn block() -> Blocked {
+    // SAFETY: pthread_sigmask(3) on variables of this function, the first of which is filled.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (core::mem::zeroed(), core::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        Blocked { before }
+    }
+}
+
+impl Blocked {
+    /// The mask without it.
+    pub fn before(&self) -> &libc::sigset_t {
+        &self.before
+    }
+
+    /// Whether OCaml has noted a signal that isn't blocked without this.
+    pub fn are_due(&self) -> bool {
+        is_any_open(NOTED.load(Ordering::Relaxed), &self.before)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: pthread_sigmask(3) with the mask that it gave.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, core::ptr::null_mut()) };
+    }
+}
+
+/// Whether `mask` lets any of these signals through.
+fn is_any_open(signals: u64, mask: &libc::sigset_t) -> bool {
+    (1..=u64::BITS)
+        .filter(|signal| signals >> (signal - 1) & 1 == 1)
+        // SAFETY: sigismember(3) on a mask of the kernel's.
+        .any(|signal| unsafe { libc::sigismember(mask, signal as i32) } == 0)
+}
+
+/// Whether OCaml has noted a signal whose handler the current thread has to run: OCaml runs none of
+/// a signal that the thread blocks.
+pub fn are_due() -> bool {
+    is_due(NOTED.load(Ordering::Relaxed))
+}
+
+fn is_due(noted: u64) -> bool {
+    if noted == 0 {
+        return false;
+    }
+    // SAFETY: pthread_sigmask(3), which writes the mask to a variable of this function.
+    unsafe {
+        let mut mask: libc::sigset_t = core::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_SETMASK, core::ptr::null(), &mut mask);
+        is_any_open(noted, &mask)
+    }
+}
+
+/// What OCaml has noted, as the words of a futex and their values; and [`are_due`] by them.
+pub fn noted() -> ([(*mut u32, u32); 2], bool) {
+    let noted = NOTED.load(Ordering::Relaxed);
+    let start = NOTED.as_ptr().cast::<u32>();
+    let words = [0, 1].map(|half| (start.wrapping_add(half), (noted >> (32 * half)) as u32));
+    (words, is_due(noted))
 }
 
 /// Whether SIGUSR1 came since the last call.
@@ -135,6 +217,23 @@ mod tests {
     }
 
     extern "C" fn other(_: i32) {}
+
+    #[test]
+    fn a_noted_signal_is_due_unless_the_thread_blocks_it() {
+        for signal in [1, libc::SIGALRM, 64] {
+            let noted = 1u64 << (signal - 1);
+            assert!(super::is_due(noted), "{signal}");
+            let blocked = super::block();
+            assert!(!super::is_due(noted), "{signal}");
+            assert!(super::is_any_open(noted, blocked.before()), "{signal}");
+            let within = super::block();
+            assert!(!super::is_any_open(noted, within.before()), "{signal}");
+            drop(within);
+            drop(blocked);
+            assert!(super::is_due(noted), "{signal}");
+        }
+        assert!(!super::is_due(0));
+    }
 
     #[test]
     fn a_handler_runs_on_the_stack_for_handlers_unless_the_program_has_one() {

@@ -4,7 +4,7 @@ use crate::{Host, Interest, Ring, errno, ring, signals, ticker};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
-use platform::{Clock, Ticker, Wait, Woken};
+use platform::{Clock, Signals, Ticker, Wait, Woken};
 
 #[cfg(feature = "ocaml")]
 mod ocaml {
@@ -23,7 +23,45 @@ pub struct Sleep {
     /// By the ring, where there is one.
     ring: Option<ring::Sleep>,
     until: Option<u64>,
+    signals: Signals,
     interrupted: bool,
+}
+
+/// For how long a thread that follows another sleeps where Linux has no `futex_waitv(2)` (before
+/// 5.16), before it looks for signals again.
+const LOOK_NS: u64 = 50_000_000;
+
+impl Sleep {
+    /// Sleeps until something happens, the time `until` comes, or a signal arrives; the thread's
+    /// mask is `mask` meanwhile, if given. Whether it ended before the time without an event as far
+    /// as is known here.
+    fn once(&mut self, until: Option<u64>, mask: Option<&libc::sigset_t>) -> bool {
+        let left =
+            || until.map(|until| Duration::from_nanos(until.saturating_sub(Host::monotonic_ns())));
+        let time = left();
+        match &mut self.ring {
+            Some(ring) => {
+                ring.sleep(time, mask);
+                // It doesn't tell a signal from the time that is over.
+                left() != Some(Duration::ZERO)
+            }
+            None => poll(&mut self.fds, time, mask),
+        }
+    }
+
+    /// [`Sleep::once`], also ended by a signal that came before and that OCaml has only noted. One
+    /// may come between the look for it and the system call, which would sleep on: signals are
+    /// blocked by then, and let in by the system call.
+    fn until_signal(&mut self) -> bool {
+        if signals::are_due() {
+            return true;
+        }
+        if self.until == Some(0) {
+            return self.once(self.until, None);
+        }
+        let blocked = signals::block();
+        blocked.are_due() || self.once(self.until, Some(blocked.before()))
+    }
 }
 
 /// Number of forks between the program's first process and this one.
@@ -44,7 +82,7 @@ impl Wait for Host {
     type Interest = Interest;
     type Sleep = Sleep;
 
-    fn prepare(interest: &mut Interest, until: Option<u64>) -> Sleep {
+    fn prepare(interest: &mut Interest, until: Option<u64>, signals: Signals) -> Sleep {
         ticker::sleeps();
         let fds = core::mem::take(&mut interest.fds);
         let by_ring = |ring: &mut Ring| ring.with(|ring| ring.prepare(&fds));
@@ -52,22 +90,15 @@ impl Wait for Host {
             ring: interest.ring.as_mut().and_then(by_ring),
             fds,
             until: if interest.immediate { Some(0) } else { until },
+            signals,
             interrupted: false,
         }
     }
 
     fn sleep(sleep: &mut Sleep) {
-        let until = sleep.until;
-        let left =
-            || until.map(|until| Duration::from_nanos(until.saturating_sub(Host::monotonic_ns())));
-        let time = left();
-        sleep.interrupted = match &mut sleep.ring {
-            Some(ring) => {
-                ring.sleep(time);
-                // It doesn't tell a signal from the time that is over.
-                left() != Some(Duration::ZERO)
-            }
-            None => poll(&mut sleep.fds, time),
+        sleep.interrupted = match sleep.signals {
+            Signals::End => sleep.until_signal(),
+            Signals::Ignored => sleep.once(sleep.until, None),
         };
     }
 
@@ -148,6 +179,20 @@ impl Wait for Host {
         unsafe { libc::syscall(libc::SYS_futex, word, operation, value, until, nothing, any) };
     }
 
+    fn await_change_or_signal(word: &AtomicU32, value: u32, until: Option<u64>) {
+        let (noted, due) = signals::noted();
+        if due {
+            return;
+        }
+        // The kernel sees a signal that is noted from here on.
+        let [low, high] = noted;
+        if !await_changes([(word.as_ptr(), value), low, high], until) {
+            let look = Host::monotonic_ns() + LOOK_NS;
+            let until = until.map_or(look, |until| until.min(look));
+            Host::await_change(word, value, Some(until));
+        }
+    }
+
     fn await_release(word: &AtomicU32, value: u32) {
         // The kernel runs handlers, and the lock's holder, at any time.
         Host::await_change(word, value, None);
@@ -167,20 +212,48 @@ fn timespec(time: Duration) -> libc::timespec {
     }
 }
 
-/// Waits as ppoll(2) does; whether a signal ended it.
-pub fn poll(fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
+/// Sleeps while all these words have these values, until one is woken, the time `until` comes, or a
+/// signal arrives (futex_waitv(2)); `false` where Linux can't.
+fn await_changes(words: [(*mut u32, u32); 3], until: Option<u64>) -> bool {
+    let waiters = words.map(|(word, value)| {
+        // SAFETY: numbers, of which 0 is one. There is a reserved one that can't be named.
+        let mut waiter: libc::futex_waitv = unsafe { core::mem::zeroed() };
+        waiter.val = value.into();
+        waiter.uaddr = word.expose_provenance() as u64;
+        waiter.flags = (libc::FUTEX2_SIZE_U32 | libc::FUTEX2_PRIVATE) as u32;
+        waiter
+    });
+    let until = until.map(|until| timespec(Duration::from_nanos(until)));
+    let until = until
+        .as_ref()
+        .map_or(core::ptr::null(), core::ptr::from_ref);
+    let (start, flags) = (waiters.as_ptr(), 0);
+    // SAFETY: futex_waitv(2) on words and a time that live during the call.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            start,
+            waiters.len(),
+            flags,
+            until,
+            libc::CLOCK_MONOTONIC,
+        )
+    };
+    answer >= 0 || errno() != libc::ENOSYS
+}
+
+/// Waits as ppoll(2) does, with the signal mask `mask` if one is given; whether a signal ended it.
+pub fn poll(
+    fds: &mut [libc::pollfd],
+    time: Option<Duration>,
+    mask: Option<&libc::sigset_t>,
+) -> bool {
     let timeout = time.map(timespec);
     let timeout = timeout
         .as_ref()
         .map_or(core::ptr::null(), core::ptr::from_ref);
-    // SAFETY: `fds` and `timeout` are valid; the signal mask is left alone.
-    let n = unsafe {
-        libc::ppoll(
-            fds.as_mut_ptr(),
-            fds.len() as libc::nfds_t,
-            timeout,
-            core::ptr::null(),
-        )
-    };
+    let mask = mask.map_or(core::ptr::null(), core::ptr::from_ref);
+    // SAFETY: `fds`, `timeout` and `mask` are valid, or null.
+    let n = unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout, mask) };
     n < 0 && errno() == libc::EINTR
 }

@@ -5,7 +5,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::{console, time, wait};
-use platform::{Direction, Memory, Stream, Ticker, Wait, Woken};
+use platform::{Direction, Memory, Signals, Stream, Ticker, Wait, Woken};
 
 unsafe extern "C" {
     /// Lets other OCaml threads run, and runs no signal handler of OCaml's.
@@ -106,7 +106,8 @@ impl Wait for Image {
     type Interest = Interest;
     type Sleep = Sleep;
 
-    fn prepare(interest: &mut Interest, until: Option<u64>) -> Sleep {
+    // Handlers run where a sleep begins and ends: none came before that it has to look for.
+    fn prepare(interest: &mut Interest, until: Option<u64>, _: Signals) -> Sleep {
         let interest = core::mem::replace(interest, <Interest as platform::Interest>::EMPTY);
         Sleep {
             interest,
@@ -200,6 +201,10 @@ impl Wait for Image {
 
     fn await_change(word: &AtomicU32, value: u32, until: Option<u64>) {
         // With one thread: what interrupts the program has ended before the program runs on.
+        wait::await_change(word, value, until);
+    }
+
+    fn await_change_or_signal(word: &AtomicU32, value: u32, until: Option<u64>) {
         wait::await_change(word, value, until);
     }
 

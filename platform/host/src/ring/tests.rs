@@ -333,7 +333,7 @@ fn a_sleep_that_begins_takes_no_request_back() {
                     want: 1,
                     event: true,
                 };
-                sleep.sleep(None);
+                sleep.sleep(None, None);
                 rounds.fetch_add(1, Ordering::Relaxed);
             }
         });

@@ -4,7 +4,7 @@ use super::watch::{self, Data, Place, Watch, What};
 use super::{Asked, Sockets};
 use crate::{Host, Interest, Ring};
 use net::{Congestion, Error, Handle, SendBuffer, Transport};
-use platform::{Clock as _, Interest as _, Wait as _};
+use platform::{Clock as _, Interest as _, Signals, Wait as _};
 use rustix_uring::Errno;
 use rustix_uring::cqueue::Flags;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ impl World {
             }
             self.interest.clear();
             let until = progress.next_deadline_ns.unwrap_or(end);
-            let mut sleep = Host::prepare(&mut self.interest, Some(until));
+            let mut sleep = Host::prepare(&mut self.interest, Some(until), Signals::End);
             Host::sleep(&mut sleep);
             Host::finish(&mut self.interest, sleep);
         }
@@ -383,7 +383,7 @@ fn settle(world: &mut World) {
     for _ in 0..4 {
         let end = Host::monotonic_ns() + 5_000_000;
         world.interest.clear();
-        let mut sleep = Host::prepare(&mut world.interest, Some(end));
+        let mut sleep = Host::prepare(&mut world.interest, Some(end), Signals::End);
         Host::sleep(&mut sleep);
         Host::finish(&mut world.interest, sleep);
         Transport::poll(&mut world.sockets, end, 64);

@@ -6,7 +6,7 @@ use crate::{Host, Interest};
 use core::ptr::NonNull;
 use core::time::Duration;
 use platform::disk::{Request, Submitted};
-use platform::{Clock, Interest as _, Wait};
+use platform::{Clock, Interest as _, Signals, Wait};
 use std::ffi::CString;
 use std::vec::Vec;
 use std::{env, format, fs, process, vec};
@@ -28,7 +28,7 @@ fn sleep(queue: &mut Queue, handle: &Handle) {
     interest.ring = Some(handle.clone());
     queue.arm(&mut interest);
     let start = Host::monotonic_ns();
-    let mut sleep = Host::prepare(&mut interest, Some(start + 200_000_000_000));
+    let mut sleep = Host::prepare(&mut interest, Some(start + 200_000_000_000), Signals::End);
     Host::sleep(&mut sleep);
     Host::finish(&mut interest, sleep);
     assert!(
