@@ -1,5 +1,5 @@
-//! Drivers for virtio devices over PCI and MMIO: network card, disk, entropy source, console,
-//! graphics adapter, input devices.
+//! Drivers for virtio devices over PCI and MMIO (network card, disk, entropy source, console,
+//! graphics adapter, input devices), and for the Bochs graphics adapter.
 //!
 //! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
 //! machine and a [`pci::ConfigAccess`] from the kernel's PCI code. It never waits and enables no
@@ -15,6 +15,8 @@
 //! 3. `queue`: the split virtqueue, which keeps its own account of what is outstanding.
 //! 4. [`net`], [`blk`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) for each
 //!    device.
+//!
+//! [`bochs`] needs the first layer and [`pci`] only.
 //!
 //! # Finding a device
 //!
@@ -59,6 +61,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod blk;
+pub mod bochs;
 pub mod console;
 pub mod device;
 mod error;

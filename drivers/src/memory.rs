@@ -79,6 +79,13 @@ pub unsafe trait Memory: Sync {
     /// Mapping the same range again returns a valid mapping (the same or another).
     fn map_mmio(&self, phys: u64, len: usize) -> Option<NonNull<u8>>;
 
+    /// Maps video memory as [`map_mmio`](Memory::map_mmio) maps registers, where the machine can so
+    /// that writes are combined: they reach the device in any order, before
+    /// [`barrier`](Memory::barrier) returns.
+    fn map_video(&self, phys: u64, len: usize) -> Option<NonNull<u8>> {
+        self.map_mmio(phys, len)
+    }
+
     /// Orders what this thread wrote to memory before what it reads afterwards, as seen by devices
     /// (virtio 1.2, 2.7.13.3.1 and 2.7.14). For machines on which the language's own fence doesn't
     /// do that.

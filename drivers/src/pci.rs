@@ -1,4 +1,4 @@
-//! The part of PCI needed to find and configure virtio functions (PCI Local Bus 3.0, chapter 6).
+//! The part of PCI needed to find and configure functions (PCI Local Bus 3.0, chapter 6).
 
 use core::fmt;
 
@@ -72,19 +72,27 @@ pub struct Function {
 /// Returns all virtio functions in address order, including those below bridges that the firmware
 /// configured.
 pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
-    let mut buses = [0; 4];
-    buses[0] = 1;
-    Functions {
-        access,
-        buses,
-        bus: 0,
-        slot: 0,
-        whole_device: false,
-    }
+    Functions(Walk::new(access))
 }
 
-/// Iterator of [`virtio_functions`]: visits at most 256 buses, each once.
-pub struct Functions<'a> {
+/// Returns the addresses of all Bochs graphics adapters likewise ([`crate::bochs`]).
+pub fn bochs_adapters(access: &dyn ConfigAccess) -> impl Iterator<Item = Address> {
+    let mut walk = Walk::new(access);
+    core::iter::from_fn(move || {
+        loop {
+            let (address, id) = walk.next_function()?;
+            if id == crate::bochs::ID {
+                return Some(address);
+            }
+        }
+    })
+}
+
+/// Iterator of [`virtio_functions`].
+pub struct Functions<'a>(Walk<'a>);
+
+/// The way through all functions: visits at most 256 buses, each once.
+struct Walk<'a> {
     access: &'a dyn ConfigAccess,
     /// Bit set of known buses. Bridges lead to higher numbers only.
     buses: [u64; 4],
@@ -99,22 +107,11 @@ impl Iterator for Functions<'_> {
     type Item = Function;
 
     fn next(&mut self) -> Option<Function> {
-        while let Some(address) = self.next_address() {
-            let id = self.access.read(address, register::ID);
-            if id as u16 == 0xffff {
-                continue;
-            }
-            let header = self.access.read(address, register::HEADER_TYPE) >> 16;
-            if address.function == 0 {
-                self.whole_device = header & 0x80 != 0;
-            }
-            if header & 0x7f == 1 {
-                self.note_bridge(address);
-            }
+        while let Some((address, id)) = self.0.next_function() {
             if id as u16 == VIRTIO_VENDOR
                 && let Some(device_type) = self.virtio_type(address, (id >> 16) as u16)
             {
-                let interrupt = self.access.read(address, register::INTERRUPT);
+                let interrupt = self.0.access.read(address, register::INTERRUPT);
                 let line = (interrupt >> 8 & 0xff != 0).then_some(interrupt as u8);
                 return Some(Function {
                     address,
@@ -128,6 +125,51 @@ impl Iterator for Functions<'_> {
 }
 
 impl Functions<'_> {
+    /// Modern ids are 0x1040 + type; transitional ones (0x1000 to 0x103f) have the type as
+    /// subsystem id.
+    fn virtio_type(&self, address: Address, device: u16) -> Option<DeviceType> {
+        match device {
+            0x1000..=0x103f => Some(DeviceType(
+                self.0.access.read(address, register::SUBSYSTEM) >> 16,
+            )),
+            0x1040..=0x107f => Some(DeviceType(u32::from(device) - 0x1040)),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(access: &'a dyn ConfigAccess) -> Walk<'a> {
+        let mut buses = [0; 4];
+        buses[0] = 1;
+        Walk {
+            access,
+            buses,
+            bus: 0,
+            slot: 0,
+            whole_device: false,
+        }
+    }
+
+    /// The next function that is there: its address and ids.
+    fn next_function(&mut self) -> Option<(Address, u32)> {
+        while let Some(address) = self.next_address() {
+            let id = self.access.read(address, register::ID);
+            if id as u16 == 0xffff {
+                continue;
+            }
+            let header = self.access.read(address, register::HEADER_TYPE) >> 16;
+            if address.function == 0 {
+                self.whole_device = header & 0x80 != 0;
+            }
+            if header & 0x7f == 1 {
+                self.note_bridge(address);
+            }
+            return Some((address, id));
+        }
+        None
+    }
+
     fn next_address(&mut self) -> Option<Address> {
         while self.bus < 256 {
             let known = self.buses[usize::from(self.bus / 64)] >> (self.bus % 64) & 1 == 1;
@@ -159,18 +201,6 @@ impl Functions<'_> {
         // Ignores a secondary bus that was visited already (a loop, or 0 for an unconfigured
         // bridge).
         self.buses[secondary as usize / 64] |= 1 << (secondary % 64);
-    }
-
-    /// Modern ids are 0x1040 + type; transitional ones (0x1000 to 0x103f) have the type as
-    /// subsystem id.
-    fn virtio_type(&self, address: Address, device: u16) -> Option<DeviceType> {
-        match device {
-            0x1000..=0x103f => Some(DeviceType(
-                self.access.read(address, register::SUBSYSTEM) >> 16,
-            )),
-            0x1040..=0x107f => Some(DeviceType(u32::from(device) - 0x1040)),
-            _ => None,
-        }
     }
 }
 
@@ -245,6 +275,45 @@ impl Config<'_> {
         } else {
             Ok(address)
         }
+    }
+
+    /// Returns the physical address of memory BAR `bar` and its size in bytes, a power of two. The
+    /// function's memory space is disabled while it is found out.
+    ///
+    /// # Errors
+    ///
+    /// As for [`memory_bar`](Config::memory_bar); [`Error::BadBar`] for an impossible size, too.
+    pub fn sized_memory_bar(&self, bar: u8) -> Result<(u64, u64), Error> {
+        let address = self.memory_bar(bar)?;
+        let command = self.read(register::COMMAND) & 0xffff;
+        self.write(register::COMMAND, command & !COMMAND_MEMORY);
+        let size_bits = |offset| {
+            let before = self.read(offset);
+            self.write(offset, u32::MAX);
+            let bits = self.read(offset);
+            self.write(offset, before);
+            bits
+        };
+        let offset = register::BAR0 + 4 * u16::from(bar);
+        let is_64_bits = self.read(offset) >> 1 & 3 == 2;
+        let low = size_bits(offset) & !0xf;
+        let high = match is_64_bits && bar < 5 {
+            true => size_bits(offset + 4),
+            false => u32::MAX,
+        };
+        self.write(register::COMMAND, command);
+        let size = (u64::from(high) << 32 | u64::from(low)).wrapping_neg();
+        // The bits of the address are those above the size's.
+        match size.is_power_of_two() && address & (size - 1) == 0 {
+            true => Ok((address, size)),
+            false => Err(Error::BadBar(bar)),
+        }
+    }
+
+    /// Enables memory space.
+    pub fn enable_memory(&self) {
+        let command = self.read(register::COMMAND) & 0xffff;
+        self.write(register::COMMAND, command | COMMAND_MEMORY);
     }
 
     /// Enables memory space and bus mastering.

@@ -1,7 +1,8 @@
-//! The virtio devices of this machine: PCI functions, and virtio-mmio devices that ACPI or the
-//! command line names.
+//! The devices of this machine: virtio's, PCI functions and virtio-mmio devices that ACPI or the
+//! command line names, and Bochs graphics adapters.
 //!
-//! Nothing here runs before [`find`], so a program without devices carries no driver.
+//! Nothing here runs before [`find`] or [`find_bochs`], so a program without devices carries no
+//! driver.
 
 pub mod serial;
 
@@ -17,6 +18,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
+use drivers::bochs::Bochs;
 use drivers::memory::{Access, Allocation, Segment};
 use drivers::pci::Function;
 use drivers::transport::mmio::MmioTransport;
@@ -63,6 +65,13 @@ unsafe impl Memory for MachineMemory {
             return None;
         }
         NonNull::new(memory::map_device(phys, len)?)
+    }
+
+    fn map_video(&self, phys: u64, len: usize) -> Option<NonNull<u8>> {
+        if memory::is_ram(phys, len) {
+            return None;
+        }
+        NonNull::new(memory::map_video(phys, len)?)
     }
 
     fn barrier(&self) {
@@ -117,6 +126,20 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
             }
             Ok(None) => {}
             Err(error) => problems(format!("mmio {address:#x}: {error}")),
+        }
+    }
+    found
+}
+
+/// All Bochs graphics adapters that can be driven, in the order of their addresses; others are named
+/// in `problems`. To be called once, as [`find`].
+pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
+    let mut found = Vec::new();
+    for address in drivers::pci::bochs_adapters(&PortAccess) {
+        // SAFETY: this is the only call for the function, see the documentation above.
+        match unsafe { Bochs::new(MEMORY, &PortAccess, address) } {
+            Ok(adapter) => found.push(adapter),
+            Err(error) => problems(format!("pci {address}: {error}")),
         }
     }
     found

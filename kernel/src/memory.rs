@@ -35,7 +35,7 @@ mod user;
 mod vma;
 
 pub use describe::{describe, is_readable, mappings};
-pub use device::{allocate_contiguous, free_contiguous, is_ram, map_device, segments};
+pub use device::{allocate_contiguous, free_contiguous, is_ram, map_device, map_video, segments};
 pub use layout::{PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end};
 pub use mapping::{
     MapError, discard, is_free, map, protect, protection, remap, set_written, take_written, unmap,

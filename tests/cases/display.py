@@ -129,6 +129,52 @@ def displays_and_their_pictures(context, form):
     assert read_png(file) == picture(640, 480, rectangle)
 
 
+def padded(rows, width, height):
+    """A picture in the upper left corner of a larger black one."""
+    black = bytes(3 * width)
+    return [row + black[len(row) :] for row in rows] + [black] * (height - len(rows))
+
+
+@test()
+def displays_without_virtio(context):
+    """The display that other launchers give, bochs-display or standard VGA, shows what was drawn, to
+    the pixel: modes, damage, frames in turn, after it was closed, and a size that is no mode. One
+    of virtio's is taken first."""
+    for device in ("bochs-display", "VGA", "secondary-vga"):
+        options, qmp = monitored(context)
+        card = f"{device},id=screen,xres=800,yres=600"
+        options += [f"--qemu-arg={word}" for word in ("-device", card)]
+        child = start(context, "q35", *options)
+        monitor = Monitor(qmp)
+        tell(child, "sizes")
+        assert re.findall(r"(display\d) true (\d+x\d+)", child.text) == [("display0", "800x600")]
+        whole = picture(640, 480)
+        for line, expected in (
+            ("draw display0 640 480", whole),
+            ("damage display0 10 20 30 40", picture(640, 480, (10, 20, 30, 40))),
+            ("draw display0 640 480", whole),
+            ("draw display0 1280 720", picture(1280, 720)),
+            ("draw display0 99 50", padded(picture(99, 50), 104, 64)),
+            ("close display0", padded(picture(99, 50), 104, 64)),
+            ("draw display0 800 600", picture(800, 600)),
+        ):
+            tell(child, line)
+            assert dump(context, monitor, "screen") == expected, f"{device}: {line}"
+        tell(child, "frames 100")
+        tell(child, "draw display0 64 64")
+        assert dump(context, monitor, "screen") == picture(64, 64), device
+        # More than the 16 MiB of video memory that there are.
+        say(child, "draw display0 4096 2160")
+        status, text = outcome(child, context)
+        assert status == 2 and "video memory" in text, clean(text)
+    both = ["--qemu-arg=-device", "--qemu-arg=bochs-display"]
+    child = start(context, "q35", "--display=none", "--display-size=320x200", *both)
+    tell(child, "sizes")
+    assert re.findall(r"(display\d) true (\d+x\d+)", child.text) == [("display0", "320x200")]
+    say(child, "end")
+    assert outcome(child, context)[0] == 0, clean(child.text)
+
+
 @in_every_form()
 def many_frames_leave_memory_as_it_was(context, form):
     """10 000 frames of two buffers in turn, and 50 changes of the mode."""

@@ -3,7 +3,10 @@
 use super::layout::{DEVICES, DIRECT};
 use super::space::{Fault, Memory, clear, with};
 use super::vma::whole_pages;
-use crate::arch::paging::{BORROWED, NO_EXECUTE, PAGE, PRESENT, UNCACHED, WRITABLE, frame_of};
+use crate::arch::cpu;
+use crate::arch::paging::{
+    BORROWED, NO_EXECUTE, PAGE, PRESENT, UNCACHED, WRITABLE, WRITE_COMBINING, frame_of,
+};
 
 /// `len` zeroed bytes, contiguous, at a physical address that is a multiple of `align`: (physical,
 /// virtual).
@@ -117,12 +120,24 @@ pub fn is_ram(physical: u64, len: usize) -> bool {
 /// Maps device registers (or firmware tables) at a physical address; `None` when no memory is left
 /// for the tables.
 pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
+    map::<UNCACHED>(physical, len)
+}
+
+/// Maps video memory likewise; writes to it are combined.
+pub fn map_video(physical: u64, len: usize) -> Option<*mut u8> {
+    cpu::enable_write_combining();
+    map::<WRITE_COMBINING>(physical, len)
+}
+
+/// Maps memory that is no RAM, of this type. Generic: what only registers need is as small as
+/// without video memory.
+fn map<const TYPE: u64>(physical: u64, len: usize) -> Option<*mut u8> {
     let end = physical
         .checked_add(len as u64)
         .filter(|end| *end < 1 << 44)?;
     with(|memory| {
         for page in (physical & !(PAGE - 1)..end).step_by(PAGE as usize) {
-            let entry = page | PRESENT | WRITABLE | UNCACHED | NO_EXECUTE | BORROWED;
+            let entry = page | PRESENT | WRITABLE | TYPE | NO_EXECUTE | BORROWED;
             memory
                 .tables
                 .set(&mut memory.physical, DEVICES + page, entry)

@@ -1,4 +1,6 @@
-//! Displays: the scan-outs of graphics adapters.
+//! Displays: the scan-outs of virtio graphics adapters, or else Bochs adapters ([`bochs`]).
+
+mod bochs;
 
 use crate::{Image, Interest, Source, devices, screen};
 use alloc::boxed::Box;
@@ -97,7 +99,11 @@ impl platform::Displays for Image {
     const NO_DISPLAY: &str = "no display: give the machine one (soil run --display)";
 
     fn displays(_: &mut Interest) -> Result<All<Image>, Failure> {
-        Ok(open())
+        let found = open();
+        Ok(match found.is_empty() {
+            true => bochs::open(),
+            false => found,
+        })
     }
 
     fn show_console() -> bool {
@@ -113,7 +119,7 @@ impl platform::Displays for Image {
     }
 }
 
-/// Starts all adapters.
+/// Starts all virtio adapters.
 fn open() -> All<Image> {
     let mut opened: All<Image> = Vec::new();
     for found in devices::take(DeviceType::GPU) {
@@ -180,11 +186,6 @@ fn state(gpu: &Gpu, scanout: usize) -> State {
     let size = gpu.size(scanout);
     let edid = gpu.edid(scanout);
     let monitor = edid::parse(edid).unwrap_or_default();
-    let mode = |mode: edid::Mode| Mode {
-        width: mode.width,
-        height: mode.height,
-        refresh_mhz: mode.refresh_mhz,
-    };
     let most = *gpu::SIDE.end();
     let (width, height) = size.unwrap_or_default();
     State {
@@ -196,6 +197,32 @@ fn state(gpu: &Gpu, scanout: usize) -> State {
         size_mm: monitor.size_mm,
         edid: edid.to_vec(),
     }
+}
+
+fn mode(of: edid::Mode) -> Mode {
+    Mode {
+        width: of.width,
+        height: of.height,
+        refresh_mhz: of.refresh_mhz,
+    }
+}
+
+/// The failure for want of memory for a frame buffer.
+fn no_memory(name: &str, width: u32, height: u32) -> Failure {
+    let detail = format!(
+        "{name}: not enough memory in one piece for a frame buffer of {width}x{height}: give the \
+         machine more (soil run --memory)"
+    );
+    Failure::new(Error::OutOfMemory, detail)
+}
+
+/// The failure for a frame buffer with an impossible side.
+fn bad_size(name: &str, width: u32, height: u32) -> Failure {
+    let (least, most) = (gpu::SIDE.start(), gpu::SIDE.end());
+    let detail = format!(
+        "{name}: a frame buffer of {width}x{height}: each side is {least} to {most} pixels"
+    );
+    Failure::new(Error::Invalid, detail)
 }
 
 /// The code of a failure.
@@ -253,22 +280,8 @@ impl DisplayDevice<Image> for Display {
     fn create(&mut self, width: u32, height: u32) -> Result<Buffer, Failure> {
         let made = self.with(|gpu, _| gpu.create(width, height));
         let (number, pixels) = made.map_err(|error| match error {
-            GpuError::OutOfMemory => {
-                let detail = format!(
-                    "{}: not enough memory in one piece for a frame buffer of {width}x{height}: \
-                     give the machine more (soil run --memory)",
-                    self.name
-                );
-                Failure::new(Error::OutOfMemory, detail)
-            }
-            GpuError::Invalid => {
-                let (least, most) = (gpu::SIDE.start(), gpu::SIDE.end());
-                let detail = format!(
-                    "{}: a frame buffer of {width}x{height}: each side is {least} to {most} pixels",
-                    self.name
-                );
-                Failure::new(Error::Invalid, detail)
-            }
+            GpuError::OutOfMemory => no_memory(&self.name, width, height),
+            GpuError::Invalid => bad_size(&self.name, width, height),
             error => self.failure(error),
         })?;
         Ok(Buffer {

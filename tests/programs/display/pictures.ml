@@ -1,5 +1,6 @@
 (* Shows pictures that tests/cases/display.py knows, by commands on standard input: [draw NAME
-   WIDTH HEIGHT], [damage NAME X Y WIDTH HEIGHT], [frames COUNT], [sizes], [change], [memory]. *)
+   WIDTH HEIGHT], [damage NAME X Y WIDTH HEIGHT], [close NAME], [frames COUNT], [sizes], [change],
+   [memory]. *)
 
 open Bigarray
 module Display = Soil_display
@@ -47,6 +48,11 @@ let damage name x y width height =
   done;
   Display.wait (Display.present b ~damage:[ { x; y; width; height } ])
 
+let close name =
+  Display.close (display name);
+  Hashtbl.remove displays name;
+  Hashtbl.remove shown name
+
 let frames count =
   Display.with_frames (display "display0") ~width:64 ~height:64 @@ fun frames ->
   for i = 1 to count do
@@ -66,6 +72,7 @@ let rec go () =
       | [ "damage"; name; x; y; width; height ] ->
           damage name (int_of_string x) (int_of_string y) (int_of_string width)
             (int_of_string height)
+      | [ "close"; name ] -> close name
       | [ "frames"; count ] -> frames (int_of_string count)
       | [ "sizes" ] ->
           List.iter (fun n -> print_state n (Display.state (display n))) (Display.names ())

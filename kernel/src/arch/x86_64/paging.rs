@@ -13,6 +13,8 @@ pub const PRESENT: u64 = 1;
 pub const WRITABLE: u64 = 1 << 1;
 /// Device registers: no caching.
 pub const UNCACHED: u64 = 1 << 3 | 1 << 4;
+/// Video memory: writes are combined, after `cpu::enable_write_combining`.
+pub const WRITE_COMBINING: u64 = 1 << 3;
 /// The processor has written to the page ("dirty").
 pub const WRITTEN: u64 = 1 << 6;
 /// A 2 MiB page.

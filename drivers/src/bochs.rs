@@ -1,0 +1,430 @@
+//! The Bochs graphics adapter, PCI 1234:1111: QEMU's `bochs-display`, `secondary-vga` and standard
+//! VGA, the usual display of a virtual machine that has no virtio one. It has no interrupts, no
+//! cursor and no hot-plug, only a mode and video memory (QEMU, `docs/specs/standard-vga.rst`).
+//!
+//! A frame buffer is ordinary memory of the driver's that the caller draws into.
+//! [`Bochs::present`] copies the damaged parts to video memory, which is slow to read. Each of the
+//! buffers presented last has a place of its own there, if they fit: then the adapter shows whole
+//! pictures only.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::gpu::{Rectangle, SIDE};
+use crate::pci::{Address, Config, ConfigAccess};
+use crate::{Error, MemoryRef, Region};
+
+/// Vendor and device id.
+pub(crate) const ID: u32 = 0x1111_1234;
+
+/// Base address registers: video memory, and registers.
+const VIDEO_BAR: u8 = 0;
+const REGISTERS_BAR: u8 = 2;
+
+/// Bytes of the registers, and the offsets of their blocks.
+const REGISTERS: usize = 0x1000;
+const EDID_BYTES: usize = 0x400;
+const VGA: usize = 0x400;
+const DISPI: usize = 0x500;
+
+/// VGA's ports that matter, from 0x3c0 on: the attribute controller, and the state whose reading
+/// makes the controller take an index next.
+const VGA_ATTRIBUTE: usize = 0;
+const VGA_STATE: usize = 0x1a;
+/// Index of the attribute controller: the picture is shown.
+const VGA_SHOWN: u8 = 0x20;
+
+/// Numbers of the 16-bit registers ("DISPI", VBE of the Bochs BIOS).
+mod dispi {
+    pub const ID: usize = 0;
+    pub const WIDTH: usize = 1;
+    pub const HEIGHT: usize = 2;
+    pub const BITS: usize = 3;
+    pub const ENABLE: usize = 4;
+    pub const BANK: usize = 5;
+    pub const VIRTUAL_WIDTH: usize = 6;
+    pub const VIRTUAL_HEIGHT: usize = 7;
+    pub const X: usize = 8;
+    pub const Y: usize = 9;
+    pub const MEMORY: usize = 10;
+}
+
+/// The ids of the versions that have all of the registers.
+const IDS: core::ops::RangeInclusive<u16> = 0xb0c4..=0xb0cf;
+const ENABLED: u16 = 1;
+const LINEAR: u16 = 1 << 6;
+/// Unit of [`dispi::MEMORY`].
+const UNIT: usize = 64 << 10;
+
+/// The most video memory that is used: that of the largest mode of most monitors, twice.
+const MAX_VIDEO: usize = 64 << 20;
+/// The least width and height of a mode, and what a width is a multiple of. A smaller picture is
+/// shown in the upper left corner of such a mode.
+const LEAST: u32 = 64;
+const STEP: u32 = 8;
+/// The most buffers that have a place in video memory.
+const MAX_PLACES: usize = 4;
+
+/// Reason for which an operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BochsError {
+    /// There is no memory for a buffer in this machine.
+    OutOfMemory,
+    /// The mode needs more video memory than the adapter has, in bytes.
+    VideoMemory {
+        /// What the mode needs.
+        needed: usize,
+        /// What there is.
+        present: usize,
+    },
+    /// No such buffer, or a side that is out of [`SIDE`].
+    Invalid,
+    /// The adapter didn't take the mode.
+    Refused,
+}
+
+impl fmt::Display for BochsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BochsError::OutOfMemory => f.write_str("not enough contiguous memory"),
+            BochsError::VideoMemory { needed, present } => write!(
+                f,
+                "needs {needed} bytes of video memory, and the adapter has {present} (QEMU: \
+                 vgamem_mb=64 for standard VGA, vgamem=64M for bochs-display)"
+            ),
+            BochsError::Invalid => f.write_str("no such picture, or an impossible size"),
+            BochsError::Refused => f.write_str("the adapter doesn't take the mode"),
+        }
+    }
+}
+
+/// A frame buffer.
+struct Buffer {
+    number: u32,
+    region: Region,
+    width: u32,
+    height: u32,
+}
+
+/// A mode, and which buffers are in video memory.
+struct Mode {
+    width: u32,
+    height: u32,
+    /// The number of the buffer in each place, one below the other; 0: none. At most
+    /// [`MAX_PLACES`].
+    places: Vec<u32>,
+    /// The place that is shown.
+    shown: usize,
+}
+
+impl Mode {
+    fn place_len(&self) -> usize {
+        self.width as usize * self.height as usize * 4
+    }
+}
+
+/// A Bochs graphics adapter. Dropping it frees its buffers; it shows what it showed.
+pub struct Bochs {
+    memory: MemoryRef,
+    registers: NonNull<u8>,
+    video: NonNull<u8>,
+    video_len: usize,
+    buffers: Vec<Buffer>,
+    /// The number of the last buffer.
+    numbers: u32,
+    mode: Option<Mode>,
+    edid: Vec<u8>,
+}
+
+impl Bochs {
+    /// Maps the adapter's registers and video memory, and reads its EDID. It shows what it showed
+    /// until the first [`present`](Bochs::present).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadBar`], [`Error::Unmappable`], [`Error::BadConfig`] (an id or an amount of video
+    /// memory that there is not), [`Error::OutOfMemory`].
+    ///
+    /// # Safety
+    ///
+    /// Nothing else drives the function while the value lives.
+    pub unsafe fn new(
+        memory: MemoryRef,
+        access: &dyn ConfigAccess,
+        address: Address,
+    ) -> Result<Bochs, Error> {
+        let config = Config { access, address };
+        let (video, video_len) = config.sized_memory_bar(VIDEO_BAR)?;
+        let (registers, registers_len) = config.sized_memory_bar(REGISTERS_BAR)?;
+        config.enable_memory();
+        if registers_len < REGISTERS as u64 {
+            return Err(Error::BadConfig);
+        }
+        let registers = memory.map_mmio(registers, REGISTERS);
+        let mut adapter = Bochs {
+            memory,
+            registers: registers.ok_or(Error::Unmappable)?,
+            video: NonNull::dangling(),
+            video_len: 0,
+            buffers: Vec::new(),
+            numbers: 0,
+            mode: None,
+            edid: Vec::new(),
+        };
+        if !IDS.contains(&adapter.read(dispi::ID)) {
+            return Err(Error::BadConfig);
+        }
+        let told = usize::from(adapter.read(dispi::MEMORY)) * UNIT;
+        let len = usize::try_from(video_len).unwrap_or(usize::MAX);
+        let len = len.min(told).min(MAX_VIDEO);
+        if len < UNIT {
+            return Err(Error::BadConfig);
+        }
+        let video = memory.map_video(video, len);
+        adapter.video = video.ok_or(Error::Unmappable)?;
+        adapter.video_len = len;
+        let room = adapter.edid.try_reserve(EDID_BYTES);
+        room.map_err(|_| Error::OutOfMemory)?;
+        adapter.read_edid();
+        Ok(adapter)
+    }
+
+    /// Reads what looks like an EDID.
+    fn read_edid(&mut self) {
+        for offset in 0..EDID_BYTES {
+            // SAFETY: inside of the registers; mapped for good.
+            self.edid
+                .push(unsafe { self.registers.add(offset).read_volatile() });
+        }
+        let len = match crate::gpu::edid::parse(&self.edid) {
+            // The base block says how many others follow.
+            Some(_) => 128 * (1 + usize::from(self.edid[126])),
+            None => 0,
+        };
+        self.edid.truncate(len);
+    }
+
+    fn register(&self, number: usize) -> NonNull<u16> {
+        // SAFETY: `number` is one of `dispi`: inside of the registers.
+        unsafe { self.registers.add(DISPI + 2 * number).cast() }
+    }
+
+    fn read(&self, number: usize) -> u16 {
+        // SAFETY: a register, aligned, mapped for good.
+        unsafe { self.register(number).read_volatile() }
+    }
+
+    fn write(&mut self, number: usize, value: u16) {
+        // SAFETY: as for `read`; what it does to the adapter is its owner's matter.
+        unsafe { self.register(number).write_volatile(value) };
+    }
+
+    /// The EDID of the monitor, at most 1024 bytes; empty if there is none.
+    pub fn edid(&self) -> &[u8] {
+        &self.edid
+    }
+
+    /// Bytes of video memory that are used.
+    pub fn video_memory(&self) -> usize {
+        self.video_len
+    }
+
+    /// Allocates a black frame buffer: its number, which is never used again, and its pixels, row
+    /// by row. The memory is the caller's to draw into until [`release`](Bochs::release).
+    ///
+    /// # Errors
+    ///
+    /// [`BochsError::Invalid`], [`BochsError::VideoMemory`], [`BochsError::OutOfMemory`].
+    pub fn create(&mut self, width: u32, height: u32) -> Result<(u32, NonNull<u32>), BochsError> {
+        if !SIDE.contains(&width) || !SIDE.contains(&height) {
+            return Err(BochsError::Invalid);
+        }
+        let (mode_width, mode_height) = mode_for(width, height);
+        let needed = mode_width as usize * mode_height as usize * 4;
+        if needed > self.video_len {
+            let present = self.video_len;
+            return Err(BochsError::VideoMemory { needed, present });
+        }
+        let room = self.buffers.try_reserve(1);
+        room.map_err(|_| BochsError::OutOfMemory)?;
+        let number = self.numbers.checked_add(1).ok_or(BochsError::OutOfMemory)?;
+        let len = width as usize * height as usize * 4;
+        let region = Region::new(self.memory, len, 4096).ok_or(BochsError::OutOfMemory)?;
+        let pixels = region.ptr(0).cast();
+        self.numbers = number;
+        self.buffers.push(Buffer {
+            number,
+            region,
+            width,
+            height,
+        });
+        Ok((number, pixels))
+    }
+
+    /// Takes a frame buffer back, whose memory the caller doesn't use any more, and frees it. The
+    /// picture stays. An unknown number is ignored.
+    pub fn release(&mut self, number: u32) {
+        self.buffers.retain(|buffer| buffer.number != number);
+        if let Some(mode) = &mut self.mode {
+            for place in mode.places.iter_mut().filter(|place| **place == number) {
+                *place = 0;
+            }
+        }
+    }
+
+    /// Shows a frame buffer: copies the parts of it that the damage names, or all of it at the
+    /// first time, or where others have taken its place in video memory. The adapter shows it when
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`BochsError::Invalid`], [`BochsError::Refused`], [`BochsError::OutOfMemory`].
+    pub fn present(&mut self, number: u32, damage: &[Rectangle]) -> Result<(), BochsError> {
+        let found = |buffer: &Buffer| buffer.number == number;
+        let index = self.buffers.iter().position(found);
+        let index = index.ok_or(BochsError::Invalid)?;
+        let (width, height) = (self.buffers[index].width, self.buffers[index].height);
+        let mut mode = self.take_mode(mode_for(width, height))?;
+        let place = mode.places.iter().position(|place| *place == number);
+        let (place, all) = match place {
+            Some(place) => (place, false),
+            // A free one, or that of the buffer that was shown longest ago, by turns.
+            None => {
+                let free = |place: &usize| mode.places[*place] == 0 && *place != mode.shown;
+                let free = (0..mode.places.len()).find(free);
+                let next = (mode.shown + 1) % mode.places.len();
+                (free.unwrap_or(next), true)
+            }
+        };
+        mode.places[place] = number;
+        let picture = Rectangle {
+            x: 0,
+            y: 0,
+            width,
+            height,
+        };
+        if all {
+            self.copy(&mode, place, index, picture);
+        } else {
+            for part in damage.iter().filter_map(|part| part.on(picture)) {
+                self.copy(&mode, place, index, part);
+            }
+        }
+        // The picture is in video memory before it is shown.
+        self.memory.barrier();
+        if place != mode.shown {
+            // At most `MAX_PLACES` * 8192.
+            self.write(dispi::Y, (place as u32 * mode.height) as u16);
+            mode.shown = place;
+        }
+        self.mode = Some(mode);
+        Ok(())
+    }
+
+    /// The mode of this size, which is set if it isn't yet.
+    fn take_mode(&mut self, (width, height): (u32, u32)) -> Result<Mode, BochsError> {
+        match self.mode.take() {
+            Some(mode) if (mode.width, mode.height) == (width, height) => Ok(mode),
+            _ => self.set_mode(width, height),
+        }
+    }
+
+    /// Sets a mode, which fits into video memory, with a black picture.
+    fn set_mode(&mut self, width: u32, height: u32) -> Result<Mode, BochsError> {
+        let mut mode = Mode {
+            width,
+            height,
+            places: Vec::new(),
+            shown: 0,
+        };
+        let count = (self.video_len / mode.place_len()).clamp(1, MAX_PLACES);
+        let room = mode.places.try_reserve(count);
+        room.map_err(|_| BochsError::OutOfMemory)?;
+        mode.places.resize(count, 0);
+        // Both are at most 8192, and the virtual height four times as much.
+        let (columns, rows) = (width as u16, height as u16);
+        self.write(dispi::ENABLE, 0);
+        for (number, value) in [
+            (dispi::BITS, 32),
+            (dispi::WIDTH, columns),
+            (dispi::HEIGHT, rows),
+            (dispi::BANK, 0),
+            (dispi::VIRTUAL_WIDTH, columns),
+            (dispi::VIRTUAL_HEIGHT, rows * count as u16),
+            (dispi::X, 0),
+            (dispi::Y, 0),
+        ] {
+            self.write(number, value);
+        }
+        let len = mode.place_len() * count;
+        // SAFETY: `count` places fit into video memory, which nothing else writes to.
+        unsafe { self.video.write_bytes(0, len.min(self.video_len)) };
+        self.memory.barrier();
+        self.write(dispi::ENABLE, ENABLED | LINEAR);
+        self.show();
+        let taken = [dispi::WIDTH, dispi::HEIGHT, dispi::BITS].map(|number| self.read(number));
+        match taken == [columns, rows, 32] {
+            true => Ok(mode),
+            false => Err(BochsError::Refused),
+        }
+    }
+
+    /// Has standard VGA show the picture, which it doesn't where the firmware has switched its
+    /// attribute controller off, or nobody has switched it on.
+    fn show(&mut self) {
+        // SAFETY: two registers of a byte, inside of the registers; others ignore them.
+        unsafe {
+            self.registers.add(VGA + VGA_STATE).read_volatile();
+            self.registers
+                .add(VGA + VGA_ATTRIBUTE)
+                .write_volatile(VGA_SHOWN);
+        }
+    }
+
+    /// Copies a part of a buffer, which is on it, to its place.
+    fn copy(&mut self, mode: &Mode, place: usize, index: usize, part: Rectangle) {
+        let buffer = &self.buffers[index];
+        let start = mode.place_len() * place;
+        for y in part.y..part.y + part.height {
+            let from = (y as usize * buffer.width as usize + part.x as usize) * 4;
+            let to = start + (y as usize * mode.width as usize + part.x as usize) * 4;
+            let len = part.width as usize * 4;
+            debug_assert!(from + len <= buffer.region.len() && to + len <= self.video_len);
+            // SAFETY: the part is on the buffer, which is on the mode, of which the place is one
+            // in video memory; the two don't overlap. What the program draws meanwhile may be
+            // shown or not.
+            unsafe {
+                self.video
+                    .add(to)
+                    .copy_from_nonoverlapping(buffer.region.ptr(from), len);
+            }
+        }
+    }
+
+    /// Shows black until the next present.
+    pub fn disable(&mut self) {
+        if let Some(mode) = &mut self.mode {
+            let (start, len) = (mode.place_len() * mode.shown, mode.place_len());
+            // What was there is to be copied again.
+            mode.places[mode.shown] = 0;
+            // SAFETY: a place in video memory, which nothing else writes to.
+            unsafe { self.video.add(start).write_bytes(0, len) };
+            self.memory.barrier();
+        }
+    }
+}
+
+/// The size of the mode for a picture.
+fn mode_for(width: u32, height: u32) -> (u32, u32) {
+    let width = width.max(LEAST).next_multiple_of(STEP);
+    (width, height.max(LEAST))
+}
+
+// SAFETY: the registers and video memory stay mapped for good, and this is their one owner (promise
+// to `new`).
+unsafe impl Send for Bochs {}
+
+#[cfg(test)]
+mod tests;
