@@ -11,7 +11,7 @@ import urllib.request
 import peer
 import qemu
 from boot import built, image
-from harness.console import Child, Timeout
+from harness.console import Child
 from harness.qmp import Monitor
 from harness.tap import Tap
 from measure import Figure
@@ -28,8 +28,6 @@ KEYS = 100
 TERRARIUM = "_build/soil/examples/terrarium/main.exe"
 # Pages that a client loads each second, each by a connection of its own.
 PAGES_PER_SECOND = 50
-# Attempts to boot a guest.
-BOOTS = 10
 
 
 def prepare():
@@ -66,23 +64,10 @@ def guests(options):
     return soil, linux
 
 
-def booted(command, text, timeout):
-    """The guest, which has printed `text`. Linux's ordinary kernel oopses in `start_kernel` in some
-    boots of this machine: it is booted again."""
-    for tries in range(BOOTS):
-        child = Child(command)
-        try:
-            child.wait_line(text, timeout=timeout)
-            return child
-        except Timeout:
-            child.stop()
-            if tries == BOOTS - 1:
-                raise
-
-
 def rate(command, seconds):
     """The frames a second that the guest prints."""
-    with booted(command, "fps=", 60 + 4 * seconds) as child:
+    with Child(command) as child:
+        child.wait_line("fps=", timeout=60 + 4 * seconds)
         return float(re.search(r"fps=([0-9.e+]+)", child.text)[1])
 
 
@@ -91,7 +76,8 @@ def answers(guest, size):
     median."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "qmp")
-        with booted(guest("keys", size, path), "ready", 60) as child:
+        with Child(guest("keys", size, path)) as child:
+            child.wait_line("ready", timeout=60)
             monitor = Monitor(path)
             times = [answer(child, monitor) for _ in range(KEYS)]
     return statistics.median(times)
