@@ -14,7 +14,8 @@ RELAY = os.path.join(ROOT, "target", "debug", "examples", "relay")
 def build():
     """Builds the relay, before the sandbox cuts the network off; `cargo test --workspace` makes the
     same."""
-    cargo = "cargo build -q --locked --workspace --profile test --example relay".split()
+    cargo = ["cargo", "build", "-q", "--locked", "--workspace", "--profile", "test"]
+    cargo += ["--example", "relay"]
     return subprocess.run(cargo, cwd=ROOT, check=False).returncode == 0
 
 
