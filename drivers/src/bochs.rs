@@ -12,11 +12,11 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::gpu::{Rectangle, SIDE};
-use crate::pci::{Address, Config, ConfigAccess};
+use crate::pci::{self, Address, Config, ConfigAccess};
 use crate::{Error, MemoryRef, Region};
 
 /// Vendor and device id.
-pub(crate) const ID: u32 = 0x1111_1234;
+const ID: u32 = 0x1111_1234;
 
 /// Base address registers: video memory, and registers.
 const VIDEO_BAR: u8 = 0;
@@ -83,6 +83,11 @@ pub enum BochsError {
     Invalid,
     /// The adapter didn't take the mode.
     Refused,
+}
+
+/// The addresses of all such adapters in address order, including those below bridges.
+pub fn adapters(access: &dyn ConfigAccess) -> impl Iterator<Item = Address> {
+    pci::functions(access, ID)
 }
 
 impl fmt::Display for BochsError {

@@ -75,13 +75,14 @@ pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
     Functions(Walk::new(access))
 }
 
-/// Returns the addresses of all Bochs graphics adapters likewise ([`crate::bochs`]).
-pub fn bochs_adapters(access: &dyn ConfigAccess) -> impl Iterator<Item = Address> {
+/// Returns the addresses of all functions of this vendor (bits 0 to 15) and device (16 to 31)
+/// likewise.
+pub fn functions(access: &dyn ConfigAccess, wanted: u32) -> impl Iterator<Item = Address> {
     let mut walk = Walk::new(access);
     core::iter::from_fn(move || {
         loop {
             let (address, id) = walk.next_function()?;
-            if id == crate::bochs::ID {
+            if id == wanted {
                 return Some(address);
             }
         }

@@ -135,7 +135,7 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
 /// in `problems`. To be called once, as [`find`].
 pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
     let mut found = Vec::new();
-    for address in drivers::pci::bochs_adapters(&PortAccess) {
+    for address in drivers::bochs::adapters(&PortAccess) {
         // SAFETY: this is the only call for the function, see the documentation above.
         match unsafe { Bochs::new(MEMORY, &PortAccess, address) } {
             Ok(adapter) => found.push(adapter),

@@ -14,11 +14,10 @@
 
 use crate::link_wake::LinkWake;
 use crate::sockets::Sockets;
-use crate::{Host, Interest, passt, recording, ring, tap};
+use crate::{Host, Interest, hosted, passt, recording, ring, tap};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, Ordering};
 use platform::error::{Error, Failure};
 use platform::link::{Device, RecordingSink, Settings};
 use platform::{Links, System};
@@ -92,26 +91,11 @@ fn open(ring: &ring::Handle, settings: Settings) -> Result<Vec<Device<Host>>, Fa
     Ok(devices)
 }
 
-/// [`Links::hosted`]; 0: not decided, else 1 more than whether it is so. The program may change its
-/// variables.
-static CHOICE: AtomicU8 = AtomicU8::new(0);
-
-/// [`Links::hosted`] as far as is known, which decides nothing.
-pub fn may_be_hosted() -> bool {
-    match CHOICE.load(Ordering::Relaxed) {
-        0 => Host::variable("SOIL_NET").is_none_or(|choice| choice == "host"),
-        choice => choice == 2,
-    }
-}
-
 impl Links for Host {
     type Transport = Box<dyn net::Transport>;
 
     fn hosted() -> bool {
-        if CHOICE.load(Ordering::Relaxed) == 0 {
-            CHOICE.store(1 + u8::from(may_be_hosted()), Ordering::Relaxed);
-        }
-        CHOICE.load(Ordering::Relaxed) == 2
+        hosted::decide()
     }
 
     fn transport(

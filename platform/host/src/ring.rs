@@ -19,7 +19,7 @@
 
 mod issuer;
 
-use crate::{Host, links, thread, wait};
+use crate::{Host, hosted, poll, thread};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -137,7 +137,7 @@ pub fn expect_threads() {
 
 /// Whether no thread but the current one is expected to enter a ring.
 fn is_alone() -> bool {
-    thread::is_main() && !SEVERAL.load(Ordering::Relaxed) && links::may_be_hosted()
+    thread::is_main() && !SEVERAL.load(Ordering::Relaxed) && hosted::may_be()
 }
 
 impl Handle {
@@ -610,7 +610,7 @@ impl Sleep {
             events: libc::POLLIN,
             revents: 0,
         }];
-        wait::poll(&mut fds, time, mask)
+        poll::poll(&mut fds, time, mask)
     }
 }
 

@@ -280,7 +280,7 @@ impl Sockets {
             && !socket.received.is_empty()
         {
             // Linux resets a connection that is closed with unread bytes, but these it gave away.
-            let _ = tcp::set_linger(&socket.fd, true);
+            let _ = calls::set_linger(&socket.fd, true);
             buffers.clear(&mut socket.received);
         }
         // A request would keep the socket open.

@@ -92,7 +92,7 @@ impl Viewer {
                     events: libc::POLLIN,
                     revents: 0,
                 }];
-                crate::wait::poll(&mut fds, Some(Duration::from_nanos(end - now)), None);
+                crate::poll::poll(&mut fds, Some(Duration::from_nanos(end - now)), None);
             }
         }
         for display in &mut viewer.displays {

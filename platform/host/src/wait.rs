@@ -1,5 +1,6 @@
 //! The one wait of the process, and the futex.
 
+use crate::poll::{poll, timespec};
 use crate::{Host, Interest, Ring, errno, ring, signals, ticker};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -205,13 +206,6 @@ impl Wait for Host {
     }
 }
 
-fn timespec(time: Duration) -> libc::timespec {
-    libc::timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(time.subsec_nanos()),
-    }
-}
-
 /// Sleeps while all these words have these values, until one is woken, the time `until` comes, or a
 /// signal arrives (futex_waitv(2)); `false` where Linux can't.
 fn await_changes(words: [(*mut u32, u32); 3], until: Option<u64>) -> bool {
@@ -240,20 +234,4 @@ fn await_changes(words: [(*mut u32, u32); 3], until: Option<u64>) -> bool {
         )
     };
     answer >= 0 || errno() != libc::ENOSYS
-}
-
-/// Waits as ppoll(2) does, with the signal mask `mask` if one is given; whether a signal ended it.
-pub fn poll(
-    fds: &mut [libc::pollfd],
-    time: Option<Duration>,
-    mask: Option<&libc::sigset_t>,
-) -> bool {
-    let timeout = time.map(timespec);
-    let timeout = timeout
-        .as_ref()
-        .map_or(core::ptr::null(), core::ptr::from_ref);
-    let mask = mask.map_or(core::ptr::null(), core::ptr::from_ref);
-    // SAFETY: `fds`, `timeout` and `mask` are valid, or null.
-    let n = unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout, mask) };
-    n < 0 && errno() == libc::EINTR
 }

@@ -3,7 +3,7 @@
 use super::address::Name;
 use crate::errno;
 use crate::owned_fd::OwnedFd;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use net::Error;
 
 /// The nearest error of `net` for an `errno`.
@@ -153,4 +153,60 @@ pub fn count(fd: &OwnedFd, what: libc::Ioctl) -> usize {
     let done = unsafe { libc::ioctl(fd.0, what, &raw mut count) };
     let count = usize::try_from(count).unwrap_or(0);
     if done < 0 { 0 } else { count }
+}
+
+/// Opens a socket for `local`; `[::]` for both families is `0.0.0.0` where the system has no IPv6.
+pub fn with_either_family<T>(
+    local: SocketAddr,
+    v6_only: bool,
+    mut open: impl FnMut(SocketAddr) -> Result<T, Error>,
+) -> Result<T, Error> {
+    match open(local) {
+        Err(Error::AddressNotAvailable)
+            if local.is_ipv6() && local.ip().is_unspecified() && !v6_only =>
+        {
+            open(SocketAddr::new(
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                local.port(),
+            ))
+        }
+        answer => answer,
+    }
+}
+
+/// Chooses hop limit (0: the system's) and DSCP of what a socket sends.
+pub fn mark(fd: &OwnedFd, v6: bool, hops: u8, dscp: u8) -> Result<(), Error> {
+    set_hops(fd, v6, hops)?;
+    set_dscp(fd, v6, dscp)
+}
+
+/// Sets the hop limit; 0: the system's.
+pub fn set_hops(fd: &OwnedFd, v6: bool, hops: u8) -> Result<(), Error> {
+    let hops = if hops == 0 { -1 } else { i32::from(hops) };
+    if v6 {
+        set(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &hops)?;
+    }
+    // A socket of IPv6 sends to IPv4 addresses, too.
+    set(fd, libc::IPPROTO_IP, libc::IP_TTL, &hops)
+}
+
+/// Sets the DSCP.
+pub fn set_dscp(fd: &OwnedFd, v6: bool, dscp: u8) -> Result<(), Error> {
+    if dscp > 63 {
+        return Err(Error::InvalidArgument);
+    }
+    let class = i32::from(dscp) << 2;
+    if v6 {
+        set(fd, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class)?;
+    }
+    set(fd, libc::IPPROTO_IP, libc::IP_TOS, &class)
+}
+
+/// Closing sends a reset (`resets`), or delivers in the background.
+pub fn set_linger(fd: &OwnedFd, resets: bool) -> Result<(), Error> {
+    let linger = libc::linger {
+        l_onoff: i32::from(resets),
+        l_linger: 0,
+    };
+    set(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }

@@ -7,7 +7,7 @@ use crate::owned_fd::OwnedFd;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use libc::{IPPROTO_TCP, SOL_SOCKET};
 use net::{Congestion, ConnectOptions, Error, Handle, Keepalive, Lease, SendBuffer, TcpOptions};
 use platform::Direction;
@@ -239,7 +239,7 @@ impl Sockets {
             calls::bind(&fd, local, v6)?;
             Ok((fd, v6))
         };
-        let (fd, v6) = with_either_family(local, v6_only, open)?;
+        let (fd, v6) = calls::with_either_family(local, v6_only, open)?;
         let bound = calls::local(&fd)?;
         // `SO_REUSEADDR` would let two sockets have a port until one of them listens.
         let is_taken = |(_, other): (usize, &Socket)| {
@@ -310,7 +310,7 @@ impl Sockets {
         check_peer(remote)?;
         let v6 = remote.is_ipv6();
         let fd = self.tcp_socket(v6)?;
-        super::udp::mark(&fd, v6, options.hop_limit, options.dscp)?;
+        calls::mark(&fd, v6, options.hop_limit, options.dscp)?;
         apply(&fd, &options.tcp)?;
         if let Some(local) = local {
             calls::bind(&fd, local, v6)?;
@@ -556,7 +556,7 @@ impl Sockets {
     pub fn abort(&mut self, handle: Handle) -> Result<(), Error> {
         let socket = self.socket(handle)?;
         if socket.connection().is_ok() {
-            set_linger(&socket.fd, true)?;
+            calls::set_linger(&socket.fd, true)?;
         }
         self.remove(handle);
         Ok(())
@@ -622,7 +622,7 @@ impl Sockets {
     /// the time is for the peer's FIN (`TCP_LINGER2`).
     pub fn set_linger(&mut self, handle: Handle, linger_ns: u64) -> Result<(), Error> {
         let (fd, _) = self.socket(handle)?.connection()?;
-        set_linger(fd, linger_ns == 0)?;
+        calls::set_linger(fd, linger_ns == 0)?;
         if linger_ns > 0 {
             let wait = seconds(linger_ns).min(120);
             calls::set(fd, IPPROTO_TCP, libc::TCP_LINGER2, &wait)?;
@@ -634,25 +634,6 @@ impl Sockets {
     pub fn set_congestion(&mut self, handle: Handle, chosen: Congestion) -> Result<(), Error> {
         let (fd, _) = self.socket(handle)?.connection()?;
         set_congestion(fd, chosen)
-    }
-}
-
-/// Opens a socket for `local`; `[::]` for both families is `0.0.0.0` where the system has no IPv6.
-pub fn with_either_family<T>(
-    local: SocketAddr,
-    v6_only: bool,
-    mut open: impl FnMut(SocketAddr) -> Result<T, Error>,
-) -> Result<T, Error> {
-    match open(local) {
-        Err(Error::AddressNotAvailable)
-            if local.is_ipv6() && local.ip().is_unspecified() && !v6_only =>
-        {
-            open(SocketAddr::new(
-                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                local.port(),
-            ))
-        }
-        answer => answer,
     }
 }
 
@@ -670,15 +651,6 @@ fn end_sending(fd: &OwnedFd) {
     // A connection that is over has nothing to end.
     // SAFETY: a call without pointers.
     unsafe { libc::shutdown(fd.0, libc::SHUT_WR) };
-}
-
-/// Closing sends a reset (`resets`), or delivers in the background.
-pub fn set_linger(fd: &OwnedFd, resets: bool) -> Result<(), Error> {
-    let linger = libc::linger {
-        l_onoff: i32::from(resets),
-        l_linger: 0,
-    };
-    calls::set(fd, SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
 fn set_congestion(fd: &OwnedFd, chosen: Congestion) -> Result<(), Error> {

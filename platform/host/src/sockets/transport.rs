@@ -161,12 +161,12 @@ impl Transport for Sockets {
 
     fn set_hop_limit(&mut self, handle: Handle, hops: u8) -> Result<(), Error> {
         let socket = self.socket(handle)?;
-        udp::set_hops(&socket.fd, socket.v6, hops)
+        calls::set_hops(&socket.fd, socket.v6, hops)
     }
 
     fn set_dscp(&mut self, handle: Handle, dscp: u8) -> Result<(), Error> {
         let socket = self.socket(handle)?;
-        udp::set_dscp(&socket.fd, socket.v6, dscp)
+        calls::set_dscp(&socket.fd, socket.v6, dscp)
     }
 
     fn close(&mut self, handle: Handle) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! UDP on Linux's sockets (udp(7)).
 
 use super::address::Name;
-use super::{Kind, Socket, Sockets, calls, tcp};
+use super::{Kind, Socket, Sockets, calls};
 use crate::owned_fd::OwnedFd;
 use alloc::vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -29,34 +29,6 @@ impl Socket {
     }
 }
 
-/// Chooses hop limit (0: the system's) and DSCP of what a socket sends.
-pub fn mark(fd: &OwnedFd, v6: bool, hops: u8, dscp: u8) -> Result<(), Error> {
-    set_hops(fd, v6, hops)?;
-    set_dscp(fd, v6, dscp)
-}
-
-/// Sets the hop limit; 0: the system's.
-pub fn set_hops(fd: &OwnedFd, v6: bool, hops: u8) -> Result<(), Error> {
-    let hops = if hops == 0 { -1 } else { i32::from(hops) };
-    if v6 {
-        calls::set(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &hops)?;
-    }
-    // A socket of IPv6 sends to IPv4 addresses, too.
-    calls::set(fd, IPPROTO_IP, libc::IP_TTL, &hops)
-}
-
-/// Sets the DSCP.
-pub fn set_dscp(fd: &OwnedFd, v6: bool, dscp: u8) -> Result<(), Error> {
-    if dscp > 63 {
-        return Err(Error::InvalidArgument);
-    }
-    let class = i32::from(dscp) << 2;
-    if v6 {
-        calls::set(fd, IPPROTO_IPV6, libc::IPV6_TCLASS, &class)?;
-    }
-    calls::set(fd, IPPROTO_IP, libc::IP_TOS, &class)
-}
-
 impl Sockets {
     /// See `Stack::udp_bind_family`.
     pub fn udp_open(&mut self, local: SocketAddr, v6_only: bool) -> Result<Handle, Error> {
@@ -74,7 +46,7 @@ impl Sockets {
             calls::bind(&fd, local, v6)?;
             Ok((fd, v6))
         };
-        let (fd, v6) = tcp::with_either_family(local, v6_only, open)?;
+        let (fd, v6) = calls::with_either_family(local, v6_only, open)?;
         let local = calls::local(&fd)?;
         self.insert(fd, v6, Kind::Udp(Peer { local, peer: None }))
     }
