@@ -7,7 +7,7 @@ date; advisories with cargo-deny
 crates.py write    writes THIRD-PARTY-LICENSES
 
 cargo-deny isn't in Debian and would have to be compiled on each machine; what it checks without its
-database of advisories is a page of Python over `cargo metadata`. Where `cargo deny` is installed it
+database of advisories is a page of Python over `cargo metadata`, of both workspaces. Where `cargo deny` is installed it
 is used as well, with the advisories if their database can be fetched. Nothing else needs the
 network.
 """
@@ -21,6 +21,8 @@ import tomllib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOTICES = os.path.join(ROOT, "THIRD-PARTY-LICENSES")
+# Each has a Cargo.lock: Soil's, and that of soil-window.
+WORKSPACES = ("", "tools/window")
 # Of several licences that a crate offers the first of these is taken.
 PREFERRED = [
     "MIT",
@@ -105,8 +107,9 @@ def cargo(*words):
     return done.stdout
 
 
-def packages():
+def packages(folder):
     options = ["--all-features", "--filter-platform", "x86_64-unknown-linux-gnu"]
+    options += ["--manifest-path", os.path.join(folder, "Cargo.toml")]
     text = cargo("metadata", "--format-version", "1", "--locked", "--offline", *options)
     return json.loads(text)["packages"]
 
@@ -249,7 +252,7 @@ def notices(crates):
 
 
 def advisories():
-    """Returns the result of cargo-deny, or None if it isn't installed."""
+    """Returns whether cargo-deny, where it is installed, has found something."""
     if (
         subprocess.run(["cargo", "deny", "--version"], capture_output=True, check=False).returncode
         != 0
@@ -258,7 +261,7 @@ def advisories():
             "advisories: not looked at, because there is no cargo-deny (cargo install --locked "
             "cargo-deny)"
         )
-        return None
+        return False
     if (
         subprocess.run(
             ["cargo", "deny", "fetch", "db"], cwd=ROOT, capture_output=True, check=False
@@ -269,13 +272,17 @@ def advisories():
         checks = ["licenses", "bans", "sources"]
     else:
         checks = ["advisories", "licenses", "bans", "sources"]
-    return subprocess.run(
-        ["cargo", "deny", "check", "--disable-fetch", *checks], cwd=ROOT, check=False
-    ).returncode
+    failed = False
+    for folder in WORKSPACES:
+        manifest = ["--manifest-path", os.path.join(folder, "Cargo.toml")]
+        words = ["check", "--config", os.path.join(ROOT, "deny.toml"), "--disable-fetch", *checks]
+        done = subprocess.run(["cargo", "deny", *manifest, *words], cwd=ROOT, check=False)
+        failed |= done.returncode != 0
+    return failed
 
 
 def main():
-    crates = packages()
+    crates = packages("")
     if sys.argv[1:] == ["write"]:
         with open(NOTICES, "w", encoding="utf-8") as file:
             file.write(notices(crates))
@@ -284,9 +291,11 @@ def main():
         sys.exit(__doc__)
     with open(os.path.join(ROOT, "deny.toml"), "rb") as file:
         rules = tomllib.load(file)
-    with open(os.path.join(ROOT, "Cargo.lock"), "rb") as file:
-        lock = tomllib.load(file)
-    found = list(faults(crates, rules, lock))
+    found = []
+    for folder in WORKSPACES:
+        with open(os.path.join(ROOT, folder, "Cargo.lock"), "rb") as file:
+            lock = tomllib.load(file)
+        found += faults(crates if folder == "" else packages(folder), rules, lock)
     try:
         with open(NOTICES, encoding="utf-8") as file:
             written = file.read()

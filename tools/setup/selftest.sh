@@ -119,6 +119,7 @@ for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$scr
 # and leaves nothing behind.
 prefix=$work/prefix
 holds 'make install' tools/setup/install.sh install "$prefix"
+holds 'the command of windows is installed' test -x "$prefix/bin/soil-window"
 holds 'the notices for programs are installed' cmp THIRD-PARTY-LICENSES "$prefix/share/doc/soil/THIRD-PARTY-LICENSES"
 (. "$prefix/env" && soil doctor) >"$work/doctor.log" 2>&1
 check 'soil doctor misses nothing that is needed' 0 "$?"

@@ -132,7 +132,7 @@ if [ -n "${ONLY:-}" ]; then
 fi
 
 step 'cargo fmt' cargo fmt --all --check
-step 'crates: licences, sources, advisories' sh -c 'cargo fetch -q --locked && exec tools/setup/crates.py check'
+step 'crates: licences, sources, advisories' sh -c 'tools/setup/fetch.sh --all && exec tools/setup/crates.py check'
 # However this script is ended, the second row ends with it. A shell starts what it runs in the
 # background with two signals ignored, which programs under test would inherit.
 # shellcheck disable=SC2086

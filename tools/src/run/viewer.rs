@@ -144,8 +144,8 @@ fn show(
     dies_with_us(&mut command);
     let mut child = command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::on(&program, "not on this machine").remedy(
-            "install it with 'cargo install --path tools/window' in Soil's repository, or give \
-             --display none",
+            "'make install' in Soil's repository installs it, or 'cargo install --path tools/window' \
+             there; or give --display none",
         ),
         _ => Failure::on(&program, format!("did not start: {error}")),
     })?;
