@@ -13,7 +13,7 @@ import zlib
 
 from cases.network import in_every_form
 from harness.console import PATIENCE
-from harness.context import FORMS, ROOT, Skip, clean, outcome
+from harness.context import FORMS, ROOT, Skip, clean, executable, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
@@ -272,6 +272,76 @@ def keys_and_pointer(context):
         assert status == 0 and lines == [*expected, "typed hI!"], text
 
 
+def touch(kind, slot, finger, name="x", value=0):
+    """A step of a finger (InputMultiTouchEvent of QEMU's ui.json, since 8.1)."""
+    data = {"type": kind, "slot": slot, "tracking-id": finger, "axis": name, "value": value}
+    return {"type": "mtt", "data": data}
+
+
+@test()
+def fingers(context):
+    """Two fingers on a touch screen of QEMU: where each begins, moves and ends."""
+    known = context.run(os.environ.get("SOIL_QEMU", "qemu-system-x86_64"), "-device", "help").stdout
+    if "virtio-multitouch-device" not in known:
+        raise Skip("this QEMU has no touch screen: 8.1 is the first one")
+    steps = [
+        ("begin", 0, 7, 0x1000, 0x2000, "touch +7 0.125 0.250"),
+        ("begin", 1, 8, 0x4000, 0x6000, "touch +8 0.500 0.750"),
+        ("update", 0, 7, 0x2000, 0x4000, "touch =7 0.250 0.500"),
+        ("end", 1, -1, None, None, "touch -8 0.500 0.750"),
+        ("end", 0, -1, None, None, "touch -7 0.250 0.500"),
+    ]
+    for form, kind in zip(IMAGES, ("device", "pci"), strict=True):
+        options, qmp = monitored(context)
+        device = f"virtio-multitouch-{kind},id=touch"
+        options += ["--qemu-arg=-device", f"--qemu-arg={device}", "--display=none"]
+        child = context.soil(TYPING, form, options=options)
+        child.wait_line("ready")
+        monitor = Monitor(qmp)
+        for what, slot, finger, x, y, line in steps:
+            events = [touch(what, slot, finger)]
+            if x is not None:
+                events += [touch("data", slot, finger, "x", x), touch("data", slot, finger, "y", y)]
+            monitor.ask("input-send-event", events=events)
+            child.wait_line(line)
+        for down in (True, False):
+            monitor.ask("input-send-event", events=[key("esc", down)])
+        status, text = outcome(child, context)
+        found = re.findall(r"touch .*", text)
+        assert status == 0 and found == [step[5] for step in steps], text
+
+
+@test()
+def a_machine_that_stands_still(context):
+    """A machine that is stopped in the middle of its frames goes on with them, and takes keys."""
+    for form in IMAGES:
+        options, qmp = monitored(context)
+        options += ["--display=none", "--display-size=320x200"]
+        child = start(context, form, *options)
+        tell(child, "sizes")
+        monitor = Monitor(qmp)
+        say(child, "frames 3000")
+        for _ in range(10):
+            monitor.ask("stop")
+            assert monitor.ask("query-status")["status"] == "paused"
+            monitor.ask("cont")
+        child.wait_line("done frames 3000")
+        tell(child, "draw display0 320 200")
+        assert dump(context, monitor, "display0") == picture(320, 200)
+        say(child, "end")
+        assert outcome(child, context)[0] == 0, child.text
+
+        options, qmp = monitored(context)
+        child = context.soil(TYPING, form, options=["--display=none", *options])
+        child.wait_line("ready")
+        monitor = Monitor(qmp)
+        for command in ("stop", "cont"):
+            monitor.ask(command)
+        for down in (True, False):
+            monitor.ask("input-send-event", events=[key("esc", down)])
+        assert outcome(child, context)[0] == 0, child.text
+
+
 WINDOW = os.path.join(ROOT, "_build", "default", "tools", "window", "soil-window")
 
 
@@ -419,6 +489,44 @@ def a_window_of_a_machine(context):
         desktop.close(desktop.window("typing.exe"))
         status, text = outcome(child, context)
         assert status == 126 and "its window was closed" in text, text
+
+
+class Viewer:
+    """A viewer of a process's display that answers no picture (platform/host/viewer)."""
+
+    def __init__(self, context):
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for words in ((1, 0, 1, 320, 200, 60000), (2, 0, 0), (2, 1, 1), (3,)):
+            self.socket.send(struct.pack(f"<{len(words)}I", *words))
+        self.child = context.child(
+            [executable(PICTURES, "process")],
+            env={**os.environ, "SOIL_DISPLAY": f"viewer={theirs.fileno()}"},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.PIPE,
+        )
+        theirs.close()
+        self.child.wait_line("ready")
+        say(self.child, "draw display0 320 200")
+        # Until it is asked to present the picture.
+        while struct.unpack("<I", self.socket.recv(1 << 16)[:4]) != (3,):
+            pass
+
+
+@test()
+def a_viewer_that_ends(context):
+    """The program's wait for its picture ends with an error."""
+    viewer = Viewer(context)
+    viewer.socket.close()
+    status, text = outcome(viewer.child, context)
+    assert status == 2 and "display0: the display's window is closed" in text, text
+
+
+@test()
+def a_viewer_that_stalls(context):
+    """The same after ten seconds."""
+    viewer = Viewer(context)
+    status, text = outcome(viewer.child, context)
+    assert status == 2 and "the display doesn't answer" in text, text
 
 
 @test()

@@ -50,7 +50,14 @@ class Child:
     """
 
     def __init__(
-        self, command, env=None, cwd=None, stdin=subprocess.DEVNULL, prefix=(), deadline=None
+        self,
+        command,
+        env=None,
+        cwd=None,
+        stdin=subprocess.DEVNULL,
+        prefix=(),
+        deadline=None,
+        pass_fds=(),
     ):
         self.started = time.monotonic()
         self.deadline = deadline
@@ -62,6 +69,7 @@ class Child:
             stderr=subprocess.STDOUT,
             env=None if env is None else {**os.environ, **env},
             cwd=cwd,
+            pass_fds=pass_fds,
             start_new_session=True,
             preexec_fn=_weigh_session if nice is not None else None,
         )

@@ -10,7 +10,9 @@ let name (e : Input.event) =
   | Motion { dx; dy } -> Printf.sprintf "motion %d %d" dx dy
   | Position { x; y } -> Printf.sprintf "position %.3f %.3f" x y
   | Wheel { dx; dy } -> Printf.sprintf "wheel %d %d" dx dy
-  | Touch { finger; x; y; _ } -> Printf.sprintf "touch %d %.3f %.3f" finger x y
+  | Touch { finger; phase; x; y } ->
+      let phase = match phase with `Begin -> "+" | `Move -> "=" | `End -> "-" in
+      Printf.sprintf "touch %s%d %.3f %.3f" phase finger x y
   | Lost -> "lost"
   | Other { kind; code; value } -> Printf.sprintf "other %d %d %d" kind code value
 
