@@ -23,8 +23,9 @@
     server. The codes are those of Linux's evdev in both forms ([input-event-codes.h]).
 
     {b Waiting.} {!next} waits for an event; other tasks run meanwhile. Events that aren't taken in
-    time are kept, up to some thousands; then {!Lost} tells that some are missing. A wait can be
-    cancelled at any time, and loses nothing. *)
+    time are kept, up to some thousands; then {!Lost} tells that some are missing. A device that is
+    gone, or breaks the protocol of devices, tells {!Lost} and nothing more. A wait can be cancelled
+    at any time, and loses nothing. *)
 
 (** {1 Devices} *)
 
