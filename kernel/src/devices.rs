@@ -131,8 +131,8 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
     found
 }
 
-/// All Bochs graphics adapters that can be driven, in the order of their addresses; others are named
-/// in `problems`. To be called once, as [`find`].
+/// All Bochs graphics adapters that can be driven, in the order of their addresses; others are
+/// named in `problems`. To be called once, as [`find`].
 pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
     let mut found = Vec::new();
     for address in drivers::bochs::adapters(&PortAccess) {

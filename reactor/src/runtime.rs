@@ -107,7 +107,8 @@ impl<R: Resources> Driver<R> {
 }
 
 /// Number of drivers there may be: console, network, leases, disks, volumes, raw disks, displays,
-/// the console on one, inputs, readiness for system calls, or in a process descriptors of the system.
+/// the console on one, inputs, readiness for system calls, or in a process descriptors of the
+/// system.
 pub const MAX_DRIVERS: usize = 10;
 
 /// The state of the reactor: operations, completions, descriptors and drivers.

@@ -1,5 +1,5 @@
-# Debian packages that Soil needs, by purpose. Read by setup.sh and by the depexts of soil.opam (a test
-# compares them). shellcheck shell=sh disable=SC2034
+# Debian packages that Soil needs, by purpose. Read by setup.sh and by the depexts of soil.opam (a
+# test compares them). shellcheck shell=sh disable=SC2034
 
 # The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for on a
 # bare machine.

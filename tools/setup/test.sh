@@ -23,8 +23,8 @@ if [ -z "$second" ]; then
     echo "make test needs $((needed / 1000000)) GB on the disk of $(pwd), which has $((free / 1000000)): make room there, or clone to another disk" >&2
     exit 1
   fi
-  # Where nothing was built before, and in CI: without what the next build would use, half of the disk
-  # suffices and the build is faster.
+  # Where nothing was built before, and in CI: without what the next build would use, half of the
+  # disk suffices and the build is faster.
   if [ -n "${CI:-}" ] || [ ! -d target/debug/incremental ]; then export CARGO_INCREMENTAL=0; fi
   start=$(date +%s)
   work=$(mktemp -d)
@@ -80,7 +80,8 @@ count() {
     END { print p + 0, f + 0 }' "$log"
 }
 
-# Adds the tests that say how long they took: "ok       NAME (1.2 s)", and cargo's as cargotest.py prints them.
+# Adds the tests that say how long they took: "ok       NAME (1.2 s)", and cargo's as cargotest.py
+# prints them.
 note_times() {
   awk '
     /^(ok|FAILED) .*\([0-9.]+ s\)/ { print substr($3, 2), $2; next }

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 /// XEN_ELFNOTE_PHYS32_ENTRY).
 const PVH_NOTE: elf::NoteType = elf::NoteType(18);
 
-/// The first bytes of a program's answer to what it needs: a record separator (RFC 7464) and the object's beginning. A
-/// program that can answer has them in its data, which survives stripping; so a program without
-/// them isn't asked.
+/// The first bytes of a program's answer to what it needs: a record separator (RFC 7464) and the
+/// object's beginning. A program that can answer has them in its data, which survives stripping; so
+/// a program without them isn't asked.
 pub const ANSWER: &[u8] = b"\x1e{\"soil_needs\":1,";
 
 /// The most bytes of a link stand-in that are read.

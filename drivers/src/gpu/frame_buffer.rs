@@ -178,8 +178,8 @@ impl FrameBuffer {
         let Some(region) = &mut self.pixels else {
             return &mut [];
         };
-        // SAFETY: the region's memory, which lives as long, is initialised, and is aligned to pages.
-        // The device only reads it, and shows what it finds.
+        // SAFETY: the region's memory, which lives as long, is initialised, and is aligned to
+        // pages. The device only reads it, and shows what it finds.
         unsafe { core::slice::from_raw_parts_mut(region.ptr(0).cast().as_ptr(), region.len() / 4) }
     }
 
@@ -286,8 +286,8 @@ impl FrameBuffer {
             let sent = self.sent.get_mut(index).and_then(Option::take);
             let sent = sent.ok_or(GpuError::DeviceError)?;
             let written = (completion.written as usize).min(MAX_ANSWER);
-            // SAFETY: the device has returned the slot. What it writes there all the same is no more
-            // than a number of any value.
+            // SAFETY: the device has returned the slot. What it writes there all the same is no
+            // more than a number of any value.
             let answer = unsafe { self.commands.slice(index * SLOT + MAX_COMMAND, written) };
             let checked = protocol::check(answer, sent.kind, sent.fence);
             checked.map_err(|_| GpuError::DeviceError)??;

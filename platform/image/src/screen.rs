@@ -1,10 +1,10 @@
 //! The console on the first display (`SOIL_CONSOLE=display`), crash reports included.
 //!
 //! [`start`] gives the kernel a function that gets all output; it puts the text into a
-//! [`Terminal`], which is memory. What has changed is drawn and presented by the runtime's wait and,
-//! while the program computes, by ticks, at most every [`FRAME_NS`]. Nothing waits for the device
-//! but the end of the machine, and that no longer than [`PATIENCE_NS`]. Everything is done with
-//! interrupts disabled, and nothing allocates after the start.
+//! [`Terminal`], which is memory. What has changed is drawn and presented by the runtime's wait
+//! and, while the program computes, by ticks, at most every [`FRAME_NS`]. Nothing waits for the
+//! device but the end of the machine, and that no longer than [`PATIENCE_NS`]. Everything is done
+//! with interrupts disabled, and nothing allocates after the start.
 //!
 //! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
 //! adapter's displays open ([`lend`], [`take_back`]). A crash takes the device in any case.

@@ -39,9 +39,9 @@ pub fn is_kvm() -> bool {
     signature() == *b"KVMKVMKVM\0\0\0"
 }
 
-/// Has entries of page tables with `paging::WRITE_COMBINING` alone mean that, from now on (Intel SDM
-/// volume 3, 13.12; every processor of 64 bits has it). Before, they mean write-through, of which
-/// there are none.
+/// Has entries of page tables with `paging::WRITE_COMBINING` alone mean that, from now on (Intel
+/// SDM volume 3, 13.12; every processor of 64 bits has it). Before, they mean write-through, of
+/// which there are none.
 pub fn enable_write_combining() {
     const PAGE_ATTRIBUTES: Msr = Msr::new(0x277);
     const COMBINING: u64 = 1;
