@@ -101,8 +101,14 @@ pub trait InputDevice<P: Inputs> {
     /// place.
     ///
     /// A device that breaks the protocol or is gone is reset: that is reported as lost events, and
-    /// then no more come.
+    /// then no more come, as [`check`](InputDevice::check) tells.
     fn poll(&mut self, report: &mut dyn FnMut(Event));
+
+    /// Whether the device can send events yet.
+    ///
+    /// # Errors
+    /// [`Io`](crate::error::Error::Io): it is out of use.
+    fn check(&self) -> Result<(), Failure>;
 
     /// Switches a light on or off. Of several calls in a short time the last one for each light
     /// counts.

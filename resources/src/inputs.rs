@@ -142,6 +142,11 @@ fn poll(rt: &mut Runtime) {
         device.poll(&mut |event| queue.push(place, event));
     }
     if queue.events.is_empty() {
+        if let Err(failure) = check(devices)
+            && let Some((token, _)) = wait.take()
+        {
+            rt.complete_failed(token, failure);
+        }
         return;
     }
     if let Some((token, into)) = wait.take() {
@@ -149,6 +154,15 @@ fn poll(rt: &mut Runtime) {
         // SAFETY: the operation hasn't completed.
         unsafe { into.fill(&numbers) };
         rt.complete(token, Ok(numbers.len() / NUMBERS));
+    }
+}
+
+/// Whether any device can send events yet. Errors: the first device's.
+fn check(devices: &[Device]) -> Result<(), Failure> {
+    let mut failures = devices.iter().map(|device| device.check().err());
+    match failures.next() {
+        Some(Some(first)) if failures.all(|failure| failure.is_some()) => Err(first),
+        _ => Ok(()),
     }
 }
 
@@ -202,6 +216,9 @@ pub fn next(rt: &mut Runtime, into: IntsPiece, token: Int) -> Answer {
         // SAFETY: the operation completes with this call.
         unsafe { into.fill(&numbers) };
         return Ok(numbers.len() / NUMBERS);
+    }
+    if let Err(failure) = check(&inputs.devices) {
+        return rt.fail(failure);
     }
     inputs.wait = Some((token, into));
     rt.give_begun(token, cancel)

@@ -24,8 +24,9 @@
 
     {b Waiting.} {!next} waits for an event; other tasks run meanwhile. Events that aren't taken in
     time are kept, up to some thousands; then {!Lost} tells that some are missing. A device that is
-    gone, or breaks the protocol of devices, tells {!Lost} and nothing more. A wait can be cancelled
-    at any time, and loses nothing. *)
+    gone, or breaks the protocol of devices, tells {!Lost} and nothing more. After the last one has,
+    waits raise {!Soil.exception-Error} with [Io]. A wait can be cancelled at any time, and loses
+    nothing. *)
 
 (** {1 Devices} *)
 
@@ -106,7 +107,8 @@ type event = {
 val next : t -> event
 (** [next i] waits for the next event. Events of one device come in their order; what two devices
     send within the same moment may be told in either. One task at a time may wait. Raises
-    {!Soil.exception-Error} with [Closed], and with [Busy] if another task waits. *)
+    {!Soil.exception-Error} with [Closed], with [Busy] if another task waits, and with [Io] if no
+    device is left. *)
 
 val is_held : t -> int -> bool
 (** [is_held i code] is [true] iff this key of any device is pressed, by the events that {!next} has

@@ -494,37 +494,46 @@ def a_window_of_a_machine(context):
 class Viewer:
     """A viewer of a process's display that answers no picture (platform/host/viewer)."""
 
-    def __init__(self, context):
+    def __init__(self, context, program=PICTURES):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for words in ((1, 0, 1, 320, 200, 60000), (2, 0, 0), (2, 1, 1), (3,)):
             self.socket.send(struct.pack(f"<{len(words)}I", *words))
         self.child = context.child(
-            [executable(PICTURES, "process")],
+            [executable(program, "process")],
             env={**os.environ, "SOIL_DISPLAY": f"viewer={theirs.fileno()}"},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.PIPE,
         )
         theirs.close()
         self.child.wait_line("ready")
+
+    def draw(self):
+        """Lets the program draw, until it asks to present the picture."""
         say(self.child, "draw display0 320 200")
-        # Until it is asked to present the picture.
         while struct.unpack("<I", self.socket.recv(1 << 16)[:4]) != (3,):
             pass
 
 
 @test()
 def a_viewer_that_ends(context):
-    """The program's wait for its picture ends with an error."""
+    """The program's wait for its picture ends with an error, and so does that for keys."""
     viewer = Viewer(context)
+    viewer.draw()
     viewer.socket.close()
     status, text = outcome(viewer.child, context)
     assert status == 2 and "display0: the display's window is closed" in text, text
+    viewer = Viewer(context, TYPING)
+    viewer.socket.close()
+    status, text = outcome(viewer.child, context)
+    assert status == 2 and "lost\n" in text, text
+    assert "the display's window is closed" in text, text
 
 
 @test()
 def a_viewer_that_stalls(context):
     """The same after ten seconds."""
     viewer = Viewer(context)
+    viewer.draw()
     status, text = outcome(viewer.child, context)
     assert status == 2 and "the display doesn't answer" in text, text
 

@@ -90,6 +90,10 @@ impl InputDevice<Host> for Input {
         }
     }
 
+    fn check(&self) -> Result<(), Failure> {
+        self.peer.borrow().check()
+    }
+
     fn set_led(&mut self, led: u16, on: bool) -> Result<(), Failure> {
         if !self.description.leds.contains(&led) {
             return Err(Error::Unsupported.into());

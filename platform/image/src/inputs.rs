@@ -113,17 +113,23 @@ impl InputDevice<Image> for Input {
         });
     }
 
-    fn set_led(&mut self, led: u16, on: bool) -> Result<(), Failure> {
-        let mut input = self.shared.input.borrow_mut();
-        if input.set_led(led, on) {
+    fn check(&self) -> Result<(), Failure> {
+        if self.shared.input.borrow().is_running() {
             return Ok(());
         }
-        let (error, why) = match input.is_running() {
-            true => (Error::Unsupported, "no such light"),
-            false => (Error::Io, "the device broke the virtio protocol"),
-        };
-        let detail = format!("input device {}: light {led}: {why}", self.description.name);
-        Err(Failure::new(error, detail))
+        let name = &self.description.name;
+        let detail = format!("input device {name}: the device broke the virtio protocol");
+        Err(Failure::new(Error::Io, detail))
+    }
+
+    fn set_led(&mut self, led: u16, on: bool) -> Result<(), Failure> {
+        if self.shared.input.borrow_mut().set_led(led, on) {
+            return Ok(());
+        }
+        self.check()?;
+        let name = &self.description.name;
+        let detail = format!("input device {name}: light {led}: no such light");
+        Err(Failure::new(Error::Unsupported, detail))
     }
 
     fn arm(&mut self, interest: &mut Interest) {

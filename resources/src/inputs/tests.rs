@@ -8,13 +8,16 @@ use platform::error::{Answer, Error, Failure, Stop};
 use platform::input::{
     AbsoluteAxis, Description, Event, InputDevice, SYN_DROPPED, SYN_REPORT, kind,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+/// Whether a device is gone.
+type Gone = Rc<Cell<bool>>;
 type Sent = Rc<RefCell<Vec<Event>>>;
 
 struct Fake {
     sent: Sent,
+    gone: Gone,
     description: Description,
 }
 
@@ -27,6 +30,13 @@ impl InputDevice<Current> for Fake {
         self.sent.borrow_mut().drain(..).for_each(report);
     }
 
+    fn check(&self) -> Result<(), Failure> {
+        match self.gone.get() {
+            true => Err(Failure::new(Error::Io, self.description.name.clone())),
+            false => Ok(()),
+        }
+    }
+
     fn set_led(&mut self, led: u16, _: bool) -> Result<(), Failure> {
         let has = self.description.leds.contains(&led);
         has.then_some(()).ok_or(Error::Unsupported.into())
@@ -37,8 +47,16 @@ impl InputDevice<Current> for Fake {
 
 /// A runtime with two devices.
 fn start() -> (Runtime, [Sent; 2]) {
+    let (rt, sent, _) = start_with_ends();
+    (rt, sent)
+}
+
+/// The same, whose devices can go.
+fn start_with_ends() -> (Runtime, [Sent; 2], [Gone; 2]) {
     let sent = [Sent::default(), Sent::default()];
-    let devices = sent.iter().enumerate().map(|(place, sent)| {
+    let gone = [Gone::default(), Gone::default()];
+    let ends = sent.iter().zip(&gone);
+    let devices = ends.enumerate().map(|(place, (sent, gone))| {
         let axis = AbsoluteAxis {
             code: 0,
             minimum: -5,
@@ -53,12 +71,17 @@ fn start() -> (Runtime, [Sent; 2]) {
             ..Description::default()
         };
         let sent = Rc::clone(sent);
-        Box::new(Fake { sent, description }) as super::Device
+        let gone = Rc::clone(gone);
+        Box::new(Fake {
+            sent,
+            gone,
+            description,
+        }) as super::Device
     });
     let devices = devices.collect();
     let mut rt = Runtime::new();
     install(&mut rt, devices).expect("room");
-    (rt, sent)
+    (rt, sent, gone)
 }
 
 fn event(kind: u16, code: u16, value: i32) -> Event {
@@ -110,6 +133,25 @@ fn events_of_all_devices_come_in_their_order() {
     assert_eq!(next(&mut rt, IntsPiece::of(&mut numbers), 1), Ok(1));
     let none = next(&mut rt, IntsPiece::of(&mut numbers[..4]), 1);
     assert_eq!(none, Err(Error::Invalid.into()));
+}
+
+#[test]
+fn a_wait_ends_with_the_last_device() {
+    let (mut rt, [first, _], gone) = start_with_ends();
+    let mut numbers = [0; 5];
+    assert_eq!(open(&mut rt), Ok(2));
+    let pending = Err(Stop::Pending);
+    assert_eq!(next(&mut rt, IntsPiece::of(&mut numbers), 1), pending);
+    gone[0].set(true);
+    assert_eq!(completed(&mut rt), [], "the other may send");
+    gone[1].set(true);
+    let io = Err(Error::Io.into());
+    assert_eq!(completed(&mut rt), [(1, io)]);
+    first.borrow_mut().push(event(kind::SYN, SYN_REPORT, 0));
+    assert_eq!(completed(&mut rt), []);
+    let none_is_lost = next(&mut rt, IntsPiece::of(&mut numbers), 1);
+    assert_eq!(none_is_lost, Ok(1));
+    assert_eq!(next(&mut rt, IntsPiece::of(&mut numbers), 1), io);
 }
 
 #[test]
