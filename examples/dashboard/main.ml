@@ -1,9 +1,10 @@
-(* A page of live metrics on a screen: of the machine, its network, and the program's own web server,
-   whose http://…/metrics has them for Prometheus. *)
+(* A page of live metrics on a screen: of the machine, its network, and the program's own web
+   server, whose http://…/metrics has them for Prometheus. *)
 
 module Server = Soil_http.Server
 module Metrics = Soil_metrics
 
+let screen = Soil.Needs.display "screen" ~doc:"the page"
 let every = 0.5
 let kept = 120
 let requests = Metrics.Counter.v ~help:"Requests that were answered." "dashboard_requests_total"
@@ -99,7 +100,7 @@ let serve figures =
 
 let () =
   Soil.run @@ fun () ->
-  Soil_display.with_display @@ fun display ->
+  Soil_display.with_display ~name:screen @@ fun display ->
   let history () = History.create kept in
   let figures =
     {

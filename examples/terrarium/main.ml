@@ -3,6 +3,8 @@
 
 module Server = Soil_http.Server
 
+let screen = Soil.Needs.display "screen" ~doc:"the garden"
+let () = Soil.Needs.input ()
 let width = 640
 let height = 480
 let frame = 1. /. 60.
@@ -11,8 +13,8 @@ let frame = 1. /. 60.
 let button = 0x110
 let space = 57
 
-(* Frames per growth of plants, and rows of the scene that are painted again in each frame: the light
-   changes slowly. *)
+(* Frames per growth of plants, and rows of the scene that are painted again in each frame, as the
+   light changes slowly. *)
 let frames_per_step = 4
 let rows_per_frame = 16
 
@@ -118,7 +120,7 @@ let day () =
 let () =
   let day = day () in
   Soil.run @@ fun () ->
-  Soil_display.with_display @@ fun display ->
+  Soil_display.with_display ~name:screen @@ fun display ->
   Soil_display.with_frames ~width ~height ~keep:false display @@ fun frames ->
   let garden = Garden.create ~width ~height in
   let scene = Soil_draw.create ~width ~height in

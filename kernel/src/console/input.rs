@@ -36,7 +36,7 @@ pub fn set_up() {
 
 /// Takes over what the command line says of the other end.
 pub fn set_other_end(word: Option<&[u8]>) {
-    // More words may follow: where else output goes.
+    // The first letter tells them apart. More words may follow: where else output goes.
     let sender = match word {
         Some([b'p', ..]) => Sender::Pipe,
         Some([b't', ..]) => Sender::Terminal,
