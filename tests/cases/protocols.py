@@ -21,8 +21,8 @@ PROTOCOLS = "tests/programs/soil/protocols.exe"
 AAAA = 28
 ETHERTYPE = 0x88B5
 IP_RECVTTL = 12
-# Seconds after which a second address is tried (soil-ocaml/src/eyeballs.ml).
-ATTEMPT_DELAY = 0.25
+# Seconds for which the answer for AAAA is waited for (soil-ocaml/src/eyeballs.ml).
+RESOLUTION_DELAY = 0.05
 SOL_PACKET, PACKET_AUXDATA = 263, 8
 
 
@@ -539,12 +539,13 @@ def happy_eyeballs_over_both(context, form):
             assert chosen["both"] == {tap.host}, output
             context.bound("seconds without the answer for AAAA", least["both"], 2.5)
         else:
-            # IPv4 wins where the host takes longer to answer than an attempt's delay (RFC 8305, 5).
+            # IPv4 wins where the host takes longer to answer the question for AAAA, or an attempt,
+            # than these are waited for (RFC 8305, 3 and 5).
             early = [
                 address.strip("[]")
                 for name, address, seconds in found
-                if name == "both" and float(seconds) < ATTEMPT_DELAY
+                if name == "both" and float(seconds) < RESOLUTION_DELAY
             ]
-            assert {ours} == set(early) == chosen["six"], output
+            assert set(early) <= {ours} == chosen["six"], output
             assert chosen["dead"] == {tap.host} and 0.2 < least["dead"], output
             context.bound("seconds past a silent address", least["dead"], 2)
