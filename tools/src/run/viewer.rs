@@ -42,7 +42,15 @@ pub enum How {
 }
 
 /// A viewer that works, until the program ends.
-pub struct Viewed(JoinHandle<Result<Pictured, Failure>>);
+pub struct Viewed(JoinHandle<Shown>);
+
+/// What a viewer has shown.
+struct Shown {
+    picture: Result<Pictured, Failure>,
+    /// Its end of the socket. A program whose window was closed is asked to stop; without this it
+    /// might fail first, for its display is gone.
+    _connection: Option<OwnedFd>,
+}
 
 impl Viewer {
     /// Displays of these sizes.
@@ -80,11 +88,18 @@ impl Viewer {
         } = self;
         drop(theirs);
         Viewed(std::thread::spawn(move || match how {
-            How::Keep => keep(ours, &sizes),
+            How::Keep => Shown {
+                picture: keep(ours, &sizes),
+                _connection: None,
+            },
             How::Window { title, picture } => {
-                let shown = show(ours, &sizes, &title, picture.as_deref());
+                let _connection = ours.try_clone().ok();
+                let picture = show(ours, &sizes, &title, picture.as_deref());
                 closed();
-                shown
+                Shown {
+                    picture,
+                    _connection,
+                }
             }
         }))
     }
@@ -94,7 +109,7 @@ impl Viewed {
     /// What the first display shows at the end.
     pub fn finish(self) -> Result<Pictured, Failure> {
         let lost = |_| Failure::new("the picture of the display was lost");
-        self.0.join().map_err(lost)?
+        self.0.join().map_err(lost)?.picture
     }
 }
 
