@@ -23,10 +23,12 @@ pub fn event() -> i32 {
     EVENT.load(Ordering::Relaxed)
 }
 
-/// Ends a sleep as a request does. By one thread at a time.
+/// Ends a sleep as a request does.
 pub fn nudge() {
-    NUDGES.fetch_add(1, Ordering::Relaxed);
     make_event_readable();
+    // Afterwards: a [`clear_event`] in between leaves it readable for the next one, and doesn't take
+    // it for cleared.
+    NUDGES.fetch_add(1, Ordering::Release);
 }
 
 fn make_event_readable() {
@@ -39,7 +41,7 @@ fn make_event_readable() {
 pub fn clear_event() {
     let count = count()
         .wrapping_add(REPORTS.load(Ordering::Acquire))
-        .wrapping_add(NUDGES.load(Ordering::Relaxed));
+        .wrapping_add(NUDGES.load(Ordering::Acquire));
     if SEEN.swap(count, Ordering::Relaxed) != count {
         let mut counter = 0u64;
         // SAFETY: an eventfd gives 8 bytes; it doesn't block.

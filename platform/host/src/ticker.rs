@@ -4,8 +4,12 @@
 //! `soil_wait` for a whole [`TICK_NS`]. While the program sleeps, so does the thread: an idle
 //! process has no ticks. It doesn't park in a short sleep, so that a busy server doesn't pay a
 //! system call to wake it.
+//!
+//! As it parks, it ends the program's sleep once. A signal may have come between the program's look
+//! for signals and the system call that sleeps; the next sleep, with the thread parked, closes that
+//! gap by blocking signals, for which a short one would pay two system calls (`wait.rs`).
 
-use crate::{Host, thread};
+use crate::{Host, signals, thread};
 use core::ptr::{self, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use platform::{Ticker, Wait};
@@ -49,10 +53,11 @@ pub fn start(ticker: &'static Ticker) {
     make_thread();
 }
 
-/// The program is about to sleep.
-pub fn sleeps() {
+/// The program is about to sleep. Whether the thread ends that sleep, if it lasts.
+pub fn sleeps() -> bool {
     // A thread that is parked stays so until the program runs.
-    let _ = STATE.compare_exchange(COMPUTES, SLEEPS, Ordering::Relaxed, Ordering::Relaxed);
+    let state = STATE.compare_exchange(COMPUTES, SLEEPS, Ordering::Relaxed, Ordering::Relaxed);
+    matches!(state, Ok(_) | Err(SLEEPS))
 }
 
 /// The program runs on.
@@ -100,11 +105,14 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
         if TURNS.load(Ordering::Relaxed) != turn {
             continue;
         }
-        if STATE.compare_exchange(SLEEPS, PARKED, Ordering::Relaxed, Ordering::Relaxed)
-            == Err(COMPUTES)
-            && let Some(ticker) = ticker()
-        {
-            (ticker.poll)();
+        match STATE.compare_exchange(SLEEPS, PARKED, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => signals::nudge(),
+            Err(COMPUTES) => {
+                if let Some(ticker) = ticker() {
+                    (ticker.poll)();
+                }
+            }
+            Err(_) => {}
         }
         while STATE.load(Ordering::Relaxed) == PARKED {
             Host::await_change(&STATE, PARKED, None);

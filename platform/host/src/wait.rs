@@ -25,6 +25,8 @@ pub struct Sleep {
     ring: Option<ring::Sleep>,
     until: Option<u64>,
     signals: Signals,
+    /// The ticker's thread ends it, if it lasts.
+    is_watched: bool,
     interrupted: bool,
 }
 
@@ -52,12 +54,13 @@ impl Sleep {
 
     /// [`Sleep::once`], also ended by a signal that came before and that OCaml has only noted. One
     /// may come between the look for it and the system call, which would sleep on: signals are
-    /// blocked by then, and let in by the system call.
+    /// blocked by then, and let in by the system call. Not in a sleep that is watched: it isn't
+    /// long, and the next one looks.
     fn until_signal(&mut self) -> bool {
         if signals::are_due() {
             return true;
         }
-        if self.until == Some(0) {
+        if self.until == Some(0) || self.is_watched {
             return self.once(self.until, None);
         }
         let blocked = signals::block();
@@ -84,7 +87,7 @@ impl Wait for Host {
     type Sleep = Sleep;
 
     fn prepare(interest: &mut Interest, until: Option<u64>, signals: Signals) -> Sleep {
-        ticker::sleeps();
+        let is_watched = ticker::sleeps();
         let fds = core::mem::take(&mut interest.fds);
         let by_ring = |ring: &mut Ring| ring.with(|ring| ring.prepare(&fds));
         Sleep {
@@ -92,6 +95,7 @@ impl Wait for Host {
             fds,
             until: if interest.immediate { Some(0) } else { until },
             signals,
+            is_watched,
             interrupted: false,
         }
     }
