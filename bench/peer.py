@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 import subprocess
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORK = os.path.join(HERE, "work")
@@ -106,12 +107,22 @@ def decompressed(tool, data):
     return subprocess.run([tool, "-d", "-c"], input=data, capture_output=True, check=False).stdout
 
 
+@contextlib.contextmanager
+def written(path):
+    """A path to write what becomes the file `path`, whole: tests make the same ones side by side."""
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        new = os.path.join(folder, os.path.basename(path))
+        yield new
+        os.replace(new, path)
+
+
 def init():
     """Builds init.c once, as a small static program."""
     source, out = os.path.join(HERE, "peer", "init.c"), work("init")
     if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source):
         headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"]
-        run("musl-gcc", "-Os", "-static", "-s", *headers, "-o", out, source)
+        with written(out) as new:
+            run("musl-gcc", "-Os", "-static", "-s", *headers, "-o", new, source)
     return out
 
 
@@ -131,12 +142,13 @@ def module(name, flavour=CLOUD):
         if data.startswith(magic):
             data = decompressed(tool, data)
             break
-    plain = work(name + ".ko")
-    with open(plain, "wb") as file:
-        file.write(data)
-    run("strip", "--strip-debug", plain)
-    with open(plain, "rb") as file:
-        return file.read()
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        plain = os.path.join(folder, name + ".ko")
+        with open(plain, "wb") as file:
+            file.write(data)
+        run("strip", "--strip-debug", plain)
+        with open(plain, "rb") as file:
+            return file.read()
 
 
 def cpio(entries):
@@ -165,7 +177,8 @@ def initramfs(name, modules, program, flavour=CLOUD):
     path."""
     kernel(flavour)
     stripped = work(name + ".app")
-    run("strip", "-o", stripped, program)
+    with written(stripped) as new:
+        run("strip", "-o", new, program)
     directories = [
         (d, stat.S_IFDIR | 0o755, b"", (0, 0)) for d in ("dev", "proc", "sys", "mnt", "m")
     ]
@@ -181,7 +194,7 @@ def initramfs(name, modules, program, flavour=CLOUD):
         if data := module(each, flavour):
             files.append((f"m/{each}.ko", stat.S_IFREG | 0o644, data, (0, 0)))
     out = work(name + ".cpio")
-    with open(out, "wb") as file:
+    with written(out) as new, open(new, "wb") as file:
         file.write(clear_of_tables(cpio(directories + devices + files)))
     return out
 

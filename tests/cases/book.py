@@ -102,6 +102,8 @@ def script(text):
             continue
         lines.append(f"echo '{MARK}{line}'")
         if kind == "runs":
+            # What the program before it said is gone before this one is waited for.
+            lines.append(": >terminal.log")
             lines.append(f"{{ {body.strip()}; }} >terminal.log 2>&1 </dev/null &")
             lines.append(f"other=$!; await {shlex.quote(argument)}")
         elif kind == "end":
