@@ -376,8 +376,8 @@ impl Bochs {
         }
     }
 
-    /// Has standard VGA show the picture, which it doesn't where the firmware has switched its
-    /// attribute controller off, or nobody has switched it on.
+    /// Switches standard VGA's attribute controller on, without which no picture is shown. Firmware
+    /// may have left it off.
     fn show(&mut self) {
         // SAFETY: two registers of a byte, inside of the registers; others ignore them.
         unsafe {
@@ -412,7 +412,7 @@ impl Bochs {
     pub fn disable(&mut self) {
         if let Some(mode) = &mut self.mode {
             let (start, len) = (mode.place_len() * mode.shown, mode.place_len());
-            // What was there is to be copied again.
+            // The next present copies the whole picture.
             mode.places[mode.shown] = 0;
             // SAFETY: a place in video memory, which nothing else writes to.
             unsafe { self.video.add(start).write_bytes(0, len) };

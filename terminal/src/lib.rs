@@ -82,8 +82,8 @@ impl Terminal {
         terminal
     }
 
-    /// Lays the text out for another size of the picture, which is painted anew by the next
-    /// [`draw`](Terminal::draw). Lines keep their beginning, and the last ones stay.
+    /// Lays the text out for another size of the picture. The next [`draw`](Terminal::draw) paints
+    /// all of it. Lines keep their beginning, and the last ones stay.
     pub fn resize(&mut self, width: u32, height: u32) {
         (self.width, self.height) = (width, height);
         // Large displays have small pixels.

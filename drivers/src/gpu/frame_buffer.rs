@@ -502,7 +502,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_lie_panics_or_hangs(script in prop::collection::vec(crate::gpu::tests::lie(), 1..30), deaf in any::<bool>()) {
+        fn no_lie_panics_or_hangs(
+            script in prop::collection::vec(crate::gpu::tests::lie(), 1..30),
+            deaf in any::<bool>(),
+        ) {
             let memory = HostMemory::new();
             let mut config = vec![0; 16];
             config[8] = 2;

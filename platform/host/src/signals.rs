@@ -26,8 +26,8 @@ pub fn event() -> i32 {
 /// Ends a sleep as a request does.
 pub fn nudge() {
     make_event_readable();
-    // Afterwards: a [`clear_event`] in between leaves it readable for the next one, and doesn't take
-    // it for cleared.
+    // Counted last: a [`clear_event`] in between leaves the event readable, for the next one to
+    // clear.
     NUDGES.fetch_add(1, Ordering::Release);
 }
 

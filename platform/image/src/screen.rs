@@ -48,7 +48,7 @@ enum Owner {
     /// The program's.
     Program,
     /// None: it failed.
-    Nobody,
+    None,
 }
 
 struct Screen {
@@ -205,7 +205,7 @@ impl Screen {
         self.size = None;
         self.owner = match self.buffer.start() {
             Ok(()) => Owner::Console,
-            Err(_) => Owner::Nobody,
+            Err(_) => Owner::None,
         };
     }
 
@@ -318,7 +318,7 @@ fn tick() {
 pub fn show() {
     let failure = with(|screen| {
         let failure = screen.work().err()?;
-        screen.owner = Owner::Nobody;
+        screen.owner = Owner::None;
         screen.buffer.stop();
         Some(failure)
     });
