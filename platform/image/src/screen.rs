@@ -47,7 +47,7 @@ enum Owner {
     Console,
     /// The program's.
     Program,
-    /// None: it failed.
+    /// No driver: the device failed.
     None,
 }
 
