@@ -10,6 +10,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::ptr::NonNull;
 use drivers::gpu::{self, Gpu, GpuError, edid};
 use drivers::transport::DeviceType;
 use kernel::devices::MEMORY;
@@ -207,6 +208,17 @@ fn mode(of: edid::Mode) -> Mode {
     }
 }
 
+/// The adapter's buffer of this number, whose rows follow each other.
+fn buffer(number: u32, pixels: NonNull<u32>, (width, height): (u32, u32)) -> Buffer {
+    Buffer {
+        id: BufferId(number),
+        pixels,
+        width,
+        height,
+        stride: width,
+    }
+}
+
 /// The failure for want of memory for a frame buffer.
 fn no_memory(name: &str, width: u32, height: u32) -> Failure {
     let detail = format!(
@@ -284,13 +296,7 @@ impl DisplayDevice<Image> for Display {
             GpuError::Invalid => bad_size(&self.name, width, height),
             error => self.failure(error),
         })?;
-        Ok(Buffer {
-            id: BufferId(number),
-            pixels,
-            width,
-            height,
-            stride: width,
-        })
+        Ok(buffer(number, pixels, (width, height)))
     }
 
     fn release(&mut self, buffer: BufferId) {

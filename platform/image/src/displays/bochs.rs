@@ -1,6 +1,6 @@
 //! Displays without virtio: Bochs adapters, each of which is one display that is always connected.
 
-use super::{bad_size, mode, no_memory, rectangle};
+use super::{bad_size, buffer, mode, no_memory, rectangle};
 use crate::{Image, Interest, Source};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -105,13 +105,7 @@ impl DisplayDevice<Image> for Display {
             BochsError::Invalid => bad_size(&self.name, width, height),
             error => self.failure(error),
         })?;
-        Ok(Buffer {
-            id: BufferId(number),
-            pixels,
-            width,
-            height,
-            stride: width,
-        })
+        Ok(buffer(number, pixels, (width, height)))
     }
 
     fn release(&mut self, buffer: BufferId) {
