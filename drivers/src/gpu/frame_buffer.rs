@@ -503,7 +503,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_lie_panics_or_hangs(
-            script in prop::collection::vec(crate::gpu::tests::lie(), 1..30),
+            script in prop::collection::vec(crate::gpu::tests::hostile::lie(), 1..30),
             deaf in any::<bool>(),
         ) {
             let memory = HostMemory::new();
