@@ -17,8 +17,8 @@ from harness.runner import test
 PROGRAM = "tests/programs/soil/block_work.exe"
 
 
-def disk(context, name="disk.img", size=16 << 20, folder=None):
-    path = os.path.join(folder, name) if folder else context.path(name)
+def disk(context, name="disk.img", size=16 << 20, path=None):
+    path = path or context.path(name)
     with open(path, "wb") as file:
         file.truncate(size)
     return path
@@ -93,7 +93,7 @@ def discard_and_zeroes(context):
         with tempfile.TemporaryDirectory(
             dir=os.path.join(ROOT, "target"), prefix="holes-"
         ) as folder:
-            path = disk(context, f"{form}.img", folder=folder)
+            path = disk(context, path=os.path.join(folder, f"{form}.img"))
             output = run(context, form, ["clearing"], {"data": path})
             assert "offered: true true" in output, output
             for line in (
@@ -236,7 +236,9 @@ def a_machine_disk_stops_answering(context):
     """A disk that stops during its work: every operation ends with an error at its deadline,
     other tasks and disks continue, and abandoned requests complete when the disk answers."""
     for form in FORMS[1:]:
-        path, other = disk(context, f"{form}.img"), disk(context, f"{form}-other.img")
+        path, other = (
+            disk(context, path=context.memory_path(f"{form}-{name}")) for name in ("data", "other")
+        )
         monitor = context.path(f"stall-{form}")
         qemu = faulty.throttled(
             context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0"
@@ -258,11 +260,12 @@ def a_machine_disk_stops_answering(context):
 @test(limit=90)
 def a_process_disk_stops_answering(context):
     """The same for a file on a file system that is frozen for some seconds."""
-    below, above = context.path("below"), context.path("above")
+    below, above = context.memory_path("below"), context.memory_path("above")
     loop_mounted(context, below + ".img", below, 64)
     try:
         loop_mounted(context, os.path.join(below, "above.img"), above, 48)
-        path, other = disk(context, folder=above), disk(context, "other.img")
+        path = disk(context, path=os.path.join(above, "disk.img"))
+        other = disk(context, path=context.memory_path("other.img"))
         options = [
             "--disk",
             f"data={path}",

@@ -29,9 +29,9 @@ def volume(context, kind, name, size=64 << 20):
     large = os.path.join(folder, "large")
     with open(large, "wb") as file:
         file.write(b"l" * (24 << 20))
-    path = context.path(name)
+    path = context.memory_path(name)
     if kind == "fat":
-        fat_disk(context, name, size)
+        fat_disk(context, path, size)
         context.run("mcopy", "-i", path, large, "::/large")
     else:
         with open(path, "wb") as file:
@@ -57,7 +57,7 @@ def options(kind, path, other):
 def stalling(context, kind, form, word, mounted=True):
     """A machine, its monitor, and what stops its disk `data` and lets it go on."""
     path = volume(context, kind, f"{kind}-{form}-{word}.img")
-    other = fat_disk(context, f"{kind}-{form}-{word}-other.img", 16 << 20)
+    other = fat_disk(context, context.memory_path(f"{kind}-{form}-{word}-other.img"), 16 << 20)
     monitor = context.path(f"stall-{kind}-{form}-{word}")
     qemu = faulty.throttled(
         context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0"
@@ -194,13 +194,14 @@ def a_program_ends_on_a_disk_that_stops(context):
 def a_process_volume_stops_answering(context):
     """The same for a file on a file system of the host that is frozen for some seconds."""
     for kind in KINDS:
-        below, above = context.path(f"{kind}-below"), context.path(f"{kind}-above")
+        below, above = (context.memory_path(f"{kind}-{layer}") for layer in ("below", "above"))
         loop_mounted(context, below + ".img", below, 128)
         try:
             loop_mounted(context, os.path.join(below, "above.img"), above, 100)
             path = os.path.join(above, "disk.img")
             shutil.copyfile(volume(context, kind, f"{kind}-process.img"), path)
-            other = fat_disk(context, f"{kind}-process-other.img", 16 << 20)
+            other = context.memory_path(f"{kind}-process-other.img")
+            fat_disk(context, other, 16 << 20)
             child = context.soil(PROGRAM, "process", "work", options=options(kind, path, other))
             child.wait_line("under way")
             context.run("fsfreeze", "-f", below)

@@ -26,7 +26,7 @@ register()
 
 
 def fat_disk(context, name="data.img", size=64 << 20):
-    """A FAT file system in the test's directory."""
+    """A FAT file system in the test's directory, unless `name` is a path."""
     path = context.path(name)
     with open(path, "wb") as file:
         file.truncate(size)

@@ -15,6 +15,7 @@ FORMS = ("process", "microvm", "q35")
 SOCKETS = "sockets"
 FORMS_AND_SOCKETS = (*FORMS, SOCKETS)
 TAPS_OF_A_TEST = 8
+MEMORY = "/dev/shm"
 
 
 class Skip(Exception):
@@ -63,6 +64,13 @@ class Context:
     def path(self, name):
         return os.path.join(self.directory, name)
 
+    def memory_path(self, name):
+        """A path like `path`, on a file system in memory where there is one. For disks that must
+        answer within a deadline: a flush to the disk of a busy machine takes seconds."""
+        folder = in_memory(self.directory)
+        os.makedirs(folder, exist_ok=True)
+        return os.path.join(folder, name)
+
     def tap(self, form=None):
         """A new TAP with a subnet of its own, or what is in its place in this form."""
         if form == SOCKETS:
@@ -102,6 +110,13 @@ class Context:
     def load(self, *words, check=True):
         """Runs the load client (bench/load/load.c)."""
         return self.run(LOAD, *words, check=check)
+
+
+def in_memory(directory):
+    """The folder in memory that belongs to a test's directory: itself where there is no other."""
+    if not os.path.isdir(MEMORY):
+        return directory
+    return os.path.join(MEMORY, os.path.basename(directory))
 
 
 def executable(program, form):

@@ -22,7 +22,7 @@ import traceback
 
 from harness import machine, relay, sandbox
 from harness.console import Timeout
-from harness.context import ROOT, SOIL, Context, Skip
+from harness.context import ROOT, SOIL, Context, Skip, in_memory
 
 Test = collections.namedtuple("Test", "name shows function limit long")
 # A limit ends a test that hangs. Each test states its limit for a shared machine with two cores; a
@@ -130,7 +130,8 @@ class Running:
 
     def close(self, keep):
         if not keep:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            for directory in (self.directory, in_memory(self.directory)):
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def sessions_below(leader):
