@@ -90,7 +90,7 @@ machine() {
   : >"$root/asked"
   rm -f "$bin/rustc" "$bin/rustup" "$bin/ocamlopt" "$bin/ocamlfind" "$bin/ocamlc"
   stand_in rustc 'rustc 1.95.0 (abc 2026-01-01)'
-  system=$(less "$system_run $system_test $system_bench" qemu-system-x86 libc6-dev)
+  system=$(less "$system_run $system_test $system_bench" qemu-system-x86 qemu-system-gui libc6-dev)
   ocaml=$(less "$ocaml_run $ocaml_test $ocaml_doc" ocaml-nox ocaml-dune ocaml-odoc ocamlformat)
   {
     every "$system" 1 'Depends: libc6 (>= 2.36)'
@@ -98,6 +98,7 @@ machine() {
     package libc6-dev 2.36 'Depends: libc6 (= 2.36)'
     package qemu-system-common 7.2 'Breaks: qemu-utils (>> 8)'
     package qemu-system-x86 7.2 'Depends: qemu-system-common (= 7.2)'
+    package qemu-system-gui 7.2 'Depends: qemu-system-x86 (= 7.2)'
     package qemu-utils 7.2
     package libgnutlsxx30 3.7 'Depends: libgnutls30 (= 3.7)'
     package libgnutls30 3.7
@@ -117,6 +118,7 @@ machine() {
   {
     package qemu-system-common 10.0.2~bpo 'Breaks: qemu-utils (<< 8)'
     package qemu-system-x86 10.0.2~bpo 'Depends: qemu-system-common (= 10.0.2~bpo), libc6 (>= 2.36)'
+    package qemu-system-gui 10.0.2~bpo 'Depends: qemu-system-x86 (= 10.0.2~bpo)'
     package qemu-utils 10.0.2~bpo 'Depends: libc6 (>= 2.36)'
   } | release bookworm-backports 'NotAutomatic: yes\nButAutomaticUpgrades: yes'
   {
@@ -125,6 +127,7 @@ machine() {
     package libc6-dev 2.41 'Depends: libc6 (= 2.41)'
     package qemu-system-common 10.0.13 'Breaks: qemu-utils (<< 10.0.13)'
     package qemu-system-x86 10.0.13 'Depends: qemu-system-common (= 10.0.13), libgnutls30t64, libc6 (>= 2.41)'
+    package qemu-system-gui 10.0.13 'Depends: qemu-system-x86 (= 10.0.13)'
     package qemu-utils 10.0.13 'Depends: libc6 (>= 2.41)'
     package libgnutls30t64 3.8 'Breaks: libgnutls30\nReplaces: libgnutls30'
     package libcurl4t64 8.14 'Breaks: libcurl4\nReplaces: libcurl4\nProvides: libcurl4 (= 8.14)\nDepends: libc6 (>= 2.36)'
@@ -209,6 +212,8 @@ installed qemu-utils 10.0.2~bpo
 ready run
 check 'qemu-utils of backports: QEMU of backports' '10.0.2~bpo 10.0.2~bpo 3.7 1 ' "$(versions qemu-system-x86 qemu-utils libgnutlsxx30 gcc)"
 check 'qemu-utils of backports: the rest in one go' "$(less "$system_run" qemu-system-x86)" "$(head -n 1 "$root/asked") "
+ready test
+check "qemu-utils of backports: QEMU's windows, too" '10.0.2~bpo 10.0.2~bpo 1 ' "$(versions qemu-system-gui qemu-system-x86 strace)"
 
 machine qemu-utils-of-13 bookworm
 installed libc6 2.41
