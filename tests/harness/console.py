@@ -7,9 +7,9 @@ import subprocess
 import time
 
 
-# Seconds that a test waits for what has to come, where the test's own limit doesn't say it. Nobody
-# ever waits so long but for something that hangs: everything that tests wait for takes well below
-# five seconds on a machine with two busy cores.
+# Seconds that a test waits for what has to come, where the test's own limit doesn't say it. Only
+# something that hangs takes so long: on a machine with two busy cores all that tests wait for takes
+# well below five seconds.
 PATIENCE = 60
 
 
