@@ -11,23 +11,19 @@ for word in sys.argv[1:]:
     if {filter} and words and words[-1] == "-blockdev" and {only!r} in word:
         own = [part for part in word.split(",") if not part.startswith("file.")]
         below = [part.removeprefix("file.") for part in word.split(",") if part.startswith("file.")]
-        word = ",".join(own + [{filter}] + ["file.image." + part for part in below if {keep}])
+        word = ",".join(own + [{filter}] + ["file.image." + part for part in below])
     words.append(word)
 os.execv({qemu!r}, [{qemu!r}, *{before!r}, *words])
 """
 
 
-def wrapper(context, name, between, before=(), only="", instead=False):
+def wrapper(context, name, between, before=(), only=""):
     """The path of a QEMU that puts `between` (words of -blockdev) above the file of each disk whose
-    words have `only`, and gets the words `before` first; `instead` of the file if that is set."""
+    words have `only`, and gets the words `before` first."""
     path = context.path(name)
     qemu = shutil.which("qemu-system-x86_64")
     with open(path, "w", encoding="ascii") as file:
-        file.write(
-            WRAPPER.format(
-                filter=repr(between), qemu=qemu, before=list(before), only=only, keep=not instead
-            )
-        )
+        file.write(WRAPPER.format(filter=repr(between), qemu=qemu, before=list(before), only=only))
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
     return path
 

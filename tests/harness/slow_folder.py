@@ -5,6 +5,7 @@ import os
 import select
 import stat
 import struct
+import threading
 
 from harness.context import Skip
 
@@ -53,6 +54,18 @@ class SlowFolder:
         # Ends what is not answered, too.
         os.close(self.device)
         ctypes.CDLL(None).umount2(self.directory.encode(), 2)
+
+    def serve(self):
+        """Takes and answers requests by a thread of its own, until the end of the block."""
+
+        def loop():
+            try:
+                while True:
+                    self.look(1)
+            except (OSError, ValueError):
+                pass  # The device was closed.
+
+        threading.Thread(target=loop, daemon=True).start()
 
     def look(self, seconds):
         """Takes the requests that arrive within `seconds`, and answers those that aren't held."""
