@@ -22,6 +22,7 @@ from harness.runner import test
 
 from cases.network import in_every_form
 from cases.services import (
+    EXPECT,
     MEGABYTE,
     WebSocket,
     authority,
@@ -86,21 +87,14 @@ def http_server(context, form):
         got = context.run(*curl, f"{url}/pieces", f"{url}/pieces").stdout
         assert got == "one after another\n" * 2, got
         send = ["--data-binary", f"@{large}", f"{url}/capitals"]
-        for fields in (["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"]):
+        for fields in (EXPECT, ["-H", "Transfer-Encoding: chunked"]):
             got = context.run(*curl, *fields, *send).stdout
             assert got.encode() == MEGABYTE.upper(), (fields, len(got))
-        seen = context.run(*curl, "-v", "-H", "Expect: 100-continue", *send).stderr
+        seen = context.run(*curl, "-v", *EXPECT, *send).stderr
         assert "100 Continue" in seen, seen
         # Beyond the limit of this path, by what the client says first: the body isn't asked for.
         send[-1] = f"{url}/length"
-        words = [
-            "-H",
-            "Expect: 100-continue",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_code} %{size_upload}",
-        ]
+        words = [*EXPECT, "-o", "/dev/null", "-w", "%{http_code} %{size_upload}"]
         assert context.run(*curl, *words, *send).stdout == "413 0"
     clients = [http.client.HTTPConnection(host, 8000, PATIENCE) for _ in range(64)]
     for turn in range(2):

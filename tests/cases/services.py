@@ -20,6 +20,8 @@ from harness.pages import Pages
 
 PROGRAMS = "tests/programs/services/"
 FORMS = ("process", "microvm")
+# curl's words for a body that it keeps back until it is asked for: by default only for one second.
+EXPECT = ("--expect100-timeout", "60", "-H", "Expect: 100-continue")
 MEGABYTE = b"abcdefghijklmnopqrstuvwxyz" * 40_000
 
 
