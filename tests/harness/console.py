@@ -181,14 +181,27 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def sleeps(pid):
+    """Whether each thread of process `pid` waits, and not for a processor (proc(5), state)."""
+    states = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii") as stat:
+                states.append(stat.read().rsplit(") ", 1)[1][0])
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # It has just ended.
+    return all(state in "SI" for state in states)
+
+
 def falls_asleep(pid, window=1):
     """Whether there are `window` seconds in which process `pid` takes no processor time that Linux
-    counts: what spins, or is woken again and again, has none, on any machine."""
+    counts, at whose end all its threads wait: what spins, or is woken again and again, has none, on
+    any machine."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         before = cpu_seconds(pid)
         time.sleep(window)
-        if cpu_seconds(pid) == before:
+        if cpu_seconds(pid) == before and sleeps(pid):
             return True
     return False
 
