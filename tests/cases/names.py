@@ -1,5 +1,6 @@
 """Names, the time of day and what shows the network, against servers of the test's own."""
 
+import itertools
 import os
 import re
 import socket
@@ -92,6 +93,20 @@ def run(context, form, tap, *commands, options=()):
     return output
 
 
+class OtherAddresses(NameServer):
+    """A name server that gives this name another address in each answer: 192.0.2.1, then 2, and so
+    on."""
+
+    def __init__(self, tap, zone, name):
+        self.name, self.numbers = name, itertools.count(1)
+        super().__init__(tap, zone)
+
+    def answer(self, query, tcp):
+        number = next(self.numbers)
+        self.zone[(self.name, A)] = [socket.inet_aton(f"192.0.2.{number}")]
+        return super().answer(query, tcp)
+
+
 @in_every_form()
 def names_of_all_kinds(context, form):
     """SRV, TXT over TCP, PTR, the search list (RFC 2782, 1035, 7766) and a cache (RFC 1035,
@@ -103,9 +118,8 @@ def names_of_all_kinds(context, form):
         ("short.test", TXT): [strings(b"v=1 ", b"yes")],
         ("long.test", TXT): [strings(*[b"x" * 250] * 12)],
         (reverse, PTR): [wire("host.test")],
-        ("host.lab.test", A): [socket.inet_aton("192.0.2.7")],
     }
-    server = NameServer(tap, zone)
+    server = OtherAddresses(tap, zone, "host.lab.test")
     output = run(
         context, form, tap,
         "services", "_web._tcp.test", "texts", "short.test", "texts", "long.test", "reverse", tap.host,
@@ -117,13 +131,14 @@ def names_of_all_kinds(context, form):
         "texts short.test: v=1 yes",
         "texts long.test: 3000 bytes",
         f"reverse {tap.host}: host.test",
-        "lookup host: 192.0.2.7",
         "lookup nobody.test: no such host",
         "services short.test: no such host",
     ):
         assert line in output, f"{line!r} is missing from:\n{output}\n{server.queries}"
+    # A question that is repeated, because an answer was late, changes nothing.
+    found = re.findall(r"lookup host: (192\.0\.2\.\d+)\s", output)
+    assert len(found) == 2 and found[0] == found[1], f"the answer isn't kept: {output}"
     asked = [(name, tcp) for name, kind, tcp in server.queries]
-    assert asked.count(("host.lab.test", False)) == 1, f"the answer isn't kept: {asked}"
     assert ("long.test", True) in asked, asked
 
 
@@ -365,16 +380,16 @@ def the_name_of_the_machine(context, form):
     neighbour = Neighbour(tap)
     # Until a datagram to port 9 ends it.
     child = context.soil(NAMES, form, "announce", "9", tap=tap, options=["--env", "SOIL_MDNS=lab"])
-    # 8.1: a probe, which is answered: the name is taken.
-    neighbour.hear(lambda message: wire("lab.local") in message and message[2:4] == b"\0\0")
-    neighbour.say(claims("lab.local", tap.host))
-    # 8.3: the announcement of the next name.
-    assert (
-        neighbour.hear(
-            lambda message: message[2] == 0x84 and record(message, "lab-2.local", tap.guest)
-        )
-        == 120
-    )
+
+    def taken(message):
+        # 8.1: each probe is answered: the name is taken. An answer that comes after 750 ms finds
+        # the name announced, and has it probed for again.
+        if wire("lab.local") in message and message[2:4] == b"\0\0":
+            neighbour.say(claims("lab.local", tap.host))
+        # 8.3: the announcement of the next name.
+        return message[2] == 0x84 and record(message, "lab-2.local", tap.guest)
+
+    assert neighbour.hear(taken) == 120
     # 6: an answer to all; what was just said to all isn't said again within a second.
     time.sleep(2.5)
     assert (
