@@ -14,6 +14,7 @@ from cases.network import in_every_form
 from cases.names import A, NameServer
 from cases.programs import MACHINES
 from cases.tasks import fat_disk
+from harness.console import PATIENCE
 from harness.context import outcome
 from harness.runner import test
 
@@ -311,8 +312,11 @@ def unmodified_client_v6(context, form):
 def unmodified_connects(context, form):
     """A connection that isn't waited for is refused, or stays in progress where nothing answers."""
     tap = context.tap()
-    for address, told in ((tap.host, "refused"), (f"{tap.prefix}.77", "not yet")):
-        child = context.soil(PEERS, form, "attempt", address, "7002", tap=tap)
+    for address, told, seconds in (
+        (tap.host, "refused", PATIENCE),
+        (f"{tap.prefix}.77", "not yet", 1),
+    ):
+        child = context.soil(PEERS, form, "attempt", address, "7002", str(seconds), tap=tap)
         status, output = outcome(child, context)
         assert output.splitlines() == ["in progress", told], output
         assert status == 0, status

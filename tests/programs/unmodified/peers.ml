@@ -1,8 +1,8 @@
 (* Sockets of Unix with peers on the network. `serve PORT`: echoes what TCP and UDP bring, both
    families, until a datagram says "quit". `client NAME PORT`: looks the name up, sends a line by TCP
    and by UDP and prints what comes back. `compute PORT`: listens, and computes for ever.
-   `wait PORT`: listens, and waits for a line of its input. `attempt ADDRESS PORT`: how a connection
-   begins that is not waited for. *)
+   `wait PORT`: listens, and waits for a line of its input. `attempt ADDRESS PORT SECONDS`: how a
+   connection begins that is waited for no longer than that. *)
 
 open Unix
 
@@ -94,12 +94,12 @@ let wait port =
   print_endline (input_line Stdlib.stdin)
 
 (* The error of a connection that is begun without waiting for it. *)
-let attempt address port =
+let attempt address port seconds =
   let fd = socket PF_INET SOCK_STREAM 0 in
   set_nonblock fd;
   (try connect fd (ADDR_INET (inet_addr_of_string address, port))
    with Unix_error (EINPROGRESS, _, _) -> print_endline "in progress");
-  let _, writable, _ = select [] [ fd ] [] 1. in
+  let _, writable, _ = select [] [ fd ] [] seconds in
   if writable = [] then print_endline "not yet"
   else
     match getsockopt_error fd with
@@ -113,5 +113,6 @@ let () =
   | [ _; "client"; name; port ] -> client name port
   | [ _; "compute"; port ] -> compute (int_of_string port)
   | [ _; "wait"; port ] -> wait (int_of_string port)
-  | [ _; "attempt"; address; port ] -> attempt address (int_of_string port)
+  | [ _; "attempt"; address; port; seconds ] ->
+      attempt address (int_of_string port) (float_of_string seconds)
   | _ -> prerr_endline "usage: peers serve|client|compute|wait|attempt …"
