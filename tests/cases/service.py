@@ -12,7 +12,7 @@ import threading
 import time
 
 from cases.network import in_every_form
-from cases.services import authority
+from cases.services import EXPECT, authority
 from cases.storage_kv import entries, fresh
 from harness.console import PATIENCE
 from harness.context import ROOT, SOIL, executable
@@ -57,7 +57,7 @@ def insist(host, method, path, body=None):
 def interface(context, form):
     """Values are put, got, listed and removed, and are there after a stop by SIGTERM; what is wrong
     with a request is answered by its status."""
-    disk, tap = context.path("data.img"), context.tap()
+    disk, tap = context.memory_path("data.img"), context.tap()
     fresh(context, disk)
     child = start(context, form, disk, tap, "--max-value", "100000")
 
@@ -99,7 +99,7 @@ def interface(context, form):
         f"http://{tap.guest}/kv/x",
         ["-sS", "-o", "/dev/null", "-w", "%{http_code} %{num_connects} "],
     )
-    put = ["-X", "PUT", "--data-binary", "kept", "-H", "Expect: 100-continue"]
+    put = ["-X", "PUT", "--data-binary", "kept", *EXPECT]
     connects = context.run("curl", *said, *put, url, "--next", *said, url).stdout
     assert connects.split() == ["201", "1", "200", "0"], connects
     child.signal(signal.SIGTERM)
@@ -161,8 +161,9 @@ class Writers:
     """Clients that each put the numbers from 1 into a value of their own, and note what was
     acknowledged."""
 
-    def __init__(self, host, count, first=None):
-        self.host, self.stop, self.failure = host, threading.Event(), None
+    def __init__(self, context, host, count, first=None):
+        self.context, self.host = context, host
+        self.stop, self.failure = threading.Event(), None
         self.done = first or {f"writer{number}": 0 for number in range(count)}
         self.sockets = {}
         self.threads = [
@@ -191,10 +192,9 @@ class Writers:
     def wait(self, more):
         """Until each has had `more` changes acknowledged."""
         wanted = {name: number + more for name, number in self.done.items()}
-        until = time.monotonic() + PATIENCE
         while any(self.done[name] < number for name, number in wanted.items()):
             assert self.failure is None, self.failure
-            assert time.monotonic() < until, f"{self.done}, not {wanted}"
+            assert time.monotonic() < self.context.deadline, f"{self.done}, not {wanted}"
             time.sleep(0.01)
 
     def end(self, gone=False):
@@ -229,10 +229,10 @@ def nothing_is_lost(host, done):
 def parts_fail(context, form):
     """Four clients work while the store and the listener are made to fail in turn: each is started
     again, the listener with the store, and nothing that was acknowledged is lost."""
-    disk, tap = context.path("data.img"), context.tap()
+    disk, tap = context.memory_path("data.img"), context.tap()
     fresh(context, disk)
     child = start(context, form, disk, tap, "--admin")
-    writers = Writers(tap.guest, 4)
+    writers = Writers(context, tap.guest, 4)
     for part in ("store", "http", "store", "http"):
         writers.wait(3)
         seen = len(child.lines)
@@ -255,15 +255,24 @@ def parts_fail(context, form):
 @in_every_form(limit=60, forms=("process", "microvm"))
 def a_part_that_fails_too_often(context, form):
     """The service ends with status 123 and says which part failed, how often, and why."""
-    disk, tap = context.path("data.img"), context.tap()
-    fresh(context, disk)
-    child = start(context, form, disk, tap, "--admin")
-    for time_ in range(6):
-        seen = len(child.lines)
-        assert insist(tap.guest, "POST", "/fail/store")[0] == 202
-        child.wait_line("store: ended", after=seen)
-        if time_ < 5:
-            child.wait_line("http: ready", after=seen)
+    disk, tap = context.memory_path("data.img"), context.tap()
+    for _ in range(3):
+        fresh(context, disk)
+        child = start(context, form, disk, tap, "--admin")
+        for time_ in range(6):
+            seen = len(child.lines)
+            assert insist(tap.guest, "POST", "/fail/store")[0] == 202
+            child.wait_line("store: ended", after=seen)
+            if time_ < 5:
+                child.wait_line("http: ready", after=seen)
+        failures = [at for at, line in child.lines if "store: ended" in line]
+        if failures[5] - failures[0] < 25:
+            break
+        # As the service sees it the first one may be too long ago.
+        print(f"six failures took {failures[5] - failures[0]:.1f} s")
+        child.stop()
+    else:
+        raise AssertionError("too slow for six failures in 30 s")
     assert child.finish() == 123, child.text
     assert "service: store: more than 5 restarts in 30 s" in child.text, child.text
 
@@ -278,7 +287,7 @@ def killed_machines(context):
         child = start(context, "microvm", disk, tap)
         if done:
             nothing_is_lost(tap.guest, done)
-        writers = Writers(tap.guest, 4, done)
+        writers = Writers(context, tap.guest, 4, done)
         writers.wait(2)
         time.sleep(rng.uniform(0, 0.3))
         os.killpg(child.pid, signal.SIGKILL)
