@@ -10,6 +10,9 @@ from harness.context import Skip
 from harness.relay import BadLink, source
 
 
+IPERF_BYTES = 4 << 20
+
+
 def rates(context, tap, link, seconds, together):
     """Mbit/s of Soil's sending, Soil's receiving, and Linux's sending over the same link."""
     port = source(link.near)
@@ -91,7 +94,9 @@ def iperf3(context, form):
     child = context.soil("tests/programs/soil/iperf_server.exe", form, tap=tap)
     child.wait_line("ready")
     for words in ([], ["-R"], ["-P", "4"], ["-P", "4", "-R"]):
-        done = context.run(program, "-c", tap.guest, "-t", "1", "-J", *words, check=False)
+        done = context.run(
+            program, "-c", tap.guest, "-n", str(IPERF_BYTES), "-J", *words, check=False
+        )
         found = json.loads(done.stdout)
         assert done.returncode == 0 and "error" not in found, f"{words}: {done.stdout}{child.text}"
-        assert found["end"]["sum_received"]["bytes"] > 0, done.stdout
+        assert found["end"]["sum_received"]["bytes"] >= IPERF_BYTES, done.stdout

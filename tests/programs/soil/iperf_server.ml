@@ -49,7 +49,7 @@ let run_test listener control =
   let reverse = member "reverse" parameters = Some "true" in
   tell control create_streams;
   let accept _ =
-    let stream = Soil.Tcp.accept ~timeout:10. listener in
+    let stream = Soil.Tcp.accept ~timeout:60. listener in
     ignore (read_exactly stream cookie_length);
     stream
   in
