@@ -133,14 +133,18 @@ let next_waits () =
 
 (* A second one doesn't wait for tasks that don't end, and these never go on. *)
 let twice () =
-  let went_on = ref false in
+  let went_on = ref false and let_go = T.Promise.create () in
   let stubborn () =
-    T.protect (fun () -> Soil.Clock.sleep 0.3);
+    (* Something else that may come, so that it is no deadlock. *)
+    T.protect (fun () -> T.timeout 100. (fun () -> T.Promise.await let_go));
     went_on := true
   in
   let main () = T.scope (fun s -> ignore (T.spawn s stubborn)) in
   string "run" "interrupted" (interrupted ~again:0.02 0.02 (in_run main));
-  Soil.run (fun () -> Soil.Clock.sleep 0.4);
+  Soil.run (fun () ->
+      T.Promise.fulfil let_go ();
+      T.yield ();
+      Soil.Clock.sleep 0.01);
   bool "never goes on" false !went_on
 
 external raise_signal : (int[@untagged]) -> (int[@untagged]) = "no_bytecode" "raise" [@@noalloc]

@@ -360,8 +360,11 @@ let submit_to_a_scope_that_ends () =
     T.scope @@ fun scope ->
     let inbox = Soil.Inbox.create scope in
     let start f = threads := Thread.create (submit inbox f) () :: !threads in
-    start (fun () -> Soil.Clock.sleep infinity);
-    Soil.Clock.sleep 0.01;
+    let begun = T.Promise.create () in
+    start (fun () ->
+        T.Promise.fulfil begun ();
+        Soil.Clock.sleep infinity);
+    T.Promise.await begun;
     (* One waits. Another is handed over before the cancellation, and never has its turn; on a slow
        machine it comes after. *)
     start (fun () -> Alcotest.fail "it ran");

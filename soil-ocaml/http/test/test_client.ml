@@ -176,15 +176,16 @@ let malformed () =
 [@@ocamlformat "disable"]
 
 let limited () =
-  let limits = { Client.default_limits with body_bytes = 4; head_seconds = 0.05; body_seconds = 0.05 } in
-  let fails wanted serve = with_client ~limits serve @@ fun client -> fails_with wanted (fun () -> get client "http://a/") in
-  fails Too_large (canned ok);
-  fails Too_slow (fun _ _ _ -> Soil.Clock.sleep infinity);
+  let small = { Client.default_limits with body_bytes = 4 } in
+  let quick = { Client.default_limits with head_seconds = 0.05; body_seconds = 0.05 } in
+  let fails limits wanted serve = with_client ~limits serve @@ fun client -> fails_with wanted (fun () -> get client "http://a/") in
+  fails small Too_large (canned ok);
+  fails quick Too_slow (fun _ _ _ -> Soil.Clock.sleep infinity);
   let half _ _ d =
     D.write_string d "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhe";
     Soil.Clock.sleep infinity
   in
-  fails Too_slow half
+  fails quick Too_slow half
 [@@ocamlformat "disable"]
 
 (* The limit is of the time without progress: this request takes three times as long. *)

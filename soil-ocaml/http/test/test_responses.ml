@@ -232,6 +232,7 @@ let loopback f =
 
 let handshakes () =
   loopback @@ fun listener connect ->
+  loopback @@ fun hasty connect_to_hasty ->
   let reported = Soil.Task.Stream.create 10 in
   let on_error c e =
     let reason =
@@ -247,7 +248,7 @@ let handshakes () =
     | 's' -> Soil.Clock.sleep infinity; assert false
     | _ -> Soil.Flow.make ~read:(D.read c) ~write:(D.write_some c) ~shutdown:(D.shutdown c) ()
   in
-  let talk first =
+  let talk ?(connect = connect) first =
     D.with_close (connect ()) (fun c ->
         D.write_string c first;
         if first = "t" then D.write_string c (get "/" ~fields:"Connection: close\r\n");
@@ -263,13 +264,13 @@ let handshakes () =
         ("f", "tls handshake its peer: a reason");
         ("m", "Failure(\"a mistake\")");
       ];
-    string "nothing is sent" "" (talk "s");
+    string "nothing is sent" "" (talk ~connect:connect_to_hasty "s");
     let subject = Soil.Task.Stream.take reported in
     bool subject true (String.starts_with ~prefix:"handshake tcp 127.0.0.1:" subject);
     bool subject true (String.ends_with ~suffix:": not within 0.05 s" subject)
   in
-  let serve () = Server.serve ~limits:quick ~on_error ~secure listener hello in
-  Soil.Task.first [ serve; clients ]
+  let serve ?limits listener () = Server.serve ?limits ~on_error ~secure listener hello in
+  Soil.Task.first [ serve listener; serve ~limits:quick hasty; clients ]
 [@@ocamlformat "disable"]
 
 let upgraded () =
