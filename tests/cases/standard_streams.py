@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -15,7 +16,7 @@ import threading
 import time
 
 from cases.network import machine_pid
-from harness.console import PATIENCE
+from harness.console import PATIENCE, cpu_seconds, sleeps
 from harness.context import FORMS, command
 from harness.runner import test
 
@@ -304,18 +305,40 @@ def a_reader_that_pauses_and_a_program_without_tasks(context):
         )
 
 
-def wait_full(*pipes):
-    """Waits until nothing more comes into any of the pipes, nor into what lies before it."""
-    counts, since = [0], time.monotonic()
-    while 0 in counts or time.monotonic() < since + 3:
-        before = counts
-        counts = [
-            int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
-            for pipe in pipes
-        ]
-        if counts != before:
-            since = time.monotonic()
-        time.sleep(0.05)
+def in_output(pid):
+    """How many bytes are in the pipe that is a process's standard output, and whether there is
+    room."""
+    pipe = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        count = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+        room = bool(select.select([], [pipe], [], 0)[1])
+        return int.from_bytes(count, sys.byteorder), room
+    finally:
+        os.close(pipe)
+
+
+def wait_full(*children):
+    """Waits until each child's standard output is full, and what lies before it, and the program
+    waits: it sleeps, or has taken 50 ms of a processor without a byte written. A second in which
+    nothing comes may be one in which it isn't run."""
+    until = time.monotonic() + PATIENCE
+    for child in children:
+        held, since = None, 0
+        while True:
+            writer = machine_pid(child)
+            outputs = [in_output(pid) for pid in (child.pid, writer)]
+            used = cpu_seconds(writer)
+            if outputs != held or any(room for _, room in outputs):
+                held, since = outputs, used
+            elif used > since + 0.05 or (used == since and sleeps(writer)):
+                break
+            assert time.monotonic() < until, f"{child.args}: {outputs} bytes, room"
+            time.sleep(0.3)
+
+
+# Seconds for a handler to run. Were it too late, its write would go on and then be as if it hadn't
+# waited: again and longer.
+PAUSES = (2, 8, 32)
 
 
 @test(limit=60)
@@ -324,34 +347,49 @@ def signals_and_writes(context):
     with reading."""
     cases = {"write-bytes": 1, "write-bytes-restart": 0, "write-much": 1, "write-much-restart": 1}
     for form in FORMS:
-        children = [
-            subprocess.Popen(
-                command("calls", form, [f"interrupted-{how}"]),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+        for pause in PAUSES:
+            late = []
+            for how, errors in interrupted_writes(context, form, cases, pause).items():
+                if errors != f"{how}: {cases[how]}, errno 0, signals: 1\n":
+                    late.append(errors)
+                    assert re.fullmatch(f"{how}: 0, errno 0, signals: [01]\n", errors), (
+                        f"{form}: {errors}"
+                    )
+            if not late:
+                break
+            print(f"{form}: {pause} s are too short here: {late}")
+        assert not late, f"{form}: {late}"
+
+
+def interrupted_writes(context, form, cases, pause):
+    """What the programs of these cases say on their error output, by case: each is sent a signal in
+    its write, whose reader begins a pause later."""
+    children = [
+        subprocess.Popen(
+            command("calls", form, [f"interrupted-{how}"]),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for how in cases
+    ]
+    try:
+        wait_full(*children)
+        for child in children:
+            child.send_signal(signal.SIGTERM)
+        time.sleep(pause)
+        said = {}
+        for child, how in zip(children, cases, strict=True):
+            output, errors = child.communicate(timeout=context.remaining())
+            # More than pipes hold, and little enough for a loaded machine to write in time.
+            assert len(output) == 300_000 and child.returncode == 0, (
+                f"{form}, {how}: {len(output)}, {child.returncode}"
             )
-            for how in cases
-        ]
-        try:
-            wait_full(*(child.stdout for child in children))
-            for child in children:
-                child.send_signal(signal.SIGTERM)
-            # Were it too short for a handler, its write would go on and then be as if it hadn't
-            # waited.
-            time.sleep(2)
-            for child, (how, result) in zip(children, cases.items(), strict=True):
-                output, errors = child.communicate(timeout=context.remaining())
-                assert errors == f"{how}: {result}, errno 0, signals: 1\n".encode(), (
-                    f"{form}: {errors}"
-                )
-                # More than pipes hold, and little enough for a loaded machine to write in time.
-                assert len(output) == 300_000 and child.returncode == 0, (
-                    f"{form}, {how}: {len(output)}, {child.returncode}"
-                )
-        finally:
-            for child in children:
-                child.kill()
-                child.wait()
+            said[how] = errors.decode()
+        return said
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
 
 
 @test(limit=60)
@@ -369,7 +407,7 @@ def a_reader_that_never_comes_back(context):
         for words in (stopped, aborted)
     ]
     try:
-        wait_full(*(child.stdout for child in children))
+        wait_full(*children)
         machines = [machine_pid(child) for child in children]
         children[0].send_signal(signal.SIGTERM)
         socket.create_connection((tap.guest, 9), timeout=PATIENCE).close()
