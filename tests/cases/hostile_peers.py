@@ -110,18 +110,20 @@ def flood(context, tap, seconds, *words):
 
 @in_every_form(limit=120, forms=IMAGE_AND_PROCESS)
 def syn_flood(context, form):
-    """SYNs from everywhere, 5 000 a second: a running transfer goes on, and 99 % of honest requests
-    succeed."""
+    """SYNs from everywhere, 5 000 a second: a running transfer goes on, and so do honest requests,
+    in long runs 99 % of them."""
     child, tap = services(context, form)
     copy = context.child(load_words("copy", tap.guest, 7, 2_000_000))
-    # For ten seconds, and until there were enough requests; the flood itself ends after a minute at
-    # the latest.
-    attack = flood(context, tap, 60, "-S", "-p", 80, "--rand-source")
+    # For ten seconds, and until enough requests were served: where the TAP's queue is full their
+    # SYNs are lost with the flood's.
+    attack = flood(context, tap, 600, "-S", "-p", 80, "--rand-source")
     until = time.monotonic() + 10
     results = []
 
     def client():
-        while attack.process.poll() is None and (time.monotonic() < until or len(results) < 60):
+        while time.monotonic() < until or (
+            sum(results) < 60 and context.remaining() > 2 * PATIENCE
+        ):
             results.append(ask(tap))
 
     clients = [threading.Thread(target=client) for _ in range(2)]
@@ -131,12 +133,11 @@ def syn_flood(context, form):
         one.join()
     flooded = attack.process.poll() is None
     attack.stop()
-    assert flooded or len(results) >= 60, (
-        f"the flood ended after {len(results)} requests: {attack.text}"
-    )
+    assert flooded, f"the flood ended after {len(results)} requests: {attack.text}"
     assert copy.finish(context.remaining()) == 0, copy.text
     served = sum(results)
-    assert len(results) >= 60 and served >= 0.99 * len(results), f"{served} of {len(results)}"
+    assert served >= 60, f"{served} of {len(results)}"
+    context.bound("share of requests that failed", 1 - served / len(results), 0.01)
     still_serves(context, child, tap)
 
 
