@@ -360,7 +360,8 @@ class Desktop:
         for program in ("Xvfb", "xdotool"):
             if not shutil.which(program):
                 raise Skip(f"{program} is not installed: apt-get install xvfb xdotool")
-        words = ["-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
+        # Without repeated keys, which come where xdotool isn't run before it lets go.
+        words = ["-displayfd", "1", "-r", "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
         words += ["-fbdir", context.directory]
         server = context.child(["Xvfb", *words])
         while not server.lines:
