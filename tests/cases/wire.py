@@ -13,7 +13,7 @@ from cases.protocols import PACKET_AUXDATA, SOL_PACKET, Listener, network_v6, st
 from harness.console import PATIENCE
 from harness.context import clean, outcome
 from harness.relay import setting
-from harness.tap import ip
+from harness.tap import hold_more, ip
 
 WIRE = "tests/programs/soil/wire.exe"
 SYN, ACK, URG, ECE, CWR = 2, 16, 32, 64, 128
@@ -267,6 +267,7 @@ class Vlan:
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        hold_more(self.socket)
         self.socket.bind((tap.name, 0))
         ip("link", "set", self.name, "up")
         for work in (self.inwards, self.outwards):

@@ -1,5 +1,6 @@
 """TAP interfaces for guests, made inside the sandbox's network namespace."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -10,6 +11,7 @@ import time
 
 from harness.console import PATIENCE
 
+SO_RCVBUFFORCE = 33  # Python has no name for it.
 TUNSETIFF = 0x400454CA
 SIOCGIFFLAGS = 0x8913
 IFF_RUNNING = 0x40
@@ -18,6 +20,13 @@ TAP_WITH_HEADER = 0x2 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+def hold_more(listener):
+    """Gives a socket that hears frames room for 16 MiB of them, which come while its thread isn't
+    run; where that isn't allowed, it has what it had."""
+    with contextlib.suppress(PermissionError):
+        listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
 
 
 class Tap:
