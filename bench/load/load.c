@@ -39,8 +39,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STALL_MS 20000
 #define CHUNK 65536
+
+/* How long nothing may come: LOAD_STALL_MS of the environment, where lost segments have to be sent
+   again five times and more. */
+static int stall_ms = 20000;
 
 static void die(const char *format, ...)
 {
@@ -62,7 +65,7 @@ static double now(void)
 static void await(int fd, short events, const char *what)
 {
   struct pollfd p = {fd, events, 0};
-  if (poll(&p, 1, STALL_MS) <= 0) die("stalled: %s", what);
+  if (poll(&p, 1, stall_ms) <= 0) die("stalled: %s", what);
 }
 
 /* A connected, non-blocking socket. */
@@ -212,7 +215,7 @@ static void copy(int fd, size_t bytes)
   while (received < bytes) {
     struct pollfd p = {fd, POLLIN, 0};
     if (sent < bytes) p.events |= POLLOUT;
-    if (poll(&p, 1, STALL_MS) <= 0) die("stalled after %zu of %zu bytes", received, bytes);
+    if (poll(&p, 1, stall_ms) <= 0) die("stalled after %zu of %zu bytes", received, bytes);
     if (p.revents & POLLOUT) {
       if (out_left == 0) fill(&out_state, chunk, CHUNK), out_left = CHUNK;
       size_t n = send_some(fd, chunk + CHUNK - out_left, out_left);
@@ -392,7 +395,7 @@ static void visit(const char *host, const char *port, long count, int clients)
         polled[i].fd = visit_dial(host, port, (int)begun++);
         polled[i].events = POLLOUT, got[i] = 0;
       }
-    if (poll(polled, (nfds_t)clients, STALL_MS) <= 0) die("stalled after %ld of %ld connections", done, count);
+    if (poll(polled, (nfds_t)clients, stall_ms) <= 0) die("stalled after %ld of %ld connections", done, count);
     for (int i = 0; i < clients; i++) {
       if (polled[i].fd < 0 || !polled[i].revents) continue;
       if (polled[i].events == POLLOUT) {
@@ -431,7 +434,8 @@ static int dial_udp(const char *host, const char *port)
 int main(int argc, char **argv)
 {
   if (argc < 5) die("usage: load in|out|echo|copy|hold|frames|udpin|udpout|flood|visit …");
-  const char *mode = argv[1];
+  const char *mode = argv[1], *stall = getenv("LOAD_STALL_MS");
+  if (stall) stall_ms = atoi(stall);
   if (!strcmp(mode, "frames")) return frames(argv[2], atof(argv[3]), atoi(argv[4])), 0;
   if (!strcmp(mode, "hold")) {
     if (argc < 6) die("usage: load hold HOST PORT COUNT SECONDS");
