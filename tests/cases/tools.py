@@ -423,7 +423,7 @@ def watched(context, form):
     status = child.finish()
     assert status == 128 + signal.SIGTERM, status
     assert "neither a Soil image" not in child.text, child.text
-    assert not of_session(child.process.pid), of_session(child.process.pid)
+    until(context, lambda: not of_session(child.process.pid))
 
 
 @test(limit=120)
@@ -439,8 +439,8 @@ def watched_image(context):
     watched(context, "soil")
 
 
-def on_terminal(context, *words, environment):
-    """What a command prints on a terminal."""
+def on_terminal(context, *words, environment, seen=lambda _: None):
+    """What a command prints on a terminal; `seen` is called with all that it has printed so far."""
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment
@@ -450,6 +450,7 @@ def on_terminal(context, *words, environment):
     try:
         while select.select([ours], [], [], context.remaining())[0]:
             printed += os.read(ours, 4096)
+            seen(printed.decode(errors="replace"))
     except OSError:
         pass  # EIO: it has ended, and all that it has started.
     child.wait(context.remaining())
@@ -464,13 +465,23 @@ def colours_and_progress_on_terminals_only(context):
     environment = {**installed(), "TERM": "xterm"}
     environment.pop("NO_COLOR", None)
     soil = os.path.join(INSTALLED, "bin", "soil")
-    slow = context.path("qemu")
-    with open(slow, "w", encoding="ascii") as file:
-        file.write("#!/bin/sh\nsleep 2\nexit 1\n")
-    os.chmod(slow, 0o755)
+    slow, sign = context.path("qemu"), "asking the program what it needs"
     words = (soil, "needs", executable("tests/programs/soil/needs.exe", "microvm"), "--qemu", slow)
-    shown = on_terminal(context, *words, environment=environment)
-    assert "asking the program what it needs" in shown, shown
+
+    def stand_in(work):
+        with open(slow, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\n{work}\nexit 1\n")
+        os.chmod(slow, 0o755)
+
+    def seen(printed):
+        if sign in printed:
+            with open(slow + ".seen", "w", encoding="ascii"):
+                pass
+
+    stand_in('until [ -e "$0.seen" ]; do sleep 0.1; done')
+    shown = on_terminal(context, *words, environment=environment, seen=seen)
+    assert sign in shown, shown
+    stand_in("sleep 2")
     piped = context.run(*words, env=environment, check=False)
     assert "asking" not in piped.stdout + piped.stderr, piped
     colour = "\x1b[1m\x1b[3"
