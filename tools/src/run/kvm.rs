@@ -6,11 +6,14 @@ use crate::cli::Machine;
 use crate::progress;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The longest a working probe may take; it needs some 50 ms.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// The time of a processor that a working probe may take; it needs some 50 ms.
+const PROCESSOR_TIME: Duration = Duration::from_secs(3);
+
+/// The longest it may take, where a busy host doesn't run it all the time.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The value that the probe writes to isa-debug-exit, and QEMU's status for it.
 const ANSWER: u8 = 0x2a;
@@ -185,12 +188,18 @@ fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let Ok(mut child) = started else { return false };
+    started.is_ok_and(answers)
+}
+
+/// Whether the probe gives its answer; it is ended where it doesn't.
+fn answers(mut child: Child) -> bool {
     let end = Instant::now() + TIMEOUT;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return status.code() == Some(ANSWER_STATUS),
-            Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            Ok(None) if Instant::now() < end && processor_time(child.id()) < PROCESSOR_TIME => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             _ => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -200,9 +209,42 @@ fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
     }
 }
 
+/// The time of processors that a process has used (proc_pid_stat(5): utime and stime, in hundredths
+/// of a second on x86-64); none if that can't be read.
+fn processor_time(process: u32) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Behind the name, which may have brackets and blanks.
+    let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let hundredths = fields
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum::<u64>();
+    Duration::from_millis(10 * hundredths)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::forget_earlier_boots;
+    use super::{ANSWER_STATUS, answers, forget_earlier_boots};
+
+    /// Whether a script passes for a QEMU under which KVM works.
+    fn works(script: &str) -> bool {
+        let child = std::process::Command::new("sh")
+            .args(["-c", script])
+            .spawn();
+        answers(child.expect("a shell"))
+    }
+
+    #[test]
+    fn a_probe_that_is_not_run_for_some_time_counts() {
+        assert!(works(&format!("sleep 4; exit {ANSWER_STATUS}")));
+    }
+
+    #[test]
+    fn a_probe_that_computes_without_end_is_ended() {
+        assert!(!works("while :; do :; done"));
+    }
 
     #[test]
     fn notes_of_earlier_boots_go() {

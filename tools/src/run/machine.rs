@@ -39,8 +39,8 @@ const GRACE: Duration = Duration::from_secs(15);
 const LINGER: Duration = Duration::from_secs(10);
 /// Time to pass on QEMU's last output after it was ended.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Time for QEMU to write a picture.
-const DUMP: Duration = Duration::from_secs(5);
+/// Time for QEMU to write a picture; only one that hangs takes so long.
+const DUMP: Duration = Duration::from_secs(60);
 /// What QEMU's answer to the request for it is called.
 const DUMP_ID: &str = "screendump";
 

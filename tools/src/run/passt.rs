@@ -16,6 +16,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// The time for its socket; only one that hangs takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A passt at the other end of a socket pair. It ends by itself when this end is closed.
 pub struct Passt {
     socket: OwnedFd,
@@ -172,14 +175,15 @@ impl Listening {
             .map_err(|error| not_started(Path::new("passt"), &error))?;
         let mut child = OwnedChild(child);
         let words = Words::of(&mut child.0);
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + PATIENCE;
         while !listens(&path) {
             if let Ok(Some(_)) = child.0.try_wait() {
                 let reason = format!("did not start: {}", words.last());
                 return Err(Failure::on("passt", reason));
             }
             if Instant::now() > end {
-                return Err(Failure::on("passt", "made no socket within 5 s"));
+                let reason = format!("made no socket within {} s", PATIENCE.as_secs());
+                return Err(Failure::on("passt", reason));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
