@@ -1,6 +1,7 @@
 """Volumes (`Soil.Fs`) on a disk that stops answering: every call fails at its deadline, all else
 goes on, and nothing is lost."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -56,11 +57,12 @@ def options(kind, path, other):
     ]
 
 
-def stalling(context, kind, form, word, mounted=True):
+def stalling(context, kind, form, word, mounted=True, turn=0):
     """A machine, its monitor, and what stops its disk `data` and lets it go on."""
-    path = volume(context, kind, f"{kind}-{form}-{word}.img")
-    other = fat_disk(context, context.memory_path(f"{kind}-{form}-{word}-other.img"), 16 << 20)
-    monitor = context.path(f"stall-{kind}-{form}-{word}")
+    name = f"{kind}-{form}-{word}-{turn}"
+    path = volume(context, kind, f"{name}.img")
+    other = fat_disk(context, context.memory_path(f"{name}-other.img"), 16 << 20)
+    monitor = context.path(f"stall-{name}")
     qemu = faulty.throttled(
         context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0"
     )
@@ -84,6 +86,22 @@ def stalling(context, kind, form, word, mounted=True):
         )
 
     return child, monitor, limit, path
+
+
+def stalled(context, kind, form, bytes_in_a_second):
+    """The same, whose disk was slowed down during its work. Where QEMU wasn't run for as long as
+    the disk's deadline before that, which is no stall of the test's, another one."""
+    for turn in range(3):
+        child, monitor, limit, path = stalling(context, kind, form, "work", turn=turn)
+        child.wait_line("under way")
+        # It may have ended.
+        with contextlib.suppress(OSError, ValueError):
+            limit(bytes_in_a_second)
+        child.drain(0)
+        if "failed:" not in child.text:
+            return child, monitor, limit, path
+        child.stop()
+    raise AssertionError(f"the disk was too slow before:\n{child.text}")
 
 
 def check(context, kind, path):
@@ -129,9 +147,7 @@ def a_machine_volume_stops_answering(context):
     the volume, and its file system is whole."""
     for form in FORMS[1:]:
         for kind in KINDS:
-            child, _, limit, path = stalling(context, kind, form, "work")
-            child.wait_line("under way")
-            limit(16000)
+            child, _, limit, path = stalled(context, kind, form, 16000)
             child.wait_line("stalled")
             limit(0)
             status, output = outcome(child, context)
@@ -171,15 +187,14 @@ def a_program_ends_on_a_disk_that_stops(context):
     by itself, with its own status."""
     for kind in KINDS:
         for stopped in (False, True):
-            child, monitor, limit, _ = stalling(
-                context, kind, FORMS[1], "ends" if stopped else "work"
-            )
-            if not stopped:
-                child.wait_line("under way")
             # A request to the disk takes minutes.
-            limit(700)
-            child.wait_line("ending" if stopped else "stalled")
-            if not stopped:
+            if stopped:
+                child, monitor, limit, _ = stalling(context, kind, FORMS[1], "ends")
+                limit(700)
+                child.wait_line("ending")
+            else:
+                child, monitor, limit, _ = stalled(context, kind, FORMS[1], 700)
+                child.wait_line("stalled")
                 child.signal(signal.SIGINT)
             # QEMU itself waits for its disks at its end, since 9.2: what the program does shows
             # before.
