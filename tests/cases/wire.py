@@ -79,6 +79,7 @@ def marks(context, form, v6):
     with socket.create_server(
         ("", 0) if not v6 else ("::", 0), family=socket.AF_INET6 if v6 else socket.AF_INET
     ) as server:
+        server.settimeout(PATIENCE)
         port = server.getsockname()[1]
         udp = socket.socket(server.family, socket.SOCK_DGRAM)
         udp.bind((host, port))
@@ -221,7 +222,7 @@ def limits_of_time(context, form):
     """A call that waits for a stalled link ends with Timed_out at its limit, and with Cancelled
     when it is cancelled."""
     addresses = ["--ip", "10.250.0.2/24", "--gateway", "10.250.0.1", "--dns", "10.250.0.1"]
-    status, output = dead_link(context, form, "stuck", "10.250.0.1", options=addresses)
+    status, output = dead_link(context, form, "stuck", "10.250.0", "10.250.0.1", options=addresses)
     names = [
         line.split(": ")[0] for line in output.splitlines() if ": timed out, cancelled" in line
     ]

@@ -7,6 +7,15 @@ module T = Soil.Task
 let say fmt = Printf.ksprintf print_endline fmt
 let address = N.Address.of_string
 
+(* [connect ()], again where the neighbour can't be reached: on a busy host it may not be run for the
+   three seconds in which it has to answer. *)
+let rec insist ?(tries = 20) connect =
+  match connect () with
+  | c -> c
+  | exception Soil.Error { code = Unreachable; _ } when tries > 0 ->
+      Soil.Clock.sleep 0.5;
+      insist ~tries:(tries - 1) connect
+
 (* Two pieces of data, with the DSCP changed between them. *)
 let two_pieces c =
   D.write_string c "first";
@@ -20,8 +29,8 @@ let two_pieces c =
 (* Connects with and without marks, then serves the same. *)
 let marks host port =
   let e = N.endpoint (address host) port in
-  two_pieces (Soil.Tcp.connect ~hop_limit:9 ~dscp:46 ~ecn:true e);
-  two_pieces (Soil.Tcp.connect e);
+  two_pieces (insist (fun () -> Soil.Tcp.connect ~hop_limit:9 ~dscp:46 ~ecn:true e));
+  two_pieces (insist (fun () -> Soil.Tcp.connect e));
   let l = Soil.Tcp.listen ~hop_limit:7 ~dscp:10 ~port:7 () in
   say "ready";
   two_pieces (Soil.Tcp.accept ~timeout:20. l);
@@ -57,10 +66,13 @@ let urgent () =
 
 (* Nothing leaves the link, and nothing comes: each call that waits there ends in its time, and when
    it is cancelled. *)
-let stuck host =
+let stuck network server =
   let descriptors () = Option.value ~default:0 (Soil.Machine.counter "descriptors") in
   let before = descriptors () in
-  let e = N.endpoint (address host) 9 in
+  (* A host of its own for each call, and again where this machine wasn't run for long: after three
+     seconds one that doesn't answer is unreachable. *)
+  let host n = Printf.sprintf "%s.%d" network n in
+  let endpoint n = N.endpoint (address (host n)) 9 in
   (* Needs no neighbour, so that it fills the link. *)
   let all = N.endpoint (N.v4 255 255 255 255) 9 in
   let soon f =
@@ -75,7 +87,7 @@ let stuck host =
     (* A call that ignores its limit takes a minute, or never returns. *)
     if took > 30. then Printf.sprintf "%s after %.1f s" outcome took else outcome
   in
-  let both name f =
+  let rec both ?(tries = 5) name f =
     let in_time = soon (f ~timeout:0.2) in
     let cancelled =
       soon (fun () ->
@@ -85,7 +97,9 @@ let stuck host =
               T.cancel t;
               T.await t))
     in
-    say "%s: %s, %s" name in_time cancelled
+    if List.mem "unreachable" [ in_time; cancelled ] && tries > 1 then
+      both ~tries:(tries - 1) name f
+    else say "%s: %s, %s" name in_time cancelled
   in
   let opened d f = D.with_close d f in
   let b = Bytes.make 1400 'x' in
@@ -106,11 +120,13 @@ let stuck host =
   both "dns lookup" (fun ~timeout () -> ignore (Soil.Dns.lookup ~timeout "one.test"));
   both "dns texts" (fun ~timeout () -> ignore (Soil.Dns.texts ~timeout "one.test"));
   both "dns services" (fun ~timeout () -> ignore (Soil.Dns.services ~timeout "_a._tcp.test"));
-  both "dns reverse" (fun ~timeout () -> ignore (Soil.Dns.reverse ~timeout (address host)));
-  both "tcp connect" (fun ~timeout () -> D.close (Soil.Tcp.connect ~timeout e));
-  both "tcp with_connection" (fun ~timeout () -> Soil.Tcp.with_connection ~timeout e ignore);
-  both "tcp connect_host" (fun ~timeout () -> D.close (Soil.Tcp.connect_host ~timeout host ~port:9));
-  both "ping" (fun ~timeout () -> ignore (Soil.Icmp.ping ~timeout (address host)));
+  both "dns reverse" (fun ~timeout () -> ignore (Soil.Dns.reverse ~timeout (address server)));
+  both "tcp connect" (fun ~timeout () -> D.close (Soil.Tcp.connect ~timeout (endpoint 11)));
+  both "tcp with_connection" (fun ~timeout () ->
+      Soil.Tcp.with_connection ~timeout (endpoint 12) ignore);
+  both "tcp connect_host" (fun ~timeout () ->
+      D.close (Soil.Tcp.connect_host ~timeout (host 13) ~port:9));
+  both "ping" (fun ~timeout () -> ignore (Soil.Icmp.ping ~timeout (address (host 14))));
   opened (Soil.Ethernet.open_ 0x88b5) (fun d ->
       both "ethernet receive" (fun ~timeout () ->
           ignore (Soil.Ethernet.receive ~timeout d b 0 1400));
@@ -132,7 +148,8 @@ let vlan id own hosts port =
   let text = String.init 1_000_000 (fun i -> Char.chr (i * 7 mod 251)) in
   List.iter
     (fun host ->
-      let c = Soil.Tcp.connect ~timeout:20. (N.endpoint (address host) port) in
+      let e = N.endpoint (address host) port in
+      let c = insist (fun () -> Soil.Tcp.connect ~timeout:20. e) in
       D.write_string c text;
       D.shutdown c `Send;
       say "answer of %s: %s" host (D.read_all c);
@@ -147,7 +164,7 @@ let () =
   match List.tl (Array.to_list Sys.argv) with
   | [ "marks"; host; port ] -> marks host (int_of_string port)
   | [ "urgent" ] -> urgent ()
-  | [ "stuck"; host ] -> stuck host
+  | [ "stuck"; network; server ] -> stuck network server
   | [ "addressless" ] -> addressless ()
   | "vlan" :: id :: own4 :: own6 :: port :: hosts ->
       let own = [ (address own4, 24); (address own6, 64) ] in
