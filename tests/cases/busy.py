@@ -32,7 +32,7 @@ class Pinger:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         self.socket.connect((tap.guest, 0))
         self.times, self.answered, self.slowest = [], set(), 0.0
-        self.ended = threading.Event()
+        self.ended, self.heard = threading.Event(), time.monotonic()
         self.threads = [
             threading.Thread(target=self.send, args=(interval,), daemon=True),
             threading.Thread(target=self.receive, daemon=True),
@@ -50,13 +50,12 @@ class Pinger:
                 pass  # the address has not been resolved: the ping counts as lost
 
     def receive(self):
-        quiet_since = time.monotonic()
         while not self.ended.is_set() or len(self.answered) < len(self.times):
             if not select.select([self.socket], [], [], 0.05)[0]:
-                if self.ended.is_set() and time.monotonic() > quiet_since + 5:
+                if self.ended.is_set() and time.monotonic() > self.heard + 10:
                     return
                 continue
-            quiet_since = time.monotonic()
+            self.heard = time.monotonic()
             try:
                 answer = self.socket.recv(65536, socket.MSG_DONTWAIT)[20:]
             except OSError:
@@ -70,7 +69,8 @@ class Pinger:
         return f"{len(self.answered)} of {len(self.times)} pings answered, the slowest after {self.slowest:.3f} s"
 
     def end(self):
-        """Waits for the answers under way, until none has come for five seconds."""
+        """Waits for the answers under way, until none has come for ten seconds."""
+        self.heard = time.monotonic()
         self.ended.set()
         for thread in self.threads:
             thread.join()

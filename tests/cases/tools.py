@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -345,6 +346,42 @@ def ended_tests_leave_nothing(context):
     project.write("slow/dune", '(rule (targets x) (action (system "sleep 3600; touch x")))\n')
     for number in (signal.SIGINT, signal.SIGKILL):
         ended(number, running=("dune", "sleep"))
+
+
+# Builds; runs tests until it is told to end, and writes down by what.
+WAITING_DUNE = """#!/bin/sh
+case "$*" in *@@*) ;; *) exec {dune} "$@" ;; esac
+for signal in INT TERM; do trap "echo $signal >> {signals}" $signal; done
+echo ready >> {signals}
+until grep -q TERM {signals}; do
+  sleep 0.2 &
+  wait
+done
+"""
+
+
+@test(limit=60)
+def dune_is_told_once_to_end(context):
+    """Ctrl-C ends `soil test`, and then, by one signal, the dune that runs a folder's tests. Of
+    three within a second dune ends at once and leaves the tests running."""
+    project = Project(context, "told")
+    project.write("b/cram.t", "  $ true\n")
+    signals, path = context.path("signals"), context.path("bin")
+    os.mkdir(path)
+    dune = shutil.which("dune", path=project.environment["PATH"])
+    with open(os.path.join(path, "dune"), "w", encoding="ascii") as file:
+        file.write(WAITING_DUNE.format(dune=dune, signals=signals))
+    os.chmod(file.name, 0o755)
+    environment = {**project.environment, "PATH": f"{path}:{project.environment['PATH']}"}
+    command = [os.path.join(INSTALLED, "bin", "soil"), "test", "b/"]
+    child = context.child(command, env=environment, cwd=project.folder)
+    until(context, lambda: os.path.exists(signals))
+    os.killpg(child.process.pid, signal.SIGINT)
+    child.process.wait(context.remaining())
+    until(context, lambda: not of_session(child.process.pid))
+    with open(signals, encoding="ascii") as file:
+        told = file.read().split()
+    assert told == ["ready", "TERM"], told
 
 
 @test(limit=60)

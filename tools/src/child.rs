@@ -1,10 +1,14 @@
 //! Programs that a command starts: what they inherit, and when they end.
 
 use crate::failure::Failure;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, getppid, kill_process, pidfd_open,
+    set_parent_process_death_signal,
+};
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -12,23 +16,63 @@ use std::process::Command;
 /// The child will not outlive us, however we end (prctl(2), PR_SET_PDEATHSIG); nor the thread that
 /// starts it, which has to wait for it.
 pub fn dies_with_us(command: &mut Command) {
-    signalled_at_our_end(command, Signal::KILL);
+    let us = getpid();
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(move || dies_with(us)) };
 }
 
-/// The same with a signal that lets the child end what it started itself, as dune does.
-pub fn signalled_at_our_end(command: &mut Command, signal: Signal) {
+/// The calling process will not outlive its parent, the process `parent`.
+fn dies_with(parent: Pid) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have ended before that.
+    match getppid() == Some(parent) {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// However we end, the child gets one SIGTERM, which lets it end what it started itself, as dune
+/// does. PR_SET_PDEATHSIG would send it for each of our threads that ends after the child's parent,
+/// and of three signals in a second dune ends at once.
+pub fn terminated_at_our_end(command: &mut Command) {
     let us = getpid();
     // SAFETY: between fork and exec only system calls are made.
     unsafe {
         command.pre_exec(move || {
-            set_parent_process_death_signal(Some(signal))?;
-            // We may have ended before that.
-            match getppid() == Some(us) {
-                true => Ok(()),
-                false => Err(io::ErrorKind::NotFound.into()),
+            let Ok(end) = pidfd_open(us, PidfdFlags::empty()) else {
+                // A kernel before 5.3, or a container that forbids it.
+                return Ok(set_parent_process_death_signal(Some(Signal::TERM))?);
+            };
+            if getppid() != Some(us) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let child = getpid();
+            match libc::fork() {
+                -1 => Err(io::Error::last_os_error()),
+                0 => guard(child, &end),
+                _ => Ok(()),
             }
         });
     }
+}
+
+/// Waits in a process of its own, a child of `child`, for the end that `end` stands for, and passes
+/// it on.
+fn guard(child: Pid, end: &OwnedFd) -> ! {
+    // Pipes end when all that have them do: it keeps none.
+    // SAFETY: descriptors of this process alone, of which only `end`'s copy is used further on.
+    unsafe {
+        libc::dup2(end.as_raw_fd(), 0);
+        libc::syscall(libc::SYS_close_range, 1, libc::c_uint::MAX, 0);
+    }
+    if dies_with(child).is_ok() {
+        // SAFETY: the copy is open.
+        let end = unsafe { BorrowedFd::borrow_raw(0) };
+        while poll(&mut [PollFd::from_borrowed_fd(end, PollFlags::IN)], None).is_err() {}
+        _ = kill_process(child, Signal::TERM);
+    }
+    // SAFETY: nothing of this process needs its end.
+    unsafe { libc::_exit(0) }
 }
 
 /// Lets the child inherit these descriptors, which the caller keeps open until it is started.

@@ -1,11 +1,10 @@
 //! The dune workspace around the current folder: its root, its builds and its programs.
 
-use crate::child::signalled_at_our_end;
+use crate::child::terminated_at_our_end;
 use crate::failure::{Context as _, Failure};
 use crate::program::Form;
 use crate::project;
 use crate::sexp::{self, Sexp};
-use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -89,7 +88,7 @@ impl Workspace {
     /// Builds everything in both contexts. Dune prints errors and its progress.
     pub fn build(&self, release: bool) -> Result<(), Failure> {
         let mut command = self.dune(release);
-        signalled_at_our_end(&mut command, Signal::TERM);
+        terminated_at_our_end(&mut command);
         let status = command.status().map_err(not_started)?;
         if status.success() {
             Ok(())

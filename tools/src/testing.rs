@@ -8,7 +8,7 @@
 //! of the test `NAME` has further options of `soil run`, and the program's arguments behind `--`.
 //! Its disks are copied for each run, so that tests may write and run side by side.
 
-use crate::child::{dies_with_us, signalled_at_our_end};
+use crate::child::{dies_with_us, terminated_at_our_end};
 use crate::cli::{self, Cli, Command, Testing};
 use crate::dune::{Action, Stanza, Workspace};
 use crate::exit_status::TIMED_OUT;
@@ -18,10 +18,10 @@ use crate::program::{self, Form};
 use anstyle::{AnsiColor, Style};
 use clap::Parser as _;
 use indicatif::ProgressBar;
-use rustix::process::Signal;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -416,8 +416,11 @@ fn by_dune(
         .arg(options.timeout.as_secs_f64().to_string())
         .arg(dune.get_program())
         .args(dune.get_args())
-        .arg(format!("@@{}", alias.display()));
-    signalled_at_our_end(&mut command, Signal::TERM);
+        .arg(format!("@@{}", alias.display()))
+        // Of three signals in a second dune ends at once, and leaves what it started: Ctrl-C would
+        // reach it from the terminal, from `timeout`, and at our end.
+        .process_group(0);
+    terminated_at_our_end(&mut command);
     let began = Instant::now();
     let (status, output, errors) = captured(command)?;
     report.seconds = began.elapsed().as_secs_f64();

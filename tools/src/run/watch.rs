@@ -6,7 +6,7 @@
 //! run` without `--watch`, so that it ends as always.
 
 use super::signals;
-use crate::child::{dies_with_us, signalled_at_our_end};
+use crate::child::{dies_with_us, terminated_at_our_end};
 use crate::cli::Run;
 use crate::dune;
 use crate::failure::{Context as _, Failure};
@@ -71,7 +71,7 @@ impl Builder {
             dune.args(["build", "--no-print-directory", "--root"])
                 .arg(root);
             dune.arg(target);
-            signalled_at_our_end(&mut dune, Signal::TERM);
+            terminated_at_our_end(&mut dune);
             dune
         };
         // What fails now may be mended while we watch.
