@@ -41,14 +41,25 @@ struct Queue {
     events: VecDeque<(usize, Event)>,
     /// Whether events of a device are being lost.
     loses: Vec<bool>,
+    /// When the last event, lost or not, was received.
+    latest_ns: u64,
 }
 
 impl Queue {
+    fn new(devices: usize) -> Queue {
+        Queue {
+            events: VecDeque::with_capacity(MAX_EVENTS),
+            loses: alloc::vec![false; devices],
+            latest_ns: 0,
+        }
+    }
+
     /// Adds an event, or loses it.
     fn push(&mut self, device: usize, event: Event) {
         let is_end = event.kind == kind::SYN && event.code == SYN_REPORT;
         // Two are for the notice of each device's loss.
         let reserved = 2 * self.loses.len();
+        self.latest_ns = event.time_ns;
         let Some(loses) = self.loses.get_mut(device) else {
             return;
         };
@@ -58,16 +69,27 @@ impl Queue {
         }
         *loses = true;
         if is_end && self.events.len() + reserved < MAX_EVENTS {
-            *loses = false;
-            let dropped = Event {
-                code: SYN_DROPPED,
-                ..event
-            };
-            self.events.extend([(device, dropped), (device, event)]);
+            self.tell_loss(device);
         }
     }
 
-    /// Takes as many events as there is room for; their number.
+    /// Says that events of a device were lost, as a group of its own: a device's events come in
+    /// whole groups, of which the queue may have the beginning of one.
+    fn tell_loss(&mut self, device: usize) {
+        if let Some(loses) = self.loses.get_mut(device) {
+            *loses = false;
+        }
+        let event = |code| Event {
+            time_ns: self.latest_ns,
+            kind: kind::SYN,
+            code,
+            value: 0,
+        };
+        let notice = [SYN_DROPPED, SYN_REPORT].map(|code| (device, event(code)));
+        self.events.extend(notice);
+    }
+
+    /// Takes as many events as there is room for, five numbers for each.
     fn take(&mut self, room: usize) -> Vec<Int> {
         let count = self.events.len().min(room / NUMBERS);
         let taken = self.events.drain(..count);
@@ -80,7 +102,17 @@ impl Queue {
                 event.value as Int,
             ]
         });
-        numbers.collect()
+        let numbers = numbers.collect();
+        // A device that is silent from now on would never tell that its last events were lost, such
+        // as the release of a key.
+        if self.events.is_empty() {
+            for device in 0..self.loses.len() {
+                if self.loses.get(device) == Some(&true) {
+                    self.tell_loss(device);
+                }
+            }
+        }
+        numbers
     }
 }
 
@@ -106,11 +138,7 @@ fn install(rt: &mut Runtime, devices: Vec<Device>) -> Result<(), Error> {
         finish: |_| true,
         counter: |_, _| 0,
     })?;
-    let loses = alloc::vec![false; devices.len()];
-    let queue = Queue {
-        events: VecDeque::with_capacity(MAX_EVENTS),
-        loses,
-    };
+    let queue = Queue::new(devices.len());
     rt.resources.inputs = Some(Box::leak(Box::new(Inputs {
         devices,
         open: false,

@@ -192,20 +192,48 @@ fn events_that_are_not_taken_are_lost_by_device() {
     }
     assert_eq!(completed(&mut rt), []);
     let mut numbers = vec![0; 5 * MAX_EVENTS];
-    let kept = next(&mut rt, IntsPiece::of(&mut numbers), 1).expect("some");
-    assert!((MAX_EVENTS - 8..MAX_EVENTS).contains(&kept), "{kept}");
+    let some = IntsPiece::of(&mut numbers[..5 * 64]);
+    assert_eq!(next(&mut rt, some, 1), Ok(64));
     first.borrow_mut().extend(group);
     second.borrow_mut().extend(group);
     assert_eq!(completed(&mut rt), []);
-    let mut numbers = [0; 25];
-    assert_eq!(next(&mut rt, IntsPiece::of(&mut numbers), 1), Ok(4));
-    let codes: Vec<_> = numbers.chunks(5).map(|n| (n[0], n[2], n[3])).collect();
+    let rest = next(&mut rt, IntsPiece::of(&mut numbers), 1).expect("some");
+    let kept = rest + 64 - 4;
+    assert!((MAX_EVENTS - 8..MAX_EVENTS).contains(&kept), "{kept}");
+    let events = numbers.chunks(5).take(rest);
+    let codes: Vec<_> = events.map(|n| (n[0], n[2], n[3])).collect();
     // The group in whose end there is room again is lost as well.
     let dropped = SYN_DROPPED as isize;
     assert_eq!(
-        codes[..4],
+        codes[rest - 4..],
         [(0, 0, dropped), (0, 0, 0), (1, 1, 1), (1, 0, 0)]
     );
+}
+
+#[test]
+fn a_loss_is_told_of_a_device_that_is_silent_after_it() {
+    let (mut rt, [first, second]) = start();
+    assert_eq!(open(&mut rt), Ok(2));
+    // The end of the loss is the release of a key, after which the device sends nothing.
+    let press = [event(kind::KEY, 1, 1), event(kind::SYN, SYN_REPORT, 0)];
+    let release = [event(kind::KEY, 1, 0), event(kind::SYN, SYN_REPORT, 0)];
+    for group in [press, release].iter().cycle().take(MAX_EVENTS) {
+        first.borrow_mut().extend(*group);
+    }
+    assert_eq!(completed(&mut rt), []);
+    let mut numbers = vec![0; 5 * 64];
+    let mut codes = Vec::new();
+    while let Ok(count) = next(&mut rt, IntsPiece::of(&mut numbers), 1) {
+        let taken = numbers.chunks(5).take(count);
+        codes.extend(taken.map(|n| (n[0], n[2], n[3])));
+    }
+    let dropped = SYN_DROPPED as isize;
+    assert_eq!(codes[codes.len() - 2..], [(0, 0, dropped), (0, 0, 0)]);
+    assert!(codes.len() <= MAX_EVENTS, "{}", codes.len());
+    // The next events are told as they come.
+    second.borrow_mut().extend(press);
+    first.borrow_mut().extend(press);
+    assert_eq!(completed(&mut rt), [(1, Ok(4))]);
 }
 
 #[test]
