@@ -58,6 +58,7 @@ type t = {
   held : (int * int, unit) Hashtbl.t;  (** Device and code of the keys that are pressed. *)
   repeat : (int * int) option;
   mutable repeats : (device * int * int) option;  (** The key that repeats, and when (ns). *)
+  mutable latest : int;  (** When the last event was received (ns). *)
   mutable is_open : bool;
 }
 
@@ -128,8 +129,8 @@ let state device =
   }
 
 let nanoseconds s =
-  if s > 0. && s < 3600. then int_of_float (s *. 1e9)
-  else invalid_arg "Soil_input.open_: repeat isn't a number of seconds"
+  if s >= 0.001 && s <= 3600. then int_of_float (s *. 1e9)
+  else invalid_arg "Soil_input.open_: a time of repeat isn't between 0.001 and 3600 seconds"
 
 let open_ ?(repeat = Some (0.4, 0.033)) () =
   let repeat = Option.map (fun (first, next) -> (nanoseconds first, nanoseconds next)) repeat in
@@ -143,6 +144,7 @@ let open_ ?(repeat = Some (0.4, 0.033)) () =
     held = Hashtbl.create 8;
     repeat;
     repeats = None;
+    latest = 0;
     is_open = true;
   }
 
@@ -269,6 +271,7 @@ let handle_abs state code value =
 
 let handle t state time kind code value =
   let device = state.device in
+  t.latest <- time;
   let add what = Queue.add { time = seconds time; device; what } t.queue in
   if kind = syn && code = syn_dropped then lose t state add
   else if kind = syn && code = syn_report then
@@ -307,9 +310,19 @@ let receive t =
 
 let now () = int_of_float (Soil.Clock.monotonic () *. 1e9)
 
-let repeat t (device, code, due) next =
-  t.repeats <- Some (device, code, max (due + next) (now ()));
-  Queue.add { time = seconds due; device; what = Key { code; action = `Repeat } } t.queue
+let repeat t (device, code, due) every =
+  (* Other events that were received after it was due may have been returned already. *)
+  let time = seconds (max due t.latest) in
+  t.repeats <- Some (device, code, max (due + every) (now ()));
+  Queue.add { time; device; what = Key { code; action = `Repeat } } t.queue
+
+(* Looks at the devices in any case: a key that is due may have been released meanwhile. The time is
+   for the turns of other tasks that come before the look. *)
+let receive_or_repeat t ((_, _, due) as key) every =
+  let left = Float.max 0.001 (seconds (due - now ())) in
+  match Soil.Task.timeout_opt left (fun () -> receive t) with
+  | Some () -> ()
+  | None -> repeat t key every
 
 let rec next t =
   check_open t "next";
@@ -318,13 +331,7 @@ let rec next t =
   | Some event -> event
   | None ->
       (match (t.repeats, t.repeat) with
-      | Some ((_, _, due) as key), Some (_, every) -> (
-          let left = due - now () in
-          if left <= 0 then repeat t key every
-          else
-            match Soil.Task.timeout_opt (seconds left) (fun () -> receive t) with
-            | Some () -> ()
-            | None -> repeat t key every)
+      | Some key, Some (_, every) -> receive_or_repeat t key every
       | _ -> receive t);
       next t
 

@@ -60,10 +60,12 @@ type t
 
 val open_ : ?repeat:(float * float) option -> unit -> t
 (** [open_ ()] opens the devices. A key that is held repeats after the first number of seconds of
-    [repeat], each time the second number is over (default: [Some (0.4, 0.033)]); [None]: never.
-    Raises {!Soil.exception-Error} with [No_device], whose detail names the option of [soil run],
-    with [Busy] if they are open, or with [Bad_configuration]. Raises [Invalid_argument] if a number
-    isn't positive. *)
+    [repeat], each time the second number is over (default: [Some (0.4, 0.033)]); [None]: never. A
+    program that is slower gets fewer repetitions. Raises {!Soil.exception-Error} with [No_device],
+    whose detail names the option of [soil run], with [Busy] if they are open, or with
+    [Bad_configuration]. Raises [Invalid_argument] if a number isn't between [0.001] and [3600.].
+    The first call of a process blocks all tasks for up to ten seconds, until its window has said
+    what there is; if that says nothing, it raises {!Soil.exception-Error} with [Io]. *)
 
 val close : t -> unit
 (** [close i] closes the devices. Closing again does nothing. *)

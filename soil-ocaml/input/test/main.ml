@@ -56,9 +56,12 @@ let no_device () =
         "detail" "there is no keyboard or pointer: give soil run --display window" detail
 
 let wrong () =
-  match Input.open_ ~repeat:(Some (0., 1.)) () with
-  | _ -> Alcotest.fail "not refused"
-  | exception Invalid_argument _ -> ()
+  let refuses repeat =
+    match Input.open_ ~repeat:(Some repeat) () with
+    | _ -> Alcotest.fail "not refused"
+    | exception Invalid_argument _ -> ()
+  in
+  List.iter refuses [ (0., 1.); (1., 1e-10); (3601., 1.); (Float.nan, 1.) ]
 
 let () =
   let case (layout, keys, text) =
