@@ -342,7 +342,7 @@ pub fn close(rt: &mut Runtime, display: Int) -> Answer {
 }
 
 /// The numbers of a display, in the order of `soil_display_info`.
-pub fn info(rt: &mut Runtime, display: Int) -> Result<[Int; 7], Stop> {
+pub fn info(rt: &mut Runtime, display: Int) -> Result<[Int; 8], Stop> {
     let display = any(rt, display)?;
     let State {
         connected,
@@ -361,6 +361,7 @@ pub fn info(rt: &mut Runtime, display: Int) -> Result<[Int; 7], Stop> {
         height_mm as Int,
         modes.len() as Int,
         display.changes as Int,
+        display.presented as Int,
     ])
 }
 

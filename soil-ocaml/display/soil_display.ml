@@ -45,10 +45,18 @@ let closed d operation = Soil.Error.fail Closed operation ~subject:d.name
 (* Of what is no operation of an open display in Rust. *)
 let check_open d operation = if not d.is_open then closed d operation
 
+(* The numbers of [soil_display_info]. *)
+let info operation subject place =
+  let numbers = ints 8 in
+  ignore (check operation subject (Soil_raw_display.display_info place numbers));
+  numbers
+
 let open_ ?(name = "") () =
   let subject = if name = "" then "display" else name in
   let place = check "open" subject (Soil_raw_display.display_open name) in
-  { name = name_of place; place; is_open = true; seen = 0; last = 0 }
+  let numbers = info "open" subject place in
+  (* The display may have frames of before. *)
+  { name = name_of place; place; is_open = true; seen = numbers.{6}; last = numbers.{7} }
 
 let close d =
   if d.is_open then (
@@ -69,8 +77,7 @@ let mode d n =
 
 let state d =
   check_open d "state";
-  let numbers = ints 7 in
-  ignore (check "state" d.name (Soil_raw_display.display_info d.place numbers));
+  let numbers = info "state" d.name d.place in
   d.seen <- numbers.{6};
   let text get = text "state" d.name (fun b off len -> get d.place b off len) in
   let monitor = text (fun place b off len -> Soil_raw_display.display_monitor place b off len) in
@@ -155,14 +162,19 @@ let clipped b rectangles =
 
 let whole (b : buffer) = [ { x = 0; y = 0; width = b.width; height = b.height } ]
 
+(* A display takes two frames at a time. That the one before failed is told where it is waited for:
+   it doesn't keep the next one from being shown. *)
+let pace d =
+  if d.last > 1 then
+    try await_frame d (d.last - 1) with Soil.Error { code = Io | Timed_out; _ } -> ()
+
 let present ?damage b =
   let d = b.display in
   check_open d "show";
   if not b.out then Soil.Error.fail Closed "show" ~subject:d.name ~detail:"the buffer was released";
   let damage = clipped b (match damage with Some damage -> damage | None -> whole b) in
   let rec go () =
-    (* A display takes two frames at a time. *)
-    if d.last > 1 then await_frame d (d.last - 1);
+    pace d;
     match check "show" d.name (Soil_raw_display.display_present d.place b.number damage) with
     | frame ->
         d.last <- frame;
@@ -181,6 +193,7 @@ type frames = {
   mutable back : buffer;
   mutable front : buffer;
   mutable damaged : rectangle list;  (** What [back] lacks of [front]. *)
+  mutable unsent : rectangle list;  (** What was drawn for a [flip] that raised. *)
   mutable sent : shown option;  (** The frame that is in [front]. *)
 }
 
@@ -189,7 +202,7 @@ let frames ?width ?height ?(keep = true) d =
   let width = Option.value width ~default:w and height = Option.value height ~default:h in
   let back = make "frames" d width height in
   match make "frames" d width height with
-  | front -> { keep; back; front; damaged = []; sent = None }
+  | front -> { keep; back; front; damaged = []; unsent = []; sent = None }
   | exception e ->
       release back;
       raise e
@@ -218,19 +231,24 @@ let copy f numbers i =
     done
 
 let flip ?damage f =
-  let drawn = match damage with Some damage -> damage | None -> whole f.back in
+  let drawn = (match damage with Some damage -> damage | None -> whole f.back) @ f.unsent in
+  f.unsent <- whole f.back;
   (* The display has what it was shown of this buffer two frames ago. *)
   let shown = present f.back ~damage:(drawn @ f.damaged) in
+  f.unsent <- [];
   let before = f.sent in
   let front = f.front in
   f.front <- f.back;
   f.back <- front;
   f.sent <- Some shown;
   f.damaged <- drawn;
-  Option.iter wait before;
-  if f.keep then
-    let numbers = clipped f.back drawn in
-    List.iteri (fun i _ -> copy f numbers i) drawn
+  (* Also where the wait is cancelled or fails: at worst the display reads some of it too early. *)
+  let keep () =
+    if f.keep && f.back.out then
+      let numbers = clipped f.back drawn in
+      List.iteri (fun i _ -> copy f numbers i) drawn
+  in
+  Soil.Private.finally keep (fun () -> Option.iter wait before)
 
 (* The cursor *)
 

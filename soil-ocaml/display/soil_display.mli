@@ -26,7 +26,8 @@
     Waits can be cancelled at any time.
 
     {b Errors.} Functions of a display raise {!Soil.exception-Error} with [Closed] after {!close},
-    and with [Io] if its device, or the process's window, is gone. *)
+    and with [Io] if its device, or the process's window, is gone. A frame that failed keeps no
+    later one from being shown. *)
 
 type t
 (** The type for open displays. *)
@@ -120,7 +121,9 @@ val pixels : frames -> pixels
 val flip : ?damage:rectangle list -> frames -> unit
 (** [flip f] shows what was drawn. It waits until the display has the frame before this one, so that
     {!pixels}[ f] can be drawn in then. [damage] are the rectangles that differ from the last frame
-    (default: everything); the rest isn't sent to the display. *)
+    (default: everything); the rest isn't sent to the display. A [flip] that raises or is cancelled
+    may have shown the picture or not; what it didn't show, the next one does. Raises
+    {!Soil.exception-Error} with [Io] or [Timed_out] if the frame before failed. *)
 
 (** {1 Single buffers}
 

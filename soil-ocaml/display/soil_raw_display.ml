@@ -37,7 +37,8 @@ external display_info :
 [@@noalloc]
 (** Fills [into] with: whether the display is connected (1); the width and height that fit it now,
     in pixels; width and height of its picture in millimetres, 0 if not known; the number of its
-    modes; the number of changes of all this so far. *)
+    modes; the number of changes of all this so far; the number of the last frame, 0 if there is
+    none yet. *)
 
 external display_mode :
   (int[@untagged]) ->

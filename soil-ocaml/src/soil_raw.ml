@@ -64,7 +64,7 @@ let error_code r =
   else Error_code.Unknown (-r)
 (** [error_code r] is the code of the negative result [r]. *)
 
-let abi = 5
+let abi = 6
 (** Number of this interface: it changes with every incompatible change, and OCaml checks it at
     start. *)
 

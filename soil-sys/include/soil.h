@@ -200,7 +200,7 @@ typedef int32_t soil_error;
  * Number of this interface: it changes with every incompatible change, and OCaml checks it at
  * start.
  */
-#define SOIL_ABI 5
+#define SOIL_ABI 6
 
 /**
  * The operation was started and completes later.
@@ -652,7 +652,8 @@ Int soil_display_close(Int display);
 /**
  * Fills `into` with: whether the display is connected (1); the width and height that fit it now,
  * in pixels; width and height of its picture in millimetres, 0 if not known; the number of its
- * modes; the number of changes of all this so far.
+ * modes; the number of changes of all this so far; the number of the last frame, 0 if there is
+ * none yet.
  */
 Int soil_display_info(Int display, Ints into);
 

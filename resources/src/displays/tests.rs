@@ -253,12 +253,32 @@ fn a_change_is_told_once() {
     };
     orders.events.borrow_mut().push(Event::Changed);
     assert_eq!(completed(&mut rt, now()), [(1, Ok(1))]);
-    assert_eq!(info(&mut rt, 0), Ok([1, 800, 600, 300, 200, 0, 1]));
+    assert_eq!(info(&mut rt, 0), Ok([1, 800, 600, 300, 200, 0, 1, 0]));
     assert_eq!(changed(&mut rt, 0, 1, 1), Err(Stop::Pending));
     assert_eq!(close(&mut rt, 0), Ok(0));
     assert_eq!(completed(&mut rt, now()), [(1, Err(Error::Closed.into()))]);
     assert_eq!(changed(&mut rt, 0, 0, 1), Err(Error::Closed.into()));
     assert_eq!(info(&mut rt, 1), Err(Error::NotFound.into()));
+}
+
+#[test]
+fn frames_are_counted_on_when_a_display_is_opened_again() {
+    let (mut rt, orders) = start();
+    let (a, _array) = buffer(&mut rt);
+    orders.hold.set(true);
+    for frame in 1..=2 {
+        assert_eq!(present(&mut rt, 0, a, &[]), Ok(frame));
+    }
+    assert_eq!(close(&mut rt, 0), Ok(0));
+    assert_eq!(open(&mut rt, ""), Ok(0));
+    // The device has them yet, so that the last one is to be awaited.
+    let (b, _array) = buffer(&mut rt);
+    assert_eq!(present(&mut rt, 0, b, &[]), Err(Error::Busy.into()));
+    assert_eq!(info(&mut rt, 0).map(|numbers| numbers[7]), Ok(2));
+    assert_eq!(await_frame(&mut rt, 0, 2, 1), Err(Stop::Pending));
+    orders.hold.set(false);
+    assert_eq!(completed(&mut rt, now()), [(1, Ok(0))]);
+    assert_eq!(present(&mut rt, 0, b, &[]), Ok(3));
 }
 
 #[test]

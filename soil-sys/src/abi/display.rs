@@ -29,7 +29,8 @@ pub extern "C" fn soil_display_close(display: Int) -> Int {
 
 /// Fills `into` with: whether the display is connected (1); the width and height that fit it now,
 /// in pixels; width and height of its picture in millimetres, 0 if not known; the number of its
-/// modes; the number of changes of all this so far.
+/// modes; the number of changes of all this so far; the number of the last frame, 0 if there is
+/// none yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_display_info(display: Int, mut into: Ints) -> Int {
     call(|rt| {
