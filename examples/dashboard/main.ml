@@ -70,16 +70,15 @@ let page p ~width ~height figures =
 
 (* Shows the page in the display's size, until that changes. *)
 let rec show display figures =
-  let { Soil_display.width; height; connected; _ } = Soil_display.state display in
-  let width, height = if connected then (width, height) else (640, 480) in
   let rec refresh frames =
+    let width, height = Soil_display.size frames in
     page (Soil_display.pixels frames) ~width ~height figures;
     Soil_display.flip frames;
     figures.pages <- figures.pages + 1;
     Soil.Clock.sleep every;
     refresh frames
   in
-  Soil_display.with_frames ~width ~height ~keep:false display (fun frames ->
+  Soil_display.with_frames ~keep:false display (fun frames ->
       let changed () = ignore (Soil_display.await_change display) in
       Soil.Task.first [ changed; (fun () -> refresh frames) ]);
   show display figures

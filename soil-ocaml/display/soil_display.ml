@@ -116,9 +116,10 @@ type shown = { on : t; frame : int }
 
 (* Bigarrays of buffers are parts of this one, so that they own no memory to be freed. *)
 let empty : pixels = Array2.create Int32 C_layout 0 0
+let least_side, most_side = (16, 8192)
 
 let check_side name side =
-  if side < 16 || side > 8192 then
+  if side < least_side || side > most_side then
     invalid_arg ("Soil_display." ^ name ^ ": a side isn't between 16 and 8192")
 
 let make name d width height =
@@ -197,9 +198,21 @@ type frames = {
   mutable sent : shown option;  (** The frame that is in [front]. *)
 }
 
+(* The size that fits now. A display that nothing shows has none. *)
+let fitting d =
+  check_open d "frames";
+  let numbers = info "frames" d.name d.place in
+  let side n usual = if n = 0 then usual else max least_side (min most_side n) in
+  (side numbers.{1} 640, side numbers.{2} 480)
+
 let frames ?width ?height ?(keep = true) d =
-  let { width = w; height = h; _ } : state = state d in
-  let width = Option.value width ~default:w and height = Option.value height ~default:h in
+  let width, height =
+    match (width, height) with
+    | Some width, Some height -> (width, height)
+    | _ ->
+        let fit_width, fit_height = fitting d in
+        (Option.value width ~default:fit_width, Option.value height ~default:fit_height)
+  in
   let back = make "frames" d width height in
   match make "frames" d width height with
   | front -> { keep; back; front; damaged = []; unsent = []; sent = None }
@@ -216,6 +229,7 @@ let with_frames ?width ?height ?keep d g =
   Soil.Private.finally (fun () -> release_frames f) (fun () -> g f)
 
 let pixels f = f.back.memory
+let size f = (f.back.width, f.back.height)
 
 (* Copies whole rows at once, as the memory between them is the pictures', too. *)
 let copy f numbers i =

@@ -63,7 +63,9 @@ type state = {
   connected : bool;
       (** Whether something shows the picture: a monitor, or an open window. Pictures can be
           presented in any case. *)
-  width : int;  (** The width in pixels that fits now: the window's, or the monitor's own. *)
+  width : int;
+      (** The width in pixels that fits now: the window's, or the monitor's own; 0 while nothing is
+          connected. *)
   height : int;  (** The height. *)
   modes : mode list;  (** Modes of the monitor, the preferred one first. *)
   monitor : string option;  (** The monitor's name. *)
@@ -77,7 +79,8 @@ val state : t -> state
 
 val await_change : t -> state
 (** [await_change d] waits until the state changes, as when the window is resized, and is the new
-    one. A change since the last call of {!state} or [await_change] counts. *)
+    one. A change since the last call of {!state} or [await_change], or of {!open_} before there was
+    one, counts. *)
 
 val disable : t -> unit
 (** [disable d] shows nothing, until the next picture. *)
@@ -101,11 +104,12 @@ type frames
 (** The type for pairs of buffers. *)
 
 val frames : ?width:int -> ?height:int -> ?keep:bool -> t -> frames
-(** [frames d] is two buffers of [width] and [height] pixels (default: those of {!state}). Another
-    size than the display's changes its mode. With [~keep:true] (the default) each frame begins as
-    the last one was; with [false] it begins as any earlier one, which is faster for a program that
-    draws all of each frame. Raises [Invalid_argument] if a side isn't between 16 and 8192, and
-    {!Soil.exception-Error} with [Out_of_memory]. *)
+(** [frames d] is two buffers of [width] and [height] pixels (default: those that fit the display
+    now; 640 by 480 while nothing is connected). Another size than the display's changes its mode.
+    With [~keep:true] (the default) each frame begins as the last one was; with [false] it begins as
+    any earlier one, which is faster for a program that draws all of each frame. Raises
+    [Invalid_argument] if a side isn't between 16 and 8192, and {!Soil.exception-Error} with
+    [Out_of_memory]. *)
 
 val release_frames : frames -> unit
 (** [release_frames f] gives the buffers back: what was {!pixels} is empty from now on. Releasing
@@ -117,6 +121,9 @@ val with_frames : ?width:int -> ?height:int -> ?keep:bool -> t -> (frames -> 'a)
 
 val pixels : frames -> pixels
 (** [pixels f] is the buffer that isn't shown, to draw in until the next {!flip}. *)
+
+val size : frames -> int * int
+(** [size f] is the width and height of the pictures in pixels. *)
 
 val flip : ?damage:rectangle list -> frames -> unit
 (** [flip f] shows what was drawn. It waits until the display has the frame before this one, so that

@@ -20,8 +20,10 @@ let last_presented () =
 (* Lets Soil take what the viewer has sent. *)
 let look () = Soil.Clock.sleep 0.001
 
-let in_time what f =
-  match Soil.Task.timeout_opt 60. f with Some v -> v | None -> Alcotest.fail what
+(* Each wait ends; more than the ten seconds that a display has for a frame. *)
+let in_time f =
+  Soil.run @@ fun () ->
+  match Soil.Task.timeout_opt 30. f with Some () -> () | None -> Alcotest.fail "it waits for ever"
 
 let times_out f =
   match f () with
@@ -30,21 +32,21 @@ let times_out f =
 
 let show d = Display.present (Display.buffer d ~width:32 ~height:16)
 
-(* Ten seconds: the time of a display. *)
 let stalled () =
-  Soil.run @@ fun () ->
+  in_time @@ fun () ->
   Display.with_display (fun d ->
       ignore (show d);
       ignore (show d));
   Display.with_display @@ fun d ->
-  in_time "the display, opened again, is tried for ever" (fun () -> times_out (fun () -> show d));
+  (* It is not tried for ever. *)
+  times_out (fun () -> show d);
   times_out (fun () -> show d);
   List.iter (fun (number, _) -> Viewer.answer number) (presented ());
   look ();
   (* Both frames before failed, and are no reason not to show this one. *)
   let shown = show d in
   Viewer.answer (fst (last_presented ()));
-  in_time "the answer" (fun () -> Display.wait shown)
+  Display.wait shown
 
 let answer_all () =
   List.iter (fun (number, _) -> Viewer.answer number) (presented ());
@@ -64,7 +66,7 @@ let covers x y damage =
   go damage
 
 let cancelled () =
-  Soil.run @@ fun () ->
+  in_time @@ fun () ->
   Display.with_display @@ fun d ->
   Display.with_frames ~width:32 ~height:16 d @@ fun frames ->
   let at x y = (Display.pixels frames).{y, x} in
@@ -84,18 +86,45 @@ let cancelled () =
   gives_up (fun () -> Display.flip frames ~damage:(draw 7 8));
   answer_all ();
   Display.flip frames ~damage:(draw 9 10);
-  let _, damage = last_presented () in
+  let number, damage = last_presented () in
   Alcotest.(check bool) "what was drawn in vain is sent" true (covers 7 8 damage);
   List.iter
     (fun (x, y) -> Alcotest.(check int32) "all is there" 1l (at x y))
-    [ (1, 2); (3, 4); (5, 6); (7, 8); (9, 10) ]
+    [ (1, 2); (3, 4); (5, 6); (7, 8); (9, 10) ];
+  (* The end of the program would wait for it. *)
+  Viewer.answer number
+
+let resized () =
+  in_time @@ fun () ->
+  Display.with_display @@ fun d ->
+  let { width; _ } : Display.state = Display.state d in
+  Viewer.resize ~connected:true ~width:(width + 10) ~height:100;
+  look ();
+  Display.with_frames ~width:32 ~height:16 d ignore;
+  Display.with_frames d (fun frames ->
+      Alcotest.(check (pair int int)) "size" (width + 10, 100) (Display.size frames));
+  let { width = changed; _ } : Display.state = Display.await_change d in
+  Alcotest.(check int) "width" (width + 10) changed
 
 let opened_again () =
-  Soil.run @@ fun () ->
+  in_time @@ fun () ->
   Display.with_display @@ fun d ->
   match Soil.Task.timeout_opt 0.005 (fun () -> Display.await_change d) with
   | Some _ -> Alcotest.fail "changed since it was opened"
   | None -> ()
+
+let without_a_monitor () =
+  in_time @@ fun () ->
+  Display.with_display @@ fun d ->
+  let size () = Display.with_frames d Display.size in
+  Viewer.resize ~connected:false ~width:320 ~height:200;
+  look ();
+  let { Display.connected; width; height; _ } = Display.state d in
+  Alcotest.(check (triple bool int int)) "no size" (false, 0, 0) (connected, width, height);
+  Alcotest.(check (pair int int)) "the usual one" (640, 480) (size ());
+  Viewer.resize ~connected:true ~width:3 ~height:9000;
+  look ();
+  Alcotest.(check (pair int int)) "what is possible" (16, 8192) (size ())
 
 let () =
   Viewer.start ();
@@ -105,5 +134,10 @@ let () =
       ( "frames",
         [ case "a display that doesn't answer" stalled; case "a flip that is cancelled" cancelled ]
       );
-      ("sizes", [ case "a display that is opened again" opened_again ]);
+      ( "sizes",
+        [
+          case "a change before frames" resized;
+          case "a display that is opened again" opened_again;
+          case "without a monitor" without_a_monitor;
+        ] );
     ]

@@ -28,8 +28,8 @@ let rec until_escape view pad input =
       until_escape view pad input
 
 let rec run display input pad =
-  let { width; height; _ } : Soil_display.state = Soil_display.state display in
   let draw frames =
+    let width, height = Soil_display.size frames in
     let view = { frames; width; height } in
     draw_all view pad;
     Printf.printf "a page of %d by %d\n%!" width height;
@@ -41,7 +41,7 @@ let rec run display input pad =
     `Resized
   in
   let ended =
-    Soil_display.with_frames ~width ~height display @@ fun frames ->
+    Soil_display.with_frames display @@ fun frames ->
     Soil.Task.first [ (fun () -> draw frames); resized ]
   in
   match ended with `End -> () | `Resized -> run display input pad
