@@ -12,18 +12,20 @@
         done
     ]}
 
-    An image has the displays of the machine's virtio-gpu devices, a process those of a window:
-    [soil run --display window] gives both. [--display none] gives a display that isn't shown, for
-    [--screenshot] and for tests. [--display-size] chooses its size.
+    An image has the displays of the machine's virtio-gpu devices; where there is none, those of
+    standard VGA and [bochs-display], without a cursor and at one size. A process has those of its
+    windows. [soil run --display window] gives both; [--display none] gives a display that isn't
+    shown, for [--screenshot] and for tests. [--display-size] chooses its size.
 
     This library draws nothing. It lends the display's memory as a bigarray of pixels, for the
-    program's own loops or for a library that draws into such memory, as Cairo does
-    ([docs/display.md]).
+    program's own loops, for [Soil_draw], or in a process for another library that draws into such
+    memory, as Cairo does ([docs/display.md]).
 
     {b Waiting.} A display takes its time to show a picture. {!flip} and {!wait} wait for that, so
     that a program draws no faster than its pictures are shown; other tasks run meanwhile. A display
     that doesn't answer within ten seconds ends the wait with {!Soil.exception-Error} [Timed_out].
-    Waits can be cancelled at any time.
+    Waits can be cancelled at any time. The first of {!names} and {!open_} blocks all tasks of a
+    process for up to ten seconds, until its window has said which displays there are.
 
     {b Errors.} Functions of a display raise {!Soil.exception-Error} with [Closed] after {!close},
     and with [Io] if its device, or the process's window, is gone. A frame that failed keeps no
@@ -34,15 +36,19 @@ type t
 
 val names : unit -> string list
 (** [names ()] is the displays of the machine, [display0] and so on; [[]] if it has none. Raises
-    {!Soil.exception-Error} with [Bad_configuration]. *)
+    {!Soil.exception-Error} with [Bad_configuration], or with [Io] if the window of a process
+    doesn't answer. *)
 
 val open_ : ?name:string -> unit -> t
 (** [open_ ()] is the display [name] (default: the first one). Nothing is shown yet. Raises
     {!Soil.exception-Error} with [No_device], whose detail names the option of [soil run], with
-    [Busy] if it is open, or with [Bad_configuration]. *)
+    [Busy] if it is open, or as {!names}. *)
 
 val close : t -> unit
-(** [close d] closes the display. Its last picture stays. Closing again does nothing. *)
+(** [close d] closes the display and hides its cursor. Its last picture stays, but for a display
+    with the console ([SOIL_CONSOLE=display]), where that comes back. Waits end with [Closed].
+    Buffers and frames can't be shown any more; their memory stays the program's for as long as it
+    can reach it. Closing again does nothing. *)
 
 val with_display : ?name:string -> (t -> 'a) -> 'a
 (** [with_display f] is [f d] for the opened display, closed when that returns or raises. *)
@@ -101,7 +107,7 @@ type rectangle = { x : int; y : int; width : int; height : int }
     Two buffers in turn: the program draws one while the display shows the other. *)
 
 type frames
-(** The type for pairs of buffers. *)
+(** The type for pairs of buffers. One task at a time uses them. *)
 
 val frames : ?width:int -> ?height:int -> ?keep:bool -> t -> frames
 (** [frames d] is two buffers of [width] and [height] pixels (default: those that fit the display
@@ -112,8 +118,7 @@ val frames : ?width:int -> ?height:int -> ?keep:bool -> t -> frames
     [Out_of_memory]. *)
 
 val release_frames : frames -> unit
-(** [release_frames f] gives the buffers back: what was {!pixels} is empty from now on. Releasing
-    again does nothing. *)
+(** [release_frames f] gives both buffers back, as {!release} does. *)
 
 val with_frames : ?width:int -> ?height:int -> ?keep:bool -> t -> (frames -> 'a) -> 'a
 (** [with_frames d g] is [g (frames d)], whose buffers are given back when that returns or raises.
@@ -137,7 +142,8 @@ val flip : ?damage:rectangle list -> frames -> unit
     For programs that need other than two buffers, or want to know when a picture is shown. *)
 
 type buffer
-(** The type for buffers. *)
+(** The type for buffers. The display keeps a buffer until {!release} or {!close}, also one that the
+    program has dropped. *)
 
 val buffer : t -> width:int -> height:int -> buffer
 (** [buffer d ~width ~height] is a buffer of black pixels. Raises as {!val-frames}. *)
@@ -145,7 +151,8 @@ val buffer : t -> width:int -> height:int -> buffer
 val release : buffer -> unit
 (** [release b] gives the buffer back: {!memory}[ b] is empty from now on. The memory is reused once
     the program can't reach any part of it ([Bigarray.Array2.sub_left]) and the display shows
-    something else. Releasing again does nothing. *)
+    something else. No other thread or domain may use it during the call, which may unmap it.
+    Releasing again, or after {!close}, does nothing. *)
 
 val memory : buffer -> pixels
 (** [memory b] is the pixels of the buffer. *)
