@@ -99,9 +99,10 @@ let box ?(radius = 0.) ~x ~y width height =
     in
     (Move (right, y +. r) :: corners) @ [ Close ]
 
-(* In 1024ths of a pixel; what is far outside, or no number, somewhere outside. *)
+(* In 1024ths of a pixel; what is far outside, or no number, is somewhere outside. *)
 let fixed place =
-  if Float.is_nan place then 0 else int_of_float (Float.max (-1e6) (Float.min 1e6 place) *. 1024.)
+  let place = if Float.is_nan place then -1e6 else Float.max (-1e6) (Float.min 1e6 place) in
+  int_of_float (place *. 1024.)
 
 (* The numbers that Rust reads. *)
 let encoded shape =

@@ -12,17 +12,19 @@
 
     A picture is a bigarray of pixels: the program's own, as here, or the memory of a display
     ([Soil_display.pixels]). Shapes have smooth edges. Everything is drawn at once, by the
-    processor; nothing waits, and the functions can be called in every thread and domain.
+    processor; nothing waits. The functions can be called in every thread and, but for {!fill} and
+    {!stroke}, in every domain.
 
     {b Places} are in pixels from the left upper corner: whole pixels are [int]s, places between
     them [float]s, for which the middle of the first pixel is at (0.5, 0.5). What isn't on the
-    picture is left out.
+    picture is left out; a place that is no number ([nan]) is far to the left of it, or above.
 
     {b Colours} are [0xRRGGBB]. [alpha], where a function takes it, says how opaque the colour is:
     from [0.], invisible, to [1.] (the default).
 
-    {b Errors.} Functions raise [Invalid_argument] if a picture has a side of more than 32767
-    pixels; {!fill} and {!stroke} also in another domain than that of {!Soil.run}. *)
+    {b Errors.} Functions that draw in a picture, but for {!clear}, raise [Invalid_argument] if it
+    has a side of more than 32767 pixels; {!fill} and {!stroke} also in another domain than that of
+    {!Soil.run}. *)
 
 type pixels = (int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t
 (** The type for pictures: rows from the top, in them pixels from the left, [0xXXRRGGBB]. *)
@@ -40,8 +42,8 @@ val rectangle : ?alpha:float -> pixels -> int -> x:int -> y:int -> width:int -> 
     {!fill} of a shape. *)
 
 val copy : pixels -> x:int -> y:int -> pixels -> unit
-(** [copy p ~x ~y from] copies a picture, whose left upper corner comes to ([x], [y]). Raises
-    [Invalid_argument] if both have memory in common. *)
+(** [copy p ~x ~y from] copies the picture [from], of any size, whose left upper corner comes to
+    ([x], [y]). Raises [Invalid_argument] if both have memory in common. *)
 
 (** {1 Shapes} *)
 

@@ -90,6 +90,15 @@ let strokes () =
   Draw.stroke ~round:false ~width:3. pixels 0xFFFFFF (Draw.lines [ (1., 2.5); (6., 2.5) ]);
   shows "a line" [ "........"; ".#####.."; ".#####.."; ".#####.."; "........" ] pixels
 
+let no_numbers () =
+  let pixels = Draw.create ~width:8 ~height:5 in
+  let black = rows pixels in
+  let shape = Draw.circle ~x:Float.nan ~y:2. 3. in
+  Draw.stroke pixels 0xFFFFFF shape;
+  Draw.fill pixels 0xFFFFFF shape;
+  Draw.stroke pixels 0xFFFFFF (Draw.lines [ (1., Float.nan); (6., Float.nan) ]);
+  shows "nothing" black pixels
+
 let words () =
   let pixels = Draw.create ~width:12 ~height:20 in
   Draw.text pixels ~font:Small ~scale:2 0xFFFFFF ~x:0 ~y:0 "I";
@@ -162,6 +171,7 @@ let () =
           case "shapes" shapes;
           case "circles" circles;
           case "strokes" strokes;
+          case "places that are no numbers" no_numbers;
           case "text" words;
           case "sides" sides;
           case "domains" domains;
