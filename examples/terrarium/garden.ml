@@ -27,7 +27,7 @@ type t = {
   mutable all : plant list;
 }
 
-(* More than these, and the picture would be full. *)
+(* Plants at a time, which bounds the cost of a step. *)
 let most = 24
 let piece = 3.
 

@@ -12,7 +12,8 @@ val plants : t -> int
 (** [plants g] is how many there are. *)
 
 val sow : t -> x:int -> unit
-(** [sow g ~x] plants a seed in this column. The oldest plant goes when there are too many. *)
+(** [sow g ~x] plants a seed in this column. When there are too many the oldest one is counted no
+    more and stops growing; what it has grown stays in the picture. *)
 
 val grow : t -> unit
 (** [grow g] lets every shoot grow a bit. *)

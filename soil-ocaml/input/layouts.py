@@ -5,8 +5,9 @@ and xkb-data, whose licence is MIT's).
     ./layouts.py > layouts.ml && dune build @_build/default/fmt --auto-promote
 
 A layout is a list of keys with tabs between them: evdev code, flags, a space, and the characters of
-the levels: plain, Shift, AltGr, Shift and AltGr. Flags: `a`: Caps Lock exchanges the first two levels; `b`: and the
-other two; `n`: only while Num Lock is on. A dead key is its combining character; U+0000 is none.
+the levels: plain, Shift, AltGr, Shift and AltGr. Flags: `a`: Caps Lock exchanges the first two
+levels; `b`: and the other two; `n`: only while Num Lock is on. A dead key is its combining
+character; U+0000 is none.
 """
 
 import ctypes
@@ -44,7 +45,9 @@ xkb.xkb_compose_table_new_from_locale.restype = ctypes.c_void_p
 
 
 class Names(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_char_p) for name in ("rules", "model", "layout", "variant", "options")]
+    _fields_ = [
+        (name, ctypes.c_char_p) for name in ("rules", "model", "layout", "variant", "options")
+    ]
 
 
 def keysym_name(sym):
@@ -69,7 +72,8 @@ class Keyboard:
     def __init__(self, context, layout):
         name, _, variant = layout.partition(":")
         names = Names(b"evdev", b"pc105", name.encode(), variant.encode(), b"")
-        self.keymap = xkb.xkb_keymap_new_from_names(ctypes.c_void_p(context), ctypes.byref(names), 0)
+        context = ctypes.c_void_p(context)
+        self.keymap = xkb.xkb_keymap_new_from_names(context, ctypes.byref(names), 0)
         assert self.keymap, layout
         self.state = xkb.xkb_state_new(ctypes.c_void_p(self.keymap))
         index = lambda name: xkb.xkb_keymap_mod_get_index(ctypes.c_void_p(self.keymap), name)
