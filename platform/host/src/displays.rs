@@ -19,7 +19,12 @@ use platform::display::{
 };
 use platform::error::{Error, Failure};
 use platform::{Displays, Interest as _, System as _};
-use viewer::{MAX_COUNT, Request};
+use viewer::{MAX_DISPLAYS, Request};
+
+// The viewer takes what a display takes.
+const _: () = assert!(CURSOR_SIZE == viewer::CURSOR_SIZE && MAX_PRESENTS == viewer::MAX_PRESENTS);
+const _: () = assert!(*BUFFER_SIDE.start() >= *viewer::BUFFER_SIDE.start());
+const _: () = assert!(*BUFFER_SIDE.end() <= *viewer::BUFFER_SIDE.end());
 
 /// What `SOIL_DISPLAY` asks for.
 enum Wanted {
@@ -62,7 +67,7 @@ fn wanted() -> Result<Wanted, Failure> {
         Some(("memory", sizes)) => {
             let sizes: Option<Vec<_>> = sizes.split(',').map(size).collect();
             sizes
-                .filter(|sizes| sizes.len() <= MAX_COUNT as usize)
+                .filter(|sizes| sizes.len() <= MAX_DISPLAYS as usize)
                 .map(Wanted::Memory)
         }
         Some(("viewer", number)) => number.parse().ok().map(Wanted::Viewer),
@@ -72,7 +77,7 @@ fn wanted() -> Result<Wanted, Failure> {
         let (least, most) = (BUFFER_SIDE.start(), BUFFER_SIDE.end());
         let detail = format!(
             "SOIL_DISPLAY: \"{text}\" is not of the form memory=640x480,800x600 (sides of {least} \
-             to {most}, {MAX_COUNT} displays at most): give soil run --display"
+             to {most}, {MAX_DISPLAYS} displays at most): give soil run --display"
         );
         Failure::new(Error::BadConfiguration, detail)
     })

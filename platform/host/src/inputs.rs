@@ -4,21 +4,15 @@ use crate::displays::viewer;
 use crate::viewer::Peer;
 use crate::{Host, Interest};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use platform::error::{Error, Failure};
 use platform::input::{AbsoluteAxis, All, Description, Event, InputDevice};
 use platform::{Inputs, Interest as _};
-use viewer::{Kind, POINTER_RANGE, Request};
+use viewer::evdev::{AXES, BUTTONS, KEYS, WHEELS};
+use viewer::{Kind, POINTER_RANGE};
 
-/// The last key of a keyboard (`KEY_MICMUTE`).
-const LAST_KEY: u16 = 248;
-/// `BTN_LEFT` and the four after it.
-const BUTTONS: [u16; 5] = [0x110, 0x111, 0x112, 0x113, 0x114];
-/// `REL_HWHEEL` and `REL_WHEEL`.
-const WHEELS: [u16; 2] = [6, 8];
-/// `LED_NUML`, `LED_CAPSL`, `LED_SCROLLL`.
-const LEDS: [u16; 3] = [0, 1, 2];
 /// `BUS_VIRTUAL`.
 const BUS: u16 = 6;
 
@@ -53,24 +47,22 @@ fn describe(kind: Kind) -> Description {
         Kind::Keyboard => Description {
             name: "keyboard of the window".to_string(),
             ids,
-            keys: (1..=LAST_KEY).collect(),
-            leds: LEDS.to_vec(),
+            keys: KEYS.collect(),
             repeats: true,
             ..Description::default()
         },
-        Kind::Pointer => {
+        Kind::Pointer { display } => {
             let axis = |code| AbsoluteAxis {
                 code,
                 maximum: POINTER_RANGE,
                 ..AbsoluteAxis::default()
             };
             Description {
-                name: "pointer of the window".to_string(),
+                name: format!("pointer of display{display}"),
                 ids,
                 keys: BUTTONS.to_vec(),
                 relative: WHEELS.to_vec(),
-                // `ABS_X` and `ABS_Y`.
-                absolute: [0, 1].map(axis).to_vec(),
+                absolute: AXES.map(axis).to_vec(),
                 ..Description::default()
             }
         }
@@ -94,19 +86,9 @@ impl InputDevice<Host> for Input {
         self.peer.borrow().check()
     }
 
-    fn set_led(&mut self, led: u16, on: bool) -> Result<(), Failure> {
-        if !self.description.leds.contains(&led) {
-            return Err(Error::Unsupported.into());
-        }
-        let mut peer = self.peer.borrow_mut();
-        peer.check()?;
-        let request = Request::Led {
-            device: self.place,
-            led: led.into(),
-            on,
-        };
-        peer.send(&request, None);
-        Ok(())
+    /// The lights are the desktop's.
+    fn set_led(&mut self, _: u16, _: bool) -> Result<(), Failure> {
+        Err(Error::Unsupported.into())
     }
 
     fn arm(&mut self, interest: &mut Interest) {
@@ -116,5 +98,21 @@ impl InputDevice<Host> for Input {
             interest.immediately();
         }
         peer.arm(interest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::describe;
+    use viewer::Kind;
+
+    #[test]
+    fn a_pointer_is_named_after_its_display_and_a_keyboard_has_no_lights() {
+        assert_eq!(
+            describe(Kind::Pointer { display: 1 }).name,
+            "pointer of display1"
+        );
+        let keyboard = describe(Kind::Keyboard);
+        assert!(keyboard.leds.is_empty() && keyboard.keys.contains(&1));
     }
 }

@@ -37,7 +37,7 @@ fn write(fd: &OwnedFd, mut bytes: &[u8]) -> bool {
         let written = unsafe { libc::write(fd.0, bytes.as_ptr().cast(), bytes.len()) };
         match check(written) {
             Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
-            // A signal; a file of its own kind doesn't refuse for a while.
+            // A signal: a regular file never answers EAGAIN.
             Err(Stop::WouldBlock) => {}
             Err(_) => return false,
         }

@@ -13,7 +13,7 @@ use platform::display::{Mode, State};
 use platform::error::{Error, Failure, Stop};
 use platform::input::{SYN_DROPPED, SYN_REPORT, kind};
 use platform::{display, input};
-use viewer::{Event, Kind, LONGEST, MAX_COUNT, Request};
+use viewer::{Event, Kind, LONGEST, MAX_DEVICES, MAX_DISPLAYS, Request};
 
 /// How long a viewer may take to say what there is.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub struct Device {
     pub events: VecDeque<input::Event>,
 }
 
-/// See above.
+/// The viewer as the process knows it.
 pub struct Viewer {
     fd: OwnedFd,
     is_gone: bool,
@@ -158,17 +158,16 @@ impl Viewer {
                 connected,
                 width,
                 height,
-                refresh_mhz,
             } => {
                 let is_new = display as usize == self.displays.len() && !self.is_ready;
-                if is_new && display < MAX_COUNT {
+                if is_new && display < MAX_DISPLAYS {
                     self.displays.push(Display::default());
                 }
                 let display = self.displays.get_mut(display as usize)?;
                 let mode = Mode {
                     width,
                     height,
-                    refresh_mhz,
+                    refresh_mhz: 0,
                 };
                 display.state = State {
                     connected,
@@ -182,7 +181,7 @@ impl Viewer {
                 }
             }
             Event::Device { device, kind } => {
-                let is_next = device as usize == self.devices.len() && device < MAX_COUNT;
+                let is_next = device as usize == self.devices.len() && device < MAX_DEVICES;
                 if !is_next || self.is_ready {
                     return None;
                 }
@@ -348,7 +347,8 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new`; who was given `pixels` has said that nothing uses them any more.
+        // SAFETY: mapped in `new`. `DisplayDevice::release` is called, and the device dropped, when
+        // nothing uses `pixels` any more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }

@@ -11,15 +11,10 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlag
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::iter;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use viewer::{Event, Kind, LONGEST, Rectangle, Request};
-
-/// The most buffers of a process.
-const MAX_BUFFERS: usize = 1024;
-
-/// The largest side of a buffer, in pixels.
-const MAX_SIDE: u32 = 8192;
+use viewer::{BUFFER_SIDE, Event, Kind, LONGEST, MAX_BUFFERS, Rectangle, Request};
 
 /// A display.
 #[derive(Default)]
@@ -28,9 +23,9 @@ pub struct Screen {
     shown: Option<u32>,
     /// Its picture, once the process has given the buffer back.
     kept: Option<Picture>,
-    /// The cursor's image, the pixel of it that points, and where that is.
+    /// The cursor's image, and column and row of its pixel that points; none while it is hidden.
     pub cursor: Option<(Vec<u32>, (u32, u32))>,
-    /// Place of the cursor.
+    /// Column and row of the picture's pixel that the cursor points at.
     pub cursor_at: (u32, u32),
 }
 
@@ -53,6 +48,14 @@ pub struct Screens {
     buffers: HashMap<(u32, u32), Buffer>,
 }
 
+/// The number of a device.
+fn number(kind: Kind) -> u32 {
+    match kind {
+        Kind::Keyboard => 0,
+        Kind::Pointer { display } => 1 + display,
+    }
+}
+
 /// The process sent what makes no sense.
 fn nonsense() -> io::Error {
     io::Error::new(
@@ -63,7 +66,7 @@ fn nonsense() -> io::Error {
 
 impl Screens {
     /// Tells the process at the other end of `socket` (`SOCK_SEQPACKET`) that it has displays of
-    /// these sizes, a keyboard and a pointer.
+    /// these sizes, a keyboard, and a pointer for each.
     ///
     /// # Errors
     /// Those of the socket.
@@ -80,10 +83,13 @@ impl Screens {
                 connected: true,
                 width: *width,
                 height: *height,
-                refresh_mhz: 60_000,
             })?;
         }
-        for (device, kind) in (0..).zip([Kind::Keyboard, Kind::Pointer]) {
+        let pointers = (0..)
+            .zip(sizes)
+            .map(|(display, _)| Kind::Pointer { display });
+        for kind in iter::once(Kind::Keyboard).chain(pointers) {
+            let device = number(kind);
             all.send(&Event::Device { device, kind })?;
         }
         all.send(&Event::Ready)?;
@@ -116,6 +122,13 @@ impl Screens {
     pub fn send(&self, event: &Event) -> io::Result<()> {
         send(&self.socket, &event.encode(), SendFlags::NOSIGNAL)?;
         Ok(())
+    }
+
+    /// Sends what has happened to a device at once: types, codes and values of evdev.
+    pub fn input(&self, from: Kind, events: Vec<(u16, u16, i32)>) {
+        let device = number(from);
+        // A process that is gone is noticed by its socket.
+        let _ = self.send(&Event::Input { device, events });
     }
 
     /// Takes the process's next request, waits for one, and does it. The display that it changed,
@@ -163,9 +176,8 @@ impl Screens {
                 stride,
             } => {
                 self.screen(display)?;
-                let sides = 1..=MAX_SIDE;
-                let fits = sides.contains(&width) && sides.contains(&height);
-                if !fits || !(width..=2 * MAX_SIDE).contains(&stride) {
+                let fits = BUFFER_SIDE.contains(&width) && BUFFER_SIDE.contains(&height);
+                if !fits || !(width..=2 * BUFFER_SIDE.end()).contains(&stride) {
                     return Err(nonsense());
                 }
                 let file = File::from(file.ok_or_else(nonsense)?);
@@ -225,7 +237,6 @@ impl Screens {
                 self.screen(display)?.cursor = None;
                 return Ok(Step::Cursor(display));
             }
-            Request::Led { .. } => (),
         }
         Ok(Step::Nothing)
     }

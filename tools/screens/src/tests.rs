@@ -18,7 +18,7 @@ fn start() -> (Screens, OwnedFd) {
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).expect("a socket");
     let screens = Screens::new(ours, &[(32, 16), (64, 48)]).expect("sent");
-    for _ in 0..5 {
+    for _ in 0..6 {
         event(&theirs);
     }
     (screens, theirs)

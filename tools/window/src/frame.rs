@@ -1,9 +1,7 @@
 //! What a window shows: the picture in its upper left corner, and the cursor.
 
 use screens::{Picture, Screen};
-
-/// Width and height of a cursor.
-const CURSOR: usize = 64;
+use viewer::CURSOR_SIZE;
 
 /// Composes the `pixels` of a window of this width.
 pub fn compose(pixels: &mut [u32], width: u32, picture: Option<&Picture>, screen: Option<&Screen>) {
@@ -22,7 +20,7 @@ pub fn compose(pixels: &mut [u32], width: u32, picture: Option<&Picture>, screen
     };
     let at = screen.map_or((0, 0), |screen| screen.cursor_at);
     let place = |at: u32, hot: u32, offset: usize| (at as usize + offset).checked_sub(hot as usize);
-    for (row, line) in image.chunks(CURSOR).enumerate() {
+    for (row, line) in image.chunks(CURSOR_SIZE).enumerate() {
         for (column, over) in line.iter().enumerate() {
             let x = place(at.0, hot_spot.0, column).filter(|x| *x < width);
             let y = place(at.1, hot_spot.1, row);

@@ -1,28 +1,25 @@
 //! Keys and buttons in evdev's codes.
 
+use viewer::evdev::{BUTTONS, KEYS};
 use winit::event::MouseButton;
 use winit::keyboard::PhysicalKey;
 use winit::platform::scancode::PhysicalKeyExtScancode as _;
 
-/// The last code of a key of a keyboard.
-const LAST_KEY: u32 = 248;
-
 /// The code of a key, if it has one. On Linux winit's scan codes are evdev's.
 pub fn code(key: PhysicalKey) -> Option<u16> {
-    let code = key
-        .to_scancode()
-        .filter(|code| (1..=LAST_KEY).contains(code));
-    code.and_then(|code| u16::try_from(code).ok())
+    let code = u16::try_from(key.to_scancode()?).ok();
+    code.filter(|code| KEYS.contains(code))
 }
 
-/// The code of a button (`BTN_LEFT` and those after it).
+/// The code of a button.
 pub fn button(button: MouseButton) -> Option<u16> {
+    let [left, right, middle, back, forward] = BUTTONS;
     match button {
-        MouseButton::Left => Some(0x110),
-        MouseButton::Right => Some(0x111),
-        MouseButton::Middle => Some(0x112),
-        MouseButton::Back => Some(0x113),
-        MouseButton::Forward => Some(0x114),
+        MouseButton::Left => Some(left),
+        MouseButton::Right => Some(right),
+        MouseButton::Middle => Some(middle),
+        MouseButton::Back => Some(back),
+        MouseButton::Forward => Some(forward),
         MouseButton::Other(_) => None,
     }
 }

@@ -19,22 +19,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
-use viewer::{Event, POINTER_RANGE};
+use viewer::evdev::{ABS, AXES, KEY, REL, WHEELS};
+use viewer::{BUFFER_SIDE, Event, Kind, POINTER_RANGE};
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalSize;
 use winit::event::{ElementState, MouseScrollDelta, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, EventLoop, OwnedDisplayHandle};
 use winit::window::{Window, WindowAttributes, WindowId};
-
-/// Numbers of the input devices.
-const KEYBOARD: u32 = 0;
-const POINTER: u32 = 1;
-
-/// Types and codes of evdev.
-const KEY: u16 = 1;
-const REL: u16 = 2;
-const ABS: u16 = 3;
-const WHEELS: [u16; 2] = [6, 8];
 
 /// Requests that are done before the windows get their turn.
 const MAX_STEPS: usize = 64;
@@ -43,7 +34,7 @@ const MAX_STEPS: usize = 64;
 const NOTCH: f64 = 20.0;
 
 /// The least side of a window, that of a program's pictures.
-const LEAST: u32 = 16;
+const LEAST: u32 = *BUFFER_SIDE.start();
 
 /// A window and what draws into it.
 struct Shown {
@@ -51,6 +42,8 @@ struct Shown {
     /// As of the last event, which the next ones belong to.
     size: PhysicalSize<u32>,
     surface: Surface<OwnedDisplayHandle, Rc<Window>>,
+    /// Movements of the wheels over it that aren't a whole notch yet.
+    wheels: [f64; 2],
 }
 
 /// The application.
@@ -62,8 +55,6 @@ struct App {
     windows: Vec<Shown>,
     /// Lets the thread that waits for the socket go on.
     seen: Sender<()>,
-    /// Movements of wheels that aren't a whole notch yet.
-    wheels: [f64; 2],
     failed: Option<String>,
 }
 
@@ -116,7 +107,6 @@ fn run() -> Result<(), String> {
         context,
         windows: Vec::new(),
         seen,
-        wheels: [0.0; 2],
         failed: None,
     };
     events
@@ -193,17 +183,13 @@ impl App {
         pixels.present().map_err(failed)
     }
 
-    /// Sends the process events that happened together.
-    fn send(&self, device: u32, events: &[(u16, u16, i32)]) {
-        let events = events.to_vec();
-        // A process that is gone is noticed by its socket.
-        let _ = self.screens.send(&Event::Input { device, events });
-    }
-
     /// The notches of both wheels.
-    fn turn(&mut self, by: [f64; 2]) {
+    fn turn(&mut self, display: u32, by: [f64; 2]) {
+        let Some(shown) = self.windows.get_mut(display as usize) else {
+            return;
+        };
         let mut events = Vec::new();
-        for ((left, by), code) in self.wheels.iter_mut().zip(by).zip(WHEELS) {
+        for ((left, by), code) in shown.wheels.iter_mut().zip(by).zip(WHEELS) {
             *left += by;
             let notches = left.trunc();
             *left -= notches;
@@ -212,7 +198,7 @@ impl App {
             }
         }
         if !events.is_empty() {
-            self.send(POINTER, &events);
+            self.screens.input(Kind::Pointer { display }, events);
         }
     }
 
@@ -228,7 +214,6 @@ impl App {
                     connected: true,
                     width: size.width.max(LEAST),
                     height: size.height.max(LEAST),
-                    refresh_mhz: 60_000,
                 };
                 let _ = self.screens.send(&state);
                 self.redraw(display);
@@ -245,7 +230,8 @@ impl App {
                     && !event.repeat
                     && !is_old
                 {
-                    self.send(KEYBOARD, &[(KEY, code, is_pressed.into())]);
+                    let events = vec![(KEY, code, is_pressed.into())];
+                    self.screens.input(Kind::Keyboard, events);
                 }
             }
             WindowEvent::CursorMoved { position, .. } => {
@@ -259,19 +245,25 @@ impl App {
                     share(position.x, size.width),
                     share(position.y, size.height),
                 );
-                self.send(POINTER, &[(ABS, 0, x), (ABS, 1, y)]);
+                let [across, down] = AXES;
+                let events = vec![(ABS, across, x), (ABS, down, y)];
+                self.screens.input(Kind::Pointer { display }, events);
             }
             WindowEvent::MouseInput { state, button, .. } => {
                 if let Some(code) = keys::button(button) {
                     let is_pressed = state == ElementState::Pressed;
-                    self.send(POINTER, &[(KEY, code, is_pressed.into())]);
+                    let events = vec![(KEY, code, is_pressed.into())];
+                    self.screens.input(Kind::Pointer { display }, events);
                 }
             }
             // winit says how the contents move, evdev how the wheel turns.
-            WindowEvent::MouseWheel { delta, .. } => self.turn(match delta {
-                MouseScrollDelta::LineDelta(x, y) => [-f64::from(x), f64::from(y)],
-                MouseScrollDelta::PixelDelta(by) => [-by.x / NOTCH, by.y / NOTCH],
-            }),
+            WindowEvent::MouseWheel { delta, .. } => {
+                let by = match delta {
+                    MouseScrollDelta::LineDelta(x, y) => [-f64::from(x), f64::from(y)],
+                    MouseScrollDelta::PixelDelta(by) => [-by.x / NOTCH, by.y / NOTCH],
+                };
+                self.turn(display, by);
+            }
             _ => (),
         }
         Ok(())
@@ -307,6 +299,7 @@ impl ApplicationHandler for App {
                     window,
                     size,
                     surface,
+                    wheels: [0.0; 2],
                 })
             });
             match shown {

@@ -1,5 +1,5 @@
 //! The messages between a process with displays and its viewer, which shows them in windows or
-//! keeps their pictures.
+//! keeps their pictures, and what both ends know of them.
 //!
 //! They are datagrams of a Unix socket (`SOCK_SEQPACKET`) that the process inherits, each of 32-bit
 //! words in little-endian order; the first word is the kind. First the viewer sends what there is:
@@ -13,99 +13,134 @@
 extern crate alloc;
 
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
-/// The most displays, and the most devices.
-pub const MAX_COUNT: u32 = 16;
+/// The most displays.
+pub const MAX_DISPLAYS: u32 = 16;
 
-/// Pixels of a cursor's image, 64 rows of 64.
-pub const CURSOR_PIXELS: usize = 64 * 64;
+/// The most input devices: a keyboard, and a pointer for each display.
+pub const MAX_DEVICES: u32 = 1 + MAX_DISPLAYS;
+
+/// The most buffers that a process has at a time, of all its displays. Each is a descriptor at both
+/// ends, of which a process may have 1024 by default.
+pub const MAX_BUFFERS: usize = 512;
+
+/// The smallest and the largest width or height of a buffer, in pixels.
+pub const BUFFER_SIDE: RangeInclusive<u32> = 16..=8192;
+
+/// The most frames of a display that were presented and not answered.
+pub const MAX_PRESENTS: usize = 2;
+
+/// Width and height of a cursor's image, in pixels.
+pub const CURSOR_SIZE: usize = 64;
+
+/// Pixels of a cursor's image.
+pub const CURSOR_PIXELS: usize = CURSOR_SIZE * CURSOR_SIZE;
 
 /// Bytes of the longest message.
 pub const LONGEST: usize = 4 * (CURSOR_PIXELS + 8);
 
+/// Types and codes of events, those of Linux's `input-event-codes.h`.
+pub mod evdev {
+    use core::ops::RangeInclusive;
+
+    /// `EV_SYN`.
+    pub const SYN: u16 = 0;
+    /// `EV_KEY`.
+    pub const KEY: u16 = 1;
+    /// `EV_REL`.
+    pub const REL: u16 = 2;
+    /// `EV_ABS`.
+    pub const ABS: u16 = 3;
+    /// `SYN_DROPPED`.
+    pub const SYN_DROPPED: u16 = 3;
+    /// Keys of a keyboard, from `KEY_ESC` to `KEY_MICMUTE`.
+    pub const KEYS: RangeInclusive<u16> = 1..=248;
+    /// Buttons of a pointer: `BTN_LEFT`, `BTN_RIGHT`, `BTN_MIDDLE`, `BTN_SIDE`, `BTN_EXTRA`.
+    pub const BUTTONS: [u16; 5] = [0x110, 0x111, 0x112, 0x113, 0x114];
+    /// Wheels of a pointer: `REL_HWHEEL`, `REL_WHEEL`.
+    pub const WHEELS: [u16; 2] = [6, 8];
+    /// Axes of a pointer: `ABS_X`, `ABS_Y`.
+    pub const AXES: [u16; 2] = [0, 1];
+}
+
 /// A rectangle of pixels: column, row, width, height.
 pub type Rectangle = [u32; 4];
 
-/// What the process sends.
+/// What the process sends. A display is named by its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// There is a buffer; its memory comes along.
     Buffer {
-        /// The display that it is for.
+        /// Number of the display that it is for.
         display: u32,
-        /// Its number, new for this display.
+        /// Number of the buffer, which this display had not used before.
         buffer: u32,
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
-        /// Pixels from one row to the next.
+        /// Pixels from the beginning of a row to that of the next.
         stride: u32,
     },
     /// A buffer isn't used any more.
     Release {
-        /// See above.
+        /// Number of its display.
         display: u32,
-        /// See above.
+        /// Number of the buffer.
         buffer: u32,
     },
     /// Show a buffer, and answer [`Event::Presented`] once it has been read.
     Present {
-        /// See above.
+        /// Number of the display that is to show it.
         display: u32,
-        /// See above.
+        /// Number of the buffer, one of this display's.
         buffer: u32,
-        /// Number of the frame.
+        /// Number of the frame, which the answer repeats.
         frame: u64,
         /// The rectangles that have changed, inside of the buffer.
         damage: Vec<Rectangle>,
     },
     /// Show nothing.
     Disable {
-        /// See above.
+        /// Number of the display.
         display: u32,
     },
     /// Set and show the cursor's image.
     Cursor {
-        /// See above.
+        /// Number of the display.
         display: u32,
-        /// The pixel of it that points.
+        /// Column and row of its pixel that points.
         hot_spot: (u32, u32),
-        /// Its pixels, `0xAARRGGBB`.
+        /// Its [`CURSOR_PIXELS`] pixels row by row, `0xAARRGGBB`.
         image: Vec<u32>,
     },
     /// Move the cursor.
     Move {
-        /// See above.
+        /// Number of the display.
         display: u32,
-        /// Column.
+        /// Column of the picture's pixel that it points at.
         x: u32,
-        /// Row.
+        /// Row of that pixel.
         y: u32,
     },
     /// Hide the cursor.
     Hide {
-        /// See above.
+        /// Number of the display.
         display: u32,
-    },
-    /// Switch a light.
-    Led {
-        /// The keyboard.
-        device: u32,
-        /// The light, as in evdev.
-        led: u32,
-        /// Whether it is on.
-        on: bool,
     },
 }
 
 /// A kind of input device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A keyboard with the keys of evdev and three lights.
+    /// A keyboard with [`evdev::KEYS`], for all displays.
     Keyboard,
     /// A pointer with positions from 0 to [`POINTER_RANGE`], five buttons and two wheels.
-    Pointer,
+    Pointer {
+        /// Number of the display that it is over.
+        display: u32,
+    },
 }
 
 /// The greatest position of a pointer.
@@ -119,14 +154,12 @@ pub enum Event {
     Display {
         /// Its number, from 0.
         display: u32,
-        /// Whether it is shown.
+        /// Whether there is a window, or pictures that are kept.
         connected: bool,
         /// Width that fits, in pixels.
         width: u32,
         /// Height that fits, in pixels.
         height: u32,
-        /// Refresh rate in thousandths of a hertz, or 0.
-        refresh_mhz: u32,
     },
     /// An input device, in the order of their numbers.
     Device {
@@ -139,15 +172,15 @@ pub enum Event {
     Ready,
     /// The answer to [`Request::Present`].
     Presented {
-        /// See there.
+        /// Number of the display.
         display: u32,
-        /// See there.
+        /// Number of the frame.
         frame: u64,
     },
     /// Events of a device that happened together: type, code and value of evdev, without the
     /// `SYN_REPORT` at their end.
     Input {
-        /// The device.
+        /// Number of the device.
         device: u32,
         /// Its events.
         events: Vec<(u16, u16, i32)>,
@@ -232,7 +265,6 @@ impl Request {
             } => bytes([5, display, x, y].into_iter().chain(image.iter().copied())),
             Request::Move { display, x, y } => bytes([6, display, x, y]),
             Request::Hide { display } => bytes([7, display]),
-            Request::Led { device, led, on } => bytes([8, device, led, on.into()]),
         }
     }
 
@@ -274,11 +306,6 @@ impl Request {
                 y: words.next()?,
             },
             7 => Request::Hide { display: first },
-            8 => Request::Led {
-                device: first,
-                led: words.next()?,
-                on: flag(words.next()?)?,
-            },
             _ => return None,
         };
         words.0.is_empty().then_some(request)
@@ -294,9 +321,11 @@ impl Event {
                 connected,
                 width,
                 height,
-                refresh_mhz,
-            } => bytes([1, display, connected.into(), width, height, refresh_mhz]),
-            Event::Device { device, kind } => bytes([2, device, kind as u32]),
+            } => bytes([1, display, connected.into(), width, height]),
+            Event::Device { device, kind } => match kind {
+                Kind::Keyboard => bytes([2, device, 0]),
+                Kind::Pointer { display } => bytes([2, device, 1, display]),
+            },
             Event::Ready => bytes([3]),
             Event::Presented { display, frame } => {
                 let [low, high] = halves(frame);
@@ -319,20 +348,21 @@ impl Event {
         let mut words = Words(bytes);
         let event = match words.next()? {
             1 => {
-                let [display, connected, width, height, refresh_mhz] = words.array()?;
+                let [display, connected, width, height] = words.array()?;
                 Event::Display {
                     display,
                     connected: flag(connected)?,
                     width,
                     height,
-                    refresh_mhz,
                 }
             }
             2 => Event::Device {
                 device: words.next()?,
                 kind: match words.next()? {
                     0 => Kind::Keyboard,
-                    1 => Kind::Pointer,
+                    1 => Kind::Pointer {
+                        display: words.next()?,
+                    },
                     _ => return None,
                 },
             },
@@ -388,11 +418,6 @@ mod tests {
                 y: 6,
             },
             Request::Hide { display },
-            Request::Led {
-                device: 1,
-                led: 2,
-                on: true,
-            },
         ];
         for request in all {
             let bytes = request.encode();
@@ -413,11 +438,14 @@ mod tests {
                 connected: true,
                 width: 800,
                 height: 600,
-                refresh_mhz: 60_000,
+            },
+            Event::Device {
+                device: 0,
+                kind: Kind::Keyboard,
             },
             Event::Device {
                 device: 3,
-                kind: Kind::Pointer,
+                kind: Kind::Pointer { display: 2 },
             },
             Event::Ready,
             Event::Presented {
@@ -449,7 +477,7 @@ mod tests {
                 .flat_map(|w| w.to_le_bytes())
                 .collect::<vec::Vec<_>>()
         };
-        assert_eq!(Request::decode(&odd(&[8, 0, 1, 2])), None);
+        assert_eq!(Event::decode(&odd(&[1, 0, 2, 640, 480])), None);
         assert_eq!(Event::decode(&odd(&[2, 0, 2])), None);
     }
 }
