@@ -10,7 +10,6 @@ use crate::{Host, Interest};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use platform::display::{
@@ -142,9 +141,9 @@ impl Displays for Host {
 
 impl Display {
     /// Sends to the viewer, if there is one.
-    fn send(&self, request: &Request) {
+    fn send(&self, request: Request) {
         if let Back::Viewer { peer, .. } = &self.back {
-            peer.borrow_mut().send(request, None);
+            peer.borrow_mut().send(request);
         }
     }
 
@@ -173,7 +172,6 @@ impl DisplayDevice<Host> for Display {
             let detail = format!("a picture of {width}x{height} pixels can't be shown");
             return Err(Failure::new(Error::Invalid, detail));
         }
-        self.check()?;
         let memory = Memory::new(width as usize * height as usize * size_of::<u32>())?;
         self.last = self.last.checked_add(1).ok_or(Error::TooManyOpen)?;
         let buffer = Buffer {
@@ -191,19 +189,17 @@ impl DisplayDevice<Host> for Display {
                 height,
                 stride: width,
             };
-            peer.borrow_mut()
-                .send(&request, Some(Rc::clone(&memory.fd)));
+            peer.borrow_mut().add_buffer(request, &memory)?;
         }
         self.buffers.insert(self.last, (memory, buffer));
         Ok(buffer)
     }
 
     fn release(&mut self, buffer: BufferId) {
-        if self.buffers.remove(&buffer.0).is_some() {
-            self.send(&Request::Release {
-                display: self.place,
-                buffer: buffer.0,
-            });
+        if self.buffers.remove(&buffer.0).is_some()
+            && let Back::Viewer { peer, .. } = &self.back
+        {
+            peer.borrow_mut().release_buffer(self.place, buffer.0);
         }
     }
 
@@ -237,7 +233,7 @@ impl DisplayDevice<Host> for Display {
                     frame: tag,
                     damage,
                 };
-                peer.send(&request, None);
+                peer.send(request);
             }
         }
         Ok(())
@@ -245,7 +241,7 @@ impl DisplayDevice<Host> for Display {
 
     fn disable(&mut self) -> Result<(), Failure> {
         self.check()?;
-        self.send(&Request::Disable {
+        self.send(Request::Disable {
             display: self.place,
         });
         Ok(())
@@ -260,7 +256,7 @@ impl DisplayDevice<Host> for Display {
             return Err(Error::Invalid.into());
         }
         self.check()?;
-        self.send(&Request::Cursor {
+        self.send(Request::Cursor {
             display: self.place,
             hot_spot,
             image: image.to_vec(),
@@ -269,7 +265,7 @@ impl DisplayDevice<Host> for Display {
     }
 
     fn move_cursor(&mut self, x: u32, y: u32) {
-        self.send(&Request::Move {
+        self.send(Request::Move {
             display: self.place,
             x,
             y,
@@ -277,7 +273,7 @@ impl DisplayDevice<Host> for Display {
     }
 
     fn hide_cursor(&mut self) {
-        self.send(&Request::Hide {
+        self.send(Request::Hide {
             display: self.place,
         });
     }

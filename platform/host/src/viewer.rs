@@ -2,8 +2,9 @@
 //! (the crate `viewer` has the messages).
 
 use crate::owned_fd::OwnedFd;
-use crate::{Interest, check, failure};
+use crate::{Interest, check, errno, failure};
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -13,16 +14,20 @@ use platform::display::{Mode, State};
 use platform::error::{Error, Failure, Stop};
 use platform::input::{SYN_DROPPED, SYN_REPORT, kind};
 use platform::{display, input};
-use viewer::{Event, Kind, LONGEST, MAX_DEVICES, MAX_DISPLAYS, Request};
+use viewer::{Event, Kind, LONGEST, MAX_BUFFERS, MAX_DEVICES, MAX_DISPLAYS, Request};
 
 /// How long a viewer may take to say what there is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Messages that wait until the viewer reads; a viewer behind that many is given up.
-const MAX_UNSENT: usize = 1024;
-
 /// Events of a device that wait until they are asked for.
 const MAX_EVENTS: usize = 1024;
+
+/// Why there is no viewer.
+const ENDED: &str = "what shows the display has ended: start the program again";
+const OTHER_VERSION: &str = "what shows the display is of another version of Soil than this \
+    program: run 'make install' in Soil's repository, and build the program again";
+const SILENT: &str = "what shows the display doesn't answer: start the program with soil run \
+    --display";
 
 /// The viewer, which all displays and input devices share.
 pub type Peer = Rc<RefCell<Viewer>>;
@@ -47,9 +52,14 @@ pub struct Device {
 /// The viewer as the process knows it.
 pub struct Viewer {
     fd: OwnedFd,
-    is_gone: bool,
+    /// Why it can't be used any more.
+    end: Option<&'static str>,
     is_ready: bool,
-    unsent: VecDeque<(Vec<u8>, Option<Rc<OwnedFd>>)>,
+    /// Requests that wait until the viewer reads, each with the descriptor that goes along. Of those
+    /// that replace each other there is one: what waits is as bounded as buffers and frames are.
+    unsent: VecDeque<(Request, Option<Rc<OwnedFd>>)>,
+    /// Buffers that the process has.
+    buffers: usize,
     pub displays: Vec<Display>,
     pub devices: Vec<Device>,
 }
@@ -72,19 +82,20 @@ impl Viewer {
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
         let mut viewer = Viewer {
             fd: OwnedFd(fd),
-            is_gone: false,
+            end: None,
             is_ready: false,
             unsent: VecDeque::new(),
+            buffers: 0,
             displays: Vec::new(),
             devices: Vec::new(),
         };
         let end = crate::Host::monotonic_ns() + PATIENCE.as_nanos() as u64;
         while !viewer.is_ready {
             viewer.receive();
+            viewer.check()?;
             let now = crate::Host::monotonic_ns();
-            if viewer.is_gone || now >= end {
-                let detail = "the viewer of SOIL_DISPLAY doesn't say what displays there are";
-                return Err(Failure::new(Error::Io, detail));
+            if now >= end {
+                return Err(Failure::new(Error::Io, SILENT));
             }
             if !viewer.is_ready {
                 let mut fds = [libc::pollfd {
@@ -103,18 +114,13 @@ impl Viewer {
 
     /// Whether the viewer is there.
     pub fn check(&self) -> Result<(), Failure> {
-        if self.is_gone {
-            return Err(Failure::new(Error::Io, "the display's window is closed"));
-        }
-        Ok(())
+        let failure = |why| Err(Failure::new(Error::Io, why));
+        self.end.map_or(Ok(()), failure)
     }
 
-    /// The viewer has ended, or can't be understood.
-    fn gone(&mut self) {
-        if self.is_gone {
-            return;
-        }
-        self.is_gone = true;
+    /// The viewer can't be used any more.
+    fn gone(&mut self, why: &'static str) {
+        self.end = Some(why);
         self.unsent.clear();
         let failed = self.check();
         for display in &mut self.displays {
@@ -133,19 +139,24 @@ impl Viewer {
     /// Takes what has come.
     pub fn receive(&mut self) {
         let mut buffer = [0; LONGEST];
-        while !self.is_gone {
+        while self.end.is_none() {
             // SAFETY: writes within `buffer`.
             let result = unsafe {
                 let start = buffer.as_mut_ptr().cast();
                 libc::recv(self.fd.0, start, buffer.len(), libc::MSG_DONTWAIT)
             };
-            let understood = match check(result) {
+            match check(result) {
                 Err(Stop::WouldBlock) => return,
-                Ok(len) => buffer.get(..len).and_then(Event::decode),
-                Err(_) => None,
-            };
-            if understood.and_then(|event| self.note(event)).is_none() {
-                self.gone();
+                // Linux says once that there is something the viewer didn't read, before it gives
+                // what the viewer sent.
+                Err(_) if errno() == libc::ECONNRESET => (),
+                Ok(0) | Err(_) => self.gone(ENDED),
+                Ok(len) => {
+                    let event = buffer.get(..len).and_then(Event::decode);
+                    if event.and_then(|event| self.note(event)).is_none() {
+                        self.gone(OTHER_VERSION);
+                    }
+                }
             }
         }
     }
@@ -220,29 +231,92 @@ impl Viewer {
         Some(())
     }
 
-    /// Sends a request, with a descriptor, now or when the viewer reads.
-    pub fn send(&mut self, request: &Request, along: Option<Rc<OwnedFd>>) {
-        if self.is_gone {
+    /// Sends the memory of a new buffer.
+    pub fn add_buffer(&mut self, request: Request, memory: &Memory) -> Result<(), Failure> {
+        self.check()?;
+        if self.buffers >= MAX_BUFFERS {
+            let detail = format!(
+                "the program has {MAX_BUFFERS} buffers of pictures, the most that a window takes: \
+                 release those that aren't used"
+            );
+            return Err(Failure::new(Error::TooManyOpen, detail));
+        }
+        self.buffers += 1;
+        self.queue(request, Some(Rc::clone(&memory.fd)));
+        Ok(())
+    }
+
+    /// Sends that a buffer isn't used any more.
+    pub fn release_buffer(&mut self, display: u32, buffer: u32) {
+        self.buffers = self.buffers.saturating_sub(1);
+        if !self.forget_buffer(display, buffer) {
+            self.send(Request::Release { display, buffer });
+        }
+    }
+
+    /// Sends a request, now or when the viewer reads.
+    pub fn send(&mut self, request: Request) {
+        self.queue(request, None);
+    }
+
+    fn queue(&mut self, request: Request, along: Option<Rc<OwnedFd>>) {
+        if self.end.is_some() {
             return;
         }
-        self.unsent.push_back((request.encode(), along));
+        self.unsent
+            .retain(|(older, _)| !is_replaced(older, &request));
+        self.unsent.push_back((request, along));
         self.flush();
+    }
+
+    /// Takes a buffer out of what waits for the viewer. False if the viewer knows of it, or is to
+    /// show it.
+    fn forget_buffer(&mut self, display: u32, buffer: u32) -> bool {
+        let is_about = |request: &Request| match request {
+            Request::Buffer {
+                display: on,
+                buffer: of,
+                ..
+            }
+            | Request::Present {
+                display: on,
+                buffer: of,
+                ..
+            } => (*on, *of) == (display, buffer),
+            _ => false,
+        };
+        let all = self.unsent.iter().enumerate();
+        let mut about = all.filter(|(_, (request, _))| is_about(request));
+        match (about.next(), about.next()) {
+            (Some((place, (Request::Buffer { .. }, _))), None) => {
+                self.unsent.remove(place);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Sends what wasn't sent yet.
     pub fn flush(&mut self) {
-        while let Some((bytes, along)) = self.unsent.front() {
-            match send(self.fd.0, bytes, along.as_ref().map(|fd| fd.0)) {
+        while let Some((request, along)) = self.unsent.front() {
+            let along = along.as_ref().map(|fd| fd.0);
+            match send(self.fd.0, &request.encode(), along) {
                 Ok(_) => _ = self.unsent.pop_front(),
-                Err(Stop::WouldBlock) if self.unsent.len() <= MAX_UNSENT => return,
-                Err(_) => self.gone(),
+                Err(Stop::WouldBlock) => return,
+                Err(_) => {
+                    // What it sent before its end counts.
+                    self.receive();
+                    if self.end.is_none() {
+                        self.gone(ENDED);
+                    }
+                }
             }
         }
     }
 
     /// Adds its events to what the process waits for.
     pub fn arm(&self, interest: &mut Interest) {
-        if self.is_gone {
+        if self.end.is_some() {
             return;
         }
         let output = if self.unsent.is_empty() {
@@ -260,6 +334,20 @@ impl Device {
         self.events.clear();
         self.events
             .extend([SYN_DROPPED, SYN_REPORT].map(|code| end_of_group(time_ns, code)));
+    }
+}
+
+/// Whether a request that waits counts no more after a newer one.
+fn is_replaced(older: &Request, newer: &Request) -> bool {
+    use Request::{Cursor, Disable, Hide, Move};
+    match (older, newer) {
+        (
+            Cursor { display, .. } | Hide { display },
+            Cursor { display: other, .. } | Hide { display: other },
+        )
+        | (Move { display, .. }, Move { display: other, .. })
+        | (Disable { display }, Disable { display: other }) => display == other,
+        _ => false,
     }
 }
 
@@ -352,3 +440,6 @@ impl Drop for Memory {
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! A viewer that doesn't read, and one that ends.
+
+use super::{ENDED, MAX_BUFFERS, Memory, OTHER_VERSION, OwnedFd, Peer, Viewer, send};
+use platform::display;
+use platform::error::{Error, Stop};
+use std::vec::Vec;
+use viewer::{Event, Kind, LONGEST, Request};
+
+/// The process's end, once the viewer's has said that there are a display and two devices.
+fn connect() -> (Peer, OwnedFd) {
+    let mut ends = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: `ends` has room for both.
+    let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) };
+    assert_eq!(made, 0);
+    let [ours, theirs] = ends;
+    let theirs = OwnedFd(theirs);
+    let (device, kind) = (0, Kind::Keyboard);
+    put(&theirs, &Event::Device { device, kind });
+    let (device, kind) = (1, Kind::Pointer { display: 0 });
+    put(&theirs, &Event::Device { device, kind });
+    let (display, connected, width, height) = (0, true, 640, 480);
+    put(
+        &theirs,
+        &Event::Display {
+            display,
+            connected,
+            width,
+            height,
+        },
+    );
+    put(&theirs, &Event::Ready);
+    (Viewer::connect(ours).expect("a viewer"), theirs)
+}
+
+fn put(to: &OwnedFd, event: &Event) {
+    send(to.0, &event.encode(), None).expect("room");
+}
+
+/// Takes the requests that have arrived, and those that waited for that.
+fn take_all(from: &OwnedFd, peer: &Peer) -> Vec<Request> {
+    let mut all = Vec::new();
+    let mut bytes = [0; LONGEST];
+    loop {
+        let flags = libc::MSG_DONTWAIT;
+        // SAFETY: writes within `bytes`.
+        let len = unsafe { libc::recv(from.0, bytes.as_mut_ptr().cast(), bytes.len(), flags) };
+        match usize::try_from(len) {
+            Ok(len) => all.push(Request::decode(&bytes[..len]).expect("a request")),
+            Err(_) if peer.borrow().unsent.is_empty() => return all,
+            Err(_) => peer.borrow_mut().flush(),
+        }
+    }
+}
+
+fn cursor_at(x: u32) -> Request {
+    let (display, y) = (0, 0);
+    Request::Move { display, x, y }
+}
+
+fn buffer(buffer: u32) -> Request {
+    let (display, width, height, stride) = (0, 16, 16, 16);
+    Request::Buffer {
+        display,
+        buffer,
+        width,
+        height,
+        stride,
+    }
+}
+
+fn present(buffer: u32) -> Request {
+    let (display, frame, damage) = (0, buffer.into(), Vec::new());
+    Request::Present {
+        display,
+        buffer,
+        frame,
+        damage,
+    }
+}
+
+#[test]
+fn a_cursor_may_move_faster_than_the_viewer_reads() {
+    let (peer, theirs) = connect();
+    for x in 0..10_000 {
+        peer.borrow_mut().send(cursor_at(x));
+    }
+    assert_eq!(peer.borrow().check(), Ok(()));
+    assert_eq!(peer.borrow().unsent.len(), 1);
+    assert_eq!(take_all(&theirs, &peer).last(), Some(&cursor_at(9999)));
+}
+
+#[test]
+fn of_requests_that_replace_each_other_the_last_one_waits() {
+    let (peer, theirs) = connect();
+    let memory = Memory::new(4096).expect("memory");
+    let add = |number| peer.borrow_mut().add_buffer(buffer(number), &memory);
+    let mut filling = 0;
+    while peer.borrow().unsent.is_empty() {
+        peer.borrow_mut().send(cursor_at(filling));
+        filling += 1;
+    }
+    let display = 0;
+    let cursor = |pixel| Request::Cursor {
+        display,
+        hot_spot: (0, 0),
+        image: alloc::vec![pixel; 64 * 64],
+    };
+    add(1).expect("room");
+    for request in [
+        cursor(1),
+        Request::Hide { display },
+        present(1),
+        Request::Disable { display },
+        cursor_at(7),
+        Request::Disable { display: 1 },
+        Request::Disable { display },
+        cursor(2),
+    ] {
+        peer.borrow_mut().send(request);
+    }
+    // The viewer needn't know of a buffer that is released before it was told.
+    add(2).expect("room");
+    peer.borrow_mut().release_buffer(display, 2);
+    // A frame is answered, even if its buffer is released.
+    peer.borrow_mut().release_buffer(display, 1);
+    let all = take_all(&theirs, &peer);
+    let expected = [
+        buffer(1),
+        present(1),
+        cursor_at(7),
+        Request::Disable { display: 1 },
+        Request::Disable { display },
+        cursor(2),
+        Request::Release { display, buffer: 1 },
+    ];
+    assert_eq!(all[filling as usize - 1..], expected);
+}
+
+#[test]
+fn a_process_has_as_many_buffers_as_the_viewer_takes() {
+    let (peer, theirs) = connect();
+    let memory = Memory::new(4096).expect("memory");
+    let add = |number| peer.borrow_mut().add_buffer(buffer(number), &memory);
+    for number in 0..MAX_BUFFERS as u32 {
+        add(number).expect("room");
+    }
+    let refused = add(1000).expect_err("too many");
+    assert_eq!(refused.error, Error::TooManyOpen);
+    assert_eq!(peer.borrow().check(), Ok(()));
+    peer.borrow_mut().release_buffer(0, 3);
+    add(1001).expect("room again");
+    assert_eq!(take_all(&theirs, &peer).len(), MAX_BUFFERS + 2);
+}
+
+#[test]
+fn what_a_viewer_sent_before_its_end_counts() {
+    let (peer, theirs) = connect();
+    peer.borrow_mut().displays[0].presents.extend([5, 6]);
+    let (display, frame) = (0, 5);
+    put(&theirs, &Event::Presented { display, frame });
+    // The socket is closed with a request that wasn't read.
+    peer.borrow_mut().send(cursor_at(1));
+    drop(theirs);
+    let mut peer = peer.borrow_mut();
+    peer.receive();
+    let failure = peer.check().expect_err("the viewer has ended");
+    assert_eq!(failure.detail, ENDED);
+    let display = &peer.displays[0];
+    assert!(!display.state.connected);
+    let expected = [
+        display::Event::Presented(5, Ok(())),
+        display::Event::Presented(6, Err(failure)),
+        display::Event::Changed,
+    ];
+    assert_eq!(display.events, expected);
+}
+
+#[test]
+fn a_viewer_that_is_not_understood_is_left() {
+    let (peer, theirs) = connect();
+    assert_ne!(send(theirs.0, &[9, 9], None), Err(Stop::WouldBlock));
+    peer.borrow_mut().receive();
+    let failure = peer.borrow().check().expect_err("nonsense");
+    assert_eq!(failure.detail, OTHER_VERSION);
+    // Nothing is sent any more, and nothing waits.
+    peer.borrow_mut().send(cursor_at(1));
+    assert!(peer.borrow().unsent.is_empty());
+}
