@@ -144,8 +144,9 @@ impl Screens {
         let received = loop {
             let flags = RecvFlags::CMSG_CLOEXEC;
             match recvmsg(&self.socket, &mut parts, &mut control, flags) {
-                Err(Errno::INTR) => (),
-                Err(Errno::CONNRESET) => return Ok(None),
+                // Linux says once that there is something the process didn't read, before it gives
+                // what the process sent.
+                Err(Errno::INTR | Errno::CONNRESET) => (),
                 other => break other?,
             }
         };

@@ -121,6 +121,23 @@ fn a_frame_copies_its_damage_and_is_answered() {
 }
 
 #[test]
+fn the_last_requests_of_a_process_count() {
+    let (mut screens, process) = start();
+    let (request, file) = buffer(1);
+    send(&process, &request, Some(&file));
+    send(&process, &present(1, 1, &[]), None);
+    screens.step().expect("sense");
+    screens.step().expect("sense");
+    // It ends without reading that this frame is shown.
+    let display = 0;
+    send(&process, &Request::Disable { display }, None);
+    drop(process);
+    assert_eq!(screens.step().expect("sense"), Some(Step::Shown(0)));
+    assert!(screens.picture(0).is_none());
+    assert_eq!(screens.step().expect("the end"), None);
+}
+
+#[test]
 fn nonsense_is_an_error() {
     let (request, file) = buffer(1);
     let odd = |change: &dyn Fn(&mut Request)| {
