@@ -8,13 +8,14 @@ pub use picture::Picture;
 
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::iter;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use viewer::{BUFFER_SIDE, Event, Kind, LONGEST, MAX_BUFFERS, Rectangle, Request};
+use viewer::evdev::{KEY, SYN, SYN_DROPPED};
+use viewer::{BUFFER_SIDE, Event, Kind, LONGEST, MAX_BUFFERS, MAX_PRESENTS, Rectangle, Request};
 
 /// A display.
 #[derive(Default)]
@@ -46,6 +47,11 @@ pub struct Screens {
     socket: OwnedFd,
     screens: Vec<Screen>,
     buffers: HashMap<(u32, u32), Buffer>,
+    /// What the process had no room for. Displays, devices and frames bound its length: the state of
+    /// a display replaces an older one, and the notice that a device's events are lost the events.
+    unsent: VecDeque<Event>,
+    /// Keys and buttons that the process knows to be pressed, each with its device.
+    pressed: BTreeSet<(u32, u16)>,
 }
 
 /// The number of a device.
@@ -66,34 +72,28 @@ fn nonsense() -> io::Error {
 
 impl Screens {
     /// Tells the process at the other end of `socket` (`SOCK_SEQPACKET`) that it has displays of
-    /// these sizes, a keyboard, and a pointer for each.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn new(socket: OwnedFd, sizes: &[(u32, u32)]) -> io::Result<Self> {
+    /// these sizes, a keyboard, and a pointer for each. Nothing that is sent waits for the process.
+    pub fn new(socket: OwnedFd, sizes: &[(u32, u32)]) -> Self {
         let screens = sizes.iter().map(|_| Screen::default()).collect();
-        let all = Self {
+        let mut all = Self {
             socket,
             screens,
             buffers: HashMap::new(),
+            unsent: VecDeque::new(),
+            pressed: BTreeSet::new(),
         };
-        for (display, (width, height)) in (0..).zip(sizes) {
-            all.send(&Event::Display {
-                display,
-                connected: true,
-                width: *width,
-                height: *height,
-            })?;
+        for (display, size) in (0..).zip(sizes) {
+            all.resize(display, Some(*size));
         }
         let pointers = (0..)
             .zip(sizes)
             .map(|(display, _)| Kind::Pointer { display });
         for kind in iter::once(Kind::Keyboard).chain(pointers) {
             let device = number(kind);
-            all.send(&Event::Device { device, kind })?;
+            all.send(Event::Device { device, kind });
         }
-        all.send(&Event::Ready)?;
-        Ok(all)
+        all.send(Event::Ready);
+        all
     }
 
     /// The socket, to be waited for.
@@ -115,20 +115,76 @@ impl Screens {
         }
     }
 
-    /// Sends an event. Waits while the process doesn't read.
-    ///
-    /// # Errors
-    /// Those of the socket, which the process may have closed.
-    pub fn send(&self, event: &Event) -> io::Result<()> {
-        send(&self.socket, &event.encode(), SendFlags::NOSIGNAL)?;
-        Ok(())
+    /// Tells the process the size of a display's window in pixels; none: it is closed.
+    pub fn resize(&mut self, display: u32, size: Option<(u32, u32)>) {
+        let (width, height) = size.unwrap_or_default();
+        self.send(Event::Display {
+            display,
+            connected: size.is_some(),
+            width,
+            height,
+        });
     }
 
-    /// Sends what has happened to a device at once: types, codes and values of evdev.
-    pub fn input(&self, from: Kind, events: Vec<(u16, u16, i32)>) {
+    /// Tells the process what happened to a device at once: types, codes and values of evdev. A
+    /// press of a key that is pressed is left out, as is a release of one that isn't.
+    pub fn input(&mut self, from: Kind, mut events: Vec<(u16, u16, i32)>) {
         let device = number(from);
-        // A process that is gone is noticed by its socket.
-        let _ = self.send(&Event::Input { device, events });
+        events.retain(|(kind, code, value)| match (*kind, *value) {
+            (KEY, 0) => self.pressed.remove(&(device, *code)),
+            (KEY, _) => self.pressed.insert((device, *code)),
+            _ => true,
+        });
+        if !events.is_empty() {
+            self.send(Event::Input { device, events });
+        }
+    }
+
+    /// Releases all keys of a device, whose own releases may not be told any more.
+    pub fn release_keys(&mut self, of: Kind) {
+        let device = number(of);
+        let codes = self.pressed.range((device, 0)..=(device, u16::MAX));
+        let events = codes.map(|(_, code)| (KEY, *code, 0)).collect();
+        self.input(of, events);
+    }
+
+    /// Sends what the process had no room for, as far as there is some now; whether that is all.
+    pub fn flush(&mut self) -> bool {
+        while let Some(event) = self.unsent.front() {
+            if !self.try_send(event) {
+                return false;
+            }
+            self.unsent.pop_front();
+        }
+        true
+    }
+
+    /// Sends an event, or keeps what the process is to be told of it once there is room.
+    fn send(&mut self, event: Event) {
+        if self.flush() && self.try_send(&event) {
+            return;
+        }
+        let event = match event {
+            Event::Input { device, .. } => {
+                // All its keys count as released.
+                self.pressed.retain(|(of, _)| *of != device);
+                let events = vec![(SYN, SYN_DROPPED, 0)];
+                Event::Input { device, events }
+            }
+            other => other,
+        };
+        self.unsent.retain(|older| match (older, &event) {
+            (Event::Display { display, .. }, Event::Display { display: of, .. }) => display != of,
+            _ => *older != event,
+        });
+        self.unsent.push_back(event);
+    }
+
+    /// Sends an event without waiting; false where the process has no room for it.
+    fn try_send(&self, event: &Event) -> bool {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        // A process that is gone is noticed by `step`.
+        send(&self.socket, &event.encode(), flags) != Err(Errno::AGAIN)
     }
 
     /// Takes the process's next request, waits for one, and does it. The display that it changed,
@@ -209,9 +265,13 @@ impl Screens {
                 frame,
                 damage,
             } => {
+                let unsent = self.unsent.iter();
+                let owed = unsent.filter(|event| matches!(event, Event::Presented { .. }));
+                if owed.count() >= MAX_PRESENTS * self.screens.len() {
+                    return Err(nonsense());
+                }
                 self.present(display, buffer, &damage)?;
-                // The process may be gone by now.
-                let _ = self.send(&Event::Presented { display, frame });
+                self.send(Event::Presented { display, frame });
                 return Ok(Step::Shown(display));
             }
             Request::Disable { display } => {

@@ -8,16 +8,18 @@ use rustix::net::{
 };
 use std::fs::File;
 use std::io::IoSlice;
+use std::iter;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
-use viewer::{Event, LONGEST, Request};
+use viewer::evdev::{ABS, KEY, SYN, SYN_DROPPED};
+use viewer::{Event, Kind, LONGEST, Request};
 
 fn start() -> (Screens, OwnedFd) {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).expect("a socket");
-    let screens = Screens::new(ours, &[(32, 16), (64, 48)]).expect("sent");
+    let screens = Screens::new(ours, &[(32, 16), (64, 48)]);
     for _ in 0..6 {
         event(&theirs);
     }
@@ -25,9 +27,13 @@ fn start() -> (Screens, OwnedFd) {
 }
 
 fn event(from: &OwnedFd) -> Event {
+    next_event(from).expect("an event")
+}
+
+fn next_event(from: &OwnedFd) -> Option<Event> {
     let mut bytes = [0; LONGEST];
-    let (len, _) = recv(from, &mut bytes[..], RecvFlags::DONTWAIT).expect("an event");
-    Event::decode(&bytes[..len]).expect("an event")
+    let (len, _) = recv(from, &mut bytes[..], RecvFlags::DONTWAIT).ok()?;
+    Some(Event::decode(&bytes[..len]).expect("sense"))
 }
 
 fn send(to: &OwnedFd, request: &Request, file: Option<&File>) {
@@ -135,6 +141,74 @@ fn the_last_requests_of_a_process_count() {
     assert_eq!(screens.step().expect("sense"), Some(Step::Shown(0)));
     assert!(screens.picture(0).is_none());
     assert_eq!(screens.step().expect("the end"), None);
+}
+
+const POINTER: Kind = Kind::Pointer { display: 1 };
+
+fn key(code: u16, value: i32) -> Vec<(u16, u16, i32)> {
+    vec![(KEY, code, value)]
+}
+
+#[test]
+fn a_release_follows_a_press() {
+    let (mut screens, process) = start();
+    for (code, value) in [(30, 0), (30, 1), (30, 1), (31, 1), (30, 0), (30, 0)] {
+        screens.input(Kind::Keyboard, key(code, value));
+    }
+    screens.input(POINTER, key(272, 1));
+    screens.release_keys(Kind::Keyboard);
+    screens.release_keys(Kind::Keyboard);
+    screens.input(Kind::Keyboard, key(31, 0));
+    let told: Vec<_> = iter::from_fn(|| next_event(&process)).collect();
+    let of = |device, code, value| Event::Input {
+        device,
+        events: key(code, value),
+    };
+    let keys = [of(0, 30, 1), of(0, 31, 1), of(0, 30, 0)];
+    assert_eq!(told[..3], keys);
+    assert_eq!(told[3..], [of(2, 272, 1), of(0, 31, 0)]);
+}
+
+#[test]
+fn a_process_that_does_not_read_holds_up_nothing() {
+    let (mut screens, process) = start();
+    screens.input(Kind::Keyboard, key(30, 1));
+    screens.input(POINTER, key(272, 1));
+    for place in 0..10_000 {
+        screens.input(POINTER, vec![(ABS, 0, place)]);
+    }
+    for width in [100, 200] {
+        screens.resize(1, Some((width, 100)));
+    }
+    assert!(!screens.flush());
+    let mut told = Vec::new();
+    while !screens.flush() {
+        told.extend(iter::from_fn(|| next_event(&process)));
+    }
+    told.extend(iter::from_fn(|| next_event(&process)));
+    let lost = Event::Input {
+        device: 2,
+        events: vec![(SYN, SYN_DROPPED, 0)],
+    };
+    let (display, connected, width, height) = (1, true, 200, 100);
+    let resized = Event::Display {
+        display,
+        connected,
+        width,
+        height,
+    };
+    assert_eq!(told.iter().filter(|event| **event == lost).count(), 1);
+    assert_eq!(told[told.len() - 2..], [lost, resized]);
+    // The button counts as released, the key doesn't.
+    screens.input(POINTER, key(272, 0));
+    screens.input(POINTER, key(272, 1));
+    screens.input(Kind::Keyboard, key(30, 0));
+    let (first, second) = (event(&process), event(&process));
+    let of = |device, code, value| Event::Input {
+        device,
+        events: key(code, value),
+    };
+    assert_eq!([first, second], [of(2, 272, 1), of(0, 30, 0)]);
 }
 
 #[test]

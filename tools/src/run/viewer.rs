@@ -117,7 +117,7 @@ impl Viewed {
 fn keep(ours: OwnedFd, sizes: &[DisplaySize]) -> Result<Pictured, Failure> {
     let wrong = |error| Failure::new(format!("the program's display: {error}"));
     let sizes: Vec<(u32, u32)> = sizes.iter().map(|size| (size.0, size.1)).collect();
-    let mut screens = Screens::new(ours, &sizes).map_err(wrong)?;
+    let mut screens = Screens::new(ours, &sizes);
     while screens.step().map_err(wrong)?.is_some() {}
     Ok(Pictured::Shows(screens.picture(0).cloned()))
 }

@@ -19,16 +19,20 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 use viewer::evdev::{ABS, AXES, KEY, REL, WHEELS};
-use viewer::{BUFFER_SIDE, Event, Kind, POINTER_RANGE};
+use viewer::{BUFFER_SIDE, Kind, POINTER_RANGE};
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalSize;
 use winit::event::{ElementState, MouseScrollDelta, WindowEvent};
-use winit::event_loop::{ActiveEventLoop, EventLoop, OwnedDisplayHandle};
+use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, OwnedDisplayHandle};
 use winit::window::{Window, WindowAttributes, WindowId};
 
 /// Requests that are done before the windows get their turn.
 const MAX_STEPS: usize = 64;
+
+/// How soon the windows send again what the process had no room for.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Pixels of a touchpad's movement that count as a notch of a wheel.
 const NOTCH: f64 = 20.0;
@@ -94,7 +98,7 @@ fn run() -> Result<(), String> {
     let events: EventLoop<()> = events.map_err(|error| no_desktop(&error))?;
     let context = Context::new(events.owned_display_handle());
     let context = context.map_err(|error| no_desktop(&error))?;
-    let screens = Screens::new(socket, &sizes).map_err(|error| error.to_string())?;
+    let screens = Screens::new(socket, &sizes);
     let (seen, next) = channel();
     let proxy = events.create_proxy();
     std::thread::spawn(move || {
@@ -209,13 +213,8 @@ impl App {
                 if let Some(shown) = self.windows.get_mut(display as usize) {
                     shown.size = size;
                 }
-                let state = Event::Display {
-                    display,
-                    connected: true,
-                    width: size.width.max(LEAST),
-                    height: size.height.max(LEAST),
-                };
-                let _ = self.screens.send(&state);
+                let sides = (size.width.max(LEAST), size.height.max(LEAST));
+                self.screens.resize(display, Some(sides));
                 self.redraw(display);
             }
             WindowEvent::KeyboardInput {
@@ -234,6 +233,8 @@ impl App {
                     self.screens.input(Kind::Keyboard, events);
                 }
             }
+            // On Wayland the desktop doesn't tell the releases that the window doesn't get.
+            WindowEvent::Focused(false) => self.screens.release_keys(Kind::Keyboard),
             WindowEvent::CursorMoved { position, .. } => {
                 let shown = self.windows.get(display as usize);
                 let size = shown.map_or_else(PhysicalSize::default, |shown| shown.size);
@@ -315,6 +316,13 @@ impl ApplicationHandler for App {
             Ok(false) => events.exit(),
             Err(reason) => self.fail(events, reason),
         }
+    }
+
+    fn about_to_wait(&mut self, events: &ActiveEventLoop) {
+        events.set_control_flow(match self.screens.flush() {
+            true => ControlFlow::Wait,
+            false => ControlFlow::wait_duration(RETRY),
+        });
     }
 
     fn window_event(&mut self, events: &ActiveEventLoop, id: WindowId, event: WindowEvent) {
