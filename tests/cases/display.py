@@ -402,6 +402,12 @@ class Desktop:
             time.sleep(0.1)
 
 
+def enlarged(rows, by):
+    """A picture with squares in place of its pixels."""
+    lines = [b"".join(by * row[x : x + 3] for x in range(0, len(row), 3)) for row in rows]
+    return [line for line in lines for _ in range(by)]
+
+
 def shows(screen, rows):
     """Whether rows of pixels are in a larger picture."""
     for y, row in enumerate(screen[: len(screen) - len(rows) + 1]):
@@ -416,8 +422,8 @@ def shows(screen, rows):
 
 @test()
 def a_window_of_a_process(context):
-    """Under an X server: the picture, another size, keys in their order and as text, and the end
-    when the window is closed."""
+    """Under an X server: the picture, as large as the window, another size, keys in their order and
+    as text, and the end when the window is closed."""
     desktop = Desktop(context)
     file = context.path("window.png")
     options = ["--display=window", "--display-size=320x240", f"--screenshot={file}"]
@@ -428,11 +434,13 @@ def a_window_of_a_process(context):
     tell(child, "draw display0 320 240")
     window = desktop.window("pictures.exe")
     desktop.await_picture(picture(320, 240))
+    tell(child, "draw display0 64 120")
+    desktop.await_picture(enlarged(picture(64, 120), 2))
     desktop.do("windowsize", window, "400", "300")
     await_size(child, "400x300")
     say(child, "end")
     assert outcome(child, context)[0] == 0, child.text
-    assert read_png(file) == picture(320, 240)
+    assert read_png(file) == picture(64, 120)
 
     options = ["--display=window", "--display-size=320x240"]
     child = context.soil(TYPING, "process", options=options, env=desktop.environment)

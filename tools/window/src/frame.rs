@@ -1,34 +1,129 @@
-//! What a window shows: the picture in its upper left corner, and the cursor.
+//! What a window shows: the picture, as large as fits, and the cursor on it.
 
 use screens::{Picture, Screen};
-use viewer::CURSOR_SIZE;
+use viewer::{CURSOR_SIZE, POINTER_RANGE};
 
-/// Composes the `pixels` of a window of this width.
-pub fn compose(pixels: &mut [u32], width: u32, picture: Option<&Picture>, screen: Option<&Screen>) {
-    pixels.fill(0);
-    let width = (width as usize).max(1);
-    if let Some(picture) = picture {
-        let rows = picture.pixels().chunks((picture.width() as usize).max(1));
-        for (to, from) in pixels.chunks_mut(width).zip(rows) {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = from & 0x00ff_ffff;
-            }
+/// The part of a window that shows the picture, in the window's pixels. Around it is black.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Place {
+    /// The largest one for a picture of this size, of which it keeps the ratio of the sides; all of
+    /// the window where there is no picture.
+    pub fn new(window: (u32, u32), picture: Option<&Picture>) -> Self {
+        let (width, height) = (window.0.max(1), window.1.max(1));
+        let (wide, high) = picture.map_or((width, height), |picture| {
+            (picture.width().max(1), picture.height().max(1))
+        });
+        // `side` times the ratio, which is at most `most`.
+        let scaled = |side: u32, by: u32, to: u32, most: u32| {
+            let (side, by, to) = (u64::from(side), u64::from(by), u64::from(to));
+            let scaled = (side * by + to / 2) / to;
+            u32::try_from(scaled).unwrap_or(most).clamp(1, most)
+        };
+        let is_wider = u64::from(wide) * u64::from(height) >= u64::from(high) * u64::from(width);
+        let (across, down) = match is_wider {
+            true => (width, scaled(high, width, wide, height)),
+            false => (scaled(wide, height, high, width), height),
+        };
+        Self {
+            left: (width - across) / 2,
+            top: (height - down) / 2,
+            width: across,
+            height: down,
         }
     }
-    let Some((image, hot_spot)) = screen.and_then(|screen| screen.cursor.as_ref()) else {
-        return;
+
+    /// A position of the pointer in the window as shares of the picture, from 0 to
+    /// [`POINTER_RANGE`]: beside the picture, of its edge.
+    pub fn shares(&self, x: f64, y: f64) -> (i32, i32) {
+        let share = |at: f64, start: u32, all: u32| {
+            let last = f64::from(all.max(2) - 1);
+            let at = (at - f64::from(start)).clamp(0.0, last);
+            (at * f64::from(POINTER_RANGE) / last).round() as i32
+        };
+        (
+            share(x, self.left, self.width),
+            share(y, self.top, self.height),
+        )
+    }
+}
+
+/// A cursor that is shown.
+struct Cursor<'a> {
+    image: &'a [u32],
+    /// Column and row of its upper left corner on the picture are these less the hot spot's.
+    at: (u32, u32),
+    hot_spot: (u32, u32),
+}
+
+impl Cursor<'_> {
+    /// Its row on this row of the picture.
+    fn row(&self, y: usize) -> Option<&[u32]> {
+        let row = offset(y, self.at.1, self.hot_spot.1)?;
+        self.image.chunks(CURSOR_SIZE).nth(row)
+    }
+
+    /// The pixel of its `row` on this column of the picture.
+    fn pixel(&self, row: &[u32], x: usize) -> Option<u32> {
+        row.get(offset(x, self.at.0, self.hot_spot.0)?).copied()
+    }
+}
+
+/// Column or row of a cursor on one of the picture.
+fn offset(of: usize, at: u32, hot: u32) -> Option<usize> {
+    (of + hot as usize).checked_sub(at as usize)
+}
+
+/// Composes the `pixels` of a window of this size: each shows the pixel of the picture below it.
+pub fn compose(
+    pixels: &mut [u32],
+    window: (u32, u32),
+    picture: Option<&Picture>,
+    screen: Option<&Screen>,
+) {
+    pixels.fill(0);
+    let place = Place::new(window, picture);
+    let (wide, high) = picture.map_or((place.width, place.height), |picture| {
+        (picture.width(), picture.height())
+    });
+    let below = |at: u32, all: u32, of: u32| {
+        let below = u64::from(at) * u64::from(of) / u64::from(all);
+        usize::try_from(below).unwrap_or(usize::MAX)
     };
-    let at = screen.map_or((0, 0), |screen| screen.cursor_at);
-    let place = |at: u32, hot: u32, offset: usize| (at as usize + offset).checked_sub(hot as usize);
-    for (row, line) in image.chunks(CURSOR_SIZE).enumerate() {
-        for (column, over) in line.iter().enumerate() {
-            let x = place(at.0, hot_spot.0, column).filter(|x| *x < width);
-            let y = place(at.1, hot_spot.1, row);
-            let index = x
-                .zip(y)
-                .and_then(|(x, y)| y.checked_mul(width)?.checked_add(x));
-            if let Some(pixel) = index.and_then(|index| pixels.get_mut(index)) {
-                *pixel = blend(*pixel, *over);
+    let columns: Vec<usize> = (0..place.width)
+        .map(|x| below(x, place.width, wide))
+        .collect();
+    let cursor = screen.and_then(|screen| {
+        let (image, hot_spot) = screen.cursor.as_ref()?;
+        Some(Cursor {
+            image,
+            at: screen.cursor_at,
+            hot_spot: *hot_spot,
+        })
+    });
+    let lines = pixels.chunks_mut((window.0 as usize).max(1));
+    for (line, row) in lines.skip(place.top as usize).zip(0..place.height) {
+        let y = below(row, place.height, high);
+        let line = line.iter_mut().skip(place.left as usize).zip(&columns);
+        let from = picture.and_then(|picture| {
+            let mut rows = picture.pixels().chunks((picture.width() as usize).max(1));
+            rows.nth(y)
+        });
+        let over = cursor
+            .as_ref()
+            .and_then(|cursor| Some((cursor, cursor.row(y)?)));
+        for (to, x) in line {
+            if let Some(pixel) = from.and_then(|from| from.get(*x)) {
+                *to = pixel & 0x00ff_ffff;
+            }
+            if let Some(pixel) = over.and_then(|(cursor, row)| cursor.pixel(row, *x)) {
+                *to = blend(*to, pixel);
             }
         }
     }
@@ -46,8 +141,16 @@ fn blend(under: u32, over: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{blend, compose};
+    use super::{Place, blend, compose};
     use screens::{Picture, Screen};
+    use viewer::POINTER_RANGE;
+
+    /// A picture of the format PPM, whose pixels are blue by their number from 1.
+    fn picture(width: u32, height: u32) -> Picture {
+        let mut file = format!("P6 {width} {height} 255\n").into_bytes();
+        file.extend((1..=width * height).flat_map(|pixel| [0, 0, pixel as u8]));
+        Picture::read_ppm(&mut file.as_slice()).expect("a picture")
+    }
 
     #[test]
     fn a_cursor_is_blended_by_its_opacity() {
@@ -62,12 +165,64 @@ mod tests {
         let mut screen = Screen::default();
         screen.cursor = Some((vec![0xffff_ffff; 64 * 64], (62, 63)));
         screen.cursor_at = (0, 0);
-        let picture = Picture::black(20, 3);
-        compose(&mut pixels, 10, Some(&picture), Some(&screen));
-        let white: Vec<usize> = (0..50).filter(|place| pixels[*place] != 0).collect();
-        assert_eq!(white, [0, 1]);
+        let white = |pixels: &[u32]| -> Vec<usize> {
+            (0..50).filter(|place| pixels[*place] != 0).collect()
+        };
+        compose(
+            &mut pixels,
+            (10, 5),
+            Some(&Picture::black(10, 5)),
+            Some(&screen),
+        );
+        assert_eq!(white(&pixels), [0, 1]);
+        // A picture that is enlarged has a larger cursor.
+        compose(
+            &mut pixels,
+            (10, 5),
+            Some(&Picture::black(5, 2)),
+            Some(&screen),
+        );
+        assert_eq!(white(&pixels), [0, 1, 2, 3, 10, 11, 12, 13]);
         screen.cursor_at = (u32::MAX, u32::MAX);
-        compose(&mut pixels, 10, None, Some(&screen));
+        compose(&mut pixels, (10, 5), None, Some(&screen));
         assert!(pixels.iter().all(|pixel| *pixel == 0));
+    }
+
+    #[test]
+    fn a_picture_is_as_large_as_its_window_lets_it_be() {
+        let shown = |width: u32, height: u32, of: &Picture| {
+            let mut pixels = vec![9; width as usize * height as usize];
+            compose(&mut pixels, (width, height), Some(of), None);
+            pixels
+        };
+        assert_eq!(shown(2, 2, &picture(2, 2)), [1, 2, 3, 4]);
+        #[rustfmt::skip]
+        assert_eq!(shown(6, 4, &picture(2, 2)), [
+            0, 1, 1, 2, 2, 0,
+            0, 1, 1, 2, 2, 0,
+            0, 3, 3, 4, 4, 0,
+            0, 3, 3, 4, 4, 0,
+        ]);
+        // Black above and below; a picture that is too large is made smaller.
+        assert_eq!(shown(2, 3, &picture(4, 2)), [0, 0, 1, 3, 0, 0]);
+        assert_eq!(shown(1, 1, &picture(100, 1)), [1]);
+        assert_eq!(shown(1, 2, &picture(1, 100)), [1, 51]);
+    }
+
+    #[test]
+    fn a_pointer_is_at_a_share_of_the_picture() {
+        let place = Place::new((1280, 800), Some(&picture(16, 16)));
+        let end = POINTER_RANGE;
+        assert_eq!(place.shares(240.0, 0.0), (0, 0));
+        assert_eq!(place.shares(1039.0, 799.0), (end, end));
+        assert_eq!(
+            place.shares(239.0 + 400.5, 399.5),
+            (end / 2 + 1, end / 2 + 1)
+        );
+        // Beside the picture it is at its edge.
+        assert_eq!(place.shares(3.0, 900.0), (0, end));
+        assert_eq!(place.shares(f64::from(u32::MAX), -5.0), (end, 0));
+        let whole = Place::new((101, 51), None);
+        assert_eq!(whole.shares(100.0, 25.0), (end, (end + 1) / 2));
     }
 }

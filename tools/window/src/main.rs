@@ -10,6 +10,7 @@
 mod frame;
 mod keys;
 
+use frame::Place;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use screens::{Screens, Step};
 use softbuffer::{Context, Surface};
@@ -21,7 +22,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 use viewer::evdev::{ABS, AXES, KEY, REL, WHEELS};
-use viewer::{BUFFER_SIDE, Kind, POINTER_RANGE};
+use viewer::{BUFFER_SIDE, Kind};
 use winit::application::ApplicationHandler;
 use winit::dpi::PhysicalSize;
 use winit::event::{ElementState, MouseScrollDelta, WindowEvent};
@@ -182,7 +183,12 @@ impl App {
         surface.resize(wide, high).map_err(failed)?;
         let mut pixels = surface.buffer_mut().map_err(failed)?;
         let screen = screens.screens().get(display as usize);
-        frame::compose(&mut pixels, width, screens.picture(display), screen);
+        frame::compose(
+            &mut pixels,
+            (width, height),
+            screens.picture(display),
+            screen,
+        );
         window.pre_present_notify();
         pixels.present().map_err(failed)
     }
@@ -238,14 +244,8 @@ impl App {
             WindowEvent::CursorMoved { position, .. } => {
                 let shown = self.windows.get(display as usize);
                 let size = shown.map_or_else(PhysicalSize::default, |shown| shown.size);
-                let share = |at: f64, all: u32| {
-                    let last = f64::from(all.max(2) - 1);
-                    (at.clamp(0.0, last) * f64::from(POINTER_RANGE) / last).round() as i32
-                };
-                let (x, y) = (
-                    share(position.x, size.width),
-                    share(position.y, size.height),
-                );
+                let place = Place::new(size.into(), self.screens.picture(display));
+                let (x, y) = place.shares(position.x, position.y);
                 let [across, down] = AXES;
                 let events = vec![(ABS, across, x), (ABS, down, y)];
                 self.screens.input(Kind::Pointer { display }, events);
