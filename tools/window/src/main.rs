@@ -14,9 +14,11 @@ use frame::Place;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use screens::{Screens, Step};
 use softbuffer::{Context, Surface};
+use std::ffi::OsString;
 use std::fs::File;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
@@ -83,14 +85,14 @@ fn sizes(text: &str) -> Option<Vec<(u32, u32)>> {
 }
 
 fn run() -> Result<(), String> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let usage = || "soil run --display window starts it".to_owned();
-    let (title, sizes, picture) = match words.as_slice() {
-        [title, wanted] => (title, sizes(wanted), None),
-        [title, wanted, picture] => (title, sizes(wanted), Some(picture)),
+    let (title, wanted, picture) = match words.as_slice() {
+        [title, wanted] => (title, wanted, None),
+        [title, wanted, picture] => (title, wanted, Some(Path::new(picture))),
         _ => return Err(usage()),
     };
-    let sizes = sizes.ok_or_else(usage)?;
+    let sizes = wanted.to_str().and_then(sizes).ok_or_else(usage)?;
     let socket = std::io::stdin().as_fd().try_clone_to_owned();
     let socket = socket.map_err(|error| error.to_string())?;
     let waited = socket.try_clone().map_err(|error| error.to_string())?;
@@ -106,7 +108,7 @@ fn run() -> Result<(), String> {
         while wait(&waited, None) && proxy.send_event(()).is_ok() && next.recv().is_ok() {}
     });
     let mut app = App {
-        title: title.clone(),
+        title: title.to_string_lossy().into_owned(),
         sizes,
         screens,
         context,
@@ -121,7 +123,7 @@ fn run() -> Result<(), String> {
         let taken = app.screens.picture(0);
         let taken = taken.ok_or("the program has shown nothing on its first display")?;
         let written = File::create(file).and_then(|to| taken.write_png(to));
-        written.map_err(|error| format!("{file}: {error}"))?;
+        written.map_err(|error| format!("{}: {error}", file.display()))?;
     }
     app.failed.map_or(Ok(()), Err)
 }
