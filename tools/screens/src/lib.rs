@@ -47,6 +47,8 @@ pub struct Screens {
     socket: OwnedFd,
     screens: Vec<Screen>,
     buffers: HashMap<(u32, u32), Buffer>,
+    /// Frames that weren't answered: display and number, in their order.
+    owed: Vec<(u32, u64)>,
     /// What the process had no room for. Displays, devices and frames bound its length: the state of
     /// a display replaces an older one, and the notice that a device's events are lost the events.
     unsent: VecDeque<Event>,
@@ -79,6 +81,7 @@ impl Screens {
             socket,
             screens,
             buffers: HashMap::new(),
+            owed: Vec::new(),
             unsent: VecDeque::new(),
             pressed: BTreeSet::new(),
         };
@@ -148,6 +151,15 @@ impl Screens {
         self.input(of, events);
     }
 
+    /// Tells the process that this display shows the frames that were presented.
+    pub fn answer(&mut self, display: u32) {
+        let of_it = |(of, _): &mut (u32, u64)| *of == display;
+        let shown: Vec<_> = self.owed.extract_if(.., of_it).collect();
+        for (display, frame) in shown {
+            self.send(Event::Presented { display, frame });
+        }
+    }
+
     /// Sends what the process had no room for, as far as there is some now; whether that is all.
     pub fn flush(&mut self) -> bool {
         while let Some(event) = self.unsent.front() {
@@ -187,8 +199,8 @@ impl Screens {
         send(&self.socket, &event.encode(), flags) != Err(Errno::AGAIN)
     }
 
-    /// Takes the process's next request, waits for one, and does it. The display that it changed,
-    /// if any; none at the process's end.
+    /// Takes the process's next request, waits for one, and does it. What that changed; none at the
+    /// process's end.
     ///
     /// # Errors
     /// Those of the socket, and of a process that sends nonsense.
@@ -266,18 +278,18 @@ impl Screens {
                 damage,
             } => {
                 let unsent = self.unsent.iter();
-                let owed = unsent.filter(|event| matches!(event, Event::Presented { .. }));
-                if owed.count() >= MAX_PRESENTS * self.screens.len() {
+                let unsent = unsent.filter(|event| matches!(event, Event::Presented { .. }));
+                if self.owed.len() + unsent.count() >= MAX_PRESENTS * self.screens.len() {
                     return Err(nonsense());
                 }
                 self.present(display, buffer, &damage)?;
-                self.send(Event::Presented { display, frame });
-                return Ok(Step::Shown(display));
+                self.owed.push((display, frame));
+                return Ok(Step::Frame(display));
             }
             Request::Disable { display } => {
                 let screen = self.screen(display)?;
                 (screen.shown, screen.kept) = (None, None);
-                return Ok(Step::Shown(display));
+                return Ok(Step::Black(display));
             }
             Request::Cursor {
                 display,
@@ -322,8 +334,10 @@ impl Screens {
 /// What a request changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The picture of this display.
-    Shown(u32),
+    /// The picture of this display: a frame, which [`Screens::answer`] answers once it is shown.
+    Frame(u32),
+    /// The picture of this display: it is disabled.
+    Black(u32),
     /// The cursor of this display.
     Cursor(u32),
     /// Nothing that can be seen.

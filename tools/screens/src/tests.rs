@@ -86,9 +86,16 @@ fn a_frame_copies_its_damage_and_is_answered() {
     assert_eq!(screens.step().expect("sense"), Some(Step::Nothing));
     let damage = [[0, 0, 1, 1]];
     send(&process, &present(1, 1, &damage), None);
-    assert_eq!(screens.step().expect("sense"), Some(Step::Shown(0)));
+    assert_eq!(screens.step().expect("sense"), Some(Step::Frame(0)));
+    // It is answered when it is shown.
+    assert_eq!(next_event(&process), None);
+    screens.answer(1);
+    assert_eq!(next_event(&process), None);
+    screens.answer(0);
+    screens.answer(0);
     let (display, frame) = (0, 1);
     assert_eq!(event(&process), Event::Presented { display, frame });
+    assert_eq!(next_event(&process), None);
     let pixel = |screens: &Screens, x: usize, y: usize| {
         let picture = screens.picture(0).expect("a picture");
         picture.pixels()[y * 32 + x]
@@ -120,7 +127,7 @@ fn a_frame_copies_its_damage_and_is_answered() {
     screens.step().expect("sense");
     assert_eq!(pixel(&screens, 31, 14), 0x0707_0707);
     send(&process, &Request::Disable { display }, None);
-    assert_eq!(screens.step().expect("sense"), Some(Step::Shown(0)));
+    assert_eq!(screens.step().expect("sense"), Some(Step::Black(0)));
     assert!(screens.picture(0).is_none());
     drop(process);
     assert_eq!(screens.step().expect("the end"), None);
@@ -134,11 +141,12 @@ fn the_last_requests_of_a_process_count() {
     send(&process, &present(1, 1, &[]), None);
     screens.step().expect("sense");
     screens.step().expect("sense");
+    screens.answer(0);
     // It ends without reading that this frame is shown.
     let display = 0;
     send(&process, &Request::Disable { display }, None);
     drop(process);
-    assert_eq!(screens.step().expect("sense"), Some(Step::Shown(0)));
+    assert_eq!(screens.step().expect("sense"), Some(Step::Black(0)));
     assert!(screens.picture(0).is_none());
     assert_eq!(screens.step().expect("the end"), None);
 }
@@ -260,6 +268,17 @@ fn nonsense_is_an_error() {
         send(&process, &request, file);
         assert!(screens.step().is_err(), "{request:?}");
     }
+    // More frames than may be unanswered.
+    let (mut screens, process) = start();
+    let (request, whole) = buffer(1);
+    send(&process, &request, Some(&whole));
+    screens.step().expect("sense");
+    for frame in 0..4 {
+        send(&process, &present(1, frame, &[]), None);
+        screens.step().expect("sense");
+    }
+    send(&process, &present(1, 4, &[]), None);
+    assert!(screens.step().is_err());
     // A buffer that is shorter than it says.
     let (mut screens, process) = start();
     file.set_len(100).expect("cut");

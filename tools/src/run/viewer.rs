@@ -6,7 +6,7 @@ use crate::desktop::has_desktop;
 use crate::failure::{Context as _, Failure};
 use crate::options::DisplaySize;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use screens::Screens;
+use screens::{Screens, Step};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -118,7 +118,11 @@ fn keep(ours: OwnedFd, sizes: &[DisplaySize]) -> Result<Pictured, Failure> {
     let wrong = |error| Failure::new(format!("the program's display: {error}"));
     let sizes: Vec<(u32, u32)> = sizes.iter().map(|size| (size.0, size.1)).collect();
     let mut screens = Screens::new(ours, &sizes);
-    while screens.step().map_err(wrong)?.is_some() {}
+    while let Some(step) = screens.step().map_err(wrong)? {
+        if let Step::Frame(display) = step {
+            screens.answer(display);
+        }
+    }
     Ok(Pictured::Shows(screens.picture(0).cloned()))
 }
 

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use viewer::evdev::{ABS, AXES, KEY, REL, WHEELS};
 use viewer::{BUFFER_SIDE, Kind};
 use winit::application::ApplicationHandler;
@@ -33,6 +33,9 @@ use winit::window::{Window, WindowAttributes, WindowId};
 
 /// Requests that are done before the windows get their turn.
 const MAX_STEPS: usize = 64;
+
+/// How long a frame may take to be drawn: a window that can't be seen isn't drawn at all.
+const HIDDEN: Duration = Duration::from_millis(50);
 
 /// How soon the windows send again what the process had no room for.
 const RETRY: Duration = Duration::from_millis(20);
@@ -62,6 +65,9 @@ struct App {
     windows: Vec<Shown>,
     /// Lets the thread that waits for the socket go on.
     seen: Sender<()>,
+    /// The display whose frame is to be drawn, and until when: the process's next requests wait, so
+    /// that each of its frames is shown.
+    awaited: Option<(u32, Instant)>,
     failed: Option<String>,
 }
 
@@ -114,6 +120,7 @@ fn run() -> Result<(), String> {
         context,
         windows: Vec::new(),
         seen,
+        awaited: None,
         failed: None,
     };
     events
@@ -140,13 +147,18 @@ fn wait(socket: &OwnedFd, time: Option<&Timespec>) -> bool {
 }
 
 impl App {
-    /// Does the process's requests; whether it is still there.
+    /// Does the process's requests, up to a frame; whether it is still there.
     fn serve(&mut self) -> Result<bool, String> {
         for _ in 0..MAX_STEPS {
             match self.screens.step().map_err(|error| error.to_string())? {
                 None => return Ok(false),
                 Some(Step::Nothing) => (),
-                Some(Step::Shown(display)) => self.redraw(display),
+                Some(Step::Frame(display)) => {
+                    self.redraw(display);
+                    self.awaited = Some((display, Instant::now() + HIDDEN));
+                    return Ok(true);
+                }
+                Some(Step::Black(display)) => self.redraw(display),
                 Some(Step::Cursor(display)) => {
                     let screen = self.screens.screens().get(display as usize);
                     let has_cursor = screen.is_some_and(|screen| screen.cursor.is_some());
@@ -161,6 +173,15 @@ impl App {
             }
         }
         Ok(true)
+    }
+
+    /// The frame that is to be drawn is, or can't be: answers it, and lets the process go on.
+    fn go_on(&mut self) {
+        if let Some((display, _)) = self.awaited.take() {
+            self.screens.answer(display);
+            // The thread is gone only at the end.
+            let _ = self.seen.send(());
+        }
     }
 
     fn redraw(&self, display: u32) {
@@ -216,7 +237,12 @@ impl App {
 
     fn handle(&mut self, display: u32, event: WindowEvent) -> Result<(), String> {
         match event {
-            WindowEvent::RedrawRequested => self.draw(display)?,
+            WindowEvent::RedrawRequested => {
+                self.draw(display)?;
+                if self.awaited.is_some_and(|(awaited, _)| awaited == display) {
+                    self.go_on();
+                }
+            }
             WindowEvent::Resized(size) if size.width > 0 && size.height > 0 => {
                 if let Some(shown) = self.windows.get_mut(display as usize) {
                     shown.size = size;
@@ -314,6 +340,7 @@ impl ApplicationHandler for App {
 
     fn user_event(&mut self, events: &ActiveEventLoop, (): ()) {
         match self.serve() {
+            Ok(true) if self.awaited.is_some() => (),
             Ok(true) => _ = self.seen.send(()),
             Ok(false) => events.exit(),
             Err(reason) => self.fail(events, reason),
@@ -321,10 +348,14 @@ impl ApplicationHandler for App {
     }
 
     fn about_to_wait(&mut self, events: &ActiveEventLoop) {
-        events.set_control_flow(match self.screens.flush() {
-            true => ControlFlow::Wait,
-            false => ControlFlow::wait_duration(RETRY),
-        });
+        let now = Instant::now();
+        if self.awaited.is_some_and(|(_, until)| until <= now) {
+            self.go_on();
+        }
+        let retry = (!self.screens.flush()).then(|| now + RETRY);
+        let until = self.awaited.map(|(_, until)| until);
+        let next = retry.into_iter().chain(until).min();
+        events.set_control_flow(next.map_or(ControlFlow::Wait, ControlFlow::WaitUntil));
     }
 
     fn window_event(&mut self, events: &ActiveEventLoop, id: WindowId, event: WindowEvent) {
