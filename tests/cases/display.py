@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -445,8 +446,11 @@ def a_window_of_a_process(context):
     options = ["--display=window", "--display-size=320x240"]
     child = context.soil(TYPING, "process", options=options, env=desktop.environment)
     child.wait_line("ready")
+    assert "device pointer of display0 keys=false axes=2 leds=0\n" in child.text, child.text
     window = desktop.window("typing.exe")
-    desktop.do("windowfocus", window, "mousemove", "--window", window, "319", "239")
+    # The release of a key that was pressed before the window had the keyboard isn't told.
+    desktop.do("keydown", "x", "windowfocus", window, "keyup", "x")
+    desktop.do("mousemove", "--window", window, "319", "239")
     child.wait_line("position 1.000 1.000")
     desktop.do("click", "1")
     desktop.do("key", "h", "shift+i", "Escape")
@@ -459,6 +463,93 @@ def a_window_of_a_process(context):
     child = context.soil(TYPING, "process", options=options, env=desktop.environment)
     child.wait_line("ready")
     desktop.close(desktop.window("typing.exe"))
+    assert outcome(child, context)[0] == 143, child.text
+
+
+@test()
+def a_window_of_a_process_that_stands_still(context):
+    """A process that is stopped doesn't read what the pointer does: its window is closed all the
+    same."""
+    desktop = Desktop(context)
+    options = ["--display=window", "--display-size=320x240"]
+    child = context.soil(TYPING, "process", options=options, env=desktop.environment)
+    child.wait_line("ready")
+    window = desktop.window("typing.exe")
+    program = int(context.run("pgrep", "-P", child.process.pid, "typing.exe").stdout)
+    os.kill(program, signal.SIGSTOP)
+    for _ in range(10):
+        places = (("mousemove", "--window", window, str(x), str(x)) for x in range(200))
+        desktop.do(*(word for place in places for word in place))
+    desktop.close(window)
+    until = time.monotonic() + PATIENCE
+    words = ["xdotool", "search", "--onlyvisible", "--name", "typing.exe"]
+    environment = {**os.environ, **desktop.environment}
+    while context.run(*words, check=False, env=environment).stdout.strip():
+        assert time.monotonic() < until, "the window is still there"
+        time.sleep(0.1)
+    os.kill(program, signal.SIGCONT)
+    assert outcome(child, context)[0] == 143, child.text
+
+
+@test()
+def a_window_that_is_closed(context):
+    """The frames of a program whose window was closed are answered: it is asked to stop, and may do
+    much until then. The title is a file's name, of whatever bytes."""
+    desktop = Desktop(context)
+    program, viewer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    program.settimeout(PATIENCE)
+    words = [WINDOW, os.fsdecode(b"closed\xe9.exe"), "320x240"]
+    child = context.child(words, stdin=viewer, env=desktop.environment)
+    viewer.close()
+
+    def await_event(*expected):
+        while True:
+            event = program.recv(1 << 16)
+            assert event, child.text
+            if struct.unpack(f"<{len(event) // 4}I", event) == expected:
+                return
+
+    def request(*words, files=()):
+        socket.send_fds(program, [struct.pack(f"<{len(words)}I", *words)], list(files))
+
+    await_event(3)
+    memory = os.memfd_create("buffer")
+    os.truncate(memory, 4 * 64 * 64)
+    request(1, 0, 1, 64, 64, 64, files=[memory])
+    request(3, 0, 1, 7, 0)
+    await_event(4, 0, 7, 0)
+    desktop.close(desktop.window("closed"))
+    child.wait_line("closed")
+    request(3, 0, 1, 8, 0)
+    await_event(4, 0, 8, 0)
+    program.close()
+    assert outcome(child, context)[0] == 0, child.text
+
+
+@test()
+def a_window_that_can_not_be_opened(context):
+    """The program isn't started, and the error says what is missing and what else there is."""
+    nowhere = {"DISPLAY": ":0", "WAYLAND_DISPLAY": "", "SOIL_WINDOW": "/nowhere/soil-window"}
+    unknown = {"DISPLAY": ":65000", "WAYLAND_DISPLAY": "", "SOIL_WINDOW": WINDOW}
+    for environment, why in (
+        (nowhere, "/nowhere/soil-window: not on this machine: 'make install'"),
+        (unknown, "no window can be opened"),
+    ):
+        child = context.soil(PICTURES, "process", options=["--display=window"], env=environment)
+        status, text = outcome(child, context)
+        assert status == 125 and why in text and "give --display none" in text, text
+        assert "ready" not in text, text
+
+
+@test()
+def a_pointer_for_each_display(context):
+    """Each window of a process has a pointer of its own, whose name ends with the display's."""
+    options = ["--display=none", "--display-size=64x64,32x32"]
+    child = context.soil(TYPING, "process", options=options)
+    child.wait_line("ready")
+    names = re.findall(r"device (.*) keys", child.text)
+    assert names == ["keyboard of the window", "pointer of display0", "pointer of display1"], names
+    child.process.terminate()
     assert outcome(child, context)[0] == 143, child.text
 
 

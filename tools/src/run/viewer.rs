@@ -5,27 +5,37 @@ use crate::child::{dies_with_us, inherit};
 use crate::desktop::has_desktop;
 use crate::failure::{Context as _, Failure};
 use crate::options::DisplaySize;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 use screens::{Screens, Step};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// The environment variable with the command that shows windows.
 const COMMAND: &str = "SOIL_WINDOW";
 
+/// How long the command that shows windows may take to open them.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A viewer before the program is started.
 pub struct Viewer {
-    how: How,
-    /// Our end of the socket.
-    ours: OwnedFd,
-    /// The program's.
+    by: By,
+    /// The program's end of the socket.
     theirs: OwnedFd,
-    sizes: Vec<DisplaySize>,
+}
+
+/// What shows the displays.
+enum By {
+    /// Nothing: their pictures are kept. With our end of the socket.
+    Us(OwnedFd, Vec<DisplaySize>),
+    Window(PathBuf, Child),
 }
 
 /// Use of pictures by a viewer.
@@ -36,34 +46,29 @@ pub enum How {
     Window {
         /// The program's name.
         title: OsString,
-        /// See above.
+        /// The file that it writes.
         picture: Option<PathBuf>,
     },
 }
 
 /// A viewer that works, until the program ends.
-pub struct Viewed(JoinHandle<Shown>);
-
-/// What a viewer has shown.
-struct Shown {
-    picture: Result<Pictured, Failure>,
-    /// Its end of the socket. A program whose window was closed is asked to stop; without this it
-    /// might fail first, for its display is gone.
-    _connection: Option<OwnedFd>,
-}
+pub struct Viewed(JoinHandle<Result<Pictured, Failure>>);
 
 impl Viewer {
-    /// Displays of these sizes.
+    /// Displays of these sizes. Waits until there are windows to show them.
     pub fn new(how: How, sizes: Vec<DisplaySize>) -> Result<Self, Failure> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
             .map_err(|error| Failure::new(format!("no socket for the display: {error}")))?;
-        Ok(Self {
-            how,
-            ours,
-            theirs,
-            sizes,
-        })
+        let by = match how {
+            How::Keep => By::Us(ours, sizes),
+            How::Window { title, picture } => {
+                let program = window();
+                let child = start(&program, ours, &sizes, &title, picture.as_deref())?;
+                By::Window(program.clone(), ready(&program, child, &theirs)?)
+            }
+        };
+        Ok(Self { by, theirs })
     }
 
     /// The environment variable that leads the program to it.
@@ -78,29 +83,13 @@ impl Viewer {
     }
 
     /// Answers the program, which has been started, until its end. `closed` is called when a window
-    /// is closed before that.
-    pub fn begin(self, closed: impl FnOnce() + Send + 'static) -> Viewed {
-        let Self {
-            how,
-            ours,
-            theirs,
-            sizes,
-        } = self;
-        drop(theirs);
-        Viewed(std::thread::spawn(move || match how {
-            How::Keep => Shown {
-                picture: keep(ours, &sizes),
-                _connection: None,
-            },
-            How::Window { title, picture } => {
-                let _connection = ours.try_clone().ok();
-                let picture = show(ours, &sizes, &title, picture.as_deref());
-                closed();
-                Shown {
-                    picture,
-                    _connection,
-                }
-            }
+    /// is closed before that, or can't be shown any more.
+    pub fn begin(self, closed: impl Fn() + Send + 'static) -> Viewed {
+        // The program has its own.
+        drop(self.theirs);
+        Viewed(std::thread::spawn(move || match self.by {
+            By::Us(ours, sizes) => keep(ours, &sizes),
+            By::Window(program, child) => show(&program, child, closed),
         }))
     }
 }
@@ -109,7 +98,7 @@ impl Viewed {
     /// What the first display shows at the end.
     pub fn finish(self) -> Result<Pictured, Failure> {
         let lost = |_| Failure::new("the picture of the display was lost");
-        self.0.join().map_err(lost)?.picture
+        self.0.join().map_err(lost)?
     }
 }
 
@@ -146,33 +135,66 @@ pub fn check_desktop() -> Result<(), Failure> {
     Err(Failure::new(reason).remedy("give --display none, or vnc=:N for an image"))
 }
 
-/// Shows windows until the program ends, or one is closed.
-fn show(
+/// Starts the command that shows windows, with our end of the socket.
+fn start(
+    program: &Path,
     ours: OwnedFd,
     sizes: &[DisplaySize],
     title: &OsString,
     picture: Option<&Path>,
-) -> Result<Pictured, Failure> {
-    let program = window();
+) -> Result<Child, Failure> {
     let sizes: Vec<String> = sizes.iter().map(DisplaySize::to_string).collect();
-    let mut command = Command::new(&program);
+    let mut command = Command::new(program);
     command.arg(title).arg(sizes.join(",")).args(picture);
-    command.stdin(ours);
+    // On standard output it says that a window was closed.
+    command.stdin(ours).stdout(Stdio::piped());
     // Ctrl-C is the program's: its window ends with it.
     command.process_group(0);
     dies_with_us(&mut command);
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::on(&program, "not on this machine").remedy(
+    command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::on(program, "not on this machine").remedy(
             "'make install' in Soil's repository installs it, or 'cargo install --path tools/window' \
              there; or give --display none",
         ),
-        _ => Failure::on(&program, format!("did not start: {error}")),
-    })?;
-    // What it keeps of the socket is its own.
-    drop(command);
-    let status = child.wait().on(&program)?;
-    match status.success() {
-        true => Ok(Pictured::Written),
-        false => Err(Failure::on(&program, status)),
+        _ => Failure::on(program, format!("did not start: {error}")),
+    })
+}
+
+/// Waits until the command has said what displays there are, which it does once it has a desktop.
+fn ready(program: &Path, mut child: Child, theirs: &OwnedFd) -> Result<Child, Failure> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).on(program)?;
+        match poll(&mut [PollFd::new(theirs, PollFlags::IN)], Some(&left)) {
+            Err(Errno::INTR) => (),
+            other if other.on(program)? > 0 => break,
+            _ => {
+                let _ = child.kill();
+                let reason = format!("opens no window within {} s", PATIENCE.as_secs());
+                return Err(Failure::on(program, reason).remedy("give --display none"));
+            }
+        }
     }
+    let mut first = [0];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    if recv(theirs, &mut first[..], flags).is_ok_and(|(len, _)| len > 0) {
+        return Ok(child);
+    }
+    let status = child.wait().on(program)?;
+    Err(Failure::on(program, status).remedy("see above; or give --display none"))
+}
+
+/// Waits for the end of the command that shows windows, which is the program's.
+fn show(program: &Path, mut child: Child, closed: impl Fn()) -> Result<Pictured, Failure> {
+    let says = child.stdout.take().map(|mut output| output.read(&mut [0]));
+    if says.is_some_and(|said| said.is_ok_and(|len| len > 0)) {
+        closed();
+    }
+    let status = child.wait().on(program)?;
+    if status.success() {
+        return Ok(Pictured::Written);
+    }
+    closed();
+    Err(Failure::on(program, status))
 }

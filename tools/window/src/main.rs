@@ -2,8 +2,9 @@
 //! socket (the crate `viewer`) as standard input.
 //!
 //! `soil-window TITLE SIZES [PICTURE]`: the windows' title, their sizes (`640x480,320x200`), and
-//! the file that gets the first one's picture at the end (PNG). It ends when the process or a
-//! window is closed.
+//! the file that gets the first one's picture at the end (PNG). It ends with the process. When a
+//! window is closed, it closes all of them and says so by a line on standard output. `soil run` asks
+//! the process to stop then, whose frames are answered until it does.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ use screens::{Screens, Step};
 use softbuffer::{Context, Surface};
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write as _;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -153,6 +155,9 @@ impl App {
             match self.screens.step().map_err(|error| error.to_string())? {
                 None => return Ok(false),
                 Some(Step::Nothing) => (),
+                Some(Step::Frame(display)) if self.windows.is_empty() => {
+                    self.screens.answer(display);
+                }
                 Some(Step::Frame(display)) => {
                     self.redraw(display);
                     self.awaited = Some((display, Instant::now() + HIDDEN));
@@ -298,6 +303,14 @@ impl App {
         Ok(())
     }
 
+    /// Closes all windows.
+    fn close(&mut self) {
+        self.windows.clear();
+        self.go_on();
+        // `soil run` may have ended.
+        let _ = writeln!(std::io::stdout(), "closed");
+    }
+
     fn fail(&mut self, events: &ActiveEventLoop, reason: String) {
         self.failed = Some(reason);
         events.exit();
@@ -360,7 +373,7 @@ impl ApplicationHandler for App {
 
     fn window_event(&mut self, events: &ActiveEventLoop, id: WindowId, event: WindowEvent) {
         if event == WindowEvent::CloseRequested {
-            return events.exit();
+            return self.close();
         }
         let place = self
             .windows
