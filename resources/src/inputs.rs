@@ -1,6 +1,6 @@
-//! Input devices: one stream with the events of all of them. Those of one device are in their
-//! order; of those of several that arrive between two looks at the devices, the first device's come
-//! first.
+//! Input devices: one stream with the events of all of them, in the order in which the platform
+//! received them ([`Event::time_ns`]). An image receives them when it looks at a device: of those
+//! that arrive between two looks, the first device's come first.
 //!
 //! Events that the program doesn't take in time are kept up to [`MAX_EVENTS`]; of a device that
 //! sends more, events are lost, and `SYN_DROPPED` says so.
@@ -166,8 +166,14 @@ fn poll(rt: &mut Runtime) {
         wait,
         ..
     } = inputs;
+    let mut events = Vec::new();
     for (place, device) in devices.iter_mut().enumerate() {
-        device.poll(&mut |event| queue.push(place, event));
+        device.poll(&mut |event| events.push((place, event)));
+    }
+    // It is stable: the events of a group, which have one time, stay together.
+    events.sort_by_key(|(_, event)| event.time_ns);
+    for (place, event) in events {
+        queue.push(place, event);
     }
     if queue.events.is_empty() {
         if let Err(failure) = check(devices)

@@ -60,6 +60,8 @@ pub struct Viewer {
     unsent: VecDeque<(Request, Option<Rc<OwnedFd>>)>,
     /// Buffers that the process has.
     buffers: usize,
+    /// The time of the last event.
+    last_ns: u64,
     pub displays: Vec<Display>,
     pub devices: Vec<Device>,
 }
@@ -86,6 +88,7 @@ impl Viewer {
             is_ready: false,
             unsent: VecDeque::new(),
             buffers: 0,
+            last_ns: 0,
             displays: Vec::new(),
             devices: Vec::new(),
         };
@@ -212,8 +215,10 @@ impl Viewer {
                     .push(display::Event::Presented(frame, Ok(())));
             }
             Event::Input { device, events } => {
+                // Later than all before, of whatever device: that is their order.
+                let time_ns = crate::Host::monotonic_ns().max(self.last_ns + 1);
+                self.last_ns = time_ns;
                 let device = self.devices.get_mut(device as usize)?;
-                let time_ns = crate::Host::monotonic_ns();
                 if device.events.len() + events.len() >= MAX_EVENTS {
                     device.lose(time_ns);
                     return Some(());

@@ -136,6 +136,23 @@ fn events_of_all_devices_come_in_their_order() {
 }
 
 #[test]
+fn events_of_several_devices_are_in_the_order_of_their_times() {
+    let (mut rt, [first, second]) = start();
+    assert_eq!(open(&mut rt), Ok(2));
+    let at = |time_ns, code| Event {
+        time_ns,
+        ..event(kind::KEY, code, 1)
+    };
+    first.borrow_mut().extend([at(3, 30), at(5, 31)]);
+    second.borrow_mut().extend([at(2, 1), at(3, 2), at(4, 3)]);
+    poll(&mut rt);
+    let mut numbers = [0; 25];
+    assert_eq!(next(&mut rt, IntsPiece::of(&mut numbers), 1), Ok(5));
+    let codes = numbers.chunks(5).map(|event| event[3]);
+    assert!(codes.eq([1, 30, 2, 3, 31]));
+}
+
+#[test]
 fn a_wait_ends_with_the_last_device() {
     let (mut rt, [first, _], gone) = start_with_ends();
     let mut numbers = [0; 5];

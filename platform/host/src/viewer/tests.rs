@@ -177,6 +177,22 @@ fn what_a_viewer_sent_before_its_end_counts() {
 }
 
 #[test]
+fn events_of_all_devices_are_in_one_order() {
+    let (peer, theirs) = connect();
+    for number in 0..100 {
+        let (device, events) = (number % 2, alloc::vec![(1, number as u16, 1)]);
+        put(&theirs, &Event::Input { device, events });
+    }
+    let mut peer = peer.borrow_mut();
+    peer.receive();
+    let all = peer.devices.iter().flat_map(|device| &device.events);
+    let mut keys: Vec<_> = all.filter(|event| event.kind == 1).collect();
+    keys.sort_by_key(|event| event.time_ns);
+    assert!(keys.windows(2).all(|two| two[0].time_ns < two[1].time_ns));
+    assert!(keys.iter().map(|event| event.code).eq(0..100));
+}
+
+#[test]
 fn a_viewer_that_is_not_understood_is_left() {
     let (peer, theirs) = connect();
     assert_ne!(send(theirs.0, &[9, 9], None), Err(Stop::WouldBlock));
