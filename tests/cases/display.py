@@ -601,7 +601,7 @@ class Viewer:
 
     def __init__(self, context, program=PICTURES):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for words in ((1, 0, 1, 320, 200), (2, 0, 0), (2, 1, 1, 0), (3,)):
+        for words in ((1, 0, 320, 200), (2, 0, 0), (2, 1, 1, 0), (3,)):
             self.socket.send(struct.pack(f"<{len(words)}I", *words))
         self.child = context.child(
             [executable(program, "process")],

@@ -169,7 +169,6 @@ impl Viewer {
         match event {
             Event::Display {
                 display,
-                connected,
                 width,
                 height,
             } => {
@@ -184,9 +183,9 @@ impl Viewer {
                     refresh_mhz: 0,
                 };
                 display.state = State {
-                    connected,
-                    width: if connected { width } else { 0 },
-                    height: if connected { height } else { 0 },
+                    connected: true,
+                    width,
+                    height,
                     modes: alloc::vec![mode],
                     ..State::default()
                 };

@@ -86,7 +86,7 @@ impl Screens {
             pressed: BTreeSet::new(),
         };
         for (display, size) in (0..).zip(sizes) {
-            all.resize(display, Some(*size));
+            all.resize(display, *size);
         }
         let pointers = (0..)
             .zip(sizes)
@@ -118,12 +118,10 @@ impl Screens {
         }
     }
 
-    /// Tells the process the size of a display's window in pixels; none: it is closed.
-    pub fn resize(&mut self, display: u32, size: Option<(u32, u32)>) {
-        let (width, height) = size.unwrap_or_default();
+    /// Tells the process the size of a display's window in pixels.
+    pub fn resize(&mut self, display: u32, (width, height): (u32, u32)) {
         self.send(Event::Display {
             display,
-            connected: size.is_some(),
             width,
             height,
         });

@@ -186,7 +186,7 @@ fn a_process_that_does_not_read_holds_up_nothing() {
         screens.input(POINTER, vec![(ABS, 0, place)]);
     }
     for width in [100, 200] {
-        screens.resize(1, Some((width, 100)));
+        screens.resize(1, (width, 100));
     }
     assert!(!screens.flush());
     let mut told = Vec::new();
@@ -198,10 +198,9 @@ fn a_process_that_does_not_read_holds_up_nothing() {
         device: 2,
         events: vec![(SYN, SYN_DROPPED, 0)],
     };
-    let (display, connected, width, height) = (1, true, 200, 100);
+    let (display, width, height) = (1, 200, 100);
     let resized = Event::Display {
         display,
-        connected,
         width,
         height,
     };

@@ -253,7 +253,7 @@ impl App {
                     shown.size = size;
                 }
                 let sides = (size.width.max(LEAST), size.height.max(LEAST));
-                self.screens.resize(display, Some(sides));
+                self.screens.resize(display, sides);
                 self.redraw(display);
             }
             WindowEvent::KeyboardInput {

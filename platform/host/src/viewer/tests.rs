@@ -19,12 +19,11 @@ fn connect() -> (Peer, OwnedFd) {
     put(&theirs, &Event::Device { device, kind });
     let (device, kind) = (1, Kind::Pointer { display: 0 });
     put(&theirs, &Event::Device { device, kind });
-    let (display, connected, width, height) = (0, true, 640, 480);
+    let (display, width, height) = (0, 640, 480);
     put(
         &theirs,
         &Event::Display {
             display,
-            connected,
             width,
             height,
         },

@@ -149,13 +149,11 @@ pub const POINTER_RANGE: i32 = 32767;
 /// What the viewer sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The state of a display, at first and after each change. The first time in the order of their
-    /// numbers.
+    /// A display, which is shown until the viewer ends. It is told at first, in the order of their
+    /// numbers, and after each change of its size.
     Display {
         /// Its number, from 0.
         display: u32,
-        /// Whether there is a window, or pictures that are kept.
-        connected: bool,
         /// Width that fits, in pixels.
         width: u32,
         /// Height that fits, in pixels.
@@ -216,14 +214,6 @@ impl Words<'_> {
             all.push(make(self.array()?));
         }
         Some(all)
-    }
-}
-
-fn flag(word: u32) -> Option<bool> {
-    match word {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
     }
 }
 
@@ -318,10 +308,9 @@ impl Event {
         match *self {
             Event::Display {
                 display,
-                connected,
                 width,
                 height,
-            } => bytes([1, display, connected.into(), width, height]),
+            } => bytes([1, display, width, height]),
             Event::Device { device, kind } => match kind {
                 Kind::Keyboard => bytes([2, device, 0]),
                 Kind::Pointer { display } => bytes([2, device, 1, display]),
@@ -348,10 +337,9 @@ impl Event {
         let mut words = Words(bytes);
         let event = match words.next()? {
             1 => {
-                let [display, connected, width, height] = words.array()?;
+                let [display, width, height] = words.array()?;
                 Event::Display {
                     display,
-                    connected: flag(connected)?,
                     width,
                     height,
                 }
@@ -435,7 +423,6 @@ mod tests {
         let all = [
             Event::Display {
                 display: 1,
-                connected: true,
                 width: 800,
                 height: 600,
             },
@@ -470,14 +457,13 @@ mod tests {
             assert_eq!(Request::decode(bytes), None);
             assert_eq!(Event::decode(bytes), None);
         }
-        // A truth of 2, an unknown kind of device.
+        // An unknown kind of device.
         let odd = |words: &[u32]| {
             words
                 .iter()
                 .flat_map(|w| w.to_le_bytes())
                 .collect::<vec::Vec<_>>()
         };
-        assert_eq!(Event::decode(&odd(&[1, 0, 2, 640, 480])), None);
         assert_eq!(Event::decode(&odd(&[2, 0, 2])), None);
     }
 }
