@@ -499,25 +499,23 @@ def happy_eyeballs_over_both(context, form):
         ours, guest = network_v6(tap)
         peer = Server(tap, welcome)
         Server6(ours, peer.port, welcome)
-        dead = str(ipaddress.ip_address(ours) + 0x500)
-        four, six, gone = (
-            socket.inet_aton(tap.host),
-            *(socket.inet_pton(socket.AF_INET6, a) for a in (ours, dead)),
-        )
+        four, six = socket.inet_aton(tap.host), socket.inet_pton(socket.AF_INET6, ours)
         zone = {
             ("both.test", A): [four], ("both.test", AAAA): [six],
-            ("dead.test", A): [four], ("dead.test", AAAA): [gone],
             ("six.test", AAAA): [six],
         }  # fmt: skip
+        # Several times: what else the host has to do adds to some. Each has a silent address of its
+        # own: three seconds later one is known to be unreachable, which takes no time.
+        names = []
+        for number in range(3):
+            dead = f"dead{number}.test"
+            gone = ipaddress.ip_address(ours) + 0x500 + number
+            zone[(dead, A)], zone[(dead, AAAA)] = [four], [gone.packed]
+            names += ["both.test", dead, "six.test"] if delay == 0 else ["both.test"]
         SlowNames(tap, zone, delay)
-        names = ["both.test", "dead.test", "six.test"] if delay == 0 else ["both.test"]
-        # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4). Several times: what
-        # else the host has to do adds to some.
-        words = [
-            "clock",
-            "3",
-            *(word for name in names * 3 for word in ("connect", f"{name}:{peer.port}")),
-        ]
+        # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4).
+        words = ["clock", "3"]
+        words += [word for name in names for word in ("connect", f"{name}:{peer.port}")]
         child, _ = start(
             context, form, *words, program=NAMES, tap=tap, v6=guest, options=["--dns", tap.host]
         )
@@ -526,7 +524,8 @@ def happy_eyeballs_over_both(context, form):
             r"connect (\w+)\.test:\d+: (\S+):\d+ after ([0-9.]+) s, \d+ connections, says welcome",
             output,
         )
-        assert status == 0 and [name + ".test" for name, _, _ in found] == names * 3, output
+        assert status == 0 and [name + ".test" for name, _, _ in found] == names, output
+        found = [(name.rstrip("012"), *rest) for name, *rest in found]
         chosen = {
             name: {address.strip("[]") for other, address, _ in found if other == name}
             for name, _, _ in found
