@@ -65,11 +65,20 @@ impl Device {
         Ok(device)
     }
 
-    /// Resets the device and negotiates its features again. It needs its queues and a start.
-    /// Allocates nothing.
+    /// Resets the device and negotiates the same features again, as its queues were made for those.
+    /// It needs its queues and a start. Allocates nothing. After an error it is stopped.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.stopped = None;
-        self.negotiate(self.features, &|features| features)
+        let features = self.features;
+        let mut done = self.negotiate(features, &|features| features);
+        if done.is_ok() && self.features != features {
+            done = Err(self.refuse(Error::FeaturesRejected));
+        }
+        self.features = features;
+        if done.is_err() {
+            self.stop();
+        }
+        done
     }
 
     fn negotiate(&mut self, wanted: u64, fix: &dyn Fn(u64) -> u64) -> Result<(), Error> {

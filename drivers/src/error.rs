@@ -20,7 +20,7 @@ pub enum Error {
     /// The device didn't come out of reset within the bounded wait.
     NotReset,
     /// The device didn't accept a subset of the features that it had offered (virtio 1.2, 3.1.1
-    /// step 6).
+    /// step 6); or it was to be taken up again, and offers fewer than before.
     FeaturesRejected,
     /// A device behind a modern transport doesn't offer `VIRTIO_F_VERSION_1`.
     NotModern,
@@ -55,7 +55,9 @@ impl fmt::Display for Error {
                 write!(f, "is of type {found} where {expected} was expected")
             }
             Error::NotReset => f.write_str("does not come out of reset"),
-            Error::FeaturesRejected => f.write_str("rejects a subset of the features it offers"),
+            Error::FeaturesRejected => {
+                f.write_str("rejects a subset of the features it offers, or offered before")
+            }
             Error::NotModern => f.write_str("does not offer VIRTIO_F_VERSION_1"),
             Error::NoQueue(index) => write!(f, "has no virtqueue {index}"),
             Error::QueueTooSmall(index) => {

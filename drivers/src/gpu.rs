@@ -353,7 +353,8 @@ impl Gpu {
     }
 
     /// Leaves the device to another driver: resets it, and ends everything that is unfinished with
-    /// [`GpuError::DeviceError`]. Sizes and EDIDs stay as they were.
+    /// [`GpuError::DeviceError`]. Sizes and EDIDs stay as they were. Waits for the reset: one exit,
+    /// or 100 000 where the device doesn't come out of it.
     pub fn suspend(&mut self) {
         self.control.mark_failed();
         self.cursors.mark_failed();
@@ -367,7 +368,8 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// See [`Error`]; the device is left reset.
+    /// See [`Error`]; the device is left reset, and [not running](Gpu::is_running): another driver
+    /// may use it.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.device.restart()?;
         let queues = self.control.restart(&mut self.device);

@@ -214,6 +214,11 @@ impl<B: Backend> Handle<B> {
             .expect("the device that was connected"))
     }
 
+    /// Changes the device's properties.
+    pub fn set_options(&self, options: Options) {
+        lock(&self.model).options = options;
+    }
+
     /// Looks at a queue.
     pub fn queue<R>(&self, index: usize, f: impl FnOnce(&mut DeviceQueue) -> R) -> R {
         f(&mut lock(&self.model).queues[index])

@@ -54,7 +54,8 @@ impl From<DeviceError> for GpuError {
 }
 
 impl FrameBuffer {
-    /// Finds out whether the device can be driven, and leaves it stopped.
+    /// Finds out whether the device can be driven, and leaves it stopped. Waits for resets, see
+    /// [`stop`](FrameBuffer::stop).
     ///
     /// # Errors
     ///
@@ -89,15 +90,23 @@ impl FrameBuffer {
     }
 
     /// Starts the device, whatever state it is in, and asks for its displays: see
-    /// [`poll`](FrameBuffer::poll).
+    /// [`poll`](FrameBuffer::poll). Waits for a reset, see [`stop`](FrameBuffer::stop).
     ///
     /// # Errors
     ///
-    /// The device is out of use.
+    /// See [`Error`]; the device is [stopped](FrameBuffer::stop).
     pub fn start(&mut self) -> Result<(), Error> {
         self.is_running = false;
         self.shown = None;
         self.sent = [None; SLOTS];
+        let started = self.try_start();
+        if started.is_err() {
+            self.stop();
+        }
+        started
+    }
+
+    fn try_start(&mut self) -> Result<(), Error> {
         self.device.restart()?;
         self.queue.restart(self.device.transport_mut())?;
         self.device.start();
@@ -108,13 +117,14 @@ impl FrameBuffer {
     }
 
     /// Resets the device, which shows nothing and uses no memory from now on; false if it doesn't
-    /// come out of reset.
+    /// come out of reset. Then its memory is never used again. Waits for the reset: one exit, or
+    /// 100 000 where the device doesn't come out of it.
     pub fn stop(&mut self) -> bool {
         self.is_running = false;
         self.shown = None;
         self.sent = [None; SLOTS];
         let done = self.device.stop();
-        if let (false, Some(mut pixels)) = (done, self.pixels.take_if(|_| !done)) {
+        if let Some(mut pixels) = self.pixels.take_if(|_| !done) {
             pixels.leak();
         }
         done
@@ -320,7 +330,8 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    use super::{FrameBuffer, GpuError, Rectangle};
+    use super::{Error, FrameBuffer, GpuError, Rectangle};
+    use crate::device::feature;
     use crate::fake::{Adapter, Handle, HostMemory, Liar, Options, connect};
     use crate::gpu::Gpu;
     use crate::transport::{DeviceType, share};
@@ -446,6 +457,96 @@ mod tests {
         buffer.present(SIZE, PART).unwrap();
         finish(&mut buffer);
         assert_eq!(shown(&handle), vec![1; PIXELS]);
+    }
+
+    /// What a device offers or is when it is taken up again.
+    fn bad_options() -> [Options; 3] {
+        let good = Options::default();
+        let without = |feature: u64| Options {
+            features: good.features & !feature,
+            ..good
+        };
+        [
+            without(feature::VERSION_1),
+            without(feature::EVENT_IDX),
+            Options {
+                rejects_features: true,
+                ..good
+            },
+        ]
+    }
+
+    #[test]
+    fn a_driver_that_could_not_take_its_turn_leaves_the_device_alone() {
+        for options in bad_options() {
+            let memory = HostMemory::new();
+            let adapter = Adapter::new(&[None, Some(SIZE)]);
+            let (transport, handle) = connect(memory, adapter, Options::default());
+            // SAFETY: one thread.
+            let [ours, theirs] = unsafe { share(Box::new(transport)) };
+            let mut buffer = FrameBuffer::new(ours, memory).unwrap();
+            let mut gpu = Gpu::new(theirs, memory).unwrap();
+            gpu.suspend();
+            handle.set_options(options);
+            assert!(gpu.resume().is_err());
+            assert!(!gpu.is_running() && handle.status().is_empty());
+            handle.set_options(Options::default());
+
+            buffer.start().unwrap();
+            finish(&mut buffer);
+            assert!(buffer.reserve(PIXELS));
+            buffer.pixels().fill(1);
+            buffer.present(SIZE, PART).unwrap();
+            finish(&mut buffer);
+            let resets = handle.resets();
+            gpu.kick();
+            gpu.poll(&mut |_| ());
+            gpu.check_config();
+            assert!(!gpu.has_pending() && !gpu.enable_interrupts());
+            assert_eq!(handle.resets(), resets);
+            assert_eq!(shown(&handle), vec![1; PIXELS]);
+            // Its own turn.
+            buffer.stop();
+            gpu.resume().unwrap();
+            gpu.poll(&mut |_| ());
+            assert!(gpu.is_running());
+        }
+    }
+
+    #[test]
+    fn a_start_that_fails_leaves_no_memory_to_the_device() {
+        for options in bad_options() {
+            let (mut buffer, handle) = started(Options::default());
+            buffer.present(SIZE, PART).unwrap();
+            handle.set_options(options);
+            assert!(buffer.start().is_err());
+            assert!(!buffer.is_running() && handle.status().is_empty());
+            handle.set_options(Options::default());
+            buffer.start().unwrap();
+            finish(&mut buffer);
+            buffer.present(SIZE, PART).unwrap();
+            finish(&mut buffer);
+        }
+    }
+
+    #[test]
+    fn memory_of_a_device_that_does_not_reset_is_never_used_again() {
+        let (mut buffer, handle, memory) = new(Options::default());
+        buffer.start().unwrap();
+        finish(&mut buffer);
+        assert!(buffer.reserve(PIXELS));
+        buffer.present(SIZE, PART).unwrap();
+        finish(&mut buffer);
+        let before = memory.allocated();
+        handle.set_options(Options {
+            never_resets: true,
+            ..Options::default()
+        });
+        assert_eq!(buffer.start(), Err(Error::NotReset));
+        assert!(buffer.reserve(PIXELS + 1));
+        assert!(memory.allocated() >= before + PIXELS * 4);
+        drop(buffer);
+        assert!(memory.allocated() >= before);
     }
 
     #[test]
