@@ -362,6 +362,7 @@ impl Backend for Adapter {
 pub fn edid(name: &str, width: u32, height: u32) -> Vec<u8> {
     let mut edid = vec![0u8; 256];
     edid[1..7].fill(0xff);
+    edid[18..20].copy_from_slice(&[1, 4]);
     edid[21..23].copy_from_slice(&[33, 20]);
     edid[35] = 1 << 5;
     edid[38..54].fill(1);

@@ -1,4 +1,8 @@
 //! EDID: what a monitor says about itself (VESA E-EDID 1.4). Bytes that aren't an EDID say nothing.
+//!
+//! Modes are read from detailed, standard and established timings, and from the detailed ones of
+//! CTA-861's blocks. The modes of established timings III (descriptor 0xf7) and CTA-861's video
+//! codes are left out, as are interlaced modes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,12 +21,16 @@ const CTA: u8 = 2;
 const MAX_MODES: usize = 64;
 
 /// The established timings (3.8) that are square pixels: byte, bit, width, height, hertz.
-const ESTABLISHED: [(usize, u8, u32, u32, u32); 10] = [
+const ESTABLISHED: [(usize, u8, u32, u32, u32); 14] = [
     (35, 5, 640, 480, 60),
+    (35, 4, 640, 480, 67),
+    (35, 3, 640, 480, 72),
     (35, 2, 640, 480, 75),
+    (35, 1, 800, 600, 56),
     (35, 0, 800, 600, 60),
     (36, 7, 800, 600, 72),
     (36, 6, 800, 600, 75),
+    (36, 5, 832, 624, 75),
     (36, 3, 1024, 768, 60),
     (36, 2, 1024, 768, 70),
     (36, 1, 1024, 768, 75),
@@ -87,14 +95,17 @@ pub fn parse(edid: &[u8]) -> Option<Monitor> {
         let first = usize::from(block[2]);
         let timings = block.get(first..BLOCK - 1).filter(|_| first >= 4);
         for descriptor in timings.unwrap_or_default().chunks_exact(DESCRIPTOR) {
-            let Some((mode, _)) = timing(descriptor) else {
+            // A pixel clock of 0 ends the list.
+            if descriptor.starts_with(&[0, 0]) {
                 break;
-            };
-            add(&mut monitor.modes, mode);
+            }
+            if let Some((mode, _)) = timing(descriptor) {
+                add(&mut monitor.modes, mode);
+            }
         }
     }
     for pair in base[38..54].chunks_exact(2) {
-        if let Some(mode) = standard(pair[0], pair[1]) {
+        if let Some(mode) = standard(pair[0], pair[1], base[19]) {
             add(&mut monitor.modes, mode);
         }
     }
@@ -130,7 +141,7 @@ fn add(modes: &mut Vec<Mode>, mode: Mode) {
     }
 }
 
-/// A detailed timing (3.10.2), with the size of the picture in millimetres.
+/// A detailed timing (3.10.2) that isn't interlaced, with the size of the picture in millimetres.
 fn timing(bytes: &[u8]) -> Option<(Mode, Option<(u32, u32)>)> {
     let bytes: &[u8; DESCRIPTOR] = bytes.first_chunk()?;
     let clock = u64::from(u16::from_le_bytes([bytes[0], bytes[1]])) * 10_000;
@@ -153,13 +164,14 @@ fn timing(bytes: &[u8]) -> Option<(Mode, Option<(u32, u32)>)> {
     Some((mode, size))
 }
 
-/// A standard timing (3.9).
-fn standard(width: u8, rest: u8) -> Option<Mode> {
+/// A standard timing (3.9) of an EDID 1.`revision`.
+fn standard(width: u8, rest: u8, revision: u8) -> Option<Mode> {
     if (width, rest) == (1, 1) || width == 0 {
         return None;
     }
     let width = (u32::from(width) + 31) * 8;
     let height = match rest >> 6 {
+        0 if revision < 3 => width,
         0 => width * 10 / 16,
         1 => width * 3 / 4,
         2 => width * 4 / 5,
@@ -247,6 +259,56 @@ mod tests {
         header[BLOCK + 2..BLOCK + 6].copy_from_slice(&[0, 0, 0x50, 100]);
         mend(&mut header);
         assert_eq!(parse(&header).unwrap().modes.len(), 3);
+    }
+
+    #[test]
+    fn an_interlaced_timing_is_one_of_many() {
+        let mut edid = edid("Test screen", 1280, 800);
+        let block = &mut edid[BLOCK..];
+        let full: [u8; DESCRIPTOR] = *block[4..].first_chunk().unwrap();
+        let mut times = [full; 3];
+        times[0][17] |= 0x80;
+        // 1664 and 1408 pixels wide.
+        for (time, high) in times[1..].iter_mut().zip([6, 5]) {
+            time[4] = time[4] & 15 | high << 4;
+        }
+        // The end, and what is no timing any more.
+        let end = 4 + 3 * DESCRIPTOR;
+        block[4..end].copy_from_slice(times.as_flattened());
+        block[end..end + DESCRIPTOR].fill(0);
+        block[end + DESCRIPTOR..end + 2 * DESCRIPTOR].copy_from_slice(&full);
+        mend(&mut edid);
+        let modes = parse(&edid).unwrap().modes;
+        let widths: Vec<u32> = modes.iter().map(|mode| mode.width).collect();
+        assert_eq!(widths, [1280, 1664, 1408, 1024, 640]);
+    }
+
+    #[test]
+    fn all_established_timings_of_square_pixels_are_read() {
+        let mut edid = edid("Test screen", 1280, 800);
+        edid[35..38].fill(0xff);
+        mend(&mut edid);
+        let modes = parse(&edid).unwrap().modes;
+        for (width, height, hertz) in [
+            (640, 480, 67),
+            (640, 480, 72),
+            (800, 600, 56),
+            (832, 624, 75),
+        ] {
+            let mode = Mode {
+                width,
+                height,
+                refresh_mhz: hertz * 1000,
+            };
+            assert!(modes.contains(&mode), "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_aspect_of_a_standard_timing_was_once_square() {
+        let mode = |revision| standard(97, 0, revision).map(|mode| (mode.width, mode.height));
+        assert_eq!(mode(2), Some((1024, 1024)));
+        assert_eq!(mode(3), Some((1024, 640)));
     }
 
     #[test]
