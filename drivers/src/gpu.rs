@@ -144,7 +144,9 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Starts the device, and asks it for its displays: see [`is_ready`](Gpu::is_ready).
+    /// Starts the device, and asks it for its displays: see [`is_ready`](Gpu::is_ready). The answer
+    /// is [`Event::Changed`] for each scan-out that something shows. Waits for a reset, see
+    /// [`suspend`](Gpu::suspend).
     ///
     /// # Errors
     ///
@@ -364,7 +366,8 @@ impl Gpu {
     }
 
     /// Takes the device up again, and asks it for its displays: see [`is_ready`](Gpu::is_ready).
-    /// Frame buffers are as they were; cursors are hidden.
+    /// What differs from before is [`Event::Changed`]. Frame buffers are as they were; cursors are
+    /// hidden. Waits for a reset, see [`suspend`](Gpu::suspend).
     ///
     /// # Errors
     ///

@@ -70,8 +70,8 @@ pub struct Adapter {
     pub commands: Vec<u32>,
     /// The answers to types of commands that are refused.
     pub refuse: BTreeMap<u32, u32>,
-    /// Takes no command while this is set.
-    pub stuck: bool,
+    /// How many more commands it takes.
+    pub left: usize,
     /// Changes each answer before it is written.
     pub mangle: Option<fn(&mut Vec<u8>)>,
     resources: BTreeMap<u32, Resource>,
@@ -88,7 +88,7 @@ impl Adapter {
             events: 0,
             commands: Vec::new(),
             refuse: BTreeMap::new(),
-            stuck: false,
+            left: usize::MAX,
             mangle: None,
             resources: BTreeMap::new(),
         }
@@ -329,9 +329,10 @@ impl Backend for Adapter {
 
     fn work(&mut self, memory: &'static HostMemory, _features: u64, queues: &mut [DeviceQueue]) {
         let [control, cursor] = queues else { return };
-        while !self.stuck
+        while self.left > 0
             && let Some(chain) = control.pop()
         {
+            self.left -= 1;
             let command = chain.read(memory);
             let (kind, rest) = self.serve(memory, &command);
             let mut answer = kind.to_le_bytes().to_vec();
@@ -347,9 +348,10 @@ impl Backend for Adapter {
             control.push(chain.head, written);
         }
         control.ask_for_notification();
-        while !self.stuck
+        while self.left > 0
             && let Some(chain) = cursor.pop()
         {
+            self.left -= 1;
             self.point(&chain.read(memory));
             cursor.push(chain.head, 0);
         }

@@ -596,7 +596,7 @@ mod tests {
         buffer.present(SIZE, PART).unwrap();
         let results: Vec<_> = (0..5).map(|_| buffer.poll()).collect();
         assert!(results.contains(&Err(GpuError::DeviceError)), "{results:?}");
-        handle.with(|adapter| (adapter.mangle, adapter.stuck) = (None, true));
+        handle.with(|adapter| (adapter.mangle, adapter.left) = (None, 0));
         buffer.start().unwrap();
         assert_eq!((buffer.poll(), buffer.is_busy()), (Ok(()), true));
     }

@@ -108,15 +108,14 @@ impl Gpu {
         Ok(())
     }
 
-    /// Takes over what a query has found.
+    /// Takes over what a query has found. Reports it at the start as well, as the caller may have
+    /// stopped waiting for the first answer.
     fn take_query(&mut self, found: Found) {
         self.query = Query::None;
         for (index, (scanout, (size, edid))) in self.scanouts.iter_mut().zip(found).enumerate() {
             if (scanout.size, &scanout.edid) != (size, &edid) {
                 (scanout.size, scanout.edid) = (size, edid);
-                if self.ready {
-                    self.events.push_back(Event::Changed { scanout: index });
-                }
+                self.events.push_back(Event::Changed { scanout: index });
             }
         }
         self.ready = true;

@@ -16,6 +16,7 @@ use crate::fake::{
 use crate::transport::DeviceType;
 
 pub mod hostile;
+mod refusals;
 
 const WIDTH: u32 = 64;
 const HEIGHT: u32 = 48;
@@ -26,7 +27,8 @@ fn start(adapter: Adapter, options: Options) -> (Gpu, Handle<Adapter>, &'static 
     let (transport, handle) = connect(memory, adapter, options);
     let mut gpu = Gpu::new(Box::new(transport), memory).unwrap();
     while !gpu.is_ready() {
-        assert_eq!(poll(&mut gpu), []);
+        // Reports the displays that there are.
+        poll(&mut gpu);
     }
     (gpu, handle, memory)
 }
@@ -240,14 +242,14 @@ fn impossible_sizes_and_numbers_are_refused() {
 fn presents_end_in_order_and_are_bounded() {
     let (mut gpu, handle, _) = start(one(), Options::default());
     let (number, _) = buffer(&mut gpu);
-    handle.with(|adapter| adapter.stuck = true);
+    handle.with(|adapter| adapter.left = 0);
     for tag in 0..MAX_PRESENTS as u64 {
         gpu.present(0, number, &[all()], tag).unwrap();
     }
     assert_eq!(gpu.present(0, number, &[all()], 9), Err(GpuError::Busy));
     gpu.kick();
     assert_eq!(poll(&mut gpu), []);
-    handle.with(|adapter| adapter.stuck = false);
+    handle.with(|adapter| adapter.left = usize::MAX);
     handle.step();
     assert_eq!(poll(&mut gpu), [presented(0, Ok(())), presented(1, Ok(()))]);
     show(&mut gpu, number, &[]).unwrap();
@@ -287,12 +289,12 @@ fn memory_is_freed_when_the_device_has_let_go_of_it() {
     let before = memory.allocated();
     let (number, _) = buffer(&mut gpu);
     show(&mut gpu, number, &[]).unwrap();
-    handle.with(|adapter| adapter.stuck = true);
+    handle.with(|adapter| adapter.left = 0);
     gpu.present(0, number, &[all()], 1).unwrap();
     gpu.release(number);
     poll(&mut gpu);
     assert!(memory.allocated() > before, "the device may still read it");
-    handle.with(|adapter| adapter.stuck = false);
+    handle.with(|adapter| adapter.left = usize::MAX);
     handle.step();
     assert_eq!(poll(&mut gpu), [presented(1, Ok(()))]);
     assert_eq!(memory.allocated(), before);
@@ -407,12 +409,12 @@ fn a_caller_that_never_waits_learns_of_a_resize_after_some_pictures() {
 #[test]
 fn a_change_during_a_query_is_asked_for_again() {
     let (mut gpu, handle, _) = start(one(), Options::default());
-    handle.with(|adapter| (adapter.stuck, adapter.events) = (true, 1));
+    handle.with(|adapter| (adapter.left, adapter.events) = (0, 1));
     gpu.check_config();
     handle.with(|adapter| (adapter.sizes[0], adapter.events) = (None, 1));
     gpu.check_config();
     handle.with(|adapter| {
-        adapter.stuck = false;
+        adapter.left = usize::MAX;
         adapter.sizes[0] = Some((100, 100));
     });
     handle.step();
@@ -474,7 +476,7 @@ fn a_cursor_is_shown_when_the_host_has_its_image() {
 #[test]
 fn of_many_changes_of_a_cursor_the_last_counts() {
     let (mut gpu, handle, memory) = start(one(), Options::default());
-    handle.with(|adapter| adapter.stuck = true);
+    handle.with(|adapter| adapter.left = 0);
     let image = |pixel| [pixel; CURSOR_SIZE * CURSOR_SIZE];
     gpu.set_cursor(0, &image(0), (0, 0)).unwrap();
     let allocated = memory.allocated();
@@ -483,7 +485,7 @@ fn of_many_changes_of_a_cursor_the_last_counts() {
         gpu.move_cursor(0, 200 + pixel, 300);
     }
     assert_eq!(memory.allocated(), allocated);
-    handle.with(|adapter| adapter.stuck = false);
+    handle.with(|adapter| adapter.left = usize::MAX);
     handle.step();
     for _ in 0..4 {
         poll(&mut gpu);

@@ -25,6 +25,8 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 
 /// An adapter, shared between its displays and the wait, which arms its interrupts.
 struct Adapter {
+    /// Its address.
+    place: String,
     gpu: RefCell<Gpu>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
@@ -66,7 +68,7 @@ impl Adapter {
                 screen::take_back();
                 return Err(error);
             }
-            learn(&mut gpu);
+            learn(&mut gpu, &self.place, &mut |event| self.note(event));
         }
         self.open.set(self.open.get() + 1);
         Ok(())
@@ -78,6 +80,14 @@ impl Adapter {
         if self.console && self.open.get() == 0 {
             self.gpu.borrow_mut().suspend();
             screen::take_back();
+        }
+    }
+
+    /// Keeps an event for its display.
+    fn note(&self, event: gpu::Event) {
+        let (gpu::Event::Presented { scanout, .. } | gpu::Event::Changed { scanout }) = event;
+        if let Some(events) = self.events.borrow_mut().get_mut(scanout) {
+            events.push_back(event);
         }
     }
 
@@ -138,10 +148,8 @@ fn open() -> All<Image> {
                 continue;
             }
         };
-        if !learn(&mut gpu) {
-            // Its displays count as disconnected, until it answers.
-            log::warn!("the graphics adapter at {} doesn't answer", found.place);
-        }
+        // The states below have it all.
+        learn(&mut gpu, &found.place, &mut |_| ());
         let scanouts = gpu.scanouts();
         let states: Vec<State> = (0..scanouts).map(|scanout| state(&gpu, scanout)).collect();
         if console {
@@ -149,6 +157,7 @@ fn open() -> All<Image> {
             screen::take_back();
         }
         let adapter = Rc::new(Adapter {
+            place: found.place,
             gpu: RefCell::new(gpu),
             armed: Cell::new(false),
             events: RefCell::new((0..scanouts).map(|_| VecDeque::new()).collect()),
@@ -167,14 +176,18 @@ fn open() -> All<Image> {
     opened
 }
 
-/// Waits until an adapter has told its displays; whether it has.
-fn learn(gpu: &mut Gpu) -> bool {
+/// Waits until the adapter at `place` has told its displays. If that takes too long they stay as
+/// they were, at first disconnected, until an event brings the answer.
+fn learn(gpu: &mut Gpu, place: &str, report: &mut dyn FnMut(gpu::Event)) {
     let until = time::monotonic_ns() + PATIENCE_NS;
     loop {
-        gpu.poll(&mut |_| ());
+        gpu.poll(report);
         if gpu.is_ready() || time::monotonic_ns() >= until {
             gpu.disable_interrupts();
-            return gpu.is_ready();
+            if !gpu.is_ready() {
+                log::warn!("the graphics adapter at {place} doesn't answer");
+            }
+            return;
         }
         if !gpu.enable_interrupts() {
             wait::wait_until(Some(until));
@@ -344,13 +357,8 @@ impl DisplayDevice<Image> for Display {
         if self.adapter.armed.take() {
             gpu.disable_interrupts();
         }
+        gpu.poll(&mut |event| self.adapter.note(event));
         let mut events = self.adapter.events.borrow_mut();
-        gpu.poll(&mut |event| {
-            let (gpu::Event::Presented { scanout, .. } | gpu::Event::Changed { scanout }) = event;
-            if let Some(queue) = events.get_mut(scanout) {
-                queue.push_back(event);
-            }
-        });
         let mine = events.get_mut(self.scanout).map(core::mem::take);
         for event in mine.unwrap_or_default() {
             report(match event {
