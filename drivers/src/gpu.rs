@@ -37,7 +37,7 @@ pub use cursor::{Image, SIZE as CURSOR_SIZE};
 pub use frame_buffer::FrameBuffer;
 pub use presents::MAX_PRESENTS;
 use presents::Present;
-use protocol::{Command, MAX_SCANOUTS, Refusal};
+use protocol::{Command, Kind, MAX_SCANOUTS, Refusal};
 use queries::{CHECK_AFTER, CONFIG_SCANOUTS, Query};
 pub use rectangle::Rectangle;
 
@@ -141,6 +141,8 @@ pub struct Gpu {
     /// The first query has ended.
     ready: bool,
     events: VecDeque<Event>,
+    /// The kinds of commands of which the last was refused.
+    refused: Vec<Kind>,
 }
 
 impl Gpu {
@@ -178,6 +180,7 @@ impl Gpu {
             outdated: false,
             ready: false,
             events: VecDeque::new(),
+            refused: Vec::new(),
         };
         gpu.ask();
         gpu.kick();
@@ -285,14 +288,12 @@ impl Gpu {
 
     /// A command has ended.
     fn answered(&mut self, answer: Answer) -> Result<(), DeviceError> {
-        let Answer { purpose, result } = answer;
-        if let Err(refusal) = result {
-            let (what, resource) = (purpose.what, purpose.resource);
-            log::warn!(
-                target: "drivers",
-                "a graphics device refused a command: {what:?} {resource}: {refusal:?}"
-            );
-        }
+        let Answer {
+            kind,
+            purpose,
+            result,
+        } = answer;
+        self.note(kind, purpose, result);
         match purpose.what {
             What::Create | What::Attach | What::Transfer => {
                 if result.is_err() {
@@ -325,6 +326,30 @@ impl Gpu {
             self.finish(scanout);
         }
         Ok(())
+    }
+
+    /// Logs a refusal. One line for each kind of command until one of that kind succeeds: a device
+    /// that refuses everything would fill the log.
+    fn note(&mut self, kind: Kind, purpose: Purpose, result: Result<(), Refusal>) {
+        let known = self.refused.iter().position(|refused| *refused == kind);
+        match (result, known) {
+            (Ok(()), Some(index)) => {
+                self.refused.swap_remove(index);
+            }
+            (Err(refusal), None) => {
+                let resource = purpose.resource;
+                log::warn!(
+                    target: "drivers",
+                    "a graphics device refused a command: {kind:?}, resource {resource}: {}; more \
+                     of the kind aren't logged until one succeeds",
+                    GpuError::from(refusal)
+                );
+                if self.refused.try_reserve(1).is_ok() {
+                    self.refused.push(kind);
+                }
+            }
+            _ => (),
+        }
     }
 
     /// True if [`poll`](Gpu::poll) has something to do, as far as memory tells.

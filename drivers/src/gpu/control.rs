@@ -51,6 +51,7 @@ struct Sent {
 
 /// The end of a command.
 pub struct Answer {
+    pub kind: Kind,
     pub purpose: Purpose,
     pub result: Result<(), Refusal>,
 }
@@ -181,6 +182,7 @@ impl Control {
         self.answer.extend_from_slice(bytes);
         let result = protocol::check(&self.answer, sent.kind, sent.fence);
         Ok(Some(Answer {
+            kind: sent.kind,
             purpose: sent.purpose,
             result: result.map_err(|_| DeviceError)?,
         }))
