@@ -29,14 +29,14 @@ mod protocol;
 mod queries;
 mod rectangle;
 
-use buffers::Buffer;
 pub use buffers::SIDE;
+use buffers::{Buffer, Host};
 use control::{Answer, Control, Purpose, What};
 use cursor::{Cursor, CursorQueue};
 pub use cursor::{Image, SIZE as CURSOR_SIZE};
 pub use frame_buffer::FrameBuffer;
 pub use presents::MAX_PRESENTS;
-use presents::Present;
+use presents::{Present, Shown};
 use protocol::{Command, Kind, MAX_SCANOUTS, Refusal};
 use queries::{CHECK_AFTER, CONFIG_SCANOUTS, Query};
 pub use rectangle::Rectangle;
@@ -101,7 +101,7 @@ pub enum Event {
         scanout: usize,
         /// What the caller gave.
         tag: u64,
-        /// `Ok`: the device has read the buffer and shows it.
+        /// `Ok`: the device has read the buffer and shows it, or what was presented after it.
         result: Result<(), GpuError>,
     },
     /// [`Gpu::size`] or [`Gpu::edid`] of this scan-out has changed.
@@ -116,8 +116,7 @@ pub enum Event {
 struct Scanout {
     size: Option<(u32, u32)>,
     edid: Vec<u8>,
-    /// The resource that it shows, or is about to; 0: none.
-    shown: u32,
+    shown: Shown,
     presents: VecDeque<Present>,
     cursor: Cursor,
 }
@@ -225,20 +224,24 @@ impl Gpu {
         scanout.map_or(&[], |scanout| &scanout.edid)
     }
 
-    fn push(
-        &mut self,
-        command: Command,
-        what: What,
-        resource: u32,
-        present: Option<(usize, u64)>,
-    ) -> usize {
+    /// Appends a command, for which there is room, and counts it in its present.
+    fn push(&mut self, command: Command, what: What, resource: u32, present: Option<(usize, u64)>) {
+        if let Some(present) = self.present_of(present) {
+            present.unanswered += 1;
+        }
         let purpose = Purpose {
             what,
             resource,
             present,
         };
         self.control.push(command, purpose);
-        1
+    }
+
+    /// The present of this scan-out and number, if it has not ended.
+    fn present_of(&mut self, present: Option<(usize, u64)>) -> Option<&mut Present> {
+        let (scanout, number) = present?;
+        let presents = &mut self.scanouts.get_mut(scanout)?.presents;
+        presents.iter_mut().find(|present| present.number == number)
     }
 
     /// Notifies the device of what was submitted: at most one exit for each of its two queues.
@@ -307,22 +310,23 @@ impl Gpu {
             }
             What::Scanout(scanout) => {
                 if result.is_err() {
+                    self.not_in_place(purpose.resource);
                     self.not_shown(scanout, purpose.resource);
                 }
             }
-            What::Unref => self.given_back(purpose.resource, result.is_ok()),
-            What::Cursor(scanout) => self.scanouts[scanout].cursor.copied(result.is_ok()),
-            What::DisplayInfo => self.take_sizes(result.is_ok())?,
-            What::Edid(_) => self.take_edid(result.is_ok())?,
+            What::Unref => self.given_back(purpose.resource, result),
+            What::Replace => self.replaced(purpose.resource, result),
+            What::Cursor(scanout) => self.scanouts[scanout].cursor.copied(result),
+            What::DisplayInfo => self.take_sizes(result)?,
+            What::Edid(_) => self.take_edid(result)?,
         }
-        if let Some((scanout, number)) = purpose.present {
-            let presents = &mut self.scanouts[scanout].presents;
-            if let Some(present) = presents.iter_mut().find(|p| p.number == number) {
-                present.unanswered = present.unanswered.saturating_sub(1);
-                if let (Err(refusal), Ok(())) = (result, present.result) {
-                    present.result = Err(refusal.into());
-                }
+        if let Some(present) = self.present_of(purpose.present) {
+            present.unanswered = present.unanswered.saturating_sub(1);
+            if let (Err(refusal), Ok(())) = (result, present.result) {
+                present.result = Err(refusal.into());
             }
+        }
+        if let Some((scanout, _)) = purpose.present {
             self.finish(scanout);
         }
         Ok(())
@@ -407,8 +411,7 @@ impl Gpu {
         }
         self.device.start();
         for buffer in &mut self.buffers {
-            (buffer.created, buffer.attached, buffer.copied) = (false, false, false);
-            buffer.given = false;
+            (buffer.host, buffer.whole) = (Host::Nothing, None);
         }
         for scanout in &mut self.scanouts {
             scanout.cursor = Cursor::default();
@@ -439,7 +442,7 @@ impl Gpu {
     /// Ends all presents; `reset`: the device uses no memory any more.
     fn end_all(&mut self, reset: bool) {
         for (index, scanout) in self.scanouts.iter_mut().enumerate() {
-            scanout.shown = 0;
+            scanout.shown = Shown::Nothing;
             for present in scanout.presents.drain(..) {
                 let result = present.result.and(Err(GpuError::DeviceError));
                 self.events.push_back(Event::Presented {

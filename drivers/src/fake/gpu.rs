@@ -172,6 +172,10 @@ impl Adapter {
                     "guest, shareable, one range"
                 );
                 let phys = u64::from(body(8)) | u64::from(body(9)) << 32;
+                if !phys.is_multiple_of(4096) || !body(10).is_multiple_of(4096) {
+                    // As Linux' udmabuf does.
+                    return done(ERR_UNSPEC);
+                }
                 self.create(body(0), 0, Vec::new(), Some((phys, body(10))), true)
             }
             _ => done(ERR_UNSPEC),
@@ -223,8 +227,7 @@ impl Adapter {
         let Some(resource) = self.resources.get_mut(&id) else {
             return (ERR_INVALID_RESOURCE, Vec::new());
         };
-        assert!(!resource.blob, "a blob needs no copy");
-        let Some((phys, len)) = resource.backing else {
+        let Some((phys, len)) = resource.backing.filter(|_| !resource.blob) else {
             return (ERR_UNSPEC, Vec::new());
         };
         let of = u64::from(resource.width);

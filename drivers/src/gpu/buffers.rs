@@ -3,26 +3,55 @@
 use core::ptr::NonNull;
 
 use super::control::{Purpose, What};
-use super::protocol::Command;
-use super::{Gpu, GpuError, Rectangle};
+use super::presents::Shown;
+use super::protocol::{Command, Refusal};
+use super::{Gpu, GpuError, Rectangle, feature};
 use crate::Region;
 
 /// The smallest and the largest width or height of a frame buffer, in pixels. QEMU refuses smaller
 /// ones.
 pub const SIDE: core::ops::RangeInclusive<u32> = 16..=8192;
 
+/// Bytes of a page. Hosts map blobs by whole pages (Linux' udmabuf refuses others).
+const PAGE: usize = 4096;
+
+/// How much of a picture the host has, with what is on the way to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Host {
+    #[default]
+    Nothing,
+    /// A resource that is the guest's memory.
+    Blob,
+    /// A resource for copies, without memory to copy from.
+    Created,
+    /// The same with its memory.
+    Attached,
+    /// The same, of which all was copied once.
+    Copied,
+}
+
+impl Host {
+    /// What remains when a command was refused.
+    pub fn without(self, what: What) -> Host {
+        self.min(match what {
+            What::Create => Host::Nothing,
+            What::Attach => Host::Created,
+            _ => Host::Attached,
+        })
+    }
+}
+
 /// A frame buffer.
 pub struct Buffer {
     pub resource: u32,
     pub region: Region,
     pub picture: Rectangle,
-    /// The resource was created on the host, or its creation is on the way. The same for the other
-    /// two, its memory and the whole of its contents.
-    pub created: bool,
-    pub attached: bool,
-    pub copied: bool,
-    /// The device may know its memory.
-    pub given: bool,
+    pub host: Host,
+    /// Number of the last present that gave the host the whole picture. Before the first, the
+    /// device doesn't know the memory.
+    pub whole: Option<u64>,
+    /// The host is to read the memory in place, by a blob, instead of copying from it.
+    pub in_place: bool,
     /// The caller has given it back.
     pub released: bool,
 }
@@ -45,18 +74,17 @@ impl Gpu {
         let room = self.buffers.try_reserve(1);
         room.map_err(|_| GpuError::OutOfMemory)?;
         // At most 256 MiB, by `SIDE`.
-        let len = width as usize * height as usize * 4;
-        let region = Region::new(self.memory, len, 4096).ok_or(GpuError::OutOfMemory)?;
+        let len = (width as usize * height as usize * 4).next_multiple_of(PAGE);
+        let region = Region::new(self.memory, len, PAGE).ok_or(GpuError::OutOfMemory)?;
         let pixels = region.ptr(0).cast();
         let resource = self.new_resource()?;
         self.buffers.push(Buffer {
             resource,
             region,
             picture: Rectangle::of(width, height),
-            created: false,
-            attached: false,
-            copied: false,
-            given: false,
+            host: Host::Nothing,
+            whole: None,
+            in_place: self.device.has(feature::RESOURCE_BLOB),
             released: false,
         });
         Ok((resource, pixels))
@@ -75,7 +103,7 @@ impl Gpu {
         let Some(index) = self.buffers.iter().position(found) else {
             return;
         };
-        let used = self.buffers[index].given;
+        let used = self.buffers[index].whole.is_some();
         if !self.is_running() || !used {
             let mut buffer = self.buffers.swap_remove(index);
             // False as well where the device keeps its memory after a reset.
@@ -93,7 +121,7 @@ impl Gpu {
             return;
         }
         for scanout in 0..self.scanouts.len() {
-            if self.scanouts[scanout].shown == resource {
+            if self.scanouts[scanout].shown.may_be(resource) {
                 self.show_nothing(scanout);
             }
         }
@@ -102,30 +130,65 @@ impl Gpu {
     }
 
     /// The device has answered that it doesn't use a buffer any more, or has refused to.
-    pub(super) fn given_back(&mut self, resource: u32, well: bool) {
+    pub(super) fn given_back(&mut self, resource: u32, result: Result<(), Refusal>) {
         let found = |buffer: &Buffer| buffer.resource == resource;
         if let Some(index) = self.buffers.iter().position(found) {
             let mut buffer = self.buffers.swap_remove(index);
             // Of a resource that was never created the device has no memory.
-            if !well && buffer.created {
+            if result.is_err() && buffer.host != Host::Nothing {
                 buffer.region.leak();
             }
         }
     }
 
+    /// The device has let go of a buffer's blob, or has refused to: then its memory is never used
+    /// again after the buffer.
+    pub(super) fn replaced(&mut self, resource: u32, result: Result<(), Refusal>) {
+        if let (Some(buffer), Err(_)) = (self.buffer(resource), result) {
+            buffer.region.leak();
+        }
+    }
+
+    fn buffer(&mut self, resource: u32) -> Option<&mut Buffer> {
+        let mut buffers = self.buffers.iter_mut();
+        buffers.find(|buffer| buffer.resource == resource)
+    }
+
     /// The host hasn't got what a command was to give it: the next present does that again.
     pub(super) fn not_copied(&mut self, purpose: Purpose) {
-        let found = |buffer: &&mut Buffer| buffer.resource == purpose.resource;
-        if let Some(buffer) = self.buffers.iter_mut().find(found) {
-            buffer.copied = false;
-            buffer.created &= purpose.what != What::Create;
-            buffer.attached &= purpose.what == What::Transfer;
+        let Purpose { what, resource, .. } = purpose;
+        if let Some(buffer) = self.buffer(resource) {
+            let present = purpose.present.map(|(_, number)| number);
+            if present < buffer.whole {
+                // A later present has done it again.
+                return;
+            }
+            buffer.host = buffer.host.without(what);
+            if what == What::Create {
+                buffer.in_place = false;
+                self.forget_shown(resource);
+            }
         }
         for scanout in &mut self.scanouts {
             let cursor = &mut scanout.cursor;
-            if cursor.resource() == purpose.resource {
-                cursor.created &= purpose.what != What::Create;
-                cursor.attached = false;
+            if cursor.resource() == resource {
+                cursor.host = cursor.host.without(what);
+            }
+        }
+    }
+
+    /// The host doesn't show a buffer's blob: the buffer is copied from now on.
+    pub(super) fn not_in_place(&mut self, resource: u32) {
+        if let Some(buffer) = self.buffer(resource) {
+            buffer.in_place = false;
+        }
+    }
+
+    /// The host has no such resource any more: no scan-out shows it.
+    pub(super) fn forget_shown(&mut self, resource: u32) {
+        for scanout in &mut self.scanouts {
+            if scanout.shown == Shown::Resource(resource) {
+                scanout.shown = Shown::Unknown;
             }
         }
     }

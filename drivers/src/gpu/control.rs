@@ -34,6 +34,8 @@ pub enum What {
     Transfer,
     Flush,
     Unref,
+    /// Makes room on the host for another resource of the same number.
+    Replace,
     /// Shows a resource on this scan-out, or nothing.
     Scanout(usize),
     /// Copies the image of this scan-out's cursor.

@@ -7,8 +7,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::buffers::Host;
 use super::control::What;
-use super::protocol::{Command, MAX_SCANOUTS, Position};
+use super::protocol::{Command, MAX_SCANOUTS, Position, Refusal};
 use super::{Gpu, GpuError, Rectangle};
 use crate::device::Device;
 use crate::queue::{Buffer, DeviceError, Queue};
@@ -43,8 +44,7 @@ pub struct Cursor {
     /// Its resource, and the memory of that, once it has an image.
     resource: u32,
     region: Option<Region>,
-    pub created: bool,
-    pub attached: bool,
+    pub host: Host,
     /// The image to copy next, with its hot spot.
     next: Option<(Box<Image>, (u32, u32))>,
     /// The control queue copies an image.
@@ -113,9 +113,9 @@ impl Cursor {
     }
 
     /// The copy has ended.
-    pub fn copied(&mut self, well: bool) {
-        (self.copying, self.copied) = (false, well);
-        if self.visible && well {
+    pub fn copied(&mut self, result: Result<(), Refusal>) {
+        (self.copying, self.copied) = (false, result.is_ok());
+        if self.visible && result.is_ok() {
             self.news = News::Image;
         }
     }
@@ -300,13 +300,12 @@ impl Gpu {
         {
             let size = SIZE as u32;
             let cursor = &mut self.scanouts[scanout].cursor;
-            let create = !core::mem::replace(&mut cursor.created, true);
-            let attach = !core::mem::replace(&mut cursor.attached, true) || create;
-            if create {
+            let had = core::mem::replace(&mut cursor.host, Host::Attached);
+            if had < Host::Created {
                 let command = Command::create(resource, size, size, true);
                 self.push(command, What::Create, resource, None);
             }
-            if attach {
+            if had < Host::Attached {
                 let command = Command::attach(resource, phys, len);
                 self.push(command, What::Attach, resource, None);
             }

@@ -1,20 +1,40 @@
 //! Presents: a frame buffer's damage goes to the host, and a scan-out shows it.
 
-use super::buffers::Buffer;
+use super::buffers::{Buffer, Host};
 use super::control::What;
 use super::protocol::Command;
 use super::rectangle::{MAX_RECTANGLES, merge};
-use super::{Event, Gpu, GpuError, Rectangle, feature};
+use super::{Event, Gpu, GpuError, Rectangle};
 
 /// The most calls of [`Gpu::present`] of a scan-out that have not ended.
 pub const MAX_PRESENTS: usize = 2;
-/// The most commands of a present: create, attach, show, flush, and the copies.
-const MAX_COMMANDS: usize = 4 + MAX_RECTANGLES;
+/// The most commands of a present: replace, create, attach, show, flush, and the copies.
+const MAX_COMMANDS: usize = 5 + MAX_RECTANGLES;
+
+/// What a scan-out shows, with what is on the way to the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    #[default]
+    Nothing,
+    Resource(u32),
+    /// A command was refused: what was there before it, or what it was to show.
+    Unknown,
+}
+
+impl Shown {
+    /// Whether it may be this resource.
+    pub fn may_be(self, resource: u32) -> bool {
+        matches!(self, Shown::Unknown) || self == Shown::Resource(resource)
+    }
+}
 
 /// A present that has not been reported.
 pub struct Present {
     pub number: u64,
     pub tag: u64,
+    pub resource: u32,
+    /// It was sent as a blob.
+    pub in_place: bool,
     /// Commands that the device has not answered.
     pub unanswered: usize,
     pub result: Result<(), GpuError>,
@@ -40,9 +60,7 @@ impl Gpu {
             return Err(GpuError::DeviceError);
         }
         let shown = self.scanouts.get_mut(scanout).ok_or(GpuError::Invalid)?;
-        let found = |buffer: &&mut Buffer| buffer.resource == resource && !buffer.released;
-        let buffer = self.buffers.iter_mut().find(found);
-        let buffer = buffer.ok_or(GpuError::Invalid)?;
+        let buffer = index_of(&self.buffers, resource).ok_or(GpuError::Invalid)?;
         if shown.presents.len() >= MAX_PRESENTS {
             return Err(GpuError::Busy);
         }
@@ -50,66 +68,104 @@ impl Gpu {
         if !room {
             return Err(GpuError::OutOfMemory);
         }
-        let blob = self.device.has(feature::RESOURCE_BLOB);
-        let picture = buffer.picture;
+        self.presents += 1;
+        shown.presents.push_back(Present {
+            number: self.presents,
+            tag,
+            resource,
+            in_place: self.buffers[buffer].in_place,
+            unanswered: 0,
+            result: Ok(()),
+        });
+        self.send_picture(scanout, self.presents, buffer, damage);
+        self.finish(scanout);
+        Ok(())
+    }
+
+    /// Sends the commands of a present, for which there is room.
+    fn send_picture(&mut self, scanout: usize, number: u64, buffer: usize, damage: &[Rectangle]) {
+        let buffer = &mut self.buffers[buffer];
+        let (resource, picture, in_place) = (buffer.resource, buffer.picture, buffer.in_place);
         let (width, height) = (picture.width, picture.height);
         let (phys, len) = (buffer.region.phys(0), buffer.region.len() as u32);
-        buffer.given = true;
-        let create = !core::mem::replace(&mut buffer.created, true);
-        let attach = !core::mem::replace(&mut buffer.attached, true) && !blob;
-        let copied = core::mem::replace(&mut buffer.copied, true) && !create && !attach;
-        let show = core::mem::replace(&mut shown.shown, resource) != resource;
-        let (parts, count) = match copied {
+        let present = Some((scanout, number));
+        let wanted = if in_place { Host::Blob } else { Host::Copied };
+        let had = core::mem::replace(&mut buffer.host, wanted);
+        let (parts, count) = match had == wanted {
             true => merge(damage, picture),
-            false => merge(&[picture], picture),
+            false => {
+                buffer.whole = Some(number);
+                merge(&[picture], picture)
+            }
         };
         let parts = parts.get(..count).unwrap_or_default();
 
-        self.presents += 1;
-        let present = Some((scanout, self.presents));
-        let number = self.presents;
-        let mut sent = 0;
-        if create {
-            let command = match blob {
-                true => Command::create_blob(resource, phys, len),
-                false => Command::create(resource, width, height, false),
-            };
-            sent += self.push(command, What::Create, resource, present);
-        }
-        if attach {
-            let command = Command::attach(resource, phys, len);
-            sent += self.push(command, What::Attach, resource, present);
-        }
-        if !blob {
+        if in_place {
+            if had < Host::Blob {
+                let command = Command::create_blob(resource, phys, len);
+                self.push(command, What::Create, resource, present);
+            }
+        } else {
+            if had == Host::Blob {
+                self.forget_shown(resource);
+                self.push(Command::unref(resource), What::Replace, resource, present);
+            }
+            if had < Host::Created {
+                let command = Command::create(resource, width, height, false);
+                self.push(command, What::Create, resource, present);
+            }
+            if had < Host::Attached {
+                let command = Command::attach(resource, phys, len);
+                self.push(command, What::Attach, resource, present);
+            }
             for part in parts {
                 let command = Command::transfer(resource, width, *part);
-                sent += self.push(command, What::Transfer, resource, present);
+                self.push(command, What::Transfer, resource, present);
             }
         }
+        let shown = &mut self.scanouts[scanout].shown;
+        let shows = Shown::Resource(resource);
+        let show = core::mem::replace(shown, shows) != shows;
         if show {
             let number = scanout as u32;
-            let command = match blob {
+            let command = match in_place {
                 true => Command::scanout_blob(number, resource, width, height),
                 false => Command::scanout(number, resource, width, height),
             };
-            sent += self.push(command, What::Scanout(scanout), resource, present);
+            self.push(command, What::Scanout(scanout), resource, present);
         }
         let around = parts.iter().copied().reduce(Rectangle::around);
         // What was shown before may have differed anywhere.
         if let Some(part) = if show { Some(picture) } else { around } {
             let command = Command::flush(resource, part);
-            sent += self.push(command, What::Flush, resource, present);
+            self.push(command, What::Flush, resource, present);
         }
-        self.scanouts[scanout].presents.push_back(Present {
-            number,
-            tag,
-            unanswered: sent,
-            result: Ok(()),
-        });
-        if sent == 0 {
-            self.finish(scanout);
+    }
+
+    /// Does a present again by copies, the oldest of a scan-out and answered, if the host didn't
+    /// take its buffer as a blob; whether it has commands again.
+    fn copy_instead(&mut self, scanout: usize) -> bool {
+        let shown = self.scanouts[scanout].shown;
+        let Some(present) = self.scanouts[scanout].presents.front_mut() else {
+            return false;
+        };
+        let (number, resource) = (present.number, present.resource);
+        let buffer = index_of(&self.buffers, resource);
+        let Some(buffer) = buffer.filter(|buffer| !self.buffers[*buffer].in_place) else {
+            return false;
+        };
+        if !present.in_place || present.result.is_ok() || !self.control.reserve(MAX_COMMANDS) {
+            return false;
         }
-        Ok(())
+        present.in_place = false;
+        present.result = Ok(());
+        if !shown.may_be(resource) {
+            // A later present, or none, is to be shown by now.
+            return false;
+        }
+        let all = self.buffers[buffer].picture;
+        self.send_picture(scanout, number, buffer, &[all]);
+        true
     }
 
     /// Shows nothing on a scan-out.
@@ -124,7 +180,7 @@ impl Gpu {
         if scanout >= self.scanouts.len() {
             return Err(GpuError::Invalid);
         }
-        if self.scanouts[scanout].shown != 0 {
+        if self.scanouts[scanout].shown != Shown::Nothing {
             if !self.control.reserve(1) {
                 return Err(GpuError::OutOfMemory);
             }
@@ -135,24 +191,31 @@ impl Gpu {
     }
 
     pub(super) fn show_nothing(&mut self, scanout: usize) {
-        self.scanouts[scanout].shown = 0;
+        self.scanouts[scanout].shown = Shown::Nothing;
         let command = Command::scanout(scanout as u32, 0, 0, 0);
         self.push(command, What::Scanout(scanout), 0, None);
     }
 
-    /// A scan-out doesn't show what it was to: the next present shows all of its buffer.
+    /// A scan-out doesn't show what it was to (0: nothing): the next present shows all of its
+    /// buffer.
     pub(super) fn not_shown(&mut self, scanout: usize, resource: u32) {
+        let expected = match resource {
+            0 => Shown::Nothing,
+            resource => Shown::Resource(resource),
+        };
         let shown = &mut self.scanouts[scanout].shown;
-        if *shown == resource {
-            *shown = 0;
+        if *shown == expected {
+            *shown = Shown::Unknown;
         }
     }
 
     /// Reports the presents of a scan-out that have ended, in order.
     pub(super) fn finish(&mut self, scanout: usize) {
-        let presents = &mut self.scanouts[scanout].presents;
-        while presents.front().is_some_and(|p| p.unanswered == 0) {
-            if let Some(present) = presents.pop_front() {
+        let ended = |present: &Present| present.unanswered == 0;
+        while self.scanouts[scanout].presents.front().is_some_and(ended)
+            && !self.copy_instead(scanout)
+        {
+            if let Some(present) = self.scanouts[scanout].presents.pop_front() {
                 self.events.push_back(Event::Presented {
                     scanout,
                     tag: present.tag,
@@ -161,4 +224,10 @@ impl Gpu {
             }
         }
     }
+}
+
+/// The place of a buffer that the caller has.
+fn index_of(buffers: &[Buffer], resource: u32) -> Option<usize> {
+    let found = |buffer: &Buffer| buffer.resource == resource && !buffer.released;
+    buffers.iter().position(found)
 }

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::control::What;
-use super::protocol::{self, Command};
+use super::protocol::{self, Command, Refusal};
 use super::{Event, Gpu, feature};
 use crate::queue::DeviceError;
 
@@ -66,12 +66,12 @@ impl Gpu {
         }
     }
 
-    pub(super) fn take_sizes(&mut self, well: bool) -> Result<(), DeviceError> {
+    pub(super) fn take_sizes(&mut self, result: Result<(), Refusal>) -> Result<(), DeviceError> {
         let mut found = Found::new();
         for index in 0..self.scanouts.len() {
-            let size = match well {
-                true => protocol::scanout_size(self.control.query_answer(), index),
-                false => Ok(None),
+            let size = match result {
+                Ok(()) => protocol::scanout_size(self.control.query_answer(), index),
+                Err(_) => Ok(None),
             };
             let size = size.map_err(|_| DeviceError)?;
             found.push((
@@ -96,11 +96,11 @@ impl Gpu {
         self.query = Query::Edid(next, found);
     }
 
-    pub(super) fn take_edid(&mut self, well: bool) -> Result<(), DeviceError> {
+    pub(super) fn take_edid(&mut self, result: Result<(), Refusal>) -> Result<(), DeviceError> {
         let Query::Edid(index, mut found) = core::mem::replace(&mut self.query, Query::None) else {
             return Ok(());
         };
-        if well {
+        if result.is_ok() {
             let edid = protocol::edid_of(self.control.query_answer());
             found[index].1 = edid.map_err(|_| DeviceError)?.to_vec();
         }

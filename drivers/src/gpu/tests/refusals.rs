@@ -2,10 +2,18 @@
 
 use std::boxed::Box;
 use std::cell::Cell;
+use std::vec;
+use std::vec::Vec;
 
 use super::*;
 
 const IMAGE: [u32; CURSOR_SIZE * CURSOR_SIZE] = [7; CURSOR_SIZE * CURSOR_SIZE];
+
+fn blobs() -> (Gpu, Handle<Adapter>, &'static HostMemory) {
+    let mut adapter = one();
+    adapter.features |= feature::RESOURCE_BLOB;
+    start(adapter, Options::default())
+}
 
 /// Lets the device do so many commands.
 fn step(handle: &Handle<Adapter>, commands: usize) {
@@ -19,6 +27,201 @@ fn refuse(handle: &Handle<Adapter>, kind: u32) {
 
 fn accept_all(handle: &Handle<Adapter>) {
     handle.with(|adapter| adapter.refuse.clear());
+}
+
+#[test]
+fn a_late_refusal_is_not_one_of_a_later_present() {
+    for (kind, error) in [(0x101, 0x1200), (0x106, 0x1200)] {
+        let (mut gpu, handle, _) = start(one(), Options::default());
+        let (number, pixels) = buffer(&mut gpu);
+        pixels.fill(3);
+        refuse(&handle, kind);
+        step(&handle, 0);
+        gpu.present(0, number, &[], 1).unwrap();
+        gpu.kick();
+        // The device is at the command after the refused one.
+        step(&handle, if kind == 0x101 { 1 } else { 2 });
+        assert_eq!(poll(&mut gpu), []);
+        accept_all(&handle);
+        gpu.present(0, number, &[], 2).unwrap();
+        gpu.kick();
+        step(&handle, usize::MAX);
+        let ended = [
+            presented(1, Err(GpuError::Refused(error))),
+            presented(2, Ok(())),
+        ];
+        assert_eq!(polls(&mut gpu), ended);
+        commands(&handle);
+        for pixel in 4..7 {
+            pixels.fill(pixel);
+            show(&mut gpu, number, &[all()]).unwrap();
+            assert_eq!(screen(&handle).pixels, vec![pixel; PIXELS]);
+        }
+        let again = commands(&handle);
+        assert!(!again.contains(&0x101) && !again.contains(&0x106));
+    }
+}
+
+#[test]
+fn a_display_is_switched_off_after_a_refusal() {
+    for (kind, release) in [(0x103, false), (0x103, true), (0x104, false), (0x104, true)] {
+        let (mut gpu, handle, memory) = start(one(), Options::default());
+        let (first, _) = buffer(&mut gpu);
+        let (second, _) = buffer(&mut gpu);
+        show(&mut gpu, first, &[]).unwrap();
+        refuse(&handle, kind);
+        let next = if kind == 0x103 { second } else { first };
+        assert!(show(&mut gpu, next, &[all()]).is_err());
+        assert_eq!(screen(&handle).resource, first);
+        accept_all(&handle);
+        commands(&handle);
+        if release {
+            let before = memory.allocated();
+            gpu.release(first);
+            poll(&mut gpu);
+            assert_eq!(commands(&handle), [0x103, 0x102]);
+            assert!(memory.allocated() < before);
+        } else {
+            gpu.disable(0).unwrap();
+            gpu.disable(0).unwrap();
+            poll(&mut gpu);
+            assert_eq!(commands(&handle), [0x103]);
+        }
+        assert_eq!(screen(&handle).resource, 0);
+        show(&mut gpu, second, &[]).unwrap();
+        assert_eq!(screen(&handle).resource, second);
+    }
+}
+
+#[test]
+fn a_refusal_to_switch_off_is_not_the_end() {
+    let (mut gpu, handle, _) = start(one(), Options::default());
+    let (number, _) = buffer(&mut gpu);
+    show(&mut gpu, number, &[]).unwrap();
+    refuse(&handle, 0x103);
+    gpu.disable(0).unwrap();
+    poll(&mut gpu);
+    accept_all(&handle);
+    gpu.disable(0).unwrap();
+    assert_eq!(screen(&handle).resource, 0);
+}
+
+#[test]
+fn a_blob_is_whole_pages() {
+    let (mut gpu, handle, memory) = blobs();
+    commands(&handle);
+    // 1024.5 pages.
+    let (number, pixels) = gpu.create(1366, 768).unwrap();
+    // SAFETY: a new buffer of this size.
+    let pixels = unsafe { core::slice::from_raw_parts_mut(pixels.as_ptr(), 1366 * 768) };
+    pixels.fill(8);
+    show(&mut gpu, number, &[]).unwrap();
+    assert_eq!(commands(&handle), [0x10c, 0x10d, 0x104]);
+    assert_eq!(screen(&handle).pixels, vec![8; 1366 * 768]);
+    drop(gpu);
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
+fn a_buffer_that_is_refused_as_a_blob_is_copied() {
+    let copies = [0x101, 0x106, 0x105, 0x103, 0x104];
+    for (kind, replace) in [(0x10c, None), (0x10d, Some(0x102))] {
+        let (mut gpu, handle, memory) = blobs();
+        let before = memory.allocated();
+        let (number, pixels) = buffer(&mut gpu);
+        pixels.fill(5);
+        commands(&handle);
+        refuse(&handle, kind);
+        gpu.present(0, number, &[], 1).unwrap();
+        gpu.present(0, number, &[all()], 2).unwrap();
+        gpu.kick();
+        let both = [presented(1, Ok(())), presented(2, Ok(()))];
+        assert_eq!(polls(&mut gpu), both);
+        assert_eq!(screen(&handle).pixels, vec![5; PIXELS]);
+        let sent = commands(&handle);
+        let wanted: Vec<u32> = replace.into_iter().chain(copies).collect();
+        assert_eq!(sent[..4], [0x10c, 0x10d, 0x104, 0x104]);
+        assert_eq!(sent[4..4 + wanted.len()], wanted);
+        // The device is asked once.
+        pixels.fill(6);
+        show(&mut gpu, number, &[all()]).unwrap();
+        assert_eq!(commands(&handle), [0x105, 0x104]);
+        assert_eq!(screen(&handle).pixels, vec![6; PIXELS]);
+        gpu.suspend();
+        gpu.resume().unwrap();
+        polls(&mut gpu);
+        commands(&handle);
+        show(&mut gpu, number, &[]).unwrap();
+        assert_eq!(commands(&handle), copies);
+        gpu.release(number);
+        poll(&mut gpu);
+        assert_eq!(memory.allocated(), before);
+    }
+}
+
+#[test]
+fn two_buffers_that_are_refused_as_blobs_take_turns() {
+    let (mut gpu, handle, _) = blobs();
+    refuse(&handle, 0x10c);
+    let (first, of_first) = buffer(&mut gpu);
+    let (second, of_second) = buffer(&mut gpu);
+    for color in 1..5 {
+        of_first.fill(color);
+        of_second.fill(color + 10);
+        gpu.present(0, first, &[all()], 1).unwrap();
+        gpu.present(0, second, &[all()], 2).unwrap();
+        gpu.kick();
+        let both = [presented(1, Ok(())), presented(2, Ok(()))];
+        assert_eq!(polls(&mut gpu), both);
+        assert_eq!(screen(&handle).pixels, vec![color + 10; PIXELS]);
+    }
+}
+
+#[test]
+fn a_blob_that_is_refused_is_not_shown_after_its_end() {
+    let (mut gpu, handle, memory) = blobs();
+    let before = memory.allocated();
+    refuse(&handle, 0x10c);
+    // Switched off, and released, while the device is at work.
+    for release in [false, true] {
+        let (number, _) = buffer(&mut gpu);
+        step(&handle, 0);
+        gpu.present(0, number, &[], 1).unwrap();
+        gpu.kick();
+        if release {
+            gpu.release(number);
+        } else {
+            gpu.disable(0).unwrap();
+        }
+        step(&handle, usize::MAX);
+        let events = polls(&mut gpu);
+        let refused = Err(GpuError::Refused(0x1200));
+        let result = if release { refused } else { Ok(()) };
+        assert_eq!(events, [presented(1, result)]);
+        assert_eq!(screen(&handle).resource, 0);
+        gpu.release(number);
+        polls(&mut gpu);
+        assert_eq!(memory.allocated(), before);
+    }
+}
+
+#[test]
+fn the_memory_of_a_blob_that_the_device_keeps_is_never_used_again() {
+    let (mut gpu, handle, memory) = blobs();
+    let (number, _) = buffer(&mut gpu);
+    let before = memory.allocated();
+    for kind in [0x10d, 0x102] {
+        refuse(&handle, kind);
+    }
+    gpu.present(0, number, &[], 1).unwrap();
+    let events = polls(&mut gpu);
+    assert!(
+        matches!(events[..], [Event::Presented { result: Err(_), .. }]),
+        "{events:?}"
+    );
+    gpu.release(number);
+    polls(&mut gpu);
+    assert_eq!(memory.allocated(), before);
 }
 
 #[test]
