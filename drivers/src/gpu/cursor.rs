@@ -47,12 +47,14 @@ pub struct Cursor {
     pub host: Host,
     /// The image to copy next, with its hot spot.
     next: Option<(Box<Image>, (u32, u32))>,
-    /// The control queue copies an image.
-    copying: bool,
-    /// The host has an image.
-    copied: bool,
-    visible: bool,
+    /// The hot spot of the image that the control queue copies.
+    copying: Option<(u32, u32)>,
+    /// The hot spot of the image that the host has.
     hot_spot: (u32, u32),
+    /// The program wants it to be seen.
+    visible: bool,
+    /// The cursor queue was told an image last, which the device shows.
+    shown: bool,
     place: (u32, u32),
     news: News,
     /// The cursor queue has a command.
@@ -80,7 +82,7 @@ impl Cursor {
         if self.place != (x, y) {
             self.place = (x, y);
             self.news = match self.news {
-                News::None if self.visible && self.copied => News::Moved,
+                News::None if self.shown => News::Moved,
                 news => news,
             };
         }
@@ -88,22 +90,22 @@ impl Cursor {
 
     pub fn hide(&mut self) {
         self.next = None;
-        if self.visible && self.copied {
-            self.news = News::Image;
-        }
         self.visible = false;
+        self.news = match self.shown {
+            true => News::Image,
+            false => News::None,
+        };
     }
 
     /// The image's resource and the physical address and bytes of its memory, if an image is to be
     /// copied now; the caller does.
     pub fn copy(&mut self) -> Option<(u32, u64, u32)> {
-        if self.copying {
+        if self.copying.is_some() {
             return None;
         }
         let region = self.region.as_ref()?;
         let (image, hot_spot) = self.next.take()?;
-        self.hot_spot = hot_spot;
-        self.copying = true;
+        self.copying = Some(hot_spot);
         // SAFETY: the device copies none now, so the memory is ours.
         let bytes = unsafe { region.slice(0, IMAGE) };
         for (into, pixel) in bytes.chunks_exact_mut(4).zip(image.iter()) {
@@ -112,11 +114,13 @@ impl Cursor {
         Some((self.resource, region.phys(0), IMAGE as u32))
     }
 
-    /// The copy has ended.
+    /// The copy has ended. When it was refused, the host has the image from before, if any.
     pub fn copied(&mut self, result: Result<(), Refusal>) {
-        (self.copying, self.copied) = (false, result.is_ok());
-        if self.visible && result.is_ok() {
-            self.news = News::Image;
+        if let (Some(hot_spot), Ok(())) = (self.copying.take(), result) {
+            self.hot_spot = hot_spot;
+            if self.visible {
+                self.news = News::Image;
+            }
         }
     }
 
@@ -203,7 +207,9 @@ impl CursorQueue {
         };
         if self.queue.add(&[buffer], scanout as u32).is_ok() {
             cursor.sent = true;
-            cursor.news = News::None;
+            if core::mem::take(&mut cursor.news) == News::Image {
+                cursor.shown = cursor.visible;
+            }
         }
     }
 
@@ -217,7 +223,7 @@ impl CursorQueue {
         Ok(completion.map(|completion| completion.token as usize))
     }
 
-    /// Whether nothing was sent since the start, or since the last [`pop`](CursorQueue::pop).
+    /// Whether the device has no command.
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         self.queue.in_flight() == 0

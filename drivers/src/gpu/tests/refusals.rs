@@ -225,6 +225,45 @@ fn the_memory_of_a_blob_that_the_device_keeps_is_never_used_again() {
 }
 
 #[test]
+fn a_cursor_whose_next_image_is_refused_is_still_moved_and_hidden() {
+    let (mut gpu, handle, _) = start(one(), Options::default());
+    gpu.set_cursor(0, &IMAGE, (3, 10)).unwrap();
+    gpu.move_cursor(0, 100, 100);
+    polls(&mut gpu);
+    assert_eq!(screen(&handle).cursor.unwrap().place, (97, 90));
+    refuse(&handle, 0x105);
+    gpu.set_cursor(0, &[1; CURSOR_SIZE * CURSOR_SIZE], (0, 0))
+        .unwrap();
+    polls(&mut gpu);
+    gpu.move_cursor(0, 200, 200);
+    polls(&mut gpu);
+    let shown = screen(&handle).cursor.unwrap();
+    assert_eq!((shown.image, shown.place), (IMAGE.to_vec(), (197, 190)));
+    gpu.hide_cursor(0);
+    polls(&mut gpu);
+    assert_eq!(screen(&handle).cursor, None);
+    accept_all(&handle);
+    gpu.set_cursor(0, &IMAGE, (0, 0)).unwrap();
+    polls(&mut gpu);
+    assert_eq!(screen(&handle).cursor.unwrap().place, (200, 200));
+}
+
+#[test]
+fn a_cursor_has_its_hot_spot_until_the_next_image_is_there() {
+    let (mut gpu, handle, _) = start(one(), Options::default());
+    gpu.set_cursor(0, &IMAGE, (3, 10)).unwrap();
+    polls(&mut gpu);
+    step(&handle, 0);
+    gpu.set_cursor(0, &IMAGE, (0, 0)).unwrap();
+    // Sent while the image is copied.
+    gpu.move_cursor(0, 100, 100);
+    refuse(&handle, 0x105);
+    step(&handle, usize::MAX);
+    polls(&mut gpu);
+    assert_eq!(screen(&handle).cursor.unwrap().place, (97, 90));
+}
+
+#[test]
 fn a_late_answer_to_the_first_question_is_told() {
     let memory = HostMemory::new();
     let mut adapter = Adapter::new(&[Some((640, 480)), None]);
