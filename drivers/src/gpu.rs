@@ -129,8 +129,9 @@ pub struct Gpu {
     cursors: CursorQueue,
     scanouts: Vec<Scanout>,
     buffers: Vec<Buffer>,
-    /// The number of the last resource and of the last present.
+    /// Number of the last resource.
     resources: u32,
+    /// Number of the last present.
     presents: u64,
     /// The number of the last present when the device was last asked for changes.
     checked: u64,

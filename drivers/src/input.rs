@@ -140,7 +140,7 @@ pub struct Input {
     leds_on: u32,
     leds_changed: u32,
     leds_sent: u32,
-    /// The loss of everything that would come is still to be reported.
+    /// Events were dropped; the next [`poll`](Input::poll) reports that.
     lost: bool,
 }
 

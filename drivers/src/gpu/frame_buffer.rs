@@ -39,8 +39,10 @@ pub struct FrameBuffer {
     pixels: Option<Region>,
     sent: [Option<Sent>; SLOTS],
     fence: u64,
-    /// The device's, and the one that is used with the size that it prefers, once that is known.
+    /// Number of the device's scan-outs.
     scanouts: usize,
+    /// The scan-out that is used, and the size that the device prefers for it; none as long as the
+    /// device hasn't told one.
     scanout: Option<(u32, (u32, u32))>,
     /// The size of the picture on the host.
     shown: Option<(u32, u32)>,
