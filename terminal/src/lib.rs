@@ -23,6 +23,8 @@ use alloc::vec::Vec;
 use font::{Font, HEIGHT, WIDTH};
 use screen::Screen;
 
+/// The most bytes of a character behind its first (RFC 3629, 3).
+const MAX_CONTINUED: usize = 3;
 /// Ends a control sequence (CAN).
 const CANCEL: u8 = 0x18;
 
@@ -113,7 +115,15 @@ impl Terminal {
 
     /// Takes what is printed. A line feed begins the next line, as on a terminal with `onlcr`.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.parser.advance(&mut self.screen, bytes);
+        // The bytes that may end a character that an earlier write began go alone: with more behind
+        // them, vte 0.15 loses bytes (github.com/alacritty/vte/issues/159).
+        let continued = bytes.iter().take(MAX_CONTINUED);
+        let continued = continued.take_while(|byte| **byte & 0xC0 == 0x80).count();
+        let (ends, rest) = bytes.split_at(continued);
+        for end in ends.chunks(1) {
+            self.parser.advance(&mut self.screen, end);
+        }
+        self.parser.advance(&mut self.screen, rest);
     }
 
     /// Begins a line, and lets it and those after it stay: when they fill the screen, the rest is

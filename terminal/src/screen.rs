@@ -317,6 +317,10 @@ fn extended(mut next: impl FnMut() -> Option<u16>) -> Option<u8> {
 
 impl Perform for Screen {
     fn print(&mut self, character: char) {
+        // vte takes C1's controls for characters where a write cuts them.
+        if character.is_control() {
+            return;
+        }
         if self.wraps && !self.full {
             self.at.column = 0;
             self.line_feed();

@@ -76,6 +76,18 @@ fn text_is_utf8_cut_anywhere() {
     let mut broken = terminal(8, 1, "");
     broken.write(b"a\xFFb");
     assert_eq!(rows(&broken), ["a\0b"]);
+    // What follows a character that was cut stays, too.
+    let text = "\u{e9}\n\u{2500}x\x1b[1m\u{fc}\u{1F600}y\u{85}z".as_bytes();
+    for first in 0..=text.len() {
+        for second in first..=text.len() {
+            let mut cut = terminal(8, 2, "");
+            cut.write(&text[..first]);
+            cut.write(&text[first..second]);
+            cut.write(&text[second..]);
+            assert_eq!(rows(&cut), ["\u{e9}", "-x\u{fc}\0yz"], "{first} {second}");
+            assert_eq!(cut.screen.shown(2, 1).glyph, 0xFC + font::BOLD);
+        }
+    }
 }
 
 #[test]
@@ -216,6 +228,32 @@ fn large_pictures_have_large_letters() {
 }
 
 proptest! {
+    #[test]
+    fn writes_that_are_cut_anywhere_show_the_same(
+        pieces in prop::collection::vec(prop_oneof![
+            2 => prop::collection::vec(any::<u8>(), 1..3),
+            2 => "[a\n\x1b]".prop_map(String::into_bytes),
+            3 => "[\u{e9}\u{2500}\u{1F600}\u{85}]".prop_map(String::into_bytes),
+            1 => Just(vec![0xE2]),
+            1 => Just(vec![0x80]),
+        ], 1..12),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let bytes = pieces.concat();
+        let mut whole = terminal(20, 4, "");
+        whole.write(&bytes);
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        cuts.sort_unstable();
+        cuts.push(bytes.len());
+        let (mut cut, mut from) = (terminal(20, 4, ""), 0);
+        for to in cuts {
+            cut.write(&bytes[from..to]);
+            from = to;
+        }
+        prop_assert_eq!(rows(&cut), rows(&whole));
+        prop_assert_eq!(cut.cursor(), whole.cursor());
+    }
+
     #[test]
     fn no_bytes_panic_or_lead_the_cursor_away(
         pieces in prop::collection::vec(prop_oneof![
