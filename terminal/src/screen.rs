@@ -273,7 +273,8 @@ impl Screen {
             match code {
                 0 => self.pen = USUAL,
                 1 => self.pen.bold = true,
-                4 => self.pen.underlined = true,
+                // `4:0` is none, `4:1` and others are kinds of lines.
+                4 => self.pen.underlined = param.get(1) != Some(&0),
                 7 => self.pen.inverse = true,
                 22 => self.pen.bold = false,
                 24 => self.pen.underlined = false,
@@ -290,8 +291,11 @@ impl Screen {
                     let colour = match within.is_empty() {
                         true => extended(|| params.next()?.first().copied()),
                         false => {
-                            let mut within = within.iter().copied();
-                            extended(|| within.next())
+                            // `38:2::r:g:b` names a colour space as well (ITU-T T.416, 13.1.8).
+                            let space = within.first() == Some(&2) && within.len() >= 5;
+                            let within = within.iter().copied().enumerate();
+                            let mut within = within.filter(|(at, _)| !(space && *at == 1));
+                            extended(|| within.next().map(|(_, value)| value))
                         }
                     };
                     match (colour, code) {

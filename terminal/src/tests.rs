@@ -105,6 +105,14 @@ fn colours_are_those_of_the_sequences() {
     assert_eq!(cell("\x1b[38:5:208mx"), (208, 0, false));
     assert_eq!(cell("\x1b[1;31m\x1b[mx"), (7, 0, false));
     assert_eq!(cell("\x1b[38;5mx"), (7, 0, false));
+    // Without a colour space, with an empty one, with one and a tolerance.
+    let orange = (208, 0, false);
+    assert_eq!(cell("\x1b[38:2:255:135:0mx"), orange);
+    assert_eq!(cell("\x1b[38:2::255:135:0mx"), orange);
+    assert_eq!(cell("\x1b[38:2:1:255:135:0:9:1mx"), orange);
+    assert_eq!(cell("\x1b[48:2::0:0:255;32mx"), (2, 21, false));
+    assert_eq!(cell("\x1b[4:3mx"), (7, 0, true));
+    assert_eq!(cell("\x1b[4m\x1b[4:0mx"), (7, 0, false));
 }
 
 #[test]
