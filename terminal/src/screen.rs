@@ -83,8 +83,9 @@ impl Screen {
     pub fn resize(&mut self, columns: usize, rows: usize) {
         let columns = columns.clamp(1, self.cells.len());
         let rows = rows.clamp(1, self.cells.len() / columns);
-        // The rows above the cursor that don't fit leave.
+        // The rows above the cursor that don't fit leave, but for those that are held.
         let gone = (self.at.row + 1).saturating_sub(rows);
+        let gone = self.held.map_or(gone, |held| gone.min(held));
         let kept = (self.rows - gone).min(rows);
         let common = columns.min(self.columns);
         // Each row moves as a whole. Those that move to lower places first, then the others from
@@ -104,10 +105,11 @@ impl Screen {
             let used = if row < kept { common } else { 0 };
             self.erase(row, used, columns);
         }
-        self.held = self.held.map(|row| row.saturating_sub(gone));
+        self.held = self.held.map(|row| row - gone);
         self.region = (0, rows);
         self.wraps = false;
-        self.at.row = self.at.row.saturating_sub(gone);
+        self.at.row -= gone;
+        self.full |= self.held.is_some() && self.at.row >= rows;
         self.go(self.at.column, self.at.row);
         self.saved.0 = Place::default();
     }

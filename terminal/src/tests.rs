@@ -131,6 +131,26 @@ fn a_report_stays_where_it_began() {
 }
 
 #[test]
+fn a_report_keeps_its_beginning_on_a_smaller_picture() {
+    let mut terminal = terminal(4, 5, "a\nb");
+    terminal.begin_report();
+    terminal.write(b"1\n2\n3");
+    // As much of it as there is room for, and then nothing more.
+    terminal.resize(4 * WIDTH, 2 * HEIGHT);
+    assert_eq!(rows(&terminal), ["1", "2"]);
+    terminal.write(b"\n4");
+    assert_eq!(rows(&terminal), ["1", "2"]);
+    // Where all of it still fits, it goes on.
+    let mut terminal = self::terminal(4, 5, "a\nb\nc");
+    terminal.begin_report();
+    terminal.write(b"1");
+    terminal.resize(4 * WIDTH, 2 * HEIGHT);
+    assert_eq!(rows(&terminal), ["c", "1"]);
+    terminal.write(b"\n2\n3");
+    assert_eq!(rows(&terminal), ["1", "2"]);
+}
+
+#[test]
 fn another_size_keeps_the_last_lines() {
     let mut terminal = terminal(4, 4, "abcd\nef\ngh");
     terminal.resize(2 * WIDTH, 2 * HEIGHT);
