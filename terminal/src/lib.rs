@@ -113,7 +113,9 @@ impl Terminal {
         self.screen.cursor()
     }
 
-    /// Takes what is printed. A line feed begins the next line, as on a terminal with `onlcr`.
+    /// Takes what is printed, cut anywhere. A line feed begins the next line, as on a terminal with
+    /// `onlcr`. Takes time in proportion to the bytes, and for each sequence that erases or moves
+    /// text, to the cells.
     pub fn write(&mut self, bytes: &[u8]) {
         // The bytes that may end a character that an earlier write began go alone: with more behind
         // them, vte 0.15 loses bytes (github.com/alacritty/vte/issues/159).

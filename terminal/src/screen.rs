@@ -47,6 +47,9 @@ pub struct Screen {
     cells: Vec<Cell>,
     columns: usize,
     rows: usize,
+    /// Which of the rows in `cells` is the upper one; the others follow it around the end. Text
+    /// that scrolls moves this number and no cells: programs print many lines.
+    first: usize,
     at: Place,
     /// The last column was printed in: the next character begins a line.
     wraps: bool,
@@ -68,6 +71,7 @@ impl Screen {
             cells: vec![BLANK; cells],
             columns: 1,
             rows: 1,
+            first: 0,
             at: Place::default(),
             wraps: false,
             pen: USUAL,
@@ -87,6 +91,11 @@ impl Screen {
         let gone = (self.at.row + 1).saturating_sub(rows);
         let gone = self.held.map_or(gone, |held| gone.min(held));
         let kept = (self.rows - gone).min(rows);
+        let used = self.rows * self.columns;
+        let first = core::mem::take(&mut self.first) * self.columns;
+        if let Some(used) = self.cells.get_mut(..used) {
+            used.rotate_left(first);
+        }
         let common = columns.min(self.columns);
         // Each row moves as a whole. Those that move to lower places first, then the others from
         // the end: none is overwritten before it has moved.
@@ -126,7 +135,7 @@ impl Screen {
 
     /// What is shown in a cell: the cursor is an underline.
     pub fn shown(&self, column: usize, row: usize) -> Cell {
-        let cell = self.cells.get(row * self.columns + column);
+        let cell = self.cells.get(self.start(row) + column);
         let mut cell = *cell.unwrap_or(&BLANK);
         cell.underlined |= !self.cursor_hidden && !self.full && (column, row) == self.cursor();
         cell
@@ -142,8 +151,13 @@ impl Screen {
         self.held = Some(self.at.row);
     }
 
+    /// Where a row begins in `cells`.
+    fn start(&self, row: usize) -> usize {
+        (self.first + row) % self.rows * self.columns
+    }
+
     fn line(&mut self, row: usize) -> &mut [Cell] {
-        let start = row * self.columns;
+        let start = self.start(row);
         let line = self.cells.get_mut(start..start + self.columns);
         line.unwrap_or_default()
     }
@@ -189,19 +203,28 @@ impl Screen {
             }
             self.held = Some(held - count);
         }
-        let (start, end) = (top * self.columns, lower * self.columns);
-        self.cells
-            .copy_within(start + count * self.columns..end, start);
+        if (top, lower) == (0, self.rows) {
+            self.first = (self.first + count) % self.rows;
+        } else {
+            for row in top..lower - count {
+                self.copy_row(row + count, row);
+            }
+        }
         self.erase_rows(lower - count, lower);
     }
 
     /// Moves the rows from `top` to before `lower` down; the first `count` become blank.
     fn scroll_down(&mut self, top: usize, lower: usize, count: usize) {
         let count = count.min(lower.saturating_sub(top));
-        let (start, end) = (top * self.columns, (lower - count) * self.columns);
-        self.cells
-            .copy_within(start..end, start + count * self.columns);
+        for row in (top..lower - count).rev() {
+            self.copy_row(row, row + count);
+        }
         self.erase_rows(top, top + count);
+    }
+
+    fn copy_row(&mut self, from: usize, to: usize) {
+        let (from, to) = (self.start(from), self.start(to));
+        self.cells.copy_within(from..from + self.columns, to);
     }
 
     fn line_feed(&mut self) {

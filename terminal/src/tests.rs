@@ -255,6 +255,34 @@ fn large_pictures_have_large_letters() {
     );
 }
 
+/// The last rows of a screen after these lines.
+fn scrolled(lines: &[&str], rows: usize) -> Vec<String> {
+    let mut shown = vec![String::new(); rows];
+    for line in lines {
+        shown.remove(0);
+        shown.push((*line).to_owned());
+    }
+    shown
+}
+
+#[test]
+fn text_that_has_scrolled_is_text_like_any_other() {
+    let lines = ["a", "b", "c", "d", "e", "f", "g"];
+    for count in 0..=lines.len() {
+        let scrolls = format!("\x1b[9;1H\n{}", lines[..count].join("\n"));
+        let wanted = scrolled(&lines[..count], 3);
+        let mut terminal = terminal(4, 3, &scrolls);
+        assert_eq!(rows(&terminal), wanted);
+        // The rows of a region move, and no others; so do rows that are inserted.
+        terminal.write(b"\x1b[2;3r\x1b[3;1H\nx");
+        assert_eq!(rows(&terminal), [&*wanted[0], &*wanted[2], "x"]);
+        terminal.write(b"\x1b[r\x1b[Ly");
+        assert_eq!(rows(&terminal), ["y", &*wanted[0], &*wanted[2]]);
+        terminal.resize(3 * WIDTH, 2 * HEIGHT);
+        assert_eq!(rows(&terminal), ["y", &*wanted[0]]);
+    }
+}
+
 proptest! {
     #[test]
     fn writes_that_are_cut_anywhere_show_the_same(
