@@ -87,6 +87,9 @@ impl Screen {
     pub fn resize(&mut self, columns: usize, rows: usize) {
         let columns = columns.clamp(1, self.cells.len());
         let rows = rows.clamp(1, self.cells.len() / columns);
+        if (columns, rows) == self.size() {
+            return;
+        }
         // The rows above the cursor that don't fit leave, but for those that are held.
         let gone = (self.at.row + 1).saturating_sub(rows);
         let gone = self.held.map_or(gone, |held| gone.min(held));
@@ -119,7 +122,10 @@ impl Screen {
         self.wraps = false;
         self.at.row -= gone;
         self.full |= self.held.is_some() && self.at.row >= rows;
-        self.go(self.at.column, self.at.row);
+        // Behind the last character there may be room now.
+        let behind = self.at.column + usize::from(self.wraps);
+        self.go(behind, self.at.row);
+        self.wraps = behind >= columns;
         self.saved.0 = Place::default();
     }
 

@@ -158,6 +158,13 @@ fn another_size_keeps_the_last_lines() {
     assert_eq!(terminal.cursor(), (1, 1));
     terminal.resize(5 * WIDTH, 3 * HEIGHT);
     assert_eq!(rows(&terminal), ["ef", "gh", ""]);
+    // The next character overwrites none, at the end of a line either.
+    for (columns, wanted) in [(2, ["ab", "x"]), (4, ["abcd", "x"]), (5, ["abcdx", ""])] {
+        let mut terminal = self::terminal(4, 3, "abcd");
+        terminal.resize(columns * WIDTH, 2 * HEIGHT);
+        terminal.write(b"x");
+        assert_eq!(rows(&terminal), wanted);
+    }
     // No more than there is room for.
     terminal.resize(500 * WIDTH, 3 * HEIGHT);
     assert_eq!(terminal.size(), (16, 1));
