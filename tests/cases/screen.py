@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from cases.display import IMAGES, Vnc, dump, monitored, read_png
-from harness.context import clean, outcome
+from harness.context import clean, command, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
@@ -178,6 +178,32 @@ def console_of_a_crash(context):
         options += ["--env", "SOIL_CONSOLE=display"]
         child = context.soil(PRINTS, "microvm", "crashes", options=options)
         assert outcome(child, context)[0] == 139
+
+
+@test(limit=60)
+def console_of_a_crash_that_the_serial_line_does_not_take(context):
+    """Where nothing reads the serial line, the report is on the screen all the same."""
+    line = "soil: crash: page fault: write at 0x600000000001"[:COLUMNS]
+    wanted = expected(context, [(0, 0, GREY, 0, "medium", line)])[:13]
+    for form in IMAGES:
+        file = context.path("stuck.png")
+        options, qmp = monitored(context)
+        options += [*ON_DISPLAY, f"--screenshot={file}"]
+        words = command(PRINTS, form, ["stuck"], options)
+        with subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as child:
+            try:
+                monitor = Monitor(qmp)
+                # QEMU ends with the picture.
+                while monitor.file.readline():
+                    pass
+                text, _ = child.communicate(timeout=context.remaining())
+            finally:
+                child.kill()
+        assert child.returncode == 139 and b"soil: crash" not in text, text[-1000:]
+        assert read_png(file)[:13] == wanted, form
+        os.remove(file)
 
 
 @test()

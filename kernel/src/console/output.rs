@@ -41,9 +41,10 @@ static GIVEN_UP: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Also gets what is written, see [`set_mirror`]; null where there is none.
 static MIRROR: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// A function that gets what the serial line has taken, and `None` when the machine ends. Called
-/// from everywhere that writes, with any cell in use: it allocates nothing, and waits for nothing
-/// but at the end.
+/// A function that gets what the serial line has taken, also what it hasn't of [`write_now`], and
+/// `None` when the machine ends. Lines of the log that the line never takes are lost for the mirror,
+/// too. Called from everywhere that writes, with any cell in use: it allocates nothing, and waits
+/// for nothing but at the end.
 pub type Mirror = fn(Option<&[u8]>);
 
 /// From now on `mirror` gets all output.
@@ -166,14 +167,17 @@ impl Timeout {
 }
 
 /// Writes `bytes` from any context, with a cell held or in the middle of a crash: spins while the
-/// transmitter is full. Drops what it has not taken within [`TIMEOUT_NS`].
+/// transmitter is full. What it has not taken within [`TIMEOUT_NS`] goes to the mirror alone.
 pub fn write_now(stream: Stream, bytes: &[u8]) {
     let mut rest = bytes;
     let mut timeout = Timeout::new();
     loop {
         rest = rest.get(try_write(stream, rest)..).unwrap_or_default();
-        if rest.is_empty() || !timeout.lasts() {
+        if rest.is_empty() {
             return;
+        }
+        if !timeout.lasts() {
+            return mirror(Some(rest));
         }
         core::hint::spin_loop();
     }

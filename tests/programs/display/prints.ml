@@ -53,4 +53,11 @@ let () =
       let d = Display.open_ () in
       picture d;
       crash ()
+  | "stuck" ->
+      let console = Soil.File_descriptor.of_console () in
+      let write () = Soil.File_descriptor.write_string console (String.make 4096 'x') in
+      while Soil.Task.timeout_opt 3. write <> None do
+        ()
+      done;
+      crash ()
   | other -> failwith other
