@@ -120,7 +120,7 @@ fn threads() -> Option<&'static Threads> {
     unsafe { THREADS.load(Ordering::Acquire).as_ref() }
 }
 
-/// The function that runs at a tick; null before [`start_ticks`], which writes it once.
+/// The function that runs at a tick; null before the first [`start_ticks`].
 static TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
 /// The time that the timer is set to, for the rules of [`timer`]. Written with interrupts disabled
 /// or by the timer's interrupt.
@@ -301,10 +301,12 @@ pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     }
 }
 
-/// Lets `tick` run in the place of the function that runs at ticks, which have begun; returns that
-/// if it is another.
+/// Lets `tick` run in the place of the function that runs at ticks; returns that if it is another.
+/// Changes nothing where ticks have not begun: they have no stack.
 pub fn replace_tick(tick: fn()) -> Option<fn()> {
-    let before = TICK.swap(tick as *mut (), Ordering::AcqRel);
+    let begun = |before: *mut ()| (!before.is_null()).then_some(tick as *mut ());
+    let before = TICK.fetch_update(Ordering::AcqRel, Ordering::Acquire, begun);
+    let (Ok(before) | Err(before)) = before;
     // SAFETY: only functions of this type are stored there; null is `None`.
     let before = unsafe { core::mem::transmute::<*mut (), Option<fn()>>(before) };
     before.filter(|before| *before as *mut () != tick as *mut ())

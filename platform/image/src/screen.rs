@@ -118,6 +118,9 @@ pub fn start() -> bool {
 }
 
 fn start_ticks() {
+    if without_interrupts(lead_ticks) {
+        return;
+    }
     let Some(stack) = Image::stack(TICK_STACK) else {
         log::warn!(
             "no memory for a stack of {TICK_STACK} bytes: the console's display stands still while \
@@ -125,11 +128,7 @@ fn start_ticks() {
         );
         return;
     };
-    without_interrupts(|| {
-        if !lead_ticks() {
-            wait::start_ticks(tick, stack);
-        }
-    });
+    without_interrupts(|| wait::start_ticks(tick, stack));
 }
 
 impl Screen {
@@ -316,6 +315,8 @@ fn tick() {
 
 /// Presents what has changed, if it is time. Never waits.
 pub fn show() {
+    // The network's ticks may have begun since.
+    lead_ticks();
     let failure = with(|screen| {
         let failure = screen.work().err()?;
         screen.owner = Owner::None;
