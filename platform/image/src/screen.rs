@@ -34,6 +34,8 @@ const FRAME_NS: u64 = 16_000_000;
 const LOOK_NS: u64 = 100_000_000;
 /// Bytes of the stack for ticks.
 const TICK_STACK: usize = 64 << 10;
+/// The most bytes that are taken with interrupts disabled.
+const PIECE: usize = 256;
 
 /// Used with interrupts disabled: never by two at a time, but for a crash in this very code.
 static SCREEN: ExclusiveCell<Option<Screen>> = ExclusiveCell::new(None);
@@ -282,7 +284,9 @@ impl Screen {
 fn mirror(output: Option<&[u8]>) {
     match output {
         Some(bytes) => {
-            with(|screen| screen.print(bytes));
+            for piece in bytes.chunks(PIECE) {
+                with(|screen| screen.print(piece));
+            }
             if !crash::is_reporting() {
                 lead_ticks();
             }
