@@ -144,6 +144,41 @@ def console_of_another_size(context):
         child.stop()
 
 
+def with_viewer(context, index):
+    """Options for a monitor and a VNC server, where the monitor is, and the server's number."""
+    number = 20_000 + os.getpid() % 20_000 + index
+    options, qmp = monitored(context)
+    return [*options, *ON_DISPLAY, f"--display=vnc=:{number}"], qmp, number
+
+
+@test()
+def console_of_a_host_that_refuses(context):
+    """A host without memory for the picture is asked twice, and a line says why nothing is shown;
+    the console comes back after the program has had the display."""
+    # The upper left part of it, on black.
+    wanted = [row[: 3 * 160] for row in plain(context, "back\n")[:104]]
+    for index, form in enumerate(IMAGES):
+        options, qmp, number = with_viewer(context, index)
+        options.append(f"--device-option=gpu:max_hostmem={COLUMNS * 8 * ROWS * 13 * 4 - 4096}")
+        trace = context.path(f"trace{index}")
+        words = ("-trace", f"enable=virtio_gpu_cmd_res_create_2d,file={trace}")
+        options += [f"--qemu-arg={word}" for word in words]
+        child = context.soil(PRINTS, form, "returns", options=options, stdin=subprocess.PIPE)
+        child.wait_line("now")
+        child.wait_line("isn't on the display at")
+        assert "any more: the host has no memory for the picture" in child.text, child.text
+        with open(trace, encoding="utf-8") as file:
+            assert file.read().count("res_create_2d") == 2
+        monitor = Monitor(qmp)
+        vnc = Vnc(number)
+        vnc.resize(160, 104)
+        # The program has the display until it has that size.
+        child.process.stdin.write(b"\n")
+        child.process.stdin.flush()
+        await_picture(context, monitor, wanted)
+        child.stop()
+
+
 @test()
 def console_and_a_display_of_the_program(context):
     """The program's picture stays while it has the display open; the console comes back when it is

@@ -11,7 +11,7 @@
 
 use crate::{Image, devices};
 use alloc::boxed::Box;
-use alloc::string::String;
+use core::fmt;
 use core::mem::transmute;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -53,9 +53,44 @@ enum Owner {
     None,
 }
 
+/// The reason for which the console isn't on the display.
+enum Trouble {
+    /// The device doesn't start.
+    Start(drivers::Error),
+    /// A command of its driver failed.
+    Device(GpuError),
+    /// The device hasn't answered within [`PATIENCE_NS`].
+    Silent,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Start(error) => error.fmt(f),
+            Trouble::Device(error) => error.fmt(f),
+            Trouble::Silent => {
+                let seconds = PATIENCE_NS / 1_000_000_000;
+                write!(f, "it doesn't answer within {seconds} s")
+            }
+        }
+    }
+}
+
+impl From<drivers::Error> for Trouble {
+    fn from(error: drivers::Error) -> Trouble {
+        Trouble::Start(error)
+    }
+}
+
+impl From<GpuError> for Trouble {
+    fn from(error: GpuError) -> Trouble {
+        Trouble::Device(error)
+    }
+}
+
 struct Screen {
     /// The adapter's address.
-    place: String,
+    place: &'static str,
     buffer: FrameBuffer,
     terminal: Terminal,
     owner: Owner,
@@ -68,6 +103,8 @@ struct Screen {
     look_at: u64,
     /// Something woke the program since the last look, perhaps a change.
     looks: bool,
+    /// The device refused a command, and has shown no picture since.
+    refused: bool,
     /// The report of a crash has begun.
     is_report: bool,
 }
@@ -89,15 +126,15 @@ pub fn start() -> bool {
     let mut found = devices::take(DeviceType::GPU).into_iter();
     let Some(mut first) = found.next() else {
         console::line(format_args!(
-            "SOIL_CONSOLE=display: no display: give the machine one (soil run --display)"
+            "SOIL_CONSOLE=display: no virtio display, and no other shows the console: give the \
+             machine one (soil run --display)"
         ));
         return false;
     };
     // SAFETY: `lend` and `take_back` let one driver use the device at a time; in a crash no other
     // code runs.
     let [ours, theirs] = unsafe { share(first.transport) };
-    let place = first.place.clone();
-    match Screen::open(place, ours) {
+    match Screen::open(first.place.clone().leak(), ours) {
         Ok(screen) => {
             first.transport = theirs;
             without_interrupts(|| SCREEN.with(|place| *place = Some(screen)));
@@ -133,32 +170,44 @@ fn start_ticks() {
     without_interrupts(|| wait::start_ticks(tick, stack));
 }
 
+/// Waits until the device has answered everything, in any context.
+fn finish(buffer: &mut FrameBuffer) -> Result<(), Trouble> {
+    let end = tsc::counter().saturating_add(pvclock::ticks(PATIENCE_NS));
+    loop {
+        buffer.poll()?;
+        if !buffer.is_busy() {
+            return Ok(());
+        }
+        if tsc::counter() >= end {
+            return Err(Trouble::Silent);
+        }
+        core::hint::spin_loop();
+    }
+}
+
 impl Screen {
-    fn open(place: String, transport: Box<dyn Transport + Send>) -> Result<Screen, String> {
-        use alloc::string::ToString as _;
-        let mut buffer = FrameBuffer::new(transport, MEMORY).map_err(|error| error.to_string())?;
-        buffer.start().map_err(|error| error.to_string())?;
-        let mut screen = Screen {
+    fn open(place: &'static str, transport: Box<dyn Transport + Send>) -> Result<Screen, Trouble> {
+        let mut buffer = FrameBuffer::new(transport, MEMORY)?;
+        buffer.start()?;
+        finish(&mut buffer)?;
+        let size = buffer.size().unwrap_or((1024, 768));
+        let pixels = size.0 as usize * size.1 as usize;
+        if !buffer.reserve(pixels) {
+            return Err(GpuError::OutOfMemory.into());
+        }
+        Ok(Screen {
             place,
             buffer,
-            terminal: Terminal::new(0, 0, 1),
+            terminal: Terminal::new(size.0, size.1, pixels),
             owner: Owner::Console,
-            size: None,
+            size: Some(size),
             changed: true,
             sent_at: 0,
             look_at: 0,
             looks: false,
+            refused: false,
             is_report: false,
-        };
-        screen.finish().map_err(|error| error.to_string())?;
-        let size = screen.buffer.size().unwrap_or((1024, 768));
-        let pixels = size.0 as usize * size.1 as usize;
-        if !screen.buffer.reserve(pixels) {
-            return Err(GpuError::OutOfMemory.to_string());
-        }
-        screen.terminal = Terminal::new(size.0, size.1, pixels);
-        screen.size = Some(size);
-        Ok(screen)
+        })
     }
 
     /// Takes what was printed.
@@ -174,25 +223,34 @@ impl Screen {
     }
 
     /// Does what there is to do, without waiting.
-    fn work(&mut self) -> Result<(), GpuError> {
+    fn work(&mut self) -> Result<(), Trouble> {
         if self.owner != Owner::Console {
             return Ok(());
         }
         let now = time::monotonic_ns();
-        self.buffer.poll()?;
+        match self.buffer.poll() {
+            Err(GpuError::Refused(_) | GpuError::HostOutOfMemory) if !self.refused => {
+                // Perhaps the host can't for a moment.
+                self.refused = true;
+                self.sent_at = now;
+                return self.restart();
+            }
+            polled => polled?,
+        }
         if self.buffer.is_busy() {
             return match now.saturating_sub(self.sent_at) > PATIENCE_NS {
-                true => Err(GpuError::DeviceError),
+                true => Err(Trouble::Silent),
                 false => Ok(()),
             };
         }
+        // A picture of this size was shown.
+        self.refused &= self.size.is_none();
         self.looks = now < self.look_at;
         if !self.looks {
             self.look_at = now + LOOK_NS;
             if self.buffer.take_change() {
-                self.restart();
                 self.sent_at = now;
-                return Ok(());
+                return self.restart();
             }
         }
         if now >= self.sent_at + FRAME_NS && self.present()? {
@@ -202,16 +260,14 @@ impl Screen {
     }
 
     /// Takes the device up again, as at the start.
-    fn restart(&mut self) {
+    fn restart(&mut self) -> Result<(), Trouble> {
+        self.owner = Owner::Console;
         self.size = None;
-        self.owner = match self.buffer.start() {
-            Ok(()) => Owner::Console,
-            Err(_) => Owner::None,
-        };
+        Ok(self.buffer.start()?)
     }
 
     /// Presents what has changed, when the device isn't busy; whether there was something.
-    fn present(&mut self) -> Result<bool, GpuError> {
+    fn present(&mut self) -> Result<bool, Trouble> {
         let size = match (self.size, self.buffer.size()) {
             (Some(size), _) => size,
             // Nothing shows it.
@@ -247,33 +303,17 @@ impl Screen {
         Ok(true)
     }
 
-    /// Waits until the device has answered everything, in any context.
-    fn finish(&mut self) -> Result<(), GpuError> {
-        let end = tsc::counter().saturating_add(pvclock::ticks(PATIENCE_NS));
-        loop {
-            self.buffer.poll()?;
-            if !self.buffer.is_busy() {
-                return Ok(());
-            }
-            if tsc::counter() >= end {
-                return Err(GpuError::DeviceError);
-            }
-            core::hint::spin_loop();
-        }
-    }
-
     /// Shows everything at the end of the machine.
-    fn end(&mut self) -> Result<(), GpuError> {
+    fn end(&mut self) -> Result<(), Trouble> {
         if self.is_report {
             // Whatever has become of the device, or of the driver that had it.
-            self.restart();
-            self.terminal.redraw();
+            self.restart()?;
         }
         if self.owner == Owner::Console {
-            self.finish()?;
+            finish(&mut self.buffer)?;
             self.changed = true;
             if self.present()? {
-                self.finish()?;
+                finish(&mut self.buffer)?;
             }
         }
         Ok(())
@@ -314,22 +354,27 @@ fn tick() {
     if let Some(next) = next {
         next();
     }
-    show();
+    attempt(Screen::work);
+}
+
+/// Does something with the device, and gives it up if that fails.
+fn attempt(f: impl FnOnce(&mut Screen) -> Result<(), Trouble>) {
+    let trouble = with(|screen| {
+        let trouble = f(screen).err()?;
+        screen.owner = Owner::None;
+        screen.buffer.stop();
+        Some((screen.place, trouble))
+    });
+    if let Some((place, trouble)) = trouble.flatten() {
+        log::error!("the console isn't on the display at {place} any more: {trouble}");
+    }
 }
 
 /// Presents what has changed, if it is time. Never waits.
 pub fn show() {
     // The network's ticks may have begun since.
     lead_ticks();
-    let failure = with(|screen| {
-        let failure = screen.work().err()?;
-        screen.owner = Owner::None;
-        screen.buffer.stop();
-        Some(failure)
-    });
-    if let Some(failure) = failure.flatten() {
-        log::error!("the console isn't on the display any more: {failure}");
-    }
+    attempt(Screen::work);
 }
 
 /// When to call [`show`] again although nothing arrives.
@@ -358,21 +403,17 @@ pub fn is_at(place: &str) -> bool {
 /// Leaves the adapter to the program's driver.
 pub fn lend() {
     with(|screen| {
-        if screen.owner == Owner::Console {
-            screen.buffer.stop();
-            screen.owner = Owner::Program;
-        }
+        screen.buffer.stop();
+        screen.owner = Owner::Program;
     });
 }
 
-/// Shows the console again.
+/// Shows the console again, also where its driver had given the device up.
 pub fn take_back() {
-    with(|screen| {
-        if screen.owner == Owner::Program {
-            screen.restart();
-            screen.terminal.redraw();
-            screen.changed = true;
-            screen.sent_at = time::monotonic_ns();
-        }
+    attempt(|screen| {
+        screen.changed = true;
+        screen.refused = false;
+        screen.sent_at = time::monotonic_ns();
+        screen.restart()
     });
 }

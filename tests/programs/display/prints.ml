@@ -53,6 +53,16 @@ let () =
       let d = Display.open_ () in
       picture d;
       crash ()
+  | "returns" ->
+      print_endline "now";
+      ignore (input_line stdin);
+      Display.with_display (fun d ->
+          while (Display.state d).width <> 160 do
+            ignore (Display.await_change d)
+          done);
+      print_string "\027[2J\027[Hback\n";
+      flush stdout;
+      Soil.Clock.sleep 3600.
   | "stuck" ->
       let console = Soil.File_descriptor.of_console () in
       let write () = Soil.File_descriptor.write_string console (String.make 4096 'x') in
