@@ -152,6 +152,29 @@ def with_viewer(context, index):
 
 
 @test()
+def console_of_a_viewer_that_comes_later(context):
+    """Nothing shows the display when the machine boots; once something does, the text is there."""
+    wanted = plain(context, "now\n")
+    for index, form in enumerate(IMAGES):
+        options, qmp, number = with_viewer(context, index)
+        child = context.soil(
+            PRINTS, form, "sleeps", options=[*options, "--qemu-arg=-S"], stdin=subprocess.PIPE
+        )
+        monitor = Monitor(qmp)
+        vnc = Vnc(number)
+        # QEMU disconnects a display that comes to have no size, a second later.
+        for size in ((160, 104), (0, 0)):
+            vnc.resize(*size)
+        time.sleep(2)
+        monitor.ask("cont")
+        child.wait_line("now")
+        vnc.resize(COLUMNS * 8, ROWS * 13)
+        await_picture(context, monitor, wanted)
+        assert "isn't on the display" not in child.text, child.text
+        child.stop()
+
+
+@test()
 def console_of_a_host_that_refuses(context):
     """A host without memory for the picture is asked twice, and a line says why nothing is shown;
     the console comes back after the program has had the display."""

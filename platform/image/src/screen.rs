@@ -34,6 +34,8 @@ const FRAME_NS: u64 = 16_000_000;
 const LOOK_NS: u64 = 100_000_000;
 /// Bytes of the stack for ticks.
 const TICK_STACK: usize = 64 << 10;
+/// The size for which memory is set aside where nothing is connected at the start.
+const SIZE: (u32, u32) = (1024, 768);
 /// The most bytes that are taken with interrupts disabled.
 const PIECE: usize = 256;
 
@@ -94,7 +96,7 @@ struct Screen {
     buffer: FrameBuffer,
     terminal: Terminal,
     owner: Owner,
-    /// Size of the picture; none while the device is asked for it.
+    /// Size of the picture; none before the first one since the device was started.
     size: Option<(u32, u32)>,
     /// The text has changed since it was drawn.
     changed: bool,
@@ -190,7 +192,7 @@ impl Screen {
         let mut buffer = FrameBuffer::new(transport, MEMORY)?;
         buffer.start()?;
         finish(&mut buffer)?;
-        let size = buffer.size().unwrap_or((1024, 768));
+        let size = buffer.size().unwrap_or(SIZE);
         let pixels = size.0 as usize * size.1 as usize;
         if !buffer.reserve(pixels) {
             return Err(GpuError::OutOfMemory.into());
@@ -200,7 +202,7 @@ impl Screen {
             buffer,
             terminal: Terminal::new(size.0, size.1, pixels),
             owner: Owner::Console,
-            size: Some(size),
+            size: None,
             changed: true,
             sent_at: 0,
             look_at: 0,
