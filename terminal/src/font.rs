@@ -2,7 +2,7 @@
 //!
 //! Its pictures are read once, at the start: asking for single pixels is slow.
 
-use alloc::vec;
+use crate::filled;
 use alloc::vec::Vec;
 use embedded_graphics::geometry::{Dimensions as _, Point};
 use embedded_graphics::image::GetPixel as _;
@@ -26,10 +26,10 @@ type Glyph = [u8; HEIGHT as usize];
 pub struct Font(Vec<Glyph>);
 
 impl Font {
-    /// Reads the font.
+    /// Reads the font; `None`: there is no memory for it.
     #[must_use]
-    pub fn new() -> Self {
-        let mut glyphs = vec![[0; HEIGHT as usize]; 2 * usize::from(BOLD)];
+    pub fn new() -> Option<Self> {
+        let mut glyphs = filled([0; HEIGHT as usize], 2 * usize::from(BOLD))?;
         let fonts = [&iso_8859_1::FONT_8X13, &iso_8859_1::FONT_8X13_BOLD];
         for (font, glyphs) in fonts.into_iter().zip(glyphs.chunks_mut(usize::from(BOLD))) {
             for (code, glyph) in (0u8..=255).zip(glyphs) {
@@ -41,19 +41,13 @@ impl Font {
                 };
             }
         }
-        Self(glyphs)
+        Some(Self(glyphs))
     }
 
     /// The rows of a glyph from the top, in each the left pixel as the highest bit.
     pub(crate) fn glyph(&self, number: u16) -> &Glyph {
         const NONE: &Glyph = &[0; HEIGHT as usize];
         self.0.get(usize::from(number)).unwrap_or(NONE)
-    }
-}
-
-impl Default for Font {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -98,7 +92,7 @@ mod tests {
     use super::{Font, glyph_of};
 
     fn shown(character: char) -> Vec<String> {
-        let font = Font::new();
+        let font = Font::new().unwrap();
         let rows = font.glyph(glyph_of(character)).iter();
         rows.map(|bits| format!("{bits:08b}").replace('0', ".").replace('1', "#"))
             .collect()

@@ -18,7 +18,6 @@ mod colours;
 pub mod font;
 mod screen;
 
-use alloc::vec;
 use alloc::vec::Vec;
 use font::{Font, HEIGHT, WIDTH};
 use screen::Screen;
@@ -67,21 +66,21 @@ pub struct Terminal {
 
 impl Terminal {
     /// A terminal for a picture of this size in pixels, of which it has room for the text, later
-    /// for any with at most `pixels` pixels.
+    /// for any with at most `pixels` pixels. `None`: there is no memory for it.
     #[must_use]
-    pub fn new(width: u32, height: u32, pixels: usize) -> Self {
+    pub fn new(width: u32, height: u32, pixels: usize) -> Option<Self> {
         let cells = (pixels / (WIDTH * HEIGHT) as usize).max(1);
         let mut terminal = Self {
             parser: vte::Parser::new(),
-            screen: Screen::new(cells),
-            font: Font::new(),
-            drawn: vec![None; cells],
+            screen: Screen::new(cells)?,
+            font: Font::new()?,
+            drawn: filled(None, cells)?,
             width: 0,
             height: 0,
             scale: 1,
         };
         terminal.resize(width, height);
-        terminal
+        Some(terminal)
     }
 
     /// Lays the text out for another size of the picture. The next [`draw`](Terminal::draw) paints
@@ -132,7 +131,7 @@ impl Terminal {
     /// left out. For a report whose beginning says the most. Control sequences that had begun are
     /// forgotten, and colours are the usual ones.
     pub fn begin_report(&mut self) {
-        // A new parser would take a kilobyte of the stack, of which a crash has few.
+        // A new parser would take a kilobyte of the stack. A crash may have 8.
         self.parser.advance(&mut self.screen, &[CANCEL]);
         self.screen.hold();
     }
@@ -185,6 +184,14 @@ impl Terminal {
             height: edge(lower, rows, unit.1, self.height) - y,
         })
     }
+}
+
+/// As many copies of a value; `None`: there is no memory for them.
+fn filled<T: Clone>(value: T, count: usize) -> Option<Vec<T>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(count).ok()?;
+    all.resize(count, value);
+    Some(all)
 }
 
 /// The cells around all that was painted: left, upper, right, lower edge.

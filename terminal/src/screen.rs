@@ -1,10 +1,8 @@
 //! The text: cells, the cursor, colours, and what control sequences do to them (ECMA-48; the
 //! private ones as xterm has them).
 
-use crate::Cell;
 use crate::colours::{self, BLACK, WHITE};
-use crate::font;
-use alloc::vec;
+use crate::{Cell, filled, font};
 use alloc::vec::Vec;
 use vte::{Params, Perform};
 
@@ -65,10 +63,10 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Without rows, and room for as many cells.
-    pub fn new(cells: usize) -> Self {
-        Self {
-            cells: vec![BLANK; cells],
+    /// One cell, and room for as many; `None`: there is no memory for them.
+    pub fn new(cells: usize) -> Option<Self> {
+        Some(Self {
+            cells: filled(BLANK, cells)?,
             columns: 1,
             rows: 1,
             first: 0,
@@ -80,7 +78,7 @@ impl Screen {
             cursor_hidden: false,
             held: None,
             full: false,
-        }
+        })
     }
 
     /// Changes the size, to what there is room for.
@@ -119,7 +117,6 @@ impl Screen {
         }
         self.held = self.held.map(|row| row - gone);
         self.region = (0, rows);
-        self.wraps = false;
         self.at.row -= gone;
         self.full |= self.held.is_some() && self.at.row >= rows;
         // Behind the last character there may be room now.

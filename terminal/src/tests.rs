@@ -6,7 +6,7 @@ use proptest::prelude::*;
 /// A terminal of this many columns and rows, after `text`.
 fn terminal(columns: u32, rows: u32, text: &str) -> Terminal {
     let (width, height) = (columns * WIDTH, rows * HEIGHT);
-    let mut terminal = Terminal::new(width, height, (width * height) as usize);
+    let mut terminal = Terminal::new(width, height, (width * height) as usize).unwrap();
     terminal.write(text.as_bytes());
     terminal
 }
@@ -233,7 +233,7 @@ fn damage_is_around_what_has_changed() {
 
 #[test]
 fn large_pictures_have_large_letters() {
-    let mut terminal = Terminal::new(2560, 1440, 2560 * 1440);
+    let mut terminal = Terminal::new(2560, 1440, 2560 * 1440).unwrap();
     assert_eq!(terminal.size(), (160, 55));
     terminal.write(b"\x1b[?25lT");
     let mut pixels = vec![0; 2560 * 1440];

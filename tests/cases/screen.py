@@ -144,6 +144,14 @@ def console_of_another_size(context):
         child.stop()
 
 
+def await_corner(context, monitor, wanted):
+    """Waits until this is in the upper left corner of what the machine shows."""
+    width = len(wanted[0])
+    while [row[:width] for row in dump(context, monitor, "display0")[: len(wanted)]] != wanted:
+        assert context.remaining() > 1
+        time.sleep(0.05)
+
+
 def with_viewer(context, index):
     """Options for a monitor and a VNC server, where the monitor is, and the server's number."""
     number = 20_000 + os.getpid() % 20_000 + index
@@ -171,6 +179,20 @@ def console_of_a_viewer_that_comes_later(context):
         vnc.resize(COLUMNS * 8, ROWS * 13)
         await_picture(context, monitor, wanted)
         assert "isn't on the display" not in child.text, child.text
+        child.stop()
+
+
+@test()
+def console_of_a_large_display(context):
+    """A display that the machine has no memory for shows the text in its upper part."""
+    wanted = [row[: 3 * 8 * 8] for row in plain(context, "now\n")[:13]]
+    for form in IMAGES:
+        options, qmp = monitored(context)
+        options += ["--env", "SOIL_CONSOLE=display", "--display=none"]
+        options += ["--display-size=3840x2160", "--mem=32M"]
+        child = context.soil(PRINTS, form, "sleeps", options=options, stdin=subprocess.PIPE)
+        child.wait_line("now")
+        await_corner(context, Monitor(qmp), wanted)
         child.stop()
 
 

@@ -21,7 +21,7 @@ use kernel::arch::{pvclock, tsc};
 use kernel::cell::ExclusiveCell;
 use kernel::devices::MEMORY;
 use kernel::interrupts::without_interrupts;
-use kernel::{console, crash, environment, time, wait};
+use kernel::{console, crash, environment, memory, time, wait};
 use platform::Memory as _;
 use terminal::Terminal;
 
@@ -34,6 +34,8 @@ const FRAME_NS: u64 = 16_000_000;
 const LOOK_NS: u64 = 100_000_000;
 /// Bytes of the stack for ticks.
 const TICK_STACK: usize = 64 << 10;
+/// The most pixels of the picture. A larger display shows it in its upper part.
+const MAX_PIXELS: usize = 3840 * 2160;
 /// The size for which memory is set aside where nothing is connected at the start.
 const SIZE: (u32, u32) = (1024, 768);
 /// The most bytes that are taken with interrupts disabled.
@@ -63,6 +65,8 @@ enum Trouble {
     Device(GpuError),
     /// The device hasn't answered within [`PATIENCE_NS`].
     Silent,
+    /// There is no memory for a picture.
+    Memory,
 }
 
 impl fmt::Display for Trouble {
@@ -74,6 +78,10 @@ impl fmt::Display for Trouble {
                 let seconds = PATIENCE_NS / 1_000_000_000;
                 write!(f, "it doesn't answer within {seconds} s")
             }
+            Trouble::Memory => f.write_str(
+                "not enough memory in one piece for a picture: give the machine more (soil run \
+                 --mem)",
+            ),
         }
     }
 }
@@ -172,6 +180,31 @@ fn start_ticks() {
     without_interrupts(|| wait::start_ticks(tick, stack));
 }
 
+/// The size of the picture for a display of this size, with at most `pixels` pixels: its columns,
+/// and as many rows as that allows.
+fn fit((width, height): (u32, u32), pixels: usize) -> (u32, u32) {
+    let least = *drivers::gpu::SIDE.start();
+    match (height as usize).min(pixels / width as usize) as u32 {
+        rows if rows < least => (least, least),
+        rows => (width, rows),
+    }
+}
+
+/// Sets memory aside for a display of this size; for how many pixels.
+fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usize, Trouble> {
+    // The device tells the size. Half of what is free stays the program's, whatever it says.
+    let most = MAX_PIXELS.min(memory::statistics().free as usize / 2 / 4);
+    let mut pixels = (width as usize * height as usize).min(most);
+    // What is free may be in pieces.
+    while !buffer.reserve(pixels) {
+        pixels /= 2;
+        if pixels == 0 {
+            return Err(Trouble::Memory);
+        }
+    }
+    Ok(pixels)
+}
+
 /// Waits until the device has answered everything, in any context.
 fn finish(buffer: &mut FrameBuffer) -> Result<(), Trouble> {
     let end = tsc::counter().saturating_add(pvclock::ticks(PATIENCE_NS));
@@ -193,14 +226,12 @@ impl Screen {
         buffer.start()?;
         finish(&mut buffer)?;
         let size = buffer.size().unwrap_or(SIZE);
-        let pixels = size.0 as usize * size.1 as usize;
-        if !buffer.reserve(pixels) {
-            return Err(GpuError::OutOfMemory.into());
-        }
+        let pixels = reserve(&mut buffer, size)?;
+        let (width, height) = fit(size, pixels);
         Ok(Screen {
             place,
             buffer,
-            terminal: Terminal::new(size.0, size.1, pixels),
+            terminal: Terminal::new(width, height, pixels).ok_or(Trouble::Memory)?,
             owner: Owner::Console,
             size: None,
             changed: true,
@@ -274,15 +305,8 @@ impl Screen {
             (Some(size), _) => size,
             // Nothing shows it.
             (None, None) => return Ok(false),
-            (None, Some((width, height))) => {
-                let room = self.buffer.pixels().len();
-                // No more than there is memory for.
-                let least = (*drivers::gpu::SIDE.start()) as usize;
-                let height = (height as usize).min(room / width as usize);
-                let size = match height < least {
-                    true => (least as u32, least as u32),
-                    false => (width, height as u32),
-                };
+            (None, Some(display)) => {
+                let size = fit(display, self.buffer.pixels().len());
                 self.size = Some(size);
                 self.terminal.resize(size.0, size.1);
                 self.changed = true;
