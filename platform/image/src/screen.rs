@@ -3,8 +3,9 @@
 //! [`start`] gives the kernel a function that gets all output; it puts the text into a
 //! [`Terminal`], which is memory. What has changed is drawn and presented by the runtime's wait
 //! and, while the program computes, by ticks, at most every [`FRAME_NS`]. Nothing waits for the
-//! device but the end of the machine, and that no longer than [`PATIENCE_NS`]. Everything is done
-//! with interrupts disabled, and nothing allocates after the start.
+//! device but the start, for one answer, and the end of the machine, for two: for each no longer
+//! than [`PATIENCE_NS`]. Each use of the screen has interrupts disabled, and nothing allocates after
+//! the start.
 //!
 //! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
 //! adapter's displays open ([`lend`], [`take_back`]). A crash takes the device in any case.
@@ -111,7 +112,7 @@ struct Screen {
     /// The time of the last command, and of the next look for another size.
     sent_at: u64,
     look_at: u64,
-    /// Something woke the program since the last look, perhaps a change.
+    /// [`Screen::work`] ran since the last look: look again at `look_at`.
     looks: bool,
     /// The device refused a command, and has shown no picture since.
     refused: bool,
