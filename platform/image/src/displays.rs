@@ -236,7 +236,7 @@ fn buffer(number: u32, pixels: NonNull<u32>, (width, height): (u32, u32)) -> Buf
 fn no_memory(name: &str, width: u32, height: u32) -> Failure {
     let detail = format!(
         "{name}: not enough memory in one piece for a frame buffer of {width}x{height}: give the \
-         machine more (soil run --memory)"
+         machine more (soil run --mem)"
     );
     Failure::new(Error::OutOfMemory, detail)
 }
