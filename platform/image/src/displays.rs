@@ -11,6 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::gpu::{self, Gpu, GpuError, edid};
 use drivers::transport::DeviceType;
 use kernel::devices::MEMORY;
@@ -110,6 +111,11 @@ impl platform::Displays for Image {
     const NO_DISPLAY: &str = "no display: give the machine one (soil run --display)";
 
     fn displays(_: &mut Interest) -> Result<All<Image>, Failure> {
+        // A second driver of a Bochs adapter would take it away from the first.
+        static LOOKED: AtomicBool = AtomicBool::new(false);
+        if LOOKED.swap(true, Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
         let found = open();
         Ok(match found.is_empty() {
             true => bochs::open(),
