@@ -231,9 +231,22 @@ impl Bochs {
         &self.edid
     }
 
-    /// Bytes of video memory that are used.
-    pub fn video_memory(&self) -> usize {
-        self.video_len
+    /// Whether [`create`](Bochs::create) makes a buffer of this size, if there is memory for it.
+    ///
+    /// # Errors
+    ///
+    /// [`BochsError::Invalid`], [`BochsError::VideoMemory`].
+    pub fn check(&self, width: u32, height: u32) -> Result<(), BochsError> {
+        if !SIDE.contains(&width) || !SIDE.contains(&height) {
+            return Err(BochsError::Invalid);
+        }
+        let (mode_width, mode_height) = mode_for(width, height);
+        let needed = mode_width as usize * mode_height as usize * 4;
+        let present = self.video_len;
+        match needed > present {
+            true => Err(BochsError::VideoMemory { needed, present }),
+            false => Ok(()),
+        }
     }
 
     /// Allocates a black frame buffer: its number, which is never used again, and its pixels, row
@@ -243,15 +256,7 @@ impl Bochs {
     ///
     /// [`BochsError::Invalid`], [`BochsError::VideoMemory`], [`BochsError::OutOfMemory`].
     pub fn create(&mut self, width: u32, height: u32) -> Result<(u32, NonNull<u32>), BochsError> {
-        if !SIDE.contains(&width) || !SIDE.contains(&height) {
-            return Err(BochsError::Invalid);
-        }
-        let (mode_width, mode_height) = mode_for(width, height);
-        let needed = mode_width as usize * mode_height as usize * 4;
-        if needed > self.video_len {
-            let present = self.video_len;
-            return Err(BochsError::VideoMemory { needed, present });
-        }
+        self.check(width, height)?;
         let room = self.buffers.try_reserve(1);
         room.map_err(|_| BochsError::OutOfMemory)?;
         let number = self.numbers.checked_add(1).ok_or(BochsError::OutOfMemory)?;

@@ -691,7 +691,8 @@ class Vnc:
 
 @test()
 def a_window_that_is_resized(context):
-    """The size that a viewer asks for reaches the program."""
+    """The size that a viewer asks for reaches the program, which can show a picture of it, however
+    small it is."""
     for index, form in enumerate(IMAGES):
         number = 10_000 + os.getpid() % 20_000 + index
         child = start(context, form, f"--display=vnc=:{number}", "--display-size=640x480")
@@ -699,6 +700,9 @@ def a_window_that_is_resized(context):
         vnc = Vnc(number)
         vnc.resize(800, 608)
         await_size(child, "800x608")
+        vnc.resize(10, 9)
+        await_size(child, "16x16")
+        tell(child, "draw display0 16 16")
         say(child, "end")
         assert outcome(child, context)[0] == 0, child.text
 

@@ -157,7 +157,7 @@ fn is_found_and_started() {
     assert_eq!(adapters(&card.function).collect::<Vec<_>>(), [PLACE]);
     let adapter = card.start().unwrap();
     assert_eq!(adapter.edid(), monitor);
-    assert_eq!(adapter.video_memory(), 2 * MIB);
+    assert_eq!(adapter.video_len, 2 * MIB);
     // Its memory space is on, and its addresses are what they were.
     assert_eq!(card.function.read(PLACE, 4), 2);
     assert_eq!(card.function.read(PLACE, 0x10), VIDEO as u32 | 8);
@@ -251,6 +251,11 @@ fn refuses_what_it_cannot_show() {
     let (needed, present) = (640 * 480 * 4, MIB);
     let refused = BochsError::VideoMemory { needed, present };
     assert_eq!(adapter.create(640, 480), Err(refused));
+    // The mode counts, which is wider than the picture.
+    let (needed, present) = (64 * 4100 * 4, MIB);
+    let refused = BochsError::VideoMemory { needed, present };
+    assert_eq!(adapter.check(60, 4100), Err(refused));
+    assert_eq!(adapter.check(64, 4096), Ok(()));
     card.memory.limit(100);
     assert_eq!(adapter.create(64, 64), Err(BochsError::OutOfMemory));
     assert_eq!(adapter.present(1, &[]), Err(BochsError::Invalid));
@@ -305,7 +310,7 @@ proptest! {
     ) {
         let card = Card::new(1 << size, &[(dispi::MEMORY, told)], &monitor);
         if let Ok(mut adapter) = card.start() {
-            prop_assert!(adapter.video_memory() <= 1 << size);
+            prop_assert!(adapter.video_len <= 1 << size);
             let damage: Vec<_> = damage.iter().map(|(x, y, w, h)| part(*x, *y, *w, *h)).collect();
             for (width, height) in pictures {
                 if let Ok((number, _)) = adapter.create(width, height) {

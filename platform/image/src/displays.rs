@@ -206,12 +206,13 @@ fn state(gpu: &Gpu, scanout: usize) -> State {
     let size = gpu.size(scanout);
     let edid = gpu.edid(scanout);
     let monitor = edid::parse(edid).unwrap_or_default();
-    let most = *gpu::SIDE.end();
-    let (width, height) = size.unwrap_or_default();
+    // A buffer can have it, whatever the device says.
+    let side = |side: u32| side.clamp(*gpu::SIDE.start(), *gpu::SIDE.end());
+    let (width, height) = size.map_or((0, 0), |(width, height)| (side(width), side(height)));
     State {
         connected: size.is_some(),
-        width: width.min(most),
-        height: height.min(most),
+        width,
+        height,
         modes: monitor.modes.into_iter().map(mode).collect(),
         monitor: monitor.name,
         size_mm: monitor.size_mm,

@@ -16,8 +16,9 @@ use platform::display::{
 };
 use platform::error::{Error, Failure};
 
-/// The size where there is no EDID, in pixels.
-const SIZE: (u32, u32) = (1024, 768);
+/// The sizes where no mode of an EDID can be shown, the best first, in pixels. The last one needs
+/// less video memory than any adapter has.
+const SIZES: [(u32, u32); 3] = [(1024, 768), (640, 480), (128, 96)];
 
 /// The presents that have ended and were not reported, shared with the wait.
 #[derive(Default)]
@@ -58,15 +59,15 @@ pub fn open() -> All<Image> {
 fn state(adapter: &Bochs) -> State {
     let edid = adapter.edid();
     let monitor = edid::parse(edid).unwrap_or_default();
-    // Only those that the adapter has memory for.
-    let room = adapter.video_memory() as u64 / 4;
-    let fits = |(width, height): (u32, u32)| u64::from(width) * u64::from(height) <= room;
+    // Only those that a buffer can have.
+    let fits = |(width, height): &(u32, u32)| adapter.check(*width, *height).is_ok();
     let modes = monitor.modes.into_iter().map(mode);
     let modes: Vec<_> = { modes }
-        .filter(|mode| fits((mode.width, mode.height)))
+        .filter(|mode| fits(&(mode.width, mode.height)))
         .collect();
     let first = modes.first().map(|mode| (mode.width, mode.height));
-    let (width, height) = first.unwrap_or(SIZE);
+    let usual = SIZES.into_iter().find(fits);
+    let (width, height) = first.or(usual).unwrap_or_default();
     State {
         connected: true,
         width,
