@@ -1,8 +1,8 @@
 //! Displays: what they are, the frame buffers that they show, and their cursors.
 //!
-//! A display is used from calls only. It never blocks: [`DisplayDevice::present`] takes a tag, and
-//! [`DisplayDevice::poll`] reports its end. The device may be slow, or never answer: the caller
-//! gives an operation up after [`TIMEOUT_NS`].
+//! A display is used from calls only. No call but [`DisplayDevice::open`] blocks:
+//! [`DisplayDevice::present`] takes a tag, and [`DisplayDevice::poll`] reports its end. The device
+//! may be slow, or never answer: the caller gives an operation up after [`TIMEOUT_NS`].
 //!
 //! # Memory
 //! The device owns the memory of its buffers ([`Buffer`]), and the program draws into it. What the
@@ -149,7 +149,9 @@ pub trait DisplayDevice<P: Displays> {
     /// Its state as of the start or the last [`Event::Changed`].
     fn state(&self) -> &State;
 
-    /// The program opens it.
+    /// The program opens it. An image whose console is on it blocks meanwhile, until the device has
+    /// told its displays, or for two seconds: then the state is that of before, and the answer comes
+    /// as [`Event::Changed`].
     ///
     /// # Errors
     /// [`Io`](crate::error::Error::Io): the device is out of use.
