@@ -22,10 +22,11 @@
     memory, as Cairo does ([docs/display.md]).
 
     {b Waiting.} A display takes its time to show a picture. {!flip} and {!wait} wait for that, so
-    that a program draws no faster than its pictures are shown; other tasks run meanwhile. A display
-    that doesn't answer within ten seconds ends the wait with {!Soil.exception-Error} [Timed_out].
-    Waits can be cancelled at any time. The first of {!names} and {!open_} blocks all tasks of a
-    process for up to ten seconds, until its window has said which displays there are.
+    that a program draws no faster than its pictures are shown; other tasks run meanwhile. A window
+    of a process answers once it has drawn, after 50 ms at the latest, [--display none] at once. A
+    display that doesn't answer within ten seconds ends the wait with {!Soil.exception-Error}
+    [Timed_out]. Waits can be cancelled at any time. The first of {!names} and {!open_} blocks all
+    tasks of a process for up to ten seconds, until its window has said which displays there are.
 
     {b Errors.} Functions of a display raise {!Soil.exception-Error} with [Closed] after {!close},
     and with [Io] if its device, or the process's window, is gone. A frame that failed keeps no
@@ -61,14 +62,15 @@ val name : t -> string
 type mode = {
   width : int;  (** In pixels. *)
   height : int;  (** In pixels. *)
-  refresh : float option;  (** Pictures in a second, if known. *)
+  refresh : float option;  (** Pictures in a second, if known; it isn't in a process. *)
 }
 (** The type for modes. *)
 
 type state = {
   connected : bool;
-      (** Whether something shows the picture: a monitor, or an open window. Pictures can be
-          presented in any case. *)
+      (** Whether something shows the picture: a monitor, a window, or [--display none], which keeps
+          it. Pictures can be presented in any case. A process whose window is closed is asked to
+          stop; until it ends, its display stays connected and takes frames. *)
   width : int;
       (** The width in pixels that fits now: the window's, or the monitor's own; 0 while nothing is
           connected. *)
@@ -146,7 +148,8 @@ type buffer
     program has dropped. *)
 
 val buffer : t -> width:int -> height:int -> buffer
-(** [buffer d ~width ~height] is a buffer of black pixels. Raises as {!val-frames}. *)
+(** [buffer d ~width ~height] is a buffer of black pixels. Raises as {!val-frames}, and with
+    [Too_many_open] if a process has 512 of them. *)
 
 val release : buffer -> unit
 (** [release b] gives the buffer back: {!memory}[ b] is empty from now on. The memory is reused once

@@ -18,9 +18,10 @@
         go ()
     ]}
 
-    An image has the machine's virtio-input devices, a process the keyboard and the pointer of its
-    window: [soil run --display window] gives both, [--display vnc=:N] those of an image's VNC
-    server. The codes are those of Linux's evdev in both forms ([input-event-codes.h]).
+    An image has the machine's virtio-input devices. A process has a keyboard without lights, and a
+    pointer for each of its windows, named after its display ([pointer of display1]).
+    [soil run --display window] gives both, [--display vnc=:N] those of an image's VNC server. The
+    codes are those of Linux's evdev in both forms ([input-event-codes.h]).
 
     {b Waiting.} {!next} waits for an event; other tasks run meanwhile. Events that aren't taken in
     time are kept, up to some thousands; then {!Lost} tells that some are missing. A device that is
@@ -89,7 +90,8 @@ type what =
           and middle). *)
   | Motion of { dx : int; dy : int }  (** A pointer moved, to the right and down. *)
   | Position of { x : float; y : float }
-      (** A pointer is at this place, from 0 (left, upper edge) to 1. *)
+      (** A pointer is at this place of the picture that is shown, from 0 (left, upper edge) to 1;
+          beside the picture, at its edge. *)
   | Wheel of { dx : int; dy : int }
       (** A wheel turned, in notches: to the right, and up (away from the user). *)
   | Touch of { finger : int; phase : [ `Begin | `Move | `End ]; x : float; y : float }
@@ -107,10 +109,11 @@ type event = {
 (** The type for events. Those of one movement of a pointer are one event. *)
 
 val next : t -> event
-(** [next i] waits for the next event. Events of one device come in their order; what two devices
-    send within the same moment may be told in either. One task at a time may wait. Raises
-    {!Soil.exception-Error} with [Closed], with [Busy] if another task waits, and with [Io] if no
-    device is left. *)
+(** [next i] waits for the next event. Events of one device come in their order. Those of several
+    devices come in the order in which they were made in a process; in an image, of what two devices
+    sent between two looks at them the first device's comes first. One task at a time may wait.
+    Raises {!Soil.exception-Error} with [Closed], with [Busy] if another task waits, and with [Io]
+    if no device is left. *)
 
 val is_held : t -> int -> bool
 (** [is_held i code] is [true] iff this key of any device is pressed, by the events that {!next} has
