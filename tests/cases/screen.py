@@ -160,29 +160,6 @@ def with_viewer(context, index):
 
 
 @test()
-def console_of_a_viewer_that_comes_later(context):
-    """Nothing shows the display when the machine boots; once something does, the text is there."""
-    wanted = plain(context, "now\n")
-    for index, form in enumerate(IMAGES):
-        options, qmp, number = with_viewer(context, index)
-        child = context.soil(
-            PRINTS, form, "sleeps", options=[*options, "--qemu-arg=-S"], stdin=subprocess.PIPE
-        )
-        monitor = Monitor(qmp)
-        vnc = Vnc(number)
-        # QEMU disconnects a display that comes to have no size, a second later.
-        for size in ((160, 104), (0, 0)):
-            vnc.resize(*size)
-        time.sleep(2)
-        monitor.ask("cont")
-        child.wait_line("now")
-        vnc.resize(COLUMNS * 8, ROWS * 13)
-        await_picture(context, monitor, wanted)
-        assert "isn't on the display" not in child.text, child.text
-        child.stop()
-
-
-@test()
 def console_of_a_large_display(context):
     """A display that the machine has no memory for shows the text in its upper part."""
     wanted = [row[: 3 * 8 * 8] for row in plain(context, "now\n")[:13]]
