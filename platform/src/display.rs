@@ -150,8 +150,8 @@ pub trait DisplayDevice<P: Displays> {
     fn state(&self) -> &State;
 
     /// The program opens it. An image whose console is on it blocks meanwhile, until the device has
-    /// told its displays, or for two seconds: then the state is that of before, and the answer comes
-    /// as [`Event::Changed`].
+    /// told its displays, or for two seconds: then the state is that of before, and the answer
+    /// comes as [`Event::Changed`].
     ///
     /// # Errors
     /// [`Io`](crate::error::Error::Io): the device is out of use.

@@ -270,7 +270,7 @@ def flushed(context, kind, disk, holds):
     until, since, released = time.monotonic() + PATIENCE, None, 0
     while not any(line.startswith("synced") for _, line in child.lines):
         assert time.monotonic() < until, (
-            f"{kind}: {released} flushes have ended, and the next one holds up the others:\n{child.text}"
+            f"{kind}: {released} flushes ended, and the next one holds up the others:\n{child.text}"
         )
         child.drain(0.01)
         used = sum(line.startswith("used") for _, line in child.lines)

@@ -206,8 +206,8 @@ def kill_while_writing(context, form, kills):
 
 @test(limit=300)
 def killed_machine(context):
-    """QEMU killed 50 times (where flushes are slow, 10 at least) during writes that are synced: nothing that was synced is lost, and the
-    disk is clean."""
+    """QEMU killed 50 times (where flushes are slow, 10 at least) during writes that are synced:
+    nothing that was synced is lost, and the disk is clean."""
     _, unclean = kill_while_writing(context, "microvm", KILLS)
     assert not unclean, "\n".join(unclean)
 

@@ -365,7 +365,17 @@ class Desktop:
         # Without repeated keys, which come where xdotool isn't run before it lets go.
         # Its socket has a name for all network namespaces, of which each test has its own: a server
         # that looks for a number takes one of another test's.
-        words = [f":{random.randrange(1000, 50000)}", "-displayfd", "1", "-r", "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
+        words = [
+            f":{random.randrange(1000, 50000)}",
+            "-displayfd",
+            "1",
+            "-r",
+            "-screen",
+            "0",
+            "1024x768x24",
+            "-nolisten",
+            "tcp",
+        ]
         words += ["-fbdir", context.directory]
         server = context.child(["Xvfb", *words])
         while not server.lines:

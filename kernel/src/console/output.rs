@@ -42,9 +42,9 @@ static GIVEN_UP: AtomicU64 = AtomicU64::new(u64::MAX);
 static MIRROR: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// A function that gets what the serial line has taken, also what it hasn't of [`write_now`], and
-/// `None` when the machine ends. Lines of the log that the line never takes are lost for the mirror,
-/// too. Called from everywhere that writes, with any cell in use: it allocates nothing, and waits
-/// for nothing but at the end.
+/// `None` when the machine ends. Lines of the log that the line never takes are lost for the
+/// mirror, too. Called from everywhere that writes, with any cell in use: it allocates nothing, and
+/// waits for nothing but at the end.
 pub type Mirror = fn(Option<&[u8]>);
 
 /// From now on `mirror` gets all output.

@@ -55,8 +55,8 @@ pub struct Viewer {
     /// Why it can't be used any more.
     end: Option<&'static str>,
     is_ready: bool,
-    /// Requests that wait until the viewer reads, each with the descriptor that goes along. Of those
-    /// that replace each other there is one: what waits is as bounded as buffers and frames are.
+    /// Requests that wait until the viewer reads, each with the descriptor that goes along. Of
+    /// those that replace each other there is one: what waits is as bounded as buffers and frames.
     unsent: VecDeque<(Request, Option<Rc<OwnedFd>>)>,
     /// Buffers that the process has.
     buffers: usize,

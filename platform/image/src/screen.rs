@@ -4,8 +4,8 @@
 //! [`Terminal`], which is memory. What has changed is drawn and presented by the runtime's wait
 //! and, while the program computes, by ticks, at most every [`FRAME_NS`]. Nothing waits for the
 //! device but the start, for one answer, and the end of the machine, for two: for each no longer
-//! than [`PATIENCE_NS`]. Each use of the screen has interrupts disabled, and nothing allocates after
-//! the start.
+//! than [`PATIENCE_NS`]. Each use of the screen has interrupts disabled, and nothing allocates
+//! after the start.
 //!
 //! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
 //! adapter's displays open ([`lend`], [`take_back`]). A crash takes the device in any case.

@@ -178,7 +178,10 @@ let malformed () =
 let limited () =
   let small = { Client.default_limits with body_bytes = 4 } in
   let quick = { Client.default_limits with head_seconds = 0.05; body_seconds = 0.05 } in
-  let fails limits wanted serve = with_client ~limits serve @@ fun client -> fails_with wanted (fun () -> get client "http://a/") in
+  let fails limits wanted serve =
+    with_client ~limits serve @@ fun client ->
+    fails_with wanted (fun () -> get client "http://a/")
+  in
   fails small Too_large (canned ok);
   fails quick Too_slow (fun _ _ _ -> Soil.Clock.sleep infinity);
   let half _ _ d =

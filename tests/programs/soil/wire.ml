@@ -7,8 +7,8 @@ module T = Soil.Task
 let say fmt = Printf.ksprintf print_endline fmt
 let address = N.Address.of_string
 
-(* [connect ()], again where the neighbour can't be reached: on a busy host it may not be run for the
-   three seconds in which it has to answer. *)
+(* [connect ()], again where the neighbour can't be reached: on a busy host it may not be run for
+   the three seconds in which it has to answer. *)
 let rec insist ?(tries = 20) connect =
   match connect () with
   | c -> c

@@ -49,8 +49,9 @@ pub struct Screens {
     buffers: HashMap<(u32, u32), Buffer>,
     /// Frames that weren't answered: display and number, in their order.
     owed: Vec<(u32, u64)>,
-    /// What the process had no room for. Displays, devices and frames bound its length: the state of
-    /// a display replaces an older one, and the notice that a device's events are lost the events.
+    /// What the process had no room for. Displays, devices and frames bound its length: the state
+    /// of a display replaces an older one, and the notice that a device's events are lost the
+    /// events.
     unsent: VecDeque<Event>,
     /// Keys and buttons that the process knows to be pressed, each with its device.
     pressed: BTreeSet<(u32, u16)>,

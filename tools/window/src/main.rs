@@ -3,8 +3,8 @@
 //!
 //! `soil-window TITLE SIZES [PICTURE]`: the windows' title, their sizes (`640x480,320x200`), and
 //! the file that gets the first one's picture at the end (PNG). It ends with the process. When a
-//! window is closed, it closes all of them and says so by a line on standard output. `soil run` asks
-//! the process to stop then, whose frames are answered until it does.
+//! window is closed, it closes all of them and says so by a line on standard output. `soil run`
+//! asks the process to stop then, whose frames are answered until it does.
 
 #![forbid(unsafe_code)]
 
