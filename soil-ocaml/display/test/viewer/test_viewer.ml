@@ -5,14 +5,14 @@ let send words =
   List.iteri (fun i word -> Bytes.set_int32_le message (4 * i) (Int32.of_int word)) words;
   assert (Unix.send ours message 0 (Bytes.length message) [] = Bytes.length message)
 
-let resize ~connected ~width ~height = send [ 1; 0; Bool.to_int connected; width; height; 60000 ]
+let resize ~width ~height = send [ 1; 0; width; height ]
 let answer frame = send [ 4; 0; frame; 0 ]
 let key code down = send [ 5; 0; (1 lsl 16) lor code; Bool.to_int down ]
 
 let start () =
   Unix.set_nonblock ours;
-  resize ~connected:true ~width:320 ~height:200;
-  List.iter send [ [ 2; 0; 0 ]; [ 2; 1; 1 ]; [ 3 ] ];
+  resize ~width:320 ~height:200;
+  List.iter send [ [ 2; 0; 0 ]; [ 2; 1; 1; 0 ]; [ 3 ] ];
   Unix.putenv "SOIL_DISPLAY" (Printf.sprintf "viewer=%d" (Obj.magic theirs : int))
 
 let longest = 65536

@@ -7,8 +7,8 @@ val start : unit -> unit
 val requests : unit -> int list list
 (** [requests ()] is what the process has sent since the last call, in 32-bit words. *)
 
-val resize : connected:bool -> width:int -> height:int -> unit
-(** [resize ~connected ~width ~height] tells another state of the display. *)
+val resize : width:int -> height:int -> unit
+(** [resize ~width ~height] tells another size of the display; of 0 by 0: none. *)
 
 val answer : int -> unit
 (** [answer frame] tells that a frame is shown. *)
