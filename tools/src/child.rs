@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpid, getppid, kill_process, pidfd_open,
     set_parent_process_death_signal,
@@ -39,8 +39,8 @@ pub fn terminated_at_our_end(command: &mut Command) {
     // SAFETY: between fork and exec only system calls are made.
     unsafe {
         command.pre_exec(move || {
-            let Ok(end) = pidfd_open(us, PidfdFlags::empty()) else {
-                // A kernel before 5.3, or a container that forbids it.
+            let (Ok(end), true) = (pidfd_open(us, PidfdFlags::empty()), can_close_ranges()) else {
+                // A kernel before 5.9, or a container that forbids them.
                 return Ok(set_parent_process_death_signal(Some(Signal::TERM))?);
             };
             if getppid() != Some(us) {
@@ -56,19 +56,34 @@ pub fn terminated_at_our_end(command: &mut Command) {
     }
 }
 
+/// Closes the descriptors from `first` on (close_range(2)); whether the kernel knows how.
+///
+/// # Safety
+/// They aren't used any more.
+unsafe fn close_from(first: libc::c_uint) -> bool {
+    // SAFETY: as the caller has promised.
+    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) == 0 }
+}
+
+fn can_close_ranges() -> bool {
+    // SAFETY: no descriptor has this number.
+    unsafe { close_from(libc::c_uint::MAX) }
+}
+
 /// Waits in a process of its own, a child of `child`, for the end that `end` stands for, and passes
 /// it on.
 fn guard(child: Pid, end: &OwnedFd) -> ! {
-    // Pipes end when all that have them do: it keeps none.
+    // Pipes end when all that have them do: it keeps none. `spawn` waits for the end of one.
     // SAFETY: descriptors of this process alone, of which only `end`'s copy is used further on.
     unsafe {
         libc::dup2(end.as_raw_fd(), 0);
-        libc::syscall(libc::SYS_close_range, 1, libc::c_uint::MAX, 0);
+        close_from(1);
     }
     if dies_with(child).is_ok() {
         // SAFETY: the copy is open.
         let end = unsafe { BorrowedFd::borrow_raw(0) };
-        while poll(&mut [PollFd::from_borrowed_fd(end, PollFlags::IN)], None).is_err() {}
+        let mut ends = [PollFd::from_borrowed_fd(end, PollFlags::IN)];
+        while poll(&mut ends, None) == Err(Errno::INTR) {}
         _ = kill_process(child, Signal::TERM);
     }
     // SAFETY: nothing of this process needs its end.
