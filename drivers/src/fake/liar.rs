@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::vec::Vec;
 
+#[cfg(test)]
+use proptest::prelude::*;
+
 use super::{Backend, DeviceQueue, HostMemory};
 use crate::transport::DeviceType;
 
@@ -31,6 +34,22 @@ pub enum Lie {
     Swallow,
     /// Does nothing, and doesn't want to hear.
     Deaf,
+}
+
+impl Lie {
+    /// All kinds: `share` times `ends` for one of each other kind.
+    #[cfg(test)]
+    pub fn any(ends: impl Strategy<Value = Lie>, share: u32) -> impl Strategy<Value = Lie> {
+        prop_oneof![
+            share => ends,
+            1 => (prop_oneof![0..70u32, any::<u32>()], any::<u32>())
+                .prop_map(|(id, len)| Lie::Bogus { id, len }),
+            1 => Just(Lie::Again),
+            1 => prop_oneof![0..20u16, any::<u16>()].prop_map(Lie::Jump),
+            1 => Just(Lie::Swallow),
+            1 => Just(Lie::Deaf),
+        ]
+    }
 }
 
 /// A device that does what its script says, one line at each step, on queue `line % queues`.

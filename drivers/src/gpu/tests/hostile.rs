@@ -180,16 +180,7 @@ pub fn lie() -> impl Strategy<Value = (usize, Lie)> {
             bytes,
         }
     });
-    let any_lie = prop_oneof![
-        12 => answer,
-        1 => (any::<u32>(), any::<u32>()).prop_map(|(id, len)| Lie::Bogus { id, len }),
-        1 => (0..64u32, any::<u32>()).prop_map(|(id, len)| Lie::Bogus { id, len }),
-        1 => Just(Lie::Again),
-        1 => any::<u16>().prop_map(Lie::Jump),
-        1 => Just(Lie::Swallow),
-        1 => Just(Lie::Deaf),
-    ];
-    (0..2usize, any_lie)
+    (0..2usize, Lie::any(answer, 12))
 }
 
 proptest! {
