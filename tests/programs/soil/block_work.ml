@@ -204,12 +204,7 @@ let stalls disk other =
   let took = (Soil.Clock.monotonic_ns () - since) / 1_000_000 in
   let ticked () = !ticks > ticks_before + 5 and used () = !others > others_before in
   (* They go on while the disk still doesn't answer; how fast is a matter of the host. *)
-  let rec wait n =
-    if n > 0 && not (ticked () && used ()) then (
-      Soil.Clock.sleep 0.1;
-      wait (n - 1))
-  in
-  wait 600;
+  Patience.await (fun () -> ticked () && used ());
   say "failures %d, ticks %b, others %b, after %d ms" !failures (ticked ()) (used ()) took;
   T.cancel ticking;
   T.cancel using;

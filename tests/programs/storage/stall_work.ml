@@ -78,12 +78,7 @@ let others_and_ticks f =
   let ticked () = ticks_then > 5 && !ticks > ticks_then + 5 in
   let used () = !others > others_then in
   (* They go on while the disk still doesn't answer; how fast is a matter of the host. *)
-  let rec wait n =
-    if n > 0 && not (ticked () && used ()) then (
-      Soil.Clock.sleep 0.1;
-      wait (n - 1))
-  in
-  wait 600;
+  Patience.await (fun () -> ticked () && used ());
   say "ticks %b, others %b" (ticked ()) (used ());
   T.cancel ticking;
   T.cancel using
