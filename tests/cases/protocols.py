@@ -511,7 +511,7 @@ def happy_eyeballs_over_both(context, form):
             dead = f"dead{number}.test"
             gone = ipaddress.ip_address(ours) + 0x500 + number
             zone[(dead, A)], zone[(dead, AAAA)] = [four], [gone.packed]
-            names += ["both.test", dead, "six.test"] if delay == 0 else ["both.test"]
+            names += [*["both.test"] * 4, dead, "six.test"] if delay == 0 else ["both.test"]
         SlowNames(tap, zone, delay)
         # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4).
         words = ["clock", "3"]
@@ -545,6 +545,6 @@ def happy_eyeballs_over_both(context, form):
                 for name, address, seconds in found
                 if name == "both" and float(seconds) < RESOLUTION_DELAY
             ]
-            assert set(early) <= {ours} == chosen["six"], output
+            assert set(early) <= {ours} == chosen["six"] and ours in chosen["both"], output
             assert chosen["dead"] == {tap.host} and 0.2 < least["dead"], output
             context.bound("seconds past a silent address", least["dead"], 2)
