@@ -13,7 +13,7 @@ import time
 from cases.network import icmp_echo, in_every_form, machine_pid, services
 from cases.programs import MACHINES, Program
 from harness.console import PATIENCE, falls_asleep, least_processor_time
-from harness.context import FORMS, executable, outcome
+from harness.context import executable, outcome
 from harness.runner import test
 
 BUSY = "tests/programs/soil/busy.exe"

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 
-from cases.book import FENCE, INSTALLED, MARK, check_lines, environment, pages, read
+from cases.book import FENCE, MARK, check_lines, environment, pages, read
 from cases.user_network import uplink
 from harness.context import ROOT
 from harness.runner import test

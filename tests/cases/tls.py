@@ -1,6 +1,5 @@
 """Soil's TLS against OpenSSL, curl, GnuTLS and Python's ssl, and against peers that break it."""
 
-import os
 import re
 import socket
 import ssl
