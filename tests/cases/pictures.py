@@ -207,6 +207,9 @@ def pad_of_the_book(context, form):
     hand.type("a", "spc")
     hand.resize(640, 400)
     child.wait_line("a page of 640 by 400")
+    if desktop:
+        # Until then a place in the window is one of the picture before, which is enlarged in it.
+        desktop.await_picture([640 * PAPER])
     for x, y in HOUSE[half:]:
         hand.move(x / 10, y / 10)
     hand.press(False)
