@@ -1,8 +1,9 @@
 //! A viewer that doesn't read, and one that ends.
 
-use super::{ENDED, MAX_BUFFERS, Memory, OTHER_VERSION, OwnedFd, Peer, Viewer, send};
+use super::{ENDED, MAX_BUFFERS, MAX_EVENTS, Memory, OTHER_VERSION, OwnedFd, Peer, Viewer, send};
 use platform::display;
 use platform::error::{Error, Stop};
+use platform::input::{SYN_DROPPED, SYN_REPORT, kind};
 use std::vec::Vec;
 use viewer::{Event, Kind, LONGEST, Request};
 
@@ -154,25 +155,53 @@ fn a_process_has_as_many_buffers_as_the_viewer_takes() {
 
 #[test]
 fn what_a_viewer_sent_before_its_end_counts() {
+    // Its end is noticed by what it sent, and by what it doesn't take any more.
+    let notice: [fn(&mut Viewer); 2] = [Viewer::receive, |viewer| viewer.send(cursor_at(2))];
+    for notice in notice {
+        let (peer, theirs) = connect();
+        peer.borrow_mut().displays[0].presents.extend([5, 6]);
+        let (display, frame) = (0, 5);
+        put(&theirs, &Event::Presented { display, frame });
+        // The socket is closed with a request that wasn't read.
+        peer.borrow_mut().send(cursor_at(1));
+        drop(theirs);
+        let mut peer = peer.borrow_mut();
+        notice(&mut peer);
+        let failure = peer.check().expect_err("the viewer has ended");
+        assert_eq!(failure.detail, ENDED);
+        let display = &peer.displays[0];
+        assert!(!display.state.connected);
+        let expected = [
+            display::Event::Presented(5, Ok(())),
+            display::Event::Presented(6, Err(failure)),
+            display::Event::Changed,
+        ];
+        assert_eq!(display.events, expected);
+    }
+}
+
+#[test]
+fn events_that_have_no_room_are_lost_with_a_notice() {
     let (peer, theirs) = connect();
-    peer.borrow_mut().displays[0].presents.extend([5, 6]);
-    let (display, frame) = (0, 5);
-    put(&theirs, &Event::Presented { display, frame });
-    // The socket is closed with a request that wasn't read.
-    peer.borrow_mut().send(cursor_at(1));
-    drop(theirs);
     let mut peer = peer.borrow_mut();
-    peer.receive();
-    let failure = peer.check().expect_err("the viewer has ended");
-    assert_eq!(failure.detail, ENDED);
-    let display = &peer.displays[0];
-    assert!(!display.state.connected);
-    let expected = [
-        display::Event::Presented(5, Ok(())),
-        display::Event::Presented(6, Err(failure)),
-        display::Event::Changed,
-    ];
-    assert_eq!(display.events, expected);
+    let device = 0;
+    let key = |n| (1, n as u16, 1);
+    for n in 0..2 * MAX_EVENTS {
+        let events = alloc::vec![key(n)];
+        put(&theirs, &Event::Input { device, events });
+        peer.receive();
+        assert!(peer.devices[0].events.len() <= MAX_EVENTS);
+    }
+    let events = &peer.devices[0].events;
+    let groups: Vec<_> = events
+        .iter()
+        .map(|event| (event.kind, event.code))
+        .collect();
+    let dropped = [(kind::SYN, SYN_DROPPED), (kind::SYN, SYN_REPORT)];
+    assert_eq!(groups[..2], dropped, "what was kept before counts as lost");
+    let (kept, last) = (&groups[2..], 2 * MAX_EVENTS as u16);
+    let expected = (last - kept.len() as u16 / 2..last).flat_map(|n| [(1, n), dropped[1]]);
+    assert!(kept.iter().copied().eq(expected), "{kept:?}");
 }
 
 #[test]
