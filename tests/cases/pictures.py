@@ -137,8 +137,8 @@ class Hand:
 
     def type(self, *names):
         for name in names:
-            for down in (True, False):
-                self.send(key(name, down))
+            # In one command: the program repeats a key that is held.
+            self.send(key(name, True), key(name, False))
 
     def end(self, context, *seen):
         """Escape, once this is seen: it may overtake the pointer."""
@@ -181,16 +181,30 @@ LINES = [
     (round((2 * x1 + x2) * 64 / 3), round((2 * y1 + y2) * 40 / 3))
     for (x1, y1), (x2, y2) in itertools.pairwise(HOUSE)
 ]
+# Seven characters of 10 by 20 pixels, of which the second is a space.
+TYPED = [True, False, *[True] * 5, *[False] * 55]
 
 
 @in_every_form(limit=60)
 def pad_of_the_book(context, form):
     """What is drawn and typed is on the page, also after the page has another size."""
+    desktop = Desktop(context) if form == "process" else None
+    for _ in range(5):
+        cells = drawn(context, form, desktop)
+        # The program repeats a key whose release comes late, which xdotool sends by itself: with
+        # more characters than were typed all is done again.
+        if not desktop or not any(cells[7:]):
+            break
+        print(f"repeated: {cells}")
+    assert cells == TYPED, cells
+
+
+def drawn(context, form, desktop):
+    """Draws and types on the pad, and checks the drawing; where characters are."""
     file = context.path("pad.png")
     options = ["--display-size=320x240", f"--screenshot={file}"]
-    desktop, qmp = None, None
-    if form == "process":
-        desktop = Desktop(context)
+    qmp = None
+    if desktop:
         options, more = [*options, "--display=window"], {"env": desktop.environment}
     else:
         monitor, qmp = monitored(context)
@@ -221,7 +235,5 @@ def pad_of_the_book(context, form):
     # The pen was up on the way to the corner, and down on all of the house.
     assert pixel(rows, 550, 60) == PAPER
     assert all(pixel(rows, *middle) == INK for middle in LINES)
-    # Seven characters of 10 by 20 pixels, of which the second is a space.
     columns = [any(pixel(rows, x, y) == INK for y in range(375, 395)) for x in range(640)]
-    cells = [any(columns[x : x + 10]) for x in range(10, 630, 10)]
-    assert cells == [True, False, *[True] * 5, *[False] * 55], cells
+    return [any(columns[x : x + 10]) for x in range(10, 630, 10)]
