@@ -237,7 +237,7 @@ def console_of_a_crash(context):
         assert outcome(child, context)[0] == 139
 
 
-@test(limit=60)
+@test(limit=120)
 def console_of_a_crash_that_the_serial_line_does_not_take(context):
     """Where nothing reads the serial line, the report is on the screen all the same."""
     line = "soil: crash: page fault: write at 0x600000000001"[:COLUMNS]
@@ -251,7 +251,8 @@ def console_of_a_crash_that_the_serial_line_does_not_take(context):
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as child:
             try:
-                monitor = Monitor(qmp)
+                # It may say nothing until its end.
+                monitor = Monitor(qmp, context.remaining())
                 # QEMU ends with the picture.
                 while monitor.file.readline():
                     pass

@@ -66,7 +66,8 @@ let () =
   | "stuck" ->
       let console = Soil.File_descriptor.of_console () in
       let write () = Soil.File_descriptor.write_string console (String.make 4096 'x') in
-      while Soil.Task.timeout_opt 3. write <> None do
+      (* It is full for good: a busy host may keep its reader from a processor for seconds. *)
+      while Soil.Task.timeout_opt 12. write <> None do
         ()
       done;
       crash ()
