@@ -381,11 +381,14 @@ class Desktop:
         ]
         words += ["-fbdir", context.directory]
         server = context.child(["Xvfb", *words])
-        while not server.lines:
+        numbers = []
+        while not numbers:
             assert server.process.poll() is None, server.text
             server.drain(0.05)
+            # Its warnings come there, too.
+            numbers = [line.strip() for _, line in server.lines if line.strip().isdigit()]
         self.context = context
-        self.environment = {"DISPLAY": f":{server.lines[-1][1].strip()}", "SOIL_WINDOW": WINDOW}
+        self.environment = {"DISPLAY": f":{numbers[0]}", "SOIL_WINDOW": WINDOW}
 
     def do(self, *words):
         done = self.context.run("xdotool", *words, env={**os.environ, **self.environment})
