@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const COMMAND: &str = "SOIL_WINDOW";
 
 /// How long the command that shows windows may take to open them.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A viewer before the program is started.
 pub struct Viewer {
