@@ -28,12 +28,15 @@ def start(context, form, disk, tap, *arguments):
 
 
 def ask(host, method, path, body=None, headers=None, note=lambda _: None):
-    """The status and the body of the response to one request, on a connection of its own, which is
-    passed to `note`."""
+    """The status and the body of the response to one request, on a connection of its own, whose
+    socket is passed to `note` before it connects."""
     connection = http.client.HTTPConnection(host, 80, timeout=PATIENCE)
     with contextlib.closing(connection):
-        connection.connect()
-        note(connection.sock)
+        peer = connection.sock = socket.socket()
+        peer.settimeout(PATIENCE)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        note(peer)
+        peer.connect((host, 80))
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
         return response.status, response.read()

@@ -13,7 +13,7 @@ from cases.protocols import PACKET_AUXDATA, SOL_PACKET, Listener, network_v6, st
 from harness.console import PATIENCE
 from harness.context import clean, outcome
 from harness.relay import setting
-from harness.tap import hold_more, ip
+from harness.tap import hold_more, ip, wait_for_neighbours
 
 WIRE = "tests/programs/soil/wire.exe"
 SYN, ACK, URG, ECE, CWR = 2, 16, 32, 64, 128
@@ -270,6 +270,7 @@ class Vlan:
         self.socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
         hold_more(self.socket)
         self.socket.bind((tap.name, 0))
+        wait_for_neighbours(self.name)
         ip("link", "set", self.name, "up")
         for work in (self.inwards, self.outwards):
             threading.Thread(target=work, daemon=True).start()

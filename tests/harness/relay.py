@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 from harness.context import ROOT
-from harness.tap import ip
+from harness.tap import SOLICITATIONS, ip, wait_for_neighbours
 
 RELAY = os.path.join(ROOT, "target", "debug", "examples", "relay")
 
@@ -57,6 +57,11 @@ class BadLink:
         setting(f"ipv4/conf/{tap.name}/proxy_arp", 1)
         setting(f"ipv4/neigh/{tap.name}/proxy_delay", 0)
         setting("ipv4/ip_forward", 1)
+        # The relay may not be run for long either.
+        wait_for_neighbours(names[0])
+        for kind in ("mcast_solicit", "ucast_solicit"):
+            path = f"/proc/sys/net/ipv4/neigh/{names[1]}/{kind}"
+            self.enter("sh", "-c", f"echo {SOLICITATIONS} >{path}")
         # Metrics of one connection must not help the next one.
         setting("ipv4/tcp_no_metrics_save", 1)
         self.enter("sh", "-c", "echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save")

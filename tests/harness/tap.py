@@ -16,6 +16,8 @@ TUNSETIFF = 0x400454CA
 SIOCGIFFLAGS = 0x8913
 IFF_RUNNING = 0x40
 TAP_WITH_HEADER = 0x2 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+# How often Linux asks for a neighbour, once a second; unless told, three times.
+SOLICITATIONS = 300
 
 
 def ip(*words):
@@ -27,6 +29,21 @@ def hold_more(listener):
     run; where that isn't allowed, it has what it had."""
     with contextlib.suppress(PermissionError):
         listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+
+
+def wait_for_neighbours(device):
+    """Has Linux wait for hosts on this device that don't answer ARP or neighbour discovery for some
+    minutes. Otherwise there is "No route to host" after three seconds, for which a busy host may
+    not run a guest."""
+    for family in ("ipv4", "ipv6"):
+        for kind in ("mcast_solicit", "ucast_solicit"):
+            path = f"/proc/sys/net/{family}/neigh/{device}/{kind}"
+            # Not every kernel has IPv6.
+            with (
+                contextlib.suppress(FileNotFoundError),
+                open(path, "w", encoding="ascii") as file,
+            ):
+                file.write(str(SOLICITATIONS))
 
 
 class Tap:
@@ -78,9 +95,10 @@ class Tap:
     def __enter__(self):
         ip("tuntap", "add", "dev", self.name, "mode", "tap", "vnet_hdr")
         try:
+            wait_for_neighbours(self.name)
             ip("addr", "add", self.host + "/24", "dev", self.name)
             ip("link", "set", self.name, "up")
-        except subprocess.CalledProcessError:
+        except (subprocess.CalledProcessError, OSError):
             self.__exit__()
             raise
         return self
