@@ -22,7 +22,9 @@ let () =
   Soil.run @@ fun () ->
   let address = Sys.argv.(1) and roots = Soil_tls.Files.roots (Sys.argv.(2) ^ "/authority.pem") in
   (* All names are this address. *)
-  let connect ~host:_ ~port = (Soil.Tcp.connect_host address ~port :> D.flow) in
+  let connect ~host:_ ~port =
+    (Patience.insist (fun () -> Soil.Tcp.connect_host address ~port) :> D.flow)
+  in
   let tls = Soil_tls.client (Soil_tls.client_config [ roots ]) in
   let client = Client.create ~connect ~tls () in
   let hasty = Client.create ~connect ~limits:{ Client.default_limits with head_seconds = 0.2 } () in

@@ -100,10 +100,12 @@ let errors target port =
       D.close (Soil.Tcp.connect ~timeout:20. e);
       "connected")
 
-let ping targets =
+(* Again, [tries] times, where the neighbour can't be reached. *)
+let ping ?(tries = 0) targets =
   List.iter
     (fun target ->
-      attempt ("ping " ^ target) (fun () ->
+      attempt ("ping " ^ target) @@ fun () ->
+      Patience.insist ~tries (fun () ->
           let before = Soil.Clock.monotonic_ns () in
           let reply = Soil.Icmp.ping ~timeout:20. ~length:1000 (address target) in
           let whole = float_of_int (Soil.Clock.monotonic_ns () - before) /. 1e9 in
@@ -145,7 +147,7 @@ let route network gateway target =
   in
   N.wait_up ();
   show ();
-  ping [ target ];
+  ping ~tries:20 [ target ];
   Soil.Routing.add_route ~gateway:(address gateway) ~interface:0 (network, length);
   show ();
   ping [ target ];
@@ -157,7 +159,7 @@ let route network gateway target =
       Soil.Routing.add_route ~interface:7 (network, length);
       "added");
   show ();
-  ping [ target ]
+  ping ~tries:20 [ target ]
 
 let vlan id own other =
   N.wait_up ();
@@ -167,7 +169,7 @@ let vlan id own other =
   attempt "again" (fun () ->
       string_of_int (Soil.Routing.add_vlan ~addresses:[ (address own, 24) ] ~interface:0 id));
   attempt "on a VLAN" (fun () -> string_of_int (Soil.Routing.add_vlan ~interface:place 77));
-  ping [ other ];
+  ping ~tries:20 [ other ];
   let l = Soil.Tcp.listen ~port:7 () in
   say "ready";
   Soil.Tcp.serve l (fun c -> ignore (D.copy ~src:c ~dst:c ()))
@@ -176,9 +178,10 @@ let vlan id own other =
 let options target port congestion =
   let congestion : Soil.Tcp.congestion = if congestion = "cubic" then Cubic else New_reno in
   let c =
-    Soil.Tcp.connect ~timeout:10. ~congestion ~send_buffer:16_384 ~receive_buffer:8192 ~linger:5.
-      ~nodelay:false ~keepalive:10. ~user_timeout:30.
-      (N.endpoint (address target) port)
+    Patience.insist (fun () ->
+        Soil.Tcp.connect ~timeout:60. ~congestion ~send_buffer:16_384 ~receive_buffer:8192
+          ~linger:5. ~nodelay:false ~keepalive:10. ~user_timeout:30.
+          (N.endpoint (address target) port))
   in
   let text = String.init 1_000_000 (fun i -> Char.chr (i * 7 mod 251)) in
   let most = ref 0 in

@@ -7,15 +7,6 @@ module T = Soil.Task
 let say fmt = Printf.ksprintf print_endline fmt
 let address = N.Address.of_string
 
-(* [connect ()], again where the neighbour can't be reached: on a busy host it may not be run for
-   the three seconds in which it has to answer. *)
-let rec insist ?(tries = 20) connect =
-  match connect () with
-  | c -> c
-  | exception Soil.Error { code = Unreachable; _ } when tries > 0 ->
-      Soil.Clock.sleep 0.5;
-      insist ~tries:(tries - 1) connect
-
 (* Two pieces of data, with the DSCP changed between them. *)
 let two_pieces c =
   D.write_string c "first";
@@ -29,8 +20,8 @@ let two_pieces c =
 (* Connects with and without marks, then serves the same. *)
 let marks host port =
   let e = N.endpoint (address host) port in
-  two_pieces (insist (fun () -> Soil.Tcp.connect ~hop_limit:9 ~dscp:46 ~ecn:true e));
-  two_pieces (insist (fun () -> Soil.Tcp.connect e));
+  two_pieces (Patience.insist (fun () -> Soil.Tcp.connect ~hop_limit:9 ~dscp:46 ~ecn:true e));
+  two_pieces (Patience.insist (fun () -> Soil.Tcp.connect e));
   let l = Soil.Tcp.listen ~hop_limit:7 ~dscp:10 ~port:7 () in
   say "ready";
   two_pieces (Soil.Tcp.accept ~timeout:20. l);
@@ -149,7 +140,7 @@ let vlan id own hosts port =
   List.iter
     (fun host ->
       let e = N.endpoint (address host) port in
-      let c = insist (fun () -> Soil.Tcp.connect ~timeout:20. e) in
+      let c = Patience.insist (fun () -> Soil.Tcp.connect ~timeout:20. e) in
       D.write_string c text;
       D.shutdown c `Send;
       say "answer of %s: %s" host (D.read_all c);

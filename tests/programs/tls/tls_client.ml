@@ -15,7 +15,7 @@ let () =
     Tls.client_config ~certificates ~revoked [ Tls.Files.roots (file "authority.pem") ]
   in
   let ask name port =
-    let connection = Soil.Tcp.connect_host host ~port in
+    let connection = Patience.insist (fun () -> Soil.Tcp.connect_host host ~port) in
     Tls.with_client config ~host:name connection @@ fun c ->
     D.write_string c ("GET / HTTP/1.0\r\nHost: " ^ name ^ "\r\n\r\n");
     let line = Soil.Reader.(line (create c)) in
