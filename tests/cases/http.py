@@ -150,10 +150,11 @@ def http_bytes(context, form):
     idle, busy = Raw(host), Raw(host)
     idle.send(b"GET /idle HTTP/1.1\r\nHost: a\r\n\r\n")
     assert idle.response()[0] == 200
-    busy.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+    busy.send(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
     child.wait_line("begun")
     child.signal(signal.SIGTERM)
     assert idle.ended()
+    busy.send(b"x")
     status, fields, body = busy.response()
     assert (status, fields["connection"], body) == (200, "close", b"done\n"), fields
     assert busy.ended()

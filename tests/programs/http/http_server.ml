@@ -20,6 +20,9 @@ let capitals request =
       in
       go ())
 
+(* One of many clients of a busy host may be long in coming to its next request. *)
+let limits = { Server.default_limits with idle_seconds = 300.; head_seconds = 120. }
+
 let answer request =
   match (Server.meth request, Server.path request) with
   | _, "/capitals" -> capitals request
@@ -28,9 +31,10 @@ let answer request =
         (string_of_int (String.length (Server.body_string ~max:1_000_000 request)) ^ "\n")
   | `GET, "/pieces" ->
       Server.stream (fun sink -> List.iter (D.write_string sink) [ "one "; "after "; "another\n" ])
-  | `GET, "/slow" ->
+  | `POST, "/slow" ->
       print_endline "begun";
-      Soil.Clock.sleep 0.5;
+      (* The client ends its body when it has seen that the server stops. *)
+      ignore (Server.body_string request);
       Server.string "done\n"
   | `GET, "/chat" ->
       Websocket.accept ~protocols:[ "chat" ] request @@ fun ws ->
@@ -53,5 +57,5 @@ let () =
   Soil.Net.wait_up ();
   print_endline "ready";
   Soil.Task.iter
-    (fun (secure, listener) -> Server.serve ?secure ~grace:5. listener answer)
+    (fun (secure, listener) -> Server.serve ~limits ?secure ~grace:60. listener answer)
     [ (None, plain); (Some (Soil_tls.server config), tls) ]
