@@ -495,6 +495,8 @@ def website_with_a_renewed_certificate(context):
         child.wait_line(said, after=seen)
         name = "soil.test" if kind == "pem" else "new.test"
         assert page(connect(name)) == wanted, name
+        # Each time: the server ends a connection without a request for half a minute.
+        assert page(old) == wanted, "the connection from before"
     try:
         connect("soil.test")
         raise AssertionError("the old certificate is still shown")
