@@ -78,7 +78,11 @@ let run_test listener control =
         ()
       done;
       (* The client has sent all: what is under way comes first. *)
-      if not reverse then Soil.Clock.sleep 0.2;
+      let wanted = Option.bind (member "num" parameters) int_of_string_opt in
+      let all_came () = Array.fold_left ( + ) 0 bytes >= Option.value wanted ~default:0 in
+      if not reverse then (
+        Soil.Clock.sleep 0.2;
+        Patience.await all_came);
       Soil.Task.cancel_scope scope);
   (* As iperf3's own server does: a client that reads whole blocks gets an end where there is no
      more of them. *)
