@@ -92,10 +92,11 @@ def mld_report(kind, group):
         if frame[12:14] != b"\x86\xdd":
             return False
         at = frame.find(b"\x8f\0", 54)
-        return (
-            at >= 0
-            and frame[at + 8 : at + 9] == bytes([kind])
-            and frame[at + 12 : at + 28] == wanted
+        # Records of 20 bytes, without sources; those that are due at once share a report.
+        records = frame[at + 8 :] if at >= 0 else b""
+        return any(
+            records[start] == kind and records[start + 4 : start + 20] == wanted
+            for start in range(0, len(records) - 19, 20)
         )
 
     return check
