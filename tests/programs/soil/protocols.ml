@@ -41,8 +41,11 @@ let send_all port targets =
           Soil.Udp.send_string d (N.endpoint (address target) port) ("for " ^ target);
           "yes"))
     targets;
-  (* An IPv6 address can't be used before duplicate address detection has ended (RFC 4862, 5.4). *)
-  Soil.Clock.sleep 2.5
+  (* An IPv6 address can't be used before duplicate address detection has ended (RFC 4862, 5.4),
+     which a stall of the machine delays: of many naps it takes up one. *)
+  for _ = 1 to 50 do
+    Soil.Clock.sleep 0.05
+  done
 
 (* Answers each frame of a type of its own to its sender; the first is to all. *)
 let ethernet count =
