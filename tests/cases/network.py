@@ -86,7 +86,7 @@ def wrk(context, form):
     assert int(re.search(r"(\d+) requests in", text)[1]) > 0, text
 
 
-@in_every_form(limit=120)
+@in_every_form(limit=300)
 def hundred_bulk_transfers(context, form):
     """100 transfers in each direction, none of which stalls."""
     bulk(context, form, 100, 0.06)
@@ -345,7 +345,7 @@ def echo_example(context, form):
     context.load("copy", tap.guest, 7, 1_000_000)
 
 
-@in_every_form(limit=120)
+@in_every_form(limit=600)
 def sequential_connections(context, form):
     """Connections that are gone leave nothing: of some rounds of 500, one adds no memory.
 
