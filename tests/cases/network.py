@@ -148,10 +148,10 @@ def counters(tap):
     return {name: int(value) for name, value in re.findall(r"(\w+)=(-?\d+)", text.decode())}
 
 
-def settled(tap, descriptors):
+def settled(tap, descriptors, seconds=PATIENCE):
     """The counters once fewer descriptors than this are open: a service that was left still has to
     see it."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + seconds
     while (figures := counters(tap))["descriptors"] >= descriptors and time.monotonic() < until:
         time.sleep(0.2)
     return figures
