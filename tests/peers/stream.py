@@ -12,6 +12,8 @@ def main():
     host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     data = random.Random(count).randbytes(count)
     with socket.create_connection((host, port), timeout=60) as peer:
+        # The caller has a limit. A time here would be all that `sendall` has.
+        peer.settimeout(None)
 
         def send():
             peer.sendall(data)
