@@ -5,6 +5,7 @@ Where the machine has a VM generation ID (`-device vmgenid`, q35) from the first
 elsewhere the step of its clock is noticed within half a second.
 """
 
+import os
 import re
 import socket
 import struct
@@ -74,10 +75,14 @@ def clones(context, form, words, skip):
     child, monitor = start(context, form, tap, "original", *words)
     before = drawn(child, 3)
     sequences = [[sequence(tap, port) for port in PORTS]]
-    monitor.ask("migrate", uri=f"exec:cat > {state}")
+    monitor.ask("migrate", uri=f"exec:cat > {state}.part && mv {state}.part {state}")
     until = time.monotonic() + PATIENCE
     while (status := monitor.ask("query-migrate").get("status")) != "completed":
         assert status not in ("failed", "cancelled") and time.monotonic() < until, status
+        time.sleep(0.05)
+    # QEMU closes the pipe after that, and only then the file is whole.
+    while not os.path.exists(state):
+        assert time.monotonic() < until, "the state wasn't written"
         time.sleep(0.05)
     child.drain(0.2)
     original = drawn(child, len(before))
