@@ -10,7 +10,7 @@ let () =
     let sent = String.init length (fun i -> Char.chr ((i + length) land 255)) in
     match
       Soil.Udp.send_string socket server sent;
-      Soil.Udp.receive ~timeout:5. socket buffer 0 65536
+      Soil.Udp.receive ~timeout:60. socket buffer 0 65536
     with
     | n, from ->
         let same = Bytes.sub_string buffer 0 n = sent && from = server in
