@@ -77,10 +77,14 @@ def syslog(context, form):
     to the error channel."""
     tap = context.tap()
     (datagrams, udp), (server, tcp) = receiver(context, tap), listener(context, tap)
-    child = context.soil(PROGRAM, form, "some", udp, tcp, tap=tap)
+    child = context.soil(PROGRAM, form, "some", udp, tcp, tap=tap, stdin=subprocess.PIPE)
     with accept(server) as connection, connection.makefile("rb") as stream:
-        over_tcp = [parse(message) for message in frames(stream)]
-    raw = [datagrams.recv(65535) for _ in over_tcp]
+        messages = frames(stream)
+        over_tcp, raw = [parse(next(messages))], [datagrams.recv(65535)]
+        # Both ways are open: the rest is logged, and the scope ends.
+        child.process.stdin.close()
+        over_tcp += [parse(message) for message in messages]
+    raw += [datagrams.recv(65535) for _ in over_tcp[1:]]
     over_udp = [parse(message) for message in raw]
     assert child.finish(context.remaining()) == 0, child.text
     assert max(map(len, raw)) in (2047, 2048), [len(message) for message in raw]
@@ -124,10 +128,11 @@ def syslog_that_stalls(context, form):
             *_, kind, text = parse(message)
             if kind == "soil.logs":
                 told += int(re.fullmatch(r"syslog tcp \S+: (\d+) messages.*", text)[1])
-                # The queue is empty.
-                child.process.stdin.close()
             else:
                 got.append(int(text.split(" ")[0]))
+            if len(got) + told == count:
+                # Nothing is left that the scope's end could cut off.
+                child.process.stdin.close()
     assert child.finish(context.remaining()) == 0, child.text
     assert got == sorted(set(got)) and len(got) >= 50, got
     assert len(got) + told == count, (len(got), told)
@@ -184,8 +189,12 @@ def syslog_from_threads(context, form):
     """Threads log as tasks do."""
     tap = context.tap()
     server, tcp = listener(context, tap)
-    child = context.soil(PROGRAM, form, "threads", tcp, tap=tap)
+    child = context.soil(PROGRAM, form, "threads", tcp, tap=tap, stdin=subprocess.PIPE)
     with accept(server) as connection, connection.makefile("rb") as stream:
-        texts = {parse(message)[-1] for message in frames(stream)}
+        messages = frames(stream)
+        assert parse(next(messages))[-1] == "begins"
+        # The threads log, and the scope ends.
+        child.process.stdin.close()
+        texts = {parse(message)[-1] for message in messages}
     assert texts == {f"thread {i}" for i in range(4)}, texts
     assert child.finish(context.remaining()) == 0, child.text

@@ -4,8 +4,17 @@ let store = Logs.Src.create "store"
 let odd = Logs.Src.create "a name with blanks, longer than thirty-two letters"
 let long = String.concat "" (List.init 3000 (fun _ -> "\u{e4}"))
 
-let some () =
+(* Until the test has what was logged: what has no connection two seconds after the scope's end is
+   dropped. *)
+let await_line () =
+  ignore (Soil.Reader.line_opt (Soil.Reader.create (Soil.File_descriptor.of_console ())))
+
+let begins () =
   Logs.app (fun m -> m "begins");
+  await_line ()
+
+let some () =
+  begins ();
   Logs.err ~src:store (fun m -> m "disk %s: %d errors" "data" 2);
   Logs.warn (fun m -> m ~header:"HEAD" "two\nlines");
   Logs.info ~src:odd (fun m -> m "\u{fc}nicode");
@@ -24,10 +33,10 @@ let more_than_it_takes sink n =
     if i mod 100 = 0 then Soil.Task.yield ()
   done;
   Printf.printf "logged, and some were dropped: %b\n%!" (Soil_logs.Sink.dropped sink > 0);
-  (* Until the server has read. *)
-  ignore (Soil.Reader.line_opt (Soil.Reader.create (Soil.File_descriptor.of_console ())))
+  await_line ()
 
 let from_threads () =
+  begins ();
   let log i = Logs.warn (fun m -> m "thread %d" i) in
   let threads = List.init 4 (Thread.create log) in
   Soil_threads.blocking (fun () -> List.iter Thread.join threads)
