@@ -66,7 +66,7 @@ def counted(context, child, tap, *load):
     return carried, calls
 
 
-@test(limit=60)
+@test(limit=120)
 def calls_for_frames(context):
     """At most one system call for a frame, in transfers and where each side waits for the other."""
     need_strace(context)
@@ -85,16 +85,16 @@ def calls_for_frames(context):
 
 def few_calls(attempt, most, what):
     """Checks that `attempt(seconds)`, which gives frames and calls, has at most `most` calls for a
-    frame. For longer where the machine is too slow to say, and thrice where it had something else
+    frame. For longer where the machine is too slow to say, and again where it had something else
     to do: then a frame may be waited for that comes at once otherwise."""
-    for seconds in (1, 2, 8):
+    for seconds in (1, 2, 8, 24):
         carried, count, calls = attempt(seconds)
         if carried > 500 and count <= most * carried:
             return
     raise AssertionError(f"{what}: {count} calls for {carried} frames: {calls}")
 
 
-@test(limit=90)
+@test(limit=120)
 def calls_for_frames_without_io_uring(context):
     """Where the kernel forbids io_uring: a call for a frame, and one for each wait."""
     need_strace(context)
@@ -119,6 +119,8 @@ def without_io_uring(context, mode, port, seconds):
     os.killpg(child.pid, signal.SIGTERM)
     child.finish(context.remaining())
     calls = calls_in(report)
+    # The tick's own thread sleeps by the clock, whatever the network carries.
+    calls.pop("clock_nanosleep", None)
     print(f"{mode}: {carried} frames, {calls}")
     assert calls["io_uring_setup"] >= 1, calls
     # Without those of the start and the end.
