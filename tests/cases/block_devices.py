@@ -10,7 +10,7 @@ import time
 from cases.disks import loop_mounted
 from cases.system_calls import calls_in, need_strace
 from harness import faulty
-from harness.console import PATIENCE
+from harness.console import PATIENCE, Timeout
 from harness.context import FORMS, ROOT, executable, outcome
 from harness.qmp import Monitor
 from harness.runner import test
@@ -173,7 +173,7 @@ def many_requests_in_flight(context):
         path = disk(context, f"{form}.img")
         monitor = context.path(f"depth-{form}")
         qemu = faulty.throttled(context, 1, ("-qmp", f"unix:{monitor},server=on,wait=off"))
-        options = ["--disk", f"data={path}", "--qemu", qemu]
+        options = ["--disk", f"data={path}", "--qemu", qemu, "--env", "SOIL_DISK_TIMEOUT=600"]
         child = context.soil(PROGRAM, form, "depth", "200", options=options)
         child.wait_line("started")
         ask = Monitor(monitor).ask
@@ -226,7 +226,7 @@ def check_stall(context, output, least):
     found = re.search(r"failures (\d+), ticks true, others true, after (\d+) ms", output)
     assert found, output
     assert int(found[1]) == 20, output
-    # One after the other the twenty would take 40 s.
+    # One after the other the twenty would take 120 s.
     context.bound("ms until the last of twenty had failed", int(found[2]), 30_000)
     assert output.count("the disk doesn't answer") >= least, output
     assert "works again" in output and "panic" not in output, output
@@ -246,7 +246,7 @@ def stalled_machine(context, form):
             context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0"
         )
         options = ["--disk", f"data={path}", "--disk", f"other={other}", "--qemu", qemu]
-        options += ["--env", "SOIL_DISK_TIMEOUT=2"]
+        options += ["--env", "SOIL_DISK_TIMEOUT=6"]
         child = context.soil(PROGRAM, form, "stalls", options=options)
         monitor = Monitor(monitor)
 
@@ -254,11 +254,18 @@ def stalled_machine(context, form):
             value = {"bps-total": most}
             monitor.ask("qom-set", path="/objects/slow", property="limits", value=value)
 
-        child.wait_line("under way")
+        try:
+            child.wait_line("under way")
+        except Timeout:
+            # All had met their deadlines before they were under way.
+            if "failed:" not in child.text:
+                raise
+            child.stop()
+            continue
         # It may have ended.
         with contextlib.suppress(OSError, ValueError):
-            # The present request takes twenty seconds, and all later ones wait for it.
-            limit(4000)
+            # The present request takes longer than the deadline, and all later ones wait for it.
+            limit(1500)
         child.drain(0)
         if "failed:" not in child.text:
             return child, limit
@@ -266,7 +273,7 @@ def stalled_machine(context, form):
     raise AssertionError(f"the disk was too slow before:\n{child.text}")
 
 
-@test(limit=120)
+@test(limit=240)
 def a_machine_disk_stops_answering(context):
     """A disk that stops during its work: every operation ends with an error at its deadline,
     other tasks and disks continue, and abandoned requests complete when the disk answers."""
@@ -279,7 +286,7 @@ def a_machine_disk_stops_answering(context):
         check_stall(context, output, 10)
 
 
-@test(limit=90)
+@test(limit=120)
 def a_process_disk_stops_answering(context):
     """The same for a file on a file system that is frozen for some seconds."""
     below, above = context.memory_path("below"), context.memory_path("above")
@@ -294,7 +301,7 @@ def a_process_disk_stops_answering(context):
             "--disk",
             f"other={other}",
             "--env",
-            "SOIL_DISK_TIMEOUT=2",
+            "SOIL_DISK_TIMEOUT=6",
         ]
         child = context.soil(PROGRAM, "process", "stalls", options=options)
         child.wait_line("under way")
