@@ -200,12 +200,50 @@ static void *work(void *argument)
   return NULL;
 }
 
-/* Works for `ms`; true if all was right. Workers get on in each tenth of that. */
+static void sleep_for(struct timespec left)
+{
+  while (nanosleep(&left, &left) == -1 && errno == EINTR)
+    ;
+}
+
+static long all_steps(void)
+{
+  long all = 0;
+  for (int i = 0; i < WORKERS; i++)
+    all += workers[i].steps;
+  return all;
+}
+
+static int all_have_begun(void)
+{
+  for (int i = 0; i < WORKERS; i++)
+    if (workers[i].steps == 0)
+      return 0;
+  return 1;
+}
+
+/* All may wait to put in, or to take out: one of each sets the others going. True if that may
+   be. */
+static int set_going(long *sent, long *taken)
+{
+  pthread_mutex_lock(&queue.mutex);
+  int full = queue.items == ROOM, empty = queue.items == 0;
+  if (full)
+    queue.items--, ++*taken, pthread_cond_signal(&queue.emptied);
+  else if (empty)
+    queue.items++, ++*sent, pthread_cond_signal(&queue.filled);
+  pthread_mutex_unlock(&queue.mutex);
+  return full || empty;
+}
+
+/* Works for `ms`; true if all was right. Workers get on in each tenth of that, or within ten
+   seconds after it: a busy host may run none of them for some time. */
 value stress(value ms, value seed)
 {
   struct timespec pause = { Long_val(ms) / 10000, Long_val(ms) % 10000 * 100000 };
+  struct timespec moment = { 0, 100000000 };
   struct sigaction action;
-  long before[WORKERS] = { 0 }, sent = 0, taken = 0, locked = 0, counted = 0;
+  long before = 0, sent = 0, taken = 0, locked = 0, counted = 0;
   caml_enter_blocking_section();
   memset(&action, 0, sizeof action);
   action.sa_handler = on_signal;
@@ -223,26 +261,22 @@ value stress(value ms, value seed)
   }
   pthread_mutex_unlock(&queue.mutex);
   for (int part = 0; part < 10; part++) {
-    struct timespec left = pause;
-    while (nanosleep(&left, &left) == -1 && errno == EINTR)
-      ;
-    long all = 0;
-    for (int i = 0; i < WORKERS; i++) {
-      all += workers[i].steps - before[i];
-      before[i] = workers[i].steps;
-    }
-    /* All may wait to put in, or to take out: one of each sets the others going. */
-    if (all == 0) {
-      pthread_mutex_lock(&queue.mutex);
-      int full = queue.items == ROOM, empty = queue.items == 0;
-      if (!full && !empty)
+    sleep_for(pause);
+    for (int look = 0; all_steps() == before && !set_going(&sent, &taken); look++) {
+      if (look == 100) {
         fail("no thread gets on");
-      else if (full)
-        queue.items--, taken++, pthread_cond_signal(&queue.emptied);
-      else
-        queue.items++, sent++, pthread_cond_signal(&queue.filled);
-      pthread_mutex_unlock(&queue.mutex);
+        break;
+      }
+      sleep_for(moment);
     }
+    before = all_steps();
+  }
+  /* Each has a minute more for its first step. */
+  for (int look = 0; look < 600 && !all_have_begun(); look++) {
+    before = all_steps();
+    sleep_for(moment);
+    if (all_steps() == before)
+      set_going(&sent, &taken);
   }
   pthread_mutex_lock(&queue.mutex);
   over = 1;
