@@ -176,9 +176,14 @@ let processor_time () =
   in
   List.iter
     (fun (name, clock) ->
-      let before = clock () in
-      Unix.sleepf 0.3;
-      line "%s in a sleep: %b" name (clock () -. before < 0.15);
+      (* A machine counts as its own the time that it isn't run. So it is measured again: a clock
+         that goes on in a sleep is never below. *)
+      let stands_still _ =
+        let before = clock () in
+        Unix.sleepf 0.3;
+        clock () -. before < 0.15
+      in
+      line "%s in a sleep: %b" name (List.exists stands_still (List.init 20 Fun.id));
       let before = clock () in
       while clock () -. before < 0.02 do
         ignore (Sys.opaque_identity before)
