@@ -341,6 +341,7 @@ def unmodified_groups(context, form):
         # The first interface behind the loopback.
         child = context.soil(GROUPS, form, group, "4242", "2", tap=tap)
         child.wait_line("ready")
+        tap.wait_up()
         with socket.socket(family, socket.SOCK_DGRAM) as peer:
             peer.settimeout(context.remaining())
             if family == socket.AF_INET:
