@@ -269,9 +269,8 @@ def signals_and_waits(context):
             os.kill(child.pid, signal.SIGTERM)
             result = "-1, errno 4"
             if name == RESTARTED:
-                # Long enough for the handler; were it not, the byte would come before it, which
-                # changes nothing.
-                child.drain(0.5)
+                # The byte is not to come before the signal.
+                child.wait_line("handled")
                 child.process.stdin.write(b"x\n")
                 child.process.stdin.flush()
                 result = "1, errno 0"
