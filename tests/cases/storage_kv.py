@@ -124,10 +124,11 @@ def cut(context, steps, losses, journal=True):
     """The disk after each prefix, and `losses` times after the loss of some of the writes since the
     last flush; without a journal after all repairs."""
     rng = random.Random(steps)
+    # In memory: each look syncs the disk, for which a busy host takes seconds.
     start, disk, log = (
-        context.path("start.img"),
-        context.path("disk.img"),
-        context.path("writes.log"),
+        context.memory_path("start.img"),
+        context.memory_path("disk.img"),
+        context.memory_path("writes.log"),
     )
     fresh(context, start, *(() if journal else ("-O", "^has_journal")))
     context.run("cp", "--sparse=always", start, disk)

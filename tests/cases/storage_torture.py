@@ -32,12 +32,12 @@ DISKS = {
 TASKS = 3
 
 
-def make(context, names):
-    """New disks; the path of each."""
+def make(context, names, place=None):
+    """New disks; the path of each, by `place` (`context.path` if none is given)."""
     disks = {}
     for name in names:
         kind, size, options = DISKS[name]
-        disks[name] = context.path(name + ".img")
+        disks[name] = (place or context.path)(name + ".img")
         with open(disks[name], "wb") as file:
             file.truncate(size * MIB)
         quiet = [] if kind == "fat" else ["-q"]
@@ -188,10 +188,11 @@ def replayed_at_flushes(context, name, points):
     """The disk of random work as of one of `points` flushes, with none of the later writes and with
     half of them: the journal's replay leaves nothing to repair."""
     rng = random.Random(name)
+    # In memory: each replay syncs the disk, for which a busy host takes seconds.
     disk, start, log = (
-        make(context, [name])[name],
-        context.path("start.img"),
-        context.path("writes.log"),
+        make(context, [name], context.memory_path)[name],
+        context.memory_path("start.img"),
+        context.memory_path("writes.log"),
     )
     os.rename(disk, start)
     context.run("cp", "--sparse=always", start, disk)
