@@ -286,13 +286,19 @@ def a_port_is_forwarded_by_default(context, form):
     assert "8080" in shown.stdout, shown.stdout
 
 
-@in_every_form(forms=BOTH)
+@in_every_form(limit=120, forms=BOTH)
 def a_program_that_answers_badly_is_refused(context, form):
     """One that ends, fails, prints without end or waits for ever before it says what it needs, and
     answers that can't be: each with an error in its words. --ignore-needs runs it."""
     refused(context, form, "ended without saying what it needs", "exit:0")
     refused(context, form, 'exception Failure("not yet")', "raise")
-    refused(context, form, "prints without end", "flood")
+    # A busy host's serial line may not carry a mebibyte in the thirty seconds that there are.
+    for _ in range(5):
+        status, text = ended(context, form, "flood")
+        if "did not say what it needs in 30 s" not in text:
+            break
+    assert status == 125 and "prints without end" in text, text
+    assert "runs\n" not in text, text
     refused(context, form, "at line 1", "forge:1")
     refused(context, form, "what it needs in 1.5 s", "forever", options=["--timeout", "1.5"])
     refused(context, form, "unknown variant `gpu`", 'forge:"needs":[{"kind":"gpu"}]')
