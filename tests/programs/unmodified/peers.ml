@@ -51,8 +51,14 @@ let serve port =
   in
   loop [ listener; datagrams ]
 
-let addresses name port kind =
-  getaddrinfo name port [ AI_SOCKTYPE kind ] |> List.map (fun info -> info.ai_addr)
+(* Again where the C library gave the name server up after five seconds, which a busy host's may
+   need. *)
+let rec addresses ?(turns = 10) name port kind =
+  let began = gettimeofday () in
+  match getaddrinfo name port [ AI_SOCKTYPE kind ] with
+  | [] when turns > 1 && gettimeofday () -. began > 4. ->
+      addresses ~turns:(turns - 1) name port kind
+  | found -> List.map (fun info -> info.ai_addr) found
 
 let show = function
   | ADDR_INET (address, port) -> Printf.sprintf "%s:%d" (string_of_inet_addr address) port
