@@ -47,6 +47,7 @@ def slow(context, ring):
                 if opcode != FSYNC or said(child, "read meanwhile"):
                     answered.add(opcode)
                     folder.answer(request)
+                    until = time.monotonic() + PATIENCE
         child.finish()
         assert answered == {LOOKUP, OPEN, READ, WRITE, FSYNC}, answered
     lines = [line for _, line in child.lines if not line.startswith("tick")]
