@@ -24,6 +24,8 @@ def started(context, form, disk):
     """A program that has the disk open until it is ended."""
     child = context.soil(PROGRAM, form, "watch", "9", options=["--disk", f"data={disk}"])
     child.wait_line("sectors 2048")
+    # Nothing of its is under way in the kernel, which would hold the lock after its end.
+    child.wait_line("write the last that was")
     return child
 
 
