@@ -198,7 +198,10 @@ impl Sockets {
     pub(crate) fn unwait(&mut self, handles: Vec<Handle>) {
         for handle in handles {
             match self.table.get_mut(handle) {
-                Some(Socket::Connection(connection)) => connection.waiting = false,
+                Some(Socket::Connection(connection)) => {
+                    connection.waiting = false;
+                    connection.neighbor_ns = None;
+                }
                 Some(Socket::Udp(udp)) => udp.waiting = false,
                 Some(Socket::Ping(ping)) => ping.waiting = false,
                 _ => {}

@@ -101,9 +101,9 @@ impl Stack {
         self.sockets.budget.promised()
     }
 
-    /// Runs the stack: fires due timers, receives at most `budget` frames per interface (16 times
-    /// as many frames if they are shed under overload), and sends pending data of the sockets,
-    /// about `budget` frames at most.
+    /// Runs the stack: receives at most `budget` frames per interface (16 times as many frames if
+    /// they are shed under overload), fires due timers, and sends pending data of the sockets, about
+    /// `budget` frames at most.
     ///
     /// `now_ns` is a monotonic clock of the caller's choice; the stack treats a step back as no
     /// progress. Operations since the last call take effect (are sent) here. Never blocks.
@@ -116,8 +116,6 @@ impl Stack {
         sockets.set_now(now_ns);
         let now_ns = sockets.clock_ns();
         ip.set_now(now_ns);
-        sockets.run_timers();
-        sockets.run_handshakes(&mut ip.net);
         let mut progress = Progress::default();
         let cookies = !sockets.tcp.half_open.has_room();
         ip.net.overload.begin(now_ns, cookies);
@@ -152,6 +150,12 @@ impl Stack {
             }
             if core::mem::take(&mut ip.net.changed) {
                 *generation = generation.wrapping_add(1);
+            }
+            if round == 0 {
+                // After what has arrived: where the machine stood still for longer than a timer
+                // takes, the answer that the timer waits for may be among it.
+                sockets.run_timers();
+                sockets.run_handshakes(&mut ip.net);
             }
             progress.more_work |= transmit(sockets, ip, budget);
             round += 1;

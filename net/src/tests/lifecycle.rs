@@ -267,6 +267,26 @@ fn a_neighbor_has_as_long_as_is_configured() {
     assert_eq!(stack.tcp_counters().failed_connects, 1);
 }
 
+/// An answer that arrived while the machine stood still counts, although the time for it is over.
+#[test]
+fn what_arrived_comes_before_the_timers() {
+    for late_ns in [4 * SECOND, 100 * SECOND] {
+        let impairment = Impairment::delay(MS);
+        let mut world = World::pair(Config::default(), impairment, Default::default(), 3);
+        let server = address("10.0.0.2:80");
+        world.stacks[1].tcp_listen(server, 8).unwrap();
+        let client = world.stacks[0].tcp_connect(server, None).unwrap();
+        world.settle();
+        // The peer answers the question for its address, and this machine isn't run meanwhile.
+        world.now_ns += 2 * MS;
+        world.cables[0].set_now(world.now_ns);
+        world.stacks[1].poll(world.now_ns, 64);
+        world.now_ns += late_ns;
+        world.advance(10 * MS);
+        assert_eq!(world.stacks[0].tcp_connect_result(client), Ok(()));
+    }
+}
+
 /// A new connection of the same ports isn't touched when the handle of the old one is closed.
 #[test]
 fn an_old_handle_is_closed_beside_its_successor() {
