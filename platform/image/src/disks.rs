@@ -18,8 +18,6 @@ use platform::disk::{
 };
 use platform::error::{Error, Failure};
 
-/// How long a disk may take to tell its serial number, in nanoseconds.
-const PATIENCE_NS: u64 = 2_000_000_000;
 /// The most bytes in one request.
 const MAX_BYTES: usize = 16 << 20;
 /// The largest sector that a file system or a caller is asked to cope with.
@@ -61,12 +59,14 @@ fn serial(blk: &mut Blk) -> Option<String> {
     // SAFETY: the buffer stays until the request has ended, or for good.
     let request = unsafe { blk::Request::identify(place) };
     blk.submit(request, 0).ok()?;
-    let until = time::monotonic_ns() + PATIENCE_NS;
+    let until = time::monotonic_ns() + devices::PATIENCE_NS;
     let mut answer = None;
     while answer.is_none() {
+        // Before the look: while this machine stood still the disk may have answered.
+        let late = time::monotonic_ns() >= until;
         blk.poll(&mut |_, result| answer = Some(result));
         if answer.is_none() {
-            if time::monotonic_ns() >= until {
+            if late {
                 log::warn!("a disk doesn't tell its serial number");
                 return None;
             }

@@ -21,9 +21,6 @@ use platform::display::{
 };
 use platform::error::{Error, Failure};
 
-/// How long an adapter may take to tell its displays, in nanoseconds.
-const PATIENCE_NS: u64 = 2_000_000_000;
-
 /// An adapter, shared between its displays and the wait, which arms its interrupts.
 struct Adapter {
     /// Its address.
@@ -185,10 +182,12 @@ fn open() -> All<Image> {
 /// Waits until the adapter at `place` has told its displays. If that takes too long they stay as
 /// they were, at first disconnected, until an event brings the answer.
 fn learn(gpu: &mut Gpu, place: &str, report: &mut dyn FnMut(gpu::Event)) {
-    let until = time::monotonic_ns() + PATIENCE_NS;
+    let until = time::monotonic_ns() + devices::PATIENCE_NS;
     loop {
+        // Before the look: while this machine stood still the adapter may have answered.
+        let late = time::monotonic_ns() >= until;
         gpu.poll(report);
-        if gpu.is_ready() || time::monotonic_ns() >= until {
+        if gpu.is_ready() || late {
             gpu.disable_interrupts();
             if !gpu.is_ready() {
                 log::warn!("the graphics adapter at {place} doesn't answer");

@@ -18,9 +18,6 @@ use kernel::{random, time, wait};
 use platform::Entropy;
 use platform::error::{Answer, Error};
 
-/// How long an entropy device may take, in nanoseconds.
-const PATIENCE_NS: u64 = 2_000_000_000;
-
 struct Source {
     generator: Generator,
     watch: Watch,
@@ -47,7 +44,7 @@ fn device() -> Option<EntropyDevice> {
 /// Mixes what the device gives into `seed`; whether it was as much. `halt`: the processor may halt
 /// meanwhile.
 fn ask(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
-    let until = time::monotonic_ns() + PATIENCE_NS;
+    let until = time::monotonic_ns() + devices::PATIENCE_NS;
     let mut got = 0;
     while got < SEED {
         if device.request(SEED - got).is_err() {

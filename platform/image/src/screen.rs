@@ -10,7 +10,8 @@
 //! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
 //! adapter's displays open ([`lend`], [`take_back`]). A crash takes the device in any case.
 
-use crate::{Image, devices};
+use crate::Image;
+use crate::devices::{self, PATIENCE_NS};
 use alloc::boxed::Box;
 use core::fmt;
 use core::mem::transmute;
@@ -26,9 +27,6 @@ use kernel::{console, crash, environment, memory, time, wait};
 use platform::Memory as _;
 use terminal::Terminal;
 
-/// How long the device may take for a picture before it is given up, in nanoseconds. A busy host
-/// pauses a machine for long.
-const PATIENCE_NS: u64 = 3_000_000_000;
 /// The least time from a picture to the next, in nanoseconds.
 const FRAME_NS: u64 = 16_000_000;
 /// The least time between questions whether the display has changed, in nanoseconds.
@@ -210,11 +208,13 @@ fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usiz
 fn finish(buffer: &mut FrameBuffer) -> Result<(), Trouble> {
     let end = tsc::counter().saturating_add(pvclock::ticks(PATIENCE_NS));
     loop {
+        // Before the look: while this machine stood still the device may have answered.
+        let late = tsc::counter() >= end;
         buffer.poll()?;
         if !buffer.is_busy() {
             return Ok(());
         }
-        if tsc::counter() >= end {
+        if late {
             return Err(Trouble::Silent);
         }
         core::hint::spin_loop();
