@@ -202,7 +202,6 @@ fn follow(socket: UnixStream, places: Places, trace: &mut Trace) -> io::Result<(
         remote.breakpoint(exit, true)?;
     }
     loop {
-        // Before the machine has started there may be no memory.
         let _ = trace.look(places, 0, &mut remote);
         remote.go()?;
         if remote.stops_within(PERIOD)? {

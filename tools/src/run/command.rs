@@ -172,6 +172,8 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     if let Some(observer) = wiring.sockets.and_then(|sockets| sockets.observer) {
         args.pair("-chardev", format!("socket,id=observer,fd={observer}"));
         args.pair("-gdb", "chardev:observer");
+        // The observer lets the machine begin, so that it misses nothing.
+        args.one("-S");
     }
     if let Some(port) = run.gdb {
         args.pair("-gdb", format!("tcp:127.0.0.1:{port}"));
