@@ -51,10 +51,12 @@ let from_outside signal =
        (fun _ ->
          say "asked to stop";
          waiting := false));
-  (* A machine listens to its power button from its first halt on; QEMU forgets what comes
-     before. *)
-  Unix.sleepf 0.001;
   say "ready";
+  (* A machine listens to its power button from its first halt on. *)
+  let began = Unix.gettimeofday () in
+  while !waiting && Unix.gettimeofday () < began +. 0.3 do
+    ()
+  done;
   (* A sleep is gone on with after a signal. *)
   while !waiting do
     Unix.sleepf 0.05

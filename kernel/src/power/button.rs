@@ -4,7 +4,7 @@ use super::enable_acpi;
 use crate::arch::vectors::POWER;
 use crate::firmware::Power;
 use crate::interrupts::{self, Trigger};
-use crate::{firmware, memory};
+use crate::{console, firmware, memory};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use x86_64::instructions::port::Port;
 
@@ -19,9 +19,10 @@ static LISTENING: AtomicBool = AtomicBool::new(false);
 /// The selector of generic events, where the machine has one. Written once, by [`listen`].
 static EVENTS: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Enables the power button's interrupt. [`requested`] counts its presses, each of which ends the
-/// program as SIGTERM would unless [`handle_requests`] was called. The first halt calls this. Not
-/// for interrupts: it may map memory.
+/// Enables the power button's interrupt, and tells `soil run` by the line `SOIL-BUTTON` on the
+/// debug port, for QEMU's q35 forgets what was pressed before. [`requested`] counts the presses,
+/// each of which ends the program as SIGTERM would unless [`handle_requests`] was called. The first
+/// halt calls this. Not for interrupts: it may map memory.
 pub fn listen() {
     if LISTENING.swap(true, Ordering::Relaxed) {
         return;
@@ -58,6 +59,7 @@ pub fn listen() {
         }
         _ => {}
     }
+    console::write_control(b"SOIL-BUTTON\n");
 }
 
 /// PM1 status and enable: the power button.

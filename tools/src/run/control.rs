@@ -1,5 +1,5 @@
-//! The machine's second voice: lines on isa-debugcon that carry the exit status, the crash report
-//! and the wish for input.
+//! The machine's second voice: lines on isa-debugcon that carry the exit status, the crash report,
+//! the wish for input, and that the power button works.
 //!
 //! The program can write there too, so nothing is believed beyond its form, and what is kept is
 //! bounded.
@@ -16,6 +16,8 @@ pub struct Control {
     in_report: bool,
     /// The machine takes input from now on.
     pub takes_input: bool,
+    /// The power button works: what came before is lost on q35.
+    pub has_button: bool,
     /// The program's exit status.
     pub exit: Option<u8>,
     /// The crash report's lines.
@@ -46,6 +48,7 @@ impl Control {
             }
             "SOIL-CRASH-END" => self.in_report = false,
             "SOIL-INPUT" => self.takes_input = true,
+            "SOIL-BUTTON" => self.has_button = true,
             _ => {
                 if let Some(status) = line.strip_prefix("SOIL-EXIT ").and_then(|n| n.parse().ok()) {
                     self.exit = Some(status);
@@ -95,7 +98,9 @@ mod tests {
         control.feed(b"SOIL-INPU");
         assert!(!control.takes_input);
         control.feed(b"T\n");
-        assert!(control.takes_input);
+        assert!(control.takes_input && !control.has_button);
+        control.feed(b"SOIL-BUTTON\n");
+        assert!(control.has_button);
     }
 
     #[test]

@@ -48,6 +48,8 @@ const DUMP_ID: &str = "screendump";
 enum Event {
     /// A signal for `soil run`.
     Signal(i32),
+    /// The machine's power button works from now on.
+    Button,
     /// The program has ended, and all that it wrote is sent.
     Exited,
     /// QEMU closed its output: it is gone or about to be.
@@ -323,6 +325,7 @@ impl Machine {
         timeout: Option<(Duration, Instant)>,
     ) -> Option<Ended> {
         let mut stage = Stage::Runs;
+        let mut has_button = false;
         loop {
             let timeout = timeout.filter(|_| !matches!(stage, Stage::Over(..)));
             let limit = timeout.map(|(_, at)| at).into_iter().chain(stage.end());
@@ -346,8 +349,17 @@ impl Machine {
                     self.pause();
                     stage
                 }
+                (Ok(Event::Button), stage) => {
+                    has_button = true;
+                    if let Stage::Asked(..) = stage {
+                        self.ask("system_powerdown");
+                    }
+                    stage
+                }
                 (Ok(Event::Signal(signal)), Stage::Runs) if signal != SIGQUIT => {
-                    self.ask("system_powerdown");
+                    if has_button {
+                        self.ask("system_powerdown");
+                    }
                     if io::stderr().is_terminal() {
                         say_soon("asked the program to stop (Ctrl-C again ends it at once)");
                     }
@@ -606,8 +618,12 @@ fn read_control(
             Ok(0) => return,
             Ok(count) => {
                 let mut control = state.lock().unwrap_or_else(PoisonError::into_inner);
-                let running = control.exit.is_none();
+                let (running, had_button) = (control.exit.is_none(), control.has_button);
                 control.feed(buffer.get(..count).unwrap_or_default());
+                if control.has_button && !had_button {
+                    // As below.
+                    let _ = events.send(Event::Button);
+                }
                 if running && control.exit.is_some() {
                     // The receiver is gone only when the decision has been made.
                     let _ = events.send(Event::Exited);

@@ -23,7 +23,8 @@ fn a_time_out_does_not_wait_for_who_reads() {
 #[test]
 fn signals_do_not_wait_for_who_reads() {
     let machine = Machine::new(&format!(
-        ": >\"$0.up\"\n{{ {FLOOD} }} &\nread -r line <&9\nread -r line <&9\n: >\"$0.asked\"\nwait\n"
+        ": >\"$0.up\"\necho SOIL-BUTTON >&8\n{{ {FLOOD} }} &\n\
+        read -r line <&9\nread -r line <&9\n: >\"$0.asked\"\nwait\n"
     ));
     let mut child = machine.command(&[]).spawn().expect("soil starts");
     wait_until("the script runs", || machine.path("qemu.up").exists());
@@ -122,7 +123,8 @@ fn a_process_ends_with_soil_run() {
 #[test]
 fn an_ignored_signal_stays_ignored() {
     let machine = Machine::new(
-        "echo up\nread -r line <&9\nread -r line <&9\nsleep 2\necho SOIL-EXIT 7 >&8\n",
+        "echo up\necho SOIL-BUTTON >&8\n\
+        read -r line <&9\nread -r line <&9\nsleep 2\necho SOIL-EXIT 7 >&8\n",
     );
     let soil = machine.command(&[]);
     let mut child = Command::new("sh")
