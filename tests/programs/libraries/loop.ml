@@ -8,7 +8,8 @@ let () =
   let note step = steps := step :: !steps in
   let timer delay name =
     let timer = check "timer" (Luv.Timer.init ()) in
-    check "start" (Luv.Timer.start timer delay (fun () -> note name))
+    (* By the loop's time, which is the same for all: a busy host takes long between two of them. *)
+    check "start" (Luv.Timer.start ~call_update_time:false timer delay (fun () -> note name))
   in
   timer 60 "third";
   timer 20 "second";

@@ -102,7 +102,8 @@ fn a_time_out_ends_the_machine_and_nothing_else_is_left() {
 fn sigterm_presses_the_power_button_and_a_second_one_ends_it() {
     // Answers the power button as a program does: with a status of its own. It works only a moment
     // after the program has begun.
-    let reads = "echo up; sleep 0.3; echo SOIL-BUTTON >&8\nwhile read -r line <&9; do case $line in *system_powerdown*)";
+    let reads = "echo up; sleep 0.3; echo SOIL-BUTTON >&8\n\
+        while read -r line <&9; do case $line in *system_powerdown*)";
     let status = signalled(
         &format!("{reads} echo SOIL-EXIT 143 >&8; exit 3;; esac; done\n"),
         1,
