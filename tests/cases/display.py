@@ -191,8 +191,15 @@ def many_frames_leave_memory_as_it_was(context, form):
     child = start(context, form, "--display=none", "--display-size=320x200")
 
     def memory():
-        tell(child, "memory")
-        return int(re.findall(r"memory (\d+)", child.text)[-1])
+        """Asks until ten answers in a row are no lower: a released buffer is freed only when the
+        device has answered, and by the collection after that."""
+        least, again = None, 0
+        while again < 10:
+            tell(child, "memory")
+            now = int(re.findall(r"memory (\d+)", child.text)[-1])
+            least, again = (now, 0) if least is None or now < least else (least, again + 1)
+            time.sleep(0.02)
+        return least
 
     def work(frames):
         tell(child, f"frames {frames}")
@@ -206,7 +213,7 @@ def many_frames_leave_memory_as_it_was(context, form):
     if form == "process":
         context.bound("KiB more in memory", more >> 10, 4096)
     else:
-        assert more <= 256 << 10, more
+        assert more <= 64 << 10, more
 
 
 @in_every_form()
