@@ -82,7 +82,7 @@ def arguments():
 def prepare():
     """Builds what needs the network outside the sandbox, or takes long."""
     try:
-        subprocess.run(["dune", "build", "@default", "@bench/programs/all"], cwd=ROOT, check=True)
+        subprocess.run(["dune", "build", "@@default", "@bench/programs/all"], cwd=ROOT, check=True)
         boot.prepare()
         network.prepare()
         tcpip.prepare()

@@ -243,7 +243,7 @@ def main():
         sys.exit(f"error: {SOIL} is not there; run: make build")
     if not os.environ.get(sandbox.MARK) and not options.no_build:
         fetch_peer()
-        build("@default", "@install", "@tests/programs/all")
+        build("@@default", "@tests/programs/all")
         if not relay.build():
             sys.exit("error: the relay doesn't build; see above")
     if options.build:
