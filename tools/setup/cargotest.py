@@ -2,7 +2,8 @@
 """`cargo test` with the test programs side by side, one for each processor.
 
 Most of them keep one processor busy. A line for each program says what it found and how long it
-took; the output of one that fails comes before its line. Arguments: those of `cargo test`.
+took; the output of one that fails comes before its line. --deny-warnings: the compiler's warnings
+fail the run at its end. Other arguments: those of `cargo test`.
 """
 
 import collections
@@ -19,23 +20,30 @@ Program = collections.namedtuple("Program", "name path folder")
 
 
 def programs(words):
-    """Builds the test programs; None if that fails."""
-    command = ["cargo", "test", "--no-run", "--message-format=json-render-diagnostics", *words]
-    built = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if built.returncode != 0:
-        return None
+    """Builds the test programs: these and the number of warnings; None if that fails."""
+    command = ["cargo", "test", "--no-run", "--message-format=json", *words]
     found = []
-    for line in built.stdout.splitlines():
-        message = json.loads(line)
-        if message["reason"] != "compiler-artifact" or not message["profile"]["test"]:
-            continue
-        folder = os.path.dirname(message["manifest_path"])
-        source = os.path.relpath(message["target"]["src_path"], folder)
-        # An example or binary that is built for the tests to run is none itself.
-        if message["executable"]:
-            name = f"{source} ({message['target']['name']})"
-            found.append(Program(name, message["executable"], folder))
-    return found
+    warnings = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as cargo:
+        for line in cargo.stdout:
+            message = json.loads(line)
+            if message["reason"] == "compiler-message":
+                print(message["message"]["rendered"], flush=True)
+                # The last warning of a crate, without a place, counts the others.
+                warnings += bool(message["message"]["spans"])
+            elif message["reason"] == "compiler-artifact" and message["profile"]["test"]:
+                # An example or binary that is built for the tests to run is none itself.
+                if message["executable"]:
+                    found.append(program(message))
+    return None if cargo.returncode != 0 else (found, warnings)
+
+
+def program(artifact):
+    """The test program that cargo describes."""
+    folder = os.path.dirname(artifact["manifest_path"])
+    source = os.path.relpath(artifact["target"]["src_path"], folder)
+    name = f"{source} ({artifact['target']['name']})"
+    return Program(name, artifact["executable"], folder)
 
 
 def run(program):
@@ -56,11 +64,12 @@ def run(program):
 
 
 def main():
-    words = sys.argv[1:]
-    found = programs(words)
-    if found is None:
+    deny = "--deny-warnings" in sys.argv
+    built = programs([word for word in sys.argv[1:] if word != "--deny-warnings"])
+    if built is None:
         return 1
-    failed = False
+    found, warnings = built
+    failed = deny and warnings > 0
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for program, (status, text) in zip(found, pool.map(run, found), strict=True):
             failed |= status != 0
@@ -73,6 +82,8 @@ def main():
                 print(f"{program.name}: ended with status {status}")
             for line in results:
                 print(f"{program.name}: {line}", flush=True)
+    if deny and warnings > 0:
+        print(f"0 passed, {warnings} failed: warnings, printed above")
     return 1 if failed else 0
 
 
