@@ -39,6 +39,9 @@ const GRACE: Duration = Duration::from_secs(15);
 const LINGER: Duration = Duration::from_secs(10);
 /// Time to pass on QEMU's last output after it was ended.
 const DRAIN: Duration = Duration::from_secs(1);
+/// The same for a QEMU that ended by itself while the program's status, which that output may
+/// have, isn't there.
+const LONG_DRAIN: Duration = Duration::from_secs(10);
 /// Time for QEMU to write a picture; only one that hangs takes so long.
 const DUMP: Duration = Duration::from_secs(60);
 /// What QEMU's answer to the request for it is called.
@@ -431,7 +434,12 @@ impl Machine {
     ) -> Result<u8, Failure> {
         let status = self.reap();
         // All of them end with QEMU, unless another process holds its outputs.
-        let soon = Instant::now() + DRAIN;
+        let has_status = self.control.with(|control| control.exit.is_some());
+        let drain = match has_status || ended.is_some() {
+            true => DRAIN,
+            false => LONG_DRAIN,
+        };
+        let soon = Instant::now() + drain;
         let control = self.control.take(soon);
         let complaints = self.complaints.take(soon);
         // The monitor's socket has a second owner here; QEMU's end is closed by now.

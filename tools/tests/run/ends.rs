@@ -96,6 +96,14 @@ fn what_a_wrapper_leaves_behind_stays_after_an_ordinary_end() {
     assert!(kill.expect("kill runs").success());
 }
 
+/// On a slow machine QEMU may be gone before what the program said last has been read.
+#[test]
+fn a_status_that_comes_after_the_end_of_qemu_counts() {
+    let machine = Machine::new("(sleep 2; echo SOIL-EXIT 4 >&8) >/dev/null 2>&1 &\nexit 3\n");
+    let ran = machine.run(&[]);
+    assert_eq!(ran.status, Some(4), "{ran:?}");
+}
+
 #[test]
 fn a_process_ends_with_soil_run() {
     for name in ["TERM", "KILL"] {
