@@ -23,7 +23,6 @@ mod faults;
 mod interop;
 mod model;
 mod names;
-mod pressure;
 mod ranges;
 mod renaming;
 mod times;

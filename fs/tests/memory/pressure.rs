@@ -1,20 +1,10 @@
 //! While memory is short nothing more is cached, cached data stays usable, and afterwards
-//! everything continues. A separate test program, since the switch affects all volumes of a
-//! process.
+//! everything continues.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use crate::alone;
 use crate::common::{mkfs, mount, read_file, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags, memory, set_memory_short};
-
-/// Runs one test at a time, which begins with enough memory.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    set_memory_short(false);
-    turn
-}
 
 #[test]
 fn nothing_is_kept_while_memory_is_short() {

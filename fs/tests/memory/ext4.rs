@@ -1,14 +1,11 @@
 //! Memory that ends while a transaction does: nothing was written, and the next sync does it.
-#![allow(missing_docs)]
-
-#[path = "volumes/common/mod.rs"]
-mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::ext4::{fsck, fsck_stopped, mkfs, mount};
-use common::{names, write_file};
+use crate::alone;
+use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
+use crate::common::{names, write_file};
 use fs::fake::Disk;
 use fs::{Error, Health};
 
@@ -49,6 +46,7 @@ static ALLOCATOR: Refusing = Refusing;
 
 #[test]
 fn a_sync_without_memory_leaves_everything_to_the_next() {
+    let _alone = alone();
     for args in [&["-b", "1024"][..], &["-b", "1024", "-O", "^has_journal"]] {
         let disk = Disk::new(mkfs(16 << 20, args), 512);
         let mut volume = mount(&disk);

@@ -1,0 +1,19 @@
+//! Memory that is short or refused. What these tests set holds for all volumes of a process:
+//! they run one at a time, in a program of their own.
+#![allow(missing_docs)]
+
+#[path = "../volumes/common/mod.rs"]
+mod common;
+mod ext4;
+mod pressure;
+
+use fs::set_memory_short;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Runs one test at a time, which begins with enough memory.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    set_memory_short(false);
+    turn
+}
