@@ -14,7 +14,7 @@ pub mod options;
 pub mod resolver;
 pub mod tcp;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod udp;
 pub mod unix;
 

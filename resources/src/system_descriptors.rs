@@ -117,8 +117,18 @@ mod tests {
     fn pipe() -> [i32; 2] {
         let mut ends = [0; 2];
         // SAFETY: room for two numbers.
-        assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+        let done = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) };
+        assert_eq!(done, 0);
         ends
+    }
+
+    /// Gives a descriptor a number that no other test's new descriptor gets when it is closed.
+    fn apart(fd: i32) -> i32 {
+        // SAFETY: one of this module's.
+        let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 700) };
+        assert!(high >= 700);
+        close(fd);
+        high
     }
 
     fn close(fd: i32) {
@@ -135,6 +145,7 @@ mod tests {
     fn a_wait_ends_when_its_own_descriptor_is_ready_in_its_own_direction() {
         let mut rt = Runtime::new();
         let ([a, to_a], [b, to_b]) = (pipe(), pipe());
+        let a = apart(a);
         for (fd, token) in [(a, 1), (b, 2)] {
             let parked = park(&mut rt, fd, Direction::Read, token);
             assert_eq!(parked, Err(Stop::Pending));

@@ -657,4 +657,4 @@ impl Starter {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,11 +21,16 @@ static STACK: Once = Once::new();
 /// The stack is the process's: a connection of one test is polled by another's wait.
 static ONE: Mutex<()> = Mutex::new(());
 
-fn begin() -> MutexGuard<'static, ()> {
-    // SAFETY: no other test reads or changes the environment before the network has begun.
-    STACK.call_once(|| unsafe { std::env::set_var("SOIL_NET", "none") });
+pub(crate) fn begin() -> MutexGuard<'static, ()> {
+    set_up();
     ONE.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Chooses the network of the process's stack.
+pub(crate) fn set_up() {
+    // SAFETY: every test that could read the environment calls this first.
+    STACK.call_once(|| unsafe { std::env::set_var("SOIL_NET", "none") });
 }
 
 fn name(text: &str) -> Vec<u8> {
@@ -50,6 +55,15 @@ fn listener() -> (Tcp, Vec<u8>) {
     assert_eq!(listener.listen(5), Ok(()));
     let address = listener.local().expect("bound").bytes().to_vec();
     (listener, address)
+}
+
+/// A socket that doesn't listen and its address. While it lives no client gets its port, which
+/// would connect to itself.
+fn closed() -> (Tcp, Vec<u8>) {
+    let socket = Tcp::new(Family::V4);
+    assert_eq!(socket.bind(&name("127.0.0.1:0")), Ok(()));
+    let address = socket.local().expect("bound").bytes().to_vec();
+    (socket, address)
 }
 
 fn pair() -> (Tcp, std::boxed::Box<dyn Socket>) {
@@ -111,8 +125,7 @@ fn a_blocking_send_takes_everything() {
 #[test]
 fn a_refused_connection_says_so_once_and_can_be_tried_again() {
     let _one = begin();
-    let (closed, address) = listener();
-    drop(closed);
+    let (_closed, address) = closed();
     let client = Tcp::new(Family::V4);
     assert_eq!(client.connect(&address, true), Err(libc::ECONNREFUSED));
     assert_eq!(integer(&client, SOL_SOCKET, libc::SO_ERROR), Ok(0));
@@ -184,6 +197,8 @@ fn a_connected_datagram_socket_hears_of_refusals() {
     let (closed, client) = (Udp::new(Family::V4), Udp::new(Family::V4));
     assert_eq!(closed.bind(&name("127.0.0.1:0")), Ok(()));
     let to = closed.local().expect("bound").bytes().to_vec();
+    // While the port is taken: the client gets another.
+    assert_eq!(client.bind(&name("127.0.0.1:0")), Ok(()));
     drop(closed);
     assert_eq!(client.connect(&to, true), Ok(()));
     assert_eq!(client.peer().expect("connected").bytes(), to);
@@ -356,6 +371,9 @@ fn a_listener_that_was_shut_down_keeps_its_port_but_takes_no_connections() {
         }
         assert_eq!(listener.listen(5), Ok(()));
         let there = listener.local().expect("bound").bytes().to_vec();
+        // While the port is taken: the client gets another.
+        let client = Tcp::new(Family::V4);
+        assert_eq!(client.bind(&name("127.0.0.1:0")), Ok(()));
         assert_eq!(integer(&listener, SOL_SOCKET, libc::SO_ACCEPTCONN), Ok(1));
         assert_eq!(listener.shutdown(SHUT_WR), Ok(()), "it never sends");
         assert_eq!(integer(&listener, SOL_SOCKET, libc::SO_ACCEPTCONN), Ok(1));
@@ -363,10 +381,11 @@ fn a_listener_that_was_shut_down_keeps_its_port_but_takes_no_connections() {
         assert_eq!(integer(&listener, SOL_SOCKET, libc::SO_ACCEPTCONN), Ok(0));
         assert_eq!(listener.accept(false).err(), Some(libc::EINVAL));
         assert_eq!(listener.shutdown(SHUT_RD), Err(libc::ENOTCONN));
-        let client = Tcp::new(Family::V4);
         let to = if is_bound { &address } else { &there };
         assert_eq!(client.connect(to, true), Err(libc::ECONNREFUSED));
-        let taken = Tcp::new(Family::V4).bind(to).err();
+        // It keeps a port that is free from being drawn again.
+        let holder = Tcp::new(Family::V4);
+        let taken = holder.bind(to).err();
         assert_eq!(taken, is_bound.then_some(libc::EADDRINUSE));
         assert_eq!(listener.listen(5), Ok(()));
         let to = listener.local().expect("bound").bytes().to_vec();
@@ -414,8 +433,7 @@ fn a_connection_has_linuxs_events() {
     assert_eq!([error(), error()], [Ok(libc::ECONNRESET), Ok(0)]);
     assert_eq!(events(&client), reset);
     // A connection that is refused.
-    let (closed, address) = listener();
-    drop(closed);
+    let (_closed, address) = closed();
     let client = Tcp::new(Family::V4);
     assert_eq!(client.connect(&address, false), Err(libc::EINPROGRESS));
     while events(&client).is_empty() {

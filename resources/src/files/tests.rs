@@ -28,6 +28,7 @@ use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::rc::Rc;
 use std::string::{String, ToString};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 use std::{env, format, fs, process, vec};
 
@@ -132,7 +133,11 @@ impl BlockDevice<Current> for Slow {
 
 /// Returns the disk as a command has changed it.
 fn changed_by(name: &str, disk: &[u8], command: &[&str]) -> Vec<u8> {
-    let path = env::temp_dir().join(format!("soil-sys-{name}-{}.img", process::id()));
+    // Several tests use a name.
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let file = format!("soil-sys-{name}-{}-{number}.img", process::id());
+    let path = env::temp_dir().join(file);
     fs::write(&path, disk).expect("temporary file");
     let (program, words) = command.split_first().expect("a command");
     let done = Command::new(program).args(words).arg(&path).output();

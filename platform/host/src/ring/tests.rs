@@ -4,6 +4,7 @@ use super::{Entrance, Handle, Owner, Ring, Sleep};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use rustix_uring::{Errno, opcode, types::Fd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 fn pipe() -> [i32; 2] {
@@ -23,8 +24,16 @@ fn ended(owner: &Owner) -> Option<(u64, Result<u32, Errno>)> {
     owner.ended().map(|ended| (ended.tag, ended.result))
 }
 
+/// Keeps other tests from opening a ring of one thread: a process has one such thread, whose
+/// handler enters the ring that was opened last.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs a test on a ring of all threads, and on one of this thread.
 fn with_both(test: fn(Handle)) {
+    let _alone = alone();
     for handle in [Handle::default(), Handle::of_one_thread()] {
         if handle.open(false).is_none() {
             return println!("this kernel has no io_uring for us: not tested");

@@ -77,6 +77,7 @@ fn at(text: &str) -> SocketAddr {
 /// Runs a test with rings of all threads and of one, if this kernel has them for us, and with
 /// epoll.
 fn with_each(test: fn(&mut World)) {
+    let _alone = crate::ring::tests::alone();
     for ring in [Ring::default(), Ring::of_one_thread(), Ring::forbidden()] {
         let mut interest = Interest::EMPTY;
         interest.use_ring(ring);
