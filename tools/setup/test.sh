@@ -154,7 +154,7 @@ step 'cargo clippy, of what no test has' cargo clippy -q --locked -p posix -p so
 if [ -n "$long" ]; then
   step 'fs: a million operations, 5000 power cuts' $linted SOIL_FS_STEPS=125000 SOIL_FS_CUTS=5000 SOIL_FS_MUTATIONS=20000 SOIL_FS_LONG=1 cargo test -q --locked -p fs --tests
   step 'net: long transfers' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p net --test conformance transfers
-  step 'net: no waiter is forgotten' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p net --lib forgotten
+  step 'net: no wake-up is lost' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p net --lib wakeups
   step 'net: ten minutes of fuzzing' $linted SOIL_FUZZ_SECONDS=600 cargo test -q --locked -p net --test fuzz
   step 'fs: a million operations in memory' $linted SOIL_FS_STEPS=340000 cargo test -q --locked -p fs --lib memory::model
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race

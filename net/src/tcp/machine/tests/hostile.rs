@@ -274,7 +274,7 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 400, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 400, ..Config::default() })]
 
     #[test]
     fn nothing_that_a_peer_sends_does_harm(
@@ -345,7 +345,7 @@ fn ends() -> impl Strategy<Value = Setup> {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 60, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 60, ..Config::default() })]
 
     /// The bytes arrive as written, for any behaviour of the link and any negotiated options.
     #[test]
