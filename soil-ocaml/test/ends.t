@@ -36,14 +36,28 @@ What is reported of a connection's handler is in the words of the printers that 
   tcp 127.0.0.1 exception in its own words
   tcp 127.0.0.1 exception Soil.Error: o s: in use
 
-SIGTERM and SIGINT cancel everything.
+SIGTERM and SIGINT cancel everything. The shell ignores SIGINT for what runs in the background.
 
-  $ timeout --preserve-status -s TERM 0.5 ./ends.exe sleep
+  $ ended_by() {
+  >   : > out
+  >   env --default-signal=INT,TERM ./ends.exe sleep > out &
+  >   pid=$!
+  >   for i in $(seq 2400); do
+  >     if grep -q waiting out; then break; fi
+  >     sleep 0.05
+  >   done
+  >   kill -s $1 $pid
+  >   wait $pid
+  >   status=$?
+  >   cat out
+  >   return $status
+  > }
+  $ ended_by TERM
   waiting
   unwound
   at_exit
   [143]
-  $ timeout --preserve-status -s INT 0.5 ./ends.exe sleep
+  $ ended_by INT
   waiting
   unwound
   at_exit

@@ -117,8 +117,14 @@ let sight () =
   with_pair @@ fun server client ->
   let named = Soil.Tcp.local client and peer = Soil.Tcp.peer client in
   D.write_string server "unread";
-  Soil.Clock.sleep 0.01;
-  let found = List.find (fun (c : N.connection) -> c.local = named) (N.connections ()) in
+  let rec find () =
+    let found = List.find (fun (c : N.connection) -> c.local = named) (N.connections ()) in
+    if found.unread >= 6 then found
+    else (
+      Soil.Clock.sleep 0.001;
+      find ())
+  in
+  let found = find () in
   bool "protocol and peer" true (found.protocol = `Tcp && found.remote = Some peer);
   string "state" "ESTABLISHED" found.state;
   int "unread" 6 found.unread;

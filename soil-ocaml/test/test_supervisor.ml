@@ -229,9 +229,11 @@ let late () =
       in
       ignore (S.add ~start_within:0.001 s "a" start);
       (match S.health s with
-      | [ { state = Ready; restarts = 2; last = Some Late; _ } ] -> ()
+      (* Where this process had to wait for its turn, a start was too late before it was called. *)
+      | [ { state = Ready; restarts; last = Some Late; _ } ] when restarts >= 2 -> ()
       | list -> Alcotest.fail (S.health_to_string list));
-      S.stop s)
+      S.stop s);
+  int "starts" 3 !starts
 
 let no_time_at_all () =
   run (fun s ->

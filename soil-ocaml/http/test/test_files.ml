@@ -182,9 +182,18 @@ let conditions () =
 (* A file that was changed just now may change again within its time's resolution. *)
 let weak () =
   let name = "/site/new.txt" in
-  Soil.Fs.write_file name "new";
-  let tag = field "etag" (ask "/new.txt") in
-  bool "weak" true (String.starts_with ~prefix:"W/\"" tag);
+  let rec tag_of_new tries =
+    let start = Soil.Clock.now () in
+    Soil.Fs.write_file name "new";
+    let tag = field "etag" (ask "/new.txt") in
+    let is_weak = String.starts_with ~prefix:"W/\"" tag in
+    (* Where this process had to wait for its turn, the file may not be that new any more. *)
+    if (not is_weak) && Soil.Clock.now () -. start > 2.9 && tries > 1 then tag_of_new (tries - 1)
+    else (
+      bool "weak" true is_weak;
+      tag)
+  in
+  let tag = tag_of_new 20 in
   let status_with fields = status (ask "/new.txt" ~fields) in
   string "known" "304" (status_with ("If-None-Match: " ^ tag ^ "\r\n"));
   string "not good enough for If-Match" "412" (status_with ("If-Match: " ^ tag ^ "\r\n"));

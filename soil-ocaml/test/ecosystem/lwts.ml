@@ -169,7 +169,17 @@ let unwinding () =
   ignore (Soil_lwt.run (fun () -> T.timeout_opt 0.001 work));
   string "a task" "bye" !said;
   said := "nothing";
-  ignore (Soil.run (fun () -> T.timeout_opt 0.001 (fun () -> Soil_lwt.run work)));
+  let begun = P.create () in
+  let work () =
+    Fun.protect ~finally:clean_up (fun () ->
+        P.fulfil begun ();
+        Soil.Clock.sleep infinity)
+  in
+  Soil.run (fun () ->
+      T.scope (fun s ->
+          let t = T.spawn s (fun () -> Soil_lwt.run work) in
+          P.await begun;
+          T.cancel t));
   string "all" "bye" !said
 
 let outside () =
