@@ -74,6 +74,11 @@ pub(crate) fn names_with_ends(path: &str) -> impl Iterator<Item = (usize, &str)>
     })
 }
 
+/// Whether a directory may list `name`: it is one part of a path, and neither `.` nor `..`.
+pub(crate) fn is_name(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+}
+
 /// Whether a normalised path is below the directory `directory`, at any depth.
 pub(crate) fn is_below(path: &str, directory: &str) -> bool {
     let mut names = names(path);
@@ -130,6 +135,16 @@ mod tests {
         assert_eq!(split_last("/a"), Some(("", "a")));
         assert_eq!(split_last("a/b"), Some(("a", "b")));
         assert_eq!(split_last("/a/b/c"), Some(("/a/b", "c")));
+    }
+
+    #[test]
+    fn names_are_one_part_of_a_path() {
+        for name in ["a", "...", ".a", "..a", "a b", "\u{fc}\n"] {
+            assert!(is_name(name.as_bytes()), "{name:?}");
+        }
+        for name in ["", ".", "..", "/", "a/b", "../a", "a\0", "\0"] {
+            assert!(!is_name(name.as_bytes()), "{name:?}");
+        }
     }
 
     proptest! {

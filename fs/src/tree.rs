@@ -327,7 +327,7 @@ impl<F> Tree<F> {
     }
 
     fn child(&self, parent: NodeId, name: &str) -> Result<Option<NodeId>, Refusal> {
-        if name.len() > MAX_NAME || name == ".." || name.contains('\0') {
+        if name.len() > MAX_NAME || !path::is_name(name.as_bytes()) {
             return Err(Refusal::Name);
         }
         let collisions_left = Cell::new(COLLISIONS);

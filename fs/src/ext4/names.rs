@@ -7,6 +7,7 @@ use super::inode::{DIRECTORY, Inode, LINK, REGULAR};
 use super::records::{Found, MAX_NAME};
 use super::superblock::read_only;
 use crate::Error;
+use crate::path::is_name;
 
 /// Maximum number of names of a file.
 const MAX_LINKS: u16 = 65_000;
@@ -62,7 +63,7 @@ pub fn check_name(name: &str) -> Result<&[u8]> {
         return Err(Error::NameTooLong);
     }
     let bytes = name.as_bytes();
-    if matches!(bytes, b"" | b"." | b"..") || bytes.iter().any(|byte| matches!(byte, b'/' | 0)) {
+    if !is_name(bytes) {
         return Err(Error::InvalidName);
     }
     Ok(bytes)

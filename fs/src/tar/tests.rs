@@ -180,6 +180,8 @@ fn the_last_of_a_name_counts_and_odd_members_are_left_out() {
         member("a", b'0', b"3", b"two"),
         member("dir/", 0, b"0", b""),
         member("a/below", b'0', b"1", b"z"),
+        member("x", b'x', b"14", b"12 path=a\0b\n"),
+        member("nul", b'0', b"1", b"n"),
         member("odd", b'Q', b"2", b"qq"),
     ]);
     let mut volume = open(&bytes, 512).unwrap();

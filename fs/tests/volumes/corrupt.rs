@@ -160,6 +160,54 @@ fn uncommitted_changes_are_not_written_to_a_volume_found_corrupt() {
     assert!(disk.bytes() == before);
 }
 
+#[test]
+fn names_that_are_no_names_are_damage_or_not_shown() {
+    // The long name isn't one: the file has its short name. If that isn't one either, it is damage.
+    for (short, listed) in [
+        (b"PRECI~1    ", Ok(vec!["PRECI~1".to_string()])),
+        (b"..         ", Ok(vec![])),
+        (b"A/B        ", Err(Error::Corrupt)),
+        (b"A\0B        ", Err(Error::Corrupt)),
+        (b"           ", Err(Error::Corrupt)),
+    ] {
+        for long in ["../../../other", "/a", "..", ".", ""] {
+            let disk = Disk::new(mkfs(16 << 20, &["-F", "16", "-s", "4"]), 512);
+            let mut volume = mount(&disk);
+            volume.mkdir("d").unwrap();
+            write_file(&mut *volume, "d/precious file", b"").unwrap();
+            write_file(&mut *volume, "b", b"").unwrap();
+            volume.sync().unwrap();
+            drop(volume);
+            let bytes = disk.bytes();
+            let at = bytes.chunks(32).position(|slot| slot.starts_with(b"PRECI"));
+            let at = at.unwrap() * 32;
+            let sum = short
+                .iter()
+                .fold(0_u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte));
+            let mut units: Vec<u16> = long.encode_utf16().collect();
+            units.push(0);
+            units.resize(26, 0xffff);
+            // Two slots before it, the last part first.
+            for (slot, part) in [(at - 64, 1), (at - 32, 0)] {
+                let mut places = (1..11).step_by(2).chain((14..26).step_by(2));
+                let tail = [28, 30];
+                let mut of = units[part * 13..][..13].iter();
+                for place in places.by_ref().chain(tail) {
+                    let unit = of.next().unwrap().to_le_bytes();
+                    disk.state().bytes[slot + place..][..2].copy_from_slice(&unit);
+                }
+                disk.state().bytes[slot + 13] = sum;
+            }
+            disk.state().bytes[at..at + 11].copy_from_slice(short);
+            let mut volume = mount(&disk);
+            assert_eq!(names(&mut *volume, "d"), listed, "{short:?}, {long:?}");
+            if listed.is_err() {
+                expect_read_only(&mut *volume, &disk);
+            }
+        }
+    }
+}
+
 /// Runs operations on a volume, within bounds.
 fn exercise(volume: &mut dyn Volume, random: &mut Random) {
     let mut paths = vec![(String::new(), Kind::Directory)];

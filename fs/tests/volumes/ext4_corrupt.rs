@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::common::ext4::{fsck, fsck_failed, mkfs, mount, mount_with};
 use crate::common::memory;
-use crate::common::{Image, NEW, Random, check_line, read_file, run, write_file};
+use crate::common::{Image, NEW, Random, check_line, names, read_file, run, write_file};
 use fs::ext4::Options;
 use fs::fake::Disk;
 use fs::{Error, Health, Kind, OpenFlags, Volume};
@@ -234,6 +234,45 @@ fn damage_that_is_met_is_marked() {
         assert!(text.contains("check forced"), "{text}");
         let disk = Disk::new(fsck_failed(&disk.bytes()).unwrap(), 512);
         assert_eq!(mount(&disk).health(), Health::Writable);
+    }
+}
+
+/// Joined to a path, such a name would be a file elsewhere, even on another volume.
+#[test]
+fn names_that_are_no_names_are_damage() {
+    for name in ["/precious", "../../../", "preci\0uss"] {
+        // One block, blocks without an index, and blocks with one.
+        for (count, features) in [
+            (0, "^metadata_csum"),
+            (40, "^metadata_csum,^dir_index"),
+            (40, "^metadata_csum"),
+        ] {
+            let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", features]), 512);
+            let mut volume = mount(&disk);
+            volume.mkdir("d").unwrap();
+            for n in 0..count {
+                let long = format!("d/{n:0>120}");
+                write_file(&mut *volume, &long, b"").unwrap();
+            }
+            write_file(&mut *volume, "d/preciouss", b"").unwrap();
+            write_file(&mut *volume, "good", b"good").unwrap();
+            drop(volume);
+            let bytes = disk.bytes();
+            for at in 0..bytes.len() - 9 {
+                if bytes[at..].starts_with(b"preciouss") {
+                    disk.state().bytes[at..at + 9].copy_from_slice(name.as_bytes());
+                }
+            }
+            let mut volume = mount(&disk);
+            let listed = names(&mut *volume, "d");
+            assert_eq!(listed, Err(Error::Corrupt), "{name:?}, {count}");
+            let health = volume.health();
+            assert!(
+                matches!(&health, Health::Damaged(text) if text.contains("name")),
+                "{health:?}"
+            );
+            assert_eq!(read_file(&mut *volume, "good").unwrap(), b"good");
+        }
     }
 }
 

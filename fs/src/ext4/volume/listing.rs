@@ -15,6 +15,7 @@ use crate::ext4::inode::{INDEXED, Inode};
 use crate::ext4::metadata_cache::BlockKind;
 use crate::ext4::records;
 use crate::memory_pressure::is_memory_short;
+use crate::path::is_name;
 use crate::{Cursor, DirEntry, Error, FileId, Kind as FileKind};
 
 /// Approximate number of entries per call of `list`.
@@ -90,7 +91,12 @@ impl Fs {
             let at = start + record.at as u64;
             (at, record.name.to_vec(), (record.inode, record.kind))
         });
-        Ok(listed.collect())
+        let listed: Vec<Listed> = listed.collect();
+        // Joined to a path, such a name would be a file elsewhere.
+        if listed.iter().any(|(_, name, _)| !is_name(name)) {
+            return Err(self.damage("a directory with a name that isn't one", physical));
+        }
+        Ok(listed)
     }
 
     /// Lists some entries of an indexed directory from a position on; returns the next position.
