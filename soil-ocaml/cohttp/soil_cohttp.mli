@@ -6,7 +6,8 @@
 
     {[
       let get w r uri =
-        Soil_cohttp.Request.write (fun _ -> ()) (Cohttp.Request.make uri) w;
+        Soil_cohttp.Request.write ~flush:false (fun _ -> ()) (Cohttp.Request.make uri) w;
+        Soil.Writer.flush w;
         match Soil_cohttp.Response.read r with
         | `Ok response ->
             let reader = Soil_cohttp.Response.make_body_reader response r in
@@ -16,8 +17,8 @@
     ]} *)
 
 (** In direct style: functions wait as those of readers and writers do, for their task alone, and a
-    cancellation or an error is an exception. A line of more than 65,536 bytes raises
-    {!Soil.exception-Error} with [Too_large]. *)
+    cancellation or an error is an exception. A line, or with Cohttp 6 the head of a request, of
+    more than 65,536 bytes raises {!Soil.exception-Error} with [Too_large]. *)
 module IO :
   Cohttp.S.IO
     with type 'a t = 'a
@@ -25,8 +26,8 @@ module IO :
      and type oc = Soil.Writer.t
      and type conn = unit
 
-(** Requests. [write] flushes the writer when [flush] says so, as the signature has it: call
-    {!Soil.Writer.flush} after the last one otherwise. *)
+(** Requests. [write ~flush] flushes the writer after each piece of a body: call
+    {!Soil.Writer.flush} after the last one otherwise. [flush] is optional with Cohttp 5. *)
 module Request : Cohttp.S.Http_io with type t = Cohttp.Request.t and module IO = IO
 
 module Response : Cohttp.S.Http_io with type t = Cohttp.Response.t and module IO = IO

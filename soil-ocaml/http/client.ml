@@ -276,13 +276,7 @@ let cohttp_response (head : Head.response) =
     | Chunked -> Chunked
     | To_end -> Unknown
   in
-  {
-    Cohttp.Response.encoding;
-    headers = head.headers;
-    version = head.version;
-    status = Status.of_code head.status;
-    flush = false;
-  }
+  Message.response (head.version, Status.of_code head.status) head.headers encoding
 
 let make_body t conn uri (head : Head.response) =
   Body.make ~truncated:(Failed (uri, Truncated)) conn.input head.framing t.limits

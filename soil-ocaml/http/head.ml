@@ -185,7 +185,7 @@ let request input (limits : Limits.t) : request =
     | Length n -> Cohttp.Transfer.Fixed (Int64.of_int n)
     | Chunked | To_end -> Cohttp.Transfer.Chunked
   in
-  let request = { Cohttp.Request.headers; meth; scheme = None; resource; version; encoding } in
+  let request = Message.request (meth, resource, version) headers encoding in
   { request; framing; persistent = is_persistent headers version; expects }
 
 (* Responses *)

@@ -33,6 +33,11 @@ let rec count check r f seen =
 let take_while ?(max = 65536) r f =
   taken r (count (fun n -> if n > max then too_large "read" r max) r f 0)
 
+let peek_string r n =
+  if n < 0 then invalid_arg "Soil.Reader.Text.peek_string: negative length";
+  ensure r n;
+  Bytes.sub_string r.buffer r.first n
+
 let skip r n =
   if n < 0 then invalid_arg "Soil.Reader.Text.skip: negative length";
   ignore (next r n)

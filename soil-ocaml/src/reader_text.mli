@@ -12,6 +12,10 @@ val take_while : ?max:int -> Input.t -> (char -> bool) -> string
     input. Raises {!Soil.exception-Error} with [Too_large] as soon as there are more than [max]
     (default: 65536). *)
 
+val peek_string : Input.t -> int -> string
+(** [peek_string r n] is the next [n] bytes, which stay in the input. Raises [Invalid_argument] if
+    [n < 0]. *)
+
 val skip : Input.t -> int -> unit
 (** [skip r n] is {!Reader.take}[ r n] without the string. *)
 

@@ -22,6 +22,8 @@ let parsed () =
   int "buffered" 4 (R.buffered r);
   ends "too many" (fun () -> R.ensure r 5);
   ends "too many" (fun () -> R.Text.skip r 5);
+  ends "too many ahead" (fun () -> R.Text.peek_string r 5);
+  string "what is ahead" "rest" (R.Text.peek_string r 4);
   bool "not the end" false (R.at_end r);
   bool "longer than the rest" false (R.Text.string r "resting");
   string "the rest" "rest" (R.to_end r);
@@ -54,6 +56,7 @@ let limits () =
   int "not more" 1 (String.length (R.to_end r));
   is_invalid "take" (fun () -> R.take (reader ()) (-1));
   is_invalid "skip" (fun () -> R.Text.skip (reader ()) (-1));
+  is_invalid "peek_string" (fun () -> ignore (R.Text.peek_string (reader ()) (-1)));
   is_invalid "input" (fun () -> R.input (reader ()) (Bytes.create 1) 1 1);
   is_invalid "size" (fun () -> R.create ~size:15 (D.of_console ()));
   is_invalid "size" (fun () -> W.create ~size:15 (D.of_console ()));

@@ -34,9 +34,23 @@ let create_set () =
   | set when set >= 0 -> set
   | error -> failwith ("Soil_lwt_unix: epoll_create1: error " ^ string_of_int (-error))
 
+(* Lwt 6 knows an engine by its [id]. In Lwt 5, which has no such type, the method has this one. *)
+module Identity = struct
+  module Lwt_5 = struct
+    type engine_id = ..
+  end
+  [@@warning "-34"]
+
+  open! Lwt_5
+  open! Lwt_engine
+
+  type engine_id += Engine_id__soil
+end
+
 class engine =
   object (self)
     inherit Lwt_engine.abstract as super
+    method id = Identity.Engine_id__soil
     val mutable set = create_set ()
     val watched : (int, watched) Hashtbl.t = Hashtbl.create 64
     val mutable always_ready = 0

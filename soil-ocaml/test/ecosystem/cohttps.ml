@@ -17,8 +17,9 @@ let serve flow =
     | `Ok request ->
         let reader = Request.make_body_reader request r in
         let text =
-          if Request.has_body request = `Yes then body (fun () -> Request.read_body_chunk reader)
-          else ""
+          match Cohttp.Request.encoding request with
+          | Chunked -> body (fun () -> Request.read_body_chunk reader)
+          | Fixed _ | Unknown -> ""
         in
         let path = Uri.path (Cohttp.Request.uri request) in
         let response = Cohttp.Response.make ~encoding:Chunked () in
@@ -26,7 +27,7 @@ let serve flow =
           Response.write_body writer (path ^ ":");
           Response.write_body writer (String.uppercase_ascii text)
         in
-        Response.write write response w;
+        Response.write ~flush:false write response w;
         Soil.Writer.flush w;
         next (n + 1)
   in
@@ -39,7 +40,7 @@ let ask w ?body path =
   let meth = if body = None then `GET else `POST in
   let uri = Uri.make ~scheme:"http" ~host:"localhost" ~path () in
   let request = Cohttp.Request.make ~meth ~encoding uri in
-  Request.write (fun writer -> Option.iter (Request.write_body writer) body) request w
+  Request.write ~flush:false (fun writer -> Option.iter (Request.write_body writer) body) request w
 
 let answer r =
   match Response.read r with

@@ -50,7 +50,8 @@ let serve store flow =
         let encoding = Cohttp.Transfer.Fixed (Int64.of_int (String.length body)) in
         let headers = Cohttp.Header.of_list headers in
         let response = Cohttp.Response.make ~status ~encoding ~headers () in
-        Soil_cohttp.Response.write (fun b -> Soil_cohttp.Response.write_body b body) response w;
+        let write writer = Soil_cohttp.Response.write_body writer body in
+        Soil_cohttp.Response.write ~flush:true write response w;
         Soil.Writer.flush w;
         next ()
   in
@@ -60,7 +61,7 @@ let ask flow =
   let r = Soil.Reader.create flow and w = Soil.Writer.create flow in
   let get path =
     let request = Cohttp.Request.make (Uri.make ~scheme:"http" ~host:"soil" ~path ()) in
-    Soil_cohttp.Request.write ignore request w;
+    Soil_cohttp.Request.write ~flush:true ignore request w;
     Soil.Writer.flush w;
     match Soil_cohttp.Response.read r with
     | `Ok response ->
