@@ -17,6 +17,11 @@ class Timeout(Exception):
     """Something did not happen in time; the message says what and shows the output so far."""
 
 
+class Hang(Timeout):
+    """It did not happen for as long as only something that hangs takes: PATIENCE, or the rest of
+    the test's time."""
+
+
 nice = None  # what raise_priority made it
 
 
@@ -109,6 +114,10 @@ class Child:
             return time.monotonic() + timeout
         return self.deadline or time.monotonic() + PATIENCE
 
+    def _late(self, timeout, message):
+        """The exception for what did not come within `timeout`, as `_until` takes it."""
+        return Hang(message) if timeout is None or timeout >= PATIENCE else Timeout(message)
+
     def wait_line(self, text, timeout=None, after=0):
         """The (time, line) of the first line from index `after` on that contains `text`. Lines that
         came before count: to wait for something that is said again, give the index behind the last
@@ -124,9 +133,8 @@ class Child:
             if left <= 0 or not self._pump(left):
                 if any(text in line for _, line in self.lines[seen:]):
                     continue
-                raise Timeout(
-                    f"no line with {text!r} from {self.command[0]}; its output:\n{self.text}"
-                )
+                message = f"no line with {text!r} from {self.command[0]}; its output:\n{self.text}"
+                raise self._late(timeout, message) if self._open else Timeout(message)
 
     def finish(self, timeout=None):
         """Waits for the end of the output and of the process; its exit status."""
@@ -135,16 +143,19 @@ class Child:
             left = deadline - time.monotonic()
             if left <= 0:
                 self.stop()
-                raise Timeout(
+                raise self._late(
+                    timeout,
                     f"{self.command[0]} still runs after {time.monotonic() - self.started:.0f} s; "
-                    f"output:\n{self.text}"
+                    f"output:\n{self.text}",
                 )
             self._pump(left)
         try:
             return self.process.wait(max(1.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.stop()
-            raise Timeout(f"{self.command[0]} closed its output but still runs") from None
+            raise self._late(
+                timeout, f"{self.command[0]} closed its output but still runs"
+            ) from None
 
     def drain(self, seconds):
         """Collects output for `seconds`, and all that is there then."""

@@ -1,9 +1,11 @@
 """The context of a test: its own directory, TAPs, children that end with it, and `soil run`."""
 
 import os
+import signal
 import subprocess
 import time
 
+from harness import flaky
 from harness.console import Child
 from harness.tap import Tap
 
@@ -16,6 +18,12 @@ SOCKETS = "sockets"
 FORMS_AND_SOCKETS = (*FORMS, SOCKETS)
 TAPS_OF_A_TEST = 8
 MEMORY = "/dev/shm"
+# Statuses of a child that crashed, and of `soil run` whose program did.
+CRASHES = {
+    status
+    for name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
+    for status in (-signal.Signals[name], 128 + signal.Signals[name])
+}
 
 
 class Skip(Exception):
@@ -42,6 +50,7 @@ class Context:
         self.directory, self.deadline, self.long = directory, deadline, long
         self._next_tap = number * TAPS_OF_A_TEST
         self._closing = []
+        self._children = []
         # Nothing comes for half a minute where five segments in a row were lost (RFC 6298, 5.5).
         os.environ["LOAD_STALL_MS"] = str(int(self.remaining() * 600))
 
@@ -87,7 +96,18 @@ class Context:
         """Starts `command`; it is stopped at the end of the test at the latest."""
         child = Child(command, deadline=self.deadline, **options)
         self._closing.append(child.stop)
+        self._children.append(child)
         return child
+
+    def crash(self):
+        """Why what this test started ended, or what it wrote, makes a failure final; None if
+        nothing does."""
+        for child in self._children:
+            if child.process.poll() in CRASHES:
+                return f"status {child.process.returncode} of {child.command[0]}"
+            if reason := flaky.final(child.text):
+                return reason
+        return None
 
     def run(self, *command, check=True, **options):
         """Runs `command` to its end within the test's time."""

@@ -20,8 +20,8 @@ import textwrap
 import time
 import traceback
 
-from harness import machine, relay, sandbox
-from harness.console import Timeout
+from harness import flaky, machine, relay, sandbox
+from harness.console import PATIENCE, Hang, Timeout
 from harness.context import ROOT, SOIL, Context, Skip, in_memory
 
 Test = collections.namedtuple("Test", "name shows function limit long")
@@ -69,6 +69,7 @@ class Running:
         self.started = time.monotonic()
         self.directory = tempfile.mkdtemp(prefix="soil-test-")
         self.log = os.path.join(self.directory, "log")
+        self.why = os.path.join(self.directory, "why")
         self.pid = os.fork()
         if self.pid == 0:
             os._exit(self.child(number))
@@ -79,11 +80,11 @@ class Running:
         os.dup2(log, 1)
         os.dup2(log, 2)
         status = FAIL
+        deadline = self.started + self.test.limit
+        context = Context(number, self.directory, deadline, self.long)
         try:
             sandbox.own_network()
-            with Context(
-                number, self.directory, self.started + self.test.limit, self.long
-            ) as context:
+            with context:
                 self.test.function(context)
             status = PASS
         except Skip as reason:
@@ -92,12 +93,31 @@ class Running:
         except (AssertionError, Timeout) as problem:
             frames = traceback.extract_tb(problem.__traceback__)
             where = [frame for frame in frames if "/cases/" in frame.filename][-1]
-            print(f"{os.path.basename(where.filename)}:{where.lineno}: {where.line}\n{problem}")
-        except BaseException:
+            place = f"{os.path.basename(where.filename)}:{where.lineno}: "
+            print(f"{place}{where.line}\n{problem}")
+            self.note(place, str(problem).strip() or where.line, hangs(problem, deadline), context)
+        except BaseException as problem:
             traceback.print_exc()
+            text = traceback.format_exception_only(problem)[-1]
+            self.note("", text, hangs(problem, deadline), context)
         sys.stdout.flush()
         sys.stderr.flush()
         return status
+
+    def note(self, place, problem, hung, context):
+        """Leaves what the runner is to know of a failure: its first line, and why it is final."""
+        final = "a hang" if hung else flaky.final(problem) or context.crash()
+        with open(self.why, "w", encoding="utf-8") as file:
+            file.write(f"{place}{flaky.first_line(problem)}\n{final or ''}")
+
+    def failure(self):
+        """What `note` left; a test that left nothing was ended."""
+        try:
+            with open(self.why, encoding="utf-8") as file:
+                why, final = file.read().split("\n")
+        except FileNotFoundError:
+            why, final = "it ended without an exception", "a crash"
+        return flaky.Failure(why, final or flaky.final(self.text()))
 
     def poll(self):
         """None while it runs; afterwards its status, or FAIL when its time is over."""
@@ -109,6 +129,8 @@ class Running:
         if pid == 0:
             self.kill()
             os.waitpid(self.pid, 0)
+            with open(self.why, "w", encoding="utf-8") as file:
+                file.write(f"time limit of {self.test.limit} s exceeded\na hang")
             with open(self.log, "a", encoding="utf-8") as log:
                 log.write(f"time limit of {self.test.limit} s exceeded\n")
         elif os.WIFEXITED(status):
@@ -132,6 +154,12 @@ class Running:
         if not keep:
             for directory in (self.directory, in_memory(self.directory)):
                 shutil.rmtree(directory, ignore_errors=True)
+
+
+def hangs(problem, deadline):
+    """Whether a test failed because something took as long as only what hangs takes."""
+    waited = isinstance(problem, subprocess.TimeoutExpired) and problem.timeout >= PATIENCE
+    return isinstance(problem, Hang) or waited or time.monotonic() >= deadline
 
 
 def sessions_below(leader):
@@ -170,9 +198,10 @@ def report(running, status):
 
 
 def run(tests, jobs, long):
-    """Runs `tests`, `jobs` at a time. How many ended in which way, and the seconds of each."""
+    """Runs `tests`, `jobs` at a time. How many ended in which way, the seconds of each, and what
+    failed."""
     waiting = collections.deque(enumerate(tests))
-    active, counts, took = [], collections.Counter(), []
+    active, counts, took, failures = [], collections.Counter(), [], {}
     while waiting or active:
         while waiting and len(active) < jobs:
             number, each = waiting.popleft()
@@ -184,10 +213,30 @@ def run(tests, jobs, long):
                 active.remove(running)
                 took.append((time.monotonic() - running.started, running.test.name))
                 report(running, status)
+                if status not in (PASS, SKIP):
+                    failures[running.test.name] = running.failure()
                 running.close(keep=False)
                 counts[status if status in WORDS else FAIL] += 1
         reap({running.pid for running in active})
-    return counts, took
+    return counts, took, failures
+
+
+def run_again(tests, counts, failures, long):
+    """Runs what failed again, as flaky.py says; corrects the counts. The report's lines."""
+    by_name = {each.name: each for each in tests}
+
+    def again(names):
+        found = {}
+        for name in names:
+            ended, _, failed = run([by_name[name]], 1, long)
+            if not ended[PASS]:
+                found |= failed or {name: flaky.Failure("skipped", "it was skipped")}
+        return found
+
+    told, _ = flaky.run_again(failures, again)
+    counts[FAIL] -= len(told)
+    counts[PASS] += len(told)
+    return told.values()
 
 
 def reap(own):
@@ -226,6 +275,7 @@ def main():
     parser.add_argument("--build", action="store_true", help="only build what the tests run")
     parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
     parser.add_argument("--jobs", type=int, default=machine.jobs(), help="tests side by side")
+    parser.add_argument("--again", action="store_true", help="run failed ones again at the end")
     parser.add_argument("words", nargs="*", help="only tests whose name contains one of these")
     options = parser.parse_args()
     tests = [
@@ -250,11 +300,13 @@ def main():
         return 0
     sandbox.enter()
     began = time.monotonic()
-    counts, took = run(tests, max(1, options.jobs), options.long)
+    counts, took, failures = run(tests, max(1, options.jobs), options.long)
+    told = run_again(tests, counts, failures, options.long) if options.again else ()
     if len(took) > 10:
         print("the slowest:")
         for seconds, name in sorted(took, reverse=True)[:10]:
             print(f"  {seconds:6.1f} s  {name}")
+    print(*told, sep="\n", end="\n" if told else "")
     skipped = f", {counts[SKIP]} skipped" if counts[SKIP] else ""
     print(
         f"{counts[PASS]} passed, {counts[FAIL]} failed{skipped} ({time.monotonic() - began:.0f} s)"

@@ -19,7 +19,7 @@ import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from harness import sources  # noqa: E402
+from harness import flaky, sources  # noqa: E402
 from harness.machine import jobs  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -150,6 +150,8 @@ class Program:
         script = path.with_suffix(".run")
         self.filter = script.read_text(errors="replace") if script.exists() else ""
         self.is_unordered = "SORT" in self.filter
+        # Why a failure is none of a slow machine's.
+        self.final = None
 
     @property
     def in_short(self):
@@ -263,13 +265,16 @@ class Program:
         if expected is None:
             return "no", ""
         if not self.build("image"):
+            self.final = "it doesn't link"
             return "fail", f"doesn't link: {self.complaint}"
         found = self.run("image")
         if found is None:
+            self.final = "a hang"
             return "fail", f"still running after {IMAGE_SECONDS} s"
         if found == expected:
             shutil.rmtree(self.folder, ignore_errors=True)
             return "pass", ""
+        self.final = flaky.final(found[1].decode(errors="replace"))
         return (
             "fail",
             f"status {found[0]} in place of {expected[0]}\n{difference(expected[1], found[1])}",
@@ -284,6 +289,12 @@ def difference(expected, found):
             rest = "\n".join(f"    {line}" for line in found[number - 1 : number + 12])
             return f"  line {number}: expected {left!r}, found\n{rest}"
     return "  one is the beginning of the other"
+
+
+def failure(program, text):
+    """Prints the failure; what the rule for failed tests asks of it."""
+    print(f"FAIL {program.name}: {text}", flush=True)
+    return flaky.Failure(flaky.first_line(text), program.final or flaky.final(text))
 
 
 def main():
@@ -312,13 +323,25 @@ def main():
             programs.append(Program(path, block, tests))
     if options.short:
         programs = [program for program in programs if program.in_short]
-    counts, failures = {"pass": 0, "no": 0, "fail": 0}, []
+    counts, failures = {"pass": 0, "no": 0, "fail": 0}, {}
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for program, (verdict, text) in zip(programs, pool.map(Program.check, programs)):
             counts[verdict] += 1
             if verdict == "fail":
-                failures.append(program.name)
-                print(f"FAIL {program.name}: {text}", flush=True)
+                failures[program.name] = failure(program, text)
+    by_name = {program.name: program for program in programs}
+
+    def again(names):
+        checked = {name: by_name[name].check() for name in names}
+        return {
+            name: failure(by_name[name], text)
+            for name, (verdict, text) in checked.items()
+            if verdict != "pass"
+        }
+
+    told, failures = flaky.run_again(failures, again)
+    counts["pass"] += len(told)
+    counts["fail"] -= len(told)
     for reason, names in sorted(left_out.items()):
         print(f"left out, {reason}: {len(names)}: {' '.join(names)}")
     for name, reason in sorted(skipped.items()):
@@ -328,6 +351,7 @@ def main():
         "pass as an image "
         f"({counts['no']} aren't programs that pass as a process)"
     )
+    print(*told.values(), sep="\n", end="\n" if told else "")
     # The last line is what tools/setup/test.sh counts.
     print(f"{counts['pass']} passed, {counts['fail']} failed")
     if failures or not counts["pass"]:

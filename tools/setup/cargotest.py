@@ -2,7 +2,8 @@
 """`cargo test` with the test programs side by side, one for each processor.
 
 Most of them keep one processor busy. A line for each program says what it found and how long it
-took; the output of one that fails comes before its line. --deny-warnings: the compiler's warnings
+took; the output of one that fails comes before its line. A test that fails is run again by itself
+when all programs are through (tests/harness/flaky.py). --deny-warnings: the compiler's warnings
 fail the run at its end. Other arguments: those of `cargo test`.
 """
 
@@ -13,6 +14,11 @@ import os
 import re
 import subprocess
 import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+
+from harness import flaky  # noqa: E402
 
 # Prints what cargo's own runner prints.
 QUIET = re.compile(r"test .* \.\.\. (ok|ignored.*)|running \d+ tests?|")
@@ -46,11 +52,11 @@ def program(artifact):
     return Program(name, artifact["executable"], folder)
 
 
-def run(program):
+def run(program, *words):
     """Runs a program in its package's folder, as cargo does: its status and what it wrote."""
     environment = {**os.environ, "CARGO_MANIFEST_DIR": program.folder}
     done = subprocess.run(
-        [program.path],
+        [program.path, *words],
         cwd=program.folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -63,25 +69,124 @@ def run(program):
     return done.returncode, done.stdout
 
 
+def place(program):
+    """The file of the program's tests, below the repository."""
+    return os.path.relpath(os.path.join(program.folder, program.name.split(" (")[0]), ROOT)
+
+
+def is_test_code(path, line):
+    """Whether a line of a source file belongs to the tests: of a file or folder `tests`, or behind
+    the line `mod tests {`."""
+    names = os.path.normpath(path).removesuffix(".rs").split(os.sep)
+    if "tests" in names:
+        return True
+    try:
+        with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+            before = file.readlines()[: int(line)]
+    except FileNotFoundError:
+        return False
+    return any(each.strip() == "mod tests {" for each in before)
+
+
+def failed_tests(status, text):
+    """The failures that a test program reports, by the test's name; None if it ended without a
+    report: it crashed."""
+    if status != 101 or "\ntest result: " not in text:
+        return None
+    found = {}
+    for block in re.split(r"^---- ", text, flags=re.MULTILINE)[1:]:
+        head, _, said = block.partition("\n")
+        said = said.split("\nfailures:\n")[0]
+        found[head.removesuffix(" stdout ----")] = failure(said)
+    names = re.search(r"^failures:\n((?:    .+\n)+)\ntest result", text, re.MULTILINE)
+    listed = [line.strip() for line in names[1].splitlines()] if names else []
+    return {name: found.get(name, flaky.Failure("no output", None)) for name in listed}
+
+
+def failure(said):
+    """What a failed test wrote. An assertion of the test's own is a panic as well; any other
+    panic is the product's, and final."""
+    panics = re.findall(r"panicked at (\S+?):(\d+):\d+:\n(.*)", said)
+    final = None
+    # A panic in a test's code is none of the words that `flaky.final` looks for.
+    for path, line, _ in panics:
+        if not is_test_code(path, line):
+            final = f"a panic at {path}:{line}"
+    rest = re.sub(r"panicked at \S+?:\d+:\d+:\n", "", said)
+    why = panics[0][2] if panics else flaky.first_line(said)
+    return flaky.Failure(flaky.first_line(why), final or flaky.final(rest))
+
+
+def amended(line, passed):
+    """The line of a result in which so many failed tests count as passed."""
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed)", line)}
+    left = counts["failed"] - passed
+    line = re.sub(r"\d+ passed", f"{counts['passed'] + passed} passed", line)
+    line = re.sub(r"\d+ failed", f"{left} failed", line)
+    return line if left else line.replace("FAILED", "ok")
+
+
+def run_all(found):
+    """Runs the programs, then what failed again; whether anything failed at the end."""
+    failed, held = False, {}
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for program, (status, text) in zip(found, pool.map(run, found), strict=True):
+            lines = text.splitlines()
+            results = [line for line in lines if line.startswith("test result: ")]
+            for line in lines:
+                if line not in results and not QUIET.fullmatch(line):
+                    print(line)
+            tests = None if status == 0 else failed_tests(status, text)
+            if tests:
+                held[program] = results[-1], tests
+                continue
+            if status != 0:
+                failed = True
+                print(f"{program.name}: ended with status {status}")
+            for line in results:
+                print(f"{program.name}: {line}", flush=True)
+    told = run_again(held)
+    for program, (result, tests) in held.items():
+        passed = sum((program, name) in told for name in tests)
+        failed |= passed < len(tests)
+        print(f"{program.name}: {amended(result, passed)}")
+    print(*told.values(), sep="\n", end="\n" if told else "")
+    return failed
+
+
+def run_again(held):
+    """Runs each failed test of these programs by itself; the report's lines of those that
+    passed, by program and test."""
+    named = {
+        f"{place(program)}: {test}": (program, test)
+        for program, (_, tests) in held.items()
+        for test in tests
+    }
+
+    def once(program, test):
+        status, text = run(program, "--exact", test)
+        if status == 0 and "1 passed" in text:
+            return None
+        print(re.sub("^test result", "again", text, flags=re.MULTILINE), flush=True)
+        failed = failed_tests(status, text) or {}
+        return failed.get(test, flaky.Failure(f"status {status}", "a crash"))
+
+    def again(names):
+        found = {name: once(*named[name]) for name in names}
+        return {name: failure for name, failure in found.items() if failure}
+
+    failures = {name: held[program][1][test] for name, (program, test) in named.items()}
+    told, _ = flaky.run_again(failures, again)
+    return {named[name]: line for name, line in told.items()}
+
+
 def main():
     deny = "--deny-warnings" in sys.argv
     built = programs([word for word in sys.argv[1:] if word != "--deny-warnings"])
     if built is None:
         return 1
     found, warnings = built
-    failed = deny and warnings > 0
-    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for program, (status, text) in zip(found, pool.map(run, found), strict=True):
-            failed |= status != 0
-            lines = text.splitlines()
-            results = [line for line in lines if line.startswith("test result: ")]
-            for line in lines:
-                if line not in results and not QUIET.fullmatch(line):
-                    print(line)
-            if status != 0 and not results:
-                print(f"{program.name}: ended with status {status}")
-            for line in results:
-                print(f"{program.name}: {line}", flush=True)
+    failed = run_all(found) or (deny and warnings > 0)
     if deny and warnings > 0:
         print(f"0 passed, {warnings} failed: warnings, printed above")
     return 1 if failed else 0

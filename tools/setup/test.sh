@@ -1,8 +1,9 @@
 #!/bin/sh
 # All checks of `make test`, each with a line as it starts and one as it ends, in two rows side by
 # side: what takes cargo alone, and what takes the build. Much of each keeps one processor busy and
-# the other idle. At the end the ten slowest tests, and a summary as the last line: "N passed, N
-# failed". A step that fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs
+# the other idle. At the end the ten slowest tests, those that failed and passed when they were run
+# again (tests/harness/flaky.py), and a summary as the last line: "N passed, N failed". A step that
+# fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs
 # the end-to-end tests that match, alone.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -34,6 +35,8 @@ slow=$work/slow
 log=$work/log${second:+-of-second}
 # Of each step that ended: how many passed, how many failed, its name.
 counts=$work/counts
+# What the runners say of tests that passed when they were run again.
+flaky=$work/flaky
 # Made when the second row has left the build folder to others.
 built=$work/built
 
@@ -106,6 +109,7 @@ step() {
   status=$(sed 's/status //' "$log.status")
   rm -f "$log.status"
   note_times
+  grep '^flaky: ' "$log" >>"$flaky"
   set -- $(count)
   [ "$1$2" != 00 ] || [ "$status" != 0 ] || set -- 1 0
   # A step that failed without a failed test (a build error, a crash) is a failure of its own.
@@ -118,11 +122,11 @@ if [ -n "$second" ]; then
   step 'build' tools/setup/build.sh --all
   step 'dune @fmt' dune build @_build/default/fmt
   step 'dune @bindings' dune build @_build/default/bindings
-  step 'dune runtest' dune build @_build/default/runtest
+  step 'dune runtest' tools/setup/dunetest.py @_build/default/runtest
   step 'what end-to-end tests run' tests/run.py --build
   : >"$built"
   # Long runs hold figures to bounds, and want the machine for themselves.
-  [ -n "$long" ] || step 'end to end' tests/run.py --no-build
+  [ -n "$long" ] || step 'end to end' tests/run.py --no-build --again
   exit 0
 fi
 
@@ -132,6 +136,7 @@ if [ -n "${ONLY:-}" ]; then
   exec tests/run.py $long $ONLY
 fi
 
+step 'tests that failed and passed again' tests/harness/flaky.py check
 step 'cargo fmt' cargo fmt --all --check
 step 'crates: licences, sources, advisories' sh -c 'tools/setup/fetch.sh --all && exec tools/setup/crates.py check'
 # However this script is ended, the second row ends with it. A shell starts what it runs in the
@@ -170,13 +175,15 @@ step "OCaml's own tests" tests/ocaml-suite/run.py $suite
 tail -n +1 -s 0.2 -f --pid="$row" "$work/second"
 wait "$row" || echo '0 1 the second row' >>"$counts"
 if [ -n "$long" ]; then
-  step 'end to end' tests/run.py --no-build --long
+  step 'end to end' tests/run.py --no-build --again --long
   step "Lwt's own tests" tests/lwt-suite/run.py
 fi
 
 printf '\nthe slowest:\n'
 sort -rn "$slow" | head -n 10 | sed 's/^\([0-9.]*\) /  \1 s  /'
 printf 'all steps took %d s\n' $(($(date +%s) - start))
+cat "$flaky"
+tests/harness/flaky.py record "$flaky"
 awk '
   { passed += $1; failed += $2 }
   $2 > 0 { sub(/^[0-9]+ [0-9]+ /, ""); failures = failures ", " $0 }

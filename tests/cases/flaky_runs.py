@@ -1,0 +1,295 @@
+"""The rule for tests that fail in a whole run (harness/flaky.py), in each of the three runners, on
+tests that are made to fail here."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+from harness import flaky, runner
+from harness.context import ROOT
+from harness.runner import test
+
+sys.path.insert(0, os.path.join(ROOT, "tools", "setup"))
+import cargotest  # noqa: E402
+
+
+def counted(context, name):
+    """How often this was called for the name, this time included."""
+    with open(context.path(f"count-{name}"), "a", encoding="ascii") as file:
+        file.write("x")
+        return file.tell()
+
+
+def ended(context, tests):
+    """Runs tests, functions by name, as a whole run does: what failed, in which way it is counted,
+    and the report's lines."""
+    tests = [runner.Test(name, name, function, 5, False) for name, function in tests.items()]
+    counts, _, failures = runner.run(tests, 2, False)
+    told = runner.run_again(tests, counts, failures, False)
+    return failures, (counts[runner.PASS], counts[runner.FAIL]), list(told)
+
+
+@test()
+def failed_tests_run_again_at_the_end(context):
+    """A failed end-to-end test runs again after all others, twice at most; one that passes then
+    counts as passed and is reported with the first line of its first failure."""
+    order = context.path("order")
+
+    def failing(name, times):
+        def function(_):
+            with open(order, "a", encoding="ascii") as file:
+                file.write(name + "\n")
+            count = counted(context, name)
+            assert count > times, f"failure {count} of {name}\nmore"
+
+        return function
+
+    tests = {name: failing(name, times) for name, times in (("a", 1), ("b", 2), ("c", 3), ("d", 0))}
+    failures, counts, told = ended(context, tests)
+    assert counts == (3, 1), counts
+    assert [re.sub(r"flaky_runs.py:\d+", "FILE", line) for line in told] == [
+        "flaky: a (failed once: FILE: failure 1 of a)",
+        "flaky: b (failed twice: FILE: failure 1 of b)",
+    ], told
+    with open(order, encoding="ascii") as file:
+        names = file.read().split()
+    assert sorted(names[:4]) == list("abcd") and sorted(names[4:7]) == list("abc"), names
+    assert names[7:] == ["b", "c"], names
+
+
+@test()
+def final_failures_are_not_run_again(context):
+    """A panic, a crash report, a crash, a sanitizer's report, a counterexample and a hang fail at
+    once, whatever the test's own words are; a limit below the one for hangs doesn't."""
+
+    def wrote(name, text, ending="true"):
+        def function(inner):
+            counted(context, name)
+            inner.child(["sh", "-c", f"cat <<'END'\n{text}\nEND\n{ending}"]).finish()
+            raise AssertionError("the answer is missing")
+
+        return function
+
+    def hang(inner):
+        counted(context, "hang")
+        inner.child(["sleep", "100"]).wait_line("never")
+
+    def slow(inner):
+        child = inner.child(["sleep", "100"])
+        if counted(context, "slow") == 1:
+            child.wait_line("never", timeout=0.1)
+
+    def killed(_):
+        counted(context, "killed")
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    texts = {
+        "panic": "thread 'main' panicked at net/src/lib.rs:1:2:",
+        "panic of an image": "Rust panic: panicked at net/src/lib.rs:1:2:",
+        "report": "soil: crash: page fault",
+        "sanitizer": "==1==ERROR: AddressSanitizer: heap-use-after-free",
+        "counterexample": "mismatch: seed 5, /data, step 3, write: 1 byte",
+    }
+    final = {name: wrote(name, text) for name, text in texts.items()}
+    final |= {"abort": wrote("abort", "", "kill -ABRT $$"), "hang": hang, "killed": killed}
+    stalled = wrote("stalled", texts["counterexample"] + "\nsoil: the disk doesn't answer")
+    failures, counts, told = ended(context, {**final, "slow": slow, "stalled": stalled})
+    assert counts == (1, len(final) + 1), counts
+    assert [line.split()[1] for line in told] == ["slow"], told
+    reasons = {name: failure.final for name, failure in failures.items()}
+    assert all(reasons[name] for name in final), reasons
+    assert reasons["slow"] is None and reasons["stalled"] is None, reasons
+    assert reasons["hang"] == "a hang" and reasons["panic"] == "a panic", reasons
+    for name in final:
+        assert counted(context, name) - 1 == 1, f"{name} was run again"
+    assert counted(context, "stalled") - 1 == 3
+
+
+@test()
+def many_failures_are_not_run_again(context):
+    """More than ten failures have one cause."""
+    failures = {str(number): flaky.Failure("slow", None) for number in range(11)}
+    asked = []
+    assert flaky.run_again(failures, asked.append) == ({}, failures)
+    assert not asked
+
+
+CRATE = """
+pub fn third(values: &[u8]) -> u8 { values[2] }
+
+#[cfg(test)]
+mod tests {
+    fn count(name: &str) -> u64 {
+        use std::io::Write;
+        let path = format!("{}/count-{name}", std::env::var("FOLDER").unwrap());
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(b"x").unwrap();
+        file.metadata().unwrap().len()
+    }
+    #[test] fn passes() { count("passes"); }
+    #[test] fn once() { assert_eq!(count("once"), 2, "the timer\\ncame late"); }
+    #[test] fn returns() -> Result<(), String> {
+        if count("returns") > 2 { Ok(()) } else { Err("no answer".into()) }
+    }
+    #[test] fn product() { count("product"); super::third(&[1, 2]); }
+    #[test] fn always() { assert!(count("always") > 9); }
+}
+"""
+
+
+def compiled(context, name, text):
+    source, program = context.path(name + ".rs"), context.path(name)
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(text)
+    context.run("rustc", "--edition", "2024", "--test", source, "-o", program)
+    return cargotest.Program(f"{name}.rs ({name})", program, context.directory)
+
+
+def run_programs(context, programs):
+    """Whether something failed, and what cargotest.py prints."""
+    os.environ["FOLDER"] = context.directory
+    path = context.path("printed")
+    output = os.dup(1)
+    with open(path, "w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        try:
+            failed = cargotest.run_all(programs)
+        finally:
+            sys.stdout.flush()
+            os.dup2(output, 1)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    print(text)
+    return failed, text
+
+
+@test()
+def failed_tests_of_crates_run_again(context):
+    """A test's own assertion, or the error that it returns, is run again by itself; a panic outside
+    of the tests' code isn't, nor a program that is aborted. The counts are corrected."""
+    program = compiled(context, "crate", CRATE)
+    failed, text = run_programs(context, [program])
+    assert failed
+    place = cargotest.place(program)
+    told = [line for line in text.splitlines() if line.startswith("flaky: ")]
+    assert told == [
+        f"flaky: {place}: tests::once (failed once: assertion `left == right` failed: the timer)",
+        f'flaky: {place}: tests::returns (failed twice: Error: "no answer")',
+    ], told
+    results = re.findall(r"^crate.rs \(crate\): test result: .*?failed", text, re.MULTILINE)
+    assert results == ["crate.rs (crate): test result: FAILED. 3 passed; 2 failed"], results
+    assert re.search(r"tests::product: not run again: a panic at .*crate.rs:2$", text, re.MULTILINE)
+    names = ("passes", "once", "returns", "product", "always")
+    # What is counted here is one more.
+    assert [counted(context, name) - 1 for name in names] == [1, 2, 3, 1, 3]
+
+
+@test()
+def aborted_programs_of_crates_are_not_run_again(context):
+    """A program that ends without its report fails, and those that pass at the second time don't
+    hide it."""
+    text = CRATE.replace("super::third(&[1, 2]);", "std::process::abort();")
+    failed, text = run_programs(context, [compiled(context, "aborts", text)])
+    assert failed and "aborts.rs (aborts): ended with status -6" in text, text
+    assert "flaky" not in text, text
+    assert counted(context, "product") == 2
+
+
+DUNE = """
+(tests (names main other) (modes exe) (libraries alcotest unix))
+"""
+MAIN = """
+let count name =
+  let path = Filename.concat (Sys.getenv "FOLDER") ("count-" ^ name) in
+  Out_channel.with_open_gen [ Open_append; Open_creat ] 0o600 path (fun file ->
+      Out_channel.output_string file "x"; Out_channel.flush file;
+      Int64.to_int (Out_channel.length file))
+let once () = Alcotest.(check int) "the timer" 2 (count "once")
+let () =
+  ignore (count "main");
+  Alcotest.run "main" [ "a.b", [ Alcotest.test_case "passes" `Quick ignore;
+                                 Alcotest.test_case "once, (odd)" `Quick once ] ]
+"""
+OTHER = """
+let () = Alcotest.run "other" [ "c", [ Alcotest.test_case "passes" `Quick ignore ] ]
+"""
+
+
+def dune_run(context, main):
+    """The status and the output of dunetest.py, with this program among the tests."""
+    folder = context.path("project")
+    os.makedirs(os.path.join(folder, "t"), exist_ok=True)
+    files = {"dune-project": "(lang dune 3.17)", "t/dune": DUNE, "t/main.ml": main}
+    for name, text in {**files, "t/other.ml": OTHER}.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    environment = {**os.environ, "FOLDER": context.directory}
+    environment.pop("DUNE_BUILD_DIR", None)
+    words = [os.path.join(ROOT, "tools/setup/dunetest.py"), "--root", ".", "@_build/default/runtest"]
+    done = context.run(*words, cwd=folder, env=environment, check=False)
+    return done.returncode, done.stdout
+
+
+def counts_of(text):
+    """What tools/setup/test.sh counts of Alcotest."""
+    passed = re.findall(r"^Test Successful .* (\d+) tests? run\.$", text, re.MULTILINE)
+    return sum(map(int, passed)), len(re.findall(r"^\d+ failures?!", text, re.MULTILINE))
+
+
+@test(limit=120)
+def failed_ocaml_tests_run_again(context):
+    """Dune runs the program whose test failed again, and no other; the report has the test's
+    name."""
+    status, text = dune_run(context, MAIN)
+    assert status == 0, text
+    assert text.splitlines()[-1] == "flaky: t: a.b: once, (odd) (failed once: FAIL the timer)", text
+    assert counts_of(text) == (3, 0), text
+    assert counted(context, "main") - 1 == 2
+
+
+@test(limit=120)
+def final_failures_of_ocaml_tests_are_not_run_again(context):
+    """A program that a signal ends, an exception that no test asked for, a panic, and a test that
+    fails three times."""
+    for text in (
+        MAIN.replace("let once () =", "let once () = Unix.(kill (getpid ()) Sys.sigsegv);"),
+        MAIN.replace("Alcotest.run", 'ignore (failwith "no test"); Alcotest.run'),
+        MAIN.replace("let once () =", 'let once () = prerr_endline "Rust panic: x";'),
+    ):
+        before = counted(context, "main")
+        status, output = dune_run(context, text)
+        assert status == 1 and "flaky" not in output, output
+        assert counted(context, "main") - before == 2, output
+    before = counted(context, "main")
+    status, output = dune_run(context, MAIN.replace('2 (count "once")', '0 (count "once")'))
+    assert status == 1 and "flaky" not in output and counts_of(output)[1] == 1, output
+    assert counted(context, "main") - before == 4, output
+
+
+@test()
+def flaky_tests_are_recorded(context):
+    """A line for each in tests/flaky.tsv, none in CI; a name that is there twice is a failure."""
+    path = context.path("flaky.tsv")
+    report = "flaky: net: a b (failed once: x (y): z)\nflaky: c (failed twice: d)\nother\n"
+    os.environ["CI"] = "true"
+    flaky.record(report, path)
+    assert not os.path.exists(path)
+    del os.environ["CI"]
+    flaky.record(report, path)
+    with open(path, encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    assert [row[2:] for row in rows] == [["net: a b", "x (y): z"], ["c", "d"]], rows
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", row[0]) and row[1] for row in rows), rows
+    assert flaky.repeated(path) == []
+    flaky.record("flaky: c (failed once: e)\n", path)
+    assert flaky.repeated(path) == ["c"]
+
+
+@test()
+def the_record_of_flaky_tests_is_one(_):
+    """Each row of tests/flaky.tsv has a date, a commit, a name and what it said."""
+    with open(flaky.RECORD, encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    assert all(len(row) == 4 for row in rows), rows
