@@ -77,7 +77,7 @@ def source():
     folder = cache / f"ocaml-{version}"
     if (folder / "testsuite").is_dir():
         return folder
-    package = sources.installed("ocaml-nox")
+    package = sources.installed("ocaml")
     if not package.startswith(version):
         sys.exit(
             f"the compiler ({version}) isn't Debian's: name the folder of its sources in "

@@ -173,15 +173,21 @@ consider() {
   fi
 }
 
-# choose PACKAGE…: $chosen is the release, or "" for apt's own choice, from which nothing is removed
-# for them and fewest installed packages change. Fails when there is none; $tried says why.
-choose() {
+# choose_known PACKAGE…: $chosen is the release, or "" for apt's own choice, from which nothing is
+# removed for them and fewest installed packages change. Fails when there is none; $tried says why.
+choose_known() {
   best=
   tried=
   consider '' "$@"
   [ -z "$best" ] || return 0
   for release in $(releases); do consider "$release" "$@"; done
-  [ -z "$best" ] || return 0
+  [ -n "$best" ]
+}
+
+# choose PACKAGE…: the same, with the releases that can be added where those of apt's sources have
+# none.
+choose() {
+  choose_known "$@" && return 0
   add_releases || return 1
   for release in $added; do consider "$release" "$@"; done
   [ -n "$best" ]

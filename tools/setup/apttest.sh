@@ -45,6 +45,11 @@ awk -v RS= -v ORS='\n\n' -v changes="\$ROOT/changes" '
   !(name in version) { print }
   END { for (name in new) print new[name] }' "\$ROOT/all" "\$ROOT/dpkg/status" >"\$ROOT/status.new"
 mv "\$ROOT/status.new" "\$ROOT/dpkg/status"
+while read -r name version; do
+  case \$name in rustc | rustc-web | cargo | cargo-web) ;; *) continue ;; esac
+  printf '#!/bin/sh\necho "%s %s"\n' "\${name%-web}" "\$version" >"\$ROOT/usr/bin/\${name%-web}"
+  chmod +x "\$ROOT/usr/bin/\${name%-web}"
+done <"\$ROOT/changes"
 END
 chmod +x "$bin/apt-get"
 
@@ -73,25 +78,32 @@ release() {
   case $1 in *-backports) origin='Debian Backports' ;; esac
   printf "Origin: $origin\nLabel: $origin\nSuite: a-$1\nCodename: $1\nComponents: main\nArchitectures: amd64\n${2:+$2\n}SHA256:\n $sum $size main/binary-amd64/Packages\n" >"$folder/Release"
 }
+# browsers_rust VERSION: what stable releases have for their browsers.
+browsers_rust() {
+  package rustc-web "$1" 'Conflicts: rustc, rustup'
+  package cargo-web "$1" "Depends: rustc-web (= $1)\nConflicts: cargo, rustup"
+  package rustfmt-web "$1" 'Conflicts: rustfmt, rustup'
+}
 less() { # less LIST NAME…: the list without the names
   list=$1
   shift
   for name in $list; do case " $* " in *" $name "*) ;; *) printf '%s ' "$name" ;; esac; done
 }
 
-# machine NAME SUITE: a machine with nothing but its sources, and a mirror that has all of Debian 12
-# and 13. QEMU 7 and 10 don't go together; trixie's would take libgnutlsxx30 away, which it doesn't
-# have; Debian's rustup and cargo exclude each other.
+# machine NAME SUITE: a machine with nothing but its sources and a user's own Rust, and a mirror that
+# has all of Debian 12, 13 and testing. QEMU 7 and 10 don't go together; trixie's would take
+# libgnutlsxx30 away, which it doesn't have; Debian's rustup, cargo and cargo-web exclude each other.
 machine() {
   root=$work/$1
   suite=$2
-  mkdir -p "$root/dpkg" "$root/etc/apt/sources.list.d" "$root/etc/apt/preferences.d" "$root/etc/apt/apt.conf.d" "$root/lists/partial" "$root/cache/archives/partial" "$root/home"
+  mkdir -p "$root/dpkg" "$root/etc/apt/sources.list.d" "$root/etc/apt/preferences.d" "$root/etc/apt/apt.conf.d" "$root/lists/partial" "$root/cache/archives/partial" "$root/home" "$root/usr/bin"
   : >"$root/dpkg/status"
   : >"$root/asked"
   rm -f "$bin/rustc" "$bin/rustup" "$bin/ocamlopt" "$bin/ocamlfind" "$bin/ocamlc"
   stand_in rustc 'rustc 1.95.0 (abc 2026-01-01)'
+  stand_in cargo 'cargo 1.95.0 (abc 2026-01-01)'
   system=$(less "$system_run $system_test $system_bench" qemu-system-x86 qemu-system-gui libc6-dev)
-  ocaml=$(less "$ocaml_run $ocaml_test $ocaml_doc" ocaml-nox ocaml-dune ocaml-odoc ocamlformat)
+  ocaml=$(less "$ocaml_run $ocaml_test $ocaml_doc" ocaml ocaml-dune ocaml-odoc ocamlformat)
   {
     every "$system" 1 'Depends: libc6 (>= 2.36)'
     package libc6 2.36
@@ -103,7 +115,7 @@ machine() {
     package libgnutlsxx30 3.7 'Depends: libgnutls30 (= 3.7)'
     package libgnutls30 3.7
     package libcurl4 7.88
-    package ocaml-nox 4.13.1 'Provides: ocaml-abi-4.13'
+    package ocaml 4.13.1 'Provides: ocaml-abi-4.13'
     every "$ocaml" 1 'Depends: ocaml-abi-4.13'
     every 'liblwt-ocaml-dev' 1 'Depends: ocaml-abi-4.13'
     package ocaml-dune 2.9
@@ -114,7 +126,10 @@ machine() {
     package viewer 1 'Conflicts: qemu-system-x86'
     package cargo 0.66
     package rustc 1.63
+    every 'rustfmt rust-clippy' 1.63 'Depends: rustc (= 1.63)'
+    browsers_rust 1.85
   } | release bookworm
+  browsers_rust 1.96.0 | release bookworm-security
   {
     package qemu-system-common 10.0.2~bpo 'Breaks: qemu-utils (<< 8)'
     package qemu-system-x86 10.0.2~bpo 'Depends: qemu-system-common (= 10.0.2~bpo), libc6 (>= 2.36)'
@@ -131,7 +146,7 @@ machine() {
     package qemu-utils 10.0.13 'Depends: libc6 (>= 2.41)'
     package libgnutls30t64 3.8 'Breaks: libgnutls30\nReplaces: libgnutls30'
     package libcurl4t64 8.14 'Breaks: libcurl4\nReplaces: libcurl4\nProvides: libcurl4 (= 8.14)\nDepends: libc6 (>= 2.36)'
-    package ocaml-nox 5.3.0 'Provides: ocaml-abi-5.3\nDepends: libc6 (>= 2.38)'
+    package ocaml 5.3.0 'Provides: ocaml-abi-5.3\nDepends: libc6 (>= 2.38)'
     every "$ocaml" 2 'Depends: ocaml-abi-5.3'
     every 'liblwt-ocaml-dev' 2 'Depends: ocaml-abi-5.3'
     package ocaml-dune 3.17.2
@@ -140,11 +155,25 @@ machine() {
     package libssl3t64 3.5 'Breaks: libssl3\nReplaces: libssl3'
     package libssl-ocaml 2 'Depends: ocaml-abi-5.3, libssl3t64'
     every "$ocaml_unpacked" 2 'Depends: ocaml-abi-5.3, libssl-ocaml'
-    package cargo 0.85
-    package rustc 1.85
+    package cargo 1.85.0
+    package rustc 1.85.0
+    every 'rustfmt rust-clippy' 1.85.0 'Depends: rustc (= 1.85.0)'
+    browsers_rust 1.96.0
     package viewer 2
     package rustup 1.27.1 'Depends: libc6 (>= 2.39), libcurl4t64 (>= 7.16.2)\nConflicts: cargo, rustc'
   } | release trixie
+  {
+    every "$system libc6-dev qemu-system-x86 qemu-system-gui" 3 ''
+    package ocaml 5.4.1 'Provides: ocaml-abi-5.4'
+    every "$ocaml $ocaml_unpacked" 3 'Depends: ocaml-abi-5.4'
+    package ocaml-dune 3.24.1
+    package ocaml-odoc 3.2.1
+    package ocamlformat 0.29.0
+    package cargo 1.97.1 'Conflicts: rustup'
+    package rustc 1.97.1
+    every 'rustfmt rust-clippy' 1.97.1 'Depends: rustc (= 1.97.1)'
+    package rustup 1.27.1 'Conflicts: cargo, rustc'
+  } | release forky
   printf 'deb [trusted=yes] file:%s/archive %s main\n' "$root" "$suite" >"$root/etc/apt/sources.list"
   cat >"$root/apt.conf" <<END
 Dir::State "$root";
@@ -166,10 +195,13 @@ user_source() {
   printf 'Package: *\nPin: release n=%s\nPin-Priority: %s\n' "$1" "$2" >"$root/etc/apt/preferences.d/user"
 }
 setup() {
-  env -i PATH="$bin" HOME="$root/home" ROOT="$root" APT_CONFIG="$root/apt.conf" DPKG_ADMINDIR="$root/dpkg" SOIL_ROOT_DIRECTORY="$root" \
+  env -i PATH="$bin:$root/usr/bin" CI="${ci:-}" HOME="$root/home" ROOT="$root" APT_CONFIG="$root/apt.conf" DPKG_ADMINDIR="$root/dpkg" SOIL_ROOT_DIRECTORY="$root" \
     /bin/sh tools/setup/setup.sh "$@" >"$root/log" 2>&1
 }
-version() { DPKG_ADMINDIR=$root/dpkg dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo none; }
+version() {
+  found=$(DPKG_ADMINDIR=$root/dpkg dpkg-query -W -f '${Version}' "$1" 2>/dev/null)
+  echo "${found:-none}"
+}
 versions() { for name in "$@"; do printf '%s ' "$(version "$name")"; done; }
 suites() { sed -n 's/^Suites: //p' "$root/etc/apt/sources.list.d/soil-setup.sources" 2>/dev/null; }
 # ready WHAT EXPECTED-STATUS: everything of the group is there.
@@ -182,13 +214,13 @@ ready() {
 
 machine bare-12 bookworm
 ready run
-check 'bare 12: OCaml of 13, the rest of 12' '5.3.0 3.17.2 7.2 1 ' "$(versions ocaml-nox ocaml-dune qemu-system-x86 gcc)"
+check 'bare 12: OCaml of 13, the rest of 12' '5.3.0 3.17.2 7.2 1 ' "$(versions ocaml ocaml-dune qemu-system-x86 gcc)"
 check 'bare 12: the system in one go' 2 "$(grep -c . "$root/asked")"
 ready doc
 check 'bare 12: odoc of the same release as OCaml' 3.0.0 "$(version ocaml-odoc)"
 ready test
 check 'bare 12: ocamlformat too' 0.27.0 "$(version ocamlformat)"
-check 'bare 12: what is to be taken back' 'asked ocaml-nox' "$(grep ocaml-nox "$root/var/lib/soil-setup/packages")"
+check 'bare 12: what is to be taken back' 'asked ocaml' "$(grep -x 'asked ocaml' "$root/var/lib/soil-setup/packages")"
 check 'bare 12: and what is not' '' "$(grep -w gcc "$root/var/lib/soil-setup/packages")"
 
 installed libssl3 3.0
@@ -200,8 +232,47 @@ check 'bare 12: which leave that of 12' '3.0 none ' "$(versions libssl3 libssl3t
 
 machine bare-13 trixie
 ready bench
-check 'bare 13: everything of 13' '5.3.0 10.0.13 2 ' "$(versions ocaml-nox qemu-system-x86 gcc)"
+check 'bare 13: everything of 13' '5.3.0 10.0.13 2 ' "$(versions ocaml qemu-system-x86 gcc)"
 check 'bare 13: no source is added' '' "$(suites)"
+check "bare 13: a user's own Rust is used as it is" 'none none ' "$(versions rustc rustc-web)"
+
+machine bare-testing forky
+rm "$bin/rustc" "$bin/cargo"
+ready run
+check 'bare testing: everything of testing, Rust too' '5.4.1 3.24.1 3 1.97.1 1.97.1 ' "$(versions ocaml ocaml-dune qemu-system-x86 rustc cargo)"
+check 'bare testing: no source is added, nothing for rustup' ' none' "$(suites) $(version rustup)"
+ready test
+check 'bare testing: what tests check Rust with' '1.97.1 1.97.1 ' "$(versions rustfmt rust-clippy)"
+
+machine bare-13-without-rust trixie
+rm "$bin/rustc" "$bin/cargo"
+ready run
+check 'bare 13, no Rust: that of the browsers' 'none 1.96.0 1.96.0 ' "$(versions rustc rustc-web cargo-web)"
+ready test
+check 'bare 13, no Rust: what tests check it with' '1.96.0 none none ' "$(versions rustfmt-web rust-clippy rustfmt)"
+check 'bare 13, no Rust: no source is added' '' "$(suites)"
+
+machine ci-13-without-rust trixie
+rm "$bin/rustc" "$bin/cargo"
+ci=true
+check 'CI on 13, no Rust: status' 0 "$(setup packages test; echo $?)"
+ci=
+check "CI on 13, no Rust: clippy is rustup's" 'none none 8.14 ' "$(versions rustc rustc-web libcurl4t64)"
+
+machine bare-12-without-rust bookworm
+rm "$bin/rustc" "$bin/cargo"
+ready run
+check 'bare 12, no Rust: that of the browsers of 13' 'none 1.96.0 1.96.0 7.2 ' "$(versions rustc rustc-web cargo-web qemu-system-x86)"
+check 'bare 12, no Rust: to be taken back' 'asked cargo-web' "$(grep cargo-web "$root/var/lib/soil-setup/packages")"
+
+# With an OCaml that will do nothing of another release is needed.
+machine security-of-12 bookworm
+rm "$bin/rustc" "$bin/cargo"
+stand_in ocamlopt 5.4.0
+user_source bookworm-security 500
+setup packages run
+check "security updates of 12: the browsers' Rust of them" '1.96.0 1.96.0 ' "$(versions rustc-web cargo-web)"
+check 'security updates of 12: no source is added' '' "$(suites)"
 
 # The machine on which `make run` stopped.
 machine qemu-utils-of-backports bookworm
@@ -238,13 +309,13 @@ done
 check 'a mirror without backports' trixie "$(suites)"
 
 machine ocaml-of-12 bookworm
-installed ocaml-nox 4.13.1 'Provides: ocaml-abi-4.13'
+installed ocaml 4.13.1 'Provides: ocaml-abi-4.13'
 installed liblwt-ocaml-dev 1 'Depends: ocaml-abi-4.13'
 installed libmtime-ocaml-dev 1 'Depends: ocaml-abi-4.13'
 installed ocaml-dune 2.9
 ready run
-check 'OCaml of 12: upgraded with what is beside it' '5.3.0 3.17.2 2 2 ' "$(versions ocaml-nox ocaml-dune liblwt-ocaml-dev libmtime-ocaml-dev)"
-check "OCaml of 12: the user's own isn't taken back" '' "$(grep -wE 'ocaml-nox|liblwt-ocaml-dev' "$root/var/lib/soil-setup/packages")"
+check 'OCaml of 12: upgraded with what is beside it' '5.3.0 3.17.2 2 2 ' "$(versions ocaml ocaml-dune liblwt-ocaml-dev libmtime-ocaml-dev)"
+check "OCaml of 12: the user's own isn't taken back" '' "$(grep -E ' (ocaml|liblwt-ocaml-dev)$' "$root/var/lib/soil-setup/packages")"
 
 # A package that conflicts with QEMU only in its installed version.
 machine in-the-way-until-upgraded bookworm
@@ -256,16 +327,17 @@ check 'in the way until upgraded: upgraded' '2 10.0.13 ' "$(versions viewer qemu
 machine users-13-at-100 bookworm
 user_source trixie 100
 ready run
-check "a user's 13 at 100: OCaml of it, no more" '5.3.0 7.2 1 ' "$(versions ocaml-nox qemu-system-x86 gcc)"
+check "a user's 13 at 100: OCaml of it, no more" '5.3.0 7.2 1 ' "$(versions ocaml qemu-system-x86 gcc)"
 check "a user's 13 at 100: no source is added" '' "$(suites)"
 
 machine users-13-at-500 bookworm
 user_source trixie 500
 ready run
-check "a user's 13 at 500: as apt chooses" '5.3.0 10.0.13 2 ' "$(versions ocaml-nox qemu-system-x86 gcc)"
+check "a user's 13 at 500: as apt chooses" '5.3.0 10.0.13 2 ' "$(versions ocaml qemu-system-x86 gcc)"
 
 machine rust-of-12 bookworm
-stand_in rustc 'rustc 1.63.0'
+for name in rustc cargo; do mv "$bin/$name" "$root/usr/bin"; done
+printf '#!/bin/sh\necho "rustc 1.63.0"\n' >"$root/usr/bin/rustc"
 installed rustc 1.63
 installed cargo 0.66
 installed libcurl4 7.88
@@ -273,13 +345,18 @@ ready=$(setup packages run; echo $?)
 check 'Rust of 12: status' 0 "$ready"
 check 'Rust of 12: rustup is unpacked beside it, so only its libraries come' 'none 1.63 0.66 8.14 2.41 ' "$(versions rustup rustc cargo libcurl4t64 libc6)"
 
+machine rust-on-path trixie
+stand_in rustc 'rustc 1.63.0'
+check "a user's Rust that is too old: status" 0 "$(setup packages run; echo $?)"
+check "a user's Rust that is too old: rustup, as Debian's would stand behind it" 'none none 8.14 ' "$(versions rustc rustc-web libcurl4t64)"
+
 machine ocaml-on-path bookworm
 stand_in ocamlopt 4.14.1
 ready run
-check "a user's OCaml that is too old: Debian's is installed" 5.3.0 "$(version ocaml-nox)"
+check "a user's OCaml that is too old: Debian's is installed" 5.3.0 "$(version ocaml)"
 machine good-ocaml-on-path bookworm
 stand_in ocamlopt 5.4.0
 setup packages run
-check "a user's OCaml that will do: none is installed" 'none 7.2 ' "$(versions ocaml-nox qemu-system-x86)"
+check "a user's OCaml that will do: none is installed" 'none 7.2 ' "$(versions ocaml qemu-system-x86)"
 
 counts

@@ -1,7 +1,7 @@
 #!/bin/sh
 # bare.sh MACHINE [TARGET…]: what a fresh clone does on a machine, here in a folder made by
 # debootstrap (root). Machines:
-#   bookworm, trixie                 a bare Debian 12 or 13
+#   bookworm, trixie, forky          a bare Debian 12, 13 or testing
 #   bookworm-qemu-utils              with qemu-utils of Debian 13; bookworm-qemu-utils-backports: of backports; their sources are gone again
 #   bookworm-ocaml, bookworm-rust    with the packages of Debian 12, which are too old; bookworm-user-ocaml, bookworm-user-rust: in /usr/local
 #   bookworm-trixie-500, -100        with a source of Debian 13 at this priority
@@ -17,7 +17,7 @@ case ${machine#"$suite"} in
 *) suite= ;;
 esac
 case $suite in
-bookworm | trixie) shift ;;
+bookworm | trixie | forky) shift ;;
 *)
   sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//' >&2
   exit 2
@@ -33,7 +33,9 @@ mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null
 if [ ! -f "$base/etc/debian_version" ]; then
   rm -rf "$base.part"
   mkdir -p "$base.part"
-  debootstrap --variant=minbase --include=make,git "$suite" "$base.part" "$mirror"
+  # Debian's releases have one script. An older debootstrap doesn't know the newest.
+  script=$(ls "/usr/share/debootstrap/scripts/$suite" /usr/share/debootstrap/scripts/sid 2>/dev/null | head -n 1)
+  debootstrap --variant=minbase --include=make,git "$suite" "$base.part" "$mirror" "$script"
   mv "$base.part" "$base"
 fi
 if [ ! -f "$root/etc/debian_version" ]; then
@@ -76,6 +78,8 @@ stand_in() {
   chmod +x "/usr/local/bin/$1"
 }
 prepare() {
+  # A mirror that stands still has outlived its Release file.
+  echo 'Acquire::Check-Valid-Until "false";' >/etc/apt/apt.conf.d/mine
   inside apt-get update -q
   case ${machine#"$suite"} in
   -qemu-utils) another trixie qemu-utils ;;

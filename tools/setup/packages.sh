@@ -1,17 +1,17 @@
 # Debian packages that Soil needs, by purpose. Read by setup.sh and by the depexts of soil.opam (a
 # test compares them). shellcheck shell=sh disable=SC2034
 
-# The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for on a
-# bare machine.
+# The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for where
+# no release of Debian has one.
 rust_minimum=1.91
 rust_toolchain=1.95.0
 
 # The oldest versions that do, where a release that Soil runs on has older ones.
-oldest="ocaml-nox=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27"
+oldest="ocaml=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27 rustc=$rust_minimum cargo=$rust_minimum rustc-web=$rust_minimum cargo-web=$rust_minimum"
 
 # OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their
 # versions go together.
-ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev libptime-ocaml-dev libcstruct-ocaml-dev libfmt-ocaml-dev libcmdliner-ocaml-dev"
+ocaml_run="ocaml ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev libptime-ocaml-dev libcstruct-ocaml-dev libfmt-ocaml-dev libcmdliner-ocaml-dev"
 # Those of tests/programs/libraries come in a line of their own, and so do those of the sublibraries
 # that no example uses, of the code in docs/ and of the toplevel.
 ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat \
@@ -22,7 +22,14 @@ ocaml_doc="ocaml-odoc"
 # Debian 12 they would bring OpenSSL of Debian 13, in place of its own.
 ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev"
 
-# The same for an OCaml that didn't come from Debian (opam), as findlib names.
+# Debian's own Rust, and the newer one that its stable releases have for their browsers; what tests
+# add to each. The latter has no clippy.
+rust_own="rustc cargo"
+rust_own_test="rustfmt rust-clippy"
+rust_web="rustc-web cargo-web"
+rust_web_test="rustfmt-web"
+
+# OCaml's libraries, where OCaml didn't come from Debian (opam), as findlib names.
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
 findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver"
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what Soil needs on Debian 12 and 13, and removes nothing for it. `make` calls it before
-# each target; when nothing is missing it costs some milliseconds. Other systems: install what
-# `setup.sh list GROUP` names by their own means and put it on PATH.
+# Installs what Soil needs on Debian 12, 13 and testing, and removes nothing for it. `make` calls it
+# before each target; when nothing is missing it costs some milliseconds. Other systems: install
+# what `setup.sh list GROUP` names by their own means and put it on PATH.
 #
 #   setup.sh ensure run|test|bench|doc   install what is missing (system packages as root, Rust for this user)
 #   setup.sh packages run|test|bench|doc only the system packages (root)
@@ -11,7 +11,8 @@
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
 #   setup.sh remove                      take back the sources that were added to apt's, their pin and what came from them (root)
 #
-# SOIL_ROOT_DIRECTORY=DIR (tests) stands before /etc and /var of the files written here.
+# SOIL_ROOT_DIRECTORY=DIR (tests) stands before /etc and /var of the files written here, and before
+# /usr/bin of Debian's Rust.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -75,8 +76,13 @@ rust_version() {
 }
 rust_will_do() {
   version=$(rust_version)
-  [ -n "$version" ] && reaches "$version" "$rust_minimum"
+  [ -n "$version" ] && reaches "$version" "$rust_minimum" && [ -n "$(cargo_in_use)" ]
 }
+cargo_in_use() (
+  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+  command -v cargo
+)
+rust_of_the_user() { case $(cargo_in_use) in '' | "${SOIL_ROOT_DIRECTORY:-}"/usr/bin/*) return 1 ;; esac }
 toolchain() {
   for folder in "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_toolchain"-*; do
     # rustup writes this file last: without it the installation was interrupted.
@@ -96,6 +102,43 @@ rustup_program() {
   done
 }
 rust_present() { rust_will_do || [ -n "$(toolchain)$(rustup_program)" ]; }
+
+rust_packages() {
+  echo "$rust_own"
+  case $1 in test | bench) echo "$rust_own_test" ;; esac
+}
+# What tests add to the Rust in use, if that is one of Debian's packages.
+rust_tools() {
+  case $1 in test | bench) ;; *) return 0 ;; esac
+  ! rust_of_the_user && rust_will_do || return 0
+  case $(missing cargo cargo-web) in
+  'cargo-web ') echo "$rust_own_test" ;;
+  'cargo ') echo "$rust_web_test" ;;
+  esac
+}
+
+# Installs Debian's Rust from the sources that apt has; fails where they have none that will do, and
+# where it would stand behind the user's on PATH.
+debian_rust() {
+  ! rust_of_the_user || return 1
+  for names in "$rust_own" "$rust_web"; do
+    # It has no clippy, which CI needs.
+    [ "$names" != "$rust_web" ] || [ -z "${CI:-}" ] || return 1
+    if choose_known $names; then
+      apt_install "$chosen" $names
+      return 0
+    fi
+  done
+  return 1
+}
+
+# Installs what rustup's package needs: it is unpacked by rust() below.
+rustup_libraries() {
+  [ -n "$(rustup_needs)" ] || fail "none of this machine's sources has Rust >= $rust_minimum or rustup: put Rust >= $rust_minimum on PATH"
+  needs=$(rustup_needs)
+  oldest="$oldest $(echo $needs)"
+  install_together $(missing $(echo "$needs" | sed 's/=.*//'))
+}
 
 # unpack FOLDER PACKAGE…: their files only, nothing is installed. Debian's rustup can't be installed
 # beside Debian's cargo.
@@ -126,12 +169,13 @@ packages() {
   wanted=$(ocaml_packages "$1")
   ocaml=$(missing $wanted)
   # The libraries' versions go with the compiler's.
-  case " $ocaml" in *' ocaml-nox '*) ocaml=$wanted ;; esac
+  case " $ocaml" in *' ocaml '*) ocaml=$wanted ;; esac
   system=$(missing $(system_packages "$1"))
+  tools=$(missing $(rust_tools "$1"))
   rust=
-  rust_present || rust=rustup
-  [ -n "$ocaml$system$rust" ] || return 0
-  [ "$(id -u)" = 0 ] || fail "packages are missing: $system$ocaml $rust
+  rust_present || rust=$rust_own
+  [ -n "$ocaml$system$tools$rust" ] || return 0
+  [ "$(id -u)" = 0 ] || fail "packages are missing: $system$ocaml$tools$rust
 setup: run as root:  $here/setup.sh packages $1"
   finish_interrupted
   say "apt-get update"
@@ -139,11 +183,9 @@ setup: run as root:  $here/setup.sh packages $1"
   install_any $system
   install_together $ocaml
   if [ -n "$rust" ]; then
-    [ -n "$(rustup_needs)" ] || add_releases || fail "Debian's rustup is in none of this machine's sources: put Rust >= $rust_minimum on PATH"
-    needs=$(rustup_needs)
-    oldest="$oldest $(echo $needs)"
-    install_together $(missing $(echo "$needs" | sed 's/=.*//'))
+    debian_rust || { add_releases && debian_rust; } || rustup_libraries
   fi
+  install_together $(missing $(rust_tools "$1"))
 }
 
 rust() {
@@ -168,8 +210,13 @@ rust() {
   export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
   cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return 0
   rustup=$(rustup_program)
-  [ -n "$rustup" ] || fail "rustfmt and clippy are missing beside $(command -v cargo): make test needs them"
-  "$rustup" component add rustfmt clippy >&2
+  if [ -n "$rustup" ] && [ -z "$(rust_tools "$1")" ]; then
+    "$rustup" component add rustfmt clippy >&2
+    return
+  fi
+  cargo fmt --version >/dev/null 2>&1 || fail "rustfmt is missing beside $(command -v cargo): make test needs it"
+  # make test says that it leaves clippy out.
+  [ -z "${CI:-}" ] || fail "clippy is missing beside $(command -v cargo), and CI needs it: put a Rust that has it on PATH"
 }
 
 # An OCaml of the user's own: nothing is installed into it, the command that does is named.
@@ -186,7 +233,7 @@ check_own_ocaml() {
     return 0
   fi
   version=$(ocaml_version)
-  reaches "${version:-0}" 5.2 || fail "$(command -v ocamlfind || command -v ocamlopt) is OCaml $version and Soil needs 5.2 or later: run  opam switch create 5.3.0"
+  reaches "${version:-0}" 5.2 || fail "$(command -v ocamlfind || command -v ocamlopt) is OCaml $version and Soil needs 5.2 or later: run  opam switch create 5.4.1"
   command -v dune >/dev/null || fail "dune is missing beside OCaml $version: run  opam install dune"
   reaches "$(dune --version)" 3.17 || fail "dune $(dune --version) is too old: run  opam install 'dune>=3.17'"
   libraries=$findlib_run
@@ -234,7 +281,7 @@ libraries() {
   ocaml_is_ours || return 0
   folder=$cache/libraries
   # shellcheck disable=SC2086
-  of="$ocaml_unpacked $(dpkg-query -W -f '${Package}=${Version}\n' ocaml-nox '*-ocaml-dev' 2>/dev/null | cksum)"
+  of="$ocaml_unpacked $(dpkg-query -W -f '${Package}=${Version}\n' ocaml '*-ocaml-dev' 2>/dev/null | cksum)"
   [ "$(cat "$folder/.of" 2>/dev/null)" != "$of" ] || return 0
   for release in '' $(releases) none; do
     [ "$release" != none ] || fail "no release of Debian among apt's sources has $ocaml_unpacked for the OCaml that is installed: run  apt-get update; apt-get upgrade"
@@ -281,7 +328,7 @@ ensure)
   fi
   ;;
 packages) packages "$group" ;;
-list) echo "$(ocaml_packages "$group") $(system_packages "$group") rustup" | tr -s ' \n' '\n' ;;
+list) echo "$(ocaml_packages "$group") $(system_packages "$group") $(rust_packages "$group")" | tr -s ' \n' '\n' ;;
 environment) environment ;;
 kernel) kernel "${2:-cloud-amd64}" ;;
 libraries) libraries ;;
