@@ -157,7 +157,8 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
                 "-chardev",
                 format!("socket,id=monitor,fd={}", sockets.monitor),
             );
-            args.pair("-mon", "chardev=monitor,mode=control");
+            // QEMU 11 warns of `-mon`, which this is short for.
+            args.pair("-qmp", "chardev:monitor");
         }
         None => args.pair("-chardev", "file,id=soilctl,path=soil-control.txt"),
     }
@@ -453,7 +454,8 @@ mod tests {
             assert!(!command.contains(absent), "{absent}: {command}");
         }
         assert!(command.contains("microvm,accel=tcg") && command.ends_with("-append A=1"));
-        assert!(command.contains("socket,id=soilctl,fd=7") && command.contains("id=monitor,fd=8"));
+        assert!(command.contains("socket,id=soilctl,fd=7"));
+        assert!(command.contains("socket,id=monitor,fd=8 -qmp chardev:monitor"));
     }
 
     #[test]
