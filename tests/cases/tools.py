@@ -555,6 +555,7 @@ def the_doctor_installs_what_is_missing(context):
     command = text.rstrip("\n").rsplit("\n", 1)[-1].strip()
     assert command.startswith("apt-get install --no-remove --no-install-recommends "), text
     assert " qemu-system-x86" in command, text
+    assert found["OCaml"]["packages"] == ["ocaml", "ocaml-findlib"], found
     assert "no apt-get" in doctor("--fix").stderr
 
     apt = context.path("bin/apt-get")
@@ -567,6 +568,30 @@ def the_doctor_installs_what_is_missing(context):
             words = file.read()
         assert words == command.replace("apt-get", "--yes", 1) + "\n", words
         os.unlink(asked)
+
+
+@test(limit=60)
+def the_doctor_names_holes_of_ocaml(context):
+    """`soil doctor` names the known holes of the OCaml that it finds, as text and JSON, and none of a
+    version that has none."""
+    environment = {**installed(), "PATH": context.path("bin")}
+    os.mkdir(context.path("bin"))
+    soil, compiler = os.path.join(INSTALLED, "bin", "soil"), context.path("bin/ocamlopt")
+
+    def doctor(version, *words):
+        with open(compiler, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\necho {version}\n")
+        os.chmod(compiler, 0o755)
+        return context.run(soil, "doctor", *words, env=environment, check=False).stdout
+
+    found = {each["name"]: each for each in json.loads(doctor("5.3.0", "--json"))}
+    line = "CVE-2026-28364: Marshal.from_*, input_value, mended in OCaml 5.4.1"
+    assert found["OCaml"]["found"] and found["OCaml"]["holes"][0] == line, found["OCaml"]
+    assert found["QEMU"]["holes"] == [], found["QEMU"]
+    assert f"  {line}\n" in doctor("5.3.0")
+    newer = doctor("5.4.1")
+    assert "known holes" in newer and "CVE-2026-28364" not in newer, newer
+    assert "known holes" not in doctor("5.5.2")
 
 
 @test(limit=60)

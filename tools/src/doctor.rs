@@ -1,6 +1,8 @@
 //! `soil doctor`: the programs that this machine lacks, and the command that installs them, which
 //! `--fix` runs.
 
+mod holes;
+
 use crate::cli::{Doctor, Machine};
 use crate::executables::{find_program, find_tool};
 use crate::failure::Failure;
@@ -15,6 +17,8 @@ use std::process::{Command, Stdio};
 
 /// The machine that runs images.
 const QEMU: &str = "qemu-system-x86_64";
+/// The finding whose version says what is known of the runtime.
+const OCAML: &str = "OCaml";
 
 /// A program or file that was looked for.
 struct Finding {
@@ -24,6 +28,8 @@ struct Finding {
     remedy: Remedy,
     /// Whether building or running images requires it.
     needed: bool,
+    /// Known holes of what was found, which programs get with it.
+    holes: Vec<String>,
 }
 
 /// The remedy for a program that is missing.
@@ -48,6 +54,8 @@ struct Shown<'a> {
     packages: &'a [&'a str],
     /// Something else to do if it isn't found.
     remedy: Option<&'a str>,
+    /// Known holes of what was found.
+    holes: &'a [String],
 }
 
 /// Prints the findings, installs Debian's packages with `--fix`, and returns whether everything
@@ -90,6 +98,16 @@ fn print(findings: &[Finding]) {
             anstream::println!("{}: {text}", finding.name);
         }
     }
+    for finding in findings.iter().filter(|each| !each.holes.is_empty()) {
+        anstream::println!(
+            "\nThis {} has known holes, which programs get with it. Some are mended by its \
+            distribution; SECURITY.md says what each takes:",
+            finding.name
+        );
+        for hole in &finding.holes {
+            anstream::println!("  {hole}");
+        }
+    }
 }
 
 fn shown(finding: &Finding) -> Shown<'_> {
@@ -106,6 +124,7 @@ fn shown(finding: &Finding) -> Shown<'_> {
             Remedy::Say(text) => Some(text),
             _ => None,
         },
+        holes: &finding.holes,
     }
 }
 
@@ -162,8 +181,12 @@ fn install(packages: &[&str]) -> Result<(), Failure> {
 fn look() -> Vec<Finding> {
     let bar = progress::busy("looking for what Soil uses");
     let finding = |needed: bool| {
-        move |(name, found, remedy)| Finding {
+        move |(name, found, remedy): Found| Finding {
             name,
+            holes: match &found {
+                Ok(version) if name == OCAML => holes::known(version),
+                _ => Vec::new(),
+            },
             found,
             remedy,
             needed,
@@ -181,7 +204,7 @@ type Found = (&'static str, Result<String, String>, Remedy);
 
 /// The needs of every user.
 fn needed() -> Vec<Found> {
-    const OCAML: Remedy = Remedy::Packages(&["ocaml-nox", "ocaml-findlib"]);
+    const COMPILER: Remedy = Remedy::Packages(&["ocaml", "ocaml-findlib"]);
     const INSTALL: Remedy = Remedy::Say(
         "run 'make install' in Soil's repository, and '. PREFIX/env' where \
         PREFIX isn't /usr or /usr/local",
@@ -194,8 +217,8 @@ fn needed() -> Vec<Found> {
             of(QEMU, "--version", Some((7, 2))),
             Remedy::Packages(&["qemu-system-x86"]),
         ),
-        ("OCaml", of("ocamlopt", "-version", Some((5, 2))), OCAML),
-        ("findlib", findlib, OCAML),
+        (OCAML, of("ocamlopt", "-version", Some((5, 2))), COMPILER),
+        ("findlib", findlib, COMPILER),
         (
             "dune",
             of("dune", "--version", Some((3, 17))),
@@ -378,6 +401,7 @@ mod tests {
             found: found.map(str::to_owned).map_err(str::to_owned),
             remedy: Remedy::Packages(names),
             needed: true,
+            holes: Vec::new(),
         };
         let findings = [
             finding(Err("no"), &["passt", "binutils"]),

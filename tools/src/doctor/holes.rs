@@ -1,0 +1,152 @@
+//! Holes of OCaml's runtime and of the libraries that come with it, which programs have linked in.
+//! SECURITY.md has the same table, with what each takes; a test compares them.
+
+/// A version of OCaml: `5.4.1`.
+type Version = (u32, u32, u32);
+
+/// A hole that versions before `mended` have.
+struct Hole {
+    /// The advisory of the OCaml security team, or its CVE.
+    advisory: &'static str,
+    /// What reads or computes wrongly.
+    place: &'static str,
+    mended: Version,
+}
+
+/// From the change lists of OCaml 5.4.1 and 5.5.2. Those of Windows and of bytecode alone are left
+/// out.
+const HOLES: [Hole; 8] = [
+    Hole {
+        advisory: "CVE-2026-28364",
+        place: "Marshal.from_*, input_value",
+        mended: (5, 4, 1),
+    },
+    Hole {
+        advisory: "CVE-2026-34353",
+        place: "Bigarray.reshape",
+        mended: (5, 5, 0),
+    },
+    Hole {
+        advisory: "OSEC-2026-18",
+        place: "Marshal.from_string, Marshal.from_bytes",
+        mended: (5, 5, 1),
+    },
+    Hole {
+        advisory: "OSEC-2026-21",
+        place: "Str.string_partial_match",
+        mended: (5, 5, 2),
+    },
+    Hole {
+        advisory: "OSEC-2026-22",
+        place: "Unix.map_file",
+        mended: (5, 5, 2),
+    },
+    Hole {
+        advisory: "OSEC-2026-23",
+        place: "Marshal.from_*, input_value",
+        mended: (5, 5, 2),
+    },
+    Hole {
+        advisory: "OSEC-2026-25",
+        place: "Runtime_events",
+        mended: (5, 5, 2),
+    },
+    Hole {
+        advisory: "OSEC-2026-26",
+        place: "Runtime_events",
+        mended: (5, 5, 2),
+    },
+];
+
+/// One line for each hole of the OCaml with this version; none for a text that isn't one.
+pub fn known(version: &str) -> Vec<String> {
+    let Some(found) = numbers(version) else {
+        return Vec::new();
+    };
+    let of_this = HOLES.iter().filter(|hole| found < hole.mended);
+    let line = |hole: &Hole| {
+        let (major, minor, patch) = hole.mended;
+        format!(
+            "{}: {}, mended in OCaml {major}.{minor}.{patch}",
+            hole.advisory, hole.place
+        )
+    };
+    of_this.map(line).collect()
+}
+
+/// The version at the beginning of what `ocamlopt -version` says: `5.3.0`, `5.5.0~beta1`.
+fn numbers(version: &str) -> Option<Version> {
+    let digits = |text: &str| {
+        let end = text.find(|c: char| !c.is_ascii_digit());
+        text.get(..end.unwrap_or(text.len()))?.parse().ok()
+    };
+    let mut parts = version.trim().splitn(3, '.');
+    let mut next = || digits(parts.next()?);
+    Some((next()?, next()?, next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HOLES, known, numbers};
+
+    #[test]
+    fn a_version_has_the_holes_that_later_ones_mend() {
+        let advisories = |version| {
+            let lines = known(version).into_iter();
+            let first = lines.filter_map(|line| Some(line.split_once(':')?.0.to_owned()));
+            first.collect::<Vec<_>>()
+        };
+        assert_eq!(advisories("5.3.0").len(), HOLES.len());
+        assert_eq!(
+            known("5.4.0").first().map(String::as_str),
+            Some("CVE-2026-28364: Marshal.from_*, input_value, mended in OCaml 5.4.1")
+        );
+        assert_eq!(
+            advisories("5.4.1").first().map(String::as_str),
+            Some("CVE-2026-34353")
+        );
+        assert_eq!(
+            advisories("5.5.0").first().map(String::as_str),
+            Some("OSEC-2026-18")
+        );
+        assert_eq!(advisories("5.5.1").len(), 5);
+        assert!(known("5.5.2").is_empty() && known("5.10.0").is_empty());
+    }
+
+    #[test]
+    fn versions_of_three_numbers_are_read() {
+        assert_eq!(numbers("5.3.0\n"), Some((5, 3, 0)));
+        assert_eq!(numbers("5.5.0~beta1"), Some((5, 5, 0)));
+        assert_eq!(numbers("5.4.1+flambda"), Some((5, 4, 1)));
+        for text in [
+            "",
+            "5.4",
+            "/usr/bin/ocamlopt",
+            "5..1",
+            "a.b.c",
+            "5.3.99999999999",
+        ] {
+            assert_eq!(numbers(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_page_on_security_has_each_hole() {
+        let page = include_str!("../../../SECURITY.md");
+        let rows: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("| CVE-") || line.starts_with("| OSEC-"))
+            .collect();
+        assert_eq!(rows.len(), HOLES.len());
+        for hole in &HOLES {
+            let (major, minor, patch) = hole.mended;
+            let mended = format!("| {major}.{minor}.{patch} |");
+            let row = rows.iter().find(|row| row.contains(hole.advisory));
+            assert!(
+                row.is_some_and(|row| row.ends_with(&mended)),
+                "{}: {row:?}",
+                hole.advisory
+            );
+        }
+    }
+}
