@@ -102,7 +102,9 @@ let reporter ?(capacity = 1000) scope sinks =
   List.iter (fun { sink; stream; _ } -> daemon (fun () -> run sink stream over)) queues;
   (* They begin: a daemon that hasn't begun by the end of its scope never does. *)
   Soil.Task.yield ();
-  let late source level text = prerr_endline (Line.console ~started source level None text) in
+  let late source level text =
+    Soil.Private.print_error (Line.console ~started source level None text ^ "\n")
+  in
   Line.reporter @@ fun source level header text ->
   let text = match header with None -> text | Some header -> header ^ ": " ^ text in
   let message = { time = Soil.Clock.now_ns (); level; source; text } in

@@ -80,10 +80,17 @@ let undoing undo f =
       undo ();
       raise_with_backtrace e backtrace
 
+(* Memory may be short, and standard error a full disk; an exception of a signal's handler passes. *)
+let attempt f = try f () with Sys_error _ | Sys_blocked_io | Out_of_memory | Stack_overflow -> ()
+
+let print text =
+  attempt (fun () ->
+      prerr_string text;
+      flush stderr)
+
 let report what e backtrace =
   (* Both writers to stderr in order: OCaml's channel first, then the C library's. *)
-  prerr_string (what ^ exception_to_string e ^ "\n");
-  flush stderr;
+  attempt (fun () -> print (what () ^ exception_to_string e ^ "\n"));
   restore_backtrace e backtrace;
   ignore (print_last_backtrace 0)
 
@@ -92,7 +99,7 @@ let report what e backtrace =
 let uncaught (e : exn) (_debugger : bool) =
   let backtrace = get_backtrace () in
   (try Stdlib.do_at_exit () with _ -> ());
-  report "Fatal error: exception " e backtrace
+  report (fun () -> "Fatal error: exception ") e backtrace
 
 let () =
   if not (Backend.is_bytecode ()) then

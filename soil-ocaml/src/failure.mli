@@ -40,8 +40,13 @@ val exception_to_string : exn -> string
 val undoing : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [undoing undo f] is [f ()]; if that raises, [undo ()] comes first. *)
 
-val report : string -> exn -> backtrace -> unit
-(** [report what e bt] writes [what], [e] and its backtrace to the standard error channel. *)
+val print : string -> unit
+(** [print text] writes [text] to the standard error channel, and flushes it. It returns where that
+    fails, since standard error can't be written or memory is short: a report must not end what it
+    reports on. *)
+
+val report : (unit -> string) -> exn -> backtrace -> unit
+(** [report what e bt] writes [what ()], [e] and its backtrace likewise. *)
 
 val record_backtraces : unit -> unit
 (** Turns recording of backtraces on, unless [OCAMLRUNPARAM] is set. *)

@@ -13,6 +13,9 @@ val text : (int -> int) -> (bytes -> int -> int -> int) -> string
 (** [text check get] is the text that Rust copies for [get buffer offset length], answering with its
     whole length; [check] takes the result of that. *)
 
+val print_error : string -> unit
+(** [print_error text] writes [text] to standard error, and returns where that fails. *)
+
 val needed_display : (string -> (int * int) * (int * int) list) -> unit
 (** [needed_display f] lets {!Needs} know that [f name] is the width and height of that display, and
     those of its modes. [f] raises {!Error.Error} if there is no such display. *)

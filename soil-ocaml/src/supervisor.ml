@@ -137,9 +137,9 @@ let is_up t = t.phase = Running && are_up (health t)
 let report_failures path h =
   match (h.state, h.last) with
   | (Waiting _ | Ended _), Some (Failed (e, backtrace)) ->
-      Failure.report ("Soil.Supervisor: " ^ path ^ ": ") e backtrace
+      Failure.report (fun () -> "Soil.Supervisor: " ^ path ^ ": ") e backtrace
   | (Waiting _ | Ended _), Some Late ->
-      prerr_endline ("Soil.Supervisor: " ^ path ^ ": not ready in time")
+      Failure.print ("Soil.Supervisor: " ^ path ^ ": not ready in time\n")
   | _ -> ()
 
 (* States *)
@@ -151,7 +151,7 @@ let poke t =
 let set t entry state =
   entry.now <- state;
   (try t.report (t.path ^ entry.child_name) (health_of entry)
-   with e -> Failure.report "Soil.Supervisor: report: " e (Failure.get_backtrace ()));
+   with e -> Failure.report (fun () -> "Soil.Supervisor: report: ") e (Failure.get_backtrace ()));
   poke t
 
 let is_alive entry =

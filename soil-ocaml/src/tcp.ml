@@ -224,7 +224,8 @@ let with_connection ?timeout ?options endpoint f =
 (* Servers *)
 
 let report c e =
-  Failure.report (File_descriptor.name c ^ ": exception ") e (Failure.get_backtrace ())
+  let backtrace = Failure.get_backtrace () in
+  Failure.report (fun () -> File_descriptor.name c ^ ": exception ") e backtrace
 
 (* Whether [e] is the exception that [d] itself raised as its peer went away, physically. *)
 let is_peer_gone (d : Descriptor.t) e =

@@ -48,5 +48,21 @@ let () =
       Soil.run (fun () ->
           handler_raises Of_the_program;
           handler_raises (Soil.Error { code = Busy; operation = "o"; subject = "s"; detail = "" }))
+  | "restart" ->
+      (* A child that fails at its first start, and a stop that comes too late. *)
+      let starts = ref 0 in
+      let start _ =
+        incr starts;
+        print_endline ("start " ^ string_of_int !starts);
+        match !starts with 1 -> raise Of_the_program | 2 -> wait_for_ever () | _ -> ()
+      in
+      let backoff = { Soil.Supervisor.first = 0.; most = 0.; jitter = 0. } in
+      Soil.run (fun () ->
+          Soil.Supervisor.run ~backoff (fun s ->
+              ignore (Soil.Supervisor.add s "child" ~start_within:0.05 start);
+              Soil.Supervisor.stop s))
+  | "needs" ->
+      Soil.Needs.cpus 4096;
+      Soil.run (fun () -> print_endline "started")
   | "deadlock" -> Soil.run (fun () -> Soil.Task.Promise.(await (create ())))
   | _ -> exit 1

@@ -36,6 +36,22 @@ What is reported of a connection's handler is in the words of the printers that 
   tcp 127.0.0.1 exception in its own words
   tcp 127.0.0.1 exception Soil.Error: o s: in use
 
+A report that can't be written ends nothing: the server goes on with its next connection, and the supervisor with the next start.
+
+  $ SOIL_NET=none ./ends.exe report 2> /dev/full
+  at_exit
+  $ ./ends.exe restart 2> /dev/full
+  start 1
+  start 2
+  start 3
+  at_exit
+  $ ./ends.exe uncaught 2> /dev/full
+  at_exit
+  [2]
+  $ ./ends.exe needs 2> /dev/full
+  at_exit
+  [125]
+
 SIGTERM and SIGINT cancel everything. The shell ignores SIGINT for what runs in the background.
 
   $ ended_by() {
