@@ -8,6 +8,7 @@ import qemu
 from harness.console import Child, Timeout
 from harness.tap import Tap
 from measure import Figure
+from start import said, started
 
 ROOT = os.path.dirname(peer.HERE)
 PROGRAMS = {
@@ -51,8 +52,8 @@ def prepare():
 
 
 def first_line_ms(command, text):
-    with Child(command) as child:
-        return child.wait_line(text, timeout=15)[0] * 1000
+    with started(command, said(text, timeout=15)) as (_, seconds):
+        return seconds * 1000
 
 
 def boot(options):
@@ -100,6 +101,15 @@ def least(works, low, high):
     return high
 
 
+def succeeds(words, timeout=15):
+    """Whether a client ends with status 0 in time. A guest that has too little memory may accept a
+    connection and never answer it."""
+    try:
+        return subprocess.run(words, capture_output=True, timeout=timeout).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
 def says(command, text, then=None):
     """Whether the guest prints `text` in time, and the check `then` passes after that."""
     with Child(command) as child:
@@ -110,17 +120,16 @@ def says(command, text, then=None):
             return False
 
 
-def least_of_servers(guests, url):
-    """The least -m with which Soil and Linux, given as functions of a TAP and of MiB, deliver
+def least_of_servers(both, url):
+    """The least -m with which `both`, Soil and Linux as functions of a TAP and of MiB, deliver
     `url`, which has a place for the address."""
     with Tap(3) as tap:
 
         def answers():
-            words = ["curl", "-fsSk", "-o", "/dev/null", "-m", "10", url.format(tap.guest)]
-            return subprocess.run(words, capture_output=True).returncode == 0
+            return succeeds(["curl", "-fsSk", "-o", "/dev/null", url.format(tap.guest)])
 
         ours, theirs = (
-            lambda mem, guest=guest: says(guest(tap, mem), "ready", answers) for guest in guests
+            lambda mem, guest=guest: says(guest(tap, mem), "ready", answers) for guest in both
         )
         return least(ours, 4, 64), least(theirs, 48, 160)
 
@@ -133,12 +142,10 @@ def memory(options):
     with Tap(2) as tap:
 
         def echoes():
-            load = [peer.work("load"), "copy", tap.guest, "7", "131072"]
-            return subprocess.run(load, capture_output=True, timeout=15).returncode == 0
+            return succeeds([peer.work("load"), "copy", tap.guest, "7", "131072"])
 
         def delivers():
-            url = ["curl", "-fsS", "-o", "/dev/null", "-m", "10", f"http://{tap.guest}/"]
-            return subprocess.run(url, capture_output=True).returncode == 0
+            return succeeds(["curl", "-fsS", "-o", "/dev/null", f"http://{tap.guest}/"])
 
         hello = image("_build/soil/" + PROGRAMS["hello"])
         echo = image("_build/soil/" + PROGRAMS["echo"])
@@ -204,7 +211,6 @@ def compute(options):
 
 def between(command, timeout=60):
     """Seconds on the host's clock between the guest's lines "begin" and "end"."""
-    with Child(command) as child:
-        begin, _ = child.wait_line("begin", timeout)
+    with started(command, said("begin", timeout)) as (child, begin):
         end, _ = child.wait_line("end", timeout)
         return end - begin

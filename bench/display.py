@@ -15,6 +15,7 @@ from harness.console import Child
 from harness.qmp import Monitor
 from harness.tap import Tap
 from measure import Figure
+from start import said, started
 
 PROGRAMS = "bench/programs/display"
 ORDER = """display_fps_full_640 display_fps_full_1080 display_fps_damage5_1080
@@ -66,8 +67,7 @@ def guests(options):
 
 def rate(command, seconds):
     """The frames a second that the guest prints."""
-    with Child(command) as child:
-        child.wait_line("fps=", timeout=60 + 4 * seconds)
+    with started(command, said("fps=", 60 + 4 * seconds)) as (child, _):
         return float(re.search(r"fps=([0-9.e+]+)", child.text)[1])
 
 
@@ -76,8 +76,8 @@ def answers(guest, size):
     median."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "qmp")
-        with Child(guest("keys", size, path)) as child:
-            child.wait_line("ready", timeout=60)
+        command = guest("keys", size, path)
+        with started(command, said("ready", timeout=60)) as (child, _):
             monitor = Monitor(path)
             times = [answer(child, monitor) for _ in range(KEYS)]
     return statistics.median(times)

@@ -11,10 +11,14 @@ class Figure:
     above 1 whenever Soil is better.
     """
 
+    # All that were made, for the run to know what a group that failed has no figures for.
+    made = []
+
     def __init__(self, name, unit, better):
         assert better in ("higher", "lower")
         self.name, self.unit, self.better = name, unit, better
         self.runs = []
+        Figure.made.append(self)
 
     def add(self, soil, peer):
         self.runs.append([soil, peer])
@@ -38,6 +42,13 @@ class Figure:
         }
 
 
+def missing(known, reason):
+    """The result of a figure that a run asked for and didn't get; `known` is one that has its name
+    and unit."""
+    kept = {key: known[key] for key in ("name", "unit", "better")}
+    return {**kept, "soil": None, "peer": None, "ratio": None, "runs": [], "missing": reason}
+
+
 def rounded(value):
     """Four significant digits, integers as they are."""
     if value is None or isinstance(value, int):
@@ -48,11 +59,11 @@ def rounded(value):
 def table(results):
     """The results as lines of a Markdown table."""
     lines = [
-        "| figure | unit | better | Soil | peer | ratio: median (min–max, n) |",
-        "|---|---|---|---|---|---|",
+        "| figure | unit | better | Soil | peer | ratio: median (min–max, n) | run |",
+        "|---|---|---|---|---|---|---|",
     ]
     for each in results:
-        ratio = "–"
+        ratio = f"no figure: {each['missing']}" if "missing" in each else "–"
         if each["ratio"] is not None:
             figure = Figure(each["name"], each["unit"], each["better"])
             figure.runs = each["runs"]
@@ -62,7 +73,7 @@ def table(results):
                 ratio += f" ({min(ratios):.2f}–{max(ratios):.2f}, {len(ratios)})"
         lines.append(
             f"| `{each['name']}` | {each['unit']} | {each['better']} | {shown(each['soil'])} |"
-            f" {shown(each['peer'])} | {ratio} |"
+            f" {shown(each['peer'])} | {ratio} | {each.get('date', '–')} |"
         )
     return lines
 

@@ -11,6 +11,7 @@ from boot import LINUX, SOIL, built, image
 from harness.console import Child, cpu_seconds
 from harness.tap import Tap
 from measure import Figure
+from start import said, started
 
 
 def prepare():
@@ -65,8 +66,7 @@ def guests(options, mode, port, program=SOIL + "serve.exe", **device):
 
 def served(command, work):
     """Boots what `command` says on a TAP of its own, waits until it is ready, and measures."""
-    with Tap(3) as tap, Child(command(tap)) as child:
-        child.wait_line("ready")
+    with Tap(3) as tap, started(command(tap), said("ready")) as (child, _):
         try:
             return work(tap.guest, child.pid)
         except RuntimeError as problem:

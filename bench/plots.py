@@ -210,6 +210,7 @@ def boot_chart(path, rows):
 
 def scripts(results, folder):
     """The charts that these results have figures for: {path: lines of gnuplot}."""
+    results = [each for each in results if "missing" not in each]
     named = {each["name"]: each for each in results}
     compared = [each for each in results if each["ratio"] is not None]
     charts = {}

@@ -33,9 +33,9 @@ def command(
     """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an interface;
     `display` the size of one, with a keyboard; `monitor` the path of QMP's socket."""
     suffix = "device" if machine == "microvm" else "pci"
-    if machine == "microvm" and display:
-        # Linux's ordinary kernel doesn't set up a microvm's PIC: a tick of the timer behind that
-        # comes as a divide error, most times.
+    if machine == "microvm":
+        # Linux doesn't set up a microvm's PIC. A tick of the timer behind that, before the I/O APIC
+        # is set up, comes as a divide error: in half of the boots of a slow host.
         machine = "microvm,pit=off"
     words = [
         QEMU, "-accel", "tcg", "-M", machine, "-cpu", "qemu64", "-m", str(mem), "-smp", "1",

@@ -24,6 +24,7 @@ import peer  # noqa: E402
 import plots  # noqa: E402
 import processes  # noqa: E402
 import secure  # noqa: E402
+import start  # noqa: E402
 import storage  # noqa: E402
 import tcpip  # noqa: E402
 import unmodified  # noqa: E402
@@ -101,15 +102,45 @@ def prepare():
         )
 
 
-def merged(new):
-    """The stored results with those of this run in their place."""
+def measured(name, group, options):
+    """A group's results, what it has no figures for, and why it failed; None if it didn't."""
+    measure.Figure.made.clear()
+    start.group = name
+    try:
+        figures = group(options)
+    except Exception as problem:  # one broken group must not lose the others' figures
+        print(f"{name}: {problem}", file=sys.stderr)
+        reason = " ".join(f"{type(problem).__name__}: {problem}".replace("|", "/").split())
+        return [], [figure.result() for figure in measure.Figure.made], reason[:80]
+    results = [figure.result() for figure in figures]
+    without = [each for each in results if not each["runs"]]
+    return [each for each in results if each["runs"]], without, None
+
+
+def merged(stored, new, asked, whole, today):
+    """The stored results with those of this run in their place. `asked` has, by the name of each
+    group of the run, what `measured` returned; a figure that it should have had and hasn't is none
+    any more. A `whole` run should have all figures."""
+    found = {each["name"]: each for each in stored}
+    known = {each["name"]: each for _, without, _ in asked.values() for each in without} | found
+    groups = {name: each.get("group") for name, each in found.items()}
+    for group, (_, without, _) in asked.items():
+        groups |= {each["name"]: group for each in without}
+    for name, group in groups.items():
+        if whole or group in asked:
+            _, _, reason = asked.get(group, ([], [], None))
+            found[name] = measure.missing(known[name], reason or "the run had none")
+            found[name] |= {"date": today, **({"group": group} if group else {})}
+    found |= {each["name"]: each for each in new}
+    return sorted(found.values(), key=lambda each: ORDER.index(each["name"]))
+
+
+def stored():
     try:
         with open(RESULTS, encoding="utf-8") as file:
-            stored = {each["name"]: each for each in json.load(file)}
+            return json.load(file)
     except FileNotFoundError:
-        stored = {}
-    stored.update((each["name"], each) for each in new)
-    return sorted(stored.values(), key=lambda each: ORDER.index(each["name"]))
+        return []
 
 
 def write(results, machine):
@@ -126,7 +157,7 @@ def write(results, machine):
     ).stdout.split("\n")[0]
     note = (
         f"Last run {datetime.date.today()}, {machine}, {os.cpu_count()} cores, {version}, TCG,"
-        f" kernel of the peer: {peer.kernel_version()}."
+        f" kernel of the peer: {peer.kernel_version()}; {start.summary()}."
     )
     with open(README, "w", encoding="utf-8") as file:
         body = "\n".join([BEGIN, note, "", *measure.table(results), END])
@@ -140,21 +171,18 @@ def main():
     sandbox.enter()
     console.raise_priority(-20)  # both sides alike: other load on the machine disturbs less
     results = []
-    failed = []
+    asked = {}
+    today = str(datetime.date.today())
     for name, group in GROUPS.items():
         if options.only and name not in options.only:
             continue
-        try:
-            figures = group(options)
-        except Exception as problem:  # one broken group must not lose the others' figures
-            print(f"{name}: {problem}", file=sys.stderr)
-            failed.append(name)
-            continue
-        for figure in figures:
-            result = figure.result()
+        asked[name] = measured(name, group, options)
+        for result in asked[name][0]:
+            result |= {"group": name, "date": today}
             results.append(result)
             print("\n".join(measure.table([result])[2:]), flush=True)
-    results = merged(results)
+    print(start.summary(), flush=True)
+    results = merged(stored(), results, asked, not options.only, today)
     write(results, options.machine)
     try:
         plots.draw(results, os.path.dirname(RESULTS))
@@ -162,6 +190,7 @@ def main():
         sys.exit(
             f"error: no plots without {problem.filename}; run: make setup, then bench/plots.py"
         )
+    failed = [name for name, (_, _, reason) in asked.items() if reason]
     if failed:
         sys.exit(f"error: no figures from {', '.join(failed)}")
 

@@ -13,8 +13,9 @@ import peer
 import qemu
 import quota
 from boot import LINUX, SOIL, built, image, least
-from harness.console import Child, Timeout
+from harness.console import Timeout
 from measure import Figure
+from start import STARTS, said, started
 
 MIB = 1 << 20
 DISK, FILE, SMALL = disks.DISK, 128 * MIB, 8 * MIB
@@ -55,10 +56,10 @@ def copy(path, name):
     return to
 
 
-def results(command, timeout=120, env=None):
+def results(command, timeout=120, env=None, starts=STARTS):
     """Seconds between each "begin" and "end", and the guest's own values, in their order."""
     found = []
-    with Child(command, env=env) as child:
+    with started(command, said("begin", timeout), starts, env=env) as (child, _):
         child.finish(timeout)
         for at, line in child.lines:
             if line == "begin":
@@ -261,7 +262,7 @@ def memory(options):
     def works_with(side, mem):
         pair.format()
         try:
-            return len(results(pair.commands(works, mem)[side], timeout=30)) == len(works)
+            return len(results(pair.commands(works, mem)[side], 30, starts=1)) == len(works)
         except (RuntimeError, Timeout):
             return False
 

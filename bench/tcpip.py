@@ -14,10 +14,11 @@ import time
 import peer
 import processes
 from harness import relay
-from harness.console import Child, resident_kib
+from harness.console import Child, Timeout, resident_kib
 from harness.tap import Tap, ip
 from measure import Figure
 from network import guests, load, pairs, served
+from start import said, started
 
 IDLE = 900  # connections: the peer's select loop has room for about a thousand
 FLOOD = 50_000  # SYNs a second
@@ -199,8 +200,7 @@ def lossy(options):
 
     def rate(command, seed):
         with contextlib.ExitStack() as stack, Tap(3) as tap:
-            child = stack.enter_context(Child(command(tap)))
-            child.wait_line("ready")
+            stack.enter_context(started(command(tap), said("ready")))
             words = ["delay=25", "loss=10000", f"seed={seed}"]
             link = relay.BadLink(Children(stack), tap, *words)
             command = [*link.inside, peer.work("load"), "out", tap.guest, "7", str(seconds)]
@@ -263,11 +263,15 @@ def first_reply(options):
                 "dev",
                 tap.name,
             )
-            with Child(command(tap)) as child:
-                while time.monotonic() - child.started < 30:
-                    if attempt(tap.guest):
-                        return (time.monotonic() - child.started) * 1000
-                raise RuntimeError(f"no answer within 30 s: {child.text}")
+            with started(command(tap), lambda child: answered(child, tap.guest)) as (_, seconds):
+                return seconds * 1000
+
+    def answered(child, host):
+        while child.process.poll() is None and time.monotonic() - child.started < 30:
+            if attempt(host):
+                return time.monotonic() - child.started
+        child.drain(0)
+        raise Timeout(f"no answer within 30 s: {child.text}")
 
     def attempt(host):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:

@@ -227,7 +227,12 @@ def dune_run(context, main):
             file.write(text)
     environment = {**os.environ, "FOLDER": context.directory}
     environment.pop("DUNE_BUILD_DIR", None)
-    words = [os.path.join(ROOT, "tools/setup/dunetest.py"), "--root", ".", "@_build/default/runtest"]
+    words = [
+        os.path.join(ROOT, "tools/setup/dunetest.py"),
+        "--root",
+        ".",
+        "@_build/default/runtest",
+    ]
     done = context.run(*words, cwd=folder, env=environment, check=False)
     return done.returncode, done.stdout
 

@@ -21,7 +21,9 @@ HEAD = re.compile(r'File "([^"]+)", lines? [\d-]+')
 SUMMARY = re.compile(r"^\d+ failures?! in .*tests? run\.$", re.MULTILINE)
 FAILED = re.compile(r"^[> ] \[FAIL\] +(.+?) +(\d+) +(.*?)\.$", re.MULTILINE)
 # The report of one failed test: its frame, and what it said.
-REPORT = re.compile(r"^│ \[FAIL\] +(.+?) +(\d+) +.*│\n└─+┘\n((?:.*\n)*?)Logs saved to", re.MULTILINE)
+REPORT = re.compile(
+    r"^│ \[FAIL\] +(.+?) +(\d+) +.*│\n└─+┘\n((?:.*\n)*?)Logs saved to", re.MULTILINE
+)
 
 
 def dune(*words):

@@ -1,0 +1,127 @@
+"""What bench/ makes of guests that don't start, of a "no", and of runs without a figure; without a
+machine."""
+
+import os
+import sys
+
+from harness.console import Timeout
+from harness.context import ROOT
+from harness.runner import test
+
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+import boot  # noqa: E402
+import measure  # noqa: E402
+import qemu  # noqa: E402
+import run  # noqa: E402
+import start  # noqa: E402
+
+
+def guest(context, kind, script):
+    """The words of a guest that is a script; -initrd makes it the peer."""
+    count = context.path("count")
+    words = ["sh", "-c", f"echo >>{count}; count=$(wc -l <{count}); {script}", kind]
+    return words + (["-initrd", "archive"] if kind == "peer" else [])
+
+
+def starts(context):
+    with open(context.path("count"), encoding="ascii") as file:
+        return len(file.readlines())
+
+
+@test()
+def a_peer_that_does_not_start_is_started_again(context):
+    """It is counted and reported; Soil's image isn't started again, and five starts are enough."""
+    start.repeated.clear()
+    start.group = "boot"
+    assert start.summary() == "each start of the peer worked"
+    third = guest(context, "peer", '[ "$count" -lt 3 ] || { echo ready; sleep 100; }')
+    with start.started(third, start.said("ready")) as (child, seconds):
+        assert seconds > 0 and child.process.poll() is None
+    assert starts(context) == 3
+    expected = "starts of the peer that were repeated: 2 (boot 2)"
+    assert start.summary() == expected, start.summary()
+    for kind, most in (("soil", 1), ("peer", start.STARTS)):
+        before = starts(context)
+        try:
+            with start.started(guest(context, kind, "exit 3"), start.said("ready")):
+                raise AssertionError("it started")
+        except Timeout:
+            pass
+        assert starts(context) - before == most, kind
+
+
+@test()
+def a_guest_that_answers_nothing_is_a_no(context):
+    """A client whose time is over says no, as one that fails does; then the least memory is that of
+    the guests that answered."""
+    assert boot.succeeds(["true"]) and not boot.succeeds(["false"])
+    assert not boot.succeeds(["sleep", "100"], timeout=0.1)
+    ready = guest(context, "soil", "echo ready; sleep 100")
+    assert not boot.says(ready, "ready", lambda: boot.succeeds(["sleep", "100"], timeout=0.1))
+    assert boot.says(ready, "ready", lambda: boot.succeeds(["true"]))
+    assert boot.least(lambda mem: mem > 5, 2, 32) == 6
+    assert boot.least(lambda mem: False, 2, 32) is None
+
+
+@test()
+def both_guests_have_the_machine_that_works(_):
+    """A microvm without the PIT, in each guest and in the empty image."""
+    words = [
+        qemu.command("kernel", "", machine="microvm"),
+        qemu.command("kernel", "", machine="microvm", initrd="archive", display=(64, 64)),
+        qemu.floor("floor", "microvm"),
+    ]
+    machines = [each[each.index("-M") + 1] for each in words]
+    assert machines == ["microvm,pit=off"] * 3, machines
+    assert "q35" in qemu.command("kernel", "", machine="q35")
+
+
+def result(name, soil, **more):
+    figure = measure.Figure(name, "ms", "lower")
+    figure.add(soil, 2 * soil)
+    return {**figure.result(), **more}
+
+
+@test()
+def a_run_without_a_figure_says_so(_):
+    """Rows of a group that failed or gave less, and in a whole run all that it didn't measure; rows
+    of groups that weren't asked for stay."""
+    stored = [
+        result("http_rps_c8", 1.0),
+        result("boot_first_line_ms", 1.0, group="boot", date="2026-11-20"),
+        result("tcp_rtt_us_p50", 1.0, group="tcp_rtt", date="2026-11-20"),
+        result("compute_ratio", 1.0, group="compute", date="2026-11-20"),
+    ]
+
+    def broken(_options):
+        measure.Figure("boot_first_line_ms", "ms", "lower").add(3.0, 4.0)
+        measure.Figure("boot_floor_ratio", "times", "lower")
+        raise TimeoutError("no line\nwith begin")
+
+    asked = {
+        "boot": run.measured("boot", broken, None),
+        "tcp_rtt": run.measured("tcp_rtt", lambda _options: [], None),
+    }
+    assert asked["boot"][2] == "TimeoutError: no line with begin", asked
+    new = [result("blk_rand_read_iops", 7.0, group="blk", date="2026-11-24")]
+    rows = {each["name"]: each for each in run.merged(stored, new, asked, False, "2026-11-25")}
+    missing = {name: each.get("missing") for name, each in rows.items()}
+    assert missing == {
+        "boot_first_line_ms": "TimeoutError: no line with begin",
+        "boot_floor_ratio": "TimeoutError: no line with begin",
+        "http_rps_c8": None,
+        "tcp_rtt_us_p50": "the run had none",
+        "blk_rand_read_iops": None,
+        "compute_ratio": None,
+    }, missing
+    table = measure.table([rows["boot_first_line_ms"], rows["compute_ratio"]])
+    assert table[2:] == [
+        "| `boot_first_line_ms` | ms | lower | – | – | no figure: TimeoutError: no line with begin"
+        " | 2026-11-25 |",
+        "| `compute_ratio` | ms | lower | 1 | 2 | 2.00 | 2026-11-20 |",
+    ], table
+    whole = run.merged(stored, new, {"blk": (new, [], None)}, True, "2026-11-25")
+    without = [each["name"] for each in whole if "missing" in each]
+    assert without == [each["name"] for each in whole if each["name"] != "blk_rand_read_iops"]
+    again = run.merged(whole, [stored[1]], {"boot": ([stored[1]], [], None)}, False, "2026-11-26")
+    assert "missing" not in next(each for each in again if each["name"] == "boot_first_line_ms")
