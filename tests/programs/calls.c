@@ -231,7 +231,7 @@ static void jumps(int number)
   siglongjmp(back, number);
 }
 
-static void on(int number, void (*handler)(), int flags, int also)
+static void on(int number, void *handler, int flags, int also)
 {
   struct sigaction action = { .sa_flags = flags };
   action.sa_handler = (void (*)(int))handler;

@@ -3,7 +3,15 @@
 let printf = Printf.printf
 let or_fail to_string = function Ok v -> v | Error e -> failwith (to_string e)
 let message result = or_fail (fun (`Msg e) -> e) result
-let name text = [ X509.Distinguished_name.(Relative_distinguished_name.singleton (CN text)) ]
+
+(* A name is a string up to x509 1.0, and later a value of x509's own module of this name. *)
+module Common_name = struct
+  let[@warning "-32"] v text = text
+end
+
+let name text =
+  X509.Distinguished_name.[ Relative_distinguished_name.singleton (CN (Common_name.v text)) ]
+
 let span days = Ptime.Span.of_int_s (days * 86_400)
 
 let sign ~now ~issuer ~key ~extensions request =
