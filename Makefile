@@ -1,9 +1,9 @@
 # The one entry. `make run` and `make test` install what they need on Debian 12 and 13 (as root;
 # otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit), PORT
 # (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end tests),
-# BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
+# BASE=COMMIT (check), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long bench build doc fmt install uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
+.PHONY: help run check test test-long bench build doc fmt install uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
 PREFIX ?= /usr/local
 PORT ?= 8080
@@ -34,6 +34,9 @@ build: ready-run ## the libraries, the examples in both forms, the soil command
 
 run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=1: fetch, compare, exit)
 	@PORT='$(PORT)' CHECK='$(CHECK)' exec tools/setup/website.sh
+
+check: ready-test ## formatters, linters and unit tests of what changed against origin/main (BASE=COMMIT)
+	@$(use_tools); BASE='$(BASE)' tools/setup/check.py
 
 test: ready-test ## everything that CI runs, about fifteen minutes
 	@$(use_tools); ONLY="$(ONLY)" tools/setup/test.sh

@@ -1,0 +1,106 @@
+"""The steps of `make check`, in clones of the repository."""
+
+import os
+import shutil
+
+from harness.context import ROOT, Skip
+from harness.runner import test
+
+CHECK = "tools/setup/check.py"
+
+
+def git(context, folder, *words):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    return context.run("git", *identity, *words, cwd=folder).stdout
+
+
+def clone(context, name):
+    """A clone without a remote, with the script as it is here."""
+    if context.run("git", "rev-parse", "HEAD", cwd=ROOT, check=False).returncode != 0:
+        raise Skip("the sources are no git repository of this user's")
+    folder = context.path(name)
+    git(context, context.directory, "clone", "-q", "--shared", ROOT, folder)
+    git(context, folder, "remote", "remove", "origin")
+    shutil.copy(os.path.join(ROOT, CHECK), os.path.join(folder, CHECK))
+    git(context, folder, "add", "--all")
+    git(context, folder, "commit", "-qm", "here", "--allow-empty")
+    return folder
+
+
+def add(folder, *paths):
+    for path in paths:
+        os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
+        with open(os.path.join(folder, path), "a", encoding="utf-8") as file:
+            file.write("\n")
+
+
+def steps(context, folder, base=""):
+    """What `make check` would run, by the step's name, and the first and last line of what it
+    says."""
+    done = context.run(
+        os.path.join(folder, CHECK), "--list", cwd=folder, env={**os.environ, "BASE": base}
+    )
+    lines = done.stdout.splitlines()
+    found = [line.removeprefix("== ").split(": ", 1) for line in lines if line.startswith("== ")]
+    return {name: command.split() for name, command in found}, lines[0], lines[-2]
+
+
+def skips(found, *names):
+    assert not set(found) & set(names), found
+
+
+@test()
+def make_check_takes_what_changed(context):
+    """Crates and OCaml libraries with changed files, committed or not, and those that git doesn't
+    know yet; the crates that use them are only compiled."""
+    folder = clone(context, "clone")
+    start = git(context, folder, "rev-parse", "HEAD").strip()
+    add(folder, "net/README.md", "docs/GLOSSARY.md")
+    found, first, beyond = steps(context, folder, start)
+    assert list(found) == ["flaky tests"] and first == f"2 files differ from {start}", found
+    assert "make test" in beyond and "docs" in beyond, beyond
+
+    add(folder, "net/src/lib.rs", "net/services/src/new.rs")
+    git(context, folder, "commit", "-qam", "net")
+    add(folder, "soil-sys/bindgen/src/main.rs")
+    found, _, _ = steps(context, folder, start)
+    test_words = found["cargo clippy and test"]
+    assert test_words[-6:] == ["-p", "net", "-p", "services", "-p", "soil-bindgen"], found
+    assert "resources" in found["cargo check, of what uses them"], found
+    assert "fs" not in found["cargo check, of what uses them"], found
+    skips(found, "dune runtest", "dune @fmt")
+
+    # Against the commit that has the crates, only what came after it.
+    add(folder, "soil-ocaml/http/server.ml", "soil-ocaml/cstruct/new.ml", "tools/setup/test.sh")
+    found, _, _ = steps(context, folder, "HEAD")
+    assert found["cargo clippy and test"][-2:] == ["-p", "soil-bindgen"], found
+    assert found["dune runtest"][1:] == [
+        f"@_build/default/soil-ocaml/{name}"
+        for name in ("cstruct/check", "http/check", "http/test/runtest", "test/ecosystem/runtest")
+    ], found
+    assert "dune @fmt" in found and found["syntax"] == ["sh", "-n", "tools/setup/test.sh"], found
+
+
+@test()
+def make_check_finds_a_commit_to_compare_with(context):
+    """origin/main, the upstream, or the commit before; without git all; a name that is none is an
+    error."""
+    folder = clone(context, "clone")
+    add(folder, "draw/src/lib.rs")
+    git(context, folder, "commit", "-qam", "draw")
+    found, first, _ = steps(context, folder)
+    assert first == "1 files differ from HEAD~1", first
+    assert found["cargo clippy and test"][-2:] == ["-p", "draw"], found
+    git(context, folder, "update-ref", "refs/remotes/origin/main", "HEAD~1")
+    assert steps(context, folder)[1] == "1 files differ from origin/main"
+    done = context.run(
+        os.path.join(folder, CHECK), env={**os.environ, "BASE": "nothing"}, check=False
+    )
+    assert done.returncode == 1 and "BASE=nothing" in done.stderr, done
+
+    # Within the test's folder no folder above it has git either.
+    shutil.rmtree(os.path.join(folder, ".git"))
+    found, first, _ = steps(context, folder)
+    assert first == "no git: everything counts as changed", first
+    assert {"net", "fs", "draw", "soil-tools"} <= set(found["cargo clippy and test"]), found
+    assert "@_build/default/soil-ocaml/test/runtest" in found["dune runtest"], found
