@@ -58,7 +58,7 @@ let operation disk name submit =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       (match e with Error.Error { code = Timed_out; _ } -> keep submit | _ -> ());
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 let open_ name =
   let submit token = Soil_raw_blocks.block_open name token in

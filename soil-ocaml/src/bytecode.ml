@@ -3,4 +3,4 @@
 
 let () =
   Backend.in_bytecode := Some ((module Printexc), (module Format));
-  Printexc.register_printer Error.printer
+  Printexc.register_printer Failure.printer

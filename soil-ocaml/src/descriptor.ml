@@ -60,7 +60,7 @@ let make ?(path = "") io handle =
 let fail d operation result =
   let e = Failure.error ~operation ~subject:(d.io.describe d) result in
   d.failure <- e;
-  raise e
+  Soil_backtrace.raise e
 
 let retry d operation direction result =
   if result = Soil_raw.would_block then (
@@ -250,7 +250,7 @@ let check_buffer operation b off len =
 let rec fill read len got =
   if !got < len then (
     let n = read !got (len - !got) in
-    if n = 0 then raise End_of_file;
+    if n = 0 then Soil_backtrace.raise End_of_file;
     got := !got + n;
     fill read len got)
 

@@ -66,6 +66,6 @@ external compare : t -> t -> int = "caml_compare"
 let hash (e : t) = Print.hash e
 
 let fail ?(subject = "") ?(detail = "") code operation =
-  raise (Error { code; operation; subject; detail })
+  Soil_backtrace.raise (Error { code; operation; subject; detail })
 
 let printer = function Error e -> Some ("Soil.Error: " ^ to_string e) | _ -> None

@@ -52,7 +52,7 @@ let wait_until state seconds holds =
 let note state e =
   match e with
   | Error.Error _ -> state.reason <- Some (e, Failure.get_backtrace ())
-  | e -> Failure.raise_with_backtrace e (Failure.get_backtrace ())
+  | e -> Soil_backtrace.reraise e (Failure.get_backtrace ())
 
 let resolve state name family () =
   (match Lookup.addresses family name with
@@ -113,12 +113,12 @@ let race ~connect ~close ~timeout name families =
   | () -> (
       match (!won, state.reason) with
       | Some d, _ -> d
-      | None, Some (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+      | None, Some (e, backtrace) -> Soil_backtrace.reraise e backtrace
       | None, None -> Error.fail No_such_host Lookup.operation ~subject:name)
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       (match !won with Some d -> close d | None -> ());
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 (* [f] of the first element for which it succeeds. *)
 let rec first_of f = function

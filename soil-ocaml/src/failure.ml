@@ -16,16 +16,20 @@ let error_with ~operation ~subject ~detail r =
   Error.Error { code; operation; subject; detail }
 
 let error ~operation ~subject r = error_with ~operation ~subject ~detail:(detail ()) r
-let fail_with ~operation ~subject ~detail r = raise (error_with ~operation ~subject ~detail r)
-let fail ~operation ~subject r = raise (error ~operation ~subject r)
+
+let fail_with ~operation ~subject ~detail r =
+  Soil_backtrace.raise (error_with ~operation ~subject ~detail r)
+
+let fail ~operation ~subject r = Soil_backtrace.raise (error ~operation ~subject r)
 let[@inline] check ~operation ~subject r = if r >= 0 then r else fail ~operation ~subject r
+
+exception Cancelled
 
 (* Exceptions. What follows does the part of [Printexc] that is needed without linking it. *)
 
-type backtrace = Printexc.raw_backtrace
+type backtrace = Soil_backtrace.t
 
 external get_backtrace : unit -> backtrace = "caml_get_exception_raw_backtrace"
-external raise_with_backtrace : exn -> backtrace -> 'a = "%raise_with_backtrace"
 external restore_backtrace : exn -> backtrace -> unit = "caml_restore_raw_backtrace"
 external set_recording : bool -> unit = "caml_record_backtrace"
 external register_named_value : string -> Obj.t -> unit = "caml_register_named_value"
@@ -50,9 +54,16 @@ let field v =
   else if Obj.tag v = double_tag then string_of_float (Obj.obj v)
   else "_"
 
+(* The compiler's name of [Soil.X.Y] is [Soil__X.Y]. *)
+let public_name name =
+  if String.starts_with ~prefix:"Soil__" name then
+    "Soil." ^ String.sub name 6 (String.length name - 6)
+  else name
+
 let describe_without_printexc e =
   match e with
   | Error.Error e -> "Soil.Error: " ^ Error.to_string e
+  | Cancelled -> "Soil.Task.Cancelled"
   | Stdlib.Out_of_memory -> "Out of memory"
   | Stdlib.Stack_overflow -> "Stack overflow"
   | Match_failure (file, line, _) ->
@@ -61,11 +72,15 @@ let describe_without_printexc e =
       "Assertion failed, file \"" ^ file ^ "\", line " ^ string_of_int line
   | e ->
       let block = Obj.repr e in
-      if Obj.tag block <> 0 then (Obj.obj (Obj.field block 0) : string)
+      if Obj.tag block <> 0 then public_name (Obj.obj (Obj.field block 0))
       else
-        let name : string = Obj.obj (Obj.field (Obj.field block 0) 0) in
+        let name = public_name (Obj.obj (Obj.field (Obj.field block 0) 0)) in
         let fields = List.init (Obj.size block - 1) (fun i -> field (Obj.field block (i + 1))) in
         name ^ "(" ^ String.concat ", " fields ^ ")"
+
+let printer e =
+  let s = describe_without_printexc e in
+  if String.starts_with ~prefix:"Soil." s then Some s else None
 
 let exception_to_string e =
   match Backend.printexc () with
@@ -78,7 +93,7 @@ let undoing undo f =
   | exception e ->
       let backtrace = get_backtrace () in
       undo ();
-      raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 (* Memory may be short, and standard error a full disk; an exception of a signal's handler passes. *)
 let attempt f = try f () with Sys_error _ | Sys_blocked_io | Out_of_memory | Stack_overflow -> ()
@@ -104,5 +119,5 @@ let uncaught (e : exn) (_debugger : bool) =
 let () =
   if not (Backend.is_bytecode ()) then
     match Backend.printexc () with
-    | Some (module Printexc) -> Printexc.register_printer Error.printer
+    | Some (module Printexc) -> Printexc.register_printer printer
     | None -> register_named_value "Printexc.handle_uncaught_exception" (Obj.repr uncaught)

@@ -22,7 +22,7 @@ val detail_of : int -> string
 
 (** {1 Exceptions} *)
 
-type backtrace = Printexc.raw_backtrace
+type backtrace = Soil_backtrace.t
 
 external get_backtrace : unit -> backtrace = "caml_get_exception_raw_backtrace"
 (** The backtrace of the last caught exception. Soil avoids [Printexc], which links [Printf] and
@@ -31,7 +31,12 @@ external get_backtrace : unit -> backtrace = "caml_get_exception_raw_backtrace"
 external restore_backtrace : exn -> backtrace -> unit = "caml_restore_raw_backtrace"
 (** [restore_backtrace e bt] makes [bt] the backtrace of the last caught exception. *)
 
-external raise_with_backtrace : exn -> backtrace -> 'a = "%raise_with_backtrace"
+exception Cancelled
+(** [Task.Cancelled]. *)
+
+val printer : exn -> string option
+(** [printer] shows exceptions of Soil, by the names that programs have for them. It is registered
+    with [Printexc] in programs that have that module. *)
 
 val exception_to_string : exn -> string
 (** [exception_to_string e] is [Printexc.to_string e] if the program has that module, and else the

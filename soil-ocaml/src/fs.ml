@@ -390,7 +390,7 @@ let with_lock path f =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       leave ();
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 (* Volumes *)
 

@@ -31,7 +31,7 @@ let ask address length =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       ignore (Soil_raw.fd_close handle);
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 let ping ?(timeout = 5.) ?(length = 56) address =
   if length < 0 || length > 65_000 then invalid_arg "Soil.Icmp.ping: length out of range";

@@ -53,7 +53,7 @@ let create scope =
         let backtrace = Failure.get_backtrace () in
         inbox.is_open <- false;
         start_all inbox;
-        Failure.raise_with_backtrace e backtrace
+        Soil_backtrace.reraise e backtrace
   in
   ignore (Task.spawn_daemon scope work);
   (* A daemon that is cancelled before its first turn never runs. *)
@@ -110,7 +110,7 @@ let submit inbox f =
     match f () with
     | v -> Ok v
     | exception Task.Cancelled when Scheduler.(is_cancelled (current_node ())) ->
-        raise Task.Cancelled
+        Scheduler.cancelled ()
     | exception e -> Error (e, Failure.get_backtrace ())
   in
   let start scope =
@@ -126,8 +126,8 @@ let submit inbox f =
   | () -> (
       match outcome submission with
       | Some (Ok v) -> v
-      | Some (Error (e, backtrace)) -> Failure.raise_with_backtrace e backtrace
-      | None -> raise Task.Cancelled)
+      | Some (Error (e, backtrace)) -> Soil_backtrace.reraise e backtrace
+      | None -> Scheduler.cancelled ())
   | exception e -> (
       let backtrace = Failure.get_backtrace () in
       (* Of an inbox that has ended, the task was started and ends with the scope. *)
@@ -135,4 +135,4 @@ let submit inbox f =
       Task.protect (fun () -> await_end submission);
       match (e, outcome submission) with
       | Task.Cancelled, Some (Ok v) -> v
-      | _ -> Failure.raise_with_backtrace e backtrace)
+      | _ -> Soil_backtrace.reraise e backtrace)

@@ -33,7 +33,8 @@ let more r =
   r.last <- r.last + n;
   n > 0
 
-let rec ensure r n = if buffered r < n then if more r then ensure r n else raise End_of_file
+let rec ensure r n =
+  if buffered r < n then if more r then ensure r n else Soil_backtrace.raise End_of_file
 
 let advance r n =
   let at = r.first in
@@ -100,7 +101,7 @@ let line ?(max = 65536) r =
     else
       let seen = buffered r in
       if more r then go seen
-      else if seen = 0 then raise End_of_file
+      else if seen = 0 then Soil_backtrace.raise End_of_file
       else (
         check seen;
         taken r seen)

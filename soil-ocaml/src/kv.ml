@@ -197,7 +197,7 @@ let set t key value =
       let backtrace = Failure.get_backtrace () in
       (* A cancelled task could remove nothing. *)
       Scheduler.protect (fun () -> unlink_quietly temporary);
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 let set_partial t key ~offset part =
   if offset < 0 then invalid_arg "Soil.Kv.set_partial: negative offset";
@@ -250,7 +250,7 @@ let batch t f =
     | exception e ->
         let backtrace = Failure.get_backtrace () in
         (try Fs.sync_volume (path t []) with Error.Error _ -> ());
-        Failure.raise_with_backtrace e backtrace
+        Soil_backtrace.reraise e backtrace
 
 let connect directory =
   match

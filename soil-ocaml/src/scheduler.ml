@@ -1,4 +1,6 @@
-exception Cancelled
+exception Cancelled = Failure.Cancelled
+
+let cancelled () = Soil_backtrace.raise Cancelled
 
 type fiber = {
   mutable body : unit -> unit;  (** Before the start. *)
@@ -370,16 +372,16 @@ let park wait =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       if fiber.wait <> nothing then give_up fiber fiber.wait;
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 let wait_token token =
   !table.(token) <- !current;
   let value = park token in
-  if value = interrupted then raise Cancelled else value
+  if value = interrupted then cancelled () else value
 
 let check () =
   Owner.check ();
-  if !current.node.cancelled then raise Cancelled
+  if !current.node.cancelled then cancelled ()
 
 (* How many calls that needn't wait a fiber can make in a row. *)
 let allowance = 64
@@ -423,7 +425,7 @@ let operation_in_task ~operation ~subject submit =
     else
       let detail = !current.detail in
       !current.detail <- "";
-      if Failure.code result = Cancelled && !current.node.cancelled then raise Cancelled;
+      if Failure.code result = Cancelled && !current.node.cancelled then cancelled ();
       Failure.fail_with ~operation ~subject ~detail result)
   else (
     free_token token;
@@ -452,11 +454,11 @@ let wait_ready handle direction =
 
 let wait_in queue =
   Owner.check ();
-  if !current.node.cancelled then raise Cancelled;
+  if !current.node.cancelled then cancelled ();
   !current.entry <- Waiters.add queue !current;
   let value = park in_queue in
   !current.entry <- no_entry;
-  if value = interrupted then raise Cancelled
+  if value = interrupted then cancelled ()
 
 let wait_in_protected queue =
   Owner.check ();
@@ -487,7 +489,7 @@ let sleep_in_task at =
   (* First, so that no timer goes off for a fiber that doesn't know of it. *)
   fiber.timer <- Some timer;
   Timers.add timers timer;
-  if park asleep = interrupted then raise Cancelled
+  if park asleep = interrupted then cancelled ()
 
 let sleep_until at =
   if Owner.is_other () then (Blocking.get ()).sleep_until at else sleep_in_task at
@@ -639,7 +641,7 @@ let rec run_until finished raised =
         run_until finished (Exception (e, backtrace)))
       else (
         forget_all ();
-        Failure.raise_with_backtrace e backtrace)
+        Soil_backtrace.reraise e backtrace)
 
 let starting = ref ignore
 let first_in_task = ref ignore
@@ -672,15 +674,15 @@ let run main =
       | exception e ->
           let backtrace = Failure.get_backtrace () in
           root := nil;
-          Failure.raise_with_backtrace e backtrace
+          Soil_backtrace.reraise e backtrace
     in
     match (raised, !stop, !outcome) with
-    | Exception (e, backtrace), _, _ -> Failure.raise_with_backtrace e backtrace
+    | Exception (e, backtrace), _, _ -> Soil_backtrace.reraise e backtrace
     | Nothing, Exit status, _ -> Stdlib.exit status
     | Nothing, Stop_requested, Raised (Cancelled, _) -> Stdlib.exit stopped_status
     | Nothing, Deadlocked count, Raised (Cancelled, _) -> deadlock count
     | Nothing, _, Returned v -> v
-    | Nothing, _, Raised (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+    | Nothing, _, Raised (e, backtrace) -> Soil_backtrace.reraise e backtrace
     | Nothing, _, Pending -> assert false)
 
 let exit status =
@@ -689,8 +691,9 @@ let exit status =
   else (
     stop := Exit status;
     cancel !root;
-    raise Cancelled)
+    cancelled ())
 
+let is_exiting () = match !stop with Exit _ -> true | _ -> false
 let counts () = (!operations, !fibers)
 let activity () = (Ring.length ready, !started, !turns_taken)
 

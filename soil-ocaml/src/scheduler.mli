@@ -11,6 +11,9 @@ type node
 
 exception Cancelled
 
+val cancelled : unit -> 'a
+(** Raises {!Cancelled}. *)
+
 (** {1 Waiting for the machine} *)
 
 val operation : operation:string -> subject:string -> (int -> int) -> int
@@ -130,3 +133,6 @@ val first_in_task : (unit -> unit) ref
 
 val run : (unit -> 'a) -> 'a
 val exit : int -> 'a
+
+val is_exiting : unit -> bool
+(** Whether {!exit} was called in this {!run}. *)

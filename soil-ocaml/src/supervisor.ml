@@ -265,7 +265,7 @@ let live t (entry : entry) () =
     with e ->
       let backtrace = Failure.get_backtrace () in
       signal t entry Unwinding;
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
   in
   let reason =
     match (Task.scope in_scope, entry.request) with
@@ -404,7 +404,7 @@ let supervise ~path ~rule ~limit ~backoff ~report ~closing body =
   close t;
   Task.await manager;
   match (t.failure, outcome) with
-  | Some (e, backtrace), _ | None, Some (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+  | Some (e, backtrace), _ | None, Some (e, backtrace) -> Soil_backtrace.reraise e backtrace
   | None, None -> ()
 
 let run ?(rule = One) ?(limit = default_limit) ?(backoff = default_backoff)
@@ -493,7 +493,7 @@ let get_opt c = if c.entry.now = Ready then !(c.value) else None
 let rec get c =
   match (c.entry.now, !(c.value)) with
   | Ready, Some v -> v
-  | Ended reason, _ -> raise (Gone (c.entry.child_name, reason))
+  | Ended reason, _ -> Soil_backtrace.raise (Gone (c.entry.child_name, reason))
   | _ ->
       Task.Condition.wait_no_mutex c.supervisor.changed;
       get c

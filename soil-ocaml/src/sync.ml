@@ -87,7 +87,7 @@ module Condition = struct
     | exception e ->
         let backtrace = Failure.get_backtrace () in
         Mutex.lock_protected m;
-        Failure.raise_with_backtrace e backtrace
+        Soil_backtrace.reraise e backtrace
 
   let signal c = ignore (Scheduler.wake_first c)
 
@@ -195,7 +195,7 @@ module Stream = struct
         iter f s
     | None -> ()
 
-  let take s = match take_opt s with Some v -> v | None -> raise End_of_file
+  let take s = match take_opt s with Some v -> v | None -> Soil_backtrace.raise End_of_file
 
   let close s =
     Owner.check ();

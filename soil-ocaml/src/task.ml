@@ -76,7 +76,7 @@ let scope_in_task body =
   release scope;
   Scheduler.leave scope.node;
   match (scope.failure, outcome) with
-  | Some (e, backtrace), _ -> Failure.raise_with_backtrace e backtrace
+  | Some (e, backtrace), _ -> Soil_backtrace.reraise e backtrace
   | None, Some v ->
       (* The body was through, but not all that it started: a cancellation from above must not look
          like success. *)
@@ -142,13 +142,13 @@ let spawn_result scope f =
   spawn scope @@ fun () ->
   match f () with
   | v -> Ok v
-  | exception Cancelled when Scheduler.(is_cancelled (current_node ())) -> raise Cancelled
+  | exception Cancelled when Scheduler.(is_cancelled (current_node ())) -> Scheduler.cancelled ()
   | exception e -> Result.Error e
 
 let rec await task =
   match task.state with
   | Returned v -> v
-  | Raised (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+  | Raised (e, backtrace) -> Soil_backtrace.reraise e backtrace
   | Running when Scheduler.is_left task.task_node ->
       invalid_arg "Soil.Task.await: the task was of a run that has failed"
   | Running ->
@@ -227,7 +227,7 @@ let first l =
           cancel_scope s)
       in
       List.iter (fun f -> ignore (spawn s (compete f))) l);
-  match !winner with Some v -> v | None -> raise Cancelled
+  match !winner with Some v -> v | None -> Scheduler.cancelled ()
 
 let timeout_in_task seconds f =
   let at = Scheduler.deadline_after seconds in
@@ -245,7 +245,7 @@ let timeout_in_task seconds f =
       match e with
       | Cancelled when (not in_time) && not (Scheduler.is_cancelled (Scheduler.current_node ())) ->
           None
-      | e -> Failure.raise_with_backtrace e backtrace)
+      | e -> Soil_backtrace.reraise e backtrace)
 
 let timeout_opt seconds f =
   if Owner.is_other () then (Blocking.get ()).timeout (Scheduler.deadline_after seconds) f
@@ -253,7 +253,7 @@ let timeout_opt seconds f =
   else Scheduler.run (fun () -> timeout_in_task seconds f)
 
 let timeout seconds f =
-  match timeout_opt seconds f with Some v -> v | None -> raise (Timeout seconds)
+  match timeout_opt seconds f with Some v -> v | None -> Soil_backtrace.raise (Timeout seconds)
 
 module Promise = Sync.Promise
 module Mutex = Sync.Mutex

@@ -239,7 +239,9 @@ let handle_connection handler on_error (c : connection) =
   File_descriptor.with_close c @@ fun c ->
   match handler c with
   | () -> ()
-  | exception Scheduler.Cancelled when Scheduler.(is_cancelled (current_node ())) -> ()
+  | exception Scheduler.Cancelled when Scheduler.(is_cancelled (current_node ()) || is_exiting ())
+    ->
+      ()
   | exception e when is_peer_gone (any c) e -> ()
   | exception e -> on_error c e
 
@@ -264,7 +266,7 @@ let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) l handler
       | exception e ->
           let backtrace = Failure.get_backtrace () in
           Scheduler.cancel accepting;
-          Failure.raise_with_backtrace e backtrace
+          Soil_backtrace.reraise e backtrace
     in
     ignore (Task.spawn connections work)
   in
@@ -282,7 +284,7 @@ let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) l handler
             Clock.sleep pause_after_shortage;
             accept_all connections
         | Error.Error { code = Closed; _ } when not l.is_open -> ()
-        | e -> Failure.raise_with_backtrace e backtrace)
+        | e -> Soil_backtrace.reraise e backtrace)
   in
   let rec wait_for_all () =
     if Task.Semaphore.available room < max_connections then (
@@ -304,6 +306,6 @@ let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) l handler
     | exception (Scheduler.Cancelled as e) ->
         let backtrace = Failure.get_backtrace () in
         ignore (Task.timeout_opt grace wait_for_all);
-        Failure.raise_with_backtrace e backtrace
+        Soil_backtrace.reraise e backtrace
   in
   if Scheduler.in_task () then serve_in_task () else Scheduler.run serve_in_task

@@ -65,7 +65,7 @@ let limit at f =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       remove limit;
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 (* Waits *)
 
@@ -95,7 +95,7 @@ let wait token =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       ignore (take_back token);
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 (* [f] with a token of its own. *)
 let with_token f =
@@ -107,7 +107,7 @@ let with_token f =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       give_back token;
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 let operation ~operation ~subject submit =
   with_token @@ fun token ->
@@ -119,7 +119,7 @@ let operation ~operation ~subject submit =
     else
       let detail = Failure.detail_of token in
       if result = interrupted || (Failure.code result = Cancelled && is_late ()) then
-        raise Scheduler.Cancelled
+        Scheduler.cancelled ()
       else Failure.fail_with ~operation ~subject ~detail result
 
 let wait_ready handle direction =
@@ -129,7 +129,7 @@ let wait_ready handle direction =
   else if
     (* If it failed, the next try returns the reason. *)
     wait token = interrupted
-  then raise Scheduler.Cancelled
+  then Scheduler.cancelled ()
   else 0
 
 let sleep_until at =
@@ -137,7 +137,7 @@ let sleep_until at =
     let limit = limited max_int in
     ignore (Soil_raw_threads.await token (moment (min at limit)));
     let now = Soil_raw.clock_monotonic_ns () in
-    if now >= limit then raise Scheduler.Cancelled else if now < at then sleep token
+    if now >= limit then Scheduler.cancelled () else if now < at then sleep token
   in
   with_token sleep
 

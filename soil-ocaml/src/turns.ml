@@ -53,7 +53,7 @@ let rec take ring (d : Descriptor.t) fiber thread =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       if turn.granted then Descriptor.end_writing d else if turn.token <> 0 then remove turn;
-      Failure.raise_with_backtrace e backtrace
+      Soil_backtrace.reraise e backtrace
 
 let of_threads () : Descriptor.turns =
   (* Of a ring of turns the first isn't one. *)

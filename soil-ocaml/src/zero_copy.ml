@@ -50,6 +50,6 @@ let send ?timeout c b off len =
     | exception e ->
         let backtrace = Failure.get_backtrace () in
         d.failure <- e;
-        Failure.raise_with_backtrace e backtrace
+        Soil_backtrace.reraise e backtrace
   in
   Deadline.within timeout send

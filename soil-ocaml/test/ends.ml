@@ -31,6 +31,16 @@ let () =
           Soil.Supervisor.run (fun s ->
               ignore (Soil.Supervisor.add s "a" ignore ~run:(fun () -> unwinding wait_for_ever));
               ignore (Soil.Supervisor.add s "b" ignore ~run:(fun () -> Soil.exit 8))))
+  | "exit in a handler" ->
+      Soil.run (fun () ->
+          Soil.Task.scope @@ fun s ->
+          let l = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+          let handle _ =
+            unwinding (fun () -> Soil.Task.both (fun () -> Soil.exit 9) wait_for_ever)
+          in
+          ignore (Soil.Task.spawn s (fun () -> Soil.Tcp.serve l (fun c -> ignore (handle c))));
+          ignore (Soil.Tcp.connect (Soil.Tcp.local l));
+          wait_for_ever ())
   | "stdlib exit in a task" ->
       Soil.run (fun () ->
           Soil.Task.scope (fun s ->

@@ -8,6 +8,11 @@ Soil.exit unwinds all tasks; Stdlib.exit unwinds none.
   unwound
   at_exit
   [6]
+  $ ./ends.exe "exit in a handler"
+  unwound
+  at_exit
+  [9]
+
   $ ./ends.exe "exit in a child"
   unwound
   at_exit
@@ -18,7 +23,7 @@ Soil.exit unwinds all tasks; Stdlib.exit unwinds none.
 
 An uncaught error is printed as one line of text.
 
-  $ ./ends.exe uncaught 2>&1 | head -n 3
+  $ ./ends.exe uncaught 2>&1 | head -n 2
   at_exit
   Fatal error: exception Soil.Error: test subject: in use
   $ ./ends.exe "uncaught outside" 2> errors

@@ -1,10 +1,11 @@
 """Programs on the Soil library that need no peer; the same output in every form."""
 
 import os
+import re
 import signal
 
 from cases.programs import MACHINES, Program
-from harness.context import FORMS, outcome
+from harness.context import FORMS, ROOT, outcome
 from harness.runner import test
 
 PROGRAMS = [
@@ -89,6 +90,28 @@ def asked_to_stop(context):
             for text in ("task cleaned up", "at_exit runs"):
                 assert text in output, f"{form} {number.name}: {text!r} is missing from:\n{output}"
             assert status == 143, f"{form} {number.name}: status {status}\n{output}"
+
+
+@test()
+def backtraces(context):
+    """Exceptions that Soil raises right after others have backtraces that name the program's line,
+    and nothing of the exception before."""
+    source = "tests/programs/soil/traces.ml"
+    with open(os.path.join(ROOT, source), encoding="utf-8") as file:
+        numbered = enumerate(file, 1)
+        lines = {m[1]: n for n, line in numbered if (m := re.search(r"\(\* ([a-z ]+) \*\);$", line))}
+    assert len(lines) == 8, lines
+    for form in FORMS:
+        status, output = outcome(context.soil("tests/programs/soil/traces.exe", form), context)
+        assert status == 0, f"{form}: status {status}\n{output}"
+        reports = dict(re.findall(r"^([a-z ]+): (.*?)^\.$", output, re.MULTILINE | re.DOTALL))
+        assert reports.keys() == lines.keys(), f"{form} printed:\n{output}"
+        for name, line in lines.items():
+            place = f'in file "{source}", line {line},'
+            assert place in reports[name], f"{form}: no {place} in:\n{reports[name]}"
+            assert "Stdlib" not in reports[name], f"{form}: of another exception:\n{reports[name]}"
+        assert reports["cancelled"].startswith("Soil.Task.Cancelled\n"), output
+        assert reports["timeout"].startswith("Soil.Task.Timeout(0.001)\n"), output
 
 
 @test(limit=90)
