@@ -13,7 +13,7 @@ type t = {
   limits : Limits.t;
   truncated : exn;
   mutable ask : (unit -> unit) option;
-  mutable started : float; (* When it was first waited for; negative before. *)
+  mutable waited : float; (* Seconds that its reads took. *)
   mutable step : step;
   mutable left : int;
   mutable got : int;
@@ -28,7 +28,7 @@ let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits =
     | Head.Chunked -> (Size, 0)
     | Head.To_end -> (To_end, 0)
   in
-  { input; limits; truncated; ask; started = -1.; step; left; got = 0; max = max_int }
+  { input; limits; truncated; ask; waited = 0.; step; left; got = 0; max = max_int }
 
 let too_large () = raise (Head.Refused `Request_entity_too_large)
 
@@ -48,11 +48,15 @@ let ask t =
 (* It is still unknown whether the client sends it: what isn't read can't be discarded. *)
 let dont_ask t = if t.ask <> None then t.ask <- Some ignore
 
-let prepare t =
+(* [f ()] within what is left of the time. That is the peer's: what the program does between two
+   reads doesn't count. *)
+let in_time t f =
   ask t;
-  if t.started < 0. then t.started <- Soil.Clock.monotonic ();
+  let begun = Soil.Clock.monotonic () in
   let spent_well = float_of_int t.got /. float_of_int t.limits.body_rate in
-  Input.until t.input (t.started +. t.limits.body_seconds +. spent_well)
+  Input.until t.input (begun +. t.limits.body_seconds +. spent_well -. t.waited);
+  let finally () = t.waited <- t.waited +. Soil.Clock.monotonic () -. begun in
+  Fun.protect ~finally f
 
 let malformed () = raise (Head.Refused `Bad_request)
 let chunk_line = 256 (* bytes of the line of a chunk's size, with its extensions *)
@@ -115,7 +119,7 @@ let read_by take t b off len =
   if t.step = Over then 0
   else
     match
-      prepare t;
+      in_time t @@ fun () ->
       advance t;
       if t.step = Over then 0
       else
@@ -148,13 +152,16 @@ let can_discard t =
   | Size | End_of_chunk | Trailers -> t.ask = None
   | To_end | Broken -> false
 
-let discard t =
-  can_discard t
-  &&
+let read_rest t =
   let b = Bytes.create 4096 in
   let rec go left =
     is_over t || (left > 0 && match read_by Input.read t b 0 4096 with n -> go (left - n))
   in
   (* What isn't needed may not be waited for as long as what is. *)
   t.max <- max_int;
-  match go discarded_bytes with over -> over | exception (Head.Refused _ | Soil.Error _) -> false
+  match go discarded_bytes with
+  | over -> over
+  | exception Head.Refused _ -> false
+  | exception e when e == t.truncated || Input.is_failure t.input e -> false
+
+let discard t = is_over t || (can_discard t && read_rest t)

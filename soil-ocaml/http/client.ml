@@ -59,7 +59,7 @@ type t = {
   max_connections : int;
   max_redirects : int;
   connect : host:string -> port:int -> D.flow;
-  tls : (host:string -> D.flow -> Soil.Flow.t) option;
+  tls : (host:string -> D.flow -> D.flow) option;
   places : (origin, place) Hashtbl.t;
   mutable opened : int;
 }
@@ -67,7 +67,13 @@ type t = {
 let connect_host ~host ~port = (Soil.Tcp.connect_host host ~port :> D.flow)
 
 let create ?(limits = default_limits) ?(connect_seconds = 30.) ?(max_connections = 16) ?(max_redirects = 10)
-    ?(connect = connect_host) ?tls () =
+    ?connect ?tls () =
+  let connect =
+    match connect with
+    | None -> connect_host
+    | Some connect -> fun ~host ~port -> (connect ~host ~port :> D.flow)
+  in
+  let tls = Option.map (fun tls ~host flow -> (tls ~host flow :> D.flow)) tls in
   if max_connections < 1 then invalid_arg "Soil_http.Client.create: max_connections is less than 1";
   {
     limits; connect_seconds; max_connections; max_redirects; connect; tls; places = Hashtbl.create 8; opened = 0;
@@ -110,9 +116,7 @@ let place_of t origin =
 let open_connection t uri origin =
   let connect () =
     let flow = t.connect ~host:origin.host ~port:origin.port in
-    match (origin.scheme, t.tls) with
-    | "https", Some tls -> (tls ~host:origin.host flow :> D.flow)
-    | _ -> flow
+    match (origin.scheme, t.tls) with "https", Some tls -> tls ~host:origin.host flow | _ -> flow
   in
   match Soil.Task.timeout_opt t.connect_seconds connect with
   | None -> raise (Failed (uri, Too_slow))
@@ -124,19 +128,24 @@ let open_connection t uri origin =
 (* Whether the server has kept an unused connection open: there is nothing to read, not even the end.
    *)
 let is_alive conn =
-  match Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) with
-  | None -> true
-  | Some _ | (exception Soil.Error _) -> false
+  (* The time of the response before counts no longer. *)
+  Input.until conn.input infinity;
+  Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) = None
 
 let rec unused_connection place =
   match place.unused with
   | [] -> None
-  | conn :: rest ->
+  | conn :: rest -> (
       place.unused <- rest;
-      if is_alive conn then Some conn
-      else (
-        drop conn;
-        unused_connection place)
+      match is_alive conn with
+      | true -> Some conn
+      | false ->
+          drop conn;
+          unused_connection place
+      | exception _ ->
+          drop conn;
+          Soil.Task.check ();
+          unused_connection place)
 
 (* Requests *)
 
@@ -248,13 +257,12 @@ let send scope conn ~head body =
     let run () =
       match send () with
       | () -> sending.is_sent <- true
-      | exception (Soil.Task.Cancelled as e) -> raise e
-      | exception e -> (
-          match Input.failure conn.input with
-          | Some f when f == e -> () (* There may be a response all the same. *)
-          | _ ->
-              sending.mistake <- Some e;
-              drop conn)
+      | exception e ->
+          Soil.Task.check ();
+          (* Where the connection has failed there may be a response all the same. *)
+          if not (Input.is_failure conn.input e) then (
+            sending.mistake <- Some e;
+            drop conn)
     in
     ignore (Soil.Task.spawn_daemon scope run)
   in
@@ -288,6 +296,14 @@ let source uri body =
     ~read_into:(fun b off len -> reading (fun () -> D.read_into plain b off len))
     (fun b off len -> reading (fun () -> D.read plain b off len))
 
+let discard_seconds = 0.25
+
+(* What isn't wanted is waited for only so long that a connection is worth it. *)
+let is_at_end body =
+  Body.is_over body
+  || Body.can_discard body
+     && Soil.Task.timeout_opt discard_seconds (fun () -> Body.discard body) = Some true
+
 (* One exchange on [conn]; what [f] returns, and whether the connection can be used again. *)
 let exchange t conn origin uri meth headers body f =
   Soil.Task.scope @@ fun scope ->
@@ -305,7 +321,12 @@ let exchange t conn origin uri meth headers body f =
     let head = first_head t conn uri meth sending in
     let body = make_body t conn uri head in
     let result = f head (fun () -> source uri body) in
-    (result, sending.is_sent && head.persistent && head.status <> 101 && Body.discard body)
+    let is_kept =
+      sending.is_sent && head.persistent && head.status <> 101 && is_at_end body
+      (* What is behind the response would be taken for the next one. *)
+      && Input.buffered conn.input = 0
+    in
+    (result, is_kept)
   with
   | outcome -> outcome
   | exception e -> raise (mistake e)

@@ -31,8 +31,11 @@ val create :
   ?connect_seconds:float ->
   ?max_connections:int ->
   ?max_redirects:int ->
-  ?connect:(host:string -> port:int -> Soil.File_descriptor.flow) ->
-  ?tls:(host:string -> Soil.File_descriptor.flow -> Soil.Flow.t) ->
+  ?connect:(host:string -> port:int -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
+  ?tls:
+    (host:string ->
+    Soil.File_descriptor.flow ->
+    [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
   unit ->
   t
 (** [create ()] is a client without connections.

@@ -68,13 +68,20 @@ let apply_mask mask b =
     Bytes.set_uint8 b i (Bytes.get_uint8 b i lxor key)
   done
 
-let payload input h =
-  let b = Bytes.create h.length in
-  let rec fill at =
-    if at < h.length then
-      match Input.read input b at (h.length - at) with 0 -> raise End_of_file | n -> fill (at + n)
+let first_bytes = 4096
+
+(* Memory follows what has come: the length is only what the peer announces. *)
+let payload input ~came h =
+  let rec fill b at =
+    if at = h.length then b
+    else
+      let room = Bytes.length b - at in
+      if room = 0 then fill (Bytes.extend b 0 (min at (h.length - at))) at
+      else (
+        came at;
+        match Input.read input b at room with 0 -> raise End_of_file | n -> fill b (at + n))
   in
-  fill 0;
+  let b = fill (Bytes.create (min first_bytes h.length)) 0 in
   Option.iter (fun mask -> apply_mask mask b) h.mask;
   Bytes.unsafe_to_string b
 

@@ -16,8 +16,10 @@ val head : Input.t -> head
       be, or a control frame is long or in fragments.
     @raise End_of_file if the input ends before. *)
 
-val payload : Input.t -> head -> string
-(** [payload input h] waits for the bytes behind [h] and takes them, without their mask.
+val payload : Input.t -> came:(int -> unit) -> head -> string
+(** [payload input ~came h] waits for the bytes behind [h] and takes them, without their mask.
+    [came n] is called before each wait, with the number of those that have come. It takes no more
+    memory than twice what has come.
     @raise End_of_file if the input ends before. *)
 
 val encode : ?mask:int32 -> ?final:bool -> opcode -> string -> string * string

@@ -21,7 +21,7 @@ let create flow =
 let flow t = t.flow
 let until t moment = t.until <- moment
 let buffered t = t.last - t.first
-let failure t = t.failure
+let is_failure t e = match t.failure with Some f -> f == e | None -> false
 
 let guard t f =
   try f ()

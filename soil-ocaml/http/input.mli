@@ -56,11 +56,11 @@ val read_into : t -> Soil.File_descriptor.buffer -> int -> int -> int
 (** [read_into t b off len] is likewise {!Soil.File_descriptor.read_into}. *)
 
 val guard : t -> (unit -> 'a) -> 'a
-(** [guard t f] is [f ()], which uses the connection; if it raises, that is {!failure} from now on.
+(** [guard t f] is [f ()], which uses the connection; if it raises, that {!is_failure} from now on.
 *)
 
-val failure : t -> exn option
-(** [failure t] is what the connection itself last raised. *)
+val is_failure : t -> exn -> bool
+(** [is_failure t e] is [true] iff [e] is what the connection itself last raised, physically. *)
 
 val duplex : t -> Soil.Flow.t
 (** [duplex t] is the connection as a flow without limits of time, whose input begins with what is

@@ -1,13 +1,28 @@
 module D = Soil.File_descriptor
 
-type t = { input : Input.t; seconds : float; mutable sent : int }
+type t = { input : Input.t; seconds : float; mutable sent : int; mutable is_cut : bool }
 
-let create input ~seconds = { input; seconds; sent = 0 }
+let create input ~seconds = { input; seconds; sent = 0; is_cut = false }
 let sent t = t.sent
+let is_cut t = t.is_cut
 let piece = 65536
 
+(* What follows a write of which a part may be missing would be taken for that part. *)
+let check t =
+  if t.is_cut then
+    Input.guard t.input (fun () ->
+        let subject = D.name (Input.flow t.input) in
+        Soil.Error.fail Closed "write" ~subject ~detail:"an earlier write was cut short")
+
 let send t n f =
-  Input.guard t.input (fun () -> Soil.Task.timeout t.seconds (fun () -> f (Input.flow t.input)));
+  check t;
+  let write () =
+    try f (Input.flow t.input)
+    with e ->
+      t.is_cut <- true;
+      raise e
+  in
+  Input.guard t.input (fun () -> Soil.Task.timeout t.seconds write);
   t.sent <- t.sent + n
 
 let strings t l =
@@ -58,6 +73,7 @@ let body t ~framing =
     n
   in
   let finish () =
+    check t;
     match framing with
     | Length _ -> if !left > 0 then failwith "Soil_http: a body is shorter than its length says"
     | Chunked -> strings t [ "0\r\n\r\n" ]

@@ -18,6 +18,10 @@ val buffer : t -> Soil.File_descriptor.buffer -> int -> int -> unit
 val sent : t -> int
 (** [sent t] is the number of bytes that were sent. *)
 
+val is_cut : t -> bool
+(** [is_cut t] is [true] iff a call that sends has raised, after which a part of what it had to send
+    may be missing. Later ones send nothing and raise {!Soil.exception-Error} with [Closed]. *)
+
 val body : t -> framing:Head.framing -> Soil.Flow.sink * (unit -> unit)
 (** [body t ~framing] is a flow whose bytes are sent as a body, and a function that ends the body.
     That raises [Failure] if the body is shorter than was promised, as writing to the flow does if

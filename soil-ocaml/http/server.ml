@@ -178,8 +178,13 @@ let note conn request status ~started ~sent_before =
           seconds = Soil.Clock.monotonic () -. started;
         }
 
-let is_cancelled = function Soil.Task.Cancelled -> true | _ -> false
-let is_failure conn e = match Input.failure conn.input with Some f -> f == e | None -> false
+(* Whether [e] is the cancellation of this task, and not of one that a handler waited for. *)
+let is_cancelled = function
+  | Soil.Task.Cancelled -> (
+      match Soil.Task.check () with () -> false | exception Soil.Task.Cancelled -> true)
+  | _ -> false
+
+let is_failure conn e = Input.is_failure conn.input e
 let is_close (r : Response.t) = Grammar.mem r.headers "connection" "close"
 
 let answer conn (head : Head.request) handler =
@@ -196,10 +201,10 @@ let answer conn (head : Head.request) handler =
     match handler request with
     | response -> response
     | exception Refused code -> status code
-    | exception Soil.Task.Cancelled -> raise Soil.Task.Cancelled
     | exception e ->
-        failure := Fail (e, get_backtrace ());
-        if is_failure conn e then raise e;
+        let backtrace = get_backtrace () in
+        if is_cancelled e || is_failure conn e then raise_with_backtrace e backtrace;
+        failure := Fail (e, backtrace);
         status `Internal_server_error
   in
   let writes_later = match response.body with Stream _ -> true | _ -> false in

@@ -42,14 +42,19 @@ let accept ?(headers = H.init ()) ?(protocols = []) ?(origins = `Same)
           match protocol with Some p -> H.add headers "sec-websocket-protocol" p | None -> headers
         in
         let serve ~at_stop flow =
+          let left = ref false in
           match
             Soil.Task.scope @@ fun scope ->
-            let stop = { at_stop; leave = (fun () -> Soil.Task.cancel_scope scope) } in
+            let leave () =
+              left := true;
+              Soil.Task.cancel_scope scope
+            in
+            let stop = { at_stop; leave } in
             run ~stop ~mask:None ~protocol ~max_bytes ~ping_seconds flow f
           with
           | () | (exception Failed _) -> ()
-          | exception Soil.Task.Cancelled ->
-              (* It left because the server stops, unless its task was cancelled. *)
+          | exception Soil.Task.Cancelled when !left ->
+              (* Its task may have been cancelled, too. *)
               Soil.Task.check ()
         in
         let headers = H.add headers "upgrade" "websocket" in

@@ -16,7 +16,7 @@ type t = {
   mutable closed : (int * string) option; (* What the peer said in its last. *)
   mutable stopping : (unit -> unit) option; (* Ends [f] between two messages. *)
   mutable waits : bool; (* For a message of which nothing has come. *)
-  mutable cut : bool; (* A part of a frame may have been sent, behind which nothing can be. *)
+  sending : Soil.Task.Mutex.t; (* Held by the task that sends a frame. *)
 }
 
 (* What the server does with a connection when it stops: [at_stop f] has [f] be called then, and
@@ -28,7 +28,7 @@ let default_ping_seconds = 30.
 let write_seconds = 30.
 let close_seconds = 5.
 let leave_seconds = 1. (* the same where the program doesn't wait any longer *)
-let frame_seconds = 20. (* for a frame, with another second for each [rate] bytes *)
+let frame_seconds = 20. (* for a frame, with another second for each [rate] bytes that come *)
 let rate = 500.
 let protocol t = t.protocol
 let closed_by_peer t = t.closed
@@ -41,9 +41,15 @@ let accept_key key =
 let send_frame t opcode payload =
   let mask = Option.map (fun mask -> mask ()) t.mask in
   let head, payload = Frame.encode ?mask opcode payload in
+  Soil.Task.Mutex.protect t.sending @@ fun () ->
   try Output.strings t.output [ head; payload ]
   with e ->
-    t.cut <- true;
+    (* The peer waits for the rest of the frame: the task that receives ends, too. After an error of
+       the connection there may still be a last frame to read. *)
+    (match e with
+    | Soil.Error _ -> ()
+    | _ -> (
+        if Output.is_cut t.output then try D.shutdown t.flow `Receive with Soil.Error _ -> ()));
     raise e
 
 let check_open t =
@@ -124,17 +130,14 @@ let wait_between t =
 let frame t ~room ~begun =
   if begun then wait t ~asked:false else wait_between t;
   let started = Soil.Clock.monotonic () in
-  let limit length =
-    Input.until t.input (started +. frame_seconds +. (float_of_int length /. rate))
-  in
-  limit 0;
+  let came n = Input.until t.input (started +. frame_seconds +. (float_of_int n /. rate)) in
+  came 0;
   match
     let h = Frame.head t.input in
     (* Only clients mask. *)
     if h.mask = None = (t.mask = None) then raise (Frame.Wrong "mask");
     if h.length > room && h.length > 125 then fail t 1009 "the message is too long";
-    limit h.length;
-    (h, Frame.payload t.input h)
+    (h, Frame.payload t.input ~came h)
   with
   | frame -> frame
   | exception Frame.Wrong reason -> fail t 1002 reason
@@ -197,7 +200,7 @@ let close ?(code = 1000) ?(reason = "") t =
       | Some () | None -> ()
       | exception Failed _ -> ())
 
-let is_failure t e = match Input.failure t.input with Some f -> f == e | None -> false
+let is_failure t e = Input.is_failure t.input e
 
 let run ?stop ~mask ~protocol ~max_bytes ~ping_seconds flow f =
   let input = Input.create (flow :> D.flow) in
@@ -205,7 +208,7 @@ let run ?stop ~mask ~protocol ~max_bytes ~ping_seconds flow f =
   let t =
     {
       flow; input; output; mask; protocol; max_bytes; ping_seconds; has_closed = false;
-      closed = None; stopping = None; waits = false; cut = false;
+      closed = None; stopping = None; waits = false; sending = Soil.Task.Mutex.create ();
     }
   in
   let last code = try close t ~code with e when is_failure t e -> () in
@@ -224,7 +227,7 @@ let run ?stop ~mask ~protocol ~max_bytes ~ping_seconds flow f =
       | Failed _ -> ()
       | e when is_failure t e -> ()
       | Soil.Task.Cancelled ->
-          let leave () = if not t.cut then try close t ~code:1001 with Soil.Error _ -> () in
+          let leave () = if not (Output.is_cut t.output) then try close t ~code:1001 with Soil.Error _ -> () in
           Soil.Task.protect (fun () -> ignore (Soil.Task.timeout_opt leave_seconds leave))
       | _ -> last 1011);
       raise e

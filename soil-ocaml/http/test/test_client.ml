@@ -295,6 +295,65 @@ let refused_early () =
   let response, _ = Client.post client (uri "http://a/") (String (String.make 3_000_000 'x')) in
   int "a response to a request that wasn't read" 403 (Cohttp.Code.code_of_status response.status)
 
+(* A server that answers [text] to each request. *)
+let canned_always text _ _ d =
+  let r = Soil.Reader.create d in
+  let rec go () =
+    if Soil.Reader.line r <> "" then go ()
+    else (
+      D.write_string d text;
+      go ())
+  in
+  try go () with End_of_file -> ()
+
+let left_over () =
+  let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil" in
+  let next what text meth =
+    with_client (canned_always text) @@ fun client ->
+    let first = Client.request client meth (uri "http://a/") (fun _ s -> D.read_all s) in
+    int (what ^ ": not kept") 0 (Client.idle client);
+    let second = Client.request client meth (uri "http://a/") (fun _ s -> D.read_all s) in
+    string what first second;
+    int (what ^ ": a connection for each") 2 (Client.opened client)
+  in
+  next "a second response" (ok ^ evil) `GET;
+  next "a body to HEAD" (ok ^ evil) `HEAD;
+  next "a body of 204" ("HTTP/1.1 204 No Content\r\n\r\n" ^ evil) `GET;
+  next "a body of 304" ("HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n" ^ evil) `GET
+
+(* The time that a response had is no matter of the connection's next one. *)
+let late () =
+  let limits = { Client.default_limits with body_seconds = 0.01; idle_seconds = patience } in
+  with_client ~limits (canned_always ok) @@ fun client ->
+  for _ = 1 to 3 do
+    string "each has its own time" "hello" (get client "http://a/");
+    Soil.Clock.sleep 0.02
+  done;
+  int "on one connection" 1 (Client.opened client);
+  int "which is kept" 1 (Client.idle client)
+
+(* What [f] returns counts, whatever becomes of a body that it didn't read. *)
+let not_wanted () =
+  let limits = { Client.default_limits with body_seconds = infinity } in
+  let status serve =
+    with_client ~limits serve @@ fun client ->
+    let status = Client.request client `GET (uri "http://a/") (fun r _ -> field "x" r) in
+    int "not kept" 0 (Client.idle client);
+    status
+  in
+  let half = "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 6\r\n\r\nhello" in
+  string "it is cut" "y" (status (canned half));
+  string "a chunk is cut" "y"
+    (status (canned "HTTP/1.1 200 OK\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"));
+  string "it doesn't come" "y" (status (canned_always half))
+
+(* A flow of any kind is a connection. *)
+let any_flow () =
+  let server, client = Soil.Flow.pair () in
+  D.write_string server ok;
+  let client = Client.create ~connect:(fun ~host:_ ~port:_ -> client) () in
+  string "over a pair" "hello" (get client "http://a/")
+
 let unread () =
   let handler _ _ _ = Server.string (String.make 1_000_000 'x') in
   with_server handler @@ fun client ->
@@ -319,4 +378,8 @@ let tests =
     in_run "mistakes of the program come through" mistakes;
     in_run "a response may come before the request was read" refused_early;
     in_run "a body that wasn't read ends its connection" unread;
+    in_run "what is behind a response isn't the next one" left_over;
+    in_run "a kept connection has no time of the request before" late;
+    in_run "a body that isn't wanted loses no result" not_wanted;
+    in_run "any flow is a connection" any_flow;
   ]

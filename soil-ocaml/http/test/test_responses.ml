@@ -232,6 +232,76 @@ let accessors () =
   let text = answers show [ get "/a%20b?b=%31,2&c" ~fields:"x-some: y\r\n" ] in
   bool "what a request has" true (String.ends_with ~suffix:"/a%20b 1,2 y pair" text)
 
+(* The time of a body is that which the client takes. *)
+let slow_handler () =
+  let limits = { Server.default_limits with body_seconds = 0.5 } in
+  let handler r =
+    let body = Server.body r in
+    D.really_read body (Bytes.create 1) 0 1;
+    Soil.Clock.sleep 0.6;
+    Server.string (string_of_int (1 + String.length (D.read_all body)))
+  in
+  let text = answers ~limits handler [ post large ] in
+  bool "all of it" true (String.ends_with ~suffix:"|300000" (plain text))
+
+(* It goes on from read to read: a client that always sends a byte in time is too slow all the same. *)
+let dripping () =
+  let limits = { Server.default_limits with body_seconds = 0.2; body_rate = max_int } in
+  let client, server = Soil.Flow.pair () in
+  D.write_string client "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n";
+  let serve () = D.with_close server (fun server -> Server.connection ~limits server echo) in
+  let rec drip () =
+    match D.write_string client "x" with
+    | () ->
+        Soil.Clock.sleep 0.01;
+        drip ()
+    | exception Soil.Error _ -> ()
+  in
+  let ask () =
+    let line = Soil.Reader.line (Soil.Reader.create client) in
+    D.close client;
+    line
+  in
+  let line, ((), ()) = Soil.Task.both ask (fun () -> Soil.Task.both serve drip) in
+  string "too slow" "408" (status line)
+
+(* A handler that waits for a task that was cancelled has failed as with any other exception. *)
+let cancelled_elsewhere () =
+  let awaits _ =
+    Soil.Task.scope @@ fun scope ->
+    let task = Soil.Task.spawn scope (fun () -> Soil.Clock.sleep infinity) in
+    Soil.Task.cancel task;
+    Soil.Task.await task;
+    Server.string "not reached"
+  in
+  let client, server = Soil.Flow.pair () in
+  D.write_string client (get "/");
+  (match Server.connection server awaits with
+  | () -> Alcotest.fail "no exception"
+  | exception Soil.Task.Cancelled -> ());
+  D.close server;
+  string "answered" "500" (status (D.read_all client))
+
+(* Nothing follows a write that was cut, where it would be taken for the rest of that. *)
+let cut () =
+  let client, server = Soil.Flow.pair () in
+  let is_cut = Soil.Task.Promise.create () in
+  let handler _ =
+    Server.stream @@ fun sink ->
+    ignore (Soil.Task.timeout_opt 0.01 (fun () -> D.write_string sink large));
+    Soil.Task.Promise.fulfil is_cut ();
+    fails_with_closed (fun () -> D.write_string sink "more")
+  in
+  D.write_string client (get "/" ^ get "/");
+  let serve () = D.with_close server (fun server -> Server.connection server handler) in
+  let receive () =
+    Soil.Task.Promise.await is_cut;
+    D.read_all client
+  in
+  let (), text = Soil.Task.both serve receive in
+  bool "one response" true (String.starts_with ~prefix:"HTTP/1.1 200 OK" text);
+  bool "without an end" false (String.ends_with ~suffix:"\r\n" text)
+
 (* What a listener's connections report. *)
 
 let loopback f =
@@ -342,6 +412,10 @@ let tests =
     in_run "a body is at most as long as is allowed" bounded;
     in_run "a client that stalls gets 408, or the end" slow;
     in_run "a client that doesn't read ends the connection" stalled;
+    in_run "the time for a body is the client's alone" slow_handler;
+    in_run "the time for a body doesn't begin again at each read" dripping;
+    in_run "the cancellation of another task is a failure of the handler" cancelled_elsewhere;
+    in_run "nothing is sent behind a write that was cut" cut;
     in_run "each response has an entry in the log" logged;
     in_run "a handshake that fails is reported" handshakes;
     in_run "accessors show path, query, fields and peer" accessors;

@@ -137,6 +137,55 @@ let violations () =
     ]
 [@@ocamlformat "disable"]
 
+(* The length of a frame is believed when it has come. *)
+let announced () =
+  let length = "\x82\xff\x00\x00\x10\x00\x00\x00\x00\x00\000\000\000\000" in
+  string "nothing is taken for it" "" (exchange ~max_bytes:max_int [ length; "hello" ]);
+  let large = String.init 60_000 (fun i -> Char.chr (i land 255)) in
+  let bytes = frame 0x82 large ^ close_frame 1000 "" in
+  let pieces =
+    List.init
+      (1 + (String.length bytes / 1000))
+      (fun i -> String.sub bytes (i * 1000) (min 1000 (String.length bytes - (i * 1000))))
+  in
+  string "what comes in pieces is whole"
+    (frame ~masked:false 0x82 large ^ plain_close 1000)
+    (exchange pieces)
+
+(* A frame that was cut is the last one, also for those that wait to send, and the task that
+   receives ends. *)
+let cut () =
+  let client, server = Soil.Flow.pair () in
+  let is_cut = Soil.Task.Promise.create () and ended = ref "not" in
+  let serve ws =
+    let large = W.Binary (String.make 1_000_000 'x') in
+    let send_in_time () = Soil.Task.timeout_opt 0.01 (fun () -> W.send ws large) = None in
+    let send_late () = fails_with_closed (fun () -> W.send ws (Text "late")) in
+    let receive () =
+      match W.receive ws with
+      | _ -> ended := "by a message"
+      | exception W.Failed (code, _) -> ended := string_of_int code
+    in
+    let is_late, ((), ()) = Soil.Task.(both send_in_time (fun () -> both send_late receive)) in
+    bool "cut" true is_late;
+    fails_with_closed (fun () -> W.send ws (Text "later"));
+    Soil.Task.Promise.fulfil is_cut ()
+  in
+  D.write_string client (handshake ^ "\r\n");
+  let connection () =
+    D.with_close server (fun server -> Server.connection server (fun r -> W.accept r serve))
+  in
+  let read () =
+    Soil.Task.Promise.await is_cut;
+    after_head (D.read_all client)
+  in
+  let (), text = Soil.Task.both connection read in
+  string "the task that receives" "1006" !ended;
+  let payload = String.sub text 10 (String.length text - 10) in
+  string "the frame's head" "\x82\x7f\000\000\000\000\000\x0f\x42\x40" (String.sub text 0 10);
+  bool "and nothing but a part of it" true
+    (String.length payload < 1_000_000 && String.for_all (( = ) 'x') payload)
+
 let silent () =
   let answer = echo ~ping_seconds:0.02 in
   let text = after_head (answers ~shut:false answer [ handshake ^ "\r\n" ]) in
@@ -279,6 +328,8 @@ let tests =
     in_run "what isn't a handshake is refused" refused;
     in_run "frames are understood as RFC 6455 has them" frames;
     in_run "violations end the connection with their code" violations;
+    in_run "a length takes no memory before it has come" announced;
+    in_run "nothing is sent behind a frame that was cut" cut;
     in_run "a silent peer is asked once" silent;
     in_run "both sides talk, and close" both_sides;
     any_message;
