@@ -69,13 +69,24 @@ let take r n =
     ensure r n;
     taken r n)
   else
-    let b = Bytes.create n and got = ref (buffered r) in
-    Bytes.blit r.buffer r.first b 0 !got;
-    Failure.undoing
-      (fun () -> set r b !got)
-      (fun () -> Descriptor.fill (r.descriptor.io.read r.descriptor b) n got);
+    (* Memory follows what has come: [n] may be what the peer has announced. *)
+    let got = ref (buffered r) in
+    let b = ref (Bytes.create (min n (2 * max r.size !got))) in
+    Bytes.blit r.buffer r.first !b 0 !got;
+    let rec fill () =
+      let room = Bytes.length !b - !got in
+      if room > 0 then (
+        let read = r.descriptor.io.read r.descriptor !b !got room in
+        if read = 0 then raise End_of_file;
+        got := !got + read;
+        fill ())
+      else if !got < n then (
+        b := Bytes.extend !b 0 (min !got (n - !got));
+        fill ())
+    in
+    Failure.undoing (fun () -> set r !b !got) fill;
     set r r.buffer 0;
-    Bytes.unsafe_to_string b
+    Bytes.unsafe_to_string !b
 
 let too_large operation r max =
   Descriptor.too_large operation (r.descriptor.io.describe r.descriptor) max

@@ -32,6 +32,15 @@ let parsed () =
   string "no more" "" (R.Text.take_while r (fun _ -> true));
   bool "only the empty string" true (R.Text.string r "" && not (R.Text.string r "x"))
 
+(* A length that a peer announces takes no memory before the bytes have come. *)
+let announced () =
+  let r = R.create ~size:16 (Soil.Flow.of_string (String.init 100 Char.chr)) in
+  R.ensure r 3;
+  ends "far too many" (fun () -> R.take r (1 lsl 50));
+  string "all are still there" (String.init 99 Char.chr) (R.take r 99);
+  string "the last" "c" (R.take r 1);
+  ends "no more" (fun () -> R.take r 17)
+
 let sequences () =
   let r = R.Text.of_string "a\nb\r\n\nlast" in
   strings "lines" [ "a"; "b"; ""; "last" ] (List.of_seq (R.Text.lines r));
@@ -217,6 +226,7 @@ let cut_writes (size, pieces, cuts) =
 let tests =
   [
     test "a request is parsed" parsed;
+    test "an announced length" announced;
     test "sequences" sequences;
     test "limits and ranges" limits;
     test "numbers" numbers;
