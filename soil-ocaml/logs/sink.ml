@@ -27,12 +27,25 @@ let console () =
 let first_delay = 0.1
 let longest_delay = 10.
 
+(* Whether the same write may succeed later: when the network, the server, the disk or memory is
+   there again. *)
+let may_pass : Soil.Error.code -> bool = function
+  | Connection_refused | Connection_reset | Broken_pipe | Not_connected | Timed_out | Unreachable
+  | Address_in_use | Address_not_available | No_such_host | Name_server_failure | No_network | Busy
+  | No_space | Out_of_memory | Too_many_open ->
+      true
+  | _ -> false
+
+(* Whether the text was written. What can't be is given up, for those behind it. *)
 let rec write sink delay text =
   match sink.write text with
-  | () -> ()
-  | exception Soil.Error _ ->
+  | () -> true
+  | exception Soil.Error { code; _ } when may_pass code ->
       Soil.Clock.sleep delay;
       write sink (Float.min longest_delay (2. *. delay)) text
+  | exception _ ->
+      Soil.Task.check ();
+      false
 
 let give sink text = write sink first_delay text
 
@@ -41,15 +54,19 @@ let tell_of_dropped sink =
   let n = dropped - sink.said in
   if n > 0 then (
     sink.said <- dropped;
-    let text = Printf.sprintf "%s: %d messages were dropped: the queue was full" sink.name n in
+    let text =
+      Printf.sprintf "%s: %d messages were dropped: the queue was full, or they couldn't be written"
+        sink.name n
+    in
     let time = Soil.Clock.now_ns () in
-    give sink (sink.format { time; level = Warning; source = "soil.logs"; text }))
+    if not (give sink (sink.format { time; level = Warning; source = "soil.logs"; text })) then
+      sink.said <- dropped - n)
 
 let rec empty sink stream =
   match Stream.take_opt stream with
   | None -> tell_of_dropped sink
   | Some text ->
-      give sink text;
+      if not (give sink text) then Atomic.incr sink.dropped;
       if Stream.length stream = 0 then tell_of_dropped sink;
       empty sink stream
 

@@ -1,7 +1,8 @@
 (** Where messages go without a wait of those who log.
 
     Each sink has a queue and a task that empties it. A message that comes while the queue is full
-    is dropped; when there is room again, a warning of the source [soil.logs] says how many were. *)
+    is dropped, and so is one that can't be written; later a warning of the source [soil.logs] says
+    how many were. *)
 
 type t
 (** The type for sinks. *)
@@ -25,9 +26,11 @@ val make :
   unit ->
   t
 (** [make ~name ~format ~write ()] is a sink of the program's own. [format] is called where the
-    message is logged. [write] may wait, and is called again with the same text after it has raised
-    {!Soil.exception-Error}, at first 0.1 s later, then after longer and longer, up to 10 s. [name]
-    is what messages call it. [close] (default: nothing) is called behind the last [write]. *)
+    message is logged. [write] may wait. It is called again with the same text after it has raised
+    {!Soil.exception-Error} with a code that may pass, as of a network or server that isn't there,
+    or a full disk: at first 0.1 s later, then after longer and longer, up to 10 s. After any other
+    exception the message is dropped. [name] is what messages call it. [close] (default: nothing) is
+    called behind the last [write]. *)
 
 val reporter : ?capacity:int -> Soil.Task.scope -> t list -> Logs.reporter
 (** [reporter scope sinks] gives each message to each of [sinks], whose queues hold [capacity]

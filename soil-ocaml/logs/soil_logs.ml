@@ -11,9 +11,10 @@ let reporter () =
   Line.reporter (fun source level header text ->
       Soil.Private.print_error (Line.console ~started source level header text ^ "\n"))
 
-let setup ?reporter:given () =
-  let level = Option.bind (Sys.getenv_opt "SOIL_LOG") level_of_string in
-  Logs.set_level (Some (Option.value level ~default:Logs.Warning));
+let setup ?level ?reporter:given () =
+  let asked = Option.bind (Sys.getenv_opt "SOIL_LOG") level_of_string in
+  let level = if asked = None then level else asked in
+  if level <> None then Logs.set_level level;
   Logs.set_reporter (match given with Some reporter -> reporter | None -> reporter ())
 
 module Sink = Sink

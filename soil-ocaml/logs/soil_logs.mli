@@ -23,9 +23,10 @@ val level_of_string : string -> Logs.level option
 (** [level_of_string s] is the level that [s] names as in [SOIL_LOG]: [error], [warn], [info] or
     [debug]; [None] for anything else. *)
 
-val setup : ?reporter:Logs.reporter -> unit -> unit
+val setup : ?level:Logs.level -> ?reporter:Logs.reporter -> unit -> unit
 (** [setup ()] makes [reporter] (default: {!val-reporter}[ ()]) the program's, with the level that
-    [SOIL_LOG] names ([warn] unless it is set and known). Call it once, at the start. *)
+    [SOIL_LOG] names. Where that isn't set or not known it is [level], and without one it stays what
+    it is: {!Logs.set_level}'s, or [Logs]'s own default, warnings. Call it once, at the start. *)
 
 (** {1 In the background} *)
 

@@ -28,6 +28,11 @@ let logs () =
   bool "unknown" true (Soil_logs.level_of_string "loud" = None);
   Soil_logs.setup ();
   bool "level" true (Logs.level () = Some Logs.Warning);
+  Soil_logs.setup ~level:Logs.Info ();
+  bool "the level that is given" true (Logs.level () = Some Logs.Info);
+  Soil_logs.setup ();
+  bool "it stays" true (Logs.level () = Some Logs.Info);
+  Logs.set_level (Some Logs.Warning);
   let formatted = ref false in
   Logs.debug (fun m ->
       formatted := true;
@@ -38,6 +43,37 @@ let logs () =
   bool "formatted" true !formatted;
   string "printer" "Soil.Error: x: in use"
     (match Soil.Error.fail Busy "x" with () -> "" | exception e -> Printexc.to_string e)
+
+(* What can't be written holds up nothing that can. *)
+let failing_sink () =
+  let written = ref [] and tries = ref 0 in
+  let write text =
+    incr tries;
+    match text with
+    | "long" -> Soil.Error.fail Message_too_long "send"
+    | "mistake" -> failwith "expected by the test"
+    | "later" when !tries < 5 -> Soil.Error.fail Unreachable "send"
+    | text -> written := text :: !written
+  in
+  let format (m : Soil_logs.Sink.message) = m.text in
+  let sink = Soil_logs.Sink.make ~name:"test" ~format ~write () in
+  Soil.run (fun () ->
+      Soil.Task.scope @@ fun scope ->
+      Soil_logs.setup ~reporter:(Soil_logs.Sink.reporter scope [ sink ]) ();
+      List.iter (fun text -> Logs.warn (fun m -> m "%s" text)) [ "one"; "long"; "mistake"; "later" ];
+      while List.length !written < 3 do
+        Soil.Clock.sleep 0.01
+      done);
+  Logs.set_reporter Logs.nop_reporter;
+  Alcotest.(check (list string))
+    "written"
+    [
+      "one"; "later";
+      "test: 2 messages were dropped: the queue was full, or they couldn't be written";
+    ]
+    (List.rev !written);
+  Alcotest.(check int) "dropped" 2 (Soil_logs.Sink.dropped sink)
+[@@ocamlformat "disable"]
 
 let syslog () =
   let message ?(max_length = 480) ?(text = "text") ?(source = "") ?(level = Logs.Error) ns =
@@ -66,5 +102,11 @@ let () =
   Alcotest.run "ecosystem"
     [
       ( "types",
-        [ test "ipaddr" addresses; test "mtime" times; test "logs" logs; test "syslog" syslog ] );
+        [
+          test "ipaddr" addresses;
+          test "mtime" times;
+          test "logs" logs;
+          test "a sink that fails" failing_sink;
+          test "syslog" syslog;
+        ] );
     ]
