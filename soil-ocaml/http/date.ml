@@ -38,6 +38,14 @@ let to_string t =
     ]
 [@@ocamlformat "disable"]
 
+let to_rfc_3339 t =
+  let milliseconds = max 0 (int_of_float (t *. 1e3)) in
+  let seconds = milliseconds / 1000 in
+  let year, month, day = date_of_days (seconds / 86400) and time = seconds mod 86400 in
+  Printf.sprintf "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" year month day (time / 3600)
+    (time / 60 mod 60)
+    (time mod 60) (milliseconds mod 1000)
+
 let month name =
   let rec go i =
     if i = 12 then None else if String.sub months (3 * i) 3 = name then Some (i + 1) else go (i + 1)

@@ -9,5 +9,9 @@ val of_string : string -> float option
     (["Sunday, 06-Nov-94 08:49:37 GMT"], ["Sun Nov  6 08:49:37 1994"]); [None] if [s] isn't a date.
     Two digits stand for a year from 1970 to 2069. *)
 
+val to_rfc_3339 : float -> string
+(** [to_rfc_3339 t] is likewise such as ["1994-11-06T08:49:37.123Z"]
+    ({{:https://www.rfc-editor.org/rfc/rfc3339}RFC 3339}). *)
+
 val now : unit -> string
 (** [now ()] is [to_string (Soil.Clock.now ())], made once a second. *)

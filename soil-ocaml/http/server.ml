@@ -20,23 +20,25 @@ let default_limits : limits =
 
 type entry = {
   peer : string;
+  endpoint : Soil.Net.Endpoint.t option;
   request : Cohttp.Request.t option;
   status : Cohttp.Code.status_code;
   bytes : int;
+  body_bytes : int;
+  started : float;
   seconds : float;
 }
 
-let version_to_string = function `HTTP_1_0 -> "HTTP/1.0" | `HTTP_1_1 -> "HTTP/1.1" | `Other s -> s
+let request_line e =
+  match e.request with
+  | None -> "-"
+  | Some r ->
+      String.concat " "
+        [ Status.meth_to_string r.meth; r.resource; Status.version_to_string r.version ]
 
 let entry_to_string e =
-  let line =
-    match e.request with
-    | None -> "-"
-    | Some r ->
-        String.concat " " [ Status.meth_to_string r.meth; r.resource; version_to_string r.version ]
-  in
-  Printf.sprintf "%s %S %d %d bytes %.1f ms" e.peer line (Status.code e.status) e.bytes
-    (e.seconds *. 1e3)
+  Printf.sprintf "%s %s %S %d %d bytes %.1f ms" (Date.to_rfc_3339 e.started) e.peer (request_line e)
+    (Status.code e.status) e.bytes (e.seconds *. 1e3)
 
 (* What the connections of a listener share. *)
 type server = { limits : limits; log : (entry -> unit) option; is_stopping : unit -> bool }
@@ -46,7 +48,10 @@ type conn = {
   input : Input.t;
   output : Output.t;
   peer : string Lazy.t;
+  endpoint : Soil.Net.Endpoint.t option Lazy.t;
   text : Buffer.t;
+  mutable head_end : int; (* What will have been sent with the head of the last response. *)
+  mutable current : Cohttp.Request.t option; (* The one that is answered. *)
   mutable idle : bool;
   mutable at_stop : unit -> unit;
 }
@@ -63,13 +68,16 @@ type request = {
 let head r = r.head.request
 let meth r = r.head.request.meth
 
-let path r =
-  let resource = r.head.request.resource in
-  match String.index_opt resource '?' with Some i -> String.sub resource 0 i | None -> resource
+let path_of (head : Cohttp.Request.t) =
+  match String.index_opt head.resource '?' with
+  | Some i -> String.sub head.resource 0 i
+  | None -> head.resource
 
+let path r = path_of r.head.request
 let query r = Uri.query (Uri.of_string r.head.request.resource)
 let header r name = H.get r.head.request.headers name
 let peer r = Lazy.force r.conn.peer
+let endpoint r = Lazy.force r.conn.endpoint
 
 let body ?max r =
   r.is_wanted <- true;
@@ -121,6 +129,7 @@ let send conn (r : Response.t) ~version ~head_only ~keep =
   let framing = framing_of r version in
   Response.head conn.text r ~version ~framing ~keep;
   let head = Buffer.contents conn.text in
+  conn.head_end <- Output.sent conn.output + String.length head;
   if head_only || has_no_body r.status then (
     Output.strings conn.output [ head ];
     match r.body with Upgrade f -> upgraded conn f | _ -> ())
@@ -169,13 +178,17 @@ let note conn request status ~started ~sent_before =
   match conn.server.log with
   | None -> ()
   | Some log ->
+      let seconds = Soil.Clock.monotonic () -. started and sent = Output.sent conn.output in
       log
         {
           peer = Lazy.force conn.peer;
+          endpoint = Lazy.force conn.endpoint;
           request;
           status;
-          bytes = Output.sent conn.output - sent_before;
-          seconds = Soil.Clock.monotonic () -. started;
+          bytes = sent - sent_before;
+          body_bytes = max 0 (sent - conn.head_end);
+          started = Soil.Clock.now () -. seconds;
+          seconds;
         }
 
 (* Whether [e] is the cancellation of this task, and not of one that a handler waited for. *)
@@ -257,8 +270,11 @@ let rec requests conn handler =
     Input.until conn.input (Soil.Clock.monotonic () +. conn.server.limits.head_seconds);
     match Head.request conn.input conn.server.limits with
     | head -> (
+        conn.current <- Some head.request;
         match answer conn head handler with
-        | Continue -> requests conn handler
+        | Continue ->
+            conn.current <- None;
+            requests conn handler
         | End -> finish conn
         | Fail (e, backtrace) ->
             finish conn;
@@ -279,15 +295,39 @@ let run conn handler =
 
 let server ?(limits = default_limits) ?log is_stopping = { limits; log; is_stopping }
 
-let conn server peer d =
+let conn server ~peer ~endpoint d =
   let input = Input.create d in
   let output = Output.create input ~seconds:server.limits.write_seconds in
-  { server; input; output; peer; text = Buffer.create 512; idle = false; at_stop = ignore }
+  {
+    server; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
+    idle = false; at_stop = ignore;
+  }
+[@@ocamlformat "disable"]
+
+let no_endpoint = Lazy.from_val None
 
 let connection ?limits ?log ?peer d handler =
   let server = server ?limits ?log (fun () -> false) in
   let peer = match peer with Some p -> Lazy.from_val p | None -> lazy (D.name d) in
-  run (conn server peer (d :> D.flow)) handler
+  run (conn server ~peer ~endpoint:no_endpoint (d :> D.flow)) handler
+
+(* Reports *)
+
+type report = (unit -> string) -> exn -> Printexc.raw_backtrace -> unit
+
+let reporter : report ref = ref Soil.Private.report
+let on_exception report = reporter := report
+
+let report conn e backtrace =
+  let what () =
+    let request =
+      match conn.current with
+      | None -> ""
+      | Some r -> " " ^ Status.meth_to_string (Cohttp.Request.meth r) ^ " " ^ path_of r
+    in
+    "http " ^ Lazy.force conn.peer ^ request ^ ": exception "
+  in
+  try !reporter what e backtrace with failure when not (is_cancelled failure) -> ()
 
 (* All connections of a listener *)
 
@@ -309,14 +349,31 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handle
     Conns.iter tell !conns
   in
   let one connection d =
-    let peer = lazy (Soil.Net.Endpoint.to_string (Soil.Tcp.peer connection)) in
-    let conn = conn server peer d in
+    let endpoint =
+      lazy
+        (match Soil.Tcp.peer connection with
+        | endpoint -> Some endpoint
+        | exception Soil.Error _ -> None)
+    in
+    let peer =
+      lazy
+        (match Lazy.force endpoint with
+        | Some endpoint -> Soil.Net.Endpoint.to_string endpoint
+        | None -> D.name connection)
+    in
+    let conn = conn server ~peer ~endpoint d in
     incr count;
     let member = (!count, conn) in
     conns := Conns.add member !conns;
     Fun.protect
       ~finally:(fun () -> conns := Conns.remove member !conns)
-      (fun () -> run conn handler)
+      (fun () ->
+        match run conn handler with
+        | () -> ()
+        | exception e ->
+            let backtrace = get_backtrace () in
+            if Option.is_some on_error || is_cancelled e then raise_with_backtrace e backtrace;
+            report conn e backtrace)
   in
   let each connection =
     match secure with

@@ -40,6 +40,9 @@ val header : request -> string -> string option
 val peer : request -> string
 (** [peer r] is the client: its endpoint for {!serve}, else the name of the flow. *)
 
+val endpoint : request -> Soil.Net.Endpoint.t option
+(** [endpoint r] is the client's address and port, [None] but for {!serve}. *)
+
 val body : ?max:int -> request -> Soil.Flow.source
 (** [body r] is the body, to be read as it comes: by {!Soil.File_descriptor.copy} to a file, by
     {!Soil.Reader}… A client that waits to be asked for it ([Expect: 100-continue]) is asked at the
@@ -112,15 +115,22 @@ val default_limits : limits
 
 type entry = {
   peer : string;
+  endpoint : Soil.Net.Endpoint.t option;
   request : Cohttp.Request.t option;  (** [None] if it couldn't be understood. *)
   status : Cohttp.Code.status_code;
   bytes : int;  (** What was sent, the head included. *)
+  body_bytes : int;  (** Of these, those behind the head. *)
+  started : float;  (** When the head had come, in seconds since 1970-01-01 00:00 UTC. *)
   seconds : float;  (** From the head to the end of the response. *)
 }
 (** The type for entries of an access log, one for each response. *)
 
+val request_line : entry -> string
+(** [request_line e] is method, resource and version, or ["-"]. *)
+
 val entry_to_string : entry -> string
-(** [entry_to_string e] is one line: peer, request line, status, bytes and milliseconds. *)
+(** [entry_to_string e] is one line: time of day, peer, request line, status, bytes and
+    milliseconds. {!Access_log} has the formats that other programs read. *)
 
 val serve :
   ?limits:limits ->
@@ -128,20 +138,28 @@ val serve :
   ?max_connections:int ->
   ?grace:float ->
   ?on_error:(Soil.Tcp.connection -> exn -> unit) ->
-  ?secure:(Soil.Tcp.connection -> Soil.Flow.t) ->
+  ?secure:(Soil.Tcp.connection -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
   [> `Listener ] Soil.File_descriptor.t ->
   (request -> response) ->
   unit
 (** [serve listener handler] answers the requests of all clients, each connection in a task of its
     own, as {!Soil.Tcp.serve} does; [max_connections], [grace] and [on_error] are as there.
 
-    - An exception of [handler] is answered with 500, ends the connection, and is then [on_error]'s.
+    - An exception of [handler] is answered with 500, ends the connection, and is then [on_error]'s,
+      which unless given reports it with peer, method and path: on standard error, or as
+      {!on_exception} says.
     - [log] gets an entry for each response. [Soil_http_logs.access] writes them to [Logs].
     - [secure] begins a session over a new connection: [Soil_tls.server config]. It has
       [head_seconds] of [limits]. What it raises ends the connection and is [on_error]'s, as is
       {!Soil.exception-Error} with [Timed_out] if it takes longer.
     - When [serve] is cancelled, connections without a request end at once. The others get their
       response, with [connection: close], for which they have [grace] seconds. *)
+
+val on_exception : ((unit -> string) -> exn -> Printexc.raw_backtrace -> unit) -> unit
+(** [on_exception report] has every {!serve} without [on_error] call [report what e backtrace] for
+    an exception [e] of its handler, where [what ()] is the beginning of a line, such as
+    ["http 10.0.0.9:4242 GET /path: exception "]. What [report] raises is dropped. The library
+    [soil.http.logs] has it write to [Logs]. *)
 
 val connection :
   ?limits:limits ->

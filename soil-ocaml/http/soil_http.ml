@@ -1,4 +1,5 @@
 module Server = Server
+module Access_log = Access_log
 module Client = Client
 module Files = Files
 module Limits = Limits

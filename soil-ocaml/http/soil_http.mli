@@ -10,6 +10,7 @@
     two servers may understand in two ways, are refused and end the connection. *)
 
 module Server = Server
+module Access_log = Access_log
 module Client = Client
 module Files = Files
 module Limits = Limits

@@ -101,3 +101,5 @@ let meth s = match List.assoc_opt s methods with Some m -> m | None -> `Other s
 let meth_to_string = function
   | `Other s -> s
   | m -> fst (List.find (fun (_, other) -> other == m) methods)
+
+let version_to_string = function `HTTP_1_0 -> "HTTP/1.0" | `HTTP_1_1 -> "HTTP/1.1" | `Other s -> s

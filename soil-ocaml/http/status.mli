@@ -17,3 +17,6 @@ val meth : string -> Cohttp.Code.meth
 
 val meth_to_string : Cohttp.Code.meth -> string
 (** [meth_to_string m] is the name of [m]. *)
+
+val version_to_string : Cohttp.Code.version -> string
+(** [version_to_string v] is the name of the protocol's version [v]. *)

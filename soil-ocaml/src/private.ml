@@ -2,6 +2,7 @@ let operation = Scheduler.operation
 let check = Failure.check
 let text = Text.fetch
 let print_error = Failure.print
+let report = Failure.report
 let needed_display f = Needed.display := Some f
 let needed_input f = Needed.input := Some f
 

@@ -16,6 +16,9 @@ val text : (int -> int) -> (bytes -> int -> int -> int) -> string
 val print_error : string -> unit
 (** [print_error text] writes [text] to standard error, and returns where that fails. *)
 
+val report : (unit -> string) -> exn -> Printexc.raw_backtrace -> unit
+(** [report what e backtrace] writes [what ()], [e] and its backtrace likewise. *)
+
 val needed_display : (string -> (int * int) * (int * int) list) -> unit
 (** [needed_display f] lets {!Needs} know that [f name] is the width and height of that display, and
     those of its modes. [f] raises {!Error.Error} if there is no such display. *)

@@ -196,6 +196,30 @@ def http_websockets(context, form):
     assert child.finish() == 143, child.text
 
 
+@in_every_form(forms=("microvm",))
+def http_announced_frames(context, form):
+    """93 clients announce a message of 1 MiB in 14 bytes, which takes no memory of an image as it
+    is by default: another client is served; and each of them is ended, since nothing comes."""
+    child, host, _ = server(context, form)
+    clients = [WebSocket(host, 8000, "/chat") for _ in range(93)]
+    for client in clients:
+        client.socket.sendall(b"\x82\xff" + struct.pack("!Q", 1 << 20) + b"mask")
+    other = WebSocket(host, 8000, "/chat")
+    large = MEGABYTE[:1_000_000]
+    other.send(2, large)
+    assert other.receive() == (2, large)
+    for client in clients:
+        assert client.input.read() == b""
+        client.input.close()
+        client.socket.close()
+    other.send(1, b"still there")
+    assert other.receive() == (1, b"STILL THERE")
+    child.signal(signal.SIGTERM)
+    assert other.receive() == (8, struct.pack("!H", 1001))
+    other.send(8, struct.pack("!H", 1001))
+    assert child.finish() == 143, child.text
+
+
 @in_every_form(forms=TWO_FORMS)
 def http_failed_handshakes(context, form):
     """What is wrong with a client's handshake is said, with the client's address: no TLS, a version

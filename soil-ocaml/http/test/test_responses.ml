@@ -207,16 +207,48 @@ let stalled () =
 
 let logged () =
   let entries = ref [] in
-  let log e = entries := Server.entry_to_string { e with seconds = 0.; bytes = 0 } :: !entries in
+  let log e =
+    entries := Server.entry_to_string { e with started = 0.; seconds = 0.; bytes = 0 } :: !entries
+  in
   let handler r = if Server.path r = "/" then hello r else raise (Server.Refused `Not_found) in
   ignore (answers ~log handler [ get "/?a"; get "/x\""; "nonsense\r\n\r\n" ]);
   strings "entries"
     [
-      "pair \"GET /?a HTTP/1.1\" 200 0 bytes 0.0 ms";
-      "pair \"GET /x\\\" HTTP/1.1\" 404 0 bytes 0.0 ms";
-      "pair \"-\" 400 0 bytes 0.0 ms";
+      "1970-01-01T00:00:00.000Z pair \"GET /?a HTTP/1.1\" 200 0 bytes 0.0 ms";
+      "1970-01-01T00:00:00.000Z pair \"GET /x\\\" HTTP/1.1\" 404 0 bytes 0.0 ms";
+      "1970-01-01T00:00:00.000Z pair \"-\" 400 0 bytes 0.0 ms";
     ]
     (List.rev !entries)
+
+let formats () =
+  let entries = ref [] in
+  let log e = entries := { e with Server.started = 784111777.25; seconds = 0.5 } :: !entries in
+  let fields = "Referer: http://b/\r\nUser-Agent: a\"b\\c\tä\xff\r\n" in
+  let before = Soil.Clock.now () in
+  let real = ref 0. in
+  let log e = real := e.Server.started; log e in
+  ignore (answers ~log hello [ get "/x?\"y" ~fields; "nonsense\r\n\r\n" ]);
+  bool "when it came" true (before <= !real && !real <= Soil.Clock.now ());
+  let of_an_address (e : Server.entry) =
+    { e with endpoint = Some (Soil.Net.Endpoint.of_string "192.0.2.1:4242"); request = None }
+  in
+  let open Soil_http.Access_log in
+  match List.rev !entries with
+  | [ first; refused ] ->
+      let line = {|pair - - [06/Nov/1994:08:49:37 +0000] "GET /x?\"y HTTP/1.1" 200 5|} in
+      string "common" line (common first);
+      string "combined" (line ^ {| "http://b/" "a\"b\\c\x09\xc3\xa4\xff"|}) (combined first);
+      string "JSON"
+        ({|{"time":"1994-11-06T08:49:37.250Z","peer":"pair","method":"GET","target":"/x?\"y",|}
+        ^ {|"protocol":"HTTP/1.1","host":"a","referer":"http://b/","user_agent":"a\"b\\c\u0009ä�",|}
+        ^ Printf.sprintf {|"status":200,"bytes":%d,"body_bytes":5,"seconds":0.500000}|} first.bytes)
+        (json first);
+      string "not understood" {|192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "-" 400 16|}
+        (common (of_an_address refused));
+      string "no fields" {|192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "-" 400 16 "-" "-"|}
+        (combined (of_an_address refused))
+  | _ -> Alcotest.fail "not an entry for each response"
+[@@ocamlformat "disable"]
 
 let accessors () =
   let show r =
@@ -308,6 +340,40 @@ let loopback f =
   let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
   D.with_close listener (fun listener ->
       f listener (fun () -> Soil.Tcp.connect (Soil.Tcp.local listener)))
+
+(* What a handler raises is reported with what it answered, and ends nothing else. *)
+let exceptions () =
+  let lines = ref [] in
+  Server.on_exception (fun what e _ ->
+      lines := (what () ^ Printexc.to_string e) :: !lines;
+      failwith "a report that fails");
+  let handler r =
+    match Server.path r with
+    | "/fails" -> failwith "a mistake"
+    | "/stream" -> Server.stream (fun _ -> failwith "a late mistake")
+    | _ -> Server.string (Soil.Net.Endpoint.to_string (Option.get (Server.endpoint r)))
+  in
+  ( loopback @@ fun listener connect ->
+    let ask target =
+      D.with_close (connect ()) (fun c ->
+          D.write_string c (get target ~fields:"Connection: close\r\n");
+          (Soil.Net.Endpoint.to_string (Soil.Tcp.local c), D.read_all c))
+    in
+    let clients () =
+      let first, answer = ask "/fails?secret" in
+      string "answered" "500" (status answer);
+      let second, _ = ask "/stream" in
+      let third, answer = ask "/" in
+      bool "its endpoint" true (String.ends_with ~suffix:("\r\n\r\n" ^ third) answer);
+      strings "reports"
+        [
+          "http " ^ first ^ " GET /fails: exception Failure(\"a mistake\")";
+          "http " ^ second ^ " GET /stream: exception Failure(\"a late mistake\")";
+        ]
+        (List.rev !lines)
+    in
+    Soil.Task.first [ (fun () -> Server.serve listener handler); clients ] );
+  Server.on_exception Soil.Private.report
 
 let handshakes () =
   loopback @@ fun listener connect ->
@@ -417,6 +483,8 @@ let tests =
     in_run "the cancellation of another task is a failure of the handler" cancelled_elsewhere;
     in_run "nothing is sent behind a write that was cut" cut;
     in_run "each response has an entry in the log" logged;
+    in_run "entries have the formats of other programs" formats;
+    in_run "an exception of a handler is reported with its request" exceptions;
     in_run "a handshake that fails is reported" handshakes;
     in_run "accessors show path, query, fields and peer" accessors;
     in_run "an upgraded connection is a flow" upgraded;

@@ -1,0 +1,86 @@
+module H = Cohttp.Header
+
+(* "Sun, 06 Nov 1994 08:49:37 GMT" in another order. *)
+let time t =
+  let date = Date.to_string t in
+  let part off len = String.sub date off len in
+  Printf.sprintf "%s/%s/%s:%s +0000" (part 5 2) (part 8 3) (part 12 4) (part 17 8)
+
+(* As Apache has it: no line break, quote or control character leaves its field. *)
+let escaped text =
+  let b = Buffer.create (String.length text) in
+  String.iter
+    (function
+      | ('"' | '\\') as c ->
+          Buffer.add_char b '\\';
+          Buffer.add_char b c
+      | ' ' .. '~' as c -> Buffer.add_char b c
+      | c -> Printf.bprintf b "\\x%02x" (Char.code c))
+    text;
+  Buffer.contents b
+
+let host (e : Server.entry) =
+  match e.endpoint with
+  | Some endpoint -> Soil.Net.Address.to_string endpoint.address
+  | None ->
+      if e.peer = "" then "-" else String.map (function ' ' -> '_' | c -> c) (escaped e.peer)
+
+let common (e : Server.entry) =
+  let bytes = if e.body_bytes = 0 then "-" else string_of_int e.body_bytes in
+  Printf.sprintf "%s - - [%s] \"%s\" %d %s" (host e) (time e.started)
+    (escaped (Server.request_line e))
+    (Status.code e.status) bytes
+
+let field (e : Server.entry) name =
+  Option.bind e.request (fun r -> H.get (Cohttp.Request.headers r) name)
+
+let combined e =
+  let quoted name = match field e name with None -> "-" | Some value -> escaped value in
+  Printf.sprintf "%s \"%s\" \"%s\"" (common e) (quoted "referer") (quoted "user-agent")
+
+(* RFC 8259; what isn't UTF-8 is replaced. *)
+let json_string text =
+  let b = Buffer.create (String.length text + 2) in
+  let rec go i =
+    if i < String.length text then (
+      let decoded = String.get_utf_8_uchar text i in
+      (match Uchar.to_int (Uchar.utf_decode_uchar decoded) with
+      | (0x22 | 0x5c) as c ->
+          Buffer.add_char b '\\';
+          Buffer.add_char b (Char.chr c)
+      | c when c < 0x20 || c = 0x7f -> Printf.bprintf b "\\u%04x" c
+      | _ -> Buffer.add_utf_8_uchar b (Uchar.utf_decode_uchar decoded));
+      go (i + Uchar.utf_decode_length decoded))
+  in
+  Buffer.add_char b '"';
+  go 0;
+  Buffer.add_char b '"';
+  Buffer.contents b
+
+let json (e : Server.entry) =
+  let request =
+    match e.request with
+    | None -> []
+    | Some r ->
+        let string name text = (name, json_string text) in
+        let given key name =
+          match field e name with None -> [] | Some value -> [ string key value ]
+        in
+        [
+          string "method" (Status.meth_to_string (Cohttp.Request.meth r));
+          string "target" r.resource;
+          string "protocol" (Status.version_to_string (Cohttp.Request.version r));
+        ]
+        @ given "host" "host" @ given "referer" "referer" @ given "user_agent" "user-agent"
+  in
+  let fields =
+    [ ("time", json_string (Date.to_rfc_3339 e.started)); ("peer", json_string e.peer) ]
+    @ request
+    @ [
+        ("status", string_of_int (Status.code e.status));
+        ("bytes", string_of_int e.bytes);
+        ("body_bytes", string_of_int e.body_bytes);
+        ("seconds", Printf.sprintf "%.6f" e.seconds);
+      ]
+  in
+  "{" ^ String.concat "," (List.map (fun (name, value) -> "\"" ^ name ^ "\":" ^ value) fields) ^ "}"

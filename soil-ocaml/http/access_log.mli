@@ -1,0 +1,22 @@
+(** Access logs in the formats that other programs read: a line without its end for each response.
+
+    {[
+      Soil_http.Server.serve listener handler ~log:(fun entry ->
+          print_endline (Soil_http.Access_log.combined entry))
+    ]}
+
+    No byte that a client has sent ends a field or a line. *)
+
+val common : Server.entry -> string
+(** [common e] is the Common Log Format:
+    [192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "GET / HTTP/1.1" 200 5], where the last number is
+    {!Server.entry.body_bytes}. Times are UTC. *)
+
+val combined : Server.entry -> string
+(** [combined e] is the Combined Log Format: {!common}, and the fields [Referer] and [User-Agent].
+*)
+
+val json : Server.entry -> string
+(** [json e] is an object with [time] (RFC 3339), [peer], [status], [bytes], [body_bytes] and
+    [seconds]; of a request that was understood also [method], [target], [protocol], and the fields
+    [host], [referer] and [user_agent] that it has. *)
