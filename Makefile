@@ -1,7 +1,7 @@
-# The one entry. `make run` and `make test` install what they need on Debian 12 and 13 (as root;
-# otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit), PORT
-# (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end tests),
-# BASE=COMMIT (check), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
+# The one entry. `make run` and `make test` install what they need on Debian 12, 13 and testing (as
+# root; otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit),
+# PORT (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end
+# tests), BASE=COMMIT (check), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
 .DEFAULT_GOAL := help
 .PHONY: help run check test test-long bench build doc fmt install uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
