@@ -173,6 +173,9 @@ machine() {
     package rustc 1.97.1
     every 'rustfmt rust-clippy' 1.97.1 'Depends: rustc (= 1.97.1)'
     package rustup 1.27.1 'Conflicts: cargo, rustc'
+    package linux-image-cloud-amd64 7.2 'Depends: linux-image-7.2-cloud-amd64'
+    package linux-image-7.2-cloud-amd64 7.2 'Depends: initramfs-tools | linux-initramfs-tool, linux-base-7.2-cloud-amd64, linux-binary-7.2-cloud-amd64 (= 7.2), linux-modules-7.2-cloud-amd64 (= 7.2)'
+    every 'initramfs-tools linux-base-7.2-cloud-amd64 linux-binary-7.2-cloud-amd64 linux-modules-7.2-cloud-amd64' 7.2 ''
   } | release forky
   printf 'deb [trusted=yes] file:%s/archive %s main\n' "$root" "$suite" >"$root/etc/apt/sources.list"
   cat >"$root/apt.conf" <<END
@@ -242,6 +245,9 @@ ready run
 check 'bare testing: everything of testing, Rust too' '5.4.1 3.24.1 3 1.97.1 1.97.1 ' "$(versions ocaml ocaml-dune qemu-system-x86 rustc cargo)"
 check 'bare testing: no source is added, nothing for rustup' ' none' "$(suites) $(version rustup)"
 ready test
+setup kernel
+check "bare testing: the guest's kernel is fetched with its parts" \
+  'download -q linux-image-7.2-cloud-amd64 linux-binary-7.2-cloud-amd64 linux-modules-7.2-cloud-amd64' "$(cat "$root/fetched")"
 check 'bare testing: what tests check Rust with' '1.97.1 1.97.1 ' "$(versions rustfmt rust-clippy)"
 
 machine bare-13-without-rust trixie

@@ -307,9 +307,12 @@ kernel() {
   if [ ! -f "$folder/version" ]; then
     package=$(apt-cache depends "linux-image-$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
     [ -n "$package" ] || fail "apt knows no linux-image-$1: run  apt-get update  as root"
+    # Debian 14 has the kernel and its modules in packages of their own.
+    parts=$(apt-cache depends "$package" | sed -n 's/^ *Depends: \(linux-binary-[0-9].*\|linux-modules-[0-9].*\)/\1/p')
     say "fetching $package for the Linux guest of the tests (unpacked into $folder, not installed)"
-    unpack "$folder" "$package"
-    # Debian 12 has them in /lib, Debian 13 in /usr/lib.
+    # shellcheck disable=SC2086
+    unpack "$folder" "$package" $parts
+    # Debian 12 has them in /lib, later ones in /usr/lib.
     [ -d "$folder/lib/modules" ] || mv "$folder/usr/lib" "$folder/lib"
     basename "$folder"/lib/modules/* >"$folder/version"
   fi
