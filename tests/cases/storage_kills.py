@@ -167,7 +167,6 @@ def linux(context, disk, words):
 
     if not os.path.exists(peer.work("vmlinux")):
         raise Skip("the Linux guest's kernel could not be fetched (see the start of this output)")
-    # Not a microvm, whose PIC Linux doesn't set up: there some boots end with a divide error.
     modules = peer.TRANSPORT["q35"] + peer.DISK
     archive = peer.initramfs("kill", modules, executable(LINUX, "process"))
     options = [

@@ -300,6 +300,8 @@ def main():
         return 0
     sandbox.enter()
     began = time.monotonic()
+    # The longest first: at the end none runs alone.
+    tests.sort(key=lambda each: each.limit, reverse=True)
     counts, took, failures = run(tests, max(1, options.jobs), options.long)
     told = run_again(tests, counts, failures, options.long) if options.again else ()
     if len(took) > 10:
