@@ -32,7 +32,7 @@ let common (e : Server.entry) =
     (Status.code e.status) bytes
 
 let field (e : Server.entry) name =
-  Option.bind e.request (fun r -> H.get (Cohttp.Request.headers r) name)
+  Option.bind e.request (fun (r : Cohttp.Request.t) -> H.get r.headers name)
 
 let combined e =
   let quoted name = match field e name with None -> "-" | Some value -> escaped value in
@@ -67,9 +67,9 @@ let json (e : Server.entry) =
           match field e name with None -> [] | Some value -> [ string key value ]
         in
         [
-          string "method" (Status.meth_to_string (Cohttp.Request.meth r));
+          string "method" (Status.meth_to_string r.meth);
           string "target" r.resource;
-          string "protocol" (Status.version_to_string (Cohttp.Request.version r));
+          string "protocol" (Status.version_to_string r.version);
         ]
         @ given "host" "host" @ given "referer" "referer" @ given "user_agent" "user-agent"
   in

@@ -323,7 +323,7 @@ let report conn e backtrace =
     let request =
       match conn.current with
       | None -> ""
-      | Some r -> " " ^ Status.meth_to_string (Cohttp.Request.meth r) ^ " " ^ path_of r
+      | Some (r : Cohttp.Request.t) -> " " ^ Status.meth_to_string r.meth ^ " " ^ path_of r
     in
     "http " ^ Lazy.force conn.peer ^ request ^ ": exception "
   in

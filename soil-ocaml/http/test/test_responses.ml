@@ -266,7 +266,7 @@ let accessors () =
 
 (* The time of a body is that which the client takes. *)
 let slow_handler () =
-  let limits = { Server.default_limits with body_seconds = 0.5 } in
+  let limits = { Server.default_limits with body_seconds = 0.5; body_rate = max_int } in
   let handler r =
     let body = Server.body r in
     D.really_read body (Bytes.create 1) 0 1;
