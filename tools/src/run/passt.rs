@@ -7,9 +7,11 @@ use crate::failure::Failure;
 use crate::options::{Forward, Protocol};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::geteuid;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// The time for its socket; only one that hangs takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Linux's overflow user, who passt becomes where root starts it. (Versions since 2026 can't stay
+/// root: they lack the capability that maps it into their user namespace.)
+const NOBODY: u32 = 65534;
 
 /// A passt at the other end of a socket pair. It ends by itself when this end is closed.
 pub struct Passt {
@@ -72,9 +77,9 @@ pub fn shown(forwards: &[Forward]) -> String {
 
 fn options(forwards: &[Forward]) -> Vec<OsString> {
     let mut words: Vec<OsString> = ["--quiet", "--one-off"].map(OsString::from).into();
-    // As root, passt would switch to the user `nobody`, which can't open our folder.
-    if rustix::process::geteuid().is_root() {
-        words.extend(["--runas", "0:0"].map(OsString::from));
+    // passt does that by itself, but logs a message about it.
+    if geteuid().is_root() {
+        words.extend(["--runas".into(), format!("{NOBODY}:{NOBODY}").into()]);
     }
     for forward in forwards {
         let option = match forward.protocol {
@@ -166,6 +171,11 @@ impl Listening {
     pub fn start(forwards: &[Forward]) -> Result<Self, Failure> {
         let folder = scratch::Folder::new()
             .map_err(|error| Failure::new(format!("no folder for passt's socket: {error}")))?;
+        // Versions before 2026 make the socket after they gave up root's rights.
+        if geteuid().is_root() {
+            chown(folder.path(), Some(NOBODY), Some(NOBODY))
+                .map_err(|error| Failure::on(folder.path(), error))?;
+        }
         let path = folder.path().join("passt");
         let mut command = command(forwards);
         command.arg("--socket").arg(&path);
