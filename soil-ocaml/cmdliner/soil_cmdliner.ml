@@ -34,7 +34,7 @@ let main_result cmd =
   match Soil.run (evaluate cmd) with
   | Ok () -> ()
   | Error message ->
-      Soil.Private.print_error (Cmd.name cmd ^ ": " ^ message ^ "\n");
+      Soil.Private.print_error (fun () -> Cmd.name cmd ^ ": " ^ message ^ "\n");
       exit Cmd.Exit.some_error
 
 (* Plain decimal digits: [int_of_string] takes 0x10 and 1_000 as well. *)

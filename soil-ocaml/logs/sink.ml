@@ -120,7 +120,7 @@ let reporter ?(capacity = 1000) scope sinks =
   (* They begin: a daemon that hasn't begun by the end of its scope never does. *)
   Soil.Task.yield ();
   let late source level text =
-    Soil.Private.print_error (Line.console ~started source level None text ^ "\n")
+    Soil.Private.print_error (fun () -> Line.console ~started source level None text ^ "\n")
   in
   Line.reporter @@ fun source level header text ->
   let text = match header with None -> text | Some header -> header ^ ": " ^ text in

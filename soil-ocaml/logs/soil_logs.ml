@@ -9,7 +9,7 @@ let reporter () =
   let started = Soil.Clock.monotonic () in
   (* One write of a whole line. *)
   Line.reporter (fun source level header text ->
-      Soil.Private.print_error (Line.console ~started source level header text ^ "\n"))
+      Soil.Private.print_error (fun () -> Line.console ~started source level header text ^ "\n"))
 
 let setup ?level ?reporter:given () =
   let asked = Option.bind (Sys.getenv_opt "SOIL_LOG") level_of_string in

@@ -96,16 +96,15 @@ let undoing undo f =
       Soil_backtrace.reraise e backtrace
 
 (* Memory may be short, and standard error a full disk; an exception of a signal's handler passes. *)
-let attempt f = try f () with Sys_error _ | Sys_blocked_io | Out_of_memory | Stack_overflow -> ()
-
 let print text =
-  attempt (fun () ->
-      prerr_string text;
-      flush stderr)
+  try
+    prerr_string (text ());
+    flush stderr
+  with Sys_error _ | Sys_blocked_io | Out_of_memory | Stack_overflow -> ()
 
 let report what e backtrace =
   (* Both writers to stderr in order: OCaml's channel first, then the C library's. *)
-  attempt (fun () -> print (what () ^ exception_to_string e ^ "\n"));
+  print (fun () -> what () ^ exception_to_string e ^ "\n");
   restore_backtrace e backtrace;
   ignore (print_last_backtrace 0)
 

@@ -45,10 +45,10 @@ val exception_to_string : exn -> string
 val undoing : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [undoing undo f] is [f ()]; if that raises, [undo ()] comes first. *)
 
-val print : string -> unit
-(** [print text] writes [text] to the standard error channel, and flushes it. It returns where that
-    fails, since standard error can't be written or memory is short: a report must not end what it
-    reports on. *)
+val print : (unit -> string) -> unit
+(** [print text] writes [text ()] to the standard error channel, and flushes it. It returns where
+    that fails, since standard error can't be written or memory is short: a report must not end what
+    it reports on. *)
 
 val report : (unit -> string) -> exn -> backtrace -> unit
 (** [report what e bt] writes [what ()], [e] and its backtrace likewise. *)

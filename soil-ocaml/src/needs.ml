@@ -296,14 +296,14 @@ let check_all () =
     match try f () with Error.Error e -> Stdlib.Error (reason e) with
     | Ok () -> false
     | Error why ->
-        Failure.print ("soil: " ^ name ^ ": " ^ why ^ "\n");
+        Failure.print (fun () -> "soil: " ^ name ^ ": " ^ why ^ "\n");
         true
   in
   let all = List.rev_append !checks [ ("memory", check_memory); ("cpus", check_processors) ] in
   if List.filter fails all <> [] then (
-    Failure.print
-      "soil: start the program by 'soil run', or with the options that 'soil run --dry-run' \
-       prints; SOIL_NEEDS=ignore runs it all the same\n";
+    Failure.print (fun () ->
+        "soil: start the program by 'soil run', or with the options that 'soil run --dry-run' \
+         prints; SOIL_NEEDS=ignore runs it all the same\n");
     Scheduler.exit refused)
 
 let () =

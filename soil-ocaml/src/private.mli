@@ -13,8 +13,8 @@ val text : (int -> int) -> (bytes -> int -> int -> int) -> string
 (** [text check get] is the text that Rust copies for [get buffer offset length], answering with its
     whole length; [check] takes the result of that. *)
 
-val print_error : string -> unit
-(** [print_error text] writes [text] to standard error, and returns where that fails. *)
+val print_error : (unit -> string) -> unit
+(** [print_error text] writes [text ()] to standard error, and returns where that fails. *)
 
 val report : (unit -> string) -> exn -> Printexc.raw_backtrace -> unit
 (** [report what e backtrace] writes [what ()], [e] and its backtrace likewise. *)

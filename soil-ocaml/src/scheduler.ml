@@ -699,11 +699,11 @@ let activity () = (Ring.length ready, !started, !turns_taken)
 
 let () =
   if Soil_raw.abi_version () <> Soil_raw.abi then (
-    Failure.print
-      ("soil: the OCaml library is for ABI " ^ string_of_int Soil_raw.abi
-     ^ " and the Rust library has ABI "
-      ^ string_of_int (Soil_raw.abi_version ())
-      ^ ": install both from the same version of Soil\n");
+    Failure.print (fun () ->
+        "soil: the OCaml library is for ABI " ^ string_of_int Soil_raw.abi
+        ^ " and the Rust library has ABI "
+        ^ string_of_int (Soil_raw.abi_version ())
+        ^ ": install both from the same version of Soil\n");
     Stdlib.exit 2);
   ignore (Failure.check ~operation:"start" ~subject:"" (Soil_raw.start ()));
   at_exit (fun () -> ignore (Soil_raw.sync_all grace_ns))

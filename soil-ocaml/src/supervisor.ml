@@ -139,7 +139,7 @@ let report_failures path h =
   | (Waiting _ | Ended _), Some (Failed (e, backtrace)) ->
       Failure.report (fun () -> "Soil.Supervisor: " ^ path ^ ": ") e backtrace
   | (Waiting _ | Ended _), Some Late ->
-      Failure.print ("Soil.Supervisor: " ^ path ^ ": not ready in time\n")
+      Failure.print (fun () -> "Soil.Supervisor: " ^ path ^ ": not ready in time\n")
   | _ -> ()
 
 (* States *)
