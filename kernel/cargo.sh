@@ -11,7 +11,10 @@ for context in default soil; do
   flags="$flags$separator--remap-path-prefix=$contexts/$context=."
   separator=$(printf '\037')
 done
-for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+# In a release archive cargo takes crates from its folder vendor alone.
+for sources in "$contexts/../vendor" "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+  [ -d "$sources" ] || continue
+  sources=$(cd "$sources" && pwd)
   flags="$flags$separator--remap-path-prefix=$sources="
   # The C and assembly of crates, such as ring's.
   CFLAGS="${CFLAGS:-} -ffile-prefix-map=$sources="

@@ -1,5 +1,5 @@
-# Debian packages that Soil needs, by purpose. Read by setup.sh and by the depexts of soil.opam (a
-# test compares them). shellcheck shell=sh disable=SC2034
+# Debian packages that Soil needs, by purpose. Read by setup.sh, and compared with the depexts of the
+# opam packages (opamtest.sh). shellcheck shell=sh disable=SC2034
 
 # The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for where
 # no release of Debian has one.
@@ -20,7 +20,7 @@ libmirage-kv-ocaml-dev libmirage-kv-mem-ocaml-dev libmirage-clock-ocaml-dev libm
 ocaml_doc="ocaml-odoc"
 # Those of tests/programs/services: their files only, with all that they need of OCaml. Installed on
 # Debian 12 they would bring OpenSSL of Debian 13, in place of its own.
-ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev"
+ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev libpgocaml-ocaml-dev"
 
 # Debian's own Rust, and the newer one that its stable releases have for their browsers; what tests
 # add to each. The latter has no clippy.
@@ -31,15 +31,17 @@ rust_web_test="rustfmt-web"
 
 # OCaml's libraries, where OCaml didn't come from Debian (opam), as findlib names.
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
-findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml"
 
-# The C side of a link, the machine, a FAT disk for the example, the process's network, and what
-# fetches pages.
-system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools e2fsprogs fdisk passt curl ca-certificates git"
+# The C side of a link: what the opam package soil asks for. What runs images and makes disks, and
+# the process's network: what soil-qemu asks for. The rest fetches pages.
+system_build="gcc binutils libc6-dev musl-dev musl-tools"
+system_machine="qemu-system-x86 dosfstools mtools e2fsprogs fdisk passt"
+system_run="$system_build $system_machine curl ca-certificates git"
 # Peers and judges of the end-to-end tests, and the C libraries of what ocaml_unpacked names.
 # gnuplot draws the benchmarks' results (4 packages of 1 MB; matplotlib: 54 of 74 MB). Windows of
 # processes load the four from libxkbcommon-x11-0 on, and those of machines are QEMU's own.
-system_test="python3 python3-scapy python3-prometheus-client nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace gnuplot-nox tzdata openssl gnutls-bin pkgconf libssl-dev zlib1g-dev libgmp-dev mdbook xvfb xdotool libxkbcommon-x11-0 libxcursor1 libxi6 libx11-xcb1 qemu-system-gui"
+system_test="python3 python3-scapy python3-prometheus-client nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace gnuplot-nox tzdata openssl gnutls-bin pkgconf libssl-dev zlib1g-dev libgmp-dev mdbook opam xvfb xdotool libxkbcommon-x11-0 libxcursor1 libxi6 libx11-xcb1 qemu-system-gui"
 # DRM's headers, for the peer of the displays.
 system_bench="libdrm-dev"
 # The book of docs/.

@@ -191,6 +191,8 @@ until [ -e "$built" ] || ! kill -0 "$row" 2>/dev/null; do sleep 0.2; done
 step 'set-up and install' tools/setup/selftest.sh
 if [ -n "$long" ]; then suite=; else suite=--short; fi
 # shellcheck disable=SC2086
+step 'release archive and opam' tools/setup/opamtest.sh $suite
+# shellcheck disable=SC2086
 step "OCaml's own tests" tests/ocaml-suite/run.py $suite
 # What the second row has written so far, and what it still writes.
 tail -n +1 -s 0.2 -f --pid="$row" "$work/second"

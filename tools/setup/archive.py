@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""The release archive, which builds without network, and its packages for opam.
+
+archive.py FOLDER [URL]    writes FOLDER/soil-VERSION.tbz, and FOLDER/packages and FOLDER/repo: an
+opam repository whose packages are built from that archive. URL is where the archive will be
+downloaded from; without it the packages name the file itself.
+
+The archive has the files of the repository and, in vendor/, the crates of Cargo.lock. Cargo wants a
+manifest for each crate that the lock file names. Of crates that no package is built from on Linux
+(those of Windows, and what only tests use) the manifest is all that is there: their code would
+make the archive three times as large. The crates come from cargo's cache: `cargo fetch --locked`
+fills it.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# What the dune files have cargo build for an installation. The four are asked for separately, as
+# they are built: together their features would be united.
+BUILT = (
+    ("soil-sys", "process"),
+    ("soil-sys", "image"),
+    ("soil-archive", ""),
+    ("soil-tools", ""),
+)
+PLATFORM = "x86_64-unknown-linux-gnu"
+# Folders of a crate that no build reads.
+UNREAD = ("benches", "tests")
+CONFIGURATION = """\
+[source.crates-io]
+replace-with = "vendor"
+
+[source.vendor]
+directory = "vendor"
+
+[net]
+offline = true
+"""
+
+
+def output(*words):
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"archive: {' '.join(words)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def version():
+    with open(os.path.join(ROOT, "Cargo.toml"), "rb") as file:
+        return tomllib.load(file)["workspace"]["package"]["version"]
+
+
+def built_crates():
+    """Names and versions, as NAME-VERSION, of the crates that a build on Linux compiles."""
+    crates = set()
+    for package, feature in BUILT:
+        words = ["--locked", "--offline", "--edges", "normal,build", "--prefix", "none"]
+        words += ["--target", PLATFORM, "--package", package, "--features", feature]
+        for line in output("cargo", "tree", *words).splitlines():
+            name, number = line.split()[:2]
+            crates.add(f"{name}-{number.removeprefix('v')}")
+    return crates
+
+
+def vendor(folder):
+    """Writes the crates to `folder`, named as in cargo's cache, so that the paths in programs stay
+    the same."""
+    output("cargo", "vendor", "--quiet", "--locked", "--offline", "--versioned-dirs", folder)
+    built = built_crates()
+    for crate in os.listdir(folder):
+        filter_crate(os.path.join(folder, crate), whole=crate in built)
+
+
+def filter_crate(folder, whole):
+    """Removes the crate's files that no build reads, and their names from its list of checksums."""
+    path = os.path.join(folder, ".cargo-checksum.json")
+    with open(path) as file:
+        checksums = json.load(file)
+    kept = {
+        name: checksum
+        for name, checksum in checksums["files"].items()
+        if name == "Cargo.toml" or whole and name.split("/")[0] not in UNREAD
+    }
+    emptied = () if whole else required(folder)
+    for name in checksums["files"].keys() - kept.keys():
+        file = os.path.join(folder, name)
+        if name in emptied:
+            os.truncate(file, 0)
+        else:
+            os.remove(file)
+    checksums["files"] = kept
+    with open(path, "w") as file:
+        json.dump(checksums, file)
+
+
+def required(folder):
+    """The files without which cargo refuses a crate's manifest."""
+    with open(os.path.join(folder, "Cargo.toml"), "rb") as file:
+        manifest = tomllib.load(file)
+    library = manifest.get("lib", {}).get("path", "src/lib.rs")
+    return library, manifest["package"].get("build") or "build.rs"
+
+
+def write_archive(path, name):
+    """Writes the archive, the same bytes for the same files and commit."""
+    date = int(output("git", "log", "-1", "--format=%ct"))
+
+    def plain(entry):
+        entry.mtime = date
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mode = 0o755 if entry.mode & 0o100 else 0o644
+        return entry
+
+    with tempfile.TemporaryDirectory() as scratch, tarfile.open(path, "w:bz2") as archive:
+        for file in sorted(output("git", "ls-files", "-z").split("\0")):
+            if file:
+                archive.add(os.path.join(ROOT, file), f"{name}/{file}", filter=plain)
+        vendor(os.path.join(scratch, "vendor"))
+        for file in sorted(pathlib.Path(scratch).rglob("*")):
+            if file.is_file():
+                archive.add(file, f"{name}/{file.relative_to(scratch)}", filter=plain)
+        entry = plain(tarfile.TarInfo(f"{name}/.cargo/config.toml"))
+        entry.size = len(CONFIGURATION)
+        archive.addfile(entry, io.BytesIO(CONFIGURATION.encode()))
+
+
+def write_packages(folder, archive, url, number):
+    """Writes the opam repository: the opam files of this repository with the archive's address."""
+    with open(archive, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    shutil.rmtree(os.path.join(folder, "packages"), ignore_errors=True)
+    for name in sorted(os.listdir(ROOT)):
+        package, dot, ending = name.rpartition(".")
+        if not dot or ending != "opam":
+            continue
+        with open(os.path.join(ROOT, name)) as file:
+            text = file.read()
+        # A package that is built from nothing needs no source.
+        if "dune" in text.split("build:")[-1]:
+            text += f'url {{\n  src: "{url}"\n  checksum: "sha256={digest}"\n}}\n'
+        place = os.path.join(folder, "packages", package, f"{package}.{number}")
+        os.makedirs(place)
+        with open(os.path.join(place, "opam"), "w") as file:
+            file.write(text)
+    with open(os.path.join(folder, "repo"), "w") as file:
+        file.write('opam-version: "2.0"\n')
+
+
+def main():
+    if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    folder = os.path.abspath(sys.argv[1])
+    os.makedirs(folder, exist_ok=True)
+    number = version()
+    archive = os.path.join(folder, f"soil-{number}.tbz")
+    write_archive(archive, f"soil-{number}")
+    url = sys.argv[2] if len(sys.argv) == 3 else f"file://{archive}"
+    write_packages(folder, archive, url, number)
+    print(archive)
+
+
+if __name__ == "__main__":
+    main()
