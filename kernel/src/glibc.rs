@@ -44,6 +44,7 @@ same! {
     "getrlimit64" = "getrlimit", "lockf64" = "lockf", "lseek64" = "lseek", "lstat64" = "lstat",
     "mkstemp64" = "mkstemp", "mmap64" = "mmap", "open64" = "open", "openat64" = "openat",
     "pread64" = "pread", "pwrite64" = "pwrite", "readdir64" = "readdir",
+    "preadv64" = "preadv", "pwritev64" = "pwritev",
     "stat64" = "stat", "truncate64" = "truncate", "fseeko64" = "fseeko", "ftello64" = "ftello",
     "creat64" = "creat", "posix_fallocate64" = "posix_fallocate", "sendfile64" = "sendfile",
     "statvfs64" = "statvfs", "fstatvfs64" = "fstatvfs",

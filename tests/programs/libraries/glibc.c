@@ -12,12 +12,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <wchar.h>
 
 extern int open_without_mode(const char *, int) __asm__("__open64_2");
 extern ssize_t checked_pread(int, void *, size_t, off_t, size_t) __asm__("__pread_chk");
+extern ssize_t vector_pread(int, const struct iovec *, int, off_t) __asm__("preadv64");
+extern ssize_t vector_pwrite(int, const struct iovec *, int, off_t) __asm__("pwritev64");
 extern void *checked_mempcpy(void *, const void *, size_t, size_t) __asm__("__mempcpy_chk");
 extern size_t checked_mbstowcs(wchar_t *, const char *, size_t, size_t) __asm__("__mbstowcs_chk");
 extern int checked_swprintf(wchar_t *, size_t, int, size_t, const wchar_t *, ...) __asm__("__swprintf_chk");
@@ -86,6 +89,13 @@ value test_glibc_names(value file)
   int fd = open_without_mode(String_val(file), O_RDONLY);
   ssize_t count = checked_pread(fd, text, 5, 3, sizeof text);
   printf("pread %d %.5s\n", (int)count, text);
+  close(fd);
+  struct iovec pieces[] = { { "ab", 2 }, { "cde", 3 } };
+  fd = open(String_val(file), O_RDWR);
+  count = vector_pwrite(fd, pieces, 2, 5);
+  struct iovec read_back[] = { { text, 1 }, { text + 1, 5 } };
+  int read_count = vector_pread(fd, read_back, 2, 4);
+  printf("pwritev %d, preadv %d %.6s\n", (int)count, read_count, text);
   close(fd);
   char *renamed = strdup(String_val(file));
   renamed[strlen(renamed) - 1] = 'x';
