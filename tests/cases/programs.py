@@ -101,6 +101,7 @@ PROGRAMS = [
             "texts",
             "system",
             "cooperative",
+            "parallel",
         )
     ),
     Program(
@@ -133,6 +134,14 @@ PROGRAMS = [
         options=["--mount", "/memory=memory:16M"],
     ),
     Program("pauses", "tests/programs/sight/pauses.exe", forms=LIBRARY_FORMS),
+    Program("two-rusts", "tests/programs/rust/two_rusts.exe", forms=LIBRARY_FORMS),
+    Program(
+        "two-rusts-panic",
+        "tests/programs/rust/two_rusts.exe",
+        ["panic"],
+        forms=("process",),
+        shows="The second one panics and catches it.",
+    ),
     # Behind a line that says that there is no io_uring.
     Program(
         "loop",
