@@ -96,6 +96,7 @@ def version(name, mount=(), net=()):
 HOST = ("--net", "host")
 
 version("soil", mount=("--mount", "/tmp=memory:4M"), net=HOST)
+version("eio")
 version("lwt")
 version("unix")
 version("both", net=HOST)

@@ -1,7 +1,8 @@
 """Services of other people's libraries, as Debian has them: cohttp, OpenSSL, WebSocket,
-ocsigenserver."""
+ocsigenserver, PG'OCaml."""
 
 import base64
+import glob
 import hashlib
 import http.client
 import http.server
@@ -15,8 +16,9 @@ import time
 
 from cases.network import in_every_form
 from harness.console import PATIENCE
-from harness.context import outcome
+from harness.context import Skip, outcome
 from harness.pages import Pages
+from harness.runner import test
 
 PROGRAMS = "tests/programs/services/"
 FORMS = ("process", "microvm")
@@ -346,3 +348,58 @@ def ocsigenserver(context, form):
     child.finish(context.remaining())
     # An image finds its own host's name in /etc/hosts.
     assert form == "process" or "Cannot determine" not in child.text, child.text
+
+
+def database(context, host):
+    """A PostgreSQL server of the test's own at this address. It refuses to be root, and takes
+    another user's number in a namespace of its own."""
+    programs = glob.glob("/usr/lib/postgresql/*/bin")
+    if not programs:
+        raise Skip("PostgreSQL isn't installed; run: make setup")
+    programs = max(programs, key=lambda path: int(path.split("/")[-2]))
+    folder = context.path("data")
+    user = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    words = ["-D", folder, "-U", "soil", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8"]
+    context.run(*user, f"{programs}/initdb", *words)
+    with open(os.path.join(folder, "pg_hba.conf"), "a") as file:
+        file.write("host all all 0.0.0.0/0 trust\n")
+    words = ["-D", folder, "-F", "-h", host, "-c", "unix_socket_directories="]
+    server = context.child([*user, f"{programs}/postgres", *words])
+    server.wait_line("database system is ready to accept connections")
+
+
+@in_every_form(forms=FORMS)
+def postgresql(context, form):
+    """PG'OCaml and Debian's PostgreSQL: 200 statements with parameters, an error after which the
+    connection goes on, a megabyte, and a connection that the server drops, after which the next
+    one works."""
+    tap = None if form == "process" else context.tap()
+    host = tap.host if tap else "127.0.0.1"
+    database(context, host)
+    child = context.soil(f"{PROGRAMS}database_client.exe", form, host, "5432", tap=tap)
+    status, output = outcome(child, context)
+    assert output.splitlines() == [
+        "rows: 200, sum of the squares: 2686700",
+        "error 23505, and then 40000",
+        "a megabyte: 1000000",
+        "dropped",
+        "alive: false",
+        "connected again, rows: 200",
+    ], output
+    assert status == 0, status
+
+
+@test("caqti")
+def caqti(context):
+    """Caqti and libpq, as a process: 200 statements, an error, a connection that the server
+    drops."""
+    database(context, "127.0.0.1")
+    child = context.soil(f"{PROGRAMS}caqti_client.exe", "process", "127.0.0.1", "5432")
+    status, output = outcome(child, context)
+    assert output.splitlines() == [
+        "rows: 200, sum of the squares: 2686700",
+        "an error, and then rows: 200",
+        "dropped",
+        "connected again, rows: 200",
+    ], output
+    assert status == 0, status

@@ -249,6 +249,7 @@ setup kernel
 check "bare testing: the guest's kernel is fetched with its parts" \
   'download -q linux-image-7.2-cloud-amd64 linux-binary-7.2-cloud-amd64 linux-modules-7.2-cloud-amd64' "$(cat "$root/fetched")"
 check 'bare testing: what tests check Rust with' '1.97.1 1.97.1 ' "$(versions rustfmt rust-clippy)"
+check "bare testing: PostgreSQL's package makes no server" 'create_main_cluster = false' "$(sed -n 2p "$root/etc/postgresql-common/createcluster.conf")"
 
 machine bare-13-without-rust trixie
 rm "$bin/rustc" "$bin/cargo"

@@ -165,6 +165,14 @@ rustup_needs() {
     sed -n 's/^ *\([a-z0-9.+-]*\) (>= \([^)]*\)).*/\1=\2/p'
 }
 
+# The tests start a PostgreSQL of their own: its package is to make and start none.
+without_database() {
+  folder=${SOIL_ROOT_DIRECTORY:-}/etc/postgresql-common
+  [ ! -e "$folder/createcluster.conf" ] || return 0
+  mkdir -p "$folder"
+  printf '# Written by Soil (make setup): its tests start a server of their own.\ncreate_main_cluster = false\n' >"$folder/createcluster.conf"
+}
+
 packages() {
   wanted=$(ocaml_packages "$1")
   ocaml=$(missing $wanted)
@@ -180,6 +188,7 @@ setup: run as root:  $here/setup.sh packages $1"
   finish_interrupted
   say "apt-get update"
   update || fail "apt-get update failed: check this machine's apt sources and its network"
+  case " $system" in *' postgresql '*) without_database ;; esac
   install_any $system
   install_together $ocaml
   if [ -n "$rust" ]; then
