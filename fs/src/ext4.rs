@@ -284,5 +284,10 @@ fn journal_failed(wrong: journal::Wrong) -> MountError {
             refuse(Error::Io, detail)
         }
         journal::Wrong::Contents(wrong) => corrupt(&wrong),
+        journal::Wrong::Memory => {
+            let detail = "its journal needs more memory than there is; give the program more, or \
+                replay the journal with e2fsck -p";
+            refuse(Error::OutOfMemory, String::from(detail))
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::inode::{self, DIRECTORY, Inode};
 use super::metadata_cache::BlockKind;
 use super::superblock::incompatible;
 use crate::Error;
+use crate::memory_pressure::is_memory_short;
 
 /// Inode of the root directory.
 pub const ROOT: u32 = 2;
@@ -58,14 +59,19 @@ impl Fs {
         })
     }
 
-    /// Reads a block of a table together with its neighbours, which are often needed next.
+    /// Reads a block of a table together with its neighbours, which are often needed next. While
+    /// memory is short, they would take the block's own place.
     pub fn load_inodes(&mut self, block: u64, first: u32) -> Result<()> {
         let (size, per_group) = (self.geometry.block, self.geometry.inodes_per_group);
         let per_block = (size / self.geometry.inode_size) as u32;
         let group = self.group(first.saturating_sub(1) / per_group)?;
         let table = u64::from(per_group.div_ceil(per_block));
         let at = block.saturating_sub(group.inode_table);
-        let ahead = self.run_blocks();
+        let ahead = if is_memory_short() {
+            1
+        } else {
+            self.run_blocks()
+        };
         let start = at / ahead * ahead;
         let end = (start + ahead).min(table);
         let run = (group.inode_table + start, end.saturating_sub(start));

@@ -85,6 +85,8 @@ pub enum Wrong {
     Disk(String),
     /// Its contents are invalid.
     Contents(String),
+    /// There isn't the memory that its contents need.
+    Memory,
 }
 
 /// Reason for invalid contents.

@@ -107,7 +107,7 @@ const MAX_SPARE: usize = 64;
 
 /// Fibonacci hashing: multiplication by 2^64 divided by the golden ratio spreads neighbours over
 /// both ends of the hash.
-fn hash(block: u64) -> u64 {
+pub fn hash(block: u64) -> u64 {
     let mixed = block.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ mixed >> 32
 }

@@ -2,10 +2,11 @@
 //! of all complete transactions to their home locations, in order, except those that a later
 //! transaction revokes. Writes nothing unless the whole log is valid.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use hashbrown::HashTable;
 
 use super::bytes::{be16_at, be32_at, put_be32};
 use super::checksum::Crc32c;
@@ -15,26 +16,97 @@ use super::journal::{
     CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, Journal, LAST, MAGIC, REVOKE, SAME_UUID,
     WIDE, Wrong, damaged,
 };
+use super::metadata_cache::hash;
+
+use crate::memory_pressure::is_memory_short;
 
 type Result<T> = core::result::Result<T, Wrong>;
 
-/// Latest copy of a block in the journal.
+/// Copy of a block in the journal.
 #[derive(Debug, Clone, Copy)]
 struct Logged {
-    /// Number of the block in the journal.
+    /// Number of the block in the file system.
+    home: u64,
+    /// Number of the copy in the journal.
     at: u32,
     /// Transaction, counted from the first.
     transaction: u32,
-    escaped: bool,
     checksum: u32,
+    escaped: bool,
+    /// A later copy replaces it, or a later revoke record.
+    obsolete: bool,
 }
 
-/// Contents of the transactions of a journal.
+/// Copies in the transactions of a journal. Its memory is asked for, since a few sectors of a
+/// hostile disk name any number of blocks.
 #[derive(Debug, Default)]
 struct Log {
-    blocks: BTreeMap<u64, Logged>,
-    /// Revoked blocks: copies in this transaction or an earlier one don't count.
-    revoked: BTreeMap<u64, u32>,
+    /// In the order of the journal.
+    copies: Vec<Logged>,
+    /// Number of copies in complete transactions.
+    complete: usize,
+    /// Indices of the latest copies of blocks, of complete transactions.
+    latest: HashTable<u32>,
+    /// Blocks of the journal with revoke records of the last transaction.
+    revokes: Vec<u32>,
+}
+
+/// Fails where memory has to be left to others.
+fn check_memory() -> Result<()> {
+    if is_memory_short() {
+        return Err(Wrong::Memory);
+    }
+    Ok(())
+}
+
+impl Log {
+    /// Adds a copy of the last transaction.
+    fn add(&mut self, copy: Logged) -> Result<()> {
+        self.copies.try_reserve(1).map_err(|_| Wrong::Memory)?;
+        self.copies.push(copy);
+        Ok(())
+    }
+
+    /// Ends the last transaction: its copies replace earlier ones.
+    fn commit(&mut self) -> Result<()> {
+        let Self {
+            copies,
+            complete,
+            latest,
+            ..
+        } = self;
+        for index in *complete..copies.len() {
+            let home = copies.get(index).map_or(0, |copy| copy.home);
+            let home_of = |index: &u32| copies.get(*index as usize).map_or(0, |copy| copy.home);
+            let rehash = |index: &u32| hash(home_of(index));
+            let room = latest.try_reserve(1, rehash);
+            room.map_err(|_| Wrong::Memory)?;
+            let is_it = |index: &u32| home_of(index) == home;
+            let before = latest.find_entry(hash(home), is_it);
+            let before = before.map(|found| found.remove().0).ok();
+            latest.insert_unique(hash(home), index as u32, rehash);
+            if let Some(before) = before.and_then(|before| copies.get_mut(before as usize)) {
+                before.obsolete = true;
+            }
+        }
+        *complete = copies.len();
+        Ok(())
+    }
+
+    /// Drops the latest copy of a block.
+    fn revoke(&mut self, home: u64) {
+        let copies = &mut self.copies;
+        let is_it = |index: &u32| {
+            copies
+                .get(*index as usize)
+                .is_some_and(|it| it.home == home)
+        };
+        let found = self.latest.find_entry(hash(home), is_it);
+        let index = found.map(|found| found.remove().0).ok();
+        if let Some(copy) = index.and_then(|index| copies.get_mut(index as usize)) {
+            copy.obsolete = true;
+        }
+    }
 }
 
 /// Approximate number of bytes per read of the journal.
@@ -52,10 +124,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(journal: &'a Journal, block: usize) -> Result<Self> {
         let mut data = Vec::new();
-        if data.try_reserve_exact(READ).is_err() {
-            let wrong = String::from("its journal can't be read: out of memory");
-            return Err(Wrong::Disk(wrong));
-        }
+        data.try_reserve_exact(READ).map_err(|_| Wrong::Memory)?;
         data.resize(READ / block * block, 0);
         let (at, count) = (0, 0);
         Ok(Self {
@@ -127,25 +196,27 @@ fn is_end(journal: &Journal, crc: &Crc32c, data: &mut [u8]) -> bool {
     crc.update(journal.seed, data) == known
 }
 
-/// Scans the log as far as transactions are complete. Returns the number of the first incomplete
-/// one.
-fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
+/// Scans the journal as far as transactions are complete, into `log` if it is wanted. Returns the
+/// number of the first incomplete one.
+fn scan(fs: &mut Fs, journal: &Journal, mut log: Option<&mut Log>) -> Result<u32> {
     let mut reader = Reader::new(journal, fs.geometry.block)?;
     let (mut at, mut sequence) = (journal.start, journal.start_sequence);
-    let mut pending = Log::default();
     let mut transaction = 0;
     // Visit each block at most once.
     let mut left = journal.len;
     while left > 0 {
         left -= 1;
-        let data = reader.block(fs, at)?;
+        let this = at;
+        let data = reader.block(fs, this)?;
         at = journal.after(at);
         if be32_at(data, header::MAGIC) != MAGIC || be32_at(data, header::SEQUENCE) != sequence {
             break;
         }
         match be32_at(data, header::BLOCKTYPE) {
             DESCRIPTOR if is_sealed(journal, &fs.crc, data) => {
-                let count = tags(fs, journal, (data, at, transaction), &mut pending, left);
+                check_memory()?;
+                let log = log.as_deref_mut();
+                let count = tags(fs, journal, (data, at, transaction), log, left)?;
                 let Some(count) = count else { break };
                 for _ in 0..count {
                     at = journal.after(at);
@@ -153,11 +224,21 @@ fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
                 left -= count;
             }
             REVOKE if is_sealed(journal, &fs.crc, data) => {
-                revokes(fs, journal, data, transaction, &mut pending);
+                if let Some(log) = log.as_deref_mut() {
+                    log.revokes.try_reserve(1).map_err(|_| Wrong::Memory)?;
+                    log.revokes.push(this);
+                }
             }
             COMMIT if is_end(journal, &fs.crc, data) => {
-                log.blocks.append(&mut pending.blocks);
-                log.revoked.append(&mut pending.revoked);
+                if let Some(log) = log.as_deref_mut() {
+                    check_memory()?;
+                    log.commit()?;
+                    let revokes = core::mem::take(&mut log.revokes);
+                    for block in revokes {
+                        let data = reader.block(fs, block)?;
+                        revoked(journal, data, |home| log.revoke(home));
+                    }
+                }
                 sequence = sequence.wrapping_add(1);
                 transaction += 1;
             }
@@ -167,30 +248,33 @@ fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
     Ok(sequence)
 }
 
-/// Records the blocks that a descriptor announces, from `at` on. `None` if the descriptor is
-/// invalid.
+/// Records the blocks that a descriptor announces, from `at` on; returns their number. `None` if
+/// the descriptor is invalid.
 fn tags(
     fs: &Fs,
     journal: &Journal,
     (data, at, transaction): (&[u8], u32, u32),
-    log: &mut Log,
+    mut log: Option<&mut Log>,
     left: u32,
-) -> Option<u32> {
+) -> Result<Option<u32>> {
     let (mut place, mut count, mut at) = (HEADER, 0, at);
     let end = data.len() - if journal.has_checksums() { 4 } else { 0 };
     while place + journal.tag_len() <= end {
         let tag = tag_at(journal, data, place);
         count += 1;
         if count > left || tag.home >= fs.geometry.blocks {
-            return None;
+            return Ok(None);
         }
-        let logged = Logged {
-            at,
-            transaction,
-            escaped: tag.flags & ESCAPED != 0,
-            checksum: tag.checksum,
-        };
-        log.blocks.insert(tag.home, logged);
+        if let Some(log) = log.as_deref_mut() {
+            log.add(Logged {
+                home: tag.home,
+                at,
+                transaction,
+                checksum: tag.checksum,
+                escaped: tag.flags & ESCAPED != 0,
+                obsolete: false,
+            })?;
+        }
         at = journal.after(at);
         place += journal.tag_len();
         if tag.flags & SAME_UUID == 0 {
@@ -200,24 +284,21 @@ fn tags(
             break;
         }
     }
-    Some(count)
+    Ok(Some(count))
 }
 
-/// Records the blocks that a revoke block lists. Ignores numbers outside the file system, which
-/// were never logged: a list of many such only takes memory.
-fn revokes(fs: &Fs, journal: &Journal, data: &[u8], transaction: u32, log: &mut Log) {
+/// Calls `revoke` with each block that a revoke record lists. Copies of such a block in the same
+/// transaction or an earlier one don't count.
+fn revoked(journal: &Journal, data: &[u8], mut revoke: impl FnMut(u64)) {
     let each = if journal.features & WIDE != 0 { 8 } else { 4 };
     let end = (be32_at(data, HEADER) as usize).min(data.len());
     let mut at = HEADER + 4;
     while at + each <= end {
-        let block = if each == 8 {
+        revoke(if each == 8 {
             u64::from(be32_at(data, at)) << 32 | u64::from(be32_at(data, at + 4))
         } else {
             be32_at(data, at).into()
-        };
-        if block < fs.geometry.blocks {
-            log.revoked.insert(block, transaction);
-        }
+        });
         at += each;
     }
 }
@@ -225,19 +306,15 @@ fn revokes(fs: &Fs, journal: &Journal, data: &[u8], transaction: u32, log: &mut 
 /// Replays the journal and leaves it empty. The file system's own superblock may have changed.
 pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
     let mut log = Log::default();
-    let end = scan(fs, journal, &mut log)?;
-    let revoked = core::mem::take(&mut log.revoked);
-    log.blocks.retain(|block, logged| {
-        revoked
-            .get(block)
-            .is_none_or(|transaction| logged.transaction > *transaction)
-    });
-    // Read in the order of the journal, in large pieces.
-    let mut blocks: Vec<(u64, Logged)> = log.blocks.into_iter().collect();
-    blocks.sort_unstable_by_key(|(_, logged)| logged.at);
+    let end = scan(fs, journal, Some(&mut log))?;
+    log.copies.truncate(log.complete);
+    log.latest = HashTable::new();
+    log.copies.retain(|copy| !copy.obsolete);
+    // In the order of the journal, so that it is read in large pieces.
+    let blocks = log.copies;
     let mut reader = Reader::new(journal, fs.geometry.block)?;
     // Verify all blocks first.
-    for (_, logged) in blocks.iter().filter(|_| journal.has_checksums()) {
+    for logged in blocks.iter().filter(|_| journal.has_checksums()) {
         let sequence = journal.start_sequence.wrapping_add(logged.transaction);
         let data = reader.block(fs, logged.at)?;
         let mut sum = journal.block_checksum(&fs.crc, sequence, data);
@@ -249,8 +326,8 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
         }
     }
     let failed = |error| Wrong::Disk(format!("its journal can't be replayed: {error}"));
-    for (home, logged) in &blocks {
-        let sector = fs.sectors(*home);
+    for logged in &blocks {
+        let sector = fs.sectors(logged.home);
         if !reader.has(logged.at) {
             // Write now, to have memory for another large read.
             fs.cache.commit_raw().map_err(failed)?;
@@ -278,7 +355,7 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
 
 /// Restarts a journal whose contents are obsolete, with sequence numbers that it doesn't contain.
 pub fn skip(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
-    let end = scan(fs, journal, &mut Log::default())?;
+    let end = scan(fs, journal, None)?;
     (journal.start, journal.sequence) = (0, end.wrapping_add(1));
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::alone;
 use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
 use crate::common::{names, write_file};
 use fs::fake::Disk;
-use fs::{Error, Health};
+use fs::{Error, Health, set_memory_short};
 
 const BLOCK: usize = 1024;
 
@@ -89,4 +89,24 @@ fn a_sync_without_memory_leaves_everything_to_the_next() {
         }
         assert!(refused > 1, "{args:?}: {refused} times");
     }
+}
+
+/// A few sectors of a journal name any number of blocks.
+#[test]
+fn a_journal_is_not_replayed_while_memory_is_short() {
+    let _alone = alone();
+    let disk = Disk::new(mkfs(16 << 20, &["-b", "1024"]), 512);
+    let mut volume = mount(&disk);
+    write_file(&mut *volume, "file", &[1; 3000]).unwrap();
+    volume.sync().unwrap();
+    let stopped = Disk::new(disk.bytes(), 512);
+    set_memory_short(true);
+    let refused = fs::ext4::mount(Box::new(stopped.clone()), Default::default()).err();
+    set_memory_short(false);
+    let refused = refused.unwrap();
+    assert_eq!(refused.error, Error::OutOfMemory, "{refused}");
+    assert!(refused.detail.contains("e2fsck"), "{refused}");
+    assert!(stopped.bytes() == disk.bytes(), "written");
+    let mut again = mount(&stopped);
+    assert_eq!(names(&mut *again, "/").unwrap(), ["file", "lost+found"]);
 }

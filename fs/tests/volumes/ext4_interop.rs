@@ -12,7 +12,7 @@ use fs::fake::Disk;
 use fs::{Block, BlockError, Error, Volume, VolumeOptions};
 
 /// Sparse file of the host, with a count of its reads.
-struct HostFile(File, Arc<AtomicU64>);
+pub struct HostFile(pub File, pub Arc<AtomicU64>);
 
 impl Block for HostFile {
     fn sector_size(&self) -> usize {

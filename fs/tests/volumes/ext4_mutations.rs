@@ -1,11 +1,14 @@
 //! Disks that were damaged on purpose: metadata fields with extreme values, blocks copied over
 //! others, journals that claim memory. No panic, no endless requests, bounded memory.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::panic::AssertUnwindSafe;
 
 use crate::common::ext4::{mkfs, mount};
 use crate::common::memory;
 use crate::common::{Image, NEW, Random, from_environment, run, write_file};
+use crate::ext4_interop::HostFile;
 use fs::fake::Disk;
 use fs::{Kind, OpenFlags, Volume};
 
@@ -254,41 +257,49 @@ fn numbers_set_to_extremes_do_no_harm() {
     assert!(mounted > count / 4);
 }
 
-/// A journal that revokes more blocks than exist: the size of the log bounds the memory.
+/// A journal of 8 MiB that names two million blocks of a sparse volume of 4 GiB.
 #[test]
 fn a_journal_full_of_revoked_blocks_takes_no_memory() {
-    let args = ["-b", "4096", "-J", "size=32", "-O", "^metadata_csum,^64bit"];
-    let mut bytes = mkfs(96 << 20, &args);
-    let image = Image::with(&bytes);
-    let (_, text) = run("debugfs", &["-R", "blocks <8>", image.0.to_str().unwrap()]);
-    let numbers = text
-        .split_whitespace()
-        .filter_map(|word| word.parse::<usize>().ok());
-    let places: Vec<usize> = numbers.map(|block| block * 4096).collect();
-    let journal = places[0];
-    let number =
-        |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
-    let (len, sequence) = (
-        number(&bytes, journal + 0x10),
-        number(&bytes, journal + 0x18),
-    );
-    bytes[journal + 0x1c..journal + 0x20].copy_from_slice(&1u32.to_be_bytes());
+    let features = "^metadata_csum,^64bit,^resize_inode,^has_journal";
+    let image = Image::new();
+    let path = image.0.to_str().unwrap();
+    let disk = File::create_new(&image.0).unwrap();
+    disk.set_len(4 << 30).unwrap();
+    let args = ["-q", "-F", "-b", "1024", "-O", features, path];
+    assert!(run("mkfs.ext4", &args).0);
+    assert!(run("tune2fs", &["-J", "size=8", path]).0);
+    let (_, text) = run("debugfs", &["-R", "blocks <8>", path]);
+    let numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
+    let places: Vec<u64> = numbers.map(|block: u64| block * 1024).collect();
+    let disk = File::options().read(true).write(true).open(path).unwrap();
+    let mut superblock = [0; 1024];
+    disk.read_exact_at(&mut superblock, places[0]).unwrap();
+    let len = u32::from_be_bytes(superblock[0x10..0x14].try_into().unwrap());
+    let sequence = u32::from_be_bytes(superblock[0x18..0x1c].try_into().unwrap());
+    superblock[0x1c..0x20].copy_from_slice(&1u32.to_be_bytes());
+    disk.write_all_at(&superblock, places[0]).unwrap();
     let mut block = 1 << 20;
-    for n in 1..len.min(6000) {
-        let data = &mut bytes[places[n as usize]..][..4096];
-        let kind: u32 = if n + 1 == len.min(6000) { 2 } else { 5 };
-        for (at, value) in [(0, 0xc03b_3998), (4, kind), (8, sequence), (12, 4096)] {
+    for n in 1..len {
+        let mut data = [0; 1024];
+        let kind: u32 = if n + 1 == len { 2 } else { 5 };
+        for (at, value) in [(0, 0xc03b_3998), (4, kind), (8, sequence), (12, 1024)] {
             data[at..at + 4].copy_from_slice(&value.to_be_bytes());
         }
-        for at in (16..4096).step_by(4) {
+        for at in (16..1024).step_by(4) {
             data[at..at + 4].copy_from_slice(&u32::to_be_bytes(block));
             block += 1;
         }
+        disk.write_all_at(&data, places[n as usize]).unwrap();
     }
-    bytes[1024 + 0x60] |= 4;
-    let disk = Disk::new(bytes, 512);
+    let mut incompatible = [0];
+    disk.read_exact_at(&mut incompatible, 1024 + 0x60).unwrap();
+    disk.write_all_at(&[incompatible[0] | 4], 1024 + 0x60)
+        .unwrap();
+    let disk = HostFile(disk, Default::default());
     let mounted = || fs::ext4::mount(Box::new(disk), Default::default()).map(drop);
     let (volume, taken) = memory::peak(mounted);
     volume.unwrap_or_else(|error| panic!("{error}"));
     assert!(taken < 16 << 20, "{taken} bytes");
+    let (ok, text) = run("e2fsck", &["-fn", path]);
+    assert!(ok, "{text}");
 }
