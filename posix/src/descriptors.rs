@@ -1,5 +1,6 @@
 //! The table of descriptors, and the open file descriptions behind them (POSIX.1-2024, 3.241).
 
+use crate::attributes;
 use crate::blocking::at_once;
 use crate::directory::Listing;
 use crate::epoll::Epoll;
@@ -8,6 +9,7 @@ use crate::eventfd::Counter;
 use crate::locks;
 use crate::proc::Text;
 use crate::signalfd::Signals;
+use crate::socket_names::File;
 use crate::sockets::Socket;
 use crate::timerfd::Timer;
 use alloc::boxed::Box;
@@ -75,6 +77,8 @@ pub struct Description {
     pub path: String,
     /// Access mode and status flags (`O_APPEND`, `O_NONBLOCK`), as `fcntl` gives them.
     flags: AtomicI32,
+    /// See [`Description::file`].
+    file: Mutex<Option<File>>,
 }
 
 impl Description {
@@ -85,7 +89,30 @@ impl Description {
             object,
             path,
             flags: AtomicI32::new(flags & KEPT),
+            file: Mutex::new(None),
         })
+    }
+
+    /// Which file of a volume it is, whatever names it has by now; `None` for other objects. Waits
+    /// for the disk the first time.
+    pub fn file(&self) -> Result<Option<File>> {
+        match self.object {
+            Object::File(_) => {}
+            // A directory is known by its path.
+            Object::Directory(_) => {
+                return attributes::stat_open(self).map(|stat| Some(stat.file()));
+            }
+            _ => return Ok(None),
+        }
+        let known = *self.file.lock();
+        match known {
+            Some(_) => Ok(known),
+            None => {
+                // Not under the lock, because it waits.
+                let file = attributes::stat_open(self)?.file();
+                Ok(Some(*self.file.lock().insert(file)))
+            }
+        }
     }
 
     /// Access mode and status flags.

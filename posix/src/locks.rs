@@ -4,17 +4,14 @@
 //! There is one process, so that its records conflict with descriptions' alone. Source: fcntl(2),
 //! flock(2), Linux's `fs/locks.c`.
 
-use crate::attributes;
-use crate::descriptors::{Description, Object};
+use crate::descriptors::Description;
 use crate::errors::{RESTART, Result};
 use crate::readiness;
+use crate::socket_names::File;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Mutex;
-
-/// Volume and number of a file.
-type File = (u64, u64);
 
 /// The owner of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,17 +116,6 @@ static LOCKS: Mutex<Locks> = Mutex::new(Locks(Vec::new()));
 /// There was a lock: before that, closing a descriptor releases none.
 static USED: AtomicBool = AtomicBool::new(false);
 
-/// The file of a description; `None` for what has none, whose locks are granted.
-fn file(description: &Description) -> Result<Option<File>> {
-    match description.object {
-        Object::File(_) | Object::Directory(_) => {
-            let stat = attributes::stat_open(description)?;
-            Ok(Some((stat.device, stat.inode)))
-        }
-        _ => Ok(None),
-    }
-}
-
 /// Sets a lock (`Some(exclusive)`) on a range, or releases it.
 ///
 /// # Errors
@@ -141,7 +127,7 @@ pub fn set(
     kind: Option<bool>,
     waits: bool,
 ) -> Result<u64> {
-    let Some(file) = file(description)? else {
+    let Some(file) = description.file()? else {
         return Ok(0);
     };
     if kind.is_none() || matches!(owner, Owner::Whole(_)) {
@@ -183,7 +169,7 @@ pub fn conflict(
     range: Range<u64>,
     exclusive: bool,
 ) -> Result<Option<Lock>> {
-    let Some(file) = file(description)? else {
+    let Some(file) = description.file()? else {
         return Ok(None);
     };
     let wanted = Lock {
@@ -203,7 +189,7 @@ pub fn close(description: &Description) {
     }
     let is_record = |lock: &Lock| lock.owner == Owner::Process;
     let has_records = LOCKS.lock().0.iter().any(is_record);
-    if let (true, Ok(Some(file))) = (has_records, file(description)) {
+    if let (true, Ok(Some(file))) = (has_records, description.file()) {
         LOCKS.lock().release(file, Owner::Process, &(0..u64::MAX));
         readiness::changed();
     }

@@ -52,6 +52,11 @@ fn in_proc(entry: Entry, path: String, flags: i32) -> Result<u64> {
         Entry::Link(target) => return open(target, flags),
         // A file has a position of its own then.
         Entry::Descriptor(description) if !description.path.is_empty() => {
+            let now = attributes::stat(&description.path, true)?;
+            // Its name may be of another file by now, and it can't be opened without one.
+            if description.file()?.is_some_and(|file| file != now.file()) {
+                return Err(libc::ENOENT);
+            }
             return open(description.path.clone(), flags);
         }
         Entry::Descriptor(description) => {

@@ -217,7 +217,11 @@ impl FatVolume {
 
     pub(super) fn metadata(&mut self, node: NodeId) -> Result<Stat> {
         let found = self.fat.stat(node);
-        Ok(stat(&self.done(found, "reading a directory entry")?))
+        let found = self.done(found, "reading a directory entry")?;
+        Ok(Stat {
+            inode: node.get(),
+            ..stat(&found)
+        })
     }
 
     /// Returns the short entry of a node other than the root.

@@ -4,6 +4,7 @@ use super::memory::number;
 use crate::descriptors::{self, Description, Object};
 use crate::errors::Result;
 use crate::io::{self, Place};
+use crate::socket_names::File;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -19,6 +20,9 @@ struct Shared {
     /// Of the first byte, in the file.
     offset: u64,
     description: Arc<Description>,
+    /// Its file. Neither a path nor a descriptor is: a name may be of another file by now, and a
+    /// file may have several.
+    file: File,
     /// It has the file's contents. Until then it only keeps others from mapping the same bytes.
     is_filled: bool,
     /// How many mappings of the program it is: a further one of the same bytes is the same memory.
@@ -34,14 +38,18 @@ impl Shared {
             range: start..end,
             offset: self.offset + (start - self.range.start),
             description: Arc::clone(&self.description),
+            file: self.file,
             is_filled: self.is_filled,
             users: self.users,
         })
     }
+}
 
-    /// Whether it is of the file that a description stands for.
-    fn is_of(&self, description: &Description) -> bool {
-        matches!(description.object, Object::File(_)) && self.description.path == description.path
+/// The regular file of a description.
+fn regular(description: &Description) -> Result<Option<File>> {
+    match description.object {
+        Object::File(_) => description.file(),
+        _ => Ok(None),
     }
 }
 
@@ -54,9 +62,7 @@ const ALL: Range<u64> = 0..u64::MAX;
 /// file by [`write_back`]. Bytes behind the file's end are zeros.
 pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> Result<u64> {
     let description = descriptors::get(descriptor)?;
-    if !matches!(description.object, Object::File(_)) {
-        return Err(libc::ENODEV);
-    }
+    let file = regular(&description)?.ok_or(libc::ENODEV)?;
     description.check_readable().map_err(|_| libc::EACCES)?;
     if len == 0 || !offset.is_multiple_of(PAGE) {
         return Err(libc::EINVAL);
@@ -79,14 +85,14 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
     // appended.
     let overlaps = |shared: &Shared| {
         let len = shared.range.end - shared.range.start;
-        shared.is_of(&description) && shared.offset < behind && offset < shared.offset + len
+        shared.file == file && shared.offset < behind && offset < shared.offset + len
     };
     let is_written_back = is_shared && is_writable;
     let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
     if is_shared && !fixed {
         let is_same = |shared: &&mut Shared| {
             let bytes = (shared.offset, shared.range.end - shared.range.start);
-            shared.is_filled && shared.is_of(&description) && bytes == (offset, whole)
+            shared.is_filled && shared.file == file && bytes == (offset, whole)
         };
         if let Some(shared) = SHARED.lock().iter_mut().find(is_same) {
             if wanted.write {
@@ -126,6 +132,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
             range: range.clone(),
             offset,
             description: Arc::clone(&description),
+            file,
             is_filled: false,
             users: 1,
         });
@@ -206,14 +213,16 @@ pub fn write_back() -> Result<()> {
 
 /// Writes the changes of a file's shared mappings to it, before it is read or written otherwise.
 pub fn settle(description: &Description) -> Result<()> {
-    let of_file = |shared: &Shared| shared.part(&ALL).filter(|it| it.is_of(description));
+    let file = regular(description)?;
+    let of_file = |shared: &Shared| shared.part(&ALL).filter(|it| Some(it.file) == file);
     parts(of_file).iter().try_for_each(write_part)
 }
 
 /// Puts `len` bytes that were written to a file before `end` into its shared mappings.
 pub fn refresh(description: &Description, end: u64, len: u64) -> Result<()> {
     let written = end.saturating_sub(len)..end;
-    for part in parts(|shared| shared.part(&ALL).filter(|it| it.is_of(description))) {
+    let file = regular(description)?;
+    for part in parts(|shared| shared.part(&ALL).filter(|it| Some(it.file) == file)) {
         let behind = part.offset + (part.range.end - part.range.start);
         let from = written.start.max(part.offset);
         let to = written.end.min(behind);

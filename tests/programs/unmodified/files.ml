@@ -396,6 +396,29 @@ let links () =
           let buffer = Bytes.create 4 in
           ignore (Unix.read fd buffer 0 4);
           Printf.sprintf "%s %b" (Bytes.to_string buffer) (Sys.file_exists (path "missing"))));
+  (* A file is not the name by which it was opened: one that replaces another is another, and two
+     names may be of one. *)
+  check "mapped, replaced and linked" (fun () ->
+      let put name text = with_fd name [ O_RDWR; O_CREAT ] (fun fd -> write_all fd text)
+      and map name =
+        with_fd name [ O_RDWR ] (fun fd ->
+            Bigarray.array1_of_genarray
+              (Unix.map_file fd Bigarray.char Bigarray.c_layout true [| -1 |]))
+      in
+      put "old" "AAA";
+      let first = map "old" in
+      put "new" "BBBBBB";
+      Unix.rename (path "new") (path "old");
+      let second = map "old" in
+      second.{1} <- 'Z';
+      first.{2} <- 'Y';
+      let text = contents "old" in
+      Unix.link (path "old") (path "other name");
+      let third = map "other name" in
+      third.{2} <- 'X';
+      second.{3} <- 'W';
+      Printf.sprintf "%d %c%c%c %s %c%c %s" (Bigarray.Array1.dim second) second.{0} second.{1}
+        first.{2} text second.{2} third.{3} (contents "other name"));
   unit "unlink a link" (fun () -> Unix.unlink (path "symbolic"));
   bool "its target stays" (fun () -> Sys.file_exists (path "file"))
 
