@@ -13,7 +13,7 @@ const MAX_NAME: usize = 200;
 /// A certificate, as far as messages name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The subject, as "CN=www.example.com, O=Example".
+    /// The subject, as "CN=www.example.com, O=Example", with values escaped by RFC 4514.
     pub subject: String,
     /// The issuer, in the same form.
     pub issuer: String,
@@ -151,11 +151,24 @@ fn name(der: &[u8]) -> String {
     }
 }
 
-/// A peer's text, cut and with a question mark for each control character.
+/// A peer's text, cut, with a question mark for each control character, and escaped as a value of
+/// a distinguished name (RFC 4514, 2.4): what it says can't be taken for another attribute.
 fn text(value: &[u8]) -> String {
     let cut = value.get(..MAX_NAME).unwrap_or(value);
     let shown = |c: char| if c.is_control() { '?' } else { c };
-    String::from_utf8_lossy(cut).chars().map(shown).collect()
+    let text: String = String::from_utf8_lossy(cut).chars().map(shown).collect();
+    let mut escaped = String::with_capacity(text.len());
+    let last = text.char_indices().last().map(|(at, _)| at);
+    for (at, c) in text.char_indices() {
+        let special = matches!(c, '"' | '+' | ',' | ';' | '<' | '>' | '\\')
+            || at == 0 && c == '#'
+            || c == ' ' && (at == 0 || Some(at) == last);
+        if special {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -220,7 +233,7 @@ pub fn moment(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Summary, moment, time};
+    use super::{Summary, moment, text, time};
     use proptest::prelude::{any, proptest};
 
     #[test]
@@ -241,6 +254,21 @@ mod tests {
         assert_eq!(third.as_deref(), Some("2050-01-01 00:00:00 UTC"));
         assert_eq!(read(0x17, "4912312359Z"), None);
         assert_eq!(read(0x17, "49123123595é"), None);
+    }
+
+    #[test]
+    fn a_value_is_no_second_attribute() {
+        for (value, escaped) in [
+            ("alice", "alice"),
+            ("alice, O=Admins", "alice\\, O=Admins"),
+            ("a+b;c<d>e\"f\\g", "a\\+b\\;c\\<d\\>e\\\"f\\\\g"),
+            ("#a#", "\\#a#"),
+            (" a b ", "\\ a b\\ "),
+            (" ", "\\ "),
+            ("a\nb", "a?b"),
+        ] {
+            assert_eq!(text(value.as_bytes()), escaped, "{value:?}");
+        }
     }
 
     proptest! {
