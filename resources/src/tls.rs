@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use platform::error::{Answer, Error, Failure, Stop};
-use platform::{Clock, Entropy};
+use platform::{Clock, Entropy, Memory};
 use slab::Slab;
 use spin::Mutex;
 use tls::{
@@ -43,7 +43,16 @@ enum Object {
     Credentials(Arc<Credentials>, Vec<Pair>),
     Options(Options),
     Config(Config),
-    Session(Box<Session>),
+    Session(Box<Session>, Begun),
+}
+
+/// When a session began.
+#[derive(Clone, Copy)]
+struct Begun {
+    /// Monotonic time in nanoseconds.
+    at_ns: u64,
+    /// See [`Entropy::snapshots`].
+    snapshots: u32,
 }
 
 /// PEM texts of a chain and of its key.
@@ -61,8 +70,78 @@ pub struct Options {
 /// It is only used inside of calls, which are one at a time: the lock is never taken.
 static OBJECTS: Mutex<Slab<Object>> = Mutex::new(Slab::new());
 
+/// The handshakes of servers that are in progress: strangers have begun them.
+struct Handshakes {
+    /// Bytes that they take; see [`Session::strangers_memory`].
+    bytes: usize,
+    /// Sessions that were refused for others, whose tasks have to learn of it.
+    refused: Vec<usize>,
+}
+
+/// As [`OBJECTS`].
+static HANDSHAKES: Mutex<Handshakes> = Mutex::new(Handshakes {
+    bytes: 0,
+    refused: Vec::new(),
+});
+
+impl Handshakes {
+    /// Bytes that all may take: a part of the machine's memory.
+    fn limit() -> usize {
+        let [total, ..] = Current::memory();
+        (total as usize / 16).clamp(1 << 20, 64 << 20)
+    }
+
+    /// Notes what a session takes that took `before`. Where all take too much, or memory is short,
+    /// refuses the largest of them, and among equal ones the one that has waited for longest.
+    fn changed(&mut self, objects: &mut Slab<Object>, before: usize, now: usize) {
+        self.bytes = (self.bytes + now).saturating_sub(before);
+        if now <= before {
+            return;
+        }
+        while self.bytes > Self::limit() || self.bytes > 0 && Current::memory_short() {
+            let sessions = objects
+                .iter_mut()
+                .filter_map(|(number, object)| match object {
+                    Object::Session(session, begun) => Some((number, session, begun.at_ns)),
+                    _ => None,
+                });
+            let largest = sessions.max_by_key(|(_, session, begun)| {
+                (session.strangers_memory(), core::cmp::Reverse(*begun))
+            });
+            let Some((number, session, _)) = largest else {
+                return;
+            };
+            let bytes = session.strangers_memory();
+            if bytes == 0 || self.refused.try_reserve(1).is_err() {
+                return;
+            }
+            session.refuse();
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.refused.push(number);
+        }
+    }
+}
+
+/// See `soil_tls_refused`.
+pub fn refused() -> Answer {
+    HANDSHAKES.lock().refused.pop().ok_or(Stop::WouldBlock)
+}
+
 fn add(object: Object) -> Answer {
     Ok(OBJECTS.lock().insert(object))
+}
+
+/// Adds a session, which is the last that has begun.
+fn add_session(session: Session) -> Answer {
+    let bytes = session.strangers_memory();
+    let mut objects = OBJECTS.lock();
+    let begun = Begun {
+        at_ns: Current::monotonic_ns(),
+        snapshots: Current::snapshots(),
+    };
+    let number = objects.insert(Object::Session(Box::new(session), begun));
+    HANDSHAKES.lock().changed(&mut objects, 0, bytes);
+    Ok(number)
 }
 
 /// The place of a number in [`OBJECTS`].
@@ -77,6 +156,7 @@ fn failed(rt: &mut Runtime, error: tls::Error) -> Stop {
         Kind::Protocol => Error::Tls,
         Kind::Configuration => Error::BadConfiguration,
         Kind::Environment => Error::NoEntropy,
+        Kind::Busy => Error::Busy,
     };
     let Err(stop) = rt.fail::<Infallible>(Failure::new(code, error.detail));
     stop
@@ -243,26 +323,35 @@ pub fn key_log(handle: Int, into: &mut [u8]) -> Answer {
 /// See `soil_tls_connect`.
 pub fn connect(rt: &mut Runtime, handle: Int, host: &str) -> Answer {
     let session = Session::client(&config(handle)?, host);
-    add(Object::Session(Box::new(
-        session.map_err(|e| failed(rt, e))?,
-    )))
+    add_session(session.map_err(|e| failed(rt, e))?)
 }
 
 /// See `soil_tls_accept`.
 pub fn accept(rt: &mut Runtime, handle: Int) -> Answer {
     let session = Session::server(&config(handle)?);
-    add(Object::Session(Box::new(
-        session.map_err(|e| failed(rt, e))?,
-    )))
+    add_session(session.map_err(|e| failed(rt, e))?)
 }
 
 /// Calls `f` with the session that number `handle` stands for.
 pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Answer) -> Answer {
     let index = place(handle)?;
-    match OBJECTS.lock().get_mut(index) {
-        Some(Object::Session(session)) => f(session),
-        _ => Err(Error::Invalid.into()),
+    let mut objects = OBJECTS.lock();
+    let Some(Object::Session(session, begun)) = objects.get_mut(index) else {
+        return Err(Error::Invalid.into());
+    };
+    let before = session.strangers_memory();
+    let snapshots = Current::snapshots();
+    if begun.snapshots != snapshots {
+        begun.snapshots = snapshots;
+        // Two that use the same keys and nonces give their texts away.
+        session.end("the machine goes on from a snapshot, of which others have the same keys");
     }
+    let done = f(session);
+    let now = session.strangers_memory();
+    if now != before {
+        HANDSHAKES.lock().changed(&mut objects, before, now);
+    }
+    done
 }
 
 /// See `soil_tls_handshake`.
@@ -354,6 +443,61 @@ pub fn peer_certificate(handle: Int, index: Int, into: &mut [u8]) -> Answer {
 /// See `soil_tls_free`.
 pub fn free(handle: Int) -> Answer {
     let index = place(handle)?;
-    let object = OBJECTS.lock().try_remove(index);
-    object.map(|_| 0).ok_or(Error::Invalid.into())
+    let mut objects = OBJECTS.lock();
+    let object = objects.try_remove(index).ok_or(Error::Invalid)?;
+    if let Object::Session(session, _) = object {
+        let mut handshakes = HANDSHAKES.lock();
+        handshakes.refused.retain(|number| *number != index);
+        handshakes.changed(&mut objects, session.strangers_memory(), 0);
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sessions of strangers, each with this many bytes of a ClientHello, in order.
+    fn strangers(config: &Config, count: usize, bytes: usize) -> Vec<usize> {
+        let begin = |_| {
+            let number = add_session(Session::server(config).expect("a session")).expect("room");
+            let feed = |session: &mut Session| Ok(usize::from(session.feed(&vec![0; bytes])));
+            assert!(matches!(with_session(number as Int, feed), Ok(1)));
+            number
+        };
+        (0..count).map(begin).collect()
+    }
+
+    #[test]
+    fn handshakes_in_progress_have_one_budget_and_the_newest_goes_on() {
+        let pair = (
+            &include_bytes!("../../tls/tests/certificates/server.pem")[..],
+            &include_bytes!("../../tls/tests/certificates/server.key")[..],
+        );
+        let config = Config::server::<Machine>(ServerOptions {
+            common: common(Vec::new(), 0, 0, 0).ok().expect("options"),
+            credentials: Arc::new(Credentials::new(&[pair]).ok().expect("certificates")),
+            clients: None,
+            clients_optional: false,
+        });
+        let config = config.ok().expect("a configuration");
+        let limit = Handshakes::limit();
+        let each = (16 << 10) + (20 << 10);
+        let fits = limit / each;
+        let numbers = strangers(&config, fits, 20 << 10);
+        assert!(matches!(refused(), Err(Stop::WouldBlock)));
+        // Each more takes the place of the first.
+        let more = strangers(&config, 5, 20 << 10);
+        let ended: Vec<usize> = core::iter::from_fn(|| refused().ok()).collect();
+        assert!(ended.iter().rev().eq(&numbers[..5]), "{ended:?}");
+        // One that has said little is ended last.
+        let late = strangers(&config, 1, 500);
+        let ended: Vec<usize> = core::iter::from_fn(|| refused().ok()).collect();
+        assert!(!ended.contains(&late[0]), "{ended:?}");
+        assert!(HANDSHAKES.lock().bytes <= limit);
+        for number in numbers.into_iter().chain(more).chain(late) {
+            assert!(free(number as Int).is_ok());
+        }
+        assert_eq!(HANDSHAKES.lock().bytes, 0);
+    }
 }

@@ -87,8 +87,8 @@ let refuse t operation r =
   raise e
 
 (* Input. The call below either takes nothing, or what it took goes to the session. *)
-let fill t operation =
-  let b = Buffers.take (if t.streaming then Buffers.large else Buffers.small) in
+let fill ?(size = Buffers.small) t operation =
+  let b = Buffers.take size in
   let n =
     try t.read_below b 0 (Bytes.length b)
     with e ->
@@ -104,6 +104,35 @@ let fill t operation =
   Buffers.give b;
   ignore (check t operation r)
 
+let fill_streaming t operation =
+  fill ~size:(if t.streaming then Buffers.large else Buffers.small) t operation
+
+(* Handshakes of servers in progress: all have one budget. Who is refused for others waits for a
+   stranger, in a call that ends when its flow is closed. *)
+let in_progress = ref []
+
+let rec without t = function
+  | [] -> []
+  | other :: rest -> if other == t then rest else other :: without t rest
+
+let rec end_refused () =
+  let number = Raw.tls_refused () in
+  if number >= 0 then (
+    let rec go = function
+      | [] -> ()
+      | t :: rest -> if t.session = number then t.close_below () else go rest
+    in
+    go !in_progress;
+    end_refused ())
+
+let fill_handshake t =
+  (match fill t "tls handshake" with
+  | () -> ()
+  | exception (Soil.Error.Error _ as e) ->
+      (* Its flow was closed because it was refused, or it failed by itself. *)
+      if Raw.tls_handshake t.session >= 0 then raise e);
+  end_refused ()
+
 let rec handshake t =
   match Raw.tls_handshake t.session with
   | 1 -> (
@@ -111,7 +140,7 @@ let rec handshake t =
       try sending t (fun () -> send_pending t) with Soil.Error.Error _ -> ())
   | 0 ->
       sending t (fun () -> send_pending t);
-      fill t "tls handshake";
+      fill_handshake t;
       handshake t
   | r -> refuse t "tls handshake" r
 
@@ -120,7 +149,7 @@ let rec read_by take t b off len =
   if n >= 0 then n
   else if n = would_block then (
     send_if_free t;
-    fill t "tls read";
+    fill_streaming t "tls read";
     read_by take t b off len)
   else refuse t "tls read" n
 
@@ -179,18 +208,23 @@ let start (config : Settings.config) ~host d =
       streaming = false;
     }
   in
-  match
+  let begun () =
     ignore (Settings.check "tls" name session);
+    in_progress := t :: !in_progress;
+    end_refused ();
     handshake t;
     Settings.log_keys config
-  with
+  in
+  match begun () with
   | () ->
+      in_progress := without t !in_progress;
       Soil.Flow.make ~name ~state:(Tls t) ~read:(read_by Raw.tls_read t)
         ~read_into:(read_by Raw.tls_read_into t) ~write:(write_by Raw.tls_write t)
         ~write_from:(write_by Raw.tls_write_from t) ~shutdown:(shutdown t)
         ~close:(fun () -> close t)
         ()
   | exception e ->
+      in_progress := without t !in_progress;
       close t;
       raise e
 

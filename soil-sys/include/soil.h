@@ -1520,13 +1520,22 @@ Int soil_tls_accept(Int config);
 /**
  * Goes on with the handshake: 1 if it is complete, 0 if it needs input; in both cases records may
  * wait for [`soil_tls_take`], as after an error. Errors, with a detail: `Certificate`, `Tls`,
- * `Connection_reset` (the input has ended), `No_entropy`. They are the same from then on.
+ * `Connection_reset` (the input has ended), `No_entropy`, `Busy` ([`soil_tls_refused`]). They are
+ * the same from then on.
  */
 Int soil_tls_handshake(Int session);
 
 /**
+ * The number of a session whose handshake was ended for others, and whose task has to learn of it;
+ * `WOULD_BLOCK` if there is none. Ask after [`soil_tls_accept`] and [`soil_tls_feed`]. All
+ * handshakes of servers together have a sixteenth of the memory.
+ */
+Int soil_tls_refused(void);
+
+/**
  * Hands over bytes that the peer sent: 1 if they were taken, 0 while some 80 KiB wait to be
- * processed or read, as never when a call has just answered that it needs input.
+ * processed or read (24 KiB before a server has a ClientHello), as never when a call has just
+ * answered that it needs input.
  */
 Int soil_tls_feed(Int session, Bytes from, Int off, Int len);
 

@@ -158,6 +158,7 @@ stubs! {
     fn soil_tls_connect_bytecode = soil_tls_connect(config, host);
     fn soil_tls_accept_bytecode = soil_tls_accept(config);
     fn soil_tls_handshake_bytecode = soil_tls_handshake(session);
+    fn soil_tls_refused_bytecode = soil_tls_refused();
     fn soil_tls_feed_bytecode = soil_tls_feed(session, from, off, len);
     fn soil_tls_end_of_input_bytecode = soil_tls_end_of_input(session);
     fn soil_tls_take_bytecode = soil_tls_take(session, into, off, len);

@@ -184,6 +184,42 @@ def tls_hostile_clients(context, form):
 
 
 @in_every_form(forms=FORMS)
+def tls_half_handshakes(context, form):
+    """525 strangers with an unfinished ClientHello of 64 KiB are refused, and 525 with one of 20 KiB
+    that wait have a part of the memory: a handshake succeeds while they are there."""
+    child, host, folder = server(context, form)
+    resolve = ["--resolve", f"soil.test:8443:{host}", "--cacert", f"{folder}/authority.pem"]
+
+    def works():
+        facts = context.run("curl", "-sS", *resolve, "https://soil.test:8443/facts").stdout
+        assert facts == "1.3 http/1.1 full -\n", facts
+
+    record = b"\x16\x03\x01\x40\x00"
+    begin = b"\x01\x00\xf0\x00" + bytes(16380)
+    long = record + begin + (record + bytes(16384)) * 2 + record + bytes(16000)
+    for flood in (long, (record + begin + record)[: 20 << 10].ljust(20 << 10, b"\0")):
+        strangers = []
+        for _ in range(525):
+            connection = socket.create_connection((host, 8443), PATIENCE)
+            try:
+                connection.sendall(flood)
+            except ConnectionError:
+                pass  # refused already
+            strangers.append(connection)
+        works()
+        if flood is long:
+            for connection in strangers:
+                last(connection)
+        for connection in strangers:
+            connection.close()
+        works()
+    refused = child.text.count("failed: the peer sent a ClientHello of more than 24 KiB")
+    assert refused == 525, child.text
+    if form != "process":
+        assert "failed: too many handshakes are in progress" in child.text, child.text
+
+
+@in_every_form(forms=FORMS)
 def tls_client(context, form):
     """The client accepts the servers of OpenSSL and GnuTLS in both versions, shows its certificate
     and resumes; it refuses a certificate for another host, one that has expired, one that signed

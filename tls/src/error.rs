@@ -17,6 +17,8 @@ pub enum Kind {
     Configuration,
     /// There are no random numbers, or no time.
     Environment,
+    /// This end ended the session: for others, or because its keys aren't its own any more.
+    Busy,
 }
 
 /// A failure.

@@ -16,6 +16,12 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 /// Bytes of records beyond which a session takes no more: the largest handshake message (64 KiB) in
 /// records of its own, and a record behind it.
 pub const MAX_INCOMING: usize = 0x1_0000 + 0x4805;
+/// As [`MAX_INCOMING`], of a server before it has a whole ClientHello: a stranger hasn't shown
+/// anything yet. Browsers send 2 KiB, with keys against quantum computers.
+pub const MAX_HELLO: usize = 24 << 10;
+/// What a server's handshake takes at least, in bytes, approximately: with the program's task and
+/// its buffer.
+const HANDSHAKE: usize = 16 << 10;
 /// Plaintext of a record at most (RFC 8446, 5.1).
 const MAX_PLAINTEXT: usize = 1 << 14;
 /// The most that a record adds to its plaintext: header, nonce of TLS 1.2, type and tag.
@@ -163,14 +169,49 @@ impl Session {
         }
     }
 
-    /// Takes bytes that the peer sent. False: none, because [`MAX_INCOMING`] of them are waiting to
-    /// be processed, or to be read.
+    /// Takes bytes that the peer sent. False: none, because [`MAX_INCOMING`] of them, or
+    /// [`MAX_HELLO`], are waiting to be processed, or to be read.
     pub fn feed(&mut self, records: &[u8]) -> bool {
-        let room = self.incoming.len().max(self.plaintext.len()) < MAX_INCOMING;
+        let room = self.incoming.len().max(self.plaintext.len()) < self.max_incoming();
         if room {
             self.incoming.push(records);
         }
         room
+    }
+
+    fn max_incoming(&self) -> usize {
+        match &self.connection {
+            Connection::Server(connection) if connection.protocol_version().is_none() => MAX_HELLO,
+            _ => MAX_INCOMING,
+        }
+    }
+
+    /// Bytes of memory that a stranger has made it take, approximately: those of a server's
+    /// handshake in progress, else 0.
+    pub fn strangers_memory(&self) -> usize {
+        match &self.connection {
+            Connection::Server(connection) if connection.is_handshaking() => {
+                let has_failed = self.failed.is_some();
+                if has_failed {
+                    0
+                } else {
+                    HANDSHAKE + self.incoming.len()
+                }
+            }
+            _ => 0,
+        }
+    }
+
+    /// Ends a handshake in progress, whose memory others need.
+    pub fn refuse(&mut self) {
+        self.end("too many handshakes are in progress, or memory is short: this one was ended");
+    }
+
+    /// Ends it, whatever it is at: nothing more is sealed, sent or read.
+    pub fn end(&mut self, why: &str) {
+        self.outgoing = Queue::default();
+        self.plaintext = Queue::default();
+        self.fail(Error::new(Kind::Busy, why));
     }
 
     /// The flow below has ended: nothing more will be fed.
@@ -348,10 +389,14 @@ impl Session {
 
     /// Fails if there is no room for the input that is needed.
     fn starved(&mut self) -> Result<(), Error> {
-        if self.incoming.len() < MAX_INCOMING {
+        if self.incoming.len() < self.max_incoming() {
             return Ok(());
         }
-        Err(self.fail(Error::new(Kind::Protocol, HANDSHAKE_TOO_LARGE)))
+        let too_large = match self.max_incoming() {
+            MAX_HELLO => "the peer sent a ClientHello of more than 24 KiB",
+            _ => HANDSHAKE_TOO_LARGE,
+        };
+        Err(self.fail(Error::new(Kind::Protocol, too_large)))
     }
 
     /// Steps until `enough`, or until there is nothing to do.

@@ -517,12 +517,14 @@ fn no_peer_makes_a_session_buffer_without_bound() {
     let error = loop {
         assert!(session.feed(&[22, 3, 1, 0, 1, 0].repeat(100)));
         fed += 600;
-        assert!(fed <= session::MAX_INCOMING + 600);
+        assert!(fed <= session::MAX_HELLO + 600);
         if let Err(error) = session.handshake() {
             break error;
         }
     };
     assert_eq!(error.kind, Kind::Protocol);
+    assert!(error.detail.contains("24 KiB"), "{}", error.detail);
+    assert_eq!(session.strangers_memory(), 0);
     // Text that isn't read.
     let (mut a, mut b) = connected(&client(|_| ()), &config);
     let mut records = vec![0; 40_000];
@@ -532,6 +534,28 @@ fn no_peer_makes_a_session_buffer_without_bound() {
         kept += usize::from(b.feed(&records[..n])) * n;
     }
     assert!(kept <= session::MAX_INCOMING + 17_000);
+}
+
+#[test]
+fn a_handshake_in_progress_can_be_ended_for_others() {
+    let config = server(&[SERVER], |_| ());
+    let mut session = Session::server(&config).unwrap();
+    let least = session.strangers_memory();
+    assert!(session.feed(&[22, 3, 1, 0x40, 0, 1, 0, 0xff, 0]));
+    assert_eq!(session.strangers_memory(), least + 9);
+    session.refuse();
+    assert_eq!(session.strangers_memory(), 0);
+    assert_eq!(session.handshake().unwrap_err().kind, Kind::Busy);
+    let (mut a, b) = connected(&client(|_| ()), &config);
+    assert_eq!((a.strangers_memory(), b.strangers_memory()), (0, 0));
+    a.close_notify().unwrap();
+    a.end("a snapshot");
+    assert_eq!(a.pending(), 0);
+    let mut records = [0; 100];
+    for ended in [a.write(b"text", &mut records).map(|_| ()), a.close_notify()] {
+        assert_eq!(ended.unwrap_err().detail, "a snapshot");
+    }
+    assert_eq!(a.read(&mut records).unwrap_err().kind, Kind::Busy);
 }
 
 mod hostile {
