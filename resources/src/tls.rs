@@ -475,12 +475,12 @@ mod tests {
             &include_bytes!("../../tls/tests/certificates/server.key")[..],
         );
         let config = Config::server::<Machine>(ServerOptions {
-            common: common(Vec::new(), 0, 0, 0).ok().expect("options"),
-            credentials: Arc::new(Credentials::new(&[pair]).ok().expect("certificates")),
+            common: common(Vec::new(), 0, 0, 0).expect("options"),
+            credentials: Arc::new(Credentials::new(&[pair]).expect("certificates")),
             clients: None,
             clients_optional: false,
         });
-        let config = config.ok().expect("a configuration");
+        let config = config.expect("a configuration");
         let limit = Handshakes::limit();
         let each = (16 << 10) + (20 << 10);
         let fits = limit / each;

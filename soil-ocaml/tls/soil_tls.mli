@@ -26,7 +26,9 @@
     with it, or the peer's alert: [Certificate] if one wasn't accepted, the peer's here or this
     end's there; [Tls] if the peer broke the protocol or has nothing in common with this end;
     [Connection_reset] if it ended the connection without close_notify, so that what it sent may be
-    cut; and those of the flow below. *)
+    cut; [Busy] if this end ended it: a server's handshake for others, as all handshakes in progress
+    share a sixteenth of the memory, or a connection that was open in a snapshot of the machine; and
+    those of the flow below. *)
 
 (** {1:trust Certificates and trust} *)
 
@@ -161,7 +163,9 @@ val peer_certificates : [> `Flow ] Soil.File_descriptor.t -> string list
 (** [peer_certificates c] is the certificates that the peer has shown, its own first, in DER. *)
 
 val peer_name : [> `Flow ] Soil.File_descriptor.t -> string option
-(** [peer_name c] is the subject of the peer's certificate, such as ["CN=client, O=Example"]. *)
+(** [peer_name c] is the subject of the peer's certificate, such as ["CN=client, O=Example"]. Values
+    are escaped ({{:https://www.rfc-editor.org/rfc/rfc4514#section-2.4}RFC 4514 §2.4}): a comma in
+    one is ["\\,"]. *)
 
 val update_keys : [> `Flow ] Soil.File_descriptor.t -> unit
 (** [update_keys c] replaces the keys for what is sent from now on
