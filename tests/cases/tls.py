@@ -213,10 +213,11 @@ def tls_half_handshakes(context, form):
         for connection in strangers:
             connection.close()
         works()
-    refused = child.text.count("failed: the peer sent a ClientHello of more than 24 KiB")
-    assert refused == 525, child.text
+    while child.text.count("failed: the peer sent a ClientHello of more than 24 KiB") < 525:
+        child.wait_line("failed", after=len(child.lines))
+    # A machine of 128 MiB has room for 230; the host has for all.
     if form != "process":
-        assert "failed: too many handshakes are in progress" in child.text, child.text
+        child.wait_line("failed: too many handshakes are in progress")
 
 
 @in_every_form(forms=FORMS)
