@@ -100,8 +100,8 @@ fn print(findings: &[Finding]) {
     }
     for finding in findings.iter().filter(|each| !each.holes.is_empty()) {
         anstream::println!(
-            "\nThis {} has known holes, which programs get with it. Some are mended by its \
-            distribution; SECURITY.md says what each takes:",
+            "\nThis {} has known holes, which programs get with it, unless its distribution has \
+            mended them. SECURITY.md says what each takes:",
             finding.name
         );
         for hole in &finding.holes {
