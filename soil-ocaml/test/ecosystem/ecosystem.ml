@@ -58,6 +58,7 @@ let failing_sink () =
   let format (m : Soil_logs.Sink.message) = m.text in
   let sink = Soil_logs.Sink.make ~name:"test" ~format ~write () in
   Soil.run (fun () ->
+      Soil.Task.timeout 120. @@ fun () ->
       Soil.Task.scope @@ fun scope ->
       Soil_logs.setup ~reporter:(Soil_logs.Sink.reporter scope [ sink ]) ();
       List.iter (fun text -> Logs.warn (fun m -> m "%s" text)) [ "one"; "long"; "mistake"; "later" ];
