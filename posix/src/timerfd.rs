@@ -158,6 +158,30 @@ mod tests {
         }
     }
 
+    /// timerfd_create(2): `read` returns the expirations since the last setting. The clock isn't
+    /// involved: a time that has passed expires at once, and an hour doesn't pass.
+    #[test]
+    fn a_new_setting_forgets_what_was_not_read() {
+        let timer = Timer::new(libc::CLOCK_MONOTONIC).expect("a clock");
+        let setting = |value, interval| Setting { interval, value };
+        let hour = 3_600_000_000_000;
+        for (again, absolute) in [
+            (setting(hour, 0), false),
+            (setting(hour, hour), false),
+            (setting(u64::MAX, 0), true),
+            (setting(0, 0), false),
+        ] {
+            timer.set(setting(1, hour), true);
+            assert_eq!(timer.events().0, Events::IN);
+            let changes = timer.changes();
+            timer.set(again, absolute);
+            assert!(timer.changes() > changes, "{again:?}");
+            assert_eq!(timer.events().0, Events::empty(), "{again:?}");
+            let mut count = [1; 8];
+            assert_eq!(timer.read(&mut count), Ok(None), "{again:?}");
+        }
+    }
+
     #[test]
     fn a_time_that_has_passed_expires_at_once() {
         for clock in [libc::CLOCK_MONOTONIC, libc::CLOCK_REALTIME] {

@@ -38,6 +38,17 @@ struct World {
     submitted: Vec<u64>,
     /// Requests that it has finished.
     finished: Vec<u64>,
+    /// What the driver wrote at the program's end.
+    last: Last,
+}
+
+/// A write that is asked for by [`Driver::finish`] only.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Last {
+    #[default]
+    Unasked,
+    Submitted,
+    Written,
 }
 
 lazy_static! {
@@ -375,10 +386,65 @@ fn program<const FAULT: u8>() {
     assert_eq!(cell.call(|rt| Ok(rt.outstanding())), Ok(0));
 }
 
+/// The token of the write at the program's end.
+const LAST: u64 = 1;
+
+/// The program ends while another thread leads, asleep, for an event that comes afterwards only.
+fn end<const FAULT: u8>() {
+    let cell: Shared<FAULT> = Arc::new(Cell::new());
+    let flushing: &'static Driver<Device<FAULT>> = &Driver {
+        poll: |_, _| {
+            change(|world| {
+                if world.finished.pop() == Some(LAST) {
+                    world.last = Last::Written;
+                }
+            });
+        },
+        finish: |_| {
+            change(|world| {
+                if world.last == Last::Unasked {
+                    world.last = Last::Submitted;
+                    world.submitted.push(LAST);
+                }
+                world.last == Last::Written
+            })
+        },
+        deadline: |_| None,
+        interest: |_, interest| {
+            interest.device |= change(|world| world.last == Last::Submitted);
+        },
+        counter: |_, _| 0,
+    };
+    let registered = cell.call(|rt| Ok(rt.register(flushing).map(|()| 0)?));
+    assert_eq!(registered, Ok(0));
+    const EVENT: u64 = FIRST_OF_THREADS + 100;
+    let pending = Err(Stop::Pending);
+    assert_eq!(cell.call(|rt| rt.event(EVENT as isize)), pending);
+    let threads = [
+        thread::spawn(|| serve(1)),
+        in_ocaml(&cell, |cell| {
+            assert_eq!(await_token(cell, EVENT), 0);
+        }),
+        in_ocaml(&cell, |cell| {
+            assert_eq!(cell.finish(1), Ok(0));
+            assert_eq!(cell.call(|rt| rt.set_event(EVENT as isize)), Ok(1));
+        }),
+    ];
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
 #[test]
 fn every_wait_ends() {
     shuttle::check_random(program::<NONE>, SCHEDULES);
     shuttle::check_pct(program::<NONE>, SCHEDULES, 3);
+}
+
+#[test]
+fn the_end_of_the_program_takes_over_from_a_leader_that_sleeps() {
+    shuttle::check_random(end::<NONE>, SCHEDULES);
+    shuttle::check_pct(end::<NONE>, SCHEDULES, 3);
 }
 
 #[test]

@@ -53,6 +53,12 @@ let () =
           unwinding (fun () ->
               print_endline "waiting";
               wait_for_ever ()))
+  | "keep on" ->
+      Soil.run (fun () ->
+          Soil.Task.protect (fun () ->
+              print_endline "waiting";
+              Soil.Clock.sleep 120.;
+              print_endline "kept on"))
   | "report" ->
       Printexc.register_printer (function Of_the_program -> Some "in its own words" | _ -> None);
       Soil.run (fun () ->

@@ -61,7 +61,7 @@ SIGTERM and SIGINT cancel everything. The shell ignores SIGINT for what runs in 
 
   $ ended_by() {
   >   : > out
-  >   env --default-signal=INT,TERM ./ends.exe sleep > out &
+  >   env --default-signal=INT,TERM ./ends.exe "${2-sleep}" > out &
   >   pid=$!
   >   for i in $(seq 2400); do
   >     if grep -q waiting out; then break; fi
@@ -81,5 +81,12 @@ SIGTERM and SIGINT cancel everything. The shell ignores SIGINT for what runs in 
   $ ended_by INT
   waiting
   unwound
+  at_exit
+  [143]
+
+What doesn't end by being cancelled ends ten seconds after the request.
+
+  $ ended_by TERM "keep on"
+  waiting
   at_exit
   [143]

@@ -349,6 +349,32 @@ fn an_error_of_a_part_is_the_request_s_and_no_other_s() {
     assert!(blk.is_running());
 }
 
+/// An error gives back what the request had: a segment of bounce memory, and its places in the queue.
+/// More requests than there are of either fail, and the next one is served.
+#[test]
+fn requests_that_fail_give_back_what_they_had() {
+    let memory = HostMemory::new();
+    let mut disk = Disk::new(4096);
+    disk.bad.insert(600);
+    let (transport, handle) = connect(memory, disk, Options::default());
+    let config = BlkConfig {
+        bounce_buffers: 2,
+        ..BlkConfig::default()
+    };
+    let mut blk = Blk::new(Box::new(transport), memory, &config).unwrap();
+    let mut bytes = pattern(2 * SECTOR + 1);
+    let skew = bytes.as_ptr().align_offset(SECTOR) + 1;
+    for _ in 0..300 {
+        let piece = &mut bytes[skew..][..SECTOR];
+        assert_eq!(write(&mut blk, 600, piece), Err(BlkError::Io));
+        assert_eq!(read(&mut blk, 600, piece), Err(BlkError::Io));
+    }
+    let piece = &mut bytes[skew..][..SECTOR];
+    write(&mut blk, 601, piece).unwrap();
+    read(&mut blk, 601, piece).unwrap();
+    handle.with(|disk| assert_eq!(disk.done.0, 602));
+}
+
 #[test]
 fn a_request_without_a_status_is_an_error() {
     let memory = HostMemory::new();

@@ -529,3 +529,45 @@ impl Fs {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ENTRY, Extent, HEADER, MAX_UNWRITTEN, MAX_WRITTEN, extent, put_extent};
+
+    /// Kernel documentation, "Extent Tree": 32,768 blocks in a written extent, one less in an
+    /// unwritten one, which is marked by its length. Extents become one up to that, and an entry
+    /// has room for it.
+    #[test]
+    fn extents_join_up_to_the_longest_that_an_entry_holds() {
+        let mut node = [0; HEADER + ENTRY];
+        for (unwritten, limit) in [(false, MAX_WRITTEN), (true, MAX_UNWRITTEN as u32)] {
+            for first in [1, 7, limit / 2, limit - 1, limit] {
+                for sum in [limit - 1, limit, limit + 1, MAX_WRITTEN + 1] {
+                    if sum <= first {
+                        continue;
+                    }
+                    let extent_of = |start: u32, len| Extent {
+                        start: 1000 + start,
+                        physical: 1 << 33 | u64::from(start),
+                        len,
+                        unwritten,
+                    };
+                    let one = extent_of(0, first);
+                    let next = extent_of(first, sum - first);
+                    let joins = one.is_continued_by(&next);
+                    assert_eq!(joins, sum <= limit, "{first} of {sum}, {unwritten}");
+                    if joins {
+                        let both = extent_of(0, sum);
+                        put_extent(&mut node, 0, &both);
+                        assert_eq!(extent(&node, 0), both);
+                    }
+                    let other = Extent {
+                        unwritten: !unwritten,
+                        ..next
+                    };
+                    assert!(!one.is_continued_by(&other));
+                }
+            }
+        }
+    }
+}

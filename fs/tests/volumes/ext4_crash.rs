@@ -100,6 +100,48 @@ fn after_a_power_cut_what_was_synced_is_there_and_the_rest_is_old_or_new() {
     println!("{points} cuts");
 }
 
+/// Returns the numbers of events before which most writes are not durable: those of the flushes,
+/// and of the end.
+fn before_flushes(log: &[Event]) -> Vec<usize> {
+    let flushes = (0..log.len()).filter(|n| matches!(log[*n], Event::Flush));
+    flushes.chain([log.len()]).collect()
+}
+
+/// The power fails once more while the journal is replayed, and the disk loses some of what the
+/// replay wrote: the next mount does it again. The journal isn't empty before all that was in it is
+/// durable.
+#[test]
+fn a_power_cut_during_the_replay_leaves_all_to_the_next_one() {
+    let (mut replays, mut cuts) = (0, 0);
+    for (len, args) in VOLUMES {
+        let image = mkfs(*len, args);
+        let recorder = workload(&EXT4, &image, (78 + len, 10, 30_000), true);
+        let events = recorder.log().len();
+        let first = recorder.epochs[0].synced_at;
+        let mut random = Random(4712);
+        for n in 1..=5 {
+            let end = first + n * (events - first) / 5;
+            let stopped = recorder.cut(&image, end, None);
+            let disk = Disk::new(stopped.clone(), 512);
+            disk.state().log = Some(Vec::new());
+            drop(mount(&disk));
+            let log = disk.state().log.take().unwrap();
+            replays += u32::from(log.len() > 2);
+            for at in before_flushes(&log) {
+                for _ in 0..3 {
+                    let bytes = cut(&stopped, &log, at, 0, Some(&mut random));
+                    wrong_files(bytes, &recorder, end).unwrap_or_else(|text| {
+                        panic!("{args:?}, cut at event {end}, its replay at {at}: {text}")
+                    });
+                    cuts += 1;
+                }
+            }
+        }
+    }
+    assert!(replays > 5, "{replays}");
+    println!("{cuts} cuts of {replays} replays");
+}
+
 /// Control: without a journal the test has to fail.
 #[test]
 fn without_a_journal_the_same_cuts_do_harm() {

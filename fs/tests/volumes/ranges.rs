@@ -214,7 +214,8 @@ fn zeroed_ranges_keep_their_room() {
     assert!(read_file(&mut *volume, "f").unwrap() == expected);
 }
 
-/// More than fits an unwritten extent, and more than the volume.
+/// More than one unwritten extent has, and more than the volume. Which extents join is shown beside
+/// their code.
 #[test]
 fn large_ranges() {
     let disk = Disk::new(

@@ -2,7 +2,7 @@
 //! played by hand.
 
 use super::{MS, SECOND, address, ready};
-use crate::sim::packet::{ACK, FIN, RST, SYN, Tcp};
+use crate::sim::packet::{ACK, CWR, ECE, FIN, RST, SYN, Tcp};
 use crate::sim::{Bench, Offloads};
 use crate::{Config, Error, Handle, InterfaceConfig};
 
@@ -191,6 +191,36 @@ fn beyond_the_bound_cookies_serve_the_honest() {
             "192.0.77.7:1"
         });
         assert_eq!(one(&mut bench, &guess).flags, RST);
+    }
+}
+
+/// A cookie has no room for ECN (RFC 3168, 6.1.1): an answer that agreed to it would promise to echo
+/// marks that the connection knows nothing of. A handshake that is remembered agrees.
+#[test]
+fn a_cookie_refuses_congestion_marks() {
+    for server in SERVERS {
+        for half_open_max in [0, 1] {
+            let (mut bench, listener) = bench(Config {
+                half_open_max,
+                ..Config::default()
+            });
+            let syn = syn(server, 1)
+                .flags(SYN | ECE | CWR)
+                .sack_permitted()
+                .timestamps(9000, 0);
+            let answer = one(&mut bench, &syn);
+            let agreed = if half_open_max == 0 { 0 } else { ECE };
+            assert_eq!(answer.flags, SYN | ACK | agreed, "{half_open_max}");
+            let (stamp, _) = answer.found_timestamps().expect("offered");
+            bench.host.send(
+                &mut bench.world,
+                &syn.reply_to(&answer).flags(ACK).timestamps(9001, stamp),
+            );
+            let stack = &mut bench.world.stacks[0];
+            let connection = stack.tcp_accept(listener).expect("established");
+            let info = stack.tcp_info(connection).expect("a connection");
+            assert_eq!(info.ecn, agreed == ECE);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use net::Error;
 use net::sim::Random;
 use net::sim::packet::{self, Ip};
 
-use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, V6, pattern};
+use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, V6, pattern, with_ip_options};
 
 /// A fragment of what follows the IP header: `at` is in bytes, a multiple of eight but for
 /// nonsense.
@@ -310,6 +310,27 @@ fn segments_in_fragments_are_taken() {
         }
         talk.world.settle();
         assert_eq!(talk.read().0, pattern(1000), "{family:?}");
+    }
+}
+
+/// RFC 791, 3.1: options that are copied into each fragment, or are in the first one alone, are passed
+/// over in the whole packet, too.
+#[test]
+fn fragments_with_options_are_put_together() {
+    for in_all in [true, false] {
+        let (mut talk, socket) = receiver(V4);
+        let data = pattern(3000);
+        let bytes = datagram(&talk, V4, &data);
+        for (at, end) in [(0, 1200), (1200, 2400), (2400, bytes.len())] {
+            let more = end < bytes.len();
+            let mut frame = fragment(&talk, V4, 5, at, more, &bytes[at..end]);
+            if in_all || at == 0 {
+                frame = with_ip_options(frame);
+            }
+            talk.host.inject(&frame);
+        }
+        let whole = received(&mut talk, socket);
+        assert!(whole == Some(data), "in all: {in_all}");
     }
 }
 

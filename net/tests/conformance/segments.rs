@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use net::Error;
 use net::sim::packet::{ACK, FIN, PSH, RST, SYN, Tcp};
 
-use crate::support::{FAMILIES, MS, SECOND, Talk, V4, address, pattern};
+use crate::support::{FAMILIES, MS, SECOND, Talk, V4, address, pattern, with_ip_options};
 
 /// RFC 9293, 3.7.1 (MUST-65) and 3.1 (MUST-69): the MSS is in SYNs only, padding is zeroes; and
 /// each segment of an established connection acknowledges.
@@ -274,32 +274,6 @@ fn reserved_bits_are_ignored() {
     frame[start + 16..start + 18].copy_from_slice(&sum.to_be_bytes());
     talk.host.send_frame(&mut talk.world, &frame);
     assert_eq!(talk.read().0, b"odd");
-}
-
-/// Inserts options into the IP header of a frame. IPv4: record route and an unknown one (RFC 791,
-/// 3.1). IPv6: an unknown one that is to be skipped, in an extension header (RFC 8200, 4.2 and
-/// 4.6).
-fn with_ip_options(mut frame: Vec<u8>) -> Vec<u8> {
-    let (at, options): (usize, &[u8]) = match frame[14] >> 4 {
-        4 => (34, &[7, 7, 4, 0, 0, 0, 0, 0x9e, 4, 1, 2, 0]),
-        _ => (54, &[6, 0, 0x1e, 4, 1, 2, 3, 4]),
-    };
-    frame.splice(at..at, options.iter().copied());
-    if at == 34 {
-        frame[14] += 3;
-        frame[17] += 12;
-        frame[24..26].fill(0);
-        let words = frame[14..46]
-            .chunks(2)
-            .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
-        let sum: u32 = words.sum();
-        let sum = !(((sum >> 16) + sum) as u16);
-        frame[24..26].copy_from_slice(&sum.to_be_bytes());
-    } else {
-        frame[19] += 8;
-        frame[20] = 60;
-    }
-    frame
 }
 
 /// RFC 9293, 3.9.2 (MUST-50): options of IP that TCP has no use for are no reason to drop.

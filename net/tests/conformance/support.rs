@@ -322,3 +322,29 @@ impl Talk {
         self.stack().socket_error(handle).unwrap_or(None)
     }
 }
+
+/// Inserts options into the IP header of a frame. IPv4: record route and an unknown one (RFC 791,
+/// 3.1). IPv6: an unknown one that is to be skipped, in an extension header (RFC 8200, 4.2 and
+/// 4.6).
+pub fn with_ip_options(mut frame: Vec<u8>) -> Vec<u8> {
+    let (at, options): (usize, &[u8]) = match frame[14] >> 4 {
+        4 => (34, &[7, 7, 4, 0, 0, 0, 0, 0x9e, 4, 1, 2, 0]),
+        _ => (54, &[6, 0, 0x1e, 4, 1, 2, 3, 4]),
+    };
+    frame.splice(at..at, options.iter().copied());
+    if at == 34 {
+        frame[14] += 3;
+        frame[17] += 12;
+        frame[24..26].fill(0);
+        let words = frame[14..46]
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+        let sum: u32 = words.sum();
+        let sum = !(((sum >> 16) + sum) as u16);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        frame[19] += 8;
+        frame[20] = 60;
+    }
+    frame
+}

@@ -221,6 +221,35 @@ proptest! {
     fn agrees_with_lists_that_are_searched(steps in steps()) {
         check(steps)?;
     }
+
+    /// Many timers, so that the heap has levels to move one up from where another left.
+    #[test]
+    fn timers_expire_in_order_though_others_were_taken_back(
+        deadlines in proptest::collection::vec(any::<u16>(), 8..80),
+        taken in proptest::collection::vec(any::<prop::sample::Index>(), 1..20),
+    ) {
+        let mut scheduler = Scheduler::new();
+        let mut left = Vec::new();
+        for (number, deadline) in deadlines.into_iter().enumerate() {
+            scheduler.add(number as u64).expect("memory");
+            let thread = scheduler.next().expect("ready");
+            scheduler.wait(Wait::Time, Some(deadline.into()));
+            left.push((u64::from(deadline), thread));
+        }
+        for at in taken {
+            if left.len() > 1 {
+                let (_, thread) = left.swap_remove(at.index(left.len()));
+                scheduler.interrupt(thread);
+            }
+        }
+        left.sort_unstable();
+        for (deadline, _) in left {
+            prop_assert_eq!(scheduler.earliest(), Some(deadline));
+            let timer = scheduler.timers[0];
+            scheduler.interrupt(timer);
+        }
+        prop_assert_eq!(scheduler.earliest(), None);
+    }
 }
 
 #[test]

@@ -693,3 +693,40 @@ fn an_abandoned_operation_is_told_once_that_its_memory_is_in_use() {
     let told = [0, 5, 4, 4].map(|token| schedule.take_abandoned(token));
     assert_eq!(told, [false, false, true, false]);
 }
+
+/// Syncs that are done together are answered alike: a failure is each one's.
+#[test]
+fn syncs_that_are_merged_fail_together() {
+    let [a, b] = files();
+    for fails in [false, true] {
+        let outcome = match fails {
+            true => Err(crate::disks::error(IO).into()),
+            false => Ok(Value::Number(0)),
+        };
+        let mut schedule = Schedule::new();
+        let requests = [Request::SyncFile(a), Request::Sync, Request::SyncFile(b)];
+        for (token, request) in (4..).zip(requests) {
+            let waiter = Waiter::Operation(token, Output::Number);
+            schedule.push(Job::new(waiter, request)).expect("room");
+        }
+        schedule.merges_syncs = true;
+        let opens = schedule.next(|| false, SECTOR);
+        assert!(matches!(opens, Action::Open { unmounts: false }));
+        schedule.opened(true);
+        let mut next = |suspension| {
+            schedule.suspended(suspension);
+            schedule.next(|| false, SECTOR)
+        };
+        assert!(matches!(next(None), Action::Start(Request::Sync, _)));
+        let mut action = next(Some(Suspension::Done(outcome)));
+        for token in 4..7 {
+            let Action::Answer(answered) = action else {
+                panic!("{token} isn't answered");
+            };
+            assert_eq!(answered.waiter.token(), token);
+            assert_eq!(answered.outcome.is_err(), fails, "{token}");
+            action = next(None);
+        }
+        assert!(matches!(action, Action::Wait));
+    }
+}

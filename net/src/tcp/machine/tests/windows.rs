@@ -73,6 +73,32 @@ fn the_byte_of_a_probe_is_data() {
     );
 }
 
+/// Each probe of a closed window doubles the time to the next one (RFC 9293, 3.8.6.1). A window that
+/// opens ends that: a loss afterwards is repaired after one RTO (RFC 6298, 2 and 5.5).
+#[test]
+fn an_opening_window_forgets_the_probes_back_off() {
+    let mut script = Script::established(&setup());
+    let mut close = header(Flags::ACK, 1, 1);
+    close.window = 0;
+    script.give(&close, b"");
+    assert_eq!(script.write(b"abcdef"), 6);
+    let mut probes = script.out();
+    while probes.len() < 6 {
+        probes.extend(script.wait(SECOND));
+        script.give(&close, b"");
+    }
+    assert!(probes.iter().all(|(probe, _)| ours(probe.seq) == 1));
+    let sent = script.give(&header(Flags::ACK, 1, 1), b"");
+    assert_eq!(
+        sent.last().map(|(_, payload)| payload.as_slice()),
+        Some(&b"abcdef"[..])
+    );
+    // That is lost, and so is the tail's probe (RFC 8985, 7.3): the RTO counts.
+    let repaired = script.wait(3 * SECOND);
+    assert!(repaired.len() >= 2, "{repaired:?}");
+    assert!(repaired.iter().all(|(header, _)| ours(header.seq) == 1));
+}
+
 /// RFC 9293, 3.8.6.2: a reader that takes a byte at a time causes no segments of a byte.
 #[test]
 fn silly_windows_neither_offered_nor_used() {
