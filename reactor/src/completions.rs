@@ -121,3 +121,52 @@ fn tell<W: Wait>(word: &AtomicU32, news: u32) {
         W::wake(word);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Completions, DUE, FINISH, FOLLOWS, LEADS, SCHEDULER};
+    use core::sync::atomic::Ordering;
+    use host::Host;
+    use std::vec::Vec;
+
+    /// Many followers, in any order: each is found by its number, told once, and passed over by the
+    /// leader's role from then on.
+    #[test]
+    fn each_of_many_followers_is_told_once() {
+        let mut completions = Completions::new();
+        let waiters = [50, 7, FINISH, 90, SCHEDULER, 61, 8, 1];
+        let words = waiters.map(|waiter| completions.follow(waiter).expect("memory"));
+        let news = || -> Vec<u32> {
+            let load = |word: &std::sync::Arc<_>| -> u32 {
+                let word: &core::sync::atomic::AtomicU32 = word;
+                word.load(Ordering::Relaxed)
+            };
+            words.iter().map(load).collect()
+        };
+        assert!(completions.finishes());
+        for waiter in [90, 7, 2] {
+            completions.wake::<Host>(waiter);
+        }
+        completions.add::<Host>((3, Ok(1)));
+        let mut expected = [FOLLOWS, DUE, FOLLOWS, DUE, DUE, FOLLOWS, FOLLOWS, FOLLOWS];
+        assert_eq!(news(), expected);
+        // The program's end first, then whatever still follows.
+        for next in [2, 5, 0, 6, 7] {
+            assert!(completions.pass_on::<Host>());
+            expected[next] = LEADS;
+            assert_eq!(news(), expected);
+            // A leader that is told of its completion stays one.
+            completions.wake::<Host>(waiters[next]);
+            assert_eq!(news(), expected);
+        }
+        assert!(!completions.pass_on::<Host>());
+        for waiter in waiters {
+            completions.unfollow(waiter);
+        }
+        assert!(!completions.finishes() && completions.followers.is_empty());
+        assert_eq!(
+            (completions.next(), completions.next()),
+            (Some((3, Ok(1))), None)
+        );
+    }
+}

@@ -193,6 +193,25 @@ mod tests {
         assert_eq!(sessions.get(&[3]), Some(vec![3]));
     }
 
+    /// It was put, taken and put again: its first turn is over.
+    #[test]
+    fn a_session_that_comes_back_is_the_youngest() {
+        let sessions = ServerSessions::new(3);
+        let put = |key| assert!(sessions.put(vec![key], vec![key]));
+        let kept = || [1, 2, 3, 4].map(|key| sessions.get(&[key]).is_some());
+        put(1);
+        assert_eq!(sessions.take(&[1]), Some(vec![1]));
+        put(2);
+        put(1);
+        put(3);
+        assert_eq!(kept(), [true, true, true, false]);
+        // A new value of one that is there takes no room.
+        assert!(sessions.put(vec![1], vec![7]));
+        put(4);
+        assert_eq!(kept(), [true, false, true, true]);
+        assert_eq!(sessions.get(&[1]), Some(vec![7]));
+    }
+
     #[test]
     fn a_cache_of_none_keeps_none() {
         let sessions = ServerSessions::new(0);

@@ -125,7 +125,7 @@ impl<E: Environment> ProducesTickets for Ticketer<E> {
 #[cfg(test)]
 mod tests {
     use super::{Environment, PERIOD, Ticketer};
-    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
     use rustls::server::ProducesTickets as _;
 
     static NOW: AtomicU64 = AtomicU64::new(1_000_000);
@@ -165,5 +165,65 @@ mod tests {
         assert_eq!(opened().as_deref(), Some(&b"session"[..]));
         NOW.fetch_add(PERIOD, Relaxed);
         assert_eq!(opened(), None);
+    }
+
+    /// An environment of a test's own: its time, and whether there are random numbers.
+    macro_rules! environment {
+        ($name:ident, $now:ident, $dry:ident) => {
+            static $now: AtomicU64 = AtomicU64::new(1_000_000);
+            static $dry: AtomicBool = AtomicBool::new(false);
+
+            #[derive(Debug)]
+            struct $name;
+
+            impl Environment for $name {
+                fn now() -> Option<u64> {
+                    Some($now.load(Relaxed))
+                }
+
+                fn fill(into: &mut [u8]) -> bool {
+                    into.fill(COUNT.fetch_add(1, Relaxed) as u8);
+                    !$dry.load(Relaxed)
+                }
+
+                fn fast_aes() -> bool {
+                    true
+                }
+            }
+        };
+    }
+
+    environment!(Idle, IDLE_NOW, IDLE_DRY);
+    environment!(Dry, DRY_NOW, DRY_DRY);
+
+    /// No ticket was sealed or opened meanwhile.
+    #[test]
+    fn a_key_that_was_replaced_late_opens_nothing() {
+        for (periods, opens) in [(1, true), (2, false), (3, false), (1, true)] {
+            let tickets = Ticketer::<Idle>::new();
+            let ticket = tickets.encrypt(b"session").unwrap();
+            IDLE_NOW.fetch_add(periods * PERIOD, Relaxed);
+            assert_eq!(tickets.decrypt(&ticket).is_some(), opens, "{periods}");
+            let fresh = tickets.encrypt(b"session").unwrap();
+            assert!(tickets.decrypt(&fresh).is_some(), "{periods}");
+        }
+    }
+
+    /// Nothing is sealed by a key or a nonce that isn't random; the keys that are known go on once
+    /// there are random numbers again.
+    #[test]
+    fn without_random_numbers_nothing_is_sealed() {
+        let tickets = Ticketer::<Dry>::new();
+        DRY_DRY.store(true, Relaxed);
+        assert_eq!(tickets.encrypt(b"session"), None);
+        DRY_DRY.store(false, Relaxed);
+        let ticket = tickets.encrypt(b"session").unwrap();
+        DRY_DRY.store(true, Relaxed);
+        assert_eq!(tickets.encrypt(b"session"), None);
+        assert!(tickets.decrypt(&ticket).is_some());
+        DRY_NOW.fetch_add(PERIOD, Relaxed);
+        assert_eq!(tickets.encrypt(b"session"), None);
+        DRY_DRY.store(false, Relaxed);
+        assert!(tickets.decrypt(&ticket).is_some());
     }
 }

@@ -310,6 +310,38 @@ mod tests {
         assert_eq!(timers.expire(&Fake::all(90 * MS)), None);
     }
 
+    /// While the signal of its last setting is on its way: what is left is of the new setting, even
+    /// once that is over, and what the old one missed doesn't count.
+    #[test]
+    fn a_timer_that_is_set_while_its_signal_is_sent_shows_the_new_setting() {
+        let (mut timers, one) = with_one(kind(Clock::Monotonic, Receiver::Process));
+        timers.set(one, every(MS), false, &Fake::all(0));
+        timers.expire(&Fake::all(MS));
+        timers
+            .take(10, Receiver::Process, &Fake::all(5 * MS))
+            .unwrap();
+        assert_eq!(timers.overrun(one), Some(4));
+        timers.expire(&Fake::all(6 * MS));
+        timers.set(one, every(10 * MS), false, &Fake::all(6 * MS));
+        assert_eq!(timers.overrun(one), Some(0));
+        let left = |timers: &mut PosixTimers, now| timers.get(one, &Fake::all(now)).unwrap().value;
+        assert_eq!(left(&mut timers, 9 * MS), 7 * MS);
+        // It is over, and its own signal is to come.
+        assert_eq!(left(&mut timers, 19 * MS), 1);
+        let now = Fake::all(19 * MS);
+        assert_eq!((timers.expire(&now), timers.earliest(&now)), (None, None));
+        assert_eq!(timers.take(10, Receiver::Process, &now).unwrap().overrun, 0);
+        assert!(timers.expire(&now).is_some());
+        // One that is removed takes its signal along; its number begins again.
+        assert!(timers.delete(one) && !timers.delete(one));
+        assert_eq!(timers.take(10, Receiver::Process, &now), None);
+        assert_eq!(
+            timers.create(kind(Clock::Monotonic, Receiver::Process)),
+            Some(one)
+        );
+        assert_eq!((timers.expire(&now), timers.earliest(&now)), (None, None));
+    }
+
     #[test]
     fn two_timers_send_one_signal_each() {
         let mut timers = PosixTimers::new();

@@ -201,7 +201,7 @@ let slow () =
 let dripping () =
   let client, server = Soil.Flow.pair () in
   let length = 200 in
-  let limits = { Server.default_limits with body_seconds = 0.4; body_rate = max_int } in
+  let limits = { Server.default_limits with body_seconds = 1.5; body_rate = max_int } in
   let serve () =
     D.with_close server (fun server ->
         Server.connection ~limits server (fun r -> Server.string (Server.body_string r)))
