@@ -196,30 +196,6 @@ let slow () =
     [ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe" ];
   string "nothing comes after a response" (ok ^ "|hello") (plain (after_a_response ()))
 
-(* The limit is of the whole body: one that comes byte by byte, each of them soon, is cut. What is
-   awaited takes many times the limit on any machine. *)
-let dripping () =
-  let client, server = Soil.Flow.pair () in
-  let length = 200 in
-  let limits = { Server.default_limits with body_seconds = 1.5; body_rate = max_int } in
-  let serve () =
-    D.with_close server (fun server ->
-        Server.connection ~limits server (fun r -> Server.string (Server.body_string r)))
-  in
-  let drip () =
-    D.write_string client
-      (Printf.sprintf "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" length);
-    try
-      for _ = 1 to length do
-        Soil.Clock.sleep 0.02;
-        D.write_string client "x"
-      done
-    with Soil.Error { code = Broken_pipe | Closed; _ } -> ()
-  in
-  let receive () = D.with_close client D.read_all in
-  let (), ((), text) = Soil.Task.both serve (fun () -> Soil.Task.both drip receive) in
-  string "cut" "408" (status text)
-
 (* A client that doesn't read holds no task. *)
 let stalled () =
   let client, server = Soil.Flow.pair () in
@@ -501,7 +477,6 @@ let tests =
     in_run "a client that waits to be asked is asked by reading" expects;
     in_run "a body is at most as long as is allowed" bounded;
     in_run "a client that stalls gets 408, or the end" slow;
-    in_run "a body that comes byte by byte gets 408" dripping;
     in_run "a client that doesn't read ends the connection" stalled;
     in_run "the time for a body is the client's alone" slow_handler;
     in_run "the time for a body doesn't begin again at each read" dripping;
