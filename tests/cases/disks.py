@@ -387,3 +387,50 @@ def a_disk_without_flushes(context):
             kept = [text for text in output.splitlines() if not text.startswith("soil: ")]
             assert kept == [health, health], f"{form}: {output}"
             context.run("fsck.fat", "-n", disk)
+
+
+def journal_of_revokes(context):
+    """An ext4 disk of 4 GiB, sparse, whose journal of 8 MiB revokes two million blocks."""
+    disk = context.path("revokes.img")
+    with open(disk, "wb") as file:
+        file.truncate(4 << 30)
+    features = "^metadata_csum,^64bit,^resize_inode,^has_journal"
+    context.run("mkfs.ext4", "-q", "-F", "-b", "1024", "-O", features, disk)
+    context.run("tune2fs", "-J", "size=8", disk)
+    text = context.run("debugfs", "-R", "blocks <8>", disk).stdout
+    places = [int(word) * 1024 for word in text.split() if word.isdigit()]
+    with open(disk, "r+b") as file:
+        file.seek(places[0])
+        head = bytearray(file.read(1024))
+        (count,) = struct.unpack_from(">I", head, 0x10)
+        (sequence,) = struct.unpack_from(">I", head, 0x18)
+        struct.pack_into(">I", head, 0x1C, 1)
+        file.seek(places[0])
+        file.write(head)
+        block = 1 << 20
+        for number in range(1, count):
+            kind = 2 if number + 1 == count else 5
+            names = range(block, block + 252)
+            block += 252
+            file.seek(places[number])
+            file.write(struct.pack(">256I", 0xC03B3998, kind, sequence, 1024, *names))
+        file.seek(1024 + 0x60)
+        (incompatible,) = file.read(1)
+        file.seek(1024 + 0x60)
+        file.write(bytes([incompatible | 4]))
+    return disk
+
+
+@test(limit=120)
+def a_journal_names_millions_of_blocks(context):
+    """A machine of 64 MiB mounts a disk whose journal names two million blocks, and writes to it;
+    the disk is whole."""
+    disk = journal_of_revokes(context)
+    program = "tests/programs/unmodified/files.exe"
+    options = ["--mem", "64M", "--disk", f"ext4={disk}"]
+    child = context.soil(program, "microvm", "leave", "/ext4/left", options=options)
+    child.wait_line("written")
+    child.signal(signal.SIGTERM)
+    assert child.finish(context.remaining()) == 143, child.text
+    assert context.run("debugfs", "-R", "cat left", disk).stdout == "/ext4/left"
+    context.run("e2fsck", "-fn", disk)
