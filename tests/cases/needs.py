@@ -9,6 +9,7 @@ import subprocess
 from cases.network import in_every_form
 from cases.user_network import free_port, uplink
 from harness.context import SOIL, clean, command, executable, outcome
+from harness.runner import test
 
 PROGRAM = "tests/programs/soil/needs.exe"
 BOTH = ("process", "microvm")
@@ -365,3 +366,38 @@ def arguments_by_cmdliner(context, form):
     assert status == 0 and "8000" in shown.replace("--port 8000", ""), (shown, errors)
     lines = "fail 80 /data 65536 0.5\nin a task\n"
     assert run("fail", options=["--ignore-needs"]) == (123, lines, "terms: as asked\n")
+
+
+@test()
+def options_that_cannot_hold_are_refused_before_the_start(context):
+    """Sizes without a unit, --pcap of the host's own sockets, a disk's option that isn't one, and
+    --accel kvm where QEMU can't have it: each refused with the remedy. A misspelt name of a disk
+    is put beside the one that is asked for."""
+    image = executable("examples/hello/main.exe", "microvm")
+    process = executable("examples/hello/main.exe", "process")
+    made = disk(context, "x.img", 1)
+
+    def said(*words, status=125):
+        done = context.run(SOIL, *words, check=False)
+        assert done.returncode == status and "Hello" not in done.stdout, done
+        return done.stderr
+
+    for words in (
+        ("run", image, "--mem", "64"),
+        ("disk", "make", context.path("new.img"), "--size", "8388608", "--fs", "fat"),
+    ):
+        assert "with its unit, such as 64M" in said(*words, status=2), words
+    errors = said("run", process, "--net", "host", "--pcap", context.path("frames"))
+    assert "--pcap doesn't go with --net host" in errors and "tcpdump" in errors, errors
+    errors = said("run", image, "--disk", f"data={made},readonly")
+    assert ",sector=BYTES and ,ro" in errors, errors
+    qemu = context.path("qemu")
+    with open(qemu, "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\nexit 1\n")
+    os.chmod(qemu, 0o755)
+    errors = said("run", image, "--accel", "kvm", "--qemu", qemu)
+    assert "leave out --accel kvm" in errors, errors
+    status, text = ended(
+        context, "microvm", "volume:data:ext4:0", options=["--disk", f"dta={made}"]
+    )
+    assert status == 125 and "disk dta: the program doesn't ask for it, but for data" in text, text

@@ -1,10 +1,13 @@
 """Without privileges: QEMU's own network for the machine, passt for the process, ports
 forwarded."""
 
+import os
+import signal
 import socket
 
-from cases.network import Server, in_every_form
+from cases.network import Server, in_every_form, machine_pid
 from harness.context import FORMS, clean
+from harness.runner import test
 
 SERVICES = "tests/programs/soil/services.exe"
 
@@ -37,6 +40,31 @@ def forwarded_port(context, form):
     # closed, a fault corrected in later ones ("Don't reset ACK_TO_TAP_DUE on any ACK"): what fits
     # the window, for the process.
     context.load("copy", "127.0.0.1", echo, 65_536 if form == "process" else 1_000_000)
+
+
+@test()
+def many_connect_at_once(context):
+    """A hundred clients connect to a forwarded port while QEMU accepts none: the host takes all of
+    them, and each gets its answer when QEMU goes on. (With QEMU's own backlog, the host drops what
+    the third one and those after it send.)"""
+    port, clients = free_port(), []
+    options = ["--net", "user", "--forward", f"{port}:80"]
+    child = context.soil(SERVICES, "microvm", options=options)
+    child.wait_line("ready")
+    machine = machine_pid(child)
+    os.kill(machine, signal.SIGSTOP)
+    for number in range(100):
+        try:
+            client = socket.create_connection(("127.0.0.1", port), context.remaining())
+        except OSError as error:
+            raise AssertionError(f"client {number}: {error}") from error
+        client.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        clients.append(client)
+    os.kill(machine, signal.SIGCONT)
+    for number, client in enumerate(clients):
+        with client:
+            answer = client.makefile("rb").read()
+        assert answer.endswith(b"x" * 1024), f"client {number}: {answer!r}"
 
 
 @in_every_form(forms=("process", "microvm"))

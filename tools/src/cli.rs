@@ -319,7 +319,8 @@ for each MiB.";
 #[command(
     after_help = "Exit status: the program's own (all 8 bits); 124 after --timeout; 125 when \
 the program could not be started; 126 when the machine ended without a status; 127 when the file \
-does not exist. Of an image that ends with 0 but whose output could not be written: 74, or 141 \
+does not exist; 128 and the signal's number when a signal ended a process (139: a \
+segmentation fault) or soil run (143: SIGTERM, 130: Ctrl-C); 134 when an image crashed. Of an image that ends with 0 but whose output could not be written: 74, or 141 \
 when its reader had closed the pipe. Of a program that ends with 0 without a picture for --screenshot: \
 74."
 )]
@@ -367,14 +368,15 @@ pub struct Run {
     /// The network device's hardware address; the second belongs to the second --net.
     #[arg(long = "mac", value_name = "MAC", value_parser = mac)]
     pub macs: Vec<String>,
-    /// Forward a port of this host to a port of the program.
+    /// Forward a port of this host to a port of the program. With user all clients have one
+    /// address in an image, 10.0.2.2; passt keeps theirs.
     #[arg(long = "forward", value_name = "[ADDRESS:]PORT:PORT[/udp]")]
     pub forwards: Vec<Forward>,
     /// Record the frames of all interfaces in this file (pcapng), for Wireshark and tcpdump.
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
     /// Give the program a display, a keyboard and a pointer: in a window; on a VNC server of
-    /// 127.0.0.1 (an image); none: shown nowhere. Without this option: none at all, or a window if
+    /// 127.0.0.1 (an image), which every user of this host can watch and use; none: shown nowhere. Without this option: none at all, or a window if
     /// the program says that it needs a display.
     #[arg(long, value_name = "window|vnc=:N|none")]
     pub display: Option<options::Display>,
@@ -402,7 +404,8 @@ pub struct Run {
     /// Record what the program's tasks do, for Perfetto, in this file (JSON).
     #[arg(long, value_name = "OUT", conflicts_with_all = ["gdb", "profile"])]
     pub trace: Option<PathBuf>,
-    /// Stop before the first instruction and wait for gdb on port 1234 (of 127.0.0.1).
+    /// Stop before the first instruction and wait for gdb on port 1234 (of 127.0.0.1). Every user
+    /// of this host can connect to it, and read and write the machine's memory.
     #[arg(
         long,
         value_name = "PORT",
@@ -483,7 +486,7 @@ pub enum Machine {
 pub enum Accelerator {
     /// KVM if a probe boots under it, otherwise TCG.
     Auto,
-    /// KVM, without a probe.
+    /// KVM, or an error.
     Kvm,
     /// QEMU's translation of instructions (TCG).
     Tcg,

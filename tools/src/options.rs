@@ -24,6 +24,10 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid(text.into()))
 }
 
+/// The same for memory and disks: a bare number is refused, which is bytes to some and MiB to
+/// others.
+const SIZE: &str = "expected a size with its unit, such as 64M or 1G";
+
 /// With less memory no image starts, in MiB.
 const LEAST_MEMORY: u32 = 4;
 
@@ -45,7 +49,7 @@ impl FromStr for Memory {
             Some(digits) => (digits, 1),
             None => match text.strip_suffix(['G', 'g']) {
                 Some(digits) => (digits, 1024),
-                None => (text, 1),
+                None => return invalid(SIZE),
             },
         };
         match digits.parse::<u32>().ok().and_then(|n| n.checked_mul(unit)) {
@@ -53,7 +57,7 @@ impl FromStr for Memory {
             Some(_) => invalid(format!(
                 "memory has to be between {LEAST_MEMORY}M and 1024G: the smallest images need 5M"
             )),
-            None => invalid("expected a size such as 64M or 1G"),
+            None => invalid(SIZE),
         }
     }
 }
@@ -128,7 +132,9 @@ impl FromStr for DiskSize {
             text.strip_suffix([unit, unit.to_ascii_lowercase()])
                 .map(|digits| (digits, shift))
         };
-        let (digits, shift) = units.into_iter().find_map(unit).unwrap_or((text, 0));
+        let Some((digits, shift)) = units.into_iter().find_map(unit) else {
+            return invalid(SIZE);
+        };
         match digits
             .parse::<u64>()
             .ok()
@@ -139,7 +145,7 @@ impl FromStr for DiskSize {
             }
             Some(bytes) if bytes.is_multiple_of(4096) => Ok(Self(bytes)),
             Some(_) => invalid("a disk's size is a multiple of 4096 bytes"),
-            None => invalid("expected a size such as 64M or 1G"),
+            None => invalid(SIZE),
         }
     }
 }
@@ -510,18 +516,18 @@ impl FromStr for Variable {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cidr, Disk, Forward, Memory, Mount, Net, Protocol, Values, Variable};
+    use super::{Cidr, Disk, DiskSize, Forward, Memory, Mount, Net, Protocol, Values, Variable};
     use proptest::prelude::{any, proptest};
 
     #[test]
     fn memory_has_units_and_bounds() {
         assert_eq!("64M".parse(), Ok(Memory(64)));
         assert_eq!("1G".parse(), Ok(Memory(1024)));
-        assert_eq!("12".parse(), Ok(Memory(12)));
         assert_eq!("4M".parse(), Ok(Memory(4)));
         for bad in [
             "",
             "M",
+            "64",
             "64K",
             "0M",
             "3M",
@@ -530,6 +536,15 @@ mod tests {
             "4194304G",
         ] {
             assert!(bad.parse::<Memory>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_size_of_a_disk_has_units_and_bounds() {
+        assert_eq!("64K".parse(), Ok(DiskSize(64 << 10)));
+        assert_eq!("1g".parse(), Ok(DiskSize(1 << 30)));
+        for bad in ["", "K", "8", "67108864", "63K", "65K", "17T"] {
+            assert!(bad.parse::<DiskSize>().is_err(), "{bad}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! `soil run`: one command for both forms of a program.
 
+mod backlog;
 pub mod command;
 pub mod control;
 mod input;
@@ -117,6 +118,9 @@ fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
         .map_err(|error| {
             let failure = Failure::on(&subject, &error);
             match error.kind() {
+                io::ErrorKind::NotFound if disk.file.to_string_lossy().contains(',') => {
+                    failure.remedy("options of a disk are ,sector=BYTES and ,ro, in this order")
+                }
                 io::ErrorKind::NotFound => failure.remedy(
                     "make one with the files of a folder: soil disk make FILE FOLDER --size 64M \
                      --fs fat",
@@ -155,6 +159,13 @@ fn check_network(run: &Run) -> Result<(), Failure> {
             let reason = format!("--net {name} doesn't go with another --net");
             return Err(Failure::new(reason));
         }
+    }
+    if run.pcap.is_some() && run.nets.contains(&Net::Host) {
+        let reason =
+            "--pcap doesn't go with --net host: the program has no frames of its own there";
+        return Err(
+            Failure::new(reason).remedy("give --net user, or record the host's with tcpdump")
+        );
     }
     if run.forwards.is_empty() {
         return Ok(());
@@ -261,11 +272,13 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     let line = line(run, (!run.dry_run).then_some(origin))?;
     let kvm = match run.accel {
         Accelerator::Tcg => false,
-        Accelerator::Kvm => true,
-        Accelerator::Auto => {
-            let cpu = command::cpu(run, true);
-            !run.dry_run && kvm::works(&run.qemu.path, run.machine, cpu)
+        Accelerator::Kvm if run.dry_run || kvm_works(run) => true,
+        Accelerator::Kvm => {
+            let reason = "--accel kvm: KVM starts no machine here";
+            return Err(Failure::new(reason)
+                .remedy("leave out --accel kvm ('soil doctor' says what /dev/kvm lacks)"));
         }
+        Accelerator::Auto => !run.dry_run && kvm_works(run),
     };
     let wiring = Wiring {
         kvm,
@@ -293,6 +306,10 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         return machine::run(run, wiring, &line, origin, Some(socket));
     }
     machine::run(run, wiring, &line, origin, None)
+}
+
+fn kvm_works(run: &Run) -> bool {
+    kvm::works(&run.qemu.path, run.machine, command::cpu(run, true))
 }
 
 /// The kernel's command line.

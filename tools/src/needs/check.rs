@@ -52,16 +52,41 @@ fn complete_where(
         };
         failures.extend(met.err());
     }
+    notes.extend(not_asked_for(&run, answer));
     let Some(last) = failures.pop() else {
         if !run.dry_run {
             notes.iter().for_each(|note| say(note));
         }
         return Ok(run);
     };
-    for failure in failures {
-        say(&failure.to_string());
+    for text in failures.iter().map(Failure::to_string).chain(notes) {
+        say(&text);
     }
     Err(last.with_status(REFUSED))
+}
+
+/// A word on each disk that no need is for, where a need has no disk: its name may be misspelt.
+fn not_asked_for(run: &Run, answer: &Answer) -> Vec<String> {
+    let asked = answer.needs.iter().filter_map(|need| match need {
+        Need::Volume(volume) => Some(volume.name.as_str()),
+        Need::Disk(disk) => Some(disk.name.as_str()),
+        _ => None,
+    });
+    let given = |name: &&str| run.disks.iter().any(|disk| disk.name == **name);
+    let missing: Vec<&str> = asked.clone().filter(|name| !given(name)).collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let is_mounted = |name: &str| run.mounts.iter().any(|mount| mount.disk() == Some(name));
+    run.disks
+        .iter()
+        .map(|disk| disk.name.as_str())
+        .filter(|name| !asked.clone().any(|asked| asked == *name) && !is_mounted(name))
+        .map(|name| {
+            let missing = missing.join(", ");
+            format!("disk {name}: the program doesn't ask for it, but for {missing}")
+        })
+        .collect()
 }
 
 /// Enough networks for those that are declared; one for a program with a port.
@@ -262,7 +287,7 @@ fn processors(form: Form, count: u32) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::complete_where;
+    use super::{complete_where, not_asked_for};
     use crate::cli::{Cli, Command, Run};
     use crate::needs::answer::{Answer, FileSystem, Need, Protocol, Volume};
     use crate::options::{Display, DisplaySize};
@@ -321,6 +346,20 @@ mod tests {
             optional,
             doc: String::new(),
         }
+    }
+
+    #[test]
+    fn a_disk_that_no_need_is_for_is_named_beside_the_one_that_is_missing() {
+        let said = |options: &str, optional| {
+            let needs = vec![volume(&[FileSystem::Fat], "/data", optional)];
+            not_asked_for(&run(options), &Answer { needs, ends: None })
+        };
+        let hint = ["disk dta: the program doesn't ask for it, but for data"];
+        assert_eq!(said("--disk dta=x", false), hint);
+        assert_eq!(said("--disk dta=x", true), hint);
+        assert!(said("--disk dta=x --disk data=y", false).is_empty());
+        assert!(said("--disk dta=x --mount /data=dta", false).is_empty());
+        assert!(said("", false).is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::output::{self, Progress};
 use super::screenshot::{self, Pictured};
 use super::serial::Origin;
 use super::terminal::{self, ReportKey};
-use super::{input, signals};
+use super::{backlog, input, signals};
 use crate::child::{self, dies_with_us};
 use crate::cli::Run;
 use crate::exit_status::{CRASHED, NO_STATUS, NOT_STARTED, TIMED_OUT};
@@ -161,7 +161,19 @@ pub fn run(
         .and_then(|(wanted, (here, _))| wanted.image(here));
     let is_pictured = run.screenshot.is_some();
     let monitor = monitor_here.into();
-    let mut machine = Machine::new(child, control_here, monitor, origin, is_pictured, events)?;
+    let forwards = run.forwards.clone();
+    let qemu = child.id();
+    // Where that isn't possible, it stays as QEMU has it.
+    let on_ready = move || _ = backlog::raise(qemu, &forwards);
+    let mut machine = Machine::new(
+        child,
+        control_here,
+        monitor,
+        origin,
+        is_pictured,
+        events,
+        on_ready,
+    )?;
     if let Some(port) = run.gdb {
         say(&format!("waiting for gdb: target remote 127.0.0.1:{port}"));
     }
@@ -236,6 +248,7 @@ impl Machine {
         origin: Origin,
         is_pictured: bool,
         events: Sender<Event>,
+        on_ready: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Failure> {
         let lost = |what: &str| Failure::new(format!("QEMU's {what} is not there"));
         let output = child.stdout.take().ok_or_else(|| lost("output"))?;
@@ -271,7 +284,9 @@ impl Machine {
                         .push(line);
                 }
             }),
-            reason: Gathered::by(move |state| read_monitor(replies, state, &dumps, &ends)),
+            reason: Gathered::by(move |state| {
+                read_monitor(replies, state, &dumps, &ends, on_ready)
+            }),
             dumped,
             picture: None,
             is_pictured,
@@ -565,7 +580,14 @@ fn outcome(
             Err(known.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
         }
         Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
-        _ => Err(Failure::new(end_without_status(status, reason)).with_status(NO_STATUS)),
+        _ => {
+            let mut text = end_without_status(status, reason);
+            // What it said otherwise is shown by itself.
+            if let Some(line) = complaints.first().filter(|_| !console.spoke) {
+                text = text + ": " + line;
+            }
+            Err(Failure::new(text).with_status(NO_STATUS))
+        }
     }
 }
 
@@ -649,17 +671,26 @@ fn read_control(
 }
 
 /// Reads QMP until QEMU is gone: the reason of its last SHUTDOWN event, which `events` gets as
-/// well, and for `dumps` the answers to requests for a picture.
+/// well, and for `dumps` the answers to requests for a picture. `on_ready` is called when QEMU has
+/// all its devices.
 fn read_monitor(
     from: File,
     state: &Mutex<Option<String>>,
     dumps: &Sender<Result<(), String>>,
     events: &Sender<Event>,
+    on_ready: impl FnOnce(),
 ) {
+    let mut on_ready = Some(on_ready);
     for line in BufReader::new(from).lines().map_while(Result::ok) {
         let Ok(message) = serde_json::from_str::<serde_json::Value>(&line) else {
             continue;
         };
+        // The first command is answered by the main loop, which begins after the set-up.
+        if message.get("return").is_some()
+            && let Some(on_ready) = on_ready.take()
+        {
+            on_ready();
+        }
         // The receivers are gone only when the decision has been made.
         if message["id"] == DUMP_ID {
             let error = message["error"]["desc"].as_str();
