@@ -47,8 +47,11 @@ install)
       ;;
     esac
   done
-  staging=$(mktemp -d)
-  trap 'rm -rf "$staging"' EXIT
+  # Nothing beside this folder: in /tmp others could put links there, which root would follow.
+  private=$(mktemp -d)
+  trap 'rm -rf "$private"' EXIT
+  staging=$private/tree
+  mkdir "$staging"
   dune build @install
   dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
     --destdir "$staging" soil
@@ -98,7 +101,7 @@ END
   mkdir -p "$staging$prefix/share/soil"
   old=
   if [ -f "$manifest" ]; then
-    old=$staging.old
+    old=$private/old
     cp "$manifest" "$old"
     uninstall "$old"
     rm -f "$old"
@@ -110,8 +113,8 @@ END
       [ -d "$destdir$folder" ] || echo "folder $folder"
     done
     [ -z "$fresh" ] || echo "folder $prefix"
-  } >"$staging.list"
-  mv "$staging.list" "$staging$prefix/share/soil/manifest"
+  } >"$private/list"
+  mv "$private/list" "$staging$prefix/share/soil/manifest"
   # tar keeps modes and makes folders, and doesn't follow what lies there already.
   (cd "$staging" && find . ! -type d -print0 | tar -c --null --no-recursion -T - -f -) | (mkdir -p "${destdir:-/}" && cd "${destdir:-/}" && tar -x --no-same-owner -f -)
   echo "installed in $root"

@@ -114,7 +114,17 @@ for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$scr
 # Installed in a folder of its own, Soil is found, builds a new project without Rust, in both forms,
 # and leaves nothing behind.
 prefix=$work/prefix
-holds 'make install' tools/setup/install.sh install "$prefix"
+# Names that can be guessed once its folder is known: root would write through another's links.
+mkdir "$work/shim" "$work/temporary"
+cat >"$work/shim/mktemp" <<END
+#!/bin/sh
+mkdir "$work/temporary/private" && echo "$work/temporary/private"
+END
+chmod +x "$work/shim/mktemp"
+for name in list old; do ln -s "$work/victim" "$work/temporary/private.$name"; done
+holds 'make install' env PATH="$work/shim:$PATH" tools/setup/install.sh install "$prefix"
+check 'make install writes nothing beside its folder' '' "$(cat "$work/victim" 2>/dev/null)"
+rm -r "$work/shim" "$work/temporary"
 holds 'the command of windows is installed' test -x "$prefix/bin/soil-window"
 holds 'the notices for programs are installed' cmp THIRD-PARTY-LICENSES "$prefix/share/doc/soil/THIRD-PARTY-LICENSES"
 (. "$prefix/env" && soil doctor) >"$work/doctor.log" 2>&1
