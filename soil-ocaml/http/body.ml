@@ -30,7 +30,7 @@ let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits =
   in
   { input; limits; truncated; ask; waited = 0.; step; left; got = 0; max = max_int }
 
-let too_large () = raise (Head.Refused `Request_entity_too_large)
+let too_large () = Soil_backtrace.raise (Head.Refused `Request_entity_too_large)
 
 let limit t max =
   if (t.step = Fixed || t.step = Data) && t.left > max - t.got then too_large ();
@@ -58,7 +58,7 @@ let in_time t f =
   let finally () = t.waited <- t.waited +. Soil.Clock.monotonic () -. begun in
   Fun.protect ~finally f
 
-let malformed () = raise (Head.Refused `Bad_request)
+let malformed () = Soil_backtrace.raise (Head.Refused `Bad_request)
 let chunk_line = 256 (* bytes of the line of a chunk's size, with its extensions *)
 
 let hexadecimal = function
@@ -106,7 +106,7 @@ let rec advance t =
       ignore (Head.fields t.input t.limits);
       t.step <- Over
 
-let at_end t = match t.step with To_end -> t.step <- Over | _ -> raise t.truncated
+let at_end t = match t.step with To_end -> t.step <- Over | _ -> Soil_backtrace.raise t.truncated
 
 let took t n =
   t.got <- t.got + n;
@@ -134,8 +134,8 @@ let read_by take t b off len =
         t.step <- Broken;
         match e with
         | Input.Malformed | Input.Too_long -> malformed ()
-        | End_of_file -> raise t.truncated
-        | Input.Late -> raise (Head.Refused `Request_timeout)
+        | End_of_file -> Soil_backtrace.raise t.truncated
+        | Input.Late -> Soil_backtrace.raise (Head.Refused `Request_timeout)
         | e -> raise e)
 
 let source t =

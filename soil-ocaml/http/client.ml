@@ -119,7 +119,7 @@ let open_connection t uri origin =
     match (origin.scheme, t.tls) with "https", Some tls -> tls ~host:origin.host flow | _ -> flow
   in
   match Soil.Task.timeout_opt t.connect_seconds connect with
-  | None -> raise (Failed (uri, Too_slow))
+  | None -> Soil_backtrace.raise (Failed (uri, Too_slow))
   | Some flow ->
       t.opened <- t.opened + 1;
       let input = Input.create flow in
@@ -160,7 +160,7 @@ let origin_of t uri =
       let default = if scheme = "http" then 80 else 443 in
       let port = Option.value (Uri.port uri) ~default in
       { scheme; host = String.lowercase_ascii (bare host); port }
-  | _ -> raise (Failed (uri, Not_supported))
+  | _ -> Soil_backtrace.raise (Failed (uri, Not_supported))
 
 let host_field origin =
   let host = if String.contains origin.host ':' then "[" ^ origin.host ^ "]" else origin.host in
@@ -242,7 +242,7 @@ let first_head t conn uri meth sending =
   | exception Soil.Error { code = Connection_reset | Broken_pipe; _ }
     when Input.buffered conn.input = 0 ->
       raise Nothing_came
-  | exception e -> raise (failed uri e)
+  | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
 
 (* In a task of its own, unless it is short: the server may answer before it has read all. *)
 let send scope conn ~head body =
@@ -291,7 +291,7 @@ let make_body t conn uri (head : Head.response) =
 
 let source uri body =
   let plain = Body.source body in
-  let reading f = try f () with e -> raise (failed uri e) in
+  let reading f = try f () with e -> Soil_backtrace.(reraise (failed uri e) (get ())) in
   Soil.Flow.source ~name:"body"
     ~read_into:(fun b off len -> reading (fun () -> D.read_into plain b off len))
     (fun b off len -> reading (fun () -> D.read plain b off len))
@@ -314,7 +314,7 @@ let exchange t conn origin uri meth headers body f =
     | exception Soil.Error { code = Connection_reset | Broken_pipe | Not_connected; _ } ->
         (* The response may have come before the server closed. *)
         { is_sent = false; mistake = None }
-    | exception e -> raise (failed uri e)
+    | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
   in
   let mistake e = match sending.mistake with Some m -> m | None -> e in
   match
@@ -329,7 +329,7 @@ let exchange t conn origin uri meth headers body f =
     (result, is_kept)
   with
   | outcome -> outcome
-  | exception e -> raise (mistake e)
+  | exception e -> Soil_backtrace.(reraise (mistake e) (get ()))
 
 let is_idempotent = function
   | `GET | `HEAD | `PUT | `DELETE | `OPTIONS | `TRACE -> true
@@ -361,7 +361,8 @@ let once t origin uri meth headers body f =
         raise e
   in
   let fresh () =
-    try on (open_connection t uri origin) with Nothing_came -> raise (Failed (uri, Truncated))
+    try on (open_connection t uri origin)
+    with Nothing_came -> Soil_backtrace.raise (Failed (uri, Truncated))
   in
   match unused_connection place with
   | None -> fresh ()
@@ -371,7 +372,7 @@ let once t origin uri meth headers body f =
         let may_repeat =
           match body with Stream _ -> false | Empty | String _ -> is_idempotent meth
         in
-        if may_repeat then fresh () else raise (Failed (uri, Truncated)))
+        if may_repeat then fresh () else Soil_backtrace.raise (Failed (uri, Truncated)))
 
 (* Redirects *)
 
@@ -394,7 +395,7 @@ let redirect t origin uri meth headers body (head : Head.response) =
       in
       let there = origin_of t next in
       if origin.scheme = "https" && there.scheme = "http" then
-        raise (Failed (next, Insecure_redirect));
+        Soil_backtrace.raise (Failed (next, Insecure_redirect));
       let headers = if there = origin then headers else without headers credentials in
       let next = if there = origin then Uri.with_userinfo next (Uri.userinfo uri) else next in
       if becomes_get then Again (`GET, next, without headers about_body, Empty)
@@ -408,7 +409,7 @@ let request ?(headers = H.init ()) ?(body = Empty) t meth uri f =
       match if t.max_redirects = 0 then Done else redirect t origin uri meth headers body head with
       | Done -> Ok (f (cohttp_response head) (source ()))
       | Again (meth, next, headers, body) ->
-          if left = 0 then raise (Failed (next, Too_many_redirects));
+          if left = 0 then Soil_backtrace.raise (Failed (next, Too_many_redirects));
           Error (meth, next, headers, body)
     in
     match once t origin uri meth headers body take with
@@ -420,7 +421,7 @@ let request ?(headers = H.init ()) ?(body = Empty) t meth uri f =
 let whole t uri response source =
   match D.read_all ~max:t.limits.body_bytes source with
   | text -> (response, text)
-  | exception Soil.Error { code = Too_large; _ } -> raise (Failed (uri, Too_large))
+  | exception Soil.Error { code = Too_large; _ } -> Soil_backtrace.raise (Failed (uri, Too_large))
 
 let get ?headers t uri = request ?headers t `GET uri (whole t uri)
 let post ?headers t uri body = request ?headers ~body t `POST uri (whole t uri)
@@ -436,9 +437,11 @@ let upgrade ?(headers = H.init ()) t ~protocol uri f =
       Output.strings conn.output [ head_text origin headers `GET uri [] ];
       first_head t conn uri `GET { is_sent = true; mistake = None }
     with
-    | Nothing_came -> raise (Failed (uri, Truncated))
-    | e -> raise (failed uri e)
+    | Nothing_came -> Soil_backtrace.raise (Failed (uri, Truncated))
+    | e -> Soil_backtrace.(reraise (failed uri e) (get ()))
   in
-  if head.status <> 101 then raise (Failed (uri, Not_upgraded (Status.of_code head.status)))
-  else if not (Grammar.mem head.headers "upgrade" protocol) then raise (Failed (uri, Malformed))
+  if head.status <> 101 then
+    Soil_backtrace.raise (Failed (uri, Not_upgraded (Status.of_code head.status)))
+  else if not (Grammar.mem head.headers "upgrade" protocol) then
+    Soil_backtrace.raise (Failed (uri, Malformed))
   else f (cohttp_response head) (Input.duplex conn.input)

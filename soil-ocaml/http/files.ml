@@ -62,7 +62,7 @@ let rec send_copied output file path position left =
   if left > 0 then (
     let b = Bigarray.Array1.create Char C_layout (min left piece) in
     let n = Soil.Fs.pread_into file ~position b 0 (Bigarray.Array1.dim b) in
-    if n = 0 then raise (Shorter path);
+    if n = 0 then Soil_backtrace.raise (Shorter path);
     Output.buffer output b 0 n;
     send_copied output file path (position + n) (left - n))
 
@@ -78,7 +78,7 @@ let send_lent output file path position length =
     at := !at + n
   in
   match Soil.In_place.iter ~position ~len:length file send with
-  | () -> if !at < last then raise (Shorter path)
+  | () -> if !at < last then Soil_backtrace.raise (Shorter path)
   | exception Soil.Error { code = Out_of_memory; _ } when not !sending ->
       (* Too much is lent at the moment, such as to clients that read slowly. *)
       send_copied output file path !at (last - !at)
@@ -121,7 +121,7 @@ let send_parts body ~fill ~send output ~head =
 let send_file path body output ~head =
   Soil.Fs.with_file path @@ fun file ->
   let fill b off { position; length; _ } =
-    if Soil.Fs.pread file ~position b off length < length then raise (Shorter path)
+    if Soil.Fs.pread file ~position b off length < length then Soil_backtrace.raise (Shorter path)
   in
   let send { position; length; _ } = send_lent output file path position length in
   send_parts body ~fill ~send output ~head

@@ -25,7 +25,8 @@ let int_of_opcode = function
 let is_control = function Close | Ping | Pong -> true | Continuation | Text | Binary -> false
 
 let rec ensure input n =
-  if Input.buffered input < n then if Input.more input then ensure input n else raise End_of_file
+  if Input.buffered input < n then
+    if Input.more input then ensure input n else Soil_backtrace.raise End_of_file
 
 let byte input i = Char.code (Input.get input i)
 
@@ -79,7 +80,9 @@ let payload input ~came h =
       if room = 0 then fill (Bytes.extend b 0 (min at (h.length - at))) at
       else (
         came at;
-        match Input.read input b at room with 0 -> raise End_of_file | n -> fill b (at + n))
+        match Input.read input b at room with
+        | 0 -> Soil_backtrace.raise End_of_file
+        | n -> fill b (at + n))
   in
   let b = fill (Bytes.create (min first_bytes h.length)) 0 in
   Option.iter (fun mask -> apply_mask mask b) h.mask;

@@ -13,7 +13,7 @@ type response = {
   persistent : bool;
 }
 
-let refuse status = raise (Refused status)
+let refuse status = Soil_backtrace.raise (Refused status)
 let bad () = refuse `Bad_request
 
 (* What is left of the limit of bytes; a line counts with its end. *)

@@ -33,8 +33,8 @@ let in_time t f =
   if t.until = infinity then f ()
   else
     let left = t.until -. Soil.Clock.monotonic () in
-    if left <= 0. then raise Late
-    else match Soil.Task.timeout_opt left f with Some n -> n | None -> raise Late
+    if left <= 0. then Soil_backtrace.raise Late
+    else match Soil.Task.timeout_opt left f with Some n -> n | None -> Soil_backtrace.raise Late
 
 (* Room behind what is buffered. *)
 let make_room t =
@@ -72,7 +72,7 @@ let line t ~max =
       if length < 0 || Bytes.get t.bytes (at - 1) <> '\r' then raise Malformed else length
     else
       let seen = buffered t in
-      if more t then go seen else raise End_of_file
+      if more t then go seen else Soil_backtrace.raise End_of_file
   in
   go 0
 

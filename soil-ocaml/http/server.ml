@@ -168,9 +168,6 @@ let finish conn =
 
 (* One request after the other *)
 
-external get_backtrace : unit -> Printexc.raw_backtrace = "caml_get_exception_raw_backtrace"
-external raise_with_backtrace : exn -> Printexc.raw_backtrace -> 'a = "%raise_with_backtrace"
-
 (* What becomes of the connection after a response. *)
 type next = Continue | End | Fail of exn * Printexc.raw_backtrace
 
@@ -215,8 +212,8 @@ let answer conn (head : Head.request) handler =
     | response -> response
     | exception Refused code -> status code
     | exception e ->
-        let backtrace = get_backtrace () in
-        if is_cancelled e || is_failure conn e then raise_with_backtrace e backtrace;
+        let backtrace = Soil_backtrace.get () in
+        if is_cancelled e || is_failure conn e then Soil_backtrace.reraise e backtrace;
         failure := Fail (e, backtrace);
         status `Internal_server_error
   in
@@ -236,7 +233,7 @@ let answer conn (head : Head.request) handler =
   (match send conn response ~version ~head_only ~keep with
   | () -> note response.status
   | exception e ->
-      let backtrace = get_backtrace () in
+      let backtrace = Soil_backtrace.get () in
       (* A response that couldn't be begun can still be replaced. *)
       if Output.sent conn.output = sent_before && not (is_failure conn e || is_cancelled e) then (
         send conn (status `Internal_server_error) ~version ~head_only ~keep:false;
@@ -244,7 +241,7 @@ let answer conn (head : Head.request) handler =
         failure := Fail (e, backtrace))
       else (
         note response.status;
-        raise_with_backtrace e backtrace));
+        Soil_backtrace.reraise e backtrace));
   match !failure with
   | Fail _ -> !failure
   | Continue | End -> if keep && Body.discard content then Continue else End
@@ -278,7 +275,7 @@ let rec requests conn handler =
         | End -> finish conn
         | Fail (e, backtrace) ->
             finish conn;
-            raise_with_backtrace e backtrace)
+            Soil_backtrace.reraise e backtrace)
     | exception Refused code ->
         refuse conn code;
         finish conn
@@ -371,8 +368,8 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handle
         match run conn handler with
         | () -> ()
         | exception e ->
-            let backtrace = get_backtrace () in
-            if Option.is_some on_error || is_cancelled e then raise_with_backtrace e backtrace;
+            let backtrace = Soil_backtrace.get () in
+            if Option.is_some on_error || is_cancelled e then Soil_backtrace.reraise e backtrace;
             report conn e backtrace)
   in
   let each connection =
@@ -384,7 +381,10 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handle
         | Some d -> D.with_close d (fun d -> one connection (d :> D.flow))
         | None ->
             let detail = Printf.sprintf "not within %g s" seconds in
-            Soil.Error.fail Timed_out "handshake" ~subject:(D.name connection) ~detail)
+            let subject = D.name connection in
+            let e = Soil.Error { code = Timed_out; operation = "handshake"; subject; detail } in
+            Soil.Private.peer_failed connection e;
+            Soil_backtrace.raise e)
   in
   Soil.Task.scope @@ fun scope ->
   let watch () =

@@ -84,7 +84,7 @@ let send_close t code reason =
 let fail t code reason =
   (if code <> 1006 then try send_close t code reason with Soil.Error _ | Soil.Task.Timeout _ -> ());
   t.has_closed <- true;
-  raise (Failed (code, reason))
+  Soil_backtrace.raise (Failed (code, reason))
 
 (* Receiving *)
 

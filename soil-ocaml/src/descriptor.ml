@@ -1,3 +1,5 @@
+exception Of_peer of exn
+
 type state = ..
 type side = [ `Receive | `Send | `Both ]
 

@@ -1,6 +1,9 @@
 (** The part of descriptors that {!File_descriptor} and the modules of single kinds share. Private
     to Soil. *)
 
+exception Of_peer of exn
+(** In [failure]: an exception of a protocol above the descriptor, whose reason is the peer. *)
+
 type state = ..
 (** Documented in {!Flow.state}. *)
 
@@ -13,7 +16,7 @@ type t = {
   mutable is_open : bool;
   mutable back : bytes;  (** Bytes that were read and given back, from [taken] on. *)
   mutable taken : int;
-  mutable failure : exn;  (** The last exception of input or output. *)
+  mutable failure : exn;  (** The last exception of input or output, or {!Of_peer}. *)
   mutable writer : Scheduler.fiber;  (** The fiber in {!alone}, or [Scheduler.no_fiber]. *)
   mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!alone}. *)
   mutable thread : int;  (** The thread in {!alone} outside of [run], or 0. *)

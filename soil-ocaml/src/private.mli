@@ -27,6 +27,11 @@ val needed_input : (unit -> unit) -> unit
 (** [needed_input f] lets {!Needs} know that [f ()] raises {!Error.Error} unless there are input
     devices. *)
 
+val peer_failed : _ File_descriptor.t -> exn -> unit
+(** [peer_failed d e] before [e] is raised: what the peer of [d] did is the reason for [e]. It is
+    logged in one line, at the level of information, and {!Tcp.serve} reports it to [on_error] only.
+*)
+
 val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than
     [Fun.protect]. *)

@@ -223,10 +223,6 @@ let with_connection ?timeout ?options endpoint f =
 
 (* Servers *)
 
-let report c e =
-  let backtrace = Failure.get_backtrace () in
-  Failure.report (fun () -> File_descriptor.name c ^ ": exception ") e backtrace
-
 (* Whether [e] is the exception that [d] itself raised as its peer went away, physically. *)
 let is_peer_gone (d : Descriptor.t) e =
   e == d.failure
@@ -234,6 +230,15 @@ let is_peer_gone (d : Descriptor.t) e =
   match e with
   | Error.Error { code = Connection_reset | Broken_pipe | Timed_out | Not_connected; _ } -> true
   | _ -> false
+
+(* What a protocol above [c] has refused of its peer is in the log (Private.peer_failed). *)
+let is_of_peer (d : Descriptor.t) e =
+  match d.failure with Descriptor.Of_peer f -> f == e | _ -> false
+
+let report c e =
+  let backtrace = Failure.get_backtrace () in
+  if not (is_of_peer (any c) e) then
+    Failure.report (fun () -> File_descriptor.name c ^ ": exception ") e backtrace
 
 let handle_connection handler on_error (c : connection) =
   File_descriptor.with_close c @@ fun c ->

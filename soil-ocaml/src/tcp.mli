@@ -63,9 +63,10 @@ val serve :
     - At most [max_connections] (default: 4096) are served at once; others wait in the backlog.
     - An exception [e] of [handler] ends that connection only, after [on_error c e] (default: it is
       reported with its backtrace on the error console, in the words of the printers that are
-      registered with [Printexc] if the program has that). What [c] itself raised because its peer
-      went away ([Connection_reset], [Broken_pipe], [Not_connected], or [Timed_out] by the
-      protocol's own limits) isn't reported; the same from another descriptor, or from a
+      registered with [Printexc] if the program has that; what a session of TLS has refused of its
+      peer is logged instead, in one line at the level of information). What [c] itself raised
+      because its peer went away ([Connection_reset], [Broken_pipe], [Not_connected], or [Timed_out]
+      by the protocol's own limits) isn't reported; the same from another descriptor, or from a
       {!Task.timeout}, is. [Printexc.get_raw_backtrace ()] at the beginning of [on_error] is the
       backtrace of [e]. An exception of [on_error] ends [serve], which raises it.
     - When [serve] is cancelled it stops accepting, gives what runs [grace] seconds (default: 5) to

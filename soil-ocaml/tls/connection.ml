@@ -8,6 +8,7 @@ type t = {
   write_below : bytes -> int -> int -> int;  (** Some of the bytes. *)
   shut_below : [ `Receive | `Send | `Both ] -> unit;
   close_below : unit -> unit;
+  peer_failed : exn -> unit;
   sending : Soil.Task.Mutex.t;  (** Held by who writes below. *)
   mutable unsent : bytes;  (** Records that a call left when it was cancelled… *)
   mutable unsent_at : int;  (** …from here… *)
@@ -23,10 +24,18 @@ let closed = -1
 (* What Rust answers where it needs input. *)
 let would_block = -1001
 
-let fail t operation r =
-  if t.session = closed then Soil.Error.fail Closed operation ~subject:t.name
-  else Settings.fail operation t.name r
+let error t operation r =
+  if t.session = closed then
+    Soil.Error.Error { code = Closed; operation; subject = t.name; detail = "" }
+  else Settings.error operation t.name r
 
+let give_up t e =
+  (match e with
+  | Soil.Error.Error { code = Tls | Certificate | Connection_reset | Busy; _ } -> t.peer_failed e
+  | _ -> ());
+  Soil_backtrace.raise e
+
+let fail t operation r = give_up t (error t operation r)
 let check t operation r = if r >= 0 then r else fail t operation r
 
 (* Output. Who calls these holds [sending]. *)
@@ -74,20 +83,21 @@ let send_if_free t =
   then (
     (try send_pending t
      with e ->
+       let backtrace = Soil_backtrace.get () in
        Soil.Task.Mutex.unlock t.sending;
-       raise e);
+       Soil_backtrace.reraise e backtrace);
     Soil.Task.Mutex.unlock t.sending)
 
 (* An alert for the peer; what was wrong matters more than whether that could be sent. *)
 let send_alert t = try send_if_free t with Soil.Error.Error _ -> ()
 
 let refuse t operation r =
-  let e = try fail t operation r with e -> e in
+  let e = error t operation r in
   send_alert t;
-  raise e
+  give_up t e
 
 (* Input. The call below either takes nothing, or what it took goes to the session. *)
-let fill ?(size = Buffers.small) t operation =
+let fill ?(size = Buffers.small) t =
   let b = Buffers.take size in
   let n =
     try t.read_below b 0 (Bytes.length b)
@@ -102,10 +112,11 @@ let fill ?(size = Buffers.small) t operation =
     else Raw.tls_feed t.session b 0 n
   in
   Buffers.give b;
-  ignore (check t operation r)
+  r
 
 let fill_streaming t operation =
-  fill ~size:(if t.streaming then Buffers.large else Buffers.small) t operation
+  let r = fill ~size:(if t.streaming then Buffers.large else Buffers.small) t in
+  ignore (check t operation r)
 
 (* Handshakes of servers in progress: all have one budget. Who is refused for others waits for a
    stranger, in a call that ends when its flow is closed. *)
@@ -126,11 +137,16 @@ let rec end_refused () =
     end_refused ())
 
 let fill_handshake t =
-  (match fill t "tls handshake" with
-  | () -> ()
+  (* What the session says next is the reason, unless it goes on. *)
+  (match fill t with
+  | r ->
+      if r < 0 then
+        let e = error t "tls handshake" r in
+        if Raw.tls_handshake t.session >= 0 then give_up t e
   | exception (Soil.Error.Error _ as e) ->
       (* Its flow was closed because it was refused, or it failed by itself. *)
-      if Raw.tls_handshake t.session >= 0 then raise e);
+      let backtrace = Soil_backtrace.get () in
+      if Raw.tls_handshake t.session >= 0 then Soil_backtrace.reraise e backtrace);
   end_refused ()
 
 let rec handshake t =
@@ -201,6 +217,8 @@ let start (config : Settings.config) ~host d =
       write_below = D.write_some d;
       shut_below = D.shutdown d;
       close_below = (fun () -> D.close d);
+      (* A client has chosen its server. *)
+      peer_failed = (if host = None then Soil.Private.peer_failed d else ignore);
       sending = Soil.Task.Mutex.create ();
       unsent = Bytes.empty;
       unsent_at = 0;
@@ -224,9 +242,10 @@ let start (config : Settings.config) ~host d =
         ~close:(fun () -> close t)
         ()
   | exception e ->
+      let backtrace = Soil_backtrace.get () in
       in_progress := without t !in_progress;
       close t;
-      raise e
+      Soil_backtrace.reraise e backtrace
 
 let of_flow operation f =
   match Soil.Flow.state f with

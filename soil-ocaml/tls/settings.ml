@@ -23,7 +23,10 @@ let code : int -> Soil.Error.code = function
   | -41 -> Tls
   | _ -> Invalid
 
-let fail operation subject r = Soil.Error.fail (code r) operation ~subject ~detail:(detail ())
+let error operation subject r =
+  Soil.Error.Error { code = code r; operation; subject; detail = detail () }
+
+let fail operation subject r = Soil_backtrace.raise (error operation subject r)
 let check operation subject r = if r >= 0 then r else fail operation subject r
 
 (* What the collector found to be unused is given back by the next call that makes something: a

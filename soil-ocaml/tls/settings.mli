@@ -3,6 +3,9 @@
 val check : string -> string -> int -> int
 (** [check operation subject r] is [r], or raises the error that a negative [r] stands for. *)
 
+val error : string -> string -> int -> exn
+(** [error operation subject r] is the error for the negative result [r] of the last call. *)
+
 val fail : string -> string -> int -> 'a
 (** [fail operation subject r] raises that error. *)
 

@@ -28,7 +28,8 @@
     [Connection_reset] if it ended the connection without close_notify, so that what it sent may be
     cut; [Busy] if this end ended it: a server's handshake for others, as all handshakes in progress
     share a sixteenth of the memory, or a connection that was open in a snapshot of the machine; and
-    those of the flow below. *)
+    those of the flow below. What the peer of a server does wrong is also logged, in one line at the
+    level of information; {!Soil.Tcp.serve} reports it to [on_error] only. *)
 
 (** {1:trust Certificates and trust} *)
 

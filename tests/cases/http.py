@@ -36,9 +36,10 @@ PROGRAMS = "tests/programs/http/"
 TWO_FORMS = FORMS[:2]
 
 
-def server(context, form):
+def server(context, form, *options):
     folder = authority(context, "soil.test")
-    child, host = secure_server(context, form, f"{PROGRAMS}http_server.exe", folder)
+    program = f"{PROGRAMS}http_server.exe"
+    child, host = secure_server(context, form, program, folder, *options)
     return child, host, folder
 
 
@@ -222,10 +223,10 @@ def http_announced_frames(context, form):
 
 @in_every_form(forms=TWO_FORMS)
 def http_failed_handshakes(context, form):
-    """What is wrong with a client's handshake is said, with the client's address: no TLS, a version
-    that is too old, a client that doesn't trust the certificate, one that goes away. Others are
-    served."""
-    child, host, folder = server(context, form)
+    """At the level of information one line says what is wrong with a client's handshake, with the
+    client's address: no TLS, a version that is too old, a client that doesn't trust the
+    certificate. Others are served."""
+    child, host, folder = server(context, form, "--log", "info")
     peer = re.escape(host.rpartition(".")[0] + ".1")
     trusting = ["--cacert", f"{folder}/authority.pem", "--resolve", f"soil.test:8443:{host}"]
     openssl = ["openssl", "s_client", "-connect", f"{host}:8443"]
@@ -238,8 +239,71 @@ def http_failed_handshakes(context, form):
         seen = len(child.lines)
         assert context.run(*words, check=False).returncode != 0, words
         _, line = child.wait_line("tls handshake", after=seen)
-        assert re.match(rf"tcp {peer}:\d+: exception ", line) and reason in line, (reason, line)
+        begin = rf"soil: info: Soil.Error: tls handshake tls over tcp {peer}:\d+: "
+        assert re.match(begin, line) and reason in line, (reason, line)
     assert context.run("curl", "-sS", *trusting, "https://soil.test:8443/a").stdout == "/a\n"
+
+
+def scan(host, number):
+    """A stranger at an HTTPS port, of one of five kinds."""
+    with socket.create_connection((host, 8443), PATIENCE) as stranger:
+        match number % 5:
+            case 0:  # Plain HTTP.
+                stranger.sendall(b"GET / HTTP/1.1\r\nHost: soil.test\r\n\r\n")
+            case 1:  # Another protocol.
+                stranger.sendall(b"SSH-2.0-scan\r\n")
+            case 2:  # The beginning of a ClientHello, and the end.
+                stranger.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+                stranger.shutdown(socket.SHUT_WR)
+            case 3:  # The same, and a reset.
+                stranger.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+                stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+            case 4:  # It doesn't trust the server.
+                try:
+                    ssl.create_default_context().wrap_socket(stranger, server_hostname="soil.test")
+                except (ssl.SSLError, ConnectionError):
+                    return
+        try:
+            while stranger.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+
+
+def said_to_strangers(context, form, *options):
+    """What a server prints while a thousand strangers come to its HTTPS port and one client that
+    belongs there."""
+    child, host, folder = server(context, form, *options)
+    before = len(child.lines)
+    for number in range(1000):
+        seen = len(child.lines)
+        scan(host, number)
+        if options and number % 5 == 0:
+            # Reads what is said, which would fill the pipe.
+            child.wait_line("tls handshake", after=seen)
+    trusting = ["--cacert", f"{folder}/authority.pem", "--resolve", f"soil.test:8443:{host}"]
+    assert context.run("curl", "-sS", *trusting, "https://soil.test:8443/a").stdout == "/a\n"
+    child.signal(signal.SIGTERM)
+    assert child.finish(context.remaining()) == 143, child.text
+    return [line for _, line in child.lines[before:]]
+
+
+@in_every_form(forms=TWO_FORMS[1:], limit=120)
+def strangers_at_an_https_port(context, form):
+    """A thousand strangers leave nothing in the log. Others are served."""
+    said = said_to_strangers(context, form)
+    assert not said, f"{len(said)} lines:\n" + "\n".join(said[:50])
+
+
+@in_every_form(forms=TWO_FORMS[:1], limit=120)
+def strangers_are_information(context, form):
+    """At the level of information a stranger is one line. Not all are: of a connection that was
+    reset nothing is said."""
+    said = said_to_strangers(context, form, "--log", "info")
+    other = [line for line in said if "Soil.Error: tls " not in line]
+    assert not other, "\n".join(other[:50])
+    assert 800 <= len(said) <= 1000, len(said)
 
 
 # The client

@@ -171,11 +171,12 @@ def authority(context, *names):
     return folder
 
 
-def secure_server(context, form, program, folder):
-    """The server, which reads its certificates from `folder`; (child, address)."""
+def secure_server(context, form, program, folder, *more):
+    """The server, which reads its certificates from `folder`, with more options of `soil run`;
+    (child, address)."""
     inside, options = folder_of(context, "microvm", folder)
     tap = context.tap()
-    child = context.soil(program, form, inside, tap=tap, options=options)
+    child = context.soil(program, form, inside, tap=tap, options=[*options, *more])
     child.wait_line("ready")
     tap.wait_up()
     return child, tap.guest
