@@ -6,12 +6,10 @@ the templates of `soil new`. Each block of `sh` or `console` is typed, or says w
   clients, typed again for each server until they print something;
 - in a block of `console`, `$` begins what is typed, and the other lines are among what it prints.
 
-The programs of the repository are there already: `dune build` and `make install` do nothing. `nc`
-is a stand-in, which sends its input and prints the answer."""
+The programs of the repository are there already: `dune build` and `make install` do nothing."""
 
 import os
 import re
-import sys
 
 from cases.book import FENCE, MARK, check_lines, environment, pages, read
 from cases.user_network import uplink
@@ -23,15 +21,6 @@ TEMPLATES = ("tcp", "http", "kv", "cli")
 SHELLS = ("sh", "console", "shell")
 LEFT_OUT = re.compile(r"<!-- not typed: .+? -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
 SERVER = re.compile(r"soil run|_build/")
-NC = """#!{python}
-import socket, sys
-host, port = [word for word in sys.argv[1:] if not word.startswith("-")]
-with socket.create_connection((host, int(port)), timeout=30) as connection:
-    connection.sendall(sys.stdin.buffer.read())
-    connection.shutdown(socket.SHUT_WR)
-    while part := connection.recv(4096):
-        sys.stdout.buffer.write(part)
-"""
 # end: as Ctrl-C. client: typed until it prints something, while the server runs.
 FUNCTIONS = """
 set -eum
@@ -108,10 +97,6 @@ def page(path, name, setup="", silent=False, apart=None):
 
     def run(context):
         uplink(context)
-        os.mkdir(context.path("bin"))
-        with open(context.path("bin/nc"), "w", encoding="ascii") as file:
-            file.write(NC.format(python=sys.executable))
-        os.chmod(context.path("bin/nc"), 0o755)
         folder = context.path("folder")
         os.mkdir(folder)
         # The repository as it is after a build. What the page makes is in the test's folder.
@@ -119,7 +104,7 @@ def page(path, name, setup="", silent=False, apart=None):
             os.symlink(os.path.join(ROOT, there), os.path.join(folder, there))
         found = commands(read(os.path.join(ROOT, path)))
         words = environment()
-        words["PATH"] = context.path("bin") + ":" + words["PATH"] + ":/usr/sbin:/sbin"
+        words["PATH"] += ":/usr/sbin:/sbin"
         typed = context.path("typed.sh")
         with open(typed, "w", encoding="utf-8") as file:
             file.write("set -e\n" + setup + script(found, silent, apart))
