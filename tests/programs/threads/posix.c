@@ -373,8 +373,7 @@ static void stacks(void)
   int created = pthread_create(&thread, &attributes, use_stack, (void *)(3L << 20));
   pthread_join(thread, &result);
   int good = created == 0 && result == (void *)1;
-  void *own;
-  posix_memalign(&own, 4096, 1 << 20);
+  void *own = aligned_alloc(4096, 1 << 20);
   pthread_attr_setstack(&attributes, own, 1 << 20);
   created = pthread_create(&thread, &attributes, use_stack, (void *)(1L << 19));
   pthread_join(thread, &result);
