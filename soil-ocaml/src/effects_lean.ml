@@ -1,5 +1,5 @@
-(* The compiler's primitives for effects, as Stdlib.Effect of OCaml 5.3 uses them. That module
-   itself would link Printexc and Printf, 300 KB of every image. *)
+(* The compiler's primitives for effects, as Stdlib.Effect of OCaml 5.3 to 5.5 uses them. That
+   module itself would link Printexc and Printf, 300 KB of every image. *)
 
 (* A continuation, or a number for the end: no constructor around it, because where memory is taken,
    handlers of signals run, and one that raises would lose the continuation. *)

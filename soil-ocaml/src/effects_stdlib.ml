@@ -1,4 +1,4 @@
-(* For compilers other than the one that effects_lean.ml knows. *)
+(* For compilers other than those that effects_lean.ml knows. *)
 
 (* As in effects_lean.ml, without a constructor around the continuation. *)
 type t = Obj.t

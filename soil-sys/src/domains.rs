@@ -31,6 +31,12 @@ extern "C" fn __wrap_caml_domain_spawn(_: usize, _: usize) -> ! {
     unsafe { caml_failwith(ONE_PROCESSOR.as_ptr()) }
 }
 
+/// In place of `caml_stop_all_domains`, which the runtime (since OCaml 5.4) calls at its end if
+/// there are other domains than the last one: there are none. The runtime's own function cancels
+/// threads and would bring that part of the C library.
+#[unsafe(no_mangle)]
+extern "C" fn __wrap_caml_stop_all_domains() {}
+
 /// In place of `caml_parse_ocamlrunparam` in programs with `Runtime_events`, which the runtime
 /// calls first of all: reads the parameters with one for the most domains, 1. The runtime has a
 /// ring of events for each possible domain, 64 MiB of memory for its 128.

@@ -150,6 +150,7 @@ impl arguments::Link {
             "--no-eh-frame-hdr",
             // See soil-sys/src/domains.rs.
             "--wrap=caml_domain_spawn",
+            "--wrap=caml_stop_all_domains",
             "--no-warn-mismatch",
         ]);
         let script = Script::write(&output)?;
