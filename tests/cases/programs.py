@@ -178,6 +178,19 @@ PROGRAMS = [
         Program(f"calls-{group}", "calls", [group])
         for group in ("pointers", "waits", "descriptors", "signals")
     ),
+    # Processors with a large area for XSAVE, of which images enable what signals' frames hold.
+    *(
+        Program(
+            f"calls-signals-on-{model.lower()}",
+            "calls",
+            ["signals"],
+            options=["--cpu", model],
+            forms=MACHINES,
+            contains=[expected("calls-signals")],
+            shows=f"Signals, on an alternate stack too, on QEMU's processor {model}.",
+        )
+        for model in ("max", "SapphireRapids")
+    ),
     # Linux maps what it is asked for.
     Program("calls-protections", "calls", ["protections"], forms=MACHINES),
     # Behind it `soil run` says which signal ended the process.
