@@ -8,7 +8,7 @@
 //!
 //! The part is linked into programs that can create threads or set timers
 //! (`soil_with_threads`), and starts with the first `clone`, `setitimer` or `timer_create`.
-//! Source: clone(2), futex(2), set_robust_list(2), tgkill(2); musl's `src/thread`.
+//! Source: clone(2), futex(2), set_robust_list(2), tgkill(2), prctl(2); musl's `src/thread`.
 
 mod futex;
 mod posix_timers;
@@ -22,7 +22,7 @@ use crate::arch::vectors::TIMER;
 use crate::cell::{self, ExclusiveCell};
 use crate::crash::{self, Suspended};
 use crate::errno::Errno;
-use crate::memory::{self, bytes_mut};
+use crate::memory::{self, bytes, bytes_mut};
 use crate::signals::{self, PID};
 use crate::syscall::numbers as n;
 use crate::wait::{self, For, Threads};
@@ -62,7 +62,11 @@ struct Thread {
     interrupted: bool,
     /// Processor time until it stopped running, in nanoseconds.
     used: u64,
+    name: Name,
 }
+
+/// A thread's name, which ends with zero.
+type Name = [u8; 16];
 
 struct State {
     scheduler: Scheduler<Thread>,
@@ -77,6 +81,8 @@ struct State {
     timers: Timers,
     /// The process's processor time at which the running thread began to run.
     since: u64,
+    /// That of the first thread, before [`STARTED`].
+    name: Name,
 }
 
 /// Used by system calls, the runtime's wait and interrupts, all with interrupts disabled.
@@ -88,6 +94,7 @@ static STATE: ExclusiveCell<State> = ExclusiveCell::new(State {
     polling: 0,
     timers: Timers::new(),
     since: 0,
+    name: [0; 16],
 });
 
 /// A second thread was created. Set once.
@@ -117,6 +124,15 @@ impl State {
     fn running(&mut self) -> Option<&mut Thread> {
         let current = self.scheduler.current();
         self.scheduler.thread(current)
+    }
+
+    /// The running thread's.
+    fn name(&mut self) -> &mut Name {
+        let current = self.scheduler.current();
+        match self.scheduler.thread(current) {
+            Some(thread) => &mut thread.name,
+            None => &mut self.name,
+        }
     }
 
     /// The first time at which a thread or a timer is due.
@@ -155,6 +171,7 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             Ok(0)
         }
         n::GET_ROBUST_LIST => robust_list(a, b, c),
+        n::PRCTL => control(a, b),
         number if !started && timer_calls::needs_threads(number, a) => match start(call) {
             Ok(()) => return system_call(call, result),
             Err(errno) => Err(errno),
@@ -198,6 +215,32 @@ fn set_own(before: &AtomicU64, value: u64, field: fn(&mut Thread) -> &mut u64) {
         Some(thread) => *field(thread) = value,
         None => before.store(value, Ordering::Relaxed),
     });
+}
+
+/// `prctl`, of which there is the running thread's name: empty at first, and then its creator's.
+fn control(option: u64, at: u64) -> Result<u64, Errno> {
+    const SET_NAME: u64 = 15;
+    const GET_NAME: u64 = 16;
+    match option {
+        SET_NAME => {
+            let mut name = Name::default();
+            for (offset, place) in (0..15).zip(&mut name) {
+                // The last one isn't read: it stays zero.
+                match bytes(at.wrapping_add(offset), 1)? {
+                    [byte] if *byte != 0 => *place = *byte,
+                    _ => break,
+                }
+            }
+            with(|state| *state.name() = name);
+            Ok(0)
+        }
+        GET_NAME => {
+            let name = with(|state| *state.name());
+            bytes_mut(at, name.len() as u64)?.copy_from_slice(&name);
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// `get_robust_list`: the list of thread `of` (0: the running one) and the size of its head.
@@ -272,6 +315,7 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
             robust: 0,
             interrupted: false,
             used: 0,
+            name: *state.name(),
         };
         if state.scheduler.add(thread).is_err() {
             state.stacks.push(kernel_stack);
@@ -313,6 +357,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
         robust: ROBUST.load(Ordering::Relaxed),
         interrupted: false,
         used: 0,
+        name: with(|state| state.name),
     };
     with(|state| {
         state.scheduler.add(thread).map_err(|_| Errno::EAGAIN)?;

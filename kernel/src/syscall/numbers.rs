@@ -50,6 +50,7 @@ pub(crate) const GETPPID: u64 = 110;
 pub(crate) const RT_SIGPENDING: u64 = 127;
 pub(crate) const RT_SIGSUSPEND: u64 = 130;
 pub(crate) const SIGALTSTACK: u64 = 131;
+pub(crate) const PRCTL: u64 = 157;
 pub(crate) const ARCH_PRCTL: u64 = 158;
 pub(crate) const GETTID: u64 = 186;
 pub(crate) const TKILL: u64 = 200;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,6 +110,36 @@ static void data_of_each_thread(void)
     good = good && result == (void *)1;
   }
   check(good && own == 7 && destroyed == 8, "each thread has its own data, destroyed at its end");
+}
+
+/* Names */
+
+static int is_named(const char *expected)
+{
+  char name[16];
+  memset(name, 'x', sizeof name);
+  return prctl(PR_GET_NAME, name) == 0 && strcmp(name, expected) == 0;
+}
+
+static void *name_itself(void *unused)
+{
+  int inherited = is_named("first");
+  pthread_setname_np(pthread_self(), "second");
+  return inherited && is_named("second") ? (void *)1 : unused;
+}
+
+static void names(void)
+{
+  pthread_t thread;
+  void *result;
+  int good = pthread_setname_np(pthread_self(), "first") == 0;
+  pthread_create(&thread, NULL, name_itself, NULL);
+  pthread_join(thread, &result);
+  good = good && result == (void *)1 && is_named("first");
+  prctl(PR_SET_NAME, "longer than fifteen bytes");
+  good = good && is_named("longer than fif");
+  check(good && prctl(-1) == -1 && errno == EINVAL,
+        "a thread has its creator's name until it gives itself another");
 }
 
 /* Waits with a time limit */
@@ -465,6 +496,7 @@ static void *last_words(void *unused)
 
 value posix_threads(value count)
 {
+  names();
   computing_threads();
   data_of_each_thread();
   time_limits();

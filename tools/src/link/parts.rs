@@ -49,6 +49,10 @@ const PARTS: [Part; 5] = [
             // Clocks of threads.
             "clock_getcpuclockid",
             "pthread_getcpuclockid",
+            // Names of threads.
+            "prctl",
+            "pthread_setname_np",
+            "pthread_getname_np",
             "getitimer",
             "setitimer",
             "timer_create",
