@@ -101,8 +101,13 @@ PROGRAMS = [
             "texts",
             "system",
             "cooperative",
-            "parallel",
         )
+    ),
+    Program(
+        "parallel",
+        "tests/programs/libraries/parallel.exe",
+        forms=LIBRARY_FORMS,
+        shows="Domainslib's pool and Saturn's queues, where they are installed.",
     ),
     Program(
         "own-events",
