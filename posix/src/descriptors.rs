@@ -31,7 +31,8 @@ pub fn set_most(most: usize) {
     MOST.store(most.min(MAX_OPEN), Ordering::Relaxed);
 }
 
-fn most() -> usize {
+/// The program's limit.
+pub fn most() -> usize {
     MOST.load(Ordering::Relaxed)
 }
 
@@ -279,6 +280,26 @@ fn put(table: &mut Vec<Option<Slot>>, index: usize, slot: Slot) -> Result<Option
     Ok(place.replace(slot))
 }
 
+/// Drops what was an entry of the table.
+fn leave(slot: Option<Slot>) {
+    if let Some(description) = slot.and_then(|slot| slot.description) {
+        locks::close(&description);
+        release(description);
+    }
+}
+
+/// Drops a reference to a description, which may be the last one outside of messages.
+pub fn release(description: Arc<Description>) {
+    let collector = match &description.object {
+        Object::Socket(socket) => socket.collector(),
+        _ => None,
+    };
+    drop(description);
+    if let Some(collect) = collector {
+        collect();
+    }
+}
+
 /// `close`.
 pub fn close(descriptor: u64) -> Result<u64> {
     // The description is dropped outside of the table's lock: that closes the file.
@@ -287,10 +308,7 @@ pub fn close(descriptor: u64) -> Result<u64> {
         let place = table.get_mut(descriptor as usize);
         Ok(place.and_then(Option::take))
     })?;
-    if let Some(description) = closed.as_ref().and_then(|slot| slot.description.as_ref()) {
-        locks::close(description);
-    }
-    drop(closed);
+    leave(closed);
     Ok(0)
 }
 
@@ -336,12 +354,9 @@ pub fn replace(old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
         }
         put(table, new as usize, copy)
     })?;
-    if let Some(description) = replaced.as_ref().and_then(|slot| slot.description.as_ref()) {
-        locks::close(description);
-    }
     // Outside of the table's lock, as in `close`: other threads may run before the file is closed,
     // and find the new description.
-    drop(replaced);
+    leave(replaced);
     Ok(new)
 }
 

@@ -25,6 +25,7 @@ use address::Name;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 use platform::error::Error;
 use resources::Runtime;
 
@@ -42,7 +43,7 @@ pub type Rights = Vec<Arc<Description>>;
 
 /// A socket. Addresses are `struct sockaddr`, flags those of `send` and `recv`: `MSG_DONTWAIT`
 /// stands for `O_NONBLOCK`, too. Errors are Linux's.
-pub trait Socket: Send + Sync {
+pub trait Socket: Any + Send + Sync {
     /// Domain, type and protocol, as `socket` has them.
     fn kind(&self) -> [i32; 3];
 
@@ -117,6 +118,12 @@ pub trait Socket: Send + Sync {
 
     /// Closes it, at the program's end.
     fn close(&self);
+
+    /// What closes this socket and others if only messages in their queues hold them: to be called
+    /// after a reference to its description was dropped. `None` if there is no such message.
+    fn collector(&self) -> Option<fn()> {
+        None
+    }
 }
 
 /// The error of an operation of the network.

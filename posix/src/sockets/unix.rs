@@ -6,6 +6,7 @@
 //! Source: unix(7); Linux's `net/unix/af_unix.c`.
 
 mod bindings;
+mod in_flight;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -14,12 +15,14 @@ use super::address::{Name, family_of};
 use super::attempts::{Patience, try_or_wait};
 use super::options::{Kind, Options, put};
 use super::{Received, Rights, Socket, directions};
+use crate::descriptors;
 use crate::errors::{Errno, Result};
 use crate::readiness::Events;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use bindings::Key;
+use core::sync::atomic::AtomicUsize;
 pub use queue::MOST;
 use queue::{Message, Queue};
 use resources::Runtime;
@@ -37,6 +40,8 @@ pub struct Unix(Arc<Inner>);
 struct Inner {
     /// `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`.
     kind: i32,
+    /// See [`in_flight`].
+    in_flight: AtomicUsize,
     /// Used inside a call of the runtime; no two at a time.
     state: Mutex<State>,
 }
@@ -86,6 +91,7 @@ impl Inner {
     fn new(kind: i32) -> Arc<Inner> {
         Arc::new(Inner {
             kind,
+            in_flight: AtomicUsize::new(in_flight::NOWHERE),
             state: Mutex::new(State {
                 bound: None,
                 peer: None,
@@ -138,7 +144,7 @@ impl Inner {
         }
         rt.wake_watchers();
         // Descriptors in it are closed outside of the runtime.
-        queue.discard();
+        drop(queue);
     }
 }
 
@@ -425,6 +431,7 @@ impl Socket for Unix {
         if !is_stream && from.len() > MOST {
             return Err(libc::EMSGSIZE);
         }
+        in_flight::check_room(rights.len())?;
         let patience = self.patience(flags, false);
         let mut done = 0;
         loop {
@@ -442,7 +449,10 @@ impl Socket for Unix {
     }
 
     fn receive(&self, into: &mut [u8], flags: i32, from: Option<&mut Name>) -> Result<Received> {
-        self.receive_with(into, flags, from, &mut Rights::new())
+        let mut rights = Rights::new();
+        let received = self.receive_with(into, flags, from, &mut rights);
+        rights.into_iter().for_each(descriptors::release);
+        received
     }
 
     fn receive_with(
@@ -591,7 +601,11 @@ impl Socket for Unix {
             }
             Ok::<_, Errno>(())
         });
-        queue::close_discarded();
+        in_flight::close_discarded();
+    }
+
+    fn collector(&self) -> Option<fn()> {
+        in_flight::may_hold_itself(&self.0).then_some(in_flight::collect as fn())
     }
 }
 

@@ -300,7 +300,10 @@ pub fn receive(
     flags: i32,
     from: Option<&mut Name>,
 ) -> Result<Received> {
-    receive_with(socket, pieces, flags, from, &mut Rights::new())
+    let mut rights = Rights::new();
+    let received = receive_with(socket, pieces, flags, from, &mut rights);
+    rights.into_iter().for_each(descriptors::release);
+    received
 }
 
 /// Receives into pieces of memory: a stream's one after the other without waiting for the second, a

@@ -227,6 +227,24 @@ static void rights(void)
   close(ends[0]);
 }
 
+/* A socket in its own queue, which no descriptor stands for any more. */
+static void into_itself(void)
+{
+  int pair[2], other[2];
+  char byte;
+  socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+  line("pass into itself", send_pieces(pair[0], pair[1]));
+  close(pair[1]);
+  /* Linux searches for such sockets when another one is closed. */
+  socketpair(AF_UNIX, SOCK_STREAM, 0, other);
+  close(other[0]);
+  close(other[1]);
+  struct pollfd end = {.fd = pair[0], .events = POLLIN};
+  line("poll", poll(&end, 1, 60000));
+  line("its end", recv(pair[0], &byte, 1, MSG_DONTWAIT));
+  close(pair[0]);
+}
+
 static void abstract(void)
 {
   struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0abstract"}, found;
@@ -302,6 +320,7 @@ value messages(value unit)
   whole();
   no_numbers();
   rights();
+  into_itself();
   abstract();
   failures();
   return unit;

@@ -2,12 +2,13 @@
 
 use super::super::options::fill;
 use super::super::{Received, Rights};
+use super::in_flight::Held;
+use crate::descriptors::Description;
 use crate::errors::Result;
 use crate::sockets::address::Name;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
-use spin::Mutex;
 
 /// The most bytes of a queue, and so of a message (`net.core.wmem_default`).
 pub const MOST: usize = 212_992;
@@ -22,11 +23,11 @@ pub struct Message {
     /// Number of bytes that were received.
     taken: usize,
     sender: Name,
-    rights: Rights,
+    rights: Held,
 }
 
 impl Message {
-    /// Takes the rights over. [`libc::ENOMEM`].
+    /// Takes the rights over, inside a call of the runtime. [`libc::ENOMEM`].
     pub fn new(bytes: &[u8], sender: Name, rights: &mut Rights) -> Result<Message> {
         let mut data = Vec::new();
         data.try_reserve(bytes.len()).map_err(|_| libc::ENOMEM)?;
@@ -35,7 +36,7 @@ impl Message {
             data,
             taken: 0,
             sender,
-            rights: core::mem::take(rights),
+            rights: Held::new(rights)?,
         })
     }
 
@@ -59,9 +60,6 @@ pub struct Queue {
     /// Bytes in them that weren't received.
     bytes: usize,
 }
-
-/// Descriptors of messages that weren't received, to be closed outside of the runtime.
-static DISCARDED: Mutex<Rights> = Mutex::new(Rights::new());
 
 impl Queue {
     /// An empty queue.
@@ -131,7 +129,7 @@ impl Queue {
             };
             if !peeks && let Some(mut first) = self.messages.pop_front() {
                 self.bytes -= first.data.len();
-                rights.append(&mut first.rights);
+                first.rights.take(rights);
             }
             return Some(received);
         }
@@ -163,7 +161,7 @@ impl Queue {
             first.taken += len;
             count -= len;
             if len > 0 {
-                rights.append(&mut first.rights);
+                first.rights.take(rights);
             }
             if !first.rest().is_empty() {
                 return;
@@ -175,26 +173,11 @@ impl Queue {
         }
     }
 
-    /// Gives the messages up, inside a call of the runtime.
-    pub fn discard(self) {
-        let mut discarded = DISCARDED.lock();
-        for mut message in self.messages {
-            discarded.append(&mut message.rights);
-        }
-    }
-}
-
-/// Closes the descriptors of messages that were given up, outside of the runtime.
-pub fn close_discarded() {
-    /// A call closes them: it goes on with those of messages that this one gives up. Without it
-    /// sockets in messages of sockets would be closed by recursion.
-    static CLOSES: AtomicBool = AtomicBool::new(false);
-    let next = || DISCARDED.lock().pop();
-    while !DISCARDED.lock().is_empty() && !CLOSES.swap(true, Ordering::Relaxed) {
-        while let Some(description) = next() {
-            drop(description);
-        }
-        CLOSES.store(false, Ordering::Relaxed);
+    /// The open file descriptions in the messages.
+    pub fn rights(&self) -> impl Iterator<Item = &Arc<Description>> {
+        self.messages
+            .iter()
+            .flat_map(|message| message.rights.iter())
     }
 }
 

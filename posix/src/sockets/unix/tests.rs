@@ -1,11 +1,13 @@
 //! Unix-domain sockets on the host.
 
 use super::{Name, Unix};
-use crate::descriptors::{Description, Object};
+use crate::descriptors::{self, Description, Object};
 use crate::errors::Result;
 use crate::sockets::{Received, Rights, Socket};
+use crate::tests::begin;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::{Arc, Weak};
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_WR, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
 use std::vec::Vec;
 use std::{thread, vec};
@@ -90,22 +92,225 @@ fn no_bytes_are_no_message_of_a_stream() {
     assert_eq!(read(&b, 9, MSG_DONTWAIT), Ok(vec![]));
 }
 
+fn described(socket: Unix) -> Arc<Description> {
+    Description::new(Object::Socket(Box::new(socket)), String::new(), 0)
+}
+
+/// A descriptor of a socket, and what says whether the socket is open.
+fn opened(socket: Unix) -> (u64, Weak<Description>) {
+    let description = described(socket);
+    let weak = Arc::downgrade(&description);
+    let number = descriptors::insert(description, 0, false).expect("a number");
+    (number, weak)
+}
+
+/// Sends what descriptors stand for.
+fn pass(from: &dyn Socket, numbers: &[u64]) -> Result<usize> {
+    let mut rights = Rights::new();
+    for number in numbers {
+        rights.push(descriptors::get(*number)?);
+    }
+    from.send_with(b"x", None, 0, &mut rights)
+}
+
+fn is_open(socket: &Weak<Description>) -> bool {
+    socket.strong_count() > 0
+}
+
+/// Receives one description by a socket, with a byte.
+fn receive_one(description: &Description) -> Arc<Description> {
+    let Object::Socket(socket) = &description.object else {
+        panic!("no socket");
+    };
+    let mut rights = Rights::new();
+    let one = Received { len: 1, whole: 1 };
+    let received = socket.receive_with(&mut [0], MSG_DONTWAIT, None, &mut rights);
+    assert_eq!(received, Ok(one));
+    assert_eq!(rights.len(), 1);
+    rights.remove(0)
+}
+
+/// Runs `f` on a thread with a small stack.
+fn with_little_stack(f: fn()) {
+    let small = thread::Builder::new().stack_size(256 << 10);
+    assert!(small.spawn(f).expect("a thread").join().is_ok());
+}
+
+/// A socket whose queue has a socket whose queue has one, and so on; and the peer of the innermost.
+fn nested(depth: usize) -> (Arc<Description>, Unix) {
+    let [peer, innermost] = Unix::pair(SOCK_STREAM).expect("a pair");
+    let mut outermost = described(innermost);
+    for _ in 1..depth {
+        let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
+        let mut rights = vec![outermost];
+        assert_eq!(a.send_with(b"x", None, 0, &mut rights), Ok(1));
+        assert!(rights.is_empty());
+        outermost = described(b);
+    }
+    (outermost, peer)
+}
+
 #[test]
 fn sockets_within_messages_are_closed_with_little_stack() {
-    /// A socket whose queue has a socket whose queue has one, and so on.
-    fn nested(depth: usize) {
-        let open = |socket| Description::new(Object::Socket(socket), String::new(), 0);
-        let mut rights = Rights::new();
-        for _ in 0..depth {
-            let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
-            assert_eq!(a.send_with(b"x", None, 0, &mut rights), Ok(1));
-            assert!(rights.is_empty());
-            rights.push(open(Box::new(b)));
-        }
+    let _one = begin("nested");
+    with_little_stack(|| {
+        let (outermost, peer) = nested(10_000);
+        drop(outermost);
+        assert_eq!(read(&peer, 9, MSG_DONTWAIT), Ok(vec![]));
+    });
+}
+
+#[test]
+fn a_ring_of_sockets_within_messages_is_closed_with_little_stack() {
+    let _one = begin("ring");
+    with_little_stack(|| {
+        let (outermost, peer) = nested(10_000);
+        let number = descriptors::insert(outermost, 0, false).expect("a number");
+        assert_eq!(pass(&peer, &[number]), Ok(1));
+        assert_eq!(read(&peer, 9, MSG_DONTWAIT), Err(libc::EAGAIN));
+        assert_eq!(descriptors::close(number), Ok(0));
+        assert_eq!(read(&peer, 9, MSG_DONTWAIT), Ok(vec![]));
+    });
+}
+
+#[test]
+fn a_socket_in_its_own_queue_is_closed_with_its_last_descriptor() {
+    let _one = begin("itself");
+    let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
+    let (number, socket) = opened(b);
+    assert_eq!(pass(&a, &[number, number]), Ok(1));
+    let other = descriptors::control(number, libc::F_DUPFD as u64, 0).expect("a number");
+    assert_eq!(descriptors::close(number), Ok(0));
+    assert_eq!(read(&a, 9, MSG_DONTWAIT), Err(libc::EAGAIN));
+    // As `dup2` onto it.
+    assert_eq!(descriptors::replace(0, other, false), Ok(other));
+    assert!(!is_open(&socket));
+    assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
+
+    let address = abstract_name("itself");
+    let datagrams = || {
+        let socket = Unix::new(SOCK_DGRAM).expect("a socket");
+        socket.bind(&address).map(|()| socket)
+    };
+    let (number, socket) = opened(datagrams().expect("a name"));
+    let description = descriptors::get(number).expect("open");
+    let Object::Socket(itself) = &description.object else {
+        panic!("no socket");
+    };
+    let mut rights = vec![Arc::clone(&description)];
+    assert_eq!(
+        itself.send_with(b"x", Some(&address), 0, &mut rights),
+        Ok(1)
+    );
+    assert_eq!(datagrams().err(), Some(libc::EADDRINUSE));
+    drop(description);
+    assert_eq!(descriptors::close(number), Ok(0));
+    assert!(!is_open(&socket));
+    assert!(datagrams().is_ok());
+}
+
+#[test]
+fn sockets_in_each_others_queues_are_open_as_long_as_something_leads_to_them() {
+    let _one = begin("each other");
+    let [a, b, c, d] = [(); 4].map(|()| Unix::pair(SOCK_STREAM).expect("a pair"));
+    let [[a, one], [b, other], [c, third], [d, last]] = [a, b, c, d];
+    let ((one, first), (other, second)) = (opened(one), opened(other));
+    let ((third, within), (last, reader)) = (opened(third), opened(last));
+    // Each of two sockets has the other, and one of them a third one, which has none.
+    assert_eq!(pass(&a, &[other]), Ok(1));
+    assert_eq!(pass(&b, &[one]), Ok(1));
+    assert_eq!(pass(&a, &[third]), Ok(1));
+    // The last one's queue has the second, too.
+    assert_eq!(pass(&d, &[other]), Ok(1));
+    for number in [one, other, third] {
+        assert_eq!(descriptors::close(number), Ok(0));
+        assert!(
+            [&first, &second, &within].into_iter().all(is_open),
+            "{number}"
+        );
     }
-    let small = thread::Builder::new().stack_size(256 << 10);
-    let ran = small.spawn(|| nested(10_000)).expect("a thread").join();
-    assert!(ran.is_ok());
+    let description = receive_one(&descriptors::get(last).expect("open"));
+    assert!(core::ptr::eq(Arc::as_ptr(&description), second.as_ptr()));
+    let other = descriptors::insert(description, 0, false).expect("a number");
+    assert!([&first, &second, &within].into_iter().all(is_open));
+    assert_eq!(b.send(b"unread", None, 0), Ok(6));
+    assert_eq!(descriptors::close(other), Ok(0));
+    assert!(![&first, &second, &within].into_iter().any(is_open));
+    assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
+    // As on Linux, what is unread with it makes no error.
+    assert_eq!(read(&b, 9, MSG_DONTWAIT), Ok(vec![]));
+    assert_eq!(read(&c, 9, MSG_DONTWAIT), Ok(vec![]));
+    assert!(is_open(&reader));
+    assert_eq!(pass(&d, &[last]), Ok(1));
+    assert_eq!(descriptors::close(last), Ok(0));
+    assert!(!is_open(&reader));
+}
+
+#[test]
+fn sockets_that_only_a_closed_queue_led_to_are_closed() {
+    let _one = begin("given up");
+    for reads in [false, true] {
+        let [[a, one], [b, other]] = [(); 2].map(|()| Unix::pair(SOCK_STREAM).expect("a pair"));
+        let ((one, socket), (other, _)) = (opened(one), opened(other));
+        assert_eq!(pass(&a, &[one]), Ok(1));
+        assert_eq!(pass(&b, &[one]), Ok(1));
+        assert_eq!(descriptors::close(one), Ok(0));
+        assert!(is_open(&socket));
+        if reads {
+            // What a plain read receives is closed.
+            let Object::Socket(reader) = &descriptors::get(other).expect("open").object else {
+                panic!("no socket");
+            };
+            assert_eq!(read(&**reader, 9, 0), Ok(b"x".to_vec()));
+        } else {
+            assert_eq!(descriptors::close(other), Ok(0));
+        }
+        assert!(!is_open(&socket), "{reads}");
+        assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
+    }
+}
+
+#[test]
+fn a_listener_in_the_queue_of_its_own_connection_is_closed() {
+    let _one = begin("connection");
+    let address = abstract_name("connection");
+    let listener = Unix::new(SOCK_STREAM).expect("a socket");
+    assert_eq!(listener.bind(&address), Ok(()));
+    assert_eq!(listener.listen(1), Ok(()));
+    let [client, idle] = [(); 2].map(|()| {
+        let client = Unix::new(SOCK_STREAM).expect("a socket");
+        assert_eq!(client.connect(&address, false), Ok(()));
+        client
+    });
+    let (number, socket) = opened(listener);
+    assert_eq!(pass(&client, &[number]), Ok(1));
+    assert_eq!(descriptors::close(number), Ok(0));
+    assert!(!is_open(&socket));
+    for client in [client, idle] {
+        assert_eq!(read(&client, 9, MSG_DONTWAIT), Err(libc::ECONNRESET));
+    }
+}
+
+#[test]
+fn messages_hold_as_many_descriptions_as_the_program_can_have_descriptors() {
+    let _one = begin("too many");
+    let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
+    let [c, d] = Unix::pair(SOCK_STREAM).expect("a pair");
+    let (b, d) = (described(b), described(d));
+    let mut rights = vec![Arc::clone(&b); descriptors::MAX_OPEN - 1];
+    assert_eq!(a.send_with(b"x", None, 0, &mut rights), Ok(1));
+    let mut rights = vec![Arc::clone(&d); 2];
+    let refused = c.send_with(b"x", None, 0, &mut rights);
+    assert_eq!((refused, rights.len()), (Err(libc::ETOOMANYREFS), 2));
+    rights.truncate(1);
+    assert_eq!(c.send_with(b"x", None, 0, &mut rights), Ok(1));
+    assert_eq!(c.send(b"bytes", None, 0), Ok(5), "without descriptions");
+    let _ = receive_one(&d);
+    // A call that ends leaves a socket in its own queue: there is room when it is closed.
+    drop(b);
+    let mut rights = vec![Arc::clone(&d); 2];
+    assert_eq!(c.send_with(b"x", None, 0, &mut rights), Ok(1));
+    assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
 }
 
 #[test]

@@ -162,6 +162,7 @@ pub fn receive(socket: &dyn Socket, start: u64, flags: i32) -> Result<u64> {
         put(start + 8, from.bytes().len() as u32)?;
     }
     let (control, mut told) = deliver(&rights, header.control, flags);
+    rights.into_iter().for_each(descriptors::release);
     if received.whole > received.len {
         told |= libc::MSG_TRUNC;
     }

@@ -1,0 +1,262 @@
+//! Open file descriptions in messages that weren't received.
+//!
+//! A message holds its descriptions. Sockets in their own queues, or in each other's, would never
+//! be closed. [`unreachable`] finds them: all references to such a socket are those of messages in
+//! queues of such sockets. It runs
+//! - when a descriptor of a socket in flight is closed whose queue has descriptions,
+//! - when a queue with descriptions is given up,
+//! - when a message finds no room for its descriptions.
+//!
+//! A call that uses a description while another thread closes its last descriptor may leave such a
+//! socket behind. The next run finds it.
+//!
+//! Source: Linux's `net/unix/garbage.c`.
+
+use super::super::Rights;
+use super::queue::Queue;
+use super::{Inner, Unix};
+use crate::blocking;
+use crate::descriptors::{self, Description, Object};
+use crate::errors::{Errno, Result};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use spin::Mutex;
+
+/// A socket that messages hold.
+struct Entry {
+    socket: Arc<Inner>,
+    description: Weak<Description>,
+    /// Number of references to the description that are messages'.
+    held: usize,
+    /// How many of them are in queues of sockets that only messages hold.
+    within: usize,
+    /// Something but such sockets leads to it.
+    is_reachable: bool,
+}
+
+/// The sockets that messages hold. Used inside calls of the runtime, before the states of sockets
+/// or within them: no two calls at a time.
+static SOCKETS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+/// Number of descriptions that messages hold.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Descriptions of messages that were given up, to be closed outside of the runtime.
+static DISCARDED: Mutex<Rights> = Mutex::new(Rights::new());
+
+/// The index in [`SOCKETS`] of a socket that no message holds.
+pub const NOWHERE: usize = usize::MAX;
+
+/// The index of a socket in [`SOCKETS`].
+fn index_of(socket: &Inner) -> usize {
+    socket.in_flight.load(Ordering::Relaxed)
+}
+
+/// The Unix-domain socket of a description.
+fn unix(description: &Description) -> Option<&Arc<Inner>> {
+    match &description.object {
+        Object::Socket(socket) => {
+            let socket: &dyn Any = &**socket;
+            socket.downcast_ref().map(|Unix(inner)| inner)
+        }
+        _ => None,
+    }
+}
+
+/// Descriptions of a message. Those that aren't taken are closed by [`close_discarded`].
+pub struct Held(Rights);
+
+impl Held {
+    /// Takes the rights over, inside a call of the runtime. [`libc::ENOMEM`].
+    pub fn new(rights: &mut Rights) -> Result<Held> {
+        if !rights.is_empty() {
+            let mut sockets = SOCKETS.lock();
+            sockets
+                .try_reserve(rights.len())
+                .map_err(|_| libc::ENOMEM)?;
+            COUNT.fetch_add(rights.len(), Ordering::Relaxed);
+            for description in &*rights {
+                if let Some(socket) = unix(description) {
+                    add(&mut sockets, description, socket);
+                }
+            }
+        }
+        Ok(Held(core::mem::take(rights)))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Description>> {
+        self.0.iter()
+    }
+
+    /// Adds them to `rights`.
+    pub fn take(&mut self, rights: &mut Rights) {
+        if !self.is_empty() {
+            let mut sockets = SOCKETS.lock();
+            COUNT.fetch_sub(self.0.len(), Ordering::Relaxed);
+            for socket in self.0.iter().filter_map(|description| unix(description)) {
+                remove(&mut sockets, socket);
+            }
+            rights.append(&mut self.0);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_empty() {
+            self.take(&mut DISCARDED.lock());
+        }
+    }
+}
+
+/// Counts a message's reference; there is room for an entry.
+fn add(sockets: &mut Vec<Entry>, description: &Arc<Description>, socket: &Arc<Inner>) {
+    if let Some(entry) = sockets.get_mut(index_of(socket)) {
+        entry.held += 1;
+        return;
+    }
+    socket.in_flight.store(sockets.len(), Ordering::Relaxed);
+    sockets.push(Entry {
+        socket: Arc::clone(socket),
+        description: Arc::downgrade(description),
+        held: 1,
+        within: 0,
+        is_reachable: false,
+    });
+}
+
+/// Takes a message's reference away.
+fn remove(sockets: &mut Vec<Entry>, socket: &Inner) {
+    let index = index_of(socket);
+    let Some(entry) = sockets.get_mut(index) else {
+        return;
+    };
+    entry.held -= 1;
+    if entry.held == 0 {
+        socket.in_flight.store(NOWHERE, Ordering::Relaxed);
+        sockets.swap_remove(index);
+        if let Some(moved) = sockets.get(index) {
+            moved.socket.in_flight.store(index, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Calls `f` with the queue of a socket, and with those of connections that it hasn't accepted.
+fn each_queue(socket: &Inner, mut f: impl FnMut(&mut Queue)) {
+    let mut state = socket.state.lock();
+    f(&mut state.queue);
+    for connection in state.pending.iter().flat_map(|it| &it.connections) {
+        f(&mut connection.0.state.lock().queue);
+    }
+}
+
+/// Calls `f` with the entry of each socket that the messages in a socket's queues hold.
+fn each_within(sockets: &mut [Entry], index: usize, mut f: impl FnMut(usize, &mut Entry)) {
+    let Some(socket) = sockets.get(index).map(|entry| Arc::clone(&entry.socket)) else {
+        return;
+    };
+    each_queue(&socket, |queue| {
+        for socket in queue.rights().filter_map(|description| unix(description)) {
+            let index = index_of(socket);
+            if let Some(entry) = sockets.get_mut(index) {
+                f(index, entry);
+            }
+        }
+    });
+}
+
+/// The sockets that nothing but messages in their own queues leads to; none if memory is short.
+/// Inside a call of the runtime.
+fn unreachable() -> Vec<Arc<Inner>> {
+    let mut sockets = SOCKETS.lock();
+    let count = sockets.len();
+    let (mut reached, mut found) = (Vec::new(), Vec::new());
+    if reached.try_reserve(count).is_err() || found.try_reserve(count).is_err() {
+        return found;
+    }
+    for entry in sockets.iter_mut() {
+        entry.within = 0;
+        entry.is_reachable = Weak::strong_count(&entry.description) > entry.held;
+    }
+    for index in 0..count {
+        if sockets.get(index).is_some_and(|entry| !entry.is_reachable) {
+            each_within(&mut sockets, index, |_, entry| entry.within += 1);
+        }
+    }
+    // Others are in a queue that can be read.
+    for (index, entry) in sockets.iter_mut().enumerate() {
+        entry.is_reachable |= entry.held > entry.within;
+        if entry.is_reachable {
+            reached.push(index);
+        }
+    }
+    while let Some(index) = reached.pop() {
+        each_within(&mut sockets, index, |index, entry| {
+            if !entry.is_reachable {
+                entry.is_reachable = true;
+                reached.push(index);
+            }
+        });
+    }
+    let left = sockets.iter().filter(|entry| !entry.is_reachable);
+    found.extend(left.map(|entry| Arc::clone(&entry.socket)));
+    found
+}
+
+/// Gives up the messages in queues of sockets that nothing else leads to.
+fn discard_unreachable() {
+    let _ = blocking::now(|_| {
+        for socket in unreachable() {
+            each_queue(&socket, |queue| *queue = Queue::new());
+        }
+        Ok::<_, Errno>(())
+    });
+}
+
+/// Whether a socket may become unreachable when a descriptor of it is closed.
+pub fn may_hold_itself(socket: &Inner) -> bool {
+    let mut holds = false;
+    if index_of(socket) != NOWHERE {
+        each_queue(socket, |queue| holds |= queue.rights().next().is_some());
+    }
+    holds
+}
+
+/// Closes sockets that nothing but messages in their own queues leads to.
+pub fn collect() {
+    discard_unreachable();
+    close_discarded();
+}
+
+/// Fails with [`libc::ETOOMANYREFS`] if messages can't hold `more` descriptions. They hold at most
+/// as many as the program can have descriptors (`RLIMIT_NOFILE`).
+pub fn check_room(more: usize) -> Result<()> {
+    let is_full = || COUNT.load(Ordering::Relaxed).saturating_add(more) > descriptors::most();
+    if more > 0 && is_full() {
+        collect();
+        if is_full() {
+            return Err(libc::ETOOMANYREFS);
+        }
+    }
+    Ok(())
+}
+
+/// Closes the descriptions of messages that were given up, outside of the runtime.
+pub fn close_discarded() {
+    /// A call closes them: it goes on with those of messages that this one gives up. Without it
+    /// sockets in messages of sockets would be closed by recursion.
+    static CLOSES: AtomicBool = AtomicBool::new(false);
+    let next = || DISCARDED.lock().pop();
+    while !DISCARDED.lock().is_empty() && !CLOSES.swap(true, Ordering::Relaxed) {
+        while let Some(description) = next() {
+            drop(description);
+        }
+        // The messages may have been all that led to sockets that are in flight still.
+        discard_unreachable();
+        CLOSES.store(false, Ordering::Relaxed);
+    }
+}
