@@ -1,5 +1,5 @@
 """Two machines that go on from one snapshot, as QEMU's migration to a file makes it, have no random
-number in common.
+number in common, and use no key of a TLS connection that was open.
 
 Where the machine has a VM generation ID (`-device vmgenid`, q35) from the first number on;
 elsewhere the step of its clock is noticed within half a second.
@@ -8,6 +8,7 @@ elsewhere the step of its clock is noticed within half a second.
 import os
 import re
 import socket
+import ssl
 import struct
 import time
 
@@ -15,20 +16,39 @@ from harness.console import PATIENCE
 from harness.qmp import Monitor
 from harness.runner import test
 
+from cases.services import authority, folder_of
+
 PROGRAM = "tests/programs/soil/clones.exe"
+SERVER = "tests/programs/tls/tls_server.exe"
 PORTS = (40001, 40002)
 IDENTIFIER = ("-device", "vmgenid,guid=auto")
 # Sequence numbers of one key and flow are this near: 250 a millisecond, for a minute.
 NEAR = 60 * 250_000
 
 
-def start(context, form, tap, name, *words):
-    """The machine and its monitor."""
+def start(context, form, tap, name, *words, program=(PROGRAM,), options=()):
+    """The machine, with more words for QEMU and options of `soil run`, and its monitor."""
     path = context.path(f"qmp-{name}")
     words = ("-qmp", f"unix:{path},server=on,wait=off", *words)
-    options = [each for word in words for each in ("--qemu-arg", word)]
-    child = context.soil(PROGRAM, form, tap=tap, options=options)
+    options = [*options, *(each for word in words for each in ("--qemu-arg", word))]
+    executable, *arguments = program
+    child = context.soil(executable, form, *arguments, tap=tap, options=options)
     return child, Monitor(path)
+
+
+def copy(context, monitor):
+    """Copies the running machine; the words with which QEMU starts another from the copy."""
+    state = context.path("state")
+    monitor.ask("migrate", uri=f"exec:cat > {state}.part && mv {state}.part {state}")
+    until = time.monotonic() + PATIENCE
+    while (status := monitor.ask("query-migrate").get("status")) != "completed":
+        assert status not in ("failed", "cancelled") and time.monotonic() < until, status
+        time.sleep(0.05)
+    # QEMU closes the pipe after that, and only then the file is whole.
+    while not os.path.exists(state):
+        assert time.monotonic() < until, "the state wasn't written"
+        time.sleep(0.05)
+    return "-incoming", f"exec:cat {state}"
 
 
 def drawn(child, count):
@@ -71,19 +91,10 @@ def clones(context, form, words, skip):
     """Copies a running machine, lets two go on from the copy, and compares what follows behind the
     first `skip` numbers."""
     tap = context.tap()
-    state = context.path("state")
     child, monitor = start(context, form, tap, "original", *words)
     before = drawn(child, 3)
     sequences = [[sequence(tap, port) for port in PORTS]]
-    monitor.ask("migrate", uri=f"exec:cat > {state}.part && mv {state}.part {state}")
-    until = time.monotonic() + PATIENCE
-    while (status := monitor.ask("query-migrate").get("status")) != "completed":
-        assert status not in ("failed", "cancelled") and time.monotonic() < until, status
-        time.sleep(0.05)
-    # QEMU closes the pipe after that, and only then the file is whole.
-    while not os.path.exists(state):
-        assert time.monotonic() < until, "the state wasn't written"
-        time.sleep(0.05)
+    incoming = copy(context, monitor)
     child.drain(0.2)
     original = drawn(child, len(before))
     child.stop()
@@ -91,7 +102,7 @@ def clones(context, form, words, skip):
     time.sleep(2.5)
     numbers = []
     for name in ("one", "other"):
-        child, _ = start(context, form, tap, name, *words, "-incoming", f"exec:cat {state}")
+        child, _ = start(context, form, tap, name, *words, *incoming)
         numbers.append(drawn(child, skip + 10)[skip:])
         sequences.append([sequence(tap, port) for port in PORTS])
         child.stop()
@@ -112,3 +123,53 @@ def clones_know_it_by_their_identifier(context):
 def clones_know_it_by_their_clock(context):
     """Two machines resumed from one snapshot after some time draw different numbers."""
     clones(context, "microvm", (), 5)
+
+
+@test(limit=180)
+def clones_end_open_tls_connections(context):
+    """A TLS connection that was open in a snapshot ends at its next use, unanswered, in each of two
+    machines resumed from it, which serve new ones."""
+    folder = authority(context, "soil.test", "other.test")
+    inside, disk = folder_of(context, "q35", folder)
+    tap = context.tap()
+    trusted = ssl.create_default_context(cafile=f"{folder}/authority.pem")
+
+    def started(name, *words):
+        program = (SERVER, inside)
+        words = (*IDENTIFIER, *words)
+        return start(context, "q35", tap, name, *words, program=program, options=disk)
+
+    def connected():
+        connection = socket.create_connection((tap.guest, 8443), PATIENCE)
+        return trusted.wrap_socket(connection, server_hostname="soil.test")
+
+    def ask(connection):
+        connection.sendall(b"GET /facts HTTP/1.1\r\n\r\n")
+
+    def works(connection):
+        ask(connection)
+        answer = b""
+        while not answer.endswith(b"1.3 - full -\n"):
+            piece = connection.recv(1000)
+            assert piece, answer
+            answer += piece
+
+    child, monitor = started("original")
+    child.wait_line("ready")
+    tap.wait_up()
+    connections = {name: connected() for name in ("one", "other")}
+    for connection in connections.values():
+        works(connection)
+    incoming = copy(context, monitor)
+    child.stop()
+    for name, connection in connections.items():
+        child, _ = started(name, *incoming)
+        ask(connection)
+        try:
+            answer = connection.recv(1000)
+        except ConnectionResetError:
+            answer = b""
+        assert answer == b"", answer
+        child.wait_line("failed: the machine goes on from a snapshot")
+        works(connected())
+        child.stop()
