@@ -68,7 +68,10 @@ val of_console_error : unit -> sink
 val read : [> `Read ] t -> bytes -> int -> int -> int
 (** [read d b off len] waits until [d] has bytes, stores at most [len] of them in [b] from offset
     [off] and is their number. The result is [0] at the end of input (the peer has shut down its
-    side, all write ends of the pipe are closed, the file ends) and if [len] is [0]. *)
+    side, all write ends of the pipe are closed, the file ends) and if [len] is [0].
+
+    Of a connection, a pipe or the console the bytes are stored at the end of the wait, and no other
+    task of this thread runs before the return: tasks that wait may have one [b] in common. *)
 
 val peek : [> `Read ] t -> bytes -> int -> int -> int
 (** [peek d b off len] is like {!read}, but leaves the bytes in the input: the next call reads them

@@ -12,8 +12,10 @@ let listen port = Soil.Tcp.listen ~port ()
 
 (* TCP_NODELAY is the initial state of Soil's connections. *)
 let serve_chunks listener client ~response =
+  (* One for all connections, as in the peer's loop: [read] stores bytes when it returns. *)
+  let chunk = Bytes.create 65536 in
   Soil.Tcp.serve listener @@ fun connection ->
-  let respond = client () and chunk = Bytes.create 2048 in
+  let respond = client () in
   let rec loop () =
     match D.read connection chunk 0 (Bytes.length chunk) with
     | 0 -> ()
