@@ -225,6 +225,15 @@ fn what_was_not_agreed_on_is_not_sent() {
     assert_eq!(send(&mut net, &frame(1519), &TxMeta::default()), bad);
     assert_eq!(send(&mut net, &[], &TxMeta::default()), bad);
     handle.with(|device| assert!(device.sent.is_empty()));
+    // However many are refused, each leaves its buffer to the next.
+    let ask = TxMeta {
+        checksum,
+        gso: None,
+    };
+    for _ in 0..512 {
+        assert_eq!(send(&mut net, &frame(100), &ask), bad);
+    }
+    assert_eq!(send(&mut net, &frame(100), &TxMeta::default()), Ok(()));
 }
 
 #[test]
@@ -539,4 +548,11 @@ fn room_is_pending_only_where_it_is_waited_for() {
         }
     });
     assert!(net.has_pending() && net.enable_interrupts());
+    // A frame that found room ends the wait for it.
+    send(&mut net, &frame(100), &TxMeta::default()).unwrap();
+    handle.queue(1, |queue| {
+        let chain = queue.pop().unwrap();
+        queue.push(chain.head, 0);
+    });
+    assert!(!net.has_pending() && !net.enable_interrupts());
 }
