@@ -92,6 +92,14 @@ impl StoresServerSessions for ServerSessions {
 /// Tickets of TLS 1.3 kept of one server; each serves once (RFC 8446, C.4).
 const TICKETS: usize = 8;
 
+/// Adds a ticket; the oldest makes room.
+fn keep<T>(tickets: &mut VecDeque<T>, ticket: T) {
+    if tickets.len() >= TICKETS {
+        tickets.pop_front();
+    }
+    tickets.push_back(ticket);
+}
+
 /// What a client knows of a server.
 #[derive(Default)]
 struct Server {
@@ -158,10 +166,7 @@ impl ClientSessionStore for ClientSessions {
         value: Tls13ClientSessionValue,
     ) {
         self.change(&server_name, |server| {
-            if server.tls13.len() >= TICKETS {
-                server.tls13.pop_front();
-            }
-            server.tls13.push_back(value);
+            keep(&mut server.tls13, value);
         });
     }
 
@@ -175,7 +180,8 @@ impl ClientSessionStore for ClientSessions {
 
 #[cfg(test)]
 mod tests {
-    use super::ServerSessions;
+    use super::{ServerSessions, TICKETS, keep};
+    use alloc::collections::VecDeque;
     use rustls::server::StoresServerSessions as _;
 
     #[test]
@@ -210,6 +216,16 @@ mod tests {
         put(4);
         assert_eq!(kept(), [true, false, true, true]);
         assert_eq!(sessions.get(&[1]), Some(vec![7]));
+    }
+
+    /// However many a server sends.
+    #[test]
+    fn the_oldest_ticket_makes_room() {
+        let mut tickets = VecDeque::new();
+        for ticket in 0..3 * TICKETS {
+            keep(&mut tickets, ticket);
+        }
+        assert!(tickets.into_iter().eq(2 * TICKETS..3 * TICKETS));
     }
 
     #[test]
