@@ -1,13 +1,13 @@
 //! Waits of runtimes with drivers made up.
 
-use super::wait;
+use super::{FINISH, FIRST_OF_THREADS, Leader, wait};
 use crate::Cancelled;
 use crate::cell::Cell;
 use crate::runtime::tests::{Driver, Fake, Runtime};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use host::{Host, Ring};
-use platform::Clock;
 use platform::error::{Error, Stop};
+use platform::{Clock, Wait as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -131,5 +131,20 @@ fn a_signal_ends_the_wait() {
         done.send(()).expect("it runs");
         sender.join().expect("it ends");
         drop(owner);
+    }
+}
+
+/// A fork leaves the child without the threads that followed, and without the one that led: the
+/// child's only thread leads, and passes its role on to none of them.
+#[test]
+fn a_forked_child_forgets_the_threads_of_its_parent() {
+    for follower in [FIRST_OF_THREADS, FINISH] {
+        let mut rt = with_drivers(&[&IDLE]);
+        rt.completions.follow(follower).expect("memory");
+        rt.leader = Leader::Asleep;
+        rt.led_in = Host::forks().wrapping_sub(1);
+        assert_eq!(wait(&mut rt, Some(0)), Ok(()));
+        assert!(rt.leader == Leader::Absent, "follower {follower}");
+        assert!(!rt.completions.finishes());
     }
 }
