@@ -1,6 +1,6 @@
 //! Pipes: order, ends, and who is woken.
 
-use super::open;
+use super::{READING, open};
 use crate::Runtime;
 use crate::runtime::next_completion;
 use platform::Direction;
@@ -87,4 +87,25 @@ fn a_writer_that_closes_wakes_the_reader_and_leaves_what_it_wrote() {
     assert_eq!(rt.read(reader, &mut into), Ok(3));
     assert_eq!(&into, b"abc\0");
     assert_eq!(rt.read(reader, &mut into), Ok(0));
+}
+
+/// Without a descriptor for each of its ends neither the pipe nor one end stays.
+#[test]
+fn a_pipe_without_descriptors_leaves_nothing() {
+    let mut rt = Runtime::new();
+    let mut others = Vec::new();
+    while let Ok(fd) = rt.table.insert(&READING, u32::MAX) {
+        others.push(fd);
+    }
+    let all = rt.table.count();
+    for left in 0..2 {
+        assert_eq!(open(&mut rt, 4).err(), Some(Error::TooManyOpen.into()));
+        assert_eq!(rt.table.count(), all - left);
+        assert!(rt.resources.pipes.is_empty(), "{left} left");
+        let other = others.pop().expect("a descriptor");
+        rt.table.remove(other, |_| ());
+    }
+    let (reader, writer) = open(&mut rt, 4).expect("room for both");
+    assert_eq!(rt.write(writer, b"ab"), Ok(2));
+    assert_eq!(rt.read(reader, &mut [0; 4]), Ok(2));
 }
