@@ -50,6 +50,23 @@ let closed_while_waiting () =
       List.iter (fun t -> string "readers" "descriptor is closed" (T.await t)) reading;
       string "writer" "descriptor is closed" (T.await writing))
 
+(* All are written to before any of the readers has its turn. *)
+let one_buffer_for_all () =
+  let b = Bytes.create 8 in
+  T.scope (fun s ->
+      let reader n =
+        let r, w = Soil.pipe () in
+        let read () =
+          let n = D.read r b 0 8 in
+          Bytes.sub_string b 0 n
+        in
+        (string_of_int n, w, T.spawn s read)
+      in
+      let readers = List.init 5 reader in
+      T.yield ();
+      List.iter (fun (text, w, _) -> D.write_string w text) readers;
+      List.iter (fun (text, _, reader) -> string "its own" text (T.await reader)) readers)
+
 let broken_pipe () =
   let r, w = Soil.pipe ~capacity:4 () in
   D.close r;
@@ -226,6 +243,7 @@ let tests =
     in_run "use after close" use_after_close;
     in_run "a closed number isn't the next one's" generations;
     in_run "closed while waiting" closed_while_waiting;
+    in_run "readers have one buffer in common" one_buffer_for_all;
     in_run "broken pipe" broken_pipe;
     in_run "writes are whole" whole_writes;
     in_run "ranges" ranges;
