@@ -9,9 +9,10 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::geteuid;
 use std::ffi::{OsStr, OsString};
+use std::fs::{Permissions, set_permissions};
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -171,9 +172,11 @@ impl Listening {
     pub fn start(forwards: &[Forward]) -> Result<Self, Failure> {
         let folder = scratch::Folder::new()
             .map_err(|error| Failure::new(format!("no folder for passt's socket: {error}")))?;
-        // Versions before 2026 make the socket after they gave up root's rights.
+        // By its version passt makes the socket as nobody, or as root without the capability to
+        // write to the folder of another user: the folder is root's, and of nobody's group.
         if geteuid().is_root() {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY))
+            chown(folder.path(), None, Some(NOBODY))
+                .and_then(|()| set_permissions(folder.path(), Permissions::from_mode(0o770)))
                 .map_err(|error| Failure::on(folder.path(), error))?;
         }
         let path = folder.path().join("passt");
