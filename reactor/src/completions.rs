@@ -155,7 +155,7 @@ mod tests {
             assert!(completions.pass_on::<Host>());
             expected[next] = LEADS;
             assert_eq!(news(), expected);
-            // A leader that is told of its completion stays one.
+            // A leader that learns of its completion stays one.
             completions.wake::<Host>(waiters[next]);
             assert_eq!(news(), expected);
         }

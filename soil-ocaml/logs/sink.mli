@@ -27,8 +27,8 @@ val make :
   t
 (** [make ~name ~format ~write ()] is a sink of the program's own. [format] is called where the
     message is logged. [write] may wait. It is called again with the same text after it has raised
-    {!Soil.exception-Error} with a code that may pass, as of a network or server that isn't there,
-    or a full disk: at first 0.1 s later, then after longer and longer, up to 10 s. After any other
+    {!Soil.exception-Error} with a code that may pass, as of a network or server that is missing, or
+    a full disk: at first 0.1 s later, then after longer and longer, up to 10 s. After any other
     exception the message is dropped. [name] is what messages call it. [close] (default: nothing) is
     called behind the last [write]. *)
 
