@@ -1,9 +1,10 @@
 """POSIX threads and OCaml's, in programs that weren't written for Soil and beside tasks."""
 
-from cases.programs import MACHINES, Program
+from cases.programs import MACHINES, Program, expected
 from harness.runner import test
 
 FOLDER = "tests/programs/threads/"
+UNMODIFIED = "tests/programs/unmodified/"
 
 PROGRAMS = [
     # 4,000 threads in little memory: stacks take what is used of them.
@@ -21,6 +22,14 @@ PROGRAMS = [
         FOLDER + "systhreads.exe",
         options=["--mem", "64M"],
         shows="Thread, Mutex, Condition, Event, Semaphore and signals of OCaml's systhreads.",
+    ),
+    Program(
+        "systhreads-shutdown",
+        FOLDER + "systhreads.exe",
+        options=["--mem", "64M"],
+        environment={"OCAMLRUNPARAM": "c"},
+        contains=[expected("systhreads")],
+        shows="The runtime's shutdown ends the thread that gives the others their turns.",
     ),
     Program(
         "threads-and-tasks",
@@ -61,6 +70,8 @@ PROGRAMS = [
         forms=MACHINES,
         shows="Domain.spawn raises Failure, with one line that says why.",
     ),
+    Program("thread-signals", UNMODIFIED + "thread_signals.exe"),
+    Program("signal-waits", UNMODIFIED + "signal_waits.exe"),
 ]
 
 

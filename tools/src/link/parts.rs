@@ -122,6 +122,10 @@ const PARTS: [Part; 5] = [
             "signalfd",
             "timerfd_create",
             "sysinfo",
+            // Waits for a signal, as those for files.
+            "sigwait",
+            "sigwaitinfo",
+            "sigtimedwait",
             // Its thread waits by `sigwaitinfo`.
             "timer_create",
             "socket",
@@ -129,7 +133,7 @@ const PARTS: [Part; 5] = [
             "getaddrinfo",
         ],
         beginnings: &[
-            // OCaml's library `unix`.
+            // OCaml's library `unix`, and its library `threads`, all of which refers to that one.
             "camlUnix.",
             // It asks `poll`. The library `soil`, which has it, is in every program's link.
             "camlSoil__Readiness",
@@ -307,6 +311,7 @@ mod tests {
             ("caml_sys_file_exists", "soil_with_files"),
             ("camlUnix.openfile_12", "soil_with_files"),
             ("fopen", "soil_with_files"),
+            ("sigwait", "soil_with_files"),
             ("camlSoil__Readiness.await_12", "soil_with_files"),
             (
                 "caml_ml_runtime_events_start",
