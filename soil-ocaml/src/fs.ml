@@ -293,13 +293,22 @@ let path_operation name path submit =
 
 let mkdir path = path_operation "mkdir" path (fun path token -> Soil_raw_files.fs_mkdir path token)
 
+(* Nothing for a name in the root or in the current directory. *)
+let parent path =
+  match String.rindex_opt path '/' with
+  | Some i when i > 0 -> Some (String.sub path 0 i)
+  | Some _ | None -> None
+
 let rec mkdir_p path =
   match mkdir path with
   | () -> ()
   | exception Error.Error { code = Exists; _ } when (stat path).kind = Directory -> ()
-  | exception Error.Error { code = Not_found; _ } when String.rindex path '/' > 0 ->
-      mkdir_p (String.sub path 0 (String.rindex path '/'));
-      mkdir path
+  | exception (Error.Error { code = Not_found; _ } as problem) -> (
+      match parent path with
+      | Some above ->
+          mkdir_p above;
+          mkdir path
+      | None -> raise problem)
 
 let rmdir path =
   path_operation "rmdir" path (fun path token -> Soil_raw_files.fs_remove_directory path token)

@@ -28,6 +28,7 @@ let () =
     ((if hosted then [ ("hosted", Test_hosted.tests) ] else [])
     @ [
         ("lists", Test_lists.tests);
+        ("strings", Test_strings.tests);
         ("effects", Test_effects.tests);
         ("tasks", Test_tasks.tests);
         ("cancellation", Test_cancel.tests);
