@@ -46,7 +46,7 @@ let ask t =
   | None -> ()
 
 (* It is still unknown whether the client sends it: what isn't read can't be discarded. *)
-let dont_ask t = if t.ask <> None then t.ask <- Some ignore
+let dont_ask t = if Option.is_some t.ask then t.ask <- Some ignore
 
 (* [f ()] within what is left of the time. That is the peer's: what the program does between two
    reads doesn't count. *)

@@ -5,9 +5,15 @@ let is_token_char = function
   | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '.' | '^' | '_' | '`' | '|' | '~' -> true
   | _ -> false
 
-let is_token s = s <> "" && String.for_all is_token_char s
-let is_value s = String.for_all (fun c -> (c >= ' ' && c <> '\127') || c = '\t') s
-let is_digits s = s <> "" && String.for_all is_digit s
+(* The place of the first character in [i … length - 1] of [s] that isn't such a one, or [length]. *)
+let rec end_of is s i length =
+  if i < length && is (String.unsafe_get s i) then end_of is s (i + 1) length else i
+
+let all is s i = end_of is s i (String.length s) = String.length s
+let is_token s = s <> "" && all is_token_char s 0
+let is_value_char c = (c >= ' ' && c <> '\127') || c = '\t'
+let is_value s = all is_value_char s 0
+let is_digits s = s <> "" && all is_digit s 0
 
 (* RFC 3986 §3.2.2; what is between brackets, the resolver judges. *)
 let is_name_char = function
@@ -21,15 +27,12 @@ let is_address_char = function
 
 let is_host s =
   let length = String.length s in
-  let rec name_end is i = if i < length && is s.[i] then name_end is (i + 1) else i in
-  let is_port i =
-    i = length || (s.[i] = ':' && String.for_all is_digit (String.sub s (i + 1) (length - i - 1)))
-  in
+  let is_port i = i = length || (s.[i] = ':' && all is_digit s (i + 1)) in
   if length > 0 && s.[0] = '[' then
-    let i = name_end is_address_char 1 in
+    let i = end_of is_address_char s 1 length in
     i > 1 && i < length && s.[i] = ']' && is_port (i + 1)
   else
-    let i = name_end is_name_char 0 in
+    let i = end_of is_name_char s 0 length in
     i > 0 && is_port i
 
 let equal a b =

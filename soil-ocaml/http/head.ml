@@ -18,18 +18,12 @@ let bad () = refuse `Bad_request
 
 (* What is left of the limit of bytes; a line counts with its end. *)
 let line input (limits : Limits.t) left too_large =
-  match Input.line input ~max:(min limits.line_bytes (!left - 2)) with
+  let max = if !left - 2 < limits.line_bytes then !left - 2 else limits.line_bytes in
+  match Input.line input ~max with
   | n ->
       left := !left - n - 2;
       n
   | exception Input.Too_long -> refuse too_large
-
-let rec colon input i n =
-  if i = n then bad ()
-  else
-    match Input.get input i with
-    | ':' -> i
-    | c -> if Grammar.is_token_char c then colon input (i + 1) n else bad ()
 
 let is_space c = c = ' ' || c = '\t'
 
@@ -40,12 +34,14 @@ let rec cut_spaces input i n =
   if n > i && is_space (Input.get input (n - 1)) then cut_spaces input i (n - 1) else n
 
 let field input headers n =
-  let at = colon input 0 n in
-  if at = 0 then bad ();
+  let at = Input.index input ':' 0 n in
+  if at = n then bad ();
+  let name = Input.sub input 0 at in
+  if not (Grammar.is_token name) then bad ();
   let first = skip_spaces input (at + 1) n in
   let value = Input.sub input first (cut_spaces input first n - first) in
   if not (Grammar.is_value value) then bad ();
-  H.add headers (Input.sub input 0 at) value
+  H.add headers name value
 
 let fields_within input (limits : Limits.t) left =
   let rec go headers count =
@@ -113,7 +109,8 @@ let version s =
     else if s.[7] = '0' then `HTTP_1_0
     else `HTTP_1_1
 
-let is_target s = s <> "" && String.for_all (fun c -> c > ' ' && c < '\127' && c <> '#') s
+let is_target_char c = c > ' ' && c < '\127' && c <> '#'
+let is_target s = s <> "" && String.for_all is_target_char s
 
 (* [http://host/path] stands for [/path] at this host, whatever the field says (RFC 9112 §3.2.2). *)
 let absolute target =
@@ -142,14 +139,15 @@ let first_line input limits left =
     | n -> n
   in
   let n = go () in
-  let text = Input.sub input 0 n in
-  match String.split_on_char ' ' text with
-  | [ meth; target; protocol ] ->
-      if not (Grammar.is_token meth && is_target target) then bad ();
-      let version = version protocol in
-      Input.skip_line input n;
-      (Status.meth meth, target, version)
-  | _ -> bad ()
+  let first = Input.index input ' ' 0 n in
+  let second = Input.index input ' ' (first + 1) n in
+  if second >= n || Input.index input ' ' (second + 1) n < n then bad ();
+  let meth = Input.sub input 0 first in
+  let target = Input.sub input (first + 1) (second - first - 1) in
+  if not (Grammar.is_token meth && is_target target) then bad ();
+  let version = version (Input.sub input (second + 1) (n - second - 1)) in
+  Input.skip_line input n;
+  (Status.meth meth, target, version)
 
 let host headers version =
   match H.get_multi headers "host" with
@@ -212,14 +210,19 @@ let response input (limits : Limits.t) ~meth : response =
 
 (* Writing *)
 
-let write b fields =
-  List.iter
-    (fun (name, value) ->
-      if not (Grammar.is_token name && Grammar.is_value value) then
-        invalid_arg ("Soil_http: not a header field: " ^ String.escaped name);
-      Buffer.add_string b name;
-      Buffer.add_string b ": ";
-      Buffer.add_string b value;
-      Buffer.add_string b "\r\n")
-    fields;
+let write_own b name value =
+  Buffer.add_string b name;
+  Buffer.add_string b ": ";
+  Buffer.add_string b value;
   Buffer.add_string b "\r\n"
+
+let write_field b (name, value) =
+  if not (Grammar.is_token name && Grammar.is_value value) then
+    invalid_arg ("Soil_http: not a header field: " ^ String.escaped name);
+  write_own b name value
+
+let finish b = Buffer.add_string b "\r\n"
+
+let write b fields =
+  List.iter (write_field b) fields;
+  finish b

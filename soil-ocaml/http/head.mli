@@ -37,6 +37,16 @@ val response : Input.t -> Limits.t -> meth:Cohttp.Code.meth -> response
 val fields : Input.t -> Limits.t -> Cohttp.Header.t
 (** [fields input limits] is the fields up to an empty line, as at the end of a body in chunks. *)
 
+val write_own : Buffer.t -> string -> string -> unit
+(** [write_own b name value] adds a field of Soil's own. *)
+
+val write_field : Buffer.t -> string * string -> unit
+(** [write_field b (name, value)] adds a field of the program's.
+    @raise Invalid_argument as {!write} does. *)
+
+val finish : Buffer.t -> unit
+(** [finish b] adds the empty line behind the fields. *)
+
 val write : Buffer.t -> (string * string) list -> unit
 (** [write b fields] adds the fields and the empty line behind them.
     @raise Invalid_argument

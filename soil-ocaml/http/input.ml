@@ -59,13 +59,13 @@ let more t =
   t.last <- t.last + n;
   n > 0
 
-let rec newline bytes i last =
-  if i >= last || Bytes.unsafe_get bytes i = '\n' then i else newline bytes (i + 1) last
+let rec index_from bytes c i last =
+  if i >= last || Bytes.unsafe_get bytes i = c then i else index_from bytes c (i + 1) last
 
 let line t ~max =
   (* There is no end of line in the first [seen] bytes. *)
   let rec go seen =
-    let at = newline t.bytes (t.first + seen) t.last in
+    let at = index_from t.bytes '\n' (t.first + seen) t.last in
     let length = at - t.first - 1 in
     if length > max then raise Too_long
     else if at < t.last then
@@ -77,6 +77,7 @@ let line t ~max =
   go 0
 
 let get t i = Bytes.get t.bytes (t.first + i)
+let index t c i n = index_from t.bytes c (t.first + i) (t.first + n) - t.first
 let sub t off len = Bytes.sub_string t.bytes (t.first + off) len
 let skip t n = t.first <- t.first + n
 let skip_line t n = skip t (n + 2)

@@ -40,6 +40,10 @@ val line : t -> max:int -> int
 val get : t -> int -> char
 (** [get t i] is the buffered byte [i]. *)
 
+val index : t -> char -> int -> int -> int
+(** [index t c i n] is the place of the first [c] among the buffered bytes [i … n - 1], or at least
+    [n]. *)
+
 val sub : t -> int -> int -> string
 (** [sub t off len] is a copy of buffered bytes. *)
 

@@ -6,6 +6,7 @@ let create input ~seconds = { input; seconds; sent = 0; is_cut = false }
 let sent t = t.sent
 let is_cut t = t.is_cut
 let piece = 65536
+let small = 16384
 
 (* What follows a write of which a part may be missing would be taken for that part. *)
 let check t =
@@ -36,7 +37,7 @@ let rec pieces t send_piece off len =
     pieces t send_piece (off + n) (len - n))
 
 let string t ~head s =
-  if String.length s <= piece then strings t [ head; s ]
+  if String.length s <= small then strings t [ head ^ s ]
   else (
     strings t [ head ];
     pieces t (fun d off len -> D.write_string ~off ~len d s) 0 (String.length s))
@@ -47,8 +48,6 @@ let chunk t n send_data =
   send t 0 (fun d -> D.write_string d (Printf.sprintf "%x\r\n" n));
   send_data ();
   send t 0 (fun d -> D.write_string d "\r\n")
-
-let small = 16384
 
 let body t ~framing =
   let left = ref (match framing with Head.Length n -> n | Chunked | To_end -> max_int) in

@@ -23,30 +23,40 @@ let is_own = function
   | "content-length" | "transfer-encoding" | "connection" | "keep-alive" -> true
   | _ -> false
 
-let framing_fields code framing =
-  if code < 200 || code = 204 || code = 304 then []
-  else
-    match framing with
-    | Head.Length n -> [ ("content-length", string_of_int n) ]
-    | Chunked -> [ ("transfer-encoding", "chunked") ]
-    | To_end -> []
+(* [string_of_int] is the C library's [printf]. *)
+let rec write_number b n =
+  if n > 9 then write_number b (n / 10);
+  Buffer.add_char b (Char.unsafe_chr (Char.code '0' + (n mod 10)))
 
-let connection_fields r ~version ~keep =
+let write_framing b code framing =
+  if not (code < 200 || code = 204 || code = 304) then
+    match framing with
+    | Head.Length n ->
+        Buffer.add_string b "content-length: ";
+        write_number b n;
+        Buffer.add_string b "\r\n"
+    | Chunked -> Head.write_own b "transfer-encoding" "chunked"
+    | To_end -> ()
+
+let write_connection b r ~version ~keep =
   match (r.body, version) with
-  | Upgrade _, _ -> [ ("connection", "upgrade") ]
-  | _, `HTTP_1_0 when keep -> [ ("connection", "keep-alive") ]
-  | _ -> if keep then [] else [ ("connection", "close") ]
+  | Upgrade _, _ -> Head.write_own b "connection" "upgrade"
+  | _, `HTTP_1_0 when keep -> Head.write_own b "connection" "keep-alive"
+  | _ -> if not keep then Head.write_own b "connection" "close"
 
 let head b r ~version ~framing ~keep =
-  let own = List.filter (fun (name, _) -> not (is_own (String.lowercase_ascii name))) in
-  let date = if H.mem r.headers "date" then [] else [ ("date", Date.now ()) ] in
+  let write (name, value) =
+    if not (is_own (String.lowercase_ascii name)) then Head.write_field b (name, value)
+  in
   let code = Status.code r.status in
   Buffer.clear b;
   Buffer.add_string b "HTTP/1.1 ";
-  Buffer.add_string b (Status.to_string r.status);
+  write_number b code;
+  Buffer.add_char b ' ';
+  Buffer.add_string b (Status.phrase code);
   Buffer.add_string b "\r\n";
-  Head.write b
-    (date
-    @ own (H.to_list r.headers)
-    @ framing_fields code framing
-    @ connection_fields r ~version ~keep)
+  if not (H.mem r.headers "date") then Head.write_own b "date" (Date.now ());
+  List.iter write (H.to_list r.headers);
+  write_framing b code framing;
+  write_connection b r ~version ~keep;
+  Head.finish b

@@ -117,9 +117,10 @@ let upgrade ?(headers = H.init ()) protocol f =
 (* Sending *)
 
 let framing_of (r : Response.t) version =
-  match Response.length r with
-  | Some n -> Head.Length n
-  | None -> if version = `HTTP_1_0 then To_end else Chunked
+  match (Response.length r, version) with
+  | Some n, _ -> Head.Length n
+  | None, `HTTP_1_0 -> To_end
+  | None, _ -> Chunked
 
 let upgraded conn f =
   let at_stop g = if conn.server.is_stopping () then g () else conn.at_stop <- g in
@@ -198,14 +199,15 @@ let is_failure conn e = Input.is_failure conn.input e
 let is_close (r : Response.t) = Grammar.mem r.headers "connection" "close"
 
 let answer conn (head : Head.request) handler =
-  let log_time = conn.server.log <> None in
+  let log_time = Option.is_some conn.server.log in
   let started = if log_time then Soil.Clock.monotonic () else 0. in
   let sent_before = Output.sent conn.output in
   let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
   let ask = if head.expects then Some ask else None in
   let content = Body.make ?ask conn.input head.framing conn.server.limits in
   let request = { head; content; conn; is_wanted = false } in
-  let version = head.request.version and head_only = head.request.meth = `HEAD in
+  let version = head.request.version
+  and head_only = match head.request.meth with `HEAD -> true | _ -> false in
   let failure = ref End in
   let response =
     match handler request with
@@ -225,7 +227,7 @@ let answer conn (head : Head.request) handler =
     && (not (is_close response))
     && (writes_later || Body.can_discard content)
   in
-  let keep = keep && (version <> `HTTP_1_0 || framing_of response version <> To_end) in
+  let keep = keep && match framing_of response version with To_end -> false | _ -> true in
   let keep = keep && match response.body with Upgrade _ -> false | _ -> true in
   (* Nothing can be asked for once the response has begun. *)
   if writes_later && request.is_wanted then Body.ask content else Body.dont_ask content;

@@ -83,11 +83,14 @@ let of_code n =
   | Some (status, _, _) -> status
   | None -> `Code n
 
+let phrase n =
+  match List.find_opt (fun (_, code, _) -> code = n) table with
+  | Some (_, _, phrase) -> phrase
+  | None -> "Status"
+
 let to_string status =
   let n = code status in
-  match List.find_opt (fun (_, code, _) -> code = n) table with
-  | Some (_, _, phrase) -> string_of_int n ^ " " ^ phrase
-  | None -> string_of_int n ^ " Status"
+  string_of_int n ^ " " ^ phrase n
 
 let methods =
   [

@@ -9,6 +9,9 @@ val code : Cohttp.Code.status_code -> int
 val of_code : int -> Cohttp.Code.status_code
 (** [of_code n] is the status with number [n]. *)
 
+val phrase : int -> string
+(** [phrase n] is the phrase of the status with number [n]. *)
+
 val to_string : Cohttp.Code.status_code -> string
 (** [to_string s] is its number and its phrase. *)
 

@@ -9,6 +9,7 @@ type fiber = {
   mutable wait : int;  (** A token (> 0), or one of the constants below. *)
   mutable entry : fiber Waiters.t;  (** Its place in a queue, if it waits in one. *)
   mutable timer : event Timers.timer option;  (** Its alarm, if it sleeps. *)
+  mutable unset : event Timers.timer list;  (** Those of {!cancel_at}, until it waits. *)
   mutable detail : string;  (** Of the failed operation that it waited for. *)
   mutable node : node;  (** The innermost. *)
   run : int;  (** The number of its {!run}. *)
@@ -74,6 +75,7 @@ and no_fiber =
     wait = 0;
     entry = no_entry;
     timer = None;
+    unset = [];
     detail = "";
     node = nil;
     run = no_run;
@@ -334,7 +336,7 @@ let next_deadline () =
   if Timers.is_empty timers then -1
   else
     let at = Timers.earliest timers in
-    if at = max_int then -1 else max 1 at
+    if at = max_int then -1 else if at < 1 then 1 else at
 
 (* Ends the program's wait after a signal's handler has raised an exception out of it. *)
 let give_up fiber wait =
@@ -356,9 +358,20 @@ let have_turn fiber value =
   fiber.wait <- turn;
   fiber.value <- value
 
+(* An alarm that is stopped before its fiber waits is never in the heap: no other fiber could have
+   run, and nothing could have set it off. *)
+let rec set_alarms fiber =
+  match fiber.unset with
+  | [] -> ()
+  | timer :: rest ->
+      Timers.add timers timer;
+      fiber.unset <- rest;
+      set_alarms fiber
+
 (* Parks until [wake]. Outside of [run] no other fiber can run, so the program blocks. *)
 let park wait =
   let fiber = !current in
+  set_alarms fiber;
   fiber.wait <- wait;
   match
     if fiber == no_fiber then (
@@ -481,7 +494,9 @@ let deadline_after seconds =
   let ns = seconds *. 1e9 in
   (* About 146 years, effectively for ever, without overflow. *)
   if ns >= 4.6e18 then max_int
-  else max 1 (Soil_raw.clock_monotonic_ns () + int_of_float (if ns > 0. then ns else 0.))
+  else
+    let at = Soil_raw.clock_monotonic_ns () + if ns > 0. then int_of_float ns else 0 in
+    if at < 1 then 1 else at
 
 let sleep_in_task at =
   let fiber = !current in
@@ -537,6 +552,7 @@ let new_fiber body node =
       wait = nothing;
       entry = no_entry;
       timer = None;
+      unset = [];
       detail = "";
       node;
       run = !this_run;
@@ -556,11 +572,14 @@ let spawn parent body =
 let cancel_at target at =
   let alarm = { target; rang = false } in
   let timer = Timers.timer ~at (Cancel alarm) in
+  let fiber = !current in
   let stop () =
-    Timers.remove timers timer;
+    (match fiber.unset with
+    | first :: rest when first == timer -> fiber.unset <- rest
+    | _ -> Timers.remove timers timer);
     not alarm.rang
   in
-  Timers.add timers timer;
+  fiber.unset <- timer :: fiber.unset;
   stop
 
 (* After this number of fibers' turns, or this time, completions are collected although fibers are

@@ -120,8 +120,9 @@ val cancel : node -> unit
 val is_cancelled : node -> bool
 
 val cancel_at : node -> int -> unit -> bool
-(** [cancel_at node t] cancels [node] at the moment [t] (nanoseconds). The result takes the timer
-    back, and is [true] iff it hadn't gone off. *)
+(** [cancel_at node t] cancels [node], which the current fiber has entered, at the moment [t]
+    (nanoseconds). The result takes the timer back, and is [true] iff it hadn't gone off: of several
+    the youngest goes first. *)
 
 (** {1 The program} *)
 
