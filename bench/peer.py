@@ -55,9 +55,14 @@ def run(*command, **options):
 @functools.cache
 def package(flavour=CLOUD):
     """The folder with Debian's kernel, as set-up unpacked it for this user."""
-    done = subprocess.run([SETUP, "kernel", flavour], capture_output=True, text=True, check=False)
+    return set_up("kernel", flavour)
+
+
+def set_up(*words):
+    """The path that set-up prints for `words`, of what it unpacked for this user."""
+    done = subprocess.run([SETUP, *words], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Missing(done.stderr.strip() or f"{SETUP} kernel {flavour} failed")
+        raise Missing(done.stderr.strip() or f"{SETUP} {' '.join(words)} failed")
     return done.stdout.strip()
 
 

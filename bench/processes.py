@@ -8,6 +8,7 @@ sockets takes the plain program's place there.
 import os
 import subprocess
 
+import peer
 import quota
 from boot import LINUX, built
 from harness.console import Child
@@ -16,6 +17,38 @@ from measure import Figure
 from network import load, wrk
 
 PROCESS = "_build/default/bench/programs/soil/serve.exe"
+PAGE = "_build/default/bench/programs/soil/page.exe"
+# One worker, no log, and connections that stay open as long as the client wants. The answer has as
+# many bytes as that of PAGE.
+NGINX = """daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr notice;
+events {}
+http {
+  access_log off;
+  server_tokens off;
+  default_type "";
+  keepalive_requests 1000000000;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  server {
+    listen 80;
+    location / { return 200 "xxxxxxxxxxxxxxx"; }
+  }
+}
+"""
+
+
+def prepare():
+    folder = peer.work("nginx")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as file:
+        file.write(NGINX)
+    peer.set_up("nginx")
 
 
 class Soil:
@@ -48,9 +81,10 @@ class Linux:
 
     HOST, GUEST = "10.63.0.1", "10.63.0.2"
     PROGRAM, ENVIRONMENT = LINUX + "serve.exe", {}
+    READY = "ready"
 
-    def __init__(self, mode, port, prefix=()):
-        self.words = [*prefix, built(self.PROGRAM), mode, str(port)]
+    def __init__(self, *words, prefix=()):
+        self.words = [*prefix, built(self.PROGRAM), *map(str, words)]
         self.host = self.GUEST
 
     def __enter__(self):
@@ -74,7 +108,7 @@ class Linux:
         ip("link", "set", "peerhost", "up")
         self.child.process.stdin.write(b"\n")
         self.child.process.stdin.close()
-        self.child.wait_line("ready")
+        self.child.wait_line(self.READY)
         return self
 
     def __exit__(self, *_):
@@ -86,6 +120,23 @@ class Sockets(Linux):
     """Runs Soil's process on Linux's own sockets, where the plain program runs."""
 
     PROGRAM, ENVIRONMENT = PROCESS, {"SOIL_NET": "host"}
+
+
+class Page(Sockets):
+    """Runs a server of soil.http on Linux's own sockets."""
+
+    PROGRAM = PAGE
+
+
+class Nginx(Linux):
+    """Runs nginx where the plain program runs."""
+
+    READY = 'using the "epoll" event method'
+
+    def __init__(self):
+        # As set-up unpacked it for this user.
+        self.words = [peer.set_up("nginx"), "-p", peer.work("nginx"), "-c", "nginx.conf"]
+        self.host = self.GUEST
 
 
 def wait_for_namespace(pid):
@@ -111,7 +162,7 @@ def http(options, suffix, prefix):
     for _ in range(options.pairs):
         with Soil("http", 80, prefix) as soil:
             ours = wrk(soil.host, 8, options.seconds)[0]
-        with Linux("http", 80, prefix) as linux:
+        with Linux("http", 80, prefix=prefix) as linux:
             figure.add(ours, wrk(linux.host, 8, options.seconds)[0])
     return [figure]
 
@@ -121,7 +172,7 @@ def tcp_out(options, suffix, prefix):
     for _ in range(options.pairs):
         with Soil("chargen", 7, prefix) as soil:
             ours = load("out", soil.host, 7, options.seconds)["gbps"]
-        with Linux("chargen", 7, prefix) as linux:
+        with Linux("chargen", 7, prefix=prefix) as linux:
             figure.add(ours, load("out", linux.host, 7, options.seconds)["gbps"])
     return [figure]
 
@@ -149,14 +200,29 @@ def sockets_tcp(options):
     return [figure]
 
 
+def soil_http(options):
+    figures = []
+    for connections in (12, 128):
+        figure = Figure(f"host_soil_http_rps_c{connections}", "requests/s", "higher")
+        for _ in range(options.pairs):
+            with Page(80) as page:
+                ours = wrk(page.host, connections, options.seconds)[0]
+            with Nginx() as nginx:
+                figure.add(ours, wrk(nginx.host, connections, options.seconds)[0])
+        figures.append(figure)
+    return figures
+
+
 GROUPS = {
     "host_start": quota.beside("host_start", start),
     "host_http": quota.beside("host_http", http),
     "host_tcp": quota.beside("host_tcp", tcp_out),
     "host_sockets_http": sockets_http,
     "host_sockets_tcp": sockets_tcp,
+    "host_soil_http": soil_http,
 }
 
 ORDER = """host_start_first_line_ms host_start_first_line_ms_slow host_http_rps_c8
 host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow
-host_sockets_http_rps_c8 host_sockets_http_rps_c64 host_sockets_tcp_out_gbps""".split()
+host_sockets_http_rps_c8 host_sockets_http_rps_c64 host_sockets_tcp_out_gbps
+host_soil_http_rps_c12 host_soil_http_rps_c128""".split()

@@ -90,6 +90,7 @@ def prepare():
         disks.prepare()
         storage.prepare()
         unmodified.prepare()
+        processes.prepare()
         secure.prepare()
         display.prepare()
     except peer.Missing as problem:

@@ -9,6 +9,7 @@
 #   setup.sh environment                 shell commands that put the OCaml and Rust to use in front, where those on PATH are too old
 #   setup.sh kernel [cloud-amd64|amd64]  fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
+#   setup.sh nginx                       fetch the HTTP server that the benchmarks compare; print its path
 #   setup.sh remove                      take back the sources that were added to apt's, their pin and what came from them (root)
 #
 # SOIL_ROOT_DIRECTORY=DIR (tests) stands before /etc and /var of the files written here, and before
@@ -328,6 +329,17 @@ kernel() {
   echo "$folder"
 }
 
+# The server that benchmarks compare soil.http with: its files only, so that no service starts. What
+# it links comes with the other packages of the group.
+nginx() {
+  folder=$cache/nginx
+  if [ ! -x "$folder/usr/sbin/nginx" ]; then
+    say "fetching nginx for the benchmarks (unpacked into $folder, not installed)"
+    unpack "$folder" nginx
+  fi
+  echo "$folder/usr/sbin/nginx"
+}
+
 group=${2:-run}
 case ${1:-} in
 ensure)
@@ -338,12 +350,14 @@ ensure)
     kernel cloud-amd64 >/dev/null
     libraries
   fi
+  if debian && [ "$group" = bench ]; then nginx >/dev/null; fi
   ;;
 packages) packages "$group" ;;
 list) echo "$(ocaml_packages "$group") $(system_packages "$group") $(rust_packages "$group")" | tr -s ' \n' '\n' ;;
 environment) environment ;;
 kernel) kernel "${2:-cloud-amd64}" ;;
 libraries) libraries ;;
+nginx) nginx ;;
 remove) take_back ;;
 *)
   sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//'
