@@ -1,5 +1,5 @@
 #!/bin/sh
-# Mutation testing of what changed in the modules of tests/README.md ("Mutants") since commit
+# Mutation testing of what changed in the modules of docs/evidence/mutants.md since commit
 # MUTANTS_SINCE (20 back unless given): survivors are listed, and fewer than 85 % noticed fail.
 set -eu
 cd "$(dirname "$0")/../.."
