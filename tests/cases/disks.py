@@ -215,8 +215,8 @@ def killed_machine(context):
 @test(limit=200)
 def killed_process(context):
     """The same for the process form, which gives the writes of one commit to Linux with one system
-    call, past the page cache. Where the host's file system has no such way (fs/README.md), nothing
-    synced is lost and `fsck.fat -a` repairs the rest."""
+    call, past the page cache. Where the host's file system has no such way, nothing synced is lost
+    and `fsck.fat -a` repairs the rest (docs/file-systems.md)."""
     kills, unclean = kill_while_writing(context, "process", KILLS)
     # Asked with a file where the disk was: another folder may be another file system, and not each
     # one has files without names.
