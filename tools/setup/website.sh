@@ -77,7 +77,7 @@ check_form() {
   trap 'kill "$child" 2>/dev/null || true' EXIT
   base=http://127.0.0.1:$port
   # QEMU and passt listen before the program does: an answer counts, not a connection.
-  # The program's own limit ends the wait: a busy machine takes its time to load QEMU.
+  # The program's own limit ends the wait: its first start probes for KVM, half a minute at most.
   until fetch -o /dev/null --max-time 2 "$base/" 2>/dev/null; do
     if ! kill -0 "$child" 2>/dev/null; then
       cat "$work/console"
