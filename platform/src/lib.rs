@@ -54,6 +54,9 @@ pub trait Memory {
     /// Bytes of memory: total, in use, free, highest use.
     fn memory() -> [u64; 4];
 
+    /// The first of these, which is asked for often.
+    fn total_memory() -> u64;
+
     /// Whether so little memory is left that the runtime should refuse what it can refuse.
     fn memory_short() -> bool;
 

@@ -42,7 +42,7 @@ pub fn begin() {
 
 fn make_tree() {
     // The volume in memory takes at most a quarter of the machine's.
-    let limit = Current::memory().first().copied().unwrap_or(0) / 4;
+    let limit = Current::total_memory() / 4;
     let root = format!("/=memory:{}", limit.max(1 << 20));
     let is_new = at_once(|rt| {
         for driver in [EXT4, TAR, MEMORY] {

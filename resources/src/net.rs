@@ -163,8 +163,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     let (congestion, services) = settings().or_else(|failure| rt.fail(failure))?;
     let mut seed = [0u8; 8];
     crate::random::fill(rt, &mut seed)?;
-    let total = Current::memory().first().copied().unwrap_or(0);
-    let memory = (total / 4).clamp(LEAST_MEMORY, MOST_MEMORY);
+    let memory = (Current::total_memory() / 4).clamp(LEAST_MEMORY, MOST_MEMORY);
     let limits = ::net::Config {
         tcp_memory: memory as usize,
         congestion,

@@ -87,8 +87,7 @@ static HANDSHAKES: Mutex<Handshakes> = Mutex::new(Handshakes {
 impl Handshakes {
     /// Bytes that all may take: a part of the machine's memory.
     fn limit() -> usize {
-        let [total, ..] = Current::memory();
-        (total as usize / 16).clamp(1 << 20, 64 << 20)
+        (Current::total_memory() as usize / 16).clamp(1 << 20, 64 << 20)
     }
 
     /// Notes what a session takes that took `before`. Where all take too much, or memory is short,

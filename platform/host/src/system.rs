@@ -37,6 +37,12 @@ fn clock(id: libc::clockid_t) -> u64 {
         .wrapping_add(time.tv_nsec as u64)
 }
 
+/// A setting of the system, by the C library's number.
+fn setting(name: i32) -> u64 {
+    // SAFETY: a plain query of the C library.
+    unsafe { libc::sysconf(name) as u64 }
+}
+
 impl Clock for Host {
     fn monotonic_ns() -> u64 {
         clock(libc::CLOCK_MONOTONIC)
@@ -53,25 +59,23 @@ impl Clock for Host {
 
 impl Memory for Host {
     fn memory() -> [u64; 4] {
-        // SAFETY: plain queries of the C library; `usage` is written by the call that gets it.
-        let (page, total, free, usage) = unsafe {
+        // SAFETY: a plain query of the C library, which writes `usage`.
+        let usage = unsafe {
             let mut usage: libc::rusage = core::mem::zeroed();
             libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-            let pages = |name| libc::sysconf(name) as u64;
-            (
-                pages(libc::_SC_PAGESIZE),
-                pages(libc::_SC_PHYS_PAGES),
-                pages(libc::_SC_AVPHYS_PAGES),
-                usage,
-            )
+            usage
         };
-        let resident = resident_pages().unwrap_or(0);
+        let page = setting(libc::_SC_PAGESIZE);
         [
-            total * page,
-            resident * page,
-            free * page,
+            Host::total_memory(),
+            resident_pages().unwrap_or(0) * page,
+            setting(libc::_SC_AVPHYS_PAGES) * page,
             usage.ru_maxrss as u64 * 1024,
         ]
+    }
+
+    fn total_memory() -> u64 {
+        setting(libc::_SC_PHYS_PAGES) * setting(libc::_SC_PAGESIZE)
     }
 
     fn memory_short() -> bool {
@@ -84,7 +88,7 @@ impl Memory for Host {
     fn stack(len: usize) -> Option<NonNull<u8>> {
         // SAFETY: new memory, whose lowest page is made unreachable.
         unsafe {
-            let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
+            let page = setting(libc::_SC_PAGESIZE) as usize;
             let protection = libc::PROT_READ | libc::PROT_WRITE;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
             let start = libc::mmap(core::ptr::null_mut(), page + len, protection, flags, -1, 0);

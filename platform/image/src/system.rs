@@ -35,6 +35,10 @@ impl Memory for Image {
         ]
     }
 
+    fn total_memory() -> u64 {
+        memory::statistics().total
+    }
+
     fn memory_short() -> bool {
         memory::is_short()
     }

@@ -53,7 +53,7 @@ fn sizes(memory: u64) -> (usize, usize) {
 
 /// How volumes are mounted on this machine.
 pub fn options(read_only: bool) -> Options {
-    let memory = Current::memory().first().copied().unwrap_or(0);
+    let memory = Current::total_memory();
     let (cache_bytes, stream_bytes) = sizes(memory);
     // An eighth of the machine: the OCaml heap wants the rest.
     CACHE.set_limit(usize::try_from(memory / 8).unwrap_or(usize::MAX));
@@ -91,8 +91,7 @@ mod tests {
     fn an_eighth_of_the_machine_is_kept_and_half_of_that_leased() {
         assert!(options(true).read_only && !options(false).read_only);
         let limit = CACHE.statistics().limit_bytes as u64;
-        let [total, ..] = Current::memory();
-        assert!((8 * limit..8 * limit + 8).contains(&total));
+        assert!((8 * limit..8 * limit + 8).contains(&Current::total_memory()));
         assert_eq!(leasable() as u64, limit / 2);
     }
 }
