@@ -260,6 +260,14 @@ let too_large operation subject max =
   let detail = "more than " ^ string_of_int max ^ " bytes" in
   Error.fail Too_large operation ~subject ~detail
 
+(* A size on a disk may be any. *)
+let buffer operation subject n =
+  match Bytes.create n with
+  | b -> b
+  | exception (Stdlib.Out_of_memory | Invalid_argument _) ->
+      Error.fail Out_of_memory operation ~subject
+        ~detail:("no memory for " ^ string_of_int n ^ " bytes")
+
 let default_max = 16 * 1024 * 1024
 
 let read_to_end max ~already ~undo d =

@@ -124,6 +124,10 @@ val fill : (int -> int -> int) -> int -> int ref -> unit
 val too_large : string -> string -> int -> 'a
 (** [too_large operation subject max] raises the error [Too_large] for more than [max] bytes. *)
 
+val buffer : string -> string -> int -> bytes
+(** [buffer operation subject n] is [n] bytes for what a disk has. Raises the error [Out_of_memory]
+    if memory has no room for them. *)
+
 val default_max : int
 (** [default_max] is 16 MiB. *)
 

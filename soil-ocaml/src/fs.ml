@@ -131,7 +131,7 @@ let read_file ?(max = 16 * 1024 * 1024) path =
   if n > max then
     Error.fail Too_large "read" ~subject:path
       ~detail:(string_of_int n ^ " bytes, and at most " ^ string_of_int max ^ " are wanted");
-  let b = Bytes.create n in
+  let b = Descriptor.buffer "read" path n in
   match File_descriptor.really_read d b 0 n with
   | () -> Bytes.unsafe_to_string b
   (* Another task has made it shorter since. *)

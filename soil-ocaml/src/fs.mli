@@ -53,7 +53,8 @@ val with_file : ?mode:mode -> ?flags:flag list -> string -> (file -> 'a) -> 'a
 
 val read_file : ?max:int -> string -> string
 (** [read_file path] is the contents. Raises {!Soil.exception-Error} with [Too_large] if there are
-    more than [max] bytes (default: 16 MiB). *)
+    more than [max] bytes (default: 16 MiB), and with [Out_of_memory] if memory has no room for
+    them. *)
 
 val write_file : string -> string -> unit
 (** [write_file path s] writes [s] to [path], which is created, or emptied first. *)

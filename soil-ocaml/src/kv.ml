@@ -114,7 +114,7 @@ let get_partial t key ~offset ~length =
   need_value t key;
   Fs.with_file (path t key) @@ fun d ->
   let length = max 0 (min length (Fs.size d - offset)) in
-  let b = Bytes.create length in
+  let b = Descriptor.buffer "read" (path t key) length in
   let n = Fs.pread d ~position:offset b 0 length in
   Bytes.sub_string b 0 n
 

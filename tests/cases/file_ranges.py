@@ -60,6 +60,15 @@ def of_fat(root):
     yield f"{root}: some is reserved: false"
 
 
+def of_memory(root):
+    """Its output where a file is larger than memory."""
+    out_of_memory = f"read {root}/huge: no memory for 1099511627776 bytes"
+    yield f"{root}: huge: out of memory"
+    yield f"{root}: huge value: {out_of_memory}"
+    yield f"{root}: part: {out_of_memory}"
+    yield f"{root}: few: done"
+
+
 @in_every_form(limit=120)
 def file_ranges(context, form):
     """Room, holes, times and names as Soil.File and Soil.Fs.rename change them; the disks are
@@ -78,8 +87,11 @@ def file_ranges(context, form):
         "--mount",
         "/ext4=ext4:ext4",
     ]
-    status, output = outcome(context.soil(PROGRAM, form, options=options), context)
+    # A process has as much memory as its host promises.
+    words = [] if form == "process" else ["huge"]
+    status, output = outcome(context.soil(PROGRAM, form, *words, options=options), context)
     expected = [
+        *(of_memory("/ext4") if words else []),
         *of_holes("/ext4"),
         *of_holes("/tmp"),
         *of_fat("/fat"),

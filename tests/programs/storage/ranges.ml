@@ -83,8 +83,25 @@ let renames root =
   let space = Fs.space root in
   say "%s: some is reserved: %b" root (space.available < space.free)
 
+(* A file whose size no memory has room for. *)
+let huge root =
+  let name = "huge" in
+  let path = root ^ "/" ^ name in
+  Fs.with_file ~mode:Create path (fun d -> Fs.truncate d (1 lsl 40));
+  say "%s: huge: %s" root (error (fun () -> Fs.read_file ~max:max_int path));
+  let value f =
+    match Result.bind (Soil.Kv.connect root) (fun kv -> f kv (Soil.Kv.Key.v name)) with
+    | Ok _ -> "done"
+    | Error e -> Soil.Kv.error_to_string e
+  in
+  say "%s: huge value: %s" root (value Soil.Kv.get);
+  say "%s: part: %s" root (value (Soil.Kv.get_partial ~offset:0 ~length:max_int));
+  say "%s: few: %s" root (value (Soil.Kv.get_partial ~offset:(1 lsl 39) ~length:1));
+  Fs.unlink path
+
 let () =
   Soil.run @@ fun () ->
+  if Array.length Sys.argv > 1 then huge "/ext4";
   Fs.mount "memory:8M" "/tmp";
   List.iter
     (fun root ->
