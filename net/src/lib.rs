@@ -9,7 +9,7 @@
 //!
 //! Nothing blocks and nothing runs by itself: everything happens inside [`Stack::poll`], which does
 //! a bounded amount of work, and inside the operations, which only touch their own socket.
-//! `net/README.md` tells the way of a packet.
+//! `net/README.md` has the path of a packet.
 //!
 //! # Layers
 //!

@@ -10,7 +10,7 @@ pub type RandomBits = Box<dyn FnMut() -> u64 + Send>;
 /// Limits and defaults of a [`crate::Stack`].
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Maximum memory of all TCP buffers together, in bytes. See the rule in `net/README.md`; a
+    /// Maximum memory of all TCP buffers together, in bytes. See the rule in `net/tcp.md`; a
     /// quarter of the machine's memory is a good value.
     pub tcp_memory: usize,
     /// Maximum size of a connection's send or receive buffer in bytes, which grows as the path

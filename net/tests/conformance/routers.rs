@@ -301,7 +301,7 @@ fn a_flood_of_advertisements_is_bounded() {
         host.send_frame(&mut world, &frame);
     }
     host.listen(&mut world, 3 * SECOND);
-    // As net/README.md says: eight routers, and four addresses beside the link's own.
+    // As net/ip.md says: eight routers, and four addresses beside the link's own.
     assert!((1..=8).contains(&status(&world).gateways.len()));
     let first = global(&world);
     assert!(first.len() <= 4 && status(&world).addresses.len() <= 5);
