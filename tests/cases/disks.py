@@ -340,7 +340,7 @@ def slow_disk(context):
     """A host's disk that does nothing for two seconds: other tasks of the process go on, and so
     does the work on the disk afterwards. The disk is a loop device on a file system that is frozen
     for that time. The sectors are raw: the submission of a FAT volume's commit may wait with the
-    host's file system (resources/README.md)."""
+    host's file system (platform/README.md)."""
     below, above = context.memory_path("below"), context.memory_path("above")
     loop_mounted(context, below + ".img", below, 64)
     try:
