@@ -453,8 +453,15 @@ NOTES = {
     "": NO_PROCESS,
 }
 CONSTANTS = """argv backend_type big_endian cygwin development_version executable_name int_size
-interactive max_array_length max_floatarray_length max_string_length ocaml_release ocaml_version
-os_type unix win32 word_size""".split()
+interactive io_buffer_size max_array_length max_floatarray_length max_string_length ocaml_release
+ocaml_version os_type runtime_executable unix win32 word_size""".split()
+# Functions that not every compiler has: since which, and what an image does.
+LATER = {
+    "Domain.count": ("5.5", "works"),
+    "Thread.set_current_thread_name": ("5.4", "works"),
+    "Unix.sigwait": ("5.4", "works"),
+    "Unix.unsetenv": ("5.5", "works"),
+}
 
 
 def functions(context):
@@ -501,7 +508,10 @@ def unmodified_table(context):
     assert list(image) == list(linux), text
     wanted = set(functions(context))
     assert set(linux) == wanted, set(linux) ^ wanted
-    rows = [f"| `{name}` | {state(name, image[name], linux[name])} |\n" for name in sorted(linux)]
+    states = {name: does for name, (_, does) in LATER.items()}
+    states |= {name: state(name, image[name], linux[name]) for name in linux}
+    since = {name: f" (OCaml {version})" for name, (version, _) in LATER.items()}
+    rows = [f"| `{name}`{since.get(name, '')} | {states[name]} |\n" for name in sorted(states)]
     page = HEAD + "".join(rows)
     if "SOIL_UPDATE_PAGES" in os.environ:
         with open(PAGE, "w") as file:

@@ -483,6 +483,10 @@ let of_domain () =
       Domain.join d;
       id > 0)
 
+let of_later (of_module, name, f) =
+  current := of_module;
+  row name f
+
 let () =
   if Array.length Sys.argv > 1 then (
     (* The hours of two instants, in winter and in summer. *)
@@ -501,6 +505,7 @@ let () =
   of_sys ();
   of_thread ();
   of_domain ();
+  List.iter of_later (Since_5_4.rows @ Since_5_5.rows);
   (* The caller sees the status. *)
   print_endline "Unix._exit\t0";
   _exit 0
