@@ -51,8 +51,9 @@ doc: ready-doc ## the book (_build/book), the pages of the OCaml libraries (_bui
 	@$(use_tools); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps && mdbook build docs
 	@echo "The book: _build/book/index.html  OCaml: _build/default/_doc/_html/index.html  Rust: target/doc/"
 
-fmt: ready-test ## format Rust and OCaml
+fmt: ready-test ## format Rust, OCaml and Python
 	@$(use_tools); cargo fmt --all; dune build @_build/default/fmt --auto-promote >/dev/null 2>&1 || dune build @_build/default/fmt
+	@if command -v ruff >/dev/null; then ruff format -q .; else echo "left out: Python: ruff is missing; install it: pipx install ruff"; fi
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if given
 	@$(use_tools); tools/setup/install.sh install "$(PREFIX)" "$(DESTDIR)"

@@ -150,7 +150,7 @@ def main():
     for layout in LAYOUTS:
         keyboard = Keyboard(context, layout)
         lines = filter(None, map(keyboard.line, range(1, LAST_CODE + 1)))
-        out.write(f"\nlet {layout.replace(':', '_')} =\n  \"")
+        out.write(f'\nlet {layout.replace(":", "_")} =\n  "')
         # A space at the beginning of a row would be left out.
         out.write("\\\n   ".join(rows((line + "\\t" for line in lines), 90)))
         out.write('"\n')
@@ -158,7 +158,7 @@ def main():
     out.write("let compositions =\n  [\n")
     for code, pairs in compositions(context):
         text = "\\\n       ".join(rows(pairs, 70))
-        out.write(f"    (0x{code:x},\n      \"{text}\");\n")
+        out.write(f'    (0x{code:x},\n      "{text}");\n')
     out.write("  ]\n")
 
 

@@ -37,12 +37,15 @@ def add(folder, *paths):
 def steps(context, folder, base=""):
     """What `make check` would run, by the step's name, and the first and last line of what it
     says."""
-    done = context.run(
-        os.path.join(folder, CHECK), "--list", cwd=folder, env={**os.environ, "BASE": base}
-    )
-    lines = done.stdout.splitlines()
+    lines = listed(context, folder, BASE=base)
     found = [line.removeprefix("== ").split(": ", 1) for line in lines if line.startswith("== ")]
     return {name: command.split() for name, command in found}, lines[0], lines[-2]
+
+
+def listed(context, folder, **variables):
+    """The lines of `make check --list`."""
+    words = os.path.join(folder, CHECK), "--list"
+    return context.run(*words, cwd=folder, env={**os.environ, **variables}).stdout.splitlines()
 
 
 def skips(found, *names):
@@ -104,3 +107,23 @@ def make_check_finds_a_commit_to_compare_with(context):
     assert first == "no git: everything counts as changed", first
     assert {"net", "fs", "draw", "soil-tools"} <= set(found["cargo clippy and test"]), found
     assert "@_build/default/soil-ocaml/test/runtest" in found["dune runtest"], found
+
+
+@test()
+def make_check_formats_python_with_ruff(context):
+    """`ruff format --check` of the Python files that changed; without ruff a line says so."""
+    folder = clone(context, "clone")
+    add(folder, "tests/run.py")
+    tools = context.path("tools")
+    os.mkdir(tools)
+    for name in ("git", "cargo", "python3", "env"):
+        os.symlink(shutil.which(name), os.path.join(tools, name))
+    left_out = "left out: ruff format: ruff is missing; install it: pipx install ruff"
+    assert left_out in listed(context, folder, BASE="HEAD", PATH=tools)
+    ruff = os.path.join(tools, "ruff")
+    with open(ruff, "w", encoding="utf-8") as file:
+        file.write("#!/bin/sh\n")
+    os.chmod(ruff, 0o755)
+    found = listed(context, folder, BASE="HEAD", PATH=tools)
+    assert "== ruff format: ruff format --check tests/run.py" in found, found
+    assert left_out not in found, found

@@ -99,7 +99,9 @@ def backtraces(context):
     source = "tests/programs/soil/traces.ml"
     with open(os.path.join(ROOT, source), encoding="utf-8") as file:
         numbered = enumerate(file, 1)
-        lines = {m[1]: n for n, line in numbered if (m := re.search(r"\(\* ([a-z ]+) \*\);$", line))}
+        lines = {
+            m[1]: n for n, line in numbered if (m := re.search(r"\(\* ([a-z ]+) \*\);$", line))
+        }
     assert len(lines) == 8, lines
     for form in FORMS:
         status, output = outcome(context.soil("tests/programs/soil/traces.exe", form), context)

@@ -9,6 +9,7 @@ git everything counts as changed. --list only prints the steps.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -141,6 +142,13 @@ def pinned():
     return (output("rustc", "--version") or "").startswith(f"rustc {version} ")
 
 
+def python(paths):
+    """The Python files among these that exist."""
+    return [
+        path for path in paths if path.endswith(".py") and os.path.exists(os.path.join(ROOT, path))
+    ]
+
+
 def steps(paths):
     """(name, command) of what these files ask for."""
     yield "flaky tests", ["tests/harness/flaky.py", "check"]
@@ -169,9 +177,11 @@ def steps(paths):
     for path in there:
         if path.endswith(".sh"):
             yield "syntax", ["sh", "-n", path]
-    if sources := [path for path in there if path.endswith(".py")]:
+    if sources := python(paths):
         check = "import ast, sys; [ast.parse(open(name).read(), name) for name in sys.argv[1:]]"
         yield "syntax", ["python3", "-c", check, *sources]
+        if shutil.which("ruff"):
+            yield "ruff format", ["ruff", "format", "--check", *sources]
 
 
 # What only end-to-end tests and set-up's own tests show.
@@ -200,6 +210,8 @@ def main():
         print(f"\n== {name}: {' '.join(command)}", flush=True)
         if "--list" not in sys.argv and subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(name)
+    if python(paths) and not shutil.which("ruff"):
+        print("\nleft out: ruff format: ruff is missing; install it: pipx install ruff")
     if beyond := sorted({path.split("/")[0] for path in paths if path.startswith(BEYOND)}):
         print(f"\nnot shown by this, but by make test: what changed in {', '.join(beyond)}")
     print(f"failed: {', '.join(failed)}" if failed else "make check: passed")
