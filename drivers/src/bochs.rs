@@ -61,7 +61,7 @@ const UNIT: usize = 64 << 10;
 const MAX_VIDEO: usize = 64 << 20;
 /// The least width and height of a mode, and what a width is a multiple of. A smaller picture is
 /// shown in the upper left corner of such a mode.
-const LEAST: u32 = 64;
+const MIN_SIDE: u32 = 64;
 const STEP: u32 = 8;
 /// The most buffers that have a place in video memory.
 const MAX_PLACES: usize = 4;
@@ -428,8 +428,8 @@ impl Bochs {
 
 /// The size of the mode for a picture.
 fn mode_for(width: u32, height: u32) -> (u32, u32) {
-    let width = width.max(LEAST).next_multiple_of(STEP);
-    (width, height.max(LEAST))
+    let width = width.max(MIN_SIDE).next_multiple_of(STEP);
+    (width, height.max(MIN_SIDE))
 }
 
 // SAFETY: the registers and video memory stay mapped for good, and this is their one owner (promise

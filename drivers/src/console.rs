@@ -62,7 +62,7 @@ impl Console {
             free,
         };
         for buffer in 0..console.receive.size() {
-            console.give(buffer);
+            console.add_buffer(buffer);
         }
         console.receive.kick(console.device.transport());
         Ok(console)
@@ -70,7 +70,7 @@ impl Console {
 
     /// Puts receive buffer `index` in the queue. It always fits: there are as many descriptors as
     /// buffers.
-    fn give(&mut self, index: u16) {
+    fn add_buffer(&mut self, index: u16) {
         let phys = self.receive_pool.phys(usize::from(index) * RECEIVE_LEN);
         let buffer = Buffer {
             phys,
@@ -166,7 +166,7 @@ impl Console {
                 self.reading = Some((index, at + len, end));
                 if at + len == end {
                     self.reading = None;
-                    self.give(index);
+                    self.add_buffer(index);
                 }
             }
         }

@@ -251,7 +251,7 @@ impl Gpu {
             return;
         }
         for scanout in 0..self.scanouts.len() {
-            self.see_to_cursor(scanout);
+            self.update_cursor(scanout);
         }
         self.control.kick(&self.device);
         self.cursors.kick(&self.device);

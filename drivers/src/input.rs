@@ -179,14 +179,14 @@ impl Input {
             lost: false,
         };
         for index in 0..input.events.size() {
-            input.give(index);
+            input.add_buffer(index);
         }
         input.events.kick(input.device.transport());
         Ok(input)
     }
 
     /// Puts event buffer `index` into the queue. It always fits: there are as many descriptors.
-    fn give(&mut self, index: u16) {
+    fn add_buffer(&mut self, index: u16) {
         let buffer = Buffer {
             phys: self.event_pool.phys(usize::from(index) * EVENT),
             len: EVENT as u32,
@@ -265,7 +265,7 @@ impl Input {
         }
         for index in 0..size {
             if returned[usize::from(index) / 64] >> (index % 64) & 1 == 1 {
-                self.give(index);
+                self.add_buffer(index);
             }
         }
         self.events.kick(self.device.transport());

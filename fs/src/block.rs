@@ -49,7 +49,7 @@ pub trait Block {
     /// Whether the caller must not wait for the device now: a request would fail, and only cached
     /// data is available. A cache then fails before it changes anything, so that the caller can
     /// repeat the call when it may wait.
-    fn is_away(&self) -> bool {
+    fn is_unresponsive(&self) -> bool {
         false
     }
 
@@ -90,8 +90,8 @@ impl<B: Block + ?Sized> Block for alloc::boxed::Box<B> {
     fn read_only(&self) -> bool {
         (**self).read_only()
     }
-    fn is_away(&self) -> bool {
-        (**self).is_away()
+    fn is_unresponsive(&self) -> bool {
+        (**self).is_unresponsive()
     }
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         (**self).read(first_sector, buf)

@@ -189,7 +189,7 @@ impl Cache {
         self.gather.clear();
         self.ahead.clear();
         self.pages.clear();
-        self.tell_dirty();
+        self.report_dirty();
     }
 
     /// Treats reads as those of a file of `len` bytes, which is kept unless it is too large.
@@ -206,7 +206,7 @@ impl Cache {
         self.counters.into_iter().flatten()
     }
 
-    fn tell_dirty(&mut self) {
+    fn report_dirty(&mut self) {
         let dirty = self.buffers.dirty() * LINE + self.gather.data().len();
         for counters in self.counters() {
             counters.set_dirty(self.told_dirty, dirty);
@@ -214,15 +214,15 @@ impl Cache {
         self.told_dirty = dirty;
     }
 
-    /// Whether the cache answers from memory only; see [`Block::is_away`].
-    pub fn is_away(&self) -> bool {
-        self.device.is_away()
+    /// Whether the cache answers from memory only; see [`Block::is_unresponsive`].
+    pub fn is_unresponsive(&self) -> bool {
+        self.device.is_unresponsive()
     }
 
     /// Counts a read. While the device is away the caller counts the read itself, after it was
     /// answered.
     fn count(&self, hit: bool) {
-        if self.is_away() {
+        if self.is_unresponsive() {
             return;
         }
         for counters in self.counters() {
@@ -250,7 +250,7 @@ impl Cache {
         if buf.len() <= LINE {
             return self.read_lines(first, buf);
         }
-        if self.is_away() {
+        if self.is_unresponsive() {
             return Err(BlockError::Io);
         }
         self.read_stream(first, buf)?;
@@ -275,7 +275,7 @@ impl Cache {
 
     /// Loads the `wanted` sectors of a line into memory.
     fn load(&mut self, index: u64, wanted: u8) -> Result<(), BlockError> {
-        let away = self.is_away();
+        let away = self.is_unresponsive();
         match self.buffers.touch(index) {
             Some(line) if line.valid & wanted == wanted => {
                 self.count(true);
@@ -442,7 +442,7 @@ impl Cache {
         if written.is_err() {
             self.pages.clear();
         }
-        self.tell_dirty();
+        self.report_dirty();
         written
     }
 
@@ -542,7 +542,7 @@ impl Cache {
     /// still cached, and another call retries.
     pub fn commit(&mut self, order: Order) -> Result<(), BlockError> {
         let committed = self.commit_all(order);
-        self.tell_dirty();
+        self.report_dirty();
         committed
     }
 

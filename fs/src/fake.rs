@@ -38,7 +38,7 @@ pub struct State {
     pub fail_flush: Option<u64>,
     /// Fails all requests from now on.
     pub gone: bool,
-    /// Reports [`Block::is_away`], and fails all requests as if `gone` were set.
+    /// Reports [`Block::is_unresponsive`], and fails all requests as if `gone` were set.
     pub away: bool,
     /// When set, records all writes and flushes.
     pub log: Option<Vec<Event>>,
@@ -150,7 +150,7 @@ impl Block for Disk {
         self.state().read_only
     }
 
-    fn is_away(&self) -> bool {
+    fn is_unresponsive(&self) -> bool {
         self.state().away
     }
 

@@ -67,7 +67,7 @@ fn mount_volume(
             });
         }
     };
-    if let Content::Other(detail) = probe::look(&mut *device)? {
+    if let Content::Other(detail) = probe::classify(&mut *device)? {
         return Err(MountError {
             error: Error::Corrupt,
             detail,

@@ -79,7 +79,7 @@ fn unreadable(sector: u64, error: BlockError) -> MountError {
 /// Uses the second copy of a GPT, with a warning, when the first is damaged. Fails if the device
 /// can't be read, or if no copy of a GPT is valid.
 pub fn table(device: &mut dyn Block) -> Result<Table, MountError> {
-    let table = look(device)?;
+    let table = read_table(device)?;
     for warning in &table.warnings {
         log::warn!("{warning}");
     }
@@ -87,7 +87,7 @@ pub fn table(device: &mut dyn Block) -> Result<Table, MountError> {
 }
 
 /// As [`table`], but doesn't log the warnings.
-pub fn look(device: &mut dyn Block) -> Result<Table, MountError> {
+pub fn read_table(device: &mut dyn Block) -> Result<Table, MountError> {
     let sector = device.sector_size();
     let mut table = Table {
         scheme: Scheme::Whole,
@@ -102,7 +102,7 @@ pub fn look(device: &mut dyn Block) -> Result<Table, MountError> {
     device
         .read(0, &mut boot)
         .map_err(|error| unreadable(0, error))?;
-    match mbr::look(&boot) {
+    match mbr::classify(&boot) {
         mbr::Content::Protective => gpt::read(device, &mut table)?,
         mbr::Content::Entries(entries) => mbr::read(device, &entries, &mut table)?,
         mbr::Content::Unsigned => gpt::read_unprotected(device, &mut table)?,

@@ -207,8 +207,8 @@ pub fn end(status: u8) -> ! {
 
 /// Halts until the console's transmitter may have room again.
 fn wait_for_console() {
-    let look = time::monotonic_ns() + console::LOOK_NS;
-    wait::pause_until(For::Interrupt, Some(look));
+    let poll_at = time::monotonic_ns() + console::POLL_NS;
+    wait::pause_until(For::Interrupt, Some(poll_at));
 }
 
 fn set_thread_pointer(code: u64, address: u64) -> Result<u64, Errno> {

@@ -184,7 +184,7 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             return false;
         }
         n::SCHED_YIELD => {
-            give_way();
+            yield_now();
             Ok(0)
         }
         n::GETTID => Ok(number()),
@@ -497,8 +497,8 @@ fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>) {
     }
 }
 
-fn give_way() {
-    with(|state| state.scheduler.give_way());
+fn yield_now() {
+    with(|state| state.scheduler.yield_now());
     run_next();
 }
 
@@ -591,7 +591,7 @@ extern "C" fn preempted(frame: &mut Frame) {
         });
     };
     set_interrupted(true);
-    sse::preserving(give_way);
+    sse::preserving(yield_now);
     set_interrupted(false);
     signals::deliver_interrupted(frame);
 }
@@ -623,9 +623,9 @@ impl Thread {
     /// Where it goes on: the instruction, if that is known, and its stack pointer.
     fn place(&self) -> (Option<u64>, u64) {
         /// The longest kernel stack.
-        const LONGEST: u64 = 32 << 10;
+        const MAX_SIZE: u64 = 32 << 10;
         let pointer = self.context.stack_pointer();
-        if !(self.kernel_stack - LONGEST..self.kernel_stack).contains(&pointer) {
+        if !(self.kernel_stack - MAX_SIZE..self.kernel_stack).contains(&pointer) {
             return (None, pointer);
         }
         // SAFETY: a suspended thread's frame ends its kernel stack.

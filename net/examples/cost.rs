@@ -29,7 +29,7 @@ fn connections(world: &mut World, count: usize) -> Vec<(Handle, Handle)> {
         let listener = world.stacks[1].tcp_listen(server, 1024).expect("free");
         for _ in 0..20_000.min(count - found.len()) {
             let client = world.stacks[0].tcp_connect(server, None).expect("a route");
-            world.settle();
+            world.run_now();
             let accepted = world.stacks[1].tcp_accept(listener);
             found.push((client, accepted.expect("a connection")));
         }
@@ -41,10 +41,10 @@ fn connections(world: &mut World, count: usize) -> Vec<(Handle, Handle)> {
 /// A request of 100 bytes and an answer of 1100.
 fn exchange(world: &mut World, ends: (Handle, Handle), buffer: &mut [u8]) {
     world.stacks[0].tcp_write(ends.0, &[1; 100]).expect("room");
-    world.settle();
+    world.run_now();
     world.stacks[1].tcp_read(ends.1, buffer).expect("a request");
     world.stacks[1].tcp_write(ends.1, &[2; 1100]).expect("room");
-    world.settle();
+    world.run_now();
     world.stacks[0].tcp_read(ends.0, buffer).expect("an answer");
     for stack in &mut world.stacks {
         stack.take_events(&mut |_| {});
@@ -84,7 +84,7 @@ fn bulk(offloads: Offloads, duration: Duration) -> f64 {
     let begun = Instant::now();
     while begun.elapsed() < duration {
         while let Ok(1..) = world.stacks[0].tcp_write(client, &buffer[..65_536]) {}
-        world.settle();
+        world.run_now();
         while let Ok(len @ 1..) = world.stacks[1].tcp_read(server, &mut buffer) {
             bytes += len as u64;
         }
@@ -111,13 +111,13 @@ fn churn(duration: Duration) -> f64 {
             }
             Err(error) => panic!("{error}"),
         };
-        world.settle();
+        world.run_now();
         let accepted = world.stacks[1].tcp_accept(listener).expect("a connection");
         exchange(&mut world, (client, accepted), &mut buffer);
         world.stacks[0].close(client).expect("a handle");
-        world.settle();
+        world.run_now();
         world.stacks[1].close(accepted).expect("a handle");
-        world.settle();
+        world.run_now();
         world.now_ns += 1_000_000;
         count += 1;
     }

@@ -23,8 +23,8 @@ const ASKED_NS: u64 = 60_000_000_000;
 /// Room for one datagram of the ordinary size at least.
 const QUEUE_MIN: usize = 2048;
 /// Payload of the largest datagram (RFC 768; RFC 8200, without jumbo payloads).
-pub(crate) const LARGEST_V4: usize = 65_535 - 20 - 8;
-pub(crate) const LARGEST_V6: usize = 65_535 - 8;
+pub(crate) const MAX_PAYLOAD_V4: usize = 65_535 - 20 - 8;
+pub(crate) const MAX_PAYLOAD_V6: usize = 65_535 - 8;
 
 /// A datagram that waits to be sent.
 pub(crate) struct Outgoing {
@@ -259,7 +259,7 @@ impl Udp {
         let mut header = [0; 8];
         header[..2].copy_from_slice(&self.local.port().to_be_bytes());
         header[2..4].copy_from_slice(&datagram.remote.port().to_be_bytes());
-        // The largest datagram fits the field; see `LARGEST_V6`.
+        // The largest datagram fits the field; see `MAX_PAYLOAD_V6`.
         header[4..6].copy_from_slice(&((datagram.data.len() + 8) as u16).to_be_bytes());
         let payload = [datagram.data.as_slice()];
         let packet = Packet::new(

@@ -38,7 +38,7 @@ fn fill(talk: &mut Talk) {
         talk.seq = segment.end();
         room -= len;
     }
-    talk.world.settle();
+    talk.world.run_now();
     let (handle, mut buffer) = (talk.handle(), vec![0; 1 << 20]);
     while let Ok(1..) = talk.stack().tcp_read(handle, &mut buffer) {}
     if let Some((value, _)) = &mut talk.stamp {
@@ -203,7 +203,7 @@ fn ten_thousand_idle_connections_take_little_each() {
     for _ in 0..10_000 {
         let server = "10.0.0.2:80".parse().expect("an address");
         let client = world.stacks[0].tcp_connect(server, None).expect("room");
-        world.settle();
+        world.run_now();
         ends.push((
             client,
             world.stacks[1].tcp_accept(listener).expect("a connection"),
@@ -214,12 +214,12 @@ fn ten_thousand_idle_connections_take_little_each() {
         world.stacks[0]
             .tcp_write(*client, &[1; 3000])
             .expect("room");
-        world.settle();
+        world.run_now();
         let len = world.stacks[1]
             .tcp_read(*server, &mut buffer)
             .expect("bytes");
         assert_eq!(world.stacks[1].tcp_write(*server, &buffer[..len]), Ok(len));
-        world.settle();
+        world.run_now();
         assert_eq!(world.stacks[0].tcp_read(*client, &mut buffer), Ok(len));
     }
     world.advance(10 * SECOND);
@@ -233,7 +233,7 @@ fn ten_thousand_idle_connections_take_little_each() {
     for (client, server) in ends {
         world.stacks[0].close(client).expect("an open handle");
         world.stacks[1].close(server).expect("an open handle");
-        world.settle();
+        world.run_now();
     }
     world.advance(70 * SECOND);
     for stack in &mut world.stacks {

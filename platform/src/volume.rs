@@ -32,7 +32,7 @@ pub struct Waiting<Offload> {
 pub trait Suspend: Send {
     /// Whether the call can't be suspended. It then fails where it would have to wait, and is made
     /// again where it can.
-    fn is_away(&self) -> bool;
+    fn is_unresponsive(&self) -> bool;
 
     /// Suspends the call until any event.
     fn wait(&self);

@@ -281,7 +281,7 @@ pub fn space(path: &str) -> Result<[u64; 15]> {
     let mut words = [0; 15];
     /// `EXT4_SUPER_MAGIC`, for want of a better number.
     const TYPE: u64 = 0xef53;
-    const LONGEST_NAME: u64 = 255;
+    const MAX_NAME: u64 = 255;
     for (into, word) in words.iter_mut().zip([
         TYPE,
         unit,
@@ -291,7 +291,7 @@ pub fn space(path: &str) -> Result<[u64; 15]> {
         0,
         0,
         0,
-        LONGEST_NAME,
+        MAX_NAME,
         unit,
     ]) {
         *into = word;

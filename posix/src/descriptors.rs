@@ -24,16 +24,16 @@ use spin::Mutex;
 /// The most descriptors that can be open: the limit that `getrlimit` answers.
 pub const MAX_OPEN: usize = 1 << 16;
 /// The program's own limit (`RLIMIT_NOFILE`): numbers are below it.
-static MOST: AtomicUsize = AtomicUsize::new(MAX_OPEN);
+static LIMIT: AtomicUsize = AtomicUsize::new(MAX_OPEN);
 
 /// Sets the program's limit. Larger numbers that are open stay so.
 pub fn set_most(most: usize) {
-    MOST.store(most.min(MAX_OPEN), Ordering::Relaxed);
+    LIMIT.store(most.min(MAX_OPEN), Ordering::Relaxed);
 }
 
 /// The program's limit.
 pub fn most() -> usize {
-    MOST.load(Ordering::Relaxed)
+    LIMIT.load(Ordering::Relaxed)
 }
 
 /// The object of an open file description.

@@ -39,7 +39,7 @@ struct Entry {
 
 impl Entry {
     /// The events that it has now of those that are asked for, and the number of changes.
-    fn look(&self, rt: &mut Runtime, description: &Description) -> (Events, u64) {
+    fn poll(&self, rt: &mut Runtime, description: &Description) -> (Events, u64) {
         if !self.enabled {
             return (Events::empty(), 0);
         }
@@ -107,7 +107,7 @@ impl Epoll {
         let entries = self.entries.lock();
         entries.entries.values().any(|entry| {
             let description = entry.description.upgrade();
-            description.is_some_and(|it| entry.is_news(entry.look(rt, &it)))
+            description.is_some_and(|it| entry.is_news(entry.poll(rt, &it)))
         })
     }
 
@@ -117,7 +117,7 @@ impl Epoll {
         let mut found = Vec::new();
         let mut gone = Vec::new();
         let from = *next;
-        let mut look = |(key, entry): (&Key, &mut Entry)| {
+        let mut poll = |(key, entry): (&Key, &mut Entry)| {
             let Some(description) = entry.description.upgrade() else {
                 gone.push(*key);
                 return true;
@@ -126,7 +126,7 @@ impl Epoll {
                 *next = *key;
                 return false;
             }
-            let now = entry.look(rt, &description);
+            let now = entry.poll(rt, &description);
             let is_news = entry.is_news(now);
             if is_news {
                 entry.enabled = entry.wanted & ONE_SHOT == 0;
@@ -143,7 +143,7 @@ impl Epoll {
             }
             true
         };
-        if entries.range_mut(from..).all(&mut look) && entries.range_mut(..from).all(&mut look) {
+        if entries.range_mut(from..).all(&mut poll) && entries.range_mut(..from).all(&mut poll) {
             // All had their turn.
             *next = (0, 0);
         }

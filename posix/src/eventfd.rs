@@ -5,7 +5,7 @@ use crate::readiness::Events;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The largest value; a write that would exceed it waits.
-const MOST: u64 = u64::MAX - 1;
+const MAX_VALUE: u64 = u64::MAX - 1;
 
 /// A counter.
 pub struct Counter {
@@ -29,7 +29,7 @@ impl Counter {
     /// The events that it has.
     pub fn events(&self) -> Events {
         let value = self.value.load(Ordering::Relaxed);
-        Events::when(value > 0, Events::IN) | Events::when(value < MOST, Events::OUT)
+        Events::when(value > 0, Events::IN) | Events::when(value < MAX_VALUE, Events::OUT)
     }
 
     /// A number that every read and write changes.
@@ -55,7 +55,7 @@ impl Counter {
         if number == u64::MAX {
             return Err(libc::EINVAL);
         }
-        let added = self.change(|value| value.checked_add(number).filter(|sum| *sum <= MOST));
+        let added = self.change(|value| value.checked_add(number).filter(|sum| *sum <= MAX_VALUE));
         Ok(added.map(|_| 8))
     }
 

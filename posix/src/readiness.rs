@@ -143,7 +143,7 @@ pub fn changed() {
 pub fn wait_for<T>(
     deadline: Option<u64>,
     interrupted: Errno,
-    mut look: impl FnMut(&mut Runtime) -> Result<Option<T>>,
+    mut poll: impl FnMut(&mut Runtime) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let token = token();
     let mut until = Some(0);
@@ -153,7 +153,7 @@ pub fn wait_for<T>(
             wait(token, until, |rt| {
                 // Where nothing has changed, it is a signal or the time.
                 end(rt, token)?;
-                found = look(rt);
+                found = poll(rt);
                 if !matches!(found, Ok(None)) {
                     return Ok(0);
                 }

@@ -82,7 +82,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_fadvise64 => descriptors::get(a).map(|_| 0),
         libc::SYS_truncate => on(HERE, a, |path| io::truncate_path(path, b as i64)),
         libc::SYS_fsync | libc::SYS_fdatasync => with(a, |it| {
-            mapping::settle(it)?;
+            mapping::flush(it)?;
             io::sync(it)
         }),
         libc::SYS_syncfs => with(a, |_| sync_all()),
@@ -297,10 +297,10 @@ fn transfer(
     mut one: impl FnMut(u64, u64, Place) -> Result<usize>,
 ) -> Result<u64> {
     /// The most bytes of one call (Linux's `MAX_RW_COUNT`).
-    const MOST: u64 = 0x7fff_f000;
+    const MAX_TRANSFER: u64 = 0x7fff_f000;
     let mut total = 0;
     for [start, len] in pieces {
-        let len = (*len).min(MOST - total);
+        let len = (*len).min(MAX_TRANSFER - total);
         let done = match one(*start, len, place) {
             Ok(done) => done as u64,
             Err(_) if total > 0 => break,
@@ -336,7 +336,7 @@ fn read(descriptor: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
         }
         _ => {
             if mapping::is_any() {
-                mapping::settle(&description)?;
+                mapping::flush(&description)?;
             }
             let mut is_first = true;
             transfer(pieces, place, |start, len, place| {
@@ -394,7 +394,7 @@ fn write_settled(
     if !matches!(description.object, Object::File(_)) || !mapping::is_any() {
         return write();
     }
-    mapping::settle(description)?;
+    mapping::flush(description)?;
     let done = write()?;
     let end = match place {
         Place::Byte(at) => at + done,

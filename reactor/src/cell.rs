@@ -2,7 +2,7 @@
 
 use crate::completions::FOLLOWS;
 use crate::lock::Lock;
-use crate::wait::{FINISH, From, Leader, Next, finished, go_on};
+use crate::wait::{FINISH, From, Leader, Next, continue_wait, finished};
 use crate::{Resources, Runtime};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -158,7 +158,7 @@ impl<R: Resources> Cell<R> {
         let waited = loop {
             // SAFETY: the lock is held here and wherever the loop begins again.
             let rt = unsafe { &mut *self.runtime.get() };
-            match go_on(rt, waiter, until, from) {
+            match continue_wait(rt, waiter, until, from) {
                 Err(stop) => break Err(stop),
                 Ok(Next::Return) => break Ok(()),
                 Ok(Next::Sleep(mut sleep)) => {

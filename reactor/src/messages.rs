@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 /// Number of operations whose details are kept, and of threads; the oldest is dropped first.
 const KEPT: usize = 64;
 /// Length limit of a detail, in bytes.
-const LONGEST: usize = 512;
+const MAX_DETAIL: usize = 512;
 
 /// The details that were not yet asked for.
 pub struct Messages {
@@ -21,7 +21,7 @@ pub struct Messages {
 
 /// Cuts `text` to the length limit, at a character's boundary.
 fn cut(mut text: String) -> String {
-    let mut end = text.len().min(LONGEST);
+    let mut end = text.len().min(MAX_DETAIL);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -115,7 +115,7 @@ fn is_due<R: Resources>(rt: &mut Runtime<R>, waiter: u64) -> bool {
 
 /// Continues the wait of `waiter`, which ends when something has completed for it, at the time
 /// `until`, or when a signal arrives. With the lock.
-pub(crate) fn go_on<R: Resources>(
+pub(crate) fn continue_wait<R: Resources>(
     rt: &mut Runtime<R>,
     waiter: u64,
     until: Option<u64>,
@@ -245,7 +245,7 @@ impl<R: Resources> Runtime<R> {
 pub fn wait<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Result<(), Stop> {
     let mut from = From::Call;
     loop {
-        from = match go_on(rt, SCHEDULER, until, from)? {
+        from = match continue_wait(rt, SCHEDULER, until, from)? {
             Next::Return | Next::Follow(_) => return Ok(()),
             Next::Sleep(mut sleep) => {
                 R::Platform::sleep(&mut sleep);

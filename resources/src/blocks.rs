@@ -143,7 +143,7 @@ pub fn given_up(rt: &Runtime) -> usize {
 fn refresh(rt: &mut Runtime, key: usize) -> Result<(), Failure> {
     let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
     let disks = rt.resources.disks.as_deref_mut().ok_or(Error::Closed)?;
-    let (mut geometry, capabilities) = disks.look(raw.disk)?;
+    let (mut geometry, capabilities) = disks.refresh(raw.disk)?;
     if let Some((first, sectors)) = raw.part {
         geometry.sectors = geometry.sectors.saturating_sub(first).min(sectors);
     }
@@ -333,7 +333,7 @@ fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockErro
         raw.next = u64::MAX;
     }
     if raw.opening.is_some() {
-        opening::go_on(rt, key, request.token, result);
+        opening::on_read(rt, key, request.token, result);
     } else if request.token != 0 {
         let answer = result.map(|()| request.len);
         rt.complete(
@@ -357,7 +357,7 @@ fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     };
     let tag = (key as u64) << REQUEST_BITS | place as u64;
     let disks = rt.resources.disks.as_deref_mut();
-    if !disks.is_some_and(|disks| disks.take_back(disk, tag)) {
+    if !disks.is_some_and(|disks| disks.cancel(disk, tag)) {
         return Cancelled::Later;
     }
     if let Some(raw) = rt.resources.blocks.get_mut(key) {

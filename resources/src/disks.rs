@@ -226,7 +226,7 @@ impl Disks {
     }
 
     /// Current geometry of an acquired disk, which may have grown or shrunk, and its capabilities.
-    pub fn look(&mut self, disk: usize) -> Result<(Geometry, Capabilities), Failure> {
+    pub fn refresh(&mut self, disk: usize) -> Result<(Geometry, Capabilities), Failure> {
         let device = self.disks.get_mut(disk).map(|disk| &mut disk.device);
         let device = device.ok_or(Error::Closed)?;
         Ok((device.geometry()?, device.capabilities()))
@@ -268,7 +268,7 @@ impl Disks {
     }
 
     /// Takes a request back that the device hasn't got yet; whether that was so.
-    pub fn take_back(&mut self, disk: usize, tag: u64) -> bool {
+    pub fn cancel(&mut self, disk: usize, tag: u64) -> bool {
         let Some(disk) = self.disks.get_mut(disk) else {
             return false;
         };

@@ -467,7 +467,7 @@ pub fn release(rt: &mut Runtime, display: Int, buffer: Int, pixels: &mut View<'_
     let display = any(rt, display)?;
     let lent = find(display, buffer)?;
     let before = lent.before.ok_or(Error::Closed)?;
-    pixels.take_back(lent.proxy, before)?;
+    pixels.restore(lent.proxy, before)?;
     lent.before = None;
     display.sweep();
     Ok(0)

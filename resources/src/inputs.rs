@@ -69,13 +69,13 @@ impl Queue {
         }
         *loses = true;
         if is_end && self.events.len() + reserved < MAX_EVENTS {
-            self.tell_loss(device);
+            self.report_loss(device);
         }
     }
 
     /// Says that events of a device were lost, as a group of its own: a device's events come in
     /// whole groups, of which the queue may have the beginning of one.
-    fn tell_loss(&mut self, device: usize) {
+    fn report_loss(&mut self, device: usize) {
         if let Some(loses) = self.loses.get_mut(device) {
             *loses = false;
         }
@@ -108,7 +108,7 @@ impl Queue {
         if self.events.is_empty() {
             for device in 0..self.loses.len() {
                 if self.loses.get(device) == Some(&true) {
-                    self.tell_loss(device);
+                    self.report_loss(device);
                 }
             }
         }

@@ -37,7 +37,7 @@ pub mod urgent;
 pub mod zero_copy;
 
 pub use ::net::Readiness;
-pub use driver::settle;
+pub use driver::poll_until_idle;
 pub use sockets::{failure, local, local_address, mark, peer, peer_address, readiness};
 pub use status::{interface, interfaces, name_servers, up};
 
@@ -59,9 +59,9 @@ use sockets::Socket;
 /// Frames in each direction for each interface in one step.
 const BUDGET: usize = 64;
 /// The least memory for connections, in bytes: two connections with full buffers.
-const LEAST_MEMORY: u64 = 1 << 20;
+const MIN_MEMORY: u64 = 1 << 20;
 /// The most, in bytes.
-const MOST_MEMORY: u64 = 256 << 20;
+const MAX_MEMORY: u64 = 256 << 20;
 
 /// An interface: its name and how to wait for it.
 struct Interface {
@@ -163,7 +163,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     let (congestion, services) = settings().or_else(|failure| rt.fail(failure))?;
     let mut seed = [0u8; 8];
     crate::random::fill(rt, &mut seed)?;
-    let memory = (Current::total_memory() / 4).clamp(LEAST_MEMORY, MOST_MEMORY);
+    let memory = (Current::total_memory() / 4).clamp(MIN_MEMORY, MAX_MEMORY);
     let limits = ::net::Config {
         tcp_memory: memory as usize,
         congestion,

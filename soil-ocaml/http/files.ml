@@ -177,14 +177,14 @@ let multipart ranges ~boundary ~content_type ~size =
 let boundary tag =
   Printf.sprintf "%016x%016x" (Hashtbl.hash tag) (Soil.Clock.monotonic_ns () land max_int)
 
-let settled_seconds = 3. (* FAT notes times in steps of 2 s *)
+let timestamp_step = 3. (* FAT notes times in steps of 2 s *)
 
 let validators path (stat : Soil.Fs.stat) embedded =
   match embedded with
   | Some contents ->
       { Validators.tag = Printf.sprintf "\"%x\"" (hash_of path contents); modified = None }
   | None ->
-      let weak = abs_float (Soil.Clock.now () -. stat.modified) < settled_seconds in
+      let weak = abs_float (Soil.Clock.now () -. stat.modified) < timestamp_step in
       let microseconds = int_of_float (stat.modified *. 1e6) in
       {
         tag = Printf.sprintf "%s\"%x-%x\"" (if weak then "W/" else "") stat.size microseconds;

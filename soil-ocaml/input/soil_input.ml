@@ -179,7 +179,7 @@ let share device axis value =
   | _ -> 0.
 
 (* Movements since the last report or key. *)
-let settle state add =
+let add_movement state add =
   if state.dx <> 0 || state.dy <> 0 then add (Motion { dx = state.dx; dy = state.dy });
   if state.positioned then
     add (Position { x = share state.device abs_x state.x; y = share state.device abs_y state.y });
@@ -237,7 +237,7 @@ let lose t state add =
 
 let handle_key t state time code value add =
   let device = state.device in
-  settle state add;
+  add_movement state add;
   if value = 0 then (
     Hashtbl.remove t.held (device.number, code);
     (match t.repeats with
@@ -277,7 +277,7 @@ let handle t state time kind code value =
   else if kind = syn && code = syn_report then
     if state.skips then state.skips <- false
     else (
-      settle state add;
+      add_movement state add;
       touches state add)
   else if state.skips || is_emulated device kind code then ()
   else if kind = key then handle_key t state time code value add

@@ -302,7 +302,7 @@ let rec go_off now =
       | Give_up -> Stdlib.exit stopped_status);
       go_off now
 
-let last_look = ref 0
+let last_poll = ref 0
 
 (* The part of [completions] that hasn't been handled yet. *)
 let first = ref 0
@@ -320,7 +320,7 @@ let see_to_completions () =
   done
 
 (* [deadline]: monotonic nanoseconds, 0 to poll, -1 for none. *)
-let look deadline =
+let poll deadline =
   if !first = !last then (
     trace Soil_raw.trace_sleeps 0 "";
     let n = Soil_raw.wait deadline completions batch in
@@ -329,8 +329,8 @@ let look deadline =
     first := 0;
     last := n);
   see_to_completions ();
-  last_look := Soil_raw.clock_monotonic_ns ();
-  if not (Timers.is_empty timers) then go_off !last_look
+  last_poll := Soil_raw.clock_monotonic_ns ();
+  if not (Timers.is_empty timers) then go_off !last_poll
 
 let next_deadline () =
   if Timers.is_empty timers then -1
@@ -349,7 +349,7 @@ let rec block fiber =
   if fiber.wait <> nothing then (
     if !operations = 0 && Timers.is_empty timers then
       Error.fail Deadlock "wait" ~detail:"nothing that could end this wait can happen any more";
-    look (next_deadline ());
+    poll (next_deadline ());
     block fiber)
 
 (* A fiber that parks isn't in [ready] yet: parking allocates, so that a signal handler may raise
@@ -404,7 +404,7 @@ let yield () =
   Owner.check ();
   spent := 0;
   let fiber = !current in
-  if fiber == no_fiber then look 0
+  if fiber == no_fiber then poll 0
   else (
     check ();
     fiber.value <- 0;
@@ -584,8 +584,8 @@ let cancel_at target at =
 
 (* After this number of fibers' turns, or this time, completions are collected although fibers are
    ready. *)
-let turns_between_looks = 64
-let ns_between_looks = 200_000
+let turns_between_polls = 64
+let ns_between_polls = 200_000
 let turns = ref 0
 
 type 'a outcome = Pending | Returned of 'a | Raised of exn * Failure.backtrace
@@ -604,7 +604,7 @@ let rec run_all finished =
   else if Ring.length ready = 0 then
     if !operations > 0 || not (Timers.is_empty timers) then (
       turns := 0;
-      look (next_deadline ());
+      poll (next_deadline ());
       run_all finished)
     else if !root.cancelled then false
     else (
@@ -620,11 +620,11 @@ let rec run_all finished =
     turns := !turns + round;
     if
       Ring.length ready > 0
-      && (!turns >= turns_between_looks
-         || Soil_raw.clock_monotonic_ns () - !last_look >= ns_between_looks)
+      && (!turns >= turns_between_polls
+         || Soil_raw.clock_monotonic_ns () - !last_poll >= ns_between_polls)
     then (
       turns := 0;
-      look 0);
+      poll 0);
     run_all finished
 
 (* Abandons the fibers that haven't ended. Their operations keep their buffers. *)

@@ -7,7 +7,7 @@ module Promise = struct
 
   let create () = { state = Empty; awaiting = Waiters.create () }
 
-  let try_settle p state =
+  let try_resolve p state =
     Owner.check ();
     match p.state with
     | Empty ->
@@ -16,12 +16,12 @@ module Promise = struct
         true
     | Value _ | Broken _ -> false
 
-  let settle p state =
-    if not (try_settle p state) then invalid_arg "Soil.Task.Promise: the promise is settled"
+  let resolve p state =
+    if not (try_resolve p state) then invalid_arg "Soil.Task.Promise: the promise is resolved already"
 
-  let fulfil p v = settle p (Value v)
-  let try_fulfil p v = try_settle p (Value v)
-  let break p e = settle p (Broken e)
+  let fulfil p v = resolve p (Value v)
+  let try_fulfil p v = try_resolve p (Value v)
+  let break p e = resolve p (Broken e)
 
   let rec await p =
     match p.state with

@@ -124,12 +124,12 @@ impl ClientSessions {
         }
     }
 
-    fn look<T>(
+    fn with<T>(
         &self,
         name: &ServerName<'_>,
-        look: impl FnOnce(&mut Server) -> Option<T>,
+        f: impl FnOnce(&mut Server) -> Option<T>,
     ) -> Option<T> {
-        look(self.0.lock().entries.get_mut(&names::text(name))?)
+        f(self.0.lock().entries.get_mut(&names::text(name))?)
     }
 }
 
@@ -145,7 +145,7 @@ impl ClientSessionStore for ClientSessions {
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.look(server_name, |server| server.group)
+        self.with(server_name, |server| server.group)
     }
 
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
@@ -153,11 +153,11 @@ impl ClientSessionStore for ClientSessions {
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.look(server_name, |server| server.tls12.clone())
+        self.with(server_name, |server| server.tls12.clone())
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.look(server_name, |server| server.tls12.take());
+        self.with(server_name, |server| server.tls12.take());
     }
 
     fn insert_tls13_ticket(
@@ -174,7 +174,7 @@ impl ClientSessionStore for ClientSessions {
         &self,
         server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
-        self.look(server_name, |server| server.tls13.pop_back())
+        self.with(server_name, |server| server.tls13.pop_back())
     }
 }
 

@@ -61,7 +61,7 @@ struct Shown<'a> {
 /// Prints the findings, installs Debian's packages with `--fix`, and returns whether everything
 /// required was found.
 pub fn run(options: &Doctor) -> Result<bool, Failure> {
-    let mut findings = look();
+    let mut findings = check();
     if options.json {
         let shown: Vec<Shown<'_>> = findings.iter().map(shown).collect();
         json::print(&shown)?;
@@ -71,7 +71,7 @@ pub fn run(options: &Doctor) -> Result<bool, Failure> {
     let packages = packages(&findings);
     if options.fix && !packages.is_empty() {
         install(&packages)?;
-        findings = look();
+        findings = check();
         print(&findings);
     } else if !options.json && !packages.is_empty() {
         let command = command(&packages);
@@ -178,7 +178,7 @@ fn install(packages: &[&str]) -> Result<(), Failure> {
 }
 
 /// Checks for the programs and files that building, running and disks need.
-fn look() -> Vec<Finding> {
+fn check() -> Vec<Finding> {
     let bar = progress::busy("looking for what Soil uses");
     let finding = |needed: bool| {
         move |(name, found, remedy): Found| Finding {

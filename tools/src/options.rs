@@ -29,7 +29,7 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, Invalid> {
 const SIZE: &str = "expected a size with its unit, such as 64M or 1G";
 
 /// With less memory no image starts, in MiB.
-const LEAST_MEMORY: u32 = 4;
+const MIN_MEMORY: u32 = 4;
 
 /// Memory of the machine in MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +53,9 @@ impl FromStr for Memory {
             },
         };
         match digits.parse::<u32>().ok().and_then(|n| n.checked_mul(unit)) {
-            Some(mib) if (LEAST_MEMORY..=1 << 20).contains(&mib) => Ok(Self(mib)),
+            Some(mib) if (MIN_MEMORY..=1 << 20).contains(&mib) => Ok(Self(mib)),
             Some(_) => invalid(format!(
-                "memory has to be between {LEAST_MEMORY}M and 1024G: the smallest images need 5M"
+                "memory has to be between {MIN_MEMORY}M and 1024G: the smallest images need 5M"
             )),
             None => invalid(SIZE),
         }

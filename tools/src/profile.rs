@@ -35,7 +35,7 @@ const IDLE: [&str; 1] = ["kernel::wait::halt"];
 type Stacks = HashMap<Vec<u64>, usize>;
 
 /// Different lists that are kept, of up to 1.6 kB each.
-const MOST_STACKS: usize = 100_000;
+const MAX_STACKS: usize = 100_000;
 
 /// Counts a sample. A new list beyond the first `most` counts as the empty one.
 fn add(stacks: &mut Stacks, mut calls: Vec<u64>, most: usize) {
@@ -101,7 +101,7 @@ impl Profile {
                 Ok(tracer) => {
                     let (status, loaded) = tracer.run(
                         Some(PERIOD),
-                        |calls| add(&mut stacks, calls, MOST_STACKS),
+                        |calls| add(&mut stacks, calls, MAX_STACKS),
                         |_, _| (),
                     );
                     (status, Some(Names::Process(loaded)))
@@ -158,7 +158,7 @@ fn sample(socket: UnixStream, code: &Code, stacks: &mut Stacks) -> io::Result<()
         remote.stop()?;
         let registers = remote.registers()?;
         let calls = unwind::calls(registers, code, &mut remote.memory());
-        add(stacks, calls, MOST_STACKS);
+        add(stacks, calls, MAX_STACKS);
     }
 }
 

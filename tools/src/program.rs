@@ -21,7 +21,7 @@ const PVH_NOTE: elf::NoteType = elf::NoteType(18);
 pub const ANSWER: &[u8] = b"\x1e{\"soil_needs\":1,";
 
 /// The most bytes of a link stand-in that are read.
-const LONGEST_STAND_IN: u64 = 64 << 10;
+const MAX_STAND_IN: u64 = 64 << 10;
 
 /// The form of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ fn holds_an_answer(data: &[u8]) -> bool {
 /// The reason, on one line, that soil-cc wrote into a link stand-in.
 fn stands_in(file: &File) -> Option<String> {
     let mut text = Vec::new();
-    file.take(LONGEST_STAND_IN).read_to_end(&mut text).ok()?;
+    file.take(MAX_STAND_IN).read_to_end(&mut text).ok()?;
     let text = String::from_utf8(text).ok()?;
     let why = text.strip_prefix(stand_in::BEGINNING)?;
     let why = why.strip_suffix(stand_in::END)?;

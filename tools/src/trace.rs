@@ -26,7 +26,7 @@ const CAPACITY: u64 = 8192;
 const WORDS: u64 = 5;
 
 /// Events that a trace keeps, about 100 MB of memory. Perfetto opens few more.
-const MOST: usize = 2_000_000;
+const MAX_EVENTS: usize = 2_000_000;
 
 /// Where a program's file has what a trace needs.
 #[derive(Clone, Copy)]
@@ -75,7 +75,7 @@ struct Event {
 /// The events that were read so far.
 pub struct Trace {
     seen: u64,
-    /// Events that were overwritten before they were read, or came after [`MOST`].
+    /// Events that were overwritten before they were read, or came after [`MAX_EVENTS`].
     lost: u64,
     events: Vec<Event>,
     most: usize,
@@ -87,7 +87,7 @@ impl Default for Trace {
             seen: 0,
             lost: 0,
             events: Vec::new(),
-            most: MOST,
+            most: MAX_EVENTS,
         }
     }
 }
@@ -96,7 +96,12 @@ impl Trace {
     /// Switches the recording on, and reads the events since the last call; `moved` is the
     /// difference between the program's addresses and those of its file. `None` where the memory
     /// can't be read. The program is not trusted: any numbers may be in its memory.
-    pub fn look(&mut self, places: Places, moved: u64, access: &mut impl Access) -> Option<()> {
+    pub fn read_events(
+        &mut self,
+        places: Places,
+        moved: u64,
+        access: &mut impl Access,
+    ) -> Option<()> {
         let at = places.state.wrapping_add(moved);
         let state = words(&access.read(at, 24)?);
         let [on, count, ring] = state.try_into().ok()?;
@@ -178,12 +183,12 @@ impl Tracing {
         Self(std::thread::spawn(move || {
             let mut trace = Trace::default();
             ended(Tracer::new(child).and_then(|tracer| {
-                let look = |memory: &mut Live, loaded: &mut Loaded| {
+                let peek = |memory: &mut Live, loaded: &mut Loaded| {
                     let moved = loaded.moved(&file);
                     // Without memory the process has ended.
-                    let _ = moved.and_then(|moved| trace.look(places, moved, memory));
+                    let _ = moved.and_then(|moved| trace.read_events(places, moved, memory));
                 };
-                tracer.run(None, |_| (), look).0
+                tracer.run(None, |_| (), peek).0
             }));
             trace
         }))
@@ -202,10 +207,10 @@ fn follow(socket: UnixStream, places: Places, trace: &mut Trace) -> io::Result<(
         remote.breakpoint(exit, true)?;
     }
     loop {
-        let _ = trace.look(places, 0, &mut remote);
+        let _ = trace.read_events(places, 0, &mut remote);
         remote.go()?;
         if remote.stops_within(PERIOD)? {
-            let _ = trace.look(places, 0, &mut remote);
+            let _ = trace.read_events(places, 0, &mut remote);
             if let Some(exit) = places.exit {
                 remote.breakpoint(exit, false)?;
             }
@@ -433,23 +438,23 @@ mod tests {
     #[test]
     fn the_ring_is_read_once_and_what_was_overwritten_is_counted() {
         let (mut memory, mut trace) = (Memory::default(), Trace::default());
-        let mut look = |memory: &mut Memory| {
-            trace.look(PLACES, 0x100, memory).expect("memory");
+        let mut peek = |memory: &mut Memory| {
+            trace.read_events(PLACES, 0x100, memory).expect("memory");
             let last = trace.events.last().map(|event| event.ns);
             (trace.events.len() as u64, trace.lost, last)
         };
-        assert_eq!(look(&mut memory), (0, 0, None));
+        assert_eq!(peek(&mut memory), (0, 0, None));
         assert_eq!(memory.word(STATE), 1, "switched on");
         for ns in 0..10 {
             memory.record(ns, 1, 1, "");
         }
-        assert_eq!(look(&mut memory), (10, 0, Some(9)));
-        assert_eq!(look(&mut memory), (10, 0, Some(9)));
+        assert_eq!(peek(&mut memory), (10, 0, Some(9)));
+        assert_eq!(peek(&mut memory), (10, 0, Some(9)));
         for ns in 10..10 + CAPACITY + 5 {
             memory.record(ns, 1, 1, "");
         }
         // The oldest that is left may be overwritten while it is read.
-        let (read, lost, last) = look(&mut memory);
+        let (read, lost, last) = peek(&mut memory);
         assert_eq!(read + lost, 15 + CAPACITY);
         assert_eq!((lost, last), (6, Some(14 + CAPACITY)));
     }
@@ -471,7 +476,9 @@ mod tests {
         ] {
             memory.record(ns, kind, task, name);
         }
-        trace.look(PLACES, 0x100, &mut memory).expect("memory");
+        trace
+            .read_events(PLACES, 0x100, &mut memory)
+            .expect("memory");
         let (records, tasks) = records(&trace);
         let mut shown = Vec::new();
         for record in &records {
@@ -515,7 +522,9 @@ mod tests {
         for ns in 0..30 {
             memory.record(ns, 1, 1, "");
             if ns % 10 == 9 {
-                trace.look(PLACES, 0x100, &mut memory).expect("memory");
+                trace
+                    .read_events(PLACES, 0x100, &mut memory)
+                    .expect("memory");
             }
         }
         let last = trace.events.last().map(|event| event.ns);
@@ -569,7 +578,7 @@ mod tests {
             let mut trace = Trace { most: 1000, ..Trace::default() };
             let mut memory = Hostile { words, next: 0, most: 0 };
             for _ in 0..6 {
-                let _ = trace.look(PLACES, u64::MAX - 5, &mut memory);
+                let _ = trace.read_events(PLACES, u64::MAX - 5, &mut memory);
             }
             prop_assert!(trace.events.len() <= 1000);
             prop_assert!(memory.most <= CAPACITY * WORDS * 8);

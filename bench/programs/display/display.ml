@@ -34,7 +34,7 @@ let frames display ~width ~height ~rows ~seconds =
     blit_rows picture (Screen.pixels display) ~width ~y ~rows;
     Screen.flush display ~y ~rows
   in
-  Screen.settle display;
+  Screen.drain display;
   rate
 
 let copies display ~width ~height ~seconds =
@@ -48,7 +48,7 @@ let answer_keys display ~width =
     Screen.key display;
     Bigarray.Array1.(fill (sub (Screen.pixels display) 0 (16 * width)) 0xFFFFFFl);
     Screen.flush display ~y:0 ~rows:16;
-    Screen.settle display;
+    Screen.drain display;
     print_endline "shown"
   done
 

@@ -299,7 +299,7 @@ impl Gpu {
     }
 
     /// Sends what a cursor waits for.
-    pub(super) fn see_to_cursor(&mut self, scanout: usize) {
+    pub(super) fn update_cursor(&mut self, scanout: usize) {
         // Room for all three commands first: a copy that has begun is sent.
         if self.control.reserve(3)
             && let Some((resource, phys, len)) = self.scanouts[scanout].cursor.copy()

@@ -14,7 +14,7 @@ use crate::transport::Transport;
 use crate::{Error, MemoryRef};
 
 /// More pairs would leave no index for the control queue.
-const MOST: u16 = 0x7fff;
+const MAX_PAIRS: u16 = 0x7fff;
 
 /// Creates the pair with the given index.
 pub(super) type Make<'a> = &'a mut dyn FnMut(&mut Device, u16) -> Result<Pair, Error>;
@@ -52,7 +52,7 @@ impl Multiqueue for MaxPairs {
             return Ok(None);
         }
         let most = device.config_u16(CONFIG_PAIRS).unwrap_or(0);
-        if !(1..=MOST).contains(&most) {
+        if !(1..=MAX_PAIRS).contains(&most) {
             return Err(Error::BadConfig);
         }
         for number in 1..self.0.min(most) {

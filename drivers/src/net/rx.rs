@@ -75,7 +75,7 @@ impl Receiver {
             returned: 0,
         };
         for buffer in 0..buffers {
-            receiver.give(buffer);
+            receiver.add_buffer(buffer);
         }
         receiver.queue.publish();
         Ok(receiver)
@@ -83,7 +83,7 @@ impl Receiver {
 
     /// Puts buffer `index` in the queue. It fits: there are at least as many descriptors as
     /// buffers.
-    fn give(&mut self, index: u16) {
+    fn add_buffer(&mut self, index: u16) {
         let phys = self.pool.phys(usize::from(index) * self.buffer_len);
         let buffer = |phys, len: usize| Buffer {
             phys,
@@ -118,7 +118,7 @@ impl Receiver {
             }
             let delivered = self.deliver(counters, deliver);
             for part in 0..self.parts.len() {
-                self.give(self.parts[part].token as u16);
+                self.add_buffer(self.parts[part].token as u16);
             }
             if self.returned >= REFILL_BATCH {
                 self.refill(device);

@@ -7,7 +7,7 @@ use super::index::SortedIndex;
 use crate::memory_pressure::is_memory_short;
 
 /// Minimum limit: enough for the changes of one operation of a file system.
-pub(super) const LEAST: usize = 16;
+pub(super) const MIN_BUFFERS: usize = 16;
 
 /// Index of a line that holds nothing yet: no device is that large.
 const NOWHERE: u64 = u64::MAX;
@@ -60,12 +60,12 @@ pub(super) fn runs(mask: u8) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl BufferCache {
-    /// Creates a cache of at most `limit` lines, but never less than [`LEAST`].
+    /// Creates a cache of at most `limit` lines, but never less than [`MIN_BUFFERS`].
     pub fn new(limit: usize) -> Self {
         Self {
             slots: Vec::new(),
             by_index: SortedIndex::default(),
-            limit: limit.max(LEAST),
+            limit: limit.max(MIN_BUFFERS),
             ticks: 0,
             dirty: 0,
         }
@@ -85,9 +85,9 @@ impl BufferCache {
         }
     }
 
-    /// Ensures that [`LEAST`] lines are in memory; `false` when memory is exhausted.
+    /// Ensures that [`MIN_BUFFERS`] lines are in memory; `false` when memory is exhausted.
     pub fn prepare(&mut self) -> bool {
-        while self.slots.len() < LEAST {
+        while self.slots.len() < MIN_BUFFERS {
             if self.add(NOWHERE).is_none() {
                 return false;
             }

@@ -15,7 +15,7 @@ impl Cache {
             let mut lent = self.pages.lend(index, range.clone());
             if lent.is_some() {
                 self.count(true);
-            } else if self.is_away() {
+            } else if self.is_unresponsive() {
                 return Err(BlockError::Io);
             } else if self.fill(index)? {
                 lent = self.pages.lend(index, range);

@@ -61,7 +61,7 @@ impl Cache {
         } else {
             (&mut self.fetch, FETCH * LINE)
         };
-        if self.device.is_away() || !buffer.grow(most) {
+        if self.device.is_unresponsive() || !buffer.grow(most) {
             return Err(BlockError::Io);
         }
         let mut at = first;
@@ -100,7 +100,7 @@ impl Cache {
             self.flush_gather()?;
         }
         self.forget_lines(first, count);
-        self.tell_dirty();
+        self.report_dirty();
         Ok(())
     }
 
@@ -167,7 +167,7 @@ impl Cache {
         } else {
             self.ahead.clear();
         }
-        self.tell_dirty();
+        self.report_dirty();
         written
     }
 }

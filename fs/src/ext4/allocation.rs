@@ -157,11 +157,11 @@ impl Fs {
         }
         let want = want.clamp(1, u64::from(self.geometry.blocks_per_group)) as u32;
         let (group, bit) = self.geometry.place_of(goal).unwrap_or((0, 0));
-        let found = match self.look_around((group, bit), want, Some(owner))? {
+        let found = match self.search_groups((group, bit), want, Some(owner))? {
             Some(found) => Some(found),
             None if self.reserved.is_empty() => None,
             // The volume is full: use the blocks that are reserved for others.
-            None => self.look_around((group, bit), want, None)?,
+            None => self.search_groups((group, bit), want, None)?,
         };
         let (number, (first, count)) = found.ok_or(Error::NoSpace)?;
         let group = self.group(number)?;
@@ -187,7 +187,7 @@ impl Fs {
         Ok((first, count.into()))
     }
 
-    fn look_around(
+    fn search_groups(
         &mut self,
         (group, bit): (u32, u32),
         want: u32,
@@ -230,7 +230,7 @@ impl Fs {
     }
 
     /// Frees blocks; others can allocate them after the commit of the transaction.
-    pub fn give_blocks(&mut self, first: u64, count: u64) -> Result<()> {
+    pub fn release_blocks(&mut self, first: u64, count: u64) -> Result<()> {
         if !self.geometry.contains(first, count) {
             return Err(self.damage("blocks given back that there aren't", first));
         }

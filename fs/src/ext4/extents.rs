@@ -521,7 +521,7 @@ impl Fs {
                 begin(&mut inode.map, 0);
                 return Ok(());
             }
-            self.give_map_block(inode, step.block)?;
+            self.release_map_block(inode, step.block)?;
             let parent = path.get(level - 1);
             close(self.node_mut(inode, parent.block)?, parent.index);
             gone = parent.index;

@@ -343,7 +343,7 @@ impl Fs {
             zones.add(group.inode_bitmap, 1)?;
             zones.add(group.inode_table, table)?;
         }
-        zones.settle();
+        zones.normalize();
         self.zones = zones;
         Ok(())
     }
@@ -364,7 +364,7 @@ impl Fs {
             return Ok(false);
         }
         runs.try_for_each(|(disk, count)| self.zones.add(disk, count))?;
-        self.zones.settle();
+        self.zones.normalize();
         Ok(true)
     }
 

@@ -208,7 +208,7 @@ impl Fs {
             if data.iter().any(|byte| *byte != 0) {
                 return Ok(());
             }
-            self.give_map_block(inode, list)?;
+            self.release_map_block(inode, list)?;
             cleared = 1;
         }
         put_u32(&mut inode.map, place.root * 4, 0);

@@ -280,10 +280,10 @@ impl Fs {
     }
 
     /// Frees an inode that has no blocks any more.
-    pub fn give_inode(&mut self, inode: &Inode) -> Result<()> {
+    pub fn release_inode(&mut self, inode: &Inode) -> Result<()> {
         self.last_root = None;
         if inode.attributes != 0 {
-            self.give_attributes(inode.attributes)?;
+            self.release_attributes(inode.attributes)?;
         }
         let index = inode.number.saturating_sub(1);
         let per_group = self.geometry.inodes_per_group;
@@ -313,7 +313,7 @@ impl Fs {
 
     /// Drops a reference to a block of extended attributes, and frees the block after the last
     /// (kernel documentation, "Extended Attributes").
-    fn give_attributes(&mut self, block: u64) -> Result<()> {
+    fn release_attributes(&mut self, block: u64) -> Result<()> {
         let data = self.block_mut(block, BlockKind::Attributes)?;
         let users = u32_at(data, 4);
         if users > 1 {
@@ -321,7 +321,7 @@ impl Fs {
             return Ok(());
         }
         self.forget(block);
-        self.give_blocks(block, 1)
+        self.release_blocks(block, 1)
     }
 
     /// Whether directory entries store file types.

@@ -132,7 +132,7 @@ impl Fs {
                 self.forget(block);
             }
         }
-        self.give_blocks(physical, len)?;
+        self.release_blocks(physical, len)?;
         Ok(true)
     }
 
@@ -165,9 +165,9 @@ impl Fs {
     }
 
     /// Frees a block of the map.
-    pub fn give_map_block(&mut self, inode: &mut Inode, block: u64) -> Result<()> {
+    pub fn release_map_block(&mut self, inode: &mut Inode, block: u64) -> Result<()> {
         inode.blocks = inode.blocks.saturating_sub(self.units());
         self.forget(block);
-        self.give_blocks(block, 1)
+        self.release_blocks(block, 1)
     }
 }

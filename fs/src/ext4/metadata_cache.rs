@@ -191,11 +191,11 @@ impl MetadataCache {
             }
         }
         if is_memory_short() {
-            self.give_back();
+            self.return_memory();
         }
     }
 
-    fn give_back(&mut self) {
+    fn return_memory(&mut self) {
         if let Some(budget) = self.budget {
             budget.give(core::mem::take(&mut self.taken));
         }
@@ -208,7 +208,7 @@ impl MetadataCache {
 
     /// Number of lookups so far.
     #[cfg(test)]
-    pub fn looks(&self) -> u64 {
+    pub fn lookups(&self) -> u64 {
         self.ticks
     }
 
@@ -423,6 +423,6 @@ impl MetadataCache {
 
 impl Drop for MetadataCache {
     fn drop(&mut self) {
-        self.give_back();
+        self.return_memory();
     }
 }

@@ -52,13 +52,13 @@ impl Fs {
             return Ok(false);
         }
         self.remove_orphan(&mut inode)?;
-        self.give_inode(&inode)?;
+        self.release_inode(&inode)?;
         Ok(true)
     }
 
     /// Runs one step of an orphan's pending work: truncates a file that has a name, and releases
     /// others. `true` if that was the last.
-    pub fn settle_step(&mut self, number: u32) -> Result<bool> {
+    pub fn release_step(&mut self, number: u32) -> Result<bool> {
         if self.inode(number)?.links > 0 {
             self.cut_step(number)
         } else {
@@ -129,7 +129,7 @@ impl Fs {
     }
 
     fn finish_orphan(&mut self, number: u32) -> Result<()> {
-        while !self.change(&mut |fs| fs.settle_step(number))? {}
+        while !self.change(&mut |fs| fs.release_step(number))? {}
         Ok(())
     }
 

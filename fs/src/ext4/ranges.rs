@@ -117,7 +117,7 @@ impl Ext4Volume {
         if end > self.fs.max_size(&inode) {
             return Err(Error::TooLarge);
         }
-        let missing = self.look(|fs| fs.missing(number, outer))?;
+        let missing = self.inspect(|fs| fs.missing(number, outer))?;
         if missing > self.fs.free_blocks {
             return Err(Error::NoSpace);
         }
@@ -147,7 +147,7 @@ impl Ext4Volume {
             return Ok(None);
         }
         let block = self.fs.geometry.block as u64;
-        self.look(|fs| {
+        self.inspect(|fs| {
             let inode = fs.inode(number)?;
             let end = size.div_ceil(block);
             let (mut at, mut looked) = (offset / block, 0);

@@ -61,20 +61,20 @@ fn usual(
     files: core::ops::Range<u32>,
     mut work: impl FnMut(&mut Ext4Volume, u32),
 ) -> u64 {
-    let looks = files.map(|n| {
-        let before = volume.fs.blocks.looks();
+    let lookups = files.map(|n| {
+        let before = volume.fs.blocks.lookups();
         work(volume, n);
-        volume.fs.blocks.looks() - before
+        volume.fs.blocks.lookups() - before
     });
-    let mut looks: Vec<u64> = looks.collect();
-    looks.sort_unstable();
-    looks[looks.len() / 2]
+    let mut lookups: Vec<u64> = lookups.collect();
+    lookups.sort_unstable();
+    lookups[lookups.len() / 2]
 }
 
 /// Every call of a program resolves the path first.
 #[test]
 fn a_name_is_looked_up_once_by_an_operation() {
-    let (_, mut volume) = volume("looks");
+    let (_, mut volume) = volume("lookups");
     let renamed = |n| file(n) + " and renamed";
     let rename = usual(&mut volume, 0..100, |volume, n| {
         assert_eq!(volume.resolve(&file(n), false), Ok(Walk::Plain));
@@ -99,8 +99,8 @@ fn a_name_is_looked_up_once_by_an_operation() {
         ("unlink", unlink, 21),
         ("create", create, 20),
     ];
-    for (what, looks, most) in most.into_iter().chain([("stat", stat, 9)]) {
-        assert!(looks <= most, "{what}: {looks} looks at blocks");
+    for (what, lookups, most) in most.into_iter().chain([("stat", stat, 9)]) {
+        assert!(lookups <= most, "{what}: {lookups} lookups at blocks");
     }
 }
 

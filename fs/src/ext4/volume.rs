@@ -116,7 +116,7 @@ impl Ext4Volume {
     }
 
     /// Runs a step that changes nothing.
-    pub fn look<T>(&mut self, step: impl FnOnce(&mut Fs) -> Result<T>) -> Result<T> {
+    pub fn inspect<T>(&mut self, step: impl FnOnce(&mut Fs) -> Result<T>) -> Result<T> {
         let done = step(&mut self.fs);
         self.watch(done.as_ref().err().copied());
         done
@@ -146,7 +146,7 @@ impl Ext4Volume {
     }
 
     pub fn inode(&mut self, number: u32) -> Result<Inode> {
-        self.look(|fs| fs.inode(number))
+        self.inspect(|fs| fs.inode(number))
     }
 
     /// Returns the inode and flags of an open file; fails for a directory.
@@ -256,7 +256,7 @@ impl Ext4Volume {
         self.fs.release(number);
         if self.fs.orphans.contains(&number) && self.check_writable().is_ok() {
             // The next mount retries what fails here.
-            let _ = self.change_all(&mut |fs| fs.settle_step(number));
+            let _ = self.change_all(&mut |fs| fs.release_step(number));
         }
         Ok(())
     }
@@ -264,7 +264,7 @@ impl Ext4Volume {
     /// Returns the location of an open file's contents; `None` when it is too much to store.
     fn runs(&mut self, number: u32) -> Result<Option<&[Run]>> {
         if self.node(number)?.runs.is_none() {
-            let found = self.look(|fs| {
+            let found = self.inspect(|fs| {
                 let inode = fs.inode(number)?;
                 fs.runs(&inode)
             })?;
@@ -282,7 +282,7 @@ impl Ext4Volume {
             return Ok(0);
         };
         if self.runs(number)?.is_none() {
-            return self.look(|fs| {
+            return self.inspect(|fs| {
                 let inode = fs.inode(number)?;
                 fs.read_pieces(&inode, offset, buf)?;
                 Ok(count)
@@ -417,7 +417,7 @@ impl Drop for Ext4Volume {
             return;
         }
         for number in self.fs.orphans.clone() {
-            let _ = self.change_all(&mut |fs| fs.settle_step(number));
+            let _ = self.change_all(&mut |fs| fs.release_step(number));
         }
         if self.check_writable().is_ok()
             && let Err(error) = self.fs.close()

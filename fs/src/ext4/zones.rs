@@ -18,7 +18,7 @@ impl Zones {
     /// [`settle`](Self::settle).
     pub fn add(&mut self, first: u64, count: u64) -> Result<()> {
         if self.0.len() == self.0.capacity() {
-            self.settle();
+            self.normalize();
             let more = self.0.len().max(64);
             self.0.try_reserve(more).map_err(|_| Error::OutOfMemory)?;
         }
@@ -27,7 +27,7 @@ impl Zones {
     }
 
     /// Sorts the runs and merges adjacent ones.
-    pub fn settle(&mut self) {
+    pub fn normalize(&mut self) {
         self.0.sort_unstable();
         self.0.dedup_by(|next, before| {
             let touches = next.0 <= before.1;
@@ -69,7 +69,7 @@ mod tests {
         for (first, count) in [(50, 10), (10, 5), (15, 5), (12, 2), (100, 1)] {
             zones.add(first, count).unwrap();
         }
-        zones.settle();
+        zones.normalize();
         let all: Vec<_> = zones.within(0, u64::MAX).collect();
         assert_eq!(all, [(10, 20), (50, 60), (100, 101)]);
         let cases = [

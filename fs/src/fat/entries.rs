@@ -26,7 +26,7 @@ use crate::cache::{Cache, Run};
 const WINDOW: usize = 512;
 
 /// Maximum size of a directory in bytes.
-const LARGEST: u64 = MAX_DIR_ENTRIES as u64 * ENTRY_SIZE as u64;
+const MAX_DIRECTORY: u64 = MAX_DIR_ENTRIES as u64 * ENTRY_SIZE as u64;
 
 /// New entry in the form of its slots.
 pub(super) type Slots = Vec<Bytes>;
@@ -190,7 +190,7 @@ impl Directory {
         let mut damaged = false;
         match geometry.root() {
             RootLocation::Fixed { start, size } if first == 0 => chain = Chain::fixed(start, size),
-            _ => damaged = chain.reach(0, LARGEST, geometry, cache)? != Reached::End,
+            _ => damaged = chain.reach(0, MAX_DIRECTORY, geometry, cache)? != Reached::End,
         }
         let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
         // In a directory of the maximum size the last two slots can't be told from the ends of
@@ -394,7 +394,7 @@ impl Directory {
             let _ = link(last, geometry.kind().end_of_chain(), geometry, cache);
             return Err(error);
         }
-        let _ = self.chain.reach(0, LARGEST, geometry, cache)?;
+        let _ = self.chain.reach(0, MAX_DIRECTORY, geometry, cache)?;
         Ok(self
             .index
             .grow((self.chain.len() / ENTRY_SIZE as u64) as usize))

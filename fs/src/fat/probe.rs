@@ -53,7 +53,7 @@ const FORMATS: &[(usize, &[u8], &str)] = &[
 const MAKE: &str = "make a FAT file system on the whole disk with mkfs.fat";
 
 /// Looks at the start of `device` before it is mounted.
-pub(super) fn look(device: &mut dyn Block) -> Result<Content, MountError> {
+pub(super) fn classify(device: &mut dyn Block) -> Result<Content, MountError> {
     let sector = device.sector_size();
     if device.sectors() == 0 {
         let detail = format!("the disk is empty (0 bytes); {MAKE}");
@@ -289,10 +289,10 @@ mod tests {
         use crate::fake::Disk;
         for sector in [512, 4096] {
             let disk = Disk::new(vec![1; 1 << 20], sector);
-            assert!(look(&mut disk.clone()).is_ok());
+            assert!(classify(&mut disk.clone()).is_ok());
             assert_eq!(disk.state().bytes_read, LOOK as u64);
             let disk = Disk::new(vec![1; 2 * sector], sector);
-            assert!(look(&mut disk.clone()).is_ok());
+            assert!(classify(&mut disk.clone()).is_ok());
             assert_eq!(disk.state().bytes_read, 2 * sector as u64);
         }
     }

@@ -88,7 +88,7 @@ pub(super) struct FatVolume {
     /// Directories with an index of their names.
     pub directories: Directories,
     /// An operation failed half way, and hadris-fat restores consistency before its next write.
-    pub unsettled: bool,
+    pub unsynced: bool,
 }
 
 impl FatVolume {
@@ -109,7 +109,7 @@ impl FatVolume {
             corrupt: None,
             change: Change::None,
             directories: Directories::new(index_bytes),
-            unsettled: false,
+            unsynced: false,
         }
     }
 
@@ -131,9 +131,10 @@ impl FatVolume {
         let known = names::error(error);
         // While the caller must not wait for the device, an operation that needs it fails without
         // effect.
-        let away = known == Error::Io && self.with_cache(|cache| cache.is_away()) == Ok(true);
+        let away =
+            known == Error::Io && self.with_cache(|cache| cache.is_unresponsive()) == Ok(true);
         if matches!(known, Error::Io | Error::Corrupt) && !away {
-            self.unsettled |= self.change != Change::None;
+            self.unsynced |= self.change != Change::None;
             self.directories.clear();
         }
         if known == Error::Corrupt && self.corrupt.is_none() {
@@ -186,7 +187,7 @@ impl FatVolume {
         };
         self.with_cache(|cache| cache.commit(order))??;
         self.change = Change::None;
-        self.unsettled = false;
+        self.unsynced = false;
         Ok(())
     }
 

@@ -34,7 +34,7 @@ pub(super) enum Content {
     Other,
 }
 
-pub(super) fn look(boot: &[u8]) -> Content {
+pub(super) fn classify(boot: &[u8]) -> Content {
     let Some(entries) = entries(boot) else {
         return Content::Unsigned;
     };

@@ -54,8 +54,8 @@ impl<B: Block> Block for Slice<B> {
         self.device.read_only()
     }
 
-    fn is_away(&self) -> bool {
-        self.device.is_away()
+    fn is_unresponsive(&self) -> bool {
+        self.device.is_unresponsive()
     }
 
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {

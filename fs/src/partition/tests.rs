@@ -388,7 +388,7 @@ fn a_slice_is_as_its_disk() {
     let disk = Disk::new(vec![0; 64 * 2048], 2048);
     let mut slice = Slice::new(disk.clone(), 8, 16);
     assert_eq!((slice.sector_size(), slice.sectors()), (2048, 16));
-    assert!(!slice.read_only() && !slice.is_away());
+    assert!(!slice.read_only() && !slice.is_unresponsive());
     disk.state().log = Some(Vec::new());
     slice.flush_unordered().unwrap();
     slice.flush().unwrap();
@@ -396,7 +396,7 @@ fn a_slice_is_as_its_disk() {
     assert_eq!(log, Some(vec![Event::FlushUnordered, Event::Flush]));
     disk.state().away = true;
     disk.state().read_only = true;
-    assert!(slice.read_only() && slice.is_away());
+    assert!(slice.read_only() && slice.is_unresponsive());
 }
 
 #[test]

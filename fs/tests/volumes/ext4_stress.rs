@@ -161,7 +161,7 @@ impl Model {
             22..24 => self.link(volume),
             24..34 => self.write(volume),
             34..36 => self.open_or_close(volume),
-            36..38 => self.look(volume),
+            36..38 => self.verify(volume),
             38 if self.random.below(3) == 0 => volume.sync().unwrap(),
             _ => {}
         }
@@ -371,7 +371,7 @@ impl Model {
         }
     }
 
-    fn look(&mut self, volume: &mut dyn Volume) {
+    fn verify(&mut self, volume: &mut dyn Volume) {
         let (directory, path) = self.directory();
         let mut listed = names(volume, &path).unwrap();
         listed.retain(|name| name != "lost+found");

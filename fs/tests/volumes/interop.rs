@@ -277,7 +277,7 @@ impl Block for Sparse {
 
 #[test]
 fn a_file_grows_to_four_gibibytes_less_one_and_no_further() {
-    const LARGEST: u64 = u32::MAX as u64;
+    const MAX_SIZE: u64 = u32::MAX as u64;
     let bytes: u64 = 5 << 30;
     // First megabytes, which is all that mkfs.fat writes.
     let start = mkfs_start(
@@ -294,17 +294,17 @@ fn a_file_grows_to_four_gibibytes_less_one_and_no_further() {
     }
     let mut volume = fat::mount(Box::new(disk), Options::default()).unwrap();
     let file = volume.open("big", NEW).unwrap();
-    assert_eq!(volume.truncate(file, LARGEST + 1), Err(Error::TooLarge));
-    assert_eq!(volume.write_at(file, LARGEST, b"x"), Err(Error::TooLarge));
+    assert_eq!(volume.truncate(file, MAX_SIZE + 1), Err(Error::TooLarge));
+    assert_eq!(volume.write_at(file, MAX_SIZE, b"x"), Err(Error::TooLarge));
     assert_eq!(volume.size(file), Ok(0));
-    volume.truncate(file, LARGEST - 3).unwrap();
-    assert_eq!(volume.write_at(file, LARGEST - 3, b"end of it"), Ok(3));
-    assert_eq!(volume.write_at(file, LARGEST, b"x"), Err(Error::TooLarge));
+    volume.truncate(file, MAX_SIZE - 3).unwrap();
+    assert_eq!(volume.write_at(file, MAX_SIZE - 3, b"end of it"), Ok(3));
+    assert_eq!(volume.write_at(file, MAX_SIZE, b"x"), Err(Error::TooLarge));
     let mut end = [1; 10];
-    assert_eq!(volume.read_at(file, LARGEST - 5, &mut end), Ok(5));
+    assert_eq!(volume.read_at(file, MAX_SIZE - 5, &mut end), Ok(5));
     assert_eq!(end[..5], *b"\0\0end");
     volume.sync().unwrap();
-    assert_eq!(volume.stat("big").unwrap().size, LARGEST);
+    assert_eq!(volume.stat("big").unwrap().size, MAX_SIZE);
     volume.close(file).unwrap();
     volume.unlink("big").unwrap();
     volume.sync().unwrap();

@@ -72,9 +72,9 @@ fn with_input<R>(f: impl FnOnce(&mut LineDiscipline) -> R) -> R {
 /// network asks at each poll.
 pub fn report_requested() -> bool {
     // Input is received only where its interrupts are on.
-    let look = LISTENING.load(Ordering::Relaxed) && ARRIVED.swap(false, Ordering::Relaxed);
+    let poll = LISTENING.load(Ordering::Relaxed) && ARRIVED.swap(false, Ordering::Relaxed);
     INPUT.with(|input| {
-        if look {
+        if poll {
             fill(input);
         }
         input.take_report()

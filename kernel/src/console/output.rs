@@ -17,7 +17,7 @@ pub const UART: Uart = Uart::COM1;
 /// QEMU's `isa-debugcon`, as `soil run` sets it.
 const DEBUG_PORT: u16 = 0xe9;
 /// The interval at which a full transmitter is polled, in nanoseconds.
-pub const LOOK_NS: u64 = 1_000_000;
+pub const POLL_NS: u64 = 1_000_000;
 /// The kernel's timeout for a transmitter that takes nothing, in nanoseconds, from when it
 /// last took something. Readers pause for seconds (a pager that draws, a log that is rotated, a
 /// terminal that is resized). The timeout is shorter than that of the usual supervisors: `soil run`

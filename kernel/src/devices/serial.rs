@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Polls of the transmitter before it is taken for dead: far more than 16 bytes take at 115200
 /// baud.
-const MOST_POLLS: u32 = 10_000_000;
+const MAX_POLLS: u32 = 10_000_000;
 
 /// The port exists and takes bytes.
 static ALIVE: AtomicBool = AtomicBool::new(false);
@@ -28,7 +28,7 @@ pub fn write(bytes: &[u8]) {
         return;
     }
     for piece in bytes.chunks(FIFO) {
-        if !(0..MOST_POLLS).any(|_| Uart::COM2.line_status() & ROOM != 0) {
+        if !(0..MAX_POLLS).any(|_| Uart::COM2.line_status() & ROOM != 0) {
             ALIVE.store(false, Ordering::Relaxed);
             return;
         }

@@ -19,8 +19,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// doubled, that is a 64th. A flood of 2000 connections of a full machine of 64 MiB took 0.8 MB to
 /// where memory is short, and 0.1 MB from there on.
 const PART: u64 = 32;
-const LEAST: u64 = 256 << 10;
-const MOST: u64 = 8 << 20;
+const MIN_BYTES: u64 = 256 << 10;
+const MAX_BYTES: u64 = 8 << 20;
 
 /// Bytes of the kernel's heap that aren't in use, less what the blocks' headers take. Changed by
 /// the heap, which one piece of code uses at a time.
@@ -53,7 +53,7 @@ impl Reserve {
     /// That of a machine with `total` bytes.
     pub fn new(total: u64) -> Self {
         Self {
-            bytes: (total / PART).clamp(LEAST, MOST),
+            bytes: (total / PART).clamp(MIN_BYTES, MAX_BYTES),
             promised: 0,
         }
     }

@@ -8,9 +8,9 @@
 //! hardware this is one flush for many page faults, which cost more than it.
 
 /// The entries that the TLB begins with.
-const SMALLEST: u64 = 256;
+const MIN_ENTRIES: u64 = 256;
 /// Larger than QEMU's largest (2^22 entries).
-const LARGEST: u64 = 1 << 22;
+const MAX_ENTRIES: u64 = 1 << 22;
 
 /// Follows the size of the TLB.
 pub struct TlbGrowth {
@@ -22,7 +22,7 @@ impl TlbGrowth {
     /// A TLB at its smallest, and empty.
     pub const fn new() -> Self {
         Self {
-            size: SMALLEST,
+            size: MIN_ENTRIES,
             touched: 0,
         }
     }
@@ -33,7 +33,7 @@ impl TlbGrowth {
         let full = self.touched >= self.size;
         if full {
             self.touched = 0;
-            self.size = (2 * self.size).min(LARGEST);
+            self.size = (2 * self.size).min(MAX_ENTRIES);
         }
         full
     }
@@ -42,7 +42,7 @@ impl TlbGrowth {
     /// `pages` after the last.
     pub fn grow_to(&mut self, pages: u64) -> impl Iterator<Item = u64> + use<> {
         let first = self.size;
-        self.size = self.size.max(pages.next_power_of_two()).min(LARGEST);
+        self.size = self.size.max(pages.next_power_of_two()).min(MAX_ENTRIES);
         self.touched = 0;
         let last = self.size;
         core::iter::successors(Some(first), |size| Some(2 * size))

@@ -254,7 +254,7 @@ impl State {
     /// EPERM while it is in use, ENOMEM for one that is too small, EINVAL for other flags.
     pub fn set_stack(&mut self, new: Option<[u64; 3]>, rsp: u64) -> Result<[u64; 3], Errno> {
         /// `MINSIGSTKSZ`.
-        const LEAST: u64 = 2048;
+        const MIN_SIZE: u64 = 2048;
         let [start, size] = self.thread.stack;
         let used = match self.is_on_stack(rsp) {
             true => STACK_IN_USE,
@@ -265,7 +265,7 @@ impl State {
             self.thread.stack = match flags as u32 {
                 _ if used == STACK_IN_USE => return Err(Errno::EPERM),
                 2 => [0; 2],
-                0 | 1 if size < LEAST => return Err(Errno::ENOMEM),
+                0 | 1 if size < MIN_SIZE => return Err(Errno::ENOMEM),
                 0 | 1 => [start, size],
                 _ => return Err(Errno::EINVAL),
             };

@@ -107,12 +107,12 @@ fn requeue(from: u64, to: u64, wake: u64, move_: u64) -> Result<u64, Errno> {
 /// `head` is what `set_robust_list` was given.
 pub(super) fn release_robust(head: u64, number: u64) {
     /// As on Linux: a list may be a circle.
-    const MOST: usize = 2048;
+    const MAX_ENTRIES: usize = 2048;
     let Ok([first, offset, pending]) = load::<3>(head) else {
         return;
     };
     let mut entry = first & !1;
-    for _ in 0..MOST {
+    for _ in 0..MAX_ENTRIES {
         if entry == head {
             break;
         }

@@ -171,7 +171,7 @@ impl<T> Scheduler<T> {
     }
 
     /// The current thread gives way to those that are ready.
-    pub fn give_way(&mut self) {
+    pub fn yield_now(&mut self) {
         self.make_ready(self.current, Woken::Done);
     }
 

@@ -243,9 +243,9 @@ fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
     let into = bytes_mut(result, 4)?;
     let created = with(|state| {
         let clocks = state.clocks();
-        let is_there = |number| clocks.now(Clock::Thread(number)).is_some();
+        let exists = |number| clocks.now(Clock::Thread(number)).is_some();
         let known = match receiver {
-            Receiver::Thread(number) => is_there(number),
+            Receiver::Thread(number) => exists(number),
             _ => true,
         };
         if !known || clocks.now(clock).is_none() {

@@ -68,7 +68,7 @@ impl Scale {
         let mut first = BUS_AT_BOOT.with(|at_boot| *at_boot);
         while tsc::counter() < limit {
             let now = Reading::take(tsc::counter, apic::elapsed_bus_clocks);
-            if now.count >= apic::MOST_BUS_CLOCKS {
+            if now.count >= apic::MAX_BUS_CLOCKS {
                 // The timer stands still at its end.
                 apic::count_again();
                 first.doubt = u64::MAX;

@@ -79,7 +79,7 @@ pub fn confirmed<const N: usize>(
 /// PIT's round.
 const FIRST_NS: u64 = 50_000_000;
 /// The longest.
-const LONGEST_NS: u64 = 64 * NS;
+const MAX_INTERVAL_NS: u64 = 64 * NS;
 /// A comparison is exact to one part in this many, or isn't used.
 const PARTS: u64 = 20_000;
 /// After this many implausible comparisons in a row none follows: the other clock stands still, or
@@ -171,7 +171,7 @@ impl ClockDiscipline {
             return None;
         }
         self.true_ns += ns;
-        self.span_ns = (ns.max(FIRST_NS) * 4).min(LONGEST_NS);
+        self.span_ns = (ns.max(FIRST_NS) * 4).min(MAX_INTERVAL_NS);
         self.tries = TRIES;
         self.rate = Rate::new(ticks, ns);
         self.quality = COMPARED;

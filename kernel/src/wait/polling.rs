@@ -7,20 +7,20 @@
 //! (Linux does the same: Documentation/virt/guest-halt-polling.rst.)
 
 /// The longest polling; a wait that is longer than this makes the next polling shorter.
-pub const MOST_NS: u64 = 100_000;
+pub const MAX_NS: u64 = 100_000;
 /// The shortest polling that isn't none.
-const LEAST_NS: u64 = 12_500;
+const MIN_NS: u64 = 12_500;
 
 /// For how long the next wait polls before it halts, in nanoseconds: the last one polled for
 /// `polled`, and took `waited` in all.
 pub fn next(polled: u64, waited: u64) -> u64 {
-    if waited > MOST_NS {
+    if waited > MAX_NS {
         match polled / 2 {
-            half if half < LEAST_NS => 0,
+            half if half < MIN_NS => 0,
             half => half,
         }
     } else if waited > polled {
-        (polled * 2).clamp(LEAST_NS, MOST_NS)
+        (polled * 2).clamp(MIN_NS, MAX_NS)
     } else {
         polled
     }
@@ -28,38 +28,38 @@ pub fn next(polled: u64, waited: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{LEAST_NS, MOST_NS, next};
+    use super::{MAX_NS, MIN_NS, next};
     use proptest::prelude::*;
 
     /// The length of the next polling if all waits are of `waited` ns.
-    fn settled(waited: u64) -> u64 {
-        (0..20).fold(MOST_NS / 2, |polled, _| next(polled, waited))
+    fn steady(waited: u64) -> u64 {
+        (0..20).fold(MAX_NS / 2, |polled, _| next(polled, waited))
     }
 
     #[test]
     fn short_waits_are_polled_through_and_long_ones_not() {
-        assert!(settled(60_000) >= 60_000);
-        assert_eq!(settled(MOST_NS), MOST_NS);
-        assert_eq!(settled(1_000_000), 0);
-        assert_eq!(next(0, 1_000), LEAST_NS);
+        assert!(steady(60_000) >= 60_000);
+        assert_eq!(steady(MAX_NS), MAX_NS);
+        assert_eq!(steady(1_000_000), 0);
+        assert_eq!(next(0, 1_000), MIN_NS);
     }
 
     #[test]
     fn polling_is_twice_as_long_or_half() {
-        let long = MOST_NS + 1;
+        let long = MAX_NS + 1;
         let cases = [
             // Long waits: half, and none below the least.
-            (MOST_NS, long, MOST_NS / 2),
-            (2 * LEAST_NS, long, LEAST_NS),
-            (2 * LEAST_NS - 2, long, 0),
+            (MAX_NS, long, MAX_NS / 2),
+            (2 * MIN_NS, long, MIN_NS),
+            (2 * MIN_NS - 2, long, 0),
             (0, long, 0),
             // As long as the polling, or shorter: it was right.
             (50_000, 50_000, 50_000),
             (50_000, 1, 50_000),
             // A little longer.
             (25_000, 25_001, 50_000),
-            (60_000, MOST_NS, MOST_NS),
-            (1_000, 1_001, LEAST_NS),
+            (60_000, MAX_NS, MAX_NS),
+            (1_000, 1_001, MIN_NS),
         ];
         for (polled, waited, expected) in cases {
             assert_eq!(next(polled, waited), expected, "{polled} of {waited} ns");
@@ -68,8 +68,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_longer_than_the_most(polled in 0..=MOST_NS, waited: u64) {
-            prop_assert!(next(polled, waited) <= MOST_NS);
+        fn never_longer_than_the_most(polled in 0..=MAX_NS, waited: u64) {
+            prop_assert!(next(polled, waited) <= MAX_NS);
         }
     }
 }

@@ -19,9 +19,9 @@ pub fn before_sleep(set: u64, now: u64, deadline: Option<u64>) -> Option<u64> {
 /// The same before the program runs on; `earliest` is the first deadline of its waiting threads.
 pub fn before_work(set: u64, now: u64, earliest: Option<u64>) -> Option<u64> {
     /// The least time that a thread runs undisturbed.
-    const LEAST_NS: u64 = 20_000;
+    const MIN_NS: u64 = 20_000;
     let tick = now.saturating_add(TICK_NS);
-    let earliest = earliest.map_or(tick, |earliest| earliest.max(now.saturating_add(LEAST_NS)));
+    let earliest = earliest.map_or(tick, |earliest| earliest.max(now.saturating_add(MIN_NS)));
     let tick = tick.min(earliest);
     (set <= now || set > tick).then_some(tick)
 }

@@ -227,7 +227,7 @@ mod tests {
             let b = world.stacks[1]
                 .udp_bind(address("0.0.0.0:7"))
                 .expect("free");
-            world.settle();
+            world.run_now();
             world.stacks[0]
                 .udp_send_to(a, &[0xab; 301], address("10.0.0.2:7"))
                 .expect("a route");

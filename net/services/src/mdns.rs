@@ -161,8 +161,8 @@ impl Responder {
 
     /// The name, once it is known to be ours on all links: `soil.local`, or `soil-2.local`.
     pub fn name(&self) -> Option<String> {
-        let settled = !self.links.is_empty() && self.links.iter().all(Link::is_settled);
-        settled.then(|| self.voice.host.text())
+        let established = !self.links.is_empty() && self.links.iter().all(Link::is_established);
+        established.then(|| self.voice.host.text())
     }
 
     /// Probes, announces and answers. To be called after each [`net::Transport::poll`].

@@ -353,7 +353,7 @@ mod tests {
         mut serve: impl FnMut(&[u8]) -> Option<[u8; LEN]>,
     ) -> (Vec<Sample>, Vec<u64>) {
         let mut world = pair();
-        world.settle();
+        world.run_now();
         let server: Handle = world.stacks[1]
             .udp_bind(address("10.0.0.2:123"))
             .expect("free");
@@ -372,11 +372,11 @@ mod tests {
             }
             let (sample, polled) = client.poll(&mut world.stacks[0], &mut resolver, world.now_ns);
             samples.extend(sample);
-            world.settle();
+            world.run_now();
             polled.next_ns.unwrap_or(u64::MAX)
         };
         while world.now_ns < end_ns {
-            world.settle();
+            world.run_now();
             let next = at(&mut world);
             let step = next.saturating_sub(world.now_ns).clamp(1, SECOND);
             world.step(step);

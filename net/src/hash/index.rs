@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 /// Marks a free entry.
 const FREE: u32 = u32::MAX;
 /// The smallest table.
-const LEAST: usize = 16;
+const MIN_SIZE: usize = 16;
 
 /// Hash and place of a key.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl Index {
     /// Adds a place, which isn't there yet and isn't `u32::MAX`.
     pub(crate) fn insert(&mut self, hash: u32, place: u32) {
         if (self.len + 1) * 4 > self.entries.len() * 3 {
-            self.resize((self.entries.len() * 2).max(LEAST));
+            self.resize((self.entries.len() * 2).max(MIN_SIZE));
         }
         self.put(Entry { hash, place });
         self.len += 1;
@@ -114,7 +114,7 @@ impl Index {
         self.len -= 1;
         if self.len == 0 {
             self.entries = Vec::new();
-        } else if self.len * 8 < self.entries.len() && self.entries.len() > LEAST {
+        } else if self.len * 8 < self.entries.len() && self.entries.len() > MIN_SIZE {
             self.resize(self.entries.len() / 2);
         }
         true

@@ -38,8 +38,8 @@ const WINDOW_NS: u64 = 50_000_000;
 /// Minimum idle fraction of the window for more cookies.
 const IDLE: u64 = 4;
 /// Minimum and maximum interval between two cookies.
-const SHORTEST_NS: u64 = 1_000;
-const LONGEST_NS: u64 = 1_000_000;
+const MIN_INTERVAL_NS: u64 = 1_000;
+const MAX_INTERVAL_NS: u64 = 1_000_000;
 /// Maximum credit of unused cookies, as the time in which they accrue.
 const BURST_NS: u64 = 20_000_000;
 
@@ -66,7 +66,7 @@ struct Cookies {
 impl Default for Cookies {
     fn default() -> Self {
         Self {
-            interval_ns: SHORTEST_NS,
+            interval_ns: MIN_INTERVAL_NS,
             credit_ns: BURST_NS,
             credited_ns: 0,
             started_ns: 0,
@@ -92,7 +92,7 @@ impl Cookies {
             true => self.interval_ns * 2,
             false => self.interval_ns - self.interval_ns / 8,
         };
-        self.interval_ns = interval_ns.clamp(SHORTEST_NS, LONGEST_NS);
+        self.interval_ns = interval_ns.clamp(MIN_INTERVAL_NS, MAX_INTERVAL_NS);
         self.started_ns = now_ns;
     }
 
@@ -452,7 +452,7 @@ mod tests {
     fn syns_that_come_again_have_cookies_of_their_own() {
         let mut overload = Overload::default();
         overload.note_idle(0);
-        overload.limit.interval_ns = LONGEST_NS;
+        overload.limit.interval_ns = MAX_INTERVAL_NS;
         let later_ns = 5 * SECOND;
         overload.begin(later_ns, true);
         overload.begin_link();

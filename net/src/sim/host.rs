@@ -127,7 +127,7 @@ impl Host {
 
     fn collect(&mut self, world: &mut World) {
         loop {
-            world.settle();
+            world.run_now();
             let mut answered = false;
             while let Some(frame) = self.script.take() {
                 match self.answer(&frame) {
@@ -262,13 +262,13 @@ impl Bench {
         offloads: Offloads,
         seed: u64,
     ) -> Bench {
-        let mut bench = Bench::unsettled(config, interface, mtu, offloads, seed);
+        let mut bench = Bench::unconfigured(config, interface, mtu, offloads, seed);
         bench.host.listen(&mut bench.world, 10_000_000_000);
         bench
     }
 
     /// The same at the very beginning.
-    pub fn unsettled(
+    pub fn unconfigured(
         config: Config,
         interface: &InterfaceConfig,
         mtu: usize,

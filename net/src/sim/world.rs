@@ -79,7 +79,7 @@ impl World {
     }
 
     /// Lets everything happen that happens at this moment, and gives the time of the next event.
-    pub fn settle(&mut self) -> Option<u64> {
+    pub fn run_now(&mut self) -> Option<u64> {
         for cable in &self.cables {
             cable.set_now(self.now_ns);
         }
@@ -132,9 +132,9 @@ impl World {
     /// Moves the clock to the next event, or by `step_ns` if that is sooner or there is none; then
     /// settles.
     pub fn step(&mut self, step_ns: u64) {
-        let next = self.settle().unwrap_or(u64::MAX);
+        let next = self.run_now().unwrap_or(u64::MAX);
         self.now_ns = next.max(self.now_ns + 1).min(self.now_ns + step_ns);
-        self.settle();
+        self.run_now();
     }
 
     /// Moves the clock by `duration_ns`.
@@ -150,7 +150,7 @@ impl World {
     pub fn run(&mut self, limit_ns: u64, mut act: impl FnMut(&mut World) -> bool) {
         let end_ns = self.now_ns + limit_ns;
         loop {
-            self.settle();
+            self.run_now();
             if act(self) {
                 return;
             }
@@ -160,7 +160,7 @@ impl World {
                 limit_ns / 1_000_000
             );
             // What `act` wrote is sent at this same moment.
-            let next = self.settle();
+            let next = self.run_now();
             let next = next.unwrap_or(u64::MAX).max(self.now_ns + 1);
             self.now_ns = next.min(self.now_ns + 1_000_000_000);
         }

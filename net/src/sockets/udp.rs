@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use super::{Socket, Sockets, Turn};
 use crate::ip::Ip;
 use crate::types::{Binding, Error, Handle, InterfaceId};
-use crate::udp::{LARGEST_V4, LARGEST_V6, Outgoing, Received, Udp};
+use crate::udp::{MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, Outgoing, Received, Udp};
 
 impl Sockets {
     pub(crate) fn bind(
@@ -98,8 +98,8 @@ impl Sockets {
             return Err(Error::InvalidArgument);
         }
         let largest = match remote {
-            SocketAddr::V4(_) => LARGEST_V4,
-            SocketAddr::V6(_) => LARGEST_V6,
+            SocketAddr::V4(_) => MAX_PAYLOAD_V4,
+            SocketAddr::V6(_) => MAX_PAYLOAD_V6,
         };
         if data.len() > largest || data.len() > udp.queue {
             return Err(Error::MessageTooLong);

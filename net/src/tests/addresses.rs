@@ -401,7 +401,7 @@ fn rfc4862_section_5_4_packets_wait_until_the_address_is_known_to_be_ours() {
         ..fixed(&["10.0.0.1/24", "fd00::1/64"])
     };
     let (mut world, scripts, _) = scripted(&[config]);
-    world.settle();
+    world.run_now();
     let socket = world.stacks[0].udp_bind(address("[::]:9")).unwrap();
     world.stacks[0]
         .udp_send_to(socket, b"later", address("[fd00::9]:7"))

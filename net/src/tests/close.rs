@@ -235,7 +235,7 @@ fn a_lost_last_acknowledgement_is_repeated_from_the_record() {
     world.stacks[0].tcp_shutdown(client).unwrap();
     world.advance(10 * MS);
     world.stacks[1].close(server).unwrap();
-    world.settle();
+    world.run_now();
     world.advance(150_000);
     // The peer's FIN has arrived, and its acknowledgement is under way: lose it.
     let lost = Impairment {

@@ -89,11 +89,11 @@ fn rfc8415_section_18_a_lease_is_asked_for_used_renewed_and_lost() {
     let asked = questions(&scripts[0]);
     assert_eq!((asked[0].0, asked[0].1), (ip(OWN), 1));
     scripts[0].inject(&answer(&asked[0].2, 2, (1000, 2000)));
-    world.settle();
+    world.run_now();
     let asked = questions(&scripts[0]);
     assert_eq!((asked[0].0, asked[0].1), (ip(OWN), 3));
     scripts[0].inject(&answer(&asked[0].2, 7, (1000, 2000)));
-    world.settle();
+    world.run_now();
     let until = world.now_ns / SECOND;
     let status = world.stacks[0].interface_status(ids[0]).unwrap();
     assert!(status.addresses.contains(&"fd00::7/128".parse().unwrap()));
@@ -107,7 +107,7 @@ fn rfc8415_section_18_a_lease_is_asked_for_used_renewed_and_lost() {
     let asked = questions(&scripts[0]);
     assert_eq!(asked[0].1, 5);
     scripts[0].inject(&answer(&asked[0].2, 7, (300, 400)));
-    world.settle();
+    world.run_now();
     let until = world.now_ns / SECOND;
     assert_eq!(
         lifetimes(&world, "fd00::7"),
@@ -131,13 +131,13 @@ fn a_leased_ipv6_address_that_another_one_has_is_declined() {
     world.advance(2 * SECOND);
     let asked = questions(&scripts[0]);
     scripts[0].inject(&answer(&asked[0].2, 2, (1000, 2000)));
-    world.settle();
+    world.run_now();
     let asked = questions(&scripts[0]);
     scripts[0].inject(&answer(&asked[0].2, 7, (1000, 2000)));
-    world.settle();
+    world.run_now();
     assert!(lifetimes(&world, "fd00::7").is_some());
     claim(&scripts[0], "fd00::7", 0x20);
-    world.settle();
+    world.run_now();
     assert_eq!(lifetimes(&world, "fd00::7"), None);
     assert_eq!(questions(&scripts[0])[0].1, 9);
 }
@@ -153,7 +153,7 @@ fn a_temporary_address_that_another_one_has_is_replaced() {
     world.advance(2 * SECOND);
     let prefix = wire::prefix("2001:db8::", 86_400);
     scripts[0].inject(&wire::advertisement(600, 0, &[&prefix]));
-    world.settle();
+    world.run_now();
     let stable = ip("2001:db8::ff:fe00:1");
     let temporary = |world: &World| {
         let addresses = &world.stacks[0].ip.net.interfaces[1].addresses;
@@ -162,7 +162,7 @@ fn a_temporary_address_that_another_one_has_is_replaced() {
     };
     let before = temporary(&world).expect("an address");
     claim(&scripts[0], &before.to_string(), 0x20);
-    world.settle();
+    world.run_now();
     let after = temporary(&world).expect("another one");
     assert_ne!(after, before);
 }
@@ -173,7 +173,7 @@ fn an_address_has_the_lifetimes_that_routers_say_last() {
     for (seconds, begin) in [(9000, 0), (20_000, 100)] {
         let prefix = wire::prefix("2001:db8::", seconds);
         scripts[0].inject(&wire::advertisement(600, 0, &[&prefix]));
-        world.settle();
+        world.run_now();
         let until = begin + u64::from(seconds);
         let found = lifetimes(&world, "2001:db8::ff:fe00:1");
         assert_eq!(found, Some((until, until)));
@@ -187,15 +187,15 @@ fn a_router_may_become_a_host() {
     let (mut world, scripts, ids) = scripted(&[slaac()]);
     let prefix = wire::prefix("2001:db8::", 86_400);
     scripts[0].inject(&wire::advertisement(600, 0, &[&prefix]));
-    world.settle();
+    world.run_now();
     // It is a neighbor, since something goes by way of it.
     let socket = world.stacks[0].udp_bind(address("[::]:9")).unwrap();
     let far = address("[2001:db8:1::1]:7");
     world.stacks[0].udp_send_to(socket, b"x", far).unwrap();
-    world.settle();
+    world.run_now();
     for (flags, gateways) in [(0xa0, 1), (0x20, 0)] {
         claim(&scripts[0], "fe80::9", flags);
-        world.settle();
+        world.run_now();
         let status = world.stacks[0].interface_status(ids[0]).unwrap();
         assert_eq!(status.gateways.len(), gateways);
         let sent = world.stacks[0].udp_send_to(socket, b"x", far);
@@ -212,7 +212,7 @@ fn a_fixed_gateway_is_preferred() {
         ..fixed(&["fd00::1/64"])
     }]);
     scripts[0].inject(&wire::advertisement(600, 0x08, &[]));
-    world.settle();
+    world.run_now();
     let route = world.stacks[0]
         .ip
         .route(ip("2001:db8::1"), 0, None)
@@ -227,7 +227,7 @@ fn a_duplicate_address_has_no_network() {
         dad_transmits: 1,
         ..fixed(&["fd00::1/64", "fd01::1/64"])
     }]);
-    world.settle();
+    world.run_now();
     claim(&scripts[0], "fd00::1", 0x20);
     world.advance(5 * SECOND);
     let ip_layer = &world.stacks[0].ip;
@@ -289,7 +289,7 @@ fn datagrams_to_other_ports_than_the_clients_reach_their_sockets() {
         let (from, to) = (format!("{host}:{from}"), format!("{own}:{at}"));
         let datagram = wire::udp(address(&from), address(&to), MAC, b"hello");
         scripts[0].inject(&datagram);
-        world.settle();
+        world.run_now();
         let read = ready(world.stacks[0].udp_recv_from(socket, &mut [0; 9]));
         assert_eq!(read.is_some(), heard, "{from} to {to}");
     }

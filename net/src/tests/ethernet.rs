@@ -25,7 +25,7 @@ fn ieee8021q_tags_are_put_on_and_taken_off() {
         frame.splice(12..12, [0x81, 0, 0x60, id]);
         frame
     };
-    world.settle();
+    world.run_now();
     frames(&scripts[0]);
     for frame in [
         tagged(7, "10.0.7.9:5", "10.0.7.1:9"),
@@ -37,7 +37,7 @@ fn ieee8021q_tags_are_put_on_and_taken_off() {
     ] {
         scripts[0].inject(&frame);
     }
-    world.settle();
+    world.run_now();
     let stack = &mut world.stacks[0];
     let mut senders = Vec::new();
     while let Some((_, from)) = ready(stack.udp_recv_from(socket, &mut [0; 9])) {
@@ -45,7 +45,7 @@ fn ieee8021q_tags_are_put_on_and_taken_off() {
     }
     assert_eq!(senders, [address("10.0.7.9:5"), address("10.0.0.9:6")]);
     stack.udp_send_to(socket, b"back", senders[0]).unwrap();
-    world.settle();
+    world.run_now();
     let asked = frames(&scripts[0]).pop().unwrap();
     assert_eq!(asked[12..18], [0x81, 0, 0, 7, 8, 6]);
     let mut untagged = asked.clone();
@@ -53,7 +53,7 @@ fn ieee8021q_tags_are_put_on_and_taken_off() {
     let mut reply = wire::arp_reply(&untagged).unwrap();
     reply.splice(12..12, [0x81, 0, 0, 7]);
     scripts[0].inject(&reply);
-    world.settle();
+    world.run_now();
     let sent = frames(&scripts[0]).pop().unwrap();
     assert_eq!(sent[12..18], [0x81, 0, 0, 7, 8, 0]);
     assert_eq!(sent[sent.len() - 4..], *b"back");
@@ -79,7 +79,7 @@ fn raw_frames_of_a_type_go_both_ways() {
         stack.ethernet_send(socket, [0xff; 6], &[0; 1501]),
         Err(Error::MessageTooLong)
     );
-    world.settle();
+    world.run_now();
     let sent = frames(&scripts[0])
         .into_iter()
         .find(|f| f[12..14] == [0x88, 0xb5])
@@ -96,7 +96,7 @@ fn raw_frames_of_a_type_go_both_ways() {
     for _ in 0..1000 {
         scripts[0].inject(&frame);
     }
-    world.settle();
+    world.run_now();
     let mut told = Vec::new();
     world.stacks[0].take_events(&mut |handle| told.push(handle));
     assert_eq!(told, [socket]);

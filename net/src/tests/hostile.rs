@@ -186,7 +186,7 @@ fn mutated_frames_do_no_harm() {
             repair(&mut frame);
         }
         script.inject(&frame);
-        world.settle();
+        world.run_now();
         if round % 16 == 0 {
             world.advance(random.below(SECOND));
         }
@@ -254,7 +254,7 @@ fn syns_from_everywhere_leave_room_for_others() {
             MAC,
             &repr,
         ));
-        world.settle();
+        world.run_now();
         while script.take().is_some() {}
     }
     assert!(world.stacks[0].sockets.tcp.half_open.len() <= 8);
@@ -278,7 +278,7 @@ proptest! {
             _ => RxChecksum::Partial(PartialChecksum { start, offset }),
         };
         let (mut world, _) = target();
-        world.settle();
+        world.run_now();
         let net = &mut world.stacks[0].ip.net;
         let meta = RxMeta { checksum, joined: None };
         if let Some(destination) = frame.get_mut(..6) {

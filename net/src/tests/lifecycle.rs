@@ -165,7 +165,7 @@ fn events_are_of_what_is_waited_for() {
     let stack = &mut bench.world.stacks[0];
     assert_eq!(stack.tcp_write(handle, &[7; 100]), Ok(100));
     assert_eq!(stack.tcp_read(handle, &mut [0; 9]), Err(Error::WouldBlock));
-    bench.world.settle();
+    bench.world.run_now();
     events(&mut bench.world.stacks[0]);
     let mut more = ack.clone();
     more.ack = ack.ack.wrapping_add(100);
@@ -276,7 +276,7 @@ fn what_arrived_comes_before_the_timers() {
         let server = address("10.0.0.2:80");
         world.stacks[1].tcp_listen(server, 8).unwrap();
         let client = world.stacks[0].tcp_connect(server, None).unwrap();
-        world.settle();
+        world.run_now();
         // The peer answers the question for its address, and this machine isn't run meanwhile.
         world.now_ns += 2 * MS;
         world.cables[0].set_now(world.now_ns);
@@ -338,7 +338,7 @@ fn a_lost_address_leaves_what_is_over() {
     let addresses = &mut net.interfaces[1].config.addresses;
     addresses.retain(|cidr| cidr.address.is_ipv6());
     net.configure(1);
-    world.settle();
+    world.run_now();
     let stack = &mut world.stacks[0];
     assert_eq!(stack.sockets.tcp.orphans, 0);
     assert_eq!(stack.socket_error(reset), Ok(Some(Error::ConnectionReset)));

@@ -40,7 +40,7 @@ fn rfc3376_and_rfc3810_groups_are_reported_and_their_datagrams_received() {
         let mut buffer = [0; 10];
         // Not joined yet.
         scripts[0].inject(&datagram);
-        world.settle();
+        world.run_now();
         assert!(ready(world.stacks[0].udp_recv_from(socket, &mut buffer)).is_none());
         world.stacks[0].udp_join(socket, group, None).unwrap();
         world.advance(5 * SECOND);
@@ -60,7 +60,7 @@ fn rfc3376_and_rfc3810_groups_are_reported_and_their_datagrams_received() {
         assert_eq!(reports(&seen, 4), 2, "twice, as robustness has it");
         assert!(seen.iter().filter(|f| f[..6] == to).count() >= 2);
         scripts[0].inject(&datagram);
-        world.settle();
+        world.run_now();
         assert_eq!(
             world.stacks[0]
                 .udp_recv_from(socket, &mut buffer)

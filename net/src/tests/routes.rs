@@ -16,7 +16,7 @@ fn the_longest_prefix_and_the_source_choose_the_way() {
         ..fixed(&["10.1.0.1/24"])
     };
     let (mut world, _, ids) = scripted(&[first, second]);
-    world.settle();
+    world.run_now();
     let stack = &mut world.stacks[0];
     stack
         .add_route((ip("172.16.0.0"), 12), ids[1], Some(ip("10.1.0.9")))
@@ -67,7 +67,7 @@ fn rfc4861_section_6_3_6_a_dead_gateway_is_passed_over() {
     let sum = u16::from_be_bytes([other[56], other[57]]);
     other[56..58].copy_from_slice(&checksum::add(sum, 0xffff - 1).to_be_bytes());
     scripts[0].inject(&other);
-    world.settle();
+    world.run_now();
     let socket = world.stacks[0].udp_bind(address("[::]:9")).unwrap();
     let to = address("[2001:db8:7::1]:7");
     world.stacks[0].udp_connect(socket, Some(to)).unwrap();
@@ -92,7 +92,7 @@ fn a_lost_address_ends_its_connections() {
         .addresses
         .retain(|cidr| cidr.address.is_ipv6());
     net.configure(1);
-    world.settle();
+    world.run_now();
     let mut buffer = [0; 4];
     assert_eq!(
         world.stacks[0].tcp_read(client, &mut buffer),
@@ -111,12 +111,12 @@ fn a_smaller_path_makes_fragments_for_ten_minutes() {
     let send = |world: &mut World| {
         let to = address("10.0.0.9:7");
         world.stacks[0].udp_send_to(socket, &[1; 1400], to).unwrap();
-        world.settle();
+        world.run_now();
         let mut seen = frames(&scripts[0]);
         for reply in seen.iter().filter_map(|frame| wire::arp_reply(frame)) {
             scripts[0].inject(&reply);
         }
-        world.settle();
+        world.run_now();
         seen.extend(frames(&scripts[0]));
         seen.retain(|frame| frame[12..14] == [8, 0] && frame[23] == 17);
         seen
@@ -137,7 +137,7 @@ fn a_smaller_path_makes_fragments_for_ten_minutes() {
         let sum = !checksum::sum(&error[34..]);
         error[36..38].copy_from_slice(&sum.to_be_bytes());
         scripts[0].inject(&error);
-        world.settle();
+        world.run_now();
         let sent = send(&mut world);
         assert_eq!(sent.len(), pieces);
         assert!(
@@ -178,7 +178,7 @@ fn routes_are_listed_and_taken_back() {
         ..fixed(&["10.0.0.1/24"])
     };
     let (mut world, _, ids) = scripted(&[config]);
-    world.settle();
+    world.run_now();
     let stack = &mut world.stacks[0];
     let network = (ip("172.16.0.0"), 12);
     let way = |stack: &crate::Stack| {

@@ -50,11 +50,11 @@ impl Peer {
     /// The segments that have come, ARP answered on the way.
     fn seen(&mut self, world: &mut World) -> Vec<Seen> {
         let mut seen = Vec::new();
-        world.settle();
+        world.run_now();
         while let Some(frame) = self.script.take() {
             if let Some(reply) = wire::arp_reply(&frame) {
                 self.script.inject(&reply);
-                world.settle();
+                world.run_now();
             } else if frame[12..14] == [8, 0] && frame[23] == 6 {
                 let number = |at: usize| i32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
                 let header_len = usize::from(frame[46] >> 4) * 4;
@@ -95,7 +95,7 @@ fn established() -> (World, Peer, Handle, Handle) {
     peer.seq = 1001;
     peer.ack = Some(answer.seq.wrapping_add(1));
     peer.send(TcpControl::None, b"");
-    world.settle();
+    world.run_now();
     let connection = world.stacks[0].tcp_accept(listener).unwrap();
     (world, peer, connection, listener)
 }
@@ -139,7 +139,7 @@ fn a_fin_sent_again_in_time_wait_is_acknowledged_again() {
     peer.seq = 5001;
     peer.ack = Some(answer.seq.wrapping_add(1));
     peer.send(TcpControl::None, b"");
-    world.settle();
+    world.run_now();
     world.stacks[0].tcp_accept(listener).unwrap();
 }
 

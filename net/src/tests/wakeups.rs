@@ -98,12 +98,12 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
         ));
     };
     let next = |world: &mut World, script: &crate::sim::Script| {
-        world.settle();
+        world.run_now();
         let mut last = None;
         while let Some(frame) = script.take() {
             if let Some(reply) = super::wire::arp_reply(&frame) {
                 script.inject(&reply);
-                world.settle();
+                world.run_now();
             } else if frame[12..14] == [8, 0] {
                 let at = 34 + usize::from(frame[46] >> 4) * 4;
                 let seq = i32::from_be_bytes(frame[38..42].try_into().unwrap());
@@ -115,7 +115,7 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
     send(TcpControl::Syn, 1000, None, None);
     let first = next(&mut world, &script).unwrap().wrapping_add(1);
     send(TcpControl::None, 1001, Some(first), None);
-    world.settle();
+    world.run_now();
     let one = world.stacks[0].tcp_accept(listener).unwrap();
     // As much as there is room for, again and again, until all of it is under way at once.
     let (mut una, mut end) = (first, first);
@@ -129,14 +129,14 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
             break;
         }
         send(TcpControl::None, 1001, Some(end), None);
-        world.settle();
+        world.run_now();
         una = end;
     }
     world.stacks[0].take_events(&mut |_| ());
     let block = (una.wrapping_add(1460) as u32, end as u32);
     send(TcpControl::None, 1001, Some(una), Some(block));
     send(TcpControl::None, 1001, Some(end), None);
-    world.settle();
+    world.run_now();
     let mut told = Vec::new();
     world.stacks[0].take_events(&mut |handle| told.push(handle));
     assert_eq!(told, [one]);
@@ -200,7 +200,7 @@ fn lent_bytes_are_taken_though_memory_is_scarce() {
     assert_eq!(received, super::pattern(1_000_000));
     assert_eq!(world.stacks[0].tcp_write_shared(client, page()), Ok(()));
     world.stacks[0].abort(client).unwrap();
-    world.settle();
+    world.run_now();
     assert_eq!(world.stacks[0].tcp_memory_used(), 0);
 }
 

@@ -60,12 +60,12 @@ impl Peer {
 
     /// Takes what has come; the number of its payload bytes.
     fn hear(&mut self, world: &mut World) -> usize {
-        world.settle();
+        world.run_now();
         let mut heard = 0;
         while let Some(frame) = self.script.take() {
             if let Some(reply) = wire::arp_reply(&frame) {
                 self.script.inject(&reply);
-                world.settle();
+                world.run_now();
                 continue;
             }
             if frame[12..14] != [8, 0] || frame[23] != 6 {

@@ -6,7 +6,7 @@ use net::InterfaceConfig;
 use net::sim::packet::Ip;
 use net::sim::{Bench, Host, World};
 
-use crate::neighbors::{EVERYONE, HOST, OTHER, arp, arps, fixed, has, unsettled};
+use crate::neighbors::{EVERYONE, HOST, OTHER, arp, arps, fixed, has, unconfigured};
 use crate::support::{MS, SECOND, Talk, V4, address};
 
 const OURS: [u8; 4] = [10, 0, 0, 1];
@@ -64,7 +64,7 @@ fn a_careful_machine_probes_for_seconds() {
     let Bench {
         mut world,
         mut host,
-    } = unsettled(&careful(&["10.0.0.1/24"]));
+    } = unconfigured(&careful(&["10.0.0.1/24"]));
     let mut probes = 0;
     let at_ns = times(&mut world, &mut host, |frame| match request(frame) {
         Some((from, OURS)) if from == [0; 4] => {
@@ -91,7 +91,7 @@ fn a_fixed_address_is_used_at_once() {
     let Bench {
         mut world,
         mut host,
-    } = unsettled(&fixed(&["10.0.0.1/24"]));
+    } = unconfigured(&fixed(&["10.0.0.1/24"]));
     let ask = arp(1, (HOST, THEIRS), ([0; 6], OURS), EVERYONE);
     let seen = answers(&mut world, &mut host, &ask);
     assert!(seen.iter().any(|arp| arp[7] == 2));
@@ -112,7 +112,7 @@ fn ipv6_probes_as_often_as_is_wanted() {
     let Bench {
         mut world,
         mut host,
-    } = unsettled(&interface);
+    } = unconfigured(&interface);
     let target = "fd00::1".parse::<std::net::Ipv6Addr>().expect("an address");
     let about = |frame: &[u8], kind: u8| {
         Ip::parse(frame).is_some_and(|ip| {
@@ -143,7 +143,7 @@ fn what_ends_a_probe_and_what_does_not() {
         let Bench {
             mut world,
             mut host,
-        } = unsettled(&careful(&["10.0.0.1/24"]));
+        } = unconfigured(&careful(&["10.0.0.1/24"]));
         world.advance(SECOND / 2);
         let frame = arp(operation, (OTHER, from), ([0; 6], OURS), EVERYONE);
         let seen = answers(&mut world, &mut host, &frame);
@@ -160,7 +160,7 @@ fn each_fixed_address_is_defended_once_in_ten_seconds() {
     let Bench {
         mut world,
         mut host,
-    } = unsettled(&fixed(&["10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24"]));
+    } = unconfigured(&fixed(&["10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24"]));
     world.advance(10 * SECOND);
     host.take(&mut world);
     let mut defences = |world: &mut World, last: u8| {

@@ -46,7 +46,7 @@ fn joined(family: Family, group: IpAddr) -> (Talk, net::Handle) {
 }
 
 fn received(talk: &mut Talk, socket: net::Handle) -> Option<(Vec<u8>, SocketAddr)> {
-    talk.world.settle();
+    talk.world.run_now();
     let mut buffer = [0; 2000];
     match talk.stack().udp_recv_from(socket, &mut buffer) {
         Ok((len, from)) => Some((buffer[..len].to_vec(), from)),

@@ -124,7 +124,7 @@ fn begin() -> (World, Host) {
         ..Default::default()
     };
     let Bench { world, host } =
-        Bench::unsettled(Config::default(), &interface, 1500, Offloads::default(), 11);
+        Bench::unconfigured(Config::default(), &interface, 1500, Offloads::default(), 11);
     (world, host)
 }
 

@@ -40,7 +40,7 @@ fn receiver(family: Family) -> (Talk, net::Handle) {
 }
 
 fn received(talk: &mut Talk, socket: net::Handle) -> Option<Vec<u8>> {
-    talk.world.settle();
+    talk.world.run_now();
     let mut buffer = vec![0; 70_000];
     match talk.stack().udp_recv_from(socket, &mut buffer) {
         Ok((len, _)) => Some(buffer[..len].to_vec()),
@@ -170,7 +170,7 @@ fn a_flood_of_fragments_does_not_stop_whole_packets() {
             let frame = fragment(&talk, family, id, 0, true, &bytes[..1200]);
             talk.host.inject(&frame);
             if id % 100 == 0 {
-                talk.world.settle();
+                talk.world.run_now();
             }
         }
         let whole = packet::udp(
@@ -308,7 +308,7 @@ fn segments_in_fragments_are_taken() {
             }
             talk.host.inject(&frame);
         }
-        talk.world.settle();
+        talk.world.run_now();
         assert_eq!(talk.read().0, pattern(1000), "{family:?}");
     }
 }

@@ -298,7 +298,7 @@ fn an_own_address_answers_without_a_wire() {
     for to in ["127.0.0.1:0", "[::1]:0", "10.0.0.1:0"] {
         let mut talk = Talk::new(V4);
         let ping: Handle = talk.stack().ping(address(to), 10).expect("a route");
-        talk.world.settle();
+        talk.world.run_now();
         assert!(talk.stack().ping_result(ping).is_ok(), "{to}");
     }
 }

@@ -141,7 +141,7 @@ fn a_flood_of_syns_leaves_honest_clients_alone() {
             if round % 50 != 0 {
                 continue;
             }
-            talk.world.settle();
+            talk.world.run_now();
             talk.host.take(&mut talk.world);
             // An honest client from elsewhere, with data.
             tried += 1;
@@ -192,7 +192,7 @@ fn flooded() -> Talk {
         let mut flood = talk.full_syn().seq(random.bits() as u32);
         flood.from.set_ip(stranger(&mut random, false));
         talk.host.inject(&flood.frame(talk.host.macs()));
-        talk.world.settle();
+        talk.world.run_now();
     }
     talk.host.take(&mut talk.world);
     talk
@@ -271,7 +271,7 @@ fn forged_and_old_cookies_are_answered_by_a_reset() {
             .timestamps(1, random.bits() as u32);
         forged.from.set_port(random.bits() as u16 | 1024);
         talk.host.inject(&forged.frame(talk.host.macs()));
-        talk.world.settle();
+        talk.world.run_now();
     }
     assert_eq!(talk.stack().tcp_accept(listener), Err(Error::WouldBlock));
 

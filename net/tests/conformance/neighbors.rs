@@ -45,8 +45,8 @@ pub fn fixed(addresses: &[&str]) -> InterfaceConfig {
     }
 }
 
-pub fn unsettled(interface: &InterfaceConfig) -> Bench {
-    Bench::unsettled(Config::default(), interface, 1500, Offloads::default(), 5)
+pub fn unconfigured(interface: &InterfaceConfig) -> Bench {
+    Bench::unconfigured(Config::default(), interface, 1500, Offloads::default(), 5)
 }
 
 pub fn status(world: &World) -> InterfaceStatus {
@@ -134,7 +134,7 @@ fn a_new_address_is_announced() {
     let Bench {
         mut world,
         mut host,
-    } = unsettled(&fixed(&["10.0.0.1/24"]));
+    } = unconfigured(&fixed(&["10.0.0.1/24"]));
     let announced = host.expect(&mut world, 15 * SECOND, |frame| {
         arps(&[frame.to_vec()])
             .first()
@@ -261,7 +261,7 @@ fn a_new_ipv6_address_is_asked_for() {
     let Bench {
         mut world,
         mut host,
-    } = unsettled(&fixed(&["fd00::1/64"]));
+    } = unconfigured(&fixed(&["fd00::1/64"]));
     let probe = host.expect(&mut world, 10 * SECOND, |frame| {
         let target: Ipv6Addr = "fd00::1".parse().expect("an address");
         Ip::parse(frame).filter(|ip| {
@@ -284,7 +284,7 @@ fn a_duplicate_ipv6_address_is_not_used() {
         let Bench {
             mut world,
             mut host,
-        } = unsettled(&fixed(&["fd00::1/64"]));
+        } = unconfigured(&fixed(&["fd00::1/64"]));
         let target: Ipv6Addr = "fd00::1".parse().expect("an address");
         let probe = |frame: &[u8]| {
             Ip::parse(frame).filter(|ip| {

@@ -6,7 +6,7 @@ use net::InterfaceConfig;
 use net::sim::packet::{self, Ip};
 use net::sim::{Bench, World};
 
-use crate::neighbors::{HOST, status, unsettled};
+use crate::neighbors::{HOST, status, unconfigured};
 use crate::support::SECOND;
 
 /// A router advertisement. Options are appended as they are.
@@ -46,7 +46,7 @@ fn slaac() -> Bench {
     let Bench {
         mut world,
         mut host,
-    } = unsettled(&interface);
+    } = unconfigured(&interface);
     host.addresses.push("fe80::9".parse().expect("an address"));
     host.listen(&mut world, 3 * SECOND);
     Bench { world, host }
@@ -88,7 +88,7 @@ fn routers_are_asked_for() {
     let Bench {
         mut world,
         mut host,
-    } = unsettled(&interface);
+    } = unconfigured(&interface);
     let mut asked = 0;
     for _ in 0..100 {
         world.advance(SECOND);
@@ -116,7 +116,7 @@ fn machines_that_start_together_ask_at_different_times() {
         let Bench {
             mut world,
             mut host,
-        } = Bench::unsettled(config, &interface, 1500, offloads, seed);
+        } = Bench::unconfigured(config, &interface, 1500, offloads, seed);
         host.expect(&mut world, SECOND, |frame| {
             Ip::parse(frame).filter(|ip| ip.payload.first() == Some(&133))
         });
@@ -149,7 +149,7 @@ fn routers_say_how_often_to_ask_and_how_far_to_send() {
     // The questions about a neighbor that isn't there, and the hop limit of what goes to the
     // router.
     let mut n = 0;
-    let mut look = |world: &mut World, host: &mut net::sim::Host| {
+    let mut observe = |world: &mut World, host: &mut net::sim::Host| {
         n += 1;
         let nobody = format!("[2001:db8:1::{n:x}]:9");
         let far = "[2001:db8:2::1]:9".parse().expect("an address");
@@ -179,16 +179,16 @@ fn routers_say_how_often_to_ask_and_how_far_to_send() {
     };
     // 64 and a second are usual; zero doesn't say anything.
     host.send_frame(&mut world, &said(0, 0));
-    assert_eq!(look(&mut world, &mut host), (SECOND, 64));
+    assert_eq!(observe(&mut world, &mut host), (SECOND, 64));
     host.send_frame(&mut world, &said(17, 3000));
-    assert_eq!(look(&mut world, &mut host), (3 * SECOND, 17));
+    assert_eq!(observe(&mut world, &mut host), (3 * SECOND, 17));
     host.send_frame(&mut world, &said(0, 0));
-    assert_eq!(look(&mut world, &mut host), (3 * SECOND, 17));
+    assert_eq!(observe(&mut world, &mut host), (3 * SECOND, 17));
     // A link is neither flooded nor left without an answer.
     host.send_frame(&mut world, &said(64, 1));
-    assert_eq!(look(&mut world, &mut host), (SECOND / 10, 64));
+    assert_eq!(observe(&mut world, &mut host), (SECOND / 10, 64));
     host.send_frame(&mut world, &said(64, u32::MAX));
-    assert_eq!(look(&mut world, &mut host), (10 * SECOND, 64));
+    assert_eq!(observe(&mut world, &mut host), (10 * SECOND, 64));
 }
 
 /// RFC 4862, 5.5.3 and 5.5.4; RFC 4861, 6.3.4: an address and a gateway come and go with what

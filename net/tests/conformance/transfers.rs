@@ -103,7 +103,7 @@ fn both_ways(world: &mut World, ends: (Handle, Handle), data: &[u8], limit_ns: u
         }
         let resume = ends.iter().map(|end| end.resume_ns).max().unwrap_or(0);
         // Polls again when a pause is over.
-        if resume > world.now_ns && world.settle().is_none_or(|next| next > resume) {
+        if resume > world.now_ns && world.run_now().is_none_or(|next| next > resume) {
             world.now_ns = resume;
         }
         ends.iter().all(|end| end.ended)

@@ -240,7 +240,7 @@ fn the_window_grows_with_a_fast_reader() {
                 talk.seq = segment.end();
                 room -= len;
             }
-            talk.world.settle();
+            talk.world.run_now();
             while ready(talk.stack().tcp_read(handle, &mut buffer)).is_some() {}
             if let Some((value, _)) = &mut talk.stamp {
                 *value += 20;
@@ -269,7 +269,7 @@ fn nagle_joins_small_writes_and_can_be_switched_off() {
         assert_eq!(talk.hear().len(), 1);
         for _ in 0..3 {
             write(&mut talk, b"b");
-            talk.world.settle();
+            talk.world.run_now();
         }
         let held = talk.hear();
         if nodelay {

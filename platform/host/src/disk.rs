@@ -10,7 +10,7 @@ mod aio;
 mod lock;
 mod queue;
 mod request;
-mod unsettled;
+mod unflushed;
 
 use crate::owned_fd::OwnedFd;
 use crate::{Host, Interest, check, errno, failure, ring};
@@ -248,7 +248,7 @@ impl Disk {
 
 impl Open {
     /// Looks at the size of the file, once between two waits.
-    fn look(&mut self) {
+    fn refresh_size(&mut self) {
         if self.seen {
             return;
         }
@@ -281,7 +281,7 @@ impl BlockDevice<Host> for Disk {
         };
         let locked = self.lock(&open);
         open.seen = false;
-        open.look();
+        open.refresh_size();
         let geometry = open.geometry;
         self.open = Some(open);
         locked.map(|()| geometry)
@@ -291,7 +291,7 @@ impl BlockDevice<Host> for Disk {
         // Abandoned requests that the kernel still has may write.
         if let Some(Open { queue, .. }) = self.open.as_ref().filter(|open| open.queue.is_idle()) {
             for fd in queue.file_past_cache().into_iter().chain([queue.file()]) {
-                lock::give_back(fd);
+                lock::unlock(fd);
             }
             self.locked = false;
         }
@@ -300,7 +300,7 @@ impl BlockDevice<Host> for Disk {
     fn submit(&mut self, request: Request<Host>, tag: u64) -> Submitted {
         match &mut self.open {
             Some(open) => {
-                open.look();
+                open.refresh_size();
                 open.queue.submit(request, tag, open.size)
             }
             None => Submitted::Done(Err(BlockError::Io)),

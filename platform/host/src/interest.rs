@@ -109,7 +109,7 @@ impl platform::Interest for Interest {
 
     fn submit(&mut self) {
         if let Some(ring) = &self.ring {
-            ring.with(ring::Ring::go_on);
+            ring.with(ring::Ring::submit_urgent);
         }
     }
 

@@ -267,7 +267,7 @@ impl Offload {
     }
 
     /// Notes the calls that have ended, for the caller that asks for `wanted`.
-    fn look(&self, wanted: usize) {
+    fn collect(&self, wanted: usize) {
         let mut under_way = self.0.under_way.borrow_mut();
         while let Some(ended) = self.owner().and_then(Owner::ended) {
             let key = ended.tag as usize;
@@ -311,7 +311,7 @@ impl Begun {
                 Some(outcome)
             }
             Way::Ring(key) => {
-                self.offload.look(*key);
+                self.offload.collect(*key);
                 let mut under_way = self.offload.0.under_way.borrow_mut();
                 let outcome = under_way.get(*key).copied().flatten()?;
                 under_way.remove(*key);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     /// Begins `slow`, and another call after it, which doesn't wait for the first.
-    fn is_overtaken(slow: Call, handle: &Handle, go_on: impl FnOnce()) -> Outcome {
+    fn is_overtaken(slow: Call, handle: &Handle, unblock: impl FnOnce()) -> Outcome {
         let offload = Offload::new(handle.clone());
         // SAFETY: the callers keep what it points to.
         let (mut slow, mut other) = unsafe {
@@ -356,7 +356,7 @@ mod tests {
         };
         assert_eq!(end(&mut other, handle), Err(libc::EBADF));
         assert_eq!(slow.ended(), None);
-        go_on();
+        unblock();
         let outcome = end(&mut slow, handle);
         // It stays so.
         assert_eq!(slow.ended(), Some(outcome));

@@ -15,9 +15,9 @@ use platform::error::{Error, Failure, Stop};
 /// Length of the length.
 const LENGTH: usize = 4;
 /// The largest frame that passt carries (its own MTU of 65 520 and the Ethernet header).
-const LARGEST: usize = 65_520 + 14;
+const MAX_FRAME: usize = 65_520 + 14;
 /// Most bytes that one system call reads or writes: two of the largest frames, or many small ones.
-const BUFFER: usize = 2 * (LENGTH + LARGEST);
+const BUFFER: usize = 2 * (LENGTH + MAX_FRAME);
 /// The file descriptor under which passt finds its end.
 const CHILD_FD: i32 = 3;
 
@@ -272,7 +272,7 @@ impl Link for Passt {
     fn capabilities(&self) -> LinkCapabilities {
         LinkCapabilities {
             mac: self.mac,
-            mtu: LARGEST - 14,
+            mtu: MAX_FRAME - 14,
             tx_checksum: false,
             tso4: false,
             tso6: false,
@@ -300,14 +300,14 @@ impl Link for Passt {
     }
 
     fn can_transmit(&mut self) -> bool {
-        if self.sent.capacity() - self.sent.len() < LENGTH + LARGEST {
+        if self.sent.capacity() - self.sent.len() < LENGTH + MAX_FRAME {
             self.send();
         }
-        self.sent.capacity() - self.sent.len() >= LENGTH + LARGEST
+        self.sent.capacity() - self.sent.len() >= LENGTH + MAX_FRAME
     }
 
     fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
-        if len > LARGEST || !self.can_transmit() {
+        if len > MAX_FRAME || !self.can_transmit() {
             return false;
         }
         let start = self.sent.len();

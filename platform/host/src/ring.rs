@@ -363,7 +363,7 @@ impl Ring {
 
     /// Before the program goes on without a wait: begins the added requests if any of them is
     /// urgent. Otherwise they become urgent, so that they begin even in a program that never waits.
-    pub fn go_on(&mut self) {
+    pub fn submit_urgent(&mut self) {
         self.entered = false;
         if self.urgent {
             self.submit();

@@ -303,7 +303,7 @@ impl Sockets {
 
     /// Notes the events that have come.
     fn poll(&mut self, now_ns: u64) -> Progress {
-        let mut more_work = self.watch.look();
+        let mut more_work = self.watch.poll();
         let mut count = 0;
         while let Some(event) = self.watch.next() {
             self.note(&event);
@@ -326,7 +326,7 @@ impl Sockets {
         let socket = socket.filter(|socket| socket.generation == event.place.generation);
         let Some(socket) = socket else {
             if let What::Data(data) = &event.what {
-                self.give_back(data);
+                self.release_buffer(data);
             }
             return;
         };
@@ -361,7 +361,7 @@ impl Sockets {
         };
         match data.buffer {
             Some((id, len)) if len > 0 => buffers.add(&mut socket.received, id, len),
-            Some((id, _)) => buffers.give_back(id),
+            Some((id, _)) => buffers.recycle(id),
             None => {}
         }
         if let Kind::Connection(connection) = &mut socket.kind {
@@ -387,9 +387,9 @@ impl Sockets {
     }
 
     /// Gives the buffer of a connection back that is gone.
-    fn give_back(&mut self, data: &Data) {
+    fn release_buffer(&mut self, data: &Data) {
         if let (Some(buffers), Some((id, _))) = (&mut self.buffers, data.buffer) {
-            buffers.give_back(id);
+            buffers.recycle(id);
         }
     }
 

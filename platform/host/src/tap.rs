@@ -31,7 +31,7 @@ use polling::Polling;
 /// Length of `struct virtio_net_hdr` (VIRTIO 1.2, 5.1.6, without `num_buffers`).
 const HEADER: usize = 10;
 /// The largest frame: an IP packet of 65 535 bytes and the Ethernet header.
-const LARGEST: usize = 65_535 + 14;
+const MAX_FRAME: usize = 65_535 + 14;
 
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum is still to be completed.
 const NEEDS_CSUM: u8 = 1;
@@ -130,13 +130,13 @@ fn decode(header: &[u8; HEADER]) -> RxMeta {
 }
 
 /// A buffer for one frame and its header. The C library maps what is as large as its capacity
-/// ([`slots::LEAST`]), so that pages that no frame touches are never there.
+/// ([`slots::MIN_MAPPED`]), so that pages that no frame touches are never there.
 fn buffer() -> Result<Vec<u8>, Failure> {
-    let layout = Layout::array::<u8>(slots::LEAST).map_err(|_| Error::OutOfMemory)?;
+    let layout = Layout::array::<u8>(slots::MIN_MAPPED).map_err(|_| Error::OutOfMemory)?;
     // SAFETY: the layout isn't empty.
     let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(Error::OutOfMemory)?;
     // SAFETY: memory of this capacity from the global allocator, zeros that are bytes.
-    Ok(unsafe { Vec::from_raw_parts(memory.as_ptr(), HEADER + LARGEST, slots::LEAST) })
+    Ok(unsafe { Vec::from_raw_parts(memory.as_ptr(), HEADER + MAX_FRAME, slots::MIN_MAPPED) })
 }
 
 /// A datagram socket serves as a handle for queries about network devices of this host.
@@ -394,7 +394,7 @@ impl Link for Tap {
 
     fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
         let len = HEADER + len;
-        if len > HEADER + LARGEST || !self.can_transmit() {
+        if len > HEADER + MAX_FRAME || !self.can_transmit() {
             return false;
         }
         match &mut self.sender {

@@ -14,7 +14,7 @@ use platform::display::{Mode, State};
 use platform::error::{Error, Failure, Stop};
 use platform::input::{SYN_DROPPED, SYN_REPORT, kind};
 use platform::{display, input};
-use viewer::{Event, Kind, LONGEST, MAX_BUFFERS, MAX_DEVICES, MAX_DISPLAYS, Request};
+use viewer::{Event, Kind, MAX_BUFFERS, MAX_DEVICES, MAX_DISPLAYS, MAX_MESSAGE, Request};
 
 /// How long a viewer may take to say what there is.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -141,7 +141,7 @@ impl Viewer {
 
     /// Takes what has come.
     pub fn receive(&mut self) {
-        let mut buffer = [0; LONGEST];
+        let mut buffer = [0; MAX_MESSAGE];
         while self.end.is_none() {
             // SAFETY: writes within `buffer`.
             let result = unsafe {

@@ -32,7 +32,7 @@ pub struct Sleep {
 
 /// For how long a thread that follows another sleeps where Linux has no `futex_waitv(2)` (before
 /// 5.16), before it looks for signals again.
-const LOOK_NS: u64 = 50_000_000;
+const POLL_NS: u64 = 50_000_000;
 
 impl Sleep {
     /// Sleeps until something happens, the time `until` comes, or a signal arrives; the thread's
@@ -192,8 +192,8 @@ impl Wait for Host {
         // The kernel sees a signal that is noted from here on.
         let [low, high] = noted;
         if !await_changes([(word.as_ptr(), value), low, high], until) {
-            let look = Host::monotonic_ns() + LOOK_NS;
-            let until = until.map_or(look, |until| until.min(look));
+            let poll_at = Host::monotonic_ns() + POLL_NS;
+            let until = until.map_or(poll_at, |until| until.min(poll_at));
             Host::await_change(word, value, Some(until));
         }
     }

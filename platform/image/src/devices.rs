@@ -44,7 +44,7 @@ pub fn take(kind: DeviceType) -> Vec<Found> {
 }
 
 /// Gives devices back, for another driver to take them.
-pub fn give_back(devices: Vec<Found>) {
+pub fn release(devices: Vec<Found>) {
     with(|machine| machine.found.extend(devices));
 }
 

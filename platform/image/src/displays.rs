@@ -63,7 +63,7 @@ impl Adapter {
             screen::lend();
             let mut gpu = self.gpu.borrow_mut();
             if let Err(error) = gpu.resume() {
-                screen::take_back();
+                screen::restore();
                 return Err(error);
             }
             learn(&mut gpu, &self.place, &mut |event| self.note(event));
@@ -77,7 +77,7 @@ impl Adapter {
         self.open.set(self.open.get() - 1);
         if self.console && self.open.get() == 0 {
             self.gpu.borrow_mut().suspend();
-            screen::take_back();
+            screen::restore();
         }
     }
 
@@ -146,7 +146,7 @@ fn open() -> All<Image> {
             Err(error) => {
                 log::error!("graphics adapter at {}: {error}", found.place);
                 if console {
-                    screen::take_back();
+                    screen::restore();
                 }
                 continue;
             }
@@ -157,7 +157,7 @@ fn open() -> All<Image> {
         let states: Vec<State> = (0..scanouts).map(|scanout| state(&gpu, scanout)).collect();
         if console {
             gpu.suspend();
-            screen::take_back();
+            screen::restore();
         }
         let adapter = Rc::new(Adapter {
             place: found.place,

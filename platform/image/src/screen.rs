@@ -8,7 +8,7 @@
 //! after the start.
 //!
 //! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
-//! adapter's displays open ([`lend`], [`take_back`]). A crash takes the device in any case.
+//! adapter's displays open ([`lend`], [`restore`]). A crash takes the device in any case.
 
 use crate::Image;
 use crate::devices::{self, PATIENCE_NS};
@@ -30,7 +30,7 @@ use terminal::Terminal;
 /// The least time from a picture to the next, in nanoseconds.
 const FRAME_NS: u64 = 16_000_000;
 /// The least time between questions whether the display has changed, in nanoseconds.
-const LOOK_NS: u64 = 100_000_000;
+const POLL_NS: u64 = 100_000_000;
 /// Bytes of the stack for ticks.
 const TICK_STACK: usize = 64 << 10;
 /// The most pixels of the picture. A larger display shows it in its upper part.
@@ -109,9 +109,9 @@ struct Screen {
     changed: bool,
     /// The time of the last command, and of the next look for another size.
     sent_at: u64,
-    look_at: u64,
-    /// [`Screen::work`] ran since the last look: look again at `look_at`.
-    looks: bool,
+    poll_at: u64,
+    /// [`Screen::work`] ran since the last look: look again at `poll_at`.
+    polls: bool,
     /// The device refused a command, and has shown no picture since.
     refused: bool,
     /// The report of a crash has begun.
@@ -140,7 +140,7 @@ pub fn start() -> bool {
         ));
         return false;
     };
-    // SAFETY: `lend` and `take_back` let one driver use the device at a time; in a crash no other
+    // SAFETY: `lend` and `restore` let one driver use the device at a time; in a crash no other
     // code runs.
     let [ours, theirs] = unsafe { share(first.transport) };
     match Screen::open(first.place.clone().leak(), ours) {
@@ -156,7 +156,7 @@ pub fn start() -> bool {
             first.transport = theirs;
         }
     }
-    devices::give_back(core::iter::once(first).chain(found).collect());
+    devices::release(core::iter::once(first).chain(found).collect());
     let shown = with(|_| ()).is_some();
     if shown {
         console::set_mirror(mirror);
@@ -237,8 +237,8 @@ impl Screen {
             size: None,
             changed: true,
             sent_at: 0,
-            look_at: 0,
-            looks: false,
+            poll_at: 0,
+            polls: false,
             refused: false,
             is_report: false,
         })
@@ -279,9 +279,9 @@ impl Screen {
         }
         // A picture of this size was shown.
         self.refused &= self.size.is_none();
-        self.looks = now < self.look_at;
-        if !self.looks {
-            self.look_at = now + LOOK_NS;
+        self.polls = now < self.poll_at;
+        if !self.polls {
+            self.poll_at = now + POLL_NS;
             if self.buffer.take_change() {
                 self.sent_at = now;
                 return self.restart();
@@ -415,8 +415,8 @@ pub fn due() -> Option<u64> {
             // At least a moment later: the device works meanwhile.
             (screen.sent_at + FRAME_NS).max(time::monotonic_ns() + FRAME_NS / 8)
         });
-        let look = screen.looks.then_some(screen.look_at);
-        let due = present.into_iter().chain(look).min();
+        let poll = screen.polls.then_some(screen.poll_at);
+        let due = present.into_iter().chain(poll).min();
         due.filter(|_| screen.owner == Owner::Console)
     })
     .flatten()
@@ -436,7 +436,7 @@ pub fn lend() {
 }
 
 /// Shows the console again, also where its driver had given the device up.
-pub fn take_back() {
+pub fn restore() {
     attempt(|screen| {
         screen.changed = true;
         screen.refused = false;

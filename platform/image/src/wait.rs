@@ -130,7 +130,7 @@ impl Wait for Image {
                 sleep
                     .until
                     .unwrap_or(u64::MAX)
-                    .min(time::monotonic_ns() + console::LOOK_NS),
+                    .min(time::monotonic_ns() + console::POLL_NS),
             ),
             false => sleep.until,
         };

@@ -5,12 +5,12 @@ use crate::errors::Result;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// Bytes of the longest address that Linux takes (`struct sockaddr_storage`).
-pub const LONGEST: usize = 128;
+pub const MAX_ADDRESS: usize = 128;
 /// Bytes of `struct sockaddr_in` and `struct sockaddr_in6`.
 const V4: usize = 16;
 const V6: usize = 28;
 /// The least that Linux takes for an IPv6 address: without the scope (RFC 2133).
-const V6_LEAST: usize = 24;
+const MIN_V6: usize = 24;
 
 /// The number of the loopback among the interfaces, as on Linux; the network's own is 0.
 pub const LOOPBACK: u32 = 1;
@@ -53,18 +53,18 @@ impl Family {
 /// An address as the program gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
-    bytes: [u8; LONGEST],
+    bytes: [u8; MAX_ADDRESS],
     len: usize,
 }
 
 impl Name {
     /// No address.
     pub const NONE: Name = Name {
-        bytes: [0; LONGEST],
+        bytes: [0; MAX_ADDRESS],
         len: 0,
     };
 
-    /// Of these bytes, of which at most [`LONGEST`] count.
+    /// Of these bytes, of which at most [`MAX_ADDRESS`] count.
     pub fn new(bytes: &[u8]) -> Name {
         let mut name = Name::NONE;
         for (into, byte) in name.bytes.iter_mut().zip(bytes) {
@@ -123,7 +123,7 @@ pub fn family_of(bytes: &[u8]) -> Option<i32> {
 pub fn parse(family: Family, bytes: &[u8]) -> Result<SocketAddr> {
     let least = match family {
         Family::V4 => V4,
-        Family::V6 => V6_LEAST,
+        Family::V6 => MIN_V6,
     };
     if bytes.len() < least {
         return Err(libc::EINVAL);

@@ -51,7 +51,7 @@ pub fn retry<T>(
     patience: Patience,
     mut attempt: impl FnMut(&mut Runtime) -> Attempt<T>,
 ) -> Result<T> {
-    let mut settled = false;
+    let mut polled = false;
     loop {
         let (fd, direction) = match now(&mut attempt) {
             Ok(done) => {
@@ -64,14 +64,14 @@ pub fn retry<T>(
         match patience {
             // A server answers and then looks for the next request, which has hardly come, on one
             // connection after the other. What it sent leaves at its wait, all at once.
-            Patience::None if settled || PROGRESS.swap(false, Ordering::Relaxed) => {
+            Patience::None if polled || PROGRESS.swap(false, Ordering::Relaxed) => {
                 return Err(libc::EAGAIN);
             }
             Patience::None => {
                 // A device may have what it needs, for a program that only tries.
-                settled = true;
+                polled = true;
                 now(|rt| {
-                    net::settle(rt);
+                    net::poll_until_idle(rt);
                     Ok::<_, Errno>(())
                 })?;
             }

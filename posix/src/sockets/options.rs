@@ -54,7 +54,7 @@ const fn number(level: i32, option: i32, of: Of, range: Range, default: i32) -> 
 }
 
 /// `net.core.rmem_max` and `wmem_max`.
-const MOST_BUFFER: i32 = 212_992;
+const MAX_BUFFER: i32 = 212_992;
 /// The initial sizes of buffers of TCP (`net.ipv4.tcp_rmem`, `tcp_wmem`).
 const TCP_RECEIVE: i32 = 131_072;
 const TCP_SEND: i32 = 16_384;
@@ -76,15 +76,15 @@ const NUMBERS: [Number; 32] = [
         SOCKET,
         libc::SO_SNDBUF,
         Of::Any,
-        Range::Buffer(4608, MOST_BUFFER),
-        MOST_BUFFER,
+        Range::Buffer(4608, MAX_BUFFER),
+        MAX_BUFFER,
     ),
     number(
         SOCKET,
         libc::SO_RCVBUF,
         Of::Any,
-        Range::Buffer(2304, MOST_BUFFER),
-        MOST_BUFFER,
+        Range::Buffer(2304, MAX_BUFFER),
+        MAX_BUFFER,
     ),
     number(SOCKET, libc::SO_KEEPALIVE, Of::Any, Range::Flag, 0),
     number(SOCKET, libc::SO_OOBINLINE, Of::Any, Range::Flag, 0),

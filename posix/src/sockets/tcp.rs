@@ -192,9 +192,9 @@ impl State {
 
     /// After something was sent: on the host itself it arrives before the call returns, as on
     /// Linux.
-    fn settle(&self, rt: &mut Runtime) {
+    fn deliver(&self, rt: &mut Runtime) {
         if self.is_local {
-            net::settle(rt);
+            net::poll_until_idle(rt);
         }
     }
 
@@ -430,7 +430,7 @@ impl Socket for Tcp {
                 match rt.write(fd, rest) {
                     Ok(n) => {
                         done += n;
-                        state.settle(rt);
+                        state.deliver(rt);
                     }
                     Err(stop) => {
                         let halt = state.halt(stop, fd, Direction::Write);
@@ -509,7 +509,7 @@ impl Socket for Tcp {
                     }
                     rt.shutdown(fd, how as isize)
                         .map_err(|_| Halt::Error(libc::ENOTCONN))?;
-                    state.settle(rt);
+                    state.deliver(rt);
                     Ok(())
                 }
                 // The socket is bound no longer, but may listen again.
@@ -615,7 +615,7 @@ impl Socket for Tcp {
         let _ = self.state.now(|rt, state| {
             if let Some(fd) = state.descriptor() {
                 let _ = rt.close(fd);
-                state.settle(rt);
+                state.deliver(rt);
             }
             state.phase = Phase::Closed;
             state.bound = None;

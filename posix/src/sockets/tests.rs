@@ -327,8 +327,8 @@ fn the_shutdown_of_a_listener_ends_the_wait_for_a_connection() {
     thread::scope(|scope| {
         let accepting = scope.spawn(|| listener.accept(true).err());
         let watching = scope.spawn(|| {
-            let look = |rt: &mut Runtime| Ok(Some(listener.events(rt)).filter(|it| !it.is_empty()));
-            wait_for(None, libc::EINTR, look)
+            let poll = |rt: &mut Runtime| Ok(Some(listener.events(rt)).filter(|it| !it.is_empty()));
+            wait_for(None, libc::EINTR, poll)
         });
         thread::sleep(Duration::from_millis(20));
         assert_eq!(listener.shutdown(SHUT_RDWR), Ok(()));

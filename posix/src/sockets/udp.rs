@@ -23,7 +23,7 @@ use resources::types::constants as c;
 const IP: i32 = libc::IPPROTO_IP;
 const V6: i32 = libc::IPPROTO_IPV6;
 /// The longest datagram, in bytes.
-const LONGEST: usize = 1 << 16;
+const MAX_DATAGRAM: usize = 1 << 16;
 
 /// A UDP socket.
 pub struct Udp {
@@ -112,7 +112,7 @@ impl State {
     /// Looks at the oldest datagram, which stays.
     fn peek(&mut self, rt: &mut Runtime, fd: Fd) -> Attempt<&Peeked> {
         if self.peeked.is_none() {
-            let mut data = vec![0; LONGEST];
+            let mut data = vec![0; MAX_DATAGRAM];
             let (len, from) = self.take(rt, fd, &mut data)?;
             data.truncate(len);
             data.shrink_to_fit();
@@ -295,7 +295,7 @@ impl Socket for Udp {
             })?;
             if to.ip().is_loopback() || state.source == Some(to.ip()) {
                 // On the host itself it arrives before the call returns, as on Linux.
-                net::settle(rt);
+                net::poll_until_idle(rt);
             }
             Ok(sent)
         })

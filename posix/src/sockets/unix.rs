@@ -23,7 +23,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use bindings::Key;
 use core::sync::atomic::AtomicUsize;
-pub use queue::MOST;
+pub use queue::MAX_QUEUE;
 use queue::{Message, Queue};
 use resources::Runtime;
 use spin::Mutex;
@@ -31,7 +31,7 @@ use spin::Mutex;
 /// Bytes of the family, which every address begins with.
 const FAMILY: usize = 2;
 /// The longest address: `struct sockaddr_un`.
-const LONGEST: usize = 110;
+const MAX_ADDRESS: usize = 110;
 
 /// A descriptor's Unix-domain socket. Dropping it closes it.
 pub struct Unix(Arc<Inner>);
@@ -78,7 +78,7 @@ fn unnamed() -> Name {
 
 /// The part of an address behind its family.
 fn path_of(address: &[u8]) -> Result<&[u8]> {
-    if !(FAMILY..=LONGEST).contains(&address.len()) {
+    if !(FAMILY..=MAX_ADDRESS).contains(&address.len()) {
         return Err(libc::EINVAL);
     }
     if family_of(address) != Some(libc::AF_UNIX) {
@@ -428,7 +428,7 @@ impl Socket for Unix {
             Some(_) => return Err(libc::EOPNOTSUPP),
         };
         let is_stream = self.0.kind == libc::SOCK_STREAM;
-        if !is_stream && from.len() > MOST {
+        if !is_stream && from.len() > MAX_QUEUE {
             return Err(libc::EMSGSIZE);
         }
         in_flight::check_room(rights.len())?;

@@ -84,7 +84,7 @@ fn leave(description: &Description, at: u64, end: u64) -> Result<()> {
 /// Copies up to `len` bytes; their number. An error after the first is that of the next call.
 fn copy(from: &Description, start: u64, to: &Description, into: Place, len: u64) -> Result<u64> {
     if mapping::is_any() {
-        mapping::settle(from)?;
+        mapping::flush(from)?;
     }
     let mut chunk = Vec::new();
     let room = len.min(CHUNK) as usize;

@@ -81,8 +81,8 @@ pub fn epoll_pwait2([set, list, most, timeout, mask, size]: [u64; 6]) -> Result<
 
 fn wait(set: u64, list: u64, most: u64, deadline: Option<u64>) -> Result<u64> {
     /// Linux's `EP_MAX_EVENTS`.
-    const MOST: i32 = i32::MAX / EVENT as i32;
-    if !(1..=MOST).contains(&(most as i32)) {
+    const MAX_EVENTS: i32 = i32::MAX / EVENT as i32;
+    if !(1..=MAX_EVENTS).contains(&(most as i32)) {
         return Err(libc::EINVAL);
     }
     let description = descriptors::get(set)?;

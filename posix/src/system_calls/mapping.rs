@@ -118,7 +118,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         write: true,
         execute: false,
     };
-    settle(&description)?;
+    flush(&description)?;
     let start = memory::map(fixed.then_some(address), len, writable).map_err(failed)?;
     let range = start..start + whole;
     let add = || {
@@ -212,7 +212,7 @@ pub fn write_back() -> Result<()> {
 }
 
 /// Writes the changes of a file's shared mappings to it, before it is read or written otherwise.
-pub fn settle(description: &Description) -> Result<()> {
+pub fn flush(description: &Description) -> Result<()> {
     let file = regular(description)?;
     let of_file = |shared: &Shared| shared.part(&ALL).filter(|it| Some(it.file) == file);
     parts(of_file).iter().try_for_each(write_part)

@@ -126,7 +126,7 @@ fn select_until(count: u64, starts: [u64; 3], deadline: Option<u64>) -> Result<u
     let mut found = [[0; SET]; 3];
     let total = readiness::wait_for(deadline, libc::EINTR, |rt| {
         found = [[0; SET]; 3];
-        let total = look(rt, count, &wanted, &mut found)?;
+        let total = scan(rt, count, &wanted, &mut found)?;
         Ok(Some(total).filter(|total| *total > 0))
     })?;
     for (start, set) in starts.into_iter().zip(&found) {
@@ -139,7 +139,7 @@ fn select_until(count: u64, starts: [u64; 3], deadline: Option<u64>) -> Result<u
 
 /// Puts those of the descriptors below `count` that are in `wanted` and ready into `found`; their
 /// number, with one for each set.
-fn look(
+fn scan(
     rt: &mut Runtime,
     count: usize,
     wanted: &[[u64; SET]; 3],

@@ -8,10 +8,10 @@ use crate::descriptors::{self, Description, Object, Reserved};
 use crate::errors::Result;
 use crate::io::message_flags;
 use crate::signal;
-use crate::sockets::address::{Family, LONGEST, Name};
+use crate::sockets::address::{Family, MAX_ADDRESS, Name};
 use crate::sockets::tcp::Tcp;
 use crate::sockets::udp::Udp;
-use crate::sockets::unix::{MOST, Unix};
+use crate::sockets::unix::{MAX_QUEUE, Unix};
 use crate::sockets::{Received, Rights, Socket, resolver};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -105,7 +105,7 @@ fn with(descriptor: u64, f: impl FnOnce(&Description, &dyn Socket) -> Result<u64
 /// The address of `len` bytes at `start`.
 fn address<'a>(start: u64, len: u64) -> Result<&'a [u8]> {
     match usize::try_from(len as i32) {
-        Ok(len) if len <= LONGEST => bytes(start, len as u64),
+        Ok(len) if len <= MAX_ADDRESS => bytes(start, len as u64),
         _ => Err(libc::EINVAL),
     }
 }
@@ -238,7 +238,7 @@ pub fn send_with(
         _ if is_stream(socket) => send_all(socket, pieces, to, flags, rights),
         _ => {
             let len = total(pieces);
-            if len > MOST as u64 {
+            if len > MAX_QUEUE as u64 {
                 return Err(libc::EMSGSIZE);
             }
             let mut datagram = Vec::new();
@@ -322,7 +322,7 @@ pub fn receive_with(
         return receive_all(socket, pieces, flags, rights);
     }
     let mut datagram = Vec::new();
-    let len = total(pieces).min(MOST as u64) as usize;
+    let len = total(pieces).min(MAX_QUEUE as u64) as usize;
     datagram.try_reserve(len).map_err(|_| libc::ENOMEM)?;
     datagram.resize(len, 0);
     let received = socket.receive_with(&mut datagram, flags, from, rights)?;

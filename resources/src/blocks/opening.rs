@@ -22,7 +22,7 @@ use reactor::Cancelled;
 use slab::Slab;
 
 /// The most requests for a table: a chain of 128 logical partitions, and some more.
-const MOST: usize = 512;
+const MAX_REQUESTS: usize = 512;
 
 /// A partition that is being looked for.
 pub struct Opening {
@@ -120,7 +120,7 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
         closed: false,
     });
     let looked = match rt.give(token, |_, _| Cancelled::Later) {
-        Ok(()) => look(rt, key, token),
+        Ok(()) => advance(rt, key, token),
         Err(error) => Err(error.into()),
     };
     match looked {
@@ -162,7 +162,7 @@ fn refused(error: Error, line: &str) -> Result<usize, Why> {
 }
 
 /// Goes on as far as it can without the device.
-fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
+fn advance(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
     loop {
         let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
         let Some(opening) = &mut raw.opening else {
@@ -173,7 +173,7 @@ fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
             read: &opening.read,
             missing: Cell::new(None),
         };
-        let table = partition::look(&mut known);
+        let table = partition::read_table(&mut known);
         let Some((sector, len)) = known.missing.get() else {
             let found = table.and_then(|table| {
                 for warning in &table.warnings {
@@ -191,7 +191,7 @@ fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
             (raw.part, raw.opening) = (Some(part), None);
             return finish(rt, key);
         };
-        if opening.read.len() >= MOST {
+        if opening.read.len() >= MAX_REQUESTS {
             return refused(Error::Corrupt, "the partition table has no end");
         }
         let mut bytes = alloc::vec![0; len];
@@ -239,12 +239,12 @@ fn finish(rt: &mut Runtime, key: usize) -> Result<usize, Why> {
 }
 
 /// The device has read the missing sectors; the operation was abandoned if `token` is 0.
-pub fn go_on(rt: &mut Runtime, key: usize, token: u64, result: Result<(), BlockError>) {
+pub fn on_read(rt: &mut Runtime, key: usize, token: u64, result: Result<(), BlockError>) {
     if token == 0 {
         return close(rt, key);
     }
     let looked = match result {
-        Ok(()) => look(rt, key, token),
+        Ok(()) => advance(rt, key, token),
         Err(failure) => {
             let line = format!("the partition table can't be read: {failure}");
             refused(error(failure), &line)

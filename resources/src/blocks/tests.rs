@@ -474,7 +474,7 @@ fn slices_are_filled_and_written_in_their_order() {
 
 #[test]
 fn slices_are_checked_before_anything_is_done() {
-    const MOST: usize = 1024;
+    const MAX_SLICES: usize = 1024;
     let (mut rt, orders) = runtime(numbered(64));
     let rt = &mut rt;
     let fd = opened(rt, "data").expect("there");
@@ -504,8 +504,8 @@ fn slices_are_checked_before_anything_is_done() {
         assert_eq!(try_it(&lens), expected, "{lens:?}");
     }
     assert_eq!(try_it(&[]), Ok(0));
-    assert_eq!(try_it(&[Ok(0); MOST]), Ok(0));
-    assert_eq!(try_it(&[Ok(0); MOST + 1]), refused(Error::TooLarge));
+    assert_eq!(try_it(&[Ok(0); MAX_SLICES]), Ok(0));
+    assert_eq!(try_it(&[Ok(0); MAX_SLICES + 1]), refused(Error::TooLarge));
     // The bytes of all slices together count.
     let half = Ok(1 << 19);
     let pending = try_it(&[half, half]);

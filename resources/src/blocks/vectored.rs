@@ -13,13 +13,13 @@ use platform::error::{Answer, Error};
 use reactor::table::Fd;
 
 /// The most slices of a request, as Linux has it (`UIO_MAXIOV`).
-const MOST: usize = 1024;
+const MAX_SLICES: usize = 1024;
 
 /// The slices that are these pieces, and their bytes.
 fn slices(
     pieces: impl ExactSizeIterator<Item = Result<Piece, Error>>,
 ) -> Result<(Box<[Slice]>, usize), Error> {
-    if pieces.len() > MOST {
+    if pieces.len() > MAX_SLICES {
         return Err(Error::TooLarge);
     }
     let (mut list, mut bytes) = (Vec::new(), 0usize);

@@ -79,7 +79,7 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
     } = answered;
     let advanced = match (outcome, resolution) {
         (Ok(value @ (Value::Link(..) | Value::OldLink(..) | Value::Plain)), Some(resolution)) => {
-            go_on(rt, index, waiter, resolution, value)
+            next_volume(rt, index, waiter, resolution, value)
         }
         (Ok(value), resolution) => {
             let ended = output(rt, index, waiter, resolution.as_deref(), value);
@@ -129,7 +129,7 @@ pub fn abandon(rt: &mut Runtime, index: usize, waiter: Waiter, caller: &mut Call
 }
 
 /// Takes a path to its next volume.
-fn go_on(
+fn next_volume(
     rt: &mut Runtime,
     index: usize,
     waiter: Waiter,

@@ -71,7 +71,7 @@ pub fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
         return Cancelled::Later;
     };
     for (_, volume) in &mut files.volumes {
-        if volume.schedule.take_back(token) {
+        if volume.schedule.cancel(token) {
             return Cancelled::Done;
         }
         if let Some(port) = volume.port()

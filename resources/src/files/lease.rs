@@ -17,10 +17,10 @@ use reactor::table::Fd;
 use slab::Slab;
 
 /// Leases that may be out at a time.
-const MOST: usize = 256;
+const MAX_LEASES: usize = 256;
 
 /// Bytes of one lease at most.
-const LARGEST: usize = 1 << 20;
+const MAX_LEASE: usize = 1 << 20;
 
 /// A lease that is out.
 struct Out {
@@ -98,7 +98,7 @@ pub fn begin(rt: &mut Runtime, fd: Fd, position: Int, len: Int, token: Int) -> A
     let position = u64::try_from(position).map_err(|_| Error::Invalid)?;
     let len = usize::try_from(len)
         .map_err(|_| Error::Invalid)?
-        .min(LARGEST);
+        .min(MAX_LEASE);
     if len == 0 {
         return Err(Error::Invalid.into());
     }
@@ -133,7 +133,7 @@ fn take(rt: &mut Runtime, value: Value) -> Ended {
     };
     files.leases.sweep();
     let more = bytes(&slices);
-    if files.leases.out.len() >= MOST || more > 0 && files.leases.bytes + more > leasable() {
+    if files.leases.out.len() >= MAX_LEASES || more > 0 && files.leases.bytes + more > leasable() {
         return Err(too_much());
     }
     let memory = NonNull::from(&**first).cast();
@@ -182,7 +182,7 @@ pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut View<'_>) -> Answer {
     let out = find(rt, lease)?;
     match out.state {
         State::New => (),
-        State::Shown(before) => buffer.take_back(out.proxy, before)?,
+        State::Shown(before) => buffer.restore(out.proxy, before)?,
         State::Over => return Err(Error::Invalid.into()),
     }
     out.state = State::Over;

@@ -7,7 +7,7 @@ use platform::{Clock as _, Memory};
 
 /// The least bytes of a stream's buffer: in the process each request to the disk goes through
 /// another thread of Linux's.
-const LEAST_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
+const MIN_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
 /// Memory below which caches are small, in bytes.
 const SMALL_MACHINE: u64 = 32 << 20;
 /// Memory from which a volume reads ahead and gathers by as much as makes a difference, in bytes.
@@ -44,7 +44,7 @@ fn sizes(memory: u64) -> (usize, usize) {
     };
     #[allow(clippy::unnecessary_min_or_max, reason = "it is 0 in an image")]
     let stream_bytes = if memory < LARGE_MACHINE {
-        cache_bytes.max(LEAST_STREAM)
+        cache_bytes.max(MIN_STREAM)
     } else {
         2 << 20
     };

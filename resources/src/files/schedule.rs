@@ -144,7 +144,7 @@ impl Schedule {
     }
 
     /// Takes back the job of an operation, if it has not begun; whether it did.
-    pub fn take_back(&mut self, token: u64) -> bool {
+    pub fn cancel(&mut self, token: u64) -> bool {
         let queues = [&mut self.deferred, &mut self.queue];
         queues.into_iter().any(|queue| {
             let before = queue.len();
@@ -454,7 +454,7 @@ impl Schedule {
         self.flush_due = due;
         if next == Next::Done {
             self.requeue();
-            self.settle();
+            self.end_timeout();
             for (job, outcome) in core::mem::take(&mut self.unflushed) {
                 self.conclude(job, outcome);
             }
@@ -508,7 +508,7 @@ impl Schedule {
         let Some(active) = self.active.take() else {
             return;
         };
-        self.settle();
+        self.end_timeout();
         let failed = outcome.as_ref().err().cloned();
         match active.suspended {
             Some(answer) if WAITS => self.suspended.push((active.job, outcome, answer)),

@@ -232,7 +232,7 @@ impl Block for Disk {
         self.0.geometry().read_only
     }
 
-    fn is_away(&self) -> bool {
+    fn is_unresponsive(&self) -> bool {
         self.0.away.get()
     }
 
@@ -274,7 +274,7 @@ impl Block for Disk {
 }
 
 impl Suspend for Disk {
-    fn is_away(&self) -> bool {
+    fn is_unresponsive(&self) -> bool {
         self.0.away.get()
     }
 

@@ -61,7 +61,7 @@ pub fn poll(rt: &mut Runtime, now: u64) {
 
 /// Polls the network until it has nothing more to do at once, in a call: what was sent to the host
 /// itself has arrived then.
-pub fn settle(rt: &mut Runtime) {
+pub fn poll_until_idle(rt: &mut Runtime) {
     /// Bounds the work of one call.
     const ROUNDS: usize = 8;
     for _ in 0..ROUNDS {

@@ -10,7 +10,7 @@ use platform::{Clock, System};
 
 /// A later answer that differs by more is taken for a fault of the server (RFC 5905, 11.2.1: panic
 /// threshold).
-const LARGEST_STEP_NS: u64 = 1_000_000_000_000;
+const MAX_STEP_NS: u64 = 1_000_000_000_000;
 
 /// The resolver and the NTP client.
 pub struct Services {
@@ -43,7 +43,7 @@ impl Services {
             .wall_ns
             .saturating_add(now.saturating_sub(sample.at_ns));
         let offset = right.wrapping_sub(Current::wall_ns()) as i64;
-        if self.set && offset.unsigned_abs() > LARGEST_STEP_NS {
+        if self.set && offset.unsigned_abs() > MAX_STEP_NS {
             log::warn!(
                 "SOIL_NTP: the server's time differs by {} s: not believed",
                 offset / 1_000_000_000

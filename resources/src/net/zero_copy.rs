@@ -47,7 +47,7 @@ pub fn register(rt: &mut Runtime) -> Result<(), Error> {
                     lease::sweep(net);
                 }
             }
-            lend::go_on(rt);
+            lend::poll(rt);
         },
         // The stack sends the given bytes in its next turn.
         deadline: |rt| {

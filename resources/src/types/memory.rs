@@ -112,7 +112,7 @@ impl View<'_> {
 
     /// Makes a bigarray what it was before it was lent the memory of `proxy`; [`Error::Invalid`] if
     /// it wasn't.
-    pub fn take_back(&mut self, proxy: NonNull<Proxy>, before: Before) -> Result<(), Error> {
+    pub fn restore(&mut self, proxy: NonNull<Proxy>, before: Before) -> Result<(), Error> {
         if *self.proxy != proxy.as_ptr() {
             return Err(Error::Invalid);
         }

@@ -15,7 +15,9 @@ use std::iter;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use viewer::evdev::{KEY, SYN, SYN_DROPPED};
-use viewer::{BUFFER_SIDE, Event, Kind, LONGEST, MAX_BUFFERS, MAX_PRESENTS, Rectangle, Request};
+use viewer::{
+    BUFFER_SIDE, Event, Kind, MAX_BUFFERS, MAX_MESSAGE, MAX_PRESENTS, Rectangle, Request,
+};
 
 /// A display.
 #[derive(Default)]
@@ -204,7 +206,7 @@ impl Screens {
     /// # Errors
     /// Those of the socket, and of a process that sends nonsense.
     pub fn step(&mut self) -> io::Result<Option<Step>> {
-        let mut bytes = [0; LONGEST];
+        let mut bytes = [0; MAX_MESSAGE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut bytes)];

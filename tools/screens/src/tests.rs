@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use viewer::evdev::{ABS, KEY, SYN, SYN_DROPPED};
-use viewer::{Event, Kind, LONGEST, Request};
+use viewer::{Event, Kind, MAX_MESSAGE, Request};
 
 fn start() -> (Screens, OwnedFd) {
     let flags = SocketFlags::CLOEXEC;
@@ -31,7 +31,7 @@ fn event(from: &OwnedFd) -> Event {
 }
 
 fn next_event(from: &OwnedFd) -> Option<Event> {
-    let mut bytes = [0; LONGEST];
+    let mut bytes = [0; MAX_MESSAGE];
     let (len, _) = recv(from, &mut bytes[..], RecvFlags::DONTWAIT).ok()?;
     Some(Event::decode(&bytes[..len]).expect("sense"))
 }

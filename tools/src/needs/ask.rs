@@ -18,7 +18,7 @@ use std::time::Duration;
 /// The longest that a program may take. An image boots in a tenth of a second.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The longest output that is looked at, in bytes.
-const LONGEST: u64 = 1 << 20;
+const MAX_OUTPUT: u64 = 1 << 20;
 /// Memory of the machine that is asked, in MiB: the program's own need isn't known yet.
 const MEMORY: u32 = 256;
 
@@ -81,16 +81,16 @@ impl<'a> Question<'a> {
         let mut output = Vec::new();
         if let Some(pipe) = child.stdout.take() {
             // What was read until then is looked at.
-            let _ = pipe.take(LONGEST).read_to_end(&mut output);
+            let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut output);
         }
         // The rest of a flood would fill the pipe; the machine ends with its `soil run`.
-        let flood = output.len() as u64 == LONGEST;
+        let flood = output.len() as u64 == MAX_OUTPUT;
         if flood {
             let _ = child.kill();
         }
         let errors = child.stderr.take().map(|pipe| {
             let mut errors = Vec::new();
-            let _ = pipe.take(LONGEST).read_to_end(&mut errors);
+            let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut errors);
             String::from_utf8_lossy(&errors).into_owned()
         });
         let status = child.wait().on("soil run")?;

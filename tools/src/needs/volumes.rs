@@ -11,7 +11,7 @@ use std::path::Path;
 /// Bytes of the disk that a remedy makes for a program that doesn't ask for a size.
 const USUAL_SIZE: u64 = 64 << 20;
 /// Bytes of a disk with room for a file system.
-const LEAST_VOLUME: u64 = 16 << 20;
+const MIN_VOLUME: u64 = 16 << 20;
 
 /// A volume is what is mounted at its place, or the disk of its name.
 pub fn volume(run: &mut Run, form: Form, need: &Volume) -> Result<(), Failure> {
@@ -124,7 +124,7 @@ fn missing(need: &Volume, form: Form) -> Failure {
     } else if accepts(FileSystem::Memory) {
         format!(
             "add --mount {at}=memory:{}",
-            in_mib(need.at_least.max(LEAST_VOLUME))
+            in_mib(need.at_least.max(MIN_VOLUME))
         )
     } else if on_host {
         format!("add --mount {at}=host:FOLDER")
@@ -140,7 +140,7 @@ fn make_disk(need: &Volume) -> String {
     let kind = need.file_systems.iter().find(can_be_made);
     let size = match need.at_least {
         0 => USUAL_SIZE,
-        bytes => bytes.max(LEAST_VOLUME),
+        bytes => bytes.max(MIN_VOLUME),
     };
     let kind = kind.map_or("fat", |f| f.name());
     format!(
@@ -160,7 +160,7 @@ fn contents(disk: &options::Disk, partition: Option<&str>, need: &Volume) -> Res
     let (name, file) = (&disk.name, disk.file.display());
     let subject = format!("disk {name}: {file}");
     let wanted = either(&need.file_systems);
-    if !is_there(&disk.file) {
+    if !exists(&disk.file) {
         return Ok(());
     }
     let (found, size) = disk::contents(&disk.file, partition)?;
@@ -202,7 +202,7 @@ fn contents(disk: &options::Disk, partition: Option<&str>, need: &Volume) -> Res
 }
 
 /// Why a file can't be opened is said by `soil run` itself.
-fn is_there(file: &Path) -> bool {
+fn exists(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_dir())
 }
 
@@ -240,7 +240,7 @@ pub fn disk(run: &Run, form: Form, need: &Disk) -> Result<(), Failure> {
         let reason = "is read-only, and the program writes to it";
         return Err(fail(reason).remedy("leave out ,ro"));
     }
-    match is_there(&disk.file) {
+    match exists(&disk.file) {
         true => too_small(disk, disk::size(&disk.file)?, need.at_least),
         false => Ok(()),
     }

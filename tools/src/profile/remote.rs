@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Memory is fetched in blocks of this many bytes.
 const BLOCK: u64 = 512;
 /// The longest packet that is taken; the longest that is asked for has a block in digits.
-const LONGEST: usize = 4096;
+const MAX_PACKET: usize = 4096;
 /// Until then QEMU, which is busy, answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -66,7 +66,7 @@ impl Remote {
             if byte == *b"#" {
                 break;
             }
-            if text.len() >= LONGEST {
+            if text.len() >= MAX_PACKET {
                 return Err(broken("a packet without end"));
             }
             text.push(char::from(byte[0]));
@@ -190,7 +190,7 @@ impl Access for Remote {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, Memory as _, ORDER, Remote, word};
+    use super::{MAX_PACKET, Memory as _, ORDER, Remote, word};
     use crate::profile::access::Access as _;
     use proptest::prelude::{Just, Strategy as _, any, prop_oneof, proptest};
     use std::io::{Read as _, Write as _};
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_packet_without_end_is_an_error() {
         let mut bytes = vec![b'$'];
-        bytes.resize(2 * LONGEST, b'0');
+        bytes.resize(2 * MAX_PACKET, b'0');
         let (mut remote, _there) = saying(&bytes);
         let error = remote.registers().expect_err("too long");
         assert_eq!(error.to_string(), "a packet without end");

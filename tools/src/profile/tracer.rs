@@ -181,7 +181,7 @@ impl Modules for Loaded {
 
 impl Loaded {
     /// Adds what was mapped since. A file that can't be read has no names.
-    fn look(&mut self, process: i32) {
+    fn update(&mut self, process: i32) {
         let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap_or_default();
         for line in maps.lines() {
             let Some((range, offset, path)) = mapping(line) else {
@@ -280,7 +280,7 @@ impl Tracer {
         let memory = format!("/proc/{process}/mem");
         let memory = OpenOptions::new().read(true).write(true).open(memory)?;
         let mut loaded = Loaded::default();
-        loaded.look(process);
+        loaded.update(process);
         Ok(Self {
             process,
             threads: vec![process],
@@ -316,7 +316,7 @@ impl Tracer {
             let mut waiting = asked;
             loop {
                 for thread in self.threads.clone() {
-                    match self.see_to(thread, &mut waiting, &mut sampled, &mut looked) {
+                    match self.handle(thread, &mut waiting, &mut sampled, &mut looked) {
                         Ok(None) => (),
                         Ok(Some(status)) => return (Ok(status), self.loaded),
                         Err(error) => return (Err(error), self.loaded),
@@ -353,7 +353,7 @@ impl Tracer {
     }
 
     /// Handles all that Linux has to tell of a thread; the status if the process has ended.
-    fn see_to(
+    fn handle(
         &mut self,
         thread: i32,
         waiting: &mut Vec<i32>,
@@ -408,7 +408,7 @@ impl Tracer {
     fn calls(&mut self, thread: i32) -> io::Result<Vec<u64>> {
         let registers = registers(thread)?;
         if self.loaded.find(registers[16]).is_none() {
-            self.loaded.look(self.process);
+            self.loaded.update(self.process);
         }
         Ok(super::unwind::calls(
             registers,

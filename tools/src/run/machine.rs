@@ -211,8 +211,8 @@ impl<T: Default + Send + 'static> Gathered<T> {
         Self { state, done }
     }
 
-    fn with<R>(&self, look: impl FnOnce(&mut T) -> R) -> R {
-        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes the data when the thread is done, or at `end`.
@@ -432,7 +432,7 @@ impl Machine {
             return;
         }
         self.signal(Signal::STOP);
-        self.key.give_back();
+        self.key.release();
         // It fails only for a number that is no signal.
         let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP);
         self.signal(Signal::CONT);

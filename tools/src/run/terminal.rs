@@ -39,7 +39,7 @@ impl ReportKey {
     }
 
     /// Gives the key back; it can be taken again.
-    pub fn give_back(&self) {
+    pub fn release(&self) {
         let mut lent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = lent.before.take()
             && !is_background()
@@ -52,7 +52,7 @@ impl ReportKey {
     /// Gives the key back for good.
     pub fn end(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).over = true;
-        self.give_back();
+        self.release();
     }
 }
 

@@ -46,7 +46,7 @@ const RETRY: Duration = Duration::from_millis(20);
 const NOTCH: f64 = 20.0;
 
 /// The least side of a window, that of a program's pictures.
-const LEAST: u32 = *BUFFER_SIDE.start();
+const MIN_SIDE: u32 = *BUFFER_SIDE.start();
 
 /// A window and what draws into it.
 struct Shown {
@@ -181,7 +181,7 @@ impl App {
     }
 
     /// The frame that is to be drawn is, or can't be: answers it, and lets the process go on.
-    fn go_on(&mut self) {
+    fn finish_frame(&mut self) {
         if let Some((display, _)) = self.awaited.take() {
             self.screens.answer(display);
             // The thread is gone only at the end.
@@ -245,14 +245,14 @@ impl App {
             WindowEvent::RedrawRequested => {
                 self.draw(display)?;
                 if self.awaited.is_some_and(|(awaited, _)| awaited == display) {
-                    self.go_on();
+                    self.finish_frame();
                 }
             }
             WindowEvent::Resized(size) if size.width > 0 && size.height > 0 => {
                 if let Some(shown) = self.windows.get_mut(display as usize) {
                     shown.size = size;
                 }
-                let sides = (size.width.max(LEAST), size.height.max(LEAST));
+                let sides = (size.width.max(MIN_SIDE), size.height.max(MIN_SIDE));
                 self.screens.resize(display, sides);
                 self.redraw(display);
             }
@@ -306,7 +306,7 @@ impl App {
     /// Closes all windows.
     fn close(&mut self) {
         self.windows.clear();
-        self.go_on();
+        self.finish_frame();
         // `soil run` may have ended.
         let _ = writeln!(std::io::stdout(), "closed");
     }
@@ -328,7 +328,7 @@ impl ApplicationHandler for App {
             let attributes = WindowAttributes::default()
                 .with_title(title)
                 .with_inner_size(PhysicalSize::new(*width, *height))
-                .with_min_inner_size(PhysicalSize::new(LEAST, LEAST));
+                .with_min_inner_size(PhysicalSize::new(MIN_SIDE, MIN_SIDE));
             let opened = events
                 .create_window(attributes)
                 .map_err(|error| error.to_string());
@@ -363,7 +363,7 @@ impl ApplicationHandler for App {
     fn about_to_wait(&mut self, events: &ActiveEventLoop) {
         let now = Instant::now();
         if self.awaited.is_some_and(|(_, until)| until <= now) {
-            self.go_on();
+            self.finish_frame();
         }
         let retry = (!self.screens.flush()).then(|| now + RETRY);
         let until = self.awaited.map(|(_, until)| until);

@@ -26,7 +26,7 @@ let turn _ = ()
 let flush d ~y ~rows = dirty d.card d.buffer d.width y rows
 
 (* DIRTYFB is a blocking commit: the commands are the device's when it returns. *)
-let settle _ = ()
+let drain _ = ()
 
 (* struct input_event: 16 bytes of time, then type, code and value. *)
 let rec key d =

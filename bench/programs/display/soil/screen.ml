@@ -36,7 +36,7 @@ let flush d ~y ~rows =
   turn d;
   wait d.drawn
 
-let settle d =
+let drain d =
   wait d.front;
   wait d.back
 

@@ -23,7 +23,7 @@ const STEP: usize = 256;
 
 /// Approximate number of entries that one call holds in memory: those with the same hash may be in
 /// any number of blocks, in no order.
-const MOST: usize = 1024;
+const MAX_ENTRIES: usize = 1024;
 
 /// Marks a cursor of an indexed directory: 31 bits of the hash, then 32 of its second half.
 const HASHED: u64 = 1 << 63;
@@ -117,9 +117,9 @@ impl Fs {
                         listed.push((encode(known), name, entry));
                     }
                 }
-                if listed.len() > 2 * MOST {
+                if listed.len() > 2 * MAX_ENTRIES {
                     listed.sort_unstable();
-                    listed.truncate(MOST);
+                    listed.truncate(MAX_ENTRIES);
                     is_cut = true;
                 }
                 chain += 1;
@@ -135,7 +135,7 @@ impl Fs {
             listed.sort_unstable();
             if is_cut {
                 // Entries that were left out come after the last of these.
-                listed.truncate(MOST);
+                listed.truncate(MAX_ENTRIES);
                 let last = listed.last().map(|(at, name, _)| (*at, name.clone()));
                 return Ok((listed, last));
             }
@@ -187,7 +187,7 @@ impl Ext4Volume {
             2 if self.fs.has_types() => FileKind::Directory,
             7 if self.fs.has_types() => FileKind::Symlink,
             1..7 if self.fs.has_types() => FileKind::File,
-            _ => self.look(|fs| fs.listed_inode(inode))?.kind(),
+            _ => self.inspect(|fs| fs.listed_inode(inode))?.kind(),
         };
         let name = &String::from_utf8_lossy(name);
         Ok(visit(&DirEntry { name, kind }))
@@ -209,7 +209,7 @@ impl Ext4Volume {
         if from == 0 {
             self.handles.get_mut(file)?.listing = None;
             if self.fs.directory_blocks(&directory) == 1 {
-                let names = self.look(|fs| fs.names_in(&directory, 0))?;
+                let names = self.inspect(|fs| fs.names_in(&directory, 0))?;
                 let names = names.into_iter().map(|(_, name, _)| name).collect();
                 self.handles.get_mut(file)?.listing = Some(Listing::Noted(names));
             }
@@ -223,7 +223,7 @@ impl Ext4Volume {
             _ => (from, Vec::new()),
         };
         let is_indexed = directory.flags & INDEXED != 0;
-        let (listed, next) = self.look(|fs| {
+        let (listed, next) = self.inspect(|fs| {
             if is_indexed {
                 fs.list_indexed(&directory, &last)
             } else {
@@ -259,7 +259,7 @@ impl Ext4Volume {
         let rest: Vec<Vec<u8>> = names.iter().skip(from as usize).cloned().collect();
         for (index, name) in rest.iter().enumerate() {
             // The entry may have been removed since its name was stored.
-            let Looked::Entry(found) = self.look(|fs| fs.lookup(directory, name))? else {
+            let Looked::Entry(found) = self.inspect(|fs| fs.lookup(directory, name))? else {
                 continue;
             };
             if !self.visit(name, (found.inode, found.kind), visit)? {

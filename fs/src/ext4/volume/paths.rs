@@ -53,7 +53,7 @@ impl Ext4Volume {
             return Err(Error::Unsupported);
         }
         let name = check_name(name)?;
-        self.look(|fs| fs.there(directory, name))
+        self.inspect(|fs| fs.there(directory, name))
     }
 
     /// Returns the inode where the walk to `path` begins, that of the cached directory or the root,
@@ -71,7 +71,7 @@ impl Ext4Volume {
     /// Returns the inode that `path` names; doesn't follow a symbolic link.
     pub fn find(&mut self, path: &str) -> Result<Inode> {
         let (number, len) = self.beginning(path);
-        let mut found = self.look(|fs| fs.named_inode(number))?;
+        let mut found = self.inspect(|fs| fs.named_inode(number))?;
         for name in path::names(path.get(len..).unwrap_or_default()) {
             found = match self.there(&found, name)? {
                 There::Entry(_, inode) => inode,
@@ -120,7 +120,7 @@ impl Ext4Volume {
         if !last && path::names(rest).nth(1).is_none() {
             return Ok(Walk::Plain);
         }
-        let mut found = self.look(|fs| fs.named_inode(number))?;
+        let mut found = self.inspect(|fs| fs.named_inode(number))?;
         let mut names = path::names_with_ends(rest).peekable();
         while let Some((end, name)) = names.next() {
             let is_last = names.peek().is_none();
@@ -140,7 +140,7 @@ impl Ext4Volume {
             };
             let end = len + end;
             if found.is_link() {
-                let target = self.look(|fs| fs.link_target(&found))?;
+                let target = self.inspect(|fs| fs.link_target(&found))?;
                 let target = String::from_utf8(target).map_err(|_| Error::InvalidName)?;
                 return Ok(Walk::Link { end, target });
             }

@@ -239,19 +239,19 @@ fn what_fails_decides_what_is_still_trusted() {
     assert!(indexed(&mut volume));
     let no_space: HadrisError<BlockError> = HadrisError::new(ErrorKind::NoSpace, "full");
     assert_eq!(volume.done::<()>(Err(no_space), "x"), Err(Error::NoSpace));
-    assert!(is_indexed(&mut volume) && !volume.unsettled);
+    assert!(is_indexed(&mut volume) && !volume.unsynced);
     // A device that the caller must not wait for has done nothing.
     disk.state().away = true;
     assert_eq!(volume.done::<()>(Err(failed()), "x"), Err(Error::Io));
-    assert!(is_indexed(&mut volume) && !volume.unsettled);
+    assert!(is_indexed(&mut volume) && !volume.unsynced);
     disk.state().away = false;
     // A change that failed half way is repaired before the next.
     assert_eq!(volume.done::<()>(Err(failed()), "x"), Err(Error::Io));
-    assert!(!is_indexed(&mut volume) && volume.unsettled);
-    assert!(indexed(&mut volume) && !volume.unsettled);
+    assert!(!is_indexed(&mut volume) && volume.unsynced);
+    assert!(indexed(&mut volume) && !volume.unsynced);
     volume.sync().unwrap();
     assert_eq!(volume.done::<()>(Err(failed()), "x"), Err(Error::Io));
-    assert!(!is_indexed(&mut volume) && !volume.unsettled);
+    assert!(!is_indexed(&mut volume) && !volume.unsynced);
     assert_eq!(volume.health(), Health::Writable);
     for text in ["the first", "the second"] {
         assert_eq!(

@@ -75,11 +75,11 @@ impl FatVolume {
                 entry.first_cluster(geometry.kind()).max(1)
             }
         };
-        if self.unsettled && self.corrupt.is_none() {
+        if self.unsynced && self.corrupt.is_none() {
             // Restore consistency after a failure first, in the cache.
-            let settled = FileSystem::sync(&mut *self.fat);
-            self.done(settled, "putting right what failed")?;
-            self.unsettled = false;
+            let synced = FileSystem::sync(&mut *self.fat);
+            self.done(synced, "putting right what failed")?;
+            self.unsynced = false;
         }
         let mut kept = self.directories.kept.iter();
         if !kept.any(|directory| directory.first == first) {
@@ -399,7 +399,7 @@ impl FatVolume {
         checked?;
         // The check of the directory may have evicted the index of its parent.
         self.directory(parent)?;
-        self.give_clusters(parent, first, name, &found)?;
+        self.release_clusters(parent, first, name, &found)?;
         self.with_directory(first, |directory, cache| directory.remove(&found, cache))?;
         self.changed_entries();
         Ok(())
@@ -422,7 +422,7 @@ impl FatVolume {
     }
 
     /// Frees the clusters of a node that isn't open.
-    fn give_clusters(
+    fn release_clusters(
         &mut self,
         parent: NodeId,
         first: u32,

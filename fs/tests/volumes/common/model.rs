@@ -237,11 +237,11 @@ impl Run {
                 assert_eq!(volume.close(file), Err(Error::Closed));
             }
             95 => volume.sync().unwrap(),
-            _ => self.look(volume, &target),
+            _ => self.verify(volume, &target),
         }
     }
 
-    fn look(&mut self, volume: &mut dyn Volume, target: &str) {
+    fn verify(&mut self, volume: &mut dyn Volume, target: &str) {
         let of = if self.random.below(2) == 0 {
             ""
         } else {

@@ -85,7 +85,7 @@ pub fn set_up(map: impl FnOnce(u64, usize) -> Option<*mut u8>) {
     count_again();
 }
 
-/// Lets the timer count from the beginning, up to [`MOST_BUS_CLOCKS`].
+/// Lets the timer count from the beginning, up to [`MAX_BUS_CLOCKS`].
 pub fn count_again() {
     write(INITIAL_COUNT, u32::MAX);
 }
@@ -104,7 +104,7 @@ pub fn end_of_interrupt() {
 }
 
 /// The value at which [`elapsed_bus_clocks`] stops.
-pub const MOST_BUS_CLOCKS: u64 = u32::MAX as u64 * DIVISOR as u64;
+pub const MAX_BUS_CLOCKS: u64 = u32::MAX as u64 * DIVISOR as u64;
 
 /// Bus clocks since [`set_up`] or [`count_again`], as far as the counter reaches and until the
 /// timer is used for something else.

@@ -212,7 +212,7 @@ fn run(fault: Fault, ticks: usize, bodies: Vec<fn(&Program)>) -> [u32; 8] {
             machine.scheduler.interrupt(signalled);
             match machine.running {
                 Some(running) if machine.calls[running as usize] => continue,
-                Some(_) => machine.scheduler.give_way(),
+                Some(_) => machine.scheduler.yield_now(),
                 None => {}
             }
             machine.dispatch();

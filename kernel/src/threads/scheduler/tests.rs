@@ -109,7 +109,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::GiveWay => {
                 if let Some((number, _)) = model.current.take() {
-                    scheduler.give_way();
+                    scheduler.yield_now();
                     model.ready.push((number, Woken::Done));
                 }
             }

@@ -128,7 +128,7 @@ fn lab_with(servers: &[IpAddr], zone: impl FnMut(&str, u16, bool) -> Reply + 'st
         world.stacks.push(stack);
     }
     world.cables.push(cable);
-    world.settle();
+    world.run_now();
     let at = address("10.0.0.2:53");
     let udp = world.stacks[1].udp_bind(at).expect("a free port");
     let listener = world.stacks[1].tcp_listen(at, 8).expect("a free port");
@@ -184,11 +184,11 @@ impl Lab {
     /// Lets things happen until the lookups have nothing more to do now.
     fn turn(&mut self) {
         loop {
-            self.world.settle();
+            self.world.run_now();
             self.serve();
             let now_ns = self.world.now_ns;
             if !self.resolver.poll(&mut self.world.stacks[0], now_ns).sent {
-                self.world.settle();
+                self.world.run_now();
                 return;
             }
         }

@@ -125,7 +125,7 @@ impl Link {
     }
 
     /// It has been ours for some time.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn is_established(&self) -> bool {
         self.phase == Phase::Settled
     }
 

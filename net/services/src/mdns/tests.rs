@@ -8,11 +8,11 @@ use proptest::prelude::{any, proptest};
 use proptest::prop_assert;
 
 use crate::testing::SECOND;
-use lab::{ASK_A, OTHER, OTHERS_A, ask, message, say, settled};
+use lab::{ASK_A, OTHER, OTHERS_A, ask, established, message, say};
 
 #[test]
 fn rfc6762_section_5_5_and_11_questions_to_us_alone_come_from_the_link() {
-    let mut lab = settled();
+    let mut lab = established();
     lab.hear_at(OTHER, "10.0.0.1:5353", &ask(&[ASK_A]));
     let said = lab.pass(2 * SECOND);
     assert_eq!(
@@ -33,7 +33,7 @@ fn rfc6762_section_5_5_and_11_questions_to_us_alone_come_from_the_link() {
 
 #[test]
 fn rfc6762_section_18_messages_of_another_sort_are_ignored() {
-    let mut lab = settled();
+    let mut lab = established();
     for flags in [0x0800, 0x8403, 0x8c00] {
         let bytes = message(flags, &[ASK_A], [&[OTHERS_A], &[], &[]]);
         lab.hear(OTHER, &bytes);
@@ -54,7 +54,7 @@ proptest! {
         counts in any::<[u8; 4]>(),
         port in 1u16..,
     ) {
-        let mut lab = settled();
+        let mut lab = established();
         let mut message = vec![0, 0, if flags { 0x84 } else { 0 }, 0];
         message.extend(counts.iter().flat_map(|count| [0, count % 4]));
         message.extend(&bytes);

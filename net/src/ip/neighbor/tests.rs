@@ -19,7 +19,7 @@ fn ip(n: u32) -> IpAddr {
     core::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into()
 }
 
-fn look(neighbors: &mut Neighbors, n: u32, now_ns: u64) -> Known {
+fn resolve(neighbors: &mut Neighbors, n: u32, now_ns: u64) -> Known {
     let mut slot = u32::MAX;
     neighbors.look_up(ip(n), &mut slot, now_ns)
 }
@@ -52,8 +52,8 @@ fn run(neighbors: &mut Neighbors, until_ns: u64) -> (Vec<(u64, Solicitation)>, u
 #[test]
 fn rfc4861_section_7_2_2_three_solicitations_then_unreachable() {
     let mut table = neighbors();
-    assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
-    assert_eq!(look(&mut table, 1, 5), Known::Asking(false));
+    assert_eq!(resolve(&mut table, 1, 0), Known::Asking(true));
+    assert_eq!(resolve(&mut table, 1, 5), Known::Asking(false));
     assert!(table.hold(ip(1), vec![1; 100]));
     let (asked, lost) = run(&mut table, 3 * SECOND);
     assert!(
@@ -63,8 +63,8 @@ fn rfc4861_section_7_2_2_three_solicitations_then_unreachable() {
     );
     assert_eq!((asked.len(), lost), (2, 1));
     assert!(table.is_gone(ip(1)) && table.news);
-    assert_eq!(look(&mut table, 1, 3 * SECOND), Known::Gone);
-    assert_eq!(look(&mut table, 1, 4 * SECOND), Known::Asking(true));
+    assert_eq!(resolve(&mut table, 1, 3 * SECOND), Known::Gone);
+    assert_eq!(resolve(&mut table, 1, 4 * SECOND), Known::Asking(true));
     assert_eq!(table.pending_bytes, 0);
 }
 
@@ -72,14 +72,14 @@ fn rfc4861_section_7_2_2_three_solicitations_then_unreachable() {
 fn rfc4861_section_7_3_3_reachable_stale_delay_probe() {
     let mut table = neighbors();
     let mut ready = Vec::new();
-    look(&mut table, 1, 0);
+    resolve(&mut table, 1, 0);
     table.hold(ip(1), vec![1; 100]);
     table.advertised(&advert(1, A, true, false), 0, &mut ready);
     assert_eq!(ready, [(A, vec![1; 100])]);
-    assert_eq!(look(&mut table, 1, 29 * SECOND), Known::At(A));
+    assert_eq!(resolve(&mut table, 1, 29 * SECOND), Known::At(A));
     assert_eq!(run(&mut table, 29 * SECOND).0, []);
     // Stale after 30 s: used on, asked alone after five, three times, then forgotten.
-    assert_eq!(look(&mut table, 1, 31 * SECOND), Known::At(A));
+    assert_eq!(resolve(&mut table, 1, 31 * SECOND), Known::At(A));
     let (asked, _) = run(&mut table, 100 * SECOND);
     let solicitation = Solicitation {
         address: ip(1),
@@ -87,10 +87,10 @@ fn rfc4861_section_7_3_3_reachable_stale_delay_probe() {
     };
     let times = [36, 37, 38].map(|s| (s * SECOND, solicitation));
     assert_eq!(asked, times);
-    assert_eq!(look(&mut table, 1, 100 * SECOND), Known::Asking(true));
+    assert_eq!(resolve(&mut table, 1, 100 * SECOND), Known::Asking(true));
     // One that answers is left alone.
     table.advertised(&advert(1, A, true, false), 100 * SECOND, &mut ready);
-    look(&mut table, 1, 131 * SECOND);
+    resolve(&mut table, 1, 131 * SECOND);
     assert_eq!(run(&mut table, 136 * SECOND).0.len(), 1);
     table.advertised(&advert(1, A, true, false), 136 * SECOND, &mut ready);
     assert_eq!(run(&mut table, 200 * SECOND).0, []);
@@ -103,22 +103,22 @@ fn rfc4861_section_7_2_5_advertisements() {
     // Not asked for: nothing is learnt.
     let mut table = neighbors();
     table.advertised(&advert(1, A, true, true), 0, &mut ready);
-    assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
+    assert_eq!(resolve(&mut table, 1, 0), Known::Asking(true));
     // Another address without the override flag changes nothing but the trust.
     table.advertised(&advert(1, A, true, true), 0, &mut ready);
     table.advertised(&advert(1, B, true, false), SECOND, &mut ready);
-    assert_eq!(look(&mut table, 1, SECOND), Known::At(A));
+    assert_eq!(resolve(&mut table, 1, SECOND), Known::At(A));
     assert!(run(&mut table, 10 * SECOND).0.len() >= 3);
     // With it, it is the new one.
     let mut table = neighbors();
-    look(&mut table, 1, 0);
+    resolve(&mut table, 1, 0);
     table.advertised(&advert(1, A, true, true), 0, &mut ready);
     table.advertised(&advert(1, B, false, true), SECOND, &mut ready);
-    assert_eq!(look(&mut table, 1, SECOND), Known::At(B));
+    assert_eq!(resolve(&mut table, 1, SECOND), Known::At(B));
     // A neighbor that asks for us becomes known, but not confirmed.
     let mut table = neighbors();
     table.heard(ip(1), A, 0, &mut ready);
-    assert_eq!(look(&mut table, 1, 0), Known::At(A));
+    assert_eq!(resolve(&mut table, 1, 0), Known::At(A));
     assert_eq!(run(&mut table, 10 * SECOND).0.len(), 3);
 }
 
@@ -127,20 +127,20 @@ fn rfc6583_strangers_drive_out_each_other_only() {
     let mut table = neighbors();
     let mut ready = Vec::new();
     for n in 0..300 {
-        look(&mut table, n, 0);
+        resolve(&mut table, n, 0);
         table.advertised(&advert(n, A, true, true), 0, &mut ready);
     }
     for n in 1000..50_000 {
         table.heard(ip(n), B, u64::from(n), &mut ready);
     }
     assert!(table.index.len() <= 300 + PASSIVE);
-    assert!((0..300).all(|n| look(&mut table, n, SECOND) == Known::At(A)));
+    assert!((0..300).all(|n| resolve(&mut table, n, SECOND) == Known::At(A)));
     // Nor does asking for a million addresses that aren't there forget those that answer.
     for n in 100_000..200_000 {
-        look(&mut table, n, 2 * SECOND);
+        resolve(&mut table, n, 2 * SECOND);
     }
     assert_eq!(table.index.len(), ENTRIES);
-    assert!((0..300).all(|n| look(&mut table, n, 3 * SECOND) == Known::At(A)));
+    assert!((0..300).all(|n| resolve(&mut table, n, 3 * SECOND) == Known::At(A)));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn strangers_go_before_those_that_we_talk_with() {
     let mut ready = Vec::new();
     let ours = ENTRIES as u32 - 100;
     for n in 0..ours {
-        look(&mut table, n, 0);
+        resolve(&mut table, n, 0);
         // Not confirmed: stale from the beginning.
         table.advertised(&advert(n, A, false, true), 0, &mut ready);
     }
@@ -157,10 +157,10 @@ fn strangers_go_before_those_that_we_talk_with() {
         table.heard(ip(n), B, SECOND, &mut ready);
     }
     for n in 2000..2100 {
-        look(&mut table, n, 2 * SECOND);
+        resolve(&mut table, n, 2 * SECOND);
         table.advertised(&advert(n, A, false, true), 2 * SECOND, &mut ready);
     }
-    assert!((0..ours).all(|n| look(&mut table, n, 2 * SECOND) == Known::At(A)));
+    assert!((0..ours).all(|n| resolve(&mut table, n, 2 * SECOND) == Known::At(A)));
 }
 
 proptest! {
@@ -173,7 +173,7 @@ proptest! {
         for (kind, n, len) in steps {
             now_ns += 3_000_000;
             match kind {
-                0 => { look(&mut table, n, now_ns); }
+                0 => { resolve(&mut table, n, now_ns); }
                 1 => { table.hold(ip(n), vec![0; len * 8]); }
                 2 => table.heard(ip(n), A, now_ns, &mut ready),
                 3 => {
@@ -227,7 +227,7 @@ fn rfc4861_section_6_3_4_times_of_a_router() {
 #[test]
 fn what_waits_is_known_until_it_left() {
     let mut table = neighbors();
-    assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
+    assert_eq!(resolve(&mut table, 1, 0), Known::Asking(true));
     assert!(!table.has_pending());
     assert!(table.hold(ip(1), vec![1; 100]));
     assert!(table.has_pending());
@@ -241,21 +241,21 @@ fn what_waits_is_known_until_it_left() {
 fn rfc4861_section_7_2_3_solicitations_create_entries() {
     let (mut table, mut ready) = (neighbors(), Vec::new());
     table.reached(ip(1), A, 0);
-    assert_eq!(look(&mut table, 1, 1), Known::At(A));
+    assert_eq!(resolve(&mut table, 1, 1), Known::At(A));
     table.reached(ip(1), B, 2);
-    assert_eq!(look(&mut table, 1, 2), Known::At(A));
+    assert_eq!(resolve(&mut table, 1, 2), Known::At(A));
     // Reachable stays so: nothing is asked until that time is over.
     table.advertised(&advert(1, A, true, true), 2, &mut ready);
     table.heard(ip(1), A, 3, &mut ready);
-    assert_eq!(look(&mut table, 1, 4), Known::At(A));
+    assert_eq!(resolve(&mut table, 1, 4), Known::At(A));
     assert!(run(&mut table, 20 * SECOND).0.is_empty());
     // Another address is believed, and asked after a while.
     table.heard(ip(1), B, 20 * SECOND, &mut ready);
-    assert_eq!(look(&mut table, 1, 20 * SECOND), Known::At(B));
+    assert_eq!(resolve(&mut table, 1, 20 * SECOND), Known::At(B));
     assert!(!run(&mut table, 26 * SECOND).0.is_empty());
     // A solicitation from a neighbor that is being resolved completes its entry and releases its
     // packets.
-    assert_eq!(look(&mut table, 2, 30 * SECOND), Known::Asking(true));
+    assert_eq!(resolve(&mut table, 2, 30 * SECOND), Known::Asking(true));
     assert!(!table.is_gone(ip(2)));
     assert!(table.hold(ip(2), vec![1; 100]));
     assert!(ready.is_empty());
@@ -268,7 +268,7 @@ fn rfc4861_section_7_2_3_solicitations_create_entries() {
 #[test]
 fn a_doubted_neighbor_is_solicited_at_once() {
     let (mut table, mut ready) = (neighbors(), Vec::new());
-    assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
+    assert_eq!(resolve(&mut table, 1, 0), Known::Asking(true));
     table.advertised(&advert(1, A, true, true), 1, &mut ready);
     assert!(run(&mut table, SECOND).0.is_empty());
     table.doubt(ip(1), SECOND);
@@ -281,17 +281,17 @@ fn a_doubted_neighbor_is_solicited_at_once() {
 #[test]
 fn packets_wait_up_to_the_limits() {
     let mut table = neighbors();
-    look(&mut table, 1, 0);
+    resolve(&mut table, 1, 0);
     assert!((0..PENDING).all(|_| table.hold(ip(1), vec![1; 8])));
     assert!(!table.hold(ip(1), vec![1; 8]));
     assert_eq!(table.pending_bytes, 8 * PENDING);
     let mut table = neighbors();
-    look(&mut table, 1, 0);
+    resolve(&mut table, 1, 0);
     assert!((0..4).all(|_| table.hold(ip(1), vec![1; PENDING_BYTES / 4])));
     assert!(!table.hold(ip(1), vec![1]));
     assert_eq!(table.pending_bytes, PENDING_BYTES / 4 * 3 + 1);
     // One for which others' leave no room.
-    look(&mut table, 2, 0);
+    resolve(&mut table, 2, 0);
     assert!(!table.hold(ip(2), vec![1; PENDING_BYTES / 4]));
     assert_eq!(table.pending_bytes, PENDING_BYTES / 4 * 3 + 1);
     assert!(table.hold(ip(2), vec![1; PENDING_BYTES / 4 - 1]));

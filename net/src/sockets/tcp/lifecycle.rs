@@ -31,7 +31,7 @@ impl Sockets {
                 return;
             }
         }
-        self.settle(handle);
+        self.update(handle);
     }
 
     /// Sets a connection's next deadline.
@@ -49,7 +49,7 @@ impl Sockets {
     }
 
     /// Updates a connection after an event: advances its state and wakes the waiting tasks.
-    pub(crate) fn settle(&mut self, handle: Handle) {
+    pub(crate) fn update(&mut self, handle: Handle) {
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };

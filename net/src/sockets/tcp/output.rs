@@ -28,7 +28,7 @@ impl Sockets {
         if !machine.wants_output() {
             // Sent already, or later events made the transmission unnecessary; waiting tasks still
             // have to be notified.
-            self.settle(handle);
+            self.update(handle);
             return Turn::Done(0);
         }
         self.work += 1;
@@ -39,7 +39,7 @@ impl Sockets {
         let last = machine.state() == State::Closed;
         if last && resolved == Err(Resolved::Unreachable) {
             machine.forgo();
-            self.settle(handle);
+            self.update(handle);
             return Turn::Done(0);
         }
         // An aborted connection doesn't wait for its neighbor: its reset is the IP layer's.
@@ -55,7 +55,7 @@ impl Sockets {
             }
             ip.net
                 .wait_for_neighbor(&connection.route, &mut connection.waiting, handle);
-            self.settle(handle);
+            self.update(handle);
             return Turn::Done(0);
         }
         let mut output = SegmentOutput {
@@ -80,7 +80,7 @@ impl Sockets {
         }
         let counter = &mut self.tcp.counters.segments_out;
         *counter = counter.wrapping_add(u64::from(sent));
-        self.settle(handle);
+        self.update(handle);
         match outcome {
             Outcome::Done => Turn::Done(sent),
             Outcome::More => Turn::More(sent),

@@ -3,7 +3,7 @@
 //! another one gave.
 
 const WINDOW_NS: u64 = 5_000_000_000;
-const MOST: u8 = 10;
+const MAX_CHALLENGES: u8 = 10;
 
 /// Ten in five seconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,7 +19,7 @@ impl OwnLimit {
             self.since_ns = now_ns;
             self.count = 0;
         }
-        if self.count >= MOST || !stack() {
+        if self.count >= MAX_CHALLENGES || !stack() {
             return false;
         }
         self.count += 1;

@@ -41,7 +41,10 @@ impl Connection {
         }
         if Timers::expired(&mut self.timers.reorder, now_ns) {
             let ack = self.ack_at(&[], now_ns);
-            self.timers.reorder = self.recovery.look(&ack, &mut self.control).unwrap_or(OFF);
+            self.timers.reorder = self
+                .recovery
+                .on_timer(&ack, &mut self.control)
+                .unwrap_or(OFF);
             self.due |= due::DATA;
         }
         if Timers::expired(&mut self.timers.probe, now_ns) {

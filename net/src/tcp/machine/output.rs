@@ -38,11 +38,11 @@ impl Connection {
         {
             return Outcome::Blocked;
         }
-        let settled = !matches!(
+        let established = !matches!(
             self.state,
             State::SynSent | State::SynReceived | State::Closed | State::TimeWait
         );
-        if settled {
+        if established {
             let ended = self.send_data(&mut left, now_ns, emit);
             if ended != Outcome::Done {
                 return ended;

@@ -6,7 +6,7 @@ use super::seq::Seq;
 
 /// Ranges of a set, at most. What would make more of them is left out; the retransmission timeout
 /// repairs that.
-const MOST: usize = 256;
+const MAX_RANGES: usize = 256;
 
 /// Ranges without overlap or contact, in order. They lie within one window, so comparison is a
 /// total order.
@@ -94,7 +94,7 @@ impl Ranges {
             .take_while(|(lower, _)| lower.at_most(end))
             .count();
         if touched == 0 {
-            if self.ranges.len() >= MOST {
+            if self.ranges.len() >= MAX_RANGES {
                 return false;
             }
             self.ranges.insert(from, (first, end));
@@ -133,7 +133,7 @@ impl Ranges {
                     // A part remains on either side. With a full set the upper one goes too.
                     range.1 = first;
                     self.total -= cut;
-                    if self.ranges.len() < MOST {
+                    if self.ranges.len() < MAX_RANGES {
                         self.ranges.insert(at + 1, (end, upper));
                     } else {
                         self.total -= upper - end;
@@ -227,9 +227,9 @@ mod tests {
         for n in 0..1000 {
             ranges.insert(Seq(n * 10), Seq(n * 10 + 5));
         }
-        assert_eq!(ranges.ranges.len(), super::MOST);
+        assert_eq!(ranges.ranges.len(), super::MAX_RANGES);
         ranges.remove(Seq(1), Seq(2));
-        assert_eq!(ranges.ranges.len(), super::MOST);
+        assert_eq!(ranges.ranges.len(), super::MAX_RANGES);
         assert_eq!(
             ranges.total(),
             ranges.ranges.iter().map(|(a, b)| *b - *a).sum::<u32>()

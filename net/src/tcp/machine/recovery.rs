@@ -236,7 +236,7 @@ impl Recovery {
         }
         let unneeded = self.is_unneeded(ack, dsack, advanced, &summary);
         if unneeded {
-            self.take_back(ack.ack, control);
+            self.undo_reduction(ack.ack, control);
             summary.spurious = true;
         }
         self.end_probe(ack, dsack, control);
@@ -255,11 +255,11 @@ impl Recovery {
             }) {
                 scoreboard.resent.pop_front();
             }
-            let settled = |undo: &Undo| undo.until.is_none_or(|until| ack.ack.at_least(until));
+            let complete = |undo: &Undo| undo.until.is_none_or(|until| ack.ack.at_least(until));
             let idle = scoreboard.sacked.is_empty()
                 && scoreboard.lost.is_empty()
                 && scoreboard.resent.is_empty()
-                && scoreboard.undo.as_ref().is_none_or(settled);
+                && scoreboard.undo.as_ref().is_none_or(complete);
             if self.phase == Phase::Open && idle {
                 self.scoreboard = None;
             }

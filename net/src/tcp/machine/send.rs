@@ -169,10 +169,10 @@ impl SendQueue {
 
     /// Everything before `una` was acknowledged: its memory is given back.
     pub(crate) fn release(&mut self, budget: &mut dyn Budget, una: Seq) {
-        self.give_back(budget, una, true);
+        self.release_until(budget, una, true);
     }
 
-    fn give_back(&mut self, budget: &mut dyn Budget, una: Seq, acknowledged: bool) {
+    fn release_until(&mut self, budget: &mut dyn Budget, una: Seq, acknowledged: bool) {
         let una = una.min(self.end);
         if una.after(self.first) {
             self.first = una;
@@ -205,7 +205,7 @@ impl SendQueue {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self, budget: &mut dyn Budget) {
-        self.give_back(budget, self.end, false);
+        self.release_until(budget, self.end, false);
     }
 
     /// The index of the chunk that has `seq`.

@@ -6,7 +6,7 @@ use super::seq::Seq;
 
 /// Records, at most; beyond that, what is sent counts as sent with what was sent last, and
 /// retransmissions are noted for more bytes than were sent.
-const MOST: usize = 8192;
+const MAX_RECORDS: usize = 8192;
 /// Records whose memory is kept while nothing is in flight.
 const KEPT: usize = 8;
 
@@ -36,7 +36,7 @@ pub(crate) struct SentLog {
 impl SentLog {
     /// New bytes were sent, up to `end`.
     pub(crate) fn push(&mut self, end: Seq, now_ns: u64) {
-        let full = self.records.len() >= MOST;
+        let full = self.records.len() >= MAX_RECORDS;
         match self.records.back_mut() {
             Some(last) if (last.at_ns == now_ns || full) && !last.retransmitted => last.end = end,
             _ => self.records.push_back(Sent {
@@ -118,7 +118,7 @@ impl SentLog {
             Some(before) => before.end,
             None => una,
         };
-        let split = self.records.len() < MOST;
+        let split = self.records.len() < MAX_RECORDS;
         if begin.before(first) && split {
             let Some(mut lower) = self.records.get(at).copied() else {
                 return;
@@ -150,7 +150,7 @@ impl SentLog {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, SentLog};
+    use super::{MAX_RECORDS, SentLog};
     use crate::tcp::machine::seq::Seq;
     use proptest::prelude::{any, prop, proptest};
 
@@ -211,11 +211,11 @@ mod tests {
     #[test]
     fn the_number_of_records_is_bounded() {
         let mut log = SentLog::default();
-        let end = 2 * MOST as u32;
+        let end = 2 * MAX_RECORDS as u32;
         for n in 1..=end {
             log.push(Seq(n), u64::from(n));
         }
-        assert_eq!(log.records.len(), MOST);
+        assert_eq!(log.records.len(), MAX_RECORDS);
         let mut seen = 0;
         log.acknowledge(Seq(0), Seq(end), |part| seen += part.end - part.first);
         assert_eq!((seen, log.records.len()), (end, 0));

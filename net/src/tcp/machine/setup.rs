@@ -4,9 +4,9 @@ use super::window::scale_for;
 use crate::types::{Congestion, Keepalive};
 
 /// The smallest MSS that a program can set (Linux's `TCP_MIN_MSS`).
-const MSS_LEAST: u16 = 88;
+const MIN_MSS: u16 = 88;
 /// RFC 9293, 3.8.6.3, MUST-40: less than half a second.
-const DELAY_MOST_NS: u64 = 499_000_000;
+const MAX_DELAY_NS: u64 = 499_000_000;
 
 /// Options of a connection. Those of a listener are inherited by the connections it establishes
 /// from then on.
@@ -60,9 +60,9 @@ impl Options {
     pub(crate) fn change(&self, setup: &mut Setup) {
         setup.pacing = self.pacing;
         setup.tell_timeout = self.user_timeout_option;
-        setup.delayed_ack_ns = self.delayed_ack_ns.min(DELAY_MOST_NS);
+        setup.delayed_ack_ns = self.delayed_ack_ns.min(MAX_DELAY_NS);
         if self.mss > 0 {
-            setup.mss = setup.mss.min(self.mss.max(MSS_LEAST));
+            setup.mss = setup.mss.min(self.mss.max(MIN_MSS));
         }
     }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::ptr::null_mut;
 
 /// Requests that the kernel has at once.
-pub const MOST: usize = 256;
+pub const MAX_REQUESTS: usize = 256;
 /// Alignment of memory, offset and length, in bytes: a sector of most disks. Disks with larger
 /// sectors refuse the request, and the caller makes it through the page cache.
 pub const ALIGN: usize = 512;
@@ -80,7 +80,8 @@ impl Aio {
         // SAFETY: plain calls; the context is written.
         unsafe {
             let event = OwnedFd(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK));
-            if event.0 < 0 || libc::syscall(libc::SYS_io_setup, MOST, &raw mut context) < 0 {
+            if event.0 < 0 || libc::syscall(libc::SYS_io_setup, MAX_REQUESTS, &raw mut context) < 0
+            {
                 return None;
             }
             Some(Aio {
@@ -115,7 +116,7 @@ impl Aio {
         offset: i64,
         key: u64,
     ) -> bool {
-        if self.added.len() + self.under_way >= MOST || self.added.try_reserve(1).is_err() {
+        if self.added.len() + self.under_way >= MAX_REQUESTS || self.added.try_reserve(1).is_err() {
             return false;
         }
         let (opcode, rw_flags) = match command {

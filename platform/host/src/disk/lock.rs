@@ -28,7 +28,7 @@ const TRIES: u32 = 20;
 /// The time between two, in milliseconds.
 const PAUSE_MS: i64 = 25;
 /// How many open files a search for a lock's holder looks at.
-const MOST_FILES: usize = 100_000;
+const MAX_FILES: usize = 100_000;
 
 /// Access for which a disk is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn bytes(kind: i32, start: i64, len: i64) -> libc::flock {
     }
 }
 
-/// Locks the open file `fd`, which has to be readable, for this use, until [`give_back`] or the
+/// Locks the open file `fd`, which has to be readable, for this use, until [`unlock`] or the
 /// last use of the open file. A second lock in this process is one of another program. Blocks for
 /// half a second at most where nothing to be seen holds the lock that is in the way, and for as
 /// long as a network's file system takes.
@@ -138,12 +138,12 @@ fn take_by(call: Call, fd: i32, usage: Usage) -> Result<(), Refusal> {
             Ok(None) => return Ok(()),
             Ok(Some(byte)) => byte,
             Err(error) => {
-                give_back_by(call, fd);
+                unlock_by(call, fd);
                 return Err(Refusal::Unsupported(error));
             }
         };
         let holder = holder(fd, byte);
-        give_back_by(call, fd);
+        unlock_by(call, fd);
         // Two that tried at once refuse each other: each tries once more, at a time of its own.
         if tried > 0 && (holder.is_some() || tried >= TRIES) {
             let writes = byte == USED + WRITE;
@@ -192,11 +192,11 @@ pub fn take_along(fd: i32, usage: Usage) {
 }
 
 /// Gives the locks of an open file back.
-pub fn give_back(fd: i32) {
-    give_back_by(fcntl, fd);
+pub fn unlock(fd: i32) {
+    unlock_by(fcntl, fd);
 }
 
-fn give_back_by(call: Call, fd: i32) {
+fn unlock_by(call: Call, fd: i32) {
     for start in [USED, UNSHARED] {
         // It fails where there are no locks.
         let _ = call(fd, libc::F_OFD_SETLK, &mut bytes(libc::F_UNLCK, start, 100));
@@ -221,7 +221,7 @@ fn holder(fd: i32, byte: i64) -> Option<Holder> {
     let mut buffer = [0; 1024];
     let text = contents(&format!("/proc/self/fdinfo/{fd}"), &mut buffer)?;
     let file = locks(text).next()?.file.to_string();
-    let mut left = MOST_FILES;
+    let mut left = MAX_FILES;
     entries("/proc", &mut |process| {
         let folder = format!("/proc/{process}/fdinfo");
         let found = entries(&folder, &mut |number| {
@@ -291,7 +291,7 @@ fn contents<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
 }
 
 /// Calls `look` with each number among the names of a folder until that finds something.
-fn entries<T>(folder: &str, look: &mut dyn FnMut(i32) -> Option<T>) -> Option<T> {
+fn entries<T>(folder: &str, visit: &mut dyn FnMut(i32) -> Option<T>) -> Option<T> {
     let folder = CString::new(folder).ok()?;
     // SAFETY: `folder` ends with a zero byte.
     let directory = unsafe { libc::opendir(folder.as_ptr()) };
@@ -308,7 +308,7 @@ fn entries<T>(folder: &str, look: &mut dyn FnMut(i32) -> Option<T>) -> Option<T>
         // SAFETY: a name ends with a zero byte.
         let name = unsafe { CStr::from_ptr((&raw const (*entry).d_name).cast()) };
         let number = name.to_str().ok().and_then(|name| name.parse().ok());
-        found = number.and_then(&mut *look);
+        found = number.and_then(&mut *visit);
     }
     // SAFETY: it was opened here, and is not used after.
     unsafe { libc::closedir(directory) };
@@ -317,7 +317,7 @@ fn entries<T>(folder: &str, look: &mut dyn FnMut(i32) -> Option<T>) -> Option<T>
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, Holder, InUse, Refusal, Usage, give_back, locks, take, take_along, take_by};
+    use super::{Held, Holder, InUse, Refusal, Usage, locks, take, take_along, take_by, unlock};
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::path::PathBuf;
@@ -367,7 +367,7 @@ mod tests {
             let file = image.open(usage);
             assert_eq!(take(file.as_raw_fd(), usage), Ok(()));
             assert_eq!(held(&file), bytes);
-            give_back(file.as_raw_fd());
+            unlock(file.as_raw_fd());
             assert_eq!(held(&file), []);
         }
     }
@@ -395,12 +395,12 @@ mod tests {
             assert_eq!(answered, answer, "{first:?}, {second:?}");
             if answered.is_err() {
                 assert_eq!(held(&other), [], "{first:?}, {second:?}");
-                give_back(one.as_raw_fd());
+                unlock(one.as_raw_fd());
                 assert_eq!(take(other.as_raw_fd(), second), Ok(()));
             }
             // A child of another test may have copies for a while.
             for file in [one, other] {
-                give_back(file.as_raw_fd());
+                unlock(file.as_raw_fd());
             }
         }
     }

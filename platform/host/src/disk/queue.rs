@@ -15,12 +15,12 @@
 //! the disk later brings old sectors back (Linux says so with `EIO` for the next flush). So a write
 //! waits for those of the other way to the same pages; large ones go the same way then. By less
 //! than whole pages only those past the cache go that belong together. They also wait until the
-//! page cache has written the pages that they go to ([`Unsettled`]), so that `io_submit` doesn't.
+//! page cache has written the pages that they go to ([`Unflushed`]), so that `io_submit` doesn't.
 
 use super::OwnedFd;
 use super::aio::{ALIGN, Aio, Command};
 use super::request::{IoRequest, Kind};
-use super::unsettled::Unsettled;
+use super::unflushed::Unflushed;
 use crate::ring::{Handle, Owner};
 use crate::{Host, Interest, check};
 use alloc::collections::VecDeque;
@@ -35,7 +35,7 @@ use rustix_uring::{Errno, opcode};
 use slab::Slab;
 
 /// Requests under way at once; others wait their turn.
-const MOST: usize = 256;
+const MAX_REQUESTS: usize = 256;
 /// A page of the page cache, or several.
 const PAGE: usize = 4096;
 /// Bytes from which a write goes past the page cache although there is a ring: what a copy costs is
@@ -52,7 +52,7 @@ const WRITE_AND_WAIT: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE
     | libc::SYNC_FILE_RANGE_WAIT_AFTER;
 /// The key of a request of our own that has the page cache write what it has; others are places in
 /// a [`Slab`].
-const SETTLE: usize = (1 << 48) - 1;
+const FLUSH_KEY: usize = (1 << 48) - 1;
 
 /// A request that the kernel has.
 struct UnderWay {
@@ -85,7 +85,7 @@ pub struct Queue {
     under_way: Slab<UnderWay>,
     /// How many of those went past the page cache.
     past: usize,
-    unsettled: Unsettled,
+    unflushed: Unflushed,
     /// Ended, but not reported.
     ended: VecDeque<(u64, Result<(), BlockError>)>,
 }
@@ -105,7 +105,7 @@ impl Queue {
             cached: true,
             under_way: Slab::new(),
             past: 0,
-            unsettled: Unsettled::new(),
+            unflushed: Unflushed::new(),
             ended: VecDeque::new(),
         }
     }
@@ -160,7 +160,7 @@ impl Queue {
         if self.cached && io.kind == Kind::Read && self.read_cached(&mut io) {
             return Submitted::Done(Ok(()));
         }
-        if self.under_way.len() >= MOST {
+        if self.under_way.len() >= MAX_REQUESTS {
             return Submitted::Full;
         }
         let together = matches!(request, Request::Write { together: true, .. });
@@ -181,12 +181,12 @@ impl Queue {
         if past && !by_ring && self.add(key, io) || self.push(key, io) {
             self.past += usize::from(past);
             if io.kind == Kind::Flush {
-                self.unsettled.begin(key);
+                self.unflushed.begin(key);
             }
             return Submitted::Taken;
         }
         self.under_way.remove(key);
-        self.unsettled.wrote(pages(&io));
+        self.unflushed.wrote(pages(&io));
         Submitted::Done(io.now(self.file.0))
     }
 
@@ -227,20 +227,20 @@ impl Queue {
         let Some(ring) = self
             .ring
             .as_ref()
-            .filter(|_| self.unsettled.meets(&pages(io)))
+            .filter(|_| self.unflushed.meets(&pages(io)))
         else {
             return true;
         };
-        if !self.unsettled.is_settling() {
+        if !self.unflushed.is_flushing() {
             // Whole, so that writes that belong together wait together.
             let all = opcode::SyncFileRange::new(Fd(self.file.0), 0)
                 .flags(WRITE_AND_WAIT)
                 .build();
             // SAFETY: the request has no memory.
-            if !unsafe { ring.push(all, SETTLE as u64, true) } {
+            if !unsafe { ring.push(all, FLUSH_KEY as u64, true) } {
                 return true;
             }
-            self.unsettled.begin(SETTLE);
+            self.unflushed.begin(FLUSH_KEY);
         }
         false
     }
@@ -285,7 +285,7 @@ impl Queue {
             aio: Some(aio),
             under_way,
             past: passed,
-            unsettled,
+            unflushed,
             ended,
             ..
         } = self
@@ -303,7 +303,7 @@ impl Queue {
             {
                 *passed -= usize::from(past);
                 ended.push_back((tag, io.now(file.0)));
-                unsettled.wrote(whole);
+                unflushed.wrote(whole);
             }
         });
     }
@@ -329,9 +329,9 @@ impl Queue {
 
     /// A system call for a request has ended.
     fn note(&mut self, key: usize, result: Result<usize, Errno>) {
-        if key == SETTLE {
+        if key == FLUSH_KEY {
             // A page that couldn't be written isn't tried again, so that no one waits for it.
-            self.unsettled.end(key, true);
+            self.unflushed.end(key, true);
             return;
         }
         let Some(request) = self.under_way.get_mut(key) else {
@@ -369,9 +369,9 @@ impl Queue {
             self.past -= usize::from(past);
             let result = ended.unwrap_or_else(|| io.now(self.file.0));
             if io.kind == Kind::Flush {
-                self.unsettled.end(key, result.is_ok());
+                self.unflushed.end(key, result.is_ok());
             } else if io.writes() && !past {
-                self.unsettled.wrote(whole);
+                self.unflushed.wrote(whole);
             }
             self.ended.push_back((tag, result));
         }

@@ -66,7 +66,7 @@ struct Sleep(Handle);
 unsafe impl Send for Sleep {}
 
 impl Suspend for Sleep {
-    fn is_away(&self) -> bool {
+    fn is_unresponsive(&self) -> bool {
         false
     }
 

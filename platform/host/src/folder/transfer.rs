@@ -29,7 +29,7 @@ const LONG_NS: u64 = 10_000_000;
 /// For how long writes are offloaded after such a wait, in nanoseconds.
 const REST_NS: u64 = 1_000_000_000;
 /// Syncs under way at once; others wait their turn.
-const MOST_SYNCS: usize = 16;
+const MAX_SYNCS: usize = 16;
 
 /// File systems whose writes are copied to the page cache, and no more (`linux/magic.h`): ext2 to
 /// ext4, XFS, Btrfs, F2FS, bcachefs, tmpfs, and overlays, which have containers on one of those.
@@ -106,7 +106,7 @@ impl Transfer {
     /// # Safety
     /// The memory that `call` points to stays valid until the call has ended.
     unsafe fn wait(&self, call: Call, on_ring: bool) -> Result<Option<usize>, Error> {
-        if self.fiber.is_away() {
+        if self.fiber.is_unresponsive() {
             return Err(Error::Busy);
         }
         // SAFETY: the caller's promise; this function returns when it has ended.
@@ -220,7 +220,7 @@ impl Transfer {
     /// Begins a sync, `call` of a descriptor of its own for `fd`, with whose end the job that is
     /// being done ends.
     pub fn sync(&self, fd: &OwnedFd, call: fn(i32) -> Call) -> Result<(), Error> {
-        while self.syncs.get() >= MOST_SYNCS {
+        while self.syncs.get() >= MAX_SYNCS {
             self.fiber.wait();
         }
         // SAFETY: a plain call.

@@ -97,7 +97,7 @@ fn a_child_leaves_its_parents_ring_alone() {
         put(writer);
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
-        handle.with(super::Ring::go_on);
+        handle.with(super::Ring::submit_urgent);
         // SAFETY: the child calls nothing that another thread's locks could stop, and ends.
         unsafe {
             let child = libc::fork();
@@ -124,10 +124,10 @@ fn what_is_not_urgent_begins_with_the_second_chance() {
         for urgent in [true, false] {
             // SAFETY: `byte` lives until the end of the test, and the requests end before.
             assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, urgent) });
-            handle.with(super::Ring::go_on);
+            handle.with(super::Ring::submit_urgent);
             if !urgent {
                 assert_eq!(ended(&owner), None);
-                handle.with(super::Ring::go_on);
+                handle.with(super::Ring::submit_urgent);
             }
             assert_eq!(ended(&owner), Some((1, Ok(1))), "urgent: {urgent}");
             put(writer);
@@ -145,7 +145,7 @@ fn nobody_sleeps_on_what_another_has_found() {
         put(writer);
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { one.push(read_of(reader, &mut byte), 1, true) });
-        handle.with(super::Ring::go_on);
+        handle.with(super::Ring::submit_urgent);
         assert_eq!(ended(&other), None);
         let start = Instant::now();
         let time = Duration::from_secs(20);
@@ -299,11 +299,11 @@ fn what_is_due_is_seen_without_a_wait() {
         for _ in 0..3 {
             // SAFETY: `byte` lives until the end of the test, and the request ends before.
             assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
-            handle.with(Ring::go_on);
+            handle.with(Ring::submit_urgent);
             assert_eq!(ended(&owner), None);
             put(writer);
             // As in a program that is busy: its waits end at once.
-            handle.with(Ring::go_on);
+            handle.with(Ring::submit_urgent);
             assert_eq!(ended(&owner), Some((1, Ok(1))));
         }
         // More than the kernel has room for at a time.
@@ -313,7 +313,7 @@ fn what_is_due_is_seen_without_a_wait() {
         }
         let mut found = 0;
         for _ in 0..1000 {
-            handle.with(Ring::go_on);
+            handle.with(Ring::submit_urgent);
             found += core::iter::from_fn(|| ended(&owner)).count();
         }
         assert_eq!(found, 2000);

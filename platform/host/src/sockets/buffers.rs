@@ -152,7 +152,7 @@ impl Buffers {
     }
 
     /// Gives a buffer back that the kernel has handed out.
-    pub fn give_back(&mut self, id: u16) {
+    pub fn recycle(&mut self, id: u16) {
         if id < COUNT {
             self.give(id);
         }
@@ -196,7 +196,7 @@ impl Buffers {
         if chain.is_empty() {
             chain.last = NONE;
         }
-        self.give_back(first);
+        self.recycle(first);
     }
 
     /// Gives all buffers of a chain back.

@@ -10,7 +10,7 @@ use net::{Cidr, Counters, Dhcp, InterfaceId, InterfaceStatus};
 use platform::System;
 
 /// Bytes that are read of a file.
-const FILE_MOST: usize = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 
 /// Files that say how names are looked up (resolv.conf(5), hosts(5)).
 const RESOLVER: &CStr = c"/etc/resolv.conf";
@@ -36,7 +36,7 @@ fn text(path: &CStr) -> String {
     // SAFETY: reads the path.
     let fd = OwnedFd(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) });
     let mut bytes = Vec::new();
-    while fd.0 >= 0 && bytes.len() < FILE_MOST {
+    while fd.0 >= 0 && bytes.len() < MAX_FILE {
         let mut piece = [0u8; 4096];
         // SAFETY: writes within `piece`.
         let n = unsafe { libc::read(fd.0, piece.as_mut_ptr().cast(), piece.len()) };

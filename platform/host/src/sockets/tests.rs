@@ -350,7 +350,7 @@ fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
             let block: Vec<u8> = (0..len).map(|at| (sent.len() + at) as u8).collect();
             let n = world.sockets.write(client, &block).unwrap_or(0);
             sent.extend(&block[..n]);
-            settle_once(world);
+            step(world);
             // A peek shows what the next read takes.
             let mut room = vec![0; 1 + next(&mut random) % 16_000];
             if heard.len() < sent.len() {
@@ -380,7 +380,7 @@ fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
 }
 
 /// Lets what has come be noted, until there is nothing new.
-fn settle(world: &mut World) {
+fn drain(world: &mut World) {
     for _ in 0..4 {
         let end = Host::monotonic_ns() + 5_000_000;
         world.interest.clear();
@@ -418,10 +418,10 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
         for (client, server) in &pairs {
             let nothing = world.sockets.read(*server, &mut [0], 0);
             assert_eq!(nothing, Err(Error::WouldBlock));
-            settle_once(world);
+            step(world);
             assert_eq!(world.sockets.write(*client, &block), Ok(block.len()));
         }
-        settle(world);
+        drain(world);
         for (_, server) in &pairs {
             let mut heard = Vec::new();
             while heard.len() < block.len() {
@@ -436,7 +436,7 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
             while let Ok(n) = world.sockets.write(client, &block) {
                 sent += n;
             }
-            settle_once(world);
+            step(world);
         }
         assert_eq!(world.sockets.write(client, &block), Err(Error::WouldBlock));
         let mut heard = 0;
@@ -447,7 +447,7 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
         for (client, server) in pairs.into_iter().cycle().take(400) {
             let nothing = world.sockets.read(server, &mut [0], 0);
             assert_eq!(nothing, Err(Error::WouldBlock));
-            settle_once(world);
+            step(world);
             assert_eq!(world.sockets.write(client, b"again"), Ok(5));
             let ready = |s: &mut Sockets| match s.readiness(server)?.readable {
                 true => Ok(()),
@@ -475,7 +475,7 @@ fn a_kernel_that_brings_nothing_is_asked_for_events() {
             assert_eq!(nothing, Err(Error::WouldBlock));
         }
         assert_eq!(world.sockets.write(client, b"brought"), Ok(7));
-        settle(world);
+        drain(world);
         if matches!(world.sockets.watch, Watch::Ring(_)) {
             // Linux before 6.0 refuses the request.
             let generation = world.sockets.socket(other).expect("open").generation;
@@ -502,7 +502,7 @@ fn a_kernel_that_brings_nothing_is_asked_for_events() {
 }
 
 /// Begins what was asked for, and notes what has come.
-fn settle_once(world: &mut World) {
+fn step(world: &mut World) {
     world.interest.submit_all();
     Transport::poll(&mut world.sockets, Host::monotonic_ns(), 64);
 }

@@ -12,7 +12,7 @@ use platform::Direction;
 /// `IPV6_MULTICAST_ALL` (linux/in6.h).
 const IPV6_MULTICAST_ALL: i32 = 29;
 /// The largest datagram.
-const LARGEST: usize = 65_535;
+const MAX_DATAGRAM: usize = 65_535;
 
 /// A UDP socket's own address, and the peer that it is restricted to.
 pub struct Peer {
@@ -138,7 +138,7 @@ impl Sockets {
         most: usize,
         f: &mut dyn FnMut(&[u8], SocketAddr),
     ) -> Result<usize, Error> {
-        let mut room = vec![0; LARGEST];
+        let mut room = vec![0; MAX_DATAGRAM];
         let mut count = 0;
         while count < most {
             match self.udp_take(handle, &mut room) {

@@ -212,7 +212,7 @@ impl Watch {
     }
 
     /// Asks the system for events. Whether there may be more than it told.
-    pub fn look(&mut self) -> bool {
+    pub fn poll(&mut self) -> bool {
         let Watch::Epoll(epoll, found) = self else {
             return false;
         };

@@ -6,7 +6,7 @@
 //! the wait that follows says whether there was more.
 
 /// The most frames that are taken without a look at what else there is to do.
-const MOST: usize = 64;
+const MAX_FRAMES: usize = 64;
 /// Number of batches ended by the guess after which a larger one is tried.
 const PATIENCE: u8 = 16;
 
@@ -41,7 +41,7 @@ impl Polling {
                 self.guessed += 1;
                 if self.guessed == PATIENCE {
                     self.guessed = 0;
-                    self.expected = (self.expected * 2).min(MOST);
+                    self.expected = (self.expected * 2).min(MAX_FRAMES);
                 }
                 false
             }
@@ -54,7 +54,7 @@ impl Polling {
                     self.skipped = true;
                     false
                 }
-                None => self.expect(MOST),
+                None => self.expect(MAX_FRAMES),
             },
         }
     }

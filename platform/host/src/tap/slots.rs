@@ -1,7 +1,7 @@
 //! Memory for frames that the ring reads and writes behind Rust's back: it is reached by pointers
 //! only, and stays when its owner goes while requests are under way.
 
-use super::{HEADER, LARGEST};
+use super::{HEADER, MAX_FRAME};
 use crate::ring::{Handle, Owner};
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
@@ -10,7 +10,7 @@ use rustix_uring::Errno;
 use rustix_uring::squeue::Entry;
 
 /// Bytes of a slot: the largest frame with its header.
-pub const SLOT: usize = (HEADER + LARGEST).next_multiple_of(64);
+pub const SLOT: usize = (HEADER + MAX_FRAME).next_multiple_of(64);
 
 /// Slots of memory, one for each frame.
 pub struct Slots {
@@ -23,11 +23,11 @@ pub struct Slots {
 
 /// Bytes that the C library maps instead of taking them from memory that was used (glibc's
 /// `M_MMAP_THRESHOLD` is 128 KiB): pages that no frame touches are never there.
-pub const LEAST: usize = 2 * SLOT;
+pub const MIN_MAPPED: usize = 2 * SLOT;
 
 fn layout(count: u32) -> Option<Layout> {
     // `malloc`'s own alignment.
-    Layout::from_size_align((count as usize * SLOT).max(LEAST), 16).ok()
+    Layout::from_size_align((count as usize * SLOT).max(MIN_MAPPED), 16).ok()
 }
 
 impl Slots {

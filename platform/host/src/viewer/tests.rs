@@ -5,7 +5,7 @@ use platform::display;
 use platform::error::{Error, Stop};
 use platform::input::{SYN_DROPPED, SYN_REPORT, kind};
 use std::vec::Vec;
-use viewer::{Event, Kind, LONGEST, Request};
+use viewer::{Event, Kind, MAX_MESSAGE, Request};
 
 /// The process's end, once the viewer's has said that there are a display and two devices.
 fn connect() -> (Peer, OwnedFd) {
@@ -40,7 +40,7 @@ fn put(to: &OwnedFd, event: &Event) {
 /// Takes the requests that have arrived, and those that waited for that.
 fn take_all(from: &OwnedFd, peer: &Peer) -> Vec<Request> {
     let mut all = Vec::new();
-    let mut bytes = [0; LONGEST];
+    let mut bytes = [0; MAX_MESSAGE];
     loop {
         let flags = libc::MSG_DONTWAIT;
         // SAFETY: writes within `bytes`.

@@ -38,7 +38,7 @@ pub const CURSOR_SIZE: usize = 64;
 pub const CURSOR_PIXELS: usize = CURSOR_SIZE * CURSOR_SIZE;
 
 /// Bytes of the longest message.
-pub const LONGEST: usize = 4 * (CURSOR_PIXELS + 8);
+pub const MAX_MESSAGE: usize = 4 * (CURSOR_PIXELS + 8);
 
 /// Types and codes of events, those of Linux's `input-event-codes.h`.
 pub mod evdev {
@@ -373,7 +373,7 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
-    use super::{CURSOR_PIXELS, Event, Kind, LONGEST, Request};
+    use super::{CURSOR_PIXELS, Event, Kind, MAX_MESSAGE, Request};
     use alloc::vec;
 
     #[test]
@@ -409,7 +409,7 @@ mod tests {
         ];
         for request in all {
             let bytes = request.encode();
-            assert!(bytes.len() <= LONGEST, "{request:?}");
+            assert!(bytes.len() <= MAX_MESSAGE, "{request:?}");
             assert_eq!(Request::decode(&bytes).as_ref(), Some(&request));
             for len in 0..bytes.len().min(40) {
                 assert_ne!(Request::decode(&bytes[..len]).as_ref(), Some(&request));

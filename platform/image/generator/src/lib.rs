@@ -81,7 +81,7 @@ impl Generator {
 /// A seed serves so long, in nanoseconds; Linux: `CRNG_RESEED_INTERVAL`.
 const RESEED_NS: u64 = 60_000_000_000;
 /// How often the time of day is asked, which is dear.
-const LOOK_NS: u64 = 500_000_000;
+const POLL_NS: u64 = 500_000_000;
 /// A step of the time of day beyond the monotonic clock: a machine's clock shows whole seconds.
 const STEP_NS: u64 = 1_100_000_000;
 
@@ -114,12 +114,12 @@ impl Watch {
             look_at_ns: now_ns,
             seed_at_ns: now_ns + RESEED_NS,
         };
-        watch.look(now_ns, id, wall);
+        watch.check(now_ns, id, wall);
         watch
     }
 
     /// Looks: is this another machine than the last time, by its identifier or else by its clocks?
-    fn look(
+    fn check(
         &mut self,
         now_ns: u64,
         id: Option<[u64; 2]>,
@@ -131,7 +131,7 @@ impl Watch {
         if now_ns < self.look_at_ns {
             return false;
         }
-        self.look_at_ns = now_ns + LOOK_NS;
+        self.look_at_ns = now_ns + POLL_NS;
         let base = wall().map(|wall| (wall as i64).wrapping_sub(now_ns as i64));
         let before = core::mem::replace(&mut self.base_ns, base);
         before
@@ -147,7 +147,7 @@ impl Watch {
         id: Option<[u64; 2]>,
         wall: impl FnOnce() -> Option<u64>,
     ) -> Option<Want> {
-        if self.look(now_ns, id, wall) {
+        if self.check(now_ns, id, wall) {
             self.seed_at_ns = now_ns + RESEED_NS;
             return Some(Want::Now);
         }
@@ -160,7 +160,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Generator, KEY_WORDS, LOOK_NS, RESEED_NS, SEED, Want, Watch};
+    use super::{Generator, KEY_WORDS, POLL_NS, RESEED_NS, SEED, Want, Watch};
     use alloc::vec;
     use rand_chacha::ChaCha20Core;
     use rand_chacha::rand_core::SeedableRng;
@@ -279,19 +279,19 @@ mod tests {
             watch.wants(now, None, wall(now, 3 * SECOND)),
             Some(Want::Now)
         );
-        let now = now + LOOK_NS;
+        let now = now + POLL_NS;
         assert_ne!(
             watch.wants(now, None, wall(now, 3 * SECOND)),
             Some(Want::Now)
         );
         // It isn't asked more often than it must.
         assert_eq!(watch.wants(now + 1, None, || panic!("asked")), None);
-        let back = now + LOOK_NS;
+        let back = now + POLL_NS;
         assert_eq!(watch.wants(back, None, wall(back, 0)), Some(Want::Now));
         // A clock that is gone, or comes, is no step.
-        let later = back + LOOK_NS;
+        let later = back + POLL_NS;
         assert_ne!(watch.wants(later, None, || None), Some(Want::Now));
-        let later = later + LOOK_NS;
+        let later = later + POLL_NS;
         assert_ne!(
             watch.wants(later, None, wall(later, 7 * SECOND)),
             Some(Want::Now)

@@ -11,11 +11,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The most bytes of a queue, and so of a message (`net.core.wmem_default`).
-pub const MOST: usize = 212_992;
+pub const MAX_QUEUE: usize = 212_992;
 /// Bytes of a stream's messages that are joined, so that small ones take little memory.
 const JOINED: usize = 4096;
 /// The most messages of a socket that keeps their bounds (`net.unix.max_dgram_qlen`).
-const MOST_MESSAGES: usize = 512;
+const MAX_MESSAGES: usize = 512;
 
 /// Bytes with their sender, and the descriptors that came with them.
 pub struct Message {
@@ -77,12 +77,12 @@ impl Queue {
 
     /// Number of bytes that can be added.
     pub fn room(&self, is_stream: bool) -> usize {
-        if !is_stream && self.messages.len() >= MOST_MESSAGES {
+        if !is_stream && self.messages.len() >= MAX_MESSAGES {
             return 0;
         }
         // An empty queue takes a message of any length that is allowed.
         let around = self.messages.len() * size_of::<Message>();
-        MOST.saturating_sub(self.bytes + around)
+        MAX_QUEUE.saturating_sub(self.bytes + around)
     }
 
     /// Number of bytes that a call receives at most: of a stream all, else of the first message.
@@ -183,7 +183,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::{JOINED, MOST, Message, Name, Queue, Rights};
+    use super::{JOINED, MAX_QUEUE, Message, Name, Queue, Rights};
     use std::vec;
     use std::vec::Vec;
 
@@ -208,10 +208,10 @@ mod tests {
             push(&mut queue, &[numbers.next().unwrap_or(0)]);
             count += 1;
         }
-        assert!(count > MOST / 2, "{count}");
+        assert!(count > MAX_QUEUE / 2, "{count}");
         assert_eq!(queue.messages.len(), count.div_ceil(JOINED));
         assert_eq!(queue.available(true), count);
-        let all = take(&mut queue, MOST).into_iter();
+        let all = take(&mut queue, MAX_QUEUE).into_iter();
         assert!(all.eq((0..=u8::MAX).cycle().take(count)));
         assert!(queue.is_empty());
     }

@@ -13,12 +13,12 @@ use kernel::time;
 /// Bytes of `struct cmsghdr`: length, level and type.
 const HEADER: usize = 16;
 /// The most descriptors of a message (`SCM_MAX_FD`).
-const MOST_RIGHTS: usize = 253;
+const MAX_RIGHTS: usize = 253;
 /// Bytes of `struct mmsghdr`, and where its length is.
 const MANY: u64 = 64;
 const LENGTH: u64 = 56;
 /// The most messages of one call (`UIO_MAXIOV`).
-const MOST_MESSAGES: u64 = 1024;
+const MAX_MESSAGES: u64 = 1024;
 
 /// `struct msghdr`.
 struct Header {
@@ -40,7 +40,7 @@ fn header(start: u64) -> Result<Header> {
 }
 
 fn pieces<'a>([start, count]: [u64; 2]) -> Result<&'a [[u64; 2]]> {
-    if count > MOST_MESSAGES {
+    if count > MAX_MESSAGES {
         return Err(libc::EMSGSIZE);
     }
     super::super::vectors(start, count)
@@ -86,7 +86,7 @@ fn rights([start, len]: [u64; 2]) -> Result<Rights> {
         control = rest;
     }
     match rights.len() {
-        0..=MOST_RIGHTS => Ok(rights),
+        0..=MAX_RIGHTS => Ok(rights),
         _ => Err(libc::EINVAL),
     }
 }
@@ -212,7 +212,7 @@ pub fn receive_many(
 /// Runs `one` on each message until one fails, whose error is told if it is the first; the number
 /// of those that didn't.
 fn for_each(start: u64, count: u64, mut one: impl FnMut(u64, bool) -> Result<u64>) -> Result<u64> {
-    for done in 0..count.min(MOST_MESSAGES) {
+    for done in 0..count.min(MAX_MESSAGES) {
         let at = start + done * MANY;
         match one(at, done == 0) {
             Ok(len) => put(at + LENGTH, len as u32)?,
@@ -220,5 +220,5 @@ fn for_each(start: u64, count: u64, mut one: impl FnMut(u64, bool) -> Result<u64
             Err(_) => return Ok(done),
         }
     }
-    Ok(count.min(MOST_MESSAGES))
+    Ok(count.min(MAX_MESSAGES))
 }

@@ -1,7 +1,7 @@
 //! A lease lasts until OCaml can't reach it any more, and no longer.
 
 use super::super::{drivers, embedded, mount, open, write};
-use super::{LARGEST, MOST, begin, end, leasable, next};
+use super::{MAX_LEASE, MAX_LEASES, begin, end, leasable, next};
 use crate::Runtime;
 use crate::disks::install;
 use crate::types::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
@@ -118,14 +118,14 @@ fn what_nothing_looks_at_is_given_back() {
 
 #[test]
 fn what_is_asked_for_is_checked() {
-    let (mut rt, fd) = runtime(&mut vec![7; LARGEST + 5000]);
+    let (mut rt, fd) = runtime(&mut vec![7; MAX_LEASE + 5000]);
     let rt = &mut rt;
     for (position, len, expected) in [
         (-1, 1, no(Error::Invalid)),
         (0, -1, no(Error::Invalid)),
         (0, 0, no(Error::Invalid)),
         (Int::MAX, 1, Ok(0)),
-        (LARGEST as Int + 5000, 1, Ok(0)),
+        (MAX_LEASE as Int + 5000, 1, Ok(0)),
     ] {
         assert_eq!(
             begin(rt, fd, position, len, 1),
@@ -136,7 +136,7 @@ fn what_is_asked_for_is_checked() {
     let mut array = Bigarray::of(&mut []);
     let key = lease(rt, fd, 0, Int::MAX);
     let most = shown(rt, key, &mut array).concat().len();
-    assert!((1..=LARGEST).contains(&most), "{most}");
+    assert!((1..=MAX_LEASE).contains(&most), "{most}");
     // It is shown through an empty bigarray, and always the same one.
     let mut bytes = [0; 4];
     let mut full = Bigarray::of(&mut bytes);
@@ -188,13 +188,13 @@ fn no_more_is_lent_than_may_be() {
         .expect("used")
         .leases
         .bytes = before;
-    for key in 3..=MOST as Int {
+    for key in 3..=MAX_LEASES as Int {
         assert_eq!(lease(rt, always, 0, 50), key);
     }
-    assert_eq!(out(rt), (MOST, before));
+    assert_eq!(out(rt), (MAX_LEASES, before));
     assert_eq!(begin(rt, always, 0, 50, 1), no(Error::OutOfMemory));
     let mut array = Bigarray::of(&mut []);
     assert_eq!(end(rt, 1, &mut array.view()), Ok(0));
-    assert_eq!(out(rt), (MOST - 1, before - 40));
+    assert_eq!(out(rt), (MAX_LEASES - 1, before - 40));
     assert_eq!(lease(rt, always, 0, 50), 1);
 }

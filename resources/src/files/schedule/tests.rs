@@ -78,7 +78,7 @@ enum Asks {
 #[derive(Clone, Debug)]
 enum Event {
     Push(Asked, bool),
-    /// A time slice that is over after this number of looks at the clock.
+    /// A time slice that is over after this number of polls at the clock.
     Run(usize),
     /// The device ends one request more than this number, with success or not.
     Complete(usize, bool),
@@ -356,8 +356,8 @@ impl World {
     }
 
     /// Does what the schedule says for a time slice.
-    fn run(&mut self, looks: usize) {
-        let left = Cell::new(looks);
+    fn run(&mut self, polls: usize) {
+        let left = Cell::new(polls);
         let is_over = || left.replace(left.get().saturating_sub(1)) == 0;
         while !self.gone {
             match self.schedule.next(is_over, SECTOR) {
@@ -431,7 +431,7 @@ impl World {
                 }
             }
         }
-        if looks > 10_000 && !self.gone {
+        if polls > 10_000 && !self.gone {
             assert!(!self.schedule.is_runnable());
         }
     }
@@ -531,7 +531,7 @@ impl World {
                     waits || matches!(asked, Asked::Unmount | Asked::Mount),
                 );
             }
-            Event::Run(looks) => self.run(looks),
+            Event::Run(polls) => self.run(polls),
             Event::Complete(n, ok) => (0..=n).for_each(|_| self.complete(ok)),
             Event::AtOnce(at_once) => self.device.at_once = at_once,
             Event::Flushed(ok) => self.flushed(ok),
@@ -540,7 +540,7 @@ impl World {
                     return;
                 };
                 let queued = self.queued.iter().position(|(queued, _)| *queued == token);
-                let taken = self.schedule.take_back(token);
+                let taken = self.schedule.cancel(token);
                 if let Some(place) = queued.filter(|_| taken) {
                     self.queued.remove(place);
                     self.waiting.remove(&token);

@@ -111,7 +111,7 @@ impl Schedule {
     }
 
     /// Ends the time-out when the device has done all that was asked of it.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn end_timeout(&mut self) {
         if self.is_timed_out() && self.active.is_none() && !self.barrier.is_pending() {
             self.device = Device::Answering { granted: 0 };
             self.told.push(Action::Recovered);

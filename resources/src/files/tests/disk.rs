@@ -52,17 +52,17 @@ fn unmounted(rt: &mut Runtime, point: &str) -> Int {
 /// A read of cached data completes in the call, and is counted.
 #[test]
 fn what_is_in_memory_is_read_in_the_call() {
-    const MOST: usize = 1 << 20;
+    const MAX_AT_ONCE: usize = 1 << 20;
     let (mut rt, _) = runtime("cached");
     let rt = &mut rt;
     let fd = opened(rt, "/data/a");
-    written(rt, fd, &mut vec![3; MOST + 512]);
+    written(rt, fd, &mut vec![3; MAX_AT_ONCE + 512]);
     synced(rt);
     let hits = |rt: &Runtime| statistics(rt, "/data").expect("mounted").hits;
-    let mut back = vec![0; MOST + 512];
+    let mut back = vec![0; MAX_AT_ONCE + 512];
     // Data that was written in bulk isn't cached.
     let answer = read(rt, fd, Piece::of(&mut back), 0, 2);
-    assert_eq!(result(rt, 2, answer), MOST as Int + 512);
+    assert_eq!(result(rt, 2, answer), MAX_AT_ONCE as Int + 512);
     let before = hits(rt);
     let (small, all) = back.split_at_mut(512);
     assert_eq!(read(rt, fd, Piece::of(small), -1, 2), Ok(512));
@@ -70,7 +70,7 @@ fn what_is_in_memory_is_read_in_the_call() {
     assert_eq!(read(rt, fd, Piece::of(small), -1, 2), Ok(512));
     assert_eq!(seek(rt, fd, 0, 1, 2), Ok(1024));
     assert_eq!(hits(rt), before + 2);
-    assert_eq!(read(rt, fd, Piece::of(all), 0, 2), Ok(MOST));
+    assert_eq!(read(rt, fd, Piece::of(all), 0, 2), Ok(MAX_AT_ONCE));
     assert!(all.iter().all(|byte| *byte == 3));
 }
 

@@ -79,7 +79,7 @@ fn is_ready() -> bool {
     })
 }
 
-fn looks() -> usize {
+fn polls() -> usize {
     ORDERS.with(|orders| orders.looks.get())
 }
 
@@ -136,10 +136,10 @@ impl Volume for Told {
 
     fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let how = ORDERS.with(|orders| {
-            orders.away.borrow_mut().push(self.fiber.is_away());
+            orders.away.borrow_mut().push(self.fiber.is_unresponsive());
             orders.read.get()
         });
-        if how != How::Not && self.fiber.is_away() {
+        if how != How::Not && self.fiber.is_unresponsive() {
             return Err(::fs::Error::Io);
         }
         self.wait(how);
@@ -269,12 +269,12 @@ fn a_call_that_waits_keeps_only_its_own_volume() {
     assert_eq!(size(rt, other, 3), Ok(100));
     // A sync of all ends with the last of them.
     assert_eq!(sync(rt, 4), PENDING);
-    assert_eq!(looks(), 1);
+    assert_eq!(polls(), 1);
     for count in 2..10 {
         // Nothing is done for it before something happens, and each time it looks once.
         assert_eq!(deadline(rt), None);
         step(rt);
-        assert_eq!((looks(), completed(rt)), (count, vec![]));
+        assert_eq!((polls(), completed(rt)), (count, vec![]));
     }
     assert!(!finish(rt));
     ORDERS.with(|orders| orders.ready.set(true));
@@ -293,9 +293,9 @@ fn who_gives_way_comes_back_at_once() {
     assert_eq!(file_sync(rt, file, 1), PENDING);
     assert_eq!((deadline(rt), completed(rt)), (Some(0), vec![]));
     assert_eq!(size(rt, other, 2), Ok(100));
-    let before = looks();
+    let before = polls();
     step(rt);
-    assert!(looks() > before);
+    assert!(polls() > before);
     ORDERS.with(|orders| orders.ready.set(true));
     step(rt);
     assert_eq!(completed(rt), [(1, 0)]);
@@ -375,11 +375,11 @@ fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
 /// their turn.
 #[test]
 fn a_read_of_much_is_not_tried_in_the_call() {
-    const MOST: usize = 1 << 20;
+    const MAX_AT_ONCE: usize = 1 << 20;
     let (mut rt, [file, _]) = runtime();
     let rt = &mut rt;
-    let mut long = vec![5; MOST + 1];
-    for (len, away) in [(MOST, true), (MOST + 1, false), (10, true)] {
+    let mut long = vec![5; MAX_AT_ONCE + 1];
+    for (len, away) in [(MAX_AT_ONCE, true), (MAX_AT_ONCE + 1, false), (10, true)] {
         let answer = read(rt, file, Piece::of(&mut long[..len]), 0, 1);
         assert_eq!(answer, Ok(len.min(100)));
         let tried = ORDERS.with(|orders| core::mem::take(&mut *orders.away.borrow_mut()));

@@ -56,7 +56,7 @@ pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut View<'_>) -> Answer {
     let out = net.zero_copy.leases.get_mut(key.wrapping_sub(1));
     let out = out.ok_or(Error::Invalid)?;
     let before = out.before.ok_or(Error::Invalid)?;
-    buffer.take_back(out.proxy, before)?;
+    buffer.restore(out.proxy, before)?;
     out.before = None;
     sweep(net);
     Ok(0)

@@ -17,7 +17,7 @@ use reactor::Cancelled;
 use reactor::table::Fd;
 
 /// The most at a time.
-const MOST: usize = 1024;
+const MAX_LENT: usize = 1024;
 /// Bytes of a part: the stack drops a part as a whole.
 const PART: usize = 64 << 10;
 
@@ -30,7 +30,7 @@ enum Memory {
 
 /// A part of the bytes, as the stack has it.
 struct Part {
-    /// Changed only by [`take_back`], which has the runtime, so that the stack doesn't read it
+    /// Changed only by [`reclaim`], which has the runtime, so that the stack doesn't read it
     /// meanwhile.
     memory: UnsafeCell<Memory>,
     acknowledged: AtomicBool,
@@ -47,7 +47,7 @@ impl SendBuffer for Part {
         // SAFETY: not changed while it is read: see `memory`.
         match unsafe { &*self.memory.get() } {
             // SAFETY: the operation completes, or is taken back, only after the stack has dropped
-            // the part or `take_back` replaced this.
+            // the part or `reclaim` replaced this.
             Memory::Lent(piece) => unsafe { piece.as_slice() },
             Memory::Own(bytes) => bytes,
         }
@@ -79,7 +79,7 @@ pub fn send(rt: &mut Runtime, fd: Fd, piece: Piece, token: Int) -> Answer {
     if piece.is_empty() {
         return Ok(0);
     }
-    if net.zero_copy.lent.len() >= MOST {
+    if net.zero_copy.lent.len() >= MAX_LENT {
         return Err(Error::TooManyOpen.into());
     }
     let mut lent = Lent {
@@ -125,7 +125,7 @@ fn give(net: &mut Net, lent: &mut Lent) {
 
 /// Returns to the program the parts that the stack has dropped; the operation's answer, once there
 /// are no others.
-fn look(net: &mut Net, lent: &mut Lent) -> Option<Result<usize, Error>> {
+fn collect(net: &mut Net, lent: &mut Lent) -> Option<Result<usize, Error>> {
     while let Some(part) = lent.parts.front()
         && Arc::strong_count(part) == 1
     {
@@ -154,7 +154,7 @@ fn look(net: &mut Net, lent: &mut Lent) -> Option<Result<usize, Error>> {
 }
 
 /// Looks after the operations, after the stack had its turn.
-pub fn go_on(rt: &mut Runtime) {
+pub fn poll(rt: &mut Runtime) {
     if rt
         .resources
         .net
@@ -169,7 +169,7 @@ pub fn go_on(rt: &mut Runtime) {
     {
         if let Some(mut lent) = net.zero_copy.lent.try_remove(key) {
             give(net, &mut lent);
-            match look(net, &mut lent) {
+            match collect(net, &mut lent) {
                 Some(answer) => rt.complete(lent.token, answer.map_err(Stop::from)),
                 // To the place that it was just taken from.
                 None => drop(net.zero_copy.lent.insert(lent)),
@@ -180,7 +180,7 @@ pub fn go_on(rt: &mut Runtime) {
 }
 
 /// The bytes that the stack still has are copied, and the program's memory is its own again.
-fn take_back(part: &Part) -> Result<(), Error> {
+fn reclaim(part: &Part) -> Result<(), Error> {
     let mut copy = Vec::new();
     let bytes = part.bytes();
     copy.try_reserve_exact(bytes.len())
@@ -196,7 +196,7 @@ fn take_all_back(lent: &Lent) -> Result<(), Error> {
     lent.parts
         .iter()
         .filter(held)
-        .try_for_each(|part| take_back(part))
+        .try_for_each(|part| reclaim(part))
 }
 
 /// Ends an operation for its program; the stack goes on sending what it was given.

@@ -1,8 +1,8 @@
 //! Which questions are answered, to whom, and when.
 
 use super::lab::{
-    ASK_A, FLUSH, OTHER, OTHERS_A, OWN_A, REVERSE, ask, knowing, lab_with, message, name, say,
-    settled,
+    ASK_A, FLUSH, OTHER, OTHERS_A, OWN_A, REVERSE, ask, established, knowing, lab_with, message,
+    name, say,
 };
 use crate::dns::message::kind;
 use crate::dns::name::Name;
@@ -10,7 +10,7 @@ use crate::testing::{MS, SECOND};
 
 #[test]
 fn rfc6762_section_6_unique_records_are_answered_at_once() {
-    let mut lab = settled();
+    let mut lab = established();
     let asked_ns = lab.world.now_ns;
     lab.hear(OTHER, &ask(&[ASK_A]));
     let said = lab.pass(3 * SECOND);
@@ -38,7 +38,7 @@ fn rfc6762_section_6_unique_records_are_answered_at_once() {
 
 #[test]
 fn rfc6762_section_6_1_what_there_isnt() {
-    let mut lab = settled();
+    let mut lab = established();
     lab.hear(OTHER, &ask(&[("soil.local", kind::TXT, 1)]));
     let said = lab.pass(2 * SECOND);
     let sections = said[0].message().records();
@@ -60,7 +60,7 @@ fn rfc6762_section_6_1_what_there_isnt() {
 
 #[test]
 fn rfc6762_section_4_the_name_behind_an_address() {
-    let mut lab = settled();
+    let mut lab = established();
     for address in ["10.0.0.1", "fd00::1"] {
         let reverse = Name::reverse(address.parse().expect("an address")).text();
         lab.hear(OTHER, &ask(&[(&reverse, kind::PTR, 1)]));
@@ -74,7 +74,7 @@ fn rfc6762_section_4_the_name_behind_an_address() {
 
 #[test]
 fn rfc6762_section_6_a_record_is_sent_to_all_once_a_second() {
-    let mut lab = settled();
+    let mut lab = established();
     let mut times = Vec::new();
     for _ in 0..50 {
         lab.hear(OTHER, &ask(&[ASK_A]));
@@ -99,7 +99,7 @@ fn rfc6762_section_6_a_record_is_sent_to_all_once_a_second() {
 
 #[test]
 fn rfc6762_section_7_1_known_answers_are_suppressed() {
-    let mut lab = settled();
+    let mut lab = established();
     lab.hear(OTHER, &knowing(&[ASK_A], &[OWN_A]));
     assert!(lab.pass(3 * SECOND).is_empty());
     // Half of the lifetime, and less than that; another host's record.
@@ -119,7 +119,7 @@ fn rfc6762_section_7_1_known_answers_are_suppressed() {
 
 #[test]
 fn rfc6762_section_7_2_known_answers_in_a_further_packet() {
-    let mut lab = settled();
+    let mut lab = established();
     let truncated = message(0x0200, &[ASK_A], [&[], &[], &[]]);
     let asked_ns = lab.world.now_ns;
     lab.hear(OTHER, &truncated);
@@ -140,7 +140,7 @@ fn rfc6762_section_7_2_known_answers_in_a_further_packet() {
 
 #[test]
 fn rfc6762_section_7_4_duplicate_answers_are_suppressed() {
-    let mut lab = settled();
+    let mut lab = established();
     let questions = [ASK_A, ("other.local", kind::A, 1)];
     lab.hear(OTHER, &ask(&questions));
     lab.hear("10.0.0.8:5353", &say(&[OWN_A]));
@@ -156,7 +156,7 @@ fn rfc6762_section_7_4_duplicate_answers_are_suppressed() {
 
 #[test]
 fn rfc6762_section_6_6_what_others_are_about_to_forget_is_said_again() {
-    let mut lab = settled();
+    let mut lab = established();
     for ttl in [0, 59] {
         lab.hear(
             OTHER,
@@ -177,7 +177,7 @@ fn rfc6762_section_6_6_what_others_are_about_to_forget_is_said_again() {
 
 #[test]
 fn rfc6762_section_5_4_answers_to_the_asker_alone() {
-    let mut lab = settled();
+    let mut lab = established();
     let alone = ask(&[("soil.local", kind::A, 0x8001)]);
     // No multicast for a quarter of the lifetime: the answer is multicast now.
     lab.hear(OTHER, &alone);
@@ -227,7 +227,7 @@ fn rfc6762_section_6_7_resolvers_that_know_dns_only() {
 
 #[test]
 fn answers_to_single_machines_are_limited() {
-    let mut lab = settled();
+    let mut lab = established();
     let mut count = 0;
     for _ in 0..500 {
         lab.hear("10.0.0.9:4000", &ask(&[ASK_A]));

@@ -67,7 +67,7 @@ pub(super) fn lab() -> Lab {
 }
 
 /// One whose name is its own, and has been for some time.
-pub(super) fn settled() -> Lab {
+pub(super) fn established() -> Lab {
     let mut lab = lab();
     lab.pass(40 * SECOND);
     assert_eq!(lab.responder.name().as_deref(), Some("soil.local"));
@@ -80,7 +80,7 @@ impl Lab {
         let end_ns = self.world.now_ns + duration_ns;
         let mut said = Vec::new();
         loop {
-            self.world.settle();
+            self.world.run_now();
             let now_ns = self.world.now_ns;
             let polled = self.responder.poll(&mut self.world.stacks[0], now_ns);
             let frames = self.host.take(&mut self.world);

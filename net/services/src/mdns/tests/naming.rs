@@ -5,8 +5,8 @@ use net::sim::packet;
 
 use super::super::{Responder, host};
 use super::lab::{
-    ASK_A, FLUSH, Lab, OTHER, OTHERS_A, REVERSE, Said, ask, lab, lab_with, message, name, say,
-    settled,
+    ASK_A, FLUSH, Lab, OTHER, OTHERS_A, REVERSE, Said, ask, established, lab, lab_with, message,
+    name, say,
 };
 use crate::dns::message::kind;
 use crate::testing::{MS, SECOND, randomness};
@@ -147,7 +147,7 @@ fn rfc6762_section_8_2_of_two_probes_the_later_data_wins() {
 
 #[test]
 fn rfc6762_section_9_conflicts_with_a_name_of_ours() {
-    let mut lab = settled();
+    let mut lab = established();
     // Another host claims the name and stays silent afterwards.
     lab.hear(OTHER, &say(&[OTHERS_A]));
     let said = lab.pass(10 * SECOND);
@@ -174,7 +174,7 @@ fn rfc6762_section_9_conflicts_with_a_name_of_ours() {
 
 #[test]
 fn rfc6762_section_10_1_goodbye() {
-    let mut lab = settled();
+    let mut lab = established();
     let now_ns = lab.world.now_ns;
     lab.responder.finish(&mut lab.world.stacks[0], now_ns);
     let frames = lab.host.take(&mut lab.world);

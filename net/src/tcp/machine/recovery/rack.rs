@@ -94,7 +94,7 @@ impl Recovery {
     }
 
     /// A loss was found by the clock, not by an acknowledgement.
-    pub(crate) fn look(&mut self, ack: &Ack<'_>, control: &mut Control) -> Option<u64> {
+    pub(crate) fn on_timer(&mut self, ack: &Ack<'_>, control: &mut Control) -> Option<u64> {
         let next = self.detect(ack);
         self.turn(ack, false, &AckSummary::default(), false, control);
         next

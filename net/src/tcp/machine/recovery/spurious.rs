@@ -72,7 +72,7 @@ impl Recovery {
         false
     }
 
-    pub(super) fn take_back(&mut self, una: Seq, control: &mut Control) {
+    pub(super) fn undo_reduction(&mut self, una: Seq, control: &mut Control) {
         if let Some(scoreboard) = &mut self.scoreboard {
             if let Some(undo) = scoreboard.undo.take() {
                 control.restore(&undo.saved);

@@ -90,7 +90,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn look(&mut self, script: &mut Script) {
+    fn check(&mut self, script: &mut Script) {
         let scale = script.machine.rcv_wnd.scale;
         script.tap.calls = 0;
         let blocked = script.tap.room == 0;
@@ -218,7 +218,7 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
                         Some(at_ns) if at_ns <= until => {
                             script.now_ns = script.now_ns.max(at_ns);
                             script.machine.timer(&mut script.memory, script.now_ns);
-                            watch.look(&mut script);
+                            watch.check(&mut script);
                         }
                         _ => break,
                     }
@@ -252,7 +252,7 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
             }
             Step::Full(full) => script.tap.room = if full { 0 } else { usize::MAX },
         }
-        watch.look(&mut script);
+        watch.check(&mut script);
         let _ = script.machine.info();
     }
     // Each byte is where it belongs: read or unread, acknowledged or still to be.

@@ -374,14 +374,14 @@ fn together(sector: usize, from: NonNull<u8>) -> Request<Host> {
 #[test]
 fn what_goes_past_the_cache_waits_for_pages_that_the_cache_has_to_write() {
     let handle = Handle::default();
-    let (path, mut queue) = on_file("unsettled", &handle);
+    let (path, mut queue) = on_file("unflushed", &handle);
     if queue.ring.is_none() || !queue.takes_direct || queue.aio.is_none() {
         return println!("no ring, or no way past the page cache: not tested");
     }
     let (_memory, start) = filled(2, 5);
     let submit = |queue: &mut Queue, request, waits: &mut usize| {
         while matches!(queue.submit(request, 0, u64::MAX), Submitted::Full) {
-            assert!(queue.unsettled.is_settling(), "nothing to wait for");
+            assert!(queue.unflushed.is_flushing(), "nothing to wait for");
             *waits += 1;
             sleep(queue, &handle);
             queue.poll(&mut |_, result| assert_eq!(result, Ok(())));

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 /// Ranges from which on they count as one: what is kept is bounded, and a page too many only costs
 /// a wait.
-const MOST: usize = 1024;
+const MAX_RANGES: usize = 1024;
 
 /// Ranges of page numbers that neither overlap nor touch: end by beginning.
 struct Ranges(BTreeMap<u64, u64>);
@@ -25,7 +25,7 @@ impl Ranges {
             self.0.remove(&first);
         }
         self.0.insert(start, end);
-        if self.0.len() > MOST {
+        if self.0.len() > MAX_RANGES {
             let first = self.0.keys().next().copied().unwrap_or(0);
             let last = self.0.values().next_back().copied().unwrap_or(u64::MAX);
             self.0 = BTreeMap::from([(first, last)]);
@@ -40,18 +40,18 @@ impl Ranges {
 
 /// Set of pages that the page cache may still have to write. A page leaves it with a flush, or
 /// another request that writes the cache out, which began after the page's last write had ended.
-pub struct Unsettled {
+pub struct Unflushed {
     written: Ranges,
     /// The request that writes the cache out, and the pages that it does so for.
-    settling: Option<(usize, Ranges)>,
+    flushing: Option<(usize, Ranges)>,
 }
 
-impl Unsettled {
+impl Unflushed {
     /// Those of a file that others may just have written to: all.
-    pub fn new() -> Unsettled {
-        Unsettled {
+    pub fn new() -> Unflushed {
+        Unflushed {
             written: Ranges(BTreeMap::from([(0, u64::MAX)])),
-            settling: None,
+            flushing: None,
         }
     }
 
@@ -62,27 +62,27 @@ impl Unsettled {
 
     /// Whether the page cache may have to write any of these pages.
     pub fn meets(&self, pages: &Range<u64>) -> bool {
-        let settling = self.settling.as_ref();
-        self.written.meets(pages) || settling.is_some_and(|(_, ranges)| ranges.meets(pages))
+        let flushing = self.flushing.as_ref();
+        self.written.meets(pages) || flushing.is_some_and(|(_, ranges)| ranges.meets(pages))
     }
 
     /// Whether a request writes the cache out.
-    pub fn is_settling(&self) -> bool {
-        self.settling.is_some()
+    pub fn is_flushing(&self) -> bool {
+        self.flushing.is_some()
     }
 
     /// The request `key`, which writes the cache out, begins. A second one at a time changes
     /// nothing.
     pub fn begin(&mut self, key: usize) {
-        if self.settling.is_none() {
+        if self.flushing.is_none() {
             let written = core::mem::replace(&mut self.written, Ranges::EMPTY);
-            self.settling = Some((key, written));
+            self.flushing = Some((key, written));
         }
     }
 
     /// The request `key` has ended.
     pub fn end(&mut self, key: usize, succeeded: bool) {
-        if let Some((_, ranges)) = self.settling.take_if(|(other, _)| *other == key)
+        if let Some((_, ranges)) = self.flushing.take_if(|(other, _)| *other == key)
             && !succeeded
         {
             for (start, end) in ranges.0 {
@@ -94,30 +94,30 @@ impl Unsettled {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Unsettled};
+    use super::{MAX_RANGES, Unflushed};
 
-    fn settled() -> Unsettled {
-        let mut pages = Unsettled::new();
+    fn flushed() -> Unflushed {
+        let mut pages = Unflushed::new();
         pages.begin(0);
         pages.end(0, true);
         pages
     }
 
     #[test]
-    fn all_of_a_file_is_unsettled_until_its_first_flush() {
-        let mut pages = Unsettled::new();
+    fn all_of_a_file_is_unflushed_until_its_first_flush() {
+        let mut pages = Unflushed::new();
         assert!(pages.meets(&(0..1)) && pages.meets(&(1 << 40..(1 << 40) + 1)));
         pages.begin(3);
-        assert!(pages.is_settling() && pages.meets(&(0..1)), "not ended");
+        assert!(pages.is_flushing() && pages.meets(&(0..1)), "not ended");
         pages.end(4, true);
         assert!(pages.meets(&(0..1)), "another request's end");
         pages.end(3, true);
-        assert!(!pages.is_settling() && !pages.meets(&(0..u64::MAX)));
+        assert!(!pages.is_flushing() && !pages.meets(&(0..u64::MAX)));
     }
 
     #[test]
-    fn what_was_written_since_is_unsettled_to_its_last_page() {
-        let mut pages = settled();
+    fn what_was_written_since_is_unflushed_to_its_last_page() {
+        let mut pages = flushed();
         for range in [20..30, 50..60, 10..20] {
             pages.wrote(range);
         }
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_flush_settles_only_what_had_ended_before_it() {
-        let mut pages = settled();
+        let mut pages = flushed();
         pages.wrote(0..1);
         pages.begin(1);
         pages.wrote(2..3);
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_flush_that_fails_settles_nothing() {
-        let mut pages = settled();
+        let mut pages = flushed();
         pages.wrote(0..1);
         pages.begin(1);
         pages.wrote(1..2);
@@ -163,12 +163,12 @@ mod tests {
 
     #[test]
     fn scattered_pages_are_bounded() {
-        let mut pages = settled();
-        let many = 3 * MOST as u64;
+        let mut pages = flushed();
+        let many = 3 * MAX_RANGES as u64;
         for page in 0..many {
             pages.wrote(page * 2..page * 2 + 1);
         }
-        assert!(pages.written.0.len() <= MOST);
+        assert!(pages.written.0.len() <= MAX_RANGES);
         assert!((0..many).all(|page| pages.meets(&(page * 2..page * 2 + 1))));
         assert!(!pages.meets(&(many * 2..u64::MAX)));
     }
