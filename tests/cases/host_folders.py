@@ -37,7 +37,7 @@ def slow(context, ring):
             assert time.monotonic() < until, (
                 f"{folder.requests} is under way, and others don't go on: {child.text}"
             )
-            folder.look(0.01)
+            folder.scan(0.01)
             child.drain(0.01)
             ticks = said(child, "tick")
             for request in list(folder.requests):

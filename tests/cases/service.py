@@ -336,7 +336,7 @@ def power_cuts(context):
         safe = bytearray(file.read())
     rng, pending, begun, cuts = random.Random(1), [], 0, 0
 
-    def look(kept):
+    def verify(kept):
         nonlocal cuts
         cuts += 1
         image = bytearray(safe)
@@ -368,6 +368,6 @@ def power_cuts(context):
             if stamp(number)[:11] == entry[1][:11]:
                 begun = number
         if begun:
-            look(pending)
-            look([write for write in pending if rng.random() < 0.5])
+            verify(pending)
+            verify([write for write in pending if rng.random() < 0.5])
     assert begun == steps and cuts > 5 * steps, (begun, cuts)

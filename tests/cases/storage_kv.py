@@ -139,7 +139,7 @@ def cut(context, steps, losses, journal=True):
         safe = bytearray(file.read())
     pending, begun, cuts = [], {"set": 0, "moved": 0}, 0
 
-    def look(kept):
+    def verify(kept):
         nonlocal cuts
         cuts += 1
         image = bytearray(safe)
@@ -169,9 +169,9 @@ def cut(context, steps, losses, journal=True):
             begun[kind.decode()] = max(begun[kind.decode()], int(number))
         # The store's own directory has to be there, which the first step's value tells.
         if begun["set"]:
-            look(pending)
+            verify(pending)
             for _ in range(losses):
-                look([write for write in pending if rng.random() < 0.5])
+                verify([write for write in pending if rng.random() < 0.5])
     assert max(begun.values()) == steps and cuts > 20 * steps, (begun, cuts)
 
 

@@ -204,7 +204,7 @@ def replayed_at_flushes(context, name, points):
         image = bytearray(file.read())
     replays = 0
 
-    def look(kept):
+    def verify(kept):
         nonlocal replays
         with open(disk, "wb") as file:
             file.write(image)
@@ -220,9 +220,9 @@ def replayed_at_flushes(context, name, points):
             place, data = request
             image[place : place + len(data)] = data
         if at in chosen:
-            look([])
+            verify([])
             end = next((flush for flush in flushes if flush > at), len(requests))
-            look([each for each in requests[at + 1 : end] if rng.random() < 0.5])
+            verify([each for each in requests[at + 1 : end] if rng.random() < 0.5])
     print(f"{len(flushes)} flushes, {2 * len(chosen)} points, {replays} replays")
     assert len(chosen) >= points // 2 and replays >= len(chosen), (
         f"{len(flushes)} flushes, {replays} replays at {len(chosen)}"

@@ -61,13 +61,13 @@ class SlowFolder:
         def loop():
             try:
                 while True:
-                    self.look(1)
+                    self.scan(1)
             except (OSError, ValueError):
                 pass  # The device was closed.
 
         threading.Thread(target=loop, daemon=True).start()
 
-    def look(self, seconds):
+    def scan(self, seconds):
         """Takes the requests that arrive within `seconds`, and answers those that aren't held."""
         while select.select([self.device], [], [], seconds)[0]:
             seconds = 0

@@ -272,7 +272,7 @@ recorded() {
 # Prints the packages that apt would remove, one per line, sorted.
 would_remove() { LC_ALL=C apt-get -s "$@" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | sort; }
 
-take_back() {
+restore_sources() {
   if [ ! -f "$source_file" ] && [ ! -f "$pin_file" ]; then
     say "no source of ours on this machine: nothing to take back"
     return 0

@@ -358,7 +358,7 @@ environment) environment ;;
 kernel) kernel "${2:-cloud-amd64}" ;;
 libraries) libraries ;;
 nginx) nginx ;;
-remove) take_back ;;
+remove) restore_sources ;;
 *)
   sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//'
   exit 2
