@@ -130,6 +130,29 @@ struct Active {
 /// A disk. Dropping it resets the device. Afterwards the buffers of unfinished requests belong to
 /// the caller again only if the reset completed, which only a log line reports. A caller that needs
 /// them first waits for its requests to finish.
+///
+/// ```
+/// use core::ptr::NonNull;
+/// use drivers::blk::{Blk, BlkConfig, Request};
+/// use drivers::fake::{Disk, HostMemory, Options, connect};
+///
+/// let memory = HostMemory::new();
+/// let (transport, device) = connect(memory, Disk::new(64), Options::default());
+/// let mut disk = Blk::new(Box::new(transport), memory, &BlkConfig::default())?;
+/// let bytes: &'static mut [u8] = Vec::leak(vec![7; 512]);
+/// let place = NonNull::from(&mut bytes[0]);
+/// // SAFETY: nothing else uses the bytes, which are never freed.
+/// let request = unsafe { Request::write(3, place, 512) };
+/// disk.submit(request, 1).unwrap();
+/// disk.kick();
+/// let mut ended = Vec::new();
+/// while disk.unfinished() > 0 {
+///     disk.poll(&mut |token, result| ended.push((token, result)));
+/// }
+/// assert_eq!(ended, [(1, Ok(()))]);
+/// device.with(|disk| assert_eq!(disk.data[3 * 512..4 * 512], [7; 512]));
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub struct Blk {
     device: Device,
     device_requests: DeviceRequests,

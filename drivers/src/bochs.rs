@@ -131,6 +131,53 @@ impl Mode {
 }
 
 /// A Bochs graphics adapter. Dropping it frees its buffers; it shows what it showed.
+///
+/// The registers and the video memory of this example are ordinary memory.
+///
+/// ```
+/// # use drivers::pci::{Address, ConfigAccess};
+/// # use std::{collections::BTreeMap, sync::Mutex};
+/// # struct Bus(Mutex<BTreeMap<u16, u32>>);
+/// # impl ConfigAccess for Bus {
+/// #     fn read(&self, _: Address, offset: u16) -> u32 {
+/// #         *self.0.lock().unwrap().get(&offset).unwrap_or(&0)
+/// #     }
+/// #     fn write(&self, _: Address, offset: u16, value: u32) {
+/// #         // The low bits of the base addresses say how large the regions are.
+/// #         let value = match offset {
+/// #             0x10 => value & 0xffff_0000,
+/// #             0x18 => value & 0xffff_f000,
+/// #             _ => value,
+/// #         };
+/// #         self.0.lock().unwrap().insert(offset, value);
+/// #     }
+/// # }
+/// use drivers::bochs::Bochs;
+/// use drivers::fake::HostMemory;
+/// use drivers::gpu::Rectangle;
+///
+/// let memory = HostMemory::new();
+/// # let video: &'static mut [u32] = Vec::leak(vec![0; 0x1_0000 / 4]);
+/// # let first = video.as_ptr();
+/// # let registers: &'static mut [u32] = Vec::leak(vec![0; 0x1000 / 4]);
+/// # registers[0x500 / 4] = 0xb0c5; // its version
+/// # registers[0x514 / 4] = 1; // 64 KiB of video memory
+/// # memory.add_registers(0xfd00_0000, video);
+/// # memory.add_registers(0xfebd_0000, registers);
+/// # let config = [(0, 0x1111_1234), (0x10, 0xfd00_0000), (0x18, 0xfebd_0000)];
+/// # let bus = Bus(Mutex::new(BTreeMap::from(config)));
+/// # let address = Address { bus: 0, device: 2, function: 0 };
+/// // SAFETY: nothing else drives the adapter.
+/// let mut adapter = unsafe { Bochs::new(memory, &bus, address) }?;
+/// let (buffer, pixels) = adapter.create(64, 48).unwrap();
+/// // SAFETY: the buffer has 64 * 48 pixels until it is released.
+/// unsafe { pixels.write(0x00ff_ffff) };
+/// adapter.present(buffer, &[Rectangle::of(64, 48)]).unwrap();
+/// # // SAFETY: inside of the video memory, which is never freed.
+/// # let shows = |at| unsafe { first.add(at).read_volatile() } == 0x00ff_ffff;
+/// # assert_eq!((0..0x1_0000 / 4).filter(|at| shows(*at)).count(), 1);
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub struct Bochs {
     memory: MemoryRef,
     registers: NonNull<u8>,

@@ -21,6 +21,25 @@ const TRANSMIT_LEN: usize = 512;
 
 /// A console. Dropping it resets the device, which discards output that the device hasn't taken
 /// yet: see [`Console::is_idle`].
+///
+/// ```
+/// use drivers::console::Console;
+/// use drivers::fake::{HostMemory, Options, Terminal, connect};
+///
+/// let memory = HostMemory::new();
+/// let (transport, device) = connect(memory, Terminal::default(), Options::default());
+/// let mut console = Console::new(Box::new(transport), memory)?;
+/// assert_eq!(console.write(b"hello\n")?, 6);
+/// device.with(|terminal| {
+///     assert_eq!(terminal.screen, b"hello\n");
+///     terminal.keyboard.extend(b"yes\n");
+/// });
+/// device.step();
+/// let mut input = [0; 16];
+/// let length = console.read(&mut input)?;
+/// assert_eq!(&input[..length], b"yes\n");
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub struct Console {
     device: Device,
     receive: Queue,

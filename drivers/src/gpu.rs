@@ -122,6 +122,30 @@ struct Scanout {
 }
 
 /// A graphics adapter. Dropping it resets the device, and frees its buffers.
+///
+/// ```
+/// use drivers::fake::{Adapter, HostMemory, Options, connect};
+/// use drivers::gpu::{Event, Gpu, Rectangle};
+///
+/// let memory = HostMemory::new();
+/// let adapter = Adapter::new(&[Some((64, 48))]);
+/// let (transport, device) = connect(memory, adapter, Options::default());
+/// let mut gpu = Gpu::new(Box::new(transport), memory)?;
+/// while !gpu.is_ready() {
+///     gpu.poll(&mut |_| ());
+/// }
+/// assert_eq!(gpu.size(0), Some((64, 48)));
+/// let (buffer, pixels) = gpu.create(64, 48).unwrap();
+/// // SAFETY: the buffer has 64 * 48 pixels until it is released.
+/// unsafe { pixels.write(0x00ff_ffff) };
+/// gpu.present(0, buffer, &[Rectangle::of(64, 48)], 1).unwrap();
+/// let mut shown = false;
+/// while !shown {
+///     gpu.poll(&mut |event| shown |= matches!(event, Event::Presented { tag: 1, .. }));
+/// }
+/// device.with(|adapter| assert_eq!(adapter.screens[0].pixels[0], 0x00ff_ffff));
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub struct Gpu {
     device: Device,
     memory: MemoryRef,

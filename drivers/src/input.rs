@@ -123,6 +123,23 @@ pub struct Description {
 }
 
 /// An input device. Dropping it resets the device.
+///
+/// ```
+/// use drivers::fake::{HostMemory, Keyboard, Options, connect};
+/// use drivers::input::Input;
+///
+/// let memory = HostMemory::new();
+/// let (transport, device) = connect(memory, Keyboard::default(), Options::default());
+/// let mut keyboard = Input::new(Box::new(transport), memory)?;
+/// assert_eq!(keyboard.description().name, "Fake keyboard");
+/// // EV_KEY, KEY_A, pressed; then SYN_REPORT, which ends the group.
+/// device.with(|keyboard| keyboard.groups.push(vec![(1, 30, 1), (0, 0, 0)]));
+/// device.step();
+/// let mut events = Vec::new();
+/// keyboard.poll(&mut |event| events.push((event.kind, event.code, event.value)));
+/// assert_eq!(events, [(1, 30, 1), (0, 0, 0)]);
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub struct Input {
     device: Device,
     events: Queue,

@@ -14,7 +14,7 @@
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own account of what is outstanding.
 //! 4. [`net`], [`blk`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) for each
-//!    device.
+//!    device. Each has an example in its type's documentation, on a device of `fake`.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only.
 //!

@@ -141,6 +141,28 @@ struct Pair {
 }
 
 /// A network card. Dropping it resets the card.
+///
+/// ```
+/// use drivers::fake::{HostMemory, NetDevice, Options, connect};
+/// use drivers::net::{Net, NetConfig, TxMeta};
+///
+/// let memory = HostMemory::new();
+/// let (transport, _device) = connect(memory, NetDevice::echoing(), Options::default());
+/// let mut card = Net::new(Box::new(transport), memory, &NetConfig::default())?;
+/// assert!(card.can_transmit());
+/// let sent = card.transmit(60, &mut |frame| {
+///     frame.fill(7);
+///     TxMeta::default()
+/// });
+/// assert!(sent.is_ok());
+/// card.flush(); // One doorbell for all frames.
+/// let mut received = Vec::new();
+/// while card.receive(&mut |frame, _| received.push(frame.to_vec())) {}
+/// assert_eq!(received, [vec![7; 60]]);
+/// // Before waiting: false means that an interrupt will come.
+/// assert!(!card.enable_interrupts());
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub struct Net {
     device: Device,
     /// At least one.

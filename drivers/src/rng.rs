@@ -13,6 +13,19 @@ const REQUEST_QUEUE: u16 = 0;
 pub const MAX_REQUEST: usize = 256;
 
 /// An entropy source. One request at a time; dropping it resets the device.
+///
+/// ```
+/// use drivers::fake::{Entropy, HostMemory, Options, connect};
+/// use drivers::rng::Rng;
+///
+/// let memory = HostMemory::new();
+/// let (transport, _device) = connect(memory, Entropy::default(), Options::default());
+/// let mut rng = Rng::new(Box::new(transport), memory)?;
+/// rng.request(32)?;
+/// // Elsewhere the answer takes a while: poll again after the device's interrupt.
+/// assert_eq!(rng.poll(|bytes| bytes.len())?, Some(32));
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub struct Rng {
     device: Device,
     queue: Queue,

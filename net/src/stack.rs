@@ -40,10 +40,83 @@ pub struct Progress {
     pub transmit_blocked: bool,
 }
 
-/// A TCP/IP stack. See the crate's description.
+/// A TCP/IP stack: interfaces, sockets, and the time of its last [`poll`](Stack::poll).
 ///
-/// The stack is `Send` with its links, so it can be moved to another thread. It isn't `Sync`, since
-/// every call changes it.
+/// The stack does no I/O of its own and reads no clock: it takes frames from its
+/// [`Link`](crate::Link)s, and the time as an argument. No method blocks. It is `Send` with its
+/// links, so it can be moved to another thread. It isn't `Sync`, since every call changes it.
+///
+/// # Methods
+///
+/// - **Set-up**: [`new`](Stack::new), [`add_interface`](Stack::add_interface),
+///   [`add_vlan`](Stack::add_vlan), [`add_route`](Stack::add_route),
+///   [`set_filter`](Stack::set_filter). An interface may be added at any time.
+/// - **Progress**: [`poll`](Stack::poll) receives, runs timers and sends. It alone receives, and it
+///   returns when to call it again ([`Progress`]). [`send_now`](Stack::send_now) sends the data of
+///   one connection in between.
+/// - **Events**: [`take_events`](Stack::take_events) names the sockets that became ready.
+/// - **Operations on sockets**, which create them (`tcp_listen`, `tcp_connect`, `udp_bind`,
+///   `ethernet_open`, `ping`), and use them by [`Handle`]: `tcp_…`, `udp_…`, `ethernet_…`,
+///   [`ping_result`](Stack::ping_result), [`readiness`](Stack::readiness). Each acts at once or
+///   returns [`Error::WouldBlock`](crate::Error::WouldBlock). What they send leaves with the next
+///   `poll`. [`close`](Stack::close) and [`abort`](Stack::abort) end a socket.
+/// - **Queries**, which change nothing: [`interface_status`](Stack::interface_status),
+///   [`sockets`](Stack::sockets), [`statistics`](Stack::statistics), [`drops`](Stack::drops),
+///   [`tcp_info`](Stack::tcp_info), [`local_address`](Stack::local_address) …
+/// - **The state of the machine**: [`set_memory_short`](Stack::set_memory_short),
+///   [`note_idle`](Stack::note_idle), [`renew_keys`](Stack::renew_keys).
+/// - **The end**: `close` the connections and `poll` until [`undelivered`](Stack::undelivered) is 0;
+///   then [`release_leases`](Stack::release_leases) until it returns true, and `poll` until
+///   [`is_drained`](Stack::is_drained).
+///
+/// # Order of calls
+///
+/// 1. Call `poll` when a frame arrives, when `next_deadline_ns` passes, after operations, and again
+///    at once while `more_work`. With `transmit_blocked`, also when the link has room.
+/// 2. Call `take_events` after each `poll`, and retry the operations of the sockets that it names.
+/// 3. Try an operation first, and wait for its event only after `WouldBlock`: no event comes
+///    without it.
+///
+/// # Example
+///
+/// A connection over the loopback interface, which every stack has:
+///
+/// ```
+/// use net::{Config, Error, Stack};
+///
+/// // Only an example: a stack needs a secure generator.
+/// let mut last = 0u64;
+/// let mut stack = Stack::new(Config::default(), &mut || {
+///     last += 1;
+///     let mut state = last;
+///     Box::new(move || {
+///         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+///         state
+///     })
+/// });
+/// let address = "127.0.0.1:7".parse().unwrap();
+/// let listener = stack.tcp_listen(address, 8)?;
+/// let client = stack.tcp_connect(address, None)?;
+///
+/// let mut now_ns = 0;
+/// let server = loop {
+///     let progress = stack.poll(now_ns, 64);
+///     stack.take_events(&mut |_ready| ()); // A program wakes the tasks that wait for these.
+///     match stack.tcp_accept(listener) {
+///         Err(Error::WouldBlock) if progress.more_work => {}
+///         // A program sleeps until then, or until a frame arrives.
+///         Err(Error::WouldBlock) => now_ns = progress.next_deadline_ns.unwrap_or(now_ns),
+///         accepted => break accepted?,
+///     }
+/// };
+/// stack.tcp_connect_result(client)?;
+/// assert_eq!(stack.tcp_write(client, b"hello")?, 5);
+/// stack.poll(now_ns, 64);
+/// let mut buffer = [0; 16];
+/// assert_eq!(stack.tcp_read(server, &mut buffer)?, 5);
+/// assert_eq!(&buffer[..5], b"hello");
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Stack {
     pub(crate) ip: Ip,
     pub(crate) sockets: Sockets,
