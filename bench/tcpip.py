@@ -347,7 +347,7 @@ def flooding(host, rate, seconds, kind):
 def overload(options):
     """The share of its speed that a running connection keeps under 1, 2, 4 and 8 times the SYNs a
     second that Soil's guest takes at most on this host, and under as many datagrams to a closed
-    port and fragments."""
+    port and fragments; and how many of the SYNs the TAP dropped, which no guest ever saw."""
     kinds = {
         kind: [
             Figure(f"net_overload_{kind}_x{times}_percent", "% of its speed without", "higher")
@@ -356,18 +356,24 @@ def overload(options):
         for kind in CLOSED
     }
     most = Figure("net_overload_syns_per_s", "SYNs taken/s", "higher")
+    lost = [
+        Figure(f"net_overload_lost_x{times}_percent", "% of SYNs before the guest", "lower")
+        for times in TIMES
+    ]
+
+    def frames():
+        """The frames so far that the TAP gave to the guest, and that it dropped."""
+        # /sys shows the interfaces of the namespace that mounted it.
+        with open("/proc/net/dev") as table:
+            counters = next(line for line in table if line.lstrip().startswith("soil3:"))
+        fields = counters.split(":")[1].split()
+        return int(fields[9]), int(fields[11])
 
     def taken(host, rate):
-        def frames():
-            # /sys shows the interfaces of the namespace that mounted it.
-            with open("/proc/net/dev") as table:
-                counters = next(line for line in table if line.lstrip().startswith("soil3:"))
-            return int(counters.split(":")[1].split()[9])
-
         with flooding(host, rate, 2, "syn"):
             before, start = frames(), time.monotonic()
             time.sleep(1)
-            return (frames() - before) / (time.monotonic() - start)
+            return (frames()[0] - before[0]) / (time.monotonic() - start)
 
     def capacity(host, _pid):
         return max(taken(host, rate) for rate in (25_000, 50_000, 100_000, 200_000))
@@ -379,10 +385,13 @@ def overload(options):
                     return rate_of_requests(running, options.seconds)
 
             def under(kind, times):
-                return speed(flooding(host, capacity * times, options.seconds + 1, kind))
+                before = frames()
+                found = speed(flooding(host, capacity * times, options.seconds + 1, kind))
+                given, dropped = (now - was for now, was in zip(frames(), before))
+                return 100 * found / quiet, 100 * dropped / (given + dropped)
 
             quiet = speed(contextlib.nullcontext())
-            return {kind: [100 * under(kind, times) / quiet for times in TIMES] for kind in CLOSED}
+            return {kind: [under(kind, times) for times in TIMES] for kind in CLOSED}
 
         return work
 
@@ -392,8 +401,9 @@ def overload(options):
         most.add(found, served(linux, capacity))
         ours, theirs = served(soil, shares(found)), served(linux, shares(found))
         for kind, figures in kinds.items():
-            add(figures, ours[kind], theirs[kind])
-    return [most, *(figure for figures in kinds.values() for figure in figures)]
+            add(figures, *([kept for kept, _ in side[kind]] for side in (ours, theirs)))
+        add(lost, *([gone for _, gone in side["syn"]] for side in (ours, theirs)))
+    return [most, *lost, *(figure for figures in kinds.values() for figure in figures)]
 
 
 def rate_of_requests(one, seconds):
@@ -488,7 +498,9 @@ net_http_p50_ms_c8 net_http_p99_ms_c64 net_http_p99_ms_c512 net_conn_per_s
 net_tcp_out_gbps net_tcp_in_gbps net_tcp_out_nooffload_gbps net_tcp_in_nooffload_gbps
 net_udp_pps_in net_udp_pps_out net_rtt_us_p50 net_rtt_us_p99 net_loss1_50ms_mbps
 net_idle_conn_bytes net_boot_to_first_reply_ms net_flood_share_percent
-net_flood_connects_percent net_overload_syns_per_s net_overload_syn_x1_percent
+net_flood_connects_percent net_overload_syns_per_s net_overload_lost_x1_percent
+net_overload_lost_x2_percent net_overload_lost_x4_percent net_overload_lost_x8_percent
+net_overload_syn_x1_percent
 net_overload_syn_x2_percent net_overload_syn_x4_percent net_overload_syn_x8_percent
 net_overload_udp_x1_percent net_overload_udp_x2_percent net_overload_udp_x4_percent
 net_overload_udp_x8_percent net_overload_fragment_x1_percent
