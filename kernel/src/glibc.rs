@@ -48,6 +48,15 @@ same! {
     "stat64" = "stat", "truncate64" = "truncate", "fseeko64" = "fseeko", "ftello64" = "ftello",
     "creat64" = "creat", "posix_fallocate64" = "posix_fallocate", "sendfile64" = "sendfile",
     "statvfs64" = "statvfs", "fstatvfs64" = "fstatvfs",
+    // musl had these by both names until 1.2.4. Those of `aio.h` aren't here: with them `close` of
+    // every image would have what ends a file's requests.
+    "alphasort64" = "alphasort", "fallocate64" = "fallocate", "fgetpos64" = "fgetpos",
+    "fsetpos64" = "fsetpos", "fstatfs64" = "fstatfs", "ftw64" = "ftw", "getdents64" = "getdents",
+    "glob64" = "glob", "globfree64" = "globfree", "mkostemp64" = "mkostemp",
+    "mkostemps64" = "mkostemps", "mkstemps64" = "mkstemps", "nftw64" = "nftw",
+    "posix_fadvise64" = "posix_fadvise", "prlimit64" = "prlimit", "readdir64_r" = "readdir_r",
+    "scandir64" = "scandir", "setrlimit64" = "setrlimit", "statfs64" = "statfs",
+    "tmpfile64" = "tmpfile", "versionsort64" = "versionsort",
     "__fdelt_chk" = "soil_fdelt", "__strdup" = "strdup", "__strndup" = "strndup",
     "__strtok_r" = "strtok_r", "__mempcpy" = "mempcpy", "__sysconf" = "sysconf",
     "__secure_getenv" = "secure_getenv", "pthread_yield" = "sched_yield",
