@@ -12,7 +12,7 @@ SETUP := tools/setup/setup.sh
 # Rust may be in ~/.cargo/bin without being on PATH; an OCaml or Rust that is too old is left alone,
 # another one goes before it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-# What the user's own cargo is told of folders isn't meant for this build.
+# The folders of the user's own cargo don't apply to this build.
 unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR CARGO_BUILD_TARGET
 use_tools = unset MAKEFLAGS MAKELEVEL; eval "$$($(SETUP) environment)"
 

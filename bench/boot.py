@@ -21,7 +21,7 @@ SOIL = "_build/soil/bench/programs/soil/"
 
 
 def built(path):
-    """The path of something dune built; FileNotFoundError if it isn't there."""
+    """The path of something dune built; FileNotFoundError if it is missing."""
     full = os.path.join(ROOT, path)
     if not os.path.exists(full):
         raise FileNotFoundError(2, "not built", full)

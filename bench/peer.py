@@ -1,4 +1,4 @@
-"""The Linux micro-VM that Soil is compared with: how it is made and how QEMU is told to run it.
+"""The Linux micro-VM that Soil is compared with: how it is made and QEMU's command for it.
 
 Debian's cloud kernel is what set-up fetched for this user; the rest is built into `bench/work/`
 (not in git): the unpacked kernel, a small init in C, and an initramfs with the static OCaml

@@ -178,8 +178,8 @@ def volume(options, kind, name, environment=()):
             rate(rename, FILES, renamed)
             rate(unlink, FILES, unlinked)
             rate(together, APPENDS // TASKS * TASKS, appended)
-        looks = [f"look-again/{how}/small/{REPEATS}" for how in ("in-place", "copied")]
-        cold, copies, *looked = pair.run("read/file", f"copy-again/small/{REPEATS}", *looks)
+        reads = [f"read-again/{how}/small/{REPEATS}" for how in ("in-place", "copied")]
+        cold, copies, *looked = pair.run("read/file", f"copy-again/small/{REPEATS}", *reads)
         rate(read, FILE / MIB, cold)
         rate(copied, SMALL * REPEATS / (1024 * MIB), copies)
         # Each side in the way that is the faster one there.

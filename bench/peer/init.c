@@ -2,7 +2,7 @@
 
    Its configuration is the kernel command line: NAME=VALUE words that the kernel does not know are
    this process's environment.
-     MODS=a,b      kernel modules /m/a.ko, /m/b.ko, loaded in this order; those that aren't there are part of the kernel
+     MODS=a,b      kernel modules /m/a.ko, /m/b.ko, loaded in this order; a missing one is part of the kernel
      IP=A.B.C.D    address of eth0, /24; lo and eth0 are brought up
      GATEWAY=A.B.C.D  a route to all others, with IP
      MNT=TYPE      mount /dev/vda on /mnt with this file-system type

@@ -91,17 +91,17 @@ let sum_of (data : Io.buffer) length =
   !sum
 
 (* Reads of cached data, in place or as a copy, with one byte of each cache line used. *)
-let look_again how name times =
+let read_again how name times =
   let sum = ref 0 in
-  let look data length = sum := !sum + sum_of data length in
-  let in_place () = Store.look name (fun data -> look data (Bigarray.Array1.dim data)) in
+  let add data length = sum := !sum + sum_of data length in
+  let in_place () = Store.read name (fun data -> add data (Bigarray.Array1.dim data)) in
   let data = Io.disk_buffer (64 * kib) in
   let copied () =
     let file = Io.open_file name ~write:false in
     let rec go () =
       let n = Io.read_file file data in
       if n > 0 then (
-        look data n;
+        add data n;
         go ())
     in
     go ();
@@ -205,7 +205,7 @@ let work words =
       let data = Io.disk_buffer mib in
       timed (fun () -> read name data)
   | [ "copy-again"; name; times ] -> copy_again name (number times)
-  | [ "look-again"; how; name; times ] -> look_again how name (number times)
+  | [ "read-again"; how; name; times ] -> read_again how name (number times)
   | [ "create"; count ] -> create (number count)
   | [ "rename"; count ] -> rename (number count)
   | [ "unlink"; count ] -> unlink (number count)

@@ -420,7 +420,7 @@ impl Gpu {
     }
 
     /// Takes the device up again, and asks it for its displays: see [`is_ready`](Gpu::is_ready).
-    /// What differs from before is [`Event::Changed`]. Frame buffers are as they were; cursors are
+    /// A difference from before is [`Event::Changed`]. Frame buffers are as they were; cursors are
     /// hidden. Waits for a reset, see [`suspend`](Gpu::suspend).
     ///
     /// # Errors

@@ -8,4 +8,4 @@ val run :
   ?secure:(Soil.Tcp.connection -> Soil.Flow.t) -> scheme:string -> default:int -> int -> unit
 (** [run ~scheme ~default port] serves the site on [port] until the program is asked to stop, over
     TLS if [secure] begins that, and says where: with a port unless it is [default], that of
-    [scheme]. Ends the program with status 1 if the files or the network aren't there. *)
+    [scheme]. Ends the program with status 1 if the files or the network are missing. *)

@@ -30,7 +30,7 @@ const fn status_of(vector: u64) -> u8 {
         1 | 3 => 5,
         // SIGILL.
         6 => 4,
-        // SIGBUS: segments that aren't there, alignment.
+        // SIGBUS: missing segments, alignment.
         11 | 12 | 17 => 7,
         _ => 11,
     };

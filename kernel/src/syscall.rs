@@ -165,7 +165,7 @@ fn unknown(number: u64) -> Errno {
     if first_time(number) {
         let name = names::name(number).unwrap_or("?");
         console::line(format_args!(
-            "system call {name} ({number}) isn't there: ENOSYS"
+            "unsupported system call {name} ({number}): ENOSYS"
         ));
     }
     Errno::ENOSYS

@@ -5,7 +5,7 @@
 //! millionths), `reorder-delay` (ms), `burst-enter`, `burst-leave` (millionths; all is lost
 //! within), `rate` (Mbit/s), `queue` (bytes), `seed`. The devices must exist or the process be
 //! allowed to make them: `ip tuntap add dev A mode tap`. They have no offloads, so that Linux cuts
-//! what it sends. Prints `relaying` when it does, and what it did when it is told to stop by the
+//! what it sends. Prints `relaying` when it does, and what it did when it is stopped by the
 //! end of its input.
 #![allow(missing_docs)]
 

@@ -12,7 +12,7 @@
 //! - [`Script`]: an end of a cable that is played by hand, with whole Ethernet frames.
 //! - [`Host`]: the same with segments and datagrams; it answers ARP and neighbor solicitations.
 //! - [`packet`]: frames built and read without any code of the stack.
-//! - [`World`]: a clock, stacks and cables. It stands still until it is told to
+//! - [`World`]: a clock, stacks and cables. It stands still until
 //!   [`advance`](World::advance), and jumps from event to event.
 //!
 //! ```

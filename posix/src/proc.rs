@@ -69,7 +69,7 @@ impl Text {
 /// The entry of an absolute path; `None` for a path elsewhere.
 ///
 /// # Errors
-/// [`libc::ENOENT`] for one that isn't there.
+/// [`libc::ENOENT`] for an unknown name.
 pub fn find(path: &str) -> Option<Result<Entry>> {
     let mut names = path.split('/').filter(|name| !matches!(*name, "" | "."));
     match (names.next()?, names.next()) {

@@ -136,7 +136,7 @@ pub(crate) fn continue_wait<R: Resources>(
             } else {
                 Woken::Event
             };
-            // Where no one leads any more, which no follower misses: it is told.
+            // No thread leads any more: a follower wakes to lead.
             (news == LEADS, woken)
         }
     };

@@ -30,7 +30,7 @@ pub type Vectored = platform::disk::Vectored<Current>;
 /// A device of this platform.
 pub type Device = Box<dyn BlockDevice<Current>>;
 
-/// How a user is told of the end of a request: disk, tag, result.
+/// Called at the end of a request: disk, tag, result.
 pub type Report = fn(&mut Runtime, usize, u64, Result<(), BlockError>);
 
 /// A device and its user.
@@ -183,7 +183,7 @@ impl Disks {
         self.disks.len()
     }
 
-    /// One line for a disk that isn't there.
+    /// One line for a missing disk.
     pub fn missing(&self, name: &str) -> String {
         let mut line = String::new();
         // Writing to a string can't fail.
@@ -244,7 +244,7 @@ impl Disks {
     }
 
     /// Gives a request to the disk, in the order of the calls: its result if it is done already,
-    /// else its user is told later.
+    /// else [`Report`] is called later.
     pub fn submit(
         &mut self,
         disk: usize,

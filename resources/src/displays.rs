@@ -306,7 +306,7 @@ pub fn open(rt: &mut Runtime, name: &str) -> Answer {
     rt.fail(failure)
 }
 
-/// One line for a display that isn't there.
+/// One line for a missing display.
 fn missing(displays: &Displays, name: &str) -> String {
     if displays.all.is_empty() {
         return Current::NO_DISPLAY.into();

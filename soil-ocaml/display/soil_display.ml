@@ -163,7 +163,7 @@ let clipped b rectangles =
 
 let whole (b : buffer) = [ { x = 0; y = 0; width = b.width; height = b.height } ]
 
-(* A display takes two frames at a time. That the one before failed is told where it is waited for:
+(* A display takes two frames at a time. A frame raises its failure where it is awaited:
    it doesn't keep the next one from being shown. *)
 let pace d =
   if d.last > 1 then

@@ -21,7 +21,7 @@ val handler : ?index:string -> ?gzip:bool -> string -> Server.request -> Server.
 (** [handler root request] is the file below the directory [root] that the request's path names. A
     directory stands for its file [index] (default: ["index.html"]), and without a slash at its end
     redirects to the path with it (301). Escapes are decoded; names that would lead out of [root]
-    are refused with 400, what isn't there is 404, other methods than [GET] and [HEAD] 405. Without
+    are refused with 400, missing files are 404, other methods than [GET] and [HEAD] 405. Without
     [gzip] (default: [true]) no siblings are looked for. Waits for the disk. Raises
     {!Soil.exception-Error} if that fails. *)
 

@@ -10,7 +10,7 @@ type t = {
   head_bytes : int;  (** All of them. *)
   fields : int;  (** Number of fields. *)
   body_bytes : int;
-      (** A body: in a server unless {!Server.val-body} is told otherwise, in a client what
+      (** A body: in a server unless {!Server.val-body} has another limit, in a client what
           {!Client.get} and {!Client.post} take. *)
   idle_seconds : float;
       (** In a server until the first byte of a request; in a client for an unused connection to be

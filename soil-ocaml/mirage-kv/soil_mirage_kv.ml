@@ -192,7 +192,7 @@ module Rw = struct
   let checked result = Result.map_error to_write_error result
   let set t key value = writing key (fun key -> checked (Soil.Kv.set t key value))
 
-  (* The signature's: behind the end it appends, and creates what isn't there. *)
+  (* The signature's: behind the end it appends, and creates a missing one. *)
   let set_partial t key ~offset part =
     writing key @@ fun key ->
     checked

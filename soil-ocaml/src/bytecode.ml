@@ -1,5 +1,5 @@
 (* No module refers to this one, so that native programs are linked without it. Bytecode has it,
-   because ocamlc is told to link all of the library (see dune). *)
+   because ocamlc links all of the library by -linkall (see dune). *)
 
 let () =
   Backend.in_bytecode := Some ((module Printexc), (module Format));

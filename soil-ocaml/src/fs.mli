@@ -30,7 +30,7 @@ type file = [ `Read | `Write | `File ] File_descriptor.t
 (** The type for modes of {!open_}. *)
 type mode =
   | Read  (** Read an existing file. *)
-  | Write  (** Read and write, creating the file if it isn't there. *)
+  | Write  (** Read and write, creating the file if it is missing. *)
   | Truncate  (** Like [Write], and an existing file is emptied. *)
   | Create  (** Like [Write], but fails with [Exists] if the file is there. *)
   | Append
@@ -60,7 +60,7 @@ val write_file : string -> string -> unit
 (** [write_file path s] writes [s] to [path], which is created, or emptied first. *)
 
 val append_file : string -> string -> unit
-(** [append_file path s] adds [s] at the end of [path], which is created if it isn't there. *)
+(** [append_file path s] adds [s] at the end of [path], which is created if it is missing. *)
 
 val pread : [> `File ] File_descriptor.t -> position:int -> bytes -> int -> int -> int
 (** [pread d ~position b off len] is {!File_descriptor.read} from byte [position] of the file; the

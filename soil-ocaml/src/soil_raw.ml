@@ -177,7 +177,7 @@ let open_write = 2
 (** [soil_fs_open]: for writing. *)
 
 let open_create = 4
-(** [soil_fs_open]: create the file if it isn't there. *)
+(** [soil_fs_open]: create the file if it is missing. *)
 
 let open_exclusive = 8
 (** [soil_fs_open]: with [OPEN_CREATE]: fail if it is there. *)

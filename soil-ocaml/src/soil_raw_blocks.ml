@@ -40,9 +40,8 @@ external block_read :
 [@@noalloc]
 (** Reads [len] bytes, a multiple of the sector size, from [sector] on to [into\[off ..\]], to which
     the device writes by itself; the result is [len]. Errors: [Invalid]; [Too_large]; [Io], also for
-    sectors that aren't there (any more); [Timed_out] when the device doesn't answer within
-    [SOIL_DISK_TIMEOUT] (30 s): the buffer must be kept and left alone until [soil_block_given_up]
-    is 0. *)
+    sectors beyond the end; [Timed_out] when the device doesn't answer within [SOIL_DISK_TIMEOUT]
+    (30 s): the buffer must be kept and left alone until [soil_block_given_up] is 0. *)
 
 external block_write :
   (int[@untagged]) ->

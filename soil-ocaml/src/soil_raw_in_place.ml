@@ -9,11 +9,11 @@ external file_lease :
   = "soil_file_lease_bytecode" "soil_file_lease"
 [@@noalloc]
 (** Lends at most [len] bytes of the file, 1 MiB at once, from byte [position] on, as they lie in
-    memory, after having read what isn't there. The result is the number of the lease, at least 1,
-    or 0 at the end of the file. It has one slice or several, which [soil_file_lease_next] shows;
-    there may be fewer bytes than [len] in them. Errors: as [soil_file_read], and [Out_of_memory]
-    while 256 leases, or half of the cache's memory, haven't been ended, or are ended but still
-    looked at. *)
+    memory, after having read missing parts. The result is the number of the lease, at least 1, or 0
+    at the end of the file. It has one slice or several, which [soil_file_lease_next] shows; there
+    may be fewer bytes than [len] in them. Errors: as [soil_file_read], and [Out_of_memory] while
+    256 leases, or half of the cache's memory, haven't been ended, or are ended but still looked
+    at. *)
 
 external file_lease_next :
   (int[@untagged]) ->

@@ -35,8 +35,8 @@ external tcp_send_urgent :
   (int[@untagged])
   = "soil_tcp_send_urgent_bytecode" "soil_tcp_send_urgent"
 [@@noalloc]
-(** Marks all that was written to a connection so far as urgent: the peer is told at once, even if
-    its window is closed. Errors: [Wrong_kind], [Not_connected]. *)
+(** Marks all that was written to a connection so far as urgent: the peer gets the pointer at once,
+    even if its window is closed. Errors: [Wrong_kind], [Not_connected]. *)
 
 external tcp_urgent :
   (int[@untagged]) ->

@@ -17,7 +17,8 @@ module Promise = struct
     | Value _ | Broken _ -> false
 
   let resolve p state =
-    if not (try_resolve p state) then invalid_arg "Soil.Task.Promise: the promise is resolved already"
+    if not (try_resolve p state) then
+      invalid_arg "Soil.Task.Promise: the promise is resolved already"
 
   let fulfil p v = resolve p (Value v)
   let try_fulfil p v = try_resolve p (Value v)

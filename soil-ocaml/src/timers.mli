@@ -22,8 +22,8 @@ val add : 'a t -> 'a timer -> unit
 (** [add s t] puts [t], which is in no set, into [s] in logarithmic time. *)
 
 val remove : 'a t -> 'a timer -> unit
-(** [remove s t] takes [t] out of [s] in logarithmic time; it does nothing if it isn't there any
-    more. *)
+(** [remove s t] takes [t] out of [s] in logarithmic time; it does nothing if it was taken out
+    before. *)
 
 val earliest : 'a t -> int
 (** [earliest s] is the moment of the first timer; [s] isn't empty. *)

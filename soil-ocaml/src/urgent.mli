@@ -8,8 +8,8 @@
 
 val send : [> `Write | `Connection ] File_descriptor.t -> bytes -> int -> int -> unit
 (** [send c b off len] is {!File_descriptor.write}[ c b off len], and marks all that was written to
-    [c] so far as urgent, up to the last of these bytes. The peer is told even while its window is
-    closed. Waits for room as [write] does. Raises {!Soil.exception-Error} as that. *)
+    [c] so far as urgent, up to the last of these bytes. The peer gets the pointer even while its
+    window is closed. Waits for room as [write] does. Raises {!Soil.exception-Error} as that. *)
 
 val left : [> `Connection ] File_descriptor.t -> int
 (** [left c] is the number of bytes from the next one to be read up to the end of what the peer

@@ -1,4 +1,4 @@
-(* Children that do as they are told, for the tests of Soil.Supervisor. *)
+(* Children with scripted behavior, for the tests of Soil.Supervisor. *)
 open Check
 module S = Soil.Supervisor
 
@@ -14,10 +14,10 @@ let rec until what =
     T.yield ();
     until what)
 
-let rec is_settled (h : S.health) =
-  (match h.state with Ready | Ended _ -> true | _ -> false) && List.for_all is_settled h.children
+let rec is_stable (h : S.health) =
+  (match h.state with Ready | Ended _ -> true | _ -> false) && List.for_all is_stable h.children
 
-let settled s = until (fun () -> List.for_all is_settled (S.health s))
+let await_stable s = until (fun () -> List.for_all is_stable (S.health s))
 
 type order = Fail | Return
 
@@ -55,4 +55,4 @@ let tell s t order =
   let before = t.ends in
   T.Promise.fulfil t.orders order;
   until (fun () -> t.ends > before);
-  settled s
+  await_stable s

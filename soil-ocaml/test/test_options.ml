@@ -179,7 +179,7 @@ let marking () =
 let options_at_the_beginning () =
   let default = Soil.Tcp.default_options in
   let through options f =
-    let look connect listen =
+    let compare_options connect listen =
       D.with_close (listen ()) @@ fun l ->
       D.with_close (connect (Soil.Tcp.local l)) @@ fun client ->
       D.with_close (Soil.Tcp.accept l) @@ fun server ->
@@ -187,10 +187,13 @@ let options_at_the_beginning () =
       D.really_read server (Bytes.create 5) 0 5;
       f (Soil.Tcp.info client) (Soil.Tcp.info server)
     in
-    look (fun e -> Soil.Tcp.connect ~options e) listen;
-    look Soil.Tcp.connect (fun () -> Soil.Tcp.listen ~address:N.loopback ~options ~port:0 ());
-    look (fun e -> Soil.Bound.connect (Soil.Bound.bind ~address:N.loopback ~options ()) e) listen;
-    look Soil.Tcp.connect (fun () ->
+    compare_options (fun e -> Soil.Tcp.connect ~options e) listen;
+    compare_options Soil.Tcp.connect (fun () ->
+        Soil.Tcp.listen ~address:N.loopback ~options ~port:0 ());
+    compare_options
+      (fun e -> Soil.Bound.connect (Soil.Bound.bind ~address:N.loopback ~options ()) e)
+      listen;
+    compare_options Soil.Tcp.connect (fun () ->
         Soil.Bound.listen (Soil.Bound.bind ~address:N.loopback ~options ()))
   in
   let both what test = fun a b -> bool what true (test a && test b) in

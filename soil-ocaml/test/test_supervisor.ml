@@ -173,7 +173,7 @@ let clean_scope () =
       in
       ignore (S.add s "a" start ~run);
       until (fun () -> !turn = 2);
-      settled s;
+      await_stable s;
       S.stop s);
   let life n =
     List.map (fun what -> what ^ n) [ "start "; "task ended "; "task ended "; "released " ]
@@ -194,7 +194,7 @@ let a_failing_task () =
       in
       ignore (S.add s "a" start);
       until (fun () -> !starts = 2);
-      settled s;
+      await_stable s;
       string "a" "ready" (state s "a");
       S.stop s)
 
@@ -413,13 +413,13 @@ let up () =
   run (fun s ->
       let b = told ignore "b" in
       ignore (S.add_supervisor s "a" ~backoff:at_once (fun s -> ignore (add ~restart:Never s b)));
-      let look () = seen := S.is_up s :: !seen in
-      look ();
+      let sample () = seen := S.is_up s :: !seen in
+      sample ();
       let outside _ =
         until (fun () -> S.is_up s);
-        look ();
+        sample ();
         tell s b Fail;
-        look ();
+        sample ();
         S.stop s
       in
       ignore (S.add s "watch" ignore ~run:outside));

@@ -373,7 +373,7 @@ typedef int32_t soil_error;
 #define OPEN_WRITE 2
 
 /**
- * `soil_fs_open`: create the file if it isn't there.
+ * `soil_fs_open`: create the file if it is missing.
  */
 #define OPEN_CREATE 4
 
@@ -513,7 +513,7 @@ Int soil_block_skew(Buffer buffer, Int alignment);
 /**
  * Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which
  * the device writes by itself; the result is `len`. Errors: `Invalid`; `Too_large`; `Io`, also for
- * sectors that aren't there (any more); `Timed_out` when the device doesn't answer within
+ * sectors beyond the end; `Timed_out` when the device doesn't answer within
  * `SOIL_DISK_TIMEOUT` (30 s): the buffer must be kept and left alone until [`soil_block_given_up`]
  * is 0.
  */
@@ -963,7 +963,7 @@ Int soil_cache_statistics(Text point, Ints into);
 
 /**
  * Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in
- * memory, after having read what isn't there. The result is the number of the lease, at least 1,
+ * memory, after having read missing parts. The result is the number of the lease, at least 1,
  * or 0 at the end of the file. It has one slice or several, which [`soil_file_lease_next`] shows;
  * there may be fewer bytes than `len` in them. Errors: as `soil_file_read`, and `Out_of_memory`
  * while 256 leases, or half of the cache's memory, haven't been ended, or are ended but still
@@ -1257,8 +1257,8 @@ Int soil_tcp_listen_bound(Int fd, Int backlog);
 Int soil_tcp_connect_bound(Int fd, Text endpoint);
 
 /**
- * Marks all that was written to a connection so far as urgent: the peer is told at once, even if
- * its window is closed. Errors: `Wrong_kind`, `Not_connected`.
+ * Marks all that was written to a connection so far as urgent: the peer gets the pointer at once,
+ * even if its window is closed. Errors: `Wrong_kind`, `Not_connected`.
  */
 Int soil_tcp_send_urgent(Int fd);
 

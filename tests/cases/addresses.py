@@ -171,8 +171,8 @@ def declined_lease(context, form):
 
 @in_every_form()
 def fragments_and_errors(context, form):
-    """Large datagrams and pings come back in fragments; closed ports and unknown protocols are told
-    of."""
+    """Large datagrams and pings come back in fragments; closed ports and unknown protocols are
+    reported."""
     _, tap = services(context, form)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(PATIENCE)

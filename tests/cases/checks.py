@@ -60,7 +60,7 @@ def make_check_takes_what_changed(context):
     start = git(context, folder, "rev-parse", "HEAD").strip()
     add(folder, "net/README.md", "docs/GLOSSARY.md")
     found, first, beyond = steps(context, folder, start)
-    assert list(found) == ["flaky tests"] and first == f"2 files differ from {start}", found
+    assert list(found) == ["flaky tests", "words"] and first == f"2 files differ from {start}", found
     assert "make test" in beyond and "docs" in beyond, beyond
 
     add(folder, "net/src/lib.rs", "net/services/src/new.rs")
@@ -82,6 +82,24 @@ def make_check_takes_what_changed(context):
         for name in ("cstruct/check", "http/check", "http/test/runtest", "test/ecosystem/runtest")
     ], found
     assert "dune @fmt" in found and found["syntax"] == ["sh", "-n", "tools/setup/test.sh"], found
+
+
+@test()
+def make_check_names_words_that_have_a_better_one(context):
+    """By file and line, in the files that changed only; a file without such words passes."""
+    folder = clone(context, "clone")
+    words = os.path.join(ROOT, "tools/setup/words.py")
+    wrong, right = os.path.join(folder, "draw/src/wrong.rs"), os.path.join(folder, "right.md")
+    with open(wrong, "w", encoding="utf-8") as file:
+        file.write("/// A file that isn't there.\nconst MOST_FILES: u8 = 1;\nfn look() {}\n")
+    with open(right, "w", encoding="utf-8") as file:
+        file.write("They are told apart. It looks there.\n")
+    found, _, _ = steps(context, folder, "HEAD")
+    assert set(found["words"][1:]) == {"draw/src/wrong.rs", "right.md"}, found
+    done = context.run(words, wrong, right, check=False)
+    lines = [line.split(": ")[0].removeprefix(wrong) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and lines == [":1", ":2", ":3"], done
+    assert context.run(words, right).stdout == ""
 
 
 @test()

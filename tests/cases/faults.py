@@ -74,7 +74,7 @@ def not_a_program(context):
 
 @test()
 def missing_disk(context):
-    """A disk whose file isn't there is named by `soil run`; one never given, by the program."""
+    """A disk whose file is missing is named by `soil run`; one never given, by the program."""
     for form in FORMS:
         missing = context.path("missing.img")
         child = context.soil(

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from cases.network import counters, in_every_form, load_words, services, settled
+from cases.network import counters, in_every_form, load_words, services, steady_counters
 from harness.console import PATIENCE
 from harness.context import ROOT, Skip
 from harness.tap import ip
@@ -55,7 +55,7 @@ def still_serves(context, child, tap):
     context.load("copy", tap.guest, 7, 300_000)
     # Where ten thousand connections end at once, Linux goes on repeating what a full queue dropped
     # for some 100 seconds.
-    figures = settled(tap, 20, 4 * PATIENCE)
+    figures = steady_counters(tap, 20, 4 * PATIENCE)
     assert figures["descriptors"] < 20, figures
     # An exception of OCaml's, a panic of Rust's in the image, and one in the process.
     for word in ("Fatal", "panic", "internal error"):

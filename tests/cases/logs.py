@@ -148,7 +148,7 @@ def accept_soon(server):
 
 @in_every_form(forms=FORMS)
 def syslog_that_starts_again(context, form):
-    """A server that isn't there, or ends, gets what is logged meanwhile when it is there again."""
+    """A server that is absent, or ends, gets what is logged meanwhile when it is there again."""
     tap = context.tap()
     server, tcp = listener(context, tap)
     server.close()

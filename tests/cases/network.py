@@ -133,7 +133,7 @@ def resetting_peers(context, form):
             peer.settimeout(PATIENCE)
             assert peer.recv(1) == b"", "port 81 closes at once"
     context.load("copy", tap.guest, 7, 500_000)
-    figures = settled(tap, 20)
+    figures = steady_counters(tap, 20)
     assert figures["descriptors"] < 20, f"{figures}\n{child.text}"
     assert "Fatal" not in child.text, child.text
 
@@ -148,7 +148,7 @@ def counters(tap):
     return {name: int(value) for name, value in re.findall(r"(\w+)=(-?\d+)", text.decode())}
 
 
-def settled(tap, descriptors, seconds=PATIENCE):
+def steady_counters(tap, descriptors, seconds=PATIENCE):
     """The counters once fewer descriptors than this are open: a service that was left still has to
     see it."""
     until = time.monotonic() + seconds
@@ -386,7 +386,7 @@ def a_million_connections(context, form):
     def visit(count):
         text = context.load("visit", tap.guest, 80, count, 32).stdout
         assert "failed=0" in text, text
-        return {**settled(tap, idle + 1), "resident": resident_kib(pid) << 10}
+        return {**steady_counters(tap, idle + 1), "resident": resident_kib(pid) << 10}
 
     before, after = visit(100_000), visit(900_000)
     for name in ("in_use", "descriptors", "resident"):
@@ -413,7 +413,7 @@ def visitor(context, form, manner):
     def visit(count):
         for _ in range(count):
             one()
-        return {**settled(tap, idle + 1), "resident": resident_kib(pid) << 10}
+        return {**steady_counters(tap, idle + 1), "resident": resident_kib(pid) << 10}
 
     return visit
 

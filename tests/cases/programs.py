@@ -326,7 +326,7 @@ def too_small_buffers(context):
 
 @test()
 def what_a_machine_is_called(context):
-    """As Linux fills `struct utsname`; what differs from process to machine is fixed here."""
+    """As Linux fills `struct utsname`; the fields that an image sets are fixed."""
     for form in ("microvm", "q35"):
         child = context.soil("calls", form, "names")
         assert child.finish(context.remaining()) == 0, child.text

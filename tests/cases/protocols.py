@@ -107,7 +107,7 @@ TO_EXCLUDE, TO_INCLUDE = 4, 3  # RFC 3376, 4.2.12: joined, left
 
 @in_every_form()
 def group_of_ipv4(context, form):
-    """Joining and leaving are told by IGMPv3 reports; only between them the group is heard."""
+    """Joining and leaving send IGMPv3 reports; only between them the group is heard."""
     tap = context.tap()
     listener = Listener(tap)
     group = "239.7.7.7"
@@ -322,7 +322,7 @@ def errors_of_icmp(context, form):
 
 @in_every_form()
 def ping_from_the_program(context, form):
-    """Soil.Icmp.ping over IPv4 and IPv6, the machine itself, and hosts that aren't there."""
+    """Soil.Icmp.ping over IPv4 and IPv6, the machine itself, and missing hosts."""
     tap = context.tap()
     ours, guest = network_v6(tap)
     targets = [tap.host, ours, "127.0.0.1", tap.guest, f"{tap.prefix}.99", "239.1.1.1"]

@@ -51,7 +51,7 @@ def folder_of(context, form, folder):
 @in_every_form(forms=FORMS)
 def cohttp_server(context, form):
     """cohttp-lwt-unix answers curl and 64 clients at once; a connection stays, also after a page
-    that isn't there; a megabyte goes each way, and an answer in chunks."""
+    that is missing; a megabyte goes each way, and an answer in chunks."""
     child, host = started(context, "http_server", form, "8000")
     ask_http_server(child, context, host)
 
@@ -105,7 +105,7 @@ class Asked(Pages):
 @in_every_form(forms=FORMS)
 def cohttp_client(context, form):
     """cohttp-lwt-unix asks a server of Linux: eight pages at once, chunks, a megabyte each way, a
-    page that isn't there, and a port without a server."""
+    missing page, and a port without a server."""
     tap = None if form == "process" else context.tap()
     host = tap.host if tap else "127.0.0.1"
     with http.server.ThreadingHTTPServer((host, 8000), Asked) as server:
@@ -317,7 +317,7 @@ def connected(host, port):
 
 @in_every_form(forms=FORMS)
 def ocsigenserver(context, form):
-    """ocsigenserver with a folder: a page, one that isn't there, a part of a file, three
+    """ocsigenserver with a folder: a page, a missing one, a part of a file, three
     megabytes."""
     folder = context.path("folder")
     os.makedirs(os.path.join(folder, "below"))

@@ -2,7 +2,7 @@
 is looked at as each prefix of them left it.
 
 A value that was replaced is the old or the new one, whole; once `set` or `rename` has returned, it
-is the new one. How far the program had come is told by the writes themselves: each value has its
+is the new one. The writes themselves show how far the program had come: each value has its
 number in every line, and the next begins after the last has returned.
 """
 

@@ -260,7 +260,7 @@ SHOWS = """let () =
 @test(limit=90)
 def tests_with_actions_and_expected_output(context):
     """`soil test`: arguments of a test's action and of rules, expected output, in both forms; cram
-    tests and other actions as processes, by dune; what differs is named."""
+    tests and other actions as processes, by dune; the difference is shown."""
     project = Project(context, "actions", "cli")
     for name in ("plain", "wrong", "given", "shows"):
         project.write(f"a/{name}.ml", SHOWS)
@@ -348,7 +348,7 @@ def ended_tests_leave_nothing(context):
         ended(number, running=("dune", "sleep"))
 
 
-# Builds; runs tests until it is told to end, and writes down by what.
+# Builds; runs tests until a signal ends it, and writes down by what.
 WAITING_DUNE = """#!/bin/sh
 case "$*" in *@@*) ;; *) exec {dune} "$@" ;; esac
 for signal in INT TERM; do trap "echo $signal >> {signals}" $signal; done

@@ -154,7 +154,7 @@ def marks_of_the_program_over_ipv6(context, form):
 
 @in_every_form()
 def urgent_data(context, form):
-    """RFC 9293, 3.8.5: Linux's MSG_OOB is told to a waiting program; the program's pointer is on
+    """RFC 9293, 3.8.5: Linux's MSG_OOB wakes a waiting program; the program's pointer is on
     the wire and known to Linux."""
     tap = context.tap()
     listener = Listener(tap)

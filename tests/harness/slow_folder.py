@@ -1,4 +1,4 @@
-"""A file system of one file, `file`, that answers when it is told to (FUSE, linux/fuse.h)."""
+"""A file system of one file, `file`, that answers on request of the test (FUSE, linux/fuse.h)."""
 
 import ctypes
 import os

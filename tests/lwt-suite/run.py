@@ -170,7 +170,7 @@ def check(tests, group, packages):
 def main():
     for tool in (SOIL, *map(pathlib.Path, LINK[1::2])):
         if not tool.exists():
-            sys.exit(f"{tool} isn't there: run `make build` first")
+            sys.exit(f"{tool} is missing: run `make build`")
     tests = source()
     passed = failed = 0
     groups = [*GROUPS.items(), (WAITS, f"{GROUPS[WAITS]},{ENGINE}")]

@@ -66,7 +66,7 @@ FEATURES = [
 
 
 def source():
-    """The folder of the compiler's sources; fetched with apt where it isn't there yet."""
+    """The folder of the compiler's sources; fetched with apt where it is missing."""
     named = os.environ.get("OCAML_SOURCE")
     if named:
         return pathlib.Path(named)
@@ -306,7 +306,7 @@ def main():
     WORK.mkdir(parents=True, exist_ok=True)
     for tool in TOOLS:
         if not (ROOT / tool).exists():
-            sys.exit(f"{tool} isn't there: run `make build` first")
+            sys.exit(f"{tool} is missing: run `make build`")
         (WORK / pathlib.Path(tool).name).unlink(missing_ok=True)
         shutil.copy(ROOT / tool, WORK)
     tests = source() / "testsuite" / "tests"

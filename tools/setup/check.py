@@ -152,6 +152,9 @@ def python(paths):
 def steps(paths):
     """(name, command) of what these files ask for."""
     yield "flaky tests", ["tests/harness/flaky.py", "check"]
+    there = [path for path in paths if os.path.exists(os.path.join(ROOT, path))]
+    if there:
+        yield "words", ["tools/setup/words.py", *there]
     every = crates()
     own = sorted(owners(paths, every))
     packages = [word for name in own for word in ("-p", name)]
@@ -173,7 +176,6 @@ def steps(paths):
         yield "cargo check, of what uses them", ["cargo", "check", "-q", "--locked", *words]
     if tested := aliases(found):
         yield "dune runtest", ["tools/setup/dunetest.py", *tested]
-    there = [path for path in paths if os.path.exists(os.path.join(ROOT, path))]
     for path in there:
         if path.endswith(".sh"):
             yield "syntax", ["sh", "-n", path]

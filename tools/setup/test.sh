@@ -153,6 +153,7 @@ if [ -n "${ONLY:-}" ]; then
 fi
 
 step 'tests that failed and passed again' tests/harness/flaky.py check
+step 'words' tools/setup/words.py
 step 'cargo fmt' cargo fmt --all --check
 step 'crates: licences, sources, advisories' sh -c 'tools/setup/fetch.sh --all && exec tools/setup/crates.py check'
 # However this script is ended, the second row ends with it. A shell starts what it runs in the

@@ -216,7 +216,7 @@ impl arguments::Link {
             return if path.is_file() {
                 Ok(path)
             } else {
-                Err(Failure::on(path, "the image archive isn't there"))
+                Err(Failure::on(path, "the image archive is missing"))
             };
         }
         let program = std::env::current_exe().and_then(|path| path.canonicalize());

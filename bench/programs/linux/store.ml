@@ -23,7 +23,7 @@ let mapped path =
       Bigarray.array1_of_genarray (Unix.map_file fd Char C_layout false [| -1 |]))
 
 let contents name = mapped ("/" ^ name)
-let look name f = f (mapped ("/mnt/" ^ name))
+let read name f = f (mapped ("/mnt/" ^ name))
 
 external mount_ext4 : string -> string -> unit = "bench_mount"
 

@@ -19,7 +19,7 @@ pub struct Keyboard {
     pub dropped: usize,
     /// What it was told: type, code, value.
     pub told: Vec<(u16, u16, i32)>,
-    /// Takes nothing of what it is told.
+    /// Accepts no event.
     pub stuck: bool,
     selected: (u8, u8),
 }

@@ -17,7 +17,7 @@ const DESCRIPTOR: usize = 18;
 const NAME: u8 = 0xfc;
 /// The tag of an extension block of CTA-861.
 const CTA: u8 = 2;
-/// The most modes that are told.
+/// Maximum number of modes that are reported.
 const MAX_MODES: usize = 64;
 
 /// The established timings (3.8) that are square pixels: byte, bit, width, height, hertz.

@@ -114,7 +114,7 @@ fn a_first_picture_is_copied_whole_and_then_its_damage() {
         assert_eq!(commands(&handle), [0x101, 0x106, 0x105, 0x103, 0x104]);
         assert_eq!(screen(&handle).pixels, vec![0x00ff_0000; PIXELS]);
 
-        // Only what is told is copied.
+        // Only the damage is copied.
         pixels.fill(0x0000_ff00);
         let damage = Rectangle {
             x: 60,

@@ -32,7 +32,7 @@ fn start_in<B: Backend>(
     (net.unwrap(), handle)
 }
 
-/// A device that works when it is told to.
+/// A device that works one step at a time.
 fn only_steps() -> Options {
     Options {
         only_steps: true,

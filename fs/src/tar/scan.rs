@@ -234,7 +234,7 @@ impl Scan<'_> {
         let why = match refusal {
             Refusal::Name => "has a .. or a name of more than 255 bytes in its path",
             Refusal::Kind => "is a file where there is a directory, or the other way round",
-            Refusal::Target => "is a hard link to what isn't there",
+            Refusal::Target => "is a hard link to a missing entry",
             Refusal::Full => {
                 let detail = "the archive has more names than there is \
                 memory for; use ext4 for that many files";

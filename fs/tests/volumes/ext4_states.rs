@@ -19,7 +19,7 @@ fn debugfs(bytes: &[u8], requests: &[&str]) -> Vec<u8> {
 }
 
 /// Linux brings the superblock's counts up to date when it unmounts; until then those of the groups
-/// count. Neither more nor fewer than there are may end in damage that isn't there.
+/// count. Too high or too low a count is no damage.
 #[test]
 fn what_is_free_is_what_the_groups_say() {
     for (blocks, inodes) in [(3, 2), (20_000, 5_000)] {

@@ -125,7 +125,7 @@ const RUNNING_THREAD: u64 = 3;
 /// The clock of processor time with this number.
 ///
 /// # Errors
-/// EINVAL for one that isn't there.
+/// EINVAL for an unknown one.
 fn used_time(which: u64) -> Result<Clock, Errno> {
     // The lowest bits of a number below 0, which names a process or a thread in its others: the
     // clock is a thread's; it isn't one of processor time.

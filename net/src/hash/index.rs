@@ -47,7 +47,7 @@ impl Index {
         self.entries.len().wrapping_sub(1)
     }
 
-    /// Adds a place, which isn't there yet and isn't `u32::MAX`.
+    /// Adds a place, which must be new and not `u32::MAX`.
     pub(crate) fn insert(&mut self, hash: u32, place: u32) {
         if (self.len + 1) * 4 > self.entries.len() * 3 {
             self.resize((self.entries.len() * 2).max(MIN_SIZE));

@@ -1,5 +1,5 @@
 //! Frames built and read without any code of the stack, so that a fault of the stack isn't repeated
-//! here. What is built is right unless it is told otherwise; fields are public to be made wrong.
+//! here. A frame is valid unless the test changes a field.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

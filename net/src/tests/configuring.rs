@@ -17,7 +17,7 @@ fn slaac() -> InterfaceConfig {
     }
 }
 
-/// Preferred and valid until, in seconds; `None` if it isn't there.
+/// Preferred and valid until, in seconds; `None` without such an address.
 fn lifetimes(world: &World, text: &str) -> Option<(u64, u64)> {
     let addresses = &world.stacks[0].ip.net.interfaces[1].addresses;
     let found = addresses.iter().find(|a| a.ip() == ip(text))?;

@@ -1,5 +1,5 @@
-//! The life of a connection: what it begins with, when its owner is told, what is counted at its
-//! end, and what is left of it.
+//! The life of a connection: what it begins with, when its owner is notified, what is counted at
+//! its end, and what is left of it.
 
 use super::{MS, SECOND, address, connect, connected, drain, pair, pattern, ready};
 use crate::sim::packet::{ACK, FIN, RST, SYN, Tcp};
@@ -127,7 +127,7 @@ fn a_later_segment_ends_a_handshake() {
     assert_eq!(seen, b"helloworld");
 }
 
-/// A writer is told when there is room that is worth it: half of what it has in flight, where the
+/// A writer wakes when there is enough room: half of what it has in flight, where the
 /// buffer is small.
 #[test]
 fn a_writer_is_told_when_half_is_acknowledged() {

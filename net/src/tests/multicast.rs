@@ -1,4 +1,4 @@
-//! Multicast: what is told of groups, and their datagrams.
+//! Multicast: reports about groups, and their datagrams.
 
 use core::net::IpAddr;
 

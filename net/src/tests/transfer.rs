@@ -79,7 +79,7 @@ fn sends_now_what_was_written() {
         drain(&mut world.stacks[1], server, &mut seen);
         seen == b"hello"
     });
-    // A window that opens again is told with the next poll.
+    // A window that opens again is advertised with the next poll.
     let data = pattern(200_000);
     let mut sent = 0;
     world.run(SECOND, |world| {

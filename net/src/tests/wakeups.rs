@@ -33,7 +33,7 @@ pub(crate) fn check(stack: &Stack) {
         assert!(!one.dirty && one.wakes.listed == events.contains(&handle));
         let told = one.wakes.listed;
         let (read, write) = one.owed();
-        // A connection that waits for memory is told with the next acknowledgement.
+        // A connection that waits for memory is notified with the next acknowledgement.
         let scarce = sockets.config.tcp_memory <= 1 << 20
             && one
                 .machine
@@ -159,7 +159,7 @@ fn a_waiting_owner_hears_that_a_neighbor_is_gone() {
             loss: 1_000_000,
             ..Impairment::default()
         });
-        // The program tries only when it is told.
+        // The program tries only when it is notified.
         let mut last = Err(Error::WouldBlock);
         world.run(200 * SECOND, |world| {
             let stack = &mut world.stacks[0];

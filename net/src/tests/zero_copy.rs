@@ -65,8 +65,8 @@ proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(24))]
 
     /// Pieces of any length, lent and read by leases that are kept for a while, over a link that
-    /// loses, reorders and doubles: the stream is what was lent, each piece is told of once and
-    /// given back, and no memory is left counted.
+    /// loses, reorders and doubles: the stream is what was lent, each piece is reported once and
+    /// returned, and no memory is left counted.
     #[test]
     fn what_is_lent_arrives_and_comes_back(
         lengths in proptest::collection::vec(1usize..100_000, 1..12),

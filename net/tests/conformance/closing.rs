@@ -352,7 +352,7 @@ fn a_syn_without_a_listener_is_challenged_in_time_wait() {
 
 /// RFC 9293, 3.10.7.4, first and fifth: an acknowledgement in the window of what was never sent is
 /// answered, as Linux and FreeBSD do; a FIN without ACK neither is nor makes TIME-WAIT last longer.
-/// Where the window ends is told scaled.
+/// The end of the window is advertised scaled.
 #[test]
 fn time_wait_answers_by_number_and_by_ack() {
     for family in FAMILIES {

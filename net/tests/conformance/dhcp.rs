@@ -234,7 +234,7 @@ fn a_lease_is_renewed_at_half_its_time() {
 }
 
 /// RFC 2131, 4.4.5: after seven eighths anybody is asked, and at the end the address is gone, and
-/// what used it is told.
+/// its users get an error.
 #[test]
 fn a_lease_is_rebound_and_in_the_end_lost() {
     let (mut world, mut host) = begin();
@@ -509,8 +509,8 @@ fn extreme_lease_times_are_survived() {
     }
 }
 
-/// RFC 2131, 4.4.6: at the end the server is told, from the address and at its own; nothing is
-/// asked afterwards.
+/// RFC 2131, 4.4.6: at the end the server gets a release, from the address and to its own; nothing
+/// is asked afterwards.
 #[test]
 fn the_lease_is_given_back() {
     let (mut world, mut host) = begin();

@@ -313,8 +313,8 @@ fn segments_in_fragments_are_taken() {
     }
 }
 
-/// RFC 791, 3.1: options that are copied into each fragment, or are in the first one alone, are passed
-/// over in the whole packet, too.
+/// RFC 791, 3.1: options that are copied into each fragment, or are in the first one alone, are
+/// passed over in the whole packet, too.
 #[test]
 fn fragments_with_options_are_put_together() {
     for in_all in [true, false] {
@@ -334,8 +334,8 @@ fn fragments_with_options_are_put_together() {
     }
 }
 
-/// RFC 7112, 5 and RFC 8200, 4.5: the first fragment has the whole header of the transport; what it
-/// says otherwise is told, as is one whose length isn't a multiple of eight.
+/// RFC 7112, 5 and RFC 8200, 4.5: the first fragment has the whole header of the transport;
+/// otherwise an error is sent, as for one whose length isn't a multiple of eight.
 #[test]
 fn the_first_fragment_of_ipv6_has_all_headers() {
     for (next, at, more, len, told) in [

@@ -361,7 +361,7 @@ fn urgent_data_is_sent_with_its_pointer() {
     }
 }
 
-/// RFC 5482, 3: the timeout that a program has chosen is told to the peer, once, in seconds or
+/// RFC 5482, 3: the timeout that a program has chosen is sent to the peer, once, in seconds or
 /// minutes.
 #[test]
 fn the_user_timeout_is_told() {

@@ -262,8 +262,8 @@ fn echoes_that_amplify_are_not_answered() {
     }
 }
 
-/// RFC 1122, 4.1.3.1 and 3.2.2; RFC 4443, 3.1 and 2.4: a port without a listener is told, quoting
-/// what was sent.
+/// RFC 1122, 4.1.3.1 and 3.2.2; RFC 4443, 3.1 and 2.4: a port without a listener is reported,
+/// quoting what was sent.
 #[test]
 fn an_unreachable_port_is_told() {
     for (family, kind) in [(V4, [3, 3]), (V6, [1, 4])] {
@@ -387,7 +387,7 @@ fn errors_reach_the_udp_socket() {
     }
 }
 
-/// RFC 1122, 3.2.2.1 and RFC 8200, 4: a protocol that isn't known is told.
+/// RFC 1122, 3.2.2.1 and RFC 8200, 4: an unknown protocol is reported.
 #[test]
 fn an_unknown_protocol_is_told() {
     for (family, kind) in [(V4, [3, 2]), (V6, [4, 1])] {

@@ -213,7 +213,7 @@ fn no_errors_about_protocols_that_many_were_sent() {
 }
 
 /// RFC 8200, 4.2 and RFC 4443, 2.4 (e): of errors about what was sent to many there is one, about
-/// an option whose number asks for it; a header that isn't known is told to one only.
+/// an option whose number asks for it; an unknown header is reported to one only.
 #[test]
 fn an_unknown_option_is_told_to_a_group_if_it_asks_for_it() {
     let group = [0x33, 0x33, 0, 0, 0, 1];
@@ -253,8 +253,8 @@ fn first_fragment(talk: &Talk, family: Family, kind: (u8, u8)) -> Vec<u8> {
     frame
 }
 
-/// RFC 792 and RFC 1122, 3.2.2 and 3.3.2: a question whose other fragments don't come is told so,
-/// an error isn't.
+/// RFC 792 and RFC 1122, 3.2.2 and 3.3.2: a request whose other fragments don't come gets an error,
+/// an error gets none.
 #[test]
 fn no_error_about_a_fragment_of_an_error() {
     for (kind, told) in [((8, 0), 1), ((3, 3), 0), ((11, 0), 0)] {

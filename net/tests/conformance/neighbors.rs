@@ -192,7 +192,7 @@ fn a_neighbor_that_moves_is_found() {
     }
 }
 
-/// RFC 3756, 4.3.2 and RFC 6583: packets to a million neighbors that aren't there leave those that
+/// RFC 3756, 4.3.2 and RFC 6583: packets to a million missing neighbors leave those that
 /// are alone; the memory is shown in the test `fuzz`.
 #[test]
 fn scans_of_the_network_leave_real_neighbors_alone() {

@@ -146,7 +146,7 @@ fn routers_say_how_often_to_ask_and_how_far_to_send() {
     };
     let any = "[::]:5000".parse().expect("an address");
     let socket = world.stacks[0].udp_bind(any).expect("free");
-    // The questions about a neighbor that isn't there, and the hop limit of what goes to the
+    // The questions about a missing neighbor, and the hop limit of what goes to the
     // router.
     let mut n = 0;
     let mut observe = |world: &mut World, host: &mut net::sim::Host| {

@@ -55,7 +55,7 @@ fn asks(frame: &[u8]) -> bool {
     arp || frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(54) == Some(&135)
 }
 
-/// RFC 9293, 3.8.3 (MUST-20, SHLD-10): after R1, three repetitions, the network layer is told that
+/// RFC 9293, 3.8.3 (MUST-20, SHLD-10): after R1, three repetitions, the network layer learns that
 /// the first hop may be dead (RFC 1122, 3.3.1.4), and asks it; it isn't troubled before. The
 /// program can see the time-outs (SHLD-9), and hears nothing else until R2.
 #[test]
@@ -136,8 +136,8 @@ fn keepalive_tells_the_dead_from_the_silent() {
     }
 }
 
-/// RFC 7323, 5.3: an old duplicate is told by its timestamp, acknowledged and dropped; a reset is
-/// not subject to it.
+/// RFC 7323, 5.3: an old duplicate is recognized by its timestamp, acknowledged and dropped; a
+/// reset is not subject to it.
 #[test]
 fn old_timestamps_are_dropped() {
     for family in FAMILIES {

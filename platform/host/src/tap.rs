@@ -101,7 +101,7 @@ fn encode(meta: TxMeta) -> [u8; HEADER] {
             (gso, cut.header_len, cut.size)
         }
     };
-    // Of the machine's own byte order, as the device is told nothing else.
+    // In native byte order, the device's default.
     let [h0, h1] = u16::to_ne_bytes(header_len);
     let [s0, s1] = u16::to_ne_bytes(size);
     let [c0, c1] = checksum.start.to_ne_bytes();

@@ -192,7 +192,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The error for an option that isn't there: of one that is asked for, or set.
+    /// The error for an unknown option: from `getsockopt`, or `setsockopt`.
     fn missing(self, level: i32, asked: bool) -> Errno {
         match self {
             Kind::Unix if level != SOCKET => libc::EOPNOTSUPP,

@@ -92,7 +92,7 @@ fn wait(set: u64, list: u64, most: u64, deadline: Option<u64>) -> Result<u64> {
     // No more than there are descriptors.
     let most = most.min(descriptors::MAX_OPEN as u64);
     let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
-        // Before events are taken, which would be lost: of a list that isn't there whole one.
+        // Before events are taken, which would be lost: with a list that isn't mapped whole.
         let room = match bytes_mut(list, most * EVENT) {
             Ok(_) => most,
             Err(_) => bytes_mut(list, EVENT).map(|_| 1)?,

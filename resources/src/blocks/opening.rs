@@ -119,11 +119,11 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
         opening,
         closed: false,
     });
-    let looked = match rt.give(token, |_, _| Cancelled::Later) {
+    let outcome = match rt.give(token, |_, _| Cancelled::Later) {
         Ok(()) => advance(rt, key, token),
         Err(error) => Err(error.into()),
     };
-    match looked {
+    match outcome {
         Ok(fd) => {
             rt.forget(token);
             Ok(fd)
@@ -243,14 +243,14 @@ pub fn on_read(rt: &mut Runtime, key: usize, token: u64, result: Result<(), Bloc
     if token == 0 {
         return close(rt, key);
     }
-    let looked = match result {
+    let outcome = match result {
         Ok(()) => advance(rt, key, token),
         Err(failure) => {
             let line = format!("the partition table can't be read: {failure}");
             refused(error(failure), &line)
         }
     };
-    match looked {
+    match outcome {
         Ok(fd) => rt.complete(token, Ok(fd)),
         Err(Why::Pending) => (),
         Err(Why::Failed(failure)) => {

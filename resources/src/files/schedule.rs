@@ -528,7 +528,7 @@ impl Schedule {
         }
     }
 
-    /// A job is done, and nothing is to be waited for: notes what its waiter is told.
+    /// A job is done, and nothing is to be waited for: records its waiter's result.
     fn conclude(&mut self, job: Begun, outcome: Outcome) {
         let excused = job.excused && self.barrier.is_lost();
         let outcome = match self.barrier.loss() {

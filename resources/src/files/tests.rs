@@ -173,7 +173,7 @@ fn runtime_with(disk: Vec<u8>) -> (Runtime, Rc<Orders>) {
     (rt, orders)
 }
 
-/// A disk of these bytes, and what it is told.
+/// A disk of these bytes, and the orders for it.
 fn slow(disk: Vec<u8>) -> (Rc<Orders>, Device) {
     let orders = Rc::new(Orders {
         data: RefCell::new(disk),

@@ -70,7 +70,7 @@ impl Volume {
         !matches!(self.backing, Backing::None)
     }
 
-    /// Whether its disk makes durable what was written when it is told to.
+    /// Whether its disk has a flush that makes writes durable.
     pub fn flushes(&self) -> bool {
         self.port().is_none_or(|port| port.geometry().flushes)
     }

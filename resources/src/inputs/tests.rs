@@ -247,7 +247,7 @@ fn a_loss_is_told_of_a_device_that_is_silent_after_it() {
     let dropped = SYN_DROPPED as isize;
     assert_eq!(codes[codes.len() - 2..], [(0, 0, dropped), (0, 0, 0)]);
     assert!(codes.len() <= MAX_EVENTS, "{}", codes.len());
-    // The next events are told as they come.
+    // The next events are reported as they come.
     second.borrow_mut().extend(press);
     first.borrow_mut().extend(press);
     assert_eq!(completed(&mut rt), [(1, Ok(4))]);

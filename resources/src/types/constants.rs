@@ -87,7 +87,7 @@ pub const KIND_ECHO: Int = 9;
 pub const OPEN_READ: Int = 1;
 /// `soil_fs_open`: for writing.
 pub const OPEN_WRITE: Int = 2;
-/// `soil_fs_open`: create the file if it isn't there.
+/// `soil_fs_open`: create the file if it is missing.
 pub const OPEN_CREATE: Int = 4;
 /// `soil_fs_open`: with [`OPEN_CREATE`]: fail if it is there.
 pub const OPEN_EXCLUSIVE: Int = 8;

@@ -18,7 +18,7 @@ let last_presented () =
   | [] -> Alcotest.fail "no frame"
 
 (* Lets Soil take what the viewer has sent. *)
-let look () = Soil.Clock.sleep 0.001
+let pause () = Soil.Clock.sleep 0.001
 
 (* Each wait ends; more than the ten seconds that a display has for a frame. *)
 let in_time f =
@@ -42,7 +42,7 @@ let stalled () =
   times_out (fun () -> show d);
   times_out (fun () -> show d);
   List.iter (fun (number, _) -> Viewer.answer number) (presented ());
-  look ();
+  pause ();
   (* Both frames before failed, and are no reason not to show this one. *)
   let shown = show d in
   Viewer.answer (fst (last_presented ()));
@@ -50,7 +50,7 @@ let stalled () =
 
 let answer_all () =
   List.iter (fun (number, _) -> Viewer.answer number) (presented ());
-  look ()
+  pause ()
 
 let gives_up f =
   match Soil.Task.timeout_opt 0.005 f with
@@ -99,7 +99,7 @@ let resized () =
   Display.with_display @@ fun d ->
   let { width; _ } : Display.state = Display.state d in
   Viewer.resize ~width:(width + 10) ~height:100;
-  look ();
+  pause ();
   Display.with_frames ~width:32 ~height:16 d ignore;
   Display.with_frames d (fun frames ->
       Alcotest.(check (pair int int)) "size" (width + 10, 100) (Display.size frames));
@@ -118,12 +118,12 @@ let without_a_size () =
   Display.with_display @@ fun d ->
   let size () = Display.with_frames d Display.size in
   Viewer.resize ~width:0 ~height:0;
-  look ();
+  pause ();
   let { Display.width; height; _ } : Display.state = Display.state d in
   Alcotest.(check (pair int int)) "no size" (0, 0) (width, height);
   Alcotest.(check (pair int int)) "the usual one" (640, 480) (size ());
   Viewer.resize ~width:3 ~height:9000;
-  look ();
+  pause ();
   Alcotest.(check (pair int int)) "what is possible" (16, 8192) (size ())
 
 let () =

@@ -41,7 +41,7 @@ let slow () =
   let none = Soil.Task.timeout_opt 0.01 (fun () -> Input.next input) in
   Alcotest.(check bool) "no more" true (none = None)
 
-(* Soil has taken an event after the key was due, which is told first. *)
+(* Soil has taken an event after the key was due, which is reported first. *)
 let late () =
   Soil.run @@ fun () ->
   Input.with_devices ~repeat:(Some (0.001, 0.001)) @@ fun input ->

@@ -311,7 +311,7 @@ let () =
           case "sessions are resumed" sessions_are_resumed;
           case "certificates are replaced while serving" certificates_are_replaced_while_serving;
           case "errors name the certificate" errors_name_the_certificate;
-          case "a cut is told from the end" a_cut_is_told_from_the_end;
+          case "a cut is no end" a_cut_is_told_from_the_end;
           case "a stalled handshake is ended by a timeout" a_stalled_handshake_is_ended_by_a_timeout;
           case "a cancelled read loses nothing" a_cancelled_read_loses_nothing;
           case "a cancelled write keeps what it took" a_cancelled_write_keeps_what_it_took;

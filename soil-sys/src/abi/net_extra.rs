@@ -32,8 +32,8 @@ pub extern "C" fn soil_tcp_connect_bound(fd: Int, endpoint: Text) -> Int {
     call(|rt| glue::bound::connect(rt, Fd::decode(fd)?, endpoint.all()))
 }
 
-/// Marks all that was written to a connection so far as urgent: the peer is told at once, even if
-/// its window is closed. Errors: `Wrong_kind`, `Not_connected`.
+/// Marks all that was written to a connection so far as urgent: the peer gets the pointer at once,
+/// even if its window is closed. Errors: `Wrong_kind`, `Not_connected`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_send_urgent(fd: Int) -> Int {
     call(|rt| glue::urgent::send(rt, Fd::decode(fd)?))

@@ -1,5 +1,5 @@
 (* A client on cohttp-lwt-unix: eight GETs at once, an answer in chunks, a body of a megabyte each
-   way, a page that isn't there, and a server that isn't. *)
+   way, a missing page, and a missing server. *)
 
 open Lwt.Syntax
 open Cohttp_lwt_unix

@@ -32,7 +32,7 @@ let clock seconds =
   in
   go seconds
 
-(* Announces its name and prints it, until it is told to stop. *)
+(* Announces its name and prints it, until it is stopped. *)
 let announce port =
   Soil.Net.wait_up ();
   if not (Soil.Mdns.announce ()) then "no name"

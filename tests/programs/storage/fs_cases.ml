@@ -105,7 +105,7 @@ let listed_while_it_changes p =
     done;
     going := false
   in
-  let look () =
+  let read () =
     let times = ref 0 in
     while !going || !times = 0 do
       incr times;
@@ -122,7 +122,7 @@ let listed_while_it_changes p =
       same "each name once" (String.concat " " steady) (String.concat " " (List.sort compare found))
     done
   in
-  ignore (Task.both change look)
+  ignore (Task.both change read)
 
 let names_of_all_lengths p =
   for n = 1 to 255 do

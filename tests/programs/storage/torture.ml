@@ -6,7 +6,7 @@
    line "NAME file DIGEST NAMES PATH" (or directory, or link) for every entry, for checks from
    outside; "NAME was DIGEST" and "NAME is DIGEST" of all these lines, before and after.
 
-   What differs from the model is a line with seed, volume, task and step, and status 1. *)
+   A difference from the model is a line with seed, volume, task and step, and status 1. *)
 
 open Torture_model
 module Fs = Soil.Fs

@@ -84,7 +84,7 @@ let difference t model names =
       let what = match kind with Fs.File -> "file" | Directory -> "directory" | _ -> "link" in
       Some (Printf.sprintf "there is a %s %s of %d bytes" what (shorten path) size)
   | exception Soil.Error { code = Not_found | Not_directory; _ } ->
-      if Model.find model names = None then None else Some (shorten path ^ " isn't there")
+      if Model.find model names = None then None else Some (shorten path ^ " is missing")
   | Some (File number), { kind = File; size; links; _ } ->
       let { Model.contents = c; names = count } = Model.Numbers.find number model.files in
       if size <> c.size then Some (Printf.sprintf "%s has %d bytes, not %d" path size c.size)

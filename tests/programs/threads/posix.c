@@ -380,7 +380,7 @@ static void signals(void)
   pthread_sigmask(SIG_SETMASK, &usual, NULL);
   check(pthread_kill(pthread_self(), 0) == 0
           && syscall(SYS_tgkill, getpid(), 987654, 0) == -1 && errno == ESRCH,
-        "a thread that isn't there gets no signal");
+        "a missing thread gets no signal");
 }
 
 /* Stacks */

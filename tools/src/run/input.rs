@@ -61,14 +61,14 @@ fn read(buffer: &mut [u8], origin: Origin, key: &ReportKey) -> rustix::io::Resul
 /// when the job is put into the background meanwhile.
 fn wait_for_terminal(key: &ReportKey) {
     let stdin = io::stdin();
-    let look = Timespec::try_from(LOOK).ok();
+    let timeout = Timespec::try_from(LOOK).ok();
     loop {
         if is_background() {
             std::thread::sleep(LOOK);
             continue;
         }
         key.take();
-        let ready = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], look.as_ref());
+        let ready = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], timeout.as_ref());
         if !matches!(ready, Ok(0) | Err(Errno::INTR)) && !is_background() {
             return;
         }

@@ -40,7 +40,7 @@ const LINGER: Duration = Duration::from_secs(10);
 /// Time to pass on QEMU's last output after it was ended.
 const DRAIN: Duration = Duration::from_secs(1);
 /// The same for a QEMU that ended by itself while the program's status, which that output may
-/// have, isn't there.
+/// have, is missing.
 const LONG_DRAIN: Duration = Duration::from_secs(10);
 /// Time for QEMU to write a picture; only one that hangs takes so long.
 const DUMP: Duration = Duration::from_secs(60);

@@ -31,8 +31,8 @@ const GRACE: Duration = Duration::from_secs(12);
 const SETTLED: u32 = 3;
 const GIVEN_UP: u32 = 50;
 
-/// A file as it is told from one that replaces it: number, size, time of the last change (seconds
-/// and nanoseconds), mode.
+/// The identity of a file, which its replacement doesn't share: number, size, time of the last
+/// change (seconds and nanoseconds), mode.
 type Version = (u64, u64, i64, i64, u32);
 
 /// Runs the program until a signal comes; the result is the exit status.

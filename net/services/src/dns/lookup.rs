@@ -1,5 +1,5 @@
-//! Lookups: the names to try (RFC 1535, search list), a question for each type of record, and what
-//! is told of the answers.
+//! Lookups: the names to try (RFC 1535, search list), a question for each type of record, and the
+//! outcome that is reported.
 
 use crate::Network;
 use alloc::vec;

@@ -240,7 +240,7 @@ fn rfc4191_section_2_3_routes_that_count() {
     assert_eq!(after(&route(network(1), 1, 0, 60, 0)), []);
     assert_eq!(after(&route(network(1), 129, 0, 60, 16)), []);
     assert_eq!(after(&route(network(1), 64, 0, 60, 8)), [(network(1), 64)]);
-    // Said again it isn't there twice; without a lifetime it is none.
+    // Announced again, it is not doubled; a zero lifetime removes it.
     assert_eq!(after(&route(network(1), 64, 1, 60, 8)), [(network(1), 64)]);
     assert_eq!(after(&route(network(1), 64, 1, 0, 8)), []);
     assert_eq!(after(&route(network(1), 16, 0, 60, 8))[0].0, network(0));

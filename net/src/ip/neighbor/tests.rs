@@ -135,7 +135,7 @@ fn rfc6583_strangers_drive_out_each_other_only() {
     }
     assert!(table.index.len() <= 300 + PASSIVE);
     assert!((0..300).all(|n| resolve(&mut table, n, SECOND) == Known::At(A)));
-    // Nor does asking for a million addresses that aren't there forget those that answer.
+    // Nor does asking for a million missing addresses forget those that answer.
     for n in 100_000..200_000 {
         resolve(&mut table, n, 2 * SECOND);
     }

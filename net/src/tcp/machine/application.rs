@@ -71,8 +71,8 @@ impl Connection {
 
 /// Sending.
 impl Connection {
-    /// Declares the bytes written so far urgent; the peer is told at once, even if its window is
-    /// closed.
+    /// Declares the bytes written so far urgent; the peer gets the pointer at once, even if its
+    /// window is closed.
     pub(crate) fn send_urgent(&mut self) {
         let end = self.send_queue.end();
         if self.state.can_send() && end.after(self.snd_una) {

@@ -333,8 +333,8 @@ impl Connection {
             | State::FinWait2
             | State::CloseWait => Some(Error::ConnectionReset),
             State::LastAck | State::Closing => {
-                // All that was to come has come, and the peer has what was sent: it is told, but
-                // nothing is missing.
+                // All expected data has arrived, and the peer has all that was sent: the reset
+                // is reported, but nothing is lost.
                 self.complete = self.fin_sent && self.send_queue.len() == 0;
                 Some(Error::ConnectionReset)
             }

@@ -131,7 +131,7 @@ impl Connection {
             // RFC 5681, 4.1.
             self.control.idle(self.mss());
         }
-        // What differs from segment to segment isn't for the device to repeat.
+        // The device repeats one header, so that a segment with its own bits goes alone.
         let alone = self.ecn.reduced || self.urgent.is_due(self.snd_una);
         let most = if alone { 0 } else { emit.max_segment() as u32 };
         loop {

@@ -20,7 +20,7 @@ pub struct Options {
     pub window_scaling: bool,
     /// Segments are spread over the round trip instead of sent at once.
     pub pacing: bool,
-    /// The peer is told the user timeout that is set (RFC 5482, 3.1, `ENABLED`; what it says itself
+    /// Sends the peer the user timeout that is set (RFC 5482, 3.1, `ENABLED`; the peer's own
     /// is ignored).
     pub user_timeout_option: bool,
     /// How long an acknowledgement may wait, in nanoseconds, at most 499 ms; 0: each segment is
@@ -100,7 +100,7 @@ pub(crate) struct Setup {
     pub(crate) sack: bool,
     /// Whether windows are scaled, if the peer agrees (RFC 7323, 2).
     pub(crate) scaling: bool,
-    /// Whether the peer is told a user timeout that is set (`ENABLED` of RFC 5482, 3.1).
+    /// Whether a user timeout that is set is sent to the peer (`ENABLED` of RFC 5482, 3.1).
     pub(crate) tell_timeout: bool,
     /// Whether congestion marks are asked for (RFC 3168); a peer that asks for them gets them.
     pub(crate) ecn: bool,

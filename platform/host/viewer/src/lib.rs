@@ -149,7 +149,7 @@ pub const POINTER_RANGE: i32 = 32767;
 /// What the viewer sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A display, which is shown until the viewer ends. It is told at first, in the order of their
+    /// A display, which is shown until the viewer ends. Sent at first, in the order of their
     /// numbers, and after each change of its size.
     Display {
         /// Its number, from 0.

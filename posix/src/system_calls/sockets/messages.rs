@@ -209,8 +209,8 @@ pub fn receive_many(
     })
 }
 
-/// Runs `one` on each message until one fails, whose error is told if it is the first; the number
-/// of those that didn't.
+/// Runs `one` on each message until one fails, whose error is returned if it is the first; the
+/// number of those that didn't.
 fn for_each(start: u64, count: u64, mut one: impl FnMut(u64, bool) -> Result<u64>) -> Result<u64> {
     for done in 0..count.min(MAX_MESSAGES) {
         let at = start + done * MANY;

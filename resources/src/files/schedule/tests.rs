@@ -555,7 +555,7 @@ impl World {
                 self.now = due + more;
                 if self.schedule.is_overdue(self.now) {
                     self.schedule.time_out(String::from("late"));
-                    // Waiters are told at once, as `execute::poll` does.
+                    // Waiters get their results at once, as from `execute::poll`.
                     self.run(0);
                     assert!(self.waiting.is_empty(), "{:?} wait on", self.waiting);
                 } else {
@@ -655,7 +655,7 @@ fn a_file_is_closed_after_the_sync_of_it_and_all_else_after_that() {
     assert_eq!(schedule.deferred.len(), 6);
 }
 
-/// The caller of an abandoned operation is told once that the memory it lent is in use.
+/// The caller of an abandoned operation learns once that the memory it lent is in use.
 #[test]
 fn an_abandoned_operation_is_told_once_that_its_memory_is_in_use() {
     let mut schedule = Schedule::new();

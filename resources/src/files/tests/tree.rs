@@ -670,7 +670,7 @@ fn embedded_files_appear_where_nothing_else_is() {
     let fd = opened(rt, "/m/f", OPEN_READ);
     assert_eq!(contents(rt, fd, into, 1), Ok(0));
     assert_eq!(numbers, [0; 3]);
-    // One that is to be where something is mounted isn't there.
+    // One that is to be where something is mounted is missing.
     assert_eq!(embedded::add(rt, "f", b"embedded"), Ok(0));
     assert_eq!(embedded::mount(rt, "/m"), Ok(0));
     assert_eq!(text(rt, "/m/f").as_deref(), Ok("text"));

@@ -65,7 +65,7 @@ static void errors(void)
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = SIGUSR1;
     event.sigev_notify_thread_id = 3999999;
-    answer("a thread that isn't there", timer_create(CLOCK_MONOTONIC, &event, &timer));
+    answer("a missing thread", timer_create(CLOCK_MONOTONIC, &event, &timer));
     answer("a timer", timer_create(CLOCK_MONOTONIC, NULL, &timer));
     struct itimerspec spec = every(0, 0), old = every(9, 9);
     spec.it_value.tv_nsec = 1000000000;
@@ -393,7 +393,7 @@ static void processor_time(void)
     struct timespec time = { 0, 1 };
     answer("resolution", clock_getres(process, &time));
     answer("of a thread", clock_getres(its, NULL));
-    answer("a clock that isn't there", clock_gettime(77, &time));
+    answer("an unknown clock", clock_gettime(77, &time));
     told("no sleep by the thread's", clock_nanosleep(own, 0, &time, NULL) == EINVAL);
     told("nor by one to be read",
          clock_nanosleep(CLOCK_MONOTONIC_RAW, 0, &time, NULL) == EOPNOTSUPP);

@@ -112,8 +112,7 @@ mod tests {
         }
     }
 
-    /// RFC 9406, 4.3: a round tells nothing by less than eight samples, and it is told by the
-    /// smallest one.
+    /// RFC 9406, 4.3: a round needs at least eight samples; the smallest one counts.
     #[test]
     fn eight_samples_are_wanted() {
         let mut flow = Flow::default();
