@@ -442,6 +442,38 @@ fn servers_that_all_fail_are_not_asked_for_ever() {
     assert!(lab.world.now_ns < SECOND);
 }
 
+/// Servers that fail now and then: what one said about a name counts for that name, not for those
+/// that it is an alias of.
+#[test]
+fn failures_begin_again_behind_an_alias() {
+    for fails in [1, 2] {
+        let mut asked = std::collections::HashMap::new();
+        let mut lab = lab(move |name, _, _| {
+            let count = asked.entry(name.to_string()).or_insert(0);
+            *count += 1;
+            let next = match name {
+                "a.example" => b"\x01b\x04test\0".to_vec(),
+                "b.test" => b"\x01c\x04test\0".to_vec(),
+                _ if *count > fails => return Reply::addresses(1),
+                _ => return Reply::code(2),
+            };
+            match *count {
+                1 => Reply::code(2),
+                _ => Reply {
+                    answers: vec![(None, kind::CNAME, 20, next)],
+                    ..Reply::default()
+                },
+            }
+        });
+        let found = lab.addresses("a.example");
+        let expected = match fails {
+            1 => Ok(vec!["192.0.2.1".parse().expect("an address")]),
+            _ => Err(LookupError::ServerFailure),
+        };
+        assert_eq!((found, lab.queries.len()), (expected, 6));
+    }
+}
+
 #[test]
 fn mixed_case_is_repeated_or_not_believed() {
     let mut lab = lab(|name, _, _| Reply {
