@@ -254,6 +254,35 @@ mod tests {
         assert!(line.ends_with(b"xy\n") && typing.has_room());
     }
 
+    /// An end of input keeps its place, whatever was read before it, waits in front of it, and comes
+    /// behind it as long as there is room.
+    #[test]
+    fn an_end_keeps_its_place_when_the_memory_is_used_again() {
+        let sizes = [0, 1, 100, ROOM / 2, ROOM - 60, ROOM - 2];
+        for (first, second) in sizes
+            .into_iter()
+            .flat_map(|first| sizes.map(|n| (first, n)))
+        {
+            let mut typing = from(Sender::Terminal);
+            type_in(&mut typing, &[b'a'; ROOM][..first]);
+            assert_eq!(read(&mut typing).map_or(0, |text| text.len()), first);
+            type_in(&mut typing, &[b'b'; ROOM][..second]);
+            type_in(&mut typing, &[MARK, END]);
+            let mut behind = Vec::new();
+            while typing.has_room() {
+                type_in(&mut typing, b"c");
+                behind.push(b'c');
+            }
+            assert_eq!(second + behind.len(), ROOM - 1);
+            if second > 0 {
+                assert_eq!(read(&mut typing), Some(vec![b'b'; second]), "{first}");
+            }
+            assert_eq!(read(&mut typing), Some(Vec::new()), "{first} {second}");
+            assert_eq!(read(&mut typing), Some(behind), "{first} {second}");
+            assert_eq!(read(&mut typing), None);
+        }
+    }
+
     #[test]
     fn a_terminal_goes_on_behind_its_end_and_a_pipe_does_not() {
         for (sender, behind) in [
