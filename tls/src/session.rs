@@ -295,6 +295,10 @@ impl Session {
                 "close_notify was sent: nothing can be written behind it",
             ));
         }
+        if !self.incoming.is_empty() {
+            // What has come may make records, which go first: a server's tickets, an alert.
+            self.run(Intent::Nothing, |_| false)?;
+        }
         let (mut taken, mut made) = (0, self.take(into));
         while taken < plaintext.len() && self.outgoing.is_empty() {
             let room = into.len() - made;

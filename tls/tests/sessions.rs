@@ -183,6 +183,43 @@ fn both_versions_carry_text_both_ways_in_pieces_of_any_size() {
     }
 }
 
+/// Text goes behind what waits to be sent, whatever room there is for either: here behind the
+/// tickets that a server makes with its first record.
+#[test]
+fn text_goes_behind_what_waits_in_room_of_any_size() {
+    let text: Vec<u8> = (0..40_000u32).map(|at| (at * 7 + at / 256) as u8).collect();
+    for room in [1, 50, 94, 95, 200, 5000, 16_400, 16_500, 17_000, 100_000] {
+        let (client, server) = (client(|_| {}), server(&[SERVER], |_| {}));
+        let (mut client, mut server) = pair(&client, &server, "server.test");
+        for _ in 0..2 {
+            client.handshake().unwrap();
+            carry(&mut client, &mut server, 1000);
+            if client.handshake().unwrap() {
+                break;
+            }
+            server.handshake().unwrap();
+            carry(&mut server, &mut client, 1000);
+        }
+        let (mut into, mut read) = (vec![0; room], Vec::new());
+        let mut taken = 0;
+        loop {
+            let (n, made) = server.write(&text[taken..], &mut into).unwrap();
+            assert!(client.feed(&into[..made]));
+            let mut piece = [0; 3000];
+            while let Read::Bytes(n) = client.read(&mut piece).unwrap() {
+                read.extend_from_slice(&piece[..n]);
+            }
+            taken += n;
+            if (n, made) == (0, 0) {
+                break;
+            }
+        }
+        // Less is no room for a record.
+        assert_eq!(taken, if room < 95 { 0 } else { text.len() }, "{room}");
+        assert!(read == text[..taken], "{room}");
+    }
+}
+
 #[test]
 fn an_end_without_instructions_for_aes_has_chacha20() {
     for versions in [Versions::Tls12, Versions::Tls13] {
