@@ -308,6 +308,8 @@ mod tests {
     use crate::errors::{Errno, Result};
     use crate::io::{self, Place};
     use crate::readiness::Events;
+    use crate::signal::{self, Set};
+    use crate::signalfd::Signals;
     use crate::tests::begin;
     use std::string::String;
     use std::vec;
@@ -442,6 +444,36 @@ mod tests {
             assert_eq!(remove(set, reader), Ok(0));
             assert_eq!(modify(IN), Err(libc::ENOENT));
         }
+    }
+
+    /// An event that ends without a change of its descriptor, as when a thread takes a signal
+    /// itself, is reported as an edge when it recurs, provided that a look saw it gone.
+    #[test]
+    fn an_edge_that_ended_elsewhere_is_reported_when_it_recurs() {
+        let _one = begin("recurs");
+        const USER: Set = 1 << (libc::SIGUSR1 - 1);
+        let set = set();
+        let signals = insert(Object::Signals(Signals::new(USER)), libc::O_RDWR);
+        let [reader, writer] = pipe();
+        assert_eq!(add(set, signals, IN | EDGE), Ok(0));
+        assert_eq!(add(set, reader, IN | EDGE), Ok(0));
+        for _ in 0..3 {
+            assert_eq!(take(set), []);
+            signal::raise(libc::SIGUSR1);
+            assert_eq!([take(set), take(set)], [vec![signals], vec![]]);
+            // News of another one doesn't bring it back.
+            write(writer);
+            assert_eq!([take(set), take(set)], [vec![reader], vec![]]);
+            assert!(signal::take(USER).is_some());
+        }
+        // A read is a change: what is pending behind it is an edge without a look.
+        signal::raise(libc::SIGUSR1);
+        assert_eq!(take(set), []);
+        let description = descriptors::get(signals).expect("open");
+        let read = io::read(&description, &mut [0; 128], Place::Position);
+        assert_eq!(read, Ok(128));
+        signal::raise(libc::SIGUSR1);
+        assert_eq!([take(set), take(set)], [vec![signals], vec![]]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!   system_calls    registers and the program's memory (only in images)
 //!       │
 //!   open, io, attributes, names, directory, mapping,    one operation each, on slices and numbers
-//!   sockets, epoll, eventfd, timerfd, signalfd, locks
+//!   sockets, epoll, select, eventfd, timerfd, signalfd, locks
 //!       │
 //!   readiness                                           events of descriptions, awaited
 //!       │
@@ -39,6 +39,7 @@ pub mod open;
 pub mod paths;
 pub mod proc;
 pub mod readiness;
+pub mod select;
 pub mod signal;
 pub mod signalfd;
 pub mod socket_names;

@@ -246,6 +246,7 @@ mod tests {
     use crate::descriptors::{Description, Object};
     use crate::eventfd::Counter;
     use crate::io::{self, ATOMIC, Place};
+    use crate::signal;
     use crate::tests::begin;
     use crate::timerfd::{Setting, Timer};
     use alloc::sync::Arc;
@@ -342,6 +343,39 @@ mod tests {
         drop(reader);
         assert_eq!([write(1), write(ATOMIC + 1)], [Err(libc::EPIPE); 2]);
         assert_eq!(write(0), Ok(0));
+    }
+
+    /// A pipe that breaks while a write waits: what was written before counts, and SIGPIPE comes as
+    /// for a write that began later.
+    #[test]
+    fn a_pipe_that_breaks_within_a_write_sends_the_signal() {
+        let _one = begin("breaks");
+        const SIGPIPE: u64 = 1 << (libc::SIGPIPE - 1);
+        let most = 64 << 10;
+        for (len, before, written) in [
+            (3 * most, 0, Ok(most)),
+            (3 * most, 1000, Ok(most - 1000)),
+            (3 * most, most, Err(libc::EPIPE)),
+            (ATOMIC, most, Err(libc::EPIPE)),
+        ] {
+            let (reader, writer) = pipe();
+            let write = |len| io::write(&writer, &vec![1; len], Place::Position);
+            assert_eq!(write(before), Ok(before));
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| write(len));
+                while io::available(&reader) != Ok(most as u64) {
+                    thread::yield_now();
+                }
+                assert!(!signal::is_pending(SIGPIPE));
+                drop(reader);
+                assert_eq!(waiting.join().expect("no panic"), written);
+            });
+            assert!(signal::take(SIGPIPE).is_some(), "{len} {before}");
+            assert_eq!(write(1), Err(libc::EPIPE));
+            assert!(signal::take(SIGPIPE).is_some());
+            assert_eq!(write(0), Ok(0));
+            assert!(signal::take(SIGPIPE).is_none());
+        }
     }
 
     #[test]

@@ -62,6 +62,10 @@ mod of_program {
 #[cfg(not(feature = "image"))]
 mod of_program {
     use super::{Set, Taken};
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    /// Signals that were sent: only descriptors take them.
+    static PENDING: AtomicU64 = AtomicU64::new(0);
 
     /// False.
     pub fn is_interrupted() -> bool {
@@ -73,9 +77,9 @@ mod of_program {
         wait()
     }
 
-    /// False.
-    pub fn is_pending(_set: Set) -> bool {
-        false
+    /// Whether a signal of `set` is pending.
+    pub fn is_pending(set: Set) -> bool {
+        PENDING.load(Ordering::Relaxed) & set != 0
     }
 
     /// False.
@@ -83,13 +87,27 @@ mod of_program {
         false
     }
 
-    /// None.
-    pub fn take(_set: Set) -> Option<Taken> {
-        None
+    /// Takes the pending signal of `set` with the lowest number.
+    pub fn take(set: Set) -> Option<Taken> {
+        let lowest = |pending: Set| {
+            let taken = pending & set;
+            taken & taken.wrapping_neg()
+        };
+        let next = |pending| Some(pending & !lowest(pending));
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        let bit = lowest(PENDING.fetch_update(set, get, next).ok()?);
+        (bit != 0).then(|| Taken {
+            signal: u64::from(bit.trailing_zeros()) + 1,
+            code: libc::SI_USER as u32,
+            sender: [1, 0],
+            value: 0,
+        })
     }
 
-    /// Does nothing.
-    pub fn raise(_signal: i32) {}
+    /// Sends a signal.
+    pub fn raise(signal: i32) {
+        PENDING.fetch_or(1 << (signal - 1), Ordering::Relaxed);
+    }
 }
 
 pub use of_program::{is_interrupted, is_pending, raise, take, take_sent_to_threads, within_call};

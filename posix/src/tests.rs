@@ -6,9 +6,10 @@ use crate::errors::{Result, errno};
 use crate::eventfd::Counter;
 use crate::io::{self, Place};
 use crate::locks::{self, Owner};
+use crate::signal::{self, Set};
 use crate::sockets::address::Family;
 use crate::sockets::tcp::Tcp;
-use crate::{names, open, paths};
+use crate::{blocking, names, open, paths};
 use alloc::sync::Arc;
 use libc::{AT_FDCWD, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK};
 use libc::{O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
@@ -30,6 +31,7 @@ pub(crate) fn begin(name: &str) -> MutexGuard<'static, ()> {
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     descriptors::reset();
     paths::reset();
+    while signal::take(Set::MAX).is_some() {}
     let path = absolute(name);
     names::make_directory(&path).expect("a new directory");
     paths::change_directory(&path).expect("a directory");
@@ -144,6 +146,48 @@ fn any_close_of_a_file_gives_up_the_programs_locks() {
     assert!(is_locked(), "another file");
     assert_eq!(descriptors::close(closed.expect("room")), Ok(0));
     assert!(!is_locked());
+}
+
+/// Whatever makes room for a lock wakes those that wait for one.
+#[test]
+fn a_lock_that_is_given_up_in_part_lets_others_in() {
+    let _one = begin("waiting locks");
+    let own = description(open("f", O_RDWR | O_CREAT).expect("room"));
+    let (record, whole) = (Owner::of(&own), Owner::whole(&own));
+    let set = |owner, range, kind| locks::set(&own, owner, range, kind, false);
+    type GiveUp<'a> = &'a dyn Fn() -> Result<u64>;
+    let ways: [(Owner, bool, GiveUp<'_>); 5] = [
+        (record, false, &|| set(record, 0..10, Some(false))),
+        (record, false, &|| set(record, 2..7, Some(false))),
+        (record, true, &|| set(record, 2..7, None)),
+        (whole, false, &|| set(whole, 0..10, Some(false))),
+        (record, true, &|| {
+            locks::release(&own);
+            Ok(0)
+        }),
+    ];
+    for (way, (owner, exclusive, give_up)) in ways.into_iter().enumerate() {
+        assert_eq!(set(owner, 0..10, Some(true)), Ok(0), "{way}");
+        let other = description(open("f", O_RDWR).expect("room"));
+        let (done, ended) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || {
+            let owner = match owner {
+                Owner::Whole(_) => Owner::whole(&other),
+                _ => Owner::of(&other),
+            };
+            let got = locks::set(&other, owner, 3..5, Some(exclusive), true);
+            locks::release(&other);
+            done.send(got).expect("a receiver");
+        });
+        while blocking::now(|rt| Ok::<_, i32>(rt.outstanding())) == Ok(0) {
+            std::thread::yield_now();
+        }
+        assert_eq!(give_up(), Ok(0));
+        let got = ended.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(got, Ok(Ok(0)), "{way}");
+        waiting.join().expect("no panic");
+        locks::release(&own);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::memory::{bytes_mut, load, number, store};
 use crate::descriptors;
 use crate::errors::Result;
 use crate::readiness::{self, Events};
+use crate::select::{SET, scan};
 use kernel::{signals, time};
 use resources::Runtime;
 
@@ -77,17 +78,6 @@ fn polled(rt: &mut Runtime, descriptor: i32, wanted: u16) -> u16 {
     }
 }
 
-/// Words of an `fd_set`.
-const SET: usize = 1024 / 64;
-
-/// The events for which a descriptor stays in each of the three sets. Source: Linux's
-/// `fs/select.c`.
-const SETS: [Events; 3] = [
-    Events::READABLE.union(Events::ALWAYS),
-    Events::WRITABLE.union(Events::ERR),
-    Events::PRI,
-];
-
 /// `select`.
 pub fn select([count, reads, writes, exceptions, timeout, _]: [u64; 6]) -> Result<u64> {
     let deadline = deadline(timeout, 1000)?;
@@ -135,38 +125,4 @@ fn select_until(count: u64, starts: [u64; 3], deadline: Option<u64>) -> Result<u
         }
     }
     Ok(total.unwrap_or(0))
-}
-
-/// Puts those of the descriptors below `count` that are in `wanted` and ready into `found`; their
-/// number, with one for each set.
-fn scan(
-    rt: &mut Runtime,
-    count: usize,
-    wanted: &[[u64; SET]; 3],
-    found: &mut [[u64; SET]; 3],
-) -> Result<u64> {
-    let mut total = 0;
-    for word in 0..count.div_ceil(64) {
-        let of = |set: &[u64; SET]| set.get(word).copied().unwrap_or(0);
-        let mut rest = wanted.iter().map(of).fold(0, |all, word| all | word);
-        while rest != 0 {
-            let bit = rest & rest.wrapping_neg();
-            rest &= !bit;
-            let descriptor = word * 64 + bit.trailing_zeros() as usize;
-            if descriptor >= count {
-                break;
-            }
-            let events = readiness::of(rt, &*descriptors::get(descriptor as u64)?);
-            for ((wanted, found), set) in wanted.iter().zip(&mut *found).zip(SETS) {
-                if let Some(into) = found.get_mut(word)
-                    && of(wanted) & bit != 0
-                    && events.intersects(set)
-                {
-                    *into |= bit;
-                    total += 1;
-                }
-            }
-        }
-    }
-    Ok(total)
 }

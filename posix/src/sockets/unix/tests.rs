@@ -246,6 +246,80 @@ fn sockets_in_each_others_queues_are_open_as_long_as_something_leads_to_them() {
     assert!(!is_open(&reader));
 }
 
+/// Small messages of a stream are joined, but never across descriptions: these come with their own
+/// first byte, whatever is sent before and after them.
+#[test]
+fn descriptions_come_with_the_bytes_they_were_sent_with() {
+    let _one = begin("with bytes");
+    for at_once in [1, 2, 9] {
+        let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
+        let passed = [(); 3].map(|()| {
+            let [one, _] = Unix::pair(SOCK_STREAM).expect("a pair");
+            opened(one).0
+        });
+        let sent: &[&[u64]] = &[&[], &[], &passed[..1], &[], &passed[1..], &[], &[]];
+        for numbers in sent {
+            assert_eq!(pass(&a, numbers), Ok(1));
+        }
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            let (mut rights, mut bytes) = (Rights::new(), vec![0; at_once]);
+            let received = b.receive_with(&mut bytes, MSG_DONTWAIT, None, &mut rights);
+            got.push(rights.len());
+            got.resize(got.len() + received.expect("bytes").len - 1, 0);
+        }
+        let expected: Vec<_> = sent.iter().map(|numbers| numbers.len()).collect();
+        assert_eq!(got, expected, "{at_once}");
+    }
+}
+
+/// However many sockets are in flight, and in which order they are received: each is known until
+/// then, so that those that are left in their own queues are closed.
+#[test]
+fn sockets_in_flight_are_received_in_any_order() {
+    let _one = begin("in any order");
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    for (order, taken) in orders
+        .into_iter()
+        .flat_map(|order| [(order, 1), (order, 2)])
+    {
+        // Each is in its own queue, and in that of another socket, which can be read.
+        let sockets = [(); 3].map(|()| {
+            let [peer, socket] = Unix::pair(SOCK_STREAM).expect("a pair");
+            let [sender, reader] = Unix::pair(SOCK_STREAM).expect("a pair");
+            let (number, socket) = opened(socket);
+            assert_eq!(pass(&sender, &[number]), Ok(1));
+            (number, socket, sender, described(reader), peer)
+        });
+        for at in &order[..taken] {
+            drop(receive_one(&sockets[*at].3));
+        }
+        for (number, _, _, _, peer) in &sockets {
+            assert_eq!(pass(peer, &[*number]), Ok(1));
+            assert_eq!(descriptors::close(*number), Ok(0));
+        }
+        for (at, (_, socket, _, reader, _)) in sockets.iter().enumerate() {
+            assert_eq!(
+                is_open(socket),
+                !order[..taken].contains(&at),
+                "{order:?} {at}"
+            );
+            if is_open(socket) {
+                let number = descriptors::insert(receive_one(reader), 0, false).expect("room");
+                assert_eq!(descriptors::close(number), Ok(0));
+            }
+            assert!(!is_open(socket), "{order:?} {at}");
+        }
+    }
+}
+
 #[test]
 fn sockets_that_only_a_closed_queue_led_to_are_closed() {
     let _one = begin("given up");

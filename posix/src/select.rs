@@ -1,0 +1,135 @@
+//! Sets of descriptors and their events, as select(2) has them.
+
+use crate::descriptors;
+use crate::errors::Result;
+use crate::readiness::{self, Events};
+use resources::Runtime;
+
+/// Words of an `fd_set`.
+pub const SET: usize = 1024 / 64;
+
+/// The events for which a descriptor stays in each of the three sets. Source: Linux's
+/// `fs/select.c`.
+const SETS: [Events; 3] = [
+    Events::READABLE.union(Events::ALWAYS),
+    Events::WRITABLE.union(Events::ERR),
+    Events::PRI,
+];
+
+/// Puts those of the descriptors below `count` that are in `wanted` and ready into `found`; their
+/// number, with one for each set.
+pub fn scan(
+    rt: &mut Runtime,
+    count: usize,
+    wanted: &[[u64; SET]; 3],
+    found: &mut [[u64; SET]; 3],
+) -> Result<u64> {
+    let mut total = 0;
+    for word in 0..count.div_ceil(64) {
+        let of = |set: &[u64; SET]| set.get(word).copied().unwrap_or(0);
+        let mut rest = wanted.iter().map(of).fold(0, |all, word| all | word);
+        while rest != 0 {
+            let bit = rest & rest.wrapping_neg();
+            rest &= !bit;
+            let descriptor = word * 64 + bit.trailing_zeros() as usize;
+            if descriptor >= count {
+                break;
+            }
+            let events = readiness::of(rt, &*descriptors::get(descriptor as u64)?);
+            for ((wanted, found), set) in wanted.iter().zip(&mut *found).zip(SETS) {
+                if let Some(into) = found.get_mut(word)
+                    && of(wanted) & bit != 0
+                    && events.intersects(set)
+                {
+                    *into |= bit;
+                    total += 1;
+                }
+            }
+        }
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SET, scan};
+    use crate::blocking::now;
+    use crate::descriptors::{self, Description, Object};
+    use crate::errors::{Errno, Result};
+    use crate::io::{self, Place};
+    use crate::tests::begin;
+    use std::string::String;
+    use std::vec::Vec;
+
+    /// A pipe whose ends have these numbers or the next free ones, to read and to write.
+    fn pipe(from: usize) -> [u64; 2] {
+        let (reader, writer) = io::pipe().expect("memory");
+        [(reader, libc::O_RDONLY), (writer, libc::O_WRONLY)].map(|(end, access)| {
+            let description = Description::new(Object::Pipe(end), String::new(), access);
+            descriptors::insert(description, from, false).expect("room")
+        })
+    }
+
+    fn write(descriptor: u64) {
+        let description = descriptors::get(descriptor).expect("open");
+        assert_eq!(io::write(&description, b"x", Place::Position), Ok(1));
+    }
+
+    /// The descriptors that stay in each set, and their number.
+    fn select(count: u64, wanted: [&[u64]; 3]) -> Result<(u64, [Vec<u64>; 3])> {
+        let (mut sets, mut found) = ([[0; SET]; 3], [[0; SET]; 3]);
+        for (set, numbers) in sets.iter_mut().zip(wanted) {
+            for number in numbers {
+                set[*number as usize / 64] |= 1 << (number % 64);
+            }
+        }
+        let scanned = now(|rt| Ok::<_, Errno>(scan(rt, count as usize, &sets, &mut found)));
+        let total = scanned.expect("the runtime")?;
+        let is_in = |set: &[u64; SET], n: u64| set[n as usize / 64] >> (n % 64) & 1 == 1;
+        let numbers = found.map(|set| (0..SET as u64 * 64).filter(|n| is_in(&set, *n)).collect());
+        Ok((total, numbers))
+    }
+
+    #[test]
+    fn those_that_are_ready_stay_in_each_set() {
+        let _one = begin("select");
+        let [reader, writer] = pipe(3);
+        let sets = [&[reader, writer][..], &[reader, writer], &[reader, writer]];
+        let found = |reads: &[u64], writes: &[u64]| {
+            let total = (reads.len() + writes.len()) as u64;
+            Ok((total, [reads.to_vec(), writes.to_vec(), Vec::new()]))
+        };
+        assert_eq!(select(1024, sets), found(&[], &[writer]));
+        write(writer);
+        assert_eq!(select(1024, sets), found(&[reader], &[writer]));
+        assert_eq!(descriptors::close(reader), Ok(0));
+        // An error is something to read, and to write.
+        let [only, none] = [&[writer][..], &[]];
+        assert_eq!(select(1024, [only, only, only]), found(only, only));
+        assert_eq!(select(1024, [none, only, none]), found(&[], only));
+        assert_eq!(select(1024, [&[reader], none, none]), Err(libc::EBADF));
+    }
+
+    /// Bits from `count` on count for nothing, wherever that lies, be they of open descriptors, of
+    /// ready ones, or of none.
+    #[test]
+    fn numbers_from_the_count_on_count_for_nothing() {
+        let _one = begin("counts");
+        for from in [3, 62, 127, 1022] {
+            let [reader, writer] = pipe(from);
+            write(writer);
+            let most = reader.max(writer);
+            let (sets, beyond) = ([reader, writer], [reader, writer, 1023, 1000]);
+            for count in [0, 1, from as u64, reader, writer, most + 1] {
+                let counted = |n: &u64| *n < count;
+                let expected = [reader, writer].map(|n| Vec::from_iter(Some(n).filter(counted)));
+                let total = expected.iter().map(Vec::len).sum::<usize>() as u64;
+                let [reads, writes] = expected;
+                let expected = Ok((total, [reads, writes, Vec::new()]));
+                let wanted = if count > 1000 { &sets[..] } else { &beyond };
+                assert_eq!(select(count, [wanted; 3]), expected, "{count} of {most}");
+            }
+            descriptors::reset();
+        }
+    }
+}
