@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use platform::Clock;
-use platform::error::{Answer, Error, Failure, Stop};
+use platform::error::{Answer, Error, Failure};
 use reactor::Cancelled;
 
 /// How the result is written.
@@ -117,8 +117,7 @@ fn start(
         results,
         form,
     });
-    rt.give(token, cancel)?;
-    Err(Stop::Pending)
+    rt.give_begun(token, cancel)
 }
 
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {

@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 use core::net::IpAddr;
-use platform::error::{Answer, Error, Failure, Stop};
+use platform::error::{Answer, Error, Failure};
 use platform::{Clock, Links};
 use reactor::Cancelled;
 
@@ -93,13 +93,12 @@ pub fn up(rt: &mut Runtime, token: Int) -> Answer {
         .try_reserve(1)
         .map_err(|_| Error::OutOfMemory)?;
     net.waiting_for_address.push(token);
-    rt.give(token, |rt, token| {
+    rt.give_begun(token, |rt, token| {
         if let Some(net) = rt.resources.net.as_deref_mut() {
             net.waiting_for_address.retain(|&other| other != token);
         }
         Cancelled::Done
-    })?;
-    Err(Stop::Pending)
+    })
 }
 
 /// Completes those who wait for an address, when it is there or patience is at its end.

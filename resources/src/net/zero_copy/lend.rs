@@ -96,11 +96,7 @@ pub fn send(rt: &mut Runtime, fd: Fd, piece: Piece, token: Int) -> Answer {
         _ => (),
     }
     net.zero_copy.lent.insert(lent);
-    if let Err(failure) = rt.give(token, cancel) {
-        cancel(rt, token);
-        return Err(failure.into());
-    }
-    Err(Stop::Pending)
+    rt.give_begun(token, cancel)
 }
 
 /// Gives the stack as much as it takes.
