@@ -34,20 +34,25 @@ impl Log for Sink {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let level = match record.level() {
-            Level::Error => "error",
-            Level::Warn => "warning",
-            Level::Info => "info",
-            Level::Debug | Level::Trace => "debug",
-        };
-        let mut line = Line(String::new());
-        // Writing to `Line` can't fail.
-        let _ = write!(line, "soil: {level}: {}", record.args());
-        let _ = line.0.push('\n');
-        Current::log(line.0.as_bytes());
+        Current::log(line(record).as_bytes());
     }
 
     fn flush(&self) {}
+}
+
+/// The whole line of a message.
+fn line(record: &Record<'_>) -> String<LINE> {
+    let level = match record.level() {
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "info",
+        Level::Debug | Level::Trace => "debug",
+    };
+    let mut line = Line(String::new());
+    // Writing to `Line` can't fail.
+    let _ = write!(line, "soil: {level}: {}", record.args());
+    let _ = line.0.push('\n');
+    line.0
 }
 
 fn filter(level: Int) -> Result<LevelFilter, Error> {
@@ -92,4 +97,35 @@ pub fn log_bytes(level: Int, text: &[u8]) -> Result<(), Error> {
         log::log!(level, "{}", part.valid());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINE, Level, Record, line};
+    use std::format;
+
+    /// Whatever its length, a message is one line; a long one is cut behind a whole character.
+    #[test]
+    fn a_message_of_any_length_is_a_line() {
+        for letter in ["x", "é", "€", "🐫"] {
+            for count in (0..20).chain(LINE / letter.len() - 30..LINE / letter.len() + 10) {
+                let message = letter.repeat(count);
+                let line = line(
+                    &Record::builder()
+                        .level(Level::Warn)
+                        .args(format_args!("{message}"))
+                        .build(),
+                );
+                let whole = format!("soil: warning: {message}\n");
+                let text = line.strip_suffix('\n').expect("a newline");
+                assert!(whole.starts_with(text), "{letter} {count}");
+                let is_cut = whole.len() > LINE;
+                assert_eq!(is_cut, *line != whole[..], "{letter} {count}");
+                assert!(
+                    !is_cut || line.len() + letter.len() > LINE,
+                    "{letter} {count}"
+                );
+            }
+        }
+    }
 }

@@ -199,6 +199,46 @@ fn a_wait_ends_by_cancellation_and_by_close() {
     assert_eq!(set_led(&mut rt, 0, 1, true), closed);
 }
 
+/// What a reader lost is no news for the next one, whether it was told or not.
+#[test]
+fn a_reader_that_opens_again_begins_with_nothing() {
+    let (mut rt, [first, second]) = start();
+    let group = [event(kind::KEY, 1, 1), event(kind::SYN, SYN_REPORT, 0)];
+    let mut numbers = vec![0; 5 * MAX_EVENTS];
+    for taken in [0, 64, MAX_EVENTS] {
+        assert_eq!(open(&mut rt), Ok(2));
+        for _ in 0..MAX_EVENTS {
+            first.borrow_mut().extend(group);
+        }
+        second.borrow_mut().extend(group);
+        assert_eq!(completed(&mut rt), []);
+        if taken > 0 {
+            let some = IntsPiece::of(&mut numbers[..5 * taken]);
+            assert!(next(&mut rt, some, 1).is_ok());
+        }
+        first.borrow_mut().extend(group);
+        assert_eq!(close(&mut rt), Ok(0));
+        // And what comes meanwhile isn't meant for it.
+        second.borrow_mut().extend(group);
+        assert_eq!(open(&mut rt), Ok(2));
+        second.borrow_mut().extend(group);
+        assert_eq!(completed(&mut rt), []);
+        assert_eq!(
+            next(&mut rt, IntsPiece::of(&mut numbers), 1),
+            Ok(2),
+            "{taken}"
+        );
+        assert!(
+            numbers[..10].chunks(5).all(|event| event[0] == 1),
+            "{taken}"
+        );
+        let pending = next(&mut rt, IntsPiece::of(&mut numbers), 1);
+        assert_eq!(pending, Err(Stop::Pending), "{taken}");
+        assert_eq!(close(&mut rt), Ok(0));
+        assert_eq!(completed(&mut rt), [(1, Err(Error::Closed.into()))]);
+    }
+}
+
 #[test]
 fn events_that_are_not_taken_are_lost_by_device() {
     let (mut rt, [first, second]) = start();
