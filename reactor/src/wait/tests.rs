@@ -100,6 +100,35 @@ fn every_driver_finishes_before_the_end() {
     assert!((20..50_000).contains(&start.elapsed().as_millis()));
 }
 
+/// What another thread's sleep is for can be changed within a wait, which ends no sleep by itself:
+/// then the leader is nudged, once, and only while it sleeps.
+#[test]
+fn a_change_within_a_wait_renews_the_sleep_of_the_leader() {
+    let changes: [fn(&mut Runtime); 2] = [Runtime::wake_watchers, Runtime::renew_sleep];
+    for (way, change) in changes.into_iter().enumerate() {
+        for watches in [false, true] {
+            for leader in [
+                Leader::Absent,
+                Leader::Awake,
+                Leader::Asleep,
+                Leader::Nudged,
+            ] {
+                let mut rt = with_drivers(&[&IDLE]);
+                if watches {
+                    assert_eq!(rt.watch(7), Err(Stop::Pending));
+                }
+                (rt.leader, rt.led_in) = (leader, Host::forks());
+                change(&mut rt);
+                let sleeps = matches!(leader, Leader::Asleep | Leader::Nudged);
+                assert!((rt.leader == Leader::Nudged) == sleeps, "{way}");
+                assert!(sleeps || rt.leader == leader);
+                let woken = (watches && way == 0).then_some((7, Ok(0)));
+                assert_eq!(rt.next_completion(), woken);
+            }
+        }
+    }
+}
+
 /// A signal ends the wait, with and without a ring, so that the OCaml runtime can run its handler.
 #[test]
 fn a_signal_ends_the_wait() {
