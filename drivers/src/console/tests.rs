@@ -63,6 +63,32 @@ fn typing_interrupts() {
     assert!(console.enable_interrupts());
 }
 
+/// A driver that has read a part of what was typed doesn't wait for more, however small the part.
+#[test]
+fn what_was_read_in_part_is_not_waited_for() {
+    for (typed, part) in [
+        (2, 1),
+        (20, 10),
+        (128, 127),
+        (129, 128),
+        (300, 128),
+        (300, 7),
+    ] {
+        let (mut console, handle) = start(Options::default());
+        let text: Vec<u8> = (0..typed).map(|at| at as u8).collect();
+        handle.with(|terminal| terminal.keyboard.extend(&text));
+        handle.step();
+        let (mut read, mut piece) = (Vec::new(), vec![0; part]);
+        while read.len() < typed {
+            assert!(console.enable_interrupts(), "{} of {typed}", read.len());
+            let len = console.read(&mut piece).unwrap();
+            assert!(len > 0);
+            read.extend_from_slice(&piece[..len]);
+        }
+        assert!(read == text && !console.enable_interrupts());
+    }
+}
+
 #[test]
 fn a_console_that_does_not_reset_keeps_its_memory() {
     let memory = HostMemory::new();

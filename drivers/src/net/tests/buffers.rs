@@ -102,6 +102,33 @@ fn headers_are_sent_as_the_card_wants_them() {
     }
 }
 
+/// A frame takes a large buffer only if no small one holds it, or none is free: so many frames of
+/// each size find room.
+#[test]
+fn frames_take_the_smallest_buffer_that_holds_them() {
+    let config = NetConfig {
+        tx_small: 16,
+        tx_large: 16,
+        ..NetConfig::default()
+    };
+    // The largest frame that a buffer of 1536 bytes holds behind its header.
+    let fits = 1536 - 12;
+    for (len, meta, most) in [
+        (60, TxMeta::default(), 32),
+        (fits, TxMeta::default(), 32),
+        (fits + 1, cut(), 16),
+        (MAX_FRAME, cut(), 16),
+    ] {
+        let (mut net, handle) = start(NetDevice::default(), only_steps(), &config);
+        // And the same again once they are sent.
+        for _ in 0..2 {
+            let sent = (0..100).take_while(|_| send(&mut net, &frame(len), &meta).is_ok());
+            assert_eq!(sent.count(), most, "{len}");
+            handle.step();
+        }
+    }
+}
+
 /// Frames in flight have each a buffer of its own, in all chunks, up to the limit.
 #[test]
 fn frames_in_flight_keep_their_bytes() {
