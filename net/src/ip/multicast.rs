@@ -483,6 +483,31 @@ mod tests {
         assert_eq!(told(&mut groups), [CHANGE_TO_INCLUDE; 2]);
     }
 
+    /// RFC 3376, 5.2: queries while an answer waits never put it off, about one group or all.
+    #[test]
+    fn an_answer_is_never_put_off() {
+        let group = ip("239.1.2.3");
+        for (asked, seed) in (0..20).flat_map(|seed| [(None, seed), (Some(group), seed)]) {
+            let (mut groups, mut random) = (Memberships::default(), Random::seeded(seed));
+            groups.join(group, 0);
+            while let Some(at_ns) = groups.next_ns() {
+                groups.due(0, at_ns, &mut random);
+            }
+            let mut last_ns = u64::MAX;
+            for max_ns in [100 * SECOND, SECOND, 1000 * SECOND] {
+                groups.query(asked, 0, max_ns, 10 * SECOND, &mut random);
+                let at_ns = groups.next_ns().expect("an answer");
+                assert!(
+                    at_ns <= last_ns.min(10 * SECOND + max_ns),
+                    "{asked:?} {seed}"
+                );
+                last_ns = at_ns;
+            }
+            assert_eq!(groups.due(0, last_ns, &mut random).len(), 1);
+            assert_eq!(groups.next_ns(), None, "once");
+        }
+    }
+
     /// RFC 3376, 5.2: an answer about all groups that comes sooner is one about each; a later one
     /// isn't.
     #[test]

@@ -268,3 +268,81 @@ impl super::Port {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Port;
+    use super::{QUEUE, QUEUE_BYTES, Queue};
+    use crate::types::{Link, LinkCapabilities, RxMeta, TxMeta};
+    use alloc::sync::Arc;
+    use std::sync::Mutex;
+
+    /// A link with room for some frames, and what was sent by it: the first byte of each.
+    #[derive(Clone, Default)]
+    struct Narrow(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl Link for Narrow {
+        fn capabilities(&self) -> LinkCapabilities {
+            LinkCapabilities {
+                mac: [2; 6],
+                mtu: 1500,
+                tx_checksum: false,
+                tso4: false,
+                tso6: false,
+            }
+        }
+
+        fn receive(&mut self, _: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
+            false
+        }
+
+        fn can_transmit(&mut self) -> bool {
+            self.0.lock().expect("no panic").0 > 0
+        }
+
+        fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
+            let (room, sent) = &mut *self.0.lock().expect("no panic");
+            let mut frame = vec![0; len];
+            if *room > 0 {
+                *room -= 1;
+                fill(&mut frame);
+                sent.push(frame[0]);
+                return true;
+            }
+            false
+        }
+
+        fn flush(&mut self) {}
+    }
+
+    /// Frames wait in order while the link is full, up to the limits, however often it was full
+    /// before.
+    #[test]
+    fn a_queue_that_was_emptied_has_all_of_its_room_again() {
+        for len in [60, 1514, 20_000, 65_549] {
+            let most = QUEUE.min(QUEUE_BYTES / len);
+            let (mut queue, link) = (Queue::default(), Narrow::default());
+            let mut port = Port {
+                capabilities: link.capabilities(),
+                link: Box::new(link.clone()),
+            };
+            let mut next = 0u8;
+            let mut fill = |queue: &mut Queue| {
+                let before = next;
+                while queue.push(vec![next; len], TxMeta::default()) {
+                    next = next.wrapping_add(1);
+                }
+                usize::from(next.wrapping_sub(before))
+            };
+            assert_eq!(fill(&mut queue), most % 256, "{len}");
+            for room in [3, 0, 1, most, 2, most] {
+                link.0.lock().expect("no panic").0 = room;
+                assert_eq!(port.drain(&mut queue), room == most, "{len}");
+                assert_eq!(fill(&mut queue), room % 256, "{len}");
+            }
+            let sent = core::mem::take(&mut link.0.lock().expect("no panic").1);
+            assert_eq!(sent.len(), 2 * most + 6);
+            assert!(sent.windows(2).all(|two| two[1] == two[0].wrapping_add(1)));
+        }
+    }
+}

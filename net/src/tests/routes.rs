@@ -53,6 +53,40 @@ fn the_longest_prefix_and_the_source_choose_the_way() {
     );
 }
 
+/// RFC 4007: an address that doesn't tell its link is on the one that is named, else on that of the
+/// source, else on the first that has an address for it; a link that is named and can't be used is
+/// an error, another one isn't.
+#[test]
+fn an_address_of_any_link_is_sought_on_the_named_one_then_on_the_sources() {
+    let both = fixed(&["10.1.0.1/24", "2001:db8::1/64"]);
+    let configs = [fixed(&["10.0.0.1/24"]), both, fixed(&["fd00::1/64"])];
+    let (mut world, _, _) = scripted(&configs);
+    world.settle();
+    let (group, group6, neighbor) = ("224.0.0.9", "ff02::9", "fe80::9");
+    for (remote, scope, source, interface) in [
+        (group, 0, None, Some(1)),
+        (group, 0, Some("10.1.0.1"), Some(2)),
+        (group, 1, Some("10.1.0.1"), Some(1)),
+        // The loopback has no groups, and the third link no address of the family.
+        (group, 0, Some("127.0.0.1"), Some(1)),
+        (group, 3, None, None),
+        (group, 9, None, None),
+        (group6, 0, None, Some(1)),
+        (group6, 0, Some("fd00::1"), Some(3)),
+        (group6, 2, Some("fd00::1"), Some(2)),
+        (group6, 0, Some("::1"), Some(1)),
+        (neighbor, 0, None, Some(1)),
+        (neighbor, 0, Some("2001:db8::1"), Some(2)),
+        (neighbor, 3, Some("2001:db8::1"), Some(3)),
+        (neighbor, 0, Some("::1"), Some(1)),
+        (neighbor, 9, None, None),
+    ] {
+        let route = world.stacks[0].ip.route(ip(remote), scope, source.map(ip));
+        let found = route.ok().map(|route| route.interface);
+        assert_eq!(found, interface, "{remote} {scope} {source:?}");
+    }
+}
+
 #[test]
 fn rfc4861_section_6_3_6_a_dead_gateway_is_passed_over() {
     let config = InterfaceConfig {

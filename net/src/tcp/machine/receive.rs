@@ -384,3 +384,6 @@ impl ReceiveBuffer {
         self.len = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -256,3 +256,6 @@ impl SendQueue {
         (count, done)
     }
 }
+
+#[cfg(test)]
+mod tests;

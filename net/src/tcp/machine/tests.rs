@@ -4,7 +4,7 @@ mod basic;
 mod close;
 mod cost;
 mod hostile;
-mod link;
+pub(super) mod link;
 mod loss;
 mod receiver;
 mod recovery;

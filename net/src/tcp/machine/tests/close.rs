@@ -163,6 +163,62 @@ fn unanswered_keepalives_end_a_connection() {
     assert_eq!(script.machine.error(), Some(Error::TimedOut));
 }
 
+/// Keep-alive that is set again begins again: with the new times, with all of its probes, and off
+/// without any.
+#[test]
+fn keepalives_that_are_set_again_begin_again() {
+    let times = |idle: u64, interval: u64| Keepalive {
+        idle_ns: idle * SECOND,
+        interval_ns: interval * SECOND,
+        probes: 3,
+    };
+    let mut script = Script::established(&setup());
+    let mut set = |script: &mut Script, to: Option<Keepalive>| {
+        script.machine.set_keepalive(to, script.now_ns);
+    };
+    set(&mut script, Some(times(60, 10)));
+    assert_eq!(script.wait(75 * SECOND).len(), 2);
+    // Two were not answered: three more may stay so.
+    set(&mut script, Some(times(5, 20)));
+    assert_eq!(script.wait(SECOND).len(), 1, "it is idle for long enough");
+    assert_eq!(script.wait(41 * SECOND).len(), 2);
+    assert_eq!(script.machine.state(), State::Established);
+    set(&mut script, None);
+    assert!(script.wait(1000 * SECOND).is_empty());
+    set(&mut script, Some(times(5, 20)));
+    let out = script.wait(61 * SECOND);
+    let resets = out
+        .iter()
+        .filter(|(header, _)| header.flags.has(Flags::RST));
+    assert_eq!((out.len(), resets.count()), (4, 1));
+    assert_eq!(script.machine.error(), Some(Error::TimedOut));
+}
+
+/// A handshake that takes too long times out, whoever began it and whether its SYN was answered.
+#[test]
+fn a_handshake_that_nobody_completes_times_out() {
+    let limited = Setup {
+        handshake_timeout_ns: 75 * SECOND,
+        ..setup()
+    };
+    let mut simultaneous = Script::connecting(&limited);
+    simultaneous.give(&header(Flags::SYN, 0, 0), b"");
+    let (asked, answered) = (Script::connecting(&limited), Script::accepting(&limited));
+    for (mut script, resets) in [(asked, 0), (simultaneous, 1), (answered, 1)] {
+        let from = script.machine.state();
+        let out = script.wait(76 * SECOND);
+        let sent = out
+            .iter()
+            .filter(|(header, _)| header.flags.has(Flags::RST));
+        assert_eq!(sent.count(), resets, "{from:?}");
+        assert_eq!(
+            (script.machine.state(), script.machine.error()),
+            (State::Closed, Some(Error::TimedOut)),
+            "{from:?}"
+        );
+    }
+}
+
 /// RFC 9293, 3.8.4: and ours are answers to the peer's.
 #[test]
 fn keepalives_of_the_peer_are_answered() {

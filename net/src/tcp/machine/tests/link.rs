@@ -49,6 +49,9 @@ impl Budget for Memory {
     }
 
     fn take(&mut self, bytes: usize) -> bool {
+        if self.limit.is_some_and(|limit| self.used + bytes > limit) {
+            return false;
+        }
         self.count(bytes);
         true
     }

@@ -1,0 +1,124 @@
+//! The send buffer at random, against what was written: with memory that ends in the middle.
+
+use super::super::budget::{Pressure, SMALL, SendBuffer};
+use super::super::seq::Seq;
+use super::super::tests::link::Memory;
+use super::{Bytes, PIECES, SendQueue};
+use alloc::sync::Arc;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const FIRST: Seq = Seq(0xffff_c000);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Copy(usize),
+    /// Written in place: room that is asked for, and how much of it is used.
+    InPlace(usize, usize),
+    Lend(usize),
+    Acknowledge(u32),
+    /// The room that memory has beside what is in use; none: as much as it likes.
+    Memory(Option<usize>, Pressure),
+    Look(u32, u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let len = || prop_oneof![0..40usize, 1000..1500usize, 3000..20_000usize];
+    let pressure = prop_oneof![Just(Pressure::None), Just(Pressure::Hard)];
+    prop_oneof![
+        4 => len().prop_map(Step::Copy),
+        3 => (1..4000usize, len()).prop_map(|(most, used)| Step::InPlace(most, used)),
+        3 => len().prop_map(Step::Lend),
+        4 => (0..30_000u32).prop_map(Step::Acknowledge),
+        3 => (proptest::option::of(0..3 * SMALL), pressure)
+            .prop_map(|(room, pressure)| Step::Memory(room, pressure)),
+        3 => (0..30_000u32, 1..4000u32).prop_map(|(at, len)| Step::Look(at, len)),
+    ]
+}
+
+fn bytes(seq: Seq, len: usize) -> Vec<u8> {
+    let byte = |at| (seq + at).0;
+    (0..len as u32)
+        .map(|at| (byte(at) ^ byte(at) >> 7) as u8)
+        .collect()
+}
+
+struct Page(Vec<u8>);
+
+impl SendBuffer for Page {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn check(queue: &SendQueue, memory: &Memory) {
+    let (mut blocks, mut lent) = (0, 0);
+    for piece in &queue.pieces {
+        match &piece.bytes {
+            Bytes::Block(block) => blocks += block.capacity(),
+            Bytes::Shared(shared, counted) => lent += usize::from(*counted) * shared.bytes().len(),
+        }
+    }
+    assert_eq!((queue.held as usize, memory.used), (blocks, blocks + lent));
+}
+
+proptest! {
+    #[test]
+    fn memory_that_ends_anywhere_is_counted_and_given_back(steps in vec(step(), 1..60)) {
+        let (mut queue, mut memory) = (SendQueue::new(FIRST), Memory::default());
+        let mut lent: Vec<(Seq, Arc<dyn SendBuffer>)> = Vec::new();
+        let (mut first, mut end) = (FIRST, FIRST);
+        for step in steps {
+            match step {
+                Step::Copy(len) => end += queue.append(&mut memory, &bytes(end, len)) as u32,
+                Step::InPlace(most, used) => {
+                    let write = &mut |room: &mut [u8]| {
+                        let used = used.min(room.len());
+                        room[..used].copy_from_slice(&bytes(end, used));
+                        used
+                    };
+                    let done = queue.append_with(&mut memory, most, write);
+                    end += done as u32;
+                }
+                Step::Lend(len) => {
+                    let page: Arc<dyn SendBuffer> = Arc::new(Page(bytes(end, len)));
+                    if queue.append_shared(&mut memory, &page) && len > 0 {
+                        end += len as u32;
+                        lent.push((end, page));
+                    }
+                }
+                Step::Acknowledge(len) => {
+                    first += len.min(end - first);
+                    queue.release(&mut memory, first);
+                    // A lent piece goes with its last byte, and not before.
+                    lent.retain(|(end, page)| {
+                        let goes = end.at_most(first);
+                        assert_eq!(Arc::strong_count(page) == 1, goes);
+                        !goes
+                    });
+                }
+                Step::Memory(room, pressure) => {
+                    memory.limit = room.map(|room| memory.used + room);
+                    memory.pressure = pressure;
+                }
+                Step::Look(at, len) => {
+                    let from = first + at.min(end - first);
+                    let len = len.min(end - from);
+                    let mut pieces = [&[][..]; PIECES];
+                    let (count, got) = queue.slices(from, len, &mut pieces);
+                    prop_assert!(got == len || count == PIECES);
+                    let got = pieces[..count].concat();
+                    prop_assert!(got == bytes(from, got.len()));
+                    if let Some(one) = queue.slice(from, len) {
+                        prop_assert!(one == bytes(from, len as usize));
+                    }
+                }
+            }
+            prop_assert_eq!((queue.len(), queue.end()), (end - first, end));
+            check(&queue, &memory);
+        }
+        queue.clear(&mut memory);
+        prop_assert_eq!((queue.len(), queue.held, memory.used), (0, 0, 0));
+        prop_assert!(lent.iter().all(|(_, page)| Arc::strong_count(page) == 1));
+    }
+}
