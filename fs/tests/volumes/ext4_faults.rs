@@ -136,6 +136,102 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
     }
 }
 
+/// What is reserved for a file that grows is another's when nothing else is left, in whatever group
+/// it lies; and everybody's again once that file is closed.
+#[test]
+fn the_last_blocks_are_written_though_another_file_keeps_them() {
+    for kept in [8u64, 12, 100, 1000, 9000] {
+        let disk = Disk::new(mkfs(28 << 20, &["-b", "1024", "-g", "8192"]), 512);
+        let mut volume = mount(&disk);
+        let flags = OpenFlags::READ | OpenFlags::WRITE;
+        for name in ["grows", "next", "last"] {
+            write_file(&mut *volume, name, b"").unwrap();
+        }
+        let full = fill(&mut *volume, "filler", 300_000);
+        let filler = volume.open("filler", flags).unwrap();
+        volume.truncate(filler, full - kept * 1024).unwrap();
+        volume.close(filler).unwrap();
+        volume.sync().unwrap();
+        let grows = volume.open("grows", flags).unwrap();
+        let mut at = 0;
+        while at < kept / 3 * 1024 {
+            at += volume.write_at(grows, at, &[5; 2048]).unwrap() as u64;
+        }
+        let mut written = at;
+        for (name, closes) in [("next", false), ("last", true)] {
+            let space = volume.space().unwrap();
+            let end = if closes { space.free } else { space.free / 2 };
+            let file = volume.open(name, flags).unwrap();
+            let (mut at, mut grown) = (0, 0);
+            let stopped = loop {
+                match volume.write_at(file, at, &[6; 1024]) {
+                    Ok(count) => at += count as u64,
+                    Err(error) => break Some(error),
+                }
+                if at >= end {
+                    break None;
+                }
+                // The other goes on growing meanwhile.
+                if !closes && at % 4096 == 0 {
+                    grown += volume.write_at(grows, written + grown, &[5; 1024]).unwrap() as u64;
+                }
+            };
+            let free = volume.space().unwrap().free;
+            assert!(
+                stopped.is_none() || free <= 4 * 1024,
+                "{kept} {name}: {free} left"
+            );
+            volume.close(file).unwrap();
+            written += grown;
+            if !closes {
+                volume.close(grows).unwrap();
+            }
+        }
+        drop(volume);
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{kept}: {text}"));
+    }
+}
+
+/// After a change that failed on the disk a sync says so, too, as long as the disk is away, though
+/// nothing was left to write.
+#[test]
+fn a_sync_after_a_change_that_failed_asks_the_disk() {
+    let image = with_witness(&EXT4, &mkfs(8 << 20, &["-b", "1024"])).bytes();
+    type Change = fn(&mut dyn fs::Volume, fs::FileId) -> Result<(), Error>;
+    let changes: [(&str, Change); 3] = [
+        ("cut", |volume, file| volume.truncate(file, 0)),
+        ("extended", |volume, file| volume.truncate(file, 1 << 20)),
+        ("written", |volume, file| {
+            volume.write_at(file, 1 << 20, &[1; 3000]).map(drop)
+        }),
+    ];
+    for (what, change) in changes {
+        let disk = Disk::new(image.clone(), 512);
+        let mut volume = mount(&disk);
+        let flags = OpenFlags::READ | OpenFlags::WRITE;
+        let file = volume.open("witness", flags).unwrap();
+        assert_eq!(volume.sync(), Ok(()));
+        let flushes = disk.state().flushes;
+        disk.state().gone = true;
+        let failed = change(&mut *volume, file);
+        if failed.is_err() {
+            assert_eq!(failed, Err(Error::Io), "{what}");
+            assert_eq!(volume.sync(), Err(Error::Io), "{what}");
+            assert!(disk.state().flushes > flushes, "{what}");
+        }
+        assert!(
+            failed.is_err() || what != "cut",
+            "its bitmap was not read yet"
+        );
+        disk.state().gone = false;
+        let _ = volume.close(file);
+        drop(volume);
+        if failed.is_err() {
+            check_witness(disk.bytes(), what);
+        }
+    }
+}
+
 #[test]
 fn without_free_inodes_nothing_is_made_and_nothing_lost() {
     let disk = with_witness(&EXT4, &mkfs(8 << 20, &["-N", "64"]));
