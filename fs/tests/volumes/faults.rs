@@ -1,7 +1,8 @@
 //! Devices that fail, and full volumes: an error value each time, and no other effect.
 
+use crate::common::model::tiny;
 use crate::common::operations::{self, fail, fill, has_failed, operations, with_witness};
-use crate::common::{FAT, Image, NEW, fsck, mkfs, mount, run, write_file};
+use crate::common::{FAT, Image, NEW, fsck, mkfs, mount, mount_with, names, run, write_file};
 use fs::fake::Disk;
 use fs::{BlockError, Error, OpenFlags, Volume};
 
@@ -39,6 +40,70 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
     }
     let [reads, writes, flushes] = failed;
     assert!(reads > 2 && writes > 9 && flushes > 0, "{failed:?}");
+}
+
+/// A name that the disk doesn't let change is there as before, in this mount as in the next one; and
+/// the same change succeeds once the disk works again.
+#[test]
+fn a_rename_that_fails_leaves_both_directories_as_they_were() {
+    // Directories of several clusters, whose names lie in different sectors.
+    let disk = Disk::new(mkfs(1 << 20, &["-F", "12", "-s", "1"]), 512);
+    let mut volume = mount(&disk);
+    for directory in ["a", "b", "a/moved"] {
+        volume.mkdir(directory).unwrap();
+        for n in 0..30 {
+            write_file(&mut *volume, &format!("{directory}/name number {n}"), b"x").unwrap();
+        }
+    }
+    write_file(&mut *volume, "a/file", &[3; 3000]).unwrap();
+    volume.sync().unwrap();
+    drop(volume);
+    let before = disk.bytes();
+    let listed = |volume: &mut dyn Volume| {
+        let list = |directory| names(volume, directory).unwrap();
+        ["a", "b"].map(list)
+    };
+    let old = listed(&mut *mount(&disk));
+    let long = format!("b/{}", "long ".repeat(40).trim_end());
+    let mut failed = [0; 2];
+    for (from, to) in [
+        ("a/file", "a/another name"),
+        ("a/file", long.as_str()),
+        ("a/file", "b/name number 7"),
+        ("a/moved", "b/moved"),
+    ] {
+        for (kind, nth) in [0, 1]
+            .into_iter()
+            .flat_map(|kind| (1..100).map(move |n| (kind, n)))
+        {
+            let disk = Disk::new(before.clone(), 512);
+            let mut volume = mount_with(&disk, tiny());
+            fail(&mut disk.state(), kind, nth);
+            let renamed = volume.rename(from, to);
+            let when = format!("{from} to {to}, kind {kind}, request {nth}");
+            if renamed.is_err() {
+                assert_eq!(renamed, Err(Error::Io), "{when}");
+                failed[0] += 1;
+                assert_eq!(listed(&mut *volume), old, "{when}");
+                let found = volume.open(from, OpenFlags::READ | OpenFlags::DIRECTORY);
+                let found = found.or_else(|_| volume.open(from, OpenFlags::READ));
+                volume.close(found.expect(&when)).unwrap();
+                assert_eq!(volume.rename(from, to), Ok(()), "{when}");
+            }
+            if volume.sync().is_err() {
+                failed[1] += 1;
+                assert_eq!(volume.sync(), Ok(()), "{when}");
+            }
+            if has_failed(&disk.state()) {
+                let new = listed(&mut *volume);
+                assert!(new != old, "{when}");
+                drop(volume);
+                fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{when}: {text}"));
+                assert_eq!(listed(&mut *mount(&disk)), new, "{when}");
+            }
+        }
+    }
+    assert!(failed[0] > 4 && failed[1] > 4, "{failed:?}");
 }
 
 #[test]

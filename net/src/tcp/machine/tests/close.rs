@@ -194,7 +194,7 @@ fn keepalives_that_are_set_again_begin_again() {
     assert_eq!(script.machine.error(), Some(Error::TimedOut));
 }
 
-/// A handshake that takes too long times out, whoever began it and whether its SYN was answered.
+/// A handshake that takes too long times out: ours, unanswered or simultaneous, and the peer's.
 #[test]
 fn a_handshake_that_nobody_completes_times_out() {
     let limited = Setup {
