@@ -164,6 +164,59 @@ let conditions () =
       T.Condition.broadcast c);
   int "broadcast" 3 !woken
 
+(* Who gives up while it waits leaves nothing behind: no unit, no promise of room or of a value. *)
+let waiters_that_leave () =
+  let gives_up what f =
+    for _ = 1 to 3 do
+      bool what true (T.timeout_opt 0.001 f = None)
+    done
+  in
+  let units = T.Semaphore.create 0 in
+  gives_up "a unit" (fun () -> T.Semaphore.acquire units);
+  T.Semaphore.release units;
+  int "units" 1 (T.Semaphore.available units);
+  let m = T.Mutex.create () in
+  T.Mutex.lock m;
+  T.scope (fun s ->
+      let wait () = gives_up "a mutex" (fun () -> T.Mutex.lock m) in
+      T.await (T.spawn s wait));
+  T.Mutex.unlock m;
+  bool "free" true (T.Mutex.try_lock m);
+  let c = T.Condition.create () and woken = ref false in
+  gives_up "a condition" (fun () -> T.Condition.wait c m);
+  bool "held again" false (T.Mutex.try_lock m);
+  T.Mutex.unlock m;
+  T.scope (fun s ->
+      let wait () =
+        T.Condition.wait_no_mutex c;
+        woken := true
+      in
+      ignore (T.spawn s wait);
+      T.yield ();
+      T.Condition.signal c);
+  bool "a waiter that is there" true !woken;
+  List.iter
+    (fun capacity ->
+      let s = T.Stream.create capacity in
+      gives_up "a value" (fun () -> T.Stream.take s);
+      let room () = List.length (List.filter (T.Stream.try_push s) (List.init 5 Fun.id)) in
+      int "room" capacity (room ());
+      gives_up "to push" (fun () -> T.Stream.push s 9);
+      let left = List.init capacity (fun _ -> T.Stream.poll s) in
+      bool "in order" true (left = List.init capacity Option.some);
+      bool "and no other" true (T.Stream.poll s = None);
+      (* A taker that is cancelled once it was woken has the value, or leaves it. *)
+      let taken = ref 0 in
+      T.scope (fun scope ->
+          let take () = if T.Stream.take s = 7 then incr taken in
+          let taker = T.spawn scope take in
+          T.yield ();
+          bool "to the taker" true (T.Stream.try_push s 7);
+          T.cancel taker;
+          ignore (T.result taker));
+      int "once" 1 (!taken + T.Stream.length s))
+    [ 0; 1; 3 ]
+
 (* The timers' heap against a sorted list, with removals. *)
 let heap operations =
   let heap = Timers.create () in
@@ -245,6 +298,7 @@ let tests =
     in_run "conditions" conditions;
     in_run "trying to push" tries;
     in_run "the end of a stream" stream_ends;
+    in_run "waiters that leave" waiters_that_leave;
     property_in_run "a mutex excludes"
       (list_size (int_bound 8) (pair (int_bound 4) (int_bound 3)))
       exclusion;

@@ -241,6 +241,38 @@ let redirects () =
   string "none is followed" "/end" (field "location" response)
 [@@ocamlformat "disable"]
 
+(* What proves who one is goes to the same scheme, host and port alone. *)
+let credentials () =
+  let handler host port request =
+    match String.split_on_char '?' (Server.head request).resource with
+    | [ "/to"; target ] -> Server.redirect ~status:`Temporary_redirect target
+    | _ -> show host port request
+  in
+  let tls ~host:_ (d : D.flow) = d in
+  with_server ~tls handler @@ fun client ->
+  let secrets = [ ("authorization", "s"); ("cookie", "c"); ("proxy-authorization", "p") ] in
+  let headers = H.of_list (secrets @ [ ("x", "y") ]) in
+  List.iter
+    (fun (from, target, there, is_same) ->
+      let shown = List.map (fun (name, value) -> " " ^ name ^ "=" ^ value) secrets in
+      let shown = if is_same then String.concat "" shown else "" in
+      string
+        (from ^ " to " ^ target)
+        (there ^ shown ^ " x=y []")
+        (get client ~headers (from ^ "/to?" ^ target)))
+    [
+      ("http://a", "/end", "a 80 GET /end host=a", true);
+      ("http://a", "http://A:80/end", "a 80 GET /end host=a", true);
+      ("http://a:81", "/end", "a 81 GET /end host=a:81", true);
+      ("http://a", "http://a:81/end", "a 81 GET /end host=a:81", false);
+      ("http://a:81", "http://a/end", "a 80 GET /end host=a", false);
+      ("http://a", "http://b/end", "b 80 GET /end host=b", false);
+      ("http://a", "http://b.a/end", "b.a 80 GET /end host=b.a", false);
+      ("http://a", "https://a/end", "a 443 GET /end host=a", false);
+      ("http://a:443", "https://a/end", "a 443 GET /end host=a", false);
+      ("https://a", "https://a:443/end", "a 443 GET /end host=a", true);
+    ]
+
 let secure () =
   let hosts = ref [] in
   let tls ~host (d : D.flow) =
@@ -373,6 +405,7 @@ let tests =
     in_run "responses have limits" limited;
     in_run "a request may take longer than its response" slow_upload;
     in_run "redirects are followed within limits" redirects;
+    in_run "credentials stay where they belong" credentials;
     in_run "https takes the session of the program" secure;
     in_run "both bodies flow at the same time" both_ways;
     in_run "mistakes of the program come through" mistakes;

@@ -191,6 +191,23 @@ let silent () =
   let text = after_head (answers ~shut:false answer [ handshake ^ "\r\n" ]) in
   string "a ping, and the end" "\x89\x00" text
 
+(* Behind its close frame a server sends nothing, whatever the client does. *)
+let nothing_after_the_close () =
+  let closing request = W.accept ~ping_seconds:0.02 request (W.close ~code:3000) in
+  let says frames = after_head (answers ~shut:false closing ((handshake ^ "\r\n") :: frames)) in
+  List.iter
+    (fun (what, frames) -> string what (plain_close 3000) (says frames))
+    [
+      ("it is silent", []);
+      ("it asks", [ frame 0x89 "p"; close_frame 1000 "" ]);
+      ("it sends", [ frame 0x81 "hi"; frame 0x01 "h" ]);
+      ("it goes on with a message", [ frame 0x01 "h"; frame 0x89 "p"; frame 0x80 "i" ]);
+      ("it is wrong", [ frame 0x83 "" ]);
+      ("it sends too much", [ frame 0x82 (String.make 65_535 'x'); close_frame 1000 "" ]);
+      ("it answers", [ close_frame 3000 "" ]);
+      ("it says nothing", [ frame 0x88 "" ]);
+    ]
+
 (* Both sides *)
 
 let with_socket ?max_bytes ?protocols serve f =
@@ -328,6 +345,7 @@ let tests =
     in_run "what isn't a handshake is refused" refused;
     in_run "frames are understood as RFC 6455 has them" frames;
     in_run "violations end the connection with their code" violations;
+    in_run "nothing is sent behind the close" nothing_after_the_close;
     in_run "a length takes no memory before it has come" announced;
     in_run "nothing is sent behind a frame that was cut" cut;
     in_run "a silent peer is asked once" silent;
