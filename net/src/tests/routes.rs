@@ -61,7 +61,7 @@ fn an_address_of_any_link_is_sought_on_the_named_one_then_on_the_sources() {
     let both = fixed(&["10.1.0.1/24", "2001:db8::1/64"]);
     let configs = [fixed(&["10.0.0.1/24"]), both, fixed(&["fd00::1/64"])];
     let (mut world, _, _) = scripted(&configs);
-    world.settle();
+    world.run_now();
     let (group, group6, neighbor) = ("224.0.0.9", "ff02::9", "fe80::9");
     for (remote, scope, source, interface) in [
         (group, 0, None, Some(1)),

@@ -173,7 +173,7 @@ fn keepalives_that_are_set_again_begin_again() {
         probes: 3,
     };
     let mut script = Script::established(&setup());
-    let mut set = |script: &mut Script, to: Option<Keepalive>| {
+    let set = |script: &mut Script, to: Option<Keepalive>| {
         script.machine.set_keepalive(to, script.now_ns);
     };
     set(&mut script, Some(times(60, 10)));
