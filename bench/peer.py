@@ -81,7 +81,12 @@ def kernel(flavour=CLOUD):
         if file.read() == version:
             return elf, bzimage
     os.makedirs(WORK, exist_ok=True)
-    shutil.copyfile(os.path.join(package(flavour), "boot", "vmlinuz-" + version), bzimage)
+    folder = package(flavour)
+    packed = os.path.join(folder, "boot", "vmlinuz-" + version)
+    if not os.path.exists(packed):
+        # Debian 14 has it beside the modules.
+        packed = os.path.join(folder, "lib", "modules", version, "vmlinuz")
+    shutil.copyfile(packed, bzimage)
     with open(elf + ".new", "wb") as out:
         out.write(uncompressed(bzimage))
     os.rename(elf + ".new", elf)
