@@ -359,7 +359,8 @@ def database(context, host):
         raise Skip("PostgreSQL isn't installed; run: make setup")
     programs = max(programs, key=lambda path: int(path.split("/")[-2]))
     folder = context.path("data")
-    user = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    # The user nobody, whom every Debian has: initdb looks its own user up.
+    user = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
     words = ["-D", folder, "-U", "soil", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8"]
     context.run(*user, f"{programs}/initdb", *words)
     with open(os.path.join(folder, "pg_hba.conf"), "a") as file:
