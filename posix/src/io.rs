@@ -37,15 +37,18 @@ fn read_only(bytes: &[u8]) -> Piece {
 pub enum Place {
     /// At the description's position, which moves on.
     Position,
-    /// At this byte of the file.
+    /// At this byte of the file. With `O_APPEND` a write goes to the end all the same, as Linux's
+    /// `pwrite`.
     Byte(u64),
+    /// At this byte, with `O_APPEND` as well (`RWF_NOAPPEND`).
+    Exact(u64),
 }
 
 impl Place {
     fn encode(self) -> Result<Int> {
         match self {
             Place::Position => Ok(-1),
-            Place::Byte(at) => Int::try_from(at).map_err(|_| libc::EINVAL),
+            Place::Byte(at) | Place::Exact(at) => Int::try_from(at).map_err(|_| libc::EINVAL),
         }
     }
 
@@ -54,6 +57,7 @@ impl Place {
         match self {
             Place::Position => Place::Position,
             Place::Byte(at) => Place::Byte(at.saturating_add(len)),
+            Place::Exact(at) => Place::Exact(at.saturating_add(len)),
         }
     }
 }
@@ -73,7 +77,7 @@ pub fn read(description: &Description, into: &mut [u8], place: Place) -> Result<
             into,
             match place {
                 Place::Position => None,
-                Place::Byte(at) => Some(at),
+                Place::Byte(at) | Place::Exact(at) => Some(at),
             },
         )),
         Object::Null => Ok(0),
@@ -109,7 +113,12 @@ pub fn write(description: &Description, from: &[u8], place: Place) -> Result<usi
     match &description.object {
         Object::File(fd) => {
             let (at, piece) = (place.encode()?, read_only(from));
-            block(|rt, token| files::write(rt, *fd, piece, at, token))
+            match place {
+                Place::Exact(_) => {
+                    block(|rt, token| files::write_at(rt, *fd, piece, at, false, token))
+                }
+                _ => block(|rt, token| files::write(rt, *fd, piece, at, token)),
+            }
         }
         Object::Directory(_) => Err(libc::EISDIR),
         Object::Pipe(_) if place != Place::Position => Err(libc::ESPIPE),

@@ -70,6 +70,10 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_writev => vectors(b, c).and_then(|list| write(a, list, Place::Position)),
         libc::SYS_pwrite64 => at(d).and_then(|place| write(a, &[[b, c]], place)),
         libc::SYS_pwritev => at(d).and_then(|place| write(a, vectors(b, c)?, place)),
+        // musl's `pwrite`, since 1.2.6.
+        libc::SYS_pwritev2 if arguments[5] as u32 == NO_APPEND => {
+            exactly(d).and_then(|place| write(a, vectors(b, c)?, place))
+        }
         // Without flags, they are the calls without the 2.
         libc::SYS_preadv2 | libc::SYS_pwritev2 if arguments[5] as u32 != 0 => Err(libc::EOPNOTSUPP),
         libc::SYS_preadv2 => vectors(b, c).and_then(|list| read(a, list, at_or_position(d)?)),
@@ -277,6 +281,17 @@ fn at(offset: u64) -> Result<Place> {
     Ok(Place::Byte(offset))
 }
 
+/// `RWF_NOAPPEND` of `pwritev2`.
+const NO_APPEND: u32 = 0x20;
+
+/// Its place, or the position.
+fn exactly(offset: u64) -> Result<Place> {
+    Ok(match at_or_position(offset)? {
+        Place::Byte(at) => Place::Exact(at),
+        place => place,
+    })
+}
+
 /// That of `preadv2` and `pwritev2`, where -1 is the position.
 fn at_or_position(offset: u64) -> Result<Place> {
     match offset as i64 {
@@ -397,7 +412,7 @@ fn write_settled(
     mapping::flush(description)?;
     let done = write()?;
     let end = match place {
-        Place::Byte(at) => at + done,
+        Place::Byte(at) | Place::Exact(at) => at + done,
         Place::Position => io::seek(description, 0, libc::SEEK_CUR)?,
     };
     mapping::refresh(description, end, done)?;

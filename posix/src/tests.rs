@@ -228,9 +228,14 @@ fn append_can_be_set_and_taken_back() {
     descriptors::control(descriptor, libc::F_SETFL as u64, O_APPEND as u64).expect("open");
     assert_eq!(put("ab"), Ok(2));
     assert_eq!(contents("f"), "0123ab");
+    // `RWF_NOAPPEND`.
+    let exact = io::write(&description(descriptor), b"45", Place::Exact(4));
+    assert_eq!((exact, contents("f").as_str()), (Ok(2), "012345"));
+    assert_eq!(put("ab"), Ok(2));
+    assert_eq!(contents("f"), "012345ab");
     descriptors::control(descriptor, libc::F_SETFL as u64, 0).expect("open");
     assert_eq!(put("xy"), Ok(2));
-    assert_eq!(contents("f"), "xy23ab");
+    assert_eq!(contents("f"), "xy2345ab");
 }
 
 #[test]

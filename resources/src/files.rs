@@ -41,7 +41,7 @@ mod volumes;
 mod worker;
 
 pub use open::{contents, directory_next, file_stat, file_sync};
-pub use open::{read, seek, set_append, size, truncate, write};
+pub use open::{read, seek, set_append, size, truncate, write, write_at};
 pub use paths::{directory, link, mkdir, open, readlink, realpath, remove_directory, rename};
 pub use paths::{space, stat, symlink, sync_volume, unlink};
 pub use volumes::{complete_tree, mount, sync, unmount};

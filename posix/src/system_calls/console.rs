@@ -28,7 +28,7 @@ pub fn read(
             readiness::console_read();
             syscall::read_console(stream, pieces).map_err(number)
         }
-        Place::Byte(_) => Err(libc::ESPIPE),
+        Place::Byte(_) | Place::Exact(_) => Err(libc::ESPIPE),
     }
 }
 
@@ -36,7 +36,7 @@ pub fn read(
 pub fn write(stream: u64, pieces: &[[u64; 2]], place: Place) -> Result<u64> {
     match place {
         Place::Position => syscall::write_console(stream, pieces).map_err(number),
-        Place::Byte(_) => Err(libc::ESPIPE),
+        Place::Byte(_) | Place::Exact(_) => Err(libc::ESPIPE),
     }
 }
 

@@ -199,7 +199,7 @@ fn write_page(part: &Shared, page: u64, copy: &mut Vec<u8>) -> Result<()> {
     copy.extend_from_slice(super::memory::bytes(page, len)?);
     let mut done = 0;
     while let Some(rest) = copy.get(done..).filter(|rest| !rest.is_empty()) {
-        done += io::write(&part.description, rest, Place::Byte(at + done as u64))?;
+        done += io::write(&part.description, rest, Place::Exact(at + done as u64))?;
     }
     Ok(())
 }

@@ -59,12 +59,24 @@ pub fn read(rt: &mut Runtime, fd: Fd, into: Piece, position: Int, token: Int) ->
 
 /// See `soil_file_write`.
 pub fn write(rt: &mut Runtime, fd: Fd, from: Piece, position: Int, token: Int) -> Answer {
+    let (_, _, open) = on_volume(rt, fd)?;
+    let append = find(rt, open.key)?.1.append;
+    write_at(rt, fd, from, position, append, token)
+}
+
+/// As [`write`], at the end of the file if `append`, whatever the descriptor's flag says.
+pub fn write_at(
+    rt: &mut Runtime,
+    fd: Fd,
+    from: Piece,
+    position: Int,
+    append: bool,
+    token: Int,
+) -> Answer {
     let token = rt.new_token(token)?;
     let (volume, id, open) = on_volume(rt, fd)?;
-    let (mut offset, output) = offset(position, open)?;
-    if find(rt, open.key)?.1.append {
-        offset = APPEND;
-    }
+    let (offset, output) = offset(position, open)?;
+    let offset = if append { APPEND } else { offset };
     let request = Request::Write(id, offset, from);
     submit(rt, volume, Waiter::Operation(token, output), request)
 }
