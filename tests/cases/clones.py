@@ -133,6 +133,8 @@ def clones_end_open_tls_connections(context):
     inside, disk = folder_of(context, "q35", folder)
     tap = context.tap()
     trusted = ssl.create_default_context(cafile=f"{folder}/authority.pem")
+    # Python 3.13 and later want more of certificates than these have.
+    trusted.verify_flags &= ~ssl.VERIFY_X509_STRICT
 
     def started(name, *words):
         program = (SERVER, inside)

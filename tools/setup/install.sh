@@ -88,6 +88,8 @@ END
     {
       echo "destdir=\"$(ocamlfind printconf destdir)\""
       echo "path=\"$(ocamlfind printconf path | paste -sd:)\""
+      # A compiler of a toolchain alone is an empty name to dune 3.24, which then fails.
+      echo 'ocamlopt="ocamlopt"'
       echo "$toolchain"
     } >"$staging$prefix/share/soil/findlib.conf"
     cat >"$staging$prefix/env" <<END

@@ -82,6 +82,10 @@ impl Symbols {
             address
         };
         let mut names = Vec::new();
+        // Linkers give functions that they left out the highest addresses in debug information.
+        if probe > i64::MAX as u64 {
+            return names;
+        }
         if let Ok(mut frames) = self.0.find_frames(probe) {
             // Debug information that can't be read ends the list; the symbol remains.
             while let Ok(Some(frame)) = frames.next() {
