@@ -8,7 +8,6 @@ elsewhere the step of its clock is noticed within half a second.
 import os
 import re
 import socket
-import ssl
 import struct
 import time
 
@@ -16,7 +15,7 @@ from harness.console import PATIENCE
 from harness.qmp import Monitor
 from harness.runner import test
 
-from cases.services import authority, folder_of
+from cases.services import authority, folder_of, trusting
 
 PROGRAM = "tests/programs/soil/clones.exe"
 SERVER = "tests/programs/tls/tls_server.exe"
@@ -132,9 +131,7 @@ def clones_end_open_tls_connections(context):
     folder = authority(context, "soil.test", "other.test")
     inside, disk = folder_of(context, "q35", folder)
     tap = context.tap()
-    trusted = ssl.create_default_context(cafile=f"{folder}/authority.pem")
-    # Python 3.13 and later want more of certificates than these have.
-    trusted.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    trusted = trusting(folder)
 
     def started(name, *words):
         program = (SERVER, inside)

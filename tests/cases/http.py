@@ -29,6 +29,7 @@ from cases.services import (
     certificate,
     folder_of,
     secure_server,
+    trusting,
 )
 from cases.website import SITE, disk_with
 
@@ -561,7 +562,7 @@ def website_with_a_renewed_certificate(context):
     program = "examples/website/secure.exe"
     child = context.soil(program, "process", *words, tap=tap, options=options)
     child.wait_line("serves /www")
-    trusted = ssl.create_default_context(cafile=f"{folder}/authority.pem")
+    trusted = trusting(folder)
 
     def connect(name):
         connection = http.client.HTTPSConnection(tap.guest, 443, timeout=PATIENCE, context=trusted)

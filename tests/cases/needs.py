@@ -349,8 +349,9 @@ def arguments_by_cmdliner(context, form):
     lines = "word 80 /data 2097152 3\n[::1]:70\n10.0.0.1:9\n10.0.0.0/8\nin a task\n"
     assert given == (0, lines, ""), given
     status, output, errors = run()
+    # Cmdliner 2 has the usage before it.
     missing = "terms: required argument WORD is missing\n"
-    assert (status, output) == (124, "") and errors.startswith(missing), errors
+    assert (status, output) == (124, "") and missing in errors, errors
     if form != "process":
         return
     # The rest is up to the library, and the same in an image.

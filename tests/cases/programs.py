@@ -457,4 +457,5 @@ def an_image_carries_what_it_uses(context):
     lines = context.run("readelf", "-SW", stripped).stdout.splitlines()
     names = [line.split("]")[1].split()[0] for line in lines if "]" in line and "[Nr]" not in line]
     wanted = ".note.Xen .note.gnu.build-id .soil_entropy .soil_extensions .rodata .text.libc .text .tbss .data .bss .shstrtab"
-    assert names[1:] == wanted.split(), names
+    # Objects that come with Rust 1.97 bring a small table of exceptions.
+    assert [name for name in names[1:] if name != ".gcc_except_table"] == wanted.split(), names

@@ -10,7 +10,14 @@ from harness.console import PATIENCE
 from harness.context import outcome
 
 from cases.network import in_every_form
-from cases.services import AUTHORITY, authority, certificate, folder_of, secure_server
+from cases.services import (
+    AUTHORITY,
+    authority,
+    certificate,
+    folder_of,
+    secure_server,
+    trusting,
+)
 
 PROGRAMS = "tests/programs/tls/"
 FORMS = ("process", "microvm")
@@ -116,7 +123,7 @@ def tls_clients_certificate(context, form):
 
 def hello(host, folder, name="soil.test"):
     """What Python's client says first."""
-    trusted = ssl.create_default_context(cafile=f"{folder}/authority.pem")
+    trusted = trusting(folder)
     out = ssl.MemoryBIO()
     session = trusted.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
     try:
