@@ -13,8 +13,8 @@ val embed : string -> string -> unit
 val contents : string -> Io.buffer
 (** [contents name] is such a file, without a copy. *)
 
-val look : string -> (Io.buffer -> unit) -> unit
-(** [look name f] is [f piece] for each piece of a file on the disk, opened for that and then
+val read : string -> (Io.buffer -> unit) -> unit
+(** [read name f] is [f piece] for each piece of a file on the disk, opened for that and then
     closed, without a copy where the machine has a way to do that. *)
 
 val mount : unit -> unit
