@@ -22,11 +22,13 @@ WORDS = [
         (r"(?i)^\W*what differs\b", "Differences"),
         (r"(?i)\bwhoever\b", "a user, a reader, anyone who"),
         (r"(?i)\banew\b", "again"),
-        (r"\b(const|static) (\w+_)?(MOST|LEAST|LARGEST|SMALLEST|LONGEST|SHORTEST)\b", "MAX_…, MIN_…"),
-        (r"\b(const|static) (MOST|LEAST|LARGEST|SMALLEST|LONGEST|SHORTEST)_", "MAX_…, MIN_…"),
+        (
+            r"\b(const|static) (\w+_)?(MOST|LEAST|(LARG|SMALL|LONG|SHORT)EST)(_|\b)",
+            "MAX_…, MIN_…",
+        ),
         (r"\b(fn|def|let|let rec) (look|looks|looked)\b", "poll, check, scan, read: what it does"),
         (r"\b(fn|def|let|let rec) (try_)?settled?\b", "flush, resolve, drain: what it does"),
-        (r"\b(fn|def) (go_on|see_to|is_there|is_away)\b", "resume, handle, exists, is_unresponsive"),
+        (r"\b(fn|def) (go_on|see_to|is_there|is_away)\b", "resume, handle, exists: what it does"),
     )
 ]
 
@@ -51,7 +53,9 @@ def main():
         paths = listed.stdout.splitlines()
     wrong = 0
     for path in paths:
-        if not path.endswith(TEXTS) or path in EXCEPT or not os.path.isfile(os.path.join(ROOT, path)):
+        if not path.endswith(TEXTS) or path in EXCEPT:
+            continue
+        if not os.path.isfile(os.path.join(ROOT, path)):
             continue
         for number, word, better in found(path):
             wrong += 1
