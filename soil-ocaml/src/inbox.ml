@@ -109,7 +109,7 @@ let submit inbox f =
   let work () =
     match f () with
     | v -> Ok v
-    | exception Task.Cancelled when Scheduler.(is_cancelled (current_node ())) ->
+    | exception Task.Cancelled when Scheduler.(is_cancelled (current_context ())) ->
         Scheduler.cancelled ()
     | exception e -> Error (e, Failure.get_backtrace ())
   in

@@ -1,43 +1,90 @@
+(* One fiber runs at a time, until it parks. [run] resumes the ready ones in rounds, in the order in
+   which they became ready, and waits for the machine when there are none.
+
+   State. All of it is in one record, which each function that is called from outside fetches by
+   [get] and passes on. Of several processors each would have its own; a fiber stays with the one
+   that it was started in, so that what was fetched before a wait is right after it.
+
+   Waiting. [park] says in [fiber.wait] what holds the fiber, and suspends it. It enters the ring
+   only by [wake], and only from [wait = Turn] or from what held it (fiber.ml). A fiber that parks
+   isn't in the ring while it is being suspended: that takes memory, so that the handler of a signal
+   may raise an exception out of it. [run_fiber] puts it there afterwards.
+
+   Cancellation. It ends a wait that [take_back] can take back; the value of the parked call is then
+   [interrupted]. The wait for an operation whose buffer a device has goes on until the completion
+   comes, and gets the operation's result. [park] does the same for a context that was cancelled
+   before.
+
+   Signals. The handler of a signal runs where memory is taken and in loops, and may raise an
+   exception there. Each change of the state is one step without these, or begins by what may raise
+   ([wake]), or can be done again ([cancel], [see_to_completions]).
+
+   Fairness. A fiber yields after [allowance] calls that needn't wait. Completions are collected
+   after [turns_between_polls] turns or [ns_between_polls], however many fibers are ready.
+
+   Deadlock. If no fiber is ready, no operation is in progress and no timer is set, nothing can wake
+   the fibers: all are cancelled, and the run fails. *)
+
 exception Cancelled = Failure.Cancelled
 
 let cancelled () = Soil_backtrace.raise Cancelled
 
-type fiber = {
-  mutable body : unit -> unit;  (** Before the start. *)
-  mutable stopped : Effects.t;  (** Where it parked. *)
-  mutable value : int;  (** Result of the parked call. *)
-  mutable wait : int;  (** A token (> 0), or one of the constants below. *)
-  mutable entry : fiber Waiters.t;  (** Its place in a queue, if it waits in one. *)
-  mutable timer : event Timers.timer option;  (** Its alarm, if it sleeps. *)
-  mutable unset : event Timers.timer list;  (** Those of {!cancel_at}, until it waits. *)
-  mutable detail : string;  (** Of the failed operation that it waited for. *)
-  mutable node : node;  (** The innermost. *)
-  run : int;  (** The number of its {!run}. *)
-  number : int;  (** Among all that were started. *)
-  mutable locals : local list;  (** The youngest first. *)
+type fiber = Fiber.t
+type context = Fiber.context
+type local = Fiber.local = { key : int; put : unit -> unit }
+
+let no_fiber = Fiber.none
+
+external create_array :
+  ('a, 'b) Bigarray.kind -> 'c Bigarray.layout -> int array -> ('a, 'b, 'c) Bigarray.Array1.t
+  = "caml_ba_create"
+
+let create_ints n : Soil_raw.int_buffer = create_array Bigarray.Int Bigarray.C_layout [| n |]
+
+type stop = Running | Stop_requested | Deadlocked of int | Exit of int
+
+type state = {
+  mutable current : fiber;  (** {!no_fiber} outside of fibers. *)
+  ready : fiber Ring.t;
+  tokens : Tokens.t;
+  timers : Fiber.event Timers.t;
+  completions : Soil_raw.int_buffer;  (** Pairs of token and result. *)
+  mutable first : int;  (** Of the completions that haven't been handled yet. *)
+  mutable last : int;  (** After the last one. *)
+  mutable last_poll : int;  (** The time. *)
+  mutable turns : int;  (** Since the last poll. *)
+  mutable spent : int;  (** Calls of this turn that needn't wait. *)
+  mutable this_run : int;  (** The number of the current run, or of the next one. *)
+  mutable root : context;  (** Of the current run. *)
+  mutable stop : stop;
+  mutable fibers : int;  (** Of the current run; they haven't ended. *)
+  mutable started : int;  (** Fibers so far. *)
+  mutable turns_taken : int;  (** So far. *)
 }
 
-and local = { key : int; put : unit -> unit }
+let batch = 256
 
-and node = {
-  mutable cancelled : bool;
-  shielded : bool;
-  parent : node;
-  mutable owner : fiber;
-  mutable child : node;  (** The youngest; [nil] if there is none. *)
-  mutable older : node;  (** Sibling; [nil] if there is none. *)
-  mutable younger : node;
-}
+let state =
+  {
+    current = no_fiber;
+    ready = Ring.create no_fiber;
+    tokens = Tokens.create ();
+    timers = Timers.create ();
+    completions = create_ints (2 * batch);
+    first = 0;
+    last = 0;
+    last_poll = 0;
+    turns = 0;
+    spent = 0;
+    this_run = Fiber.no_run + 1;
+    root = Fiber.nil;
+    stop = Running;
+    fibers = 0;
+    started = 0;
+    turns_taken = 0;
+  }
 
-and event = Wake of fiber | Cancel of alarm | Give_up
-and alarm = { target : node; mutable rang : bool }
-
-(* Reasons to wait, other than a token. *)
-let nothing = 0
-let in_queue = -1
-let in_queue_protected = -2
-let asleep = -3
-let turn = -4 (* yields to the other fibers *)
+let[@inline] get () = state
 
 (* Result of a parked call that was cancelled; no operation has it. *)
 let interrupted = min_int
@@ -45,379 +92,244 @@ let interrupted = min_int
 (* Not inlined: each call of C takes room. *)
 let[@inline never] trace kind number name = ignore (Soil_raw_trace.trace kind number name)
 
-let[@inline never] reason wait =
-  if wait = asleep then "sleep"
-  else if wait = turn || wait = nothing then "turn"
-  else if wait > 0 then ""
-  else "other task"
+let[@inline never] reason (wait : Fiber.wait) =
+  match wait with
+  | Sleep -> "sleep"
+  | Turn | Nothing -> "turn"
+  | Completion -> ""
+  | Queue | Protected_queue -> "other task"
 
-let no_body () = ()
-let no_run = 0
-let no_entry : fiber Waiters.t = Waiters.create ()
-
-let rec nil =
-  {
-    cancelled = false;
-    shielded = true;
-    parent = nil;
-    owner = no_fiber;
-    child = nil;
-    older = nil;
-    younger = nil;
-  }
-
-(* The program outside of [run], which waits by blocking. *)
-and no_fiber =
-  {
-    body = no_body;
-    stopped = Effects.finished;
-    value = 0;
-    wait = 0;
-    entry = no_entry;
-    timer = None;
-    unset = [];
-    detail = "";
-    node = nil;
-    run = no_run;
-    number = 0;
-    locals = [];
-  }
-
-(* Owner of a token, or of a queue's entry, whose fiber was abandoned: its completion wakes no
-   fiber. *)
-let gone = { no_fiber with body = no_body }
-let current = ref no_fiber
-
-(* Number of the current run, or of the next one. A run that fails may leave fibers in queues of the
-   program, where a later run finds them; they are never resumed. *)
-let this_run = ref (no_run + 1)
-let is_over fiber = fiber.run <> !this_run && fiber.run <> no_run
+let is_over_in s (fiber : fiber) = fiber.run <> s.this_run && fiber.run <> Fiber.no_run
+let is_over fiber = is_over_in (get ()) fiber
+let is_left (context : context) = is_over context.owner
 
 let in_task () =
   Owner.check ();
-  !current != no_fiber
+  (get ()).current != no_fiber
 
 let self () =
   Owner.check ();
-  !current
+  (get ()).current
 
-let current_node () = !current.node
-let locals () = !current.locals
-let set_locals locals = !current.locals <- locals
-let is_cancelled node = node.cancelled
-let is_left node = is_over node.owner
-
-(* Fibers that can run. *)
-let ready = Ring.create no_fiber
+let current_context () = (get ()).current.context
+let locals () = (get ()).current.locals
+let set_locals locals = (get ()).current.locals <- locals
+let is_cancelled (context : context) = context.cancelled
 
 (* All of it or, if a signal's handler raises, nothing. *)
-let wake fiber value =
-  if fiber.node != nil then Ring.push ready fiber;
-  fiber.wait <- nothing;
+let wake s (fiber : fiber) value =
+  if fiber.context != Fiber.nil then Ring.push s.ready fiber;
+  fiber.wait <- Fiber.Nothing;
   fiber.value <- value
-
-(* Tokens are indices into the table of fibers that wait for a completion; index 0 is the machine's
-   own. A token is free again when its completion has been seen, or will never come, so that no two
-   operations in progress share one. *)
-
-let table = ref (Slots.make 64 no_fiber)
-
-(* Submissions by token, which keep alive all that they refer to: a device may use a buffer until
-   the completion was seen or the operation was cancelled, even if the fiber is gone. *)
-let no_submission (token : int) = token
-let pinned = ref (Slots.make 64 no_submission)
-let next_free = ref (Slots.init 64 (fun i -> i + 1))
-let first_free = ref 1
-let operations = ref 0
-
-let new_token () =
-  let token = !first_free in
-  let length = Array.length !table in
-  if token = length then (
-    let larger = Slots.make (2 * length) no_fiber in
-    Slots.blit !table 0 larger 0 length;
-    table := larger;
-    let larger = Slots.make (2 * length) no_submission in
-    Slots.blit !pinned 0 larger 0 length;
-    pinned := larger;
-    next_free := Slots.init (2 * length) (fun i -> if i < length then !next_free.(i) else i + 1));
-  first_free := !next_free.(token);
-  incr operations;
-  token
-
-let free_token token =
-  !table.(token) <- no_fiber;
-  !pinned.(token) <- no_submission;
-  !next_free.(token) <- !first_free;
-  first_free := token;
-  decr operations
 
 (* Cancellation *)
 
-let timers : event Timers.t = Timers.create ()
-
-let cancel_alarm fiber =
-  match fiber.timer with
-  | None -> ()
-  | Some timer ->
-      Timers.remove timers timer;
-      fiber.timer <- None
+let cancel_alarm s (fiber : fiber) =
+  if fiber.timer != Fiber.no_timer then (
+    Timers.remove s.timers fiber.timer;
+    fiber.timer <- Fiber.no_timer)
 
 (* Whether the fiber's wait has been cancelled; the cancellation can be tried again. *)
-let take_back fiber =
-  let wait = fiber.wait in
-  if wait > 0 then
-    (* Anything but 1: the completion will come, and with it the buffer that the device may still
-       use. *)
-    Soil_raw.cancel wait = 1
-    &&
-    (free_token wait;
-     true)
-  else if wait = in_queue then (
-    Waiters.remove fiber.entry;
-    true)
-  else if wait = asleep then (
-    cancel_alarm fiber;
-    true)
-  else wait = turn
+let take_back s (fiber : fiber) =
+  match fiber.wait with
+  | Completion ->
+      (* Anything but 1: the completion will come, and with it the buffer that the device may still
+         use. *)
+      Soil_raw.cancel fiber.token = 1
+      &&
+      (Tokens.free s.tokens s.tokens.slots.(fiber.token);
+       true)
+  | Queue ->
+      Waiters.remove fiber.entry;
+      true
+  | Sleep ->
+      cancel_alarm s fiber;
+      true
+  | Turn -> true
+  | Nothing | Protected_queue -> false
 
 let interrupt fiber =
-  if (not (is_over fiber)) && take_back fiber then (
-    fiber.wait <- turn;
-    wake fiber interrupted)
+  let s = get () in
+  if (not (is_over_in s fiber)) && take_back s fiber then (
+    fiber.wait <- Fiber.Turn;
+    wake s fiber interrupted)
 
-(* Marked last: where a handler of a signal raises out of it, the next one, of this node or of one
-   above, does it again. *)
-let rec cancel node =
-  if not node.cancelled then (
-    if node.owner.node == node then interrupt node.owner;
-    cancel_children node.child;
-    node.cancelled <- true)
-
-and cancel_children node =
-  if node != nil then (
-    if not node.shielded then cancel node;
-    cancel_children node.older)
-
-let insert ~shielded parent owner =
-  let node =
-    {
-      cancelled = parent.cancelled && not shielded;
-      shielded;
-      parent;
-      owner;
-      child = nil;
-      older = parent.child;
-      younger = nil;
-    }
-  in
-  if node.older != nil then node.older.younger <- node;
-  if parent != nil then parent.child <- node;
-  node
-
-let remove node =
-  if node.younger != nil then node.younger.older <- node.older
-  else if node.parent.child == node then node.parent.child <- node.older;
-  if node.older != nil then node.older.younger <- node.younger;
-  node.older <- nil;
-  node.younger <- nil
-
-let enter ?(shielded = false) () =
-  let fiber = !current in
-  let node = insert ~shielded fiber.node fiber in
-  fiber.node <- node;
-  node
-
-let leave node =
-  remove node;
-  node.owner.node <- node.parent
-
-let within parent f =
-  let fiber = !current in
-  let before = fiber.node in
-  let node = insert ~shielded:false parent fiber in
-  fiber.node <- node;
-  let back () =
-    remove node;
-    fiber.node <- before
-  in
-  let v = Failure.undoing back f in
-  back ();
-  v
+let cancel context = Cancel.cancel ~interrupt context
+let enter () = Cancel.enter ~shielded:false (get ()).current
+let leave = Cancel.leave
+let remove = Cancel.remove
+let within parent f = Cancel.within parent (get ()).current f
 
 let protect f =
   if Owner.is_other () then (Blocking.get ()).protect f
-  else if !current == no_fiber then f ()
   else
-    let node = enter ~shielded:true () in
-    let v = Failure.undoing (fun () -> leave node) f in
-    leave node;
-    v
+    let fiber = (get ()).current in
+    if fiber == no_fiber then f ()
+    else
+      let context = Cancel.enter ~shielded:true fiber in
+      let v = Failure.undoing (fun () -> leave context) f in
+      leave context;
+      v
 
 (* The machine *)
 
-let batch = 256
-
-external create_array :
-  ('a, 'b) Bigarray.kind -> 'c Bigarray.layout -> int array -> ('a, 'b, 'c) Bigarray.Array1.t
-  = "caml_ba_create"
-
-let create_ints n : Soil_raw.int_buffer = create_array Bigarray.Int Bigarray.C_layout [| n |]
-let completions = create_ints (2 * batch)
-
-type stop = Running | Stop_requested | Deadlocked of int | Exit of int
-
-let stop = ref Running
-let root = ref nil
 let stopped_status = 143 (* 128 + SIGTERM: what a shell shows of a Linux program that was stopped *)
 let grace_ns = 10_000_000_000
 
-let stop_requested times =
-  if !root == nil || times > 1 then Stdlib.exit stopped_status;
-  (match !stop with
-  | Running -> stop := Stop_requested
+let stop_requested s times =
+  if s.root == Fiber.nil || times > 1 then Stdlib.exit stopped_status;
+  (match s.stop with
+  | Running -> s.stop <- Stop_requested
   | Stop_requested | Deadlocked _ | Exit _ -> ());
-  Timers.add timers (Timers.timer ~at:(Soil_raw.clock_monotonic_ns () + grace_ns) Give_up);
-  cancel !root
+  Timers.add s.timers (Timers.timer ~at:(Soil_raw.clock_monotonic_ns () + grace_ns) Fiber.Give_up);
+  cancel s.root
 
-let complete token result =
-  if token = 0 then stop_requested result
+let complete s token result =
+  if token = 0 then stop_requested s result
   else
-    let fiber = !table.(token) in
+    let slot = s.tokens.slots.(token) in
+    let fiber = slot.fiber in
     if result < 0 then fiber.detail <- Failure.detail_of token;
-    wake fiber result;
-    free_token token
+    wake s fiber result;
+    Tokens.free s.tokens slot
 
-let rec go_off now =
-  match Timers.take_due timers ~now with
+let rec go_off s now =
+  match Timers.take_due s.timers ~now with
   | None -> ()
   | Some event ->
       (match event with
       | Wake fiber ->
-          fiber.timer <- None;
-          wake fiber 0
+          fiber.timer <- Fiber.no_timer;
+          wake s fiber 0
       | Cancel alarm ->
           alarm.rang <- true;
           cancel alarm.target
       | Give_up -> Stdlib.exit stopped_status);
-      go_off now
-
-let last_poll = ref 0
-
-(* The part of [completions] that hasn't been handled yet. *)
-let first = ref 0
-let last = ref 0
+      go_off s now
 
 (* A signal's handler may raise between two completions; the next call handles the rest. *)
-let see_to_completions () =
-  while !first < !last do
-    let i = !first in
-    let token = completions.{2 * i} and result = completions.{(2 * i) + 1} in
+let see_to_completions s =
+  while s.first < s.last do
+    let i = s.first in
+    let token = s.completions.{2 * i} and result = s.completions.{(2 * i) + 1} in
     (* A request to stop may end the program, whose [at_exit] functions may wait: handle it once. *)
-    if token = 0 then first := i + 1;
-    complete token result;
-    first := i + 1
+    if token = 0 then s.first <- i + 1;
+    complete s token result;
+    s.first <- i + 1
   done
 
 (* [deadline]: monotonic nanoseconds, 0 to poll, -1 for none. *)
-let poll deadline =
-  if !first = !last then (
+let poll s deadline =
+  if s.first = s.last then (
     trace Soil_raw.trace_sleeps 0 "";
-    let n = Soil_raw.wait deadline completions batch in
+    let n = Soil_raw.wait deadline s.completions batch in
     trace Soil_raw.trace_wakes 0 "";
     if n < 0 then Failure.fail ~operation:"wait" ~subject:"" n;
-    first := 0;
-    last := n);
-  see_to_completions ();
-  last_poll := Soil_raw.clock_monotonic_ns ();
-  if not (Timers.is_empty timers) then go_off !last_poll
+    s.first <- 0;
+    s.last <- n);
+  see_to_completions s;
+  s.last_poll <- Soil_raw.clock_monotonic_ns ();
+  if not (Timers.is_empty s.timers) then go_off s s.last_poll
 
-let next_deadline () =
-  if Timers.is_empty timers then -1
+let next_deadline s =
+  if Timers.is_empty s.timers then -1
   else
-    let at = Timers.earliest timers in
+    let at = Timers.earliest s.timers in
     if at = max_int then -1 else if at < 1 then 1 else at
 
+(* Whether something but a fiber can still wake one. *)
+let can_wake s = s.tokens.in_progress > 0 || not (Timers.is_empty s.timers)
+
 (* Ends the program's wait after a signal's handler has raised an exception out of it. *)
-let give_up fiber wait =
-  fiber.wait <- nothing;
-  if wait > 0 then if Soil_raw.cancel wait = 1 then free_token wait else !table.(wait) <- gone
-  else if wait = asleep then cancel_alarm fiber
-  else if wait <> turn then Waiters.remove fiber.entry
+let give_up s (fiber : fiber) =
+  let wait = fiber.wait in
+  fiber.wait <- Fiber.Nothing;
+  match wait with
+  | Completion ->
+      let slot = s.tokens.slots.(fiber.token) in
+      if Soil_raw.cancel fiber.token = 1 then Tokens.free s.tokens slot else Tokens.abandon slot
+  | Sleep -> cancel_alarm s fiber
+  | Queue | Protected_queue -> Waiters.remove fiber.entry
+  | Turn | Nothing -> ()
 
-let rec block fiber =
-  if fiber.wait <> nothing then (
-    if !operations = 0 && Timers.is_empty timers then
+let rec block s (fiber : fiber) =
+  if fiber.wait <> Fiber.Nothing then (
+    if not (can_wake s) then
       Error.fail Deadlock "wait" ~detail:"nothing that could end this wait can happen any more";
-    poll (next_deadline ());
-    block fiber)
+    poll s (next_deadline s);
+    block s fiber)
 
-(* A fiber that parks isn't in [ready] yet: parking allocates, so that a signal handler may raise
-   out of it. [run_fiber] puts it there. *)
-let have_turn fiber value =
-  fiber.wait <- turn;
+let have_turn (fiber : fiber) value =
+  fiber.wait <- Fiber.Turn;
   fiber.value <- value
 
 (* An alarm that is stopped before its fiber waits is never in the heap: no other fiber could have
    run, and nothing could have set it off. *)
-let rec set_alarms fiber =
+let rec set_alarms s (fiber : fiber) =
   match fiber.unset with
   | [] -> ()
   | timer :: rest ->
-      Timers.add timers timer;
+      Timers.add s.timers timer;
       fiber.unset <- rest;
-      set_alarms fiber
+      set_alarms s fiber
 
 (* Parks until [wake]. Outside of [run] no other fiber can run, so the program blocks. *)
-let park wait =
-  let fiber = !current in
-  set_alarms fiber;
+let park s wait =
+  let fiber = s.current in
+  set_alarms s fiber;
   fiber.wait <- wait;
   match
     if fiber == no_fiber then (
-      block fiber;
+      block s fiber;
       fiber.value)
     else (
-      if fiber.node.cancelled && take_back fiber then have_turn fiber interrupted;
+      if fiber.context.cancelled && take_back s fiber then have_turn fiber interrupted;
       Effects.park ())
   with
   | value -> value
   | exception e ->
       let backtrace = Failure.get_backtrace () in
-      if fiber.wait <> nothing then give_up fiber fiber.wait;
+      give_up s fiber;
       Soil_backtrace.reraise e backtrace
 
-let wait_token token =
-  !table.(token) <- !current;
-  let value = park token in
+let wait_completion s (slot : Tokens.slot) =
+  let fiber = s.current in
+  slot.fiber <- fiber;
+  fiber.token <- slot.number;
+  let value = park s Completion in
   if value = interrupted then cancelled () else value
+
+let check_in s = if s.current.context.cancelled then cancelled ()
 
 let check () =
   Owner.check ();
-  if !current.node.cancelled then cancelled ()
+  check_in (get ())
 
 (* How many calls that needn't wait a fiber can make in a row. *)
 let allowance = 64
-let spent = ref 0
+
+let yield_in s =
+  s.spent <- 0;
+  let fiber = s.current in
+  if fiber == no_fiber then poll s 0
+  else (
+    check_in s;
+    fiber.value <- 0;
+    ignore (park s Turn);
+    check_in s)
 
 let yield () =
   Owner.check ();
-  spent := 0;
-  let fiber = !current in
-  if fiber == no_fiber then poll 0
-  else (
-    check ();
-    fiber.value <- 0;
-    ignore (park turn);
-    check ())
+  yield_in (get ())
 
-let spend () =
-  if not (Owner.is_other ()) then (
-    incr spent;
-    if !spent >= allowance then yield ())
+let spend_in s =
+  s.spent <- s.spent + 1;
+  if s.spent >= allowance then yield_in s
+
+let spend () = if not (Owner.is_other ()) then spend_in (get ())
 
 let[@inline never] trace_at_once operation =
-  if not (Owner.is_other ()) then trace Soil_raw.trace_done !current.number operation
+  if not (Owner.is_other ()) then trace Soil_raw.trace_done (get ()).current.number operation
 
 (* Each read and write comes here. *)
 let at_once operation result =
@@ -425,24 +337,26 @@ let at_once operation result =
   result
 
 let operation_in_task ~operation ~subject submit =
+  let s = get () in
   (* Yield before the operation: one that is answered at once never waits, and a cancellation here
      loses nothing. *)
-  spend ();
-  let token = new_token () in
-  !pinned.(token) <- submit;
-  let result = submit token in
+  spend_in s;
+  let slot = Tokens.take s.tokens in
+  slot.submission <- submit;
+  let result = submit slot.number in
   if result = Soil_raw.pending then (
-    trace Soil_raw.trace_operation !current.number operation;
-    let result = wait_token token in
+    trace Soil_raw.trace_operation s.current.number operation;
+    let result = wait_completion s slot in
     if result >= 0 then result
     else
-      let detail = !current.detail in
-      !current.detail <- "";
-      if Failure.code result = Cancelled && !current.node.cancelled then cancelled ();
+      let fiber = s.current in
+      let detail = fiber.detail in
+      fiber.detail <- "";
+      if Failure.code result = Cancelled && fiber.context.cancelled then cancelled ();
       Failure.fail_with ~operation ~subject ~detail result)
   else (
-    free_token token;
-    trace Soil_raw.trace_done !current.number operation;
+    Tokens.free s.tokens slot;
+    trace Soil_raw.trace_done s.current.number operation;
     Failure.check ~operation ~subject result)
 
 let operation ~operation ~subject submit =
@@ -450,15 +364,16 @@ let operation ~operation ~subject submit =
   else operation_in_task ~operation ~subject submit
 
 let wait_ready_in_task handle direction =
-  let token = new_token () in
-  let result = Soil_raw.fd_park handle direction token in
+  let s = get () in
+  let slot = Tokens.take s.tokens in
+  let result = Soil_raw.fd_park handle direction slot.number in
   if result = Soil_raw.pending then (
-    trace Soil_raw.trace_operation !current.number (if direction = 0 then "read" else "write");
+    trace Soil_raw.trace_operation s.current.number (if direction = 0 then "read" else "write");
     (* If it failed, the next try returns the reason. *)
-    ignore (wait_token token);
+    ignore (wait_completion s slot);
     0)
   else (
-    free_token token;
+    Tokens.free s.tokens slot;
     result)
 
 let wait_ready handle direction =
@@ -467,25 +382,30 @@ let wait_ready handle direction =
 
 let wait_in queue =
   Owner.check ();
-  if !current.node.cancelled then cancelled ();
-  !current.entry <- Waiters.add queue !current;
-  let value = park in_queue in
-  !current.entry <- no_entry;
+  let s = get () in
+  check_in s;
+  let fiber = s.current in
+  fiber.entry <- Waiters.add queue fiber;
+  let value = park s Queue in
+  fiber.entry <- Fiber.no_entry;
   if value = interrupted then cancelled ()
 
 let wait_in_protected queue =
   Owner.check ();
-  !current.entry <- Waiters.add queue !current;
-  ignore (park in_queue_protected);
-  !current.entry <- no_entry
+  let s = get () in
+  let fiber = s.current in
+  fiber.entry <- Waiters.add queue fiber;
+  ignore (park s Protected_queue);
+  fiber.entry <- Fiber.no_entry
 
 let rec wake_first queue =
   Owner.check ();
+  let s = get () in
   match Waiters.take queue with
   | None -> None
-  | Some fiber when is_over fiber -> wake_first queue
+  | Some fiber when is_over_in s fiber -> wake_first queue
   | Some fiber as first ->
-      wake fiber 0;
+      wake s fiber 0;
       first
 
 let deadline_after seconds =
@@ -499,96 +419,91 @@ let deadline_after seconds =
     if at < 1 then 1 else at
 
 let sleep_in_task at =
-  let fiber = !current in
-  let timer = Timers.timer ~at (Wake fiber) in
+  let s = get () in
+  let fiber = s.current in
+  let timer = Timers.timer ~at (Fiber.Wake fiber) in
   (* First, so that no timer goes off for a fiber that doesn't know of it. *)
-  fiber.timer <- Some timer;
-  Timers.add timers timer;
-  if park asleep = interrupted then cancelled ()
+  fiber.timer <- timer;
+  Timers.add s.timers timer;
+  if park s Sleep = interrupted then cancelled ()
 
 let sleep_until at =
   if Owner.is_other () then (Blocking.get ()).sleep_until at else sleep_in_task at
 
+let cancel_at target at =
+  let alarm : Fiber.alarm = { target; rang = false } in
+  let timer = Timers.timer ~at (Fiber.Cancel alarm) in
+  let fiber = (get ()).current in
+  let stop () =
+    (match fiber.unset with
+    | first :: rest when first == timer -> fiber.unset <- rest
+    | _ -> Timers.remove (get ()).timers timer);
+    not alarm.rang
+  in
+  fiber.unset <- timer :: fiber.unset;
+  stop
+
 (* Running *)
 
-let fibers = ref 0
-
-(* So far: turns, and fibers that were started. *)
-let turns_taken = ref 0
-let started = ref 0
-
-let run_fiber fiber =
-  current := fiber;
-  incr turns_taken;
+let run_fiber s (fiber : fiber) =
+  s.current <- fiber;
+  s.turns_taken <- s.turns_taken + 1;
   trace Soil_raw.trace_runs fiber.number "";
-  spent := 0;
+  s.spent <- 0;
   let stopped =
     let stopped = fiber.stopped in
     if stopped == Effects.finished then (
       let body = fiber.body in
-      fiber.body <- no_body;
+      fiber.body <- Fiber.no_body;
       Effects.start body)
     else (
       fiber.stopped <- Effects.finished;
       Effects.continue stopped fiber.value)
   in
   (* Nothing from here on takes memory: no handler of a signal comes between. *)
-  current := no_fiber;
+  s.current <- no_fiber;
   if stopped == Effects.finished then (
     trace Soil_raw.trace_ended fiber.number "";
-    decr fibers)
+    s.fibers <- s.fibers - 1)
   else (
     trace Soil_raw.trace_waits fiber.number (reason fiber.wait);
     fiber.stopped <- stopped;
-    if fiber.wait = turn then wake fiber fiber.value)
+    if fiber.wait = Fiber.Turn then wake s fiber fiber.value)
 
-let new_fiber body node =
-  incr started;
-  let fiber =
+let new_fiber s body context =
+  s.started <- s.started + 1;
+  let fiber : fiber =
     {
       body;
       stopped = Effects.finished;
       value = 0;
-      wait = nothing;
-      entry = no_entry;
-      timer = None;
+      wait = Nothing;
+      token = 0;
+      entry = Fiber.no_entry;
+      timer = Fiber.no_timer;
       unset = [];
       detail = "";
-      node;
-      run = !this_run;
-      number = !started;
-      locals = !current.locals;
+      context;
+      run = s.this_run;
+      number = s.started;
+      locals = s.current.locals;
     }
   in
-  incr fibers;
-  Ring.push ready fiber;
+  s.fibers <- s.fibers + 1;
+  Ring.push s.ready fiber;
   fiber
 
-let spawn parent body =
-  let node = insert ~shielded:false parent no_fiber in
-  node.owner <- new_fiber body node;
-  node
+let spawn_in s parent body =
+  let context = Cancel.insert ~shielded:false parent no_fiber in
+  context.owner <- new_fiber s body context;
+  context
 
-let cancel_at target at =
-  let alarm = { target; rang = false } in
-  let timer = Timers.timer ~at (Cancel alarm) in
-  let fiber = !current in
-  let stop () =
-    (match fiber.unset with
-    | first :: rest when first == timer -> fiber.unset <- rest
-    | _ -> Timers.remove timers timer);
-    not alarm.rang
-  in
-  fiber.unset <- timer :: fiber.unset;
-  stop
+let spawn parent body = spawn_in (get ()) parent body
 
 (* After this number of fibers' turns, or this time, completions are collected although fibers are
    ready. *)
 let turns_between_polls = 64
 let ns_between_polls = 200_000
-let turns = ref 0
-
-type 'a outcome = Pending | Returned of 'a | Raised of exn * Failure.backtrace
 
 let deadlock count =
   let detail =
@@ -599,69 +514,70 @@ let deadlock count =
   Error.fail Deadlock "run" ~detail
 
 (* Runs fibers until [finished ()]; [false] if none can run before. *)
-let rec run_all finished =
+let rec run_all s finished =
   if finished () then true
-  else if Ring.length ready = 0 then
-    if !operations > 0 || not (Timers.is_empty timers) then (
-      turns := 0;
-      poll (next_deadline ());
-      run_all finished)
-    else if !root.cancelled then false
+  else if Ring.length s.ready = 0 then
+    if can_wake s then (
+      s.turns <- 0;
+      poll s (next_deadline s);
+      run_all s finished)
+    else if s.root.cancelled then false
     else (
       (* All tasks are unwound first; a fiber that still waits after that is deadlocked. *)
-      stop := Deadlocked !fibers;
-      cancel !root;
-      run_all finished)
+      s.stop <- Deadlocked s.fibers;
+      cancel s.root;
+      run_all s finished)
   else
-    let round = Ring.length ready in
+    let round = Ring.length s.ready in
     for _ = 1 to round do
-      run_fiber (Ring.pop ready)
+      run_fiber s (Ring.pop s.ready)
     done;
-    turns := !turns + round;
+    s.turns <- s.turns + round;
     if
-      Ring.length ready > 0
-      && (!turns >= turns_between_polls
-         || Soil_raw.clock_monotonic_ns () - !last_poll >= ns_between_polls)
+      Ring.length s.ready > 0
+      && (s.turns >= turns_between_polls
+         || Soil_raw.clock_monotonic_ns () - s.last_poll >= ns_between_polls)
     then (
-      turns := 0;
-      poll 0);
-    run_all finished
+      s.turns <- 0;
+      poll s 0);
+    run_all s finished
 
 (* Abandons the fibers that haven't ended. Their operations keep their buffers. *)
-let forget_all () =
-  fibers := 0;
-  incr this_run;
-  while Ring.length ready > 0 do
-    ignore (Ring.pop ready)
+let forget_all s =
+  s.fibers <- 0;
+  s.this_run <- s.this_run + 1;
+  while Ring.length s.ready > 0 do
+    ignore (Ring.pop s.ready)
   done;
-  for token = 1 to Array.length !table - 1 do
-    if !table.(token) != no_fiber then !table.(token) <- gone
-  done;
-  while not (Timers.is_empty timers) do
-    ignore (Timers.take_due timers ~now:max_int)
+  Tokens.abandon_all s.tokens;
+  while not (Timers.is_empty s.timers) do
+    ignore (Timers.take_due s.timers ~now:max_int)
   done
+
+type 'a outcome = Pending | Returned of 'a | Raised of exn * Failure.backtrace
 
 (* The exception of a signal's handler that ran in the scheduler itself. *)
 type raised = Nothing | Exception of exn * Failure.backtrace
 
 (* Such an exception cancels all tasks, and a second one leaves them where they are. *)
-let rec run_until finished raised =
-  match run_all finished with
+let rec run_until s finished raised =
+  match run_all s finished with
   | true -> raised
   | false ->
-      let count = !fibers in
-      forget_all ();
+      let count = s.fibers in
+      forget_all s;
       if raised = Nothing then deadlock count else raised
   | exception e ->
       let backtrace = Failure.get_backtrace () in
-      current := no_fiber;
+      s.current <- no_fiber;
       if raised = Nothing then (
-        cancel !root;
-        run_until finished (Exception (e, backtrace)))
+        cancel s.root;
+        run_until s finished (Exception (e, backtrace)))
       else (
-        forget_all ();
+        forget_all s;
         Soil_backtrace.reraise e backtrace)
 
+(* Set once for the program ([Needs]). *)
 let starting = ref ignore
 let first_in_task = ref ignore
 
@@ -670,6 +586,7 @@ let run main =
   else (
     !starting ();
     Failure.record_backtraces ();
+    let s = get () in
     let outcome = ref Pending in
     let body () =
       outcome :=
@@ -680,22 +597,20 @@ let run main =
         | v -> Returned v
         | exception e -> Raised (e, Failure.get_backtrace ())
     in
-    stop := Running;
-    let node = insert ~shielded:false nil no_fiber in
-    root := node;
-    node.owner <- new_fiber body node;
+    s.stop <- Running;
+    s.root <- spawn_in s Fiber.nil body;
     let ended () = match !outcome with Pending -> false | Returned _ | Raised _ -> true in
     let raised =
-      match run_until ended Nothing with
+      match run_until s ended Nothing with
       | raised ->
-          root := nil;
+          s.root <- Fiber.nil;
           raised
       | exception e ->
           let backtrace = Failure.get_backtrace () in
-          root := nil;
+          s.root <- Fiber.nil;
           Soil_backtrace.reraise e backtrace
     in
-    match (raised, !stop, !outcome) with
+    match (raised, s.stop, !outcome) with
     | Exception (e, backtrace), _, _ -> Soil_backtrace.reraise e backtrace
     | Nothing, Exit status, _ -> Stdlib.exit status
     | Nothing, Stop_requested, Raised (Cancelled, _) -> Stdlib.exit stopped_status
@@ -707,14 +622,21 @@ let run main =
 let exit status =
   if status < 0 || status > 255 then invalid_arg "Soil.exit: status not between 0 and 255";
   if not (in_task ()) then Stdlib.exit status
-  else (
-    stop := Exit status;
-    cancel !root;
-    cancelled ())
+  else
+    let s = get () in
+    s.stop <- Exit status;
+    cancel s.root;
+    cancelled ()
 
-let is_exiting () = match !stop with Exit _ -> true | _ -> false
-let counts () = (!operations, !fibers)
-let activity () = (Ring.length ready, !started, !turns_taken)
+let is_exiting () = match (get ()).stop with Exit _ -> true | _ -> false
+
+let counts () =
+  let s = get () in
+  (s.tokens.in_progress, s.fibers)
+
+let activity () =
+  let s = get () in
+  (Ring.length s.ready, s.started, s.turns_taken)
 
 let () =
   if Soil_raw.abi_version () <> Soil_raw.abi then (

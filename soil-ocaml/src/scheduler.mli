@@ -2,12 +2,10 @@
     Soil.
 
     It is the only module that calls {!Soil_raw.wait} and {!Soil_raw.cancel}. A {e fiber} is a
-    running computation; a {e node} is a place in the tree of cancellation. Each fiber is in one
-    node at a time, the innermost of those that it has entered, and no two fibers are in the same
-    node. *)
+    running computation; a {e context} of cancellation is as in {!Cancel}. *)
 
-type fiber
-type node
+type fiber = Fiber.t
+type context = Fiber.context
 
 exception Cancelled
 
@@ -78,12 +76,12 @@ val self : unit -> fiber
 val is_over : fiber -> bool
 (** [is_over fiber] is [true] iff [fiber] was left behind by a {!run} that failed; it never runs. *)
 
-val is_left : node -> bool
-(** [is_left node] is {!is_over} for the fiber that has entered [node]. *)
+val is_left : context -> bool
+(** [is_left context] is {!is_over} for the fiber that has entered [context]. *)
 
-val current_node : unit -> node
+val current_context : unit -> context
 
-type local = { key : int; put : unit -> unit }
+type local = Fiber.local = { key : int; put : unit -> unit }
 (** A task-local value: [put ()] stores it where {!Task.Local} looks for it. *)
 
 val locals : unit -> local list
@@ -91,12 +89,11 @@ val locals : unit -> local list
 
 val set_locals : local list -> unit
 
-val enter : ?shielded:bool -> unit -> node
-(** [enter ()] puts the current fiber into a new node below its own. A shielded one doesn't get the
-    cancellation of those above. *)
+val enter : unit -> context
+(** [enter ()] puts the current fiber into a new context below its own. *)
 
-val leave : node -> unit
-(** [leave node] puts the current fiber back into the node above [node]. *)
+val leave : context -> unit
+(** [leave context] puts the current fiber back into the context above [context]. *)
 
 val protect : (unit -> 'a) -> 'a
 (** Documented in {!Task.protect}. *)
@@ -104,23 +101,23 @@ val protect : (unit -> 'a) -> 'a
 val no_fiber : fiber
 (** [no_fiber] is the value of {!self} outside of {!run}. *)
 
-val within : node -> (unit -> 'a) -> 'a
-(** [within node f] is [f ()] in a new node below [node], wherever the current fiber is. *)
+val within : context -> (unit -> 'a) -> 'a
+(** [within context f] is [f ()] in a new context below [context], wherever the current fiber is. *)
 
-val spawn : node -> (unit -> unit) -> node
-(** [spawn parent f] runs [f ()] in a new fiber, in the new node below [parent] that is the result.
-    [f] must not raise. The node must be removed when it ends. *)
+val spawn : context -> (unit -> unit) -> context
+(** [spawn parent f] runs [f ()] in a new fiber, in the new context below [parent] that is the
+    result. [f] must not raise. The context must be removed when it ends. *)
 
-val remove : node -> unit
-(** [remove node] takes a spawned fiber's node out of the tree. *)
+val remove : context -> unit
+(** [remove context] takes a spawned fiber's context out of the tree. *)
 
-val cancel : node -> unit
-(** [cancel node] cancels everything in [node] and below. *)
+val cancel : context -> unit
+(** [cancel context] cancels everything in [context] and below. *)
 
-val is_cancelled : node -> bool
+val is_cancelled : context -> bool
 
-val cancel_at : node -> int -> unit -> bool
-(** [cancel_at node t] cancels [node], which the current fiber has entered, at the moment [t]
+val cancel_at : context -> int -> unit -> bool
+(** [cancel_at context t] cancels [context], which the current fiber has entered, at the moment [t]
     (nanoseconds). The result takes the timer back, and is [true] iff it hadn't gone off: of several
     the youngest goes first. *)
 

@@ -66,7 +66,7 @@ and t = {
   mutable entries : entry list;  (** In order. *)
   mutable failed_at : float list;  (** Of the ends that asked for a restart, the youngest first. *)
   mutable phase : phase;
-  mutable body : Scheduler.node option;  (** As long as it runs. *)
+  mutable body : Scheduler.context option;  (** As long as it runs. *)
   mutable failure : (exn * Failure.backtrace) option;
   mutable dirty : bool;  (** Something has changed since the manager last looked. *)
 }
@@ -225,7 +225,9 @@ let ask_for_restart t entry reason =
     List.iter renew concerned)
 
 let forget t entry = t.entries <- List.filter (fun e -> e != entry) t.entries
-let is_cancelled t = match t.body with Some node -> Scheduler.is_cancelled node | None -> false
+
+let is_cancelled t =
+  match t.body with Some context -> Scheduler.is_cancelled context | None -> false
 
 let ended t entry reason =
   (* [Soil.exit] in a child, before the body has had its turn to unwind. *)
@@ -363,10 +365,10 @@ let check_rules (limit : limit) backoff =
   if not (backoff.jitter >= 0. && backoff.jitter <= 1.) then
     invalid_arg "Soil.Supervisor: jitter not between 0 and 1"
 
-(* [body] runs below the caller's node, and gets its cancellation. Manager and children are
+(* [body] runs below the caller's context, and gets its cancellation. Manager and children are
    protected, and end in their order. *)
 let supervise ~path ~rule ~limit ~backoff ~report ~closing body =
-  let caller = Scheduler.current_node () in
+  let caller = Scheduler.current_context () in
   Task.protect @@ fun () ->
   Task.scope @@ fun scope ->
   let t =
@@ -389,7 +391,7 @@ let supervise ~path ~rule ~limit ~backoff ~report ~closing body =
   in
   let manager = Task.spawn scope (fun () -> manage t) in
   let in_caller () =
-    t.body <- Some (Scheduler.current_node ());
+    t.body <- Some (Scheduler.current_context ());
     body t;
     if t.phase = Filling then t.phase <- Running;
     poke t;

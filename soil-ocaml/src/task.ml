@@ -2,9 +2,9 @@ exception Cancelled = Scheduler.Cancelled
 exception Timeout of float
 
 type scope = {
-  node : Scheduler.node;
+  context : Scheduler.context;
   mutable running : int;  (** Tasks that haven't ended, but for daemons. *)
-  mutable daemons : Scheduler.node list;  (** Those that haven't ended. *)
+  mutable daemons : Scheduler.context list;  (** Those that haven't ended. *)
   mutable releases : (unit -> unit) list;  (** The youngest first. *)
   mutable ended : bool;
   mutable failure : (exn * Failure.backtrace) option;  (** The first. *)
@@ -16,7 +16,7 @@ type 'a state = Running | Returned of 'a | Raised of exn * Failure.backtrace
 
 type 'a t = {
   mutable state : 'a state;
-  mutable task_node : Scheduler.node;
+  mutable task_context : Scheduler.context;
   awaiting : Scheduler.fiber Waiters.t;
   mutable at_end : unit -> unit;
 }
@@ -28,11 +28,11 @@ let protect = Scheduler.protect
 
 let cancel_scope scope =
   Owner.check ();
-  if not scope.ended then Scheduler.cancel scope.node
+  if not scope.ended then Scheduler.cancel scope.context
 
 let fail scope e backtrace =
   if scope.failure = None then scope.failure <- Some (e, backtrace);
-  Scheduler.cancel scope.node
+  Scheduler.cancel scope.context
 
 let rec join scope =
   if scope.running > 0 then (
@@ -54,7 +54,7 @@ let rec release scope =
 let scope_in_task body =
   let scope =
     {
-      node = Scheduler.enter ();
+      context = Scheduler.enter ();
       running = 0;
       daemons = [];
       releases = [];
@@ -74,7 +74,7 @@ let scope_in_task body =
   join scope;
   scope.ended <- true;
   release scope;
-  Scheduler.leave scope.node;
+  Scheduler.leave scope.context;
   match (scope.failure, outcome) with
   | Some (e, backtrace), _ -> Soil_backtrace.reraise e backtrace
   | None, Some v ->
@@ -89,7 +89,7 @@ let scope body =
 
 let check_open scope name =
   Owner.check ();
-  if scope.ended || Scheduler.is_left scope.node then
+  if scope.ended || Scheduler.is_left scope.context then
     invalid_arg ("Soil.Task." ^ name ^ ": the scope has ended")
 
 let on_release scope f =
@@ -99,7 +99,7 @@ let on_release scope f =
 (* [ended task] as the task ends. *)
 let spawn_in scope f ended =
   let task =
-    { state = Running; task_node = scope.node; awaiting = Waiters.create (); at_end = ignore }
+    { state = Running; task_context = scope.context; awaiting = Waiters.create (); at_end = ignore }
   in
   let body () =
     (match
@@ -111,15 +111,15 @@ let spawn_in scope f ended =
         let backtrace = Failure.get_backtrace () in
         task.state <- Raised (e, backtrace);
         match e with
-        | Cancelled when Scheduler.is_cancelled task.task_node -> scope.interrupted <- true
+        | Cancelled when Scheduler.is_cancelled task.task_context -> scope.interrupted <- true
         | e -> fail scope e backtrace));
-    Scheduler.remove task.task_node;
+    Scheduler.remove task.task_context;
     ended task;
     (try task.at_end () with e -> fail scope e (Failure.get_backtrace ()));
     wake_all task.awaiting;
     if scope.running = 0 then wake_all scope.joining
   in
-  task.task_node <- Scheduler.spawn scope.node body;
+  task.task_context <- Scheduler.spawn scope.context body;
   task
 
 let spawn scope f =
@@ -131,10 +131,10 @@ let spawn scope f =
 let spawn_daemon scope f =
   check_open scope "spawn_daemon";
   let forget task =
-    scope.daemons <- List.filter (fun node -> node != task.task_node) scope.daemons
+    scope.daemons <- List.filter (fun context -> context != task.task_context) scope.daemons
   in
   let task = spawn_in scope f forget in
-  scope.daemons <- task.task_node :: scope.daemons;
+  scope.daemons <- task.task_context :: scope.daemons;
   task
 
 let spawn_result scope f =
@@ -142,14 +142,14 @@ let spawn_result scope f =
   spawn scope @@ fun () ->
   match f () with
   | v -> Ok v
-  | exception Cancelled when Scheduler.(is_cancelled (current_node ())) -> Scheduler.cancelled ()
+  | exception Cancelled when Scheduler.(is_cancelled (current_context ())) -> Scheduler.cancelled ()
   | exception e -> Result.Error e
 
 let rec await task =
   match task.state with
   | Returned v -> v
   | Raised (e, backtrace) -> Soil_backtrace.reraise e backtrace
-  | Running when Scheduler.is_left task.task_node ->
+  | Running when Scheduler.is_left task.task_context ->
       invalid_arg "Soil.Task.await: the task was of a run that has failed"
   | Running ->
       Scheduler.wait_in task.awaiting;
@@ -173,7 +173,9 @@ let on_end task f =
 
 let cancel task =
   Owner.check ();
-  match task.state with Running -> Scheduler.cancel task.task_node | Returned _ | Raised _ -> ()
+  match task.state with
+  | Running -> Scheduler.cancel task.task_context
+  | Returned _ | Raised _ -> ()
 
 let both f g =
   scope @@ fun s ->
@@ -231,19 +233,20 @@ let first l =
 
 let timeout_in_task seconds f =
   let at = Scheduler.deadline_after seconds in
-  let node = Scheduler.enter () in
-  let disarm = Scheduler.cancel_at node at in
+  let context = Scheduler.enter () in
+  let disarm = Scheduler.cancel_at context at in
   match f () with
   | v ->
       ignore (disarm ());
-      Scheduler.leave node;
+      Scheduler.leave context;
       Some v
   | exception e -> (
       let backtrace = Failure.get_backtrace () in
       let in_time = disarm () in
-      Scheduler.leave node;
+      Scheduler.leave context;
       match e with
-      | Cancelled when (not in_time) && not (Scheduler.is_cancelled (Scheduler.current_node ())) ->
+      | Cancelled when (not in_time) && not (Scheduler.is_cancelled (Scheduler.current_context ()))
+        ->
           None
       | e -> Soil_backtrace.reraise e backtrace)
 

@@ -244,8 +244,8 @@ let handle_connection handler on_error (c : connection) =
   File_descriptor.with_close c @@ fun c ->
   match handler c with
   | () -> ()
-  | exception Scheduler.Cancelled when Scheduler.(is_cancelled (current_node ()) || is_exiting ())
-    ->
+  | exception Scheduler.Cancelled
+    when Scheduler.(is_cancelled (current_context ()) || is_exiting ()) ->
       ()
   | exception e when is_peer_gone (any c) e -> ()
   | exception e -> on_error c e
@@ -262,7 +262,7 @@ let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) l handler
   let room = Task.Semaphore.create max_connections in
   let all_ended = Task.Condition.create () in
   let start connections d =
-    let accepting = Scheduler.current_node () in
+    let accepting = Scheduler.current_context () in
     let work () =
       match handle_connection handler on_error (typed d) with
       | () ->
@@ -296,10 +296,10 @@ let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) l handler
       Task.Condition.wait_no_mutex all_ended;
       wait_for_all ())
   in
-  (* Cancelling [serve] ends [serve_all], which is below the caller's node, and not the
+  (* Cancelling [serve] ends [serve_all], which is below the caller's context, and not the
      connections, which are protected. *)
   let serve_in_task () =
-    let caller = Scheduler.current_node () in
+    let caller = Scheduler.current_context () in
     Task.protect @@ fun () ->
     Task.scope @@ fun connections ->
     let serve_all () =

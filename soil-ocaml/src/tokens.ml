@@ -1,0 +1,54 @@
+(* Slots. A token is the index of a slot. Slot 0 is nobody's: its completion is the machine's
+   request to stop. The free slots are a list, linked by their indices; the last one's is the first
+   index past the table, which grows when it is reached.
+
+   Reuse. A slot is free again when the completion of its operation has been seen, or will never
+   come: the operation ended at once, or the machine took it back. So no two operations in progress
+   share a token.
+
+   Buffers. [submission] keeps alive all that the operation refers to: a device may use a buffer
+   until then, even if the fiber is gone.
+
+   Signals. A handler may raise an exception where memory is taken. [grow] changes the table when
+   all of the larger one is there, and nothing else here takes memory. *)
+
+type slot = {
+  number : int;
+  mutable fiber : Fiber.t;
+  mutable submission : int -> int;
+  mutable next : int;  (** Of a free slot: the next free one. *)
+}
+
+type t = { mutable slots : slot array; mutable first_free : int; mutable in_progress : int }
+
+let no_submission (token : int) = token
+let free_slot number = { number; fiber = Fiber.none; submission = no_submission; next = number + 1 }
+let create () = { slots = Slots.init 64 free_slot; first_free = 1; in_progress = 0 }
+
+let grow t =
+  let length = Array.length t.slots in
+  let slot i = if i < length then t.slots.(i) else free_slot i in
+  t.slots <- Slots.init (2 * length) slot
+
+let take t =
+  if t.first_free = Array.length t.slots then grow t;
+  let slot = t.slots.(t.first_free) in
+  t.first_free <- slot.next;
+  t.in_progress <- t.in_progress + 1;
+  slot
+
+(* Writing what is there already would cost a call of the runtime, at each wait for readiness. *)
+let free t slot =
+  if slot.fiber != Fiber.none then slot.fiber <- Fiber.none;
+  if slot.submission != no_submission then slot.submission <- no_submission;
+  slot.next <- t.first_free;
+  t.first_free <- slot.number;
+  t.in_progress <- t.in_progress - 1
+
+let abandon slot = slot.fiber <- Fiber.gone
+
+let abandon_all t =
+  for token = 1 to Array.length t.slots - 1 do
+    let slot = t.slots.(token) in
+    if slot.fiber != Fiber.none then abandon slot
+  done

@@ -1,0 +1,34 @@
+(** Tokens of operations in progress, and the fibers that wait for their completions. Private to
+    Soil. *)
+
+type slot = {
+  number : int;  (** The token. *)
+  mutable fiber : Fiber.t;
+      (** The fiber that waits for its completion; {!Fiber.none} if none does. *)
+  mutable submission : int -> int;  (** What refers to the operation's buffers. *)
+  mutable next : int;  (** Private to this module. *)
+}
+(** The type for slots, one for each token. *)
+
+type t = {
+  mutable slots : slot array;  (** By token. *)
+  mutable first_free : int;  (** Private to this module. *)
+  mutable in_progress : int;  (** The number of tokens that are taken. *)
+}
+(** The type for tables of tokens. *)
+
+val create : unit -> t
+(** [create ()] is a table in which all tokens are free. *)
+
+val take : t -> slot
+(** [take t] is a slot that was free, for an operation. *)
+
+val free : t -> slot -> unit
+(** [free t slot] gives [slot] back: its completion has been seen, or will never come. *)
+
+val abandon : slot -> unit
+(** [abandon slot] makes the completion of [slot] wake nobody. The slot remains taken until it
+    comes. *)
+
+val abandon_all : t -> unit
+(** [abandon_all t] is {!abandon} for each slot that a fiber waits for. *)
