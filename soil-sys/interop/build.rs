@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The generated externals, and the test's own code.
-const SOURCES: [&str; 2] = ["../../soil-ocaml/src/soil_raw.ml", "tests/roundtrip.ml"];
+const SOURCES: [&str; 2] = ["../../soil-ocaml/src/raw/soil_raw.ml", "tests/roundtrip.ml"];
 
 fn compile(out: &Path) -> Result<PathBuf, String> {
     let mut copies = Vec::new();

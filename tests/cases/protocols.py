@@ -21,7 +21,7 @@ PROTOCOLS = "tests/programs/soil/protocols.exe"
 AAAA = 28
 ETHERTYPE = 0x88B5
 IP_RECVTTL = 12
-# Seconds for which the answer for AAAA is waited for (soil-ocaml/src/eyeballs.ml).
+# Seconds for which the answer for AAAA is waited for (soil-ocaml/src/internal/eyeballs.ml).
 RESOLUTION_DELAY = 0.05
 SOL_PACKET, PACKET_AUXDATA = 263, 8
 
