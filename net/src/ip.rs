@@ -16,62 +16,50 @@
 //! - [`Input::Error`] is an ICMP error about a packet of ours. For TCP, the connection must verify
 //!   the quoted sequence number (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
 
-mod address;
-mod arp;
-mod autoconf;
-pub(crate) mod checksum;
-mod configure;
-mod dad;
-mod dhcp;
-mod dhcp6;
+mod configuration;
 mod drops;
 mod filter;
-mod header;
 mod icmp;
 mod input;
-mod input_v6;
 mod interface;
-mod loopback;
 mod multicast;
-mod nd;
 mod neighbor;
 mod output;
 mod overload;
-mod packet;
-mod pmtu;
 mod poll;
-mod queue;
 mod random;
-mod reassembly;
-mod redirect;
-mod release;
-mod retries;
 mod route;
-mod search_list;
-mod setup;
-mod status;
+mod token_bucket;
+pub(crate) mod wire;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::hash::Keyed;
-use crate::types::{Error, Handle, Link, LinkCapabilities};
-use drops::Bucket;
+use crate::types::{Cidr, Error, Handle, InterfaceConfig, Link, LinkCapabilities};
+use interface::address::{Address, Source};
+use token_bucket::TokenBucket;
+use wire::header::{Framing, IP_MAX};
 
 pub use filter::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
-#[cfg(test)]
-pub(crate) use header::group_mac;
-pub(crate) use header::{ICMP, ICMPV6, TCP, UDP};
 pub(crate) use interface::Interface;
-pub(crate) use loopback::Loopback;
+pub(crate) use interface::loopback::Loopback;
 pub(crate) use output::Outcome;
-pub(crate) use packet::{HeaderFields, Packet, TcpSegment};
+pub(crate) use output::packet::{HeaderFields, Packet, TcpSegment};
 pub(crate) use random::Random;
 pub(crate) use route::Route;
+#[cfg(test)]
+pub(crate) use wire::header::group_mac;
+pub(crate) use wire::header::{ICMP, ICMPV6, TCP, UDP};
 
 /// The loopback is the first interface and the first port.
 pub(crate) const LOOPBACK: usize = 0;
+
+/// Answers to echo requests a second and at once; errors a second and at once (in thirds of tokens:
+/// see `may_complain`).
+const ECHOES: (u64, u64) = (20_000, 2_000);
+const ERRORS: (u64, u64) = (2_000, 200);
 
 /// A link.
 pub(crate) struct Port {
@@ -89,25 +77,25 @@ pub(crate) struct Ip {
 pub(crate) struct Net {
     pub(crate) now_ns: u64,
     pub(crate) interfaces: Vec<Interface>,
-    pub(crate) queues: Vec<queue::Queue>,
+    pub(crate) queues: Vec<output::queue::Queue>,
     pub(crate) routes: route::Routes,
-    /// Static routes.
-    extra_routes: Vec<route::Entry>,
+    /// Routes that the program added.
+    static_routes: Vec<route::Entry>,
     pub(crate) random: Random,
     /// See [`crate::Stack::set_memory_short`].
     pub(crate) memory_short: bool,
     pub(crate) drops: drops::Drops,
     pub(crate) overload: overload::Overload,
     filter: filter::Filter,
-    reassembly: reassembly::Reassembly,
-    path_mtus: pmtu::PathMtus,
-    redirects: redirect::Redirects,
+    reassembly: input::reassembly::Reassembly,
+    path_mtus: route::pmtu::PathMtus,
+    redirects: route::redirect::Redirects,
     /// Deadline of the wait for released leases.
     release_until_ns: Option<u64>,
     /// Next identification of a fragmented IPv4 packet.
     identification: u16,
-    echo_bucket: Bucket,
-    error_bucket: Bucket,
+    echo_bucket: TokenBucket,
+    error_bucket: TokenBucket,
     /// Other EtherTypes with a socket: interface and type.
     pub(crate) ethertypes: Vec<(usize, u16)>,
     /// Lost addresses: see [`Net::take_lost`].
@@ -269,6 +257,60 @@ impl Net {
 }
 
 impl Ip {
+    /// A layer with the loopback interface (127.0.0.1/8, ::1/128) and no other.
+    pub(crate) fn new(loopback: Box<dyn Link>, keyed: Keyed, mut random: Random) -> Ip {
+        let identification = random.bits() as u16;
+        let mut ip = Ip {
+            ports: Vec::new(),
+            net: Net {
+                overload: Default::default(),
+                now_ns: 0,
+                interfaces: Vec::new(),
+                queues: Vec::new(),
+                routes: Default::default(),
+                static_routes: Vec::new(),
+                random,
+                memory_short: false,
+                drops: Default::default(),
+                filter: Default::default(),
+                reassembly: Default::default(),
+                path_mtus: Default::default(),
+                redirects: Default::default(),
+                release_until_ns: None,
+                identification,
+                echo_bucket: TokenBucket::new(ECHOES.0, ECHOES.1),
+                error_bucket: TokenBucket::new(ERRORS.0, ERRORS.1),
+                ethertypes: Vec::new(),
+                lost: Vec::new(),
+                errors: Vec::new(),
+                changed: true,
+                keyed,
+            },
+        };
+        let mut interface =
+            ip.interface(LOOPBACK, Framing::Ip, &InterfaceConfig::default(), IP_MAX);
+        let own = [
+            (IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
+            (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        ];
+        interface.addresses = own
+            .map(|(address, prefix_len)| {
+                Address::new(
+                    Cidr {
+                        address,
+                        prefix_len,
+                    },
+                    Source::Fixed,
+                    true,
+                )
+            })
+            .to_vec();
+        interface.due_ns = u64::MAX;
+        ip.add_port(loopback);
+        ip.net.interfaces.push(interface);
+        ip
+    }
+
     /// The route to `remote`: see [`Net::route`].
     pub(crate) fn route(
         &self,

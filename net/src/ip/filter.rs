@@ -10,8 +10,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
-use super::drops::Bucket;
-use super::header::{ICMP, ICMPV6, TCP, UDP, be16};
+use super::Net;
+use super::token_bucket::TokenBucket;
+use super::wire::header::{ICMP, ICMPV6, TCP, UDP, be16};
 use crate::types::{Error, InterfaceId, common_prefix};
 
 /// Maximum number of rules.
@@ -115,7 +116,7 @@ pub(crate) struct Facts<'a> {
 
 struct Rule {
     rule: FilterRule,
-    buckets: Vec<Bucket>,
+    buckets: Vec<TokenBucket>,
 }
 
 /// Active rules.
@@ -140,7 +141,7 @@ impl Filter {
         let with_buckets = |rule: &FilterRule| {
             let bucket = |limit: FilterLimit| {
                 let burst = u64::from(limit.burst.max(1));
-                Bucket::new(u64::from(limit.per_second), burst)
+                TokenBucket::new(u64::from(limit.per_second), burst)
             };
             let buckets = rule.limit.iter().flat_map(|limit| {
                 let count = if limit.per_source { BUCKETS } else { 1 };
@@ -212,6 +213,14 @@ impl Filter {
             return rule.action == FilterAction::Allow;
         }
         true
+    }
+}
+
+impl Net {
+    /// Puts these rules in force instead of all before.
+    pub(crate) fn set_filter(&mut self, rules: &[FilterRule]) -> Result<(), Error> {
+        self.filter = Filter::new(rules)?;
+        Ok(())
     }
 }
 

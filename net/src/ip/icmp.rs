@@ -3,13 +3,13 @@
 
 use core::net::IpAddr;
 
-use super::checksum;
 use super::drops::DropReason;
-use super::header::{
-    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, be16, be32, pseudo_sum, v4, v6,
-};
 use super::input::Context;
-use super::packet::Packet;
+use super::output::packet::Packet;
+use super::wire::checksum;
+use super::wire::header::{
+    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, be16, be32, is_group, pseudo_sum, v4, v6,
+};
 use super::{EchoInput, ErrorKind, IcmpError, Input, Net, Origin};
 
 /// An error carries as much of the packet as fits into these (RFC 1812, 4.3.2.3; RFC 4443, 3.1).
@@ -51,7 +51,7 @@ impl Net {
     /// Our address for an answer: the one that was addressed, unless it was a group.
     fn answer_source(&self, origin: &Origin) -> Option<IpAddr> {
         let interface = self.interfaces.get(origin.interface)?;
-        if interface.is_ready(origin.local) && !super::header::is_group(origin.local) {
+        if interface.is_ready(origin.local) && !is_group(origin.local) {
             return Some(origin.local);
         }
         interface
@@ -304,7 +304,7 @@ impl Net {
                     local: key.destination,
                     remote: key.source,
                 },
-                unicast: !super::header::is_group(key.destination),
+                unicast: !is_group(key.destination),
                 to_us: true,
                 protocol: protocol.copied().unwrap_or(0),
                 hop_limit: 0,

@@ -1,17 +1,23 @@
-//! One interface: its place on a link, its addresses, its neighbors.
+//! One interface: its link, addresses and neighbors, and its state for the program.
+
+mod add;
+pub(super) mod address;
+pub(super) mod dad;
+pub(super) mod loopback;
+mod status;
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::address::{Address, State, broadcast_of, choose};
-use super::autoconf::Autoconf;
-use super::header::Framing;
+use super::configuration::slaac::Slaac;
+use super::configuration::{dhcp, dhcp6};
 use super::multicast::Memberships;
 use super::neighbor::Neighbors;
-use super::packet::HOP_LIMIT;
-use super::{dhcp, dhcp6};
+use super::output::packet::HOP_LIMIT;
+use super::wire::header::Framing;
 use crate::types::Handle;
 use crate::types::{Counters, InterfaceConfig};
+use address::{Address, State, broadcast_of, choose};
 
 /// One interface.
 pub(crate) struct Interface {
@@ -29,7 +35,7 @@ pub(crate) struct Interface {
     pub(crate) memberships: Memberships,
     pub(crate) dhcp: Option<dhcp::Client>,
     pub(crate) dhcp6: Option<dhcp6::Client>,
-    pub(crate) autoconf: Option<Autoconf>,
+    pub(crate) slaac: Option<Slaac>,
     /// Sockets that wait for an address of the link to become known.
     pub(crate) waiting: Vec<Handle>,
     pub(crate) counters: Counters,

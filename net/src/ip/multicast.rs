@@ -6,11 +6,13 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::checksum;
-use super::header::{ALL_NODES, ALL_ROUTERS, ICMPV6, IGMP, IpHeader, be16, group_mac, put, v4, v6};
 use super::input::Context;
-use super::packet::Packet;
+use super::output::packet::Packet;
 use super::random::Random;
+use super::wire::checksum;
+use super::wire::header::{
+    ALL_NODES, ALL_ROUTERS, ICMPV6, IGMP, IpHeader, be16, group_mac, put, v4, v6,
+};
 use super::{LOOPBACK, Net};
 
 const SECOND: u64 = 1_000_000_000;

@@ -4,6 +4,11 @@
 //! (RFC 1122, 2.3.2.1 wants some). The table is bounded: an entry begins only when we have
 //! something to send to the address, or when a neighbor asks for us; entries of the second kind
 //! are few and drive out each other only (RFC 6583).
+//!
+//! [`arp`] and [`nd`] are the protocols that fill the table.
+
+mod arp;
+mod nd;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -11,7 +16,7 @@ use core::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use super::header::Mac;
+use super::wire::header::Mac;
 use crate::hash::Keyed;
 
 const SECOND: u64 = 1_000_000_000;

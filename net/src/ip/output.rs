@@ -1,15 +1,19 @@
-//! Sending: from a route and the pieces of a packet to a finished frame.
+//! Sending: from a route and the pieces of a [`packet`] to a frame in the device's buffer, or in a
+//! [`queue`] beside the link.
+
+pub(super) mod packet;
+pub(super) mod queue;
 
 use core::net::IpAddr;
 
 use super::drops::DropReason;
 use super::filter::{Facts, FilterDirection};
-use super::header::{Framing, Mac};
 use super::neighbor::Known;
-use super::packet::{Offload, Packet, TcpSegment, ethertype, tcp_packet};
-use super::queue::{IP_MAX, MTU_MIN, count_sent};
+use super::wire::header::{Framing, IP_MAX, Mac};
 use super::{Ip, LOOPBACK, Net, Origin, Route};
 use crate::types::{LinkCapabilities, TxMeta};
+use packet::{Offload, Packet, TcpSegment, ethertype, tcp_packet};
+use queue::{MTU_MIN, count_sent};
 
 /// The result of sending a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +215,7 @@ impl Ip {
             IpAddr::V4(_) => tso4,
             IpAddr::V6(_) => tso6,
         };
-        (cuts && tx_checksum).then_some(65_535)
+        (cuts && tx_checksum).then_some(IP_MAX)
     }
 
     /// Sends a TCP segment; to `mac`, if it was just found by [`Net::next_mac`].

@@ -11,12 +11,14 @@
 //! than the stack handles, its queue becomes empty again and again, though frames are lost before
 //! it. The stack therefore limits cookies by idle time: it sends fewer while the machine is hardly
 //! idle, and more while it is ([`Cookies`]). Half of the burst is reserved for SYNs that were shed
-//! before ([`Retries`]).
+//! before ([`ShedSyns`]).
+
+mod shed_syns;
 
 use super::UpperLayer;
-use super::configure::{DHCP_PORTS, DHCP6_PORTS};
-use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP, be16};
-use super::retries::Retries;
+use super::configuration::{DHCP_PORTS, DHCP6_PORTS};
+use super::wire::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP, be16};
+use shed_syns::ShedSyns;
 
 /// Time for which the queue must stay full. A burst of honest clients is over by then.
 const PATIENCE_NS: u64 = 50_000_000;
@@ -119,7 +121,7 @@ pub(crate) struct Overload {
     /// SYNs are answered with cookies: new handshakes aren't stored.
     cookies: bool,
     limit: Cookies,
-    retries: Retries,
+    shed_syns: ShedSyns,
     /// Remaining SYNs, fragments, and datagrams to closed ports to serve.
     syns: u32,
     fragments: u32,
@@ -146,7 +148,7 @@ impl Overload {
         self.now_ns = now_ns;
         self.cookies = cookies;
         self.limit.begin(now_ns);
-        self.retries.begin(now_ns);
+        self.shed_syns.begin(now_ns);
         if now_ns >= self.until_ns {
             let shed = core::mem::take(&mut self.shed);
             if shed >= MANY && now_ns - self.until_ns < HOLD_NS {
@@ -197,7 +199,7 @@ impl Overload {
         if is_shed {
             self.shed = self.shed.saturating_add(u32::from(is_full));
             if kind == Some(FrameClass::Syn) {
-                self.retries.add(frame, self.now_ns);
+                self.shed_syns.add(frame, self.now_ns);
             }
         }
         is_shed
@@ -205,7 +207,7 @@ impl Overload {
 
     /// Whether to answer a SYN with a cookie.
     fn serves_syn(&mut self, frame: &[u8], is_full: bool) -> bool {
-        if self.retries.contains(frame) {
+        if self.shed_syns.contains(frame) {
             return self.limit.take(0);
         }
         (!is_full || take(&mut self.syns)) && self.limit.take(BURST_NS / 2)

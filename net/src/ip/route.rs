@@ -1,20 +1,25 @@
-//! Which way packets go: the table of routes, and the way to one address.
+//! Routes: the table, the route to one address, redirects and path MTUs.
 //!
 //! The table is rebuilt from its sources whenever one of them changes: addresses, the
-//! configuration, leases, router advertisements. Users cache the route that they found, and look it
-//! up again when the table's generation has changed.
+//! configuration, leases, router advertisements. Users cache a route, and look it up again when the
+//! table's generation has changed.
+
+pub(super) mod pmtu;
+pub(super) mod redirect;
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::address::broadcast_of;
-use super::header::{BROADCAST, Mac, group_mac};
-use super::packet::HOP_LIMIT;
+use super::interface::address::{Source, State, broadcast_of};
+use super::output::packet::HOP_LIMIT;
+use super::wire::header::{BROADCAST, Mac, group_mac};
 use super::{LOOPBACK, Net};
-use crate::types::{Error, common_prefix};
+use crate::types::{Error, InterfaceId, common_prefix};
 
 /// Routes in the table.
 const ROUTES: usize = 128;
+/// Routes that the program adds.
+const STATIC_ROUTES: usize = 64;
 
 /// A route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +37,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     pub(crate) entries: Vec<Entry>,
-    /// Changes whenever a way may have become another one.
+    /// Changes whenever a route may have changed.
     pub(crate) generation: u32,
 }
 
@@ -45,7 +50,7 @@ impl Routes {
     }
 }
 
-/// The way to one address.
+/// The route to one address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     pub(crate) interface: usize,
@@ -65,7 +70,7 @@ pub(crate) struct Route {
 }
 
 impl Net {
-    /// The way to `remote`. `scope` names the interface of a link-local or group address (RFC 4007;
+    /// The route to `remote`. `scope` names the interface of a link-local or group address (RFC 4007;
     /// 0: not said). With `source`, which is one of our addresses, routes over its own interface go
     /// before others: policy routing in its simplest form.
     pub(crate) fn route(
@@ -199,5 +204,96 @@ impl Net {
                 .find(|n| usable(*n))
                 .ok_or(Error::Unreachable),
         }
+    }
+
+    /// Rebuilds the routing table.
+    #[cold]
+    pub(super) fn rebuild_routes(&mut self) {
+        let mut entries = Vec::new();
+        for (n, i) in self.interfaces.iter().enumerate() {
+            if n == LOOPBACK {
+                continue;
+            }
+            let on_link = |network, prefix_len| Entry {
+                network,
+                prefix_len,
+                interface: n,
+                gateway: None,
+                preference: 0,
+            };
+            for a in i.addresses.iter().filter(|a| a.on_link) {
+                if a.state != State::Duplicate && a.source != Source::LinkLocal {
+                    entries.push(on_link(a.ip(), a.cidr.prefix_len));
+                }
+            }
+            let any = |gateway: IpAddr| Entry {
+                network: match gateway {
+                    IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                    IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                },
+                prefix_len: 0,
+                interface: n,
+                gateway: Some(gateway),
+                preference: 0,
+            };
+            for gateway in &i.config.gateways {
+                entries.push(Entry {
+                    preference: 2,
+                    ..any(*gateway)
+                });
+            }
+            if let Some(lease) = i.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+                entries.extend(lease.routers.iter().map(|r| any(IpAddr::V4(*r))));
+                for (network, prefix_len, router) in &lease.routes {
+                    entries.push(Entry {
+                        gateway: (!router.is_unspecified()).then_some(IpAddr::V4(*router)),
+                        ..on_link(IpAddr::V4(*network), *prefix_len)
+                    });
+                }
+            }
+            if let Some(slaac) = &i.slaac {
+                slaac.entries(n, &mut entries);
+            }
+        }
+        entries.extend(self.static_routes.iter().copied());
+        self.routes.replace(entries);
+    }
+
+    /// Adds a route to `destination` (a network) over an interface, by way of a gateway or
+    /// directly.
+    pub(crate) fn add_route(
+        &mut self,
+        (network, prefix_len): (IpAddr, u8),
+        interface: InterfaceId,
+        gateway: Option<IpAddr>,
+    ) -> Result<(), Error> {
+        let bits = if network.is_ipv4() { 32 } else { 128 };
+        let other = gateway.is_some_and(|g| g.is_ipv4() != network.is_ipv4());
+        let unknown = interface.0 == LOOPBACK || interface.0 >= self.interfaces.len();
+        if prefix_len > bits || other || unknown || self.static_routes.len() >= STATIC_ROUTES {
+            return Err(Error::InvalidArgument);
+        }
+        self.static_routes.push(Entry {
+            network,
+            prefix_len,
+            interface: interface.0,
+            gateway,
+            preference: 2,
+        });
+        self.rebuild_routes();
+        Ok(())
+    }
+
+    /// Takes away what [`Net::add_route`] added.
+    pub(crate) fn remove_route(&mut self, network: (IpAddr, u8), interface: InterfaceId) -> bool {
+        let before = self.static_routes.len();
+        self.static_routes.retain(|entry| {
+            (entry.network, entry.prefix_len) != network || entry.interface != interface.0
+        });
+        let found = self.static_routes.len() < before;
+        if found {
+            self.rebuild_routes();
+        }
+        found
     }
 }

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use smoltcp::wire::{DHCP_MAX_DNS_SERVER_COUNT, DhcpMessageType, DhcpPacket, DhcpRepr};
 
 use super::{MS, SECOND, address, fixed, frames, ip, scripted, wire};
-use crate::ip::checksum;
+use crate::ip::wire::checksum;
 use crate::sim::{Cable, Impairment, Offloads, Script, World};
 use crate::{Config, Dhcp, InterfaceConfig, InterfaceId};
 

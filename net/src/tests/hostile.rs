@@ -124,7 +124,7 @@ fn corpus() -> Vec<Vec<u8>> {
 
 /// Sets all checksums right that can be, so that mutations get past them.
 fn repair(frame: &mut [u8]) {
-    use crate::ip::checksum::{add, pseudo_header, sum};
+    use crate::ip::wire::checksum::{add, pseudo_header, sum};
     if frame.len() < 54 {
         return;
     }

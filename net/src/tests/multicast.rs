@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::{SECOND, address, fixed, frames, ip, ready, scripted, wire};
 use crate::Error;
-use crate::ip::checksum;
+use crate::ip::wire::checksum;
 use crate::sim::packet::Ip;
 use crate::sim::{Script, World};
 

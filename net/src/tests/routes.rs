@@ -1,7 +1,7 @@
 //! The way to an address, and what becomes of it.
 
 use super::{MAC, MS, SECOND, address, connected, fixed, frames, ip, pair, scripted, wire};
-use crate::ip::checksum;
+use crate::ip::wire::checksum;
 use crate::sim::World;
 use crate::{Error, InterfaceConfig};
 

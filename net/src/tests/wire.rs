@@ -9,7 +9,7 @@ use smoltcp::wire::{
 };
 
 use super::MAC;
-use crate::ip::checksum;
+use crate::ip::wire::checksum;
 
 /// The MAC address of scripts.
 pub(crate) const SCRIPT: [u8; 6] = [2, 0, 0, 0, 9, 9];

@@ -243,7 +243,7 @@ fn a_redirect_to_nowhere_is_passed_over() {
     assert_eq!(lab.hop(far), first);
 }
 
-/// It isn't believed for ever, and a flood is bounded (`ip::redirect`).
+/// It isn't believed for ever, and a flood is bounded (`ip::route::redirect`).
 #[test]
 fn redirects_are_forgotten() {
     let mut lab = Lab::new(true);

@@ -5,11 +5,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::checksum;
-use super::drops::DropReason;
-use super::header::{IPV4_LEN, IPV6_LEN, Mac, put, v4, v6};
 use super::packet::{HOP_LIMIT, Offload, Packet, TcpSegment, ethertype, tcp_packet};
-use super::{Net, Origin, Outcome, Route};
+use crate::ip::drops::DropReason;
+use crate::ip::wire::checksum;
+use crate::ip::wire::header::{IP_MAX, IPV4_LEN, IPV6_LEN, Mac, put, v4, v6};
+use crate::ip::{Interface, Net, Origin, Outcome, Port, Route};
 use crate::types::Handle;
 use crate::types::TxMeta;
 
@@ -17,8 +17,7 @@ use crate::types::TxMeta;
 /// dropped, so asking faster than the link can carry gains nothing.
 const QUEUE: usize = 256;
 const QUEUE_BYTES: usize = 512 << 10;
-/// The largest IP packet, and the smallest MTU that packets are cut for.
-pub(super) const IP_MAX: usize = 65_535;
+/// The smallest MTU that packets are cut for.
 pub(super) const MTU_MIN: usize = 552;
 
 /// Finished frames of a port that the link had no room for, or that were made while it was handing
@@ -104,7 +103,7 @@ impl Net {
     }
 
     /// The hop limit of packets of an interface that don't choose theirs.
-    pub(super) fn hops(&self, interface: usize, address: IpAddr) -> u8 {
+    pub(in crate::ip) fn hops(&self, interface: usize, address: IpAddr) -> u8 {
         let interface = self.interfaces.get(interface);
         interface.map_or(HOP_LIMIT, |i| i.hops_for(address))
     }
@@ -118,7 +117,7 @@ impl Net {
     }
 
     /// Puts a packet of any size on the queue, in fragments if it must be.
-    pub(super) fn stage_any_size(
+    pub(in crate::ip) fn stage_any_size(
         &mut self,
         interface: usize,
         to: Mac,
@@ -166,7 +165,7 @@ impl Net {
     }
 
     /// Sends packets that waited for a neighbor.
-    pub(super) fn release(&mut self, interface: usize, ready: Vec<(Mac, Vec<u8>)>) {
+    pub(in crate::ip) fn release(&mut self, interface: usize, ready: Vec<(Mac, Vec<u8>)>) {
         for (mac, packet) in ready {
             let Some(remote) = destination_of(&packet) else {
                 continue;
@@ -178,7 +177,7 @@ impl Net {
     }
 
     /// Sends a packet by way of the queue, where the link isn't at hand.
-    pub(super) fn send_slowly(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
+    pub(in crate::ip) fn send_slowly(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
         match self.next_mac(route) {
             Ok(mac) if self.stage_any_size(route.interface, mac, packet) => Outcome::Sent,
             Ok(_) => Outcome::Full,
@@ -242,14 +241,14 @@ fn fragments(packet: &[u8], mtu: usize, identification: u32) -> Vec<Vec<u8>> {
     pieces
 }
 
-pub(super) fn count_sent(interface: &mut super::Interface, bytes: usize) {
+pub(super) fn count_sent(interface: &mut Interface, bytes: usize) {
     let counters = &mut interface.counters;
     counters.tx_frames = counters.tx_frames.wrapping_add(1);
     counters.tx_bytes = counters.tx_bytes.wrapping_add(bytes as u64);
 }
 
-impl super::Port {
-    pub(super) fn drain(&mut self, queue: &mut Queue) -> bool {
+impl Port {
+    pub(in crate::ip) fn drain(&mut self, queue: &mut Queue) -> bool {
         while let Some((frame, meta)) = queue.frames.front() {
             if !self.link.can_transmit() {
                 return false;
@@ -271,8 +270,8 @@ impl super::Port {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Port;
     use super::{QUEUE, QUEUE_BYTES, Queue};
+    use crate::ip::Port;
     use crate::types::{Link, LinkCapabilities, RxMeta, TxMeta};
     use alloc::sync::Arc;
     use std::sync::Mutex;

@@ -1,13 +1,13 @@
-//! The way in of an IPv6 packet (RFC 8200): its extension headers, until the transport's.
+//! Receiving an IPv6 packet (RFC 8200): its addresses, extension headers and fragments.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
-use super::drops::DropReason;
-use super::header::{ICMPV6, IPV6_LEN, TCP, UDP, be16, v6};
-use super::input::{Context, Frame, is_trusted, set_length};
 use super::reassembly::{Fragment, Key};
-use super::{Input, LOOPBACK, Net, Origin};
+use super::{Context, Frame, is_trusted, set_length};
+use crate::ip::drops::DropReason;
+use crate::ip::wire::header::{ICMPV6, IPV6_LEN, TCP, UDP, be16, be32, v6};
+use crate::ip::{Input, LOOPBACK, Net, Origin};
 
 /// Extension headers of one packet (RFC 8200 has six, each once).
 const EXTENSIONS: usize = 8;
@@ -161,7 +161,7 @@ impl Net {
         let packet = context.packet;
         let next = *packet.get(at)?;
         let fields = be16(packet, at + 2)?;
-        let identification = super::header::be32(packet, at + 4)?;
+        let identification = be32(packet, at + 4)?;
         let data = packet.get(at + 8..)?;
         let (offset, more) = (usize::from(fields & 0xfff8), fields & 1 != 0);
         if more && !data.len().is_multiple_of(8) {

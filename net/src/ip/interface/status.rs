@@ -4,21 +4,22 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::Interface;
 use super::address::{Source, State};
-use super::autoconf::Autoconf;
-use super::header::{Framing, Mac};
+use crate::ip::configuration::slaac::Slaac;
+use crate::ip::wire::header::{Framing, Mac};
 use crate::types::{Dhcp, InterfaceStatus};
 
 const SERVERS: usize = 4;
 
-impl super::Interface {
+impl Interface {
     /// Name servers: fixed ones first, then those of DHCP, of routers, of DHCPv6.
     pub(crate) fn dns_servers(&self) -> Vec<IpAddr> {
         let mut servers = self.config.dns_servers.clone();
         if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
             servers.extend(lease.dns_servers.iter().map(|server| IpAddr::V4(*server)));
         }
-        servers.extend(self.autoconf.iter().flat_map(Autoconf::servers));
+        servers.extend(self.slaac.iter().flat_map(Slaac::servers));
         if let Some(client) = &self.dhcp6 {
             servers.extend(client.dns_servers.iter().map(|server| IpAddr::V6(*server)));
         }
@@ -39,7 +40,7 @@ impl super::Interface {
         if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
             domains.extend(lease.search.iter().cloned());
         }
-        domains.extend(self.autoconf.iter().flat_map(Autoconf::domains).cloned());
+        domains.extend(self.slaac.iter().flat_map(Slaac::domains).cloned());
         if let Some(client) = &self.dhcp6 {
             domains.extend(client.search.iter().cloned());
         }
@@ -54,7 +55,7 @@ impl super::Interface {
             let defaults = lease.routes.iter().filter(|(_, len, _)| *len == 0);
             gateways.extend(defaults.map(|(_, _, router)| IpAddr::V4(*router)));
         }
-        gateways.extend(self.autoconf.iter().flat_map(Autoconf::routers));
+        gateways.extend(self.slaac.iter().flat_map(Slaac::routers));
         gateways
     }
 

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::header::{ETHERTYPE_IPV4, ETHERTYPE_VLAN, be16};
+use crate::ip::wire::header::{ETHERTYPE_IPV4, ETHERTYPE_VLAN, be16};
 
 /// Bits of a generation: 128 KiB. Of 60,000 shed SYNs a second some 1 % are taken for repeated.
 const BITS: usize = 1 << 20;
@@ -15,7 +15,7 @@ const KEPT_NS: u64 = 10_000_000_000;
 
 /// Bloom filter of shed SYNs, in two generations. Allocates nothing before the first SYN is shed.
 #[derive(Debug, Default)]
-pub(super) struct Retries {
+pub(super) struct ShedSyns {
     now: Vec<u64>,
     before: Vec<u64>,
     /// When the generation began.
@@ -24,11 +24,11 @@ pub(super) struct Retries {
     shed_ns: u64,
 }
 
-impl Retries {
+impl ShedSyns {
     /// Gives back the memory of a flood that is over.
     pub(super) fn begin(&mut self, now_ns: u64) {
         if !self.now.is_empty() && now_ns.saturating_sub(self.shed_ns) >= KEPT_NS {
-            *self = Retries::default();
+            *self = ShedSyns::default();
         }
     }
 
@@ -133,66 +133,69 @@ mod tests {
     #[test]
     fn what_was_shed_is_known_again_for_some_time() {
         for frame in [v4, v6] {
-            let mut retries = Retries::default();
-            assert!(!retries.contains(&frame(1, 1)));
-            retries.add(&frame(1, 1), SECOND);
-            assert!(retries.contains(&frame(1, 1)));
-            assert!(!retries.contains(&frame(2, 1)));
-            assert!(!retries.contains(&frame(1, 2)));
+            let mut shed_syns = ShedSyns::default();
+            assert!(!shed_syns.contains(&frame(1, 1)));
+            shed_syns.add(&frame(1, 1), SECOND);
+            assert!(shed_syns.contains(&frame(1, 1)));
+            assert!(!shed_syns.contains(&frame(2, 1)));
+            assert!(!shed_syns.contains(&frame(1, 2)));
             // A number of its own or flags make it no other.
             let mut again = frame(1, 1);
             again.iter_mut().rev().take(8).for_each(|byte| *byte = 9);
-            assert!(retries.contains(&again));
-            retries.add(&frame(3, 1), SECOND + GENERATION_NS);
-            assert!(retries.contains(&frame(1, 1)));
-            retries.add(&frame(4, 1), SECOND + 2 * GENERATION_NS);
-            assert!(!retries.contains(&frame(1, 1)));
-            assert!(retries.contains(&frame(3, 1)));
+            assert!(shed_syns.contains(&again));
+            shed_syns.add(&frame(3, 1), SECOND + GENERATION_NS);
+            assert!(shed_syns.contains(&frame(1, 1)));
+            shed_syns.add(&frame(4, 1), SECOND + 2 * GENERATION_NS);
+            assert!(!shed_syns.contains(&frame(1, 1)));
+            assert!(shed_syns.contains(&frame(3, 1)));
         }
     }
 
     #[test]
     fn tags_and_options_are_left_out() {
-        let mut retries = Retries::default();
+        let mut shed_syns = ShedSyns::default();
         let mut tagged = v4(1, 1);
         tagged.splice(12..12, [0x81, 0, 0, 7]);
-        retries.add(&tagged, SECOND);
-        assert!(retries.contains(&v4(1, 1)));
+        shed_syns.add(&tagged, SECOND);
+        assert!(shed_syns.contains(&v4(1, 1)));
         let mut options = v4(1, 1);
         options[14] = 0x46;
         options.splice(34..34, [1; 4]);
-        assert!(retries.contains(&options));
+        assert!(shed_syns.contains(&options));
     }
 
     #[test]
     fn few_others_are_taken_for_repeated() {
-        let mut retries = Retries::default();
+        let mut shed_syns = ShedSyns::default();
         for number in 0..75_000 {
-            retries.add(&v4(number, 80), SECOND);
+            shed_syns.add(&v4(number, 80), SECOND);
         }
-        let known = (100_000..200_000).filter(|n| retries.contains(&v4(*n, 80)));
+        let known = (100_000..200_000).filter(|n| shed_syns.contains(&v4(*n, 80)));
         let known = known.count();
         assert!(known < 2_000, "{known} of 100000");
     }
 
     #[test]
     fn memory_is_given_back_after_a_flood() {
-        let mut retries = Retries::default();
-        retries.add(&v4(1, 1), SECOND);
-        retries.begin(SECOND + KEPT_NS - 1);
-        assert_eq!(retries.now.len(), BITS / 64);
-        retries.begin(SECOND + KEPT_NS);
-        assert_eq!((retries.now.capacity(), retries.before.capacity()), (0, 0));
-        assert!(!retries.contains(&v4(1, 1)));
+        let mut shed_syns = ShedSyns::default();
+        shed_syns.add(&v4(1, 1), SECOND);
+        shed_syns.begin(SECOND + KEPT_NS - 1);
+        assert_eq!(shed_syns.now.len(), BITS / 64);
+        shed_syns.begin(SECOND + KEPT_NS);
+        assert_eq!(
+            (shed_syns.now.capacity(), shed_syns.before.capacity()),
+            (0, 0)
+        );
+        assert!(!shed_syns.contains(&v4(1, 1)));
     }
 
     #[test]
     fn frames_that_are_cut_off_are_never_known() {
-        let mut retries = Retries::default();
+        let mut shed_syns = ShedSyns::default();
         let frame = v4(1, 1);
         for len in 0..38 {
-            retries.add(&frame[..len], SECOND);
-            assert!(!retries.contains(&frame[..len]), "{len}");
+            shed_syns.add(&frame[..len], SECOND);
+            assert!(!shed_syns.contains(&frame[..len]), "{len}");
         }
     }
 }

@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::Route;
-use super::checksum;
-use super::header::{
+use crate::ip::Route;
+use crate::ip::wire::checksum;
+use crate::ip::wire::header::{
     DF, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ICMP, ICMPV6, IGMP, IpHeader, TCP, UDP, put,
 };
 use crate::types::{PartialChecksum, SegmentKind, Segmentation, TxMeta};

@@ -4,10 +4,10 @@ use core::net::{IpAddr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::{
-    AUTONOMOUS, Autoconf, DOMAINS, PREFIXES, REGENERATE_NS, ROUTERS, ROUTES, SECOND, SERVERS,
+    AUTONOMOUS, DOMAINS, PREFIXES, REGENERATE_NS, ROUTERS, ROUTES, SECOND, SERVERS, Slaac,
     TEMPORARY, TEMPORARY_PREFERRED_NS, TEMPORARY_VALID_NS,
 };
-use crate::ip::address::Source;
+use crate::ip::interface::address::Source;
 use crate::ip::random::Random;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -28,9 +28,9 @@ fn prefix(valid: u32, preferred: u32) -> Vec<u8> {
     option
 }
 
-fn take(autoconf: &mut Autoconf, option: &[u8], now_ns: u64) {
+fn take(slaac: &mut Slaac, option: &[u8], now_ns: u64) {
     let options = [(option[0], option)];
-    autoconf.advertisement(
+    slaac.advertisement(
         ROUTER,
         &header(1800),
         &options,
@@ -42,48 +42,48 @@ fn take(autoconf: &mut Autoconf, option: &[u8], now_ns: u64) {
 /// RFC 4862, 5.5.3 (e): the three cases.
 #[test]
 fn rfc4862_section_5_5_3_the_two_hour_rule() {
-    let valid = |autoconf: &Autoconf| autoconf.made[0].valid_until_ns / SECOND;
-    let mut autoconf = Autoconf::new(MAC, false, 0, &mut Random::seeded(9));
-    take(&mut autoconf, &prefix(86_400, 3600), 0);
-    assert_eq!(valid(&autoconf), 86_400);
+    let valid = |slaac: &Slaac| slaac.made[0].valid_until_ns / SECOND;
+    let mut slaac = Slaac::new(MAC, false, 0, &mut Random::seeded(9));
+    take(&mut slaac, &prefix(86_400, 3600), 0);
+    assert_eq!(valid(&slaac), 86_400);
     // Shorter than two hours, and more than that left: two hours.
-    take(&mut autoconf, &prefix(60, 60), 1000 * SECOND);
-    assert_eq!(valid(&autoconf), 1000 + 7200);
+    take(&mut slaac, &prefix(60, 60), 1000 * SECOND);
+    assert_eq!(valid(&slaac), 1000 + 7200);
     // Less than that left: ignored, but for the preferred lifetime.
-    take(&mut autoconf, &prefix(60, 30), 2000 * SECOND);
-    assert_eq!(valid(&autoconf), 1000 + 7200);
-    assert_eq!(autoconf.made[0].preferred_until_ns, 2030 * SECOND);
+    take(&mut slaac, &prefix(60, 30), 2000 * SECOND);
+    assert_eq!(valid(&slaac), 1000 + 7200);
+    assert_eq!(slaac.made[0].preferred_until_ns, 2030 * SECOND);
     // Longer than what is left, or than two hours: taken.
-    take(&mut autoconf, &prefix(7000, 30), 3000 * SECOND);
-    assert_eq!(valid(&autoconf), 10_000);
-    take(&mut autoconf, &prefix(7201, 30), 3000 * SECOND);
-    assert_eq!(valid(&autoconf), 10_201);
-    assert!(autoconf.expire(10_201 * SECOND, &mut Random::seeded(1)));
-    assert!(autoconf.made.is_empty());
+    take(&mut slaac, &prefix(7000, 30), 3000 * SECOND);
+    assert_eq!(valid(&slaac), 10_000);
+    take(&mut slaac, &prefix(7201, 30), 3000 * SECOND);
+    assert_eq!(valid(&slaac), 10_201);
+    assert!(slaac.expire(10_201 * SECOND, &mut Random::seeded(1)));
+    assert!(slaac.made.is_empty());
 }
 
 #[test]
 fn rfc4862_section_5_5_3_prefixes_that_make_no_address() {
-    let mut autoconf = Autoconf::new(MAC, false, 0, &mut Random::seeded(9));
+    let mut slaac = Slaac::new(MAC, false, 0, &mut Random::seeded(9));
     // Preferred longer than valid; not autonomous; not of 64 bits; no lifetime.
-    take(&mut autoconf, &prefix(60, 61), 0);
+    take(&mut slaac, &prefix(60, 61), 0);
     for (at, value) in [(3, 0x80), (2, 63)] {
         let mut option = prefix(9000, 9000);
         option[at] = value;
-        take(&mut autoconf, &option, 0);
+        take(&mut slaac, &option, 0);
     }
-    take(&mut autoconf, &prefix(0, 0), 0);
-    assert!(autoconf.made.is_empty());
+    take(&mut slaac, &prefix(0, 0), 0);
+    assert!(slaac.made.is_empty());
 }
 
-fn new(temporary: bool) -> Autoconf {
-    Autoconf::new(MAC, temporary, 0, &mut Random::seeded(9))
+fn new(temporary: bool) -> Slaac {
+    Slaac::new(MAC, temporary, 0, &mut Random::seeded(9))
 }
 
 /// An advertisement of any router.
-fn hear(autoconf: &mut Autoconf, from: Ipv6Addr, header: &[u8; 16], option: &[u8], now_ns: u64) {
+fn hear(slaac: &mut Slaac, from: Ipv6Addr, header: &[u8; 16], option: &[u8], now_ns: u64) {
     let options = [(option.first().copied().unwrap_or(0), option)];
-    autoconf.advertisement(from, header, &options, now_ns, &mut Random::seeded(1));
+    slaac.advertisement(from, header, &options, now_ns, &mut Random::seeded(1));
 }
 
 fn router(n: u16) -> Ipv6Addr {
@@ -131,18 +131,18 @@ fn domain(seconds: u32, name: &str) -> Vec<u8> {
 
 #[test]
 fn rfc4861_section_4_2_the_fields_of_an_advertisement() {
-    let mut autoconf = new(false);
+    let mut slaac = new(false);
     let mut say = |at: usize, bytes: &[u8]| {
         let mut header = header(1800);
         header[at..at + bytes.len()].copy_from_slice(bytes);
-        hear(&mut autoconf, ROUTER, &header, &[], 0);
-        let Autoconf { managed, other, .. } = autoconf;
-        let Autoconf {
+        hear(&mut slaac, ROUTER, &header, &[], 0);
+        let Slaac { managed, other, .. } = slaac;
+        let Slaac {
             reachable_ns,
             retransmit_ns,
             hop_limit,
             ..
-        } = autoconf;
+        } = slaac;
         ((managed, other), (reachable_ns, retransmit_ns, hop_limit))
     };
     assert_eq!(say(5, &[0]), ((false, false), (None, None, None)));
@@ -162,12 +162,12 @@ fn rfc4861_section_4_2_the_fields_of_an_advertisement() {
 
 #[test]
 fn rfc4191_section_2_1_preferences_of_routers_and_routes() {
-    let mut autoconf = new(false);
+    let mut slaac = new(false);
     for (n, bits) in [(1, 3), (2, 2), (3, 1), (4, 0)] {
         let mut header = header(1800);
         header[5] = bits << 3;
         hear(
-            &mut autoconf,
+            &mut slaac,
             router(n),
             &header,
             &route(network(n), 32, bits, 9, 4),
@@ -175,10 +175,10 @@ fn rfc4191_section_2_1_preferences_of_routers_and_routes() {
         );
     }
     // The reserved value is medium for a router, and no route.
-    let order: Vec<_> = autoconf.routers().collect();
+    let order: Vec<_> = slaac.routers().collect();
     assert_eq!(order, [3, 2, 4, 1].map(|n| IpAddr::V6(router(n))));
     let mut entries = Vec::new();
-    autoconf.entries(5, &mut entries);
+    slaac.entries(5, &mut entries);
     let seen: Vec<_> = entries
         .iter()
         .map(|e| (e.prefix_len, e.preference))
@@ -191,15 +191,15 @@ fn rfc4191_section_2_1_preferences_of_routers_and_routes() {
             .iter()
             .all(|e| e.interface == 5 && e.gateway.is_some())
     );
-    assert!(autoconf.forget_router(router(1)) && !autoconf.forget_router(router(1)));
+    assert!(slaac.forget_router(router(1)) && !slaac.forget_router(router(1)));
 }
 
 #[test]
 fn rfc4861_section_6_3_4_prefixes_that_count() {
     let len = |option: &[u8]| {
-        let mut autoconf = new(false);
-        take(&mut autoconf, option, 0);
-        (autoconf.prefixes.len(), autoconf.made.len())
+        let mut slaac = new(false);
+        take(&mut slaac, option, 0);
+        (slaac.prefixes.len(), slaac.made.len())
     };
     assert_eq!(len(&prefix_of(network(1), 64, 0xc0, 60)), (1, 1));
     assert_eq!(len(&prefix_of(network(1), 64, 0x40, 60)), (0, 1));
@@ -215,21 +215,21 @@ fn rfc4861_section_6_3_4_prefixes_that_count() {
     let whole = prefix_of(network(1), 64, 0xc0, 60);
     assert_eq!(len(&whole[..31]), (0, 0));
     // What lies behind its length is no part of a prefix.
-    let mut autoconf = new(false);
+    let mut slaac = new(false);
     for host in [1, 2] {
         let address = Ipv6Addr::new(0x2001, 1, 0, 0, 0, 0, 0, host);
-        take(&mut autoconf, &prefix_of(address, 64, 0xc0, 60), 0);
+        take(&mut slaac, &prefix_of(address, 64, 0xc0, 60), 0);
     }
-    assert_eq!((autoconf.prefixes.len(), autoconf.made.len()), (1, 1));
-    assert_eq!(autoconf.prefixes[0].prefix, network(1));
+    assert_eq!((slaac.prefixes.len(), slaac.made.len()), (1, 1));
+    assert_eq!(slaac.prefixes[0].prefix, network(1));
 }
 
 #[test]
 fn rfc4191_section_2_3_routes_that_count() {
-    let mut autoconf = new(false);
+    let mut slaac = new(false);
     let mut after = |option: &[u8]| {
-        take(&mut autoconf, option, 0);
-        autoconf
+        take(&mut slaac, option, 0);
+        slaac
             .routes
             .iter()
             .map(|r| (r.prefix, r.len))
@@ -248,42 +248,39 @@ fn rfc4191_section_2_3_routes_that_count() {
 
 #[test]
 fn rfc8106_servers_and_domains_that_count() {
-    let mut autoconf = new(false);
+    let mut slaac = new(false);
     let nobodys = [Ipv6Addr::UNSPECIFIED, "ff02::1".parse().unwrap(), router(1)];
-    take(&mut autoconf, &servers(60, &nobodys), 0);
-    assert_eq!(
-        autoconf.servers().collect::<Vec<_>>(),
-        [IpAddr::V6(router(1))]
-    );
-    take(&mut autoconf, &servers(60, &[router(1)]), 0);
-    assert_eq!(autoconf.servers().count(), 1);
-    take(&mut autoconf, &servers(0, &[router(1)]), 0);
-    assert_eq!(autoconf.servers().count(), 0);
+    take(&mut slaac, &servers(60, &nobodys), 0);
+    assert_eq!(slaac.servers().collect::<Vec<_>>(), [IpAddr::V6(router(1))]);
+    take(&mut slaac, &servers(60, &[router(1)]), 0);
+    assert_eq!(slaac.servers().count(), 1);
+    take(&mut slaac, &servers(0, &[router(1)]), 0);
+    assert_eq!(slaac.servers().count(), 0);
     for seconds in [60, 60] {
-        take(&mut autoconf, &domain(seconds, "lan"), 0);
-        assert_eq!(autoconf.domains().collect::<Vec<_>>(), ["lan"]);
+        take(&mut slaac, &domain(seconds, "lan"), 0);
+        assert_eq!(slaac.domains().collect::<Vec<_>>(), ["lan"]);
     }
-    take(&mut autoconf, &domain(0, "lan"), 0);
-    assert_eq!(autoconf.domains().count(), 0);
+    take(&mut slaac, &domain(0, "lan"), 0);
+    assert_eq!(slaac.domains().count(), 0);
     for (mtu, taken) in [(1279u32, None), (65_536, None), (1280, Some(1280))] {
         take(
-            &mut autoconf,
+            &mut slaac,
             &[&[5, 1, 0, 0][..], &mtu.to_be_bytes()].concat(),
             0,
         );
-        assert_eq!(autoconf.mtu, taken);
+        assert_eq!(slaac.mtu, taken);
     }
 }
 
 /// Existing entries take precedence over new ones, and are renewed although the table is full.
 #[test]
 fn a_flood_of_advertisements_drives_nothing_out() {
-    let mut autoconf = new(false);
+    let mut slaac = new(false);
     for round in 0..2 {
         for n in 0..40 {
             let now_ns = round * SECOND;
             let mut say = |option: &[u8]| {
-                hear(&mut autoconf, router(n), &header(1800), option, now_ns);
+                hear(&mut slaac, router(n), &header(1800), option, now_ns);
             };
             say(&prefix_of(network(n), 64, 0xc0, 9000));
             say(&route(network(n), 32, 0, 9000, 4));
@@ -292,32 +289,27 @@ fn a_flood_of_advertisements_drives_nothing_out() {
         }
     }
     let (mut entries, bound) = (Vec::new(), ROUTERS + PREFIXES + ROUTES);
-    autoconf.entries(1, &mut entries);
+    slaac.entries(1, &mut entries);
     assert_eq!(entries.len(), bound);
-    assert_eq!(autoconf.routers.len(), ROUTERS);
-    assert_eq!(autoconf.prefixes.len(), PREFIXES);
-    assert_eq!(autoconf.made.len(), AUTONOMOUS);
+    assert_eq!(slaac.routers.len(), ROUTERS);
+    assert_eq!(slaac.prefixes.len(), PREFIXES);
+    assert_eq!(slaac.made.len(), AUTONOMOUS);
     assert_eq!(
-        (autoconf.servers.len(), autoconf.domains.len()),
+        (slaac.servers.len(), slaac.domains.len()),
         (SERVERS, DOMAINS)
     );
-    assert!(autoconf.routers.iter().all(|r| r.until_ns == 1801 * SECOND));
-    assert!(
-        autoconf
-            .prefixes
-            .iter()
-            .all(|p| p.until_ns == 9001 * SECOND)
-    );
-    assert_eq!(autoconf.routers[7].address, router(7));
-    assert_eq!(autoconf.prefixes[15].prefix, network(15));
+    assert!(slaac.routers.iter().all(|r| r.until_ns == 1801 * SECOND));
+    assert!(slaac.prefixes.iter().all(|p| p.until_ns == 9001 * SECOND));
+    assert_eq!(slaac.routers[7].address, router(7));
+    assert_eq!(slaac.prefixes[15].prefix, network(15));
 }
 
 /// Each ends with its own lifetime, and the next end is what is waited for.
 #[test]
 fn everything_ends_with_its_lifetime() {
-    let mut autoconf = new(false);
+    let mut slaac = new(false);
     let mut say = |lifetime: u16, option: &[u8]| {
-        hear(&mut autoconf, ROUTER, &header(lifetime), option, 0);
+        hear(&mut slaac, ROUTER, &header(lifetime), option, 0);
     };
     say(1, &prefix_of(network(1), 64, 0x80, 2));
     say(1, &prefix_of(network(2), 64, 0x40, 3));
@@ -328,86 +320,86 @@ fn everything_ends_with_its_lifetime() {
     let random = &mut Random::seeded(1);
     for second in 1..=6 {
         let at_ns = second * SECOND;
-        assert_eq!(autoconf.next_ns(0), Some(at_ns));
-        assert!(!autoconf.expire(at_ns - 1, random), "{second}");
-        assert!(autoconf.expire(at_ns, random), "{second}");
+        assert_eq!(slaac.next_ns(0), Some(at_ns));
+        assert!(!slaac.expire(at_ns - 1, random), "{second}");
+        assert!(slaac.expire(at_ns, random), "{second}");
     }
     // All ones are for ever.
-    assert_eq!(autoconf.next_ns(0), Some(u64::MAX));
+    assert_eq!(slaac.next_ns(0), Some(u64::MAX));
     // A router without a lifetime is none at once.
-    hear(&mut autoconf, ROUTER, &header(1), &[], 0);
-    assert_eq!(autoconf.routers().count(), 1);
-    hear(&mut autoconf, ROUTER, &header(0), &[], 0);
-    assert_eq!(autoconf.routers().count(), 0);
+    hear(&mut slaac, ROUTER, &header(1), &[], 0);
+    assert_eq!(slaac.routers().count(), 1);
+    hear(&mut slaac, ROUTER, &header(0), &[], 0);
+    assert_eq!(slaac.routers().count(), 0);
 }
 
 #[test]
 fn rfc4861_section_6_3_7_three_solicitations_until_a_router_speaks() {
-    let mut autoconf = new(false);
-    let mut at_ns = autoconf.next_ns(0).expect("a question");
+    let mut slaac = new(false);
+    let mut at_ns = slaac.next_ns(0).expect("a question");
     assert!(at_ns < SECOND);
     for _ in 0..3 {
-        assert_eq!(autoconf.next_ns(0), Some(at_ns));
-        assert!(!autoconf.solicitation_due(at_ns - 1));
-        assert!(autoconf.solicitation_due(at_ns));
+        assert_eq!(slaac.next_ns(0), Some(at_ns));
+        assert!(!slaac.solicitation_due(at_ns - 1));
+        assert!(slaac.solicitation_due(at_ns));
         at_ns += 4 * SECOND;
     }
-    assert!(!autoconf.solicitation_due(at_ns));
-    assert_eq!(autoconf.next_ns(0), None);
-    let mut autoconf = new(false);
-    hear(&mut autoconf, ROUTER, &header(0), &[], 0);
-    assert!(!autoconf.solicitation_due(SECOND));
+    assert!(!slaac.solicitation_due(at_ns));
+    assert_eq!(slaac.next_ns(0), None);
+    let mut slaac = new(false);
+    hear(&mut slaac, ROUTER, &header(0), &[], 0);
+    assert!(!slaac.solicitation_due(SECOND));
 }
 
 #[test]
 fn rfc8981_section_3_4_lifetimes_of_temporary_addresses() {
     let random = &mut Random::seeded(4);
-    let temporary = |autoconf: &Autoconf| -> Vec<(u64, u64)> {
-        let made = autoconf.made.iter();
+    let temporary = |slaac: &Slaac| -> Vec<(u64, u64)> {
+        let made = slaac.made.iter();
         made.filter(|made| made.source == Source::Temporary)
             .map(|made| (made.preferred_until_ns, made.valid_until_ns))
             .collect()
     };
     // As long as the prefix, if that is short.
-    let mut autoconf = new(true);
-    take(&mut autoconf, &prefix(9000, 8000), 0);
-    assert_eq!(temporary(&autoconf), [(8000 * SECOND, 9000 * SECOND)]);
+    let mut slaac = new(true);
+    take(&mut slaac, &prefix(9000, 8000), 0);
+    assert_eq!(temporary(&slaac), [(8000 * SECOND, 9000 * SECOND)]);
     // A day less the desynchronization, which is up to 0.4 of it, and two days, if it is long.
-    let mut autoconf = new(true);
-    take(&mut autoconf, &prefix(u32::MAX, u32::MAX), 0);
-    let (preferred_ns, valid_ns) = temporary(&autoconf)[0];
+    let mut slaac = new(true);
+    take(&mut slaac, &prefix(u32::MAX, u32::MAX), 0);
+    let (preferred_ns, valid_ns) = temporary(&slaac)[0];
     assert_eq!(valid_ns, TEMPORARY_VALID_NS);
     let least_ns = TEMPORARY_PREFERRED_NS / 5 * 3;
     assert!((least_ns..=TEMPORARY_PREFERRED_NS).contains(&preferred_ns));
     // The next one is made shortly before; and once only.
-    assert_eq!(autoconf.next_ns(1800 * SECOND), Some(1800 * SECOND));
-    hear(&mut autoconf, ROUTER, &header(0), &[], 0);
+    assert_eq!(slaac.next_ns(1800 * SECOND), Some(1800 * SECOND));
+    hear(&mut slaac, ROUTER, &header(0), &[], 0);
     let due_ns = preferred_ns - REGENERATE_NS;
-    assert_eq!(autoconf.next_ns(0), Some(due_ns));
-    assert!(!autoconf.expire(due_ns - 1, random));
-    assert!(autoconf.expire(due_ns, random) && !autoconf.expire(due_ns, random));
-    assert_eq!(temporary(&autoconf).len(), 2);
-    assert!(temporary(&autoconf)[1].0 > due_ns + least_ns);
+    assert_eq!(slaac.next_ns(0), Some(due_ns));
+    assert!(!slaac.expire(due_ns - 1, random));
+    assert!(slaac.expire(due_ns, random) && !slaac.expire(due_ns, random));
+    assert_eq!(temporary(&slaac).len(), 2);
+    assert!(temporary(&slaac)[1].0 > due_ns + least_ns);
     // Never longer than it began with, and no longer than the prefix.
-    take(&mut autoconf, &prefix(u32::MAX, u32::MAX), due_ns);
-    assert_eq!(temporary(&autoconf)[0], (preferred_ns, valid_ns));
-    take(&mut autoconf, &prefix(7300, 50), due_ns);
+    take(&mut slaac, &prefix(u32::MAX, u32::MAX), due_ns);
+    assert_eq!(temporary(&slaac)[0], (preferred_ns, valid_ns));
+    take(&mut slaac, &prefix(7300, 50), due_ns);
     let (preferred_s, valid_s) = (due_ns / SECOND + 50, due_ns / SECOND + 7300);
-    let seen = temporary(&autoconf)[1];
+    let seen = temporary(&slaac)[1];
     assert_eq!((seen.0 / SECOND, seen.1 / SECOND), (preferred_s, valid_s));
 }
 
 #[test]
 fn rfc8981_section_3_4_a_duplicate_temporary_address_gets_another_number() {
-    let mut autoconf = new(true);
-    take(&mut autoconf, &prefix(9000, 8000), 0);
-    let [stable, first] = autoconf.made[..] else {
-        panic!("{:?}", autoconf.made);
+    let mut slaac = new(true);
+    take(&mut slaac, &prefix(9000, 8000), 0);
+    let [stable, first] = slaac.made[..] else {
+        panic!("{:?}", slaac.made);
     };
     let random = &mut Random::seeded(5);
-    autoconf.duplicate(first.address, 0, random);
-    let [same, second] = autoconf.made[..] else {
-        panic!("{:?}", autoconf.made);
+    slaac.duplicate(first.address, 0, random);
+    let [same, second] = slaac.made[..] else {
+        panic!("{:?}", slaac.made);
     };
     assert_eq!((same, second.source), (stable, Source::Temporary));
     assert_ne!(second.address, first.address);
@@ -416,8 +408,8 @@ fn rfc8981_section_3_4_a_duplicate_temporary_address_gets_another_number() {
         first.address.segments()[..4]
     );
     // The stable one has no other number.
-    autoconf.duplicate(stable.address, 0, random);
-    assert_eq!(autoconf.made, [stable, second]);
+    slaac.duplicate(stable.address, 0, random);
+    assert_eq!(slaac.made, [stable, second]);
 }
 
 proptest! {
@@ -433,7 +425,7 @@ proptest! {
             1..200,
         ),
     ) {
-        let mut autoconf = Autoconf::new(MAC, true, 0, &mut Random::seeded(9));
+        let mut slaac = Slaac::new(MAC, true, 0, &mut Random::seeded(9));
         let mut random = Random::seeded(3);
         for (n, (from, lifetime, options)) in messages.into_iter().enumerate() {
             let now_ns = n as u64 * SECOND;
@@ -453,12 +445,12 @@ proptest! {
                 })
                 .collect();
             let options: Vec<(u8, &[u8])> = made.iter().map(|o| (o[0], o.as_slice())).collect();
-            autoconf.advertisement(from, &header(lifetime), &options, now_ns, &mut random);
-            autoconf.expire(now_ns, &mut random);
-            prop_assert!(autoconf.routers.len() <= ROUTERS && autoconf.prefixes.len() <= PREFIXES);
-            prop_assert!(autoconf.made.len() <= AUTONOMOUS + TEMPORARY);
-            prop_assert!(autoconf.routes.len() <= ROUTES && autoconf.servers.len() <= SERVERS);
-            prop_assert!(autoconf.next_ns(now_ns).is_none_or(|at_ns| at_ns > now_ns));
+            slaac.advertisement(from, &header(lifetime), &options, now_ns, &mut random);
+            slaac.expire(now_ns, &mut random);
+            prop_assert!(slaac.routers.len() <= ROUTERS && slaac.prefixes.len() <= PREFIXES);
+            prop_assert!(slaac.made.len() <= AUTONOMOUS + TEMPORARY);
+            prop_assert!(slaac.routes.len() <= ROUTES && slaac.servers.len() <= SERVERS);
+            prop_assert!(slaac.next_ns(now_ns).is_none_or(|at_ns| at_ns > now_ns));
         }
     }
 }

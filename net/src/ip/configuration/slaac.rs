@@ -1,6 +1,6 @@
-//! Router advertisements: default routers and their preference (RFC 4191), prefixes and addresses
-//! made from them (RFC 4862, RFC 8981), routes, MTU, name servers (RFC 8106); each for its
-//! lifetime.
+//! Router advertisements (SLAAC): default routers and their preference (RFC 4191), prefixes and
+//! addresses made from them (RFC 4862, RFC 8981), routes, MTU, name servers (RFC 8106); each for
+//! its lifetime.
 //!
 //! Everything is bounded, and what is already there goes before what is new: a stranger's flood of
 //! advertisements doesn't drive out the router that works.
@@ -9,11 +9,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
-use super::address::{LINK_LOCAL, Source, eui64, with_number};
-use super::header::{Mac, be32, v6};
-use super::random::Random;
-use super::route::Entry;
 use super::search_list::domain_names;
+use crate::ip::interface::address::{LINK_LOCAL, Source, eui64, with_number};
+use crate::ip::random::Random;
+use crate::ip::route::Entry;
+use crate::ip::wire::header::{Mac, be32, v6};
 use crate::types::{Cidr, common_prefix};
 
 const SECOND: u64 = 1_000_000_000;
@@ -71,7 +71,7 @@ struct RouteInfo {
 
 /// State learned from the routers of an interface.
 #[derive(Debug)]
-pub(crate) struct Autoconf {
+pub(crate) struct Slaac {
     mac: Mac,
     temporary: bool,
     routers: Vec<Router>,
@@ -118,9 +118,9 @@ fn masked(address: Ipv6Addr, len: u8) -> Ipv6Addr {
     Ipv6Addr::from_bits(address.to_bits() & mask)
 }
 
-impl Autoconf {
-    pub(crate) fn new(mac: Mac, temporary: bool, now_ns: u64, random: &mut Random) -> Autoconf {
-        Autoconf {
+impl Slaac {
+    pub(crate) fn new(mac: Mac, temporary: bool, now_ns: u64, random: &mut Random) -> Slaac {
+        Slaac {
             mac,
             temporary,
             routers: Vec::new(),
@@ -457,7 +457,7 @@ impl Autoconf {
     /// Removes expired entries and generates new temporary addresses in time; returns whether
     /// anything changed.
     pub(crate) fn expire(&mut self, now_ns: u64, random: &mut Random) -> bool {
-        let count = |a: &Autoconf| {
+        let count = |a: &Slaac| {
             a.routers.len()
                 + a.prefixes.len()
                 + a.made.len()

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::ip::wire::header::IP_MAX;
 use crate::types::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, TxMeta};
 
 /// Packets that may wait; more are held back in the sockets.
@@ -23,7 +24,7 @@ impl Link for Loopback {
     fn capabilities(&self) -> LinkCapabilities {
         LinkCapabilities {
             mac: [0; 6],
-            mtu: 65_535,
+            mtu: IP_MAX,
             tx_checksum: true,
             tso4: false,
             tso6: false,

@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
-use super::header::{Mac, be16, be32, put, v6};
-use super::random::Random;
 use super::search_list::domain_names;
+use crate::ip::random::Random;
+use crate::ip::wire::header::{Mac, be16, be32, put, v6};
 
 const SECOND: u64 = 1_000_000_000;
 

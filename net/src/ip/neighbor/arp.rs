@@ -2,11 +2,11 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::address::State;
-use super::drops::DropReason;
-use super::header::{BROADCAST, ETHERTYPE_ARP, Framing, Mac, be16, mac, put, v4};
-use super::neighbor::Advert;
-use super::{Input, Net};
+use super::Advert;
+use crate::ip::drops::DropReason;
+use crate::ip::interface::address::{Source, State};
+use crate::ip::wire::header::{BROADCAST, ETHERTYPE_ARP, Framing, Mac, be16, mac, put, v4};
+use crate::ip::{Input, Net};
 use crate::types::TxMeta;
 
 const LEN: usize = 28;
@@ -170,7 +170,7 @@ impl Net {
             .dad
             .defended_ns
             .is_some_and(|at_ns| now_ns < at_ns.saturating_add(DEFEND_NS));
-        let leased = address.source == super::address::Source::Dhcp;
+        let leased = address.source == Source::Dhcp;
         if address.state == State::Tentative || recent && leased {
             self.lose_duplicate(interface, ip_addr);
         } else if !recent {

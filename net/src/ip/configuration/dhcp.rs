@@ -6,9 +6,9 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress};
 
-use super::header::{Mac, be16};
-use super::random::Random;
 use super::search_list::domain_names;
+use crate::ip::random::Random;
+use crate::ip::wire::header::{Mac, be16};
 use crate::types::{Cidr, is_unicast_v4};
 
 const SECOND: u64 = 1_000_000_000;

@@ -2,9 +2,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Net;
 use super::address::{Address, DadState, Source, State};
-use super::header::Framing;
+use crate::ip::Net;
+use crate::ip::wire::header::Framing;
 
 const SECOND: u64 = 1_000_000_000;
 /// RFC 5227, 1.1.
@@ -20,7 +20,7 @@ const QUICK_NS: u64 = 20_000_000;
 impl Net {
     /// Stops using an address that another machine has.
     #[cold]
-    pub(super) fn lose_duplicate(&mut self, interface: usize, ip: IpAddr) {
+    pub(in crate::ip) fn lose_duplicate(&mut self, interface: usize, ip: IpAddr) {
         let now_ns = self.now_ns;
         let Some(i) = self.interfaces.get_mut(interface) else {
             return;
@@ -43,8 +43,8 @@ impl Net {
                 }
             }
             (Source::Temporary, IpAddr::V6(ip)) => {
-                if let Some(autoconf) = &mut i.autoconf {
-                    autoconf.duplicate(ip, now_ns, &mut self.random);
+                if let Some(slaac) = &mut i.slaac {
+                    slaac.duplicate(ip, now_ns, &mut self.random);
                 }
             }
             _ => {}
@@ -55,7 +55,7 @@ impl Net {
 
     /// Sends the probes and announcements that are due. Gives the time of the next.
     #[cold]
-    pub(super) fn run_dad(&mut self, interface: usize) -> Option<u64> {
+    pub(in crate::ip) fn run_dad(&mut self, interface: usize) -> Option<u64> {
         let now_ns = self.now_ns;
         let mut next = None::<u64>;
         let mut became_valid = false;
@@ -133,7 +133,7 @@ impl Net {
 }
 
 /// Starts duplicate address detection for a new address.
-pub(super) fn begin_dad(
+pub(in crate::ip) fn begin_dad(
     address: &mut Address,
     config: &crate::types::InterfaceConfig,
     framing: Framing,

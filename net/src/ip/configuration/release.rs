@@ -1,8 +1,8 @@
-//! Giving leases back before the end.
+//! Release of DHCP leases before the program ends.
 
 use core::net::IpAddr;
 
-use super::{LOOPBACK, Net};
+use crate::ip::{Interface, LOOPBACK, Net};
 
 /// How long servers, and the way to them, may take.
 const PATIENCE_NS: u64 = 1_000_000_000;
@@ -14,7 +14,7 @@ impl Net {
     pub(crate) fn release_leases(&mut self) -> bool {
         let now_ns = self.now_ns;
         if let Some(until_ns) = self.release_until_ns {
-            let waits = |i: &super::Interface| {
+            let waits = |i: &Interface| {
                 let asks = i.dhcp6.as_ref().is_some_and(|client| client.is_releasing());
                 asks || i.neighbors.has_pending()
             };

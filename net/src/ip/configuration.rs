@@ -1,17 +1,26 @@
-//! From what is configured, leased and advertised to the addresses and routes in force.
+//! Configuration of interfaces by servers and routers.
+//!
+//! Each client keeps what it has learned: [`dhcp`] and [`dhcp6`] leases, [`slaac`] router
+//! advertisements. This module runs the clients, and makes addresses and routes of the program's
+//! configuration and what they have learned.
+
+pub(super) mod dhcp;
+pub(super) mod dhcp6;
+mod release;
+mod search_list;
+pub(super) mod slaac;
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::address::{Address, Source, State};
-use super::autoconf::{Autoconf, link_local};
-use super::dad::begin_dad;
-use super::header::{Framing, IpHeader, UDP, solicited_node};
+use super::Net;
 use super::input::Context;
-use super::packet::{HOP_LIMIT, Packet};
-use super::route::Entry;
-use super::{LOOPBACK, Net};
+use super::interface::address::{Address, Source, State};
+use super::interface::dad::begin_dad;
+use super::output::packet::{HOP_LIMIT, Packet};
+use super::wire::header::{Framing, IpHeader, UDP, group_mac, put, solicited_node};
 use crate::types::Cidr;
+use slaac::{Slaac, link_local};
 
 pub(super) const DHCP_PORTS: (u16, u16) = (67, 68);
 pub(super) const DHCP6_PORTS: (u16, u16) = (547, 546);
@@ -37,11 +46,11 @@ impl Net {
             };
             wanted.push(Address::new(cidr, Source::LinkLocal, true));
         }
-        for made in i.autoconf.iter().flat_map(|autoconf| &autoconf.made) {
+        for made in i.slaac.iter().flat_map(|slaac| &slaac.made) {
             wanted.push(Address {
                 preferred_until_ns: made.preferred_until_ns,
                 valid_until_ns: made.valid_until_ns,
-                ..Address::new(Autoconf::cidr(made), made.source, false)
+                ..Address::new(Slaac::cidr(made), made.source, false)
             });
         }
         if let Some(lease) = i.dhcp6.as_ref().and_then(|client| client.lease) {
@@ -107,64 +116,11 @@ impl Net {
         {
             i.mtu = i.mtu.min(mtu);
         }
-        if let Some(mtu) = i.autoconf.as_ref().and_then(|autoconf| autoconf.mtu) {
+        if let Some(mtu) = i.slaac.as_ref().and_then(|slaac| slaac.mtu) {
             i.mtu_v6 = i.mtu_v6.min(mtu);
         }
         self.rebuild_routes();
         self.changed = true;
-    }
-
-    /// Rebuilds the routing table.
-    #[cold]
-    pub(super) fn rebuild_routes(&mut self) {
-        let mut entries = Vec::new();
-        for (n, i) in self.interfaces.iter().enumerate() {
-            if n == LOOPBACK {
-                continue;
-            }
-            let on_link = |network, prefix_len| Entry {
-                network,
-                prefix_len,
-                interface: n,
-                gateway: None,
-                preference: 0,
-            };
-            for a in i.addresses.iter().filter(|a| a.on_link) {
-                if a.state != State::Duplicate && a.source != Source::LinkLocal {
-                    entries.push(on_link(a.ip(), a.cidr.prefix_len));
-                }
-            }
-            let any = |gateway: IpAddr| Entry {
-                network: match gateway {
-                    IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                    IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-                },
-                prefix_len: 0,
-                interface: n,
-                gateway: Some(gateway),
-                preference: 0,
-            };
-            for gateway in &i.config.gateways {
-                entries.push(Entry {
-                    preference: 2,
-                    ..any(*gateway)
-                });
-            }
-            if let Some(lease) = i.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
-                entries.extend(lease.routers.iter().map(|r| any(IpAddr::V4(*r))));
-                for (network, prefix_len, router) in &lease.routes {
-                    entries.push(Entry {
-                        gateway: (!router.is_unspecified()).then_some(IpAddr::V4(*router)),
-                        ..on_link(IpAddr::V4(*network), *prefix_len)
-                    });
-                }
-            }
-            if let Some(autoconf) = &i.autoconf {
-                autoconf.entries(n, &mut entries);
-            }
-        }
-        entries.extend(self.extra_routes.iter().copied());
-        self.routes.replace(entries);
     }
 
     /// A router advertisement, checked.
@@ -179,23 +135,23 @@ impl Net {
         let Some(i) = self.interfaces.get_mut(interface) else {
             return;
         };
-        let Some(autoconf) = &mut i.autoconf else {
+        let Some(slaac) = &mut i.slaac else {
             return;
         };
         // Lifetimes may be others even if nothing else is.
-        autoconf.advertisement(from, header, options, now_ns, &mut self.random);
-        if let Some(base_ns) = autoconf.reachable_ns {
+        slaac.advertisement(from, header, options, now_ns, &mut self.random);
+        if let Some(base_ns) = slaac.reachable_ns {
             let unit = self.random.below(1000);
             i.neighbors.set_reachable(base_ns, unit);
         }
-        if let Some(retransmit_ns) = autoconf.retransmit_ns {
+        if let Some(retransmit_ns) = slaac.retransmit_ns {
             i.neighbors.set_retransmit(retransmit_ns);
         }
-        if let Some(hop_limit) = autoconf.hop_limit {
+        if let Some(hop_limit) = slaac.hop_limit {
             i.hop_limit = hop_limit;
         }
         if let Some(client) = &mut i.dhcp6 {
-            let flags = (autoconf.managed, autoconf.other);
+            let flags = (slaac.managed, slaac.other);
             client.flags(flags, now_ns, &mut self.random);
         }
         self.configure(interface);
@@ -206,8 +162,8 @@ impl Net {
         let forgotten = self
             .interfaces
             .get_mut(interface)
-            .and_then(|i| i.autoconf.as_mut())
-            .is_some_and(|autoconf| autoconf.forget_router(address));
+            .and_then(|i| i.slaac.as_mut())
+            .is_some_and(|slaac| slaac.forget_router(address));
         if forgotten {
             self.configure(interface);
         }
@@ -275,9 +231,9 @@ impl Net {
             }
             changed |= before != client.lease;
         }
-        if let Some(autoconf) = &mut i.autoconf {
-            changed |= autoconf.expire(now_ns, &mut self.random);
-            solicit = autoconf.solicitation_due(now_ns);
+        if let Some(slaac) = &mut i.slaac {
+            changed |= slaac.expire(now_ns, &mut self.random);
+            solicit = slaac.solicitation_due(now_ns);
         }
         if changed {
             self.configure(interface);
@@ -311,9 +267,9 @@ impl Net {
         let i = self.interfaces.get(interface)?;
         [
             checks,
-            i.dhcp.as_ref().map(super::dhcp::Client::next_ns),
-            i.dhcp6.as_ref().and_then(super::dhcp6::Client::next_ns),
-            i.autoconf.as_ref().and_then(|a| a.next_ns(now_ns)),
+            i.dhcp.as_ref().map(dhcp::Client::next_ns),
+            i.dhcp6.as_ref().and_then(dhcp6::Client::next_ns),
+            i.slaac.as_ref().and_then(|a| a.next_ns(now_ns)),
             i.memberships.next_ns(),
         ]
         .into_iter()
@@ -338,10 +294,10 @@ impl Net {
         payload: &[u8],
     ) {
         let mut header = [0; 8];
-        super::header::put(&mut header, 0, &from.1.to_be_bytes());
-        super::header::put(&mut header, 2, &to.1.to_be_bytes());
+        put(&mut header, 0, &from.1.to_be_bytes());
+        put(&mut header, 2, &to.1.to_be_bytes());
         let len = (payload.len() + 8) as u16;
-        super::header::put(&mut header, 4, &len.to_be_bytes());
+        put(&mut header, 4, &len.to_be_bytes());
         let packet = Packet {
             header: IpHeader {
                 source: from.0,
@@ -355,7 +311,7 @@ impl Net {
             transport: &header,
             payload: &[payload],
         };
-        if let Some(mac) = super::header::group_mac(to.0) {
+        if let Some(mac) = group_mac(to.0) {
             self.stage_packet(interface, mac, &packet);
         } else if let Ok(mut route) = self.route(to.0, 0, Some(from.0)) {
             self.send_slowly(&mut route, &packet);

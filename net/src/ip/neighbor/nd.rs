@@ -4,15 +4,15 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
-use super::address::State;
-use super::drops::DropReason;
-use super::header::{
-    ALL_NODES, ALL_ROUTERS, ICMPV6, IpHeader, Mac, group_mac, put, solicited_node, v6,
+use super::Advert;
+use crate::ip::drops::DropReason;
+use crate::ip::input::Context;
+use crate::ip::interface::address::State;
+use crate::ip::output::packet::Packet;
+use crate::ip::wire::header::{
+    ALL_NODES, ALL_ROUTERS, ICMPV6, IpHeader, Mac, group_mac, mac, put, solicited_node, v6,
 };
-use super::input::Context;
-use super::neighbor::Advert;
-use super::packet::Packet;
-use super::{Input, Net};
+use crate::ip::{Input, Net};
 
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
@@ -26,7 +26,7 @@ const OPTIONS: usize = 64;
 
 /// The options of a message: type and whole option. An option of no length makes the message
 /// invalid (RFC 4861, 4.6).
-pub(super) fn options(mut rest: &[u8]) -> Option<Vec<(u8, &[u8])>> {
+fn options(mut rest: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     let mut found = Vec::new();
     while let Some(&[kind, units]) = rest.first_chunk() {
         let len = usize::from(units) * 8;
@@ -44,7 +44,7 @@ fn link_address(options: &[(u8, &[u8])], kind: u8) -> Option<Mac> {
     options
         .iter()
         .find(|(other, option)| *other == kind && option.len() == 8)
-        .and_then(|(_, option)| super::header::mac(option, 2))
+        .and_then(|(_, option)| mac(option, 2))
         .filter(|mac| mac[0] & 1 == 0)
 }
 
@@ -79,7 +79,7 @@ impl Net {
 
     /// Asks for a neighbor; from the unspecified address that is a question of duplicate address
     /// detection (RFC 4862, 5.4.2).
-    pub(super) fn solicit(
+    pub(in crate::ip) fn solicit(
         &mut self,
         interface: usize,
         source: Ipv6Addr,
@@ -104,7 +104,7 @@ impl Net {
     }
 
     /// Sends a neighbor advertisement to the asker in `to`, or to all nodes (RFC 4861, 7.2.6).
-    pub(super) fn advertise(
+    pub(in crate::ip) fn advertise(
         &mut self,
         interface: usize,
         target: Ipv6Addr,
@@ -128,7 +128,7 @@ impl Net {
     }
 
     /// Asks for routers (RFC 4861, 6.3.7); `source` may be unspecified.
-    pub(super) fn solicit_routers(&mut self, interface: usize, source: Ipv6Addr) -> bool {
+    pub(in crate::ip) fn solicit_routers(&mut self, interface: usize, source: Ipv6Addr) -> bool {
         let Some(own) = self.mac(interface) else {
             return false;
         };
@@ -142,7 +142,7 @@ impl Net {
     }
 
     /// Handles a message whose checksum is right.
-    pub(super) fn neighbor_discovery<'a>(
+    pub(in crate::ip) fn neighbor_discovery<'a>(
         &mut self,
         context: &Context<'_>,
         message: &[u8],

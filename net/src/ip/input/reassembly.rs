@@ -9,6 +9,8 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use crate::ip::wire::header::IP_MAX;
+
 /// RFC 8200, 4.5: 60 seconds. RFC 1122, 3.3.2 has 60 to 120 for IPv4; Linux takes 30.
 const TIMEOUT_NS: u64 = 60_000_000_000;
 const TIMEOUT_V4_NS: u64 = 30_000_000_000;
@@ -23,8 +25,6 @@ const BYTES: usize = 512 << 10;
 const BYTES_PER_SOURCE: usize = 192 << 10;
 /// Bytes that a piece costs beside its payload.
 const OVERHEAD: usize = 64;
-/// The largest packet.
-const PACKET_MAX: usize = 65_535;
 
 /// The key that the fragments of a packet share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Reassembly {
         let len = fragment.data.len();
         let end = fragment.offset + len;
         let uneven = fragment.more && !len.is_multiple_of(8);
-        if uneven || len == 0 || end + fragment.header.len() > PACKET_MAX {
+        if uneven || len == 0 || end + fragment.header.len() > IP_MAX {
             // RFC 8200, 4.5: the packet can't be made whole any more.
             self.forget(&key);
             return Err(Refusal::Bad);

@@ -3,13 +3,14 @@
 //!
 //! A redirect counts if the router says it that packets to the destination go to now, and if what
 //! it points to is on the link. A next hop that doesn't answer is passed over
-//! ([`super::Net::route`]).
+//! ([`crate::ip::Net::route`]).
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::header::{IPV4_LEN, is_group};
-use super::{LOOPBACK, Net};
+use crate::ip::interface::address::Address;
+use crate::ip::wire::header::{IPV4_LEN, is_group, v4};
+use crate::ip::{LOOPBACK, Net, Origin};
 use crate::types::is_unicast_v4;
 
 /// Destinations; the oldest makes room.
@@ -47,13 +48,13 @@ impl Redirects {
         self.list.push(redirect);
     }
 
-    pub(super) fn next_ns(&self) -> Option<u64> {
+    pub(in crate::ip) fn next_ns(&self) -> Option<u64> {
         // In the order in which they came.
         self.list.first().map(|redirect| redirect.until_ns)
     }
 
     /// Forgets those whose time is up; tells whether there were any.
-    pub(super) fn expire(&mut self, now_ns: u64) -> bool {
+    pub(in crate::ip) fn expire(&mut self, now_ns: u64) -> bool {
         let count = self.list.len();
         self.list.retain(|redirect| redirect.until_ns > now_ns);
         count != self.list.len()
@@ -64,7 +65,7 @@ impl Net {
     /// `from`, a router on the link of `interface`, says that packets to `destination` better go to
     /// `target`. `None` if it has no say in that.
     #[cold]
-    pub(super) fn redirected(
+    pub(in crate::ip) fn redirected(
         &mut self,
         interface: usize,
         from: IpAddr,
@@ -81,7 +82,7 @@ impl Net {
             .filter(|_| interface != LOOPBACK)?;
         let on_link = match target {
             IpAddr::V4(v4) => {
-                let near = |a: &super::address::Address| a.on_link && a.cidr.contains(target);
+                let near = |a: &Address| a.on_link && a.cidr.contains(target);
                 is_unicast_v4(v4) && !i.is_broadcast(v4) && i.addresses.iter().any(near)
             }
             // RFC 4861, 8.1: a router by its link-local address, or the destination itself.
@@ -106,18 +107,18 @@ impl Net {
 
     /// A redirect of ICMP for IPv4: for a host (the RFC has those for a network read alike), the
     /// packet that it is about being ours.
-    pub(super) fn redirected_v4(
+    pub(in crate::ip) fn redirected_v4(
         &mut self,
-        origin: &super::Origin,
+        origin: &Origin,
         code: u8,
         message: &[u8],
     ) -> Option<()> {
         let quoted = message.get(8..)?;
         let first = *quoted.first()?;
         let whole = first >> 4 == 4 && quoted.len() >= IPV4_LEN;
-        let target = super::header::v4(message, 4)?;
-        let source = super::header::v4(quoted, 12)?;
-        let destination = super::header::v4(quoted, 16)?;
+        let target = v4(message, 4)?;
+        let source = v4(quoted, 12)?;
+        let destination = v4(quoted, 16)?;
         if code > 3 || !whole || IpAddr::V4(source) != origin.local {
             return None;
         }

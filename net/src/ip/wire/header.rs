@@ -17,6 +17,8 @@ pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 
 pub(crate) const IPV4_LEN: usize = 20;
 pub(crate) const IPV6_LEN: usize = 40;
+/// The largest IP packet.
+pub(crate) const IP_MAX: usize = 65_535;
 
 pub(crate) type Mac = [u8; 6];
 pub(crate) const BROADCAST: Mac = [0xff; 6];
