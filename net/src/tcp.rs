@@ -3,8 +3,8 @@
 //! The state of connections and what they share. It knows the IP layer, and no table of sockets:
 //! `sockets::tcp` finds the connection of a segment and runs it, `stack::tcp` has the operations.
 //!
-//! - `machine`: one connection without addresses, as RFC 9293 has it;
-//! - `connection`: one connection as the table keeps it; `listener`: a port that accepts;
+//! - `machine`: the state machine of one connection, without addresses, as RFC 9293 has it;
+//! - `connection`: one connection in the table of sockets; `listener`: a port that accepts;
 //! - `half_open`: handshakes not finished; `cookie`: those that there is no room to remember;
 //! - `time_wait`: connections in TIME-WAIT; `records`: small records by flow (`flow`);
 //! - `frames`: segments handed to the IP layer;

@@ -13,7 +13,7 @@ use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::counters::count;
 use crate::tcp::flow::FlowKey;
 use crate::tcp::listener::Listener;
-use crate::tcp::machine::{self, Info, SendBuffer, Seq, TcpOptions};
+use crate::tcp::machine::{Info, Machine, SendBuffer, Seq, TcpOptions};
 use crate::types::{Binding, Error, Handle, Keepalive, WakeFlags, scope_of};
 
 /// Maximum number of bytes written by reference at once; sequence numbers wrap at four times as
@@ -211,7 +211,7 @@ impl Stack {
         let iss = Seq(sockets.tcp.numbers.sequence(&key, now_ns));
         let mut setup = sockets.setup(&self.ip.net, route.interface, &key, iss, &options.tcp);
         setup.ecn = options.ecn.unwrap_or(setup.ecn);
-        let machine = machine::Connection::connect(&setup, now_ns);
+        let machine = Machine::connect(&setup, now_ns);
         let local = SocketAddr::new(address, port);
         let mut connection = Connection::new(machine, Phase::Connecting, local, remote, route);
         connection.header_fields = HeaderFields::new(options.hop_limit, options.dscp);

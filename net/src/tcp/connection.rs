@@ -1,8 +1,8 @@
-//! A connection as the socket table keeps it: the machine, its owner, its flags.
+//! A connection in the table of sockets: its machine, owner and flags.
 
 use core::net::SocketAddr;
 
-use super::machine;
+use super::machine::Machine;
 use crate::ip::{HeaderFields, Route};
 use crate::tcp::flow::FlowKey;
 use crate::types::{Error, Handle, Readiness, WakeFlags};
@@ -26,7 +26,7 @@ pub(crate) enum Phase {
 /// One connection, from its first segment to the last use of its handle.
 pub(crate) struct Connection {
     /// `None` once the connection is over and everything received was read.
-    pub(crate) machine: Option<machine::Connection>,
+    pub(crate) machine: Option<Machine>,
     pub(crate) phase: Phase,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     pub(crate) waiting: bool,
     /// Nothing is sent or received any more; there may be something to read.
     pub(crate) over: bool,
-    /// See [`machine::Connection::complete`]; kept when the machine goes.
+    /// See [`Machine::complete`]; kept when the machine goes.
     pub(crate) complete: bool,
     /// Something was sent.
     pub(crate) sent: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(
-        machine: machine::Connection,
+        machine: Machine,
         phase: Phase,
         local: SocketAddr,
         remote: SocketAddr,
@@ -87,7 +87,7 @@ impl Connection {
     /// Has the processor fetch all of the connection at once, rather than line by line as it comes
     /// to be used.
     pub(crate) fn warm(&self) {
-        let machine = self.machine.as_ref().map_or(0, machine::Connection::warm);
+        let machine = self.machine.as_ref().map_or(0, Machine::warm);
         let own = self.linger_ns.unwrap_or(0)
             ^ u64::from(self.local.port())
             ^ self.route.interface as u64
@@ -98,14 +98,13 @@ impl Connection {
     /// Whether reading ends well although it failed.
     pub(crate) fn is_complete(&self) -> bool {
         let machine = self.machine.as_ref();
-        self.complete || machine.is_some_and(machine::Connection::complete)
+        self.complete || machine.is_some_and(Machine::complete)
     }
 
     /// Why it failed.
     pub(crate) fn error(&self) -> Option<Error> {
         let machine = self.machine.as_ref();
-        self.error
-            .or_else(|| machine.and_then(machine::Connection::error))
+        self.error.or_else(|| machine.and_then(Machine::error))
     }
 
     /// Readiness, where `room` bytes in the send buffer count as writable.
@@ -155,7 +154,7 @@ impl Connection {
         }
         // RFC 9293, 3.8.5, MUST-32: urgent data wakes a waiting owner, too.
         let machine = self.machine.as_mut();
-        let urgent = machine.is_some_and(machine::Connection::take_urgent_news);
+        let urgent = machine.is_some_and(Machine::take_urgent_news);
         let ready = self.readiness_with(LOW_WATER);
         let read = self.wakes.read && ready.readable;
         let write = self.wakes.write && ready.writable;

@@ -4,15 +4,15 @@
 //!
 //! Use by a stack:
 //!
-//! 1. [`Connection::connect`], [`Connection::accept`] or [`Connection::accept_cookie`] make one.
-//! 2. [`Connection::input`] takes a segment. Nothing is sent there.
-//! 3. Whenever something was done to it and [`Connection::wants_output`] says so, it gets its turn:
-//!    [`Connection::output`] hands segments to an [`Emit`].
-//! 4. [`Connection::deadline_ns`] is looked at after each of these; when it comes,
-//!    [`Connection::timer`] is called, then `output` if wanted.
-//! 5. [`Connection::is_over`] tells that it has nothing more to say: its flow may go. In TIME-WAIT
-//!    [`Connection::time_wait`] gives what a record needs, and the machine may go at once (with
-//!    unread data, as soon as it is read). [`Connection::release`] gives its memory back.
+//! 1. [`Machine::connect`], [`Machine::accept`] or [`Machine::accept_cookie`] make one.
+//! 2. [`Machine::input`] takes a segment. Nothing is sent there.
+//! 3. Whenever something was done to it and [`Machine::wants_output`] says so, it gets its turn:
+//!    [`Machine::output`] hands segments to an [`Emit`].
+//! 4. [`Machine::deadline_ns`] is looked at after each of these; when it comes, [`Machine::timer`] is
+//!    called, then `output` if wanted.
+//! 5. [`Machine::is_over`] tells that it has nothing more to say: its flow may go. In TIME-WAIT
+//!    [`Machine::time_wait`] gives what a record needs, and the machine may go at once (with unread
+//!    data, as soon as it is read). [`Machine::release`] gives its memory back.
 //!
 //! Memory is bounded by the limits of [`Setup`] and counted by a [`Budget`]. No input panics.
 
@@ -22,7 +22,6 @@ mod budget;
 mod challenge;
 mod clock;
 mod congestion;
-mod connection;
 mod control;
 mod ecn;
 mod info;
@@ -42,6 +41,7 @@ mod sent;
 mod seq;
 mod setup;
 mod state;
+mod tcb;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -50,12 +50,12 @@ mod window;
 
 pub(crate) use budget::{Block, Budget, GUARANTEED, LARGE, Pressure, SMALL};
 pub(crate) use clock::IcmpError;
-pub(crate) use connection::{Connection, Emit, Outcome, TimeWaitState};
 pub(crate) use options::{Negotiated, Options};
 pub(crate) use segment::{Flags, Header, Segment};
 pub(crate) use seq::Seq;
 pub(crate) use setup::Setup;
 pub(crate) use state::State;
+pub(crate) use tcb::{Emit, Machine, Outcome, TimeWaitState};
 
 pub use budget::SendBuffer;
 pub use info::Info;

@@ -7,7 +7,7 @@ use crate::ip::Net;
 use crate::sockets::{Socket, Sockets};
 use crate::tcp::connection::Phase;
 use crate::tcp::counters::count;
-use crate::tcp::machine::State;
+use crate::tcp::machine::{Machine, State};
 use crate::types::{Error, Handle};
 
 /// Interval at which a connection without a neighbor asks for it.
@@ -40,7 +40,7 @@ impl Sockets {
             return;
         };
         let machine = connection.machine.as_ref();
-        let machine_ns = machine.and_then(crate::tcp::machine::Connection::deadline_ns);
+        let machine_ns = machine.and_then(Machine::deadline_ns);
         // A neighbor that doesn't answer is asked again.
         let ask_ns = connection.waiting.then(|| self.now_ns + ASK_NS);
         let next = [machine_ns, connection.neighbor_ns, ask_ns];

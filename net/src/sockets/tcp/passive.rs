@@ -11,7 +11,9 @@ use crate::tcp::counters::count;
 use crate::tcp::flow::FlowKey;
 use crate::tcp::frames::reply;
 use crate::tcp::half_open::{Due, Half, Verdict, peer_mss};
-use crate::tcp::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup, TcpOptions};
+use crate::tcp::machine::{
+    self, Flags, Header, Machine, Negotiated, Segment, Seq, Setup, TcpOptions,
+};
 use crate::tcp::records::RecordId;
 use crate::types::{Handle, with_scope};
 
@@ -305,7 +307,7 @@ impl Sockets {
             gro: None,
             ..*ack
         };
-        let mut machine = machine::Connection::accept_cookie(setup, negotiated, &first, now_ns);
+        let mut machine = Machine::accept_cookie(setup, negotiated, &first, now_ns);
         match how {
             Handshake::Took(rtt_ns) => machine.handshake_took(rtt_ns, now_ns),
             Handshake::Repeated => machine.handshake_repeated(),

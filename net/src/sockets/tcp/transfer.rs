@@ -3,7 +3,7 @@
 use crate::sockets::{Socket, Sockets};
 use crate::tcp::budget::Budget;
 use crate::tcp::connection::{Connection, Phase};
-use crate::tcp::machine;
+use crate::tcp::machine::Machine;
 use crate::types::{Error, Handle};
 
 impl Sockets {
@@ -24,7 +24,7 @@ impl Sockets {
         Ok(connection)
     }
 
-    pub(crate) fn machine(&self, handle: Handle) -> Result<Option<&machine::Connection>, Error> {
+    pub(crate) fn machine(&self, handle: Handle) -> Result<Option<&Machine>, Error> {
         match self.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.machine.as_ref()),
             Some(_) => Err(Error::InvalidOperation),
@@ -36,7 +36,7 @@ impl Sockets {
     pub(crate) fn change(
         &mut self,
         handle: Handle,
-        f: impl FnOnce(&mut machine::Connection),
+        f: impl FnOnce(&mut Machine),
     ) -> Result<(), Error> {
         let connection = self.connection_mut(handle)?;
         if let Some(machine) = connection.machine.as_mut().filter(|_| !connection.over) {
@@ -98,7 +98,7 @@ impl Sockets {
     pub(crate) fn write(
         &mut self,
         handle: Handle,
-        f: impl FnOnce(&mut machine::Connection, &mut Budget) -> usize,
+        f: impl FnOnce(&mut Machine, &mut Budget) -> usize,
     ) -> Result<usize, Error> {
         self.timers.warm(handle.index);
         let connection = self.connected_mut(handle)?;
@@ -109,7 +109,7 @@ impl Sockets {
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return Err(Error::BadHandle);
         };
-        let sends = |machine: &&mut machine::Connection| machine.state().can_send();
+        let sends = |machine: &&mut Machine| machine.state().can_send();
         let over = connection.over;
         let Some(machine) = connection.machine.as_mut().filter(|_| !over).filter(sends) else {
             return Err(Error::BrokenPipe);

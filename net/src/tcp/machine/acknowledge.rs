@@ -1,11 +1,11 @@
 //! Acknowledgements: window, recovery, round trips (RFC 9293, 3.10.7.4, fifth; RFC 5681, 6298).
 
 use super::budget::{Budget, Pressure};
-use super::connection::{Connection, due};
 use super::options::Sack;
 use super::recovery::{Ack, Phase};
 use super::segment::Segment;
 use super::state::State;
+use super::tcb::{Machine, due};
 use super::timers::OFF;
 use crate::types::Error;
 
@@ -17,7 +17,7 @@ const DELAY_NS: u64 = 200_000_000;
 const SHORT_PATH_NS: u64 = 250_000;
 const SHORT_PATH_SEND: u32 = 512 << 10;
 
-impl Connection {
+impl Machine {
     /// The sender as recovery wants to know it.
     pub(super) fn ack_at<'a>(
         &self,

@@ -3,16 +3,16 @@
 use alloc::sync::Arc;
 
 use super::budget::{Block, Budget, GUARANTEED, Pressure, SendBuffer};
-use super::connection::{Connection, due};
 use super::options::user_timeout;
 use super::seq::Seq;
 use super::setup::Options;
 use super::state::State;
+use super::tcb::{Machine, due};
 use super::timers::{OFF, Timers};
 use crate::types::{Congestion, Error, Keepalive};
 
 /// Receiving.
-impl Connection {
+impl Machine {
     /// Copies the first received bytes that were not consumed yet, as many as there are and fit;
     /// gives their number.
     pub(crate) fn copy(&self, into: &mut [u8]) -> usize {
@@ -70,7 +70,7 @@ impl Connection {
 }
 
 /// Sending.
-impl Connection {
+impl Machine {
     /// Declares the bytes written so far urgent; the peer gets the pointer at once, even if its
     /// window is closed.
     pub(crate) fn send_urgent(&mut self) {
@@ -116,7 +116,7 @@ impl Connection {
         self.written(len)
     }
 
-    /// Like [`Connection::write`], with bytes that `f` writes in place: it gets room for at least
+    /// Like [`Machine::write`], with bytes that `f` writes in place: it gets room for at least
     /// one byte and tells how many it wrote. 0 without a call of `f` if there is no room.
     pub(crate) fn write_with(
         &mut self,
@@ -163,7 +163,7 @@ impl Connection {
 }
 
 /// Ending.
-impl Connection {
+impl Machine {
     /// The application lets go: what was written is still delivered, then FIN; after `linger_ns`
     /// the connection is aborted. If bytes are unread or come later, the peer gets an RST once
     /// everything written was acknowledged (RFC 9293, 3.10.4; RFC 2525, 2.17).
@@ -218,7 +218,7 @@ impl Connection {
 }
 
 /// Options.
-impl Connection {
+impl Machine {
     /// See [`super::Setup::nodelay`]. Turning it on sends what is held back.
     pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
         self.setup.nodelay = nodelay;

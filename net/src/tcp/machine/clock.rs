@@ -1,10 +1,10 @@
 //! Timer expiry and ICMP errors.
 
 use super::budget::Budget;
-use super::connection::{Connection, due};
 use super::segment::HEADER;
 use super::seq::Seq;
 use super::state::State;
+use super::tcb::{Machine, due};
 use super::timers::{OFF, Timers};
 use crate::types::Error;
 
@@ -20,8 +20,8 @@ pub(crate) enum IcmpError {
     TooBig(u32),
 }
 
-impl Connection {
-    /// Does what is due. To be called at [`Connection::deadline_ns`]; too early does no harm.
+impl Machine {
+    /// Does what is due. To be called at [`Machine::deadline_ns`]; too early does no harm.
     pub(crate) fn timer(&mut self, budget: &mut dyn Budget, now_ns: u64) {
         if Timers::expired(&mut self.timers.lifetime, now_ns) {
             self.lifetime_over(budget);

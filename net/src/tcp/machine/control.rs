@@ -1,12 +1,12 @@
 //! SYN and RST.
 
-use super::connection::{Connection, Emit, due};
 use super::options::{Options, Sack};
 use super::segment::{Flags, Header};
 use super::seq::Seq;
 use super::state::State;
+use super::tcb::{Emit, Machine, due};
 
-impl Connection {
+impl Machine {
     /// RST and SYN. False: no room.
     pub(super) fn send_control(
         &mut self,

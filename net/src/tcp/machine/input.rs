@@ -2,11 +2,11 @@
 //! blind attacks and of RFC 7323 against old duplicates.
 
 use super::budget::Budget;
-use super::connection::{Connection, due};
 use super::recovery::Phase;
 use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use super::state::State;
+use super::tcb::{Machine, due};
 use super::timers::OFF;
 use crate::types::Error;
 
@@ -21,7 +21,7 @@ struct Trimmed<'a> {
     fin: bool,
 }
 
-impl Connection {
+impl Machine {
     /// Takes a segment of this connection. `challenge` tells whether one more challenge
     /// acknowledgement may be sent by the stack now (RFC 5961, 7).
     pub(crate) fn input(

@@ -1,13 +1,13 @@
 //! Output of a connection (RFC 9293, 3.8.6 and 3.10).
 
 use super::congestion::Control;
-use super::connection::{Connection, Emit, Outcome, due};
 use super::options::{Options, Sack};
 use super::recovery::Phase;
 use super::segment::{Flags, Header};
 use super::send::PIECES;
 use super::seq::Seq;
 use super::state::State;
+use super::tcb::{Emit, Machine, Outcome, due};
 use super::timers::OFF;
 use super::window::Window;
 
@@ -29,7 +29,7 @@ pub(super) enum Sent {
     Blocked,
 }
 
-impl Connection {
+impl Machine {
     /// Sends what is to be sent, at most `max` calls of [`Emit::segment`].
     pub(crate) fn output(&mut self, now_ns: u64, max: usize, emit: &mut dyn Emit) -> Outcome {
         let mut left = max;

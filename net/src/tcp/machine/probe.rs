@@ -1,13 +1,13 @@
 //! Segments that ask something: whether the tail of a flight arrived, whether a window is still
 //! closed, whether the peer is there, whether the path carries more.
 
-use super::connection::{Connection, Emit, due};
 use super::output::{Sent, Span};
 use super::recovery::Phase;
 use super::segment::{Flags, Header};
+use super::tcb::{Emit, Machine, due};
 use super::timers::OFF;
 
-impl Connection {
+impl Machine {
     /// RFC 4821, 7.3: a segment that is larger than what is known to pass, when there is data for
     /// it and more.
     pub(super) fn send_mtu_probe(

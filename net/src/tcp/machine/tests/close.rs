@@ -1,6 +1,6 @@
 //! The ends of connections: orderly, by timeout, by reset.
 
-use super::super::{Connection, Flags, IcmpError, Negotiated, Options, Segment, Seq, Setup, State};
+use super::super::{Flags, IcmpError, Machine, Negotiated, Options, Segment, Seq, Setup, State};
 use super::link::{MS, SECOND, World, pattern};
 use super::script::{IRS, ISS, Script, header, ours, setup, theirs};
 use crate::types::Error;
@@ -453,7 +453,7 @@ fn a_connection_from_a_cookie() {
         ecn: false,
     };
     let mut script = Script::new(
-        Connection::accept_cookie(&setup, negotiated, &segment, now_ns),
+        Machine::accept_cookie(&setup, negotiated, &segment, now_ns),
         now_ns,
     );
     assert!(!script.machine.wants_output());
@@ -481,7 +481,7 @@ fn an_answer_has_what_was_offered_only() {
         timestamps: true,
         ..setup()
     };
-    let mut script = Script::new(Connection::accept(&setup, &segment, 0), 0);
+    let mut script = Script::new(Machine::accept(&setup, &segment, 0), 0);
     let out = script.out();
     let options = out[0].0.options;
     assert_eq!(
@@ -506,7 +506,7 @@ fn an_answer_has_what_was_offered_only() {
         ip_header: 40,
         ..setup
     };
-    let machine = Connection::accept(&setup, &segment, 0);
+    let machine = Machine::accept(&setup, &segment, 0);
     assert_eq!(machine.info().mss, 1220);
     assert_eq!(theirs(Seq(IRS)), 0);
 }

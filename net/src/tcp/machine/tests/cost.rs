@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::super::{
-    Block, Budget, Connection, Emit, Flags, Header, LARGE, Pressure, SMALL, Segment, Setup,
+    Block, Budget, Emit, Flags, Header, LARGE, Machine, Pressure, SMALL, Segment, Setup,
 };
 use super::link::MS;
 
@@ -78,7 +78,7 @@ impl Emit for Frames {
 }
 
 struct Side {
-    machine: Connection,
+    machine: Machine,
     pool: Pool,
     frames: Frames,
 }
@@ -121,11 +121,11 @@ fn pair(tso: usize) -> (Side, Side, u64) {
             used: 0,
         },
     };
-    let mut client = side(Connection::connect(&Setup::default(), now_ns));
+    let mut client = side(Machine::connect(&Setup::default(), now_ns));
     client.send(now_ns);
     let syn = Segment::parse(&client.frames.frames[0].0[..client.frames.frames[0].1]).unwrap();
     assert!(syn.has(Flags::SYN));
-    let mut server = side(Connection::accept(&Setup::default(), &syn, now_ns));
+    let mut server = side(Machine::accept(&Setup::default(), &syn, now_ns));
     for _ in 0..2 {
         now_ns += 10_000;
         server.send(now_ns);

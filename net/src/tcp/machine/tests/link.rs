@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use super::super::{
-    Block, Budget, Connection, Emit, Flags, Header, Outcome, Pressure, SMALL, Segment, Setup, State,
+    Block, Budget, Emit, Flags, Header, Machine, Outcome, Pressure, SMALL, Segment, Setup, State,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -139,7 +139,7 @@ impl Emit for Tap {
 }
 
 pub(crate) struct End {
-    pub(crate) machine: Connection,
+    pub(crate) machine: Machine,
     pub(crate) memory: Memory,
     pub(crate) tap: Tap,
     pub(crate) received: Vec<u8>,
@@ -173,7 +173,7 @@ pub(crate) struct World {
     pub(crate) keep_log: bool,
 }
 
-pub(crate) fn end(machine: Connection) -> End {
+pub(crate) fn end(machine: Machine) -> End {
     End {
         machine,
         memory: Memory::default(),
@@ -191,9 +191,9 @@ impl World {
     /// A client that is about to connect to a server that listens.
     pub(crate) fn new(delay_ns: u64, client: &Setup, server: &Setup) -> World {
         let now_ns = 1000 * SECOND;
-        let machine = Connection::connect(client, now_ns);
+        let machine = Machine::connect(client, now_ns);
         // Stands for the listener until the SYN comes.
-        let waiting = Connection::connect(server, now_ns);
+        let waiting = Machine::connect(server, now_ns);
         let mut world = World {
             now_ns,
             ends: [end(machine), end(waiting)],
@@ -363,7 +363,7 @@ impl World {
         if listening && end.machine.error().is_none() {
             if segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
                 let setup = end.machine.setup;
-                end.machine = Connection::accept(&setup, &segment, self.now_ns);
+                end.machine = Machine::accept(&setup, &segment, self.now_ns);
             }
             return;
         }

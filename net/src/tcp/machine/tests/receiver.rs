@@ -1,7 +1,7 @@
 //! Effects of a segment on the receiver and the state at the edges of the rules: one byte, flag or
 //! moment more, and it does something else.
 
-use super::super::{Connection, Flags, Header, Options, Outcome, Pressure, Segment, Setup, State};
+use super::super::{Flags, Header, Machine, Options, Outcome, Pressure, Segment, Setup, State};
 use super::link::{MS, SECOND, pattern};
 use super::script::{Script, header, setup, theirs};
 use crate::types::Error;
@@ -421,7 +421,7 @@ fn a_cookie_may_have_been_answered_late() {
     let segment = Segment::parse(&bytes[..len]).unwrap();
     for repeated in [false, true] {
         let negotiated = super::super::Negotiated::from_syn(&Options::default());
-        let mut machine = Connection::accept_cookie(&setup(), negotiated, &segment, SECOND);
+        let mut machine = Machine::accept_cookie(&setup(), negotiated, &segment, SECOND);
         if repeated {
             machine.handshake_repeated();
         }

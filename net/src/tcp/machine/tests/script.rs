@@ -1,6 +1,6 @@
 //! One machine and a peer played by hand.
 
-use super::super::{Connection, Flags, Header, Options, Outcome, Segment, Seq, Setup, State};
+use super::super::{Flags, Header, Machine, Options, Outcome, Segment, Seq, Setup, State};
 use super::link::{Memory, SECOND, Tap};
 
 /// Our initial sequence number, and the peer's: both near the wrap-around.
@@ -8,7 +8,7 @@ pub(crate) const ISS: u32 = 0xffff_fff0;
 pub(crate) const IRS: u32 = 0x7fff_fff8;
 
 pub(crate) struct Script {
-    pub(crate) machine: Connection,
+    pub(crate) machine: Machine,
     pub(crate) memory: Memory,
     pub(crate) now_ns: u64,
     pub(crate) tap: Tap,
@@ -37,7 +37,7 @@ pub(crate) fn header(flags: Flags, seq: i64, ack: i64) -> Header {
 }
 
 impl Script {
-    pub(crate) fn new(machine: Connection, now_ns: u64) -> Script {
+    pub(crate) fn new(machine: Machine, now_ns: u64) -> Script {
         Script {
             machine,
             memory: Memory::default(),
@@ -49,7 +49,7 @@ impl Script {
     /// In SYN-SENT; the SYN was sent.
     pub(crate) fn connecting(setup: &Setup) -> Script {
         let now_ns = 500 * SECOND;
-        let mut script = Script::new(Connection::connect(setup, now_ns), now_ns);
+        let mut script = Script::new(Machine::connect(setup, now_ns), now_ns);
         assert_eq!(script.out().len(), 1);
         script
     }
@@ -70,7 +70,7 @@ impl Script {
         let mut bytes = [0; 60];
         let len = syn.write(1, 2, &mut bytes).unwrap();
         let segment = Segment::parse(&bytes[..len]).unwrap();
-        let mut script = Script::new(Connection::accept(setup, &segment, now_ns), now_ns);
+        let mut script = Script::new(Machine::accept(setup, &segment, now_ns), now_ns);
         assert_eq!(script.out()[0].0.flags, Flags::SYN | Flags::ACK);
         script
     }

@@ -1,8 +1,6 @@
 //! Windows, small segments, acknowledgements that wait, and memory.
 
-use super::super::{
-    Connection, Flags, GUARANTEED, LARGE, Pressure, SMALL, SendBuffer, Setup, State,
-};
+use super::super::{Flags, GUARANTEED, LARGE, Machine, Pressure, SMALL, SendBuffer, Setup, State};
 use super::link::{MS, SECOND, World, pattern};
 use super::script::{Script, header, ours, setup, theirs};
 use crate::tests::Page;
@@ -400,5 +398,5 @@ fn an_idle_connection_holds_no_memory() {
             "an idle connection has no timer"
         );
     }
-    let _: fn(&Connection) -> bool = Connection::wants_output;
+    let _: fn(&Machine) -> bool = Machine::wants_output;
 }

@@ -1,4 +1,4 @@
-//! A connection: its variables, its setup, its status.
+//! The control block of a connection (TCB; RFC 9293, 3.3.1): variables, setup and status.
 
 use super::budget::Budget;
 use super::challenge::OwnLimit;
@@ -76,9 +76,9 @@ pub(super) mod due {
     pub(crate) const KEEPALIVE: u8 = 128;
 }
 
-/// One connection. `snd_*` and `rcv_*` are the variables of RFC 9293, 3.3.1, `ts_*` those of RFC
-/// 7323, 4.3. Sizes are bytes, times nanoseconds.
-pub(crate) struct Connection {
+/// The machine of one connection. `snd_*` and `rcv_*` are the variables of RFC 9293, 3.3.1, `ts_*`
+/// those of RFC 7323, 4.3. Sizes are bytes, times nanoseconds.
+pub(crate) struct Machine {
     pub(super) state: State,
     pub(super) setup: Setup,
     /// Why the connection failed.
@@ -179,15 +179,15 @@ pub(crate) struct Connection {
 }
 
 /// Setup.
-impl Connection {
-    fn new(setup: &Setup, state: State, now_ns: u64) -> Connection {
+impl Machine {
+    fn new(setup: &Setup, state: State, now_ns: u64) -> Machine {
         let iss = Seq(setup.iss);
         let mut timers = Timers::new();
         if setup.handshake_timeout_ns > 0 {
             timers.lifetime = now_ns.saturating_add(setup.handshake_timeout_ns);
         }
         let path = setup.path_mss.min(setup.mss);
-        Connection {
+        Machine {
             state,
             setup: *setup,
             error: None,
@@ -252,60 +252,60 @@ impl Connection {
         }
     }
 
-    /// A connection that begins with a SYN of ours: the next [`Connection::output`] sends it.
-    pub(crate) fn connect(setup: &Setup, now_ns: u64) -> Connection {
-        Connection::new(setup, State::SynSent, now_ns)
+    /// A connection that begins with a SYN of ours: the next [`Machine::output`] sends it.
+    pub(crate) fn connect(setup: &Setup, now_ns: u64) -> Machine {
+        Machine::new(setup, State::SynSent, now_ns)
     }
 
     /// A connection that answers `syn`, a segment with SYN and neither ACK nor RST. (The stack
     /// keeps only a record of such a handshake.)
     #[cfg(test)]
-    pub(crate) fn accept(setup: &Setup, syn: &Segment<'_>, now_ns: u64) -> Connection {
-        let mut connection = Connection::new(setup, State::SynReceived, now_ns);
-        connection.passive_open = true;
-        connection.take_syn(syn.seq, syn.window);
-        connection.negotiate(&connection.offered_by(&syn.options), now_ns);
+    pub(crate) fn accept(setup: &Setup, syn: &Segment<'_>, now_ns: u64) -> Machine {
+        let mut machine = Machine::new(setup, State::SynReceived, now_ns);
+        machine.passive_open = true;
+        machine.take_syn(syn.seq, syn.window);
+        machine.negotiate(&machine.offered_by(&syn.options), now_ns);
         if let Some((value, _)) = syn.options.timestamps {
-            connection.ts_recent = value;
+            machine.ts_recent = value;
         }
-        connection
+        machine
     }
 
     /// A connection whose SYN was answered by a cookie, [`Setup::iss`], and comes to be with the
-    /// peer's acknowledgement of it. That one is to be given to [`Connection::input`] afterwards,
+    /// peer's acknowledgement of it. That one is to be given to [`Machine::input`] afterwards,
     /// for its window and its data.
     pub(crate) fn accept_cookie(
         setup: &Setup,
         negotiated: Negotiated,
         ack: &Segment<'_>,
         now_ns: u64,
-    ) -> Connection {
-        let mut connection = Connection::new(setup, State::SynReceived, now_ns);
-        connection.passive_open = true;
-        connection.due = 0;
-        connection.take_syn(ack.seq - 1, ack.window);
-        connection.negotiate(&negotiated, now_ns);
+    ) -> Machine {
+        let mut machine = Machine::new(setup, State::SynReceived, now_ns);
+        machine.passive_open = true;
+        machine.due = 0;
+        machine.take_syn(ack.seq - 1, ack.window);
+        machine.negotiate(&negotiated, now_ns);
         if let Some((value, _)) = ack.options.timestamps {
-            connection.ts_recent = value;
+            machine.ts_recent = value;
         }
-        connection.snd_nxt = connection.snd_una + 1;
-        connection.snd_max = connection.snd_nxt;
+        machine.snd_nxt = machine.snd_una + 1;
+        machine.snd_max = machine.snd_nxt;
         // The window that the cookie's SYN offered.
-        connection.rcv_wnd.offer_syn(connection.rcv_nxt);
-        connection.last_ack_sent = connection.rcv_nxt;
-        connection.syns_sent = 1;
-        connection
+        machine.rcv_wnd.offer_syn(machine.rcv_nxt);
+        machine.last_ack_sent = machine.rcv_nxt;
+        machine.syns_sent = 1;
+        machine
     }
 
-    /// The handshake that led to [`Connection::accept_cookie`] took so long, from our SYN to its
+    /// The handshake that led to [`Machine::accept_cookie`] took so long, from our SYN to its
     /// acknowledgement: the first measurement of the round trip (RFC 6298, 2.2).
     pub(crate) fn handshake_took(&mut self, rtt_ns: u64, now_ns: u64) {
         self.rtt.sample(rtt_ns, 1, now_ns);
         self.rcv_wnd.rtt(rtt_ns);
     }
 
-    /// The handshake that led to [`Connection::accept_cookie`] needed more than one answer of ours.
-    /// To be called before the peer's acknowledgement is given to [`Connection::input`].
+    /// The handshake that led to [`Machine::accept_cookie`] needed more than one answer of ours.
+    /// To be called before the peer's acknowledgement is given to [`Machine::input`].
     pub(crate) fn handshake_repeated(&mut self) {
         self.syns_sent = 2;
     }
@@ -359,7 +359,7 @@ impl Connection {
 }
 
 /// Status.
-impl Connection {
+impl Machine {
     /// Payload bytes of a full segment: what the path carries less the timestamps (RFC 6691).
     pub(super) fn mss(&self) -> u32 {
         let options = if self.timestamps_enabled { 12 } else { 0 };
@@ -409,7 +409,7 @@ impl Connection {
         self.error
     }
 
-    /// Whether [`Connection::output`] has something to send now.
+    /// Whether [`Machine::output`] has something to send now.
     pub(crate) fn wants_output(&self) -> bool {
         self.due != 0
     }
@@ -419,7 +419,7 @@ impl Connection {
         self.due & due::DATA != 0
     }
 
-    /// When [`Connection::timer`] is to be called.
+    /// When [`Machine::timer`] is to be called.
     pub(crate) fn deadline_ns(&self) -> Option<u64> {
         let next = self.timers.next();
         (next != OFF).then_some(next)
