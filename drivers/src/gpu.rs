@@ -28,6 +28,7 @@ mod presents;
 mod protocol;
 mod queries;
 mod rectangle;
+mod scanout;
 
 pub use buffers::SIDE;
 use buffers::{Buffer, Host};
@@ -36,10 +37,10 @@ use cursor::{Cursor, CursorQueue};
 pub use cursor::{Image, SIZE as CURSOR_SIZE};
 pub use frame_buffer::FrameBuffer;
 pub use presents::MAX_PRESENTS;
-use presents::{Present, Shown};
 use protocol::{Command, Kind, MAX_SCANOUTS, Refusal};
 use queries::{CHECK_AFTER, CONFIG_SCANOUTS, Query};
 pub use rectangle::Rectangle;
+use scanout::{Present, Scanout, Shown};
 
 /// Feature bits of graphics adapters (virtio 1.2, 5.7.3) that the driver uses.
 pub mod feature {
@@ -109,16 +110,6 @@ pub enum Event {
         /// The scan-out.
         scanout: usize,
     },
-}
-
-/// A scan-out.
-#[derive(Default)]
-struct Scanout {
-    size: Option<(u32, u32)>,
-    edid: Vec<u8>,
-    shown: Shown,
-    presents: VecDeque<Present>,
-    cursor: Cursor,
 }
 
 /// A graphics adapter. Dropping it resets the device, and frees its buffers.

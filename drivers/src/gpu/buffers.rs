@@ -3,8 +3,8 @@
 use core::ptr::NonNull;
 
 use super::control::{Purpose, What};
-use super::presents::Shown;
 use super::protocol::{Command, Refusal};
+use super::scanout::Shown;
 use super::{Gpu, GpuError, Rectangle, feature};
 use crate::Region;
 

@@ -4,41 +4,13 @@ use super::buffers::{Buffer, Host};
 use super::control::What;
 use super::protocol::Command;
 use super::rectangle::{MAX_RECTANGLES, merge};
+use super::scanout::{Present, Shown};
 use super::{Event, Gpu, GpuError, Rectangle};
 
 /// The most calls of [`Gpu::present`] of a scan-out that have not ended.
 pub const MAX_PRESENTS: usize = 2;
 /// The most commands of a present: replace, create, attach, show, flush, and the copies.
 const MAX_COMMANDS: usize = 5 + MAX_RECTANGLES;
-
-/// What a scan-out shows, with what is on the way to the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shown {
-    #[default]
-    Nothing,
-    Resource(u32),
-    /// A command was refused: what was there before it, or what it was to show.
-    Unknown,
-}
-
-impl Shown {
-    /// Whether it may be this resource.
-    pub fn may_be(self, resource: u32) -> bool {
-        matches!(self, Shown::Unknown) || self == Shown::Resource(resource)
-    }
-}
-
-/// A present that has not been reported.
-pub struct Present {
-    pub number: u64,
-    pub tag: u64,
-    pub resource: u32,
-    /// It was sent as a blob.
-    pub in_place: bool,
-    /// Commands that the device has not answered.
-    pub unanswered: usize,
-    pub result: Result<(), GpuError>,
-}
 
 impl Gpu {
     /// Shows a frame buffer on a scan-out: copies the parts of it that the damage names, or all of

@@ -1,0 +1,46 @@
+//! The state of a scan-out: what shows it, and what it shows.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::GpuError;
+use super::cursor::Cursor;
+
+/// A scan-out.
+#[derive(Default)]
+pub struct Scanout {
+    pub size: Option<(u32, u32)>,
+    pub edid: Vec<u8>,
+    pub shown: Shown,
+    pub presents: VecDeque<Present>,
+    pub cursor: Cursor,
+}
+
+/// What a scan-out shows, with what is on the way to the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    #[default]
+    Nothing,
+    Resource(u32),
+    /// A command was refused: what was there before it, or what it was to show.
+    Unknown,
+}
+
+impl Shown {
+    /// Whether it may be this resource.
+    pub fn may_be(self, resource: u32) -> bool {
+        matches!(self, Shown::Unknown) || self == Shown::Resource(resource)
+    }
+}
+
+/// A present that has not been reported.
+pub struct Present {
+    pub number: u64,
+    pub tag: u64,
+    pub resource: u32,
+    /// It was sent as a blob.
+    pub in_place: bool,
+    /// Commands that the device has not answered.
+    pub unanswered: usize,
+    pub result: Result<(), GpuError>,
+}
