@@ -1,6 +1,7 @@
 //! Types that all layers use. They know no protocol, and no other module of this crate.
 
 mod binding;
+mod bytes;
 mod cidr;
 mod config;
 mod error;
@@ -11,6 +12,7 @@ mod socket;
 mod tcp;
 
 pub(crate) use binding::{Binding, scope_of, with_scope};
+pub(crate) use bytes::{be16, be32, put};
 pub use cidr::Cidr;
 pub(crate) use cidr::{common_prefix, is_unicast_v4};
 pub use config::{Config, RandomBits};

@@ -18,8 +18,8 @@ use super::input::Context;
 use super::interface::address::{Address, Source, State};
 use super::interface::dad::begin_dad;
 use super::output::packet::{HOP_LIMIT, Packet};
-use super::wire::header::{Framing, IpHeader, UDP, group_mac, put, solicited_node};
-use crate::types::Cidr;
+use super::wire::header::{Framing, IpHeader, UDP, group_mac, solicited_node};
+use crate::types::{Cidr, put};
 use slaac::{Slaac, link_local};
 
 pub(super) const DHCP_PORTS: (u16, u16) = (67, 68);

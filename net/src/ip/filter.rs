@@ -12,8 +12,8 @@ use core::ops::RangeInclusive;
 
 use super::Net;
 use super::token_bucket::TokenBucket;
-use super::wire::header::{ICMP, ICMPV6, TCP, UDP, be16};
-use crate::types::{Error, InterfaceId, common_prefix};
+use super::wire::header::{ICMP, ICMPV6, TCP, UDP};
+use crate::types::{Error, InterfaceId, be16, common_prefix};
 
 /// Maximum number of rules.
 const RULES: usize = 256;

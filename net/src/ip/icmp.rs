@@ -8,9 +8,10 @@ use super::input::Context;
 use super::output::packet::Packet;
 use super::wire::checksum;
 use super::wire::header::{
-    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, be16, be32, is_group, pseudo_sum, v4, v6,
+    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, is_group, pseudo_sum, v4, v6,
 };
 use super::{EchoInput, ErrorKind, IcmpError, Input, Net, Origin};
+use crate::types::{be16, be32};
 
 /// An error carries as much of the packet as fits into these (RFC 1812, 4.3.2.3; RFC 4443, 3.1).
 const QUOTED_V4: usize = 576 - IPV4_LEN - 8;

@@ -14,10 +14,10 @@ use super::filter::{Facts, FilterDirection};
 use super::wire::checksum;
 use super::wire::header::{
     ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Framing, ICMP, ICMPV6, IGMP,
-    IPV4_LEN, IPV6_LEN, Mac, TCP, UDP, be16, mac, pseudo_sum, put,
+    IPV4_LEN, IPV6_LEN, Mac, TCP, UDP, mac, pseudo_sum,
 };
 use super::{EthernetInput, Input, LOOPBACK, Net, Origin, TcpInput, UdpInput};
-use crate::types::{RxChecksum, RxMeta};
+use crate::types::{RxChecksum, RxMeta, be16, put};
 use reassembly::{Fragment, Key, Refusal};
 
 /// A packet whose IP header was read.

@@ -15,8 +15,7 @@ use super::multicast::Memberships;
 use super::neighbor::Neighbors;
 use super::output::packet::HOP_LIMIT;
 use super::wire::header::Framing;
-use crate::types::Handle;
-use crate::types::{Counters, InterfaceConfig};
+use crate::types::{Counters, Handle, InterfaceConfig};
 use address::{Address, State, broadcast_of, choose};
 
 /// One interface.

@@ -10,10 +10,9 @@ use super::input::Context;
 use super::output::packet::Packet;
 use super::random::Random;
 use super::wire::checksum;
-use super::wire::header::{
-    ALL_NODES, ALL_ROUTERS, ICMPV6, IGMP, IpHeader, be16, group_mac, put, v4, v6,
-};
+use super::wire::header::{ALL_NODES, ALL_ROUTERS, ICMPV6, IGMP, IpHeader, group_mac, v4, v6};
 use super::{LOOPBACK, Net};
+use crate::types::{be16, put};
 
 const SECOND: u64 = 1_000_000_000;
 /// Robustness variable and unsolicited report interval (RFC 3376, 8.1 and 8.11; RFC 3810, 9.1,

@@ -17,7 +17,8 @@ mod shed_syns;
 
 use super::UpperLayer;
 use super::configuration::{DHCP_PORTS, DHCP6_PORTS};
-use super::wire::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP, be16};
+use super::wire::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP};
+use crate::types::be16;
 use shed_syns::ShedSyns;
 
 /// Time for which the queue must stay full. A burst of honest clients is over by then.

@@ -8,8 +8,8 @@ use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetA
 
 use super::search_list::domain_names;
 use crate::ip::random::Random;
-use crate::ip::wire::header::{Mac, be16};
-use crate::types::{Cidr, is_unicast_v4};
+use crate::ip::wire::header::Mac;
+use crate::types::{Cidr, be16, is_unicast_v4};
 
 const SECOND: u64 = 1_000_000_000;
 /// The first answer is waited for so long, then twice as long and so on. RFC 2131, 4.1 begins with

@@ -6,7 +6,8 @@ use core::net::Ipv6Addr;
 
 use super::search_list::domain_names;
 use crate::ip::random::Random;
-use crate::ip::wire::header::{Mac, be16, be32, put, v6};
+use crate::ip::wire::header::{Mac, v6};
+use crate::types::{be16, be32, put};
 
 const SECOND: u64 = 1_000_000_000;
 

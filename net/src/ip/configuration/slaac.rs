@@ -13,8 +13,8 @@ use super::search_list::domain_names;
 use crate::ip::interface::address::{LINK_LOCAL, Source, eui64, with_number};
 use crate::ip::random::Random;
 use crate::ip::route::Entry;
-use crate::ip::wire::header::{Mac, be32, v6};
-use crate::types::{Cidr, common_prefix};
+use crate::ip::wire::header::{Mac, v6};
+use crate::types::{Cidr, be32, common_prefix};
 
 const SECOND: u64 = 1_000_000_000;
 /// MAX_RTR_SOLICITATIONS and RTR_SOLICITATION_INTERVAL of RFC 4861, 10.

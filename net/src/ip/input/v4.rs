@@ -7,9 +7,9 @@ use super::{Context, Frame, is_trusted};
 use crate::ip::configuration::dhcp::Client;
 use crate::ip::drops::DropReason;
 use crate::ip::wire::checksum;
-use crate::ip::wire::header::{IPV4_LEN, UDP, be16, v4};
+use crate::ip::wire::header::{IPV4_LEN, UDP, v4};
 use crate::ip::{Input, Interface, LOOPBACK, Net, Origin};
-use crate::types::is_unicast_v4;
+use crate::types::{be16, is_unicast_v4};
 
 impl Net {
     pub(super) fn packet_v4<'a>(&mut self, how: Frame, packet: &'a [u8]) -> Option<Input<'a>> {

@@ -6,8 +6,9 @@ use core::net::{IpAddr, Ipv6Addr};
 use super::reassembly::{Fragment, Key};
 use super::{Context, Frame, is_trusted, set_length};
 use crate::ip::drops::DropReason;
-use crate::ip::wire::header::{ICMPV6, IPV6_LEN, TCP, UDP, be16, be32, v6};
+use crate::ip::wire::header::{ICMPV6, IPV6_LEN, TCP, UDP, v6};
 use crate::ip::{Input, LOOPBACK, Net, Origin};
+use crate::types::{be16, be32};
 
 /// Extension headers of one packet (RFC 8200 has six, each once).
 const EXTENSIONS: usize = 8;

@@ -5,9 +5,9 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::Advert;
 use crate::ip::drops::DropReason;
 use crate::ip::interface::address::{Source, State};
-use crate::ip::wire::header::{BROADCAST, ETHERTYPE_ARP, Framing, Mac, be16, mac, put, v4};
+use crate::ip::wire::header::{BROADCAST, ETHERTYPE_ARP, Framing, Mac, mac, v4};
 use crate::ip::{Input, Net};
-use crate::types::TxMeta;
+use crate::types::{TxMeta, be16, put};
 
 const LEN: usize = 28;
 const REQUEST: u16 = 1;

@@ -10,9 +10,10 @@ use crate::ip::input::Context;
 use crate::ip::interface::address::State;
 use crate::ip::output::packet::Packet;
 use crate::ip::wire::header::{
-    ALL_NODES, ALL_ROUTERS, ICMPV6, IpHeader, Mac, group_mac, mac, put, solicited_node, v6,
+    ALL_NODES, ALL_ROUTERS, ICMPV6, IpHeader, Mac, group_mac, mac, solicited_node, v6,
 };
 use crate::ip::{Input, Net};
+use crate::types::put;
 
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;

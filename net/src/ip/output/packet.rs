@@ -6,9 +6,9 @@ use core::net::IpAddr;
 use crate::ip::Route;
 use crate::ip::wire::checksum;
 use crate::ip::wire::header::{
-    DF, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ICMP, ICMPV6, IGMP, IpHeader, TCP, UDP, put,
+    DF, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ICMP, ICMPV6, IGMP, IpHeader, TCP, UDP,
 };
-use crate::types::{PartialChecksum, SegmentKind, Segmentation, TxMeta};
+use crate::types::{PartialChecksum, SegmentKind, Segmentation, TxMeta, put};
 
 /// The hop limit of what we send (RFC 1700; RFC 8200 has no number).
 pub(crate) const HOP_LIMIT: u8 = 64;

@@ -8,10 +8,9 @@ use core::net::IpAddr;
 use super::packet::{HOP_LIMIT, Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use crate::ip::drops::DropReason;
 use crate::ip::wire::checksum;
-use crate::ip::wire::header::{IP_MAX, IPV4_LEN, IPV6_LEN, Mac, put, v4, v6};
+use crate::ip::wire::header::{IP_MAX, IPV4_LEN, IPV6_LEN, Mac, v4, v6};
 use crate::ip::{Interface, Net, Origin, Outcome, Port, Route};
-use crate::types::Handle;
-use crate::types::TxMeta;
+use crate::types::{Handle, TxMeta, put};
 
 /// Limits of the finished frames that wait for a link: frames and bytes. Answers beyond them are
 /// dropped, so asking faster than the link can carry gains nothing.

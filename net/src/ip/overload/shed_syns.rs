@@ -3,7 +3,8 @@
 
 use alloc::vec::Vec;
 
-use crate::ip::wire::header::{ETHERTYPE_IPV4, ETHERTYPE_VLAN, be16};
+use crate::ip::wire::header::{ETHERTYPE_IPV4, ETHERTYPE_VLAN};
+use crate::types::be16;
 
 /// Bits of a generation: 128 KiB. Of 60,000 shed SYNs a second some 1 % are taken for repeated.
 const BITS: usize = 1 << 20;

@@ -3,6 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::checksum;
+use crate::types::put;
 
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const IGMP: u8 = 2;
@@ -57,21 +58,6 @@ impl Framing {
             }
         }
     }
-}
-
-/// Copies `bytes` to `at`; what doesn't fit is left out.
-pub(crate) fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
-    if let Some(place) = buffer.get_mut(at..at + bytes.len()) {
-        place.copy_from_slice(bytes);
-    }
-}
-
-pub(crate) fn be16(data: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*data.get(at..)?.first_chunk()?))
-}
-
-pub(crate) fn be32(data: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*data.get(at..)?.first_chunk()?))
 }
 
 pub(crate) fn mac(data: &[u8], at: usize) -> Option<Mac> {

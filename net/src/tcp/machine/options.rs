@@ -2,6 +2,7 @@
 //! (SACK).
 
 use super::seq::Seq;
+use crate::types::{be16, be32};
 
 /// Most bytes of options in a header.
 pub(crate) const OPTIONS_MAX: usize = 40;
@@ -87,14 +88,6 @@ pub(crate) struct Options {
     pub(crate) sack: Sack,
 }
 
-fn be16(bytes: &[u8]) -> Option<u16> {
-    bytes.first_chunk().map(|b| u16::from_be_bytes(*b))
-}
-
-fn be32(bytes: &[u8]) -> Option<u32> {
-    bytes.first_chunk().map(|b| u32::from_be_bytes(*b))
-}
-
 impl Options {
     /// Reads the options of a header. Unknown ones are skipped (RFC 9293, 3.1, MUST-6); a length
     /// that is wrong ends the reading (MUST-7), and what was read counts.
@@ -133,17 +126,17 @@ impl Options {
 
     fn take(&mut self, kind: u8, body: &[u8]) {
         match (kind, body.len()) {
-            (MSS, 2) => self.mss = be16(body),
+            (MSS, 2) => self.mss = be16(body, 0),
             (WINDOW_SCALE, 1) => self.window_scale = body.first().copied(),
             (SACK_PERMITTED, 0) => self.sack_permitted = true,
             (TIMESTAMPS, 8) => {
-                if let (Some(value), Some(echo)) = (be32(body), body.get(4..).and_then(be32)) {
+                if let (Some(value), Some(echo)) = (be32(body, 0), be32(body, 4)) {
                     self.timestamps = Some((value, echo));
                 }
             }
             (SACK, _) => {
                 for block in body.chunks_exact(8) {
-                    if let (Some(first), Some(end)) = (be32(block), block.get(4..).and_then(be32)) {
+                    if let (Some(first), Some(end)) = (be32(block, 0), be32(block, 4)) {
                         self.sack.push(Seq(first), Seq(end));
                     }
                 }
