@@ -5,7 +5,7 @@ use crate::credentials::{self, Credentials};
 use crate::environment::{Environment, Sources};
 use crate::error::Error;
 use crate::ticket::Ticketer;
-use crate::verify::{Clients, Report, Servers};
+use crate::verify::{Report, Reporting};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -186,7 +186,7 @@ impl Config {
             .allow_unknown_revocation_status()
             .build()
             .map_err(unusable)?;
-        let verifier = Arc::new(Servers {
+        let verifier = Arc::new(Reporting {
             inner,
             report: report.clone(),
         });
@@ -232,7 +232,7 @@ impl Config {
                     true => inner.allow_unauthenticated(),
                     false => inner,
                 };
-                builder.with_client_cert_verifier(Arc::new(Clients {
+                builder.with_client_cert_verifier(Arc::new(Reporting {
                     inner: inner.build().map_err(unusable)?,
                     report: report.clone(),
                 }))

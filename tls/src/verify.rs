@@ -141,14 +141,42 @@ fn offered(presented: &[String]) -> String {
     }
 }
 
-/// A client's verifier of servers.
+/// A verifier of servers or clients that reports what `inner` finds wrong.
 #[derive(Debug)]
-pub(crate) struct Servers {
-    pub(crate) inner: Arc<dyn ServerCertVerifier>,
+pub(crate) struct Reporting<V: ?Sized> {
+    pub(crate) inner: Arc<V>,
     pub(crate) report: Arc<Report>,
 }
 
-impl ServerCertVerifier for Servers {
+/// The methods that both traits have, answered by `inner`.
+macro_rules! signatures_of_inner {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.inner.verify_tls12_signature(message, cert, dss)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.inner.verify_tls13_signature(message, cert, dss)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.inner.supported_verify_schemes()
+        }
+    };
+}
+
+/// A client's, of servers.
+impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for Reporting<V> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -168,37 +196,11 @@ impl ServerCertVerifier for Servers {
         self.report.note(result, &chain, Some(server_name), now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    signatures_of_inner!();
 }
 
-/// A server's verifier of clients.
-#[derive(Debug)]
-pub(crate) struct Clients {
-    pub(crate) inner: Arc<dyn ClientCertVerifier>,
-    pub(crate) report: Arc<Report>,
-}
-
-impl ClientCertVerifier for Clients {
+/// A server's, of clients.
+impl<V: ClientCertVerifier + ?Sized> ClientCertVerifier for Reporting<V> {
     fn client_auth_mandatory(&self) -> bool {
         self.inner.client_auth_mandatory()
     }
@@ -220,25 +222,5 @@ impl ClientCertVerifier for Clients {
         self.report.note(result, &chain, None, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    signatures_of_inner!();
 }
