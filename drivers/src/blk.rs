@@ -18,7 +18,8 @@ mod bounce;
 mod device_requests;
 mod request;
 use device_requests::{DeviceRequests, Issued};
-pub use request::{BlkError, Clear, Request, Slice};
+pub use device_types::disk::Clear;
+pub use request::{BlkError, Request, Slice};
 use request::{Clearing, Cursor, Operation};
 
 /// Feature bits of block devices (virtio 1.2, 5.2.3) that the driver uses.

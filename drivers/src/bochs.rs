@@ -356,16 +356,10 @@ impl Bochs {
             }
         };
         mode.places[place] = number;
-        let picture = Rectangle {
-            x: 0,
-            y: 0,
-            width,
-            height,
-        };
         if all {
-            self.copy(&mode, place, index, picture);
+            self.copy(&mode, place, index, Rectangle::of(width, height));
         } else {
-            for part in damage.iter().filter_map(|part| part.on(picture)) {
+            for part in damage.iter().filter_map(|part| part.clipped(width, height)) {
                 self.copy(&mode, place, index, part);
             }
         }

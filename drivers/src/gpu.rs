@@ -22,12 +22,12 @@ use crate::{Error, MemoryRef};
 mod buffers;
 mod control;
 mod cursor;
+mod damage;
 pub mod edid;
 mod frame_buffer;
 mod presents;
 mod protocol;
 mod queries;
-mod rectangle;
 mod scanout;
 
 pub use buffers::SIDE;
@@ -35,11 +35,11 @@ use buffers::{Buffer, Host};
 use control::{Answer, Control, Purpose, What};
 use cursor::{Cursor, CursorQueue};
 pub use cursor::{Image, SIZE as CURSOR_SIZE};
+pub use device_types::display::Rectangle;
 pub use frame_buffer::FrameBuffer;
 pub use presents::MAX_PRESENTS;
 use protocol::{Command, Kind, MAX_SCANOUTS, Refusal};
 use queries::{CHECK_AFTER, CONFIG_SCANOUTS, Query};
-pub use rectangle::Rectangle;
 use scanout::{Present, Scanout, Shown};
 
 /// Feature bits of graphics adapters (virtio 1.2, 5.7.3) that the driver uses.

@@ -9,6 +9,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use device_types::input::kind::{ABS, KEY, LED, REL, REP, SW, SYN};
+pub use device_types::input::{AbsoluteAxis, Description};
+use device_types::input::{SYN_DROPPED, SYN_REPORT};
+
 use crate::device::{self, Device};
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::transport::{DeviceType, Interrupt, Transport};
@@ -43,17 +47,6 @@ const PROP_BITS: u8 = 0x10;
 const EV_BITS: u8 = 0x11;
 const ABS_INFO: u8 = 0x12;
 
-/// Types of events (`EV_*`), and codes of `EV_SYN`.
-const SYN: u16 = 0x00;
-const KEY: u16 = 0x01;
-const REL: u16 = 0x02;
-const ABS: u16 = 0x03;
-const SW: u16 = 0x05;
-const LED: u16 = 0x11;
-const REP: u16 = 0x14;
-const SYN_REPORT: u16 = 0;
-const SYN_DROPPED: u16 = 3;
-
 /// An event: type, code and value of Linux's `input-event-codes.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -78,48 +71,6 @@ impl Event {
         code: SYN_DROPPED,
         value: 0,
     };
-}
-
-/// Range of an absolute axis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AbsoluteAxis {
-    /// Code of the axis (`ABS_*`).
-    pub code: u16,
-    /// Least value.
-    pub minimum: i32,
-    /// Greatest value, more than the least.
-    pub maximum: i32,
-    /// Changes up to this are noise.
-    pub fuzz: i32,
-    /// Values up to this from the middle count as the middle.
-    pub flat: i32,
-    /// Units per millimetre; 0: not known.
-    pub resolution: i32,
-}
-
-/// What a device says about itself; codes are in ascending order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Description {
-    /// Its name, printable.
-    pub name: String,
-    /// Its serial number, printable.
-    pub serial: String,
-    /// Bus, vendor, product and version; zeros where the device doesn't tell.
-    pub ids: [u16; 4],
-    /// Properties (`INPUT_PROP_*`).
-    pub properties: Vec<u16>,
-    /// Keys and buttons (`KEY_*`, `BTN_*`).
-    pub keys: Vec<u16>,
-    /// Relative axes (`REL_*`).
-    pub relative: Vec<u16>,
-    /// Absolute axes.
-    pub absolute: Vec<AbsoluteAxis>,
-    /// Switches (`SW_*`).
-    pub switches: Vec<u16>,
-    /// Lights (`LED_*`).
-    pub leds: Vec<u16>,
-    /// A key that is held is to be repeated.
-    pub repeats: bool,
 }
 
 /// An input device. Dropping it resets the device.

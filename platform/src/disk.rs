@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 use fs::BlockError;
 
+pub use device_types::disk::Clear;
+
 /// The environment variable with the seconds that a device may take for a request.
 pub const TIMEOUT_VARIABLE: &str = "SOIL_DISK_TIMEOUT";
 
@@ -39,18 +41,6 @@ pub struct Capabilities {
     pub discard: bool,
     /// It takes [`Vectored::Clear`] that writes zeros.
     pub write_zeroes: bool,
-}
-
-/// Operation on sectors that transfers no data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clear {
-    /// Their contents are not needed any more.
-    Discard,
-    /// They read as zeros from now on; with `unmap` the device may release their storage.
-    Zeroes {
-        /// See above.
-        unmap: bool,
-    },
 }
 
 /// Requests that only programs with raw block devices make. The list of slices stays valid until

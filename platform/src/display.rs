@@ -17,6 +17,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
+pub use device_types::display::{Mode, Rectangle};
+
 /// How long a display may take for a request, in nanoseconds.
 pub const TIMEOUT_NS: u64 = 10_000_000_000;
 
@@ -28,17 +30,6 @@ pub const MAX_PRESENTS: usize = 2;
 
 /// The smallest and the largest width or height of a buffer, in pixels.
 pub const BUFFER_SIDE: core::ops::RangeInclusive<u32> = 16..=8192;
-
-/// Resolution and refresh rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mode {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-    /// Refresh rate in thousandths of a hertz; 0: not known.
-    pub refresh_mhz: u32,
-}
 
 /// The state of a display.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,54 +50,6 @@ pub struct State {
     pub size_mm: Option<(u32, u32)>,
     /// The EDID as it was received; empty where there is none.
     pub edid: Vec<u8>,
-}
-
-/// Rectangle of pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rectangle {
-    /// Column of its left edge.
-    pub x: u32,
-    /// Row of its upper edge.
-    pub y: u32,
-    /// Width in pixels; 0: it is empty.
-    pub width: u32,
-    /// Height in pixels; 0: it is empty.
-    pub height: u32,
-}
-
-impl Rectangle {
-    /// The part of it that is on a picture of this size.
-    #[must_use]
-    pub fn clipped(self, width: u32, height: u32) -> Rectangle {
-        let x = self.x.min(width);
-        let y = self.y.min(height);
-        Rectangle {
-            x,
-            y,
-            width: self.width.min(width - x),
-            height: self.height.min(height - y),
-        }
-    }
-
-    /// Whether it has no pixels.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self.width == 0 || self.height == 0
-    }
-
-    /// The smallest rectangle around both, which are not empty.
-    #[must_use]
-    pub fn union(self, other: Rectangle) -> Rectangle {
-        let right = |of: Rectangle| of.x.saturating_add(of.width);
-        let lower = |of: Rectangle| of.y.saturating_add(of.height);
-        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
-        Rectangle {
-            x,
-            y,
-            width: right(self).max(right(other)) - x,
-            height: lower(self).max(lower(other)) - y,
-        }
-    }
 }
 
 /// Number of a buffer of one display. It is not used again while the program runs.
@@ -229,36 +172,3 @@ pub trait DisplayDevice<P: Displays> {
 
 /// The displays of a platform.
 pub type All<P> = Vec<Box<dyn DisplayDevice<P>>>;
-
-#[cfg(test)]
-mod tests {
-    use super::Rectangle;
-
-    fn rectangle(x: u32, y: u32, width: u32, height: u32) -> Rectangle {
-        Rectangle {
-            x,
-            y,
-            width,
-            height,
-        }
-    }
-
-    #[test]
-    fn a_rectangle_is_clipped_to_the_picture() {
-        let all = rectangle(0, 0, u32::MAX, u32::MAX);
-        assert_eq!(all.clipped(640, 480), rectangle(0, 0, 640, 480));
-        let corner = rectangle(630, 470, 100, 100).clipped(640, 480);
-        assert_eq!(corner, rectangle(630, 470, 10, 10));
-        let outside = rectangle(u32::MAX, 10, u32::MAX, 5).clipped(640, 480);
-        assert!(outside.is_empty(), "{outside:?}");
-        assert!(!corner.is_empty());
-    }
-
-    #[test]
-    fn a_union_covers_both() {
-        let both = rectangle(5, 9, 10, 1).union(rectangle(7, 2, 1, 3));
-        assert_eq!(both, rectangle(5, 2, 10, 8));
-        let huge = rectangle(1, 1, u32::MAX, 1).union(rectangle(0, 0, 1, 1));
-        assert_eq!(huge, rectangle(0, 0, u32::MAX, 2));
-    }
-}

@@ -488,10 +488,7 @@ fn damage(numbers: &[Int], width: u32, height: u32) -> Result<Vec<Rectangle>, Er
             width: side(wide)?,
             height: side(high)?,
         };
-        let rectangle = rectangle.clipped(width, height);
-        if !rectangle.is_empty() {
-            all.push(rectangle);
-        }
+        all.extend(rectangle.clipped(width, height));
     }
     if all.len() > MAX_DAMAGE {
         let around = all.into_iter().reduce(Rectangle::union);

@@ -19,6 +19,7 @@ pub mod font;
 mod screen;
 
 use alloc::vec::Vec;
+use device_types::display::Rectangle;
 use font::{Font, HEIGHT, WIDTH};
 use screen::Screen;
 
@@ -26,19 +27,6 @@ use screen::Screen;
 const MAX_CONTINUED: usize = 3;
 /// Ends a control sequence (CAN).
 const CANCEL: u8 = 0x18;
-
-/// Rectangle of pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rectangle {
-    /// Column of its left edge.
-    pub x: u32,
-    /// Row of its upper edge.
-    pub y: u32,
-    /// Width in pixels, not 0.
-    pub width: u32,
-    /// Height in pixels, not 0.
-    pub height: u32,
-}
 
 /// A character with its colours, as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

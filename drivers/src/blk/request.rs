@@ -72,18 +72,6 @@ pub(super) struct Clearing {
     pub alignment: u64,
 }
 
-/// The operations of [`Blk::clear`](super::Blk::clear).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clear {
-    /// Discards the sectors; later reads return unspecified data.
-    Discard,
-    /// Zeroes the sectors.
-    Zeroes {
-        /// The disk may deallocate the sectors.
-        unmap: bool,
-    },
-}
-
 /// One memory slice of a scatter-gather request.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {

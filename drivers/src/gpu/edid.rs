@@ -7,6 +7,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use device_types::display::Mode;
+
 /// Bytes of a block.
 const BLOCK: usize = 128;
 const MAGIC: [u8; 8] = [0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0];
@@ -37,17 +39,6 @@ const ESTABLISHED: [(usize, u8, u32, u32, u32); 14] = [
     (36, 0, 1280, 1024, 75),
     (37, 7, 1152, 870, 75),
 ];
-
-/// Resolution and refresh rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mode {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-    /// Refresh rate in thousandths of a hertz.
-    pub refresh_mhz: u32,
-}
 
 /// A monitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -218,7 +218,7 @@ impl FrameBuffer {
         };
         let (phys, len) = (region.phys(0), width * height * 4);
         if self.shown == Some(size) {
-            let Some(part) = part.on(picture) else {
+            let Some(part) = part.clipped(width, height) else {
                 return Ok(());
             };
             let copy = Command::transfer(RESOURCE, width, part);

@@ -2,8 +2,8 @@
 
 use super::buffers::{Buffer, Host};
 use super::control::What;
+use super::damage::{MAX_RECTANGLES, merge};
 use super::protocol::Command;
-use super::rectangle::{MAX_RECTANGLES, merge};
 use super::scanout::{Present, Shown};
 use super::{Event, Gpu, GpuError, Rectangle};
 
@@ -106,7 +106,7 @@ impl Gpu {
             };
             self.push(command, What::Scanout(scanout), resource, present);
         }
-        let around = parts.iter().copied().reduce(Rectangle::around);
+        let around = parts.iter().copied().reduce(Rectangle::union);
         // What was shown before may have differed anywhere.
         if let Some(part) = if show { Some(picture) } else { around } {
             let command = Command::flush(resource, part);

@@ -4,8 +4,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::damage::merge;
 use super::protocol::{DISPLAY_INFO, Kind, MAX_ANSWER};
-use super::rectangle::merge;
 use super::{
     CHECK_AFTER, CURSOR_SIZE, Event, Gpu, GpuError, MAX_PRESENTS, Rectangle, SIDE, feature,
 };

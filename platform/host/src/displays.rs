@@ -207,8 +207,7 @@ impl DisplayDevice<Host> for Display {
         let (_, known) = self.buffers.get(&buffer.0).ok_or(Error::Invalid)?;
         let damage = damage
             .iter()
-            .map(|rectangle| rectangle.clipped(known.width, known.height))
-            .filter(|rectangle| !rectangle.is_empty())
+            .filter_map(|rectangle| rectangle.clipped(known.width, known.height))
             .map(|rectangle| [rectangle.x, rectangle.y, rectangle.width, rectangle.height])
             .collect();
         match &mut self.back {

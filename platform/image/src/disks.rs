@@ -14,7 +14,7 @@ use fs::BlockError;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};
 use platform::disk::{
-    BlockDevice, Capabilities, Clear, Geometry, Named, Request, SubmitVectored, Submitted, Vectored,
+    BlockDevice, Capabilities, Geometry, Named, Request, SubmitVectored, Submitted, Vectored,
 };
 use platform::error::{Error, Failure};
 
@@ -154,10 +154,6 @@ fn submit_vectored(disk: &mut Disk, request: Vectored<Image>, tag: u64) -> Submi
             blk.submit(request, tag)
         }
         Vectored::Clear { sector, count, how } => {
-            let how = match how {
-                Clear::Discard => blk::Clear::Discard,
-                Clear::Zeroes { unmap } => blk::Clear::Zeroes { unmap },
-            };
             blk.clear(how, sector * per_sector, count * per_sector, tag)
         }
     })

@@ -17,7 +17,7 @@ use drivers::transport::DeviceType;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};
 use platform::display::{
-    All, Buffer, BufferId, CURSOR_SIZE, DisplayDevice, Event, Mode, Rectangle, State,
+    All, Buffer, BufferId, CURSOR_SIZE, DisplayDevice, Event, Rectangle, State,
 };
 use platform::error::{Error, Failure};
 
@@ -212,18 +212,10 @@ fn state(gpu: &Gpu, scanout: usize) -> State {
         connected: size.is_some(),
         width,
         height,
-        modes: monitor.modes.into_iter().map(mode).collect(),
+        modes: monitor.modes,
         monitor: monitor.name,
         size_mm: monitor.size_mm,
         edid: edid.to_vec(),
-    }
-}
-
-fn mode(of: edid::Mode) -> Mode {
-    Mode {
-        width: of.width,
-        height: of.height,
-        refresh_mhz: of.refresh_mhz,
     }
 }
 
@@ -263,15 +255,6 @@ fn code(error: GpuError) -> Error {
         GpuError::Invalid => Error::Invalid,
         GpuError::OutOfMemory | GpuError::HostOutOfMemory => Error::OutOfMemory,
         _ => Error::Io,
-    }
-}
-
-fn rectangle(of: &Rectangle) -> gpu::Rectangle {
-    gpu::Rectangle {
-        x: of.x,
-        y: of.y,
-        width: of.width,
-        height: of.height,
     }
 }
 
@@ -323,8 +306,7 @@ impl DisplayDevice<Image> for Display {
     }
 
     fn present(&mut self, buffer: BufferId, damage: &[Rectangle], tag: u64) -> Result<(), Failure> {
-        let damage: Vec<gpu::Rectangle> = damage.iter().map(rectangle).collect();
-        let done = self.with(|gpu, scanout| gpu.present(scanout, buffer.0, &damage, tag));
+        let done = self.with(|gpu, scanout| gpu.present(scanout, buffer.0, damage, tag));
         done.map_err(|error| self.failure(error))
     }
 

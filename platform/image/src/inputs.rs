@@ -11,7 +11,7 @@ use drivers::transport::DeviceType;
 use kernel::devices::MEMORY;
 use kernel::time;
 use platform::error::{Error, Failure};
-use platform::input::{AbsoluteAxis, All, Description, Event, InputDevice};
+use platform::input::{All, Description, Event, InputDevice};
 
 /// A device, shared between its user and the wait, which arms its interrupts.
 struct Shared {
@@ -57,7 +57,7 @@ fn open() -> All<Image> {
     for found in devices::take(DeviceType::INPUT) {
         match input::Input::new(found.transport, MEMORY) {
             Ok(input) => opened.push(Box::new(Input {
-                description: description(input.description()),
+                description: input.description().clone(),
                 shared: Rc::new(Shared {
                     input: RefCell::new(input),
                     armed: Cell::new(false),
@@ -67,29 +67,6 @@ fn open() -> All<Image> {
         }
     }
     opened
-}
-
-fn description(of: &input::Description) -> Description {
-    let axis = |axis: &input::AbsoluteAxis| AbsoluteAxis {
-        code: axis.code,
-        minimum: axis.minimum,
-        maximum: axis.maximum,
-        fuzz: axis.fuzz,
-        flat: axis.flat,
-        resolution: axis.resolution,
-    };
-    Description {
-        name: of.name.clone(),
-        serial: of.serial.clone(),
-        ids: of.ids,
-        properties: of.properties.clone(),
-        keys: of.keys.clone(),
-        relative: of.relative.clone(),
-        absolute: of.absolute.iter().map(axis).collect(),
-        switches: of.switches.clone(),
-        leds: of.leds.clone(),
-        repeats: of.repeats,
-    }
 }
 
 impl InputDevice<Image> for Input {

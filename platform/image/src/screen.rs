@@ -17,7 +17,7 @@ use core::fmt;
 use core::mem::transmute;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use drivers::gpu::{FrameBuffer, GpuError, Rectangle};
+use drivers::gpu::{FrameBuffer, GpuError};
 use drivers::transport::{DeviceType, Transport, share};
 use kernel::arch::{pvclock, tsc};
 use kernel::cell::ExclusiveCell;
@@ -319,12 +319,6 @@ impl Screen {
         }
         let Some(part) = self.terminal.draw(self.buffer.pixels()) else {
             return Ok(false);
-        };
-        let part = Rectangle {
-            x: part.x,
-            y: part.y,
-            width: part.width,
-            height: part.height,
         };
         self.buffer.present(size, part)?;
         Ok(true)

@@ -1,6 +1,6 @@
 //! Displays without virtio: Bochs adapters, each of which is one display that is always connected.
 
-use super::{bad_size, buffer, mode, no_memory, rectangle};
+use super::{bad_size, buffer, no_memory};
 use crate::{Image, Interest, Source};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use drivers::bochs::{Bochs, BochsError};
-use drivers::gpu::{self, edid};
+use drivers::gpu::edid;
 use platform::display::{
     All, Buffer, BufferId, CURSOR_SIZE, DisplayDevice, Event, MAX_PRESENTS, Rectangle, State,
 };
@@ -61,10 +61,8 @@ fn state(adapter: &Bochs) -> State {
     let monitor = edid::parse(edid).unwrap_or_default();
     // Only those that a buffer can have.
     let fits = |(width, height): &(u32, u32)| adapter.check(*width, *height).is_ok();
-    let modes = monitor.modes.into_iter().map(mode);
-    let modes: Vec<_> = { modes }
-        .filter(|mode| fits(&(mode.width, mode.height)))
-        .collect();
+    let mut modes = monitor.modes;
+    modes.retain(|mode| fits(&(mode.width, mode.height)));
     let first = modes.first().map(|mode| (mode.width, mode.height));
     let usual = SIZES.into_iter().find(fits);
     let (width, height) = first.or(usual).unwrap_or_default();
@@ -119,8 +117,7 @@ impl DisplayDevice<Image> for Display {
             let detail = format!("{}: too many pictures have not been shown yet", self.name);
             return Err(Failure::new(Error::Busy, detail));
         }
-        let damage: Vec<gpu::Rectangle> = damage.iter().map(rectangle).collect();
-        let shown = self.adapter.present(buffer.0, &damage);
+        let shown = self.adapter.present(buffer.0, damage);
         ended.push_back((tag, shown.map_err(|error| self.failure(error))));
         Ok(())
     }
