@@ -25,16 +25,16 @@ impl Machine {
         now_ns: u64,
     ) -> Ack<'a> {
         Ack {
-            una: self.snd_una,
+            snd_una: self.snd_una,
             ack: self.snd_una,
-            next: self.snd_nxt,
+            snd_nxt: self.snd_nxt,
             blocks,
             sack: self.sack_permitted,
             duplicate: false,
-            echo: None,
+            tsecr: None,
             mss: self.mss(),
-            rtt_ns: self.rtt.smoothed().unwrap_or(0),
-            rtt_min_ns: self.rtt.least_ns(),
+            srtt_ns: self.rtt.srtt_ns().unwrap_or(0),
+            min_rtt_ns: self.rtt.min_rtt_ns(),
             mtu_probe: self.pmtu.probe(),
             now_ns,
         }
@@ -66,19 +66,19 @@ impl Machine {
         if !advanced && blocks.is_empty() && !duplicate {
             return;
         }
-        let echo = if self.timestamps_enabled {
+        let tsecr = if self.timestamps_enabled {
             segment
                 .options
                 .timestamps
-                .filter(|(_, echo)| *echo != 0)
-                .map(|(_, echo)| echo.wrapping_sub(self.setup.timestamp_offset))
+                .filter(|(_, tsecr)| *tsecr != 0)
+                .map(|(_, tsecr)| tsecr.wrapping_sub(self.setup.timestamp_offset))
         } else {
             None
         };
         let report = Ack {
             ack,
             duplicate,
-            echo,
+            tsecr,
             ..self.ack_at(blocks, now_ns)
         };
         self.take_report(budget, &report);
@@ -110,12 +110,12 @@ impl Machine {
         let advanced = report.ack != self.snd_una;
         let flight = (self.snd_nxt - self.snd_una) / report.mss;
         let open = self.recovery.phase == Phase::Open;
-        let told = self.recovery.acknowledge(report, &mut self.control);
+        let summary = self.recovery.acknowledge(report, &mut self.control);
         self.spurious_recoveries = self
             .spurious_recoveries
-            .wrapping_add(u32::from(told.spurious));
-        self.measure(report, told.rtt_first_ns, told.rtt_last_ns, flight);
-        self.timers.reorder = told.reorder_ns.unwrap_or(OFF);
+            .wrapping_add(u32::from(summary.spurious));
+        self.measure(report, summary.rtt_first_ns, summary.rtt_last_ns, flight);
+        self.timers.reorder = summary.reorder_ns.unwrap_or(OFF);
         if advanced {
             self.advance(budget, report, now_ns);
             if self.state == State::Closed {
@@ -126,17 +126,17 @@ impl Machine {
             // RFC 5681, 3.1: for what is acknowledged, not for what is reported (RFC 3042, 2). What
             // was reported before counts now, unless something is being repaired.
             let acked = match open && self.recovery.phase == Phase::Open {
-                true => report.ack - report.una,
-                false => told.delivered,
+                true => report.ack - report.snd_una,
+                false => summary.delivered,
             };
-            let rtt_ns = self.rtt.smoothed().unwrap_or(0);
+            let rtt_ns = self.rtt.srtt_ns().unwrap_or(0);
             self.control.acknowledged(acked, report.mss, rtt_ns, now_ns);
             self.grow_send_limit(budget);
         }
         if let Some((first, end)) = self.recovery.next_lost() {
             self.pmtu.lost(first, end, now_ns);
         }
-        if self.outstanding() && (advanced || told.delivered > 0) {
+        if self.outstanding() && (advanced || summary.delivered > 0) {
             self.arm_probe(now_ns);
         }
         // Lost data counts even while F-RTO wants new data to go before it: there may be none.
@@ -178,11 +178,11 @@ impl Machine {
     }
 
     fn measure(&mut self, ack: &Ack<'_>, first: Option<u64>, last: Option<u64>, flight: u32) {
-        let sample = match (first, ack.echo) {
+        let sample = match (first, ack.tsecr) {
             (Some(rtt_ns), _) => rtt_ns,
-            // RFC 7323, 4.1: after a retransmission timestamps still tell.
-            (None, Some(echo)) if ack.ack.after(ack.una) => {
-                let ms = ((ack.now_ns / 1_000_000) as u32).wrapping_sub(echo);
+            // RFC 7323, 4.1: after a retransmission timestamps still give one.
+            (None, Some(tsecr)) if ack.ack.after(ack.snd_una) => {
+                let ms = ((ack.now_ns / 1_000_000) as u32).wrapping_sub(tsecr);
                 if ms > 1 << 20 {
                     return;
                 }
@@ -193,7 +193,7 @@ impl Machine {
         self.rtt.sample(sample, flight, ack.now_ns);
         self.rtt.reset_backoff();
         if let Some(rtt_ns) = last {
-            self.control.rtt(rtt_ns, ack.ack, ack.next);
+            self.control.rtt(rtt_ns, ack.ack, ack.snd_nxt);
         }
     }
 
@@ -212,7 +212,7 @@ impl Machine {
         self.rtt.reset_backoff();
         if self.outstanding() {
             // RFC 6298, 5.3.
-            self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+            self.timers.retransmit = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
             self.arm_user(now_ns);
         } else {
             self.timers.stop_sending();
@@ -243,7 +243,7 @@ impl Machine {
     /// follow. On a short path without loss the congestion window says little: more data would only
     /// wait until it has left the processor's cache.
     fn grow_send_limit(&mut self, budget: &dyn Budget) {
-        let short = (1..SHORT_PATH_NS).contains(&self.rtt.least_ns());
+        let short = (1..SHORT_PATH_NS).contains(&self.rtt.min_rtt_ns());
         let most = if short { SHORT_PATH_SEND } else { u32::MAX };
         let wanted = self.control.cwnd.saturating_mul(2);
         let wanted = wanted.min(self.setup.send_max).min(most);
@@ -258,7 +258,7 @@ impl Machine {
         if !self.sack_permitted || !self.recovery.may_probe() || !self.outstanding() {
             return;
         }
-        let mut timeout_ns = match self.rtt.smoothed() {
+        let mut timeout_ns = match self.rtt.srtt_ns() {
             Some(rtt_ns) => 2 * rtt_ns,
             None => 1_000_000_000,
         };

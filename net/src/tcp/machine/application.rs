@@ -76,7 +76,7 @@ impl Machine {
     pub(crate) fn send_urgent(&mut self) {
         let end = self.send_queue.end();
         if self.state.can_send() && end.after(self.snd_una) {
-            self.urgent.sent = Some(end);
+            self.urgent.snd_up = Some(end);
             self.due |= due::ACK | due::DATA;
         }
     }

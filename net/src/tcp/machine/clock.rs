@@ -53,7 +53,7 @@ impl Machine {
             self.timers.retransmit = self
                 .timers
                 .retransmit
-                .max(now_ns.saturating_add(self.rtt.timeout(&self.setup)));
+                .max(now_ns.saturating_add(self.rtt.rto_ns(&self.setup)));
         }
         if Timers::expired(&mut self.timers.persist, now_ns) {
             self.rtt.back_off();
@@ -94,7 +94,7 @@ impl Machine {
         match self.state {
             State::SynSent | State::SynReceived => {
                 self.due |= due::SYN;
-                self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+                self.timers.retransmit = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
             }
             _ if self.outstanding() => {
                 // The size of the segment that vanished, as far as the path goes.
@@ -107,7 +107,7 @@ impl Machine {
                     .timeout(self.snd_una, self.snd_nxt, mss, &mut self.control);
                 self.timers.probe = OFF;
                 self.timers.reorder = OFF;
-                self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+                self.timers.retransmit = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
                 self.due |= due::DATA;
             }
             _ => {}

@@ -103,7 +103,7 @@ impl Machine {
         self.syns_sent = self.syns_sent.saturating_add(1);
         self.snd_nxt = self.snd_una + 1;
         self.snd_max = self.snd_nxt;
-        self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+        self.timers.retransmit = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
         true
     }
 }

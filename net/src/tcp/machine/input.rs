@@ -134,11 +134,11 @@ impl Machine {
         } else {
             // RFC 5681, 3.1 and RFC 6298, 5.7: a SYN was lost.
             self.control.cwnd = self.mss();
-            if self.rtt.smoothed().is_none() {
+            if self.rtt.srtt_ns().is_none() {
                 self.setup.rto_initial_ns = self.setup.rto_initial_ns.max(3_000_000_000);
             }
         }
-        if let Some(rtt_ns) = self.rtt.smoothed() {
+        if let Some(rtt_ns) = self.rtt.srtt_ns() {
             self.rcv_wnd.rtt(rtt_ns);
         }
         self.last_heard_ns = now_ns;

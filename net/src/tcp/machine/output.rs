@@ -126,7 +126,7 @@ impl Machine {
         }
         if !self.outstanding()
             && self.send_queue.end().after(self.snd_nxt)
-            && now_ns.saturating_sub(self.last_sent_ns) > self.rtt.base(&self.setup)
+            && now_ns.saturating_sub(self.last_sent_ns) > self.rtt.rto_base_ns(&self.setup)
         {
             // RFC 5681, 4.1.
             self.control.idle(self.mss());
@@ -168,7 +168,7 @@ impl Machine {
             return Sent::Nothing;
         };
         let mss = self.mss();
-        let room = self.control.cwnd.saturating_sub(self.in_flight());
+        let room = self.control.cwnd.saturating_sub(self.pipe());
         let lost = end - first;
         let forced = self.recovery.forced();
         if room < lost.min(mss) && !forced {
@@ -210,7 +210,7 @@ impl Machine {
 
     /// Bytes that pacing allows now; `None`: its timer runs.
     fn paced(&mut self, mss: u32, now_ns: u64) -> Option<u32> {
-        let rtt_ns = match self.rtt.smoothed() {
+        let rtt_ns = match self.rtt.srtt_ns() {
             Some(rtt_ns) if self.setup.pacing => rtt_ns,
             _ => return Some(u32::MAX),
         };
@@ -250,7 +250,7 @@ impl Machine {
         }
         let mss = self.mss();
         let frto = self.recovery.frto_room(self.snd_nxt, mss);
-        let room = frto.unwrap_or_else(|| self.control.cwnd.saturating_sub(self.in_flight()));
+        let room = frto.unwrap_or_else(|| self.control.cwnd.saturating_sub(self.pipe()));
         if room < waiting.min(mss) && self.outstanding() {
             self.window_limited = true;
             return Sent::Nothing;
@@ -328,7 +328,7 @@ impl Machine {
 
     pub(super) fn arm_persist(&mut self, now_ns: u64) {
         if self.timers.persist == OFF {
-            self.timers.persist = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+            self.timers.persist = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
             if self.timers.user == OFF {
                 self.arm_user(now_ns);
             }
@@ -384,7 +384,7 @@ impl Machine {
             self.snd_max = self.snd_max.max(end);
             self.recovery.sent(end, new, now_ns);
             // RFC 7661, 4.4: a window without room for another segment is used.
-            self.window_limited = self.in_flight() + self.mss() > self.control.cwnd;
+            self.window_limited = self.pipe() + self.mss() > self.control.cwnd;
         }
         self.fin_sent |= fin;
         if !len.is_multiple_of(span.size) {
@@ -444,11 +444,11 @@ impl Machine {
         self.timers.persist = OFF;
         if self.timers.retransmit == OFF {
             // RFC 6298, 5.1.
-            self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+            self.timers.retransmit = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
         }
         self.arm_probe(now_ns);
         if self.setup.pacing
-            && let Some(rtt_ns) = self.rtt.smoothed()
+            && let Some(rtt_ns) = self.rtt.srtt_ns()
         {
             let (window, slow) = self.pace();
             self.pacing.sent(bytes, window, rtt_ns, slow, now_ns);

@@ -87,7 +87,7 @@ impl Machine {
                 self.tail_probes = self.tail_probes.wrapping_add(1);
                 self.recovery.probed(self.snd_nxt, again);
                 self.timers.probe = OFF;
-                self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+                self.timers.retransmit = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
                 true
             }
         }

@@ -7,15 +7,15 @@
 //! acknowledgement costs time for what it newly tells: ranges that are known already are not looked
 //! at again.
 
+mod prr;
 mod rack;
-mod reduction;
 mod scoreboard;
 mod spurious;
 mod tail;
 
 use alloc::boxed::Box;
 
-use self::scoreboard::{Frto, Reduction, Resent, Scoreboard, Undo};
+use self::scoreboard::{Frto, Prr, Resent, Scoreboard, Undo};
 use self::spurious::duplicate_block;
 use super::congestion::Control;
 use super::sent::{Part, SentLog};
@@ -53,24 +53,23 @@ impl Phase {
 /// The sender as it was when an acknowledgement came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack<'a> {
-    /// SND.UNA before it.
-    pub(crate) una: Seq,
+    /// Before it.
+    pub(crate) snd_una: Seq,
     /// The acknowledgement itself: at least `una`.
     pub(crate) ack: Seq,
-    /// SND.NXT.
-    pub(crate) next: Seq,
+    pub(crate) snd_nxt: Seq,
     /// SACK blocks, with DSACK among them; empty where SACK wasn't agreed upon.
     pub(crate) blocks: &'a [(Seq, Seq)],
     /// Whether SACK was agreed upon.
     pub(crate) sack: bool,
     /// A duplicate in the sense of RFC 5681, 2.
     pub(crate) duplicate: bool,
-    /// TSecr, as milliseconds of the clock that `now_ns` is from.
-    pub(crate) echo: Option<u32>,
+    /// In milliseconds of the clock that `now_ns` is from.
+    pub(crate) tsecr: Option<u32>,
     pub(crate) mss: u32,
-    /// SRTT and the least round trip; 0: unknown.
-    pub(crate) rtt_ns: u64,
-    pub(crate) rtt_min_ns: u64,
+    /// 0: unknown.
+    pub(crate) srtt_ns: u64,
+    pub(crate) min_rtt_ns: u64,
     /// The bytes of a segment that tried a larger size: its loss says nothing about congestion (RFC
     /// 4821, 7.5).
     pub(crate) mtu_probe: Option<(Seq, Seq)>,
@@ -99,21 +98,21 @@ pub(crate) struct AckSummary {
 pub(crate) struct Recovery {
     sent: SentLog,
     pub(crate) phase: Phase,
-    /// RACK.xmit_ts, RACK.end_seq and RACK.rtt: of the segment that was sent last among those
-    /// received.
-    rack_at_ns: u64,
-    rack_end: Seq,
+    /// RACK.xmit_ts, RACK.end_seq and RACK.rtt (RFC 8985, 5.3): of the last-sent segment among
+    /// those received.
+    rack_xmit_ns: u64,
+    rack_end_seq: Seq,
     rack_rtt_ns: u64,
-    reordering: bool,
-    /// RACK.reo_wnd_mult less one, and what remains of its persistence.
+    reordering_seen: bool,
+    /// RACK.reo_wnd_mult less one.
     widened: u8,
-    persist: u8,
+    reo_wnd_persist: u8,
     dsack_round: Option<Seq>,
-    /// RecoveryPoint: what had been sent when recovery began.
-    point: Seq,
-    duplicates: u8,
-    /// TLP.end_seq, and whether the probe repeated something.
-    probe: Option<(Seq, bool)>,
+    /// RecoveryPoint (RFC 6675, 2): SND.NXT when recovery began.
+    recovery_point: Seq,
+    dup_acks: u8,
+    /// TLP.end_seq and TLP.is_retrans (RFC 8985, 7.1) of a probe in flight.
+    tlp: Option<(Seq, bool)>,
     scoreboard: Option<Box<Scoreboard>>,
 }
 
@@ -154,17 +153,17 @@ impl Recovery {
         if self.phase == Phase::Recovery
             && let Some(scoreboard) = &mut self.scoreboard
         {
-            scoreboard.reduction.out = scoreboard.reduction.out.saturating_add(len);
+            scoreboard.prr.out = scoreboard.prr.out.saturating_add(len);
         }
     }
 
     /// `first..end` was sent again.
-    pub(crate) fn resent(&mut self, una: Seq, first: Seq, end: Seq, now_ns: u64) {
+    pub(crate) fn resent(&mut self, snd_una: Seq, first: Seq, end: Seq, now_ns: u64) {
         self.count_out(end - first);
-        self.sent.resend(una, first, end, now_ns);
+        self.sent.resend(snd_una, first, end, now_ns);
         let scoreboard = self
             .scoreboard
-            .get_or_insert_with(|| Box::new(Scoreboard::new(una)));
+            .get_or_insert_with(|| Box::new(Scoreboard::new(snd_una)));
         scoreboard.lost.remove(first, end);
         if scoreboard.resent.len() < RESENT_MAX {
             scoreboard.resent.push_back(Resent {
@@ -176,7 +175,7 @@ impl Recovery {
         if let Some(undo) = &mut scoreboard.undo {
             if !undo.resent {
                 undo.resent = true;
-                undo.stamp = Some(milliseconds(now_ns));
+                undo.retransmit_ts = Some(milliseconds(now_ns));
             }
             undo.unreported = undo.unreported.saturating_add(end - first);
         }
@@ -191,14 +190,14 @@ impl Recovery {
     }
 
     /// The pipe (RFC 6675, 4): bytes that are thought to be in the network.
-    pub(crate) fn in_flight(&self, una: Seq, next: Seq, mss: u32) -> u32 {
-        let all = next - una;
+    pub(crate) fn pipe(&self, snd_una: Seq, snd_nxt: Seq, mss: u32) -> u32 {
+        let all = snd_nxt - snd_una;
         let gone = match &self.scoreboard {
             Some(scoreboard) => scoreboard.sacked.total() + scoreboard.lost.total(),
             None => 0,
         };
         // Without SACK each duplicate acknowledgement stands for a segment that left.
-        let left = u32::from(self.duplicates) * mss;
+        let left = u32::from(self.dup_acks) * mss;
         all.saturating_sub(gone).saturating_sub(left)
     }
 
@@ -212,8 +211,8 @@ impl Recovery {
     /// All was acknowledged. What is kept is at most how to undo a reduction.
     pub(crate) fn all_acknowledged(&mut self) {
         self.sent.clear();
-        self.duplicates = 0;
-        self.probe = None;
+        self.dup_acks = 0;
+        self.tlp = None;
     }
 
     /// Forgets everything: the connection is over.
@@ -221,8 +220,8 @@ impl Recovery {
         self.sent.clear();
         self.scoreboard = None;
         self.phase = Phase::Open;
-        self.duplicates = 0;
-        self.probe = None;
+        self.dup_acks = 0;
+        self.tlp = None;
     }
 
     /// Takes an acknowledgement that lies between SND.UNA and SND.NXT.
@@ -230,9 +229,9 @@ impl Recovery {
         let mut summary = AckSummary::default();
         let dsack = duplicate_block(ack);
         self.take_delivered(ack, &mut summary);
-        let advanced = ack.ack.after(ack.una);
+        let advanced = ack.ack.after(ack.snd_una);
         if summary.reordered {
-            self.reordering = true;
+            self.reordering_seen = true;
         }
         let unneeded = self.is_unneeded(ack, dsack, advanced, &summary);
         if unneeded {
@@ -276,9 +275,9 @@ impl Recovery {
             // older timestamp, means the first sending. (What is out of order has no timestamp of
             // its own.)
             let stamp = milliseconds(part.at_ns);
-            let early = now_ns.saturating_sub(part.at_ns) < ack.rtt_min_ns
+            let early = now_ns.saturating_sub(part.at_ns) < ack.min_rtt_ns
                 || (part.end.at_most(ack.ack)
-                    && ack.echo.is_some_and(|echo| is_before(echo, stamp)));
+                    && ack.tsecr.is_some_and(|echo| is_before(echo, stamp)));
             let later = newest.is_none_or(|old| {
                 part.at_ns > old.at_ns || (part.at_ns == old.at_ns && part.end.after(old.end))
             });
@@ -286,14 +285,14 @@ impl Recovery {
                 newest = Some(part);
             }
         };
-        let point = self.point;
+        let point = self.recovery_point;
         let scoreboard = &mut self.scoreboard;
         let highest = scoreboard
             .as_ref()
             .and_then(|scoreboard| scoreboard.sacked.last())
             .map(|(_, end)| end);
-        if ack.ack.after(ack.una) {
-            self.sent.acknowledge(ack.una, ack.ack, |part| {
+        if ack.ack.after(ack.snd_una) {
+            self.sent.acknowledge(ack.snd_una, ack.ack, |part| {
                 let fresh = match scoreboard {
                     Some(scoreboard) => scoreboard.sacked.missing(part.first, part.end),
                     None => part.end - part.first,
@@ -319,7 +318,7 @@ impl Recovery {
         }
         for (first, end) in ack.blocks.iter().copied() {
             // RFC 2018, 5: only what is in flight; the rest is a duplicate's, or nonsense.
-            if first.before(ack.ack) || end.after(ack.next) || first.at_least(end) {
+            if first.before(ack.ack) || end.after(ack.snd_nxt) || first.at_least(end) {
                 continue;
             }
             let Scoreboard { sacked, lost, .. } =
@@ -338,11 +337,11 @@ impl Recovery {
         }
         if let Some(part) = newest {
             self.rack_rtt_ns = now_ns.saturating_sub(part.at_ns);
-            let later = part.at_ns > self.rack_at_ns
-                || (part.at_ns == self.rack_at_ns && part.end.after(self.rack_end));
+            let later = part.at_ns > self.rack_xmit_ns
+                || (part.at_ns == self.rack_xmit_ns && part.end.after(self.rack_end_seq));
             if later {
-                self.rack_at_ns = part.at_ns;
-                self.rack_end = part.end;
+                self.rack_xmit_ns = part.at_ns;
+                self.rack_end_seq = part.end;
             }
         }
     }
@@ -356,7 +355,7 @@ impl Recovery {
 
     /// Whether what was sent earlier has arrived later, since the beginning.
     pub(crate) fn reordering(&self) -> bool {
-        self.reordering
+        self.reordering_seen
     }
 
     /// Bytes that are lost and not sent again.
@@ -369,11 +368,11 @@ impl Recovery {
     /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK. Gives the bytes that arrived (RFC
     /// 9937, 4): a segment for each duplicate, which isn't counted again when it is acknowledged.
     fn count_duplicates(&mut self, ack: &Ack<'_>, advanced: bool, delivered: u32) -> u32 {
-        let head = (ack.ack, ack.next.min(ack.ack + ack.mss));
+        let head = (ack.ack, ack.snd_nxt.min(ack.ack + ack.mss));
         if advanced {
-            let counted = u32::from(self.duplicates) * ack.mss;
-            self.duplicates = 0;
-            if self.phase == Phase::Recovery && ack.ack.before(self.point) {
+            let counted = u32::from(self.dup_acks) * ack.mss;
+            self.dup_acks = 0;
+            if self.phase == Phase::Recovery && ack.ack.before(self.recovery_point) {
                 // A partial acknowledgement: the next hole begins there.
                 let scoreboard = self
                     .scoreboard
@@ -381,10 +380,10 @@ impl Recovery {
                 scoreboard.mark_lost(head.0, head.1);
             }
             delivered.saturating_sub(counted)
-        } else if ack.duplicate && ack.next.after(ack.una) {
-            self.duplicates = self.duplicates.saturating_add(1);
+        } else if ack.duplicate && ack.snd_nxt.after(ack.snd_una) {
+            self.dup_acks = self.dup_acks.saturating_add(1);
             // RFC 6582, 3.2 step 1: what was sent before the last recovery causes no other one.
-            if u32::from(self.duplicates) == DUP_THRESH && self.phase == Phase::Open {
+            if u32::from(self.dup_acks) == DUP_THRESH && self.phase == Phase::Open {
                 let scoreboard = self
                     .scoreboard
                     .get_or_insert_with(|| Box::new(Scoreboard::new(ack.ack)));
@@ -405,20 +404,20 @@ impl Recovery {
         safe: bool,
         control: &mut Control,
     ) {
-        if self.phase != Phase::Open && advanced && ack.ack.at_least(self.point) {
+        if self.phase != Phase::Open && advanced && ack.ack.at_least(self.recovery_point) {
             if self.phase == Phase::Recovery {
                 control.cwnd = control.ssthresh.max(ack.mss);
             }
             self.phase = Phase::Open;
-            self.persist = self.persist.saturating_sub(1);
-            if self.persist == 0 {
+            self.reo_wnd_persist = self.reo_wnd_persist.saturating_sub(1);
+            if self.reo_wnd_persist == 0 {
                 self.widened = 0;
             }
             if let Some(scoreboard) = &mut self.scoreboard {
                 scoreboard.frto = Frto::Off;
                 if let Some(undo) = &mut scoreboard.undo {
                     // One more flight: the report of a duplicate may come after all else.
-                    undo.until = Some(ack.next + 1);
+                    undo.until = Some(ack.snd_nxt + 1);
                 }
             }
         }
@@ -442,28 +441,28 @@ impl Recovery {
     /// RFC 9937, 4, and RFC 5681, 3.2. `delivered`: bytes delivered by the acknowledgement that
     /// began it.
     fn enter(&mut self, ack: &Ack<'_>, delivered: u32, control: &mut Control) {
-        let flight = ack.next - ack.ack;
+        let flight = ack.snd_nxt - ack.ack;
         // What had arrived before isn't delivered in this recovery.
         let arrived = match &self.scoreboard {
             Some(scoreboard) if ack.sack => scoreboard.sacked.total(),
-            _ => u32::from(self.duplicates) * ack.mss,
+            _ => u32::from(self.dup_acks) * ack.mss,
         };
         let begun = (flight + delivered).saturating_sub(arrived).max(1);
         let saved = control.save();
         control.lost(flight, ack.mss);
         self.phase = Phase::Recovery;
-        self.point = ack.next;
-        self.probe = None;
+        self.recovery_point = ack.snd_nxt;
+        self.tlp = None;
         if let Some(scoreboard) = &mut self.scoreboard {
-            scoreboard.reduction = Reduction {
+            scoreboard.prr = Prr {
                 delivered: 0,
                 out: 0,
-                flight: begun,
+                recover_fs: begun,
             };
             scoreboard.undo = Some(Undo {
                 saved,
-                una: ack.ack,
-                stamp: None,
+                snd_una: ack.ack,
+                retransmit_ts: None,
                 unreported: 0,
                 resent: false,
                 until: None,
@@ -473,33 +472,33 @@ impl Recovery {
 
     /// The retransmission timer ran out (RFC 5681, 3.1; RFC 6298, 5.4; RFC 8985, 6.3): everything
     /// that isn't known to have arrived is lost.
-    pub(crate) fn timeout(&mut self, una: Seq, next: Seq, mss: u32, control: &mut Control) {
+    pub(crate) fn timeout(&mut self, snd_una: Seq, snd_nxt: Seq, mss: u32, control: &mut Control) {
         let first = self.phase != Phase::Loss;
         let scoreboard = self
             .scoreboard
-            .get_or_insert_with(|| Box::new(Scoreboard::new(una)));
+            .get_or_insert_with(|| Box::new(Scoreboard::new(snd_una)));
         if scoreboard
             .sacked
             .first()
-            .is_some_and(|(lower, _)| lower.at_most(una))
+            .is_some_and(|(lower, _)| lower.at_most(snd_una))
         {
             // RFC 2018, 8: the peer has dropped what it had reported.
             scoreboard.sacked.clear();
         }
         scoreboard.lost.clear();
         scoreboard.resent.clear();
-        scoreboard.mark_lost(una, next);
-        scoreboard.judged = next;
+        scoreboard.mark_lost(snd_una, snd_nxt);
+        scoreboard.judged = snd_nxt;
         if first {
             let saved = match (&scoreboard.undo, self.phase) {
                 (Some(undo), Phase::Recovery) => undo.saved,
                 _ => control.save(),
             };
-            control.lost(next - una, mss);
+            control.lost(snd_nxt - snd_una, mss);
             scoreboard.undo = Some(Undo {
                 saved,
-                una,
-                stamp: None,
+                snd_una,
+                retransmit_ts: None,
                 unreported: 0,
                 resent: false,
                 until: None,
@@ -514,24 +513,24 @@ impl Recovery {
         }
         control.timeout(mss);
         self.phase = Phase::Loss;
-        self.point = next;
-        self.duplicates = 0;
-        self.probe = None;
+        self.recovery_point = snd_nxt;
+        self.dup_acks = 0;
+        self.tlp = None;
     }
 
     /// A size of segments turned out not to pass: what is in flight is lost, without congestion
     /// (RFC 8899, 4; RFC 1191, 6.5).
-    pub(crate) fn too_big(&mut self, una: Seq, next: Seq) {
+    pub(crate) fn too_big(&mut self, snd_una: Seq, snd_nxt: Seq) {
         let scoreboard = self
             .scoreboard
-            .get_or_insert_with(|| Box::new(Scoreboard::new(una)));
+            .get_or_insert_with(|| Box::new(Scoreboard::new(snd_una)));
         scoreboard.resent.clear();
-        scoreboard.mark_lost(una, next);
-        scoreboard.judged = next;
+        scoreboard.mark_lost(snd_una, snd_nxt);
+        scoreboard.judged = snd_nxt;
         if self.phase == Phase::Open {
             // Repaired as after a timeout, but with the window as it is.
             self.phase = Phase::Loss;
-            self.point = next;
+            self.recovery_point = snd_nxt;
         }
     }
 }

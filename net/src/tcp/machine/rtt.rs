@@ -11,11 +11,11 @@ const BACKOFF_MAX: u8 = 16;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rtt {
     /// 0: nothing measured yet.
-    smoothed: u64,
-    variation: u64,
+    srtt_ns: u64,
+    rttvar_ns: u64,
     /// The smallest one, and when it was measured.
-    least: u64,
-    least_at: u64,
+    min_rtt_ns: u64,
+    min_rtt_at_ns: u64,
     /// Number of doublings of the timeout.
     backoff: u8,
 }
@@ -24,60 +24,60 @@ impl Rtt {
     /// Takes a measurement; `flight` segments are in the network, each second of which gives one.
     pub(crate) fn sample(&mut self, rtt_ns: u64, flight: u32, now_ns: u64) {
         let rtt = rtt_ns.max(1);
-        if self.smoothed == 0 {
+        if self.srtt_ns == 0 {
             // RFC 6298, 2.2.
-            self.smoothed = rtt;
-            self.variation = rtt / 2;
-            return self.least(rtt, now_ns);
+            self.srtt_ns = rtt;
+            self.rttvar_ns = rtt / 2;
+            return self.update_min(rtt, now_ns);
         }
         // RFC 6298, 2.3 has one sample for each round trip in mind; RFC 7323, appendix G: with n of
         // them each weighs the nth part.
         let samples = u64::from((flight / 2).clamp(1, 1 << 16));
-        let error = self.smoothed.abs_diff(rtt);
+        let error = self.srtt_ns.abs_diff(rtt);
         let (beta, alpha) = (4 * samples, 8 * samples);
-        self.variation = self.variation - self.variation / beta + error / beta;
-        self.smoothed = (self.smoothed - self.smoothed / alpha + rtt / alpha).max(1);
-        self.least(rtt, now_ns);
+        self.rttvar_ns = self.rttvar_ns - self.rttvar_ns / beta + error / beta;
+        self.srtt_ns = (self.srtt_ns - self.srtt_ns / alpha + rtt / alpha).max(1);
+        self.update_min(rtt, now_ns);
     }
 
-    fn least(&mut self, rtt: u64, now_ns: u64) {
-        if self.least == 0
-            || rtt <= self.least
-            || now_ns.saturating_sub(self.least_at) > MIN_WINDOW_NS
+    fn update_min(&mut self, rtt: u64, now_ns: u64) {
+        if self.min_rtt_ns == 0
+            || rtt <= self.min_rtt_ns
+            || now_ns.saturating_sub(self.min_rtt_at_ns) > MIN_WINDOW_NS
         {
-            self.least = rtt;
-            self.least_at = now_ns;
+            self.min_rtt_ns = rtt;
+            self.min_rtt_at_ns = now_ns;
         }
     }
 
     /// SRTT; `None` before the first measurement.
-    pub(crate) fn smoothed(&self) -> Option<u64> {
-        (self.smoothed != 0).then_some(self.smoothed)
+    pub(crate) fn srtt_ns(&self) -> Option<u64> {
+        (self.srtt_ns != 0).then_some(self.srtt_ns)
     }
 
     /// RTTVAR.
-    pub(crate) fn variation(&self) -> u64 {
-        self.variation
+    pub(crate) fn rttvar_ns(&self) -> u64 {
+        self.rttvar_ns
     }
 
     /// The smallest round trip of the last minutes; 0 before the first measurement.
-    pub(crate) fn least_ns(&self) -> u64 {
-        self.least
+    pub(crate) fn min_rtt_ns(&self) -> u64 {
+        self.min_rtt_ns
     }
 
     /// RTO without its backoff. The variation counts for `rto_min_ns` at least, as in Linux: a peer
     /// may delay an acknowledgement that long.
-    pub(crate) fn base(&self, setup: &Setup) -> u64 {
-        if self.smoothed == 0 {
+    pub(crate) fn rto_base_ns(&self, setup: &Setup) -> u64 {
+        if self.srtt_ns == 0 {
             return setup.rto_initial_ns;
         }
-        let rto = self.smoothed + (4 * self.variation).max(setup.rto_min_ns);
+        let rto = self.srtt_ns + (4 * self.rttvar_ns).max(setup.rto_min_ns);
         rto.min(setup.rto_max_ns)
     }
 
     /// RTO now.
-    pub(crate) fn timeout(&self, setup: &Setup) -> u64 {
-        (self.base(setup) << self.backoff.min(BACKOFF_MAX)).min(setup.rto_max_ns)
+    pub(crate) fn rto_ns(&self, setup: &Setup) -> u64 {
+        (self.rto_base_ns(setup) << self.backoff.min(BACKOFF_MAX)).min(setup.rto_max_ns)
     }
 
     /// RFC 6298, 5.5: the timer ran out.
@@ -108,34 +108,34 @@ mod tests {
     fn the_timeout_follows_the_round_trip() {
         let setup = Setup::default();
         let mut rtt = Rtt::default();
-        assert_eq!(rtt.timeout(&setup), 1000 * MS);
+        assert_eq!(rtt.rto_ns(&setup), 1000 * MS);
         rtt.sample(100 * MS, 1, 0);
-        assert_eq!((rtt.smoothed(), rtt.variation()), (Some(100 * MS), 50 * MS));
-        assert_eq!(rtt.timeout(&setup), 300 * MS);
+        assert_eq!((rtt.srtt_ns(), rtt.rttvar_ns()), (Some(100 * MS), 50 * MS));
+        assert_eq!(rtt.rto_ns(&setup), 300 * MS);
         rtt.sample(180 * MS, 1, 0);
         assert_eq!(
-            (rtt.smoothed(), rtt.variation()),
+            (rtt.srtt_ns(), rtt.rttvar_ns()),
             (Some(110 * MS), 57_500_000)
         );
         rtt.back_off();
         rtt.back_off();
-        assert_eq!(rtt.timeout(&setup), 4 * (110 + 230) * MS);
+        assert_eq!(rtt.rto_ns(&setup), 4 * (110 + 230) * MS);
         for _ in 0..100 {
             rtt.back_off();
         }
-        assert_eq!(rtt.timeout(&setup), setup.rto_max_ns);
+        assert_eq!(rtt.rto_ns(&setup), setup.rto_max_ns);
         rtt.reset_backoff();
         for _ in 0..100 {
             rtt.sample(MS, 1, 0);
         }
-        let floor = rtt.timeout(&setup);
+        let floor = rtt.rto_ns(&setup);
         assert!(
             (200 * MS..203 * MS).contains(&floor),
             "the floor of 200 ms: {floor}"
         );
-        assert_eq!(rtt.least_ns(), MS);
+        assert_eq!(rtt.min_rtt_ns(), MS);
         rtt.sample(9 * MS, 1, 400_000 * MS);
-        assert_eq!(rtt.least_ns(), 9 * MS);
+        assert_eq!(rtt.min_rtt_ns(), 9 * MS);
     }
 
     /// RFC 7323, appendix G.
@@ -149,7 +149,7 @@ mod tests {
         for _ in 0..50 {
             many.sample(200 * MS, 100, 0);
         }
-        let (few, many) = (few.smoothed().unwrap(), many.smoothed().unwrap());
+        let (few, many) = (few.srtt_ns().unwrap(), many.srtt_ns().unwrap());
         assert!(few.abs_diff(many) < 2 * MS, "{few} {many}");
     }
 }

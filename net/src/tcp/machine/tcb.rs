@@ -372,9 +372,8 @@ impl Machine {
     }
 
     /// Bytes that are thought to be in the network.
-    pub(super) fn in_flight(&self) -> u32 {
-        self.recovery
-            .in_flight(self.snd_una, self.snd_nxt, self.mss())
+    pub(super) fn pipe(&self) -> u32 {
+        self.recovery.pipe(self.snd_una, self.snd_nxt, self.mss())
     }
 
     /// Sequence numbers that were sent and are not acknowledged.
@@ -394,7 +393,7 @@ impl Machine {
             ^ u64::from(self.recovery.phase as u8)
             ^ u64::from(self.receive_buffer.len())
             ^ self.timers.user
-            ^ self.rtt.least_ns()
+            ^ self.rtt.min_rtt_ns()
             ^ self.last_heard_ns
             ^ u64::from(self.snd_una.0)
             ^ u64::from(self.due)
@@ -499,16 +498,16 @@ impl Machine {
     pub(crate) fn info(&self) -> Info {
         Info {
             state: self.state.name(),
-            rtt_ns: self.rtt.smoothed().unwrap_or(0),
-            rtt_variation_ns: self.rtt.variation(),
-            rtt_min_ns: self.rtt.least_ns(),
-            rto_ns: self.rtt.base(&self.setup),
+            rtt_ns: self.rtt.srtt_ns().unwrap_or(0),
+            rtt_variation_ns: self.rtt.rttvar_ns(),
+            rtt_min_ns: self.rtt.min_rtt_ns(),
+            rto_ns: self.rtt.rto_base_ns(&self.setup),
             mss: self.mss() as u16,
             cwnd: self.control.cwnd,
             ssthresh: self.control.ssthresh,
             send_window: self.snd_wnd,
             receive_window: self.rcv_wnd.offered(self.rcv_nxt),
-            in_flight: self.in_flight(),
+            in_flight: self.pipe(),
             unacknowledged: self.send_queue.len(),
             unread: self.receive_buffer.len(),
             out_of_order: self.receive_buffer.out_of_order(),

@@ -7,12 +7,10 @@ use super::seq::Seq;
 /// Both directions' pointers: to the byte after the urgent ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Urgent {
-    /// RCV.UP.
-    received: Option<Seq>,
-    /// It moved on, and the owner hasn't been told.
+    rcv_up: Option<Seq>,
+    /// `rcv_up` moved on, and the owner hasn't been notified.
     news: bool,
-    /// SND.UP.
-    pub(super) sent: Option<Seq>,
+    pub(super) snd_up: Option<Seq>,
 }
 
 /// A pointer that was read past is kept for as long as bytes may be pushed back behind it, and no
@@ -24,9 +22,9 @@ impl Urgent {
     /// read yet.
     pub(super) fn take(&mut self, segment: &Segment<'_>, read: Seq) {
         let pointer = segment.seq + u32::from(segment.urgent);
-        let known = self.received.filter(|known| known.after(read));
+        let known = self.rcv_up.filter(|known| known.after(read));
         if pointer.after(known.unwrap_or(read)) {
-            self.received = Some(pointer);
+            self.rcv_up = Some(pointer);
             self.news = true;
         }
     }
@@ -34,12 +32,12 @@ impl Urgent {
     /// How many bytes from `read` on are to be read, or still to come, up to the end of the urgent
     /// ones (MUST-33).
     pub(super) fn left(&self, read: Seq) -> u32 {
-        self.received.map_or(0, |end| end.beyond(read))
+        self.rcv_up.map_or(0, |end| end.beyond(read))
     }
 
     /// Bytes before `read` were read: a pointer far behind is forgotten.
     pub(super) fn read_past(&mut self, read: Seq) {
-        self.received = self.received.filter(|end| read.beyond(*end) <= KEPT);
+        self.rcv_up = self.rcv_up.filter(|end| read.beyond(*end) <= KEPT);
     }
 
     /// Whether the pointer has moved on since this was last asked (MUST-32).
@@ -49,17 +47,17 @@ impl Urgent {
 
     /// SND.UNA moved on: a pointer that was acknowledged is over.
     pub(super) fn acknowledged(&mut self, snd_una: Seq) {
-        self.sent = self.sent.filter(|end| end.after(snd_una));
+        self.snd_up = self.snd_up.filter(|end| end.after(snd_una));
     }
 
     /// Whether the pointer is to be sent: it differs from segment to segment.
     pub(super) fn is_due(&self, snd_una: Seq) -> bool {
-        self.sent.is_some_and(|end| end.after(snd_una))
+        self.snd_up.is_some_and(|end| end.after(snd_una))
     }
 
     /// Puts the pointer into a segment that it lies ahead of.
     pub(super) fn mark(&self, header: &mut Header) {
-        if let Some(end) = self.sent
+        if let Some(end) = self.snd_up
             && end.after(header.seq)
         {
             header.flags = header.flags | Flags::URG;

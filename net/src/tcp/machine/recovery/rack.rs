@@ -5,7 +5,7 @@ use super::super::seq::Seq;
 use super::{Ack, AckSummary, DUP_THRESH, Phase, Recovery};
 
 /// Recoveries for which a reordering window stays widened (RFC 8985, 6.2).
-pub(super) const PERSIST: u8 = 16;
+pub(super) const REO_WND_PERSIST: u8 = 16;
 
 impl Recovery {
     /// RFC 8985, 6.2 step 4: the reordering window grows where retransmissions turn out to be
@@ -18,43 +18,43 @@ impl Recovery {
             self.dsack_round = None;
         }
         if dsack.is_some() && self.dsack_round.is_none() {
-            self.dsack_round = Some(ack.next);
+            self.dsack_round = Some(ack.snd_nxt);
             self.widened = self.widened.saturating_add(1);
-            self.persist = PERSIST;
+            self.reo_wnd_persist = REO_WND_PERSIST;
         }
     }
 
-    fn reorder_window(&self, ack: &Ack<'_>) -> u64 {
+    fn reo_wnd_ns(&self, ack: &Ack<'_>) -> u64 {
         let sacked = self
             .scoreboard
             .as_ref()
             .map_or(0, |scoreboard| scoreboard.sacked.total());
-        if !self.reordering && (self.phase != Phase::Open || sacked >= DUP_THRESH * ack.mss) {
+        if !self.reordering_seen && (self.phase != Phase::Open || sacked >= DUP_THRESH * ack.mss) {
             return 0;
         }
-        let quarter = ack.rtt_min_ns / 4;
-        (quarter.saturating_mul(u64::from(self.widened) + 1)).min(ack.rtt_ns)
+        let quarter = ack.min_rtt_ns / 4;
+        (quarter.saturating_mul(u64::from(self.widened) + 1)).min(ack.srtt_ns)
     }
 
     /// RFC 8985, 6.2 step 5: marks what was sent before something that arrived, and is late. When
     /// to look again.
     pub(crate) fn detect(&mut self, ack: &Ack<'_>) -> Option<u64> {
-        let window = self.rack_rtt_ns + self.reorder_window(ack);
-        let (rack_at_ns, rack_end) = (self.rack_at_ns, self.rack_end);
+        let window = self.rack_rtt_ns + self.reo_wnd_ns(ack);
+        let (rack_xmit_ns, rack_end_seq) = (self.rack_xmit_ns, self.rack_end_seq);
         let scoreboard = self.scoreboard.as_mut()?;
         let mut next: Option<u64> = None;
         let mut judged = scoreboard.judged.max(ack.ack);
         let from = judged;
         // Those that were sent once, in the order in which they were.
-        self.sent.visit(from, ack.next, |part| {
+        self.sent.visit(from, ack.snd_nxt, |part| {
             if part.retransmitted {
                 judged = part.end;
                 return true;
             }
-            let end = if part.at_ns < rack_at_ns {
+            let end = if part.at_ns < rack_xmit_ns {
                 part.end
-            } else if part.at_ns == rack_at_ns {
-                part.end.min(rack_end)
+            } else if part.at_ns == rack_xmit_ns {
+                part.end.min(rack_end_seq)
             } else {
                 return false;
             };
@@ -73,8 +73,8 @@ impl Recovery {
         scoreboard.judged = judged;
         // Those that were sent again.
         while let Some(resent) = scoreboard.resent.front().copied() {
-            let before = resent.at_ns < rack_at_ns
-                || (resent.at_ns == rack_at_ns && resent.end.before(rack_end));
+            let before = resent.at_ns < rack_xmit_ns
+                || (resent.at_ns == rack_xmit_ns && resent.end.before(rack_end_seq));
             let first = resent.first.max(ack.ack);
             let open = first.before(resent.end) && scoreboard.sacked.missing(first, resent.end) > 0;
             if open {

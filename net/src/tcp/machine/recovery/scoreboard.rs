@@ -30,10 +30,10 @@ pub(super) struct Resent {
 pub(super) struct Undo {
     pub(super) saved: Saved,
     /// SND.UNA when it was made.
-    pub(super) una: Seq,
+    pub(super) snd_una: Seq,
     /// The timestamp of the first retransmission, until an acknowledgement tells whether it was
     /// needed.
-    pub(super) stamp: Option<u32>,
+    pub(super) retransmit_ts: Option<u32>,
     /// Bytes sent again that the peer didn't report as duplicates.
     pub(super) unreported: u32,
     /// Something was sent again at all.
@@ -44,11 +44,11 @@ pub(super) struct Undo {
 
 /// Proportional rate reduction (RFC 9937).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reduction {
+pub(super) struct Prr {
     pub(super) delivered: u32,
     pub(super) out: u32,
-    /// RecoverFS.
-    pub(super) flight: u32,
+    /// RecoverFS: the flight when recovery began.
+    pub(super) recover_fs: u32,
 }
 
 /// The scoreboard of a flight with losses or reordering.
@@ -60,19 +60,19 @@ pub(super) struct Scoreboard {
     pub(super) resent: VecDeque<Resent>,
     /// All below that was sent once is judged: acknowledged, lost or sent again.
     pub(super) judged: Seq,
-    pub(super) reduction: Reduction,
+    pub(super) prr: Prr,
     pub(super) undo: Option<Undo>,
     pub(super) frto: Frto,
 }
 
 impl Scoreboard {
-    pub(super) fn new(una: Seq) -> Scoreboard {
+    pub(super) fn new(snd_una: Seq) -> Scoreboard {
         Scoreboard {
             sacked: Ranges::default(),
             lost: Ranges::default(),
             resent: VecDeque::new(),
-            judged: una,
-            reduction: Reduction::default(),
+            judged: snd_una,
+            prr: Prr::default(),
             undo: None,
             frto: Frto::Off,
         }

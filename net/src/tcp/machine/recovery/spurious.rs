@@ -9,16 +9,19 @@ use super::{Ack, AckSummary, Phase, Recovery, is_before};
 impl Recovery {
     /// How much new data F-RTO wants to be sent now instead of what is lost (RFC 5682, 2.1 step
     /// 2b); `None`: it is over.
-    pub(crate) fn frto_room(&self, next: Seq, mss: u32) -> Option<u32> {
+    pub(crate) fn frto_room(&self, snd_nxt: Seq, mss: u32) -> Option<u32> {
         let scoreboard = self.scoreboard.as_ref()?;
-        (scoreboard.frto == Frto::Second).then(|| (2 * mss).saturating_sub(next.beyond(self.point)))
+        (scoreboard.frto == Frto::Second)
+            .then(|| (2 * mss).saturating_sub(snd_nxt.beyond(self.recovery_point)))
     }
 
     /// There is no new data to send: what is lost is repaired, unless some was sent. Whether F-RTO
     /// ends.
-    pub(crate) fn no_new_data(&mut self, next: Seq) -> bool {
+    pub(crate) fn no_new_data(&mut self, snd_nxt: Seq) -> bool {
         match &mut self.scoreboard {
-            Some(scoreboard) if scoreboard.frto == Frto::Second && next.at_most(self.point) => {
+            Some(scoreboard)
+                if scoreboard.frto == Frto::Second && snd_nxt.at_most(self.recovery_point) =>
+            {
                 scoreboard.frto = Frto::Off;
                 true
             }
@@ -40,13 +43,13 @@ impl Recovery {
         };
         let frto = scoreboard.frto;
         if loss && frto != Frto::Off {
-            let partial = ack.sack && ack.ack.before(self.point);
+            let partial = ack.sack && ack.ack.before(self.recovery_point);
             if summary.original && (partial || frto != Frto::First) {
                 // RFC 5682, 2.1 and 3.1, step 3: something arrived that wasn't sent again.
                 return true;
             }
             scoreboard.frto = match frto {
-                Frto::First if advanced && ack.ack.before(self.point) => Frto::Second,
+                Frto::First if advanced && ack.ack.before(self.recovery_point) => Frto::Second,
                 _ if advanced || ack.duplicate => Frto::Off,
                 same => same,
             };
@@ -57,14 +60,14 @@ impl Recovery {
         // RFC 3522, 3.2: the acknowledgement echoes a timestamp from before the retransmission.
         if advanced
             && self.phase != Phase::Open
-            && let Some(stamp) = undo.stamp.take()
-            && ack.echo.is_some_and(|echo| is_before(echo, stamp))
+            && let Some(stamp) = undo.retransmit_ts.take()
+            && ack.tsecr.is_some_and(|echo| is_before(echo, stamp))
         {
             return true;
         }
         // RFC 3708, 3: the peer had everything that was sent again.
         if let Some((first, end)) = dsack
-            && first.at_least(undo.una)
+            && first.at_least(undo.snd_una)
         {
             undo.unreported = undo.unreported.saturating_sub(end - first);
             return undo.resent && undo.unreported == 0 && scoreboard.lost.is_empty();
@@ -72,20 +75,20 @@ impl Recovery {
         false
     }
 
-    pub(super) fn undo_reduction(&mut self, una: Seq, control: &mut Control) {
+    pub(super) fn undo_reduction(&mut self, snd_una: Seq, control: &mut Control) {
         if let Some(scoreboard) = &mut self.scoreboard {
             if let Some(undo) = scoreboard.undo.take() {
                 control.restore(&undo.saved);
             }
             scoreboard.lost.clear();
             // What else is missing shows by what arrives of the first sending.
-            scoreboard.judged = una;
-            self.rack_at_ns = 0;
-            self.rack_end = una;
+            scoreboard.judged = snd_una;
+            self.rack_xmit_ns = 0;
+            self.rack_end_seq = snd_una;
             scoreboard.frto = Frto::Off;
         }
         // It was late, not lost (RFC 8985, 6.2 step 4).
-        self.reordering = true;
+        self.reordering_seen = true;
         self.phase = Phase::Open;
     }
 }
@@ -132,16 +135,16 @@ mod tests {
                 .map(|(first, end): &(i64, i64)| (Seq(*first as u32), Seq(*end as u32)))
                 .collect();
             let ack = Ack {
-                una: Seq(100),
+                snd_una: Seq(100),
                 ack: Seq(100),
-                next: Seq(200),
+                snd_nxt: Seq(200),
                 blocks: &blocks,
                 sack: true,
                 duplicate: false,
-                echo: None,
+                tsecr: None,
                 mss: 10,
-                rtt_ns: 0,
-                rtt_min_ns: 0,
+                srtt_ns: 0,
+                min_rtt_ns: 0,
                 mtu_probe: None,
                 now_ns: 0,
             };

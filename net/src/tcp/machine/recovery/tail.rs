@@ -9,7 +9,7 @@ impl Recovery {
     /// was sent since (RFC 8985, 7.2).
     pub(crate) fn may_probe(&self) -> bool {
         self.phase == Phase::Open
-            && self.probe.is_none()
+            && self.tlp.is_none()
             && self
                 .scoreboard
                 .as_ref()
@@ -17,17 +17,17 @@ impl Recovery {
     }
 
     /// A tail loss probe was sent.
-    pub(crate) fn probed(&mut self, next: Seq, retransmission: bool) {
-        self.probe = Some((next, retransmission));
+    pub(crate) fn probed(&mut self, snd_nxt: Seq, retransmission: bool) {
+        self.tlp = Some((snd_nxt, retransmission));
     }
 
     /// The last segment of the flight, of `size` bytes at most: a probe repeats it.
-    pub(crate) fn tail(&self, una: Seq, next: Seq, size: u32) -> (Seq, Seq) {
-        let len = match (next - una) % size.max(1) {
+    pub(crate) fn tail(&self, snd_una: Seq, snd_nxt: Seq, size: u32) -> (Seq, Seq) {
+        let len = match (snd_nxt - snd_una) % size.max(1) {
             0 => size,
             rest => rest,
         };
-        (una.max(next - len.min(next - una)), next)
+        (snd_una.max(snd_nxt - len.min(snd_nxt - snd_una)), snd_nxt)
     }
 
     /// RFC 8985, 7.4: what the acknowledgement of a probe means.
@@ -37,14 +37,14 @@ impl Recovery {
         dsack: Option<(Seq, Seq)>,
         control: &mut Control,
     ) {
-        let Some((end, retransmission)) = self.probe else {
+        let Some((end, retransmission)) = self.tlp else {
             return;
         };
         if retransmission && dsack.is_some_and(|(_, upper)| upper == end) {
             // Both arrived: nothing was lost.
-            self.probe = None;
+            self.tlp = None;
         } else if ack.ack.at_least(end) {
-            self.probe = None;
+            self.tlp = None;
             if retransmission
                 && self.phase == Phase::Open
                 && dsack.is_none()
@@ -52,7 +52,7 @@ impl Recovery {
                 && ack.ack == end
             {
                 // The probe repaired a loss, which is a sign of congestion all the same (7.4.2).
-                control.lost(end - ack.una, ack.mss);
+                control.lost(end - ack.snd_una, ack.mss);
                 control.cwnd = control.cwnd.min(control.ssthresh);
             }
         }

@@ -133,7 +133,7 @@ impl Watch {
             script.machine.rcv_wnd.limit() as usize + script.machine.send_buffer_limit as usize;
         let used = script.memory.used;
         assert!(used <= 3 * limit + 400_000, "{used} bytes");
-        assert!(script.machine.in_flight() <= script.machine.snd_nxt - script.machine.snd_una);
+        assert!(script.machine.pipe() <= script.machine.snd_nxt - script.machine.snd_una);
     }
 }
 

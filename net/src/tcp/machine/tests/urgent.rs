@@ -61,7 +61,7 @@ fn a_pointer_that_was_passed_stays_passed() {
     let out = script.out();
     assert_eq!((out[0].0.flags.has(Flags::URG), out[0].0.urgent), (true, 3));
     script.give(&header(Flags::ACK, 6, 4), b"");
-    assert_eq!(script.machine.urgent.sent, None);
+    assert_eq!(script.machine.urgent.snd_up, None);
     for _ in 0..8 {
         // Advances the sequence numbers as if the bytes had been received, read, sent and
         // acknowledged.
@@ -70,7 +70,7 @@ fn a_pointer_that_was_passed_stays_passed() {
         machine.consume(&mut script.memory, 0, script.now_ns);
         assert_eq!(machine.urgent_left(0), 0);
         machine.snd_una += EIGHTH;
-        assert_eq!(machine.urgent.sent, None);
+        assert_eq!(machine.urgent.snd_up, None);
     }
     // All numbers were passed once: the next pointer is news.
     script.give(&urgent(6, 0), b"");

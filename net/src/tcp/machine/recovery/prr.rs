@@ -11,7 +11,7 @@ impl Recovery {
             && self
                 .scoreboard
                 .as_ref()
-                .is_some_and(|scoreboard| scoreboard.reduction.out == 0)
+                .is_some_and(|scoreboard| scoreboard.prr.out == 0)
     }
 
     /// RFC 9937, 4: how much may leave for what arrived. `safe` (SafeACK): SND.UNA moved on, and no
@@ -23,29 +23,26 @@ impl Recovery {
         safe: bool,
         control: &mut Control,
     ) {
-        let pipe = self.in_flight(ack.ack, ack.next, ack.mss);
+        let pipe = self.pipe(ack.ack, ack.snd_nxt, ack.mss);
         let Some(scoreboard) = &mut self.scoreboard else {
             return;
         };
-        let reduction = &mut scoreboard.reduction;
-        reduction.delivered = reduction.delivered.saturating_add(delivered);
+        let prr = &mut scoreboard.prr;
+        prr.delivered = prr.delivered.saturating_add(delivered);
         let quota = if pipe > control.ssthresh {
-            let share = u64::from(reduction.delivered) * u64::from(control.ssthresh);
-            let share = share.div_ceil(u64::from(reduction.flight)) as u32;
-            share.saturating_sub(reduction.out)
+            let share = u64::from(prr.delivered) * u64::from(control.ssthresh);
+            let share = share.div_ceil(u64::from(prr.recover_fs)) as u32;
+            share.saturating_sub(prr.out)
         } else {
             // Conservation of packets; slow start back to the threshold while all goes well.
-            let mut limit = reduction
-                .delivered
-                .saturating_sub(reduction.out)
-                .max(delivered);
+            let mut limit = prr.delivered.saturating_sub(prr.out).max(delivered);
             if safe {
                 limit = limit.saturating_add(ack.mss);
             }
             limit.min(control.ssthresh - pipe)
         };
         // The first retransmission leaves at once.
-        let quota = if reduction.out == 0 {
+        let quota = if prr.out == 0 {
             quota.max(ack.mss)
         } else {
             quota
