@@ -1,9 +1,8 @@
 //! The memory of all TCP connections together.
 //!
-//! There is one limit. Of it each connection is given a share when it begins: its record,
-//! and a minimum of buffer in each direction, which it may take whatever happens. If that doesn't
-//! fit, no connection begins. What the limit leaves is free for all: windows and buffers grow in
-//! it.
+//! There is one limit. Each connection reserves a share of it when it begins: its record, and a
+//! minimum of buffer in each direction, which it is always granted. If that doesn't fit, no
+//! connection begins. All connections share the rest for their windows and buffers.
 //!
 //! - Below 5/8 of the free part there is no pressure.
 //! - From there on pressure is moderate: windows stop growing, and shrink as far as they may
@@ -11,11 +10,11 @@
 //! - At 7/8 it is hard: connections take only their minimum, and data out of order is not kept. The
 //!   last eighth is for connections that begin.
 //!
-//! Where memory is short although the limit isn't reached, pressure is hard, and no connection
+//! While the machine's memory is short, pressure is hard below the limit, too, and no connection
 //! begins.
 //!
-//! An idle connection holds no buffer, only its share counts. So no number of connections and no
-//! behavior of peers exceeds the limit, and no connection stands still for others.
+//! An idle connection holds no buffer; only its share counts. So neither the number of connections
+//! nor the behavior of peers can exceed the limit, and no connection stalls because of others.
 
 use alloc::vec::Vec;
 
@@ -26,8 +25,8 @@ use crate::tcp::machine::{self, Block, GUARANTEED, LARGE, Pressure, SMALL};
 /// each direction.
 const SHARE: usize = size_of::<Connection>() + 128 + 2 * GUARANTEED;
 
-/// Spare blocks that are kept for the next allocation. A fast stream takes and returns large ones
-/// by the dozen, so their number is bounded by this part of the limit.
+/// Spare blocks kept for the next allocation, at most, as a fraction of the limit: a fast stream
+/// takes and returns large ones by the dozen.
 const SPARE_SMALL: usize = 32;
 const SPARE_LARGE: core::ops::RangeInclusive<usize> = 8..=128;
 const SPARE_PART: usize = 32;
@@ -37,7 +36,7 @@ const SPARE_PART: usize = 32;
 pub(crate) struct Budget {
     limit: usize,
     connections: usize,
-    /// Bytes taken of the free part, and of the minimum of connections.
+    /// Bytes taken from the shared part, and from the minimum of connections.
     free_used: usize,
     minimum_used: usize,
     /// See [`crate::Stack::set_memory_short`].
@@ -74,12 +73,12 @@ impl Budget {
         fits
     }
 
-    /// Gives the share of a connection back, whose buffers were given back.
+    /// Returns the share of a connection, after its buffers.
     pub(crate) fn leave(&mut self) {
         self.connections = self.connections.saturating_sub(1);
     }
 
-    /// Bytes of the minimum of all connections that aren't taken.
+    /// Bytes of all connections' minimum that aren't in use.
     pub(crate) fn promised(&self) -> usize {
         (self.connections * 2 * GUARANTEED).saturating_sub(self.minimum_used)
     }
@@ -122,8 +121,8 @@ impl machine::Budget for Budget {
 
     fn recycle(&mut self, mut block: Block) {
         let size = block.capacity();
-        // Which part it was taken of isn't known: what is guaranteed must not seem to be more than
-        // it is.
+        // It isn't known which part the bytes came from. The guaranteed part must not seem larger
+        // than it is.
         let minimum = if size == SMALL {
             SMALL.min(self.minimum_used)
         } else {
@@ -160,7 +159,7 @@ impl machine::Budget for Budget {
 
     fn pressure(&self) -> Pressure {
         let eighth = self.free() / 8;
-        // A block more wouldn't fit.
+        // Another block wouldn't fit.
         if self.short || self.free_used + LARGE > eighth * 7 {
             Pressure::Hard
         } else if self.free_used >= eighth * 5 {

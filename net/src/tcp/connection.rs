@@ -7,7 +7,7 @@ use crate::ip::{HeaderFields, Route};
 use crate::tcp::flow::FlowKey;
 use crate::types::{Error, Handle, Readiness, WakeFlags};
 
-/// Room in the send buffer that is worth waking a writer for.
+/// Free bytes in the send buffer from which on a writer is woken.
 const LOW_WATER: usize = 16 << 10;
 
 /// The owner of a connection.
@@ -32,7 +32,7 @@ pub(crate) struct Connection {
     pub(crate) remote: SocketAddr,
     pub(crate) key: FlowKey,
     pub(crate) route: Route,
-    /// Why it failed, if the machine doesn't know, or is gone.
+    /// Why it failed, if the machine doesn't know, or was dropped.
     pub(crate) error: Option<Error>,
     pub(crate) wakes: WakeFlags,
     /// The handle is in the list of sockets to be sent from.
@@ -47,9 +47,9 @@ pub(crate) struct Connection {
     pub(crate) complete: bool,
     /// Something was sent.
     pub(crate) sent: bool,
-    /// Until when its neighbor must have answered, while nothing could be sent.
+    /// Deadline for its neighbor's answer, while nothing could be sent.
     pub(crate) neighbor_ns: Option<u64>,
-    /// How long it may deliver after it was closed, if the program set it.
+    /// How long it may deliver after a close, if the program has set that.
     pub(crate) linger_ns: Option<u64>,
     /// Hop limit and traffic class of its segments.
     pub(crate) header_fields: HeaderFields,
@@ -84,8 +84,8 @@ impl Connection {
         }
     }
 
-    /// Has the processor fetch all of the connection at once, rather than line by line as it comes
-    /// to be used.
+    /// Reads from each cache line of the connection, so that the processor fetches all of them at
+    /// once and not one by one as they are used.
     pub(crate) fn warm(&self) {
         let machine = self.machine.as_ref().map_or(0, Machine::warm);
         let own = self.linger_ns.unwrap_or(0)
@@ -95,7 +95,7 @@ impl Connection {
         core::hint::black_box(machine ^ own);
     }
 
-    /// Whether reading ends well although it failed.
+    /// Whether the input is complete although the connection failed.
     pub(crate) fn is_complete(&self) -> bool {
         let machine = self.machine.as_ref();
         self.complete || machine.is_some_and(Machine::complete)

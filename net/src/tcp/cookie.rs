@@ -1,19 +1,19 @@
-//! SYN cookies (RFC 4987, 3.6 and appendix A): what would be remembered of a SYN is put into the
-//! initial sequence number of the answer, and comes back with the peer's acknowledgement.
+//! SYN cookies (RFC 4987, 3.6 and appendix A): the state of a SYN is encoded in the initial
+//! sequence number of the answer, and comes back with the peer's acknowledgement.
 //!
 //! A cookie has one bit that tells which secret it was made with, three for the class of the peer's
 //! MSS, and 28 of a keyed hash over the flow, the peer's initial sequence number and these bits.
-//! The peer's other options are put into the lowest bits of the timestamp that it returns, if it
-//! sends timestamps at all.
+//! The peer's other options are encoded in the lowest bits of the timestamp that it echoes, if it
+//! sends timestamps.
 
 use super::numbers::siphash;
 use crate::tcp::flow::FlowKey;
 
-/// A new secret is drawn after this time and believed as long again: a cookie is good for one to
-/// two minutes.
+/// A new secret is drawn after this time, and accepted for as long again: a cookie is valid for one
+/// to two minutes.
 const ROTATION_NS: u64 = 60_000_000_000;
 
-/// Classes of the peer's MSS; the first is the least that is believed.
+/// Classes of the peer's MSS; the first is the smallest that is accepted.
 const CLASSES: [u16; 8] = [88, 536, 1220, 1300, 1380, 1440, 1460, 8940];
 
 /// Bits of the timestamp: four for the window scale (15: none), one for SACK.
@@ -43,7 +43,7 @@ impl Cookies {
         let period = now_ns / ROTATION_NS;
         let passed = period.saturating_sub(self.period);
         for next in [period.saturating_sub(1), period] {
-            // Both, if nothing was asked for so long.
+            // Both, after a long time without cookies.
             if next > self.period && (passed > 1 || next == period) {
                 self.secrets[(next & 1) as usize] = [random(), random()];
             }
@@ -74,14 +74,14 @@ impl Cookies {
         self.cookie(which, class as u32, flow, peer_sequence)
     }
 
-    /// Whether one that is still good was made.
+    /// Whether a cookie that is still valid was made.
     pub(crate) fn issued(&self, now_ns: u64) -> bool {
         self.issued_ns
             .is_some_and(|issued_ns| now_ns.saturating_sub(issued_ns) <= 2 * ROTATION_NS)
     }
 
-    /// The peer's MSS, if `cookie` answered a SYN of this flow with this sequence number not too
-    /// long ago.
+    /// The peer's MSS, if `cookie` is a valid answer to a SYN of this flow with this sequence
+    /// number.
     pub(crate) fn check(
         &mut self,
         cookie: u32,

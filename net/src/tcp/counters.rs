@@ -1,17 +1,17 @@
 //! Counters of TCP events since the stack was made.
 
-/// Numbers of things that happened, as `netstat -s` tells them. They wrap.
+/// Numbers of events, as in `netstat -s`. They wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpCounters {
-    /// Segments received whose checksum is right.
+    /// Segments received with a valid checksum.
     pub segments_in: u64,
     /// Segments sent; one that the device cuts counts once.
     pub segments_out: u64,
-    /// Segments received whose header is impossible.
+    /// Segments received with an invalid header.
     pub malformed: u64,
     /// Resets received.
     pub resets_in: u64,
-    /// Resets sent because nothing belongs to a segment.
+    /// Resets sent in answer to segments without a connection.
     pub resets_out: u64,
     /// Such resets that were not sent because of the limit.
     pub resets_limited: u64,
@@ -31,9 +31,9 @@ pub struct TcpCounters {
     pub handshakes_given_up: u64,
     /// SYN cookies sent.
     pub cookies_sent: u64,
-    /// SYN cookies that came back and were good.
+    /// SYN cookies that came back and were valid.
     pub cookies_accepted: u64,
-    /// Acknowledgements for listeners that are no good cookie.
+    /// Acknowledgements for listeners without a valid cookie.
     pub cookies_rejected: u64,
     /// Challenge acknowledgements (RFC 5961) sent.
     pub challenges: u64,
@@ -47,7 +47,7 @@ pub struct TcpCounters {
     pub time_wait_reused: u64,
     /// Connections that were closed with a reset since too many were still delivering.
     pub orphans_aborted: u64,
-    /// Connections that ended because the peer did not answer any more.
+    /// Connections that ended because the peer stopped answering.
     pub timeouts: u64,
     /// ICMP errors about connections.
     pub icmp_errors: u64,

@@ -1,4 +1,4 @@
-//! From the four numbers of a TCP segment to its connection, in constant time.
+//! The key of a connection: the 4-tuple of its segments.
 
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};

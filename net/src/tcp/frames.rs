@@ -1,4 +1,4 @@
-//! A segment's way to the IP layer.
+//! Segments handed to the IP layer.
 
 use core::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::ip::{HeaderFields, Ip, Net, Origin, Outcome, Route, TcpSegment};
 /// The largest TCP header.
 const TCP_HEADER_MAX: usize = 60;
 
-/// Answers a segment to where it came from; `false` if there is no room.
+/// Sends an answer to where a segment came from; `false` if there is no room.
 pub(crate) fn reply(
     net: &mut Net,
     origin: &Origin,

@@ -1,6 +1,5 @@
 //! Handshakes that a peer has begun and not finished (SYN-RECEIVED of RFC 9293, 3.3.2, after a
-//! passive open): small records, since anybody may begin one, and most of the ones of a flood never
-//! end.
+//! passive open): small records, since anyone may begin one, and most of a flood's never finish.
 
 use core::net::IpAddr;
 
@@ -11,8 +10,8 @@ use crate::ip::Origin;
 use crate::tcp::flow::FlowKey;
 use crate::types::Handle;
 
-/// The answer to a SYN is sent once for each, and after this time for the first (RFC 6298, 2.1),
-/// twice as long for the second, and so on: 63 seconds in all.
+/// Time before the first retransmission of a SYN-ACK (RFC 6298, 2.1). It doubles for each further
+/// one: 63 seconds in all.
 const FIRST_NS: u64 = 1_000_000_000;
 const ROUNDS: usize = 6;
 
@@ -21,8 +20,7 @@ const ROUNDS: usize = 6;
 pub(crate) struct Half {
     /// The listener.
     pub(crate) listener: Handle,
-    /// The interface that the SYN came over, and the Ethernet address that it came from: the
-    /// answers' way.
+    /// The interface and the Ethernet address that the SYN came from, for the answers.
     pub(crate) interface: usize,
     pub(crate) mac: [u8; 6],
     /// Our initial sequence number.
@@ -48,7 +46,7 @@ pub(crate) enum Verdict {
     Challenge,
     /// Send a reset.
     Reset,
-    /// The peer gave up: forget it.
+    /// The peer gave up: remove it.
     Forget,
     /// The connection is established.
     Establish,
@@ -59,7 +57,7 @@ pub(crate) enum Verdict {
 pub(crate) enum Due {
     /// The SYN is to be answered again.
     Again(FlowKey, Half),
-    /// It was answered often enough: the record is gone.
+    /// It was answered often enough: the record was removed.
     GivenUp,
 }
 
@@ -90,7 +88,7 @@ impl Half {
         }
     }
 
-    /// Whether our answer had to be repeated.
+    /// Whether our answer was retransmitted.
     pub(crate) fn repeated(&self) -> bool {
         self.round > 0
     }
@@ -125,7 +123,7 @@ impl Half {
         }
     }
 
-    /// The acknowledgement of what has come so far.
+    /// The acknowledgement of what was received so far.
     pub(crate) fn acknowledgement(&self, setup: &Setup, stamp: u32) -> Header {
         let scale = self
             .negotiated
@@ -159,7 +157,7 @@ impl Half {
             };
         }
         if segment.has(Flags::SYN) {
-            // The same once more; another one is answered as RFC 5961, 4.2, wants it.
+            // A retransmission; any other is answered as in RFC 5961, 4.2.
             let same = segment.seq == self.irs && !segment.has(Flags::ACK);
             return if same {
                 Verdict::Again
@@ -211,7 +209,7 @@ impl HalfOpen {
         self.records.len()
     }
 
-    /// Whether another one may be remembered.
+    /// Whether there is room for another one.
     pub(crate) fn has_room(&self) -> bool {
         self.records.len() < self.limit
     }
@@ -238,7 +236,7 @@ impl HalfOpen {
         self.records.remove(place);
     }
 
-    /// Forgets what belongs to a listener.
+    /// Removes those of a listener.
     pub(crate) fn forget(&mut self, listener: Handle) {
         let is_its = |place: &RecordId| {
             self.records

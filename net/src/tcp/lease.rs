@@ -5,8 +5,7 @@ use super::machine::Block;
 /// The first bytes that a connection had received, taken out of its buffer without a copy.
 ///
 /// They count as used memory until [`Stack::tcp_return`](crate::Stack::tcp_return), so that a
-/// program which keeps leases makes all windows smaller. Dropping one leaves its bytes counted for
-/// good.
+/// program that keeps leases makes all windows smaller. The bytes of a dropped lease count forever.
 #[must_use = "its memory is counted until it is given back with Stack::tcp_return"]
 pub struct Lease(pub(crate) Block);
 

@@ -1,4 +1,4 @@
-//! A rate limit: answers of a kind in a second.
+//! A rate limit that an attacker can't measure.
 
 /// Rate limit of challenge acknowledgements (RFC 5961, section 7). An attacker can use up a known
 /// limit that all connections share, count what is left, and so learn about another host's

@@ -1,18 +1,18 @@
-//! The machine of one TCP connection (RFC 9293): what comes in changes its state, and what it has
-//! to send is asked for. It knows no addresses, no ports, no link and no other connection, does
+//! The state machine of one TCP connection (RFC 9293): segments change its state, and its owner
+//! polls it for output. It knows no addresses, no ports, no link and no other connection, does
 //! nothing by itself, and takes time as an argument: nanoseconds of a monotonic clock.
 //!
 //! Use by a stack:
 //!
 //! 1. [`Machine::connect`], [`Machine::accept`] or [`Machine::accept_cookie`] make one.
 //! 2. [`Machine::input`] takes a segment. Nothing is sent there.
-//! 3. Whenever something was done to it and [`Machine::wants_output`] says so, it gets its turn:
+//! 3. After each call, if [`Machine::wants_output`] returns true, it gets its turn:
 //!    [`Machine::output`] hands segments to an [`Emit`].
-//! 4. [`Machine::deadline_ns`] is looked at after each of these; when it comes, [`Machine::timer`] is
-//!    called, then `output` if wanted.
-//! 5. [`Machine::is_over`] tells that it has nothing more to say: its flow may go. In TIME-WAIT
-//!    [`Machine::time_wait`] gives what a record needs, and the machine may go at once (with unread
-//!    data, as soon as it is read). [`Machine::release`] gives its memory back.
+//! 4. [`Machine::deadline_ns`] is read after each of these; at that time call [`Machine::timer`],
+//!    then `output` if wanted.
+//! 5. [`Machine::is_over`] returns true when nothing is left to send: its flow may be removed. In
+//!    TIME-WAIT [`Machine::time_wait`] returns what a record needs, and the machine may be dropped
+//!    at once (with unread data, as soon as it is read). [`Machine::release`] returns its memory.
 //!
 //! Memory is bounded by the limits of [`Setup`] and counted by a [`Budget`]. No input panics.
 

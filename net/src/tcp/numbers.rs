@@ -1,8 +1,7 @@
-//! Numbers that off-path attackers can't guess: where sequence numbers, timestamps and ports of a
-//! connection begin.
+//! Initial sequence numbers, timestamp offsets and ports that off-path attackers can't guess.
 //!
-//! Each is a keyed hash (SipHash-1-3) of the connection's addresses and ports, which makes those of
-//! one connection tell nothing of another's, and those of one pair of ends go on from one
+//! Each is a keyed hash (SipHash-1-3) of the connection's addresses and ports. So the numbers of
+//! one connection reveal nothing about another's, and those of one pair of ends continue from one
 //! connection to the next.
 
 use alloc::vec::Vec;
@@ -28,7 +27,7 @@ pub(crate) struct Numbers {
     counters: Vec<u16>,
 }
 
-/// SipHash-1-3 of a flow and one word more.
+/// SipHash-1-3 of a flow and another word.
 pub(crate) fn siphash(key: [u64; 2], flow: &FlowKey, word: u64) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(key[0], key[1]);
     flow.each_word(|word| hasher.write_u64(word));
@@ -58,9 +57,9 @@ impl Numbers {
         siphash(self.timestamp, flow, 0) as u32
     }
 
-    /// The ports to try for a new connection, in this order (RFC 6056, algorithm 4, with steps at
-    /// random): those for one peer come in turn, so that each rests long, and those for another
-    /// tell nothing about them. `flow` has local port 0.
+    /// The ports to try for a new connection, in this order (RFC 6056, algorithm 4, with random
+    /// steps): those for one peer come in turn, so that none is reused soon, and those for another
+    /// peer reveal nothing about them. `flow` has local port 0.
     pub(crate) fn ports(&self, flow: &FlowKey) -> impl Iterator<Item = u16> + use<> {
         let hash = siphash(self.port, flow, 0);
         let counter = self.counters.get(counter_of(hash)).copied().unwrap_or(0);
@@ -78,8 +77,8 @@ impl Numbers {
     }
 }
 
-/// Where the counters begin: by a key of their own rather than a draw for each, since a process
-/// draws by a system call.
+/// Initial values of the counters: by a key of their own rather than a random number for each,
+/// since each takes a system call in a process.
 fn counters(key: [u64; 2]) -> Vec<u16> {
     let begin = |index: usize| {
         let mut hasher = SipHasher13::new_with_keys(key[0], key[1]);

@@ -9,8 +9,7 @@ pub struct ConnectOptions {
     pub hop_limit: u8,
     /// See [`Stack::set_dscp`](crate::Stack::set_dscp).
     pub dscp: u8,
-    /// Whether to ask for congestion marks (RFC 3168, 6.1.1); `None`: what [`crate::Config::ecn`]
-    /// says.
+    /// Whether to request ECN (RFC 3168, 6.1.1); `None`: as in [`crate::Config::ecn`].
     pub ecn: Option<bool>,
     /// See [`Stack::tcp_set_options`](crate::Stack::tcp_set_options).
     pub tcp: TcpOptions,

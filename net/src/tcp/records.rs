@@ -10,12 +10,11 @@ use crate::tcp::flow::FlowKey;
 
 /// No place.
 const NONE: u32 = u32::MAX;
-/// Places whose memory is taken at once: some KiB, which the next ones find again where others
-/// were. One table that grows would need all of its memory in one piece, beside the old one, again
-/// and again, and a heap that can't move what lies between grows by that.
+/// Places in one allocation of some KiB, so that freed memory can be used again. One growing table
+/// would need all of its memory in one piece, beside the old one, which fragments the heap.
 const CHUNK: usize = 64;
 
-/// Names a record until it is removed.
+/// Identifies a record until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordId(u32);
 
@@ -35,9 +34,8 @@ struct List {
     last: u32,
 }
 
-/// Records, each in one of `LISTS` lists, which keep the order in which records were put there.
-/// Each operation takes constant time, amortised. Memory is for the most that were there at the
-/// same time, until all are gone.
+/// Records, each in one of `LISTS` lists, in the order of insertion. Each operation takes constant
+/// time, amortised. Memory stays that of the maximum number of records until all are removed.
 #[derive(Debug)]
 pub(crate) struct Records<T, const LISTS: usize> {
     /// Each full but the last one, and never longer than `CHUNK`. The first one is kept.

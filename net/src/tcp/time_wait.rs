@@ -5,7 +5,7 @@ use super::records::Records;
 use crate::hash::Keyed;
 use crate::tcp::flow::FlowKey;
 
-/// Records are looked at no more often than this.
+/// Minimum interval between two scans of the records.
 const GRAIN_NS: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -21,12 +21,12 @@ pub(crate) enum Answer {
     Silence,
     /// Send this acknowledgement.
     Acknowledge(Header),
-    /// Send this challenge acknowledgement, if the limit allows it (RFC 5961, 7): of two ends that
-    /// disagree neither is to answer the other for ever.
+    /// Send this challenge acknowledgement, if the limit allows it (RFC 5961, 7): two ends that
+    /// disagree mustn't answer each other forever.
     Challenge(Header),
     /// A new connection of the same peer may begin, if there is a listener; otherwise as with
-    /// [`Answer::Challenge`]. Its sequence number is to be beyond this one; once it has begun, the
-    /// record is to be forgotten.
+    /// [`Answer::Challenge`]. Its sequence number must be beyond this one; once it has begun,
+    /// remove the record.
     Begin(Seq, Header),
 }
 
@@ -69,8 +69,8 @@ impl TimeWait {
         self.records.find(key).is_some()
     }
 
-    /// Adds the record of a connection that is over; at the limit the oldest makes room, and
-    /// `false` tells so.
+    /// Adds the record of a connection that is over. At the limit it evicts the oldest, and returns
+    /// `false`.
     pub(crate) fn insert(&mut self, key: FlowKey, record: TimeWaitState, now_ns: u64) -> bool {
         let full = self.records.len() >= self.limit;
         if full && let Some(oldest) = self.records.first(0) {
@@ -81,14 +81,14 @@ impl TimeWait {
         !full
     }
 
-    /// Forgets the record of a flow.
+    /// Removes the record of a flow.
     pub(crate) fn forget(&mut self, key: &FlowKey) {
         if let Some(place) = self.records.find(key) {
             self.records.remove(place);
         }
     }
 
-    /// Removes what is due.
+    /// Removes expired records.
     pub(crate) fn expire(&mut self, now_ns: u64) {
         while let Some(place) = self.records.first(0)
             && self
@@ -120,9 +120,8 @@ impl TimeWait {
         let waiting = self.records.get_mut(place)?;
         let record = waiting.record;
         if segment.has(Flags::RST) {
-            // A reset may be the answer of a peer, which knows nothing of the connection any more,
-            // to our answer to a segment that came late: TIME-WAIT is there for just that (RFC
-            // 1337, fix F1).
+            // A reset may answer our acknowledgement of a late segment, if the peer has dropped the
+            // connection: TIME-WAIT must outlive it (RFC 1337, fix F1).
             return Some(Answer::Silence);
         }
         let newer = (segment.seq - record.rcv_nxt) as i32;
@@ -150,7 +149,7 @@ impl TimeWait {
             };
             return Some(
                 if begins && segment.flags.0 & (Flags::ACK | Flags::FIN).0 == 0 {
-                    // What of ours is still on its way is older (RFC 6191, section 4).
+                    // Our segments that are still in the network are older (RFC 6191, section 4).
                     Answer::Begin(record.snd_nxt, answer)
                 } else {
                     // RFC 5961, 4.2.
@@ -162,8 +161,8 @@ impl TimeWait {
             (Some((recent, _)), Some((value, _))) => is_newer(recent, value),
             _ => false,
         };
-        // RFC 9293, 3.10.7.4: first the sequence number, fifth the ACK, without which what is in
-        // the window is dropped.
+        // RFC 9293, 3.10.7.4: first the sequence number; fifth the ACK, without which a segment
+        // within the window is dropped.
         let window = i64::from(record.window) << record.scale;
         let (first, end) = (
             i64::from(newer),
@@ -177,11 +176,10 @@ impl TimeWait {
             self.records.put_last(place, 0);
         }
         Some(if segment.len() > 0 && (acked || outside) {
-            // Data that was sent before our FIN was seen, and the FIN again.
+            // Data that was sent before our FIN arrived, and a retransmitted FIN.
             Answer::Acknowledge(answer)
         } else if old || outside || acked && newer != 0 {
-            // Keep-alive probes. An acknowledgement of the end that was reached is the only one
-            // that needs no answer.
+            // Keep-alive probes. Only an acknowledgement of the end needs no answer.
             Answer::Challenge(answer)
         } else {
             Answer::Silence

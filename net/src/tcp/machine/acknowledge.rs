@@ -9,7 +9,7 @@ use super::tcb::{Machine, due};
 use super::timers::OFF;
 use crate::types::Error;
 
-/// RFC 8985, 7.2: how long a peer may put off the acknowledgement of a single segment.
+/// RFC 8985, 7.2: how long a peer may delay the acknowledgement of a single segment.
 const DELAY_NS: u64 = 200_000_000;
 
 /// On a path whose smallest round trip is below this, the send buffer grows to [`SHORT_PATH_SEND`]
@@ -18,7 +18,7 @@ const SHORT_PATH_NS: u64 = 250_000;
 const SHORT_PATH_SEND: u32 = 512 << 10;
 
 impl Machine {
-    /// The sender as recovery wants to know it.
+    /// The state of the sender for [`super::recovery::Recovery`].
     pub(super) fn ack_at<'a>(
         &self,
         blocks: &'a [(super::Seq, super::Seq)],
@@ -84,9 +84,9 @@ impl Machine {
         self.take_report(budget, &report);
     }
 
-    /// RFC 6675, 4: an acknowledgement that was overtaken by another one still tells what has
-    /// arrived. Below SND.UNA it tells nothing new, and no duplicates either (RFC 2883, 4: these
-    /// lie below its own acknowledgement).
+    /// RFC 6675, 4: an acknowledgement that another one overtook still carries SACK blocks. Blocks
+    /// below SND.UNA say nothing new, and report no duplicates either (RFC 2883, 4: these lie below
+    /// its own acknowledgement).
     pub(super) fn take_old_report(
         &mut self,
         budget: &mut dyn Budget,
@@ -123,8 +123,8 @@ impl Machine {
             }
         }
         if self.recovery.phase != Phase::Recovery && advanced && self.window_limited {
-            // RFC 5681, 3.1: for what is acknowledged, not for what is reported (RFC 3042, 2). What
-            // was reported before counts now, unless something is being repaired.
+            // RFC 5681, 3.1: for bytes acknowledged, not for bytes reported by SACK (RFC 3042, 2).
+            // Those reported before count now, unless a recovery is under way.
             let acked = match open && self.recovery.phase == Phase::Open {
                 true => report.ack - report.snd_una,
                 false => summary.delivered,
@@ -139,7 +139,7 @@ impl Machine {
         if self.outstanding() && (advanced || summary.delivered > 0) {
             self.arm_probe(now_ns);
         }
-        // Lost data counts even while F-RTO wants new data to go before it: there may be none.
+        // Lost data counts even while F-RTO sends new data first: there may be none.
         if self.send_queue.end().after(self.snd_nxt)
             || self.recovery.lost() > 0
             || (self.fin_queued && !self.fin_sent)
@@ -158,11 +158,11 @@ impl Machine {
         self.snd_wl1 = segment.seq;
         self.snd_wl2 = segment.ack;
         if self.timers.user != OFF && self.timers.persist != OFF {
-            // A peer that answers keeps the connection alive however long its window is closed (RFC
-            // 9293, 3.8.6.1).
+            // A peer that answers keeps the connection alive, however long its window stays closed
+            // (RFC 9293, 3.8.6.1).
             self.arm_user(now_ns);
         }
-        // The same edge again lets nothing out, and doesn't put off the probe of a small window.
+        // An unchanged edge permits nothing more, and doesn't delay the probe of a small window.
         let moved = segment.ack + window != self.snd_una + self.snd_wnd;
         self.snd_wnd = window;
         self.snd_wnd_max = self.snd_wnd_max.max(window);
@@ -180,7 +180,7 @@ impl Machine {
     fn measure(&mut self, ack: &Ack<'_>, first: Option<u64>, last: Option<u64>, flight: u32) {
         let sample = match (first, ack.tsecr) {
             (Some(rtt_ns), _) => rtt_ns,
-            // RFC 7323, 4.1: after a retransmission timestamps still give one.
+            // RFC 7323, 4.1: timestamps give a sample even after a retransmission.
             (None, Some(tsecr)) if ack.ack.after(ack.snd_una) => {
                 let ms = ((ack.now_ns / 1_000_000) as u32).wrapping_sub(tsecr);
                 if ms > 1 << 20 {
@@ -239,9 +239,9 @@ impl Machine {
         }
     }
 
-    /// The send buffer grows with the capacity of the path: one window in flight and another one to
-    /// follow. On a short path without loss the congestion window says little: more data would only
-    /// wait until it has left the processor's cache.
+    /// The send buffer grows with the capacity of the path: one window in flight, and another one
+    /// queued. On a short path without loss the congestion window grows beyond need: more data
+    /// would only wait until it has left the processor's cache.
     fn grow_send_limit(&mut self, budget: &dyn Budget) {
         let short = (1..SHORT_PATH_NS).contains(&self.rtt.min_rtt_ns());
         let most = if short { SHORT_PATH_SEND } else { u32::MAX };

@@ -13,8 +13,8 @@ use crate::types::{Congestion, Error, Keepalive};
 
 /// Receiving.
 impl Machine {
-    /// Copies the first received bytes that were not consumed yet, as many as there are and fit;
-    /// gives their number.
+    /// Copies the first received bytes that were not consumed yet, as many as fit; returns their
+    /// number.
     pub(crate) fn copy(&self, into: &mut [u8]) -> usize {
         self.receive_buffer.copy(into)
     }
@@ -32,8 +32,8 @@ impl Machine {
         self.consumed(len, budget, now_ns);
     }
 
-    /// Takes the first received bytes out as they lie. Their memory stays counted until it is given
-    /// back to the budget.
+    /// Takes the first received bytes out, without a copy. Their memory counts until it is returned
+    /// to the budget.
     pub(crate) fn take(&mut self, budget: &dyn Budget, now_ns: u64) -> Option<Block> {
         let block = self.receive_buffer.take()?;
         self.consumed(block.len(), budget, now_ns);
@@ -63,7 +63,7 @@ impl Machine {
         self.urgent.left(self.first_unread() - back)
     }
 
-    /// Whether the pointer to urgent data has moved on since this was last asked.
+    /// Whether the urgent pointer has advanced since the last call.
     pub(crate) fn take_urgent_news(&mut self) -> bool {
         self.urgent.take_news()
     }
@@ -81,7 +81,7 @@ impl Machine {
         }
     }
 
-    /// Bytes that a write takes now, by this connection's own limit.
+    /// Bytes that a write accepts now, by this connection's own limit.
     pub(crate) fn write_room(&self) -> usize {
         if !self.state.can_send() || self.fin_queued {
             return 0;
@@ -108,7 +108,7 @@ impl Machine {
         len
     }
 
-    /// Takes bytes to send, as many as fit; gives their number. 0 also if this end may not send.
+    /// Queues bytes to send, as many as fit; returns their number. 0 also if this end may not send.
     pub(crate) fn write(&mut self, budget: &mut dyn Budget, bytes: &[u8]) -> usize {
         let room = self.writable(budget);
         let bytes = bytes.get(..room).unwrap_or(bytes);
@@ -116,8 +116,8 @@ impl Machine {
         self.written(len)
     }
 
-    /// Like [`Machine::write`], with bytes that `f` writes in place: it gets room for at least
-    /// one byte and tells how many it wrote. 0 without a call of `f` if there is no room.
+    /// Like [`Machine::write`], with bytes that `f` writes in place: it gets room for at least one
+    /// byte, and returns how many it wrote. 0 without a call of `f` if there is no room.
     pub(crate) fn write_with(
         &mut self,
         budget: &mut dyn Budget,
@@ -131,9 +131,9 @@ impl Machine {
         self.written(len)
     }
 
-    /// Takes bytes to send without copying them; they are dropped once they are acknowledged, or
-    /// the connection is over. All or nothing: gives the buffer back if there is no room. (It is
-    /// taken if any room is left, and may exceed the limit by itself.)
+    /// Queues bytes to send without copying them; they are dropped once they are acknowledged, or
+    /// the connection is over. All or nothing: returns the buffer if there is no room. (It is
+    /// accepted if any room is left, and may exceed the limit by itself.)
     pub(crate) fn write_shared(
         &mut self,
         budget: &mut dyn Budget,
@@ -164,8 +164,8 @@ impl Machine {
 
 /// Ending.
 impl Machine {
-    /// The application lets go: what was written is still delivered, then FIN; after `linger_ns`
-    /// the connection is aborted. If bytes are unread or come later, the peer gets an RST once
+    /// The application closes: what was written is still delivered, then FIN; after `linger_ns` the
+    /// connection is aborted. If bytes are unread or come later, the peer gets an RST once
     /// everything written was acknowledged (RFC 9293, 3.10.4; RFC 2525, 2.17).
     pub(crate) fn close(&mut self, budget: &mut dyn Budget, linger_ns: u64, now_ns: u64) {
         self.orphan = true;
@@ -185,7 +185,7 @@ impl Machine {
         self.timers.lifetime = now_ns.saturating_add(linger_ns);
     }
 
-    /// Ends the connection with an RST where RFC 9293, 3.10.5 wants one. What was not sent is lost.
+    /// Ends the connection, with an RST where RFC 9293, 3.10.5 requires it. Unsent data is lost.
     pub(crate) fn abort(&mut self, budget: &mut dyn Budget) {
         match self.state {
             State::SynReceived
@@ -205,8 +205,7 @@ impl Machine {
         self.due = 0;
     }
 
-    /// Gives all memory back; nothing else may be called afterwards. To be called before a
-    /// connection is dropped.
+    /// Returns all memory. The last call, before the connection is dropped.
     pub(crate) fn release(&mut self, budget: &mut dyn Budget) {
         self.state = State::Closed;
         self.due = 0;
@@ -219,7 +218,7 @@ impl Machine {
 
 /// Options.
 impl Machine {
-    /// See [`super::Setup::nodelay`]. Turning it on sends what is held back.
+    /// See [`super::Setup::nodelay`]. Turning it on sends a segment that is held back.
     pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
         self.setup.nodelay = nodelay;
         if nodelay && self.send_queue.len() > 0 {
@@ -227,13 +226,14 @@ impl Machine {
         }
     }
 
-    /// Another congestion control from now on (RFC 9438 or RFC 5681).
+    /// Changes the congestion control (RFC 9438 or RFC 5681).
     pub(crate) fn set_congestion(&mut self, congestion: Congestion) {
         self.setup.congestion = congestion;
         self.control.choose(congestion);
     }
 
-    /// See [`super::Setup::send_max`]: so much may be written from now on, unless memory is scarce.
+    /// See [`super::Setup::send_max`]: the new limit of unacknowledged bytes, unless memory is
+    /// scarce.
     pub(crate) fn set_send_max(&mut self, bytes: u32) {
         self.setup.send_max = bytes.clamp(GUARANTEED as u32, 1 << 30);
         self.setup.send_initial = self.setup.send_initial.min(self.setup.send_max);
@@ -290,7 +290,7 @@ impl Machine {
         }
     }
 
-    /// The user timeout that the peer is still to be told (RFC 5482, 3.1).
+    /// The user timeout to send to the peer (RFC 5482, 3.1).
     pub(super) fn told_timeout(&self) -> Option<u16> {
         let told = self.user_timeout_due.then_some(self.setup.user_timeout_ns);
         told.and_then(user_timeout)

@@ -1,4 +1,4 @@
-//! The memory of connections, as a connection sees it. The stack implements it.
+//! The interface to the memory that all connections share. The stack implements it.
 
 use alloc::vec::Vec;
 
@@ -42,17 +42,17 @@ pub(crate) trait Budget {
 
 /// Bytes to be sent without a copy: kept until they are acknowledged, then dropped.
 pub trait SendBuffer: Send + Sync {
-    /// The bytes: always the same.
+    /// The bytes; each call returns the same.
     fn bytes(&self) -> &[u8];
-    /// The peer has all of them. Called before they are dropped; where it isn't, the connection
-    /// ended before.
+    /// The peer has acknowledged all of them. Called before they are dropped, unless the connection
+    /// ended first.
     fn acknowledged(&self) {}
 }
 
 /// A piece of memory with bytes in its middle.
 pub(crate) struct Block {
-    /// Never longer than `capacity`, so that it stays where it is. Memory that nothing was written
-    /// to yet isn't touched.
+    /// Never longer than `capacity`, so that it is never moved. Memory is touched only when bytes
+    /// are written to it.
     bytes: Vec<u8>,
     capacity: u16,
     first: u16,

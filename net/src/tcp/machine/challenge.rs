@@ -1,6 +1,6 @@
-//! One connection's limit of challenge acknowledgements (RFC 5961, 7). The stack's limit for all of
-//! them together is passed in; this one keeps the answers of one connection from telling how many
-//! another one gave.
+//! One connection's limit of challenge acknowledgements (RFC 5961, 7). The stack's limit for all
+//! connections is passed in; this one keeps the answers of one connection from revealing how many
+//! another one sent.
 
 const WINDOW_NS: u64 = 5_000_000_000;
 const MAX_CHALLENGES: u8 = 10;
@@ -13,7 +13,7 @@ pub(crate) struct OwnLimit {
 }
 
 impl OwnLimit {
-    /// Whether one more may be sent now; `stack` is asked if this connection agrees.
+    /// Whether one more may be sent now; `stack` is called if this connection's own limit permits.
     pub(crate) fn allow(&mut self, stack: &mut dyn FnMut() -> bool, now_ns: u64) -> bool {
         if now_ns.wrapping_sub(self.since_ns) >= WINDOW_NS {
             self.since_ns = now_ns;

@@ -11,17 +11,16 @@ use crate::types::Error;
 /// An ICMP error, as it concerns a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IcmpError {
-    /// The destination says no: protocol or port unreachable.
+    /// From the destination: protocol or port unreachable.
     Refused,
-    /// A router reports: network or host unreachable, time exceeded, administratively
-    /// prohibited.
+    /// From a router: network or host unreachable, time exceeded, administratively prohibited.
     Unreachable,
-    /// A packet was too big (or had to be cut, and mustn't): the next hop's MTU, 0 if unknown.
+    /// Packet too big, or fragmentation needed and DF set: the next hop's MTU, 0 if unknown.
     TooBig(u32),
 }
 
 impl Machine {
-    /// Does what is due. To be called at [`Machine::deadline_ns`]; too early does no harm.
+    /// Runs the expired timers. Call it at [`Machine::deadline_ns`]; an earlier call is harmless.
     pub(crate) fn timer(&mut self, budget: &mut dyn Budget, now_ns: u64) {
         if Timers::expired(&mut self.timers.lifetime, now_ns) {
             self.lifetime_over(budget);
@@ -68,7 +67,7 @@ impl Machine {
         }
     }
 
-    /// The handshake takes too long, the application has let go for too long, or TIME-WAIT is over.
+    /// The handshake or lingering takes too long, or TIME-WAIT is over.
     fn lifetime_over(&mut self, budget: &mut dyn Budget) {
         match self.state {
             State::TimeWait => self.end(budget, None),
@@ -97,7 +96,7 @@ impl Machine {
                 self.timers.retransmit = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
             }
             _ if self.outstanding() => {
-                // The size of the segment that vanished, as far as the path goes.
+                // The size of the lost segment, for the search of the path MTU.
                 let full = self.snd_nxt - self.snd_una >= self.mss();
                 if full {
                     self.pmtu.timeout(self.rtt.backoff(), now_ns);
@@ -121,7 +120,7 @@ impl Machine {
         };
         let quiet_ns = self.last_heard_ns.saturating_add(keepalive.idle_ns);
         if quiet_ns > now_ns || self.outstanding() {
-            // Heard of since, or something else asks already.
+            // The peer was heard since, or another timer probes it already.
             self.timers.keepalive = if quiet_ns > now_ns {
                 quiet_ns
             } else {
@@ -163,7 +162,7 @@ impl Machine {
         }
     }
 
-    /// RFC 1191, 6.3; RFC 8201, 5.4. Believed only of a packet that was as large as that.
+    /// RFC 1191, 6.3; RFC 8201, 5.4. Accepted only if a packet of that size was sent.
     fn too_big(&mut self, mtu: u32, now_ns: u64) {
         let headers = u32::from(self.setup.ip_header) + HEADER as u32;
         let flight = self.snd_nxt - self.snd_una;

@@ -1,5 +1,5 @@
-//! Congestion control: slow start with HyStart++ (RFC 5681, 9406), and one of CUBIC (RFC 9438) and
-//! NewReno (RFC 5681, 6582) beyond it. Windows are counted in bytes.
+//! Congestion control: slow start with HyStart++ (RFC 5681, 9406), then CUBIC (RFC 9438) or NewReno
+//! (RFC 5681, 6582). Windows are counted in bytes.
 
 mod cubic;
 mod newreno;
@@ -26,7 +26,7 @@ pub(crate) struct Control {
     algorithm: Algorithm,
 }
 
-/// State before a reduction, to undo one that was unneeded.
+/// State before a reduction, to undo an unneeded one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Saved {
     cwnd: u32,
@@ -55,7 +55,7 @@ impl Control {
         }
     }
 
-    /// Goes on with another algorithm from where the window is.
+    /// Changes the algorithm; the window stays.
     pub(crate) fn choose(&mut self, kind: Congestion) {
         self.algorithm = Control::new(kind, 1).algorithm;
     }
@@ -72,7 +72,7 @@ impl Control {
         }
     }
 
-    /// `acked` bytes were acknowledged while the window was full and nothing was being repaired.
+    /// `acked` bytes were acknowledged while the window was full, outside of a recovery.
     pub(crate) fn acknowledged(&mut self, mut acked: u32, mss: u32, rtt_ns: u64, now_ns: u64) {
         if self.in_slow_start() {
             // RFC 5681, 3.1 with the byte counting of RFC 3465; RFC 9406, 4.2.
@@ -105,16 +105,16 @@ impl Control {
     pub(crate) fn restore(&mut self, saved: &Saved) {
         self.cwnd = self.cwnd.max(saved.cwnd);
         self.ssthresh = saved.ssthresh;
-        // Unless another one was chosen since.
+        // Unless the algorithm was changed since.
         if core::mem::discriminant(&self.algorithm) == core::mem::discriminant(&saved.algorithm) {
             self.algorithm = saved.algorithm;
         }
     }
 
-    /// Data was lost: the new slow start threshold. The window itself is the recovery's.
+    /// Data was lost: sets the slow start threshold. Recovery sets the window.
     pub(crate) fn lost(&mut self, flight: u32, mss: u32) {
         let reduced = match &mut self.algorithm {
-            // RFC 9438, 4.6: the window, as it doesn't grow while it isn't used.
+            // RFC 9438, 4.6: from the window, as it doesn't grow while it isn't full.
             Algorithm::Cubic(cubic) => cubic.reduce(self.cwnd, mss),
             // RFC 5681, 3.1 (4).
             Algorithm::NewReno(newreno) => newreno.reduce(self.cwnd.min(flight)),

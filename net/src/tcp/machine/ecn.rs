@@ -1,5 +1,5 @@
-//! Explicit congestion notification (RFC 3168, 6.1): routers mark segments instead of dropping
-//! them, the receiver echoes that, the sender slows down and says so.
+//! Explicit congestion notification (RFC 3168, 6.1): routers mark packets instead of dropping them,
+//! the receiver echoes the mark (ECE), the sender reduces its window and confirms that (CWR).
 
 use super::segment::{Flags, Header, Segment};
 use super::seq::Seq;
@@ -12,9 +12,9 @@ pub(super) const CAPABLE: u8 = 2;
 pub(super) struct Ecn {
     /// Both agreed on it.
     pub(super) on: bool,
-    /// A mark came, and the peer hasn't said that it has heard of it.
+    /// A mark came, and the peer hasn't confirmed its echo (CWR).
     pub(super) echo: bool,
-    /// The window was reduced, and the peer hasn't been told.
+    /// The window was reduced, and CWR is still to be sent.
     pub(super) reduced: bool,
     /// SND.NXT at the last reduction: one in each window of data.
     point: Seq,
@@ -30,8 +30,8 @@ impl Ecn {
         }
     }
 
-    /// A segment with data came (RFC 3168, 6.1.3): whether an acknowledgement has to tell the peer
-    /// of a mark.
+    /// A segment with data came (RFC 3168, 6.1.3); returns whether an acknowledgement must echo a
+    /// mark.
     pub(super) fn take_mark(&mut self, segment: &Segment<'_>) -> bool {
         if !self.on {
             return false;

@@ -23,7 +23,7 @@ pub struct Info {
     pub send_window: u32,
     /// Window that is offered to the peer.
     pub receive_window: u32,
-    /// Bytes that are thought to be in the network.
+    /// Bytes estimated to be in the network (RFC 6675, 4).
     pub in_flight: u32,
     /// Bytes written and not yet acknowledged.
     pub unacknowledged: u32,
@@ -36,11 +36,11 @@ pub struct Info {
     pub phase: &'static str,
     /// Bytes that the peer has reported and not acknowledged (RFC 2018).
     pub sacked: u32,
-    /// Bytes that are thought lost and weren't sent again yet.
+    /// Bytes marked lost and not retransmitted yet.
     pub lost: u32,
     /// Whether segments were seen to overtake each other (RFC 8985, 6.2), since the beginning.
     pub reordering: bool,
-    /// The largest segment that the peer says it takes (RFC 9293, 3.7.1); 0 before its SYN.
+    /// The MSS that the peer announced (RFC 9293, 3.7.1); 0 before its SYN.
     pub peer_mss: u16,
     /// The largest packet that is sent, in bytes with its headers.
     pub path_mtu: u32,
@@ -48,11 +48,11 @@ pub struct Info {
     pub timestamps: bool,
     /// Whether both ends report what comes out of order (RFC 2018).
     pub sack: bool,
-    /// Whether both ends heed congestion marks (RFC 3168).
+    /// Whether both ends support ECN (RFC 3168).
     pub ecn: bool,
     /// The shifts of the windows of this end and of the peer, if they are scaled (RFC 7323).
     pub scales: Option<(u8, u8)>,
-    /// Segments sent again, since the beginning. Wraps.
+    /// Segments retransmitted, since the beginning. Wraps.
     pub retransmitted: u32,
     /// Retransmission timeouts, since the beginning. Wraps.
     pub timeouts: u32,

@@ -10,7 +10,7 @@ use super::tcb::{Machine, due};
 use super::timers::OFF;
 use crate::types::Error;
 
-/// A timestamp that wasn't renewed for so long says nothing (RFC 7323, 5.5).
+/// Age after which TS.Recent is invalid (RFC 7323, 5.5).
 const PAWS_IDLE_NS: u64 = 24 * 24 * 3_600_000_000_000;
 
 /// The part of a segment that lies in the window.
@@ -132,7 +132,7 @@ impl Machine {
                     .rtt(now_ns - self.first_syn_ns, self.snd_una, self.snd_nxt);
             }
         } else {
-            // RFC 5681, 3.1 and RFC 6298, 5.7: a SYN was lost.
+            // RFC 5681, 3.1 and RFC 6298, 5.7: the SYN was retransmitted.
             self.control.cwnd = self.mss();
             if self.rtt.srtt_ns().is_none() {
                 self.setup.rto_initial_ns = self.setup.rto_initial_ns.max(3_000_000_000);
@@ -206,7 +206,7 @@ impl Machine {
             return;
         }
         if self.ecn.take_mark(segment) {
-            // The sooner the sender knows.
+            // At once, so that the sender learns of it early.
             self.due |= due::ACK;
         }
         let trimmed = self.trim(segment.seq, segment);
@@ -222,7 +222,7 @@ impl Machine {
         now_ns: u64,
     ) -> bool {
         let Some((value, _)) = segment.options.timestamps else {
-            // RFC 7323, 3.2: without timestamps it is none of this connection's.
+            // RFC 7323, 3.2: without a timestamp it isn't from this connection.
             return false;
         };
         let older = (value.wrapping_sub(self.ts_recent) as i32) < 0;
@@ -271,7 +271,7 @@ impl Machine {
         }
         if self.state == State::SynReceived && segment.has(Flags::SYN) && segment.seq == self.irs {
             if !segment.has(Flags::ACK) {
-                // Our answer was lost, or is late: it is given again.
+                // Our answer was lost or is late: send it again.
                 if self.challenge_limit.allow(challenge, now_ns) {
                     self.due |= due::SYN;
                 }
@@ -304,11 +304,11 @@ impl Machine {
             self.timers.lifetime = now_ns.saturating_add(self.setup.time_wait_ns);
         }
         if self.fin_received && segment.end().after(self.rcv_nxt) {
-            // Beyond the peer's FIN there is nothing.
+            // Nothing is valid beyond the peer's FIN.
             return self.challenge(challenge, now_ns);
         }
         if segment.payload.is_empty() && !segment.has(Flags::FIN) {
-            // Two ends that disagree mustn't answer each other for ever; keep-alives are answered.
+            // Two ends that disagree mustn't answer each other forever; keep-alives are answered.
             return self.challenge(challenge, now_ns);
         }
         let end = segment.end().min(self.rcv_nxt);
@@ -323,9 +323,9 @@ impl Machine {
     /// RFC 9293, 3.10.7.4, second.
     fn input_reset(&mut self, budget: &mut dyn Budget) {
         let error = match self.state {
-            // RFC 1337, 3, F1: what is over isn't ended once more.
+            // RFC 1337, 3, F1: ignored in TIME-WAIT.
             State::TimeWait => return,
-            // A connection of ours that was refused; a peer's that is just gone.
+            // An active open was refused; a passive one just ends.
             State::SynReceived if !self.passive_open => Some(Error::ConnectionRefused),
             State::SynReceived
             | State::Established
@@ -344,7 +344,7 @@ impl Machine {
         self.due = 0;
     }
 
-    /// RFC 9293, 3.10.7.4, fifth; RFC 5961, 5.2. Whether the segment is to be looked at further.
+    /// RFC 9293, 3.10.7.4, fifth; RFC 5961, 5.2. Returns whether to process the segment further.
     fn take_ack_checked(
         &mut self,
         budget: &mut dyn Budget,
@@ -375,12 +375,12 @@ impl Machine {
                 self.challenge(challenge, now_ns);
                 return false;
             }
-            // An old one: its data counts, and what it reports.
+            // An old one: its data and its SACK blocks count.
             self.take_old_report(budget, segment, now_ns);
             return true;
         }
         if self.ecn.take_echo(segment, self.snd_nxt) && self.recovery.phase == Phase::Open {
-            // Outside of a recovery, which has reduced the window already.
+            // A recovery has reduced the window already.
             self.control.lost(self.snd_nxt - self.snd_una, self.mss());
             self.control.cwnd = self.control.cwnd.min(self.control.ssthresh);
         }
@@ -425,7 +425,7 @@ impl Machine {
         now_ns: u64,
     ) {
         if !self.state.can_receive() {
-            // After its FIN the peer sends nothing.
+            // The peer sends nothing after its FIN.
             return;
         }
         let Trimmed { seq, payload, fin } = *trimmed;
@@ -433,7 +433,7 @@ impl Machine {
         if self.orphan && len > 0 {
             self.unread_at_close = true;
             if self.fin_acknowledged() {
-                // RFC 9293, 3.10.4 and RFC 2525, 2.17: it will not be read.
+                // RFC 9293, 3.10.4 and RFC 2525, 2.17: nobody will read it.
                 self.due |= due::RESET;
                 return self.end(budget, Some(Error::ConnectionAborted));
             }
@@ -465,7 +465,7 @@ impl Machine {
         self.rcv_nxt += taken;
         if self.receive_buffer.has_gap() && taken > 0 {
             self.rcv_nxt = self.receive_buffer.advance(budget, self.rcv_nxt);
-            // RFC 5681, 4.2: what fills a gap is acknowledged at once.
+            // RFC 5681, 4.2: a segment that fills a gap is acknowledged at once.
             self.due |= due::ACK;
         }
         let fresh = self.rcv_nxt - old;
@@ -498,9 +498,9 @@ impl Machine {
             .insert(budget, seq, payload, self.rcv_wnd.limit());
     }
 
-    /// RFC 2883, 4.3: what of a segment was there already, of several parts the first. `seq..end`
-    /// is what of it lies in the window. It shows that something was sent again: the peer learns at
-    /// once whether it had to be.
+    /// RFC 2883, 4.3: records the first part of a segment that was already received. `seq..end` is
+    /// the part within the window. It is acknowledged at once, so that the peer learns that its
+    /// retransmission was unneeded.
     fn note_duplicate(&mut self, segment: &Segment<'_>, seq: Seq, end: Seq) {
         if !self.sack_permitted {
             return;
@@ -516,8 +516,8 @@ impl Machine {
         }
     }
 
-    /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: every second full segment is acknowledged at once,
-    /// anything within the delay. What the device has joined is several.
+    /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: every second full segment is acknowledged at once, all
+    /// others within the delay. A segment that the device has joined counts as several.
     fn delay_ack(&mut self, len: u32, joined: bool, now_ns: u64) {
         self.ack_pending = self.ack_pending.saturating_add(len);
         if joined

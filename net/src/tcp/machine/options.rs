@@ -8,7 +8,7 @@ use crate::types::{be16, be32};
 pub(crate) const OPTIONS_MAX: usize = 40;
 /// Blocks of one SACK option, at most (RFC 2018, 3).
 pub(crate) const SACK_MAX: usize = 4;
-/// Payload bytes that a peer takes that names no MSS, over IPv6 (RFC 9293, 3.7.1, MUST-15).
+/// Default MSS over IPv6 (RFC 9293, 3.7.1, MUST-15).
 pub(crate) const MSS_V6: u16 = 1220;
 /// Largest window scale (RFC 7323, 2.3).
 pub(crate) const SCALE_MAX: u8 = 14;
@@ -22,8 +22,8 @@ const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 const USER_TIMEOUT: u8 = 28;
 
-/// A user timeout as the option has it (RFC 5482, 3): seconds, or minutes with the highest bit;
-/// `None` for one that never ends.
+/// A user timeout in the encoding of the option (RFC 5482, 3): seconds, or minutes with the highest
+/// bit; `None` if it is unlimited.
 pub(crate) fn user_timeout(timeout_ns: u64) -> Option<u16> {
     let seconds = timeout_ns.div_ceil(1_000_000_000);
     let minutes = seconds.div_ceil(60).min(0x7fff);
@@ -82,15 +82,15 @@ pub(crate) struct Options {
     pub(crate) sack_permitted: bool,
     /// TSval and TSecr.
     pub(crate) timestamps: Option<(u32, u32)>,
-    /// The user timeout as it is in the option (RFC 5482, 3); not read.
+    /// The user timeout in the encoding of the option (RFC 5482, 3); not parsed.
     pub(crate) user_timeout: Option<u16>,
     /// SACK blocks.
     pub(crate) sack: Sack,
 }
 
 impl Options {
-    /// Reads the options of a header. Unknown ones are skipped (RFC 9293, 3.1, MUST-6); a length
-    /// that is wrong ends the reading (MUST-7), and what was read counts.
+    /// Parses the options of a header. Unknown ones are skipped (RFC 9293, 3.1, MUST-6); an invalid
+    /// length ends the parsing (MUST-7), and the options before it count.
     pub(crate) fn parse(mut bytes: &[u8]) -> Options {
         let mut options = Options::default();
         // Nearly every segment: NOP, NOP, timestamps.
@@ -215,7 +215,7 @@ impl Options {
     }
 }
 
-/// Options that the two SYN agreed on, as seen from the peer's.
+/// Options negotiated by the two SYNs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Negotiated {
     /// The peer's maximum segment size; 536 if it named none (RFC 9293, 3.7.1, MUST-15; IPv6 has
@@ -227,13 +227,13 @@ pub(crate) struct Negotiated {
     pub(crate) sack: bool,
     /// Both ends send timestamps.
     pub(crate) timestamps: bool,
-    /// Both ends heed congestion marks (RFC 3168, 6.1.1). The flags of the SYN tell it, not its
-    /// options.
+    /// Both ends support ECN (RFC 3168, 6.1.1). It is negotiated by the flags of the SYN, not by
+    /// its options.
     pub(crate) ecn: bool,
 }
 
 impl Negotiated {
-    /// The peer's SYN, with everything of ours that it permits.
+    /// Negotiates the options of the peer's SYN with ours.
     pub(crate) fn from_syn(options: &Options) -> Negotiated {
         Negotiated {
             mss: options.mss.unwrap_or(536),

@@ -30,7 +30,7 @@ pub(super) enum Sent {
 }
 
 impl Machine {
-    /// Sends what is to be sent, at most `max` calls of [`Emit::segment`].
+    /// Sends pending segments, by at most `max` calls of [`Emit::segment`].
     pub(crate) fn output(&mut self, now_ns: u64, max: usize, emit: &mut dyn Emit) -> Outcome {
         let mut left = max;
         if self.due & (due::RESET | due::REFUSAL | due::SYN) != 0
@@ -64,7 +64,7 @@ impl Machine {
         Outcome::Done
     }
 
-    /// A header with an acknowledgement, and the window as it is once this was sent.
+    /// A header with an acknowledgement and the current window.
     pub(super) fn header(&self, seq: Seq, flags: Flags, now_ns: u64) -> (Header, Window) {
         let mut window = self.rcv_wnd;
         let field = window.offer(self.rcv_nxt, self.receive_buffer.len());
@@ -108,7 +108,7 @@ impl Machine {
         (header, window)
     }
 
-    /// A segment with an acknowledgement left.
+    /// A segment with an acknowledgement was sent.
     pub(super) fn acknowledged_by(&mut self, window: Window) {
         self.rcv_wnd = window;
         self.last_ack_sent = self.rcv_nxt;
@@ -119,7 +119,7 @@ impl Machine {
         self.timers.acknowledge = OFF;
     }
 
-    /// Data and FIN: what is lost first, then what is new.
+    /// Data and FIN: lost data first, then new data.
     fn send_data(&mut self, left: &mut usize, now_ns: u64, emit: &mut dyn Emit) -> Outcome {
         if self.due & (due::DATA | due::PROBE) == 0 {
             return Outcome::Done;
@@ -162,7 +162,7 @@ impl Machine {
             .max(1)
     }
 
-    /// Sends what was lost, as far as the congestion window allows.
+    /// Retransmits lost data, as far as the congestion window allows.
     fn send_lost(&mut self, most: u32, now_ns: u64, emit: &mut dyn Emit) -> Sent {
         let Some((first, end)) = self.recovery.next_lost() else {
             return Sent::Nothing;
@@ -197,9 +197,8 @@ impl Machine {
         self.send_span(&span, header, window, now_ns, emit)
     }
 
-    /// The window that is spread over a round trip, and whether it doubles in each. While losses
-    /// are repaired the congestion window says what is in the network, and the threshold at what
-    /// rate to send.
+    /// The window to pace over a round trip, and whether it doubles in each. During a recovery the
+    /// congestion window limits what is in the network, and `ssthresh` sets the rate.
     fn pace(&self) -> (u32, bool) {
         let Control { cwnd, ssthresh, .. } = self.control;
         match self.recovery.phase {
@@ -273,7 +272,7 @@ impl Machine {
             .min(allowance)
             .min(most.max(size));
         if len > size {
-            // The rest that is no full segment waits for more, unless nothing follows.
+            // A remainder smaller than a segment waits for more data, unless nothing follows.
             let whole = len - len % size;
             if len < waiting || self.holds_back(len % size) {
                 len = whole;
@@ -291,7 +290,7 @@ impl Machine {
         self.send_span(&span, header, window, now_ns, emit)
     }
 
-    /// F-RTO has no new data to send: the conventional repair goes on (RFC 5682, 2.1 step 2b).
+    /// F-RTO has no new data to send: conventional recovery continues (RFC 5682, 2.1 step 2b).
     fn end_frto(&mut self, most: u32, now_ns: u64, emit: &mut dyn Emit) -> Sent {
         if !self.recovery.no_new_data(self.snd_nxt) {
             return Sent::Nothing;
@@ -309,8 +308,8 @@ impl Machine {
             && self.outstanding()
     }
 
-    /// RFC 9293, 3.8.6.2.1: whether so little of the peer's window is worth a segment; if not, the
-    /// persist timer runs, so that it is sent or probed for at last.
+    /// RFC 9293, 3.8.6.2.1: whether to send a segment into so small a window; if not, the persist
+    /// timer is armed.
     fn worth_sending(&mut self, usable: u32, now_ns: u64) -> bool {
         if usable > 0 && usable >= self.snd_wnd_max / 2 {
             return true;
@@ -335,7 +334,7 @@ impl Machine {
         }
     }
 
-    /// Hands a span to the link and notes that it was sent.
+    /// Hands a span to the link and records it as sent.
     pub(super) fn send_span(
         &mut self,
         span: &Span,
@@ -394,21 +393,22 @@ impl Machine {
         Sent::Some(numbers)
     }
 
-    /// The flags and the size of a header for so much of a span.
+    /// The flags and the segment size of a header for this much of a span.
     fn finish(&self, header: &mut Header, span: &Span, len: u32, fin: bool) {
         if fin {
             header.flags = header.flags | Flags::FIN;
         }
         if len > 0 {
             if span.first + len == self.send_queue.end() {
-                // RFC 9293, 3.9.1.2: nothing more is there to send.
+                // RFC 9293, 3.9.1.2: no more data is queued.
                 header.flags = header.flags | Flags::PSH;
             }
             header.segment_size = span.size.min(0xffff) as u16;
         }
     }
 
-    /// Hands over a span that lies in several pieces; how much of it, and whether the FIN.
+    /// Hands over a span that lies in several pieces; returns how much was sent, and whether the
+    /// FIN was.
     fn emit_pieces(
         &self,
         span: &Span,
@@ -419,7 +419,7 @@ impl Machine {
         let (count, mut len) = self.send_queue.slices(span.first, span.len, &mut pieces);
         let fin = span.fin && len == span.len;
         if len < span.len && len > span.size {
-            // Too many pieces for one segment: whole ones, and the rest afterwards.
+            // Too many pieces for one segment: whole segments first, then the rest.
             len -= len % span.size;
             let mut over = len;
             for piece in &mut pieces {

@@ -1,15 +1,15 @@
-//! The largest segment that the path carries: what ICMP says (RFC 1191, 8201), and what is found
-//! out without it when large segments vanish (RFC 4821, 8899).
+//! Path MTU discovery: by ICMP (RFC 1191, 8201), and without it by probes and by the loss of large
+//! segments (RFC 4821, 8899).
 
 use super::seq::Seq;
 
 /// A size is tried again after this time (RFC 1191, 6.3: not sooner).
 const RAISE_NS: u64 = 600_000_000_000;
-/// Timeouts in a row after which a path is thought to swallow large segments.
+/// Timeouts in a row after which large segments count as lost by the path (a black hole).
 const BLACK_HOLE: u8 = 2;
-/// Payloads that are thought to pass: IPv6's least MTU, then what an IPv4 network of today carries.
+/// Payloads assumed to pass: of IPv6's minimum MTU, then of today's IPv4 networks.
 const BASES: [u16; 2] = [1220, 512];
-/// A search ends when it is that close.
+/// A search ends at this distance.
 const CLOSE: u16 = 32;
 /// MTUs of old and new links (RFC 1191, 7.1), for routers that don't name theirs.
 const PLATEAUS: [u32; 8] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 576];
@@ -21,13 +21,13 @@ pub(crate) struct Pmtu {
     mss: u16,
     /// The most that both ends' links allow.
     most: u16,
-    /// The most that may still be found to pass.
+    /// Upper bound of the search.
     upper: u16,
     least: u16,
     ip_header: u8,
     /// A segment that is larger than `mss`: its bytes, and its size.
     probe: Option<(Seq, Seq, u16)>,
-    /// When a larger size is tried.
+    /// When to probe a larger size.
     try_ns: Option<u64>,
 }
 
@@ -99,7 +99,7 @@ impl Pmtu {
         let Some(base) = base else { return false };
         self.upper = self.mss - 1;
         self.mss = base;
-        // Once the path works, what lies between is tried soon.
+        // Once the path works, sizes in between are probed soon.
         self.try_ns = Some(now_ns.saturating_add(RAISE_NS / 60));
         true
     }
@@ -115,7 +115,7 @@ impl Pmtu {
             return None;
         }
         if self.upper <= self.mss {
-            // What failed long ago may pass now.
+            // A size that failed long ago may pass now.
             self.upper = self.most;
         }
         if self.upper - self.mss <= CLOSE && self.upper != self.most {
@@ -159,8 +159,8 @@ impl Pmtu {
         }
     }
 
-    /// `first..end` was lost. Whether that is the probe, which tells nothing about congestion (RFC
-    /// 4821, 7.5).
+    /// `first..end` was lost. Returns whether that is the probe, whose loss isn't a sign of
+    /// congestion (RFC 4821, 7.5).
     pub(crate) fn lost(&mut self, first: Seq, end: Seq, now_ns: u64) -> bool {
         match self.probe {
             Some((lower, upper, size)) if lower.at_most(first) && end.at_most(upper) => {

@@ -1,5 +1,5 @@
-//! Segments that ask something: whether the tail of a flight arrived, whether a window is still
-//! closed, whether the peer is there, whether the path carries more.
+//! Probes: of the tail of a flight (TLP), of a closed window, of the peer (keep-alive), of the path
+//! MTU.
 
 use super::output::{Sent, Span};
 use super::recovery::Phase;
@@ -8,8 +8,7 @@ use super::tcb::{Emit, Machine, due};
 use super::timers::OFF;
 
 impl Machine {
-    /// RFC 4821, 7.3: a segment that is larger than what is known to pass, when there is data for
-    /// it and more.
+    /// RFC 4821, 7.3: a segment larger than those known to pass, if there is enough data.
     pub(super) fn send_mtu_probe(
         &mut self,
         waiting: u32,
@@ -24,7 +23,7 @@ impl Machine {
         let total = self.pmtu.wants_probe(now_ns)?;
         let (header, window) = self.header(self.snd_nxt, Flags::ACK, now_ns);
         let size = u32::from(total).saturating_sub(header.options.len() as u32);
-        // Enough must follow that its loss shows without a timeout (RFC 4821, 7.4).
+        // Enough data must follow to detect its loss without a timeout (RFC 4821, 7.4).
         if waiting.min(usable).min(room) < size + 4 * self.mss() {
             return None;
         }
@@ -108,7 +107,7 @@ impl Machine {
                 if !emit.segment(&header, &[byte]) {
                     return false;
                 }
-                // It isn't counted as sent: what the peer takes of it, its acknowledgement tells.
+                // It doesn't count as sent: the acknowledgement says whether the peer took it.
                 self.snd_max = self.snd_max.max(self.snd_nxt + 1);
                 self.acknowledged_by(window);
             }

@@ -1,11 +1,11 @@
-//! Sets of sequence numbers: what was acknowledged selectively, what is lost (RFC 6675, 2 and 3).
+//! Sets of sequence numbers: bytes acknowledged selectively, bytes lost (RFC 6675, 2 and 3).
 
 use alloc::vec::Vec;
 
 use super::seq::Seq;
 
-/// Ranges of a set, at most. What would make more of them is left out; the retransmission timeout
-/// repairs that.
+/// Maximum number of ranges of a set. Further ones are left out: the retransmission timeout repairs
+/// that.
 const MAX_RANGES: usize = 256;
 
 /// Ranges without overlap or contact, in order. They lie within one window, so comparison is a
@@ -82,7 +82,7 @@ impl Ranges {
         if first.at_least(end) {
             return true;
         }
-        // Ranges that touch the new one make one with it.
+        // Ranges that touch the new one are merged with it.
         let from = self
             .ranges
             .partition_point(|(_, upper)| upper.before(first));
@@ -150,7 +150,7 @@ impl Ranges {
                     return;
                 }
                 (false, false) => {
-                    // Those that go completely go together.
+                    // Ranges that are removed completely are removed together.
                     let gone = self
                         .ranges
                         .get(at..)

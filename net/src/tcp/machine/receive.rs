@@ -1,8 +1,8 @@
 //! The receive buffer: bytes in order that wait for the application, and runs of bytes that came
 //! out of order.
 //!
-//! Bytes are copied once into blocks; a block that comes into order is moved, not copied, unless it
-//! is nearly empty: so memory is at most about twice the bytes held, however small the segments
+//! Bytes are copied once, into blocks. A block that comes into order is moved, not copied, unless
+//! it is nearly empty: memory is at most about twice the bytes held, however small the segments
 //! are.
 
 use alloc::boxed::Box;
@@ -12,9 +12,9 @@ use super::budget::{Block, Budget, GUARANTEED, LARGE, Pressure, SMALL};
 use super::options::Sack;
 use super::seq::Seq;
 
-/// Runs out of order, at most; what would make another one is dropped.
+/// Maximum number of runs out of order; a segment that would begin another one is dropped.
 const RUNS: usize = 64;
-/// Runs that are remembered as the latest, for SACK blocks.
+/// Number of latest runs kept, for SACK blocks.
 const RECENT: usize = 4;
 
 type Blocks = VecDeque<Block>;
@@ -47,7 +47,7 @@ pub(crate) struct ReceiveBuffer {
     out_of_order: Option<Box<OutOfOrder>>,
 }
 
-/// A block for `bytes` more; within the guarantee one is always given.
+/// A block for `bytes` more; within the guarantee it always succeeds.
 fn allocate(held: &mut u32, budget: &mut dyn Budget, bytes: usize) -> Option<Block> {
     let hard = budget.pressure() == Pressure::Hard;
     let block = match if hard { None } else { budget.block(bytes) } {
@@ -64,7 +64,7 @@ fn recycle(held: &mut u32, budget: &mut dyn Budget, block: Block) {
     budget.recycle(block);
 }
 
-/// Appends to the blocks; gives how many bytes were taken.
+/// Appends to the blocks; returns the number of bytes taken.
 fn append(blocks: &mut Blocks, held: &mut u32, budget: &mut dyn Budget, mut bytes: &[u8]) -> usize {
     let mut done = 0;
     if let Some(last) = blocks.back_mut() {
@@ -118,8 +118,8 @@ fn join(to: &mut Blocks, mut from: Blocks, held: &mut u32, budget: &mut dyn Budg
             recycle(held, budget, block);
         }
     }
-    // The shorter list moves: many that come before a long run one by one, the last first, cost the
-    // same each.
+    // The shorter list moves: segments that come before a long run one by one, the last first, cost
+    // constant time each.
     if to.len() < from.len() {
         while let Some(block) = to.pop_back() {
             from.push_front(block);
@@ -142,7 +142,7 @@ impl OutOfOrder {
         self.runs.get(at).filter(|run| run.first.at_most(seq))
     }
 
-    /// Takes `bytes`, which begin at `seq`; what is there already stays.
+    /// Adds `bytes`, which begin at `seq`; bytes received before stay.
     fn insert(&mut self, held: &mut u32, budget: &mut dyn Budget, seq: Seq, bytes: &[u8]) -> bool {
         let end = seq + bytes.len() as u32;
         let part = |from: Seq, to: Seq| {
@@ -177,7 +177,7 @@ impl OutOfOrder {
             return false;
         };
         if seq.before(run.first) {
-            // What comes before the run is put before its blocks, all of it or nothing.
+            // Bytes before the run go before its blocks, all or nothing.
             let mut blocks = Blocks::new();
             let before = part(seq, run.first);
             if append(&mut blocks, held, budget, before) < before.len() {
@@ -212,7 +212,7 @@ impl OutOfOrder {
         true
     }
 
-    /// Makes one run of the one at `at` and the next if they touch.
+    /// Merges the run at `at` with the next if they touch.
     fn join_next(&mut self, at: usize, held: &mut u32, budget: &mut dyn Budget) {
         let touch = match (self.runs.get(at), self.runs.get(at + 1)) {
             (Some(run), Some(next)) => run.end == next.first,
@@ -239,20 +239,20 @@ impl ReceiveBuffer {
         self.out_of_order.as_ref().map_or(0, |runs| runs.bytes)
     }
 
-    /// Whether bytes came out of order and still wait for others.
+    /// Whether there are bytes out of order.
     pub(crate) fn has_gap(&self) -> bool {
         self.out_of_order.is_some()
     }
 
-    /// Appends bytes in order; gives how many were taken (fewer only if memory is scarce).
+    /// Appends bytes in order; returns how many were taken (fewer only if memory is scarce).
     pub(crate) fn append(&mut self, budget: &mut dyn Budget, bytes: &[u8]) -> u32 {
         let taken = append(&mut self.queue, &mut self.held, budget, bytes) as u32;
         self.len += taken;
         taken
     }
 
-    /// After [`ReceiveBuffer::append`], with the next sequence number expected: moves what is in
-    /// order now. Gives the new one.
+    /// After [`ReceiveBuffer::append`], with the next sequence number expected: moves runs that are
+    /// in order now. Returns the new number.
     pub(crate) fn advance(&mut self, budget: &mut dyn Budget, mut next: Seq) -> Seq {
         let Some(late) = &mut self.out_of_order else {
             return next;
@@ -334,7 +334,7 @@ impl ReceiveBuffer {
         self.queue.front().map_or(&[], Block::bytes)
     }
 
-    /// Copies the first bytes in order; gives their number.
+    /// Copies the first bytes in order; returns their number.
     pub(crate) fn copy(&self, into: &mut [u8]) -> usize {
         let mut done = 0;
         for block in &self.queue {
@@ -359,7 +359,7 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Takes the first block of bytes in order out.
+    /// Removes and returns the first block of bytes in order.
     pub(crate) fn take(&mut self) -> Option<Block> {
         let block = self.queue.pop_front()?;
         self.len -= block.len() as u32;
@@ -367,7 +367,7 @@ impl ReceiveBuffer {
         Some(block)
     }
 
-    /// Forgets what is out of order.
+    /// Drops the bytes out of order.
     pub(crate) fn drop_out_of_order(&mut self, budget: &mut dyn Budget) {
         if let Some(late) = self.out_of_order.take() {
             for mut run in late.runs {
@@ -376,7 +376,7 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Forgets everything.
+    /// Drops everything.
     pub(crate) fn clear(&mut self, budget: &mut dyn Budget) {
         self.drop_out_of_order(budget);
         consume(&mut self.queue, &mut self.held, budget, usize::MAX);

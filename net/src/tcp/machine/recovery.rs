@@ -1,11 +1,10 @@
 //! Loss detection and recovery: RACK-TLP (RFC 8985) over a scoreboard of SACK blocks (RFC 2018,
 //! 6675), duplicate acknowledgements where the peer has no SACK (RFC 5681, 6582), proportional rate
-//! reduction (RFC 9937), and what finds out that a retransmission wasn't needed: DSACK (RFC 2883,
-//! 3708), Eifel (RFC 3522) and F-RTO (RFC 5682).
+//! reduction (RFC 9937), and the detection of spurious retransmissions: DSACK (RFC 2883, 3708),
+//! Eifel (RFC 3522) and F-RTO (RFC 5682).
 //!
-//! The scoreboard is made when the first loss shows, and freed when all is repaired. Each
-//! acknowledgement costs time for what it newly tells: ranges that are known already are not looked
-//! at again.
+//! The scoreboard is allocated at the first loss, and freed when all is repaired. An
+//! acknowledgement costs time for its new information only: known ranges are not scanned again.
 
 mod prr;
 mod rack;
@@ -21,10 +20,10 @@ use super::congestion::Control;
 use super::sent::{Part, SentLog};
 use super::seq::Seq;
 
-/// Duplicate acknowledgements, or segments acknowledged selectively, after which reordering is no
-/// excuse.
+/// DupThresh: duplicate acknowledgements, or segments acknowledged selectively, from which on a gap
+/// counts as a loss and not as reordering.
 const DUP_THRESH: u32 = 3;
-/// Retransmissions whose times are remembered, at most.
+/// Maximum number of retransmissions whose times are kept.
 const RESENT_MAX: usize = 4096;
 
 /// The phase of the sender.
@@ -33,14 +32,14 @@ pub(crate) enum Phase {
     /// Nothing is known to be lost.
     #[default]
     Open,
-    /// Repairing what acknowledgements show to be lost.
+    /// Retransmitting losses that acknowledgements show.
     Recovery,
-    /// Repairing after a timeout.
+    /// Retransmitting after a timeout.
     Loss,
 }
 
 impl Phase {
-    /// As Linux calls it.
+    /// The name, as in Linux.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Phase::Open => "Open",
@@ -50,12 +49,12 @@ impl Phase {
     }
 }
 
-/// The sender as it was when an acknowledgement came.
+/// An acknowledgement, and the state of the sender before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack<'a> {
     /// Before it.
     pub(crate) snd_una: Seq,
-    /// The acknowledgement itself: at least `una`.
+    /// The acknowledgement number: at least `snd_una`.
     pub(crate) ack: Seq,
     pub(crate) snd_nxt: Seq,
     /// SACK blocks, with DSACK among them; empty where SACK wasn't agreed upon.
@@ -70,8 +69,7 @@ pub(crate) struct Ack<'a> {
     /// 0: unknown.
     pub(crate) srtt_ns: u64,
     pub(crate) min_rtt_ns: u64,
-    /// The bytes of a segment that tried a larger size: its loss says nothing about congestion (RFC
-    /// 4821, 7.5).
+    /// The bytes of a probe of the path MTU: its loss isn't a sign of congestion (RFC 4821, 7.5).
     pub(crate) mtu_probe: Option<(Seq, Seq)>,
     pub(crate) now_ns: u64,
 }
@@ -79,21 +77,21 @@ pub(crate) struct Ack<'a> {
 /// News of one acknowledgement: bytes delivered, round trips, spurious retransmissions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AckSummary {
-    /// Bytes that are known to have been received only now.
+    /// Bytes newly known to be received.
     pub(crate) delivered: u32,
-    /// Round trips of what was sent once: of the first and of the last such byte.
+    /// Round trips of bytes that were sent once: of the first and of the last.
     pub(crate) rtt_first_ns: Option<u64>,
     pub(crate) rtt_last_ns: Option<u64>,
-    /// A retransmission turned out to have been unneeded.
+    /// A retransmission turned out to be spurious.
     pub(crate) spurious: bool,
-    /// When to look for losses again.
+    /// When to detect losses again.
     pub(crate) reorder_ns: Option<u64>,
-    /// Something that was sent once, before what was sent again, arrived.
+    /// Bytes that were sent once, before the retransmission, arrived.
     original: bool,
     reordered: bool,
 }
 
-/// Everything about losses.
+/// The state of loss detection and recovery.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     sent: SentLog,
@@ -127,8 +125,7 @@ fn is_before(stamp: u32, other: u32) -> bool {
 }
 
 impl AckSummary {
-    /// `overtaken`: something that lies behind it was known to have arrived before (RFC 8985, 6.2
-    /// step 3).
+    /// `overtaken`: bytes behind it arrived before (RFC 8985, 6.2 step 3).
     fn take(&mut self, part: Part, fresh: u32, overtaken: bool, point: Seq, now_ns: u64) {
         self.delivered += fresh;
         if part.retransmitted {
@@ -157,7 +154,7 @@ impl Recovery {
         }
     }
 
-    /// `first..end` was sent again.
+    /// `first..end` was retransmitted.
     pub(crate) fn resent(&mut self, snd_una: Seq, first: Seq, end: Seq, now_ns: u64) {
         self.count_out(end - first);
         self.sent.resend(snd_una, first, end, now_ns);
@@ -189,14 +186,14 @@ impl Recovery {
             .is_some_and(|scoreboard| scoreboard.sacked.covers(first, end))
     }
 
-    /// The pipe (RFC 6675, 4): bytes that are thought to be in the network.
+    /// The pipe (RFC 6675, 4): bytes estimated to be in the network.
     pub(crate) fn pipe(&self, snd_una: Seq, snd_nxt: Seq, mss: u32) -> u32 {
         let all = snd_nxt - snd_una;
         let gone = match &self.scoreboard {
             Some(scoreboard) => scoreboard.sacked.total() + scoreboard.lost.total(),
             None => 0,
         };
-        // Without SACK each duplicate acknowledgement stands for a segment that left.
+        // Without SACK each duplicate acknowledgement stands for a segment that left the network.
         let left = u32::from(self.dup_acks) * mss;
         all.saturating_sub(gone).saturating_sub(left)
     }
@@ -204,18 +201,18 @@ impl Recovery {
     /// The range to retransmit first.
     pub(crate) fn next_lost(&self) -> Option<(Seq, Seq)> {
         let scoreboard = self.scoreboard.as_ref()?;
-        // F-RTO, step 2: new data goes before.
+        // F-RTO, step 2: new data is sent first.
         (scoreboard.frto != Frto::Second).then(|| scoreboard.lost.first())?
     }
 
-    /// All was acknowledged. What is kept is at most how to undo a reduction.
+    /// All was acknowledged. Only the state to undo a reduction may stay.
     pub(crate) fn all_acknowledged(&mut self) {
         self.sent.clear();
         self.dup_acks = 0;
         self.tlp = None;
     }
 
-    /// Forgets everything: the connection is over.
+    /// Drops everything: the connection is over.
     pub(crate) fn clear(&mut self) {
         self.sent.clear();
         self.scoreboard = None;
@@ -266,14 +263,14 @@ impl Recovery {
         summary
     }
 
-    /// Finds out what was received, and keeps RACK's idea of time (RFC 8985, 6.2, steps 1 and 2).
+    /// Records the bytes received, and updates RACK's variables (RFC 8985, 6.2, steps 1 and 2).
     fn take_delivered(&mut self, ack: &Ack<'_>, summary: &mut AckSummary) {
         let now_ns = ack.now_ns;
         let mut newest: Option<Part> = None;
         let mut see = |part: Part| {
             // Step 2: an acknowledgement of a retransmission that comes too soon, or echoes an
-            // older timestamp, means the first sending. (What is out of order has no timestamp of
-            // its own.)
+            // older timestamp, is of the original transmission. (Segments out of order have no
+            // timestamp of their own.)
             let stamp = milliseconds(part.at_ns);
             let early = now_ns.saturating_sub(part.at_ns) < ack.min_rtt_ns
                 || (part.end.at_most(ack.ack)
@@ -298,7 +295,7 @@ impl Recovery {
                     None => part.end - part.first,
                 };
                 if fresh > 0 {
-                    // What was sent in one go is one part, of which some may be known already.
+                    // Bytes sent together are one part, of which some may be known already.
                     let overtaken = match (&*scoreboard, highest) {
                         (Some(scoreboard), Some(highest)) => {
                             let end = part.end.min(highest);
@@ -317,7 +314,7 @@ impl Recovery {
             }
         }
         for (first, end) in ack.blocks.iter().copied() {
-            // RFC 2018, 5: only what is in flight; the rest is a duplicate's, or nonsense.
+            // RFC 2018, 5: only blocks in flight; others report duplicates, or are invalid.
             if first.before(ack.ack) || end.after(ack.snd_nxt) || first.at_least(end) {
                 continue;
             }
@@ -346,26 +343,26 @@ impl Recovery {
         }
     }
 
-    /// Bytes that were reported and not acknowledged.
+    /// Bytes reported by SACK and not acknowledged.
     pub(crate) fn sacked(&self) -> u32 {
         self.scoreboard
             .as_ref()
             .map_or(0, |scoreboard| scoreboard.sacked.total())
     }
 
-    /// Whether what was sent earlier has arrived later, since the beginning.
+    /// Whether reordering was seen, since the beginning.
     pub(crate) fn reordering(&self) -> bool {
         self.reordering_seen
     }
 
-    /// Bytes that are lost and not sent again.
+    /// Bytes lost and not retransmitted.
     pub(crate) fn lost(&self) -> u32 {
         self.scoreboard
             .as_ref()
             .map_or(0, |scoreboard| scoreboard.lost.total())
     }
 
-    /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK. Gives the bytes that arrived (RFC
+    /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK. Returns the bytes that arrived (RFC
     /// 9937, 4): a segment for each duplicate, which isn't counted again when it is acknowledged.
     fn count_duplicates(&mut self, ack: &Ack<'_>, advanced: bool, delivered: u32) -> u32 {
         let head = (ack.ack, ack.snd_nxt.min(ack.ack + ack.mss));
@@ -382,7 +379,7 @@ impl Recovery {
             delivered.saturating_sub(counted)
         } else if ack.duplicate && ack.snd_nxt.after(ack.snd_una) {
             self.dup_acks = self.dup_acks.saturating_add(1);
-            // RFC 6582, 3.2 step 1: what was sent before the last recovery causes no other one.
+            // RFC 6582, 3.2 step 1: bytes sent before the last recovery begin no other one.
             if u32::from(self.dup_acks) == DUP_THRESH && self.phase == Phase::Open {
                 let scoreboard = self
                     .scoreboard
@@ -395,7 +392,7 @@ impl Recovery {
         }
     }
 
-    /// Recovery begins, goes on, or ends. `safe`: see [`Recovery::reduce`].
+    /// Begins, continues or ends a recovery. `safe`: see [`Recovery::reduce`].
     fn turn(
         &mut self,
         ack: &Ack<'_>,
@@ -416,7 +413,7 @@ impl Recovery {
             if let Some(scoreboard) = &mut self.scoreboard {
                 scoreboard.frto = Frto::Off;
                 if let Some(undo) = &mut scoreboard.undo {
-                    // One more flight: the report of a duplicate may come after all else.
+                    // One more flight: the report of a duplicate may come last.
                     undo.until = Some(ack.snd_nxt + 1);
                 }
             }
@@ -442,7 +439,7 @@ impl Recovery {
     /// began it.
     fn enter(&mut self, ack: &Ack<'_>, delivered: u32, control: &mut Control) {
         let flight = ack.snd_nxt - ack.ack;
-        // What had arrived before isn't delivered in this recovery.
+        // Bytes that arrived before aren't delivered in this recovery.
         let arrived = match &self.scoreboard {
             Some(scoreboard) if ack.sack => scoreboard.sacked.total(),
             _ => u32::from(self.dup_acks) * ack.mss,
@@ -470,8 +467,8 @@ impl Recovery {
         }
     }
 
-    /// The retransmission timer ran out (RFC 5681, 3.1; RFC 6298, 5.4; RFC 8985, 6.3): everything
-    /// that isn't known to have arrived is lost.
+    /// The retransmission timer expired (RFC 5681, 3.1; RFC 6298, 5.4; RFC 8985, 6.3): all bytes
+    /// that aren't known to have arrived are lost.
     pub(crate) fn timeout(&mut self, snd_una: Seq, snd_nxt: Seq, mss: u32, control: &mut Control) {
         let first = self.phase != Phase::Loss;
         let scoreboard = self
@@ -482,7 +479,7 @@ impl Recovery {
             .first()
             .is_some_and(|(lower, _)| lower.at_most(snd_una))
         {
-            // RFC 2018, 8: the peer has dropped what it had reported.
+            // RFC 2018, 8: the peer has reneged.
             scoreboard.sacked.clear();
         }
         scoreboard.lost.clear();
@@ -503,7 +500,7 @@ impl Recovery {
                 resent: false,
                 until: None,
             });
-            // RFC 5682, 3.1 step 1: not on top of another recovery.
+            // RFC 5682, 3.1 step 1: not during another recovery.
             scoreboard.frto = match self.phase {
                 Phase::Open => Frto::First,
                 _ => Frto::Off,
@@ -518,8 +515,8 @@ impl Recovery {
         self.tlp = None;
     }
 
-    /// A size of segments turned out not to pass: what is in flight is lost, without congestion
-    /// (RFC 8899, 4; RFC 1191, 6.5).
+    /// Segments are too large for the path: all bytes in flight are lost, without congestion (RFC
+    /// 8899, 4; RFC 1191, 6.5).
     pub(crate) fn too_big(&mut self, snd_una: Seq, snd_nxt: Seq) {
         let scoreboard = self
             .scoreboard
@@ -528,7 +525,7 @@ impl Recovery {
         scoreboard.mark_lost(snd_una, snd_nxt);
         scoreboard.judged = snd_nxt;
         if self.phase == Phase::Open {
-            // Repaired as after a timeout, but with the window as it is.
+            // As after a timeout, but with an unchanged window.
             self.phase = Phase::Loss;
             self.recovery_point = snd_nxt;
         }

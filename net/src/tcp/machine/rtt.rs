@@ -2,18 +2,18 @@
 
 use super::setup::Setup;
 
-/// The smallest round trip is forgotten after this time, so that a path that became longer is seen.
+/// Age after which the minimum is replaced, so that a longer path is detected.
 const MIN_WINDOW_NS: u64 = 300_000_000_000;
-/// Doublings of the timeout, at most.
+/// Maximum number of doublings of the timeout.
 const BACKOFF_MAX: u8 = 16;
 
 /// Estimates; nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rtt {
-    /// 0: nothing measured yet.
+    /// 0: no sample yet.
     srtt_ns: u64,
     rttvar_ns: u64,
-    /// The smallest one, and when it was measured.
+    /// The minimum, and when it was measured.
     min_rtt_ns: u64,
     min_rtt_at_ns: u64,
     /// Number of doublings of the timeout.
@@ -21,7 +21,7 @@ pub(crate) struct Rtt {
 }
 
 impl Rtt {
-    /// Takes a measurement; `flight` segments are in the network, each second of which gives one.
+    /// Takes a sample; `flight` segments are in the network, and every second one gives a sample.
     pub(crate) fn sample(&mut self, rtt_ns: u64, flight: u32, now_ns: u64) {
         let rtt = rtt_ns.max(1);
         if self.srtt_ns == 0 {
@@ -30,8 +30,8 @@ impl Rtt {
             self.rttvar_ns = rtt / 2;
             return self.update_min(rtt, now_ns);
         }
-        // RFC 6298, 2.3 has one sample for each round trip in mind; RFC 7323, appendix G: with n of
-        // them each weighs the nth part.
+        // RFC 6298, 2.3 assumes one sample for each round trip. RFC 7323, appendix G: of n samples
+        // each has an nth of the weight.
         let samples = u64::from((flight / 2).clamp(1, 1 << 16));
         let error = self.srtt_ns.abs_diff(rtt);
         let (beta, alpha) = (4 * samples, 8 * samples);
@@ -50,17 +50,16 @@ impl Rtt {
         }
     }
 
-    /// SRTT; `None` before the first measurement.
+    /// `None` before the first sample.
     pub(crate) fn srtt_ns(&self) -> Option<u64> {
         (self.srtt_ns != 0).then_some(self.srtt_ns)
     }
 
-    /// RTTVAR.
     pub(crate) fn rttvar_ns(&self) -> u64 {
         self.rttvar_ns
     }
 
-    /// The smallest round trip of the last minutes; 0 before the first measurement.
+    /// The minimum of the last minutes; 0 before the first sample.
     pub(crate) fn min_rtt_ns(&self) -> u64 {
         self.min_rtt_ns
     }
@@ -80,12 +79,12 @@ impl Rtt {
         (self.rto_base_ns(setup) << self.backoff.min(BACKOFF_MAX)).min(setup.rto_max_ns)
     }
 
-    /// RFC 6298, 5.5: the timer ran out.
+    /// RFC 6298, 5.5: the timer expired.
     pub(crate) fn back_off(&mut self) {
         self.backoff = (self.backoff + 1).min(BACKOFF_MAX);
     }
 
-    /// The peer answers: the next timeout is a first one.
+    /// The peer has answered: the backoff ends.
     pub(crate) fn reset_backoff(&mut self) {
         self.backoff = 0;
     }

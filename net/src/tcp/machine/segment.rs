@@ -57,12 +57,12 @@ pub(crate) struct Segment<'a> {
     pub(crate) source_port: u16,
     pub(crate) destination_port: u16,
     pub(crate) seq: Seq,
-    /// Means something only with [`Flags::ACK`].
+    /// Valid only with [`Flags::ACK`].
     pub(crate) ack: Seq,
     pub(crate) flags: Flags,
     /// As in the header: not scaled.
     pub(crate) window: u16,
-    /// Means something only with [`Flags::URG`]: how far behind `seq` urgent data ends.
+    /// Valid only with [`Flags::URG`]: offset of the end of urgent data from `seq`.
     pub(crate) urgent: u16,
     pub(crate) options: Options,
     pub(crate) payload: &'a [u8],
@@ -73,8 +73,8 @@ pub(crate) struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// Reads the TCP part of a packet. `None` if the header is cut short or its length is
-    /// impossible (RFC 9293, 3.1). The reserved bits are ignored.
+    /// Parses the TCP part of a packet. `None` if the header is truncated or its length is invalid
+    /// (RFC 9293, 3.1). The reserved bits are ignored.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Segment<'a>> {
         let header: &[u8; HEADER] = bytes.first_chunk()?;
         let [
@@ -146,8 +146,8 @@ pub(crate) struct Header {
     /// As in the header: scaled.
     pub(crate) window: u16,
     pub(crate) options: Options,
-    /// Payload bytes of each segment on the wire. A payload that is larger is to be cut into pieces
-    /// of this size; 0 if there is no payload.
+    /// Payload bytes of each segment on the wire; a larger payload is to be segmented. 0 if there
+    /// is no payload.
     pub(crate) segment_size: u16,
     /// With [`Flags::URG`].
     pub(crate) urgent: u16,
@@ -175,7 +175,7 @@ impl Header {
         })
     }
 
-    /// Writes the header with a checksum of zero; gives its length, `None` if `out` is too short
+    /// Writes the header with a checksum of zero; returns its length, `None` if `out` is too short
     /// (60 bytes always suffice).
     pub(crate) fn write(&self, source: u16, destination: u16, out: &mut [u8]) -> Option<usize> {
         let mut options = [0; OPTIONS_MAX];

@@ -28,7 +28,7 @@ struct Chunk {
     /// The sequence number after its last byte.
     end: Seq,
     bytes: Bytes,
-    /// As it was taken: what `bytes` says is only looked at.
+    /// Its length when it was queued, whatever `bytes` returns later.
     len: u32,
 }
 
@@ -93,7 +93,7 @@ impl SendQueue {
         }
     }
 
-    /// Copies bytes to the end; gives how many (fewer only if memory is scarce).
+    /// Appends a copy of bytes; returns how many (fewer only if memory is scarce).
     pub(crate) fn append(&mut self, budget: &mut dyn Budget, mut bytes: &[u8]) -> usize {
         let mut done = 0;
         if let Some((block, end, len)) = self.open_block() {
@@ -147,9 +147,9 @@ impl SendQueue {
         done
     }
 
-    /// Appends bytes that stay where they are; false if the budget is used up. The first are taken
-    /// all the same, since no acknowledgement would tell when to try again; their memory is the
-    /// program's in any case.
+    /// Appends bytes without copying them; false if the budget is used up. An empty queue accepts
+    /// them in any case, since no acknowledgement would say when to try again; their memory is the
+    /// program's.
     pub(crate) fn append_shared(
         &mut self,
         budget: &mut dyn Budget,
@@ -167,7 +167,7 @@ impl SendQueue {
         true
     }
 
-    /// Everything before `una` was acknowledged: its memory is given back.
+    /// Frees the memory of everything before `una`, which was acknowledged.
     pub(crate) fn release(&mut self, budget: &mut dyn Budget, una: Seq) {
         self.release_until(budget, una, true);
     }
@@ -203,7 +203,7 @@ impl SendQueue {
         }
     }
 
-    /// Forgets everything.
+    /// Drops everything.
     pub(crate) fn clear(&mut self, budget: &mut dyn Budget) {
         self.release_until(budget, self.end, false);
     }
@@ -223,8 +223,8 @@ impl SendQueue {
         piece.bytes.bytes().get(skip..skip + len as usize)
     }
 
-    /// The bytes from `seq` on, at most `len`, in pieces; gives their number and the bytes, which
-    /// are fewer if there are too many pieces.
+    /// The bytes from `seq` on, at most `len`, in pieces; returns the number of pieces and of
+    /// bytes, which are fewer if there are too many pieces.
     pub(crate) fn slices<'a>(
         &'a self,
         seq: Seq,
@@ -240,7 +240,7 @@ impl SendQueue {
             let first = piece.end - piece.len;
             let skip = (seq + done).beyond(first).min(piece.len);
             let most = (piece.len - skip).min(len - done);
-            // A shared buffer that has become shorter gives what it has; the rest is never sent.
+            // Of a shared buffer that has become shorter the rest is never sent.
             let all = piece.bytes.bytes();
             let bytes = all
                 .get(skip as usize..(skip + most) as usize)

@@ -4,8 +4,8 @@ use alloc::collections::VecDeque;
 
 use super::seq::Seq;
 
-/// Records, at most; beyond that, what is sent counts as sent with what was sent last, and
-/// retransmissions are noted for more bytes than were sent.
+/// Maximum number of records. Beyond it new bytes get the time of the last record, and
+/// retransmissions are recorded for more bytes than were sent.
 const MAX_RECORDS: usize = 8192;
 /// Records whose memory is kept while nothing is in flight.
 const KEPT: usize = 8;
@@ -47,7 +47,7 @@ impl SentLog {
         }
     }
 
-    /// Forgets everything.
+    /// Drops everything.
     pub(crate) fn clear(&mut self) {
         self.records.clear();
         if self.records.capacity() > KEPT {
@@ -55,7 +55,7 @@ impl SentLog {
         }
     }
 
-    /// Forgets what lies between `una` and `ack`, and tells about it.
+    /// Removes the parts between `una` and `ack`, and calls `f` with each.
     pub(crate) fn acknowledge(&mut self, una: Seq, ack: Seq, mut f: impl FnMut(Part)) {
         let mut first = una;
         while let Some(record) = self.records.front().copied()
@@ -84,7 +84,7 @@ impl SentLog {
             .partition_point(|record| record.end.at_most(seq))
     }
 
-    /// Tells about `first..end`, in order, until `f` says false.
+    /// Calls `f` with the parts of `first..end`, in order, until it returns false.
     pub(crate) fn visit(&self, first: Seq, end: Seq, mut f: impl FnMut(Part) -> bool) {
         let mut at = first;
         for record in self
@@ -108,7 +108,7 @@ impl SentLog {
         }
     }
 
-    /// `first..end` was sent again. `una`: where the first record begins.
+    /// `first..end` was retransmitted. `una`: where the first record begins.
     pub(crate) fn resend(&mut self, una: Seq, first: Seq, end: Seq, now_ns: u64) {
         let mut at = self.find(first);
         let begin = match at

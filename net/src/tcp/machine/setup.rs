@@ -26,9 +26,9 @@ pub struct Options {
     /// How long an acknowledgement may wait, in nanoseconds, at most 499 ms; 0: each segment is
     /// acknowledged at once (RFC 5681, 4.2).
     pub delayed_ack_ns: u64,
-    /// The largest segment, in bytes of payload without options, both ways: 88 at least, and never
-    /// more than the interface carries; 0: what the path carries. Set later, it can only make what
-    /// is sent smaller.
+    /// The largest segment, in bytes of payload without options, both ways: at least 88, and at
+    /// most what the interface carries; 0: what the path carries. Set later, it can only make sent
+    /// segments smaller.
     pub mss: u16,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Setup {
     pub(crate) scaling: bool,
     /// Whether a user timeout that is set is sent to the peer (`ENABLED` of RFC 5482, 3.1).
     pub(crate) tell_timeout: bool,
-    /// Whether congestion marks are asked for (RFC 3168); a peer that asks for them gets them.
+    /// Whether to request ECN (RFC 3168). A peer's request is always accepted.
     pub(crate) ecn: bool,
     pub(crate) congestion: Congestion,
     /// Whether segments are spread over the round-trip time.
@@ -110,15 +110,15 @@ pub(crate) struct Setup {
     /// Small segments aren't held back (`TCP_NODELAY`; RFC 9293, 3.7.4).
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Keepalive>,
-    /// How long data may stay unacknowledged, 0 for ever (RFC 5482; RFC 9293, 3.8.3).
+    /// How long data may stay unacknowledged; 0: unlimited (RFC 5482; RFC 9293, 3.8.3).
     pub(crate) user_timeout_ns: u64,
     /// How long the handshake may take.
     pub(crate) handshake_timeout_ns: u64,
     /// How long an acknowledgement may wait; less than 500 ms (RFC 9293, 3.8.6.3).
     pub(crate) delayed_ack_ns: u64,
-    /// The retransmission timeout before anything was measured (RFC 6298, 2.1: one second).
+    /// The retransmission timeout before the first sample (RFC 6298, 2.1: one second).
     pub(crate) rto_initial_ns: u64,
-    /// Its least and largest value.
+    /// Its minimum and maximum.
     pub(crate) rto_min_ns: u64,
     pub(crate) rto_max_ns: u64,
     /// The receive window at first and at most, in bytes.
@@ -127,7 +127,7 @@ pub(crate) struct Setup {
     /// Limit of bytes written and not acknowledged, initially and at most.
     pub(crate) send_initial: u32,
     pub(crate) send_max: u32,
-    /// How long TIME-WAIT lasts if the machine keeps it itself (2 MSL).
+    /// Duration of TIME-WAIT in the machine itself (2 MSL).
     pub(crate) time_wait_ns: u64,
 }
 
@@ -165,8 +165,8 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// The shift of the windows that this end offers (RFC 7323, 2.3): the least with which
-    /// [`Setup::receive_max`] can be said.
+    /// The shift of the windows that this end offers (RFC 7323, 2.3): the smallest that can express
+    /// [`Setup::receive_max`].
     pub(crate) fn window_scale(&self) -> u8 {
         scale_for(self.receive_max)
     }

@@ -3,7 +3,7 @@
 /// The state of a connection (RFC 9293, 3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum State {
-    /// SYN sent, nothing heard.
+    /// SYN sent, nothing received.
     SynSent,
     /// SYN received and answered, the answer not acknowledged yet.
     SynReceived,
@@ -19,14 +19,14 @@ pub(crate) enum State {
     Closing,
     /// FIN received, then ours sent, not acknowledged.
     LastAck,
-    /// Both ends are done; what comes late is answered.
+    /// Both ends have finished; late segments are answered.
     TimeWait,
-    /// Over.
+    /// The connection is over.
     Closed,
 }
 
 impl State {
-    /// Both SYN are acknowledged, and the connection isn't over.
+    /// Both SYNs are acknowledged, and the connection isn't over.
     pub(crate) fn is_synchronized(self) -> bool {
         !matches!(self, State::SynSent | State::SynReceived | State::Closed)
     }

@@ -27,8 +27,8 @@ pub(crate) trait Emit {
     /// into segments; 0 if it doesn't: then none is larger than [`Header::segment_size`].
     fn max_segment(&self) -> usize;
 
-    /// Sends a segment with the payload that the pieces make together. `false`: there is no room
-    /// (or no neighbor's address yet), nothing was sent, and it is asked for again later.
+    /// Sends a segment whose payload is the pieces together. `false`: there is no room (or no
+    /// neighbor's address yet), nothing was sent, and the segment comes again later.
     fn segment(&mut self, header: &Header, payload: &[&[u8]]) -> bool;
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct TimeWaitState {
     /// The last window offered, as in a header, and its shift.
     pub(crate) window: u16,
     pub(crate) scale: u8,
-    /// If timestamps were agreed on: TS.Recent, and the offset of ours from the clock of
+    /// If timestamps were negotiated: TS.Recent, and the offset of ours from the clock of
     /// milliseconds.
     pub(crate) timestamps: Option<(u32, u32)>,
 }
@@ -83,7 +83,8 @@ pub(crate) struct Machine {
     pub(super) setup: Setup,
     /// Why the connection failed.
     pub(super) error: Option<Error>,
-    /// An ICMP error that doesn't end the connection: the reason, if it ends (RFC 9293, 3.9.2.2).
+    /// An ICMP error that doesn't end the connection, reported if it fails later (RFC 9293,
+    /// 3.9.2.2).
     pub(super) soft_error: Option<Error>,
     /// Segments to send with the next turn: bits of [`due`].
     pub(super) due: u8,
@@ -104,7 +105,7 @@ pub(crate) struct Machine {
     /// The end of the last segment that was smaller than it could be (Minshall's variant of Nagle's
     /// rule).
     pub(super) snd_sml: Seq,
-    /// The largest segment that the peer announced; 0 before its SYN.
+    /// The MSS that the peer announced; 0 before its SYN.
     pub(super) peer_mss: u16,
     pub(super) send_queue: SendQueue,
     pub(super) send_buffer_limit: u32,
@@ -134,11 +135,11 @@ pub(crate) struct Machine {
     pub(super) irs: Seq,
     pub(super) rcv_nxt: Seq,
     pub(super) rcv_wnd: Window,
-    /// The size of the peer's segments, as far as seen.
+    /// The size of the peer's segments, as observed.
     pub(super) rcv_mss: u16,
     pub(super) receive_buffer: ReceiveBuffer,
     pub(super) fin_received: bool,
-    /// The sequence number of the peer's FIN, if it came, in order or not.
+    /// The sequence number of the peer's FIN, once received, in order or not.
     pub(super) rcv_fin_seq: Option<Seq>,
     /// Bytes received since the last acknowledgement was sent.
     pub(super) ack_pending: u32,
@@ -147,12 +148,12 @@ pub(crate) struct Machine {
     /// A duplicate to be reported with the next acknowledgement (RFC 2883).
     pub(super) pending_dsack: Option<(Seq, Seq)>,
     pub(super) challenge_limit: OwnLimit,
-    /// When the peer was last heard, and keep-alives since then.
+    /// When the last segment came, and keep-alives sent since.
     pub(super) last_heard_ns: u64,
     pub(super) keepalive_probes: u8,
     pub(super) urgent: Urgent,
 
-    // Options that both ends agreed on.
+    // Negotiated options.
     pub(super) window_scaling: bool,
     pub(super) sack_permitted: bool,
     pub(super) timestamps_enabled: bool,
@@ -166,7 +167,7 @@ pub(crate) struct Machine {
     pub(super) orphan: bool,
     /// Bytes were unread when it was closed, or came later.
     pub(super) unread_at_close: bool,
-    /// It was reset when only the acknowledgement of our FIN was missing.
+    /// It was reset while only the acknowledgement of our FIN was missing.
     pub(super) complete: bool,
 
     // Counters.
@@ -271,9 +272,8 @@ impl Machine {
         machine
     }
 
-    /// A connection whose SYN was answered by a cookie, [`Setup::iss`], and comes to be with the
-    /// peer's acknowledgement of it. That one is to be given to [`Machine::input`] afterwards,
-    /// for its window and its data.
+    /// A connection whose SYN was answered by a cookie, [`Setup::iss`], and that begins with the
+    /// peer's acknowledgement. Pass that to [`Machine::input`] afterwards, for its window and data.
     pub(crate) fn accept_cookie(
         setup: &Setup,
         negotiated: Negotiated,
@@ -297,15 +297,15 @@ impl Machine {
         machine
     }
 
-    /// The handshake that led to [`Machine::accept_cookie`] took so long, from our SYN to its
-    /// acknowledgement: the first measurement of the round trip (RFC 6298, 2.2).
+    /// Takes the duration of the handshake before [`Machine::accept_cookie`], from our SYN to its
+    /// acknowledgement: the first sample of the round trip (RFC 6298, 2.2).
     pub(crate) fn handshake_took(&mut self, rtt_ns: u64, now_ns: u64) {
         self.rtt.sample(rtt_ns, 1, now_ns);
         self.rcv_wnd.rtt(rtt_ns);
     }
 
-    /// The handshake that led to [`Machine::accept_cookie`] needed more than one answer of ours.
-    /// To be called before the peer's acknowledgement is given to [`Machine::input`].
+    /// In the handshake before [`Machine::accept_cookie`] our SYN was retransmitted. Call this
+    /// before the peer's acknowledgement is passed to [`Machine::input`].
     pub(crate) fn handshake_repeated(&mut self) {
         self.syns_sent = 2;
     }
@@ -336,10 +336,10 @@ impl Machine {
         negotiated
     }
 
-    /// Applies what both SYN agree on.
+    /// Applies the negotiated options.
     pub(super) fn negotiate(&mut self, negotiated: &Negotiated, now_ns: u64) {
-        // RFC 9293, 3.7.1: no segment is larger than the peer wants, whatever the path carries. A
-        // peer that wants segments of a few bytes gets them no smaller than 64.
+        // RFC 9293, 3.7.1: no segment is larger than the peer's MSS, whatever the path carries. An
+        // MSS below 64 counts as 64.
         let most = self.setup.mss.min(negotiated.mss.max(64));
         let path = self.setup.path_mss;
         self.pmtu = Pmtu::new(most, path, self.setup.ip_header, now_ns);
@@ -371,7 +371,7 @@ impl Machine {
         ((now_ns / 1_000_000) as u32).wrapping_add(self.setup.timestamp_offset)
     }
 
-    /// Bytes that are thought to be in the network.
+    /// The pipe (RFC 6675, 4).
     pub(super) fn pipe(&self) -> u32 {
         self.recovery.pipe(self.snd_una, self.snd_nxt, self.mss())
     }
@@ -381,7 +381,7 @@ impl Machine {
         self.snd_una != self.snd_nxt
     }
 
-    /// Reads something of each cache line; what it gives means nothing.
+    /// Reads from each cache line; the result means nothing.
     pub(crate) fn warm(&self) -> u64 {
         self.setup.user_timeout_ns
             ^ self.setup.time_wait_ns
@@ -413,12 +413,12 @@ impl Machine {
         self.due != 0
     }
 
-    /// Whether that is more than an acknowledgement, as far as is known.
+    /// Whether that is probably more than an acknowledgement.
     pub(crate) fn wants_data(&self) -> bool {
         self.due & due::DATA != 0
     }
 
-    /// When [`Machine::timer`] is to be called.
+    /// When to call [`Machine::timer`].
     pub(crate) fn deadline_ns(&self) -> Option<u64> {
         let next = self.timers.next();
         (next != OFF).then_some(next)
@@ -439,7 +439,7 @@ impl Machine {
         self.fin_sent && self.snd_una == self.send_queue.end() + 1
     }
 
-    /// A read gives bytes, the end of input or an error. False before the connection is
+    /// Whether a read returns bytes, the end of input or an error. False before the connection is
     /// established.
     pub(crate) fn readable(&self) -> bool {
         self.receive_buffer.len() > 0 || self.fin_received || self.state == State::Closed
@@ -451,8 +451,8 @@ impl Machine {
         self.fin_received && self.receive_buffer.len() == 0
     }
 
-    /// Reading ends well although it failed: all that the peer sent was received, and it has all
-    /// that was sent.
+    /// Although the connection failed, all data of the peer was received, and the peer has
+    /// acknowledged all of ours.
     pub(crate) fn complete(&self) -> bool {
         self.complete
     }
@@ -468,7 +468,7 @@ impl Machine {
         self.state == State::Closed && self.due & (due::RESET | due::REFUSAL) == 0
     }
 
-    /// In TIME-WAIT, once the peer's FIN was acknowledged: what a record needs.
+    /// In TIME-WAIT, once the peer's FIN was acknowledged: the state for a record.
     pub(crate) fn time_wait(&self) -> Option<TimeWaitState> {
         if self.state != State::TimeWait || self.due & due::ACK != 0 {
             return None;
@@ -484,7 +484,7 @@ impl Machine {
         })
     }
 
-    /// Timeouts in a row since the peer was heard.
+    /// Timeouts in a row since the peer's last answer.
     pub(crate) fn unheard(&self) -> u8 {
         self.rtt.backoff()
     }

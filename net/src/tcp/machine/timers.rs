@@ -10,7 +10,7 @@ pub(crate) struct Timers {
     pub(crate) retransmit: u64,
     /// Tail loss probe (RFC 8985, 7).
     pub(crate) probe: u64,
-    /// Segments may have been lost, or came late (RFC 8985, 6.2).
+    /// Reordering timer: segments are lost or late (RFC 8985, 6.2).
     pub(crate) reorder: u64,
     /// The peer's window is closed, or too small to be used (RFC 9293, 3.8.6.1 and 3.8.6.2.1).
     pub(crate) persist: u64,
@@ -64,7 +64,7 @@ impl Timers {
         self.user = OFF;
     }
 
-    /// Whether `timer` has run out; it is off then.
+    /// Whether `timer` has expired; if so, it is off afterwards.
     pub(crate) fn expired(timer: &mut u64, now_ns: u64) -> bool {
         let expired = *timer <= now_ns;
         if expired {

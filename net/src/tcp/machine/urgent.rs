@@ -1,10 +1,9 @@
-//! Urgent data (RFC 9293, 3.8.5; RFC 6093): a pointer that hurries the reader. Its bytes are data
-//! like others: nothing is taken out of the stream.
+//! Urgent data (RFC 9293, 3.8.5; RFC 6093): a pointer. The urgent bytes stay in the stream.
 
 use super::segment::{Flags, Header, Segment};
 use super::seq::Seq;
 
-/// Both directions' pointers: to the byte after the urgent ones.
+/// The urgent pointers of both directions: to the byte after the urgent ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Urgent {
     rcv_up: Option<Seq>,
@@ -13,8 +12,8 @@ pub(super) struct Urgent {
     pub(super) snd_up: Option<Seq>,
 }
 
-/// A pointer that was read past is kept for as long as bytes may be pushed back behind it, and no
-/// longer: half of all numbers further on it would lie ahead again.
+/// A pointer that was read past is kept while bytes may be pushed back behind it, and no longer:
+/// half of all sequence numbers later it would lie ahead again.
 const KEPT: u32 = 1 << 29;
 
 impl Urgent {
@@ -29,28 +28,27 @@ impl Urgent {
         }
     }
 
-    /// How many bytes from `read` on are to be read, or still to come, up to the end of the urgent
-    /// ones (MUST-33).
+    /// Bytes from `read` to the end of the urgent ones, received or not (MUST-33).
     pub(super) fn left(&self, read: Seq) -> u32 {
         self.rcv_up.map_or(0, |end| end.beyond(read))
     }
 
-    /// Bytes before `read` were read: a pointer far behind is forgotten.
+    /// Bytes before `read` were read: drops a pointer far behind.
     pub(super) fn read_past(&mut self, read: Seq) {
         self.rcv_up = self.rcv_up.filter(|end| read.beyond(*end) <= KEPT);
     }
 
-    /// Whether the pointer has moved on since this was last asked (MUST-32).
+    /// Whether the pointer has advanced since the last call (MUST-32).
     pub(super) fn take_news(&mut self) -> bool {
         core::mem::take(&mut self.news)
     }
 
-    /// SND.UNA moved on: a pointer that was acknowledged is over.
+    /// SND.UNA advanced: drops an acknowledged pointer.
     pub(super) fn acknowledged(&mut self, snd_una: Seq) {
         self.snd_up = self.snd_up.filter(|end| end.after(snd_una));
     }
 
-    /// Whether the pointer is to be sent: it differs from segment to segment.
+    /// Whether to send the pointer, which differs from segment to segment.
     pub(super) fn is_due(&self, snd_una: Seq) -> bool {
         self.snd_up.is_some_and(|end| end.after(snd_una))
     }
@@ -61,7 +59,7 @@ impl Urgent {
             && end.after(header.seq)
         {
             header.flags = header.flags | Flags::URG;
-            // What is further away shows later.
+            // A pointer further ahead comes with a later segment.
             header.urgent = (end - header.seq).min(0xffff) as u16;
         }
     }

@@ -1,5 +1,5 @@
-//! The receive window: what is offered, and how it grows with what the application takes in a round
-//! trip (dynamic right-sizing).
+//! The receive window. It grows with the bytes that the application reads in a round trip (dynamic
+//! right-sizing).
 
 use super::budget::{GUARANTEED, Pressure};
 use super::seq::Seq;
@@ -23,17 +23,17 @@ pub(crate) struct Window {
     limit: u32,
     max: u32,
     initial: u32,
-    /// Shift of what is sent; 0 unless both ends scale.
+    /// Shift of the windows sent; 0 unless both ends scale.
     pub(crate) scale: u8,
-    /// The peer's segments, as seen.
+    /// Size of the peer's segments, as observed.
     pub(crate) mss: u16,
-    /// Bytes taken by the application since `since_ns`, and in the round before.
+    /// Bytes read by the application since `since_ns`, and in the round before.
     taken: u32,
     taken_before: u32,
     since_ns: u64,
-    /// The round-trip time as the receiver sees it; 0: unknown.
+    /// The round-trip time as measured by the receiver; 0: unknown.
     rtt_ns: u64,
-    /// A window's worth of data is waited for, from this time on, to measure it.
+    /// End and start of a measurement, which waits for a window of data.
     measure: Option<(Seq, u64)>,
 }
 
@@ -69,8 +69,8 @@ impl Window {
         self.initial = self.initial.min(self.max);
     }
 
-    /// Changes what may wait for the application at most, as far as the agreed scale allows. What
-    /// was offered stays offered.
+    /// Changes the maximum of bytes that wait for the application, as far as the negotiated scale
+    /// allows. An offered window is never taken back.
     pub(crate) fn set_max(&mut self, max: u32) {
         let most = u32::from(u16::MAX) << self.scale;
         self.max = max.clamp(GUARANTEED as u32, most);
@@ -83,7 +83,7 @@ impl Window {
         self.limit
     }
 
-    /// Bytes that the peer may still send, as it was told.
+    /// Bytes of the offered window that the peer may still send.
     pub(crate) fn offered(&self, next: Seq) -> u32 {
         self.edge.beyond(next)
     }
@@ -124,19 +124,18 @@ impl Window {
         (self.offered(next) >> self.scale).min(u32::from(u16::MAX)) as u16
     }
 
-    /// Whether the application has made so much room that the peer is to be told: what is offered
-    /// is less than half of what could be.
+    /// Whether to send a window update: less than half of the possible window is offered.
     pub(crate) fn wants_update(&self, next: Seq, unread: u32) -> bool {
         let could = self.wanted(next, unread).beyond(next);
         let offered = self.offered(next);
         could > offered && offered <= could / 2
     }
 
-    /// A round trip as seen from this end, by timestamps or by the handshake.
+    /// Takes a sample of the round trip, by timestamps or by the handshake.
     pub(crate) fn rtt(&mut self, rtt_ns: u64) {
         let rtt_ns = rtt_ns.max(1);
-        // It includes the time for which the peer had nothing to send: the smallest counts, and a
-        // longer path is believed slowly.
+        // It includes the time for which the peer had nothing to send: the minimum counts, and it
+        // rises slowly.
         self.rtt_ns = if self.rtt_ns == 0 || rtt_ns < self.rtt_ns {
             rtt_ns
         } else {
@@ -156,8 +155,8 @@ impl Window {
         }
     }
 
-    /// The application took `bytes`. In each round trip the window grows to a little more than
-    /// twice what the application took in the last one. The peer's slow start is never limited, and
+    /// The application read `bytes`. In each round trip the window grows to a little more than
+    /// twice the bytes read in the last one. The peer's slow start is never limited, and
     /// a slow reader keeps a small window.
     pub(crate) fn consumed(&mut self, bytes: u32, pressure: Pressure, now_ns: u64) {
         self.taken = self.taken.saturating_add(bytes);

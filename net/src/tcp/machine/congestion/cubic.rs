@@ -1,6 +1,6 @@
 //! CUBIC (RFC 9438) in whole numbers: bytes and milliseconds. C = 0.4 segments/s³, β = 0.7.
 
-/// Times beyond this change nothing that matters, and the cube still fits.
+/// Largest time since the epoch: its cube fits 64 bits.
 const T_MAX_MS: u64 = 100_000;
 const MS: u64 = 1_000_000;
 
@@ -93,7 +93,7 @@ impl Cubic {
     /// The threshold after a loss (4.6, 4.7).
     pub(super) fn reduce(&mut self, cwnd: u32, mss: u32) -> u32 {
         self.cwnd_prior = cwnd;
-        // Fast convergence; a segment less is no sign of another flow.
+        // Fast convergence; one segment less doesn't show another flow.
         self.w_max = if cwnd.saturating_add(mss) < self.w_max {
             (u64::from(cwnd) * 17 / 20) as u32
         } else {

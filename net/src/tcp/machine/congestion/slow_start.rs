@@ -19,12 +19,12 @@ pub(super) struct SlowStart {
     /// The smallest one when conservative slow start began; it ends if round trips fall below.
     css_baseline_min_rtt_ns: u64,
     rtt_sample_count: u8,
-    /// Rounds of conservative slow start that are left; 0: not in it.
+    /// Remaining rounds of conservative slow start (CSS); 0: not in it.
     css_rounds: u8,
 }
 
 impl SlowStart {
-    /// Takes a round trip; whether slow start is over.
+    /// Takes a sample; returns whether slow start is over.
     pub(super) fn sample(&mut self, rtt_ns: u64, una: Seq, next: Seq) -> bool {
         if self.window_end.is_none_or(|end| una.at_least(end)) {
             if self.window_end.is_some() && self.css_rounds > 0 {

@@ -4,8 +4,8 @@ use super::super::congestion::Control;
 use super::{Ack, Phase, Recovery};
 
 impl Recovery {
-    /// Whether the next segment must leave even though the window is full: the first one of a
-    /// recovery (RFC 9937, 4).
+    /// Whether to send the next segment although the window is full: the first one of a recovery
+    /// (RFC 9937, 4).
     pub(crate) fn forced(&self) -> bool {
         self.phase == Phase::Recovery
             && self
@@ -14,8 +14,8 @@ impl Recovery {
                 .is_some_and(|scoreboard| scoreboard.prr.out == 0)
     }
 
-    /// RFC 9937, 4: how much may leave for what arrived. `safe` (SafeACK): SND.UNA moved on, and no
-    /// other loss showed.
+    /// RFC 9937, 4: sets the window by the bytes delivered. `safe` (SafeACK): SND.UNA advanced, and
+    /// no further loss was detected.
     pub(super) fn reduce(
         &mut self,
         ack: &Ack<'_>,
@@ -34,14 +34,14 @@ impl Recovery {
             let share = share.div_ceil(u64::from(prr.recover_fs)) as u32;
             share.saturating_sub(prr.out)
         } else {
-            // Conservation of packets; slow start back to the threshold while all goes well.
+            // Packet conservation; slow start up to `ssthresh` while no further loss shows.
             let mut limit = prr.delivered.saturating_sub(prr.out).max(delivered);
             if safe {
                 limit = limit.saturating_add(ack.mss);
             }
             limit.min(control.ssthresh - pipe)
         };
-        // The first retransmission leaves at once.
+        // The first retransmission is sent at once.
         let quota = if prr.out == 0 {
             quota.max(ack.mss)
         } else {

@@ -1,15 +1,14 @@
-//! RACK (RFC 8985, 6): what was sent before something that arrived, and is late, is lost.
+//! RACK (RFC 8985, 6): bytes are lost if bytes sent later have arrived, and they are late.
 
 use super::super::congestion::Control;
 use super::super::seq::Seq;
 use super::{Ack, AckSummary, DUP_THRESH, Phase, Recovery};
 
-/// Recoveries for which a reordering window stays widened (RFC 8985, 6.2).
+/// Recoveries for which the reordering window stays widened (RFC 8985, 6.2).
 pub(super) const REO_WND_PERSIST: u8 = 16;
 
 impl Recovery {
-    /// RFC 8985, 6.2 step 4: the reordering window grows where retransmissions turn out to be
-    /// duplicates.
+    /// RFC 8985, 6.2 step 4: DSACK widens the reordering window.
     pub(super) fn widen(&mut self, ack: &Ack<'_>, dsack: Option<(Seq, Seq)>) {
         if self
             .dsack_round
@@ -36,8 +35,7 @@ impl Recovery {
         (quarter.saturating_mul(u64::from(self.widened) + 1)).min(ack.srtt_ns)
     }
 
-    /// RFC 8985, 6.2 step 5: marks what was sent before something that arrived, and is late. When
-    /// to look again.
+    /// RFC 8985, 6.2 step 5: marks losses. Returns when to detect again.
     pub(crate) fn detect(&mut self, ack: &Ack<'_>) -> Option<u64> {
         let window = self.rack_rtt_ns + self.reo_wnd_ns(ack);
         let (rack_xmit_ns, rack_end_seq) = (self.rack_xmit_ns, self.rack_end_seq);
@@ -45,7 +43,7 @@ impl Recovery {
         let mut next: Option<u64> = None;
         let mut judged = scoreboard.judged.max(ack.ack);
         let from = judged;
-        // Those that were sent once, in the order in which they were.
+        // Parts that were sent once, in order of their times.
         self.sent.visit(from, ack.snd_nxt, |part| {
             if part.retransmitted {
                 judged = part.end;
@@ -71,7 +69,7 @@ impl Recovery {
             end == part.end
         });
         scoreboard.judged = judged;
-        // Those that were sent again.
+        // Retransmissions.
         while let Some(resent) = scoreboard.resent.front().copied() {
             let before = resent.at_ns < rack_xmit_ns
                 || (resent.at_ns == rack_xmit_ns && resent.end.before(rack_end_seq));
@@ -93,7 +91,7 @@ impl Recovery {
         next
     }
 
-    /// A loss was found by the clock, not by an acknowledgement.
+    /// The reordering timer expired.
     pub(crate) fn on_timer(&mut self, ack: &Ack<'_>, control: &mut Control) -> Option<u64> {
         let next = self.detect(ack);
         self.turn(ack, false, &AckSummary::default(), false, control);

@@ -1,4 +1,4 @@
-//! The scoreboard: what is known of a flight that isn't simply in order (RFC 6675, 3).
+//! The scoreboard of a flight with losses or reordering (RFC 6675, 3).
 
 use alloc::collections::VecDeque;
 
@@ -6,18 +6,18 @@ use super::super::congestion::Saved;
 use super::super::ranges::Ranges;
 use super::super::seq::Seq;
 
-/// F-RTO (RFC 5682): what is awaited after a timeout.
+/// The state of F-RTO after a timeout (RFC 5682).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Frto {
     #[default]
     Off,
-    /// The first acknowledgement after the head was sent again.
+    /// Waits for the first acknowledgement after the head was retransmitted.
     First,
-    /// It came: two segments of new data are sent, and the next one decides.
+    /// It came: two segments of new data are sent, and the next acknowledgement decides.
     Second,
 }
 
-/// A retransmission, in the order in which they were made.
+/// A retransmission.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resent {
     pub(super) first: Seq,
@@ -31,14 +31,13 @@ pub(super) struct Undo {
     pub(super) saved: Saved,
     /// SND.UNA when it was made.
     pub(super) snd_una: Seq,
-    /// The timestamp of the first retransmission, until an acknowledgement tells whether it was
-    /// needed.
+    /// The timestamp of the first retransmission, until the next acknowledgement of new data.
     pub(super) retransmit_ts: Option<u32>,
-    /// Bytes sent again that the peer didn't report as duplicates.
+    /// Retransmitted bytes that the peer didn't report as duplicates.
     pub(super) unreported: u32,
-    /// Something was sent again at all.
+    /// Something was retransmitted.
     pub(super) resent: bool,
-    /// Recovery has ended; the peer's report counts until this is acknowledged.
+    /// The recovery has ended; reports of duplicates count until this is acknowledged.
     pub(super) until: Option<Seq>,
 }
 
@@ -55,10 +54,10 @@ pub(super) struct Prr {
 #[derive(Debug)]
 pub(super) struct Scoreboard {
     pub(super) sacked: Ranges,
-    /// Lost and not sent again.
+    /// Lost and not retransmitted.
     pub(super) lost: Ranges,
     pub(super) resent: VecDeque<Resent>,
-    /// All below that was sent once is judged: acknowledged, lost or sent again.
+    /// All bytes below that were sent once are acknowledged, lost or retransmitted.
     pub(super) judged: Seq,
     pub(super) prr: Prr,
     pub(super) undo: Option<Undo>,

@@ -7,16 +7,16 @@ use super::scoreboard::Frto;
 use super::{Ack, AckSummary, Phase, Recovery, is_before};
 
 impl Recovery {
-    /// How much new data F-RTO wants to be sent now instead of what is lost (RFC 5682, 2.1 step
-    /// 2b); `None`: it is over.
+    /// How much new data F-RTO sends now in place of lost data (RFC 5682, 2.1 step 2b); `None`: it
+    /// has ended.
     pub(crate) fn frto_room(&self, snd_nxt: Seq, mss: u32) -> Option<u32> {
         let scoreboard = self.scoreboard.as_ref()?;
         (scoreboard.frto == Frto::Second)
             .then(|| (2 * mss).saturating_sub(snd_nxt.beyond(self.recovery_point)))
     }
 
-    /// There is no new data to send: what is lost is repaired, unless some was sent. Whether F-RTO
-    /// ends.
+    /// There is no new data to send: lost data is retransmitted, unless new data was sent. Returns
+    /// whether F-RTO ends.
     pub(crate) fn no_new_data(&mut self, snd_nxt: Seq) -> bool {
         match &mut self.scoreboard {
             Some(scoreboard)
@@ -29,7 +29,7 @@ impl Recovery {
         }
     }
 
-    /// Whether what was sent again since the window was reduced had arrived anyway.
+    /// Whether all retransmissions since the reduction were spurious.
     pub(super) fn is_unneeded(
         &mut self,
         ack: &Ack<'_>,
@@ -45,7 +45,7 @@ impl Recovery {
         if loss && frto != Frto::Off {
             let partial = ack.sack && ack.ack.before(self.recovery_point);
             if summary.original && (partial || frto != Frto::First) {
-                // RFC 5682, 2.1 and 3.1, step 3: something arrived that wasn't sent again.
+                // RFC 5682, 2.1 and 3.1, step 3: bytes arrived that weren't retransmitted.
                 return true;
             }
             scoreboard.frto = match frto {
@@ -65,7 +65,7 @@ impl Recovery {
         {
             return true;
         }
-        // RFC 3708, 3: the peer had everything that was sent again.
+        // RFC 3708, 3: the peer already had all retransmitted bytes.
         if let Some((first, end)) = dsack
             && first.at_least(undo.snd_una)
         {
@@ -81,7 +81,7 @@ impl Recovery {
                 control.restore(&undo.saved);
             }
             scoreboard.lost.clear();
-            // What else is missing shows by what arrives of the first sending.
+            // Arrivals of the original transmission show what else is missing.
             scoreboard.judged = snd_una;
             self.rack_xmit_ns = 0;
             self.rack_end_seq = snd_una;
@@ -93,8 +93,8 @@ impl Recovery {
     }
 }
 
-/// A block that reports something twice received (RFC 2883, 4): it is the first, and lies below the
-/// acknowledgement or within the second.
+/// The DSACK block (RFC 2883, 4): the first one, if it lies below the acknowledgement or within the
+/// second.
 pub(super) fn duplicate_block(ack: &Ack<'_>) -> Option<(Seq, Seq)> {
     let (first, end) = ack.blocks.first().copied()?;
     if first.at_least(end) || end - first > 1 << 30 {

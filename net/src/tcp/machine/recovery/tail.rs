@@ -5,8 +5,8 @@ use super::super::seq::Seq;
 use super::{Ack, Phase, Recovery};
 
 impl Recovery {
-    /// Whether a tail loss probe makes sense: nothing is known to be lost or out of order, and none
-    /// was sent since (RFC 8985, 7.2).
+    /// Whether to arm a tail loss probe: nothing is lost or out of order, and no probe is in flight
+    /// (RFC 8985, 7.2).
     pub(crate) fn may_probe(&self) -> bool {
         self.phase == Phase::Open
             && self.tlp.is_none()
@@ -30,7 +30,7 @@ impl Recovery {
         (snd_una.max(snd_nxt - len.min(snd_nxt - snd_una)), snd_nxt)
     }
 
-    /// RFC 8985, 7.4: what the acknowledgement of a probe means.
+    /// RFC 8985, 7.4: handles the acknowledgement of a probe.
     pub(super) fn end_probe(
         &mut self,
         ack: &Ack<'_>,
@@ -51,7 +51,7 @@ impl Recovery {
                 && !ack.duplicate
                 && ack.ack == end
             {
-                // The probe repaired a loss, which is a sign of congestion all the same (7.4.2).
+                // The probe repaired a loss, which is still a sign of congestion (7.4.2).
                 control.lost(end - ack.snd_una, ack.mss);
                 control.cwnd = control.cwnd.min(control.ssthresh);
             }
