@@ -28,8 +28,8 @@ const EDID_BYTES: usize = 0x400;
 const VGA: usize = 0x400;
 const DISPI: usize = 0x500;
 
-/// VGA's ports that matter, from 0x3c0 on: the attribute controller, and the state whose reading
-/// makes the controller take an index next.
+/// VGA's ports, from 0x3c0 on: the attribute controller, and the status register, whose reading
+/// makes the controller expect an index next.
 const VGA_ATTRIBUTE: usize = 0;
 const VGA_STATE: usize = 0x1a;
 /// Index of the attribute controller: the picture is shown.
@@ -57,10 +57,10 @@ const LINEAR: u16 = 1 << 6;
 /// Unit of [`dispi::MEMORY`].
 const UNIT: usize = 64 << 10;
 
-/// The most video memory that is used: that of the largest mode of most monitors, twice.
+/// Maximum of video memory in use: twice that of the largest mode of most monitors.
 const MAX_VIDEO: usize = 64 << 20;
-/// The least width and height of a mode, and what a width is a multiple of. A smaller picture is
-/// shown in the upper left corner of such a mode.
+/// Minimum width and height of a mode, and the unit of widths. A smaller picture is shown in the
+/// upper left corner of such a mode.
 const MIN_SIDE: u32 = 64;
 const STEP: u32 = 8;
 /// The most buffers that have a place in video memory.
@@ -130,7 +130,7 @@ impl Mode {
     }
 }
 
-/// A Bochs graphics adapter. Dropping it frees its buffers; it shows what it showed.
+/// A Bochs graphics adapter. Dropping it frees its buffers; the picture stays.
 ///
 /// The registers and the video memory of this example are ordinary memory.
 ///
@@ -191,13 +191,13 @@ pub struct Bochs {
 }
 
 impl Bochs {
-    /// Maps the adapter's registers and video memory, and reads its EDID. It shows what it showed
-    /// until the first [`present`](Bochs::present).
+    /// Maps the adapter's registers and video memory, and reads its EDID. The picture stays until
+    /// the first [`present`](Bochs::present).
     ///
     /// # Errors
     ///
-    /// [`Error::BadBar`], [`Error::Unmappable`], [`Error::BadConfig`] (an id or an amount of video
-    /// memory that there is not), [`Error::OutOfMemory`].
+    /// [`Error::BadBar`], [`Error::Unmappable`], [`Error::BadConfig`] (an invalid id or amount of
+    /// video memory), [`Error::OutOfMemory`].
     ///
     /// # Safety
     ///
@@ -269,7 +269,7 @@ impl Bochs {
     }
 
     fn write(&mut self, number: usize, value: u16) {
-        // SAFETY: as for `read`; what it does to the adapter is its owner's matter.
+        // SAFETY: as for `read`; the adapter has one owner.
         unsafe { self.register(number).write_volatile(value) };
     }
 
@@ -320,8 +320,8 @@ impl Bochs {
         Ok((number, pixels))
     }
 
-    /// Takes a frame buffer back, whose memory the caller doesn't use any more, and frees it. The
-    /// picture stays. An unknown number is ignored.
+    /// Frees a frame buffer, whose memory the caller no longer uses. The picture stays. An unknown
+    /// number is ignored.
     pub fn release(&mut self, number: u32) {
         self.buffers.retain(|buffer| buffer.number != number);
         if let Some(mode) = &mut self.mode {
@@ -347,7 +347,7 @@ impl Bochs {
         let place = mode.places.iter().position(|place| *place == number);
         let (place, all) = match place {
             Some(place) => (place, false),
-            // A free one, or that of the buffer that was shown longest ago, by turns.
+            // A free one, else round-robin.
             None => {
                 let free = |place: &usize| mode.places[*place] == 0 && *place != mode.shown;
                 let free = (0..mode.places.len()).find(free);
@@ -422,8 +422,8 @@ impl Bochs {
         }
     }
 
-    /// Switches standard VGA's attribute controller on, without which no picture is shown. Firmware
-    /// may have left it off.
+    /// Enables standard VGA's attribute controller, which firmware may have left disabled: without
+    /// it no picture is shown.
     fn show(&mut self) {
         // SAFETY: two registers of a byte, inside of the registers; others ignore them.
         unsafe {

@@ -3,11 +3,11 @@
 //!
 //! A frame buffer is memory of the driver's that the caller draws into. [`Gpu::present`] copies the
 //! damaged parts to the host and shows them, or shows the memory itself where the device offers
-//! blob resources; [`Gpu::poll`] reports its end, by a fence. The device's memory is never freed
-//! before the device has said that it doesn't use it any more.
+//! blob resources; [`Gpu::poll`] reports its end, by a fence. Memory is never freed before the
+//! device has answered that it no longer uses it.
 //!
-//! The scan-outs' sizes and EDIDs are asked for at the start and again when the device says that
-//! they have changed ([`Gpu::check_config`]).
+//! The scan-outs' sizes and EDIDs are queried at the start, and again when the device reports a
+//! change ([`Gpu::check_config`]).
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -44,7 +44,7 @@ use scanout::{Present, Scanout, Shown};
 
 /// Feature bits of graphics adapters (virtio 1.2, 5.7.3) that the driver uses.
 pub mod feature {
-    /// The device tells the monitors' EDIDs.
+    /// The device reports the monitors' EDIDs.
     pub const EDID: u64 = 1 << 1;
     /// A resource may be memory of the guest's that the host reads in place.
     pub const RESOURCE_BLOB: u64 = 1 << 3;
@@ -100,7 +100,7 @@ pub enum Event {
     Presented {
         /// Its scan-out.
         scanout: usize,
-        /// What the caller gave.
+        /// The caller's tag.
         tag: u64,
         /// `Ok`: the device has read the buffer and shows it, or what was presented after it.
         result: Result<(), GpuError>,
@@ -148,10 +148,10 @@ pub struct Gpu {
     resources: u32,
     /// Number of the last present.
     presents: u64,
-    /// The number of the last present when the device was last asked for changes.
+    /// The number of the last present at the last [`Gpu::check_config`].
     checked: u64,
     query: Query,
-    /// What is asked for has changed meanwhile.
+    /// The displays have changed during the query.
     outdated: bool,
     /// The first query has ended.
     ready: bool,
@@ -161,8 +161,8 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Starts the device, and asks it for its displays: see [`is_ready`](Gpu::is_ready). The answer
-    /// is [`Event::Changed`] for each scan-out that something shows. Waits for a reset, see
+    /// Starts the device, and queries its displays: see [`is_ready`](Gpu::is_ready). The answer is
+    /// [`Event::Changed`] for each connected scan-out. Waits for a reset, see
     /// [`suspend`](Gpu::suspend).
     ///
     /// # Errors
@@ -228,12 +228,12 @@ impl Gpu {
         self.scanouts.len()
     }
 
-    /// The size that the device prefers for a scan-out, in pixels; none where nothing shows it.
+    /// The size that the device prefers for a scan-out, in pixels; `None` if it isn't connected.
     pub fn size(&self, scanout: usize) -> Option<(u32, u32)> {
         self.scanouts.get(scanout)?.size
     }
 
-    /// The EDID of what shows a scan-out, at most 1024 unchecked bytes ([`edid::parse`]); empty if
+    /// The EDID of a scan-out's monitor, at most 1024 unchecked bytes ([`edid::parse`]); empty if
     /// there is none.
     pub fn edid(&self, scanout: usize) -> &[u8] {
         let scanout = self.scanouts.get(scanout);
@@ -272,7 +272,7 @@ impl Gpu {
         self.cursors.kick(&self.device);
     }
 
-    /// Takes what the device has done, submits what now has room, and reports events. Never blocks.
+    /// Handles completed commands, submits waiting ones, and reports events. Never blocks.
     pub fn poll(&mut self, report: &mut dyn FnMut(Event)) {
         if self.is_running() {
             if self.take_answers().is_err() {
@@ -285,7 +285,7 @@ impl Gpu {
                 self.kick();
             }
         }
-        // Those that are there now: what `report` causes is for the next call.
+        // Only the present ones: new ones that `report` causes are for the next call.
         for _ in 0..self.events.len() {
             if let Some(event) = self.events.pop_front() {
                 report(event);
@@ -385,7 +385,7 @@ impl Gpu {
         if !self.is_running() {
             return !self.events.is_empty();
         }
-        // Both, whatever the first says.
+        // Both, whatever the first returns.
         let answered = self.control.enable_interrupts();
         let returned = self.cursors.enable_interrupts();
         answered || returned || !self.events.is_empty()
@@ -410,8 +410,8 @@ impl Gpu {
         self.end_all(reset);
     }
 
-    /// Takes the device up again, and asks it for its displays: see [`is_ready`](Gpu::is_ready).
-    /// A difference from before is [`Event::Changed`]. Frame buffers are as they were; cursors are
+    /// Restarts the device, and queries its displays: see [`is_ready`](Gpu::is_ready). A difference
+    /// from before is [`Event::Changed`]. Frame buffers are as they were; cursors are
     /// hidden. Waits for a reset, see [`suspend`](Gpu::suspend).
     ///
     /// # Errors
@@ -468,7 +468,7 @@ impl Gpu {
                 });
             }
         }
-        // The caller's part of these is over.
+        // The caller has released these.
         self.buffers.retain_mut(|buffer| {
             if buffer.released && !reset {
                 buffer.region.leak();

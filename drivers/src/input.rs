@@ -1,9 +1,9 @@
 //! An input device (virtio 1.2, 5.8): keyboard, pointer, touch screen. Its events are those of
 //! Linux's evdev.
 //!
-//! Events that the device doesn't announce are dropped, as is what doesn't change the state of a
-//! key. A device that finds no buffer drops events without a word: where all buffers were used,
-//! that is taken for a loss.
+//! Events that the device doesn't announce are dropped, as are key events that don't change the
+//! state of the key. A device that finds no buffer drops events silently: when all buffers were
+//! used, the driver assumes a loss.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -104,7 +104,7 @@ pub struct Input {
     dropping: bool,
     /// The keys that are pressed.
     pressed: [u64; KEYS / 64],
-    /// Lights: on, to be told, being told. A bit for each code.
+    /// Lights: on, change pending, change in flight. A bit for each code.
     leds_on: u32,
     leds_changed: u32,
     leds_sent: u32,
@@ -113,7 +113,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Starts the device, and reads what it is.
+    /// Starts the device, and reads its description.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl Input {
         self.device.interrupt()
     }
 
-    /// What it is.
+    /// Its description.
     pub fn description(&self) -> &Description {
         &self.description
     }
@@ -370,7 +370,7 @@ impl Drop for Input {
     }
 }
 
-/// Reads what a device is.
+/// Reads the description of a device.
 fn describe(device: &Device) -> Result<Description, Error> {
     let read = |select, subsel| read(device, select, subsel).ok_or(Error::BadConfig);
     let bits = |kind: u16, most| -> Result<Vec<u16>, Error> {

@@ -1,4 +1,4 @@
-//! Frame buffers: the driver's memory, and the resources that the host makes of it.
+//! Frame buffers: memory, and the host's resources for it.
 
 use core::ptr::NonNull;
 
@@ -15,7 +15,7 @@ pub const SIDE: core::ops::RangeInclusive<u32> = 16..=8192;
 /// Bytes of a page. Hosts map blobs by whole pages (Linux' udmabuf refuses others).
 const PAGE: usize = 4096;
 
-/// How much of a picture the host has, with what is on the way to it.
+/// The state of a resource on the host, once all commands in flight are done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
     #[default]
@@ -24,14 +24,14 @@ pub enum Host {
     Blob,
     /// A resource for copies, without memory to copy from.
     Created,
-    /// The same with its memory.
+    /// The same with its memory attached.
     Attached,
-    /// The same, of which all was copied once.
+    /// The same, copied completely once.
     Copied,
 }
 
 impl Host {
-    /// What remains when a command was refused.
+    /// The state after a command was refused.
     pub fn without(self, what: What) -> Host {
         self.min(match what {
             What::Create => Host::Nothing,
@@ -52,7 +52,7 @@ pub struct Buffer {
     pub whole: Option<u64>,
     /// The host is to read the memory in place, by a blob, instead of copying from it.
     pub in_place: bool,
-    /// The caller has given it back.
+    /// The caller has released it.
     pub released: bool,
 }
 
@@ -96,8 +96,8 @@ impl Gpu {
         Ok(self.resources)
     }
 
-    /// Takes a frame buffer back, whose memory the caller doesn't use any more. It is freed when
-    /// the device has said that it doesn't use it either. An unknown number is ignored.
+    /// Releases a frame buffer, whose memory the caller no longer uses. It is freed when the device
+    /// has answered that it no longer uses it either. An unknown number is ignored.
     pub fn release(&mut self, resource: u32) {
         let found = |buffer: &Buffer| buffer.resource == resource && !buffer.released;
         let Some(index) = self.buffers.iter().position(found) else {
@@ -106,7 +106,7 @@ impl Gpu {
         let used = self.buffers[index].whole.is_some();
         if !self.is_running() || !used {
             let mut buffer = self.buffers.swap_remove(index);
-            // False as well where the device keeps its memory after a reset.
+            // A device whose reset failed may still use its memory.
             if used && !self.device.stop() {
                 buffer.region.leak();
             }
@@ -129,20 +129,19 @@ impl Gpu {
         self.kick();
     }
 
-    /// The device has answered that it doesn't use a buffer any more, or has refused to.
+    /// The device has answered `RESOURCE_UNREF`, or refused it.
     pub(super) fn given_back(&mut self, resource: u32, result: Result<(), Refusal>) {
         let found = |buffer: &Buffer| buffer.resource == resource;
         if let Some(index) = self.buffers.iter().position(found) {
             let mut buffer = self.buffers.swap_remove(index);
-            // Of a resource that was never created the device has no memory.
+            // The device has no memory of a resource that was never created.
             if result.is_err() && buffer.host != Host::Nothing {
                 buffer.region.leak();
             }
         }
     }
 
-    /// The device has let go of a buffer's blob, or has refused to: then its memory is never used
-    /// again after the buffer.
+    /// The device has released a buffer's blob, or has refused to: then its memory is never reused.
     pub(super) fn replaced(&mut self, resource: u32, result: Result<(), Refusal>) {
         if let (Some(buffer), Err(_)) = (self.buffer(resource), result) {
             buffer.region.leak();
@@ -154,13 +153,13 @@ impl Gpu {
         buffers.find(|buffer| buffer.resource == resource)
     }
 
-    /// The host hasn't got what a command was to give it: the next present does that again.
+    /// A command for a resource failed: the next present repeats it.
     pub(super) fn not_copied(&mut self, purpose: Purpose) {
         let Purpose { what, resource, .. } = purpose;
         if let Some(buffer) = self.buffer(resource) {
             let present = purpose.present.map(|(_, number)| number);
             if present < buffer.whole {
-                // A later present has done it again.
+                // A later present has repeated it.
                 return;
             }
             buffer.host = buffer.host.without(what);

@@ -1,4 +1,4 @@
-//! The control queue: commands wait here for room in the queue, and are answered once each.
+//! The control queue. Commands wait here for room in it; each gets one answer.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -91,7 +91,7 @@ impl Control {
         })
     }
 
-    /// Begins again after a reset of the device.
+    /// Restarts after a reset of the device.
     pub fn restart(&mut self, device: &mut Device) -> Result<(), Error> {
         self.queue.restart(device.transport_mut())?;
         self.slots.fill_with(|| None);
@@ -214,7 +214,7 @@ impl Control {
         self.queue.disable_interrupts();
     }
 
-    /// The device is out of use: nothing waits for it.
+    /// Drops all commands: the device is out of use.
     pub fn mark_failed(&mut self) {
         self.queue.mark_failed();
         self.waiting.clear();

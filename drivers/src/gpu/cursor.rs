@@ -1,8 +1,8 @@
 //! Hardware cursors, one for each scan-out (virtio 1.2, 5.7.6.10).
 //!
-//! A cursor's image is copied to the host by the control queue. Only then may the cursor queue use
-//! it, which is not ordered with the control queue. Each has at most one command of a cursor; what
-//! changes meanwhile is sent when that has ended, so that only the last state counts.
+//! The control queue copies a cursor's image to the host. The cursor queue isn't ordered with it,
+//! and may use the image only afterwards. Each queue has at most one command for a cursor; later
+//! changes are sent when that has ended, so that only the last state counts.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ const IMAGE: usize = SIZE * SIZE * 4;
 /// The pixels of an image, `0xAARRGGBB`, row by row.
 pub type Image = [u32; SIZE * SIZE];
 
-/// What the cursor queue has to be told.
+/// The pending command of the cursor queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum News {
     #[default]
@@ -51,9 +51,9 @@ pub struct Cursor {
     copying: Option<(u32, u32)>,
     /// The hot spot of the image that the host has.
     hot_spot: (u32, u32),
-    /// The program wants it to be seen.
+    /// The program shows it.
     visible: bool,
-    /// The cursor queue was told an image last, which the device shows.
+    /// The device shows an image.
     shown: bool,
     place: (u32, u32),
     news: News,
@@ -114,7 +114,7 @@ impl Cursor {
         Some((self.resource, region.phys(0), IMAGE as u32))
     }
 
-    /// The copy has ended. When it was refused, the host has the image from before, if any.
+    /// The copy has ended. If it was refused, the host keeps the previous image, if any.
     pub fn copied(&mut self, result: Result<(), Refusal>) {
         if let (Some(hot_spot), Ok(())) = (self.copying.take(), result) {
             self.hot_spot = hot_spot;
@@ -129,7 +129,7 @@ impl Cursor {
         self.sent = false;
     }
 
-    /// The memory stays the device's for good.
+    /// Leaks the memory, because the device may still use it.
     pub fn leak(&mut self) {
         if let Some(region) = &mut self.region {
             region.leak();
@@ -184,12 +184,12 @@ impl CursorQueue {
         })
     }
 
-    /// Begins again after a reset of the device.
+    /// Restarts after a reset of the device.
     pub fn restart(&mut self, device: &mut Device) -> Result<(), Error> {
         self.queue.restart(device.transport_mut())
     }
 
-    /// Sends what the cursor of `scanout` has to tell, if there is room.
+    /// Sends the pending change of the cursor of `scanout`, if there is room.
     pub fn send(&mut self, scanout: usize, cursor: &mut Cursor) {
         let Some(command) = cursor.command(scanout as u32) else {
             return;
@@ -217,7 +217,7 @@ impl CursorQueue {
         self.queue.kick(device.transport());
     }
 
-    /// Returns the next scan-out whose command the device is done with.
+    /// Returns the next scan-out whose command the device has returned.
     pub fn pop(&mut self) -> Result<Option<usize>, DeviceError> {
         let completion = self.queue.pop()?;
         Ok(completion.map(|completion| completion.token as usize))
@@ -298,7 +298,7 @@ impl Gpu {
         }
     }
 
-    /// Sends what a cursor waits for.
+    /// Sends the pending commands of a cursor.
     pub(super) fn update_cursor(&mut self, scanout: usize) {
         // Room for all three commands first: a copy that has begun is sent.
         if self.control.reserve(3)

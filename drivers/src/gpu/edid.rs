@@ -1,4 +1,4 @@
-//! EDID: what a monitor says about itself (VESA E-EDID 1.4). Bytes that aren't an EDID say nothing.
+//! EDID, the identification data of a monitor (VESA E-EDID 1.4). Invalid data is ignored.
 //!
 //! Modes are read from detailed, standard and established timings, and from the detailed ones of
 //! CTA-861's blocks. The modes of established timings III (descriptor 0xf7) and CTA-861's video
@@ -123,7 +123,7 @@ fn is_sound(block: &[u8; BLOCK]) -> bool {
 
 fn add(modes: &mut Vec<Mode>, mode: Mode) {
     let same = |other: &Mode| {
-        // Rates of the same mode differ by what their records round.
+        // Rates of the same mode differ by rounding.
         let difference = other.refresh_mhz.abs_diff(mode.refresh_mhz);
         (other.width, other.height) == (mode.width, mode.height) && difference < 500
     };

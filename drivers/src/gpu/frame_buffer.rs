@@ -41,8 +41,7 @@ pub struct FrameBuffer {
     fence: u64,
     /// Number of the device's scan-outs.
     scanouts: usize,
-    /// The scan-out that is used, and the size that the device prefers for it; none as long as the
-    /// device hasn't told one.
+    /// The scan-out in use, and its preferred size; `None` until the device has reported one.
     scanout: Option<(u32, (u32, u32))>,
     /// The size of the picture on the host.
     shown: Option<(u32, u32)>,
@@ -56,7 +55,7 @@ impl From<DeviceError> for GpuError {
 }
 
 impl FrameBuffer {
-    /// Finds out whether the device can be driven, and leaves it stopped. Waits for resets, see
+    /// Checks that the driver supports the device, and leaves it stopped. Waits for resets, see
     /// [`stop`](FrameBuffer::stop).
     ///
     /// # Errors
@@ -91,7 +90,7 @@ impl FrameBuffer {
         Ok(buffer)
     }
 
-    /// Starts the device, whatever state it is in, and asks for its displays: see
+    /// Starts the device, whatever its state, and queries its displays: see
     /// [`poll`](FrameBuffer::poll). Waits for a reset, see [`stop`](FrameBuffer::stop).
     ///
     /// # Errors
@@ -237,7 +236,7 @@ impl FrameBuffer {
         ])
     }
 
-    /// Gives the device commands, when it has none.
+    /// Submits commands, when the device has none.
     fn send(&mut self, commands: &[Command]) -> Result<(), GpuError> {
         if !self.is_running {
             return Err(GpuError::DeviceError);
@@ -283,7 +282,7 @@ impl FrameBuffer {
         Ok(())
     }
 
-    /// Takes the device's answers, as far as they are there.
+    /// Handles the device's answers.
     ///
     /// # Errors
     ///

@@ -107,15 +107,15 @@ impl Gpu {
             self.push(command, What::Scanout(scanout), resource, present);
         }
         let around = parts.iter().copied().reduce(Rectangle::union);
-        // What was shown before may have differed anywhere.
+        // A newly shown buffer may differ anywhere.
         if let Some(part) = if show { Some(picture) } else { around } {
             let command = Command::flush(resource, part);
             self.push(command, What::Flush, resource, present);
         }
     }
 
-    /// Does a present again by copies, the oldest of a scan-out and answered, if the host didn't
-    /// take its buffer as a blob; whether it has commands again.
+    /// Repeats the oldest present of a scan-out, once answered, by copies, if the host refused its
+    /// buffer as a blob; returns whether it has commands again.
     fn copy_instead(&mut self, scanout: usize) -> bool {
         let shown = self.scanouts[scanout].shown;
         let Some(present) = self.scanouts[scanout].presents.front_mut() else {
@@ -132,7 +132,7 @@ impl Gpu {
         present.in_place = false;
         present.result = Ok(());
         if !shown.may_be(resource) {
-            // A later present, or none, is to be shown by now.
+            // A later present, or nothing, replaces it.
             return false;
         }
         let all = self.buffers[buffer].picture;
@@ -168,8 +168,7 @@ impl Gpu {
         self.push(command, What::Scanout(scanout), 0, None);
     }
 
-    /// A scan-out doesn't show what it was to (0: nothing): the next present shows all of its
-    /// buffer.
+    /// A scan-out failed to show a resource (0: nothing): the next present shows all of its buffer.
     pub(super) fn not_shown(&mut self, scanout: usize, resource: u32) {
         let expected = match resource {
             0 => Shown::Nothing,
@@ -198,7 +197,7 @@ impl Gpu {
     }
 }
 
-/// The place of a buffer that the caller has.
+/// The index of a buffer that isn't released.
 fn index_of(buffers: &[Buffer], resource: u32) -> Option<usize> {
     let found = |buffer: &Buffer| buffer.resource == resource && !buffer.released;
     buffers.iter().position(found)

@@ -17,7 +17,7 @@ pub const MAX_EDID: usize = 1024;
 /// Bytes of the longest answer: the one to `GET_EDID`.
 pub const MAX_ANSWER: usize = HEADER + 8 + MAX_EDID;
 
-/// The command is to be finished before it is answered.
+/// The command is answered only when it is finished.
 const FLAG_FENCE: u32 = 1;
 /// `B8G8R8A8_UNORM`, of cursors, and `B8G8R8X8_UNORM`, of frame buffers.
 const FORMAT_ARGB: u32 = 1;
@@ -54,8 +54,7 @@ impl Kind {
         }
     }
 
-    /// Whether the command is over only when its work is done: the device reads memory for it, or
-    /// stops to.
+    /// Whether the command needs a fence: the device reads memory for it, or stops using memory.
     fn is_fenced(self) -> bool {
         matches!(self, Kind::TransferToHost | Kind::Flush | Kind::Unref)
     }
@@ -107,7 +106,7 @@ impl Command {
         self.words(&[of.x, of.y, of.width, of.height])
     }
 
-    /// Numbers it. The answer to a fenced command repeats the number.
+    /// Sets the fence's number. The answer to a fenced command repeats it.
     pub fn set_fence(&mut self, fence: u64) {
         self.bytes[8..16].copy_from_slice(&fence.to_le_bytes());
     }
@@ -199,7 +198,7 @@ impl Command {
     }
 }
 
-/// The reason for which a device refuses a command.
+/// The reason why a device refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The host has no memory for it.
@@ -208,7 +207,7 @@ pub enum Refusal {
     Other(u32),
 }
 
-/// An answer isn't one to its command: the device broke the protocol.
+/// An answer doesn't fit its command: the device broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadAnswer;
 

@@ -1,5 +1,4 @@
-//! Queries: the scan-outs' sizes and EDIDs, at the start and when the device says that they have
-//! changed.
+//! Queries of the scan-outs' sizes and EDIDs, at the start and when the device reports a change.
 
 use alloc::vec::Vec;
 
@@ -15,16 +14,16 @@ pub const CONFIG_SCANOUTS: usize = 8;
 pub const EVENT_DISPLAY: u32 = 1;
 
 /// Presents after which [`Gpu::poll`] calls [`Gpu::check_config`]. Not after each: a device that
-/// copies the next picture answers a read of its registers when it has done so (QEMU does), and the
-/// caller stands still that long.
+/// copies the next picture may answer a read of its registers only afterwards (as QEMU does), and
+/// the caller waits that long.
 pub const CHECK_AFTER: u64 = 32;
 
-/// What is asked for of the displays.
+/// The state of the query.
 pub enum Query {
     None,
     /// The sizes.
     Sizes,
-    /// The EDID of a scan-out, and what is known by now.
+    /// The EDID of a scan-out; the results so far.
     Edid(usize, Found),
 }
 
@@ -61,7 +60,7 @@ impl Gpu {
             self.query = Query::Sizes;
             self.push(Command::display_info(), What::DisplayInfo, 0, None);
         } else {
-            // There is no memory: the next event asks again.
+            // Out of memory: the next event repeats the query.
             self.ready = true;
         }
     }
@@ -83,7 +82,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Asks for the EDID of the next scan-out that is enabled, or ends the query.
+    /// Queries the EDID of the next enabled scan-out, or ends the query.
     fn ask_edid(&mut self, from: usize, found: Found) {
         let mut rest = from..found.len();
         let next = rest.find(|index| found[*index].0.is_some());
@@ -108,7 +107,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Takes over what a query has found. Reports it at the start as well, as the caller may have
+    /// Applies the results of a query. Reports it at the start as well, as the caller may have
     /// stopped waiting for the first answer.
     fn take_query(&mut self, found: Found) {
         self.query = Query::None;

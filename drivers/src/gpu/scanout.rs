@@ -1,4 +1,4 @@
-//! The state of a scan-out: what shows it, and what it shows.
+//! The state of a scan-out: its monitor, its presents and its cursor.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -16,13 +16,13 @@ pub struct Scanout {
     pub cursor: Cursor,
 }
 
-/// What a scan-out shows, with what is on the way to the device.
+/// What a scan-out shows, once all commands in flight are done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shown {
     #[default]
     Nothing,
     Resource(u32),
-    /// A command was refused: what was there before it, or what it was to show.
+    /// A command was refused: the previous resource, or the new one.
     Unknown,
 }
 
