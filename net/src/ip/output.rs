@@ -20,10 +20,10 @@ use queue::{MTU_MIN, count_sent};
 pub(crate) enum Outcome {
     /// The link has it, or it waits in our own queue for a neighbor.
     Sent,
-    /// The link has no room: try again when it has ([`Net::blocked`]).
+    /// The link has no room: try again when it has ([`Ip::take_unblocked`]).
     Full,
-    /// The neighbor's address isn't known yet: try again when it is ([`Net::waiting`]). It has
-    /// been asked for.
+    /// The neighbor's address isn't known yet: try again when it is ([`Net::take_resolved`]). It
+    /// has been asked for.
     Resolving,
     /// No route, or the neighbor doesn't answer.
     Unreachable,

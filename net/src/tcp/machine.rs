@@ -4,7 +4,7 @@
 //!
 //! Use by a stack:
 //!
-//! 1. [`Machine::connect`], [`Machine::accept`] or [`Machine::accept_cookie`] make one.
+//! 1. [`Machine::connect`] or [`Machine::accept_cookie`] make one.
 //! 2. [`Machine::input`] takes a segment. Nothing is sent there.
 //! 3. After each call, if [`Machine::wants_output`] returns true, it gets its turn:
 //!    [`Machine::output`] hands segments to an [`Emit`].

@@ -29,7 +29,8 @@ pub(crate) struct TcpSegment<'a> {
     pub(crate) header: &'a [u8],
     /// The payload in its pieces.
     pub(crate) payload: &'a [&'a [u8]],
-    /// The device is to cut it into segments with this much payload: see [`Ip::segmentation`].
+    /// The device is to cut it into segments with this much payload: see
+    /// [`crate::ip::Ip::segmentation`].
     pub(crate) segment_size: Option<u16>,
     pub(crate) header_fields: HeaderFields,
 }

@@ -47,7 +47,7 @@ impl Sockets {
     }
 
     /// Gives `f` what was received, piece by piece until it has had `most` bytes, at least one
-    /// piece; see [`Stack::tcp_read_with`].
+    /// piece; see [`crate::Stack::tcp_read_with`].
     pub(crate) fn read(
         &mut self,
         handle: Handle,
