@@ -37,16 +37,38 @@ pub struct Capabilities {
     /// A write that is `durable` is on stable storage when it ends; without this a flush has to
     /// follow.
     pub durable: bool,
-    /// It takes [`Vectored::Clear`] that discards.
+    /// It takes [`Request::Clear`] that discards.
     pub discard: bool,
-    /// It takes [`Vectored::Clear`] that writes zeros.
+    /// It takes [`Request::Clear`] that writes zeros.
     pub write_zeroes: bool,
 }
 
-/// Requests that only programs with raw block devices make. The list of slices stays valid until
-/// the request is reported, as does the memory that it names.
+/// A request. Its memory, and its list of slices, stay valid and untouched until it is reported.
 #[derive(Clone, Copy)]
-pub enum Vectored<P: Disks> {
+pub enum Request<P: Disks> {
+    /// Reads to memory.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Where to.
+        to: NonNull<u8>,
+        /// Bytes, whole sectors.
+        len: usize,
+    },
+    /// Writes from memory.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// Where from.
+        from: NonNull<u8>,
+        /// Bytes, whole sectors.
+        len: usize,
+        /// One of several that a device begins together if it can, so that all or none of them are
+        /// done when the machine is killed.
+        together: bool,
+    },
+    /// Makes durable what was written.
+    Flush,
     /// Reads to the slices, one after the other.
     Scatter {
         /// First sector.
@@ -74,39 +96,6 @@ pub enum Vectored<P: Disks> {
     },
 }
 
-/// A request. Its memory stays valid and untouched until it is reported.
-#[derive(Clone, Copy)]
-pub enum Request<P: Disks> {
-    /// Reads to memory.
-    Read {
-        /// First sector.
-        sector: u64,
-        /// Where to.
-        to: NonNull<u8>,
-        /// Bytes, whole sectors.
-        len: usize,
-    },
-    /// Writes from memory.
-    Write {
-        /// First sector.
-        sector: u64,
-        /// Where from.
-        from: NonNull<u8>,
-        /// Bytes, whole sectors.
-        len: usize,
-        /// One of several that a device begins together if it can, so that all or none of them are
-        /// done when the machine is killed.
-        together: bool,
-    },
-    /// Makes durable what was written.
-    Flush,
-    /// One of the others, and the function that submits it ([`Disks::SUBMIT_VECTORED`]).
-    Vectored(Vectored<P>, SubmitVectored<P>),
-}
-
-/// Submits a vectored request to a device, as [`BlockDevice::submit`] does.
-pub type SubmitVectored<P> = fn(&mut <P as Disks>::Disk, Vectored<P>, u64) -> Submitted;
-
 /// Devices by name.
 pub type Named<P> = Vec<(String, Box<dyn BlockDevice<P>>)>;
 
@@ -116,7 +105,10 @@ impl<P: Disks> Request<P> {
         let (sector, len) = match self {
             Request::Read { sector, len, .. } | Request::Write { sector, len, .. } => (sector, len),
             // Checked where it is made.
-            Request::Flush | Request::Vectored(..) => return true,
+            Request::Flush
+            | Request::Scatter { .. }
+            | Request::Gather { .. }
+            | Request::Clear { .. } => return true,
         };
         let end = sector.checked_add((len / geometry.sector_size) as u64);
         len.is_multiple_of(geometry.sector_size) && end.is_some_and(|end| end <= geometry.sectors)

@@ -33,7 +33,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
-use disk::{BlockDevice, SubmitVectored};
 use error::{Answer, Failure};
 
 /// Time. From any thread.
@@ -336,15 +335,8 @@ pub trait Links: Wait {
 
 /// Block devices. Calls only.
 pub trait Disks: Wait + Copy + 'static {
-    /// The type of all block devices of this platform.
-    type Disk: BlockDevice<Self>;
-
     /// A range of memory, in the layout that the device takes.
     type Slice: Copy;
-
-    /// Submits a vectored request. A function apart from [`BlockDevice::submit`], so that a program
-    /// that makes none doesn't carry the code.
-    const SUBMIT_VECTORED: SubmitVectored<Self>;
 
     /// The block devices with their names, in a fixed order. The first use opens them.
     fn disks(interest: &mut Self::Interest) -> Result<disk::Named<Self>, Failure>;

@@ -25,8 +25,6 @@ const TIMEOUT: u64 = 30;
 
 /// A request to a device of this platform.
 pub type Request = platform::disk::Request<Current>;
-/// A vectored request to a device of this platform.
-pub type Vectored = platform::disk::Vectored<Current>;
 /// A device of this platform.
 pub type Device = Box<dyn BlockDevice<Current>>;
 

@@ -24,8 +24,7 @@ use fs::BlockError;
 use lock::{Refusal, Usage};
 use platform::Disks;
 use platform::disk::{
-    BlockDevice, Capabilities, Geometry, Named, Request, SubmitVectored, Submitted,
-    TIMEOUT_VARIABLE, Vectored,
+    BlockDevice, Capabilities, Geometry, Named, Request, Submitted, TIMEOUT_VARIABLE,
 };
 use platform::error::{Error, Failure, Stop};
 use queue::Queue;
@@ -43,7 +42,7 @@ const MAX_BYTES: usize = 16 << 20;
 const PREFIX: &str = "SOIL_DISK_";
 
 /// A disk of the process: a file or block device of Linux.
-pub struct Disk {
+struct Disk {
     name: String,
     path: String,
     only_read: bool,
@@ -66,9 +65,7 @@ struct Open {
 }
 
 impl Disks for Host {
-    type Disk = Disk;
     type Slice = Slice;
-    const SUBMIT_VECTORED: SubmitVectored<Host> = submit_vectored;
 
     fn disks(interest: &mut Interest) -> Result<Named<Host>, Failure> {
         Ok(all(&interest.ring()))
@@ -258,11 +255,6 @@ impl Open {
         }
         self.seen = true;
     }
-}
-
-/// See [`platform::Disks::SUBMIT_VECTORED`]. A process carries it in any case.
-fn submit_vectored(disk: &mut Disk, request: Vectored<Host>, tag: u64) -> Submitted {
-    disk.submit(Request::Vectored(request, submit_vectored), tag)
 }
 
 impl BlockDevice<Host> for Disk {

@@ -64,7 +64,7 @@ mod ticker;
 mod viewer;
 mod wait;
 
-pub use disk::{Disk, Slice};
+pub use disk::Slice;
 pub use interest::Interest;
 pub use link_wake::LinkWake;
 pub use offload::Offload;

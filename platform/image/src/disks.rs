@@ -14,7 +14,7 @@ use fs::BlockError;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};
 use platform::disk::{
-    BlockDevice, Capabilities, Geometry, Named, Request, SubmitVectored, Submitted, Vectored,
+    BlockDevice, Capabilities, Geometry, Named, Request, Submitted,
 };
 use platform::error::{Error, Failure};
 
@@ -46,7 +46,7 @@ impl Source for SharedDisk {
 }
 
 /// A disk and its name for messages.
-pub struct Disk {
+struct Disk {
     name: String,
     shared: Rc<SharedDisk>,
 }
@@ -85,9 +85,7 @@ fn serial(blk: &mut Blk) -> Option<String> {
 }
 
 impl platform::Disks for Image {
-    type Disk = Disk;
     type Slice = blk::Slice;
-    const SUBMIT_VECTORED: SubmitVectored<Image> = submit_vectored;
 
     fn disks(_: &mut Interest) -> Result<Named<Image>, Failure> {
         open()
@@ -137,28 +135,6 @@ fn submitted(result: Result<(), BlkError>) -> Submitted {
     }
 }
 
-/// See [`platform::Disks::SUBMIT_VECTORED`].
-fn submit_vectored(disk: &mut Disk, request: Vectored<Image>, tag: u64) -> Submitted {
-    let mut blk = disk.shared.blk.borrow_mut();
-    let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
-    submitted(match request {
-        Vectored::Scatter { sector, slices } => {
-            // SAFETY: the submitter keeps the memory, and the list of it, until the request is
-            // reported.
-            let request = unsafe { blk::Request::scatter(sector * per_sector, slices) };
-            blk.submit(request, tag)
-        }
-        Vectored::Gather { sector, slices, .. } => {
-            // SAFETY: as above.
-            let request = unsafe { blk::Request::gather(sector * per_sector, slices) };
-            blk.submit(request, tag)
-        }
-        Vectored::Clear { sector, count, how } => {
-            blk.clear(how, sector * per_sector, count * per_sector, tag)
-        }
-    })
-}
-
 impl BlockDevice<Image> for Disk {
     fn capabilities(&self) -> Capabilities {
         let geometry = *self.shared.blk.borrow().geometry();
@@ -197,9 +173,6 @@ impl BlockDevice<Image> for Disk {
     }
 
     fn submit(&mut self, request: Request<Image>, tag: u64) -> Submitted {
-        if let Request::Vectored(vectored, submit) = request {
-            return submit(self, vectored, tag);
-        }
         let mut blk = self.shared.blk.borrow_mut();
         let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
         let request = match request {
@@ -213,7 +186,19 @@ impl BlockDevice<Image> for Disk {
                 // SAFETY: as above.
                 unsafe { blk::Request::write(sector.saturating_mul(per_sector), from, len) }
             }
-            Request::Flush | Request::Vectored(..) => blk::Request::flush(),
+            Request::Flush => blk::Request::flush(),
+            Request::Scatter { sector, slices } => {
+                // SAFETY: the submitter keeps the memory, and the list of it, until the request is
+                // reported.
+                unsafe { blk::Request::scatter(sector * per_sector, slices) }
+            }
+            Request::Gather { sector, slices, .. } => {
+                // SAFETY: as above.
+                unsafe { blk::Request::gather(sector * per_sector, slices) }
+            }
+            Request::Clear { sector, count, how } => {
+                return submitted(blk.clear(how, sector * per_sector, count * per_sector, tag));
+            }
         };
         submitted(blk.submit(request, tag))
     }

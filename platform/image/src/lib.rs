@@ -22,7 +22,6 @@ mod screen;
 mod system;
 mod wait;
 
-pub use disks::Disk;
 pub use drivers::blk::Slice;
 pub use links::LinkWake;
 pub use wait::{Interest, Offload, Source};

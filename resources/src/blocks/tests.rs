@@ -3,7 +3,7 @@
 use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, write};
 use crate::Runtime;
 use crate::current::{Current, Interest};
-use crate::disks::{Capabilities, Clear, Geometry, Request, Submitted, Vectored, install};
+use crate::disks::{Capabilities, Clear, Geometry, Request, Submitted, install};
 use crate::runtime::encode;
 use crate::runtime::next_completion;
 use crate::types::records::BlockInfo;
@@ -101,7 +101,7 @@ impl BlockDevice<Current> for Fake {
                     to.and_then(|to| to.get_mut(..len))
                         .map(|to| to.copy_from_slice(from))
                 }
-                Request::Vectored(Vectored::Scatter { sector, slices }, _) => {
+                Request::Scatter { sector, slices } => {
                     let mut from = data.get(sector as usize * 512..).unwrap_or_default();
                     // SAFETY: the list and its memory are the request's until it is reported.
                     unsafe { slices.as_ref() }.iter().try_for_each(|slice| {
@@ -112,14 +112,11 @@ impl BlockDevice<Current> for Fake {
                         Some(())
                     })
                 }
-                Request::Vectored(
-                    Vectored::Gather {
-                        sector,
-                        slices,
-                        durable,
-                    },
-                    _,
-                ) => {
+                Request::Gather {
+                    sector,
+                    slices,
+                    durable,
+                } => {
                     self.orders.durable.set(Some(durable));
                     let mut to = data.get_mut(sector as usize * 512..).unwrap_or_default();
                     // SAFETY: as above.
@@ -131,12 +128,12 @@ impl BlockDevice<Current> for Fake {
                         Some(())
                     })
                 }
-                Request::Vectored(Vectored::Clear { sector, count, how }, _) => {
+                Request::Clear { sector, count, how } => {
                     assert_eq!(how, Clear::Zeroes { unmap: true });
                     let range = sector as usize * 512..(sector + count) as usize * 512;
                     data.get_mut(range).map(|to| to.fill(0))
                 }
-                _ => Some(()),
+                Request::Flush => Some(()),
             };
             report(tag, result.ok_or(BlockError::Io));
         }

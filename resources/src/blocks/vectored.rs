@@ -2,13 +2,11 @@
 
 use super::{Raw, Wanted, submit};
 use crate::Runtime;
-use crate::current::Current;
-use crate::disks::{Clear, Request, Slice, Vectored};
+use crate::disks::{Clear, Request, Slice};
 use crate::types::{Int, Piece};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use platform::Disks;
 use platform::error::{Answer, Error};
 use reactor::table::Fd;
 
@@ -51,7 +49,7 @@ fn transfer(
     (mut slices, len): (Box<[Slice]>, usize),
     write: bool,
     token: Int,
-    make: impl FnOnce(u64, NonNull<[Slice]>) -> Vectored,
+    make: impl FnOnce(u64, NonNull<[Slice]>) -> Request,
 ) -> Answer {
     let geometry = raw(rt, fd)?.geometry;
     if len > geometry.max_bytes {
@@ -71,9 +69,7 @@ fn transfer(
         write,
         slices: Some(slices),
     };
-    submit(rt, fd, token, wanted, |sector| {
-        Request::Vectored(make(sector, list), Current::SUBMIT_VECTORED)
-    })
+    submit(rt, fd, token, wanted, |sector| make(sector, list))
 }
 
 /// See `soil_block_readv`.
@@ -86,7 +82,7 @@ pub fn scatter(
 ) -> Answer {
     let into = slices(into)?;
     transfer(rt, fd, sector, into, false, token, |sector, slices| {
-        Vectored::Scatter { sector, slices }
+        Request::Scatter { sector, slices }
     })
 }
 
@@ -104,7 +100,7 @@ pub fn gather(
         return Err(Error::Unsupported.into());
     }
     transfer(rt, fd, sector, from, true, token, |sector, slices| {
-        Vectored::Gather {
+        Request::Gather {
             sector,
             slices,
             durable,
@@ -134,8 +130,5 @@ pub fn clear(rt: &mut Runtime, fd: Fd, sector: u64, count: u64, how: Int, token:
         write: true,
         slices: None,
     };
-    submit(rt, fd, token, wanted, |sector| {
-        let vectored = Vectored::Clear { sector, count, how };
-        Request::Vectored(vectored, Current::SUBMIT_VECTORED)
-    })
+    submit(rt, fd, token, wanted, |sector| Request::Clear { sector, count, how })
 }

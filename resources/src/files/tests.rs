@@ -124,7 +124,9 @@ impl BlockDevice<Current> for Slow {
                     data[sector as usize * 512..][..len].copy_from_slice(from);
                 }
                 Request::Flush => (),
-                Request::Vectored(..) => unreachable!("volumes make none"),
+                Request::Scatter { .. } | Request::Gather { .. } | Request::Clear { .. } => {
+                    unreachable!("volumes make none")
+                }
             }
             report(tag, Ok(()));
         }

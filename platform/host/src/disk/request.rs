@@ -4,7 +4,7 @@
 use crate::{Host, check, errno};
 use core::ptr::NonNull;
 use fs::BlockError;
-use platform::disk::{Clear, Request, Vectored};
+use platform::disk::{Clear, Request};
 use platform::error::Stop;
 use rustix_uring::opcode;
 use rustix_uring::squeue::Entry;
@@ -73,23 +73,20 @@ impl IoRequest {
                 sector, from, len, ..
             } => (Kind::Write, sector, from, len),
             Request::Flush => (Kind::Flush, 0, none, 0),
-            Request::Vectored(Vectored::Scatter { sector, slices }, _) => {
+            Request::Scatter { sector, slices } => {
                 (Kind::Scatter, sector, slices.cast(), slices.len())
             }
-            Request::Vectored(
-                Vectored::Gather {
-                    sector,
-                    slices,
-                    durable,
-                },
-                _,
-            ) => (
+            Request::Gather {
+                sector,
+                slices,
+                durable,
+            } => (
                 Kind::Gather { durable },
                 sector,
                 slices.cast(),
                 slices.len(),
             ),
-            Request::Vectored(Vectored::Clear { sector, count, how }, _) => {
+            Request::Clear { sector, count, how } => {
                 let mode = match how {
                     Clear::Zeroes { unmap: false } => ZERO,
                     _ => PUNCH,
@@ -259,10 +256,8 @@ impl IoRequest {
 #[cfg(test)]
 mod tests {
     use super::{IoRequest, Slice};
-    use crate::Host;
     use core::ptr::NonNull;
-    use platform::Disks;
-    use platform::disk::{Request, Vectored};
+    use platform::disk::Request;
     use std::vec;
 
     fn read(sector: u64, to: NonNull<u8>, len: usize) -> IoRequest {
@@ -290,8 +285,7 @@ mod tests {
         let lengths = [512, 0, 1024, 512];
         let mut slices = lengths.map(|len| Slice { start, len });
         let slices = NonNull::from(&mut slices[..]);
-        let vectored = Vectored::Scatter { sector: 3, slices };
-        let mut io = IoRequest::new(Request::Vectored(vectored, Host::SUBMIT_VECTORED), 512);
+        let mut io = IoRequest::new(Request::Scatter { sector: 3, slices }, 512);
         assert_eq!(io.end(), 7 * 512);
         assert_eq!(io.note(500), None);
         assert_eq!((io.len, io.offset, io.end()), (4, 3 * 512 + 500, 7 * 512));
