@@ -21,9 +21,6 @@ mod tests;
 mod times;
 mod volume;
 
-pub(crate) use lease::lend;
-pub(crate) use times::set_times;
-
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;

@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 use core::ops::{Deref, Range};
 
 use crate::cache::Piece;
-use crate::{Error, FileId, Volume, fat};
+use crate::{Error, FileId, Volume};
 
 /// Bytes to copy at once where a file system has no stable memory to lend.
 const COPIED: usize = 64 << 10;
 
-/// Bytes of a file as they were when they were lent ([`lend`]): no write to the file changes them,
+/// Bytes of a file as they were when they were lent ([`Volume::lend`]): no write to the file changes them,
 /// nor does closing or removing it. A lease keeps their memory until it is dropped.
 pub struct Lease(Memory);
 
@@ -66,25 +66,6 @@ impl Deref for Lease {
             Memory::Shared(bytes, range) => bytes.get(range.clone()).unwrap_or_default(),
             Memory::Always(bytes) => bytes,
         }
-    }
-}
-
-/// Lends at most `len` bytes of a file from byte `offset` on in place, after reading those that
-/// aren't in memory. Appends them to `out` in order; adds nothing at or past the end of the file.
-/// May lend fewer than `len`, but at least one before the end. Copies bytes that have no memory to
-/// lend: zeros of a hole, or contents that the cache doesn't keep.
-///
-/// Lent bytes never change, whatever happens to the file. Errors are those of [`Volume::read_at`].
-pub fn lend(
-    volume: &mut dyn Volume,
-    file: FileId,
-    offset: u64,
-    len: usize,
-    out: &mut Vec<Lease>,
-) -> Result<(), Error> {
-    match fat::lend(volume, file, offset, len, out) {
-        Some(lent) => lent,
-        None => volume.lend(file, offset, len, out),
     }
 }
 

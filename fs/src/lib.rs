@@ -7,7 +7,7 @@
 //! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
 //! - [`ext4`]: ext4 with its journal.
 //! - `cache`: write-back, read-ahead, commits.
-//! - [`lend()`]: contents of files, read in place.
+//! - [`Lease`]: contents of files, read in place.
 //! - [`barrier`]: order of writes around a flush, for the driver of a device.
 //! - [`block`]: the device trait; `fake` (a feature): devices in memory that fail on request.
 //!
@@ -44,11 +44,11 @@ pub mod walk;
 pub use block::{Block, BlockError};
 pub use cache::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 pub use error::{Error, MountError};
-pub use lease::{Lease, lend};
+pub use lease::Lease;
 pub use memory_pressure::set_memory_short;
 pub use mounts::Mounts;
 pub use options::VolumeOptions;
 pub use volume::{
     Clock, Cursor, DirEntry, Fallocate, FileId, Health, Kind, OpenFlags, Renaming, Seek, Space,
-    Stat, Time, Volume, Walk, set_times,
+    Stat, Time, Volume, Walk,
 };

@@ -2,11 +2,10 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::any::Any;
 
 use bitflags::bitflags;
 
-use crate::{Error, Lease, fat, lease};
+use crate::{Error, Lease, lease};
 
 bitflags! {
     /// Flags of [`Volume::open`]. The values never change: interfaces above pass them on.
@@ -168,19 +167,6 @@ pub struct DirEntry<'a> {
     pub name: &'a str,
     /// File type.
     pub kind: Kind,
-}
-
-/// Sets the times of `path` on a volume of any kind: [`Volume::set_times`].
-pub fn set_times(
-    volume: &mut dyn Volume,
-    path: &str,
-    accessed: Option<Time>,
-    modified: Option<Time>,
-) -> Result<(), Error> {
-    match fat::set_times(volume, path, accessed, modified) {
-        Some(set) => set,
-        None => volume.set_times(path, accessed, modified),
-    }
 }
 
 /// Position in a listing. 0 is the start; others come from [`Volume::list`].
@@ -359,8 +345,6 @@ pub trait Volume: Send {
     /// Sets the times of the last read and of the last change of contents of the file, directory or
     /// symbolic link `path`; `None` leaves a time unchanged. The time of the last change of
     /// metadata becomes now. Clamps a time to the range of the file system. [`Error::Unsupported`].
-    ///
-    /// Call [`crate::set_times`] instead: FAT doesn't implement this function.
     fn set_times(
         &mut self,
         path: &str,
@@ -385,7 +369,13 @@ pub trait Volume: Send {
         Ok(None)
     }
 
-    /// A file system's part of `crate::lease`, which callers use instead; the default copies all.
+    /// Lends at most `len` bytes of a file from byte `offset` on in place, after reading those that
+    /// aren't in memory. Appends them to `out` in order; adds nothing at or past the end of the file.
+    /// May lend fewer than `len`, but at least one before the end. Copies bytes that have no memory
+    /// to lend: zeros of a hole, or contents that the cache doesn't keep. The default copies all.
+    ///
+    /// Lent bytes never change, whatever happens to the file. Errors are those of
+    /// [`Volume::read_at`].
     fn lend(
         &mut self,
         file: FileId,
@@ -394,12 +384,6 @@ pub trait Volume: Send {
         out: &mut Vec<Lease>,
     ) -> Result<(), Error> {
         lease::or_copy(self, file, offset, len, out)
-    }
-
-    /// Returns the volume itself where this table of functions doesn't implement lending: for FAT,
-    /// which programs that lend nothing also link.
-    fn as_any(&mut self) -> Option<&mut dyn Any> {
-        None
     }
 
     /// Makes all changes durable.

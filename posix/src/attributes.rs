@@ -258,12 +258,12 @@ pub fn set_times(path: &str, times: [Option<[i64; 2]>; 2], follow: bool) -> Resu
             } else {
                 return Err(libc::EINVAL);
             };
-            files::file::time(seconds as Int, ns as Int).map_err(crate::errors::errno)
+            files::time(seconds as Int, ns as Int).map_err(crate::errors::errno)
         }
         None => Ok(None),
     };
     let times = [time(times[0])?, time(times[1])?];
-    block(|rt, token| files::file::set_times(rt, path, follow, times, token))?;
+    block(|rt, token| files::set_times(rt, path, follow, times, token))?;
     Ok(0)
 }
 

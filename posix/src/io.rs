@@ -288,7 +288,7 @@ pub fn seek(description: &Description, offset: i64, whence: i32) -> Result<u64> 
         }
         libc::SEEK_DATA | libc::SEEK_HOLE => {
             let hole = whence == libc::SEEK_HOLE;
-            let next = block(|rt, token| files::file::next(rt, fd, offset as Int, hole, token))?;
+            let next = block(|rt, token| files::next(rt, fd, offset as Int, hole, token))?;
             let found = next.checked_sub(1).ok_or(libc::ENXIO)?;
             block(|rt, token| files::seek(rt, fd, found as Int, 0, token))?
         }
@@ -328,7 +328,7 @@ pub fn allocate(description: &Description, mode: i32, offset: i64, len: i64) -> 
         return Err(libc::EINVAL);
     }
     let range = (offset as Int, len as Int);
-    block(|rt, token| files::file::allocate(rt, *fd, how, range, token))?;
+    block(|rt, token| files::allocate(rt, *fd, how, range, token))?;
     Ok(0)
 }
 

@@ -20,7 +20,6 @@ pub mod cache;
 pub mod drivers;
 pub mod embedded;
 mod execute;
-pub mod file;
 mod job;
 pub mod lease;
 mod mounts;
@@ -40,10 +39,10 @@ mod volume;
 mod volumes;
 mod worker;
 
-pub use open::{contents, directory_next, file_stat, file_sync};
+pub use open::{allocate, contents, directory_next, file_stat, file_sync, lend, next};
 pub use open::{read, seek, set_append, size, truncate, write, write_at};
 pub use paths::{directory, link, mkdir, open, readlink, realpath, remove_directory, rename};
-pub use paths::{space, stat, symlink, sync_volume, unlink};
+pub use paths::{set_times, space, stat, symlink, sync_volume, time, unlink};
 pub use volumes::{complete_tree, mount, sync, unmount};
 
 use crate::current::Current;

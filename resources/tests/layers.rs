@@ -30,7 +30,7 @@ const FILES: [&[&str]; 10] = [
     &["job", "cache"],
     &["schedule", "open_files"],
     &["volume"],
-    &["mounts", "embedded", "opening"],
+    &["mounts", "embedded", "opening", "lease"],
     &["resolve"],
     &["answer"],
     &["execute"],

@@ -3,7 +3,7 @@ type memory = { used : int; limit : int }
 
 let statistics point =
   let record = Scheduler.create_ints Soil_raw.cache_statistics_length in
-  let result = Soil_raw_files_extra.cache_statistics point record in
+  let result = Soil_raw_files.cache_statistics point record in
   ignore (Failure.check ~operation:"cache statistics" ~subject:point result);
   record
 

@@ -2,6 +2,6 @@ let check subject result = if result < 0 then Failure.fail ~operation:"embed" ~s
 
 let register ~at entries =
   Array.iter
-    (fun (path, contents) -> check path (Soil_raw_embedded.embed_file path contents))
+    (fun (path, contents) -> check path (Soil_raw_files.embed_file path contents))
     entries;
-  check at (Soil_raw_embedded.embed_mount at)
+  check at (Soil_raw_files.embed_mount at)

@@ -38,7 +38,7 @@ let set_times ?(follow = true) ?accessed ?modified path =
         (seconds, nanoseconds)
   in
   let a, a_ns = parts accessed and m, m_ns = parts modified in
-  let submit token = Soil_raw_files_extra.fs_set_times path (follows follow) a a_ns m m_ns token in
+  let submit token = Soil_raw_files.fs_set_times path (follows follow) a a_ns m m_ns token in
   ignore (operation ~operation:"set times" ~subject:path submit)
 
 (* Ranges *)
@@ -52,7 +52,7 @@ let range name how file position len =
   check name position;
   if len <= 0 then invalid_arg ("Soil.File." ^ name ^ ": no bytes");
   let d = Typed.any file in
-  let submit token = Soil_raw_files_extra.file_allocate d.handle how position len token in
+  let submit token = Soil_raw_files.file_allocate d.handle how position len token in
   ignore (on_file name d submit)
 
 let allocate ?(keep_size = false) d ~position len =
@@ -64,7 +64,7 @@ let zero_range d ~position len = range "zero_range" 3 d position len
 let next name hole file position =
   check name position;
   let d = Typed.any file in
-  let submit token = Soil_raw_files_extra.file_next d.handle position hole token in
+  let submit token = Soil_raw_files.file_next d.handle position hole token in
   match on_file name d submit with 0 -> None | after -> Some (after - 1)
 
 let next_data d position = next "next_data" 0 d position

@@ -8,13 +8,13 @@ let most = 1 lsl 20
 let slice = 1 lsl 16
 
 let ask (d : Descriptor.t) position len =
-  let submit token = Soil_raw_in_place.file_lease d.handle position len token in
+  let submit token = Soil_raw_files.file_lease d.handle position len token in
   Scheduler.operation ~operation:"read in place" ~subject:d.path submit
 
 let check name ~position len =
   if position < 0 || len < 0 then invalid_arg ("Soil.In_place." ^ name ^ ": negative number")
 
-let end_ number buffer = ignore (Soil_raw_in_place.file_lease_end number buffer)
+let end_ number buffer = ignore (Soil_raw_files.file_lease_end number buffer)
 
 let lease d ~position len =
   check "lease" ~position len;
@@ -22,7 +22,7 @@ let lease d ~position len =
   if number = 0 then None
   else
     let buffer = sub empty 0 0 in
-    ignore (Soil_raw_in_place.file_lease_next number buffer);
+    ignore (Soil_raw_files.file_lease_next number buffer);
     Some { number; buffer; out = true }
 
 let buffer lease = lease.buffer
@@ -45,7 +45,7 @@ let iter ?(position = 0) ?(len = max_int) d f =
   check "iter" ~position len;
   let buffer = sub empty 0 0 in
   let rec slices number seen =
-    let n = Soil_raw_in_place.file_lease_next number buffer in
+    let n = Soil_raw_files.file_lease_next number buffer in
     if n <= 0 then seen
     else (
       f buffer;

@@ -756,19 +756,6 @@ Int soil_draw_text(Pixels pixels, Int x, Int y, Text text, Int font, Int scale, 
 Int soil_draw_copy(Pixels pixels, Int x, Int y, Pixels from);
 
 /**
- * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents.
- * A string that is static data of the program is used where it lies, for good; another one is
- * copied.
- */
-Int soil_embed_file(Text path, Text contents);
-
-/**
- * Mounts the files that were added since the last call at `point`, unless `SOIL_MOUNT` names
- * something else for that. Errors: `Exists`, `Invalid_name`, `Out_of_memory`.
- */
-Int soil_embed_mount(Text point);
-
-/**
  * Makes ext4 one of the file systems that can be mounted.
  */
 Int soil_use_ext4(void);
@@ -812,6 +799,21 @@ Int soil_file_size(Int fd, Int token);
 Int soil_file_truncate(Int fd, Int size, Int token);
 
 /**
+ * Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the
+ * file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
+ * have room, and the file grows to its end. Errors: `No_space`, `Too_large`, `Read_only`,
+ * `Unsupported`, `Invalid` for no bytes.
+ */
+Int soil_file_allocate(Int fd, Int how, Int position, Int len, Int token);
+
+/**
+ * The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the
+ * result is the byte after that, or 0 where there is none. The end of the file is a hole unless
+ * `position` is there or past it.
+ */
+Int soil_file_next(Int fd, Int position, Int hole, Int token);
+
+/**
  * Moves the descriptor's position to `offset` from the start (`whence` 0), from itself (1) or from
  * the file's end (2); the result is the new position.
  */
@@ -827,6 +829,20 @@ Int soil_file_sync(Int fd, Int token);
  * `follow` is 1.
  */
 Int soil_fs_stat(Text path, Int follow, Ints into, Int token);
+
+/**
+ * Sets when the contents of what `path` names were last read and last changed, each in seconds
+ * since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
+ * is followed if `follow` is 1. A moment that the file system can't say becomes the nearest that
+ * it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
+ */
+Int soil_fs_set_times(Text path,
+                      Int follow,
+                      Int accessed,
+                      Int accessed_ns,
+                      Int modified,
+                      Int modified_ns,
+                      Int token);
 
 /**
  * Fills `into` as [`soil_fs_stat`] does, for an open file.
@@ -926,35 +942,6 @@ Int soil_fs_mount(Text spec, Int token);
 Int soil_fs_unmount(Text point, Int token);
 
 /**
- * Sets when the contents of what `path` names were last read and last changed, each in seconds
- * since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
- * is followed if `follow` is 1. A moment that the file system can't say becomes the nearest that
- * it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
- */
-Int soil_fs_set_times(Text path,
-                      Int follow,
-                      Int accessed,
-                      Int accessed_ns,
-                      Int modified,
-                      Int modified_ns,
-                      Int token);
-
-/**
- * Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the
- * file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
- * have room, and the file grows to its end. Errors: `No_space`, `Too_large`, `Read_only`,
- * `Unsupported`, `Invalid` for no bytes.
- */
-Int soil_file_allocate(Int fd, Int how, Int position, Int len, Int token);
-
-/**
- * The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the
- * result is the byte after that, or 0 where there is none. The end of the file is a hole unless
- * `position` is there or past it.
- */
-Int soil_file_next(Int fd, Int position, Int hole, Int token);
-
-/**
  * Fills `into` with the `CacheStatistics` of the volume mounted at `point`, or, if that is empty,
  * of all volumes since the program started. The result is 0. Errors: `Not_found` if nothing is
  * mounted there.
@@ -985,6 +972,19 @@ Int soil_file_lease_next(Int lease, Buffer into);
  * another one's bigarray).
  */
 Int soil_file_lease_end(Int lease, Buffer buffer);
+
+/**
+ * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents.
+ * A string that is static data of the program is used where it lies, for good; another one is
+ * copied.
+ */
+Int soil_embed_file(Text path, Text contents);
+
+/**
+ * Mounts the files that were added since the last call at `point`, unless `SOIL_MOUNT` names
+ * something else for that. Errors: `Exists`, `Invalid_name`, `Out_of_memory`.
+ */
+Int soil_embed_mount(Text point);
 
 /**
  * Opens the input devices; the result is their number. Their events are those from now on. Errors:

@@ -4,22 +4,11 @@ use alloc::vec::Vec;
 
 use super::volume::{FatVolume, Result};
 use crate::lease::or_copy;
-use crate::{Error, FileId, Lease, OpenFlags, Volume};
-
-/// Implements [`crate::lease`] for a volume of this kind; `None` for another.
-pub(crate) fn lend(
-    volume: &mut dyn Volume,
-    file: FileId,
-    offset: u64,
-    len: usize,
-    out: &mut Vec<Lease>,
-) -> Option<Result<()>> {
-    let volume: &mut FatVolume = volume.as_any()?.downcast_mut()?;
-    Some(volume.lend_file(file, offset, len, out))
-}
+use crate::{Error, FileId, Lease, OpenFlags};
 
 impl FatVolume {
-    fn lend_file(
+    /// See [`crate::Volume::lend`].
+    pub fn lend_file(
         &mut self,
         file: FileId,
         offset: u64,

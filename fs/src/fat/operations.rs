@@ -1,14 +1,16 @@
 //! Implementation of [`Volume`] for FAT.
 
 use alloc::string::String;
-use core::any::Any;
+use alloc::vec::Vec;
 
 use hadris_fs::DirCursor;
 
 use super::volume::{Change, FatVolume, MAX_FILE, Result, stat};
 use crate::cache::Cache;
 use crate::path;
-use crate::{Cursor, DirEntry, Error, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume};
+use crate::{
+    Cursor, DirEntry, Error, FileId, Health, Lease, OpenFlags, Renaming, Space, Stat, Time, Volume,
+};
 
 /// Entries per call of `list`.
 const LIST_STEP: usize = 256;
@@ -39,8 +41,17 @@ impl Volume for FatVolume {
         self.read_file(file, offset, buf)
     }
 
-    fn as_any(&mut self) -> Option<&mut dyn Any> {
-        Some(self)
+    fn lend(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Lease>) -> Result<()> {
+        self.lend_file(file, offset, len, out)
+    }
+
+    fn set_times(
+        &mut self,
+        path: &str,
+        accessed: Option<Time>,
+        modified: Option<Time>,
+    ) -> Result<()> {
+        self.set_times_of(path, accessed, modified)
     }
 
     fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {

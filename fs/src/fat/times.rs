@@ -4,18 +4,7 @@ use hadris_fs::sync::FileSystem;
 use hadris_fs::{DateTime, SetAttr};
 
 use super::volume::{Change, FatVolume, Result};
-use crate::{Error, Time, Volume, path};
-
-/// [`crate::set_times`] for a volume of this kind; `None` for another.
-pub(crate) fn set_times(
-    volume: &mut dyn Volume,
-    path: &str,
-    accessed: Option<Time>,
-    modified: Option<Time>,
-) -> Option<Result<()>> {
-    let volume: &mut FatVolume = volume.as_any()?.downcast_mut()?;
-    Some(volume.set_times_of(path, accessed, modified))
-}
+use crate::{Error, Time, path};
 
 /// Returns the nearest time that FAT can store.
 fn date(time: Time) -> DateTime {
@@ -25,7 +14,8 @@ fn date(time: Time) -> DateTime {
 }
 
 impl FatVolume {
-    fn set_times_of(
+    /// See [`crate::Volume::set_times`].
+    pub fn set_times_of(
         &mut self,
         path: &str,
         accessed: Option<Time>,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::new;
 use super::tests::{NEW, names, read, read_path};
-use crate::{Error, FileId, Kind, Lease, Volume, Walk, lend};
+use crate::{Error, FileId, Kind, Lease, Volume, Walk};
 
 /// Target of a name in the model: files by number, since names share them.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +150,7 @@ impl Model {
                     2 => {
                         let contents = &self.files[number];
                         let mut lent = Vec::new();
-                        lend(volume, file, 0, 100_000, &mut lent).unwrap();
+                        volume.lend(file, 0, 100_000, &mut lent).unwrap();
                         let bytes: Vec<u8> = lent.iter().flat_map(|lent| lent.to_vec()).collect();
                         assert!(bytes == contents[..contents.len().min(100_000)]);
                         self.lent.extend(lent.into_iter().zip([bytes]));

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::common::{Image, ext4, mkfs, mount_with, names, run, write_file};
 use fs::fake::Disk;
-use fs::{Clock, Error, OpenFlags, Stat, Time, VolumeOptions, set_times};
+use fs::{Clock, Error, OpenFlags, Stat, Time, VolumeOptions};
 
 thread_local! {
     static NOW: Cell<Time> = const { Cell::new(Time::from_seconds(0)) };
@@ -109,7 +109,7 @@ fn ext4_keeps_what_it_has_room_for() {
                 seconds: *seconds,
                 nanoseconds: 987_654_321,
             });
-            set_times(&mut *volume, &format!("set {n}"), time, time).unwrap();
+            volume.set_times(&format!("set {n}"), time, time).unwrap();
         }
         drop(volume);
         ext4::fsck(&disk.bytes()).unwrap();
@@ -139,17 +139,19 @@ fn times_are_set_on_ext4() {
     let now = at(2_000, 2);
     let [accessed, modified] = [at(3_000, 3), at(4_000, 4)];
     NOW.set(now);
-    set_times(&mut *volume, "d/link", Some(accessed), None).unwrap();
+    volume.set_times("d/link", Some(accessed), None).unwrap();
     assert_eq!(
         times(&volume.stat("d/link").unwrap()),
         [accessed, made, now]
     );
-    set_times(&mut *volume, "d", None, Some(modified)).unwrap();
+    volume.set_times("d", None, Some(modified)).unwrap();
     assert_eq!(times(&volume.stat("d").unwrap()), [made, modified, now]);
-    set_times(&mut *volume, "", Some(accessed), Some(modified)).unwrap();
+    volume
+        .set_times("", Some(accessed), Some(modified))
+        .unwrap();
     let root = volume.stat("").unwrap();
     assert_eq!(times(&root), [accessed, modified, now]);
-    let absent = set_times(&mut *volume, "d/absent", Some(made), None);
+    let absent = volume.set_times("d/absent", Some(made), None);
     assert_eq!(absent, Err(Error::NotFound));
     drop(volume);
     ext4::fsck(&disk.bytes()).unwrap();
@@ -158,7 +160,7 @@ fn times_are_set_on_ext4() {
         ..options()
     };
     let mut volume = ext4::mount_with(&disk, read_only);
-    let set = set_times(&mut *volume, "d", Some(made), None);
+    let set = volume.set_times("d", Some(made), None);
     assert_eq!(set, Err(Error::ReadOnly));
     assert_eq!(times(&volume.stat("d").unwrap()), [made, modified, now]);
 }
@@ -184,13 +186,13 @@ fn times_are_set_on_fat() {
             seconds,
             nanoseconds: 999_999_999,
         });
-        set_times(&mut *volume, path, time, time).unwrap();
+        volume.set_times(path, time, time).unwrap();
         let modified = volume.stat(path).unwrap().modified;
         assert_eq!(modified, Time::from_seconds(kept), "{seconds}");
     }
     let time = Some(Time::from_seconds(1_500_000_000));
-    set_times(&mut *volume, path, None, time).unwrap();
-    set_times(&mut *volume, "a long directory", None, time).unwrap();
+    volume.set_times(path, None, time).unwrap();
+    volume.set_times("a long directory", None, time).unwrap();
     assert_eq!(volume.stat_file(file).unwrap().size, 2);
     // Closing the file writes nothing: the times are already stored.
     volume.close(file).unwrap();
@@ -198,14 +200,8 @@ fn times_are_set_on_fat() {
         let modified = volume.stat(path).unwrap().modified;
         assert_eq!(modified, Time::from_seconds(1_500_000_000), "{path}");
     }
-    assert_eq!(
-        set_times(&mut *volume, "", time, time),
-        Err(Error::Unsupported)
-    );
-    assert_eq!(
-        set_times(&mut *volume, "x", time, time),
-        Err(Error::NotFound)
-    );
+    assert_eq!(volume.set_times("", time, time), Err(Error::Unsupported));
+    assert_eq!(volume.set_times("x", time, time), Err(Error::NotFound));
     assert_eq!(
         names(&mut *volume, "a long directory").unwrap(),
         ["and a file"]
@@ -228,8 +224,8 @@ fn times_are_set_in_memory() {
         seconds: i64::MIN,
         nanoseconds: 3,
     };
-    set_times(&mut *volume, "/a", None, Some(time)).unwrap();
+    volume.set_times("/a", None, Some(time)).unwrap();
     assert_eq!(times(&volume.stat("/a").unwrap()), [made, time, now]);
-    let absent = set_times(&mut *volume, "/b", None, None);
+    let absent = volume.set_times("/b", None, None);
     assert_eq!(absent, Err(Error::NotFound));
 }

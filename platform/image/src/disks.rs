@@ -13,9 +13,7 @@ use drivers::transport::DeviceType;
 use fs::BlockError;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};
-use platform::disk::{
-    BlockDevice, Capabilities, Geometry, Named, Request, Submitted,
-};
+use platform::disk::{BlockDevice, Capabilities, Geometry, Named, Request, Submitted};
 use platform::error::{Error, Failure};
 
 /// The most bytes in one request.

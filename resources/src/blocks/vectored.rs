@@ -130,5 +130,9 @@ pub fn clear(rt: &mut Runtime, fd: Fd, sector: u64, count: u64, how: Int, token:
         write: true,
         slices: None,
     };
-    submit(rt, fd, token, wanted, |sector| Request::Clear { sector, count, how })
+    submit(rt, fd, token, wanted, |sector| Request::Clear {
+        sector,
+        count,
+        how,
+    })
 }

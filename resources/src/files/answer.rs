@@ -1,6 +1,7 @@
 //! The results of operations, made from those of their jobs.
 
 use super::job::{Ended, Job, OpenId, Output, Waiter, write_stat, write_text};
+use super::lease;
 use super::mounts;
 use super::open_files;
 use super::request::{Request, Value};
@@ -197,7 +198,7 @@ fn output(
         }
         (Output::Text(into), Value::Text(text)) => Ok(write_text(&text, into)),
         (Output::Text(into), _) => Ok(write_text(path, into)),
-        (Output::Special(end), value) => end(rt, value),
+        (Output::Lease, value) => lease::take(rt, value),
         (Output::Space(into, text), Value::Space(space, health)) => {
             Ok(describe(rt, index, &space, health, into, text))
         }

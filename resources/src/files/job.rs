@@ -1,8 +1,7 @@
 //! Jobs: what a volume does for an operation, and what is made of the result.
 
-use super::request::{Request, Value, entry};
+use super::request::{Request, entry};
 use super::resolution::Resolution;
-use crate::Runtime;
 use crate::types::{Int, IntsPiece, Piece, records};
 use ::fs::Stat;
 use alloc::boxed::Box;
@@ -50,9 +49,8 @@ pub enum Output {
     Space(IntsPiece, Piece),
     /// A text.
     Text(Piece),
-    /// A conversion that only some programs use. A function pointer, because code that is named
-    /// here would be linked into all programs.
-    Special(fn(&mut Runtime, Value) -> Ended),
+    /// A lease of what the volume has lent.
+    Lease,
 }
 
 /// Receiver of a job's result.

@@ -1,26 +1,23 @@
 //! Contents of files that OCaml reads where they lie, as it does received bytes
 //! (`crate::net::zero_copy::lease`).
 
-use super::execute::{at_once, submit};
-use super::job::{Ended, Output, Waiter};
-use super::open::on_volume;
+use super::job::Ended;
 use super::options::leasable;
-use super::request::{Request, Value};
+use super::request::Value;
 use crate::Runtime;
 use crate::types::{Before, Int, Proxy, View};
-use ::fs::{FileId, Lease, Volume};
+use ::fs::Lease;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use platform::error::{Answer, Error, Failure};
-use reactor::table::Fd;
 use slab::Slab;
 
 /// Leases that may be out at a time.
 const MAX_LEASES: usize = 256;
 
 /// Bytes of one lease at most.
-const MAX_LEASE: usize = 1 << 20;
+pub const MAX_LEASE: usize = 1 << 20;
 
 /// A lease that is out.
 struct Out {
@@ -91,40 +88,8 @@ fn too_much() -> Failure {
     )
 }
 
-/// See `soil_file_lease`.
-pub fn begin(rt: &mut Runtime, fd: Fd, position: Int, len: Int, token: Int) -> Answer {
-    let token = rt.new_token(token)?;
-    let (volume, id, _) = on_volume(rt, fd)?;
-    let position = u64::try_from(position).map_err(|_| Error::Invalid)?;
-    let len = usize::try_from(len)
-        .map_err(|_| Error::Invalid)?
-        .min(MAX_LEASE);
-    if len == 0 {
-        return Err(Error::Invalid.into());
-    }
-    let request = || Request::Special(id, position, len, lend);
-    let output = Output::Special(take);
-    if let Some(value) = at_once(rt, volume, request(), output) {
-        let taken = take(rt, value);
-        return taken.or_else(|failure| rt.fail(failure));
-    }
-    submit(rt, volume, Waiter::Operation(token, output), request())
-}
-
-/// The volume's part of it.
-fn lend(
-    volume: &mut dyn Volume,
-    file: FileId,
-    offset: u64,
-    len: usize,
-) -> Result<Value, ::fs::Error> {
-    let mut lent = Vec::new();
-    ::fs::lend(volume, file, offset, len, &mut lent)?;
-    Ok(Value::Leases(lent))
-}
-
 /// Keeps what a volume has lent; its number, or 0 for nothing.
-fn take(rt: &mut Runtime, value: Value) -> Ended {
+pub fn take(rt: &mut Runtime, value: Value) -> Ended {
     let (Value::Leases(slices), Some(files)) = (value, rt.resources.files.as_deref_mut()) else {
         return Err(Error::Closed.into());
     };

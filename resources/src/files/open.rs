@@ -2,11 +2,12 @@
 
 use super::execute::{at_once, submit};
 use super::job::{OpenId, Output, Waiter};
+use super::lease;
 use super::open_files::{APPEND, DIRECTORY, FILE, OpenFile, moved};
 use super::request::{Request, Value};
 use crate::Runtime;
 use crate::types::{Int, IntsPiece, Piece};
-use ::fs::FileId;
+use ::fs::{Fallocate, FileId, Seek};
 use alloc::rc::Rc;
 use platform::error::{Answer, Error};
 use reactor::table::Fd;
@@ -111,6 +112,58 @@ pub fn truncate(rt: &mut Runtime, fd: Fd, size: u64, token: Int) -> Answer {
     ask(rt, fd, token, Output::Number, |id| {
         Request::Truncate(id, size)
     })
+}
+
+/// The forms of [`allocate`] by their numbers.
+const FORMS: [Fallocate; 4] = [
+    Fallocate::Allocate,
+    Fallocate::KeepSize,
+    Fallocate::PunchHole,
+    Fallocate::ZeroRange,
+];
+
+/// See `soil_file_allocate`.
+pub fn allocate(rt: &mut Runtime, fd: Fd, how: Int, range: (Int, Int), token: Int) -> Answer {
+    let form = usize::try_from(how).ok().and_then(|how| FORMS.get(how));
+    let form = *form.ok_or(Error::Invalid)?;
+    let position = u64::try_from(range.0).map_err(|_| Error::Invalid)?;
+    let len = u64::try_from(range.1).map_err(|_| Error::Invalid)?;
+    ask(rt, fd, token, Output::Number, |id| {
+        Request::Allocate(id, form, position, len)
+    })
+}
+
+/// See `soil_file_next`.
+pub fn next(rt: &mut Runtime, fd: Fd, position: Int, hole: bool, token: Int) -> Answer {
+    let position = u64::try_from(position).map_err(|_| Error::Invalid)?;
+    let to = if hole { Seek::Hole } else { Seek::Data };
+    ask(rt, fd, token, Output::Number, |id| {
+        Request::Seek(id, to, position)
+    })
+}
+
+/// See `soil_file_lease`.
+pub fn lend(rt: &mut Runtime, fd: Fd, position: Int, len: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, _) = on_volume(rt, fd)?;
+    let position = u64::try_from(position).map_err(|_| Error::Invalid)?;
+    let len = usize::try_from(len)
+        .map_err(|_| Error::Invalid)?
+        .min(lease::MAX_LEASE);
+    if len == 0 {
+        return Err(Error::Invalid.into());
+    }
+    let request = || Request::Lend(id, position, len);
+    if let Some(value) = at_once(rt, volume, request(), Output::Lease) {
+        let taken = lease::take(rt, value);
+        return taken.or_else(|failure| rt.fail(failure));
+    }
+    submit(
+        rt,
+        volume,
+        Waiter::Operation(token, Output::Lease),
+        request(),
+    )
 }
 
 /// See `soil_file_sync`.

@@ -9,7 +9,7 @@ use super::resolution::Resolution;
 use super::resolve::{Advanced, advance};
 use crate::Runtime;
 use crate::types::{Int, IntsPiece, Piece};
-use ::fs::{OpenFlags, Renaming};
+use ::fs::{OpenFlags, Renaming, Time};
 use alloc::boxed::Box;
 use alloc::string::String;
 use platform::error::{Answer, Error};
@@ -29,7 +29,7 @@ fn start(rt: &mut Runtime, token: u64, output: Output, resolution: Box<Resolutio
 }
 
 /// Begins what is to be done with one path.
-pub fn on_path(
+fn on_path(
     rt: &mut Runtime,
     path: &str,
     follow: bool,
@@ -39,6 +39,32 @@ pub fn on_path(
 ) -> Answer {
     let token = rt.new_token(token)?;
     start(rt, token, output, Resolution::new(path, follow, op)?)
+}
+
+/// A moment; nanoseconds below 0 say that there is none.
+pub fn time(seconds: Int, nanoseconds: Int) -> Result<Option<Time>, Error> {
+    if nanoseconds < 0 {
+        return Ok(None);
+    }
+    let nanoseconds = u32::try_from(nanoseconds).map_err(|_| Error::Invalid)?;
+    if nanoseconds >= 1_000_000_000 {
+        return Err(Error::Invalid);
+    }
+    Ok(Some(Time {
+        seconds: seconds as i64,
+        nanoseconds,
+    }))
+}
+
+/// See `soil_fs_set_times`.
+pub fn set_times(
+    rt: &mut Runtime,
+    path: &str,
+    follow: bool,
+    times: [Option<Time>; 2],
+    token: Int,
+) -> Answer {
+    on_path(rt, path, follow, Op::SetTimes(times), Output::Number, token)
 }
 
 /// See `soil_fs_open`.

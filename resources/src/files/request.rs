@@ -2,8 +2,8 @@
 
 use crate::types::Piece;
 use ::fs::{
-    Cursor, DirEntry, Error, FileId, Health, Kind, Lease, OpenFlags, Renaming, Space, Stat, Time,
-    Volume, Walk,
+    Cursor, DirEntry, Error, Fallocate, FileId, Health, Kind, Lease, OpenFlags, Renaming, Seek,
+    Space, Stat, Time, Volume, Walk,
 };
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -35,15 +35,18 @@ pub enum Request {
     Close(FileId),
     /// Reads from an offset.
     Read(FileId, u64, Piece),
-    /// An operation on this many bytes of a file from an offset that only some programs use. A
-    /// function pointer, because code that is named here would be linked into all programs.
-    Special(FileId, u64, usize, Special),
+    /// Lends at most this many bytes from an offset, as they lie in memory.
+    Lend(FileId, u64, usize),
     /// Writes at an offset; the value is where it ended.
     Write(FileId, u64, Piece),
     /// The size of a file.
     Size(FileId),
     /// Sets it.
     Truncate(FileId, u64),
+    /// Changes the room of this many bytes from an offset.
+    Allocate(FileId, Fallocate, u64, u64),
+    /// Looks for data or a hole from an offset; the value is the byte after the one found, or 0.
+    Seek(FileId, Seek, u64),
     /// Makes a file durable.
     SyncFile(FileId),
     /// Attributes of an open file.
@@ -68,9 +71,6 @@ impl Request {
         )
     }
 }
-
-/// See [`Request::Special`].
-pub type Special = fn(&mut dyn Volume, FileId, u64, usize) -> Result<Value, Error>;
 
 /// Operation on a path.
 #[derive(Clone)]
@@ -101,13 +101,9 @@ pub enum Op {
     Space,
     /// Makes everything on the volume durable.
     Sync,
-    /// An operation with two times that only some programs use; a function pointer for the same
-    /// reason as [`Request::Special`].
-    SetTimes(SetTimes, [Option<Time>; 2]),
+    /// Sets the times of the last read and of the last change of contents.
+    SetTimes([Option<Time>; 2]),
 }
-
-/// See [`Op::SetTimes`].
-pub type SetTimes = fn(&mut dyn Volume, &str, Option<Time>, Option<Time>) -> Result<(), Error>;
 
 /// Result of a job.
 pub enum Value {
@@ -197,9 +193,20 @@ pub fn perform(
             };
             Ok(Value::Written(total, end))
         }
-        Request::Special(file, offset, len, what) => what(volume, file, offset, len),
+        Request::Lend(file, offset, len) => {
+            let mut lent = Vec::new();
+            volume.lend(file, offset, len, &mut lent)?;
+            Ok(Value::Leases(lent))
+        }
         Request::Size(file) => volume.size(file).map(Value::Number),
         Request::Truncate(file, size) => volume.truncate(file, size).map(done),
+        Request::Allocate(file, how, offset, len) => {
+            volume.fallocate(file, how, offset, len).map(done)
+        }
+        Request::Seek(file, to, offset) => {
+            let found = volume.seek(file, to, offset)?;
+            Ok(Value::Number(found.map_or(0, |found| found + 1)))
+        }
         Request::SyncFile(file) => volume.sync_file(file).map(done),
         Request::StatFile(file) => volume.stat_file(file).map(Value::Stat),
         Request::Contents(file) => volume.contents(file).map(Value::Contents),
@@ -249,7 +256,7 @@ fn at(
         Op::Rename(from, how) => volume.rename_as(&from, path, how).map(done),
         Op::Link(from) => volume.link(&from, path).map(done),
         Op::Sync => volume.sync().map(done),
-        Op::SetTimes(set, [accessed, modified]) => set(volume, path, accessed, modified).map(done),
+        Op::SetTimes([accessed, modified]) => volume.set_times(path, accessed, modified).map(done),
         Op::Space => {
             let space = volume.space()?;
             Ok(Value::Space(space, volume.health()))

@@ -65,6 +65,32 @@ external file_truncate :
 [@@noalloc]
 (** Makes the file [size] bytes long, cutting it or adding zeros. *)
 
+external file_allocate :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_file_allocate_bytecode" "soil_file_allocate"
+[@@noalloc]
+(** Changes the room of [len] bytes of the file from [position] on: [how] 0 gives it room, and the
+    file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
+    have room, and the file grows to its end. Errors: [No_space], [Too_large], [Read_only],
+    [Unsupported], [Invalid] for no bytes. *)
+
+external file_next :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_file_next_bytecode" "soil_file_next"
+[@@noalloc]
+(** The first byte of the file from [position] on that is data, or in a hole if [hole] is 1; the
+    result is the byte after that, or 0 where there is none. The end of the file is a hole unless
+    [position] is there or past it. *)
+
 external file_seek :
   (int[@untagged]) ->
   (int[@untagged]) ->
@@ -94,6 +120,22 @@ external fs_stat :
 [@@noalloc]
 (** Fills [into] with the [Stat] of what [path] names; a symbolic link at its end is followed if
     [follow] is 1. *)
+
+external fs_set_times :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_fs_set_times_bytecode" "soil_fs_set_times"
+[@@noalloc]
+(** Sets when the contents of what [path] names were last read and last changed, each in seconds
+    since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
+    is followed if [follow] is 1. A moment that the file system can't say becomes the nearest that
+    it can. Errors: [Not_found], [Read_only], [Unsupported], [Invalid], … *)
 
 external file_stat :
   (int[@untagged]) ->
@@ -256,3 +298,67 @@ external fs_unmount :
 [@@noalloc]
 (** Makes everything on the volume at [point] durable and gives it up. Errors: [Not_found], [Busy]
     while something on it is open, [Io]. *)
+
+external cache_statistics :
+  string ->
+  Soil_raw.int_buffer ->
+  (int[@untagged])
+  = "soil_cache_statistics_bytecode" "soil_cache_statistics"
+[@@noalloc]
+(** Fills [into] with the [CacheStatistics] of the volume mounted at [point], or, if that is empty,
+    of all volumes since the program started. The result is 0. Errors: [Not_found] if nothing is
+    mounted there. *)
+
+external file_lease :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_file_lease_bytecode" "soil_file_lease"
+[@@noalloc]
+(** Lends at most [len] bytes of the file, 1 MiB at once, from byte [position] on, as they lie in
+    memory, after having read missing parts. The result is the number of the lease, at least 1, or 0
+    at the end of the file. It has one slice or several, which [soil_file_lease_next] shows; there
+    may be fewer bytes than [len] in them. Errors: as [soil_file_read], and [Out_of_memory] while
+    256 leases, or half of the cache's memory, haven't been ended, or are ended but still looked
+    at. *)
+
+external file_lease_next :
+  (int[@untagged]) ->
+  Soil_raw.bytes_buffer ->
+  (int[@untagged])
+  = "soil_file_lease_next_bytecode" "soil_file_lease_next"
+[@@noalloc]
+(** Points [into] at the next slice of a lease; returns its length in bytes, 0 after the last one,
+    with which [into] is left alone. The first time [into] is an empty bigarray that isn't used for
+    anything else, then the same one. Errors: [Invalid] (no such lease, or it is another one's
+    bigarray). *)
+
+external file_lease_end :
+  (int[@untagged]) ->
+  Soil_raw.bytes_buffer ->
+  (int[@untagged])
+  = "soil_file_lease_end_bytecode" "soil_file_lease_end"
+[@@noalloc]
+(** Ends a lease: [buffer], the bigarray that showed its slices, is empty from now on. The memory is
+    used again once no part of it ([sub]) can be reached. Errors: [Invalid] (no such lease, or it is
+    another one's bigarray). *)
+
+external embed_file :
+  string ->
+  string ->
+  (int[@untagged])
+  = "soil_embed_file_bytecode" "soil_embed_file"
+[@@noalloc]
+(** Adds a file to the tree that [soil_embed_mount] mounts: [path] in the tree, and its contents. A
+    string that is static data of the program is used where it lies, for good; another one is
+    copied. *)
+
+external embed_mount :
+  string ->
+  (int[@untagged])
+  = "soil_embed_mount_bytecode" "soil_embed_mount"
+[@@noalloc]
+(** Mounts the files that were added since the last call at [point], unless [SOIL_MOUNT] names
+    something else for that. Errors: [Exists], [Invalid_name], [Out_of_memory]. *)

@@ -1,4 +1,4 @@
-//! Files and directories. Every operation takes a token and may answer `PENDING`; paths are
+//! Files, directories and volumes. An operation with a token may answer `PENDING`; paths are
 //! `/`-separated UTF-8 and copied at the call.
 
 use crate::ffi::{Buffer, Int, Ints, Text};
@@ -73,6 +73,29 @@ pub extern "C" fn soil_file_truncate(fd: Int, size: Int, token: Int) -> Int {
     })
 }
 
+/// Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the
+/// file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
+/// have room, and the file grows to its end. Errors: `No_space`, `Too_large`, `Read_only`,
+/// `Unsupported`, `Invalid` for no bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_allocate(
+    fd: Int,
+    how: Int,
+    position: Int,
+    len: Int,
+    token: Int,
+) -> Int {
+    call(|rt| glue::allocate(rt, Fd::decode(fd)?, how, (position, len), token))
+}
+
+/// The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the
+/// result is the byte after that, or 0 where there is none. The end of the file is a hole unless
+/// `position` is there or past it.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_next(fd: Int, position: Int, hole: Int, token: Int) -> Int {
+    call(|rt| glue::next(rt, Fd::decode(fd)?, position, hole == 1, token))
+}
+
 /// Moves the descriptor's position to `offset` from the start (`whence` 0), from itself (1) or from
 /// the file's end (2); the result is the new position.
 #[unsafe(no_mangle)]
@@ -91,6 +114,29 @@ pub extern "C" fn soil_file_sync(fd: Int, token: Int) -> Int {
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_stat(path: Text, follow: Int, mut into: Ints, token: Int) -> Int {
     call(|rt| glue::stat(rt, path.utf8()?, follow == 1, into.piece(), token))
+}
+
+/// Sets when the contents of what `path` names were last read and last changed, each in seconds
+/// since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
+/// is followed if `follow` is 1. A moment that the file system can't say becomes the nearest that
+/// it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_set_times(
+    path: Text,
+    follow: Int,
+    accessed: Int,
+    accessed_ns: Int,
+    modified: Int,
+    modified_ns: Int,
+    token: Int,
+) -> Int {
+    call(|rt| {
+        let times = [
+            glue::time(accessed, accessed_ns)?,
+            glue::time(modified, modified_ns)?,
+        ];
+        glue::set_times(rt, path.utf8()?, follow == 1, times, token)
+    })
 }
 
 /// Fills `into` as [`soil_fs_stat`] does, for an open file.
@@ -211,4 +257,60 @@ pub extern "C" fn soil_fs_mount(spec: Text, token: Int) -> Int {
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_unmount(point: Text, token: Int) -> Int {
     call(|rt| glue::unmount(rt, point.utf8()?, token))
+}
+
+/// Fills `into` with the `CacheStatistics` of the volume mounted at `point`, or, if that is empty,
+/// of all volumes since the program started. The result is 0. Errors: `Not_found` if nothing is
+/// mounted there.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_cache_statistics(point: Text, mut into: Ints) -> Int {
+    call(|rt| {
+        let point = point.utf8()?;
+        let statistics = glue::cache::statistics(rt, point).ok_or(Error::NotFound)?;
+        into.fill(&statistics.numbers());
+        Ok(0)
+    })
+}
+
+/// Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in
+/// memory, after having read missing parts. The result is the number of the lease, at least 1,
+/// or 0 at the end of the file. It has one slice or several, which [`soil_file_lease_next`] shows;
+/// there may be fewer bytes than `len` in them. Errors: as `soil_file_read`, and `Out_of_memory`
+/// while 256 leases, or half of the cache's memory, haven't been ended, or are ended but still
+/// looked at.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_lease(fd: Int, position: Int, len: Int, token: Int) -> Int {
+    call(|rt| glue::lend(rt, Fd::decode(fd)?, position, len, token))
+}
+
+/// Points `into` at the next slice of a lease; returns its length in bytes, 0 after the last one,
+/// with which `into` is left alone. The first time `into` is an empty bigarray that isn't used for
+/// anything else, then the same one. Errors: `Invalid` (no such lease, or it is another one's
+/// bigarray).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_lease_next(lease: Int, mut into: Buffer) -> Int {
+    call(|rt| glue::lease::next(rt, lease, &mut into.view()))
+}
+
+/// Ends a lease: `buffer`, the bigarray that showed its slices, is empty from now on. The memory is
+/// used again once no part of it (`sub`) can be reached. Errors: `Invalid` (no such lease, or it is
+/// another one's bigarray).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_lease_end(lease: Int, mut buffer: Buffer) -> Int {
+    call(|rt| glue::lease::end(rt, lease, &mut buffer.view()))
+}
+
+/// Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents.
+/// A string that is static data of the program is used where it lies, for good; another one is
+/// copied.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_embed_file(path: Text, contents: Text) -> Int {
+    call(|rt| glue::embedded::add(rt, path.utf8()?, contents.for_good()))
+}
+
+/// Mounts the files that were added since the last call at `point`, unless `SOIL_MOUNT` names
+/// something else for that. Errors: `Exists`, `Invalid_name`, `Out_of_memory`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_embed_mount(point: Text) -> Int {
+    call(|rt| glue::embedded::mount(rt, point.utf8()?))
 }

@@ -3,7 +3,7 @@
 use alloc::format;
 
 use super::*;
-use crate::{CacheBudget, Health, lend};
+use crate::{CacheBudget, Health};
 
 /// Returns bytes that differ from place to place.
 fn pattern(len: usize) -> Vec<u8> {
@@ -365,10 +365,7 @@ fn bytes_are_lent_where_the_cache_has_them() {
     ] {
         let mut lent = Vec::new();
         let wanted = &wanted[offset..(offset + len).min(200_000)];
-        assert_eq!(
-            lend(&mut volume, file, offset as u64, len, &mut lent),
-            Ok(())
-        );
+        assert_eq!(volume.lend(file, offset as u64, len, &mut lent), Ok(()));
         let bytes = lent.iter().flat_map(|lease| lease.iter().copied());
         let bytes: Vec<u8> = bytes.collect();
         assert!(
@@ -384,11 +381,11 @@ fn bytes_are_lent_where_the_cache_has_them() {
     }
     for offset in [200_000, 200_001, u64::MAX] {
         let mut lent = Vec::new();
-        assert_eq!(lend(&mut volume, file, offset, 10, &mut lent), Ok(()));
+        assert_eq!(volume.lend(file, offset, 10, &mut lent), Ok(()));
         assert!(lent.iter().all(|lease| lease.is_empty()));
     }
     let mut lent = Vec::new();
-    let refused = lend(&mut volume, writer, 0, 10, &mut lent);
+    let refused = volume.lend(writer, 0, 10, &mut lent);
     assert_eq!((refused, lent.len()), (Err(Error::PermissionDenied), 0));
 }
 

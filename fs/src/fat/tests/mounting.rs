@@ -48,7 +48,7 @@ fn what_is_only_read_is_never_written() {
         assert_eq!(volume.mkdir("new"), Err(Error::ReadOnly));
         assert_eq!(volume.unlink("file"), Err(Error::ReadOnly));
         assert_eq!(volume.rename("file", "new"), Err(Error::ReadOnly));
-        let set = crate::set_times(&mut volume, "file", None, Some(Default::default()));
+        let set = volume.set_times("file", None, Some(Default::default()));
         assert_eq!(set, Err(Error::ReadOnly));
         assert_eq!(read(&mut volume, "file"), Ok(b"text".to_vec()));
         assert_eq!(volume.sync(), Ok(()));

@@ -378,17 +378,17 @@ fn entries_have_the_time_of_the_clock() {
         Time::from_seconds(1_000_000_000)
     );
     let earlier = Time::from_seconds(1_100_000_000);
-    let set = crate::set_times(&mut volume, "d", Some(earlier), Some(earlier));
+    let set = volume.set_times("d", Some(earlier), Some(earlier));
     assert_eq!(set, Ok(()));
     assert_eq!(volume.stat("d").unwrap().modified, earlier);
     for (time, kept) in [(0, 315_532_800), (i64::MAX, 4_354_819_198)] {
         let time = Some(Time::from_seconds(time));
-        assert_eq!(crate::set_times(&mut volume, "file", None, time), Ok(()));
+        assert_eq!(volume.set_times("file", None, time), Ok(()));
         let modified = volume.stat("file").unwrap().modified;
         assert_eq!(modified, Time::from_seconds(kept));
     }
-    let set = crate::set_times(&mut volume, "/", Some(earlier), None);
+    let set = volume.set_times("/", Some(earlier), None);
     assert_eq!(set, Err(Error::Unsupported));
-    let set = crate::set_times(&mut volume, "none", Some(earlier), None);
+    let set = volume.set_times("none", Some(earlier), None);
     assert_eq!(set, Err(Error::NotFound));
 }

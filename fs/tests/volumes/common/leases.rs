@@ -17,7 +17,8 @@ impl Leases {
         contents: &[u8],
     ) {
         let mut lent = Vec::new();
-        fs::lend(volume, file, offset as u64, len, &mut lent)
+        volume
+            .lend(file, offset as u64, len, &mut lent)
             .unwrap_or_else(|error| panic!("lend {len} at {offset}: {error}"));
         let rest = contents.get(offset..).unwrap_or_default();
         let rest = &rest[..rest.len().min(len)];

@@ -352,13 +352,15 @@ fn times_are_set_and_names_exchanged() {
     let folder = &mut *volume(&inside, false);
     let before = folder.stat("/a").expect("stat");
     let (accessed, modified) = (at(1_000_000, 123_456_789), at(2_000_000, 987_654_321));
-    ::fs::set_times(folder, "/a", Some(accessed), None).expect("sets");
+    folder.set_times("/a", Some(accessed), None).expect("sets");
     let found = folder.stat("/a").expect("stat");
     assert_eq!(
         (found.accessed, found.modified),
         (accessed, before.modified)
     );
-    ::fs::set_times(folder, "/link", None, Some(modified)).expect("sets");
+    folder
+        .set_times("/link", None, Some(modified))
+        .expect("sets");
     assert_eq!(folder.stat("/link").expect("stat").modified, modified);
     assert_eq!(folder.stat("/a").expect("stat").modified, before.modified);
     let kept = folder.rename_as("/a", "/b", Renaming::NoReplace);
@@ -371,7 +373,7 @@ fn times_are_set_and_names_exchanged() {
     let absent = folder.rename_as("/a", "/none", Renaming::Exchange);
     assert_eq!(absent, Err(Error::NotFound));
     let folder = &mut *volume(&inside, true);
-    let refused = ::fs::set_times(folder, "/b", Some(accessed), None);
+    let refused = folder.set_times("/b", Some(accessed), None);
     assert_eq!(refused, Err(Error::ReadOnly));
     let refused = folder.rename_as("/b", "/c", Renaming::NoReplace);
     assert_eq!(refused, Err(Error::ReadOnly));

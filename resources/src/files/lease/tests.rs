@@ -1,7 +1,7 @@
 //! A lease lasts until OCaml can't reach it any more, and no longer.
 
-use super::super::{drivers, embedded, mount, open, write};
-use super::{MAX_LEASE, MAX_LEASES, begin, end, leasable, next};
+use super::super::{drivers, embedded, lend, mount, open, write};
+use super::{MAX_LEASE, MAX_LEASES, end, leasable, next};
 use crate::Runtime;
 use crate::disks::install;
 use crate::types::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
@@ -37,7 +37,7 @@ fn out(rt: &Runtime) -> (usize, usize) {
 }
 
 fn lease(rt: &mut Runtime, fd: Fd, position: Int, len: Int) -> Int {
-    begin(rt, fd, position, len, 1).expect("lent") as Int
+    lend(rt, fd, position, len, 1).expect("lent") as Int
 }
 
 /// All that a lease shows, in its pieces.
@@ -127,11 +127,7 @@ fn what_is_asked_for_is_checked() {
         (Int::MAX, 1, Ok(0)),
         (MAX_LEASE as Int + 5000, 1, Ok(0)),
     ] {
-        assert_eq!(
-            begin(rt, fd, position, len, 1),
-            expected,
-            "{position} {len}"
-        );
+        assert_eq!(lend(rt, fd, position, len, 1), expected, "{position} {len}");
     }
     let mut array = Bigarray::of(&mut []);
     let key = lease(rt, fd, 0, Int::MAX);
@@ -172,14 +168,14 @@ fn no_more_is_lent_than_may_be() {
         .leases
         .bytes = leasable() - 60;
     assert_eq!(lease(rt, fd, 0, 40), 1);
-    assert_eq!(begin(rt, fd, 0, 21, 1), no(Error::OutOfMemory));
+    assert_eq!(lend(rt, fd, 0, 21, 1), no(Error::OutOfMemory));
     let mut line = [0; 100];
     rt.messages.failed(1);
     let len = rt.messages.last(1, &mut line);
     let line = core::str::from_utf8(&line[..len]).expect("UTF-8");
     assert!(line.contains("released"), "{line}");
     assert_eq!(lease(rt, fd, 0, 20), 2);
-    assert_eq!(begin(rt, fd, 0, 1, 1), no(Error::OutOfMemory));
+    assert_eq!(lend(rt, fd, 0, 1, 1), no(Error::OutOfMemory));
     // Embedded contents take no memory, only an entry, and so are leased beyond the limit of bytes.
     let before = leasable() + 1000;
     rt.resources
@@ -192,7 +188,7 @@ fn no_more_is_lent_than_may_be() {
         assert_eq!(lease(rt, always, 0, 50), key);
     }
     assert_eq!(out(rt), (MAX_LEASES, before));
-    assert_eq!(begin(rt, always, 0, 50, 1), no(Error::OutOfMemory));
+    assert_eq!(lend(rt, always, 0, 50, 1), no(Error::OutOfMemory));
     let mut array = Bigarray::of(&mut []);
     assert_eq!(end(rt, 1, &mut array.view()), Ok(0));
     assert_eq!(out(rt), (MAX_LEASES - 1, before - 40));

@@ -2,8 +2,8 @@
 
 use super::super::cache::statistics;
 use super::super::{
-    directory, directory_next, drivers, file_sync, finish, lease, mount, open, read, rename, seek,
-    stat, sync, unlink, unmount, write,
+    directory, directory_next, drivers, file_sync, finish, lease, lend, mount, open, read, rename,
+    seek, stat, sync, unlink, unmount, write,
 };
 use super::{
     IO, MODE, Orders, changed_by, completed, health, late, result, runtime, runtime_with, slow,
@@ -107,7 +107,7 @@ fn a_lease_waits_for_the_disk() {
     assert_eq!(unmounted(rt, "/data"), 0);
     let fd = opened(rt, "/data/a");
     orders.hold.set(true);
-    assert_eq!(lease::begin(rt, fd, 1000, 9000, 2), PENDING);
+    assert_eq!(lend(rt, fd, 1000, 9000, 2), PENDING);
     orders.hold.set(false);
     let lease = result(rt, 2, PENDING);
     let (mut array, mut seen) = (Bigarray::of(&mut []), 0);
@@ -121,7 +121,7 @@ fn a_lease_waits_for_the_disk() {
     assert_eq!(seen, 4000);
     assert_eq!(lease::end(rt, lease, &mut array.view()), Ok(0));
     // Now it is there.
-    let lease = lease::begin(rt, fd, 0, 100, 2).expect("at once") as Int;
+    let lease = lend(rt, fd, 0, 100, 2).expect("at once") as Int;
     assert_eq!(lease::end(rt, lease, &mut array.view()), Ok(0));
 }
 
