@@ -5,7 +5,7 @@ let bind ?(address = Address.any) ?options ?(port = 0) () =
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
   let how = Connection.how None None None options in
-  let result = Soil_raw_net_extra.tcp_bind (Address.endpoint_to_raw endpoint) how in
+  let result = Soil_raw_tcp.tcp_bind (Address.endpoint_to_raw endpoint) how in
   Typed.typed (Connection.listener ~operation:"tcp bind" ~subject result)
 
 (* Hands the handle over: [b] is closed from now on. *)
@@ -19,7 +19,7 @@ let connect ?timeout b endpoint =
   let b = Typed.any b in
   let start endpoint =
     check_open "connect" b;
-    let result = Soil_raw_net_extra.tcp_connect_bound b.handle (Address.endpoint_to_raw endpoint) in
+    let result = Soil_raw_tcp.tcp_connect_bound b.handle (Address.endpoint_to_raw endpoint) in
     if result >= 0 then take b;
     result
   in
@@ -29,7 +29,7 @@ let listen ?(backlog = 1024) b =
   let b = Typed.any b in
   let backlog = Connection.backlog "Soil.Bound.listen" backlog in
   check_open "listen" b;
-  let result = Soil_raw_net_extra.tcp_listen_bound b.handle backlog in
+  let result = Soil_raw_tcp.tcp_listen_bound b.handle backlog in
   if result < 0 then Descriptor.fail b "listen" result;
   take b;
   Typed.typed (Connection.listener ~operation:"listen" ~subject:b.path b.handle)

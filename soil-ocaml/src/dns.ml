@@ -34,7 +34,7 @@ let data_of kind data =
 
 let records ?timeout kind name =
   let results = Pool.create room in
-  let submit token = Soil_raw_net_extra.dns_query name (number kind) results room token in
+  let submit token = Soil_raw_net.dns_query name (number kind) results room token in
   let n = Deadline.within timeout (fun () -> Lookup.ask name submit) in
   let bytes = Bytes.create n in
   Pool.to_bytes results 0 bytes 0 n;

@@ -8,7 +8,7 @@ let open_ ?(interface = 0) ethertype =
   if ethertype < 0x600 || ethertype > 0xffff then
     invalid_arg "Soil.Ethernet.open_: not between 0x600 and 0xffff";
   let subject = "interface " ^ string_of_int interface in
-  let handle = Soil_raw_net_extra.ethernet_open interface ethertype in
+  let handle = Soil_raw_net.ethernet_open interface ethertype in
   let handle = Failure.check ~operation:"ethernet open" ~subject handle in
   typed (Descriptor.make ~path:subject io handle)
 
@@ -18,7 +18,7 @@ let send ?timeout d ~destination b off len =
   let destination = Net_mac.to_octets destination in
   let rec go () =
     Scheduler.spend ();
-    let n = Soil_raw_net_extra.ethernet_send d.handle destination b off len in
+    let n = Soil_raw_net.ethernet_send d.handle destination b off len in
     if n < 0 then (
       Descriptor.retry d "send" Soil_raw.park_write n;
       go ())
@@ -34,7 +34,7 @@ let receive ?timeout d b off len =
   let addresses = Bytes.create 12 in
   let rec go () =
     Scheduler.spend ();
-    let n = Soil_raw_net_extra.ethernet_receive d.handle addresses b off len in
+    let n = Soil_raw_net.ethernet_receive d.handle addresses b off len in
     if n >= 0 then Scheduler.at_once "receive" n
     else (
       Descriptor.retry d "receive" Soil_raw.park_read n;

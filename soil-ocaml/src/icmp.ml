@@ -5,7 +5,7 @@ let operation = "ping"
 let wait handle subject =
   let record = Scheduler.create_ints Soil_raw.echo_reply_length in
   let rec go () =
-    let result = Soil_raw_net_extra.echo_result handle record in
+    let result = Soil_raw_net.echo_result handle record in
     if result = Soil_raw.would_block then (
       let result = Scheduler.wait_ready handle Soil_raw.park_read in
       ignore (Failure.check ~operation ~subject result);
@@ -23,7 +23,7 @@ let ask address length =
   if not (Address.is_loopback address) then
     ignore (Scheduler.operation ~operation ~subject (fun token -> Soil_raw_net.net_up token));
   let endpoint = Address.endpoint_to_raw { Address.address; port = 0 } in
-  let handle = Failure.check ~operation ~subject (Soil_raw_net_extra.echo endpoint length) in
+  let handle = Failure.check ~operation ~subject (Soil_raw_net.echo endpoint length) in
   match wait handle subject with
   | reply ->
       ignore (Soil_raw.fd_close handle);

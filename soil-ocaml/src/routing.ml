@@ -5,7 +5,7 @@ let separated l = String.concat "," l
 let add_vlan ?(addresses = []) ?(gateways = []) ~interface id =
   let addresses = separated (List.map network_to_string addresses) in
   let gateways = separated (List.map Address.to_string gateways) in
-  check "add VLAN" (Soil_raw_interfaces.net_vlan interface id addresses gateways)
+  check "add VLAN" (Soil_raw_net.net_vlan interface id addresses gateways)
 
 type route = { network : Address.t; length : int; interface : int; gateway : Address.t option }
 
@@ -25,14 +25,14 @@ let route_of_string line =
 
 let routes () =
   let table =
-    Text.fetch (check "routes") (fun b off len -> Soil_raw_interfaces.net_routes b off len)
+    Text.fetch (check "routes") (fun b off len -> Soil_raw_net.net_routes b off len)
   in
   List.filter_map route_of_string (String.split_on_char '\n' table)
 
 let change operation add interface network gateway =
   ignore
     (Failure.check ~operation ~subject:network
-       (Soil_raw_interfaces.net_route add network interface gateway))
+       (Soil_raw_net.net_route add network interface gateway))
 
 let add_route ?gateway ~interface network =
   let gateway = match gateway with None -> "" | Some a -> Address.to_string a in

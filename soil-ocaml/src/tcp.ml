@@ -9,12 +9,12 @@ let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ?options 
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
   let how = Connection.how hop_limit dscp None options in
-  let result = Soil_raw_net.tcp_listen (Address.endpoint_to_raw endpoint) backlog how in
+  let result = Soil_raw_tcp.tcp_listen (Address.endpoint_to_raw endpoint) backlog how in
   typed (Connection.listener ~operation:"tcp listen" ~subject result)
 
 let rec accept_next (l : Descriptor.t) =
   Scheduler.spend ();
-  let handle = Soil_raw_net.tcp_accept l.handle in
+  let handle = Soil_raw_tcp.tcp_accept l.handle in
   if handle >= 0 then Descriptor.make Connection.io (Scheduler.at_once "accept" handle)
   else (
     Descriptor.retry l "accept" Soil_raw.park_read handle;
@@ -31,14 +31,14 @@ let peer c = endpoint_of "peer address" Connection.peer (any c)
 let abort c =
   let d = any c in
   if d.is_open then (
-    ignore (Soil_raw_net.tcp_abort d.handle);
+    ignore (Soil_raw_tcp.tcp_abort d.handle);
     Descriptor.close d)
 
 let check_connection d operation result = if result < 0 then Descriptor.fail d operation result
 
 let set operation c option value =
   let d = any c in
-  check_connection d operation (Soil_raw_net.tcp_set d.handle option value)
+  check_connection d operation (Soil_raw_tcp.tcp_set d.handle option value)
 
 let set_nodelay d nodelay = set "set_nodelay" d Soil_raw.option_nodelay (if nodelay then 1 else 0)
 
@@ -57,7 +57,7 @@ let keepalive ?interval ?(count = 4) c idle =
   let idle = time idle in
   let interval = match interval with None -> max 1 idle | interval -> time interval in
   let d = any c in
-  check_connection d "keepalive" (Soil_raw_net.tcp_keepalive d.handle idle interval count)
+  check_connection d "keepalive" (Soil_raw_tcp.tcp_keepalive d.handle idle interval count)
 
 let set_user_timeout d timeout = set_time "set_user_timeout" d Soil_raw.option_user_timeout timeout
 
@@ -142,7 +142,7 @@ type info = {
 let info c =
   let d = any c in
   let record = Scheduler.create_ints Soil_raw.tcp_info_length in
-  check_connection d "info" (Soil_raw_net.tcp_info d.handle record);
+  check_connection d "info" (Soil_raw_tcp.tcp_info d.handle record);
   let seconds field = float_of_int (Soil_raw.tcp_info record field) *. 1e-9 in
   {
     rtt = seconds Rtt;
@@ -199,7 +199,7 @@ let connect ?timeout ?nodelay ?keepalive:idle ?user_timeout ?linger ?congestion 
   in
   fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options endpoint ->
     let how = Connection.how hop_limit dscp ecn options in
-    let start endpoint = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) how in
+    let start endpoint = Soil_raw_tcp.tcp_connect (Address.endpoint_to_raw endpoint) how in
     let c : connection =
       typed (Deadline.within timeout (fun () -> Connection.to_ endpoint start))
     in

@@ -1,14 +1,14 @@
 let check d operation result = if result < 0 then Descriptor.fail d operation result else result
 
 let left_of (d : Descriptor.t) =
-  check d "urgent data" (Soil_raw_net_extra.tcp_urgent d.handle (Descriptor.given_back d))
+  check d "urgent data" (Soil_raw_tcp.tcp_urgent d.handle (Descriptor.given_back d))
 
 let left c = left_of (Typed.any c)
 
 let send c b off len =
   File_descriptor.write c b off len;
   let d = Typed.any c in
-  ignore (check d "send" (Soil_raw_net_extra.tcp_send_urgent d.handle))
+  ignore (check d "send" (Soil_raw_tcp.tcp_send_urgent d.handle))
 
 let wait ?timeout c =
   let d = Typed.any c in

@@ -15,7 +15,7 @@ let rec next (d : Descriptor.t) =
     Some { number = 0; buffer; out = true })
   else
     let buffer = sub empty 0 0 in
-    let number = Soil_raw_zero_copy.tcp_lease d.handle buffer in
+    let number = Soil_raw_tcp.tcp_lease d.handle buffer in
     if number > 0 then Some { number = Scheduler.at_once "receive" number; buffer; out = true }
     else if number = 0 then None
     else (
@@ -29,7 +29,7 @@ let release lease =
   if lease.out then (
     lease.out <- false;
     if lease.number = 0 then lease.buffer <- empty
-    else ignore (Soil_raw_zero_copy.tcp_lease_end lease.number lease.buffer))
+    else ignore (Soil_raw_tcp.tcp_lease_end lease.number lease.buffer))
 
 let with_received ?timeout d f =
   match receive ?timeout d with
@@ -42,7 +42,7 @@ let with_received ?timeout d f =
 let send ?timeout c b off len =
   let d = Typed.any c in
   Descriptor.check_buffer "Zero_copy.send" b off len;
-  let submit token = Soil_raw_zero_copy.tcp_send_shared d.handle b off len token in
+  let submit token = Soil_raw_tcp.tcp_send_shared d.handle b off len token in
   let subject = d.io.describe d in
   let send () =
     match Scheduler.operation ~operation:"send" ~subject submit with

@@ -1020,29 +1020,6 @@ Int soil_input_next(Ints into, Int token);
 Int soil_input_set_led(Int device, Int led, Int on);
 
 /**
- * Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in
- * `addresses` and the gateways in `gateways` (both separated by `,`; without addresses it asks
- * DHCP and listens to routers); returns its number. Errors: `Invalid`, `No_device`,
- * `Bad_configuration` with a detail.
- */
-Int soil_net_vlan(Int parent, Int id, Text addresses, Text gateways);
-
-/**
- * Adds a route to `network` (`10.1.0.0/16`) over an interface, by way of `gateway` or, if that is
- * empty, on the link itself; or takes it away (`add` = 0), whatever its gateway. Errors: `Invalid`
- * (no network, mixed families, more than 64), `No_device`, `Not_found` (no such route to take
- * away).
- */
-Int soil_net_route(Int add, Text network, Int interface, Text gateway);
-
-/**
- * Copies the table of routes to `into[off .. off + len]`, cut where it doesn't fit, and returns
- * its whole length: a line for each, with the network, the number of the interface and the gateway
- * or `-`.
- */
-Int soil_net_routes(Bytes into, Int off, Int len);
-
-/**
  * Fills `into` with a `MachineMemory`.
  */
 Int soil_machine_memory(Ints into);
@@ -1116,12 +1093,6 @@ Int soil_statistics(Bytes into, Int off, Int len);
 Int soil_net_up(Int token);
 
 /**
- * Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC
- * 6724, 6); returns the number of those to which there is a route, which come first.
- */
-Int soil_net_sort(Bytes addresses, Int len);
-
-/**
  * The number of interfaces. Errors: `Bad_configuration`.
  */
 Int soil_net_interfaces(void);
@@ -1135,6 +1106,29 @@ Int soil_net_interface(Int index,
                        Bytes into,
                        Int off,
                        Int len);
+
+/**
+ * Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in
+ * `addresses` and the gateways in `gateways` (both separated by `,`; without addresses it asks
+ * DHCP and listens to routers); returns its number. Errors: `Invalid`, `No_device`,
+ * `Bad_configuration` with a detail.
+ */
+Int soil_net_vlan(Int parent, Int id, Text addresses, Text gateways);
+
+/**
+ * Adds a route to `network` (`10.1.0.0/16`) over an interface, by way of `gateway` or, if that is
+ * empty, on the link itself; or takes it away (`add` = 0), whatever its gateway. Errors: `Invalid`
+ * (no network, mixed families, more than 64), `No_device`, `Not_found` (no such route to take
+ * away).
+ */
+Int soil_net_route(Int add, Text network, Int interface, Text gateway);
+
+/**
+ * Copies the table of routes to `into[off .. off + len]`, cut where it doesn't fit, and returns
+ * its whole length: a line for each, with the network, the number of the interface and the gateway
+ * or `-`.
+ */
+Int soil_net_routes(Bytes into, Int off, Int len);
 
 /**
  * Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns
@@ -1157,30 +1151,6 @@ Int soil_net_statistics(Bytes into, Int off, Int len);
 Int soil_net_filter(Text rules);
 
 /**
- * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), with up to
- * `backlog` connections waiting to be accepted; returns the listener's descriptor. `how` is as
- * in [`soil_tcp_connect`], without the congestion marks, and is what the listener's connections
- * begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
- */
-Int soil_tcp_listen(Text endpoint, Int backlog, Int how);
-
-/**
- * Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
- */
-Int soil_tcp_accept(Int listener);
-
-/**
- * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask
- * [`soil_tcp_connected`]. `how`, in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
- * [`soil_net_mark`]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as configured, 1
- * no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing;
- * 24 to 39 as [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual delay of acknowledgements,
- * otherwise 1 more than it in microseconds. Errors: `No_network`, `Unreachable`, `Too_many_open`,
- * `Invalid`.
- */
-Int soil_tcp_connect(Text endpoint, Int how);
-
-/**
  * Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends
  * from now on; of a listener: for its answers and for the connections that it establishes from now
  * on. Errors: `Invalid` (no such value), `Wrong_kind`.
@@ -1188,45 +1158,10 @@ Int soil_tcp_connect(Text endpoint, Int how);
 Int soil_net_mark(Int fd, Int what, Int value);
 
 /**
- * 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`,
- * `Unreachable`.
+ * Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC
+ * 6724, 6); returns the number of those to which there is a route, which come first.
  */
-Int soil_tcp_connected(Int fd);
-
-/**
- * Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start
- * of `into`.
- */
-Int soil_tcp_local(Int fd, Bytes into);
-
-/**
- * Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`,
- * `Wrong_kind`.
- */
-Int soil_tcp_peer(Int fd, Bytes into);
-
-/**
- * Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to
- * `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
- */
-Int soil_tcp_set(Int fd, Int option, Int value);
-
-/**
- * Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of
- * a new one), and then every `interval` nanoseconds; the peer is gone (`Timed_out`) when `count`
- * probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
- */
-Int soil_tcp_keepalive(Int fd, Int idle, Int interval, Int count);
-
-/**
- * Fills `into` with the `TcpInfo` of a connection. Errors: `Wrong_kind`.
- */
-Int soil_tcp_info(Int fd, Ints into);
-
-/**
- * Closes the descriptor, and ends the connection with RST: what was not sent yet is lost.
- */
-Int soil_tcp_abort(Int fd);
+Int soil_net_sort(Bytes addresses, Int len);
 
 /**
  * Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to
@@ -1236,47 +1171,12 @@ Int soil_tcp_abort(Int fd);
 Int soil_dns_lookup(Text name, Int family, Buffer results, Int len, Int token);
 
 /**
- * Takes `endpoint` (address zero: every address; port 0: one is chosen) for
- * [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and returns a descriptor of the kind of
- * listeners. `how` is as in [`soil_tcp_connect`](super::soil_tcp_connect). A SYN to it is refused.
- * Errors: as for [`soil_tcp_listen`](super::soil_tcp_listen).
- */
-Int soil_tcp_bind(Text endpoint, Int how);
-
-/**
- * Listens at what was bound, with up to `backlog` connections waiting to be accepted. Errors:
- * `Wrong_kind`, `Closed`.
- */
-Int soil_tcp_listen_bound(Int fd, Int backlog);
-
-/**
- * Starts a connection from what was bound, whose descriptor is closed unless this fails; returns
- * the connection's, as [`soil_tcp_connect`](super::soil_tcp_connect) does. Errors: those, and
- * `Wrong_kind` for one that listens.
- */
-Int soil_tcp_connect_bound(Int fd, Text endpoint);
-
-/**
- * Marks all that was written to a connection so far as urgent: the peer gets the pointer at once,
- * even if its window is closed. Errors: `Wrong_kind`, `Not_connected`.
- */
-Int soil_tcp_send_urgent(Int fd);
-
-/**
- * The number of bytes from the next one to be read to the last that the peer calls urgent, come or
- * still to come; 0: none. The last `back` bytes that were read count as not read.
- * [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors:
- * `Wrong_kind`.
- */
-Int soil_tcp_urgent(Int fd, Int back);
-
-/**
  * Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28
  * AAAA, 33 SRV) and writes as many as fit to `results`; the result is the number of bytes. Each
  * record is its time to live in seconds (4 bytes, the highest first), the length of what follows
  * (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes
  * each) and a name; or strings with a byte before each that says its length. Usually `PENDING`.
- * Errors: as [`soil_dns_lookup`](super::soil_dns_lookup).
+ * Errors: as [`soil_dns_lookup`].
  */
 Int soil_dns_query(Text name, Int kind, Buffer results, Int len, Int token);
 
@@ -1420,6 +1320,131 @@ Int soil_system_descriptor_await(Int fd, Int direction, Int token);
  * Makes tar archives one of the file systems that can be mounted.
  */
 Int soil_use_tar(void);
+
+/**
+ * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), with up to
+ * `backlog` connections waiting to be accepted; returns the listener's descriptor. `how` is as
+ * in [`soil_tcp_connect`], without the congestion marks, and is what the listener's connections
+ * begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
+ */
+Int soil_tcp_listen(Text endpoint, Int backlog, Int how);
+
+/**
+ * Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
+ */
+Int soil_tcp_accept(Int listener);
+
+/**
+ * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask
+ * [`soil_tcp_connected`]. `how`, in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
+ * [`soil_net_mark`](super::soil_net_mark); 16 and 17 whether to ask for congestion marks (RFC
+ * 3168): 0 as configured, 1 no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no
+ * window scaling, no pacing; 24 to 39 as [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual
+ * delay of acknowledgements, otherwise 1 more than it in microseconds. Errors: `No_network`,
+ * `Unreachable`, `Too_many_open`, `Invalid`.
+ */
+Int soil_tcp_connect(Text endpoint, Int how);
+
+/**
+ * 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`,
+ * `Unreachable`.
+ */
+Int soil_tcp_connected(Int fd);
+
+/**
+ * Takes `endpoint` (address zero: every address; port 0: one is chosen) for
+ * [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and returns a descriptor of the kind of
+ * listeners. `how` is as in [`soil_tcp_connect`]. A SYN to it is refused. Errors: as for
+ * [`soil_tcp_listen`].
+ */
+Int soil_tcp_bind(Text endpoint, Int how);
+
+/**
+ * Listens at what was bound, with up to `backlog` connections waiting to be accepted. Errors:
+ * `Wrong_kind`, `Closed`.
+ */
+Int soil_tcp_listen_bound(Int fd, Int backlog);
+
+/**
+ * Starts a connection from what was bound, whose descriptor is closed unless this fails; returns
+ * the connection's, as [`soil_tcp_connect`] does. Errors: those, and `Wrong_kind` for one that
+ * listens.
+ */
+Int soil_tcp_connect_bound(Int fd, Text endpoint);
+
+/**
+ * Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start
+ * of `into`.
+ */
+Int soil_tcp_local(Int fd, Bytes into);
+
+/**
+ * Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`,
+ * `Wrong_kind`.
+ */
+Int soil_tcp_peer(Int fd, Bytes into);
+
+/**
+ * Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to
+ * `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
+ */
+Int soil_tcp_set(Int fd, Int option, Int value);
+
+/**
+ * Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of
+ * a new one), and then every `interval` nanoseconds; the peer is gone (`Timed_out`) when `count`
+ * probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
+ */
+Int soil_tcp_keepalive(Int fd, Int idle, Int interval, Int count);
+
+/**
+ * Fills `into` with the `TcpInfo` of a connection. Errors: `Wrong_kind`.
+ */
+Int soil_tcp_info(Int fd, Ints into);
+
+/**
+ * Closes the descriptor, and ends the connection with RST: what was not sent yet is lost.
+ */
+Int soil_tcp_abort(Int fd);
+
+/**
+ * Marks all that was written to a connection so far as urgent: the peer gets the pointer at once,
+ * even if its window is closed. Errors: `Wrong_kind`, `Not_connected`.
+ */
+Int soil_tcp_send_urgent(Int fd);
+
+/**
+ * The number of bytes from the next one to be read to the last that the peer calls urgent, come or
+ * still to come; 0: none. The last `back` bytes that were read count as not read.
+ * [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors:
+ * `Wrong_kind`.
+ */
+Int soil_tcp_urgent(Int fd, Int back);
+
+/**
+ * Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that
+ * isn't used for anything else, at them as they lie in the stack's memory; returns the number of
+ * the lease, at least 1, or 0 at the end of input, with which `into` is left alone. Errors: as
+ * `soil_fd_read`, and `Out_of_memory` while 256 leases haven't been ended, or are ended but still
+ * looked at.
+ */
+Int soil_tcp_lease(Int fd, Buffer into);
+
+/**
+ * Ends a lease: `buffer`, the bigarray that it began with, is empty from now on. The memory is
+ * used again once no part of it (`sub`) can be reached. Errors: `Invalid` (no such lease, or it is
+ * another one's bigarray).
+ */
+Int soil_tcp_lease_end(Int lease, Buffer buffer);
+
+/**
+ * Sends `from[off .. off + len]` without copying it: `PENDING`; it completes with `len` when the
+ * peer has acknowledged all of it, and not before the stack has given the buffer back, which must
+ * not be changed until then. Cancelling gives the buffer back at once; what the stack had taken of
+ * it is still sent. Errors (also of the completion): as `soil_fd_write`, `Too_many_open` (more
+ * than 1024 at a time), `Closed` (before all was taken).
+ */
+Int soil_tcp_send_shared(Int fd, Buffer from, Int off, Int len, Int token);
 
 /**
  * Waits as `soil_wait` does, on any thread, until the operation `token`, from
@@ -1687,31 +1712,6 @@ Int soil_udp_receive_batch(Int fd, Buffer into, Int slot, Bytes endpoints, Ints 
  * one. `WOULD_BLOCK`. Errors: of the first, as [`soil_udp_send`].
  */
 Int soil_udp_send_batch(Int fd, Buffer from, Int slot, Text endpoints, Ints lengths);
-
-/**
- * Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that
- * isn't used for anything else, at them as they lie in the stack's memory; returns the number of
- * the lease, at least 1, or 0 at the end of input, with which `into` is left alone. Errors: as
- * `soil_fd_read`, and `Out_of_memory` while 256 leases haven't been ended, or are ended but still
- * looked at.
- */
-Int soil_tcp_lease(Int fd, Buffer into);
-
-/**
- * Ends a lease: `buffer`, the bigarray that it began with, is empty from now on. The memory is
- * used again once no part of it (`sub`) can be reached. Errors: `Invalid` (no such lease, or it is
- * another one's bigarray).
- */
-Int soil_tcp_lease_end(Int lease, Buffer buffer);
-
-/**
- * Sends `from[off .. off + len]` without copying it: `PENDING`; it completes with `len` when the
- * peer has acknowledged all of it, and not before the stack has given the buffer back, which must
- * not be changed until then. Cancelling gives the buffer back at once; what the stack had taken of
- * it is still sent. Errors (also of the completion): as `soil_fd_write`, `Too_many_open` (more
- * than 1024 at a time), `Closed` (before all was taken).
- */
-Int soil_tcp_send_shared(Int fd, Buffer from, Int off, Int len, Int token);
 
 #ifdef __cplusplus
 }  // extern "C"

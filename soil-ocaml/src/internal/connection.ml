@@ -3,8 +3,8 @@ let endpoint_with get (d : Descriptor.t) =
   let result = get d.handle b in
   if result < 0 then Error result else Ok (Address.endpoint_of_raw b)
 
-let peer = endpoint_with (fun handle b -> Soil_raw_net.tcp_peer handle b)
-let local = endpoint_with (fun handle b -> Soil_raw_net.tcp_local handle b)
+let peer = endpoint_with (fun handle b -> Soil_raw_tcp.tcp_peer handle b)
+let local = endpoint_with (fun handle b -> Soil_raw_tcp.tcp_local handle b)
 
 (* Messages about a connection that was closed still name its peer, which its path is then. *)
 
@@ -16,7 +16,7 @@ let describe (d : Descriptor.t) =
 
 let keep_peer (d : Descriptor.t) =
   let b = Bytes.create Address.endpoint_length in
-  if Soil_raw_net.tcp_peer d.handle b >= 0 then d.path <- Bytes.unsafe_to_string b
+  if Soil_raw_tcp.tcp_peer d.handle b >= 0 then d.path <- Bytes.unsafe_to_string b
 
 (* A signal's handler may raise where memory is taken. *)
 let close d =
@@ -99,7 +99,7 @@ let how hop_limit dscp ecn options =
 let operation = "tcp connect"
 
 let rec finish (d : Descriptor.t) subject =
-  let result = Soil_raw_net.tcp_connected d.handle in
+  let result = Soil_raw_tcp.tcp_connected d.handle in
   if result = Soil_raw.would_block then (
     let result = Scheduler.wait_ready d.handle Soil_raw.park_write in
     ignore (Failure.check ~operation ~subject result);

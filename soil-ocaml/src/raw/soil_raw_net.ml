@@ -8,15 +8,6 @@ external net_up :
 (** 0 when an interface has an address, else [PENDING] until the first one has. Errors (also of the
     completion): [No_network] with a detail that says what to do, [Bad_configuration]. *)
 
-external net_sort :
-  bytes ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_net_sort_bytecode" "soil_net_sort"
-[@@noalloc]
-(** Puts the 16-byte addresses in [addresses\[0 .. len\]] into the order in which to try them (RFC
-    6724, 6); returns the number of those to which there is a route, which come first. *)
-
 external net_interfaces :
   unit ->
   (int[@untagged])
@@ -35,6 +26,43 @@ external net_interface :
 (** Copies a description of interface [index] to [into\[off .. off + len\]], cut where it doesn't
     fit, and returns its whole length: lines [name=…], [mac=…], [mtu=…], [address=…/…] (any number),
     [gateway=…], [dns=…]. *)
+
+external net_vlan :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  string ->
+  string ->
+  (int[@untagged])
+  = "soil_net_vlan_bytecode" "soil_net_vlan"
+[@@noalloc]
+(** Adds an interface for VLAN [id] (1 to 4094) of interface [parent], with the addresses in
+    [addresses] and the gateways in [gateways] (both separated by [,]; without addresses it asks
+    DHCP and listens to routers); returns its number. Errors: [Invalid], [No_device],
+    [Bad_configuration] with a detail. *)
+
+external net_route :
+  (int[@untagged]) ->
+  string ->
+  (int[@untagged]) ->
+  string ->
+  (int[@untagged])
+  = "soil_net_route_bytecode" "soil_net_route"
+[@@noalloc]
+(** Adds a route to [network] ([10.1.0.0/16]) over an interface, by way of [gateway] or, if that is
+    empty, on the link itself; or takes it away ([add] = 0), whatever its gateway. Errors: [Invalid]
+    (no network, mixed families, more than 64), [No_device], [Not_found] (no such route to take
+    away). *)
+
+external net_routes :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_net_routes_bytecode" "soil_net_routes"
+[@@noalloc]
+(** Copies the table of routes to [into\[off .. off + len\]], cut where it doesn't fit, and returns
+    its whole length: a line for each, with the network, the number of the interface and the gateway
+    or [-]. *)
 
 external net_connections :
   bytes ->
@@ -66,38 +94,6 @@ external net_filter :
 (** Puts the rules of the packet filter in [rules] in force, in place of those before. Errors:
     [Bad_configuration] with a detail. *)
 
-external tcp_listen :
-  string ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_tcp_listen_bytecode" "soil_tcp_listen"
-[@@noalloc]
-(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), with up to
-    [backlog] connections waiting to be accepted; returns the listener's descriptor. [how] is as in
-    [soil_tcp_connect], without the congestion marks, and is what the listener's connections begin
-    with. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
-
-external tcp_accept :
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_tcp_accept_bytecode" "soil_tcp_accept"
-[@@noalloc]
-(** Takes an established connection from the listener and returns its descriptor; [WOULD_BLOCK]. *)
-
-external tcp_connect :
-  string ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_tcp_connect_bytecode" "soil_tcp_connect"
-[@@noalloc]
-(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask
-    [soil_tcp_connected]. [how], in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
-    [soil_net_mark]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as configured, 1
-    no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing;
-    24 to 39 as [OPTION_MSS]; 40 to 59: 0 the usual delay of acknowledgements, otherwise 1 more than
-    it in microseconds. Errors: [No_network], [Unreachable], [Too_many_open], [Invalid]. *)
-
 external net_mark :
   (int[@untagged]) ->
   (int[@untagged]) ->
@@ -109,68 +105,14 @@ external net_mark :
     from now on; of a listener: for its answers and for the connections that it establishes from now
     on. Errors: [Invalid] (no such value), [Wrong_kind]. *)
 
-external tcp_connected :
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_tcp_connected_bytecode" "soil_tcp_connected"
-[@@noalloc]
-(** 0 when the connection is established; [WOULD_BLOCK]. Errors: [Connection_refused], [Timed_out],
-    [Unreachable]. *)
-
-external tcp_local :
-  (int[@untagged]) ->
+external net_sort :
   bytes ->
-  (int[@untagged])
-  = "soil_tcp_local_bytecode" "soil_tcp_local"
-[@@noalloc]
-(** Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start
-    of [into]. *)
-
-external tcp_peer :
-  (int[@untagged]) ->
-  bytes ->
-  (int[@untagged])
-  = "soil_tcp_peer_bytecode" "soil_tcp_peer"
-[@@noalloc]
-(** Writes the 18 bytes of the peer's endpoint to the start of [into]. Errors: [Not_connected],
-    [Wrong_kind]. *)
-
-external tcp_set :
-  (int[@untagged]) ->
-  (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_tcp_set_bytecode" "soil_tcp_set"
+  = "soil_net_sort_bytecode" "soil_net_sort"
 [@@noalloc]
-(** Sets an option of a connection, or of a listener for its connections, one of [OPTION_*], to
-    [value]. Errors: [Invalid] (no such option or value), [Wrong_kind]. *)
-
-external tcp_keepalive :
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_tcp_keepalive_bytecode" "soil_tcp_keepalive"
-[@@noalloc]
-(** Probes a connection after [idle] nanoseconds without a word of the peer, 0: never (the state of
-    a new one), and then every [interval] nanoseconds; the peer is gone ([Timed_out]) when [count]
-    probes, 1 to 255, were not answered. Errors: [Invalid], [Wrong_kind]. *)
-
-external tcp_info :
-  (int[@untagged]) ->
-  Soil_raw.int_buffer ->
-  (int[@untagged])
-  = "soil_tcp_info_bytecode" "soil_tcp_info"
-[@@noalloc]
-(** Fills [into] with the [TcpInfo] of a connection. Errors: [Wrong_kind]. *)
-
-external tcp_abort :
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_tcp_abort_bytecode" "soil_tcp_abort"
-[@@noalloc]
-(** Closes the descriptor, and ends the connection with RST: what was not sent yet is lost. *)
+(** Puts the 16-byte addresses in [addresses\[0 .. len\]] into the order in which to try them (RFC
+    6724, 6); returns the number of those to which there is a route, which come first. *)
 
 external dns_lookup :
   string ->
@@ -184,3 +126,73 @@ external dns_lookup :
 (** Looks the addresses of [name] up ([family] 4, 6, or 0 for both) and writes 16 bytes for each to
     [results]; the result is their number, at most as many as fit. Usually [PENDING]. Errors:
     [No_such_host], [Name_server_failure], [Timed_out], [No_network], [Invalid_name]. *)
+
+external dns_query :
+  string ->
+  (int[@untagged]) ->
+  Soil_raw.bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_dns_query_bytecode" "soil_dns_query"
+[@@noalloc]
+(** Looks records of [name] up whose type has the number [kind] (1 A, 5 CNAME, 12 PTR, 16 TXT, 28
+    AAAA, 33 SRV) and writes as many as fit to [results]; the result is the number of bytes. Each
+    record is its time to live in seconds (4 bytes, the highest first), the length of what follows
+    (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes
+    each) and a name; or strings with a byte before each that says its length. Usually [PENDING].
+    Errors: as [soil_dns_lookup]. *)
+
+external echo :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_echo_bytecode" "soil_echo"
+[@@noalloc]
+(** Sends an echo request with [len] bytes to the address of [endpoint], whose port is of no
+    meaning; returns a descriptor that is readable once it is answered. Errors: [Invalid] (a group,
+    or no address), [Unreachable], [Message_too_long] (more than 65 000 bytes), [Out_of_memory]
+    (more than 64 at a time). *)
+
+external echo_result :
+  (int[@untagged]) ->
+  Soil_raw.int_buffer ->
+  (int[@untagged])
+  = "soil_echo_result_bytecode" "soil_echo_result"
+[@@noalloc]
+(** Fills [into] with an [EchoReply]. [WOULD_BLOCK]. Errors: [Unreachable], [Wrong_kind]. *)
+
+external ethernet_open :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_ethernet_open_bytecode" "soil_ethernet_open"
+[@@noalloc]
+(** A socket for the frames of this type on interface [interface]; returns its descriptor. Errors:
+    [Invalid] (a type of the machine's own: IPv4, IPv6, ARP, VLAN; or none), [Address_in_use],
+    [No_device]. *)
+
+external ethernet_send :
+  (int[@untagged]) ->
+  string ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_ethernet_send_bytecode" "soil_ethernet_send"
+[@@noalloc]
+(** Sends [from\[off .. off + len\]] in a frame to the 6-byte address [destination]; returns [len].
+    [WOULD_BLOCK]. Errors: [Message_too_long]. *)
+
+external ethernet_receive :
+  (int[@untagged]) ->
+  bytes ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_ethernet_receive_bytecode" "soil_ethernet_receive"
+[@@noalloc]
+(** Receives the payload of a frame to [into\[off ..\]], cut where it doesn't fit, and writes its
+    source and destination, 6 bytes each, to the start of [addresses]; returns the number of bytes
+    written. [WOULD_BLOCK]. *)

@@ -1,8 +1,8 @@
-//! TCP, UDP, names and interfaces.
+//! The network but for its sockets: interfaces, routes, names, echo requests, Ethernet frames.
 //!
 //! An address is 16 bytes, IPv4 in the form `::ffff:a.b.c.d`; an endpoint is an address and a port,
 //! 18 bytes, the port with its high byte first. The stack and its devices start with the first call
-//! of this file.
+//! of this file or of those of TCP and UDP.
 
 use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use platform::error::Error;
@@ -17,13 +17,6 @@ pub extern "C" fn soil_net_up(token: Int) -> Int {
     call(|rt| glue::up(rt, token))
 }
 
-/// Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC
-/// 6724, 6); returns the number of those to which there is a route, which come first.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_net_sort(mut addresses: Bytes, len: Int) -> Int {
-    call(|rt| glue::dns::sort(rt, addresses.range(0, len)?))
-}
-
 /// The number of interfaces. Errors: `Bad_configuration`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_interfaces() -> Int {
@@ -36,6 +29,32 @@ pub extern "C" fn soil_net_interfaces() -> Int {
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_interface(index: Int, mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| glue::interface(rt, index, into.range(off, len)?))
+}
+
+/// Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in
+/// `addresses` and the gateways in `gateways` (both separated by `,`; without addresses it asks
+/// DHCP and listens to routers); returns its number. Errors: `Invalid`, `No_device`,
+/// `Bad_configuration` with a detail.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_vlan(parent: Int, id: Int, addresses: Text, gateways: Text) -> Int {
+    call(|rt| glue::interfaces::vlan(rt, parent, id, addresses.utf8()?, gateways.utf8()?))
+}
+
+/// Adds a route to `network` (`10.1.0.0/16`) over an interface, by way of `gateway` or, if that is
+/// empty, on the link itself; or takes it away (`add` = 0), whatever its gateway. Errors: `Invalid`
+/// (no network, mixed families, more than 64), `No_device`, `Not_found` (no such route to take
+/// away).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_route(add: Int, network: Text, interface: Int, gateway: Text) -> Int {
+    call(|rt| glue::interfaces::route(rt, add != 0, network.utf8()?, interface, gateway.utf8()?))
+}
+
+/// Copies the table of routes to `into[off .. off + len]`, cut where it doesn't fit, and returns
+/// its whole length: a line for each, with the network, the number of the interface and the gateway
+/// or `-`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_routes(mut into: Bytes, off: Int, len: Int) -> Int {
+    call(|rt| glue::interfaces::routes(rt, into.range(off, len)?))
 }
 
 /// Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns
@@ -61,33 +80,6 @@ pub extern "C" fn soil_net_filter(rules: Text) -> Int {
     call(|rt| glue::filter::set(rt, rules.utf8()?))
 }
 
-/// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), with up to
-/// `backlog` connections waiting to be accepted; returns the listener's descriptor. `how` is as
-/// in [`soil_tcp_connect`], without the congestion marks, and is what the listener's connections
-/// begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_listen(endpoint: Text, backlog: Int, how: Int) -> Int {
-    call(|rt| glue::tcp::listen(rt, endpoint.all(), backlog, how))
-}
-
-/// Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_accept(listener: Int) -> Int {
-    call(|rt| glue::tcp::accept(rt, Fd::decode(listener)?))
-}
-
-/// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask
-/// [`soil_tcp_connected`]. `how`, in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
-/// [`soil_net_mark`]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as configured, 1
-/// no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing;
-/// 24 to 39 as [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual delay of acknowledgements,
-/// otherwise 1 more than it in microseconds. Errors: `No_network`, `Unreachable`, `Too_many_open`,
-/// `Invalid`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_connect(endpoint: Text, how: Int) -> Int {
-    call(|rt| glue::tcp::connect(rt, endpoint.all(), how))
-}
-
 /// Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends
 /// from now on; of a listener: for its answers and for the connections that it establishes from now
 /// on. Errors: `Invalid` (no such value), `Wrong_kind`.
@@ -99,58 +91,11 @@ pub extern "C" fn soil_net_mark(fd: Int, what: Int, value: Int) -> Int {
     })
 }
 
-/// 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`,
-/// `Unreachable`.
+/// Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC
+/// 6724, 6); returns the number of those to which there is a route, which come first.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_connected(fd: Int) -> Int {
-    call(|rt| glue::tcp::connected(rt, Fd::decode(fd)?))
-}
-
-/// Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start
-/// of `into`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_local(fd: Int, mut into: Bytes) -> Int {
-    call(|rt| glue::local(rt, Fd::decode(fd)?, into.range(0, 18)?))
-}
-
-/// Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`,
-/// `Wrong_kind`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_peer(fd: Int, mut into: Bytes) -> Int {
-    call(|rt| glue::peer(rt, Fd::decode(fd)?, into.range(0, 18)?))
-}
-
-/// Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to
-/// `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_set(fd: Int, option: Int, value: Int) -> Int {
-    call(|rt| {
-        let value = u64::try_from(value).map_err(|_| Error::Invalid)?;
-        glue::tcp::set(rt, Fd::decode(fd)?, option, value)
-    })
-}
-
-/// Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of
-/// a new one), and then every `interval` nanoseconds; the peer is gone (`Timed_out`) when `count`
-/// probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_keepalive(fd: Int, idle: Int, interval: Int, count: Int) -> Int {
-    call(|rt| glue::tcp::keepalive(rt, Fd::decode(fd)?, idle, interval, count))
-}
-
-/// Fills `into` with the `TcpInfo` of a connection. Errors: `Wrong_kind`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_info(fd: Int, mut into: Ints) -> Int {
-    call(|rt| {
-        into.fill(&glue::tcp::info(rt, Fd::decode(fd)?)?.numbers());
-        Ok(0)
-    })
-}
-
-/// Closes the descriptor, and ends the connection with RST: what was not sent yet is lost.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_abort(fd: Int) -> Int {
-    call(|rt| glue::tcp::abort(rt, Fd::decode(fd)?))
+pub extern "C" fn soil_net_sort(mut addresses: Bytes, len: Int) -> Int {
+    call(|rt| glue::dns::sort(rt, addresses.range(0, len)?))
 }
 
 /// Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to
@@ -165,4 +110,86 @@ pub extern "C" fn soil_dns_lookup(
     token: Int,
 ) -> Int {
     call(|rt| glue::dns::lookup(rt, name.utf8()?, family, results.piece(0, len)?, token))
+}
+
+/// Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28
+/// AAAA, 33 SRV) and writes as many as fit to `results`; the result is the number of bytes. Each
+/// record is its time to live in seconds (4 bytes, the highest first), the length of what follows
+/// (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes
+/// each) and a name; or strings with a byte before each that says its length. Usually `PENDING`.
+/// Errors: as [`soil_dns_lookup`].
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_dns_query(
+    name: Text,
+    kind: Int,
+    results: Buffer,
+    len: Int,
+    token: Int,
+) -> Int {
+    call(|rt| glue::dns::query(rt, name.utf8()?, kind, results.piece(0, len)?, token))
+}
+
+/// Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no
+/// meaning; returns a descriptor that is readable once it is answered. Errors: `Invalid` (a group,
+/// or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory`
+/// (more than 64 at a time).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_echo(endpoint: Text, len: Int) -> Int {
+    call(|rt| glue::echo::send(rt, endpoint.all(), len))
+}
+
+/// Fills `into` with an `EchoReply`. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_echo_result(fd: Int, mut into: Ints) -> Int {
+    call(|rt| {
+        into.fill(&glue::echo::result(rt, Fd::decode(fd)?)?.numbers());
+        Ok(0)
+    })
+}
+
+/// A socket for the frames of this type on interface `interface`; returns its descriptor. Errors:
+/// `Invalid` (a type of the machine's own: IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`,
+/// `No_device`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_ethernet_open(interface: Int, ethertype: Int) -> Int {
+    call(|rt| glue::ethernet::open(rt, interface, ethertype))
+}
+
+/// Sends `from[off .. off + len]` in a frame to the 6-byte address `destination`; returns `len`.
+/// `WOULD_BLOCK`. Errors: `Message_too_long`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_ethernet_send(
+    fd: Int,
+    destination: Text,
+    mut from: Bytes,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| {
+        glue::ethernet::send(
+            rt,
+            Fd::decode(fd)?,
+            destination.all(),
+            from.range(off, len)?,
+        )
+    })
+}
+
+/// Receives the payload of a frame to `into[off ..]`, cut where it doesn't fit, and writes its
+/// source and destination, 6 bytes each, to the start of `addresses`; returns the number of bytes
+/// written. `WOULD_BLOCK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_ethernet_receive(
+    fd: Int,
+    mut addresses: Bytes,
+    mut into: Bytes,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| {
+        addresses.range(0, 12)?;
+        let (n, both) = glue::ethernet::receive(rt, Fd::decode(fd)?, into.range(off, len)?)?;
+        addresses.range(0, 12)?.copy_from_slice(&both);
+        Ok(n)
+    })
 }

@@ -1,4 +1,4 @@
-//! UDP: a part of its own, so that a program that only connects doesn't carry it.
+//! UDP: sockets, groups, and batches of datagrams.
 
 use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use platform::error::Error;
