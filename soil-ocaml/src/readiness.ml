@@ -1,7 +1,7 @@
 let operation = "wait for a file descriptor"
 
 let rec await direction fd =
-  let submit token = Soil_raw_system_descriptors.system_descriptor_await fd direction token in
+  let submit token = Soil_raw.system_descriptor_await fd direction token in
   let result = Scheduler.operation ~operation ~subject:(string_of_int fd) submit in
   if result = 0 then await direction fd
 

@@ -630,6 +630,14 @@ Int soil_console_error(void);
 Int soil_pipe(Int capacity, Ints ends);
 
 /**
+ * Waits for the file descriptor `fd` of Linux, or of an image's system calls, to be ready for
+ * `direction` (`PARK_READ`, `PARK_WRITE`). 1: it is, or a transfer would fail at once. It
+ * completes with 0 when it may have become ready: call again. Errors: `Closed` (there is no such
+ * descriptor).
+ */
+Int soil_system_descriptor_await(Int fd, Int direction, Int token);
+
+/**
  * Copies the name of display `display` (from 0) to `into[off .. off + len]`, cut where it doesn't
  * fit; returns its whole length. The first use of displays opens them. Errors: `Not_found` after
  * the last display; `Bad_configuration`.
@@ -1307,14 +1315,6 @@ Int soil_clock_wall_ns(void);
  * `SOIL_CONSOLE=display`; does nothing in a process. To be called once. Errors: `Too_many`.
  */
 Int soil_use_screen(void);
-
-/**
- * Waits for the file descriptor `fd` of Linux, or of an image's system calls, to be ready for
- * `direction` (`PARK_READ`, `PARK_WRITE`). 1: it is, or a transfer would fail at once. It
- * completes with 0 when it may have become ready: call again. Errors: `Closed` (there is no such
- * descriptor).
- */
-Int soil_system_descriptor_await(Int fd, Int direction, Int token);
 
 /**
  * Makes tar archives one of the file systems that can be mounted.

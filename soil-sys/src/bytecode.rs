@@ -24,6 +24,7 @@ stubs! {
     fn soil_console_bytecode = soil_console();
     fn soil_console_error_bytecode = soil_console_error();
     fn soil_pipe_bytecode = soil_pipe(capacity, ends);
+    fn soil_system_descriptor_await_bytecode = soil_system_descriptor_await(fd, direction, token);
     fn soil_display_name_bytecode = soil_display_name(display, into, off, len);
     fn soil_display_open_bytecode = soil_display_open(name);
     fn soil_display_close_bytecode = soil_display_close(display);
@@ -124,7 +125,6 @@ stubs! {
     fn soil_clock_monotonic_ns_bytecode = soil_clock_monotonic_ns();
     fn soil_clock_wall_ns_bytecode = soil_clock_wall_ns();
     fn soil_use_screen_bytecode = soil_use_screen();
-    fn soil_system_descriptor_await_bytecode = soil_system_descriptor_await(fd, direction, token);
     fn soil_use_tar_bytecode = soil_use_tar();
     fn soil_tcp_listen_bytecode = soil_tcp_listen(endpoint, backlog, how);
     fn soil_tcp_accept_bytecode = soil_tcp_accept(listener);

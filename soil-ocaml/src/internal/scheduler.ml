@@ -90,7 +90,7 @@ let[@inline] get () = state
 let interrupted = min_int
 
 (* Not inlined: each call of C takes room. *)
-let[@inline never] trace kind number name = ignore (Soil_raw_trace.trace kind number name)
+let[@inline never] trace kind number name = ignore (Soil_raw.trace kind number name)
 
 let[@inline never] reason (wait : Fiber.wait) =
   match wait with
@@ -333,7 +333,7 @@ let[@inline never] trace_at_once operation =
 
 (* Each read and write comes here. *)
 let at_once operation result =
-  if Soil_raw_trace.tracing () <> 0 then trace_at_once operation;
+  if Soil_raw.tracing () <> 0 then trace_at_once operation;
   result
 
 let operation_in_task ~operation ~subject submit =

@@ -485,6 +485,18 @@ external pipe :
     [PipeEnds]. Reading an empty pipe whose writing end is closed is the end of input; writing when
     the reading end is closed is [Broken_pipe]. Errors: [Out_of_memory], [Too_many_open]. *)
 
+external system_descriptor_await :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_system_descriptor_await_bytecode" "soil_system_descriptor_await"
+[@@noalloc]
+(** Waits for the file descriptor [fd] of Linux, or of an image's system calls, to be ready for
+    [direction] ([PARK_READ], [PARK_WRITE]). 1: it is, or a transfer would fail at once. It
+    completes with 0 when it may have become ready: call again. Errors: [Closed] (there is no such
+    descriptor). *)
+
 external abi_version :
   unit ->
   (int[@untagged])
@@ -609,3 +621,20 @@ external clock_wall_ns :
   = "soil_clock_wall_ns_bytecode" "soil_clock_wall_ns"
 [@@noalloc]
 (** Nanoseconds since 1970-01-01 00:00 UTC. *)
+
+external tracing :
+  unit ->
+  (int[@untagged])
+  = "soil_tracing_bytecode" "soil_tracing"
+[@@noalloc]
+(** Whether [soil run --trace] listens: 1 or 0. From any thread. *)
+
+external trace :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  string ->
+  (int[@untagged])
+  = "soil_trace_bytecode" "soil_trace"
+[@@noalloc]
+(** Records an event of the scheduler, if [soil run --trace] listens: what [task] does, by one of
+    the [TRACE_*], and a name, of which 16 bytes are kept. Of the thread with the scheduler. *)

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use syn::{Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
 
 /// The parts of the interface whose externals are in `soil_raw.ml` itself.
-const BASE: [&str; 2] = ["descriptors", "runtime"];
+const BASE: [&str; 3] = ["descriptors", "runtime", "trace"];
 
 /// The first line of all.
 const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)\n";

@@ -1,12 +1,15 @@
-//! Descriptors: one table for console, pipes, connections, sockets, files and block devices.
+//! Descriptors: one table for console, pipes, connections, sockets, files and block devices; and
+//! waits for those of the system.
 //!
 //! A descriptor is `index | generation << 20`: a closed one stays invalid although its index is
 //! used again.
 
 use crate::ffi::{Buffer, Bytes, Int, Ints};
 use platform::Stream;
+use platform::error::Stop;
 use reactor::table::Fd;
-use resources::runtime::{call, decode_direction};
+use resources::runtime::{call, decode_direction, encode};
+use resources::system_descriptors::await_ready;
 use resources::types::records::PipeEnds;
 use resources::{console, pipe};
 
@@ -94,4 +97,14 @@ pub extern "C" fn soil_pipe(capacity: Int, mut ends: Ints) -> Int {
         ends.fill(&record.numbers());
         Ok(0)
     })
+}
+
+/// Waits for the file descriptor `fd` of Linux, or of an image's system calls, to be ready for
+/// `direction` (`PARK_READ`, `PARK_WRITE`). 1: it is, or a transfer would fail at once. It
+/// completes with 0 when it may have become ready: call again. Errors: `Closed` (there is no such
+/// descriptor).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_system_descriptor_await(fd: Int, direction: Int, token: Int) -> Int {
+    let direction = decode_direction(direction).map_err(Stop::Error);
+    encode(direction.and_then(|direction| await_ready(fd, direction, token)))
 }
