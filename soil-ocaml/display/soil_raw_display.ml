@@ -1,5 +1,8 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+type pixels = (int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t
+
 external display_name :
   (int[@untagged]) ->
   bytes ->
@@ -31,7 +34,7 @@ external display_close :
 
 external display_info :
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_display_info_bytecode" "soil_display_info"
 [@@noalloc]
@@ -43,7 +46,7 @@ external display_info :
 external display_mode :
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_display_mode_bytecode" "soil_display_mode"
 [@@noalloc]
@@ -83,7 +86,7 @@ external display_buffer :
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.pixels ->
+  pixels ->
   (int[@untagged])
   = "soil_display_buffer_bytecode" "soil_display_buffer"
 [@@noalloc]
@@ -95,7 +98,7 @@ external display_buffer :
 external display_release :
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.pixels ->
+  pixels ->
   (int[@untagged])
   = "soil_display_release_bytecode" "soil_display_release"
 [@@noalloc]
@@ -106,7 +109,7 @@ external display_release :
 external display_present :
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_display_present_bytecode" "soil_display_present"
 [@@noalloc]
@@ -133,7 +136,7 @@ external display_disable :
 
 external display_set_cursor :
   (int[@untagged]) ->
-  Soil_raw.pixels ->
+  pixels ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])

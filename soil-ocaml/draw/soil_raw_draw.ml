@@ -1,7 +1,10 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+type pixels = (int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t
+
 external draw_fill :
-  Soil_raw.pixels ->
+  pixels ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->
@@ -13,8 +16,8 @@ external draw_fill :
 (** Paints [width] columns from [x] on in [height] rows from [y] on. *)
 
 external draw_path :
-  Soil_raw.pixels ->
-  Soil_raw.int_buffer ->
+  pixels ->
+  int_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->
@@ -30,7 +33,7 @@ external draw_path :
     of the runtime. *)
 
 external draw_text :
-  Soil_raw.pixels ->
+  pixels ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   string ->
@@ -45,10 +48,10 @@ external draw_text :
     [Invalid] (no such font), [Invalid_name] (the text isn't UTF-8). *)
 
 external draw_copy :
-  Soil_raw.pixels ->
+  pixels ->
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.pixels ->
+  pixels ->
   (int[@untagged])
   = "soil_draw_copy_bytecode" "soil_draw_copy"
 [@@noalloc]

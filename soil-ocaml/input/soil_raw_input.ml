@@ -1,5 +1,7 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
 external input_open :
   unit ->
   (int[@untagged])
@@ -31,7 +33,7 @@ external input_describe :
     held keys are to be repeated; [serial]; [name]. Errors: [Not_found] after the last device. *)
 
 external input_next :
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_input_next_bytecode" "soil_input_next"

@@ -1,5 +1,7 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+
 external tls_credentials :
   unit ->
   (int[@untagged])
@@ -179,7 +181,7 @@ external tls_read :
 
 external tls_read_into :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -205,7 +207,7 @@ external tls_write :
 
 external tls_write_from :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   bytes ->

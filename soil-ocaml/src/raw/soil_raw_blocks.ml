@@ -1,5 +1,8 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
 external block_open :
   string ->
   (int[@untagged]) ->
@@ -12,7 +15,7 @@ external block_open :
 
 external block_info :
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_block_info_bytecode" "soil_block_info"
 [@@noalloc]
@@ -20,7 +23,7 @@ external block_info :
     shrunk. *)
 
 external block_skew :
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_block_skew_bytecode" "soil_block_skew"
@@ -31,7 +34,7 @@ external block_skew :
 external block_read :
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->
@@ -46,7 +49,7 @@ external block_read :
 external block_write :
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->
@@ -60,8 +63,8 @@ external block_write :
 external block_readv :
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer array ->
-  Soil_raw.int_buffer ->
+  bytes_buffer array ->
+  int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_block_readv_bytecode" "soil_block_readv"
@@ -73,8 +76,8 @@ external block_readv :
 external block_writev :
   (int[@untagged]) ->
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer array ->
-  Soil_raw.int_buffer ->
+  bytes_buffer array ->
+  int_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])

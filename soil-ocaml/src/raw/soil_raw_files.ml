@@ -1,5 +1,8 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
 external fs_open :
   string ->
   (int[@untagged]) ->
@@ -12,7 +15,7 @@ external fs_open :
 
 external file_read :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->
@@ -26,7 +29,7 @@ external file_read :
 
 external file_write :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->
@@ -113,7 +116,7 @@ external file_sync :
 external fs_stat :
   string ->
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_fs_stat_bytecode" "soil_fs_stat"
@@ -139,7 +142,7 @@ external fs_set_times :
 
 external file_stat :
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_file_stat_bytecode" "soil_file_stat"
@@ -148,7 +151,7 @@ external file_stat :
 
 external file_contents :
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_file_contents_bytecode" "soil_file_contents"
@@ -166,7 +169,7 @@ external fs_directory :
 
 external directory_next :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -225,7 +228,7 @@ external fs_symlink :
 
 external fs_readlink :
   string ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -236,7 +239,7 @@ external fs_readlink :
 
 external fs_realpath :
   string ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -270,8 +273,8 @@ external fs_sync :
 
 external fs_space :
   string ->
-  Soil_raw.int_buffer ->
-  Soil_raw.bytes_buffer ->
+  int_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -301,7 +304,7 @@ external fs_unmount :
 
 external cache_statistics :
   string ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_cache_statistics_bytecode" "soil_cache_statistics"
 [@@noalloc]
@@ -326,7 +329,7 @@ external file_lease :
 
 external file_lease_next :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged])
   = "soil_file_lease_next_bytecode" "soil_file_lease_next"
 [@@noalloc]
@@ -337,7 +340,7 @@ external file_lease_next :
 
 external file_lease_end :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged])
   = "soil_file_lease_end_bytecode" "soil_file_lease_end"
 [@@noalloc]

@@ -1,7 +1,9 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
 external machine_memory :
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_machine_memory_bytecode" "soil_machine_memory"
 [@@noalloc]

@@ -1,5 +1,8 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
 external net_up :
   (int[@untagged]) ->
   (int[@untagged])
@@ -117,7 +120,7 @@ external net_sort :
 external dns_lookup :
   string ->
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -130,7 +133,7 @@ external dns_lookup :
 external dns_query :
   string ->
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -156,7 +159,7 @@ external echo :
 
 external echo_result :
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_echo_result_bytecode" "soil_echo_result"
 [@@noalloc]

@@ -1,5 +1,8 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
 external tcp_listen :
   string ->
   (int[@untagged]) ->
@@ -112,7 +115,7 @@ external tcp_keepalive :
 
 external tcp_info :
   (int[@untagged]) ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_tcp_info_bytecode" "soil_tcp_info"
 [@@noalloc]
@@ -145,7 +148,7 @@ external tcp_urgent :
 
 external tcp_lease :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged])
   = "soil_tcp_lease_bytecode" "soil_tcp_lease"
 [@@noalloc]
@@ -157,7 +160,7 @@ external tcp_lease :
 
 external tcp_lease_end :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged])
   = "soil_tcp_lease_end_bytecode" "soil_tcp_lease_end"
 [@@noalloc]
@@ -167,7 +170,7 @@ external tcp_lease_end :
 
 external tcp_send_shared :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->

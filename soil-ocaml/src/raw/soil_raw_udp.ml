@@ -1,5 +1,8 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
+type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
 external udp_bind :
   string ->
   (int[@untagged])
@@ -23,7 +26,7 @@ external udp_send :
 external udp_send_buffer :
   (int[@untagged]) ->
   string ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -46,7 +49,7 @@ external udp_receive :
 external udp_receive_buffer :
   (int[@untagged]) ->
   bytes ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
@@ -86,10 +89,10 @@ external udp_multicast_hops :
 
 external udp_receive_batch :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   bytes ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_udp_receive_batch_bytecode" "soil_udp_receive_batch"
 [@@noalloc]
@@ -99,10 +102,10 @@ external udp_receive_batch :
 
 external udp_send_batch :
   (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
+  bytes_buffer ->
   (int[@untagged]) ->
   string ->
-  Soil_raw.int_buffer ->
+  int_buffer ->
   (int[@untagged])
   = "soil_udp_send_batch_bytecode" "soil_udp_send_batch"
 [@@noalloc]

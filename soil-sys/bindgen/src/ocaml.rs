@@ -16,12 +16,22 @@ const BASE: [&str; 3] = ["descriptors", "runtime", "trace"];
 /// The first line of all.
 const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)\n";
 
-/// The types that externals speak of.
-const TYPES: &str = "
-type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
-type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
-type pixels = (int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t
-";
+/// The types that externals speak of. Each module has those of its own, as a sublibrary doesn't see
+/// the modules of the library `soil`.
+const TYPES: [(&str, &str); 3] = [
+    (
+        "bytes_buffer",
+        "(char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t",
+    ),
+    (
+        "int_buffer",
+        "(int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t",
+    ),
+    (
+        "pixels",
+        "(int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t",
+    ),
+];
 
 /// The width that the comments are wrapped at, as ocamlformat wraps those of other files.
 const COLUMNS: usize = 100;
@@ -33,10 +43,10 @@ fn ocaml_type(ty: &Type) -> Option<&'static str> {
         "Int" => "(int[@untagged])",
         "Bytes" => "bytes",
         "Text" => "string",
-        "Buffer" => "Soil_raw.bytes_buffer",
-        "Buffers" => "Soil_raw.bytes_buffer array",
-        "Ints" => "Soil_raw.int_buffer",
-        "Pixels" => "Soil_raw.pixels",
+        "Buffer" => "bytes_buffer",
+        "Buffers" => "bytes_buffer array",
+        "Ints" => "int_buffer",
+        "Pixels" => "pixels",
         _ => return None,
     })
 }
@@ -245,10 +255,25 @@ fn record(out: &mut String, record: &Record) {
     );
 }
 
+/// A module with these items: the comment at its head, the types that they speak of, and they.
+fn module(items: &str) -> String {
+    let types: String = TYPES
+        .iter()
+        .filter(|(name, _)| {
+            ["", " array"]
+                .iter()
+                .any(|of| items.contains(&format!("{name}{of} ->")))
+        })
+        .map(|(name, definition)| format!("type {name} = {definition}\n"))
+        .collect();
+    let space = if types.is_empty() { "" } else { "\n" };
+    format!("{HEAD}{space}{types}{items}")
+}
+
 /// The modules: file names and texts. `parts` are the files of the description, each with the name
 /// of its part.
 pub fn modules(parts: &[(String, syn::File)]) -> Result<Vec<(String, String)>, String> {
-    let mut base = format!("{HEAD}{TYPES}");
+    let mut base = String::new();
     let mut modules = Vec::new();
     for (part, file) in parts {
         let mut externals = String::new();
@@ -266,13 +291,12 @@ pub fn modules(parts: &[(String, syn::File)]) -> Result<Vec<(String, String)>, S
             }
         }
         if BASE.contains(&part.as_str()) {
-            // Inside the module its own types have no path.
-            base.push_str(&externals.replace("Soil_raw.", ""));
+            base.push_str(&externals);
         } else if !externals.is_empty() {
-            modules.push((format!("soil_raw_{part}.ml"), format!("{HEAD}{externals}")));
+            modules.push((format!("soil_raw_{part}.ml"), module(&externals)));
         }
     }
-    modules.push(("soil_raw.ml".into(), base));
+    modules.push(("soil_raw.ml".into(), module(&base)));
     Ok(modules)
 }
 

@@ -1,5 +1,0 @@
-(* The types that generated externals name; the library soil keeps its own module of this name to
-   itself. *)
-
-type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
-type pixels = (int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t
