@@ -29,11 +29,11 @@ let rec start_all inbox =
     (take inbox).start inbox.scope;
     start_all inbox)
 
-let set_event token = if token <> 0 then ignore (Soil_raw_threads.event_set token)
+let set_event token = if token <> 0 then ignore (Soil_raw.event_set token)
 
 let rec serve inbox =
   let await token =
-    let result = Soil_raw_threads.event token in
+    let result = Soil_raw.event token in
     inbox.token <- token;
     (* What was added before found no event to set. *)
     if not (is_empty inbox) then set_event token;
@@ -84,7 +84,7 @@ type 'a submission = {
 let rec await_end submission =
   if not submission.has_ended then (
     let await token =
-      let result = Soil_raw_threads.event token in
+      let result = Soil_raw.event token in
       submission.event <- token;
       if submission.has_ended then set_event token;
       result

@@ -73,7 +73,7 @@ let moment at = if at = max_int then never else max 1 at
 
 (* A signal's handler runs, and may raise, between two calls of [await]. *)
 let rec completion token =
-  let result = Soil_raw_threads.await token never in
+  let result = Soil_raw.await token never in
   if result = Soil_raw.pending then completion token else result
 
 (* The result of an operation that isn't waited for any more; a device may use its buffer until it
@@ -84,7 +84,7 @@ let rec take_back token =
 
 let rec wait token =
   let at = limited max_int in
-  let result = Soil_raw_threads.await token (moment at) in
+  let result = Soil_raw.await token (moment at) in
   if result <> Soil_raw.pending then result
   else if at < max_int && Soil_raw.clock_monotonic_ns () >= at then take_back token
   else wait token
@@ -135,7 +135,7 @@ let wait_ready handle direction =
 let sleep_until at =
   let rec sleep token =
     let limit = limited max_int in
-    ignore (Soil_raw_threads.await token (moment (min at limit)));
+    ignore (Soil_raw.await token (moment (min at limit)));
     let now = Soil_raw.clock_monotonic_ns () in
     if now >= limit then Scheduler.cancelled () else if now < at then sleep token
   in
@@ -150,6 +150,6 @@ let timeout at f =
 let protect f = limit shielded f
 
 let register () =
-  ignore (Soil_raw_threads.expect_threads ());
+  ignore (Soil_raw.expect_threads ());
   Blocking.registered := Some { operation; wait_ready; sleep_until; timeout; protect };
   Turns.register ()

@@ -1244,6 +1244,33 @@ Int soil_start(void);
 Int soil_wait(Int deadline, Ints completions, Int max);
 
 /**
+ * Waits as `soil_wait` does, on any thread, until the operation `token`, from
+ * `FIRST_TOKEN_OF_THREADS` on, completes; returns its result, or `PENDING` after the deadline or a
+ * signal. Also for a token without an operation, which never completes. Of several threads that
+ * wait, here or in `soil_wait`, one runs stack and devices for all. A token is waited for by one
+ * thread at a time. Errors: `Invalid` (a smaller token).
+ * @ocaml blocking
+ */
+Int soil_await(Int token, Int deadline);
+
+/**
+ * Says that other threads than the first will wait, as `soil.threads` does when it starts; 0.
+ * From any thread.
+ */
+Int soil_expect_threads(void);
+
+/**
+ * Starts an operation that [`soil_event_set`] completes, with 0.
+ */
+Int soil_event(Int token);
+
+/**
+ * Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is
+ * no such operation.
+ */
+Int soil_event_set(Int token);
+
+/**
  * Takes the operation `token` back. 1: done, no completion will come and its buffer is the
  * caller's again. 0: there is no such operation, or its completion is already on the way.
  * [`PENDING`](super::PENDING): a device has the buffer; the completion will come.
@@ -1445,33 +1472,6 @@ Int soil_tcp_lease_end(Int lease, Buffer buffer);
  * than 1024 at a time), `Closed` (before all was taken).
  */
 Int soil_tcp_send_shared(Int fd, Buffer from, Int off, Int len, Int token);
-
-/**
- * Waits as `soil_wait` does, on any thread, until the operation `token`, from
- * `FIRST_TOKEN_OF_THREADS` on, completes; returns its result, or `PENDING` after the deadline or a
- * signal. Also for a token without an operation, which never completes. Of several threads that
- * wait, here or in `soil_wait`, one runs stack and devices for all. A token is waited for by one
- * thread at a time. Errors: `Invalid` (a smaller token).
- * @ocaml blocking
- */
-Int soil_await(Int token, Int deadline);
-
-/**
- * Says that other threads than the first will wait, as `soil.threads` does when it starts; 0.
- * From any thread.
- */
-Int soil_expect_threads(void);
-
-/**
- * Starts an operation that [`soil_event_set`] completes, with 0.
- */
-Int soil_event(Int token);
-
-/**
- * Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is
- * no such operation.
- */
-Int soil_event_set(Int token);
 
 /**
  * New credentials: certificates with their keys, none yet.

@@ -112,6 +112,10 @@ stubs! {
     fn soil_abi_version_bytecode = soil_abi_version();
     fn soil_start_bytecode = soil_start();
     fn soil_wait_bytecode = soil_wait(deadline, completions, max);
+    fn soil_await_bytecode = soil_await(token, deadline);
+    fn soil_expect_threads_bytecode = soil_expect_threads();
+    fn soil_event_bytecode = soil_event(token);
+    fn soil_event_set_bytecode = soil_event_set(token);
     fn soil_cancel_bytecode = soil_cancel(token);
     fn soil_error_detail_bytecode = soil_error_detail(into, off, len);
     fn soil_error_detail_of_bytecode = soil_error_detail_of(token, into, off, len);
@@ -144,10 +148,6 @@ stubs! {
     fn soil_tcp_lease_bytecode = soil_tcp_lease(fd, into);
     fn soil_tcp_lease_end_bytecode = soil_tcp_lease_end(lease, buffer);
     fn soil_tcp_send_shared_bytecode = soil_tcp_send_shared(fd, from, off, len, token);
-    fn soil_await_bytecode = soil_await(token, deadline);
-    fn soil_expect_threads_bytecode = soil_expect_threads();
-    fn soil_event_bytecode = soil_event(token);
-    fn soil_event_set_bytecode = soil_event_set(token);
     fn soil_tls_credentials_bytecode = soil_tls_credentials();
     fn soil_tls_credentials_add_bytecode = soil_tls_credentials_add(credentials, chain, key);
     fn soil_tls_credentials_apply_bytecode = soil_tls_credentials_apply(credentials);

@@ -26,12 +26,12 @@ let next ring d =
   if turn != ring then (
     remove turn;
     claim d turn;
-    ignore (Soil_raw_threads.event_set turn.token))
+    ignore (Soil_raw.event_set turn.token))
 
 let rec take ring (d : Descriptor.t) fiber thread =
   let turn = turn fiber thread in
   let submit token =
-    let result = Soil_raw_threads.event token in
+    let result = Soil_raw.event token in
     if result = Soil_raw.pending then (
       turn.token <- token;
       if Descriptor.is_busy d then (
@@ -41,7 +41,7 @@ let rec take ring (d : Descriptor.t) fiber thread =
         ring.previous <- turn)
       else (
         claim d turn;
-        ignore (Soil_raw_threads.event_set token)));
+        ignore (Soil_raw.event_set token)));
     result
   in
   match Scheduler.operation ~operation:"write" ~subject:(d.io.describe d) submit with

@@ -1,10 +1,10 @@
-//! Start, the one wait, cancellation, error details, time, exit.
+//! Start, the one wait, also of several threads, cancellation, error details, time, exit.
 
 use super::SOIL_ABI;
 use crate::ffi::{Bytes, Int, Ints, Text};
 use crate::wait;
 use platform::error::Error;
-use platform::{Clock, System};
+use platform::{Clock, System, Wait};
 use resources::current::Current;
 use resources::log_sink;
 use resources::runtime::{call, counter, encode, finish, own, take_button};
@@ -37,6 +37,38 @@ pub extern "C" fn soil_start() -> Int {
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_wait(deadline: Int, mut completions: Ints, max: Int) -> Int {
     encode(wait::wait(deadline, completions.all(), max))
+}
+
+/// Waits as `soil_wait` does, on any thread, until the operation `token`, from
+/// `FIRST_TOKEN_OF_THREADS` on, completes; returns its result, or `PENDING` after the deadline or a
+/// signal. Also for a token without an operation, which never completes. Of several threads that
+/// wait, here or in `soil_wait`, one runs stack and devices for all. A token is waited for by one
+/// thread at a time. Errors: `Invalid` (a smaller token).
+/// @ocaml blocking
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_await(token: Int, deadline: Int) -> Int {
+    encode(wait::wait_for(token, deadline))
+}
+
+/// Says that other threads than the first will wait, as `soil.threads` does when it starts; 0.
+/// From any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_expect_threads() -> Int {
+    Current::expect_threads();
+    0
+}
+
+/// Starts an operation that [`soil_event_set`] completes, with 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_event(token: Int) -> Int {
+    call(|rt| rt.event(token))
+}
+
+/// Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is
+/// no such operation.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_event_set(token: Int) -> Int {
+    call(|rt| rt.set_event(token))
 }
 
 /// Takes the operation `token` back. 1: done, no completion will come and its buffer is the
