@@ -1,8 +1,7 @@
 (** Statistics of the caches between files and disks.
 
     Each volume on a disk (FAT, ext4, tar) has a cache of its own for dirty data. Clean data is kept
-    in memory that all volumes share, an eighth of the machine's. Programs that don't use this
-    module don't carry its code. *)
+    in memory that all volumes share, an eighth of the machine's. *)
 
 type t = {
   hits : int;  (** Reads by file systems that the cache answered. *)

@@ -1,5 +1,4 @@
-(** Times and ranges of files: operations that few programs need, and that only these programs link.
-*)
+(** Times and ranges of files. *)
 
 (** {1:times Times} *)
 

@@ -1,4 +1,4 @@
-//! Displays: a part of its own, for the programs that show pictures.
+//! Displays.
 
 use crate::ffi::{Bytes, Int, Ints, Pixels, Text};
 use resources::displays as glue;

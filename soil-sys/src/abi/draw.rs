@@ -1,5 +1,4 @@
-//! Shapes and text in pixels of any memory: a part of its own, so that other programs don't carry
-//! it.
+//! Shapes and text in pixels of any memory.
 //!
 //! What needs no memory of Soil's can be called in every domain.
 //!

@@ -1,4 +1,4 @@
-//! Keyboards, pointers, touch screens: a part of its own, for the programs that have a user.
+//! Keyboards, pointers, touch screens.
 
 use crate::ffi::{Bytes, Int, Ints};
 use resources::inputs as glue;

@@ -1,5 +1,4 @@
-//! TLS over records that the program moves: a part of its own, so that other programs don't carry
-//! it.
+//! TLS over records that the program moves.
 //!
 //! Credentials, options, configurations and sessions are numbers, each given back by
 //! [`soil_tls_free`]. A configuration keeps what it was made of, a session its configuration. Where
