@@ -51,7 +51,8 @@ type state = {
 
 type t = {
   states : state array;
-  numbers : Soil_raw_input.int_buffer;  (** The events that were received last, five numbers each. *)
+  numbers : Soil_raw_input.int_buffer;
+      (** The events that were received last, five numbers each. *)
   mutable taken : int;  (** Those of them that were looked at. *)
   mutable received : int;
   queue : event Queue.t;

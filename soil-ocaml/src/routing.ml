@@ -24,9 +24,7 @@ let route_of_string line =
   | _ -> None
 
 let routes () =
-  let table =
-    Text.fetch (check "routes") (fun b off len -> Soil_raw_net.net_routes b off len)
-  in
+  let table = Text.fetch (check "routes") (fun b off len -> Soil_raw_net.net_routes b off len) in
   List.filter_map route_of_string (String.split_on_char '\n' table)
 
 let change operation add interface network gateway =
