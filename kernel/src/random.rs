@@ -4,7 +4,7 @@
 
 pub use crate::arch::rdrand::fill as hardware;
 
-use crate::{firmware, memory};
+use crate::{console, firmware, memory};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -44,11 +44,22 @@ fn sources() -> &'static [Source] {
     unsafe { core::slice::from_raw_parts(start, count) }
 }
 
-/// Fills `buffer` from the first source that can; false where none can.
+/// A failure was logged.
+static LOGGED: AtomicBool = AtomicBool::new(false);
+
+/// Fills `buffer` from the first source that can; false where none can, and the first time a line
+/// says so.
 pub fn fill(buffer: &mut [u8]) -> bool {
     // SAFETY: the pointer and the length are one slice's.
     let try_source = |source: &Source| unsafe { source(buffer.as_mut_ptr(), buffer.len()) };
-    sources().iter().any(try_source) || hardware(buffer)
+    let filled = sources().iter().any(try_source) || hardware(buffer);
+    if !filled && !LOGGED.swap(true, Ordering::Relaxed) {
+        console::line(format_args!(
+            "no random numbers: this processor has no RDRAND or RDSEED and no virtio-rng is in \
+             use (soil run adds one; -cpu max has RDRAND)"
+        ));
+    }
+    filled
 }
 
 /// The mapped identifier of the machine; null where it has none. Written once, by [`machine_id`].

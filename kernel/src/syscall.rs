@@ -1,40 +1,33 @@
 //! The Linux system calls that musl and the program's language runtime make.
 //!
-//! Descriptors 0 to 2 are the console, there is no file and one process; threads and files are
-//! extensions (`extension`), linked where a program needs them. An unknown
-//! call is ENOSYS, and one line names it. Source: Linux's manual pages, section 2; musl's
+//! The kernel answers those about memory, signals, time and the one thread. Descriptors and paths
+//! are the crate `posix`'s, by an extension (`extension`) that every image has; files, sockets and
+//! further threads are extensions that are linked where a program needs them. An unknown call is
+//! ENOSYS, and one line names it. Source: Linux's manual pages, section 2; musl's
 //! `src/internal/syscall.h`.
 //!
 //! All run with interrupts disabled, on the kernel's one stack for system calls, so that one runs
 //! at a time; a halt in the middle of a call lets interrupts in.
 
 mod clocks;
-mod descriptors;
 pub mod extension;
 mod mapping;
 mod names;
 pub(crate) mod numbers;
-mod poll;
-mod random;
 
 pub use clocks::put_usage;
 pub(crate) use clocks::{THREAD_USAGE, absolute_deadline, deadline, monotonic_of};
-pub use descriptors::{read as read_console, write as write_console};
 
 use clocks::{clock, clock_sleep, put_timespec, sleep, times};
-use descriptors::{
-    close, fcntl, open, path_kind, read, standard, stat_descriptor, stat_path, write,
-};
 use mapping::{advise, map, remap};
 use numbers as n;
-use poll::{poll, select};
 
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
-use crate::memory::{bytes, bytes_mut, copy_out, is_empty, store, vectors};
+use crate::memory::{bytes, bytes_mut, copy_out, store};
 use crate::signals::PID;
 use crate::wait::For;
-use crate::{console, memory, power, signals, time, wait};
+use crate::{console, memory, power, random, signals, time, wait};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Answers the system call that saved `call`; the result goes to rax. Pending signals are delivered
@@ -57,34 +50,6 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
     let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
     let [a, b, c, d, ..] = arguments;
     match number {
-        n::READ => read(a, &[[b, c]]),
-        n::READV => read(a, vectors(b, c)?),
-        n::WRITE => write(a, &[[b, c]]),
-        n::WRITEV => write(a, vectors(b, c)?),
-        n::OPEN => open(a),
-        n::OPENAT => open(b),
-        n::CLOSE => close(a),
-        n::STAT | n::LSTAT => stat_path(a, b),
-        n::NEWFSTATAT => {
-            if is_empty(b) {
-                stat_descriptor(a, c)
-            } else {
-                stat_path(b, c)
-            }
-        }
-        n::STATX => Err(Errno::ENOSYS),
-        n::FSTAT => stat_descriptor(a, b),
-        n::ACCESS => path_kind(a).map(|_| 0),
-        n::FACCESSAT => path_kind(b).map(|_| 0),
-        n::READLINK | n::READLINKAT => Err(Errno::ENOENT),
-        n::LSEEK => standard(a).and(Err(Errno::ESPIPE)),
-        n::IOCTL => standard(a).and(Err(Errno::ENOTTY)),
-        n::FCNTL => fcntl(a, b),
-        n::GETCWD => copy_out(a, b, b"/\0").map(|()| 2),
-        n::CHDIR => path_kind(a).map(|_| 0),
-        n::POLL | n::PPOLL => poll(number, arguments),
-        n::SELECT | n::PSELECT6 => select(number, arguments),
-
         n::MMAP => map(arguments),
         n::MUNMAP => memory::unmap(a, b).map(|()| 0).map_err(Errno::from),
         n::MPROTECT => memory::protection(c)
@@ -118,16 +83,6 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
         n::FUTEX => futex(a, b, c, d),
         n::SCHED_GETAFFINITY => copy_out(c, b, &1u64.to_le_bytes()).map(|()| 8),
         n::UNAME => uname(a),
-        n::GETRLIMIT => limits(a, b),
-        n::PRLIMIT64 => {
-            if c != 0 {
-                Err(Errno::EPERM)
-            } else if d == 0 {
-                Ok(0)
-            } else {
-                limits(b, d)
-            }
-        }
 
         n::CLOCK_GETTIME => clock(a).and_then(|now| put_timespec(b, now)),
         n::CLOCK_GETRES => clock(a).and_then(|_| if b == 0 { Ok(0) } else { put_timespec(b, 1) }),
@@ -144,9 +99,12 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
         }
         n::NANOSLEEP => clock_sleep(n::MONOTONIC, 0, a, b),
         n::CLOCK_NANOSLEEP => clock_sleep(a, b, c, d),
-        n::GETRUSAGE => put_usage(b, wait::used_ns()),
+        n::GETRUSAGE => usage(a, b),
         n::TIMES => times(a),
-        n::GETRANDOM => random::fill(a, b),
+        n::GETRANDOM => match random::fill(bytes_mut(a, b)?) {
+            true => Ok(b),
+            false => Err(Errno::EIO),
+        },
         _ => Err(unknown(number)),
     }
 }
@@ -263,17 +221,14 @@ fn uname(result: u64) -> Result<u64, Errno> {
     Ok(0)
 }
 
-fn limits(resource: u64, result: u64) -> Result<u64, Errno> {
-    store(result, &[limit(resource); 2])
-}
-
-/// The limit of a resource (`RLIMIT_STACK` …), soft and hard.
-pub fn limit(resource: u64) -> u64 {
-    const STACK: u64 = 3;
-    const OPEN_FILES: u64 = 7;
-    match resource {
-        STACK => memory::STACK_SIZE,
-        OPEN_FILES => 1 << 16,
-        _ => u64::MAX,
+/// `getrusage`. There is one thread, and no children.
+fn usage(of: u64, result: u64) -> Result<u64, Errno> {
+    const SELF: i32 = 0;
+    const THREAD: i32 = 1;
+    const CHILDREN: i32 = -1;
+    match of as i32 {
+        SELF | THREAD => put_usage(result, wait::used_ns()),
+        CHILDREN => put_usage(result, 0),
+        _ => Err(Errno::EINVAL),
     }
 }

@@ -1,53 +1,62 @@
-//! Linux's system calls on descriptors and paths, answered by Soil's files, pipes and sockets:
-//! parts of images whose program uses `Unix`, channels or the C library's files and sockets.
+//! Linux's system calls on descriptors and paths, answered by Soil's files, pipes and sockets, in
+//! images.
 //!
 //! # Layers
 //! ```text
-//!   system_calls    registers and the program's memory (only in images)
+//!   system_calls     registers and the program's memory (only in images)
 //!       │
-//!   open, io, attributes, names, directory, mapping,    one operation each, on slices and numbers
-//!   sockets, epoll, select, eventfd, timerfd, signalfd, locks
+//!   sockets          BSD sockets, for each domain and type
 //!       │
-//!   readiness                                           events of descriptions, awaited
+//!   namespace        what a path names: a device, or the tree's file; the current directory
 //!       │
-//!   descriptors, paths, tree, zone, proc                the table, the current directory, `/`
+//!   files            the kinds of open files: one module, one kind
 //!       │
-//!   blocking, signal, errors                            jobs of `resources`, awaited; errno
+//!   locking, select, mapping    operations on descriptors
+//!       │
+//!   process          the state: descriptors, locks, the current directory, limits
+//!       │
+//!   table, locks, console    of the state; the console is the first three descriptors' file
+//!       │
+//!   file             the contract of an open file, and its description
+//!       │
+//!   stat, wait       attributes; blocking, readiness and signals
+//!       │
+//!   errors           errno
 //! ```
+//!
+//! A system call finds the description of its descriptor ([`process`]) and asks its file
+//! ([`file::File`]), whose kind it doesn't know. `tests/layers.rs` holds the layers.
+//!
+//! # Parts
+//! An image has the descriptors, the console and `poll` always. The kinds in `files` beside the
+//! console, the tree and the sockets are parts that the link driver asks for
+//! (`system_calls/files.rs`, `system_calls/sockets.rs`): what opens a kind brings it.
 //!
 //! # Contexts
 //! Operations run in system calls: one at a time, with interrupts disabled. A wait for a disk or a
-//! pipe is the reactor's one wait ([`blocking`], [`readiness`]); no lock is held meanwhile but a
-//! directory's. The driver of [`readiness`] also runs in calls of the library, where interrupts are
-//! enabled.
+//! pipe is the reactor's one wait ([`wait`]); no lock is held meanwhile but a directory's. The
+//! driver of [`wait::readiness`] also runs in calls of the library, where interrupts are enabled.
 
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
 
-pub mod attributes;
-pub mod blocking;
-pub mod descriptors;
-pub mod directory;
-pub mod epoll;
+pub mod console;
 pub mod errors;
-pub mod eventfd;
-pub mod io;
+pub mod file;
+pub mod files;
+pub mod locking;
 pub mod locks;
-pub mod names;
-pub mod open;
-pub mod paths;
-pub mod proc;
-pub mod readiness;
+#[cfg(feature = "image")]
+mod mapping;
+pub mod namespace;
+pub mod process;
 pub mod select;
-pub mod signal;
-pub mod signalfd;
-pub mod socket_names;
 pub mod sockets;
+pub mod stat;
 #[cfg(feature = "image")]
 mod system_calls;
+pub mod table;
 #[cfg(test)]
 mod tests;
-pub mod timerfd;
-pub mod tree;
-pub mod zone;
+pub mod wait;

@@ -4,47 +4,65 @@
 //! There is one process, so that its records conflict with descriptions' alone. Source: fcntl(2),
 //! flock(2), Linux's `fs/locks.c`.
 
-use crate::descriptors::Description;
-use crate::errors::{RESTART, Result};
-use crate::readiness;
-use crate::socket_names::File;
+use crate::file::Description;
+use crate::stat::FileId;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
-use spin::Mutex;
 
-/// The owner of a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The owner of a lock. A description's locks end with it.
+#[derive(Clone)]
 pub enum Owner {
     /// The process: a record.
     Process,
-    /// The open file description at this address: a record.
-    Description(usize),
+    /// An open file description: a record.
+    Description(Weak<Description>),
     /// The same, for `flock`, which records don't know.
-    Whole(usize),
+    Whole(Weak<Description>),
+}
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Owner) -> bool {
+        match (self, other) {
+            (Owner::Process, Owner::Process) => true,
+            (Owner::Description(a), Owner::Description(b)) | (Owner::Whole(a), Owner::Whole(b)) => {
+                a.ptr_eq(b)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Owner {
     /// The owner of a description's records.
-    pub fn of(description: &Description) -> Owner {
-        Owner::Description(core::ptr::from_ref(description) as usize)
+    pub fn of(description: &Arc<Description>) -> Owner {
+        Owner::Description(Arc::downgrade(description))
     }
 
     /// The owner of a description's lock by `flock`.
-    pub fn whole(description: &Description) -> Owner {
-        Owner::Whole(core::ptr::from_ref(description) as usize)
+    pub fn whole(description: &Arc<Description>) -> Owner {
+        Owner::Whole(Arc::downgrade(description))
     }
 
-    fn meets(self, other: Owner) -> bool {
-        let whole = |owner| matches!(owner, Owner::Whole(_));
+    /// Whether locks of the two can conflict.
+    fn meets(&self, other: &Owner) -> bool {
+        let whole = |owner: &Owner| matches!(owner, Owner::Whole(_));
         whole(self) == whole(other) && self != other
+    }
+
+    fn is_alive(&self) -> bool {
+        match self {
+            Owner::Process => true,
+            Owner::Description(it) | Owner::Whole(it) => it.strong_count() > 0,
+        }
     }
 }
 
 /// A lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct Lock {
-    file: File,
+    /// The file.
+    pub file: FileId,
     /// See [`Owner`].
     pub owner: Owner,
     /// Not shared.
@@ -53,15 +71,45 @@ pub struct Lock {
     pub range: Range<u64>,
 }
 
-/// All locks.
-struct Locks(Vec<Lock>);
+/// All locks of the process and its descriptions.
+pub struct Locks {
+    list: Vec<Lock>,
+    /// Wakes those that may wait for a lock; set with the first one.
+    wake_waiters: Option<fn()>,
+}
 
 impl Locks {
+    /// No locks.
+    #[expect(clippy::new_without_default, reason = "made at compile time")]
+    pub const fn new() -> Locks {
+        Locks {
+            list: Vec::new(),
+            wake_waiters: None,
+        }
+    }
+
+    /// Sets what wakes those that may wait for a lock.
+    pub fn set_wake_waiters(&mut self, wake_waiters: fn()) {
+        self.wake_waiters = Some(wake_waiters);
+    }
+
+    /// Releases the process's records on a file; what is to be called then.
+    pub fn release_records(&mut self, file: FileId) -> Option<fn()> {
+        self.release(file, &Owner::Process, &(0..u64::MAX));
+        self.wake_waiters
+    }
+
+    /// Whether the process has records: before that, closing a descriptor releases none.
+    pub fn has_records(&self) -> bool {
+        self.list.iter().any(|lock| lock.owner == Owner::Process)
+    }
+
     /// The first lock that `wanted` would have to wait for.
-    fn conflict(&self, wanted: &Lock) -> Option<&Lock> {
-        self.0.iter().find(|lock| {
+    pub fn conflict(&mut self, wanted: &Lock) -> Option<&Lock> {
+        self.list.retain(|lock| lock.owner.is_alive());
+        self.list.iter().find(|lock| {
             lock.file == wanted.file
-                && lock.owner.meets(wanted.owner)
+                && lock.owner.meets(&wanted.owner)
                 && (lock.exclusive || wanted.exclusive)
                 && lock.range.start < wanted.range.end
                 && wanted.range.start < lock.range.end
@@ -69,11 +117,11 @@ impl Locks {
     }
 
     /// Takes `range` out of the locks of an owner on a file.
-    fn release(&mut self, file: File, owner: Owner, range: &Range<u64>) {
+    pub fn release(&mut self, file: FileId, owner: &Owner, range: &Range<u64>) {
         let mut rest = Vec::new();
-        self.0.retain(|lock| {
+        self.list.retain(|lock| {
             let meets = lock.file == file
-                && lock.owner == owner
+                && lock.owner == *owner
                 && lock.range.start < range.end
                 && range.start < lock.range.end;
             if meets {
@@ -91,13 +139,13 @@ impl Locks {
             }
             !meets
         });
-        self.0.append(&mut rest);
+        self.list.append(&mut rest);
     }
 
     /// Adds a lock that has no conflict, joined with its neighbours.
-    fn add(&mut self, mut lock: Lock) {
-        self.release(lock.file, lock.owner, &lock.range);
-        self.0.retain(|other| {
+    pub fn add(&mut self, mut lock: Lock) {
+        self.release(lock.file, &lock.owner, &lock.range);
+        self.list.retain(|other| {
             let joins = other.file == lock.file
                 && other.owner == lock.owner
                 && other.exclusive == lock.exclusive
@@ -108,115 +156,28 @@ impl Locks {
             }
             !joins
         });
-        self.0.push(lock);
+        self.list.push(lock);
     }
-}
-
-static LOCKS: Mutex<Locks> = Mutex::new(Locks(Vec::new()));
-/// There was a lock: before that, closing a descriptor releases none.
-static USED: AtomicBool = AtomicBool::new(false);
-
-/// Sets a lock (`Some(exclusive)`) on a range, or releases it.
-///
-/// # Errors
-/// [`libc::EAGAIN`] for a conflict, unless it `waits`; [`RESTART`] for a signal meanwhile.
-pub fn set(
-    description: &Description,
-    owner: Owner,
-    range: Range<u64>,
-    kind: Option<bool>,
-    waits: bool,
-) -> Result<u64> {
-    let Some(file) = description.file()? else {
-        return Ok(0);
-    };
-    if kind.is_none() || matches!(owner, Owner::Whole(_)) {
-        // `flock` gives the old lock up before it takes another one.
-        LOCKS.lock().release(file, owner, &range);
-        readiness::changed();
-    }
-    let Some(exclusive) = kind else {
-        return Ok(0);
-    };
-    USED.store(true, Ordering::Relaxed);
-    let lock = Lock {
-        file,
-        owner,
-        exclusive,
-        range,
-    };
-    let attempt = || {
-        let mut locks = LOCKS.lock();
-        let free = locks.conflict(&lock).is_none();
-        if free {
-            locks.add(lock.clone());
-        }
-        free.then_some(0)
-    };
-    let taken = match waits {
-        true => readiness::wait_for(None, RESTART, |_| Ok(attempt()))?,
-        false => attempt(),
-    };
-    // A lock that isn't exclusive any more lets others in.
-    readiness::changed();
-    taken.ok_or(libc::EAGAIN)
-}
-
-/// The first lock that one like this would have to wait for.
-pub fn conflict(
-    description: &Description,
-    owner: Owner,
-    range: Range<u64>,
-    exclusive: bool,
-) -> Result<Option<Lock>> {
-    let Some(file) = description.file()? else {
-        return Ok(None);
-    };
-    let wanted = Lock {
-        file,
-        owner,
-        exclusive,
-        range,
-    };
-    Ok(LOCKS.lock().conflict(&wanted).cloned())
-}
-
-/// A descriptor of the description is closed: the process's records on its file go, as POSIX has
-/// it.
-pub fn close(description: &Description) {
-    if !USED.load(Ordering::Relaxed) {
-        return;
-    }
-    let is_record = |lock: &Lock| lock.owner == Owner::Process;
-    let has_records = LOCKS.lock().0.iter().any(is_record);
-    if let (true, Ok(Some(file))) = (has_records, description.file()) {
-        LOCKS.lock().release(file, Owner::Process, &(0..u64::MAX));
-        readiness::changed();
-    }
-}
-
-/// The description is no more: its locks go.
-pub fn release(description: &Description) {
-    if !USED.load(Ordering::Relaxed) {
-        return;
-    }
-    let owners = [Owner::of(description), Owner::whole(description)];
-    LOCKS.lock().0.retain(|lock| !owners.contains(&lock.owner));
-    readiness::changed();
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Lock, Locks, Owner};
-    use std::vec;
+    use crate::file::Description;
+    use crate::files::devices::Null;
+    use alloc::sync::Arc;
 
-    const A: Owner = Owner::Description(1);
-    const B: Owner = Owner::Description(2);
+    /// Two descriptions, and the owners of their records.
+    fn owners() -> ([Arc<Description>; 2], [Owner; 2]) {
+        let descriptions = [(); 2].map(|()| Description::new(Null, libc::O_RDWR));
+        let owners = [0, 1].map(|i: usize| Owner::of(&descriptions[i]));
+        (descriptions, owners)
+    }
 
-    fn lock(owner: Owner, exclusive: bool, range: core::ops::Range<u64>) -> Lock {
+    fn lock(owner: &Owner, exclusive: bool, range: core::ops::Range<u64>) -> Lock {
         Lock {
             file: (1, 1),
-            owner,
+            owner: owner.clone(),
             exclusive,
             range,
         }
@@ -224,41 +185,56 @@ mod tests {
 
     #[test]
     fn locks_of_others_conflict_unless_both_are_shared() {
-        let mut locks = Locks(vec![]);
-        locks.add(lock(A, false, 10..20));
-        let conflicts = |locks: &Locks, lock: Lock| locks.conflict(&lock).is_some();
-        assert!(!conflicts(&locks, lock(B, false, 0..100)));
-        assert!(conflicts(&locks, lock(B, true, 19..20)));
-        assert!(!conflicts(&locks, lock(B, true, 20..30)));
-        assert!(!conflicts(&locks, lock(B, true, 0..10)));
-        assert!(!conflicts(&locks, lock(A, true, 0..100)), "its own");
-        assert!(conflicts(&locks, lock(Owner::Process, true, 0..100)));
-        let whole = lock(Owner::Whole(2), true, 0..100);
-        assert!(!conflicts(&locks, whole), "flock knows no records");
-        let mut other = lock(B, true, 0..100);
+        let (descriptions, [a, b]) = owners();
+        let (a, b) = (&a, &b);
+        let mut locks = Locks::new();
+        locks.add(lock(a, false, 10..20));
+        let conflicts = |locks: &mut Locks, lock: Lock| locks.conflict(&lock).is_some();
+        assert!(!conflicts(&mut locks, lock(b, false, 0..100)));
+        assert!(conflicts(&mut locks, lock(b, true, 19..20)));
+        assert!(!conflicts(&mut locks, lock(b, true, 20..30)));
+        assert!(!conflicts(&mut locks, lock(b, true, 0..10)));
+        assert!(!conflicts(&mut locks, lock(a, true, 0..100)), "its own");
+        assert!(conflicts(&mut locks, lock(&Owner::Process, true, 0..100)));
+        let whole = lock(&Owner::whole(&descriptions[1]), true, 0..100);
+        assert!(!conflicts(&mut locks, whole), "flock knows no records");
+        let mut other = lock(b, true, 0..100);
         other.file = (1, 2);
-        assert!(!conflicts(&locks, other));
+        assert!(!conflicts(&mut locks, other));
     }
 
     #[test]
     fn a_range_is_split_replaced_and_joined() {
-        let mut locks = Locks(vec![]);
-        locks.add(lock(A, true, 0..100));
-        locks.release((1, 1), A, &(40..60));
-        locks.release((1, 1), B, &(0..100));
-        assert_eq!(locks.0, [lock(A, true, 0..40), lock(A, true, 60..100)]);
-        locks.add(lock(A, false, 30..70));
-        assert_eq!(
-            locks.0,
-            [
-                lock(A, true, 0..30),
-                lock(A, true, 70..100),
-                lock(A, false, 30..70)
-            ]
-        );
-        locks.add(lock(A, true, 30..70));
-        assert_eq!(locks.0, [lock(A, true, 0..100)]);
-        locks.release((1, 1), A, &(0..u64::MAX));
-        assert_eq!(locks.0, []);
+        let (_descriptions, [a, b]) = owners();
+        let (a, b) = (&a, &b);
+        let mut locks = Locks::new();
+        locks.add(lock(a, true, 0..100));
+        locks.release((1, 1), a, &(40..60));
+        locks.release((1, 1), b, &(0..100));
+        assert!(locks.list == [lock(a, true, 0..40), lock(a, true, 60..100)]);
+        locks.add(lock(a, false, 30..70));
+        let parts = [
+            lock(a, true, 0..30),
+            lock(a, true, 70..100),
+            lock(a, false, 30..70),
+        ];
+        assert!(locks.list == parts);
+        locks.add(lock(a, true, 30..70));
+        assert!(locks.list == [lock(a, true, 0..100)]);
+        locks.release((1, 1), a, &(0..u64::MAX));
+        assert!(locks.list.is_empty());
+    }
+
+    #[test]
+    fn locks_end_with_their_description() {
+        let ([first, second], [a, b]) = owners();
+        let mut locks = Locks::new();
+        locks.add(lock(&a, true, 0..100));
+        locks.add(lock(&Owner::whole(&first), true, 0..100));
+        assert!(locks.conflict(&lock(&b, true, 0..1)).is_some());
+        drop(first);
+        assert!(locks.conflict(&lock(&b, true, 0..1)).is_none());
+        let whole = Owner::whole(&second);
+        assert!(locks.conflict(&lock(&whole, true, 0..1)).is_none());
     }
 }

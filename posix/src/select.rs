@@ -1,8 +1,8 @@
 //! Sets of descriptors and their events, as select(2) has them.
 
-use crate::descriptors;
 use crate::errors::Result;
-use crate::readiness::{self, Events};
+use crate::process;
+use crate::wait::readiness::Events;
 use resources::Runtime;
 
 /// Words of an `fd_set`.
@@ -35,7 +35,7 @@ pub fn scan(
             if descriptor >= count {
                 break;
             }
-            let events = readiness::of(rt, &*descriptors::get(descriptor as u64)?);
+            let events = process::get(descriptor as u64)?.file().events(rt);
             for ((wanted, found), set) in wanted.iter().zip(&mut *found).zip(SETS) {
                 if let Some(into) = found.get_mut(word)
                     && of(wanted) & bit != 0
@@ -53,26 +53,23 @@ pub fn scan(
 #[cfg(test)]
 mod tests {
     use super::{SET, scan};
-    use crate::blocking::now;
-    use crate::descriptors::{self, Description, Object};
     use crate::errors::{Errno, Result};
-    use crate::io::{self, Place};
+    use crate::file::Offset;
+    use crate::files::pipe;
+    use crate::process;
     use crate::tests::begin;
-    use std::string::String;
+    use crate::wait::blocking::now;
     use std::vec::Vec;
 
     /// A pipe whose ends have these numbers or the next free ones, to read and to write.
     fn pipe(from: usize) -> [u64; 2] {
-        let (reader, writer) = io::pipe().expect("memory");
-        [(reader, libc::O_RDONLY), (writer, libc::O_WRONLY)].map(|(end, access)| {
-            let description = Description::new(Object::Pipe(end), String::new(), access);
-            descriptors::insert(description, from, false).expect("room")
-        })
+        let ends = pipe::open(0).expect("memory");
+        ends.map(|end| process::insert(end, from, false).expect("room"))
     }
 
     fn write(descriptor: u64) {
-        let description = descriptors::get(descriptor).expect("open");
-        assert_eq!(io::write(&description, b"x", Place::Position), Ok(1));
+        let description = process::get(descriptor).expect("open");
+        assert_eq!(description.write(b"x", Offset::Position), Ok(1));
     }
 
     /// The descriptors that stay in each set, and their number.
@@ -102,7 +99,7 @@ mod tests {
         assert_eq!(select(1024, sets), found(&[], &[writer]));
         write(writer);
         assert_eq!(select(1024, sets), found(&[reader], &[writer]));
-        assert_eq!(descriptors::close(reader), Ok(0));
+        assert_eq!(process::close(reader), Ok(0));
         // An error is something to read, and to write.
         let [only, none] = [&[writer][..], &[]];
         assert_eq!(select(1024, [only, only, only]), found(only, only));
@@ -129,7 +126,7 @@ mod tests {
                 let wanted = if count > 1000 { &sets[..] } else { &beyond };
                 assert_eq!(select(count, [wanted; 3]), expected, "{count} of {most}");
             }
-            descriptors::reset();
+            process::reset();
         }
     }
 }

@@ -1,8 +1,8 @@
 //! BSD sockets: what a descriptor of a socket does, for each domain and type.
 //!
 //! A part of its own: only `system_calls/sockets.rs`, which the link driver asks for by
-//! `soil_with_sockets`, makes sockets. The rest of the crate knows them as [`Socket`], so that a
-//! program with files alone doesn't carry TCP/IP.
+//! `soil_with_sockets`, makes sockets. The rest of the crate knows them as files
+//! ([`SocketFile`]), so that a program with files alone doesn't carry TCP/IP.
 //!
 //! # Contexts
 //! The state of a socket is used inside a call of the runtime (`attempts`), one at a time; its lock
@@ -18,11 +18,14 @@ pub(crate) mod tests;
 pub mod udp;
 pub mod unix;
 
-use crate::descriptors::Description;
 use crate::errors::{Errno, Result, errno};
-use crate::readiness::Events;
+use crate::file::{Description, File, Offset, Pieces};
+use crate::stat::Stat;
+use crate::wait::readiness::Events;
 use address::Name;
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -123,6 +126,81 @@ pub trait Socket: Any + Send + Sync {
     /// after a reference to its description was dropped. `None` if there is no such message.
     fn collector(&self) -> Option<fn()> {
         None
+    }
+}
+
+/// A descriptor's socket.
+pub struct SocketFile(pub Box<dyn Socket>);
+
+impl SocketFile {
+    fn is_stream(&self) -> bool {
+        let [_, kind, _] = self.0.kind();
+        kind == libc::SOCK_STREAM
+    }
+}
+
+/// The flags of `send` and `recv` that status flags stand for.
+pub fn message_flags(flags: i32) -> i32 {
+    match flags & libc::O_NONBLOCK {
+        0 => 0,
+        _ => libc::MSG_DONTWAIT,
+    }
+}
+
+impl File for SocketFile {
+    fn stat(&self) -> Result<Stat> {
+        let number = core::ptr::from_ref(self).addr() as u64 | 1;
+        Ok(Stat::special(libc::S_IFSOCK, 0o777, number))
+    }
+
+    fn name(&self) -> String {
+        format!("socket:[{}]", core::ptr::from_ref(self).addr() | 1)
+    }
+
+    fn read(&self, into: &mut [u8], offset: Offset, flags: i32) -> Result<usize> {
+        offset.check_stream()?;
+        let received = self.0.receive(into, message_flags(flags), None)?;
+        Ok(received.len)
+    }
+
+    fn write(&self, from: &[u8], offset: Offset, flags: i32) -> Result<usize> {
+        offset.check_stream()?;
+        self.0.send(from, None, message_flags(flags))
+    }
+
+    fn pieces(&self) -> Pieces {
+        match self.is_stream() {
+            true => Pieces::Each,
+            false => Pieces::Message(unix::MAX_QUEUE),
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        self.0.available().is_ok_and(|count| count > 0)
+    }
+
+    fn signals_broken_pipe(&self) -> bool {
+        self.is_stream()
+    }
+
+    fn available(&self) -> Result<u64> {
+        self.0.available().map(|count| count as u64)
+    }
+
+    fn events(&self, rt: &mut Runtime) -> Events {
+        self.0.events(rt)
+    }
+
+    fn changes(&self, rt: &mut Runtime) -> u64 {
+        self.0.changes(rt)
+    }
+
+    fn shut_down(&self) {
+        self.0.close();
+    }
+
+    fn collector(&self) -> Option<fn()> {
+        self.0.collector()
     }
 }
 

@@ -1,15 +1,23 @@
 //! The operations on the host, with the volume in memory that the tree has at its root.
 
-use crate::attributes::{access, set_mode, set_owner, set_times, space, stat, stat_open};
-use crate::descriptors::{self, Description, Object, Reserved};
-use crate::errors::{Result, errno};
-use crate::eventfd::Counter;
-use crate::io::{self, Place};
-use crate::locks::{self, Owner};
-use crate::signal::{self, Set};
+use crate::console::Console;
+use crate::errors::{Errno, Result, errno};
+use crate::file::{Description, File, Offset};
+use crate::files::eventfd::Counter;
+use crate::files::pipe;
+use crate::locking;
+use crate::locks::Owner;
+use crate::namespace::names::{self, set_times, space};
+use crate::namespace::{self, Device, stat};
+use crate::process::{self, Reserved};
 use crate::sockets::address::Family;
 use crate::sockets::tcp::Tcp;
-use crate::{blocking, names, open, paths};
+use crate::sockets::{SocketFile, message_flags};
+use crate::stat::set_owner;
+use crate::table::MAX_OPEN;
+use crate::wait::blocking;
+use crate::wait::readiness::Events;
+use crate::wait::signals::{self, Set};
 use alloc::sync::Arc;
 use libc::{AT_FDCWD, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK};
 use libc::{O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
@@ -29,34 +37,38 @@ pub(crate) fn begin(name: &str) -> MutexGuard<'static, ()> {
     let guard = ONE
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    descriptors::reset();
-    paths::reset();
-    while signal::take(Set::MAX).is_some() {}
+    process::reset();
+    while signals::take(Set::MAX).is_some() {}
     let path = absolute(name);
     names::make_directory(&path).expect("a new directory");
-    paths::change_directory(&path).expect("a directory");
+    namespace::change_directory(&path).expect("a directory");
     guard
 }
 
 fn absolute(path: &str) -> String {
-    paths::absolute(AT_FDCWD as u64, path.as_bytes()).expect("a path")
+    namespace::absolute(AT_FDCWD as u64, path.as_bytes()).expect("a path")
 }
 
 fn open(path: &str, flags: i32) -> Result<u64> {
-    open::open(absolute(path), flags)
+    process::install(namespace::open(absolute(path), flags)?, flags)
 }
 
 fn description(descriptor: u64) -> Arc<Description> {
-    descriptors::get(descriptor).expect("open")
+    process::get(descriptor).expect("open")
+}
+
+/// The events that a file has now.
+pub(crate) fn events(file: &dyn File) -> Events {
+    blocking::now(|rt| Ok::<_, Errno>(file.events(rt))).expect("the runtime")
 }
 
 fn write(descriptor: u64, text: &str) -> Result<usize> {
-    io::write(&description(descriptor), text.as_bytes(), Place::Position)
+    description(descriptor).write(text.as_bytes(), Offset::Position)
 }
 
 fn read(descriptor: u64, len: usize) -> Result<String> {
     let mut bytes = vec![0; len];
-    let n = io::read(&description(descriptor), &mut bytes, Place::Position)?;
+    let n = description(descriptor).read(&mut bytes, Offset::Position)?;
     Ok(String::from_utf8_lossy(&bytes[..n]).to_string())
 }
 
@@ -64,13 +76,13 @@ fn read(descriptor: u64, len: usize) -> Result<String> {
 fn file(path: &str, text: &str) {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC).expect(path);
     assert_eq!(write(descriptor, text), Ok(text.len()));
-    assert_eq!(descriptors::close(descriptor), Ok(0));
+    assert_eq!(process::close(descriptor), Ok(0));
 }
 
 fn contents(path: &str) -> String {
     let descriptor = open(path, O_RDONLY).expect(path);
     let text = read(descriptor, 1000).expect(path);
-    descriptors::close(descriptor).expect("open");
+    process::close(descriptor).expect("open");
     text
 }
 
@@ -79,20 +91,20 @@ fn descriptors_are_the_lowest_free_numbers() {
     let _one = begin("numbers");
     let numbers: Vec<_> = (0..3).map(|_| open("f", O_RDWR | O_CREAT)).collect();
     assert_eq!(numbers, [Ok(3), Ok(4), Ok(5)]);
-    assert_eq!(descriptors::close(4), Ok(0));
-    assert_eq!(descriptors::close(4), Err(libc::EBADF));
-    assert_eq!(descriptors::close(0), Ok(0));
+    assert_eq!(process::close(4), Ok(0));
+    assert_eq!(process::close(4), Err(libc::EBADF));
+    assert_eq!(process::close(0), Ok(0));
     assert_eq!(open("f", O_RDONLY), Ok(0));
-    assert_eq!(descriptors::control(5, libc::F_DUPFD as u64, 0), Ok(4));
-    assert_eq!(descriptors::control(5, libc::F_DUPFD as u64, 100), Ok(100));
+    assert_eq!(process::control(5, libc::F_DUPFD as u64, 0), Ok(4));
+    assert_eq!(process::control(5, libc::F_DUPFD as u64, 100), Ok(100));
     assert_eq!(open("f", O_RDONLY), Ok(6));
     for wrong in [7, 99, 101, u64::MAX] {
-        assert_eq!(descriptors::get(wrong).err(), Some(libc::EBADF));
+        assert_eq!(process::get(wrong).err(), Some(libc::EBADF));
     }
-    let most = descriptors::MAX_OPEN as u64;
-    let too_many = descriptors::control(5, libc::F_DUPFD as u64, most);
+    let most = MAX_OPEN as u64;
+    let too_many = process::control(5, libc::F_DUPFD as u64, most);
     assert_eq!(too_many, Err(libc::EINVAL));
-    assert_eq!(descriptors::replace(5, most, false), Err(libc::EBADF));
+    assert_eq!(process::replace(5, most, false), Err(libc::EBADF));
 }
 
 #[test]
@@ -100,15 +112,15 @@ fn duplicates_share_position_and_flags_but_not_close_on_exec() {
     let _one = begin("duplicates");
     file("f", "0123456789");
     let first = open("f", O_RDONLY | O_CLOEXEC).expect("there");
-    let second = descriptors::replace(first, 9, false).expect("room");
+    let second = process::replace(first, 9, false).expect("room");
     assert_eq!(read(first, 3).as_deref(), Ok("012"));
     assert_eq!(read(second, 3).as_deref(), Ok("345"));
-    let flag = |descriptor| descriptors::control(descriptor, libc::F_GETFD as u64, 0);
+    let flag = |descriptor| process::control(descriptor, libc::F_GETFD as u64, 0);
     assert_eq!([flag(first), flag(second)], [Ok(1), Ok(0)]);
-    descriptors::control(second, libc::F_SETFL as u64, O_NONBLOCK as u64).expect("open");
-    let flags = descriptors::control(first, libc::F_GETFL as u64, 0);
+    process::control(second, libc::F_SETFL as u64, O_NONBLOCK as u64).expect("open");
+    let flags = process::control(first, libc::F_GETFL as u64, 0);
     assert_eq!(flags, Ok((O_RDONLY | O_NONBLOCK) as u64));
-    assert_eq!(descriptors::close(first), Ok(0));
+    assert_eq!(process::close(first), Ok(0));
     assert_eq!(read(second, 9).as_deref(), Ok("6789"), "still open");
 }
 
@@ -117,7 +129,7 @@ fn close_on_exec_is_a_descriptors_own() {
     let _one = begin("on exec");
     let file = open("f", O_RDWR | O_CREAT).expect("room");
     let control = |descriptor, command, argument: i32| {
-        descriptors::control(descriptor, command as u64, argument as u64)
+        process::control(descriptor, command as u64, argument as u64)
     };
     let flag = |descriptor| control(descriptor, libc::F_GETFD, 0);
     let copies = [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC].map(|how| control(file, how, 0));
@@ -135,58 +147,63 @@ fn any_close_of_a_file_gives_up_the_programs_locks() {
     let _one = begin("locks");
     let [locked, closed, other] = ["f", "f", "g"].map(|name| open(name, O_RDWR | O_CREAT));
     let locked = description(locked.expect("room"));
-    let set = locks::set(&locked, Owner::Process, 0..10, Some(true), false);
+    let set = locking::set(&locked, Owner::Process, 0..10, Some(true), false);
     assert_eq!(set, Ok(0));
     let is_locked = || {
-        let found = locks::conflict(&locked, Owner::of(&locked), 9..20, false);
+        let found = locking::conflict(&locked, Owner::of(&locked), 9..20, false);
         found.expect("a file").is_some()
     };
     assert!(is_locked());
-    assert_eq!(descriptors::close(other.expect("room")), Ok(0));
+    assert_eq!(process::close(other.expect("room")), Ok(0));
     assert!(is_locked(), "another file");
-    assert_eq!(descriptors::close(closed.expect("room")), Ok(0));
+    assert_eq!(process::close(closed.expect("room")), Ok(0));
     assert!(!is_locked());
 }
 
 /// Whatever makes room for a lock wakes those that wait for one.
 #[test]
 fn a_lock_that_is_given_up_in_part_lets_others_in() {
+    #[derive(Clone, Debug)]
+    enum GiveUp {
+        Set(core::ops::Range<u64>, Option<bool>),
+        /// By the end of the description.
+        End,
+    }
     let _one = begin("waiting locks");
-    let own = description(open("f", O_RDWR | O_CREAT).expect("room"));
-    let (record, whole) = (Owner::of(&own), Owner::whole(&own));
-    let set = |owner, range, kind| locks::set(&own, owner, range, kind, false);
-    type GiveUp<'a> = &'a dyn Fn() -> Result<u64>;
-    let ways: [(Owner, bool, GiveUp<'_>); 5] = [
-        (record, false, &|| set(record, 0..10, Some(false))),
-        (record, false, &|| set(record, 2..7, Some(false))),
-        (record, true, &|| set(record, 2..7, None)),
-        (whole, false, &|| set(whole, 0..10, Some(false))),
-        (record, true, &|| {
-            locks::release(&own);
-            Ok(0)
-        }),
-    ];
-    for (way, (owner, exclusive, give_up)) in ways.into_iter().enumerate() {
-        assert_eq!(set(owner, 0..10, Some(true)), Ok(0), "{way}");
-        let other = description(open("f", O_RDWR).expect("room"));
+    for (of_whole, exclusive, give_up) in [
+        (false, false, GiveUp::Set(0..10, Some(false))),
+        (false, false, GiveUp::Set(2..7, Some(false))),
+        (false, true, GiveUp::Set(2..7, None)),
+        (true, false, GiveUp::Set(0..10, Some(false))),
+        (false, true, GiveUp::End),
+    ] {
+        let owner = |it| match of_whole {
+            true => Owner::whole(it),
+            false => Owner::of(it),
+        };
+        let own = namespace::open(absolute("f"), O_RDWR | O_CREAT).expect("room");
+        let set = |range, kind| locking::set(&own, owner(&own), range, kind, false);
+        assert_eq!(set(0..10, Some(true)), Ok(0), "{give_up:?}");
+        let other = namespace::open(absolute("f"), O_RDWR).expect("room");
         let (done, ended) = std::sync::mpsc::channel();
         let waiting = std::thread::spawn(move || {
-            let owner = match owner {
-                Owner::Whole(_) => Owner::whole(&other),
-                _ => Owner::of(&other),
+            let owner = match of_whole {
+                true => Owner::whole(&other),
+                false => Owner::of(&other),
             };
-            let got = locks::set(&other, owner, 3..5, Some(exclusive), true);
-            locks::release(&other);
+            let got = locking::set(&other, owner, 3..5, Some(exclusive), true);
             done.send(got).expect("a receiver");
         });
         while blocking::now(|rt| Ok::<_, i32>(rt.outstanding())) == Ok(0) {
             std::thread::yield_now();
         }
-        assert_eq!(give_up(), Ok(0));
+        match give_up.clone() {
+            GiveUp::Set(range, kind) => assert_eq!(set(range, kind), Ok(0)),
+            GiveUp::End => drop(own),
+        }
         let got = ended.recv_timeout(std::time::Duration::from_secs(60));
-        assert_eq!(got, Ok(Ok(0)), "{way}");
+        assert_eq!(got, Ok(Ok(0)), "{give_up:?}");
         waiting.join().expect("no panic");
-        locks::release(&own);
     }
 }
 
@@ -198,25 +215,25 @@ fn a_range_of_descriptors_is_closed_or_marked() {
     for _ in 0..5 {
         open("f", O_RDWR | O_CREAT).expect("room");
     }
-    let range = descriptors::close_range;
+    let range = process::close_range;
     for (first, last, flags) in [(5, 4, 0), (4, 5, 1), (4, 5, 8), (5, 4, ON_EXEC)] {
         assert_eq!(range(first, last, flags), Err(libc::EINVAL));
     }
     let flags = || {
-        let flag = |number| descriptors::control(number as u64, libc::F_GETFD as u64, 0);
-        descriptors::open().map(flag).collect::<Result<Vec<u64>>>()
+        let flag = |number| process::control(number as u64, libc::F_GETFD as u64, 0);
+        process::descriptors()
+            .into_iter()
+            .map(flag)
+            .collect::<Result<Vec<u64>>>()
     };
     assert_eq!(range(4, 5, ON_EXEC), Ok(0));
     assert_eq!(flags(), Ok(vec![0, 0, 0, 0, 1, 1, 0, 0]));
     assert_eq!(range(3, 3, UNSHARE | ON_EXEC), Ok(0));
     assert_eq!(flags(), Ok(vec![0, 0, 0, 1, 1, 1, 0, 0]));
     assert_eq!(range(4, 4, UNSHARE), Ok(0));
-    assert_eq!(
-        descriptors::open().collect::<Vec<_>>(),
-        [0, 1, 2, 3, 5, 6, 7]
-    );
+    assert_eq!(process::descriptors(), [0, 1, 2, 3, 5, 6, 7]);
     assert_eq!(range(6, u32::MAX.into(), 0), Ok(0));
-    assert_eq!(descriptors::open().collect::<Vec<_>>(), [0, 1, 2, 3, 5]);
+    assert_eq!(process::descriptors(), [0, 1, 2, 3, 5]);
 }
 
 #[test]
@@ -224,16 +241,16 @@ fn append_can_be_set_and_taken_back() {
     let _one = begin("append-later");
     let descriptor = open("f", O_RDWR | O_CREAT).expect("room");
     assert_eq!(write(descriptor, "0123"), Ok(4));
-    let put = |text: &str| io::write(&description(descriptor), text.as_bytes(), Place::Byte(0));
-    descriptors::control(descriptor, libc::F_SETFL as u64, O_APPEND as u64).expect("open");
+    let put = |text: &str| description(descriptor).write(text.as_bytes(), Offset::At(0));
+    process::control(descriptor, libc::F_SETFL as u64, O_APPEND as u64).expect("open");
     assert_eq!(put("ab"), Ok(2));
     assert_eq!(contents("f"), "0123ab");
     // `RWF_NOAPPEND`.
-    let exact = io::write(&description(descriptor), b"45", Place::Exact(4));
+    let exact = description(descriptor).write(b"45", Offset::Exactly(4));
     assert_eq!((exact, contents("f").as_str()), (Ok(2), "012345"));
     assert_eq!(put("ab"), Ok(2));
     assert_eq!(contents("f"), "012345ab");
-    descriptors::control(descriptor, libc::F_SETFL as u64, 0).expect("open");
+    process::control(descriptor, libc::F_SETFL as u64, 0).expect("open");
     assert_eq!(put("xy"), Ok(2));
     assert_eq!(contents("f"), "xy2345ab");
 }
@@ -242,14 +259,14 @@ fn append_can_be_set_and_taken_back() {
 fn a_reserved_number_is_taken_but_not_open() {
     let _one = begin("reserved");
     let reserved = Reserved::new(0).expect("room");
-    assert_eq!(descriptors::get(3).err(), Some(libc::EBADF));
-    assert_eq!(descriptors::close(3), Err(libc::EBADF));
-    assert_eq!(descriptors::open().collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!(descriptors::replace(0, 3, false), Err(libc::EBUSY));
+    assert_eq!(process::get(3).err(), Some(libc::EBADF));
+    assert_eq!(process::close(3), Err(libc::EBADF));
+    assert_eq!(process::descriptors(), [0, 1, 2]);
+    assert_eq!(process::replace(0, 3, false), Err(libc::EBUSY));
     let file = open("f", O_RDWR | O_CREAT);
     assert_eq!(file, Ok(4));
     assert_eq!(reserved.fill(description(4), true), 3);
-    assert_eq!(descriptors::control(3, libc::F_GETFD as u64, 0), Ok(1));
+    assert_eq!(process::control(3, libc::F_GETFD as u64, 0), Ok(1));
     drop(Reserved::new(0).expect("room"));
     assert_eq!(open("f", O_RDONLY), Ok(5));
 }
@@ -258,23 +275,23 @@ fn a_reserved_number_is_taken_but_not_open() {
 fn a_replaced_descriptor_is_never_closed_in_between() {
     let _one = begin("replaced");
     let [a, b] = ["a", "b"].map(|name| open(name, O_RDWR | O_CREAT).expect("room"));
-    descriptors::replace(a, 9, false).expect("room");
+    process::replace(a, 9, false).expect("room");
     let stopped = core::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..2000 {
                 for old in [a, b] {
-                    assert_eq!(descriptors::replace(old, 9, false), Ok(9));
+                    assert_eq!(process::replace(old, 9, false), Ok(9));
                 }
             }
             stopped.store(true, core::sync::atomic::Ordering::Relaxed);
         });
         while !stopped.load(core::sync::atomic::Ordering::Relaxed) {
-            assert!(descriptors::get(9).is_ok());
+            assert!(process::get(9).is_ok());
         }
     });
-    assert_eq!(descriptors::replace(99, 9, false), Err(libc::EBADF));
-    assert!(descriptors::get(9).is_ok());
+    assert_eq!(process::replace(99, 9, false), Err(libc::EBADF));
+    assert!(process::get(9).is_ok());
 }
 
 #[test]
@@ -318,32 +335,32 @@ fn positions_and_lengths() {
     let f = open("f", O_RDWR | O_CREAT).expect("new");
     write(f, "0123456789").expect("room");
     let f = description(f);
-    assert_eq!(io::seek(&f, 2, libc::SEEK_SET), Ok(2));
-    assert_eq!(io::seek(&f, 3, libc::SEEK_CUR), Ok(5));
-    assert_eq!(io::seek(&f, -1, libc::SEEK_END), Ok(9));
-    assert_eq!(io::seek(&f, -1, libc::SEEK_SET), Err(libc::EINVAL));
-    assert_eq!(io::seek(&f, 0, 77), Err(libc::EINVAL));
-    assert_eq!(io::available(&f), Ok(1));
+    assert_eq!(f.file().seek(2, libc::SEEK_SET), Ok(2));
+    assert_eq!(f.file().seek(3, libc::SEEK_CUR), Ok(5));
+    assert_eq!(f.file().seek(-1, libc::SEEK_END), Ok(9));
+    assert_eq!(f.file().seek(-1, libc::SEEK_SET), Err(libc::EINVAL));
+    assert_eq!(f.file().seek(0, 77), Err(libc::EINVAL));
+    assert_eq!(f.file().available(), Ok(1));
     let mut two = [0; 2];
-    assert_eq!(io::read(&f, &mut two, Place::Byte(4)), Ok(2));
-    assert_eq!((&two, io::seek(&f, 0, libc::SEEK_CUR)), (b"45", Ok(9)));
-    assert_eq!(io::write(&f, b"AB", Place::Byte(0)), Ok(2));
-    assert_eq!(io::truncate(&f, 3), Ok(0));
+    assert_eq!(f.read(&mut two, Offset::At(4)), Ok(2));
+    assert_eq!((&two, f.file().seek(0, libc::SEEK_CUR)), (b"45", Ok(9)));
+    assert_eq!(f.write(b"AB", Offset::At(0)), Ok(2));
+    assert_eq!(f.truncate(3), Ok(()));
     assert_eq!(contents("f"), "AB2");
-    assert_eq!(io::truncate_path(&absolute("f"), 5), Ok(0));
-    assert_eq!(io::size(&f), Ok(5));
-    assert_eq!(io::truncate(&f, -1), Err(libc::EINVAL));
-    assert_eq!(io::sync(&f), Ok(0));
-    assert_eq!(io::allocate(&f, 0, 4, 6), Ok(0));
-    assert_eq!(io::size(&f), Ok(10));
-    assert_eq!(io::allocate(&f, libc::FALLOC_FL_KEEP_SIZE, 0, 20), Ok(0));
-    assert_eq!(io::size(&f), Ok(10));
-    assert_eq!(io::allocate(&f, 0, 0, 0), Err(libc::EINVAL));
+    assert_eq!(names::truncate(&absolute("f"), 5), Ok(0));
+    assert_eq!(f.file().size(), Ok(5));
+    assert_eq!(f.truncate(-1), Err(libc::EINVAL));
+    assert_eq!(f.file().sync(), Ok(()));
+    assert_eq!(f.allocate(0, 4, 6), Ok(()));
+    assert_eq!(f.file().size(), Ok(10));
+    assert_eq!(f.allocate(libc::FALLOC_FL_KEEP_SIZE, 0, 20), Ok(()));
+    assert_eq!(f.file().size(), Ok(10));
+    assert_eq!(f.allocate(0, 0, 0), Err(libc::EINVAL));
     let collapse = libc::FALLOC_FL_COLLAPSE_RANGE;
-    assert_eq!(io::allocate(&f, collapse, 0, 1), Err(libc::EOPNOTSUPP));
+    assert_eq!(f.allocate(collapse, 0, 1), Err(libc::EOPNOTSUPP));
     let reading = open("f", O_RDONLY).expect("there");
-    assert_eq!(io::truncate(&description(reading), 1), Err(libc::EINVAL));
-    let gone = io::truncate_path(&absolute("none"), 1);
+    assert_eq!(description(reading).truncate(1), Err(libc::EINVAL));
+    let gone = names::truncate(&absolute("none"), 1);
     assert_eq!(gone, Err(libc::ENOENT));
 }
 
@@ -354,31 +371,28 @@ fn data_and_holes_are_found_and_made() {
     let f = description(f);
     let block = 64 << 10;
     assert_eq!(
-        io::write(&f, &vec![1; 4 * block], Place::Position),
+        f.write(&vec![1; 4 * block], Offset::Position),
         Ok(4 * block)
     );
     let size = 4 * block as u64;
-    let find = |from: usize, whence| io::seek(&f, from as i64, whence);
+    let find = |from: usize, whence| f.file().seek(from as i64, whence);
     assert_eq!(find(5, libc::SEEK_DATA), Ok(5));
     assert_eq!(find(5, libc::SEEK_HOLE), Ok(size));
     assert_eq!(find(4 * block, libc::SEEK_DATA), Err(libc::ENXIO));
     let (at, len) = (block as i64, block as i64);
     let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-    assert_eq!(io::allocate(&f, punch, at, len), Ok(0));
-    assert_eq!(
-        io::allocate(&f, libc::FALLOC_FL_ZERO_RANGE, 2 * at, 1),
-        Ok(0)
-    );
-    assert_eq!(io::size(&f), Ok(size));
+    assert_eq!(f.allocate(punch, at, len), Ok(()));
+    assert_eq!(f.allocate(libc::FALLOC_FL_ZERO_RANGE, 2 * at, 1), Ok(()));
+    assert_eq!(f.file().size(), Ok(size));
     let mut bytes = vec![7; 4 * block];
-    assert_eq!(io::read(&f, &mut bytes, Place::Byte(0)), Ok(4 * block));
+    assert_eq!(f.read(&mut bytes, Offset::At(0)), Ok(4 * block));
     let zeros = bytes.iter().enumerate().filter(|(_, byte)| **byte == 0);
     assert!(zeros.map(|(at, _)| at).eq(block..2 * block + 1));
     for (offset, len) in [(-1, 5), (0, 0), (0, -1)] {
-        assert_eq!(io::allocate(&f, 0, offset, len), Err(libc::EINVAL));
+        assert_eq!(f.allocate(0, offset, len), Err(libc::EINVAL));
     }
     let mode = libc::FALLOC_FL_PUNCH_HOLE;
-    assert_eq!(io::allocate(&f, mode, 0, 1), Err(libc::EOPNOTSUPP));
+    assert_eq!(f.allocate(mode, 0, 1), Err(libc::EOPNOTSUPP));
 }
 
 #[test]
@@ -386,35 +400,30 @@ fn streams_have_no_places() {
     let _one = begin("streams");
     // A call on a socket counts as progress of the network.
     let _net = crate::sockets::tests::begin();
-    let new = |object| Description::new(object, String::new(), O_RDWR);
-    let (reader, writer) = io::pipe().expect("memory");
-    let [reader, writer] = [reader, writer].map(|end| new(Object::Pipe(end)));
-    let socket = new(Object::Socket(Box::new(Tcp::new(Family::V4))));
-    let counter = new(Object::Counter(Counter::new(1, false)));
+    let [reader, writer] = pipe::open(0).expect("memory");
+    let socket = Description::new(SocketFile(Box::new(Tcp::new(Family::V4))), O_RDWR);
+    let counter = Description::new(Counter::new(1, false), O_RDWR);
     let file = open("f", O_RDWR | O_CREAT).expect("new");
     let file = description(file);
     let mut byte = [0];
-    assert_eq!(
-        io::read(&reader, &mut byte, Place::Byte(0)),
-        Err(libc::ESPIPE)
-    );
+    assert_eq!(reader.read(&mut byte, Offset::At(0)), Err(libc::ESPIPE));
     for (stream, otherwise) in [(&writer, Ok(1)), (&socket, Err(libc::EPIPE))] {
-        assert_eq!(io::write(stream, b"x", Place::Byte(0)), Err(libc::ESPIPE));
-        assert_eq!(io::write(stream, b"x", Place::Position), otherwise);
-        assert_eq!(io::seek(stream, 0, libc::SEEK_CUR), Err(libc::ESPIPE));
-        assert_eq!(io::sync(stream), Err(libc::EINVAL));
+        assert_eq!(stream.write(b"x", Offset::At(0)), Err(libc::ESPIPE));
+        assert_eq!(stream.write(b"x", Offset::Position), otherwise);
+        assert_eq!(stream.file().seek(0, libc::SEEK_CUR), Err(libc::ESPIPE));
+        assert_eq!(stream.file().sync(), Err(libc::EINVAL));
     }
     // `readv` waits for its first piece alone.
-    let more = [&reader, &counter, &file].map(|from| io::has_more(from));
+    let more = [&reader, &counter, &file].map(|from| from.file().has_more());
     assert_eq!(more, [true, false, true]);
-    assert_eq!(io::available(&reader), Ok(1));
-    assert_eq!(io::read(&reader, &mut byte, Place::Position), Ok(1));
-    assert!(!io::has_more(&reader));
-    assert_eq!(io::available(&socket), Ok(0));
-    assert_eq!(io::available(&counter), Err(libc::ENOTTY));
-    assert_eq!(io::message_flags(&socket), 0);
+    assert_eq!(reader.file().available(), Ok(1));
+    assert_eq!(reader.read(&mut byte, Offset::Position), Ok(1));
+    assert!(!reader.file().has_more());
+    assert_eq!(socket.file().available(), Ok(0));
+    assert_eq!(counter.file().available(), Err(libc::ENOTTY));
+    assert_eq!(message_flags(socket.flags()), 0);
     socket.set_flags(O_NONBLOCK | O_APPEND);
-    assert_eq!(io::message_flags(&socket), libc::MSG_DONTWAIT);
+    assert_eq!(message_flags(socket.flags()), libc::MSG_DONTWAIT);
 }
 
 #[test]
@@ -424,23 +433,23 @@ fn paths_begin_at_the_current_directory_or_a_descriptors() {
     file("d/f", "deep");
     names::symlink(b"d", &absolute("l")).expect("new");
     let d = open("l", O_RDONLY | O_DIRECTORY).expect("there");
-    let beside = paths::absolute(d, b"f").expect("a path");
+    let beside = namespace::absolute(d, b"f").expect("a path");
     assert_eq!(beside, "/relative/d/f");
     assert_eq!(contents(&beside), "deep");
-    assert_eq!(paths::change_directory(&absolute("l")), Ok(0));
-    assert_eq!(paths::current(), "/relative/d", "without the link");
+    assert_eq!(namespace::change_directory(&absolute("l")), Ok(0));
+    assert_eq!(namespace::current(), "/relative/d", "without the link");
     assert_eq!(contents("f"), "deep");
     assert_eq!(contents("../d/./f"), "deep");
-    let error = |path: &[u8]| paths::absolute(AT_FDCWD as u64, path).err();
+    let error = |path: &[u8]| namespace::absolute(AT_FDCWD as u64, path).err();
     assert_eq!(error(b""), Some(libc::ENOENT));
     assert_eq!(error(b"\xff"), Some(libc::EINVAL));
     assert_eq!(error(&[b'x'; 4096]), Some(libc::ENAMETOOLONG));
     let f = open("f", O_RDONLY).expect("there");
-    assert_eq!(paths::absolute(f, b"g"), Err(libc::ENOTDIR));
-    assert_eq!(paths::absolute(77, b"g"), Err(libc::EBADF));
-    assert_eq!(paths::absolute(77, b"/g").as_deref(), Ok("/g"));
+    assert_eq!(namespace::absolute(f, b"g"), Err(libc::ENOTDIR));
+    assert_eq!(namespace::absolute(77, b"g"), Err(libc::EBADF));
+    assert_eq!(namespace::absolute(77, b"/g").as_deref(), Ok("/g"));
     for (path, errno) in [("f", libc::ENOTDIR), ("none", libc::ENOENT)] {
-        assert_eq!(paths::change_directory(&absolute(path)), Err(errno));
+        assert_eq!(namespace::change_directory(&absolute(path)), Err(errno));
     }
 }
 
@@ -459,14 +468,14 @@ fn attributes_are_linux() {
     assert!(stat(&absolute("l"), false).is_ok_and(|stat| stat.is_link()));
     assert!(stat(&absolute("."), false).is_ok_and(|stat| stat.is_directory()));
     let open = open("f", O_RDONLY).expect("there");
-    assert_eq!(stat_open(&description(open)), Ok(of_file));
+    assert_eq!(description(open).file().stat(), Ok(of_file));
     let words = of_file.words();
     assert_eq!((words[3], words[6], words[8]), (0o100_644, 5, 1));
-    assert_eq!(access(&path, libc::R_OK | libc::W_OK, true), Ok(0));
-    assert_eq!(access(&path, libc::X_OK, true), Err(libc::EACCES));
-    assert_eq!(access(&path, 8, true), Err(libc::EINVAL));
-    assert_eq!(set_mode(&of_file, 0o644), Ok(0));
-    assert_eq!(set_mode(&of_file, 0o600), Err(libc::EPERM));
+    assert_eq!(of_file.access(libc::R_OK | libc::W_OK), Ok(0));
+    assert_eq!(of_file.access(libc::X_OK), Err(libc::EACCES));
+    assert_eq!(of_file.access(8), Err(libc::EINVAL));
+    assert_eq!(of_file.set_mode(0o644), Ok(0));
+    assert_eq!(of_file.set_mode(0o600), Err(libc::EPERM));
     assert_eq!(set_owner(0, u32::MAX), Ok(0));
     assert_eq!(set_owner(1, 0), Err(libc::EPERM));
     assert_eq!(set_times(&path, [Some([7, 8]), None], true), Ok(0));
@@ -506,11 +515,11 @@ fn names_are_made_moved_and_removed() {
     assert_eq!(names::symlink(b"", &d), Err(libc::ENOENT));
     assert_eq!(names::symlink(b"target", &d), Ok(0));
     let mut into = [0; 4];
-    assert_eq!(names::read_link(&d, &mut into), Ok(4));
+    assert_eq!(namespace::read_link(&d, &mut into), Ok(4));
     assert_eq!(&into, b"targ");
-    assert_eq!(names::read_link(&f, &mut into), Err(libc::EINVAL));
+    assert_eq!(namespace::read_link(&f, &mut into), Err(libc::EINVAL));
     assert_eq!(
-        names::read_link(&absolute("none"), &mut into),
+        namespace::read_link(&absolute("none"), &mut into),
         Err(libc::ENOENT)
     );
 }
@@ -537,14 +546,11 @@ fn a_directory_is_listed_whole_again_and_from_an_offset() {
     }
     let directory = open(".", O_RDONLY).expect("there");
     let directory = description(directory);
-    let crate::descriptors::Object::Directory(listing) = &directory.object else {
-        panic!("no directory");
-    };
     let all = || {
         let mut found = Vec::new();
         let mut room = [0; 100];
         loop {
-            match listing.lock().fill(&mut room).expect("room") {
+            match directory.file().list(&mut room).expect("room") {
                 0 => return found,
                 n => found.extend(records(&room[..n])),
             }
@@ -556,20 +562,20 @@ fn a_directory_is_listed_whole_again_and_from_an_offset() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), 52);
-    assert_eq!(io::seek(&directory, 0, libc::SEEK_SET), Ok(0));
+    assert_eq!(directory.file().seek(0, libc::SEEK_SET), Ok(0));
     assert_eq!(all(), first);
     let (_, offset) = first[10];
     assert_eq!(
-        io::seek(&directory, offset, libc::SEEK_SET),
+        directory.file().seek(offset, libc::SEEK_SET),
         Ok(offset as u64)
     );
     assert_eq!(all(), first[11..]);
-    assert_eq!(io::seek(&directory, 0, libc::SEEK_SET), Ok(0));
-    assert_eq!(listing.lock().fill(&mut [0; 23]), Err(libc::EINVAL));
+    assert_eq!(directory.file().seek(0, libc::SEEK_SET), Ok(0));
+    assert_eq!(directory.file().list(&mut [0; 23]), Err(libc::EINVAL));
     let file = open("entry-00", O_RDONLY).expect("there");
     assert_eq!(read(file, 1).as_deref(), Ok(""));
     assert_eq!(
-        io::read(&directory, &mut [0], Place::Position),
+        directory.read(&mut [0], Offset::Position),
         Err(libc::EISDIR)
     );
 }
@@ -577,28 +583,24 @@ fn a_directory_is_listed_whole_again_and_from_an_offset() {
 #[test]
 fn a_pipe_ends_with_its_writer() {
     let _one = begin("pipe");
-    let (reader, writer) = io::pipe().expect("room");
-    let object = crate::descriptors::Object::Pipe;
-    let end = |fd, flags| Description::new(object(fd), String::new(), flags | O_NONBLOCK);
-    let (reader, writer) = (end(reader, O_RDONLY), end(writer, O_WRONLY));
+    let [reader, writer] = pipe::open(O_NONBLOCK).expect("room");
     let mut into = [0; 8];
-    let read = |into: &mut [u8]| io::read(&reader, into, Place::Position);
+    let read = |into: &mut [u8]| reader.read(into, Offset::Position);
     assert_eq!(read(&mut into), Err(libc::EAGAIN));
-    assert_eq!(io::write(&writer, b"four", Place::Position), Ok(4));
-    assert_eq!(io::seek(&writer, 0, libc::SEEK_SET), Err(libc::ESPIPE));
+    assert_eq!(writer.write(b"four", Offset::Position), Ok(4));
+    assert_eq!(writer.file().seek(0, libc::SEEK_SET), Err(libc::ESPIPE));
     assert_eq!((read(&mut into), &into[..4]), (Ok(4), &b"four"[..]));
     let much = vec![7; 100_000];
-    let fitted = io::write(&writer, &much, Place::Position);
+    let fitted = writer.write(&much, Offset::Position);
     assert_eq!(fitted, Ok(64 << 10), "as much as there is room for");
-    assert_eq!(io::write(&writer, b"x", Place::Position), Err(libc::EAGAIN));
+    assert_eq!(writer.write(b"x", Offset::Position), Err(libc::EAGAIN));
     drop(writer);
     let mut rest = vec![0; 100_000];
     assert_eq!(read(&mut rest), Ok(64 << 10));
     assert_eq!(read(&mut rest), Ok(0));
-    let (reader, writer) = io::pipe().expect("room");
-    drop(end(reader, O_RDONLY));
-    let writer = end(writer, O_WRONLY);
-    let broken = io::write(&writer, b"x", Place::Position);
+    let [reader, writer] = pipe::open(O_NONBLOCK).expect("room");
+    drop(reader);
+    let broken = writer.write(b"x", Offset::Position);
     assert_eq!(broken, Err(libc::EPIPE));
 }
 
@@ -606,15 +608,15 @@ fn a_pipe_ends_with_its_writer() {
 fn devices_have_names_below_dev() {
     let _one = begin("devices");
     for (path, device) in [
-        ("/dev/null", Some(paths::Device::Null)),
-        ("//dev/./zero", Some(paths::Device::Zero)),
-        ("/dev/stderr", Some(paths::Device::Stream(2))),
+        ("/dev/null", Some(Device::Null)),
+        ("//dev/./zero", Some(Device::Zero)),
+        ("/dev/stderr", Some(Device::Console(Console::Error))),
         ("/dev", None),
         ("/dev/null/x", None),
         ("/dev/sda", None),
         ("/tmp/null", None),
     ] {
-        assert_eq!(paths::device(path), device, "{path}");
+        assert_eq!(namespace::device(path), device, "{path}");
     }
     let zero = open("/dev/zero", O_RDWR | O_CREAT).expect("a device");
     assert_eq!(read(zero, 2).as_deref(), Ok("\0\0"));

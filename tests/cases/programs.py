@@ -386,6 +386,18 @@ def unknown_system_call_is_logged_once(context):
 
 
 @test()
+def an_image_without_files_says_so(context):
+    """A program that only passes `open_in` on has no files in its image: the first `open` logs it."""
+    for form in MACHINES:
+        child = context.soil("tests/programs/alone/passed_on.exe", form)
+        status = child.finish(context.remaining())
+        output = clean(child.text)
+        assert status == 0 and "/etc/passwd: No such file or directory" in output, output
+        logged = [line for line in output.splitlines() if "the image has no files" in line]
+        assert len(logged) == 1 and "open of /etc/passwd: ENOENT" in logged[0], output
+
+
+@test()
 def memory_runs_out(context):
     """Out_of_memory, or a clear line and a status that says failure; never a hang."""
     for form in MACHINES:

@@ -1,14 +1,5 @@
 //! The numbers of the system calls that are served, for x86-64.
 
-pub(crate) const READ: u64 = 0;
-pub(crate) const WRITE: u64 = 1;
-pub(crate) const OPEN: u64 = 2;
-pub(crate) const CLOSE: u64 = 3;
-pub(crate) const STAT: u64 = 4;
-pub(crate) const FSTAT: u64 = 5;
-pub(crate) const LSTAT: u64 = 6;
-pub(crate) const POLL: u64 = 7;
-pub(crate) const LSEEK: u64 = 8;
 pub(crate) const MMAP: u64 = 9;
 pub(crate) const MPROTECT: u64 = 10;
 pub(crate) const MUNMAP: u64 = 11;
@@ -16,11 +7,6 @@ pub(crate) const BRK: u64 = 12;
 pub(crate) const RT_SIGACTION: u64 = 13;
 pub(crate) const RT_SIGPROCMASK: u64 = 14;
 pub(crate) const RT_SIGRETURN: u64 = 15;
-pub(crate) const IOCTL: u64 = 16;
-pub(crate) const READV: u64 = 19;
-pub(crate) const WRITEV: u64 = 20;
-pub(crate) const ACCESS: u64 = 21;
-pub(crate) const SELECT: u64 = 23;
 pub(crate) const SCHED_YIELD: u64 = 24;
 pub(crate) const MREMAP: u64 = 25;
 pub(crate) const MADVISE: u64 = 28;
@@ -34,12 +20,7 @@ pub(crate) const FORK: u64 = 57;
 pub(crate) const EXIT: u64 = 60;
 pub(crate) const KILL: u64 = 62;
 pub(crate) const UNAME: u64 = 63;
-pub(crate) const FCNTL: u64 = 72;
-pub(crate) const GETCWD: u64 = 79;
-pub(crate) const CHDIR: u64 = 80;
-pub(crate) const READLINK: u64 = 89;
 pub(crate) const GETTIMEOFDAY: u64 = 96;
-pub(crate) const GETRLIMIT: u64 = 97;
 pub(crate) const GETRUSAGE: u64 = 98;
 pub(crate) const TIMES: u64 = 100;
 pub(crate) const GETUID: u64 = 102;
@@ -68,17 +49,9 @@ pub(crate) const CLOCK_GETRES: u64 = 229;
 pub(crate) const CLOCK_NANOSLEEP: u64 = 230;
 pub(crate) const EXIT_GROUP: u64 = 231;
 pub(crate) const TGKILL: u64 = 234;
-pub(crate) const OPENAT: u64 = 257;
-pub(crate) const NEWFSTATAT: u64 = 262;
-pub(crate) const READLINKAT: u64 = 267;
-pub(crate) const FACCESSAT: u64 = 269;
-pub(crate) const PSELECT6: u64 = 270;
-pub(crate) const PPOLL: u64 = 271;
 pub(crate) const SET_ROBUST_LIST: u64 = 273;
 pub(crate) const GET_ROBUST_LIST: u64 = 274;
-pub(crate) const PRLIMIT64: u64 = 302;
 pub(crate) const GETRANDOM: u64 = 318;
-pub(crate) const STATX: u64 = 332;
 
 /// `CLOCK_MONOTONIC`.
 pub(crate) const MONOTONIC: u64 = 1;

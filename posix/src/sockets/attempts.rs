@@ -2,9 +2,9 @@
 //! ready.
 
 use super::network_errno;
-use crate::blocking::{block, now, park};
 use crate::errors::{Errno, RESTART, Result};
-use crate::readiness::wait_for;
+use crate::wait::blocking::{block, now, park};
+use crate::wait::readiness::wait_for;
 use core::sync::atomic::{AtomicBool, Ordering};
 use platform::Direction;
 use platform::error::{Error, Stop};

@@ -2,11 +2,10 @@
 //! resolver.
 
 use super::attempts::await_network;
-use crate::blocking::now;
-use crate::descriptors::{self, Object};
 use crate::errors::{Errno, Result};
-use crate::io::{self, Place};
-use crate::{open, tree};
+use crate::file::{Description, Offset};
+use crate::namespace;
+use crate::wait::blocking::now;
 use alloc::string::String;
 use core::fmt::Write;
 use platform::System;
@@ -27,7 +26,6 @@ pub fn update() {
 }
 
 fn try_update() -> Result<()> {
-    tree::begin();
     let previous = WRITTEN.lock().clone();
     if contents()? != previous {
         return Ok(());
@@ -48,7 +46,7 @@ fn try_update() -> Result<()> {
     }
     if text != previous {
         on_file(libc::O_WRONLY | libc::O_TRUNC, |file| {
-            io::write(file, text.as_bytes(), Place::Position)
+            file.write(text.as_bytes(), Offset::Position)
         })?;
         *WRITTEN.lock() = text;
     }
@@ -58,23 +56,17 @@ fn try_update() -> Result<()> {
 fn contents() -> Result<String> {
     let mut bytes = [0; 4096];
     let len = on_file(libc::O_RDONLY, |file| {
-        io::read(file, &mut bytes, Place::Position)
+        file.read(&mut bytes, Offset::Position)
     })?;
     let text = bytes.get(..len).unwrap_or_default();
     Ok(String::from_utf8_lossy(text).into_owned())
 }
 
 /// Runs `f` on the file.
-fn on_file(
-    flags: i32,
-    f: impl FnOnce(&descriptors::Description) -> Result<usize>,
-) -> Result<usize> {
-    let opened = open::open(String::from(PATH), flags)?;
-    let file = descriptors::get(opened)?;
-    let done = match file.object {
-        Object::File(_) => f(&file),
-        _ => Err(libc::EINVAL),
-    };
-    descriptors::close(opened)?;
-    done
+fn on_file(flags: i32, f: impl FnOnce(&Description) -> Result<usize>) -> Result<usize> {
+    let opened = namespace::open(String::from(PATH), flags)?;
+    match opened.file().is_regular() {
+        true => f(&opened),
+        false => Err(libc::EINVAL),
+    }
 }

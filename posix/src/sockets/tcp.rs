@@ -7,7 +7,7 @@ use super::attempts::{Attempt, Guarded, Halt, Patience, at_once, await_network, 
 use super::options::{Kind, Options, put};
 use super::{Received, Socket, directions, network_errno};
 use crate::errors::{Errno, Result};
-use crate::readiness::Events;
+use crate::wait::readiness::Events;
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 use platform::Direction;

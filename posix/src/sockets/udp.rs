@@ -7,7 +7,7 @@ use super::attempts::{Attempt, Guarded, Halt, Patience, at_once, await_network, 
 use super::options::{Kind, Options, integer, put};
 use super::{Received, Socket, network_errno};
 use crate::errors::Result;
-use crate::readiness::Events;
+use crate::wait::readiness::Events;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;

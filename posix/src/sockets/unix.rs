@@ -15,9 +15,9 @@ use super::address::{Name, family_of};
 use super::attempts::{Patience, try_or_wait};
 use super::options::{Kind, Options, put};
 use super::{Received, Rights, Socket, directions};
-use crate::descriptors;
 use crate::errors::{Errno, Result};
-use crate::readiness::Events;
+use crate::file::Description;
+use crate::wait::readiness::Events;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
@@ -451,7 +451,7 @@ impl Socket for Unix {
     fn receive(&self, into: &mut [u8], flags: i32, from: Option<&mut Name>) -> Result<Received> {
         let mut rights = Rights::new();
         let received = self.receive_with(into, flags, from, &mut rights);
-        rights.into_iter().for_each(descriptors::release);
+        rights.into_iter().for_each(Description::release);
         received
     }
 
@@ -500,7 +500,7 @@ impl Socket for Unix {
 
     fn shutdown(&self, how: i32) -> Result<()> {
         let [receives, sends] = directions(how)?;
-        crate::blocking::now(|rt| {
+        crate::wait::blocking::now(|rt| {
             let mut state = self.0.state.lock();
             state.ended[0] |= receives;
             state.ended[1] |= sends;
@@ -595,7 +595,7 @@ impl Socket for Unix {
 
     fn close(&self) {
         // A socket that a call of the runtime drops is closed by that.
-        let _ = crate::blocking::now(|rt| {
+        let _ = crate::wait::blocking::now(|rt| {
             if !self.0.state.lock().closed {
                 self.0.close(rt);
             }

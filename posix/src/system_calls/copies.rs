@@ -1,12 +1,10 @@
 //! `sendfile` and `copy_file_range`.
 
 use super::memory::{load, store};
-use super::{Place, mapping, write_settled};
-use crate::attributes::stat_open;
-use crate::descriptors::{self, Description, Object};
+use super::transfer::{signal_broken_pipe, update_mappings};
 use crate::errors::Result;
-use crate::io;
-use crate::signal;
+use crate::file::{Description, Offset};
+use crate::process;
 use alloc::vec::Vec;
 
 /// Bytes that are copied at once.
@@ -14,31 +12,29 @@ const CHUNK: u64 = 64 << 10;
 
 /// `sendfile`.
 pub fn send_file(to: u64, from: u64, offset: u64, len: u64) -> Result<u64> {
-    let (to, from) = (descriptors::get(to)?, descriptors::get(from)?);
+    let (to, from) = (process::get(to)?, process::get(from)?);
     from.check_readable()?;
     to.check_writable()?;
-    let copied_from = matches!(from.object, Object::File(_) | Object::Text(_));
-    if !copied_from || to.flags() & libc::O_APPEND != 0 {
+    if !from.file().is_regular() || to.flags() & libc::O_APPEND != 0 {
         return Err(libc::EINVAL);
     }
     let start = place(&from, offset)?;
-    let done = copy(&from, start, &to, Place::Position, len).inspect_err(|errno| {
-        if *errno == libc::EPIPE && matches!(to.object, Object::Socket(_)) {
-            signal::raise(libc::SIGPIPE);
-        }
-    })?;
+    let done = copy(&from, start, &to, Offset::Position, len)
+        .inspect_err(|errno| signal_broken_pipe(&to, *errno))?;
     leave(&from, offset, start + done)?;
     Ok(done)
 }
 
 /// `copy_file_range`.
 pub fn copy_range([from, from_at, to, to_at, len, flags]: [u64; 6]) -> Result<u64> {
-    let (from, to) = (descriptors::get(from)?, descriptors::get(to)?);
+    let (from, to) = (process::get(from)?, process::get(to)?);
     for description in [&from, &to] {
-        match description.object {
-            Object::File(_) => {}
-            Object::Directory(_) => return Err(libc::EISDIR),
-            _ => return Err(libc::EINVAL),
+        if description.file().directory().is_ok() {
+            return Err(libc::EISDIR);
+        }
+        // A text of `/proc` is no file of a volume.
+        if !description.file().is_regular() || description.file().id()?.is_none() {
+            return Err(libc::EINVAL);
         }
     }
     from.check_readable()?;
@@ -50,12 +46,11 @@ pub fn copy_range([from, from_at, to, to_at, len, flags]: [u64; 6]) -> Result<u6
         return Err(libc::EINVAL);
     }
     let (start, into) = (place(&from, from_at)?, place(&to, to_at)?);
-    let file = |description| stat_open(description).map(|stat| stat.file());
     let overlap = start < into.saturating_add(len) && into < start.saturating_add(len);
-    if overlap && file(&from)? == file(&to)? {
+    if overlap && from.file().id()? == to.file().id()? {
         return Err(libc::EINVAL);
     }
-    let done = copy(&from, start, &to, Place::Byte(into), len)?;
+    let done = copy(&from, start, &to, Offset::At(into), len)?;
     leave(&from, from_at, start + done)?;
     leave(&to, to_at, into + done)?;
     Ok(done)
@@ -64,7 +59,7 @@ pub fn copy_range([from, from_at, to, to_at, len, flags]: [u64; 6]) -> Result<u6
 /// Where a copy begins: at the offset at `at`, or the description's position if that is null.
 fn place(description: &Description, at: u64) -> Result<u64> {
     if at == 0 {
-        return io::seek(description, 0, libc::SEEK_CUR);
+        return description.file().seek(0, libc::SEEK_CUR);
     }
     match load(at)? {
         [offset] if offset <= i64::MAX as u64 => Ok(offset),
@@ -75,17 +70,15 @@ fn place(description: &Description, at: u64) -> Result<u64> {
 /// Stores where a copy ended, see [`place`].
 fn leave(description: &Description, at: u64, end: u64) -> Result<()> {
     match at {
-        0 => io::seek(description, end as i64, libc::SEEK_SET)?,
+        0 => description.file().seek(end as i64, libc::SEEK_SET)?,
         at => store(at, &[end])?,
     };
     Ok(())
 }
 
 /// Copies up to `len` bytes; their number. An error after the first is that of the next call.
-fn copy(from: &Description, start: u64, to: &Description, into: Place, len: u64) -> Result<u64> {
-    if mapping::is_any() {
-        mapping::flush(from)?;
-    }
+fn copy(from: &Description, start: u64, to: &Description, into: Offset, len: u64) -> Result<u64> {
+    from.file().flush_mappings()?;
     let mut chunk = Vec::new();
     let room = len.min(CHUNK) as usize;
     chunk.try_reserve_exact(room).map_err(|_| libc::ENOMEM)?;
@@ -93,15 +86,15 @@ fn copy(from: &Description, start: u64, to: &Description, into: Place, len: u64)
     let mut done = 0;
     while done < len {
         let wanted = (len - done).min(CHUNK) as usize;
-        let read = match io::read(from, &mut chunk[..wanted], Place::Byte(start + done)) {
+        let read = match from.read(&mut chunk[..wanted], Offset::At(start + done)) {
             Ok(0) => break,
             Ok(read) => read,
             Err(_) if done > 0 => break,
             Err(errno) => return Err(errno),
         };
-        let place = into.after(done);
-        let write = || io::write(to, &chunk[..read], place).map(|len| len as u64);
-        match write_settled(to, place, write) {
+        let offset = into.after(done);
+        let write = || to.write(&chunk[..read], offset).map(|len| len as u64);
+        match update_mappings(to, offset, write) {
             Ok(written) => {
                 done += written;
                 if written < read as u64 {

@@ -2,30 +2,29 @@
 
 use super::memory::{bytes, bytes_mut, load, number, store};
 use super::poll;
-use crate::descriptors::{self, Description, Object};
-use crate::epoll::{self, Epoll, Event};
 use crate::errors::Result;
-use crate::eventfd::Counter;
-use crate::readiness;
-use crate::signal;
-use crate::signalfd::Signals;
-use crate::timerfd::{Setting, Timer};
-use alloc::string::String;
-use kernel::signals;
+use crate::file::{Description, File};
+use crate::files::epoll::{self, Epoll, Event};
+use crate::files::eventfd::Counter;
+use crate::files::signalfd::Signals;
+use crate::files::timerfd::{Setting, Timer};
+use crate::process;
+use crate::table::MAX_OPEN;
+use crate::wait::{readiness, signals};
+use kernel::signals::wait_under;
 
 /// Bytes of `struct epoll_event`, which is packed.
 const EVENT: u64 = 12;
 
-/// A descriptor of a new object; `flags` are those of the call, of which `others` may be set beside
+/// A descriptor of a new file; `flags` are those of the call, of which `others` may be set beside
 /// those of `open`.
-fn insert(object: Object, flags: u64, others: i32) -> Result<u64> {
+fn insert(file: impl File, flags: u64, others: i32) -> Result<u64> {
     let flags = flags as i32;
     if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK | others) != 0 {
         return Err(libc::EINVAL);
     }
     let access = libc::O_RDWR | flags & libc::O_NONBLOCK;
-    let description = Description::new(object, String::new(), access);
-    descriptors::insert(description, 0, flags & libc::O_CLOEXEC != 0)
+    process::install(Description::new(file, access), flags)
 }
 
 /// `epoll_create`.
@@ -41,12 +40,13 @@ pub fn epoll_create1(flags: u64) -> Result<u64> {
     if flags as i32 & !libc::EPOLL_CLOEXEC != 0 {
         return Err(libc::EINVAL);
     }
-    insert(Object::Epoll(Epoll::new()), flags, 0)
+    insert(Epoll::new(), flags, 0)
 }
 
 /// `epoll_ctl`.
 pub fn epoll_ctl(set: u64, operation: u64, descriptor: u64, event: u64) -> Result<u64> {
-    epoll::control(set, operation as i32, descriptor, || {
+    let (outer, description) = (process::get(set)?, process::get(descriptor)?);
+    epoll::control(&outer, operation as i32, (descriptor, &description), || {
         let mut words = bytes(event, EVENT)?.chunks_exact(4);
         let mut word = || {
             let bytes = words.next().and_then(|bytes| bytes.try_into().ok());
@@ -68,14 +68,14 @@ pub fn epoll_wait([set, list, most, timeout, ..]: [u64; 6]) -> Result<u64> {
 
 /// `epoll_pwait`.
 pub fn epoll_pwait([set, list, most, timeout, mask, size]: [u64; 6]) -> Result<u64> {
-    signals::wait_under(mask, size).map_err(number)?;
+    wait_under(mask, size).map_err(number)?;
     wait(set, list, most, poll::deadline_ms(timeout))
 }
 
 /// `epoll_pwait2`.
 pub fn epoll_pwait2([set, list, most, timeout, mask, size]: [u64; 6]) -> Result<u64> {
     let deadline = poll::deadline(timeout, 1)?;
-    signals::wait_under(mask, size).map_err(number)?;
+    wait_under(mask, size).map_err(number)?;
     wait(set, list, most, deadline)
 }
 
@@ -85,12 +85,10 @@ fn wait(set: u64, list: u64, most: u64, deadline: Option<u64>) -> Result<u64> {
     if !(1..=MAX_EVENTS).contains(&(most as i32)) {
         return Err(libc::EINVAL);
     }
-    let description = descriptors::get(set)?;
-    let Object::Epoll(epoll) = &description.object else {
-        return Err(libc::EINVAL);
-    };
+    let description = process::get(set)?;
+    let epoll = description.downcast::<Epoll>().ok_or(libc::EINVAL)?;
     // No more than there are descriptors.
-    let most = most.min(descriptors::MAX_OPEN as u64);
+    let most = most.min(MAX_OPEN as u64);
     let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
         // Before events are taken, which would be lost: with a list that isn't mapped whole.
         let room = match bytes_mut(list, most * EVENT) {
@@ -114,19 +112,17 @@ fn wait(set: u64, list: u64, most: u64, deadline: Option<u64>) -> Result<u64> {
 pub fn eventfd(value: u64, flags: u64) -> Result<u64> {
     let semaphore = flags as i32 & libc::EFD_SEMAPHORE != 0;
     let counter = Counter::new(value as u32, semaphore);
-    insert(Object::Counter(counter), flags, libc::EFD_SEMAPHORE)
+    insert(counter, flags, libc::EFD_SEMAPHORE)
 }
 
 /// `timerfd_create`.
 pub fn timerfd_create(clock: u64, flags: u64) -> Result<u64> {
-    insert(Object::Timer(Timer::new(clock as i32)?), flags, 0)
+    insert(Timer::new(clock as i32)?, flags, 0)
 }
 
 fn with_timer<T>(descriptor: u64, f: impl FnOnce(&Timer) -> Result<T>) -> Result<T> {
-    match &descriptors::get(descriptor)?.object {
-        Object::Timer(timer) => f(timer),
-        _ => Err(libc::EINVAL),
-    }
+    let description = process::get(descriptor)?;
+    f(description.downcast().ok_or(libc::EINVAL)?)
 }
 
 /// Stores a `struct itimerspec`.
@@ -176,12 +172,11 @@ pub fn signalfd(descriptor: u64, mask: u64, size: u64, flags: u64) -> Result<u64
     let [set] = load(mask)?;
     let set = set & !FIRM;
     if descriptor as i32 == -1 {
-        return insert(Object::Signals(Signals::new(set)), flags, 0);
+        return insert(Signals::new(set), flags, 0);
     }
-    match &descriptors::get(descriptor)?.object {
-        Object::Signals(signals) => signals.set(set),
-        _ => return Err(libc::EINVAL),
-    }
+    let description = process::get(descriptor)?;
+    let signals = description.downcast::<Signals>().ok_or(libc::EINVAL)?;
+    signals.set(set);
     readiness::changed();
     Ok(descriptor)
 }
@@ -195,10 +190,9 @@ pub fn await_signal(mask: u64, information: u64, timeout: u64, size: u64) -> Res
     }
     let [set] = load(mask)?;
     let deadline = poll::deadline(timeout, 1)?;
-    let signals = Signals::new(set);
     let found = readiness::wait_for(deadline, libc::EINTR, |_| {
-        readiness::await_signals(&signals);
-        Ok(signal::take(set))
+        readiness::await_signals(set);
+        Ok(signals::take(set))
     })?;
     let taken = found.ok_or(libc::EAGAIN)?;
     if information != 0 {

@@ -1,10 +1,10 @@
 //! `flock`, and the records of `fcntl`.
 
 use super::memory::{bytes, bytes_mut};
-use crate::descriptors::{self, Description};
 use crate::errors::Result;
-use crate::io;
-use crate::locks::{self, Owner};
+use crate::file::Description;
+use crate::locks::Owner;
+use crate::{locking, process};
 use core::ops::Range;
 
 /// `struct flock` of x86-64, but for the process.
@@ -39,8 +39,8 @@ fn load(description: &Description, at: u64, of_description: bool) -> Result<Reco
     }
     let base = match whence {
         libc::SEEK_SET => 0,
-        libc::SEEK_CUR => io::seek(description, 0, libc::SEEK_CUR).unwrap_or(0) as i64,
-        libc::SEEK_END => io::size(description).unwrap_or(0) as i64,
+        libc::SEEK_CUR => description.file().seek(0, libc::SEEK_CUR).unwrap_or(0) as i64,
+        libc::SEEK_END => description.file().size().unwrap_or(0) as i64,
         _ => return Err(libc::EINVAL),
     };
     let start = base.checked_add(start).ok_or(libc::EOVERFLOW)?;
@@ -55,7 +55,7 @@ fn load(description: &Description, at: u64, of_description: bool) -> Result<Reco
 
 /// `F_GETLK`, `F_SETLK`, `F_SETLKW`, and those of open file descriptions.
 pub fn control(descriptor: u64, command: i32, at: u64) -> Result<u64> {
-    let description = descriptors::get(descriptor)?;
+    let description = process::get(descriptor)?;
     let of_description = matches!(
         command,
         libc::F_OFD_GETLK | libc::F_OFD_SETLK | libc::F_OFD_SETLKW
@@ -81,7 +81,7 @@ pub fn control(descriptor: u64, command: i32, at: u64) -> Result<u64> {
         _ => return Err(libc::EINVAL),
     };
     let waits = matches!(command, libc::F_SETLKW | libc::F_OFD_SETLKW);
-    locks::set(&description, owner, record.range, kind, waits)
+    locking::set(&description, owner, record.range, kind, waits)
 }
 
 fn get(description: &Description, owner: Owner, record: Record, at: u64) -> Result<u64> {
@@ -90,7 +90,7 @@ fn get(description: &Description, owner: Owner, record: Record, at: u64) -> Resu
         libc::F_WRLCK => true,
         _ => return Err(libc::EINVAL),
     };
-    let found = locks::conflict(description, owner, record.range, exclusive)?;
+    let found = locking::conflict(description, owner, record.range, exclusive)?;
     let into = bytes_mut(at, RECORD)?;
     let mut put = |at: usize, bytes: &[u8]| {
         if let Some(into) = into.get_mut(at..at + bytes.len()) {
@@ -122,7 +122,7 @@ fn get(description: &Description, owner: Owner, record: Record, at: u64) -> Resu
 
 /// `flock`.
 pub fn flock(descriptor: u64, operation: u64) -> Result<u64> {
-    let description = descriptors::get(descriptor)?;
+    let description = process::get(descriptor)?;
     let operation = operation as i32;
     let kind = match operation & !libc::LOCK_NB {
         libc::LOCK_SH => Some(false),
@@ -132,5 +132,18 @@ pub fn flock(descriptor: u64, operation: u64) -> Result<u64> {
     };
     let owner = Owner::whole(&description);
     let waits = operation & libc::LOCK_NB == 0;
-    locks::set(&description, owner, 0..u64::MAX, kind, waits)
+    locking::set(&description, owner, 0..u64::MAX, kind, waits)
+}
+
+/// Whether a command of `fcntl` is one of [`control`].
+pub fn is_lock(command: u64) -> bool {
+    matches!(
+        command as i32,
+        libc::F_GETLK
+            | libc::F_SETLK
+            | libc::F_SETLKW
+            | libc::F_OFD_GETLK
+            | libc::F_OFD_SETLK
+            | libc::F_OFD_SETLKW
+    )
 }

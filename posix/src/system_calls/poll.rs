@@ -1,10 +1,11 @@
 //! `poll` and `select`.
 
 use super::memory::{bytes_mut, load, number, store};
-use crate::descriptors;
 use crate::errors::Result;
-use crate::readiness::{self, Events};
+use crate::process;
 use crate::select::{SET, scan};
+use crate::table::MAX_OPEN;
+use crate::wait::readiness::{self, Events};
 use kernel::{signals, time};
 use resources::Runtime;
 
@@ -43,7 +44,7 @@ pub fn ppoll([list, count, timeout, mask, size, _]: [u64; 6]) -> Result<u64> {
 }
 
 fn poll_until(list: u64, count: u64, deadline: Option<u64>) -> Result<u64> {
-    if count > descriptors::MAX_OPEN as u64 {
+    if count > MAX_OPEN as u64 {
         return Err(libc::EINVAL);
     }
     let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
@@ -69,10 +70,10 @@ fn polled(rt: &mut Runtime, descriptor: i32, wanted: u16) -> u16 {
     let Ok(descriptor) = u64::try_from(descriptor) else {
         return 0;
     };
-    match descriptors::get(descriptor) {
+    match process::get(descriptor) {
         Ok(description) => {
             let reported = u32::from(wanted) | Events::ALWAYS.bits();
-            (readiness::of(rt, &description).bits() & reported) as u16
+            (description.file().events(rt).bits() & reported) as u16
         }
         Err(_) => libc::POLLNVAL as u16,
     }

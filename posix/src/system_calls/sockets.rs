@@ -4,19 +4,18 @@ mod messages;
 
 use super::answer_by;
 use super::memory::{self, bytes, bytes_mut};
-use crate::descriptors::{self, Description, Object, Reserved};
+use super::transfer::{Piece, gather, room_for, scatter};
 use crate::errors::Result;
-use crate::io::message_flags;
-use crate::signal;
+use crate::file::Description;
+use crate::process::{self, Reserved};
 use crate::sockets::address::{Family, MAX_ADDRESS, Name};
 use crate::sockets::tcp::Tcp;
 use crate::sockets::udp::Udp;
 use crate::sockets::unix::{MAX_QUEUE, Unix};
-use crate::sockets::{Received, Rights, Socket, resolver};
+use crate::sockets::{Received, Rights, Socket, SocketFile, message_flags, resolver};
+use crate::wait::signals;
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use kernel::arch::gates::SystemCallFrame;
 
 kernel::system_call_extension!("soil_with_sockets", answer);
@@ -47,18 +46,18 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_accept => accept(a, b, c, 0),
         libc::SYS_accept4 => accept(a, b, c, d as i32),
         libc::SYS_connect => with(a, |description, it| {
-            let waits = message_flags(description) == 0;
+            let waits = message_flags(description.flags()) == 0;
             it.connect(address(b, c)?, waits).map(|()| 0)
         }),
         libc::SYS_sendto => with(a, |description, it| {
             let to = if e == 0 { None } else { Some(address(e, f)?) };
-            let flags = d as i32 | message_flags(description);
+            let flags = d as i32 | message_flags(description.flags());
             send(it, &[[b, c]], to, flags).map(|len| len as u64)
         }),
         libc::SYS_recvfrom => with(a, |description, it| {
             let mut from = Name::NONE;
             let wanted = (e != 0).then_some(&mut from);
-            let flags = d as i32 | message_flags(description);
+            let flags = d as i32 | message_flags(description.flags());
             let received = receive(it, &[[b, c]], flags, wanted)?;
             if e != 0 {
                 put_name(&from, e, f)?;
@@ -67,16 +66,16 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
             Ok(if whole { received.whole } else { received.len } as u64)
         }),
         libc::SYS_sendmsg => with(a, |description, it| {
-            messages::send(it, b, c as i32 | message_flags(description))
+            messages::send(it, b, c as i32 | message_flags(description.flags()))
         }),
         libc::SYS_recvmsg => with(a, |description, it| {
-            messages::receive(it, b, c as i32 | message_flags(description))
+            messages::receive(it, b, c as i32 | message_flags(description.flags()))
         }),
         libc::SYS_sendmmsg => with(a, |description, it| {
-            messages::send_many(it, b, c, d as i32 | message_flags(description))
+            messages::send_many(it, b, c, d as i32 | message_flags(description.flags()))
         }),
         libc::SYS_recvmmsg => with(a, |description, it| {
-            messages::receive_many(it, b, c, d as i32 | message_flags(description), e)
+            messages::receive_many(it, b, c, d as i32 | message_flags(description.flags()), e)
         }),
         libc::SYS_shutdown => with(a, |_, it| it.shutdown(b as i32).map(|()| 0)),
         libc::SYS_getsockname => with(a, |_, it| put_name(&it.local()?, b, c)),
@@ -95,11 +94,9 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
 
 /// Runs `f` on the socket of a descriptor; [`libc::ENOTSOCK`] for another one.
 fn with(descriptor: u64, f: impl FnOnce(&Description, &dyn Socket) -> Result<u64>) -> Result<u64> {
-    let description = descriptors::get(descriptor)?;
-    match &description.object {
-        Object::Socket(socket) => f(&description, &**socket),
-        _ => Err(libc::ENOTSOCK),
-    }
+    let description = process::get(descriptor)?;
+    let SocketFile(socket) = description.downcast().ok_or(libc::ENOTSOCK)?;
+    f(&description, &**socket)
 }
 
 /// The address of `len` bytes at `start`.
@@ -124,12 +121,13 @@ fn put_name(name: &Name, start: u64, len_at: u64) -> Result<u64> {
 
 /// Gives a socket the lowest free descriptor. `flags`: `SOCK_CLOEXEC`, `SOCK_NONBLOCK`.
 fn open(socket: Box<dyn Socket>, flags: i32) -> Result<u64> {
-    descriptors::insert(describe(socket, flags), 0, flags & libc::SOCK_CLOEXEC != 0)
+    // `SOCK_CLOEXEC` is `O_CLOEXEC`.
+    process::install(describe(socket, flags), flags)
 }
 
 fn describe(socket: Box<dyn Socket>, flags: i32) -> Arc<Description> {
     let access = libc::O_RDWR | flags & libc::SOCK_NONBLOCK;
-    Description::new(Object::Socket(socket), String::new(), access)
+    Description::new(SocketFile(socket), access)
 }
 
 /// Flags in the type of `socket`.
@@ -147,7 +145,7 @@ fn pair(domain: i32, kind: i32, protocol: i32, result: u64) -> Result<u64> {
     let [one, other] = Unix::pair(kind & !FLAGS)?;
     let first = open(Box::new(one), kind)?;
     let second = open(Box::new(other), kind).inspect_err(|_| {
-        let _ = descriptors::close(first);
+        let _ = process::close(first);
     })?;
     for (into, number) in into.chunks_exact_mut(4).zip([first, second]) {
         into.copy_from_slice(&(number as u32).to_le_bytes());
@@ -185,7 +183,7 @@ fn accept(descriptor: u64, start: u64, len_at: u64, flags: i32) -> Result<u64> {
     with(descriptor, |description, it| {
         // First, so that a connection that there is no number for stays in the queue.
         let number = Reserved::new(0)?;
-        let (socket, peer) = it.accept(message_flags(description) == 0)?;
+        let (socket, peer) = it.accept(message_flags(description.flags()) == 0)?;
         if start != 0 {
             put_name(&peer, start, len_at)?;
         }
@@ -216,19 +214,14 @@ fn get(socket: &dyn Socket, level: i32, option: i32, start: u64, len_at: u64) ->
 }
 
 /// [`send_with`] without descriptors.
-pub fn send(
-    socket: &dyn Socket,
-    pieces: &[[u64; 2]],
-    to: Option<&[u8]>,
-    flags: i32,
-) -> Result<usize> {
+pub fn send(socket: &dyn Socket, pieces: &[Piece], to: Option<&[u8]>, flags: i32) -> Result<usize> {
     send_with(socket, pieces, to, flags, &mut Rights::new())
 }
 
 /// Sends pieces of memory: a stream's one after the other, a datagram's as one.
 pub fn send_with(
     socket: &dyn Socket,
-    pieces: &[[u64; 2]],
+    pieces: &[Piece],
     to: Option<&[u8]>,
     flags: i32,
     rights: &mut Rights,
@@ -237,16 +230,7 @@ pub fn send_with(
         [[start, len]] => socket.send_with(bytes(*start, *len)?, to, flags, rights),
         _ if is_stream(socket) => send_all(socket, pieces, to, flags, rights),
         _ => {
-            let len = total(pieces);
-            if len > MAX_QUEUE as u64 {
-                return Err(libc::EMSGSIZE);
-            }
-            let mut datagram = Vec::new();
-            let reserved = datagram.try_reserve(len as usize);
-            reserved.map_err(|_| libc::ENOMEM)?;
-            for [start, len] in pieces {
-                datagram.extend_from_slice(bytes(*start, *len)?);
-            }
+            let datagram = gather(pieces, MAX_QUEUE)?.ok_or(libc::EMSGSIZE)?;
             socket.send_with(&datagram, to, flags, rights)
         }
     };
@@ -261,7 +245,7 @@ pub fn send_with(
 /// the next call.
 fn send_all(
     socket: &dyn Socket,
-    pieces: &[[u64; 2]],
+    pieces: &[Piece],
     to: Option<&[u8]>,
     flags: i32,
     rights: &mut Rights,
@@ -288,7 +272,7 @@ fn send_all(
 /// Raises SIGPIPE where nothing takes what is written, unless the flags say otherwise.
 fn or_signal<T>(written: Result<T>, flags: i32) -> Result<T> {
     if matches!(written, Err(libc::EPIPE)) && flags & libc::MSG_NOSIGNAL == 0 {
-        signal::raise(libc::SIGPIPE);
+        signals::raise(libc::SIGPIPE);
     }
     written
 }
@@ -296,13 +280,13 @@ fn or_signal<T>(written: Result<T>, flags: i32) -> Result<T> {
 /// [`receive_with`] without descriptors.
 pub fn receive(
     socket: &dyn Socket,
-    pieces: &[[u64; 2]],
+    pieces: &[Piece],
     flags: i32,
     from: Option<&mut Name>,
 ) -> Result<Received> {
     let mut rights = Rights::new();
     let received = receive_with(socket, pieces, flags, from, &mut rights);
-    rights.into_iter().for_each(descriptors::release);
+    rights.into_iter().for_each(Description::release);
     received
 }
 
@@ -310,7 +294,7 @@ pub fn receive(
 /// datagram's at once.
 pub fn receive_with(
     socket: &dyn Socket,
-    pieces: &[[u64; 2]],
+    pieces: &[Piece],
     flags: i32,
     from: Option<&mut Name>,
     rights: &mut Rights,
@@ -321,24 +305,16 @@ pub fn receive_with(
     if is_stream(socket) && flags & libc::MSG_PEEK == 0 {
         return receive_all(socket, pieces, flags, rights);
     }
-    let mut datagram = Vec::new();
-    let len = total(pieces).min(MAX_QUEUE as u64) as usize;
-    datagram.try_reserve(len).map_err(|_| libc::ENOMEM)?;
-    datagram.resize(len, 0);
+    let mut datagram = room_for(pieces, MAX_QUEUE)?;
     let received = socket.receive_with(&mut datagram, flags, from, rights)?;
-    let mut rest = datagram.get(..received.len).unwrap_or_default();
-    for [start, len] in pieces {
-        let (now, later) = rest.split_at(rest.len().min(*len as usize));
-        bytes_mut(*start, now.len() as u64)?.copy_from_slice(now);
-        rest = later;
-    }
+    scatter(datagram.get(..received.len).unwrap_or_default(), pieces)?;
     Ok(received)
 }
 
 /// Receives into the pieces of a stream, until one isn't filled.
 fn receive_all(
     socket: &dyn Socket,
-    pieces: &[[u64; 2]],
+    pieces: &[Piece],
     flags: i32,
     rights: &mut Rights,
 ) -> Result<Received> {
@@ -362,12 +338,6 @@ fn receive_all(
         len: done,
         whole: done,
     })
-}
-
-/// Number of bytes of all pieces.
-fn total(pieces: &[[u64; 2]]) -> u64 {
-    let add = |sum: u64, [_, len]: &[u64; 2]| sum.saturating_add(*len);
-    pieces.iter().fold(0, add)
 }
 
 fn is_stream(socket: &dyn Socket) -> bool {

@@ -3,7 +3,8 @@
 use super::{FAMILY, Inner};
 use crate::errors::Result;
 use crate::sockets::address::Name;
-use crate::{attributes, descriptors, open, paths, socket_names};
+use crate::stat::FileId;
+use crate::{namespace, process};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use alloc::{format, string::String};
@@ -18,7 +19,7 @@ pub enum Key {
     /// An abstract name.
     Abstract(Vec<u8>),
     /// A file.
-    File(socket_names::File),
+    File(FileId),
 }
 
 static BINDINGS: Mutex<Vec<(Key, Weak<Inner>)>> = Mutex::new(Vec::new());
@@ -29,7 +30,7 @@ static CHOSEN: AtomicU32 = AtomicU32::new(0);
 fn absolute(path: &[u8]) -> Result<String> {
     let end = path.iter().position(|byte| *byte == 0);
     let path = path.get(..end.unwrap_or(path.len())).unwrap_or_default();
-    paths::absolute(libc::AT_FDCWD as u64, path)
+    namespace::absolute(libc::AT_FDCWD as u64, path)
 }
 
 /// The form of an address: the family and what is behind it.
@@ -68,16 +69,14 @@ pub fn add(path: &[u8], socket: &Arc<Inner>) -> Result<(Name, Key)> {
         _ => {
             let at = absolute(path)?;
             let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
-            let made = open::open(at, flags).map_err(|errno| match errno {
+            let made = namespace::open(at, flags).map_err(|errno| match errno {
                 libc::EEXIST | libc::EISDIR => libc::EADDRINUSE,
                 errno => errno,
             })?;
-            let stat = descriptors::get(made).and_then(|made| attributes::stat_open(&made));
-            descriptors::close(made)?;
-            let key = Key::File(stat?.file());
-            if let Key::File(file) = key {
-                socket_names::add(file);
-            }
+            let file = made.file().stat()?.id();
+            drop(made);
+            process::with(|process| process.socket_names.push(file));
+            let key = Key::File(file);
             insert(key.clone(), socket)?;
             // As on Linux, the name ends with a zero.
             let end = path.iter().position(|byte| *byte == 0);
@@ -102,8 +101,8 @@ pub fn find(path: &[u8]) -> Result<Arc<Inner>> {
         [] => return Err(libc::ECONNREFUSED),
         [0, ..] => Key::Abstract(path.to_vec()),
         _ => {
-            let stat = attributes::stat(&absolute(path)?, true)?;
-            Key::File(stat.file())
+            let stat = namespace::stat(&absolute(path)?, true)?;
+            Key::File(stat.id())
         }
     };
     let bindings = BINDINGS.lock();

@@ -15,9 +15,11 @@
 use super::super::Rights;
 use super::queue::Queue;
 use super::{Inner, Unix};
-use crate::blocking;
-use crate::descriptors::{self, Description, Object};
 use crate::errors::{Errno, Result};
+use crate::file::Description;
+use crate::process;
+use crate::sockets::SocketFile;
+use crate::wait::blocking;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -54,13 +56,9 @@ fn index_of(socket: &Inner) -> usize {
 
 /// The Unix-domain socket of a description.
 fn unix(description: &Description) -> Option<&Arc<Inner>> {
-    match &description.object {
-        Object::Socket(socket) => {
-            let socket: &dyn Any = &**socket;
-            socket.downcast_ref().map(|Unix(inner)| inner)
-        }
-        _ => None,
-    }
+    let SocketFile(socket) = description.downcast()?;
+    let socket: &dyn Any = &**socket;
+    socket.downcast_ref().map(|Unix(inner)| inner)
 }
 
 /// Descriptions of a message. Those that aren't taken are closed by [`close_discarded`].
@@ -235,7 +233,10 @@ pub fn collect() {
 /// Fails with [`libc::ETOOMANYREFS`] if messages can't hold `more` descriptions. They hold at most
 /// as many as the program can have descriptors (`RLIMIT_NOFILE`).
 pub fn check_room(more: usize) -> Result<()> {
-    let is_full = || COUNT.load(Ordering::Relaxed).saturating_add(more) > descriptors::most();
+    let is_full = || {
+        COUNT.load(Ordering::Relaxed).saturating_add(more)
+            > process::with(|process| process.table.limit())
+    };
     if more > 0 && is_full() {
         collect();
         if is_full() {

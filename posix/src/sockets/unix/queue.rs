@@ -3,8 +3,8 @@
 use super::super::options::fill;
 use super::super::{Received, Rights};
 use super::in_flight::Held;
-use crate::descriptors::Description;
 use crate::errors::Result;
+use crate::file::Description;
 use crate::sockets::address::Name;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;

@@ -1,12 +1,13 @@
 //! Unix-domain sockets on the host.
 
 use super::{Name, Unix};
-use crate::descriptors::{self, Description, Object};
 use crate::errors::Result;
-use crate::sockets::{Received, Rights, Socket};
+use crate::file::Description;
+use crate::process;
+use crate::sockets::{Received, Rights, Socket, SocketFile};
+use crate::table::MAX_OPEN;
 use crate::tests::begin;
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_WR, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
 use std::vec::Vec;
@@ -93,14 +94,14 @@ fn no_bytes_are_no_message_of_a_stream() {
 }
 
 fn described(socket: Unix) -> Arc<Description> {
-    Description::new(Object::Socket(Box::new(socket)), String::new(), 0)
+    Description::new(SocketFile(Box::new(socket)), 0)
 }
 
 /// A descriptor of a socket, and what says whether the socket is open.
 fn opened(socket: Unix) -> (u64, Weak<Description>) {
     let description = described(socket);
     let weak = Arc::downgrade(&description);
-    let number = descriptors::insert(description, 0, false).expect("a number");
+    let number = process::insert(description, 0, false).expect("a number");
     (number, weak)
 }
 
@@ -108,7 +109,7 @@ fn opened(socket: Unix) -> (u64, Weak<Description>) {
 fn pass(from: &dyn Socket, numbers: &[u64]) -> Result<usize> {
     let mut rights = Rights::new();
     for number in numbers {
-        rights.push(descriptors::get(*number)?);
+        rights.push(process::get(*number)?);
     }
     from.send_with(b"x", None, 0, &mut rights)
 }
@@ -119,9 +120,7 @@ fn is_open(socket: &Weak<Description>) -> bool {
 
 /// Receives one description by a socket, with a byte.
 fn receive_one(description: &Description) -> Arc<Description> {
-    let Object::Socket(socket) = &description.object else {
-        panic!("no socket");
-    };
+    let SocketFile(socket) = description.downcast().expect("a socket");
     let mut rights = Rights::new();
     let one = Received { len: 1, whole: 1 };
     let received = socket.receive_with(&mut [0], MSG_DONTWAIT, None, &mut rights);
@@ -165,10 +164,10 @@ fn a_ring_of_sockets_within_messages_is_closed_with_little_stack() {
     let _one = begin("ring");
     with_little_stack(|| {
         let (outermost, peer) = nested(10_000);
-        let number = descriptors::insert(outermost, 0, false).expect("a number");
+        let number = process::insert(outermost, 0, false).expect("a number");
         assert_eq!(pass(&peer, &[number]), Ok(1));
         assert_eq!(read(&peer, 9, MSG_DONTWAIT), Err(libc::EAGAIN));
-        assert_eq!(descriptors::close(number), Ok(0));
+        assert_eq!(process::close(number), Ok(0));
         assert_eq!(read(&peer, 9, MSG_DONTWAIT), Ok(vec![]));
     });
 }
@@ -179,11 +178,11 @@ fn a_socket_in_its_own_queue_is_closed_with_its_last_descriptor() {
     let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
     let (number, socket) = opened(b);
     assert_eq!(pass(&a, &[number, number]), Ok(1));
-    let other = descriptors::control(number, libc::F_DUPFD as u64, 0).expect("a number");
-    assert_eq!(descriptors::close(number), Ok(0));
+    let other = process::control(number, libc::F_DUPFD as u64, 0).expect("a number");
+    assert_eq!(process::close(number), Ok(0));
     assert_eq!(read(&a, 9, MSG_DONTWAIT), Err(libc::EAGAIN));
     // As `dup2` onto it.
-    assert_eq!(descriptors::replace(0, other, false), Ok(other));
+    assert_eq!(process::replace(0, other, false), Ok(other));
     assert!(!is_open(&socket));
     assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
 
@@ -193,10 +192,8 @@ fn a_socket_in_its_own_queue_is_closed_with_its_last_descriptor() {
         socket.bind(&address).map(|()| socket)
     };
     let (number, socket) = opened(datagrams().expect("a name"));
-    let description = descriptors::get(number).expect("open");
-    let Object::Socket(itself) = &description.object else {
-        panic!("no socket");
-    };
+    let description = process::get(number).expect("open");
+    let SocketFile(itself) = description.downcast().expect("a socket");
     let mut rights = vec![Arc::clone(&description)];
     assert_eq!(
         itself.send_with(b"x", Some(&address), 0, &mut rights),
@@ -204,7 +201,7 @@ fn a_socket_in_its_own_queue_is_closed_with_its_last_descriptor() {
     );
     assert_eq!(datagrams().err(), Some(libc::EADDRINUSE));
     drop(description);
-    assert_eq!(descriptors::close(number), Ok(0));
+    assert_eq!(process::close(number), Ok(0));
     assert!(!is_open(&socket));
     assert!(datagrams().is_ok());
 }
@@ -223,18 +220,18 @@ fn sockets_in_each_others_queues_are_open_as_long_as_something_leads_to_them() {
     // The last one's queue has the second, too.
     assert_eq!(pass(&d, &[other]), Ok(1));
     for number in [one, other, third] {
-        assert_eq!(descriptors::close(number), Ok(0));
+        assert_eq!(process::close(number), Ok(0));
         assert!(
             [&first, &second, &within].into_iter().all(is_open),
             "{number}"
         );
     }
-    let description = receive_one(&descriptors::get(last).expect("open"));
+    let description = receive_one(&process::get(last).expect("open"));
     assert!(core::ptr::eq(Arc::as_ptr(&description), second.as_ptr()));
-    let other = descriptors::insert(description, 0, false).expect("a number");
+    let other = process::insert(description, 0, false).expect("a number");
     assert!([&first, &second, &within].into_iter().all(is_open));
     assert_eq!(b.send(b"unread", None, 0), Ok(6));
-    assert_eq!(descriptors::close(other), Ok(0));
+    assert_eq!(process::close(other), Ok(0));
     assert!(![&first, &second, &within].into_iter().any(is_open));
     assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
     // As on Linux, what is unread with it makes no error.
@@ -242,7 +239,7 @@ fn sockets_in_each_others_queues_are_open_as_long_as_something_leads_to_them() {
     assert_eq!(read(&c, 9, MSG_DONTWAIT), Ok(vec![]));
     assert!(is_open(&reader));
     assert_eq!(pass(&d, &[last]), Ok(1));
-    assert_eq!(descriptors::close(last), Ok(0));
+    assert_eq!(process::close(last), Ok(0));
     assert!(!is_open(&reader));
 }
 
@@ -303,7 +300,7 @@ fn sockets_in_flight_are_received_in_any_order() {
         }
         for (number, _, _, _, peer) in &sockets {
             assert_eq!(pass(peer, &[*number]), Ok(1));
-            assert_eq!(descriptors::close(*number), Ok(0));
+            assert_eq!(process::close(*number), Ok(0));
         }
         for (at, (_, socket, _, reader, _)) in sockets.iter().enumerate() {
             assert_eq!(
@@ -312,8 +309,8 @@ fn sockets_in_flight_are_received_in_any_order() {
                 "{order:?} {at}"
             );
             if is_open(socket) {
-                let number = descriptors::insert(receive_one(reader), 0, false).expect("room");
-                assert_eq!(descriptors::close(number), Ok(0));
+                let number = process::insert(receive_one(reader), 0, false).expect("room");
+                assert_eq!(process::close(number), Ok(0));
             }
             assert!(!is_open(socket), "{order:?} {at}");
         }
@@ -328,16 +325,15 @@ fn sockets_that_only_a_closed_queue_led_to_are_closed() {
         let ((one, socket), (other, _)) = (opened(one), opened(other));
         assert_eq!(pass(&a, &[one]), Ok(1));
         assert_eq!(pass(&b, &[one]), Ok(1));
-        assert_eq!(descriptors::close(one), Ok(0));
+        assert_eq!(process::close(one), Ok(0));
         assert!(is_open(&socket));
         if reads {
             // What a plain read receives is closed.
-            let Object::Socket(reader) = &descriptors::get(other).expect("open").object else {
-                panic!("no socket");
-            };
+            let other = process::get(other).expect("open");
+            let SocketFile(reader) = other.downcast().expect("a socket");
             assert_eq!(read(&**reader, 9, 0), Ok(b"x".to_vec()));
         } else {
-            assert_eq!(descriptors::close(other), Ok(0));
+            assert_eq!(process::close(other), Ok(0));
         }
         assert!(!is_open(&socket), "{reads}");
         assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
@@ -358,7 +354,7 @@ fn a_listener_in_the_queue_of_its_own_connection_is_closed() {
     });
     let (number, socket) = opened(listener);
     assert_eq!(pass(&client, &[number]), Ok(1));
-    assert_eq!(descriptors::close(number), Ok(0));
+    assert_eq!(process::close(number), Ok(0));
     assert!(!is_open(&socket));
     for client in [client, idle] {
         assert_eq!(read(&client, 9, MSG_DONTWAIT), Err(libc::ECONNRESET));
@@ -371,7 +367,7 @@ fn messages_hold_as_many_descriptions_as_the_program_can_have_descriptors() {
     let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
     let [c, d] = Unix::pair(SOCK_STREAM).expect("a pair");
     let (b, d) = (described(b), described(d));
-    let mut rights = vec![Arc::clone(&b); descriptors::MAX_OPEN - 1];
+    let mut rights = vec![Arc::clone(&b); MAX_OPEN - 1];
     assert_eq!(a.send_with(b"x", None, 0, &mut rights), Ok(1));
     let mut rights = vec![Arc::clone(&d); 2];
     let refused = c.send_with(b"x", None, 0, &mut rights);

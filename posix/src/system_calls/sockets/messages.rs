@@ -3,8 +3,9 @@
 
 use super::super::memory::{bytes, bytes_mut, load};
 use super::{address, receive_with, send_with};
-use crate::descriptors;
 use crate::errors::Result;
+use crate::file::Description;
+use crate::process;
 use crate::sockets::address::Name;
 use crate::sockets::{Rights, Socket};
 use alloc::sync::Arc;
@@ -43,7 +44,7 @@ fn pieces<'a>([start, count]: [u64; 2]) -> Result<&'a [[u64; 2]]> {
     if count > MAX_MESSAGES {
         return Err(libc::EMSGSIZE);
     }
-    super::super::vectors(start, count)
+    super::super::transfer::vectors(start, count)
 }
 
 /// A control message: level, type and data, and what is behind it.
@@ -75,7 +76,7 @@ fn rights([start, len]: [u64; 2]) -> Result<Rights> {
                 for number in data.chunks_exact(4) {
                     let number = crate::sockets::options::integer(number)?;
                     let number = u64::try_from(number).map_err(|_| libc::EBADF)?;
-                    rights.push(descriptors::get(number)?);
+                    rights.push(process::get(number)?);
                 }
             }
             (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {}
@@ -124,7 +125,7 @@ fn deliver(rights: &Rights, [start, room]: [u64; 2], flags: i32) -> (usize, i32)
     let close_on_exec = flags & libc::MSG_CMSG_CLOEXEC != 0;
     let mut count = 0;
     for (into, description) in numbers.chunks_exact_mut(4).zip(rights) {
-        let Ok(number) = descriptors::insert(Arc::clone(description), 0, close_on_exec) else {
+        let Ok(number) = process::insert(Arc::clone(description), 0, close_on_exec) else {
             break;
         };
         into.copy_from_slice(&(number as u32).to_le_bytes());
@@ -162,7 +163,7 @@ pub fn receive(socket: &dyn Socket, start: u64, flags: i32) -> Result<u64> {
         put(start + 8, from.bytes().len() as u32)?;
     }
     let (control, mut told) = deliver(&rights, header.control, flags);
-    rights.into_iter().for_each(descriptors::release);
+    rights.into_iter().for_each(Description::release);
     if received.whole > received.len {
         told |= libc::MSG_TRUNC;
     }

@@ -1,8 +1,12 @@
 //! timerfd_create(2): a timer whose expirations are read.
 
 use crate::errors::Result;
-use crate::readiness::Events;
+use crate::file::{File, Offset};
+use crate::stat::Stat;
+use crate::wait::readiness::{self, Events};
+use alloc::string::String;
 use platform::Clock;
+use resources::Runtime;
 use resources::current::Current;
 use spin::Mutex;
 
@@ -92,22 +96,56 @@ impl Timer {
         self.with(|state, now| state.setting(now))
     }
 
-    /// The events that it has, and else the time of the next expiration.
-    pub fn events(&self) -> (Events, Option<u64>) {
-        self.with(|state, _| (Events::when(state.unread > 0, Events::IN), state.next))
+    /// Whether it has expired, and the time of the next expiration.
+    fn state(&self) -> (bool, Option<u64>) {
+        self.with(|state, _| (state.unread > 0, state.next))
     }
 
-    /// A number that every expiration and setting changes.
-    pub fn changes(&self) -> u64 {
-        self.with(|state, _| state.changes)
-    }
-
-    /// `read`: the number of expirations since the last one; `None` if there were none.
-    pub fn read(&self, into: &mut [u8]) -> Result<Option<usize>> {
+    /// Takes the number of expirations since the last time; `None` if there were none.
+    fn take(&self, into: &mut [u8]) -> Result<Option<usize>> {
         let into = into.get_mut(..8).ok_or(libc::EINVAL)?;
         let unread = self.with(|state, _| core::mem::take(&mut state.unread));
         into.copy_from_slice(&unread.to_le_bytes());
         Ok((unread > 0).then_some(8))
+    }
+}
+
+impl File for Timer {
+    fn stat(&self) -> Result<Stat> {
+        Ok(Stat::special(0, 0o600, 1))
+    }
+
+    fn name(&self) -> String {
+        "anon_inode:[timerfd]".into()
+    }
+
+    fn read(&self, into: &mut [u8], _: Offset, flags: i32) -> Result<usize> {
+        readiness::retry(flags, |rt| {
+            // Notes when it expires next.
+            self.events(rt);
+            self.take(into)
+        })
+    }
+
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    fn seek(&self, _: i64, _: i32) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn events(&self, rt: &mut Runtime) -> Events {
+        let (expired, next) = self.state();
+        if let (false, Some(next)) = (expired, next) {
+            readiness::await_timer(rt, next);
+        }
+        Events::when(expired, Events::IN)
+    }
+
+    /// Every expiration and setting changes it.
+    fn changes(&self, _: &mut Runtime) -> u64 {
+        self.with(|state, _| state.changes)
     }
 }
 
@@ -123,9 +161,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::{Setting, State, Timer};
-    use crate::readiness::Events;
     use platform::Clock;
     use resources::current::Current;
+
+    fn changes(timer: &Timer) -> u64 {
+        timer.with(|state, _| state.changes)
+    }
 
     #[test]
     fn expirations_are_counted_once() {
@@ -172,13 +213,13 @@ mod tests {
             (setting(0, 0), false),
         ] {
             timer.set(setting(1, hour), true);
-            assert_eq!(timer.events().0, Events::IN);
-            let changes = timer.changes();
+            assert!(timer.state().0);
+            let before = changes(&timer);
             timer.set(again, absolute);
-            assert!(timer.changes() > changes, "{again:?}");
-            assert_eq!(timer.events().0, Events::empty(), "{again:?}");
+            assert!(changes(&timer) > before, "{again:?}");
+            assert!(!timer.state().0, "{again:?}");
             let mut count = [1; 8];
-            assert_eq!(timer.read(&mut count), Ok(None), "{again:?}");
+            assert_eq!(timer.take(&mut count), Ok(None), "{again:?}");
         }
     }
 
@@ -189,10 +230,10 @@ mod tests {
             let hour = 3_600_000_000_000;
             let setting = |value| Setting { interval: 0, value };
             timer.set(setting(1), true);
-            assert_eq!(timer.events().0, Events::IN, "{clock}");
-            assert_eq!(timer.read(&mut [0; 8]), Ok(Some(8)));
-            assert_eq!(timer.read(&mut [0; 8]), Ok(None));
-            assert_eq!(timer.read(&mut [0; 7]), Err(libc::EINVAL));
+            assert!(timer.state().0, "{clock}");
+            assert_eq!(timer.take(&mut [0; 8]), Ok(Some(8)));
+            assert_eq!(timer.take(&mut [0; 8]), Ok(None));
+            assert_eq!(timer.take(&mut [0; 7]), Err(libc::EINVAL));
             let now = match clock {
                 libc::CLOCK_REALTIME => Current::wall_ns(),
                 _ => Current::monotonic_ns(),
@@ -203,7 +244,7 @@ mod tests {
             timer.set(setting(hour), false);
             let old = timer.set(setting(0), false).value;
             assert!(old <= hour && old > hour / 2, "{old}");
-            assert_eq!(timer.events(), (Events::empty(), None));
+            assert_eq!(timer.state(), (false, None));
         }
         assert_eq!(Timer::new(99).err(), Some(libc::EINVAL));
     }

@@ -1,9 +1,10 @@
 //! Waiting: the one place where a system call waits for an operation of the reactor. Waiting for
-//! any of several descriptors is [`crate::readiness`]'s.
+//! any of several descriptors is [`super::readiness`]'s.
 
+use super::signals::{is_interrupted, within_call};
 use crate::errors::{Errno, RESTART, Result, errno};
-use crate::signal::{is_interrupted, within_call};
 use alloc::string::String;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 use platform::error::{Answer, Stop};
 use platform::{Clock, Direction, System, Wait};
@@ -11,8 +12,8 @@ use reactor::table::Fd;
 use resources::Runtime;
 use resources::current::Current;
 use resources::runtime::{enter, wait};
-use resources::types::Int;
 use resources::types::constants::MAX_TOKEN;
+use resources::types::{Int, Piece};
 
 /// Number of tokens of system calls, from the largest down: threads that call the library count
 /// from the least one of threads up.
@@ -23,6 +24,19 @@ const TOKENS: u64 = 1 << 38;
 /// of living threads differ in these bits.
 pub fn token() -> u64 {
     MAX_TOKEN as u64 - Current::thread() as u64 % TOKENS
+}
+
+/// The memory of a system call as the operations take it. The system call waits for the operation's
+/// end, and so keeps it.
+pub fn piece(bytes: &mut [u8]) -> Piece {
+    // SAFETY: `block` doesn't return before the operation has ended.
+    unsafe { Piece::new(NonNull::from(&mut *bytes).cast(), bytes.len()) }
+}
+
+/// As [`piece`], for memory that the operation only reads.
+pub fn read_only(bytes: &[u8]) -> Piece {
+    // SAFETY: as above; a write reads the memory of its piece and doesn't change it.
+    unsafe { Piece::new(NonNull::from(bytes).cast(), bytes.len()) }
 }
 
 /// Starts an operation with a token of its own and waits for its result. Signals don't end it, as

@@ -1,8 +1,10 @@
 //! `/proc` and `/dev/fd`: what Linux says of the process and the machine. A text is made when it is
 //! opened. Source: proc(5).
 
-use crate::descriptors::{self, Description, Object};
 use crate::errors::Result;
+use crate::file::{Description, File, Offset};
+use crate::process;
+use crate::stat::{self, Stat};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -25,21 +27,38 @@ pub enum Entry {
 
 /// A text that was opened.
 pub struct Text {
+    path: String,
     bytes: Vec<u8>,
     position: AtomicU64,
 }
 
 impl Text {
-    /// At its start.
-    pub fn new(text: String) -> Text {
+    /// At its start, opened by `path`.
+    pub fn new(text: String, path: String) -> Text {
         Text {
+            path,
             bytes: text.into_bytes(),
             position: AtomicU64::new(0),
         }
     }
+}
 
-    /// `read`, or `pread` at a byte.
-    pub fn read(&self, into: &mut [u8], at: Option<u64>) -> usize {
+impl File for Text {
+    fn stat(&self) -> Result<Stat> {
+        let number = stat::number(&self.path);
+        Ok(Stat::special(libc::S_IFREG, 0o444, number))
+    }
+
+    fn name(&self) -> String {
+        self.path.clone()
+    }
+
+    fn path(&self) -> Option<&str> {
+        Some(&self.path)
+    }
+
+    fn read(&self, into: &mut [u8], offset: Offset, _: i32) -> Result<usize> {
+        let at = offset.byte();
         let from = at.unwrap_or_else(|| self.position.load(Ordering::Relaxed));
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let bytes = self.bytes.get(from..).unwrap_or_default();
@@ -50,11 +69,11 @@ impl Text {
         if at.is_none() {
             self.position.fetch_add(len as u64, Ordering::Relaxed);
         }
-        len
+        Ok(len)
     }
 
-    /// `lseek`. [`libc::EINVAL`], from the end as well.
-    pub fn seek(&self, offset: i64, whence: i32) -> Result<u64> {
+    /// [`libc::EINVAL`] from the end as well.
+    fn seek(&self, offset: i64, whence: i32) -> Result<u64> {
         let base = match whence {
             libc::SEEK_SET => 0,
             libc::SEEK_CUR => self.position.load(Ordering::Relaxed),
@@ -63,6 +82,14 @@ impl Text {
         let position = base.checked_add_signed(offset).ok_or(libc::EINVAL)?;
         self.position.store(position, Ordering::Relaxed);
         Ok(position)
+    }
+
+    fn is_regular(&self) -> bool {
+        true
+    }
+
+    fn can_poll(&self) -> bool {
+        false
     }
 }
 
@@ -139,36 +166,15 @@ fn in_proc<'a>(name: Option<&str>, rest: &mut impl Iterator<Item = &'a str>) -> 
 fn of_descriptors(name: Option<&str>) -> Result<Entry> {
     match name {
         None => {
-            let open = descriptors::open();
-            let names = open.map(|number| (libc::DT_LNK, number.to_string()));
+            let numbers = process::descriptors().into_iter();
+            let names = numbers.map(|number| (libc::DT_LNK, number.to_string()));
             Ok(Entry::Directory(names.collect()))
         }
         Some(name) => {
             let number = name.parse().map_err(|_| libc::ENOENT)?;
-            let description = descriptors::get(number).map_err(|_| libc::ENOENT)?;
+            let description = process::get(number).map_err(|_| libc::ENOENT)?;
             Ok(Entry::Descriptor(description))
         }
-    }
-}
-
-/// The target of a descriptor's link.
-pub fn name(description: &Description) -> String {
-    let number = core::ptr::from_ref(description) as usize;
-    match &description.object {
-        Object::Console(0) => "/dev/stdin".into(),
-        Object::Console(1) => "/dev/stdout".into(),
-        Object::Console(_) => "/dev/stderr".into(),
-        Object::Terminal => "/dev/tty".into(),
-        Object::Null => "/dev/null".into(),
-        Object::Zero => "/dev/zero".into(),
-        Object::Random => "/dev/urandom".into(),
-        Object::File(_) | Object::Directory(_) | Object::Text(_) => description.path.clone(),
-        Object::Pipe(_) => format!("pipe:[{number}]"),
-        Object::Socket(_) => format!("socket:[{number}]"),
-        Object::Counter(_) => "anon_inode:[eventfd]".into(),
-        Object::Timer(_) => "anon_inode:[timerfd]".into(),
-        Object::Signals(_) => "anon_inode:[signalfd]".into(),
-        Object::Epoll(_) => "anon_inode:[eventpoll]".into(),
     }
 }
 
@@ -226,7 +232,7 @@ fn status() -> String {
     let [_, used, _, most] = Current::memory().map(|bytes| bytes / 1024);
     let name = executable();
     let name = name.rsplit('/').next().unwrap_or_default();
-    let size = descriptors::open().last().map_or(0, |last| last + 1);
+    let size = process::descriptors().last().map_or(0, |last| last + 1);
     format!(
         "Name:\t{name:.15}\nUmask:\t0022\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\n\
          PPid:\t0\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t{size}\nGroups:\t\n\
@@ -292,6 +298,7 @@ fn maps() -> String {
 #[cfg(test)]
 mod tests {
     use super::{Entry, Text, find};
+    use crate::file::{File, Offset};
 
     fn contents(path: &str) -> String {
         match find(path) {
@@ -325,15 +332,25 @@ mod tests {
 
     #[test]
     fn a_text_is_read_at_its_position() {
-        let text = Text::new("0123456789".into());
+        let text = Text::new("0123456789".into(), String::new());
         let mut bytes = [0; 4];
-        assert_eq!((text.read(&mut bytes, None), &bytes), (4, b"0123"));
-        assert_eq!((text.read(&mut bytes, Some(8)), &bytes), (2, b"8923"));
-        assert_eq!((text.read(&mut bytes, None), &bytes), (4, b"4567"));
+        let read = |bytes: &mut [u8; 4], offset| text.read(bytes, offset, 0);
+        assert_eq!(
+            (read(&mut bytes, Offset::Position), &bytes),
+            (Ok(4), b"0123")
+        );
+        assert_eq!((read(&mut bytes, Offset::At(8)), &bytes), (Ok(2), b"8923"));
+        assert_eq!(
+            (read(&mut bytes, Offset::Position), &bytes),
+            (Ok(4), b"4567")
+        );
         assert_eq!(text.seek(-7, libc::SEEK_CUR), Ok(1));
-        assert_eq!((text.read(&mut bytes, None), &bytes), (4, b"1234"));
+        assert_eq!(
+            (read(&mut bytes, Offset::Position), &bytes),
+            (Ok(4), b"1234")
+        );
         assert_eq!(text.seek(-1, libc::SEEK_SET), Err(libc::EINVAL));
         assert_eq!(text.seek(99, libc::SEEK_SET), Ok(99));
-        assert_eq!(text.read(&mut bytes, None), 0);
+        assert_eq!(read(&mut bytes, Offset::Position), Ok(0));
     }
 }

@@ -1,13 +1,9 @@
-//! Calls about the machine and the program's limits: `sysinfo`, `getrlimit`, the scheduler.
+//! Calls about the machine and its scheduler: `sysinfo`, `getcpu`, `sched_setaffinity`.
 
-use super::memory::{bytes, bytes_mut, load, store};
-use crate::descriptors;
+use super::memory::{bytes, bytes_mut, store};
 use crate::errors::Result;
-use kernel::signals::PID;
-use kernel::syscall;
 use platform::{Clock, Memory};
 use resources::current::Current;
-use spin::Mutex;
 
 /// `sysinfo`.
 pub fn information(result: u64) -> Result<u64> {
@@ -19,45 +15,6 @@ pub fn information(result: u64) -> Result<u64> {
         result,
         &[seconds, 0, 0, 0, total, free, 0, 0, 0, 0, 1, 0, 0, 1],
     )
-}
-
-/// A limit, soft and hard.
-type Limit = [u64; 2];
-
-/// Resources that have limits.
-const RESOURCES: usize = 16;
-
-/// Limits that the program has set.
-static LIMITS: Mutex<[Option<Limit>; RESOURCES]> = Mutex::new([None; RESOURCES]);
-
-/// `prlimit64`, and by it `getrlimit` and `setrlimit`. The limit of descriptors holds; others are
-/// kept.
-pub fn limit(process: u64, resource: u64, new: u64, old: u64) -> Result<u64> {
-    if !matches!(process as u32 as u64, 0 | PID) {
-        return Err(libc::ESRCH);
-    }
-    let index = resource as u32 as usize;
-    let set = *LIMITS.lock().get(index).ok_or(libc::EINVAL)?;
-    let before = set.unwrap_or_else(|| [syscall::limit(resource); 2]);
-    if new != 0 {
-        let [soft, hard] = load(new)?;
-        if soft > hard {
-            return Err(libc::EINVAL);
-        }
-        if hard > before[1] {
-            return Err(libc::EPERM);
-        }
-        if index == libc::RLIMIT_NOFILE as usize {
-            descriptors::set_most(soft as usize);
-        }
-        if let Some(place) = LIMITS.lock().get_mut(index) {
-            *place = Some([soft, hard]);
-        }
-    }
-    match old {
-        0 => Ok(0),
-        old => store(old, &before),
-    }
 }
 
 /// `getcpu`: the first processor of the first node.

@@ -1,9 +1,11 @@
 //! The tree of a program that mounts nothing by itself: `/` in memory, with what programs expect to
 //! find there, and each disk at `/NAME`.
 
-use crate::blocking::{Once, at_once, block};
-use crate::io::{self, Place};
-use crate::{names, open, paths, zone};
+use super::{DEVICES, names, zone};
+use crate::errors::Result;
+use crate::file::{File, Offset};
+use crate::files::volume::{Regular, decode};
+use crate::wait::blocking::{Once, at_once, block};
 use alloc::format;
 use alloc::string::ToString;
 use platform::{Memory, System};
@@ -11,7 +13,7 @@ use resources::current::Current;
 use resources::files;
 use resources::files::drivers::{self, EXT4, MEMORY, TAR};
 
-/// Done by the first system call on a path. Other threads run while a directory is made, and must
+/// Done by the first call on a path. Other threads run while a directory is made, and must
 /// not see half of the tree.
 static TREE: Once = Once::new();
 
@@ -67,21 +69,16 @@ fn fill() {
     let rule = Current::variable("TZ");
     let _ = make("/etc/localtime", &zone::file(&rule.unwrap_or_default()));
     // Only listings see these files: the names are looked up among the devices first.
-    for (name, _) in paths::DEVICES {
+    for (name, _) in DEVICES {
         let _ = make(&format!("/dev/{name}"), &[]);
     }
 }
 
 /// Makes a file, not by way of the descriptors' table.
-fn make(path: &str, bytes: &[u8]) -> crate::errors::Result<()> {
+fn make(path: &str, bytes: &[u8]) -> Result<usize> {
     use resources::types::constants::{OPEN_CREATE, OPEN_WRITE};
     let flags = OPEN_WRITE | OPEN_CREATE;
     let opened = block(|rt, token| files::open(rt, path, flags, token))?;
-    let fd = open::decode(opened)?;
-    let file = crate::descriptors::Description::new(
-        crate::descriptors::Object::File(fd),
-        path.to_string(),
-        libc::O_WRONLY,
-    );
-    io::write(&file, bytes, Place::Position).map(|_| ())
+    let file = Regular::new(decode(opened)?, path.to_string());
+    file.write(bytes, Offset::Position, 0)
 }

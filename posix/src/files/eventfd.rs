@@ -1,8 +1,12 @@
 //! eventfd(2): a counter that is read and written.
 
 use crate::errors::Result;
-use crate::readiness::Events;
+use crate::file::{File, Offset};
+use crate::stat::Stat;
+use crate::wait::readiness::{self, Events};
+use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
+use resources::Runtime;
 
 /// The largest value; a write that would exceed it waits.
 const MAX_VALUE: u64 = u64::MAX - 1;
@@ -26,19 +30,8 @@ impl Counter {
         }
     }
 
-    /// The events that it has.
-    pub fn events(&self) -> Events {
-        let value = self.value.load(Ordering::Relaxed);
-        Events::when(value > 0, Events::IN) | Events::when(value < MAX_VALUE, Events::OUT)
-    }
-
-    /// A number that every read and write changes.
-    pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
-    }
-
-    /// `read`: the value, or one of it; `None` at 0.
-    pub fn read(&self, into: &mut [u8]) -> Result<Option<usize>> {
+    /// Takes the value, or one of it; `None` at 0.
+    fn take(&self, into: &mut [u8]) -> Result<Option<usize>> {
         let into = into.get_mut(..8).ok_or(libc::EINVAL)?;
         let taken = |value| if self.semaphore { 1 } else { value };
         let Some(value) = self.change(|value| (value > 0).then(|| value - taken(value))) else {
@@ -48,8 +41,8 @@ impl Counter {
         Ok(Some(8))
     }
 
-    /// `write`: adds to the value; `None` if there is no room for that.
-    pub fn write(&self, from: &[u8]) -> Result<Option<usize>> {
+    /// Adds to the value; `None` if there is no room for that.
+    fn add(&self, from: &[u8]) -> Result<Option<usize>> {
         let bytes = from.first_chunk().ok_or(libc::EINVAL)?;
         let number = u64::from_le_bytes(*bytes);
         if number == u64::MAX {
@@ -67,14 +60,57 @@ impl Counter {
     }
 }
 
+impl File for Counter {
+    fn stat(&self) -> Result<Stat> {
+        Ok(Stat::special(0, 0o600, 1))
+    }
+
+    fn name(&self) -> String {
+        "anon_inode:[eventfd]".into()
+    }
+
+    fn read(&self, into: &mut [u8], _: Offset, flags: i32) -> Result<usize> {
+        readiness::retry(flags, |rt| {
+            let read = self.take(into)?;
+            Ok(read.inspect(|_| rt.wake_watchers()))
+        })
+    }
+
+    fn write(&self, from: &[u8], _: Offset, flags: i32) -> Result<usize> {
+        readiness::retry(flags, |rt| {
+            let written = self.add(from)?;
+            Ok(written.inspect(|_| rt.wake_watchers()))
+        })
+    }
+
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    fn seek(&self, _: i64, _: i32) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn events(&self, _: &mut Runtime) -> Events {
+        let value = self.value.load(Ordering::Relaxed);
+        Events::when(value > 0, Events::IN) | Events::when(value < MAX_VALUE, Events::OUT)
+    }
+
+    /// Every read and write changes it.
+    fn changes(&self, _: &mut Runtime) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Counter;
-    use crate::readiness::Events;
+    use crate::tests::events;
+    use crate::wait::readiness::Events;
 
     fn read(counter: &Counter) -> Option<u64> {
         let mut bytes = [0; 8];
-        let read = counter.read(&mut bytes).expect("room");
+        let read = counter.take(&mut bytes).expect("room");
         read.map(|_| u64::from_le_bytes(bytes))
     }
 
@@ -84,22 +120,22 @@ mod tests {
         assert_eq!([read(&all), read(&all)], [Some(3), None]);
         assert_eq!([read(&one), read(&one)], [Some(1), Some(1)]);
         assert_eq!([read(&one), read(&one)], [Some(1), None]);
-        assert_eq!(one.events(), Events::OUT);
-        assert_eq!(one.read(&mut [0; 7]), Err(libc::EINVAL));
+        assert_eq!(events(&one), Events::OUT);
+        assert_eq!(one.take(&mut [0; 7]), Err(libc::EINVAL));
     }
 
     #[test]
     fn a_write_never_exceeds_the_largest_value() {
         let counter = Counter::new(0, false);
-        let write = |number: u64| counter.write(&number.to_le_bytes());
+        let write = |number: u64| counter.add(&number.to_le_bytes());
         assert_eq!(write(u64::MAX), Err(libc::EINVAL));
         assert_eq!(write(u64::MAX - 2), Ok(Some(8)));
         assert_eq!(
             [write(2), write(1), write(1)],
             [Ok(None), Ok(Some(8)), Ok(None)]
         );
-        assert_eq!(counter.events(), Events::IN);
+        assert_eq!(events(&counter), Events::IN);
         assert_eq!(read(&counter), Some(u64::MAX - 1));
-        assert_eq!(counter.write(&[0; 7]), Err(libc::EINVAL));
+        assert_eq!(counter.add(&[0; 7]), Err(libc::EINVAL));
     }
 }

@@ -1,17 +1,15 @@
-//! Readiness: the events that a description has now, and the wait for a change of those of any
-//! descriptor, as poll(2), select(2) and epoll(7) have it.
+//! Readiness: events, and the wait for a change of those of any descriptor, as poll(2), select(2)
+//! and epoll(7) have it.
 //!
-//! A wait runs the reactor's drivers first, so that what a device has is seen by a look that
-//! doesn't wait. If the look finds nothing, a token is parked for the next change of any descriptor
+//! A wait runs the reactor's drivers first, so that a poll that doesn't wait sees what a device
+//! has. If the poll finds nothing, a token is parked for the next change of any descriptor
 //! ([`Runtime::watch`]) before anything else can run: no change is lost, and nothing is polled.
-//! Objects that become ready beside the reactor's descriptors call [`Runtime::wake_watchers`].
+//! Files that become ready beside the reactor's descriptors call [`Runtime::wake_watchers`], or are
+//! of those that this module's driver knows: the console, timers and signals (`await_…`).
 
-use crate::blocking::{at_once, end, number, token};
-use crate::descriptors::{Description, Object};
-use crate::errors::{Errno, Result};
-use crate::io;
-use crate::signal::{self, is_interrupted, within_call};
-use crate::signalfd::Signals;
+use super::blocking::{at_once, end, now, number, token};
+use super::signals::{self, Set, is_interrupted, within_call};
+use crate::errors::{Errno, RESTART, Result};
 use bitflags::bitflags;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use platform::error::{Error, Stop};
@@ -19,7 +17,7 @@ use platform::{Clock, Console, Direction, Interest as _, Stream};
 use resources::current::Current;
 use resources::runtime::wait;
 use resources::types::Int;
-use resources::{Driver, Runtime, pipe};
+use resources::{Driver, Runtime};
 
 bitflags! {
     /// Events, with the numbers of `poll.h`, which those of `sys/epoll.h` are.
@@ -57,74 +55,58 @@ impl Events {
     }
 }
 
-/// The events that a description has now.
-pub fn of(rt: &mut Runtime, description: &Description) -> Events {
-    match &description.object {
-        Object::Console(0) | Object::Terminal => {
-            let has_input = Current::console_ready(Stream::Standard, Direction::Read);
-            if !has_input && !CONSOLE_AWAITED.swap(true, Ordering::Relaxed) {
-                rt.renew_sleep();
-            }
-            Events::WRITABLE | Events::when(has_input, Events::READABLE)
-        }
-        Object::Console(_) => Events::WRITABLE,
-        Object::Pipe(fd) => {
-            let Ok(pipe) = pipe::state(rt, *fd) else {
-                return Events::ERR;
-            };
-            if description.check_readable().is_ok() {
-                Events::when(pipe.len > 0, Events::READABLE)
-                    | Events::when(!pipe.has_peer, Events::HUP)
-            } else {
-                Events::when(pipe.room >= io::ATOMIC, Events::WRITABLE)
-                    | Events::when(!pipe.has_peer, Events::ERR)
-            }
-        }
-        Object::Socket(socket) => socket.events(rt),
-        Object::Counter(counter) => counter.events(),
-        Object::Timer(timer) => {
-            let (events, next) = timer.events();
-            if let (true, Some(next)) = (events.is_empty(), next)
-                && TIMERS_AWAITED_UNTIL.fetch_min(next, Ordering::Relaxed) > next
-            {
-                rt.renew_sleep();
-            }
-            events
-        }
-        Object::Signals(signals) => {
-            await_signals(signals);
-            signals.events()
-        }
-        Object::Epoll(epoll) => Events::when(epoll.is_ready(rt), Events::READABLE),
-        Object::Null
-        | Object::Zero
-        | Object::Random
-        | Object::File(_)
-        | Object::Directory(_)
-        | Object::Text(_) => Events::READABLE | Events::WRITABLE,
+/// What threads wait for beside the reactor's descriptors. Threads that still wait say so again
+/// when they poll.
+struct Awaited {
+    /// The console's input.
+    input: AtomicBool,
+    /// The first expiration of a timer, in monotonic nanoseconds.
+    timers_until: AtomicU64,
+    signals: AtomicU64,
+    /// The driver is registered.
+    registered: AtomicBool,
+}
+
+static AWAITED: Awaited = Awaited {
+    input: AtomicBool::new(false),
+    timers_until: AtomicU64::new(u64::MAX),
+    signals: AtomicU64::new(0),
+    registered: AtomicBool::new(false),
+};
+
+/// A thread waits for the console's input.
+pub fn await_input(rt: &mut Runtime) {
+    if !AWAITED.input.swap(true, Ordering::Relaxed) {
+        rt.renew_sleep();
     }
 }
 
-/// Notes signals that a thread waits to read.
-pub fn await_signals(signals: &Signals) {
-    SIGNALS_AWAITED.fetch_or(signals.get(), Ordering::Relaxed);
-}
-
-/// A number that each change of a description's readiness changes.
-pub fn changes(rt: &mut Runtime, description: &Description) -> u64 {
-    match &description.object {
-        Object::Pipe(fd) => rt.table.changes(*fd),
-        Object::Counter(counter) => counter.changes(),
-        Object::Timer(timer) => timer.changes(),
-        Object::Signals(signals) => signals.changes(),
-        Object::Socket(socket) => socket.changes(rt),
-        Object::Epoll(epoll) => epoll.changes(rt),
-        Object::Console(_) | Object::Terminal => CONSOLE_READS.load(Ordering::Relaxed),
-        _ => 0,
+/// A thread waits for a timer that expires at this time, in monotonic nanoseconds.
+pub fn await_timer(rt: &mut Runtime, next: u64) {
+    if AWAITED.timers_until.fetch_min(next, Ordering::Relaxed) > next {
+        rt.renew_sleep();
     }
 }
 
-/// Lets every thread that waits look again: what the current call has changed may make a descriptor
+/// A thread waits to read signals.
+pub fn await_signals(set: Set) {
+    AWAITED.signals.fetch_or(set, Ordering::Relaxed);
+}
+
+/// Repeats `attempt` until it has a result, at each change of any descriptor. With `O_NONBLOCK` in
+/// `flags` it fails with [`libc::EAGAIN`] in place of a wait.
+pub fn retry<T>(
+    flags: i32,
+    mut attempt: impl FnMut(&mut Runtime) -> Result<Option<T>>,
+) -> Result<T> {
+    let done = now(&mut attempt)?;
+    if done.is_some() || flags & libc::O_NONBLOCK != 0 {
+        return done.ok_or(libc::EAGAIN);
+    }
+    wait_for(None, RESTART, attempt)?.ok_or(libc::EAGAIN)
+}
+
+/// Lets every thread that waits poll again: what the current call has changed may make a descriptor
 /// ready.
 pub fn changed() {
     // The runtime is there for a system call.
@@ -134,12 +116,12 @@ pub fn changed() {
     });
 }
 
-/// Repeats `look` at each change of the readiness of any descriptor, until it finds something or
-/// `deadline` (monotonic nanoseconds) has passed: `None`. `look` doesn't block; it has the
+/// Repeats `poll` at each change of the readiness of any descriptor, until it finds something or
+/// `deadline` (monotonic nanoseconds) has passed: `None`. `poll` doesn't block; it has the
 /// runtime's lock.
 ///
 /// # Errors
-/// Those of `look`; `interrupted` when a signal is to be handled.
+/// Those of `poll`; `interrupted` when a signal is to be handled.
 pub fn wait_for<T>(
     deadline: Option<u64>,
     interrupted: Errno,
@@ -157,7 +139,7 @@ pub fn wait_for<T>(
                 if !matches!(found, Ok(None)) {
                     return Ok(0);
                 }
-                // Also for a look that doesn't wait: the library waits after one.
+                // Also for a poll that doesn't wait: the library waits after one.
                 register(rt)?;
                 if deadline.is_some_and(|at| Current::monotonic_ns() >= at) {
                     return Ok(0);
@@ -181,56 +163,37 @@ pub fn wait_for<T>(
     }
 }
 
-/// Number of reads from the console: what comes after one is news for an edge.
-static CONSOLE_READS: AtomicU64 = AtomicU64::new(0);
-
-/// Notes a read from the console.
-pub fn console_read() {
-    CONSOLE_READS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// A thread waits for the console's input. Set by [`of`].
-static CONSOLE_AWAITED: AtomicBool = AtomicBool::new(false);
-/// The first expiration of a timer that a thread waits for, in monotonic nanoseconds. Set by
-/// [`of`].
-static TIMERS_AWAITED_UNTIL: AtomicU64 = AtomicU64::new(u64::MAX);
-/// Signals that a thread waits to read. Set by [`of`].
-static SIGNALS_AWAITED: AtomicU64 = AtomicU64::new(0);
-/// The driver is registered.
-static REGISTERED: AtomicBool = AtomicBool::new(false);
-
-/// Adds what no other driver looks at to the reactor's wait.
+/// Adds what no other driver watches to the reactor's wait.
 fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
-    if REGISTERED.swap(true, Ordering::Relaxed) {
+    if AWAITED.registered.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
     rt.register(&Driver {
         poll: |rt, now| {
-            // Threads that still wait say so again when they look.
-            let input = CONSOLE_AWAITED.load(Ordering::Relaxed)
+            let input = AWAITED.input.load(Ordering::Relaxed)
                 && Current::console_ready(Stream::Standard, Direction::Read);
             if input {
-                CONSOLE_AWAITED.store(false, Ordering::Relaxed);
+                AWAITED.input.store(false, Ordering::Relaxed);
             }
-            let expired = TIMERS_AWAITED_UNTIL.load(Ordering::Relaxed) <= now;
+            let expired = AWAITED.timers_until.load(Ordering::Relaxed) <= now;
             if expired {
-                TIMERS_AWAITED_UNTIL.store(u64::MAX, Ordering::Relaxed);
+                AWAITED.timers_until.store(u64::MAX, Ordering::Relaxed);
             }
-            let awaited = SIGNALS_AWAITED.load(Ordering::Relaxed);
-            let signalled = signal::is_pending(awaited) | signal::take_sent_to_threads(awaited);
+            let awaited = AWAITED.signals.load(Ordering::Relaxed);
+            let signalled = signals::is_pending(awaited) | signals::take_sent_to_threads(awaited);
             if signalled {
-                SIGNALS_AWAITED.store(0, Ordering::Relaxed);
+                AWAITED.signals.store(0, Ordering::Relaxed);
             }
             if input || expired || signalled {
                 rt.wake_watchers();
             }
         },
         deadline: |_| {
-            let until = TIMERS_AWAITED_UNTIL.load(Ordering::Relaxed);
+            let until = AWAITED.timers_until.load(Ordering::Relaxed);
             Some(until).filter(|until| *until != u64::MAX)
         },
         interest: |_, interest| {
-            if CONSOLE_AWAITED.load(Ordering::Relaxed) {
+            if AWAITED.input.load(Ordering::Relaxed) {
                 interest.console(Stream::Standard, Direction::Read);
             }
         },
@@ -241,40 +204,32 @@ fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Errno, Events, at_once, of, wait_for};
-    use crate::blocking::now;
-    use crate::descriptors::{Description, Object};
-    use crate::eventfd::Counter;
-    use crate::io::{self, ATOMIC, Place};
-    use crate::signal;
+    use super::{Errno, Events, wait_for};
+    use crate::file::{Description, Offset};
+    use crate::files::eventfd::Counter;
+    use crate::files::pipe::{self, ATOMIC};
+    use crate::files::timerfd::{Setting, Timer};
     use crate::tests::begin;
-    use crate::timerfd::{Setting, Timer};
+    use crate::wait::blocking::now;
+    use crate::wait::signals;
     use alloc::sync::Arc;
     use platform::Clock;
     use resources::current::Current;
-    use std::string::String;
     use std::time::Duration;
     use std::{thread, vec};
 
     /// The ends of a new pipe, to read and to write.
     fn pipe() -> (Arc<Description>, Arc<Description>) {
-        let (reader, writer) = io::pipe().expect("memory");
-        let end = |fd, access| Description::new(Object::Pipe(fd), String::new(), access);
-        (end(reader, libc::O_RDONLY), end(writer, libc::O_WRONLY))
+        let [reader, writer] = pipe::open(0).expect("memory");
+        (reader, writer)
     }
 
     fn events(description: &Description) -> Events {
-        let mut events = Events::empty();
-        at_once(|rt| {
-            events = of(rt, description);
-            Ok(0)
-        })
-        .expect("the runtime");
-        events
+        crate::tests::events(description.file())
     }
 
     fn changes(description: &Description) -> u64 {
-        now(|rt| Ok::<_, Errno>(super::changes(rt, description))).expect("the runtime")
+        now(|rt| Ok::<_, Errno>(description.file().changes(rt))).expect("the runtime")
     }
 
     #[test]
@@ -284,14 +239,14 @@ mod tests {
         assert_eq!(events(&reader), Events::empty());
         assert_eq!(events(&writer), Events::WRITABLE);
         let all = vec![0; 64 << 10];
-        assert_eq!(io::write(&writer, &all, Place::Position), Ok(all.len()));
+        assert_eq!(writer.write(&all, Offset::Position), Ok(all.len()));
         assert_eq!(events(&reader), Events::READABLE);
         assert_eq!(events(&writer), Events::empty());
-        assert_eq!(io::available(&reader), Ok(64 << 10));
+        assert_eq!(reader.file().available(), Ok(64 << 10));
         drop(writer);
         assert_eq!(events(&reader), Events::READABLE | Events::HUP);
         let mut into = all;
-        assert_eq!(io::read(&reader, &mut into, Place::Position), Ok(64 << 10));
+        assert_eq!(reader.read(&mut into, Offset::Position), Ok(64 << 10));
         assert_eq!(events(&reader), Events::HUP);
         let (reader, writer) = pipe();
         drop(reader);
@@ -301,7 +256,7 @@ mod tests {
     /// The events of a description once it has some; `None` if there are none in time.
     fn await_events(description: &Description, deadline: Option<u64>) -> Option<Events> {
         wait_for(deadline, libc::EINTR, |rt| {
-            let events = of(rt, description);
+            let events = description.file().events(rt);
             Ok(Some(events).filter(|events| !events.is_empty()))
         })
         .expect("no signal")
@@ -312,8 +267,8 @@ mod tests {
         let _one = begin("atomic");
         let (reader, writer) = pipe();
         let most = 64 << 10;
-        let write = |len| io::write(&writer, &vec![1; len], Place::Position);
-        let read = |len| io::read(&reader, &mut vec![0; len], Place::Position);
+        let write = |len| writer.write(&vec![1; len], Offset::Position);
+        let read = |len| reader.read(&mut vec![0; len], Offset::Position);
         assert_eq!(write(most - ATOMIC + 1), Ok(most - ATOMIC + 1));
         assert_eq!(events(&writer), Events::empty());
         writer.set_flags(libc::O_NONBLOCK);
@@ -332,7 +287,7 @@ mod tests {
             let waiting = scope.spawn(|| write(ATOMIC));
             thread::sleep(Duration::from_millis(20));
             let len = most - (ATOMIC - 1);
-            assert_eq!(io::available(&reader), Ok(len as u64));
+            assert_eq!(reader.file().available(), Ok(len as u64));
             let before = changes(&writer);
             assert_eq!(read(1), Ok(1));
             changed = changes(&writer) != before;
@@ -359,22 +314,22 @@ mod tests {
             (ATOMIC, most, Err(libc::EPIPE)),
         ] {
             let (reader, writer) = pipe();
-            let write = |len| io::write(&writer, &vec![1; len], Place::Position);
+            let write = |len| writer.write(&vec![1; len], Offset::Position);
             assert_eq!(write(before), Ok(before));
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| write(len));
-                while io::available(&reader) != Ok(most as u64) {
+                while reader.file().available() != Ok(most as u64) {
                     thread::yield_now();
                 }
-                assert!(!signal::is_pending(SIGPIPE));
+                assert!(!signals::is_pending(SIGPIPE));
                 drop(reader);
                 assert_eq!(waiting.join().expect("no panic"), written);
             });
-            assert!(signal::take(SIGPIPE).is_some(), "{len} {before}");
+            assert!(signals::take(SIGPIPE).is_some(), "{len} {before}");
             assert_eq!(write(1), Err(libc::EPIPE));
-            assert!(signal::take(SIGPIPE).is_some());
+            assert!(signals::take(SIGPIPE).is_some());
             assert_eq!(write(0), Ok(0));
-            assert!(signal::take(SIGPIPE).is_none());
+            assert!(signals::take(SIGPIPE).is_none());
         }
     }
 
@@ -383,8 +338,8 @@ mod tests {
         let _one = begin("large");
         let (reader, writer) = pipe();
         let most = 64 << 10;
-        let write = |len| io::write(&writer, &vec![1; len], Place::Position);
-        let read = |len| io::read(&reader, &mut vec![0; len], Place::Position);
+        let write = |len| writer.write(&vec![1; len], Offset::Position);
+        let read = |len| reader.read(&mut vec![0; len], Offset::Position);
         thread::scope(|scope| {
             let reading = scope.spawn(|| read(9));
             thread::sleep(Duration::from_millis(20));
@@ -396,14 +351,14 @@ mod tests {
                 count += read(most).expect("bytes");
             }
             assert_eq!(writing.join().expect("no panic"), Ok(2 * most));
-            assert_eq!((count, io::available(&reader)), (2 * most, Ok(0)));
+            assert_eq!((count, reader.file().available()), (2 * most, Ok(0)));
         });
         // A part is written when the reader goes: no error for it.
         let writing = thread::spawn(move || {
             let len = most + 1;
-            io::write(&writer, &vec![1; len], Place::Position)
+            writer.write(&vec![1; len], Offset::Position)
         });
-        while io::available(&reader) != Ok(most as u64) {
+        while reader.file().available() != Ok(most as u64) {
             thread::yield_now();
         }
         drop(reader);
@@ -421,11 +376,11 @@ mod tests {
         for _ in 0..100 {
             let other = {
                 let writer = Arc::clone(&writer);
-                thread::spawn(move || io::write(&writer, b"x", Place::Position))
+                thread::spawn(move || writer.write(b"x", Offset::Position))
             };
             assert_eq!(await_events(&reader, None), Some(Events::READABLE));
             assert_eq!(other.join().expect("no panic"), Ok(1));
-            assert_eq!(io::read(&reader, &mut [0; 9], Place::Position), Ok(1));
+            assert_eq!(reader.read(&mut [0; 9], Offset::Position), Ok(1));
         }
         let waiting = {
             let reader = Arc::clone(&reader);
@@ -444,21 +399,18 @@ mod tests {
             value: ns,
         };
         // The setting is a change, too. Expirations can come before the next line.
-        let mut before = timer.changes() + 1;
-        timer.set(every(2_000_000), false);
-        let object = Object::Timer(timer);
-        let timer = Description::new(object, String::new(), libc::O_RDWR);
+        let timer = Description::new(timer, libc::O_RDWR);
+        let of = timer.downcast::<Timer>().expect("a timer");
+        let mut before = changes(&timer) + 1;
+        of.set(every(2_000_000), false);
         for _ in 0..3 {
             assert_eq!(await_events(&timer, None), Some(Events::IN));
             let now = changes(&timer);
             assert!(now > before, "{now} after {before}");
             before = now;
-            assert_eq!(io::read(&timer, &mut [0; 8], Place::Position), Ok(8));
+            assert_eq!(timer.read(&mut [0; 8], Offset::Position), Ok(8));
         }
         // Later ones than the first that a thread waits for end waits as well.
-        let Object::Timer(of) = &timer.object else {
-            return;
-        };
         of.set(every(3_600_000_000_000), false);
         let soon = Some(Current::monotonic_ns() + 1_000_000);
         assert_eq!(await_events(&timer, soon), None);
@@ -469,14 +421,13 @@ mod tests {
     #[test]
     fn each_write_of_a_counter_is_an_edge() {
         let _one = begin("counters");
-        let object = Object::Counter(Counter::new(0, false));
-        let counter = Description::new(object, String::new(), libc::O_RDWR);
+        let counter = Description::new(Counter::new(0, false), libc::O_RDWR);
         assert_eq!(events(&counter), Events::OUT);
         let before = changes(&counter);
         let one = 1u64.to_le_bytes();
-        assert_eq!(io::write(&counter, &one, Place::Position), Ok(8));
+        assert_eq!(counter.write(&one, Offset::Position), Ok(8));
         let between = changes(&counter);
-        assert_eq!(io::write(&counter, &one, Place::Position), Ok(8));
+        assert_eq!(counter.write(&one, Offset::Position), Ok(8));
         assert!(before != between && between != changes(&counter));
         assert_eq!(events(&counter), Events::IN | Events::OUT);
     }

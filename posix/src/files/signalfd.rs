@@ -1,9 +1,13 @@
 //! signalfd(2): pending signals that are read.
 
 use crate::errors::Result;
-use crate::readiness::Events;
-use crate::signal::{self, Set, Taken};
+use crate::file::{File, Offset};
+use crate::stat::Stat;
+use crate::wait::readiness::{self, Events};
+use crate::wait::signals::{self, Set, Taken};
+use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
+use resources::Runtime;
 
 /// Bytes of `struct signalfd_siginfo`.
 const RECORD: usize = 128;
@@ -29,30 +33,19 @@ impl Signals {
         self.set.store(set, Ordering::Relaxed);
     }
 
-    /// The set.
-    pub fn get(&self) -> Set {
+    fn get(&self) -> Set {
         self.set.load(Ordering::Relaxed)
     }
 
-    /// The events that it has.
-    pub fn events(&self) -> Events {
-        Events::when(signal::is_pending(self.get()), Events::IN)
-    }
-
-    /// A number that every read changes: what is pending afterwards is news.
-    pub fn changes(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
-    }
-
-    /// `read`: takes as many signals as there is room for; `None` if none is pending.
-    pub fn read(&self, into: &mut [u8]) -> Result<Option<usize>> {
+    /// Takes as many signals as there is room for; `None` if none is pending.
+    fn take(&self, into: &mut [u8]) -> Result<Option<usize>> {
         if into.len() < RECORD {
             return Err(libc::EINVAL);
         }
         self.reads.fetch_add(1, Ordering::Relaxed);
         let mut len = 0;
         for record in into.chunks_exact_mut(RECORD) {
-            let Some(taken) = signal::take(self.get()) else {
+            let Some(taken) = signals::take(self.get()) else {
                 break;
             };
             record.fill(0);
@@ -74,5 +67,40 @@ impl Signals {
             len += RECORD;
         }
         Ok(Some(len).filter(|len| *len > 0))
+    }
+}
+
+impl File for Signals {
+    fn stat(&self) -> Result<Stat> {
+        Ok(Stat::special(0, 0o600, 1))
+    }
+
+    fn name(&self) -> String {
+        "anon_inode:[signalfd]".into()
+    }
+
+    fn read(&self, into: &mut [u8], _: Offset, flags: i32) -> Result<usize> {
+        readiness::retry(flags, |_| {
+            readiness::await_signals(self.get());
+            self.take(into)
+        })
+    }
+
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    fn seek(&self, _: i64, _: i32) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn events(&self, _: &mut Runtime) -> Events {
+        readiness::await_signals(self.get());
+        Events::when(signals::is_pending(self.get()), Events::IN)
+    }
+
+    /// Every read changes it: what is pending afterwards is news.
+    fn changes(&self, _: &mut Runtime) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 }

@@ -1,23 +1,118 @@
-//! Listings of directories: `getdents64`, and `lseek` as `rewinddir` and `seekdir` use it.
+//! Directories: `getdents64`, and `lseek` as `rewinddir` and `seekdir` use it.
 
-use crate::blocking::{at_once, block};
+use super::volume;
 use crate::errors::Result;
-use crate::io::piece;
-use crate::open::decode;
+use crate::file::{File, Offset};
+use crate::stat::{self, FileId, Stat};
+use crate::wait::blocking::{at_once, block, piece};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use reactor::table::Fd;
 use resources::files;
 use resources::types::constants as c;
+use spin::Mutex;
 
 /// Bytes of entries that are asked for at once; more than the longest entry.
 const BATCH: usize = 4096;
 /// Bytes of `struct linux_dirent64` before the name.
 const HEADER: usize = 19;
 
-/// An open directory, and how far it has been listed.
-pub struct Listing {
+/// An open directory.
+pub struct Directory {
+    path: String,
+    /// A volume has it; else `/proc` or `/dev/fd`.
+    on_volume: bool,
+    /// Locked while a call waits for the disk: another thread's call on the same description fails
+    /// meanwhile with [`libc::EAGAIN`].
+    listing: Mutex<Listing>,
+}
+
+impl Directory {
+    /// The directory of a volume that `fd` has open, without symbolic links in its path.
+    pub fn new(fd: Fd, path: String) -> Directory {
+        Directory {
+            path,
+            on_volume: true,
+            listing: Mutex::new(Listing::new(fd)),
+        }
+    }
+
+    /// A directory with these entries, that no volume has.
+    pub fn of(entries: Vec<(u8, String)>, path: String) -> Directory {
+        Directory {
+            path,
+            on_volume: false,
+            listing: Mutex::new(Listing::of(entries)),
+        }
+    }
+}
+
+impl File for Directory {
+    fn stat(&self) -> Result<Stat> {
+        match self.on_volume {
+            true => volume::stat(&self.path, true),
+            false => Ok(Stat {
+                links: 2,
+                ..Stat::special(libc::S_IFDIR, 0o555, stat::number(&self.path))
+            }),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.path.clone()
+    }
+
+    fn read(&self, _: &mut [u8], _: Offset, _: i32) -> Result<usize> {
+        Err(libc::EISDIR)
+    }
+
+    fn write(&self, _: &[u8], _: Offset, _: i32) -> Result<usize> {
+        Err(libc::EISDIR)
+    }
+
+    fn seek(&self, offset: i64, whence: i32) -> Result<u64> {
+        let mut listing = self.listing.try_lock().ok_or(libc::EAGAIN)?;
+        listing.seek(&self.path, offset, whence)
+    }
+
+    fn path(&self) -> Option<&str> {
+        Some(&self.path)
+    }
+
+    fn directory(&self) -> Result<&str> {
+        Ok(&self.path)
+    }
+
+    fn list(&self, into: &mut [u8]) -> Result<usize> {
+        let mut listing = self.listing.try_lock().ok_or(libc::EAGAIN)?;
+        listing.fill(into)
+    }
+
+    fn id(&self) -> Result<Option<FileId>> {
+        self.stat().map(|stat| Some(stat.id()))
+    }
+
+    fn sync(&self) -> Result<()> {
+        volume::sync(&self.path)
+    }
+
+    fn can_poll(&self) -> bool {
+        false
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Some(fd) = self.listing.get_mut().fd {
+            // Closing never fails.
+            let _ = at_once(|rt| rt.close(fd));
+        }
+    }
+}
+
+/// How far an open directory has been listed.
+struct Listing {
     /// None once it couldn't be opened again.
     fd: Option<Fd>,
     /// Entries as the volume packed them, from [`Listing::start`] on still to be given.
@@ -31,7 +126,7 @@ pub struct Listing {
 
 impl Listing {
     /// From the start of an open directory.
-    pub fn new(fd: Fd) -> Listing {
+    fn new(fd: Fd) -> Listing {
         Listing {
             fd: Some(fd),
             packed: Vec::new(),
@@ -41,13 +136,8 @@ impl Listing {
         }
     }
 
-    /// The runtime's descriptor.
-    pub fn descriptor(&self) -> Option<Fd> {
-        self.fd
-    }
-
-    /// A directory with these entries, that no volume has.
-    pub fn of(entries: Vec<(u8, String)>) -> Listing {
+    /// All of these entries.
+    fn of(entries: Vec<(u8, String)>) -> Listing {
         let mut packed = Vec::new();
         for (kind, name) in entries {
             let kind = match kind {
@@ -65,13 +155,6 @@ impl Listing {
             start: 0,
             given: 0,
             whole: true,
-        }
-    }
-
-    /// Closes a directory that has no description.
-    pub fn close(self) {
-        if let Some(fd) = self.fd {
-            let _ = at_once(|rt| rt.close(fd));
         }
     }
 
@@ -113,7 +196,7 @@ impl Listing {
 
     /// `getdents64`: as many entries as fit; 0 bytes at the end. [`libc::EINVAL`] if not even one
     /// fits.
-    pub fn fill(&mut self, into: &mut [u8]) -> Result<usize> {
+    fn fill(&mut self, into: &mut [u8]) -> Result<usize> {
         let mut used = 0;
         loop {
             let given = self.given;
@@ -145,7 +228,7 @@ impl Listing {
     }
 
     /// `lseek` to an offset that an entry had, or the start.
-    pub fn seek(&mut self, path: &str, offset: i64, whence: i32) -> Result<u64> {
+    fn seek(&mut self, path: &str, offset: i64, whence: i32) -> Result<u64> {
         let target = match whence {
             libc::SEEK_SET => offset,
             libc::SEEK_CUR => offset.saturating_add_unsigned(self.given),
@@ -159,7 +242,7 @@ impl Listing {
                 at_once(|rt| rt.close(fd))?;
             }
             let opened = block(|rt, token| files::directory(rt, path, token))?;
-            *self = Listing::new(decode(opened)?);
+            *self = Listing::new(volume::decode(opened)?);
         }
         while self.given < target {
             let Some((_, name)) = self.next()? else {

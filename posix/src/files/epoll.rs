@@ -1,13 +1,15 @@
 //! epoll(7): a set of descriptors, and which of them have events.
 //!
-//! A look asks every entry: the work is that of `poll`, without its list. An entry is of a
+//! A wait asks every entry: the work is that of `poll`, without its list. An entry is of a
 //! descriptor and the description behind it, and goes with the last duplicate of the description,
 //! as on Linux.
 
-use crate::descriptors::{self, Description, Object};
 use crate::errors::Result;
-use crate::readiness::{self, Events};
+use crate::file::{Description, File};
+use crate::stat::Stat;
+use crate::wait::readiness::Events;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use resources::Runtime;
@@ -45,8 +47,8 @@ impl Entry {
         }
         let asked = Events::from_bits_truncate(self.wanted) | Events::ALWAYS;
         // Before the events: what changes in between is news.
-        let changes = readiness::changes(rt, description);
-        (readiness::of(rt, description) & asked, changes)
+        let changes = description.file().changes(rt);
+        (description.file().events(rt) & asked, changes)
     }
 
     /// Whether what was found is to be reported.
@@ -66,7 +68,7 @@ pub struct Epoll {
 
 struct Entries {
     entries: BTreeMap<Key, Entry>,
-    /// Where the next look begins, so that each entry has its turn.
+    /// Where the next wait begins, so that each entry has its turn.
     next: Key,
 }
 
@@ -92,18 +94,8 @@ impl Epoll {
         }
     }
 
-    /// A number that changes with those of its descriptors, for a set that this one is in.
-    pub fn changes(&self, rt: &mut Runtime) -> u64 {
-        let entries = self.entries.lock();
-        let descriptions = entries.entries.values().map(|entry| &entry.description);
-        descriptions.filter_map(Weak::upgrade).fold(0, |sum, it| {
-            let changes = readiness::changes(rt, &it);
-            sum.wrapping_mul(31).wrapping_add(changes)
-        })
-    }
-
     /// Whether a descriptor has events.
-    pub fn is_ready(&self, rt: &mut Runtime) -> bool {
+    fn is_ready(&self, rt: &mut Runtime) -> bool {
         let entries = self.entries.lock();
         entries.entries.values().any(|entry| {
             let description = entry.description.upgrade();
@@ -161,12 +153,13 @@ impl Epoll {
         }
         let entries = self.entries.lock();
         let descriptions = entries.entries.values().map(|entry| &entry.description);
-        let mut depths = descriptions
-            .filter_map(Weak::upgrade)
-            .map(|it| match &it.object {
-                Object::Epoll(inner) => inner.depth(target).map(|depth| depth + 1),
-                _ => Some(0),
-            });
+        let mut depths =
+            descriptions
+                .filter_map(Weak::upgrade)
+                .map(|it| match it.downcast::<Epoll>() {
+                    Some(inner) => inner.depth(target).map(|depth| depth + 1),
+                    None => Some(0),
+                });
         depths.try_fold(0, |most, depth| Some(most.max(depth?)))
     }
 
@@ -176,10 +169,7 @@ impl Epoll {
         let heights = containers
             .iter()
             .filter_map(Weak::upgrade)
-            .map(|it| match &it.object {
-                Object::Epoll(outer) => outer.height() + 1,
-                _ => 0,
-            });
+            .map(|it| it.downcast::<Epoll>().map_or(0, |outer| outer.height() + 1));
         heights.max().unwrap_or(0)
     }
 
@@ -211,7 +201,7 @@ impl Epoll {
         if wanted & EXCLUSIVE != 0 {
             let allowed = Events::READABLE | Events::WRITABLE | Events::ALWAYS;
             let allowed = allowed.bits() | EXCLUSIVE | WAKE_UP | EDGE;
-            if wanted & !allowed != 0 || matches!(description.object, Object::Epoll(_)) {
+            if wanted & !allowed != 0 || description.downcast::<Epoll>().is_some() {
                 return Err(libc::EINVAL);
             }
         }
@@ -253,46 +243,67 @@ impl Epoll {
     }
 }
 
-/// `epoll_ctl`.
+impl File for Epoll {
+    fn stat(&self) -> Result<Stat> {
+        Ok(Stat::special(0, 0o600, 1))
+    }
+
+    fn name(&self) -> String {
+        "anon_inode:[eventpoll]".into()
+    }
+
+    fn seek(&self, _: i64, _: i32) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn events(&self, rt: &mut Runtime) -> Events {
+        Events::when(self.is_ready(rt), Events::READABLE)
+    }
+
+    /// It changes with those of its descriptors, for a set that this one is in.
+    fn changes(&self, rt: &mut Runtime) -> u64 {
+        let entries = self.entries.lock();
+        let descriptions = entries.entries.values().map(|entry| &entry.description);
+        descriptions.filter_map(Weak::upgrade).fold(0, |sum, it| {
+            let changes = it.file().changes(rt);
+            sum.wrapping_mul(31).wrapping_add(changes)
+        })
+    }
+}
+
+/// `epoll_ctl` of a set, with a descriptor and its description.
 pub fn control(
-    set: u64,
+    outer: &Arc<Description>,
     operation: i32,
-    descriptor: u64,
+    (descriptor, description): (u64, &Arc<Description>),
     event: impl FnOnce() -> Result<Event>,
 ) -> Result<u64> {
-    let outer = descriptors::get(set)?;
-    let description = descriptors::get(descriptor)?;
-    if matches!(
-        description.object,
-        Object::File(_) | Object::Directory(_) | Object::Text(_) | Object::Null | Object::Zero
-    ) {
+    if !description.file().can_poll() {
         return Err(libc::EPERM);
     }
-    let Object::Epoll(epoll) = &outer.object else {
-        return Err(libc::EINVAL);
-    };
-    if Arc::ptr_eq(&outer, &description) {
+    let epoll = outer.downcast::<Epoll>().ok_or(libc::EINVAL)?;
+    if Arc::ptr_eq(outer, description) {
         return Err(libc::EINVAL);
     }
-    let key = (descriptor, Arc::as_ptr(&description) as usize);
+    let key = (descriptor, Arc::as_ptr(description) as usize);
     match operation {
         libc::EPOLL_CTL_ADD => {
             let event = event()?;
-            match &description.object {
-                Object::Epoll(inner) => {
-                    inner.enter(&outer, epoll)?;
+            match description.downcast::<Epoll>() {
+                Some(inner) => {
+                    inner.enter(outer, epoll)?;
                     epoll
-                        .add(key, &description, event)
-                        .inspect_err(|_| inner.leave(&outer))?;
+                        .add(key, description, event)
+                        .inspect_err(|_| inner.leave(outer))?;
                 }
-                _ => epoll.add(key, &description, event)?,
+                None => epoll.add(key, description, event)?,
             }
         }
         libc::EPOLL_CTL_MOD => epoll.modify(key, event()?)?,
         libc::EPOLL_CTL_DEL => {
             epoll.remove(key)?;
-            if let Object::Epoll(inner) = &description.object {
-                inner.leave(&outer);
+            if let Some(inner) = description.downcast::<Epoll>() {
+                inner.leave(outer);
             }
         }
         _ => return Err(libc::EINVAL),
@@ -302,43 +313,52 @@ pub fn control(
 
 #[cfg(test)]
 mod tests {
-    use super::{EDGE, EXCLUSIVE, Epoll, Event, ONE_SHOT, control};
-    use crate::blocking::now;
-    use crate::descriptors::{self, Description, Object};
+    use super::{EDGE, EXCLUSIVE, Epoll, Event, ONE_SHOT};
     use crate::errors::{Errno, Result};
-    use crate::io::{self, Place};
-    use crate::readiness::Events;
-    use crate::signal::{self, Set};
-    use crate::signalfd::Signals;
+    use crate::file::{Description, File, Offset};
+    use crate::files::pipe;
+    use crate::files::signalfd::Signals;
+    use crate::process;
     use crate::tests::begin;
-    use std::string::String;
+    use crate::wait::blocking::now;
+    use crate::wait::readiness::Events;
+    use crate::wait::signals::{self as program, Set};
     use std::vec;
     use std::vec::Vec;
 
-    fn insert(object: Object, access: i32) -> u64 {
-        let description = Description::new(object, String::new(), access);
-        descriptors::insert(description, 0, false).expect("room")
+    fn insert(file: impl File) -> u64 {
+        let description = Description::new(file, libc::O_RDWR);
+        process::insert(description, 0, false).expect("room")
     }
 
     fn set() -> u64 {
-        insert(Object::Epoll(Epoll::new()), libc::O_RDWR)
+        insert(Epoll::new())
     }
 
     /// The ends of a new pipe, to read and to write.
     fn pipe() -> [u64; 2] {
-        let (reader, writer) = io::pipe().expect("memory");
-        let reader = insert(Object::Pipe(reader), libc::O_RDONLY);
-        [reader, insert(Object::Pipe(writer), libc::O_WRONLY)]
+        let ends = pipe::open(0).expect("memory");
+        ends.map(|end| process::insert(end, 0, false).expect("room"))
     }
 
     fn write(descriptor: u64) {
-        let description = descriptors::get(descriptor).expect("open");
-        assert_eq!(io::write(&description, b"x", Place::Position), Ok(1));
+        let description = process::get(descriptor).expect("open");
+        assert_eq!(description.write(b"x", Offset::Position), Ok(1));
     }
 
     fn read(descriptor: u64) {
-        let description = descriptors::get(descriptor).expect("open");
-        assert_eq!(io::read(&description, &mut [0], Place::Position), Ok(1));
+        let description = process::get(descriptor).expect("open");
+        assert_eq!(description.read(&mut [0], Offset::Position), Ok(1));
+    }
+
+    fn control(
+        set: u64,
+        operation: i32,
+        descriptor: u64,
+        event: impl FnOnce() -> Result<Event>,
+    ) -> Result<u64> {
+        let (outer, description) = (process::get(set)?, process::get(descriptor)?);
+        super::control(&outer, operation, (descriptor, &description), event)
     }
 
     fn event(events: u32, data: u64) -> impl FnOnce() -> Result<Event> {
@@ -356,11 +376,8 @@ mod tests {
     }
 
     fn with<T>(set: u64, f: impl FnOnce(&Epoll) -> T) -> T {
-        let description = descriptors::get(set).expect("open");
-        match &description.object {
-            Object::Epoll(epoll) => f(epoll),
-            _ => panic!("no set"),
-        }
+        let description = process::get(set).expect("open");
+        f(description.downcast::<Epoll>().expect("a set"))
     }
 
     /// The data and the bits of up to `most` events that a set has now.
@@ -410,9 +427,9 @@ mod tests {
             let [reader, writer] = pipe();
             assert_eq!(add(set, reader, asked), Ok(0));
             assert_eq!(events(set, 9), []);
-            assert_eq!(descriptors::close(writer), Ok(0));
+            assert_eq!(process::close(writer), Ok(0));
             assert_eq!(events(set, 9), [(reader, HUP)], "{n}");
-            assert_eq!(descriptors::close(reader), Ok(0));
+            assert_eq!(process::close(reader), Ok(0));
             assert_eq!(events(set, 9), [], "it went with its descriptor");
         }
     }
@@ -447,32 +464,32 @@ mod tests {
     }
 
     /// An event that ends without a change of its descriptor, as when a thread takes a signal
-    /// itself, is reported as an edge when it recurs, provided that a look saw it gone.
+    /// itself, is reported as an edge when it recurs, provided that a wait saw it gone.
     #[test]
     fn an_edge_that_ended_elsewhere_is_reported_when_it_recurs() {
         let _one = begin("recurs");
         const USER: Set = 1 << (libc::SIGUSR1 - 1);
         let set = set();
-        let signals = insert(Object::Signals(Signals::new(USER)), libc::O_RDWR);
+        let signals = insert(Signals::new(USER));
         let [reader, writer] = pipe();
         assert_eq!(add(set, signals, IN | EDGE), Ok(0));
         assert_eq!(add(set, reader, IN | EDGE), Ok(0));
         for _ in 0..3 {
             assert_eq!(take(set), []);
-            signal::raise(libc::SIGUSR1);
+            program::raise(libc::SIGUSR1);
             assert_eq!([take(set), take(set)], [vec![signals], vec![]]);
             // News of another one doesn't bring it back.
             write(writer);
             assert_eq!([take(set), take(set)], [vec![reader], vec![]]);
-            assert!(signal::take(USER).is_some());
+            assert!(program::take(USER).is_some());
         }
-        // A read is a change: what is pending behind it is an edge without a look.
-        signal::raise(libc::SIGUSR1);
+        // A read is a change: what is pending behind it is an edge without a wait.
+        program::raise(libc::SIGUSR1);
         assert_eq!(take(set), []);
-        let description = descriptors::get(signals).expect("open");
-        let read = io::read(&description, &mut [0; 128], Place::Position);
+        let description = process::get(signals).expect("open");
+        let read = description.read(&mut [0; 128], Offset::Position);
         assert_eq!(read, Ok(128));
-        signal::raise(libc::SIGUSR1);
+        program::raise(libc::SIGUSR1);
         assert_eq!([take(set), take(set)], [vec![signals], vec![]]);
     }
 
@@ -533,12 +550,12 @@ mod tests {
             let container = set();
             assert_eq!(add(container, inner, IN), Ok(0));
             for descriptor in [reader, writer, container] {
-                assert_eq!(descriptors::close(descriptor), Ok(0));
+                assert_eq!(process::close(descriptor), Ok(0));
             }
         }
         assert_eq!(with(inner, |epoll| epoll.containers.lock().len()), 1);
         assert_eq!(take(outer), []);
-        assert_eq!(count(outer), 0, "so does a look");
+        assert_eq!(count(outer), 0, "so does a wait");
     }
 
     #[test]
@@ -555,10 +572,10 @@ mod tests {
             assert_eq!(remove(sets[removed], sets[removed + 1]), Ok(0));
             assert_eq!(nest(last), Ok(0), "one less");
             assert_eq!(nest(removed), Err(libc::ELOOP));
-            assert_eq!(descriptors::close(sets[last]), Ok(0));
+            assert_eq!(process::close(sets[last]), Ok(0));
             let new = set();
             assert_eq!(add(new, sets[1], IN), Ok(0), "a closed one doesn't count");
-            descriptors::reset();
+            process::reset();
         }
     }
 
@@ -599,7 +616,7 @@ mod tests {
             write(writer);
             assert_eq!([take(outer), take(outer)], [vec![inner], vec![]]);
             assert_eq!([take(level), take(level)], [vec![inner], vec![inner]]);
-            // Drained without a look of the outer set.
+            // Drained without a wait of the outer set.
             read(reader);
         }
         assert_eq!(take(level), []);

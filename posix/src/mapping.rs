@@ -1,10 +1,9 @@
 //! `mmap` of a file: memory with a copy of its contents, which is written back if it is shared.
 
-use super::memory::number;
-use crate::descriptors::{self, Description, Object};
-use crate::errors::Result;
-use crate::io::{self, Place};
-use crate::socket_names::File;
+use crate::errors::{self, Result};
+use crate::file::{Description, File, Offset};
+use crate::process;
+use crate::stat::FileId;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -20,9 +19,8 @@ struct Shared {
     /// Of the first byte, in the file.
     offset: u64,
     description: Arc<Description>,
-    /// Its file. Neither a path nor a descriptor is: a name may be of another file by now, and a
-    /// file may have several.
-    file: File,
+    /// Its file.
+    file: FileId,
     /// It has the file's contents. Until then it only keeps others from mapping the same bytes.
     is_filled: bool,
     /// How many mappings of the program it is: a further one of the same bytes is the same memory.
@@ -45,12 +43,8 @@ impl Shared {
     }
 }
 
-/// The regular file of a description.
-fn regular(description: &Description) -> Result<Option<File>> {
-    match description.object {
-        Object::File(_) => description.file(),
-        _ => Ok(None),
-    }
+fn number(errno: Errno) -> errors::Errno {
+    errno as errors::Errno
 }
 
 /// The mappings that are written back.
@@ -61,8 +55,11 @@ const ALL: Range<u64> = 0..u64::MAX;
 /// Maps a file, as a copy of its contents. What is written to memory that is shared goes to the
 /// file by [`write_back`]. Bytes behind the file's end are zeros.
 pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> Result<u64> {
-    let description = descriptors::get(descriptor)?;
-    let file = regular(&description)?.ok_or(libc::ENODEV)?;
+    let description = process::get(descriptor)?;
+    if !description.file().is_regular() {
+        return Err(libc::ENODEV);
+    }
+    let file = description.file().id()?.ok_or(libc::ENODEV)?;
     description.check_readable().map_err(|_| libc::EACCES)?;
     if len == 0 || !offset.is_multiple_of(PAGE) {
         return Err(libc::EINVAL);
@@ -118,7 +115,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         write: true,
         execute: false,
     };
-    flush(&description)?;
+    flush(Some(file))?;
     let start = memory::map(fixed.then_some(address), len, writable).map_err(failed)?;
     let range = start..start + whole;
     let add = || {
@@ -139,7 +136,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         Ok(())
     };
     let added = if is_written_back { add() } else { Ok(()) };
-    let filled = added.and_then(|()| fill(&description, start, len, offset));
+    let filled = added.and_then(|()| fill(description.file(), start, len, offset));
     let mapped = filled.and_then(|()| memory::protect(start, len, wanted).map_err(failed));
     if is_written_back {
         pages(&range).for_each(|page| _ = memory::take_written(page));
@@ -167,14 +164,11 @@ fn parts(part: impl FnMut(&Shared) -> Option<Shared>) -> Vec<Shared> {
     filled.filter_map(part).collect()
 }
 
-/// Whether changes of a shared mapping are written by a descriptor.
-pub fn writes_by(descriptor: u64) -> bool {
-    let is_it = |description: Arc<Description>| {
-        let list = SHARED.lock();
-        let mut mapped = list.iter().map(|shared| &shared.description);
-        mapped.any(|it| Arc::ptr_eq(it, &description))
-    };
-    descriptors::get(descriptor).is_ok_and(is_it)
+/// Whether changes of a shared mapping are written by this open file.
+pub fn writes_by(file: &dyn File) -> bool {
+    let list = SHARED.lock();
+    let mut mapped = list.iter().map(|shared| shared.description.file());
+    mapped.any(|it| core::ptr::addr_eq(it, file))
 }
 
 /// Writes the pages of a shared mapping that the program has changed to its file.
@@ -193,13 +187,14 @@ fn write_part(part: &Shared) -> Result<()> {
 
 fn write_page(part: &Shared, page: u64, copy: &mut Vec<u8>) -> Result<()> {
     let at = part.offset + (page - part.range.start);
-    let len = io::size(&part.description)?.saturating_sub(at).min(PAGE);
+    let file = part.description.file();
+    let len = file.size()?.saturating_sub(at).min(PAGE);
     // A copy: another thread may unmap the page while the disk has it.
     copy.clear();
-    copy.extend_from_slice(super::memory::bytes(page, len)?);
+    copy.extend_from_slice(memory::bytes(page, len).map_err(number)?);
     let mut done = 0;
     while let Some(rest) = copy.get(done..).filter(|rest| !rest.is_empty()) {
-        done += io::write(&part.description, rest, Place::Exact(at + done as u64))?;
+        done += file.write(rest, Offset::Exactly(at + done as u64), 0)?;
     }
     Ok(())
 }
@@ -212,23 +207,22 @@ pub fn write_back() -> Result<()> {
 }
 
 /// Writes the changes of a file's shared mappings to it, before it is read or written otherwise.
-pub fn flush(description: &Description) -> Result<()> {
-    let file = regular(description)?;
+pub fn flush(file: Option<FileId>) -> Result<()> {
     let of_file = |shared: &Shared| shared.part(&ALL).filter(|it| Some(it.file) == file);
     parts(of_file).iter().try_for_each(write_part)
 }
 
 /// Puts `len` bytes that were written to a file before `end` into its shared mappings.
-pub fn refresh(description: &Description, end: u64, len: u64) -> Result<()> {
+pub fn refresh(file: &dyn File, end: u64, len: u64) -> Result<()> {
     let written = end.saturating_sub(len)..end;
-    let file = regular(description)?;
-    for part in parts(|shared| shared.part(&ALL).filter(|it| Some(it.file) == file)) {
+    let id = file.id()?;
+    for part in parts(|shared| shared.part(&ALL).filter(|it| Some(it.file) == id)) {
         let behind = part.offset + (part.range.end - part.range.start);
         let from = written.start.max(part.offset);
         let to = written.end.min(behind);
         if from < to {
             let start = part.range.start + (from - part.offset);
-            fill(description, start, to - from, from)?;
+            fill(file, start, to - from, from)?;
         }
     }
     Ok(())
@@ -251,7 +245,7 @@ pub fn sync(start: u64, len: u64, flags: u64) -> Result<u64> {
     for part in parts(|shared| shared.part(&range)) {
         write_part(&part)?;
         if flags & libc::MS_SYNC != 0 {
-            io::sync(&part.description)?;
+            part.description.file().sync()?;
         }
     }
     Ok(0)
@@ -301,13 +295,13 @@ pub fn is_shared(start: u64, len: u64) -> bool {
     !parts(|shared| shared.part(&range)).is_empty()
 }
 
-fn fill(description: &Description, start: u64, len: u64, offset: u64) -> Result<()> {
+fn fill(file: &dyn File, start: u64, len: u64, offset: u64) -> Result<()> {
     // Only what the file has: the rest of the memory is left untouched.
-    let there = io::size(description)?.saturating_sub(offset).min(len);
+    let there = file.size()?.saturating_sub(offset).min(len);
     let mut done = 0;
     while done < there {
-        let into = super::memory::bytes_mut(start + done, there - done)?;
-        match io::read(description, into, Place::Byte(offset + done))? {
+        let into = memory::bytes_mut(start + done, there - done).map_err(number)?;
+        match file.read(into, Offset::At(offset + done), 0)? {
             0 => break,
             n => done += n as u64,
         }

@@ -1,0 +1,7 @@
+//! Waiting in a system call: for one operation of the reactor, for a change of any descriptor, for
+//! the console, and the signals that end a wait. It knows no files.
+
+pub mod blocking;
+pub mod console;
+pub mod readiness;
+pub mod signals;

@@ -1,0 +1,37 @@
+//! Waiting for the console alone, without the reactor: most images have no other file.
+
+use super::signals::is_interrupted;
+use crate::errors::{RESTART, Result};
+use platform::Direction;
+
+/// Waits until the console may have input, or room for output. It may return early.
+///
+/// # Errors
+/// [`RESTART`] when a signal is to be handled.
+pub fn wait(direction: Direction) -> Result<()> {
+    if is_interrupted() {
+        return Err(RESTART);
+    }
+    pause(direction);
+    Ok(())
+}
+
+#[cfg(feature = "image")]
+fn pause(direction: Direction) {
+    use kernel::wait::{For, pause_until};
+    let deadline = match direction {
+        Direction::Read => None,
+        // No interrupt says that there is room.
+        Direction::Write => Some(kernel::time::monotonic_ns() + kernel::console::POLL_NS),
+    };
+    pause_until(For::Interrupt, deadline);
+}
+
+#[cfg(not(feature = "image"))]
+fn pause(_: Direction) {
+    use core::sync::atomic::AtomicU32;
+    use platform::{Clock, Wait};
+    use resources::current::Current;
+    let until = Current::monotonic_ns() + 1_000_000;
+    Current::await_change(&AtomicU32::new(0), 0, Some(until));
+}

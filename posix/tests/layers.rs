@@ -1,0 +1,33 @@
+//! The layers of the crate, as `src/lib.rs` draws them.
+
+use layers::check;
+
+#[test]
+fn modules_import_from_lower_layers_only() {
+    let layers: layers::Layers<'_> = &[
+        &["errors"],
+        &["stat", "wait"],
+        &["file"],
+        &["table", "locks", "console"],
+        &["process"],
+        &["locking", "select", "mapping"],
+        &["files"],
+        &["namespace"],
+        &["sockets"],
+        &["system_calls"],
+    ];
+    let checked = check(env!("CARGO_MANIFEST_DIR"), "src", layers);
+    assert!(checked > 100, "{checked}");
+}
+
+/// No kind of file knows another, but a directory its volume.
+#[test]
+fn kinds_of_files_do_not_know_each_other() {
+    let layers: layers::Layers<'_> = &[
+        &[
+            "devices", "epoll", "eventfd", "pipe", "proc", "signalfd", "timerfd", "volume",
+        ],
+        &["directory"],
+    ];
+    check(env!("CARGO_MANIFEST_DIR"), "src/files", layers);
+}
