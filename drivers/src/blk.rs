@@ -7,8 +7,9 @@
 //! (usually 512 bytes) is not copied.
 
 use crate::device::{self, Device};
+use crate::device_type::DeviceType;
 use crate::queue::{DeviceError, QueueCounters};
-use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -4,8 +4,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::device::{self, Device};
+use crate::device_type::DeviceType;
 use crate::queue::{Buffer, DeviceError, Queue};
-use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef, Region};
 
 /// The queues of port 0 (virtio 1.2, 5.3.2).

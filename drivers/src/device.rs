@@ -3,8 +3,9 @@
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
+use crate::device_type::DeviceType;
 use crate::queue::{Options, Queue};
-use crate::transport::{DeviceType, Interrupt, Status, Transport};
+use crate::transport::{Interrupt, Status, Transport};
 use crate::{Error, MemoryRef};
 
 /// Feature bits of all device types (virtio 1.2, chapter 6).

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::transport::DeviceType;
+use crate::device_type::DeviceType;
 
 /// Reasons why a device can't be started or used any more.
 ///

@@ -15,8 +15,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::device::{self, Device};
+use crate::device_type::DeviceType;
 use crate::queue::DeviceError;
-use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
 mod buffers;

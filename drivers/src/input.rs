@@ -14,8 +14,9 @@ pub use device_types::input::{AbsoluteAxis, Description};
 use device_types::input::{SYN_DROPPED, SYN_REPORT};
 
 use crate::device::{self, Device};
+use crate::device_type::DeviceType;
 use crate::queue::{Buffer, DeviceError, Queue};
-use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef, Region};
 
 const EVENT_QUEUE: u16 = 0;

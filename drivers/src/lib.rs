@@ -26,7 +26,8 @@
 //! #     memory: MemoryRef, access: &dyn ConfigAccess, message: Message,
 //! # ) -> Result<(), drivers::Error> {
 //! use drivers::transport::pci::{Interrupts, PciTransport};
-//! use drivers::transport::{DeviceType, Transport, mmio::MmioTransport};
+//! use drivers::device_type::DeviceType;
+//! use drivers::transport::{Transport, mmio::MmioTransport};
 //!
 //! // PCI: the functions that are there, each with a transport of its own.
 //! for function in drivers::pci::virtio_functions(access) {
@@ -64,6 +65,7 @@ pub mod blk;
 pub mod bochs;
 pub mod console;
 pub mod device;
+pub mod device_type;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

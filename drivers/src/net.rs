@@ -8,8 +8,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::device::{self, Device};
+use crate::device_type::DeviceType;
 use crate::queue::{DeviceError, QueueCounters};
-use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
 mod capabilities;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::Error;
-use crate::transport::DeviceType;
+use crate::device_type::DeviceType;
 
 /// Vendor id of every virtio function (virtio 1.2, 4.1.2).
 const VIRTIO_VENDOR: u16 = 0x1af4;

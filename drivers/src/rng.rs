@@ -3,8 +3,9 @@
 use alloc::boxed::Box;
 
 use crate::device::{self, Device};
+use crate::device_type::DeviceType;
 use crate::queue::{Buffer, DeviceError, Queue};
-use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef, Region};
 
 const REQUEST_QUEUE: u16 = 0;

@@ -1,49 +1,16 @@
 //! The transport between driver and device: registers, status, doorbells, interrupts (virtio 1.2,
 //! chapters 3 and 4).
 
-use core::fmt;
 use core::ptr::NonNull;
 
 use crate::Error;
+use crate::device_type::DeviceType;
 
 pub mod mmio;
 pub mod pci;
 mod shared;
 
 pub use shared::share;
-
-/// Type of a virtio device: its id (virtio 1.2, chapter 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeviceType(pub u32);
-
-impl DeviceType {
-    /// Network card.
-    pub const NET: DeviceType = DeviceType(1);
-    /// Block device.
-    pub const BLOCK: DeviceType = DeviceType(2);
-    /// Console.
-    pub const CONSOLE: DeviceType = DeviceType(3);
-    /// Entropy source.
-    pub const RNG: DeviceType = DeviceType(4);
-    /// Graphics adapter.
-    pub const GPU: DeviceType = DeviceType(16);
-    /// Keyboard, pointer or another input device.
-    pub const INPUT: DeviceType = DeviceType(18);
-}
-
-impl fmt::Display for DeviceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match *self {
-            DeviceType::NET => "network",
-            DeviceType::BLOCK => "block",
-            DeviceType::CONSOLE => "console",
-            DeviceType::RNG => "entropy",
-            DeviceType::GPU => "graphics",
-            DeviceType::INPUT => "input",
-            DeviceType(id) => return write!(f, "virtio type {id}"),
-        })
-    }
-}
 
 bitflags::bitflags! {
     /// The device status field (virtio 1.2, 2.1). Zero resets the device.

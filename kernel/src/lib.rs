@@ -53,6 +53,7 @@ pub mod crash;
 pub mod devices;
 pub mod environment;
 pub mod errno;
+pub mod extension;
 pub mod firmware;
 mod glibc;
 pub mod interrupts;

@@ -10,7 +10,6 @@
 //! at a time; a halt in the middle of a call lets interrupts in.
 
 mod clocks;
-pub mod extension;
 mod mapping;
 mod names;
 pub(crate) mod numbers;
@@ -27,7 +26,7 @@ use crate::errno::Errno;
 use crate::memory::{bytes, bytes_mut, copy_out, store};
 use crate::signals::PID;
 use crate::wait::For;
-use crate::{console, memory, power, random, signals, time, wait};
+use crate::{console, extension, memory, power, random, signals, time, wait};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Answers the system call that saved `call`; the result goes to rax. Pending signals are delivered
@@ -148,18 +147,6 @@ fn exit(status: u8) -> ! {
         ));
     }
     console::drain_with(wait_for_console);
-    power::exit(status)
-}
-
-/// Ends the program with `status` for a signal. Parts that have something to write back do so
-/// first, as for `exit_group`.
-pub fn end(status: u8) -> ! {
-    let mut call = SystemCallFrame {
-        number: n::EXIT_GROUP,
-        rdi: u64::from(status),
-        ..SystemCallFrame::EMPTY
-    };
-    let _ = extension::answer(&mut call);
     power::exit(status)
 }
 

@@ -30,7 +30,7 @@ use transfer::{at, at_or_position, exactly, read, vectors, write};
 
 kernel::system_call_extension!("soil_with_descriptors", answer);
 
-/// The kernel's extension: see `kernel::syscall::extension`.
+/// The kernel's extension: see `kernel::extension`.
 extern "C" fn answer(
     call: &mut SystemCallFrame,
     result: &mut core::result::Result<u64, kernel::errno::Errno>,

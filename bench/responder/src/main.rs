@@ -14,7 +14,8 @@ use alloc::boxed::Box;
 use core::arch::{asm, global_asm};
 use drivers::net::{Net, NetConfig, TxMeta};
 use drivers::transport::mmio::MmioTransport;
-use drivers::transport::{DeviceType, Transport};
+use drivers::device_type::DeviceType;
+use drivers::transport::Transport;
 use memory::MEMORY;
 
 // PVH hands over in 32-bit protected mode without paging. Identity-map 4 GiB with 2 MiB pages,

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::{Blk, BlkConfig, BlkError, Request, SECTOR, SERIAL, feature};
 use crate::Error;
 use crate::device::feature as common;
+use crate::device_type::DeviceType;
 use crate::fake::{Disk, Handle, HostMemory, Liar, Lie, Options, connect};
-use crate::transport::DeviceType;
 
 mod hostile;
 mod wide;

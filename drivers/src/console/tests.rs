@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::{Console, TRANSMIT_LEN};
 use crate::Error;
+use crate::device_type::DeviceType;
 use crate::fake::{Handle, HostMemory, Liar, Lie, Options, Terminal, connect};
-use crate::transport::DeviceType;
 
 fn start(options: Options) -> (Console, Handle<Terminal>) {
     let memory = HostMemory::new();

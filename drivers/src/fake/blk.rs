@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use super::{Backend, DeviceQueue, HostMemory};
 use crate::blk::{SECTOR, SERIAL, feature};
-use crate::transport::DeviceType;
+use crate::device_type::DeviceType;
 
 /// A disk.
 pub struct Disk {

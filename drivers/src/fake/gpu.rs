@@ -5,8 +5,8 @@ use std::vec;
 use std::vec::Vec;
 
 use super::{Backend, DeviceQueue, HostMemory};
+use crate::device_type::DeviceType;
 use crate::gpu::feature;
-use crate::transport::DeviceType;
 
 /// Bytes of the header of a command and of an answer.
 const HEADER: usize = 24;

@@ -5,7 +5,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::{Backend, DeviceQueue, HostMemory};
-use crate::transport::DeviceType;
+use crate::device_type::DeviceType;
 
 /// An input device: by default a keyboard with five keys, two lights, a wheel and a pointer.
 pub struct Keyboard {

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Backend, DeviceQueue, HostMemory};
-use crate::transport::DeviceType;
+use crate::device_type::DeviceType;
 
 /// One thing that a lying device does to one of its queues.
 #[derive(Clone, Debug)]

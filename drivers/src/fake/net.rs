@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use super::{Backend, DeviceQueue, HostMemory};
 use crate::device::feature as common;
+use crate::device_type::DeviceType;
 use crate::net::feature;
-use crate::transport::DeviceType;
 
 /// A card. A frame is its 12-byte header and its bytes.
 pub struct NetDevice {

@@ -5,7 +5,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::{Backend, DeviceQueue, HostMemory};
-use crate::transport::DeviceType;
+use crate::device_type::DeviceType;
 
 /// An entropy source that counts.
 #[derive(Default)]

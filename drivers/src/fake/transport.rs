@@ -9,7 +9,8 @@ use std::vec::Vec;
 use super::{DeviceQueue, HostMemory};
 use crate::Error;
 use crate::device::feature;
-use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
+use crate::device_type::DeviceType;
+use crate::transport::{Interrupt, QueueAddresses, Status, Transport};
 
 /// The behavior of a device.
 pub trait Backend: core::any::Any + Send {

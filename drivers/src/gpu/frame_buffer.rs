@@ -10,8 +10,9 @@ use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, MAX_
 use super::queries::{CONFIG_EVENTS_CLEAR, CONFIG_EVENTS_READ, CONFIG_SCANOUTS, EVENT_DISPLAY};
 use super::{GpuError, Rectangle, SIDE};
 use crate::device::{self, Device};
+use crate::device_type::DeviceType;
 use crate::queue::{Buffer, DeviceError, Queue};
-use crate::transport::{DeviceType, Transport};
+use crate::transport::Transport;
 use crate::{Error, MemoryRef, Region};
 
 /// The most commands in flight: create, attach, copy, show, flush.
@@ -333,9 +334,10 @@ mod tests {
 
     use super::{Error, FrameBuffer, GpuError, Rectangle};
     use crate::device::feature;
+    use crate::device_type::DeviceType;
     use crate::fake::{Adapter, Handle, HostMemory, Liar, Options, connect};
     use crate::gpu::Gpu;
-    use crate::transport::{DeviceType, share};
+    use crate::transport::share;
     use proptest::prelude::*;
 
     const SIZE: (u32, u32) = (64, 48);

@@ -10,10 +10,10 @@ use super::{
     CHECK_AFTER, CURSOR_SIZE, Event, Gpu, GpuError, MAX_PRESENTS, Rectangle, SIDE, feature,
 };
 use crate::Error;
+use crate::device_type::DeviceType;
 use crate::fake::{
     Adapter, Handle, HostMemory, Liar, Lie, Options, Pointer, Screen, connect, edid,
 };
-use crate::transport::DeviceType;
 
 pub mod hostile;
 mod refusals;

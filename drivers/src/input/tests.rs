@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::{ABS, Description, Event, Input, KEY, LED, MAX_GROUP, REL, SYN, SYN_DROPPED};
 use crate::Error;
+use crate::device_type::DeviceType;
 use crate::fake::{Handle, HostMemory, Keyboard, Liar, Lie, Options, connect};
-use crate::transport::DeviceType;
 
 /// `SYN_REPORT`, as the fake sends it and as it is reported.
 const END: (u16, u16, i32) = (SYN, 0, 0);

@@ -7,9 +7,10 @@ use std::vec::Vec;
 
 use super::{Buffer, DeviceError, Full, Options, Queue, passes};
 use crate::device::feature;
+use crate::device_type::DeviceType;
 use crate::fake::{Backend, DeviceQueue, FakeTransport, Handle, HostMemory, connect};
 use crate::fake::{Liar, Options as FakeOptions};
-use crate::transport::{DeviceType, Status, Transport};
+use crate::transport::{Status, Transport};
 use crate::{Memory, MemoryRef, Region};
 
 /// A device that leaves its queue to the test.

@@ -4,8 +4,8 @@ use std::vec::Vec;
 
 use super::{MAX_REQUEST, Rng};
 use crate::Error;
+use crate::device_type::DeviceType;
 use crate::fake::{Entropy, HostMemory, Liar, Lie, Options, connect};
-use crate::transport::DeviceType;
 
 #[test]
 fn random_bytes_arrive_once_and_are_forgotten() {

@@ -9,7 +9,7 @@ use super::{STATE, origin};
 use crate::arch::gates::{Frame, KERNEL_CODE, KERNEL_DATA, SystemCallFrame};
 use crate::errno::Errno;
 use crate::memory::store;
-use crate::{crash, syscall};
+use crate::{crash, extension};
 
 fn name(signal: u64) -> &'static str {
     match signal {
@@ -100,7 +100,7 @@ fn next_handler(resumption: &Resumption) -> Option<Delivery> {
             (DEFAULT, signal @ (3 | 4 | 6 | 7 | 8 | 11)) => {
                 crash::signal(signal, name(signal), *resumption.rip, *resumption.rsp)
             }
-            (DEFAULT, signal) => syscall::end(128 + (signal & 63) as u8),
+            (DEFAULT, signal) => extension::end(128 + (signal & 63) as u8),
             _ => return Some(next),
         }
     }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use drivers::transport::DeviceType;
+use drivers::device_type::DeviceType;
 use kernel::cell::ExclusiveCell;
 use kernel::devices::{Found, find};
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use drivers::blk::{self, Blk, BlkConfig, BlkError, SERIAL};
-use drivers::transport::DeviceType;
+use drivers::device_type::DeviceType;
 use fs::BlockError;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};

@@ -12,8 +12,8 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
+use drivers::device_type::DeviceType;
 use drivers::gpu::{self, Gpu, GpuError, edid};
-use drivers::transport::DeviceType;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};
 use platform::display::{

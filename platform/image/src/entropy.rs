@@ -9,8 +9,8 @@
 use crate::{Image, devices};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, Ordering};
+use drivers::device_type::DeviceType;
 use drivers::rng::Rng as EntropyDevice;
-use drivers::transport::DeviceType;
 use generator::{Generator, SEED, Want, Watch};
 use kernel::cell::ExclusiveCell;
 use kernel::devices::MEMORY;

@@ -82,8 +82,7 @@ impl File for Regular {
             libc::SEEK_SET | libc::SEEK_CUR | libc::SEEK_END => seek(offset as Int, whence)?,
             libc::SEEK_DATA | libc::SEEK_HOLE => {
                 let hole = whence == libc::SEEK_HOLE;
-                let next =
-                    block(|rt, token| files::next(rt, fd, offset as Int, hole, token))?;
+                let next = block(|rt, token| files::next(rt, fd, offset as Int, hole, token))?;
                 let found = next.checked_sub(1).ok_or(libc::ENXIO)?;
                 seek(found as Int, libc::SEEK_SET)?
             }

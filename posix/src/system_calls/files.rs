@@ -30,7 +30,7 @@ core::arch::global_asm!(
     sym volumes::tree,
 );
 
-/// The kernel's extension: see `kernel::syscall::extension`.
+/// The kernel's extension: see `kernel::extension`.
 extern "C" fn answer(
     call: &mut SystemCallFrame,
     result: &mut core::result::Result<u64, kernel::errno::Errno>,

@@ -20,7 +20,7 @@ use kernel::arch::gates::SystemCallFrame;
 
 kernel::system_call_extension!("soil_with_sockets", answer);
 
-/// The kernel's extension: see `kernel::syscall::extension`.
+/// The kernel's extension: see `kernel::extension`.
 extern "C" fn answer(
     call: &mut SystemCallFrame,
     result: &mut core::result::Result<u64, kernel::errno::Errno>,

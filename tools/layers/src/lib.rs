@@ -46,15 +46,12 @@ pub fn check(root: &str, folder: &str, layers: Layers<'_>) -> usize {
             else {
                 continue;
             };
-            match layer(other) {
-                Some(layer) => {
-                    checked += 1;
-                    if layer >= own {
-                        wrong.insert(format!("{module} imports {other} ({})", path.join("::")));
-                    }
+            // One in no layer is an item of the parent itself.
+            if let Some(layer) = layer(other) {
+                checked += 1;
+                if layer >= own {
+                    wrong.insert(format!("{module} imports {other} ({})", path.join("::")));
                 }
-                // An item of the parent itself, or of another crate's root.
-                None => {}
             }
         }
     }

@@ -10,10 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{PIECE, options};
+use crate::device_type::DeviceType;
 use crate::fake::HostMemory;
 use crate::memory::Access;
 use crate::queue::{Buffer, Queue, passes};
-use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
+use crate::transport::{Interrupt, QueueAddresses, Status, Transport};
 use crate::{Error, Region};
 
 const SIZE: u16 = 4;

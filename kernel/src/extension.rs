@@ -5,6 +5,10 @@
 
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
+use crate::power;
+
+/// The number of `exit_group`.
+const EXIT_GROUP: u64 = 231;
 
 /// Answers the system call that saved the frame, or returns `None` for one that isn't its own.
 pub type Extension = extern "C" fn(&mut SystemCallFrame, &mut Result<u64, Errno>) -> bool;
@@ -33,7 +37,7 @@ macro_rules! system_call_extension {
 }
 
 /// The answer of the first extension that has one.
-pub(super) fn answer(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
+pub(crate) fn answer(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
     let (start, end) = (
         &raw const soil_extensions_start,
         &raw const soil_extensions_end,
@@ -47,4 +51,16 @@ pub(super) fn answer(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
         .iter()
         .any(|extension| extension(call, &mut result))
         .then_some(result)
+}
+
+/// Ends the program with `status` for a signal. Parts that have something to write back do so
+/// first, as for `exit_group`.
+pub fn end(status: u8) -> ! {
+    let mut call = SystemCallFrame {
+        number: EXIT_GROUP,
+        rdi: u64::from(status),
+        ..SystemCallFrame::EMPTY
+    };
+    let _ = answer(&mut call);
+    power::exit(status)
 }

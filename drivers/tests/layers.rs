@@ -1,0 +1,17 @@
+//! The layers of the crate: a module imports from lower layers only.
+
+use layers::{Layers, check};
+
+#[test]
+fn modules_import_from_lower_layers_only() {
+    let layers: Layers<'_> = &[
+        &["device_type", "memory"],
+        &["error", "pci"],
+        &["transport"],
+        &["queue"],
+        &["device"],
+        &["blk", "console", "gpu", "input", "net", "rng"],
+        &["bochs", "fake"],
+    ];
+    check(env!("CARGO_MANIFEST_DIR"), "src", layers);
+}

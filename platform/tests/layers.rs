@@ -1,0 +1,9 @@
+//! The layers of the crate: a module imports from lower layers only.
+
+use layers::{Layers, check};
+
+#[test]
+fn modules_import_from_lower_layers_only() {
+    let layers: Layers<'_> = &[&["error", "volume"], &["disk", "display", "input", "link"]];
+    check(env!("CARGO_MANIFEST_DIR"), "src", layers);
+}
