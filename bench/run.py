@@ -182,6 +182,8 @@ def main():
             result |= {"group": name, "date": today}
             results.append(result)
             print("\n".join(measure.table([result])[2:]), flush=True)
+        # After each group: a run that is interrupted keeps what it has measured.
+        write(merged(stored(), results, asked, False, today), options.machine)
     print(start.summary(), flush=True)
     results = merged(stored(), results, asked, not options.only, today)
     write(results, options.machine)

@@ -29,10 +29,11 @@ mod frame_buffer;
 mod presents;
 mod protocol;
 mod queries;
+mod resource;
 mod scanout;
 
+use buffers::Buffer;
 pub use buffers::SIDE;
-use buffers::{Buffer, Host};
 use control::{Answer, Control, Purpose, What};
 use cursor::{Cursor, CursorQueue};
 pub use cursor::{Image, SIZE as CURSOR_SIZE};
@@ -41,6 +42,7 @@ pub use frame_buffer::FrameBuffer;
 pub use presents::MAX_PRESENTS;
 use protocol::{Command, Kind, MAX_SCANOUTS, Refusal};
 use queries::{CHECK_AFTER, CONFIG_SCANOUTS, Query};
+use resource::Host;
 use scanout::{Present, Scanout, Shown};
 
 /// Feature bits of graphics adapters (virtio 1.2, 5.7.3) that the driver uses.

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use super::control::{Purpose, What};
 use super::protocol::{Command, Refusal};
+use super::resource::Host;
 use super::scanout::Shown;
 use super::{Gpu, GpuError, Rectangle, feature};
 use crate::Region;
@@ -14,32 +15,6 @@ pub const SIDE: core::ops::RangeInclusive<u32> = 16..=8192;
 
 /// Bytes of a page. Hosts map blobs by whole pages (Linux' udmabuf refuses others).
 const PAGE: usize = 4096;
-
-/// The state of a resource on the host, once all commands in flight are done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Host {
-    #[default]
-    Nothing,
-    /// A resource that is the guest's memory.
-    Blob,
-    /// A resource for copies, without memory to copy from.
-    Created,
-    /// The same with its memory attached.
-    Attached,
-    /// The same, copied completely once.
-    Copied,
-}
-
-impl Host {
-    /// The state after a command was refused.
-    pub fn without(self, what: What) -> Host {
-        self.min(match what {
-            What::Create => Host::Nothing,
-            What::Attach => Host::Created,
-            _ => Host::Attached,
-        })
-    }
-}
 
 /// A frame buffer.
 pub struct Buffer {

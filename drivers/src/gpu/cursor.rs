@@ -7,9 +7,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::buffers::Host;
 use super::control::What;
 use super::protocol::{Command, MAX_SCANOUTS, Position, Refusal};
+use super::resource::Host;
 use super::{Gpu, GpuError, Rectangle};
 use crate::device::Device;
 use crate::queue::{Buffer, DeviceError, Queue};

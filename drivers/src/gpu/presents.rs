@@ -1,9 +1,10 @@
 //! Presents: a frame buffer's damage goes to the host, and a scan-out shows it.
 
-use super::buffers::{Buffer, Host};
+use super::buffers::Buffer;
 use super::control::What;
 use super::damage::{MAX_RECTANGLES, merge};
 use super::protocol::Command;
+use super::resource::Host;
 use super::scanout::{Present, Shown};
 use super::{Event, Gpu, GpuError, Rectangle};
 

@@ -6,6 +6,7 @@
 //! Source: unix(7); Linux's `net/unix/af_unix.c`.
 
 mod bindings;
+mod held;
 mod in_flight;
 mod queue;
 #[cfg(test)]
@@ -40,7 +41,7 @@ pub struct Unix(Arc<Inner>);
 struct Inner {
     /// `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`.
     kind: i32,
-    /// See [`in_flight`].
+    /// Its index in [`held::SOCKETS`].
     in_flight: AtomicUsize,
     /// Used inside a call of the runtime; no two at a time.
     state: Mutex<State>,
@@ -91,7 +92,7 @@ impl Inner {
     fn new(kind: i32) -> Arc<Inner> {
         Arc::new(Inner {
             kind,
-            in_flight: AtomicUsize::new(in_flight::NOWHERE),
+            in_flight: AtomicUsize::new(held::NOWHERE),
             state: Mutex::new(State {
                 bound: None,
                 peer: None,

@@ -12,136 +12,15 @@
 //!
 //! Source: Linux's `net/unix/garbage.c`.
 
-use super::super::Rights;
+use super::Inner;
+use super::held::{COUNT, DISCARDED, Entry, NOWHERE, SOCKETS, index_of, unix};
 use super::queue::Queue;
-use super::{Inner, Unix};
 use crate::errors::{Errno, Result};
-use crate::file::Description;
 use crate::process;
-use crate::sockets::SocketFile;
 use crate::wait::blocking;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use spin::Mutex;
-
-/// A socket that messages hold.
-struct Entry {
-    socket: Arc<Inner>,
-    description: Weak<Description>,
-    /// Number of references to the description that are messages'.
-    held: usize,
-    /// How many of them are in queues of sockets that only messages hold.
-    within: usize,
-    /// Something but such sockets leads to it.
-    is_reachable: bool,
-}
-
-/// The sockets that messages hold. Used inside calls of the runtime, before the states of sockets
-/// or within them: no two calls at a time.
-static SOCKETS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
-/// Number of descriptions that messages hold.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// Descriptions of messages that were given up, to be closed outside of the runtime.
-static DISCARDED: Mutex<Rights> = Mutex::new(Rights::new());
-
-/// The index in [`SOCKETS`] of a socket that no message holds.
-pub const NOWHERE: usize = usize::MAX;
-
-/// The index of a socket in [`SOCKETS`].
-fn index_of(socket: &Inner) -> usize {
-    socket.in_flight.load(Ordering::Relaxed)
-}
-
-/// The Unix-domain socket of a description.
-fn unix(description: &Description) -> Option<&Arc<Inner>> {
-    let SocketFile(socket) = description.downcast()?;
-    let socket: &dyn Any = &**socket;
-    socket.downcast_ref().map(|Unix(inner)| inner)
-}
-
-/// Descriptions of a message. Those that aren't taken are closed by [`close_discarded`].
-pub struct Held(Rights);
-
-impl Held {
-    /// Takes the rights over, inside a call of the runtime. [`libc::ENOMEM`].
-    pub fn new(rights: &mut Rights) -> Result<Held> {
-        if !rights.is_empty() {
-            let mut sockets = SOCKETS.lock();
-            sockets
-                .try_reserve(rights.len())
-                .map_err(|_| libc::ENOMEM)?;
-            COUNT.fetch_add(rights.len(), Ordering::Relaxed);
-            for description in &*rights {
-                if let Some(socket) = unix(description) {
-                    add(&mut sockets, description, socket);
-                }
-            }
-        }
-        Ok(Held(core::mem::take(rights)))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Description>> {
-        self.0.iter()
-    }
-
-    /// Adds them to `rights`.
-    pub fn take(&mut self, rights: &mut Rights) {
-        if !self.is_empty() {
-            let mut sockets = SOCKETS.lock();
-            COUNT.fetch_sub(self.0.len(), Ordering::Relaxed);
-            for socket in self.0.iter().filter_map(|description| unix(description)) {
-                remove(&mut sockets, socket);
-            }
-            rights.append(&mut self.0);
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if !self.is_empty() {
-            self.take(&mut DISCARDED.lock());
-        }
-    }
-}
-
-/// Counts a message's reference; there is room for an entry.
-fn add(sockets: &mut Vec<Entry>, description: &Arc<Description>, socket: &Arc<Inner>) {
-    if let Some(entry) = sockets.get_mut(index_of(socket)) {
-        entry.held += 1;
-        return;
-    }
-    socket.in_flight.store(sockets.len(), Ordering::Relaxed);
-    sockets.push(Entry {
-        socket: Arc::clone(socket),
-        description: Arc::downgrade(description),
-        held: 1,
-        within: 0,
-        is_reachable: false,
-    });
-}
-
-/// Takes a message's reference away.
-fn remove(sockets: &mut Vec<Entry>, socket: &Inner) {
-    let index = index_of(socket);
-    let Some(entry) = sockets.get_mut(index) else {
-        return;
-    };
-    entry.held -= 1;
-    if entry.held == 0 {
-        socket.in_flight.store(NOWHERE, Ordering::Relaxed);
-        sockets.swap_remove(index);
-        if let Some(moved) = sockets.get(index) {
-            moved.socket.in_flight.store(index, Ordering::Relaxed);
-        }
-    }
-}
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Calls `f` with the queue of a socket, and with those of connections that it hasn't accepted.
 fn each_queue(socket: &Inner, mut f: impl FnMut(&mut Queue)) {

@@ -2,7 +2,7 @@
 
 use super::super::options::fill;
 use super::super::{Received, Rights};
-use super::in_flight::Held;
+use super::held::Held;
 use crate::errors::Result;
 use crate::file::Description;
 use crate::sockets::address::Name;

@@ -1,0 +1,29 @@
+//! What a host has of a resource.
+
+use super::control::What;
+
+/// The state of a resource on the host, once all commands in flight are done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Host {
+    #[default]
+    Nothing,
+    /// A resource that is the guest's memory.
+    Blob,
+    /// A resource for copies, without memory to copy from.
+    Created,
+    /// The same with its memory attached.
+    Attached,
+    /// The same, copied completely once.
+    Copied,
+}
+
+impl Host {
+    /// The state after a command was refused.
+    pub fn without(self, what: What) -> Host {
+        self.min(match what {
+            What::Create => Host::Nothing,
+            What::Attach => Host::Created,
+            _ => Host::Attached,
+        })
+    }
+}
