@@ -28,9 +28,10 @@
 //! ([`file::File`]), whose kind it doesn't know. `tests/layers.rs` holds the layers.
 //!
 //! # Parts
-//! An image has the descriptors, the console and `poll` always. The kinds in `files` beside the
-//! console, the tree and the sockets are parts that the link driver asks for
-//! (`system_calls/files.rs`, `system_calls/sockets.rs`): what opens a kind brings it.
+//! An image has the descriptors, the console and paths of devices always. The kinds in `files`, the
+//! tree, `poll` and the sockets are parts that the link driver asks for (`system_calls/files.rs`,
+//! `system_calls/sockets.rs`): what opens a kind brings it. `poll` waits by the reactor, which is 15
+//! KB of an image.
 //!
 //! # Contexts
 //! Operations run in system calls: one at a time, with interrupts disabled. A wait for a disk or a

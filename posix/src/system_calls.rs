@@ -1,8 +1,8 @@
 //! Linux's system calls on descriptors and paths: arguments from registers and the program's
 //! memory, results to both. One table for each part of images:
 //!
-//! - this one, which every image has: descriptors, the console, `poll`, and paths of devices,
-//! - `files`: what makes and changes names, files, pipes, timers and the like,
+//! - this one, which every image has: descriptors, the console, and paths of devices,
+//! - `files`: what makes and changes names, files, pipes, timers and the like, and `poll`,
 //! - `sockets`.
 //!
 //! Calls that no table has are the kernel's.
