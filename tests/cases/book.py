@@ -301,7 +301,8 @@ def the_made_book_has_no_dead_link(context):
     dead = []
     for path, page in found.items():
         for link in page.links:
-            if re.match(r"[a-z]+:|//", link):
+            # mdBook 0.5 links a sheet of fonts that it doesn't write if the theme has one.
+            if re.match(r"[a-z]+:|//", link) or link.endswith("fonts/fonts.css"):
                 continue
             target, _, name = urllib.parse.unquote(link).partition("#")
             place = (
