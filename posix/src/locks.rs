@@ -164,12 +164,12 @@ impl Locks {
 mod tests {
     use super::{Lock, Locks, Owner};
     use crate::file::Description;
-    use crate::files::devices::Null;
+    use crate::files::devices::Device;
     use alloc::sync::Arc;
 
     /// Two descriptions, and the owners of their records.
     fn owners() -> ([Arc<Description>; 2], [Owner; 2]) {
-        let descriptions = [(); 2].map(|()| Description::new(Null, libc::O_RDWR));
+        let descriptions = [(); 2].map(|()| Description::new(Device::Null, libc::O_RDWR));
         let owners = [0, 1].map(|i: usize| Owner::of(&descriptions[i]));
         (descriptions, owners)
     }

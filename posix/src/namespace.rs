@@ -11,7 +11,7 @@ mod zone;
 use crate::console::Console;
 use crate::errors::Result;
 use crate::file::Description;
-use crate::files::devices::{Null, Random, Zero};
+use crate::files::devices;
 use crate::process;
 use crate::stat::{self, Stat};
 use alloc::string::{String, ToString};
@@ -137,12 +137,8 @@ pub fn real(path: &str) -> Result<String> {
 pub enum Device {
     /// A standard stream, or the console.
     Console(Console),
-    /// See [`Null`].
-    Null,
-    /// See [`Zero`].
-    Zero,
-    /// See [`Random`].
-    Random,
+    /// One without hardware.
+    Other(devices::Device),
 }
 
 /// The devices by their names.
@@ -151,10 +147,10 @@ pub const DEVICES: [(&str, Device); 8] = [
     ("stdout", Device::Console(Console::Output)),
     ("stderr", Device::Console(Console::Error)),
     ("tty", Device::Console(Console::Terminal)),
-    ("null", Device::Null),
-    ("zero", Device::Zero),
-    ("random", Device::Random),
-    ("urandom", Device::Random),
+    ("null", Device::Other(devices::Device::Null)),
+    ("zero", Device::Other(devices::Device::Zero)),
+    ("random", Device::Other(devices::Device::Random)),
+    ("urandom", Device::Other(devices::Device::Random)),
 ];
 
 impl Device {
@@ -167,9 +163,7 @@ impl Device {
         }
         Ok(match self {
             Device::Console(console) => Description::new(console, flags),
-            Device::Null => Description::new(Null, flags),
-            Device::Zero => Description::new(Zero, flags),
-            Device::Random => Description::new(Random, flags),
+            Device::Other(device) => Description::new(device, flags),
         })
     }
 }

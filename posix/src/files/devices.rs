@@ -5,14 +5,16 @@ use crate::file::{File, Offset};
 use crate::stat::Stat;
 use alloc::string::String;
 
-/// Takes everything, and is at its end.
-pub struct Null;
-
-/// Takes everything, and gives zeros.
-pub struct Zero;
-
-/// Takes everything, and gives random bytes.
-pub struct Random;
+/// A device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// Takes everything, and is at its end.
+    Null,
+    /// Takes everything, and gives zeros.
+    Zero,
+    /// Takes everything, and gives random bytes.
+    Random,
+}
 
 /// The kernel's function: an image has a driver of entropy devices only if its program asks for
 /// random numbers.
@@ -24,48 +26,27 @@ fn fill(into: &mut [u8]) -> bool {
     <resources::current::Current as platform::Entropy>::random(into).is_ok()
 }
 
-/// Attributes of a character device.
-fn stat() -> Result<Stat> {
-    Ok(Stat::special(libc::S_IFCHR, 0o666, 1))
-}
-
-impl File for Null {
+impl File for Device {
     fn stat(&self) -> Result<Stat> {
-        stat()
+        Ok(Stat::special(libc::S_IFCHR, 0o666, 1))
     }
 
     fn name(&self) -> String {
-        "/dev/null".into()
-    }
-
-    fn read(&self, _: &mut [u8], _: Offset, _: i32) -> Result<usize> {
-        Ok(0)
-    }
-
-    fn write(&self, from: &[u8], _: Offset, _: i32) -> Result<usize> {
-        Ok(from.len())
-    }
-
-    fn seek(&self, _: i64, _: i32) -> Result<u64> {
-        Ok(0)
-    }
-
-    fn can_poll(&self) -> bool {
-        false
-    }
-}
-
-impl File for Zero {
-    fn stat(&self) -> Result<Stat> {
-        stat()
-    }
-
-    fn name(&self) -> String {
-        "/dev/zero".into()
+        let name = match self {
+            Device::Null => "/dev/null",
+            Device::Zero => "/dev/zero",
+            Device::Random => "/dev/urandom",
+        };
+        name.into()
     }
 
     fn read(&self, into: &mut [u8], _: Offset, _: i32) -> Result<usize> {
-        into.fill(0);
+        match self {
+            Device::Null => return Ok(0),
+            Device::Zero => into.fill(0),
+            Device::Random if fill(into) => {}
+            Device::Random => return Err(libc::EIO),
+        }
         Ok(into.len())
     }
 
@@ -77,32 +58,8 @@ impl File for Zero {
         Ok(0)
     }
 
+    /// As on Linux, of random bytes only.
     fn can_poll(&self) -> bool {
-        false
-    }
-}
-
-impl File for Random {
-    fn stat(&self) -> Result<Stat> {
-        stat()
-    }
-
-    fn name(&self) -> String {
-        "/dev/urandom".into()
-    }
-
-    fn read(&self, into: &mut [u8], _: Offset, _: i32) -> Result<usize> {
-        match fill(into) {
-            true => Ok(into.len()),
-            false => Err(libc::EIO),
-        }
-    }
-
-    fn write(&self, from: &[u8], _: Offset, _: i32) -> Result<usize> {
-        Ok(from.len())
-    }
-
-    fn seek(&self, _: i64, _: i32) -> Result<u64> {
-        Ok(0)
+        *self == Device::Random
     }
 }
