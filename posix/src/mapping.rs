@@ -213,16 +213,16 @@ pub fn flush(file: Option<FileId>) -> Result<()> {
 }
 
 /// Puts `len` bytes that were written to a file before `end` into its shared mappings.
-pub fn refresh(file: &dyn File, end: u64, len: u64) -> Result<()> {
+pub fn refresh(file: Option<FileId>, end: u64, len: u64) -> Result<()> {
     let written = end.saturating_sub(len)..end;
-    let id = file.id()?;
-    for part in parts(|shared| shared.part(&ALL).filter(|it| Some(it.file) == id)) {
+    for part in parts(|shared| shared.part(&ALL).filter(|it| Some(it.file) == file)) {
         let behind = part.offset + (part.range.end - part.range.start);
         let from = written.start.max(part.offset);
         let to = written.end.min(behind);
         if from < to {
             let start = part.range.start + (from - part.offset);
-            fill(file, start, to - from, from)?;
+            // By the mapping's descriptor: the one that wrote may have no right to read.
+            fill(part.description.file(), start, to - from, from)?;
         }
     }
     Ok(())

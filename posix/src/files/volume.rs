@@ -147,7 +147,7 @@ impl File for Regular {
 
     #[cfg(feature = "image")]
     fn refresh_mappings(&self, end: u64, len: u64) -> Result<()> {
-        mapping::refresh(self, end, len)
+        mapping::refresh(self.id()?, end, len)
     }
 
     fn set_append(&self, append: bool) -> Result<()> {

@@ -280,6 +280,13 @@ let descriptors () =
           (* Written by the program's end. *)
           map.{3} <- 'd';
           Printf.sprintf "%d %c%c %c%c" (String.length text) text.[0] text.[4999] map.{1} map.{2}));
+  (* The mapping is brought up to date by a descriptor that can't read. *)
+  check "mapped, and written without reading" (fun () ->
+      with_fd "half" [ O_RDWR; O_CREAT; O_TRUNC ] (fun fd ->
+          let map = Unix.map_file fd Bigarray.char Bigarray.c_layout true [| 4 |] in
+          let map = Bigarray.array1_of_genarray map in
+          let written = with_fd "half" [ O_WRONLY ] (fun fd -> Unix.write_substring fd "ab" 0 2) in
+          Printf.sprintf "%d %c%c" written map.{0} map.{1}));
   check "isatty" (fun () -> reading (fun fd -> string_of_bool (Unix.isatty fd)));
   check "select" (fun () ->
       reading (fun fd ->
