@@ -1,8 +1,7 @@
 //! The state of the one process, as Linux's `task_struct` has it: its descriptors, locks, current
 //! directory, limits. One owner, one lock.
 //!
-//! The lock is held for the moment of one look or change. No file is read, closed or dropped under
-//! it.
+//! The lock is held for one lookup or change. No file is read, closed or dropped under it.
 
 use crate::console::Console;
 use crate::errors::Result;
@@ -22,7 +21,7 @@ pub type Limit = [u64; 2];
 /// Resources that have limits (`RLIMIT_NLIMITS`).
 const RESOURCES: usize = 16;
 
-/// What the process is made of.
+/// The state of the process.
 pub struct Process {
     /// Its descriptors, in the beginning the three standard streams.
     pub table: Table,

@@ -92,5 +92,5 @@ and none =
     locals = [];
   }
 
-(* The fiber of a slot whose fiber was abandoned: its completion wakes nobody. *)
+(* The fiber of a slot whose fiber was abandoned: its completion wakes no other. *)
 let gone = { none with body = no_body }

@@ -1,4 +1,4 @@
-(* Slots. A token is the index of a slot. Slot 0 is nobody's: its completion is the machine's
+(* Slots. A token is the index of a slot. Slot 0 is no fiber's: its completion is the machine's
    request to stop. The free slots are a list, linked by their indices; the last one's is the first
    index past the table, which grows when it is reached.
 

@@ -27,7 +27,7 @@ val free : t -> slot -> unit
 (** [free t slot] gives [slot] back: its completion has been seen, or will never come. *)
 
 val abandon : slot -> unit
-(** [abandon slot] makes the completion of [slot] wake nobody. The slot remains taken until it
+(** [abandon slot] makes the completion of [slot] wake no fiber. The slot remains taken until it
     comes. *)
 
 val abandon_all : t -> unit
