@@ -14,8 +14,8 @@
    last. They enter the heap of timers only when it waits, because most are taken back before.
 
    Runs. [run] is the run that the fiber was started in. A run that fails leaves its fibers where
-   they are, in queues of the program perhaps, where a later run finds them. They are over: nobody
-   resumes them.
+   they are, in queues of the program perhaps, where a later run finds them. They are over
+   and never resumed.
 
    Context. [context] is the innermost that the fiber has entered. No two fibers are in the same. *)
 

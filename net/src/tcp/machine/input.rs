@@ -433,7 +433,7 @@ impl Machine {
         if self.orphan && len > 0 {
             self.unread_at_close = true;
             if self.fin_acknowledged() {
-                // RFC 9293, 3.10.4 and RFC 2525, 2.17: nobody will read it.
+                // RFC 9293, 3.10.4 and RFC 2525, 2.17: no reader is left.
                 self.due |= due::RESET;
                 return self.end(budget, Some(Error::ConnectionAborted));
             }
