@@ -52,16 +52,16 @@ pub struct Mounts<V> {
 
 impl<V> Default for Mounts<V> {
     fn default() -> Self {
-        Self {
-            entries: Vec::new(),
-        }
+        Self::new()
     }
 }
 
 impl<V> Mounts<V> {
     /// Creates an empty table.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
     }
 
     /// Mounts `volume` at `point`. Fails with [`Error::Exists`] when something is mounted at that

@@ -48,7 +48,6 @@ pub mod system_descriptors;
 pub mod tls;
 pub mod types;
 
-use alloc::vec::Vec;
 use platform::Memory;
 use platform::error::Failure;
 
@@ -74,12 +73,8 @@ pub struct Resources {
     displays: Option<&'static mut displays::Displays>,
     /// Keyboards, pointers and others.
     inputs: Option<&'static mut inputs::Inputs>,
-    /// Volumes and open files.
-    files: Option<&'static mut files::Files>,
-    /// The file-system drivers that the program has.
-    file_systems: Vec<files::drivers::FileSystem>,
-    /// Files that are part of the program.
-    embedded: files::embedded::Embedded,
+    /// Volumes and open files: empty until their first use.
+    files: files::Files,
 }
 
 impl reactor::Resources for Resources {
@@ -94,9 +89,7 @@ impl reactor::Resources for Resources {
         blocks: slab::Slab::new(),
         displays: None,
         inputs: None,
-        files: None,
-        file_systems: Vec::new(),
-        embedded: files::embedded::Embedded::new(),
+        files: files::Files::EMPTY,
     };
 
     fn start() -> Result<(), Failure> {

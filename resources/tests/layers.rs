@@ -17,20 +17,25 @@ fn modules_import_from_lower_layers_only() {
 }
 
 #[test]
-fn the_steps_of_an_operation_on_files_import_from_lower_layers_only() {
-    let layers: Layers<'_> = &[
-        &["drivers", "request"],
-        &["options", "resolution", "specification", "worker"],
-        &["cache", "job"],
-        &["lease", "open_files", "schedule"],
+fn the_rooms_of_the_files_import_from_lower_layers_only() {
+    let rooms: Layers<'_> = &[
+        &["records"],
+        &["leases", "open_files"],
         &["volume"],
-        &["embedded", "mounts", "opening"],
-        &["resolve"],
-        &["answer"],
-        &["execute"],
-        &["open", "paths", "volumes"],
+        &["namespace"],
+        &["engine"],
+        &["calls"],
     ];
-    check(env!("CARGO_MANIFEST_DIR"), "src/files", layers);
+    check(env!("CARGO_MANIFEST_DIR"), "src/files", rooms);
+    let volume: Layers<'_> = &[
+        &["drivers", "job"],
+        &["fiber", "options", "specification"],
+        &["schedule"],
+        &["attach", "embedded", "statistics"],
+    ];
+    check(env!("CARGO_MANIFEST_DIR"), "src/files/volume", volume);
+    let calls: Layers<'_> = &[&["descriptors"], &["leases", "paths", "volumes"]];
+    check(env!("CARGO_MANIFEST_DIR"), "src/files/calls", calls);
 }
 
 #[test]

@@ -1,21 +1,43 @@
 //! The table of open files and directories: what their descriptors stand for.
 
-use super::job::{OpenId, Output};
-use super::request::{Request, pack};
-use crate::Operations;
-use crate::Runtime;
+use super::records::pack;
 use crate::types::Piece;
-use crate::types::constants::{KIND_DIRECTORY, KIND_FILE};
 use ::fs::{Cursor, FileId, Kind};
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 use platform::error::Error;
-use reactor::table::{cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use slab::Slab;
 
-/// The offset of a write that goes to the end, see [`Request::Write`].
-pub const APPEND: u64 = u64::MAX;
+/// An open file or directory. The serial number tells it from a later one with the same key: a job
+/// may end after its descriptor was closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OpenId {
+    /// The key in the table of open files.
+    pub key: u32,
+    /// No other open file ever has it.
+    serial: u64,
+}
+
+/// Where a transfer or a listing begins.
+#[derive(Clone, Copy)]
+pub enum Offset {
+    /// At this byte, or at this cursor of a directory.
+    At(u64),
+    /// At the position that the open file has when the job begins.
+    Position(OpenId),
+    /// At the end: a write appends.
+    End,
+}
+
+/// How far an open file or directory has been read.
+#[derive(Clone, Copy)]
+pub enum Position {
+    /// The next byte of a file, or the next cursor of a directory on its volume.
+    At(u64),
+    /// The volume's directory has been listed to its end, and so many names of what is mounted in
+    /// it have been given.
+    Mounted(usize),
+}
 
 /// The open file or directory of a descriptor.
 pub struct OpenFile {
@@ -26,27 +48,8 @@ pub struct OpenFile {
     pub names: Rc<[String]>,
     /// Writes go to the end.
     pub append: bool,
-    /// Bytes, the cursor of a directory, or at its end the number of names given.
-    pub position: u64,
-    /// The volume's directory has been listed to its end.
-    ended: bool,
+    position: Position,
 }
-
-/// The operations of a file's descriptor.
-pub static FILE: Operations = Operations {
-    kind: KIND_FILE,
-    read: cannot_read,
-    write: cannot_write,
-    ready: cannot_park,
-    shutdown: cannot_shut_down,
-    close: super::close,
-};
-
-/// Those of a directory's.
-pub static DIRECTORY: Operations = Operations {
-    kind: KIND_DIRECTORY,
-    ..FILE
-};
 
 /// All that are open.
 pub struct OpenFiles {
@@ -63,6 +66,29 @@ impl OpenFiles {
         }
     }
 
+    /// Adds a file or directory of `on` a volume, or a directory that has nothing but mount points;
+    /// its key.
+    pub fn insert(
+        &mut self,
+        on: Option<(usize, FileId)>,
+        names: Rc<[String]>,
+        append: bool,
+    ) -> u32 {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let key = self.files.insert(OpenFile {
+            serial,
+            on,
+            names,
+            append,
+            position: match on {
+                Some(_) => Position::At(0),
+                None => Position::Mounted(0),
+            },
+        });
+        key as u32
+    }
+
     /// Whether anything on a volume is open.
     pub fn is_used(&self, volume: usize) -> bool {
         let mut files = self.files.iter();
@@ -77,7 +103,7 @@ impl OpenFiles {
     }
 
     /// The file, if it is still open.
-    pub fn get(&mut self, id: OpenId) -> Option<&mut OpenFile> {
+    fn get(&mut self, id: OpenId) -> Option<&mut OpenFile> {
         let file = self.files.get_mut(id.key as usize);
         file.filter(|file| file.serial == id.serial)
     }
@@ -87,100 +113,71 @@ impl OpenFiles {
         self.files.try_remove(key as usize)
     }
 
-    /// Puts the file's position into a request that begins there; called when its job starts.
-    pub fn positioned(&mut self, request: Request, output: Output) -> Request {
-        let (Output::Position(id) | Output::Entries(id, _)) = output else {
-            return request;
-        };
-        let Some(file) = self.get(id) else {
-            return request;
-        };
-        match request {
-            Request::Read(id, _, into) => Request::Read(id, file.position, into),
-            Request::Write(id, offset, from) if offset != APPEND => {
-                Request::Write(id, file.position, from)
-            }
-            // There is nothing more to be listed: a job that gives 0.
-            Request::List(..) if file.ended => Request::Mount,
-            Request::List(id, _, into, without) => Request::List(id, file.position, into, without),
-            request => request,
+    /// The position of a file, in bytes.
+    pub fn position(&mut self, id: OpenId) -> u64 {
+        match self.get(id).map(|file| file.position) {
+            Some(Position::At(position)) => position,
+            Some(Position::Mounted(_)) | None => 0,
         }
     }
 
-    /// Moves the position on, if the file is still open.
-    pub fn advance(&mut self, id: OpenId, n: u64) {
-        if let Some(file) = self.get(id) {
-            file.position = file.position.saturating_add(n);
+    /// Makes a position the offset that it is now, if the file is still open; called when the job
+    /// begins.
+    pub fn resolve(&mut self, offset: &mut Offset) {
+        if let Offset::Position(id) = *offset
+            && let Some(file) = self.get(id)
+        {
+            *offset = match file.position {
+                Position::At(position) => Offset::At(position),
+                Position::Mounted(_) => Offset::End,
+            };
         }
     }
 
     /// Sets the position, if the file is still open.
     pub fn set_position(&mut self, id: OpenId, position: u64) {
         if let Some(file) = self.get(id) {
-            file.position = position;
+            file.position = Position::At(position);
         }
     }
 
-    /// Notes where a listing goes on, or that it has ended.
+    /// Notes where a listing continues: at a cursor of the volume's directory, or with what is
+    /// mounted in it.
     pub fn set_cursor(&mut self, id: OpenId, next: Option<Cursor>) {
         if let Some(file) = self.get(id) {
-            file.position = next.unwrap_or(0);
-            file.ended = next.is_none();
+            file.position = match (next, file.position) {
+                (Some(cursor), _) => Position::At(cursor),
+                (None, Position::At(_)) => Position::Mounted(0),
+                (None, mounted) => mounted,
+            };
         }
     }
 
     /// Packs what is mounted in a directory, once the volume's own entries have been listed; the
     /// bytes. The operation that the memory belongs to has not completed.
     pub fn list_mounted(&mut self, id: OpenId, into: Piece) -> Result<usize, Error> {
-        let Some(file) = self.get(id).filter(|file| file.ended) else {
+        let Some(file) = self.get(id) else {
+            return Ok(0);
+        };
+        let Position::Mounted(given) = file.position else {
             return Ok(0);
         };
         // SAFETY: the operation that the piece belongs to has not completed.
         let into = unsafe { into.as_mut_slice() };
-        let mut packed = 0;
-        let given = usize::try_from(file.position).unwrap_or(usize::MAX);
+        let (mut packed, mut next) = (0, given);
         for name in file.names.iter().skip(given) {
             let room = into.get_mut(packed..).unwrap_or_default();
             let Some(n) = pack(room, name, Kind::Directory) else {
                 break;
             };
             packed += n;
-            file.position += 1;
+            next += 1;
         }
+        file.position = Position::Mounted(next);
         if packed == 0 && given < file.names.len() {
             return Err(Error::Invalid);
         }
         Ok(packed)
-    }
-}
-
-/// Makes the descriptor of a file or directory: of `on` a volume, or of a directory that has
-/// nothing but mount points. `names`: it is a directory, in which these are mounted.
-pub fn insert(
-    rt: &mut Runtime,
-    on: Option<(usize, FileId)>,
-    append: bool,
-    names: Option<Vec<String>>,
-) -> Result<usize, Error> {
-    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
-    let open = &mut files.open;
-    let serial = open.next_serial;
-    open.next_serial += 1;
-    let operations = if names.is_some() { &DIRECTORY } else { &FILE };
-    let key = open.files.insert(OpenFile {
-        serial,
-        on,
-        names: names.unwrap_or_default().into(),
-        append,
-        position: 0,
-        ended: on.is_none(),
-    });
-    match rt.table.insert(operations, key as u32) {
-        Ok(fd) => Ok(fd.encode() as usize),
-        Err(error) => {
-            open.files.try_remove(key);
-            Err(error)
-        }
     }
 }
 

@@ -1,15 +1,25 @@
 //! A mounted volume: what it is, where its file system lives, and its schedule.
 
-use super::drivers::WAITS;
-use super::options::CACHE;
-use super::request::{Op, Request, Value, perform};
-use super::schedule::Schedule;
-use super::specification::Specification;
-use super::worker::Port;
+pub mod attach;
+pub mod drivers;
+pub mod embedded;
+pub mod fiber;
+pub mod job;
+pub mod options;
+pub mod schedule;
+pub mod specification;
+pub mod statistics;
+
 use ::fs::{CacheCounts, Health, Space};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::cell::Cell;
+use drivers::WAITS;
+use fiber::Port;
+use job::request::{Op, Request, Value, perform};
+use options::CACHE;
+use schedule::Schedule;
+use specification::Specification;
 
 /// Where a file system lives.
 pub enum Backing {

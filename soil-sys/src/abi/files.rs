@@ -266,7 +266,7 @@ pub extern "C" fn soil_fs_unmount(point: Text, token: Int) -> Int {
 pub extern "C" fn soil_cache_statistics(point: Text, mut into: Ints) -> Int {
     call(|rt| {
         let point = point.utf8()?;
-        let statistics = glue::cache::statistics(rt, point).ok_or(Error::NotFound)?;
+        let statistics = glue::statistics::statistics(rt, point).ok_or(Error::NotFound)?;
         into.fill(&statistics.numbers());
         Ok(0)
     })
@@ -289,7 +289,7 @@ pub extern "C" fn soil_file_lease(fd: Int, position: Int, len: Int, token: Int) 
 /// bigarray).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_lease_next(lease: Int, mut into: Buffer) -> Int {
-    call(|rt| glue::lease::next(rt, lease, &mut into.view()))
+    call(|rt| glue::lease_next(rt, lease, &mut into.view()))
 }
 
 /// Ends a lease: `buffer`, the bigarray that showed its slices, is empty from now on. The memory is
@@ -297,7 +297,7 @@ pub extern "C" fn soil_file_lease_next(lease: Int, mut into: Buffer) -> Int {
 /// another one's bigarray).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_lease_end(lease: Int, mut buffer: Buffer) -> Int {
-    call(|rt| glue::lease::end(rt, lease, &mut buffer.view()))
+    call(|rt| glue::lease_end(rt, lease, &mut buffer.view()))
 }
 
 /// Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents.

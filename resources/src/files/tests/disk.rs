@@ -1,9 +1,9 @@
 //! Volumes on disks: what they share, keep in memory and report.
 
-use super::super::cache::statistics;
+use super::super::statistics::statistics;
 use super::super::{
-    directory, directory_next, drivers, file_sync, finish, lease, lend, mount, open, read, rename,
-    seek, stat, sync, unlink, unmount, write,
+    directory, directory_next, drivers, file_sync, finish, lease_end, lease_next, lend, mount,
+    open, read, rename, seek, stat, sync, unlink, unmount, write,
 };
 use super::{
     IO, MODE, Orders, changed_by, completed, health, late, result, runtime, runtime_with, slow,
@@ -112,17 +112,17 @@ fn a_lease_waits_for_the_disk() {
     let lease = result(rt, 2, PENDING);
     let (mut array, mut seen) = (Bigarray::of(&mut []), 0);
     loop {
-        match lease::next(rt, lease, &mut array.view()).expect("shown") {
+        match lease_next(rt, lease, &mut array.view()).expect("shown") {
             0 => break,
             n => seen += n,
         }
         assert!(array.shown().iter().all(|byte| *byte == 3));
     }
     assert_eq!(seen, 4000);
-    assert_eq!(lease::end(rt, lease, &mut array.view()), Ok(0));
+    assert_eq!(lease_end(rt, lease, &mut array.view()), Ok(0));
     // Now it is there.
     let lease = lend(rt, fd, 0, 100, 2).expect("at once") as Int;
-    assert_eq!(lease::end(rt, lease, &mut array.view()), Ok(0));
+    assert_eq!(lease_end(rt, lease, &mut array.view()), Ok(0));
 }
 
 #[test]
@@ -477,4 +477,56 @@ fn disks_that_are_not_mounted_are_seen_in_the_root() {
     assert_eq!(names(rt), ["data", "more"]);
     assert_eq!(mounted(rt, "/=memory"), 0);
     assert_eq!(names(rt), ["more"]);
+}
+
+/// Transfers at the descriptor's position that wait for their turn begin where the one before has
+/// ended; after a close nothing is left to begin at.
+#[test]
+fn a_position_is_that_of_the_moment_when_a_job_begins() {
+    let (mut rt, orders) = runtime("positions");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let mut text = *b"abcdefghi";
+    let answer = write(rt, fd, Piece::of(&mut text[..8]), 0, 2);
+    assert_eq!(result(rt, 2, answer), 8);
+    orders.hold.set(true);
+    assert_eq!(sync(rt, 3), Err(Stop::Pending));
+    let (mut first, mut second) = ([0; 3], [0; 3]);
+    assert_eq!(
+        read(rt, fd, Piece::of(&mut first), -1, 4),
+        Err(Stop::Pending)
+    );
+    assert_eq!(
+        read(rt, fd, Piece::of(&mut second), -1, 5),
+        Err(Stop::Pending)
+    );
+    orders.hold.set(false);
+    let ends = |rt: &mut Runtime| {
+        let mut ended = Vec::new();
+        for _ in 0..1000 {
+            step(rt);
+            ended.extend(completed(rt));
+        }
+        ended.sort_unstable();
+        ended
+    };
+    assert_eq!(ends(rt), [(3, 0), (4, 3), (5, 3)]);
+    assert_eq!((&first, &second), (b"abc", b"def"));
+    let answer = write(rt, fd, Piece::of(&mut text[8..]), 8, 2);
+    assert_eq!(result(rt, 2, answer), 1);
+    orders.hold.set(true);
+    assert_eq!(sync(rt, 6), Err(Stop::Pending));
+    assert_eq!(
+        read(rt, fd, Piece::of(&mut first), -1, 7),
+        Err(Stop::Pending)
+    );
+    assert_eq!(
+        read(rt, fd, Piece::of(&mut second), 0, 8),
+        Err(Stop::Pending)
+    );
+    assert_eq!(rt.close(fd), Ok(0));
+    orders.hold.set(false);
+    assert_eq!(ends(rt), [(6, 0), (7, -(Error::Closed as Int)), (8, 3)]);
+    assert_eq!(&second, b"abc");
 }

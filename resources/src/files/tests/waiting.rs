@@ -1,7 +1,7 @@
 //! A volume whose calls wait for what is on none of our disks, as folders of the host do.
 
-use super::super::cache::statistics;
 use super::super::drivers::{FileSystem, Mount, Mounted, Options};
+use super::super::statistics::statistics;
 use super::super::{
     deadline, drivers, file_sync, finish, mount, open, read, seek, size, sync, sync_volume,
     unmount, write,

@@ -143,7 +143,7 @@ pub fn find(drivers: &[FileSystem], name: &str) -> Result<FileSystem, Failure> {
 
 /// Adds a driver to those that the program has; once is enough.
 pub fn register(rt: &mut Runtime, driver: FileSystem) -> Answer {
-    let drivers = &mut rt.resources.file_systems;
+    let drivers = &mut rt.resources.files.drivers;
     if !drivers.iter().any(|other| other.name == driver.name) {
         drivers.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         drivers.push(driver);

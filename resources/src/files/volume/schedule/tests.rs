@@ -3,9 +3,9 @@
 
 use super::timeout::GRACE_NS;
 use super::{Action, Schedule};
-use crate::files::job::{Job, Output, Waiter};
-use crate::files::request::{Request, Value};
-use crate::files::worker::{Access, Suspension};
+use crate::files::volume::fiber::{Access, Suspension};
+use crate::files::volume::job::request::{Request, Value};
+use crate::files::volume::job::{Job, Output, Waiter};
 use ::fs::barrier::Next;
 use ::fs::{BlockError, FileId, OpenFlags, memory};
 use core::cell::Cell;
@@ -370,7 +370,7 @@ impl World {
                     assert!(!(unmounts && self.exiting));
                     self.schedule.opened(self.on_disk);
                 }
-                Action::Start(request, _) => {
+                Action::Start(request) => {
                     assert!(!self.is_timed_out() && self.script.is_none());
                     let (_, asked) = self.begun(&request);
                     self.last = matches!(asked, Asked::Unmount);
@@ -671,10 +671,7 @@ fn an_abandoned_operation_is_told_once_that_its_memory_is_in_use() {
         Action::Open { unmounts: false }
     ));
     schedule.opened(false);
-    assert!(matches!(
-        next(&mut schedule),
-        Action::Start(Request::Sync, _)
-    ));
+    assert!(matches!(next(&mut schedule), Action::Start(Request::Sync)));
     let access = Access::Flush { ordered: true };
     schedule.suspended(Some(Suspension::Access(access)));
     assert!(matches!(
@@ -717,7 +714,7 @@ fn syncs_that_are_merged_fail_together() {
             schedule.suspended(suspension);
             schedule.next(|| false, SECTOR)
         };
-        assert!(matches!(next(None), Action::Start(Request::Sync, _)));
+        assert!(matches!(next(None), Action::Start(Request::Sync)));
         let mut action = next(Some(Suspension::Done(outcome)));
         for token in 4..7 {
             let Action::Answer(answered) = action else {

@@ -1,43 +1,62 @@
 //! Calls on open files and directories.
 
-use super::execute::{at_once, submit};
-use super::job::{OpenId, Output, Waiter};
-use super::lease;
-use super::open_files::{APPEND, DIRECTORY, FILE, OpenFile, moved};
-use super::request::{Request, Value};
-use crate::Runtime;
+use crate::files::engine::{at_once, submit, submit_detached};
+use crate::files::open_files::{Offset, OpenFile, OpenId, moved};
+use crate::files::volume::job::request::Request;
+use crate::files::volume::job::{Output, Waiter};
+use crate::types::constants::{KIND_DIRECTORY, KIND_FILE};
 use crate::types::{Int, IntsPiece, Piece};
+use crate::{Operations, Runtime};
 use ::fs::{Fallocate, FileId, Seek};
 use alloc::rc::Rc;
 use platform::error::{Answer, Error};
-use reactor::table::Fd;
+use reactor::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 
 /// More bytes than these are not read without a job: it can be cancelled, and other jobs have their
 /// turn.
 const MAX_AT_ONCE: usize = 1 << 20;
 
-/// The open file with this key.
-fn find(rt: &mut Runtime, key: u32) -> Result<(OpenId, &mut OpenFile), Error> {
-    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
-    files.open.find(key)
+/// The operations of a file's descriptor.
+pub static FILE: Operations = Operations {
+    kind: KIND_FILE,
+    read: cannot_read,
+    write: cannot_write,
+    ready: cannot_park,
+    shutdown: cannot_shut_down,
+    close,
+};
+
+/// Those of a directory's.
+pub static DIRECTORY: Operations = Operations {
+    kind: KIND_DIRECTORY,
+    ..FILE
+};
+
+/// The descriptor of an open file or directory is closed.
+fn close(rt: &mut Runtime, key: u32) {
+    if let Some(OpenFile { on, .. }) = rt.resources.files.open.remove(key)
+        && let Some((volume, file)) = on
+    {
+        submit_detached(rt, volume, Request::Close(file));
+    }
 }
 
 /// The volume, the file on it and the open file of a descriptor.
 pub fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, OpenId), Error> {
     let key = rt.table.key_of(fd, &FILE)?;
-    let (open, file) = find(rt, key)?;
+    let (open, file) = rt.resources.files.open.find(key)?;
     let (volume, id) = file.on.ok_or(Error::WrongKind)?;
     Ok((volume, id, open))
 }
 
-/// Where a transfer begins, and whether the file's position moves: -1 stands for that.
-fn offset(position: Int, open: OpenId) -> Result<(u64, Output), Error> {
+/// Where a transfer begins, and whether it moves the file's position; -1 is the position.
+fn offset(position: Int, open: OpenId) -> Result<(Offset, Output), Error> {
     match position {
-        -1 => Ok((0, Output::Position(open))),
-        position => Ok((
-            u64::try_from(position).map_err(|_| Error::Invalid)?,
-            Output::Number,
-        )),
+        -1 => Ok((Offset::Position(open), Output::Position(open))),
+        position => {
+            let position = u64::try_from(position).map_err(|_| Error::Invalid)?;
+            Ok((Offset::At(position), Output::Number))
+        }
     }
 }
 
@@ -47,12 +66,9 @@ pub fn read(rt: &mut Runtime, fd: Fd, into: Piece, position: Int, token: Int) ->
     let (volume, id, open) = on_volume(rt, fd)?;
     let (offset, output) = offset(position, open)?;
     if into.len() <= MAX_AT_ONCE
-        && let Some(Value::Number(n)) = at_once(rt, volume, Request::Read(id, offset, into), output)
+        && let Some(ended) = at_once(rt, volume, Request::Read(id, offset, into), output)
     {
-        if let (Output::Position(open), Some(files)) = (output, rt.resources.files.as_deref_mut()) {
-            files.open.advance(open, n);
-        }
-        return Ok(n as usize);
+        return ended.or_else(|failure| rt.fail(failure));
     }
     let request = Request::Read(id, offset, into);
     submit(rt, volume, Waiter::Operation(token, output), request)
@@ -61,7 +77,7 @@ pub fn read(rt: &mut Runtime, fd: Fd, into: Piece, position: Int, token: Int) ->
 /// See `soil_file_write`.
 pub fn write(rt: &mut Runtime, fd: Fd, from: Piece, position: Int, token: Int) -> Answer {
     let (_, _, open) = on_volume(rt, fd)?;
-    let append = find(rt, open.key)?.1.append;
+    let append = rt.resources.files.open.find(open.key)?.1.append;
     write_at(rt, fd, from, position, append, token)
 }
 
@@ -77,7 +93,7 @@ pub fn write_at(
     let token = rt.new_token(token)?;
     let (volume, id, open) = on_volume(rt, fd)?;
     let (offset, output) = offset(position, open)?;
-    let offset = if append { APPEND } else { offset };
+    let offset = if append { Offset::End } else { offset };
     let request = Request::Write(id, offset, from);
     submit(rt, volume, Waiter::Operation(token, output), request)
 }
@@ -85,7 +101,7 @@ pub fn write_at(
 /// Sets whether writes go to the file's end, wherever they are to begin.
 pub fn set_append(rt: &mut Runtime, fd: Fd, append: bool) -> Answer {
     let (_, _, open) = on_volume(rt, fd)?;
-    find(rt, open.key)?.1.append = append;
+    rt.resources.files.open.find(open.key)?.1.append = append;
     Ok(0)
 }
 
@@ -142,30 +158,6 @@ pub fn next(rt: &mut Runtime, fd: Fd, position: Int, hole: bool, token: Int) -> 
     })
 }
 
-/// See `soil_file_lease`.
-pub fn lend(rt: &mut Runtime, fd: Fd, position: Int, len: Int, token: Int) -> Answer {
-    let token = rt.new_token(token)?;
-    let (volume, id, _) = on_volume(rt, fd)?;
-    let position = u64::try_from(position).map_err(|_| Error::Invalid)?;
-    let len = usize::try_from(len)
-        .map_err(|_| Error::Invalid)?
-        .min(lease::MAX_LEASE);
-    if len == 0 {
-        return Err(Error::Invalid.into());
-    }
-    let request = || Request::Lend(id, position, len);
-    if let Some(value) = at_once(rt, volume, request(), Output::Lease) {
-        let taken = lease::take(rt, value);
-        return taken.or_else(|failure| rt.fail(failure));
-    }
-    submit(
-        rt,
-        volume,
-        Waiter::Operation(token, Output::Lease),
-        request(),
-    )
-}
-
 /// See `soil_file_sync`.
 pub fn file_sync(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
     ask(rt, fd, token, Output::Number, Request::SyncFile)
@@ -185,11 +177,11 @@ pub fn contents(rt: &mut Runtime, fd: Fd, into: IntsPiece, token: Int) -> Answer
 pub fn seek(rt: &mut Runtime, fd: Fd, offset: Int, whence: Int, token: Int) -> Answer {
     let token = rt.new_token(token)?;
     let (volume, id, open) = on_volume(rt, fd)?;
-    let (_, file) = find(rt, open.key)?;
     let offset = offset as i64;
+    let files = &mut rt.resources.files.open;
     let base = match whence {
         0 => 0,
-        1 => file.position,
+        1 => files.position(open),
         2 => {
             let output = Output::End { file: open, offset };
             let waiter = Waiter::Operation(token, output);
@@ -197,24 +189,21 @@ pub fn seek(rt: &mut Runtime, fd: Fd, offset: Int, whence: Int, token: Int) -> A
         }
         _ => return Err(Error::Invalid.into()),
     };
-    file.position = moved(base, offset)?;
-    Ok(file.position as usize)
+    let position = moved(base, offset)?;
+    files.set_position(open, position);
+    Ok(position as usize)
 }
 
 /// See `soil_directory_next`.
 pub fn directory_next(rt: &mut Runtime, fd: Fd, into: Piece, token: Int) -> Answer {
     let token = rt.new_token(token)?;
     let key = rt.table.key_of(fd, &DIRECTORY)?;
-    let (open, file) = find(rt, key)?;
-    match file.on {
-        Some((volume, id)) => {
-            let request = Request::List(id, 0, into, Rc::clone(&file.names));
-            let waiter = Waiter::Operation(token, Output::Entries(open, into));
-            submit(rt, volume, waiter, request)
-        }
-        None => {
-            let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
-            Ok(files.open.list_mounted(open, into)?)
-        }
-    }
+    let files = &mut rt.resources.files.open;
+    let (open, file) = files.find(key)?;
+    let Some((volume, id)) = file.on else {
+        return Ok(files.list_mounted(open, into)?);
+    };
+    let request = Request::List(id, Offset::Position(open), into, Rc::clone(&file.names));
+    let waiter = Waiter::Operation(token, Output::Entries(open, into));
+    submit(rt, volume, waiter, request)
 }

@@ -2,8 +2,9 @@
 //! and mounts.
 
 use super::specification::Specification;
-use super::volume::{Backing, Volume};
+use super::{Backing, Volume};
 use crate::Runtime;
+use crate::files::Files;
 use ::fs::path;
 use alloc::boxed::Box;
 use alloc::format;
@@ -12,7 +13,7 @@ use alloc::vec::Vec;
 use platform::error::{Answer, Error, Failure};
 
 /// Embedded files that have been registered, and aren't mounted yet.
-pub(crate) struct Embedded {
+pub struct Embedded {
     /// The files of the next tree.
     files: Vec<(String, &'static [u8])>,
     /// Trees and where they are to be.
@@ -31,7 +32,7 @@ impl Embedded {
 
 /// See `soil_embed_file`.
 pub fn add(rt: &mut Runtime, path: &str, contents: &'static [u8]) -> Answer {
-    let files = &mut rt.resources.embedded.files;
+    let files = &mut rt.resources.files.embedded.files;
     files.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
     files.push((path.to_string(), contents));
     Ok(0)
@@ -39,7 +40,7 @@ pub fn add(rt: &mut Runtime, path: &str, contents: &'static [u8]) -> Answer {
 
 /// See `soil_embed_mount`.
 pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
-    let files = core::mem::take(&mut rt.resources.embedded.files);
+    let files = core::mem::take(&mut rt.resources.files.embedded.files);
     let point = match path::normalise(point) {
         Ok(plain) if point.starts_with('/') => plain,
         _ => {
@@ -57,29 +58,21 @@ pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
             return rt.fail(Failure::new(refused.error.into(), detail));
         }
     };
-    if rt
-        .resources
-        .embedded
-        .trees
-        .iter()
-        .any(|(other, _)| *other == point)
-    {
+    let trees = &mut rt.resources.files.embedded.trees;
+    if trees.iter().any(|(other, _)| *other == point) {
         let line = format!("two embedded trees are to be at {point}: give one another place");
         return rt.fail(Failure::new(Error::Exists, line));
     }
-    rt.resources.embedded.trees.push((point, volume));
-    if rt.resources.files.is_some() {
-        appear(rt);
+    trees.push((point, volume));
+    if rt.resources.files.has_begun() {
+        appear(&mut rt.resources.files);
     }
     Ok(0)
 }
 
 /// Mounts what has been registered, where nothing else is.
-pub fn appear(rt: &mut Runtime) {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return;
-    };
-    for (point, tree) in rt.resources.embedded.trees.drain(..) {
+pub fn appear(files: &mut Files) {
+    for (point, tree) in files.embedded.trees.drain(..) {
         let volume = files.volumes.vacant_key();
         if files.mounts.add(&point, volume).is_ok() {
             let mut embedded = Volume::new(Specification {

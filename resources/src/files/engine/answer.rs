@@ -1,20 +1,22 @@
 //! The results of operations, made from those of their jobs.
 
-use super::job::{Ended, Job, OpenId, Output, Waiter, write_stat, write_text};
-use super::lease;
-use super::mounts;
-use super::open_files;
-use super::request::{Request, Value};
-use super::resolution::Resolution;
-use super::resolve::{Advanced, advance, missing};
-use super::schedule::Answered;
-use super::volume::Volume;
-use crate::Runtime;
+use crate::files::namespace::{self, Above, Step, mounts};
+use crate::files::open_files::{OpenId, moved};
+use crate::files::records::{write_stat, write_text};
+use crate::files::volume::Volume;
+use crate::files::volume::job::request::{Op, Request, Value};
+use crate::files::volume::job::resolution::Resolution;
+use crate::files::volume::job::{Ended, Job, Output, Waiter};
+use crate::files::volume::options::leasable;
+use crate::files::volume::schedule::Answered;
 use crate::types::{Int, IntsPiece, Piece, records};
-use ::fs::{FileId, Health};
+use crate::{Operations, Runtime};
+use ::fs::{FileId, Health, OpenFlags, Stat, Time};
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use platform::error::{Answer, Error, Failure, Stop};
 
 /// The call during which volumes run: if its own operation ends meanwhile, the call has the answer,
@@ -83,11 +85,22 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
             next_volume(rt, index, waiter, resolution, value)
         }
         (Ok(value), resolution) => {
-            let ended = output(rt, index, waiter, resolution.as_deref(), value);
+            let path = resolution.as_deref().map_or("/", Resolution::path);
+            let ended = match waiter {
+                Waiter::Operation(_, output) => self::output(rt, index, output, path, value),
+                _ => {
+                    // The operation that opened it was abandoned.
+                    if let Value::File(file) = value {
+                        queue(rt, index, Waiter::None, Request::Close(file));
+                    }
+                    Ok(0)
+                }
+            };
             ended.map(Advanced::Done)
         }
         (Err(failure), Some(resolution)) if failure.error == Error::NotFound => {
-            missing(rt, waiter, resolution, failure)
+            let step = namespace::missing(rt, resolution, failure);
+            step.and_then(|step| take_step(rt, waiter, step))
         }
         (Err(failure), _) => Err(labelled(rt, index, failure)),
     };
@@ -112,9 +125,7 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
 
 /// The device of a volume has timed out: fails an operation, whose job may go on.
 pub fn abandon(rt: &mut Runtime, index: usize, waiter: Waiter, caller: &mut Caller) {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return;
-    };
+    let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get(index) else {
         return;
     };
@@ -142,13 +153,85 @@ fn next_volume(
         Value::OldLink(end, target) => resolution.link_old(end, &target)?,
         _ => resolution.plain(index)?,
     }
-    advance(rt, waiter, resolution)
+    let step = namespace::advance(rt, resolution)?;
+    take_step(rt, waiter, step)
 }
+
+/// Where an operation on a path is.
+pub enum Advanced {
+    /// In the queue of a volume, which is to be run.
+    Queued(usize),
+    /// At its end.
+    Done(usize),
+}
+
+/// Queues the job of a path's next step, or answers where the path leads to no volume.
+pub fn take_step(rt: &mut Runtime, waiter: Waiter, step: Step) -> Result<Advanced, Failure> {
+    match step {
+        Step::Volume {
+            index,
+            request,
+            resolution,
+        } => {
+            let job = Job {
+                waiter,
+                request,
+                resolution: Some(resolution),
+            };
+            let volume = rt.resources.files.volumes.get_mut(index);
+            volume.ok_or(Error::Closed)?.schedule.push(job)?;
+            Ok(Advanced::Queued(index))
+        }
+        Step::Above(above) => on_mount_points(rt, waiter, above).map(Advanced::Done),
+    }
+}
+
+/// Performs an operation on a directory that only leads to mount points.
+fn on_mount_points(rt: &mut Runtime, waiter: Waiter, above: Above) -> Ended {
+    let Above {
+        resolution,
+        path,
+        names,
+    } = above;
+    let Waiter::Operation(_, output) = waiter else {
+        return Ok(0);
+    };
+    match (resolution.op(), output) {
+        (Op::Stat, Output::Numbers(into)) => {
+            write_stat(into, &MOUNT_POINTS, None);
+            Ok(0)
+        }
+        (Op::Stat, Output::Text(into)) => Ok(write_text(&path, into)),
+        (Op::Open(flags), Output::Descriptor { operations, .. })
+            if flags.contains(OpenFlags::DIRECTORY) =>
+        {
+            Ok(insert(rt, operations, None, names.into(), false)?)
+        }
+        (Op::Open(_), _) => Err(Error::IsDirectory.into()),
+        (Op::Readlink, _) => Err(Error::Invalid.into()),
+        (Op::Mkdir | Op::Symlink(_), _) => Err(Error::Exists.into()),
+        _ => Err(Failure::new(
+            Error::ReadOnly,
+            format!("{path} is there for what is mounted below it only"),
+        )),
+    }
+}
+
+/// Attributes of such a directory.
+const MOUNT_POINTS: Stat = Stat {
+    kind: ::fs::Kind::Directory,
+    size: 0,
+    modified: Time::from_seconds(0),
+    accessed: Time::from_seconds(0),
+    changed: Time::from_seconds(0),
+    links: 1,
+    inode: 0,
+    read_only: true,
+};
 
 /// A failure whose line names the volume.
 fn labelled(rt: &Runtime, index: usize, mut failure: Failure) -> Failure {
-    let files = rt.resources.files.as_deref();
-    if let Some(volume) = files.and_then(|files| files.volumes.get(index)) {
+    if let Some(volume) = rt.resources.files.volumes.get(index) {
         let label = volume.specification.label();
         // `str::contains` is a kilobyte of code.
         let mut parts = failure.detail.as_bytes().windows(label.len().max(1));
@@ -159,31 +242,30 @@ fn labelled(rt: &Runtime, index: usize, mut failure: Failure) -> Failure {
     failure
 }
 
-/// Makes the answer of what a job gave.
-fn output(
-    rt: &mut Runtime,
-    index: usize,
-    waiter: Waiter,
-    resolution: Option<&Resolution>,
-    value: Value,
-) -> Ended {
-    let output = match waiter {
-        Waiter::Operation(_, output) => output,
-        _ => {
-            // The operation that opened it was abandoned.
-            if let Value::File(file) = value {
+/// Makes the answer of what a job gave. `path` is where a path led to.
+pub fn output(rt: &mut Runtime, index: usize, output: Output, path: &str, value: Value) -> Ended {
+    match (output, value) {
+        (
+            Output::Descriptor {
+                operations,
+                directory,
+                append,
+            },
+            Value::File(file),
+        ) => {
+            let names = if directory {
+                mounts::names_above(rt, path)
+            } else {
+                Vec::new()
+            };
+            let made = insert(rt, operations, Some((index, file)), names.into(), append);
+            if made.is_err() {
                 queue(rt, index, Waiter::None, Request::Close(file));
             }
-            return Ok(0);
-        }
-    };
-    let path = resolution.map_or("/", Resolution::path);
-    match (output, value) {
-        (Output::Descriptor { directory, append }, Value::File(file)) => {
-            descriptor(rt, index, file, directory.then_some(path), append)
+            Ok(made?)
         }
         (Output::Numbers(into), Value::Stat(stat)) => {
-            write_stat(into, &stat, index as Int);
+            write_stat(into, &stat, Some(index));
             Ok(0)
         }
         (Output::Numbers(into), Value::Contents(contents)) => {
@@ -198,67 +280,57 @@ fn output(
         }
         (Output::Text(into), Value::Text(text)) => Ok(write_text(&text, into)),
         (Output::Text(into), _) => Ok(write_text(path, into)),
-        (Output::Lease, value) => lease::take(rt, value),
+        (Output::Lease, Value::Leases(slices)) => {
+            rt.resources.files.leases.take(slices, leasable())
+        }
         (Output::Space(into, text), Value::Space(space, health)) => {
             Ok(describe(rt, index, &space, health, into, text))
         }
-        (Output::Position(open), value) => Ok(transferred(rt, open, value)),
+        (Output::Position(open), Value::Transferred(n, end)) => {
+            rt.resources.files.open.set_position(open, end);
+            Ok(n)
+        }
         (Output::End { file, offset }, Value::Number(size)) => {
-            let position = open_files::moved(size, offset)?;
-            if let Some(files) = rt.resources.files.as_deref_mut() {
-                files.open.set_position(file, position);
-            }
+            let position = moved(size, offset)?;
+            rt.resources.files.open.set_position(file, position);
             Ok(position as usize)
         }
         (Output::Entries(open, into), value) => entries(rt, open, into, value),
         (_, Value::Number(n)) => Ok(n as usize),
-        (_, Value::Written(n, _)) => Ok(n),
+        (_, Value::Transferred(n, _)) => Ok(n),
         _ => Ok(0),
-    }
-}
-
-/// Moves a file's position as a transfer did; the bytes.
-fn transferred(rt: &mut Runtime, open: OpenId, value: Value) -> usize {
-    let files = rt.resources.files.as_deref_mut();
-    match (value, files) {
-        (Value::Number(n), Some(files)) => {
-            files.open.advance(open, n);
-            n as usize
-        }
-        (Value::Written(n, end), Some(files)) => {
-            files.open.set_position(open, end);
-            n
-        }
-        _ => 0,
     }
 }
 
 /// Ends a listing's step: what is mounted in the directory follows the volume's last entry.
 fn entries(rt: &mut Runtime, open: OpenId, into: Piece, value: Value) -> Ended {
-    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = &mut rt.resources.files.open;
     if let Value::Listed(n, next) = value {
-        files.open.set_cursor(open, next);
+        files.set_cursor(open, next);
         if n > 0 {
             return Ok(n);
         }
     }
-    Ok(files.open.list_mounted(open, into)?)
+    Ok(files.list_mounted(open, into)?)
 }
 
-/// Makes the descriptor of a file that a volume has opened, or of the directory with this path.
-fn descriptor(
+/// Makes the descriptor of a file or directory of `on` a volume, or of a directory that has nothing
+/// but mount points. `names`: what is mounted in it.
+fn insert(
     rt: &mut Runtime,
-    index: usize,
-    file: FileId,
-    directory: Option<&str>,
+    operations: &'static Operations,
+    on: Option<(usize, FileId)>,
+    names: Rc<[String]>,
     append: bool,
-) -> Ended {
-    let names = directory.map(|path| mounts::names_above(rt, path));
-    let made = open_files::insert(rt, Some((index, file)), append, names);
-    if made.is_err() {
-        queue(rt, index, Waiter::None, Request::Close(file));
+) -> Result<usize, Error> {
+    let key = rt.resources.files.open.insert(on, names, append);
+    match rt.table.insert(operations, key) {
+        Ok(fd) => Ok(fd.encode() as usize),
+        Err(error) => {
+            rt.resources.files.open.remove(key);
+            Err(error)
+        }
     }
-    Ok(made?)
 }
 
 /// Writes what `soil_fs_space` gives.
@@ -270,8 +342,7 @@ fn describe(
     into: IntsPiece,
     text: Piece,
 ) -> usize {
-    let files = rt.resources.files.as_deref();
-    let volume = files.and_then(|files| files.volumes.get(index));
+    let volume = rt.resources.files.volumes.get(index);
     let (health, line) = match health {
         Health::Writable if volume.is_some_and(|volume| !volume.flushes()) => (3, String::new()),
         Health::Writable => (0, String::new()),
@@ -296,8 +367,7 @@ fn describe(
 
 /// Queues a job of a volume that is being run.
 fn queue(rt: &mut Runtime, index: usize, waiter: Waiter, request: Request) {
-    let files = rt.resources.files.as_deref_mut();
-    if let Some(volume) = files.and_then(|files| files.volumes.get_mut(index)) {
+    if let Some(volume) = rt.resources.files.volumes.get_mut(index) {
         let _ = volume.schedule.push(Job::new(waiter, request));
     }
 }
@@ -321,9 +391,7 @@ fn forget(rt: &mut Runtime, index: usize, caller: &mut Caller) {
 
 /// One volume of a `sync` is done.
 fn synced(rt: &mut Runtime, token: u64, failed: Option<Failure>, caller: &mut Caller) {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return;
-    };
+    let files = &mut rt.resources.files;
     let Some(place) = files.syncs.iter().position(|sync| sync.token == token) else {
         return;
     };

@@ -1,13 +1,12 @@
 //! Calls on paths.
 
-use super::answer::Caller;
-use super::execute::{cancel, run};
-use super::files;
-use super::job::{Output, Waiter};
-use super::request::Op;
-use super::resolution::Resolution;
-use super::resolve::{Advanced, advance};
+use super::descriptors::{DIRECTORY, FILE};
 use crate::Runtime;
+use crate::files::begin;
+use crate::files::engine::submit_path;
+use crate::files::volume::job::Output;
+use crate::files::volume::job::request::Op;
+use crate::files::volume::job::resolution::Resolution;
 use crate::types::{Int, IntsPiece, Piece};
 use ::fs::{OpenFlags, Renaming, Time};
 use alloc::boxed::Box;
@@ -16,16 +15,8 @@ use platform::error::{Answer, Error};
 
 /// Begins an operation: finds the volume that the path leads to, and has it do its part.
 fn start(rt: &mut Runtime, token: u64, output: Output, resolution: Box<Resolution>) -> Answer {
-    // The volumes are known from here on.
-    files(rt)?;
-    rt.give(token, cancel)?;
-    let mut caller = Caller::new(token);
-    match advance(rt, Waiter::Operation(token, output), resolution) {
-        Ok(Advanced::Queued(volume)) => run(rt, volume, &mut caller),
-        Ok(Advanced::Done(n)) => caller.complete(rt, token, Ok(n)),
-        Err(failure) => caller.complete(rt, token, Err(failure)),
-    }
-    caller.answer(rt)
+    begin(rt)?;
+    submit_path(rt, token, output, resolution)
 }
 
 /// Begins what is to be done with one path.
@@ -76,6 +67,7 @@ pub fn open(rt: &mut Runtime, path: &str, flags: Int, token: Int) -> Answer {
         return Err(Error::Invalid.into());
     }
     let output = Output::Descriptor {
+        operations: &FILE,
         directory: false,
         append: flags.contains(OpenFlags::APPEND),
     };
@@ -88,6 +80,7 @@ pub fn open(rt: &mut Runtime, path: &str, flags: Int, token: Int) -> Answer {
 /// See `soil_fs_directory`.
 pub fn directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
     let output = Output::Descriptor {
+        operations: &DIRECTORY,
         directory: true,
         append: false,
     };

@@ -1,10 +1,10 @@
-//! Opening a volume: its disk, its partition, and the fiber on which it is mounted.
+//! Attaches a volume to its disk, its partition, and the fiber on which it is mounted.
 
 use super::drivers::{self, Mount};
+use super::fiber::{Port, Wanted};
 use super::options::options;
 use super::specification::Specification;
-use super::volume::{Backing, Volume};
-use super::worker::{Port, Wanted};
+use super::{Backing, Volume};
 use crate::Runtime;
 use crate::disks::{Disks, Geometry, Report};
 use alloc::string::ToString;
@@ -23,8 +23,8 @@ const NO_SECTORS: Geometry = Geometry {
 
 /// Takes the disk of a volume and makes its fiber, or makes the volume where it needs none. Nothing
 /// is done if it is open. The disk's requests end with `report`.
-pub fn open(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Failure> {
-    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+pub fn attach(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Failure> {
+    let files = &mut rt.resources.files;
     let volume = files.volumes.get(index).ok_or(Error::Closed)?;
     if volume.is_open() {
         return Ok(());
@@ -38,7 +38,7 @@ pub fn open(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Failur
         (Some(disk), geometry)
     } else {
         let name = specification.driver.as_deref().unwrap_or_default();
-        let driver = drivers::find(&rt.resources.file_systems, name)?;
+        let driver = drivers::find(&files.drivers, name)?;
         if let Mount::Alone(mount) = driver.mount {
             let mounted = mount(&specification.source, &options)?;
             if let Some(volume) = files.volumes.get_mut(index) {
@@ -55,9 +55,9 @@ pub fn open(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Failur
         source: specification.source.clone(),
         options,
         offload: rt.interest.offload(),
-        drivers: rt.resources.file_systems.clone(),
+        drivers: files.drivers.clone(),
     };
-    let stacks = rt.resources.file_systems.iter().map(|driver| driver.stack);
+    let stacks = files.drivers.iter().map(|driver| driver.stack);
     let stack = stacks.max().unwrap_or(0);
     let spare = files.spare.pop();
     let Some(port) = spare.or_else(|| Port::new(geometry, stack)) else {
@@ -97,7 +97,7 @@ fn acquire(
 /// Takes a partition, by its first sector and its sectors, for a volume, unless another volume has
 /// some of its sectors.
 pub fn claim(rt: &mut Runtime, index: usize, range: (u64, u64)) -> Result<(), Error> {
-    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = &mut rt.resources.files;
     let disk = files.volumes.get(index).and_then(|volume| volume.disk());
     let overlaps = |(first, sectors): (u64, u64)| {
         first < range.0.saturating_add(range.1) && range.0 < first.saturating_add(sectors)

@@ -1,9 +1,11 @@
 //! A lease lasts until OCaml can't reach it any more, and no longer.
 
-use super::super::{drivers, embedded, lend, mount, open, write};
-use super::{MAX_LEASE, MAX_LEASES, end, leasable, next};
+use super::MAX_LEASES;
 use crate::Runtime;
 use crate::disks::install;
+use crate::files::calls::leases::MAX_LEASE;
+use crate::files::volume::options::leasable;
+use crate::files::{drivers, embedded, lease_end, lease_next, lend, mount, open, write};
 use crate::types::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::types::fake::Bigarray;
 use crate::types::{Int, Piece};
@@ -32,7 +34,7 @@ fn runtime(text: &mut [u8]) -> (Runtime, Fd) {
 
 /// Leases that are out, and bytes that they keep.
 fn out(rt: &Runtime) -> (usize, usize) {
-    let lent = &rt.resources.files.as_deref().expect("used").leases;
+    let lent = &rt.resources.files.leases;
     (lent.out.len(), lent.bytes)
 }
 
@@ -44,7 +46,7 @@ fn lease(rt: &mut Runtime, fd: Fd, position: Int, len: Int) -> Int {
 fn shown(rt: &mut Runtime, lease: Int, array: &mut Bigarray) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     loop {
-        match next(rt, lease, &mut array.view()).expect("shown") {
+        match lease_next(rt, lease, &mut array.view()).expect("shown") {
             0 => return all,
             n => all.push(array.shown()[..n].to_vec()),
         }
@@ -70,18 +72,18 @@ fn a_lease_shows_the_bytes_that_were_there() {
     // A part of the bigarray keeps all of it.
     array.parts().add();
     let mut another = Bigarray::of(&mut []);
-    assert_eq!(end(rt, key, &mut another.view()), no(Error::Invalid));
-    assert_eq!(end(rt, key, &mut array.view()), Ok(0));
+    assert_eq!(lease_end(rt, key, &mut another.view()), no(Error::Invalid));
+    assert_eq!(lease_end(rt, key, &mut array.view()), Ok(0));
     assert!(array.shown().is_empty());
     assert_eq!(out(rt), (1, bytes));
-    assert_eq!(end(rt, key, &mut array.view()), no(Error::Invalid));
+    assert_eq!(lease_end(rt, key, &mut array.view()), no(Error::Invalid));
     // A lease that is over shows nothing more.
     let key = lease(rt, fd, 0, 70_000);
-    let shown = next(rt, key, &mut array.view()).expect("shown");
+    let shown = lease_next(rt, key, &mut array.view()).expect("shown");
     assert!(shown > 0);
     array.parts().add();
-    assert_eq!(end(rt, key, &mut array.view()), Ok(0));
-    assert_eq!(next(rt, key, &mut array.view()), no(Error::Invalid));
+    assert_eq!(lease_end(rt, key, &mut array.view()), Ok(0));
+    assert_eq!(lease_next(rt, key, &mut array.view()), no(Error::Invalid));
 }
 
 #[test]
@@ -99,9 +101,9 @@ fn what_nothing_looks_at_is_given_back() {
     let parts = arrays[1].parts();
     parts.add();
     arrays[2].parts().end();
-    assert_eq!(end(rt, 1, &mut arrays[0].view()), Ok(0));
+    assert_eq!(lease_end(rt, 1, &mut arrays[0].view()), Ok(0));
     assert_eq!(out(rt), (1, 5), "the first and the last are over");
-    assert_eq!(end(rt, 2, &mut arrays[1].view()), Ok(0));
+    assert_eq!(lease_end(rt, 2, &mut arrays[1].view()), Ok(0));
     assert_eq!(out(rt), (1, 5));
     parts.end();
     // One that was begun, and not shown yet, stays.
@@ -111,8 +113,8 @@ fn what_nothing_looks_at_is_given_back() {
     assert_eq!(out(rt), (2, 9));
     let mut array = Bigarray::of(&mut []);
     assert_eq!(shown(rt, fresh, &mut array), [b"hello".to_vec()]);
-    assert_eq!(end(rt, fresh, &mut array.view()), Ok(0));
-    assert_eq!(end(rt, other, &mut array.view()), Ok(0));
+    assert_eq!(lease_end(rt, fresh, &mut array.view()), Ok(0));
+    assert_eq!(lease_end(rt, other, &mut array.view()), Ok(0));
     assert_eq!(out(rt), (0, 0));
 }
 
@@ -136,17 +138,21 @@ fn what_is_asked_for_is_checked() {
     // It is shown through an empty bigarray, and always the same one.
     let mut bytes = [0; 4];
     let mut full = Bigarray::of(&mut bytes);
-    assert_eq!(next(rt, key, &mut array.view()), Ok(0));
-    assert_eq!(end(rt, key, &mut full.view()), no(Error::Invalid));
+    assert_eq!(lease_next(rt, key, &mut array.view()), Ok(0));
+    assert_eq!(lease_end(rt, key, &mut full.view()), no(Error::Invalid));
     let fresh = lease(rt, fd, 0, 100);
-    assert_eq!(next(rt, fresh, &mut full.view()), no(Error::Invalid));
+    assert_eq!(lease_next(rt, fresh, &mut full.view()), no(Error::Invalid));
     for key in [-1, 0, 3, 99] {
         assert_eq!(
-            next(rt, key, &mut array.view()),
+            lease_next(rt, key, &mut array.view()),
             no(Error::Invalid),
             "{key}"
         );
-        assert_eq!(end(rt, key, &mut array.view()), no(Error::Invalid), "{key}");
+        assert_eq!(
+            lease_end(rt, key, &mut array.view()),
+            no(Error::Invalid),
+            "{key}"
+        );
     }
 }
 
@@ -161,12 +167,7 @@ fn no_more_is_lent_than_may_be() {
     let always = Fd::decode(always).expect("a descriptor");
     assert!(leasable() > 1 << 20);
     // But for 60 bytes all is lent.
-    rt.resources
-        .files
-        .as_deref_mut()
-        .expect("used")
-        .leases
-        .bytes = leasable() - 60;
+    rt.resources.files.leases.bytes = leasable() - 60;
     assert_eq!(lease(rt, fd, 0, 40), 1);
     assert_eq!(lend(rt, fd, 0, 21, 1), no(Error::OutOfMemory));
     let mut line = [0; 100];
@@ -178,19 +179,14 @@ fn no_more_is_lent_than_may_be() {
     assert_eq!(lend(rt, fd, 0, 1, 1), no(Error::OutOfMemory));
     // Embedded contents take no memory, only an entry, and so are leased beyond the limit of bytes.
     let before = leasable() + 1000;
-    rt.resources
-        .files
-        .as_deref_mut()
-        .expect("used")
-        .leases
-        .bytes = before;
+    rt.resources.files.leases.bytes = before;
     for key in 3..=MAX_LEASES as Int {
         assert_eq!(lease(rt, always, 0, 50), key);
     }
     assert_eq!(out(rt), (MAX_LEASES, before));
     assert_eq!(lend(rt, always, 0, 50, 1), no(Error::OutOfMemory));
     let mut array = Bigarray::of(&mut []);
-    assert_eq!(end(rt, 1, &mut array.view()), Ok(0));
+    assert_eq!(lease_end(rt, 1, &mut array.view()), Ok(0));
     assert_eq!(out(rt), (MAX_LEASES - 1, before - 40));
     assert_eq!(lease(rt, always, 0, 50), 1);
 }

@@ -1,8 +1,8 @@
 //! Statistics of the caches of volumes; see `soil_cache_statistics`.
 
-use super::Files;
 use super::options::cache_statistics;
 use crate::Runtime;
+use crate::files::Files;
 use crate::types::Int;
 use crate::types::records::CacheStatistics;
 use ::fs::{CacheCounts, Health};
@@ -20,7 +20,7 @@ pub fn statistics(rt: &Runtime, point: &str) -> Option<CacheStatistics> {
             ..record(&all.counts)
         });
     }
-    let files = rt.resources.files.as_deref()?;
+    let files = &rt.resources.files;
     let (_, index) = files.mounts.iter().find(|(known, _)| *known == point)?;
     let volume = files.volumes.get(*index)?;
     Some(record(&volume.cache_counts()))

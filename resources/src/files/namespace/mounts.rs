@@ -2,12 +2,11 @@
 //! mounts, and disks by their names: a disk that is mounted nowhere is mounted at `/DISK`, with the
 //! file system that is found on it, when a path below that is used.
 
-use super::job::Job;
-
-use super::specification::Specification;
-use super::volume::{Backing, Volume};
 use crate::Runtime;
 use crate::current::Current;
+use crate::files::volume::job::Job;
+use crate::files::volume::specification::Specification;
+use crate::files::volume::{Backing, Volume};
 use ::fs::{Mounts, path};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -56,7 +55,7 @@ pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), Failure> {
 
 /// Where a normalised path without links leads; or why nothing can be there.
 pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
-    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = &mut rt.resources.files;
     if let Some((index, offset)) = files.mounts.volume_of(path) {
         return Ok(on_volume(*index, path, offset));
     }
@@ -90,7 +89,7 @@ fn add_disk(rt: &mut Runtime, name: String) -> Result<usize, Error> {
 
 /// Adds a volume; its first job opens it.
 fn add(rt: &mut Runtime, specification: Specification) -> Result<usize, Error> {
-    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = &mut rt.resources.files;
     let point = specification.point.clone();
     let index = files.volumes.insert(Volume::new(specification));
     if let Err(failure) = files.mounts.add(&point, index) {
@@ -106,7 +105,7 @@ fn add(rt: &mut Runtime, specification: Specification) -> Result<usize, Error> {
 pub fn complete(rt: &mut Runtime, root: &str) -> Result<bool, Failure> {
     let root = Specification::parse(root)?;
     let disks = disks_at_root(rt);
-    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = &mut rt.resources.files;
     if files.mounts.resolve(&root.point).is_ok() {
         return Ok(false);
     }
@@ -129,9 +128,7 @@ fn on_volume(index: usize, path: &str, offset: usize) -> Location {
 
 /// The names that mount points, and disks that a first use would mount, add to a directory.
 pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
-    let Some(files) = rt.resources.files.as_deref() else {
-        return Vec::new();
-    };
+    let files = &rt.resources.files;
     let mut names = files.mounts.names_in(path).unwrap_or_default();
     if path == "/" && files.mounts.resolve("/").is_err() {
         for name in disks_at_root(rt) {
@@ -146,8 +143,8 @@ pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
 /// Names of the disks that a first use of their path would mount.
 fn disks_at_root(rt: &Runtime) -> Vec<String> {
     let mut names = Vec::new();
-    let (Some(files), Some(disks)) = (rt.resources.files.as_deref(), rt.resources.disks.as_deref())
-    else {
+    let files = &rt.resources.files;
+    let Some(disks) = rt.resources.disks.as_deref() else {
         return names;
     };
     for index in 0..disks.len() {
@@ -168,9 +165,7 @@ fn disks_at_root(rt: &Runtime) -> Vec<String> {
 /// Removes a volume that could not be mounted, or is unmounted. What was asked of it meanwhile is
 /// handed over.
 pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return VecDeque::new();
-    };
+    let files = &mut rt.resources.files;
     files.mounts.remove_volume(&index);
     let Some(volume) = files.volumes.try_remove(index) else {
         return VecDeque::new();
@@ -187,9 +182,7 @@ pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
 /// Mounts a volume again whose unmount failed. `false`: it has lost a write and its file system is
 /// gone all the same, so that it is to be forgotten.
 pub fn restore(rt: &mut Runtime, index: usize) -> bool {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return true;
-    };
+    let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get(index) else {
         return true;
     };

@@ -1,6 +1,6 @@
 //! The schedule of one volume: which job is next, what its fiber waits for, which answers wait.
 //!
-//! A state machine without effects: `execute` reports events to it and performs the actions that
+//! A state machine without effects: the engine reports events to it and performs the actions that
 //! [`Schedule::next`] returns, with the fiber and the device. So the tests can run all orders of
 //! events without either.
 //!
@@ -33,10 +33,10 @@ mod active;
 mod timeout;
 
 use super::drivers::WAITS;
+use super::fiber::{Access, Suspension};
+use super::job::request::{Outcome, Request, Value};
+use super::job::resolution::Resolution;
 use super::job::{Job, Waiter};
-use super::request::{Outcome, Request, Value};
-use super::resolution::Resolution;
-use super::worker::{Access, Suspension};
 use ::fs::BlockError;
 use ::fs::barrier::{Admission, Barrier, Next};
 use active::{Active, Begun, Phase};
@@ -57,7 +57,7 @@ pub enum Action {
         unmounts: bool,
     },
     /// Start a request; then [`Schedule::suspended`] or [`Schedule::finish`].
-    Start(Request, Waiter),
+    Start(Request),
     /// Resume the fiber; then [`Schedule::suspended`].
     Resume(Result<(), BlockError>),
     /// Give the device the fiber's access; then [`Schedule::submitted`].
@@ -239,7 +239,7 @@ impl Schedule {
                 Phase::Starting => {
                     active.phase = Phase::Running;
                     if let Some(request) = active.request.take() {
-                        return Action::Start(request, active.job.waiter);
+                        return Action::Start(request);
                     }
                 }
                 Phase::Resuming(reply) => {

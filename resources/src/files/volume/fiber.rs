@@ -1,12 +1,12 @@
 //! The fiber on which a volume lives: it mounts the volume, and then does one request after the
 //! other. Where the file system needs the disk, [`Port`] suspends the fiber with a [`Suspension`],
-//! and `execute` resumes it with the result.
+//! and the engine resumes it with the result.
 
 use super::drivers::{self, FileSystem, Mount, Options, find, probe};
 use platform::Memory;
 use platform::volume::{Suspend, SuspendedAnswer, Waiting};
 
-use super::request::{Outcome, Request, Value, detail, perform};
+use super::job::request::{Outcome, Request, Value, detail, perform};
 use crate::current::{Current, Offload};
 use crate::disks::Geometry;
 use ::fs::{Block, BlockError, CacheCounters, Volume, barrier, partition};

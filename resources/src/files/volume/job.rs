@@ -1,24 +1,18 @@
 //! Jobs: what a volume does for an operation, and what is made of the result.
 
-use super::request::{Request, entry};
-use super::resolution::Resolution;
-use crate::types::{Int, IntsPiece, Piece, records};
-use ::fs::Stat;
+pub mod request;
+pub mod resolution;
+
+use crate::Operations;
+use crate::files::open_files::OpenId;
+use crate::types::{IntsPiece, Piece};
 use alloc::boxed::Box;
 use platform::error::Failure;
+use request::Request;
+use resolution::Resolution;
 
 /// How an operation ends: with a number, or a failure.
 pub type Ended = Result<usize, Failure>;
-
-/// An open file or directory. The serial number tells it from a later one with the same key: a job
-/// may end after its descriptor was closed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct OpenId {
-    /// The key in the table of open files.
-    pub key: u32,
-    /// No other open file ever has it.
-    pub serial: u64,
-}
 
 /// How a job's value becomes the answer of an operation.
 #[derive(Clone, Copy)]
@@ -27,12 +21,14 @@ pub enum Output {
     Number,
     /// A new descriptor.
     Descriptor {
+        /// Its operations.
+        operations: &'static Operations,
         /// Of a directory.
         directory: bool,
         /// Writes go to the end.
         append: bool,
     },
-    /// The number; the file's position, at which the job began, moves on.
+    /// The bytes of a transfer that began at the file's position, which moves to its end.
     Position(OpenId),
     /// The file's new position: its size plus `offset`.
     End {
@@ -41,7 +37,7 @@ pub enum Output {
         /// Bytes, negative for positions before the end.
         offset: i64,
     },
-    /// Entries of a directory, packed there; its position moves on.
+    /// Entries of a directory, packed there; its position moves behind them.
     Entries(OpenId, Piece),
     /// Attributes of a file, or address and length of its contents.
     Numbers(IntsPiece),
@@ -113,37 +109,4 @@ impl Job {
             resolution: None,
         }
     }
-}
-
-/// Writes what `soil_fs_stat` gives for a file of this volume. The operation that the memory
-/// belongs to has not completed.
-pub fn write_stat(into: IntsPiece, stat: &Stat, volume: Int) {
-    let record = records::Stat {
-        size: stat.size as Int,
-        kind: entry(stat.kind),
-        modified: stat.modified.seconds as Int,
-        modified_ns: stat.modified.nanoseconds as Int,
-        accessed: stat.accessed.seconds as Int,
-        changed: stat.changed.seconds as Int,
-        links: stat.links as Int,
-        // OCaml's integers have a bit less.
-        inode: (stat.inode & (u64::MAX >> 2)) as Int,
-        read_only: stat.read_only.into(),
-        accessed_ns: stat.accessed.nanoseconds as Int,
-        changed_ns: stat.changed.nanoseconds as Int,
-        volume,
-    };
-    // SAFETY: the operation has not completed.
-    unsafe { into.fill(&record.numbers()) };
-}
-
-/// Writes as much of a text as fits; the length of all of it. The operation that the memory belongs
-/// to has not completed.
-pub fn write_text(text: &str, into: Piece) -> usize {
-    // SAFETY: the operation has not completed.
-    let into = unsafe { into.as_mut_slice() };
-    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
-        *to = *from;
-    }
-    text.len()
 }

@@ -1,14 +1,14 @@
 //! Calls on whole volumes.
 
-use super::answer::{Caller, Sync};
-use super::execute::{run, submit};
-use super::files;
-use super::job::{Job, Waiter};
-use super::mounts;
-use super::request::Request;
-use super::specification::Specification;
-use super::volume::Volume;
 use crate::Runtime;
+use crate::files::begin;
+use crate::files::engine::answer::{Caller, Sync};
+use crate::files::engine::{run, submit};
+use crate::files::namespace::mounts;
+use crate::files::volume::Volume;
+use crate::files::volume::job::request::Request;
+use crate::files::volume::job::{Job, Waiter};
+use crate::files::volume::specification::Specification;
 use crate::types::Int;
 use ::fs::path;
 use alloc::format;
@@ -21,7 +21,7 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
     let specification = Specification::parse(word).or_else(|failure| rt.fail(failure))?;
     let point = specification.point.clone();
-    let files = files(rt)?;
+    let files = begin(rt)?;
     let volume = files.volumes.insert(Volume::new(specification));
     if let Err(failure) = files.mounts.add(&point, volume) {
         files.volumes.try_remove(volume);
@@ -36,7 +36,7 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
 
 /// Completes the tree for a program that mounts nothing by itself, see [`mounts::complete`].
 pub fn complete_tree(rt: &mut Runtime, root: &str) -> Result<bool, Stop> {
-    files(rt)?;
+    begin(rt)?;
     mounts::complete(rt, root).or_else(|failure| rt.fail(failure))
 }
 
@@ -44,7 +44,7 @@ pub fn complete_tree(rt: &mut Runtime, root: &str) -> Result<bool, Stop> {
 pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
     let point = path::normalise(point).map_err(Error::from)?;
-    let files = files(rt)?;
+    let files = begin(rt)?;
     let mounted = files.mounts.iter().any(|(other, _)| other == point);
     if !mounted {
         let line = format!("nothing is mounted at {point}");
@@ -64,14 +64,14 @@ pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
 /// See `soil_fs_sync`.
 pub fn sync(rt: &mut Runtime, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let volumes = files(rt)?.volumes.iter();
+    let volumes = begin(rt)?.volumes.iter();
     let open = volumes.filter_map(|(index, volume)| volume.is_open().then_some(index));
     let open: Vec<usize> = open.collect();
     if open.is_empty() {
         return Ok(0);
     }
     rt.give(token, |_, _| Cancelled::Later)?;
-    let files = files(rt)?;
+    let files = &mut rt.resources.files;
     let mut sync = Sync {
         token,
         remaining: open.len(),

@@ -1,5 +1,7 @@
 //! Requests of a volume, and how they are done: plain calls of [`fs::Volume`].
 
+use crate::files::open_files::Offset;
+use crate::files::records::pack;
 use crate::types::Piece;
 use ::fs::{
     Cursor, DirEntry, Error, Fallocate, FileId, Health, Kind, Lease, OpenFlags, Renaming, Seek,
@@ -34,11 +36,11 @@ pub enum Request {
     /// Closes a file.
     Close(FileId),
     /// Reads from an offset.
-    Read(FileId, u64, Piece),
+    Read(FileId, Offset, Piece),
     /// Lends at most this many bytes from an offset, as they lie in memory.
     Lend(FileId, u64, usize),
-    /// Writes at an offset; the value is where it ended.
-    Write(FileId, u64, Piece),
+    /// Writes at an offset.
+    Write(FileId, Offset, Piece),
     /// The size of a file.
     Size(FileId),
     /// Sets it.
@@ -53,13 +55,23 @@ pub enum Request {
     StatFile(FileId),
     /// The contents of a file where they lie in memory for good.
     Contents(FileId),
-    /// Packs entries from a place on, without those of these names.
-    List(FileId, Cursor, Piece, Rc<[String]>),
+    /// Packs entries from a cursor on, without those of these names.
+    List(FileId, Offset, Piece, Rc<[String]>),
     /// Makes everything durable.
     Sync,
 }
 
 impl Request {
+    /// The offset at which it begins, if that may depend on the open file's position.
+    pub const fn offset_mut(&mut self) -> Option<&mut Offset> {
+        match self {
+            Request::Read(_, offset, _)
+            | Request::Write(_, offset, _)
+            | Request::List(_, offset, ..) => Some(offset),
+            _ => None,
+        }
+    }
+
     /// Whether its answer says that something is durable.
     pub fn is_durable(&self) -> bool {
         matches!(
@@ -109,8 +121,8 @@ pub enum Op {
 pub enum Value {
     /// A number, mostly of bytes.
     Number(u64),
-    /// Bytes written, and where the file's position is afterwards.
-    Written(usize, u64),
+    /// Bytes read or written, and the offset after the last one.
+    Transferred(usize, u64),
     /// An open file or directory.
     File(FileId),
     /// Attributes of a name.
@@ -155,9 +167,10 @@ pub fn perform(
         Request::Read(file, offset, into) => {
             // SAFETY: the operation that the piece belongs to completes after this.
             let into = unsafe { into.as_mut_slice() };
+            let start = start(volume, file, offset)?;
             let mut total = 0;
             for part in into.chunks_mut(STEP) {
-                let n = match volume.read_at(file, offset.saturating_add(total as u64), part) {
+                let n = match volume.read_at(file, start.saturating_add(total as u64), part) {
                     Err(_) if total > 0 => break,
                     // The descriptor isn't open for reading: nothing about the file is read-only.
                     Err(Error::PermissionDenied) => return Err(Error::Denied),
@@ -168,13 +181,15 @@ pub fn perform(
                     break;
                 }
             }
-            Ok(Value::Number(total as u64))
+            Ok(Value::Transferred(
+                total,
+                start.saturating_add(total as u64),
+            ))
         }
         Request::Write(file, offset, from) => {
             // SAFETY: as above.
             let from = unsafe { from.as_mut_slice() };
-            let append = offset == u64::MAX;
-            let start = if append { volume.size(file)? } else { offset };
+            let start = start(volume, file, offset)?;
             let mut total = 0;
             for part in from.chunks(STEP) {
                 let n = match volume.write_at(file, start.saturating_add(total as u64), part) {
@@ -186,12 +201,12 @@ pub fn perform(
                     break;
                 }
             }
-            let end = if append {
-                volume.size(file)?
-            } else {
-                offset.saturating_add(total as u64)
+            let end = match offset {
+                // Another process may have appended to a file of the host, too.
+                Offset::End => volume.size(file)?,
+                _ => start.saturating_add(total as u64),
             };
-            Ok(Value::Written(total, end))
+            Ok(Value::Transferred(total, end))
         }
         Request::Lend(file, offset, len) => {
             let mut lent = Vec::new();
@@ -210,8 +225,22 @@ pub fn perform(
         Request::SyncFile(file) => volume.sync_file(file).map(done),
         Request::StatFile(file) => volume.stat_file(file).map(Value::Stat),
         Request::Contents(file) => volume.contents(file).map(Value::Contents),
-        Request::List(file, from, into, without) => list(volume, file, from, into, &without),
+        Request::List(file, from, into, without) => match from {
+            Offset::At(cursor) => list(volume, file, cursor, into, &without),
+            Offset::End => Ok(Value::Listed(0, None)),
+            Offset::Position(_) => Err(Error::Closed),
+        },
         Request::Sync => volume.sync().map(done),
+    }
+}
+
+/// The offset at which a transfer begins. A position was resolved when the job began, unless its
+/// descriptor had been closed by then.
+fn start(volume: &mut dyn Volume, file: FileId, offset: Offset) -> Result<u64, Error> {
+    match offset {
+        Offset::At(offset) => Ok(offset),
+        Offset::End => volume.size(file),
+        Offset::Position(_) => Err(Error::Closed),
     }
 }
 
@@ -299,47 +328,11 @@ fn list(
     }
 }
 
-/// The number of a kind (`ENTRY_*`).
-pub fn entry(kind: Kind) -> crate::types::Int {
-    match kind {
-        Kind::File => crate::types::constants::ENTRY_FILE,
-        Kind::Directory => crate::types::constants::ENTRY_DIRECTORY,
-        Kind::Symlink => crate::types::constants::ENTRY_SYMLINK,
-    }
-}
-
 /// The volume's description of its state, for an error that follows from that state.
 pub fn detail(volume: &dyn Volume, error: Error) -> String {
     match volume.health() {
         Health::Corrupt(text) if matches!(error, Error::Corrupt | Error::ReadOnly) => text,
         Health::Damaged(text) if error == Error::Corrupt => text,
         _ => "".to_string(),
-    }
-}
-
-/// Writes an entry as kind, length and name; its length, if it fits.
-pub fn pack(into: &mut [u8], name: &str, kind: Kind) -> Option<usize> {
-    let kind = entry(kind);
-    let total = 3 + name.len();
-    let [place, low, high, text @ ..] = into.get_mut(..total)? else {
-        return None;
-    };
-    *place = kind as u8;
-    [*low, *high] = u16::try_from(name.len()).ok()?.to_le_bytes();
-    text.copy_from_slice(name.as_bytes());
-    Some(total)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Kind, pack};
-
-    #[test]
-    fn packs_what_fits() {
-        let mut into = [0xff; 8];
-        assert_eq!(pack(&mut into, "abcde", Kind::Directory), Some(8));
-        assert_eq!(into, [1, 5, 0, b'a', b'b', b'c', b'd', b'e']);
-        assert_eq!(pack(&mut into, "abcdef", Kind::File), None);
-        assert_eq!(pack(&mut [], "", Kind::File), None);
     }
 }

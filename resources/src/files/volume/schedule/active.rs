@@ -1,9 +1,9 @@
 //! The job that is being done.
 
-use crate::files::job::{Job, Waiter};
-use crate::files::request::Request;
-use crate::files::resolution::Resolution;
-use crate::files::worker::Access;
+use crate::files::volume::fiber::Access;
+use crate::files::volume::job::request::Request;
+use crate::files::volume::job::resolution::Resolution;
+use crate::files::volume::job::{Job, Waiter};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -1,38 +1,42 @@
 //! Performs the actions of a volume's schedule, with its fiber and its device.
 //!
-//! An operation comes by [`submit`] (or, for a path, by `paths` and `resolve`), which queues its
-//! job; [`run`] then does one [`Action`] after the other until the volume has to wait. Later, when
-//! the device has done something or time has passed, [`run`] goes on from there. `answer` converts
-//! the job's result to the operation's.
+//! An operation comes by [`submit`], or for a path by [`submit_path`], which queues its job; [`run`]
+//! then does one [`Action`] after the other until the volume has to wait. Later, when the device
+//! has done something or time has passed, [`run`] resumes from there. [`answer`] converts the job's
+//! result to the operation's.
 
-use super::answer::{self, Caller};
-use super::drivers::WAITS;
-use super::job::{Job, Output, Waiter};
-use super::opening;
-use super::request::{Request, Value, detail, perform};
-use super::schedule::Action;
-use super::volume::{Backing, Volume};
-use super::worker::Access;
+pub mod answer;
+
+use super::namespace::advance;
+use super::volume::drivers::WAITS;
+use super::volume::fiber::Access;
+use super::volume::job::request::{Request, detail, perform};
+use super::volume::job::resolution::Resolution;
+use super::volume::job::{Ended, Job, Output, Waiter};
+use super::volume::schedule::Action;
+use super::volume::{Backing, Volume, attach};
 use crate::Runtime;
 use crate::current::Current;
 use crate::disks::{self, Disks};
 use ::fs::BlockError;
 use ::fs::barrier::Next;
+use alloc::boxed::Box;
 use alloc::format;
+use answer::{Advanced, Caller};
 use core::cell::Cell;
 use core::ptr::NonNull;
 use platform::Clock;
 use platform::error::{Answer, Error, Failure};
 use reactor::Cancelled;
 
-/// How long jobs run on without a look at anything else, where the disk answers at once (the
+/// How long jobs run on before anything else has its turn, where the disk answers at once (the
 /// process).
 const SLICE_NS: u64 = 2_000_000;
 /// The bit of a tag that says that a request is of a flush; the rest is the volume.
 const FLUSH: u64 = 1 << 63;
 
 fn volume(rt: &mut Runtime, index: usize) -> Option<&mut Volume> {
-    rt.resources.files.as_deref_mut()?.volumes.get_mut(index)
+    rt.resources.files.volumes.get_mut(index)
 }
 
 /// Queues a job for an operation, runs the volume, and gives the answer if it is there already.
@@ -57,20 +61,44 @@ pub fn submit_detached(rt: &mut Runtime, index: usize, request: Request) {
     }
 }
 
+/// Begins an operation on a path, and gives the answer if it is there already. The files have
+/// begun.
+pub fn submit_path(
+    rt: &mut Runtime,
+    token: u64,
+    output: Output,
+    resolution: Box<Resolution>,
+) -> Answer {
+    rt.give(token, cancel)?;
+    let mut caller = Caller::new(token);
+    let waiter = Waiter::Operation(token, output);
+    match advance(rt, resolution).and_then(|step| answer::take_step(rt, waiter, step)) {
+        Ok(Advanced::Queued(volume)) => run(rt, volume, &mut caller),
+        Ok(Advanced::Done(n)) => caller.complete(rt, token, Ok(n)),
+        Err(failure) => caller.complete(rt, token, Err(failure)),
+    }
+    caller.answer(rt)
+}
+
 /// Does a request at once that changes nothing, if nothing is to be waited for. `None`: it is to be
 /// submitted.
-pub fn at_once(rt: &mut Runtime, index: usize, request: Request, output: Output) -> Option<Value> {
-    let files = rt.resources.files.as_deref_mut()?;
-    let request = files.open.positioned(request, output);
-    files.volumes.get_mut(index)?.at_once(request)
+pub fn at_once(
+    rt: &mut Runtime,
+    index: usize,
+    mut request: Request,
+    output: Output,
+) -> Option<Ended> {
+    let files = &mut rt.resources.files;
+    if let Some(offset) = request.offset_mut() {
+        files.open.resolve(offset);
+    }
+    let value = files.volumes.get_mut(index)?.at_once(request)?;
+    Some(answer::output(rt, index, output, "/", value))
 }
 
 /// Takes an operation back. Only a job that has not begun can be; a long transfer ends early.
 pub fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return Cancelled::Later;
-    };
-    for (_, volume) in &mut files.volumes {
+    for (_, volume) in &mut rt.resources.files.volumes {
         if volume.schedule.cancel(token) {
             return Cancelled::Done;
         }
@@ -108,7 +136,7 @@ pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
         match volume.schedule.next(is_over, sector_size) {
             Action::Wait => return,
             Action::Open { unmounts } => open(rt, index, unmounts),
-            Action::Start(request, waiter) => start(rt, index, request, waiter),
+            Action::Start(request) => start(rt, index, request),
             Action::Resume(reply) => {
                 let lost = volume.schedule.is_lost();
                 let port = volume.port();
@@ -118,7 +146,7 @@ pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
             Action::Submit(access) => transfer(rt, index, access),
             Action::Flush { ordered } => flush(rt, index, ordered),
             Action::Claim(first, sectors) => {
-                let claimed = opening::claim(rt, index, (first, sectors));
+                let claimed = attach::claim(rt, index, (first, sectors));
                 if let Some(volume) = self::volume(rt, index) {
                     volume.schedule.claimed(claimed);
                 }
@@ -134,11 +162,10 @@ pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
 
 /// Opens the volume for the active job, unless that is done.
 fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
-    let files = rt.resources.files.as_deref();
-    let opened = if unmounts && files.is_some_and(|files| files.open.is_used(index)) {
+    let opened = if unmounts && rt.resources.files.open.is_used(index) {
         Err(Failure::new(Error::Busy, "files on it are open"))
     } else {
-        opening::open(rt, index, report)
+        attach::attach(rt, index, report)
     };
     if let Some(volume) = volume(rt, index) {
         match opened {
@@ -149,14 +176,11 @@ fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
 }
 
 /// Starts the active job's request: on the fiber, or here if it waits for nothing.
-fn start(rt: &mut Runtime, index: usize, request: Request, waiter: Waiter) {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return;
-    };
-    let request = match waiter {
-        Waiter::Operation(_, output) => files.open.positioned(request, output),
-        _ => request,
-    };
+fn start(rt: &mut Runtime, index: usize, mut request: Request) {
+    let files = &mut rt.resources.files;
+    if let Some(offset) = request.offset_mut() {
+        files.open.resolve(offset);
+    }
     let Some(volume) = files.volumes.get_mut(index) else {
         return;
     };
@@ -201,9 +225,7 @@ fn give(
 
 /// Gives the device the fiber's reads or writes.
 fn transfer(rt: &mut Runtime, index: usize, access: Access) {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return;
-    };
+    let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get_mut(index) else {
         return;
     };
@@ -247,9 +269,7 @@ fn transfer(rt: &mut Runtime, index: usize, access: Access) {
 
 /// Gives the device a flush.
 fn flush(rt: &mut Runtime, index: usize, ordered: bool) {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return;
-    };
+    let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get_mut(index) else {
         return;
     };
@@ -275,9 +295,7 @@ fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockErro
 /// The disk has done a flush, or the write that was held until then: gives it what follows.
 fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockError>) {
     loop {
-        let Some(files) = rt.resources.files.as_deref_mut() else {
-            return;
-        };
+        let files = &mut rt.resources.files;
         let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
         let Some(volume) = files.volumes.get_mut(index) else {
             return;
@@ -314,9 +332,7 @@ fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockE
 
 /// Runs a volume whose turn it is, and times out its disk.
 pub fn poll(rt: &mut Runtime, index: usize, now: u64) {
-    let Some(files) = rt.resources.files.as_deref_mut() else {
-        return;
-    };
+    let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get_mut(index) else {
         return;
     };

@@ -1,0 +1,125 @@
+//! The namespace: one tree over all volumes. It finds the next step of a path: the volume that it
+//! leads to gets a request, or the mount table alone has the answer.
+
+pub mod mounts;
+
+use super::Files;
+use super::volume::job::request::{Op, Request};
+use super::volume::job::resolution::Resolution;
+use crate::Runtime;
+use ::fs::OpenFlags;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use mounts::Location;
+use platform::error::{Error, Failure};
+
+/// The next step of an operation on a path.
+pub enum Step {
+    /// A volume performs a request.
+    Volume {
+        /// Its number.
+        index: usize,
+        /// The request.
+        request: Request,
+        /// The path.
+        resolution: Box<Resolution>,
+    },
+    /// The path ends at a directory that only leads to mount points.
+    Above(Above),
+}
+
+/// A directory on no volume.
+pub struct Above {
+    /// The path that led there.
+    pub resolution: Box<Resolution>,
+    /// The directory's path.
+    pub path: String,
+    /// What is mounted below it.
+    pub names: Vec<String>,
+}
+
+/// Takes a path to the next volume that has to be asked.
+pub fn advance(rt: &mut Runtime, mut resolution: Box<Resolution>) -> Result<Step, Failure> {
+    loop {
+        let path = String::from(resolution.path());
+        match mounts::locate(rt, &path)? {
+            Location::Volume {
+                index,
+                rest,
+                offset,
+            } => {
+                let files = &rt.resources.files;
+                if resolution.is_last() {
+                    guard(files, &path, &resolution)?;
+                }
+                if are_together(files, index, &resolution) {
+                    resolution.go_to_new(index, offset);
+                    continue;
+                }
+                return Ok(Step::Volume {
+                    index,
+                    request: resolution.request(index, rest, offset),
+                    resolution,
+                });
+            }
+            Location::MountPoints(_) if !resolution.is_last() => resolution.up(),
+            Location::MountPoints(names) => {
+                return Ok(Step::Above(Above {
+                    resolution,
+                    path,
+                    names,
+                }));
+            }
+        }
+    }
+}
+
+/// A volume has nothing at a path: takes the operation on if something is mounted below it. The
+/// listing of the directory above shows it, so it is a directory like those on no volume.
+pub fn missing(
+    rt: &mut Runtime,
+    mut resolution: Box<Resolution>,
+    failure: Failure,
+) -> Result<Step, Failure> {
+    let path = String::from(resolution.path());
+    let names = mounts::names_above(rt, &path);
+    if names.is_empty() {
+        return Err(failure);
+    }
+    if resolution.is_last() {
+        return Ok(Step::Above(Above {
+            resolution,
+            path,
+            names,
+        }));
+    }
+    resolution.up();
+    advance(rt, resolution)
+}
+
+/// Whether the new path of a rename or a link leads to the volume of the old one, which can then
+/// check both in one job.
+fn are_together(files: &Files, index: usize, resolution: &Resolution) -> bool {
+    let new = resolution.new_path();
+    let volume = new.and_then(|new| files.mounts.volume_of(new));
+    volume.is_some_and(|(volume, _)| *volume == index)
+}
+
+/// Names above mount points stay those of directories, where they are.
+fn guard(files: &Files, path: &str, resolution: &Resolution) -> Result<(), Failure> {
+    let Some(point) = files.mounts.below(path) else {
+        return Ok(());
+    };
+    match resolution.op() {
+        Op::Rename(..) | Op::Rmdir => {
+            let detail = format!("{point} is mounted below it");
+            Err(Failure::new(Error::Busy, detail))
+        }
+        Op::Open(flags) if flags.contains(OpenFlags::CREATE) => Err(Error::IsDirectory.into()),
+        Op::Symlink(_) => Err(Error::Exists.into()),
+        Op::Link(_) if !resolution.is_old() => Err(Error::Exists.into()),
+        _ => Ok(()),
+    }
+}
