@@ -13,10 +13,10 @@
 //!       │
 //!   locking, select, mapping    operations on descriptors
 //!       │
-//!   process          the state: descriptors, locks, the current directory, limits
+//!   process          the state: descriptors, locks, mappings, the current directory, limits
 //!       │
-//!   table, locks, console    of the state; the console is the first three descriptors' file
-//!       │
+//!   table, locks, mappings, console    of the state; the console is the first three descriptors'
+//!       │                              file
 //!   file             the contract of an open file, and its description
 //!       │
 //!   stat, wait       attributes; blocking, readiness and signals
@@ -50,6 +50,7 @@ pub mod locking;
 pub mod locks;
 #[cfg(feature = "image")]
 mod mapping;
+pub mod mappings;
 pub mod namespace;
 pub mod process;
 pub mod select;

@@ -1,7 +1,8 @@
 //! `mmap` of a file: memory with a copy of its contents, which is written back if it is shared.
 
 use crate::errors::{self, Result};
-use crate::file::{Description, File, Offset};
+use crate::file::{File, Offset};
+use crate::mappings::Shared;
 use crate::process;
 use crate::stat::FileId;
 use alloc::sync::Arc;
@@ -9,46 +10,12 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use kernel::errno::Errno;
 use kernel::memory::{self, Protection};
-use spin::Mutex;
 
 const PAGE: u64 = 4096;
-
-/// A mapping whose changes belong to the file.
-struct Shared {
-    range: Range<u64>,
-    /// Of the first byte, in the file.
-    offset: u64,
-    description: Arc<Description>,
-    /// Its file.
-    file: FileId,
-    /// It has the file's contents. Until then it only keeps others from mapping the same bytes.
-    is_filled: bool,
-    /// How many mappings of the program it is: a further one of the same bytes is the same memory.
-    users: usize,
-}
-
-impl Shared {
-    /// The part of it that lies in `range`.
-    fn part(&self, range: &Range<u64>) -> Option<Shared> {
-        let start = self.range.start.max(range.start);
-        let end = self.range.end.min(range.end);
-        (start < end).then(|| Shared {
-            range: start..end,
-            offset: self.offset + (start - self.range.start),
-            description: Arc::clone(&self.description),
-            file: self.file,
-            is_filled: self.is_filled,
-            users: self.users,
-        })
-    }
-}
 
 fn number(errno: Errno) -> errors::Errno {
     errno as errors::Errno
 }
-
-/// The mappings that are written back.
-static SHARED: Mutex<Vec<Shared>> = Mutex::new(Vec::new());
 
 const ALL: Range<u64> = 0..u64::MAX;
 
@@ -78,30 +45,28 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
     }
     let whole = len.checked_next_multiple_of(PAGE).ok_or(libc::ENOMEM)?;
     let behind = offset.checked_add(whole).ok_or(libc::EOVERFLOW)?;
-    // A second copy wouldn't see changes of the first, and what is written at an offset would be
-    // appended.
-    let overlaps = |shared: &Shared| {
-        let len = shared.range.end - shared.range.start;
-        shared.file == file && shared.offset < behind && offset < shared.offset + len
-    };
+    let bytes = offset..behind;
     let is_written_back = is_shared && is_writable;
     let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
     if is_shared && !fixed {
-        let is_same = |shared: &&mut Shared| {
-            let bytes = (shared.offset, shared.range.end - shared.range.start);
-            shared.is_filled && shared.file == file && bytes == (offset, whole)
-        };
-        if let Some(shared) = SHARED.lock().iter_mut().find(is_same) {
-            if wanted.write {
-                memory::protect(shared.range.start, len, wanted).map_err(failed)?;
+        let same = process::with(|process| {
+            let shared = process.mappings.same(file, &bytes)?;
+            if wanted.write
+                && let Err(error) = memory::protect(shared.range.start, len, wanted)
+            {
+                return Some(Err(failed(error)));
             }
             shared.users += 1;
-            return Ok(shared.range.start);
+            Some(Ok(shared.range.start))
+        });
+        if let Some(mapped) = same {
+            return mapped;
         }
     }
-    if is_written_back
-        && (description.flags() & libc::O_APPEND != 0 || SHARED.lock().iter().any(overlaps))
-    {
+    // A second copy wouldn't see changes of the first, and what is written at an offset would be
+    // appended.
+    let is_mapped = || process::with(|process| process.mappings.is_mapped(file, &bytes));
+    if is_written_back && (description.flags() & libc::O_APPEND != 0 || is_mapped()) {
         return Err(libc::ENODEV);
     }
     if flags & libc::MAP_FIXED_NOREPLACE != 0 && !memory::is_free(address, len) {
@@ -118,33 +83,26 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
     flush(Some(file))?;
     let start = memory::map(fixed.then_some(address), len, writable).map_err(failed)?;
     let range = start..start + whole;
-    let add = || {
-        let mut list = SHARED.lock();
-        // Again: another thread may have mapped it meanwhile.
-        if list.iter().any(overlaps) {
-            return Err(libc::ENODEV);
-        }
-        list.try_reserve(1).map_err(|_| libc::ENOMEM)?;
-        list.push(Shared {
+    let added = if is_written_back {
+        let shared = Shared {
             range: range.clone(),
             offset,
             description: Arc::clone(&description),
             file,
             is_filled: false,
             users: 1,
-        });
+        };
+        // Another thread may have mapped it meanwhile.
+        process::with(|process| process.mappings.add(shared))
+    } else {
         Ok(())
     };
-    let added = if is_written_back { add() } else { Ok(()) };
     let filled = added.and_then(|()| fill(description.file(), start, len, offset));
     let mapped = filled.and_then(|()| memory::protect(start, len, wanted).map_err(failed));
     if is_written_back {
         pages(&range).for_each(|page| _ = memory::take_written(page));
-        SHARED.lock().retain_mut(|shared| {
-            let is_new = !shared.is_filled && shared.range == range;
-            shared.is_filled |= is_new;
-            !is_new || mapped.is_ok()
-        });
+        let is_filled = mapped.is_ok();
+        let _ = process::with(|process| process.mappings.filled(&range, is_filled));
     }
     if mapped.is_err() {
         // New memory, so that it can be taken back.
@@ -159,16 +117,12 @@ fn pages(range: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
 
 /// The parts of shared mappings that `part` gives.
 fn parts(part: impl FnMut(&Shared) -> Option<Shared>) -> Vec<Shared> {
-    let list = SHARED.lock();
-    let filled = list.iter().filter(|shared| shared.is_filled);
-    filled.filter_map(part).collect()
+    process::with(|process| process.mappings.parts(part))
 }
 
 /// Whether changes of a shared mapping are written by this open file.
 pub fn writes_by(file: &dyn File) -> bool {
-    let list = SHARED.lock();
-    let mut mapped = list.iter().map(|shared| shared.description.file());
-    mapped.any(|it| core::ptr::addr_eq(it, file))
+    process::with(|process| process.mappings.writes_by(file))
 }
 
 /// Writes the pages of a shared mapping that the program has changed to its file.
@@ -230,7 +184,7 @@ pub fn refresh(file: Option<FileId>, end: u64, len: u64) -> Result<()> {
 
 /// Whether any mapping is written back.
 pub fn is_any() -> bool {
-    !SHARED.lock().is_empty()
+    process::with(|process| !process.mappings.is_empty())
 }
 
 /// `msync`.
@@ -253,16 +207,9 @@ pub fn sync(start: u64, len: u64, flags: u64) -> Result<u64> {
 
 /// `munmap` of one of several mappings that are the same memory: `false` for any other range.
 pub fn leave(start: u64, len: u64) -> bool {
-    let end = len
-        .checked_next_multiple_of(PAGE)
-        .map(|len| start.checked_add(len));
-    let mut list = SHARED.lock();
-    let mut several = list.iter_mut().filter(|shared| shared.users > 1);
-    let it = several.find(|it| it.range.start == start && Some(Some(it.range.end)) == end);
-    it.is_some_and(|shared| {
-        shared.users -= 1;
-        true
-    })
+    let len = len.checked_next_multiple_of(PAGE);
+    let end = len.and_then(|len| start.checked_add(len));
+    end.is_some_and(|end| process::with(|process| process.mappings.leave(&(start..end))))
 }
 
 /// Writes back memory that is about to be unmapped, or mapped over. A failure of a disk has its
@@ -277,15 +224,9 @@ pub fn forget(start: u64, len: u64) -> Result<()> {
     for part in &parts {
         let _ = write_part(part);
     }
-    let mut list = SHARED.lock();
-    list.try_reserve(parts.len()).map_err(|_| libc::ENOMEM)?;
-    for part in &parts {
-        let around = [0..part.range.start, part.range.end..u64::MAX];
-        let at = list.iter().position(|it| it.part(&part.range).is_some());
-        if let Some(old) = at.map(|at| list.swap_remove(at)) {
-            list.extend(around.iter().filter_map(|range| old.part(range)));
-        }
-    }
+    let removed = process::with(|process| process.mappings.remove(&parts))?;
+    // Their files may be closed by it, outside of the lock.
+    drop(removed);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::console::Console;
 use crate::errors::Result;
 use crate::file::Description;
 use crate::locks::Locks;
+use crate::mappings::Mappings;
 use crate::stat::FileId;
 use crate::table::Table;
 use alloc::string::String;
@@ -27,6 +28,8 @@ pub struct Process {
     pub table: Table,
     /// Locks of files.
     pub locks: Locks,
+    /// Shared mappings of files.
+    pub mappings: Mappings,
     /// The absolute path of the current directory; empty for the root.
     pub directory: String,
     /// The mask of modes, which no volume stores.
@@ -52,6 +55,7 @@ impl Process {
         Process {
             table,
             locks: Locks::new(),
+            mappings: Mappings::new(),
             directory: String::new(),
             umask: 0o022,
             limits: [None; RESOURCES],

@@ -8,7 +8,7 @@ fn modules_import_from_lower_layers_only() {
         &["errors"],
         &["stat", "wait"],
         &["file"],
-        &["table", "locks", "console"],
+        &["table", "locks", "mappings", "console"],
         &["process"],
         &["locking", "select", "mapping"],
         &["files"],

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use platform::error::{Answer, Error, Failure};
 
 /// Embedded files that have been registered, and aren't mounted yet.
-pub struct Embedded {
+pub(crate) struct Embedded {
     /// The files of the next tree.
     files: Vec<(String, &'static [u8])>,
     /// Trees and where they are to be.
