@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Counts, by valgrind, the instructions of calls on a plain descriptor and through a flow of the
-program's own; prints the table of bench/README.md. The counts are the same on every machine."""
+program's own; prints the table of docs/evidence/benchmarks.md. The counts are the same on every
+machine."""
 
 import os
 import re

@@ -31,7 +31,7 @@ import unmodified  # noqa: E402
 from harness import console, sandbox  # noqa: E402
 
 RESULTS = os.path.join(HERE, "results", "latest.json")
-README = os.path.join(HERE, "README.md")
+PAGE = os.path.join(ROOT, "docs", "evidence", "benchmarks.md")
 BEGIN, END = "<!-- results: written by bench/run.py -->", "<!-- end of results -->"
 
 GROUPS = {
@@ -149,7 +149,7 @@ def write(results, machine):
     with open(RESULTS, "w", encoding="utf-8") as file:
         rows = ",\n".join("  " + json.dumps(each) for each in results)
         file.write("[\n" + rows + "\n]\n")
-    with open(README, encoding="utf-8") as file:
+    with open(PAGE, encoding="utf-8") as file:
         text = file.read()
     head, rest = text.split(BEGIN, 1)
     _, tail = rest.split(END, 1)
@@ -160,7 +160,7 @@ def write(results, machine):
         f"Last run {datetime.date.today()}, {machine}, {os.cpu_count()} cores, {version}, TCG,"
         f" kernel of the peer: {peer.kernel_version()}; {start.summary()}."
     )
-    with open(README, "w", encoding="utf-8") as file:
+    with open(PAGE, "w", encoding="utf-8") as file:
         body = "\n".join([BEGIN, note, "", *measure.table(results), END])
         file.write(head + body + tail)
 
