@@ -228,9 +228,9 @@ impl Bochs {
         if !IDS.contains(&adapter.read(dispi::ID)) {
             return Err(Error::BadConfig);
         }
-        let told = usize::from(adapter.read(dispi::MEMORY)) * UNIT;
+        let memory_field = usize::from(adapter.read(dispi::MEMORY)) * UNIT;
         let len = usize::try_from(video_len).unwrap_or(usize::MAX);
-        let len = len.min(told).min(MAX_VIDEO);
+        let len = len.min(memory_field).min(MAX_VIDEO);
         if len < UNIT {
             return Err(Error::BadConfig);
         }

@@ -34,7 +34,7 @@ mod scanout;
 
 use buffers::Buffer;
 pub use buffers::SIDE;
-use control::{Answer, Control, Purpose, What};
+use control::{Control, Purpose, Response, What};
 use cursor::{Cursor, CursorQueue};
 pub use cursor::{Image, SIZE as CURSOR_SIZE};
 pub use device_types::display::Rectangle;
@@ -278,7 +278,7 @@ impl Gpu {
     /// Handles completed commands, submits waiting ones, and reports events. Never blocks.
     pub fn poll(&mut self, report: &mut dyn FnMut(Event)) {
         if self.is_running() {
-            if self.take_answers().is_err() {
+            if self.take_responses().is_err() {
                 self.fail();
             } else {
                 if self.presents - self.checked >= CHECK_AFTER {
@@ -296,7 +296,7 @@ impl Gpu {
         }
     }
 
-    fn take_answers(&mut self) -> Result<(), DeviceError> {
+    fn take_responses(&mut self) -> Result<(), DeviceError> {
         while let Some(answer) = self.control.pop()? {
             self.answered(answer)?;
         }
@@ -309,8 +309,8 @@ impl Gpu {
     }
 
     /// A command has ended.
-    fn answered(&mut self, answer: Answer) -> Result<(), DeviceError> {
-        let Answer {
+    fn answered(&mut self, answer: Response) -> Result<(), DeviceError> {
+        let Response {
             kind,
             purpose,
             result,
@@ -324,16 +324,16 @@ impl Gpu {
             }
             What::Flush => {
                 if let (Err(_), Some((scanout, _))) = (result, purpose.present) {
-                    self.not_shown(scanout, purpose.resource);
+                    self.on_scanout_failed(scanout, purpose.resource);
                 }
             }
             What::Scanout(scanout) => {
                 if result.is_err() {
                     self.not_in_place(purpose.resource);
-                    self.not_shown(scanout, purpose.resource);
+                    self.on_scanout_failed(scanout, purpose.resource);
                 }
             }
-            What::Unref => self.given_back(purpose.resource, result),
+            What::Unref => self.on_unref(purpose.resource, result),
             What::Replace => self.replaced(purpose.resource, result),
             What::Cursor(scanout) => self.scanouts[scanout].cursor.copied(result),
             What::DisplayInfo => self.take_sizes(result)?,
@@ -410,7 +410,7 @@ impl Gpu {
         self.cursors.mark_failed();
         let reset = self.device.stop();
         self.query = Query::None;
-        self.end_all(reset);
+        self.complete_all(reset);
     }
 
     /// Restarts the device, and queries its displays: see [`is_ready`](Gpu::is_ready). A difference
@@ -449,7 +449,7 @@ impl Gpu {
         let reset = self.device.stop();
         self.query = Query::None;
         self.ready = true;
-        self.end_all(reset);
+        self.complete_all(reset);
         for (index, scanout) in self.scanouts.iter_mut().enumerate() {
             if scanout.size.take().is_some() {
                 self.events.push_back(Event::Changed { scanout: index });
@@ -459,7 +459,7 @@ impl Gpu {
     }
 
     /// Ends all presents; `reset`: the device uses no memory any more.
-    fn end_all(&mut self, reset: bool) {
+    fn complete_all(&mut self, reset: bool) {
         for (index, scanout) in self.scanouts.iter_mut().enumerate() {
             scanout.shown = Shown::Nothing;
             for present in scanout.presents.drain(..) {

@@ -209,7 +209,7 @@ impl Net {
             transport,
             DeviceType::NET,
             wanted,
-            &capabilities::consistent,
+            &capabilities::fix_features,
         )?;
         let capabilities = capabilities::read(&device)?;
         let (receive, send) = queue_options(&device, &capabilities, config);
@@ -357,7 +357,7 @@ impl Net {
             return Err(TxError::BadFrame);
         }
         let capabilities = &self.capabilities;
-        let agreed = |meta: &TxMeta| capabilities::can_do(capabilities, len, meta);
+        let agreed = |meta: &TxMeta| capabilities::is_supported(capabilities, len, meta);
         let sender = &mut self.pairs[self.sending].sender;
         match sender.transmit(len, &agreed, fill) {
             Ok(Ok(())) => {
@@ -408,8 +408,9 @@ impl Net {
     /// Whether there is a frame to [`receive`](Net::receive), or room again after
     /// [`transmit`](Net::transmit) found none. No exit.
     pub fn has_pending(&self) -> bool {
-        let news = |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_pending();
-        self.device.is_running() && self.pairs.iter().any(news)
+        let has_events =
+            |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_pending();
+        self.device.is_running() && self.pairs.iter().any(has_events)
     }
 
     /// Call this before waiting. Gives the card all free receive buffers and requests an interrupt

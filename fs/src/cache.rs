@@ -89,7 +89,7 @@ pub(crate) struct Cache {
     /// Counters of this volume and of all volumes.
     counters: [Option<&'static CacheCounters>; 2],
     /// Dirty bytes that were last reported to the counters.
-    told_dirty: usize,
+    counted_dirty: usize,
     layout: Layout,
     flags: Vec<Flag>,
     /// Sector of the directory entry of the file whose contents are being written.
@@ -119,7 +119,7 @@ impl Cache {
             pages: PageCache::new(options.budget),
             keep: false,
             counters: [options.counters, options.budget.map(CacheBudget::counters)],
-            told_dirty: 0,
+            counted_dirty: 0,
             fetch: Buffer::default(),
             raw: raw::Raw::default(),
             last_fetched: u64::MAX - 1,
@@ -209,9 +209,9 @@ impl Cache {
     fn report_dirty(&mut self) {
         let dirty = self.buffers.dirty() * LINE + self.gather.data().len();
         for counters in self.counters() {
-            counters.set_dirty(self.told_dirty, dirty);
+            counters.set_dirty(self.counted_dirty, dirty);
         }
-        self.told_dirty = dirty;
+        self.counted_dirty = dirty;
     }
 
     /// Whether the cache answers from memory only; see [`Block::is_unresponsive`].
@@ -671,7 +671,7 @@ impl Cache {
 impl Drop for Cache {
     fn drop(&mut self) {
         for counters in self.counters() {
-            counters.set_dirty(self.told_dirty, 0);
+            counters.set_dirty(self.counted_dirty, 0);
         }
     }
 }

@@ -4,4 +4,4 @@ mod index;
 mod keyed;
 
 pub(crate) use index::Index;
-pub(crate) use keyed::Keyed;
+pub(crate) use keyed::KeyedHash;

@@ -36,7 +36,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::types::{Cidr, Error, Handle, InterfaceConfig, Link, LinkCapabilities};
 use interface::address::{Address, Source};
 use token_bucket::TokenBucket;
@@ -57,7 +57,7 @@ pub(crate) use wire::header::{ICMP, ICMPV6, TCP, UDP};
 pub(crate) const LOOPBACK: usize = 0;
 
 /// Answers to echo requests a second and at once; errors a second and at once (in thirds of tokens:
-/// see `may_complain`).
+/// see `may_send_error`).
 const ECHOES: (u64, u64) = (20_000, 2_000);
 const ERRORS: (u64, u64) = (2_000, 200);
 
@@ -104,7 +104,7 @@ pub(crate) struct Net {
     errors: Vec<IcmpError>,
     /// Addresses, routes or name servers changed; the stack takes the flag.
     pub(crate) changed: bool,
-    keyed: Keyed,
+    keyed: KeyedHash,
 }
 
 /// Origin of a packet, for a reply without a route.
@@ -258,7 +258,7 @@ impl Net {
 
 impl Ip {
     /// A layer with the loopback interface (127.0.0.1/8, ::1/128) and no other.
-    pub(crate) fn new(loopback: Box<dyn Link>, keyed: Keyed, mut random: Random) -> Ip {
+    pub(crate) fn new(loopback: Box<dyn Link>, keyed: KeyedHash, mut random: Random) -> Ip {
         let identification = random.bits() as u16;
         let mut ip = Ip {
             ports: Vec::new(),

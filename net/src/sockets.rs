@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 
 use crate::ethernet::Ethernet;
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::ip::{HeaderFields, ICMP, ICMPV6, IcmpError, Input, Ip, Net, TCP, UDP, UpperLayer};
 use crate::ping::Ping;
 use crate::tcp::Tables;
@@ -74,8 +74,8 @@ pub(crate) struct Sockets {
     pub(crate) random: RandomBits,
     pub(crate) table: Table<Socket>,
     pub(crate) tcp: Tables,
-    pub(crate) listeners: HashMap<u16, Vec<Handle>, Keyed>,
-    pub(crate) udp_ports: HashMap<u16, Vec<Handle>, Keyed>,
+    pub(crate) listeners: HashMap<u16, Vec<Handle>, KeyedHash>,
+    pub(crate) udp_ports: HashMap<u16, Vec<Handle>, KeyedHash>,
     /// Sockets for raw frames, by interface and type.
     pub(crate) ethernets: Vec<((usize, u16), Handle)>,
     /// Echo requests without an end.
@@ -92,7 +92,7 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     pub(crate) fn new(config: Config, mut random: RandomBits) -> Sockets {
-        let keyed = Keyed::new(&mut random);
+        let keyed = KeyedHash::new(&mut random);
         Sockets {
             now_ns: 0,
             paused_ns: 0,
@@ -166,7 +166,7 @@ impl Sockets {
     }
 
     /// Lists a socket as an event.
-    pub(crate) fn tell(&mut self, handle: Handle) {
+    pub(crate) fn queue_event(&mut self, handle: Handle) {
         let listed = match self.table.get_mut(handle) {
             Some(Socket::Connection(connection)) => &mut connection.wakes.listed,
             Some(Socket::Listener(listener)) => &mut listener.wakes.listed,
@@ -195,7 +195,7 @@ impl Sockets {
     }
 
     /// There is news of neighbors: those that wait for one try again.
-    pub(crate) fn unwait(&mut self, handles: Vec<Handle>) {
+    pub(crate) fn on_neighbors_resolved(&mut self, handles: Vec<Handle>) {
         for handle in handles {
             match self.table.get_mut(handle) {
                 Some(Socket::Connection(connection)) => {
@@ -282,7 +282,7 @@ impl Sockets {
         while let Some(handle) = self.timers.pop_due(now_ns) {
             self.connection_timer(handle);
         }
-        self.timers.tidy(self.table.len());
+        self.timers.compact(self.table.len());
     }
 }
 

@@ -17,7 +17,7 @@ pub use statistics::SocketInfo;
 
 use alloc::boxed::Box;
 
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::ip::{Ip, LOOPBACK, Loopback, Random};
 use crate::sockets::{Socket, Sockets, Turn};
 use crate::types::{Config, Handle, RandomBits};
@@ -65,8 +65,8 @@ pub struct Progress {
 ///   [`tcp_info`](Stack::tcp_info), [`local_address`](Stack::local_address) …
 /// - **The state of the machine**: [`set_memory_short`](Stack::set_memory_short),
 ///   [`note_idle`](Stack::note_idle), [`renew_keys`](Stack::renew_keys).
-/// - **The end**: `close` the connections and `poll` until [`undelivered`](Stack::undelivered) is 0;
-///   then [`release_leases`](Stack::release_leases) until it returns true, and `poll` until
+/// - **The end**: `close` the connections and `poll` until [`undelivered`](Stack::undelivered) is
+///   0; then [`release_leases`](Stack::release_leases) until it returns true, and `poll` until
 ///   [`is_drained`](Stack::is_drained).
 ///
 /// # Order of calls
@@ -133,7 +133,7 @@ impl Stack {
     /// must not be able to predict others from them.
     pub fn new(config: Config, source: &mut dyn FnMut() -> RandomBits) -> Stack {
         let mut sockets = Sockets::new(config, source());
-        let keyed = Keyed::new(&mut sockets.random);
+        let keyed = KeyedHash::new(&mut sockets.random);
         let random = Random::new(source());
         let ip = Ip::new(Box::new(Loopback::default()), keyed, random);
         Stack {
@@ -175,8 +175,8 @@ impl Stack {
     }
 
     /// Runs the stack: receives at most `budget` frames per interface (16 times as many frames if
-    /// they are shed under overload), fires due timers, and sends pending data of the sockets, about
-    /// `budget` frames at most.
+    /// they are shed under overload), fires due timers, and sends pending data of the sockets,
+    /// about `budget` frames at most.
     ///
     /// `now_ns` is a monotonic clock of the caller's choice; the stack treats a step back as no
     /// progress. Operations since the last call take effect (are sent) here. Never blocks.
@@ -209,7 +209,7 @@ impl Stack {
             }
             ip.maintain();
             for interface in 0..ip.net.interfaces.len() {
-                sockets.unwait(
+                sockets.on_neighbors_resolved(
                     ip.net
                         .take_resolved(interface, 2 * sockets.table.len() + 64),
                 );

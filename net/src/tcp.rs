@@ -32,7 +32,7 @@ pub use counters::TcpCounters;
 pub use lease::Lease;
 pub use options::ConnectOptions;
 
-use crate::hash::{Index, Keyed};
+use crate::hash::{Index, KeyedHash};
 use crate::types::Config;
 use cookie::Cookies;
 use half_open::HalfOpen;
@@ -48,7 +48,7 @@ const CHALLENGES: u32 = 1000;
 pub(crate) struct Tables {
     /// Places of connections in the table of sockets, by the hash of their flow.
     pub(crate) flows: Index,
-    pub(crate) keyed: Keyed,
+    pub(crate) keyed: KeyedHash,
     pub(crate) half_open: HalfOpen,
     pub(crate) time_wait: TimeWait,
     pub(crate) cookies: Cookies,
@@ -64,7 +64,7 @@ pub(crate) struct Tables {
 
 impl Tables {
     pub(crate) fn new(config: &Config, random: &mut dyn FnMut() -> u64) -> Tables {
-        let keyed = Keyed::new(random);
+        let keyed = KeyedHash::new(random);
         Tables {
             flows: Index::new(),
             keyed,

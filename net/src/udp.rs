@@ -9,7 +9,7 @@ use crate::ip::{HeaderFields, Ip, Outcome, Packet, Route, UDP, UdpInput};
 use crate::types::{Binding, Error, Handle, InterfaceId, Readiness, WakeFlags};
 
 /// Datagrams that one socket may send before it is the next one's turn.
-const TURN: u32 = 16;
+const MAX_DATAGRAMS_PER_TURN: u32 = 16;
 /// Datagrams queued to be sent, whatever their size.
 const OUTGOING: usize = 64;
 /// Datagrams queued that were received.
@@ -18,8 +18,8 @@ const ARRIVED: usize = 512;
 const OVERHEAD: usize = 32;
 /// Peers that a socket has sent to, whose answers the filter recognizes, and for how long (RFC
 /// 4787, 4.3, has two minutes for what lies between).
-const ASKED: usize = 16;
-const ASKED_NS: u64 = 60_000_000_000;
+const MAX_RECENT_PEERS: usize = 16;
+const RECENT_PEER_NS: u64 = 60_000_000_000;
 /// Room for one datagram of the ordinary size at least.
 const QUEUE_MIN: usize = 2048;
 /// Payload of the largest datagram (RFC 768; RFC 8200, without jumbo payloads).
@@ -36,7 +36,7 @@ pub(crate) struct Outgoing {
 }
 
 /// A datagram that was received.
-pub(crate) struct Arrived {
+pub(crate) struct ReceivedDatagram {
     pub(crate) from: SocketAddr,
     pub(crate) to: IpAddr,
     pub(crate) interface: u32,
@@ -63,7 +63,7 @@ pub(crate) struct Udp {
     pub(crate) v6_only: bool,
     /// The only one that is heard and sent to.
     pub(crate) peer: Option<SocketAddr>,
-    pub(crate) arrived: VecDeque<Arrived>,
+    pub(crate) arrived: VecDeque<ReceivedDatagram>,
     arrived_bytes: usize,
     pub(crate) outgoing: VecDeque<Outgoing>,
     pub(crate) outgoing_bytes: usize,
@@ -140,14 +140,14 @@ impl Udp {
 
     /// Notes that answers from there are expected.
     pub(crate) fn asks(&mut self, remote: SocketAddr, now_ns: u64) {
-        let until_ns = now_ns.saturating_add(ASKED_NS);
+        let until_ns = now_ns.saturating_add(RECENT_PEER_NS);
         let same =
             |(at, _): &&mut (SocketAddr, u64)| (at.ip(), at.port()) == (remote.ip(), remote.port());
         if let Some(known) = self.asked.iter_mut().find(same) {
             known.1 = until_ns;
             return;
         }
-        if self.asked.len() >= ASKED {
+        if self.asked.len() >= MAX_RECENT_PEERS {
             self.asked.remove(0);
         }
         self.asked.push((remote, until_ns));
@@ -161,13 +161,13 @@ impl Udp {
         self.peer.is_some() || self.asked.iter().any(asked)
     }
 
-    pub(crate) fn take(&mut self) -> Option<Arrived> {
+    pub(crate) fn take(&mut self) -> Option<ReceivedDatagram> {
         let datagram = self.arrived.pop_front()?;
         self.arrived_bytes -= datagram.data.len() + OVERHEAD;
         Some(datagram)
     }
 
-    pub(crate) fn hears(&self, from: SocketAddr) -> bool {
+    pub(crate) fn accepts(&self, from: SocketAddr) -> bool {
         self.peer
             .is_none_or(|peer| peer.ip() == from.ip() && peer.port() == from.port())
     }
@@ -202,7 +202,7 @@ impl Udp {
             return false;
         }
         self.arrived_bytes += cost;
-        self.arrived.push_back(Arrived {
+        self.arrived.push_back(ReceivedDatagram {
             from,
             to: datagram.origin.local,
             interface: datagram.origin.interface as u32,
@@ -224,7 +224,7 @@ impl Udp {
         let mut sent = 0;
         let mut stay = VecDeque::new();
         let mut full = false;
-        while sent < TURN
+        while sent < MAX_DATAGRAMS_PER_TURN
             && let Some(mut datagram) = self.outgoing.pop_front()
         {
             match self.send(ip, &mut datagram) {
@@ -275,7 +275,7 @@ impl Udp {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARRIVED, ASKED, ASKED_NS, OVERHEAD, QUEUE_MIN, Udp};
+    use super::{ARRIVED, MAX_RECENT_PEERS, OVERHEAD, QUEUE_MIN, RECENT_PEER_NS, Udp};
     use crate::ip::{Origin, UdpInput};
     use crate::types::Error;
     use core::net::{IpAddr, SocketAddr};
@@ -355,15 +355,15 @@ mod tests {
     fn answers_are_expected_for_a_minute() {
         let mut udp = bound("0.0.0.0");
         udp.asks(peer(1), 0);
-        assert!(udp.expects(peer(1), ASKED_NS - 1));
-        assert!(!udp.expects(peer(1), ASKED_NS) && !udp.expects(peer(2), 0));
+        assert!(udp.expects(peer(1), RECENT_PEER_NS - 1));
+        assert!(!udp.expects(peer(1), RECENT_PEER_NS) && !udp.expects(peer(2), 0));
         assert!(!udp.expects(SocketAddr::new(ip("10.0.0.8"), 1), 0));
         // Once more is for longer, and takes no second place.
         for at_ns in 1..=40 {
             udp.asks(peer(1), at_ns);
         }
-        assert!(udp.expects(peer(1), ASKED_NS + 39));
-        for port in 2..2 + ASKED as u16 {
+        assert!(udp.expects(peer(1), RECENT_PEER_NS + 39));
+        for port in 2..2 + MAX_RECENT_PEERS as u16 {
             assert!(udp.expects(peer(1), 0), "{port}");
             udp.asks(peer(port), 0);
         }
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn sockets_receive_groups_and_broadcasts() {
         let (group, group6) = ("224.0.0.9", "ff02::9");
-        for (at, joined, to, hears) in [
+        for (at, joined, to, accepts) in [
             ("0.0.0.0", Some(group), group, true),
             ("0.0.0.0", None, group, false),
             ("0.0.0.0", Some("224.0.0.8"), group, false),
@@ -393,7 +393,7 @@ mod tests {
         ] {
             let mut udp = bound(at);
             udp.groups.extend(joined.map(|group| (1, ip(group))));
-            assert_eq!(udp.wants(1, ip(to)), hears, "{at} {joined:?} {to}");
+            assert_eq!(udp.wants(1, ip(to)), accepts, "{at} {joined:?} {to}");
             assert!(!ip(to).is_multicast() || !udp.wants(2, ip(to)));
         }
     }

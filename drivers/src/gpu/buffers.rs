@@ -105,7 +105,7 @@ impl Gpu {
     }
 
     /// The device has answered `RESOURCE_UNREF`, or refused it.
-    pub(super) fn given_back(&mut self, resource: u32, result: Result<(), Refusal>) {
+    pub(super) fn on_unref(&mut self, resource: u32, result: Result<(), Refusal>) {
         let found = |buffer: &Buffer| buffer.resource == resource;
         if let Some(index) = self.buffers.iter().position(found) {
             let mut buffer = self.buffers.swap_remove(index);

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, Refusal};
+use super::protocol::{self, Command, HEADER, Kind, MAX_COMMAND, MAX_RESPONSE, Refusal};
 use crate::device::Device;
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
@@ -52,7 +52,7 @@ struct Sent {
 }
 
 /// The end of a command.
-pub struct Answer {
+pub struct Response {
     pub kind: Kind,
     pub purpose: Purpose,
     pub result: Result<(), Refusal>,
@@ -79,7 +79,7 @@ fn is_query(kind: Kind) -> bool {
 impl Control {
     pub fn new(memory: MemoryRef, device: &mut Device) -> Result<Control, Error> {
         let queue = device.queue(memory, CONTROL_QUEUE, QUEUE_SIZE, 2)?;
-        let len = usize::from(SLOTS) * SLOT + MAX_ANSWER;
+        let len = usize::from(SLOTS) * SLOT + MAX_RESPONSE;
         Ok(Control {
             queue,
             memory: Region::new(memory, len, 64).ok_or(Error::OutOfMemory)?,
@@ -87,7 +87,7 @@ impl Control {
             free: (0..SLOTS).rev().collect(),
             waiting: VecDeque::new(),
             fence: 0,
-            answer: Vec::with_capacity(MAX_ANSWER),
+            answer: Vec::with_capacity(MAX_RESPONSE),
         })
     }
 
@@ -112,9 +112,9 @@ impl Control {
     }
 
     /// The place and the length of the answer in slot `index`.
-    fn answer_at(index: u16, kind: Kind) -> (usize, usize) {
+    fn response_at(index: u16, kind: Kind) -> (usize, usize) {
         if is_query(kind) {
-            (usize::from(SLOTS) * SLOT, MAX_ANSWER)
+            (usize::from(SLOTS) * SLOT, MAX_RESPONSE)
         } else {
             (usize::from(index) * SLOT + MAX_COMMAND, HEADER)
         }
@@ -133,7 +133,7 @@ impl Control {
             command.set_fence(self.fence);
             let start = usize::from(index) * SLOT;
             let bytes = command.bytes();
-            let (answer, answer_len) = Control::answer_at(index, command.kind);
+            let (answer, answer_len) = Control::response_at(index, command.kind);
             // SAFETY: the device has neither a free slot nor, but for a query, the place for the
             // answer to one; and there is one query at a time.
             unsafe {
@@ -167,8 +167,8 @@ impl Control {
     }
 
     /// Returns the next command that has ended; the bytes of a query's answer are in
-    /// [`query_answer`](Control::query_answer) until the next call.
-    pub fn pop(&mut self) -> Result<Option<Answer>, DeviceError> {
+    /// [`query_response`](Control::query_response) until the next call.
+    pub fn pop(&mut self) -> Result<Option<Response>, DeviceError> {
         let Some(completion) = self.queue.pop()? else {
             return Ok(None);
         };
@@ -176,14 +176,14 @@ impl Control {
         let sent = self.slots.get_mut(usize::from(index));
         let sent = sent.and_then(Option::take).ok_or(DeviceError)?;
         self.free.push(index);
-        let (start, len) = Control::answer_at(index, sent.kind);
+        let (start, len) = Control::response_at(index, sent.kind);
         let written = len.min(completion.written as usize);
         // SAFETY: the device has returned the slot. What it writes there all the same is read once.
         let bytes = unsafe { self.memory.slice(start, written) };
         self.answer.clear();
         self.answer.extend_from_slice(bytes);
         let result = protocol::check(&self.answer, sent.kind, sent.fence);
-        Ok(Some(Answer {
+        Ok(Some(Response {
             kind: sent.kind,
             purpose: sent.purpose,
             result: result.map_err(|_| DeviceError)?,
@@ -191,7 +191,7 @@ impl Control {
     }
 
     /// See [`pop`](Control::pop).
-    pub fn query_answer(&self) -> &[u8] {
+    pub fn query_response(&self) -> &[u8] {
         &self.answer
     }
 

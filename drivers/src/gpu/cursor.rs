@@ -29,7 +29,7 @@ pub type Image = [u32; SIZE * SIZE];
 
 /// The pending command of the cursor queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum News {
+enum Pending {
     #[default]
     None,
     /// The position.
@@ -56,7 +56,7 @@ pub struct Cursor {
     /// The device shows an image.
     shown: bool,
     place: (u32, u32),
-    news: News,
+    pending: Pending,
     /// The cursor queue has a command.
     sent: bool,
 }
@@ -81,9 +81,9 @@ impl Cursor {
     pub fn move_to(&mut self, x: u32, y: u32) {
         if self.place != (x, y) {
             self.place = (x, y);
-            self.news = match self.news {
-                News::None if self.shown => News::Moved,
-                news => news,
+            self.pending = match self.pending {
+                Pending::None if self.shown => Pending::Moved,
+                pending => pending,
             };
         }
     }
@@ -91,9 +91,9 @@ impl Cursor {
     pub fn hide(&mut self) {
         self.next = None;
         self.visible = false;
-        self.news = match self.shown {
-            true => News::Image,
-            false => News::None,
+        self.pending = match self.shown {
+            true => Pending::Image,
+            false => Pending::None,
         };
     }
 
@@ -119,7 +119,7 @@ impl Cursor {
         if let (Some(hot_spot), Ok(())) = (self.copying.take(), result) {
             self.hot_spot = hot_spot;
             if self.visible {
-                self.news = News::Image;
+                self.pending = Pending::Image;
             }
         }
     }
@@ -149,10 +149,10 @@ impl Cursor {
             y: y.wrapping_sub(self.hot_spot.1),
         };
         let resource = if self.visible { self.resource } else { 0 };
-        match self.news {
-            News::None => None,
-            News::Moved => Some(Command::move_cursor(position, resource, self.hot_spot)),
-            News::Image => Some(Command::cursor(position, resource, self.hot_spot)),
+        match self.pending {
+            Pending::None => None,
+            Pending::Moved => Some(Command::move_cursor(position, resource, self.hot_spot)),
+            Pending::Image => Some(Command::cursor(position, resource, self.hot_spot)),
         }
     }
 }
@@ -207,7 +207,7 @@ impl CursorQueue {
         };
         if self.queue.add(&[buffer], scanout as u32).is_ok() {
             cursor.sent = true;
-            if core::mem::take(&mut cursor.news) == News::Image {
+            if core::mem::take(&mut cursor.pending) == Pending::Image {
                 cursor.shown = cursor.visible;
             }
         }

@@ -55,7 +55,7 @@ pub struct Monitor {
 /// are left out.
 pub fn parse(edid: &[u8]) -> Option<Monitor> {
     let (base, mut rest) = edid.split_first_chunk::<BLOCK>()?;
-    if !base.starts_with(&MAGIC) || !is_sound(base) {
+    if !base.starts_with(&MAGIC) || !is_checksum_valid(base) {
         return None;
     }
     let mut monitor = Monitor::default();
@@ -79,7 +79,7 @@ pub fn parse(edid: &[u8]) -> Option<Monitor> {
             break;
         };
         rest = after;
-        if block[0] != CTA || !is_sound(block) {
+        if block[0] != CTA || !is_checksum_valid(block) {
             continue;
         }
         // Detailed timings begin where byte 2 says, after the data blocks.
@@ -117,7 +117,7 @@ pub fn parse(edid: &[u8]) -> Option<Monitor> {
 }
 
 /// Whether the sum of a block is right.
-fn is_sound(block: &[u8; BLOCK]) -> bool {
+fn is_checksum_valid(block: &[u8; BLOCK]) -> bool {
     block.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0
 }
 

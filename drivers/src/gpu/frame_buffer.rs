@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 
-use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, MAX_SCANOUTS};
+use super::protocol::{self, Command, HEADER, Kind, MAX_COMMAND, MAX_RESPONSE, MAX_SCANOUTS};
 use super::queries::{CONFIG_EVENTS_CLEAR, CONFIG_EVENTS_READ, CONFIG_SCANOUTS, EVENT_DISPLAY};
 use super::{GpuError, Rectangle, SIDE};
 use crate::device::{self, Device};
@@ -20,7 +20,7 @@ const SLOTS: usize = 5;
 /// Descriptors: two for each command where there are no indirect tables.
 const QUEUE_SIZE: (u16, u16) = (16, 16);
 /// Bytes of the memory of a command with its answer.
-const SLOT: usize = MAX_COMMAND + MAX_ANSWER;
+const SLOT: usize = MAX_COMMAND + MAX_RESPONSE;
 /// The number of the picture on the host.
 const RESOURCE: u32 = 1;
 
@@ -114,8 +114,8 @@ impl FrameBuffer {
         self.device.start();
         self.is_running = true;
         self.take_change();
-        let asked = self.send(&[Command::display_info()]);
-        asked.map_err(|_| Error::DeviceError)
+        let result = self.send(&[Command::display_info()]);
+        result.map_err(|_| Error::DeviceError)
     }
 
     /// Resets the device, which shows nothing and uses no memory from now on; false if it doesn't
@@ -249,7 +249,7 @@ impl FrameBuffer {
             let start = index * SLOT;
             let bytes = command.bytes();
             let answer = match command.kind {
-                Kind::GetDisplayInfo => MAX_ANSWER,
+                Kind::GetDisplayInfo => MAX_RESPONSE,
                 _ => HEADER,
             };
             // SAFETY: the device has no command.
@@ -297,7 +297,7 @@ impl FrameBuffer {
             let index = completion.token as usize;
             let sent = self.sent.get_mut(index).and_then(Option::take);
             let sent = sent.ok_or(GpuError::DeviceError)?;
-            let written = (completion.written as usize).min(MAX_ANSWER);
+            let written = (completion.written as usize).min(MAX_RESPONSE);
             // SAFETY: the device has returned the slot. What it writes there all the same is no
             // more than a number of any value.
             let answer = unsafe { self.commands.slice(index * SLOT + MAX_COMMAND, written) };

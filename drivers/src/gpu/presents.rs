@@ -170,7 +170,7 @@ impl Gpu {
     }
 
     /// A scan-out failed to show a resource (0: nothing): the next present shows all of its buffer.
-    pub(super) fn not_shown(&mut self, scanout: usize, resource: u32) {
+    pub(super) fn on_scanout_failed(&mut self, scanout: usize, resource: u32) {
         let expected = match resource {
             0 => Shown::Nothing,
             resource => Shown::Resource(resource),

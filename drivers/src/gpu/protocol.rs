@@ -15,7 +15,7 @@ pub const DISPLAY_INFO: usize = HEADER + MAX_SCANOUTS * 24;
 /// The most bytes of an EDID.
 pub const MAX_EDID: usize = 1024;
 /// Bytes of the longest answer: the one to `GET_EDID`.
-pub const MAX_ANSWER: usize = HEADER + 8 + MAX_EDID;
+pub const MAX_RESPONSE: usize = HEADER + 8 + MAX_EDID;
 
 /// The command is answered only when it is finished.
 const FLAG_FENCE: u32 = 1;
@@ -209,7 +209,7 @@ pub enum Refusal {
 
 /// An answer doesn't fit its command: the device broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadAnswer;
+pub struct BadResponse;
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..)?.first_chunk()?;
@@ -221,39 +221,39 @@ pub fn check(
     answer: &[u8],
     kind: Kind,
     fence: Option<u64>,
-) -> Result<Result<(), Refusal>, BadAnswer> {
+) -> Result<Result<(), Refusal>, BadResponse> {
     if answer.len() < HEADER {
-        return Err(BadAnswer);
+        return Err(BadResponse);
     }
-    let field = |at| word(answer, at).ok_or(BadAnswer);
+    let field = |at| word(answer, at).ok_or(BadResponse);
     if let Some(fence) = fence {
         let number = u64::from(field(8)?) | u64::from(field(12)?) << 32;
         if field(4)? & FLAG_FENCE == 0 || number != fence {
-            return Err(BadAnswer);
+            return Err(BadResponse);
         }
     }
     match field(0)? {
         other if other == kind.expected() => Ok(Ok(())),
         0x1201 => Ok(Err(Refusal::OutOfMemory)),
         other @ 0x1200..0x1300 => Ok(Err(Refusal::Other(other))),
-        _ => Err(BadAnswer),
+        _ => Err(BadResponse),
     }
 }
 
 /// What `GET_DISPLAY_INFO` says about scan-out `index`: its size, if it is enabled.
-pub fn scanout_size(answer: &[u8], index: usize) -> Result<Option<(u32, u32)>, BadAnswer> {
+pub fn scanout_size(answer: &[u8], index: usize) -> Result<Option<(u32, u32)>, BadResponse> {
     let at = HEADER + index * 24;
-    let field = |offset| word(answer, at + offset).ok_or(BadAnswer);
+    let field = |offset| word(answer, at + offset).ok_or(BadResponse);
     let (width, height) = (field(8)?, field(12)?);
     Ok((field(16)? != 0).then_some((width, height)))
 }
 
 /// The EDID in an answer.
-pub fn edid_of(answer: &[u8]) -> Result<&[u8], BadAnswer> {
-    let len = word(answer, HEADER).ok_or(BadAnswer)? as usize;
+pub fn edid_of(answer: &[u8]) -> Result<&[u8], BadResponse> {
+    let len = word(answer, HEADER).ok_or(BadResponse)? as usize;
     let start = HEADER + 8;
-    let end = start.checked_add(len).ok_or(BadAnswer)?;
-    answer.get(start..end).ok_or(BadAnswer)
+    let end = start.checked_add(len).ok_or(BadResponse)?;
+    answer.get(start..end).ok_or(BadResponse)
 }
 
 #[cfg(test)]
@@ -332,29 +332,29 @@ mod tests {
         assert_eq!(fence, Some(1 << 40 | 5));
         let judge = |kind, flags, number| check(&answer(kind, flags, number), Kind::Flush, fence);
         assert_eq!(judge(0x1100, 1, 1 << 40 | 5), Ok(Ok(())));
-        assert_eq!(judge(0x1100, 1, 5), Err(BadAnswer), "another fence");
-        assert_eq!(judge(0x1100, 0, 1 << 40 | 5), Err(BadAnswer), "no fence");
-        assert_eq!(judge(0x1104, 1, 1 << 40 | 5), Err(BadAnswer), "an EDID");
-        assert_eq!(judge(0, 1, 1 << 40 | 5), Err(BadAnswer), "no answer");
+        assert_eq!(judge(0x1100, 1, 5), Err(BadResponse), "another fence");
+        assert_eq!(judge(0x1100, 0, 1 << 40 | 5), Err(BadResponse), "no fence");
+        assert_eq!(judge(0x1104, 1, 1 << 40 | 5), Err(BadResponse), "an EDID");
+        assert_eq!(judge(0, 1, 1 << 40 | 5), Err(BadResponse), "no answer");
         let refused = judge(0x1203, 1, 1 << 40 | 5);
         assert_eq!(refused, Ok(Err(Refusal::Other(0x1203))));
         let refused = judge(0x1201, 1, 1 << 40 | 5);
         assert_eq!(refused, Ok(Err(Refusal::OutOfMemory)));
         let short = &answer(0x1100, 0, 0)[..HEADER - 1];
-        assert_eq!(check(short, Kind::Create2d, None), Err(BadAnswer));
+        assert_eq!(check(short, Kind::Create2d, None), Err(BadResponse));
         assert_eq!(Command::create(1, 1, 1, false).fence(), None);
     }
 
     #[test]
     fn an_edid_is_as_long_as_the_answer_at_most() {
-        let mut bytes = vec![0; MAX_ANSWER];
+        let mut bytes = vec![0; MAX_RESPONSE];
         bytes[HEADER..HEADER + 4].copy_from_slice(&1024u32.to_le_bytes());
         assert_eq!(edid_of(&bytes).map(<[u8]>::len), Ok(1024));
         for len in [1025, u32::MAX] {
             bytes[HEADER..HEADER + 4].copy_from_slice(&len.to_le_bytes());
-            assert_eq!(edid_of(&bytes), Err(BadAnswer));
+            assert_eq!(edid_of(&bytes), Err(BadResponse));
         }
-        assert_eq!(edid_of(&bytes[..HEADER]), Err(BadAnswer));
+        assert_eq!(edid_of(&bytes[..HEADER]), Err(BadResponse));
     }
 
     #[test]
@@ -366,6 +366,9 @@ mod tests {
         assert_eq!(scanout_size(&bytes, 0), Ok(Some((640, 480))));
         assert_eq!(scanout_size(&bytes, 1), Ok(None));
         assert_eq!(scanout_size(&bytes, 15), Ok(None));
-        assert_eq!(scanout_size(&bytes[..DISPLAY_INFO - 8], 15), Err(BadAnswer));
+        assert_eq!(
+            scanout_size(&bytes[..DISPLAY_INFO - 8], 15),
+            Err(BadResponse)
+        );
     }
 }

@@ -69,7 +69,7 @@ impl Gpu {
         let mut found = Found::new();
         for index in 0..self.scanouts.len() {
             let size = match result {
-                Ok(()) => protocol::scanout_size(self.control.query_answer(), index),
+                Ok(()) => protocol::scanout_size(self.control.query_response(), index),
                 Err(_) => Ok(None),
             };
             let size = size.map_err(|_| DeviceError)?;
@@ -100,7 +100,7 @@ impl Gpu {
             return Ok(());
         };
         if result.is_ok() {
-            let edid = protocol::edid_of(self.control.query_answer());
+            let edid = protocol::edid_of(self.control.query_response());
             found[index].1 = edid.map_err(|_| DeviceError)?.to_vec();
         }
         self.ask_edid(index + 1, found);

@@ -15,7 +15,7 @@ const NONE: u8 = 0xff;
 /// Class, command and a number.
 const COMMAND: usize = 4;
 /// Maximum number of polls for an acknowledgement. Each is an exit, as during a reset.
-const LOOKS: usize = 100_000;
+const MAX_POLLS: usize = 100_000;
 
 pub(super) struct Control {
     queue: Queue,
@@ -33,7 +33,7 @@ impl Control {
 
     /// Sets the number of pairs that the card uses. Returns false if the card refuses or doesn't
     /// answer in time.
-    pub fn use_pairs(&mut self, device: &Device, count: u16) -> bool {
+    pub fn set_pairs(&mut self, device: &Device, count: u16) -> bool {
         let [low, high] = count.to_le_bytes();
         self.command(device, [MQ, MQ_PAIRS_SET, low, high])
     }
@@ -57,7 +57,7 @@ impl Control {
             return false;
         }
         self.queue.kick(device.transport());
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_POLLS {
             match self.queue.pop() {
                 // SAFETY: the card has given the memory back.
                 Ok(Some(_)) => return unsafe { self.memory.slice(COMMAND, 1) } == [OK],

@@ -87,7 +87,7 @@ impl Net {
         let count = net.pairs.len() as u16;
         if let Some(control) = &mut net.control
             && count > 1
-            && control.use_pairs(&net.device, count)
+            && control.set_pairs(&net.device, count)
         {
             net.active = count;
         }

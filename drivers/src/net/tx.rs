@@ -117,12 +117,12 @@ impl Sender {
     /// Reclaims the buffers of transmitted frames.
     fn reclaim(&mut self) -> Result<(), DeviceError> {
         while let Some(done) = self.queue.pop()? {
-            self.put_back(done.token);
+            self.recycle(done.token);
         }
         Ok(())
     }
 
-    fn put_back(&mut self, token: u32) {
+    fn recycle(&mut self, token: u32) {
         let pool = if token & LARGE != 0 {
             &mut self.large
         } else {
@@ -247,7 +247,7 @@ impl Sender {
         head.copy_from_slice(&header::emit(&meta)[..self.header_len]);
         let phys = region.phys(offset);
         if !agreed(&meta) {
-            self.put_back(token);
+            self.recycle(token);
             return Ok(Err(TxError::BadFrame));
         }
         let buffer = |phys, len: usize| Buffer {
@@ -263,7 +263,7 @@ impl Sender {
             self.queue.add(&[buffer(phys, total)], token)
         };
         if added.is_err() {
-            self.put_back(token);
+            self.recycle(token);
             return Ok(Err(TxError::Full));
         }
         // A busy device picks it up without a doorbell.

@@ -38,7 +38,7 @@ impl Piece {
             data: Buffer::default(),
             budget,
         };
-        piece.data.grow_if_plenty(CHUNK).then(|| Arc::new(piece))
+        piece.data.try_grow_optional(CHUNK).then(|| Arc::new(piece))
     }
 }
 
@@ -241,11 +241,15 @@ impl PageCache {
             return false;
         };
         // A released chunk is for another volume, so this one then reuses a chunk of its own.
-        let asked = budget.is_asked(self.chunks.len() * COST);
-        if asked {
+        let must_shrink = budget.must_shrink(self.chunks.len() * COST);
+        if must_shrink {
             self.drop_one();
         }
-        let new = if asked { None } else { Piece::new(budget) };
+        let new = if must_shrink {
+            None
+        } else {
+            Piece::new(budget)
+        };
         // Otherwise reuse the memory of another chunk.
         let Some(piece) = new.or_else(|| self.unlink_one().map(|old| old.piece)) else {
             budget.want();

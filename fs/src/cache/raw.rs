@@ -56,7 +56,7 @@ impl Cache {
     pub fn read_raw(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         self.check(first, buf.len())?;
         let is_large = buf.len() > FETCH * LINE && self.raw.used == 0;
-        let (buffer, most) = if is_large && self.raw.buffer.grow_if_plenty(GATHERED) {
+        let (buffer, most) = if is_large && self.raw.buffer.try_grow_optional(GATHERED) {
             (&mut self.raw.buffer, GATHERED)
         } else {
             (&mut self.fetch, FETCH * LINE)

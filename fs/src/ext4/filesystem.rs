@@ -130,7 +130,7 @@ impl Fs {
         if !self.geometry.contains(block, 1) && kind != BlockKind::Super {
             return Err(self.damage("metadata outside of the file system", block));
         }
-        if kind.is_a_files() && self.zones.has(block, 1) {
+        if kind.is_file_data() && self.zones.has(block, 1) {
             return Err(self.damage("a file that has metadata as its own", block));
         }
         if let BlockKind::Inodes(first) = kind {
@@ -369,7 +369,7 @@ impl Fs {
     }
 
     /// Whether a file may own `count` blocks from `first` on.
-    pub fn can_be_a_files(&self, first: u64, count: u64) -> bool {
+    pub fn is_valid_data_range(&self, first: u64, count: u64) -> bool {
         self.geometry.contains(first, count) && !self.zones.has(first, count)
     }
 }

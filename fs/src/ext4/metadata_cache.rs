@@ -47,7 +47,7 @@ pub enum BlockKind {
 
 impl BlockKind {
     /// Whether such a block belongs to a file.
-    pub fn is_a_files(self) -> bool {
+    pub fn is_file_data(self) -> bool {
         match self {
             Self::Super | Self::Descriptors | Self::Inodes(_) => false,
             Self::BlockBitmap(_) | Self::InodeBitmap(_) => false,

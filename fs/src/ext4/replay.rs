@@ -13,8 +13,8 @@ use super::checksum::Crc32c;
 use super::fields::{commit, journal_header as header, tag, tag3};
 use super::filesystem::Fs;
 use super::journal::{
-    CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, Journal, LAST, MAGIC, REVOKE, SAME_UUID,
-    WIDE, Wrong, damaged,
+    CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, IS_64BIT, Journal, LAST, MAGIC, REVOKE,
+    SAME_UUID, Wrong, damaged,
 };
 use super::metadata_cache::hash;
 
@@ -169,7 +169,7 @@ fn tag_at(journal: &Journal, data: &[u8], at: usize) -> Tag {
             checksum: be32_at(data, at + tag3::CHECKSUM),
         };
     }
-    let wide = journal.features & WIDE != 0;
+    let wide = journal.features & IS_64BIT != 0;
     let upper = if wide {
         high(at + tag::BLOCKNR_HIGH)
     } else {
@@ -290,7 +290,11 @@ fn tags(
 /// Calls `revoke` with each block that a revoke record lists. Copies of such a block in the same
 /// transaction or an earlier one don't count.
 fn revoked(journal: &Journal, data: &[u8], mut revoke: impl FnMut(u64)) {
-    let each = if journal.features & WIDE != 0 { 8 } else { 4 };
+    let each = if journal.features & IS_64BIT != 0 {
+        8
+    } else {
+        4
+    };
     let end = (be32_at(data, HEADER) as usize).min(data.len());
     let mut at = HEADER + 4;
     while at + each <= end {

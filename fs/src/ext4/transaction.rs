@@ -79,7 +79,7 @@ impl Fs {
         Counts {
             blocks: self.free_blocks,
             inodes: self.free_inodes,
-            wide: self.geometry.incompatible & incompatible::WIDE != 0,
+            wide: self.geometry.incompatible & incompatible::IS_64BIT != 0,
         }
     }
 

@@ -20,7 +20,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::dns::message::Message;
 use crate::dns::name::Name;
 use crate::{Polled, Randomness};
-use link::{Asked, Heard, Link};
+use link::{ClaimEffect, Link, QueryOrigin};
 use net::{Cidr, Handle, InterfaceId, Received};
 use records::Records;
 
@@ -44,7 +44,7 @@ const CONFLICTS_WAIT_NS: u64 = 5 * SECOND;
 /// Limit of unicast answers per second; legitimate traffic stays below it.
 const UNICAST_MAX: u32 = 100;
 /// How soon the port is tried again.
-const AGAIN_NS: u64 = 5 * SECOND;
+const RETRY_NS: u64 = 5 * SECOND;
 const LABEL_MAX: usize = 63;
 
 /// The responder. Nothing is sent before the first [`Responder::poll`].
@@ -52,7 +52,7 @@ pub struct Responder {
     /// The label that the program chose and the number appended to it; 1 means none.
     label: String,
     number: u32,
-    voice: Voice,
+    send_state: SendState,
     socket: Option<Handle>,
     /// The configuration of the stack that `links` were made from.
     generation: Option<u32>,
@@ -66,13 +66,13 @@ pub struct Responder {
 }
 
 /// State that every link needs for sending.
-struct Voice {
+struct SendState {
     /// The name that it has, or tries to have.
     host: Name,
     random: Randomness,
 }
 
-impl Voice {
+impl SendState {
     fn turn<'a>(&'a mut self, stack: &'a mut Network, socket: Handle, now_ns: u64) -> Turn<'a> {
         Turn {
             stack,
@@ -144,7 +144,7 @@ impl Responder {
             return None;
         }
         Some(Responder {
-            voice: Voice {
+            send_state: SendState {
                 host: host(label, 1)?,
                 random,
             },
@@ -162,7 +162,7 @@ impl Responder {
     /// The name, once it is known to be ours on all links: `soil.local`, or `soil-2.local`.
     pub fn name(&self) -> Option<String> {
         let established = !self.links.is_empty() && self.links.iter().all(Link::is_established);
-        established.then(|| self.voice.host.text())
+        established.then(|| self.send_state.host.text())
     }
 
     /// Probes, announces and answers. To be called after each [`net::Transport::poll`].
@@ -188,16 +188,16 @@ impl Responder {
             };
             count += 1;
             if let Some(datagram) = buffer.get(..received.len) {
-                let mut turn = self.voice.turn(stack, socket, now_ns);
+                let mut turn = self.send_state.turn(stack, socket, now_ns);
                 let links = &mut self.links;
-                let heard = datagram_in(links, &mut self.unicast, &mut turn, datagram, &received);
+                let effect = datagram_in(links, &mut self.unicast, &mut turn, datagram, &received);
                 polled.sent |= turn.sent;
-                if let Heard::Conflict(lost) = heard {
+                if let ClaimEffect::Conflict(lost) = effect {
                     self.conflict(lost, now_ns);
                 }
             }
         }
-        let mut turn = self.voice.turn(stack, socket, now_ns);
+        let mut turn = self.send_state.turn(stack, socket, now_ns);
         let mut next_ns = self.again_ns;
         for link in &mut self.links {
             let at_ns = link.run(&mut turn);
@@ -217,7 +217,7 @@ impl Responder {
         let Some(socket) = self.socket.take() else {
             return;
         };
-        let mut turn = self.voice.turn(stack, socket, now_ns);
+        let mut turn = self.send_state.turn(stack, socket, now_ns);
         for link in &mut self.links {
             link.goodbye(&mut turn);
         }
@@ -239,7 +239,7 @@ impl Responder {
                     self.socket = Some(socket);
                 }
                 // Another socket has the port.
-                Err(_) => self.again_ns = Some(now_ns.saturating_add(AGAIN_NS)),
+                Err(_) => self.again_ns = Some(now_ns.saturating_add(RETRY_NS)),
             }
         }
         self.socket
@@ -262,7 +262,7 @@ impl Responder {
                     .iter()
                     .position(|l| l.interface == interface && l.group == group);
                 let records = Records::new(addresses.iter().map(|cidr| cidr.address));
-                let mut turn = self.voice.turn(stack, socket, now_ns);
+                let mut turn = self.send_state.turn(stack, socket, now_ns);
                 match place.map(|place| old.swap_remove(place)) {
                     Some(mut link) => {
                         link.change(&mut turn, records, &addresses);
@@ -272,7 +272,7 @@ impl Responder {
                         let link = Link::new(&mut turn, interface, group, records, &addresses);
                         self.links.push(link);
                     }
-                    None => self.again_ns = Some(now_ns.saturating_add(AGAIN_NS)),
+                    None => self.again_ns = Some(now_ns.saturating_add(RETRY_NS)),
                 }
                 sent |= turn.sent;
             }
@@ -303,7 +303,7 @@ impl Responder {
         if lost {
             self.number = self.number.checked_add(1).unwrap_or(2);
             if let Some(host) = host(&self.label, self.number) {
-                self.voice.host = host;
+                self.send_state.host = host;
             }
         }
         for link in &mut self.links {
@@ -319,19 +319,19 @@ fn datagram_in(
     turn: &mut Turn<'_>,
     datagram: &[u8],
     how: &Received,
-) -> Heard {
+) -> ClaimEffect {
     let source = how.from.ip();
     let ours = links.iter().any(|link| link.has_address(source));
     let link = links
         .iter_mut()
         .find(|l| l.interface == how.interface && l.group.is_ipv4() == source.is_ipv4());
     let (Some(link), Some(message)) = (link, Message::new(datagram)) else {
-        return Heard::Nothing;
+        return ClaimEffect::Nothing;
     };
     // What isn't sent to the group may come from anywhere (RFC 6762, 5.5 and 11).
     let group = how.to == link.group;
-    if ours || !group && !link.is_near(source) {
-        return Heard::Nothing;
+    if ours || !group && !link.is_on_link(source) {
+        return ClaimEffect::Nothing;
     }
     if message.is_response() {
         // RFC 6762, 6: from this port only.
@@ -339,24 +339,24 @@ fn datagram_in(
         return if sound {
             link.response(turn, &message)
         } else {
-            Heard::Nothing
+            ClaimEffect::Nothing
         };
     }
     if !message.is_query() {
-        return Heard::Nothing;
+        return ClaimEffect::Nothing;
     }
-    let asked = Asked {
+    let origin = QueryOrigin {
         from: how.from,
         group,
-        may_unicast: link.is_near(source) && {
+        may_unicast: link.is_on_link(source) && {
             if turn.now_ns >= unicast.1.saturating_add(SECOND) {
                 *unicast = (0, turn.now_ns);
             }
             unicast.0 < UNICAST_MAX
         },
     };
-    if link.query(turn, &message, &asked) {
+    if link.query(turn, &message, &origin) {
         unicast.0 += 1;
     }
-    Heard::Nothing
+    ClaimEffect::Nothing
 }

@@ -193,7 +193,7 @@ impl Net {
             return;
         };
         i.due_ns = 0;
-        let news = match (context.origin.local, &mut i.dhcp, &mut i.dhcp6) {
+        let changed = match (context.origin.local, &mut i.dhcp, &mut i.dhcp6) {
             (IpAddr::V4(_), Some(client), _) => {
                 let before = client.lease.clone();
                 client.input(payload, now_ns);
@@ -202,7 +202,7 @@ impl Net {
             (IpAddr::V6(_), _, Some(client)) => client.input(payload, now_ns),
             _ => false,
         };
-        if news {
+        if changed {
             self.configure(interface);
         }
     }

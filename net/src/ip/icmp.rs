@@ -8,7 +8,7 @@ use super::input::Context;
 use super::output::packet::Packet;
 use super::wire::checksum;
 use super::wire::header::{
-    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, is_group, pseudo_sum, v4, v6,
+    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, is_group, pseudo_header_sum, v4, v6,
 };
 use super::{EchoInput, ErrorKind, IcmpError, Input, Net, Origin};
 use crate::types::{be16, be32};
@@ -29,7 +29,7 @@ impl Net {
         payload: &[u8],
         traffic_class: u8,
     ) -> bool {
-        let Some(source) = self.answer_source(origin) else {
+        let Some(source) = self.reply_source(origin) else {
             return false;
         };
         let protocol = if source.is_ipv4() { ICMP } else { ICMPV6 };
@@ -50,7 +50,7 @@ impl Net {
     }
 
     /// Our address for an answer: the one that was addressed, unless it was a group.
-    fn answer_source(&self, origin: &Origin) -> Option<IpAddr> {
+    fn reply_source(&self, origin: &Origin) -> Option<IpAddr> {
         let interface = self.interfaces.get(origin.interface)?;
         if interface.is_ready(origin.local) && !is_group(origin.local) {
             return Some(origin.local);
@@ -96,7 +96,7 @@ impl Net {
         let interface = context.origin.interface;
         let Origin { local, remote, .. } = context.origin;
         let [kind, code, ..] = *message.first_chunk::<8>()?;
-        let pseudo = pseudo_sum(remote, local, ICMPV6, message.len());
+        let pseudo = pseudo_header_sum(remote, local, ICMPV6, message.len());
         if !context.trusted_icmp() && checksum::add(pseudo, checksum::sum(message)) != 0xffff {
             return Some(self.dropped(interface, DropReason::BadChecksum));
         }
@@ -182,7 +182,7 @@ impl Net {
     /// Whether an error may be sent about a packet (RFC 1122, 3.2.2; RFC 4443, 2.4 e and f): never
     /// about another error, about a packet to a group unless `to_groups`, to an unspecified
     /// address, or beyond the rate limit.
-    fn may_complain(&mut self, context: &Context<'_>, to_groups: bool) -> bool {
+    fn may_send_error(&mut self, context: &Context<'_>, to_groups: bool) -> bool {
         let Origin { remote, .. } = context.origin;
         let about_error = match context.protocol {
             ICMP | ICMPV6 => is_icmp_error(context.packet),
@@ -201,7 +201,7 @@ impl Net {
         allowed
     }
 
-    fn complain(&mut self, context: &Context<'_>, header: [u8; 8]) {
+    fn send_error(&mut self, context: &Context<'_>, header: [u8; 8]) {
         let limit = match context.origin.local {
             IpAddr::V4(_) => QUOTED_V4,
             IpAddr::V6(_) => QUOTED_V6,
@@ -216,8 +216,8 @@ impl Net {
 
     /// Says that a packet has no taker here, by that kind and code.
     fn unreachable(&mut self, context: &Context<'_>, kind: u8, code: u8) {
-        if self.may_complain(context, false) {
-            self.complain(context, [kind, code, 0, 0, 0, 0, 0, 0]);
+        if self.may_send_error(context, false) {
+            self.send_error(context, [kind, code, 0, 0, 0, 0, 0, 0]);
         }
     }
 
@@ -252,9 +252,9 @@ impl Net {
 
     /// ICMPv6's parameter problem (RFC 4443, 3.4); code 2 is sent about packets to groups, too.
     pub(super) fn parameter_problem(&mut self, context: &Context<'_>, code: u8, pointer: u32) {
-        if self.may_complain(context, code == 2) {
+        if self.may_send_error(context, code == 2) {
             let [a, b, c, d] = pointer.to_be_bytes();
-            self.complain(context, [4, code, 0, 0, a, b, c, d]);
+            self.send_error(context, [4, code, 0, 0, a, b, c, d]);
         }
     }
 
@@ -315,9 +315,9 @@ impl Net {
                 whole: true,
                 joined: None,
             };
-            if self.may_complain(&context, false) {
+            if self.may_send_error(&context, false) {
                 let kind = if key.source.is_ipv4() { 11 } else { 3 };
-                self.complain(&context, [kind, 1, 0, 0, 0, 0, 0, 0]);
+                self.send_error(&context, [kind, 1, 0, 0, 0, 0, 0, 0]);
             }
         }
     }

@@ -10,11 +10,11 @@ mod v6;
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::drops::DropReason;
-use super::filter::{Facts, FilterDirection};
+use super::filter::{FilterDirection, PacketFields};
 use super::wire::checksum;
 use super::wire::header::{
     ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Framing, ICMP, ICMPV6, IGMP,
-    IPV4_LEN, IPV6_LEN, Mac, TCP, UDP, mac, pseudo_sum,
+    IPV4_LEN, IPV6_LEN, Mac, TCP, UDP, mac, pseudo_header_sum,
 };
 use super::{EthernetInput, Input, LOOPBACK, Net, Origin, TcpInput, UdpInput};
 use crate::types::{RxChecksum, RxMeta, be16, put};
@@ -207,7 +207,7 @@ impl Net {
         let interface = context.origin.interface;
         // What is for sockets may have to wait for what they know: see `admits`.
         let later = self.filter.tracks() && matches!(context.protocol, TCP | UDP);
-        if !later && !self.judge(&context.origin, context.protocol, payload, None) {
+        if !later && !self.run_filter(&context.origin, context.protocol, payload, None) {
             return Some(Input::Done);
         }
         match (context.protocol, context.origin.local) {
@@ -228,7 +228,7 @@ impl Net {
     }
 
     /// Asks the filter; what it doesn't let in is counted.
-    fn judge(
+    fn run_filter(
         &mut self,
         origin: &Origin,
         protocol: u8,
@@ -238,7 +238,7 @@ impl Net {
         if !self.filter.watches(FilterDirection::In) || origin.interface == LOOPBACK {
             return true;
         }
-        let facts = Facts {
+        let fields = PacketFields {
             direction: FilterDirection::In,
             interface: origin.interface,
             protocol,
@@ -246,7 +246,7 @@ impl Net {
             transport,
             known,
         };
-        let allowed = self.filter.allows(&facts, self.now_ns);
+        let allowed = self.filter.allows(&fields, self.now_ns);
         if !allowed {
             self.dropped(origin.interface, DropReason::Filtered);
         }
@@ -267,12 +267,12 @@ impl Net {
         transport: &[u8],
         known: bool,
     ) -> bool {
-        self.judge(origin, protocol, transport, Some(known))
+        self.run_filter(origin, protocol, transport, Some(known))
     }
 
-    fn is_sum_right(&self, context: &Context<'_>, protocol: u8, payload: &[u8]) -> bool {
+    fn verify_checksum(&self, context: &Context<'_>, protocol: u8, payload: &[u8]) -> bool {
         let Origin { local, remote, .. } = context.origin;
-        let pseudo = pseudo_sum(remote, local, protocol, payload.len());
+        let pseudo = pseudo_header_sum(remote, local, protocol, payload.len());
         checksum::add(pseudo, checksum::sum(payload)) == 0xffff
     }
 
@@ -288,7 +288,7 @@ impl Net {
         {
             return self.dropped(interface, DropReason::Martian);
         }
-        if !context.trusted && !self.is_sum_right(context, TCP, bytes) {
+        if !context.trusted && !self.verify_checksum(context, TCP, bytes) {
             return self.dropped(interface, DropReason::BadChecksum);
         }
         Input::Tcp(TcpInput {
@@ -314,7 +314,7 @@ impl Net {
         if none && !unchecked && !context.trusted {
             return None;
         }
-        if !context.trusted && !unchecked && !self.is_sum_right(context, UDP, datagram) {
+        if !context.trusted && !unchecked && !self.verify_checksum(context, UDP, datagram) {
             return Some(self.dropped(interface, DropReason::BadChecksum));
         }
         if self.is_configuration(context, remote_port, local_port) {

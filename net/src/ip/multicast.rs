@@ -401,23 +401,23 @@ mod tests {
         let (mut groups, mut random) = (Memberships::default(), Random::seeded(1));
         let group = ip("239.1.2.3");
         assert!(groups.join(group, 0) && groups.join(group, 0));
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let mut now_ns = 0;
         while let Some(at_ns) = groups.next_ns() {
             now_ns = at_ns;
-            told.extend(groups.due(0, now_ns, &mut random));
+            reported.extend(groups.due(0, now_ns, &mut random));
         }
-        assert_eq!(told, [(CHANGE_TO_EXCLUDE, group); 2]);
+        assert_eq!(reported, [(CHANGE_TO_EXCLUDE, group); 2]);
         assert!(now_ns <= 2 * SECOND && groups.listens(group));
         groups.leave(group, now_ns);
         assert_eq!(groups.next_ns(), None);
         groups.leave(group, now_ns);
         assert!(!groups.listens(group));
-        told.clear();
+        reported.clear();
         while let Some(at_ns) = groups.next_ns() {
-            told.extend(groups.due(0, at_ns, &mut random));
+            reported.extend(groups.due(0, at_ns, &mut random));
         }
-        assert_eq!(told, [(CHANGE_TO_INCLUDE, group); 2]);
+        assert_eq!(reported, [(CHANGE_TO_INCLUDE, group); 2]);
         assert!(groups.groups.is_empty());
     }
 
@@ -461,19 +461,19 @@ mod tests {
     fn a_group_that_is_joined_again_is_told_again() {
         let (mut groups, mut random) = (Memberships::default(), Random::seeded(3));
         let group = ip("239.1.2.3");
-        let mut told = |groups: &mut Memberships| {
-            let mut told = Vec::new();
+        let mut reported = |groups: &mut Memberships| {
+            let mut reported = Vec::new();
             while let Some(at_ns) = groups.next_ns() {
-                told.extend(groups.due(0, at_ns, &mut random));
+                reported.extend(groups.due(0, at_ns, &mut random));
             }
-            told.iter().map(|(kind, _)| *kind).collect::<Vec<_>>()
+            reported.iter().map(|(kind, _)| *kind).collect::<Vec<_>>()
         };
         groups.join(group, 0);
-        assert_eq!(told(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
+        assert_eq!(reported(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
         groups.leave(group, 5 * SECOND);
         groups.join(group, 5 * SECOND);
         assert_eq!(groups.next_ns(), Some(5 * SECOND));
-        assert_eq!(told(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
+        assert_eq!(reported(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
         // One listener more changes nothing.
         groups.join(group, 5 * SECOND);
         assert_eq!(groups.next_ns(), None);
@@ -481,7 +481,7 @@ mod tests {
         groups.leave(group, 9 * SECOND);
         groups.leave(group, 10 * SECOND);
         assert_eq!(groups.next_ns(), Some(9 * SECOND));
-        assert_eq!(told(&mut groups), [CHANGE_TO_INCLUDE; 2]);
+        assert_eq!(reported(&mut groups), [CHANGE_TO_INCLUDE; 2]);
     }
 
     /// RFC 3376, 5.2: queries while an answer waits never put it off, about one group or all.
@@ -522,11 +522,11 @@ mod tests {
             }
             groups.query(None, 0, general, 10 * SECOND, &mut random);
             groups.query(Some(group), 0, single, 10 * SECOND, &mut random);
-            let mut told = 0;
+            let mut reported = 0;
             while let Some(at_ns) = groups.next_ns() {
-                told += groups.due(0, at_ns, &mut random).len();
+                reported += groups.due(0, at_ns, &mut random).len();
             }
-            assert_eq!(told, answers);
+            assert_eq!(reported, answers);
         }
     }
 }

@@ -17,7 +17,7 @@ use core::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::wire::header::Mac;
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 
 const SECOND: u64 = 1_000_000_000;
 /// RETRANS_TIMER of RFC 4861, 10; and what a router may make of it: a link is neither flooded nor
@@ -58,7 +58,7 @@ struct Entry {
     state: State,
     /// When the state ends or the next solicitation is due.
     at_ns: u64,
-    asked: u8,
+    solicitations: u8,
     used_ns: u64,
     /// Nothing was sent to it.
     passive: bool,
@@ -109,7 +109,7 @@ pub(crate) struct Advert {
 #[derive(Debug)]
 pub(crate) struct Neighbors {
     entries: Vec<Option<Entry>>,
-    index: HashMap<IpAddr, u32, Keyed>,
+    index: HashMap<IpAddr, u32, KeyedHash>,
     free: Vec<u32>,
     passive: usize,
     pending_bytes: usize,
@@ -119,11 +119,11 @@ pub(crate) struct Neighbors {
     /// The earliest `at_ns` that [`Neighbors::run`] has to look at.
     next_ns: Option<u64>,
     /// A neighbor became known or was given up since this was last taken.
-    pub(crate) news: bool,
+    pub(crate) changed: bool,
 }
 
 impl Neighbors {
-    pub(crate) fn new(keyed: Keyed) -> Neighbors {
+    pub(crate) fn new(keyed: KeyedHash) -> Neighbors {
         Neighbors {
             entries: Vec::new(),
             index: HashMap::with_hasher(keyed),
@@ -133,7 +133,7 @@ impl Neighbors {
             reachable_ns: REACHABLE_NS,
             retransmit_ns: RETRANSMIT_NS,
             next_ns: None,
-            news: false,
+            changed: false,
         }
     }
 
@@ -173,7 +173,7 @@ impl Neighbors {
 
     /// Looks up `address` as a next hop. `slot` is the entry of the previous look-up and is
     /// updated.
-    pub(crate) fn look_up(&mut self, address: IpAddr, slot: &mut u32, now_ns: u64) -> Known {
+    pub(crate) fn lookup(&mut self, address: IpAddr, slot: &mut u32, now_ns: u64) -> Known {
         let here = self
             .entries
             .get(*slot as usize)
@@ -223,7 +223,7 @@ impl Neighbors {
         let retransmit_ns = self.retransmit_ns;
         if let Some(entry) = self.entry_mut(slot) {
             entry.state = State::Incomplete;
-            entry.asked = 1;
+            entry.solicitations = 1;
             entry.at_ns = now_ns.saturating_add(entry.wait_ns(retransmit_ns));
             let at_ns = entry.at_ns;
             self.wake_at(at_ns);
@@ -250,7 +250,7 @@ impl Neighbors {
             mac,
             state,
             at_ns: now_ns,
-            asked: 0,
+            solicitations: 0,
             used_ns: now_ns,
             passive,
             router: false,
@@ -344,12 +344,12 @@ impl Neighbors {
         let pending = core::mem::take(&mut entry.pending);
         self.pending_bytes -= pending.iter().map(Vec::len).sum::<usize>();
         ready.extend(pending.into_iter().map(|packet| (mac, packet)));
-        self.news = true;
+        self.changed = true;
     }
 
     /// A neighbor said something about itself to us: a solicitation, or an ARP request (RFC 4861,
     /// 7.2.3; RFC 826). Packets that waited for it are put on `ready`.
-    pub(crate) fn heard(
+    pub(crate) fn on_solicitation(
         &mut self,
         address: IpAddr,
         mac: Mac,
@@ -379,7 +379,7 @@ impl Neighbors {
 
     /// Packets to this neighbor stay unanswered: the neighbor is no longer reachable, and is
     /// solicited at once.
-    pub(crate) fn doubt(&mut self, address: IpAddr, now_ns: u64) {
+    pub(crate) fn negative_advice(&mut self, address: IpAddr, now_ns: u64) {
         if let Some(slot) = self.slot_of(address)
             && let Some(entry) = self.entry_mut(slot)
             && matches!(entry.state, State::Reachable | State::Stale)
@@ -466,23 +466,23 @@ impl Neighbors {
                 match entry.state {
                     State::Delay => {
                         entry.state = State::Probe;
-                        entry.asked = 0;
+                        entry.solicitations = 0;
                     }
-                    State::Incomplete if entry.asked >= SOLICITATIONS => {
+                    State::Incomplete if entry.solicitations >= SOLICITATIONS => {
                         entry.state = State::Failed;
                         entry.at_ns = now_ns.saturating_add(FAILED_NS);
                         self.pending_bytes -= entry.pending.iter().map(Vec::len).sum::<usize>();
                         lost.extend(entry.pending.drain(..));
-                        self.news = true;
+                        self.changed = true;
                         continue;
                     }
-                    State::Probe if entry.asked >= SOLICITATIONS => {
+                    State::Probe if entry.solicitations >= SOLICITATIONS => {
                         gone.push(entry.address);
                         continue;
                     }
                     _ => {}
                 }
-                entry.asked += 1;
+                entry.solicitations += 1;
                 entry.at_ns = now_ns.saturating_add(entry.wait_ns(self.retransmit_ns));
                 solicitations.push(Solicitation {
                     address: entry.address,

@@ -7,7 +7,7 @@ pub(super) mod queue;
 use core::net::IpAddr;
 
 use super::drops::DropReason;
-use super::filter::{Facts, FilterDirection};
+use super::filter::{FilterDirection, PacketFields};
 use super::neighbor::Known;
 use super::wire::header::{Framing, IP_MAX, Mac};
 use super::{Ip, LOOPBACK, Net, Origin, Route};
@@ -56,7 +56,7 @@ impl Net {
         }
         match interface
             .neighbors
-            .look_up(route.next_hop, &mut route.slot, now_ns)
+            .lookup(route.next_hop, &mut route.slot, now_ns)
         {
             Known::At(mac) => Ok(mac),
             Known::Gone => Err(Outcome::Unreachable),
@@ -173,9 +173,11 @@ impl Net {
 
     /// Packets over this route stay unanswered: probes whether its neighbor is still reachable (RFC
     /// 1122, 2.3.2.1: advice from above).
-    pub(crate) fn doubt(&mut self, route: &Route) {
+    pub(crate) fn negative_advice(&mut self, route: &Route) {
         if let Some(interface) = self.interfaces.get_mut(route.interface) {
-            interface.neighbors.doubt(route.next_hop, self.now_ns);
+            interface
+                .neighbors
+                .negative_advice(route.next_hop, self.now_ns);
         }
     }
 
@@ -184,7 +186,7 @@ impl Net {
         if !self.filter.watches(FilterDirection::Out) {
             return true;
         }
-        let facts = Facts {
+        let fields = PacketFields {
             direction: FilterDirection::Out,
             interface,
             protocol: packet.header.protocol,
@@ -192,7 +194,7 @@ impl Net {
             transport: packet.transport,
             known: None,
         };
-        let allowed = self.filter.allows(&facts, self.now_ns);
+        let allowed = self.filter.allows(&fields, self.now_ns);
         if !allowed {
             self.drops.count(DropReason::Filtered);
         }

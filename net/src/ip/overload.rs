@@ -1,7 +1,7 @@
 //! Receive livelock (Mogul and Ramakrishnan, 1997): frames arrive faster than the stack can handle
 //! them. The device's full queue then loses the ones that count, and the program gets no CPU time.
 //!
-//! When no poll has found a link's queue empty for [`PATIENCE_NS`], the stack sheds frames that a
+//! When no poll has found a link's queue empty for [`MIN_BUSY_NS`], the stack sheds frames that a
 //! sender needs no local state for, by their first bytes and before they cost anything: SYNs while
 //! cookies answer them, fragments, and datagrams to unbound ports. It still serves a few per poll,
 //! so that honest new clients get in and senders learn that a port is closed. It never sheds
@@ -22,7 +22,7 @@ use crate::types::be16;
 use shed_syns::ShedSyns;
 
 /// Time for which the queue must stay full. A burst of honest clients is over by then.
-const PATIENCE_NS: u64 = 50_000_000;
+const MIN_BUSY_NS: u64 = 50_000_000;
 /// Duration of shedding, and the number of shed frames in that time that prolongs it by as much. A
 /// peer that sends datagrams in some tens of fragments stays below it.
 const HOLD_NS: u64 = 100_000_000;
@@ -177,20 +177,20 @@ impl Overload {
             return;
         }
         let since_ns = *self.full_since_ns.get_or_insert(self.now_ns);
-        if self.now_ns.saturating_sub(since_ns) >= PATIENCE_NS {
+        if self.now_ns.saturating_sub(since_ns) >= MIN_BUSY_NS {
             self.until_ns = self.now_ns + HOLD_NS;
         }
     }
 
     /// Whether to drop this frame at once.
-    pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn UpperLayer) -> bool {
+    pub(super) fn should_shed(&mut self, frame: &[u8], sockets: &dyn UpperLayer) -> bool {
         let is_full = self.now_ns < self.until_ns;
         if !is_full && !self.cookies {
             return false;
         }
         let kind = kind(frame);
         let is_shed = match kind {
-            Some(FrameClass::Syn) if self.cookies => !self.serves_syn(frame, is_full),
+            Some(FrameClass::Syn) if self.cookies => !self.admits_syn(frame, is_full),
             Some(FrameClass::Fragment) if is_full => !take(&mut self.fragments),
             Some(FrameClass::Datagram(port)) if is_full && is_closed(port, sockets) => {
                 !take(&mut self.datagrams)
@@ -207,7 +207,7 @@ impl Overload {
     }
 
     /// Whether to answer a SYN with a cookie.
-    fn serves_syn(&mut self, frame: &[u8], is_full: bool) -> bool {
+    fn admits_syn(&mut self, frame: &[u8], is_full: bool) -> bool {
         if self.shed_syns.contains(frame) {
             return self.limit.take(0);
         }
@@ -356,7 +356,7 @@ mod tests {
     /// With a queue that was found full for long enough, at [`FULL`].
     fn shedding(cookies: bool) -> Overload {
         let mut overload = Overload::default();
-        overload.begin(FULL - PATIENCE_NS, cookies);
+        overload.begin(FULL - MIN_BUSY_NS, cookies);
         overload.end(true);
         overload.begin(FULL, cookies);
         overload.end(true);
@@ -372,7 +372,7 @@ mod tests {
             .filter(|_| {
                 let address = NEXT.fetch_add(1, Ordering::Relaxed);
                 frame[26..30].copy_from_slice(&address.to_be_bytes());
-                overload.sheds(&frame, &Ports(&[53]))
+                overload.should_shed(&frame, &Ports(&[53]))
             })
             .count()
     }
@@ -447,7 +447,7 @@ mod tests {
             v4(5, 0, TCP, &header)
         });
         frames
-            .filter(|frame| !overload.sheds(frame, &Ports(&[])))
+            .filter(|frame| !overload.should_shed(frame, &Ports(&[])))
             .count()
     }
 
@@ -516,14 +516,14 @@ mod tests {
         };
         let begun_ns = 3_000_000_000;
         assert_eq!(poll(begun_ns, true), 0);
-        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, true), 0);
-        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, false), 0);
+        assert_eq!(poll(begun_ns + MIN_BUSY_NS - 1, true), 0);
+        assert_eq!(poll(begun_ns + MIN_BUSY_NS - 1, false), 0);
         // Empty once: from the start again.
-        let begun_ns = begun_ns + PATIENCE_NS;
+        let begun_ns = begun_ns + MIN_BUSY_NS;
         assert_eq!(poll(begun_ns, true), 0);
-        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, true), 0);
-        assert_eq!(poll(begun_ns + PATIENCE_NS, true), 0);
-        let until_ns = begun_ns + PATIENCE_NS + HOLD_NS;
+        assert_eq!(poll(begun_ns + MIN_BUSY_NS - 1, true), 0);
+        assert_eq!(poll(begun_ns + MIN_BUSY_NS, true), 0);
+        let until_ns = begun_ns + MIN_BUSY_NS + HOLD_NS;
         assert_eq!(poll(until_ns - 1, false), 92);
         assert_eq!(poll(until_ns, false), 0);
     }
@@ -532,7 +532,7 @@ mod tests {
     fn shedding_goes_on_while_much_is_shed() {
         let frame = v4(5, 0x2000, UDP, &[0; 8]);
         let until_ns = FULL + HOLD_NS;
-        for (many, later_ns, goes_on) in [
+        for (many, later_ns, still_sheds) in [
             (MANY, 0, true),
             (MANY + 1, HOLD_NS - 1, true),
             (MANY, HOLD_NS, false),
@@ -540,20 +540,20 @@ mod tests {
         ] {
             let mut overload = shedding(true);
             for _ in 0..many + SERVED {
-                overload.sheds(&frame, &Ports(&[]));
+                overload.should_shed(&frame, &Ports(&[]));
             }
             let now_ns = until_ns + later_ns;
-            for (at_ns, goes_on) in [
-                (now_ns, goes_on),
-                (now_ns + HOLD_NS - 1, goes_on),
+            for (at_ns, still_sheds) in [
+                (now_ns, still_sheds),
+                (now_ns + HOLD_NS - 1, still_sheds),
                 // What was shed before doesn't count twice.
                 (now_ns + HOLD_NS, false),
             ] {
                 overload.begin(at_ns, true);
                 overload.begin_link();
-                let served = (0..SERVED).any(|_| overload.sheds(&frame, &Ports(&[])));
-                let shed = overload.sheds(&frame, &Ports(&[]));
-                assert_eq!((served, shed), (false, goes_on), "{many} {later_ns}");
+                let served = (0..SERVED).any(|_| overload.should_shed(&frame, &Ports(&[])));
+                let shed = overload.should_shed(&frame, &Ports(&[]));
+                assert_eq!((served, shed), (false, still_sheds), "{many} {later_ns}");
             }
         }
     }

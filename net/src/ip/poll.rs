@@ -39,7 +39,7 @@ impl Ip {
             };
             let mut cost = FRAME_COST;
             let received = port.link.receive(&mut |frame, meta| {
-                if number != LOOPBACK && net.overload.sheds(frame, sockets) {
+                if number != LOOPBACK && net.overload.should_shed(frame, sockets) {
                     net.drops.count(DropReason::Overload);
                     cost = SHED_COST;
                     return;
@@ -162,7 +162,7 @@ impl Net {
             return;
         };
         let solicitations = i.neighbors.run(now_ns, &mut lost);
-        if i.neighbors.news {
+        if i.neighbors.changed {
             // A gateway that is gone isn't used where there is another one (RFC 4861, 6.3.6).
             self.routes.generation = self.routes.generation.wrapping_add(1);
         }
@@ -180,7 +180,7 @@ impl Net {
     /// wait put themselves on the list again.
     pub(crate) fn take_resolved(&mut self, interface: usize, most: usize) -> Vec<Handle> {
         if let Some(interface) = self.interfaces.get_mut(interface)
-            && (core::mem::take(&mut interface.neighbors.news) || interface.waiting.len() > most)
+            && (core::mem::take(&mut interface.neighbors.changed) || interface.waiting.len() > most)
         {
             return core::mem::take(&mut interface.waiting);
         }

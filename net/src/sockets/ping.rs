@@ -22,7 +22,7 @@ impl Sockets {
         {
             ping.result = Some(result);
             if core::mem::take(&mut ping.wakes.read) {
-                self.tell(handle);
+                self.queue_event(handle);
             }
         }
     }

@@ -87,7 +87,7 @@ impl Timers {
     }
 
     /// Has the processor fetch what is kept for a connection here.
-    pub(crate) fn warm(&self, index: u32) {
+    pub(crate) fn prefetch(&self, index: u32) {
         core::hint::black_box(
             self.deadlines
                 .get(index as usize)
@@ -114,7 +114,7 @@ impl Timers {
 
     /// Drops entries of connections that are gone, once they are most of all: connections come and
     /// go faster than their deadlines.
-    pub(crate) fn tidy(&mut self, live: usize) {
+    pub(crate) fn compact(&mut self, live: usize) {
         if self.wheel.len() > 2 * live + 64 {
             let deadlines = &self.deadlines;
             self.wheel.retain(|(at_ns, handle)| {

@@ -178,7 +178,7 @@ impl Sockets {
         if over {
             self.table.remove(handle);
         } else if wake {
-            self.tell(handle);
+            self.queue_event(handle);
         }
         match (full, more) {
             (true, _) => Turn::Blocked(sent),

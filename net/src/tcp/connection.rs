@@ -86,8 +86,8 @@ impl Connection {
 
     /// Reads from each cache line of the connection, so that the processor fetches all of them at
     /// once and not one by one as they are used.
-    pub(crate) fn warm(&self) {
-        let machine = self.machine.as_ref().map_or(0, Machine::warm);
+    pub(crate) fn prefetch(&self) {
+        let machine = self.machine.as_ref().map_or(0, Machine::prefetch);
         let own = self.linger_ns.unwrap_or(0)
             ^ u64::from(self.local.port())
             ^ self.route.interface as u64
@@ -139,7 +139,7 @@ impl Connection {
 
     /// Whether a reader and a writer are registered as waiting although the connection is ready.
     #[cfg(test)]
-    pub(crate) fn owed(&self) -> (bool, bool) {
+    pub(crate) fn lost_wakeups(&self) -> (bool, bool) {
         let ready = self.readiness_with(LOW_WATER);
         (
             self.wakes.read && ready.readable,
@@ -154,7 +154,7 @@ impl Connection {
         }
         // RFC 9293, 3.8.5, MUST-32: urgent data wakes a waiting owner, too.
         let machine = self.machine.as_mut();
-        let urgent = machine.is_some_and(Machine::take_urgent_news);
+        let urgent = machine.is_some_and(Machine::take_urgent_advance);
         let ready = self.readiness_with(LOW_WATER);
         let read = self.wakes.read && ready.readable;
         let write = self.wakes.write && ready.writable;

@@ -73,14 +73,14 @@ impl Hash for FlowKey {
 #[cfg(test)]
 mod tests {
     use super::FlowKey;
-    use crate::hash::Keyed;
+    use crate::hash::KeyedHash;
     use core::hash::BuildHasher;
     use core::net::{IpAddr, Ipv4Addr};
 
     #[test]
     fn ports_and_addresses_spread() {
         let mut seed = 7u64;
-        let keyed = Keyed::new(&mut || {
+        let keyed = KeyedHash::new(&mut || {
             seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             seed
         });

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use super::machine::{Flags, Header, Negotiated, Options, Segment, Seq, Setup};
 use super::records::{RecordId, Records};
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::ip::Origin;
 use crate::tcp::flow::FlowKey;
 use crate::types::Handle;
@@ -143,7 +143,7 @@ impl Half {
     }
 
     /// The action for a segment (RFC 9293, 3.10.7.4, in state SYN-RECEIVED).
-    pub(crate) fn judge(&self, segment: &Segment<'_>, window: u16) -> Verdict {
+    pub(crate) fn verdict(&self, segment: &Segment<'_>, window: u16) -> Verdict {
         let next = self.irs + 1;
         let window = u32::from(window.max(1));
         if segment.has(Flags::RST) {
@@ -198,7 +198,7 @@ pub(crate) struct HalfOpen {
 }
 
 impl HalfOpen {
-    pub(crate) fn new(keyed: Keyed, limit: usize) -> HalfOpen {
+    pub(crate) fn new(keyed: KeyedHash, limit: usize) -> HalfOpen {
         HalfOpen {
             records: Records::new(keyed),
             limit,
@@ -289,7 +289,7 @@ pub(crate) fn peer_mss(syn: &Segment<'_>, local: IpAddr) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::{Due, Half, HalfOpen, Verdict};
-    use crate::hash::Keyed;
+    use crate::hash::KeyedHash;
     use crate::ip::Origin;
     use crate::tcp::flow::FlowKey;
     use crate::tcp::machine::{Flags, Header, Options, Segment, Seq, Setup};
@@ -343,36 +343,36 @@ mod tests {
     /// RFC 9293, 3.10.7.4, state SYN-RECEIVED; RFC 5961, 3 and 4; RFC 7323, 5.3.
     #[test]
     fn each_segment_of_a_handshake() {
-        let judge = |seq, ack, flags, timestamp| {
-            half(Some(100)).judge(&segment(seq, ack, flags, timestamp), 1000)
+        let verdict = |seq, ack, flags, timestamp| {
+            half(Some(100)).verdict(&segment(seq, ack, flags, timestamp), 1000)
         };
         let new = Some(100);
-        assert_eq!(judge(1001, 501, Flags::ACK, new), Verdict::Establish);
+        assert_eq!(verdict(1001, 501, Flags::ACK, new), Verdict::Establish);
         assert_eq!(
-            judge(1900, 501, Flags::ACK | Flags::PSH, new),
+            verdict(1900, 501, Flags::ACK | Flags::PSH, new),
             Verdict::Establish
         );
         assert_eq!(
-            judge(1001, 501, Flags::ACK | Flags::FIN, new),
+            verdict(1001, 501, Flags::ACK | Flags::FIN, new),
             Verdict::Establish
         );
-        assert_eq!(judge(1000, 0, Flags::SYN, new), Verdict::Again);
-        assert_eq!(judge(1001, 0, Flags::SYN, new), Verdict::Challenge);
+        assert_eq!(verdict(1000, 0, Flags::SYN, new), Verdict::Again);
+        assert_eq!(verdict(1001, 0, Flags::SYN, new), Verdict::Challenge);
         assert_eq!(
-            judge(1000, 501, Flags::SYN | Flags::ACK, new),
+            verdict(1000, 501, Flags::SYN | Flags::ACK, new),
             Verdict::Challenge
         );
-        assert_eq!(judge(1001, 0, Flags::RST, None), Verdict::Forget);
-        assert_eq!(judge(1002, 0, Flags::RST, None), Verdict::Challenge);
-        assert_eq!(judge(1000, 0, Flags::RST, None), Verdict::Ignore);
-        assert_eq!(judge(2001, 0, Flags::RST, None), Verdict::Ignore);
-        assert_eq!(judge(2001, 501, Flags::ACK, new), Verdict::Challenge);
-        assert_eq!(judge(1000, 501, Flags::ACK, new), Verdict::Challenge);
-        assert_eq!(judge(1001, 501, Flags::ACK, Some(99)), Verdict::Challenge);
-        assert_eq!(judge(1001, 501, Flags::ACK, None), Verdict::Ignore);
-        assert_eq!(judge(1001, 501, Flags::PSH, new), Verdict::Ignore);
+        assert_eq!(verdict(1001, 0, Flags::RST, None), Verdict::Forget);
+        assert_eq!(verdict(1002, 0, Flags::RST, None), Verdict::Challenge);
+        assert_eq!(verdict(1000, 0, Flags::RST, None), Verdict::Ignore);
+        assert_eq!(verdict(2001, 0, Flags::RST, None), Verdict::Ignore);
+        assert_eq!(verdict(2001, 501, Flags::ACK, new), Verdict::Challenge);
+        assert_eq!(verdict(1000, 501, Flags::ACK, new), Verdict::Challenge);
+        assert_eq!(verdict(1001, 501, Flags::ACK, Some(99)), Verdict::Challenge);
+        assert_eq!(verdict(1001, 501, Flags::ACK, None), Verdict::Ignore);
+        assert_eq!(verdict(1001, 501, Flags::PSH, new), Verdict::Ignore);
         for ack in [500, 502] {
-            assert_eq!(judge(1001, ack, Flags::ACK, new), Verdict::Reset);
+            assert_eq!(verdict(1001, ack, Flags::ACK, new), Verdict::Reset);
             let header = Header::reset(&segment(1001, ack, Flags::ACK, new)).unwrap();
             assert_eq!((header.seq, header.flags), (Seq(ack), Flags::RST));
         }
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn answered_at_0_1_3_7_15_31_seconds_and_forgotten_after_63() {
-        let mut table = HalfOpen::new(Keyed::new(&mut counting_random()), 2);
+        let mut table = HalfOpen::new(KeyedHash::new(&mut counting_random()), 2);
         table.insert(flow(1), half(None), 0);
         let mut times = Vec::new();
         while let Some(at_ns) = table.next_ns() {
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn the_one_that_is_due_first_comes_first_whatever_its_round() {
-        let mut table = HalfOpen::new(Keyed::new(&mut counting_random()), 3);
+        let mut table = HalfOpen::new(KeyedHash::new(&mut counting_random()), 3);
         table.insert(flow(1), half(None), 0);
         table.take_due(SECOND);
         table.insert(flow(2), half(None), SECOND + 5);

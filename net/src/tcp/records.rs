@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 use crate::hash::Index;
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::tcp::flow::FlowKey;
 
 /// No place.
@@ -43,11 +43,11 @@ pub(crate) struct Records<T, const LISTS: usize> {
     free: u32,
     lists: [List; LISTS],
     index: Index,
-    keyed: Keyed,
+    keyed: KeyedHash,
 }
 
 impl<T, const LISTS: usize> Records<T, LISTS> {
-    pub(crate) fn new(keyed: Keyed) -> Self {
+    pub(crate) fn new(keyed: KeyedHash) -> Self {
         Records {
             chunks: Vec::new(),
             free: NONE,
@@ -220,7 +220,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
 #[cfg(test)]
 mod tests {
     use super::Records;
-    use crate::hash::Keyed;
+    use crate::hash::KeyedHash;
     use crate::tcp::flow::FlowKey;
     use crate::tcp::numbers::counting_random;
     use proptest::prelude::*;
@@ -251,7 +251,7 @@ mod tests {
             2 => (0u16..150, 0usize..2).prop_map(|(n, list)| Step::Put(n, list)),
             1 => (0u16..150).prop_map(Step::Remove),
         ], 0..600)) {
-            let mut records = Records::<u16, 2>::new(Keyed::new(&mut counting_random()));
+            let mut records = Records::<u16, 2>::new(KeyedHash::new(&mut counting_random()));
             let mut lists = [Vec::new(), Vec::new()];
             for step in steps {
                 let (Step::Put(n, _) | Step::Remove(n)) = step;
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_many() {
-        let mut records = Records::<u16, 1>::new(Keyed::new(&mut counting_random()));
+        let mut records = Records::<u16, 1>::new(KeyedHash::new(&mut counting_random()));
         for n in 0..10_000 {
             records.insert(flow(n), 0, n);
         }
@@ -311,7 +311,7 @@ mod tests {
     /// Nothing moves when more come, and no piece of memory is large.
     #[test]
     fn memory_comes_in_small_pieces() {
-        let mut records = Records::<u64, 1>::new(Keyed::new(&mut counting_random()));
+        let mut records = Records::<u64, 1>::new(KeyedHash::new(&mut counting_random()));
         let first = records.insert(flow(0), 0, 0);
         let at = core::ptr::from_ref(records.get(first).expect("there"));
         for n in 1..5000 {

@@ -2,11 +2,11 @@
 
 use super::machine::{Flags, Header, Options, Segment, Seq, TimeWaitState};
 use super::records::Records;
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::tcp::flow::FlowKey;
 
 /// Minimum interval between two scans of the records.
-const GRAIN_NS: u64 = 1_000_000_000;
+const SCAN_INTERVAL_NS: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -44,7 +44,7 @@ fn is_newer(a: u32, b: u32) -> bool {
 }
 
 impl TimeWait {
-    pub(crate) fn new(keyed: Keyed, duration_ns: u64, limit: usize) -> TimeWait {
+    pub(crate) fn new(keyed: KeyedHash, duration_ns: u64, limit: usize) -> TimeWait {
         TimeWait {
             records: Records::new(keyed),
             duration_ns,
@@ -104,7 +104,9 @@ impl TimeWait {
     /// record wakes an idle machine.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let first = self.records.get(self.records.first(0)?)?;
-        Some(first.expires_ns.saturating_add(GRAIN_NS) / GRAIN_NS * GRAIN_NS)
+        Some(
+            first.expires_ns.saturating_add(SCAN_INTERVAL_NS) / SCAN_INTERVAL_NS * SCAN_INTERVAL_NS,
+        )
     }
 
     /// Answers a segment, if there is a record of its flow. `clock` is that of timestamps, in
@@ -190,7 +192,7 @@ impl TimeWait {
 #[cfg(test)]
 mod tests {
     use super::{Answer, TimeWait, TimeWaitState};
-    use crate::hash::Keyed;
+    use crate::hash::KeyedHash;
     use crate::tcp::flow::FlowKey;
     use crate::tcp::machine::{Flags, Options, Segment, Seq};
     use crate::tcp::numbers::counting_random;
@@ -222,7 +224,7 @@ mod tests {
     }
 
     fn table(timestamps: Option<(u32, u32)>) -> TimeWait {
-        let mut table = TimeWait::new(Keyed::new(&mut counting_random()), 60 * SECOND, 3);
+        let mut table = TimeWait::new(KeyedHash::new(&mut counting_random()), 60 * SECOND, 3);
         let record = TimeWaitState {
             snd_nxt: Seq(500),
             rcv_nxt: Seq(1000),

@@ -32,8 +32,10 @@ impl Binding {
 
     /// See [`conflict`].
     pub(crate) fn conflicts(self, other: Binding) -> bool {
-        let v4_alone = |a: Binding, b: Binding| a.v6_only && b.address.is_ipv4();
-        conflict(self.address, other.address) && !v4_alone(self, other) && !v4_alone(other, self)
+        let v6_only_with_v4 = |a: Binding, b: Binding| a.v6_only && b.address.is_ipv4();
+        conflict(self.address, other.address)
+            && !v6_only_with_v4(self, other)
+            && !v6_only_with_v4(other, self)
     }
 }
 

@@ -9,7 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::cache::Cache;
 use super::message::{RecordData, kind};
 use super::name::Name;
-use super::question::{Manner, Question, Turn};
+use super::question::{QueryOptions, Question, Turn};
 use super::{DnsOptions, DnsRecord, Family, LOOKUPS_MAX, LookupError, Missing, RecordType, order};
 use crate::{Polled, Randomness};
 
@@ -30,7 +30,7 @@ struct Lookup {
     names: Vec<Name>,
     kinds: &'static [u16],
     questions: Vec<Question>,
-    manner: Option<Manner>,
+    options: Option<QueryOptions>,
     /// The servers of the interfaces.
     servers: Vec<IpAddr>,
     deadline_ns: u64,
@@ -71,7 +71,7 @@ impl Lookup {
         if self.servers.is_empty() && !multicast && self.questions.iter().any(|q| !q.kept) {
             return Err(LookupError::NoServer);
         }
-        self.manner = Some(Manner {
+        self.options = Some(QueryOptions {
             servers: if multicast {
                 Vec::new()
             } else {
@@ -87,8 +87,8 @@ impl Lookup {
         loop {
             let mut next = Some(self.deadline_ns);
             for question in &mut self.questions {
-                let manner = self.manner.as_ref()?;
-                if let Some(at_ns) = question.run(turn, manner) {
+                let options = self.options.as_ref()?;
+                if let Some(at_ns) = question.run(turn, options) {
                     next = next.min(Some(at_ns));
                 }
                 if let (Some(Ok((answer, ttl))), false) = (&question.result, question.kept) {

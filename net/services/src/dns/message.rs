@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(data(99, b""), None);
     }
 
-    fn look_at_everything(bytes: &[u8]) {
+    fn read_everything(bytes: &[u8]) {
         let Some(message) = Message::new(bytes) else {
             return;
         };
@@ -349,7 +349,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_messages_are_harmless(bytes in any::<Vec<u8>>()) {
-            look_at_everything(&bytes);
+            read_everything(&bytes);
         }
 
         /// Many records and pointers in them.
@@ -362,7 +362,7 @@ mod tests {
         ) {
             let mut bytes = vec![0, 0, 0x80, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0, 0];
             bytes.extend(body);
-            look_at_everything(&bytes);
+            read_everything(&bytes);
         }
     }
 }

@@ -46,13 +46,13 @@ pub(super) struct Turn<'a> {
 }
 
 /// How the questions of a lookup are asked.
-pub(super) struct Manner {
+pub(super) struct QueryOptions {
     /// Servers, in the order in which they are asked; none if it is by multicast.
     pub(super) servers: Vec<IpAddr>,
     pub(super) mixed_case: bool,
 }
 
-impl Manner {
+impl QueryOptions {
     fn is_multicast(&self) -> bool {
         self.servers.is_empty()
     }
@@ -67,7 +67,7 @@ pub(super) struct Question {
     pub(super) kind: u16,
     /// The name of the current query: the original name or the target of its alias, in the mixed
     /// case that was sent.
-    asked: Name,
+    query_name: Name,
     aliases: usize,
     /// The least TTL of the aliases so far.
     ttl: u32,
@@ -90,7 +90,7 @@ pub(super) struct Question {
 impl Question {
     pub(super) fn new(name: Name, kind: u16) -> Question {
         Question {
-            asked: name.clone(),
+            query_name: name.clone(),
             name,
             kind,
             aliases: 0,
@@ -119,13 +119,13 @@ impl Question {
     }
 
     /// Listens and asks. Gives the time of the next turn, `None` if it is done.
-    pub(super) fn run(&mut self, turn: &mut Turn<'_>, manner: &Manner) -> Option<u64> {
-        let more = self.result.is_none() && self.listen(turn, manner);
+    pub(super) fn run(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) -> Option<u64> {
+        let more = self.result.is_none() && self.listen(turn, options);
         if self.result.is_none() {
-            self.run_stream(turn, manner);
+            self.run_stream(turn, options);
         }
         if self.result.is_none() && self.stream.is_none() && self.again_ns <= turn.now_ns {
-            self.ask(turn, manner);
+            self.ask(turn, options);
         }
         if self.result.is_some() {
             self.close(turn.stack);
@@ -139,7 +139,7 @@ impl Question {
     }
 
     /// Takes what has come; tells whether there may be more.
-    fn listen(&mut self, turn: &mut Turn<'_>, manner: &Manner) -> bool {
+    fn listen(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) -> bool {
         let Some(socket) = self.socket else {
             return false;
         };
@@ -149,7 +149,7 @@ impl Question {
                 Ok((len, from)) => {
                     let cut = len > buffer.len();
                     let data = buffer.get(..len.min(buffer.len())).unwrap_or_default();
-                    self.take(turn, manner, data, cut, from);
+                    self.take(turn, options, data, cut, from);
                     // An alias has closed the socket.
                     if self.result.is_some() || self.stream.is_some() || self.socket.is_none() {
                         return false;
@@ -164,10 +164,10 @@ impl Question {
     }
 
     /// Whether `message` answers what was asked.
-    fn is_answer(&self, manner: &Manner, message: &Message<'_>) -> bool {
-        let same = |name: &Name| match manner.mixed_case {
-            true => name.wire() == self.asked.wire(),
-            false => *name == self.asked,
+    fn is_answer(&self, options: &QueryOptions, message: &Message<'_>) -> bool {
+        let same = |name: &Name| match options.mixed_case {
+            true => name.wire() == self.query_name.wire(),
+            false => *name == self.query_name,
         };
         message.is_response()
             && message.question().is_some_and(|(name, kind, class)| {
@@ -178,7 +178,7 @@ impl Question {
     fn take(
         &mut self,
         turn: &mut Turn<'_>,
-        manner: &Manner,
+        options: &QueryOptions,
         data: &[u8],
         cut: bool,
         from: SocketAddr,
@@ -187,40 +187,40 @@ impl Question {
             return;
         };
         let id = message.id();
-        let sought = |(server, asked): &(SocketAddr, u16)| {
+        let sought = |(server, query_name): &(SocketAddr, u16)| {
             // Anybody on the link answers a multicast, and each is believed as much.
-            let same = if manner.is_multicast() {
+            let same = if options.is_multicast() {
                 server.port() == from.port()
             } else {
                 server.ip() == from.ip() && server.port() == from.port()
             };
-            same && *asked == id
+            same && *query_name == id
         };
         let Some(place) = self.outstanding.iter().position(sought) else {
             return;
         };
-        if !self.is_answer(manner, &message) {
+        if !self.is_answer(options, &message) {
             return;
         }
-        if !manner.is_multicast() {
+        if !options.is_multicast() {
             self.outstanding.swap_remove(place);
             if message.is_truncated() || cut {
-                let query = query(id, &self.asked, self.kind, true, self.edns);
+                let query = query(id, &self.query_name, self.kind, true, self.edns);
                 turn.sent = true;
                 self.stream = Stream::new(turn.stack, from, id, &query, turn.now_ns);
                 if self.stream.is_none() {
-                    self.failed(turn, manner);
+                    self.failed(turn, options);
                 }
                 return;
             }
         }
-        self.read(turn, manner, &message);
+        self.read(turn, options, &message);
     }
 
-    fn read(&mut self, turn: &mut Turn<'_>, manner: &Manner, message: &Message<'_>) {
-        match read(message, &self.asked, self.kind) {
+    fn read(&mut self, turn: &mut Turn<'_>, options: &QueryOptions, message: &Message<'_>) {
+        match read(message, &self.query_name, self.kind) {
             // One host of many that knows nothing: others may.
-            Verdict::Answer(Err(Missing), _) if manner.is_multicast() => {}
+            Verdict::Answer(Err(Missing), _) if options.is_multicast() => {}
             Verdict::Answer(mut answer, ttl) => {
                 for record in answer.iter_mut().flatten() {
                     record.ttl = record.ttl.min(self.ttl);
@@ -234,7 +234,7 @@ impl Question {
                     self.result = Some(Ok((Err(Missing), 0)));
                     return;
                 }
-                self.asked = target;
+                self.query_name = target;
                 // Another question: with another port.
                 self.close(turn.stack);
                 self.outstanding.clear();
@@ -248,21 +248,21 @@ impl Question {
                 self.again_ns = turn.now_ns;
             }
             Verdict::NotUnderstood | Verdict::Failure => {
-                self.failed(turn, manner);
+                self.failed(turn, options);
             }
         }
     }
 
     /// A server can't tell: the next one is asked at once, but none without end.
-    fn failed(&mut self, turn: &Turn<'_>, manner: &Manner) {
+    fn failed(&mut self, turn: &Turn<'_>, options: &QueryOptions) {
         self.failures += 1;
         self.again_ns = turn.now_ns;
-        if self.failures >= FAILED_ROUNDS * manner.servers.len() as u32 {
+        if self.failures >= FAILED_ROUNDS * options.servers.len() as u32 {
             self.result = Some(Err(LookupError::ServerFailure));
         }
     }
 
-    fn run_stream(&mut self, turn: &mut Turn<'_>, manner: &Manner) {
+    fn run_stream(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) {
         let Some(mut stream) = self.stream.take() else {
             return;
         };
@@ -276,25 +276,25 @@ impl Question {
                 // One that was waited for isn't asked again soon.
                 match error {
                     Error::TimedOut => self.again_ns = turn.now_ns,
-                    _ => self.failed(turn, manner),
+                    _ => self.failed(turn, options),
                 }
                 stream.close(turn.stack);
             }
             Ok(answer) => {
                 self.again_ns = turn.now_ns;
                 let message = Message::new(answer)
-                    .filter(|message| message.id() == id && self.is_answer(manner, message));
+                    .filter(|message| message.id() == id && self.is_answer(options, message));
                 match message {
-                    Some(message) => self.read(turn, manner, &message),
-                    None => self.failed(turn, manner),
+                    Some(message) => self.read(turn, options, &message),
+                    None => self.failed(turn, options),
                 }
                 stream.close(turn.stack);
             }
         }
     }
 
-    fn ask(&mut self, turn: &mut Turn<'_>, manner: &Manner) {
-        if manner.is_multicast() && self.queries >= MULTICAST_QUERIES {
+    fn ask(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) {
+        if options.is_multicast() && self.queries >= MULTICAST_QUERIES {
             self.result = Some(Ok((Err(Missing), 0)));
             return;
         }
@@ -312,20 +312,20 @@ impl Question {
                 }
             }
         };
-        if manner.mixed_case {
-            self.asked = self.asked.with_mixed_case(turn.random);
+        if options.mixed_case {
+            self.query_name = self.query_name.with_mixed_case(turn.random);
         }
         let id = (turn.random)() as u16;
-        let recursion = !manner.is_multicast();
+        let recursion = !options.is_multicast();
         let edns = self.edns && recursion;
-        let query = query(id, &self.asked, self.kind, recursion, edns);
-        let count = manner.servers.len().max(1);
+        let query = query(id, &self.query_name, self.kind, recursion, edns);
+        let count = options.servers.len().max(1);
         let round = (self.queries / count as u32).min(4);
-        let (timeout_ns, port) = match manner.is_multicast() {
+        let (timeout_ns, port) = match options.is_multicast() {
             true => (MULTICAST_TIMEOUT_NS, MULTICAST_PORT),
             false => (TIMEOUT_NS, PORT),
         };
-        let next = manner.servers.get(self.queries as usize % count);
+        let next = options.servers.get(self.queries as usize % count);
         let servers = next.map_or(&MULTICAST[..], core::slice::from_ref);
         self.queries += 1;
         self.again_ns = turn.now_ns.saturating_add(timeout_ns << round);

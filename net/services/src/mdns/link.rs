@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::records::{BITS, Manner, Records, Set, TOP, TTL};
+use super::records::{BITS, Encoding, Records, Set, TOP, TTL};
 use super::{MS, PORT, SECOND, Turn};
 use crate::dns::message::{CLASS_IN, Message, Record, kind};
 use crate::dns::name::Name;
@@ -18,8 +18,8 @@ const DEFER_NS: u64 = SECOND;
 const ANNOUNCEMENTS: u8 = 2;
 const ANNOUNCE_NS: u64 = SECOND;
 /// RFC 6762, 6: a record isn't sent to all again sooner, but for a probe.
-const AGAIN_NS: u64 = SECOND;
-const AGAIN_PROBED_NS: u64 = 250 * MS;
+const MIN_INTERVAL_NS: u64 = SECOND;
+const MIN_INTERVAL_PROBED_NS: u64 = 250 * MS;
 /// RFC 6762, 5.4: a question for a unicast answer gets a multicast one if there was none for this
 /// long.
 const QUARTER_NS: u64 = TTL as u64 / 4 * SECOND;
@@ -30,14 +30,14 @@ const CLASS_ANY: u16 = 255;
 
 /// Effect of a datagram on the claim to the name.
 #[derive(PartialEq)]
-pub(super) enum Heard {
+pub(super) enum ClaimEffect {
     Nothing,
     /// Another machine has it; whether that one is right, because it wasn't ours yet.
     Conflict(bool),
 }
 
 /// How a question came.
-pub(super) struct Asked {
+pub(super) struct QueryOrigin {
     pub(super) from: SocketAddr,
     /// To all.
     pub(super) group: bool,
@@ -102,7 +102,7 @@ impl Link {
     /// The addresses of the interface may be others.
     pub(super) fn change(&mut self, turn: &mut Turn<'_>, records: Records, networks: &[Cidr]) {
         self.networks = networks.to_vec();
-        if self.records.is_like(&records) {
+        if self.records.same_addresses(&records) {
             return;
         }
         let gone = self.records.beyond(&records);
@@ -134,7 +134,7 @@ impl Link {
     }
 
     /// Whether an address is one of the link's (RFC 6762, 11).
-    pub(super) fn is_near(&self, address: IpAddr) -> bool {
+    pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
         let local = match address {
             IpAddr::V4(v4) => v4.is_link_local(),
             IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -151,8 +151,8 @@ impl Link {
 
     /// Tells all; `false` if there is no room now.
     fn say(&mut self, turn: &mut Turn<'_>, set: Set, ttl: u32) -> bool {
-        let manner = Manner { ttl, legacy: None };
-        let message = self.records.response(turn.host, set, manner);
+        let encoding = Encoding { ttl, legacy: None };
+        let message = self.records.response(turn.host, set, encoding);
         if !turn.multicast(self.interface, self.group, &message) {
             return false;
         }
@@ -224,9 +224,9 @@ impl Link {
     /// Sends answers that are due, but for records that were sent just now.
     fn answer(&mut self, turn: &mut Turn<'_>, pending: Pending) {
         let pause_ns = if pending.probed {
-            AGAIN_PROBED_NS
+            MIN_INTERVAL_PROBED_NS
         } else {
-            AGAIN_NS
+            MIN_INTERVAL_NS
         };
         let recent = self.sent_within(pending.set, pause_ns, turn.now_ns);
         let now = pending.set & !recent;
@@ -251,7 +251,7 @@ impl Link {
         &mut self,
         turn: &mut Turn<'_>,
         message: &Message<'_>,
-        asked: &Asked,
+        origin: &QueryOrigin,
     ) -> bool {
         let (questions, _) = message.questions();
         let [known, authority, _] = message.records();
@@ -270,15 +270,15 @@ impl Link {
         });
         // The rest of a long query.
         if let Some(pending) = &mut self.pending
-            && pending.more_from == Some(asked.from)
+            && pending.more_from == Some(origin.from)
         {
             pending.set &= !known;
             if pending.set == 0 {
                 self.pending = None;
             }
         }
-        if asked.from.port() != PORT {
-            return self.legacy(turn, message, &questions, asked);
+        if origin.from.port() != PORT {
+            return self.legacy(turn, message, &questions, origin);
         }
         let (mut all, mut alone, mut every) = (0, 0, true);
         for (name, kind, class) in &questions {
@@ -286,29 +286,29 @@ impl Link {
             let set = self.records.answers(turn.host, name, *kind);
             let set = if right { set & !known } else { 0 };
             every &= set != 0;
-            if class & TOP != 0 || !asked.group {
+            if class & TOP != 0 || !origin.group {
                 alone |= set;
             } else {
                 all |= set;
             }
         }
-        if asked.group {
+        if origin.group {
             let recent = self.sent_within(alone, QUARTER_NS, turn.now_ns);
             all |= alone & !recent;
             alone = recent;
         }
         alone &= !all;
         if all != 0 {
-            self.queue(turn, all, !claims.is_empty(), every, message, asked.from);
+            self.queue(turn, all, !claims.is_empty(), every, message, origin.from);
         }
-        if alone == 0 || !asked.may_unicast {
+        if alone == 0 || !origin.may_unicast {
             return false;
         }
-        let manner = Manner {
+        let encoding = Encoding {
             ttl: TTL,
             legacy: None,
         };
-        self.unicast(turn, alone, manner, asked.from)
+        self.unicast(turn, alone, encoding, origin.from)
     }
 
     fn queue(
@@ -350,31 +350,31 @@ impl Link {
         turn: &mut Turn<'_>,
         message: &Message<'_>,
         questions: &[(Name, u16, u16)],
-        asked: &Asked,
+        origin: &QueryOrigin,
     ) -> bool {
         let [(name, kind, class)] = questions else {
             return false;
         };
         let set = self.records.answers(turn.host, name, *kind);
         let right = matches!(class & !TOP, CLASS_IN | CLASS_ANY);
-        if set == 0 || !right || !asked.may_unicast {
+        if set == 0 || !right || !origin.may_unicast {
             return false;
         }
-        let manner = Manner {
+        let encoding = Encoding {
             ttl: LEGACY_TTL,
             legacy: Some((message.id(), questions)),
         };
-        self.unicast(turn, set, manner, asked.from)
+        self.unicast(turn, set, encoding, origin.from)
     }
 
     fn unicast(
         &mut self,
         turn: &mut Turn<'_>,
         set: Set,
-        manner: Manner<'_>,
+        encoding: Encoding<'_>,
         to: SocketAddr,
     ) -> bool {
-        let message = self.records.response(turn.host, set, manner);
+        let message = self.records.response(turn.host, set, encoding);
         let done = turn
             .stack
             .udp_send_on(turn.socket, &message, to, self.interface);
@@ -383,8 +383,8 @@ impl Link {
     }
 
     /// Handles what another one says.
-    pub(super) fn response(&mut self, turn: &mut Turn<'_>, message: &Message<'_>) -> Heard {
-        let mut heard = Heard::Nothing;
+    pub(super) fn response(&mut self, turn: &mut Turn<'_>, message: &Message<'_>) -> ClaimEffect {
+        let mut effect = ClaimEffect::Nothing;
         let (mut said, mut ending) = (0, 0);
         for record in message.records().iter().flatten() {
             if record.class & !TOP != CLASS_IN {
@@ -401,12 +401,12 @@ impl Link {
                 // Of other types there may be more, once the name is ours.
                 let unique = matches!(record.kind, kind::A | kind::AAAA);
                 if unique || !self.is_ours() {
-                    heard = Heard::Conflict(!self.is_ours());
+                    effect = ClaimEffect::Conflict(!self.is_ours());
                 }
             }
         }
-        if !self.is_ours() || heard != Heard::Nothing {
-            return heard;
+        if !self.is_ours() || effect != ClaimEffect::Nothing {
+            return effect;
         }
         // RFC 6762, 7.4: another machine has given the same answer.
         if let Some(pending) = &mut self.pending {
@@ -425,6 +425,6 @@ impl Link {
             };
             self.pending.get_or_insert(new).set |= ending;
         }
-        heard
+        effect
     }
 }

@@ -38,7 +38,7 @@ pub(super) type Query<'a> = (u16, &'a [(Name, u16, u16)]);
 
 /// How a message is written.
 #[derive(Clone, Copy)]
-pub(super) struct Manner<'a> {
+pub(super) struct Encoding<'a> {
     pub(super) ttl: u32,
     /// For a resolver that knows DNS only (RFC 6762, 6.7): its query's identifier and questions.
     pub(super) legacy: Option<Query<'a>>,
@@ -72,7 +72,7 @@ impl Records {
     }
 
     /// Whether there are the same addresses in the other ones.
-    pub(super) fn is_like(&self, other: &Records) -> bool {
+    pub(super) fn same_addresses(&self, other: &Records) -> bool {
         let own = self.list.iter().map(|(address, _)| address);
         own.eq(other.list.iter().map(|(address, _)| address))
     }
@@ -188,13 +188,13 @@ impl Records {
     }
 
     /// A response with the records of `set`, and what belongs to them.
-    pub(super) fn response(&self, host: &Name, set: Set, manner: Manner<'_>) -> Vec<u8> {
-        let additional = if manner.ttl == 0 {
+    pub(super) fn response(&self, host: &Name, set: Set, encoding: Encoding<'_>) -> Vec<u8> {
+        let additional = if encoding.ttl == 0 {
             0
         } else {
             self.additional(set)
         };
-        let (id, questions) = manner.legacy.unwrap_or_default();
+        let (id, questions) = encoding.legacy.unwrap_or_default();
         let counts = [
             0x8400,
             questions.len() as u16,
@@ -208,13 +208,13 @@ impl Records {
             writer.put(*kind);
             writer.put(*class);
         }
-        let class = match manner.legacy {
+        let class = match encoding.legacy {
             Some(_) => CLASS_IN,
             None => CLASS_IN | TOP,
         };
         for part in [set, additional] {
             for bit in (0..BITS).map(|n| 1 << n).filter(|bit| part & bit != 0) {
-                self.write(&mut writer, host, bit, class, manner.ttl);
+                self.write(&mut writer, host, bit, class, encoding.ttl);
             }
         }
         writer.bytes

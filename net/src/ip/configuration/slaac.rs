@@ -53,7 +53,7 @@ struct Prefix {
 
 /// An address made from a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Made {
+pub(crate) struct Autoconfigured {
     pub(crate) address: Ipv6Addr,
     pub(crate) source: Source,
     pub(crate) preferred_until_ns: u64,
@@ -77,7 +77,7 @@ pub(crate) struct Slaac {
     routers: Vec<Router>,
     /// Prefixes that are on the link.
     prefixes: Vec<Prefix>,
-    pub(crate) made: Vec<Made>,
+    pub(crate) made: Vec<Autoconfigured>,
     routes: Vec<RouteInfo>,
     servers: Vec<(Ipv6Addr, u64)>,
     domains: Vec<(String, u64)>,
@@ -190,7 +190,7 @@ impl Slaac {
     }
 
     /// An address with the length of the prefix that it was made from.
-    pub(crate) fn cidr(made: &Made) -> Cidr {
+    pub(crate) fn cidr(made: &Autoconfigured) -> Cidr {
         Cidr {
             address: IpAddr::V6(made.address),
             prefix_len: 64,
@@ -325,7 +325,8 @@ impl Slaac {
         now_ns: u64,
         random: &mut Random,
     ) {
-        let of_prefix = |made: &Made| common_prefix(made.address.into(), prefix.into()) >= 64;
+        let of_prefix =
+            |made: &Autoconfigured| common_prefix(made.address.into(), prefix.into()) >= 64;
         let mut known = false;
         for made in self.made.iter_mut().filter(|made| of_prefix(made)) {
             if made.source == Source::Temporary {
@@ -349,7 +350,7 @@ impl Slaac {
         if known || valid_until_ns <= now_ns || stable.count() >= AUTONOMOUS {
             return;
         }
-        self.made.push(Made {
+        self.made.push(Autoconfigured {
             address: with_number(prefix, eui64(self.mac)),
             source: Source::Slaac,
             preferred_until_ns,
@@ -364,7 +365,7 @@ impl Slaac {
         if !self.temporary || temporaries.count() >= TEMPORARY {
             return;
         }
-        let of_prefix = |made: &&Made| {
+        let of_prefix = |made: &&Autoconfigured| {
             made.source == Source::Slaac && common_prefix(made.address.into(), prefix.into()) >= 64
         };
         let Some(stable) = self.made.iter().find(of_prefix).copied() else {
@@ -373,7 +374,7 @@ impl Slaac {
         // DESYNC_FACTOR: up to 0.4 of the preferred lifetime.
         let desync_ns = random.below(TEMPORARY_PREFERRED_NS * 2 / 5);
         let preferred_ns = TEMPORARY_PREFERRED_NS - desync_ns;
-        self.made.push(Made {
+        self.made.push(Autoconfigured {
             address: with_number(prefix, random.bits()),
             source: Source::Temporary,
             preferred_until_ns: stable

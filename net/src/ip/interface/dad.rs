@@ -15,7 +15,7 @@ const ANNOUNCEMENTS: u8 = 2;
 const ANNOUNCE_NS: u64 = 2 * SECOND;
 /// A machine on the same link answers a probe in less than this. RFC 5227 waits for seconds, for
 /// links that take so long to come up; servers want their lease at once.
-const QUICK_NS: u64 = 20_000_000;
+const FAST_PROBE_NS: u64 = 20_000_000;
 
 impl Net {
     /// Stops using an address that another machine has.
@@ -82,7 +82,7 @@ impl Net {
                     let last = dad.probes == 0;
                     let wait_ns = match (ip, careful) {
                         (IpAddr::V6(_), _) => retransmit_ns,
-                        (IpAddr::V4(_), false) => QUICK_NS,
+                        (IpAddr::V4(_), false) => FAST_PROBE_NS,
                         (IpAddr::V4(_), true) if last => ANNOUNCE_WAIT_NS,
                         (IpAddr::V4(_), true) => PROBE_MIN_NS + self.random.below(SECOND),
                     };
@@ -109,7 +109,7 @@ impl Net {
             self.changed = true;
             if let Some(i) = self.interfaces.get_mut(interface) {
                 // Those that wait to send from it may.
-                i.neighbors.news = true;
+                i.neighbors.changed = true;
             }
             // The announcements are due at once.
             next = Some(now_ns);

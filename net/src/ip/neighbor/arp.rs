@@ -134,7 +134,7 @@ impl Net {
 
             if ours && arp.operation == REQUEST {
                 i.neighbors
-                    .heard(IpAddr::V4(from), sender, now_ns, &mut ready);
+                    .on_solicitation(IpAddr::V4(from), sender, now_ns, &mut ready);
             }
         }
         self.release(interface, ready);

@@ -174,7 +174,7 @@ impl Net {
                     return None;
                 }
                 let mac = link_address(&options, 1);
-                self.hear(context.origin.interface, IpAddr::V6(remote), mac);
+                self.on_solicitation(context.origin.interface, IpAddr::V6(remote), mac);
                 let header = *message.first_chunk::<16>()?;
                 self.router_advertisement(context.origin.interface, remote, &header, &options);
                 Some(())
@@ -188,7 +188,7 @@ impl Net {
                 let interface = context.origin.interface;
                 let (to, target) = (IpAddr::V6(destination), IpAddr::V6(target));
                 match self.redirected(interface, IpAddr::V6(remote), to, target) {
-                    Some(()) => self.hear(interface, target, link_address(&options, 2)),
+                    Some(()) => self.on_solicitation(interface, target, link_address(&options, 2)),
                     None => drop(self.dropped(interface, DropReason::BadRedirect)),
                 }
                 Some(())
@@ -230,7 +230,7 @@ impl Net {
                 self.advertise(interface, target, None);
             }
             Some(State::Valid) => {
-                self.hear(interface, IpAddr::V6(remote), mac);
+                self.on_solicitation(interface, IpAddr::V6(remote), mac);
                 let to = mac.unwrap_or(context.origin.mac);
                 if !self.advertise(interface, target, Some((remote, to))) {
                     self.drops.count(DropReason::AnswerQueueFull);
@@ -277,11 +277,12 @@ impl Net {
     }
 
     /// A neighbor told its address by the way.
-    fn hear(&mut self, interface: usize, address: IpAddr, mac: Option<Mac>) {
+    fn on_solicitation(&mut self, interface: usize, address: IpAddr, mac: Option<Mac>) {
         let now_ns = self.now_ns;
         let mut ready = Vec::new();
         if let (Some(mac), Some(i)) = (mac, self.interfaces.get_mut(interface)) {
-            i.neighbors.heard(address, mac, now_ns, &mut ready);
+            i.neighbors
+                .on_solicitation(address, mac, now_ns, &mut ready);
         }
         self.release(interface, ready);
     }

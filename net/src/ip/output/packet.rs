@@ -122,7 +122,7 @@ impl Packet<'_> {
             return TxMeta::default();
         };
         let sum = if pseudo {
-            self.header.pseudo_sum(content_len)
+            self.header.pseudo_header_sum(content_len)
         } else {
             0
         };

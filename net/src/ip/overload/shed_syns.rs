@@ -12,7 +12,7 @@ const HASHES: u32 = 3;
 /// How long a generation is added to. A SYN is known for that long at least and twice that at most.
 const GENERATION_NS: u64 = 1_500_000_000;
 /// The memory is given back when no SYN was shed for so long.
-const KEPT_NS: u64 = 10_000_000_000;
+const MAX_IDLE_NS: u64 = 10_000_000_000;
 
 /// Bloom filter of shed SYNs, in two generations. Allocates nothing before the first SYN is shed.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) struct ShedSyns {
 impl ShedSyns {
     /// Gives back the memory of a flood that is over.
     pub(super) fn begin(&mut self, now_ns: u64) {
-        if !self.now.is_empty() && now_ns.saturating_sub(self.shed_ns) >= KEPT_NS {
+        if !self.now.is_empty() && now_ns.saturating_sub(self.shed_ns) >= MAX_IDLE_NS {
             *self = ShedSyns::default();
         }
     }
@@ -180,9 +180,9 @@ mod tests {
     fn memory_is_given_back_after_a_flood() {
         let mut shed_syns = ShedSyns::default();
         shed_syns.add(&v4(1, 1), SECOND);
-        shed_syns.begin(SECOND + KEPT_NS - 1);
+        shed_syns.begin(SECOND + MAX_IDLE_NS - 1);
         assert_eq!(shed_syns.now.len(), BITS / 64);
-        shed_syns.begin(SECOND + KEPT_NS);
+        shed_syns.begin(SECOND + MAX_IDLE_NS);
         assert_eq!(
             (shed_syns.now.capacity(), shed_syns.before.capacity()),
             (0, 0)

@@ -138,13 +138,18 @@ impl IpHeader {
     }
 
     /// The sum of the pseudo-header for `len` bytes of transport header and payload.
-    pub(crate) fn pseudo_sum(&self, len: usize) -> u16 {
-        pseudo_sum(self.source, self.destination, self.protocol, len)
+    pub(crate) fn pseudo_header_sum(&self, len: usize) -> u16 {
+        pseudo_header_sum(self.source, self.destination, self.protocol, len)
     }
 }
 
 /// The sum of a pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1).
-pub(crate) fn pseudo_sum(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> u16 {
+pub(crate) fn pseudo_header_sum(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    len: usize,
+) -> u16 {
     let mut addresses = [0; 32];
     let len_of = match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {

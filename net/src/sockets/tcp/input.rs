@@ -23,9 +23,9 @@ impl Sockets {
         let hash = self.tcp.keyed.hash_one(key) as u32;
         let mut found = None;
         self.tcp.flows.find(hash, |place| {
-            self.timers.warm(place);
+            self.timers.prefetch(place);
             if let Some((handle, Socket::Connection(connection))) = self.table.at(place) {
-                connection.warm();
+                connection.prefetch();
                 if connection.key == *key {
                     found = Some(handle);
                 }

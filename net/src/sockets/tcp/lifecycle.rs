@@ -11,7 +11,7 @@ use crate::tcp::machine::{Machine, State};
 use crate::types::{Error, Handle};
 
 /// Interval at which a connection without a neighbor asks for it.
-const ASK_NS: u64 = 1_000_000_000;
+const RESOLVE_INTERVAL_NS: u64 = 1_000_000_000;
 
 impl Sockets {
     /// Something was done to a connection: it gets its turn to send, or its timer; and it moves on
@@ -42,7 +42,9 @@ impl Sockets {
         let machine = connection.machine.as_ref();
         let machine_ns = machine.and_then(Machine::deadline_ns);
         // A neighbor that doesn't answer is asked again.
-        let ask_ns = connection.waiting.then(|| self.now_ns + ASK_NS);
+        let ask_ns = connection
+            .waiting
+            .then(|| self.now_ns + RESOLVE_INTERVAL_NS);
         let next = [machine_ns, connection.neighbor_ns, ask_ns];
         let next_ns = next.into_iter().flatten().min();
         self.timers.set_deadline(handle, next_ns);
@@ -95,7 +97,7 @@ impl Sockets {
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
-        connection.warm();
+        connection.prefetch();
         if connection.over {
             return;
         }
@@ -244,7 +246,7 @@ impl Sockets {
         if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
             && connection.take_wake()
         {
-            self.tell(handle);
+            self.queue_event(handle);
         }
     }
 }

@@ -10,10 +10,10 @@ use crate::sockets::{Socket, Sockets, Turn};
 use crate::types::{Error, Handle};
 
 /// Segments that one connection may send before it is the next one's turn.
-const TURN: usize = 16;
+const MAX_SEGMENTS_PER_TURN: usize = 16;
 /// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): timeouts in a row after which it may be the neighbor
 /// that is gone, a gateway perhaps.
-const UNHEARD: u8 = 3;
+const R1: u8 = 3;
 
 impl Sockets {
     /// Sends what a connection has to send.
@@ -32,13 +32,13 @@ impl Sockets {
             return Turn::Done(0);
         }
         self.work += 1;
-        if machine.unheard() >= UNHEARD {
-            ip.net.doubt(&connection.route);
+        if machine.timeouts_in_row() >= R1 {
+            ip.net.negative_advice(&connection.route);
         }
         let resolved = ip.net.next_mac(&mut connection.route);
         let last = machine.state() == State::Closed;
         if last && resolved == Err(Resolved::Unreachable) {
-            machine.forgo();
+            machine.discard_reset();
             self.update(handle);
             return Turn::Done(0);
         }
@@ -67,7 +67,7 @@ impl Sockets {
             wait: last,
             sent: 0,
         };
-        let outcome = machine.output(now_ns, TURN, &mut output);
+        let outcome = machine.output(now_ns, MAX_SEGMENTS_PER_TURN, &mut output);
         let sent = output.sent;
         connection.waiting = false;
         if sent > 0 {

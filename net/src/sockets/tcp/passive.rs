@@ -242,7 +242,7 @@ impl Sockets {
         let now_ns = self.now_ns;
         let setup = self.setup_begun(net, origin.interface, key, half.iss, half.listener);
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
-        match half.judge(segment, setup.syn_window()) {
+        match half.verdict(segment, setup.syn_window()) {
             Verdict::Ignore => {}
             Verdict::Again => {
                 let header_fields = self.header_fields_of(half.listener);
@@ -309,7 +309,7 @@ impl Sockets {
         };
         let mut machine = Machine::accept_cookie(setup, negotiated, &first, now_ns);
         match how {
-            Handshake::Took(rtt_ns) => machine.handshake_took(rtt_ns, now_ns),
+            Handshake::Took(rtt_ns) => machine.set_handshake_rtt(rtt_ns, now_ns),
             Handshake::Repeated => machine.handshake_repeated(),
             Handshake::Unknown => {}
         }
@@ -322,7 +322,7 @@ impl Sockets {
         if let Some(queue) = self.listener_mut(listener) {
             queue.queue.push_back(handle);
             if core::mem::take(&mut queue.wakes.read) {
-                self.tell(listener);
+                self.queue_event(listener);
             }
         }
         self.connection_input(handle, ack);

@@ -100,9 +100,9 @@ impl Sockets {
         handle: Handle,
         f: impl FnOnce(&mut Machine, &mut Budget) -> usize,
     ) -> Result<usize, Error> {
-        self.timers.warm(handle.index);
+        self.timers.prefetch(handle.index);
         let connection = self.connected_mut(handle)?;
-        connection.warm();
+        connection.prefetch();
         if let Some(error) = connection.error() {
             return Err(error);
         }

@@ -13,7 +13,7 @@ impl Sockets {
         let mut found = None;
         for &handle in self.udp_ports.get(&port)? {
             if let Some(Socket::Udp(udp)) = self.table.get(handle)
-                && udp.hears(from)
+                && udp.accepts(from)
                 && (udp.local.ip() == address || udp.binding().covers(address))
             {
                 let rank = (udp.peer.is_some(), udp.local.ip() == address);
@@ -64,7 +64,7 @@ impl Sockets {
                 break;
             };
             if let Some(Socket::Udp(udp)) = self.table.get(handle)
-                && udp.hears(from)
+                && udp.accepts(from)
                 && udp.wants(origin.interface, origin.local)
             {
                 self.deliver(net, handle, from, datagram);
@@ -86,7 +86,7 @@ impl Sockets {
             return net.queue_full();
         }
         if core::mem::take(&mut udp.wakes.read) {
-            self.tell(handle);
+            self.queue_event(handle);
         }
     }
 
@@ -115,7 +115,7 @@ impl Sockets {
         }
         udp.error = Some(error);
         if core::mem::take(&mut udp.wakes.read) {
-            self.tell(handle);
+            self.queue_event(handle);
         }
     }
 }

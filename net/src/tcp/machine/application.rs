@@ -64,8 +64,8 @@ impl Machine {
     }
 
     /// Whether the urgent pointer has advanced since the last call.
-    pub(crate) fn take_urgent_news(&mut self) -> bool {
-        self.urgent.take_news()
+    pub(crate) fn take_urgent_advance(&mut self) -> bool {
+        self.urgent.take_advance()
     }
 }
 
@@ -201,7 +201,7 @@ impl Machine {
     }
 
     /// Discards the pending reset of a connection that has ended, when the peer is unreachable.
-    pub(crate) fn forgo(&mut self) {
+    pub(crate) fn discard_reset(&mut self) {
         self.due = 0;
     }
 
@@ -270,7 +270,7 @@ impl Machine {
     pub(super) fn arm_keepalive(&mut self, now_ns: u64) {
         self.timers.keepalive = match self.setup.keepalive {
             Some(keepalive) if self.state.is_synchronized() && self.state != State::TimeWait => {
-                self.last_heard_ns
+                self.last_received_ns
                     .saturating_add(keepalive.idle_ns)
                     .max(now_ns)
             }
@@ -281,7 +281,7 @@ impl Machine {
     /// See [`super::Setup::user_timeout_ns`]; counts from now.
     pub(crate) fn set_user_timeout(&mut self, user_timeout_ns: u64, now_ns: u64) {
         self.setup.user_timeout_ns = user_timeout_ns;
-        self.user_timeout_due = self.setup.tell_timeout && user_timeout_ns > 0;
+        self.user_timeout_due = self.setup.advertise_uto && user_timeout_ns > 0;
         if self.user_timeout_due && self.state.is_synchronized() && self.state != State::TimeWait {
             self.due |= due::ACK;
         }
@@ -291,9 +291,9 @@ impl Machine {
     }
 
     /// The user timeout to send to the peer (RFC 5482, 3.1).
-    pub(super) fn told_timeout(&self) -> Option<u16> {
-        let told = self.user_timeout_due.then_some(self.setup.user_timeout_ns);
-        told.and_then(user_timeout)
+    pub(super) fn adv_uto(&self) -> Option<u16> {
+        let uto = self.user_timeout_due.then_some(self.setup.user_timeout_ns);
+        uto.and_then(user_timeout)
     }
 
     /// Data waits for an acknowledgement from now on.

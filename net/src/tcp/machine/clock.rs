@@ -118,7 +118,7 @@ impl Machine {
         let Some(keepalive) = self.setup.keepalive else {
             return;
         };
-        let quiet_ns = self.last_heard_ns.saturating_add(keepalive.idle_ns);
+        let quiet_ns = self.last_received_ns.saturating_add(keepalive.idle_ns);
         if quiet_ns > now_ns || self.outstanding() {
             // The peer was heard since, or another timer probes it already.
             self.timers.keepalive = if quiet_ns > now_ns {

@@ -84,7 +84,7 @@ impl Machine {
                 timestamps: self
                     .timestamps_enabled
                     .then(|| (self.stamp(now_ns), if answer { self.ts_recent } else { 0 })),
-                user_timeout: self.told_timeout(),
+                user_timeout: self.adv_uto(),
                 sack: Sack::default(),
             },
             ..Header::default()

@@ -141,7 +141,7 @@ impl Machine {
         if let Some(rtt_ns) = self.rtt.srtt_ns() {
             self.rcv_wnd.rtt(rtt_ns);
         }
-        self.last_heard_ns = now_ns;
+        self.last_received_ns = now_ns;
         self.arm_keepalive(now_ns);
         if self.send_queue.len() > 0 || self.fin_queued {
             self.due |= due::DATA;
@@ -184,7 +184,7 @@ impl Machine {
         if !segment.has(Flags::ACK) || !self.take_ack_checked(budget, challenge, segment, now_ns) {
             return;
         }
-        self.last_heard_ns = now_ns;
+        self.last_received_ns = now_ns;
         self.keepalive_probes = 0;
         // RFC 7323, 4.3: TS.Recent is that of the segment that the next acknowledgement answers.
         if let (true, Some((value, echo))) = (self.timestamps_enabled, segment.options.timestamps)
@@ -292,7 +292,7 @@ impl Machine {
         if segment.has(Flags::ACK) && offered == 0 && segment.seq == self.rcv_nxt {
             // RFC 9293, 3.10.7.4 (MUST-66): with a closed window, acknowledgements and urgency
             // still count.
-            self.last_heard_ns = now_ns;
+            self.last_received_ns = now_ns;
             self.keepalive_probes = 0;
             if self.take_ack_checked(budget, challenge, segment, now_ns) {
                 self.take_urgent(segment);
@@ -316,7 +316,7 @@ impl Machine {
             // RFC 2883, 4.
             self.pending_dsack = Some((segment.seq, end));
         }
-        self.last_heard_ns = now_ns;
+        self.last_received_ns = now_ns;
         self.due |= due::ACK;
     }
 

@@ -82,7 +82,7 @@ impl Machine {
             // RFC 2018, 3: three fit beside timestamps.
             sack.truncate(3);
         }
-        let user_timeout = self.told_timeout();
+        let user_timeout = self.adv_uto();
         if user_timeout.is_some() {
             sack.truncate(2);
         }

@@ -4,7 +4,7 @@
 use super::seq::Seq;
 
 /// A size is tried again after this time (RFC 1191, 6.3: not sooner).
-const RAISE_NS: u64 = 600_000_000_000;
+const PMTU_RAISE_NS: u64 = 600_000_000_000;
 /// Timeouts in a row after which large segments count as lost by the path (a black hole).
 const BLACK_HOLE: u8 = 2;
 /// Payloads assumed to pass: of IPv6's minimum MTU, then of today's IPv4 networks.
@@ -43,7 +43,7 @@ impl Pmtu {
             least,
             ip_header,
             probe: None,
-            try_ns: (mss < most).then(|| now_ns.saturating_add(RAISE_NS)),
+            try_ns: (mss < most).then(|| now_ns.saturating_add(PMTU_RAISE_NS)),
         }
     }
 
@@ -81,7 +81,7 @@ impl Pmtu {
         self.mss = mss as u16;
         self.upper = self.mss;
         self.probe = None;
-        self.try_ns = Some(now_ns.saturating_add(RAISE_NS));
+        self.try_ns = Some(now_ns.saturating_add(PMTU_RAISE_NS));
         true
     }
 
@@ -100,7 +100,7 @@ impl Pmtu {
         self.upper = self.mss - 1;
         self.mss = base;
         // Once the path works, sizes in between are probed soon.
-        self.try_ns = Some(now_ns.saturating_add(RAISE_NS / 60));
+        self.try_ns = Some(now_ns.saturating_add(PMTU_RAISE_NS / 60));
         true
     }
 
@@ -120,7 +120,7 @@ impl Pmtu {
         }
         if self.upper - self.mss <= CLOSE && self.upper != self.most {
             self.upper = self.mss;
-            self.try_ns = Some(now_ns.saturating_add(RAISE_NS));
+            self.try_ns = Some(now_ns.saturating_add(PMTU_RAISE_NS));
             return None;
         }
         if self.most == self.mss {
@@ -176,7 +176,7 @@ impl Pmtu {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pmtu, RAISE_NS};
+    use super::{PMTU_RAISE_NS, Pmtu};
     use crate::tcp::machine::seq::Seq;
 
     /// RFC 1191, 6.3 and 7; RFC 8201, 4.
@@ -203,7 +203,7 @@ mod tests {
         assert!(path.timeout(2, 0));
         assert_eq!(path.mss(), 1220);
         assert_eq!(path.wants_probe(0), None);
-        let mut now_ns = RAISE_NS / 60;
+        let mut now_ns = PMTU_RAISE_NS / 60;
         let mut probes = 0;
         while let Some(size) = path.wants_probe(now_ns) {
             probes += 1;
@@ -218,13 +218,13 @@ mod tests {
         }
         assert!((1268..=1300).contains(&path.mss()), "{}", path.mss());
         // Ten minutes later the path has become better.
-        now_ns += RAISE_NS;
+        now_ns += PMTU_RAISE_NS;
         let size = path.wants_probe(now_ns).unwrap();
         assert_eq!(size, 1460);
         path.probing(Seq(0), Seq(1460), size);
         assert!(path.acknowledged(Seq(1460), now_ns));
         assert_eq!(
-            (path.mss(), path.wants_probe(now_ns + 2 * RAISE_NS)),
+            (path.mss(), path.wants_probe(now_ns + 2 * PMTU_RAISE_NS)),
             (1460, None)
         );
     }

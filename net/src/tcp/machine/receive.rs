@@ -137,7 +137,7 @@ impl OutOfOrder {
     }
 
     /// The run that has `seq`.
-    fn run_of(&self, seq: Seq) -> Option<&Run> {
+    fn run_at(&self, seq: Seq) -> Option<&Run> {
         let at = self.runs.partition_point(|run| run.end.at_most(seq));
         self.runs.get(at).filter(|run| run.first.at_most(seq))
     }
@@ -320,7 +320,7 @@ impl ReceiveBuffer {
             .recent
             .iter()
             .flatten()
-            .filter_map(|seq| late.run_of(*seq))
+            .filter_map(|seq| late.run_at(*seq))
         {
             add(run);
         }

@@ -14,7 +14,7 @@ mod tail;
 
 use alloc::boxed::Box;
 
-use self::scoreboard::{Frto, Prr, Resent, Scoreboard, Undo};
+use self::scoreboard::{Frto, Prr, Retransmission, Scoreboard, Undo};
 use self::spurious::duplicate_block;
 use super::congestion::Control;
 use super::sent::{Part, SentLog};
@@ -24,7 +24,7 @@ use super::seq::Seq;
 /// counts as a loss and not as reordering.
 const DUP_THRESH: u32 = 3;
 /// Maximum number of retransmissions whose times are kept.
-const RESENT_MAX: usize = 4096;
+const MAX_RETRANSMISSIONS: usize = 4096;
 
 /// The phase of the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,10 +143,10 @@ impl Recovery {
     /// New bytes were sent, up to `end`.
     pub(crate) fn sent(&mut self, end: Seq, len: u32, now_ns: u64) {
         self.sent.push(end, now_ns);
-        self.count_out(len);
+        self.count_sent_bytes(len);
     }
 
-    fn count_out(&mut self, len: u32) {
+    fn count_sent_bytes(&mut self, len: u32) {
         if self.phase == Phase::Recovery
             && let Some(scoreboard) = &mut self.scoreboard
         {
@@ -156,14 +156,14 @@ impl Recovery {
 
     /// `first..end` was retransmitted.
     pub(crate) fn resent(&mut self, snd_una: Seq, first: Seq, end: Seq, now_ns: u64) {
-        self.count_out(end - first);
+        self.count_sent_bytes(end - first);
         self.sent.resend(snd_una, first, end, now_ns);
         let scoreboard = self
             .scoreboard
             .get_or_insert_with(|| Box::new(Scoreboard::new(snd_una)));
         scoreboard.lost.remove(first, end);
-        if scoreboard.resent.len() < RESENT_MAX {
-            scoreboard.resent.push_back(Resent {
+        if scoreboard.resent.len() < MAX_RETRANSMISSIONS {
+            scoreboard.resent.push_back(Retransmission {
                 first,
                 end,
                 at_ns: now_ns,

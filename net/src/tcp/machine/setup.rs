@@ -40,7 +40,7 @@ impl Default for Options {
             sack: setup.sack,
             window_scaling: setup.scaling,
             pacing: setup.pacing,
-            user_timeout_option: setup.tell_timeout,
+            user_timeout_option: setup.advertise_uto,
             delayed_ack_ns: setup.delayed_ack_ns,
             mss: 0,
         }
@@ -59,7 +59,7 @@ impl Options {
     /// Applies those that can be changed at any time.
     pub(crate) fn change(&self, setup: &mut Setup) {
         setup.pacing = self.pacing;
-        setup.tell_timeout = self.user_timeout_option;
+        setup.advertise_uto = self.user_timeout_option;
         setup.delayed_ack_ns = self.delayed_ack_ns.min(MAX_DELAY_NS);
         if self.mss > 0 {
             setup.mss = setup.mss.min(self.mss.max(MIN_MSS));
@@ -73,7 +73,7 @@ impl Options {
             sack: setup.sack,
             window_scaling: setup.scaling,
             pacing: setup.pacing,
-            user_timeout_option: setup.tell_timeout,
+            user_timeout_option: setup.advertise_uto,
             delayed_ack_ns: setup.delayed_ack_ns,
             mss: setup.mss,
         }
@@ -101,7 +101,7 @@ pub(crate) struct Setup {
     /// Whether windows are scaled, if the peer agrees (RFC 7323, 2).
     pub(crate) scaling: bool,
     /// Whether a user timeout that is set is sent to the peer (`ENABLED` of RFC 5482, 3.1).
-    pub(crate) tell_timeout: bool,
+    pub(crate) advertise_uto: bool,
     /// Whether to request ECN (RFC 3168). A peer's request is always accepted.
     pub(crate) ecn: bool,
     pub(crate) congestion: Congestion,
@@ -143,7 +143,7 @@ impl Default for Setup {
             timestamps: true,
             sack: true,
             scaling: true,
-            tell_timeout: false,
+            advertise_uto: false,
             ecn: false,
             congestion: Congestion::Cubic,
             pacing: true,

@@ -1,7 +1,7 @@
 //! The control block of a connection (TCB; RFC 9293, 3.3.1): variables, setup and status.
 
 use super::budget::Budget;
-use super::challenge::OwnLimit;
+use super::challenge::ConnectionLimit;
 use super::congestion::Control;
 use super::ecn::Ecn;
 use super::info::Info;
@@ -147,9 +147,9 @@ pub(crate) struct Machine {
     pub(super) last_ack_sent: Seq,
     /// A duplicate to be reported with the next acknowledgement (RFC 2883).
     pub(super) pending_dsack: Option<(Seq, Seq)>,
-    pub(super) challenge_limit: OwnLimit,
+    pub(super) challenge_limit: ConnectionLimit,
     /// When the last segment came, and keep-alives sent since.
-    pub(super) last_heard_ns: u64,
+    pub(super) last_received_ns: u64,
     pub(super) keepalive_probes: u8,
     pub(super) urgent: Urgent,
 
@@ -226,7 +226,7 @@ impl Machine {
             rcv_mss: 536,
             peer_mss: 0,
             pending_dsack: None,
-            challenge_limit: OwnLimit::default(),
+            challenge_limit: ConnectionLimit::default(),
             ecn: Ecn::new(iss),
             urgent: Urgent::default(),
             user_timeout_due: false,
@@ -241,7 +241,7 @@ impl Machine {
             unread_at_close: false,
             complete: false,
             keepalive_probes: 0,
-            last_heard_ns: now_ns,
+            last_received_ns: now_ns,
             syns_sent: 0,
             first_syn_ns: now_ns,
             segments_retransmitted: 0,
@@ -299,7 +299,7 @@ impl Machine {
 
     /// Takes the duration of the handshake before [`Machine::accept_cookie`], from our SYN to its
     /// acknowledgement: the first sample of the round trip (RFC 6298, 2.2).
-    pub(crate) fn handshake_took(&mut self, rtt_ns: u64, now_ns: u64) {
+    pub(crate) fn set_handshake_rtt(&mut self, rtt_ns: u64, now_ns: u64) {
         self.rtt.sample(rtt_ns, 1, now_ns);
         self.rcv_wnd.rtt(rtt_ns);
     }
@@ -382,7 +382,7 @@ impl Machine {
     }
 
     /// Reads from each cache line; the result means nothing.
-    pub(crate) fn warm(&self) -> u64 {
+    pub(crate) fn prefetch(&self) -> u64 {
         self.setup.user_timeout_ns
             ^ self.setup.time_wait_ns
             ^ u64::from(self.setup.send_max)
@@ -394,7 +394,7 @@ impl Machine {
             ^ u64::from(self.receive_buffer.len())
             ^ self.timers.user
             ^ self.rtt.min_rtt_ns()
-            ^ self.last_heard_ns
+            ^ self.last_received_ns
             ^ u64::from(self.snd_una.0)
             ^ u64::from(self.due)
     }
@@ -485,7 +485,7 @@ impl Machine {
     }
 
     /// Timeouts in a row since the peer's last answer.
-    pub(crate) fn unheard(&self) -> u8 {
+    pub(crate) fn timeouts_in_row(&self) -> u8 {
         self.rtt.backoff()
     }
 
