@@ -29,12 +29,12 @@ pub struct Capabilities {
     pub tso4: bool,
     /// The card segments TCP over IPv6.
     pub tso6: bool,
-    /// Received frames may report that their checksum needs no verification
+    /// The card reports checksums that need no verification
     /// ([`RxMeta::checksum`](super::RxMeta::checksum)).
     pub rx_checksum: bool,
-    /// Received frames may be larger than the MTU, IPv4.
+    /// IPv4 frames received may be larger than the MTU.
     pub large_receive4: bool,
-    /// Received frames may be larger than the MTU, IPv6.
+    /// IPv6 frames received may be larger than the MTU.
     pub large_receive6: bool,
 }
 

@@ -19,7 +19,7 @@ const MAX_POLLS: usize = 100_000;
 
 pub(super) struct Control {
     queue: Queue,
-    /// The command, and the answer behind it.
+    /// The command, followed by the acknowledgement.
     memory: Region,
 }
 
@@ -40,10 +40,10 @@ impl Control {
 
     fn command(&mut self, device: &Device, command: [u8; COMMAND]) -> bool {
         if self.queue.in_flight() > 0 {
-            // An earlier command is unanswered.
+            // The card hasn't acknowledged an earlier command.
             return false;
         }
-        // SAFETY: nothing is in flight, so that the card doesn't use the memory.
+        // SAFETY: nothing is in flight, so the card doesn't use the memory.
         let bytes = unsafe { self.memory.slice(0, COMMAND + 1) };
         bytes[..COMMAND].copy_from_slice(&command);
         bytes[COMMAND] = NONE;
@@ -59,7 +59,7 @@ impl Control {
         self.queue.kick(device.transport());
         for _ in 0..MAX_POLLS {
             match self.queue.pop() {
-                // SAFETY: the card has given the memory back.
+                // SAFETY: the card has returned the memory.
                 Ok(Some(_)) => return unsafe { self.memory.slice(COMMAND, 1) } == [OK],
                 Ok(None) => drop(device.transport().status()),
                 Err(_) => break,
