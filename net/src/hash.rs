@@ -1,4 +1,4 @@
-//! Hash tables: the hash of keys that peers choose, and an index of entries that lie elsewhere.
+//! Hash tables: a hash for keys that peers choose, and an index of entries stored elsewhere.
 
 mod index;
 mod keyed;

@@ -1,10 +1,10 @@
-//! Packet filter: a list of rules, of which the first match decides.
+//! Packet filter: a list of rules; the first match decides.
 //!
-//! Without rules the filter allows everything that a local socket wants; the stack refuses a packet
-//! without a socket in any case. The filter judges incoming packets by the stack's own sockets: a
-//! segment is established if it belongs to a connection, a handshake or a TIME-WAIT record. A
-//! datagram is established if its socket is connected to the sender, or has sent to it within the
-//! last minute. Outgoing packets come from our own sockets, so a SYN or a datagram counts as new.
+//! Without rules the filter allows everything that a local socket accepts; the stack drops a packet
+//! without a socket in any case. The filter classifies incoming packets by the stack's own sockets:
+//! a segment is established if it belongs to a connection, a handshake or a TIME-WAIT record; a
+//! datagram, if its socket is connected to the sender or has sent to it within the last minute.
+//! Outgoing packets come from our own sockets, so a SYN or a datagram counts as new.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -50,7 +50,7 @@ pub enum FilterState {
 }
 
 /// Rate and burst of packets that match a rule. A packet beyond the limit doesn't match, and the
-/// filter tries the next rules: put a rule that denies the rest behind it.
+/// filter tries the next rules: add a rule that denies the rest after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterLimit {
     /// Packets per second; with [`FilterState::New`] and TCP, connections per second.
@@ -218,7 +218,7 @@ impl Filter {
 }
 
 impl Net {
-    /// Puts these rules in force instead of all before.
+    /// Replaces all rules.
     pub(crate) fn set_filter(&mut self, rules: &[FilterRule]) -> Result<(), Error> {
         self.filter = Filter::new(rules)?;
         Ok(())

@@ -1,7 +1,8 @@
 //! Receiving: from a frame to the input of a socket.
 //!
 //! Every length and every address is checked before it is used. Dropped packets are counted by
-//! reason. This module reads Ethernet's header and, after [`v4`] or [`v6`], the transport's.
+//! reason. This module parses the Ethernet header and, after [`v4`] or [`v6`], the transport
+//! header.
 
 pub(super) mod reassembly;
 mod v4;
@@ -20,22 +21,22 @@ use super::{EthernetInput, Input, LOOPBACK, Net, Origin, TcpInput, UdpInput};
 use crate::types::{RxChecksum, RxMeta, be16, put};
 use reassembly::{Fragment, Key, Refusal};
 
-/// A packet whose IP header was read.
+/// A packet whose IP header has been parsed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) origin: Origin,
     /// The destination is one of our addresses, not a group.
     pub(crate) unicast: bool,
-    /// The frame was sent to us alone.
+    /// The frame was addressed to us alone.
     pub(crate) to_us: bool,
     pub(crate) protocol: u8,
     pub(crate) hop_limit: u8,
     pub(crate) traffic_class: u8,
     /// The packet from its IP header on, for errors that quote it.
     pub(crate) packet: &'a [u8],
-    /// The transport checksum was verified, or needn't be.
+    /// The transport checksum was verified, or needs no verification.
     pub(crate) trusted: bool,
-    /// It came in fragments.
+    /// It was reassembled from fragments.
     pub(crate) whole: bool,
     pub(crate) joined: Option<u16>,
 }
@@ -51,7 +52,7 @@ pub(super) struct Frame {
 }
 
 impl Net {
-    /// Counts a packet that is dropped.
+    /// Counts a dropped packet.
     pub(crate) fn dropped<'a>(&mut self, interface: usize, reason: DropReason) -> Input<'a> {
         self.drops.count(reason);
         if let Some(i) = self.interfaces.get_mut(interface) {
@@ -65,7 +66,7 @@ impl Net {
         Input::Done
     }
 
-    /// Handles a frame of a port: what is for sockets is given back, the rest is done here.
+    /// Handles a frame of a port. Returns input for sockets; handles all other input here.
     pub(crate) fn input<'a>(
         &mut self,
         port: usize,
@@ -97,7 +98,7 @@ impl Net {
                 self.drops.count(DropReason::Malformed);
                 return Input::Done;
             };
-            // Identifier 0: only a priority (802.1Q, 9.6).
+            // Identifier 0: a priority tag (802.1Q, 9.6).
             vlan = Some(tag & 0x0fff).filter(|id| *id != 0);
             ethertype = inner;
             at = 18;
@@ -150,7 +151,7 @@ impl Net {
         }
     }
 
-    /// Handles a packet that was put together from fragments.
+    /// Handles a reassembled packet.
     pub(crate) fn input_whole<'a>(&mut self, origin: Origin, packet: &'a [u8]) -> Input<'a> {
         let how = Frame {
             interface: origin.interface,
@@ -205,7 +206,7 @@ impl Net {
         payload: &'a [u8],
     ) -> Option<Input<'a>> {
         let interface = context.origin.interface;
-        // What is for sockets may have to wait for what they know: see `admits`.
+        // Input for sockets may be filtered only after the socket lookup: see `admits`.
         let later = self.filter.tracks() && matches!(context.protocol, TCP | UDP);
         if !later && !self.run_filter(&context.origin, context.protocol, payload, None) {
             return Some(Input::Done);
@@ -227,7 +228,7 @@ impl Net {
         }
     }
 
-    /// Asks the filter; what it doesn't let in is counted.
+    /// Runs the filter; counts a dropped packet.
     fn run_filter(
         &mut self,
         origin: &Origin,
@@ -253,13 +254,13 @@ impl Net {
         allowed
     }
 
-    /// Whether the filter wants to know if a segment or datagram belongs to a socket.
+    /// Whether the filter depends on the socket of a segment or datagram.
     pub(crate) fn tracks(&self) -> bool {
         self.filter.tracks()
     }
 
-    /// Whether the filter lets in what was handed to the sockets, of which it is known by now
-    /// whether it belongs to one. Of a datagram the ports suffice.
+    /// Whether the filter admits input that was passed to the sockets, now that its socket is
+    /// known. A datagram's ports suffice.
     pub(crate) fn admits(
         &mut self,
         origin: &Origin,
@@ -309,7 +310,7 @@ impl Net {
             return None;
         }
         let none = be16(datagram, 6)? == 0;
-        // Without a checksum in IPv4 (RFC 768), never in IPv6 (RFC 8200, 8.1).
+        // A datagram may lack a checksum over IPv4 (RFC 768), never over IPv6 (RFC 8200, 8.1).
         let unchecked = none && context.origin.local.is_ipv4();
         if none && !unchecked && !context.trusted {
             return None;
@@ -318,7 +319,7 @@ impl Net {
             return Some(self.dropped(interface, DropReason::BadChecksum));
         }
         if self.is_configuration(context, remote_port, local_port) {
-            // It was asked for.
+            // The client has requested it.
             if !self.filter.tracks() || self.admits(&context.origin, UDP, datagram, true) {
                 self.configuration_input(context, payload);
             }
@@ -335,13 +336,13 @@ impl Net {
     }
 }
 
-/// Sets the length (and IPv4's fragment fields and checksum) of a packet that was put together.
+/// Sets the length (and IPv4's fragment fields and checksum) of a reassembled packet.
 pub(super) fn set_length(packet: &mut [u8]) {
     let len = packet.len();
     if packet.first().is_some_and(|byte| byte >> 4 == 4) {
         put(packet, 2, &(len as u16).to_be_bytes());
         put(packet, 6, &[0; 2]);
-        // The options were passed over.
+        // The options were skipped.
         put(packet, 0, &[0x45]);
         put(packet, 10, &[0; 2]);
         let sum = !checksum::sum(packet.get(..IPV4_LEN).unwrap_or_default());
