@@ -2,7 +2,7 @@
 
 use core::hash::{BuildHasher, Hasher};
 
-/// A keyed hash by folded multiplication: a few instructions a word, and not to be steered without
+/// A keyed hash by folded multiplication: a few instructions per word, and unpredictable without
 /// the key, which is drawn at start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyedHash {

@@ -1,5 +1,6 @@
-//! Handshakes that a peer has begun and not finished (SYN-RECEIVED of RFC 9293, 3.3.2, after a
-//! passive open): small records, since anyone may begin one, and most of a flood's never finish.
+//! Handshakes that a peer has begun and not completed (SYN-RECEIVED of RFC 9293, 3.3.2, after a
+//! passive open): small records, since anyone can begin one, and most of a flood's are never
+//! completed.
 
 use core::net::IpAddr;
 
@@ -20,7 +21,7 @@ const ROUNDS: usize = 6;
 pub(crate) struct Half {
     /// The listener.
     pub(crate) listener: Handle,
-    /// The interface and the Ethernet address that the SYN came from, for the answers.
+    /// The interface and the Ethernet address of the SYN, for replies.
     pub(crate) interface: usize,
     pub(crate) mac: [u8; 6],
     /// Our initial sequence number.
@@ -40,13 +41,13 @@ pub(crate) struct Half {
 pub(crate) enum Verdict {
     /// Nothing.
     Ignore,
-    /// Answer the SYN again.
+    /// Retransmit the SYN-ACK.
     Again,
     /// Send an acknowledgement, if the limit allows it.
     Challenge,
     /// Send a reset.
     Reset,
-    /// The peer gave up: remove it.
+    /// The peer has given up: remove it.
     Forget,
     /// The connection is established.
     Establish,
@@ -55,9 +56,9 @@ pub(crate) enum Verdict {
 /// A handshake whose timer expired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
-    /// The SYN is to be answered again.
+    /// A SYN-ACK is to be retransmitted.
     Again(FlowKey, Half),
-    /// It was answered often enough: the record was removed.
+    /// The last retransmission has timed out: the record was removed.
     GivenUp,
 }
 
@@ -88,13 +89,13 @@ impl Half {
         }
     }
 
-    /// Whether our answer was retransmitted.
+    /// Whether our SYN-ACK was retransmitted.
     pub(crate) fn repeated(&self) -> bool {
         self.round > 0
     }
 
-    /// Time since our answer, if it was sent once only: with a retransmission, the acknowledgement
-    /// is ambiguous (RFC 6298, 3).
+    /// Time since our SYN-ACK, if it was sent only once: after a retransmission, the
+    /// acknowledgement is ambiguous (RFC 6298, 3).
     pub(crate) fn round_trip(&self, now_ns: u64) -> Option<u64> {
         let sent_ns = self.due_ns.checked_sub(FIRST_NS)?;
         (self.round == 0).then(|| now_ns.saturating_sub(sent_ns))
@@ -123,7 +124,7 @@ impl Half {
         }
     }
 
-    /// The acknowledgement of what was received so far.
+    /// An acknowledgement of the data received so far.
     pub(crate) fn acknowledgement(&self, setup: &Setup, stamp: u32) -> Header {
         let scale = self
             .negotiated
@@ -157,7 +158,7 @@ impl Half {
             };
         }
         if segment.has(Flags::SYN) {
-            // A retransmission; any other is answered as in RFC 5961, 4.2.
+            // A retransmission; any other SYN is handled as in RFC 5961, 4.2.
             let same = segment.seq == self.irs && !segment.has(Flags::ACK);
             return if same {
                 Verdict::Again
@@ -192,7 +193,7 @@ impl Half {
 /// All handshakes.
 #[derive(Debug)]
 pub(crate) struct HalfOpen {
-    /// A list for each round, in the order in which its records are due.
+    /// A list per round, in the order in which its records are due.
     records: Records<Half, ROUNDS>,
     limit: usize,
 }
@@ -219,13 +220,13 @@ impl HalfOpen {
         self.records.get(place).map(|half| (place, *half))
     }
 
-    /// Adds a handshake whose SYN is answered now.
+    /// Adds a handshake whose SYN-ACK is sent now.
     pub(crate) fn insert(&mut self, key: FlowKey, half: Half, now_ns: u64) {
         let due_ns = now_ns.saturating_add(FIRST_NS);
         self.records.insert(key, 0, Half { due_ns, ..half });
     }
 
-    /// The flows of all of them.
+    /// The flows of all handshakes.
     pub(crate) fn flows(&self) -> impl Iterator<Item = FlowKey> + '_ {
         self.records
             .places()
@@ -236,7 +237,7 @@ impl HalfOpen {
         self.records.remove(place);
     }
 
-    /// Removes those of a listener.
+    /// Removes the handshakes of a listener.
     pub(crate) fn forget(&mut self, listener: Handle) {
         let is_its = |place: &RecordId| {
             self.records
@@ -257,12 +258,12 @@ impl HalfOpen {
         firsts.min_by_key(|(_, due_ns)| *due_ns)
     }
 
-    /// When [`HalfOpen::take_due`] has something.
+    /// When [`HalfOpen::take_due`] has a result.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         self.first_due().map(|(_, due_ns)| due_ns)
     }
 
-    /// One thing that is due now.
+    /// Takes one expired handshake.
     pub(crate) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
         let (place, _) = self.first_due().filter(|(_, due_ns)| *due_ns <= now_ns)?;
         let key = self.records.key(place)?;
@@ -280,7 +281,7 @@ impl HalfOpen {
     }
 }
 
-/// The largest segment that the peer takes; the default is that of the family (RFC 9293, 3.7.1).
+/// The maximum segment size of the peer; the default is that of the family (RFC 9293, 3.7.1).
 pub(crate) fn peer_mss(syn: &Segment<'_>, local: IpAddr) -> u16 {
     let default = if local.is_ipv4() { 536 } else { 1220 };
     syn.options.mss.unwrap_or(default)

@@ -1,5 +1,4 @@
-//! Small records of connections, by their addresses and ports, in the order in which something is
-//! due.
+//! Small records of connections by flow, in the order in which they are due.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -8,10 +7,10 @@ use crate::hash::Index;
 use crate::hash::KeyedHash;
 use crate::tcp::flow::FlowKey;
 
-/// No place.
+/// No slot.
 const NONE: u32 = u32::MAX;
-/// Places in one allocation of some KiB, so that freed memory can be used again. One growing table
-/// would need all of its memory in one piece, beside the old one, which fragments the heap.
+/// Slots per allocation of some KiB, so that freed memory can be reused. One growing table would
+/// need all of its memory in one piece, beside the old one, which fragments the heap.
 const CHUNK: usize = 64;
 
 /// Identifies a record until it is removed.
@@ -21,7 +20,7 @@ pub(crate) struct RecordId(u32);
 #[derive(Debug)]
 struct Entry<T> {
     key: FlowKey,
-    /// Its list, and its neighbors there; of a free place: the next one.
+    /// Its list, and its neighbors there; for a free slot: the next one.
     list: u8,
     before: u32,
     after: u32,
@@ -99,7 +98,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
         self.entry(place.0).map(|entry| entry.key)
     }
 
-    /// The record that was put into `list` before all others there.
+    /// The oldest record of `list`.
     pub(crate) fn first(&self, list: usize) -> Option<RecordId> {
         let first = self.lists.get(list)?.first;
         (first != NONE).then_some(RecordId(first))
@@ -128,7 +127,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
         RecordId(place)
     }
 
-    /// Adds a place at the end.
+    /// Adds a slot at the end.
     fn push(&mut self, entry: Entry<T>) -> u32 {
         if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
@@ -143,7 +142,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
         }
     }
 
-    /// Moves a record behind all others of `list`.
+    /// Moves a record to the end of `list`.
     pub(crate) fn put_last(&mut self, place: RecordId, list: usize) {
         if self.get(place).is_some() {
             self.unlink(place.0);
@@ -308,7 +307,7 @@ mod tests {
         );
     }
 
-    /// Nothing moves when more come, and no piece of memory is large.
+    /// Nothing moves when records are added, and no allocation is large.
     #[test]
     fn memory_comes_in_small_pieces() {
         let mut records = Records::<u64, 1>::new(KeyedHash::new(&mut counting_random()));

@@ -14,7 +14,7 @@ struct Waiting {
     expires_ns: u64,
 }
 
-/// The answer to a segment for a connection in TIME-WAIT.
+/// The reply to a segment for a connection in TIME-WAIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Nothing.
@@ -22,7 +22,7 @@ pub(crate) enum Answer {
     /// Send this acknowledgement.
     Acknowledge(Header),
     /// Send this challenge acknowledgement, if the limit allows it (RFC 5961, 7): two ends that
-    /// disagree mustn't answer each other forever.
+    /// disagree must not acknowledge each other forever.
     Challenge(Header),
     /// A new connection of the same peer may begin, if there is a listener; otherwise as with
     /// [`Answer::Challenge`]. Its sequence number must be beyond this one; once it has begun,
@@ -30,7 +30,7 @@ pub(crate) enum Answer {
     Begin(Seq, Header),
 }
 
-/// All records, the oldest first.
+/// All records, oldest first.
 #[derive(Debug)]
 pub(crate) struct TimeWait {
     records: Records<Waiting, 1>,
@@ -109,8 +109,8 @@ impl TimeWait {
         )
     }
 
-    /// Answers a segment, if there is a record of its flow. `clock` is that of timestamps, in
-    /// milliseconds.
+    /// Handles a segment, if there is a record of its flow; returns the reply. `clock` is that of
+    /// timestamps, in milliseconds.
     pub(crate) fn segment(
         &mut self,
         key: &FlowKey,
@@ -122,8 +122,8 @@ impl TimeWait {
         let waiting = self.records.get_mut(place)?;
         let record = waiting.record;
         if segment.has(Flags::RST) {
-            // A reset may answer our acknowledgement of a late segment, if the peer has dropped the
-            // connection: TIME-WAIT must outlive it (RFC 1337, fix F1).
+            // A reset may be the reply to our acknowledgement of a late segment, if the peer has
+            // dropped the connection: TIME-WAIT must outlive it (RFC 1337, fix F1).
             return Some(Answer::Silence);
         }
         let newer = (segment.seq - record.rcv_nxt) as i32;
@@ -151,7 +151,7 @@ impl TimeWait {
             };
             return Some(
                 if begins && segment.flags.0 & (Flags::ACK | Flags::FIN).0 == 0 {
-                    // Our segments that are still in the network are older (RFC 6191, section 4).
+                    // Our segments that are still in flight are older (RFC 6191, section 4).
                     Answer::Begin(record.snd_nxt, answer)
                 } else {
                     // RFC 5961, 4.2.
@@ -181,7 +181,7 @@ impl TimeWait {
             // Data that was sent before our FIN arrived, and a retransmitted FIN.
             Answer::Acknowledge(answer)
         } else if old || outside || acked && newer != 0 {
-            // Keep-alive probes. Only an acknowledgement of the end needs no answer.
+            // Keep-alive probes. Only an acknowledgement of the end needs no reply.
             Answer::Challenge(answer)
         } else {
             Answer::Silence
@@ -284,7 +284,7 @@ mod tests {
             answer(None, &segment(1000, Flags::ACK, None)),
             Answer::Silence
         );
-        // A keep-alive probe, one of what was never sent, and one that PAWS refuses.
+        // A keep-alive probe, an acknowledgement of unsent data, and a segment that PAWS rejects.
         let challenged =
             |had, segment: &Segment<'_>| matches!(answer(had, segment), Answer::Challenge(_));
         assert!(challenged(None, &segment(999, Flags::ACK, None)));
@@ -294,8 +294,8 @@ mod tests {
         assert!(challenged(Some((100, 0)), &old));
     }
 
-    /// RFC 9293, 3.10.7.4: without ACK what lies in the window is dropped, and what doesn't is
-    /// answered. The window is the scaled one.
+    /// RFC 9293, 3.10.7.4: without ACK a segment in the window is dropped, and one outside is
+    /// acknowledged. The window is the scaled one.
     #[test]
     fn without_ack_only_what_lies_outside_is_answered() {
         for (seq, bytes, answered) in [

@@ -16,7 +16,7 @@ fn conflict(a: IpAddr, b: IpAddr) -> bool {
     a == b || a.is_unspecified() && covers(a, b) || b.is_unspecified() && covers(b, a)
 }
 
-/// A bound address, of which `[::]` may be for IPv6 alone (RFC 3493, 5.3).
+/// A bound address; `[::]` may be for IPv6 alone (RFC 3493, 5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     pub(crate) address: IpAddr,

@@ -1,8 +1,8 @@
-//! One question: asked of one server after the other until one answers.
+//! One question: sent to one server after another until one answers.
 //!
-//! Each query has an identifier of its own, and all those of a question leave from one random port
-//! (RFC 5452). An answer counts only if it comes from a server that was asked, to that port, with
-//! the identifier of that query and the question repeated.
+//! Each query has an identifier of its own, and all those of a question are sent from one random
+//! port (RFC 5452). A response is accepted only if it comes from a queried server, to that port,
+//! with the identifier of that query and the question repeated.
 
 use crate::Network;
 use alloc::vec::Vec;
@@ -23,17 +23,17 @@ const MULTICAST: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)),
     IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
 ];
-/// Queries by multicast for one question; then no machine on the link has that name.
+/// Maximum number of multicast queries for one question; then no host on the link has the name.
 const MULTICAST_QUERIES: u32 = 3;
-/// How long a server may take the first time; doubled after each round over all servers.
+/// Timeout of a server in the first round; doubled after each round over all servers.
 const TIMEOUT_NS: u64 = 1_500_000_000;
 /// The same for multicast (RFC 6762, 5.2: at least one second).
 const MULTICAST_TIMEOUT_NS: u64 = 1_000_000_000;
-/// Rounds over all servers of which each says that it can't tell.
+/// Rounds over all servers after which failures of all of them end the question.
 const FAILED_ROUNDS: u32 = 2;
-/// Queries that may still be answered.
+/// Maximum number of queries that may still be answered.
 const OUTSTANDING_MAX: usize = 16;
-/// Datagrams taken in one turn, so that a flood doesn't hold it up.
+/// Maximum number of datagrams handled in one turn, so that a flood doesn't delay it.
 const DATAGRAMS_MAX: usize = 32;
 
 /// Context of one turn.
@@ -45,9 +45,9 @@ pub(super) struct Turn<'a> {
     pub(super) sent: bool,
 }
 
-/// How the questions of a lookup are asked.
+/// Options of a lookup's questions.
 pub(super) struct QueryOptions {
-    /// Servers, in the order in which they are asked; none if it is by multicast.
+    /// Servers, in the order in which they are queried; empty for multicast.
     pub(super) servers: Vec<IpAddr>,
     pub(super) mixed_case: bool,
 }
@@ -58,7 +58,7 @@ impl QueryOptions {
     }
 }
 
-/// An answer, for whom it is kept, and for how many seconds.
+/// The result of a question.
 pub(super) type Answer = Result<Vec<DnsRecord>, Missing>;
 
 /// One question.
@@ -69,21 +69,21 @@ pub(super) struct Question {
     /// case that was sent.
     query_name: Name,
     aliases: usize,
-    /// The least TTL of the aliases so far.
+    /// Minimum TTL of the aliases so far.
     ttl: u32,
     socket: Option<Handle>,
     stream: Option<Stream>,
-    /// Queries without an answer: server and identifier.
+    /// Unanswered queries: server and identifier.
     outstanding: Vec<(SocketAddr, u16)>,
     /// Queries so far.
     queries: u32,
-    /// Servers that said they can't tell, since the last alias.
+    /// Server failures since the last alias.
     failures: u32,
     edns: bool,
     again_ns: u64,
-    /// Its answer is in the cache.
+    /// Its result is in the cache.
     pub(super) kept: bool,
-    /// The answer and its TTL, or why there is none.
+    /// The result and its TTL, or the error.
     pub(super) result: Option<Result<(Answer, u32), LookupError>>,
 }
 
@@ -107,10 +107,10 @@ impl Question {
         }
     }
 
-    /// Gives back what it holds.
+    /// Releases its socket and stream.
     pub(super) fn close(&mut self, stack: &mut Network) {
         if let Some(socket) = self.socket.take() {
-            // It is ours.
+            // The handle is ours.
             let _ = stack.close(socket);
         }
         if let Some(stream) = self.stream.take() {
@@ -118,7 +118,7 @@ impl Question {
         }
     }
 
-    /// Listens and asks. Gives the time of the next turn, `None` if it is done.
+    /// Receives and sends. Returns the time of the next turn, `None` if it is complete.
     pub(super) fn run(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) -> Option<u64> {
         let more = self.result.is_none() && self.listen(turn, options);
         if self.result.is_none() {
@@ -138,7 +138,7 @@ impl Question {
         })
     }
 
-    /// Takes what has come; tells whether there may be more.
+    /// Handles received datagrams; returns whether there may be more.
     fn listen(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) -> bool {
         let Some(socket) = self.socket else {
             return false;
@@ -156,14 +156,14 @@ impl Question {
                     }
                 }
                 Err(Error::WouldBlock | Error::BadHandle) => return false,
-                // An ICMP error: the time that a server may take covers it.
+                // An ICMP error: the server's timeout covers it.
                 Err(_) => {}
             }
         }
         true
     }
 
-    /// Whether `message` answers what was asked.
+    /// Whether `message` is a response to the question.
     fn is_answer(&self, options: &QueryOptions, message: &Message<'_>) -> bool {
         let same = |name: &Name| match options.mixed_case {
             true => name.wire() == self.query_name.wire(),
@@ -188,7 +188,7 @@ impl Question {
         };
         let id = message.id();
         let sought = |(server, query_name): &(SocketAddr, u16)| {
-            // Anybody on the link answers a multicast, and each is believed as much.
+            // Any host on the link may answer a multicast query, and all are trusted alike.
             let same = if options.is_multicast() {
                 server.port() == from.port()
             } else {
@@ -219,7 +219,7 @@ impl Question {
 
     fn read(&mut self, turn: &mut Turn<'_>, options: &QueryOptions, message: &Message<'_>) {
         match read(message, &self.query_name, self.kind) {
-            // One host of many that knows nothing: others may.
+            // One host of many doesn't know the name: others may.
             Verdict::Answer(Err(Missing), _) if options.is_multicast() => {}
             Verdict::Answer(mut answer, ttl) => {
                 for record in answer.iter_mut().flatten() {
@@ -253,7 +253,7 @@ impl Question {
         }
     }
 
-    /// A server can't tell: the next one is asked at once, but none without end.
+    /// A server failed: queries the next one at once, for a bounded number of rounds.
     fn failed(&mut self, turn: &Turn<'_>, options: &QueryOptions) {
         self.failures += 1;
         self.again_ns = turn.now_ns;
@@ -273,7 +273,7 @@ impl Question {
                 self.stream = Some(stream);
             }
             Err(error) => {
-                // One that was waited for isn't asked again soon.
+                // A server that timed out isn't retried soon.
                 match error {
                     Error::TimedOut => self.again_ns = turn.now_ns,
                     _ => self.failed(turn, options),
@@ -335,7 +335,7 @@ impl Question {
                 self.outstanding.remove(0);
             }
             self.outstanding.push((server, id));
-            // A server that can't be reached now is one that doesn't answer.
+            // An unreachable server counts as one that doesn't answer.
             turn.sent |= turn.stack.udp_send_to(socket, &query, server).is_ok();
         }
     }

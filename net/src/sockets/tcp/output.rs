@@ -9,14 +9,14 @@ use crate::tcp::machine::{Outcome, State};
 use crate::sockets::{Socket, Sockets, Turn};
 use crate::types::{Error, Handle};
 
-/// Segments that one connection may send before it is the next one's turn.
+/// Maximum number of segments that one connection sends in one turn.
 const MAX_SEGMENTS_PER_TURN: usize = 16;
-/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): timeouts in a row after which it may be the neighbor
-/// that is gone, a gateway perhaps.
+/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): consecutive timeouts after which the neighbor, perhaps a
+/// gateway, may be unreachable.
 const R1: u8 = 3;
 
 impl Sockets {
-    /// Sends what a connection has to send.
+    /// Sends a connection's pending output.
     pub(crate) fn send_connection(&mut self, ip: &mut Ip, handle: Handle) -> Turn {
         let now_ns = self.now_ns;
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
@@ -26,8 +26,8 @@ impl Sockets {
             return Turn::Done(0);
         };
         if !machine.wants_output() {
-            // Sent already, or later events made the transmission unnecessary; waiting tasks still
-            // have to be notified.
+            // Already sent, or later events made it unnecessary; waiting tasks still have to be
+            // notified.
             self.update(handle);
             return Turn::Done(0);
         }
@@ -42,7 +42,7 @@ impl Sockets {
             self.update(handle);
             return Turn::Done(0);
         }
-        // An aborted connection doesn't wait for its neighbor: its reset is the IP layer's.
+        // An aborted connection doesn't wait for its neighbor: the IP layer queues its reset.
         if resolved.is_err() && !last {
             if connection.phase == Phase::Connecting && !connection.sent {
                 if resolved == Err(Resolved::Unreachable) {

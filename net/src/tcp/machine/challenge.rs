@@ -1,5 +1,5 @@
 //! One connection's limit of challenge acknowledgements (RFC 5961, 7). The stack's limit for all
-//! connections is passed in; this one keeps the answers of one connection from revealing how many
+//! connections is passed in; this one keeps the replies of one connection from revealing how many
 //! another one sent.
 
 const WINDOW_NS: u64 = 5_000_000_000;

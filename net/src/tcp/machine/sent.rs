@@ -10,7 +10,7 @@ const MAX_RECORDS: usize = 8192;
 /// Records whose memory is kept while nothing is in flight.
 const MIN_CAPACITY: usize = 8;
 
-/// Bytes that were sent together, up to `end`; they begin where the record before ends.
+/// Bytes that were sent together, up to `end`; they begin at the end of the previous record.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     end: Seq,

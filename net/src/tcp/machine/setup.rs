@@ -18,7 +18,7 @@ pub struct Options {
     pub sack: bool,
     /// Windows beyond 64 KiB (RFC 7323, 2), if the peer agrees. Only before the SYN.
     pub window_scaling: bool,
-    /// Segments are spread over the round trip instead of sent at once.
+    /// Spreads segments over the round trip instead of sending them at once.
     pub pacing: bool,
     /// Sends the peer the user timeout that is set (RFC 5482, 3.1, `ENABLED`; the peer's own
     /// is ignored).
@@ -26,9 +26,8 @@ pub struct Options {
     /// How long an acknowledgement may wait, in nanoseconds, at most 499 ms; 0: each segment is
     /// acknowledged at once (RFC 5681, 4.2).
     pub delayed_ack_ns: u64,
-    /// The largest segment, in bytes of payload without options, both ways: at least 88, and at
-    /// most what the interface carries; 0: what the path carries. Set later, it can only make sent
-    /// segments smaller.
+    /// Maximum segment size, in bytes of payload without options, both ways: at least 88, and at
+    /// most the interface's; 0: the path's. Set later, it can only shrink sent segments.
     pub mss: u16,
 }
 
@@ -92,11 +91,11 @@ pub(crate) struct Setup {
     pub(crate) mss: u16,
     /// The part of `mss` that the path is known to carry; `mss` if unknown.
     pub(crate) path_mss: u16,
-    /// Bytes of the IP header: 20 or 40. ICMP names packets with it.
+    /// Bytes of the IP header: 20 or 40. ICMP reports packet sizes with it.
     pub(crate) ip_header: u8,
-    /// Whether timestamps are offered or agreed to.
+    /// Whether timestamps are offered or accepted.
     pub(crate) timestamps: bool,
-    /// Whether SACK is offered or agreed to.
+    /// Whether SACK is offered or accepted.
     pub(crate) sack: bool,
     /// Whether windows are scaled, if the peer agrees (RFC 7323, 2).
     pub(crate) scaling: bool,
@@ -107,7 +106,7 @@ pub(crate) struct Setup {
     pub(crate) congestion: Congestion,
     /// Whether segments are spread over the round-trip time.
     pub(crate) pacing: bool,
-    /// Small segments aren't held back (`TCP_NODELAY`; RFC 9293, 3.7.4).
+    /// Small segments aren't delayed (`TCP_NODELAY`; RFC 9293, 3.7.4).
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Keepalive>,
     /// How long data may stay unacknowledged; 0: unlimited (RFC 5482; RFC 9293, 3.8.3).

@@ -13,7 +13,7 @@ pub(super) enum Frto {
     Off,
     /// Waits for the first acknowledgement after the head was retransmitted.
     First,
-    /// It came: two segments of new data are sent, and the next acknowledgement decides.
+    /// It arrived: two segments of new data are sent, and the next acknowledgement decides.
     Second,
 }
 
