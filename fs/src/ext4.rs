@@ -126,8 +126,8 @@ fn mount_volume(
                 "ext4 volume has no journal: a power cut can damage it; add one with tune2fs -j"
             );
         }
-        // Marked here, as by Linux, and not by the first commit: that one's flush would hold up
-        // the reads of others.
+        // Marked here, as by Linux, and not by the first commit, whose flush would delay other
+        // reads.
         match fs.finish_orphans().and_then(|()| fs.mark()) {
             Err(Error::Corrupt) => {
                 (corrupt, is_frozen) = (fs.found.take(), true);

@@ -22,7 +22,7 @@ pub(crate) use volume::{ReadOnly, Source};
 /// Maximum length of a name in bytes, as on Linux's file systems.
 const MAX_NAME: usize = 255;
 
-/// Maximum number of failed comparisons per lookup: more names share a hash only on purpose.
+/// Maximum number of failed comparisons per lookup: only deliberate collisions exceed it.
 const COLLISIONS: u32 = 64;
 
 /// Number of a node.
@@ -85,7 +85,7 @@ pub(crate) enum Refusal {
     Full,
     /// Memory is exhausted.
     Memory,
-    /// More names share a hash than do so by chance.
+    /// More names share a hash than do by chance.
     Hash,
 }
 

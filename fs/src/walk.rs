@@ -8,7 +8,7 @@ use alloc::string::String;
 use crate::path::{MAX_PATH, check, push};
 use crate::{Error, path};
 
-/// Maximum number of symbolic links on the way of one path (Linux's number; POSIX asks for 8).
+/// Maximum number of symbolic links followed for one path (Linux's number; POSIX asks for 8).
 pub const MAX_LINKS: u32 = 40;
 
 /// Path that is being resolved.

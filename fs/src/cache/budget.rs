@@ -77,8 +77,8 @@ impl CacheBudget {
         }
     }
 
-    /// Counts a read that needed no device and that no cache has counted: one that was answered
-    /// while the device was away.
+    /// Counts a read that needed no device and that no cache has counted: one served while the
+    /// device was unresponsive.
     pub fn count_hit(&self) {
         self.counters.count_hit();
     }
@@ -146,7 +146,7 @@ impl CacheCounters {
         }
     }
 
-    /// Resets the counters for another volume; the cache of the last one is gone.
+    /// Resets the counters for another volume; the cache of the last one was dropped.
     pub fn reset(&self) {
         self.dirty.store(0, Relaxed);
         for counter in [&self.hits, &self.misses, &self.read_ahead] {
@@ -215,7 +215,7 @@ mod tests {
         budget.leave();
         budget.want();
         assert!(!budget.must_shrink(100) && budget.must_shrink(101));
-        // A smaller limit asks all volumes until it is met.
+        // A smaller limit shrinks all volumes until it is met.
         assert!(budget.take(100) && !budget.must_shrink(10));
         budget.set_limit(99);
         assert!(budget.must_shrink(10) && budget.must_shrink(10));

@@ -398,7 +398,7 @@ mod tests {
         }
         let lent = chunks.lend(0, 0..512).unwrap();
         for n in 3..9 {
-            // The second file is read again and again.
+            // The second file is read repeatedly.
             assert!(
                 chunks.serve(CHUNK as u64, &mut [0; 512]),
                 "before piece {n}"
@@ -422,7 +422,7 @@ mod tests {
         assert_eq!(BUDGET.statistics().used_bytes, COST);
         chunks.keep(0, &[3; CHUNK]);
         let second = chunks.lend(0, 0..CHUNK).unwrap();
-        // Two of three are lent: the others take turns in the remaining one.
+        // Two of three are lent: the others share the remaining one.
         for n in 1..5 {
             chunks.keep(n * CHUNK as u64, &[4; CHUNK]);
             assert!(BUDGET.statistics().used_bytes <= COST * 3);

@@ -258,7 +258,7 @@ mod tests {
                 let planned = ahead.plan(n * count, count);
                 assert_eq!(planned, *window, "read {n} of {count} in {limit}");
             }
-            // A read elsewhere starts over.
+            // A read elsewhere resets the window.
             assert_eq!(ahead.plan(5000, count), None);
         }
         // Large reads bypass the buffer.

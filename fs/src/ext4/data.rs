@@ -16,8 +16,8 @@ use crate::cache::Run;
 /// Maximum number of stored pieces of a file.
 const MAX_RUNS: usize = 16 << 10;
 
-/// Maximum number of pieces to examine for that, holes and unwritten ones included: on a disk that
-/// was damaged on purpose the map may have no end.
+/// Maximum number of pieces to examine for that, holes and unwritten ones included: the map of a
+/// maliciously damaged disk may have no end.
 const MAX_EXAMINED: usize = 4 * MAX_RUNS;
 
 /// Minimum and maximum number of blocks to reserve for a growing file.

@@ -2,7 +2,7 @@
 //!
 //! The root is in the inode, the other nodes are blocks. A node's key in its parent always equals
 //! its first key, as `e2fsck` requires. Each change searches from the root again: that costs a few
-//! searches in memory, and leaves no state between the steps that could be wrong.
+//! searches in memory, and leaves no state between steps that could become stale.
 
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::fields::{extent as ee, extent_header as eh, extent_index as ei};
@@ -168,7 +168,7 @@ pub fn is_valid(node: &[u8]) -> bool {
     })
 }
 
-/// Returns the extent of `block` if the root is a sound tree by itself, as for most files.
+/// Returns the extent of `block` if the root alone is a valid tree, as for most files.
 fn in_root(root: &[u8], block: u32) -> Option<Extent> {
     if depth(root) > 0 || !is_valid(root) {
         return None;

@@ -213,7 +213,7 @@ impl Fs {
             self.group_mut(number)?.flags &= !INODES_UNUSED;
             self.initialise_blocks(number)?;
         }
-        // The reserved inodes of the first group are in use, or not for files.
+        // The reserved inodes of the first group are either in use or not for files.
         let reserved = if number == 0 {
             self.geometry.first_inode - 1
         } else {

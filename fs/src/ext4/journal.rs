@@ -73,7 +73,7 @@ pub struct Journal {
     /// Number of commits since the mount.
     pub commits: u64,
     /// Block and transaction where a replay may begin from now on, and the number of commits at
-    /// that time: all blocks before that are at home.
+    /// that time: all blocks before that are at their home locations.
     pub may_start: Option<(u32, u32, u64)>,
     /// Blocks that may have a copy in the journal, and the commit of that copy.
     logged: BTreeMap<u64, u64>,
@@ -85,7 +85,7 @@ pub enum Wrong {
     Disk(String),
     /// Its contents are invalid.
     Contents(String),
-    /// There isn't the memory that its contents need.
+    /// There is not enough memory for its contents.
     Memory,
 }
 

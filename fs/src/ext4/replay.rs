@@ -37,8 +37,8 @@ struct Logged {
     obsolete: bool,
 }
 
-/// Copies in the transactions of a journal. Its memory is asked for, since a few sectors of a
-/// hostile disk name any number of blocks.
+/// Copies in the transactions of a journal. Its memory is checked, since a few sectors of a hostile
+/// disk can name any number of blocks.
 #[derive(Debug, Default)]
 struct Log {
     /// In the order of the journal.
@@ -51,7 +51,7 @@ struct Log {
     revokes: Vec<u32>,
 }
 
-/// Fails where memory has to be left to others.
+/// Fails if memory has to be left to others.
 fn check_memory() -> Result<()> {
     if is_memory_short() {
         return Err(Wrong::Memory);
@@ -288,7 +288,7 @@ fn tags(
 }
 
 /// Calls `revoke` with each block that a revoke record lists. Copies of such a block in the same
-/// transaction or an earlier one don't count.
+/// transaction or an earlier one are ignored.
 fn revoked(journal: &Journal, data: &[u8], mut revoke: impl FnMut(u64)) {
     let each = if journal.features & IS_64BIT != 0 {
         8
@@ -345,7 +345,7 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
     let number = end.wrapping_add(1);
     let finish = |fs: &mut Fs, journal: &mut Journal| {
         fs.cache.commit_raw()?;
-        // Empty the journal only when all blocks are durable at home.
+        // Empty the journal only when all blocks are durable at their home locations.
         fs.cache.flush()?;
         journal.put_superblock((&mut fs.cache, &fs.crc), 0, number)?;
         fs.cache.commit_raw()?;

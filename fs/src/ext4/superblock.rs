@@ -127,7 +127,7 @@ pub struct Geometry {
     pub orphan_file: u32,
     /// The file system is marked as damaged.
     pub has_errors: bool,
-    /// Writes are allowed all the same: `s_errors` says "continue", as mkfs.ext4 and tune2fs -e set
+    /// Writes are allowed nevertheless: `s_errors` is "continue", as mkfs.ext4 and tune2fs -e set
     /// it.
     pub continue_on_error: bool,
 }
@@ -430,7 +430,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
     Ok(found)
 }
 
-/// Rejects contradicting numbers, and computes the derived ones.
+/// Rejects inconsistent numbers, and computes the derived ones.
 fn check_numbers(found: &mut Geometry) -> Result<(), MountError> {
     let block = found.block as u32;
     let inode = found.inode_size;

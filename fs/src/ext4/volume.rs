@@ -23,7 +23,7 @@ const STEP: usize = 1 << 20;
 /// Permissions of new files: only the program uses the volume while it runs.
 const FILE_MODE: u16 = REGULAR | 0o644;
 
-/// Change that may remove the last name of a file; the callback tells whether an inode is open.
+/// Change that may remove the last name of a file; the callback returns whether an inode is open.
 type DropName<'a> = &'a dyn Fn(&mut Fs, &dyn Fn(u32) -> bool) -> Result<LinksLeft>;
 
 /// Open file or directory.
@@ -59,9 +59,9 @@ pub(super) struct Ext4Volume {
     pub nodes: BTreeMap<u32, Node>,
     pub remembered: LastLookup,
     pub writable: bool,
-    /// Error and description, once the volume turned out to be corrupt or its journal failed.
+    /// Error and description, once the volume was found corrupt or its journal failed.
     pub broken: Option<(Error, String)>,
-    /// Description of the last damage where the volume stays writable.
+    /// Description of the last damage if the volume stays writable.
     damaged: Option<String>,
 }
 

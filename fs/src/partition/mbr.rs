@@ -30,7 +30,7 @@ pub(super) enum Content {
     Entries(Vec<MbrPartitionRecord>),
     /// No boot signature.
     Unsigned,
-    /// Boot signature of something else: the boot sector of a file system.
+    /// Boot signature, but no partition table: the boot sector of a file system.
     Other,
 }
 
