@@ -3,7 +3,7 @@
 use tiny_skia::{FillRule, LineCap, LineJoin, Path, PathBuilder, Stroke};
 
 /// Farthest coordinate in pixels, on each side of the origin. Those beyond it count as this.
-const FARTHEST: f32 = 32_000.0;
+const MAX_COORDINATE: f32 = 32_000.0;
 
 /// One step of an outline. Positions are in pixels from the left upper corner of the picture; the
 /// middle of the first pixel is at (0.5, 0.5).
@@ -67,7 +67,7 @@ fn near(coordinate: f32) -> f32 {
     if coordinate.is_nan() {
         return 0.0;
     }
-    coordinate.clamp(-FARTHEST, FARTHEST)
+    coordinate.clamp(-MAX_COORDINATE, MAX_COORDINATE)
 }
 
 /// The outline; `None` if it has no extent.

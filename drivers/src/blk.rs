@@ -1,5 +1,4 @@
-//! A disk (virtio 1.2, 5.2): many requests in flight, aligned data straight from and to the
-//! caller's memory.
+//! A disk (virtio 1.2, 5.2): many requests in flight, aligned data without copies.
 //!
 //! A caller submits requests and polls for their completions. A request may be of any size: the
 //! driver splits it into device requests within the device's limits, and queues internally the part
@@ -46,7 +45,7 @@ pub mod feature {
 
 /// Bytes of a sector: the unit of addresses, whatever the block size (virtio 1.2, 5.2.4).
 pub const SECTOR: usize = 512;
-/// Bytes of the serial number that [`Request::identify`] asks for.
+/// Length in bytes of the serial number that [`Request::identify`] reads.
 pub const SERIAL: usize = 20;
 
 const REQUEST_QUEUE: u16 = 0;
@@ -80,7 +79,7 @@ pub struct BlkConfig {
     /// Maximum number of unfinished requests of callers.
     pub requests: u16,
     /// Maximum number of bounce buffers of 128 KiB, for data that isn't aligned to blocks; each is
-    /// allocated when needed. Without any, the device gets such data in place, which is slow on a
+    /// allocated on demand. Without any, the device accesses such data in place, which is slow on a
     /// host that bypasses its cache.
     pub bounce_buffers: u16,
 }
@@ -124,14 +123,14 @@ struct Active {
     remaining: usize,
     /// Device requests in flight.
     in_flight: u16,
-    /// It is in `waiting`.
+    /// It is in `Blk::waiting`.
     queued: bool,
     result: Result<(), BlkError>,
 }
 
 /// A disk. Dropping it resets the device. Afterwards the buffers of unfinished requests belong to
 /// the caller again only if the reset completed, which only a log line reports. A caller that needs
-/// them first waits for its requests to finish.
+/// its buffers back waits for its requests to finish first.
 ///
 /// ```
 /// use core::ptr::NonNull;
@@ -167,7 +166,7 @@ pub struct Blk {
     finished: VecDeque<u16>,
 }
 
-// SAFETY: the raw pointers are buffers owned by the requests (contract of their constructors).
+// SAFETY: the raw pointers refer to buffers owned by the requests (contract of their constructors).
 unsafe impl Send for Blk {}
 
 impl Blk {
@@ -223,12 +222,12 @@ impl Blk {
         &self.geometry
     }
 
-    /// Reads the size again. A disk may be resized at any time, and signals this by an interrupt
+    /// Reads the size again. A disk may be resized at any time; it signals that by an interrupt
     /// with [`Cause::CONFIG`](crate::transport::Cause::CONFIG). Unfinished requests continue.
     ///
     /// # Errors
     ///
-    /// [`Error::BadConfig`]; the old size stays.
+    /// [`Error::BadConfig`]; the geometry is unchanged.
     pub fn refresh(&mut self) -> Result<(), Error> {
         self.geometry.sectors = read_geometry(&self.device)?.sectors;
         Ok(())
@@ -245,8 +244,9 @@ impl Blk {
     }
 
     /// False once the disk broke the protocol: the driver has reset it, and every request ends with
-    /// [`BlkError::DeviceError`]. If the reset didn't complete, the device may still use the
-    /// buffers of its requests: these are never reported, and the device keeps their buffers.
+    /// [`BlkError::DeviceError`]. If the reset didn't complete, the device may still access the
+    /// buffers of its requests: these requests are never reported, and their buffers stay with the
+    /// device.
     pub fn is_running(&self) -> bool {
         self.device.is_running()
     }
@@ -256,7 +256,7 @@ impl Blk {
         self.device_requests.queue_counters()
     }
 
-    /// Number of requests that are submitted but not reported.
+    /// Number of requests submitted but not yet reported.
     pub fn unfinished(&self) -> usize {
         self.requests.len() - self.free.len()
     }
@@ -267,8 +267,8 @@ impl Blk {
     ///
     /// # Errors
     ///
-    /// On error the request is not accepted, and its buffer belongs to the caller again: all of
-    /// [`BlkError`] but `Io` and `Unsupported`.
+    /// Any [`BlkError`] but `Io` and `Unsupported`. The request was not accepted, and its buffer
+    /// belongs to the caller again.
     pub fn submit(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         if !self.device.is_running() {
             return Err(BlkError::DeviceError);
@@ -283,8 +283,8 @@ impl Blk {
     ///
     /// # Errors
     ///
-    /// Those of [`submit`](Blk::submit), and [`BlkError::Unsupported`] if the disk doesn't offer
-    /// the operation.
+    /// As [`submit`](Blk::submit), and [`BlkError::Unsupported`] if the disk doesn't offer the
+    /// operation.
     pub fn clear(
         &mut self,
         clear: Clear,
@@ -455,7 +455,7 @@ impl Blk {
     }
 
     fn collect(&mut self) -> Result<(), DeviceError> {
-        // Submits nothing meanwhile, so that the loop ends with the requests in flight.
+        // Submits nothing meanwhile, so that the loop ends once the requests in flight have.
         while let Some((index, result)) = self.device_requests.complete()? {
             let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
                 continue;
@@ -469,13 +469,13 @@ impl Blk {
         Ok(())
     }
 
-    /// Whether completions are pending for [`poll`](Blk::poll), as far as memory shows. No exit.
+    /// Whether the rings show completions to [`poll`](Blk::poll). No exit.
     pub fn has_pending(&self) -> bool {
         !self.finished.is_empty() || self.device.is_running() && self.device_requests.has_pending()
     }
 
-    /// Enables the interrupt of the next completion, before a wait. Returns true if there is
-    /// already one to poll: don't wait.
+    /// Call before waiting: enables the interrupt of the next completion. Returns true if one is
+    /// already pending: don't wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
@@ -485,12 +485,12 @@ impl Blk {
         self.device_requests.enable_interrupts() || !self.finished.is_empty()
     }
 
-    /// Disables interrupts; some may still come.
+    /// Disables interrupts; some may still arrive.
     pub fn disable_interrupts(&mut self) {
         self.device_requests.disable_interrupts();
     }
 
-    /// Ends all requests whose memory the device doesn't hold with [`BlkError::DeviceError`].
+    /// Ends with [`BlkError::DeviceError`] every request whose memory the device doesn't hold.
     fn fail(&mut self) {
         log::error!(target: "drivers", "the disk broke the virtio protocol and was reset");
         let taken_back = self.device.stop();
@@ -502,7 +502,7 @@ impl Blk {
             if active.in_flight > 0 && has_memory && !taken_back {
                 continue;
             }
-            // A request that ended before keeps its result.
+            // A request that has already ended keeps its result.
             if active.in_flight > 0 || active.queued {
                 active.result = Err(BlkError::DeviceError);
             }

@@ -2,10 +2,10 @@
 //! VGA, the usual display of a virtual machine that has no virtio one. It has no interrupts, no
 //! cursor and no hot-plug, only a mode and video memory (QEMU, `docs/specs/standard-vga.rst`).
 //!
-//! A frame buffer is ordinary memory of the driver's that the caller draws into.
-//! [`Bochs::present`] copies the damaged parts to video memory, which is slow to read. Each of the
-//! buffers presented last has a place of its own there, if they fit: then the adapter shows whole
-//! pictures only.
+//! The caller draws into a frame buffer, ordinary memory that the driver owns. [`Bochs::present`]
+//! copies the damaged parts to video memory, which is slow to read. The most recently presented
+//! buffers keep a place of their own in video memory if they fit, so that the adapter switches
+//! between whole pictures.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -18,7 +18,7 @@ use crate::{Error, MemoryRef, Region};
 /// Vendor and device id.
 const ID: u32 = 0x1111_1234;
 
-/// Base address registers: video memory, and registers.
+/// Base address registers of video memory and of the registers.
 const VIDEO_BAR: u8 = 0;
 const REGISTERS_BAR: u8 = 2;
 
@@ -28,11 +28,11 @@ const EDID_BYTES: usize = 0x400;
 const VGA: usize = 0x400;
 const DISPI: usize = 0x500;
 
-/// VGA's ports, from 0x3c0 on: the attribute controller, and the status register, whose reading
-/// makes the controller expect an index next.
+/// VGA's ports from 0x3c0 on: the attribute controller, and the status register; a read of the
+/// latter makes the controller expect an index next.
 const VGA_ATTRIBUTE: usize = 0;
 const VGA_STATE: usize = 0x1a;
-/// Index of the attribute controller: the picture is shown.
+/// Index of the attribute controller that enables the picture.
 const VGA_SHOWN: u8 = 0x20;
 
 /// Numbers of the 16-bit registers ("DISPI", VBE of the Bochs BIOS).
@@ -50,38 +50,38 @@ mod dispi {
     pub const MEMORY: usize = 10;
 }
 
-/// The ids of the versions that have all of the registers.
+/// The ids of the versions that have all registers.
 const IDS: core::ops::RangeInclusive<u16> = 0xb0c4..=0xb0cf;
 const ENABLED: u16 = 1;
 const LINEAR: u16 = 1 << 6;
 /// Unit of [`dispi::MEMORY`].
 const UNIT: usize = 64 << 10;
 
-/// Maximum of video memory in use: twice that of the largest mode of most monitors.
+/// Maximum of video memory in use: twice what the largest mode of most monitors needs.
 const MAX_VIDEO: usize = 64 << 20;
 /// Minimum width and height of a mode, and the unit of widths. A smaller picture is shown in the
 /// upper left corner of such a mode.
 const MIN_SIDE: u32 = 64;
 const STEP: u32 = 8;
-/// The most buffers that have a place in video memory.
+/// Maximum number of buffers with a place in video memory.
 const MAX_PLACES: usize = 4;
 
 /// Reason for which an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BochsError {
-    /// There is no memory for a buffer in this machine.
+    /// Out of memory for a buffer.
     OutOfMemory,
     /// The mode needs more video memory than the adapter has, in bytes.
     VideoMemory {
-        /// What the mode needs.
+        /// Bytes that the mode needs.
         needed: usize,
-        /// What there is.
+        /// Bytes that the adapter has.
         present: usize,
     },
     /// No such buffer, or a side that is out of [`SIDE`].
     Invalid,
-    /// The adapter didn't take the mode.
+    /// The adapter didn't accept the mode.
     Refused,
 }
 
@@ -113,14 +113,13 @@ struct Buffer {
     height: u32,
 }
 
-/// A mode, and which buffers are in video memory.
+/// A mode, and the buffers in video memory.
 struct Mode {
     width: u32,
     height: u32,
-    /// The number of the buffer in each place, one below the other; 0: none. At most
-    /// [`MAX_PLACES`].
+    /// The number of the buffer in each place, from top to bottom; 0: none. At most [`MAX_PLACES`].
     places: Vec<u32>,
-    /// The place that is shown.
+    /// The place on display.
     shown: usize,
 }
 
@@ -228,9 +227,9 @@ impl Bochs {
         if !IDS.contains(&adapter.read(dispi::ID)) {
             return Err(Error::BadConfig);
         }
-        let told = usize::from(adapter.read(dispi::MEMORY)) * UNIT;
+        let memory_field = usize::from(adapter.read(dispi::MEMORY)) * UNIT;
         let len = usize::try_from(video_len).unwrap_or(usize::MAX);
-        let len = len.min(told).min(MAX_VIDEO);
+        let len = len.min(memory_field).min(MAX_VIDEO);
         if len < UNIT {
             return Err(Error::BadConfig);
         }
@@ -243,7 +242,7 @@ impl Bochs {
         Ok(adapter)
     }
 
-    /// Reads what looks like an EDID.
+    /// Reads the EDID, if the adapter has one.
     fn read_edid(&mut self) {
         for offset in 0..EDID_BYTES {
             // SAFETY: inside of the registers; mapped for good.
@@ -264,7 +263,7 @@ impl Bochs {
     }
 
     fn read(&self, number: usize) -> u16 {
-        // SAFETY: a register, aligned, mapped for good.
+        // SAFETY: an aligned register, mapped for good.
         unsafe { self.register(number).read_volatile() }
     }
 
@@ -296,8 +295,8 @@ impl Bochs {
         }
     }
 
-    /// Allocates a black frame buffer: its number, which is never used again, and its pixels, row
-    /// by row. The memory is the caller's to draw into until [`release`](Bochs::release).
+    /// Allocates a black frame buffer. Returns its number, which is never reused, and its pixels,
+    /// row by row. The caller may draw into the memory until [`release`](Bochs::release).
     ///
     /// # Errors
     ///
@@ -320,8 +319,8 @@ impl Bochs {
         Ok((number, pixels))
     }
 
-    /// Frees a frame buffer, whose memory the caller no longer uses. The picture stays. An unknown
-    /// number is ignored.
+    /// Frees a frame buffer, whose memory the caller must no longer use. The picture stays. An
+    /// unknown number is ignored.
     pub fn release(&mut self, number: u32) {
         self.buffers.retain(|buffer| buffer.number != number);
         if let Some(mode) = &mut self.mode {
@@ -331,9 +330,8 @@ impl Bochs {
         }
     }
 
-    /// Shows a frame buffer: copies the parts of it that the damage names, or all of it at the
-    /// first time, or where others have taken its place in video memory. The adapter shows it when
-    /// this returns.
+    /// Shows a frame buffer: copies the damaged parts, or all of it the first time and after
+    /// another buffer took its place in video memory. The adapter shows it when this returns.
     ///
     /// # Errors
     ///
@@ -363,7 +361,7 @@ impl Bochs {
                 self.copy(&mode, place, index, part);
             }
         }
-        // The picture is in video memory before it is shown.
+        // The copy must reach video memory before it is shown.
         self.memory.barrier();
         if place != mode.shown {
             // At most `MAX_PLACES` * 8192.
@@ -374,7 +372,7 @@ impl Bochs {
         Ok(())
     }
 
-    /// The mode of this size, which is set if it isn't yet.
+    /// The current mode, after setting one of this size if it differs.
     fn take_mode(&mut self, (width, height): (u32, u32)) -> Result<Mode, BochsError> {
         match self.mode.take() {
             Some(mode) if (mode.width, mode.height) == (width, height) => Ok(mode),
@@ -382,7 +380,7 @@ impl Bochs {
         }
     }
 
-    /// Sets a mode, which fits into video memory, with a black picture.
+    /// Sets a mode that fits into video memory, with a black picture.
     fn set_mode(&mut self, width: u32, height: u32) -> Result<Mode, BochsError> {
         let mut mode = Mode {
             width,
@@ -425,7 +423,7 @@ impl Bochs {
     /// Enables standard VGA's attribute controller, which firmware may have left disabled: without
     /// it no picture is shown.
     fn show(&mut self) {
-        // SAFETY: two registers of a byte, inside of the registers; others ignore them.
+        // SAFETY: two byte registers inside the block; other adapters ignore them.
         unsafe {
             self.registers.add(VGA + VGA_STATE).read_volatile();
             self.registers
@@ -434,7 +432,7 @@ impl Bochs {
         }
     }
 
-    /// Copies a part of a buffer, which is on it, to its place.
+    /// Copies a part that lies inside the buffer to its place.
     fn copy(&mut self, mode: &Mode, place: usize, index: usize, part: Rectangle) {
         let buffer = &self.buffers[index];
         let start = mode.place_len() * place;
@@ -443,9 +441,9 @@ impl Bochs {
             let to = start + (y as usize * mode.width as usize + part.x as usize) * 4;
             let len = part.width as usize * 4;
             debug_assert!(from + len <= buffer.region.len() && to + len <= self.video_len);
-            // SAFETY: the part is on the buffer, which is on the mode, of which the place is one
-            // in video memory; the two don't overlap. What the program draws meanwhile may be
-            // shown or not.
+            // SAFETY: the part lies inside the buffer, which lies inside the mode, whose places lie
+            // in video memory; the two don't overlap. The picture may show what the program draws
+            // meanwhile.
             unsafe {
                 self.video
                     .add(to)
@@ -460,21 +458,21 @@ impl Bochs {
             let (start, len) = (mode.place_len() * mode.shown, mode.place_len());
             // The next present copies the whole picture.
             mode.places[mode.shown] = 0;
-            // SAFETY: a place in video memory, which nothing else writes to.
+            // SAFETY: a place in video memory, which nothing else writes.
             unsafe { self.video.add(start).write_bytes(0, len) };
             self.memory.barrier();
         }
     }
 }
 
-/// The size of the mode for a picture.
+/// The size of the mode that shows a picture of this size.
 fn mode_for(width: u32, height: u32) -> (u32, u32) {
     let width = width.max(MIN_SIDE).next_multiple_of(STEP);
     (width, height.max(MIN_SIDE))
 }
 
-// SAFETY: the registers and video memory stay mapped for good, and this is their one owner (promise
-// to `new`).
+// SAFETY: the registers and video memory stay mapped for good, and this is their only owner
+// (promise to `new`).
 unsafe impl Send for Bochs {}
 
 #[cfg(test)]

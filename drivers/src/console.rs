@@ -49,7 +49,7 @@ pub struct Console {
     transmit_pool: Region,
     /// Receive buffer in use, read position, and number of bytes in it.
     reading: Option<(u16, usize, usize)>,
-    /// Transmit buffers that the driver owns.
+    /// Transmit buffers that the device doesn't have.
     free: Vec<u16>,
 }
 
@@ -88,7 +88,7 @@ impl Console {
         Ok(console)
     }
 
-    /// Puts receive buffer `index` in the queue. It always fits: there are as many descriptors as
+    /// Adds receive buffer `index` to the queue. It always fits: there are as many descriptors as
     /// buffers.
     fn add_buffer(&mut self, index: u16) {
         let phys = self.receive_pool.phys(usize::from(index) * RECEIVE_LEN);
@@ -143,7 +143,7 @@ impl Console {
         Ok(written)
     }
 
-    /// True when the device has taken all output (or is out of use).
+    /// True when the device has taken all output, or is out of use.
     pub fn is_idle(&mut self) -> bool {
         self.reclaim().is_err() || self.transmit.in_flight() == 0
     }
@@ -161,15 +161,15 @@ impl Console {
         }
     }
 
-    /// Reads at most `bytes.len()` bytes of input. Returns the number of bytes; 0 means that there
-    /// is none at the moment. Never blocks.
+    /// Reads at most `bytes.len()` bytes of input. Returns the number of bytes; 0 means that none
+    /// is available. Never blocks.
     ///
     /// # Errors
     ///
     /// [`Error::DeviceError`].
     pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Error> {
         let mut read = 0;
-        // Bounds the loop to one round, since a device could return empty buffers for ever.
+        // Limits the loop to one round: a device could return empty buffers forever.
         for _ in 0..=self.receive.size() {
             if read == bytes.len() || !self.fetch()? {
                 break;
@@ -194,7 +194,7 @@ impl Console {
         Ok(read)
     }
 
-    /// True when there is input in a buffer.
+    /// Whether a buffer holds unread input.
     fn fetch(&mut self) -> Result<bool, Error> {
         if !self.device.is_running() {
             return Err(Error::DeviceError);
@@ -211,8 +211,8 @@ impl Console {
         Ok(true)
     }
 
-    /// Call this before waiting: requests an interrupt for the next input or completed output.
-    /// Returns true if there is already something to do: don't wait.
+    /// Call before waiting: requests an interrupt for the next input or completed output. Returns
+    /// true if there is already work: don't wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {

@@ -22,16 +22,16 @@ pub mod feature {
     /// (here: none).
     pub const ACCESS_PLATFORM: u64 = 1 << 33;
     /// `VIRTIO_F_ORDER_PLATFORM`: the device needs the memory barriers of a hardware device, which
-    /// the driver always uses.
+    /// the driver always issues.
     pub const ORDER_PLATFORM: u64 = 1 << 36;
 
-    /// The features of this crate's queues.
+    /// Features of the virtqueues.
     pub const QUEUE: u64 =
         ANY_LAYOUT | INDIRECT_DESC | EVENT_IDX | VERSION_1 | ACCESS_PLATFORM | ORDER_PLATFORM;
 }
 
-/// Maximum number of status reads to wait for a reset. Each read is an exit to the hypervisor (a
-/// microsecond or more), and hypervisors reset before they return from the write.
+/// Maximum number of status reads during a reset. Each read is an exit to the hypervisor (a
+/// microsecond or more), and hypervisors complete the reset before they return from the write.
 const RESET_READS: usize = 100_000;
 /// Maximum number of reads of a multi-word configuration field until its generation is stable.
 const CONFIG_READS: usize = 16;
@@ -45,8 +45,8 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Resets the device and negotiates those of `wanted` features that it offers (virtio 1.2,
-    /// 3.1.1, steps 1 to 6). `fix` removes features whose prerequisites are missing.
+    /// Resets the device and negotiates those `wanted` features that it offers (virtio 1.2, 3.1.1,
+    /// steps 1 to 6). `fix` removes features whose prerequisites are missing.
     pub fn new(
         transport: Box<dyn Transport>,
         expected: DeviceType,
@@ -66,8 +66,9 @@ impl Device {
         Ok(device)
     }
 
-    /// Resets the device and negotiates the same features again, as its queues were made for those.
-    /// It needs its queues and a start. Allocates nothing. After an error it is stopped.
+    /// Resets the device and negotiates the same features again, since its queues were allocated
+    /// for those. The queues must be set up again, and the device started. Allocates nothing. After
+    /// an error the device is stopped.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.stopped = None;
         let features = self.features;
@@ -84,7 +85,7 @@ impl Device {
 
     fn negotiate(&mut self, wanted: u64, fix: &dyn Fn(u64) -> u64) -> Result<(), Error> {
         if !reset(&mut *self.transport) {
-            // There is no reset to wait for at the end either.
+            // A later stop must not wait for this reset again.
             self.stopped = Some(false);
             return Err(Error::NotReset);
         }
@@ -128,7 +129,7 @@ impl Device {
         &*self.transport
     }
 
-    /// To set a queue up again.
+    /// The transport, to set up a queue again.
     pub fn transport_mut(&mut self) -> &mut dyn Transport {
         &mut *self.transport
     }
@@ -137,7 +138,7 @@ impl Device {
         self.transport.interrupt()
     }
 
-    /// Sets up queue `index` with a size within `size` (minimum, maximum descriptors), for requests
+    /// Sets up queue `index` with at least `size.0` and at most `size.1` descriptors, for requests
     /// of at most `max_chain` descriptors.
     pub fn queue(
         &mut self,
@@ -156,7 +157,7 @@ impl Device {
         Queue::new(memory, &mut *self.transport, index, options)
     }
 
-    /// Step 8: the device is live.
+    /// Step 8: sets DRIVER_OK.
     pub fn start(&mut self) {
         let mut status = Status::ACKNOWLEDGE | Status::DRIVER | Status::DRIVER_OK;
         if !self.is_legacy() {
@@ -171,7 +172,7 @@ impl Device {
     }
 
     /// Takes all memory back from the device by a reset. Returns false if the device didn't
-    /// respond: then its memory must never be reused. Further calls return the same.
+    /// respond: its memory must never be reused. Further calls return the same.
     pub fn stop(&mut self) -> bool {
         *self.stopped.get_or_insert_with(|| {
             let done = reset(&mut *self.transport);

@@ -4,9 +4,9 @@ use core::fmt;
 
 use crate::device_type::DeviceType;
 
-/// Reasons why a device can't be started or used any more.
+/// Reasons why a device can't be started or used any longer.
 ///
-/// Every message names the cause; the caller adds the device.
+/// Every message names the cause; the caller adds the device's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -17,10 +17,10 @@ pub enum Error {
         /// The type of the device.
         found: DeviceType,
     },
-    /// The device didn't come out of reset within the bounded wait.
+    /// The device didn't come out of reset in time.
     NotReset,
-    /// The device didn't accept a subset of the features that it had offered (virtio 1.2, 3.1.1
-    /// step 6); or it was to be taken up again, and offers fewer than before.
+    /// The device rejected a subset of the features that it had offered (virtio 1.2, 3.1.1 step 6),
+    /// or offers fewer of them at a restart.
     FeaturesRejected,
     /// A device behind a modern transport doesn't offer `VIRTIO_F_VERSION_1`.
     NotModern,
@@ -28,14 +28,14 @@ pub enum Error {
     NoQueue(u16),
     /// The virtqueue with this index is too small for the requests of this driver.
     QueueTooSmall(u16),
-    /// The device offers a queue size that isn't a power of two, or didn't take over the queue's
+    /// The device offers a queue size that isn't a power of two, or didn't store the queue's
     /// addresses.
     BadQueue(u16),
     /// Allocation of queues or buffers failed.
     OutOfMemory,
     /// The device's configuration space is too short or holds invalid values.
     BadConfig,
-    /// The device broke the protocol, now or before; it has been reset and is out of use.
+    /// The device broke the protocol; it has been reset and is out of use.
     DeviceError,
     /// The PCI function has no virtio 1.x capabilities (a legacy-only device; QEMU:
     /// `disable-modern=off`).
@@ -44,7 +44,7 @@ pub enum Error {
     BadBar(u8),
     /// A register block lies outside mappable device memory.
     Unmappable,
-    /// The device has fewer MSI-X vectors than asked for, or refused one.
+    /// The device has fewer MSI-X vectors than requested, or refused one.
     NoVector,
 }
 

@@ -1,10 +1,10 @@
 //! A graphics adapter in its 2D mode (virtio 1.2, 5.7): scan-outs that show frame buffers, with
 //! hardware cursors.
 //!
-//! A frame buffer is memory of the driver's that the caller draws into. [`Gpu::present`] copies the
-//! damaged parts to the host and shows them, or shows the memory itself where the device offers
-//! blob resources; [`Gpu::poll`] reports its end, by a fence. Memory is never freed before the
-//! device has answered that it no longer uses it.
+//! The caller draws into a frame buffer, memory that the driver owns. [`Gpu::present`] copies the
+//! damaged parts to the host and shows them, or shows the memory itself if the device offers blob
+//! resources; [`Gpu::poll`] reports the completion, by a fence. Memory is freed only after the
+//! device has confirmed that it no longer uses it.
 //!
 //! The scan-outs' sizes and EDIDs are queried at the start, and again when the device reports a
 //! change ([`Gpu::check_config`]).
@@ -34,7 +34,7 @@ mod scanout;
 
 use buffers::Buffer;
 pub use buffers::SIDE;
-use control::{Answer, Control, Purpose, What};
+use control::{Control, Purpose, Response, What};
 use cursor::{Cursor, CursorQueue};
 pub use cursor::{Image, SIZE as CURSOR_SIZE};
 pub use device_types::display::Rectangle;
@@ -60,17 +60,18 @@ pub mod feature {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GpuError {
-    /// The device broke the protocol, now or before; it has been reset and is out of use.
+    /// The device broke the protocol; it has been reset and is out of use.
     DeviceError,
-    /// There is no memory for it in this machine.
+    /// Out of memory in the guest.
     OutOfMemory,
-    /// The host has no memory for it.
+    /// Out of memory on the host.
     HostOutOfMemory,
-    /// The device refused it with this answer (virtio 1.2, 5.7.6.7, `VIRTIO_GPU_RESP_ERR_*`).
+    /// The device refused the command with this response (virtio 1.2, 5.7.6.7,
+    /// `VIRTIO_GPU_RESP_ERR_*`).
     Refused(u32),
-    /// [`MAX_PRESENTS`] have not ended.
+    /// [`MAX_PRESENTS`] presents are in progress.
     Busy,
-    /// No such scan-out or buffer, a side that is out of [`SIDE`], a hot spot outside of the image.
+    /// No such scan-out or buffer, a side that is out of [`SIDE`], or a hot spot outside the image.
     Invalid,
 }
 
@@ -96,7 +97,7 @@ impl From<Refusal> for GpuError {
     }
 }
 
-/// What [`Gpu::poll`] reports.
+/// An event that [`Gpu::poll`] reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A present has ended.
@@ -105,7 +106,7 @@ pub enum Event {
         scanout: usize,
         /// The caller's tag.
         tag: u64,
-        /// `Ok`: the device has read the buffer and shows it, or what was presented after it.
+        /// `Ok`: the device has read the buffer, and shows it or a later one.
         result: Result<(), GpuError>,
     },
     /// [`Gpu::size`] or [`Gpu::edid`] of this scan-out has changed.
@@ -151,22 +152,21 @@ pub struct Gpu {
     resources: u32,
     /// Number of the last present.
     presents: u64,
-    /// The number of the last present at the last [`Gpu::check_config`].
+    /// `presents` at the last [`Gpu::check_config`].
     checked: u64,
     query: Query,
-    /// The displays have changed during the query.
+    /// The displays changed during the query.
     outdated: bool,
     /// The first query has ended.
     ready: bool,
     events: VecDeque<Event>,
-    /// The kinds of commands of which the last was refused.
+    /// The kinds of commands whose last one was refused.
     refused: Vec<Kind>,
 }
 
 impl Gpu {
-    /// Starts the device, and queries its displays: see [`is_ready`](Gpu::is_ready). The answer is
-    /// [`Event::Changed`] for each connected scan-out. Waits for a reset, see
-    /// [`suspend`](Gpu::suspend).
+    /// Starts the device, and queries its displays: see [`is_ready`](Gpu::is_ready). Each connected
+    /// scan-out then gets an [`Event::Changed`]. Waits for a reset, see [`suspend`](Gpu::suspend).
     ///
     /// # Errors
     ///
@@ -215,18 +215,18 @@ impl Gpu {
         self.device.features()
     }
 
-    /// False once the device broke the protocol: the driver has reset it, and everything unfinished
+    /// False once the device broke the protocol: the driver has reset it, and all unfinished work
     /// has ended with [`GpuError::DeviceError`].
     pub fn is_running(&self) -> bool {
         self.device.is_running()
     }
 
-    /// Whether [`size`](Gpu::size) and [`edid`](Gpu::edid) are known, or will never be.
+    /// Whether [`size`](Gpu::size) and [`edid`](Gpu::edid) are known, or the device has failed.
     pub fn is_ready(&self) -> bool {
         self.ready || !self.is_running()
     }
 
-    /// Number of scan-outs, 1 to 16. It stays the same.
+    /// Number of scan-outs, 1 to 16. It never changes.
     pub fn scanouts(&self) -> usize {
         self.scanouts.len()
     }
@@ -256,14 +256,14 @@ impl Gpu {
         self.control.push(command, purpose);
     }
 
-    /// The present of this scan-out and number, if it has not ended.
+    /// The present with this scan-out and number, if it has not ended.
     fn present_of(&mut self, present: Option<(usize, u64)>) -> Option<&mut Present> {
         let (scanout, number) = present?;
         let presents = &mut self.scanouts.get_mut(scanout)?.presents;
         presents.iter_mut().find(|present| present.number == number)
     }
 
-    /// Notifies the device of what was submitted: at most one exit for each of its two queues.
+    /// Notifies the device of submitted commands: at most one exit for each of its two queues.
     pub fn kick(&mut self) {
         if !self.is_running() {
             return;
@@ -278,7 +278,7 @@ impl Gpu {
     /// Handles completed commands, submits waiting ones, and reports events. Never blocks.
     pub fn poll(&mut self, report: &mut dyn FnMut(Event)) {
         if self.is_running() {
-            if self.take_answers().is_err() {
+            if self.take_responses().is_err() {
                 self.fail();
             } else {
                 if self.presents - self.checked >= CHECK_AFTER {
@@ -288,7 +288,7 @@ impl Gpu {
                 self.kick();
             }
         }
-        // Only the present ones: new ones that `report` causes are for the next call.
+        // Only the events present now: those that `report` causes are for the next call.
         for _ in 0..self.events.len() {
             if let Some(event) = self.events.pop_front() {
                 report(event);
@@ -296,7 +296,7 @@ impl Gpu {
         }
     }
 
-    fn take_answers(&mut self) -> Result<(), DeviceError> {
+    fn take_responses(&mut self) -> Result<(), DeviceError> {
         while let Some(answer) = self.control.pop()? {
             self.answered(answer)?;
         }
@@ -308,9 +308,9 @@ impl Gpu {
         Ok(())
     }
 
-    /// A command has ended.
-    fn answered(&mut self, answer: Answer) -> Result<(), DeviceError> {
-        let Answer {
+    /// Handles a completed command.
+    fn answered(&mut self, answer: Response) -> Result<(), DeviceError> {
+        let Response {
             kind,
             purpose,
             result,
@@ -324,16 +324,16 @@ impl Gpu {
             }
             What::Flush => {
                 if let (Err(_), Some((scanout, _))) = (result, purpose.present) {
-                    self.not_shown(scanout, purpose.resource);
+                    self.on_scanout_failed(scanout, purpose.resource);
                 }
             }
             What::Scanout(scanout) => {
                 if result.is_err() {
                     self.not_in_place(purpose.resource);
-                    self.not_shown(scanout, purpose.resource);
+                    self.on_scanout_failed(scanout, purpose.resource);
                 }
             }
-            What::Unref => self.given_back(purpose.resource, result),
+            What::Unref => self.on_unref(purpose.resource, result),
             What::Replace => self.replaced(purpose.resource, result),
             What::Cursor(scanout) => self.scanouts[scanout].cursor.copied(result),
             What::DisplayInfo => self.take_sizes(result)?,
@@ -351,7 +351,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Logs a refusal. One line for each kind of command until one of that kind succeeds: a device
+    /// Logs a refusal: one line per kind of command until one of that kind succeeds, since a device
     /// that refuses everything would fill the log.
     fn note(&mut self, kind: Kind, purpose: Purpose, result: Result<(), Refusal>) {
         let known = self.refused.iter().position(|refused| *refused == kind);
@@ -375,26 +375,26 @@ impl Gpu {
         }
     }
 
-    /// True if [`poll`](Gpu::poll) has something to do, as far as memory tells.
+    /// Whether the rings show work for [`poll`](Gpu::poll).
     pub fn has_pending(&self) -> bool {
         !self.events.is_empty()
             || self.is_running() && (self.control.has_used() || self.cursors.has_used())
     }
 
-    /// Call this before waiting: requests an interrupt for whatever ends next. Returns true if
-    /// there is already something to do: don't wait.
+    /// Call before waiting: requests an interrupt for the next completion. Returns true if there is
+    /// already work: don't wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.is_running() {
             return !self.events.is_empty();
         }
-        // Both, whatever the first returns.
+        // Both must run, whatever the first returns.
         let answered = self.control.enable_interrupts();
         let returned = self.cursors.enable_interrupts();
         answered || returned || !self.events.is_empty()
     }
 
-    /// Disables the interrupts of the queues; some may still come.
+    /// Disables the interrupts of the queues; some may still arrive.
     pub fn disable_interrupts(&self) {
         if self.is_running() {
             self.control.disable_interrupts();
@@ -402,20 +402,20 @@ impl Gpu {
         }
     }
 
-    /// Leaves the device to another driver: resets it, and ends everything that is unfinished with
-    /// [`GpuError::DeviceError`]. Sizes and EDIDs stay as they were. Waits for the reset: one exit,
-    /// or 100 000 where the device doesn't come out of it.
+    /// Yields the device to another driver: resets it, and ends all unfinished work with
+    /// [`GpuError::DeviceError`]. Sizes and EDIDs are kept. Waits for the reset: one exit, or 100
+    /// 000 if the device doesn't come out of it.
     pub fn suspend(&mut self) {
         self.control.mark_failed();
         self.cursors.mark_failed();
         let reset = self.device.stop();
         self.query = Query::None;
-        self.end_all(reset);
+        self.complete_all(reset);
     }
 
-    /// Restarts the device, and queries its displays: see [`is_ready`](Gpu::is_ready). A difference
-    /// from before is [`Event::Changed`]. Frame buffers are as they were; cursors are
-    /// hidden. Waits for a reset, see [`suspend`](Gpu::suspend).
+    /// Restarts the device, and queries its displays: see [`is_ready`](Gpu::is_ready). Changes are
+    /// reported as [`Event::Changed`]. Frame buffers are kept; cursors are hidden. Waits for a
+    /// reset, see [`suspend`](Gpu::suspend).
     ///
     /// # Errors
     ///
@@ -441,7 +441,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// The device broke the protocol: resets it, and ends everything with an error.
+    /// The device broke the protocol: resets it, and ends all work with an error.
     fn fail(&mut self) {
         log::error!(target: "drivers", "a graphics device broke the virtio protocol and was reset");
         self.control.mark_failed();
@@ -449,7 +449,7 @@ impl Gpu {
         let reset = self.device.stop();
         self.query = Query::None;
         self.ready = true;
-        self.end_all(reset);
+        self.complete_all(reset);
         for (index, scanout) in self.scanouts.iter_mut().enumerate() {
             if scanout.size.take().is_some() {
                 self.events.push_back(Event::Changed { scanout: index });
@@ -458,8 +458,8 @@ impl Gpu {
         }
     }
 
-    /// Ends all presents; `reset`: the device uses no memory any more.
-    fn end_all(&mut self, reset: bool) {
+    /// Ends all presents. `reset`: the device no longer uses any memory.
+    fn complete_all(&mut self, reset: bool) {
         for (index, scanout) in self.scanouts.iter_mut().enumerate() {
             scanout.shown = Shown::Nothing;
             for present in scanout.presents.drain(..) {
@@ -471,7 +471,7 @@ impl Gpu {
                 });
             }
         }
-        // The caller has released these.
+        // The caller has already released these.
         self.buffers.retain_mut(|buffer| {
             if buffer.released && !reset {
                 buffer.region.leak();

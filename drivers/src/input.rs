@@ -1,8 +1,8 @@
 //! An input device (virtio 1.2, 5.8): keyboard, pointer, touch screen. Its events are those of
 //! Linux's evdev.
 //!
-//! Events that the device doesn't announce are dropped, as are key events that don't change the
-//! state of the key. A device that finds no buffer drops events silently: when all buffers were
+//! Dropped: events of codes that the device doesn't announce, and key events that don't change the
+//! state of the key. A device without a free buffer drops events silently: when all buffers were
 //! used, the driver assumes a loss.
 
 use alloc::boxed::Box;
@@ -21,26 +21,25 @@ use crate::{Error, MemoryRef, Region};
 
 const EVENT_QUEUE: u16 = 0;
 const STATUS_QUEUE: u16 = 1;
-/// Descriptors of the two queues: events that the device can leave between two polls, and changes
-/// of lights in flight.
+/// Descriptors of the two queues: events between two polls, and changes of lights in flight.
 const EVENT_SIZE: (u16, u16) = (2, 256);
 const STATUS_SIZE: (u16, u16) = (1, LEDS as u16);
 /// Bytes of an event.
 const EVENT: usize = 8;
-/// Lights that a device may have.
+/// Maximum number of lights of a device.
 const LEDS: usize = 16;
-/// Keys and buttons that a device may have (`KEY_CNT` of Linux is 0x300).
+/// Maximum number of keys and buttons of a device (`KEY_CNT` of Linux is 0x300).
 const KEYS: usize = 0x300;
-/// The most events of a group.
+/// Maximum number of events in a group.
 const MAX_GROUP: usize = 256;
 
-/// Configuration space (5.8.4): what is selected, how long it is, and its bytes.
+/// Configuration space (5.8.4): the selection, the length of its data, and the data.
 const CONFIG_SELECT: usize = 0;
 const CONFIG_SUBSEL: usize = 1;
 const CONFIG_SIZE: usize = 2;
 const CONFIG_DATA: usize = 8;
 const MAX_DATA: usize = 128;
-/// What can be selected.
+/// Selections.
 const ID_NAME: u8 = 0x01;
 const ID_SERIAL: u8 = 0x02;
 const ID_DEVIDS: u8 = 0x03;
@@ -105,7 +104,7 @@ pub struct Input {
     dropping: bool,
     /// The keys that are pressed.
     pressed: [u64; KEYS / 64],
-    /// Lights: on, change pending, change in flight. A bit for each code.
+    /// Lights: on, change pending, change in flight. One bit per code.
     leds_on: u32,
     leds_changed: u32,
     leds_sent: u32,
@@ -154,7 +153,7 @@ impl Input {
         Ok(input)
     }
 
-    /// Puts event buffer `index` into the queue. It always fits: there are as many descriptors.
+    /// Adds event buffer `index` to the queue. It always fits: there are as many descriptors.
     fn add_buffer(&mut self, index: u16) {
         let buffer = Buffer {
             phys: self.event_pool.phys(usize::from(index) * EVENT),
@@ -181,8 +180,9 @@ impl Input {
     }
 
     /// Reports the groups of events that have ended since the last call, each with its
-    /// `SYN_REPORT`. `SYN_DROPPED` and `SYN_REPORT` stand for a loss, after which all keys count as
-    /// released; they are the last from a device that broke the protocol. Never blocks.
+    /// `SYN_REPORT`. A loss is reported as `SYN_DROPPED` and `SYN_REPORT`, after which all keys
+    /// count as released; these are the last events of a device that broke the protocol. Never
+    /// blocks.
     pub fn poll(&mut self, report: &mut dyn FnMut(Event)) {
         if self.is_running() && self.take(report).is_err() {
             log::error!(
@@ -204,15 +204,15 @@ impl Input {
     fn take(&mut self, report: &mut dyn FnMut(Event)) -> Result<(), DeviceError> {
         let size = self.events.size();
         let mut used = 0;
-        // A buffer is given back after the round, so that a round ends.
+        // Buffers are returned after the round, so that the round ends.
         let mut returned = [0u64; EVENT_SIZE.1 as usize / 64];
         while let Some(completion) = self.events.pop()? {
             let index = completion.token as usize;
             if (completion.written as usize) < EVENT {
                 return Err(DeviceError);
             }
-            // SAFETY: the device has returned the buffer. What it writes there all the same is read
-            // once.
+            // SAFETY: the device has returned the buffer. If it writes there nonetheless, each
+            // value is read once.
             let bytes = unsafe { self.event_pool.slice(index * EVENT, EVENT) };
             let [a, b, c, d, e, f, g, h] = *bytes.first_chunk().ok_or(DeviceError)?;
             returned[index / 64] |= 1 << (index % 64);
@@ -242,7 +242,7 @@ impl Input {
         Ok(())
     }
 
-    /// Adds an event to its group, which it may end.
+    /// Adds an event to its group. `SYN_REPORT` ends the group.
     fn receive(&mut self, event: Event, report: &mut dyn FnMut(Event)) {
         if (event.kind, event.code) == (SYN, SYN_REPORT) {
             if !core::mem::take(&mut self.dropping) && !self.group.is_empty() {
@@ -260,8 +260,8 @@ impl Input {
         }
     }
 
-    /// Whether an event is one of those that the device announced, and no repetition; notes the
-    /// state of a key.
+    /// Whether the device announced the event's code and the event changes the state of its key.
+    /// Records that state.
     fn is_new(&mut self, event: Event) -> bool {
         let Event { kind, code, value } = event;
         let description = &self.description;
@@ -291,7 +291,7 @@ impl Input {
     }
 
     /// Switches a light on or off; false if the device has no such light, or is out of use. Of
-    /// several calls in a short time the last one for each light counts.
+    /// several calls before a poll the last one for each light counts.
     pub fn set_led(&mut self, led: u16, on: bool) -> bool {
         if !self.is_running() || self.description.leds.binary_search(&led).is_err() {
             return false;
@@ -315,7 +315,7 @@ impl Input {
             bytes[..2].copy_from_slice(&LED.to_le_bytes());
             bytes[2] = led as u8;
             bytes[4] = u8::from(self.leds_on & bit != 0);
-            // SAFETY: the device has no message about this light.
+            // SAFETY: no message about this light is in flight.
             unsafe { self.status_pool.slice(led * EVENT, EVENT) }.copy_from_slice(&bytes);
             let buffer = Buffer {
                 phys: self.status_pool.phys(led * EVENT),
@@ -330,18 +330,18 @@ impl Input {
         self.status.kick(self.device.transport());
     }
 
-    /// True if [`poll`](Input::poll) has something to do, as far as memory tells.
+    /// Whether the rings show work for [`poll`](Input::poll).
     pub fn has_pending(&self) -> bool {
         self.is_running() && (self.events.has_used() || self.status_matters())
     }
 
-    /// Whether a message that was taken lets another one be sent.
+    /// Whether a returned message allows another one to be sent.
     fn status_matters(&self) -> bool {
         self.leds_changed != 0 && self.status.has_used()
     }
 
-    /// Call this before waiting: requests an interrupt for the next event. Returns true if there is
-    /// already something to do: don't wait.
+    /// Call before waiting: requests an interrupt for the next event. Returns true if there is
+    /// already work: don't wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.is_running() {
@@ -351,7 +351,7 @@ impl Input {
         self.events.enable_interrupts() || taken
     }
 
-    /// Disables the interrupts of the queues; some may still come.
+    /// Disables the interrupts of the queues; some may still arrive.
     pub fn disable_interrupts(&self) {
         if self.is_running() {
             self.events.disable_interrupts();
@@ -395,13 +395,12 @@ fn describe(device: &Device) -> Result<Description, Error> {
         absolute,
         switches: bits(SW, 32)?,
         leds: bits(LED, LEDS)?,
-        // QEMU's keyboard announces the type and none of its codes.
+        // QEMU's keyboard announces the type without codes.
         repeats: !read(EV_BITS, REP as u8)?.is_empty(),
     })
 }
 
-/// The bytes that the device shows for a selection, at most 128; `None` if its configuration space
-/// is too short.
+/// The data of a selection, at most 128 bytes; `None` if the configuration space is too short.
 fn read(device: &Device, select: u8, subsel: u8) -> Option<Vec<u8>> {
     device.write_config_u8(CONFIG_SELECT, select)?;
     device.write_config_u8(CONFIG_SUBSEL, subsel)?;
@@ -435,7 +434,7 @@ fn axis(code: u16, info: &[u8]) -> Option<AbsoluteAxis> {
     })
 }
 
-/// A text that may end with a null byte; `?` for what isn't printable ASCII.
+/// A text, up to a null byte; `?` in place of anything but printable ASCII.
 fn text(bytes: &[u8]) -> String {
     let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     let printable = |byte: &u8| match byte {

@@ -3,18 +3,18 @@
 //!
 //! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
 //! machine and a [`pci::ConfigAccess`] from the kernel's PCI code. It never waits and enables no
-//! interrupts by itself: the owner of a device calls it when there is work. Before halting, the
-//! owner enables the device's interrupt with `enable_interrupts`, which returns whether there is
-//! work already.
+//! interrupts on its own: the owner of a device calls it when there is work. Before halting, the
+//! owner calls `enable_interrupts`, which enables the device's interrupt and returns whether there
+//! is work already.
 //!
 //! # Layers
 //!
 //! 1. [`memory`]: memory shared with devices.
 //! 2. [`transport`]: registers, status, doorbells, interrupts, over MMIO ([`transport::mmio`]) or
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
-//! 3. `queue`: the split virtqueue, which keeps its own account of what is outstanding.
-//! 4. [`net`], [`blk`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) for each
-//!    device. Each has an example in its type's documentation, on a device of `fake`.
+//! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
+//! 4. [`net`], [`blk`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) per device.
+//!    Each type's documentation has an example, on a device of `fake`.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only.
 //!
@@ -49,11 +49,10 @@
 //!
 //! # Trust in devices
 //!
-//! The driver validates everything that a device writes before use: ids and lengths in rings,
-//! headers of frames and the configuration space. It resets a device that breaks the protocol and
-//! completes its requests with an error, and the program goes on. (A hypervisor can of course stop
-//! or read its guest, but it can't make these drivers access memory outside the regions that they
-//! gave it.)
+//! The driver validates everything that a device writes before use: ids and lengths in rings, frame
+//! headers and the configuration space. It resets a device that breaks the protocol and completes
+//! its requests with an error, and the program continues. (A hypervisor can of course stop or read
+//! its guest, but it can't make these drivers access memory outside their regions.)
 
 #![no_std]
 

@@ -1,9 +1,9 @@
-//! Memory that a device reads and writes: the only interface that drivers need from the machine.
+//! Memory shared with devices: the only interface that drivers need from the machine.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
 
-/// A range of physical addresses, as a device sees it.
+/// A range of physical addresses, as a device addresses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// First physical address.
@@ -41,9 +41,9 @@ pub struct Allocation {
 /// An implementation promises that
 /// - [`allocate`](Memory::allocate) returns memory that nothing else uses, readable and writable by
 ///   the CPU through `ptr` and by devices at `phys`, coherent between the two, until it is freed;
-/// - [`segments`](Memory::segments) reports the physical memory that really is behind the virtual
-///   range, and that this stays so for as long as the range stays mapped (no page is moved or taken
-///   away while a device may use it);
+/// - [`segments`](Memory::segments) reports the physical memory that backs the virtual range, and
+///   it stays the same as long as the range stays mapped (no page is moved or reclaimed while a
+///   device may use it);
 /// - [`map_mmio`](Memory::map_mmio) never maps memory that is RAM, and what it returns stays
 ///   mapped, uncached, for good.
 pub unsafe trait Memory: Sync {
@@ -61,11 +61,11 @@ pub unsafe trait Memory: Sync {
 
     /// Calls `visit` with the physical segments behind the virtual range `[ptr, ptr + len)`, in
     /// order and without gaps, after making them present for `access`. They may be as small as a
-    /// page; drivers merge neighbours. When `visit` returns false the rest is left out (and the
-    /// answer is true).
+    /// page; drivers merge adjacent ones. When `visit` returns false the rest is skipped, and the
+    /// result is true.
     ///
     /// False when some of the range (that was reached) isn't memory, or is not writable for
-    /// [`Access::DeviceWrites`]; `visit` may have been called before that is found.
+    /// [`Access::DeviceWrites`]; `visit` may have been called before.
     fn segments(
         &self,
         ptr: *const u8,
@@ -79,14 +79,14 @@ pub unsafe trait Memory: Sync {
     /// Mapping the same range again returns a valid mapping (the same or another).
     fn map_mmio(&self, phys: u64, len: usize) -> Option<NonNull<u8>>;
 
-    /// Maps video memory as [`map_mmio`](Memory::map_mmio) maps registers, where the machine can so
-    /// that writes are combined: they reach the device in any order, before
+    /// Maps video memory as [`map_mmio`](Memory::map_mmio) maps registers, with write combining if
+    /// the machine supports it: writes reach the device in any order, before
     /// [`barrier`](Memory::barrier) returns.
     fn map_video(&self, phys: u64, len: usize) -> Option<NonNull<u8>> {
         self.map_mmio(phys, len)
     }
 
-    /// Orders what this thread wrote to memory before what it reads afterwards, as seen by devices
+    /// Orders this thread's earlier writes to memory before its later reads, as seen by devices
     /// (virtio 1.2, 2.7.13.3.1 and 2.7.14). For machines on which the language's own fence doesn't
     /// do that.
     fn barrier(&self) {
@@ -94,7 +94,7 @@ pub unsafe trait Memory: Sync {
     }
 }
 
-/// The machine's memory, as drivers hold it: it lives as long as the program.
+/// A reference to the machine's memory, which lives as long as the program.
 pub type MemoryRef = &'static dyn Memory;
 
 /// Physically contiguous memory that is freed on drop.
@@ -129,7 +129,7 @@ impl Region {
         self.len
     }
 
-    /// True for a region of no bytes (which [`Memory::allocate`] doesn't hand out).
+    /// True for a region of no bytes (which [`Memory::allocate`] never returns).
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -159,8 +159,7 @@ impl Region {
     ///
     /// # Safety
     ///
-    /// No device has been given these bytes (or it has given them back), and no other reference to
-    /// them lives.
+    /// The device doesn't use these bytes, and no other reference to them exists.
     ///
     /// # Panics
     ///
@@ -176,7 +175,7 @@ impl Region {
         unsafe { core::slice::from_raw_parts_mut(self.ptr.add(offset).as_ptr(), len) }
     }
 
-    /// Leaks the memory, because a device that doesn't reset may still write to it.
+    /// Leaks the memory, because a device whose reset failed may still write to it.
     pub fn leak(&mut self) {
         self.allocation = None;
     }
@@ -185,8 +184,8 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         if let Some(allocation) = self.allocation.take() {
-            // SAFETY: it came from this `memory`, is taken out so freed once, and a driver that
-            // can't take its memory back from a device leaks the region instead.
+            // SAFETY: it came from this `memory`, and is freed once since it was taken out. A
+            // driver that can't take its memory back from a device leaks the region instead.
             unsafe { self.memory.free(allocation) }
         }
     }

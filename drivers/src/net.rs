@@ -1,7 +1,7 @@
-//! A network card (virtio 1.2, 5.1), driven on its queues directly: checksums and TCP segmentation
-//! in the device, frames of up to 64 KiB in both directions, one doorbell for a batch.
+//! A network card (virtio 1.2, 5.1): checksums and TCP segmentation in the device, frames of up to
+//! 64 KiB in both directions, one doorbell per batch.
 //!
-//! The driver uses each offload that the device offers and [`NetConfig::features`] allows. Frames
+//! The driver uses each offload that the device offers and [`NetConfig::features`] permits. Frames
 //! are Ethernet frames without a frame check sequence.
 
 use alloc::boxed::Box;
@@ -81,7 +81,7 @@ const MAX_FRAME: usize = ETHERNET + 65535;
 /// Memory and offloads of a card.
 #[derive(Clone, Copy, Debug)]
 pub struct NetConfig {
-    /// Bits of [`feature`] and [`device::feature`] that may be used; others are never negotiated.
+    /// Permitted bits of [`feature`] and [`device::feature`]; others are never negotiated.
     pub features: u64,
     /// Maximum number of receive buffers (the device's queue may be smaller), allocated at the
     /// start.
@@ -91,14 +91,14 @@ pub struct NetConfig {
     pub rx_buffer_len: usize,
     /// Maximum number of frames in flight up to the MTU.
     pub tx_small: u16,
-    /// Maximum number of larger frames in flight; 64 KiB each, all but the first allocated when
-    /// needed. None without TCP segmentation.
+    /// Maximum number of larger frames in flight; 64 KiB each, all but the first allocated on
+    /// demand. None without TCP segmentation.
     pub tx_large: u16,
 }
 
 impl Default for NetConfig {
     /// 512 KiB for receiving; for sending up to 512 KiB of small and 1 MiB of large buffers,
-    /// allocated when needed.
+    /// allocated on demand.
     fn default() -> Self {
         NetConfig {
             features: u64::MAX,
@@ -113,7 +113,7 @@ impl Default for NetConfig {
 /// Reasons why a frame wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TxError {
-    /// All buffers are in flight. Keep the frame and wait for the interrupt that reports room.
+    /// All buffers are in flight. Keep the frame and wait for the interrupt that signals room.
     Full,
     /// The frame is empty, longer than [`Capabilities::max_transmit`], or needs an offload that the
     /// card lacks. Never sent.
@@ -129,7 +129,7 @@ pub struct NetCounters {
     pub rx_frames: u64,
     /// Received frames dropped for an invalid header or length.
     pub rx_dropped: u64,
-    /// Received frames that spanned several buffers and were copied together.
+    /// Received frames that spanned several buffers and were assembled by a copy.
     pub rx_copied: u64,
     /// Frames sent.
     pub tx_frames: u64,
@@ -209,7 +209,7 @@ impl Net {
             transport,
             DeviceType::NET,
             wanted,
-            &capabilities::consistent,
+            &capabilities::fix_features,
         )?;
         let capabilities = capabilities::read(&device)?;
         let (receive, send) = queue_options(&device, &capabilities, config);
@@ -315,9 +315,9 @@ impl Net {
         false
     }
 
-    /// Returns true if the next [`transmit`](Net::transmit) finds room, for any length. If false,
-    /// and the caller calls [`enable_interrupts`](Net::enable_interrupts) before waiting, an
-    /// interrupt reports room. Never blocks.
+    /// Whether the next [`transmit`](Net::transmit) finds room, for any length. If not, and the
+    /// caller calls [`enable_interrupts`](Net::enable_interrupts) before waiting, an interrupt
+    /// signals room. Never blocks.
     pub fn can_transmit(&mut self) -> bool {
         if !self.device.is_running() {
             return false;
@@ -326,7 +326,7 @@ impl Net {
         match sender.can_transmit() {
             Ok(true) => true,
             Ok(false) => {
-                // A caller that waits for room must not wait for frames that the card wasn't
+                // A caller that waits for room must not wait for frames that the card hasn't been
                 // notified of.
                 sender.flush(&self.device);
                 false
@@ -339,7 +339,7 @@ impl Net {
     }
 
     /// Queues a frame of `len` bytes that `fill` writes and describes. `fill` must write all of it,
-    /// since the buffer holds old data. The frame is guaranteed to leave only after
+    /// since the buffer holds old data. The frame is guaranteed to be sent only after
     /// [`flush`](Net::flush). Never blocks; calls `fill` only if there is room.
     ///
     /// # Errors
@@ -357,7 +357,7 @@ impl Net {
             return Err(TxError::BadFrame);
         }
         let capabilities = &self.capabilities;
-        let agreed = |meta: &TxMeta| capabilities::can_do(capabilities, len, meta);
+        let agreed = |meta: &TxMeta| capabilities::is_supported(capabilities, len, meta);
         let sender = &mut self.pairs[self.sending].sender;
         match sender.transmit(len, &agreed, fill) {
             Ok(Ok(())) => {
@@ -408,16 +408,17 @@ impl Net {
     /// Whether there is a frame to [`receive`](Net::receive), or room again after
     /// [`transmit`](Net::transmit) found none. No exit.
     pub fn has_pending(&self) -> bool {
-        let news = |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_pending();
-        self.device.is_running() && self.pairs.iter().any(news)
+        let has_events =
+            |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_pending();
+        self.device.is_running() && self.pairs.iter().any(has_events)
     }
 
-    /// Call this before waiting. Gives the card all free receive buffers and requests an interrupt
-    /// at the next frame and, if [`transmit`](Net::transmit) found no room, when half of the frames
-    /// in flight are sent. Returns true if there is a frame or room already: don't wait.
+    /// Call before waiting. Gives the card all free receive buffers and requests an interrupt at
+    /// the next frame and, if [`transmit`](Net::transmit) found no room, when half of the frames in
+    /// flight are sent. Returns true if there is already a frame or room: don't wait.
     ///
-    /// The driver moderates interrupts in this way only, without a timer: no interrupt comes while
-    /// there is work, and one interrupt stands for all that happens until the next call. The card
+    /// This is the driver's only interrupt moderation; there is no timer. No interrupt arrives
+    /// while there is work, and one interrupt covers all events until the next call. The card
     /// interrupts for transmitted frames only when a transmission is waiting for room, and then
     /// once per half ring if it supports `VIRTIO_F_EVENT_IDX` (virtio 1.2, 2.7.10).
     #[must_use = "what is there already may not interrupt"]
@@ -434,7 +435,7 @@ impl Net {
         ready
     }
 
-    /// Disables interrupts while there is work anyway; some may still come.
+    /// Disables interrupts while there is work anyway; some may still arrive.
     pub fn disable_interrupts(&mut self) {
         for pair in &mut self.pairs {
             pair.receiver.queue_mut().disable_interrupts();

@@ -1,4 +1,4 @@
-//! The part of PCI needed to find and configure functions (PCI Local Bus 3.0, chapter 6).
+//! The part of PCI that finds and configures functions (PCI Local Bus 3.0, chapter 6).
 
 use core::fmt;
 
@@ -46,10 +46,10 @@ impl fmt::Display for Address {
     }
 }
 
-/// Access to PCI configuration space: ports 0xcf8/0xcfc or a memory-mapped (ECAM) window; the
-/// kernel has it.
+/// Access to PCI configuration space, by ports 0xcf8/0xcfc or a memory-mapped (ECAM) window; the
+/// kernel implements it.
 ///
-/// `offset` is a multiple of 4 below 256. Reading where there is no function gives all ones.
+/// `offset` is a multiple of 4 below 256. A read of an absent function returns all ones.
 pub trait ConfigAccess: Sync {
     /// Reads 32 bits.
     fn read(&self, address: Address, offset: u16) -> u32;
@@ -75,7 +75,7 @@ pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
     Functions(Walk::new(access))
 }
 
-/// Returns the addresses of all functions of this vendor (bits 0 to 15) and device (16 to 31)
+/// Returns the addresses of all functions of this vendor (bits 0 to 15) and device (16 to 31),
 /// likewise.
 pub fn functions(access: &dyn ConfigAccess, wanted: u32) -> impl Iterator<Item = Address> {
     let mut walk = Walk::new(access);
@@ -92,7 +92,7 @@ pub fn functions(access: &dyn ConfigAccess, wanted: u32) -> impl Iterator<Item =
 /// Iterator of [`virtio_functions`].
 pub struct Functions<'a>(Walk<'a>);
 
-/// The way through all functions: visits at most 256 buses, each once.
+/// A scan of all functions: visits at most 256 buses, each once.
 struct Walk<'a> {
     access: &'a dyn ConfigAccess,
     /// Bit set of known buses. Bridges lead to higher numbers only.
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The next function that is there: its address and ids.
+    /// The next function present: its address and ids.
     fn next_function(&mut self) -> Option<(Address, u32)> {
         while let Some(address) = self.next_address() {
             let id = self.access.read(address, register::ID);
@@ -228,7 +228,7 @@ impl Config<'_> {
         self.access.write(self.address, offset, value);
     }
 
-    /// Iterates over the capabilities; at most 48, which ends a loop in the list.
+    /// Iterates over the capabilities; at most 48, which bounds a loop in the list.
     pub fn capabilities(&self) -> impl Iterator<Item = Capability> + '_ {
         let start = if self.read(register::COMMAND) & HAS_CAPABILITIES != 0 {
             self.read(register::CAPABILITIES) as u8
@@ -278,12 +278,12 @@ impl Config<'_> {
         }
     }
 
-    /// Returns the physical address of memory BAR `bar` and its size in bytes, a power of two. The
-    /// function's memory space is disabled while it is found out.
+    /// Returns the physical address of memory BAR `bar` and its size in bytes, a power of two.
+    /// Memory space is disabled while the size is probed.
     ///
     /// # Errors
     ///
-    /// As for [`memory_bar`](Config::memory_bar); [`Error::BadBar`] for an impossible size, too.
+    /// As [`memory_bar`](Config::memory_bar), and [`Error::BadBar`] for an impossible size.
     pub fn sized_memory_bar(&self, bar: u8) -> Result<(u64, u64), Error> {
         let address = self.memory_bar(bar)?;
         let command = self.read(register::COMMAND) & 0xffff;
@@ -304,7 +304,7 @@ impl Config<'_> {
         };
         self.write(register::COMMAND, command);
         let size = (u64::from(high) << 32 | u64::from(low)).wrapping_neg();
-        // The bits of the address are those above the size's.
+        // The address consists of the bits above the size's.
         match size.is_power_of_two() && address & (size - 1) == 0 {
             true => Ok((address, size)),
             false => Err(Error::BadBar(bar)),
@@ -325,7 +325,7 @@ impl Config<'_> {
         } else {
             command | COMMAND_NO_LINE
         };
-        // The upper half is the status register, whose bits are cleared by ones: write zeros.
+        // The upper half is the status register, whose bits are write-one-to-clear: write zeros.
         self.write(register::COMMAND, command);
     }
 }

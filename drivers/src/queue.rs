@@ -84,7 +84,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// The descriptor `index` in the free list of a new queue.
+    /// Descriptor `index` in the free list of a new queue.
     fn free(index: u16) -> Slot {
         Slot {
             token: None,
@@ -103,7 +103,7 @@ pub struct QueueCounters {
     pub kicks: u64,
     /// Lengths beyond the buffer (clamped).
     pub long: u64,
-    /// Completions of requests that weren't outstanding, and impossible used indices.
+    /// Completions of requests that weren't outstanding, and invalid used indices.
     pub bogus: u64,
 }
 
@@ -139,7 +139,7 @@ pub struct Queue {
     counters: QueueCounters,
 }
 
-/// True when moving an index from `old` to `new` passes `event` (virtio 1.2, 2.7.7.2 and 2.7.10;
+/// Whether the step of an index from `old` to `new` passes `event` (virtio 1.2, 2.7.7.2 and 2.7.10;
 /// all modulo 65536).
 fn passes(event: u16, new: u16, old: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
@@ -198,7 +198,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Registers the queue again after the device was reset, as a new one in the same memory.
+    /// Registers the queue again, empty and in the same memory, after a reset of the device.
     /// Allocates nothing.
     pub(crate) fn restart(&mut self, transport: &mut dyn Transport) -> Result<(), Error> {
         if transport.max_queue_size(self.index) < self.size {
@@ -334,7 +334,7 @@ impl Queue {
     /// requests.
     ///
     /// Also rings if an earlier publication passed the device's event index without a doorbell.
-    /// Some devices wait until there are enough buffers rather than any: such a device requests a
+    /// Some devices wait for enough buffers rather than for any: such a device requests a
     /// notification while the driver publishes more, finds the buffers too few, and waits for a
     /// doorbell that would never be due again (a network card of QEMU before 9.1 waits like this
     /// for receive buffers).
@@ -346,13 +346,13 @@ impl Queue {
             return;
         }
         self.notified = new;
-        // An index that was passed long ago may also be a future one, modulo 65536.
+        // Modulo 65536, an index passed long ago may also be a future one.
         if new.wrapping_sub(self.rung) > HALF {
             self.rung = new.wrapping_sub(HALF);
         }
-        // Pairs with the device's barrier between asking for notifications and looking at the
-        // available index again: either it sees our index, or we see that it asks. The store above
-        // is a release store, which x86 lets the load below overtake.
+        // Pairs with the device's barrier between its request for notifications and its next read
+        // of the available index: either the device sees our index, or we see its request. The
+        // store above is a release store, which x86 may reorder with the load below.
         self.memory.barrier();
         let wanted = if self.event_idx {
             passes(self.ring.available_event(), new, self.rung)
@@ -366,8 +366,7 @@ impl Queue {
         }
     }
 
-    /// True if the device has completed something that [`pop`](Queue::pop) hasn't returned, or
-    /// claims so.
+    /// Whether the device claims a completion that [`pop`](Queue::pop) hasn't returned.
     pub fn has_used(&self) -> bool {
         !self.failed && self.ring.used_index() != self.used
     }
@@ -395,7 +394,7 @@ impl Queue {
         }
         let (id, len) = self.ring.used_element(self.used);
         let slot = self.slots.get_mut(id as usize);
-        // A request that isn't published can't be complete.
+        // A request that hasn't been published can't be complete.
         let slot = slot.filter(|slot| slot.published);
         let Some((token, writable)) = slot.and_then(|s| Some((s.token.take()?, s.writable))) else {
             return Err(self.fail());
@@ -418,15 +417,15 @@ impl Queue {
         DeviceError
     }
 
-    /// Enables the interrupt of the next completion. Returns true if there is already one: then no
-    /// interrupt may follow, and the caller must pop before it waits.
+    /// Enables the interrupt of the next completion. Returns true if one is already pending: then
+    /// no interrupt may follow, and the caller must pop before it waits.
     #[must_use = "a completion that is there already may not interrupt"]
     pub(crate) fn enable_interrupts(&mut self) -> bool {
         self.enable_interrupts_after(0)
     }
 
     /// As [`enable_interrupts`](Queue::enable_interrupts), but the device may delay the interrupt
-    /// until `more` further completions (fewer than are in flight, or it never comes). A device
+    /// until `more` further completions (fewer than are in flight, or it never arrives). A device
     /// without `VIRTIO_F_EVENT_IDX` interrupts at the first.
     #[must_use = "a completion that is there already may not interrupt"]
     pub(crate) fn enable_interrupts_after(&mut self, more: u16) -> bool {
@@ -435,16 +434,16 @@ impl Queue {
         } else {
             self.ring.suppress_interrupts(false);
         }
-        // Pairs with the device's barrier between writing the used index and reading our wish:
-        // either it sees the wish, or we see the index.
+        // Pairs with the device's barrier between its write of the used index and its read of the
+        // event index: either the device sees our request, or we see its index.
         self.memory.barrier();
         self.ring.used_index().wrapping_sub(self.used) > more && !self.failed
     }
 
-    /// Disables interrupts; some may still come.
+    /// Disables interrupts; some may still arrive.
     pub(crate) fn disable_interrupts(&self) {
         if self.event_idx {
-            // The device interrupts when the used index passes this one: set it as far away as
+            // The device interrupts when the used index passes this one: set it as far ahead as
             // possible.
             self.ring.set_used_event(self.used.wrapping_sub(1));
         } else {
@@ -452,12 +451,12 @@ impl Queue {
         }
     }
 
-    /// Marks the queue failed: it accepts and returns nothing any more.
+    /// Marks the queue failed: from then on it accepts and returns nothing.
     pub(crate) fn mark_failed(&mut self) {
         self.failed = true;
     }
 
-    /// Leaks the queue's memory, because a device that doesn't reset may still write to it.
+    /// Leaks the queue's memory, because a device whose reset failed may still write to it.
     pub(crate) fn leak(&mut self) {
         self.ring.leak();
     }

@@ -69,7 +69,7 @@ impl Rng {
     }
 
     /// Requests `len` random bytes (clamped to 1 to [`MAX_REQUEST`]), unless a request is in
-    /// flight. One exit; the host may take any time to answer.
+    /// flight. One exit; the host may take arbitrarily long.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Rng {
     }
 
     /// Passes the random bytes to `take` once they have arrived, and erases them. A device may
-    /// return fewer than requested, even none. Returns `None` while a request is in flight or if
+    /// return fewer than requested, even none. Returns `None` while a request is in flight, or if
     /// there is none. Never blocks.
     ///
     /// # Errors
@@ -128,8 +128,8 @@ impl Rng {
         }
     }
 
-    /// Call this before waiting: requests an interrupt. Returns true if the answer is there: don't
-    /// wait.
+    /// Call before waiting: requests an interrupt. Returns true if the bytes have already arrived:
+    /// don't wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         self.device.is_running() && self.queue.enable_interrupts()

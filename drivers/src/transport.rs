@@ -26,7 +26,7 @@ bitflags::bitflags! {
         const FEATURES_OK = 8;
         /// DEVICE_NEEDS_RESET: the device has failed until it is reset.
         const NEEDS_RESET = 64;
-        /// FAILED: the driver has given up.
+        /// FAILED: the driver has abandoned the device.
         const FAILED = 128;
     }
 }
@@ -58,19 +58,19 @@ pub struct QueueAddresses {
 /// Access to a virtio device. [`mmio::MmioTransport`] and [`pci::PciTransport`] are the real
 /// transports; tests have their own.
 ///
-/// No function blocks, and only [`notify`](Transport::notify) is on the data path. The driver waits
+/// No function blocks, and only [`notify`](Transport::notify) is on the data path. The driver polls
 /// for the end of a reset itself, for a bounded time.
 ///
 /// # Safety
 ///
-/// What [`config_field`](Transport::config_field) returns is aligned and may be read and written,
-/// with volatile accesses, at any time from then on.
+/// The pointer that [`config_field`](Transport::config_field) returns is aligned and may be read
+/// and written, with volatile accesses, at any later time.
 pub unsafe trait Transport: Send {
     /// The type of the device.
     fn device_type(&self) -> DeviceType;
 
-    /// True for a device older than virtio 1.0: queues lie in one piece with the used ring at a
-    /// page boundary, there is no `FEATURES_OK`, and only 32 feature bits.
+    /// True for a device older than virtio 1.0: a queue is contiguous, with the used ring at a page
+    /// boundary; there is no `FEATURES_OK`, and there are only 32 feature bits.
     fn is_legacy(&self) -> bool;
 
     /// The features that the device offers.
@@ -113,7 +113,7 @@ pub unsafe trait Transport: Send {
 
 /// Acknowledges the interrupts of one device: a copyable handle for an interrupt handler.
 ///
-/// It is separate from the driver because the interrupt handler uses it, before the
+/// It is separate from the driver because the interrupt handler uses it before the
 /// end-of-interrupt, so that a level-triggered line doesn't fire again.
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupt(Kind);
@@ -122,7 +122,7 @@ pub struct Interrupt(Kind);
 enum Kind {
     /// MSI-X: edge-triggered.
     Message,
-    /// virtio-mmio: `InterruptStatus` to read, `InterruptACK` to write it back to.
+    /// virtio-mmio: the registers `InterruptStatus` and `InterruptACK`.
     Mmio {
         status: NonNull<u32>,
         acknowledge: NonNull<u32>,
@@ -131,8 +131,8 @@ enum Kind {
     Line { isr: NonNull<u8> },
 }
 
-// SAFETY: the registers stay mapped for good (promise of `Memory::map_mmio`), and reading or
-// writing them from any CPU at any time is what they are for.
+// SAFETY: the registers stay mapped for good (promise of `Memory::map_mmio`), and any CPU may read
+// or write them at any time.
 unsafe impl Send for Interrupt {}
 // SAFETY: as above.
 unsafe impl Sync for Interrupt {}
@@ -165,9 +165,9 @@ impl Interrupt {
         !matches!(self.0, Kind::Message)
     }
 
-    /// Acknowledges the interrupt at the device and returns its causes. Empty: another device's (on
-    /// a shared line). For MSI-X, does nothing and returns both causes. One or two register
-    /// accesses; safe in an interrupt handler and concurrently with the driver.
+    /// Acknowledges the interrupt at the device and returns its causes. Empty: another device's
+    /// interrupt on a shared line. For MSI-X, does nothing and returns both causes. One or two
+    /// register accesses; safe in an interrupt handler and concurrently with the driver.
     pub fn acknowledge(&self) -> Cause {
         match self.0 {
             Kind::Message => Cause::all(),

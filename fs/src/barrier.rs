@@ -18,7 +18,8 @@
 //!    └──────────────────── done, no flush was asked for ────────────┘
 //! ```
 //!
-//! Any failure leads to `Idle` with a `Loss`: writes that the file system takes for durable aren't.
+//! Any failure leads to `Idle` with a `Loss`: writes that were reported as durable to the file
+//! system aren't.
 //!
 //! [`Block::flush_unordered`]: crate::Block::flush_unordered
 
@@ -49,7 +50,7 @@ pub enum Admission {
     Pass,
     /// The barrier keeps the write; for the file system it has succeeded.
     Held,
-    /// The caller asks again when [`Barrier::completed`] returns [`Next::Flush`] or [`Next::Done`].
+    /// The caller retries when [`Barrier::completed`] returns [`Next::Flush`] or [`Next::Done`].
     Wait,
     /// The access fails.
     Fail(BlockError),
@@ -95,7 +96,7 @@ impl HeldWrite {
 /// State of a barrier; the diagram in the module documentation shows the transitions.
 #[derive(Debug)]
 enum State {
-    /// No flush is under way.
+    /// No flush is in progress.
     Idle,
     /// The device is flushing.
     Flushing {
@@ -110,7 +111,7 @@ enum State {
     Writing { held: HeldWrite, again: bool },
 }
 
-/// Request that failed after the file system was told of its success.
+/// Request that failed after its success was reported to the file system.
 #[derive(Debug)]
 enum Loss {
     /// Nothing.
@@ -148,12 +149,12 @@ impl Barrier {
         !matches!(self.state, State::Idle)
     }
 
-    /// Whether a write was lost that the file system builds on: all later writes fail.
+    /// Whether a write that the file system relies on was lost: all later writes fail.
     pub const fn is_lost(&self) -> bool {
         matches!(self.loss, Loss::Write(..))
     }
 
-    /// Error because of which earlier writes aren't durable, if there is one.
+    /// Error that keeps earlier writes from being durable, if there is one.
     pub const fn loss(&self) -> Option<BlockError> {
         match self.loss {
             Loss::None => None,
@@ -171,7 +172,7 @@ impl Barrier {
         failed
     }
 
-    /// Records the failure of a flush whose success the file system was told of.
+    /// Records the failure of a flush whose success was already reported to the file system.
     pub fn fail(&mut self, error: BlockError) {
         self.loss = Loss::Flush(error);
     }
@@ -457,7 +458,7 @@ mod tests {
         }
     }
 
-    /// The file system builds on the held write: all later writes fail, and the block can't be
+    /// The file system relies on the held write: all later writes fail, and the block can't be
     /// read.
     #[test]
     fn a_lost_write_ends_all_writing() {

@@ -61,7 +61,7 @@ pub trait Block {
 
     /// Makes several writes, each of a first sector and whole sectors of data. They do not overlap.
     ///
-    /// Override this where the device takes many requests at once: a volume commits its tables
+    /// Override this if the device accepts many requests at once: a volume commits its tables
     /// through this call, and a shorter batch leaves less time for a power cut to fall inside it.
     /// Start the writes in order and submit them together.
     fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {

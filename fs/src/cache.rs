@@ -1,11 +1,10 @@
 //! The layer between a file system and its device: a small write-back cache, read-ahead, and
 //! commits that leave the device consistent.
 //!
-//! A file system writes tables and directories as it goes, in steps between which they contradict
-//! each other. Here those writes, and small writes of file contents, stay in memory until
-//! [`Cache::commit`], which the file system calls between operations: contents first, then tables
-//! and directories as one batch of requests. The device holds an inconsistent state only while
-//! that batch is on its way.
+//! A file system writes tables and directories in steps between which they are inconsistent. Here
+//! those writes, and small writes of file contents, stay in memory until [`Cache::commit`], which
+//! the file system calls between operations: contents first, then tables and directories as one
+//! batch of requests. The device is inconsistent only while that batch is in progress.
 //!
 //! Large transfers go straight between the caller's buffer and the device; sequential ones that
 //! aren't large are read ahead and gathered. All views agree: a read sees every write before it.
@@ -89,14 +88,14 @@ pub(crate) struct Cache {
     /// Counters of this volume and of all volumes.
     counters: [Option<&'static CacheCounters>; 2],
     /// Dirty bytes that were last reported to the counters.
-    told_dirty: usize,
+    counted_dirty: usize,
     layout: Layout,
     flags: Vec<Flag>,
-    /// Sector of the directory entry of the file whose contents are being written.
+    /// Sector of the directory entry of the file that is being written.
     writing_file: Option<u64>,
     /// Writes were made since the last flush.
     unflushed: bool,
-    /// No writes any more: the file system was found corrupt.
+    /// Writes are disabled: the file system was found corrupt.
     frozen: bool,
 }
 
@@ -119,7 +118,7 @@ impl Cache {
             pages: PageCache::new(options.budget),
             keep: false,
             counters: [options.counters, options.budget.map(CacheBudget::counters)],
-            told_dirty: 0,
+            counted_dirty: 0,
             fetch: Buffer::default(),
             raw: raw::Raw::default(),
             last_fetched: u64::MAX - 1,
@@ -169,9 +168,9 @@ impl Cache {
         self.buffers.dirty() > 0 || !self.gather.is_empty()
     }
 
-    /// Reserves the memory that an operation needs which changes the file system. `false` when
-    /// memory is exhausted; the operation must not begin, because it couldn't keep its changes
-    /// until they are consistent.
+    /// Reserves the memory for an operation that changes the file system. `false` when memory is
+    /// exhausted; the operation must not begin, because it couldn't keep its changes until they are
+    /// consistent.
     pub fn prepare(&mut self) -> bool {
         self.buffers.prepare() && self.fetch.grow(FETCH * LINE)
     }
@@ -182,7 +181,7 @@ impl Cache {
         self.buffers.dirty() * 2 >= self.buffers.limit()
     }
 
-    /// Drops every change that isn't on the device and accepts no more.
+    /// Drops every change that isn't on the device and rejects further ones.
     pub fn freeze(&mut self) {
         self.frozen = true;
         self.buffers.discard();
@@ -209,18 +208,18 @@ impl Cache {
     fn report_dirty(&mut self) {
         let dirty = self.buffers.dirty() * LINE + self.gather.data().len();
         for counters in self.counters() {
-            counters.set_dirty(self.told_dirty, dirty);
+            counters.set_dirty(self.counted_dirty, dirty);
         }
-        self.told_dirty = dirty;
+        self.counted_dirty = dirty;
     }
 
-    /// Whether the cache answers from memory only; see [`Block::is_unresponsive`].
+    /// Whether the cache only serves from memory; see [`Block::is_unresponsive`].
     pub fn is_unresponsive(&self) -> bool {
         self.device.is_unresponsive()
     }
 
-    /// Counts a read. While the device is away the caller counts the read itself, after it was
-    /// answered.
+    /// Counts a read. While the device is unresponsive the caller counts the read itself, once it
+    /// was served.
     fn count(&self, hit: bool) {
         if self.is_unresponsive() {
             return;
@@ -558,7 +557,7 @@ impl Cache {
         self.write_sectors(&contents)?;
         let tables_end = self.layout.tables_end;
         let per_line = self.per_line;
-        // Tables in order of sector, as the lines come; directories in order of change. The most
+        // Tables in order of sector, as the lines are; directories in order of change. The most
         // recent changes are mostly last already.
         let mut tables: Vec<(u64, u8)> = Vec::new();
         let mut directories: Vec<(u64, (u64, u8))> = Vec::new();
@@ -671,7 +670,7 @@ impl Cache {
 impl Drop for Cache {
     fn drop(&mut self) {
         for counters in self.counters() {
-            counters.set_dirty(self.told_dirty, 0);
+            counters.set_dirty(self.counted_dirty, 0);
         }
     }
 }

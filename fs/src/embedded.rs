@@ -1,7 +1,7 @@
 //! Files that are part of the program.
 //!
-//! Nothing is copied but names: reading takes from where the program lies in memory, and
-//! [`Volume::contents`] gives that memory. A name is found by hash.
+//! Only names are copied: reads take the bytes from the program in memory, and [`Volume::contents`]
+//! returns that memory. A hash finds a name.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -45,11 +45,11 @@ impl Source for Contents {
     }
 }
 
-/// A volume of these files. Paths are relative to its root, with single slashes; one that ends in
-/// a slash is a directory, which is needed for empty ones only. Files have no times: 0.
+/// A volume of these files. Paths are relative to its root, with single slashes; one that ends in a
+/// slash is a directory, needed only for empty ones. Files have no times: 0.
 ///
-/// An error, which names the entry, for a path with `..`, a name of more than 255 bytes, a path
-/// that is there twice or is both a file and a directory, and when memory is short.
+/// Fails, and names the entry, for a path with `..`, a name of more than 255 bytes, a path that
+/// occurs twice or is both a file and a directory, and when memory is short.
 pub fn new<'a>(
     entries: impl IntoIterator<Item = (&'a str, &'static [u8])>,
 ) -> Result<Box<dyn Volume>, MountError> {

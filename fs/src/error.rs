@@ -33,7 +33,7 @@ pub enum Error {
     NameTooLong,
     /// The file would pass the largest size that this file system stores.
     TooLarge,
-    /// The structures of the file system contradict each other. [`crate::Health`] says whether the
+    /// The structures of the file system are inconsistent. [`crate::Health`] says whether the
     /// volume is read-only from then on.
     Corrupt,
     /// The device failed.

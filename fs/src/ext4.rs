@@ -106,24 +106,28 @@ fn mount_volume(
         return Err(corrupt("its journal lies where other metadata is"));
     }
     fs.read_counts()?;
-    let goes_on = fs.geometry.goes_on && !read_only;
+    let continue_on_error = fs.geometry.continue_on_error && !read_only;
     let mut corrupt = fs.geometry.has_errors.then(|| {
         let found = String::from("it is marked as having errors; repair it with e2fsck -f");
         log::error!(
             "ext4 volume is {}: {found}",
-            if goes_on { "damaged" } else { "read-only" }
+            if continue_on_error {
+                "damaged"
+            } else {
+                "read-only"
+            }
         );
         found
     });
-    let mut is_frozen = corrupt.is_some() && !goes_on;
+    let mut is_frozen = corrupt.is_some() && !continue_on_error;
     if !read_only && !is_frozen {
         if fs.journal.is_none() {
             log::warn!(
                 "ext4 volume has no journal: a power cut can damage it; add one with tune2fs -j"
             );
         }
-        // Marked here, as by Linux, and not by the first commit: that one's flush would hold up
-        // the reads of others.
+        // Marked here, as by Linux, and not by the first commit, whose flush would delay other
+        // reads.
         match fs.finish_orphans().and_then(|()| fs.mark()) {
             Err(Error::Corrupt) => {
                 (corrupt, is_frozen) = (fs.found.take(), true);
@@ -248,7 +252,7 @@ impl Fs {
             self.geometry.has_errors = true;
         }
         let geometry = &self.geometry;
-        let wide = geometry.incompatible & incompatible::WIDE != 0;
+        let wide = geometry.incompatible & incompatible::IS_64BIT != 0;
         journal.begin_writing(geometry.has_checksums(), wide);
         self.journal = Some(journal);
         // Blocks that were read before the replay may be stale.

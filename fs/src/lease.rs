@@ -7,7 +7,7 @@ use core::ops::{Deref, Range};
 use crate::cache::Piece;
 use crate::{Error, FileId, Volume};
 
-/// Bytes to copy at once where a file system has no stable memory to lend.
+/// Bytes to copy at once if a file system has no stable memory to lend.
 const COPIED: usize = 64 << 10;
 
 /// Bytes of a file as they were when they were lent ([`Volume::lend`]): no write to the file changes them,

@@ -1,10 +1,10 @@
 //! File system in memory, lost when the program ends: for `/tmp`.
 //!
-//! Takes at most the bytes that it was given, names and records of files included, and fails with
+//! Takes at most the given number of bytes, names and records of files included, and fails with
 //! [`NoSpace`](crate::Error::NoSpace) beyond. Contents are in chunks of 16 KiB, allocated when
 //! first written. Supports hard and symbolic links; a file that is removed or replaced while it is
 //! open exists until it is closed. Listings are in order of creation, and keep their position while
-//! other entries come and go.
+//! entries are added and removed.
 
 mod contents;
 mod nodes;

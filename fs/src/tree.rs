@@ -22,7 +22,7 @@ pub(crate) use volume::{ReadOnly, Source};
 /// Maximum length of a name in bytes, as on Linux's file systems.
 const MAX_NAME: usize = 255;
 
-/// Maximum number of failed comparisons per lookup: more names share a hash only on purpose.
+/// Maximum number of failed comparisons per lookup: only deliberate collisions exceed it.
 const COLLISIONS: u32 = 64;
 
 /// Number of a node.
@@ -85,7 +85,7 @@ pub(crate) enum Refusal {
     Full,
     /// Memory is exhausted.
     Memory,
-    /// More names share a hash than do so by chance.
+    /// More names share a hash than do by chance.
     Hash,
 }
 
@@ -291,7 +291,7 @@ impl<F> Tree<F> {
     }
 
     fn replace(&mut self, id: NodeId, content: Content<F>, known: Known) -> Result<(), Refusal> {
-        self.pay(size_of::<Item<F>>())?;
+        self.charge(size_of::<Item<F>>())?;
         let Some(item) = self.item_mut(id) else {
             return Err(Refusal::Kind);
         };
@@ -338,7 +338,7 @@ impl<F> Tree<F> {
         Ok(found)
     }
 
-    fn pay(&mut self, bytes: usize) -> Result<(), Refusal> {
+    fn charge(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.used = self.used.saturating_add(bytes);
         if self.used > self.limit {
             return Err(Refusal::Full);
@@ -370,13 +370,13 @@ impl<F> Tree<F> {
         content: Content<F>,
         known: Known,
     ) -> Result<NodeId, Refusal> {
-        self.pay(size_of::<Item<F>>())?;
+        self.charge(size_of::<Item<F>>())?;
         let item = self.new_item(content, known)?;
         self.insert_node(parent, name, item)
     }
 
     fn insert_node(&mut self, parent: NodeId, name: &str, item: u32) -> Result<NodeId, Refusal> {
-        self.pay(size_of::<Node>() + 2 * size_of::<NodeId>() + name.len())?;
+        self.charge(size_of::<Node>() + 2 * size_of::<NodeId>() + name.len())?;
         self.nodes.try_reserve(1).map_err(|_| Refusal::Memory)?;
         self.names
             .try_reserve(name.len())

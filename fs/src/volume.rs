@@ -8,7 +8,7 @@ use bitflags::bitflags;
 use crate::{Error, Lease, lease};
 
 bitflags! {
-    /// Flags of [`Volume::open`]. The values never change: interfaces above pass them on.
+    /// Flags of [`Volume::open`]. The values never change: interfaces above pass them through.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub struct OpenFlags: u32 {
         /// Allow reads.
@@ -214,7 +214,7 @@ impl Health {
 /// single slashes between them, no `.` or `..`, a leading slash allowed; empty is the root.
 /// The file system decides whether case matters.
 ///
-/// Runs one operation at a time; each returns when it is done. No operation keeps a caller's
+/// Runs one operation at a time; each returns when it is complete. No operation keeps a caller's
 /// buffer, panics on the contents of the disk, or runs forever, whatever the disk holds. Changes
 /// are durable when [`sync`](Self::sync) or [`sync_file`](Self::sync_file) has returned, and may be
 /// earlier.
@@ -292,7 +292,7 @@ pub trait Volume: Send {
     fn stat(&mut self, path: &str) -> Result<Stat, Error>;
 
     /// Passes entries of a directory from `from` on to `visit`, until `visit` returns `false` (that
-    /// entry counts as not taken) or the volume stops after some entries to let other operations
+    /// entry counts as not visited) or the volume stops after some entries to let other operations
     /// run. Returns the next position, `None` at the end. Returns each entry that exists during the
     /// whole listing exactly once; others may appear.
     fn list(
@@ -362,8 +362,8 @@ pub trait Volume: Send {
         Ok(Walk::Plain)
     }
 
-    /// Returns the contents of a whole file that lie in memory for as long as the program runs, for
-    /// reading without a copy; `None` where they don't.
+    /// Returns the contents of a whole file that stay in memory while the program runs, for reading
+    /// without a copy; `None` if they don't.
     fn contents(&mut self, file: FileId) -> Result<Option<&'static [u8]>, Error> {
         let _ = file;
         Ok(None)

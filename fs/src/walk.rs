@@ -8,7 +8,7 @@ use alloc::string::String;
 use crate::path::{MAX_PATH, check, push};
 use crate::{Error, path};
 
-/// Maximum number of symbolic links on the way of one path (Linux's number; POSIX asks for 8).
+/// Maximum number of symbolic links followed for one path (Linux's number; POSIX asks for 8).
 pub const MAX_LINKS: u32 = 40;
 
 /// Path that is being resolved.
@@ -16,7 +16,7 @@ pub const MAX_LINKS: u32 = 40;
 pub struct Walker {
     /// Absolute path with single slashes and without `.`; `..` only where it isn't resolved yet.
     path: String,
-    /// Result of [`before_up`].
+    /// Result of [`before_parent`].
     up: Option<usize>,
     links: u32,
     follow: bool,
@@ -41,9 +41,9 @@ impl Walker {
     pub fn new(path: &str, follow: bool) -> Result<Self, Error> {
         check(path)?;
         let directory = asks_for_directory(path);
-        let path = tidy(path::names(path), path.len());
+        let path = normalize(path::names(path), path.len());
         Ok(Self {
-            up: before_up(&path),
+            up: before_parent(&path),
             path,
             links: 0,
             follow: follow || directory,
@@ -78,8 +78,8 @@ impl Walker {
             .and_then(|directory| directory.rfind('/'));
         let above = self.path.get(..above.unwrap_or(0)).unwrap_or("");
         let rest = self.path.get(end + "/..".len()..).unwrap_or("");
-        self.path = tidy(path::names(above).chain(path::names(rest)), self.path.len());
-        self.up = before_up(&self.path);
+        self.path = normalize(path::names(above).chain(path::names(rest)), self.path.len());
+        self.up = before_parent(&self.path);
     }
 
     /// Records that the first `end` bytes of the path are a symbolic link to `target`: the path
@@ -105,21 +105,21 @@ impl Walker {
         if rest.is_empty() && asks_for_directory(target) {
             self.directory = true;
         }
-        let path = tidy(
+        let path = normalize(
             [above, target, rest].into_iter().flat_map(path::names),
             above.len() + target.len() + rest.len(),
         );
         if path.len() > MAX_PATH {
             return Err(Error::NameTooLong);
         }
-        self.up = before_up(&path);
+        self.up = before_parent(&path);
         self.path = path;
         Ok(())
     }
 }
 
 /// Returns the end of the part of a path before the first `..`.
-fn before_up(path: &str) -> Option<usize> {
+fn before_parent(path: &str) -> Option<usize> {
     let mut names = path::names_with_ends(path);
     let (end, _) = names.find(|(_, name)| *name == "..")?;
     Some(end - "/..".len())
@@ -131,7 +131,7 @@ fn asks_for_directory(path: &str) -> bool {
 }
 
 /// Joins names and drops `.`; `..` of the root is the root.
-fn tidy<'a>(names: impl Iterator<Item = &'a str>, len: usize) -> String {
+fn normalize<'a>(names: impl Iterator<Item = &'a str>, len: usize) -> String {
     let mut path = String::with_capacity(len + 1);
     for name in names {
         match name {

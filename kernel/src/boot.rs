@@ -6,7 +6,7 @@ mod stack;
 use crate::arch::vectors::TIMER;
 use crate::arch::{apic, gates, strings};
 use crate::firmware::pvh::StartInfo;
-use crate::memory::{BootMemory, DirectMemory, SetUpError};
+use crate::memory::{BootMemory, DirectMemory, SetupError};
 use crate::{
     console, environment, firmware, interrupts, memory, power, syscall, time, traps, wait,
 };
@@ -27,7 +27,7 @@ pub extern "C" fn start(start_info: u64) -> ! {
     // SAFETY: this is the one call, on the boot tables.
     match unsafe { memory::set_up(&info.map) } {
         Ok(()) => {}
-        Err(SetUpError::NoMemory | SetUpError::TooLittle) => stop(format_args!(
+        Err(SetupError::NoMemory | SetupError::TooLittle) => stop(format_args!(
             "too little memory: nothing is left behind the image; give the machine more (soil run \
             --mem)"
         )),

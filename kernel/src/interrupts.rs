@@ -52,14 +52,14 @@ fn acknowledge_all() {
     });
 }
 
-/// A device has interrupted since [`take_noted`]. Set by interrupts, on any processor.
-static NOTED: AtomicBool = AtomicBool::new(false);
+/// A device has interrupted since [`take_pending`]. Set by interrupts, on any processor.
+static PENDING: AtomicBool = AtomicBool::new(false);
 /// The same since [`take_noted_for_call`].
 static NOTED_FOR_CALL: AtomicBool = AtomicBool::new(false);
 
 /// Whether a device has interrupted since the last call.
-pub fn take_noted() -> bool {
-    NOTED.swap(false, Ordering::Relaxed)
+pub fn take_pending() -> bool {
+    PENDING.swap(false, Ordering::Relaxed)
 }
 
 /// The same, for the calls that wait for one device beside the thread that waits for all.
@@ -69,7 +69,7 @@ pub fn take_noted_for_call() -> bool {
 
 /// Notes an event as if a device had interrupted.
 pub fn note() {
-    NOTED.store(true, Ordering::Relaxed);
+    PENDING.store(true, Ordering::Relaxed);
     NOTED_FOR_CALL.store(true, Ordering::Relaxed);
 }
 

@@ -42,9 +42,9 @@ pub use mapping::{
 };
 pub use physical::{BootMemory, MemoryMap, Physical, Region, word};
 pub use space::{
-    Fault, Statistics, fault, is_short, set_promised, statistics, was_refused, widen_tlb,
+    Fault, Statistics, fault, grow_tlb, is_short, set_promised, statistics, was_refused,
 };
 pub use stacks::{grow_on_demand, kernel_stack};
-pub use start::{DirectMemory, SetUpError, release_low, set_up};
+pub use start::{DirectMemory, SetupError, release_low, set_up};
 pub use user::{bytes, bytes_mut, copy_out, is_empty, load, path, store, vectors};
 pub use vma::Protection;

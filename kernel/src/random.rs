@@ -65,12 +65,12 @@ pub fn fill(buffer: &mut [u8]) -> bool {
 /// The mapped identifier of the machine; null where it has none. Written once, by [`machine_id`].
 static MACHINE_ID: AtomicPtr<u64> = AtomicPtr::new(null_mut());
 /// [`MACHINE_ID`] was looked for.
-static LOOKED: AtomicBool = AtomicBool::new(false);
+static PROBED: AtomicBool = AtomicBool::new(false);
 
 /// The machine's identifier, ACPI's "VM generation ID": another number once it goes on from a
 /// snapshot. `None` where it has none.
 pub fn machine_id() -> Option<[u64; 2]> {
-    if !LOOKED.swap(true, Ordering::Relaxed) {
+    if !PROBED.swap(true, Ordering::Relaxed) {
         let place = firmware::acpi().machine_id.filter(|at| at % 8 == 0);
         let mapped = place.and_then(|at| memory::map_device(at, 16));
         MACHINE_ID.store(mapped.unwrap_or(null_mut()).cast(), Ordering::Release);

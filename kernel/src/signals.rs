@@ -215,7 +215,7 @@ pub fn end_handler(mask: u64) {
 
 /// Sends the program a signal if the power button was pressed and the program doesn't handle that
 /// itself.
-pub fn obey_button() {
+pub fn poll_power_button() {
     if power::take_unseen() && !power::is_handled() {
         STATE.with(State::request_stop);
     }
@@ -235,8 +235,8 @@ pub fn within_call<T>(interruptible: bool, wait: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs the handlers of signals that [`obey_button`] has sent, in a program that waits by other
-/// means than system calls; returns whether there are any.
+/// Runs the handlers of signals that [`poll_power_button`] has sent, in a program that waits by
+/// other means than system calls; returns whether there are any.
 pub fn run_handlers() -> bool {
     let (ready, during) = STATE.with(|state| (state.is_ready(), state.thread().during()));
     if ready && during == During::Program {

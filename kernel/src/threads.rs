@@ -193,8 +193,8 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             interrupt_for_process();
             sent.map(|_| 0)
         }
-        n::TKILL => send_and_tell(a, b),
-        n::TGKILL if a == PID => send_and_tell(b, c),
+        n::TKILL => send_and_nudge(a, b),
+        n::TGKILL if a == PID => send_and_nudge(b, c),
         n::TGKILL => Err(Errno::ESRCH),
         number => match timer_calls::call(number, [a, b, c, d]) {
             Some(answer) => answer,
@@ -284,7 +284,7 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
     }
     start(call)?;
     let reused = with(|state| {
-        let wanted = state.scheduler.living() + 1;
+        let wanted = state.scheduler.live_count() + 1;
         let room = wanted.saturating_sub(state.stacks.len());
         state.stacks.try_reserve(room).map_err(|_| Errno::EAGAIN)?;
         Ok::<_, Errno>(state.stacks.pop())
@@ -377,7 +377,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
 /// Ends the running thread, unless it is the last one.
 fn end_thread() {
     let ended = with(|state| {
-        let last = state.scheduler.living() == 1;
+        let last = state.scheduler.live_count() == 1;
         let thread = state.running().filter(|_| !last)?;
         Some((thread.number, thread.robust, thread.clear_at_exit))
     });
@@ -404,7 +404,7 @@ fn end_thread() {
 }
 
 /// `tkill`.
-fn send_and_tell(number: u64, signal: u64) -> Result<u64, Errno> {
+fn send_and_nudge(number: u64, signal: u64) -> Result<u64, Errno> {
     let sent = send(number, signal);
     // It may wait to take it while it blocks it.
     wait::nudge();
@@ -525,7 +525,7 @@ fn run_next() {
         wait::sleep(earliest, quiet);
         with(|state| state.idle = false);
         send_expired();
-        signals::obey_button();
+        signals::poll_power_button();
         if signals::is_ready() {
             with(|state| state.scheduler.interrupt(previous));
         }

@@ -167,8 +167,8 @@ fn poll_and_halt(
     };
     let end = deadline_ns.map_or(began + polling, |at| at.min(began + polling));
     while time::monotonic_ns() < end {
-        if interrupts::take_noted() || processor::without_interrupts(&mut *pending) {
-            return signals::obey_button();
+        if interrupts::take_pending() || processor::without_interrupts(&mut *pending) {
+            return signals::poll_power_button();
         }
     }
     if !processor::without_interrupts(arm) {
@@ -193,7 +193,7 @@ fn halt(wait: For, deadline: Option<u64>) {
     let noted = match (threads(), wait) {
         (Some(_), For::Time | For::Interrupt) => false,
         (Some(_), For::Call) => interrupts::take_noted_for_call(),
-        _ => interrupts::take_noted(),
+        _ => interrupts::take_pending(),
     };
     if !noted {
         let now = time::monotonic_ns();
@@ -205,14 +205,14 @@ fn halt(wait: For, deadline: Option<u64>) {
             match (threads(), wait) {
                 (Some(_), For::Time | For::Interrupt) => {}
                 (Some(_), For::Call) => _ = interrupts::take_noted_for_call(),
-                _ => _ = interrupts::take_noted(),
+                _ => _ = interrupts::take_pending(),
             }
         }
     }
     if open {
         processor::enable();
     }
-    signals::obey_button();
+    signals::poll_power_button();
 }
 
 /// Halts the processor until an interrupt, at `deadline` at the latest; no tick is needed if
@@ -266,7 +266,7 @@ pub fn resume(now: u64) {
     }
     let earliest = threads.and_then(|threads| (threads.earliest)());
     let set = TIMER_SET.load(Ordering::Relaxed);
-    if let Some(at) = timer::before_work(set, now, earliest) {
+    if let Some(at) = timer::before_run(set, now, earliest) {
         set_timer(now, at);
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::ip::EthernetInput;
 use crate::types::{Readiness, WakeFlags};
 
-/// Frames that wait to be read, and their bytes.
+/// Maximum number of received frames queued, and of their bytes.
 const ARRIVED: usize = 256;
 const BYTES: usize = 256 << 10;
 

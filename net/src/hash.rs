@@ -1,7 +1,7 @@
-//! Hash tables: the hash of keys that peers choose, and an index of entries that lie elsewhere.
+//! Hash tables: a hash for keys that peers choose, and an index of entries stored elsewhere.
 
 mod index;
 mod keyed;
 
 pub(crate) use index::Index;
-pub(crate) use keyed::Keyed;
+pub(crate) use keyed::KeyedHash;

@@ -1,18 +1,17 @@
 //! The Internet layer: interfaces, addresses, routes, neighbors, IPv4 and IPv6, ICMP.
 //!
 //! [`Ip`] has two halves, because a link is borrowed while it delivers a frame: the [`Port`]s
-//! (links) and [`Net`] (all other state). Packets sent during the handling of a frame go on the
-//! port's short queue of finished frames and leave with the next step of [`Ip::receive`]. Packets
-//! sent from outside are written straight into the device's buffer ([`Ip::send_tcp`],
-//! [`Ip::send`]).
+//! (links) and [`Net`] (all other state). Packets sent while a frame is handled go on the port's
+//! short queue of finished frames, which the next step of [`Ip::receive`] sends. Packets sent at
+//! other times are written straight into the device's buffer ([`Ip::send_tcp`], [`Ip::send`]).
 //!
 //! # For TCP
 //! - [`Ip::route`] selects interface, source address and next hop once per connection. The
-//!   connection keeps the [`Route`], which follows changes of the tables by itself.
+//!   connection keeps the [`Route`], which is refreshed when the tables change.
 //! - [`Ip::send_tcp`] sends a segment; [`Outcome`] says how to proceed if that isn't possible now.
-//! - [`Net::input`] returns [`Input::Tcp`] with a segment whose checksum is right.
-//!   [`Net::reply_tcp`] replies without a route or a neighbor to the frame's source (SYN cookies,
-//!   resets).
+//! - [`Net::input`] returns [`Input::Tcp`] with a segment whose checksum is valid.
+//!   [`Net::reply_tcp`] replies to the frame's source without a route or a neighbor entry (SYN
+//!   cookies, resets).
 //! - [`Input::Error`] is an ICMP error about a packet of ours. For TCP, the connection must verify
 //!   the quoted sequence number (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
 
@@ -36,7 +35,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::types::{Cidr, Error, Handle, InterfaceConfig, Link, LinkCapabilities};
 use interface::address::{Address, Source};
 use token_bucket::TokenBucket;
@@ -56,8 +55,8 @@ pub(crate) use wire::header::{ICMP, ICMPV6, TCP, UDP};
 /// The loopback is the first interface and the first port.
 pub(crate) const LOOPBACK: usize = 0;
 
-/// Answers to echo requests a second and at once; errors a second and at once (in thirds of tokens:
-/// see `may_complain`).
+/// Echo replies per second and their burst; errors per second and their burst (in thirds of a
+/// token: see `may_send_error`).
 const ECHOES: (u64, u64) = (20_000, 2_000);
 const ERRORS: (u64, u64) = (2_000, 200);
 
@@ -67,13 +66,13 @@ pub(crate) struct Port {
     pub(crate) capabilities: LinkCapabilities,
 }
 
-/// All interfaces and what they share.
+/// All interfaces and their shared state.
 pub(crate) struct Ip {
     pub(crate) ports: Vec<Port>,
     pub(crate) net: Net,
 }
 
-/// State of the layer, except for the links themselves.
+/// State of the layer, except for the links.
 pub(crate) struct Net {
     pub(crate) now_ns: u64,
     pub(crate) interfaces: Vec<Interface>,
@@ -96,7 +95,7 @@ pub(crate) struct Net {
     identification: u16,
     echo_bucket: TokenBucket,
     error_bucket: TokenBucket,
-    /// Other EtherTypes with a socket: interface and type.
+    /// EtherTypes other than IP with a socket: interface and type.
     pub(crate) ethertypes: Vec<(usize, u16)>,
     /// Lost addresses: see [`Net::take_lost`].
     lost: Vec<IpAddr>,
@@ -104,7 +103,7 @@ pub(crate) struct Net {
     errors: Vec<IcmpError>,
     /// Addresses, routes or name servers changed; the stack takes the flag.
     pub(crate) changed: bool,
-    keyed: Keyed,
+    keyed: KeyedHash,
 }
 
 /// Origin of a packet, for a reply without a route.
@@ -228,8 +227,8 @@ impl Net {
             .any(|interface| interface.has_address(address))
     }
 
-    /// Adds a socket to those that wait for room in the link of a route. `listed`: the socket's own
-    /// flag.
+    /// Adds a socket to the list that waits for room in a route's link. `listed` is the socket's
+    /// own flag.
     pub(crate) fn wait_for_room(&mut self, route: &Route, listed: &mut bool, socket: Handle) {
         if let Some(interface) = self.interfaces.get(route.interface) {
             self.wait_for_room_of(interface.port, listed, socket);
@@ -245,7 +244,7 @@ impl Net {
         }
     }
 
-    /// Adds a socket to those that wait for the neighbor of a route. `listed`: the socket's own
+    /// Adds a socket to the list that waits for a route's neighbor. `listed` is the socket's own
     /// flag.
     pub(crate) fn wait_for_neighbor(&mut self, route: &Route, listed: &mut bool, socket: Handle) {
         if let Some(interface) = self.interfaces.get_mut(route.interface)
@@ -257,8 +256,8 @@ impl Net {
 }
 
 impl Ip {
-    /// A layer with the loopback interface (127.0.0.1/8, ::1/128) and no other.
-    pub(crate) fn new(loopback: Box<dyn Link>, keyed: Keyed, mut random: Random) -> Ip {
+    /// A layer with only the loopback interface (127.0.0.1/8, ::1/128).
+    pub(crate) fn new(loopback: Box<dyn Link>, keyed: KeyedHash, mut random: Random) -> Ip {
         let identification = random.bits() as u16;
         let mut ip = Ip {
             ports: Vec::new(),

@@ -1,15 +1,15 @@
-//! TCP/IP for Soil, over Ethernet links given as a trait.
+//! TCP/IP for Soil, over Ethernet links that implement a trait.
 //!
 //! - [`Link`]: a device that carries frames, with checksum and segmentation offload;
-//! - [`Stack`]: interfaces with their addresses and routes, a demultiplexer that finds the one
-//!   socket of a frame in constant time, TCP, UDP, ping, raw frames, DHCP, a packet filter;
-//! - [`Handle`], [`Readiness`], [`Stack::take_events`]: sockets as small checked names, and which
-//!   of them changed, in time proportional to the changes;
+//! - [`Stack`]: interfaces with their addresses and routes, constant-time lookup of a frame's
+//!   socket, TCP, UDP, ping, raw frames, DHCP, a packet filter;
+//! - [`Handle`], [`Readiness`], [`Stack::take_events`]: checked socket handles, and the sockets
+//!   that changed, in time proportional to the changes;
 //! - `sim` (feature `sim`): a simulated link in virtual time, for tests.
 //!
-//! Nothing blocks and nothing runs by itself: everything happens inside [`Stack::poll`], which does
-//! a bounded amount of work, and inside the operations, which only touch their own socket.
-//! `net/README.md` has the path of a packet.
+//! Nothing blocks and nothing runs on its own: all work happens inside [`Stack::poll`], which does
+//! a bounded amount, and inside the operations, which only touch their own socket. `net/README.md`
+//! has the path of a packet.
 //!
 //! # Layers
 //!

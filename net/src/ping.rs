@@ -6,12 +6,12 @@ use core::net::IpAddr;
 use crate::ip::{EchoInput, HeaderFields, ICMP, ICMPV6, Ip, Outcome, Packet, Route};
 use crate::types::{Error, Readiness, WakeFlags};
 
-/// The answer to a request.
+/// The reply to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PingReply {
-    /// The time from request to answer, in nanoseconds.
+    /// The time from request to reply, in nanoseconds.
     pub rtt_ns: u64,
-    /// TTL or hop limit of the answer.
+    /// TTL or hop limit of the reply.
     pub hop_limit: u8,
 }
 
@@ -35,7 +35,7 @@ fn pattern(n: usize) -> u8 {
 }
 
 impl Ping {
-    /// A request that is to be sent, with `len` bytes.
+    /// A request to be sent, with `len` bytes.
     pub(crate) fn new(route: Route, remote: IpAddr, identifier: u16, len: usize) -> Ping {
         Ping {
             route,
@@ -59,7 +59,7 @@ impl Ping {
             && bytes.all(|(n, byte)| *byte == pattern(n))
     }
 
-    /// Hands the request to the IP layer.
+    /// Sends the request.
     pub(crate) fn send(&mut self, ip: &mut Ip) -> Outcome {
         let payload: Vec<u8> = (0..self.len).map(pattern).collect();
         let [high, low] = self.identifier.to_be_bytes();

@@ -1,4 +1,4 @@
-//! The table of sockets, and the way of what the IP layer receives to the socket that it is for.
+//! The table of sockets, and the delivery of input from the IP layer to its socket.
 
 mod ethernet;
 mod ping;
@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 
 use crate::ethernet::Ethernet;
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::ip::{HeaderFields, ICMP, ICMPV6, IcmpError, Input, Ip, Net, TCP, UDP, UpperLayer};
 use crate::ping::Ping;
 use crate::tcp::Tables;
@@ -26,7 +26,7 @@ use crate::udp::Udp;
 use table::Table;
 use timers::Timers;
 
-/// A call that comes later than this after it was due shows that the machine stood still.
+/// A call that comes this much after its deadline shows that the machine was suspended.
 const PAUSE_NS: u64 = 5_000_000_000;
 
 /// A socket, as a handle names it.
@@ -55,30 +55,30 @@ impl Socket {
 pub(crate) enum Turn {
     /// Nothing more to send now.
     Done(u32),
-    /// More to send, but others come first.
+    /// More to send after other sockets' turns.
     More(u32),
     /// The link has no room.
     Blocked(u32),
 }
 
-/// Sockets and the tables that lead to them.
+/// Sockets and the tables that find them.
 pub(crate) struct Sockets {
     pub(crate) config: Config,
-    /// The time of sockets: that of the caller, less [`Sockets::paused_ns`].
+    /// The time of sockets: the caller's, less [`Sockets::paused_ns`].
     pub(crate) now_ns: u64,
-    /// Total time for which no call came although it was due: the machine stood still, and so did
-    /// the time of sockets, so that nothing is given up before its peer could answer.
+    /// Total time for which no call came although it was due: the machine was suspended, and the
+    /// time of sockets stopped, so that no timeout expires before the peer could reply.
     pub(crate) paused_ns: u64,
-    /// When the next call is due, in the time of the caller.
+    /// When the next call is due, in the caller's time.
     pub(crate) due_ns: Option<u64>,
     pub(crate) random: RandomBits,
     pub(crate) table: Table<Socket>,
     pub(crate) tcp: Tables,
-    pub(crate) listeners: HashMap<u16, Vec<Handle>, Keyed>,
-    pub(crate) udp_ports: HashMap<u16, Vec<Handle>, Keyed>,
+    pub(crate) listeners: HashMap<u16, Vec<Handle>, KeyedHash>,
+    pub(crate) udp_ports: HashMap<u16, Vec<Handle>, KeyedHash>,
     /// Sockets for raw frames, by interface and type.
     pub(crate) ethernets: Vec<((usize, u16), Handle)>,
-    /// Echo requests without an end.
+    /// Echo requests in progress.
     pub(crate) pings: Vec<Handle>,
     pub(crate) timers: Timers,
     /// Sockets that may have something to send.
@@ -86,13 +86,13 @@ pub(crate) struct Sockets {
     /// Sockets that became ready.
     pub(crate) events: Vec<Handle>,
     pub(crate) budget: Budget,
-    /// Frames handled and turns to send: what a packet costs, for tests.
+    /// Frames handled and turns to send: the cost of packets, for tests.
     pub(crate) work: u64,
 }
 
 impl Sockets {
     pub(crate) fn new(config: Config, mut random: RandomBits) -> Sockets {
-        let keyed = Keyed::new(&mut random);
+        let keyed = KeyedHash::new(&mut random);
         Sockets {
             now_ns: 0,
             paused_ns: 0,
@@ -113,12 +113,12 @@ impl Sockets {
         }
     }
 
-    /// The time of the caller.
+    /// The caller's time.
     pub(crate) fn clock_ns(&self) -> u64 {
         self.now_ns.saturating_add(self.paused_ns)
     }
 
-    /// Sets the time to that of the caller.
+    /// Sets the caller's time.
     pub(crate) fn set_now(&mut self, now_ns: u64) {
         let due_ns = self.due_ns.unwrap_or(u64::MAX).max(self.clock_ns());
         let late_ns = now_ns.saturating_sub(due_ns);
@@ -128,13 +128,13 @@ impl Sockets {
         self.now_ns = self.now_ns.max(now_ns.saturating_sub(self.paused_ns));
     }
 
-    /// The socket of a handle that the program has: not one that it has closed and that is still
-    /// delivering, nor one that it hasn't accepted yet.
+    /// The socket of a handle that the program owns: neither one that it has closed and that is
+    /// still delivering, nor one that it hasn't accepted yet.
     pub(crate) fn owned(&self, handle: Handle) -> Option<&Socket> {
         self.table.get(handle).filter(|socket| socket.is_owned())
     }
 
-    /// The same, to change it.
+    /// The same, mutable.
     pub(crate) fn owned_mut(&mut self, handle: Handle) -> Option<&mut Socket> {
         self.table
             .get_mut(handle)
@@ -166,7 +166,7 @@ impl Sockets {
     }
 
     /// Lists a socket as an event.
-    pub(crate) fn tell(&mut self, handle: Handle) {
+    pub(crate) fn queue_event(&mut self, handle: Handle) {
         let listed = match self.table.get_mut(handle) {
             Some(Socket::Connection(connection)) => &mut connection.wakes.listed,
             Some(Socket::Listener(listener)) => &mut listener.wakes.listed,
@@ -194,8 +194,8 @@ impl Sockets {
         }
     }
 
-    /// There is news of neighbors: those that wait for one try again.
-    pub(crate) fn unwait(&mut self, handles: Vec<Handle>) {
+    /// Neighbors have changed: sockets that wait for one try again.
+    pub(crate) fn on_neighbors_resolved(&mut self, handles: Vec<Handle>) {
         for handle in handles {
             match self.table.get_mut(handle) {
                 Some(Socket::Connection(connection)) => {
@@ -210,7 +210,7 @@ impl Sockets {
         }
     }
 
-    /// Handles what the IP layer has for sockets.
+    /// Handles input from the IP layer.
     fn handle_input(&mut self, net: &mut Net, input: Input<'_>) {
         self.work += 1;
         match input {
@@ -221,7 +221,7 @@ impl Sockets {
             Input::Echo(echo) => self.ping_reply(&echo),
             Input::Ethernet(frame) => self.ethernet_frame(net, &frame),
             Input::Whole(origin, packet) => {
-                // A whole packet is no fragment: this ends.
+                // A whole packet is not a fragment: the recursion ends.
                 let input = net.input_whole(origin, &packet);
                 if !matches!(input, Input::Whole(..)) {
                     self.handle_input(net, input);
@@ -230,7 +230,7 @@ impl Sockets {
         }
     }
 
-    /// Handles an ICMP error about a packet of a socket's.
+    /// Handles an ICMP error about a packet of a socket.
     pub(crate) fn error(&mut self, net: &mut Net, error: &IcmpError) {
         match error.protocol {
             TCP => self.tcp_error(net, error),
@@ -240,8 +240,8 @@ impl Sockets {
         }
     }
 
-    /// Calls `free` with candidate ports, from a random one on, until it agrees (RFC 6056,
-    /// algorithm 2).
+    /// Calls `free` with candidate ports, starting at a random one, until it returns true (RFC
+    /// 6056, algorithm 2).
     pub(crate) fn ephemeral(&mut self, free: impl Fn(&Sockets, u16) -> bool) -> Result<u16, Error> {
         const FIRST: u16 = 32_768;
         let start = (self.random)() as u16 % FIRST;
@@ -251,12 +251,12 @@ impl Sockets {
             .ok_or(Error::PortsExhausted)
     }
 
-    /// A port that no UDP socket has.
+    /// An unused UDP port.
     pub(crate) fn ephemeral_udp(&mut self) -> Result<u16, Error> {
         self.ephemeral(|sockets, port| !sockets.udp_ports.contains_key(&port))
     }
 
-    /// Sends what a socket has to send.
+    /// Sends a socket's pending output.
     pub(crate) fn send(&mut self, ip: &mut Ip, handle: Handle) -> Turn {
         match self.table.get_mut(handle) {
             Some(Socket::Connection(connection)) => {
@@ -282,7 +282,7 @@ impl Sockets {
         while let Some(handle) = self.timers.pop_due(now_ns) {
             self.connection_timer(handle);
         }
-        self.timers.tidy(self.table.len());
+        self.timers.compact(self.table.len());
     }
 }
 

@@ -1,4 +1,4 @@
-//! The stack: its poll and its events. The operations are in the modules, by protocol.
+//! The stack: its poll and its events. The operations are in submodules, by protocol.
 
 mod ethernet;
 mod header_fields;
@@ -17,7 +17,7 @@ pub use statistics::SocketInfo;
 
 use alloc::boxed::Box;
 
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::ip::{Ip, LOOPBACK, Loopback, Random};
 use crate::sockets::{Socket, Sockets, Turn};
 use crate::types::{Config, Handle, RandomBits};
@@ -33,7 +33,7 @@ pub struct Progress {
     /// The budget is used up: call again without waiting.
     pub more_work: bool,
     /// Deadline of the next call if nothing happens before, in nanoseconds of the clock given to
-    /// [`Stack::poll`]; `None`: only after a frame arrives or an operation is made.
+    /// [`Stack::poll`]; `None`: only after a frame arrives or an operation is called.
     pub next_deadline_ns: Option<u64>,
     /// Frames wait because [`Link::can_transmit`](crate::Link::can_transmit) returned `false`: call
     /// again when the link has room.
@@ -43,8 +43,8 @@ pub struct Progress {
 /// A TCP/IP stack: interfaces, sockets, and the time of its last [`poll`](Stack::poll).
 ///
 /// The stack does no I/O of its own and reads no clock: it takes frames from its
-/// [`Link`](crate::Link)s, and the time as an argument. No method blocks. It is `Send` with its
-/// links, so it can be moved to another thread. It isn't `Sync`, since every call changes it.
+/// [`Link`](crate::Link)s, and the time as an argument. No method blocks. It is `Send` if its links
+/// are, so it can be moved to another thread. It isn't `Sync`, since every call changes it.
 ///
 /// # Methods
 ///
@@ -65,8 +65,8 @@ pub struct Progress {
 ///   [`tcp_info`](Stack::tcp_info), [`local_address`](Stack::local_address) …
 /// - **The state of the machine**: [`set_memory_short`](Stack::set_memory_short),
 ///   [`note_idle`](Stack::note_idle), [`renew_keys`](Stack::renew_keys).
-/// - **The end**: `close` the connections and `poll` until [`undelivered`](Stack::undelivered) is 0;
-///   then [`release_leases`](Stack::release_leases) until it returns true, and `poll` until
+/// - **The end**: `close` the connections and `poll` until [`undelivered`](Stack::undelivered) is
+///   0; then [`release_leases`](Stack::release_leases) until it returns true, and `poll` until
 ///   [`is_drained`](Stack::is_drained).
 ///
 /// # Order of calls
@@ -133,7 +133,7 @@ impl Stack {
     /// must not be able to predict others from them.
     pub fn new(config: Config, source: &mut dyn FnMut() -> RandomBits) -> Stack {
         let mut sockets = Sockets::new(config, source());
-        let keyed = Keyed::new(&mut sockets.random);
+        let keyed = KeyedHash::new(&mut sockets.random);
         let random = Random::new(source());
         let ip = Ip::new(Box::new(Loopback::default()), keyed, random);
         Stack {
@@ -161,7 +161,7 @@ impl Stack {
         self.sockets.budget.used()
     }
 
-    /// Reports whether the machine is short of memory, independently of [`Config::tcp_memory`].
+    /// Sets whether the machine is short of memory, independently of [`Config::tcp_memory`].
     /// Meanwhile the stack opens no connections or sockets, limits each connection to its
     /// guaranteed minimum, and drops fragments, and datagrams for a socket that holds one already.
     pub fn set_memory_short(&mut self, short: bool) {
@@ -175,8 +175,8 @@ impl Stack {
     }
 
     /// Runs the stack: receives at most `budget` frames per interface (16 times as many frames if
-    /// they are shed under overload), fires due timers, and sends pending data of the sockets, about
-    /// `budget` frames at most.
+    /// they are shed under overload), fires due timers, and sends pending data of the sockets,
+    /// about `budget` frames at most.
     ///
     /// `now_ns` is a monotonic clock of the caller's choice; the stack treats a step back as no
     /// progress. Operations since the last call take effect (are sent) here. Never blocks.
@@ -209,7 +209,7 @@ impl Stack {
             }
             ip.maintain();
             for interface in 0..ip.net.interfaces.len() {
-                sockets.unwait(
+                sockets.on_neighbors_resolved(
                     ip.net
                         .take_resolved(interface, 2 * sockets.table.len() + 64),
                 );
@@ -225,8 +225,8 @@ impl Stack {
                 *generation = generation.wrapping_add(1);
             }
             if round == 0 {
-                // After what has arrived: where the machine stood still for longer than a timer
-                // takes, the answer that the timer waits for may be among it.
+                // After the input: if the machine was suspended for longer than a timer takes, the
+                // reply that the timer waits for may have arrived.
                 sockets.run_timers();
                 sockets.run_handshakes(&mut ip.net);
             }
@@ -284,8 +284,8 @@ impl Stack {
         }
         sockets.set_now(now_ns);
         ip.set_now(sockets.clock_ns());
-        // It was listed last, mostly. Elsewhere it stays listed, and has nothing to send when its
-        // turn comes.
+        // Usually it was listed last. Otherwise it stays listed, and has nothing to send in its
+        // turn.
         if sockets.dirty.back() == Some(&handle) {
             sockets.dirty.pop_back();
         }
@@ -333,7 +333,7 @@ fn transmit(sockets: &mut Sockets, ip: &mut Ip, budget: usize) -> bool {
                 sockets.mark_dirty(handle);
             }
         }
-        // A turn that sends nothing counts too: the work of one call is bounded.
+        // A turn that sends nothing also counts: the work of one call is bounded.
         frames += 1;
         if frames >= budget.max(1) * 2 {
             break;

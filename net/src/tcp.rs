@@ -1,15 +1,15 @@
 //! TCP (RFC 9293).
 //!
-//! The state of connections and what they share. It knows the IP layer, and no table of sockets:
+//! Connections and their shared state. This module uses the IP layer, and no table of sockets:
 //! `sockets::tcp` finds the connection of a segment and runs it, `stack::tcp` has the operations.
 //!
 //! - `machine`: the state machine of one connection, without addresses, as RFC 9293 has it;
 //! - `connection`: one connection in the table of sockets; `listener`: a port that accepts;
-//! - `half_open`: handshakes not finished; `cookie`: those that there is no room to remember;
+//! - `half_open`: unfinished handshakes; `cookie`: handshakes without stored state;
 //! - `time_wait`: connections in TIME-WAIT; `records`: small records by flow (`flow`);
 //! - `frames`: segments handed to the IP layer;
 //! - `budget`: the memory of all connections; `lease`: received blocks that the program holds;
-//! - `numbers`: initial sequence numbers, timestamps, ports; `limiter`: a rate limit of answers;
+//! - `numbers`: initial sequence numbers, timestamps, ports; `limiter`: a rate limit of replies;
 //! - `options`: options set before the SYN; `counters`: statistics.
 
 pub(crate) mod budget;
@@ -32,7 +32,7 @@ pub use counters::TcpCounters;
 pub use lease::Lease;
 pub use options::ConnectOptions;
 
-use crate::hash::{Index, Keyed};
+use crate::hash::{Index, KeyedHash};
 use crate::types::Config;
 use cookie::Cookies;
 use half_open::HalfOpen;
@@ -40,15 +40,16 @@ use limiter::Limiter;
 use numbers::Numbers;
 use time_wait::TimeWait;
 
-/// Resets in a second that answer segments which belong to nothing, and challenge acknowledgements.
+/// Maximum number per second of resets for segments without a connection, and of challenge
+/// acknowledgements.
 const RESETS: u32 = 1000;
 const CHALLENGES: u32 = 1000;
 
 /// Tables, keys and counters that all connections share.
 pub(crate) struct Tables {
-    /// Places of connections in the table of sockets, by the hash of their flow.
+    /// Indices of connections in the table of sockets, by the hash of their flow.
     pub(crate) flows: Index,
-    pub(crate) keyed: Keyed,
+    pub(crate) keyed: KeyedHash,
     pub(crate) half_open: HalfOpen,
     pub(crate) time_wait: TimeWait,
     pub(crate) cookies: Cookies,
@@ -58,13 +59,13 @@ pub(crate) struct Tables {
     pub(crate) counters: TcpCounters,
     /// Connections that were closed and still deliver.
     pub(crate) orphans: usize,
-    /// Leases that are out.
+    /// Leases in use.
     pub(crate) leases: usize,
 }
 
 impl Tables {
     pub(crate) fn new(config: &Config, random: &mut dyn FnMut() -> u64) -> Tables {
-        let keyed = Keyed::new(random);
+        let keyed = KeyedHash::new(random);
         Tables {
             flows: Index::new(),
             keyed,

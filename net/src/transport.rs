@@ -22,8 +22,8 @@ use crate::udp::Received;
 /// transport.
 macro_rules! operations {
     ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $answer:ty)?;)*) => {
-        /// The operations of [`Stack`] that programs and services make. Another transport answers
-        /// with the same values and errors; what it can't do is [`Error::InvalidOperation`].
+        /// The operations of [`Stack`] for programs and services. Another transport returns the
+        /// same values and errors, and [`Error::InvalidOperation`] for what it can't do.
         pub trait Transport: Send {
             $(
                 #[doc = concat!("See [`Stack::", stringify!($name), "`].")]

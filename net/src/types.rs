@@ -1,4 +1,4 @@
-//! Types that all layers use. They know no protocol, and no other module of this crate.
+//! Types that all layers use. They import no protocol, and no other module of this crate.
 
 mod binding;
 mod bytes;

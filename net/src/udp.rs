@@ -8,19 +8,19 @@ use core::net::{IpAddr, SocketAddr};
 use crate::ip::{HeaderFields, Ip, Outcome, Packet, Route, UDP, UdpInput};
 use crate::types::{Binding, Error, Handle, InterfaceId, Readiness, WakeFlags};
 
-/// Datagrams that one socket may send before it is the next one's turn.
-const TURN: u32 = 16;
-/// Datagrams queued to be sent, whatever their size.
+/// Maximum number of datagrams that one socket sends in one turn.
+const MAX_DATAGRAMS_PER_TURN: u32 = 16;
+/// Maximum number of datagrams queued for sending, whatever their size.
 const OUTGOING: usize = 64;
-/// Datagrams queued that were received.
+/// Maximum number of received datagrams queued.
 const ARRIVED: usize = 512;
-/// Bytes of the queue that a received datagram takes beside its payload.
+/// Bytes that a received datagram takes in the queue in addition to its payload.
 const OVERHEAD: usize = 32;
-/// Peers that a socket has sent to, whose answers the filter recognizes, and for how long (RFC
-/// 4787, 4.3, has two minutes for what lies between).
-const ASKED: usize = 16;
-const ASKED_NS: u64 = 60_000_000_000;
-/// Room for one datagram of the ordinary size at least.
+/// Maximum number of peers that a socket has sent to whose replies the filter recognizes, and for
+/// how long (RFC 4787, 4.3 has two minutes for NATs).
+const MAX_RECENT_PEERS: usize = 16;
+const RECENT_PEER_NS: u64 = 60_000_000_000;
+/// Room for at least one datagram of the usual size.
 const QUEUE_MIN: usize = 2048;
 /// Payload of the largest datagram (RFC 768; RFC 8200, without jumbo payloads).
 pub(crate) const MAX_PAYLOAD_V4: usize = 65_535 - 20 - 8;
@@ -30,13 +30,13 @@ pub(crate) const MAX_PAYLOAD_V6: usize = 65_535 - 8;
 pub(crate) struct Outgoing {
     pub(crate) route: Route,
     pub(crate) remote: SocketAddr,
-    /// As it was chosen when the datagram was queued.
+    /// As set when the datagram was queued.
     pub(crate) header_fields: HeaderFields,
     pub(crate) data: Vec<u8>,
 }
 
 /// A datagram that was received.
-pub(crate) struct Arrived {
+pub(crate) struct ReceivedDatagram {
     pub(crate) from: SocketAddr,
     pub(crate) to: IpAddr,
     pub(crate) interface: u32,
@@ -46,13 +46,13 @@ pub(crate) struct Arrived {
 /// Metadata of a received datagram: see [`Stack::udp_receive`](crate::Stack::udp_receive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Its whole length, which may be more than what was copied.
+    /// Its whole length, which may exceed the copied bytes.
     pub len: usize,
     /// The sender.
     pub from: SocketAddr,
     /// The destination: an address of ours, a broadcast address, or a group.
     pub to: IpAddr,
-    /// The interface that it came by.
+    /// The interface that received it.
     pub interface: InterfaceId,
 }
 
@@ -61,29 +61,31 @@ pub(crate) struct Udp {
     pub(crate) local: SocketAddr,
     /// `[::]` doesn't match IPv4.
     pub(crate) v6_only: bool,
-    /// The only one that is heard and sent to.
+    /// The only peer to receive from and send to.
     pub(crate) peer: Option<SocketAddr>,
-    pub(crate) arrived: VecDeque<Arrived>,
+    pub(crate) arrived: VecDeque<ReceivedDatagram>,
     arrived_bytes: usize,
     pub(crate) outgoing: VecDeque<Outgoing>,
     pub(crate) outgoing_bytes: usize,
-    /// Bytes in each direction.
+    /// Maximum number of bytes queued in each direction.
     pub(crate) queue: usize,
-    /// Groups that were joined, each on an interface.
+    /// Joined groups, each on an interface.
     pub(crate) groups: Vec<(usize, IpAddr)>,
-    /// Hop limit of what is sent to groups: 1 unless told otherwise (RFC 1112, 6.1).
+    /// Hop limit of datagrams to groups: 1 by default (RFC 1112, 6.1).
     pub(crate) group_hops: u8,
-    /// Header fields of what is sent; the hop limit to unicast addresses only (RFC 1122, 4.1.4).
+    /// Header fields of sent datagrams; the hop limit applies to unicast destinations only (RFC
+    /// 1122, 4.1.4).
     pub(crate) header_fields: HeaderFields,
-    /// The handle was given back.
+    /// The program has closed the handle.
     pub(crate) closing: bool,
     pub(crate) wakes: WakeFlags,
     pub(crate) dirty: bool,
     pub(crate) blocked: bool,
     pub(crate) waiting: bool,
-    /// An ICMP error that was not told yet.
+    /// A pending ICMP error.
     pub(crate) error: Option<Error>,
-    /// To whom it has sent, until when answers are expected: noted if the filter wants to know.
+    /// Recent destinations, and until when replies are expected: recorded if the filter depends on
+    /// it.
     asked: Vec<(SocketAddr, u64)>,
 }
 
@@ -138,22 +140,22 @@ impl Udp {
         (self.arrived_bytes, self.outgoing_bytes)
     }
 
-    /// Notes that answers from there are expected.
+    /// Records that replies from `remote` are expected.
     pub(crate) fn asks(&mut self, remote: SocketAddr, now_ns: u64) {
-        let until_ns = now_ns.saturating_add(ASKED_NS);
+        let until_ns = now_ns.saturating_add(RECENT_PEER_NS);
         let same =
             |(at, _): &&mut (SocketAddr, u64)| (at.ip(), at.port()) == (remote.ip(), remote.port());
         if let Some(known) = self.asked.iter_mut().find(same) {
             known.1 = until_ns;
             return;
         }
-        if self.asked.len() >= ASKED {
+        if self.asked.len() >= MAX_RECENT_PEERS {
             self.asked.remove(0);
         }
         self.asked.push((remote, until_ns));
     }
 
-    /// Whether a datagram from there isn't a stranger's.
+    /// Whether a datagram from there is expected.
     pub(crate) fn expects(&self, from: SocketAddr, now_ns: u64) -> bool {
         let asked = |(at, until_ns): &(SocketAddr, u64)| {
             (at.ip(), at.port()) == (from.ip(), from.port()) && now_ns < *until_ns
@@ -161,25 +163,25 @@ impl Udp {
         self.peer.is_some() || self.asked.iter().any(asked)
     }
 
-    pub(crate) fn take(&mut self) -> Option<Arrived> {
+    pub(crate) fn take(&mut self) -> Option<ReceivedDatagram> {
         let datagram = self.arrived.pop_front()?;
         self.arrived_bytes -= datagram.data.len() + OVERHEAD;
         Some(datagram)
     }
 
-    pub(crate) fn hears(&self, from: SocketAddr) -> bool {
+    pub(crate) fn accepts(&self, from: SocketAddr) -> bool {
         self.peer
             .is_none_or(|peer| peer.ip() == from.ip() && peer.port() == from.port())
     }
 
-    /// Whether a datagram to a group or to all is for this socket.
+    /// Whether a multicast or broadcast datagram is for this socket.
     pub(crate) fn wants(&self, interface: usize, address: IpAddr) -> bool {
         let bound = self.local.ip();
         let covers = self.binding().covers(address);
         if address.is_multicast() {
             return self.groups.contains(&(interface, address)) && (covers || bound == address);
         }
-        // A broadcast reaches those that are bound to one of our addresses, too.
+        // A broadcast also reaches sockets bound to one of our addresses.
         covers || bound.is_ipv4() == address.is_ipv4() && !bound.is_multicast()
     }
 
@@ -202,7 +204,7 @@ impl Udp {
             return false;
         }
         self.arrived_bytes += cost;
-        self.arrived.push_back(Arrived {
+        self.arrived.push_back(ReceivedDatagram {
             from,
             to: datagram.origin.local,
             interface: datagram.origin.interface as u32,
@@ -211,20 +213,20 @@ impl Udp {
         true
     }
 
-    /// Releases what was received, when the program closes the socket.
+    /// Releases received datagrams when the program closes the socket.
     pub(crate) fn clear(&mut self) {
         self.arrived = VecDeque::new();
         self.arrived_bytes = 0;
     }
 
-    /// Sends up to a turn's number of datagrams; gives their number, and whether the link is full.
-    /// One whose neighbor isn't known is kept by the IP layer, and holds up no other; one from an
-    /// address that isn't known to be ours yet stays here, and is passed by others.
+    /// Sends up to one turn's datagrams; returns their number, and whether the link is full. A
+    /// datagram with an unresolved neighbor is queued by the IP layer, and doesn't delay others;
+    /// one from a tentative address stays here, and others overtake it.
     pub(crate) fn turn(&mut self, ip: &mut Ip, handle: Handle) -> (u32, bool) {
         let mut sent = 0;
         let mut stay = VecDeque::new();
         let mut full = false;
-        while sent < TURN
+        while sent < MAX_DATAGRAMS_PER_TURN
             && let Some(mut datagram) = self.outgoing.pop_front()
         {
             match self.send(ip, &mut datagram) {
@@ -275,7 +277,7 @@ impl Udp {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARRIVED, ASKED, ASKED_NS, OVERHEAD, QUEUE_MIN, Udp};
+    use super::{ARRIVED, MAX_RECENT_PEERS, OVERHEAD, QUEUE_MIN, RECENT_PEER_NS, Udp};
     use crate::ip::{Origin, UdpInput};
     use crate::types::Error;
     use core::net::{IpAddr, SocketAddr};
@@ -330,7 +332,7 @@ mod tests {
         udp.queue = 1 << 20;
         let taken = (0..2 * ARRIVED).take_while(|_| deliver(&mut udp, &[], false));
         assert_eq!(taken.count(), ARRIVED);
-        // While memory is short one is kept; one that is closed keeps none.
+        // While memory is short one is kept; a closed socket keeps none.
         udp.clear();
         assert!(deliver(&mut udp, &[1; 9], true) && !deliver(&mut udp, &[1; 9], true));
         udp.clear();
@@ -349,21 +351,20 @@ mod tests {
         assert!(!udp.readiness().writable);
     }
 
-    /// The filter admits a peer for a minute after the socket sent to it; of many, the latest
-    /// count.
+    /// The filter admits a peer for a minute after the socket sent to it; of many, the most recent.
     #[test]
     fn answers_are_expected_for_a_minute() {
         let mut udp = bound("0.0.0.0");
         udp.asks(peer(1), 0);
-        assert!(udp.expects(peer(1), ASKED_NS - 1));
-        assert!(!udp.expects(peer(1), ASKED_NS) && !udp.expects(peer(2), 0));
+        assert!(udp.expects(peer(1), RECENT_PEER_NS - 1));
+        assert!(!udp.expects(peer(1), RECENT_PEER_NS) && !udp.expects(peer(2), 0));
         assert!(!udp.expects(SocketAddr::new(ip("10.0.0.8"), 1), 0));
-        // Once more is for longer, and takes no second place.
+        // Sending again extends the time, and takes no second place.
         for at_ns in 1..=40 {
             udp.asks(peer(1), at_ns);
         }
-        assert!(udp.expects(peer(1), ASKED_NS + 39));
-        for port in 2..2 + ASKED as u16 {
+        assert!(udp.expects(peer(1), RECENT_PEER_NS + 39));
+        for port in 2..2 + MAX_RECENT_PEERS as u16 {
             assert!(udp.expects(peer(1), 0), "{port}");
             udp.asks(peer(port), 0);
         }
@@ -372,11 +373,12 @@ mod tests {
         assert!(udp.expects(peer(1), 0), "no other is heard");
     }
 
-    /// RFC 1112, 7.2 and RFC 1122, 4.1.3.6: which sockets hear what is sent to many.
+    /// RFC 1112, 7.2 and RFC 1122, 4.1.3.6: which sockets receive multicast and broadcast
+    /// datagrams.
     #[test]
     fn sockets_receive_groups_and_broadcasts() {
         let (group, group6) = ("224.0.0.9", "ff02::9");
-        for (at, joined, to, hears) in [
+        for (at, joined, to, accepts) in [
             ("0.0.0.0", Some(group), group, true),
             ("0.0.0.0", None, group, false),
             ("0.0.0.0", Some("224.0.0.8"), group, false),
@@ -393,7 +395,7 @@ mod tests {
         ] {
             let mut udp = bound(at);
             udp.groups.extend(joined.map(|group| (1, ip(group))));
-            assert_eq!(udp.wants(1, ip(to)), hears, "{at} {joined:?} {to}");
+            assert_eq!(udp.wants(1, ip(to)), accepts, "{at} {joined:?} {to}");
             assert!(!ip(to).is_multicast() || !udp.wants(2, ip(to)));
         }
     }

@@ -133,7 +133,7 @@ pub trait System {
 
     /// Takes over the power button, for a program that uses the library: in one that only makes
     /// system calls it stays a signal.
-    fn take_button() {}
+    fn take_power_button() {}
 
     /// Ends the program at once.
     fn exit(status: u8) -> !;

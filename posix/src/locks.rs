@@ -45,7 +45,7 @@ impl Owner {
     }
 
     /// Whether locks of the two can conflict.
-    fn meets(&self, other: &Owner) -> bool {
+    fn conflicts(&self, other: &Owner) -> bool {
         let whole = |owner: &Owner| matches!(owner, Owner::Whole(_));
         whole(self) == whole(other) && self != other
     }
@@ -109,7 +109,7 @@ impl Locks {
         self.list.retain(|lock| lock.owner.is_alive());
         self.list.iter().find(|lock| {
             lock.file == wanted.file
-                && lock.owner.meets(&wanted.owner)
+                && lock.owner.conflicts(&wanted.owner)
                 && (lock.exclusive || wanted.exclusive)
                 && lock.range.start < wanted.range.end
                 && wanted.range.start < lock.range.end
@@ -120,11 +120,11 @@ impl Locks {
     pub fn release(&mut self, file: FileId, owner: &Owner, range: &Range<u64>) {
         let mut rest = Vec::new();
         self.list.retain(|lock| {
-            let meets = lock.file == file
+            let conflicts = lock.file == file
                 && lock.owner == *owner
                 && lock.range.start < range.end
                 && range.start < lock.range.end;
-            if meets {
+            if conflicts {
                 let before = lock.range.start..range.start;
                 let after = range.end..lock.range.end;
                 for range in [before, after]
@@ -137,7 +137,7 @@ impl Locks {
                     });
                 }
             }
-            !meets
+            !conflicts
         });
         self.list.append(&mut rest);
     }

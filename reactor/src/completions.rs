@@ -59,7 +59,7 @@ impl Completions {
     /// Wakes the follower that waits as `waiter`, for which there is a completion.
     pub(crate) fn wake<W: Wait>(&self, waiter: u64) {
         if let Ok(at) = self.place(waiter) {
-            tell::<W>(&self.followers[at].1, DUE);
+            notify::<W>(&self.followers[at].1, DUE);
         }
     }
 
@@ -101,23 +101,23 @@ impl Completions {
     }
 
     /// Whether a follower wants to lead at once.
-    pub(crate) fn finishes(&self) -> bool {
+    pub(crate) fn has_finisher(&self) -> bool {
         matches!(self.followers.last(), Some((FINISH, _)))
     }
 
     /// Makes a follower the leader, that of [`FINISH`] rather than others; `false` if there is none
     /// whose wait goes on.
-    pub(crate) fn pass_on<W: Wait>(&self) -> bool {
+    pub(crate) fn promote_follower<W: Wait>(&self) -> bool {
         let words = self.followers.iter().rev().map(|(_, word)| word);
         let next = { words }.find(|word| word.load(Ordering::Relaxed) == FOLLOWS);
-        next.inspect(|word| tell::<W>(word, LEADS)).is_some()
+        next.inspect(|word| notify::<W>(word, LEADS)).is_some()
     }
 }
 
 /// Wakes a follower, unless it was told something already. With the runtime's lock.
-fn tell<W: Wait>(word: &AtomicU32, news: u32) {
+fn notify<W: Wait>(word: &AtomicU32, state: u32) {
     if word.load(Ordering::Relaxed) == FOLLOWS {
-        word.store(news, Ordering::Release);
+        word.store(state, Ordering::Release);
         W::wake(word);
     }
 }
@@ -136,34 +136,34 @@ mod tests {
         let mut completions = Completions::new();
         let waiters = [50, 7, FINISH, 90, SCHEDULER, 61, 8, 1];
         let words = waiters.map(|waiter| completions.follow(waiter).expect("memory"));
-        let news = || -> Vec<u32> {
+        let state = || -> Vec<u32> {
             let load = |word: &std::sync::Arc<_>| -> u32 {
                 let word: &core::sync::atomic::AtomicU32 = word;
                 word.load(Ordering::Relaxed)
             };
             words.iter().map(load).collect()
         };
-        assert!(completions.finishes());
+        assert!(completions.has_finisher());
         for waiter in [90, 7, 2] {
             completions.wake::<Host>(waiter);
         }
         completions.add::<Host>((3, Ok(1)));
         let mut expected = [FOLLOWS, DUE, FOLLOWS, DUE, DUE, FOLLOWS, FOLLOWS, FOLLOWS];
-        assert_eq!(news(), expected);
+        assert_eq!(state(), expected);
         // The program's end first, then whatever still follows.
         for next in [2, 5, 0, 6, 7] {
-            assert!(completions.pass_on::<Host>());
+            assert!(completions.promote_follower::<Host>());
             expected[next] = LEADS;
-            assert_eq!(news(), expected);
+            assert_eq!(state(), expected);
             // A leader that learns of its completion stays one.
             completions.wake::<Host>(waiters[next]);
-            assert_eq!(news(), expected);
+            assert_eq!(state(), expected);
         }
-        assert!(!completions.pass_on::<Host>());
+        assert!(!completions.promote_follower::<Host>());
         for waiter in waiters {
             completions.unfollow(waiter);
         }
-        assert!(!completions.finishes() && completions.followers.is_empty());
+        assert!(!completions.has_finisher() && completions.followers.is_empty());
         assert_eq!(
             (completions.next(), completions.next()),
             (Some((3, Ok(1))), None)

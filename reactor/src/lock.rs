@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use platform::{System, Wait};
 
 const FREE: u32 = 0;
-const TAKEN: u32 = 1;
+const LOCKED: u32 = 1;
 /// Taken, and a thread waits for its end.
 const AWAITED: u32 = 2;
 
@@ -58,7 +58,7 @@ impl<P: System + Wait> Lock<P> {
 
     fn take(&self) -> bool {
         self.word
-            .compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
     }
 
@@ -112,7 +112,7 @@ mod tests {
         let end: [fn(&Lock<Host>); 2] = [Lock::leave, Lock::leave_tick];
         for (enter, leave) in call.into_iter().zip(end) {
             assert!(enter(&LOCK));
-            let (entered, news) = std::sync::mpsc::channel();
+            let (entered, receiver) = std::sync::mpsc::channel();
             let waiter = thread::spawn(move || {
                 entered.send(LOCK.enter()).expect("it is awaited");
                 LOCK.leave();
@@ -123,7 +123,7 @@ mod tests {
             // It is asleep then, or about to see that it needn't be.
             thread::sleep(Duration::from_millis(50));
             leave(&LOCK);
-            let entered = news.recv_timeout(Duration::from_secs(60));
+            let entered = receiver.recv_timeout(Duration::from_secs(60));
             assert_eq!(entered, Ok(true), "never woken");
             waiter.join().expect("no panic");
         }

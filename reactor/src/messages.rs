@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Number of operations whose details are kept, and of threads; the oldest is dropped first.
-const KEPT: usize = 64;
+const MAX_DETAILS: usize = 64;
 /// Length limit of a detail, in bytes.
 const MAX_DETAIL: usize = 512;
 
@@ -45,7 +45,7 @@ fn place(details: &[(u64, String)], number: u64) -> Option<usize> {
 
 /// Adds a detail if there is memory.
 fn add(details: &mut Vec<(u64, String)>, number: u64, text: String) {
-    if details.len() >= KEPT {
+    if details.len() >= MAX_DETAILS {
         details.remove(0);
     }
     if details.try_reserve(1).is_ok() {

@@ -129,15 +129,15 @@ pub(crate) fn continue_wait<R: Resources>(
         From::Sleep(sleep) => (true, finish(rt, sleep)),
         From::Following(word) => {
             rt.completions.unfollow(waiter);
-            let news = word.load(Ordering::Acquire);
+            let state = word.load(Ordering::Acquire);
             // Nothing but a signal ends its sleep without news, before the time.
-            let woken = if news == FOLLOWS {
+            let woken = if state == FOLLOWS {
                 Woken::Interrupted
             } else {
                 Woken::Event
             };
             // No thread leads any more: a follower wakes to lead.
-            (news == LEADS, woken)
+            (state == LEADS, woken)
         }
     };
     if leads {
@@ -176,14 +176,14 @@ fn lead<R: Resources>(
         step(rt, now);
         let interrupted = woken == Woken::Interrupted && waiter != FINISH;
         if is_due(rt, waiter) || until.is_some_and(|until| until <= now) || interrupted {
-            run_on(rt, waiter, now);
+            leave_lead(rt, waiter, now);
             return Next::Return;
         }
         if waiter != FINISH
-            && rt.completions.finishes()
+            && rt.completions.has_finisher()
             && let Ok(word) = rt.completions.follow(waiter)
         {
-            rt.completions.pass_on::<R::Platform>();
+            rt.completions.promote_follower::<R::Platform>();
             return Next::Follow(word);
         }
         let until = earliest(rt, until);
@@ -197,12 +197,12 @@ fn lead<R: Resources>(
 
 /// Before the leader's thread runs on: submits what the drivers have queued, and passes on the
 /// leader's role.
-fn run_on<R: Resources>(rt: &mut Runtime<R>, waiter: u64, now: u64) {
+fn leave_lead<R: Resources>(rt: &mut Runtime<R>, waiter: u64, now: u64) {
     rt.interest.submit();
     if waiter != FINISH {
         R::Platform::resume(now);
     }
-    if !rt.completions.pass_on::<R::Platform>() {
+    if !rt.completions.promote_follower::<R::Platform>() {
         rt.leader = Leader::Absent;
     }
 }

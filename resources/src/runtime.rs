@@ -54,8 +54,8 @@ pub fn enter(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
 }
 
 /// The program handles requests to stop by the library from now on.
-pub fn take_button() {
-    Current::take_button();
+pub fn take_power_button() {
+    Current::take_power_button();
 }
 
 /// [`enter`], with the answer in the form in which it crosses the boundary.

@@ -72,7 +72,7 @@ static OBJECTS: Mutex<Slab<Object>> = Mutex::new(Slab::new());
 
 /// The handshakes of servers that are in progress: strangers have begun them.
 struct Handshakes {
-    /// Bytes that they take; see [`Session::strangers_memory`].
+    /// Bytes that they take; see [`Session::handshake_memory`].
     bytes: usize,
     /// Sessions that were refused for others, whose tasks have to learn of it.
     refused: Vec<usize>,
@@ -105,12 +105,12 @@ impl Handshakes {
                     _ => None,
                 });
             let largest = sessions.max_by_key(|(_, session, begun)| {
-                (session.strangers_memory(), core::cmp::Reverse(*begun))
+                (session.handshake_memory(), core::cmp::Reverse(*begun))
             });
             let Some((number, session, _)) = largest else {
                 return;
             };
-            let bytes = session.strangers_memory();
+            let bytes = session.handshake_memory();
             if bytes == 0 || self.refused.try_reserve(1).is_err() {
                 return;
             }
@@ -132,7 +132,7 @@ fn add(object: Object) -> Answer {
 
 /// Adds a session, which is the last that has begun.
 fn add_session(session: Session) -> Answer {
-    let bytes = session.strangers_memory();
+    let bytes = session.handshake_memory();
     let mut objects = OBJECTS.lock();
     let begun = Begun {
         at_ns: Current::monotonic_ns(),
@@ -338,7 +338,7 @@ pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Answer) -> Answ
     let Some(Object::Session(session, begun)) = objects.get_mut(index) else {
         return Err(Error::Invalid.into());
     };
-    let before = session.strangers_memory();
+    let before = session.handshake_memory();
     let snapshots = Current::snapshots();
     if begun.snapshots != snapshots {
         begun.snapshots = snapshots;
@@ -346,7 +346,7 @@ pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Answer) -> Answ
         session.end("the machine goes on from a snapshot, of which others have the same keys");
     }
     let done = f(session);
-    let now = session.strangers_memory();
+    let now = session.handshake_memory();
     if now != before {
         HANDSHAKES.lock().changed(&mut objects, before, now);
     }
@@ -447,7 +447,7 @@ pub fn free(handle: Int) -> Answer {
     if let Object::Session(session, _) = object {
         let mut handshakes = HANDSHAKES.lock();
         handshakes.refused.retain(|number| *number != index);
-        handshakes.changed(&mut objects, session.strangers_memory(), 0);
+        handshakes.changed(&mut objects, session.handshake_memory(), 0);
     }
     Ok(0)
 }

@@ -25,7 +25,7 @@ struct Pen {
     inverse: bool,
 }
 
-const USUAL: Pen = Pen {
+const DEFAULT_PEN: Pen = Pen {
     foreground: WHITE,
     background: BLACK,
     bold: false,
@@ -72,8 +72,8 @@ impl Screen {
             first: 0,
             at: Place::default(),
             wraps: false,
-            pen: USUAL,
-            saved: (Place::default(), USUAL),
+            pen: DEFAULT_PEN,
+            saved: (Place::default(), DEFAULT_PEN),
             region: (0, 1),
             cursor_hidden: false,
             held: None,
@@ -146,7 +146,7 @@ impl Screen {
 
     /// The lines from here on stay, see `Terminal::begin_report`.
     pub fn hold(&mut self) {
-        self.pen = USUAL;
+        self.pen = DEFAULT_PEN;
         self.region = (0, self.rows);
         if self.at.column > 0 {
             self.execute(b'\n');
@@ -299,7 +299,7 @@ impl Screen {
         while let Some(param) = params.next() {
             let code = param.first().copied().unwrap_or(0);
             match code {
-                0 => self.pen = USUAL,
+                0 => self.pen = DEFAULT_PEN,
                 1 => self.pen.bold = true,
                 // `4:0` is none, `4:1` and others are kinds of lines.
                 4 => self.pen.underlined = param.get(1) != Some(&0),
@@ -460,7 +460,7 @@ impl Perform for Screen {
             }
             (b"", b'M') => self.reverse_line_feed(),
             (b"", b'c') => {
-                self.pen = USUAL;
+                self.pen = DEFAULT_PEN;
                 self.region = (0, self.rows);
                 self.cursor_hidden = false;
                 self.erase_rows(0, self.rows);

@@ -30,17 +30,17 @@ pub struct Summary {
 impl Summary {
     /// The summary of a certificate in DER; `None` if it isn't one.
     pub fn of(der: &[u8]) -> Option<Summary> {
-        let mut certificate = Der(Der(der).tagged(SEQUENCE)?);
-        let mut body = Der(certificate.tagged(SEQUENCE)?);
+        let mut certificate = Der(Der(der).expect_tag(SEQUENCE)?);
+        let mut body = Der(certificate.expect_tag(SEQUENCE)?);
         body.optional(VERSION);
-        let serial = hexadecimal(body.tagged(INTEGER)?);
-        body.tagged(SEQUENCE)?;
-        let issuer = name(body.tagged(SEQUENCE)?);
-        let mut validity = Der(body.tagged(SEQUENCE)?);
+        let serial = hexadecimal(body.expect_tag(INTEGER)?);
+        body.expect_tag(SEQUENCE)?;
+        let issuer = name(body.expect_tag(SEQUENCE)?);
+        let mut validity = Der(body.expect_tag(SEQUENCE)?);
         let not_before = time(validity.next()?)?;
         let not_after = time(validity.next()?)?;
-        let subject = name(body.tagged(SEQUENCE)?);
-        body.tagged(SEQUENCE)?;
+        let subject = name(body.expect_tag(SEQUENCE)?);
+        body.expect_tag(SEQUENCE)?;
         let mut authority = false;
         while let Some((tag, contents)) = body.next() {
             if tag == EXTENSIONS {
@@ -100,7 +100,7 @@ impl<'a> Der<'a> {
     }
 
     /// Contents of the next element, which has this tag.
-    fn tagged(&mut self, tag: u8) -> Option<&'a [u8]> {
+    fn expect_tag(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, contents) = self.next()?;
         (found == tag).then_some(contents)
     }
@@ -125,12 +125,12 @@ const ATTRIBUTES: [(&[u8], &str); 4] = [
 fn name(der: &[u8]) -> String {
     let mut found: [Option<String>; ATTRIBUTES.len()] = Default::default();
     let mut sets = Der(der);
-    while let Some(set) = sets.tagged(SET) {
-        let Some(mut attribute) = Der(set).tagged(SEQUENCE).map(Der) else {
+    while let Some(set) = sets.expect_tag(SET) {
+        let Some(mut attribute) = Der(set).expect_tag(SEQUENCE).map(Der) else {
             continue;
         };
         let (Some(kind), Some((_, value))) =
-            (attribute.tagged(OBJECT_IDENTIFIER), attribute.next())
+            (attribute.expect_tag(OBJECT_IDENTIFIER), attribute.next())
         else {
             continue;
         };
@@ -201,21 +201,21 @@ fn time((tag, value): (u8, &[u8])) -> Option<String> {
 /// Whether basicConstraints says that the certificate is an authority's.
 fn is_authority(extensions: &[u8]) -> Option<bool> {
     const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
-    let mut list = Der(Der(extensions).tagged(SEQUENCE)?);
-    while let Some(extension) = list.tagged(SEQUENCE) {
+    let mut list = Der(Der(extensions).expect_tag(SEQUENCE)?);
+    while let Some(extension) = list.expect_tag(SEQUENCE) {
         let mut extension = Der(extension);
-        if extension.tagged(OBJECT_IDENTIFIER)? != BASIC_CONSTRAINTS {
+        if extension.expect_tag(OBJECT_IDENTIFIER)? != BASIC_CONSTRAINTS {
             continue;
         }
         extension.optional(BOOLEAN);
-        let mut value = Der(Der(extension.tagged(OCTET_STRING)?).tagged(SEQUENCE)?);
-        return Some(value.tagged(BOOLEAN) == Some(&[0xff]));
+        let mut value = Der(Der(extension.expect_tag(OCTET_STRING)?).expect_tag(SEQUENCE)?);
+        return Some(value.expect_tag(BOOLEAN) == Some(&[0xff]));
     }
     None
 }
 
 /// The text of a time in seconds since 1970.
-pub fn moment(seconds: u64) -> String {
+pub fn format_time(seconds: u64) -> String {
     let (days, second) = (seconds / 86400, seconds % 86400);
     // Years begin in March here, so that a leap day is the last of its year (Hinnant,
     // "chrono-Compatible Low-Level Date Algorithms").
@@ -233,14 +233,14 @@ pub fn moment(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Summary, moment, text, time};
+    use super::{Summary, format_time, text, time};
     use proptest::prelude::{any, proptest};
 
     #[test]
     fn moments_are_written_as_dates() {
-        assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00 UTC");
-        assert_eq!(moment(4_102_444_799), "2099-12-31 23:59:59 UTC");
+        assert_eq!(format_time(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(format_time(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(format_time(4_102_444_799), "2099-12-31 23:59:59 UTC");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Credentials {
     /// Replaces all chains: handshakes that begin after this use the new ones. Nothing changes if
     /// it fails.
     pub fn replace(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Error> {
-        let chains = pairs.iter().map(|(chain, key)| certified(chain, key));
+        let chains = pairs.iter().map(|(chain, key)| certified_key(chain, key));
         let chains = Arc::new(chains.collect::<Result<Vec<_>, _>>()?);
         *self.chains.lock() = chains;
         Ok(())
@@ -106,7 +106,7 @@ fn items<T: PemObject>(what: &str, text: &[u8]) -> Result<Vec<T>, Error> {
     }
 }
 
-fn certified(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
+fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
     let chain: Vec<CertificateDer<'static>> = items("certificate", chain)?;
     if key
         .windows(ENCRYPTED.len())
@@ -123,10 +123,10 @@ fn certified(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
              or P-384, Ed25519",
         )
     })?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
+    let certified_key = CertifiedKey::new(chain, key);
+    match certified_key.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-            Ok(Arc::new(certified))
+            Ok(Arc::new(certified_key))
         }
         Err(rustls::Error::InconsistentKeys(why)) => Err(rustls::Error::from(why).into()),
         Err(_) => Err(Error::configuration(

@@ -188,7 +188,7 @@ impl Session {
 
     /// Bytes of memory that a stranger has made it take, approximately: those of a server's
     /// handshake in progress, else 0.
-    pub fn strangers_memory(&self) -> usize {
+    pub fn handshake_memory(&self) -> usize {
         match &self.connection {
             Connection::Server(connection) if connection.is_handshaking() => {
                 let has_failed = self.failed.is_some();
@@ -249,7 +249,7 @@ impl Session {
                 Kind::Truncated,
                 "the connection ended in the handshake",
             ))),
-            _ => self.starved().map(|()| false),
+            _ => self.check_room().map(|()| false),
         }
     }
 
@@ -273,7 +273,7 @@ impl Session {
                          be cut",
                     )));
                 }
-                self.starved()?;
+                self.check_room()?;
                 return Ok(Read::NeedsInput);
             }
         }
@@ -392,7 +392,7 @@ impl Session {
     }
 
     /// Fails if there is no room for the input that is needed.
-    fn starved(&mut self) -> Result<(), Error> {
+    fn check_room(&mut self) -> Result<(), Error> {
         if self.incoming.len() < self.max_incoming() {
             return Ok(());
         }

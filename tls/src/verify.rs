@@ -1,6 +1,6 @@
 //! The verification of the peer's certificates: webpki's, with words for its errors.
 
-use crate::certificate::{Summary, moment};
+use crate::certificate::{Summary, format_time};
 use crate::names;
 use alloc::format;
 use alloc::string::String;
@@ -58,15 +58,15 @@ fn explain(
     let all: Vec<Option<Summary>> = chain.iter().map(|der| Summary::of(der)).collect();
     let with = |has: &dyn Fn(&Summary) -> bool| all.iter().flatten().find(|c| has(c));
     let first = all.first().and_then(|c| c.as_ref());
-    let today = format!("it is {} now", moment(now.as_secs()));
+    let today = format!("it is {} now", format_time(now.as_secs()));
     let (about, what) = match error {
         E::ExpiredContext { not_after, .. } => {
-            let end = moment(not_after.as_secs());
+            let end = format_time(not_after.as_secs());
             let which = with(&|c| c.not_after == end);
             (which, format!("has expired on {end}; {today}"))
         }
         E::NotValidYetContext { not_before, .. } => {
-            let begin = moment(not_before.as_secs());
+            let begin = format_time(not_before.as_secs());
             let which = with(&|c| c.not_before == begin);
             (which, format!("isn't valid before {begin}; {today}"))
         }
@@ -93,7 +93,7 @@ fn explain(
             (first, what.into())
         }
         E::ExpiredRevocationListContext { next_update, .. } => {
-            let end = moment(next_update.as_secs());
+            let end = format_time(next_update.as_secs());
             let what = format!("has a revocation list that has expired on {end}; {today}");
             (first, what)
         }

@@ -561,7 +561,7 @@ fn no_peer_makes_a_session_buffer_without_bound() {
     };
     assert_eq!(error.kind, Kind::Protocol);
     assert!(error.detail.contains("24 KiB"), "{}", error.detail);
-    assert_eq!(session.strangers_memory(), 0);
+    assert_eq!(session.handshake_memory(), 0);
     // Text that isn't read.
     let (mut a, mut b) = connected(&client(|_| ()), &config);
     let mut records = vec![0; 40_000];
@@ -577,14 +577,14 @@ fn no_peer_makes_a_session_buffer_without_bound() {
 fn a_handshake_in_progress_can_be_ended_for_others() {
     let config = server(&[SERVER], |_| ());
     let mut session = Session::server(&config).unwrap();
-    let least = session.strangers_memory();
+    let least = session.handshake_memory();
     assert!(session.feed(&[22, 3, 1, 0x40, 0, 1, 0, 0xff, 0]));
-    assert_eq!(session.strangers_memory(), least + 9);
+    assert_eq!(session.handshake_memory(), least + 9);
     session.refuse();
-    assert_eq!(session.strangers_memory(), 0);
+    assert_eq!(session.handshake_memory(), 0);
     assert_eq!(session.handshake().unwrap_err().kind, Kind::Busy);
     let (mut a, b) = connected(&client(|_| ()), &config);
-    assert_eq!((a.strangers_memory(), b.strangers_memory()), (0, 0));
+    assert_eq!((a.handshake_memory(), b.handshake_memory()), (0, 0));
     a.close_notify().unwrap();
     a.end("a snapshot");
     assert_eq!(a.pending(), 0);

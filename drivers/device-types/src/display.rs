@@ -25,7 +25,7 @@ pub struct Rectangle {
 }
 
 impl Rectangle {
-    /// A whole picture.
+    /// The rectangle of a whole picture.
     #[must_use]
     pub fn of(width: u32, height: u32) -> Rectangle {
         Rectangle {
@@ -36,7 +36,7 @@ impl Rectangle {
         }
     }
 
-    /// The part of it that is on a picture of this size, unless that is empty.
+    /// The part inside a picture of this size, unless that is empty.
     #[must_use]
     pub fn clipped(self, width: u32, height: u32) -> Option<Rectangle> {
         let (x, y) = (self.x.min(width), self.y.min(height));
@@ -49,7 +49,7 @@ impl Rectangle {
         (part.width > 0 && part.height > 0).then_some(part)
     }
 
-    /// The smallest rectangle around both, which are not empty.
+    /// The smallest rectangle around two non-empty ones.
     #[must_use]
     pub fn union(self, other: Rectangle) -> Rectangle {
         let right = |of: Rectangle| of.x.saturating_add(of.width);

@@ -1,6 +1,6 @@
 //! Input devices: keyboards, pointers, touch screens.
 //!
-//! Types and codes are those of Linux's `input-event-codes.h` (evdev), which virtio uses, too
+//! Types and codes are those of Linux's `input-event-codes.h` (evdev), which virtio uses as well
 //! (virtio 1.2, 5.8).
 
 use alloc::string::String;
@@ -26,8 +26,8 @@ pub mod kind {
 
 /// `SYN_REPORT`: the end of a group of events that happened together.
 pub const SYN_REPORT: u16 = 0;
-/// `SYN_DROPPED`: events were lost. All keys count as released, and all else is unknown, until the
-/// next event of each.
+/// `SYN_DROPPED`: events were lost. All keys count as released; all other state is unknown until
+/// its next event.
 pub const SYN_DROPPED: u16 = 3;
 
 /// Range of an absolute axis.
@@ -35,13 +35,13 @@ pub const SYN_DROPPED: u16 = 3;
 pub struct AbsoluteAxis {
     /// Code of the axis (`ABS_*`).
     pub code: u16,
-    /// Least value.
+    /// Minimum value.
     pub minimum: i32,
-    /// Greatest value, more than the least.
+    /// Maximum value, greater than the minimum.
     pub maximum: i32,
     /// Changes up to this are noise.
     pub fuzz: i32,
-    /// Values up to this from the middle count as the middle.
+    /// Values within this distance of the middle count as the middle.
     pub flat: i32,
     /// Units per millimetre; 0: not known.
     pub resolution: i32,
@@ -50,11 +50,11 @@ pub struct AbsoluteAxis {
 /// Identity of a device, and the codes that it sends and takes, each list in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// Its name for people.
+    /// Human-readable name.
     pub name: String,
     /// Its serial number, often empty.
     pub serial: String,
-    /// Bus, vendor, product and version, as of `EVIOCGID`; zeros: not known.
+    /// Bus, vendor, product and version, as in `EVIOCGID`; zeros: not known.
     pub ids: [u16; 4],
     /// Properties (`INPUT_PROP_*`).
     pub properties: Vec<u16>,
@@ -68,7 +68,6 @@ pub struct Description {
     pub switches: Vec<u16>,
     /// Lights (`LED_*`).
     pub leds: Vec<u16>,
-    /// A key that is held is to be repeated. The device sends no repetitions: they are the
-    /// reader's.
+    /// The reader repeats a key that is held down. The device sends no repetitions.
     pub repeats: bool,
 }

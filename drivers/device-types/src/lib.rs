@@ -1,5 +1,5 @@
-//! Data about devices that the drivers give and the platform passes on, in the words of virtio and
-//! Linux: no device, no operation.
+//! Device descriptions that drivers produce and the platform passes on, in the terms of virtio and
+//! Linux: plain data, no operations.
 
 #![no_std]
 #![forbid(unsafe_code)]

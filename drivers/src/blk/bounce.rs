@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 
 use crate::{MemoryRef, Region};
 
-/// Bytes of one buffer, whose slots are whole pages.
+/// Bytes per buffer. Slots are whole pages.
 pub const BUFFER: usize = 128 << 10;
 const PAGE: usize = 4096;
-/// Pages per buffer: one bit each.
+/// Pages per buffer, one bit each.
 const PAGES: usize = BUFFER / PAGE;
 
-/// A slot: pages in use of one buffer.
+/// A slot: a range of pages of one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BounceSlot {
     buffer: usize,

@@ -20,14 +20,13 @@ const STATUS_UNSUPPORTED: u8 = 2;
 const STATUS_NONE: u8 = 0xff;
 
 /// Maximum number of data segments per device request: 512 KiB with scattered pages of 4 KiB. With
-/// a quarter of that, a host that bypasses its cache read sequentially at half the rate (450 to 550
-/// MiB/s instead of 1000).
+/// a quarter of that, sequential reads on a host that bypasses its cache ran at half the rate (450
+/// to 550 MiB/s instead of 1000).
 const MAX_SEGMENTS: usize = 128;
 /// Descriptors of a request's header and its status.
 const FRAME: u16 = 2;
 
-/// Record per request: the header (16 bytes), the status, and the segment of a request without data
-/// (16 bytes).
+/// Bytes per request: the header (16), the status, and the segment of a request without data (16).
 const RECORD: usize = 48;
 const HEADER: usize = 16;
 const STATUS_AT: usize = 16;
@@ -81,7 +80,7 @@ pub(super) struct DeviceRequests {
     records: Region,
     requests: Vec<DeviceRequest>,
     free: Vec<u16>,
-    /// Memory of [`List`].
+    /// Reused allocation of [`List`].
     buffers: Vec<Buffer>,
     limits: Limits,
     /// For data that isn't aligned to blocks. A host that bypasses its cache (QEMU: `cache=none`)
@@ -118,7 +117,7 @@ impl DeviceRequests {
         })
     }
 
-    /// Submits as much of the caller's request `index` as fits one device request.
+    /// Submits as much of the caller's request `index` as fits in one device request.
     pub fn issue(&mut self, index: u16, active: &mut Active) -> Result<Issued, BlkError> {
         let Some(&id) = self.free.last() else {
             return Ok(Issued::Full);
@@ -170,7 +169,7 @@ impl DeviceRequests {
             // Unaligned, or a block in more pages than the device allows segments.
             if len == 0 {
                 if list.max_segments < usize::from(self.limits.segments) {
-                    // Perhaps only the queue has too few descriptors.
+                    // Only the queue may have too few descriptors.
                     return Ok(Issued::Full);
                 }
                 len = match self.bounce(active, list, &mut issued)? {
@@ -313,7 +312,7 @@ impl DeviceRequests {
             Operation::Identify => TYPE_GET_ID,
             Operation::Clear(clearing) => clearing.kind,
         };
-        // The segment of a request without data has its sector.
+        // A request without data has its sector in the segment.
         let sector = match active.operation {
             Operation::Clear(_) => 0,
             _ => active.sector,
@@ -387,7 +386,7 @@ fn copy(mut memory: Cursor, mut bytes: &mut [u8], to_memory: bool) {
         let (start, len) = memory.here();
         let len = len.min(bytes.len());
         let (here, rest) = bytes.split_at_mut(len);
-        // The memory of a request is as long as the request.
+        // The memory is as long as the request.
         if here.is_empty() {
             return;
         }
@@ -442,7 +441,7 @@ fn access(operation: Operation) -> Access {
     }
 }
 
-/// The buffers of one device request: the header, data segments, the status.
+/// The buffers of one device request: header, data segments, status.
 struct List {
     /// The first is the header, as soon as it is known.
     buffers: Vec<Buffer>,
@@ -452,7 +451,7 @@ struct List {
 }
 
 impl List {
-    /// An empty list in `buffers`, whose memory is reused: most requests need little.
+    /// An empty list that reuses the allocation of `buffers`.
     fn new(buffers: Vec<Buffer>, max_segments: u16, max_len: u32) -> List {
         let mut list = List {
             buffers,
@@ -468,8 +467,8 @@ impl List {
         self.buffers.push(NO_BUFFER);
     }
 
-    /// Appends a segment, merging it with its neighbor and cutting it to the device's limit.
-    /// Returns how many of its bytes fitted.
+    /// Appends a segment, merging it with the previous one and cutting it to the device's limit.
+    /// Returns the number of bytes that fitted.
     fn push(&mut self, mut segment: Segment, device_writes: bool) -> usize {
         let mut taken = 0;
         while segment.len > 0 {

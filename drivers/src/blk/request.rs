@@ -17,7 +17,7 @@ pub enum BlkError {
     Misaligned,
     /// A write to a read-only disk.
     ReadOnly,
-    /// The buffer isn't mapped, or not writable.
+    /// The buffer isn't mapped, or is not writable.
     BadBuffer,
     /// Allocation of a bounce buffer failed.
     NoMemory,
@@ -59,7 +59,7 @@ pub(super) enum Operation {
 /// A discard or write-zeroes request (virtio 1.2, 5.2.6), with the device's limits for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clearing {
-    /// Writes the segment: a function pointer, so that a program without such requests doesn't link
+    /// Writes the segment. A function pointer, so that a program without such requests doesn't link
     /// it.
     pub write: fn(&Active, Clearing, &mut [u8]) -> usize,
     /// The request's type.
@@ -95,7 +95,7 @@ pub struct Request {
 pub(super) struct Cursor {
     start: NonNull<u8>,
     len: usize,
-    /// Number of slices after the current one.
+    /// The slices after the current one.
     more: NonNull<Slice>,
     count: usize,
 }
@@ -137,7 +137,7 @@ impl Cursor {
     }
 }
 
-// SAFETY: the buffer is the request's alone (promise to the constructors).
+// SAFETY: only the request accesses the buffer (promise to the constructors).
 unsafe impl Send for Request {}
 
 impl Request {
@@ -145,8 +145,8 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// Until the end of the request is reported, or a reset has taken it back from the device: the
-    /// buffer is mapped memory, and nothing else reads or writes it.
+    /// Until the end of the request is reported, or a reset has taken the buffer back from the
+    /// device: the buffer is mapped memory, and nothing else reads or writes it.
     pub unsafe fn read(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
         Request {
             operation: Operation::Read,
@@ -160,8 +160,8 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// Until the end of the request is reported, or a reset has taken it back from the device: the
-    /// buffer is mapped memory, and nothing writes it.
+    /// Until the end of the request is reported, or a reset has taken the buffer back from the
+    /// device: the buffer is mapped memory, and nothing writes it.
     pub unsafe fn write(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
         Request {
             operation: Operation::Write,
@@ -172,9 +172,9 @@ impl Request {
     }
     fn slices(operation: Operation, sector: u64, slices: NonNull<[Slice]>) -> Request {
         let mut len = 0usize;
-        // SAFETY: the list is there (promise of the callers).
+        // SAFETY: the list is valid (promise of the callers).
         for slice in unsafe { slices.as_ref() } {
-            // An overflowing length exceeds any disk, so it is refused.
+            // A length that overflows exceeds any disk, and is refused as such.
             len = len.saturating_add(slice.len);
         }
         let mut memory = Cursor::new(NonNull::dangling(), 0);
@@ -209,9 +209,9 @@ impl Request {
         Request::slices(Operation::Write, sector, slices)
     }
 
-    /// Flush: make all writes durable that were reported as ended before. On a disk without a
-    /// volatile cache ([`Geometry::can_flush`](super::Geometry::can_flush)) they are durable
-    /// already, and the request ends at once.
+    /// Flush: makes durable all writes reported as complete before. On a disk without a volatile
+    /// cache ([`Geometry::can_flush`](super::Geometry::can_flush)) they already are, and the
+    /// request ends at once.
     pub fn flush() -> Request {
         Request {
             operation: Operation::Flush,
@@ -249,7 +249,7 @@ mod tests {
             start: unsafe { start.add(at) },
             len,
         };
-        // The last is none of the request's.
+        // The last is not part of the request.
         let slices = [slice(32, 4), slice(0, 0), slice(8, 6), slice(50, 9)];
         let list = NonNull::from(&slices[..3]);
         let request = Request::slices(Operation::Read, 0, list);

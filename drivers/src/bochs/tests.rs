@@ -302,13 +302,13 @@ proptest! {
     /// size that it says twice: the test's memory ends there, and the driver's assertions look.
     #[test]
     fn stays_within_video_memory(
-        told in any::<u16>(),
+        memory_field in any::<u16>(),
         size in 15usize..21,
         monitor in proptest::collection::vec(any::<u8>(), 0..0x400),
         pictures in proptest::collection::vec((16u32..600, 16u32..600), 1..6),
         damage in proptest::collection::vec(any::<(u32, u32, u32, u32)>(), 0..4),
     ) {
-        let card = Card::new(1 << size, &[(dispi::MEMORY, told)], &monitor);
+        let card = Card::new(1 << size, &[(dispi::MEMORY, memory_field)], &monitor);
         if let Ok(mut adapter) = card.start() {
             prop_assert!(adapter.video_len <= 1 << size);
             let damage: Vec<_> = damage.iter().map(|(x, y, w, h)| part(*x, *y, *w, *h)).collect();

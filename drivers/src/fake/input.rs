@@ -18,7 +18,7 @@ pub struct Keyboard {
     /// Groups that found too few buffers.
     pub dropped: usize,
     /// What it was told: type, code, value.
-    pub told: Vec<(u16, u16, i32)>,
+    pub statuses: Vec<(u16, u16, i32)>,
     /// Accepts no event.
     pub stuck: bool,
     selected: (u8, u8),
@@ -53,7 +53,7 @@ impl Default for Keyboard {
             groups: Vec::new(),
             claim: 8,
             dropped: 0,
-            told: Vec::new(),
+            statuses: Vec::new(),
             stuck: false,
             selected: (0, 0),
         }
@@ -115,7 +115,7 @@ impl Backend for Keyboard {
             let bytes = chain.read(memory);
             let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
             let value = i32::from(half(4)) | i32::from(half(6)) << 16;
-            self.told.push((half(0), half(2), value));
+            self.statuses.push((half(0), half(2), value));
             status.push(chain.head, 0);
         }
         status.ask_for_notification();

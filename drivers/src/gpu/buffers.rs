@@ -9,11 +9,10 @@ use super::scanout::Shown;
 use super::{Gpu, GpuError, Rectangle, feature};
 use crate::Region;
 
-/// The smallest and the largest width or height of a frame buffer, in pixels. QEMU refuses smaller
-/// ones.
+/// Minimum and maximum width or height of a frame buffer, in pixels. QEMU refuses smaller ones.
 pub const SIDE: core::ops::RangeInclusive<u32> = 16..=8192;
 
-/// Bytes of a page. Hosts map blobs by whole pages (Linux' udmabuf refuses others).
+/// Bytes of a page. Hosts map blobs in whole pages (Linux' udmabuf refuses others).
 const PAGE: usize = 4096;
 
 /// A frame buffer.
@@ -22,19 +21,19 @@ pub struct Buffer {
     pub region: Region,
     pub picture: Rectangle,
     pub host: Host,
-    /// Number of the last present that gave the host the whole picture. Before the first, the
-    /// device doesn't know the memory.
+    /// Number of the last present that sent the host the whole picture; `None` before the device
+    /// knows the memory.
     pub whole: Option<u64>,
-    /// The host is to read the memory in place, by a blob, instead of copying from it.
+    /// The host reads the memory in place, as a blob, instead of copying it.
     pub in_place: bool,
     /// The caller has released it.
     pub released: bool,
 }
 
 impl Gpu {
-    /// Allocates a black frame buffer: its number, which is never used again, and its pixels, row
-    /// by row. The memory is the caller's to draw into until [`release`](Gpu::release), whatever
-    /// becomes of the device.
+    /// Allocates a black frame buffer. Returns its number, which is never reused, and its pixels,
+    /// row by row. The caller may draw into the memory until [`release`](Gpu::release), even if the
+    /// device fails.
     ///
     /// # Errors
     ///
@@ -71,8 +70,8 @@ impl Gpu {
         Ok(self.resources)
     }
 
-    /// Releases a frame buffer, whose memory the caller no longer uses. It is freed when the device
-    /// has answered that it no longer uses it either. An unknown number is ignored.
+    /// Releases a frame buffer, whose memory the caller must no longer use. It is freed once the
+    /// device has confirmed that it no longer uses it either. An unknown number is ignored.
     pub fn release(&mut self, resource: u32) {
         let found = |buffer: &Buffer| buffer.resource == resource && !buffer.released;
         let Some(index) = self.buffers.iter().position(found) else {
@@ -89,7 +88,7 @@ impl Gpu {
         }
         self.buffers[index].released = true;
         if !self.control.reserve(1 + self.scanouts.len()) {
-            // The host keeps the picture, and the memory is never used again.
+            // The host keeps the picture, and the memory is leaked.
             log::warn!(target: "drivers", "no memory to give a frame buffer back");
             self.buffers[index].region.leak();
             self.buffers.swap_remove(index);
@@ -104,19 +103,19 @@ impl Gpu {
         self.kick();
     }
 
-    /// The device has answered `RESOURCE_UNREF`, or refused it.
-    pub(super) fn given_back(&mut self, resource: u32, result: Result<(), Refusal>) {
+    /// The device has completed or refused `RESOURCE_UNREF`.
+    pub(super) fn on_unref(&mut self, resource: u32, result: Result<(), Refusal>) {
         let found = |buffer: &Buffer| buffer.resource == resource;
         if let Some(index) = self.buffers.iter().position(found) {
             let mut buffer = self.buffers.swap_remove(index);
-            // The device has no memory of a resource that was never created.
+            // The device holds no memory of a resource that was never created.
             if result.is_err() && buffer.host != Host::Nothing {
                 buffer.region.leak();
             }
         }
     }
 
-    /// The device has released a buffer's blob, or has refused to: then its memory is never reused.
+    /// The device has released a buffer's blob. If it refused, the memory is never reused.
     pub(super) fn replaced(&mut self, resource: u32, result: Result<(), Refusal>) {
         if let (Some(buffer), Err(_)) = (self.buffer(resource), result) {
             buffer.region.leak();
@@ -128,13 +127,13 @@ impl Gpu {
         buffers.find(|buffer| buffer.resource == resource)
     }
 
-    /// A command for a resource failed: the next present repeats it.
+    /// A command for a resource failed: the next present repeats the copy.
     pub(super) fn not_copied(&mut self, purpose: Purpose) {
         let Purpose { what, resource, .. } = purpose;
         if let Some(buffer) = self.buffer(resource) {
             let present = purpose.present.map(|(_, number)| number);
             if present < buffer.whole {
-                // A later present has repeated it.
+                // A later present has already repeated it.
                 return;
             }
             buffer.host = buffer.host.without(what);
@@ -151,14 +150,14 @@ impl Gpu {
         }
     }
 
-    /// The host doesn't show a buffer's blob: the buffer is copied from now on.
+    /// The host can't show the buffer as a blob: presents copy it from now on.
     pub(super) fn not_in_place(&mut self, resource: u32) {
         if let Some(buffer) = self.buffer(resource) {
             buffer.in_place = false;
         }
     }
 
-    /// The host has no such resource any more: no scan-out shows it.
+    /// The host no longer has the resource, so no scan-out shows it.
     pub(super) fn forget_shown(&mut self, resource: u32) {
         for scanout in &mut self.scanouts {
             if scanout.shown == Shown::Resource(resource) {

@@ -1,9 +1,9 @@
-//! The control queue. Commands wait here for room in it; each gets one answer.
+//! The control queue. Commands wait here for free slots; each gets one response.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, Refusal};
+use super::protocol::{self, Command, HEADER, Kind, MAX_COMMAND, MAX_RESPONSE, Refusal};
 use crate::device::Device;
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
@@ -11,9 +11,9 @@ use crate::{Error, MemoryRef, Region};
 const CONTROL_QUEUE: u16 = 0;
 /// Descriptors: two for each command, so 32 commands without indirect tables.
 const QUEUE_SIZE: (u16, u16) = (2, 64);
-/// The most commands in flight.
+/// Maximum number of commands in flight.
 const SLOTS: u16 = 32;
-/// Bytes of the memory of a command with its answer.
+/// Bytes of the memory of a command with its response.
 const SLOT: usize = MAX_COMMAND + 32;
 
 /// Purpose of a command.
@@ -26,7 +26,7 @@ pub struct Purpose {
     pub present: Option<(usize, u64)>,
 }
 
-/// See [`Purpose`].
+/// See [`Purpose::what`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     Create,
@@ -34,7 +34,7 @@ pub enum What {
     Transfer,
     Flush,
     Unref,
-    /// Makes room on the host for another resource of the same number.
+    /// Frees the previous resource of the same number on the host.
     Replace,
     /// Shows a resource on this scan-out, or nothing.
     Scanout(usize),
@@ -52,7 +52,7 @@ struct Sent {
 }
 
 /// The end of a command.
-pub struct Answer {
+pub struct Response {
     pub kind: Kind,
     pub purpose: Purpose,
     pub result: Result<(), Refusal>,
@@ -60,18 +60,18 @@ pub struct Answer {
 
 pub struct Control {
     queue: Queue,
-    /// A slot for each command, then the answer to a query (`is_query`), of which there is one at a
+    /// A slot per command, then the response to a query (`is_query`), of which there is one at a
     /// time.
     memory: Region,
     slots: Vec<Option<Sent>>,
     free: Vec<u16>,
     waiting: VecDeque<(Command, Purpose)>,
     fence: u64,
-    /// The bytes of the last answer to a query.
+    /// The bytes of the last response to a query.
     answer: Vec<u8>,
 }
 
-/// Whether the answer is longer than a header.
+/// Whether the response is longer than a header.
 fn is_query(kind: Kind) -> bool {
     matches!(kind, Kind::GetDisplayInfo | Kind::GetEdid)
 }
@@ -79,7 +79,7 @@ fn is_query(kind: Kind) -> bool {
 impl Control {
     pub fn new(memory: MemoryRef, device: &mut Device) -> Result<Control, Error> {
         let queue = device.queue(memory, CONTROL_QUEUE, QUEUE_SIZE, 2)?;
-        let len = usize::from(SLOTS) * SLOT + MAX_ANSWER;
+        let len = usize::from(SLOTS) * SLOT + MAX_RESPONSE;
         Ok(Control {
             queue,
             memory: Region::new(memory, len, 64).ok_or(Error::OutOfMemory)?,
@@ -87,7 +87,7 @@ impl Control {
             free: (0..SLOTS).rev().collect(),
             waiting: VecDeque::new(),
             fence: 0,
-            answer: Vec::with_capacity(MAX_ANSWER),
+            answer: Vec::with_capacity(MAX_RESPONSE),
         })
     }
 
@@ -106,21 +106,21 @@ impl Control {
         self.waiting.try_reserve(count).is_ok()
     }
 
-    /// Appends a command, for which there is room.
+    /// Appends a command. The caller has reserved room.
     pub fn push(&mut self, command: Command, purpose: Purpose) {
         self.waiting.push_back((command, purpose));
     }
 
-    /// The place and the length of the answer in slot `index`.
-    fn answer_at(index: u16, kind: Kind) -> (usize, usize) {
+    /// The offset and the length of the response in slot `index`.
+    fn response_at(index: u16, kind: Kind) -> (usize, usize) {
         if is_query(kind) {
-            (usize::from(SLOTS) * SLOT, MAX_ANSWER)
+            (usize::from(SLOTS) * SLOT, MAX_RESPONSE)
         } else {
             (usize::from(index) * SLOT + MAX_COMMAND, HEADER)
         }
     }
 
-    /// Moves commands into the queue, and rings the doorbell for all of them.
+    /// Moves commands into the queue, and rings the doorbell once.
     pub fn kick(&mut self, device: &Device) {
         while let Some((command, purpose)) = self.waiting.front_mut() {
             let Some(&index) = self.free.last() else {
@@ -133,9 +133,9 @@ impl Control {
             command.set_fence(self.fence);
             let start = usize::from(index) * SLOT;
             let bytes = command.bytes();
-            let (answer, answer_len) = Control::answer_at(index, command.kind);
-            // SAFETY: the device has neither a free slot nor, but for a query, the place for the
-            // answer to one; and there is one query at a time.
+            let (answer, answer_len) = Control::response_at(index, command.kind);
+            // SAFETY: the device uses neither a free slot nor, except for a query, the memory of a
+            // query's response; and there is one query at a time.
             unsafe {
                 self.memory.slice(start, bytes.len()).copy_from_slice(bytes);
                 self.memory.slice(answer, answer_len).fill(0);
@@ -166,9 +166,9 @@ impl Control {
         self.queue.kick(device.transport());
     }
 
-    /// Returns the next command that has ended; the bytes of a query's answer are in
-    /// [`query_answer`](Control::query_answer) until the next call.
-    pub fn pop(&mut self) -> Result<Option<Answer>, DeviceError> {
+    /// Returns the next completed command; the bytes of a query's response are in
+    /// [`query_response`](Control::query_response) until the next call.
+    pub fn pop(&mut self) -> Result<Option<Response>, DeviceError> {
         let Some(completion) = self.queue.pop()? else {
             return Ok(None);
         };
@@ -176,14 +176,15 @@ impl Control {
         let sent = self.slots.get_mut(usize::from(index));
         let sent = sent.and_then(Option::take).ok_or(DeviceError)?;
         self.free.push(index);
-        let (start, len) = Control::answer_at(index, sent.kind);
+        let (start, len) = Control::response_at(index, sent.kind);
         let written = len.min(completion.written as usize);
-        // SAFETY: the device has returned the slot. What it writes there all the same is read once.
+        // SAFETY: the device has returned the slot. If it writes there nonetheless, each value is
+        // read once.
         let bytes = unsafe { self.memory.slice(start, written) };
         self.answer.clear();
         self.answer.extend_from_slice(bytes);
         let result = protocol::check(&self.answer, sent.kind, sent.fence);
-        Ok(Some(Answer {
+        Ok(Some(Response {
             kind: sent.kind,
             purpose: sent.purpose,
             result: result.map_err(|_| DeviceError)?,
@@ -191,16 +192,16 @@ impl Control {
     }
 
     /// See [`pop`](Control::pop).
-    pub fn query_answer(&self) -> &[u8] {
+    pub fn query_response(&self) -> &[u8] {
         &self.answer
     }
 
-    /// True when [`pop`](Control::pop) has something to return.
+    /// Whether [`pop`](Control::pop) has a command to return.
     pub fn has_used(&self) -> bool {
         self.queue.has_used()
     }
 
-    /// Commands that have not ended.
+    /// Number of commands that have not completed.
     #[cfg(test)]
     pub fn unfinished(&self) -> usize {
         self.waiting.len() + self.slots.len() - self.free.len()

@@ -1,8 +1,9 @@
 //! Hardware cursors, one for each scan-out (virtio 1.2, 5.7.6.10).
 //!
-//! The control queue copies a cursor's image to the host. The cursor queue isn't ordered with it,
-//! and may use the image only afterwards. Each queue has at most one command for a cursor; later
-//! changes are sent when that has ended, so that only the last state counts.
+//! The control queue copies a cursor's image to the host. The cursor queue isn't ordered with the
+//! control queue, and may use the image only after the copy. Each queue has at most one command for
+//! a cursor; later changes are sent when that one has completed, so that only the latest state
+//! counts.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -29,19 +30,19 @@ pub type Image = [u32; SIZE * SIZE];
 
 /// The pending command of the cursor queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum News {
+enum Pending {
     #[default]
     None,
     /// The position.
     Moved,
-    /// The image, or that there is none.
+    /// The image, or its absence.
     Image,
 }
 
 /// The cursor of a scan-out.
 #[derive(Default)]
 pub struct Cursor {
-    /// Its resource, and the memory of that, once it has an image.
+    /// Its resource and the memory of that, once it has an image.
     resource: u32,
     region: Option<Region>,
     pub host: Host,
@@ -51,23 +52,23 @@ pub struct Cursor {
     copying: Option<(u32, u32)>,
     /// The hot spot of the image that the host has.
     hot_spot: (u32, u32),
-    /// The program shows it.
+    /// The program wants it shown.
     visible: bool,
     /// The device shows an image.
     shown: bool,
     place: (u32, u32),
-    news: News,
-    /// The cursor queue has a command.
+    pending: Pending,
+    /// The cursor queue holds a command.
     sent: bool,
 }
 
 impl Cursor {
-    /// Its resource; 0: none yet.
+    /// Its resource; 0: none.
     pub fn resource(&self) -> u32 {
         self.resource
     }
 
-    /// Gives it memory for its image, and a resource.
+    /// Sets the memory and the resource of its image.
     pub fn give(&mut self, resource: u32, region: Region) {
         (self.resource, self.region) = (resource, Some(region));
     }
@@ -81,9 +82,9 @@ impl Cursor {
     pub fn move_to(&mut self, x: u32, y: u32) {
         if self.place != (x, y) {
             self.place = (x, y);
-            self.news = match self.news {
-                News::None if self.shown => News::Moved,
-                news => news,
+            self.pending = match self.pending {
+                Pending::None if self.shown => Pending::Moved,
+                pending => pending,
             };
         }
     }
@@ -91,14 +92,14 @@ impl Cursor {
     pub fn hide(&mut self) {
         self.next = None;
         self.visible = false;
-        self.news = match self.shown {
-            true => News::Image,
-            false => News::None,
+        self.pending = match self.shown {
+            true => Pending::Image,
+            false => Pending::None,
         };
     }
 
-    /// The image's resource and the physical address and bytes of its memory, if an image is to be
-    /// copied now; the caller does.
+    /// If an image has to be copied now: its resource, and the physical address and length of its
+    /// memory. The caller sends the copy.
     pub fn copy(&mut self) -> Option<(u32, u64, u32)> {
         if self.copying.is_some() {
             return None;
@@ -106,7 +107,7 @@ impl Cursor {
         let region = self.region.as_ref()?;
         let (image, hot_spot) = self.next.take()?;
         self.copying = Some(hot_spot);
-        // SAFETY: the device copies none now, so the memory is ours.
+        // SAFETY: no copy is in progress, so the device doesn't read the memory.
         let bytes = unsafe { region.slice(0, IMAGE) };
         for (into, pixel) in bytes.chunks_exact_mut(4).zip(image.iter()) {
             into.copy_from_slice(&pixel.to_le_bytes());
@@ -114,17 +115,17 @@ impl Cursor {
         Some((self.resource, region.phys(0), IMAGE as u32))
     }
 
-    /// The copy has ended. If it was refused, the host keeps the previous image, if any.
+    /// The copy has completed. If it was refused, the host keeps the previous image, if any.
     pub fn copied(&mut self, result: Result<(), Refusal>) {
         if let (Some(hot_spot), Ok(())) = (self.copying.take(), result) {
             self.hot_spot = hot_spot;
             if self.visible {
-                self.news = News::Image;
+                self.pending = Pending::Image;
             }
         }
     }
 
-    /// The command of the cursor queue has ended.
+    /// The command of the cursor queue has completed.
     pub fn returned(&mut self) {
         self.sent = false;
     }
@@ -144,20 +145,20 @@ impl Cursor {
         let (x, y) = self.place;
         let position = Position {
             scanout,
-            // The left upper corner, which may be outside.
+            // The upper left corner may lie outside the picture.
             x: x.wrapping_sub(self.hot_spot.0),
             y: y.wrapping_sub(self.hot_spot.1),
         };
         let resource = if self.visible { self.resource } else { 0 };
-        match self.news {
-            News::None => None,
-            News::Moved => Some(Command::move_cursor(position, resource, self.hot_spot)),
-            News::Image => Some(Command::cursor(position, resource, self.hot_spot)),
+        match self.pending {
+            Pending::None => None,
+            Pending::Moved => Some(Command::move_cursor(position, resource, self.hot_spot)),
+            Pending::Image => Some(Command::cursor(position, resource, self.hot_spot)),
         }
     }
 }
 
-/// Allocates an image, or says that there is no memory.
+/// Copies an image to the heap; `None` if there is no memory.
 pub fn boxed(image: &Image) -> Option<Box<Image>> {
     let mut pixels = Vec::new();
     pixels.try_reserve_exact(image.len()).ok()?;
@@ -165,12 +166,12 @@ pub fn boxed(image: &Image) -> Option<Box<Image>> {
     pixels.into_boxed_slice().try_into().ok()
 }
 
-/// Bytes of the memory of an image.
+/// Allocates the memory of an image.
 pub fn region(memory: MemoryRef) -> Option<Region> {
     Region::new(memory, IMAGE, 4096)
 }
 
-/// The cursor queue. Its commands are not answered, only returned.
+/// The cursor queue. Its commands have no response, and are only returned.
 pub struct CursorQueue {
     queue: Queue,
     memory: Region,
@@ -207,7 +208,7 @@ impl CursorQueue {
         };
         if self.queue.add(&[buffer], scanout as u32).is_ok() {
             cursor.sent = true;
-            if core::mem::take(&mut cursor.news) == News::Image {
+            if core::mem::take(&mut cursor.pending) == Pending::Image {
                 cursor.shown = cursor.visible;
             }
         }
@@ -223,13 +224,13 @@ impl CursorQueue {
         Ok(completion.map(|completion| completion.token as usize))
     }
 
-    /// Whether the device has no command.
+    /// Whether no command is in flight.
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         self.queue.in_flight() == 0
     }
 
-    /// Whether the device has returned something.
+    /// Whether the device has returned a command.
     pub fn has_used(&self) -> bool {
         self.queue.has_used()
     }
@@ -300,7 +301,7 @@ impl Gpu {
 
     /// Sends the pending commands of a cursor.
     pub(super) fn update_cursor(&mut self, scanout: usize) {
-        // Room for all three commands first: a copy that has begun is sent.
+        // Reserves room for all three commands first, so that a copy that has begun is sent.
         if self.control.reserve(3)
             && let Some((resource, phys, len)) = self.scanouts[scanout].cursor.copy()
         {

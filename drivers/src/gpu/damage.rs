@@ -1,11 +1,12 @@
-//! The parts of a picture that damage covers.
+//! Merging of damaged parts of a picture.
 
 use device_types::display::Rectangle;
 
-/// The most rectangles that are copied one by one; of more, the one around all is.
+/// Maximum number of rectangles that are copied one by one; beyond it, the rectangle around all of
+/// them is copied.
 pub const MAX_RECTANGLES: usize = 16;
 
-/// The parts of a picture that the damage covers: an array, and how many of it count.
+/// The damaged parts inside the picture: an array, and the number of valid entries.
 pub fn merge(damage: &[Rectangle], picture: Rectangle) -> ([Rectangle; MAX_RECTANGLES], usize) {
     let mut parts = [Rectangle::of(0, 0); MAX_RECTANGLES];
     let mut count = 0;

@@ -1,8 +1,8 @@
 //! EDID, the identification data of a monitor (VESA E-EDID 1.4). Invalid data is ignored.
 //!
-//! Modes are read from detailed, standard and established timings, and from the detailed ones of
-//! CTA-861's blocks. The modes of established timings III (descriptor 0xf7) and CTA-861's video
-//! codes are left out, as are interlaced modes.
+//! Modes are read from detailed, standard and established timings, and from the detailed timings of
+//! CTA-861 blocks. Not read: established timings III (descriptor 0xf7), the video codes of CTA-861,
+//! and interlaced modes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,17 +12,17 @@ use device_types::display::Mode;
 /// Bytes of a block.
 const BLOCK: usize = 128;
 const MAGIC: [u8; 8] = [0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0];
-/// The places of the four descriptors of the base block, and the bytes of one.
+/// Offsets of the four descriptors of the base block, and bytes per descriptor.
 const DESCRIPTORS: [usize; 4] = [54, 72, 90, 108];
 const DESCRIPTOR: usize = 18;
-/// The type of the descriptor that is the monitor's name.
+/// Type of the descriptor of the monitor's name.
 const NAME: u8 = 0xfc;
-/// The tag of an extension block of CTA-861.
+/// Tag of a CTA-861 extension block.
 const CTA: u8 = 2;
-/// Maximum number of modes that are reported.
+/// Maximum number of reported modes.
 const MAX_MODES: usize = 64;
 
-/// The established timings (3.8) that are square pixels: byte, bit, width, height, hertz.
+/// The established timings (3.8) with square pixels: byte, bit, width, height, hertz.
 const ESTABLISHED: [(usize, u8, u32, u32, u32); 14] = [
     (35, 5, 640, 480, 60),
     (35, 4, 640, 480, 67),
@@ -47,15 +47,15 @@ pub struct Monitor {
     pub name: Option<String>,
     /// Width and height of its picture in millimetres.
     pub size_mm: Option<(u32, u32)>,
-    /// Its modes, the preferred one first; at most 64, none twice.
+    /// Its modes, the preferred one first; at most 64, without duplicates.
     pub modes: Vec<Mode>,
 }
 
-/// Reads an EDID; none if the base block isn't one. Extension blocks that are damaged or cut off
-/// are left out.
+/// Parses an EDID; `None` if the base block is invalid. Invalid or truncated extension blocks are
+/// skipped.
 pub fn parse(edid: &[u8]) -> Option<Monitor> {
     let (base, mut rest) = edid.split_first_chunk::<BLOCK>()?;
-    if !base.starts_with(&MAGIC) || !is_sound(base) {
+    if !base.starts_with(&MAGIC) || !is_checksum_valid(base) {
         return None;
     }
     let mut monitor = Monitor::default();
@@ -79,10 +79,10 @@ pub fn parse(edid: &[u8]) -> Option<Monitor> {
             break;
         };
         rest = after;
-        if block[0] != CTA || !is_sound(block) {
+        if block[0] != CTA || !is_checksum_valid(block) {
             continue;
         }
-        // Detailed timings begin where byte 2 says, after the data blocks.
+        // Detailed timings begin at the offset in byte 2, after the data blocks.
         let first = usize::from(block[2]);
         let timings = block.get(first..BLOCK - 1).filter(|_| first >= 4);
         for descriptor in timings.unwrap_or_default().chunks_exact(DESCRIPTOR) {
@@ -116,8 +116,8 @@ pub fn parse(edid: &[u8]) -> Option<Monitor> {
     Some(monitor)
 }
 
-/// Whether the sum of a block is right.
-fn is_sound(block: &[u8; BLOCK]) -> bool {
+/// Whether the checksum of a block is valid.
+fn is_checksum_valid(block: &[u8; BLOCK]) -> bool {
     block.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0
 }
 
@@ -176,7 +176,7 @@ fn standard(width: u8, rest: u8, revision: u8) -> Option<Mode> {
     })
 }
 
-/// The printable text of a descriptor, which a line feed ends.
+/// The printable text of a descriptor, up to a line feed.
 fn text(bytes: &[u8]) -> Option<String> {
     let line = bytes.split(|byte| *byte == b'\n').next()?;
     let line = core::str::from_utf8(line).ok()?.trim_end();
@@ -245,7 +245,7 @@ mod tests {
         empty[2..8].fill(0);
         assert!(timing(&empty).is_none());
         assert!(timing(&descriptor[1..]).is_none());
-        // The extension has none: what would be one at its start is its header.
+        // The extension has none: a descriptor at its start would be its header.
         let mut header = good.clone();
         header[BLOCK + 2..BLOCK + 6].copy_from_slice(&[0, 0, 0x50, 100]);
         mend(&mut header);
@@ -263,7 +263,7 @@ mod tests {
         for (time, high) in times[1..].iter_mut().zip([6, 5]) {
             time[4] = time[4] & 15 | high << 4;
         }
-        // The end, and what is no timing any more.
+        // The end of the timings.
         let end = 4 + 3 * DESCRIPTOR;
         block[4..end].copy_from_slice(times.as_flattened());
         block[end..end + DESCRIPTOR].fill(0);
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(text(b"\xff\xfe"), None);
     }
 
-    /// Makes the sums of all blocks right.
+    /// Corrects the checksums of all blocks.
     fn mend(bytes: &mut [u8]) {
         for block in bytes.chunks_exact_mut(BLOCK) {
             let sum = block[..BLOCK - 1].iter();

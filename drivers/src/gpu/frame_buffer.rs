@@ -1,12 +1,12 @@
-//! A graphics adapter that shows one frame buffer, without allocation once it has its memory: for
-//! output that works in a crash as well.
+//! A graphics adapter that shows one frame buffer. It allocates nothing once it has its memory, so
+//! that its output also works in a crash.
 //!
-//! [`Gpu`](super::Gpu) is the driver of programs. The two may take turns at one device: each start
+//! Programs use the driver [`Gpu`](super::Gpu). The two may take turns at one device: each start
 //! resets it.
 
 use alloc::boxed::Box;
 
-use super::protocol::{self, Command, HEADER, Kind, MAX_ANSWER, MAX_COMMAND, MAX_SCANOUTS};
+use super::protocol::{self, Command, HEADER, Kind, MAX_COMMAND, MAX_RESPONSE, MAX_SCANOUTS};
 use super::queries::{CONFIG_EVENTS_CLEAR, CONFIG_EVENTS_READ, CONFIG_SCANOUTS, EVENT_DISPLAY};
 use super::{GpuError, Rectangle, SIDE};
 use crate::device::{self, Device};
@@ -15,13 +15,13 @@ use crate::queue::{Buffer, DeviceError, Queue};
 use crate::transport::Transport;
 use crate::{Error, MemoryRef, Region};
 
-/// The most commands in flight: create, attach, copy, show, flush.
+/// Maximum number of commands in flight: create, attach, copy, show, flush.
 const SLOTS: usize = 5;
-/// Descriptors: two for each command where there are no indirect tables.
+/// Descriptors: two per command without indirect tables.
 const QUEUE_SIZE: (u16, u16) = (16, 16);
-/// Bytes of the memory of a command with its answer.
-const SLOT: usize = MAX_COMMAND + MAX_ANSWER;
-/// The number of the picture on the host.
+/// Bytes of the memory of a command with its response.
+const SLOT: usize = MAX_COMMAND + MAX_RESPONSE;
+/// The resource's number on the host.
 const RESOURCE: u32 = 1;
 
 /// A command that the device has.
@@ -91,8 +91,8 @@ impl FrameBuffer {
         Ok(buffer)
     }
 
-    /// Starts the device, whatever its state, and queries its displays: see
-    /// [`poll`](FrameBuffer::poll). Waits for a reset, see [`stop`](FrameBuffer::stop).
+    /// Starts the device from any state, and queries its displays: see [`poll`](FrameBuffer::poll).
+    /// Waits for a reset, see [`stop`](FrameBuffer::stop).
     ///
     /// # Errors
     ///
@@ -114,13 +114,13 @@ impl FrameBuffer {
         self.device.start();
         self.is_running = true;
         self.take_change();
-        let asked = self.send(&[Command::display_info()]);
-        asked.map_err(|_| Error::DeviceError)
+        let result = self.send(&[Command::display_info()]);
+        result.map_err(|_| Error::DeviceError)
     }
 
-    /// Resets the device, which shows nothing and uses no memory from now on; false if it doesn't
-    /// come out of reset. Then its memory is never used again. Waits for the reset: one exit, or
-    /// 100 000 where the device doesn't come out of it.
+    /// Resets the device, which then shows nothing and uses no memory. Returns false if it doesn't
+    /// come out of reset: its memory is never used again. Waits for the reset: one exit, or 100 000
+    /// if the device doesn't come out of it.
     pub fn stop(&mut self) -> bool {
         self.is_running = false;
         self.shown = None;
@@ -132,31 +132,31 @@ impl FrameBuffer {
         done
     }
 
-    /// Whether it is started.
+    /// Whether the device is started.
     pub fn is_running(&self) -> bool {
         self.is_running
     }
 
-    /// Whether the device has commands that it hasn't answered.
+    /// Whether commands are in flight.
     pub fn is_busy(&self) -> bool {
         self.sent.iter().any(Option::is_some)
     }
 
-    /// The size that the device prefers for the first scan-out that something shows, within
-    /// [`SIDE`]; none where that isn't known yet, or there is none.
+    /// The size that the device prefers for the first connected scan-out, within [`SIDE`]; `None`
+    /// if there is none, or before the response.
     pub fn size(&self) -> Option<(u32, u32)> {
         let side = |side: u32| side.clamp(*SIDE.start(), *SIDE.end());
         let (_, (width, height)) = self.scanout?;
         Some((side(width), side(height)))
     }
 
-    /// Whether the displays have changed since the last call, or the start: one exit. A new start
-    /// finds the new size.
+    /// Whether the displays have changed since the last call or the start: one exit. A restart
+    /// reads the new size.
     pub fn take_change(&mut self) -> bool {
         let events = self.device.config_u32(CONFIG_EVENTS_READ).unwrap_or(0);
         let changed = events & EVENT_DISPLAY != 0;
         if changed {
-            // Next to what was read.
+            // The register after the one just read.
             let _ = self
                 .device
                 .write_config_u32(CONFIG_EVENTS_CLEAR, EVENT_DISPLAY);
@@ -164,8 +164,8 @@ impl FrameBuffer {
         changed
     }
 
-    /// Allocates memory for this many pixels, if it has less; false if there is none, or the device
-    /// may use what there is.
+    /// Grows the memory to this many pixels; false if there is no memory, or the device may be
+    /// using the current one.
     pub fn reserve(&mut self, pixels: usize) -> bool {
         if self.pixels().len() >= pixels {
             return true;
@@ -185,23 +185,22 @@ impl FrameBuffer {
         }
     }
 
-    /// The pixels, row by row. What is drawn while the device is busy may be shown.
+    /// The pixels, row by row. The picture may show pixels drawn while the device is busy.
     pub fn pixels(&mut self) -> &mut [u32] {
         let Some(region) = &mut self.pixels else {
             return &mut [];
         };
-        // SAFETY: the region's memory, which lives as long, is initialised, and is aligned to
-        // pages. The device only reads it, and shows what it finds.
+        // SAFETY: the region lives as long as `self`, is initialised, and is aligned to pages. The
+        // device only reads it, whatever it contains.
         unsafe { core::slice::from_raw_parts_mut(region.ptr(0).cast().as_ptr(), region.len() / 4) }
     }
 
-    /// Shows the pixels as a picture of this size, of which `part` has changed: all of it counts
-    /// when it is shown for the first time, or with another size. Ends when the device isn't busy
-    /// any more.
+    /// Shows the pixels as a picture of this size. Only `part` is copied, or all of it the first
+    /// time and after a change of size. Completes when the device is no longer busy.
     ///
     /// # Errors
     ///
-    /// [`GpuError::Busy`]; [`GpuError::Invalid`]: there are fewer pixels, or no scan-out;
+    /// [`GpuError::Busy`]; [`GpuError::Invalid`]: too few pixels, or no scan-out;
     /// [`GpuError::DeviceError`].
     pub fn present(&mut self, size: (u32, u32), part: Rectangle) -> Result<(), GpuError> {
         if !self.is_running {
@@ -237,7 +236,7 @@ impl FrameBuffer {
         ])
     }
 
-    /// Submits commands, when the device has none.
+    /// Submits commands. None are in flight.
     fn send(&mut self, commands: &[Command]) -> Result<(), GpuError> {
         if !self.is_running {
             return Err(GpuError::DeviceError);
@@ -249,10 +248,10 @@ impl FrameBuffer {
             let start = index * SLOT;
             let bytes = command.bytes();
             let answer = match command.kind {
-                Kind::GetDisplayInfo => MAX_ANSWER,
+                Kind::GetDisplayInfo => MAX_RESPONSE,
                 _ => HEADER,
             };
-            // SAFETY: the device has no command.
+            // SAFETY: no command is in flight.
             unsafe {
                 self.commands
                     .slice(start, bytes.len())
@@ -283,11 +282,11 @@ impl FrameBuffer {
         Ok(())
     }
 
-    /// Handles the device's answers.
+    /// Handles the device's responses.
     ///
     /// # Errors
     ///
-    /// The device broke the protocol, or refused a command: it is of no use until it is started
+    /// The device broke the protocol, or refused a command: it is unusable until it is started
     /// again.
     pub fn poll(&mut self) -> Result<(), GpuError> {
         if !self.is_running {
@@ -297,9 +296,9 @@ impl FrameBuffer {
             let index = completion.token as usize;
             let sent = self.sent.get_mut(index).and_then(Option::take);
             let sent = sent.ok_or(GpuError::DeviceError)?;
-            let written = (completion.written as usize).min(MAX_ANSWER);
-            // SAFETY: the device has returned the slot. What it writes there all the same is no
-            // more than a number of any value.
+            let written = (completion.written as usize).min(MAX_RESPONSE);
+            // SAFETY: the device has returned the slot. If it writes there nonetheless, that
+            // changes only the value of a number.
             let answer = unsafe { self.commands.slice(index * SLOT + MAX_COMMAND, written) };
             let checked = protocol::check(answer, sent.kind, sent.fence);
             checked.map_err(|_| GpuError::DeviceError)??;
@@ -454,7 +453,7 @@ mod tests {
         }
         // SAFETY: the buffer's memory, which is the program's.
         assert_eq!(unsafe { pixels.read() }, 0);
-        // A crash doesn't ask.
+        // A crash interrupts the present.
         buffer.start().unwrap();
         finish(&mut buffer);
         buffer.present(SIZE, PART).unwrap();
@@ -462,7 +461,7 @@ mod tests {
         assert_eq!(shown(&handle), vec![1; PIXELS]);
     }
 
-    /// What a device offers or is when it is taken up again.
+    /// Options of a device that fails at a restart.
     fn bad_options() -> [Options; 3] {
         let good = Options::default();
         let without = |feature: u64| Options {
@@ -508,7 +507,7 @@ mod tests {
             assert!(!gpu.has_pending() && !gpu.enable_interrupts());
             assert_eq!(handle.resets(), resets);
             assert_eq!(shown(&handle), vec![1; PIXELS]);
-            // Its own turn.
+            // The program's driver runs again.
             buffer.stop();
             gpu.resume().unwrap();
             gpu.poll(&mut |_| ());

@@ -1,4 +1,4 @@
-//! Presents: a frame buffer's damage goes to the host, and a scan-out shows it.
+//! Presents: copy a frame buffer's damage to the host, and show it on a scan-out.
 
 use super::buffers::Buffer;
 use super::control::What;
@@ -8,19 +8,19 @@ use super::resource::Host;
 use super::scanout::{Present, Shown};
 use super::{Event, Gpu, GpuError, Rectangle};
 
-/// The most calls of [`Gpu::present`] of a scan-out that have not ended.
+/// Maximum number of [`Gpu::present`] calls in progress per scan-out.
 pub const MAX_PRESENTS: usize = 2;
-/// The most commands of a present: replace, create, attach, show, flush, and the copies.
+/// Maximum number of commands of a present: replace, create, attach, show, flush, and the copies.
 const MAX_COMMANDS: usize = 5 + MAX_RECTANGLES;
 
 impl Gpu {
-    /// Shows a frame buffer on a scan-out: copies the parts of it that the damage names, or all of
-    /// it at the first time. Ends as [`Event::Presented`], in the order of the calls. The device is
-    /// guaranteed to begin only after [`kick`](Gpu::kick) or [`poll`](Gpu::poll).
+    /// Shows a frame buffer on a scan-out: copies its damaged parts, or all of it the first time.
+    /// Completes as [`Event::Presented`], in the order of the calls. The device is guaranteed to
+    /// begin only after [`kick`](Gpu::kick) or [`poll`](Gpu::poll).
     ///
     /// # Errors
     ///
-    /// Nothing was done: [`GpuError::Invalid`], [`GpuError::Busy`], [`GpuError::OutOfMemory`],
+    /// Nothing was submitted: [`GpuError::Invalid`], [`GpuError::Busy`], [`GpuError::OutOfMemory`],
     /// [`GpuError::DeviceError`].
     pub fn present(
         &mut self,
@@ -55,7 +55,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Sends the commands of a present, for which there is room.
+    /// Sends the commands of a present. The caller has reserved room.
     fn send_picture(&mut self, scanout: usize, number: u64, buffer: usize, damage: &[Rectangle]) {
         let buffer = &mut self.buffers[buffer];
         let (resource, picture, in_place) = (buffer.resource, buffer.picture, buffer.in_place);
@@ -108,15 +108,15 @@ impl Gpu {
             self.push(command, What::Scanout(scanout), resource, present);
         }
         let around = parts.iter().copied().reduce(Rectangle::union);
-        // A newly shown buffer may differ anywhere.
+        // All of a newly shown buffer may differ.
         if let Some(part) = if show { Some(picture) } else { around } {
             let command = Command::flush(resource, part);
             self.push(command, What::Flush, resource, present);
         }
     }
 
-    /// Repeats the oldest present of a scan-out, once answered, by copies, if the host refused its
-    /// buffer as a blob; returns whether it has commands again.
+    /// Repeats the oldest completed present of a scan-out by copies, if the host refused its buffer
+    /// as a blob; returns whether the present has commands again.
     fn copy_instead(&mut self, scanout: usize) -> bool {
         let shown = self.scanouts[scanout].shown;
         let Some(present) = self.scanouts[scanout].presents.front_mut() else {
@@ -133,7 +133,7 @@ impl Gpu {
         present.in_place = false;
         present.result = Ok(());
         if !shown.may_be(resource) {
-            // A later present, or nothing, replaces it.
+            // A later present, or none, has replaced it.
             return false;
         }
         let all = self.buffers[buffer].picture;
@@ -170,7 +170,7 @@ impl Gpu {
     }
 
     /// A scan-out failed to show a resource (0: nothing): the next present shows all of its buffer.
-    pub(super) fn not_shown(&mut self, scanout: usize, resource: u32) {
+    pub(super) fn on_scanout_failed(&mut self, scanout: usize, resource: u32) {
         let expected = match resource {
             0 => Shown::Nothing,
             resource => Shown::Resource(resource),
@@ -181,7 +181,7 @@ impl Gpu {
         }
     }
 
-    /// Reports the presents of a scan-out that have ended, in order.
+    /// Reports completed presents of a scan-out, in order.
     pub(super) fn finish(&mut self, scanout: usize) {
         let ended = |present: &Present| present.unanswered == 0;
         while self.scanouts[scanout].presents.front().is_some_and(ended)
@@ -198,7 +198,7 @@ impl Gpu {
     }
 }
 
-/// The index of a buffer that isn't released.
+/// The index of a buffer, unless it is released.
 fn index_of(buffers: &[Buffer], resource: u32) -> Option<usize> {
     let found = |buffer: &Buffer| buffer.resource == resource && !buffer.released;
     buffers.iter().position(found)

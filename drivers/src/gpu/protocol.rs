@@ -1,28 +1,28 @@
-//! Commands of a graphics adapter and its answers, as bytes (virtio 1.2, 5.7.6.7 to 5.7.6.10).
+//! Encoding of a graphics adapter's commands and responses (virtio 1.2, 5.7.6.7 to 5.7.6.10).
 //! Everything is little-endian.
 
 use super::Rectangle;
 
-/// Bytes of the header of a command and of an answer.
+/// Bytes of the header of a command and of a response.
 pub const HEADER: usize = 24;
 /// Bytes of the longest command.
 pub const MAX_COMMAND: usize = 96;
-/// The most scan-outs of a device.
+/// Maximum number of scan-outs of a device.
 pub const MAX_SCANOUTS: usize = 16;
-/// Bytes of the answer to `GET_DISPLAY_INFO`.
+/// Bytes of the response to `GET_DISPLAY_INFO`.
 #[cfg(test)]
 pub const DISPLAY_INFO: usize = HEADER + MAX_SCANOUTS * 24;
-/// The most bytes of an EDID.
+/// Maximum length of an EDID in bytes.
 pub const MAX_EDID: usize = 1024;
-/// Bytes of the longest answer: the one to `GET_EDID`.
-pub const MAX_ANSWER: usize = HEADER + 8 + MAX_EDID;
+/// Bytes of the longest response: the one to `GET_EDID`.
+pub const MAX_RESPONSE: usize = HEADER + 8 + MAX_EDID;
 
-/// The command is answered only when it is finished.
+/// The device responds only when the command is complete.
 const FLAG_FENCE: u32 = 1;
 /// `B8G8R8A8_UNORM`, of cursors, and `B8G8R8X8_UNORM`, of frame buffers.
 const FORMAT_ARGB: u32 = 1;
 const FORMAT_XRGB: u32 = 2;
-/// A blob in the guest's memory, which may be shared with other devices of the host.
+/// A blob in the guest's memory that the host may share with its other devices.
 const BLOB_GUEST: u32 = 1;
 const BLOB_SHAREABLE: u32 = 2;
 
@@ -45,7 +45,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The type of the answer if the command succeeds.
+    /// The type of the response if the command succeeds.
     pub fn expected(self) -> u32 {
         match self {
             Kind::GetDisplayInfo => 0x1101,
@@ -106,12 +106,12 @@ impl Command {
         self.words(&[of.x, of.y, of.width, of.height])
     }
 
-    /// Sets the fence's number. The answer to a fenced command repeats it.
+    /// Sets the fence's number, which the response repeats.
     pub fn set_fence(&mut self, fence: u64) {
         self.bytes[8..16].copy_from_slice(&fence.to_le_bytes());
     }
 
-    /// The number that the answer has to repeat.
+    /// The number that the response has to repeat.
     pub fn fence(&self) -> Option<u64> {
         let [.., a, b, c, d, e, f, g, h] = *self.bytes.first_chunk::<16>()?;
         let fence = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
@@ -131,19 +131,19 @@ impl Command {
         Command::new(Kind::GetEdid).words(&[scanout, 0])
     }
 
-    /// Creates a resource: a picture of the host's.
+    /// Creates a resource: a picture on the host.
     pub fn create(resource: u32, width: u32, height: u32, alpha: bool) -> Command {
         let format = if alpha { FORMAT_ARGB } else { FORMAT_XRGB };
         Command::new(Kind::Create2d).words(&[resource, format, width, height])
     }
 
-    /// Gives a resource its memory.
+    /// Attaches memory to a resource.
     pub fn attach(resource: u32, phys: u64, len: u32) -> Command {
         let command = Command::new(Kind::AttachBacking).words(&[resource, 1]);
         command.long(phys).words(&[len, 0])
     }
 
-    /// Creates a resource that is the memory itself.
+    /// Creates a resource whose storage is the guest's memory.
     pub fn create_blob(resource: u32, phys: u64, len: u32) -> Command {
         let command = Command::new(Kind::CreateBlob);
         let command = command.words(&[resource, BLOB_GUEST, BLOB_SHAREABLE, 1]);
@@ -177,7 +177,7 @@ impl Command {
         command.long(offset).words(&[resource, 0])
     }
 
-    /// Shows the change of a rectangle.
+    /// Flushes a rectangle of a resource to the display.
     pub fn flush(resource: u32, part: Rectangle) -> Command {
         let command = Command::new(Kind::Flush).rectangle(part);
         command.words(&[resource, 0])
@@ -201,59 +201,59 @@ impl Command {
 /// The reason why a device refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The host has no memory for it.
+    /// Out of memory on the host.
     OutOfMemory,
-    /// Any other: the type of the answer.
+    /// Any other reason: the type of the response.
     Other(u32),
 }
 
-/// An answer doesn't fit its command: the device broke the protocol.
+/// The response doesn't match its command: the device broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadAnswer;
+pub struct BadResponse;
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..)?.first_chunk()?;
     Some(u32::from_le_bytes(*bytes))
 }
 
-/// Checks the header of an answer.
+/// Checks the header of a response.
 pub fn check(
     answer: &[u8],
     kind: Kind,
     fence: Option<u64>,
-) -> Result<Result<(), Refusal>, BadAnswer> {
+) -> Result<Result<(), Refusal>, BadResponse> {
     if answer.len() < HEADER {
-        return Err(BadAnswer);
+        return Err(BadResponse);
     }
-    let field = |at| word(answer, at).ok_or(BadAnswer);
+    let field = |at| word(answer, at).ok_or(BadResponse);
     if let Some(fence) = fence {
         let number = u64::from(field(8)?) | u64::from(field(12)?) << 32;
         if field(4)? & FLAG_FENCE == 0 || number != fence {
-            return Err(BadAnswer);
+            return Err(BadResponse);
         }
     }
     match field(0)? {
         other if other == kind.expected() => Ok(Ok(())),
         0x1201 => Ok(Err(Refusal::OutOfMemory)),
         other @ 0x1200..0x1300 => Ok(Err(Refusal::Other(other))),
-        _ => Err(BadAnswer),
+        _ => Err(BadResponse),
     }
 }
 
-/// What `GET_DISPLAY_INFO` says about scan-out `index`: its size, if it is enabled.
-pub fn scanout_size(answer: &[u8], index: usize) -> Result<Option<(u32, u32)>, BadAnswer> {
+/// The size of scan-out `index` in a response to `GET_DISPLAY_INFO`, if it is enabled.
+pub fn scanout_size(answer: &[u8], index: usize) -> Result<Option<(u32, u32)>, BadResponse> {
     let at = HEADER + index * 24;
-    let field = |offset| word(answer, at + offset).ok_or(BadAnswer);
+    let field = |offset| word(answer, at + offset).ok_or(BadResponse);
     let (width, height) = (field(8)?, field(12)?);
     Ok((field(16)? != 0).then_some((width, height)))
 }
 
-/// The EDID in an answer.
-pub fn edid_of(answer: &[u8]) -> Result<&[u8], BadAnswer> {
-    let len = word(answer, HEADER).ok_or(BadAnswer)? as usize;
+/// The EDID in a response.
+pub fn edid_of(answer: &[u8]) -> Result<&[u8], BadResponse> {
+    let len = word(answer, HEADER).ok_or(BadResponse)? as usize;
     let start = HEADER + 8;
-    let end = start.checked_add(len).ok_or(BadAnswer)?;
-    answer.get(start..end).ok_or(BadAnswer)
+    let end = start.checked_add(len).ok_or(BadResponse)?;
+    answer.get(start..end).ok_or(BadResponse)
 }
 
 #[cfg(test)]
@@ -263,7 +263,7 @@ mod tests {
 
     use super::*;
 
-    /// The words of a command behind its header.
+    /// The words of a command after its header.
     fn words(command: &Command) -> Vec<u32> {
         let rest = &command.bytes()[HEADER..];
         (0..rest.len() / 4)
@@ -332,29 +332,29 @@ mod tests {
         assert_eq!(fence, Some(1 << 40 | 5));
         let judge = |kind, flags, number| check(&answer(kind, flags, number), Kind::Flush, fence);
         assert_eq!(judge(0x1100, 1, 1 << 40 | 5), Ok(Ok(())));
-        assert_eq!(judge(0x1100, 1, 5), Err(BadAnswer), "another fence");
-        assert_eq!(judge(0x1100, 0, 1 << 40 | 5), Err(BadAnswer), "no fence");
-        assert_eq!(judge(0x1104, 1, 1 << 40 | 5), Err(BadAnswer), "an EDID");
-        assert_eq!(judge(0, 1, 1 << 40 | 5), Err(BadAnswer), "no answer");
+        assert_eq!(judge(0x1100, 1, 5), Err(BadResponse), "another fence");
+        assert_eq!(judge(0x1100, 0, 1 << 40 | 5), Err(BadResponse), "no fence");
+        assert_eq!(judge(0x1104, 1, 1 << 40 | 5), Err(BadResponse), "an EDID");
+        assert_eq!(judge(0, 1, 1 << 40 | 5), Err(BadResponse), "no answer");
         let refused = judge(0x1203, 1, 1 << 40 | 5);
         assert_eq!(refused, Ok(Err(Refusal::Other(0x1203))));
         let refused = judge(0x1201, 1, 1 << 40 | 5);
         assert_eq!(refused, Ok(Err(Refusal::OutOfMemory)));
         let short = &answer(0x1100, 0, 0)[..HEADER - 1];
-        assert_eq!(check(short, Kind::Create2d, None), Err(BadAnswer));
+        assert_eq!(check(short, Kind::Create2d, None), Err(BadResponse));
         assert_eq!(Command::create(1, 1, 1, false).fence(), None);
     }
 
     #[test]
     fn an_edid_is_as_long_as_the_answer_at_most() {
-        let mut bytes = vec![0; MAX_ANSWER];
+        let mut bytes = vec![0; MAX_RESPONSE];
         bytes[HEADER..HEADER + 4].copy_from_slice(&1024u32.to_le_bytes());
         assert_eq!(edid_of(&bytes).map(<[u8]>::len), Ok(1024));
         for len in [1025, u32::MAX] {
             bytes[HEADER..HEADER + 4].copy_from_slice(&len.to_le_bytes());
-            assert_eq!(edid_of(&bytes), Err(BadAnswer));
+            assert_eq!(edid_of(&bytes), Err(BadResponse));
         }
-        assert_eq!(edid_of(&bytes[..HEADER]), Err(BadAnswer));
+        assert_eq!(edid_of(&bytes[..HEADER]), Err(BadResponse));
     }
 
     #[test]
@@ -366,6 +366,9 @@ mod tests {
         assert_eq!(scanout_size(&bytes, 0), Ok(Some((640, 480))));
         assert_eq!(scanout_size(&bytes, 1), Ok(None));
         assert_eq!(scanout_size(&bytes, 15), Ok(None));
-        assert_eq!(scanout_size(&bytes[..DISPLAY_INFO - 8], 15), Err(BadAnswer));
+        assert_eq!(
+            scanout_size(&bytes[..DISPLAY_INFO - 8], 15),
+            Err(BadResponse)
+        );
     }
 }

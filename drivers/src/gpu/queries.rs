@@ -7,15 +7,15 @@ use super::protocol::{self, Command, Refusal};
 use super::{Event, Gpu, feature};
 use crate::queue::DeviceError;
 
-/// Configuration space (5.7.4), and the bit of an event: a display has changed.
+/// Configuration space (5.7.4), and the event bit of a display change.
 pub const CONFIG_EVENTS_READ: usize = 0;
 pub const CONFIG_EVENTS_CLEAR: usize = 4;
 pub const CONFIG_SCANOUTS: usize = 8;
 pub const EVENT_DISPLAY: u32 = 1;
 
-/// Presents after which [`Gpu::poll`] calls [`Gpu::check_config`]. Not after each: a device that
-/// copies the next picture may answer a read of its registers only afterwards (as QEMU does), and
-/// the caller waits that long.
+/// Number of presents after which [`Gpu::poll`] calls [`Gpu::check_config`]. Not after each: a
+/// device that is copying the next picture may delay a read of its registers until afterwards (as
+/// QEMU does), and the caller waits that long.
 pub const CHECK_AFTER: u64 = 32;
 
 /// The state of the query.
@@ -31,8 +31,8 @@ pub enum Query {
 pub type Found = Vec<(Option<(u32, u32)>, Vec<u8>)>;
 
 impl Gpu {
-    /// Asks the device whether displays have changed: one exit. Call this before waiting. The
-    /// answer comes as [`Event::Changed`].
+    /// Reads whether displays have changed: one exit. Call this before waiting. Changes are
+    /// reported as [`Event::Changed`].
     pub fn check_config(&mut self) {
         if !self.is_running() {
             return;
@@ -69,7 +69,7 @@ impl Gpu {
         let mut found = Found::new();
         for index in 0..self.scanouts.len() {
             let size = match result {
-                Ok(()) => protocol::scanout_size(self.control.query_answer(), index),
+                Ok(()) => protocol::scanout_size(self.control.query_response(), index),
                 Err(_) => Ok(None),
             };
             let size = size.map_err(|_| DeviceError)?;
@@ -100,15 +100,15 @@ impl Gpu {
             return Ok(());
         };
         if result.is_ok() {
-            let edid = protocol::edid_of(self.control.query_answer());
+            let edid = protocol::edid_of(self.control.query_response());
             found[index].1 = edid.map_err(|_| DeviceError)?.to_vec();
         }
         self.ask_edid(index + 1, found);
         Ok(())
     }
 
-    /// Applies the results of a query. Reports it at the start as well, as the caller may have
-    /// stopped waiting for the first answer.
+    /// Applies the results of a query. Reports the displays at the start as well, since the caller
+    /// may have stopped waiting for the first response.
     fn take_query(&mut self, found: Found) {
         self.query = Query::None;
         for (index, (scanout, (size, edid))) in self.scanouts.iter_mut().zip(found).enumerate() {

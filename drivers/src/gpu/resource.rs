@@ -1,4 +1,4 @@
-//! What a host has of a resource.
+//! The state of a resource on the host.
 
 use super::control::What;
 
@@ -7,13 +7,13 @@ use super::control::What;
 pub enum Host {
     #[default]
     Nothing,
-    /// A resource that is the guest's memory.
+    /// A resource whose storage is the guest's memory.
     Blob,
-    /// A resource for copies, without memory to copy from.
+    /// A resource for copies, without attached memory.
     Created,
-    /// The same with its memory attached.
+    /// The same, with memory attached.
     Attached,
-    /// The same, copied completely once.
+    /// The same, after one complete copy.
     Copied,
 }
 

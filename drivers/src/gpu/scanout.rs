@@ -16,13 +16,13 @@ pub struct Scanout {
     pub cursor: Cursor,
 }
 
-/// What a scan-out shows, once all commands in flight are done.
+/// The resource that a scan-out shows, once all commands in flight have completed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shown {
     #[default]
     Nothing,
     Resource(u32),
-    /// A command was refused: the previous resource, or the new one.
+    /// A command was refused: either the previous resource or the new one.
     Unknown,
 }
 
@@ -40,7 +40,7 @@ pub struct Present {
     pub resource: u32,
     /// It was sent as a blob.
     pub in_place: bool,
-    /// Commands that the device has not answered.
+    /// Commands without a response so far.
     pub unanswered: usize,
     pub result: Result<(), GpuError>,
 }

@@ -5,7 +5,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::damage::merge;
-use super::protocol::{DISPLAY_INFO, Kind, MAX_ANSWER};
+use super::protocol::{DISPLAY_INFO, Kind, MAX_RESPONSE};
 use super::{
     CHECK_AFTER, CURSOR_SIZE, Event, Gpu, GpuError, MAX_PRESENTS, Rectangle, SIDE, feature,
 };

@@ -168,7 +168,7 @@ fn lights_are_told_the_last_state_only() {
         assert!(input.set_led(1, true));
         assert!(!input.set_led(2, true), "not one of its lights");
         assert!(!input.set_led(u16::MAX, true));
-        assert_eq!(handle.with(|k| k.told.split_off(0)), [(LED, 1, 1)]);
+        assert_eq!(handle.with(|k| k.statuses.split_off(0)), [(LED, 1, 1)]);
         handle.with(|keyboard| keyboard.stuck = true);
         for on in [false, true, false] {
             poll(&mut input);
@@ -178,11 +178,11 @@ fn lights_are_told_the_last_state_only() {
         handle.step();
         poll(&mut input);
         handle.step();
-        let told = handle.with(|keyboard| keyboard.told.split_off(0));
-        let last = |led| told.iter().rfind(|(_, code, _)| *code == led);
+        let statuses = handle.with(|keyboard| keyboard.statuses.split_off(0));
+        let last = |led| statuses.iter().rfind(|(_, code, _)| *code == led);
         assert_eq!(last(0), Some(&(LED, 0, 1)));
         assert_eq!(last(1), Some(&(LED, 1, 0)));
-        assert!(told.len() <= 4, "{told:?}");
+        assert!(statuses.len() <= 4, "{statuses:?}");
     }
 }
 

@@ -29,17 +29,17 @@ pub struct Capabilities {
     pub tso4: bool,
     /// The card segments TCP over IPv6.
     pub tso6: bool,
-    /// Received frames may report that their checksum needs no verification
+    /// The card reports checksums that need no verification
     /// ([`RxMeta::checksum`](super::RxMeta::checksum)).
     pub rx_checksum: bool,
-    /// Received frames may be larger than the MTU, IPv4.
+    /// IPv4 frames received may be larger than the MTU.
     pub large_receive4: bool,
-    /// Received frames may be larger than the MTU, IPv6.
+    /// IPv6 frames received may be larger than the MTU.
     pub large_receive6: bool,
 }
 
 /// True if the negotiated features cover `meta`, and `meta` is valid for a frame of `len` bytes.
-pub(super) fn can_do(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> bool {
+pub(super) fn is_supported(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> bool {
     let checksum = meta.checksum.is_none_or(|sum| {
         capabilities.tx_checksum && usize::from(sum.start) + usize::from(sum.offset) + 2 <= len
     });
@@ -56,7 +56,7 @@ pub(super) fn can_do(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> 
 /// Removes features that lack a prerequisite (virtio 1.2, 5.1.3.1), and those that need too much
 /// memory: large frames are received only into mergeable buffers (otherwise each buffer would need
 /// 64 KiB).
-pub(super) fn consistent(mut features: u64) -> u64 {
+pub(super) fn fix_features(mut features: u64) -> u64 {
     if features & feature::CSUM == 0 {
         features &= !(feature::HOST_TSO4 | feature::HOST_TSO6);
     }
@@ -139,13 +139,15 @@ mod tests {
     fn a_checksum_lies_in_its_frame() {
         let sum = meta(Some((34, 16)), None);
         for (len, fits) in [(51, false), (52, true), (53, true)] {
-            assert_eq!(can_do(&ALL, len, &sum), fits, "{len} bytes");
+            assert_eq!(is_supported(&ALL, len, &sum), fits, "{len} bytes");
         }
         let without = Capabilities {
             tx_checksum: false,
             ..ALL
         };
-        assert!(!can_do(&without, 100, &sum) && can_do(&without, 100, &meta(None, None)));
+        assert!(
+            !is_supported(&without, 100, &sum) && is_supported(&without, 100, &meta(None, None))
+        );
     }
 
     #[test]
@@ -153,16 +155,16 @@ mod tests {
         let sum = Some((34, 16));
         let tcp4 = |segment, headers| meta(sum, Some((GsoKind::Tcp4, segment, headers)));
         for (len, fits) in [(66, false), (67, true)] {
-            assert_eq!(can_do(&ALL, len, &tcp4(1, 66)), fits, "{len} bytes");
+            assert_eq!(is_supported(&ALL, len, &tcp4(1, 66)), fits, "{len} bytes");
         }
-        assert!(!can_do(&ALL, 100, &tcp4(0, 66)));
+        assert!(!is_supported(&ALL, 100, &tcp4(0, 66)));
         let no_sum = meta(None, Some((GsoKind::Tcp4, 1448, 66)));
-        assert!(!can_do(&ALL, 100, &no_sum));
+        assert!(!is_supported(&ALL, 100, &no_sum));
         let only4 = Capabilities { tso6: false, ..ALL };
         let only6 = Capabilities { tso4: false, ..ALL };
         let tcp6 = meta(sum, Some((GsoKind::Tcp6, 1428, 66)));
-        assert!(can_do(&only4, 100, &tcp4(1448, 66)) && !can_do(&only4, 100, &tcp6));
-        assert!(can_do(&only6, 100, &tcp6) && !can_do(&only6, 100, &tcp4(1448, 66)));
+        assert!(is_supported(&only4, 100, &tcp4(1448, 66)) && !is_supported(&only4, 100, &tcp6));
+        assert!(is_supported(&only6, 100, &tcp6) && !is_supported(&only6, 100, &tcp4(1448, 66)));
     }
 
     #[test]
@@ -178,8 +180,8 @@ mod tests {
             (CTRL_VQ, MQ),
         ];
         for (without, go) in needs {
-            assert_eq!(consistent(all & !without), all & !without & !go);
+            assert_eq!(fix_features(all & !without), all & !without & !go);
         }
-        assert_eq!(consistent(0), 0);
+        assert_eq!(fix_features(0), 0);
     }
 }

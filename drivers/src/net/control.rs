@@ -15,11 +15,11 @@ const NONE: u8 = 0xff;
 /// Class, command and a number.
 const COMMAND: usize = 4;
 /// Maximum number of polls for an acknowledgement. Each is an exit, as during a reset.
-const LOOKS: usize = 100_000;
+const MAX_POLLS: usize = 100_000;
 
 pub(super) struct Control {
     queue: Queue,
-    /// The command, and the answer behind it.
+    /// The command, followed by the acknowledgement.
     memory: Region,
 }
 
@@ -33,17 +33,17 @@ impl Control {
 
     /// Sets the number of pairs that the card uses. Returns false if the card refuses or doesn't
     /// answer in time.
-    pub fn use_pairs(&mut self, device: &Device, count: u16) -> bool {
+    pub fn set_pairs(&mut self, device: &Device, count: u16) -> bool {
         let [low, high] = count.to_le_bytes();
         self.command(device, [MQ, MQ_PAIRS_SET, low, high])
     }
 
     fn command(&mut self, device: &Device, command: [u8; COMMAND]) -> bool {
         if self.queue.in_flight() > 0 {
-            // An earlier command is unanswered.
+            // The card hasn't acknowledged an earlier command.
             return false;
         }
-        // SAFETY: nothing is in flight, so that the card doesn't use the memory.
+        // SAFETY: nothing is in flight, so the card doesn't use the memory.
         let bytes = unsafe { self.memory.slice(0, COMMAND + 1) };
         bytes[..COMMAND].copy_from_slice(&command);
         bytes[COMMAND] = NONE;
@@ -57,9 +57,9 @@ impl Control {
             return false;
         }
         self.queue.kick(device.transport());
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_POLLS {
             match self.queue.pop() {
-                // SAFETY: the card has given the memory back.
+                // SAFETY: the card has returned the memory.
                 Ok(Some(_)) => return unsafe { self.memory.slice(COMMAND, 1) } == [OK],
                 Ok(None) => drop(device.transport().status()),
                 Err(_) => break,

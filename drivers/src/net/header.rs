@@ -24,7 +24,8 @@ pub enum GsoKind {
     Tcp6,
 }
 
-/// Segmentation of a large frame: it is to be cut into segments, or was merged from them.
+/// Segmentation of a large frame: the device is to cut it into segments, or has merged it from
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gso {
     /// Protocol of the segments.
@@ -32,7 +33,7 @@ pub struct Gso {
     /// Payload bytes of each segment; not 0.
     pub segment: u16,
     /// Bytes of the headers (Ethernet, IP and TCP) that each segment repeats. In a received frame
-    /// it is only a hint and may be 0; it is never more than the frame.
+    /// it is only a hint and may be 0; it never exceeds the frame.
     pub headers: u16,
 }
 
@@ -44,9 +45,9 @@ pub enum RxChecksum {
     Unknown,
     /// The device has verified it (`DATA_VALID`).
     Valid,
-    /// The frame never left this host and has only the sum of the pseudo-header in it
-    /// (`NEEDS_CSUM`): nothing to verify; to pass it on, the sum from `start` has to be put at
-    /// `start + offset`.
+    /// The frame never left the host and holds only the sum of the pseudo-header (`NEEDS_CSUM`):
+    /// nothing to verify. To forward it, the sum from `start` on has to be written at `start +
+    /// offset`.
     Partial {
         /// Start of the summed bytes, from the start of the frame.
         start: u16,
@@ -83,7 +84,7 @@ pub struct TxMeta {
     pub gso: Option<Gso>,
 }
 
-/// Negotiated offloads that headers of received frames may use.
+/// Negotiated offloads that may appear in headers of received frames.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expect {
     pub checksum: bool,

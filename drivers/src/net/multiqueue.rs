@@ -71,8 +71,8 @@ impl Multiqueue for MaxPairs {
 impl Net {
     /// Starts the card with up to `pairs` queue pairs (`VIRTIO_NET_F_MQ`), each with the memory of
     /// `config`, limited by the card and by the available memory. If the card has a single pair or
-    /// refuses the number (virtio 1.2, 5.1.6.5.5), the result is as of [`Net::new`]. Waits for the
-    /// card's answer, at most as long as for a reset.
+    /// refuses the number (virtio 1.2, 5.1.6.5.5), the result is that of [`Net::new`]. Waits for
+    /// the card's acknowledgement, at most as long as for a reset.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Net {
         let count = net.pairs.len() as u16;
         if let Some(control) = &mut net.control
             && count > 1
-            && control.use_pairs(&net.device, count)
+            && control.set_pairs(&net.device, count)
         {
             net.active = count;
         }
@@ -100,7 +100,7 @@ impl Net {
     }
 
     /// Selects the queue pair used for transmission (initially 0). Returns `false` and changes
-    /// nothing if the card uses fewer pairs. Frames that are queued already stay in theirs.
+    /// nothing if the card uses fewer pairs. Frames that are already queued stay in theirs.
     pub fn select_pair(&mut self, number: usize) -> bool {
         let there = number < self.active_pairs();
         if there {

@@ -1,4 +1,4 @@
-//! Receive: one contiguous pool of buffers, given to the device in address order.
+//! Receive: one contiguous pool of buffers, added to the queue in address order.
 //!
 //! A frame that the device spreads over several buffers (`VIRTIO_NET_F_MRG_RXBUF`) is therefore
 //! usually contiguous in memory. The driver copies it only if it wraps around the end of the pool,
@@ -23,18 +23,18 @@ pub(super) struct Receiver {
     buffers: u16,
     header_len: usize,
     mergeable: bool,
-    /// The header is a buffer of its own (legacy devices with fixed framing).
+    /// The header has a buffer of its own (legacy devices with fixed framing).
     split_header: bool,
     expect: Expect,
     /// Buffers of the current frame.
     parts: Vec<Completion>,
-    /// Memory to assemble non-contiguous frames.
+    /// Memory to assemble non-contiguous frames in.
     assembly: Vec<u8>,
     /// Buffers returned since the last publication.
     returned: u16,
 }
 
-/// Options of the receiving half.
+/// Options of the receiver.
 pub(super) struct RxOptions {
     pub buffers: u16,
     pub buffer_len: usize,
@@ -81,7 +81,7 @@ impl Receiver {
         Ok(receiver)
     }
 
-    /// Puts buffer `index` in the queue. It fits: there are at least as many descriptors as
+    /// Adds buffer `index` to the queue. It fits: there are at least as many descriptors as
     /// buffers.
     fn add_buffer(&mut self, index: u16) {
         let phys = self.pool.phys(usize::from(index) * self.buffer_len);
@@ -103,7 +103,8 @@ impl Receiver {
         self.returned += 1;
     }
 
-    /// Takes the next frame, calls `deliver` with it and returns its buffers. False: there is none.
+    /// Takes the next frame, calls `deliver` with it and returns its buffers. False if there is
+    /// none.
     ///
     /// Invalid frames are dropped and counted; at most one pool of them per call.
     pub fn receive(
@@ -157,8 +158,8 @@ impl Receiver {
         Ok(true)
     }
 
-    /// A copy of the header at the start of the first part; the device can't change what was
-    /// checked.
+    /// A copy of the header at the start of the first part: the device can't change it after the
+    /// check.
     fn header(&self) -> [u8; header::LONG] {
         let mut bytes = [0; header::LONG];
         if let Some(first) = self.parts.first() {
@@ -169,13 +170,13 @@ impl Receiver {
 
     /// The first `len` bytes of a part's buffer.
     fn part(&self, part: &Completion, len: usize) -> &[u8] {
-        // SAFETY: the token is one of ours, so the range is in the pool (which checks it again);
-        // the buffer has come back, isn't given away before `receive` is done with it, and only
-        // read while `self` is borrowed so.
+        // SAFETY: the token is one of the driver's, so the range is in the pool (which checks it
+        // again). The buffer has been returned, isn't given away until `receive` is done with it,
+        // and is only read while `self` is borrowed.
         unsafe { self.pool.slice(part.token as usize * self.buffer_len, len) }
     }
 
-    /// True if the frame in `parts` was valid and delivered.
+    /// Whether the frame in `parts` was valid and delivered.
     fn deliver(
         &mut self,
         counters: &mut NetCounters,
@@ -204,7 +205,7 @@ impl Receiver {
         });
         if in_one_piece {
             let start = first.token as usize * self.buffer_len;
-            // SAFETY: as in `part`; the parts follow one another, so this is the whole frame, and
+            // SAFETY: as in `part`; the parts are contiguous, so this is the whole frame, and
             // `self` is borrowed exclusively.
             let frame = unsafe { self.pool.slice(start, total) };
             deliver(&mut frame[header_len..], meta);

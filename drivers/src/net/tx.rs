@@ -1,4 +1,5 @@
-//! Transmit: own buffers of two sizes, reclaimed when the next frame needs one. Never blocks.
+//! Transmit: the driver's own buffers of two sizes, reclaimed when the next frame needs one. Never
+//! blocks.
 
 use alloc::vec::Vec;
 
@@ -65,13 +66,13 @@ pub(super) struct Sender {
     small: Pool,
     large: Pool,
     header_len: usize,
-    /// The header is a buffer of its own (legacy devices with fixed framing).
+    /// The header has a buffer of its own (legacy devices with fixed framing).
     split_header: bool,
-    /// A frame found no room: a caller waits for a buffer.
+    /// A frame found no room: the caller waits for a buffer.
     awaited: bool,
 }
 
-/// Options of the sending half.
+/// Options of the sender.
 pub(super) struct TxOptions {
     pub queue_size: u16,
     pub small_len: usize,
@@ -105,7 +106,7 @@ impl Sender {
             split_header: options.split_header,
             awaited: false,
         };
-        // With a first buffer of each size, a wait for a returned buffer always ends.
+        // With one buffer of each size, a wait for a returned buffer always ends.
         sender.small.grow();
         sender.largest().grow();
         if sender.small.free.is_empty() || sender.largest().free.is_empty() {
@@ -117,12 +118,12 @@ impl Sender {
     /// Reclaims the buffers of transmitted frames.
     fn reclaim(&mut self) -> Result<(), DeviceError> {
         while let Some(done) = self.queue.pop()? {
-            self.put_back(done.token);
+            self.recycle(done.token);
         }
         Ok(())
     }
 
-    fn put_back(&mut self, token: u32) {
+    fn recycle(&mut self, token: u32) {
         let pool = if token & LARGE != 0 {
             &mut self.large
         } else {
@@ -151,7 +152,7 @@ impl Sender {
         self.queue.room() >= if self.split_header { 2 } else { 1 }
     }
 
-    /// The buffers that serve a frame of any length.
+    /// The buffers that hold a frame of any length.
     fn largest(&mut self) -> &mut Pool {
         if self.large.limit > 0 {
             &mut self.large
@@ -197,21 +198,21 @@ impl Sender {
         Ok(self.take(total))
     }
 
-    /// Whether the card has done with every frame.
+    /// Whether the card has completed every frame.
     pub fn is_drained(&mut self) -> Result<bool, DeviceError> {
         self.reclaim()?;
         Ok(self.queue.in_flight() == 0)
     }
 
     /// Requests an interrupt when half of the frames in flight are sent; the rest continues
-    /// meanwhile. Returns true if that is already so.
+    /// meanwhile. Returns true if they already are.
     fn enable_interrupts(&mut self) -> bool {
         self.queue
             .enable_interrupts_after(self.queue.in_flight() / 2)
     }
 
-    /// Like the above, if a frame found no room since the last success. Returns true if there is
-    /// room now.
+    /// Like `enable_interrupts`, if a frame found no room since the last success. Returns true if
+    /// there is room now.
     pub fn enable_awaited_interrupts(&mut self) -> bool {
         self.awaited && self.enable_interrupts()
     }
@@ -247,7 +248,7 @@ impl Sender {
         head.copy_from_slice(&header::emit(&meta)[..self.header_len]);
         let phys = region.phys(offset);
         if !agreed(&meta) {
-            self.put_back(token);
+            self.recycle(token);
             return Ok(Err(TxError::BadFrame));
         }
         let buffer = |phys, len: usize| Buffer {
@@ -263,7 +264,7 @@ impl Sender {
             self.queue.add(&[buffer(phys, total)], token)
         };
         if added.is_err() {
-            self.put_back(token);
+            self.recycle(token);
             return Ok(Err(TxError::Full));
         }
         // A busy device picks it up without a doorbell.

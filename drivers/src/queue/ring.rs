@@ -11,7 +11,7 @@ use crate::{MemoryRef, Region};
 
 /// The chain continues with `next`.
 pub const NEXT: u16 = 1;
-/// The device writes the buffer (and otherwise reads it).
+/// The device writes the buffer (otherwise it reads it).
 pub const WRITE: u16 = 2;
 /// The buffer is a table of descriptors.
 pub const INDIRECT: u16 = 4;
@@ -21,10 +21,11 @@ const SUPPRESS: u16 = 1;
 
 /// Legacy devices expect the used ring at the next page (virtio 1.2, 2.7.2).
 const LEGACY_ALIGN: usize = 4096;
-/// Modern devices require an alignment of 16 for descriptors; whole cache lines avoid straddling.
+/// Modern devices require an alignment of 16 for descriptors; with whole cache lines none
+/// straddles.
 const ALIGN: usize = 64;
 
-/// A descriptor as the device reads it; little-endian, as is every CPU that this runs on.
+/// A descriptor as the device reads it; little-endian, as are all supported CPUs.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Descriptor {
@@ -70,7 +71,7 @@ impl Ring {
         })
     }
 
-    /// Zeroes what the device has had.
+    /// Zeroes the memory after a reset.
     pub fn clear(&mut self) {
         // SAFETY: the device has been reset, and each access to a field is a call of its own.
         unsafe { self.region.slice(0, self.region.len()) }.fill(0);
@@ -100,7 +101,7 @@ impl Ring {
             .ptr(DESCRIPTOR * usize::from(index))
             .cast::<Descriptor>();
         // SAFETY: `index` comes from the queue's own free list, so the slot is inside the table,
-        // aligned, and not in the device's hands.
+        // aligned, and not in use by the device.
         unsafe { at.write_volatile(descriptor) };
     }
 
@@ -112,7 +113,7 @@ impl Ring {
             let entry = usize::from(index) * usize::from(self.table_len) + usize::from(position);
             let at = tables.ptr(DESCRIPTOR * entry).cast::<Descriptor>();
             // SAFETY: inside the region (`ptr` checks the start; the region holds whole entries),
-            // aligned, and the table belongs to a descriptor that isn't in the device's hands.
+            // aligned, and the table belongs to a descriptor that the device doesn't use.
             unsafe { at.write_volatile(descriptor) };
         }
     }

@@ -47,7 +47,7 @@ pub struct MmioTransport {
     legacy: bool,
 }
 
-// SAFETY: the registers stay mapped for good, and this is their one owner (promise to `probe`).
+// SAFETY: the registers stay mapped for good, and this is their only owner (promise to `probe`).
 unsafe impl Send for MmioTransport {}
 
 impl MmioTransport {
@@ -105,8 +105,8 @@ impl MmioTransport {
     }
 
     fn write(&self, offset: usize, value: u32) {
-        // SAFETY: a mapped register, aligned; register writes have no effect on memory safety but
-        // through the queues' addresses, which the virtqueue owns.
+        // SAFETY: a mapped register, aligned; register writes affect memory only through the
+        // queues' addresses, which the virtqueue owns.
         unsafe { self.register(offset).write_volatile(value) }
     }
 

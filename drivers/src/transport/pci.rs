@@ -13,8 +13,8 @@ const CAPABILITY_MSIX: u8 = 0x11;
 /// `cfg_type` of virtio's vendor capabilities (4.1.4).
 mod block {
     pub const COMMON: u8 = 1;
-    // Between them 2, notifications, and 3, interrupt status: an array below is indexed by these
-    // numbers.
+    // Types 2 (notifications) and 3 (interrupt status) lie between: an array below is indexed by
+    // these numbers.
     pub const DEVICE: u8 = 4;
 }
 
@@ -38,7 +38,7 @@ mod common {
     pub const LEN: usize = 56;
 }
 
-/// "No vector": disables one, and is what a device returns that refuses one.
+/// "No vector": disables a vector, and is what a device that refuses one returns.
 const NO_VECTOR: u16 = 0xffff;
 /// Message Control, in the upper half of the capability's first word.
 const MSIX_ENABLE: u32 = 1 << 31;
@@ -106,7 +106,7 @@ pub struct PciTransport {
     doorbells: Vec<Option<NonNull<u16>>>,
 }
 
-// SAFETY: the registers stay mapped for good, and this is their one owner (promise to `new`).
+// SAFETY: the registers stay mapped for good, and this is their only owner (promise to `new`).
 unsafe impl Send for PciTransport {}
 
 impl PciTransport {
@@ -189,8 +189,8 @@ impl PciTransport {
 
     fn write<T>(&self, offset: usize, value: T) {
         debug_assert!(offset + size_of::<T>() <= common::LEN);
-        // SAFETY: as for `read`; what a write does to memory goes through the queues' addresses,
-        // which the virtqueue owns.
+        // SAFETY: as for `read`; a write affects memory only through the queues' addresses, which
+        // the virtqueue owns.
         unsafe {
             self.common
                 .base
@@ -288,7 +288,8 @@ unsafe impl Transport for PciTransport {
         self.write(common::DRIVER_FEATURE_SELECT, 1u32);
         self.write(common::DRIVER_FEATURE, (features >> 32) as u32);
         if self.vectors > 0 {
-            // A device that refuses loses configuration interrupts only, which no driver relies on.
+            // A device that refuses loses only its configuration interrupts, which no driver relies
+            // on.
             self.write(common::CONFIG_MSIX_VECTOR, 0u16);
         }
     }

@@ -9,11 +9,11 @@ use crate::Error;
 /// One of two handles of a transport that is never freed.
 struct Shared(NonNull<dyn Transport>);
 
-// SAFETY: a transport may be sent, and `share` asks that one handle at a time is used.
+// SAFETY: a transport may be sent, and `share` requires that one handle at a time is used.
 unsafe impl Send for Shared {}
 
-/// Makes two of a transport. A driver that takes its turn resets the device, and the other's memory
-/// is no longer the device's then.
+/// Returns two handles of a transport. A driver that takes its turn resets the device, which then
+/// no longer uses the other driver's memory.
 ///
 /// # Safety
 ///
@@ -25,7 +25,7 @@ pub unsafe fn share(transport: Box<dyn Transport>) -> [Box<dyn Transport + Send>
 
 impl Shared {
     fn get(&self) -> &dyn Transport {
-        // SAFETY: it was leaked, and nothing changes it meanwhile, as `share` asks.
+        // SAFETY: it was leaked, and nothing changes it meanwhile, as `share` requires.
         unsafe { self.0.as_ref() }
     }
 

@@ -77,8 +77,8 @@ impl CacheBudget {
         }
     }
 
-    /// Counts a read that needed no device and that no cache has counted: one that was answered
-    /// while the device was away.
+    /// Counts a read that needed no device and that no cache has counted: one served while the
+    /// device was unresponsive.
     pub fn count_hit(&self) {
         self.counters.count_hit();
     }
@@ -117,7 +117,7 @@ impl CacheBudget {
 
     /// Whether a volume that holds `bytes` should release some: for a volume that has none, or
     /// because the limit became smaller.
-    pub(super) fn is_asked(&self, bytes: usize) -> bool {
+    pub(super) fn must_shrink(&self, bytes: usize) -> bool {
         let limit = self.limit();
         if self.used.load(Relaxed) > limit {
             return true;
@@ -146,7 +146,7 @@ impl CacheCounters {
         }
     }
 
-    /// Resets the counters for another volume; the cache of the last one is gone.
+    /// Resets the counters for another volume; the cache of the last one was dropped.
     pub fn reset(&self) {
         self.dirty.store(0, Relaxed);
         for counter in [&self.hits, &self.misses, &self.read_ahead] {
@@ -208,17 +208,17 @@ mod tests {
         let budget = CacheBudget::new(100);
         budget.join();
         budget.join();
-        assert!(!budget.is_asked(80), "there is none");
+        assert!(!budget.must_shrink(80), "there is none");
         budget.want();
-        assert!(!budget.is_asked(50), "it is a share");
-        assert!(budget.is_asked(51) && !budget.is_asked(51), "once");
+        assert!(!budget.must_shrink(50), "it is a share");
+        assert!(budget.must_shrink(51) && !budget.must_shrink(51), "once");
         budget.leave();
         budget.want();
-        assert!(!budget.is_asked(100) && budget.is_asked(101));
-        // A smaller limit asks all volumes until it is met.
-        assert!(budget.take(100) && !budget.is_asked(10));
+        assert!(!budget.must_shrink(100) && budget.must_shrink(101));
+        // A smaller limit shrinks all volumes until it is met.
+        assert!(budget.take(100) && !budget.must_shrink(10));
         budget.set_limit(99);
-        assert!(budget.is_asked(10) && budget.is_asked(10));
+        assert!(budget.must_shrink(10) && budget.must_shrink(10));
     }
 
     #[test]

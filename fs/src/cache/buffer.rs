@@ -59,7 +59,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// As [`grow`](Self::grow), for optional buffers: `false` also when memory is short.
-    pub fn grow_if_plenty(&mut self, len: usize) -> bool {
+    pub fn try_grow_optional(&mut self, len: usize) -> bool {
         self.len() >= len || !is_memory_short() && self.grow(len)
     }
 
@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn while_memory_is_short_what_is_there_is_used() {
         let mut buffer = Buffer::default();
-        assert!(buffer.grow_if_plenty(1000));
+        assert!(buffer.try_grow_optional(1000));
         set_memory_short(true);
-        assert!(buffer.grow_if_plenty(1000) && !buffer.grow_if_plenty(1001));
+        assert!(buffer.try_grow_optional(1000) && !buffer.try_grow_optional(1001));
         assert_eq!(buffer.len(), 1000);
         set_memory_short(false);
-        assert!(buffer.grow_if_plenty(1001));
+        assert!(buffer.try_grow_optional(1001));
     }
 
     #[test]

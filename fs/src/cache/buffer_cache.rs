@@ -10,7 +10,7 @@ use crate::memory_pressure::is_memory_short;
 pub(super) const MIN_BUFFERS: usize = 16;
 
 /// Index of a line that holds nothing yet: no device is that large.
-const NOWHERE: u64 = u64::MAX;
+const UNASSIGNED: u64 = u64::MAX;
 
 /// Aligned part of the device. Bit `n` of each mask is the line's sector `n`.
 pub(super) struct Line {
@@ -88,7 +88,7 @@ impl BufferCache {
     /// Ensures that [`MIN_BUFFERS`] lines are in memory; `false` when memory is exhausted.
     pub fn prepare(&mut self) -> bool {
         while self.slots.len() < MIN_BUFFERS {
-            if self.add(NOWHERE).is_none() {
+            if self.add(UNASSIGNED).is_none() {
                 return false;
             }
         }

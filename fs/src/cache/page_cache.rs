@@ -38,7 +38,7 @@ impl Piece {
             data: Buffer::default(),
             budget,
         };
-        piece.data.grow_if_plenty(CHUNK).then(|| Arc::new(piece))
+        piece.data.try_grow_optional(CHUNK).then(|| Arc::new(piece))
     }
 }
 
@@ -241,11 +241,15 @@ impl PageCache {
             return false;
         };
         // A released chunk is for another volume, so this one then reuses a chunk of its own.
-        let asked = budget.is_asked(self.chunks.len() * COST);
-        if asked {
+        let must_shrink = budget.must_shrink(self.chunks.len() * COST);
+        if must_shrink {
             self.drop_one();
         }
-        let new = if asked { None } else { Piece::new(budget) };
+        let new = if must_shrink {
+            None
+        } else {
+            Piece::new(budget)
+        };
         // Otherwise reuse the memory of another chunk.
         let Some(piece) = new.or_else(|| self.unlink_one().map(|old| old.piece)) else {
             budget.want();
@@ -394,7 +398,7 @@ mod tests {
         }
         let lent = chunks.lend(0, 0..512).unwrap();
         for n in 3..9 {
-            // The second file is read again and again.
+            // The second file is read repeatedly.
             assert!(
                 chunks.serve(CHUNK as u64, &mut [0; 512]),
                 "before piece {n}"
@@ -418,7 +422,7 @@ mod tests {
         assert_eq!(BUDGET.statistics().used_bytes, COST);
         chunks.keep(0, &[3; CHUNK]);
         let second = chunks.lend(0, 0..CHUNK).unwrap();
-        // Two of three are lent: the others take turns in the remaining one.
+        // Two of three are lent: the others share the remaining one.
         for n in 1..5 {
             chunks.keep(n * CHUNK as u64, &[4; CHUNK]);
             assert!(BUDGET.statistics().used_bytes <= COST * 3);

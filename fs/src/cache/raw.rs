@@ -1,6 +1,6 @@
-//! Access past the cache, for the metadata of a file system with a journal, which keeps the blocks
-//! it needs itself. Writes are put together in one buffer, neighbours as one request,
-//! and go to the device with the contents of files, as one batch.
+//! Access past the cache, for the metadata of a file system with a journal, which caches its own
+//! blocks. Writes are collected in one buffer, adjacent ones as one request, and go to the device
+//! with the contents of files, as one batch.
 
 use alloc::vec::Vec;
 
@@ -10,20 +10,20 @@ use super::buffer_cache::runs;
 use super::{Cache, FETCH};
 use crate::BlockError;
 
-/// Bytes that are put together before they are written.
+/// Maximum number of bytes to collect before a write.
 const GATHERED: usize = 256 << 10;
 
-/// Writes that are put together.
+/// Collected writes.
 #[derive(Default)]
 pub(super) struct Raw {
     buffer: Buffer,
     used: usize,
-    /// First sector, and where the bytes are in the buffer.
+    /// First sector, offset in the buffer, and length.
     writes: Vec<(u64, usize, usize)>,
 }
 
 impl Raw {
-    /// Takes in what is to be written at sector `first`, if there is room.
+    /// Adds a write at sector `first`, if there is room.
     fn add(&mut self, sector: usize, first: u64, data: &[u8]) -> bool {
         let (from, to) = (self.used, self.used + data.len());
         if to > GATHERED || !self.buffer.grow(GATHERED) {
@@ -56,7 +56,7 @@ impl Cache {
     pub fn read_raw(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         self.check(first, buf.len())?;
         let is_large = buf.len() > FETCH * LINE && self.raw.used == 0;
-        let (buffer, most) = if is_large && self.raw.buffer.grow_if_plenty(GATHERED) {
+        let (buffer, most) = if is_large && self.raw.buffer.try_grow_optional(GATHERED) {
             (&mut self.raw.buffer, GATHERED)
         } else {
             (&mut self.fetch, FETCH * LINE)
@@ -75,7 +75,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Has sectors from `first` on written by the next [`commit_raw`](Self::commit_raw), or before.
+    /// Queues a write of sectors from `first` on for the next [`commit_raw`](Self::commit_raw), or
+    /// earlier.
     pub fn put_raw(&mut self, first: u64, data: &[u8]) -> Result<(), BlockError> {
         self.check(first, data.len())?;
         if self.frozen || self.device.read_only() {
@@ -88,13 +89,13 @@ impl Cache {
         if self.raw.add(self.sector, first, data) {
             return Ok(());
         }
-        // There is no memory to put it together with others.
+        // There is no memory to collect it.
         self.unflushed = true;
         self.device.write(first, data)
     }
 
-    /// Forgets contents that wait for sectors which from now on are written by
-    /// [`put_raw`](Self::put_raw) only: in one batch they would come in no order.
+    /// Drops pending contents of sectors that only [`put_raw`](Self::put_raw) writes from now on:
+    /// one batch has no order among its writes.
     pub fn forget(&mut self, first: u64, count: u64) -> Result<(), BlockError> {
         if self.gather.overlaps(first, count, self.sector) {
             self.flush_gather()?;
@@ -104,12 +105,12 @@ impl Cache {
         Ok(())
     }
 
-    /// Has the next flush ask the device, even if nothing was written.
+    /// Makes the next flush reach the device, even if nothing was written.
     pub fn expect_flush(&mut self) {
         self.unflushed = true;
     }
 
-    /// Writes what was put together.
+    /// Writes the collected data.
     fn write_raw(&mut self) -> Result<(), BlockError> {
         let mut batch: Vec<(u64, &[u8])> = Vec::new();
         for (first, from, to) in &self.raw.writes {
@@ -122,7 +123,7 @@ impl Cache {
         written
     }
 
-    /// Writes what was put together and the contents of files that wait, as one batch.
+    /// Writes the collected data and the pending contents of files, as one batch.
     pub fn commit_raw(&mut self) -> Result<(), BlockError> {
         let mut pieces: Vec<(u64, &[u8])> = Vec::new();
         let mut lines: Vec<(u64, u8)> = Vec::new();

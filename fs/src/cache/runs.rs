@@ -1,4 +1,4 @@
-//! Bytes of a disk, and of files whose places on it are known.
+//! Bytes of a disk, and of files whose location on it is known.
 
 use super::Cache;
 use crate::BlockError;
@@ -11,7 +11,7 @@ pub(crate) struct Run {
     pub len: u64,
 }
 
-/// One sector, for the ends of a read that begin or end inside one.
+/// One sector, for reads that begin or end inside one.
 #[repr(align(512))]
 struct Bounce([u8; 4096]);
 
@@ -44,8 +44,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Reads the file that is in `runs`, which are in order, from byte `offset` on; what is in none
-    /// is zeros.
+    /// Reads the file that is stored in `runs`, which are in order, from byte `offset` on; gaps are
+    /// zeros.
     pub fn read_runs(
         &mut self,
         runs: &[Run],

@@ -5,7 +5,7 @@ use super::buffer::Buffer;
 
 /// Minimum length in bytes of a transfer that bypasses the buffers, whatever they hold: a copy
 /// would cost more than a request.
-pub(super) const STRAIGHT: usize = 256 << 10;
+pub(super) const MIN_DIRECT: usize = 256 << 10;
 
 /// Sectors that were read ahead, with every write since.
 pub(super) struct ReadAhead {
@@ -33,7 +33,7 @@ impl ReadAhead {
             next: u64::MAX,
             window: 0,
             limit: (bytes / sector) as u64,
-            straight: (STRAIGHT / sector) as u64,
+            straight: (MIN_DIRECT / sector) as u64,
         }
     }
 
@@ -76,7 +76,7 @@ impl ReadAhead {
     pub fn take(&mut self, bytes: usize) -> Option<Buffer> {
         self.count = 0;
         let mut buffer = core::mem::take(&mut self.buffer);
-        buffer.grow_if_plenty(bytes).then_some(buffer)
+        buffer.try_grow_optional(bytes).then_some(buffer)
     }
 
     /// Returns the buffer with `count` sectors from `first` on in it.
@@ -163,12 +163,12 @@ impl Gather {
     /// Gathers `data` if it continues the buffer (or the buffer is empty) and fits.
     pub fn add(&mut self, first: u64, data: &[u8], sector: usize) -> bool {
         let end = self.len + data.len();
-        let goes_on = self.is_empty() || self.end(sector) == first;
-        let straight = self.is_empty() && data.len() >= STRAIGHT;
-        if straight || end > self.limit || !goes_on {
+        let is_contiguous = self.is_empty() || self.end(sector) == first;
+        let straight = self.is_empty() && data.len() >= MIN_DIRECT;
+        if straight || end > self.limit || !is_contiguous {
             return false;
         }
-        if !self.buffer.grow_if_plenty(self.limit) {
+        if !self.buffer.try_grow_optional(self.limit) {
             return false;
         }
         let Some(place) = self.buffer.get_mut(self.len..end) else {
@@ -258,15 +258,15 @@ mod tests {
                 let planned = ahead.plan(n * count, count);
                 assert_eq!(planned, *window, "read {n} of {count} in {limit}");
             }
-            // A read elsewhere starts over.
+            // A read elsewhere resets the window.
             assert_eq!(ahead.plan(5000, count), None);
         }
         // Large reads bypass the buffer.
-        let straight = (STRAIGHT / SECTOR) as u64;
-        let mut ahead = ReadAhead::new(4 * STRAIGHT, SECTOR);
+        let straight = (MIN_DIRECT / SECTOR) as u64;
+        let mut ahead = ReadAhead::new(4 * MIN_DIRECT, SECTOR);
         assert_eq!(ahead.plan(0, straight), None);
         assert_eq!(ahead.plan(straight, straight), None);
-        let mut ahead = ReadAhead::new(4 * STRAIGHT, SECTOR);
+        let mut ahead = ReadAhead::new(4 * MIN_DIRECT, SECTOR);
         assert_eq!(ahead.plan(0, straight - 1), None);
         let window = ahead.plan(straight - 1, straight - 1);
         assert_eq!(window, Some(2 * (straight - 1)));
@@ -290,10 +290,10 @@ mod tests {
         gather.clear();
         assert!(gather.is_empty() && !gather.overlaps(5, 8, SECTOR));
         // Large writes aren't copied, unless the buffer holds data.
-        let mut gather = Gather::new(2 * STRAIGHT);
-        let data = vec![7; STRAIGHT];
+        let mut gather = Gather::new(2 * MIN_DIRECT);
+        let data = vec![7; MIN_DIRECT];
         assert!(!gather.add(0, &data, SECTOR));
         assert!(gather.add(0, &data[SECTOR..], SECTOR));
-        assert!(gather.add((STRAIGHT / SECTOR) as u64 - 1, &data, SECTOR));
+        assert!(gather.add((MIN_DIRECT / SECTOR) as u64 - 1, &data, SECTOR));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A search begins at a goal, where the file continues, and takes free blocks there. Otherwise it
 //! looks for a run of the wanted length, in the goal's group and then in the others; the state of
-//! each group tells which to skip.
+//! each group shows which to skip.
 //!
 //! Freed blocks can't be allocated before the transaction is committed: after a power cut they
 //! would belong to the old owner again, with foreign contents. The blocks after the end of a

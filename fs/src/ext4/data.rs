@@ -16,9 +16,9 @@ use crate::cache::Run;
 /// Maximum number of stored pieces of a file.
 const MAX_RUNS: usize = 16 << 10;
 
-/// Maximum number of pieces to examine for that, holes and unwritten ones included: on a disk that
-/// was damaged on purpose the map may have no end.
-const MAX_LOOKED: usize = 4 * MAX_RUNS;
+/// Maximum number of pieces to examine for that, holes and unwritten ones included: the map of a
+/// maliciously damaged disk may have no end.
+const MAX_EXAMINED: usize = 4 * MAX_RUNS;
 
 /// Minimum and maximum number of blocks to reserve for a growing file.
 const MIN_RESERVED: u64 = 16;
@@ -50,7 +50,7 @@ impl Fs {
         let (mut at, mut looked) = (0, 0);
         while at < end {
             looked += 1;
-            if looked > MAX_LOOKED {
+            if looked > MAX_EXAMINED {
                 return Ok(None);
             }
             let piece = self.piece(inode, at, end - at)?;
@@ -158,7 +158,7 @@ impl Fs {
 
     /// Writes pending contents if the cache has room for few more. They may reach the disk before
     /// the transaction: the old contents there are free or overwritten.
-    pub fn relieve(&mut self) -> Result<()> {
+    pub fn flush_if_full(&mut self) -> Result<()> {
         if self.cache.is_filling() {
             self.cache.commit_raw()?;
         }

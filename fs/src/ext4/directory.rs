@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = i32::MAX as u64;
 
 /// Result of a lookup in a directory.
 #[derive(Debug, Clone, Copy)]
-pub enum Looked {
+pub enum Lookup {
     Entry(Found),
     /// No entry; for an indexed directory, the path to its leaf.
     Nothing(Option<Probe>),
@@ -35,31 +35,31 @@ impl Fs {
     }
 
     /// Looks a name up; not for `.` and `..`.
-    pub fn lookup(&mut self, directory: &Inode, name: &[u8]) -> Result<Looked> {
+    pub fn lookup(&mut self, directory: &Inode, name: &[u8]) -> Result<Lookup> {
         if directory.flags & INDEXED != 0 {
             let Some(mut first) = self.probe(directory, name)? else {
-                return Ok(Looked::Nothing(None));
+                return Ok(Lookup::Nothing(None));
             };
             self.leaf_block(directory, &mut first)?;
             let mut at = first;
             loop {
                 let block = self.leaf_block(directory, &mut at)?;
                 if let Some(found) = self.find_in(directory, block, name)? {
-                    return Ok(Looked::Entry(found));
+                    return Ok(Lookup::Entry(found));
                 }
                 // Names with the same hash may continue in the next block.
                 if !self.advance(directory, &mut at, Some(first.hash.0))? {
-                    return Ok(Looked::Nothing(Some(first)));
+                    return Ok(Lookup::Nothing(Some(first)));
                 }
             }
         }
         for block in 0..self.directory_blocks(directory) {
             let block = self.directory_block(directory, block)?;
             if let Some(found) = self.find_in(directory, block, name)? {
-                return Ok(Looked::Entry(found));
+                return Ok(Lookup::Entry(found));
             }
         }
-        Ok(Looked::Nothing(None))
+        Ok(Lookup::Nothing(None))
     }
 
     fn entry_of(&self, inode: &Inode) -> (u32, u8) {

@@ -2,7 +2,7 @@
 //!
 //! The root is in the inode, the other nodes are blocks. A node's key in its parent always equals
 //! its first key, as `e2fsck` requires. Each change searches from the root again: that costs a few
-//! searches in memory, and leaves no state between the steps that could be wrong.
+//! searches in memory, and leaves no state between steps that could become stale.
 
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::fields::{extent as ee, extent_header as eh, extent_index as ei};
@@ -145,7 +145,7 @@ fn begin(node: &mut [u8], depth: u16) {
 }
 
 /// Whether a node is valid and its entries are sorted.
-pub fn is_sound(node: &[u8]) -> bool {
+pub fn is_valid(node: &[u8]) -> bool {
     let (count, room, depth) = (count(node), room(node), depth(node));
     if u16_at(node, eh::MAGIC) != MAGIC
         || depth > MAX_DEPTH
@@ -168,9 +168,9 @@ pub fn is_sound(node: &[u8]) -> bool {
     })
 }
 
-/// Returns the extent of `block` if the root is a sound tree by itself, as for most files.
+/// Returns the extent of `block` if the root alone is a valid tree, as for most files.
 fn in_root(root: &[u8], block: u32) -> Option<Extent> {
-    if depth(root) > 0 || !is_sound(root) {
+    if depth(root) > 0 || !is_valid(root) {
         return None;
     }
     let mut extents = (0..count(root)).map(|index| extent(root, index));
@@ -249,7 +249,7 @@ impl Fs {
     }
 
     fn find_extent(&mut self, inode: &Inode, wanted: u32) -> Result<Path> {
-        if !is_sound(&inode.map) {
+        if !is_valid(&inode.map) {
             return Err(self.damage(
                 "an inode's extents contradict each other",
                 inode.number.into(),
@@ -295,7 +295,7 @@ impl Fs {
     }
 
     fn check_extent(&mut self, found: Extent) -> Result<Extent> {
-        if self.can_be_a_files(found.physical, found.len.into()) {
+        if self.is_valid_data_range(found.physical, found.len.into()) {
             return Ok(found);
         }
         Err(self.damage("an extent that has no blocks for files", found.physical))
@@ -477,7 +477,7 @@ impl Fs {
         if end <= start {
             return Err(self.wrong_keys(inode));
         }
-        if !self.can_be_a_files(found.physical, found.len.into()) {
+        if !self.is_valid_data_range(found.physical, found.len.into()) {
             return Err(self.damage("an extent that has no blocks for files", found.physical));
         }
         let part = |start: u64, end: u64| Extent {
@@ -499,13 +499,13 @@ impl Fs {
             }
         } else {
             close(node, index);
-            self.tidy(inode, &path, index)?;
+            self.free_empty_nodes(inode, &path, index)?;
         }
         Ok(Some(part(start, end)))
     }
 
     /// Frees nodes that became empty when the entry `index` of the leaf was removed.
-    fn tidy(&mut self, inode: &mut Inode, path: &Path, index: usize) -> Result<()> {
+    fn free_empty_nodes(&mut self, inode: &mut Inode, path: &Path, index: usize) -> Result<()> {
         let mut gone = index;
         for level in (0..path.len).rev() {
             let step = path.get(level);

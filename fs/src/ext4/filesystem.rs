@@ -69,7 +69,7 @@ pub struct Fs {
     pub clock: Option<&'static Clock>,
     /// State of the generator of inode generations.
     pub random: u64,
-    /// Contradiction that was found last.
+    /// Inconsistency that was found last.
     pub found: Option<String>,
     /// Errors to store in the superblock.
     pub errors: Errors,
@@ -78,7 +78,7 @@ pub struct Fs {
 }
 
 impl Fs {
-    /// Records a contradiction on the disk: its description and the number of its location.
+    /// Records an inconsistency on the disk: its description and the number of its location.
     pub fn damage(&mut self, what: &'static str, number: u64) -> Error {
         log::debug!("ext4: {what} ({number})");
         if self.found.is_none() {
@@ -95,7 +95,7 @@ impl Fs {
         Error::Corrupt
     }
 
-    /// As [`damage`](Self::damage) for a group, from which nothing is allocated any more.
+    /// As [`damage`](Self::damage) for a group, from which nothing is allocated from then on.
     pub fn damaged_group(&mut self, number: u32, what: &'static str, place: u64) -> Error {
         self.avoid(number);
         self.damage(what, place)
@@ -130,7 +130,7 @@ impl Fs {
         if !self.geometry.contains(block, 1) && kind != BlockKind::Super {
             return Err(self.damage("metadata outside of the file system", block));
         }
-        if kind.is_a_files() && self.zones.has(block, 1) {
+        if kind.belongs_to_file() && self.zones.has(block, 1) {
             return Err(self.damage("a file that has metadata as its own", block));
         }
         if let BlockKind::Inodes(first) = kind {
@@ -369,7 +369,7 @@ impl Fs {
     }
 
     /// Whether a file may own `count` blocks from `first` on.
-    pub fn can_be_a_files(&self, first: u64, count: u64) -> bool {
+    pub fn is_valid_data_range(&self, first: u64, count: u64) -> bool {
         self.geometry.contains(first, count) && !self.zones.has(first, count)
     }
 }

@@ -47,7 +47,7 @@ pub struct Group {
     pub operation: u64,
 }
 
-fn wide(data: &[u8], low: usize, high: usize) -> u64 {
+fn join_halves(data: &[u8], low: usize, high: usize) -> u64 {
     u64::from(u32_at(data, low)) | u64::from(u32_at(data, high)) << 32
 }
 
@@ -64,9 +64,9 @@ impl Group {
     /// Parses a descriptor, which is 32 bytes long or at least 64.
     fn parse(data: &[u8]) -> Self {
         Self {
-            block_bitmap: wide(data, gd::BLOCK_BITMAP_LO, gd::BLOCK_BITMAP_HI),
-            inode_bitmap: wide(data, gd::INODE_BITMAP_LO, gd::INODE_BITMAP_HI),
-            inode_table: wide(data, gd::INODE_TABLE_LO, gd::INODE_TABLE_HI),
+            block_bitmap: join_halves(data, gd::BLOCK_BITMAP_LO, gd::BLOCK_BITMAP_HI),
+            inode_bitmap: join_halves(data, gd::INODE_BITMAP_LO, gd::INODE_BITMAP_HI),
+            inode_table: join_halves(data, gd::INODE_TABLE_LO, gd::INODE_TABLE_HI),
             free_blocks: halves(data, gd::FREE_BLOCKS_COUNT_LO, gd::FREE_BLOCKS_COUNT_HI),
             free_inodes: halves(data, gd::FREE_INODES_COUNT_LO, gd::FREE_INODES_COUNT_HI),
             directories: halves(data, gd::USED_DIRS_COUNT_LO, gd::USED_DIRS_COUNT_HI),

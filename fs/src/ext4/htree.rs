@@ -75,7 +75,7 @@ fn insert(data: &mut [u8], index: usize, hash: u32, block: u32) {
 }
 
 /// Whether a block is a valid index block with sorted entries.
-pub fn is_sound(data: &[u8], with_tail: bool) -> bool {
+pub fn is_valid(data: &[u8], with_tail: bool) -> bool {
     let start = entries_at(data);
     let tail = if with_tail { 8 } else { 0 };
     let most = (data.len() - start - tail) / 8;
@@ -474,10 +474,10 @@ impl Fs {
         let Some(((first, _), _)) = entries.get(stay).filter(|_| stay > 0) else {
             return Err(self.damage("a directory's block with too few entries to split", leaf));
         };
-        let goes_on = entries
+        let is_continued = entries
             .get(stay - 1)
             .is_some_and(|((last, _), _)| last == first);
-        let first = *first | u32::from(goes_on);
+        let first = *first | u32::from(is_continued);
         let with_tail = self.geometry.has_checksums();
         let (kept, moved) = entries.split_at(stay);
         for (block, part) in [(leaf, kept), (physical, moved)] {

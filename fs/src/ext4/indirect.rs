@@ -67,7 +67,7 @@ impl Fs {
     }
 
     fn listed(&mut self, inode: &Inode, block: u64) -> Result<u64> {
-        if block != 0 && !self.can_be_a_files(block, 1) {
+        if block != 0 && !self.is_valid_data_range(block, 1) {
             return Err(self.damage("a listed block that is none for files", inode.number.into()));
         }
         Ok(block)
@@ -123,7 +123,7 @@ impl Fs {
     }
 
     fn run(&mut self, inode: &Inode, first: u64, count: u64) -> Result<u64> {
-        if first != 0 && !self.can_be_a_files(first, count) {
+        if first != 0 && !self.is_valid_data_range(first, count) {
             return Err(self.damage("listed blocks that are none for files", inode.number.into()));
         }
         Ok(first)

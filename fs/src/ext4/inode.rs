@@ -18,7 +18,7 @@ pub const INDEXED: u32 = 0x1000;
 const HUGE: u32 = 0x4_0000;
 pub const EXTENTS: u32 = 0x8_0000;
 /// Flags of inodes whose contents this driver can't read or write.
-pub const STRANGE: u32 = 0x800 | 0x10_0000 | 0x20_0000 | 0x1000_0000 | 0x4000_0000;
+pub const UNSUPPORTED: u32 = 0x800 | 0x10_0000 | 0x20_0000 | 0x1000_0000 | 0x4000_0000;
 
 /// Offset and length of the block map.
 pub const MAP_LENGTH: usize = 60;

@@ -26,7 +26,7 @@ struct InodeLocation {
 
 /// State that an inode must have when it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wanted {
+enum Expected {
     Any,
     /// In use.
     Listed,
@@ -83,10 +83,10 @@ impl Fs {
 
     /// Returns the current state of an inode. Verifies its checksum when the inode is first read.
     pub fn inode(&mut self, number: u32) -> Result<Inode> {
-        self.read_inode(number, Wanted::Any)
+        self.read_inode(number, Expected::Any)
     }
 
-    fn read_inode(&mut self, number: u32, wanted: Wanted) -> Result<Inode> {
+    fn read_inode(&mut self, number: u32, wanted: Expected) -> Result<Inode> {
         let place = self.place_of_inode(number)?;
         let size = self.geometry.inode_size;
         let block = self.geometry.block as u64;
@@ -112,13 +112,13 @@ impl Fs {
         if found.size > i64::MAX as u64 {
             return Err(self.damage("an inode with an impossible size", number.into()));
         }
-        if wanted >= Wanted::Listed {
+        if wanted >= Expected::Listed {
             let is_special = number != ROOT && number < self.geometry.first_inode;
             if found.links == 0 || found.mode == 0 || is_special {
                 return Err(self.damage("a name of an inode that is not in use", number.into()));
             }
         }
-        if wanted == Wanted::Named && found.flags & inode::STRANGE != 0 {
+        if wanted == Expected::Named && found.flags & inode::UNSUPPORTED != 0 {
             return Err(Error::Unsupported);
         }
         Ok(found)
@@ -126,12 +126,12 @@ impl Fs {
 
     /// Returns an inode that a directory entry names.
     pub fn named_inode(&mut self, number: u32) -> Result<Inode> {
-        self.read_inode(number, Wanted::Named)
+        self.read_inode(number, Expected::Named)
     }
 
     /// As [`named_inode`](Self::named_inode), but accepts unsupported contents.
     pub fn listed_inode(&mut self, number: u32) -> Result<Inode> {
-        self.read_inode(number, Wanted::Listed)
+        self.read_inode(number, Expected::Listed)
     }
 
     /// Writes an inode in the running operation.
@@ -213,7 +213,7 @@ impl Fs {
             self.group_mut(number)?.flags &= !INODES_UNUSED;
             self.initialise_blocks(number)?;
         }
-        // The reserved inodes of the first group are in use, or not for files.
+        // The reserved inodes of the first group are either in use or not for files.
         let reserved = if number == 0 {
             self.geometry.first_inode - 1
         } else {

@@ -25,12 +25,12 @@ pub const REVOKE: u32 = 5;
 
 /// "Incompatible" features.
 const REVOKES: u32 = 0x1;
-pub const WIDE: u32 = 0x2;
+pub const IS_64BIT: u32 = 0x2;
 const ASYNC_COMMIT: u32 = 0x4;
 pub const CHECKSUMS_2: u32 = 0x8;
 pub const CHECKSUMS_3: u32 = 0x10;
 const FAST_COMMIT: u32 = 0x20;
-const KNOWN: u32 = REVOKES | WIDE | CHECKSUMS_2 | CHECKSUMS_3;
+const KNOWN: u32 = REVOKES | IS_64BIT | CHECKSUMS_2 | CHECKSUMS_3;
 
 /// Flags of a tag.
 pub const ESCAPED: u32 = 0x1;
@@ -73,7 +73,7 @@ pub struct Journal {
     /// Number of commits since the mount.
     pub commits: u64,
     /// Block and transaction where a replay may begin from now on, and the number of commits at
-    /// that time: all blocks before that are at home.
+    /// that time: all blocks before that are at their home locations.
     pub may_start: Option<(u32, u32, u64)>,
     /// Blocks that may have a copy in the journal, and the commit of that copy.
     logged: BTreeMap<u64, u64>,
@@ -85,7 +85,7 @@ pub enum Wrong {
     Disk(String),
     /// Its contents are invalid.
     Contents(String),
-    /// There isn't the memory that its contents need.
+    /// There is not enough memory for its contents.
     Memory,
 }
 
@@ -202,7 +202,7 @@ impl Journal {
     pub fn begin_writing(&mut self, has_checksums: bool, wide: bool) {
         let mut features = self.features | REVOKES;
         if wide {
-            features |= WIDE;
+            features |= IS_64BIT;
         }
         if !has_checksums {
             features &= !(CHECKSUMS_2 | CHECKSUMS_3);
@@ -300,7 +300,7 @@ impl Journal {
         } else {
             0
         };
-        let wide = if self.features & WIDE != 0 { 4 } else { 0 };
+        let wide = if self.features & IS_64BIT != 0 { 4 } else { 0 };
         8 + checksum + wide
     }
 
@@ -314,7 +314,7 @@ impl Journal {
     }
 
     fn revokes(&self) -> usize {
-        let each = if self.features & WIDE != 0 { 8 } else { 4 };
+        let each = if self.features & IS_64BIT != 0 { 8 } else { 4 };
         (self.block - HEADER - 4 - self.tail_len()) / each
     }
 
@@ -365,7 +365,7 @@ impl Journal {
             put_be16(data, at + tag::CHECKSUM, checksum as u16);
         }
         put_be16(data, at + tag::FLAGS, flags as u16);
-        if self.features & WIDE != 0 {
+        if self.features & IS_64BIT != 0 {
             put_be32(data, at + tag::BLOCKNR_HIGH, high);
         }
     }
@@ -384,7 +384,7 @@ impl Journal {
             self.header(&mut data, REVOKE);
             let mut end = HEADER + 4;
             for block in some {
-                if self.features & WIDE != 0 {
+                if self.features & IS_64BIT != 0 {
                     put(&mut data, end, &block.to_be_bytes());
                     end += 8;
                 } else {

@@ -47,7 +47,7 @@ pub enum BlockKind {
 
 impl BlockKind {
     /// Whether such a block belongs to a file.
-    pub fn is_a_files(self) -> bool {
+    pub fn belongs_to_file(self) -> bool {
         match self {
             Self::Super | Self::Descriptors | Self::Inodes(_) => false,
             Self::BlockBitmap(_) | Self::InodeBitmap(_) => false,
@@ -380,8 +380,8 @@ impl MetadataCache {
         blocks
     }
 
-    /// Returns the blocks that are in the journal but not at home, in order, without those of the
-    /// running transaction.
+    /// Returns the blocks that are in the journal but not at their home locations, in order,
+    /// without those of the running transaction.
     pub fn to_write_back(&self) -> Vec<u64> {
         let waiting = self.table.iter();
         let waiting = waiting.filter(|entry| entry.logged && !entry.dirty);
@@ -390,7 +390,7 @@ impl MetadataCache {
         blocks
     }
 
-    /// Records that these blocks are at home.
+    /// Records that these blocks are at their home locations.
     pub fn written_back(&mut self, blocks: &[u64]) {
         for block in blocks {
             if let Some(entry) = self.get_mut(*block)
@@ -402,7 +402,8 @@ impl MetadataCache {
         }
     }
 
-    /// Records the commit of the transaction: its blocks are in the journal, or at home.
+    /// Records the commit of the transaction: its blocks are in the journal, or at their home
+    /// locations.
     pub fn committed(&mut self, in_journal: bool) {
         for block in core::mem::take(&mut self.dirty) {
             let Some(entry) = self.get_mut(block).filter(|entry| entry.dirty) else {

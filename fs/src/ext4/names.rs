@@ -1,6 +1,6 @@
 //! Creation, removal, renaming and linking of names.
 
-use super::directory::Looked;
+use super::directory::Lookup;
 use super::filesystem::{Fs, Result};
 use super::htree::Probe;
 use super::inode::{DIRECTORY, Inode, LINK, REGULAR};
@@ -14,7 +14,7 @@ const MAX_LINKS: u16 = 65_000;
 
 /// State of a file after it lost a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum LinksLeft {
     /// The file has other names, is open, or was released.
     Settled,
     /// The file is to be released in further steps.
@@ -34,7 +34,7 @@ pub struct Place<'a> {
 pub enum There {
     /// The entry, and the inode that it names.
     Entry(Found, Inode),
-    /// As [`Looked::Nothing`].
+    /// As [`Lookup::Nothing`].
     Nothing(Option<Probe>),
 }
 
@@ -73,8 +73,8 @@ impl Fs {
     /// Looks a name up in a directory.
     pub fn there(&mut self, directory: &Inode, name: &[u8]) -> Result<There> {
         Ok(match self.lookup(directory, name)? {
-            Looked::Entry(found) => There::Entry(found, self.named_inode(found.inode)?),
-            Looked::Nothing(probe) => There::Nothing(probe),
+            Lookup::Entry(found) => There::Entry(found, self.named_inode(found.inode)?),
+            Lookup::Nothing(probe) => There::Nothing(probe),
         })
     }
 
@@ -142,7 +142,7 @@ impl Fs {
     }
 
     /// Updates an inode that lost a name.
-    fn lose_name(&mut self, inode: &mut Inode, is_open: bool) -> Result<Fate> {
+    fn drop_link(&mut self, inode: &mut Inode, is_open: bool) -> Result<LinksLeft> {
         inode.links = if inode.is_directory() {
             0
         } else {
@@ -151,17 +151,17 @@ impl Fs {
         inode.changed = self.now();
         if inode.links > 0 {
             self.write_inode(inode)?;
-            return Ok(Fate::Settled);
+            return Ok(LinksLeft::Settled);
         }
         if is_open {
             self.add_orphan(inode)?;
-            return Ok(Fate::Settled);
+            return Ok(LinksLeft::Settled);
         }
         self.write_inode(inode)?;
         Ok(if self.reap_step(inode.number)? {
-            Fate::Settled
+            LinksLeft::Settled
         } else {
-            Fate::ToReap(inode.number)
+            LinksLeft::ToReap(inode.number)
         })
     }
 
@@ -171,7 +171,7 @@ impl Fs {
         place: &Place<'_>,
         is_directory: bool,
         is_open: &dyn Fn(u32) -> bool,
-    ) -> Result<Fate> {
+    ) -> Result<LinksLeft> {
         let mut directory = place.directory;
         let (found, mut inode) = place.entry()?;
         match (inode.is_directory(), is_directory) {
@@ -186,7 +186,7 @@ impl Fs {
         self.remove_entry(&directory, &found)?;
         self.touch_directory(&mut directory)?;
         let is_open = is_open(inode.number);
-        self.lose_name(&mut inode, is_open)
+        self.drop_link(&mut inode, is_open)
     }
 
     /// Fails for a directory that isn't empty.
@@ -242,13 +242,13 @@ impl Fs {
         from: &Place<'_>,
         to: &Place<'_>,
         is_open: &dyn Fn(u32) -> bool,
-    ) -> Result<Fate> {
+    ) -> Result<LinksLeft> {
         let (found, mut inode) = from.entry()?;
         let (mut source, mut target) = (from.directory, to.directory);
         let moves_directory = inode.is_directory() && source.number != target.number;
         if let There::Entry(_, replaced) = to.there {
             if replaced.number == inode.number {
-                return Ok(Fate::Settled);
+                return Ok(LinksLeft::Settled);
             }
             match (inode.is_directory(), replaced.is_directory()) {
                 (true, false) => return Err(Error::NotDirectory),
@@ -275,7 +275,7 @@ impl Fs {
                 self.add_subdirectory(&mut target)?;
             }
             self.add_name(&mut target, to, &inode)?;
-            return Ok(Fate::Settled);
+            return Ok(LinksLeft::Settled);
         };
         self.set_entry(&target, &there, &inode)?;
         // The replaced directory had a `..`, and so has the new one unless it was already here.
@@ -284,6 +284,6 @@ impl Fs {
         }
         self.touch_directory(&mut target)?;
         let is_open = is_open(replaced.number);
-        self.lose_name(&mut replaced, is_open)
+        self.drop_link(&mut replaced, is_open)
     }
 }

@@ -12,7 +12,7 @@ use crate::volume::range_end;
 use crate::{Error, Fallocate, Seek};
 
 /// Maximum number of pieces of a file to examine for the next data or hole.
-const MAX_LOOKED: usize = 64 << 10;
+const MAX_EXAMINED: usize = 64 << 10;
 
 /// Blocks of a file, from the first to before the second.
 type Blocks = (u64, u64);
@@ -156,11 +156,11 @@ impl Ext4Volume {
                 let is_hole = piece.physical == 0 || piece.unwritten;
                 looked += 1;
                 // Treat the rest of a file with too many pieces as data.
-                let is_rest = looked > MAX_LOOKED && to == Seek::Data;
+                let is_rest = looked > MAX_EXAMINED && to == Seek::Data;
                 if is_hole == (to == Seek::Hole) || is_rest {
                     return Ok(Some(offset.max(at * block)));
                 }
-                if looked > MAX_LOOKED {
+                if looked > MAX_EXAMINED {
                     break;
                 }
                 at += piece.len;

@@ -73,7 +73,7 @@ pub fn all(data: &[u8]) -> impl Iterator<Item = Record<'_>> {
 }
 
 /// Whether the records fill the block and are valid.
-pub fn is_sound(data: &[u8], inodes: u32) -> bool {
+pub fn is_valid(data: &[u8], inodes: u32) -> bool {
     let mut at = 0;
     while at < data.len() {
         let found = record(data, at);

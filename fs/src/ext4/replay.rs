@@ -13,8 +13,8 @@ use super::checksum::Crc32c;
 use super::fields::{commit, journal_header as header, tag, tag3};
 use super::filesystem::Fs;
 use super::journal::{
-    CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, Journal, LAST, MAGIC, REVOKE, SAME_UUID,
-    WIDE, Wrong, damaged,
+    CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, IS_64BIT, Journal, LAST, MAGIC, REVOKE,
+    SAME_UUID, Wrong, damaged,
 };
 use super::metadata_cache::hash;
 
@@ -37,8 +37,8 @@ struct Logged {
     obsolete: bool,
 }
 
-/// Copies in the transactions of a journal. Its memory is asked for, since a few sectors of a
-/// hostile disk name any number of blocks.
+/// Copies in the transactions of a journal. Its memory is checked, since a few sectors of a hostile
+/// disk can name any number of blocks.
 #[derive(Debug, Default)]
 struct Log {
     /// In the order of the journal.
@@ -51,7 +51,7 @@ struct Log {
     revokes: Vec<u32>,
 }
 
-/// Fails where memory has to be left to others.
+/// Fails if memory has to be left to others.
 fn check_memory() -> Result<()> {
     if is_memory_short() {
         return Err(Wrong::Memory);
@@ -169,7 +169,7 @@ fn tag_at(journal: &Journal, data: &[u8], at: usize) -> Tag {
             checksum: be32_at(data, at + tag3::CHECKSUM),
         };
     }
-    let wide = journal.features & WIDE != 0;
+    let wide = journal.features & IS_64BIT != 0;
     let upper = if wide {
         high(at + tag::BLOCKNR_HIGH)
     } else {
@@ -288,9 +288,13 @@ fn tags(
 }
 
 /// Calls `revoke` with each block that a revoke record lists. Copies of such a block in the same
-/// transaction or an earlier one don't count.
+/// transaction or an earlier one are ignored.
 fn revoked(journal: &Journal, data: &[u8], mut revoke: impl FnMut(u64)) {
-    let each = if journal.features & WIDE != 0 { 8 } else { 4 };
+    let each = if journal.features & IS_64BIT != 0 {
+        8
+    } else {
+        4
+    };
     let end = (be32_at(data, HEADER) as usize).min(data.len());
     let mut at = HEADER + 4;
     while at + each <= end {
@@ -341,7 +345,7 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
     let number = end.wrapping_add(1);
     let finish = |fs: &mut Fs, journal: &mut Journal| {
         fs.cache.commit_raw()?;
-        // Empty the journal only when all blocks are durable at home.
+        // Empty the journal only when all blocks are durable at their home locations.
         fs.cache.flush()?;
         journal.put_superblock((&mut fs.cache, &fs.crc), 0, number)?;
         fs.cache.commit_raw()?;

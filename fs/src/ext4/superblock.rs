@@ -33,12 +33,12 @@ pub mod incompatible {
     pub const RECOVER: u32 = 0x4;
     pub const JOURNAL_DEVICE: u32 = 0x8;
     pub const EXTENTS: u32 = 0x40;
-    pub const WIDE: u32 = 0x80;
+    pub const IS_64BIT: u32 = 0x80;
     pub const MMP: u32 = 0x100;
     pub const FLEX_BG: u32 = 0x200;
     pub const CSUM_SEED: u32 = 0x2000;
     /// Features that this driver supports.
-    pub const KNOWN: u32 = FILETYPE | RECOVER | EXTENTS | WIDE | FLEX_BG | CSUM_SEED;
+    pub const KNOWN: u32 = FILETYPE | RECOVER | EXTENTS | IS_64BIT | FLEX_BG | CSUM_SEED;
 }
 
 /// "Read-only compatible" features.
@@ -127,9 +127,9 @@ pub struct Geometry {
     pub orphan_file: u32,
     /// The file system is marked as damaged.
     pub has_errors: bool,
-    /// Writes are allowed all the same: `s_errors` says "continue", as mkfs.ext4 and tune2fs -e set
+    /// Writes are allowed nevertheless: `s_errors` is "continue", as mkfs.ext4 and tune2fs -e set
     /// it.
-    pub goes_on: bool,
+    pub continue_on_error: bool,
 }
 
 impl Geometry {
@@ -357,7 +357,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
     }
     let incompatible = u32_at(s, sb::FEATURE_INCOMPAT);
     let to_write = u32_at(s, sb::FEATURE_RO_COMPAT);
-    let wide = incompatible & incompatible::WIDE != 0;
+    let wide = incompatible & incompatible::IS_64BIT != 0;
     let dynamic = u32_at(s, sb::REV_LEVEL) > 0;
     let mut uuid = [0; 16];
     uuid.copy_from_slice(s.get(sb::UUID..sb::UUID + 16).unwrap_or(&[0; 16]));
@@ -410,7 +410,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
         journal: u32_at(s, sb::JOURNAL_INUM),
         orphan_file: u32_at(s, sb::ORPHAN_FILE_INUM),
         has_errors: u16_at(s, sb::STATE) & HAS_ERRORS != 0,
-        goes_on: u16_at(s, sb::ERRORS) == 1,
+        continue_on_error: u16_at(s, sb::ERRORS) == 1,
         ..Geometry::default()
     };
     let (claimed, disk) = (
@@ -430,7 +430,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
     Ok(found)
 }
 
-/// Rejects contradicting numbers, and computes the derived ones.
+/// Rejects inconsistent numbers, and computes the derived ones.
 fn check_numbers(found: &mut Geometry) -> Result<(), MountError> {
     let block = found.block as u32;
     let inode = found.inode_size;

@@ -13,9 +13,9 @@
 //!
 //! A checkpoint (writing blocks to their home locations) needs no flush of its own: blocks that one
 //! commit writes back are durable after its first flush. Everything before that commit is then at
-//! home or in the commit itself, so a replay may begin with that commit. The batch of the next
-//! commit stores this in the journal's superblock, and after the first flush of that commit the log
-//! space is free.
+//! its home location or in the commit itself, so a replay may begin with that commit. The batch of
+//! the next commit stores this in the journal's superblock, and after the first flush of that
+//! commit the log space is free.
 //!
 //! Each flush has its counterpart in jbd2 (`fs/jbd2` of Linux):
 //!
@@ -50,7 +50,8 @@ pub const STEP: usize = 32;
 /// Blocks of a transaction without a journal, which only memory limits.
 const WITHOUT_JOURNAL: usize = 512;
 
-/// Bytes that may be in the journal and in memory before a checkpoint writes them home.
+/// Bytes that may be in the journal and in memory before a checkpoint writes them to their home
+/// locations.
 const MAX_LOGGED: usize = 4 << 20;
 
 /// Free blocks and inodes, as the superblock stores them.
@@ -79,7 +80,7 @@ impl Fs {
         Counts {
             blocks: self.free_blocks,
             inodes: self.free_inodes,
-            wide: self.geometry.incompatible & incompatible::WIDE != 0,
+            wide: self.geometry.incompatible & incompatible::IS_64BIT != 0,
         }
     }
 
@@ -308,7 +309,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Writes everything home, and leaves a file system that needs no replay.
+    /// Writes everything to its home location, and leaves a file system that needs no replay.
     pub fn close(&mut self) -> Result<()> {
         self.commit()?;
         if !self.marked {
@@ -317,7 +318,7 @@ impl Fs {
         let waiting = self.blocks.to_write_back();
         self.put_in_place(&waiting)?;
         self.cache.commit_raw()?;
-        // Empty the journal only when all blocks are durable at home.
+        // Empty the journal only when all blocks are durable at their home locations.
         self.cache.flush()?;
         self.blocks.written_back(&waiting);
         if let Some(mut journal) = self.journal.take() {

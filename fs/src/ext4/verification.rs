@@ -111,14 +111,14 @@ impl Fs {
                 if checksums && !records::has_tail(data) {
                     return Err("a directory's block has no checksum");
                 }
-                if !records::is_sound(data, self.geometry.inodes) {
+                if !records::is_valid(data, self.geometry.inodes) {
                     return Err("a directory's entries contradict each other");
                 }
             }
-            BlockKind::Index(_) if !htree::is_sound(data, checksums) => {
+            BlockKind::Index(_) if !htree::is_valid(data, checksums) => {
                 return Err("a directory's index contradicts itself");
             }
-            BlockKind::Extents(_) if !extents::is_sound(data) => {
+            BlockKind::Extents(_) if !extents::is_valid(data) => {
                 return Err("a tree of extents contradicts itself");
             }
             BlockKind::Attributes if u32_at(data, 0) != ATTRIBUTES_MAGIC => {

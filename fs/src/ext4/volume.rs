@@ -8,14 +8,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::filesystem::{Fs, Result};
-use super::inode::{APPEND_ONLY, Inode, REGULAR, STRANGE};
-use super::names::{Fate, Place, There};
+use super::inode::{APPEND_ONLY, Inode, REGULAR, UNSUPPORTED};
+use super::names::{LinksLeft, Place, There};
 use crate::cache::Run;
 use crate::handles::Handles;
 use crate::path;
 use crate::{Error, FileId, Health, Kind, Lease, OpenFlags};
 use listing::Listing;
-use paths::Remembered;
+use paths::LastLookup;
 
 /// Bytes of one step of a write.
 const STEP: usize = 1 << 20;
@@ -23,8 +23,8 @@ const STEP: usize = 1 << 20;
 /// Permissions of new files: only the program uses the volume while it runs.
 const FILE_MODE: u16 = REGULAR | 0o644;
 
-/// Change that may remove the last name of a file; the callback tells whether an inode is open.
-type DropName<'a> = &'a dyn Fn(&mut Fs, &dyn Fn(u32) -> bool) -> Result<Fate>;
+/// Change that may remove the last name of a file; the callback returns whether an inode is open.
+type DropName<'a> = &'a dyn Fn(&mut Fs, &dyn Fn(u32) -> bool) -> Result<LinksLeft>;
 
 /// Open file or directory.
 #[derive(Debug)]
@@ -57,11 +57,11 @@ pub(super) struct Ext4Volume {
     pub fs: Fs,
     pub handles: Handles<Handle>,
     pub nodes: BTreeMap<u32, Node>,
-    pub remembered: Remembered,
+    pub remembered: LastLookup,
     pub writable: bool,
-    /// Error and description, once the volume turned out to be corrupt or its journal failed.
+    /// Error and description, once the volume was found corrupt or its journal failed.
     pub broken: Option<(Error, String)>,
-    /// Description of the last damage where the volume stays writable.
+    /// Description of the last damage if the volume stays writable.
     damaged: Option<String>,
 }
 
@@ -73,7 +73,7 @@ impl Ext4Volume {
             fs,
             handles: Handles::default(),
             nodes: BTreeMap::new(),
-            remembered: Remembered::default(),
+            remembered: LastLookup::default(),
             writable,
             broken: broken.map(|found| (Error::Corrupt, found)),
             damaged,
@@ -89,7 +89,7 @@ impl Ext4Volume {
         {
             let found = self.fs.found.take();
             if found.is_some() || error == Error::Corrupt {
-                self.met_damage(found.unwrap_or_else(|| String::from("it contradicts itself")));
+                self.on_damage(found.unwrap_or_else(|| String::from("it contradicts itself")));
             } else {
                 log::error!("ext4 volume is read-only from now on, its journal failed: {error}");
                 self.broken = Some((Error::Io, String::from("its journal can't be written")));
@@ -98,8 +98,8 @@ impl Ext4Volume {
         }
     }
 
-    fn met_damage(&mut self, found: String) {
-        if self.fs.geometry.goes_on && self.writable && !self.fs.failed {
+    fn on_damage(&mut self, found: String) {
+        if self.fs.geometry.continue_on_error && self.writable && !self.fs.failed {
             log::error!("ext4 volume is damaged: {found}; repair it with e2fsck -f");
             self.damaged = Some(found);
             return;
@@ -174,7 +174,7 @@ impl Ext4Volume {
             (Kind::Symlink, false) => return Err(Error::Unsupported),
             (Kind::Directory, true) | (Kind::File, false) => {}
         }
-        if found.flags & STRANGE != 0 || !directory && !found.is_regular() {
+        if found.flags & UNSUPPORTED != 0 || !directory && !found.is_regular() {
             return Err(Error::Unsupported);
         }
         if flags.contains(OpenFlags::WRITE) {
@@ -238,9 +238,9 @@ impl Ext4Volume {
         let done = self.change(&mut |fs| step(fs, &is_open));
         self.nodes = nodes;
         match done? {
-            Fate::Settled => Ok(()),
+            LinksLeft::Settled => Ok(()),
             // The next mount retries what fails here.
-            Fate::ToReap(number) => self.change_all(&mut |fs| fs.reap_step(number)),
+            LinksLeft::ToReap(number) => self.change_all(&mut |fs| fs.reap_step(number)),
         }
     }
 
@@ -354,7 +354,7 @@ impl Ext4Volume {
         let count = written?;
         let node = self.node(number)?;
         node.size = node.size.max(offset + count as u64);
-        let relieved = self.fs.relieve();
+        let relieved = self.fs.flush_if_full();
         self.watch(relieved.err());
         relieved.map(|()| count)
     }

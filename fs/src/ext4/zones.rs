@@ -15,7 +15,7 @@ pub struct Zones(Vec<(u64, u64)>);
 
 impl Zones {
     /// Adds `count` blocks from `first` on. [`has`](Self::has) is correct only after
-    /// [`settle`](Self::settle).
+    /// [`normalize`](Self::normalize).
     pub fn add(&mut self, first: u64, count: u64) -> Result<()> {
         if self.0.len() == self.0.capacity() {
             self.normalize();

@@ -30,7 +30,7 @@ pub(super) enum Content {
     Entries(Vec<MbrPartitionRecord>),
     /// No boot signature.
     Unsigned,
-    /// Boot signature of something else: the boot sector of a file system.
+    /// Boot signature, but no partition table: the boot sector of a file system.
     Other,
 }
 
@@ -122,7 +122,7 @@ fn read_logical(
     let mut sector = vec![0; device.sector_size()];
     let mut at = base;
     let mut number = 5;
-    let trouble = loop {
+    let reason = loop {
         if at >= end || at < base {
             break format!("leads to sector {at}, outside of it");
         }
@@ -155,7 +155,7 @@ fn read_logical(
         }
     };
     let text = format!(
-        "the extended partition's chain {trouble}; partitions from {number} on \
+        "the extended partition's chain {reason}; partitions from {number} on \
         are lost: correct the table with sfdisk"
     );
     table.warnings.push(text);

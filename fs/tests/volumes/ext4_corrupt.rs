@@ -120,18 +120,20 @@ fn a_journal_that_must_be_replayed_needs_a_disk_that_can_be_written() {
 
 #[test]
 fn a_file_system_marked_as_having_errors_is_read_only_or_goes_on() {
-    for (behaviour, goes_on) in [("continue", true), ("remount-ro", false), ("panic", false)] {
+    for (behaviour, continue_on_error) in
+        [("continue", true), ("remount-ro", false), ("panic", false)]
+    {
         let args = ["-O", "^metadata_csum", "-e", behaviour];
         let disk = Disk::new(mkfs(8 << 20, &args), 512);
         disk.state().bytes[1024 + 0x3a] |= 2;
         let before = disk.bytes();
         let mut volume = mount(&disk);
         match volume.health() {
-            Health::Damaged(text) if goes_on => check_line(&text, &["e2fsck -f"]),
-            Health::Corrupt(text) if !goes_on => check_line(&text, &["e2fsck -f"]),
+            Health::Damaged(text) if continue_on_error => check_line(&text, &["e2fsck -f"]),
+            Health::Corrupt(text) if !continue_on_error => check_line(&text, &["e2fsck -f"]),
             health => panic!("{behaviour}: {health:?}"),
         }
-        if goes_on {
+        if continue_on_error {
             volume.mkdir("d").unwrap();
             volume.sync().unwrap();
             drop(volume);

@@ -60,14 +60,14 @@ fn journal_of(bytes: &[u8], block: usize) -> usize {
 /// Linux stores an abort in the journal, before it can do so in the superblock.
 #[test]
 fn an_error_noted_in_the_journal_counts_as_a_mark() {
-    for (behaviour, goes_on) in [("continue", true), ("remount-ro", false)] {
+    for (behaviour, continue_on_error) in [("continue", true), ("remount-ro", false)] {
         let args = ["-b", "1024", "-O", "^metadata_csum", "-e", behaviour];
         let mut bytes = mkfs(8 << 20, &args);
         let at = journal_of(&bytes, 1024);
         bytes[at + 0x20..at + 0x24].copy_from_slice(&(-5i32).to_be_bytes());
         let disk = Disk::new(bytes.clone(), 512);
         let mut volume = mount(&disk);
-        if goes_on {
+        if continue_on_error {
             assert!(matches!(volume.health(), Health::Damaged(text) if text.contains("e2fsck")));
             volume.mkdir("d").unwrap();
             drop(volume);

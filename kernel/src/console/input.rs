@@ -110,7 +110,7 @@ pub fn listen() {
 /// others.
 pub fn listen_for_reports() {
     interrupts::set_handler(SERIAL, || ARRIVED.store(true, Ordering::Relaxed));
-    if !LISTENING.load(Ordering::Relaxed) && INPUT.with(|input| input.is_from_person()) {
+    if !LISTENING.load(Ordering::Relaxed) && INPUT.with(|input| input.is_interactive()) {
         listen();
     }
 }

@@ -60,7 +60,7 @@ impl LineDiscipline {
     }
 
     /// Whether the other end is a person, who may ask for a report.
-    pub fn is_from_person(&self) -> bool {
+    pub fn is_interactive(&self) -> bool {
         self.sender != Sender::Pipe
     }
 
@@ -254,8 +254,8 @@ mod tests {
         assert!(line.ends_with(b"xy\n") && typing.has_room());
     }
 
-    /// An end of input keeps its place, whatever was read before it, waits in front of it, and comes
-    /// behind it as long as there is room.
+    /// An end of input keeps its place, whatever was read before it, waits in front of it, and
+    /// comes behind it as long as there is room.
     #[test]
     fn an_end_keeps_its_place_when_the_memory_is_used_again() {
         let sizes = [0, 1, 100, ROOM / 2, ROOM - 60, ROOM - 2];

@@ -67,7 +67,7 @@ pub fn flush_log() -> bool {
 /// the machine), or the transmitter was full for [`super::TIMEOUT_NS`].
 pub fn drain_with(wait: fn()) {
     let mut timeout = Timeout::new();
-    while !(flush_log() && is_sent()) && timeout.lasts() {
+    while !(flush_log() && is_sent()) && timeout.continue_wait() {
         wait();
     }
 }

@@ -36,7 +36,7 @@ static CURRENT: AtomicU8 = AtomicU8::new(Stream::Output as u8);
 /// Number of bytes that the transmitter has taken.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 /// [`TAKEN`] when the kernel gave up waiting.
-static GIVEN_UP: AtomicU64 = AtomicU64::new(u64::MAX);
+static ABANDONED: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Also gets what is written, see [`set_mirror`]; null where there is none.
 static MIRROR: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
@@ -151,15 +151,15 @@ impl Timeout {
 
     /// Whether to wait on. Once this has returned false, the next wait has no time at all until the
     /// transmitter takes something.
-    pub fn lasts(&mut self) -> bool {
+    pub fn continue_wait(&mut self) -> bool {
         let taken = TAKEN.load(Ordering::Relaxed);
-        if taken == GIVEN_UP.load(Ordering::Relaxed) {
+        if taken == ABANDONED.load(Ordering::Relaxed) {
             return false;
         }
         if taken != self.taken {
             *self = Self::new();
         } else if tsc::counter() >= self.end {
-            GIVEN_UP.store(taken, Ordering::Relaxed);
+            ABANDONED.store(taken, Ordering::Relaxed);
             return false;
         }
         true
@@ -176,7 +176,7 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
         if rest.is_empty() {
             return;
         }
-        if !timeout.lasts() {
+        if !timeout.continue_wait() {
             return mirror(Some(rest));
         }
         core::hint::spin_loop();

@@ -3,7 +3,7 @@
 //! Used by system calls and by the runtime, whose ticks run only where no other Rust code was
 //! interrupted; never by an interrupt's handler.
 
-use super::reserve::{heap_given, heap_taken};
+use super::reserve::{on_heap_allocated, on_heap_freed};
 use super::space;
 use crate::arch::paging::PAGE;
 use crate::cell::ExclusiveCell;
@@ -58,7 +58,7 @@ impl State {
             }
         }
         self.end = start + len;
-        heap_given(len);
+        on_heap_freed(len);
         self.tlsf.allocate(layout)
     }
 }
@@ -68,14 +68,14 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let block = self.0.with(|state| state.allocate(layout));
         block.map_or(null_mut(), |block| {
-            heap_taken(layout.size());
+            on_heap_allocated(layout.size());
             block.as_ptr()
         })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
-            heap_given(layout.size());
+            on_heap_freed(layout.size());
             // SAFETY: the caller's promise: the block is of this allocator, with this layout.
             self.0
                 .with(|state| unsafe { state.tlsf.deallocate(block, layout.align()) });
@@ -94,8 +94,8 @@ unsafe impl GlobalAlloc for Heap {
             .0
             .with(|state| unsafe { state.tlsf.reallocate(old, new_layout) });
         if let Some(block) = grown {
-            heap_given(layout.size());
-            heap_taken(new_size);
+            on_heap_freed(layout.size());
+            on_heap_allocated(new_size);
             return block.as_ptr();
         }
         // SAFETY: as above; the copy is as long as the shorter of the two.

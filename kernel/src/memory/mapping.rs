@@ -3,7 +3,7 @@
 use super::layout::image;
 use super::space::{FLUSH_EACH, Memory, flags, flush, flush_all, with, with_room};
 use super::vma::{Protection, Vma, whole_pages};
-use crate::arch::paging::{KEPT, PAGE, PRESENT, WRITTEN, frame_of};
+use crate::arch::paging::{PAGE, PRESENT, RETAINED, WRITTEN, frame_of};
 use core::ops::Range;
 
 /// Why a change of the address space was refused.
@@ -62,7 +62,7 @@ impl Memory {
             let state = if open {
                 PRESENT | flags(protection)
             } else {
-                KEPT
+                RETAINED
             };
             frame_of(entry) | state | entry & WRITTEN
         });

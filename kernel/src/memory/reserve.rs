@@ -32,12 +32,12 @@ pub fn heap_free() -> usize {
 }
 
 /// The heap has given out `bytes`.
-pub fn heap_taken(bytes: usize) {
+pub fn on_heap_allocated(bytes: usize) {
     HEAP_FREE.store(heap_free().saturating_sub(bytes), Ordering::Relaxed);
 }
 
 /// The heap has got `bytes`: new ones, or back.
-pub fn heap_given(bytes: usize) {
+pub fn on_heap_freed(bytes: usize) {
     HEAP_FREE.fetch_add(bytes, Ordering::Relaxed);
 }
 

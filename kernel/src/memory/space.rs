@@ -174,7 +174,7 @@ pub(super) fn flush_all() {
 
 /// Gives QEMU's software TLB room for `pages` in advance, for a caller that will use that many
 /// again and again; see `tlb.rs`. A millisecond for 4096 of them. Does nothing on hardware.
-pub fn widen_tlb(pages: u64) {
+pub fn grow_tlb(pages: u64) {
     if !cpu::is_emulated() {
         return;
     }

@@ -19,14 +19,14 @@ use x86_64::structures::paging::PhysFrame;
 
 /// Why the machine can't be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetUpError {
+pub enum SetupError {
     /// No memory map, or nothing usable behind the image.
     NoMemory,
     /// So little that not even the page tables fit.
     TooLittle,
 }
 
-impl From<OutOfFrames> for SetUpError {
+impl From<OutOfFrames> for SetupError {
     fn from(_: OutOfFrames) -> Self {
         Self::TooLittle
     }
@@ -36,7 +36,7 @@ impl From<OutOfFrames> for SetUpError {
 ///
 /// # Safety
 /// Called once, on the boot tables; `map` is the loader's.
-pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetUpError> {
+pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetupError> {
     let image = image::all();
     let image_end = image.end.next_multiple_of(PAGE);
     let end = map
@@ -49,7 +49,7 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetUpError> {
     let holds = |region: &Region| region.start <= image_end && image_end + map_bytes <= region.end;
     if !map.usable(&BootMemory).any(|region| holds(&region)) || image_end + map_bytes > BOOT_MAPPED
     {
-        return Err(SetUpError::NoMemory);
+        return Err(SetupError::NoMemory);
     }
     // SAFETY: usable memory behind the image, which nothing uses yet and the boot tables map.
     let bits = unsafe { core::slice::from_raw_parts_mut((DIRECT + image_end) as *mut u64, words) };

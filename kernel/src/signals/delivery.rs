@@ -51,14 +51,14 @@ struct Resumption<'a> {
 pub fn deliver(call: &mut SystemCallFrame, result: i64) -> i64 {
     /// Bytes of the instruction `syscall`, which `rip` is behind.
     const INSTRUCTION: u64 = 2;
-    const UNDECIDED: i64 = -(Errno::ERESTARTSYS as i64);
+    const RESTARTSYS: i64 = -(Errno::ERESTARTSYS as i64);
     let number = call.number as i64;
     let mut result = result;
     let decide = |rip: &mut u64, result: &mut i64, restart: bool| {
-        if *result == UNDECIDED && restart {
+        if *result == RESTARTSYS && restart {
             *rip = rip.wrapping_sub(INSTRUCTION);
             *result = number;
-        } else if *result == UNDECIDED {
+        } else if *result == RESTARTSYS {
             *result = -(Errno::EINTR as i64);
         }
     };

@@ -82,7 +82,7 @@ pub struct Scheduler<T> {
     /// A binary heap of the threads with deadlines, the earliest first.
     timers: Vec<Index>,
     current: Index,
-    living: usize,
+    live_count: usize,
 }
 
 impl<T> Scheduler<T> {
@@ -93,13 +93,14 @@ impl<T> Scheduler<T> {
             lists: [EMPTY; FUTEXES + BUCKETS],
             timers: Vec::new(),
             current: NONE,
-            living: 0,
+            live_count: 0,
         }
     }
 
     /// Adds a thread, which is ready to run; gives it back if memory is short.
     pub fn add(&mut self, thread: T) -> Result<Index, T> {
-        if self.entries.try_reserve(1).is_err() || self.timers.try_reserve(self.living + 1).is_err()
+        if self.entries.try_reserve(1).is_err()
+            || self.timers.try_reserve(self.live_count + 1).is_err()
         {
             return Err(thread);
         }
@@ -122,14 +123,14 @@ impl<T> Scheduler<T> {
             }
         };
         self.entry(index).thread = Some(thread);
-        self.living += 1;
+        self.live_count += 1;
         self.make_ready(index, Woken::Done);
         Ok(index)
     }
 
     /// Threads that haven't ended.
-    pub fn living(&self) -> usize {
-        self.living
+    pub fn live_count(&self) -> usize {
+        self.live_count
     }
 
     /// The running thread.
@@ -196,7 +197,7 @@ impl<T> Scheduler<T> {
         let index = self.current;
         self.entry(index).state = State::Free;
         self.link(FREE, index);
-        self.living -= 1;
+        self.live_count -= 1;
         self.entry(index).thread.take()
     }
 

@@ -68,7 +68,7 @@ impl Clocks for Program<'_> {
         }
     }
 
-    fn goes_on(&self, clock: Clock) -> bool {
+    fn is_advancing(&self, clock: Clock) -> bool {
         match clock {
             Clock::Monotonic => true,
             Clock::Process => !self.idle,
@@ -129,7 +129,7 @@ const RUNNING_THREAD: u64 = 3;
 fn used_time(which: u64) -> Result<Clock, Errno> {
     // The lowest bits of a number below 0, which names a process or a thread in its others: the
     // clock is a thread's; it isn't one of processor time.
-    const OF_THREAD: i32 = 4;
+    const CPUCLOCK_PERTHREAD: i32 = 4;
     const OTHER: i32 = 3;
     match which {
         PROCESS => return Ok(Clock::Process),
@@ -138,7 +138,7 @@ fn used_time(which: u64) -> Result<Clock, Errno> {
     }
     let which = which as i32;
     let named = u64::from(!(which >> 3) as u32);
-    match (which & OTHER, which & OF_THREAD, named) {
+    match (which & OTHER, which & CPUCLOCK_PERTHREAD, named) {
         (OTHER, ..) => Err(Errno::EINVAL),
         (_, 0, 0 | PID) => Ok(Clock::Process),
         (_, 0, _) => Err(Errno::EINVAL),
@@ -315,7 +315,7 @@ pub(super) fn send_expired() {
 /// [`signals::set_origins`].
 fn name_timer(signal: u64, to_thread: bool, origin: &mut Origin) {
     /// `SI_TIMER`.
-    const BY_TIMER: u64 = -2i32 as u32 as u64;
+    const SI_TIMER: u64 = -2i32 as u32 as u64;
     let receiver = match to_thread {
         true => Receiver::Thread(number()),
         false => Receiver::Process,
@@ -330,7 +330,7 @@ fn name_timer(signal: u64, to_thread: bool, origin: &mut Origin) {
     // The timer goes on.
     wait::resume(time::monotonic_ns());
     *origin = Origin {
-        code: BY_TIMER,
+        code: SI_TIMER,
         // `si_timerid`, `si_overrun`.
         sender: taken.timer as u64 | u64::from(taken.overrun as u32) << 32,
         value: taken.value,

@@ -26,13 +26,13 @@ pub trait Clocks {
     fn now(&self, clock: Clock) -> Option<u64>;
 
     /// Whether the clock goes on. That of a thread does while the thread runs.
-    fn goes_on(&self, clock: Clock) -> bool;
+    fn is_advancing(&self, clock: Clock) -> bool;
 
     /// The monotonic time at which `clock` shows `at`, if it goes on until then.
     fn monotonic(&self, clock: Clock, at: u64) -> Option<u64> {
         let left = at.saturating_sub(self.now(clock)?);
         let now = self.now(Clock::Monotonic)?;
-        self.goes_on(clock).then(|| now.saturating_add(left))
+        self.is_advancing(clock).then(|| now.saturating_add(left))
     }
 }
 
@@ -182,7 +182,7 @@ pub mod fake {
             }
         }
 
-        fn goes_on(&self, clock: Clock) -> bool {
+        fn is_advancing(&self, clock: Clock) -> bool {
             clock == Clock::Monotonic || !self.idle
         }
     }

@@ -25,7 +25,7 @@ pub struct Scale {
 /// with interrupts disabled.
 static BUS_AT_BOOT: ExclusiveCell<Reading> = ExclusiveCell::new(Reading {
     ticks: 0,
-    doubt: u64::MAX,
+    uncertainty: u64::MAX,
     count: 0,
 });
 
@@ -71,8 +71,8 @@ impl Scale {
             if now.count >= apic::MAX_BUS_CLOCKS {
                 // The timer stands still at its end.
                 apic::count_again();
-                first.doubt = u64::MAX;
-            } else if first.doubt / 4 > now.doubt {
+                first.uncertainty = u64::MAX;
+            } else if first.uncertainty / 4 > now.uncertainty {
                 first = now;
             } else if first.is_exact(&now, PARTS) {
                 let bus = now.count.saturating_sub(first.count);

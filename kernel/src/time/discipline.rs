@@ -15,7 +15,7 @@ pub struct Reading {
     /// The counter, in the middle.
     pub ticks: u64,
     /// Ticks that the reading took: the other clock showed its count somewhere within them.
-    pub doubt: u64,
+    pub uncertainty: u64,
     /// The other clock's count.
     pub count: u64,
 }
@@ -26,29 +26,33 @@ impl Reading {
         let once = || {
             let before = counter();
             let count = other();
-            let doubt = counter().saturating_sub(before);
+            let uncertainty = counter().saturating_sub(before);
             Self {
-                ticks: before + doubt / 2,
-                doubt,
+                ticks: before + uncertainty / 2,
+                uncertainty,
                 count,
             }
         };
         (0..3).fold(once(), |best, _| {
             let next = once();
-            if next.doubt < best.doubt { next } else { best }
+            if next.uncertainty < best.uncertainty {
+                next
+            } else {
+                best
+            }
         })
     }
 
     /// Whether the ticks from here to `end` are known to one part in `parts`.
     pub fn is_exact(&self, end: &Self, parts: u64) -> bool {
         let span = end.ticks.saturating_sub(self.ticks);
-        (self.doubt + end.doubt).saturating_mul(parts) <= span
+        (self.uncertainty + end.uncertainty).saturating_mul(parts) <= span
     }
 }
 
-/// Two measurements of a rate agree when they differ by one part in [`AGREE`] at most: several
-/// times the error of each.
-const AGREE: u64 = 400;
+/// Two measurements of a rate agree when they differ by one part in [`RATE_TOLERANCE`] at most:
+/// several times the error of each.
+const RATE_TOLERANCE: u64 = 400;
 /// The most measurements of a rate before all are rejected.
 const MEASUREMENTS: usize = 8;
 
@@ -65,7 +69,7 @@ pub fn confirmed<const N: usize>(
         let next = measure()?;
         let agrees = |last: [u64; N]| {
             let mut pairs = last.iter().zip(&next);
-            pairs.all(|(one, other)| one.abs_diff(*other) <= one.max(other) / AGREE)
+            pairs.all(|(one, other)| one.abs_diff(*other) <= one.max(other) / RATE_TOLERANCE)
         };
         if last.is_some_and(agrees) {
             return Some(next);
@@ -342,10 +346,10 @@ mod tests {
     fn a_reading_is_the_tightest_of_a_few() {
         let machine = Machine::new(NS);
         machine.away.set(4_000_000);
-        assert!(machine.read().doubt < 2000);
-        let [from, to] = [(1000, 10), (21_000, 10)].map(|(ticks, doubt)| Reading {
+        assert!(machine.read().uncertainty < 2000);
+        let [from, to] = [(1000, 10), (21_000, 10)].map(|(ticks, uncertainty)| Reading {
             ticks,
-            doubt,
+            uncertainty,
             count: 0,
         });
         assert!(from.is_exact(&to, 1000) && !from.is_exact(&to, 1001));
@@ -354,9 +358,9 @@ mod tests {
     #[test]
     fn a_reading_with_a_gap_waits_for_a_better_one() {
         let rate = Rate::new(NS, NS);
-        let reading = |ticks, doubt| Reading {
+        let reading = |ticks, uncertainty| Reading {
             ticks,
-            doubt,
+            uncertainty,
             count: 0,
         };
         let mut discipline = ClockDiscipline::new(reading(0, 100), 0, rate);

@@ -17,7 +17,7 @@ pub fn before_sleep(set: u64, now: u64, deadline: Option<u64>) -> Option<u64> {
 }
 
 /// The same before the program runs on; `earliest` is the first deadline of its waiting threads.
-pub fn before_work(set: u64, now: u64, earliest: Option<u64>) -> Option<u64> {
+pub fn before_run(set: u64, now: u64, earliest: Option<u64>) -> Option<u64> {
     /// The least time that a thread runs undisturbed.
     const MIN_NS: u64 = 20_000;
     let tick = now.saturating_add(TICK_NS);
@@ -28,7 +28,7 @@ pub fn before_work(set: u64, now: u64, earliest: Option<u64>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TICK_NS, before_sleep, before_work};
+    use super::{TICK_NS, before_run, before_sleep};
     use proptest::prelude::*;
 
     /// A machine with a clock and such a timer.
@@ -67,7 +67,7 @@ mod tests {
         }
 
         fn work(&mut self, ns: u64) {
-            self.apply(before_work(self.set, self.now, None));
+            self.apply(before_run(self.set, self.now, None));
             self.now += ns;
         }
     }
@@ -116,10 +116,10 @@ mod tests {
             assert_eq!(before_sleep(set, 1000, None), None);
         }
         for (set, expected) in [(tick, None), (tick + 1, Some(tick)), (1000, Some(tick))] {
-            assert_eq!(before_work(set, 1000, None), expected, "{set}");
+            assert_eq!(before_run(set, 1000, None), expected, "{set}");
         }
         for (earliest, expected) in [(0, 21_000), (30_000, 30_000), (tick + 9, tick)] {
-            assert_eq!(before_work(0, 1000, Some(earliest)), Some(expected));
+            assert_eq!(before_run(0, 1000, Some(earliest)), Some(expected));
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
             let deadline = now + 1 + u64::from(span);
             let after = before_sleep(set, now, (!endless).then_some(deadline)).unwrap_or(set);
             prop_assert!(endless || (after > now && after <= deadline));
-            let after = before_work(set, now, None).unwrap_or(set);
+            let after = before_run(set, now, None).unwrap_or(set);
             prop_assert!(after > now && after <= now + TICK_NS);
         }
     }

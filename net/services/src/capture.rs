@@ -1,8 +1,8 @@
-//! Recording what goes over links, in the format that Wireshark and tcpdump read: pcapng
+//! Recording of the frames on links, in the format of Wireshark and tcpdump: pcapng
 //! (draft-ietf-opsawg-pcapng), with nanoseconds, the interface and the direction of each frame.
 //!
-//! Frames are recorded as they are handed over: those that the device has yet to cut or to complete
-//! the checksum of appear so.
+//! Frames are recorded as they are passed to the link: those that the device has yet to segment or
+//! checksum appear so.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -26,10 +26,10 @@ const OPTION_RESOLUTION: u16 = 9;
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
-/// Takes bytes of the recording in their order. What it can't write is lost.
+/// Receives the bytes of the recording in order. It discards what it can't write.
 pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
-/// A recording of any number of links, of one stack or of several on threads of their own.
+/// A recording of any number of links, of one stack or of several in threads of their own.
 #[derive(Clone)]
 pub struct Recorder(Arc<Mutex<Recording>>);
 
@@ -38,9 +38,9 @@ struct Recording {
     /// Gives nanoseconds since 1970.
     wall_ns: fn() -> u64,
     interfaces: u32,
-    /// The most bytes of a frame that are recorded.
+    /// Maximum number of bytes recorded of each frame.
     snap: usize,
-    /// Kept for its memory.
+    /// Reused allocation.
     block: Vec<u8>,
 }
 
@@ -56,7 +56,7 @@ fn pad(block: &mut Vec<u8>) {
 }
 
 impl Recording {
-    /// Writes one block, whose body `fill` makes.
+    /// Writes one block, whose body `fill` writes.
     fn write(&mut self, kind: u32, fill: impl FnOnce(&mut Vec<u8>)) {
         let block = &mut self.block;
         block.clear();
@@ -92,7 +92,7 @@ impl Recording {
 }
 
 impl Recorder {
-    /// Begins a recording of at most `snap` bytes of each frame.
+    /// Starts a recording of at most `snap` bytes of each frame.
     pub fn new(sink: Sink, wall_ns: fn() -> u64, snap: usize) -> Recorder {
         let mut recording = Recording {
             sink,
@@ -104,13 +104,13 @@ impl Recorder {
         recording.write(SECTION_HEADER, |block| {
             block.extend(BYTE_ORDER.to_le_bytes());
             block.extend([1, 0, 0, 0]);
-            // The length of the section isn't known.
+            // The length of the section is unknown.
             block.extend([0xff; 8]);
         });
         Recorder(Arc::new(Mutex::new(recording)))
     }
 
-    /// `link` with everything that goes over it recorded, under this name.
+    /// Wraps `link` so that all its frames are recorded, under this name.
     pub fn record(&self, link: Box<dyn Link>, name: &str) -> Box<dyn Link> {
         let mut recording = self.0.lock();
         let interface = recording.interfaces;
@@ -133,7 +133,7 @@ impl Recorder {
     }
 }
 
-/// A link that is recorded.
+/// A recorded link.
 struct Recorded {
     link: Box<dyn Link>,
     recorder: Recorder,

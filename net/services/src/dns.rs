@@ -1,8 +1,8 @@
-//! Looking names up (RFC 1034, 1035, 3596, 2782, 6891, 2308).
+//! Name resolution (RFC 1034, 1035, 3596, 2782, 6891, 2308).
 //!
-//! - `name`, `message`: the formats;
-//! - `answer`: what an answer says; `cache`: what is kept of it;
-//! - `question`: one question to several servers, by datagrams; `stream`: over TCP where an answer
+//! - `name`, `message`: the wire formats;
+//! - `answer`: interpretation of a response; `cache`: cached responses;
+//! - `question`: one question to several servers, over UDP; `stream`: over TCP if the response
 //!   doesn't fit;
 //! - `lookup`: the questions that one lookup needs, with the search list;
 //! - `order`: which of several addresses to try first (RFC 6724).
@@ -27,22 +27,22 @@ pub use lookup::{LookupId, Resolver};
 pub use message::RecordData;
 pub use order::sort_addresses;
 
-/// Aliases followed for one name.
+/// Maximum number of aliases followed for one name.
 const ALIASES_MAX: usize = 8;
-/// Lookups at a time.
+/// Maximum number of concurrent lookups.
 const LOOKUPS_MAX: usize = 256;
 
 /// One record of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsRecord {
-    /// How much longer it holds, in seconds.
+    /// Remaining validity in seconds.
     pub ttl: u32,
     /// Type-specific data (RDATA).
     pub data: RecordData,
 }
 
 impl DnsRecord {
-    /// About the memory that it takes.
+    /// Approximate memory in bytes.
     fn bytes(&self) -> usize {
         let data = match &self.data {
             RecordData::Address(_) => 0,
@@ -57,14 +57,14 @@ impl DnsRecord {
     }
 }
 
-/// There is no such name, or it has no record of that type.
+/// The name doesn't exist, or has no record of the type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Missing;
 
 /// Why a lookup found nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupError {
-    /// It has no answer yet.
+    /// No response yet.
     Pending,
     /// Not a name (RFC 1035, 3.1).
     InvalidName,
@@ -72,13 +72,13 @@ pub enum LookupError {
     NotFound,
     /// No name server is configured.
     NoServer,
-    /// Every name server said that it can't tell.
+    /// Every name server failed to answer.
     ServerFailure,
-    /// No name server answered in time.
+    /// No name server responded in time.
     TimedOut,
-    /// There are too many lookups at a time, or no port is left.
+    /// Too many concurrent lookups, or no port is left.
     TooMany,
-    /// There is no such lookup.
+    /// Unknown lookup.
     Unknown,
 }
 
@@ -99,10 +99,10 @@ impl fmt::Display for LookupError {
 
 impl core::error::Error for LookupError {}
 
-/// Which addresses a lookup is to give.
+/// The addresses that a lookup returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// IPv4, and IPv6 where an interface has an address that reaches beyond its link.
+    /// IPv4, and IPv6 if an interface has an address with more than link-local scope.
     Any,
     /// A records.
     V4,
@@ -110,7 +110,7 @@ pub enum Family {
     V6,
 }
 
-/// Types of records that can be asked for.
+/// Record types of lookups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordType {
     /// IPv4 addresses.
@@ -127,18 +127,18 @@ pub enum RecordType {
     Txt,
 }
 
-/// How names are looked up.
+/// Options of lookups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsOptions {
-    /// Domains in which a name without a final dot is looked for, at most six.
+    /// Search domains for names without a final dot, at most six.
     pub search: Vec<String>,
-    /// A name with as many dots is looked up as it is first, and in the domains of `search` then;
-    /// others the other way round.
+    /// A name with at least this many dots is tried as it is before the domains of `search`; others
+    /// after them.
     pub ndots: usize,
-    /// Queries have their letters' case at random, and answers must repeat it: a forger has more to
-    /// guess. Some servers can't do that.
+    /// Randomizes the case of letters in queries, which responses must repeat: a forger has more to
+    /// guess. Some servers don't support it.
     pub mixed_case: bool,
-    /// Names that end in `.local` are asked for by multicast on the link (RFC 6762, 3).
+    /// Queries names that end in `.local` by multicast on the link (RFC 6762, 3).
     pub multicast: bool,
 }
 

@@ -1,9 +1,9 @@
-//! Services on the stack that use nothing but its public operations: names (DNS and multicast
-//! DNS), the time of day (SNTP), and recordings of links.
+//! Services over the stack's public operations: names (DNS and multicast DNS), the time of day
+//! (SNTP), and recordings of links.
 //!
-//! A crate of its own because none of it is on the way of a packet: it is compiled for size, while
-//! `net` is compiled for speed. Nothing blocks and nothing runs by itself: each part has a `poll`
-//! that is to be called after [`net::Transport::poll`].
+//! A crate of its own, since none of it is on a packet's path: it is compiled for size, and `net`
+//! for speed. Nothing blocks and nothing runs on its own: call the `poll` of each part after
+//! [`net::Transport::poll`].
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -31,14 +31,14 @@ pub type Network = net::Stack;
 #[cfg(not(feature = "stack"))]
 pub type Network = dyn net::Transport;
 
-/// Gives 64 unpredictable bits a call.
+/// Returns 64 unpredictable bits per call.
 pub type Randomness = Box<dyn FnMut() -> u64>;
 
 /// Result of a `poll`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Polled {
-    /// Something was queued that [`net::Transport::poll`] is to send: it is to be called again.
+    /// Something was queued for [`net::Transport::poll`] to send: call it again.
     pub sent: bool,
-    /// When to call again even if nothing comes.
+    /// When to call again even if nothing arrives.
     pub next_ns: Option<u64>,
 }

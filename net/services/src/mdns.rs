@@ -1,11 +1,11 @@
-//! The name of this machine on its links: a responder of multicast DNS (RFC 6762).
+//! The name of this host on its links: a multicast DNS responder (RFC 6762).
 //!
-//! - `records`: what is said of a link, and the messages;
-//! - `link`: one link and family: probing, announcing, what is to be answered when.
+//! - `records`: the records of a link, and the messages;
+//! - `link`: one link and family: probing, announcing, and the timing of responses.
 //!
-//! IPv4 and IPv6 of an interface are two links, because a host that asks over one may not hear the
-//! other. The name is the same on all links. On a conflict on one link, the responder changes it on
-//! all of them.
+//! IPv4 and IPv6 of an interface are two links, because a host that queries over one may not
+//! receive over the other. The name is the same on all links. After a conflict on one link, the
+//! responder changes it on all of them.
 
 mod link;
 mod records;
@@ -20,7 +20,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::dns::message::Message;
 use crate::dns::name::Name;
 use crate::{Polled, Randomness};
-use link::{Asked, Heard, Link};
+use link::{ClaimEffect, Link, QueryOrigin};
 use net::{Cidr, Handle, InterfaceId, Received};
 use records::Records;
 
@@ -31,48 +31,49 @@ const GROUPS: [IpAddr; 2] = [
 ];
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
-/// Datagrams looked at in one turn.
+/// Maximum number of datagrams handled in one turn.
 const DATAGRAMS_MAX: usize = 64;
-/// The largest one that is read (RFC 6762, 17).
+/// Maximum size of a message (RFC 6762, 17).
 const DATAGRAM: usize = 9000;
-/// Links that have a name.
+/// Maximum number of links with a name.
 const LINKS_MAX: usize = 16;
-/// After as many conflicts in this time each further try waits so long (RFC 6762, 8.1).
+/// After this many conflicts within this time, each further attempt waits this long (RFC 6762,
+/// 8.1).
 const CONFLICTS: u32 = 15;
 const CONFLICTS_NS: u64 = 10 * SECOND;
 const CONFLICTS_WAIT_NS: u64 = 5 * SECOND;
-/// Limit of unicast answers per second; legitimate traffic stays below it.
+/// Maximum number of unicast responses per second; legitimate traffic stays below it.
 const UNICAST_MAX: u32 = 100;
-/// How soon the port is tried again.
-const AGAIN_NS: u64 = 5 * SECOND;
+/// Interval between attempts to bind the port.
+const RETRY_NS: u64 = 5 * SECOND;
 const LABEL_MAX: usize = 63;
 
-/// The responder. Nothing is sent before the first [`Responder::poll`].
+/// The responder. It sends nothing before the first [`Responder::poll`].
 pub struct Responder {
-    /// The label that the program chose and the number appended to it; 1 means none.
+    /// The label that the program chose, and the number appended to it; 1: none.
     label: String,
     number: u32,
-    voice: Voice,
+    send_state: SendState,
     socket: Option<Handle>,
     /// The configuration of the stack that `links` were made from.
     generation: Option<u32>,
     links: Vec<Link>,
-    /// When the socket, or a link that couldn't be joined, is tried again.
+    /// When to retry the socket, or a link whose group couldn't be joined.
     again_ns: Option<u64>,
-    /// Conflicts since then.
+    /// Start of the window, and conflicts in it.
     conflicts: (u32, u64),
-    /// Answers to single machines since then.
+    /// Start of the window, and unicast responses in it.
     unicast: (u32, u64),
 }
 
 /// State that every link needs for sending.
-struct Voice {
-    /// The name that it has, or tries to have.
+struct SendState {
+    /// The name that it has, or claims.
     host: Name,
     random: Randomness,
 }
 
-impl Voice {
+impl SendState {
     fn turn<'a>(&'a mut self, stack: &'a mut Network, socket: Handle, now_ns: u64) -> Turn<'a> {
         Turn {
             stack,
@@ -96,12 +97,12 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// A number of nanoseconds at random, less than `range`.
+    /// A random number of nanoseconds below `range`.
     fn below(&mut self, range: u64) -> u64 {
         (self.random)() % range
     }
 
-    /// Sends to a group on a link; `false` if it has to be tried again.
+    /// Sends to a group on a link; `false` if it has to be retried.
     fn multicast(&mut self, interface: InterfaceId, group: IpAddr, message: &[u8]) -> bool {
         let to = SocketAddr::new(group, PORT);
         let done = self.stack.udp_send_on(self.socket, message, to, interface);
@@ -110,7 +111,7 @@ impl Turn<'_> {
     }
 }
 
-/// The name with a number, if it isn't the first one.
+/// The name with a number, unless that is 1.
 fn host(label: &str, number: u32) -> Option<Name> {
     let mut text = String::from(label);
     if number > 1 {
@@ -135,8 +136,8 @@ fn host(label: &str, number: u32) -> Option<Name> {
 }
 
 impl Responder {
-    /// A responder that tries to have `label`.local. `None` unless it is a label of a host's name:
-    /// letters, digits and inner hyphens, 63 at most (RFC 1123, 2.1).
+    /// A responder that claims `label`.local. `None` unless it is a valid host label: letters,
+    /// digits and inner hyphens, 63 at most (RFC 1123, 2.1).
     pub fn new(label: &str, random: Randomness) -> Option<Responder> {
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let hyphens = label.starts_with('-') || label.ends_with('-');
@@ -144,7 +145,7 @@ impl Responder {
             return None;
         }
         Some(Responder {
-            voice: Voice {
+            send_state: SendState {
                 host: host(label, 1)?,
                 random,
             },
@@ -159,13 +160,13 @@ impl Responder {
         })
     }
 
-    /// The name, once it is known to be ours on all links: `soil.local`, or `soil-2.local`.
+    /// The name, once all links have confirmed it: `soil.local`, or `soil-2.local`.
     pub fn name(&self) -> Option<String> {
         let established = !self.links.is_empty() && self.links.iter().all(Link::is_established);
-        established.then(|| self.voice.host.text())
+        established.then(|| self.send_state.host.text())
     }
 
-    /// Probes, announces and answers. To be called after each [`net::Transport::poll`].
+    /// Probes, announces and responds. Call it after each [`net::Transport::poll`].
     pub fn poll(&mut self, stack: &mut Network, now_ns: u64) -> Polled {
         let mut polled = Polled::default();
         let Some(socket) = self.open(stack, now_ns) else {
@@ -188,16 +189,16 @@ impl Responder {
             };
             count += 1;
             if let Some(datagram) = buffer.get(..received.len) {
-                let mut turn = self.voice.turn(stack, socket, now_ns);
+                let mut turn = self.send_state.turn(stack, socket, now_ns);
                 let links = &mut self.links;
-                let heard = datagram_in(links, &mut self.unicast, &mut turn, datagram, &received);
+                let effect = datagram_in(links, &mut self.unicast, &mut turn, datagram, &received);
                 polled.sent |= turn.sent;
-                if let Heard::Conflict(lost) = heard {
+                if let ClaimEffect::Conflict(lost) = effect {
                     self.conflict(lost, now_ns);
                 }
             }
         }
-        let mut turn = self.voice.turn(stack, socket, now_ns);
+        let mut turn = self.send_state.turn(stack, socket, now_ns);
         let mut next_ns = self.again_ns;
         for link in &mut self.links {
             let at_ns = link.run(&mut turn);
@@ -211,19 +212,19 @@ impl Responder {
         polled
     }
 
-    /// Withdraws the name on all links (RFC 6762, 10.1). The queued messages leave with the next
-    /// [`net::Transport::poll`]. A further [`Responder::poll`] starts again with probing.
+    /// Withdraws the name on all links (RFC 6762, 10.1). The next [`net::Transport::poll`] sends
+    /// the queued messages. A further [`Responder::poll`] starts probing again.
     pub fn finish(&mut self, stack: &mut Network, now_ns: u64) {
         let Some(socket) = self.socket.take() else {
             return;
         };
-        let mut turn = self.voice.turn(stack, socket, now_ns);
+        let mut turn = self.send_state.turn(stack, socket, now_ns);
         for link in &mut self.links {
             link.goodbye(&mut turn);
         }
         self.links.clear();
         self.generation = None;
-        // It is ours.
+        // The handle is ours.
         let _ = stack.close(socket);
     }
 
@@ -233,20 +234,19 @@ impl Responder {
             self.again_ns = None;
             match stack.udp_bind(any) {
                 Ok(socket) => {
-                    // RFC 6762, 11: 255, to one and to all. It is ours.
+                    // RFC 6762, 11: 255, for unicast and multicast. The handle is ours.
                     let _ = stack.udp_set_multicast_hops(socket, 255);
                     let _ = stack.set_hop_limit(socket, 255);
                     self.socket = Some(socket);
                 }
                 // Another socket has the port.
-                Err(_) => self.again_ns = Some(now_ns.saturating_add(AGAIN_NS)),
+                Err(_) => self.again_ns = Some(now_ns.saturating_add(RETRY_NS)),
             }
         }
         self.socket
     }
 
-    /// Brings the links in line with the addresses that there are; tells whether something was
-    /// sent.
+    /// Updates the links to the current addresses; returns whether something was sent.
     fn configure(&mut self, stack: &mut Network, socket: Handle, now_ns: u64) -> bool {
         let mut old = core::mem::take(&mut self.links);
         let mut sent = false;
@@ -262,7 +262,7 @@ impl Responder {
                     .iter()
                     .position(|l| l.interface == interface && l.group == group);
                 let records = Records::new(addresses.iter().map(|cidr| cidr.address));
-                let mut turn = self.voice.turn(stack, socket, now_ns);
+                let mut turn = self.send_state.turn(stack, socket, now_ns);
                 match place.map(|place| old.swap_remove(place)) {
                     Some(mut link) => {
                         link.change(&mut turn, records, &addresses);
@@ -272,7 +272,7 @@ impl Responder {
                         let link = Link::new(&mut turn, interface, group, records, &addresses);
                         self.links.push(link);
                     }
-                    None => self.again_ns = Some(now_ns.saturating_add(AGAIN_NS)),
+                    None => self.again_ns = Some(now_ns.saturating_add(RETRY_NS)),
                 }
                 sent |= turn.sent;
             }
@@ -284,14 +284,14 @@ impl Responder {
         sent
     }
 
-    /// Another machine has the name. Where it wasn't ours yet it is changed; where it was, it is
-    /// asked for again, and the one that doesn't give in has it (RFC 6762, 9).
+    /// Another host has the name. If it wasn't confirmed yet, it is changed; otherwise it is probed
+    /// for again, and the host that doesn't yield keeps it (RFC 6762, 9).
     fn conflict(&mut self, lost: bool, now_ns: u64) {
         let (count, since_ns) = self.conflicts;
         self.conflicts = if now_ns >= since_ns.saturating_add(CONFLICTS_NS) {
             (1, now_ns)
         } else if count >= CONFLICTS {
-            // Until there was none for so long.
+            // Restarts after this long without a conflict.
             (count, now_ns)
         } else {
             (count + 1, since_ns)
@@ -303,7 +303,7 @@ impl Responder {
         if lost {
             self.number = self.number.checked_add(1).unwrap_or(2);
             if let Some(host) = host(&self.label, self.number) {
-                self.voice.host = host;
+                self.send_state.host = host;
             }
         }
         for link in &mut self.links {
@@ -319,19 +319,19 @@ fn datagram_in(
     turn: &mut Turn<'_>,
     datagram: &[u8],
     how: &Received,
-) -> Heard {
+) -> ClaimEffect {
     let source = how.from.ip();
     let ours = links.iter().any(|link| link.has_address(source));
     let link = links
         .iter_mut()
         .find(|l| l.interface == how.interface && l.group.is_ipv4() == source.is_ipv4());
     let (Some(link), Some(message)) = (link, Message::new(datagram)) else {
-        return Heard::Nothing;
+        return ClaimEffect::Nothing;
     };
-    // What isn't sent to the group may come from anywhere (RFC 6762, 5.5 and 11).
+    // Unicast datagrams may come from anywhere (RFC 6762, 5.5 and 11).
     let group = how.to == link.group;
-    if ours || !group && !link.is_near(source) {
-        return Heard::Nothing;
+    if ours || !group && !link.is_on_link(source) {
+        return ClaimEffect::Nothing;
     }
     if message.is_response() {
         // RFC 6762, 6: from this port only.
@@ -339,24 +339,24 @@ fn datagram_in(
         return if sound {
             link.response(turn, &message)
         } else {
-            Heard::Nothing
+            ClaimEffect::Nothing
         };
     }
     if !message.is_query() {
-        return Heard::Nothing;
+        return ClaimEffect::Nothing;
     }
-    let asked = Asked {
+    let origin = QueryOrigin {
         from: how.from,
         group,
-        may_unicast: link.is_near(source) && {
+        may_unicast: link.is_on_link(source) && {
             if turn.now_ns >= unicast.1.saturating_add(SECOND) {
                 *unicast = (0, turn.now_ns);
             }
             unicast.0 < UNICAST_MAX
         },
     };
-    if link.query(turn, &message, &asked) {
+    if link.query(turn, &message, &origin) {
         unicast.0 += 1;
     }
-    Heard::Nothing
+    ClaimEffect::Nothing
 }

@@ -1,7 +1,7 @@
-//! Asking a server for the time: the client of SNTP (RFC 4330, 5; RFC 5905, 14).
+//! SNTP client (RFC 4330, 5; RFC 5905, 14).
 //!
-//! It stands on the public operations of the stack and knows no clock of its own: a [`Sample`] says
-//! which time of day it was at which moment of the stack's monotonic clock.
+//! It uses the public operations of the stack and has no clock of its own: a [`Sample`] relates the
+//! time of day to the stack's monotonic clock.
 
 use crate::Network;
 use alloc::string::{String, ToString};
@@ -17,24 +17,25 @@ const LEN: usize = 48;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Seconds from 1900, where NTP begins, to 1970.
 const TO_1970: u64 = 2_208_988_800;
-/// How long a server may take.
+/// Timeout of a server.
 const TIMEOUT_NS: u64 = 5 * SECOND_NS;
-/// The shortest time between two queries (RFC 4330, 10: at least 15 s), and the longest.
+/// Minimum (RFC 4330, 10: at least 15 s) and maximum interval between two queries.
 const INTERVAL_MIN_NS: u64 = 16 * SECOND_NS;
 const INTERVAL_MAX_NS: u64 = 1024 * SECOND_NS;
-/// How soon to try again when nothing could be sent yet.
+/// Retry interval while nothing can be sent.
 const NOT_YET_NS: u64 = SECOND_NS;
-/// Root delay and dispersion beyond which a server knows nothing (RFC 5905, `MAXDISP`), in seconds.
+/// Root delay and dispersion from which a server counts as unsynchronized (RFC 5905, `MAXDISP`), in
+/// seconds.
 const ROOT_MAX: u32 = 16;
 
-/// One measurement from a server's answer.
+/// One measurement from a server's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// A moment of the clock that [`net::Transport::poll`] gets, in nanoseconds.
+    /// Time of the clock that [`net::Transport::poll`] gets, in nanoseconds.
     pub at_ns: u64,
-    /// The time of day at that moment: nanoseconds since 1970-01-01 00:00 UTC.
+    /// The time of day at `at_ns`: nanoseconds since 1970-01-01 00:00 UTC.
     pub wall_ns: u64,
-    /// How long the answer was under way: the error is at most half of it, plus the server's own.
+    /// Network delay: the error is at most half of it, plus the server's own.
     pub delay_ns: u64,
 }
 
@@ -57,13 +58,13 @@ pub struct Client {
     state: State,
     addresses: Vec<IpAddr>,
     interval_ns: u64,
-    /// The server doesn't want to be asked (RFC 4330, 8).
+    /// The server denies service (RFC 4330, 8).
     refused: bool,
     random: Randomness,
 }
 
 impl Client {
-    /// A client that asks the host called `server` (a name or an address) from now on.
+    /// A client of the host `server` (a name or an address).
     pub fn new(server: &str, random: Randomness) -> Client {
         Client {
             server: server.to_string(),
@@ -75,8 +76,8 @@ impl Client {
         }
     }
 
-    /// Asks and listens; gives an answer that has come. To be called after each
-    /// [`net::Transport::poll`], and after that of the resolver.
+    /// Sends and receives; returns a new sample. Call it after each [`net::Transport::poll`], and
+    /// after the resolver's poll.
     pub fn poll(
         &mut self,
         stack: &mut Network,
@@ -99,7 +100,7 @@ impl Client {
                 sample = self.listen(stack, socket, server, cookie, sent_ns, now_ns);
                 let over = now_ns >= sent_ns.saturating_add(TIMEOUT_NS);
                 if sample.is_some() || over || self.refused {
-                    // It is ours.
+                    // The handle is ours.
                     let _ = stack.close(socket);
                     let wait_ns = match sample {
                         Some(_) => INTERVAL_MAX_NS,
@@ -113,7 +114,7 @@ impl Client {
         polled.next_ns = match self.state {
             _ if self.refused => None,
             State::Idle(at_ns) => Some(at_ns),
-            // The resolver's own time covers it.
+            // The resolver's timeout covers it.
             State::Naming(_) => None,
             State::Asking { sent_ns, .. } => Some(sent_ns.saturating_add(TIMEOUT_NS)),
         };
@@ -133,11 +134,11 @@ impl Client {
         match resolver.addresses(stack, now_ns, &self.server, Family::Any) {
             Ok(lookup) => {
                 self.state = State::Naming(lookup);
-                // The resolver has something to ask.
+                // The resolver has something to send.
                 polled.sent = true;
                 self.named(stack, resolver, lookup, now_ns, polled);
             }
-            // No name server yet, most likely.
+            // Most likely there is no name server yet.
             Err(_) => self.state = State::Idle(now_ns.saturating_add(NOT_YET_NS)),
         }
     }
@@ -153,7 +154,7 @@ impl Client {
         match resolver.take_addresses(lookup) {
             Err(LookupError::Pending) => {}
             Ok(mut addresses) => {
-                // The first is the last to be taken out.
+                // The first is taken from the end.
                 addresses.reverse();
                 self.addresses = addresses;
                 self.ask(stack, now_ns, polled);
@@ -179,7 +180,7 @@ impl Client {
         query[0] = 4 << 3 | 3;
         query[LEN - 8..].copy_from_slice(&cookie);
         if stack.udp_send_to(socket, &query, server).is_err() {
-            // It is ours.
+            // The handle is ours.
             let _ = stack.close(socket);
             return;
         }
@@ -202,7 +203,7 @@ impl Client {
         now_ns: u64,
     ) -> Option<Sample> {
         let mut buffer = [0; LEN];
-        // As many as anybody can send in the meantime, but not for ever.
+        // More than can arrive meanwhile, but bounded.
         for _ in 0..64 {
             match stack.udp_recv_from(socket, &mut buffer) {
                 Ok((len, from)) if len >= LEN && from == server => match read(&buffer, cookie) {
@@ -222,7 +223,7 @@ impl Client {
                 },
                 Ok(_) => {}
                 Err(Error::WouldBlock) => return None,
-                // An ICMP error: the time that a server may take covers it.
+                // An ICMP error: the server's timeout covers it.
                 Err(_) => {}
             }
         }
@@ -230,17 +231,16 @@ impl Client {
     }
 }
 
-/// A sound answer.
+/// A valid response.
 #[derive(Debug, PartialEq)]
 enum Answer {
-    /// When the query came and when the answer left: nanoseconds since 1970.
+    /// When the query arrived and the response left: nanoseconds since 1970.
     Time(u64, u64),
     /// DENY or RSTR (RFC 5905, 7.4).
     GoAway,
 }
 
-/// A time stamp as nanoseconds since 1970. Those whose first bit isn't set are after 2036
-/// (RFC 4330, 3).
+/// A timestamp as nanoseconds since 1970. Those without the first bit are after 2036 (RFC 4330, 3).
 fn timestamp(bytes: &[u8; 8]) -> u64 {
     let stamp = u64::from_be_bytes(*bytes);
     let (seconds, fraction) = (stamp >> 32, stamp & 0xffff_ffff);
@@ -249,7 +249,7 @@ fn timestamp(bytes: &[u8; 8]) -> u64 {
     seconds * SECOND_NS + ((fraction * SECOND_NS) >> 32)
 }
 
-/// Reads an answer and checks it (RFC 4330, 5).
+/// Parses and checks a response (RFC 4330, 5).
 fn read(answer: &[u8; LEN], cookie: [u8; 8]) -> Option<Answer> {
     let [first, stratum, ..] = *answer;
     let stamp = |at: usize| answer.get(at..)?.first_chunk::<8>();
@@ -268,7 +268,7 @@ fn read(answer: &[u8; LEN], cookie: [u8; 8]) -> Option<Answer> {
         return None;
     }
     let (received, sent) = (timestamp(received), timestamp(sent));
-    // A server that answers before it was asked, or takes longer than we would wait.
+    // Rejects a server that responds before the query, or takes longer than our timeout.
     (received <= sent && sent - received < TIMEOUT_NS).then_some(Answer::Time(received, sent))
 }
 
@@ -346,8 +346,8 @@ mod tests {
         assert_eq!(read(&kiss, cookie), Some(Answer::GoAway));
     }
 
-    /// Runs a client of 10.0.0.2, whose answers `serve` makes; the samples and the times of
-    /// queries.
+    /// Runs a client of 10.0.0.2, whose responses `serve` makes; returns the samples and the times
+    /// of queries.
     fn run(
         duration_ns: u64,
         mut serve: impl FnMut(&[u8]) -> Option<[u8; LEN]>,
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(samples.len(), 2);
         assert_eq!(samples[0].wall_ns, NEW_YEAR * SECOND_NS);
         assert!(samples[0].delay_ns < MS && samples[0].at_ns < MS);
-        // The first one comes later than it was sent by the time of finding the neighbor.
+        // The first query is delayed by neighbor resolution.
         assert!(queries[1] - queries[0] >= 1024 * SECOND - MS);
     }
 

@@ -13,7 +13,7 @@ pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// Two stacks over a sound cable of 100 µs.
+/// Two stacks over a lossless cable of 100 µs.
 pub(crate) fn pair() -> World {
     let impairment = Impairment {
         delay_ns: 100_000,

@@ -1,14 +1,13 @@
-//! A hash index: from a key's hash to the place of its entry in another table.
+//! A hash index: from a key's hash to the index of its entry in another table.
 //!
-//! Linear probing, and what comes after a removed entry moves up. So nothing is left of what was
-//! removed: however many keys come and go, the table is as large as those need that are there at
-//! the same time, and it becomes smaller again.
+//! Linear probing with backward-shift deletion, so that no tombstones remain: the size of the table
+//! depends only on the keys present at the same time, and it shrinks again.
 
 use alloc::vec::Vec;
 
 /// Marks a free entry.
 const FREE: u32 = u32::MAX;
-/// The smallest table.
+/// Minimum size of a table.
 const MIN_SIZE: usize = 16;
 
 /// Hash and place of a key.
@@ -23,7 +22,7 @@ const EMPTY: Entry = Entry {
     place: FREE,
 };
 
-/// A multimap from hashes to places. The caller compares the keys.
+/// A multimap from hashes to indices. The caller compares the keys.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     /// A power of two, or none.
@@ -47,7 +46,7 @@ impl Index {
         self.entries.len().wrapping_sub(1)
     }
 
-    /// Adds a place, which must be new and not `u32::MAX`.
+    /// Adds an index, which must be new and not `u32::MAX`.
     pub(crate) fn insert(&mut self, hash: u32, place: u32) {
         if (self.len + 1) * 4 > self.entries.len() * 3 {
             self.resize((self.entries.len() * 2).max(MIN_SIZE));
@@ -68,11 +67,11 @@ impl Index {
         }
     }
 
-    /// The first place of this hash that `is_it` agrees with.
+    /// The first index of this hash for which `is_it` returns true.
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.mask();
         let mut at = hash as usize & mask;
-        // A quarter is free, so that this ends.
+        // A quarter is free, so this ends.
         while let Some(entry) = self.entries.get(at).filter(|entry| entry.place != FREE) {
             if entry.hash == hash && is_it(entry.place) {
                 return Some(entry.place);
@@ -82,7 +81,7 @@ impl Index {
         None
     }
 
-    /// Removes a place; whether it was there.
+    /// Removes an index; returns whether it was present.
     pub(crate) fn remove(&mut self, hash: u32, place: u32) -> bool {
         let mask = self.mask();
         let mut at = hash as usize & mask;
@@ -93,8 +92,7 @@ impl Index {
                 Some(_) => at = (at + 1) & mask,
             }
         }
-        // Those that follow move up, unless they stand where their hash wants them or after the
-        // gap.
+        // The following entries shift back, unless they are at their hash's place or after the gap.
         let mut next = (at + 1) & mask;
         while let Some(entry) = self.entries.get(next).copied()
             && entry.place != FREE

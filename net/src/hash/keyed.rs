@@ -2,27 +2,27 @@
 
 use core::hash::{BuildHasher, Hasher};
 
-/// A keyed hash by folded multiplication: a few instructions a word, and not to be steered without
+/// A keyed hash by folded multiplication: a few instructions per word, and unpredictable without
 /// the key, which is drawn at start.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Keyed {
+pub(crate) struct KeyedHash {
     key: [u64; 2],
 }
 
-impl Keyed {
-    pub(crate) fn new(random: &mut dyn FnMut() -> u64) -> Keyed {
+impl KeyedHash {
+    pub(crate) fn new(random: &mut dyn FnMut() -> u64) -> KeyedHash {
         // Odd, so that no multiplication loses a factor of two.
-        Keyed {
+        KeyedHash {
             key: [random(), random() | 1],
         }
     }
 }
 
-impl BuildHasher for Keyed {
-    type Hasher = Folded;
+impl BuildHasher for KeyedHash {
+    type Hasher = FoldedHasher;
 
-    fn build_hasher(&self) -> Folded {
-        Folded {
+    fn build_hasher(&self) -> FoldedHasher {
+        FoldedHasher {
             state: self.key[0],
             factor: self.key[1],
         }
@@ -30,12 +30,12 @@ impl BuildHasher for Keyed {
 }
 
 /// The state of one hash.
-pub(crate) struct Folded {
+pub(crate) struct FoldedHasher {
     state: u64,
     factor: u64,
 }
 
-impl Hasher for Folded {
+impl Hasher for FoldedHasher {
     fn write_u64(&mut self, word: u64) {
         let product = u128::from(self.state ^ word) * u128::from(self.factor);
         self.state = (product as u64) ^ ((product >> 64) as u64).rotate_left(23);

@@ -1,8 +1,8 @@
 //! Configuration of interfaces by servers and routers.
 //!
 //! Each client keeps what it has learned: [`dhcp`] and [`dhcp6`] leases, [`slaac`] router
-//! advertisements. This module runs the clients, and makes addresses and routes of the program's
-//! configuration and what they have learned.
+//! advertisements. This module runs the clients, and derives addresses and routes from the
+//! program's configuration and from what they have learned.
 
 pub(super) mod dhcp;
 pub(super) mod dhcp6;
@@ -67,7 +67,7 @@ impl Net {
         wanted
     }
 
-    /// Brings the addresses of an interface up to date, and all routes.
+    /// Updates the addresses of an interface, and all routes.
     #[cold]
     pub(crate) fn configure(&mut self, interface: usize) {
         let wanted = self.wanted(interface);
@@ -123,7 +123,7 @@ impl Net {
         self.changed = true;
     }
 
-    /// A router advertisement, checked.
+    /// Handles a validated router advertisement.
     pub(super) fn router_advertisement(
         &mut self,
         interface: usize,
@@ -138,7 +138,7 @@ impl Net {
         let Some(slaac) = &mut i.slaac else {
             return;
         };
-        // Lifetimes may be others even if nothing else is.
+        // Lifetimes may have changed even if nothing else has.
         slaac.advertisement(from, header, options, now_ns, &mut self.random);
         if let Some(base_ns) = slaac.reachable_ns {
             let unit = self.random.below(1000);
@@ -157,7 +157,7 @@ impl Net {
         self.configure(interface);
     }
 
-    /// A router says that it is none (RFC 4861, 7.2.5).
+    /// A router has become a host (RFC 4861, 7.2.5).
     pub(super) fn router_is_host(&mut self, interface: usize, address: Ipv6Addr) {
         let forgotten = self
             .interfaces
@@ -169,7 +169,7 @@ impl Net {
         }
     }
 
-    /// Whether a datagram is for one of the clients of DHCP.
+    /// Whether a datagram is for a DHCP client.
     pub(super) fn is_configuration(
         &self,
         context: &Context<'_>,
@@ -185,7 +185,7 @@ impl Net {
             })
     }
 
-    /// A datagram for a client of DHCP.
+    /// Handles a datagram for a DHCP client.
     pub(super) fn configuration_input(&mut self, context: &Context<'_>, payload: &[u8]) {
         let now_ns = self.now_ns;
         let interface = context.origin.interface;
@@ -193,7 +193,7 @@ impl Net {
             return;
         };
         i.due_ns = 0;
-        let news = match (context.origin.local, &mut i.dhcp, &mut i.dhcp6) {
+        let changed = match (context.origin.local, &mut i.dhcp, &mut i.dhcp6) {
             (IpAddr::V4(_), Some(client), _) => {
                 let before = client.lease.clone();
                 client.input(payload, now_ns);
@@ -202,12 +202,12 @@ impl Net {
             (IpAddr::V6(_), _, Some(client)) => client.input(payload, now_ns),
             _ => false,
         };
-        if news {
+        if changed {
             self.configure(interface);
         }
     }
 
-    /// Runs what configures an interface. Gives the time of the next run.
+    /// Runs the configuration of an interface. Returns the time of the next run.
     #[cold]
     pub(super) fn run_configuration(&mut self, interface: usize) -> Option<u64> {
         let now_ns = self.now_ns;
@@ -218,7 +218,7 @@ impl Net {
         let i = self.interfaces.get_mut(interface)?;
         if let Some(client) = &mut i.dhcp {
             let before = client.lease.is_some();
-            // A decline may come before a question.
+            // A decline may precede a request.
             while let Some(message) = client.run(now_ns, &mut self.random) {
                 messages.push(message);
             }
@@ -252,7 +252,7 @@ impl Net {
             );
         }
         for message in messages6 {
-            // Before there is an address nothing can be sent; it is tried again soon.
+            // Without an address nothing can be sent; retried soon.
             if let Some(source) = self.own_link_local(interface) {
                 self.send_configuration(
                     interface,
@@ -277,7 +277,7 @@ impl Net {
         .min()
     }
 
-    /// The link-local address of an interface, if it is known to be unique.
+    /// The link-local address of an interface, if duplicate address detection has confirmed it.
     fn own_link_local(&self, interface: usize) -> Option<Ipv6Addr> {
         let i = self.interfaces.get(interface)?;
         i.addresses.iter().find_map(|a| match a.ip() {

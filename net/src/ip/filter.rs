@@ -1,10 +1,10 @@
-//! Packet filter: a list of rules, of which the first match decides.
+//! Packet filter: a list of rules; the first match decides.
 //!
-//! Without rules the filter allows everything that a local socket wants; the stack refuses a packet
-//! without a socket in any case. The filter judges incoming packets by the stack's own sockets: a
-//! segment is established if it belongs to a connection, a handshake or a TIME-WAIT record. A
-//! datagram is established if its socket is connected to the sender, or has sent to it within the
-//! last minute. Outgoing packets come from our own sockets, so a SYN or a datagram counts as new.
+//! Without rules the filter allows everything that a local socket accepts; the stack drops a packet
+//! without a socket in any case. The filter classifies incoming packets by the stack's own sockets:
+//! a segment is established if it belongs to a connection, a handshake or a TIME-WAIT record; a
+//! datagram, if its socket is connected to the sender or has sent to it within the last minute.
+//! Outgoing packets come from our own sockets, so a SYN or a datagram counts as new.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -50,7 +50,7 @@ pub enum FilterState {
 }
 
 /// Rate and burst of packets that match a rule. A packet beyond the limit doesn't match, and the
-/// filter tries the next rules: put a rule that denies the rest behind it.
+/// filter tries the next rules: add a rule that denies the rest after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterLimit {
     /// Packets per second; with [`FilterState::New`] and TCP, connections per second.
@@ -103,7 +103,7 @@ impl FilterRule {
 
 /// The fields of a packet that rules match.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct PacketFields<'a> {
     pub(crate) direction: FilterDirection,
     pub(crate) interface: usize,
     pub(crate) protocol: u8,
@@ -173,27 +173,28 @@ impl Filter {
     }
 
     /// Whether a packet passes.
-    pub(crate) fn allows(&mut self, facts: &Facts<'_>, now_ns: u64) -> bool {
-        let ports = match facts.protocol {
-            TCP | UDP => (be16(facts.transport, 0), be16(facts.transport, 2)),
+    pub(crate) fn allows(&mut self, fields: &PacketFields<'_>, now_ns: u64) -> bool {
+        let ports = match fields.protocol {
+            TCP | UDP => (be16(fields.transport, 0), be16(fields.transport, 2)),
             _ => (None, None),
         };
-        let (local_port, remote_port) = match facts.direction {
+        let (local_port, remote_port) = match fields.direction {
             FilterDirection::In => (ports.1, ports.0),
             FilterDirection::Out => ports,
         };
-        let state = state(facts);
+        let state = state(fields);
         for Rule { rule, buckets } in &mut self.rules {
             let in_range = |range: &Option<RangeInclusive<u16>>, port: Option<u16>| {
                 range
                     .as_ref()
                     .is_none_or(|range| port.is_some_and(|port| range.contains(&port)))
             };
-            let fits = rule.direction == facts.direction
-                && rule.interface.is_none_or(|id| id.0 == facts.interface)
-                && rule.protocol.is_none_or(|p| p == facts.protocol)
+            let fits = rule.direction == fields.direction
+                && rule.interface.is_none_or(|id| id.0 == fields.interface)
+                && rule.protocol.is_none_or(|p| p == fields.protocol)
                 && rule.remote.is_none_or(|(ip, len)| {
-                    ip.is_ipv4() == facts.remote.is_ipv4() && common_prefix(ip, facts.remote) >= len
+                    ip.is_ipv4() == fields.remote.is_ipv4()
+                        && common_prefix(ip, fields.remote) >= len
                 })
                 && in_range(&rule.local_port, local_port)
                 && in_range(&rule.remote_port, remote_port)
@@ -202,7 +203,7 @@ impl Filter {
                 continue;
             }
             if !buckets.is_empty() {
-                let place = spread(facts.remote) % buckets.len();
+                let place = spread(fields.remote) % buckets.len();
                 let within = buckets
                     .get_mut(place)
                     .is_some_and(|bucket| bucket.take(now_ns, 1));
@@ -217,7 +218,7 @@ impl Filter {
 }
 
 impl Net {
-    /// Puts these rules in force instead of all before.
+    /// Replaces all rules.
     pub(crate) fn set_filter(&mut self, rules: &[FilterRule]) -> Result<(), Error> {
         self.filter = Filter::new(rules)?;
         Ok(())
@@ -233,15 +234,15 @@ fn spread(ip: IpAddr) -> usize {
     (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
 }
 
-fn state(facts: &Facts<'_>) -> FilterState {
-    match facts.known {
+fn state(fields: &PacketFields<'_>) -> FilterState {
+    match fields.known {
         Some(true) => return FilterState::Established,
         Some(false) => return FilterState::New,
         None => {}
     }
-    let first = facts.transport.first().copied();
-    let new = match facts.protocol {
-        TCP => facts
+    let first = fields.transport.first().copied();
+    let new = match fields.protocol {
+        TCP => fields
             .transport
             .get(13)
             .is_some_and(|flags| flags & 0x12 == 2),
@@ -260,7 +261,7 @@ fn state(facts: &Facts<'_>) -> FilterState {
 #[cfg(test)]
 mod tests {
     use super::{
-        Facts, Filter, FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState,
+        Filter, FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState, PacketFields,
     };
     use crate::types::InterfaceId;
     use proptest::prelude::*;
@@ -274,7 +275,7 @@ mod tests {
     }
 
     fn passes(filter: &mut Filter, packet: &(core::net::IpAddr, Vec<u8>), now_ns: u64) -> bool {
-        let facts = Facts {
+        let fields = PacketFields {
             direction: FilterDirection::In,
             interface: 1,
             protocol: 6,
@@ -282,7 +283,7 @@ mod tests {
             transport: &packet.1,
             known: None,
         };
-        filter.allows(&facts, now_ns)
+        filter.allows(&fields, now_ns)
     }
 
     #[test]
@@ -361,7 +362,7 @@ mod tests {
             };
             let mut filter = Filter::new(&[rule]).unwrap();
             let remote = [1, 2, 3, 4].into();
-            let facts = Facts {
+            let fields = PacketFields {
                 direction: FilterDirection::In,
                 interface: 1,
                 protocol,
@@ -369,7 +370,7 @@ mod tests {
                 transport: &transport,
                 known: None,
             };
-            filter.allows(&facts, 0);
+            filter.allows(&fields, 0);
         }
     }
 }

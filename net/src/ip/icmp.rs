@@ -1,5 +1,5 @@
 //! ICMP (RFC 792, RFC 1122 3.2.2) and ICMPv6 (RFC 4443): echo, errors about our packets, and errors
-//! about others'.
+//! about other hosts' packets.
 
 use core::net::IpAddr;
 
@@ -8,20 +8,20 @@ use super::input::Context;
 use super::output::packet::Packet;
 use super::wire::checksum;
 use super::wire::header::{
-    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, is_group, pseudo_sum, v4, v6,
+    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, is_group, pseudo_header_sum, v4, v6,
 };
 use super::{EchoInput, ErrorKind, IcmpError, Input, Net, Origin};
 use crate::types::{be16, be32};
 
-/// An error carries as much of the packet as fits into these (RFC 1812, 4.3.2.3; RFC 4443, 3.1).
+/// Maximum number of bytes of the packet that an error quotes (RFC 1812, 4.3.2.3; RFC 4443, 3.1).
 const QUOTED_V4: usize = 576 - IPV4_LEN - 8;
 const QUOTED_V6: usize = 1280 - IPV6_LEN - 8;
 
-/// Errors of our own that wait for the sockets to take them.
+/// Maximum number of local errors that wait for the sockets.
 const ERRORS: usize = 64;
 
 impl Net {
-    /// An ICMP message to where a packet came from.
+    /// Queues an ICMP message to the origin of a packet.
     fn stage_icmp(
         &mut self,
         origin: &Origin,
@@ -29,7 +29,7 @@ impl Net {
         payload: &[u8],
         traffic_class: u8,
     ) -> bool {
-        let Some(source) = self.answer_source(origin) else {
+        let Some(source) = self.reply_source(origin) else {
             return false;
         };
         let protocol = if source.is_ipv4() { ICMP } else { ICMPV6 };
@@ -49,8 +49,8 @@ impl Net {
         self.stage_any_size(origin.interface, origin.mac, &packet)
     }
 
-    /// Our address for an answer: the one that was addressed, unless it was a group.
-    fn answer_source(&self, origin: &Origin) -> Option<IpAddr> {
+    /// The source address of a reply: the packet's destination, unless that was a group.
+    fn reply_source(&self, origin: &Origin) -> Option<IpAddr> {
         let interface = self.interfaces.get(origin.interface)?;
         if interface.is_ready(origin.local) && !is_group(origin.local) {
             return Some(origin.local);
@@ -82,7 +82,7 @@ impl Net {
                     None => Some(self.dropped(interface, DropReason::BadRedirect)),
                 }
             }
-            // Source quench (RFC 6633) and what else there was are of no use.
+            // Source quench (RFC 6633) and all other types are ignored.
             _ => Some(self.dropped(interface, DropReason::UselessIcmp)),
         }
     }
@@ -96,7 +96,7 @@ impl Net {
         let interface = context.origin.interface;
         let Origin { local, remote, .. } = context.origin;
         let [kind, code, ..] = *message.first_chunk::<8>()?;
-        let pseudo = pseudo_sum(remote, local, ICMPV6, message.len());
+        let pseudo = pseudo_header_sum(remote, local, ICMPV6, message.len());
         if !context.trusted_icmp() && checksum::add(pseudo, checksum::sum(message)) != 0xffff {
             return Some(self.dropped(interface, DropReason::BadChecksum));
         }
@@ -113,8 +113,8 @@ impl Net {
         }
     }
 
-    /// Answers an echo request (RFC 1122, 3.2.2.6; RFC 4443, 4.2): with the same bytes, from the
-    /// address that was asked. One to a broadcast address is ignored (RFC 1122 allows it).
+    /// Replies to an echo request (RFC 1122, 3.2.2.6; RFC 4443, 4.2): with the same bytes, from the
+    /// request's destination. Ignores one to a broadcast address (RFC 1122 allows it).
     fn echo<'a>(&mut self, context: &Context<'_>, answer: u8, message: &[u8]) -> Input<'a> {
         let interface = context.origin.interface;
         let v4 = context.origin.local.is_ipv4();
@@ -135,7 +135,7 @@ impl Net {
         Input::Done
     }
 
-    /// An error about a packet that we are said to have sent.
+    /// Handles an error about a packet that quotes us as its source.
     fn error<'a>(
         &mut self,
         context: &Context<'_>,
@@ -156,7 +156,7 @@ impl Net {
             (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6) => ErrorKind::Prohibited,
             (true, 3, _) | (false, 1, _) => ErrorKind::HostUnreachable,
             (true, 11, _) | (false, 3, _) => ErrorKind::TimeExceeded,
-            // An unrecognized next header is the protocol that isn't spoken there.
+            // An unrecognized next header is a protocol that the peer doesn't support.
             (false, 4, 1) => ErrorKind::ProtocolUnreachable,
             _ => ErrorKind::ParameterProblem,
         };
@@ -182,7 +182,7 @@ impl Net {
     /// Whether an error may be sent about a packet (RFC 1122, 3.2.2; RFC 4443, 2.4 e and f): never
     /// about another error, about a packet to a group unless `to_groups`, to an unspecified
     /// address, or beyond the rate limit.
-    fn may_complain(&mut self, context: &Context<'_>, to_groups: bool) -> bool {
+    fn may_send_error(&mut self, context: &Context<'_>, to_groups: bool) -> bool {
         let Origin { remote, .. } = context.origin;
         let about_error = match context.protocol {
             ICMP | ICMPV6 => is_icmp_error(context.packet),
@@ -192,7 +192,7 @@ impl Net {
         if about_error || !to_one || remote.is_unspecified() {
             return false;
         }
-        // Of random cost, so that it reveals nothing of other answers (CVE-2020-25705).
+        // A random cost, so that it reveals nothing about other replies (CVE-2020-25705).
         let cost = 1 + self.random.below(3);
         let allowed = self.error_bucket.take(self.now_ns, cost);
         if !allowed {
@@ -201,7 +201,7 @@ impl Net {
         allowed
     }
 
-    fn complain(&mut self, context: &Context<'_>, header: [u8; 8]) {
+    fn send_error(&mut self, context: &Context<'_>, header: [u8; 8]) {
         let limit = match context.origin.local {
             IpAddr::V4(_) => QUOTED_V4,
             IpAddr::V6(_) => QUOTED_V6,
@@ -214,14 +214,14 @@ impl Net {
         }
     }
 
-    /// Says that a packet has no taker here, by that kind and code.
+    /// Sends a destination unreachable message of this type and code.
     fn unreachable(&mut self, context: &Context<'_>, kind: u8, code: u8) {
-        if self.may_complain(context, false) {
-            self.complain(context, [kind, code, 0, 0, 0, 0, 0, 0]);
+        if self.may_send_error(context, false) {
+            self.send_error(context, [kind, code, 0, 0, 0, 0, 0, 0]);
         }
     }
 
-    /// Reports a protocol of IPv4 that isn't spoken here (RFC 1122, 3.2.2.1). For IPv6's see
+    /// Reports an unsupported IPv4 protocol (RFC 1122, 3.2.2.1). For IPv6 see
     /// [`Net::parameter_problem`].
     pub(super) fn protocol_unreachable(&mut self, context: &Context<'_>) {
         self.unreachable(context, 3, 2);
@@ -250,15 +250,15 @@ impl Net {
         self.dropped(interface, DropReason::NoPort);
     }
 
-    /// ICMPv6's parameter problem (RFC 4443, 3.4); code 2 is sent about packets to groups, too.
+    /// Sends ICMPv6's parameter problem (RFC 4443, 3.4); code 2 also about packets to groups.
     pub(super) fn parameter_problem(&mut self, context: &Context<'_>, code: u8, pointer: u32) {
-        if self.may_complain(context, code == 2) {
+        if self.may_send_error(context, code == 2) {
             let [a, b, c, d] = pointer.to_be_bytes();
-            self.complain(context, [4, code, 0, 0, a, b, c, d]);
+            self.send_error(context, [4, code, 0, 0, a, b, c, d]);
         }
     }
 
-    /// A packet of ours can't be delivered, as is known here: its socket is to hear of it.
+    /// Reports a locally detected delivery failure to the packet's socket.
     pub(super) fn undeliverable(&mut self, interface: usize, packet: &[u8]) {
         let found = match packet.first().map(|byte| byte >> 4) {
             Some(4) => inner_v4(packet),
@@ -278,15 +278,15 @@ impl Net {
         }
     }
 
-    /// Gives up packets whose fragments didn't all come; says so if the first one did (RFC 792; RFC
-    /// 4443, 3.3).
+    /// Removes packets whose reassembly timed out, and reports those whose first fragment arrived
+    /// (RFC 792; RFC 4443, 3.3).
     #[cold]
     pub(super) fn expire_fragments(&mut self) {
         let now_ns = self.now_ns;
         while let Some((key, first)) = self.reassembly.expired(now_ns) {
             self.drops.count(DropReason::ReassemblyTimeout);
             let Some(packet) = first else { continue };
-            // By the ordinary way: the packet that began it is long gone.
+            // By a route: the frame that the packet began with is long gone.
             let Ok(mut route) = self.route(key.source, key.interface as u32, None) else {
                 continue;
             };
@@ -315,16 +315,16 @@ impl Net {
                 whole: true,
                 joined: None,
             };
-            if self.may_complain(&context, false) {
+            if self.may_send_error(&context, false) {
                 let kind = if key.source.is_ipv4() { 11 } else { 3 };
-                self.complain(&context, [kind, 1, 0, 0, 0, 0, 0, 0]);
+                self.send_error(&context, [kind, 1, 0, 0, 0, 0, 0, 0]);
             }
         }
     }
 }
 
 impl Context<'_> {
-    /// Devices don't verify ICMP: only what comes over the loopback needs no look.
+    /// Devices don't verify ICMP: only packets over the loopback are trusted.
     fn trusted_icmp(&self) -> bool {
         self.origin.interface == super::LOOPBACK
     }
@@ -340,14 +340,14 @@ fn echo_reply<'a>(context: &Context<'a>, message: &'a [u8]) -> Input<'a> {
     })
 }
 
-/// Whether a packet carries an ICMP error, or one of unknown sort.
+/// Whether a packet is an ICMP error, or of an unknown type.
 fn is_icmp_error(packet: &[u8]) -> bool {
     match packet.first().map(|byte| byte >> 4) {
         Some(4) => {
             let at = usize::from(packet.first().copied().unwrap_or(0) & 15) * 4;
             !matches!(packet.get(at), Some(0 | 8 | 13 | 14))
         }
-        // Behind extension headers it is taken for one.
+        // An ICMP message behind extension headers is taken for one.
         _ => packet.get(6) != Some(&ICMPV6) || packet.get(IPV6_LEN).is_none_or(|kind| *kind < 128),
     }
 }
@@ -364,7 +364,7 @@ struct Inner {
 fn inner(protocol: u8, local: IpAddr, remote: IpAddr, transport: &[u8]) -> Option<Inner> {
     let ports = match protocol {
         TCP | UDP => (be16(transport, 0)?, be16(transport, 2)?),
-        // Of an echo request: its identifier.
+        // An echo request: its identifier.
         _ => (be16(transport, 4)?, 0),
     };
     Some(Inner {
@@ -379,7 +379,7 @@ fn inner(protocol: u8, local: IpAddr, remote: IpAddr, transport: &[u8]) -> Optio
 fn inner_v4(packet: &[u8]) -> Option<Inner> {
     let first = *packet.first()?;
     let header_len = usize::from(first & 15) * 4;
-    // Of a later fragment there are no ports.
+    // A later fragment has no ports.
     if first >> 4 != 4 || header_len < IPV4_LEN || be16(packet, 6)? & 0x1fff != 0 {
         return None;
     }
@@ -398,7 +398,7 @@ fn inner_v6(packet: &[u8]) -> Option<Inner> {
     }
     let mut protocol = *packet.get(6)?;
     let mut at = IPV6_LEN;
-    // We send no extension header but that of fragments.
+    // We send no extension header other than fragments.
     if protocol == 44 {
         if be16(packet, at + 2)? & 0xfff8 != 0 {
             return None;
@@ -418,7 +418,7 @@ fn inner_v6(packet: &[u8]) -> Option<Inner> {
 mod tests {
     use super::{inner_v4, inner_v6, is_icmp_error};
 
-    /// RFC 1122, 3.2.2: what isn't known to be a question or its answer counts as an error.
+    /// RFC 1122, 3.2.2: anything but a known query or reply counts as an error.
     #[test]
     fn which_icmp_messages_are_errors() {
         for (kind, error) in [
@@ -456,7 +456,7 @@ mod tests {
     /// Ports 0x0102 and 0x0304, sequence number 0x05060708.
     const TRANSPORT: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 
-    /// RFC 792: the header and eight bytes more.
+    /// RFC 792: the header and eight more bytes.
     #[test]
     fn what_an_error_quotes_of_ipv4() {
         let quote = |first: u8, fragment: u16, protocol: u8| {

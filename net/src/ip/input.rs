@@ -1,7 +1,8 @@
 //! Receiving: from a frame to the input of a socket.
 //!
 //! Every length and every address is checked before it is used. Dropped packets are counted by
-//! reason. This module reads Ethernet's header and, after [`v4`] or [`v6`], the transport's.
+//! reason. This module parses the Ethernet header and, after [`v4`] or [`v6`], the transport
+//! header.
 
 pub(super) mod reassembly;
 mod v4;
@@ -10,32 +11,32 @@ mod v6;
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::drops::DropReason;
-use super::filter::{Facts, FilterDirection};
+use super::filter::{FilterDirection, PacketFields};
 use super::wire::checksum;
 use super::wire::header::{
     ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Framing, ICMP, ICMPV6, IGMP,
-    IPV4_LEN, IPV6_LEN, Mac, TCP, UDP, mac, pseudo_sum,
+    IPV4_LEN, IPV6_LEN, Mac, TCP, UDP, mac, pseudo_header_sum,
 };
 use super::{EthernetInput, Input, LOOPBACK, Net, Origin, TcpInput, UdpInput};
 use crate::types::{RxChecksum, RxMeta, be16, put};
 use reassembly::{Fragment, Key, Refusal};
 
-/// A packet whose IP header was read.
+/// A packet whose IP header has been parsed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) origin: Origin,
     /// The destination is one of our addresses, not a group.
     pub(crate) unicast: bool,
-    /// The frame was sent to us alone.
+    /// The frame was addressed to us alone.
     pub(crate) to_us: bool,
     pub(crate) protocol: u8,
     pub(crate) hop_limit: u8,
     pub(crate) traffic_class: u8,
     /// The packet from its IP header on, for errors that quote it.
     pub(crate) packet: &'a [u8],
-    /// The transport checksum was verified, or needn't be.
+    /// The transport checksum was verified, or needs no verification.
     pub(crate) trusted: bool,
-    /// It came in fragments.
+    /// It was reassembled from fragments.
     pub(crate) whole: bool,
     pub(crate) joined: Option<u16>,
 }
@@ -51,7 +52,7 @@ pub(super) struct Frame {
 }
 
 impl Net {
-    /// Counts a packet that is dropped.
+    /// Counts a dropped packet.
     pub(crate) fn dropped<'a>(&mut self, interface: usize, reason: DropReason) -> Input<'a> {
         self.drops.count(reason);
         if let Some(i) = self.interfaces.get_mut(interface) {
@@ -65,7 +66,7 @@ impl Net {
         Input::Done
     }
 
-    /// Handles a frame of a port: what is for sockets is given back, the rest is done here.
+    /// Handles a frame of a port. Returns input for sockets; handles all other input here.
     pub(crate) fn input<'a>(
         &mut self,
         port: usize,
@@ -97,7 +98,7 @@ impl Net {
                 self.drops.count(DropReason::Malformed);
                 return Input::Done;
             };
-            // Identifier 0: only a priority (802.1Q, 9.6).
+            // Identifier 0: a priority tag (802.1Q, 9.6).
             vlan = Some(tag & 0x0fff).filter(|id| *id != 0);
             ethertype = inner;
             at = 18;
@@ -150,7 +151,7 @@ impl Net {
         }
     }
 
-    /// Handles a packet that was put together from fragments.
+    /// Handles a reassembled packet.
     pub(crate) fn input_whole<'a>(&mut self, origin: Origin, packet: &'a [u8]) -> Input<'a> {
         let how = Frame {
             interface: origin.interface,
@@ -205,9 +206,9 @@ impl Net {
         payload: &'a [u8],
     ) -> Option<Input<'a>> {
         let interface = context.origin.interface;
-        // What is for sockets may have to wait for what they know: see `admits`.
+        // Input for sockets may be filtered only after the socket lookup: see `admits`.
         let later = self.filter.tracks() && matches!(context.protocol, TCP | UDP);
-        if !later && !self.judge(&context.origin, context.protocol, payload, None) {
+        if !later && !self.run_filter(&context.origin, context.protocol, payload, None) {
             return Some(Input::Done);
         }
         match (context.protocol, context.origin.local) {
@@ -227,8 +228,8 @@ impl Net {
         }
     }
 
-    /// Asks the filter; what it doesn't let in is counted.
-    fn judge(
+    /// Runs the filter; counts a dropped packet.
+    fn run_filter(
         &mut self,
         origin: &Origin,
         protocol: u8,
@@ -238,7 +239,7 @@ impl Net {
         if !self.filter.watches(FilterDirection::In) || origin.interface == LOOPBACK {
             return true;
         }
-        let facts = Facts {
+        let fields = PacketFields {
             direction: FilterDirection::In,
             interface: origin.interface,
             protocol,
@@ -246,20 +247,20 @@ impl Net {
             transport,
             known,
         };
-        let allowed = self.filter.allows(&facts, self.now_ns);
+        let allowed = self.filter.allows(&fields, self.now_ns);
         if !allowed {
             self.dropped(origin.interface, DropReason::Filtered);
         }
         allowed
     }
 
-    /// Whether the filter wants to know if a segment or datagram belongs to a socket.
+    /// Whether the filter depends on the socket of a segment or datagram.
     pub(crate) fn tracks(&self) -> bool {
         self.filter.tracks()
     }
 
-    /// Whether the filter lets in what was handed to the sockets, of which it is known by now
-    /// whether it belongs to one. Of a datagram the ports suffice.
+    /// Whether the filter admits input that was passed to the sockets, now that its socket is
+    /// known. A datagram's ports suffice.
     pub(crate) fn admits(
         &mut self,
         origin: &Origin,
@@ -267,12 +268,12 @@ impl Net {
         transport: &[u8],
         known: bool,
     ) -> bool {
-        self.judge(origin, protocol, transport, Some(known))
+        self.run_filter(origin, protocol, transport, Some(known))
     }
 
-    fn is_sum_right(&self, context: &Context<'_>, protocol: u8, payload: &[u8]) -> bool {
+    fn verify_checksum(&self, context: &Context<'_>, protocol: u8, payload: &[u8]) -> bool {
         let Origin { local, remote, .. } = context.origin;
-        let pseudo = pseudo_sum(remote, local, protocol, payload.len());
+        let pseudo = pseudo_header_sum(remote, local, protocol, payload.len());
         checksum::add(pseudo, checksum::sum(payload)) == 0xffff
     }
 
@@ -288,7 +289,7 @@ impl Net {
         {
             return self.dropped(interface, DropReason::Martian);
         }
-        if !context.trusted && !self.is_sum_right(context, TCP, bytes) {
+        if !context.trusted && !self.verify_checksum(context, TCP, bytes) {
             return self.dropped(interface, DropReason::BadChecksum);
         }
         Input::Tcp(TcpInput {
@@ -309,16 +310,16 @@ impl Net {
             return None;
         }
         let none = be16(datagram, 6)? == 0;
-        // Without a checksum in IPv4 (RFC 768), never in IPv6 (RFC 8200, 8.1).
+        // A datagram may lack a checksum over IPv4 (RFC 768), never over IPv6 (RFC 8200, 8.1).
         let unchecked = none && context.origin.local.is_ipv4();
         if none && !unchecked && !context.trusted {
             return None;
         }
-        if !context.trusted && !unchecked && !self.is_sum_right(context, UDP, datagram) {
+        if !context.trusted && !unchecked && !self.verify_checksum(context, UDP, datagram) {
             return Some(self.dropped(interface, DropReason::BadChecksum));
         }
         if self.is_configuration(context, remote_port, local_port) {
-            // It was asked for.
+            // The client has requested it.
             if !self.filter.tracks() || self.admits(&context.origin, UDP, datagram, true) {
                 self.configuration_input(context, payload);
             }
@@ -335,13 +336,13 @@ impl Net {
     }
 }
 
-/// Sets the length (and IPv4's fragment fields and checksum) of a packet that was put together.
+/// Sets the length (and IPv4's fragment fields and checksum) of a reassembled packet.
 pub(super) fn set_length(packet: &mut [u8]) {
     let len = packet.len();
     if packet.first().is_some_and(|byte| byte >> 4 == 4) {
         put(packet, 2, &(len as u16).to_be_bytes());
         put(packet, 6, &[0; 2]);
-        // The options were passed over.
+        // The options were skipped.
         put(packet, 0, &[0x45]);
         put(packet, 10, &[0; 2]);
         let sum = !checksum::sum(packet.get(..IPV4_LEN).unwrap_or_default());

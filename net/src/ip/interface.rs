@@ -25,7 +25,7 @@ pub(crate) struct Interface {
     pub(crate) framing: Framing,
     /// MTU of the link: bytes of an IP packet.
     pub(crate) link_mtu: usize,
-    /// The same after what DHCP and routers say: for IPv4 and IPv6.
+    /// The same after DHCP and router advertisements: for IPv4 and IPv6.
     pub(crate) mtu: usize,
     pub(crate) mtu_v6: usize,
     pub(crate) config: InterfaceConfig,
@@ -35,19 +35,19 @@ pub(crate) struct Interface {
     pub(crate) dhcp: Option<dhcp::Client>,
     pub(crate) dhcp6: Option<dhcp6::Client>,
     pub(crate) slaac: Option<Slaac>,
-    /// Sockets that wait for an address of the link to become known.
+    /// Sockets that wait for a neighbor of the link to be resolved.
     pub(crate) waiting: Vec<Handle>,
     pub(crate) counters: Counters,
     /// Duplicate addresses detected.
     pub(crate) duplicates: u64,
-    /// Hop limit of IPv6 packets, where a router said it (RFC 4861, 6.3.4).
+    /// Hop limit of IPv6 packets, if a router specified it (RFC 4861, 6.3.4).
     pub(crate) hop_limit: u8,
-    /// When [`super::Ip::maintain`] has something to do here; 0: now.
+    /// When [`super::Ip::maintain`] has work here; 0: now.
     pub(crate) due_ns: u64,
 }
 
 impl Interface {
-    /// Whether `address` is one of this interface, be it still tentative.
+    /// Whether `address` is one of this interface's, tentative ones included.
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         self.framing == Framing::Ip && address.is_loopback()
             || self
@@ -56,19 +56,19 @@ impl Interface {
                 .any(|a| a.ip() == address && a.state != State::Duplicate)
     }
 
-    /// Whether packets may be sent from, and taken for, this address.
+    /// Whether packets may be sent from this address, and accepted for it.
     pub(crate) fn is_ready(&self, address: IpAddr) -> bool {
         self.framing == Framing::Ip || self.is_own(address)
     }
 
-    /// Whether `address` is known to be ours.
+    /// Whether `address` is confirmed to be ours.
     pub(crate) fn is_own(&self, address: IpAddr) -> bool {
         self.addresses
             .iter()
             .any(|a| a.ip() == address && a.state == State::Valid)
     }
 
-    /// The address to send from to `remote`.
+    /// The source address for packets to `remote`.
     pub(crate) fn source_for(&self, remote: IpAddr, now_ns: u64) -> Option<IpAddr> {
         choose(&self.addresses, remote, now_ns)
     }
@@ -80,7 +80,7 @@ impl Interface {
             .any(|a| a.on_link && broadcast_of(&a.cidr) == Some(address))
     }
 
-    /// Whether packets to an IPv6 group are taken.
+    /// Whether packets to an IPv6 group are accepted.
     pub(crate) fn listens_v6(&self, group: Ipv6Addr) -> bool {
         self.memberships.listens(IpAddr::V6(group))
     }

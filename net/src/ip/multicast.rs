@@ -1,7 +1,7 @@
-//! Multicast groups: which ones are listened to, and telling routers of them by IGMPv3 (RFC 3376)
-//! and MLDv2 (RFC 3810), or in the older versions' words while such a router asks.
+//! Multicast group membership, and its reports to routers by IGMPv3 (RFC 3376) and MLDv2 (RFC
+//! 3810), or by the older versions while an older querier is present.
 //!
-//! Sources aren't chosen: a group is joined for all of them (EXCLUDE of none).
+//! There are no source filters: a group is joined for all sources (EXCLUDE of none).
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,7 +21,7 @@ const ROBUSTNESS: u8 = 2;
 const INTERVAL_NS: u64 = SECOND;
 /// Older version querier present timeout with the default query interval (RFC 3376, 8.12).
 const OLDER_NS: u64 = 260 * SECOND;
-/// Groups of one interface.
+/// Maximum number of groups of one interface.
 pub(crate) const GROUPS: usize = 64;
 
 const ALL_SYSTEMS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
@@ -37,9 +37,9 @@ const CHANGE_TO_EXCLUDE: u8 = 4;
 #[derive(Clone, Copy, Debug)]
 struct Group {
     address: IpAddr,
-    /// Sockets and addresses that want it; 0: it was left, and routers are being told.
+    /// Number of sockets and addresses that use it; 0: it was left, and the reports are pending.
     uses: u32,
-    /// Reports of the change that are still to be sent.
+    /// State-change reports that are still to be sent.
     changes: u8,
     change_at_ns: u64,
     /// When a query about this group is to be answered.
@@ -52,7 +52,7 @@ pub(crate) struct Memberships {
     groups: Vec<Group>,
     /// When general queries are to be answered: IPv4, IPv6.
     general_ns: [Option<u64>; 2],
-    /// Until when a router that knows only the older version is present.
+    /// Until when an older version querier is present.
     older_until_ns: [u64; 2],
 }
 
@@ -66,7 +66,7 @@ fn is_silent(address: IpAddr) -> bool {
 }
 
 impl Memberships {
-    /// Whether the group's packets are taken.
+    /// Whether the group's packets are accepted.
     pub(crate) fn listens(&self, address: IpAddr) -> bool {
         is_silent(address)
             || self
@@ -115,8 +115,8 @@ impl Memberships {
         }
     }
 
-    /// A router asks for one group, or all (`None`); the answer comes within `max_ns` (RFC 3376,
-    /// 5.2).
+    /// A query about one group, or about all (`None`); the report follows within `max_ns` (RFC
+    /// 3376, 5.2).
     fn query(
         &mut self,
         group: Option<IpAddr>,
@@ -129,7 +129,7 @@ impl Memberships {
         let sooner = |old: Option<u64>| Some(old.map_or(at_ns, |old| old.min(at_ns)));
         let general = self.general_ns.get(v6).copied().flatten();
         match group {
-            // A general answer that comes sooner covers it.
+            // An earlier general report covers it.
             _ if general.is_some_and(|general| general <= at_ns) => {}
             None => {
                 if let Some(place) = self.general_ns.get_mut(v6) {
@@ -195,7 +195,7 @@ impl Net {
             return;
         }
         let older = message.len() < 12;
-        // In tenths of a second; 0 is version 1, whose answers come within 10 s.
+        // In tenths of a second; 0 is version 1, whose reports follow within 10 s.
         let tenths = match code {
             0 => 100,
             _ if older => u64::from(code),
@@ -285,7 +285,7 @@ impl Net {
         }
     }
 
-    /// A report of version 3 of IGMP, or 2 of MLD.
+    /// A report of IGMPv3 or MLDv2.
     fn report(&mut self, interface: usize, source: IpAddr, to: IpAddr, records: &[(u8, IpAddr)]) {
         let kind = if to.is_ipv6() { 143 } else { 0x22 };
         let mut message = alloc::vec![kind, 0, 0, 0, 0, 0];
@@ -300,7 +300,7 @@ impl Net {
         self.stage_report(interface, source, to, &message);
     }
 
-    /// A report or its end in the words of IGMPv2 (RFC 2236) or MLDv1 (RFC 2710).
+    /// A report or a leave of IGMPv2 (RFC 2236) or MLDv1 (RFC 2710).
     fn older_report(&mut self, interface: usize, source: IpAddr, kind: u8, group: IpAddr) {
         let leaves = kind == CHANGE_TO_INCLUDE;
         match group {
@@ -341,8 +341,8 @@ impl Net {
     }
 }
 
-/// A time whose upper half is written with an exponent (RFC 3376, 4.1.1; RFC 3810, 5.1.3):
-/// `mantissa` bits, then three of exponent, then a one.
+/// A time in floating-point form (RFC 3376, 4.1.1; RFC 3810, 5.1.3): `mantissa` bits, below three
+/// exponent bits and a one.
 fn floating(code: u32, mantissa: u32) -> u64 {
     let exact = 1 << (mantissa + 3);
     if code < exact {
@@ -353,7 +353,7 @@ fn floating(code: u32, mantissa: u32) -> u64 {
 }
 
 impl Net {
-    /// Listens to a group on an interface; `false` if it has too many.
+    /// Joins a group on an interface; `false` if it has too many.
     pub(crate) fn join(&mut self, interface: usize, group: IpAddr) -> bool {
         let now_ns = self.now_ns;
         self.interfaces.get_mut(interface).is_some_and(|i| {
@@ -401,23 +401,23 @@ mod tests {
         let (mut groups, mut random) = (Memberships::default(), Random::seeded(1));
         let group = ip("239.1.2.3");
         assert!(groups.join(group, 0) && groups.join(group, 0));
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let mut now_ns = 0;
         while let Some(at_ns) = groups.next_ns() {
             now_ns = at_ns;
-            told.extend(groups.due(0, now_ns, &mut random));
+            reported.extend(groups.due(0, now_ns, &mut random));
         }
-        assert_eq!(told, [(CHANGE_TO_EXCLUDE, group); 2]);
+        assert_eq!(reported, [(CHANGE_TO_EXCLUDE, group); 2]);
         assert!(now_ns <= 2 * SECOND && groups.listens(group));
         groups.leave(group, now_ns);
         assert_eq!(groups.next_ns(), None);
         groups.leave(group, now_ns);
         assert!(!groups.listens(group));
-        told.clear();
+        reported.clear();
         while let Some(at_ns) = groups.next_ns() {
-            told.extend(groups.due(0, at_ns, &mut random));
+            reported.extend(groups.due(0, at_ns, &mut random));
         }
-        assert_eq!(told, [(CHANGE_TO_INCLUDE, group); 2]);
+        assert_eq!(reported, [(CHANGE_TO_INCLUDE, group); 2]);
         assert!(groups.groups.is_empty());
     }
 
@@ -461,19 +461,19 @@ mod tests {
     fn a_group_that_is_joined_again_is_told_again() {
         let (mut groups, mut random) = (Memberships::default(), Random::seeded(3));
         let group = ip("239.1.2.3");
-        let mut told = |groups: &mut Memberships| {
-            let mut told = Vec::new();
+        let mut reported = |groups: &mut Memberships| {
+            let mut reported = Vec::new();
             while let Some(at_ns) = groups.next_ns() {
-                told.extend(groups.due(0, at_ns, &mut random));
+                reported.extend(groups.due(0, at_ns, &mut random));
             }
-            told.iter().map(|(kind, _)| *kind).collect::<Vec<_>>()
+            reported.iter().map(|(kind, _)| *kind).collect::<Vec<_>>()
         };
         groups.join(group, 0);
-        assert_eq!(told(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
+        assert_eq!(reported(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
         groups.leave(group, 5 * SECOND);
         groups.join(group, 5 * SECOND);
         assert_eq!(groups.next_ns(), Some(5 * SECOND));
-        assert_eq!(told(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
+        assert_eq!(reported(&mut groups), [CHANGE_TO_EXCLUDE; 2]);
         // One listener more changes nothing.
         groups.join(group, 5 * SECOND);
         assert_eq!(groups.next_ns(), None);
@@ -481,10 +481,10 @@ mod tests {
         groups.leave(group, 9 * SECOND);
         groups.leave(group, 10 * SECOND);
         assert_eq!(groups.next_ns(), Some(9 * SECOND));
-        assert_eq!(told(&mut groups), [CHANGE_TO_INCLUDE; 2]);
+        assert_eq!(reported(&mut groups), [CHANGE_TO_INCLUDE; 2]);
     }
 
-    /// RFC 3376, 5.2: queries while an answer waits never put it off, about one group or all.
+    /// RFC 3376, 5.2: queries while a report is pending never delay it, about one group or all.
     #[test]
     fn an_answer_is_never_put_off() {
         let group = ip("239.1.2.3");
@@ -509,8 +509,7 @@ mod tests {
         }
     }
 
-    /// RFC 3376, 5.2: an answer about all groups that comes sooner is one about each; a later one
-    /// isn't.
+    /// RFC 3376, 5.2: an earlier report about all groups covers each; a later one doesn't.
     #[test]
     fn an_answer_about_all_covers_the_others() {
         let group = ip("239.1.2.3");
@@ -522,11 +521,11 @@ mod tests {
             }
             groups.query(None, 0, general, 10 * SECOND, &mut random);
             groups.query(Some(group), 0, single, 10 * SECOND, &mut random);
-            let mut told = 0;
+            let mut reported = 0;
             while let Some(at_ns) = groups.next_ns() {
-                told += groups.due(0, at_ns, &mut random).len();
+                reported += groups.due(0, at_ns, &mut random).len();
             }
-            assert_eq!(told, answers);
+            assert_eq!(reported, answers);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Neighbors: which Ethernet address has the IP address, and whether it still answers.
+//! Neighbors: the Ethernet addresses of IP addresses, and neighbor unreachability detection.
 //!
-//! One state machine serves IPv6 (RFC 4861, 7.3.2) and IPv4, whose RFC 826 knows no time limits
-//! (RFC 1122, 2.3.2.1 wants some). The table is bounded: an entry begins only when we have
-//! something to send to the address, or when a neighbor asks for us; entries of the second kind
-//! are few and drive out each other only (RFC 6583).
+//! One state machine serves IPv6 (RFC 4861, 7.3.2) and IPv4, whose RFC 826 has no timeouts (RFC
+//! 1122, 2.3.2.1 asks for some). The table is bounded. An entry is created only when we have a
+//! packet for the address, or when a neighbor solicits us; entries of the second kind are few and
+//! evict only each other (RFC 6583).
 //!
 //! [`arp`] and [`nd`] are the protocols that fill the table.
 
@@ -17,11 +17,10 @@ use core::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::wire::header::Mac;
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 
 const SECOND: u64 = 1_000_000_000;
-/// RETRANS_TIMER of RFC 4861, 10; and what a router may make of it: a link is neither flooded nor
-/// left unanswered.
+/// RETRANS_TIMER of RFC 4861, 10, and the bounds of a router's value.
 const RETRANSMIT_NS: u64 = SECOND;
 const RETRANSMIT_MIN_NS: u64 = SECOND / 10;
 const RETRANSMIT_MAX_NS: u64 = 10 * SECOND;
@@ -29,15 +28,16 @@ const RETRANSMIT_MAX_NS: u64 = 10 * SECOND;
 const SOLICITATIONS: u8 = 3;
 /// DELAY_FIRST_PROBE_TIME.
 const DELAY_NS: u64 = 5 * SECOND;
-/// REACHABLE_TIME, before it is made random (6.3.2).
+/// REACHABLE_TIME, before randomization (6.3.2).
 const REACHABLE_NS: u64 = 30 * SECOND;
-/// How long a neighbor that didn't answer isn't asked again.
+/// How long a neighbor that didn't reply isn't solicited again.
 const FAILED_NS: u64 = SECOND;
-/// Neighbors of one interface.
+/// Maximum number of neighbors of one interface.
 const ENTRIES: usize = 512;
-/// Of these, entries that others began.
+/// Of these, entries that neighbors' solicitations created.
 const PASSIVE: usize = 128;
-/// Packets that wait for one neighbor (at least one: RFC 4861, 7.2.2), and their bytes for all.
+/// Maximum number of packets queued for one neighbor (at least one: RFC 4861, 7.2.2), and of their
+/// bytes for all.
 const PENDING: usize = 64;
 const PENDING_BYTES: usize = 256 << 10;
 
@@ -58,7 +58,7 @@ struct Entry {
     state: State,
     /// When the state ends or the next solicitation is due.
     at_ns: u64,
-    asked: u8,
+    solicitations: u8,
     used_ns: u64,
     /// Nothing was sent to it.
     passive: bool,
@@ -67,7 +67,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The time between solicitations: a router has a say in IPv6's.
+    /// The retransmission timer; a router may set the one of IPv6.
     fn wait_ns(&self, v6_ns: u64) -> u64 {
         match self.address {
             IpAddr::V4(_) => RETRANSMIT_NS,
@@ -81,9 +81,9 @@ impl Entry {
 pub(crate) enum Known {
     /// Its address.
     At(Mac),
-    /// It is being asked for; `true`: it is to be asked for now.
+    /// Being resolved; `true`: a solicitation is due now.
     Asking(bool),
-    /// It doesn't answer.
+    /// It doesn't reply.
     Gone,
 }
 
@@ -91,11 +91,11 @@ pub(crate) enum Known {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Solicitation {
     pub(crate) address: IpAddr,
-    /// To this one alone; to all otherwise.
+    /// To this address; `None`: multicast or broadcast.
     pub(crate) mac: Option<Mac>,
 }
 
-/// A confirmed piece of news about a neighbor (RFC 4861, 7.2.5).
+/// A neighbor advertisement (RFC 4861, 7.2.5).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Advert {
     pub(crate) address: IpAddr,
@@ -109,21 +109,21 @@ pub(crate) struct Advert {
 #[derive(Debug)]
 pub(crate) struct Neighbors {
     entries: Vec<Option<Entry>>,
-    index: HashMap<IpAddr, u32, Keyed>,
+    index: HashMap<IpAddr, u32, KeyedHash>,
     free: Vec<u32>,
     passive: usize,
     pending_bytes: usize,
     reachable_ns: u64,
-    /// Of IPv6.
+    /// For IPv6.
     retransmit_ns: u64,
-    /// The earliest `at_ns` that [`Neighbors::run`] has to look at.
+    /// The earliest `at_ns` that [`Neighbors::run`] has to handle.
     next_ns: Option<u64>,
-    /// A neighbor became known or was given up since this was last taken.
-    pub(crate) news: bool,
+    /// A neighbor was resolved or failed since this was last taken.
+    pub(crate) changed: bool,
 }
 
 impl Neighbors {
-    pub(crate) fn new(keyed: Keyed) -> Neighbors {
+    pub(crate) fn new(keyed: KeyedHash) -> Neighbors {
         Neighbors {
             entries: Vec::new(),
             index: HashMap::with_hasher(keyed),
@@ -133,23 +133,23 @@ impl Neighbors {
             reachable_ns: REACHABLE_NS,
             retransmit_ns: RETRANSMIT_NS,
             next_ns: None,
-            news: false,
+            changed: false,
         }
     }
 
-    /// The reachable time that a router advertised, made random (RFC 4861, 6.3.4): `unit` is a
+    /// Sets the reachable time that a router advertised, randomized (RFC 4861, 6.3.4): `unit` is a
     /// number below 1000.
     pub(crate) fn set_reachable(&mut self, base_ns: u64, unit: u64) {
         let base_ns = base_ns.clamp(SECOND, 3600 * SECOND);
         self.reachable_ns = base_ns / 2 + base_ns / 1000 * unit.min(999);
     }
 
-    /// The time between solicitations that a router advertised (RFC 4861, 6.3.4), within bounds.
+    /// Sets the retransmission timer that a router advertised (RFC 4861, 6.3.4), within bounds.
     pub(crate) fn set_retransmit(&mut self, retransmit_ns: u64) {
         self.retransmit_ns = retransmit_ns.clamp(RETRANSMIT_MIN_NS, RETRANSMIT_MAX_NS);
     }
 
-    /// The time between solicitations about IPv6 addresses.
+    /// The retransmission timer of IPv6 neighbors.
     pub(crate) fn retransmit_ns(&self) -> u64 {
         self.retransmit_ns
     }
@@ -171,9 +171,8 @@ impl Neighbors {
         self.next_ns = Some(self.next_ns.map_or(at_ns, |next| next.min(at_ns)));
     }
 
-    /// Looks up `address` as a next hop. `slot` is the entry of the previous look-up and is
-    /// updated.
-    pub(crate) fn look_up(&mut self, address: IpAddr, slot: &mut u32, now_ns: u64) -> Known {
+    /// Looks up `address` as a next hop. `slot` is the entry of the previous lookup and is updated.
+    pub(crate) fn lookup(&mut self, address: IpAddr, slot: &mut u32, now_ns: u64) -> Known {
         let here = self
             .entries
             .get(*slot as usize)
@@ -218,12 +217,12 @@ impl Neighbors {
         known
     }
 
-    /// The first solicitation is asked now.
+    /// Starts resolution; the caller sends the first solicitation.
     fn begin(&mut self, slot: u32, now_ns: u64) {
         let retransmit_ns = self.retransmit_ns;
         if let Some(entry) = self.entry_mut(slot) {
             entry.state = State::Incomplete;
-            entry.asked = 1;
+            entry.solicitations = 1;
             entry.at_ns = now_ns.saturating_add(entry.wait_ns(retransmit_ns));
             let at_ns = entry.at_ns;
             self.wake_at(at_ns);
@@ -250,7 +249,7 @@ impl Neighbors {
             mac,
             state,
             at_ns: now_ns,
-            asked: 0,
+            solicitations: 0,
             used_ns: now_ns,
             passive,
             router: false,
@@ -272,9 +271,8 @@ impl Neighbors {
         slot
     }
 
-    /// Forgets the entry that is missed least: one that is being asked for or doesn't answer before
-    /// one that was not confirmed lately, before others; of those the one that was used longest
-    /// ago.
+    /// Evicts the least useful entry: an unresolved one before one not confirmed lately, before
+    /// others; among those the least recently used.
     fn evict(&mut self, passive: bool) {
         let order = |entry: &Entry| {
             let class = match entry.state {
@@ -308,8 +306,8 @@ impl Neighbors {
         }
     }
 
-    /// Keeps an IP packet until the neighbor, which is being asked for, is known. The oldest makes
-    /// room for it (RFC 4861, 7.2.2); tells whether none was lost.
+    /// Queues an IP packet until its neighbor is resolved. The oldest one is dropped to make room
+    /// (RFC 4861, 7.2.2); returns whether none was.
     pub(crate) fn hold(&mut self, address: IpAddr, packet: Vec<u8>) -> bool {
         let Some(slot) = self.slot_of(address) else {
             return false;
@@ -335,7 +333,7 @@ impl Neighbors {
         !lost
     }
 
-    /// Takes the packets that waited for a neighbor, to be sent to the address that it now has.
+    /// Moves the packets queued for a neighbor to `ready`, with its address.
     fn release(&mut self, slot: u32, ready: &mut Vec<(Mac, Vec<u8>)>) {
         let Some(entry) = self.entry_mut(slot) else {
             return;
@@ -344,12 +342,12 @@ impl Neighbors {
         let pending = core::mem::take(&mut entry.pending);
         self.pending_bytes -= pending.iter().map(Vec::len).sum::<usize>();
         ready.extend(pending.into_iter().map(|packet| (mac, packet)));
-        self.news = true;
+        self.changed = true;
     }
 
-    /// A neighbor said something about itself to us: a solicitation, or an ARP request (RFC 4861,
-    /// 7.2.3; RFC 826). Packets that waited for it are put on `ready`.
-    pub(crate) fn heard(
+    /// Handles a neighbor solicitation or an ARP request with the sender's address (RFC 4861,
+    /// 7.2.3; RFC 826). Packets queued for it are moved to `ready`.
+    pub(crate) fn on_solicitation(
         &mut self,
         address: IpAddr,
         mac: Mac,
@@ -370,16 +368,16 @@ impl Neighbors {
         }
     }
 
-    /// Something sent to `mac` reached this neighbor. Nothing changes if it is known already.
+    /// A frame sent to `mac` reached this neighbor. Does nothing if it is known already.
     pub(crate) fn reached(&mut self, address: IpAddr, mac: Mac, now_ns: u64) {
         if self.slot_of(address).is_none() {
             self.insert(address, State::Stale, mac, true, now_ns);
         }
     }
 
-    /// Packets to this neighbor stay unanswered: the neighbor is no longer reachable, and is
-    /// solicited at once.
-    pub(crate) fn doubt(&mut self, address: IpAddr, now_ns: u64) {
+    /// Packets to this neighbor remain unanswered: it is no longer reachable, and is probed at
+    /// once.
+    pub(crate) fn negative_advice(&mut self, address: IpAddr, now_ns: u64) {
         if let Some(slot) = self.slot_of(address)
             && let Some(entry) = self.entry_mut(slot)
             && matches!(entry.state, State::Reachable | State::Stale)
@@ -441,15 +439,15 @@ impl Neighbors {
         was_router
     }
 
-    /// Whether the neighbor is known not to answer.
+    /// Whether the neighbor is known not to reply.
     pub(crate) fn is_gone(&self, address: IpAddr) -> bool {
         self.slot_of(address)
             .and_then(|slot| self.entries.get(slot as usize)?.as_ref())
             .is_some_and(|entry| entry.state == State::Failed)
     }
 
-    /// The solicitations that are due; neighbors that left all of them unanswered are given up. The
-    /// packets that waited for those are put on `lost`.
+    /// Returns the solicitations that are due, and removes neighbors that answered none. The
+    /// packets queued for those are moved to `lost`.
     pub(crate) fn run(&mut self, now_ns: u64, lost: &mut Vec<Vec<u8>>) -> Vec<Solicitation> {
         let mut solicitations = Vec::new();
         if self.next_ns.is_none_or(|at_ns| at_ns > now_ns) {
@@ -466,23 +464,23 @@ impl Neighbors {
                 match entry.state {
                     State::Delay => {
                         entry.state = State::Probe;
-                        entry.asked = 0;
+                        entry.solicitations = 0;
                     }
-                    State::Incomplete if entry.asked >= SOLICITATIONS => {
+                    State::Incomplete if entry.solicitations >= SOLICITATIONS => {
                         entry.state = State::Failed;
                         entry.at_ns = now_ns.saturating_add(FAILED_NS);
                         self.pending_bytes -= entry.pending.iter().map(Vec::len).sum::<usize>();
                         lost.extend(entry.pending.drain(..));
-                        self.news = true;
+                        self.changed = true;
                         continue;
                     }
-                    State::Probe if entry.asked >= SOLICITATIONS => {
+                    State::Probe if entry.solicitations >= SOLICITATIONS => {
                         gone.push(entry.address);
                         continue;
                     }
                     _ => {}
                 }
-                entry.asked += 1;
+                entry.solicitations += 1;
                 entry.at_ns = now_ns.saturating_add(entry.wait_ns(self.retransmit_ns));
                 solicitations.push(Solicitation {
                     address: entry.address,

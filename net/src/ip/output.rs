@@ -1,5 +1,5 @@
-//! Sending: from a route and the pieces of a [`packet`] to a frame in the device's buffer, or in a
-//! [`queue`] beside the link.
+//! Sending: from a route and a [`packet`] to a frame in the device's buffer, or in a [`queue`]
+//! beside the link.
 
 pub(super) mod packet;
 pub(super) mod queue;
@@ -7,7 +7,7 @@ pub(super) mod queue;
 use core::net::IpAddr;
 
 use super::drops::DropReason;
-use super::filter::{Facts, FilterDirection};
+use super::filter::{FilterDirection, PacketFields};
 use super::neighbor::Known;
 use super::wire::header::{Framing, IP_MAX, Mac};
 use super::{Ip, LOOPBACK, Net, Origin, Route};
@@ -18,21 +18,20 @@ use queue::{MTU_MIN, count_sent};
 /// The result of sending a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The link has it, or it waits in our own queue for a neighbor.
+    /// The link has it, or it is queued for an unresolved neighbor.
     Sent,
-    /// The link has no room: try again when it has ([`Ip::take_unblocked`]).
+    /// The link has no room: retry when it has ([`Ip::take_unblocked`]).
     Full,
-    /// The neighbor's address isn't known yet: try again when it is ([`Net::take_resolved`]). It
-    /// has been asked for.
+    /// The neighbor is being resolved: retry when it is ([`Net::take_resolved`]).
     Resolving,
-    /// No route, or the neighbor doesn't answer.
+    /// No route, or the neighbor doesn't reply.
     Unreachable,
-    /// Larger than the path's MTU, and must not be cut.
+    /// Larger than the path's MTU, and must not be fragmented.
     TooLong,
 }
 
 impl Net {
-    /// The Ethernet address that packets of a route go to now.
+    /// The Ethernet address that packets of a route are sent to now.
     pub(crate) fn next_mac(&mut self, route: &mut Route) -> Result<Mac, Outcome> {
         if !self.refresh(route) {
             return Err(Outcome::Unreachable);
@@ -56,7 +55,7 @@ impl Net {
         }
         match interface
             .neighbors
-            .look_up(route.next_hop, &mut route.slot, now_ns)
+            .lookup(route.next_hop, &mut route.slot, now_ns)
         {
             Known::At(mac) => Ok(mac),
             Known::Gone => Err(Outcome::Unreachable),
@@ -69,7 +68,7 @@ impl Net {
         }
     }
 
-    /// Asks for the address of a neighbor: all, or the one that had it last.
+    /// Solicits a neighbor: by multicast, or at its last address.
     pub(crate) fn ask(&mut self, interface: usize, neighbor: IpAddr, mac: Option<Mac>) {
         let now_ns = self.now_ns;
         let source = self.interfaces.get(interface).and_then(|i| {
@@ -87,7 +86,7 @@ impl Net {
         }
     }
 
-    /// Keeps a packet that may leave until its neighbor is known.
+    /// Queues a packet that the filter passes until its neighbor is resolved.
     pub(super) fn hold(&mut self, route: &Route, packet: &Packet<'_>) -> Outcome {
         let ready = |i: &super::Interface| i.is_ready(route.source);
         if !self.interfaces.get(route.interface).is_some_and(ready) {
@@ -105,7 +104,7 @@ impl Net {
         Outcome::Sent
     }
 
-    /// Keeps a segment until its neighbor is known.
+    /// Queues a segment until its neighbor is resolved.
     pub(crate) fn hold_tcp(&mut self, route: &Route, segment: &TcpSegment<'_>) -> Outcome {
         let packet = tcp_packet(route.source, route.destination, segment, route.hop_limit);
         self.hold(route, &packet)
@@ -122,13 +121,13 @@ impl Net {
         }
     }
 
-    /// The largest IP packet that reaches the route's end, as far as is known: the path's MTU.
+    /// The path MTU of a route, as far as known.
     pub(crate) fn path_mtu(&self, route: &Route) -> usize {
         self.mtu_towards(route.interface, route.destination)
     }
 
-    /// A router said that packets to `remote` may have at most `mtu` bytes. To be called for TCP
-    /// once the connection has verified the report. Tells whether that is news.
+    /// A router reported that packets to `remote` may have at most `mtu` bytes. For TCP, call this
+    /// once the connection has verified the report. Returns whether the path MTU has changed.
     pub(crate) fn learn_path_mtu(&mut self, remote: IpAddr, mtu: u32) -> bool {
         let now_ns = self.now_ns;
         let Ok(route) = self.route(remote, 0, None) else {
@@ -148,7 +147,7 @@ impl Net {
         mtu.saturating_sub(headers).clamp(1, 0xffff) as u16
     }
 
-    /// The same as far as the path to `remote` takes it.
+    /// The same, limited by the path MTU to `remote`.
     pub(crate) fn path_mss(&self, interface: usize, remote: IpAddr) -> u16 {
         let headers = if remote.is_ipv4() { 40 } else { 60 };
         let mtu = self.mtu_towards(interface, remote);
@@ -156,8 +155,8 @@ impl Net {
     }
 
     /// A handshake confirmed that packets to `origin` reach the end of `route` (RFC 4861, 7.3.1),
-    /// so a neighbor that isn't known yet needs no solicitation. This holds for the link itself
-    /// only: otherwise a host that forges addresses could redirect packets meant for a router.
+    /// so an unresolved neighbor needs no solicitation. This holds for on-link peers only:
+    /// otherwise a host that forges addresses could redirect packets meant for a router.
     pub(crate) fn reached(&mut self, route: &Route, origin: &Origin) {
         let now_ns = self.now_ns;
         if route.interface == origin.interface
@@ -171,20 +170,22 @@ impl Net {
         }
     }
 
-    /// Packets over this route stay unanswered: probes whether its neighbor is still reachable (RFC
-    /// 1122, 2.3.2.1: advice from above).
-    pub(crate) fn doubt(&mut self, route: &Route) {
+    /// Packets over this route remain unanswered: probes its neighbor (RFC 1122, 2.3.2.1: negative
+    /// advice from the transport layer).
+    pub(crate) fn negative_advice(&mut self, route: &Route) {
         if let Some(interface) = self.interfaces.get_mut(route.interface) {
-            interface.neighbors.doubt(route.next_hop, self.now_ns);
+            interface
+                .neighbors
+                .negative_advice(route.next_hop, self.now_ns);
         }
     }
 
-    /// Whether the filter lets a packet out.
+    /// Whether the filter passes an outgoing packet.
     fn may_leave(&mut self, interface: usize, packet: &Packet<'_>) -> bool {
         if !self.filter.watches(FilterDirection::Out) {
             return true;
         }
-        let facts = Facts {
+        let fields = PacketFields {
             direction: FilterDirection::Out,
             interface,
             protocol: packet.header.protocol,
@@ -192,7 +193,7 @@ impl Net {
             transport: packet.transport,
             known: None,
         };
-        let allowed = self.filter.allows(&facts, self.now_ns);
+        let allowed = self.filter.allows(&fields, self.now_ns);
         if !allowed {
             self.drops.count(DropReason::Filtered);
         }
@@ -201,8 +202,8 @@ impl Net {
 }
 
 impl Ip {
-    /// The largest IP packet that [`Ip::send_tcp`] takes with a `segment_size`; `None` if the
-    /// device of the route doesn't cut segments.
+    /// The largest IP packet that [`Ip::send_tcp`] accepts with a `segment_size`; `None` if the
+    /// route's device doesn't segment.
     pub(crate) fn segmentation(&self, route: &Route) -> Option<usize> {
         let port = self.net.interfaces.get(route.interface)?.port;
         let LinkCapabilities {
@@ -218,7 +219,7 @@ impl Ip {
         (cuts && tx_checksum).then_some(IP_MAX)
     }
 
-    /// Sends a TCP segment; to `mac`, if it was just found by [`Net::next_mac`].
+    /// Sends a TCP segment; to `mac`, if [`Net::next_mac`] has just returned it.
     pub(crate) fn send_tcp(
         &mut self,
         route: &mut Route,
@@ -243,15 +244,15 @@ impl Ip {
                 .map_or(0, |interface| interface.mtu_for(route.destination)),
         };
         if len > limit {
-            // The link carries less than it did when the connection began: until that has learnt of
-            // it, its segments go in fragments.
+            // The link's MTU has decreased since the connection began: until the connection has
+            // learned of it, its segments are fragmented.
             return self.send_in_fragments(route.interface, mac, &packet);
         }
         self.transmit(route.interface, mac, &packet, segment.segment_size)
     }
 
-    /// Sends a packet of another protocol, in fragments if it must be; one whose neighbor isn't
-    /// known yet is kept for it.
+    /// Sends a packet of another protocol, in fragments if necessary; queues one whose neighbor
+    /// isn't resolved.
     pub(crate) fn send(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
         let mac = match self.net.next_mac(route) {
             Ok(mac) => mac,
@@ -274,7 +275,7 @@ impl Ip {
         let Some(port) = self.net.interfaces.get(interface).map(|i| i.port) else {
             return Outcome::Unreachable;
         };
-        // All fragments fit the queue if it is empty.
+        // All fragments fit into the empty queue.
         if !self.drain(port) {
             return Outcome::Full;
         }
@@ -342,7 +343,7 @@ impl Ip {
         Outcome::Sent
     }
 
-    /// Gives the finished frames of a port to its link; `false` if it hasn't taken all.
+    /// Passes the finished frames of a port to its link; `false` if some remain.
     pub(crate) fn drain(&mut self, port: usize) -> bool {
         match (self.ports.get_mut(port), self.net.queues.get_mut(port)) {
             (Some(port), Some(queue)) => port.drain(queue),

@@ -1,15 +1,16 @@
 //! Receive livelock (Mogul and Ramakrishnan, 1997): frames arrive faster than the stack can handle
-//! them. The device's full queue then loses the ones that count, and the program gets no CPU time.
+//! them. The device's full queue then loses the frames that matter, and the program gets no CPU
+//! time.
 //!
-//! When no poll has found a link's queue empty for [`PATIENCE_NS`], the stack sheds frames that a
+//! When no poll has found a link's queue empty for [`MIN_BUSY_NS`], the stack sheds frames that a
 //! sender needs no local state for, by their first bytes and before they cost anything: SYNs while
-//! cookies answer them, fragments, and datagrams to unbound ports. It still serves a few per poll,
-//! so that honest new clients get in and senders learn that a port is closed. It never sheds
-//! segments of connections or whole datagrams for sockets here.
+//! they are answered by cookies, fragments, and datagrams to unbound ports. It still serves a few
+//! per poll, so that honest new clients get in and senders learn that a port is closed. It never
+//! sheds segments of connections or unfragmented datagrams for local sockets.
 //!
-//! SYN-ACKs cost more than any other reply to a stranger. Where the device delivers no more frames
-//! than the stack handles, its queue becomes empty again and again, though frames are lost before
-//! it. The stack therefore limits cookies by idle time: it sends fewer while the machine is hardly
+//! SYN-ACKs cost more than any other reply to an unknown peer. If the device delivers no more
+//! frames than the stack handles, its queue repeatedly becomes empty, although frames are lost
+//! before it. The stack therefore limits cookies by idle time: fewer while the machine is hardly
 //! idle, and more while it is ([`Cookies`]). Half of the burst is reserved for SYNs that were shed
 //! before ([`ShedSyns`]).
 
@@ -22,17 +23,17 @@ use crate::types::be16;
 use shed_syns::ShedSyns;
 
 /// Time for which the queue must stay full. A burst of honest clients is over by then.
-const PATIENCE_NS: u64 = 50_000_000;
+const MIN_BUSY_NS: u64 = 50_000_000;
 /// Duration of shedding, and the number of shed frames in that time that prolongs it by as much. A
 /// peer that sends datagrams in some tens of fragments stays below it.
 const HOLD_NS: u64 = 100_000_000;
 const MANY: u32 = 512;
-/// Frames per class, link and poll that could be shed but are served.
+/// Frames per class, link and poll that are served although they could be shed.
 const SERVED: u32 = 8;
 /// Fraction of a handled frame that a shed frame takes from the budget of a poll.
 pub(super) const SHED_COST: usize = 1;
 pub(super) const FRAME_COST: usize = 16;
-/// Bytes for which a large frame counts once more. A poll of 64 frames then takes at most half a
+/// Bytes after which a large frame counts once more. A poll of 64 frames then takes at most half a
 /// MiB, which the program reads while it is in the processor's cache.
 pub(super) const FRAME_BYTES: usize = 8192;
 
@@ -58,7 +59,7 @@ struct Cookies {
     interval_ns: u64,
     /// Credit: time without cookies.
     credit_ns: u64,
-    /// When the credit was last added to.
+    /// When credit was last added.
     credited_ns: u64,
     /// The window: its start and its idle time. `None` until a caller reports idle time: then there
     /// is no limit.
@@ -99,7 +100,7 @@ impl Cookies {
         self.started_ns = now_ns;
     }
 
-    /// Whether one more may be sent that leaves this much credit, and then counts.
+    /// Takes one cookie if at least `least_ns` of credit remain afterwards.
     fn take(&mut self, least_ns: u64) -> bool {
         if self.idle_ns.is_none() {
             return true;
@@ -177,20 +178,20 @@ impl Overload {
             return;
         }
         let since_ns = *self.full_since_ns.get_or_insert(self.now_ns);
-        if self.now_ns.saturating_sub(since_ns) >= PATIENCE_NS {
+        if self.now_ns.saturating_sub(since_ns) >= MIN_BUSY_NS {
             self.until_ns = self.now_ns + HOLD_NS;
         }
     }
 
     /// Whether to drop this frame at once.
-    pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn UpperLayer) -> bool {
+    pub(super) fn should_shed(&mut self, frame: &[u8], sockets: &dyn UpperLayer) -> bool {
         let is_full = self.now_ns < self.until_ns;
         if !is_full && !self.cookies {
             return false;
         }
         let kind = kind(frame);
         let is_shed = match kind {
-            Some(FrameClass::Syn) if self.cookies => !self.serves_syn(frame, is_full),
+            Some(FrameClass::Syn) if self.cookies => !self.admits_syn(frame, is_full),
             Some(FrameClass::Fragment) if is_full => !take(&mut self.fragments),
             Some(FrameClass::Datagram(port)) if is_full && is_closed(port, sockets) => {
                 !take(&mut self.datagrams)
@@ -207,7 +208,7 @@ impl Overload {
     }
 
     /// Whether to answer a SYN with a cookie.
-    fn serves_syn(&mut self, frame: &[u8], is_full: bool) -> bool {
+    fn admits_syn(&mut self, frame: &[u8], is_full: bool) -> bool {
         if self.shed_syns.contains(frame) {
             return self.limit.take(0);
         }
@@ -255,7 +256,7 @@ mod tests {
     use super::*;
     use crate::ip::{Input, Net};
 
-    /// Sockets of UDP with these ports.
+    /// UDP sockets with these ports.
     struct Ports(&'static [u16]);
 
     impl UpperLayer for Ports {
@@ -272,7 +273,7 @@ mod tests {
         [&[0; 12], &ethertype.to_be_bytes()[..], packet].concat()
     }
 
-    /// An IPv4 packet with `words` of header and of options, and its third pair of bytes.
+    /// An IPv4 packet with `words` of header and options, and this fragment field.
     fn v4(words: usize, fragment: u16, protocol: u8, transport: &[u8]) -> Vec<u8> {
         let mut packet = vec![0; words * 4];
         packet[0] = 0x40 | words as u8;
@@ -312,7 +313,7 @@ mod tests {
             );
         }
         assert_eq!(kind(&v6(UDP, &udp(53))), Some(FrameClass::Datagram(53)));
-        // What else a SYN may ask for (RFC 3168, 6.1.1) makes it no other; what it comes with does.
+        // Options that a SYN requests (RFC 3168, 6.1.1) don't change its class; other flags do.
         for (flags, is) in [
             (0xc2, FrameClass::Syn),
             (0x0a, FrameClass::Syn),
@@ -324,8 +325,8 @@ mod tests {
             assert_eq!(kind(&v4(5, 0, TCP, &tcp(flags))), Some(is));
             assert_eq!(kind(&v6(TCP, &tcp(flags))), Some(is));
         }
-        // RFC 791, 3.1: more of them, or an offset; "don't fragment" and the reserved bit are
-        // neither.
+        // RFC 791, 3.1: more fragments, or an offset; neither "don't fragment" nor the reserved
+        // bit.
         for (fragment, is) in [
             (0x2000, FrameClass::Fragment),
             (0x0001, FrameClass::Fragment),
@@ -353,10 +354,10 @@ mod tests {
         assert_eq!(kind(&frame[..14 + 20 + 14]), Some(FrameClass::Syn));
     }
 
-    /// With a queue that was found full for long enough, at [`FULL`].
+    /// With a queue that was full for long enough, at [`FULL`].
     fn shedding(cookies: bool) -> Overload {
         let mut overload = Overload::default();
-        overload.begin(FULL - PATIENCE_NS, cookies);
+        overload.begin(FULL - MIN_BUSY_NS, cookies);
         overload.end(true);
         overload.begin(FULL, cookies);
         overload.end(true);
@@ -364,7 +365,7 @@ mod tests {
         overload
     }
 
-    /// Of a hundred such frames, each from an address of its own, those that are shed.
+    /// Of a hundred such frames, each from an address of its own, the number shed.
     fn shed(overload: &mut Overload, frame: &[u8]) -> usize {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut frame = frame.to_vec();
@@ -372,7 +373,7 @@ mod tests {
             .filter(|_| {
                 let address = NEXT.fetch_add(1, Ordering::Relaxed);
                 frame[26..30].copy_from_slice(&address.to_be_bytes());
-                overload.sheds(&frame, &Ports(&[53]))
+                overload.should_shed(&frame, &Ports(&[53]))
             })
             .count()
     }
@@ -397,14 +398,14 @@ mod tests {
             assert_eq!(shed(&mut overload, &frame), 0, "port {port}");
         }
         assert_eq!(shed(&mut overload, &v4(5, 0, TCP, &tcp(0x10))), 0);
-        // SYNs that are remembered aren't shed, other frames are.
+        // SYNs are shed only once cookies are in use; other frames in any case.
         let mut overload = shedding(false);
         assert_eq!(shed(&mut overload, &kinds[0]), 0);
         assert_eq!(shed(&mut overload, &kinds[1]), 92);
     }
 
-    /// SYNs that are answered in a second of polls, one a millisecond, each of which finds 100 and
-    /// follows on `idle_ns` of nothing to do.
+    /// Number of SYNs answered in a second of polls, one per millisecond, each with 100 SYNs and
+    /// after `idle_ns` of idle time.
     fn answered(overload: &mut Overload, from_ns: u64, idle_ns: Option<u64>) -> usize {
         let frame = v4(5, 0, TCP, &tcp(SYN));
         let mut answered = 0;
@@ -425,7 +426,7 @@ mod tests {
     #[test]
     fn cookies_become_few_where_they_leave_no_time() {
         let mut overload = Overload::default();
-        // Nothing is known of idle time: no limit.
+        // Idle time isn't reported: no limit.
         assert_eq!(answered(&mut overload, SECOND, None), 100_000);
         answered(&mut overload, 2 * SECOND, Some(100_000));
         let least = answered(&mut overload, 3 * SECOND, Some(100_000));
@@ -439,7 +440,7 @@ mod tests {
         assert!(answered(&mut overload, 7 * SECOND, Some(0)) <= 1020);
     }
 
-    /// Of 100 SYNs from as many ports from this one on those that are answered.
+    /// Number of answered SYNs of 100, from as many ports from this one on.
     fn answered_from(overload: &mut Overload, first: u16) -> usize {
         let frames = (first..first + 100).map(|port| {
             let mut header = tcp(SYN);
@@ -447,7 +448,7 @@ mod tests {
             v4(5, 0, TCP, &header)
         });
         frames
-            .filter(|frame| !overload.sheds(frame, &Ports(&[])))
+            .filter(|frame| !overload.should_shed(frame, &Ports(&[])))
             .count()
     }
 
@@ -466,7 +467,7 @@ mod tests {
         overload.begin_link();
         assert_eq!(answered_from(&mut overload, 3000), 10);
         assert_eq!(answered_from(&mut overload, 2000), 10);
-        // A queue that is full, too.
+        // A queue that is also full.
         let mut overload = shedding(true);
         assert_eq!(answered_from(&mut overload, 1000), SERVED as usize);
         assert_eq!(answered_from(&mut overload, 1000), 92);
@@ -487,7 +488,7 @@ mod tests {
         for frame in &other {
             assert_eq!(shed(&mut overload, frame), 0);
         }
-        // SYNs that are remembered.
+        // Cookies are off.
         overload.begin(4 * SECOND, false);
         assert_eq!(shed(&mut overload, &v4(5, 0, TCP, &tcp(SYN))), 0);
     }
@@ -516,14 +517,14 @@ mod tests {
         };
         let begun_ns = 3_000_000_000;
         assert_eq!(poll(begun_ns, true), 0);
-        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, true), 0);
-        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, false), 0);
-        // Empty once: from the start again.
-        let begun_ns = begun_ns + PATIENCE_NS;
+        assert_eq!(poll(begun_ns + MIN_BUSY_NS - 1, true), 0);
+        assert_eq!(poll(begun_ns + MIN_BUSY_NS - 1, false), 0);
+        // Empty once: the time starts again.
+        let begun_ns = begun_ns + MIN_BUSY_NS;
         assert_eq!(poll(begun_ns, true), 0);
-        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, true), 0);
-        assert_eq!(poll(begun_ns + PATIENCE_NS, true), 0);
-        let until_ns = begun_ns + PATIENCE_NS + HOLD_NS;
+        assert_eq!(poll(begun_ns + MIN_BUSY_NS - 1, true), 0);
+        assert_eq!(poll(begun_ns + MIN_BUSY_NS, true), 0);
+        let until_ns = begun_ns + MIN_BUSY_NS + HOLD_NS;
         assert_eq!(poll(until_ns - 1, false), 92);
         assert_eq!(poll(until_ns, false), 0);
     }
@@ -532,7 +533,7 @@ mod tests {
     fn shedding_goes_on_while_much_is_shed() {
         let frame = v4(5, 0x2000, UDP, &[0; 8]);
         let until_ns = FULL + HOLD_NS;
-        for (many, later_ns, goes_on) in [
+        for (many, later_ns, still_sheds) in [
             (MANY, 0, true),
             (MANY + 1, HOLD_NS - 1, true),
             (MANY, HOLD_NS, false),
@@ -540,20 +541,20 @@ mod tests {
         ] {
             let mut overload = shedding(true);
             for _ in 0..many + SERVED {
-                overload.sheds(&frame, &Ports(&[]));
+                overload.should_shed(&frame, &Ports(&[]));
             }
             let now_ns = until_ns + later_ns;
-            for (at_ns, goes_on) in [
-                (now_ns, goes_on),
-                (now_ns + HOLD_NS - 1, goes_on),
-                // What was shed before doesn't count twice.
+            for (at_ns, still_sheds) in [
+                (now_ns, still_sheds),
+                (now_ns + HOLD_NS - 1, still_sheds),
+                // Frames shed earlier don't count twice.
                 (now_ns + HOLD_NS, false),
             ] {
                 overload.begin(at_ns, true);
                 overload.begin_link();
-                let served = (0..SERVED).any(|_| overload.sheds(&frame, &Ports(&[])));
-                let shed = overload.sheds(&frame, &Ports(&[]));
-                assert_eq!((served, shed), (false, goes_on), "{many} {later_ns}");
+                let served = (0..SERVED).any(|_| overload.should_shed(&frame, &Ports(&[])));
+                let shed = overload.should_shed(&frame, &Ports(&[]));
+                assert_eq!((served, shed), (false, still_sheds), "{many} {later_ns}");
             }
         }
     }

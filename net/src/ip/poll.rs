@@ -8,17 +8,17 @@ use super::overload::{FRAME_BYTES, FRAME_COST, SHED_COST};
 use super::{IcmpError, Ip, LOOPBACK, Net, UpperLayer};
 use crate::types::Handle;
 
-/// Rounds of configuration in one poll: what is due may make more due at once.
+/// Maximum rounds of configuration in one poll: due work may make more due at once.
 const ROUNDS: usize = 8;
 
 impl Ip {
-    /// Sets the clock; it never goes back.
+    /// Sets the clock, which never goes back.
     pub(crate) fn set_now(&mut self, now_ns: u64) {
         self.net.now_ns = self.net.now_ns.max(now_ns);
     }
 
-    /// Receives up to `budget` frames of a port, not counting most of what is shed, and gives the
-    /// sockets what is for them. Tells whether there may be more.
+    /// Receives up to `budget` frames of a port, not counting most shed ones, and passes input to
+    /// the sockets. Returns whether there may be more.
     pub(crate) fn receive(
         &mut self,
         port: usize,
@@ -28,7 +28,7 @@ impl Ip {
         let mut left = budget * FRAME_COST;
         self.net.overload.begin_link();
         while left > 0 {
-            // Answers that wait for room come first, so that the next ones have a place.
+            // Replies that wait for room are sent first, so that the next ones have a place.
             if !self.drain(port) {
                 return false;
             }
@@ -39,7 +39,7 @@ impl Ip {
             };
             let mut cost = FRAME_COST;
             let received = port.link.receive(&mut |frame, meta| {
-                if number != LOOPBACK && net.overload.sheds(frame, sockets) {
+                if number != LOOPBACK && net.overload.should_shed(frame, sockets) {
                     net.drops.count(DropReason::Overload);
                     cost = SHED_COST;
                     return;
@@ -65,7 +65,7 @@ impl Ip {
         }
     }
 
-    /// Whether a packet is still on its way on the loopback: what was sent will be received.
+    /// Whether a packet is still in flight on the loopback: it will be received.
     pub(crate) fn is_under_way(&self) -> bool {
         self.net
             .interfaces
@@ -73,7 +73,7 @@ impl Ip {
             .is_some_and(|i| i.counters.tx_frames != i.counters.rx_frames)
     }
 
-    /// When [`Ip::maintain`] has something to do next.
+    /// The next deadline of [`Ip::maintain`].
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let neighbors = self
             .net
@@ -93,11 +93,11 @@ impl Ip {
             .min()
     }
 
-    /// Tells the links about what was queued. Tells whether something waits for room.
+    /// Notifies the links of queued frames. Returns whether something waits for room.
     pub(crate) fn flush(&mut self) -> bool {
         let mut blocked = false;
         for (port, queue) in self.ports.iter_mut().zip(&mut self.net.queues) {
-            // Sockets that had their turn may have asked for neighbors.
+            // Sockets may have solicited neighbors during their turn.
             port.drain(queue);
             if core::mem::take(&mut queue.dirty) {
                 port.link.flush();
@@ -107,14 +107,14 @@ impl Ip {
         blocked
     }
 
-    /// Whether everything that was queued has left.
+    /// Whether all queued frames have been sent.
     pub(crate) fn is_drained(&mut self) -> bool {
         let queues = &self.net.queues;
         let mut ports = self.ports.iter_mut().zip(queues);
         ports.all(|(port, queue)| queue.is_empty() && port.link.is_drained())
     }
 
-    /// The sockets that waited for room in a port that has some now.
+    /// The sockets that waited for room in a port that now has some.
     pub(crate) fn take_unblocked(&mut self, port: usize) -> Vec<Handle> {
         if let (Some(port), Some(queue)) = (self.ports.get_mut(port), self.net.queues.get_mut(port))
             && !queue.blocked.is_empty()
@@ -153,7 +153,7 @@ impl Net {
         }
     }
 
-    /// Asks neighbors again, and gives up those that don't answer.
+    /// Retransmits solicitations, and fails neighbors that don't reply.
     #[cold]
     fn run_neighbors(&mut self, interface: usize) {
         let now_ns = self.now_ns;
@@ -162,8 +162,8 @@ impl Net {
             return;
         };
         let solicitations = i.neighbors.run(now_ns, &mut lost);
-        if i.neighbors.news {
-            // A gateway that is gone isn't used where there is another one (RFC 4861, 6.3.6).
+        if i.neighbors.changed {
+            // An unreachable gateway is avoided if there is another one (RFC 4861, 6.3.6).
             self.routes.generation = self.routes.generation.wrapping_add(1);
         }
         for solicitation in solicitations {
@@ -175,24 +175,24 @@ impl Net {
         }
     }
 
-    /// The sockets that wait for a neighbor of an interface, if there was news about one since the
-    /// last call, or there are more than `most`, so that many are closed. Those that still have to
-    /// wait put themselves on the list again.
+    /// The sockets that wait for a neighbor of an interface, if a neighbor has changed since the
+    /// last call, or if there are more than `most`, so that many may be closed. Sockets that still
+    /// have to wait are listed again.
     pub(crate) fn take_resolved(&mut self, interface: usize, most: usize) -> Vec<Handle> {
         if let Some(interface) = self.interfaces.get_mut(interface)
-            && (core::mem::take(&mut interface.neighbors.news) || interface.waiting.len() > most)
+            && (core::mem::take(&mut interface.neighbors.changed) || interface.waiting.len() > most)
         {
             return core::mem::take(&mut interface.waiting);
         }
         Vec::new()
     }
 
-    /// Addresses that this machine has lost since the last call: connections from them are over.
+    /// Addresses that this host has lost since the last call: connections from them end.
     pub(crate) fn take_lost(&mut self) -> Vec<IpAddr> {
         core::mem::take(&mut self.lost)
     }
 
-    /// Errors found out here, for sockets as if they came by ICMP: neighbors that don't answer.
+    /// Locally detected errors, reported to sockets like ICMP errors: neighbors that don't reply.
     pub(crate) fn take_errors(&mut self) -> Vec<IcmpError> {
         core::mem::take(&mut self.errors)
     }

@@ -2,8 +2,8 @@
 
 use crate::types::RandomBits;
 
-/// The caller's generator: each number may become known (an identifier, an address), and must tell
-/// nothing of any other.
+/// The caller's generator. Each number may become known (an identifier, an address), and must
+/// reveal nothing about any other.
 pub(crate) struct Random(RandomBits);
 
 impl Random {
@@ -21,7 +21,7 @@ impl Random {
     }
 }
 
-/// For tests: numbers that are the same in each run.
+/// For tests: the same numbers in each run.
 #[cfg(test)]
 impl Random {
     pub(crate) fn seeded(seed: u64) -> Random {

@@ -16,9 +16,9 @@ use super::wire::header::{BROADCAST, Mac, group_mac};
 use super::{LOOPBACK, Net};
 use crate::types::{Error, InterfaceId, common_prefix};
 
-/// Routes in the table.
+/// Maximum number of routes in the table.
 const ROUTES: usize = 128;
-/// Routes that the program adds.
+/// Maximum number of routes that the program adds.
 const STATIC_ROUTES: usize = 64;
 
 /// A route.
@@ -27,7 +27,7 @@ pub(crate) struct Entry {
     pub(crate) network: IpAddr,
     pub(crate) prefix_len: u8,
     pub(crate) interface: usize,
-    /// `None`: on the link itself.
+    /// `None`: on-link.
     pub(crate) gateway: Option<IpAddr>,
     /// 1 high, 0 medium, -1 low (RFC 4191, 2.1).
     pub(crate) preference: i8,
@@ -42,7 +42,7 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// Puts a new table in place of the old one.
+    /// Replaces the table.
     pub(crate) fn replace(&mut self, mut entries: Vec<Entry>) {
         entries.truncate(ROUTES);
         self.entries = entries;
@@ -57,22 +57,22 @@ pub(crate) struct Route {
     /// The address that packets are sent from.
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
-    /// The neighbor that takes them.
+    /// The neighbor to send to.
     pub(crate) next_hop: IpAddr,
-    /// The Ethernet address, if it follows from the destination: of a group or of all.
+    /// The Ethernet address, if it follows from the destination: multicast or broadcast.
     pub(crate) group: Option<Mac>,
     pub(super) scope: u32,
     pub(super) generation: u32,
-    /// The index at which the neighbor was found last.
+    /// The slot of the last neighbor lookup.
     pub(super) slot: u32,
-    /// The hop limit of packets that don't choose theirs.
+    /// The default hop limit of packets.
     pub(super) hop_limit: u8,
 }
 
 impl Net {
-    /// The route to `remote`. `scope` names the interface of a link-local or group address (RFC 4007;
-    /// 0: not said). With `source`, which is one of our addresses, routes over its own interface go
-    /// before others: policy routing in its simplest form.
+    /// The route to `remote`. `scope` is the interface of a link-local or multicast address (RFC
+    /// 4007; 0: unspecified). With `source`, one of our addresses, routes over its interface take
+    /// precedence: a simple form of policy routing.
     pub(crate) fn route(
         &self,
         remote: IpAddr,
@@ -183,7 +183,7 @@ impl Net {
             .map(|n| n + 1)
     }
 
-    /// The link on which an address is meant that doesn't tell it.
+    /// The link of an address without a zone (RFC 4007).
     fn link_for(&self, remote: IpAddr, scope: u32, home: Option<usize>) -> Result<usize, Error> {
         let usable = |n: usize| {
             n != LOOPBACK
@@ -284,7 +284,7 @@ impl Net {
         Ok(())
     }
 
-    /// Takes away what [`Net::add_route`] added.
+    /// Removes a route added by [`Net::add_route`].
     pub(crate) fn remove_route(&mut self, network: (IpAddr, u8), interface: InterfaceId) -> bool {
         let before = self.static_routes.len();
         self.static_routes.retain(|entry| {

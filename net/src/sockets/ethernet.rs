@@ -20,7 +20,7 @@ impl Sockets {
             return net.queue_full();
         }
         if core::mem::take(&mut ethernet.wakes.read) {
-            self.tell(handle);
+            self.queue_event(handle);
         }
     }
 
@@ -37,7 +37,7 @@ impl Sockets {
         if let Some(Socket::Ethernet(ethernet)) = self.table.get_mut(handle) {
             ethernet.blocked = false;
             if core::mem::take(&mut ethernet.wakes.write) {
-                self.tell(handle);
+                self.queue_event(handle);
             }
         }
     }

@@ -22,12 +22,12 @@ impl Sockets {
         {
             ping.result = Some(result);
             if core::mem::take(&mut ping.wakes.read) {
-                self.tell(handle);
+                self.queue_event(handle);
             }
         }
     }
 
-    /// Handles an answer: it must be to one of ours, and have its bytes.
+    /// Handles a reply: it must match one of our requests, with its payload.
     pub(crate) fn ping_reply(&mut self, reply: &EchoInput<'_>) {
         let Some(handle) = self.ping_of(reply.identifier, reply.origin.remote) else {
             return;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::types::Handle;
 
-/// A table with stable places and checked names. Freed places are used again, last freed first.
+/// A table with stable indices and checked handles. Freed slots are reused, last freed first.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
     entries: Vec<Entry<T>>,

@@ -1,6 +1,6 @@
 //! TCP of the socket table.
 //!
-//! - `input`: from a segment to its connection, or to its answer if there is none;
+//! - `input`: from a segment to its connection, or to a reply if there is none;
 //! - `passive`: passive opens, from the SYN to the listener's queue;
 //! - `listeners`: the listener of a port, ephemeral ports;
 //! - `output`: a connection's turn to send;

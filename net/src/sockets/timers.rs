@@ -7,17 +7,17 @@ use alloc::vec::Vec;
 use crate::types::Handle;
 use wheel::Wheel;
 
-/// No time.
+/// No deadline.
 const NEVER: u64 = u64::MAX;
 
-/// Deadlines of connections. Each has its earliest entry in the wheel here and adds another only
-/// for an earlier one; an entry that comes up too early is put off then. So a retransmission timer
-/// that moves with every packet costs nothing.
+/// Deadlines of connections. Each connection has its earliest entry in the wheel, and adds another
+/// only for an earlier deadline; an entry that expires too early is requeued. So a retransmission
+/// timer that moves with every packet costs nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     wheel: Wheel,
-    /// By the index of a connection's handle. Apart from the connections, since most entries come
-    /// up after what they waited for has happened, and then nothing else is to be looked at.
+    /// By the index of a connection's handle. Separate from the connections, since most entries
+    /// expire after the event that they waited for, and then nothing else is read.
     deadlines: Vec<Deadline>,
 }
 
@@ -62,7 +62,7 @@ impl Timers {
         }
     }
 
-    /// Takes the next connection whose deadline came.
+    /// Takes the next connection whose deadline has passed.
     pub(crate) fn pop_due(&mut self, now_ns: u64) -> Option<Handle> {
         let Timers { wheel, deadlines } = self;
         let mut revise = |(at_ns, handle): (u64, Handle)| {
@@ -72,7 +72,7 @@ impl Timers {
             (deadline.deadline_ns != NEVER).then_some(deadline.deadline_ns)
         };
         while let Some(entry) = wheel.pop_due(now_ns, &mut revise) {
-            // It may have changed since it came near.
+            // It may have changed meanwhile.
             match revise(entry) {
                 Some(at_ns) if at_ns <= now_ns => {
                     let deadline = deadlines.get_mut(entry.1.index as usize)?;
@@ -86,8 +86,8 @@ impl Timers {
         None
     }
 
-    /// Has the processor fetch what is kept for a connection here.
-    pub(crate) fn warm(&self, index: u32) {
+    /// Prefetches a connection's deadline.
+    pub(crate) fn prefetch(&self, index: u32) {
         core::hint::black_box(
             self.deadlines
                 .get(index as usize)
@@ -95,7 +95,7 @@ impl Timers {
         );
     }
 
-    /// When a connection is looked at next.
+    /// When a connection's deadline is checked next.
     #[cfg(test)]
     pub(crate) fn deadline_ns(&self, handle: Handle) -> Option<u64> {
         let deadline = self.deadlines.get(handle.index as usize)?;
@@ -112,9 +112,9 @@ impl Timers {
         self.wheel.next_ns()
     }
 
-    /// Drops entries of connections that are gone, once they are most of all: connections come and
+    /// Drops entries of removed connections, once they are the majority: connections may come and
     /// go faster than their deadlines.
-    pub(crate) fn tidy(&mut self, live: usize) {
+    pub(crate) fn compact(&mut self, live: usize) {
         if self.wheel.len() > 2 * live + 64 {
             let deadlines = &self.deadlines;
             self.wheel.retain(|(at_ns, handle)| {
@@ -126,7 +126,7 @@ impl Timers {
 }
 
 impl Deadline {
-    /// Whether an entry is the earliest one of the connection that the deadline is of.
+    /// Whether an entry is the earliest one of the deadline's connection.
     fn is_of(&self, at_ns: u64, handle: Handle) -> bool {
         self.generation == handle.generation && self.queued_ns == at_ns
     }
@@ -156,7 +156,7 @@ mod tests {
         timers.set_deadline(b, Some(400));
         assert_eq!(due(&mut timers, 500), [a.to_raw(), b.to_raw()]);
         assert_eq!((due(&mut timers, 1000), timers.len()), (vec![], 0));
-        // The next tenant of a place has nothing to do with the one before.
+        // The next connection in a slot has nothing to do with the previous one.
         let later = Handle::from_raw(2 << 32 | 5);
         timers.set_deadline(a, Some(1100));
         timers.set_deadline(later, Some(1200));
@@ -176,7 +176,7 @@ mod tests {
             let at_ms = [None, Some(50), Some(5000)][n as usize % 3];
             timers.set_deadline(handle(n), at_ms.map(|at| at * MS + n));
         }
-        // A third is forgotten, the others wait for their time: none is due.
+        // A third is dropped, the others aren't due yet.
         assert_eq!((due(&mut timers, 20 * MS), timers.len()), (vec![], 20));
         let expected = |rest: u64| {
             (0..30)

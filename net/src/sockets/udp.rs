@@ -50,7 +50,7 @@ impl Sockets {
         Ok(handle)
     }
 
-    /// Frees the port and leaves the groups; what is queued to be sent still leaves.
+    /// Frees the port and leaves the groups; queued datagrams are still sent.
     pub(crate) fn close_udp(&mut self, ip: &mut Ip, handle: Handle) {
         let Some(Socket::Udp(udp)) = self.table.get_mut(handle) else {
             return;
@@ -164,7 +164,7 @@ impl Sockets {
         }
     }
 
-    /// Sends what is queued in a socket.
+    /// Sends a socket's queued datagrams.
     pub(crate) fn send_datagrams(&mut self, ip: &mut Ip, handle: Handle) -> Turn {
         let Some(Socket::Udp(udp)) = self.table.get_mut(handle) else {
             return Turn::Done(0);
@@ -178,7 +178,7 @@ impl Sockets {
         if over {
             self.table.remove(handle);
         } else if wake {
-            self.tell(handle);
+            self.queue_event(handle);
         }
         match (full, more) {
             (true, _) => Turn::Blocked(sent),

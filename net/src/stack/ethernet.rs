@@ -9,7 +9,7 @@ use crate::types::{Error, Handle, InterfaceId};
 
 /// Smaller values are lengths (IEEE 802.3, 3.2.6).
 const ETHERTYPE_MIN: u16 = 0x0600;
-/// EtherTypes that the stack handles: IPv4, ARP, VLAN tags, IPv6.
+/// EtherTypes that the stack handles itself: IPv4, ARP, VLAN tags, IPv6.
 const OWN: [u16; 4] = [0x0800, 0x0806, 0x8100, 0x86dd];
 
 /// Raw Ethernet frames.

@@ -116,25 +116,23 @@ impl Stack {
         self.ip.is_drained()
     }
 
-    /// The system's name for an interface. A stack has none: its caller names them.
+    /// The system's name of an interface. A stack has none: its caller names them.
     pub const fn interface_name(&self, _id: InterfaceId) -> String {
         String::new()
     }
 
-    /// The name servers of the system, in the order in which they are asked. `None`: a stack has
-    /// those of its interfaces.
+    /// The name servers of the system, in order. `None`: a stack has those of its interfaces.
     pub const fn name_servers(&self) -> Option<Vec<IpAddr>> {
         None
     }
 
-    /// How the system completes short names: its domains, and from how many dots on a name is tried
-    /// as it is first. `None`: a stack leaves that to its caller.
+    /// How the system completes short names: its domains, and the number of dots from which a name
+    /// is tried as it is first. `None`: a stack leaves that to its caller.
     pub const fn name_options(&self) -> Option<(Vec<String>, usize)> {
         None
     }
 
-    /// The addresses of a name that needn't be asked for: none, since a stack has no table of
-    /// names.
+    /// The addresses of a name that need no query: none, since a stack has no hosts table.
     pub const fn known_addresses(&self, _name: &str) -> Vec<IpAddr> {
         Vec::new()
     }

@@ -16,8 +16,8 @@ const PAYLOAD_MAX: usize = 65_000;
 /// Ping.
 impl Stack {
     /// Sends an echo request with `len` bytes to `remote`; its port is ignored. The handle becomes
-    /// readable when the reply has arrived or is known to fail. A lost request stays unanswered
-    /// until the handle is closed.
+    /// readable when the reply has arrived or is known to fail. A lost request stays pending until
+    /// the handle is closed.
     ///
     /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route),
     /// [`Error::OutOfMemory`] (more than 64 at a time), [`Error::MessageTooLong`] (more than 65 000

@@ -374,8 +374,8 @@ impl Stack {
     }
 
     /// Enables keep-alive probes on an idle connection; `None`, the default, disables them. A peer
-    /// that doesn't answer them ends the connection with [`Error::TimedOut`] (RFC 9293, 3.8.4).
-    /// Times below a millisecond count as one, and so does a count of 0 probes.
+    /// that doesn't respond ends the connection with [`Error::TimedOut`] (RFC 9293, 3.8.4). Times
+    /// below a millisecond count as one, and so does a count of 0 probes.
     pub fn tcp_set_keepalive(
         &mut self,
         connection: Handle,
@@ -393,7 +393,7 @@ impl Stack {
     }
 
     /// Sets how long sent data may stay unacknowledged before [`Error::TimedOut`] (RFC 5482), in
-    /// nanoseconds; 0 means for ever. The peer learns it only with
+    /// nanoseconds; 0 means forever. The peer learns it only with
     /// [`TcpOptions::user_timeout_option`]. The default is [`crate::Config::send_timeout_ns`].
     pub fn tcp_set_user_timeout(
         &mut self,

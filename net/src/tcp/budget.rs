@@ -1,16 +1,16 @@
-//! The memory of all TCP connections together.
+//! The memory budget of all TCP connections.
 //!
 //! There is one limit. Each connection reserves a share of it when it begins: its record, and a
-//! minimum of buffer in each direction, which it is always granted. If that doesn't fit, no
-//! connection begins. All connections share the rest for their windows and buffers.
+//! guaranteed minimum of buffer in each direction. If that doesn't fit, no connection begins. All
+//! connections share the rest for their windows and buffers.
 //!
 //! - Below 5/8 of the free part there is no pressure.
-//! - From there on pressure is moderate: windows stop growing, and shrink as far as they may
-//!   without taking back what the peer was offered (RFC 9293, 3.8.6.2.1).
-//! - At 7/8 it is hard: connections take only their minimum, and data out of order is not kept. The
-//!   last eighth is for connections that begin.
+//! - Above it pressure is moderate: windows stop growing, and shrink as far as possible without
+//!   taking back what the peer was offered (RFC 9293, 3.8.6.2.1).
+//! - Above 7/8 it is hard: connections take only their minimum, and data out of order is dropped.
+//!   The last eighth is for new connections.
 //!
-//! While the machine's memory is short, pressure is hard below the limit, too, and no connection
+//! While the machine's memory is short, pressure is hard below the limit as well, and no connection
 //! begins.
 //!
 //! An idle connection holds no buffer; only its share counts. So neither the number of connections
@@ -21,11 +21,10 @@ use alloc::vec::Vec;
 use crate::tcp::connection::Connection;
 use crate::tcp::machine::{self, Block, GUARANTEED, LARGE, Pressure, SMALL};
 
-/// The share of a connection: its record with its places in tables, and the minimum in
-/// each direction.
+/// The share of a connection: its record with its table entries, and the minimum in each direction.
 const SHARE: usize = size_of::<Connection>() + 128 + 2 * GUARANTEED;
 
-/// Spare blocks kept for the next allocation, at most, as a fraction of the limit: a fast stream
+/// Maximum of spare blocks kept for the next allocation, as a fraction of the limit: a fast stream
 /// takes and returns large ones by the dozen.
 const SPARE_SMALL: usize = 32;
 const SPARE_LARGE: core::ops::RangeInclusive<usize> = 8..=128;
@@ -36,7 +35,7 @@ const SPARE_PART: usize = 32;
 pub(crate) struct Budget {
     limit: usize,
     connections: usize,
-    /// Bytes taken from the shared part, and from the minimum of connections.
+    /// Bytes taken from the shared part, and from the minimums of connections.
     free_used: usize,
     minimum_used: usize,
     /// See [`crate::Stack::set_memory_short`].
@@ -78,7 +77,7 @@ impl Budget {
         self.connections = self.connections.saturating_sub(1);
     }
 
-    /// Bytes of all connections' minimum that aren't in use.
+    /// Unused bytes of all connections' minimums.
     pub(crate) fn promised(&self) -> usize {
         (self.connections * 2 * GUARANTEED).saturating_sub(self.minimum_used)
     }
@@ -121,8 +120,7 @@ impl machine::Budget for Budget {
 
     fn recycle(&mut self, mut block: Block) {
         let size = block.capacity();
-        // It isn't known which part the bytes came from. The guaranteed part must not seem larger
-        // than it is.
+        // The origin of the bytes isn't known. The guaranteed part must not seem larger than it is.
         let minimum = if size == SMALL {
             SMALL.min(self.minimum_used)
         } else {
@@ -189,7 +187,7 @@ mod tests {
         assert_eq!(seen[49], Pressure::Moderate);
         assert_eq!(seen[69], Pressure::Hard);
         assert!(seen.is_sorted() && !budget.take(1));
-        // The last eighth is for connections that begin, each with its minimum.
+        // The last eighth is for new connections, each with its minimum.
         let mut connections = 0;
         while budget.admit() {
             connections += 1;
@@ -216,7 +214,7 @@ mod tests {
         assert_eq!(budget.promised(), 2 * GUARANTEED);
         let small = budget.guaranteed();
         assert_eq!(budget.promised(), 2 * GUARANTEED - SMALL);
-        // Nothing that comes back is kept.
+        // No returned block is kept.
         block
             .into_iter()
             .chain([small])

@@ -15,7 +15,7 @@ const LOW_WATER: usize = 16 << 10;
 pub(crate) enum Phase {
     /// The listener's, waiting to be accepted.
     Queued(Handle),
-    /// The program's, in handshake.
+    /// The program's, during the handshake.
     Connecting,
     /// The program's.
     Open,
@@ -25,7 +25,7 @@ pub(crate) enum Phase {
 
 /// One connection, from its first segment to the last use of its handle.
 pub(crate) struct Connection {
-    /// `None` once the connection is over and everything received was read.
+    /// `None` once the connection is over and all received data was read.
     pub(crate) machine: Option<Machine>,
     pub(crate) phase: Phase,
     pub(crate) local: SocketAddr,
@@ -37,19 +37,19 @@ pub(crate) struct Connection {
     pub(crate) wakes: WakeFlags,
     /// The handle is in the list of sockets to be sent from.
     pub(crate) dirty: bool,
-    /// The handle is in its interface's list of those without room.
+    /// The handle is in its interface's list of blocked sockets.
     pub(crate) blocked: bool,
-    /// The handle is in its interface's list of those without neighbor.
+    /// The handle is in its interface's list of sockets that wait for a neighbor.
     pub(crate) waiting: bool,
-    /// Nothing is sent or received any more; there may be something to read.
+    /// Nothing is sent or received any more; there may be unread data.
     pub(crate) over: bool,
-    /// See [`Machine::complete`]; kept when the machine goes.
+    /// See [`Machine::complete`]; kept when the machine is dropped.
     pub(crate) complete: bool,
     /// Something was sent.
     pub(crate) sent: bool,
-    /// Deadline for its neighbor's answer, while nothing could be sent.
+    /// Deadline for its neighbor's reply, while nothing could be sent.
     pub(crate) neighbor_ns: Option<u64>,
-    /// How long it may deliver after a close, if the program has set that.
+    /// Maximum time of delivery after a close, if the program has set it.
     pub(crate) linger_ns: Option<u64>,
     /// Hop limit and traffic class of its segments.
     pub(crate) header_fields: HeaderFields,
@@ -84,10 +84,10 @@ impl Connection {
         }
     }
 
-    /// Reads from each cache line of the connection, so that the processor fetches all of them at
-    /// once and not one by one as they are used.
-    pub(crate) fn warm(&self) {
-        let machine = self.machine.as_ref().map_or(0, Machine::warm);
+    /// Reads from each cache line of the connection, so that the processor fetches all of them in
+    /// parallel.
+    pub(crate) fn prefetch(&self) {
+        let machine = self.machine.as_ref().map_or(0, Machine::prefetch);
         let own = self.linger_ns.unwrap_or(0)
             ^ u64::from(self.local.port())
             ^ self.route.interface as u64
@@ -139,7 +139,7 @@ impl Connection {
 
     /// Whether a reader and a writer are registered as waiting although the connection is ready.
     #[cfg(test)]
-    pub(crate) fn owed(&self) -> (bool, bool) {
+    pub(crate) fn lost_wakeups(&self) -> (bool, bool) {
         let ready = self.readiness_with(LOW_WATER);
         (
             self.wakes.read && ready.readable,
@@ -152,9 +152,9 @@ impl Connection {
         if !self.wakes.read && !self.wakes.write {
             return false;
         }
-        // RFC 9293, 3.8.5, MUST-32: urgent data wakes a waiting owner, too.
+        // RFC 9293, 3.8.5, MUST-32: urgent data also wakes a waiting owner.
         let machine = self.machine.as_mut();
-        let urgent = machine.is_some_and(Machine::take_urgent_news);
+        let urgent = machine.is_some_and(Machine::take_urgent_advance);
         let ready = self.readiness_with(LOW_WATER);
         let read = self.wakes.read && ready.readable;
         let write = self.wakes.write && ready.writable;

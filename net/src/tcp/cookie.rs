@@ -1,7 +1,7 @@
 //! SYN cookies (RFC 4987, 3.6 and appendix A): the state of a SYN is encoded in the initial
-//! sequence number of the answer, and comes back with the peer's acknowledgement.
+//! sequence number of the SYN-ACK, and returned by the peer's acknowledgement.
 //!
-//! A cookie has one bit that tells which secret it was made with, three for the class of the peer's
+//! A cookie has one bit for the secret that it was made with, three for the class of the peer's
 //! MSS, and 28 of a keyed hash over the flow, the peer's initial sequence number and these bits.
 //! The peer's other options are encoded in the lowest bits of the timestamp that it echoes, if it
 //! sends timestamps.
@@ -9,11 +9,11 @@
 use super::numbers::siphash;
 use crate::tcp::flow::FlowKey;
 
-/// A new secret is drawn after this time, and accepted for as long again: a cookie is valid for one
-/// to two minutes.
+/// Lifetime of a secret, which is then accepted for as long again: a cookie is valid for one to two
+/// minutes.
 const ROTATION_NS: u64 = 60_000_000_000;
 
-/// Classes of the peer's MSS; the first is the smallest that is accepted.
+/// Classes of the peer's MSS; the first is the minimum accepted.
 const CLASSES: [u16; 8] = [88, 536, 1220, 1300, 1380, 1440, 1460, 8940];
 
 /// Bits of the timestamp: four for the window scale (15: none), one for SACK.
@@ -23,10 +23,10 @@ const NO_SCALE: u32 = 15;
 /// Makes and checks cookies.
 #[derive(Debug)]
 pub(crate) struct Cookies {
-    /// By the lowest bit of the number of the period.
+    /// Indexed by the lowest bit of the period's number.
     secrets: [[u64; 2]; 2],
     period: u64,
-    /// When the last one was made.
+    /// When the last cookie was made.
     issued_ns: Option<u64>,
 }
 
@@ -58,7 +58,7 @@ impl Cookies {
         head | siphash(secret, flow, word) as u32 & 0x0fff_ffff
     }
 
-    /// The initial sequence number that answers a SYN with this sequence number and MSS.
+    /// The initial sequence number for a SYN with this sequence number and MSS.
     pub(crate) fn make(
         &mut self,
         flow: &FlowKey,
@@ -74,14 +74,13 @@ impl Cookies {
         self.cookie(which, class as u32, flow, peer_sequence)
     }
 
-    /// Whether a cookie that is still valid was made.
+    /// Whether a cookie has been made that is still valid.
     pub(crate) fn issued(&self, now_ns: u64) -> bool {
         self.issued_ns
             .is_some_and(|issued_ns| now_ns.saturating_sub(issued_ns) <= 2 * ROTATION_NS)
     }
 
-    /// The peer's MSS, if `cookie` is a valid answer to a SYN of this flow with this sequence
-    /// number.
+    /// The peer's MSS, if `cookie` is valid for a SYN of this flow with this sequence number.
     pub(crate) fn check(
         &mut self,
         cookie: u32,
@@ -90,7 +89,7 @@ impl Cookies {
         now_ns: u64,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<u16> {
-        // As long as none were made, none can be guessed.
+        // If none was made, none can be valid.
         if !self.issued(now_ns) {
             return None;
         }
@@ -105,7 +104,7 @@ impl Cookies {
     }
 }
 
-/// The timestamp to send with a cookie: at most `clock`, with what the peer offered in its lowest
+/// The timestamp to send with a cookie: at most `clock`, with the peer's options in its lowest
 /// bits.
 pub(crate) fn stamp(clock: u32, window_scale: Option<u8>, sack: bool) -> u32 {
     let scale = window_scale.map_or(NO_SCALE, |scale| u32::from(scale.min(14)));
@@ -118,7 +117,7 @@ pub(crate) fn stamp(clock: u32, window_scale: Option<u8>, sack: bool) -> u32 {
     }
 }
 
-/// Window scale and SACK-permitted from the timestamp that came back.
+/// Window scale and SACK-permitted from the echoed timestamp.
 pub(crate) fn read_stamp(echoed: u32) -> (Option<u8>, bool) {
     let scale = echoed >> 1 & 15;
     let scale = (scale != NO_SCALE).then_some(scale as u8);

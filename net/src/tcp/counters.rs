@@ -11,7 +11,7 @@ pub struct TcpCounters {
     pub malformed: u64,
     /// Resets received.
     pub resets_in: u64,
-    /// Resets sent in answer to segments without a connection.
+    /// Resets sent for segments without a connection.
     pub resets_out: u64,
     /// Such resets that were not sent because of the limit.
     pub resets_limited: u64,
@@ -25,13 +25,13 @@ pub struct TcpCounters {
     pub syns: u64,
     /// Segments with SYN that were ignored because the queue of the listener is full.
     pub listen_overflows: u64,
-    /// Segments with SYN, or that would have established a connection, ignored for want of memory.
+    /// Segments with SYN, or that would have established a connection, ignored for lack of memory.
     pub no_memory: u64,
     /// Handshakes that the peer never finished.
     pub handshakes_given_up: u64,
     /// SYN cookies sent.
     pub cookies_sent: u64,
-    /// SYN cookies that came back and were valid.
+    /// Valid SYN cookies received.
     pub cookies_accepted: u64,
     /// Acknowledgements for listeners without a valid cookie.
     pub cookies_rejected: u64,
@@ -39,19 +39,19 @@ pub struct TcpCounters {
     pub challenges: u64,
     /// Challenge acknowledgements that were not sent because of the limit.
     pub challenges_limited: u64,
-    /// Connections that went into TIME-WAIT.
+    /// Connections that entered TIME-WAIT.
     pub time_waits: u64,
-    /// Records of TIME-WAIT that made room for others before their time.
+    /// TIME-WAIT records evicted before they expired.
     pub time_wait_overflows: u64,
-    /// New connections in place of a record of TIME-WAIT (RFC 6191).
+    /// New connections that replaced a TIME-WAIT record (RFC 6191).
     pub time_wait_reused: u64,
-    /// Connections that were closed with a reset since too many were still delivering.
+    /// Connections closed with a reset because too many were still delivering.
     pub orphans_aborted: u64,
-    /// Connections that ended because the peer stopped answering.
+    /// Connections that ended because the peer stopped responding.
     pub timeouts: u64,
     /// ICMP errors about connections.
     pub icmp_errors: u64,
-    /// Segments sent again, of connections that are over.
+    /// Segments retransmitted by connections that are over.
     pub retransmitted: u64,
 }
 

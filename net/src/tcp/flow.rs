@@ -3,10 +3,10 @@
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Both ends of a connection. IPv4 addresses are kept in their IPv6-mapped form.
+/// Both ends of a connection. IPv4 addresses are stored in IPv4-mapped form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlowKey {
-    /// In words of four bytes, so that a key has no gaps.
+    /// In words of four bytes, so that a key has no padding.
     local: [u32; 4],
     remote: [u32; 4],
     ports: u32,
@@ -50,7 +50,7 @@ fn words(address: IpAddr) -> [u32; 4] {
     }
 }
 
-/// The address of its words. No packet with an IPv6-mapped address in an IPv6 header is taken.
+/// The address of its words. Packets with an IPv4-mapped address in an IPv6 header are dropped.
 fn address(words: [u32; 4]) -> IpAddr {
     match words {
         [0, 0, 0xffff, a] => IpAddr::V4(Ipv4Addr::from_bits(a)),
@@ -73,14 +73,14 @@ impl Hash for FlowKey {
 #[cfg(test)]
 mod tests {
     use super::FlowKey;
-    use crate::hash::Keyed;
+    use crate::hash::KeyedHash;
     use core::hash::BuildHasher;
     use core::net::{IpAddr, Ipv4Addr};
 
     #[test]
     fn ports_and_addresses_spread() {
         let mut seed = 7u64;
-        let keyed = Keyed::new(&mut || {
+        let keyed = KeyedHash::new(&mut || {
             seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             seed
         });

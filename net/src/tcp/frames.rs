@@ -1,4 +1,4 @@
-//! Segments handed to the IP layer.
+//! Segments passed to the IP layer.
 
 use core::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::ip::{HeaderFields, Ip, Net, Origin, Outcome, Route, TcpSegment};
 /// The largest TCP header.
 const TCP_HEADER_MAX: usize = 60;
 
-/// Sends an answer to where a segment came from; `false` if there is no room.
+/// Sends a reply to a segment's origin; `false` if there is no room.
 pub(crate) fn reply(
     net: &mut Net,
     origin: &Origin,
@@ -27,7 +27,7 @@ pub(crate) fn reply(
     net.reply_tcp(origin, &segment)
 }
 
-/// The output of one turn: segments go to the IP layer, over the route of the connection.
+/// The output of one turn: passes segments to the IP layer, over the connection's route.
 pub(crate) struct SegmentOutput<'a> {
     pub(crate) ip: &'a mut Ip,
     pub(crate) route: &'a mut Route,
@@ -37,7 +37,7 @@ pub(crate) struct SegmentOutput<'a> {
     pub(crate) ports: (u16, u16),
     /// As the program set them.
     pub(crate) header_fields: HeaderFields,
-    /// A segment whose neighbor isn't known is held until it is.
+    /// Whether to queue a segment whose neighbor isn't resolved.
     pub(crate) wait: bool,
     /// Segments sent.
     pub(crate) sent: u32,
@@ -86,8 +86,8 @@ mod tests {
     use crate::sim::{Impairment, Offloads, World};
     use crate::tcp::machine::Emit;
 
-    /// The total length of an IPv4 packet has 16 bits (RFC 791, 3.1). A header of IPv6 isn't
-    /// counted in its length, but cards take no more either.
+    /// The total length of an IPv4 packet has 16 bits (RFC 791, 3.1). IPv6 doesn't count its
+    /// header, but cards accept no more either.
     #[test]
     fn a_card_gets_at_most_64_kib_with_the_largest_headers() {
         let cuts = Offloads {

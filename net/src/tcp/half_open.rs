@@ -1,11 +1,12 @@
-//! Handshakes that a peer has begun and not finished (SYN-RECEIVED of RFC 9293, 3.3.2, after a
-//! passive open): small records, since anyone may begin one, and most of a flood's never finish.
+//! Handshakes that a peer has begun and not completed (SYN-RECEIVED of RFC 9293, 3.3.2, after a
+//! passive open): small records, since anyone can begin one, and most of a flood's are never
+//! completed.
 
 use core::net::IpAddr;
 
 use super::machine::{Flags, Header, Negotiated, Options, Segment, Seq, Setup};
 use super::records::{RecordId, Records};
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::ip::Origin;
 use crate::tcp::flow::FlowKey;
 use crate::types::Handle;
@@ -20,7 +21,7 @@ const ROUNDS: usize = 6;
 pub(crate) struct Half {
     /// The listener.
     pub(crate) listener: Handle,
-    /// The interface and the Ethernet address that the SYN came from, for the answers.
+    /// The interface and the Ethernet address of the SYN, for replies.
     pub(crate) interface: usize,
     pub(crate) mac: [u8; 6],
     /// Our initial sequence number.
@@ -40,13 +41,13 @@ pub(crate) struct Half {
 pub(crate) enum Verdict {
     /// Nothing.
     Ignore,
-    /// Answer the SYN again.
+    /// Retransmit the SYN-ACK.
     Again,
     /// Send an acknowledgement, if the limit allows it.
     Challenge,
     /// Send a reset.
     Reset,
-    /// The peer gave up: remove it.
+    /// The peer has given up: remove it.
     Forget,
     /// The connection is established.
     Establish,
@@ -55,9 +56,9 @@ pub(crate) enum Verdict {
 /// A handshake whose timer expired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
-    /// The SYN is to be answered again.
+    /// A SYN-ACK is to be retransmitted.
     Again(FlowKey, Half),
-    /// It was answered often enough: the record was removed.
+    /// The last retransmission has timed out: the record was removed.
     GivenUp,
 }
 
@@ -88,13 +89,13 @@ impl Half {
         }
     }
 
-    /// Whether our answer was retransmitted.
+    /// Whether our SYN-ACK was retransmitted.
     pub(crate) fn repeated(&self) -> bool {
         self.round > 0
     }
 
-    /// Time since our answer, if it was sent once only: with a retransmission, the acknowledgement
-    /// is ambiguous (RFC 6298, 3).
+    /// Time since our SYN-ACK, if it was sent only once: after a retransmission, the
+    /// acknowledgement is ambiguous (RFC 6298, 3).
     pub(crate) fn round_trip(&self, now_ns: u64) -> Option<u64> {
         let sent_ns = self.due_ns.checked_sub(FIRST_NS)?;
         (self.round == 0).then(|| now_ns.saturating_sub(sent_ns))
@@ -123,7 +124,7 @@ impl Half {
         }
     }
 
-    /// The acknowledgement of what was received so far.
+    /// An acknowledgement of the data received so far.
     pub(crate) fn acknowledgement(&self, setup: &Setup, stamp: u32) -> Header {
         let scale = self
             .negotiated
@@ -143,7 +144,7 @@ impl Half {
     }
 
     /// The action for a segment (RFC 9293, 3.10.7.4, in state SYN-RECEIVED).
-    pub(crate) fn judge(&self, segment: &Segment<'_>, window: u16) -> Verdict {
+    pub(crate) fn verdict(&self, segment: &Segment<'_>, window: u16) -> Verdict {
         let next = self.irs + 1;
         let window = u32::from(window.max(1));
         if segment.has(Flags::RST) {
@@ -157,7 +158,7 @@ impl Half {
             };
         }
         if segment.has(Flags::SYN) {
-            // A retransmission; any other is answered as in RFC 5961, 4.2.
+            // A retransmission; any other SYN is handled as in RFC 5961, 4.2.
             let same = segment.seq == self.irs && !segment.has(Flags::ACK);
             return if same {
                 Verdict::Again
@@ -192,13 +193,13 @@ impl Half {
 /// All handshakes.
 #[derive(Debug)]
 pub(crate) struct HalfOpen {
-    /// A list for each round, in the order in which its records are due.
+    /// A list per round, in the order in which its records are due.
     records: Records<Half, ROUNDS>,
     limit: usize,
 }
 
 impl HalfOpen {
-    pub(crate) fn new(keyed: Keyed, limit: usize) -> HalfOpen {
+    pub(crate) fn new(keyed: KeyedHash, limit: usize) -> HalfOpen {
         HalfOpen {
             records: Records::new(keyed),
             limit,
@@ -219,13 +220,13 @@ impl HalfOpen {
         self.records.get(place).map(|half| (place, *half))
     }
 
-    /// Adds a handshake whose SYN is answered now.
+    /// Adds a handshake whose SYN-ACK is sent now.
     pub(crate) fn insert(&mut self, key: FlowKey, half: Half, now_ns: u64) {
         let due_ns = now_ns.saturating_add(FIRST_NS);
         self.records.insert(key, 0, Half { due_ns, ..half });
     }
 
-    /// The flows of all of them.
+    /// The flows of all handshakes.
     pub(crate) fn flows(&self) -> impl Iterator<Item = FlowKey> + '_ {
         self.records
             .places()
@@ -236,7 +237,7 @@ impl HalfOpen {
         self.records.remove(place);
     }
 
-    /// Removes those of a listener.
+    /// Removes the handshakes of a listener.
     pub(crate) fn forget(&mut self, listener: Handle) {
         let is_its = |place: &RecordId| {
             self.records
@@ -257,12 +258,12 @@ impl HalfOpen {
         firsts.min_by_key(|(_, due_ns)| *due_ns)
     }
 
-    /// When [`HalfOpen::take_due`] has something.
+    /// When [`HalfOpen::take_due`] has a result.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         self.first_due().map(|(_, due_ns)| due_ns)
     }
 
-    /// One thing that is due now.
+    /// Takes one expired handshake.
     pub(crate) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
         let (place, _) = self.first_due().filter(|(_, due_ns)| *due_ns <= now_ns)?;
         let key = self.records.key(place)?;
@@ -280,7 +281,7 @@ impl HalfOpen {
     }
 }
 
-/// The largest segment that the peer takes; the default is that of the family (RFC 9293, 3.7.1).
+/// The maximum segment size of the peer; the default is that of the family (RFC 9293, 3.7.1).
 pub(crate) fn peer_mss(syn: &Segment<'_>, local: IpAddr) -> u16 {
     let default = if local.is_ipv4() { 536 } else { 1220 };
     syn.options.mss.unwrap_or(default)
@@ -289,7 +290,7 @@ pub(crate) fn peer_mss(syn: &Segment<'_>, local: IpAddr) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::{Due, Half, HalfOpen, Verdict};
-    use crate::hash::Keyed;
+    use crate::hash::KeyedHash;
     use crate::ip::Origin;
     use crate::tcp::flow::FlowKey;
     use crate::tcp::machine::{Flags, Header, Options, Segment, Seq, Setup};
@@ -343,36 +344,36 @@ mod tests {
     /// RFC 9293, 3.10.7.4, state SYN-RECEIVED; RFC 5961, 3 and 4; RFC 7323, 5.3.
     #[test]
     fn each_segment_of_a_handshake() {
-        let judge = |seq, ack, flags, timestamp| {
-            half(Some(100)).judge(&segment(seq, ack, flags, timestamp), 1000)
+        let verdict = |seq, ack, flags, timestamp| {
+            half(Some(100)).verdict(&segment(seq, ack, flags, timestamp), 1000)
         };
         let new = Some(100);
-        assert_eq!(judge(1001, 501, Flags::ACK, new), Verdict::Establish);
+        assert_eq!(verdict(1001, 501, Flags::ACK, new), Verdict::Establish);
         assert_eq!(
-            judge(1900, 501, Flags::ACK | Flags::PSH, new),
+            verdict(1900, 501, Flags::ACK | Flags::PSH, new),
             Verdict::Establish
         );
         assert_eq!(
-            judge(1001, 501, Flags::ACK | Flags::FIN, new),
+            verdict(1001, 501, Flags::ACK | Flags::FIN, new),
             Verdict::Establish
         );
-        assert_eq!(judge(1000, 0, Flags::SYN, new), Verdict::Again);
-        assert_eq!(judge(1001, 0, Flags::SYN, new), Verdict::Challenge);
+        assert_eq!(verdict(1000, 0, Flags::SYN, new), Verdict::Again);
+        assert_eq!(verdict(1001, 0, Flags::SYN, new), Verdict::Challenge);
         assert_eq!(
-            judge(1000, 501, Flags::SYN | Flags::ACK, new),
+            verdict(1000, 501, Flags::SYN | Flags::ACK, new),
             Verdict::Challenge
         );
-        assert_eq!(judge(1001, 0, Flags::RST, None), Verdict::Forget);
-        assert_eq!(judge(1002, 0, Flags::RST, None), Verdict::Challenge);
-        assert_eq!(judge(1000, 0, Flags::RST, None), Verdict::Ignore);
-        assert_eq!(judge(2001, 0, Flags::RST, None), Verdict::Ignore);
-        assert_eq!(judge(2001, 501, Flags::ACK, new), Verdict::Challenge);
-        assert_eq!(judge(1000, 501, Flags::ACK, new), Verdict::Challenge);
-        assert_eq!(judge(1001, 501, Flags::ACK, Some(99)), Verdict::Challenge);
-        assert_eq!(judge(1001, 501, Flags::ACK, None), Verdict::Ignore);
-        assert_eq!(judge(1001, 501, Flags::PSH, new), Verdict::Ignore);
+        assert_eq!(verdict(1001, 0, Flags::RST, None), Verdict::Forget);
+        assert_eq!(verdict(1002, 0, Flags::RST, None), Verdict::Challenge);
+        assert_eq!(verdict(1000, 0, Flags::RST, None), Verdict::Ignore);
+        assert_eq!(verdict(2001, 0, Flags::RST, None), Verdict::Ignore);
+        assert_eq!(verdict(2001, 501, Flags::ACK, new), Verdict::Challenge);
+        assert_eq!(verdict(1000, 501, Flags::ACK, new), Verdict::Challenge);
+        assert_eq!(verdict(1001, 501, Flags::ACK, Some(99)), Verdict::Challenge);
+        assert_eq!(verdict(1001, 501, Flags::ACK, None), Verdict::Ignore);
+        assert_eq!(verdict(1001, 501, Flags::PSH, new), Verdict::Ignore);
         for ack in [500, 502] {
-            assert_eq!(judge(1001, ack, Flags::ACK, new), Verdict::Reset);
+            assert_eq!(verdict(1001, ack, Flags::ACK, new), Verdict::Reset);
             let header = Header::reset(&segment(1001, ack, Flags::ACK, new)).unwrap();
             assert_eq!((header.seq, header.flags), (Seq(ack), Flags::RST));
         }
@@ -394,7 +395,7 @@ mod tests {
 
     #[test]
     fn answered_at_0_1_3_7_15_31_seconds_and_forgotten_after_63() {
-        let mut table = HalfOpen::new(Keyed::new(&mut counting_random()), 2);
+        let mut table = HalfOpen::new(KeyedHash::new(&mut counting_random()), 2);
         table.insert(flow(1), half(None), 0);
         let mut times = Vec::new();
         while let Some(at_ns) = table.next_ns() {
@@ -411,7 +412,7 @@ mod tests {
 
     #[test]
     fn the_one_that_is_due_first_comes_first_whatever_its_round() {
-        let mut table = HalfOpen::new(Keyed::new(&mut counting_random()), 3);
+        let mut table = HalfOpen::new(KeyedHash::new(&mut counting_random()), 3);
         table.insert(flow(1), half(None), 0);
         table.take_due(SECOND);
         table.insert(flow(2), half(None), SECOND + 5);

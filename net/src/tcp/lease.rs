@@ -2,10 +2,10 @@
 
 use super::machine::Block;
 
-/// The first bytes that a connection had received, taken out of its buffer without a copy.
+/// The first bytes in a connection's receive buffer, taken out without a copy.
 ///
 /// They count as used memory until [`Stack::tcp_return`](crate::Stack::tcp_return), so that a
-/// program that keeps leases makes all windows smaller. The bytes of a dropped lease count forever.
+/// program that keeps leases shrinks all windows. The bytes of a dropped lease count forever.
 #[must_use = "its memory is counted until it is given back with Stack::tcp_return"]
 pub struct Lease(pub(crate) Block);
 
@@ -18,7 +18,7 @@ impl Lease {
         Some(Lease(block))
     }
 
-    /// The bytes, at least one. They are the holder's to change.
+    /// The bytes, at least one. The holder may change them.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.0.bytes_mut()
     }

@@ -1,9 +1,9 @@
 //! A rate limit that an attacker can't measure.
 
-/// Rate limit of challenge acknowledgements (RFC 5961, section 7). An attacker can use up a known
-/// limit that all connections share, count what is left, and so learn about another host's
-/// connection (CVE-2016-5696). The limit therefore varies from second to second, between half and
-/// three halves of the configured one.
+/// Rate limit of challenge acknowledgements (RFC 5961, section 7). An attacker could use up a fixed
+/// limit that all connections share, count the rest, and so learn about another host's connection
+/// (CVE-2016-5696). The limit therefore varies from second to second, between half and three halves
+/// of the configured one.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limit: u32,
@@ -12,7 +12,7 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// `limit`: answers in a second, on average.
+    /// `limit`: replies per second, on average.
     pub(crate) fn new(limit: u32) -> Limiter {
         Limiter {
             limit,

@@ -14,13 +14,13 @@ pub(crate) struct Listener {
     /// `[::]` doesn't match IPv4.
     pub(crate) v6_only: bool,
     pub(crate) backlog: usize,
-    /// Established, in the order in which they were.
+    /// Established connections, oldest first.
     pub(crate) queue: VecDeque<Handle>,
     pub(crate) wakes: WakeFlags,
     /// Initial header fields and options of its connections.
     pub(crate) header_fields: HeaderFields,
     pub(crate) options: TcpOptions,
-    /// Whether connections are taken; otherwise the port is only bound.
+    /// Whether it accepts connections; otherwise the port is only bound.
     pub(crate) listening: bool,
 }
 

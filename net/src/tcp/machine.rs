@@ -1,18 +1,19 @@
 //! The state machine of one TCP connection (RFC 9293): segments change its state, and its owner
-//! polls it for output. It knows no addresses, no ports, no link and no other connection, does
-//! nothing by itself, and takes time as an argument: nanoseconds of a monotonic clock.
+//! polls it for output. It has no addresses, ports, link or other connections, does nothing on its
+//! own, and takes the time as an argument: nanoseconds of a monotonic clock.
 //!
 //! Use by a stack:
 //!
-//! 1. [`Machine::connect`] or [`Machine::accept_cookie`] make one.
-//! 2. [`Machine::input`] takes a segment. Nothing is sent there.
-//! 3. After each call, if [`Machine::wants_output`] returns true, it gets its turn:
-//!    [`Machine::output`] hands segments to an [`Emit`].
-//! 4. [`Machine::deadline_ns`] is read after each of these; at that time call [`Machine::timer`],
-//!    then `output` if wanted.
+//! 1. [`Machine::connect`] or [`Machine::accept_cookie`] creates one.
+//! 2. [`Machine::input`] handles a segment. It sends nothing.
+//! 3. After each call, if [`Machine::wants_output`] returns true, call [`Machine::output`] in its
+//!    turn, which passes segments to an [`Emit`].
+//! 4. Read [`Machine::deadline_ns`] after each of these; at that time call [`Machine::timer`], then
+//!    `output` if wanted.
 //! 5. [`Machine::is_over`] returns true when nothing is left to send: its flow may be removed. In
-//!    TIME-WAIT [`Machine::time_wait`] returns what a record needs, and the machine may be dropped
-//!    at once (with unread data, as soon as it is read). [`Machine::release`] returns its memory.
+//!    TIME-WAIT [`Machine::time_wait`] returns the state for a record, and the machine may be
+//!    dropped at once (with unread data, as soon as it is read). [`Machine::release`] returns its
+//!    memory.
 //!
 //! Memory is bounded by the limits of [`Setup`] and counted by a [`Budget`]. No input panics.
 

@@ -18,7 +18,7 @@ const PORTS: u16 = 32_768;
 /// Counters of RFC 6056, 3.3.4.
 const COUNTERS: usize = 256;
 
-/// The keys, drawn when the stack is made.
+/// The keys, drawn when the stack is created.
 #[derive(Debug)]
 pub(crate) struct Numbers {
     sequence: [u64; 2],
@@ -58,8 +58,8 @@ impl Numbers {
     }
 
     /// The ports to try for a new connection, in this order (RFC 6056, algorithm 4, with random
-    /// steps): those for one peer come in turn, so that none is reused soon, and those for another
-    /// peer reveal nothing about them. `flow` has local port 0.
+    /// steps): those for one peer are sequential, so that none is reused soon, and those for
+    /// another peer reveal nothing about them. `flow` has local port 0.
     pub(crate) fn ports(&self, flow: &FlowKey) -> impl Iterator<Item = u16> + use<> {
         let hash = siphash(self.port, flow, 0);
         let counter = self.counters.get(counter_of(hash)).copied().unwrap_or(0);
@@ -67,7 +67,7 @@ impl Numbers {
         (0..PORTS).map(move |n| FIRST_PORT + first.wrapping_add(n) % PORTS)
     }
 
-    /// `port`, one of [`Numbers::ports`], was chosen: the next is another one.
+    /// Records that `port`, one of [`Numbers::ports`], was chosen, so that the next is another one.
     pub(crate) fn chosen(&mut self, flow: &FlowKey, port: u16, random: u64) {
         let hash = siphash(self.port, flow, 0);
         if let Some(counter) = self.counters.get_mut(counter_of(hash)) {
@@ -142,7 +142,7 @@ mod tests {
         });
         assert_eq!(draws, 8);
         let distinct: BTreeSet<u16> = numbers.counters.iter().copied().collect();
-        // Of 256 of 65 536 numbers at random, one is there twice at most now and then.
+        // Of 256 random numbers out of 65 536, now and then two are equal.
         assert!(distinct.len() > 250, "{}", distinct.len());
         let others = Numbers::new(&mut random);
         assert_ne!(numbers.counters, others.counters);

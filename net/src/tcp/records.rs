@@ -1,17 +1,16 @@
-//! Small records of connections, by their addresses and ports, in the order in which something is
-//! due.
+//! Small records of connections by flow, in the order in which they are due.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 use crate::hash::Index;
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::tcp::flow::FlowKey;
 
-/// No place.
+/// No slot.
 const NONE: u32 = u32::MAX;
-/// Places in one allocation of some KiB, so that freed memory can be used again. One growing table
-/// would need all of its memory in one piece, beside the old one, which fragments the heap.
+/// Slots per allocation of some KiB, so that freed memory can be reused. One growing table would
+/// need all of its memory in one piece, beside the old one, which fragments the heap.
 const CHUNK: usize = 64;
 
 /// Identifies a record until it is removed.
@@ -21,7 +20,7 @@ pub(crate) struct RecordId(u32);
 #[derive(Debug)]
 struct Entry<T> {
     key: FlowKey,
-    /// Its list, and its neighbors there; of a free place: the next one.
+    /// Its list, and its neighbors there; for a free slot: the next one.
     list: u8,
     before: u32,
     after: u32,
@@ -43,11 +42,11 @@ pub(crate) struct Records<T, const LISTS: usize> {
     free: u32,
     lists: [List; LISTS],
     index: Index,
-    keyed: Keyed,
+    keyed: KeyedHash,
 }
 
 impl<T, const LISTS: usize> Records<T, LISTS> {
-    pub(crate) fn new(keyed: Keyed) -> Self {
+    pub(crate) fn new(keyed: KeyedHash) -> Self {
         Records {
             chunks: Vec::new(),
             free: NONE,
@@ -99,7 +98,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
         self.entry(place.0).map(|entry| entry.key)
     }
 
-    /// The record that was put into `list` before all others there.
+    /// The oldest record of `list`.
     pub(crate) fn first(&self, list: usize) -> Option<RecordId> {
         let first = self.lists.get(list)?.first;
         (first != NONE).then_some(RecordId(first))
@@ -128,7 +127,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
         RecordId(place)
     }
 
-    /// Adds a place at the end.
+    /// Adds a slot at the end.
     fn push(&mut self, entry: Entry<T>) -> u32 {
         if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
@@ -143,7 +142,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
         }
     }
 
-    /// Moves a record behind all others of `list`.
+    /// Moves a record to the end of `list`.
     pub(crate) fn put_last(&mut self, place: RecordId, list: usize) {
         if self.get(place).is_some() {
             self.unlink(place.0);
@@ -220,7 +219,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
 #[cfg(test)]
 mod tests {
     use super::Records;
-    use crate::hash::Keyed;
+    use crate::hash::KeyedHash;
     use crate::tcp::flow::FlowKey;
     use crate::tcp::numbers::counting_random;
     use proptest::prelude::*;
@@ -251,7 +250,7 @@ mod tests {
             2 => (0u16..150, 0usize..2).prop_map(|(n, list)| Step::Put(n, list)),
             1 => (0u16..150).prop_map(Step::Remove),
         ], 0..600)) {
-            let mut records = Records::<u16, 2>::new(Keyed::new(&mut counting_random()));
+            let mut records = Records::<u16, 2>::new(KeyedHash::new(&mut counting_random()));
             let mut lists = [Vec::new(), Vec::new()];
             for step in steps {
                 let (Step::Put(n, _) | Step::Remove(n)) = step;
@@ -291,7 +290,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_many() {
-        let mut records = Records::<u16, 1>::new(Keyed::new(&mut counting_random()));
+        let mut records = Records::<u16, 1>::new(KeyedHash::new(&mut counting_random()));
         for n in 0..10_000 {
             records.insert(flow(n), 0, n);
         }
@@ -308,10 +307,10 @@ mod tests {
         );
     }
 
-    /// Nothing moves when more come, and no piece of memory is large.
+    /// Nothing moves when records are added, and no allocation is large.
     #[test]
     fn memory_comes_in_small_pieces() {
-        let mut records = Records::<u64, 1>::new(Keyed::new(&mut counting_random()));
+        let mut records = Records::<u64, 1>::new(KeyedHash::new(&mut counting_random()));
         let first = records.insert(flow(0), 0, 0);
         let at = core::ptr::from_ref(records.get(first).expect("there"));
         for n in 1..5000 {

@@ -2,11 +2,11 @@
 
 use super::machine::{Flags, Header, Options, Segment, Seq, TimeWaitState};
 use super::records::Records;
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 use crate::tcp::flow::FlowKey;
 
 /// Minimum interval between two scans of the records.
-const GRAIN_NS: u64 = 1_000_000_000;
+const SCAN_INTERVAL_NS: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -14,7 +14,7 @@ struct Waiting {
     expires_ns: u64,
 }
 
-/// The answer to a segment for a connection in TIME-WAIT.
+/// The reply to a segment for a connection in TIME-WAIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Nothing.
@@ -22,7 +22,7 @@ pub(crate) enum Answer {
     /// Send this acknowledgement.
     Acknowledge(Header),
     /// Send this challenge acknowledgement, if the limit allows it (RFC 5961, 7): two ends that
-    /// disagree mustn't answer each other forever.
+    /// disagree must not acknowledge each other forever.
     Challenge(Header),
     /// A new connection of the same peer may begin, if there is a listener; otherwise as with
     /// [`Answer::Challenge`]. Its sequence number must be beyond this one; once it has begun,
@@ -30,7 +30,7 @@ pub(crate) enum Answer {
     Begin(Seq, Header),
 }
 
-/// All records, the oldest first.
+/// All records, oldest first.
 #[derive(Debug)]
 pub(crate) struct TimeWait {
     records: Records<Waiting, 1>,
@@ -44,7 +44,7 @@ fn is_newer(a: u32, b: u32) -> bool {
 }
 
 impl TimeWait {
-    pub(crate) fn new(keyed: Keyed, duration_ns: u64, limit: usize) -> TimeWait {
+    pub(crate) fn new(keyed: KeyedHash, duration_ns: u64, limit: usize) -> TimeWait {
         TimeWait {
             records: Records::new(keyed),
             duration_ns,
@@ -104,11 +104,13 @@ impl TimeWait {
     /// record wakes an idle machine.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let first = self.records.get(self.records.first(0)?)?;
-        Some(first.expires_ns.saturating_add(GRAIN_NS) / GRAIN_NS * GRAIN_NS)
+        Some(
+            first.expires_ns.saturating_add(SCAN_INTERVAL_NS) / SCAN_INTERVAL_NS * SCAN_INTERVAL_NS,
+        )
     }
 
-    /// Answers a segment, if there is a record of its flow. `clock` is that of timestamps, in
-    /// milliseconds.
+    /// Handles a segment, if there is a record of its flow; returns the reply. `clock` is that of
+    /// timestamps, in milliseconds.
     pub(crate) fn segment(
         &mut self,
         key: &FlowKey,
@@ -120,8 +122,8 @@ impl TimeWait {
         let waiting = self.records.get_mut(place)?;
         let record = waiting.record;
         if segment.has(Flags::RST) {
-            // A reset may answer our acknowledgement of a late segment, if the peer has dropped the
-            // connection: TIME-WAIT must outlive it (RFC 1337, fix F1).
+            // A reset may be the reply to our acknowledgement of a late segment, if the peer has
+            // dropped the connection: TIME-WAIT must outlive it (RFC 1337, fix F1).
             return Some(Answer::Silence);
         }
         let newer = (segment.seq - record.rcv_nxt) as i32;
@@ -149,7 +151,7 @@ impl TimeWait {
             };
             return Some(
                 if begins && segment.flags.0 & (Flags::ACK | Flags::FIN).0 == 0 {
-                    // Our segments that are still in the network are older (RFC 6191, section 4).
+                    // Our segments that are still in flight are older (RFC 6191, section 4).
                     Answer::Begin(record.snd_nxt, answer)
                 } else {
                     // RFC 5961, 4.2.
@@ -179,7 +181,7 @@ impl TimeWait {
             // Data that was sent before our FIN arrived, and a retransmitted FIN.
             Answer::Acknowledge(answer)
         } else if old || outside || acked && newer != 0 {
-            // Keep-alive probes. Only an acknowledgement of the end needs no answer.
+            // Keep-alive probes. Only an acknowledgement of the end needs no reply.
             Answer::Challenge(answer)
         } else {
             Answer::Silence
@@ -190,7 +192,7 @@ impl TimeWait {
 #[cfg(test)]
 mod tests {
     use super::{Answer, TimeWait, TimeWaitState};
-    use crate::hash::Keyed;
+    use crate::hash::KeyedHash;
     use crate::tcp::flow::FlowKey;
     use crate::tcp::machine::{Flags, Options, Segment, Seq};
     use crate::tcp::numbers::counting_random;
@@ -222,7 +224,7 @@ mod tests {
     }
 
     fn table(timestamps: Option<(u32, u32)>) -> TimeWait {
-        let mut table = TimeWait::new(Keyed::new(&mut counting_random()), 60 * SECOND, 3);
+        let mut table = TimeWait::new(KeyedHash::new(&mut counting_random()), 60 * SECOND, 3);
         let record = TimeWaitState {
             snd_nxt: Seq(500),
             rcv_nxt: Seq(1000),
@@ -282,7 +284,7 @@ mod tests {
             answer(None, &segment(1000, Flags::ACK, None)),
             Answer::Silence
         );
-        // A keep-alive probe, one of what was never sent, and one that PAWS refuses.
+        // A keep-alive probe, an acknowledgement of unsent data, and a segment that PAWS rejects.
         let challenged =
             |had, segment: &Segment<'_>| matches!(answer(had, segment), Answer::Challenge(_));
         assert!(challenged(None, &segment(999, Flags::ACK, None)));
@@ -292,8 +294,8 @@ mod tests {
         assert!(challenged(Some((100, 0)), &old));
     }
 
-    /// RFC 9293, 3.10.7.4: without ACK what lies in the window is dropped, and what doesn't is
-    /// answered. The window is the scaled one.
+    /// RFC 9293, 3.10.7.4: without ACK a segment in the window is dropped, and one outside is
+    /// acknowledged. The window is the scaled one.
     #[test]
     fn without_ack_only_what_lies_outside_is_answered() {
         for (seq, bytes, answered) in [

@@ -262,7 +262,7 @@ fn datagrams_to_other_ports_than_the_clients_reach_their_sockets() {
         dhcp: true,
         ..slaac()
     };
-    for (config, from, at, heard) in [
+    for (config, from, at, received) in [
         (fixed(&[]), 67, 68, true),
         (dynamic.clone(), 67, 68, false),
         (dynamic.clone(), 66, 68, true),
@@ -291,6 +291,6 @@ fn datagrams_to_other_ports_than_the_clients_reach_their_sockets() {
         scripts[0].inject(&datagram);
         world.run_now();
         let read = ready(world.stacks[0].udp_recv_from(socket, &mut [0; 9]));
-        assert_eq!(read.is_some(), heard, "{from} to {to}");
+        assert_eq!(read.is_some(), received, "{from} to {to}");
     }
 }

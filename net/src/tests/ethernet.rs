@@ -97,9 +97,9 @@ fn raw_frames_of_a_type_go_both_ways() {
         scripts[0].inject(&frame);
     }
     world.run_now();
-    let mut told = Vec::new();
-    world.stacks[0].take_events(&mut |handle| told.push(handle));
-    assert_eq!(told, [socket]);
+    let mut events = Vec::new();
+    world.stacks[0].take_events(&mut |handle| events.push(handle));
+    assert_eq!(events, [socket]);
     let got = world.stacks[0].ethernet_recv(socket, &mut buffer).unwrap();
     assert_eq!((got, buffer), ((4, wire::SCRIPT, MAC), [1, 2, 3]));
     let mut count = 1;

@@ -145,12 +145,12 @@ fn a_writer_is_told_when_half_is_acknowledged() {
     assert!(!stack.readiness(handle).unwrap().writable);
     events(stack);
     let begin = ack.ack;
-    for (acknowledged, told) in [(1000, false), (4095, false), (4096, true)] {
+    for (acknowledged, notified) in [(1000, false), (4095, false), (4096, true)] {
         let mut ack = ack.clone();
         ack.ack = begin.wrapping_add(acknowledged);
         bench.host.send(&mut bench.world, &ack);
         let stack = &mut bench.world.stacks[0];
-        let expected = if told { vec![handle] } else { Vec::new() };
+        let expected = if notified { vec![handle] } else { Vec::new() };
         assert_eq!(events(stack), expected, "{acknowledged}");
     }
     let stack = &mut bench.world.stacks[0];

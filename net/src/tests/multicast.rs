@@ -135,7 +135,12 @@ fn query_frame(v4: bool, hop_limit: u8, message: &[u8]) -> Vec<u8> {
 }
 
 /// Reports about a group: destination, type and time.
-fn told(world: &mut World, script: &Script, group: IpAddr, seconds: u64) -> Vec<(IpAddr, u8, u64)> {
+fn reported(
+    world: &mut World,
+    script: &Script,
+    group: IpAddr,
+    seconds: u64,
+) -> Vec<(IpAddr, u8, u64)> {
     let octets = match group {
         IpAddr::V4(group) => group.octets().to_vec(),
         IpAddr::V6(group) => group.octets().to_vec(),
@@ -180,12 +185,12 @@ fn a_router_of_the_older_version_is_answered_in_its_words() {
         let code = if v4 { 20 } else { 7 };
         let question = query_frame(v4, 1, &query(v4, true, code));
         scripts[0].inject(&question);
-        let seen = told(&mut world, &scripts[0], group, 30);
+        let seen = reported(&mut world, &scripts[0], group, 30);
         assert_eq!(seen.len(), 1, "{seen:?}");
         assert_eq!((seen[0].0, seen[0].1), (group, report));
         assert!(seen[0].2 <= 2 * SECOND);
         world.stacks[0].udp_leave(socket, group, None).unwrap();
-        let seen = told(&mut world, &scripts[0], group, 10);
+        let seen = reported(&mut world, &scripts[0], group, 10);
         assert!(!seen.is_empty());
         assert!(
             seen.iter()
@@ -194,7 +199,7 @@ fn a_router_of_the_older_version_is_answered_in_its_words() {
         world.advance(1000 * SECOND);
         frames(&scripts[0]);
         world.stacks[0].udp_join(socket, group, None).unwrap();
-        let seen = told(&mut world, &scripts[0], group, 10);
+        let seen = reported(&mut world, &scripts[0], group, 10);
         assert!(!seen.is_empty() && seen.iter().all(|(_, kind, _)| *kind == newer));
     }
 }
@@ -224,9 +229,9 @@ fn what_is_no_query_is_not_answered() {
         }
         for frame in frames_of {
             scripts[0].inject(&frame);
-            assert_eq!(told(&mut world, &scripts[0], group, 30), []);
+            assert_eq!(reported(&mut world, &scripts[0], group, 30), []);
         }
         scripts[0].inject(&query_frame(v4, 1, &sound));
-        assert_eq!(told(&mut world, &scripts[0], group, 30).len(), 1);
+        assert_eq!(reported(&mut world, &scripts[0], group, 30).len(), 1);
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn check(stack: &Stack) {
         };
         assert!(!one.dirty && one.wakes.listed == events.contains(&handle));
         let told = one.wakes.listed;
-        let (read, write) = one.owed();
+        let (read, write) = one.lost_wakeups();
         // A connection that waits for memory is notified with the next acknowledgement.
         let scarce = sockets.config.tcp_memory <= 1 << 20
             && one

@@ -59,9 +59,9 @@ impl Peer {
     }
 
     /// Takes what has come; the number of its payload bytes.
-    fn hear(&mut self, world: &mut World) -> usize {
+    fn receive(&mut self, world: &mut World) -> usize {
         world.run_now();
-        let mut heard = 0;
+        let mut received = 0;
         while let Some(frame) = self.script.take() {
             if let Some(reply) = wire::arp_reply(&frame) {
                 self.script.inject(&reply);
@@ -78,7 +78,7 @@ impl Peer {
             }
             if seq == self.received {
                 self.received = seq.wrapping_add(packet.payload().len() as u32);
-                heard += packet.payload().len();
+                received += packet.payload().len();
             }
             let mut shift = self.shift;
             if packet.syn() {
@@ -90,7 +90,7 @@ impl Peer {
             self.acknowledged = packet.ack_number().0 as u32;
             self.edge = self.edge.max(self.acknowledged + window);
         }
-        heard
+        received
     }
 }
 
@@ -119,9 +119,9 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
         shift: 0,
     };
     peer.send(TcpControl::Syn, &[]);
-    peer.hear(&mut world);
+    peer.receive(&mut world);
     peer.send(TcpControl::None, &[]);
-    peer.hear(&mut world);
+    peer.receive(&mut world);
     let connection = ready(world.stacks[0].tcp_accept(listener)).expect("a connection");
     while ready(world.stacks[0].tcp_write(connection, &[7; 4096])).is_some() {}
 
@@ -131,7 +131,7 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
     while peer.sent < peer.edge {
         let len = (peer.edge - peer.sent).min(1001) as usize;
         peer.send(TcpControl::None, &[1; 1460][..len]);
-        peer.hear(&mut world);
+        peer.receive(&mut world);
         peer.received = held;
     }
     assert!(
@@ -141,10 +141,10 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
 
     // Now it has heard all, and says so; the program still doesn't read.
     world.advance(2 * super::SECOND);
-    peer.hear(&mut world);
+    peer.receive(&mut world);
     for _ in 0..4 {
         peer.send(TcpControl::None, &[]);
-        peer.hear(&mut world);
+        peer.receive(&mut world);
     }
     assert!(
         ready(world.stacks[0].tcp_write(connection, &[7; 4096])).is_some(),

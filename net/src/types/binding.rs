@@ -16,7 +16,7 @@ fn conflict(a: IpAddr, b: IpAddr) -> bool {
     a == b || a.is_unspecified() && covers(a, b) || b.is_unspecified() && covers(b, a)
 }
 
-/// A bound address, of which `[::]` may be for IPv6 alone (RFC 3493, 5.3).
+/// A bound address; `[::]` may be for IPv6 alone (RFC 3493, 5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     pub(crate) address: IpAddr,
@@ -32,8 +32,10 @@ impl Binding {
 
     /// See [`conflict`].
     pub(crate) fn conflicts(self, other: Binding) -> bool {
-        let v4_alone = |a: Binding, b: Binding| a.v6_only && b.address.is_ipv4();
-        conflict(self.address, other.address) && !v4_alone(self, other) && !v4_alone(other, self)
+        let v6_only_with_v4 = |a: Binding, b: Binding| a.v6_only && b.address.is_ipv4();
+        conflict(self.address, other.address)
+            && !v6_only_with_v4(self, other)
+            && !v6_only_with_v4(other, self)
     }
 }
 

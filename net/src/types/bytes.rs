@@ -1,6 +1,6 @@
 //! Numbers of packets, in network byte order.
 
-/// Copies `bytes` to `at`; what doesn't fit is left out.
+/// Copies `bytes` to `at`; what doesn't fit is omitted.
 pub(crate) fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = buffer.get_mut(at..at + bytes.len()) {
         place.copy_from_slice(bytes);

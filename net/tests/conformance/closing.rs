@@ -51,8 +51,8 @@ fn bytes_overtaken_by_a_fin_are_delivered() {
         talk.send(&at(6, b"ghij", PSH));
         talk.send(&at(0, b"abcdef", 0));
         assert_eq!(talk.read(), (b"abcdefghijkl".to_vec(), true));
-        let heard = talk.listen(SECOND);
-        let ack = heard.last().map(|segment| segment.ack);
+        let received = talk.listen(SECOND);
+        let ack = received.last().map(|segment| segment.ack);
         assert_eq!(ack, Some(base.seq.wrapping_add(13)));
     }
 }
@@ -235,7 +235,7 @@ fn abort_sends_a_reset() {
         let mut talk = Talk::accepted(family);
         let handle = talk.handle();
         talk.stack().tcp_write(handle, &[1; 100]).expect("room");
-        talk.hear();
+        talk.receive();
         talk.stack().abort(handle).expect("a handle");
         let reset = talk.expect(SECOND, |segment| segment.has(RST));
         assert_eq!(reset.seq, talk.ack);
@@ -253,7 +253,7 @@ fn close_delivers_what_was_written() {
         close(&mut talk);
         // The first time everything is lost.
         let begin = talk.ack;
-        talk.hear();
+        talk.receive();
         talk.ack = begin;
         let mut got = 0;
         let end = loop {
@@ -364,7 +364,7 @@ fn time_wait_answers_by_number_and_by_ack() {
         let bare = fin.clone().seq(talk.seq.wrapping_add(60_000)).flags(FIN);
         talk.listen(50 * SECOND);
         talk.send(&bare);
-        assert!(talk.hear().is_empty(), "it lies in the window");
+        assert!(talk.receive().is_empty(), "it lies in the window");
         talk.listen(12 * SECOND);
         talk.send(&fin);
         assert_eq!(talk.expect(SECOND, |_| true).flags & RST, RST, "it is over");

@@ -30,12 +30,12 @@ fn tiny_fragments_are_bounded() {
             }
         }
         talk.host.take(&mut talk.world);
-        let hear = |talk: &mut Talk| {
+        let receive = |talk: &mut Talk| {
             let mut buffer = [0; 4096];
             let received = talk.stack().udp_recv_from(socket, &mut buffer).ok();
             received.map(|(len, _)| buffer[..len].to_vec())
         };
-        assert_eq!(hear(&mut talk), delivered.then_some(data));
+        assert_eq!(receive(&mut talk), delivered.then_some(data));
         let refused = talk
             .stack()
             .drops()
@@ -43,6 +43,6 @@ fn tiny_fragments_are_bounded() {
         assert_eq!(refused.map(|(_, count)| count > 0), Some(!delivered));
         let frame = packet::udp(talk.host.macs(), from, to, b"whole");
         talk.host.send_frame(&mut talk.world, &frame);
-        assert_eq!(hear(&mut talk).as_deref(), Some(&b"whole"[..]));
+        assert_eq!(receive(&mut talk).as_deref(), Some(&b"whole"[..]));
     }
 }

@@ -188,11 +188,11 @@ fn a_connected_socket_hears_its_peer_only() {
         talk.stack()
             .udp_connect(socket, Some(peer))
             .expect("a route");
-        for (port, heard) in [(7001, false), (7000, true)] {
+        for (port, accepted) in [(7001, false), (7000, true)] {
             let from = family.host(port);
             let datagram = packet::udp(talk.host.macs(), from, at, b"me");
             talk.host.send_frame(&mut talk.world, &datagram);
-            assert_eq!(received(&mut talk, socket).is_some(), heard, "{from}");
+            assert_eq!(received(&mut talk, socket).is_some(), accepted, "{from}");
         }
         talk.stack().udp_send(socket, b"you").expect("room");
         talk.host.expect(&mut talk.world, SECOND, |frame| {

@@ -93,7 +93,7 @@ fn datagrams_that_make_no_sense() {
         }
         let mut unchecked = sound.clone();
         unchecked[at + 6..at + 8].fill(0);
-        let heard = |talk: &mut Talk| {
+        let received = |talk: &mut Talk| {
             let read = talk.stack().udp_recv_from(socket, &mut [0; 9]);
             ready(read).is_some()
         };
@@ -101,13 +101,13 @@ fn datagrams_that_make_no_sense() {
             malformed.push(unchecked);
         } else {
             talk.host.send_frame(&mut talk.world, &unchecked);
-            assert!(heard(&mut talk), "none in IPv4 is none");
+            assert!(received(&mut talk), "none in IPv4 is none");
         }
         for (n, frame) in malformed.iter().enumerate() {
             assert_eq!(reasons(&mut talk, frame), ["drop.malformed"], "{n}");
         }
         talk.host.send_frame(&mut talk.world, &sound);
-        assert!(heard(&mut talk));
+        assert!(received(&mut talk));
     }
 }
 
@@ -182,7 +182,7 @@ fn extension_headers_that_cannot_be() {
         headers.extend(&datagram);
         headers
     };
-    for (first, packet, heard, told) in [
+    for (first, packet, received, told) in [
         (60, inner(padding(17)), true, None),
         (60, inner(long(17)), true, None),
         (0, inner(padding(17)), true, None),
@@ -232,7 +232,7 @@ fn extension_headers_that_cannot_be() {
             .collect();
         assert_eq!(seen, told.into_iter().collect::<Vec<_>>(), "{packet:?}");
         let read = ready(talk.stack().udp_recv_from(socket, &mut [0; 9]));
-        assert_eq!(read.is_some(), heard, "{packet:?}");
+        assert_eq!(read.is_some(), received, "{packet:?}");
     }
 }
 

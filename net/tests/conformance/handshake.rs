@@ -86,19 +86,19 @@ fn a_tiny_mss_does_no_harm() {
         let handle = talk.handle();
         let polls = talk.world.polls;
         talk.stack().tcp_write(handle, &[1; 2000]).expect("room");
-        let mut heard = 0;
+        let mut received = 0;
         for _ in 0..3000 {
-            heard += talk
+            received += talk
                 .listen(MS)
                 .iter()
                 .map(|segment| segment.payload.len())
                 .sum::<usize>();
             talk.acknowledge();
-            if heard >= 2000 {
+            if received >= 2000 {
                 break;
             }
         }
-        assert!(heard >= 2000, "{heard} bytes with an MSS of {mss}");
+        assert!(received >= 2000, "{received} bytes with an MSS of {mss}");
         assert!(talk.world.polls - polls < 40_000);
     }
 }
@@ -145,12 +145,12 @@ fn a_window_scale_above_14_is_14() {
     talk.send(&segment);
     let handle = talk.handle();
     talk.stack().tcp_write(handle, &[1; 40_000]).expect("room");
-    let mut heard = 0;
+    let mut received = 0;
     for segment in talk.listen(100 * MS) {
-        heard += segment.payload.len();
+        received += segment.payload.len();
     }
     // The initial window would let ten segments pass, and 1 << 14 are eleven and a bit.
-    assert!((2000..=16_384).contains(&heard), "{heard}");
+    assert!((2000..=16_384).contains(&received), "{received}");
     talk.acknowledge();
     assert_eq!(talk.error(), None);
 }
@@ -330,14 +330,14 @@ fn segments_from_or_to_many_are_ignored() {
             let frame = segment.frame((talk.host.mac, mac));
             talk.host.send_frame(&mut talk.world, &frame);
         }
-        let heard = talk.host.listen(&mut talk.world, 2 * SECOND);
-        assert!(heard.is_empty(), "{from} to {to}: {heard:?}");
+        let received = talk.host.listen(&mut talk.world, 2 * SECOND);
+        assert!(received.is_empty(), "{from} to {to}: {received:?}");
     }
     // A broadcast at the level of Ethernet is none for TCP either (RFC 1122, 3.3.6).
     let frame = talk.syn().frame((talk.host.mac, everyone));
     talk.host.send_frame(&mut talk.world, &frame);
-    let heard = talk.host.listen(&mut talk.world, 2 * SECOND);
-    assert!(heard.is_empty(), "{heard:?}");
+    let received = talk.host.listen(&mut talk.world, 2 * SECOND);
+    assert!(received.is_empty(), "{received:?}");
 }
 
 /// RFC 9293, 3.10.1: a SYN-ACK from elsewhere, or late, is no answer to ours.

@@ -26,9 +26,9 @@ fn flight(talk: &mut Talk, bytes: usize) -> Vec<Tcp> {
     let handle = talk.handle();
     let wrote = talk.stack().tcp_write(handle, &pattern(bytes));
     assert_eq!(wrote, Ok(bytes));
-    let mut heard = talk.listen(10 * MS);
-    heard.retain(|segment| !segment.payload.is_empty());
-    heard
+    let mut received = talk.listen(10 * MS);
+    received.retain(|segment| !segment.payload.is_empty());
+    received
 }
 
 /// RFC 3168, 6.1.1: an ECN-setup SYN gets ECE alone; any other SYN gets neither flag. No SYN is
@@ -339,8 +339,8 @@ fn urgent_data_is_sent_with_its_pointer() {
         let begin = talk.ack;
         talk.stack().tcp_write(handle, &[1; 3000]).expect("room");
         talk.stack().tcp_send_urgent(handle).expect("open");
-        let heard = talk.listen(10 * MS);
-        let data: Vec<&Tcp> = heard.iter().filter(|s| !s.payload.is_empty()).collect();
+        let received = talk.listen(10 * MS);
+        let data: Vec<&Tcp> = received.iter().filter(|s| !s.payload.is_empty()).collect();
         assert!(data.len() >= 3);
         for segment in data {
             assert!(segment.has(URG));

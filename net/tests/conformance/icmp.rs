@@ -96,7 +96,7 @@ fn too_big(family: Family, mtu: u32) -> ((u8, u8), u32) {
 
 /// A connection whose first segment of 1440 bytes didn't fit a path of `mtu` bytes, as a router
 /// says; the segment's number, which the host waits for.
-pub fn told_too_big(family: Family, mtu: u32) -> (Talk, u32) {
+pub fn packet_too_big(family: Family, mtu: u32) -> (Talk, u32) {
     let mut talk = Talk::accepted(family);
     talk.listen(300 * MS);
     let begin = talk.ack;
@@ -116,7 +116,7 @@ pub fn told_too_big(family: Family, mtu: u32) -> (Talk, u32) {
 #[test]
 fn packet_too_big_makes_segments_smaller() {
     for (family, headers) in [(V4, 40), (V6, 60)] {
-        let (mut talk, begin) = told_too_big(family, 1400);
+        let (mut talk, begin) = packet_too_big(family, 1400);
         let again = talk.expect(300 * MS, |segment| segment.seq == begin);
         assert_eq!(again.payload.len(), 1400 - headers);
         for segment in talk.listen(SECOND) {

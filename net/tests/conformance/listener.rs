@@ -13,9 +13,9 @@ fn shake(talk: &mut Talk, syn: &Tcp, limit_ns: u64) -> Option<Tcp> {
     let end_ns = talk.world.now_ns + limit_ns;
     talk.send(syn);
     loop {
-        let heard = talk.host.take_tcp(&mut talk.world);
+        let received = talk.host.take_tcp(&mut talk.world);
         let mine = |segment: &&Tcp| segment.to == syn.from && segment.from == syn.to;
-        if let Some(answer) = heard.iter().find(mine) {
+        if let Some(answer) = received.iter().find(mine) {
             assert!(!answer.has(RST), "refused: {answer:?}");
             let last = syn.reply_to(answer);
             talk.send(&last);
@@ -75,8 +75,11 @@ fn beyond_the_backlog_no_connection_is_refused() {
     }
     let late = client(&talk, 5004);
     talk.send(&late);
-    let heard = talk.host.listen(&mut talk.world, 3 * SECOND);
-    assert!(heard.iter().all(|segment| !segment.has(RST)), "{heard:?}");
+    let received = talk.host.listen(&mut talk.world, 3 * SECOND);
+    assert!(
+        received.iter().all(|segment| !segment.has(RST)),
+        "{received:?}"
+    );
     for _ in 0..4 {
         talk.stack().tcp_accept(listener).expect("a connection");
     }
@@ -102,7 +105,7 @@ pub fn before_the_internet(config: Config) -> Talk {
     Talk::on(bench, V4)
 }
 
-pub fn stranger(random: &mut Random, v6: bool) -> IpAddr {
+pub fn random_address(random: &mut Random, v6: bool) -> IpAddr {
     if v6 {
         let low = u128::from(random.bits());
         std::net::Ipv6Addr::from(0x2001_0db8_u128 << 96 | low).into()
@@ -134,7 +137,7 @@ fn a_flood_of_syns_leaves_honest_clients_alone() {
         let (mut tried, mut established, mut echoed) = (0, 0, 0);
         for round in 0..20_000u32 {
             let mut flood = talk.full_syn().seq(random.bits() as u32);
-            flood.from.set_ip(stranger(&mut random, v6));
+            flood.from.set_ip(random_address(&mut random, v6));
             flood.from.set_port(random.bits() as u16 | 1);
             talk.host.inject(&flood.frame(talk.host.macs()));
             talk.world.now_ns += 20_000;
@@ -146,7 +149,7 @@ fn a_flood_of_syns_leaves_honest_clients_alone() {
             // An honest client from elsewhere, with data.
             tried += 1;
             let mut honest = talk.full_syn().seq(random.bits() as u32);
-            honest.from.set_ip(stranger(&mut random, v6));
+            honest.from.set_ip(random_address(&mut random, v6));
             honest.from.set_port(30_000);
             if let Some(answer) = shake(&mut talk, &honest, 100 * MS) {
                 let value = answer.found_timestamps().expect("timestamps").0;
@@ -190,7 +193,7 @@ fn flooded() -> Talk {
     let mut random = Random::new(5);
     for _ in 0..200 {
         let mut flood = talk.full_syn().seq(random.bits() as u32);
-        flood.from.set_ip(stranger(&mut random, false));
+        flood.from.set_ip(random_address(&mut random, false));
         talk.host.inject(&flood.frame(talk.host.macs()));
         talk.world.run_now();
     }
@@ -234,9 +237,9 @@ fn a_cookie_keeps_the_options() {
         assert_eq!(talk.read().0, b"first");
         talk.listen(600 * MS);
         talk.stack().tcp_write(handle, &[1; 20_000]).expect("room");
-        let heard = talk.listen(20 * MS);
-        let largest = heard.iter().map(|segment| segment.payload.len()).max();
-        let sum: usize = heard.iter().map(|segment| segment.payload.len()).sum();
+        let received = talk.listen(20 * MS);
+        let largest = received.iter().map(|segment| segment.payload.len()).max();
+        let sum: usize = received.iter().map(|segment| segment.payload.len()).sum();
         if stamps {
             // The MSS is one of a table's: never more than the peer's.
             assert!((1200..=1428).contains(&largest.unwrap_or(0)), "{largest:?}");
@@ -282,7 +285,7 @@ fn forged_and_old_cookies_are_answered_by_a_reset() {
     let answer = talk.expect(SECOND, |segment| segment.has(SYN | ACK));
     let value = answer.found_timestamps().expect("timestamps").0;
     talk.world.advance(600 * SECOND);
-    talk.hear();
+    talk.receive();
     let last = syn.reply_to(&answer).timestamps(605_000, value);
     talk.send(&last);
     let reset = talk.expect(SECOND, |_| true);

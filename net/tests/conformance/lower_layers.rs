@@ -4,14 +4,14 @@ use net::sim::packet::{self, SYN, Tcp};
 use net::sim::{Bench, Offloads};
 use net::{Config, Error, InterfaceConfig};
 
-use crate::icmp::told_too_big;
+use crate::icmp::packet_too_big;
 use crate::support::{MS, SECOND, Talk, V4, V6, address, pattern};
 
 /// RFC 1191, 6.3 and RFC 8201, 5.2: the next connection knows the path already.
 #[test]
 fn a_new_connection_knows_the_path() {
     for (family, headers) in [(V4, 40), (V6, 60)] {
-        let (mut talk, begin) = told_too_big(family, 1400);
+        let (mut talk, begin) = packet_too_big(family, 1400);
         talk.expect(300 * MS, |segment| segment.seq == begin);
         talk.own.set_port(4001);
         let syn = talk.syn().mss(1440);

@@ -391,13 +391,15 @@ fn matrix(state: State) {
                     };
                     let expected = prescribed(state, &talk, &segment, place, acked);
                     talk.send(&segment);
-                    let heard = {
+                    let received = {
                         let Talk { host, world, .. } = &mut talk;
-                        let mut heard = host.listen(world, PATIENCE);
-                        heard.retain(|heard| heard.to == talk.own && heard.from == talk.other);
-                        heard
+                        let mut received = host.listen(world, PATIENCE);
+                        received.retain(|received| {
+                            received.to == talk.own && received.from == talk.other
+                        });
+                        received
                     };
-                    let found = found(&talk, &heard);
+                    let found = found(&talk, &received);
                     let allowed = match &found[..] {
                         [] => expected.answers.contains(&Answer::Nothing),
                         [one] => expected.answers.contains(one),

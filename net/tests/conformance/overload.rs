@@ -6,7 +6,7 @@ use net::sim::Random;
 use net::sim::packet::{self, ACK, SYN};
 use net::{Config, Handle};
 
-use crate::listener::{before_the_internet, stranger};
+use crate::listener::{before_the_internet, random_address};
 use crate::support::{MS, Talk, V4};
 
 /// Frames that one poll handles, and that a flood brings in the time that one takes.
@@ -16,7 +16,7 @@ const FLOOD: usize = 3 * BUDGET;
 /// A SYN of a flood.
 fn syn(talk: &Talk, random: &mut Random) -> Vec<u8> {
     let mut syn = talk.full_syn().seq(random.bits() as u32);
-    syn.from.set_ip(stranger(random, false));
+    syn.from.set_ip(random_address(random, false));
     syn.from.set_port(random.bits() as u16 | 1);
     syn.frame(talk.host.macs())
 }
@@ -111,7 +111,7 @@ fn a_flood_of_fragments_that_outruns_the_machine() {
 
 /// A datagram to a port that no socket has.
 fn datagram(talk: &Talk, random: &mut Random) -> Vec<u8> {
-    let from = SocketAddr::new(stranger(random, false), random.bits() as u16 | 1);
+    let from = SocketAddr::new(random_address(random, false), random.bits() as u16 | 1);
     let to = V4.stack(10_000 + random.below(20_000) as u16);
     packet::udp(talk.host.macs(), from, to, b"flood")
 }
@@ -146,8 +146,8 @@ fn datagrams_for_sockets_are_not_shed() {
             assert_eq!(&buffer[..len], b"question");
             received += 1;
         }
-        let heard = talk.host.take(&mut talk.world);
-        refused += heard
+        let frames = talk.host.take(&mut talk.world);
+        refused += frames
             .iter()
             .filter(|frame| frame[23] == 1 && frame[34..36] == [3, 3])
             .count();
@@ -159,8 +159,8 @@ fn datagrams_for_sockets_are_not_shed() {
 
 /// SYNs that were answered since the last call.
 fn answers(talk: &mut Talk) -> usize {
-    let heard = talk.host.take_tcp(&mut talk.world);
-    heard
+    let received = talk.host.take_tcp(&mut talk.world);
+    received
         .iter()
         .filter(|segment| segment.has(SYN | ACK))
         .count()
@@ -204,13 +204,13 @@ fn shedding_ends_with_the_flood() {
         turn(&mut talk, FLOOD, fragment, &mut random);
     }
     assert!(shed(&mut talk) > 0);
-    let goes_on = |talk: &mut Talk, random: &mut Random| {
+    let shed_count = |talk: &mut Talk, random: &mut Random| {
         for number in 0..500 {
             let count = if number % 5 == 0 { 20 } else { 0 };
             turn(talk, count, fragment, random);
         }
         shed(talk)
     };
-    let before = goes_on(&mut talk, &mut random);
-    assert_eq!(goes_on(&mut talk, &mut random), before);
+    let before = shed_count(&mut talk, &mut random);
+    assert_eq!(shed_count(&mut talk, &mut random), before);
 }

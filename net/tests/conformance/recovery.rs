@@ -75,8 +75,8 @@ fn the_initial_window_is_ten_segments() {
         talk.stack()
             .tcp_write(handle, &pattern(40_000))
             .expect("room");
-        let heard = talk.listen(190 * MS);
-        let sum: usize = heard.iter().map(|segment| segment.payload.len()).sum();
+        let received = talk.listen(190 * MS);
+        let sum: usize = received.iter().map(|segment| segment.payload.len()).sum();
         assert!((13_000..=14_600).contains(&sum), "{sum} bytes");
     }
 }
@@ -174,7 +174,7 @@ fn gaps_are_reported_newest_first() {
                 .seq(begin.wrapping_add(100 * n))
                 .payload(&[n as u8; 100]);
             talk.send(&segment);
-            last = talk.hear().pop();
+            last = talk.receive().pop();
         }
         let blocks = last.expect("an acknowledgement").found_sack();
         let block = |n: u32| {
@@ -189,12 +189,16 @@ fn gaps_are_reported_newest_first() {
             .seq(begin.wrapping_add(300))
             .payload(&[3; 100]);
         talk.send(&joining);
-        let blocks = talk.hear().pop().expect("an acknowledgement").found_sack();
+        let blocks = talk
+            .receive()
+            .pop()
+            .expect("an acknowledgement")
+            .found_sack();
         assert_eq!(blocks[0], (block(2).0, block(4).1));
         assert!(blocks.contains(&block(8)) && blocks.contains(&block(6)));
         let all = talk.segment().payload(&[0; 200]);
         talk.send(&all);
-        let answer = talk.hear().pop().expect("an acknowledgement");
+        let answer = talk.receive().pop().expect("an acknowledgement");
         assert_eq!(answer.ack, begin.wrapping_add(500));
         let rest = [block(8), block(6)];
         assert!(rest.iter().all(|block| answer.found_sack().contains(block)));

@@ -19,9 +19,9 @@ fn later_segments_carry_no_mss() {
             .expect("room");
         talk.data(&[1; 100]);
         talk.stack().tcp_shutdown(handle).expect("open");
-        let heard = talk.listen(SECOND);
-        assert!(heard.len() >= 4);
-        for segment in heard {
+        let received = talk.listen(SECOND);
+        assert!(received.len() >= 4);
+        for segment in received {
             assert_eq!((segment.found_mss(), segment.found_scale()), (None, None));
             assert!(segment.has(ACK));
             let end = segment.options.iter().position(|byte| *byte == 0);
@@ -42,10 +42,13 @@ fn the_last_segment_is_pushed() {
         talk.stack()
             .tcp_write(handle, &pattern(2500))
             .expect("room");
-        let heard = talk.listen(100 * MS);
-        let lengths: Vec<_> = heard.iter().map(|segment| segment.payload.len()).collect();
+        let received = talk.listen(100 * MS);
+        let lengths: Vec<_> = received
+            .iter()
+            .map(|segment| segment.payload.len())
+            .collect();
         assert_eq!(lengths, [1440, 1060]);
-        assert!(heard[1].has(PSH));
+        assert!(received[1].has(PSH));
     }
 }
 
@@ -95,7 +98,7 @@ fn a_closed_window_hears_resets_and_acknowledgements() {
         let reset = talk.segment().payload(data).flags(RST | ACK);
         let seq = talk.seq.wrapping_add(offset);
         talk.send(&reset.seq(seq));
-        assert_eq!((talk.error(), talk.hear().len()), (None, 0), "{offset}");
+        assert_eq!((talk.error(), talk.receive().len()), (None, 0), "{offset}");
     }
     // At that number it is one, with data or without.
     let reset = talk.segment().payload(b"x").flags(RST);

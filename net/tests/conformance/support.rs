@@ -182,33 +182,33 @@ impl Talk {
     }
 
     /// Returns the segments that have arrived by now.
-    pub fn hear(&mut self) -> Vec<Tcp> {
+    pub fn receive(&mut self) -> Vec<Tcp> {
         self.listen(0)
     }
 
     /// Returns the segments that arrive within `duration_ns`.
     pub fn listen(&mut self, duration_ns: u64) -> Vec<Tcp> {
         let (own, other) = (self.own, self.other);
-        let mut heard = self.host.listen(&mut self.world, duration_ns);
-        heard.retain(|segment| (segment.from, segment.to) == (other, own));
-        for segment in &heard {
+        let mut received = self.host.listen(&mut self.world, duration_ns);
+        received.retain(|segment| (segment.from, segment.to) == (other, own));
+        for segment in &received {
             self.note(segment);
         }
-        heard
+        received
     }
 
     /// Lets time go on until a segment comes that fits.
     pub fn expect(&mut self, limit_ns: u64, mut find: impl FnMut(&Tcp) -> bool) -> Tcp {
         let (own, other) = (self.own, self.other);
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let found = self.host.expect_tcp(&mut self.world, limit_ns, |segment| {
             if (segment.from, segment.to) != (other, own) {
                 return false;
             }
-            heard.push(segment.clone());
+            received.push(segment.clone());
             find(segment)
         });
-        for segment in &heard {
+        for segment in &received {
             self.note(segment);
         }
         found

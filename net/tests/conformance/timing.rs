@@ -234,15 +234,15 @@ fn segments_without_agreed_timestamps_are_dropped() {
 #[test]
 fn challenges_are_limited() {
     let mut talk = Talk::accepted(V4);
-    let mut heard = 0;
+    let mut received = 0;
     for n in 0..20_000u32 {
         let syn = talk.syn().seq(talk.seq.wrapping_add(n));
         talk.host.inject(&syn.frame(talk.host.macs()));
         if n % 100 == 99 {
-            heard += talk.listen(MS).len();
+            received += talk.listen(MS).len();
         }
     }
-    assert!((1..=2000).contains(&heard), "{heard}");
+    assert!((1..=2000).contains(&received), "{received}");
     // It is back after a while.
     talk.listen(5 * SECOND);
     let syn = talk.syn().flags(SYN);
@@ -261,10 +261,10 @@ fn a_jump_of_the_clock_ends_nothing() {
             .tcp_set_keepalive(handle, Some(Keepalive::every(60 * SECOND)))
             .expect("a connection");
         write(&mut talk, &[1; 100]);
-        talk.hear();
+        talk.receive();
         // A week without a poll.
         talk.world.now_ns += 7 * 24 * 3600 * SECOND;
-        talk.hear();
+        talk.receive();
         talk.acknowledge();
         talk.listen(SECOND);
         talk.data(b"still here");
@@ -272,7 +272,7 @@ fn a_jump_of_the_clock_ends_nothing() {
         assert_eq!(talk.error(), None);
         // Idle this time.
         talk.world.now_ns += 7 * 24 * 3600 * SECOND;
-        talk.hear();
+        talk.receive();
         talk.acknowledge();
         talk.data(b" and here");
         assert_eq!(talk.read().0, b" and here");

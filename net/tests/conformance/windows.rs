@@ -118,7 +118,7 @@ fn a_reader_of_single_bytes_makes_no_silly_windows() {
         let mut read = 0;
         while read < sent.min(20_000) {
             read += ready(talk.stack().tcp_read(handle, &mut buffer)).expect("bytes");
-            for segment in talk.hear() {
+            for segment in talk.receive() {
                 edges.push(segment.window);
             }
         }
@@ -147,10 +147,10 @@ fn a_small_opening_of_the_window_is_not_filled_at_once() {
     talk.ack = begin;
     let open = talk.segment().window(10);
     talk.send(&open);
-    let heard = talk.listen(90 * MS);
+    let received = talk.listen(90 * MS);
     assert!(
-        heard.iter().all(|segment| segment.payload.len() <= 1),
-        "{heard:?}"
+        received.iter().all(|segment| segment.payload.len() <= 1),
+        "{received:?}"
     );
     // In the end it is (the override time of 0.1 to 1.0 s, and the persist timer's).
     talk.ack = begin;
@@ -266,19 +266,19 @@ fn nagle_joins_small_writes_and_can_be_switched_off() {
             .tcp_set_nodelay(handle, nodelay)
             .expect("a connection");
         write(&mut talk, b"a");
-        assert_eq!(talk.hear().len(), 1);
+        assert_eq!(talk.receive().len(), 1);
         for _ in 0..3 {
             write(&mut talk, b"b");
             talk.world.run_now();
         }
-        let held = talk.hear();
+        let held = talk.receive();
         if nodelay {
             assert_eq!(held.len(), 3);
             continue;
         }
         assert!(held.is_empty(), "{held:?}");
         talk.acknowledge();
-        let joined = talk.hear();
+        let joined = talk.receive();
         assert_eq!(joined.len(), 1);
         assert_eq!(joined[0].payload, b"bbb");
     }
@@ -304,9 +304,9 @@ fn acknowledgements_are_delayed_but_not_for_long() {
         let mut acks = 0;
         for _ in 0..20 {
             talk.data(&[1; 1440]);
-            acks += talk.hear().len();
+            acks += talk.receive().len();
             talk.read();
-            acks += talk.hear().len();
+            acks += talk.receive().len();
         }
         acks += talk.listen(500 * MS).len();
         assert!(acks >= 10, "{acks} acknowledgements of 20 segments");
@@ -323,14 +323,14 @@ fn gaps_are_acknowledged_at_once() {
     for n in 1..4u32 {
         let segment = first.clone().seq(begin.wrapping_add(100 * n));
         talk.send(&segment);
-        let heard = talk.hear();
-        assert_eq!(heard.len(), 1, "{heard:?}");
-        assert_eq!(heard[0].ack, begin);
+        let received = talk.receive();
+        assert_eq!(received.len(), 1, "{received:?}");
+        assert_eq!(received[0].ack, begin);
     }
     talk.send(&first);
-    let heard = talk.hear();
+    let received = talk.receive();
     assert_eq!(
-        heard.last().map(|segment| segment.ack),
+        received.last().map(|segment| segment.ack),
         Some(begin.wrapping_add(400))
     );
 }

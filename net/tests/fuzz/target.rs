@@ -110,15 +110,15 @@ impl Target {
                 self.host.inject(&frame);
             }
         }
-        self.hear();
+        self.receive();
         if random.chance(250_000) {
             self.operate(random);
-            self.hear();
+            self.receive();
         }
     }
 
     /// Hears what the stack says.
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         for frame in self.host.take(&mut self.world) {
             if let Some(segment) = Tcp::parse(&frame) {
                 if segment.has(SYN) && !segment.has(ACK) {
@@ -345,8 +345,8 @@ impl Target {
         let syn = Tcp::between(own, at).seq(77).flags(SYN).mss(1400);
         for _ in 0..4 {
             self.host.inject(&syn.frame(self.host.macs()));
-            let heard = self.host.listen(&mut self.world, 3 * SECOND);
-            let Some(answer) = heard.iter().find(|segment| segment.to == own) else {
+            let received = self.host.listen(&mut self.world, 3 * SECOND);
+            let Some(answer) = received.iter().find(|segment| segment.to == own) else {
                 continue;
             };
             if !answer.has(SYN | ACK) {

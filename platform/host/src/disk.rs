@@ -156,8 +156,8 @@ impl Disk {
         let what = format!("disk {}: {}", self.name, self.path);
         match lock::take(open.queue.file(), usage) {
             Ok(()) => {
-                if let Some(fd) = open.queue.file_past_cache() {
-                    lock::take_along(fd, usage);
+                if let Some(fd) = open.queue.direct_file() {
+                    lock::take_also(fd, usage);
                 }
             }
             Err(Refusal::Unsupported(number)) => {
@@ -282,7 +282,7 @@ impl BlockDevice<Host> for Disk {
     fn released(&mut self) {
         // Abandoned requests that the kernel still has may write.
         if let Some(Open { queue, .. }) = self.open.as_ref().filter(|open| open.queue.is_idle()) {
-            for fd in queue.file_past_cache().into_iter().chain([queue.file()]) {
+            for fd in queue.direct_file().into_iter().chain([queue.file()]) {
                 lock::unlock(fd);
             }
             self.locked = false;

@@ -23,7 +23,7 @@ use platform::link::{Device, RecordingSink, Settings};
 use platform::{Links, System};
 
 /// Settings of a stack of the program's own.
-const SETTINGS_OF_A_STACK: [&str; 8] = [
+const STACK_SETTINGS: [&str; 8] = [
     "SOIL_IP",
     "SOIL_GATEWAY",
     "SOIL_MAC",
@@ -37,7 +37,7 @@ const SETTINGS_OF_A_STACK: [&str; 8] = [
 /// Fails for a setting that Linux's sockets can't heed. Errors: `BadConfiguration`.
 fn refuse_settings() -> Result<(), Failure> {
     let given = |name: &&&str| Host::variable(name).is_some();
-    let Some(name) = SETTINGS_OF_A_STACK.iter().find(given) else {
+    let Some(name) = STACK_SETTINGS.iter().find(given) else {
         return Ok(());
     };
     let detail = format!(

@@ -193,10 +193,13 @@ impl Offload {
     /// The memory that `call` points to stays valid, and its descriptor open, until it has ended.
     pub unsafe fn begin(&self, call: Call, on_ring: bool) -> Begun {
         // SAFETY: the caller's promise, as below.
-        let by_ring = || unsafe { self.by_ring(call) };
+        let submit_to_ring = || unsafe { self.submit_to_ring(call) };
         // SAFETY: as above.
-        let by_thread = || unsafe { self.by_thread(call) };
-        let way = on_ring.then(by_ring).flatten().or_else(by_thread);
+        let submit_to_thread = || unsafe { self.submit_to_thread(call) };
+        let way = on_ring
+            .then(submit_to_ring)
+            .flatten()
+            .or_else(submit_to_thread);
         Begun {
             offload: self.clone(),
             // SAFETY: as above.
@@ -206,7 +209,7 @@ impl Offload {
 
     /// # Safety
     /// As for [`Offload::begin`].
-    unsafe fn by_ring(&self, call: Call) -> Option<Way> {
+    unsafe fn submit_to_ring(&self, call: Call) -> Option<Way> {
         let entry = call.entry()?;
         let owner = self.owner()?;
         let mut under_way = self.0.under_way.borrow_mut();
@@ -223,7 +226,7 @@ impl Offload {
     ///
     /// # Safety
     /// As for [`Offload::begin`].
-    unsafe fn by_thread(&self, call: Call) -> Option<Way> {
+    unsafe fn submit_to_thread(&self, call: Call) -> Option<Way> {
         // SAFETY: a plain call.
         let make = || unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         let event = self.0.event.get_or_init(|| Arc::new(OwnedFd(make())));
@@ -282,7 +285,7 @@ impl Offload {
 
 /// The worker.
 extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
-    // SAFETY: what `by_thread` gave.
+    // SAFETY: what `submit_to_thread` gave.
     let work = unsafe { Arc::from_raw(argument.cast_const().cast::<Work>()) };
     // SAFETY: the promise to `begin`.
     let outcome = unsafe { work.call.perform() };

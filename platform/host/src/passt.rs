@@ -233,7 +233,7 @@ impl Passt {
 
     /// Whether what is there can't be the beginning of a frame: passt has gone mad, and nothing
     /// more can be understood.
-    fn is_lost(&self) -> bool {
+    fn is_corrupt(&self) -> bool {
         let bytes = self.received.get(self.start..self.end).unwrap_or(&[]);
         let length = bytes
             .first_chunk::<LENGTH>()
@@ -281,7 +281,7 @@ impl Link for Passt {
 
     fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
         if self.next().is_none() {
-            if self.is_lost() {
+            if self.is_corrupt() {
                 self.wake.gone("passt, after a frame of impossible length,");
                 return false;
             }

@@ -49,7 +49,7 @@ const TAG_BITS: u32 = 48;
 
 /// For how long a thread waits for what the issuer completes before it asks again: Linux doesn't
 /// tell other threads that something is due.
-const ASKED_AGAIN: Duration = Duration::from_millis(5);
+const RETRY_DELAY: Duration = Duration::from_millis(5);
 
 /// The tag of a request whose end no owner looks at.
 const NO_TAG: u64 = (1 << TAG_BITS) - 1;
@@ -123,21 +123,21 @@ pub struct Handle(Rc<RefCell<State>>);
 
 impl Default for Handle {
     fn default() -> Handle {
-        Handle(Rc::new(RefCell::new(State::Untried(is_alone))))
+        Handle(Rc::new(RefCell::new(State::Untried(is_single_threaded))))
     }
 }
 
 /// Other threads than the program's first wait, too.
-static SEVERAL: AtomicBool = AtomicBool::new(false);
+static OTHER_WAITERS: AtomicBool = AtomicBool::new(false);
 
 /// See [`Wait::expect_threads`].
 pub fn expect_threads() {
-    SEVERAL.store(true, Ordering::Relaxed);
+    OTHER_WAITERS.store(true, Ordering::Relaxed);
 }
 
 /// Whether no thread but the current one is expected to enter a ring.
-fn is_alone() -> bool {
-    thread::is_main() && !SEVERAL.load(Ordering::Relaxed) && hosted::may_be()
+fn is_single_threaded() -> bool {
+    thread::is_main() && !OTHER_WAITERS.load(Ordering::Relaxed) && hosted::may_be()
 }
 
 impl Handle {
@@ -156,8 +156,8 @@ impl Handle {
     /// `quiet` owner end in the system call that begins them, and don't end a sleep.
     pub fn open(&self, quiet: bool) -> Option<Owner> {
         let mut state = self.0.borrow_mut();
-        if let State::Untried(is_alone) = *state {
-            let ring = Ring::open(is_alone());
+        if let State::Untried(is_single_threaded) = *state {
+            let ring = Ring::open(is_single_threaded());
             *state = ring.map_or(State::Forbidden, |ring| State::Open(Box::new(ring)));
         }
         let State::Open(ring) = &mut *state else {
@@ -344,7 +344,7 @@ impl Ring {
     /// How the current thread enters the ring.
     fn entrance(&mut self) -> Entrance {
         if let Some(issuer) = self.issuer {
-            return match issuer.is_here() {
+            return match issuer.is_current() {
                 true => Entrance::Itself,
                 false => Entrance::Issuer(issuer),
             };
@@ -571,7 +571,7 @@ impl Sleep {
             }
             Entrance::Issuer(issuer) => {
                 issuer.interrupt();
-                let time = time.map_or(ASKED_AGAIN, |time| time.min(ASKED_AGAIN));
+                let time = time.map_or(RETRY_DELAY, |time| time.min(RETRY_DELAY));
                 // Unless a signal ends it, the program is to go round.
                 self.event |= !self.await_end(Some(time), mask);
             }

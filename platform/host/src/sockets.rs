@@ -82,7 +82,7 @@ struct Socket {
     write: Way,
     /// A read that is cut short has not emptied it: the end follows, or urgent data, at which
     /// Linux cuts reads.
-    goes_on: bool,
+    more_follows: bool,
     /// What it received beyond the last read.
     received: Chain,
     /// It receives more at a time than buffers are for: reads are calls.
@@ -94,12 +94,12 @@ struct Socket {
 struct Way {
     /// The last try found nothing to do, and no event has come since.
     blocked: bool,
-    asked: Asked,
+    asked: Pending,
 }
 
 /// What is asked for about a direction.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Asked {
+enum Pending {
     #[default]
     Nothing,
     /// An event, once.
@@ -141,9 +141,9 @@ impl Socket {
             return Err(Error::WouldBlock);
         }
         let answer = call(&self.fd);
-        let goes_on = self.goes_on && direction == Direction::Read;
+        let more_follows = self.more_follows && direction == Direction::Read;
         self.way(direction).blocked = match &answer {
-            Ok(done) => part(done) && !goes_on,
+            Ok(done) => part(done) && !more_follows,
             Err(failure) => *failure == Error::WouldBlock,
         };
         answer
@@ -202,7 +202,7 @@ impl Sockets {
             kind,
             read: Way::default(),
             write: Way::default(),
-            goes_on: false,
+            more_follows: false,
             received: Chain::default(),
             in_bulk: false,
         });
@@ -232,15 +232,15 @@ impl Sockets {
         };
         let receives = self.brings && !socket.in_bulk && socket.is_open();
         let (request, asked) = match direction {
-            Direction::Read if receives => (Request::Data, Asked::Data),
-            Direction::Read => (Request::Readable, Asked::Event),
-            Direction::Write => (Request::Writable, Asked::Event),
+            Direction::Read if receives => (Request::Data, Pending::Data),
+            Direction::Read => (Request::Readable, Pending::Event),
+            Direction::Write => (Request::Writable, Pending::Event),
         };
         let way = match direction {
             Direction::Read => &mut socket.read,
             Direction::Write => &mut socket.write,
         };
-        if !way.blocked || way.asked != Asked::Nothing {
+        if !way.blocked || way.asked != Pending::Nothing {
             return;
         }
         if self.watch.ask(&socket.fd, place, request) {
@@ -260,8 +260,8 @@ impl Sockets {
                 generation: socket.generation,
             };
             let asked = match self.watch.add(&socket.fd, place) {
-                true => Asked::Event,
-                false => Asked::Nothing,
+                true => Pending::Event,
+                false => Pending::Nothing,
             };
             (socket.read.asked, socket.write.asked) = (asked, asked);
         }
@@ -291,9 +291,9 @@ impl Sockets {
         let mut cancelled = false;
         for (asked, event) in requests {
             cancelled |= match asked {
-                Asked::Nothing | Asked::DataNoMore => asked == Asked::DataNoMore,
-                Asked::Event => self.watch.cancel(place, event),
-                Asked::Data => self.watch.cancel(place, Request::Data),
+                Pending::Nothing | Pending::DataNoMore => asked == Pending::DataNoMore,
+                Pending::Event => self.watch.cancel(place, event),
+                Pending::Data => self.watch.cancel(place, Request::Data),
             };
         }
         if cancelled {
@@ -315,7 +315,7 @@ impl Sockets {
         }
         Progress {
             more_work,
-            next_deadline_ns: self.hear(now_ns),
+            next_deadline_ns: self.reclaim(now_ns),
             transmit_blocked: false,
         }
     }
@@ -335,9 +335,9 @@ impl Sockets {
             What::Ready {
                 read,
                 write,
-                goes_on,
+                more_follows,
             } => {
-                socket.goes_on |= goes_on;
+                socket.more_follows |= more_follows;
                 if *read {
                     socket.read = Way::default();
                 }
@@ -375,10 +375,10 @@ impl Sockets {
         } else {
             socket.read.blocked = socket.received.is_empty();
             if socket.in_bulk
-                && socket.read.asked == Asked::Data
+                && socket.read.asked == Pending::Data
                 && self.watch.cancel(place, Request::Data)
             {
-                socket.read.asked = Asked::DataNoMore;
+                socket.read.asked = Pending::DataNoMore;
             }
         }
         if data.is_unknown {

@@ -1,6 +1,6 @@
 //! Time, memory, random numbers and the process itself.
 
-use crate::thread::{self, Lasting};
+use crate::thread::{self, Permanent};
 use crate::{Host, check, signals, wait};
 use alloc::ffi::CString;
 use alloc::string::{String, ToString};
@@ -128,7 +128,7 @@ impl System for Host {
     fn start() {
         signals::install();
         wait::count_forks();
-        thread::lasts(Lasting::Main);
+        thread::mark_permanent(Permanent::Main);
     }
 
     fn exit(status: u8) -> ! {

@@ -307,7 +307,7 @@ impl Tap {
         let n = unsafe { libc::read(self.fd.0, buffer.as_mut_ptr().cast(), buffer.len()) };
         self.polling.note(n >= 0);
         match usize::try_from(n) {
-            Ok(n) => hand_on(buffer.get_mut(..n).unwrap_or_default(), f),
+            Ok(n) => deliver(buffer.get_mut(..n).unwrap_or_default(), f),
             Err(_) => self.failed(errno()),
         }
         n >= 0
@@ -323,7 +323,7 @@ impl Tap {
 }
 
 /// Gives a frame behind its header to the stack.
-fn hand_on(bytes: &mut [u8], f: &mut dyn FnMut(&mut [u8], RxMeta)) {
+fn deliver(bytes: &mut [u8], f: &mut dyn FnMut(&mut [u8], RxMeta)) {
     if let Some((header, frame)) = bytes.split_first_chunk_mut() {
         f(frame, decode(header));
     }
@@ -343,10 +343,10 @@ impl Link for Tap {
     fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
         match self.incoming.as_mut().map(Incoming::take) {
             _ if self.gone => return false,
-            Some(Read::UnderWay) => return false,
+            Some(Read::InFlight) => return false,
             Some(Read::Frame(start, len)) => {
                 // SAFETY: the frame is ours until the next `ask`, and of that length.
-                hand_on(
+                deliver(
                     unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), len) },
                     f,
                 );

@@ -4,11 +4,11 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Threads that live as long as the process; 0: not known yet.
-static LASTING: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+static PERMANENT: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
-/// A place in [`LASTING`].
+/// A place in [`PERMANENT`].
 #[derive(Clone, Copy)]
-pub enum Lasting {
+pub enum Permanent {
     /// That of `main`, with which the process ends.
     Main,
     /// That of `ticker`.
@@ -21,19 +21,19 @@ fn current() -> usize {
 }
 
 /// Notes that the current thread lives as long as the process.
-pub fn lasts(which: Lasting) {
-    LASTING[which as usize].store(current(), Ordering::Relaxed);
+pub fn mark_permanent(which: Permanent) {
+    PERMANENT[which as usize].store(current(), Ordering::Relaxed);
 }
 
 /// Whether the current thread is that of `main`.
 pub fn is_main() -> bool {
-    LASTING[Lasting::Main as usize].load(Ordering::Relaxed) == current()
+    PERMANENT[Permanent::Main as usize].load(Ordering::Relaxed) == current()
 }
 
 /// Whether the current thread may end before the process.
 pub fn may_end() -> bool {
-    let lasting = LASTING.each_ref().map(|id| id.load(Ordering::Relaxed));
-    lasting[Lasting::Main as usize] != 0 && !lasting.contains(&current())
+    let lasting = PERMANENT.each_ref().map(|id| id.load(Ordering::Relaxed));
+    lasting[Permanent::Main as usize] != 0 && !lasting.contains(&current())
 }
 
 /// Creates a detached thread that calls `run(argument)`; returns 0 or an error number.

@@ -22,7 +22,7 @@ const STACK: usize = 256 << 10;
 /// There is no thread.
 const NONE: u32 = 0;
 /// The program runs.
-const COMPUTES: u32 = 1;
+const RUNS: u32 = 1;
 /// The program sleeps in `soil_wait`.
 const SLEEPS: u32 = 2;
 /// So does the thread, until it is woken.
@@ -56,7 +56,7 @@ pub fn start(ticker: &'static Ticker) {
 /// The program is about to sleep. Whether the thread ends that sleep, if it lasts.
 pub fn sleeps() -> bool {
     // A thread that is parked stays so until the program runs.
-    let state = STATE.compare_exchange(COMPUTES, SLEEPS, Ordering::Relaxed, Ordering::Relaxed);
+    let state = STATE.compare_exchange(RUNS, SLEEPS, Ordering::Relaxed, Ordering::Relaxed);
     matches!(state, Ok(_) | Err(SLEEPS))
 }
 
@@ -64,10 +64,10 @@ pub fn sleeps() -> bool {
 pub fn resume() {
     TURNS.fetch_add(1, Ordering::Relaxed);
     match STATE.load(Ordering::Relaxed) {
-        COMPUTES => (),
+        RUNS => (),
         NONE => make_thread(),
         _ => {
-            if STATE.swap(COMPUTES, Ordering::Relaxed) == PARKED {
+            if STATE.swap(RUNS, Ordering::Relaxed) == PARKED {
                 Host::wake(&STATE);
             }
         }
@@ -79,7 +79,7 @@ fn make_thread() {
     if ticker().is_none() {
         return;
     }
-    STATE.store(COMPUTES, Ordering::Relaxed);
+    STATE.store(RUNS, Ordering::Relaxed);
     let failed = thread::make(run, null_mut(), STACK);
     if failed != 0 {
         STATE.store(NONE, Ordering::Relaxed);
@@ -97,7 +97,7 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
         tv_sec: 0,
         tv_nsec: TICK_NS as i64,
     };
-    thread::lasts(thread::Lasting::Ticker);
+    thread::mark_permanent(thread::Permanent::Ticker);
     loop {
         let turn = TURNS.load(Ordering::Relaxed);
         // SAFETY: reads `tick`.
@@ -107,7 +107,7 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
         }
         match STATE.compare_exchange(SLEEPS, PARKED, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => signals::nudge(),
-            Err(COMPUTES) => {
+            Err(RUNS) => {
                 if let Some(ticker) = ticker() {
                     (ticker.poll)();
                 }

@@ -17,7 +17,7 @@ use platform::{display, input};
 use viewer::{Event, Kind, MAX_BUFFERS, MAX_DEVICES, MAX_DISPLAYS, MAX_MESSAGE, Request};
 
 /// How long a viewer may take to say what there is.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Events of a device that wait until they are asked for.
 const MAX_EVENTS: usize = 1024;
@@ -92,7 +92,7 @@ impl Viewer {
             displays: Vec::new(),
             devices: Vec::new(),
         };
-        let end = crate::Host::monotonic_ns() + PATIENCE.as_nanos() as u64;
+        let end = crate::Host::monotonic_ns() + TIMEOUT.as_nanos() as u64;
         while !viewer.is_ready {
             viewer.receive();
             viewer.check()?;

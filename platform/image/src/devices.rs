@@ -7,9 +7,9 @@ use drivers::device_type::DeviceType;
 use kernel::cell::ExclusiveCell;
 use kernel::devices::{Found, find};
 
-/// How long a device may take for an answer that the machine waits for, at its start and at its end,
-/// in nanoseconds. A busy host may not run the machine, or the device, for seconds.
-pub const PATIENCE_NS: u64 = 10_000_000_000;
+/// How long a device may take for an answer that the machine waits for, at its start and at its
+/// end, in nanoseconds. A busy host may not run the machine, or the device, for seconds.
+pub const DEVICE_TIMEOUT_NS: u64 = 10_000_000_000;
 
 /// Devices that were found and not taken yet, and the kind and place of each that was found.
 struct Machine {

@@ -57,7 +57,7 @@ fn serial(blk: &mut Blk) -> Option<String> {
     // SAFETY: the buffer stays until the request has ended, or for good.
     let request = unsafe { blk::Request::identify(place) };
     blk.submit(request, 0).ok()?;
-    let until = time::monotonic_ns() + devices::PATIENCE_NS;
+    let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
     let mut answer = None;
     while answer.is_none() {
         // Before the look: while this machine stood still the disk may have answered.

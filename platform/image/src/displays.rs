@@ -109,8 +109,8 @@ impl platform::Displays for Image {
 
     fn displays(_: &mut Interest) -> Result<All<Image>, Failure> {
         // A second driver of a Bochs adapter would take it away from the first.
-        static LOOKED: AtomicBool = AtomicBool::new(false);
-        if LOOKED.swap(true, Ordering::Relaxed) {
+        static PROBED: AtomicBool = AtomicBool::new(false);
+        if PROBED.swap(true, Ordering::Relaxed) {
             return Ok(Vec::new());
         }
         let found = open();
@@ -182,7 +182,7 @@ fn open() -> All<Image> {
 /// Waits until the adapter at `place` has told its displays. If that takes too long they stay as
 /// they were, at first disconnected, until an event brings the answer.
 fn learn(gpu: &mut Gpu, place: &str, report: &mut dyn FnMut(gpu::Event)) {
-    let until = time::monotonic_ns() + devices::PATIENCE_NS;
+    let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
     loop {
         // Before the look: while this machine stood still the adapter may have answered.
         let late = time::monotonic_ns() >= until;

@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use drivers::device_type::DeviceType;
 use drivers::rng::Rng as EntropyDevice;
-use generator::{Generator, SEED, Want, Watch};
+use generator::{Generator, Reseed, SEED, Watch};
 use kernel::cell::ExclusiveCell;
 use kernel::devices::MEMORY;
 use kernel::{random, time, wait};
@@ -44,7 +44,7 @@ fn device() -> Option<EntropyDevice> {
 /// Mixes what the device gives into `seed`; whether it was as much. `halt`: the processor may halt
 /// meanwhile.
 fn ask(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
-    let until = time::monotonic_ns() + devices::PATIENCE_NS;
+    let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
     let mut got = 0;
     while got < SEED {
         if device.request(SEED - got).is_err() {
@@ -89,7 +89,7 @@ impl Source {
     }
 
     /// Looks after the seed.
-    fn tend(&mut self) {
+    fn maintain(&mut self) {
         let id = random::machine_id();
         let want = self
             .watch
@@ -114,11 +114,11 @@ impl Source {
         };
         let mut seed = [0; SEED];
         let hardware = random::hardware(&mut seed);
-        if want == Want::Now {
+        if want == Reseed::Now {
             SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(device) = &mut self.device {
-            if want == Want::Now && !hardware {
+            if want == Reseed::Now && !hardware {
                 ask(device, &mut seed, false);
             } else {
                 // A broken device gives no more.
@@ -139,7 +139,7 @@ impl Source {
 pub fn fill(into: &mut [u8]) -> bool {
     SOURCE.with(|source| {
         if let Some(source) = source {
-            source.tend();
+            source.maintain();
         } else {
             *source = Source::begin().map(Box::new);
         }
@@ -152,7 +152,7 @@ pub fn fill(into: &mut [u8]) -> bool {
 
 /// How often the machine was found to go on from a snapshot, once random numbers are in use.
 pub fn snapshots() -> u32 {
-    SOURCE.with(|source| source.as_mut().map(|source| source.tend()));
+    SOURCE.with(|source| source.as_mut().map(|source| source.maintain()));
     SNAPSHOTS.load(Ordering::Relaxed)
 }
 

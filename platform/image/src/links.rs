@@ -103,7 +103,7 @@ fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
         _ => NetConfig::default(),
     };
     config.features &= !unwanted(settings.offloads);
-    memory::widen_tlb(BUSY_PAGES);
+    memory::grow_tlb(BUSY_PAGES);
     let mut opened = Vec::new();
     for found in devices::take(DeviceType::NET) {
         let index = opened.len();

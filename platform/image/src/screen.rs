@@ -4,14 +4,14 @@
 //! [`Terminal`], which is memory. What has changed is drawn and presented by the runtime's wait
 //! and, while the program computes, by ticks, at most every [`FRAME_NS`]. Nothing waits for the
 //! device but the start, for one answer, and the end of the machine, for two: for each no longer
-//! than [`PATIENCE_NS`]. Each use of the screen has interrupts disabled, and nothing allocates
-//! after the start.
+//! than [`DEVICE_TIMEOUT_NS`]. Each use of the screen has interrupts disabled, and nothing
+//! allocates after the start.
 //!
 //! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
 //! adapter's displays open ([`lend`], [`restore`]). A crash takes the device in any case.
 
 use crate::Image;
-use crate::devices::{self, PATIENCE_NS};
+use crate::devices::{self, DEVICE_TIMEOUT_NS};
 use alloc::boxed::Box;
 use core::fmt;
 use core::mem::transmute;
@@ -58,27 +58,27 @@ enum Owner {
 }
 
 /// The reason for which the console isn't on the display.
-enum Trouble {
+enum Unavailable {
     /// The device doesn't start.
     Start(drivers::Error),
     /// A command of its driver failed.
     Device(GpuError),
-    /// The device hasn't answered within [`PATIENCE_NS`].
+    /// The device hasn't answered within [`DEVICE_TIMEOUT_NS`].
     Silent,
     /// There is no memory for a picture.
     Memory,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Start(error) => error.fmt(f),
-            Trouble::Device(error) => error.fmt(f),
-            Trouble::Silent => {
-                let seconds = PATIENCE_NS / 1_000_000_000;
+            Unavailable::Start(error) => error.fmt(f),
+            Unavailable::Device(error) => error.fmt(f),
+            Unavailable::Silent => {
+                let seconds = DEVICE_TIMEOUT_NS / 1_000_000_000;
                 write!(f, "it doesn't answer within {seconds} s")
             }
-            Trouble::Memory => f.write_str(
+            Unavailable::Memory => f.write_str(
                 "not enough memory in one piece for a picture: give the machine more (soil run \
                  --mem)",
             ),
@@ -86,15 +86,15 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl From<drivers::Error> for Trouble {
-    fn from(error: drivers::Error) -> Trouble {
-        Trouble::Start(error)
+impl From<drivers::Error> for Unavailable {
+    fn from(error: drivers::Error) -> Unavailable {
+        Unavailable::Start(error)
     }
 }
 
-impl From<GpuError> for Trouble {
-    fn from(error: GpuError) -> Trouble {
-        Trouble::Device(error)
+impl From<GpuError> for Unavailable {
+    fn from(error: GpuError) -> Unavailable {
+        Unavailable::Device(error)
     }
 }
 
@@ -191,7 +191,7 @@ fn fit((width, height): (u32, u32), pixels: usize) -> (u32, u32) {
 }
 
 /// Sets memory aside for a display of this size; for how many pixels.
-fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usize, Trouble> {
+fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usize, Unavailable> {
     // The device tells the size. Half of what is free stays the program's, whatever it says.
     let most = MAX_PIXELS.min(memory::statistics().free as usize / 2 / 4);
     let mut pixels = (width as usize * height as usize).min(most);
@@ -199,15 +199,15 @@ fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usiz
     while !buffer.reserve(pixels) {
         pixels /= 2;
         if pixels == 0 {
-            return Err(Trouble::Memory);
+            return Err(Unavailable::Memory);
         }
     }
     Ok(pixels)
 }
 
 /// Waits until the device has answered everything, in any context.
-fn finish(buffer: &mut FrameBuffer) -> Result<(), Trouble> {
-    let end = tsc::counter().saturating_add(pvclock::ticks(PATIENCE_NS));
+fn finish(buffer: &mut FrameBuffer) -> Result<(), Unavailable> {
+    let end = tsc::counter().saturating_add(pvclock::ticks(DEVICE_TIMEOUT_NS));
     loop {
         // Before the look: while this machine stood still the device may have answered.
         let late = tsc::counter() >= end;
@@ -216,14 +216,17 @@ fn finish(buffer: &mut FrameBuffer) -> Result<(), Trouble> {
             return Ok(());
         }
         if late {
-            return Err(Trouble::Silent);
+            return Err(Unavailable::Silent);
         }
         core::hint::spin_loop();
     }
 }
 
 impl Screen {
-    fn open(place: &'static str, transport: Box<dyn Transport + Send>) -> Result<Screen, Trouble> {
+    fn open(
+        place: &'static str,
+        transport: Box<dyn Transport + Send>,
+    ) -> Result<Screen, Unavailable> {
         let mut buffer = FrameBuffer::new(transport, MEMORY)?;
         buffer.start()?;
         finish(&mut buffer)?;
@@ -233,7 +236,7 @@ impl Screen {
         Ok(Screen {
             place,
             buffer,
-            terminal: Terminal::new(width, height, pixels).ok_or(Trouble::Memory)?,
+            terminal: Terminal::new(width, height, pixels).ok_or(Unavailable::Memory)?,
             owner: Owner::Console,
             size: None,
             changed: true,
@@ -258,7 +261,7 @@ impl Screen {
     }
 
     /// Does what there is to do, without waiting.
-    fn work(&mut self) -> Result<(), Trouble> {
+    fn work(&mut self) -> Result<(), Unavailable> {
         if self.owner != Owner::Console {
             return Ok(());
         }
@@ -273,8 +276,8 @@ impl Screen {
             polled => polled?,
         }
         if self.buffer.is_busy() {
-            return match now.saturating_sub(self.sent_at) > PATIENCE_NS {
-                true => Err(Trouble::Silent),
+            return match now.saturating_sub(self.sent_at) > DEVICE_TIMEOUT_NS {
+                true => Err(Unavailable::Silent),
                 false => Ok(()),
             };
         }
@@ -295,14 +298,14 @@ impl Screen {
     }
 
     /// Takes the device up again, as at the start.
-    fn restart(&mut self) -> Result<(), Trouble> {
+    fn restart(&mut self) -> Result<(), Unavailable> {
         self.owner = Owner::Console;
         self.size = None;
         Ok(self.buffer.start()?)
     }
 
     /// Presents what has changed, when the device isn't busy; whether there was something.
-    fn present(&mut self) -> Result<bool, Trouble> {
+    fn present(&mut self) -> Result<bool, Unavailable> {
         let size = match (self.size, self.buffer.size()) {
             (Some(size), _) => size,
             // Nothing shows it.
@@ -326,7 +329,7 @@ impl Screen {
     }
 
     /// Shows everything at the end of the machine.
-    fn end(&mut self) -> Result<(), Trouble> {
+    fn end(&mut self) -> Result<(), Unavailable> {
         if self.is_report {
             // Whatever has become of the device, or of the driver that had it.
             self.restart()?;
@@ -380,7 +383,7 @@ fn tick() {
 }
 
 /// Does something with the device, and gives it up if that fails.
-fn attempt(f: impl FnOnce(&mut Screen) -> Result<(), Trouble>) {
+fn attempt(f: impl FnOnce(&mut Screen) -> Result<(), Unavailable>) {
     let trouble = with(|screen| {
         let trouble = f(screen).err()?;
         screen.owner = Owner::None;

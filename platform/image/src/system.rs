@@ -71,7 +71,7 @@ impl System for Image {
 
     fn start() {}
 
-    fn take_button() {
+    fn take_power_button() {
         power::handle_requests();
     }
 

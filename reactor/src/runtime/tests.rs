@@ -166,8 +166,8 @@ fn a_watcher_hears_of_the_next_change_of_any_descriptor() {
     assert_eq!(rt.park(other, Direction::Read, 4), PENDING);
     assert_eq!(rt.cancel(2), Ok(1));
     assert_eq!(rt.write(writer, b"a"), Ok(1));
-    let heard: BTreeSet<_> = completions(&mut rt).into_iter().map(|(t, _)| t).collect();
-    assert_eq!(heard, BTreeSet::from([1, 3]));
+    let received: BTreeSet<_> = completions(&mut rt).into_iter().map(|(t, _)| t).collect();
+    assert_eq!(received, BTreeSet::from([1, 3]));
     assert_eq!(rt.read(reader, &mut [0; 2]), Ok(1));
     assert!(completions(&mut rt).is_empty(), "heard once");
 }

@@ -174,6 +174,6 @@ fn a_forked_child_forgets_the_threads_of_its_parent() {
         rt.led_in = Host::forks().wrapping_sub(1);
         assert_eq!(wait(&mut rt, Some(0)), Ok(()));
         assert!(rt.leader == Leader::Absent, "follower {follower}");
-        assert!(!rt.completions.finishes());
+        assert!(!rt.completions.has_finisher());
     }
 }

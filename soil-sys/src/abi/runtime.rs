@@ -7,7 +7,7 @@ use platform::error::Error;
 use platform::{Clock, System, Wait};
 use resources::current::Current;
 use resources::log_sink;
-use resources::runtime::{call, counter, encode, finish, own, take_button};
+use resources::runtime::{call, counter, encode, finish, own, take_power_button};
 
 /// The number of this interface, [`SOIL_ABI`].
 #[unsafe(no_mangle)]
@@ -23,7 +23,7 @@ pub extern "C" fn soil_start() -> Int {
     own();
     call(|rt| {
         rt.start()?;
-        take_button();
+        take_power_button();
         Ok(0)
     })
 }

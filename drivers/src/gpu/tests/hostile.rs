@@ -164,13 +164,13 @@ pub fn lie() -> impl Strategy<Value = (usize, Lie)> {
         prop_oneof![
             Just(24usize),
             Just(DISPLAY_INFO),
-            Just(MAX_ANSWER),
+            Just(MAX_RESPONSE),
             0..40usize
         ],
         any::<u8>(),
     );
     let answer = answer.prop_map(|(kind, flags, fence, len, fill)| {
-        let mut bytes = vec![fill; MAX_ANSWER];
+        let mut bytes = vec![fill; MAX_RESPONSE];
         bytes[..4].copy_from_slice(&kind.to_le_bytes());
         bytes[4..8].copy_from_slice(&flags.to_le_bytes());
         bytes[8..16].copy_from_slice(&fence.to_le_bytes());

@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Ext4Volume;
-use crate::ext4::directory::Looked;
+use crate::ext4::directory::Lookup;
 use crate::ext4::filesystem::{Fs, Result};
 use crate::ext4::hash::Hash;
 use crate::ext4::inode::{INDEXED, Inode};
@@ -71,7 +71,7 @@ impl Fs {
             let piece = self.piece(directory, first, self.run_blocks())?;
             let len = piece.len.min(most);
             let is_inside = first + len > block && piece.physical + (block - first) == physical;
-            if is_inside && self.can_be_a_files(piece.physical, len) {
+            if is_inside && self.is_valid_data_range(piece.physical, len) {
                 self.load_run((piece.physical, len), &|_| {
                     BlockKind::Leaf(directory.owner())
                 })?;
@@ -259,7 +259,7 @@ impl Ext4Volume {
         let rest: Vec<Vec<u8>> = names.iter().skip(from as usize).cloned().collect();
         for (index, name) in rest.iter().enumerate() {
             // The entry may have been removed since its name was stored.
-            let Looked::Entry(found) = self.inspect(|fs| fs.lookup(directory, name))? else {
+            let Lookup::Entry(found) = self.inspect(|fs| fs.lookup(directory, name))? else {
                 continue;
             };
             if !self.visit(name, (found.inode, found.kind), visit)? {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::Ext4Volume;
 use crate::ext4::filesystem::Result;
-use crate::ext4::inode::{Inode, STRANGE};
+use crate::ext4::inode::{Inode, UNSUPPORTED};
 use crate::ext4::inodes::ROOT;
 use crate::ext4::names::{Place, There, check_name};
 use crate::path;
@@ -17,7 +17,7 @@ use crate::{Error, Walk};
 
 /// Cache of the last lookup; see the module documentation.
 #[derive(Debug, Default)]
-pub struct Remembered {
+pub struct LastLookup {
     /// Inode of the directory, name, and the entry there, until something changes.
     entry: Option<(u32, Vec<u8>, There)>,
     /// Path of a directory without links on the way, and its inode; until a directory moves or is
@@ -25,7 +25,7 @@ pub struct Remembered {
     directory: Option<(String, u32)>,
 }
 
-impl Remembered {
+impl LastLookup {
     /// Drops the cached entry; to be called before any change.
     pub fn forget_entry(&mut self) {
         self.entry = None;
@@ -49,7 +49,7 @@ impl Ext4Volume {
         if !directory.is_directory() {
             return Err(Error::NotDirectory);
         }
-        if directory.flags & STRANGE != 0 {
+        if directory.flags & UNSUPPORTED != 0 {
             return Err(Error::Unsupported);
         }
         let name = check_name(name)?;

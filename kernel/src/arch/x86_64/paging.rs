@@ -23,7 +23,7 @@ pub const LARGE: u64 = 1 << 7;
 pub const GLOBAL: u64 = 1 << 8;
 /// Software bit: the entry holds a frame although it isn't present (memory that mprotect has
 /// closed).
-pub const KEPT: u64 = 1 << 9;
+pub const RETAINED: u64 = 1 << 9;
 /// Software bit: the frame isn't to be freed with the mapping (device memory).
 pub const BORROWED: u64 = 1 << 10;
 /// Not to be executed.

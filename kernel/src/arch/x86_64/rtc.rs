@@ -72,15 +72,15 @@ pub fn read_ns() -> Option<u64> {
             format,
         }
     };
-    settled_ns(read)
+    stable_ns(read)
 }
 
 /// The time of the first two consecutive readings that are equal, between whose registers no update
 /// came. `None` after too many that differ.
-fn settled_ns(mut read: impl FnMut() -> Reading) -> Option<u64> {
-    const READINGS: usize = 1000;
+fn stable_ns(mut read: impl FnMut() -> Reading) -> Option<u64> {
+    const MAX_READINGS: usize = 1000;
     let mut last = read();
-    for _ in 0..READINGS {
+    for _ in 0..MAX_READINGS {
         let next = read();
         if next == last {
             return next.seconds().map(|seconds| seconds * 1_000_000_000);
@@ -92,7 +92,7 @@ fn settled_ns(mut read: impl FnMut() -> Reading) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reading, settled_ns};
+    use super::{Reading, stable_ns};
 
     const BCD: Reading = Reading {
         second: 0x59,
@@ -188,13 +188,13 @@ mod tests {
     fn two_equal_readings_are_believed() {
         let at = |second| Reading { second, ..BCD };
         let mut readings = [0x57, 0x58, 0x59, 0x59, 0x57, 0x57].map(at).into_iter();
-        let ns = settled_ns(|| readings.next().unwrap());
+        let ns = stable_ns(|| readings.next().unwrap());
         assert_eq!(ns, Some(1_709_249_459_000_000_000));
         assert_eq!(readings.len(), 2, "no more are read");
         let mut changes = [at(1), at(2)].into_iter().cycle();
-        assert_eq!(settled_ns(|| changes.next().unwrap()), None);
+        assert_eq!(stable_ns(|| changes.next().unwrap()), None);
         let no_clock = Reading { month: 0xff, ..BCD };
-        assert_eq!(settled_ns(|| no_clock), None);
+        assert_eq!(stable_ns(|| no_clock), None);
     }
 
     #[test]

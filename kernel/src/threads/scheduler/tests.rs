@@ -197,8 +197,8 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
             .min();
         prop_assert_eq!(scheduler.earliest(), earliest);
         prop_assert_eq!(scheduler.has_ready(), !model.ready.is_empty());
-        let living = model.ready.len() + model.waiting.len() + model.current.iter().len();
-        prop_assert_eq!(scheduler.living(), living);
+        let live_count = model.ready.len() + model.waiting.len() + model.current.iter().len();
+        prop_assert_eq!(scheduler.live_count(), live_count);
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The meaning of a server's answer for a question: aliases followed (RFC 1034, 5.3.3), nothing
-//! believed that wasn't asked for.
+//! Interpretation of a server's response to a question: follows aliases (RFC 1034, 5.3.3), and
+//! ignores records that weren't requested.
 
 use alloc::vec::Vec;
 
@@ -7,24 +7,23 @@ use super::message::{CLASS_IN, Code, Message, Record, kind};
 use super::name::Name;
 use super::{ALIASES_MAX, DnsRecord, Missing};
 
-/// Records kept of one answer.
+/// Maximum number of records taken from one response.
 const RECORDS_MAX: usize = 32;
 
-/// Result of parsing an answer.
+/// Result of parsing a response.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// The records, or that there are none, and for how many seconds that holds (0: not to be
-    /// kept).
+    /// The records, or their absence, and for how many seconds that is valid (0: not cached).
     Answer(Result<Vec<DnsRecord>, Missing>, u32),
     /// The name is an alias of this one, for which the answer has no records; TTL in seconds.
     Alias(Name, u32),
-    /// The server couldn't tell.
+    /// The server failed.
     Failure,
-    /// Understood perhaps without EDNS0.
+    /// The server may not support EDNS0.
     NotUnderstood,
 }
 
-/// Reads the answer to a question about records of type `wanted` of `name`.
+/// Parses the response to a question about records of type `wanted` of `name`.
 pub(super) fn read(message: &Message<'_>, name: &Name, wanted: u16) -> Verdict {
     match message.code() {
         Code::NoError | Code::NoName => {}
@@ -58,16 +57,16 @@ pub(super) fn read(message: &Message<'_>, name: &Name, wanted: u16) -> Verdict {
             None => {
                 let soa = authority.iter().find(|record| record.kind == kind::SOA);
                 let negative = soa.and_then(|soa| Some(message.negative_ttl(soa)?.min(soa.ttl)));
-                // An alias and no word about its target: the target is another question.
+                // An alias without records or SOA of its target: the target needs a query.
                 if hop > 0 && soa.is_none() && message.code() == Code::NoError {
                     return Verdict::Alias(name, ttl);
                 }
-                // RFC 2308, 5: without a SOA record it isn't kept.
+                // RFC 2308, 5: without a SOA record it isn't cached.
                 return Verdict::Answer(Err(Missing), negative.unwrap_or(0).min(ttl));
             }
         }
     }
-    // Aliases in a circle, or as good as that.
+    // A loop of aliases, or too many.
     Verdict::Answer(Err(Missing), 0)
 }
 
@@ -150,7 +149,7 @@ mod tests {
     fn aliases_to_elsewhere_are_another_question() {
         let rows = [alias("a.example", "b.test", 30)];
         assert_eq!(verdict(0, &rows, None), Verdict::Alias(name("b.test"), 30));
-        // With a SOA the server has said that there is nothing.
+        // With a SOA the server has confirmed the absence.
         assert_eq!(
             verdict(0, &rows, Some(20)),
             Verdict::Answer(Err(Missing), 20)

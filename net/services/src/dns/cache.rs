@@ -1,17 +1,17 @@
-//! Answers kept for as long as they say (RFC 1035, 7.4; negative ones: RFC 2308).
+//! Cache of responses by their TTL (RFC 1035, 7.4; negative ones: RFC 2308).
 
 use alloc::vec::Vec;
 
 use super::name::Name;
 use super::{DnsRecord, Missing};
 
-/// Names kept.
+/// Maximum number of names.
 const ENTRIES_MAX: usize = 256;
-/// Bytes kept, of names and data together.
+/// Maximum number of bytes of names and data.
 const BYTES_MAX: usize = 64 << 10;
-/// The longest that an answer is believed, in seconds: one day.
+/// Maximum TTL in seconds: one day.
 const TTL_MAX: u32 = 86_400;
-/// The same for one that says that there is nothing (RFC 2308, 5: one to three hours).
+/// The same for negative responses (RFC 2308, 5: one to three hours).
 const NEGATIVE_TTL_MAX: u32 = 3600;
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -24,7 +24,7 @@ struct Entry {
     answer: Result<Vec<DnsRecord>, Missing>,
 }
 
-/// Cached answers, positive and negative.
+/// Cached responses, positive and negative.
 #[derive(Default)]
 pub(super) struct Cache {
     entries: Vec<Entry>,
@@ -32,7 +32,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Returns the cached answer for the records of type `kind` of `name`, with the remaining TTLs.
+    /// Returns the cached response for the records of type `kind` of `name`, with the remaining
+    /// TTLs.
     pub(super) fn get(
         &self,
         name: &Name,
@@ -51,7 +52,7 @@ impl Cache {
         Some(answer)
     }
 
-    /// Keeps an answer for `ttl` seconds; those that end first make room.
+    /// Caches a response for `ttl` seconds; those that expire first are evicted.
     pub(super) fn put(
         &mut self,
         name: &Name,
@@ -88,7 +89,7 @@ impl Cache {
         });
     }
 
-    /// Forgets everything: the servers have changed.
+    /// Clears the cache: the servers have changed.
     pub(super) fn clear(&mut self) {
         self.remove(|_| true);
     }
@@ -139,7 +140,7 @@ mod tests {
             Some(Err(Missing))
         );
         assert_eq!(cache.get(&name(2), kind::TXT, 5 * SECOND_NS), None);
-        // What says that it is not to be kept takes what was kept away.
+        // A response with TTL 0 removes the cached one.
         cache.put(&name(1), kind::TXT, &found(0, 1), 0, 0);
         assert_eq!(ttl(&cache, 0), None);
         cache.clear();

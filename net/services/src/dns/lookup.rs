@@ -1,5 +1,5 @@
-//! Lookups: the names to try (RFC 1535, search list), a question for each type of record, and the
-//! outcome that is reported.
+//! Lookups: the names to try (RFC 1535, search list), a question per record type, and the combined
+//! result.
 
 use crate::Network;
 use alloc::vec;
@@ -9,16 +9,16 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::cache::Cache;
 use super::message::{RecordData, kind};
 use super::name::Name;
-use super::question::{Manner, Question, Turn};
+use super::question::{QueryOptions, Question, Turn};
 use super::{DnsOptions, DnsRecord, Family, LOOKUPS_MAX, LookupError, Missing, RecordType, order};
 use crate::{Polled, Randomness};
 
-/// Domains of the search list (resolv.conf(5)).
+/// Maximum number of search domains (resolv.conf(5)).
 const SEARCH_MAX: usize = 6;
-/// How long the servers may take, all of them together.
+/// Maximum time for all servers together.
 const TIMEOUT_NS: u64 = 20_000_000_000;
 
-/// Names one lookup of a resolver.
+/// Identifies a lookup of a resolver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LookupId(u64);
 
@@ -26,11 +26,11 @@ pub struct LookupId(u64);
 #[derive(Default)]
 struct Lookup {
     id: u64,
-    /// Names that are still to be tried, the next one last.
+    /// Remaining names to try, the next one last.
     names: Vec<Name>,
     kinds: &'static [u16],
     questions: Vec<Question>,
-    manner: Option<Manner>,
+    options: Option<QueryOptions>,
     /// The servers of the interfaces.
     servers: Vec<IpAddr>,
     deadline_ns: u64,
@@ -45,7 +45,7 @@ struct Shared {
     search: Vec<Name>,
 }
 
-/// Looks names up for one stack.
+/// The resolver of one stack.
 pub struct Resolver {
     lookups: Vec<Lookup>,
     next_id: u64,
@@ -56,7 +56,7 @@ pub struct Resolver {
 }
 
 impl Lookup {
-    /// Begins with the next name; fails if no server is known for it.
+    /// Starts the next name; fails if no server is known for it.
     fn next_name(&mut self, shared: &Shared, now_ns: u64) -> Result<(), LookupError> {
         let name = self.names.pop().ok_or(LookupError::NotFound)?;
         let known = |kind: &u16| {
@@ -71,7 +71,7 @@ impl Lookup {
         if self.servers.is_empty() && !multicast && self.questions.iter().any(|q| !q.kept) {
             return Err(LookupError::NoServer);
         }
-        self.manner = Some(Manner {
+        self.options = Some(QueryOptions {
             servers: if multicast {
                 Vec::new()
             } else {
@@ -82,13 +82,13 @@ impl Lookup {
         Ok(())
     }
 
-    /// Moves on. Gives the time of the next turn, `None` if it is done.
+    /// Advances the lookup. Returns the time of the next turn, `None` if it is complete.
     fn run(&mut self, shared: &mut Shared, turn: &mut Turn<'_>) -> Option<u64> {
         loop {
             let mut next = Some(self.deadline_ns);
             for question in &mut self.questions {
-                let manner = self.manner.as_ref()?;
-                if let Some(at_ns) = question.run(turn, manner) {
+                let options = self.options.as_ref()?;
+                if let Some(at_ns) = question.run(turn, options) {
                     next = next.min(Some(at_ns));
                 }
                 if let (Some(Ok((answer, ttl))), false) = (&question.result, question.kept) {
@@ -142,7 +142,7 @@ impl Lookup {
 }
 
 impl Resolver {
-    /// A resolver that knows nothing yet.
+    /// A resolver with an empty cache.
     pub fn new(random: Randomness) -> Resolver {
         Resolver {
             lookups: Vec::new(),
@@ -153,7 +153,7 @@ impl Resolver {
         }
     }
 
-    /// Says how names are looked up from now on. [`LookupError::InvalidName`] if a domain isn't a
+    /// Sets the options of lookups from now on. [`LookupError::InvalidName`] if a domain isn't a
     /// name, [`LookupError::TooMany`] if there are more than six.
     pub fn configure(&mut self, options: DnsOptions) -> Result<(), LookupError> {
         let names = options.search.iter().map(|domain| Name::from_text(domain));
@@ -167,10 +167,10 @@ impl Resolver {
         Ok(())
     }
 
-    /// Starts looking the addresses of a name up. Numeric addresses and `localhost` are answered
-    /// without a server, at once.
+    /// Starts a lookup of the addresses of a name. Numeric addresses and `localhost` are resolved
+    /// at once, without a server.
     ///
-    /// Errors at once: [`LookupError::InvalidName`], [`LookupError::NoServer`],
+    /// Immediate errors: [`LookupError::InvalidName`], [`LookupError::NoServer`],
     /// [`LookupError::NotFound`] (a numeric address of the other family), [`LookupError::TooMany`].
     pub fn addresses(
         &mut self,
@@ -196,7 +196,7 @@ impl Resolver {
             };
         }
         let plain = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        // RFC 6761, 6.3: such names are never asked for.
+        // RFC 6761, 6.3: never queried.
         if plain == "localhost" || plain.ends_with(".localhost") {
             let all = [
                 IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -213,8 +213,8 @@ impl Resolver {
         self.start(stack, now_ns, name, kinds)
     }
 
-    /// Starts looking records of a name up. Like [`Resolver::addresses`], but nothing is answered
-    /// without a server or the cache.
+    /// Starts a lookup of records of a name. Like [`Resolver::addresses`], but always uses a server
+    /// or the cache.
     pub fn records(
         &mut self,
         stack: &mut Network,
@@ -233,9 +233,9 @@ impl Resolver {
         self.start(stack, now_ns, name, kinds)
     }
 
-    /// Takes the answer: the records found, never none, in the order in which to use them
-    /// (addresses by RFC 6724, services by priority), or how it failed, or
-    /// [`LookupError::Pending`]. The lookup is gone then, unless it is pending.
+    /// Takes the result: the records (never none) in the order in which to use them (addresses by
+    /// RFC 6724, services by priority), the error, or [`LookupError::Pending`]. The lookup is
+    /// removed, unless it is pending.
     pub fn take(&mut self, id: LookupId) -> Result<Vec<DnsRecord>, LookupError> {
         let place = self.place(id).ok_or(LookupError::Unknown)?;
         let lookup = self.lookups.get(place).ok_or(LookupError::Unknown)?;
@@ -255,15 +255,15 @@ impl Resolver {
         Ok(self.take(id)?.into_iter().filter_map(address).collect())
     }
 
-    /// Ends a lookup, done or not.
+    /// Ends a lookup, complete or not.
     pub fn cancel(&mut self, stack: &mut Network, id: LookupId) {
         if let Some(place) = self.place(id) {
             self.lookups.swap_remove(place).close(stack);
         }
     }
 
-    /// Asks and listens for all lookups that have no answer yet. To be called after each
-    /// [`net::Transport::poll`] while there are any.
+    /// Sends and receives for all pending lookups. Call it after each [`net::Transport::poll`]
+    /// while there are any.
     pub fn poll(&mut self, stack: &mut Network, now_ns: u64) -> Polled {
         let mut turn = Turn {
             stack,
@@ -331,7 +331,7 @@ impl Resolver {
         };
         lookup.next_name(shared, now_ns)?;
         if lookup.questions.iter().all(|question| question.kept) {
-            // All of it is in the cache.
+            // The whole result is in the cache.
             let mut turn = Turn {
                 stack,
                 random: &mut self.random,
@@ -364,7 +364,7 @@ fn has_global_v6(stack: &mut Network) -> bool {
     })
 }
 
-/// The names to try for one that was given as `text`, the first one last.
+/// The names to try for `text`, the first one last.
 fn candidates(text: &str, name: Name, search: &[Name], options: &DnsOptions) -> Vec<Name> {
     if text.ends_with('.') {
         return vec![name];

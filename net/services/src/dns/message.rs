@@ -1,7 +1,8 @@
-//! Messages on the wire (RFC 1035, 4.1): queries written, answers read as far as they are sound.
+//! Messages on the wire (RFC 1035, 4.1): writes queries, and parses responses as far as they are
+//! valid.
 //!
-//! Our own, since whole crates for the format carry every record type and its text forms, of which
-//! a resolver needs five, and images have kilobytes to spare.
+//! Our own, since crates for the format include every record type with its text form. A resolver
+//! needs five, and images have kilobytes to spare.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,9 +12,9 @@ use super::name::Name;
 
 /// Length of the header.
 pub(crate) const HEADER: usize = 12;
-/// Records that are looked at in one message.
+/// Maximum number of records parsed in one message.
 const RECORDS_MAX: usize = 256;
-/// The UDP payload that we say we take (RFC 6891, 6.2.5): no fragments on any link in use.
+/// The UDP payload size that we announce (RFC 6891, 6.2.5): never fragmented on links in use.
 pub(crate) const PAYLOAD: u16 = 1232;
 
 /// Types of records (RFC 1035, 3596, 2782, 6891).
@@ -37,15 +38,15 @@ pub(crate) const CLASS_IN: u16 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     NoError,
-    /// It doesn't understand the query: with EDNS0, perhaps that (RFC 6891, 7).
+    /// The server doesn't understand the query, perhaps its EDNS0 (RFC 6891, 7).
     NotUnderstood,
     /// The name doesn't exist.
     NoName,
-    /// It can't or doesn't want to tell.
+    /// The server can't or won't answer.
     Failure,
 }
 
-/// One record, its name read and its data found.
+/// One record: its name, and the place of its data.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) name: Name,
@@ -65,7 +66,7 @@ pub enum RecordData {
     Name(String),
     /// SRV (RFC 2782).
     Service {
-        /// Lower ones are to be tried first.
+        /// Lower values are tried first.
         priority: u16,
         /// Share among those of the same priority.
         weight: u16,
@@ -102,12 +103,12 @@ impl<'a> Message<'a> {
         self.header(0)
     }
 
-    /// An answer to an ordinary query.
+    /// A response to a standard query.
     pub(crate) fn is_response(&self) -> bool {
         self.header(2) & 0xf800 == 0x8000
     }
 
-    /// An ordinary query.
+    /// A standard query.
     pub(crate) fn is_query(&self) -> bool {
         self.header(2) & 0xf800 == 0
     }
@@ -126,7 +127,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The questions: name, type and class, as far as they are sound; and where the answers begin.
+    /// The questions: name, type and class, as far as they are valid; and the offset of the
+    /// answers.
     pub(crate) fn questions(&self) -> (Vec<(Name, u16, u16)>, usize) {
         let mut at = HEADER;
         let mut questions = Vec::new();
@@ -143,7 +145,7 @@ impl<'a> Message<'a> {
         (questions, at)
     }
 
-    /// The one question, if there is one and no other.
+    /// The question, if there is exactly one.
     pub(crate) fn question(&self) -> Option<(Name, u16, u16)> {
         let (mut questions, _) = self.questions();
         if self.header(4) == 1 {
@@ -153,15 +155,14 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The records of the answer, the authority and the additional section, as far as they are
-    /// sound.
+    /// The records of the answer, authority and additional sections, as far as they are valid.
     pub(crate) fn records(&self) -> [Vec<Record>; 3] {
         let (_, mut at) = self.questions();
         let mut section = |count: u16| {
             let mut records = Vec::new();
             for _ in 0..(count as usize).min(RECORDS_MAX) {
                 let Some((record, end)) = self.record(at) else {
-                    // Nor can what follows be found.
+                    // Nothing after it can be found.
                     at = usize::MAX;
                     break;
                 };
@@ -187,14 +188,14 @@ impl<'a> Message<'a> {
             name,
             kind: u16::from_be_bytes([k0, k1]),
             class: u16::from_be_bytes([c0, c1]),
-            // RFC 2181, 8: one with the highest bit is none.
+            // RFC 2181, 8: with the highest bit set it counts as zero.
             ttl: if ttl > i32::MAX as u32 { 0 } else { ttl },
             data: (start, end),
         };
         Some((record, end))
     }
 
-    /// The data of a record as it is.
+    /// The raw data of a record.
     pub(crate) fn bytes(&self, record: &Record) -> &'a [u8] {
         let (start, end) = record.data;
         self.bytes.get(start..end).unwrap_or_default()
@@ -207,7 +208,7 @@ impl<'a> Message<'a> {
         (after <= end).then_some(name)
     }
 
-    /// The last field of a SOA record: how long "no such record" holds (RFC 2308, 4).
+    /// The last field of a SOA record: the TTL of negative responses (RFC 2308, 4).
     pub(crate) fn negative_ttl(&self, soa: &Record) -> Option<u32> {
         let (start, end) = soa.data;
         let bytes = self.bytes.get(start..end)?.last_chunk::<4>()?;
@@ -245,8 +246,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A query for the records of type `kind` of `name`. `recursion`: the server is to find them out
-/// (RFC 1035, 4.1.1). `edns`: it may answer with more than 512 bytes (RFC 6891).
+/// A query for the records of type `kind` of `name`. `recursion`: recursion desired (RFC 1035,
+/// 4.1.1). `edns`: the response may exceed 512 bytes (RFC 6891).
 pub(crate) fn query(id: u16, name: &Name, kind: u16, recursion: bool, edns: bool) -> Vec<u8> {
     let mut query = Vec::with_capacity(HEADER + name.wire().len() + 15);
     let mut put = |value: u16| query.extend(value.to_be_bytes());
@@ -333,7 +334,7 @@ mod tests {
         assert_eq!(data(99, b""), None);
     }
 
-    fn look_at_everything(bytes: &[u8]) {
+    fn read_everything(bytes: &[u8]) {
         let Some(message) = Message::new(bytes) else {
             return;
         };
@@ -349,10 +350,10 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_messages_are_harmless(bytes in any::<Vec<u8>>()) {
-            look_at_everything(&bytes);
+            read_everything(&bytes);
         }
 
-        /// Many records and pointers in them.
+        /// Many records, and pointers in them.
         #[test]
         fn hostile_records_are_harmless(
             body in prop::collection::vec(
@@ -362,7 +363,7 @@ mod tests {
         ) {
             let mut bytes = vec![0, 0, 0x80, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0, 0];
             bytes.extend(body);
-            look_at_everything(&bytes);
+            read_everything(&bytes);
         }
     }
 }

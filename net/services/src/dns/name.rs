@@ -5,26 +5,26 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::IpAddr;
 
-/// A name on the wire, with its terminator (RFC 1035, 3.1).
+/// Maximum length of a name with its terminator (RFC 1035, 3.1).
 const NAME_MAX: usize = 255;
-/// A label (RFC 1035, 3.1). Larger length bytes are pointers.
+/// Maximum length of a label (RFC 1035, 3.1). Larger length bytes are pointers.
 const LABEL_MAX: usize = 63;
 
-/// A name with its length bytes and the terminator. The case of its letters is kept; comparing
-/// ignores it (RFC 4343).
+/// A name with its length bytes and the terminator. Keeps the case of letters; comparison ignores
+/// it (RFC 4343).
 #[derive(Clone, Debug)]
 pub(crate) struct Name(Vec<u8>);
 
 impl PartialEq for Name {
     fn eq(&self, other: &Name) -> bool {
-        // Length bytes are less than any letter.
+        // Length bytes are below all letters.
         self.0.eq_ignore_ascii_case(&other.0)
     }
 }
 
 impl Name {
-    /// The name written as `text`; a final dot is allowed. `\` before a character takes it as it
-    /// is, `\DDD` is the byte with that decimal number (RFC 1035, 5.1). `None` if it is no name.
+    /// Parses a name from `text`; a final dot is allowed. `\` quotes the next character, `\DDD` is
+    /// the byte with that decimal number (RFC 1035, 5.1). `None` if it isn't a name.
     pub(crate) fn from_text(text: &str) -> Option<Name> {
         let mut wire = Vec::with_capacity(text.len() + 2);
         let mut label = Vec::new();
@@ -55,7 +55,7 @@ impl Name {
         (wire.len() > 1 && wire.len() <= NAME_MAX).then_some(Name(wire))
     }
 
-    /// The name that an address is looked up by (RFC 1035, 3.5; RFC 3596, 2.5).
+    /// The name for the reverse lookup of an address (RFC 1035, 3.5; RFC 3596, 2.5).
     pub(crate) fn reverse(address: IpAddr) -> Name {
         let mut wire = Vec::with_capacity(74);
         match address {
@@ -82,9 +82,8 @@ impl Name {
         Name(wire)
     }
 
-    /// The name at `at` in a message, and where what follows it begins. `None` if it is cut off,
-    /// too long, or has a pointer that doesn't lead backwards: each leads further back, so this
-    /// ends.
+    /// The name at `at` in a message, and the offset after it. `None` if it is truncated, too long,
+    /// or has a pointer that doesn't lead backwards: each leads further back, so this ends.
     pub(crate) fn read(message: &[u8], at: usize) -> Option<(Name, usize)> {
         let mut wire = Vec::with_capacity(32);
         let (mut at, mut start, mut end) = (at, at, None);
@@ -113,12 +112,12 @@ impl Name {
         }
     }
 
-    /// Its form on the wire, without pointers.
+    /// Its wire form, without compression.
     pub(crate) fn wire(&self) -> &[u8] {
         &self.0
     }
 
-    /// Its labels, without the root's.
+    /// Its labels, except the root.
     pub(crate) fn labels(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = self.0.as_slice();
         core::iter::from_fn(move || {
@@ -152,7 +151,7 @@ impl Name {
             if n % 64 == 0 {
                 bits = random();
             }
-            // Length bytes are no letters.
+            // Length bytes are not letters.
             match byte.is_ascii_alphabetic() && bits >> (n % 64) & 1 == 1 {
                 true => byte ^ 0x20,
                 false => *byte,
@@ -161,8 +160,8 @@ impl Name {
         Name(self.0.iter().enumerate().map(mix).collect())
     }
 
-    /// As text, without a final dot; bytes that aren't printable, dots and backslashes in a label
-    /// are written as [`Name::from_text`] reads them.
+    /// As text, without a final dot; unprintable bytes, and dots and backslashes in a label, are
+    /// quoted as [`Name::from_text`] parses them.
     pub(crate) fn text(&self) -> String {
         let mut text = String::with_capacity(self.0.len());
         for label in self.labels() {

@@ -1,4 +1,4 @@
-//! Which address of a host to try first: destination address selection (RFC 6724, 6).
+//! Destination address selection (RFC 6724, 6).
 
 use crate::Network;
 use core::net::{IpAddr, Ipv6Addr};
@@ -31,7 +31,7 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// Leading bits that two addresses have in common.
+/// Number of common leading bits of two addresses.
 fn common(a: Ipv6Addr, b: Ipv6Addr) -> u32 {
     (a.to_bits() ^ b.to_bits()).leading_zeros()
 }
@@ -61,8 +61,8 @@ fn scope(address: IpAddr) -> u8 {
 
 /// Sort key of an address, smallest first: rules 1, 2, 5, 6, 8 and 9 of RFC 6724, 6.
 ///
-/// Rule 9 is for IPv6 only: with IPv4, where prefixes say little, it would always take the same one
-/// of a server's many addresses.
+/// Rule 9 is for IPv6 only: with IPv4, where prefixes carry little information, it would always
+/// select the same one of a server's many addresses.
 fn rank(destination: IpAddr, source: Option<IpAddr>) -> (bool, bool, bool, u8, u8, u32) {
     let (precedence, label) = policy(destination);
     let Some(source) = source else {
@@ -89,8 +89,8 @@ fn rank(destination: IpAddr, source: Option<IpAddr>) -> (bool, bool, bool, u8, u
     )
 }
 
-/// Puts records into the order in which to use them: addresses by RFC 6724, services by priority.
-/// Equally good ones keep their order.
+/// Sorts records into the order in which to use them: addresses by RFC 6724, services by priority.
+/// The sort is stable.
 pub(super) fn sort(stack: &mut Network, records: &mut [DnsRecord]) {
     let key = |record: &DnsRecord| match &record.data {
         RecordData::Address(address) => rank(*address, stack.source_address(*address).ok()),
@@ -100,15 +100,15 @@ pub(super) fn sort(stack: &mut Network, records: &mut [DnsRecord]) {
     insertion(records, key);
 }
 
-/// Puts the addresses of a host into the order in which to try them (RFC 6724, 6): those that can't
-/// be reached come last, and equally good ones keep their order.
+/// Sorts the addresses of a host into the order in which to try them (RFC 6724, 6): unreachable
+/// ones come last. The sort is stable.
 pub fn sort_addresses(stack: &mut Network, addresses: &mut [IpAddr]) {
     insertion(addresses, |address| {
         rank(*address, stack.source_address(*address).ok())
     });
 }
 
-/// A stable sort of a few: the general one is kilobytes of code.
+/// A stable sort for a few items: the general one takes kilobytes of code.
 fn insertion<T, K: Ord>(items: &mut [T], mut key: impl FnMut(&T) -> K) {
     for end in 1..items.len() {
         let mut at = end;
@@ -170,7 +170,7 @@ mod tests {
             ("198.51.100.121", "198.51.100.117"),
         ];
         assert_eq!(sorted(&rows), ["198.51.100.121", "2001:db8:1::1"]);
-        // Equally good ones keep their order.
+        // Equal ones keep their order.
         let rows = [("192.0.2.200", "10.0.0.1"), ("10.9.9.9", "10.0.0.1")];
         assert_eq!(sorted(&rows), ["192.0.2.200", "10.9.9.9"]);
     }

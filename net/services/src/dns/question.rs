@@ -1,8 +1,8 @@
-//! One question: asked of one server after the other until one answers.
+//! One question: sent to one server after another until one answers.
 //!
-//! Each query has an identifier of its own, and all those of a question leave from one random port
-//! (RFC 5452). An answer counts only if it comes from a server that was asked, to that port, with
-//! the identifier of that query and the question repeated.
+//! Each query has an identifier of its own, and all those of a question are sent from one random
+//! port (RFC 5452). A response is accepted only if it comes from a queried server, to that port,
+//! with the identifier of that query and the question repeated.
 
 use crate::Network;
 use alloc::vec::Vec;
@@ -23,17 +23,17 @@ const MULTICAST: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)),
     IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
 ];
-/// Queries by multicast for one question; then no machine on the link has that name.
+/// Maximum number of multicast queries for one question; then no host on the link has the name.
 const MULTICAST_QUERIES: u32 = 3;
-/// How long a server may take the first time; doubled after each round over all servers.
+/// Timeout of a server in the first round; doubled after each round over all servers.
 const TIMEOUT_NS: u64 = 1_500_000_000;
 /// The same for multicast (RFC 6762, 5.2: at least one second).
 const MULTICAST_TIMEOUT_NS: u64 = 1_000_000_000;
-/// Rounds over all servers of which each says that it can't tell.
+/// Rounds over all servers after which failures of all of them end the question.
 const FAILED_ROUNDS: u32 = 2;
-/// Queries that may still be answered.
+/// Maximum number of queries that may still be answered.
 const OUTSTANDING_MAX: usize = 16;
-/// Datagrams taken in one turn, so that a flood doesn't hold it up.
+/// Maximum number of datagrams handled in one turn, so that a flood doesn't delay it.
 const DATAGRAMS_MAX: usize = 32;
 
 /// Context of one turn.
@@ -45,20 +45,20 @@ pub(super) struct Turn<'a> {
     pub(super) sent: bool,
 }
 
-/// How the questions of a lookup are asked.
-pub(super) struct Manner {
-    /// Servers, in the order in which they are asked; none if it is by multicast.
+/// Options of a lookup's questions.
+pub(super) struct QueryOptions {
+    /// Servers, in the order in which they are queried; empty for multicast.
     pub(super) servers: Vec<IpAddr>,
     pub(super) mixed_case: bool,
 }
 
-impl Manner {
+impl QueryOptions {
     fn is_multicast(&self) -> bool {
         self.servers.is_empty()
     }
 }
 
-/// An answer, for whom it is kept, and for how many seconds.
+/// The result of a question.
 pub(super) type Answer = Result<Vec<DnsRecord>, Missing>;
 
 /// One question.
@@ -67,30 +67,30 @@ pub(super) struct Question {
     pub(super) kind: u16,
     /// The name of the current query: the original name or the target of its alias, in the mixed
     /// case that was sent.
-    asked: Name,
+    query_name: Name,
     aliases: usize,
-    /// The least TTL of the aliases so far.
+    /// Minimum TTL of the aliases so far.
     ttl: u32,
     socket: Option<Handle>,
     stream: Option<Stream>,
-    /// Queries without an answer: server and identifier.
+    /// Unanswered queries: server and identifier.
     outstanding: Vec<(SocketAddr, u16)>,
     /// Queries so far.
     queries: u32,
-    /// Servers that said they can't tell, since the last alias.
+    /// Server failures since the last alias.
     failures: u32,
     edns: bool,
     again_ns: u64,
-    /// Its answer is in the cache.
+    /// Its result is in the cache.
     pub(super) kept: bool,
-    /// The answer and its TTL, or why there is none.
+    /// The result and its TTL, or the error.
     pub(super) result: Option<Result<(Answer, u32), LookupError>>,
 }
 
 impl Question {
     pub(super) fn new(name: Name, kind: u16) -> Question {
         Question {
-            asked: name.clone(),
+            query_name: name.clone(),
             name,
             kind,
             aliases: 0,
@@ -107,10 +107,10 @@ impl Question {
         }
     }
 
-    /// Gives back what it holds.
+    /// Releases its socket and stream.
     pub(super) fn close(&mut self, stack: &mut Network) {
         if let Some(socket) = self.socket.take() {
-            // It is ours.
+            // The handle is ours.
             let _ = stack.close(socket);
         }
         if let Some(stream) = self.stream.take() {
@@ -118,14 +118,14 @@ impl Question {
         }
     }
 
-    /// Listens and asks. Gives the time of the next turn, `None` if it is done.
-    pub(super) fn run(&mut self, turn: &mut Turn<'_>, manner: &Manner) -> Option<u64> {
-        let more = self.result.is_none() && self.listen(turn, manner);
+    /// Receives and sends. Returns the time of the next turn, `None` if it is complete.
+    pub(super) fn run(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) -> Option<u64> {
+        let more = self.result.is_none() && self.listen(turn, options);
         if self.result.is_none() {
-            self.run_stream(turn, manner);
+            self.run_stream(turn, options);
         }
         if self.result.is_none() && self.stream.is_none() && self.again_ns <= turn.now_ns {
-            self.ask(turn, manner);
+            self.ask(turn, options);
         }
         if self.result.is_some() {
             self.close(turn.stack);
@@ -138,8 +138,8 @@ impl Question {
         })
     }
 
-    /// Takes what has come; tells whether there may be more.
-    fn listen(&mut self, turn: &mut Turn<'_>, manner: &Manner) -> bool {
+    /// Handles received datagrams; returns whether there may be more.
+    fn listen(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) -> bool {
         let Some(socket) = self.socket else {
             return false;
         };
@@ -149,25 +149,25 @@ impl Question {
                 Ok((len, from)) => {
                     let cut = len > buffer.len();
                     let data = buffer.get(..len.min(buffer.len())).unwrap_or_default();
-                    self.take(turn, manner, data, cut, from);
+                    self.take(turn, options, data, cut, from);
                     // An alias has closed the socket.
                     if self.result.is_some() || self.stream.is_some() || self.socket.is_none() {
                         return false;
                     }
                 }
                 Err(Error::WouldBlock | Error::BadHandle) => return false,
-                // An ICMP error: the time that a server may take covers it.
+                // An ICMP error: the server's timeout covers it.
                 Err(_) => {}
             }
         }
         true
     }
 
-    /// Whether `message` answers what was asked.
-    fn is_answer(&self, manner: &Manner, message: &Message<'_>) -> bool {
-        let same = |name: &Name| match manner.mixed_case {
-            true => name.wire() == self.asked.wire(),
-            false => *name == self.asked,
+    /// Whether `message` is a response to the question.
+    fn is_answer(&self, options: &QueryOptions, message: &Message<'_>) -> bool {
+        let same = |name: &Name| match options.mixed_case {
+            true => name.wire() == self.query_name.wire(),
+            false => *name == self.query_name,
         };
         message.is_response()
             && message.question().is_some_and(|(name, kind, class)| {
@@ -178,7 +178,7 @@ impl Question {
     fn take(
         &mut self,
         turn: &mut Turn<'_>,
-        manner: &Manner,
+        options: &QueryOptions,
         data: &[u8],
         cut: bool,
         from: SocketAddr,
@@ -187,40 +187,40 @@ impl Question {
             return;
         };
         let id = message.id();
-        let sought = |(server, asked): &(SocketAddr, u16)| {
-            // Anybody on the link answers a multicast, and each is believed as much.
-            let same = if manner.is_multicast() {
+        let sought = |(server, query_name): &(SocketAddr, u16)| {
+            // Any host on the link may answer a multicast query, and all are trusted alike.
+            let same = if options.is_multicast() {
                 server.port() == from.port()
             } else {
                 server.ip() == from.ip() && server.port() == from.port()
             };
-            same && *asked == id
+            same && *query_name == id
         };
         let Some(place) = self.outstanding.iter().position(sought) else {
             return;
         };
-        if !self.is_answer(manner, &message) {
+        if !self.is_answer(options, &message) {
             return;
         }
-        if !manner.is_multicast() {
+        if !options.is_multicast() {
             self.outstanding.swap_remove(place);
             if message.is_truncated() || cut {
-                let query = query(id, &self.asked, self.kind, true, self.edns);
+                let query = query(id, &self.query_name, self.kind, true, self.edns);
                 turn.sent = true;
                 self.stream = Stream::new(turn.stack, from, id, &query, turn.now_ns);
                 if self.stream.is_none() {
-                    self.failed(turn, manner);
+                    self.failed(turn, options);
                 }
                 return;
             }
         }
-        self.read(turn, manner, &message);
+        self.read(turn, options, &message);
     }
 
-    fn read(&mut self, turn: &mut Turn<'_>, manner: &Manner, message: &Message<'_>) {
-        match read(message, &self.asked, self.kind) {
-            // One host of many that knows nothing: others may.
-            Verdict::Answer(Err(Missing), _) if manner.is_multicast() => {}
+    fn read(&mut self, turn: &mut Turn<'_>, options: &QueryOptions, message: &Message<'_>) {
+        match read(message, &self.query_name, self.kind) {
+            // One host of many doesn't know the name: others may.
+            Verdict::Answer(Err(Missing), _) if options.is_multicast() => {}
             Verdict::Answer(mut answer, ttl) => {
                 for record in answer.iter_mut().flatten() {
                     record.ttl = record.ttl.min(self.ttl);
@@ -234,7 +234,7 @@ impl Question {
                     self.result = Some(Ok((Err(Missing), 0)));
                     return;
                 }
-                self.asked = target;
+                self.query_name = target;
                 // Another question: with another port.
                 self.close(turn.stack);
                 self.outstanding.clear();
@@ -248,21 +248,21 @@ impl Question {
                 self.again_ns = turn.now_ns;
             }
             Verdict::NotUnderstood | Verdict::Failure => {
-                self.failed(turn, manner);
+                self.failed(turn, options);
             }
         }
     }
 
-    /// A server can't tell: the next one is asked at once, but none without end.
-    fn failed(&mut self, turn: &Turn<'_>, manner: &Manner) {
+    /// A server failed: queries the next one at once, for a bounded number of rounds.
+    fn failed(&mut self, turn: &Turn<'_>, options: &QueryOptions) {
         self.failures += 1;
         self.again_ns = turn.now_ns;
-        if self.failures >= FAILED_ROUNDS * manner.servers.len() as u32 {
+        if self.failures >= FAILED_ROUNDS * options.servers.len() as u32 {
             self.result = Some(Err(LookupError::ServerFailure));
         }
     }
 
-    fn run_stream(&mut self, turn: &mut Turn<'_>, manner: &Manner) {
+    fn run_stream(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) {
         let Some(mut stream) = self.stream.take() else {
             return;
         };
@@ -273,28 +273,28 @@ impl Question {
                 self.stream = Some(stream);
             }
             Err(error) => {
-                // One that was waited for isn't asked again soon.
+                // A server that timed out isn't retried soon.
                 match error {
                     Error::TimedOut => self.again_ns = turn.now_ns,
-                    _ => self.failed(turn, manner),
+                    _ => self.failed(turn, options),
                 }
                 stream.close(turn.stack);
             }
             Ok(answer) => {
                 self.again_ns = turn.now_ns;
                 let message = Message::new(answer)
-                    .filter(|message| message.id() == id && self.is_answer(manner, message));
+                    .filter(|message| message.id() == id && self.is_answer(options, message));
                 match message {
-                    Some(message) => self.read(turn, manner, &message),
-                    None => self.failed(turn, manner),
+                    Some(message) => self.read(turn, options, &message),
+                    None => self.failed(turn, options),
                 }
                 stream.close(turn.stack);
             }
         }
     }
 
-    fn ask(&mut self, turn: &mut Turn<'_>, manner: &Manner) {
-        if manner.is_multicast() && self.queries >= MULTICAST_QUERIES {
+    fn ask(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) {
+        if options.is_multicast() && self.queries >= MULTICAST_QUERIES {
             self.result = Some(Ok((Err(Missing), 0)));
             return;
         }
@@ -312,20 +312,20 @@ impl Question {
                 }
             }
         };
-        if manner.mixed_case {
-            self.asked = self.asked.with_mixed_case(turn.random);
+        if options.mixed_case {
+            self.query_name = self.query_name.with_mixed_case(turn.random);
         }
         let id = (turn.random)() as u16;
-        let recursion = !manner.is_multicast();
+        let recursion = !options.is_multicast();
         let edns = self.edns && recursion;
-        let query = query(id, &self.asked, self.kind, recursion, edns);
-        let count = manner.servers.len().max(1);
+        let query = query(id, &self.query_name, self.kind, recursion, edns);
+        let count = options.servers.len().max(1);
         let round = (self.queries / count as u32).min(4);
-        let (timeout_ns, port) = match manner.is_multicast() {
+        let (timeout_ns, port) = match options.is_multicast() {
             true => (MULTICAST_TIMEOUT_NS, MULTICAST_PORT),
             false => (TIMEOUT_NS, PORT),
         };
-        let next = manner.servers.get(self.queries as usize % count);
+        let next = options.servers.get(self.queries as usize % count);
         let servers = next.map_or(&MULTICAST[..], core::slice::from_ref);
         self.queries += 1;
         self.again_ns = turn.now_ns.saturating_add(timeout_ns << round);
@@ -335,7 +335,7 @@ impl Question {
                 self.outstanding.remove(0);
             }
             self.outstanding.push((server, id));
-            // A server that can't be reached now is one that doesn't answer.
+            // An unreachable server counts as one that doesn't answer.
             turn.sent |= turn.stack.udp_send_to(socket, &query, server).is_ok();
         }
     }

@@ -1,4 +1,4 @@
-//! A question over TCP, for answers that don't fit a datagram (RFC 1035, 4.2.2, RFC 7766).
+//! A question over TCP, for responses that don't fit a datagram (RFC 1035, 4.2.2, RFC 7766).
 
 use crate::Network;
 use alloc::vec::Vec;
@@ -6,9 +6,9 @@ use core::net::SocketAddr;
 
 use net::{Error, Handle};
 
-/// How long connecting, asking and answering may take together.
+/// Maximum time for connecting, sending and receiving.
 const TIMEOUT_NS: u64 = 5_000_000_000;
-/// Bytes taken at once.
+/// Maximum number of bytes read at once.
 const PIECE: usize = 512;
 
 /// The connection to one server for one question.
@@ -16,16 +16,16 @@ pub(super) struct Stream {
     connection: Handle,
     pub(super) id: u16,
     pub(super) deadline_ns: u64,
-    /// The length and the query; what was not written yet.
+    /// Unwritten rest of the length and the query.
     rest: Vec<u8>,
-    /// Something was written since the last time.
+    /// Something was written since the last call of `has_written`.
     written: bool,
-    /// The length and what came of the answer.
+    /// Received part of the length and the response.
     received: Vec<u8>,
 }
 
 impl Stream {
-    /// Begins to connect. `None` if that can't be.
+    /// Starts the connection. `None` if that fails.
     pub(super) fn new(
         stack: &mut Network,
         server: SocketAddr,
@@ -46,7 +46,7 @@ impl Stream {
         })
     }
 
-    /// Moves on as far as that goes: the answer, or [`Error::WouldBlock`], or why none comes.
+    /// Advances as far as possible: returns the response, [`Error::WouldBlock`], or why it failed.
     pub(super) fn run(&mut self, stack: &mut Network, now_ns: u64) -> Result<&[u8], Error> {
         if now_ns >= self.deadline_ns {
             return Err(Error::TimedOut);
@@ -74,14 +74,14 @@ impl Stream {
         Ok(self.received.get(2..).unwrap_or_default())
     }
 
-    /// Whether something was written since the last time.
+    /// Whether something was written since the last call.
     pub(super) fn has_written(&mut self) -> bool {
         core::mem::take(&mut self.written)
     }
 
     /// Ends the connection.
     pub(super) fn close(self, stack: &mut Network) {
-        // The handle is ours. All data has been delivered, so there is no reason to wait for a FIN.
+        // The handle is ours. All data has been received, so there is no reason to wait for a FIN.
         let _ = stack.abort(self.connection);
     }
 }

@@ -1,9 +1,9 @@
-//! One link: whether it has confirmed the name, and when to send which message.
+//! One link: whether it has confirmed the name, and the timing of its messages.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::records::{BITS, Manner, Records, Set, TOP, TTL};
+use super::records::{BITS, Encoding, Records, Set, TOP, TTL};
 use super::{MS, PORT, SECOND, Turn};
 use crate::dns::message::{CLASS_IN, Message, Record, kind};
 use crate::dns::name::Name;
@@ -12,15 +12,15 @@ use net::{Cidr, InterfaceId};
 /// RFC 6762, 8.1: three probes, a quarter of a second between them and before the first.
 const PROBES: u8 = 3;
 const PROBE_NS: u64 = 250 * MS;
-/// RFC 6762, 8.2: after the other one has won.
+/// RFC 6762, 8.2: after losing a tie-break.
 const DEFER_NS: u64 = SECOND;
 /// RFC 6762, 8.3: at least two, a second apart.
 const ANNOUNCEMENTS: u8 = 2;
 const ANNOUNCE_NS: u64 = SECOND;
-/// RFC 6762, 6: a record isn't sent to all again sooner, but for a probe.
-const AGAIN_NS: u64 = SECOND;
-const AGAIN_PROBED_NS: u64 = 250 * MS;
-/// RFC 6762, 5.4: a question for a unicast answer gets a multicast one if there was none for this
+/// RFC 6762, 6: minimum interval between multicasts of a record; the second one is for probes.
+const MIN_INTERVAL_NS: u64 = SECOND;
+const MIN_INTERVAL_PROBED_NS: u64 = 250 * MS;
+/// RFC 6762, 5.4: a question for a unicast response gets a multicast one if there was none for this
 /// long.
 const QUARTER_NS: u64 = TTL as u64 / 4 * SECOND;
 /// RFC 6762, 6.7.
@@ -30,18 +30,18 @@ const CLASS_ANY: u16 = 255;
 
 /// Effect of a datagram on the claim to the name.
 #[derive(PartialEq)]
-pub(super) enum Heard {
+pub(super) enum ClaimEffect {
     Nothing,
-    /// Another machine has it; whether that one is right, because it wasn't ours yet.
+    /// Another host has it. `true`: it wins, since the name wasn't confirmed here.
     Conflict(bool),
 }
 
-/// How a question came.
-pub(super) struct Asked {
+/// Origin of a query.
+pub(super) struct QueryOrigin {
     pub(super) from: SocketAddr,
-    /// To all.
+    /// It was sent to the group.
     pub(super) group: bool,
-    /// An answer to the asker alone is allowed.
+    /// A unicast response is allowed.
     pub(super) may_unicast: bool,
 }
 
@@ -49,18 +49,18 @@ pub(super) struct Asked {
 enum Phase {
     /// Probing for the name: probes sent so far.
     Probing(u8),
-    /// It is ours: announcements left.
+    /// Confirmed: announcements left.
     Announcing(u8),
     Settled,
 }
 
-/// Answers that wait.
+/// A delayed response.
 struct Pending {
     at_ns: u64,
     set: Set,
     /// The host that will send more known answers (RFC 6762, 7.2).
     more_from: Option<SocketAddr>,
-    /// A probe asked.
+    /// A probe is among the queries.
     probed: bool,
 }
 
@@ -71,10 +71,10 @@ pub(super) struct Link {
     records: Records,
     networks: Vec<Cidr>,
     phase: Phase,
-    /// Of the next step of the phase.
+    /// Time of the next step of the phase.
     at_ns: u64,
     pending: Option<Pending>,
-    /// When each record was sent to all.
+    /// When each record was last multicast.
     sent_ns: [Option<u64>; BITS],
 }
 
@@ -92,17 +92,17 @@ impl Link {
             records,
             networks: networks.to_vec(),
             phase: Phase::Probing(0),
-            // RFC 6762, 8.1: machines that are switched on together.
+            // RFC 6762, 8.1: spreads hosts that start at the same time.
             at_ns: turn.now_ns + turn.below(PROBE_NS),
             pending: None,
             sent_ns: [None; BITS],
         }
     }
 
-    /// The addresses of the interface may be others.
+    /// Updates the addresses of the interface.
     pub(super) fn change(&mut self, turn: &mut Turn<'_>, records: Records, networks: &[Cidr]) {
         self.networks = networks.to_vec();
-        if self.records.is_like(&records) {
+        if self.records.same_addresses(&records) {
             return;
         }
         let gone = self.records.beyond(&records);
@@ -124,7 +124,7 @@ impl Link {
         !matches!(self.phase, Phase::Probing(_))
     }
 
-    /// It has been ours for some time.
+    /// The name is confirmed and announced.
     pub(super) fn is_established(&self) -> bool {
         self.phase == Phase::Settled
     }
@@ -133,8 +133,8 @@ impl Link {
         self.networks.iter().any(|cidr| cidr.address == address)
     }
 
-    /// Whether an address is one of the link's (RFC 6762, 11).
-    pub(super) fn is_near(&self, address: IpAddr) -> bool {
+    /// Whether an address is on the link (RFC 6762, 11).
+    pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
         let local = match address {
             IpAddr::V4(v4) => v4.is_link_local(),
             IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -149,10 +149,10 @@ impl Link {
         self.pending = None;
     }
 
-    /// Tells all; `false` if there is no room now.
+    /// Multicasts records; `false` if there is no room now.
     fn say(&mut self, turn: &mut Turn<'_>, set: Set, ttl: u32) -> bool {
-        let manner = Manner { ttl, legacy: None };
-        let message = self.records.response(turn.host, set, manner);
+        let encoding = Encoding { ttl, legacy: None };
+        let message = self.records.response(turn.host, set, encoding);
         if !turn.multicast(self.interface, self.group, &message) {
             return false;
         }
@@ -170,7 +170,7 @@ impl Link {
         }
     }
 
-    /// Those of a set that were sent to all in the last `ns`.
+    /// The records of a set that were multicast in the last `ns`.
     fn sent_within(&self, set: Set, ns: u64, now_ns: u64) -> Set {
         let mut recent = 0;
         for (n, sent_ns) in self.sent_ns.iter().enumerate() {
@@ -201,7 +201,7 @@ impl Link {
                 self.step(turn);
             }
             Phase::Probing(sent) => {
-                // RFC 6762, 5.4: the first answer needn't disturb all.
+                // RFC 6762, 5.4: the first response may be unicast.
                 let message = self.records.probe(turn.host, sent == 0);
                 if turn.multicast(self.interface, self.group, &message) {
                     self.phase = Phase::Probing(sent + 1);
@@ -221,12 +221,12 @@ impl Link {
         }
     }
 
-    /// Sends answers that are due, but for records that were sent just now.
+    /// Sends responses that are due, except for records sent just before.
     fn answer(&mut self, turn: &mut Turn<'_>, pending: Pending) {
         let pause_ns = if pending.probed {
-            AGAIN_PROBED_NS
+            MIN_INTERVAL_PROBED_NS
         } else {
-            AGAIN_NS
+            MIN_INTERVAL_NS
         };
         let recent = self.sent_within(pending.set, pause_ns, turn.now_ns);
         let now = pending.set & !recent;
@@ -246,19 +246,19 @@ impl Link {
         }
     }
 
-    /// Handles a query; tells whether it was answered to the asker alone.
+    /// Handles a query; returns whether it got a unicast response.
     pub(super) fn query(
         &mut self,
         turn: &mut Turn<'_>,
         message: &Message<'_>,
-        asked: &Asked,
+        origin: &QueryOrigin,
     ) -> bool {
         let (questions, _) = message.questions();
         let [known, authority, _] = message.records();
         let of_host = |record: &&Record| record.name == *turn.host;
         let claims: Vec<&Record> = authority.iter().filter(of_host).collect();
         if !self.is_ours() {
-            // RFC 6762, 8.2: two that want the name at the same time.
+            // RFC 6762, 8.2: a simultaneous probe for the same name.
             if self.records.is_later(message, &claims) == Some(true) && !claims.is_empty() {
                 self.probe_from(turn.now_ns + DEFER_NS);
             }
@@ -270,15 +270,15 @@ impl Link {
         });
         // The rest of a long query.
         if let Some(pending) = &mut self.pending
-            && pending.more_from == Some(asked.from)
+            && pending.more_from == Some(origin.from)
         {
             pending.set &= !known;
             if pending.set == 0 {
                 self.pending = None;
             }
         }
-        if asked.from.port() != PORT {
-            return self.legacy(turn, message, &questions, asked);
+        if origin.from.port() != PORT {
+            return self.legacy(turn, message, &questions, origin);
         }
         let (mut all, mut alone, mut every) = (0, 0, true);
         for (name, kind, class) in &questions {
@@ -286,29 +286,29 @@ impl Link {
             let set = self.records.answers(turn.host, name, *kind);
             let set = if right { set & !known } else { 0 };
             every &= set != 0;
-            if class & TOP != 0 || !asked.group {
+            if class & TOP != 0 || !origin.group {
                 alone |= set;
             } else {
                 all |= set;
             }
         }
-        if asked.group {
+        if origin.group {
             let recent = self.sent_within(alone, QUARTER_NS, turn.now_ns);
             all |= alone & !recent;
             alone = recent;
         }
         alone &= !all;
         if all != 0 {
-            self.queue(turn, all, !claims.is_empty(), every, message, asked.from);
+            self.queue(turn, all, !claims.is_empty(), every, message, origin.from);
         }
-        if alone == 0 || !asked.may_unicast {
+        if alone == 0 || !origin.may_unicast {
             return false;
         }
-        let manner = Manner {
+        let encoding = Encoding {
             ttl: TTL,
             legacy: None,
         };
-        self.unicast(turn, alone, manner, asked.from)
+        self.unicast(turn, alone, encoding, origin.from)
     }
 
     fn queue(
@@ -321,7 +321,7 @@ impl Link {
         from: SocketAddr,
     ) {
         let more = message.is_truncated();
-        // RFC 6762, 6: at once where no other machine will answer, and always to a probe.
+        // RFC 6762, 6: at once if no other host will respond, and always to a probe.
         let wait_ns = match (more, probed || every) {
             (true, _) => 400 * MS + turn.below(100 * MS),
             (false, true) => 0,
@@ -336,7 +336,7 @@ impl Link {
         };
         let pending = self.pending.get_or_insert(new);
         if pending.set != set || pending.at_ns != at_ns {
-            // More than one asks: what one of them knows, the other may not.
+            // From several hosts: one's known answers are not the other's.
             pending.more_from = None;
         }
         pending.set |= set;
@@ -344,37 +344,37 @@ impl Link {
         pending.probed |= probed;
     }
 
-    /// Answers a resolver that knows no multicast DNS (RFC 6762, 6.7).
+    /// Responds to a resolver without multicast DNS (RFC 6762, 6.7).
     fn legacy(
         &mut self,
         turn: &mut Turn<'_>,
         message: &Message<'_>,
         questions: &[(Name, u16, u16)],
-        asked: &Asked,
+        origin: &QueryOrigin,
     ) -> bool {
         let [(name, kind, class)] = questions else {
             return false;
         };
         let set = self.records.answers(turn.host, name, *kind);
         let right = matches!(class & !TOP, CLASS_IN | CLASS_ANY);
-        if set == 0 || !right || !asked.may_unicast {
+        if set == 0 || !right || !origin.may_unicast {
             return false;
         }
-        let manner = Manner {
+        let encoding = Encoding {
             ttl: LEGACY_TTL,
             legacy: Some((message.id(), questions)),
         };
-        self.unicast(turn, set, manner, asked.from)
+        self.unicast(turn, set, encoding, origin.from)
     }
 
     fn unicast(
         &mut self,
         turn: &mut Turn<'_>,
         set: Set,
-        manner: Manner<'_>,
+        encoding: Encoding<'_>,
         to: SocketAddr,
     ) -> bool {
-        let message = self.records.response(turn.host, set, manner);
+        let message = self.records.response(turn.host, set, encoding);
         let done = turn
             .stack
             .udp_send_on(turn.socket, &message, to, self.interface);
@@ -382,9 +382,9 @@ impl Link {
         true
     }
 
-    /// Handles what another one says.
-    pub(super) fn response(&mut self, turn: &mut Turn<'_>, message: &Message<'_>) -> Heard {
-        let mut heard = Heard::Nothing;
+    /// Handles another host's response.
+    pub(super) fn response(&mut self, turn: &mut Turn<'_>, message: &Message<'_>) -> ClaimEffect {
+        let mut effect = ClaimEffect::Nothing;
         let (mut said, mut ending) = (0, 0);
         for record in message.records().iter().flatten() {
             if record.class & !TOP != CLASS_IN {
@@ -398,24 +398,24 @@ impl Link {
                     ending |= same;
                 }
             } else if record.name == *turn.host && record.ttl > 0 {
-                // Of other types there may be more, once the name is ours.
+                // Records of other types may coexist, once the name is confirmed.
                 let unique = matches!(record.kind, kind::A | kind::AAAA);
                 if unique || !self.is_ours() {
-                    heard = Heard::Conflict(!self.is_ours());
+                    effect = ClaimEffect::Conflict(!self.is_ours());
                 }
             }
         }
-        if !self.is_ours() || heard != Heard::Nothing {
-            return heard;
+        if !self.is_ours() || effect != ClaimEffect::Nothing {
+            return effect;
         }
-        // RFC 6762, 7.4: another machine has given the same answer.
+        // RFC 6762, 7.4: another host has given the same answer.
         if let Some(pending) = &mut self.pending {
             pending.set &= !said;
             if pending.set == 0 {
                 self.pending = None;
             }
         }
-        // RFC 6762, 6.6: others are about to forget what holds.
+        // RFC 6762, 6.6: another host's response would expire valid records.
         if ending != 0 {
             let new = Pending {
                 at_ns: turn.now_ns,
@@ -425,6 +425,6 @@ impl Link {
             };
             self.pending.get_or_insert(new).set |= ending;
         }
-        heard
+        effect
     }
 }

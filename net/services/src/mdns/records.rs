@@ -1,7 +1,7 @@
-//! The records of one link, and how they become messages.
+//! The records of one link, and their encoding as messages.
 //!
 //! A set of records is a set of bits: each address of the link has one for itself and one for its
-//! reverse name, the host's name one for "nothing else" (NSEC), and so has each reverse name.
+//! reverse name; the host's name, and each reverse name, has one for "nothing else" (NSEC).
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -9,17 +9,17 @@ use core::net::IpAddr;
 use crate::dns::message::{CLASS_IN, HEADER, Message, Record, kind};
 use crate::dns::name::Name;
 
-/// Addresses of one link that have a name: their records fit one packet.
+/// Maximum number of addresses of one link with a name: their records fit one packet.
 pub(super) const ADDRESSES: usize = 8;
-/// RFC 6762, 10: of records that have a host's name or address in them, in seconds.
+/// RFC 6762, 10: TTL of records that contain a host's name or address, in seconds.
 pub(super) const TTL: u32 = 120;
-/// The top bit of a class: others are to be forgotten (RFC 6762, 10.2), or an answer to the asker
-/// alone will do (5.4).
+/// The top bit of a class: cache flush in a response (RFC 6762, 10.2), unicast response wanted in a
+/// query (5.4).
 pub(super) const TOP: u16 = 0x8000;
 
 /// A set of records.
 pub(super) type Set = u32;
-/// The bit of an address, of its reverse name, of what the latter hasn't; and of the host's name.
+/// The bit of an address, of its reverse name, of the latter's NSEC, and of the host name's NSEC.
 const fn address(n: usize) -> Set {
     1 << n
 }
@@ -30,17 +30,17 @@ const fn no_other_pointer(n: usize) -> Set {
     1 << (2 * ADDRESSES + n)
 }
 const NO_OTHER: Set = 1 << (3 * ADDRESSES);
-/// How many bits there are.
+/// Number of bits.
 pub(super) const BITS: usize = 3 * ADDRESSES + 1;
 
 /// The identifier and the questions of a query.
 pub(super) type Query<'a> = (u16, &'a [(Name, u16, u16)]);
 
-/// How a message is written.
+/// Encoding of a message.
 #[derive(Clone, Copy)]
-pub(super) struct Manner<'a> {
+pub(super) struct Encoding<'a> {
     pub(super) ttl: u32,
-    /// For a resolver that knows DNS only (RFC 6762, 6.7): its query's identifier and questions.
+    /// For a legacy unicast response (RFC 6762, 6.7): the query's identifier and questions.
     pub(super) legacy: Option<Query<'a>>,
 }
 
@@ -71,8 +71,8 @@ impl Records {
         }
     }
 
-    /// Whether there are the same addresses in the other ones.
-    pub(super) fn is_like(&self, other: &Records) -> bool {
+    /// Whether the addresses are the same.
+    pub(super) fn same_addresses(&self, other: &Records) -> bool {
         let own = self.list.iter().map(|(address, _)| address);
         own.eq(other.list.iter().map(|(address, _)| address))
     }
@@ -81,7 +81,7 @@ impl Records {
         0..self.list.len()
     }
 
-    /// All that are announced.
+    /// All announced records.
     pub(super) fn all(&self) -> Set {
         self.numbers()
             .fold(NO_OTHER, |set, n| set | address(n) | pointer(n))
@@ -92,7 +92,7 @@ impl Records {
         self.numbers().fold(0, |set, n| set | address(n))
     }
 
-    /// Those that `others` doesn't have.
+    /// The addresses that `others` doesn't have.
     pub(super) fn beyond(&self, others: &Records) -> Set {
         let mut set = 0;
         for (n, (own, _)) in self.list.iter().enumerate() {
@@ -103,7 +103,7 @@ impl Records {
         set
     }
 
-    /// Records that answer a question; none if the name isn't ours.
+    /// The records that answer a question; none if the name isn't ours.
     pub(super) fn answers(&self, host: &Name, name: &Name, wanted: u16) -> Set {
         let mut set = 0;
         let mut own = name == host;
@@ -129,8 +129,8 @@ impl Records {
         if own { set } else { 0 }
     }
 
-    /// Additional records of an answer (RFC 6762, 6.1 and 6.2): the addresses of the other family,
-    /// and the proof that there are no more.
+    /// Additional records of a response (RFC 6762, 6.1 and 6.2): the addresses of the other family,
+    /// and the NSEC record.
     fn additional(&self, set: Set) -> Set {
         let addresses = self.addresses();
         if set & addresses == 0 {
@@ -139,7 +139,7 @@ impl Records {
         (addresses | NO_OTHER) & !set
     }
 
-    /// The one of ours that a record of a message is, to the last byte.
+    /// The record of ours that is identical to a record of a message.
     pub(super) fn same(&self, host: &Name, message: &Message<'_>, record: &Record) -> Set {
         let is_host = record.name == *host;
         let data = message.bytes(record);
@@ -159,7 +159,7 @@ impl Records {
     }
 
     /// Whether the records that another host probes for sort after ours (RFC 6762, 8.2.1); `None`
-    /// if both are the same.
+    /// if they are the same.
     pub(super) fn is_later(&self, message: &Message<'_>, theirs: &[&Record]) -> Option<bool> {
         let mut own = Vec::new();
         for (it, _) in &self.list {
@@ -187,14 +187,14 @@ impl Records {
         writer.bytes
     }
 
-    /// A response with the records of `set`, and what belongs to them.
-    pub(super) fn response(&self, host: &Name, set: Set, manner: Manner<'_>) -> Vec<u8> {
-        let additional = if manner.ttl == 0 {
+    /// A response with the records of `set` and their additional records.
+    pub(super) fn response(&self, host: &Name, set: Set, encoding: Encoding<'_>) -> Vec<u8> {
+        let additional = if encoding.ttl == 0 {
             0
         } else {
             self.additional(set)
         };
-        let (id, questions) = manner.legacy.unwrap_or_default();
+        let (id, questions) = encoding.legacy.unwrap_or_default();
         let counts = [
             0x8400,
             questions.len() as u16,
@@ -208,13 +208,13 @@ impl Records {
             writer.put(*kind);
             writer.put(*class);
         }
-        let class = match manner.legacy {
+        let class = match encoding.legacy {
             Some(_) => CLASS_IN,
             None => CLASS_IN | TOP,
         };
         for part in [set, additional] {
             for bit in (0..BITS).map(|n| 1 << n).filter(|bit| part & bit != 0) {
-                self.write(&mut writer, host, bit, class, manner.ttl);
+                self.write(&mut writer, host, bit, class, encoding.ttl);
             }
         }
         writer.bytes
@@ -254,8 +254,7 @@ impl Records {
         }
     }
 
-    /// The types that the host's name has, in the form of an NSEC record (RFC 6762, 6.1; RFC 4034,
-    /// 4.1.2).
+    /// The types that the host's name has, as in an NSEC record (RFC 6762, 6.1; RFC 4034, 4.1.2).
     fn types(&self) -> [u8; 6] {
         let mut types = [0, 4, 0, 0, 0, 0];
         for (it, _) in &self.list {
@@ -275,7 +274,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// A message that is being written; the host's name is in it once.
+/// A message in the making; it contains the host's name once.
 struct Writer {
     bytes: Vec<u8>,
     host_at: Option<usize>,
@@ -306,7 +305,7 @@ impl Writer {
 
     fn host(&mut self, host: &Name) {
         match self.host_at {
-            // The first 16 KiB can be pointed to (RFC 1035, 4.1.4).
+            // Only the first 16 KiB can be pointed to (RFC 1035, 4.1.4).
             Some(at) if at < 0x4000 => self.pointer(at),
             _ => {
                 self.host_at = Some(self.bytes.len());
@@ -321,7 +320,7 @@ impl Writer {
         self.bytes.extend(ttl.to_be_bytes());
     }
 
-    /// The length of what `f` writes, and that.
+    /// Writes the length of what `f` writes, and then that.
     fn data(&mut self, f: impl FnOnce(&mut Writer)) {
         let at = self.bytes.len();
         self.put(0);

@@ -13,21 +13,21 @@ use lab::{ASK_A, OTHER, OTHERS_A, ask, established, message, say};
 #[test]
 fn rfc6762_section_5_5_and_11_questions_to_us_alone_come_from_the_link() {
     let mut lab = established();
-    lab.hear_at(OTHER, "10.0.0.1:5353", &ask(&[ASK_A]));
+    lab.receive_at(OTHER, "10.0.0.1:5353", &ask(&[ASK_A]));
     let said = lab.pass(2 * SECOND);
     assert_eq!(
         (said.len(), said[0].to),
         (1, OTHER.parse().expect("an address"))
     );
-    lab.hear_at("192.0.2.7:5353", "10.0.0.1:5353", &ask(&[ASK_A]));
+    lab.receive_at("192.0.2.7:5353", "10.0.0.1:5353", &ask(&[ASK_A]));
     assert!(lab.pass(2 * SECOND).is_empty());
     // Nor is a forged answer believed.
-    lab.hear_at("192.0.2.7:5353", "10.0.0.1:5353", &say(&[OTHERS_A]));
+    lab.receive_at("192.0.2.7:5353", "10.0.0.1:5353", &say(&[OTHERS_A]));
     assert!(lab.pass(2 * SECOND).is_empty());
     // To the group it is from the link, whatever it says; but no answer leaves the link.
-    lab.hear("192.0.2.7:5353", &ask(&[ASK_A]));
+    lab.receive("192.0.2.7:5353", &ask(&[ASK_A]));
     assert!(lab.pass(2 * SECOND)[0].is_to_all());
-    lab.hear("192.0.2.7:4000", &ask(&[ASK_A]));
+    lab.receive("192.0.2.7:4000", &ask(&[ASK_A]));
     assert!(lab.pass(2 * SECOND).is_empty());
 }
 
@@ -36,13 +36,13 @@ fn rfc6762_section_18_messages_of_another_sort_are_ignored() {
     let mut lab = established();
     for flags in [0x0800, 0x8403, 0x8c00] {
         let bytes = message(flags, &[ASK_A], [&[OTHERS_A], &[], &[]]);
-        lab.hear(OTHER, &bytes);
+        lab.receive(OTHER, &bytes);
         assert!(lab.pass(2 * SECOND).is_empty(), "{flags:#x}");
     }
     // 6: answers come from port 5353.
-    lab.hear("10.0.0.9:4000", &say(&[OTHERS_A]));
+    lab.receive("10.0.0.9:4000", &say(&[OTHERS_A]));
     // Our own words, come back by another way.
-    lab.hear("10.0.0.1:5353", &say(&[OTHERS_A]));
+    lab.receive("10.0.0.1:5353", &say(&[OTHERS_A]));
     assert!(lab.pass(2 * SECOND).is_empty());
 }
 
@@ -59,7 +59,7 @@ proptest! {
         message.extend(counts.iter().flat_map(|count| [0, count % 4]));
         message.extend(&bytes);
         for port in [port, 5353] {
-            lab.hear(&format!("10.0.0.9:{port}"), &message);
+            lab.receive(&format!("10.0.0.9:{port}"), &message);
         }
         let said = lab.pass(10 * SECOND);
         prop_assert!(said.len() < 20);

@@ -1,4 +1,4 @@
-//! The DHCPv4 client (RFC 2131): its states, and what it sends when.
+//! The DHCPv4 client (RFC 2131): its states and messages.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,17 +12,18 @@ use crate::ip::wire::header::Mac;
 use crate::types::{Cidr, be16, is_unicast_v4};
 
 const SECOND: u64 = 1_000_000_000;
-/// The first answer is waited for so long, then twice as long and so on. RFC 2131, 4.1 begins with
-/// 4 s; the first packets of a machine are often lost while its switch port comes up.
+/// Timeout of the first request; it doubles each time. RFC 2131, 4.1 begins with 4 s, but the first
+/// packets of a machine are often lost while its switch port comes up.
 const RETRY_NS: u64 = 2 * SECOND;
 const RETRY_MAX_NS: u64 = 64 * SECOND;
 /// Unanswered requests before the client restarts.
 const REQUESTS: u32 = 4;
-/// RFC 2131, 3.1 (5): after a decline.
+/// Delay after a decline (RFC 2131, 3.1 (5)).
 const DECLINE_NS: u64 = 10 * SECOND;
-/// RFC 2131, 4.4.5: a renewal is repeated after half of what is left, but not more often.
+/// Minimum interval between renewals, which are repeated after half of the remaining time (RFC
+/// 2131, 4.4.5).
 const RENEW_NS: u64 = 60 * SECOND;
-/// Leases shorter than this are taken for this long.
+/// Minimum lease time; shorter leases are extended to it.
 const LEASE_MIN_S: u32 = 10;
 const ROUTERS: usize = 4;
 const SERVERS: usize = 4;
@@ -46,9 +47,9 @@ pub(crate) struct Lease {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Asking for offers.
+    /// Looking for offers.
     Selecting,
-    /// An offer was chosen.
+    /// An offer was selected.
     Requesting {
         address: Ipv4Addr,
         server: Ipv4Addr,
@@ -56,7 +57,7 @@ enum State {
     Bound,
     Renewing,
     Rebinding,
-    /// The address was given back.
+    /// The address was released.
     Released,
 }
 
@@ -76,14 +77,14 @@ pub(crate) struct Client {
     state: State,
     xid: u32,
     began_ns: u64,
-    /// When something is to be sent or given up.
+    /// When a message is due, or the lease ends.
     at_ns: u64,
     tries: u32,
     pub(crate) lease: Option<Lease>,
     server: Ipv4Addr,
     t2_ns: u64,
     until_ns: u64,
-    /// A message for a server about an address that another machine has.
+    /// The server and the address to decline, because another host uses it.
     decline: Option<(Ipv4Addr, Ipv4Addr)>,
 }
 
@@ -113,7 +114,7 @@ impl Client {
         self.lease = None;
     }
 
-    /// Another machine on the link has the address (RFC 2131, 4.4.4).
+    /// Another host on the link has the address (RFC 2131, 4.4.4).
     pub(crate) fn conflict(&mut self, now_ns: u64) {
         if let Some(lease) = self.lease.take()
             && let IpAddr::V4(address) = lease.address.address
@@ -123,8 +124,8 @@ impl Client {
         self.restart(now_ns.saturating_add(DECLINE_NS));
     }
 
-    /// The address isn't needed any more (RFC 2131, 4.4.6): what the server is to be told. The
-    /// lease is kept, since the message is sent from its address; nothing else will be sent.
+    /// Releases the address (RFC 2131, 4.4.6); returns the message for the server. The lease is
+    /// kept, since the message is sent from its address; nothing else will be sent.
     pub(crate) fn release(&mut self, now_ns: u64, random: &mut Random) -> Option<Message> {
         self.state = State::Released;
         self.at_ns = u64::MAX;
@@ -155,12 +156,12 @@ impl Client {
         }
     }
 
-    /// Whether an answer may come to an address that isn't ours yet.
+    /// Whether a reply may arrive for an address that isn't ours yet.
     pub(crate) fn awaits(&self) -> bool {
         matches!(self.state, State::Selecting | State::Requesting { .. })
     }
 
-    /// The message to send now. A lease that ends is taken away.
+    /// The message to send now. Removes an expired lease.
     pub(crate) fn run(&mut self, now_ns: u64, random: &mut Random) -> Option<Message> {
         if let Some((address, server)) = self.decline.take() {
             let xid = random.bits() as u32;
@@ -211,15 +212,15 @@ impl Client {
         }
     }
 
-    /// The next try: later each time, and never in step with other machines (RFC 2131, 4.1).
+    /// Schedules the next try with backoff and jitter, so that hosts don't stay in step (RFC 2131,
+    /// 4.1).
     fn put_off(&mut self, now_ns: u64, random: &mut Random) {
         let wait_ns = (RETRY_NS << self.tries.min(5)).min(RETRY_MAX_NS);
         self.tries += 1;
         self.at_ns = now_ns + wait_ns - SECOND / 2 + random.below(SECOND);
     }
 
-    /// A request of a client that has an address (RFC 2131, 4.3.2): to its server, and later to
-    /// any.
+    /// A request of a client that has an address (RFC 2131, 4.3.2): to its server, later to any.
     fn renew(&mut self, now_ns: u64) -> Option<Message> {
         let rebinding = self.state == State::Rebinding;
         let end_ns = if rebinding { self.until_ns } else { self.t2_ns };
@@ -275,7 +276,7 @@ impl Client {
         let mut payload = alloc::vec![0; repr.buffer_len()];
         repr.emit(&mut DhcpPacket::new_unchecked(&mut payload[..]))
             .ok()?;
-        // Old relays and servers want a message of BOOTP's size (RFC 1542, 2.1).
+        // Old relays and servers require a message of BOOTP's size (RFC 1542, 2.1).
         payload.resize(payload.len().max(300), 0);
         Some(Message {
             payload,
@@ -284,7 +285,7 @@ impl Client {
         })
     }
 
-    /// Takes a server's message in.
+    /// Handles a server's message.
     pub(crate) fn input(&mut self, payload: &[u8], now_ns: u64) {
         let Ok(packet) = DhcpPacket::new_checked(payload) else {
             return;
@@ -310,12 +311,12 @@ impl Client {
                     self.at_ns = now_ns;
                 }
             }
-            // Another server's opinion of what this one offered counts for nothing.
+            // Ignores other servers about this one's offer.
             (State::Requesting { server: chosen, .. }, _) if server != Some(chosen) => {}
             (State::Requesting { .. }, DhcpMessageType::Nak)
             | (State::Renewing | State::Rebinding, DhcpMessageType::Nak) => {
-                // RFC 2131, 3.1 (4) and 4.4.5: at once; but a server that does nothing else isn't
-                // asked without end.
+                // RFC 2131, 3.1 (4) and 4.4.5: at once. The delay bounds the rate for a server that
+                // does nothing else.
                 self.restart(now_ns.saturating_add(SECOND));
             }
             (
@@ -341,7 +342,7 @@ impl Client {
                 now_ns.saturating_add(u64::from(seconds) * SECOND)
             }
         };
-        // RFC 2131, 4.4.5: T1 is half of the lease, T2 seven eighths, if the server doesn't say.
+        // RFC 2131, 4.4.5: by default T1 is half of the lease, T2 seven eighths.
         let t2_s = repr
             .rebind_duration
             .filter(|t2| (2..lease_s).contains(t2))
@@ -368,10 +369,10 @@ impl Client {
     }
 }
 
-/// The contents of an acknowledgement.
+/// The lease in an acknowledgement.
 fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
     let mask = repr.subnet_mask.unwrap_or_else(|| classful(repr.your_ip));
-    // A mask with holes is none.
+    // A non-contiguous mask is ignored.
     let prefix_len = mask.to_bits().leading_ones() as u8;
     if mask.to_bits().count_ones() != u32::from(prefix_len) {
         return None;
@@ -393,8 +394,7 @@ fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
             6 => lease.dns_servers = addresses(data, SERVERS),
             15 => domain = text(data),
             26 => {
-                // RFC 2132, 5.1 allows 68, which leaves too little room for data to be used in
-                // practice.
+                // RFC 2132, 5.1 allows 68, which leaves too little room for data in practice.
                 lease.mtu = be16(data, 0).map(usize::from).filter(|mtu| *mtu >= 576);
             }
             119 => lease.search = domain_names(data),
@@ -412,12 +412,12 @@ fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
     Some(lease)
 }
 
-/// Whether an address is one that a machine can have on a link.
+/// Whether a host may have this address on a link.
 fn is_leasable(address: Ipv4Addr) -> bool {
     is_unicast_v4(address) && !address.is_loopback()
 }
 
-/// The mask of an address without one (RFC 791, 2.3).
+/// The classful mask of an address without one (RFC 791, 2.3).
 fn classful(address: Ipv4Addr) -> Ipv4Addr {
     match address.octets()[0] {
         0..=127 => Ipv4Addr::new(255, 0, 0, 0),
@@ -440,8 +440,8 @@ fn text(data: &[u8]) -> Option<String> {
     plain.then(|| data.iter().map(|byte| char::from(*byte)).collect())
 }
 
-/// Classless static routes (RFC 3442): the length of a prefix, its octets as far as they count, and
-/// a router.
+/// Classless static routes (RFC 3442): prefix length, significant octets of the destination, and a
+/// router.
 fn routes(mut data: &[u8]) -> Vec<(Ipv4Addr, u8, Ipv4Addr)> {
     let mut routes = Vec::new();
     while let Some((&len, rest)) = data.split_first()

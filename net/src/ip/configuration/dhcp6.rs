@@ -1,4 +1,5 @@
-//! The DHCPv6 client (RFC 8415): one address, or only name servers, as the router's flags say.
+//! The DHCPv6 client (RFC 8415): one address, or only name servers, depending on the router's
+//! flags.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -38,7 +39,7 @@ const REQUESTS: u32 = 10;
 /// IRT_DEFAULT and IRT_MINIMUM (RFC 8415, 7.6), in seconds.
 const REFRESH_S: u32 = 86_400;
 const REFRESH_MIN_S: u32 = 600;
-/// SOL_MAX_DELAY and INF_MAX_DELAY: machines that are switched on together.
+/// SOL_MAX_DELAY and INF_MAX_DELAY: spreads hosts that start at the same time.
 const DELAY_NS: u64 = SECOND;
 const SERVERS: usize = 4;
 
@@ -53,7 +54,7 @@ enum State {
     Bound,
     Renewing,
     Rebinding,
-    /// The address is being given back, and has been.
+    /// The address is being released; it has been released.
     Releasing,
     Released,
 }
@@ -74,7 +75,7 @@ pub(crate) struct Client {
     xid: u32,
     began_ns: u64,
     at_ns: u64,
-    /// The time between repetitions (RFC 8415, 15).
+    /// The retransmission timeout (RFC 8415, 15).
     wait_ns: u64,
     tries: u32,
     server: Vec<u8>,
@@ -102,7 +103,7 @@ fn put_option(message: &mut Vec<u8>, code: u16, content: &[u8]) {
     message.extend_from_slice(content);
 }
 
-/// Whether a status code option says that all is well; without one it is (RFC 8415, 21.13).
+/// Whether a status code option is Success; its absence means success (RFC 8415, 21.13).
 fn is_success(content: &[u8]) -> bool {
     options(content)
         .find(|(code, _)| *code == STATUS)
@@ -136,7 +137,8 @@ impl Client {
         self.at_ns = now_ns;
     }
 
-    /// A router said whether there is DHCPv6 (RFC 4861, 4.2). What was begun goes on.
+    /// Applies the M and O flags of a router advertisement (RFC 4861, 4.2). An exchange in progress
+    /// continues.
     pub(crate) fn flags(
         &mut self,
         (managed, other): (bool, bool),
@@ -146,14 +148,14 @@ impl Client {
         let state = match self.state {
             State::Idle | State::Informed | State::Informing if managed => State::Soliciting,
             State::Idle if other => State::Informing,
-            // What was begun goes on, and what has ended stays so.
+            // An exchange in progress continues, and a released client stays so.
             _ => return,
         };
         self.enter(state, now_ns.saturating_add(random.below(DELAY_NS)));
     }
 
-    /// The address isn't needed any more (RFC 8415, 18.2.7); tells whether there is one. It isn't
-    /// used from now on.
+    /// Releases the address (RFC 8415, 18.2.7); returns whether there is one. It isn't used from
+    /// now on.
     pub(crate) fn release(&mut self, now_ns: u64) -> bool {
         let address = self.lease.take().map(|lease| lease.address);
         if address.is_some() {
@@ -166,12 +168,12 @@ impl Client {
         address.is_some()
     }
 
-    /// Whether a server is still to say that it has the address back.
+    /// Whether a server has yet to confirm the release.
     pub(crate) fn is_releasing(&self) -> bool {
         self.state == State::Releasing
     }
 
-    /// Another machine has the address (RFC 8415, 18.2.8).
+    /// Another host has the address (RFC 8415, 18.2.8).
     pub(crate) fn conflict(&mut self, now_ns: u64) {
         self.declined = self.lease.take().map(|lease| lease.address);
         self.enter(State::Soliciting, now_ns.saturating_add(10 * SECOND));
@@ -187,8 +189,7 @@ impl Client {
         [expiry, at_ns].into_iter().flatten().min()
     }
 
-    /// The message to be sent now to all servers (ff02::1:2, port 547). Addresses whose time is up
-    /// are taken away.
+    /// The message to send now to all servers (ff02::1:2, port 547). Removes expired addresses.
     pub(crate) fn run(&mut self, now_ns: u64, random: &mut Random) -> Option<Vec<u8>> {
         if let Some(address) = self.declined.take() {
             self.xid = random.bits() as u32 & 0xff_ffff;
@@ -212,7 +213,7 @@ impl Client {
             State::Requesting if self.tries >= REQUESTS => self.enter(State::Soliciting, now_ns),
             _ => {}
         }
-        // RFC 8415, 7.6: first and largest time.
+        // RFC 8415, 7.6: initial and maximum retransmission time.
         let (kind, first_s, most_s) = match self.state {
             State::Informing => (INFORMATION_REQUEST, 1, 3600),
             State::Requesting => (REQUEST, 1, 30),
@@ -228,7 +229,7 @@ impl Client {
             self.wait_ns = (self.wait_ns * 2).min(most_s * SECOND);
         }
         self.tries += 1;
-        // Up to a tenth more or less.
+        // Jitter of a tenth either way.
         let jitter_ns = random.below(self.wait_ns / 5);
         self.at_ns = now_ns + self.wait_ns - self.wait_ns / 10 + jitter_ns;
         if self.state == State::Renewing {
@@ -255,7 +256,7 @@ impl Client {
             put(&mut wanted, 0, &DNS_SERVERS.to_be_bytes());
             put(&mut wanted, 2, &DOMAIN_LIST.to_be_bytes());
             put(&mut wanted, 4, &REFRESH_TIME.to_be_bytes());
-            // The last one belongs to questions without an address (21.23).
+            // The last option is only for requests without an address (21.23).
             let len = if kind == INFORMATION_REQUEST { 6 } else { 4 };
             put_option(
                 &mut message,
@@ -278,8 +279,8 @@ impl Client {
         message
     }
 
-    /// Takes a server's message in (RFC 8415, 16 and 18.2.9 and 18.2.10). Tells whether it answers
-    /// what was asked.
+    /// Handles a server's message (RFC 8415, 16, 18.2.9 and 18.2.10). Returns whether it replies to
+    /// the current request.
     pub(crate) fn input(&mut self, message: &[u8], now_ns: u64) -> bool {
         let (Some(first), Some(rest)) = (be32(message, 0), message.get(4..)) else {
             return false;
@@ -317,15 +318,15 @@ impl Client {
                     }
                 };
             }
-            // Whatever it says (18.2.10.2).
+            // With any status (18.2.10.2).
             (State::Releasing, REPLY) if self.tries > 0 => self.state = State::Released,
-            // Without the rapid commit option an answer to a solicitation is none (18.2.1).
+            // Without the rapid commit option a reply to a solicit is invalid (18.2.1).
             (State::Soliciting, REPLY) if find(RAPID_COMMIT).is_none() => {}
             (State::Soliciting | State::Requesting | State::Renewing | State::Rebinding, REPLY)
                 if self.tries > 0 =>
             {
                 let Some((lease, t1_ns, t2_ns)) = self.address_of(rest, now_ns) else {
-                    // No address for us: ask all servers again, later.
+                    // No address for us: retry with all servers, later.
                     if self.state != State::Soliciting {
                         self.lease = None;
                         self.enter(State::Soliciting, now_ns.saturating_add(SECOND));
@@ -361,7 +362,7 @@ impl Client {
         }
     }
 
-    /// The address of a message, with T1 and T2.
+    /// The address in a message, with T1 and T2.
     fn address_of(&self, rest: &[u8], now_ns: u64) -> Option<(Leased, u64, u64)> {
         let until = |seconds: u32| match seconds {
             u32::MAX => u64::MAX,
@@ -387,7 +388,8 @@ impl Client {
         if !usable || valid == 0 || preferred > valid || !is_success(content.get(24..)?) {
             return None;
         }
-        // RFC 8415, 21.4: zero leaves the times to us: 0.5 and 0.8 of the preferred lifetime.
+        // RFC 8415, 21.4: zero leaves the times to the client: 0.5 and 0.8 of the preferred
+        // lifetime.
         let part = |part: u32| match preferred {
             u32::MAX => preferred,
             preferred => (preferred / 10 * part).max(1),

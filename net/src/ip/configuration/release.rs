@@ -4,12 +4,12 @@ use core::net::IpAddr;
 
 use crate::ip::{Interface, LOOPBACK, Net};
 
-/// How long servers, and the way to them, may take.
-const PATIENCE_NS: u64 = 1_000_000_000;
+/// Maximum time for the servers, and for resolving the way to them.
+const RELEASE_TIMEOUT_NS: u64 = 1_000_000_000;
 
 impl Net {
-    /// Tells the servers of DHCP that their addresses are free (RFC 2131, 4.4.6; RFC 8415, 18.2.7);
-    /// tells whether that is done, or has taken long enough.
+    /// Releases DHCP leases at the servers (RFC 2131, 4.4.6; RFC 8415, 18.2.7); returns whether
+    /// that is complete or has timed out.
     #[cold]
     pub(crate) fn release_leases(&mut self) -> bool {
         let now_ns = self.now_ns;
@@ -40,7 +40,7 @@ impl Net {
                 self.send_configuration(n, (from, 68), (to, 67), &message.payload);
             }
         }
-        let wait_ns = if any { PATIENCE_NS } else { 0 };
+        let wait_ns = if any { RELEASE_TIMEOUT_NS } else { 0 };
         self.release_until_ns = Some(now_ns.saturating_add(wait_ns));
         !any
     }

@@ -1,14 +1,14 @@
-//! Lists of domain names as DHCP (RFC 3397), DHCPv6 and router advertisements (RFC 8106) have them.
+//! Lists of domain names as in DHCP (RFC 3397), DHCPv6 and router advertisements (RFC 8106).
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Names taken of one list, and their length (RFC 1035, 2.3.4).
+/// Maximum number of names from one list, and their length (RFC 1035, 2.3.4).
 const NAMES: usize = 8;
 const NAME_MAX: usize = 253;
 
 /// The names of a list in the form of RFC 1035, 4.1.4: pointers lead backwards into the list
-/// itself. Padding, and what follows a mistake, is left out.
+/// itself. Skips padding, and stops at the first error.
 pub(crate) fn domain_names(list: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -51,7 +51,7 @@ fn name(list: &[u8], at: &mut usize) -> Option<String> {
                 if !jumped {
                     *at = place + 2;
                 }
-                // Backwards only: it ends.
+                // Only backwards, so that it ends.
                 if target >= place {
                     return None;
                 }

@@ -1,9 +1,9 @@
 //! Router advertisements (SLAAC): default routers and their preference (RFC 4191), prefixes and
-//! addresses made from them (RFC 4862, RFC 8981), routes, MTU, name servers (RFC 8106); each for
+//! addresses made from them (RFC 4862, RFC 8981), routes, MTU, name servers (RFC 8106); each with
 //! its lifetime.
 //!
-//! Everything is bounded, and what is already there goes before what is new: a stranger's flood of
-//! advertisements doesn't drive out the router that works.
+//! All tables are bounded, and existing entries take precedence: a flood of forged advertisements
+//! doesn't evict the router that works.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ const SECOND: u64 = 1_000_000_000;
 /// MAX_RTR_SOLICITATIONS and RTR_SOLICITATION_INTERVAL of RFC 4861, 10.
 const SOLICITATIONS: u8 = 3;
 const SOLICITATION_NS: u64 = 4 * SECOND;
-/// MAX_RTR_SOLICITATION_DELAY: machines that are switched on together.
+/// MAX_RTR_SOLICITATION_DELAY: spreads hosts that start at the same time.
 const SOLICITATION_DELAY_NS: u64 = SECOND;
 /// RFC 4862, 5.5.3 e.
 const TWO_HOURS_NS: u64 = 7200 * SECOND;
@@ -30,7 +30,7 @@ const TEMPORARY_PREFERRED_NS: u64 = 86_400 * SECOND;
 const REGENERATE_NS: u64 = 5 * SECOND;
 const ROUTERS: usize = 8;
 const PREFIXES: usize = 16;
-/// Prefixes that addresses are made from.
+/// Maximum number of prefixes from which addresses are made.
 const AUTONOMOUS: usize = 4;
 const TEMPORARY: usize = 8;
 const ROUTES: usize = 16;
@@ -53,7 +53,7 @@ struct Prefix {
 
 /// An address made from a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Made {
+pub(crate) struct Autoconfigured {
     pub(crate) address: Ipv6Addr,
     pub(crate) source: Source,
     pub(crate) preferred_until_ns: u64,
@@ -75,26 +75,26 @@ pub(crate) struct Slaac {
     mac: Mac,
     temporary: bool,
     routers: Vec<Router>,
-    /// Prefixes that are on the link.
+    /// On-link prefixes.
     prefixes: Vec<Prefix>,
-    pub(crate) made: Vec<Made>,
+    pub(crate) made: Vec<Autoconfigured>,
     routes: Vec<RouteInfo>,
     servers: Vec<(Ipv6Addr, u64)>,
     domains: Vec<(String, u64)>,
     pub(crate) mtu: Option<usize>,
-    /// The M and O flags: DHCPv6 has addresses, or only other things.
+    /// The M and O flags: DHCPv6 has addresses, or only other configuration.
     pub(crate) managed: bool,
     pub(crate) other: bool,
-    /// ReachableTime, where a router said it.
+    /// Reachable Time, if a router specified it.
     pub(crate) reachable_ns: Option<u64>,
-    /// RetransTimer and CurHopLimit, likewise.
+    /// Retrans Timer and Cur Hop Limit, likewise.
     pub(crate) retransmit_ns: Option<u64>,
     pub(crate) hop_limit: Option<u8>,
     solicitations: u8,
     solicit_at_ns: u64,
 }
 
-/// The preference of two bits (RFC 4191, 2.1); `None` for the reserved value.
+/// The preference in two bits (RFC 4191, 2.1); `None` for the reserved value.
 fn preference(bits: u8) -> Option<i8> {
     match bits & 3 {
         0 => Some(0),
@@ -104,7 +104,7 @@ fn preference(bits: u8) -> Option<i8> {
     }
 }
 
-/// A lifetime in seconds; all ones are for ever.
+/// The end of a lifetime in seconds; all ones: infinite.
 fn until(now_ns: u64, seconds: u32) -> u64 {
     if seconds == u32::MAX {
         u64::MAX
@@ -155,12 +155,12 @@ impl Slaac {
         self.servers.iter().map(|(server, _)| IpAddr::V6(*server))
     }
 
-    /// Domains to complete short names with.
+    /// Search domains for short names.
     pub(crate) fn domains(&self) -> impl Iterator<Item = &String> + '_ {
         self.domains.iter().map(|(domain, _)| domain)
     }
 
-    /// The routes that follow.
+    /// The resulting routes.
     pub(crate) fn entries(&self, interface: usize, into: &mut Vec<Entry>) {
         for prefix in &self.prefixes {
             into.push(Entry {
@@ -190,21 +190,21 @@ impl Slaac {
     }
 
     /// An address with the length of the prefix that it was made from.
-    pub(crate) fn cidr(made: &Made) -> Cidr {
+    pub(crate) fn cidr(made: &Autoconfigured) -> Cidr {
         Cidr {
             address: IpAddr::V6(made.address),
             prefix_len: 64,
         }
     }
 
-    /// A router is a host now, or gone.
+    /// Removes a router that has become a host, or doesn't respond.
     pub(crate) fn forget_router(&mut self, address: Ipv6Addr) -> bool {
         let count = self.routers.len();
         self.routers.retain(|router| router.address != address);
         count != self.routers.len()
     }
 
-    /// Takes an advertisement in (RFC 4861, 6.3.4).
+    /// Handles an advertisement (RFC 4861, 6.3.4).
     pub(crate) fn advertisement(
         &mut self,
         from: Ipv6Addr,
@@ -222,7 +222,7 @@ impl Slaac {
         if reachable_ms != 0 && reachable_ms <= 3_600_000 {
             self.reachable_ns = Some(u64::from(reachable_ms) * 1_000_000);
         }
-        // Zero: this router doesn't say (RFC 4861, 4.2).
+        // Zero: unspecified by this router (RFC 4861, 4.2).
         if retransmit_ms != 0 {
             self.retransmit_ns = Some(u64::from(retransmit_ms) * 1_000_000);
         }
@@ -236,7 +236,7 @@ impl Slaac {
                 3 => self.prefix(option, now_ns, random).unwrap_or_default(),
                 5 => {
                     let mtu = be32(option, 4).unwrap_or(0) as usize;
-                    // RFC 8200, 5: no link carries less than 1280.
+                    // RFC 8200, 5: the minimum MTU is 1280.
                     if (1280..=65_535).contains(&mtu) {
                         self.mtu = Some(mtu);
                     }
@@ -305,7 +305,7 @@ impl Slaac {
             .iter_mut()
             .find(|p| p.prefix == prefix && p.len == len);
         match known {
-            // A lifetime of zero is over with the next look.
+            // A lifetime of zero ends at the next `expire`.
             Some(known) => known.until_ns = until_ns,
             None if room => {
                 self.prefixes.push(Prefix {
@@ -325,18 +325,19 @@ impl Slaac {
         now_ns: u64,
         random: &mut Random,
     ) {
-        let of_prefix = |made: &Made| common_prefix(made.address.into(), prefix.into()) >= 64;
+        let of_prefix =
+            |made: &Autoconfigured| common_prefix(made.address.into(), prefix.into()) >= 64;
         let mut known = false;
         for made in self.made.iter_mut().filter(|made| of_prefix(made)) {
             if made.source == Source::Temporary {
-                // Never extended beyond what it began with (RFC 8981, 3.4).
+                // Never extended beyond the initial lifetime (RFC 8981, 3.4).
                 made.preferred_until_ns = made.preferred_until_ns.min(preferred_until_ns);
                 made.valid_until_ns = made.valid_until_ns.min(valid_until_ns.max(now_ns + 1));
                 continue;
             }
             known = true;
             made.preferred_until_ns = preferred_until_ns;
-            // The two-hour rule: an unauthenticated advertisement doesn't shorten a life by much.
+            // The two-hour rule: an unauthenticated advertisement can't shorten a lifetime much.
             let left_ns = made.valid_until_ns.saturating_sub(now_ns);
             let new_ns = valid_until_ns.saturating_sub(now_ns);
             if new_ns > TWO_HOURS_NS || new_ns > left_ns {
@@ -349,7 +350,7 @@ impl Slaac {
         if known || valid_until_ns <= now_ns || stable.count() >= AUTONOMOUS {
             return;
         }
-        self.made.push(Made {
+        self.made.push(Autoconfigured {
             address: with_number(prefix, eui64(self.mac)),
             source: Source::Slaac,
             preferred_until_ns,
@@ -358,13 +359,13 @@ impl Slaac {
         self.make_temporary(prefix, now_ns, random);
     }
 
-    /// A temporary address beside the stable one (RFC 8981, 3.4).
+    /// Makes a temporary address beside the stable one (RFC 8981, 3.4).
     fn make_temporary(&mut self, prefix: Ipv6Addr, now_ns: u64, random: &mut Random) {
         let temporaries = self.made.iter().filter(|m| m.source == Source::Temporary);
         if !self.temporary || temporaries.count() >= TEMPORARY {
             return;
         }
-        let of_prefix = |made: &&Made| {
+        let of_prefix = |made: &&Autoconfigured| {
             made.source == Source::Slaac && common_prefix(made.address.into(), prefix.into()) >= 64
         };
         let Some(stable) = self.made.iter().find(of_prefix).copied() else {
@@ -373,7 +374,7 @@ impl Slaac {
         // DESYNC_FACTOR: up to 0.4 of the preferred lifetime.
         let desync_ns = random.below(TEMPORARY_PREFERRED_NS * 2 / 5);
         let preferred_ns = TEMPORARY_PREFERRED_NS - desync_ns;
-        self.made.push(Made {
+        self.made.push(Autoconfigured {
             address: with_number(prefix, random.bits()),
             source: Source::Temporary,
             preferred_until_ns: stable
@@ -385,8 +386,8 @@ impl Slaac {
         });
     }
 
-    /// An address made here is a duplicate: a temporary one is tried with another number (RFC 8981,
-    /// 3.4), a stable one is given up (RFC 4862, 5.4.5).
+    /// An address made here is a duplicate: a temporary one is replaced by one with another number
+    /// (RFC 8981, 3.4), a stable one is removed (RFC 4862, 5.4.5).
     pub(crate) fn duplicate(&mut self, address: Ipv6Addr, now_ns: u64, random: &mut Random) {
         let found = self
             .made
@@ -500,7 +501,7 @@ impl Slaac {
             .collect()
     }
 
-    /// When there is something to do.
+    /// The next deadline.
     pub(crate) fn next_ns(&self, now_ns: u64) -> Option<u64> {
         let solicit = (self.solicitations > 0).then_some(self.solicit_at_ns);
         let temporary = self
@@ -508,7 +509,7 @@ impl Slaac {
             .iter()
             .filter(|m| m.source == Source::Temporary)
             .map(|m| m.preferred_until_ns.saturating_sub(REGENERATE_NS))
-            // One that is past was seen to, or can't be.
+            // A past deadline has been handled, or can't be.
             .filter(|at_ns| *at_ns > now_ns);
         self.routers
             .iter()
@@ -523,7 +524,7 @@ impl Slaac {
             .min()
     }
 
-    /// Whether routers are to be asked for now; counted as asked.
+    /// Whether to send a router solicitation now; counts it as sent.
     pub(crate) fn solicitation_due(&mut self, now_ns: u64) -> bool {
         if self.solicitations == 0 || self.solicit_at_ns > now_ns {
             return false;

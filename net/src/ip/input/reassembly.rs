@@ -1,10 +1,10 @@
-//! Putting fragments together (RFC 791, 3.2; RFC 8200, 4.5).
+//! Reassembly of fragments (RFC 791, 3.2; RFC 8200, 4.5).
 //!
-//! Fragments that overlap make the whole packet worthless (RFC 5722, 3; for IPv4 RFC 1858 shows
-//! why). An exact repetition of a fragment is dropped alone. Pieces are kept apart until all are
-//! there, in the order of their offsets: no bytes are moved. Memory is bounded for all and for each
-//! sender; when it is used up, the packet that began first makes room, of the sender that went
-//! beyond its part.
+//! A fragment that overlaps another discards the whole packet (RFC 5722, 3; RFC 1858 shows why for
+//! IPv4). An exact duplicate of a fragment is dropped alone. Fragments are kept separately, in the
+//! order of their offsets, until all have arrived: no bytes are moved. Memory is bounded in total
+//! and per sender; when it is used up, the oldest packet is evicted, of the sender that exceeded
+//! its share.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -14,16 +14,16 @@ use crate::ip::wire::header::IP_MAX;
 /// RFC 8200, 4.5: 60 seconds. RFC 1122, 3.3.2 has 60 to 120 for IPv4; Linux takes 30.
 const TIMEOUT_NS: u64 = 60_000_000_000;
 const TIMEOUT_V4_NS: u64 = 30_000_000_000;
-/// Packets that are being put together, and those of one sender.
+/// Maximum number of packets in reassembly, in total and per sender.
 const PACKETS: usize = 64;
 const PACKETS_PER_SOURCE: usize = 16;
-/// Pieces of one packet: a packet of the largest size in pieces of the smallest MTU of IPv4 has
-/// 120.
+/// Maximum number of fragments of one packet: the largest packet in fragments of IPv4's minimum MTU
+/// has 120.
 const PIECES: usize = 256;
-/// Bytes of all pieces, and of those of one sender.
+/// Maximum number of bytes of all fragments, in total and per sender.
 const BYTES: usize = 512 << 10;
 const BYTES_PER_SOURCE: usize = 192 << 10;
-/// Bytes that a piece costs beside its payload.
+/// Bytes that a fragment costs in addition to its payload.
 const OVERHEAD: usize = 64;
 
 /// The key that the fragments of a packet share.
@@ -32,7 +32,7 @@ pub(crate) struct Key {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) identification: u32,
-    /// Of IPv4; 0 for IPv6, where only the first fragment's counts (RFC 8200, 4.5).
+    /// For IPv4; 0 for IPv6, where only the first fragment's counts (RFC 8200, 4.5).
     pub(crate) protocol: u8,
     pub(crate) interface: usize,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Key {
 pub(crate) struct Fragment<'a> {
     pub(crate) offset: usize,
     pub(crate) more: bool,
-    /// The IP header, as it is to stand before the whole: used of the first fragment.
+    /// The IP header of the reassembled packet: the first fragment's is used.
     pub(crate) header: &'a [u8],
     pub(crate) data: &'a [u8],
 }
@@ -50,35 +50,35 @@ pub(crate) struct Fragment<'a> {
 #[derive(Debug)]
 struct Partial {
     key: Key,
-    /// Offsets and bytes, in order and apart. A list of 256 at most is searched and moved quickly,
-    /// and an image is smaller without a tree.
+    /// Offsets and bytes, in order and disjoint. A list of at most 256 is fast to search and to
+    /// insert into, and an image is smaller without a tree.
     pieces: Vec<(usize, Vec<u8>)>,
     header: Vec<u8>,
-    /// Length of the whole, known from the last fragment.
+    /// Length of the whole packet, known from the last fragment.
     total: Option<usize>,
     held: usize,
     cost: usize,
     until_ns: u64,
 }
 
-/// Why nothing came of a fragment.
+/// Why a fragment was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// It contradicts another one, or itself.
     Bad,
 }
 
-/// All packets in pieces.
+/// All packets in reassembly.
 #[derive(Debug, Default)]
 pub(crate) struct Reassembly {
     partial: Vec<Partial>,
     bytes: usize,
-    /// Packets that made room for others, since this was last taken.
+    /// Evicted packets since this was last taken.
     pub(crate) evicted: u32,
 }
 
 impl Reassembly {
-    /// Takes a fragment; gives the whole packet, its header before it, with the last one.
+    /// Adds a fragment; with the last one returns the whole packet after its header.
     pub(crate) fn add(
         &mut self,
         key: Key,
@@ -89,7 +89,7 @@ impl Reassembly {
         let end = fragment.offset + len;
         let uneven = fragment.more && !len.is_multiple_of(8);
         if uneven || len == 0 || end + fragment.header.len() > IP_MAX {
-            // RFC 8200, 4.5: the packet can't be made whole any more.
+            // RFC 8200, 4.5: the packet can't be completed any more.
             self.forget(&key);
             return Err(Refusal::Bad);
         }
@@ -215,8 +215,7 @@ impl Reassembly {
         }
     }
 
-    /// Takes a packet whose time is up: its key and, if the first fragment came, header and first
-    /// bytes.
+    /// Takes an expired packet: its key and, if the first fragment arrived, header and first bytes.
     pub(crate) fn expired(&mut self, now_ns: u64) -> Option<(Key, Option<Vec<u8>>)> {
         let at = self.partial.iter().position(|p| p.until_ns <= now_ns)?;
         let partial = self.partial.get(at)?;
@@ -270,7 +269,7 @@ mod tests {
     }
 
     proptest! {
-        /// RFC 791, 3.2: in any order, with repetitions, the whole is what was cut.
+        /// RFC 791, 3.2: in any order, with duplicates, the result is the original packet.
         #[test]
         fn any_order_gives_the_whole(
             len in 1..5000usize,
@@ -299,7 +298,7 @@ mod tests {
             prop_assert_eq!(reassembly.used(), (0, 0));
         }
 
-        /// The bounds hold for any input.
+        /// The limits hold for any input.
         #[test]
         fn memory_is_bounded(
             pieces in proptest::collection::vec(
@@ -335,7 +334,7 @@ mod tests {
             Err(Refusal::Bad)
         );
         assert_eq!(reassembly.used(), (0, 0));
-        // A last fragment that ends before what came already.
+        // A last fragment that ends before an earlier one.
         assert_eq!(reassembly.add(key(1), &piece(&data, 48, 48), 0), Ok(None));
         let short = Fragment {
             more: false,
@@ -354,8 +353,8 @@ mod tests {
         assert_eq!(reassembly.add(key(1), &far, 0), Err(Refusal::Bad));
     }
 
-    /// A sender's share is bounded by packets if they are small, by bytes if they are large. The
-    /// oldest packets make room and are counted; other senders lose nothing.
+    /// A sender's share is limited by packets if they are small, by bytes if they are large. The
+    /// oldest packets are evicted and counted; other senders lose nothing.
     #[test]
     fn one_sender_has_its_part_only() {
         for (size, kept) in [(1480, PACKETS_PER_SOURCE), (16_000, 12)] {
@@ -381,8 +380,7 @@ mod tests {
         }
     }
 
-    /// All senders together have no more than so much; then the packet that began first makes room,
-    /// whosever it is.
+    /// The total for all senders is limited; beyond it the oldest packet of any sender is evicted.
     #[test]
     fn all_senders_have_a_bound_together() {
         let data = vec![1; 20_000];
@@ -418,7 +416,7 @@ mod tests {
         assert_eq!(reassembly.expired(u64::MAX), Some((key(2), None)));
     }
 
-    /// A fragment of another kind: `len` bytes of the same at `offset`.
+    /// Another fragment: `len` equal bytes at `offset`.
     fn at(offset: usize, len: usize, more: bool, byte: u8) -> Fragment<'static> {
         let data: &[u8] = match byte {
             0 => &[0; 65_536],
@@ -444,7 +442,7 @@ mod tests {
         assert_eq!(reassembly.used().0, 1);
     }
 
-    /// RFC 5722, 3: equal bytes at another place are no repetition.
+    /// RFC 5722, 3: equal bytes at another offset are not a duplicate.
     #[test]
     fn an_overlap_with_equal_bytes_is_one() {
         let mut reassembly = Reassembly::default();
@@ -457,7 +455,7 @@ mod tests {
         assert_eq!(other, Err(Refusal::Bad));
     }
 
-    /// Once the end is known nothing lies beyond it, and there is no other.
+    /// Once the end is known, nothing lies beyond it, and there is no other.
     #[test]
     fn the_end_of_a_packet_is_one() {
         for (second, allowed) in [
@@ -473,7 +471,7 @@ mod tests {
         }
     }
 
-    /// RFC 8200, 4.5: a fragment of an impossible length ends its packet, and no other one.
+    /// RFC 8200, 4.5: a fragment of an invalid length discards its packet, and no other one.
     #[test]
     fn an_impossible_fragment_ends_its_packet_alone() {
         let mut reassembly = Reassembly::default();
@@ -489,7 +487,7 @@ mod tests {
         }
     }
 
-    /// A sender may use up its part, and all of them the whole, to the last byte.
+    /// A sender may use up its share, and all of them the total, to the last byte.
     #[test]
     fn no_sender_is_evicted_before_memory_is_used_up() {
         let mut reassembly = Reassembly::default();
@@ -509,7 +507,7 @@ mod tests {
             }
         }
         assert_eq!(reassembly.used().1, BYTES);
-        // The one that began first makes room, of the sender that went beyond its part, or of all.
+        // The oldest packet is evicted, of the sender that exceeded its share, or of all.
         let answer = reassembly.add(of(1, 9), &at(0, 8, true, 0), 0);
         assert_eq!((answer, reassembly.evicted), (Ok(None), 1));
         let has = |reassembly: &mut Reassembly, n, part| {

@@ -21,7 +21,7 @@ impl Net {
         }
         let packet = packet.get(..total_len)?;
         let header = packet.get(..header_len)?;
-        // The loopback computes none.
+        // The loopback computes no checksum.
         if interface != LOOPBACK && !how.whole && checksum::sum(header) != 0xffff {
             return Some(self.dropped(interface, DropReason::BadChecksum));
         }
@@ -33,12 +33,12 @@ impl Net {
             || !loopback && (source.is_loopback() || destination.is_loopback());
         let pair = (IpAddr::V4(destination), IpAddr::V4(source));
         if forged || !loopback && self.interfaces.get(interface)?.is_own(pair.1) {
-            // RFC 1122, 3.2.1.3. (A client of DHCP has no address yet, but we are no server.)
+            // RFC 1122, 3.2.1.3. (A DHCP client has no address yet, but we are no server.)
             return Some(self.dropped(interface, DropReason::Martian));
         }
         let unicast = match self.destination_v4(interface, destination) {
             Some(unicast) => unicast,
-            // A lease may be offered to the address that it is about (RFC 2131, 4.1).
+            // A lease may be offered to the address that it contains (RFC 2131, 4.1).
             None if self.is_offer(interface, packet, header_len) => true,
             None => return Some(self.dropped(interface, DropReason::NotForUs)),
         };
@@ -88,7 +88,7 @@ impl Net {
         self.transport(&context, packet.get(header_len..)?)
     }
 
-    /// Whether packets to an address are taken: `Some(true)` if it is a unicast address of ours.
+    /// Whether packets to an address are accepted: `Some(true)` if it is a unicast address of ours.
     fn destination_v4(&self, interface: usize, address: Ipv4Addr) -> Option<bool> {
         let i = self.interfaces.get(interface)?;
         if interface == LOOPBACK {
@@ -103,8 +103,7 @@ impl Net {
         group.then_some(false)
     }
 
-    /// Whether a packet to an address that isn't ours may be the answer to a lease that is asked
-    /// for.
+    /// Whether a packet to another address may be the reply to a DHCP request.
     fn is_offer(&self, interface: usize, packet: &[u8], header_len: usize) -> bool {
         let (protocol, port) = (packet.get(9), be16(packet, header_len + 2));
         let awaits = |i: &Interface| i.dhcp.as_ref().is_some_and(Client::awaits);
@@ -114,8 +113,8 @@ impl Net {
     }
 }
 
-/// Why a packet with these IPv4 options is to be dropped: source routes are (RFC 7126, 4.3),
-/// options that run over the end are; all others are passed over (RFC 1122, 3.2.1.8).
+/// Why to drop a packet with these IPv4 options: source routes (RFC 7126, 4.3), or options that run
+/// over the end; all others are skipped (RFC 1122, 3.2.1.8).
 fn options_v4(mut options: &[u8]) -> Option<DropReason> {
     while let Some(&kind) = options.first() {
         match kind {

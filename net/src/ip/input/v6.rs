@@ -10,9 +10,9 @@ use crate::ip::wire::header::{ICMPV6, IPV6_LEN, TCP, UDP, v6};
 use crate::ip::{Input, LOOPBACK, Net, Origin};
 use crate::types::{be16, be32};
 
-/// Extension headers of one packet (RFC 8200 has six, each once).
+/// Maximum number of extension headers of one packet (RFC 8200 has six, each once).
 const EXTENSIONS: usize = 8;
-/// Options of one extension header (RFC 8504, 5.3).
+/// Maximum number of options of one extension header (RFC 8504, 5.3).
 const OPTIONS: usize = 16;
 
 impl Net {
@@ -27,7 +27,7 @@ impl Net {
             || destination.is_unspecified()
             || mapped(source)
             || mapped(destination)
-            // RFC 4291, 2.7: interface-local groups never leave their machine.
+            // RFC 4291, 2.7: interface-local groups never leave the host.
             || destination.is_multicast() && destination.octets()[1] & 15 <= 1
             || !loopback && (source.is_loopback() || destination.is_loopback());
         let pair = (IpAddr::V6(destination), IpAddr::V6(source));
@@ -37,7 +37,7 @@ impl Net {
         let i = self.interfaces.get(interface)?;
         let unicast = !destination.is_multicast();
         let taken = if unicast {
-            // Neighbor discovery reaches tentative addresses by their groups only.
+            // Neighbor discovery reaches tentative addresses only by their groups.
             loopback || i.is_ready(pair.0)
         } else {
             loopback || i.listens_v6(destination)
@@ -67,16 +67,16 @@ impl Net {
             joined: how.meta.joined,
         };
         let mut at = IPV6_LEN;
-        // Where the number of the header at `at` stands, for errors.
+        // Offset of the field that names the header at `at`, for errors.
         let mut named_at = 6;
         for _ in 0..=EXTENSIONS {
             let next = *packet.get(at)?;
             let len = match context.protocol {
-                // Hop-by-hop options stand first or nowhere (RFC 8200, 4.1).
+                // Hop-by-hop options are allowed only first (RFC 8200, 4.1).
                 0 if at == IPV6_LEN => self.options_v6(&context, at)?,
                 60 => self.options_v6(&context, at)?,
                 43 => {
-                    // Type 0 and all others that want us to forward (RFC 5095; RFC 8200, 4.4).
+                    // Type 0 and all others that ask us to forward (RFC 5095; RFC 8200, 4.4).
                     if *packet.get(at + 3)? != 0 {
                         self.parameter_problem(&context, 0, at as u32 + 2);
                         return Some(self.dropped(interface, DropReason::SourceRoute));
@@ -111,8 +111,8 @@ impl Net {
         self.transport(context, context.packet.get(at..)?)
     }
 
-    /// Looks through the options of an extension header (RFC 8200, 4.2); gives its length, or inner
-    /// `None` if the packet is to be dropped.
+    /// Parses the options of an extension header (RFC 8200, 4.2); returns its length, or an inner
+    /// `None` if the packet must be dropped.
     #[cold]
     fn options_v6(&mut self, context: &Context<'_>, at: usize) -> Option<Option<usize>> {
         let packet = context.packet;
@@ -134,8 +134,8 @@ impl Net {
             if end > len {
                 return Some(None);
             }
-            // Padding and the router alert are known; the two highest bits tell what to do with
-            // others.
+            // Padding and the router alert are known; the two highest bits of others say how to
+            // treat them.
             if kind != 1 && kind != 5 {
                 match kind >> 6 {
                     0 => {}
@@ -169,7 +169,7 @@ impl Net {
             self.parameter_problem(context, 0, 4);
             return Some(self.dropped(context.origin.interface, DropReason::BadFragment));
         }
-        // RFC 7112: the headers are all in the first fragment.
+        // RFC 7112: the first fragment contains all headers.
         let too_short = match next {
             TCP => data.len() < 20,
             UDP | ICMPV6 => data.len() < 8,
@@ -179,7 +179,7 @@ impl Net {
             self.parameter_problem(context, 3, 0);
             return Some(self.dropped(context.origin.interface, DropReason::BadFragment));
         }
-        // The header that the whole packet is to have: without the fragment header.
+        // The header of the reassembled packet: without the fragment header.
         let mut header: Vec<u8> = packet.get(..at)?.to_vec();
         if let Some(place) = header.get_mut(named_at) {
             *place = next;
@@ -198,7 +198,8 @@ impl Net {
             data,
         };
         if offset == 0 && !more {
-            // An atomic fragment is a packet by itself, whatever else has its number (RFC 6946).
+            // An atomic fragment is a packet of its own, even if others share its identification
+            // (RFC 6946).
             header.extend_from_slice(data);
             set_length(&mut header);
             return Some(Input::Whole(context.origin, header));

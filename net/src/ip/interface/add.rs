@@ -1,4 +1,4 @@
-//! New interfaces: of a link, or of a VLAN on one.
+//! New interfaces: for a link, or for a VLAN on one.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,9 +13,9 @@ use crate::ip::wire::header::{Framing, IP_MAX};
 use crate::ip::{Interface, Ip, Port};
 use crate::types::{Cidr, Error, InterfaceConfig, InterfaceId, Link};
 
-/// The smallest MTU that a link may have (RFC 1122, 3.3.2).
+/// The minimum MTU of a link (RFC 1122, 3.3.2).
 const MTU_MIN: usize = 576;
-/// Interfaces of one machine, VLANs among them.
+/// Maximum number of interfaces, VLANs included.
 const INTERFACES: usize = 64;
 
 impl Ip {
@@ -111,7 +111,7 @@ impl Ip {
         if !(1..4095).contains(&id) || taken || self.net.interfaces.len() >= INTERFACES {
             return Err(Error::InvalidArgument);
         }
-        // Links carry the four bytes of the tag beyond their MTU.
+        // Links carry the four bytes of the tag in addition to their MTU.
         let (port, mtu) = (under.port, under.link_mtu);
         let interface = self.interface(port, framing, config, mtu);
         Ok(self.push(interface))
@@ -125,7 +125,7 @@ impl Ip {
     }
 }
 
-/// Whether a configuration makes sense.
+/// Whether a configuration is valid.
 fn check(config: &InterfaceConfig) -> Result<(), Error> {
     let families = |v4| config.gateways.iter().filter(|g| g.is_ipv4() == v4).count();
     let gateways_sound = config.gateways.iter().all(|g| Cidr::new(*g, 0).is_ok());

@@ -1,5 +1,5 @@
-//! The addresses of an interface: where each comes from, how long it lives, and whether it is ours
-//! alone; and which of them a packet is sent from (RFC 6724, 5).
+//! The addresses of an interface: their source, lifetime and uniqueness; and source address
+//! selection (RFC 6724, 5).
 
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,9 +13,9 @@ pub(crate) enum Source {
     Fixed,
     /// A lease of DHCPv4.
     Dhcp,
-    /// fe80::/64 and the interface's own number (RFC 4291, 2.5.6).
+    /// fe80::/64 and the interface identifier (RFC 4291, 2.5.6).
     LinkLocal,
-    /// An advertised prefix and the interface's own number (RFC 4862).
+    /// An advertised prefix and the interface identifier (RFC 4862).
     Slaac,
     /// An advertised prefix and a random number (RFC 8981).
     Temporary,
@@ -26,21 +26,21 @@ pub(crate) enum Source {
 /// Whether the address may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Duplicate address detection is under way (RFC 4862, 5.4; RFC 5227, 2.1).
+    /// Duplicate address detection is in progress (RFC 4862, 5.4; RFC 5227, 2.1).
     Tentative,
     /// It is ours.
     Valid,
-    /// Another machine has it.
+    /// Another host has it.
     Duplicate,
 }
 
-/// The questions and announcements of an address that are still to be sent.
+/// The probes and announcements of an address that are still to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DadState {
     pub(crate) probes: u8,
     pub(crate) announcements: u8,
     pub(crate) at_ns: u64,
-    /// The last time that it was defended (RFC 5227, 2.4).
+    /// When it was last defended (RFC 5227, 2.4).
     pub(crate) defended_ns: Option<u64>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct DadState {
 pub(crate) struct Address {
     pub(crate) cidr: Cidr,
     pub(crate) source: Source,
-    /// The whole prefix is on the link (RFC 5942: of IPv6 an address alone doesn't say so).
+    /// The whole prefix is on-link (RFC 5942: an IPv6 address alone doesn't imply that).
     pub(crate) on_link: bool,
     pub(crate) state: State,
     pub(crate) preferred_until_ns: u64,
@@ -75,7 +75,7 @@ impl Address {
     }
 }
 
-/// The broadcast address of an IPv4 network; none where the prefix leaves no room for one (RFC
+/// The broadcast address of an IPv4 network; `None` if the prefix leaves no room for one (RFC
 /// 3021).
 pub(crate) fn broadcast_of(cidr: &Cidr) -> Option<Ipv4Addr> {
     match cidr.address {
@@ -115,16 +115,16 @@ fn label(address: IpAddr) -> u8 {
     }
 }
 
-/// The address to send from to `remote`, of those of the outgoing interface: the rules of RFC 6724,
-/// 5 but for those about mobile addresses and other interfaces. For IPv4 they come down to: one of
-/// the same network, or at least one that isn't link-local. A tentative address is the last choice:
-/// packets from it wait.
+/// The source address for `remote`, among those of the outgoing interface: the rules of RFC 6724, 5
+/// except those about mobile addresses and other interfaces. For IPv4 they prefer one of the same
+/// network, then one that isn't link-local. A tentative address is the last choice: packets from it
+/// wait.
 pub(crate) fn choose(addresses: &[Address], remote: IpAddr, now_ns: u64) -> Option<IpAddr> {
     let wanted = scope(remote);
     let rank = |address: &Address| {
         let ip = address.ip();
         let own = scope(ip);
-        // Rule 2: the smallest scope that is large enough; if none is, the largest.
+        // Rule 2: the smallest sufficient scope; if there is none, the largest.
         let fitting = if own >= wanted {
             (1, 255 - own)
         } else {
@@ -149,13 +149,12 @@ pub(crate) fn choose(addresses: &[Address], remote: IpAddr, now_ns: u64) -> Opti
         .map(|(_, address)| address.ip())
 }
 
-/// The interface's own number, from its Ethernet address: the modified EUI-64 (RFC 4291, appendix
-/// A).
+/// The interface identifier, from the Ethernet address: the modified EUI-64 (RFC 4291, appendix A).
 pub(crate) fn eui64([a, b, c, d, e, f]: [u8; 6]) -> u64 {
     u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 
-/// The address of a /64 prefix and an interface's number.
+/// The address of a /64 prefix and an interface identifier.
 pub(crate) fn with_number(prefix: Ipv6Addr, number: u64) -> Ipv6Addr {
     Ipv6Addr::from_bits(prefix.to_bits() >> 64 << 64 | u128::from(number))
 }
@@ -177,7 +176,7 @@ mod tests {
         Address::new(text.parse().expect("a prefix"), Source::Fixed, true)
     }
 
-    /// Each row: our addresses, the remote one, and the one to send from.
+    /// Each row: our addresses, the remote one, and the expected source.
     #[test]
     fn rfc6724_section_5_source_address_selection() {
         let rows: [(&[&str], &str, &str); 9] = [
@@ -283,7 +282,7 @@ mod tests {
         }
     }
 
-    /// RFC 6724, 5, rule 1, and the order where nothing else decides.
+    /// RFC 6724, 5, rule 1, and the order if no rule decides.
     #[test]
     fn rfc6724_rule_1_the_address_itself() {
         let own = [address("2001:db8::1/64"), address("2001:db8::9/64")];

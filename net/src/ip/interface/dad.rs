@@ -13,12 +13,12 @@ const PROBE_MIN_NS: u64 = SECOND;
 const ANNOUNCE_WAIT_NS: u64 = 2 * SECOND;
 const ANNOUNCEMENTS: u8 = 2;
 const ANNOUNCE_NS: u64 = 2 * SECOND;
-/// A machine on the same link answers a probe in less than this. RFC 5227 waits for seconds, for
-/// links that take so long to come up; servers want their lease at once.
-const QUICK_NS: u64 = 20_000_000;
+/// A host on the same link replies to a probe in less than this. RFC 5227 waits for seconds, for
+/// links that take that long to come up; servers want their lease at once.
+const FAST_PROBE_NS: u64 = 20_000_000;
 
 impl Net {
-    /// Stops using an address that another machine has.
+    /// Stops using an address that another host has.
     #[cold]
     pub(in crate::ip) fn lose_duplicate(&mut self, interface: usize, ip: IpAddr) {
         let now_ns = self.now_ns;
@@ -53,7 +53,7 @@ impl Net {
         self.configure(interface);
     }
 
-    /// Sends the probes and announcements that are due. Gives the time of the next.
+    /// Sends the probes and announcements that are due. Returns the time of the next.
     #[cold]
     pub(in crate::ip) fn run_dad(&mut self, interface: usize) -> Option<u64> {
         let now_ns = self.now_ns;
@@ -82,14 +82,14 @@ impl Net {
                     let last = dad.probes == 0;
                     let wait_ns = match (ip, careful) {
                         (IpAddr::V6(_), _) => retransmit_ns,
-                        (IpAddr::V4(_), false) => QUICK_NS,
+                        (IpAddr::V4(_), false) => FAST_PROBE_NS,
                         (IpAddr::V4(_), true) if last => ANNOUNCE_WAIT_NS,
                         (IpAddr::V4(_), true) => PROBE_MIN_NS + self.random.below(SECOND),
                     };
                     dad.at_ns = now_ns.saturating_add(wait_ns);
                     self.probe(interface, ip);
                 } else if address.state == State::Tentative {
-                    // No conflict was seen.
+                    // No conflict was detected.
                     address.state = State::Valid;
                     became_valid = true;
                 } else {
@@ -108,8 +108,8 @@ impl Net {
             self.rebuild_routes();
             self.changed = true;
             if let Some(i) = self.interfaces.get_mut(interface) {
-                // Those that wait to send from it may.
-                i.neighbors.news = true;
+                // Sockets that wait to send from it may proceed.
+                i.neighbors.changed = true;
             }
             // The announcements are due at once.
             next = Some(now_ns);

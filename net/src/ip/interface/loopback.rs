@@ -1,4 +1,4 @@
-//! The machine's link to itself.
+//! The loopback link.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use crate::ip::wire::header::IP_MAX;
 use crate::types::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, TxMeta};
 
-/// Packets that may wait; more are held back in the sockets.
+/// Maximum number of queued packets; further ones are held back in the sockets.
 const QUEUE: usize = 64;
-/// Buffers kept for reuse, and the largest that is kept.
+/// Number of buffers kept for reuse, and the maximum size of one.
 const SPARE: usize = 8;
 const SPARE_LEN: usize = 16 << 10;
 

@@ -13,7 +13,7 @@ use crate::types::{Dhcp, InterfaceStatus};
 const SERVERS: usize = 4;
 
 impl Interface {
-    /// Name servers: fixed ones first, then those of DHCP, of routers, of DHCPv6.
+    /// Name servers: fixed ones first, then those from DHCP, routers and DHCPv6.
     pub(crate) fn dns_servers(&self) -> Vec<IpAddr> {
         let mut servers = self.config.dns_servers.clone();
         if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
@@ -34,7 +34,7 @@ impl Interface {
         servers
     }
 
-    /// Domains to complete short names with.
+    /// Search domains for short names.
     pub(crate) fn search_domains(&self) -> Vec<String> {
         let mut domains = Vec::new();
         if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {

@@ -1,4 +1,4 @@
-//! ARP (RFC 826), and address conflicts of IPv4 (RFC 5227).
+//! ARP (RFC 826), and IPv4 address conflict detection (RFC 5227).
 
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -73,7 +73,7 @@ impl Net {
         self.stage_arp(interface, to.unwrap_or(BROADCAST), &arp)
     }
 
-    /// Handles an ARP packet; `to_us`: the frame was sent to us alone.
+    /// Handles an ARP packet; `to_us`: the frame was addressed to us alone.
     #[cold]
     pub(crate) fn arp<'a>(&mut self, interface: usize, packet: &[u8], to_us: bool) -> Input<'a> {
         let Some(arp) = Arp::parse(packet) else {
@@ -89,7 +89,7 @@ impl Net {
             return self.dropped(interface, DropReason::BadArp);
         }
         if sender == own {
-            // Our own, by way of a loop in the network.
+            // Our own frame, through a loop in the network.
             return Input::Done;
         }
         let state_of = |net: &Net, ip: Ipv4Addr| {
@@ -97,7 +97,7 @@ impl Net {
             let address = i.addresses.iter().find(|a| a.ip() == IpAddr::V4(ip))?;
             Some(address.state)
         };
-        // RFC 5227, 2.1.1 and 2.4: another one uses our address, or means to.
+        // RFC 5227, 2.1.1 and 2.4: another host uses our address, or probes for it.
         let probe_of_theirs = from.is_unspecified() && arp.operation == REQUEST;
         match state_of(self, from) {
             Some(_) => {
@@ -134,7 +134,7 @@ impl Net {
 
             if ours && arp.operation == REQUEST {
                 i.neighbors
-                    .heard(IpAddr::V4(from), sender, now_ns, &mut ready);
+                    .on_solicitation(IpAddr::V4(from), sender, now_ns, &mut ready);
             }
         }
         self.release(interface, ready);
@@ -151,9 +151,9 @@ impl Net {
         Input::Done
     }
 
-    /// Another machine uses an IPv4 address of ours. While we were still finding out, it isn't
-    /// ours; afterwards it is defended once, and given up if that doesn't help and it came from
-    /// DHCP; fixed addresses are defended on (RFC 5227, 2.4 b and c).
+    /// Another host uses an IPv4 address of ours. A tentative address is lost. A valid one is
+    /// defended once; after that an address from DHCP is given up, and a fixed one is still
+    /// defended (RFC 5227, 2.4 b and c).
     fn conflict_v4(&mut self, interface: usize, ip: Ipv4Addr) {
         let now_ns = self.now_ns;
         let Some(i) = self.interfaces.get_mut(interface) else {

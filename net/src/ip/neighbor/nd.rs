@@ -1,5 +1,5 @@
-//! Neighbor discovery (RFC 4861): solicitations and advertisements of neighbors, both ways, and
-//! those of routers in.
+//! Neighbor discovery (RFC 4861): neighbor solicitations and advertisements in both directions, and
+//! received router advertisements.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
@@ -20,12 +20,12 @@ const ROUTER_ADVERTISEMENT: u8 = 134;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
-/// Packets with another hop limit came through a router (RFC 4861, 3.1).
+/// Packets with another hop limit have passed a router (RFC 4861, 3.1).
 const HOP_LIMIT: u8 = 255;
-/// Options looked at in one message.
+/// Maximum number of options parsed in one message.
 const OPTIONS: usize = 64;
 
-/// The options of a message: type and whole option. An option of no length makes the message
+/// The options of a message: type and whole option. An option of length zero makes the message
 /// invalid (RFC 4861, 4.6).
 fn options(mut rest: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     let mut found = Vec::new();
@@ -50,7 +50,7 @@ fn link_address(options: &[(u8, &[u8])], kind: u8) -> Option<Mac> {
 }
 
 impl Net {
-    /// Sends a message of neighbor discovery.
+    /// Queues a neighbor discovery message.
     fn stage_nd(
         &mut self,
         interface: usize,
@@ -78,7 +78,7 @@ impl Net {
         }
     }
 
-    /// Asks for a neighbor; from the unspecified address that is a question of duplicate address
+    /// Sends a neighbor solicitation; from the unspecified address, as in duplicate address
     /// detection (RFC 4862, 5.4.2).
     pub(in crate::ip) fn solicit(
         &mut self,
@@ -104,7 +104,7 @@ impl Net {
         self.stage_nd(interface, to, source, destination, message)
     }
 
-    /// Sends a neighbor advertisement to the asker in `to`, or to all nodes (RFC 4861, 7.2.6).
+    /// Sends a neighbor advertisement to the solicitor in `to`, or to all nodes (RFC 4861, 7.2.6).
     pub(in crate::ip) fn advertise(
         &mut self,
         interface: usize,
@@ -115,7 +115,7 @@ impl Net {
             return false;
         };
         let mut message = [0; 32];
-        // Override what is known; solicited, where it was.
+        // The override flag, and the solicited flag for a reply.
         let flags = if to.is_some() { 0x60 } else { 0x20 };
         put(&mut message, 0, &[ADVERTISEMENT, 0, 0, 0, flags]);
         put(&mut message, 8, &target.octets());
@@ -128,7 +128,7 @@ impl Net {
         self.stage_nd(interface, mac, target, destination, &message)
     }
 
-    /// Asks for routers (RFC 4861, 6.3.7); `source` may be unspecified.
+    /// Sends a router solicitation (RFC 4861, 6.3.7); `source` may be unspecified.
     pub(in crate::ip) fn solicit_routers(&mut self, interface: usize, source: Ipv6Addr) -> bool {
         let Some(own) = self.mac(interface) else {
             return false;
@@ -142,7 +142,7 @@ impl Net {
         self.stage_nd(interface, None, source, ALL_ROUTERS, message)
     }
 
-    /// Handles a message whose checksum is right.
+    /// Handles a message whose checksum is valid.
     pub(in crate::ip) fn neighbor_discovery<'a>(
         &mut self,
         context: &Context<'_>,
@@ -174,7 +174,7 @@ impl Net {
                     return None;
                 }
                 let mac = link_address(&options, 1);
-                self.hear(context.origin.interface, IpAddr::V6(remote), mac);
+                self.on_solicitation(context.origin.interface, IpAddr::V6(remote), mac);
                 let header = *message.first_chunk::<16>()?;
                 self.router_advertisement(context.origin.interface, remote, &header, &options);
                 Some(())
@@ -188,7 +188,7 @@ impl Net {
                 let interface = context.origin.interface;
                 let (to, target) = (IpAddr::V6(destination), IpAddr::V6(target));
                 match self.redirected(interface, IpAddr::V6(remote), to, target) {
-                    Some(()) => self.hear(interface, target, link_address(&options, 2)),
+                    Some(()) => self.on_solicitation(interface, target, link_address(&options, 2)),
                     None => drop(self.dropped(interface, DropReason::BadRedirect)),
                 }
                 Some(())
@@ -222,7 +222,7 @@ impl Net {
             .find(|a| a.ip() == IpAddr::V6(target))
             .map(|a| a.state);
         match state {
-            // Another one means to take the same address (RFC 4862, 5.4.3).
+            // Another host probes for the same address (RFC 4862, 5.4.3).
             Some(State::Tentative) if remote.is_unspecified() => {
                 self.lose_duplicate(interface, IpAddr::V6(target));
             }
@@ -230,7 +230,7 @@ impl Net {
                 self.advertise(interface, target, None);
             }
             Some(State::Valid) => {
-                self.hear(interface, IpAddr::V6(remote), mac);
+                self.on_solicitation(interface, IpAddr::V6(remote), mac);
                 let to = mac.unwrap_or(context.origin.mac);
                 if !self.advertise(interface, target, Some((remote, to))) {
                     self.drops.count(DropReason::AnswerQueueFull);
@@ -270,18 +270,19 @@ impl Net {
         let was_router = i.neighbors.advertised(&advert, now_ns, &mut ready);
         self.release(interface, ready);
         if was_router && !advert.router {
-            // It has become a host: no default router any more (RFC 4861, 7.2.5).
+            // It has become a host: no longer a default router (RFC 4861, 7.2.5).
             self.router_is_host(interface, target);
         }
         Some(())
     }
 
-    /// A neighbor told its address by the way.
-    fn hear(&mut self, interface: usize, address: IpAddr, mac: Option<Mac>) {
+    /// Handles a sender's link-layer address in a solicitation or advertisement.
+    fn on_solicitation(&mut self, interface: usize, address: IpAddr, mac: Option<Mac>) {
         let now_ns = self.now_ns;
         let mut ready = Vec::new();
         if let (Some(mac), Some(i)) = (mac, self.interfaces.get_mut(interface)) {
-            i.neighbors.heard(address, mac, now_ns, &mut ready);
+            i.neighbors
+                .on_solicitation(address, mac, now_ns, &mut ready);
         }
         self.release(interface, ready);
     }

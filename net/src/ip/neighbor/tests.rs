@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use super::{
     Advert, ENTRIES, Known, Neighbors, PASSIVE, PENDING, PENDING_BYTES, SECOND, Solicitation,
 };
-use crate::hash::Keyed;
+use crate::hash::KeyedHash;
 
 const A: [u8; 6] = [2, 0, 0, 0, 0, 10];
 const B: [u8; 6] = [2, 0, 0, 0, 0, 11];
 
 fn neighbors() -> Neighbors {
-    Neighbors::new(Keyed::new(&mut || 7))
+    Neighbors::new(KeyedHash::new(&mut || 7))
 }
 
 fn ip(n: u32) -> IpAddr {
@@ -21,7 +21,7 @@ fn ip(n: u32) -> IpAddr {
 
 fn resolve(neighbors: &mut Neighbors, n: u32, now_ns: u64) -> Known {
     let mut slot = u32::MAX;
-    neighbors.look_up(ip(n), &mut slot, now_ns)
+    neighbors.lookup(ip(n), &mut slot, now_ns)
 }
 
 fn advert(n: u32, mac: [u8; 6], solicited: bool, replace: bool) -> Advert {
@@ -37,16 +37,12 @@ fn advert(n: u32, mac: [u8; 6], solicited: bool, replace: bool) -> Advert {
 /// Runs the timers until `until_ns`; returns the solicitations with their times, and the number of
 /// lost packets.
 fn run(neighbors: &mut Neighbors, until_ns: u64) -> (Vec<(u64, Solicitation)>, usize) {
-    let (mut asked, mut lost) = (Vec::new(), Vec::new());
+    let (mut sent, mut lost) = (Vec::new(), Vec::new());
     while let Some(at_ns) = neighbors.next_ns().filter(|at_ns| *at_ns <= until_ns) {
-        let solicitations = neighbors.run(at_ns, &mut lost);
-        asked.extend(
-            solicitations
-                .into_iter()
-                .map(|solicitation| (at_ns, solicitation)),
-        );
+        let due = neighbors.run(at_ns, &mut lost);
+        sent.extend(due.into_iter().map(|solicitation| (at_ns, solicitation)));
     }
-    (asked, lost.len())
+    (sent, lost.len())
 }
 
 #[test]
@@ -55,14 +51,13 @@ fn rfc4861_section_7_2_2_three_solicitations_then_unreachable() {
     assert_eq!(resolve(&mut table, 1, 0), Known::Asking(true));
     assert_eq!(resolve(&mut table, 1, 5), Known::Asking(false));
     assert!(table.hold(ip(1), vec![1; 100]));
-    let (asked, lost) = run(&mut table, 3 * SECOND);
+    let (sent, lost) = run(&mut table, 3 * SECOND);
     assert!(
-        asked
-            .iter()
+        sent.iter()
             .all(|(_, solicitation)| solicitation.mac.is_none())
     );
-    assert_eq!((asked.len(), lost), (2, 1));
-    assert!(table.is_gone(ip(1)) && table.news);
+    assert_eq!((sent.len(), lost), (2, 1));
+    assert!(table.is_gone(ip(1)) && table.changed);
     assert_eq!(resolve(&mut table, 1, 3 * SECOND), Known::Gone);
     assert_eq!(resolve(&mut table, 1, 4 * SECOND), Known::Asking(true));
     assert_eq!(table.pending_bytes, 0);
@@ -80,13 +75,13 @@ fn rfc4861_section_7_3_3_reachable_stale_delay_probe() {
     assert_eq!(run(&mut table, 29 * SECOND).0, []);
     // Stale after 30 s: used on, asked alone after five, three times, then forgotten.
     assert_eq!(resolve(&mut table, 1, 31 * SECOND), Known::At(A));
-    let (asked, _) = run(&mut table, 100 * SECOND);
+    let (sent, _) = run(&mut table, 100 * SECOND);
     let solicitation = Solicitation {
         address: ip(1),
         mac: Some(A),
     };
     let times = [36, 37, 38].map(|s| (s * SECOND, solicitation));
-    assert_eq!(asked, times);
+    assert_eq!(sent, times);
     assert_eq!(resolve(&mut table, 1, 100 * SECOND), Known::Asking(true));
     // One that answers is left alone.
     table.advertised(&advert(1, A, true, false), 100 * SECOND, &mut ready);
@@ -117,7 +112,7 @@ fn rfc4861_section_7_2_5_advertisements() {
     assert_eq!(resolve(&mut table, 1, SECOND), Known::At(B));
     // A neighbor that asks for us becomes known, but not confirmed.
     let mut table = neighbors();
-    table.heard(ip(1), A, 0, &mut ready);
+    table.on_solicitation(ip(1), A, 0, &mut ready);
     assert_eq!(resolve(&mut table, 1, 0), Known::At(A));
     assert_eq!(run(&mut table, 10 * SECOND).0.len(), 3);
 }
@@ -131,7 +126,7 @@ fn rfc6583_strangers_drive_out_each_other_only() {
         table.advertised(&advert(n, A, true, true), 0, &mut ready);
     }
     for n in 1000..50_000 {
-        table.heard(ip(n), B, u64::from(n), &mut ready);
+        table.on_solicitation(ip(n), B, u64::from(n), &mut ready);
     }
     assert!(table.index.len() <= 300 + PASSIVE);
     assert!((0..300).all(|n| resolve(&mut table, n, SECOND) == Known::At(A)));
@@ -154,7 +149,7 @@ fn strangers_go_before_those_that_we_talk_with() {
         table.advertised(&advert(n, A, false, true), 0, &mut ready);
     }
     for n in 1000..1100 {
-        table.heard(ip(n), B, SECOND, &mut ready);
+        table.on_solicitation(ip(n), B, SECOND, &mut ready);
     }
     for n in 2000..2100 {
         resolve(&mut table, n, 2 * SECOND);
@@ -175,7 +170,7 @@ proptest! {
             match kind {
                 0 => { resolve(&mut table, n, now_ns); }
                 1 => { table.hold(ip(n), vec![0; len * 8]); }
-                2 => table.heard(ip(n), A, now_ns, &mut ready),
+                2 => table.on_solicitation(ip(n), A, now_ns, &mut ready),
                 3 => {
                     table.advertised(&advert(n, B, n % 2 == 0, n % 3 == 0), now_ns, &mut ready);
                 }
@@ -246,11 +241,11 @@ fn rfc4861_section_7_2_3_solicitations_create_entries() {
     assert_eq!(resolve(&mut table, 1, 2), Known::At(A));
     // Reachable stays so: nothing is asked until that time is over.
     table.advertised(&advert(1, A, true, true), 2, &mut ready);
-    table.heard(ip(1), A, 3, &mut ready);
+    table.on_solicitation(ip(1), A, 3, &mut ready);
     assert_eq!(resolve(&mut table, 1, 4), Known::At(A));
     assert!(run(&mut table, 20 * SECOND).0.is_empty());
     // Another address is believed, and asked after a while.
-    table.heard(ip(1), B, 20 * SECOND, &mut ready);
+    table.on_solicitation(ip(1), B, 20 * SECOND, &mut ready);
     assert_eq!(resolve(&mut table, 1, 20 * SECOND), Known::At(B));
     assert!(!run(&mut table, 26 * SECOND).0.is_empty());
     // A solicitation from a neighbor that is being resolved completes its entry and releases its
@@ -259,7 +254,7 @@ fn rfc4861_section_7_2_3_solicitations_create_entries() {
     assert!(!table.is_gone(ip(2)));
     assert!(table.hold(ip(2), vec![1; 100]));
     assert!(ready.is_empty());
-    table.heard(ip(2), [0; 6], 30 * SECOND, &mut ready);
+    table.on_solicitation(ip(2), [0; 6], 30 * SECOND, &mut ready);
     assert_eq!(ready, [([0; 6], vec![1; 100])]);
     assert!(!table.has_pending());
 }
@@ -271,10 +266,10 @@ fn a_doubted_neighbor_is_solicited_at_once() {
     assert_eq!(resolve(&mut table, 1, 0), Known::Asking(true));
     table.advertised(&advert(1, A, true, true), 1, &mut ready);
     assert!(run(&mut table, SECOND).0.is_empty());
-    table.doubt(ip(1), SECOND);
-    let (asked, _) = run(&mut table, SECOND);
-    assert_eq!(asked.len(), 1);
-    assert_eq!((asked[0].0, asked[0].1.mac), (SECOND, Some(A)));
+    table.negative_advice(ip(1), SECOND);
+    let (sent, _) = run(&mut table, SECOND);
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].0, sent[0].1.mac), (SECOND, Some(A)));
 }
 
 /// The oldest packets make room, by number and by bytes, down to the last.

@@ -1,4 +1,4 @@
-//! A packet that goes out, in its pieces, and how they become bytes.
+//! An outgoing packet as a header and slices, and its encoding.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -10,32 +10,32 @@ use crate::ip::wire::header::{
 };
 use crate::types::{PartialChecksum, SegmentKind, Segmentation, TxMeta, put};
 
-/// The hop limit of what we send (RFC 1700; RFC 8200 has no number).
+/// The default hop limit (RFC 1700; RFC 8200 has none).
 pub(crate) const HOP_LIMIT: u8 = 64;
 
 /// IP header fields that a program sets for its packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeaderFields {
-    /// 0: what is usual on the link.
+    /// 0: the link's default.
     pub(crate) hop_limit: u8,
     /// DSCP and ECN field (RFC 2474, 3168).
     pub(crate) traffic_class: u8,
 }
 
-/// A TCP segment that goes out.
+/// An outgoing TCP segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TcpSegment<'a> {
-    /// Header and options; whatever its checksum field holds.
+    /// Header and options; the checksum field is ignored.
     pub(crate) header: &'a [u8],
-    /// The payload in its pieces.
+    /// The payload, as slices.
     pub(crate) payload: &'a [&'a [u8]],
-    /// The device is to cut it into segments with this much payload: see
+    /// The device cuts it into segments with this much payload: see
     /// [`crate::ip::Ip::segmentation`].
     pub(crate) segment_size: Option<u16>,
     pub(crate) header_fields: HeaderFields,
 }
 
-/// A packet that goes out, of any protocol.
+/// An outgoing packet of any protocol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet<'a> {
     pub(crate) header: IpHeader,
@@ -62,7 +62,7 @@ impl HeaderFields {
 }
 
 impl<'a> Packet<'a> {
-    /// A packet for the end of a route.
+    /// A packet to the end of a route.
     pub(crate) fn new(
         route: &Route,
         protocol: u8,
@@ -95,7 +95,7 @@ impl Packet<'_> {
         self.header.len() + self.content_len()
     }
 
-    /// Where the checksum is in the transport header, and whether the pseudo-header is part of it.
+    /// Offset of the checksum in the transport header, and whether it covers the pseudo-header.
     fn checksum(&self) -> Option<(usize, bool)> {
         match (self.header.protocol, self.header.destination) {
             (TCP, _) => Some((16, true)),
@@ -106,8 +106,8 @@ impl Packet<'_> {
         }
     }
 
-    /// Writes the packet; `buffer` is as long as it is. With `offload` the checksum of TCP and UDP
-    /// is left to the device.
+    /// Writes the packet; `buffer` has its length. With `offload` the device computes the checksum
+    /// of TCP and UDP.
     pub(super) fn write(&self, buffer: &mut [u8], before: usize, how: Offload) -> TxMeta {
         let content_len = self.content_len();
         self.header.write(buffer, content_len);
@@ -122,7 +122,7 @@ impl Packet<'_> {
             return TxMeta::default();
         };
         let sum = if pseudo {
-            self.header.pseudo_sum(content_len)
+            self.header.pseudo_header_sum(content_len)
         } else {
             0
         };
@@ -144,7 +144,8 @@ impl Packet<'_> {
                 }),
             };
         }
-        // The field holds the pseudo-header's sum, so that the sum over all is what is wanted.
+        // The field holds the sum of the pseudo-header, so that the sum over all bytes is the
+        // checksum's.
         let mut sum = !checksum::sum(buffer.get(at..).unwrap_or_default());
         if sum == 0 && self.header.protocol == UDP {
             // Zero would mean "no checksum" (RFC 768).
@@ -154,7 +155,7 @@ impl Packet<'_> {
         TxMeta::default()
     }
 
-    /// The packet by itself, without a link's header, and complete.
+    /// The complete packet, without a link header.
     pub(crate) fn to_vec(self) -> Vec<u8> {
         let mut packet = alloc::vec![0; self.len()];
         self.write(&mut packet, 0, Offload::default());
@@ -189,7 +190,7 @@ pub(super) fn tcp_packet<'a>(
             protocol: TCP,
             hop_limit: segment.header_fields.hops(usual_hops),
             traffic_class: segment.header_fields.traffic_class,
-            // Segments are never cut on their way (RFC 1191, 3), so that the identification is of
+            // Segments are never fragmented on their way (RFC 1191, 3), so the identification has
             // no use (RFC 6864, 4.1).
             fragment: (0, DF),
             router_alert: false,

@@ -1,5 +1,5 @@
-//! The short queue of finished frames beside each link: answers that are made while the link hands
-//! a frame over, and packets in fragments.
+//! The short queue of finished frames beside each link: replies made while the link delivers a
+//! frame, and fragmented packets.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -12,27 +12,26 @@ use crate::ip::wire::header::{IP_MAX, IPV4_LEN, IPV6_LEN, Mac, v4, v6};
 use crate::ip::{Interface, Net, Origin, Outcome, Port, Route};
 use crate::types::{Handle, TxMeta, put};
 
-/// Limits of the finished frames that wait for a link: frames and bytes. Answers beyond them are
-/// dropped, so asking faster than the link can carry gains nothing.
+/// Limits of a link's finished frames: frames and bytes. Replies beyond them are dropped, so
+/// requests faster than the link can carry gain nothing.
 const QUEUE: usize = 256;
 const QUEUE_BYTES: usize = 512 << 10;
-/// The smallest MTU that packets are cut for.
+/// The minimum MTU that packets are fragmented for.
 pub(super) const MTU_MIN: usize = 552;
 
-/// Finished frames of a port that the link had no room for, or that were made while it was handing
-/// one over.
+/// Finished frames that the link had no room for, or that were made while it delivered one.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     frames: VecDeque<(Vec<u8>, TxMeta)>,
     bytes: usize,
     /// Sockets that wait for room.
     pub(crate) blocked: Vec<Handle>,
-    /// Something was given to the link since its last flush.
+    /// Frames were passed to the link since its last flush.
     pub(crate) dirty: bool,
 }
 
 impl Queue {
-    /// Puts a frame behind the others; `false` if there is no room.
+    /// Appends a frame; `false` if there is no room.
     pub(crate) fn push(&mut self, frame: Vec<u8>, meta: TxMeta) -> bool {
         if self.frames.len() >= QUEUE || self.bytes + frame.len() > QUEUE_BYTES {
             return false;
@@ -94,20 +93,20 @@ impl Net {
         self.drops.count(DropReason::QueueFull);
     }
 
-    /// Answers a segment to where it came from, without a route. `false` if the queue is full.
+    /// Replies to a segment's origin, without a route. `false` if the queue is full.
     pub(crate) fn reply_tcp(&mut self, to: &Origin, segment: &TcpSegment<'_>) -> bool {
         let hops = self.hops(to.interface, to.remote);
         let packet = tcp_packet(to.local, to.remote, segment, hops);
         self.stage_packet(to.interface, to.mac, &packet)
     }
 
-    /// The hop limit of packets of an interface that don't choose theirs.
+    /// The default hop limit of packets on an interface.
     pub(in crate::ip) fn hops(&self, interface: usize, address: IpAddr) -> u8 {
         let interface = self.interfaces.get(interface);
         interface.map_or(HOP_LIMIT, |i| i.hops_for(address))
     }
 
-    /// Puts a packet on the queue of an interface's port, to an Ethernet address that is known.
+    /// Queues a packet on an interface's port, to a known Ethernet address.
     pub(crate) fn stage_packet(&mut self, interface: usize, to: Mac, packet: &Packet<'_>) -> bool {
         let ethertype = ethertype(packet.header.destination);
         self.stage(interface, to, ethertype, packet.len(), |buffer, before| {
@@ -115,7 +114,7 @@ impl Net {
         })
     }
 
-    /// Puts a packet of any size on the queue, in fragments if it must be.
+    /// Queues a packet of any size, in fragments if necessary.
     pub(in crate::ip) fn stage_any_size(
         &mut self,
         interface: usize,
@@ -133,7 +132,7 @@ impl Net {
         }
     }
 
-    /// The same for a packet that is written already.
+    /// The same for an encoded packet.
     fn stage_whole(&mut self, interface: usize, to: Mac, packet: &[u8], remote: IpAddr) -> bool {
         let mtu = self.mtu_towards(interface, remote);
         let identification = self.next_identification(remote);
@@ -153,8 +152,8 @@ impl Net {
         whole
     }
 
-    /// An identification for fragments: each another one in turn for IPv4, where there are few; not
-    /// to be guessed for IPv6 (RFC 7739).
+    /// An identification for fragments: sequential for IPv4, where there are few; unpredictable for
+    /// IPv6 (RFC 7739).
     fn next_identification(&mut self, remote: IpAddr) -> u32 {
         if remote.is_ipv6() {
             return self.random.bits() as u32;
@@ -175,7 +174,7 @@ impl Net {
         }
     }
 
-    /// Sends a packet by way of the queue, where the link isn't at hand.
+    /// Sends a packet through the queue, where the link isn't accessible.
     pub(in crate::ip) fn send_slowly(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
         match self.next_mac(route) {
             Ok(mac) if self.stage_any_size(route.interface, mac, packet) => Outcome::Sent,
@@ -186,7 +185,7 @@ impl Net {
     }
 }
 
-/// The destination of a packet that was written here.
+/// The destination of an encoded packet of ours.
 fn destination_of(packet: &[u8]) -> Option<IpAddr> {
     match packet.first()? >> 4 {
         4 => v4(packet, 16).map(IpAddr::V4),
@@ -195,7 +194,7 @@ fn destination_of(packet: &[u8]) -> Option<IpAddr> {
 }
 
 /// Cuts a packet without options or extension headers into fragments that fit `mtu` (RFC 791, 3.2;
-/// RFC 8200, 4.5); one that fits stays as it is.
+/// RFC 8200, 4.5); one that fits is unchanged.
 fn fragments(packet: &[u8], mtu: usize, identification: u32) -> Vec<Vec<u8>> {
     let v4 = packet.first().is_some_and(|byte| byte >> 4 == 4);
     if packet.len() <= mtu {
@@ -275,7 +274,7 @@ mod tests {
     use alloc::sync::Arc;
     use std::sync::Mutex;
 
-    /// A link with room for some frames, and what was sent by it: the first byte of each.
+    /// A link with room for some frames, and the first byte of each sent frame.
     #[derive(Clone, Default)]
     struct Narrow(Arc<Mutex<(usize, Vec<u8>)>>);
 

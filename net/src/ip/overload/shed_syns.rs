@@ -1,34 +1,35 @@
-//! SYNs that were shed, a few bits each (a Bloom filter of two generations): an honest client asks
-//! again after its timer of a second (RFC 6298, 2.1), a flood from changing addresses does not.
+//! SYNs that were shed, a few bits each (a Bloom filter of two generations): an honest client
+//! retransmits after its timer of a second (RFC 6298, 2.1), a flood from changing addresses does
+//! not.
 
 use alloc::vec::Vec;
 
 use crate::ip::wire::header::{ETHERTYPE_IPV4, ETHERTYPE_VLAN};
 use crate::types::be16;
 
-/// Bits of a generation: 128 KiB. Of 60,000 shed SYNs a second some 1 % are taken for repeated.
+/// Bits of a generation: 128 KiB. With 60,000 shed SYNs per second some 1 % are falsely recognized.
 const BITS: usize = 1 << 20;
 const HASHES: u32 = 3;
-/// How long a generation is added to. A SYN is known for that long at least and twice that at most.
+/// Duration of a generation. A SYN is remembered for at least that and at most twice that.
 const GENERATION_NS: u64 = 1_500_000_000;
-/// The memory is given back when no SYN was shed for so long.
-const KEPT_NS: u64 = 10_000_000_000;
+/// The memory is freed after this time without a shed SYN.
+const MAX_IDLE_NS: u64 = 10_000_000_000;
 
 /// Bloom filter of shed SYNs, in two generations. Allocates nothing before the first SYN is shed.
 #[derive(Debug, Default)]
 pub(super) struct ShedSyns {
     now: Vec<u64>,
     before: Vec<u64>,
-    /// When the generation began.
+    /// Start of the current generation.
     since_ns: u64,
-    /// When the last SYN was shed.
+    /// Time of the last shed SYN.
     shed_ns: u64,
 }
 
 impl ShedSyns {
-    /// Gives back the memory of a flood that is over.
+    /// Frees the memory once a flood is over.
     pub(super) fn begin(&mut self, now_ns: u64) {
-        if !self.now.is_empty() && now_ns.saturating_sub(self.shed_ns) >= KEPT_NS {
+        if !self.now.is_empty() && now_ns.saturating_sub(self.shed_ns) >= MAX_IDLE_NS {
             *self = ShedSyns::default();
         }
     }
@@ -46,7 +47,7 @@ impl ShedSyns {
             .any(|bits| places(hash).all(|(word, bit)| bits.get(word).is_some_and(|w| w & bit > 0)))
     }
 
-    /// Notes a SYN that is shed.
+    /// Adds a shed SYN.
     pub(super) fn add(&mut self, syn: &[u8], now_ns: u64) {
         self.shed_ns = now_ns;
         if self.now.is_empty() {
@@ -71,8 +72,8 @@ impl ShedSyns {
     }
 }
 
-/// A hash of the addresses and ports of a frame that has a TCP header. It needs no key: to be taken
-/// for repeated, a SYN has only to be sent twice.
+/// A hash of the addresses and ports of a frame with a TCP header. It needs no key: a sender gains
+/// recognition simply by sending a SYN twice.
 fn hash(frame: &[u8]) -> Option<u64> {
     let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
     if ethertype == ETHERTYPE_VLAN {
@@ -85,7 +86,7 @@ fn hash(frame: &[u8]) -> Option<u64> {
     };
     let (addresses, ports) = (packet.get(addresses)?, packet.get(ports..ports + 4)?);
     let bytes = addresses.iter().chain(ports);
-    // FNV-1a, and the last step of SplitMix64, so that all bits count everywhere.
+    // FNV-1a, and the last step of SplitMix64, so that all bits have full avalanche.
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -100,7 +101,7 @@ fn zeros() -> Option<Vec<u64>> {
     Some(bits)
 }
 
-/// The word and the bit in it of each hash.
+/// The word, and the bit in it, for each hash.
 fn places(hash: u64) -> impl Iterator<Item = (usize, u64)> {
     (0..HASHES).map(move |number| {
         let place = (hash >> (20 * number)) as usize % BITS;
@@ -140,7 +141,7 @@ mod tests {
             assert!(shed_syns.contains(&frame(1, 1)));
             assert!(!shed_syns.contains(&frame(2, 1)));
             assert!(!shed_syns.contains(&frame(1, 2)));
-            // A number of its own or flags make it no other.
+            // A different identification or other flags don't change it.
             let mut again = frame(1, 1);
             again.iter_mut().rev().take(8).for_each(|byte| *byte = 9);
             assert!(shed_syns.contains(&again));
@@ -180,9 +181,9 @@ mod tests {
     fn memory_is_given_back_after_a_flood() {
         let mut shed_syns = ShedSyns::default();
         shed_syns.add(&v4(1, 1), SECOND);
-        shed_syns.begin(SECOND + KEPT_NS - 1);
+        shed_syns.begin(SECOND + MAX_IDLE_NS - 1);
         assert_eq!(shed_syns.now.len(), BITS / 64);
-        shed_syns.begin(SECOND + KEPT_NS);
+        shed_syns.begin(SECOND + MAX_IDLE_NS);
         assert_eq!(
             (shed_syns.now.capacity(), shed_syns.before.capacity()),
             (0, 0)

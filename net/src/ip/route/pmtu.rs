@@ -5,13 +5,13 @@ use core::net::IpAddr;
 
 /// RFC 1191, 6.3; RFC 8201, 5.3: ten minutes.
 const LIFETIME_NS: u64 = 600_000_000_000;
-/// Paths remembered; the oldest makes room.
+/// Maximum number of paths; the oldest is evicted.
 const PATHS: usize = 256;
-/// No smaller value is believed: RFC 8200, 5; for IPv4 as in Linux, since 68 would let a forger
-/// make us send a header for each few bytes.
+/// Minimum accepted value: RFC 8200, 5; for IPv4 as in Linux, since 68 would let a forger make us
+/// send a header for every few bytes.
 const MIN_V6: u32 = 1280;
 const MIN_V4: u32 = 552;
-/// MTUs that links have, for routers that don't say theirs (RFC 1191, 7).
+/// MTUs of common links, for routers that don't report theirs (RFC 1191, 7).
 const PLATEAUS: [u32; 7] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006];
 
 /// Paths whose MTU is smaller than their first link's.
@@ -21,8 +21,8 @@ pub(crate) struct PathMtus {
 }
 
 impl PathMtus {
-    /// Notes that packets to `remote` may have `mtu` bytes; 0: less than `sent`, but not how much.
-    /// Tells whether that is news.
+    /// Records that packets to `remote` may have `mtu` bytes; 0: less than `sent`, but unknown.
+    /// Returns whether the path MTU has changed.
     pub(crate) fn learn(&mut self, remote: IpAddr, mtu: u32, sent: u32, now_ns: u64) -> bool {
         let mtu = match mtu {
             0 => PLATEAUS
@@ -35,7 +35,7 @@ impl PathMtus {
             IpAddr::V4(_) => MIN_V4,
             IpAddr::V6(_) => MIN_V6,
         });
-        // It only ever shrinks before its time is up: a larger value is a mistake or a forgery.
+        // It only shrinks until it expires: a larger value is an error or a forgery.
         if mtu >= sent || self.get(remote, now_ns).is_some_and(|known| mtu >= known) {
             return false;
         }
@@ -70,7 +70,7 @@ mod tests {
         assert!(paths.learn(a, 1400, 1500, 5) && !paths.learn(a, 1450, 1500, 5));
         assert_eq!(paths.get(a, LIFETIME_NS + 4), Some(1400));
         assert_eq!(paths.get(a, LIFETIME_NS + 5), None);
-        // RFC 1191, 7: routers that don't say; RFC 8201, 4: never below 1280.
+        // RFC 1191, 7: routers that don't report one; RFC 8201, 4: never below 1280.
         assert!(paths.learn(a, 0, 1400, LIFETIME_NS * 2));
         assert_eq!(paths.get(a, LIFETIME_NS * 2), Some(1006));
         assert!(paths.learn(b, 300, 1500, 0));

@@ -1,8 +1,8 @@
-//! Better first hops, as routers said (RFC 792; RFC 1122, 3.2.2.2; RFC 4861, 8): for one
-//! destination each, a bounded number, and for a time.
+//! Redirects from routers (RFC 792; RFC 1122, 3.2.2.2; RFC 4861, 8): a better first hop for one
+//! destination each, bounded in number and time.
 //!
-//! A redirect counts if the router says it that packets to the destination go to now, and if what
-//! it points to is on the link. A next hop that doesn't answer is passed over
+//! A redirect is accepted if it comes from the router that packets to the destination go to now,
+//! and if its target is on the link. A next hop that doesn't reply is skipped
 //! ([`crate::ip::Net::route`]).
 
 use alloc::vec::Vec;
@@ -13,9 +13,9 @@ use crate::ip::wire::header::{IPV4_LEN, is_group, v4};
 use crate::ip::{LOOPBACK, Net, Origin};
 use crate::types::is_unicast_v4;
 
-/// Destinations; the oldest makes room.
+/// Maximum number of destinations; the oldest is evicted.
 const REDIRECTS: usize = 64;
-/// Neither RFC says how long; a router that still disagrees says so again.
+/// Neither RFC specifies a lifetime; a router that still disagrees sends another redirect.
 const LIFETIME_NS: u64 = 600_000_000_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Redirects {
 }
 
 impl Redirects {
-    /// The first hop to `destination` over an interface, where it isn't the gateway.
+    /// The first hop to `destination` over an interface, if a redirect changed it.
     pub(super) fn get(&self, destination: IpAddr, interface: usize) -> Option<IpAddr> {
         let mut found = self.list.iter();
         let found = found.find(|r| r.destination == destination && r.interface == interface);
@@ -49,11 +49,11 @@ impl Redirects {
     }
 
     pub(in crate::ip) fn next_ns(&self) -> Option<u64> {
-        // In the order in which they came.
+        // In the order of arrival.
         self.list.first().map(|redirect| redirect.until_ns)
     }
 
-    /// Forgets those whose time is up; tells whether there were any.
+    /// Removes expired redirects; returns whether there were any.
     pub(in crate::ip) fn expire(&mut self, now_ns: u64) -> bool {
         let count = self.list.len();
         self.list.retain(|redirect| redirect.until_ns > now_ns);
@@ -62,8 +62,8 @@ impl Redirects {
 }
 
 impl Net {
-    /// `from`, a router on the link of `interface`, says that packets to `destination` better go to
-    /// `target`. `None` if it has no say in that.
+    /// Handles a redirect from `from`, a router on the link of `interface`: packets to
+    /// `destination` go to `target`. `None` if it is invalid.
     #[cold]
     pub(in crate::ip) fn redirected(
         &mut self,
@@ -105,8 +105,8 @@ impl Net {
         Some(())
     }
 
-    /// A redirect of ICMP for IPv4: for a host (the RFC has those for a network read alike), the
-    /// packet that it is about being ours.
+    /// Handles an ICMP redirect of IPv4: for a host (redirects for a network are treated alike),
+    /// about a packet of ours.
     pub(in crate::ip) fn redirected_v4(
         &mut self,
         origin: &Origin,

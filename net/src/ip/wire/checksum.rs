@@ -1,15 +1,15 @@
 //! The Internet checksum (RFC 1071), 32 bytes a step.
 
-/// The one's complement sum of `data`, read as big-endian 16-bit words, a last odd byte padded with
+/// The one's complement sum of `data`, as big-endian 16-bit words, a last odd byte padded with
 /// zero. Not complemented.
 pub(crate) fn sum(data: &[u8]) -> u16 {
-    // With the carry added again a sum of larger words is one of smaller ones, too (RFC 1071, 2.C),
-    // and it does not depend on byte order but for a swap at the end (2.B).
+    // With the carry added back, a sum of larger words equals one of smaller ones (RFC 1071, 2.C),
+    // and it depends on byte order only by a swap at the end (2.B).
     let mut total: u64 = 0;
     let (words, rest) = data.as_chunks::<8>();
     let (blocks, words) = words.as_chunks::<4>();
     for [a, b, c, d] in blocks {
-        // Written out, for the crate is compiled for size.
+        // Unrolled by hand, since the crate is compiled for size.
         total = add_word(total, *a);
         total = add_word(total, *b);
         total = add_word(total, *c);

@@ -1,4 +1,4 @@
-//! Writing and reading the headers of Ethernet, IPv4 and IPv6.
+//! Encoding and parsing of Ethernet, IPv4 and IPv6 headers.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -29,7 +29,7 @@ pub(crate) const BROADCAST: Mac = [0xff; 6];
 pub(crate) enum Framing {
     /// Nothing (the loopback).
     Ip,
-    /// Ethernet, with a tag of 802.1Q where the interface is a VLAN.
+    /// Ethernet, with an 802.1Q tag if the interface is a VLAN.
     Ethernet { mac: Mac, vlan: Option<u16> },
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn v6(data: &[u8], at: usize) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from_octets(*data.get(at..)?.first_chunk()?))
 }
 
-/// The fields of an IPv4 or IPv6 header that are chosen.
+/// The variable fields of an IPv4 or IPv6 header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IpHeader {
     pub(crate) source: IpAddr,
@@ -81,7 +81,7 @@ pub(crate) struct IpHeader {
     pub(crate) hop_limit: u8,
     /// DSCP and ECN.
     pub(crate) traffic_class: u8,
-    /// Of IPv4: identification, flags and fragment offset.
+    /// IPv4: identification, flags and fragment offset.
     pub(crate) fragment: (u16, u16),
     /// A router alert option (RFC 2113, RFC 2711), as group membership messages have.
     pub(crate) router_alert: bool,
@@ -138,13 +138,18 @@ impl IpHeader {
     }
 
     /// The sum of the pseudo-header for `len` bytes of transport header and payload.
-    pub(crate) fn pseudo_sum(&self, len: usize) -> u16 {
-        pseudo_sum(self.source, self.destination, self.protocol, len)
+    pub(crate) fn pseudo_header_sum(&self, len: usize) -> u16 {
+        pseudo_header_sum(self.source, self.destination, self.protocol, len)
     }
 }
 
 /// The sum of a pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1).
-pub(crate) fn pseudo_sum(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> u16 {
+pub(crate) fn pseudo_header_sum(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    len: usize,
+) -> u16 {
     let mut addresses = [0; 32];
     let len_of = match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -162,8 +167,8 @@ pub(crate) fn pseudo_sum(source: IpAddr, destination: IpAddr, protocol: u8, len:
     checksum::pseudo_header(addresses.get(..len_of).unwrap_or_default(), protocol, len)
 }
 
-/// The Ethernet address of a group (RFC 1112, 6.4; RFC 2464, 7), or of all for a broadcast address;
-/// `None` for the address of one machine.
+/// The Ethernet address of a group (RFC 1112, 6.4; RFC 2464, 7), or the broadcast address; `None`
+/// for a unicast address.
 pub(crate) fn group_mac(address: IpAddr) -> Option<Mac> {
     match address {
         IpAddr::V4(v4) if v4.is_multicast() => {
@@ -179,7 +184,7 @@ pub(crate) fn group_mac(address: IpAddr) -> Option<Mac> {
     }
 }
 
-/// Whether an address is that of several machines: a group, or 255.255.255.255.
+/// Whether an address is multicast or 255.255.255.255.
 pub(crate) fn is_group(address: IpAddr) -> bool {
     group_mac(address).is_some()
 }

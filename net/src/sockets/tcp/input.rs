@@ -1,4 +1,4 @@
-//! From a segment to its connection, or to its answer if there is none.
+//! From a segment to its connection, or to a reply if there is none.
 
 use core::hash::BuildHasher;
 
@@ -12,7 +12,7 @@ use crate::tcp::machine::{Flags, Header, IcmpError as Report, Segment, Seq};
 use crate::tcp::time_wait::Answer;
 use crate::types::{Error, Handle};
 
-/// Time of timestamps (RFC 7323, 5.4: between a millisecond and a second).
+/// The timestamp clock (RFC 7323, 5.4: between a millisecond and a second per tick).
 pub(crate) fn clock(now_ns: u64) -> u32 {
     (now_ns / 1_000_000) as u32
 }
@@ -23,9 +23,9 @@ impl Sockets {
         let hash = self.tcp.keyed.hash_one(key) as u32;
         let mut found = None;
         self.tcp.flows.find(hash, |place| {
-            self.timers.warm(place);
+            self.timers.prefetch(place);
             if let Some((handle, Socket::Connection(connection))) = self.table.at(place) {
-                connection.warm();
+                connection.prefetch();
                 if connection.key == *key {
                     found = Some(handle);
                 }
@@ -35,21 +35,21 @@ impl Sockets {
         found
     }
 
-    /// Whether a connection from these ends can't begin.
+    /// Whether the flow is in use, so that no connection can begin.
     pub(crate) fn flow_is_taken(&self, key: &FlowKey) -> bool {
         self.connection_of(key).is_some()
             || self.tcp.half_open.find(key).is_some()
             || self.tcp.time_wait.contains(key)
     }
 
-    /// Handles a segment with a right checksum.
+    /// Handles a segment with a valid checksum.
     pub(crate) fn tcp_input(&mut self, net: &mut Net, input: &TcpInput<'_>) {
         let origin = &input.origin;
         let Some(mut segment) = Segment::parse(input.bytes) else {
             return count(&mut self.tcp.counters.malformed);
         };
-        // The device has joined several; one that doesn't say so did it all the same if it is
-        // larger than any.
+        // The device has merged several segments; one that doesn't report it has merged them if the
+        // segment is larger than any.
         let full = net.mss(origin.interface, origin.local);
         let large = (segment.payload.len() > usize::from(full)).then_some(full);
         segment.gro = input.joined.or(large);
@@ -96,7 +96,7 @@ impl Sockets {
             return;
         }
         match beyond {
-            // RFC 5961, 4.2: the old connection isn't over because there is no listener.
+            // RFC 5961, 4.2: the old connection doesn't end because there is no listener.
             Some((_, header)) => self.challenge(net, origin, &segment, &header),
             None => self.reset(net, origin, &segment),
         }
@@ -118,7 +118,7 @@ impl Sockets {
         }
     }
 
-    /// Answers a segment.
+    /// Replies to a segment.
     pub(crate) fn reply(
         &mut self,
         net: &mut Net,
@@ -129,7 +129,7 @@ impl Sockets {
         self.reply_with(net, origin, segment, header, HeaderFields::default());
     }
 
-    /// The same with what a program chose for the IP header.
+    /// The same with the IP header fields that a program set.
     pub(crate) fn reply_with(
         &mut self,
         net: &mut Net,
@@ -143,7 +143,7 @@ impl Sockets {
         reply(net, origin, ports, header, header_fields);
     }
 
-    /// Answers a segment that nothing belongs to (RFC 9293, 3.10.7.1), within the limit.
+    /// Resets a segment without a connection (RFC 9293, 3.10.7.1), within the limit.
     pub(crate) fn reset(&mut self, net: &mut Net, origin: &Origin, segment: &Segment<'_>) {
         let Some(header) = Header::reset(segment) else {
             return;
@@ -184,7 +184,7 @@ impl Sockets {
         self.touched(handle);
     }
 
-    /// An ICMP error about a segment of ours. What it may do is the machine's to say (RFC 5927).
+    /// Handles an ICMP error about a segment of ours. The machine decides its effect (RFC 5927).
     pub(crate) fn tcp_error(&mut self, net: &mut Net, report: &IcmpError) {
         let key = FlowKey::new(report.local, report.remote);
         let (Some(handle), Some(seq)) = (self.connection_of(&key), report.seq) else {
@@ -208,14 +208,14 @@ impl Sockets {
             if let Report::TooBig(mtu) = error
                 && machine.info().mss < before
             {
-                // It was believed: others to the same host needn't find out by themselves.
+                // The machine accepted it: it also applies to other connections to the host.
                 net.learn_path_mtu(report.remote.0, mtu);
             }
             self.touched(handle);
         }
     }
 
-    /// Puts a new connection into the tables; its memory was admitted.
+    /// Adds a new connection to the tables; its memory was admitted.
     pub(crate) fn insert_connection(&mut self, connection: Connection) -> Handle {
         let hash = self.tcp.keyed.hash_one(connection.key) as u32;
         let boxed = alloc::boxed::Box::new(connection);
@@ -224,7 +224,7 @@ impl Sockets {
         handle
     }
 
-    /// The flow of a connection is free from now on.
+    /// Frees the flow of a connection.
     pub(crate) fn remove_flow(&mut self, handle: Handle) {
         if let Some(Socket::Connection(connection)) = self.table.get(handle) {
             let hash = self.tcp.keyed.hash_one(connection.key) as u32;
@@ -232,7 +232,7 @@ impl Sockets {
         }
     }
 
-    /// Ends a connect without result.
+    /// Fails a connect.
     pub(crate) fn fail(&mut self, handle: Handle, error: Error) {
         if let Some(Socket::Connection(connection)) = self.table.get_mut(handle) {
             connection.error = Some(error);

@@ -10,12 +10,12 @@ use crate::tcp::counters::count;
 use crate::tcp::machine::{Machine, State};
 use crate::types::{Error, Handle};
 
-/// Interval at which a connection without a neighbor asks for it.
-const ASK_NS: u64 = 1_000_000_000;
+/// Interval at which a connection solicits an unresolved neighbor.
+const RESOLVE_INTERVAL_NS: u64 = 1_000_000_000;
 
 impl Sockets {
-    /// Something was done to a connection: it gets its turn to send, or its timer; and it moves on
-    /// in its life.
+    /// After an operation on a connection: schedules its turn to send, or its timer, and updates
+    /// its state.
     pub(crate) fn touched(&mut self, handle: Handle) {
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
@@ -24,7 +24,7 @@ impl Sockets {
             return;
         };
         if machine.wants_output() && !connection.over {
-            // Its turn settles it.
+            // Its turn updates it.
             let later = connection.phase != Phase::Connecting && !machine.is_over();
             self.mark_dirty(handle);
             if later {
@@ -41,8 +41,10 @@ impl Sockets {
         };
         let machine = connection.machine.as_ref();
         let machine_ns = machine.and_then(Machine::deadline_ns);
-        // A neighbor that doesn't answer is asked again.
-        let ask_ns = connection.waiting.then(|| self.now_ns + ASK_NS);
+        // An unresolved neighbor is solicited again.
+        let ask_ns = connection
+            .waiting
+            .then(|| self.now_ns + RESOLVE_INTERVAL_NS);
         let next = [machine_ns, connection.neighbor_ns, ask_ns];
         let next_ns = next.into_iter().flatten().min();
         self.timers.set_deadline(handle, next_ns);
@@ -76,7 +78,7 @@ impl Sockets {
         } else if !machine.wants_output()
             && let Some(state) = machine.time_wait()
         {
-            // What acknowledges the peer's FIN was sent: the rest is the record's.
+            // The acknowledgement of the peer's FIN was sent: the TIME-WAIT record takes over.
             let key = connection.key;
             self.over(handle);
             count(&mut self.tcp.counters.time_waits);
@@ -89,13 +91,13 @@ impl Sockets {
         self.wake(handle);
     }
 
-    /// The deadline of a connection came.
+    /// Handles an expired deadline of a connection.
     pub(crate) fn connection_timer(&mut self, handle: Handle) {
         let now_ns = self.now_ns;
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
-        connection.warm();
+        connection.prefetch();
         if connection.over {
             return;
         }
@@ -115,8 +117,8 @@ impl Sockets {
         self.touched(handle);
     }
 
-    /// The peer has no more part in the connection: its flow is free, and its buffers are too
-    /// unless there is something to read. An orphan is gone altogether.
+    /// The connection is over for the peer: frees its flow, and its buffers unless there is unread
+    /// data. Removes an orphan.
     pub(crate) fn over(&mut self, handle: Handle) {
         self.remove_flow(handle);
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
@@ -140,7 +142,7 @@ impl Sockets {
         }
     }
 
-    /// Gives the memory of a connection back that is over.
+    /// Releases the memory of a connection that is over.
     pub(crate) fn release(&mut self, handle: Handle) {
         if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
             && let Some(mut machine) = connection.machine.take()
@@ -153,7 +155,7 @@ impl Sockets {
         }
     }
 
-    /// Removes a connection and everything that belongs to it, without a word to the peer.
+    /// Removes a connection and everything that belongs to it, without notifying the peer.
     pub(crate) fn discard(&mut self, handle: Handle) {
         let over = match self.table.get(handle) {
             Some(Socket::Connection(connection)) => connection.over,
@@ -193,7 +195,7 @@ impl Sockets {
         self.orphan(handle);
     }
 
-    /// Ends a connection with a reset, and lets go of its handle.
+    /// Ends a connection with a reset, and releases its handle.
     pub(crate) fn abort_connection(&mut self, handle: Handle) {
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
@@ -202,7 +204,7 @@ impl Sockets {
             return self.discard(handle);
         };
         machine.abort(&mut self.budget);
-        // Its reset is sent once, or not at all if there is no way to send it: see `output`.
+        // Its reset is sent once, or not at all if the peer is unreachable: see `output`.
         self.orphan(handle);
     }
 
@@ -216,8 +218,8 @@ impl Sockets {
         }
     }
 
-    /// Addresses are no longer ours: connections from them are over, without a word to the peer,
-    /// whom we couldn't tell.
+    /// Addresses are no longer ours: their connections end. The peer gets no reset, since none
+    /// could be sent from them.
     pub(crate) fn addresses_lost(&mut self, net: &Net, lost: &[IpAddr]) {
         let is_lost = |ip: IpAddr| lost.contains(&ip) && !net.has_address(ip);
         let handles: Vec<Handle> = self
@@ -244,7 +246,7 @@ impl Sockets {
         if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
             && connection.take_wake()
         {
-            self.tell(handle);
+            self.queue_event(handle);
         }
     }
 }

@@ -35,7 +35,7 @@ impl Sockets {
         }
     }
 
-    /// Closes a listener and aborts the connections that are still its own.
+    /// Closes a listener and aborts its unaccepted connections.
     pub(crate) fn close_listener(&mut self, handle: Handle) {
         let Some(Socket::Listener(listener)) = self.table.remove(handle) else {
             return;
@@ -80,7 +80,7 @@ impl Sockets {
         self.ephemeral(|sockets, port| !sockets.listeners.contains_key(&port))
     }
 
-    /// A port from which `remote` isn't connected yet, without a listener.
+    /// A port that isn't connected to `remote` yet, without a listener.
     pub(crate) fn ephemeral_tcp(
         &mut self,
         local: IpAddr,

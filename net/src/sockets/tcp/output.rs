@@ -9,14 +9,14 @@ use crate::tcp::machine::{Outcome, State};
 use crate::sockets::{Socket, Sockets, Turn};
 use crate::types::{Error, Handle};
 
-/// Segments that one connection may send before it is the next one's turn.
-const TURN: usize = 16;
-/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): timeouts in a row after which it may be the neighbor
-/// that is gone, a gateway perhaps.
-const UNHEARD: u8 = 3;
+/// Maximum number of segments that one connection sends in one turn.
+const MAX_SEGMENTS_PER_TURN: usize = 16;
+/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): consecutive timeouts after which the neighbor, perhaps a
+/// gateway, may be unreachable.
+const R1: u8 = 3;
 
 impl Sockets {
-    /// Sends what a connection has to send.
+    /// Sends a connection's pending output.
     pub(crate) fn send_connection(&mut self, ip: &mut Ip, handle: Handle) -> Turn {
         let now_ns = self.now_ns;
         let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
@@ -26,23 +26,23 @@ impl Sockets {
             return Turn::Done(0);
         };
         if !machine.wants_output() {
-            // Sent already, or later events made the transmission unnecessary; waiting tasks still
-            // have to be notified.
+            // Already sent, or later events made it unnecessary; waiting tasks still have to be
+            // notified.
             self.update(handle);
             return Turn::Done(0);
         }
         self.work += 1;
-        if machine.unheard() >= UNHEARD {
-            ip.net.doubt(&connection.route);
+        if machine.timeouts_in_row() >= R1 {
+            ip.net.negative_advice(&connection.route);
         }
         let resolved = ip.net.next_mac(&mut connection.route);
         let last = machine.state() == State::Closed;
         if last && resolved == Err(Resolved::Unreachable) {
-            machine.forgo();
+            machine.discard_reset();
             self.update(handle);
             return Turn::Done(0);
         }
-        // An aborted connection doesn't wait for its neighbor: its reset is the IP layer's.
+        // An aborted connection doesn't wait for its neighbor: the IP layer queues its reset.
         if resolved.is_err() && !last {
             if connection.phase == Phase::Connecting && !connection.sent {
                 if resolved == Err(Resolved::Unreachable) {
@@ -67,7 +67,7 @@ impl Sockets {
             wait: last,
             sent: 0,
         };
-        let outcome = machine.output(now_ns, TURN, &mut output);
+        let outcome = machine.output(now_ns, MAX_SEGMENTS_PER_TURN, &mut output);
         let sent = output.sent;
         connection.waiting = false;
         if sent > 0 {

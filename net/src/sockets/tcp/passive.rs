@@ -1,4 +1,4 @@
-//! Handshakes that peers begin: from the SYN to the listener's queue.
+//! Passive opens: from the SYN to the listener's queue.
 
 use core::net::SocketAddr;
 
@@ -21,9 +21,9 @@ use crate::types::{Handle, with_scope};
 enum Handshake {
     /// Unknown: there was no record.
     Unknown,
-    /// In one round trip, in nanoseconds.
+    /// Duration of one round trip, in nanoseconds.
     Took(u64),
-    /// Our answer was sent again (RFC 5681, 3.1).
+    /// Our SYN-ACK was retransmitted (RFC 5681, 3.1).
     Repeated,
 }
 
@@ -92,8 +92,8 @@ impl Sockets {
         }
     }
 
-    /// A segment for a listener that belongs to nothing yet; `false`: it is to be answered with a
-    /// reset (RFC 9293, 3.10.7.2). `beyond`: what our sequence numbers have to be beyond.
+    /// Handles a segment for a listener without a connection; `false`: reply with a reset (RFC
+    /// 9293, 3.10.7.2). `beyond`: lower bound of our sequence numbers.
     pub(crate) fn listener_input(
         &mut self,
         net: &mut Net,
@@ -117,8 +117,8 @@ impl Sockets {
         true
     }
 
-    /// A SYN for a listener: it is answered if there is room, and ignored otherwise, so that the
-    /// peer tries again.
+    /// Handles a SYN for a listener: replies if there is room, and ignores it otherwise, so that
+    /// the peer retries.
     fn syn(
         &mut self,
         net: &mut Net,
@@ -157,7 +157,7 @@ impl Sockets {
         let setup = self.setup(net, origin.interface, key, iss, &options);
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
         let mut half = Half::new(listener, origin, iss, segment, &setup);
-        // A cookie has no place for it.
+        // A cookie can't encode it.
         half.negotiated.ecn &= remembered;
         let header = if remembered {
             self.tcp.half_open.insert(*key, half, now_ns);
@@ -168,7 +168,7 @@ impl Sockets {
             } = half.negotiated;
             half.syn_ack(&setup, cookie::stamp(stamp, window_scale, sack))
         } else {
-            // Nothing tells of them later.
+            // Without timestamps a cookie can't encode them.
             half.negotiated.window_scale = None;
             half.negotiated.sack = false;
             half.syn_ack(&setup, stamp)
@@ -183,18 +183,18 @@ impl Sockets {
         listener.map_or(HeaderFields::default(), |listener| listener.header_fields)
     }
 
-    /// The first sequence number of a connection, beyond those of one that it follows.
+    /// The initial sequence number of a connection, beyond those of a previous one.
     fn initial_number(&mut self, key: &FlowKey, beyond: Option<Seq>) -> Seq {
         let iss = Seq(self.tcp.numbers.sequence(key, self.now_ns));
         match beyond {
-            // RFC 9293, 3.4.1, and RFC 6191, 4: what of the old one is still on its way must be
-            // older.
+            // RFC 9293, 3.4.1, and RFC 6191, 4: segments of the old connection that are still in
+            // flight must be older.
             Some(beyond) if !iss.after(beyond) => beyond + (0x1_0000 | self.draw() as u32 & 0xffff),
             _ => iss,
         }
     }
 
-    /// An acknowledgement for a listener: is it one of a cookie of ours?
+    /// Handles an acknowledgement for a listener: is it that of a valid cookie?
     fn cookie_input(
         &mut self,
         net: &mut Net,
@@ -229,7 +229,7 @@ impl Sockets {
         true
     }
 
-    /// A segment of a handshake that is remembered.
+    /// Handles a segment of a recorded handshake.
     pub(crate) fn half_open_input(
         &mut self,
         net: &mut Net,
@@ -242,7 +242,7 @@ impl Sockets {
         let now_ns = self.now_ns;
         let setup = self.setup_begun(net, origin.interface, key, half.iss, half.listener);
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
-        match half.judge(segment, setup.syn_window()) {
+        match half.verdict(segment, setup.syn_window()) {
             Verdict::Ignore => {}
             Verdict::Again => {
                 let header_fields = self.header_fields_of(half.listener);
@@ -269,9 +269,9 @@ impl Sockets {
         }
     }
 
-    /// Makes the connection that `ack` establishes, and queues it. `syn`: what was agreed on, the
-    /// peer's initial sequence number, and how the handshake went. If there is no room nothing
-    /// happens: the peer sends its data, or we our answer, once more.
+    /// Creates the connection that `ack` establishes, and queues it. `syn`: the negotiated options,
+    /// the peer's initial sequence number, and the course of the handshake. Without room nothing
+    /// happens: the peer retransmits its data, or we our SYN-ACK.
     fn establish(
         &mut self,
         net: &mut Net,
@@ -299,7 +299,7 @@ impl Sockets {
             return false;
         }
         count(&mut self.tcp.counters.passive_opens);
-        // The first segment may be lost, and `ack` come after it.
+        // The first segment may be lost, and `ack` arrive after it.
         let first = Segment {
             seq: irs + 1,
             flags: Flags::ACK,
@@ -309,7 +309,7 @@ impl Sockets {
         };
         let mut machine = Machine::accept_cookie(setup, negotiated, &first, now_ns);
         match how {
-            Handshake::Took(rtt_ns) => machine.handshake_took(rtt_ns, now_ns),
+            Handshake::Took(rtt_ns) => machine.set_handshake_rtt(rtt_ns, now_ns),
             Handshake::Repeated => machine.handshake_repeated(),
             Handshake::Unknown => {}
         }
@@ -322,14 +322,14 @@ impl Sockets {
         if let Some(queue) = self.listener_mut(listener) {
             queue.queue.push_back(handle);
             if core::mem::take(&mut queue.wakes.read) {
-                self.tell(listener);
+                self.queue_event(listener);
             }
         }
         self.connection_input(handle, ack);
         true
     }
 
-    /// Answers SYN again whose first answer was not acknowledged.
+    /// Retransmits SYN-ACKs that weren't acknowledged.
     pub(crate) fn run_handshakes(&mut self, net: &mut Net) {
         let now_ns = self.now_ns;
         while let Some(due) = self.tcp.half_open.take_due(now_ns) {

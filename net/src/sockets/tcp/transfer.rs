@@ -1,4 +1,4 @@
-//! Reads, writes and changes of one connection.
+//! Reads, writes and option changes of one connection.
 
 use crate::sockets::{Socket, Sockets};
 use crate::tcp::budget::Budget;
@@ -15,7 +15,7 @@ impl Sockets {
         }
     }
 
-    /// The connection of a handle, if its handshake is over.
+    /// The connection of a handle, if its handshake is complete.
     pub(crate) fn connected_mut(&mut self, handle: Handle) -> Result<&mut Connection, Error> {
         let connection = self.connection_mut(handle)?;
         if connection.phase == Phase::Connecting {
@@ -32,7 +32,7 @@ impl Sockets {
         }
     }
 
-    /// Changes something of a connection that isn't over.
+    /// Changes a connection that isn't over.
     pub(crate) fn change(
         &mut self,
         handle: Handle,
@@ -46,7 +46,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Gives `f` what was received, piece by piece until it has had `most` bytes, at least one
+    /// Passes received bytes to `f`, piece by piece until it has had `most` bytes, at least one
     /// piece; see [`crate::Stack::tcp_read_with`].
     pub(crate) fn read(
         &mut self,
@@ -88,21 +88,21 @@ impl Sockets {
         if over && machine.unread() == 0 {
             self.release(handle);
         } else if !over && machine.wants_output() {
-            // The window has to be told.
+            // The peer needs a window update.
             self.mark_dirty(handle);
         }
         Ok(done)
     }
 
-    /// Lets `f` write; it gives the number of bytes written, 0 if there is no room.
+    /// Lets `f` write; returns the number of bytes written, 0 if there is no room.
     pub(crate) fn write(
         &mut self,
         handle: Handle,
         f: impl FnOnce(&mut Machine, &mut Budget) -> usize,
     ) -> Result<usize, Error> {
-        self.timers.warm(handle.index);
+        self.timers.prefetch(handle.index);
         let connection = self.connected_mut(handle)?;
-        connection.warm();
+        connection.prefetch();
         if let Some(error) = connection.error() {
             return Err(error);
         }

@@ -1,6 +1,6 @@
-//! Entries in the order of time, where most are taken out soon after they were put in: an array of
-//! buckets for the next second, and heaps for what is due and what is far away. Putting in takes
-//! constant time, whatever the number.
+//! A timer wheel for entries that are mostly removed soon after they were added: an array of
+//! buckets for the next second, and heaps for entries that are due or far away. Adding takes
+//! constant time.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use crate::types::Handle;
 /// A bucket is for 2^22 ns, 4 ms.
 const SHIFT: u32 = 22;
 const BUCKETS: u64 = 256;
-/// Entries for which a bucket or heap that is empty keeps its memory.
+/// Entries for which an empty bucket or heap keeps its memory.
 const SPARE: usize = 16;
 
 type Entry = (u64, Handle);
@@ -25,9 +25,9 @@ struct Bucket {
 /// Entries by time.
 #[derive(Debug, Default)]
 pub(super) struct Wheel {
-    /// Those of the current bucket's time, or before it.
+    /// Entries of the current bucket's time, or before it.
     due: BinaryHeap<Reverse<Entry>>,
-    /// Those of the times after it; made with the first entry.
+    /// Entries of the following times; allocated with the first entry.
     buckets: Vec<Bucket>,
     /// A bit for each bucket that has entries.
     used: [u64; BUCKETS as usize / 64],
@@ -69,11 +69,11 @@ impl Wheel {
         }
     }
 
-    /// How far after the current bucket the first one with entries is.
+    /// Distance from the current bucket to the first one with entries.
     fn first_used(&self) -> Option<u64> {
         let first = (self.now + 1) % BUCKETS;
         let (word, bit) = (first / 64, first % 64);
-        // The first word comes twice: its upper bits, and in the end its lower ones.
+        // The first word is read twice: first its upper bits, at the end its lower ones.
         (0..=BUCKETS / 64).find_map(|step| {
             let at = (word + step) % (BUCKETS / 64);
             let mut bits = self.used.get(at as usize).copied()?;
@@ -96,8 +96,8 @@ impl Wheel {
             if let (Some(bucket), Some(used)) =
                 (self.buckets.get_mut(at), self.used.get_mut(at / 64))
             {
-                // All at once: what is looked at for each lies anywhere in memory, and is fetched
-                // for many at a time.
+                // All at once: each entry refers to arbitrary memory, which is prefetched for many
+                // at a time.
                 for entry in bucket.entries.drain(..) {
                     match revise(entry) {
                         Some(at_ns) if at_ns >> SHIFT <= now => {
@@ -128,8 +128,8 @@ impl Wheel {
         }
     }
 
-    /// Takes the earliest entry if its time has come. `revise` is asked about those that come near:
-    /// when they are wanted by now, not earlier than before, or `None` for those that aren't.
+    /// Takes the earliest entry if its time has come. `revise` returns the current time of an entry
+    /// that comes near, not earlier than before, or `None` to drop it.
     pub(super) fn pop_due(
         &mut self,
         now_ns: u64,
@@ -160,7 +160,7 @@ impl Wheel {
         self.far.peek().map(|Reverse(first)| first.0)
     }
 
-    /// Drops the entries that `keep` refuses, and memory that isn't needed.
+    /// Drops the entries for which `keep` returns false, and excess memory.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(Entry) -> bool) {
         let now = self.now;
         let Wheel {
@@ -183,7 +183,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     proptest! {
-        /// Times within a bucket, a round and far beyond; the clock creeps and jumps.
+        /// Times within a bucket, a round and far beyond; small and large steps of the clock.
         #[test]
         fn behaves_as_a_sorted_set(steps in proptest::collection::vec(
             (0u32..4, 0u64..3_000_000_000, 0u32..34), 1..200

@@ -1,4 +1,4 @@
-//! The way of a datagram to its socket.
+//! Delivery of a datagram to its socket.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -7,13 +7,13 @@ use crate::sockets::{Socket, Sockets};
 use crate::types::{Error, Handle, with_scope};
 
 impl Sockets {
-    /// The socket for what comes from `from` to our address: one with that peer before one bound to
+    /// The socket for datagrams from `from` to our address: one with that peer before one bound to
     /// the address before one bound to all.
     fn udp_for(&self, address: IpAddr, port: u16, from: SocketAddr) -> Option<Handle> {
         let mut found = None;
         for &handle in self.udp_ports.get(&port)? {
             if let Some(Socket::Udp(udp)) = self.table.get(handle)
-                && udp.hears(from)
+                && udp.accepts(from)
                 && (udp.local.ip() == address || udp.binding().covers(address))
             {
                 let rank = (udp.peer.is_some(), udp.local.ip() == address);
@@ -25,10 +25,10 @@ impl Sockets {
         found.map(|(_, handle)| handle)
     }
 
-    /// Handles a datagram that is in order.
+    /// Handles a valid datagram.
     pub(crate) fn udp_datagram(&mut self, net: &mut Net, datagram: &UdpInput<'_>) {
         let origin = datagram.origin;
-        // An answer needs to know the link.
+        // A reply needs the link.
         let from = with_scope(origin.remote, datagram.remote_port, origin.interface);
         let to_one = datagram
             .unicast
@@ -64,7 +64,7 @@ impl Sockets {
                 break;
             };
             if let Some(Socket::Udp(udp)) = self.table.get(handle)
-                && udp.hears(from)
+                && udp.accepts(from)
                 && udp.wants(origin.interface, origin.local)
             {
                 self.deliver(net, handle, from, datagram);
@@ -86,11 +86,11 @@ impl Sockets {
             return net.queue_full();
         }
         if core::mem::take(&mut udp.wakes.read) {
-            self.tell(handle);
+            self.queue_event(handle);
         }
     }
 
-    /// Tells a socket what became of a datagram of its.
+    /// Reports an ICMP error about a datagram to its socket.
     pub(crate) fn udp_error(&mut self, net: &mut Net, report: &IcmpError) {
         let to = SocketAddr::from(report.remote);
         let Some(handle) = self.udp_for(report.local.0, report.local.1, to) else {
@@ -100,7 +100,8 @@ impl Sockets {
             ErrorKind::PortUnreachable | ErrorKind::ProtocolUnreachable => Error::ConnectionRefused,
             ErrorKind::HostUnreachable | ErrorKind::Prohibited => Error::Unreachable,
             ErrorKind::PacketTooBig(mtu) => {
-                // A socket has sent from this port: it may be true. The next datagrams are cut.
+                // A socket has sent from this port, so it may be true. The next datagrams are
+                // fragmented.
                 net.learn_path_mtu(report.remote.0, mtu);
                 return;
             }
@@ -109,13 +110,13 @@ impl Sockets {
         let Some(Socket::Udp(udp)) = self.table.get_mut(handle) else {
             return;
         };
-        // A server that answers everybody would be told what strangers do with its answers.
+        // A server without a peer would get errors that strangers cause.
         if udp.peer.is_none() {
             return;
         }
         udp.error = Some(error);
         if core::mem::take(&mut udp.wakes.read) {
-            self.tell(handle);
+            self.queue_event(handle);
         }
     }
 }

@@ -40,14 +40,14 @@ impl Machine {
         }
     }
 
-    /// Takes an acknowledgement between SND.UNA and the highest number sent.
+    /// Handles an acknowledgement between SND.UNA and the highest number sent.
     pub(super) fn take_ack(&mut self, budget: &mut dyn Budget, segment: &Segment<'_>, now_ns: u64) {
         let ack = segment.ack;
         let window = u32::from(segment.window) << self.snd_wnd_shift;
         let same_window = window == self.snd_wnd;
         self.take_window(segment, window, now_ns);
         if ack.after(self.snd_nxt) {
-            // The byte of a window probe was taken.
+            // The peer accepted the byte of a window probe.
             self.snd_nxt = ack;
         }
         let advanced = ack != self.snd_una;
@@ -85,8 +85,8 @@ impl Machine {
     }
 
     /// RFC 6675, 4: an acknowledgement that another one overtook still carries SACK blocks. Blocks
-    /// below SND.UNA say nothing new, and report no duplicates either (RFC 2883, 4: these lie below
-    /// its own acknowledgement).
+    /// below SND.UNA contain no new information, and report no duplicates either (RFC 2883, 4:
+    /// these lie below its own acknowledgement).
     pub(super) fn take_old_report(
         &mut self,
         budget: &mut dyn Budget,
@@ -158,7 +158,7 @@ impl Machine {
         self.snd_wl1 = segment.seq;
         self.snd_wl2 = segment.ack;
         if self.timers.user != OFF && self.timers.persist != OFF {
-            // A peer that answers keeps the connection alive, however long its window stays closed
+            // A peer that responds keeps the connection alive, however long its window stays closed
             // (RFC 9293, 3.8.6.1).
             self.arm_user(now_ns);
         }
@@ -197,7 +197,7 @@ impl Machine {
         }
     }
 
-    /// SND.UNA moves on.
+    /// SND.UNA advances.
     fn advance(&mut self, budget: &mut dyn Budget, ack: &Ack<'_>, now_ns: u64) {
         let old = self.send_queue.len();
         self.snd_una = ack.ack;
@@ -239,7 +239,7 @@ impl Machine {
         }
     }
 
-    /// The send buffer grows with the capacity of the path: one window in flight, and another one
+    /// Grows the send buffer with the capacity of the path: one window in flight, and another one
     /// queued. On a short path without loss the congestion window grows beyond need: more data
     /// would only wait until it has left the processor's cache.
     fn grow_send_limit(&mut self, budget: &dyn Budget) {

@@ -52,26 +52,26 @@ impl Machine {
         }
     }
 
-    /// The first byte that was not read yet.
+    /// The first unread byte.
     pub(super) fn first_unread(&self) -> Seq {
         self.rcv_nxt - self.receive_buffer.len()
     }
 
-    /// How many bytes are to be read, or still to come, up to the end of the urgent ones. The last
-    /// `back` bytes that were read count as not read.
+    /// Number of bytes up to the end of the urgent ones, unread or still to arrive. The last `back`
+    /// bytes that were read count as unread.
     pub(crate) fn urgent_left(&self, back: u32) -> u32 {
         self.urgent.left(self.first_unread() - back)
     }
 
     /// Whether the urgent pointer has advanced since the last call.
-    pub(crate) fn take_urgent_news(&mut self) -> bool {
-        self.urgent.take_news()
+    pub(crate) fn take_urgent_advance(&mut self) -> bool {
+        self.urgent.take_advance()
     }
 }
 
 /// Sending.
 impl Machine {
-    /// Declares the bytes written so far urgent; the peer gets the pointer at once, even if its
+    /// Marks the bytes written so far as urgent; the peer gets the pointer at once, even if its
     /// window is closed.
     pub(crate) fn send_urgent(&mut self) {
         let end = self.send_queue.end();
@@ -164,8 +164,8 @@ impl Machine {
 
 /// Ending.
 impl Machine {
-    /// The application closes: what was written is still delivered, then FIN; after `linger_ns` the
-    /// connection is aborted. If bytes are unread or come later, the peer gets an RST once
+    /// The application closes: written data is still delivered, then FIN; after `linger_ns` the
+    /// connection is aborted. If bytes are unread or arrive later, the peer gets an RST once
     /// everything written was acknowledged (RFC 9293, 3.10.4; RFC 2525, 2.17).
     pub(crate) fn close(&mut self, budget: &mut dyn Budget, linger_ns: u64, now_ns: u64) {
         self.orphan = true;
@@ -173,7 +173,7 @@ impl Machine {
         self.receive_buffer.clear(budget);
         match self.state {
             State::Closed => return,
-            // RFC 9293, 3.10.4: nothing was agreed on.
+            // RFC 9293, 3.10.4: nothing was negotiated.
             State::SynSent => return self.end(budget, Some(Error::ConnectionAborted)),
             State::TimeWait => return,
             _ => {}
@@ -201,7 +201,7 @@ impl Machine {
     }
 
     /// Discards the pending reset of a connection that has ended, when the peer is unreachable.
-    pub(crate) fn forgo(&mut self) {
+    pub(crate) fn discard_reset(&mut self) {
         self.due = 0;
     }
 
@@ -240,7 +240,7 @@ impl Machine {
         self.send_buffer_limit = self.setup.send_max;
     }
 
-    /// Applies those of [`Options`] that can still be changed.
+    /// Applies the [`Options`] that can still be changed.
     pub(crate) fn set_options(&mut self, options: &Options) {
         options.change(&mut self.setup);
         if options.mss > 0 {
@@ -270,7 +270,7 @@ impl Machine {
     pub(super) fn arm_keepalive(&mut self, now_ns: u64) {
         self.timers.keepalive = match self.setup.keepalive {
             Some(keepalive) if self.state.is_synchronized() && self.state != State::TimeWait => {
-                self.last_heard_ns
+                self.last_received_ns
                     .saturating_add(keepalive.idle_ns)
                     .max(now_ns)
             }
@@ -281,7 +281,7 @@ impl Machine {
     /// See [`super::Setup::user_timeout_ns`]; counts from now.
     pub(crate) fn set_user_timeout(&mut self, user_timeout_ns: u64, now_ns: u64) {
         self.setup.user_timeout_ns = user_timeout_ns;
-        self.user_timeout_due = self.setup.tell_timeout && user_timeout_ns > 0;
+        self.user_timeout_due = self.setup.advertise_uto && user_timeout_ns > 0;
         if self.user_timeout_due && self.state.is_synchronized() && self.state != State::TimeWait {
             self.due |= due::ACK;
         }
@@ -290,10 +290,10 @@ impl Machine {
         }
     }
 
-    /// The user timeout to send to the peer (RFC 5482, 3.1).
-    pub(super) fn told_timeout(&self) -> Option<u16> {
-        let told = self.user_timeout_due.then_some(self.setup.user_timeout_ns);
-        told.and_then(user_timeout)
+    /// ADV_UTO, the user timeout to advertise to the peer (RFC 5482, 3.1).
+    pub(super) fn adv_uto(&self) -> Option<u16> {
+        let uto = self.user_timeout_due.then_some(self.setup.user_timeout_ns);
+        uto.and_then(user_timeout)
     }
 
     /// Data waits for an acknowledgement from now on.

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-/// Bytes of a block for little data: a segment of Ethernet fits.
+/// Bytes of a small block: an Ethernet segment fits.
 pub(crate) const SMALL: usize = 2 << 10;
-/// Bytes of a block for streams.
+/// Bytes of a large block, for streams.
 pub(crate) const LARGE: usize = 16 << 10;
 /// Bytes of received data that a connection may hold regardless of the budget, so that it doesn't
 /// stall.
@@ -16,21 +16,21 @@ pub(crate) enum Pressure {
     /// Windows grow as paths need.
     #[default]
     None,
-    /// Windows stop growing, and fall as far as they can without taking back what was offered.
+    /// Windows stop growing, and shrink as far as possible without taking back what was offered.
     Moderate,
-    /// Data out of order is dropped, other data is taken up to [`GUARANTEED`] for each connection.
+    /// Data out of order is dropped, other data is accepted up to [`GUARANTEED`] per connection.
     Hard,
 }
 
 /// Memory for the data of connections.
 pub(crate) trait Budget {
     /// An empty block of `SMALL` bytes (`wanted` ≤ `SMALL`) or `LARGE` ones; `None` if the budget
-    /// is used up. Counts its capacity until it is given back.
+    /// is used up. Counts its capacity until it is returned.
     fn block(&mut self, wanted: usize) -> Option<Block>;
-    /// A block of `SMALL` bytes that is never refused: a connection asks for [`GUARANTEED`] at most
-    /// in each direction.
+    /// A block of `SMALL` bytes that is never refused: a connection holds at most [`GUARANTEED`] in
+    /// each direction.
     fn guaranteed(&mut self) -> Block;
-    /// Gives a block back.
+    /// Returns a block.
     fn recycle(&mut self, block: Block);
     /// Counts `bytes` that the program allocated (shared buffers); `false` if there is no room.
     fn take(&mut self, bytes: usize) -> bool;
@@ -40,7 +40,7 @@ pub(crate) trait Budget {
     fn pressure(&self) -> Pressure;
 }
 
-/// Bytes to be sent without a copy: kept until they are acknowledged, then dropped.
+/// Bytes to be sent without a copy: held until they are acknowledged, then dropped.
 pub trait SendBuffer: Send + Sync {
     /// The bytes; each call returns the same.
     fn bytes(&self) -> &[u8];
@@ -49,10 +49,10 @@ pub trait SendBuffer: Send + Sync {
     fn acknowledged(&self) {}
 }
 
-/// A piece of memory with bytes in its middle.
+/// A memory block with its bytes in the middle.
 pub(crate) struct Block {
-    /// Never longer than `capacity`, so that it is never moved. Memory is touched only when bytes
-    /// are written to it.
+    /// Never longer than `capacity`, so that it is never reallocated. Memory is touched only when
+    /// bytes are written to it.
     bytes: Vec<u8>,
     capacity: u16,
     first: u16,
@@ -106,7 +106,7 @@ impl Block {
         usize::from(self.capacity - self.end)
     }
 
-    /// Forgets everything.
+    /// Removes all bytes.
     pub(crate) fn clear(&mut self) {
         self.first = 0;
         self.end = 0;
@@ -119,25 +119,25 @@ impl Block {
             .unwrap_or_default()
     }
 
-    /// The bytes, to be changed.
+    /// The bytes, mutable.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         self.bytes
             .get_mut(usize::from(self.first)..usize::from(self.end))
             .unwrap_or_default()
     }
 
-    /// Appends as much as there is room for; gives its length.
+    /// Appends as much as there is room for; returns its length.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.room());
         let bytes = bytes.get(..len).unwrap_or_default();
-        // What was written here before is overwritten.
+        // Older contents are overwritten.
         self.bytes.truncate(usize::from(self.end));
         self.bytes.extend_from_slice(bytes);
         self.end += len as u16;
         len
     }
 
-    /// The room after the bytes, to write to before [`Block::extend`].
+    /// The room after the bytes, to fill before [`Block::extend`].
     pub(crate) fn spare(&mut self) -> &mut [u8] {
         self.bytes.resize(self.capacity(), 0);
         self.bytes

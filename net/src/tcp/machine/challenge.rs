@@ -1,5 +1,5 @@
 //! One connection's limit of challenge acknowledgements (RFC 5961, 7). The stack's limit for all
-//! connections is passed in; this one keeps the answers of one connection from revealing how many
+//! connections is passed in; this one keeps the replies of one connection from revealing how many
 //! another one sent.
 
 const WINDOW_NS: u64 = 5_000_000_000;
@@ -7,12 +7,12 @@ const MAX_CHALLENGES: u8 = 10;
 
 /// Ten in five seconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct OwnLimit {
+pub(crate) struct ConnectionLimit {
     since_ns: u64,
     count: u8,
 }
 
-impl OwnLimit {
+impl ConnectionLimit {
     /// Whether one more may be sent now; `stack` is called if this connection's own limit permits.
     pub(crate) fn allow(&mut self, stack: &mut dyn FnMut() -> bool, now_ns: u64) -> bool {
         if now_ns.wrapping_sub(self.since_ns) >= WINDOW_NS {
@@ -29,12 +29,12 @@ impl OwnLimit {
 
 #[cfg(test)]
 mod tests {
-    use super::{OwnLimit, WINDOW_NS};
+    use super::{ConnectionLimit, WINDOW_NS};
 
     /// RFC 5961, 7.
     #[test]
     fn ten_in_five_seconds_if_the_stack_agrees() {
-        let mut own = OwnLimit::default();
+        let mut own = ConnectionLimit::default();
         let now_ns = 7 * WINDOW_NS;
         assert!(!own.allow(&mut || false, now_ns));
         assert_eq!(

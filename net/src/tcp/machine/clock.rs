@@ -8,7 +8,7 @@ use super::tcb::{Machine, due};
 use super::timers::{OFF, Timers};
 use crate::types::Error;
 
-/// An ICMP error, as it concerns a connection.
+/// An ICMP error, as it affects a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IcmpError {
     /// From the destination: protocol or port unreachable.
@@ -48,7 +48,7 @@ impl Machine {
         }
         if Timers::expired(&mut self.timers.probe, now_ns) {
             self.due |= due::PROBE;
-            // The probe comes first, then a timeout of its own (RFC 8985, 7.3).
+            // The probe is sent first, then a separate timeout starts (RFC 8985, 7.3).
             self.timers.retransmit = self
                 .timers
                 .retransmit
@@ -67,7 +67,7 @@ impl Machine {
         }
     }
 
-    /// The handshake or lingering takes too long, or TIME-WAIT is over.
+    /// The handshake or lingering timed out, or TIME-WAIT is over.
     fn lifetime_over(&mut self, budget: &mut dyn Budget) {
         match self.state {
             State::TimeWait => self.end(budget, None),
@@ -96,7 +96,7 @@ impl Machine {
                 self.timers.retransmit = now_ns.saturating_add(self.rtt.rto_ns(&self.setup));
             }
             _ if self.outstanding() => {
-                // The size of the lost segment, for the search of the path MTU.
+                // The size of the lost segment, for path MTU discovery.
                 let full = self.snd_nxt - self.snd_una >= self.mss();
                 if full {
                     self.pmtu.timeout(self.rtt.backoff(), now_ns);
@@ -118,9 +118,9 @@ impl Machine {
         let Some(keepalive) = self.setup.keepalive else {
             return;
         };
-        let quiet_ns = self.last_heard_ns.saturating_add(keepalive.idle_ns);
+        let quiet_ns = self.last_received_ns.saturating_add(keepalive.idle_ns);
         if quiet_ns > now_ns || self.outstanding() {
-            // The peer was heard since, or another timer probes it already.
+            // A segment has arrived since, or another timer already probes the peer.
             self.timers.keepalive = if quiet_ns > now_ns {
                 quiet_ns
             } else {
@@ -139,7 +139,7 @@ impl Machine {
         self.timers.keepalive = now_ns.saturating_add(keepalive.interval_ns.max(1));
     }
 
-    /// Takes an ICMP error about a segment of ours with the sequence number `seq`. Ignored unless
+    /// Handles an ICMP error about a segment of ours with the sequence number `seq`. Ignored unless
     /// that is in flight (RFC 5927, 4.1).
     pub(crate) fn icmp(
         &mut self,
@@ -157,7 +157,7 @@ impl Machine {
                 self.end(budget, Some(Error::ConnectionRefused));
             }
             (IcmpError::Unreachable, State::SynSent) => self.end(budget, Some(Error::Unreachable)),
-            // RFC 5927, 5.2: an established connection outlives it.
+            // RFC 5927, 5.2: an established connection survives it.
             _ => self.soft_error = Some(Error::Unreachable),
         }
     }

@@ -26,7 +26,7 @@ pub(crate) struct Control {
     algorithm: Algorithm,
 }
 
-/// State before a reduction, to undo an unneeded one.
+/// State before a reduction, to undo a spurious one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Saved {
     cwnd: u32,
@@ -101,7 +101,7 @@ impl Control {
         }
     }
 
-    /// A reduction wasn't needed (RFC 4015; RFC 9438, 4.9).
+    /// Undoes a spurious reduction (RFC 4015; RFC 9438, 4.9).
     pub(crate) fn restore(&mut self, saved: &Saved) {
         self.cwnd = self.cwnd.max(saved.cwnd);
         self.ssthresh = saved.ssthresh;
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(control.ssthresh, 560_000);
     }
 
-    /// RFC 9438, 4.3: where CUBIC would be slower than Reno it isn't.
+    /// RFC 9438, 4.3: CUBIC is never slower than Reno.
     #[test]
     fn cubic_is_no_slower_than_reno_on_short_paths() {
         let mut cubic = Control::new(Congestion::Cubic, 1000);
@@ -234,7 +234,7 @@ mod tests {
         assert!((26_000..30_000).contains(&cubic.cwnd), "{}", cubic.cwnd);
     }
 
-    /// RFC 5681, 3.1: what is left of the bytes at the threshold counts for avoidance.
+    /// RFC 5681, 3.1: acknowledged bytes beyond the threshold count for congestion avoidance.
     #[test]
     fn slow_start_ends_at_its_threshold() {
         let mut control = Control::new(Congestion::NewReno, 1000);
@@ -262,8 +262,8 @@ mod tests {
         }
     }
 
-    /// An algorithm can be exchanged, and then a reduction of the other one's is undone without
-    /// what that one knew.
+    /// After a change of the algorithm, a reduction by the other one is undone without its private
+    /// state.
     #[test]
     fn algorithms_are_exchanged_and_restored() {
         let mut control = Control::new(Congestion::Cubic, 1000);
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(control.ssthresh, 70_000);
         control.lost(100_000, 1000);
         assert_eq!(control.ssthresh, 50_000, "still NewReno");
-        // The same one goes on from where it was: the maximum that it knew.
+        // The same algorithm continues from its state: the maximum that it knew.
         let mut control = Control::new(Congestion::Cubic, 1000);
         control.cwnd = 100_000;
         control.lost(100_000, 1000);

@@ -52,7 +52,7 @@ impl Machine {
         true
     }
 
-    /// SYN, or SYN and ACK (RFC 9293, 3.5; RFC 7323, 1.3 and 2018, 2: an answer has only the
+    /// SYN, or SYN and ACK (RFC 9293, 3.5; RFC 7323, 1.3 and 2018, 2: a SYN-ACK has only the
     /// options that were offered).
     fn send_syn(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
         let answer = self.state == State::SynReceived;
@@ -84,7 +84,7 @@ impl Machine {
                 timestamps: self
                     .timestamps_enabled
                     .then(|| (self.stamp(now_ns), if answer { self.ts_recent } else { 0 })),
-                user_timeout: self.told_timeout(),
+                user_timeout: self.adv_uto(),
                 sack: Sack::default(),
             },
             ..Header::default()

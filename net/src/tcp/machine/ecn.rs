@@ -10,9 +10,9 @@ pub(super) const CAPABLE: u8 = 2;
 /// ECN state of one end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ecn {
-    /// Both agreed on it.
+    /// Both ends negotiated it.
     pub(super) on: bool,
-    /// A mark came, and the peer hasn't confirmed its echo (CWR).
+    /// A mark arrived, and the peer hasn't confirmed its echo (CWR).
     pub(super) echo: bool,
     /// The window was reduced, and CWR is still to be sent.
     pub(super) reduced: bool,
@@ -30,8 +30,8 @@ impl Ecn {
         }
     }
 
-    /// A segment with data came (RFC 3168, 6.1.3); returns whether an acknowledgement must echo a
-    /// mark.
+    /// Handles a segment with data (RFC 3168, 6.1.3); returns whether an acknowledgement must echo
+    /// a mark.
     pub(super) fn take_mark(&mut self, segment: &Segment<'_>) -> bool {
         if !self.on {
             return false;
@@ -44,8 +44,8 @@ impl Ecn {
         first
     }
 
-    /// An acknowledgement came: whether the peer saw a mark for which the window has not been
-    /// reduced yet (RFC 3168, 6.1.2).
+    /// Handles an acknowledgement: returns whether the peer saw a mark for which the window has not
+    /// been reduced yet (RFC 3168, 6.1.2).
     pub(super) fn take_echo(&mut self, segment: &Segment<'_>, snd_nxt: Seq) -> bool {
         if !self.on || !segment.has(Flags::ECE) || !segment.ack.after(self.point) {
             return false;

@@ -31,14 +31,14 @@ pub struct Info {
     pub unread: u32,
     /// Bytes received out of order.
     pub out_of_order: u32,
-    /// The phase of the sender: `Open` (nothing is known to be lost), `Recovery` (repairs what
-    /// acknowledgements show to be lost) or `Loss` (repairs after a timeout).
+    /// The phase of the sender: `Open` (no known losses), `Recovery` (repairs losses that
+    /// acknowledgements show) or `Loss` (repairs after a timeout).
     pub phase: &'static str,
     /// Bytes that the peer has reported and not acknowledged (RFC 2018).
     pub sacked: u32,
     /// Bytes marked lost and not retransmitted yet.
     pub lost: u32,
-    /// Whether segments were seen to overtake each other (RFC 8985, 6.2), since the beginning.
+    /// Whether reordering was seen (RFC 8985, 6.2), since the beginning.
     pub reordering: bool,
     /// The MSS that the peer announced (RFC 9293, 3.7.1); 0 before its SYN.
     pub peer_mss: u16,
@@ -58,7 +58,7 @@ pub struct Info {
     pub timeouts: u32,
     /// Tail loss probes, since the beginning. Wraps.
     pub probes: u32,
-    /// Recoveries that turned out to be unneeded. Wraps.
+    /// Spurious recoveries. Wraps.
     pub spurious: u32,
     /// Payload bytes that were acknowledged, since the beginning.
     pub bytes_acknowledged: u64,

@@ -1,4 +1,4 @@
-//! Input: a segment changes a connection (RFC 9293, 3.10.7). With the rules of RFC 5961 against
+//! Input: a segment changes a connection (RFC 9293, 3.10.7), with the rules of RFC 5961 against
 //! blind attacks and of RFC 7323 against old duplicates.
 
 use super::budget::Budget;
@@ -22,8 +22,8 @@ struct Trimmed<'a> {
 }
 
 impl Machine {
-    /// Takes a segment of this connection. `challenge` tells whether one more challenge
-    /// acknowledgement may be sent by the stack now (RFC 5961, 7).
+    /// Handles a segment of this connection. `challenge` returns whether the stack may send one
+    /// more challenge acknowledgement now (RFC 5961, 7).
     pub(crate) fn input(
         &mut self,
         budget: &mut dyn Budget,
@@ -38,7 +38,7 @@ impl Machine {
         }
     }
 
-    /// An acknowledgement that answers something suspicious or useless, if the limits allow one.
+    /// Acknowledges a suspicious or useless segment, if the limits allow it.
     fn challenge(&mut self, challenge: &mut dyn FnMut() -> bool, now_ns: u64) {
         if self.challenge_limit.allow(challenge, now_ns) {
             self.due |= due::ACK;
@@ -71,7 +71,7 @@ impl Machine {
             && self.stamp(now_ns).wrapping_sub(echo) as i32 >= 0
             && echo.wrapping_sub(self.stamp(self.first_syn_ns)) as i32 >= 0
         {
-            // RFC 7323, 3.2 and 5.4: it answers this SYN.
+            // RFC 7323, 3.2 and 5.4: it acknowledges this SYN.
             let rtt_ns = u64::from(self.stamp(now_ns).wrapping_sub(echo)) * 1_000_000;
             if self.syns_sent > 1 {
                 self.rtt.sample(rtt_ns.max(1_000_000), 1, now_ns);
@@ -79,7 +79,7 @@ impl Machine {
         }
         self.take_syn(segment.seq, segment.window);
         let mut negotiated = self.offered_by(&segment.options);
-        // RFC 3168, 6.1.1: the answer to a SYN that asked has ECE alone.
+        // RFC 3168, 6.1.1: a SYN-ACK that accepts ECN has ECE alone.
         negotiated.ecn = acked
             && self.setup.ecn
             && self.syns_sent == 1
@@ -101,7 +101,7 @@ impl Machine {
         self.snd_wl2 = segment.ack;
         self.establish(now_ns);
         self.due |= due::ACK;
-        // What comes with SYN and ACK counts.
+        // Data and FIN of a SYN-ACK count.
         let trimmed = self.trim(segment.seq + 1, segment);
         self.take_data(budget, &trimmed, segment, now_ns);
     }
@@ -141,7 +141,7 @@ impl Machine {
         if let Some(rtt_ns) = self.rtt.srtt_ns() {
             self.rcv_wnd.rtt(rtt_ns);
         }
-        self.last_heard_ns = now_ns;
+        self.last_received_ns = now_ns;
         self.arm_keepalive(now_ns);
         if self.send_queue.len() > 0 || self.fin_queued {
             self.due |= due::DATA;
@@ -184,9 +184,9 @@ impl Machine {
         if !segment.has(Flags::ACK) || !self.take_ack_checked(budget, challenge, segment, now_ns) {
             return;
         }
-        self.last_heard_ns = now_ns;
+        self.last_received_ns = now_ns;
         self.keepalive_probes = 0;
-        // RFC 7323, 4.3: TS.Recent is that of the segment that the next acknowledgement answers.
+        // RFC 7323, 4.3: TS.Recent is that of the segment that the next acknowledgement covers.
         if let (true, Some((value, echo))) = (self.timestamps_enabled, segment.options.timestamps)
             && segment.seq.at_most(self.last_ack_sent)
             && value.wrapping_sub(self.ts_recent) as i32 >= 0
@@ -206,7 +206,7 @@ impl Machine {
             return;
         }
         if self.ecn.take_mark(segment) {
-            // At once, so that the sender learns of it early.
+            // At once, so that the sender reacts early.
             self.due |= due::ACK;
         }
         let trimmed = self.trim(segment.seq, segment);
@@ -238,7 +238,7 @@ impl Machine {
     }
 
     /// RFC 9293, 3.4, table 6. An acknowledgement of a peer that has filled the window begins at
-    /// its right edge: it counts, too.
+    /// its right edge: it also counts.
     fn is_acceptable(&self, segment: &Segment<'_>, offered: u32) -> bool {
         let edge = self.rcv_nxt + offered;
         let len = segment.len();
@@ -271,13 +271,13 @@ impl Machine {
         }
         if self.state == State::SynReceived && segment.has(Flags::SYN) && segment.seq == self.irs {
             if !segment.has(Flags::ACK) {
-                // Our answer was lost or is late: send it again.
+                // Our SYN-ACK was lost or is late: send it again.
                 if self.challenge_limit.allow(challenge, now_ns) {
                     self.due |= due::SYN;
                 }
                 return;
             }
-            // The peer's answer in a simultaneous open (RFC 9293, 3.5, figure 8).
+            // The peer's SYN-ACK in a simultaneous open (RFC 9293, 3.5, figure 8).
             if segment.ack == self.snd_nxt && self.snd_nxt != self.snd_una {
                 self.snd_una = segment.ack;
                 self.snd_wl2 = segment.ack;
@@ -290,9 +290,9 @@ impl Machine {
             return self.challenge(challenge, now_ns);
         }
         if segment.has(Flags::ACK) && offered == 0 && segment.seq == self.rcv_nxt {
-            // RFC 9293, 3.10.7.4 (MUST-66): with a closed window, acknowledgements and urgency
-            // still count.
-            self.last_heard_ns = now_ns;
+            // RFC 9293, 3.10.7.4 (MUST-66): with a closed window, acknowledgements and urgent
+            // pointers still count.
+            self.last_received_ns = now_ns;
             self.keepalive_probes = 0;
             if self.take_ack_checked(budget, challenge, segment, now_ns) {
                 self.take_urgent(segment);
@@ -308,7 +308,8 @@ impl Machine {
             return self.challenge(challenge, now_ns);
         }
         if segment.payload.is_empty() && !segment.has(Flags::FIN) {
-            // Two ends that disagree mustn't answer each other forever; keep-alives are answered.
+            // Two ends that disagree must not acknowledge each other forever; keep-alives are
+            // acknowledged.
             return self.challenge(challenge, now_ns);
         }
         let end = segment.end().min(self.rcv_nxt);
@@ -316,7 +317,7 @@ impl Machine {
             // RFC 2883, 4.
             self.pending_dsack = Some((segment.seq, end));
         }
-        self.last_heard_ns = now_ns;
+        self.last_received_ns = now_ns;
         self.due |= due::ACK;
     }
 
@@ -375,12 +376,12 @@ impl Machine {
                 self.challenge(challenge, now_ns);
                 return false;
             }
-            // An old one: its data and its SACK blocks count.
+            // An old one: its data and its SACK blocks still count.
             self.take_old_report(budget, segment, now_ns);
             return true;
         }
         if self.ecn.take_echo(segment, self.snd_nxt) && self.recovery.phase == Phase::Open {
-            // A recovery has reduced the window already.
+            // A recovery has already reduced the window.
             self.control.lost(self.snd_nxt - self.snd_una, self.mss());
             self.control.cwnd = self.control.cwnd.min(self.control.ssthresh);
         }
@@ -471,7 +472,7 @@ impl Machine {
         let fresh = self.rcv_nxt - old;
         self.bytes_received += u64::from(fresh);
         if taken < len {
-            // No memory: the peer sends it again.
+            // No memory: the peer retransmits it.
             self.due |= due::ACK;
             return;
         }
@@ -479,7 +480,7 @@ impl Machine {
             self.rcv_wnd.arrived(self.rcv_nxt, now_ns);
         }
         if self.rcv_fin_seq == Some(self.rcv_nxt) {
-            // Data beyond the FIN contradicts it; the FIN is believed.
+            // Data beyond the FIN contradicts it; the FIN takes precedence.
             self.receive_buffer.drop_out_of_order(budget);
             return self.take_fin(now_ns);
         }
@@ -489,7 +490,7 @@ impl Machine {
     }
 
     fn take_out_of_order(&mut self, budget: &mut dyn Budget, seq: Seq, payload: &[u8]) {
-        // RFC 5681, 4.2: at once, so that the peer learns of the gap.
+        // RFC 5681, 4.2: at once, so that the peer detects the gap.
         self.due |= due::ACK;
         if payload.is_empty() || self.orphan {
             return;
@@ -500,7 +501,7 @@ impl Machine {
 
     /// RFC 2883, 4.3: records the first part of a segment that was already received. `seq..end` is
     /// the part within the window. It is acknowledged at once, so that the peer learns that its
-    /// retransmission was unneeded.
+    /// retransmission was spurious.
     fn note_duplicate(&mut self, segment: &Segment<'_>, seq: Seq, end: Seq) {
         if !self.sack_permitted {
             return;
@@ -517,7 +518,7 @@ impl Machine {
     }
 
     /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: every second full segment is acknowledged at once, all
-    /// others within the delay. A segment that the device has joined counts as several.
+    /// others within the delay. A segment that the device has merged counts as several.
     fn delay_ack(&mut self, len: u32, joined: bool, now_ns: u64) {
         self.ack_pending = self.ack_pending.saturating_add(len);
         if joined

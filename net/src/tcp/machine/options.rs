@@ -145,8 +145,8 @@ impl Options {
         }
     }
 
-    /// Writes the options, padded to a multiple of four bytes; gives their length. At most 40
-    /// bytes: what doesn't fit is left out (SACK blocks first, since they come last).
+    /// Writes the options, padded to a multiple of four bytes; returns their length. At most 40
+    /// bytes: what doesn't fit is omitted (SACK blocks first, since they come last).
     pub(crate) fn write(&self, out: &mut [u8; OPTIONS_MAX]) -> usize {
         let mut at = 0;
         let mut put = |bytes: &[u8]| match out.get_mut(at..at + bytes.len()) {

@@ -11,7 +11,7 @@ use super::tcb::{Emit, Machine, Outcome, due};
 use super::timers::OFF;
 use super::window::Window;
 
-/// Sequence numbers to send: bytes, and perhaps the FIN after them.
+/// Sequence numbers to send: bytes, and optionally the FIN after them.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     pub(super) first: Seq,
@@ -82,7 +82,7 @@ impl Machine {
             // RFC 2018, 3: three fit beside timestamps.
             sack.truncate(3);
         }
-        let user_timeout = self.told_timeout();
+        let user_timeout = self.adv_uto();
         if user_timeout.is_some() {
             sack.truncate(2);
         }
@@ -234,7 +234,7 @@ impl Machine {
         }
         let usable = (self.snd_una + self.snd_wnd).beyond(self.snd_nxt);
         if waiting == 0 {
-            // The FIN alone: it takes a place in the window, too.
+            // The FIN alone: it also occupies the window.
             if usable == 0 && self.outstanding() {
                 return Sent::Nothing;
             }
@@ -334,7 +334,7 @@ impl Machine {
         }
     }
 
-    /// Hands a span to the link and records it as sent.
+    /// Passes a span to the link and records it as sent.
     pub(super) fn send_span(
         &mut self,
         span: &Span,
@@ -407,8 +407,8 @@ impl Machine {
         }
     }
 
-    /// Hands over a span that lies in several pieces; returns how much was sent, and whether the
-    /// FIN was.
+    /// Sends a span that lies in several pieces; returns how much was sent, and whether the FIN
+    /// was.
     fn emit_pieces(
         &self,
         span: &Span,

@@ -1,29 +1,29 @@
-//! Pacing: a window is spread over the round-trip time instead of sent at once. (RFC 9438, 3 and
-//! RFC 6928, 4 want bursts avoided; RFC 9406, 4.3 allows faster growth with it.)
+//! Pacing: spreads a window over the round-trip time instead of sending it at once. (RFC 9438, 3
+//! and RFC 6928, 4 want bursts avoided; RFC 9406, 4.3 allows faster growth with it.)
 
-/// Shorter round trips aren't worth timers.
+/// Minimum round trip for pacing: shorter ones aren't worth timers.
 const RTT_MIN_NS: u64 = 2_000_000;
-/// The burst that may leave at once, as time at the pacing rate; at least [`BURST`] segments.
+/// Maximum burst, as time at the pacing rate; at least [`BURST`] segments.
 const QUANTUM_NS: u64 = 1_000_000;
 const BURST: u32 = 10;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// When the next bytes are due, unless they are part of what may leave at once.
+/// When the next bytes are due, unless they are part of a burst.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pacing {
     next_ns: u64,
 }
 
-/// Bytes in a second.
+/// Bytes per second.
 fn rate(cwnd: u32, rtt_ns: u64, slow_start: bool) -> u64 {
-    // Twice the window in slow start, as it doubles, and a fifth more later, so that it can grow.
+    // Twice the window in slow start, as it doubles, and later a fifth more, so that it can grow.
     let percent = if slow_start { 200 } else { 120 };
     let bytes = u64::from(cwnd) * percent / 100;
     (u128::from(bytes) * u128::from(SECOND_NS) / u128::from(rtt_ns.max(1))).max(1) as u64
 }
 
 impl Pacing {
-    /// Bytes that may leave now; `Err`: none before that time.
+    /// Bytes that may be sent now; `Err`: none before that time.
     pub(crate) fn allowance(
         &self,
         cwnd: u32,
@@ -45,7 +45,7 @@ impl Pacing {
         }
     }
 
-    /// `bytes` left.
+    /// Records that `bytes` were sent.
     pub(crate) fn sent(
         &mut self,
         bytes: u32,

@@ -3,15 +3,16 @@
 
 use super::seq::Seq;
 
-/// A size is tried again after this time (RFC 1191, 6.3: not sooner).
-const RAISE_NS: u64 = 600_000_000_000;
-/// Timeouts in a row after which large segments count as lost by the path (a black hole).
+/// Interval between probes of a larger size (PMTU_RAISE_TIMER of RFC 8899, 5.1.1; RFC 1191, 6.3:
+/// not sooner).
+const PMTU_RAISE_NS: u64 = 600_000_000_000;
+/// Consecutive timeouts after which the path counts as a black hole for large segments.
 const BLACK_HOLE: u8 = 2;
-/// Payloads assumed to pass: of IPv6's minimum MTU, then of today's IPv4 networks.
+/// Payloads assumed to pass: IPv6's minimum MTU, then that of today's IPv4 networks.
 const BASES: [u16; 2] = [1220, 512];
-/// A search ends at this distance.
+/// The search ends at this distance.
 const CLOSE: u16 = 32;
-/// MTUs of old and new links (RFC 1191, 7.1), for routers that don't name theirs.
+/// MTUs of old and new links (RFC 1191, 7.1), for routers that don't report theirs.
 const PLATEAUS: [u32; 8] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 576];
 
 /// Sizes are payloads without options.
@@ -25,14 +26,14 @@ pub(crate) struct Pmtu {
     upper: u16,
     least: u16,
     ip_header: u8,
-    /// A segment that is larger than `mss`: its bytes, and its size.
+    /// A probe larger than `mss`: its bytes, and its size.
     probe: Option<(Seq, Seq, u16)>,
     /// When to probe a larger size.
     try_ns: Option<u64>,
 }
 
 impl Pmtu {
-    /// `most`: what both ends' links allow; `path`: what is known of the path.
+    /// `most`: the maximum of both ends' links; `path`: the known limit of the path.
     pub(crate) fn new(most: u16, path: u16, ip_header: u8, now_ns: u64) -> Pmtu {
         let least = if ip_header > 20 { 1220 } else { 512 };
         let mss = most.min(path.max(least));
@@ -43,11 +44,11 @@ impl Pmtu {
             least,
             ip_header,
             probe: None,
-            try_ns: (mss < most).then(|| now_ns.saturating_add(RAISE_NS)),
+            try_ns: (mss < most).then(|| now_ns.saturating_add(PMTU_RAISE_NS)),
         }
     }
 
-    /// No segment is larger than `most` from now on.
+    /// Limits segments to `most` from now on.
     pub(crate) fn limit(&mut self, most: u16) {
         self.most = self.most.min(most);
         self.upper = self.upper.min(self.most);
@@ -60,8 +61,8 @@ impl Pmtu {
         self.mss
     }
 
-    /// A router says that the next link carries `mtu` bytes (0: it doesn't say). Whether segments
-    /// become smaller.
+    /// A router reports that the next link carries `mtu` bytes (0: unknown). Returns whether
+    /// segments become smaller.
     pub(crate) fn too_big(&mut self, mtu: u32, now_ns: u64) -> bool {
         let headers = u32::from(self.ip_header) + 20;
         let now = u32::from(self.mss) + headers;
@@ -81,12 +82,12 @@ impl Pmtu {
         self.mss = mss as u16;
         self.upper = self.mss;
         self.probe = None;
-        self.try_ns = Some(now_ns.saturating_add(RAISE_NS));
+        self.try_ns = Some(now_ns.saturating_add(PMTU_RAISE_NS));
         true
     }
 
-    /// The retransmission timer ran out `timeouts` times in a row, with `largest` payload bytes in
-    /// the segment that is repeated. Whether segments become smaller (RFC 8899, 4.3; RFC 4821,
+    /// The retransmission timer expired `timeouts` times in a row, with `largest` payload bytes in
+    /// the retransmitted segment. Returns whether segments become smaller (RFC 8899, 4.3; RFC 4821,
     /// 7.7).
     pub(crate) fn timeout(&mut self, timeouts: u8, now_ns: u64) -> bool {
         self.probe = None;
@@ -100,11 +101,11 @@ impl Pmtu {
         self.upper = self.mss - 1;
         self.mss = base;
         // Once the path works, sizes in between are probed soon.
-        self.try_ns = Some(now_ns.saturating_add(RAISE_NS / 60));
+        self.try_ns = Some(now_ns.saturating_add(PMTU_RAISE_NS / 60));
         true
     }
 
-    /// When a larger size is to be tried, if any.
+    /// Whether a larger size is to be tried.
     fn due(&self, now_ns: u64) -> bool {
         self.try_ns.is_some_and(|at| at <= now_ns)
     }
@@ -120,7 +121,7 @@ impl Pmtu {
         }
         if self.upper - self.mss <= CLOSE && self.upper != self.most {
             self.upper = self.mss;
-            self.try_ns = Some(now_ns.saturating_add(RAISE_NS));
+            self.try_ns = Some(now_ns.saturating_add(PMTU_RAISE_NS));
             return None;
         }
         if self.most == self.mss {
@@ -135,12 +136,12 @@ impl Pmtu {
         Some(size)
     }
 
-    /// The bytes of the segment that tries a larger size, while it is in flight.
+    /// The bytes of the probe in flight.
     pub(crate) fn probe(&self) -> Option<(Seq, Seq)> {
         self.probe.map(|(first, end, _)| (first, end))
     }
 
-    /// A segment of that size was sent.
+    /// A probe of that size was sent.
     pub(crate) fn probing(&mut self, first: Seq, end: Seq, size: u16) {
         self.probe = Some((first, end, size));
     }
@@ -176,7 +177,7 @@ impl Pmtu {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pmtu, RAISE_NS};
+    use super::{PMTU_RAISE_NS, Pmtu};
     use crate::tcp::machine::seq::Seq;
 
     /// RFC 1191, 6.3 and 7; RFC 8201, 4.
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(path.mss(), 1220);
     }
 
-    /// RFC 4821, 7.7 and 7.3: a path that swallows what is larger than 1300 bytes.
+    /// RFC 4821, 7.7 and 7.3: a path that drops everything larger than 1300 bytes.
     #[test]
     fn a_black_hole_is_found_and_measured() {
         let mut path = Pmtu::new(1460, 1460, 20, 0);
@@ -203,7 +204,7 @@ mod tests {
         assert!(path.timeout(2, 0));
         assert_eq!(path.mss(), 1220);
         assert_eq!(path.wants_probe(0), None);
-        let mut now_ns = RAISE_NS / 60;
+        let mut now_ns = PMTU_RAISE_NS / 60;
         let mut probes = 0;
         while let Some(size) = path.wants_probe(now_ns) {
             probes += 1;
@@ -217,14 +218,14 @@ mod tests {
             assert!(probes < 10);
         }
         assert!((1268..=1300).contains(&path.mss()), "{}", path.mss());
-        // Ten minutes later the path has become better.
-        now_ns += RAISE_NS;
+        // Ten minutes later the path has improved.
+        now_ns += PMTU_RAISE_NS;
         let size = path.wants_probe(now_ns).unwrap();
         assert_eq!(size, 1460);
         path.probing(Seq(0), Seq(1460), size);
         assert!(path.acknowledged(Seq(1460), now_ns));
         assert_eq!(
-            (path.mss(), path.wants_probe(now_ns + 2 * RAISE_NS)),
+            (path.mss(), path.wants_probe(now_ns + 2 * PMTU_RAISE_NS)),
             (1460, None)
         );
     }

@@ -41,7 +41,7 @@ impl Machine {
         Some(sent)
     }
 
-    /// RFC 8985, 7.3: new data if there is any and the peer takes it, otherwise the last segment
+    /// RFC 8985, 7.3: new data if there is any and the peer accepts it, otherwise the last segment
     /// again.
     pub(super) fn send_probe(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
         if !self.outstanding() || !self.recovery.may_probe() {
@@ -107,7 +107,7 @@ impl Machine {
                 if !emit.segment(&header, &[byte]) {
                     return false;
                 }
-                // It doesn't count as sent: the acknowledgement says whether the peer took it.
+                // It doesn't count as sent: the acknowledgement shows whether the peer accepted it.
                 self.snd_max = self.snd_max.max(self.snd_nxt + 1);
                 self.acknowledged_by(window);
             }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::seq::Seq;
 
-/// Maximum number of ranges of a set. Further ones are left out: the retransmission timeout repairs
+/// Maximum number of ranges of a set. Further ones are dropped: the retransmission timeout repairs
 /// that.
 const MAX_RANGES: usize = 256;
 

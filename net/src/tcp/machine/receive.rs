@@ -1,7 +1,7 @@
-//! The receive buffer: bytes in order that wait for the application, and runs of bytes that came
-//! out of order.
+//! The receive buffer: bytes in order that wait for the application, and runs of bytes received out
+//! of order.
 //!
-//! Bytes are copied once, into blocks. A block that comes into order is moved, not copied, unless
+//! Bytes are copied once, into blocks. A block that becomes in order is moved, not copied, unless
 //! it is nearly empty: memory is at most about twice the bytes held, however small the segments
 //! are.
 
@@ -14,7 +14,7 @@ use super::seq::Seq;
 
 /// Maximum number of runs out of order; a segment that would begin another one is dropped.
 const RUNS: usize = 64;
-/// Number of latest runs kept, for SACK blocks.
+/// Number of recent runs recorded for SACK blocks.
 const RECENT: usize = 4;
 
 type Blocks = VecDeque<Block>;
@@ -72,7 +72,7 @@ fn append(blocks: &mut Blocks, held: &mut u32, budget: &mut dyn Budget, mut byte
         bytes = bytes.get(done..).unwrap_or_default();
     }
     while !bytes.is_empty() {
-        // Where there is a full block already, this is a stream.
+        // With a full block this is a stream.
         let wanted = if blocks.is_empty() {
             bytes.len()
         } else {
@@ -118,8 +118,8 @@ fn join(to: &mut Blocks, mut from: Blocks, held: &mut u32, budget: &mut dyn Budg
             recycle(held, budget, block);
         }
     }
-    // The shorter list moves: segments that come before a long run one by one, the last first, cost
-    // constant time each.
+    // The shorter list moves: segments that arrive before a long run one by one, the last first,
+    // cost constant time each.
     if to.len() < from.len() {
         while let Some(block) = to.pop_back() {
             from.push_front(block);
@@ -136,13 +136,13 @@ impl OutOfOrder {
         self.recent[0] = Some(seq);
     }
 
-    /// The run that has `seq`.
-    fn run_of(&self, seq: Seq) -> Option<&Run> {
+    /// The run that contains `seq`.
+    fn run_at(&self, seq: Seq) -> Option<&Run> {
         let at = self.runs.partition_point(|run| run.end.at_most(seq));
         self.runs.get(at).filter(|run| run.first.at_most(seq))
     }
 
-    /// Adds `bytes`, which begin at `seq`; bytes received before stay.
+    /// Adds `bytes`, which begin at `seq`; bytes received before are kept.
     fn insert(&mut self, held: &mut u32, budget: &mut dyn Budget, seq: Seq, bytes: &[u8]) -> bool {
         let end = seq + bytes.len() as u32;
         let part = |from: Seq, to: Seq| {
@@ -275,7 +275,7 @@ impl ReceiveBuffer {
         next
     }
 
-    /// Keeps bytes that came out of order, unless memory is scarce or there are too many runs;
+    /// Stores bytes received out of order, unless memory is scarce or there are too many runs;
     /// false if they were dropped. `limit` is the receive window's.
     pub(crate) fn insert(
         &mut self,
@@ -320,7 +320,7 @@ impl ReceiveBuffer {
             .recent
             .iter()
             .flatten()
-            .filter_map(|seq| late.run_of(*seq))
+            .filter_map(|seq| late.run_at(*seq))
         {
             add(run);
         }

@@ -1,5 +1,5 @@
 //! Loss detection and recovery: RACK-TLP (RFC 8985) over a scoreboard of SACK blocks (RFC 2018,
-//! 6675), duplicate acknowledgements where the peer has no SACK (RFC 5681, 6582), proportional rate
+//! 6675), duplicate acknowledgements if the peer has no SACK (RFC 5681, 6582), proportional rate
 //! reduction (RFC 9937), and the detection of spurious retransmissions: DSACK (RFC 2883, 3708),
 //! Eifel (RFC 3522) and F-RTO (RFC 5682).
 //!
@@ -14,17 +14,17 @@ mod tail;
 
 use alloc::boxed::Box;
 
-use self::scoreboard::{Frto, Prr, Resent, Scoreboard, Undo};
+use self::scoreboard::{Frto, Prr, Retransmission, Scoreboard, Undo};
 use self::spurious::duplicate_block;
 use super::congestion::Control;
 use super::sent::{Part, SentLog};
 use super::seq::Seq;
 
-/// DupThresh: duplicate acknowledgements, or segments acknowledged selectively, from which on a gap
+/// DupThresh: duplicate acknowledgements, or selectively acknowledged segments, from which on a gap
 /// counts as a loss and not as reordering.
 const DUP_THRESH: u32 = 3;
-/// Maximum number of retransmissions whose times are kept.
-const RESENT_MAX: usize = 4096;
+/// Maximum number of recorded retransmissions.
+const MAX_RETRANSMISSIONS: usize = 4096;
 
 /// The phase of the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,9 +57,9 @@ pub(crate) struct Ack<'a> {
     /// The acknowledgement number: at least `snd_una`.
     pub(crate) ack: Seq,
     pub(crate) snd_nxt: Seq,
-    /// SACK blocks, with DSACK among them; empty where SACK wasn't agreed upon.
+    /// SACK blocks, including DSACK; empty unless SACK was negotiated.
     pub(crate) blocks: &'a [(Seq, Seq)],
-    /// Whether SACK was agreed upon.
+    /// Whether SACK was negotiated.
     pub(crate) sack: bool,
     /// A duplicate in the sense of RFC 5681, 2.
     pub(crate) duplicate: bool,
@@ -74,7 +74,7 @@ pub(crate) struct Ack<'a> {
     pub(crate) now_ns: u64,
 }
 
-/// News of one acknowledgement: bytes delivered, round trips, spurious retransmissions.
+/// Results of one acknowledgement: bytes delivered, round trips, spurious retransmissions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AckSummary {
     /// Bytes newly known to be received.
@@ -125,7 +125,7 @@ fn is_before(stamp: u32, other: u32) -> bool {
 }
 
 impl AckSummary {
-    /// `overtaken`: bytes behind it arrived before (RFC 8985, 6.2 step 3).
+    /// `overtaken`: bytes after it arrived before (RFC 8985, 6.2 step 3).
     fn take(&mut self, part: Part, fresh: u32, overtaken: bool, point: Seq, now_ns: u64) {
         self.delivered += fresh;
         if part.retransmitted {
@@ -143,10 +143,10 @@ impl Recovery {
     /// New bytes were sent, up to `end`.
     pub(crate) fn sent(&mut self, end: Seq, len: u32, now_ns: u64) {
         self.sent.push(end, now_ns);
-        self.count_out(len);
+        self.count_sent_bytes(len);
     }
 
-    fn count_out(&mut self, len: u32) {
+    fn count_sent_bytes(&mut self, len: u32) {
         if self.phase == Phase::Recovery
             && let Some(scoreboard) = &mut self.scoreboard
         {
@@ -156,14 +156,14 @@ impl Recovery {
 
     /// `first..end` was retransmitted.
     pub(crate) fn resent(&mut self, snd_una: Seq, first: Seq, end: Seq, now_ns: u64) {
-        self.count_out(end - first);
+        self.count_sent_bytes(end - first);
         self.sent.resend(snd_una, first, end, now_ns);
         let scoreboard = self
             .scoreboard
             .get_or_insert_with(|| Box::new(Scoreboard::new(snd_una)));
         scoreboard.lost.remove(first, end);
-        if scoreboard.resent.len() < RESENT_MAX {
-            scoreboard.resent.push_back(Resent {
+        if scoreboard.resent.len() < MAX_RETRANSMISSIONS {
+            scoreboard.resent.push_back(Retransmission {
                 first,
                 end,
                 at_ns: now_ns,
@@ -193,7 +193,7 @@ impl Recovery {
             Some(scoreboard) => scoreboard.sacked.total() + scoreboard.lost.total(),
             None => 0,
         };
-        // Without SACK each duplicate acknowledgement stands for a segment that left the network.
+        // Without SACK each duplicate acknowledgement means a segment that left the network.
         let left = u32::from(self.dup_acks) * mss;
         all.saturating_sub(gone).saturating_sub(left)
     }
@@ -221,7 +221,7 @@ impl Recovery {
         self.tlp = None;
     }
 
-    /// Takes an acknowledgement that lies between SND.UNA and SND.NXT.
+    /// Handles an acknowledgement between SND.UNA and SND.NXT.
     pub(crate) fn acknowledge(&mut self, ack: &Ack<'_>, control: &mut Control) -> AckSummary {
         let mut summary = AckSummary::default();
         let dsack = duplicate_block(ack);
@@ -268,7 +268,7 @@ impl Recovery {
         let now_ns = ack.now_ns;
         let mut newest: Option<Part> = None;
         let mut see = |part: Part| {
-            // Step 2: an acknowledgement of a retransmission that comes too soon, or echoes an
+            // Step 2: an acknowledgement of a retransmission that arrives too soon, or echoes an
             // older timestamp, is of the original transmission. (Segments out of order have no
             // timestamp of their own.)
             let stamp = milliseconds(part.at_ns);
@@ -379,7 +379,7 @@ impl Recovery {
             delivered.saturating_sub(counted)
         } else if ack.duplicate && ack.snd_nxt.after(ack.snd_una) {
             self.dup_acks = self.dup_acks.saturating_add(1);
-            // RFC 6582, 3.2 step 1: bytes sent before the last recovery begin no other one.
+            // RFC 6582, 3.2 step 1: bytes sent before the last recovery start no other one.
             if u32::from(self.dup_acks) == DUP_THRESH && self.phase == Phase::Open {
                 let scoreboard = self
                     .scoreboard
@@ -413,7 +413,7 @@ impl Recovery {
             if let Some(scoreboard) = &mut self.scoreboard {
                 scoreboard.frto = Frto::Off;
                 if let Some(undo) = &mut scoreboard.undo {
-                    // One more flight: the report of a duplicate may come last.
+                    // One more flight: the report of a duplicate may arrive last.
                     undo.until = Some(ack.snd_nxt + 1);
                 }
             }

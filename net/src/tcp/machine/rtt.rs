@@ -21,7 +21,7 @@ pub(crate) struct Rtt {
 }
 
 impl Rtt {
-    /// Takes a sample; `flight` segments are in the network, and every second one gives a sample.
+    /// Takes a sample; `flight` segments are in the network, and every second one yields a sample.
     pub(crate) fn sample(&mut self, rtt_ns: u64, flight: u32, now_ns: u64) {
         let rtt = rtt_ns.max(1);
         if self.srtt_ns == 0 {
@@ -84,12 +84,12 @@ impl Rtt {
         self.backoff = (self.backoff + 1).min(BACKOFF_MAX);
     }
 
-    /// The peer has answered: the backoff ends.
+    /// The peer has responded: the backoff ends.
     pub(crate) fn reset_backoff(&mut self) {
         self.backoff = 0;
     }
 
-    /// Timeouts since the peer's last answer.
+    /// Timeouts since the peer's last response.
     pub(crate) fn backoff(&self) -> u8 {
         self.backoff
     }

@@ -68,7 +68,7 @@ pub(crate) struct Segment<'a> {
     pub(crate) payload: &'a [u8],
     /// A router has marked the packet: congestion experienced (RFC 3168, 5).
     pub(crate) marked: bool,
-    /// If the device joined several segments into this one: the size of each but the last.
+    /// If the device merged several segments into this one: the size of each but the last.
     pub(crate) gro: Option<u16>,
 }
 
@@ -137,7 +137,7 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// The header of a segment to send. Ports, checksum and everything below are the stack's.
+/// The header of a segment to send. The stack adds ports, checksum and the lower layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) seq: Seq,
@@ -156,8 +156,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The reset that answers `segment`, which belongs to no connection (RFC 9293, 3.10.7.1);
-    /// `None` if that is a reset itself.
+    /// The reset in reply to `segment`, which belongs to no connection (RFC 9293, 3.10.7.1); `None`
+    /// if that is a reset itself.
     pub(crate) fn reset(segment: &Segment<'_>) -> Option<Header> {
         if segment.has(Flags::RST) {
             return None;

@@ -6,12 +6,12 @@ use alloc::sync::Arc;
 use super::budget::{Block, Budget, GUARANTEED, LARGE, Pressure, SMALL, SendBuffer};
 use super::seq::Seq;
 
-/// Pieces of one segment, at most.
+/// Maximum number of pieces of one segment.
 pub(crate) const PIECES: usize = 20;
 
 enum Bytes {
     Block(Block),
-    /// Another's, and whether the budget counts them.
+    /// The caller's, and whether the budget counts them.
     Shared(Arc<dyn SendBuffer>, bool),
 }
 
@@ -148,7 +148,7 @@ impl SendQueue {
     }
 
     /// Appends bytes without copying them; false if the budget is used up. An empty queue accepts
-    /// them in any case, since no acknowledgement would say when to try again; their memory is the
+    /// them in any case, since no acknowledgement would trigger a retry; their memory is the
     /// program's.
     pub(crate) fn append_shared(
         &mut self,
@@ -240,7 +240,7 @@ impl SendQueue {
             let first = piece.end - piece.len;
             let skip = (seq + done).beyond(first).min(piece.len);
             let most = (piece.len - skip).min(len - done);
-            // Of a shared buffer that has become shorter the rest is never sent.
+            // If a shared buffer has become shorter, the rest is never sent.
             let all = piece.bytes.bytes();
             let bytes = all
                 .get(skip as usize..(skip + most) as usize)

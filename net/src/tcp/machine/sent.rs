@@ -8,9 +8,9 @@ use super::seq::Seq;
 /// retransmissions are recorded for more bytes than were sent.
 const MAX_RECORDS: usize = 8192;
 /// Records whose memory is kept while nothing is in flight.
-const KEPT: usize = 8;
+const MIN_CAPACITY: usize = 8;
 
-/// Bytes that were sent together, up to `end`; they begin where the record before ends.
+/// Bytes that were sent together, up to `end`; they begin at the end of the previous record.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     end: Seq,
@@ -50,7 +50,7 @@ impl SentLog {
     /// Drops everything.
     pub(crate) fn clear(&mut self) {
         self.records.clear();
-        if self.records.capacity() > KEPT {
+        if self.records.capacity() > MIN_CAPACITY {
             self.records = VecDeque::new();
         }
     }

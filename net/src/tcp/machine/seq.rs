@@ -43,7 +43,7 @@ impl Seq {
         if other.before(self) { other } else { self }
     }
 
-    /// The distance of `self` beyond `from`; 0 if it isn't.
+    /// The distance of `self` beyond `from`; 0 if it isn't beyond.
     pub(crate) fn beyond(self, from: Seq) -> u32 {
         if self.before(from) { 0 } else { self - from }
     }

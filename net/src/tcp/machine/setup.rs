@@ -18,7 +18,7 @@ pub struct Options {
     pub sack: bool,
     /// Windows beyond 64 KiB (RFC 7323, 2), if the peer agrees. Only before the SYN.
     pub window_scaling: bool,
-    /// Segments are spread over the round trip instead of sent at once.
+    /// Spreads segments over the round trip instead of sending them at once.
     pub pacing: bool,
     /// Sends the peer the user timeout that is set (RFC 5482, 3.1, `ENABLED`; the peer's own
     /// is ignored).
@@ -26,9 +26,8 @@ pub struct Options {
     /// How long an acknowledgement may wait, in nanoseconds, at most 499 ms; 0: each segment is
     /// acknowledged at once (RFC 5681, 4.2).
     pub delayed_ack_ns: u64,
-    /// The largest segment, in bytes of payload without options, both ways: at least 88, and at
-    /// most what the interface carries; 0: what the path carries. Set later, it can only make sent
-    /// segments smaller.
+    /// Maximum segment size, in bytes of payload without options, both ways: at least 88, and at
+    /// most the interface's; 0: the path's. Set later, it can only shrink sent segments.
     pub mss: u16,
 }
 
@@ -40,7 +39,7 @@ impl Default for Options {
             sack: setup.sack,
             window_scaling: setup.scaling,
             pacing: setup.pacing,
-            user_timeout_option: setup.tell_timeout,
+            user_timeout_option: setup.advertise_uto,
             delayed_ack_ns: setup.delayed_ack_ns,
             mss: 0,
         }
@@ -59,7 +58,7 @@ impl Options {
     /// Applies those that can be changed at any time.
     pub(crate) fn change(&self, setup: &mut Setup) {
         setup.pacing = self.pacing;
-        setup.tell_timeout = self.user_timeout_option;
+        setup.advertise_uto = self.user_timeout_option;
         setup.delayed_ack_ns = self.delayed_ack_ns.min(MAX_DELAY_NS);
         if self.mss > 0 {
             setup.mss = setup.mss.min(self.mss.max(MIN_MSS));
@@ -73,7 +72,7 @@ impl Options {
             sack: setup.sack,
             window_scaling: setup.scaling,
             pacing: setup.pacing,
-            user_timeout_option: setup.tell_timeout,
+            user_timeout_option: setup.advertise_uto,
             delayed_ack_ns: setup.delayed_ack_ns,
             mss: setup.mss,
         }
@@ -92,22 +91,22 @@ pub(crate) struct Setup {
     pub(crate) mss: u16,
     /// The part of `mss` that the path is known to carry; `mss` if unknown.
     pub(crate) path_mss: u16,
-    /// Bytes of the IP header: 20 or 40. ICMP names packets with it.
+    /// Bytes of the IP header: 20 or 40. ICMP reports packet sizes with it.
     pub(crate) ip_header: u8,
-    /// Whether timestamps are offered or agreed to.
+    /// Whether timestamps are offered or accepted.
     pub(crate) timestamps: bool,
-    /// Whether SACK is offered or agreed to.
+    /// Whether SACK is offered or accepted.
     pub(crate) sack: bool,
     /// Whether windows are scaled, if the peer agrees (RFC 7323, 2).
     pub(crate) scaling: bool,
     /// Whether a user timeout that is set is sent to the peer (`ENABLED` of RFC 5482, 3.1).
-    pub(crate) tell_timeout: bool,
+    pub(crate) advertise_uto: bool,
     /// Whether to request ECN (RFC 3168). A peer's request is always accepted.
     pub(crate) ecn: bool,
     pub(crate) congestion: Congestion,
     /// Whether segments are spread over the round-trip time.
     pub(crate) pacing: bool,
-    /// Small segments aren't held back (`TCP_NODELAY`; RFC 9293, 3.7.4).
+    /// Small segments aren't delayed (`TCP_NODELAY`; RFC 9293, 3.7.4).
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Keepalive>,
     /// How long data may stay unacknowledged; 0: unlimited (RFC 5482; RFC 9293, 3.8.3).
@@ -143,7 +142,7 @@ impl Default for Setup {
             timestamps: true,
             sack: true,
             scaling: true,
-            tell_timeout: false,
+            advertise_uto: false,
             ecn: false,
             congestion: Congestion::Cubic,
             pacing: true,

@@ -5,7 +5,7 @@
 pub(crate) enum State {
     /// SYN sent, nothing received.
     SynSent,
-    /// SYN received and answered, the answer not acknowledged yet.
+    /// SYN received and SYN-ACK sent, which isn't acknowledged yet.
     SynReceived,
     /// Data may go both ways.
     Established,
@@ -19,7 +19,7 @@ pub(crate) enum State {
     Closing,
     /// FIN received, then ours sent, not acknowledged.
     LastAck,
-    /// Both ends have finished; late segments are answered.
+    /// Both ends have finished; late segments are acknowledged.
     TimeWait,
     /// The connection is over.
     Closed,
@@ -36,7 +36,7 @@ impl State {
         matches!(self, State::Established | State::FinWait1 | State::FinWait2)
     }
 
-    /// This end hasn't ended its direction: it may take data to send.
+    /// This end hasn't ended its direction: it may send data.
     pub(crate) fn can_send(self) -> bool {
         matches!(
             self,

@@ -1,7 +1,7 @@
 //! The control block of a connection (TCB; RFC 9293, 3.3.1): variables, setup and status.
 
 use super::budget::Budget;
-use super::challenge::OwnLimit;
+use super::challenge::ConnectionLimit;
 use super::congestion::Control;
 use super::ecn::Ecn;
 use super::info::Info;
@@ -23,12 +23,12 @@ use crate::types::Error;
 
 /// The receiver of output segments.
 pub(crate) trait Emit {
-    /// The largest payload of one call of [`Emit::segment`] in bytes, if the device cuts payloads
-    /// into segments; 0 if it doesn't: then none is larger than [`Header::segment_size`].
+    /// Maximum payload of one call of [`Emit::segment`] in bytes, if the device segments; 0 if it
+    /// doesn't: then none is larger than [`Header::segment_size`].
     fn max_segment(&self) -> usize;
 
-    /// Sends a segment whose payload is the pieces together. `false`: there is no room (or no
-    /// neighbor's address yet), nothing was sent, and the segment comes again later.
+    /// Sends a segment whose payload is the concatenated pieces. `false`: there is no room (or the
+    /// neighbor isn't resolved), nothing was sent, and the segment is retried later.
     fn segment(&mut self, header: &Header, payload: &[&[u8]]) -> bool;
 }
 
@@ -64,7 +64,7 @@ pub(super) mod due {
     pub(crate) const SYN: u8 = 2;
     /// RST: the connection is over.
     pub(crate) const RESET: u8 = 4;
-    /// RST that answers an unacceptable acknowledgement before the connection is established.
+    /// RST for an unacceptable acknowledgement before the connection is established.
     pub(crate) const REFUSAL: u8 = 8;
     /// Data or FIN, perhaps.
     pub(crate) const DATA: u8 = 16;
@@ -96,7 +96,7 @@ pub(crate) struct Machine {
     /// The highest sequence number sent: beyond `snd_nxt` by the byte of a window probe.
     pub(super) snd_max: Seq,
     pub(super) snd_wnd: u32,
-    /// The largest window seen.
+    /// The largest window offered by the peer.
     pub(super) snd_wnd_max: u32,
     pub(super) snd_wl1: Seq,
     pub(super) snd_wl2: Seq,
@@ -147,9 +147,9 @@ pub(crate) struct Machine {
     pub(super) last_ack_sent: Seq,
     /// A duplicate to be reported with the next acknowledgement (RFC 2883).
     pub(super) pending_dsack: Option<(Seq, Seq)>,
-    pub(super) challenge_limit: OwnLimit,
-    /// When the last segment came, and keep-alives sent since.
-    pub(super) last_heard_ns: u64,
+    pub(super) challenge_limit: ConnectionLimit,
+    /// When the last segment arrived, and keep-alives sent since.
+    pub(super) last_received_ns: u64,
     pub(super) keepalive_probes: u8,
     pub(super) urgent: Urgent,
 
@@ -165,7 +165,7 @@ pub(crate) struct Machine {
     pub(super) passive_open: bool,
     /// The program has closed it.
     pub(super) orphan: bool,
-    /// Bytes were unread when it was closed, or came later.
+    /// Bytes were unread when it was closed, or arrived later.
     pub(super) unread_at_close: bool,
     /// It was reset while only the acknowledgement of our FIN was missing.
     pub(super) complete: bool,
@@ -226,7 +226,7 @@ impl Machine {
             rcv_mss: 536,
             peer_mss: 0,
             pending_dsack: None,
-            challenge_limit: OwnLimit::default(),
+            challenge_limit: ConnectionLimit::default(),
             ecn: Ecn::new(iss),
             urgent: Urgent::default(),
             user_timeout_due: false,
@@ -241,7 +241,7 @@ impl Machine {
             unread_at_close: false,
             complete: false,
             keepalive_probes: 0,
-            last_heard_ns: now_ns,
+            last_received_ns: now_ns,
             syns_sent: 0,
             first_syn_ns: now_ns,
             segments_retransmitted: 0,
@@ -259,7 +259,7 @@ impl Machine {
     }
 
     /// A connection that answers `syn`, a segment with SYN and neither ACK nor RST. (The stack
-    /// keeps only a record of such a handshake.)
+    /// stores only a record of such a handshake.)
     #[cfg(test)]
     pub(crate) fn accept(setup: &Setup, syn: &Segment<'_>, now_ns: u64) -> Machine {
         let mut machine = Machine::new(setup, State::SynReceived, now_ns);
@@ -297,9 +297,9 @@ impl Machine {
         machine
     }
 
-    /// Takes the duration of the handshake before [`Machine::accept_cookie`], from our SYN to its
+    /// Sets the duration of the handshake before [`Machine::accept_cookie`], from our SYN to its
     /// acknowledgement: the first sample of the round trip (RFC 6298, 2.2).
-    pub(crate) fn handshake_took(&mut self, rtt_ns: u64, now_ns: u64) {
+    pub(crate) fn set_handshake_rtt(&mut self, rtt_ns: u64, now_ns: u64) {
         self.rtt.sample(rtt_ns, 1, now_ns);
         self.rcv_wnd.rtt(rtt_ns);
     }
@@ -310,7 +310,7 @@ impl Machine {
         self.syns_sent = 2;
     }
 
-    /// The peer's SYN came: its sequence number, and its window, which isn't scaled (RFC 7323,
+    /// Handles the peer's SYN: its sequence number, and its window, which isn't scaled (RFC 7323,
     /// 2.2).
     pub(super) fn take_syn(&mut self, irs: Seq, window: u16) {
         self.irs = irs;
@@ -376,13 +376,13 @@ impl Machine {
         self.recovery.pipe(self.snd_una, self.snd_nxt, self.mss())
     }
 
-    /// Sequence numbers that were sent and are not acknowledged.
+    /// Whether sequence numbers are in flight.
     pub(super) fn outstanding(&self) -> bool {
         self.snd_una != self.snd_nxt
     }
 
-    /// Reads from each cache line; the result means nothing.
-    pub(crate) fn warm(&self) -> u64 {
+    /// Reads from each cache line; the result has no meaning.
+    pub(crate) fn prefetch(&self) -> u64 {
         self.setup.user_timeout_ns
             ^ self.setup.time_wait_ns
             ^ u64::from(self.setup.send_max)
@@ -394,7 +394,7 @@ impl Machine {
             ^ u64::from(self.receive_buffer.len())
             ^ self.timers.user
             ^ self.rtt.min_rtt_ns()
-            ^ self.last_heard_ns
+            ^ self.last_received_ns
             ^ u64::from(self.snd_una.0)
             ^ u64::from(self.due)
     }
@@ -484,8 +484,8 @@ impl Machine {
         })
     }
 
-    /// Timeouts in a row since the peer's last answer.
-    pub(crate) fn unheard(&self) -> u8 {
+    /// Consecutive timeouts since the peer's last response.
+    pub(crate) fn timeouts_in_row(&self) -> u8 {
         self.rtt.backoff()
     }
 
@@ -532,7 +532,7 @@ impl Machine {
         }
     }
 
-    /// The connection is over; what was received stays readable.
+    /// Ends the connection; received data stays readable.
     pub(super) fn end(&mut self, budget: &mut dyn Budget, error: Option<Error>) {
         self.state = State::Closed;
         self.error = self.error.or(error);

@@ -7,24 +7,23 @@ use super::seq::Seq;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Urgent {
     rcv_up: Option<Seq>,
-    /// `rcv_up` moved on, and the owner hasn't been notified.
-    news: bool,
+    /// `rcv_up` advanced, and the owner hasn't been notified.
+    advanced: bool,
     pub(super) snd_up: Option<Seq>,
 }
 
-/// A pointer that was read past is kept while bytes may be pushed back behind it, and no longer:
-/// half of all sequence numbers later it would lie ahead again.
-const KEPT: u32 = 1 << 29;
+/// Maximum distance of a pointer behind the reader: bytes may be pushed back up to there. Half of
+/// all sequence numbers later the pointer would lie ahead again.
+const MAX_BEHIND: u32 = 1 << 29;
 
 impl Urgent {
-    /// A segment with URG came (RFC 9293, 3.10.7.4, sixth). `read` is the first byte that was not
-    /// read yet.
+    /// Handles a segment with URG (RFC 9293, 3.10.7.4, sixth). `read` is the first unread byte.
     pub(super) fn take(&mut self, segment: &Segment<'_>, read: Seq) {
         let pointer = segment.seq + u32::from(segment.urgent);
         let known = self.rcv_up.filter(|known| known.after(read));
         if pointer.after(known.unwrap_or(read)) {
             self.rcv_up = Some(pointer);
-            self.news = true;
+            self.advanced = true;
         }
     }
 
@@ -35,12 +34,12 @@ impl Urgent {
 
     /// Bytes before `read` were read: drops a pointer far behind.
     pub(super) fn read_past(&mut self, read: Seq) {
-        self.rcv_up = self.rcv_up.filter(|end| read.beyond(*end) <= KEPT);
+        self.rcv_up = self.rcv_up.filter(|end| read.beyond(*end) <= MAX_BEHIND);
     }
 
     /// Whether the pointer has advanced since the last call (MUST-32).
-    pub(super) fn take_news(&mut self) -> bool {
-        core::mem::take(&mut self.news)
+    pub(super) fn take_advance(&mut self) -> bool {
+        core::mem::take(&mut self.advanced)
     }
 
     /// SND.UNA advanced: drops an acknowledged pointer.

@@ -101,9 +101,9 @@ impl Window {
         }
     }
 
-    /// The window for a header that is about to be sent, and that counts as offered. The right edge
-    /// never goes back (RFC 9293, 3.8.6, SHLD-14): where it isn't a multiple of the scale away it
-    /// is rounded up.
+    /// The window for a header that is about to be sent, which then counts as offered. The right
+    /// edge never moves left (RFC 9293, 3.8.6, SHLD-14): if it isn't a multiple of the scale away
+    /// it is rounded up.
     pub(crate) fn offer(&mut self, next: Seq, unread: u32) -> u16 {
         let edge = self.wanted(next, unread);
         let unit = 1u32 << self.scale;
@@ -143,7 +143,7 @@ impl Window {
         };
     }
 
-    /// Data arrived, without timestamps to measure by: a window's worth takes a round trip at most.
+    /// Measures the round trip without timestamps: a window of data takes at most one round trip.
     pub(crate) fn arrived(&mut self, next: Seq, now_ns: u64) {
         match self.measure {
             Some((end, _)) if next.before(end) => {}
@@ -297,7 +297,7 @@ mod tests {
     }
 
     proptest! {
-        /// RFC 9293, 3.8.6: MUST NOT shrink, whatever comes and is taken.
+        /// RFC 9293, 3.8.6: MUST NOT shrink, whatever arrives and is read.
         #[test]
         fn the_right_edge_never_goes_back(
             start in any::<u32>(), max in 8192u32..1 << 22,

@@ -15,7 +15,7 @@ pub const MAX_REQUESTS: usize = 256;
 pub const ALIGN: usize = 512;
 
 /// `IOCB_FLAG_RESFD` of `linux/aio_abi.h`: completions make an eventfd readable.
-const TELLS: u32 = 1;
+const RESFD: u32 = 1;
 
 /// Opcode of a request, and its flags.
 #[derive(Clone, Copy)]
@@ -134,7 +134,7 @@ impl Aio {
             len: len as u64,
             offset,
             reserved: 0,
-            flags: TELLS,
+            flags: RESFD,
             event: self.event.0 as u32,
         });
         true

@@ -128,22 +128,22 @@ fn bytes(kind: i32, start: i64, len: i64) -> libc::flock {
 /// half a second at most where nothing to be seen holds the lock that is in the way, and for as
 /// long as a network's file system takes.
 pub fn take(fd: i32, usage: Usage) -> Result<(), Refusal> {
-    take_by(fcntl, fd, usage)
+    take_with(fcntl, fd, usage)
 }
 
-fn take_by(call: Call, fd: i32, usage: Usage) -> Result<(), Refusal> {
+fn take_with(call: Call, fd: i32, usage: Usage) -> Result<(), Refusal> {
     let mut tried = 0;
     loop {
-        let byte = match try_by(call, fd, usage) {
+        let byte = match try_with(call, fd, usage) {
             Ok(None) => return Ok(()),
             Ok(Some(byte)) => byte,
             Err(error) => {
-                unlock_by(call, fd);
+                unlock_with(call, fd);
                 return Err(Refusal::Unsupported(error));
             }
         };
         let holder = holder(fd, byte);
-        unlock_by(call, fd);
+        unlock_with(call, fd);
         // Two that tried at once refuse each other: each tries once more, at a time of its own.
         if tried > 0 && (holder.is_some() || tried >= TRIES) {
             let writes = byte == USED + WRITE;
@@ -157,7 +157,7 @@ fn take_by(call: Call, fd: i32, usage: Usage) -> Result<(), Refusal> {
 }
 
 /// Takes the bytes and asks for those of others; the one in the way.
-fn try_by(call: Call, fd: i32, usage: Usage) -> Result<Option<i64>, i32> {
+fn try_with(call: Call, fd: i32, usage: Usage) -> Result<Option<i64>, i32> {
     let used = match usage {
         Usage::Read => 1,
         Usage::Write => 2,
@@ -186,17 +186,17 @@ fn try_by(call: Call, fd: i32, usage: Usage) -> Result<Option<i64>, i32> {
 
 /// Locks another open file of the same disk, `fd`, for a use that [`take`] has allowed: what is
 /// under way on either keeps the lock.
-pub fn take_along(fd: i32, usage: Usage) {
+pub fn take_also(fd: i32, usage: Usage) {
     // Only the first descriptor's lock conflicts; the disk is locked without this one's.
-    let _ = try_by(fcntl, fd, usage);
+    let _ = try_with(fcntl, fd, usage);
 }
 
 /// Gives the locks of an open file back.
 pub fn unlock(fd: i32) {
-    unlock_by(fcntl, fd);
+    unlock_with(fcntl, fd);
 }
 
-fn unlock_by(call: Call, fd: i32) {
+fn unlock_with(call: Call, fd: i32) {
     for start in [USED, UNSHARED] {
         // It fails where there are no locks.
         let _ = call(fd, libc::F_OFD_SETLK, &mut bytes(libc::F_UNLCK, start, 100));
@@ -317,7 +317,7 @@ fn entries<T>(folder: &str, visit: &mut dyn FnMut(i32) -> Option<T>) -> Option<T
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, Holder, InUse, Refusal, Usage, locks, take, take_along, take_by, unlock};
+    use super::{Held, Holder, InUse, Refusal, Usage, locks, take, take_also, take_with, unlock};
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::path::PathBuf;
@@ -414,7 +414,7 @@ mod tests {
             image.open(Usage::Read),
         );
         assert_eq!(take(one.as_raw_fd(), Usage::Write), Ok(()));
-        take_along(along.as_raw_fd(), Usage::Write);
+        take_also(along.as_raw_fd(), Usage::Write);
         drop(one);
         assert!(take(other.as_raw_fd(), Usage::Read).is_err());
         drop(along);
@@ -459,7 +459,7 @@ mod tests {
                 libc::ENOLCK => |_, _, _: &mut libc::flock| Err(libc::ENOLCK),
                 _ => |_, _, _: &mut libc::flock| Err(libc::EINVAL),
             };
-            let answer = take_by(call, file.as_raw_fd(), Usage::Write);
+            let answer = take_with(call, file.as_raw_fd(), Usage::Write);
             assert_eq!(answer, Err(Refusal::Unsupported(error)));
         }
     }

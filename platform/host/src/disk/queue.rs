@@ -45,7 +45,7 @@ const LARGE: u64 = 256 << 10;
 /// thread, and what the flush takes.
 const SLOW_NS: u64 = 700_000;
 /// For how long no large write goes past the page cache after one that was slow, in nanoseconds.
-const REST_NS: u64 = 200_000_000;
+const BACKOFF_NS: u64 = 200_000_000;
 /// `SYNC_FILE_RANGE`: of all pages, whether they are being written already or not.
 const WRITE_AND_WAIT: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE
     | libc::SYNC_FILE_RANGE_WRITE
@@ -55,7 +55,7 @@ const WRITE_AND_WAIT: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE
 const FLUSH_KEY: usize = (1 << 48) - 1;
 
 /// A request that the kernel has.
-struct UnderWay {
+struct InFlight {
     tag: u64,
     io: IoRequest,
     /// It went past the page cache.
@@ -82,7 +82,7 @@ pub struct Queue {
     rests_until: u64,
     /// The page cache can be asked.
     cached: bool,
-    under_way: Slab<UnderWay>,
+    under_way: Slab<InFlight>,
     /// How many of those went past the page cache.
     past: usize,
     unflushed: Unflushed,
@@ -141,7 +141,7 @@ impl Queue {
     }
 
     /// The same file past the page cache, where there is that.
-    pub fn file_past_cache(&self) -> Option<i32> {
+    pub fn direct_file(&self) -> Option<i32> {
         self.direct.as_ref().map(|direct| direct.0)
     }
 
@@ -165,13 +165,13 @@ impl Queue {
         }
         let together = matches!(request, Request::Write { together: true, .. });
         let now = Host::monotonic_ns();
-        let past = self.goes_past(&io, together, now);
-        if self.meets(&io, !past) || past && together && !self.is_settled(&io) {
+        let past = self.is_direct(&io, together, now);
+        if self.overlaps(&io, !past) || past && together && !self.is_written_back(&io) {
             return Submitted::Full;
         }
         let by_ring = self.ring.is_some() && !together;
         let timed = (past && by_ring && self.under_way.is_empty()).then_some(now);
-        let key = self.under_way.insert(UnderWay {
+        let key = self.under_way.insert(InFlight {
             tag,
             io,
             past,
@@ -191,25 +191,25 @@ impl Queue {
     }
 
     /// Whether a request goes past the page cache.
-    fn goes_past(&self, io: &IoRequest, together: bool, now: u64) -> bool {
+    fn is_direct(&self, io: &IoRequest, together: bool, now: u64) -> bool {
         let by_ring = self.ring.is_some() && !together;
         let is_large = || io.end() - io.offset >= LARGE && now >= self.rests_until;
         self.takes_direct
             && io.is_aligned(ALIGN, if together { ALIGN } else { PAGE })
             && (!by_ring || io.writes() && is_large())
-            && (together || !self.meets(io, false))
+            && (together || !self.overlaps(io, false))
     }
 
     /// Whether `rest` writes to a page that a request under way writes to, which went past the page
     /// cache or not.
-    fn meets(&self, io: &IoRequest, past: bool) -> bool {
+    fn overlaps(&self, io: &IoRequest, past: bool) -> bool {
         let many = if past {
             self.past
         } else {
             self.under_way.len() - self.past
         };
         let own = pages(io);
-        let meets = |other: &IoRequest| {
+        let overlaps = |other: &IoRequest| {
             let other = pages(other);
             other.start < own.end && own.start < other.end
         };
@@ -218,16 +218,16 @@ impl Queue {
             && self
                 .under_way
                 .iter()
-                .any(|(_, other)| other.past == past && other.io.writes() && meets(&other.io))
+                .any(|(_, other)| other.past == past && other.io.writes() && overlaps(&other.io))
     }
 
     /// Whether the page cache has nothing to write to the pages of a write past it; otherwise it
     /// does so from now on. Without a ring that can't be waited for.
-    fn is_settled(&mut self, io: &IoRequest) -> bool {
+    fn is_written_back(&mut self, io: &IoRequest) -> bool {
         let Some(ring) = self
             .ring
             .as_ref()
-            .filter(|_| self.unflushed.meets(&pages(io)))
+            .filter(|_| self.unflushed.overlaps(&pages(io)))
         else {
             return true;
         };
@@ -293,7 +293,7 @@ impl Queue {
             return;
         };
         aio.submit(&mut |key| {
-            if let Some(UnderWay {
+            if let Some(InFlight {
                 tag,
                 io,
                 past,
@@ -340,7 +340,7 @@ impl Queue {
         if let (Some(began), Ok(n)) = (request.timed.take(), result) {
             let now = Host::monotonic_ns();
             if is_slow(now.saturating_sub(began), n) {
-                self.rests_until = now + REST_NS;
+                self.rests_until = now + BACKOFF_NS;
             }
         }
         let ended = match result {
@@ -362,7 +362,7 @@ impl Queue {
         if ended.is_none() && self.push(key, io) {
             return;
         }
-        if let Some(UnderWay {
+        if let Some(InFlight {
             tag, past, whole, ..
         }) = self.under_way.try_remove(key)
         {

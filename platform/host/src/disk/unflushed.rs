@@ -32,7 +32,7 @@ impl Ranges {
         }
     }
 
-    fn meets(&self, range: &Range<u64>) -> bool {
+    fn overlaps(&self, range: &Range<u64>) -> bool {
         let before = self.0.range(..range.end).next_back();
         before.is_some_and(|(_, &end)| end > range.start)
     }
@@ -61,9 +61,9 @@ impl Unflushed {
     }
 
     /// Whether the page cache may have to write any of these pages.
-    pub fn meets(&self, pages: &Range<u64>) -> bool {
+    pub fn overlaps(&self, pages: &Range<u64>) -> bool {
         let flushing = self.flushing.as_ref();
-        self.written.meets(pages) || flushing.is_some_and(|(_, ranges)| ranges.meets(pages))
+        self.written.overlaps(pages) || flushing.is_some_and(|(_, ranges)| ranges.overlaps(pages))
     }
 
     /// Whether a request writes the cache out.
@@ -106,13 +106,13 @@ mod tests {
     #[test]
     fn all_of_a_file_is_unflushed_until_its_first_flush() {
         let mut pages = Unflushed::new();
-        assert!(pages.meets(&(0..1)) && pages.meets(&(1 << 40..(1 << 40) + 1)));
+        assert!(pages.overlaps(&(0..1)) && pages.overlaps(&(1 << 40..(1 << 40) + 1)));
         pages.begin(3);
-        assert!(pages.is_flushing() && pages.meets(&(0..1)), "not ended");
+        assert!(pages.is_flushing() && pages.overlaps(&(0..1)), "not ended");
         pages.end(4, true);
-        assert!(pages.meets(&(0..1)), "another request's end");
+        assert!(pages.overlaps(&(0..1)), "another request's end");
         pages.end(3, true);
-        assert!(!pages.is_flushing() && !pages.meets(&(0..u64::MAX)));
+        assert!(!pages.is_flushing() && !pages.overlaps(&(0..u64::MAX)));
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
             pages.wrote(range);
         }
         assert_eq!(pages.written.0.len(), 2, "those that touch are one");
-        for (range, meets) in [
+        for (range, overlaps) in [
             (0..10, false),
             (0..11, true),
             (29..30, true),
@@ -131,11 +131,11 @@ mod tests {
             (60..70, false),
             (0..70, true),
         ] {
-            assert_eq!(pages.meets(&range), meets, "{range:?}");
+            assert_eq!(pages.overlaps(&range), overlaps, "{range:?}");
         }
         pages.wrote(5..55);
         assert_eq!(pages.written.0.len(), 1);
-        assert!(pages.meets(&(59..60)) && pages.meets(&(5..6)) && !pages.meets(&(60..61)));
+        assert!(pages.overlaps(&(59..60)) && pages.overlaps(&(5..6)) && !pages.overlaps(&(60..61)));
     }
 
     #[test]
@@ -146,9 +146,9 @@ mod tests {
         pages.wrote(2..3);
         pages.begin(2);
         pages.end(2, true);
-        assert!(pages.meets(&(0..1)) && pages.meets(&(2..3)));
+        assert!(pages.overlaps(&(0..1)) && pages.overlaps(&(2..3)));
         pages.end(1, true);
-        assert!(!pages.meets(&(0..1)) && pages.meets(&(2..3)));
+        assert!(!pages.overlaps(&(0..1)) && pages.overlaps(&(2..3)));
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         pages.begin(1);
         pages.wrote(1..2);
         pages.end(1, false);
-        assert!(pages.meets(&(0..1)) && pages.meets(&(1..2)) && !pages.meets(&(2..9)));
+        assert!(pages.overlaps(&(0..1)) && pages.overlaps(&(1..2)) && !pages.overlaps(&(2..9)));
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
             pages.wrote(page * 2..page * 2 + 1);
         }
         assert!(pages.written.0.len() <= MAX_RANGES);
-        assert!((0..many).all(|page| pages.meets(&(page * 2..page * 2 + 1))));
-        assert!(!pages.meets(&(many * 2..u64::MAX)));
+        assert!((0..many).all(|page| pages.overlaps(&(page * 2..page * 2 + 1))));
+        assert!(!pages.overlaps(&(many * 2..u64::MAX)));
     }
 }

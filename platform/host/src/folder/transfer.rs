@@ -25,9 +25,9 @@ use platform::volume::{Suspend, Waiting};
 /// Bytes that are written on the spot between two looks at the clock.
 const PIECE: usize = 1 << 20;
 /// Time in nanoseconds that copying one such piece never takes: a write that does waits for a disk.
-const LONG_NS: u64 = 10_000_000;
+const MIN_BLOCKED_NS: u64 = 10_000_000;
 /// For how long writes are offloaded after such a wait, in nanoseconds.
-const REST_NS: u64 = 1_000_000_000;
+const BACKOFF_NS: u64 = 1_000_000_000;
 /// Syncs under way at once; others wait their turn.
 const MAX_SYNCS: usize = 16;
 
@@ -191,8 +191,8 @@ impl Transfer {
                 let written = unsafe { libc::pwrite(fd.0, rest.as_ptr().cast(), piece, at) };
                 let written = count(written);
                 let now = Host::monotonic_ns();
-                if now - began >= LONG_NS {
-                    self.rests_until.set(now + REST_NS);
+                if now - began >= MIN_BLOCKED_NS {
+                    self.rests_until.set(now + BACKOFF_NS);
                 }
                 written
             } else {

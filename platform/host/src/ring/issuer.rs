@@ -34,7 +34,7 @@ impl Issuer {
     }
 
     /// Whether it is the current thread.
-    pub fn is_here(&self) -> bool {
+    pub fn is_current(&self) -> bool {
         // SAFETY: it asks for nothing.
         self.thread == unsafe { libc::pthread_self() }
     }

@@ -1,6 +1,6 @@
 //! What Linux tells about connections (`TCP_INFO`, tcp(7)).
 
-use super::{Asked, Kind, Socket, Sockets, calls, index, system};
+use super::{Kind, Pending, Socket, Sockets, calls, index, system};
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
 use net::{Counters, Error, Handle, SocketInfo, SocketKind, TcpInfo};
@@ -173,8 +173,8 @@ impl Sockets {
         let buffers = self.buffers.as_ref();
         let taken = buffers.map_or(0, |buffers| buffers.len(&socket.received));
         match socket.read.asked {
-            Asked::Data | Asked::DataNoMore => taken,
-            Asked::Nothing | Asked::Event => taken + calls::count(&socket.fd, libc::FIONREAD),
+            Pending::Data | Pending::DataNoMore => taken,
+            Pending::Nothing | Pending::Event => taken + calls::count(&socket.fd, libc::FIONREAD),
         }
     }
 

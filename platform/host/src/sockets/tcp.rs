@@ -2,7 +2,7 @@
 
 use super::address::Name;
 use super::buffers::Buffers;
-use super::{Asked, Kind, Socket, Sockets, calls};
+use super::{Kind, Pending, Socket, Sockets, calls};
 use crate::owned_fd::OwnedFd;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -19,7 +19,7 @@ const LEASE: usize = 16 << 10;
 const USER_TIMEOUT_MS: i32 = 120_000;
 
 /// How often it is looked whether lent bytes are acknowledged.
-const HEAR_NS: u64 = 1_000_000;
+const RECLAIM_INTERVAL_NS: u64 = 1_000_000;
 
 /// A connection.
 pub struct Connection {
@@ -90,7 +90,7 @@ impl Socket {
             return None;
         }
         // While a request is under way, what the system has comes with an event.
-        let receives = matches!(self.read.asked, Asked::Data | Asked::DataNoMore);
+        let receives = matches!(self.read.asked, Pending::Data | Pending::DataNoMore);
         let n = if flags & libc::MSG_PEEK == 0 {
             let n = buffers.take(&mut self.received, into);
             self.read.blocked = receives && self.received.is_empty();
@@ -161,7 +161,7 @@ impl Socket {
     }
 
     /// Gives back what the peer has acknowledged; whether something is left.
-    fn hear(&mut self) -> bool {
+    fn reclaim(&mut self) -> bool {
         let Ok((fd, connection)) = self.connection() else {
             return false;
         };
@@ -513,16 +513,16 @@ impl Sockets {
     }
 
     /// Gives back what peers have acknowledged, of which Linux sends no event. When to look again.
-    pub fn hear(&mut self, now_ns: u64) -> Option<u64> {
+    pub fn reclaim(&mut self, now_ns: u64) -> Option<u64> {
         let mut at = 0;
         while let Some(&handle) = self.unheard.get(at) {
-            let waits = self.socket(handle).is_ok_and(Socket::hear);
+            let waits = self.socket(handle).is_ok_and(Socket::reclaim);
             at += usize::from(waits);
             if !waits {
                 self.unheard.swap_remove(at);
             }
         }
-        (!self.unheard.is_empty()).then_some(now_ns + HEAR_NS)
+        (!self.unheard.is_empty()).then_some(now_ns + RECLAIM_INTERVAL_NS)
     }
 
     /// See `Stack::tcp_shutdown`.

@@ -1,7 +1,7 @@
 //! Linux's sockets over the loopback, with each kind of ring and with epoll.
 
 use super::watch::{self, Data, Place, Watch, What};
-use super::{Asked, Sockets};
+use super::{Pending, Sockets};
 use crate::{Host, Interest, Ring};
 use net::{Congestion, Error, Handle, SendBuffer, Transport};
 use platform::{Clock as _, Interest as _, Signals, Wait as _};
@@ -138,11 +138,11 @@ fn urgent_bytes_are_bytes_of_the_stream() {
             let n = unsafe { libc::send(fd, bytes.as_ptr().cast(), 3, flags) };
             assert_eq!(n, 3);
         }
-        let mut heard = Vec::new();
-        while heard.len() < 6 {
-            heard.extend(world.read(server).expect("bytes"));
+        let mut received = Vec::new();
+        while received.len() < 6 {
+            received.extend(world.read(server).expect("bytes"));
         }
-        assert_eq!(heard, b"abcdef");
+        assert_eq!(received, b"abcdef");
     });
 }
 
@@ -151,15 +151,15 @@ fn a_writer_waits_for_room_and_loses_nothing() {
     with_each(|world| {
         let (client, server) = world.pair();
         let block: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
-        let (mut sent, mut heard): (Vec<u8>, Vec<u8>) = Default::default();
+        let (mut sent, mut received): (Vec<u8>, Vec<u8>) = Default::default();
         while let Ok(n) = world.sockets.write(client, &block) {
             sent.extend(&block[..n]);
         }
         assert!(!world.sockets.readiness(client).expect("open").writable);
-        while heard.len() < sent.len() {
-            heard.extend(world.read(server).expect("bytes"));
+        while received.len() < sent.len() {
+            received.extend(world.read(server).expect("bytes"));
         }
-        assert!(sent == heard);
+        assert!(sent == received);
         let more = world.until(|s| s.write(client, &block));
         assert!(more.is_ok_and(|n| n > 0));
     });
@@ -238,16 +238,16 @@ fn lent_bytes_are_sent_in_order_and_given_back() {
         // More than Linux takes at once: what follows waits.
         assert_eq!(world.sockets.write(client, b"end"), Err(Error::WouldBlock));
         assert_eq!(world.sockets.shutdown(client), Ok(()));
-        let mut heard = 0;
+        let mut received = 0;
         loop {
             let bytes = world.read(server).expect("bytes");
             if bytes.is_empty() {
                 break;
             }
             assert!(bytes.iter().all(|byte| *byte == 7));
-            heard += bytes.len();
+            received += bytes.len();
         }
-        assert_eq!(heard, 8 << 20);
+        assert_eq!(received, 8 << 20);
         let given_back = |_: &mut Sockets| match Arc::strong_count(&lent) {
             1 => Ok(()),
             _ => Err(Error::WouldBlock),
@@ -265,13 +265,13 @@ fn a_closed_connection_sends_what_was_lent() {
         assert_eq!(world.sockets.share(client, lent), Ok(()));
         assert_eq!(world.sockets.close(client), Ok(()));
         assert_eq!(world.sockets.undelivered(), 1);
-        let mut heard = 0;
+        let mut received = 0;
         while let Ok(bytes) = world.read(server)
             && !bytes.is_empty()
         {
-            heard += bytes.len();
+            received += bytes.len();
         }
-        assert_eq!((heard, world.sockets.undelivered()), (8 << 20, 0));
+        assert_eq!((received, world.sockets.undelivered()), (8 << 20, 0));
     });
 }
 
@@ -340,7 +340,7 @@ fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
     with_each(|world| {
         let (client, server) = world.pair();
         let mut random = 17;
-        let (mut sent, mut heard): (Vec<u8>, Vec<u8>) = Default::default();
+        let (mut sent, mut received): (Vec<u8>, Vec<u8>) = Default::default();
         for turn in 0..600 {
             let len = match turn % 3 {
                 0 => next(&mut random) % 200,
@@ -353,15 +353,15 @@ fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
             step(world);
             // A peek shows what the next read takes.
             let mut room = vec![0; 1 + next(&mut random) % 16_000];
-            if heard.len() < sent.len() {
+            if received.len() < sent.len() {
                 let peeked = world.until(|s| s.read(server, &mut room, libc::MSG_PEEK));
                 let peeked = peeked.expect("bytes");
-                assert!(room[..peeked] == sent[heard.len()..][..peeked]);
+                assert!(room[..peeked] == sent[received.len()..][..peeked]);
                 let ready = world.sockets.readiness(server).expect("open");
                 assert!(ready.readable, "{peeked} bytes were peeked at");
                 let n = world.sockets.read(server, &mut room, 0).expect("peeked");
                 assert!(n >= peeked);
-                heard.extend(&room[..n]);
+                received.extend(&room[..n]);
             } else {
                 let nothing = world.sockets.read(server, &mut room, 0);
                 assert_eq!(nothing, Err(Error::WouldBlock));
@@ -373,9 +373,9 @@ fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
             if rest.is_empty() {
                 break;
             }
-            heard.extend(rest);
+            received.extend(rest);
         }
-        assert!(heard == sent);
+        assert!(received == sent);
     });
 }
 
@@ -423,11 +423,11 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
         }
         drain(world);
         for (_, server) in &pairs {
-            let mut heard = Vec::new();
-            while heard.len() < block.len() {
-                heard.extend(world.read(*server).expect("bytes"));
+            let mut received = Vec::new();
+            while received.len() < block.len() {
+                received.extend(world.read(*server).expect("bytes"));
             }
-            assert!(heard == block);
+            assert!(received == block);
         }
         // One that is never read: the system's buffers and a few of ours are all that it takes.
         let (client, server) = pairs[0];
@@ -439,9 +439,9 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
             step(world);
         }
         assert_eq!(world.sockets.write(client, &block), Err(Error::WouldBlock));
-        let mut heard = 0;
-        while heard < sent {
-            heard += world.read(server).expect("bytes").len();
+        let mut received = 0;
+        while received < sent {
+            received += world.read(server).expect("bytes").len();
         }
         // All buffers are free again: what comes next is in them.
         for (client, server) in pairs.into_iter().cycle().take(400) {
@@ -489,7 +489,7 @@ fn a_kernel_that_brings_nothing_is_asked_for_events() {
             let nothing = world.sockets.read(other, &mut [0], 0);
             assert_eq!(nothing, Err(Error::WouldBlock));
             let asked = world.sockets.socket(other).expect("open").read.asked;
-            assert!(asked == Asked::Event);
+            assert!(asked == Pending::Event);
         }
         // What other connections have received before is there.
         assert_eq!(world.read(server), Ok(b"brought".to_vec()));

@@ -64,7 +64,7 @@ pub enum What {
         read: bool,
         write: bool,
         /// The peer sends no more, or has sent urgent data, or the connection has failed.
-        goes_on: bool,
+        more_follows: bool,
     },
     /// An answer to [`Request::Data`].
     Data(Data),
@@ -186,7 +186,7 @@ impl Watch {
                     What::Ready {
                         read: is(tag, Request::Readable),
                         write: is(tag, Request::Writable),
-                        goes_on: events & over != 0,
+                        more_follows: events & over != 0,
                     }
                 };
                 Some(Event {
@@ -201,7 +201,7 @@ impl Watch {
                 let what = What::Ready {
                     read: any(libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP | over),
                     write: any(libc::EPOLLOUT | over),
-                    goes_on: any(libc::EPOLLPRI | libc::EPOLLRDHUP | over),
+                    more_follows: any(libc::EPOLLPRI | libc::EPOLLRDHUP | over),
                 };
                 Some(Event {
                     place: place(event.u64),

@@ -18,7 +18,7 @@ pub enum Read {
     /// There is none.
     None,
     /// It waits.
-    UnderWay,
+    InFlight,
     /// It has ended: address and length in bytes of a header and a frame, which the caller owns
     /// until the next [`Incoming::ask`].
     Frame(NonNull<u8>, usize),
@@ -38,7 +38,7 @@ impl Incoming {
         match self.slots.ended() {
             Some((slot, Ok(len))) => Read::Frame(self.slots.at(slot), (len as usize).min(SLOT)),
             Some((_, Err(error))) => Read::Failed(error),
-            None if self.slots.free().is_none() => Read::UnderWay,
+            None if self.slots.free().is_none() => Read::InFlight,
             None => Read::None,
         }
     }

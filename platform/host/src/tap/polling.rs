@@ -8,7 +8,7 @@
 /// The most frames that are taken without a look at what else there is to do.
 const MAX_FRAMES: usize = 64;
 /// Number of batches ended by the guess after which a larger one is tried.
-const PATIENCE: u8 = 16;
+const MAX_FULL_BATCHES: u8 = 16;
 
 /// The guess at the size of the next batch.
 pub struct Polling {
@@ -39,7 +39,7 @@ impl Polling {
             Some(0) => {
                 self.left = None;
                 self.guessed += 1;
-                if self.guessed == PATIENCE {
+                if self.guessed == MAX_FULL_BATCHES {
                     self.guessed = 0;
                     self.expected = (self.expected * 2).min(MAX_FRAMES);
                 }

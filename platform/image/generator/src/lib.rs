@@ -87,7 +87,7 @@ const STEP_NS: u64 = 1_100_000_000;
 
 /// Why the generator wants a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum Reseed {
     /// The machine goes on from a snapshot: before the next number.
     Now,
     /// The last one is old: when there is one.
@@ -146,21 +146,21 @@ impl Watch {
         now_ns: u64,
         id: Option<[u64; 2]>,
         wall: impl FnOnce() -> Option<u64>,
-    ) -> Option<Want> {
+    ) -> Option<Reseed> {
         if self.check(now_ns, id, wall) {
             self.seed_at_ns = now_ns + RESEED_NS;
-            return Some(Want::Now);
+            return Some(Reseed::Now);
         }
         (now_ns >= self.seed_at_ns).then(|| {
             self.seed_at_ns = now_ns + RESEED_NS;
-            Want::Soon
+            Reseed::Soon
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Generator, KEY_WORDS, POLL_NS, RESEED_NS, SEED, Want, Watch};
+    use super::{Generator, KEY_WORDS, POLL_NS, RESEED_NS, Reseed, SEED, Watch};
     use alloc::vec;
     use rand_chacha::ChaCha20Core;
     use rand_chacha::rand_core::SeedableRng;
@@ -255,11 +255,11 @@ mod tests {
         let clock = || panic!("asks the clock although there is an identifier");
         let mut watch = Watch::new(0, ID, clock);
         assert_eq!(watch.wants(1, ID, clock), None);
-        assert_eq!(watch.wants(2, Some([1, 3]), clock), Some(Want::Now));
+        assert_eq!(watch.wants(2, Some([1, 3]), clock), Some(Reseed::Now));
         assert_eq!(watch.wants(3, Some([1, 3]), clock), None);
         // A machine that goes on under one that has none.
         assert_eq!(watch.wants(4, None, || None), None);
-        assert_eq!(watch.wants(5, ID, clock), Some(Want::Now));
+        assert_eq!(watch.wants(5, ID, clock), Some(Reseed::Now));
     }
 
     #[test]
@@ -270,31 +270,31 @@ mod tests {
         for now in (0..100 * SECOND).step_by(300_000_000) {
             assert_ne!(
                 watch.wants(now, None, wall(now, 0)),
-                Some(Want::Now),
+                Some(Reseed::Now),
                 "{now}"
             );
         }
         let now = 101 * SECOND;
         assert_eq!(
             watch.wants(now, None, wall(now, 3 * SECOND)),
-            Some(Want::Now)
+            Some(Reseed::Now)
         );
         let now = now + POLL_NS;
         assert_ne!(
             watch.wants(now, None, wall(now, 3 * SECOND)),
-            Some(Want::Now)
+            Some(Reseed::Now)
         );
         // It isn't asked more often than it must.
         assert_eq!(watch.wants(now + 1, None, || panic!("asked")), None);
         let back = now + POLL_NS;
-        assert_eq!(watch.wants(back, None, wall(back, 0)), Some(Want::Now));
+        assert_eq!(watch.wants(back, None, wall(back, 0)), Some(Reseed::Now));
         // A clock that is gone, or comes, is no step.
         let later = back + POLL_NS;
-        assert_ne!(watch.wants(later, None, || None), Some(Want::Now));
+        assert_ne!(watch.wants(later, None, || None), Some(Reseed::Now));
         let later = later + POLL_NS;
         assert_ne!(
             watch.wants(later, None, wall(later, 7 * SECOND)),
-            Some(Want::Now)
+            Some(Reseed::Now)
         );
     }
 
@@ -302,17 +302,17 @@ mod tests {
     fn an_old_seed_is_replaced() {
         let mut watch = Watch::new(5, ID, || None);
         assert_eq!(watch.wants(4 + RESEED_NS, ID, || None), None);
-        assert_eq!(watch.wants(5 + RESEED_NS, ID, || None), Some(Want::Soon));
+        assert_eq!(watch.wants(5 + RESEED_NS, ID, || None), Some(Reseed::Soon));
         assert_eq!(watch.wants(6 + RESEED_NS, ID, || None), None);
         // And its minute begins again with a new one.
         assert_eq!(
             watch.wants(7 + RESEED_NS, Some([0, 0]), || None),
-            Some(Want::Now)
+            Some(Reseed::Now)
         );
         assert_eq!(watch.wants(6 + 2 * RESEED_NS, Some([0, 0]), || None), None);
         assert_eq!(
             watch.wants(7 + 2 * RESEED_NS, Some([0, 0]), || None),
-            Some(Want::Soon)
+            Some(Reseed::Soon)
         );
     }
 }

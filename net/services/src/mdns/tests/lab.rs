@@ -14,14 +14,14 @@ pub(super) const OTHER: &str = "10.0.0.9:5353";
 pub(super) const FLUSH: u16 = 0x8001;
 
 /// A message that the responder sent.
-pub(super) struct Said {
+pub(super) struct Sent {
     pub(super) at_ns: u64,
     pub(super) to: SocketAddr,
     pub(super) hops: u8,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Said {
+impl Sent {
     pub(super) fn message(&self) -> Message<'_> {
         Message::new(&self.bytes).expect("a message")
     }
@@ -76,7 +76,7 @@ pub(super) fn established() -> Lab {
 
 impl Lab {
     /// Lets time go on; gives what was sent.
-    pub(super) fn pass(&mut self, duration_ns: u64) -> Vec<Said> {
+    pub(super) fn pass(&mut self, duration_ns: u64) -> Vec<Sent> {
         let end_ns = self.world.now_ns + duration_ns;
         let mut said = Vec::new();
         loop {
@@ -93,10 +93,10 @@ impl Lab {
         }
     }
 
-    pub(super) fn read(&self, frame: &[u8]) -> Option<Said> {
+    pub(super) fn read(&self, frame: &[u8]) -> Option<Sent> {
         let ip = Ip::parse(frame).filter(|ip| ip.protocol == 17)?;
         let port = |at: usize| u16::from_be_bytes([ip.payload[at], ip.payload[at + 1]]);
-        (port(0) == 5353 && ip.from.is_ipv4() == self.v4).then(|| Said {
+        (port(0) == 5353 && ip.from.is_ipv4() == self.v4).then(|| Sent {
             at_ns: self.world.now_ns,
             to: SocketAddr::new(ip.to, port(2)),
             hops: ip.hop_limit,
@@ -105,11 +105,11 @@ impl Lab {
     }
 
     /// Another machine says something to all.
-    pub(super) fn hear(&mut self, from: &str, bytes: &[u8]) {
-        self.hear_at(from, "224.0.0.251:5353", bytes);
+    pub(super) fn receive(&mut self, from: &str, bytes: &[u8]) {
+        self.receive_at(from, "224.0.0.251:5353", bytes);
     }
 
-    pub(super) fn hear_at(&mut self, from: &str, to: &str, bytes: &[u8]) {
+    pub(super) fn receive_at(&mut self, from: &str, to: &str, bytes: &[u8]) {
         let (from, to): (SocketAddr, SocketAddr) = (
             from.parse().expect("an address"),
             to.parse().expect("an address"),

@@ -5,7 +5,7 @@ use net::sim::packet;
 
 use super::super::{Responder, host};
 use super::lab::{
-    ASK_A, FLUSH, Lab, OTHER, OTHERS_A, REVERSE, Said, ask, established, lab, lab_with, message,
+    ASK_A, FLUSH, Lab, OTHER, OTHERS_A, REVERSE, Sent, ask, established, lab, lab_with, message,
     name, say,
 };
 use crate::dns::message::kind;
@@ -60,21 +60,21 @@ fn rfc6762_section_8_1_a_name_in_use_is_changed() {
     lab.pass(300 * MS);
     assert_eq!(lab.responder.name(), None);
     // Not answered before it is ours.
-    lab.hear(OTHER, &ask(&[ASK_A]));
+    lab.receive(OTHER, &ask(&[ASK_A]));
     assert!(
         lab.pass(100 * MS)
             .iter()
             .all(|said| said.message().is_query())
     );
-    lab.hear(
+    lab.receive(
         OTHER,
         &say(&[("SOIL.local", kind::A, FLUSH, 120, &[10, 0, 0, 9])]),
     );
     lab.pass(10 * SECOND);
     assert_eq!(lab.responder.name().as_deref(), Some("soil-2.local"));
-    lab.hear(OTHER, &ask(&[ASK_A]));
+    lab.receive(OTHER, &ask(&[ASK_A]));
     assert!(lab.pass(SECOND).is_empty());
-    lab.hear(OTHER, &ask(&[("soil-2.local", kind::A, 1)]));
+    lab.receive(OTHER, &ask(&[("soil-2.local", kind::A, 1)]));
     assert_eq!(lab.pass(SECOND)[0].section(0)[0].0, "soil-2.local");
 }
 
@@ -85,10 +85,10 @@ fn rfc6762_section_8_1_many_conflicts_slow_it_down() {
     // Every name is taken.
     for _ in 0..300 {
         for said in lab.pass(100 * MS) {
-            let (asked, ..) = said.message().question().expect("a probe");
+            let (origin, ..) = said.message().question().expect("a probe");
             probes.push(said.at_ns);
-            let text = asked.text();
-            lab.hear(OTHER, &say(&[(&text, kind::A, FLUSH, 120, &[10, 0, 0, 9])]));
+            let text = origin.text();
+            lab.receive(OTHER, &say(&[(&text, kind::A, FLUSH, 120, &[10, 0, 0, 9])]));
         }
     }
     assert!((16..25).contains(&probes.len()), "{}", probes.len());
@@ -131,11 +131,11 @@ fn rfc6762_section_8_2_of_two_probes_the_later_data_wins() {
     ] {
         let mut lab = lab();
         let first = lab.pass(260 * MS).pop().expect("a probe");
-        lab.hear(OTHER, &claim(theirs));
-        let heard_ns = lab.world.now_ns;
+        lab.receive(OTHER, &claim(theirs));
+        let received_ns = lab.world.now_ns;
         let next = &lab.pass(2 * SECOND)[0];
         if deferred {
-            assert_eq!(next.at_ns, heard_ns + SECOND);
+            assert_eq!(next.at_ns, received_ns + SECOND);
         } else {
             assert_eq!(next.at_ns, first.at_ns + 250 * MS);
         }
@@ -149,14 +149,14 @@ fn rfc6762_section_8_2_of_two_probes_the_later_data_wins() {
 fn rfc6762_section_9_conflicts_with_a_name_of_ours() {
     let mut lab = established();
     // Another host claims the name and stays silent afterwards.
-    lab.hear(OTHER, &say(&[OTHERS_A]));
+    lab.receive(OTHER, &say(&[OTHERS_A]));
     let said = lab.pass(10 * SECOND);
     assert_eq!(said.iter().filter(|s| s.message().is_query()).count(), 3);
     assert_eq!(lab.responder.name().as_deref(), Some("soil.local"));
     // Another host claims the name and defends it.
-    lab.hear(OTHER, &say(&[OTHERS_A]));
+    lab.receive(OTHER, &say(&[OTHERS_A]));
     lab.pass(100 * MS);
-    lab.hear(OTHER, &say(&[OTHERS_A]));
+    lab.receive(OTHER, &say(&[OTHERS_A]));
     lab.pass(10 * SECOND);
     assert_eq!(lab.responder.name().as_deref(), Some("soil-2.local"));
     // Not conflicts: another host's goodbye, our own records, other types.
@@ -167,7 +167,7 @@ fn rfc6762_section_9_conflicts_with_a_name_of_ours() {
         (host, kind::TXT, FLUSH, 120, b"\x01x"),
         ("soil.local", kind::A, FLUSH, 120, &[10, 0, 0, 9]),
     ] {
-        lab.hear(OTHER, &say(&[row]));
+        lab.receive(OTHER, &say(&[row]));
         assert!(lab.pass(5 * SECOND).is_empty(), "{row:?}");
     }
 }
@@ -178,7 +178,7 @@ fn rfc6762_section_10_1_goodbye() {
     let now_ns = lab.world.now_ns;
     lab.responder.finish(&mut lab.world.stacks[0], now_ns);
     let frames = lab.host.take(&mut lab.world);
-    let said: Vec<Said> = frames.iter().filter_map(|frame| lab.read(frame)).collect();
+    let said: Vec<Sent> = frames.iter().filter_map(|frame| lab.read(frame)).collect();
     assert_eq!(said.len(), 1);
     let rows = said[0].section(0);
     assert!(

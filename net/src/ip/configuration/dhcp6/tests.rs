@@ -42,11 +42,11 @@ impl Lab {
     }
 
     fn answer(&mut self, kind: u8, lifetimes: Option<(u32, u32)>) {
-        self.answer_with(kind, lifetimes, &[]);
+        self.reply_with(kind, lifetimes, &[]);
     }
 
     /// The same with further options.
-    fn answer_with(&mut self, kind: u8, lifetimes: Option<(u32, u32)>, further: &[u8]) {
+    fn reply_with(&mut self, kind: u8, lifetimes: Option<(u32, u32)>, further: &[u8]) {
         let mut message = (u32::from(kind) << 24 | self.client.xid)
             .to_be_bytes()
             .to_vec();
@@ -141,7 +141,7 @@ fn rfc8415_section_21_23_the_refresh_time_of_a_server() {
         if let Some(said) = said {
             put_option(&mut option, 32, &said.to_be_bytes());
         }
-        lab.answer_with(REPLY, None, &option);
+        lab.reply_with(REPLY, None, &option);
         let next_ns = lab.client.next_ns().expect("a time");
         let expected = waits_s.map_or(u64::MAX, |s: u64| lab.now_ns + s * SECOND);
         assert_eq!(next_ns, expected, "{said:?}");
@@ -223,7 +223,7 @@ fn lease(address: Ipv6Addr, times: [u32; 4], status: &[u8], beside: &[u8]) -> Ve
 
 impl Lab {
     /// A message to the client with these options only.
-    fn hear(&mut self, kind: u8, options: &[&[u8]]) -> bool {
+    fn receive(&mut self, kind: u8, options: &[&[u8]]) -> bool {
         let first = u32::from(kind) << 24 | self.client.xid;
         let message = [&first.to_be_bytes()[..], &options.concat()].concat();
         self.client.input(&message, self.now_ns)
@@ -236,7 +236,7 @@ impl Lab {
             option(SERVER_ID, b"server"),
             further.concat(),
         ];
-        self.hear(kind, &[&all.concat()])
+        self.receive(kind, &[&all.concat()])
     }
 
     /// One that has the address, T1 being 500 and T2 800 seconds.
@@ -343,14 +343,14 @@ fn what_is_no_answer() {
     let lease = lease(ADDRESS, [0, 0, 1000, 2000], &[], &[]);
     let (own, server) = (option(CLIENT_ID, &DUID), option(SERVER_ID, b"server"));
     let others = option(CLIENT_ID, &DUID[..9]);
-    assert!(!lab.hear(ADVERTISE, &[&own, &lease]), "nobody's");
-    assert!(!lab.hear(ADVERTISE, &[&server, &lease]), "to nobody");
+    assert!(!lab.receive(ADVERTISE, &[&own, &lease]), "nobody's");
+    assert!(!lab.receive(ADVERTISE, &[&server, &lease]), "to nobody");
     assert!(
-        !lab.hear(ADVERTISE, &[&others, &server, &lease]),
+        !lab.receive(ADVERTISE, &[&others, &server, &lease]),
         "to another"
     );
     let long = option(SERVER_ID, &[7; 131]);
-    assert!(!lab.hear(ADVERTISE, &[&own, &long, &lease]));
+    assert!(!lab.receive(ADVERTISE, &[&own, &long, &lease]));
     lab.client.xid ^= 1;
     let xid = lab.client.xid;
     let message = [
@@ -364,7 +364,7 @@ fn what_is_no_answer() {
     assert!(!lab.client.input(&message[..3], 0), "cut off");
     assert_eq!(lab.next(), SOLICIT);
     let long = option(SERVER_ID, &[7; 130]);
-    assert!(lab.hear(ADVERTISE, &[&own, &long, &lease]));
+    assert!(lab.receive(ADVERTISE, &[&own, &long, &lease]));
     assert_eq!(lab.next(), REQUEST);
 }
 

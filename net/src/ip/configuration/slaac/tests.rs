@@ -81,7 +81,7 @@ fn new(temporary: bool) -> Slaac {
 }
 
 /// An advertisement of any router.
-fn hear(slaac: &mut Slaac, from: Ipv6Addr, header: &[u8; 16], option: &[u8], now_ns: u64) {
+fn receive(slaac: &mut Slaac, from: Ipv6Addr, header: &[u8; 16], option: &[u8], now_ns: u64) {
     let options = [(option.first().copied().unwrap_or(0), option)];
     slaac.advertisement(from, header, &options, now_ns, &mut Random::seeded(1));
 }
@@ -135,7 +135,7 @@ fn rfc4861_section_4_2_the_fields_of_an_advertisement() {
     let mut say = |at: usize, bytes: &[u8]| {
         let mut header = header(1800);
         header[at..at + bytes.len()].copy_from_slice(bytes);
-        hear(&mut slaac, ROUTER, &header, &[], 0);
+        receive(&mut slaac, ROUTER, &header, &[], 0);
         let Slaac { managed, other, .. } = slaac;
         let Slaac {
             reachable_ns,
@@ -166,7 +166,7 @@ fn rfc4191_section_2_1_preferences_of_routers_and_routes() {
     for (n, bits) in [(1, 3), (2, 2), (3, 1), (4, 0)] {
         let mut header = header(1800);
         header[5] = bits << 3;
-        hear(
+        receive(
             &mut slaac,
             router(n),
             &header,
@@ -280,7 +280,7 @@ fn a_flood_of_advertisements_drives_nothing_out() {
         for n in 0..40 {
             let now_ns = round * SECOND;
             let mut say = |option: &[u8]| {
-                hear(&mut slaac, router(n), &header(1800), option, now_ns);
+                receive(&mut slaac, router(n), &header(1800), option, now_ns);
             };
             say(&prefix_of(network(n), 64, 0xc0, 9000));
             say(&route(network(n), 32, 0, 9000, 4));
@@ -309,7 +309,7 @@ fn a_flood_of_advertisements_drives_nothing_out() {
 fn everything_ends_with_its_lifetime() {
     let mut slaac = new(false);
     let mut say = |lifetime: u16, option: &[u8]| {
-        hear(&mut slaac, ROUTER, &header(lifetime), option, 0);
+        receive(&mut slaac, ROUTER, &header(lifetime), option, 0);
     };
     say(1, &prefix_of(network(1), 64, 0x80, 2));
     say(1, &prefix_of(network(2), 64, 0x40, 3));
@@ -327,9 +327,9 @@ fn everything_ends_with_its_lifetime() {
     // All ones are for ever.
     assert_eq!(slaac.next_ns(0), Some(u64::MAX));
     // A router without a lifetime is none at once.
-    hear(&mut slaac, ROUTER, &header(1), &[], 0);
+    receive(&mut slaac, ROUTER, &header(1), &[], 0);
     assert_eq!(slaac.routers().count(), 1);
-    hear(&mut slaac, ROUTER, &header(0), &[], 0);
+    receive(&mut slaac, ROUTER, &header(0), &[], 0);
     assert_eq!(slaac.routers().count(), 0);
 }
 
@@ -347,7 +347,7 @@ fn rfc4861_section_6_3_7_three_solicitations_until_a_router_speaks() {
     assert!(!slaac.solicitation_due(at_ns));
     assert_eq!(slaac.next_ns(0), None);
     let mut slaac = new(false);
-    hear(&mut slaac, ROUTER, &header(0), &[], 0);
+    receive(&mut slaac, ROUTER, &header(0), &[], 0);
     assert!(!slaac.solicitation_due(SECOND));
 }
 
@@ -373,7 +373,7 @@ fn rfc8981_section_3_4_lifetimes_of_temporary_addresses() {
     assert!((least_ns..=TEMPORARY_PREFERRED_NS).contains(&preferred_ns));
     // The next one is made shortly before; and once only.
     assert_eq!(slaac.next_ns(1800 * SECOND), Some(1800 * SECOND));
-    hear(&mut slaac, ROUTER, &header(0), &[], 0);
+    receive(&mut slaac, ROUTER, &header(0), &[], 0);
     let due_ns = preferred_ns - REGENERATE_NS;
     assert_eq!(slaac.next_ns(0), Some(due_ns));
     assert!(!slaac.expire(due_ns - 1, random));

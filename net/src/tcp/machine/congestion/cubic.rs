@@ -93,7 +93,7 @@ impl Cubic {
     /// The threshold after a loss (4.6, 4.7).
     pub(super) fn reduce(&mut self, cwnd: u32, mss: u32) -> u32 {
         self.cwnd_prior = cwnd;
-        // Fast convergence; one segment less doesn't show another flow.
+        // Fast convergence; one segment less doesn't indicate another flow.
         self.w_max = if cwnd.saturating_add(mss) < self.w_max {
             (u64::from(cwnd) * 17 / 20) as u32
         } else {

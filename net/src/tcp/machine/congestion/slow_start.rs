@@ -2,7 +2,7 @@
 
 use super::super::seq::Seq;
 
-/// Samples that a round must have (RFC 9406, 4.3).
+/// Minimum number of samples in a round (RFC 9406, 4.3).
 const N_RTT_SAMPLE: u8 = 8;
 const MIN_RTT_THRESH_NS: u64 = 4_000_000;
 const MAX_RTT_THRESH_NS: u64 = 16_000_000;
@@ -16,7 +16,7 @@ pub(super) struct SlowStart {
     window_end: Option<Seq>,
     last_round_min_rtt_ns: u64,
     current_round_min_rtt_ns: u64,
-    /// The smallest one when conservative slow start began; it ends if round trips fall below.
+    /// The minimum when conservative slow start began; it ends if round trips fall below.
     css_baseline_min_rtt_ns: u64,
     rtt_sample_count: u8,
     /// Remaining rounds of conservative slow start (CSS); 0: not in it.
@@ -60,7 +60,7 @@ impl SlowStart {
         false
     }
 
-    /// By how much the window grows for bytes that were acknowledged.
+    /// Growth of the window for acknowledged bytes.
     pub(super) fn growth(&self, acked: u32) -> u32 {
         if self.css_rounds > 0 {
             acked / CSS_GROWTH_DIVISOR
@@ -77,7 +77,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// A flow whose rounds follow each other.
+    /// A flow of consecutive rounds.
     #[derive(Default)]
     struct Flow {
         slow_start: SlowStart,
@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    /// RFC 9406, 4.3: a round needs at least eight samples; the smallest one counts.
+    /// RFC 9406, 4.3: a round needs at least eight samples; the minimum counts.
     #[test]
     fn eight_samples_are_wanted() {
         let mut flow = Flow::default();
@@ -121,7 +121,7 @@ mod tests {
         flow.round(60 * MS, 7);
         assert_eq!(flow.growth(), 400);
         flow.round(60 * MS, 8);
-        // The round before had no say, so this one is compared with 60 ms.
+        // The round before had too few samples, so this one is compared with 60 ms.
         assert_eq!(flow.growth(), 400);
         let mut flow = Flow::default();
         flow.round(40 * MS, 8);
@@ -133,8 +133,8 @@ mod tests {
         assert_eq!(flow.growth(), 400);
     }
 
-    /// RFC 9406, 4.2: the start goes on as before once round trips are shorter than when it was
-    /// slowed down, and is over after five rounds that aren't.
+    /// RFC 9406, 4.2: slow start resumes once round trips are shorter than when conservative slow
+    /// start began, and ends after five rounds that aren't.
     #[test]
     fn a_slow_start_that_was_slowed_down_goes_on_or_ends() {
         let slowed = || {

@@ -14,7 +14,7 @@ const FIRST: Seq = Seq(0xffff_c000);
 #[derive(Clone, Debug)]
 enum Step {
     /// Bytes, so far behind what is expected (in order at 0).
-    Come(u32, usize),
+    Receive(u32, usize),
     Read(usize),
     Take,
     /// The room that memory has beside what is in use; none: as much as it likes.
@@ -26,8 +26,8 @@ fn step() -> impl Strategy<Value = Step> {
     let len = || prop_oneof![1..40usize, 1000..1500usize, 3000..20_000usize];
     let pressure = prop_oneof![Just(Pressure::None), Just(Pressure::Hard)];
     prop_oneof![
-        4 => len().prop_map(|len| Step::Come(0, len)),
-        8 => (1..9000u32, len()).prop_map(|(at, len)| Step::Come(at, len)),
+        4 => len().prop_map(|len| Step::Receive(0, len)),
+        8 => (1..9000u32, len()).prop_map(|(at, len)| Step::Receive(at, len)),
         3 => len().prop_map(Step::Read),
         1 => Just(Step::Take),
         3 => (proptest::option::of(0..3 * SMALL), pressure)
@@ -69,13 +69,13 @@ proptest! {
         let (mut unread, mut next) = (FIRST, FIRST);
         for step in steps {
             match step {
-                Step::Come(0, len) => {
+                Step::Receive(0, len) => {
                     let taken = buffer.append(&mut memory, &bytes(next, len));
                     let has_its_share = buffer.held as usize + SMALL > GUARANTEED;
                     prop_assert!(taken as usize == len || has_its_share);
                     next = buffer.advance(&mut memory, next + taken);
                 }
-                Step::Come(at, len) => {
+                Step::Receive(at, len) => {
                     let (seq, before) = (next + at, buffer.out_of_order());
                     let kept = buffer.insert(&mut memory, seq, &bytes(seq, len), 1 << 20);
                     prop_assert!(kept || buffer.out_of_order() == before);

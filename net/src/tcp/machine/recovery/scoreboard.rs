@@ -13,13 +13,13 @@ pub(super) enum Frto {
     Off,
     /// Waits for the first acknowledgement after the head was retransmitted.
     First,
-    /// It came: two segments of new data are sent, and the next acknowledgement decides.
+    /// It arrived: two segments of new data are sent, and the next acknowledgement decides.
     Second,
 }
 
 /// A retransmission.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Resent {
+pub(super) struct Retransmission {
     pub(super) first: Seq,
     pub(super) end: Seq,
     pub(super) at_ns: u64,
@@ -56,7 +56,7 @@ pub(super) struct Scoreboard {
     pub(super) sacked: Ranges,
     /// Lost and not retransmitted.
     pub(super) lost: Ranges,
-    pub(super) resent: VecDeque<Resent>,
+    pub(super) resent: VecDeque<Retransmission>,
     /// All bytes below that were sent once are acknowledged, lost or retransmitted.
     pub(super) judged: Seq,
     pub(super) prr: Prr,

@@ -124,7 +124,7 @@ mod tests {
             (&[(110, 120), (111, 130)], false),
             (&[(110, 120), (105, 119)], false),
             (&[(110, 120), (130, 140)], false),
-            // Nonsense: empty, backwards, and of a quarter of all numbers.
+            // Invalid: empty, backwards, and of a quarter of all numbers.
             (&[(90, 90)], false),
             (&[(95, 90)], false),
             (&[(100 - (1 << 30), 100)], true),

@@ -19,7 +19,7 @@ enum Step {
     Acknowledge(u32),
     /// The room that memory has beside what is in use; none: as much as it likes.
     Memory(Option<usize>, Pressure),
-    Look(u32, u32),
+    Peek(u32, u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -32,7 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..30_000u32).prop_map(Step::Acknowledge),
         3 => (proptest::option::of(0..3 * SMALL), pressure)
             .prop_map(|(room, pressure)| Step::Memory(room, pressure)),
-        3 => (0..30_000u32, 1..4000u32).prop_map(|(at, len)| Step::Look(at, len)),
+        3 => (0..30_000u32, 1..4000u32).prop_map(|(at, len)| Step::Peek(at, len)),
     ]
 }
 
@@ -101,7 +101,7 @@ proptest! {
                     memory.limit = room.map(|room| memory.used + room);
                     memory.pressure = pressure;
                 }
-                Step::Look(at, len) => {
+                Step::Peek(at, len) => {
                     let from = first + at.min(end - first);
                     let len = len.min(end - from);
                     let mut pieces = [&[][..]; PIECES];

@@ -73,7 +73,7 @@ fn everything_arrives_over_a_bad_link() {
         let mut world = World::connected(10 * MS, &client, &Setup::default());
         world.ends[0].tap.tso = if seed % 5 == 0 { 65_000 } else { 0 };
         let mut state = seed;
-        world.fate = Box::new(move |_| {
+        world.rule = Box::new(move |_| {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;

@@ -406,7 +406,7 @@ fn a_router_tells_of_a_smaller_mtu() {
 #[test]
 fn a_black_hole_is_escaped() {
     let mut world = World::standard(RTT / 2);
-    world.fate = Box::new(|sent| (sent.len() + 52 <= 1300).then_some(0));
+    world.rule = Box::new(|sent| (sent.len() + 52 <= 1300).then_some(0));
     let data = pattern(3_000_000);
     world.write(0, &data);
     assert!(
@@ -424,7 +424,7 @@ fn a_black_hole_is_escaped() {
     assert!((1216..=1248).contains(&mss), "{mss}");
     assert_eq!(world.ends[1].received.len(), 2 * data.len());
     // And the larger MTU of a new path is found ten minutes after.
-    world.fate = Box::new(|_| Some(0));
+    world.rule = Box::new(|_| Some(0));
     world.run(700 * SECOND);
     world.write(0, &data[..300_000]);
     world.run(10 * SECOND);

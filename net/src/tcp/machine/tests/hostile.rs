@@ -366,7 +366,7 @@ proptest! {
         let mut state = path.seed | 1;
         let Path { loss, late, twice, .. } = path;
         world.twice = twice;
-        world.fate = Box::new(move |_| {
+        world.rule = Box::new(move |_| {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;

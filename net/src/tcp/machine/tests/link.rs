@@ -154,7 +154,7 @@ pub(crate) struct End {
 }
 
 /// Whether a segment is dropped, and what delay is added.
-pub(crate) type Fate = Box<dyn FnMut(&Sent) -> Option<u64>>;
+pub(crate) type LinkRule = Box<dyn FnMut(&Sent) -> Option<u64>>;
 
 pub(crate) struct World {
     pub(crate) now_ns: u64,
@@ -168,7 +168,7 @@ pub(crate) struct World {
     /// Probability of duplication, per thousand segments.
     pub(crate) twice: u64,
     free_ns: [u64; 2],
-    pub(crate) fate: Fate,
+    pub(crate) rule: LinkRule,
     pub(crate) log: Vec<Sent>,
     pub(crate) keep_log: bool,
 }
@@ -204,7 +204,7 @@ impl World {
             queue: u64::MAX,
             twice: 0,
             free_ns: [0; 2],
-            fate: Box::new(|_| Some(0)),
+            rule: Box::new(|_| Some(0)),
             log: Vec::new(),
             keep_log: true,
         };
@@ -300,13 +300,13 @@ impl World {
             header,
             payload,
         };
-        let fate = (self.fate)(&sent);
+        let rule = (self.rule)(&sent);
         let len = sent.payload.len() as u64 + 60;
         let payload = sent.payload.clone();
         if self.keep_log {
             self.log.push(sent);
         }
-        let Some(extra) = fate else { return };
+        let Some(extra) = rule else { return };
         let mut at_ns = self.now_ns;
         if self.rate > 0 {
             let begin = self.free_ns[from].max(self.now_ns);

@@ -8,7 +8,7 @@ const RTT: u64 = 50 * MS;
 
 /// Drops the segments of end 0 that carry these bytes (counted from the first of the transfer),
 /// once each.
-fn drop_once(offsets: &[usize], base: u32) -> super::link::Fate {
+fn drop_once(offsets: &[usize], base: u32) -> super::link::LinkRule {
     let mut left = offsets.to_vec();
     Box::new(move |sent: &Sent| {
         let first = sent.header.seq.0.wrapping_sub(base) as usize;
@@ -57,7 +57,7 @@ fn losses_in_the_middle_are_repaired_in_a_round_trip() {
         &[5_000, 6_500, 30_000, 31_000, 33_000],
     ] {
         let at = base(&world);
-        world.fate = drop_once(lost, at);
+        world.rule = drop_once(lost, at);
         let before = world.ends[0].machine.info();
         let took = transfer(&mut world, 60_000);
         let after = world.ends[0].machine.info();
@@ -83,7 +83,7 @@ fn a_lost_tail_is_probed_for_within_two_round_trips() {
     for lost in [1, 2, 3] {
         let at = base(&world);
         let last: Vec<usize> = (0..lost).map(|n| 9_990 - n * 1448).collect();
-        world.fate = drop_once(&last, at);
+        world.rule = drop_once(&last, at);
         let before = world.ends[0].machine.info();
         let took = transfer(&mut world, 10_000);
         let after = world.ends[0].machine.info();
@@ -110,7 +110,7 @@ fn a_lost_retransmission_is_found_without_a_timeout() {
     let mut world = World::standard(RTT / 2);
     transfer(&mut world, 60_000);
     let at = base(&world);
-    world.fate = drop_once(&[3000, 3000, 3000], at);
+    world.rule = drop_once(&[3000, 3000, 3000], at);
     let before = world.ends[0].machine.info();
     let took = transfer(&mut world, 120_000);
     let after = world.ends[0].machine.info();
@@ -125,7 +125,7 @@ fn a_dead_path_backs_off_and_comes_back() {
     let mut world = World::standard(RTT / 2);
     transfer(&mut world, 100_000);
     world.log.clear();
-    world.fate = Box::new(|_| None);
+    world.rule = Box::new(|_| None);
     world.write(0, &pattern(30_000));
     world.run(10 * SECOND);
     let starts: Vec<u64> = world
@@ -142,7 +142,7 @@ fn a_dead_path_backs_off_and_comes_back() {
         );
     }
     assert!(world.ends[0].machine.info().cwnd <= 2 * 1460);
-    world.fate = Box::new(|_| Some(0));
+    world.rule = Box::new(|_| Some(0));
     assert!(
         world.run_until(20 * SECOND, |world| world.ends[0].machine.unacknowledged()
             == 0)
@@ -167,7 +167,7 @@ fn a_spurious_timeout_is_undone() {
             let begun = world.now_ns;
             // What end 0 sends in the next 600 ms arrives after them, one by one.
             let mut count = 0;
-            world.fate = Box::new(move |sent| {
+            world.rule = Box::new(move |sent| {
                 let waits = (begun + 600 * MS).saturating_sub(sent.at_ns);
                 count += u64::from(sent.from == 0 && waits > 0);
                 Some(if sent.from == 0 && waits > 0 {
@@ -209,7 +209,7 @@ fn reordering_is_learnt() {
     transfer(&mut world, 100_000);
     let mut count = 0u64;
     // Every 20th segment is 8 ms late.
-    world.fate = Box::new(move |sent| {
+    world.rule = Box::new(move |sent| {
         count += u64::from(sent.from == 0);
         Some(if sent.from == 0 && count.is_multiple_of(20) {
             8 * MS
@@ -237,7 +237,7 @@ fn duplicates_reported_by_the_peer_undo_a_reduction() {
     transfer(&mut world, 100_000);
     let at = base(&world);
     let mut late = false;
-    world.fate = Box::new(move |sent| {
+    world.rule = Box::new(move |sent| {
         let hit = sent.from == 0 && sent.header.seq.0 == at && !late;
         late |= hit;
         Some(if hit { 70 * MS } else { 0 })
@@ -281,7 +281,7 @@ fn what_comes_twice_is_reported() {
 fn blocks_out_of_order_are_reported_latest_first() {
     let mut world = World::standard(RTT / 2);
     let at = base(&world);
-    world.fate = drop_once(&[1, 3_000, 6_000, 9_000], at);
+    world.rule = drop_once(&[1, 3_000, 6_000, 9_000], at);
     world.write(0, &pattern(14_000));
     world.run_until(SECOND, |world| {
         world
@@ -313,7 +313,7 @@ fn a_peer_without_sack_is_served_too() {
         let mut world = World::connected(RTT / 2, &setup, &setup);
         transfer(&mut world, 100_000);
         let at = base(&world);
-        world.fate = drop_once(&[20_000, 40_000], at);
+        world.rule = drop_once(&[20_000, 40_000], at);
         let before = world.ends[0].machine.info();
         let took = transfer(&mut world, 100_000);
         let after = world.ends[0].machine.info();
@@ -335,7 +335,7 @@ fn a_window_is_reduced_without_a_pause() {
     world.rate = 2_500_000;
     transfer(&mut world, 1_000_000);
     let at = base(&world);
-    world.fate = drop_once(&[100_000], at);
+    world.rule = drop_once(&[100_000], at);
     world.log.clear();
     transfer(&mut world, 1_000_000);
     let times: Vec<u64> = world
@@ -365,7 +365,7 @@ fn speed(loss_per_mille: u64, congestion: Congestion, tso: usize) -> f64 {
         world.rate = 125_000_000;
         world.queue = 250_000;
         let mut state = 0x9e37_79b9_7f4a_7c15 ^ (seed << 7);
-        world.fate = Box::new(move |sent| {
+        world.rule = Box::new(move |sent| {
             if sent.from == 1 || sent.len() == 0 {
                 return Some(0);
             }
@@ -409,7 +409,7 @@ fn bursts_are_repaired_without_repeating_what_arrived() {
     transfer(&mut world, 400_000);
     let at = base(&world);
     let burst: Vec<usize> = (0..40).map(|n| 20_000 + n * 1448).collect();
-    world.fate = drop_once(&burst, at);
+    world.rule = drop_once(&burst, at);
     let before = world.ends[0].machine.info();
     transfer(&mut world, 400_000);
     let after = world.ends[0].machine.info();
@@ -467,7 +467,7 @@ fn numbers_wrap_around_under_loss() {
     };
     let mut world = World::connected(RTT / 2, &client, &server);
     let mut count = 0u64;
-    world.fate = Box::new(move |_| {
+    world.rule = Box::new(move |_| {
         count += 1;
         (!count.is_multiple_of(41)).then_some(0)
     });

@@ -425,7 +425,7 @@ fn a_cookie_may_have_been_answered_late() {
         if repeated {
             machine.handshake_repeated();
         }
-        machine.handshake_took(30 * MS, SECOND);
+        machine.set_handshake_rtt(30 * MS, SECOND);
         let mut script = Script::new(machine, SECOND);
         script.give(&ack, b"");
         let info = script.machine.info();

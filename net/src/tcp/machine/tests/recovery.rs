@@ -493,7 +493,7 @@ fn an_answer_ends_the_backoff() {
     let size = mss(&script);
     flight(&mut script, 1, first);
     script.wait(2000 * MS);
-    assert!(script.machine.unheard() >= 2);
+    assert!(script.machine.timeouts_in_row() >= 2);
     script.give(&ack(first + size, &[]), b"");
-    assert_eq!(script.machine.unheard(), 0);
+    assert_eq!(script.machine.timeouts_in_row(), 0);
 }

@@ -347,7 +347,7 @@ fn a_small_rest_waits_for_a_small_segment_alone() {
 /// A retransmission of the last byte carries the FIN if the FIN was sent; no other one does.
 #[test]
 fn a_fin_is_sent_again_with_the_last_byte() {
-    for (heard, later) in [
+    for (received, later) in [
         (1, false),
         (1, true),
         (1461, false),
@@ -366,18 +366,22 @@ fn a_fin_is_sent_again_with_the_last_byte() {
         script.machine.shutdown_send();
         sent.extend(script.out());
         assert!(sent.iter().any(|(header, _)| header.flags.has(Flags::FIN)));
-        sent = script.give(&header(Flags::ACK, 1, heard), b"");
+        sent = script.give(&header(Flags::ACK, 1, received), b"");
         // A probe of the tail, then timeouts; the answers let all of it be repaired.
         for _ in 0..3 {
             sent.extend(script.wait(3 * SECOND));
         }
-        sent.extend(script.give(&header(Flags::ACK, 1, heard.max(1461)), b""));
+        sent.extend(script.give(&header(Flags::ACK, 1, received.max(1461)), b""));
         sent.extend(script.wait(3 * SECOND));
-        sent.extend(script.give(&header(Flags::ACK, 1, heard.max(2921)), b""));
+        sent.extend(script.give(&header(Flags::ACK, 1, received.max(2921)), b""));
         sent.extend(script.wait(3 * SECOND));
         for (header, payload) in &sent {
             let end = ours(header.seq) + payload.len() as u32;
-            assert_eq!(header.flags.has(Flags::FIN), end == 3001, "{heard} {later}");
+            assert_eq!(
+                header.flags.has(Flags::FIN),
+                end == 3001,
+                "{received} {later}"
+            );
         }
         assert!(sent.iter().any(|(header, _)| header.flags.has(Flags::FIN)));
         assert!(script.give(&header(Flags::ACK, 1, 3002), b"").is_empty());

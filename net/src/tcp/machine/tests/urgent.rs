@@ -20,7 +20,7 @@ fn the_pointer_is_counted_from_what_was_read() {
     let mut script = Script::established(&setup());
     assert_eq!(script.machine.urgent_left(0), 0);
     script.give(&urgent(1, 5), b"hello");
-    assert!(script.machine.take_urgent_news() && !script.machine.take_urgent_news());
+    assert!(script.machine.take_urgent_advance() && !script.machine.take_urgent_advance());
     assert_eq!(script.machine.urgent_left(0), 5);
     script.machine.consume(&mut script.memory, 3, script.now_ns);
     assert_eq!(script.machine.urgent_left(0), 2);
@@ -30,7 +30,7 @@ fn the_pointer_is_counted_from_what_was_read() {
     let mut plain = urgent(6, 9);
     plain.flags = Flags::ACK;
     script.give(&plain, b"");
-    assert!(!script.machine.take_urgent_news());
+    assert!(!script.machine.take_urgent_advance());
     assert_eq!(script.read(), b"lo");
     assert_eq!(
         (script.machine.urgent_left(0), script.machine.urgent_left(2)),
@@ -38,14 +38,14 @@ fn the_pointer_is_counted_from_what_was_read() {
     );
     // As far as it went before is no news either; further is.
     script.give(&urgent(6, 0), b"");
-    assert!(!script.machine.take_urgent_news());
+    assert!(!script.machine.take_urgent_advance());
     script.give(&urgent(6, 1), b"");
-    assert!(script.machine.take_urgent_news());
+    assert!(script.machine.take_urgent_advance());
     assert_eq!(script.machine.urgent_left(0), 1);
     // After the peer's FIN nothing is urgent.
     script.give(&header(Flags::FIN | Flags::ACK, 6, 1), b"");
     script.give(&urgent(7, 50), b"");
-    assert!(!script.machine.take_urgent_news());
+    assert!(!script.machine.take_urgent_advance());
 }
 
 /// Half of all sequence numbers behind a pointer it would lie ahead again: both directions' are
@@ -54,7 +54,7 @@ fn the_pointer_is_counted_from_what_was_read() {
 fn a_pointer_that_was_passed_stays_passed() {
     let mut script = Script::established(&setup());
     script.give(&urgent(1, 5), b"hello");
-    script.machine.take_urgent_news();
+    script.machine.take_urgent_advance();
     script.read();
     script.write(b"bye");
     script.machine.send_urgent();
@@ -75,7 +75,7 @@ fn a_pointer_that_was_passed_stays_passed() {
     // All numbers were passed once: the next pointer is news.
     script.give(&urgent(6, 0), b"");
     script.give(&urgent(6, 2), b"");
-    assert!(script.machine.take_urgent_news());
+    assert!(script.machine.take_urgent_advance());
     assert_eq!(script.machine.urgent_left(0), 2);
 }
 
@@ -129,7 +129,7 @@ fn a_pointer_is_told_whatever_waits() {
     let mut script = Script::established(&setup());
     script.give(&header(Flags::ACK, 1, 1), b"12345");
     script.give(&urgent(6, 2), b"67");
-    assert!(script.machine.take_urgent_news());
+    assert!(script.machine.take_urgent_advance());
     assert_eq!(script.machine.urgent_left(0), 7);
     let mut closed = header(Flags::ACK, 8, 1);
     closed.window = 0;

@@ -33,7 +33,7 @@ fn a_closed_window_opens_again_though_updates_are_lost() {
     assert!((5..12).contains(&probes.len()), "{}", probes.len());
     // The reader goes on; the first updates are lost.
     let until = world.now_ns + 3 * SECOND;
-    world.fate = Box::new(move |sent| {
+    world.rule = Box::new(move |sent| {
         if sent.from == 1 && sent.at_ns < until {
             None
         } else {
@@ -71,8 +71,8 @@ fn the_byte_of_a_probe_is_data() {
     );
 }
 
-/// Each probe of a closed window doubles the time to the next one (RFC 9293, 3.8.6.1). A window that
-/// opens ends that: a loss afterwards is repaired after one RTO (RFC 6298, 2 and 5.5).
+/// Each probe of a closed window doubles the time to the next one (RFC 9293, 3.8.6.1). A window
+/// that opens ends that: a loss afterwards is repaired after one RTO (RFC 6298, 2 and 5.5).
 #[test]
 fn an_opening_window_forgets_the_probes_back_off() {
     let mut script = Script::established(&setup());
@@ -291,7 +291,7 @@ fn a_connection_moves_on_without_memory() {
 fn shared_buffers_are_kept_until_acknowledged() {
     let mut world = World::standard(RTT / 2);
     let mut n = 0u64;
-    world.fate = Box::new(move |_| {
+    world.rule = Box::new(move |_| {
         n += 1;
         (!n.is_multiple_of(17)).then_some(0)
     });

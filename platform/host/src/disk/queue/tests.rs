@@ -305,7 +305,7 @@ fn a_slow_disk_is_written_through_the_cache() {
     }
     let before = Host::monotonic_ns();
     end(&mut queue);
-    assert!(queue.rests_until >= before + super::REST_NS);
+    assert!(queue.rests_until >= before + super::BACKOFF_NS);
     queue.rests_until = u64::MAX;
     assert!(matches!(
         queue.submit(request, 0, u64::MAX),
@@ -335,7 +335,7 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
         return println!("nothing is refused here: not tested");
     }
     let request = write(8, from, 512);
-    let key = queue.under_way.insert(super::UnderWay {
+    let key = queue.under_way.insert(super::InFlight {
         tag: 5,
         io: super::IoRequest::new(request, SECTOR),
         past: true,
