@@ -17,7 +17,7 @@
 
    Signals. The handler of a signal runs where memory is taken and in loops, and may raise an
    exception there. Each change of the state is one step without these, or begins by what may raise
-   ([wake]), or can be done again ([cancel], [see_to_completions]).
+   ([wake]), or can be done again ([cancel], [deliver_completions]).
 
    Fairness. A fiber yields after [allowance] calls that needn't wait. Completions are collected
    after [turns_between_polls] turns or [ns_between_polls], however many fibers are ready.
@@ -208,7 +208,7 @@ let rec go_off s now =
       go_off s now
 
 (* A signal's handler may raise between two completions; the next call handles the rest. *)
-let see_to_completions s =
+let deliver_completions s =
   while s.first < s.last do
     let i = s.first in
     let token = s.completions.{2 * i} and result = s.completions.{(2 * i) + 1} in
@@ -227,7 +227,7 @@ let poll s deadline =
     if n < 0 then Failure.fail ~operation:"wait" ~subject:"" n;
     s.first <- 0;
     s.last <- n);
-  see_to_completions s;
+  deliver_completions s;
   s.last_poll <- Soil_raw.clock_monotonic_ns ();
   if not (Timers.is_empty s.timers) then go_off s s.last_poll
 
