@@ -53,8 +53,8 @@ let dont_ask t = if Option.is_some t.ask then t.ask <- Some ignore
 let in_time t f =
   ask t;
   let begun = Soil.Clock.monotonic () in
-  let spent_well = float_of_int t.got /. float_of_int t.limits.body_rate in
-  Input.until t.input (begun +. t.limits.body_seconds +. spent_well -. t.waited);
+  let earned_seconds = float_of_int t.got /. float_of_int t.limits.body_rate in
+  Input.until t.input (begun +. t.limits.body_seconds +. earned_seconds -. t.waited);
   let finally () = t.waited <- t.waited +. Soil.Clock.monotonic () -. begun in
   Fun.protect ~finally f
 

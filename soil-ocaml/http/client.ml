@@ -418,13 +418,13 @@ let request ?(headers = H.init ()) ?(body = Empty) t meth uri f =
   in
   go t.max_redirects meth uri headers body
 
-let whole t uri response source =
+let read_body t uri response source =
   match D.read_all ~max:t.limits.body_bytes source with
   | text -> (response, text)
   | exception Soil.Error { code = Too_large; _ } -> Soil_backtrace.raise (Failed (uri, Too_large))
 
-let get ?headers t uri = request ?headers t `GET uri (whole t uri)
-let post ?headers t uri body = request ?headers ~body t `POST uri (whole t uri)
+let get ?headers t uri = request ?headers t `GET uri (read_body t uri)
+let post ?headers t uri body = request ?headers ~body t `POST uri (read_body t uri)
 
 let upgrade ?(headers = H.init ()) t ~protocol uri f =
   let origin = origin_of t uri in

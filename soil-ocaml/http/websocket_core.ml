@@ -102,7 +102,7 @@ let read_close t payload =
     if not (String.is_valid_utf_8 reason) then fail t 1007 "not UTF-8";
     (code, reason)
 
-let gone t = fail t 1006 "the connection ended without a word"
+let lost t = fail t 1006 "the connection ended without a word"
 
 (* Waits for the first byte of a frame; a silent peer is asked once. *)
 let rec wait t ~asked =
@@ -110,7 +110,7 @@ let rec wait t ~asked =
     Input.until t.input (Soil.Clock.monotonic () +. t.ping_seconds);
     match Input.more t.input with
     | true -> ()
-    | false -> gone t
+    | false -> lost t
     | exception Input.Late ->
         if asked then fail t 1006 "the peer is silent";
         if not t.has_closed then send_frame t Ping "";
@@ -141,7 +141,7 @@ let frame t ~room ~begun =
   with
   | frame -> frame
   | exception Frame.Wrong reason -> fail t 1002 reason
-  | exception End_of_file -> gone t
+  | exception End_of_file -> lost t
   | exception Input.Late -> fail t 1006 "a frame came too slowly"
 
 let finished t is_text pieces =

@@ -49,7 +49,7 @@ let rec write sink delay text =
 
 let give sink text = write sink first_delay text
 
-let tell_of_dropped sink =
+let report_dropped sink =
   let dropped = Atomic.get sink.dropped in
   let n = dropped - sink.said in
   if n > 0 then (
@@ -64,10 +64,10 @@ let tell_of_dropped sink =
 
 let rec empty sink stream =
   match Stream.take_opt stream with
-  | None -> tell_of_dropped sink
+  | None -> report_dropped sink
   | Some text ->
       if not (give sink text) then Atomic.incr sink.dropped;
-      if Stream.length stream = 0 then tell_of_dropped sink;
+      if Stream.length stream = 0 then report_dropped sink;
       empty sink stream
 
 let grace = 2.

@@ -44,13 +44,13 @@ let of_descriptor d =
 
 (* Submissions of operations that timed out, with all that they refer to: their devices may still
    use the buffers. *)
-let kept : (int -> int) list ref = ref []
+let retained : (int -> int) list ref = ref []
 
 let rec keep submit =
-  let before = !kept in
+  let before = !retained in
   let after = submit :: (if Soil_raw_blocks.block_given_up () = 0 then [] else before) in
   (* Another thread may have come between. *)
-  if !kept == before then kept := after else keep submit
+  if !retained == before then retained := after else keep submit
 
 let operation disk name submit =
   match Scheduler.operation ~operation:name ~subject:disk.subject submit with

@@ -4,8 +4,8 @@ let bind ?(address = Address.any) ?options ?(port = 0) () =
   Address.check_port "Soil.Bound.bind" port;
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
-  let how = Connection.how None None None options in
-  let result = Soil_raw_tcp.tcp_bind (Address.endpoint_to_raw endpoint) how in
+  let parameters = Connection.encode None None None options in
+  let result = Soil_raw_tcp.tcp_bind (Address.endpoint_to_raw endpoint) parameters in
   Typed.typed (Connection.listener ~operation:"tcp bind" ~subject result)
 
 (* Hands the handle over: [b] is closed from now on. *)

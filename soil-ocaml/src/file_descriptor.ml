@@ -65,11 +65,11 @@ let rec write_loop (d : _ t) b off len =
 
 let write d b off len =
   Descriptor.check_bytes "write" b off len;
-  Descriptor.alone d (fun () -> write_loop d b off len)
+  Descriptor.exclusively d (fun () -> write_loop d b off len)
 
 let write_some (d : _ t) b off len =
   Descriptor.check_bytes "write_some" b off len;
-  if len = 0 then 0 else Descriptor.alone d (fun () -> d.io.write d b off len)
+  if len = 0 then 0 else Descriptor.exclusively d (fun () -> d.io.write d b off len)
 
 let write_string ?(off = 0) ?len d s =
   let len = match len with Some len -> len | None -> String.length s - off in
@@ -97,7 +97,7 @@ let rec write_strings d l =
           write_string d (String.concat "" together);
           write_strings d rest)
 
-let writev d l = Descriptor.alone d (fun () -> write_strings d l)
+let writev d l = Descriptor.exclusively d (fun () -> write_strings d l)
 
 let rec write_buffer_loop (d : _ t) b off len written =
   if !written < len then (
@@ -106,7 +106,7 @@ let rec write_buffer_loop (d : _ t) b off len written =
 
 (* [written] is the number of bytes at any moment. *)
 let write_buffer d b off len written =
-  Descriptor.alone d (fun () -> write_buffer_loop d b off len written)
+  Descriptor.exclusively d (fun () -> write_buffer_loop d b off len written)
 
 let write_from d b off len =
   Descriptor.check_buffer "write_from" b off len;

@@ -72,27 +72,27 @@ let flow name state ~read ~read_into ~write ~write_from ~shutdown close =
   in
   typed (Descriptor.make io no_handle)
 
-let given given by_copy f = match given with Some f -> f | None -> by_copy f
+let or_by_copy given by_copy f = match given with Some f -> f | None -> by_copy f
 
 (* The types of sources and sinks keep programs from calling these. *)
 let impossible _ _ _ = assert false
 
 let source ?(name = "flow") ?state ?read_into ?(close = nothing) read =
   flow name state ~read
-    ~read_into:(given read_into read_by_copy read)
+    ~read_into:(or_by_copy read_into read_by_copy read)
     ~write:impossible ~write_from:impossible ~shutdown:ignore close
 
 let sink ?(name = "flow") ?state ?write_from ?(close = nothing) write =
   flow name state ~read:impossible ~read_into:impossible ~write
-    ~write_from:(given write_from write_by_copy write)
+    ~write_from:(or_by_copy write_from write_by_copy write)
     ~shutdown:ignore close
 
 let make ?(name = "flow") ?state ?read_into ?write_from ?(close = nothing) ~read ~write ~shutdown ()
     =
   flow name state ~read
-    ~read_into:(given read_into read_by_copy read)
+    ~read_into:(or_by_copy read_into read_by_copy read)
     ~write
-    ~write_from:(given write_from write_by_copy write)
+    ~write_from:(or_by_copy write_from write_by_copy write)
     ~shutdown close
 
 let state f = (any f).io.state

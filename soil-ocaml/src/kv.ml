@@ -173,7 +173,7 @@ let rec make_above t key =
           make_above t above;
           Fs.mkdir (path t above))
 
-let is_there t key =
+let kind_of t key =
   match find t key with kind -> Some kind | exception Error.Error { code = Not_found; _ } -> None
 
 let unlink_quietly path = try Fs.unlink path with Error.Error _ -> ()
@@ -182,7 +182,7 @@ let set t key value =
   operation t key @@ fun () ->
   if key = [] then stop (`Value_expected key);
   make_above t key;
-  if is_there t key = Some `Dictionary then stop (`Value_expected key);
+  if kind_of t key = Some `Dictionary then stop (`Value_expected key);
   incr next_temporary;
   let temporary = temporaries t.root ^ "/" ^ string_of_int !next_temporary in
   match
@@ -232,7 +232,7 @@ let rename t ~source ~dest =
   if not (Key.equal source dest) then (
     if is_inside dest source then stop (`Rename_source_prefix (source, dest));
     make_above t dest;
-    (match (kind, is_there t dest) with
+    (match (kind, kind_of t dest) with
     | _, None | `Value, Some `Value -> ()
     | `Value, Some `Dictionary -> stop (`Value_expected dest)
     | `Dictionary, Some _ -> stop (`Already_present dest));

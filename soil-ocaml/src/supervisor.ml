@@ -197,7 +197,7 @@ let rec from entry = function
   | [] -> []
   | e :: rest as list -> if e == entry then list else from entry rest
 
-let ask_for_restart t entry reason =
+let request_restart t entry reason =
   let now = Clock.monotonic () in
   t.failed_at <- List.filter (fun at -> now -. at < t.limit.within) t.failed_at;
   if List.length t.failed_at >= t.limit.restarts then
@@ -238,7 +238,7 @@ let ended t entry reason =
   | (End | Leave), _, _ | Renew, Never, _ | Keep, Never, _ | Keep, On_failure, Returned ->
       set t entry (Ended reason)
   | Renew, (Always | On_failure), _ -> set t entry (Waiting entry.not_before)
-  | Keep, (Always | On_failure), _ -> ask_for_restart t entry reason);
+  | Keep, (Always | On_failure), _ -> request_restart t entry reason);
   entry.ready_at <- None;
   if entry.intent = Leave then forget t entry;
   poke t
@@ -299,7 +299,7 @@ let start t entry =
 
 (* The manager: all that happens at a time, or in an order. *)
 
-let see_to_deadlines t now =
+let enforce_deadlines t now =
   List.iter
     (fun (entry : entry) ->
       if now >= entry.deadline then
@@ -338,7 +338,7 @@ let next_deadline t now =
 let rec manage t =
   t.dirty <- false;
   let now = Clock.monotonic () in
-  see_to_deadlines t now;
+  enforce_deadlines t now;
   stop_next t (List.rev t.entries);
   if t.phase <> Closing && (t.rule = One || not (List.exists is_to_end t.entries)) then
     start_due t now t.entries;

@@ -8,8 +8,8 @@ let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ?options 
   let backlog = Connection.backlog "Soil.Tcp.listen" backlog in
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
-  let how = Connection.how hop_limit dscp None options in
-  let result = Soil_raw_tcp.tcp_listen (Address.endpoint_to_raw endpoint) backlog how in
+  let parameters = Connection.encode hop_limit dscp None options in
+  let result = Soil_raw_tcp.tcp_listen (Address.endpoint_to_raw endpoint) backlog parameters in
   typed (Connection.listener ~operation:"tcp listen" ~subject result)
 
 let rec accept_next (l : Descriptor.t) =
@@ -198,8 +198,8 @@ let connect ?timeout ?nodelay ?keepalive:idle ?user_timeout ?linger ?congestion 
     apply set_congestion d congestion
   in
   fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options endpoint ->
-    let how = Connection.how hop_limit dscp ecn options in
-    let start endpoint = Soil_raw_tcp.tcp_connect (Address.endpoint_to_raw endpoint) how in
+    let parameters = Connection.encode hop_limit dscp ecn options in
+    let start endpoint = Soil_raw_tcp.tcp_connect (Address.endpoint_to_raw endpoint) parameters in
     let c : connection =
       typed (Deadline.within timeout (fun () -> Connection.to_ endpoint start))
     in

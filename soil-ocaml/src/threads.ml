@@ -23,7 +23,7 @@ let take_token () =
     free := token.next;
     token)
 
-let give_back token =
+let release token =
   token.next <- !free;
   free := token
 
@@ -102,11 +102,11 @@ let with_token f =
   let token = take_token () in
   match f token.number with
   | v ->
-      give_back token;
+      release token;
       v
   | exception e ->
       let backtrace = Failure.get_backtrace () in
-      give_back token;
+      release token;
       Soil_backtrace.reraise e backtrace
 
 let operation ~operation ~subject submit =

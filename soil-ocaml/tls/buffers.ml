@@ -1,6 +1,6 @@
 let small = 4096
 let large = (4 * (16384 + 32)) + 128
-let kept = 32 (* of each *)
+let unused_max = 32 (* of each *)
 
 let free_small = ref []
 and free_large = ref []
@@ -20,6 +20,6 @@ let take n =
 let give b =
   let n = Bytes.length b in
   let free, count = if n = small then (free_small, count_small) else (free_large, count_large) in
-  if !count < kept then (
+  if !count < unused_max then (
     free := b :: !free;
     incr count)

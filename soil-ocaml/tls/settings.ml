@@ -42,7 +42,7 @@ let rec iter f = function
 
 external finalise : ('a -> unit) -> 'a -> unit = "caml_final_register"
 
-let give_back () =
+let release_sessions () =
   let numbers = !unused in
   unused := [];
   iter (fun number -> ignore (Raw.tls_free number)) numbers
@@ -64,7 +64,7 @@ let replace c pairs =
   ignore (check "tls certificates" "" (Raw.tls_credentials_apply c.credentials))
 
 let certificates pairs =
-  give_back ();
+  release_sessions ();
   let credentials = check "tls certificates" "" (Raw.tls_credentials ()) in
   let c = owned credentials { credentials } in
   if pairs <> [] then replace c pairs;
@@ -109,13 +109,13 @@ let config operation versions protocols revoked sessions key_log certificates ro
 
 let client ?(versions = [ Tls_1_2; Tls_1_3 ]) ?(protocols = []) ?certificates:c ?(revoked = [])
     ?(sessions = 256) ?key_log roots =
-  give_back ();
+  release_sessions ();
   let c = match c with Some c -> c | None -> certificates [] in
   config "client" versions protocols revoked sessions key_log c roots Raw.tls_client
 
 let server ?(versions = [ Tls_1_2; Tls_1_3 ]) ?(protocols = []) ?clients ?(revoked = [])
     ?(sessions = 4096) ?key_log certificates =
-  give_back ();
+  release_sessions ();
   let roots, how =
     match clients with
     | None -> ([], 0)

@@ -90,7 +90,7 @@ let word o =
   off 18 o.timestamps lor off 19 o.sack lor off 20 o.window_scaling lor off 21 o.pacing
   lor (size lsl 24) lor (delay lsl 40)
 
-let how hop_limit dscp ecn options =
+let encode hop_limit dscp ecn options =
   let chosen = match options with None -> 0 | Some o -> word o in
   Marking.word hop_limit dscp ecn lor chosen
 

@@ -18,9 +18,9 @@ val check_delayed_ack : float -> unit
 val check_segment_size : int -> unit
 (** [check_segment_size n] is likewise. *)
 
-val how : int option -> int option -> bool option -> options option -> int
-(** [how hop_limit dscp ecn options] encodes these for [soil_tcp_connect]. Raises [Invalid_argument]
-    if one is out of range. *)
+val encode : int option -> int option -> bool option -> options option -> int
+(** [encode hop_limit dscp ecn options] encodes these for [soil_tcp_connect]. Raises
+    [Invalid_argument] if one is out of range. *)
 
 val backlog : string -> int -> int
 (** [backlog name n] is [n]. Raises [Invalid_argument], for function [name], if it is out of range.

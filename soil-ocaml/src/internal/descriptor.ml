@@ -200,7 +200,7 @@ let finally f finish d =
   finish d;
   v
 
-let alone_in_thread d f =
+let exclusively_in_thread d f =
   let thread = Soil_raw.thread () in
   if d.thread = thread then f ()
   else (
@@ -209,15 +209,15 @@ let alone_in_thread d f =
 
 let turns_of_threads = ref Blocking.missing
 
-let alone d f =
+let exclusively d f =
   if Owner.is_other () then (
     (if d.turns == turns_of_tasks then
        let turns = !turns_of_threads () in
        if d.turns == turns_of_tasks then d.turns <- turns);
-    alone_in_thread d f)
+    exclusively_in_thread d f)
   else
     let self = Scheduler.self () in
-    if self == Scheduler.no_fiber then alone_in_thread d f
+    if self == Scheduler.no_fiber then exclusively_in_thread d f
     else if d.writer == self then f ()
     else (
       begin_writing d self no_thread;

@@ -17,9 +17,9 @@ type t = {
   mutable back : bytes;  (** Bytes that were read and given back, from [taken] on. *)
   mutable taken : int;
   mutable failure : exn;  (** The last exception of input or output, or {!Of_peer}. *)
-  mutable writer : Scheduler.fiber;  (** The fiber in {!alone}, or [Scheduler.no_fiber]. *)
-  mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!alone}. *)
-  mutable thread : int;  (** The thread in {!alone} outside of [run], or 0. *)
+  mutable writer : Scheduler.fiber;  (** The fiber in {!exclusively}, or [Scheduler.no_fiber]. *)
+  mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!exclusively}. *)
+  mutable thread : int;  (** The thread in {!exclusively} outside of [run], or 0. *)
   mutable turns : turns;
 }
 
@@ -28,7 +28,7 @@ and turns = {
       (** [take d fiber thread] waits until {!claim}[ d fiber thread] was done. *)
   next : t -> unit;  (** Lets the first of those that wait {!claim}. *)
 }
-(** How fibers and threads wait for {!alone}. *)
+(** How fibers and threads wait for {!exclusively}. *)
 
 and io = {
   read : t -> bytes -> int -> int -> int;
@@ -82,12 +82,12 @@ val retry : t -> string -> int -> int -> unit
 val fail : t -> string -> int -> 'a
 (** [fail d operation result] raises the error for [result]. *)
 
-val alone : t -> (unit -> 'a) -> 'a
-(** [alone d f] is [f ()] with exclusive access to [d]: it waits while another task is inside of
-    [alone d]. *)
+val exclusively : t -> (unit -> 'a) -> 'a
+(** [exclusively d f] is [f ()] with exclusive access to [d]: it waits while another task is inside
+    of [exclusively d]. *)
 
 val is_busy : t -> bool
-(** [is_busy d] is [true] iff a task or thread is inside of {!alone}[ d]. *)
+(** [is_busy d] is [true] iff a task or thread is inside of {!exclusively}[ d]. *)
 
 val claim : t -> Scheduler.fiber -> int -> unit
 (** [claim d fiber thread] lets the fiber or thread, of which the other is none, be the one inside.

@@ -93,4 +93,4 @@ and none =
   }
 
 (* The fiber of a slot whose fiber was abandoned: its completion wakes no other. *)
-let gone = { none with body = no_body }
+let ended = { none with body = no_body }

@@ -37,7 +37,7 @@ let rec write_all w =
         w.last <- 0)
 
 let pending w = w.queued + w.last - w.first
-let flush w = if pending w > 0 then Descriptor.alone w.descriptor (fun () -> write_all w)
+let flush w = if pending w > 0 then Descriptor.exclusively w.descriptor (fun () -> write_all w)
 
 let room w n =
   let size = Bytes.length w.buffer in

@@ -6,7 +6,7 @@ external create_array :
 
 let create n : buffer = create_array Bigarray.Char Bigarray.C_layout [| n |]
 let size = 65536
-let kept = 8 (* the most unused buffers in the pool *)
+let unused_max = 8 (* the most unused buffers in the pool *)
 let free : buffer list ref = ref []
 
 let take () =
@@ -30,7 +30,7 @@ let with_buffer f =
   let v = f b in
   (* Not after an exception: it may have left the device at work with the buffer. *)
   (let before = !free in
-   if List.length before < kept then
+   if List.length before < unused_max then
      let after = b :: before in
      (* Another thread may have taken one meanwhile. *)
      if !free == before then free := after);

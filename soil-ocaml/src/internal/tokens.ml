@@ -45,7 +45,7 @@ let free t slot =
   t.first_free <- slot.number;
   t.in_progress <- t.in_progress - 1
 
-let abandon slot = slot.fiber <- Fiber.gone
+let abandon slot = slot.fiber <- Fiber.ended
 
 let abandon_all t =
   for token = 1 to Array.length t.slots - 1 do
