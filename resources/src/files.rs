@@ -34,25 +34,23 @@ pub use calls::leases::{lease_end, lease_next, lend};
 pub use calls::paths::{directory, link, mkdir, open, readlink, realpath, remove_directory};
 pub use calls::paths::{rename, set_times, space, stat, symlink, sync_volume, time, unlink};
 pub use calls::volumes::{complete_tree, mount, sync, unmount};
-pub use volume::{drivers, embedded, statistics};
+pub use volume::statistics::statistics;
+pub use volume::{drivers, embedded};
 
-use crate::current::Current;
-use crate::disks;
-use crate::{Driver, Runtime};
 use ::fs::Mounts;
+use alloc::string::String;
 use alloc::vec::Vec;
 use engine::answer::Sync;
 use leases::Leases;
 use open_files::OpenFiles;
-use platform::Folders;
-use platform::error::Stop;
 use slab::Slab;
 use volume::Volume;
 use volume::drivers::FileSystem;
 use volume::embedded::Embedded;
 use volume::fiber::Port;
 
-/// State of the files: mounts, volumes and open files. It is empty until [`begin`].
+/// State of the files: mounts, volumes and open files. It is empty until the first call
+/// that needs the volumes (`engine::driver`).
 pub struct Files {
     has_begun: bool,
     /// The file-system drivers that the program has.
@@ -92,59 +90,9 @@ impl Files {
     pub const fn has_begun(&self) -> bool {
         self.has_begun
     }
-}
 
-/// The files with their volumes, which the first call reads from `SOIL_MOUNT`.
-fn begin(rt: &mut Runtime) -> Result<&mut Files, Stop> {
-    if !rt.resources.files.has_begun {
-        // The disks have to be known before the volumes.
-        disks::disks(rt)?;
-        drivers::register(rt, drivers::FAT)?;
-        if let Some(folders) = Current::FOLDERS {
-            drivers::register(rt, drivers::host(folders))?;
-        }
-        let timeout_ns = disks::timeout().or_else(|failure| rt.fail(failure))?;
-        let (mounts, volumes) = namespace::mounts::read().or_else(|failure| rt.fail(failure))?;
-        rt.register(&Driver {
-            poll,
-            deadline,
-            interest: |_, _| (),
-            finish,
-            counter: |_, _| 0,
-        })?;
-        let files = &mut rt.resources.files;
-        files.has_begun = true;
-        files.timeout_ns = timeout_ns;
-        files.mounts = mounts;
-        files.volumes = volumes;
-        embedded::appear(files);
+    /// Adds a line for each open volume; see `soil_statistics`.
+    pub fn describe(&mut self, text: &mut String) {
+        volume::statistics::volumes(&mut self.volumes, text);
     }
-    Ok(&mut rt.resources.files)
-}
-
-/// Resumes the volumes where others have had their turn, and times out disks.
-fn poll(rt: &mut Runtime, now: u64) {
-    for index in 0..rt.resources.files.volumes.capacity() {
-        engine::poll(rt, index, now);
-    }
-}
-
-fn deadline(rt: &mut Runtime) -> Option<u64> {
-    let volumes = rt.resources.files.volumes.iter();
-    let wanted = volumes.filter_map(|(_, Volume { schedule, .. })| {
-        let now = schedule.is_runnable().then_some(0);
-        now.or_else(|| schedule.due())
-    });
-    wanted.min()
-}
-
-/// Before exit: all volumes are unmounted once, then idle.
-fn finish(rt: &mut Runtime) -> bool {
-    let volumes = &mut rt.resources.files.volumes;
-    for (_, volume) in volumes.iter_mut() {
-        if volume.is_open() {
-            volume.schedule.exit();
-        }
-    }
-    volumes.iter().all(|(_, volume)| volume.schedule.is_idle())
 }

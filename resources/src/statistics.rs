@@ -2,7 +2,7 @@
 //! part.
 
 use crate::Runtime;
-use crate::{disks, files, net};
+use crate::{disks, net};
 use alloc::string::String;
 use platform::error::Answer;
 
@@ -15,7 +15,7 @@ pub fn read(rt: &mut Runtime, into: &mut [u8]) -> Answer {
     if let Some(disks) = rt.resources.disks.as_deref() {
         disks::statistics(disks, &mut text);
     }
-    files::statistics::volumes(&mut rt.resources.files, &mut text);
+    rt.resources.files.describe(&mut text);
     for (to, from) in into.iter_mut().zip(text.as_bytes()) {
         *to = *from;
     }

@@ -6,6 +6,7 @@
 //! result to the operation's.
 
 pub mod answer;
+pub mod driver;
 
 use super::namespace::advance;
 use super::volume::drivers::WAITS;

@@ -3,11 +3,10 @@
 
 pub mod mounts;
 
-use super::Files;
 use super::volume::job::request::{Op, Request};
 use super::volume::job::resolution::Resolution;
 use crate::Runtime;
-use ::fs::OpenFlags;
+use ::fs::{Mounts, OpenFlags};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -50,11 +49,11 @@ pub fn advance(rt: &mut Runtime, mut resolution: Box<Resolution>) -> Result<Step
                 rest,
                 offset,
             } => {
-                let files = &rt.resources.files;
+                let mounts = &rt.resources.files.mounts;
                 if resolution.is_last() {
-                    guard(files, &path, &resolution)?;
+                    guard(mounts, &path, &resolution)?;
                 }
-                if are_together(files, index, &resolution) {
+                if are_together(mounts, index, &resolution) {
                     resolution.go_to_new(index, offset);
                     continue;
                 }
@@ -101,15 +100,15 @@ pub fn missing(
 
 /// Whether the new path of a rename or a link leads to the volume of the old one, which can then
 /// check both in one job.
-fn are_together(files: &Files, index: usize, resolution: &Resolution) -> bool {
+fn are_together(mounts: &Mounts<usize>, index: usize, resolution: &Resolution) -> bool {
     let new = resolution.new_path();
-    let volume = new.and_then(|new| files.mounts.volume_of(new));
+    let volume = new.and_then(|new| mounts.volume_of(new));
     volume.is_some_and(|(volume, _)| *volume == index)
 }
 
 /// Names above mount points stay those of directories, where they are.
-fn guard(files: &Files, path: &str, resolution: &Resolution) -> Result<(), Failure> {
-    let Some(point) = files.mounts.below(path) else {
+fn guard(mounts: &Mounts<usize>, path: &str, resolution: &Resolution) -> Result<(), Failure> {
+    let Some(point) = mounts.below(path) else {
         return Ok(());
     };
     match resolution.op() {

@@ -7,12 +7,12 @@ mod tree;
 mod waiting;
 
 use super::{
-    abandoned, deadline, drivers, file_sync, finish, mount, open, read, space, sync, unlink,
-    unmount, write,
+    abandoned, drivers, file_sync, mount, open, read, space, sync, unlink, unmount, write,
 };
 use crate::Runtime;
 use crate::current::{Current, Interest};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
+use crate::files::engine::driver::{deadline, finish};
 use crate::pipe;
 use crate::runtime::encode;
 use crate::runtime::next_completion;

@@ -266,7 +266,7 @@ pub extern "C" fn soil_fs_unmount(point: Text, token: Int) -> Int {
 pub extern "C" fn soil_cache_statistics(point: Text, mut into: Ints) -> Int {
     call(|rt| {
         let point = point.utf8()?;
-        let statistics = glue::statistics::statistics(rt, point).ok_or(Error::NotFound)?;
+        let statistics = glue::statistics(rt, point).ok_or(Error::NotFound)?;
         into.fill(&statistics.numbers());
         Ok(0)
     })

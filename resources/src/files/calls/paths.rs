@@ -2,7 +2,7 @@
 
 use super::descriptors::{DIRECTORY, FILE};
 use crate::Runtime;
-use crate::files::begin;
+use crate::files::engine::driver::begin;
 use crate::files::engine::submit_path;
 use crate::files::volume::job::Output;
 use crate::files::volume::job::request::Op;

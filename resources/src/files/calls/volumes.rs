@@ -1,8 +1,8 @@
 //! Calls on whole volumes.
 
 use crate::Runtime;
-use crate::files::begin;
 use crate::files::engine::answer::{Caller, Sync};
+use crate::files::engine::driver::begin;
 use crate::files::engine::{run, submit};
 use crate::files::namespace::mounts;
 use crate::files::volume::Volume;
@@ -21,7 +21,8 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
     let specification = Specification::parse(word).or_else(|failure| rt.fail(failure))?;
     let point = specification.point.clone();
-    let files = begin(rt)?;
+    begin(rt)?;
+    let files = &mut rt.resources.files;
     let volume = files.volumes.insert(Volume::new(specification));
     if let Err(failure) = files.mounts.add(&point, volume) {
         files.volumes.try_remove(volume);
@@ -44,7 +45,8 @@ pub fn complete_tree(rt: &mut Runtime, root: &str) -> Result<bool, Stop> {
 pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
     let point = path::normalise(point).map_err(Error::from)?;
-    let files = begin(rt)?;
+    begin(rt)?;
+    let files = &mut rt.resources.files;
     let mounted = files.mounts.iter().any(|(other, _)| other == point);
     if !mounted {
         let line = format!("nothing is mounted at {point}");
@@ -64,7 +66,8 @@ pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
 /// See `soil_fs_sync`.
 pub fn sync(rt: &mut Runtime, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let volumes = begin(rt)?.volumes.iter();
+    begin(rt)?;
+    let volumes = rt.resources.files.volumes.iter();
     let open = volumes.filter_map(|(index, volume)| volume.is_open().then_some(index));
     let open: Vec<usize> = open.collect();
     if open.is_empty() {

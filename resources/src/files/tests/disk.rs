@@ -1,9 +1,9 @@
 //! Volumes on disks: what they share, keep in memory and report.
 
-use super::super::statistics::statistics;
+use super::super::statistics;
 use super::super::{
-    directory, directory_next, drivers, file_sync, finish, lease_end, lease_next, lend, mount,
-    open, read, rename, seek, stat, sync, unlink, unmount, write,
+    directory, directory_next, drivers, file_sync, lease_end, lease_next, lend, mount, open, read,
+    rename, seek, stat, sync, unlink, unmount, write,
 };
 use super::{
     IO, MODE, Orders, changed_by, completed, health, late, result, runtime, runtime_with, slow,
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::Runtime;
 use crate::disks::install;
+use crate::files::engine::driver::finish;
 use crate::types::constants::OPEN_READ;
 use crate::types::fake::Bigarray;
 use crate::types::records::CacheStatistics;

@@ -1,15 +1,15 @@
 //! A volume whose calls wait for what is on none of our disks, as folders of the host do.
 
 use super::super::drivers::{FileSystem, Mount, Mounted, Options};
-use super::super::statistics::statistics;
+use super::super::statistics;
 use super::super::{
-    deadline, drivers, file_sync, finish, mount, open, read, seek, size, sync, sync_volume,
-    unmount, write,
+    drivers, file_sync, mount, open, read, seek, size, sync, sync_volume, unmount, write,
 };
 use super::{IO, MODE, completed, step};
 use crate::Runtime;
 use crate::current::Offload;
 use crate::disks::install;
+use crate::files::engine::driver::{deadline, finish};
 use crate::types::{Int, Piece};
 use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume, memory};
 use platform::error::{Error, Stop};

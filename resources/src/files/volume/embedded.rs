@@ -4,7 +4,6 @@
 use super::specification::Specification;
 use super::{Backing, Volume};
 use crate::Runtime;
-use crate::files::Files;
 use ::fs::path;
 use alloc::boxed::Box;
 use alloc::format;
@@ -65,13 +64,14 @@ pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
     }
     trees.push((point, volume));
     if rt.resources.files.has_begun() {
-        appear(&mut rt.resources.files);
+        appear(rt);
     }
     Ok(0)
 }
 
 /// Mounts what has been registered, where nothing else is.
-pub fn appear(files: &mut Files) {
+pub fn appear(rt: &mut Runtime) {
+    let files = &mut rt.resources.files;
     for (point, tree) in files.embedded.trees.drain(..) {
         let volume = files.volumes.vacant_key();
         if files.mounts.add(&point, volume).is_ok() {

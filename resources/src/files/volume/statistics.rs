@@ -1,13 +1,14 @@
 //! Statistics of the caches of volumes; see `soil_cache_statistics`.
 
+use super::Volume;
 use super::options::cache_statistics;
 use crate::Runtime;
-use crate::files::Files;
 use crate::types::Int;
 use crate::types::records::CacheStatistics;
 use ::fs::{CacheCounts, Health};
 use alloc::string::String;
 use core::fmt::Write;
+use slab::Slab;
 
 /// The counts of the volume that is mounted right at `point`; with an empty one those of all, and
 /// the memory for what was read.
@@ -27,8 +28,8 @@ pub fn statistics(rt: &Runtime, point: &str) -> Option<CacheStatistics> {
 }
 
 /// A line for each open volume; see `soil_statistics`.
-pub fn volumes(files: &mut Files, text: &mut String) {
-    for (_, volume) in &mut files.volumes {
+pub fn volumes(volumes: &mut Slab<Volume>, text: &mut String) {
+    for (_, volume) in volumes {
         if !volume.is_open() {
             continue;
         }
