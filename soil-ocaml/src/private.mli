@@ -1,5 +1,5 @@
-(** For Soil's own sublibraries with externals of their own, such as [soil.display]. Programs don't
-    use it: it may change with any version. *)
+(** For Soil's own sublibraries with externals, such as [soil.display]. Not for programs: it may
+    change with any version. *)
 
 val operation : operation:string -> subject:string -> (int -> int) -> int
 (** [operation ~operation ~subject submit] is the outcome of the operation that [submit token]
@@ -14,7 +14,7 @@ val text : (int -> int) -> (bytes -> int -> int -> int) -> string
     whole length; [check] takes the result of that. *)
 
 val print_error : (unit -> string) -> unit
-(** [print_error text] writes [text ()] to standard error, and returns where that fails. *)
+(** [print_error text] writes [text ()] to standard error, ignoring failures. *)
 
 val report : (unit -> string) -> exn -> Printexc.raw_backtrace -> unit
 (** [report what e backtrace] writes [what ()], [e] and its backtrace likewise. *)
@@ -28,9 +28,8 @@ val needed_input : (unit -> unit) -> unit
     devices. *)
 
 val peer_failed : _ File_descriptor.t -> exn -> unit
-(** [peer_failed d e] before [e] is raised: what the peer of [d] did is the reason for [e]. It is
-    logged in one line, at the level of information, and {!Tcp.serve} reports it to [on_error] only.
-*)
+(** [peer_failed d e], called before [e] is raised, marks the peer of [d] as the cause of [e]. It is
+    logged in one line, at level info, and {!Tcp.serve} reports it to [on_error] only. *)
 
 val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than
