@@ -13,5 +13,5 @@ val certificates : (string * string) list -> Settings.certificates
     {!Soil.exception-Error}. *)
 
 val reload : Settings.certificates -> (string * string) list -> unit
-(** [reload c files] replaces the certificates of [c] with the current contents of the files. Waits.
-    If it raises {!Soil.exception-Error}, nothing has changed. *)
+(** [reload c files] replaces the certificates of [c] with the current files. Waits. If it raises
+    {!Soil.exception-Error}, nothing has changed. *)
