@@ -10,8 +10,8 @@ val check : operation:string -> subject:string -> int -> int
 (** [check ~operation ~subject result] is [result], or raises {!Error.Error} if it is negative. *)
 
 val text : (int -> int) -> (bytes -> int -> int -> int) -> string
-(** [text check get] is the text that Rust copies for [get buffer offset length], answering with its
-    whole length; [check] takes the result of that. *)
+(** [text check get] is the text that Rust copies in [get buffer offset length], which returns its
+    whole length; [check] checks that result. *)
 
 val print_error : (unit -> string) -> unit
 (** [print_error text] writes [text ()] to standard error, ignoring failures. *)
