@@ -36,8 +36,8 @@ module Rw : sig
       - [exists] is [None] below a value, too.
       - [digest] and [last_modified] work on dictionaries; [size] of one is the sum of its values.
       - [set] doesn't replace a dictionary: [`Value_expected].
-      - [rename] of a dictionary onto one moves it inside, as the signature says, and fails with
-        [`Already_present] if the name is taken there.
+      - [rename] of a dictionary onto one moves it inside, as the signature specifies, and fails
+        with [`Already_present] if the name exists there.
       - [allocate] allocates the space for the value; it sets only the current time.
       - [disconnect] does nothing: every change is already durable. *)
   include

@@ -96,11 +96,11 @@ val flush : t -> unit
 (** {1 Sectors without data} *)
 
 val discard : t -> first_sector:int -> int -> unit
-(** [discard d ~first_sector n] tells the disk that the contents of [n] sectors are no longer
-    needed, so that it may free their space. Their contents are undefined until they are written
-    again. The request is split at the device's limits. In the process it punches a hole into the
-    file. Waits. Raises {!Soil.exception-Error} with [Unsupported] if the device or the host's file
-    system doesn't support it, and like {!write}. *)
+(** [discard d ~first_sector n] marks the contents of [n] sectors as no longer needed, so that the
+    disk may free their space. Their contents are undefined until they are written again. The
+    request is split at the device's limits. In the process it punches a hole into the file. Waits.
+    Raises {!Soil.exception-Error} with [Unsupported] if the device or the host's file system
+    doesn't support it, and like {!write}. *)
 
 val write_zeroes : ?unmap:bool -> t -> first_sector:int -> int -> unit
 (** [write_zeroes d ~first_sector n] fills [n] sectors with zeros without sending data; they are

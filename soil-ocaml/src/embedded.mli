@@ -14,7 +14,7 @@
       (with-stdout-to site.ml
        (run soil embed www --at /www))))
     v}
-    A program that has [site] among its [libraries] then finds the files below [/www]. *)
+    A program with [site] in its [libraries] then has the files below [/www]. *)
 
 val register : at:string -> (string * string) array -> unit
 (** [register ~at entries] registers files, each entry a path below [at] and its contents; a path

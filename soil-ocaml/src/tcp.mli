@@ -17,7 +17,7 @@ type options = Connection.options = {
   window_scaling : bool;  (** See {!set_window_scaling}. *)
   pacing : bool;  (** See {!set_pacing}. *)
   delayed_ack : float option;  (** See {!set_delayed_ack}; [None]: the usual time. *)
-  segment_size : int option;  (** See {!set_segment_size}; [None]: what the path carries. *)
+  segment_size : int option;  (** See {!set_segment_size}; [None]: limited by the path. *)
 }
 (** The type for the initial options of a connection, most of which its SYN negotiates. *)
 

@@ -125,7 +125,7 @@ val cancel_at : context -> int -> unit -> bool
 (** {1 The program} *)
 
 val starting : (unit -> unit) ref
-(** Called at the beginning of each {!run} that isn't inside of another. *)
+(** Called at the beginning of each outermost {!run}. *)
 
 val first_in_task : (unit -> unit) ref
 (** Called by the first task of such a run, before its function. *)
