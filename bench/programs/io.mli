@@ -2,10 +2,10 @@
     so that the programs themselves are the same source on both. *)
 
 type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
-(** Memory that goes to sockets and disks without a copy on the OCaml side. *)
+(** Memory for sockets and disks without a copy on the OCaml side. *)
 
 type listener
-(** A TCP port where connections arrive. *)
+(** A listening TCP port. *)
 
 type connection
 (** A TCP connection. *)
@@ -14,26 +14,26 @@ type file
 (** A file, or a whole disk. *)
 
 val run : (unit -> unit) -> unit
-(** [run main] is [main ()] with the machine's scheduler, if it has one, around it. *)
+(** [run main] is [main ()] under the machine's scheduler, if any. *)
 
 val buffer : int -> buffer
 (** [buffer n] is [n] bytes. *)
 
 val disk_buffer : int -> buffer
-(** [disk_buffer n] is [n] bytes, aligned as direct disk access wants it. *)
+(** [disk_buffer n] is [n] bytes, aligned for direct disk access. *)
 
 (** {1 TCP, with [TCP_NODELAY]} *)
 
 val listen : int -> listener
-(** [listen port] takes connections on [port] from now on. *)
+(** [listen port] starts listening on [port]. *)
 
 val serve_chunks : listener -> (unit -> bytes -> int -> int) -> response:bytes -> unit
-(** [serve_chunks listener client ~response] serves any number of connections at once, for ever.
-    [client ()] is called for each new connection; its result is called with each chunk that arrives
-    (buffer, length) and says how many times [response] is sent. *)
+(** [serve_chunks listener client ~response] serves any number of concurrent connections,
+    indefinitely. [client ()] is called for each new connection; its result is called with each
+    received chunk (buffer, length) and returns how many times [response] is sent. *)
 
 val serve_one : listener -> (connection -> unit) -> unit
-(** [serve_one listener f] runs [f] on one connection after the other, for ever. *)
+(** [serve_one listener f] runs [f] on one connection at a time, indefinitely. *)
 
 val read : connection -> buffer -> int
 (** [read c b] is the number of bytes read into [b]; [0] at the end. *)
@@ -47,10 +47,10 @@ type socket
 (** A UDP port. *)
 
 type address
-(** Where a datagram came from. *)
+(** The sender of a datagram. *)
 
 val bind : int -> socket
-(** [bind port] takes datagrams on [port]. *)
+(** [bind port] binds [port]. *)
 
 val receive : socket -> bytes -> int * address
 (** [receive s b] waits for a datagram. *)
@@ -61,7 +61,7 @@ val send : socket -> address -> bytes -> int -> unit
 (** {1 Disks and files} *)
 
 val open_disk : unit -> file
-(** The whole disk, past any cache. *)
+(** The whole disk, bypassing caches. *)
 
 val read_disk : file -> buffer -> at:int -> unit
 (** [read_disk f b ~at] fills [b] from byte [at], a multiple of 512. *)
@@ -76,23 +76,23 @@ val write_file : file -> buffer -> unit
 (** Writes all of the buffer. *)
 
 val finish_file : file -> unit
-(** Puts what was written on the disk, and closes. *)
+(** Syncs and closes the file. *)
 
 val write_disk : file -> buffer -> at:int -> unit
 (** [write_disk f b ~at] writes [b] at byte [at], a multiple of 512. *)
 
 val transfers : file -> write:bool -> depth:int -> size:int -> int array -> unit
 (** [transfers f ~write ~depth ~size positions] reads or writes [size] bytes of a disk at each of
-    the positions, [depth] of them at a time. *)
+    the positions, [depth] at a time. *)
 
 val flush : file -> unit
-(** [flush f] returns when what was written to the file or disk is there for good. *)
+(** [flush f] returns when the data written to the file or disk is durable. *)
 
 val flush_all : unit -> unit
 (** {!flush} for all files. *)
 
 val close_file : file -> unit
-(** [close_file f] closes, and flushes nothing. *)
+(** [close_file f] closes the file without a flush. *)
 
 val now : unit -> float
-(** Seconds since some moment. *)
+(** Seconds since an unspecified time. *)

@@ -1,37 +1,37 @@
 (** The interface of the storage benchmarks beyond {!Io}. *)
 
 val connect : unit -> unit
-(** [connect ()] makes the store. To be called before {!set}. *)
+(** [connect ()] creates the store. Call it before {!set}. *)
 
 val set : string -> string -> unit
-(** [set key value] binds [key] to [value], durable and whole after a crash at any moment. *)
+(** [set key value] binds [key] to [value], durably and atomically. *)
 
 val embed : string -> string -> unit
-(** [embed name contents] makes a file of the program itself, or as near to it as the machine comes:
-    in its first file system, which is memory. *)
+(** [embed name contents] creates a file within the program, or the nearest equivalent: in the
+    initial RAM file system. *)
 
 val contents : string -> Io.buffer
 (** [contents name] is such a file, without a copy. *)
 
 val read : string -> (Io.buffer -> unit) -> unit
-(** [read name f] is [f piece] for each piece of a file on the disk, opened for that and then
-    closed, without a copy where the machine has a way to do that. *)
+(** [read name f] opens a file on the disk, runs [f piece] for each piece, and closes it, without a
+    copy where the machine supports that. *)
 
 val mount : unit -> unit
-(** [mount ()] mounts the disk's ext4 volume, which nothing has mounted, and reads its root. *)
+(** [mount ()] mounts the disk's unmounted ext4 volume and reads its root. *)
 
 val rename : string -> string -> unit
-(** [rename name other] gives a file on the disk another name, durable after {!Io.flush_all}. *)
+(** [rename name other] renames a file on the disk, durably after {!Io.flush_all}. *)
 
 val unlink : string -> unit
 (** [unlink name] removes a file from the disk, likewise. *)
 
 val make_directory : string -> unit
-(** [make_directory name] makes a directory on the disk. *)
+(** [make_directory name] creates a directory on the disk. *)
 
 val entries : string -> int
-(** [entries directory] reads the names in a directory of the disk and says how many there are. *)
+(** [entries directory] reads the names in a directory of the disk and returns their number. *)
 
 val append_together : Io.file list -> int -> Io.buffer -> unit
-(** [append_together files count data] appends [data] to each file and syncs that, [count] times, to
-    all files at the same time, each by a task or thread of its own. *)
+(** [append_together files count data] appends [data] to each file and syncs it, [count] times,
+    concurrently for all files, with a task or thread each. *)

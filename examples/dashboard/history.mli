@@ -1,4 +1,4 @@
-(** The last values of a figure. *)
+(** Recent values of a metric. *)
 
 type t
 
@@ -6,11 +6,11 @@ val create : int -> t
 (** [create n] is [n] zeros. *)
 
 val add : t -> float -> unit
-(** [add h v] adds the newest value, for which the oldest one goes. *)
+(** [add h v] adds the newest value and drops the oldest one. *)
 
 val values : t -> float list
 (** [values h] is the values, the oldest one first. *)
 
 val rate : unit -> now:float -> int -> float
-(** [rate ()] is a function of the times and readings of a counter: how much it grew in a second
-    since the reading before. The first one gives 0. *)
+(** [rate ()] is a function of times and readings of a counter: its growth per second since the
+    previous reading, initially 0. *)

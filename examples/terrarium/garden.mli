@@ -1,4 +1,4 @@
-(** Plants that grow. *)
+(** Growing plants. *)
 
 type t
 
@@ -9,14 +9,14 @@ val ground : t -> int
 (** [ground g] is the row where the ground begins. *)
 
 val plants : t -> int
-(** [plants g] is how many there are. *)
+(** [plants g] is the number of plants. *)
 
 val sow : t -> x:int -> unit
-(** [sow g ~x] plants a seed in this column. When there are too many the oldest one is counted no
-    more and stops growing; what it has grown stays in the picture. *)
+(** [sow g ~x] plants a seed in this column. If there are too many, the oldest one is no longer
+    counted and stops growing, but stays in the picture. *)
 
 val grow : t -> unit
-(** [grow g] lets every shoot grow a bit. *)
+(** [grow g] grows every shoot by one step. *)
 
 val picture : t -> Soil_draw.pixels
 (** [picture g] is the plants and the ground; pixels without either are 0. *)

@@ -5,8 +5,8 @@ type t
 val create : unit -> t
 
 val fall : t -> Soil_draw.pixels -> ground:int -> unit
-(** [fall r p ~ground] moves the drops on and paints them; those of the packets that came since the
-    last call begin. *)
+(** [fall r p ~ground] moves and paints the drops, and starts those of the packets since the last
+    call. *)
 
 val packets : t -> int
-(** [packets r] is how many drops have begun. *)
+(** [packets r] is the number of drops so far. *)

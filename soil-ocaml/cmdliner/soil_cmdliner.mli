@@ -1,4 +1,4 @@
-(** Programs with arguments by the [cmdliner] library.
+(** Program arguments with the [cmdliner] library.
 
     {[
       open Cmdliner
@@ -17,20 +17,20 @@
         Soil_cmdliner.main (Cmd.v info Term.(const serve $ port $ data))
     ]}
 
-    The arguments are read before {!Soil.run} begins, so a term may declare a need ({!Soil.Needs})
+    The arguments are parsed before {!Soil.run} begins, so a term may declare a need ({!Soil.Needs})
     that depends on them, as [port] does. [soil run store.exe -- --port 8000] then forwards port
-    8000. An argument that is missing or wrong is reported before [soil run] checks anything, and
-    with [--help] no disk has to be given.
+    8000. A missing or wrong argument is reported before [soil run] checks anything, and [--help]
+    needs no disk.
 
-    [--help] is Cmdliner's page, in plain text where there is no pager: in an image, and under
+    [--help] prints Cmdliner's page, in plain text without a pager: in an image, and under
     [soil run]. [--version] is that of [Cmd.info]. *)
 
 val main : (unit -> unit) Cmdliner.Cmd.t -> unit
-(** [main cmd] is [Soil.run f], where [f] is what the program's arguments evaluate to by [cmd].
+(** [main cmd] is [Soil.run f], where [f] is the value of [cmd] for the program's arguments.
 
-    With [--help] and [--version] the program exits with status 0; with arguments that can't be, or
-    if a term evaluates to an error, with a message and {!Cmdliner.Cmd.Exit.cli_error} (124). An
-    exception of a term or of [f] is not caught. *)
+    With [--help] and [--version] the program exits with status 0; with invalid arguments, or if a
+    term evaluates to an error, with a message and {!Cmdliner.Cmd.Exit.cli_error} (124). An
+    exception of a term or of [f] isn't caught. *)
 
 val main_result : (unit -> (unit, string) result) Cmdliner.Cmd.t -> unit
 (** [main_result cmd] is {!main}, and if [f ()] is [Error message] the program writes the command's
@@ -39,13 +39,13 @@ val main_result : (unit -> (unit, string) result) Cmdliner.Cmd.t -> unit
 (** {1:converters Converters} *)
 
 val port : int Cmdliner.Arg.conv
-(** [port] is a port: 1 to 65535. *)
+(** [port] is a port, 1 to 65535. *)
 
 val size : int Cmdliner.Arg.conv
-(** [size] is a number of bytes, also with a unit: [512], [64K], [16M], [1G], of 1024 each. *)
+(** [size] is a number of bytes, optionally with a binary unit: [512], [64K], [16M], [1G]. *)
 
 val seconds : float Cmdliner.Arg.conv
-(** [seconds] is a span of time, not negative: [0.5], [30]. *)
+(** [seconds] is a non-negative time span: [0.5], [30]. *)
 
 module Net = Addresses
-(** Converters of addresses. Their use links none of Soil's network. *)
+(** Converters for addresses. They don't link Soil's network. *)

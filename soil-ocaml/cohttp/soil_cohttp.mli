@@ -1,8 +1,8 @@
 (** Cohttp's own requests and responses over Soil's readers and writers.
 
-    For code that is written against the functors of [cohttp], such as a client of its own or a
-    library over [Cohttp.S.IO]. A server or a client is [soil.http]: it checks what a peer sends by
-    the grammar of RFC 9112, which Cohttp's parser doesn't, and has limits.
+    For code on [cohttp]'s functors, such as a custom client or a library over [Cohttp.S.IO]. For
+    servers and clients use [soil.http]: unlike Cohttp's parser it checks a peer's input by the
+    grammar of RFC 9112, and has limits.
 
     {[
       let get w r uri =
@@ -16,9 +16,9 @@
         | `Eof | `Invalid _ -> failwith "no response"
     ]} *)
 
-(** In direct style: functions wait as those of readers and writers do, for their task alone, and a
-    cancellation or an error is an exception. A line, or with Cohttp 6 the head of a request, of
-    more than 65,536 bytes raises {!Soil.exception-Error} with [Too_large]. *)
+(** In direct style: functions wait like those of readers and writers, and a cancellation or an
+    error is an exception. A line, or with Cohttp 6 a request head, of more than 65,536 bytes raises
+    {!Soil.exception-Error} with [Too_large]. *)
 module IO :
   Cohttp.S.IO
     with type 'a t = 'a
@@ -33,5 +33,5 @@ module Request : Cohttp.S.Http_io with type t = Cohttp.Request.t and module IO =
 module Response : Cohttp.S.Http_io with type t = Cohttp.Response.t and module IO = IO
 
 val chunks : (unit -> Cohttp.Transfer.chunk) -> string Seq.t
-(** [chunks next] is the pieces of a body, read as the sequence is consumed, which can be done once:
+(** [chunks next] is the pieces of a body, read as the sequence is consumed, once:
     [chunks (fun () -> Soil_cohttp.Request.read_body_chunk reader)]. *)

@@ -11,23 +11,22 @@
     ]}
 
     A picture is a bigarray of pixels: the program's own, as here, or the memory of a display
-    ([Soil_display.pixels]). Shapes have smooth edges. Everything is drawn at once, by the
-    processor; nothing waits. The functions can be called in every thread and, but for {!fill} and
-    {!stroke}, in every domain.
+    ([Soil_display.pixels]). Shapes are anti-aliased. The processor draws synchronously; nothing
+    waits. The functions can be called in every thread and, except {!fill} and {!stroke}, in every
+    domain.
 
-    {b Places} are in pixels from the left upper corner: whole pixels are [int]s, places between
-    them [float]s, for which the middle of the first pixel is at (0.5, 0.5). What isn't on the
-    picture is left out; a place that is no number ([nan]) is far to the left of it, or above.
+    {b Coordinates} are in pixels from the upper left corner: [int]s for whole pixels, [float]s for
+    positions between them, with the centre of the first pixel at (0.5, 0.5). Drawing is clipped to
+    the picture; [nan] is a coordinate far to the left or above.
 
-    {b Colours} are [0xRRGGBB]. [alpha], where a function takes it, says how opaque the colour is:
-    from [0.], invisible, to [1.] (the default).
+    {b Colours} are [0xRRGGBB]. [alpha] is the opacity: from [0.], invisible, to [1.] (the default).
 
-    {b Errors.} Functions that draw in a picture, but for {!clear}, raise [Invalid_argument] if it
-    has a side of more than 32767 pixels; {!fill} and {!stroke} also in another domain than that of
+    {b Errors.} Drawing functions, except {!clear}, raise [Invalid_argument] if the picture has a
+    side of more than 32767 pixels; {!fill} and {!stroke} also in a domain other than that of
     {!Soil.run}. *)
 
 type pixels = (int32, Bigarray.int32_elt, Bigarray.c_layout) Bigarray.Array2.t
-(** The type for pictures: rows from the top, in them pixels from the left, [0xXXRRGGBB]. *)
+(** The type for pictures: rows from top to bottom, pixels from left to right, [0xXXRRGGBB]. *)
 
 val create : width:int -> height:int -> pixels
 (** [create ~width ~height] is a black picture. *)
@@ -42,56 +41,56 @@ val rectangle : ?alpha:float -> pixels -> int -> x:int -> y:int -> width:int -> 
     {!fill} of a shape. *)
 
 val copy : pixels -> x:int -> y:int -> pixels -> unit
-(** [copy p ~x ~y from] copies the picture [from], of any size, whose left upper corner comes to
-    ([x], [y]). Raises [Invalid_argument] if both have memory in common. *)
+(** [copy p ~x ~y from] copies the picture [from], of any size, with its upper left corner at ([x],
+    [y]). Raises [Invalid_argument] if both share memory. *)
 
 (** {1 Shapes} *)
 
 (** The type for steps of an outline. *)
 type step =
-  | Move of float * float  (** Begins a part of the outline. *)
+  | Move of float * float  (** Begins a subpath. *)
   | Line of float * float  (** A straight line. *)
   | Quadratic of (float * float) * (float * float)
-      (** A Bézier curve by a control point, to the second point. *)
+      (** A Bézier curve with one control point, to the second point. *)
   | Cubic of (float * float) * (float * float) * (float * float)
-      (** A Bézier curve by two control points, to the third point. *)
-  | Close  (** A straight line to where this part began. *)
+      (** A Bézier curve with two control points, to the third point. *)
+  | Close  (** A straight line to the beginning of the subpath. *)
 
 type shape = step list
-(** The type for outlines. Shapes after each other ([@]) are one shape. *)
+(** The type for outlines. Concatenated shapes ([@]) are one shape. *)
 
 val polygon : (float * float) list -> shape
-(** [polygon corners] is closed. *)
+(** [polygon corners] is a closed polygon. *)
 
 val lines : (float * float) list -> shape
-(** [lines points] is straight lines from point to point, to {!stroke}. *)
+(** [lines points] is straight lines from point to point, for {!stroke}. *)
 
 val box : ?radius:float -> x:float -> y:float -> float -> float -> shape
-(** [box ~x ~y width height] is a rectangle, whose corners are round with a [radius] (default: 0),
-    at most half of the shorter side. *)
+(** [box ~x ~y width height] is a rectangle, with corners rounded by [radius] (default: 0), at most
+    half of the shorter side. *)
 
 val circle : x:float -> y:float -> float -> shape
 (** [circle ~x ~y radius] is a circle around ([x], [y]). *)
 
 val ellipse : x:float -> y:float -> float -> float -> shape
-(** [ellipse ~x ~y a b] reaches [a] pixels to both sides of ([x], [y]), and [b] up and down. *)
+(** [ellipse ~x ~y a b] is an ellipse around ([x], [y]) with the radii [a] to the sides and [b] up
+    and down. *)
 
 val arc : x:float -> y:float -> radius:float -> float -> float -> shape
-(** [arc ~x ~y ~radius start length] is a part of a circle, in radians: it begins at [start], where
-    0 is to the right, and goes clockwise for [length], at most a whole turn. *)
+(** [arc ~x ~y ~radius start length] is an arc of a circle, in radians: it begins at [start], where
+    0 is to the right, and goes clockwise for [length], at most a full circle. *)
 
 val fill : ?alpha:float -> ?even_odd:bool -> pixels -> int -> shape -> unit
-(** [fill p colour shape] paints what [shape] encloses; with [even_odd] what it encloses an odd
-    number of times. *)
+(** [fill p colour shape] paints the inside of [shape], by the nonzero rule or, with [even_odd], by
+    the even-odd rule. *)
 
 val stroke : ?alpha:float -> ?round:bool -> ?width:float -> pixels -> int -> shape -> unit
 (** [stroke p colour shape] paints a line of [width] pixels (default: [1.]) along [shape]. With
-    [round] (the default) its ends and corners are round, otherwise ends are cut off and corners
-    pointed. *)
+    [round] (the default) its caps and joins are round, otherwise butt and mitred. *)
 
 (** {1 Text}
 
-    In fonts with fixed widths and the characters of ISO 8859-1, those of X11's [misc-fixed]. *)
+    X11's [misc-fixed] fonts: fixed-width, with the characters of ISO 8859-1. *)
 
 (** The type for fonts. *)
 type font =
@@ -102,10 +101,9 @@ type font =
 
 val text :
   ?alpha:float -> ?font:font -> ?scale:int -> pixels -> int -> x:int -> y:int -> string -> unit
-(** [text p colour ~x ~y s] sets the UTF-8 text [s] from its left upper corner on, in [font]
-    (default: [Medium]), each of whose pixels is a square of [scale] pixels (default: 1). A line
-    feed begins the next line. A character that the font hasn't is shown as [?], and so is a byte
-    that isn't UTF-8. *)
+(** [text p colour ~x ~y s] draws the UTF-8 text [s] with its upper left corner at ([x], [y]), in
+    [font] (default: [Medium]), enlarged by [scale] (default: 1). A line feed begins the next line.
+    A character missing in the font is shown as [?], and so is an invalid byte. *)
 
 val text_size : ?font:font -> ?scale:int -> string -> int * int
 (** [text_size s] is the width and height of [s] in pixels, with the arguments of {!text}. *)

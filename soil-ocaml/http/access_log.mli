@@ -1,11 +1,11 @@
-(** Access logs in the formats that other programs read: a line without its end for each response.
+(** Access logs in standard formats: a line, without a newline, for each response.
 
     {[
       Soil_http.Server.serve listener handler ~log:(fun entry ->
           print_endline (Soil_http.Access_log.combined entry))
     ]}
 
-    No byte that a client has sent ends a field or a line. *)
+    A client's bytes can't end a field or a line. *)
 
 val common : Server.entry -> string
 (** [common e] is the Common Log Format:
@@ -18,5 +18,5 @@ val combined : Server.entry -> string
 
 val json : Server.entry -> string
 (** [json e] is an object with [time] (RFC 3339), [peer], [status], [bytes], [body_bytes] and
-    [seconds]; of a request that was understood also [method], [target], [protocol], and the fields
-    [host], [referer] and [user_agent] that it has. *)
+    [seconds]; for a parsed request also [method], [target], [protocol], and its fields [host],
+    [referer] and [user_agent], if any. *)

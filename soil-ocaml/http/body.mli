@@ -1,33 +1,32 @@
-(** Bodies that come from a peer. Private to [soil.http]. *)
+(** Bodies received from a peer. Private to [soil.http]. *)
 
 type t
 
 val make : ?ask:(unit -> unit) -> ?truncated:exn -> Input.t -> Head.framing -> Limits.t -> t
-(** [make input framing limits] is the body that comes next. [ask] is called before the first wait
-    for it. [truncated] (default: [Refused `Bad_request]) is raised if the input ends before the
-    body. *)
+(** [make input framing limits] is the next body. [ask] is called before the first wait for it.
+    [truncated] (default: [Refused `Bad_request]) is raised if the input ends before the body. *)
 
 val limit : t -> int -> unit
-(** [limit t max] has the call that would return byte [max + 1] raise
-    [Head.Refused `Request_entity_too_large]; at once if the body says that it is longer. *)
+(** [limit t max] makes the call that would return byte [max + 1] raise
+    [Head.Refused `Request_entity_too_large]; at once if the declared length is larger. *)
 
 val ask : t -> unit
-(** [ask t] calls [ask] now, if it wasn't called yet. *)
+(** [ask t] calls [ask] now, unless it was called before. *)
 
 val dont_ask : t -> unit
-(** [dont_ask t] has [ask] never be called. *)
+(** [dont_ask t] prevents calls of [ask]. *)
 
 val source : t -> Soil.Flow.source
 (** [source t] is the flow that reads [t].
     @raise Head.Refused
-      from its reads: [`Bad_request] if the chunks are malformed, [`Request_timeout] if it comes too
-      slowly, and as {!limit} says. *)
+      from its reads: [`Bad_request] if the chunks are malformed, [`Request_timeout] if it arrives
+      too slowly, and as described for {!limit}. *)
 
 val is_over : t -> bool
 (** [is_over t] is [true] iff all of it was read. *)
 
 val can_discard : t -> bool
-(** [can_discard t] is [true] iff it is worth trying to {!discard} what wasn't read. *)
+(** [can_discard t] is [true] iff it is worth trying to {!discard} the rest. *)
 
 val discard : t -> bool
 (** [discard t] reads the rest, and is [false] if that is too long, too late or malformed. *)

@@ -1,4 +1,4 @@
-(** HTTP/1.1 clients: connections that are used again, redirects, TLS.
+(** HTTP/1.1 clients: connection pools, redirects, TLS.
 
     {[
       module Client = Soil_http.Client
@@ -11,12 +11,11 @@
         if response.status = `OK then print_string page
     ]}
 
-    A status such as 404 is a response like others. What is wrong with the connection raises
-    {!Soil.exception-Error} as {!Soil.Tcp.connect_host} and TLS do, and what is wrong with the
-    response {!Failed}. *)
+    A status such as 404 is a normal response. Connection failures raise {!Soil.exception-Error} as
+    in {!Soil.Tcp.connect_host} and TLS, invalid responses {!Failed}. *)
 
 type t
-(** The type for clients: a pool of connections, for all tasks. *)
+(** The type for clients: a connection pool for all tasks. *)
 
 type limits = Limits.t
 (** The type for limits. *)
@@ -41,39 +40,38 @@ val create :
 (** [create ()] is a client without connections.
 
     - Each host has at most [max_connections] (default: 16); requests wait for one.
-    - At most [max_redirects] (default: 10) are followed for a request; with [0] a redirect is the
-      response. 303 becomes a [GET], and so do 301 and 302 of a [POST]. To another host, scheme or
-      port, [Authorization], [Cookie] and [Proxy-Authorization] aren't passed on, and from https to
-      http none is followed ({!Failed}).
-    - [connect] (default: {!Soil.Tcp.connect_host}) makes connections. It has [connect_seconds]
-      (default: 30), together with the TLS handshake.
-    - [tls] begins a session for [https]: [Soil_tls.client config]. Without it [https] fails, and
-      the program has no TLS.
+    - A request follows at most [max_redirects] (default: 10); with [0] a redirect is the response.
+      303 becomes a [GET], and so do 301 and 302 of a [POST]. [Authorization], [Cookie] and
+      [Proxy-Authorization] aren't sent to another host, scheme or port, and a redirect from https
+      to http isn't followed ({!Failed}).
+    - [connect] (default: {!Soil.Tcp.connect_host}) opens connections. It has [connect_seconds]
+      (default: 30), including the TLS handshake.
+    - [tls] starts a session for [https]: [Soil_tls.client config]. Without it [https] fails, and no
+      TLS is linked.
 
     Doesn't wait. Raises [Invalid_argument] if [max_connections < 1]. *)
 
 val close : t -> unit
-(** [close t] closes the connections that aren't in use. Those that are, and later ones, work as
-    before. *)
+(** [close t] closes the idle connections. Others, and later ones, work as before. *)
 
 val own : Soil.Task.scope -> t -> t
-(** [own scope t] is [t], which is closed at the end of [scope], as {!Soil.File_descriptor.own} has
-    it. *)
+(** [own scope t] is [t], which is closed at the end of [scope], like {!Soil.File_descriptor.own}.
+*)
 
 (** {1:requests Requests} *)
 
-(** The type for bodies of requests. *)
+(** The type for request bodies. *)
 type body =
   | Empty
   | String of string
   | Stream of int option * (Soil.Flow.sink -> unit)
-      (** What the function writes, in chunks unless the length is given. It runs in a task of its
-          own, so that the response may come meanwhile. *)
+      (** The output of the function, chunked without a length. It runs in its own task,
+          concurrently with the response. *)
 
 val get : ?headers:Cohttp.Header.t -> t -> Uri.t -> Cohttp.Response.t * string
-(** [get t uri] is the response to a [GET], and its body. [headers] are sent beside those of the
-    client ([host], [user-agent] unless given, and those about the body). A name and a password in
-    [uri] are sent as [Authorization]. Waits. *)
+(** [get t uri] is the response to a [GET], and its body. [headers] are sent in addition to the
+    client's ([host], [user-agent] unless given, and those about the body). A user name and a
+    password in [uri] are sent as [Authorization]. Waits. *)
 
 val post : ?headers:Cohttp.Header.t -> t -> Uri.t -> body -> Cohttp.Response.t * string
 (** [post t uri body] is likewise for [POST]. *)
@@ -86,13 +84,13 @@ val request :
   Uri.t ->
   (Cohttp.Response.t -> Soil.Flow.source -> 'a) ->
   'a
-(** [request t meth uri f] is [f response source], where [source] is the body as it comes, for the
-    length of the call. Reading it raises as this function does. If [f] hasn't read all of it, the
-    connection may have to be closed. Waits.
+(** [request t meth uri f] is [f response source], where [source] streams the body during the call.
+    Reading it raises as this function does. If [f] doesn't read all of it, the connection may have
+    to be closed. Waits.
 
-    A request whose connection was used before, and turns out to be closed by the server without a
-    response, is sent again on a new one, if the method is idempotent and the body isn't a stream. A
-    redirect that needs the body of a stream again (307, 308) is the response. *)
+    If the server has closed a reused connection without a response, the request is resent on a new
+    one, if the method is idempotent and the body isn't a stream. A redirect that needs a stream's
+    body again (307, 308) is the response. *)
 
 val upgrade :
   ?headers:Cohttp.Header.t ->
@@ -101,23 +99,23 @@ val upgrade :
   Uri.t ->
   (Cohttp.Response.t -> Soil.Flow.t -> 'a) ->
   'a
-(** [upgrade t ~protocol uri f] asks for [protocol] in the place of HTTP, on a connection of its
-    own, and is [f response flow] if the server agrees (101). [flow] has no limits of time, and is
-    closed when [f] returns or raises. No redirect is followed. Waits. Raises {!Failed} with
-    [Not_upgraded] if the server doesn't agree. *)
+(** [upgrade t ~protocol uri f] requests [protocol] instead of HTTP, on a separate connection, and
+    is [f response flow] if the server agrees (101). [flow] has no timeouts, and is closed when [f]
+    returns or raises. Redirects aren't followed. Waits. Raises {!Failed} with [Not_upgraded] if the
+    server refuses. *)
 
 (** {1:errors Errors} *)
 
-(** The type for what is wrong with a response. *)
+(** The type for problems of a response. *)
 type problem =
-  | Malformed  (** It isn't HTTP, or beyond the limits of a head. *)
+  | Malformed  (** It isn't HTTP, or exceeds the limits of a head. *)
   | Truncated  (** The connection ended before the body. *)
   | Too_large  (** The body is longer than [body_bytes] of {!type-limits}. *)
-  | Too_slow  (** A limit of time is over. *)
+  | Too_slow  (** A timeout expired. *)
   | Too_many_redirects
   | Insecure_redirect  (** From https to http. *)
   | Not_supported  (** Neither http, nor https with [tls]; or no host. *)
-  | Not_upgraded of Cohttp.Code.status_code  (** The answer to {!upgrade}. *)
+  | Not_upgraded of Cohttp.Code.status_code  (** The response to {!upgrade}. *)
 
 exception Failed of Uri.t * problem
 (** The request to this URI, the last one of the redirects, has failed. *)
@@ -128,7 +126,7 @@ val problem_to_string : problem -> string
 (** {1:pool The pool} *)
 
 val idle : t -> int
-(** [idle t] is the number of connections that are open and unused. *)
+(** [idle t] is the number of idle connections. *)
 
 val opened : t -> int
-(** [opened t] is the number of connections that were made. *)
+(** [opened t] is the number of connections opened so far. *)

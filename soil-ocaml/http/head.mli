@@ -1,21 +1,20 @@
-(** The heads of messages ({{:https://www.rfc-editor.org/rfc/rfc9112}RFC 9112}). Private to
-    [soil.http].
+(** Message heads ({{:https://www.rfc-editor.org/rfc/rfc9112}RFC 9112}). Private to [soil.http].
 
-    Cohttp's own parser takes lines that end with LF alone, a space before the colon, folded lines,
-    [Content-Length: +5] and two lengths, and ends the head at a line without a colon. Each has been
-    a way to smuggle requests past a proxy, so that here the heads are read by the grammar, into
-    Cohttp's types. *)
+    Cohttp's own parser accepts lines that end with LF alone, a space before the colon, folded
+    lines, [Content-Length: +5] and two lengths, and ends the head at a line without a colon. Each
+    allows request smuggling past a proxy, so heads are parsed here by the grammar, into Cohttp's
+    types. *)
 
 exception Refused of Cohttp.Code.status_code
 
-(** The type for how a body ends. *)
+(** The type for body framings. *)
 type framing = Length of int | Chunked | To_end
 
 type request = {
   request : Cohttp.Request.t;
   framing : framing;
-  persistent : bool;  (** The client lets the connection stay open. *)
-  expects : bool;  (** It keeps the body back until it is asked for. *)
+  persistent : bool;  (** The client keeps the connection open. *)
+  expects : bool;  (** It expects [100 Continue] before the body. *)
 }
 
 val request : Input.t -> Limits.t -> request
@@ -31,23 +30,23 @@ type response = {
 }
 
 val response : Input.t -> Limits.t -> meth:Cohttp.Code.meth -> response
-(** [response input limits ~meth] is likewise the head of a response to a request by [meth], an
-    interim one included. *)
+(** [response input limits ~meth] is likewise the head of a response to a [meth] request, also an
+    interim one. *)
 
 val fields : Input.t -> Limits.t -> Cohttp.Header.t
-(** [fields input limits] is the fields up to an empty line, as at the end of a body in chunks. *)
+(** [fields input limits] is the fields up to an empty line, as in the trailer of a chunked body. *)
 
 val write_own : Buffer.t -> string -> string -> unit
-(** [write_own b name value] adds a field of Soil's own. *)
+(** [write_own b name value] adds one of Soil's own fields. *)
 
 val write_field : Buffer.t -> string * string -> unit
-(** [write_field b (name, value)] adds a field of the program's.
+(** [write_field b (name, value)] adds one of the program's fields.
     @raise Invalid_argument as {!write} does. *)
 
 val finish : Buffer.t -> unit
-(** [finish b] adds the empty line behind the fields. *)
+(** [finish b] adds the empty line after the fields. *)
 
 val write : Buffer.t -> (string * string) list -> unit
-(** [write b fields] adds the fields and the empty line behind them.
+(** [write b fields] adds the fields and the empty line after them.
     @raise Invalid_argument
-      if a name or a value isn't one: with a line break in it, it would be taken for more. *)
+      if a name or a value is invalid: a line break would allow header injection. *)

@@ -1,20 +1,21 @@
-(** Answers, as {!Server} sends them. Private to [soil.http]. *)
+(** Responses of {!Server}. Private to [soil.http]. *)
 
 (** The type for bodies. *)
 type body =
   | Empty
   | Text of string
   | Buffer of Soil.File_descriptor.buffer
-  | Stream of int option * (Soil.Flow.sink -> unit)  (** Its length, if it is known. *)
+  | Stream of int option * (Soil.Flow.sink -> unit)  (** Its length, if known. *)
   | Direct of { length : int; send : Output.t -> head:string -> unit }
-      (** Sends head and body itself: so that only programs with files link what sends them. *)
+      (** Sends head and body itself, so that only programs with files link this code. *)
   | Upgrade of (at_stop:((unit -> unit) -> unit) -> Soil.Flow.t -> unit)
-      (** [at_stop f] has [f ()] be called when the server stops, or at once if it does already. *)
+      (** [at_stop f] calls [f ()] when the server stops, or at once if it is stopping. *)
 
 type t = { status : Cohttp.Code.status_code; headers : Cohttp.Header.t; body : body }
 
 val head : Buffer.t -> t -> version:Cohttp.Code.version -> framing:Head.framing -> keep:bool -> unit
-(** [head b r ~version ~framing ~keep] makes [b] the head of [r] to a request of this version. *)
+(** [head b r ~version ~framing ~keep] writes the head of [r] for a request of this version to [b].
+*)
 
 val length : t -> int option
-(** [length r] is the length of its body, if it is known. *)
+(** [length r] is the length of its body, if known. *)

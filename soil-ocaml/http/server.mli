@@ -13,73 +13,73 @@
         | _ -> Server.status `Not_found
     ]}
 
-    A connection's requests are answered one after the other, in order; clients may send the next
-    before they have the answer. A handler runs in the connection's task and may wait. *)
+    A connection's requests are handled sequentially; clients may pipeline. A handler runs in the
+    connection's task and may wait. *)
 
 (** {1:requests Requests} *)
 
 type request
-(** The type for requests. A request is valid until its response was sent. *)
+(** The type for requests. A request is valid until its response has been sent. *)
 
 val head : request -> Cohttp.Request.t
-(** [head r] is the request line and the fields. The resource begins with ["/"], or is ["*"]: of an
+(** [head r] is the request line and the fields. The resource begins with ["/"], or is ["*"]: for an
     absolute target ([http://host/path]) it is the path, and the field [host] is the target's. *)
 
 val meth : request -> Cohttp.Code.meth
 (** [meth r] is the method. *)
 
 val path : request -> string
-(** [path r] is the resource before ["?"], as it was sent: escapes ([%20]) aren't decoded. *)
+(** [path r] is the resource before ["?"], with escapes ([%20]) not decoded. *)
 
 val query : request -> (string * string list) list
-(** [query r] is the parameters behind ["?"], decoded, as {!Uri.query} has them. *)
+(** [query r] is the decoded parameters after ["?"], as in {!Uri.query}. *)
 
 val header : request -> string -> string option
 (** [header r name] is the value of the field [name], the last one if there are several. *)
 
 val peer : request -> string
-(** [peer r] is the client: its endpoint for {!serve}, else the name of the flow. *)
+(** [peer r] is the client: its endpoint for {!serve}, otherwise the name of the flow. *)
 
 val endpoint : request -> Soil.Net.Endpoint.t option
-(** [endpoint r] is the client's address and port, [None] but for {!serve}. *)
+(** [endpoint r] is the client's address and port; [None] outside {!serve}. *)
 
 val body : ?max:int -> request -> Soil.Flow.source
-(** [body r] is the body, to be read as it comes: by {!Soil.File_descriptor.copy} to a file, by
-    {!Soil.Reader}… A client that waits to be asked for it ([Expect: 100-continue]) is asked at the
-    first read. Reading raises {!Refused}, which the handler needn't catch, with
+(** [body r] is the body as a stream, for {!Soil.File_descriptor.copy}, {!Soil.Reader}… The first
+    read sends [100 Continue] to a client that expects it. Reading raises {!Refused}, which the
+    handler needn't catch, with
 
     - [`Request_entity_too_large] if there are more than [max] bytes (default: [body_bytes] of
-      {!type-limits}); [body] itself raises it if the client says so beforehand;
-    - [`Request_timeout] if it comes too slowly;
-    - [`Bad_request] if it is malformed, or ends before its end.
+      {!type-limits}); [body] itself raises it if the declared length is larger;
+    - [`Request_timeout] if it arrives too slowly;
+    - [`Bad_request] if it is malformed or incomplete.
 
-    What isn't read is discarded if it is short, and ends the connection if it isn't. *)
+    An unread rest is discarded if it is short; otherwise the connection ends. *)
 
 val body_string : ?max:int -> request -> string
 (** [body_string r] is the whole body. Waits, and raises as {!val-body}. *)
 
 exception Refused of Cohttp.Code.status_code
-(** Raised by a handler to answer with {!status}: [raise (Refused `Forbidden)]. *)
+(** Raised by a handler to respond with {!status}: [raise (Refused `Forbidden)]. *)
 
 (** {1:responses Responses}
 
-    [headers] (default: none) come after the date. Length, coding, and whether the connection stays,
-    are the server's: such fields are left out, but for [connection: close], which ends it. A field
-    with a line break in it raises [Invalid_argument] when the response is sent. To [HEAD] the head
-    alone is sent. *)
+    [headers] (default: none) follow the date. The server sets the fields for length, transfer
+    coding and connection, and ignores them in [headers], except [connection: close], which ends the
+    connection. A field with a line break raises [Invalid_argument] when the response is sent. The
+    response to [HEAD] has the head only. *)
 
 type response = Response.t
 (** The type for responses. *)
 
 val string : ?status:Cohttp.Code.status_code -> ?headers:Cohttp.Header.t -> string -> response
-(** [string s] has the body [s]. [status] is [`OK] unless given. *)
+(** [string s] has the body [s]. [status] defaults to [`OK]. *)
 
 val buffer :
   ?status:Cohttp.Code.status_code ->
   ?headers:Cohttp.Header.t ->
   Soil.File_descriptor.buffer ->
   response
-(** [buffer b] has the body [b], which isn't copied and must not change until it was sent. *)
+(** [buffer b] has the body [b], which isn't copied and must not change until it has been sent. *)
 
 val stream :
   ?status:Cohttp.Code.status_code ->
@@ -87,22 +87,22 @@ val stream :
   ?length:int ->
   (Soil.Flow.sink -> unit) ->
   response
-(** [stream write] has the body that [write sink] writes to [sink], once the head was sent; each
-    write goes out as it is, and {!Soil.Writer.with_} collects small ones. The body is sent in
-    chunks, or up to the connection's end to clients of HTTP/1.0; with [length] it is said
-    beforehand, and writing more or less raises [Failure]. If [write] raises, the connection ends,
-    so that the client knows that the body is cut. [write] may read the request's body. *)
+(** [stream write] has the body that [write sink] writes to [sink], after the head has been sent;
+    writes aren't buffered, {!Soil.Writer.with_} combines small ones. The body is chunked, or
+    delimited by the connection's end for HTTP/1.0 clients; with [length] it has a [Content-Length],
+    and writing more or less raises [Failure]. If [write] raises, the connection ends, so that the
+    client detects the truncation. [write] may read the request's body. *)
 
 val status : ?headers:Cohttp.Header.t -> Cohttp.Code.status_code -> response
-(** [status s] says [s] in words, to people too; nothing with those that have no body. *)
+(** [status s] has [s] and its reason phrase as the body, if [s] allows a body. *)
 
 val redirect : ?status:Cohttp.Code.redirection_status -> string -> response
-(** [redirect target] sends the client to [target], by [`See_other] unless given. *)
+(** [redirect target] redirects the client to [target]; [status] defaults to [`See_other]. *)
 
 val upgrade : ?headers:Cohttp.Header.t -> string -> (Soil.Flow.t -> unit) -> response
-(** [upgrade protocol f] changes to [protocol] (status 101) and runs [f flow], after which the
-    connection ends. [flow] has no limits of time. Only for requests that ask for it; for WebSocket
-    see {!Websocket.accept}. *)
+(** [upgrade protocol f] switches to [protocol] (status 101) and runs [f flow], after which the
+    connection ends. [flow] has no timeouts. Only for requests that ask for an upgrade; for
+    WebSocket see {!Websocket.accept}. *)
 
 (** {1:serving Serving} *)
 
@@ -116,11 +116,11 @@ val default_limits : limits
 type entry = {
   peer : string;
   endpoint : Soil.Net.Endpoint.t option;
-  request : Cohttp.Request.t option;  (** [None] if it couldn't be understood. *)
+  request : Cohttp.Request.t option;  (** [None] if it couldn't be parsed. *)
   status : Cohttp.Code.status_code;
-  bytes : int;  (** What was sent, the head included. *)
-  body_bytes : int;  (** Of these, those behind the head. *)
-  started : float;  (** When the head had come, in seconds since 1970-01-01 00:00 UTC. *)
+  bytes : int;  (** Bytes sent, including the head. *)
+  body_bytes : int;  (** Bytes sent of the body. *)
+  started : float;  (** When the head was received, in seconds since 1970-01-01 00:00 UTC. *)
   seconds : float;  (** From the head to the end of the response. *)
 }
 (** The type for entries of an access log, one for each response. *)
@@ -130,7 +130,7 @@ val request_line : entry -> string
 
 val entry_to_string : entry -> string
 (** [entry_to_string e] is one line: time of day, peer, request line, status, bytes and
-    milliseconds. {!Access_log} has the formats that other programs read. *)
+    milliseconds. {!Access_log} has the standard formats. *)
 
 val serve :
   ?limits:limits ->
@@ -142,24 +142,24 @@ val serve :
   [> `Listener ] Soil.File_descriptor.t ->
   (request -> response) ->
   unit
-(** [serve listener handler] answers the requests of all clients, each connection in a task of its
-    own, as {!Soil.Tcp.serve} does; [max_connections], [grace] and [on_error] are as there.
+(** [serve listener handler] handles the requests of all clients, each connection in its own task,
+    like {!Soil.Tcp.serve}, with the same [max_connections], [grace] and [on_error].
 
-    - An exception of [handler] is answered with 500, ends the connection, and is then [on_error]'s,
-      which unless given reports it with peer, method and path: on standard error, or as
-      {!on_exception} says.
+    - An exception of [handler] responds with 500, ends the connection, and is passed to [on_error],
+      which by default prints it with peer, method and path: on standard error, or by
+      {!on_exception}.
     - [log] gets an entry for each response. [Soil_http_logs.access] writes them to [Logs].
-    - [secure] begins a session over a new connection: [Soil_tls.server config]. It has
-      [head_seconds] of [limits]. What it raises ends the connection and is [on_error]'s, as is
-      {!Soil.exception-Error} with [Timed_out] if it takes longer.
-    - When [serve] is cancelled, connections without a request end at once. The others get their
-      response, with [connection: close], for which they have [grace] seconds. *)
+    - [secure] starts a session over a new connection: [Soil_tls.server config]. Its limit is
+      [head_seconds] of [limits]. Its exception, or {!Soil.exception-Error} with [Timed_out] after
+      the limit, ends the connection and is passed to [on_error].
+    - When [serve] is cancelled, idle connections end at once. The others get their response, with
+      [connection: close], within [grace] seconds. *)
 
 val on_exception : ((unit -> string) -> exn -> Printexc.raw_backtrace -> unit) -> unit
-(** [on_exception report] has every {!serve} without [on_error] call [report what e backtrace] for
+(** [on_exception report] makes every {!serve} without [on_error] call [report what e backtrace] for
     an exception [e] of its handler, where [what ()] is the beginning of a line, such as
-    ["http 10.0.0.9:4242 GET /path: exception "]. What [report] raises is dropped. The library
-    [soil.http.logs] has it write to [Logs]. *)
+    ["http 10.0.0.9:4242 GET /path: exception "]. Exceptions of [report] are ignored. The library
+    [soil.http.logs] sets it to write to [Logs]. *)
 
 val connection :
   ?limits:limits ->
@@ -168,6 +168,5 @@ val connection :
   [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
   (request -> response) ->
   unit
-(** [connection d handler] answers the requests that come by [d], any flow; it returns when the
-    connection has ended, and doesn't close [d]. An exception of [handler] leaves it, after the
-    answer. *)
+(** [connection d handler] handles the requests on [d], any flow; it returns when the connection has
+    ended, and doesn't close [d]. It raises an exception of [handler], after the response. *)

@@ -1,8 +1,8 @@
-(** SHA-1 ({{:https://www.rfc-editor.org/rfc/rfc3174}RFC 3174}), for the handshake of WebSocket,
-    whose security doesn't rest on it. Private to [soil.http].
+(** SHA-1 ({{:https://www.rfc-editor.org/rfc/rfc3174}RFC 3174}), for the WebSocket handshake, whose
+    security doesn't depend on it. Private to [soil.http].
 
-    Debian's [digestif] has it too, but a program has to choose one of its implementations, and gets
-    all hashes. *)
+    Debian's [digestif] has it too, but requires programs to choose an implementation, and links all
+    hashes. *)
 
 val digest : string -> string
 (** [digest s] is the 20 bytes of the hash of [s]. *)

@@ -1,7 +1,7 @@
 (** Status codes and methods as text. Private to [soil.http].
 
-    The numbers are those of {!Cohttp.Code} (a test compares them). That module would add 38 KB to
-    every server, most of it conversions to S-expressions. *)
+    The numbers are those of {!Cohttp.Code} (checked by a test). That module would add 38 KB to
+    every server, mostly conversions to S-expressions. *)
 
 val code : Cohttp.Code.status_code -> int
 (** [code s] is the number of [s]. *)
@@ -16,7 +16,7 @@ val to_string : Cohttp.Code.status_code -> string
 (** [to_string s] is its number and its phrase. *)
 
 val meth : string -> Cohttp.Code.meth
-(** [meth s] is the method called [s]. *)
+(** [meth s] is the method with the name [s]. *)
 
 val meth_to_string : Cohttp.Code.meth -> string
 (** [meth_to_string m] is the name of [m]. *)

@@ -3,19 +3,20 @@
     [soil.http]. *)
 
 type t = {
-  tag : string;  (** The entity tag, quotes included; it begins with [W/] if it is weak. *)
+  tag : string;  (** The entity tag, with quotes; it begins with [W/] if it is weak. *)
   modified : float option;  (** Seconds since 1970. *)
 }
-(** The type for what tells the states of a resource apart. *)
+(** The type for validators of a resource. *)
 
-(** The type for what a request gets. *)
+(** The type for results of a request. *)
 type outcome =
   | Whole
-  | Parts of (int * int) list  (** Position and length of each, at least one, in order, apart. *)
+  | Parts of (int * int) list
+      (** Position and length of each, at least one, sorted and disjoint. *)
   | Unsatisfiable  (** A range beyond the end. *)
   | Not_modified
   | Failed  (** A precondition isn't met. *)
 
 val judge : Cohttp.Request.t -> t -> size:int -> outcome
-(** [judge request v ~size] is what [request] gets of a resource of [size] bytes in state [v].
-    Ranges that overlap or nearly touch become one; of more than 16 none is taken. *)
+(** [judge request v ~size] is the result of [request] for a resource of [size] bytes with the
+    validators [v]. Overlapping and close ranges are merged; more than 16 are ignored. *)

@@ -1,4 +1,4 @@
-(** The client's side of {!Websocket}. A module of its own: what it sends is masked by random
+(** The client's side of {!Websocket}, a separate module because it masks its output with random
     numbers, which servers don't need. *)
 
 val connect :
@@ -11,6 +11,6 @@ val connect :
   (Websocket_core.t -> 'a) ->
   'a
 (** [connect client uri f] is [f ws] with a connection to [uri], [ws://…] or [wss://…], which is
-    closed when [f] returns or raises, as {!Websocket.accept} has it. [protocols] are offered.
-    [client] makes the connection, and isn't used otherwise. Waits. Raises as {!Client.upgrade};
-    {!Client.Failed} with [Malformed] if the server's answer isn't that of WebSocket. *)
+    closed when [f] returns or raises, as in {!Websocket.accept}. [protocols] are offered. [client]
+    opens the connection, and isn't used otherwise. Waits. Raises as {!Client.upgrade};
+    {!Client.Failed} with [Malformed] if the response isn't a valid WebSocket upgrade. *)

@@ -1,4 +1,4 @@
-(** Connections of {!Websocket}, of both sides. Private to [soil.http]. *)
+(** Connections of {!Websocket}, for both sides. Private to [soil.http]. *)
 
 type t
 type message = Text of string | Binary of string
@@ -6,8 +6,8 @@ type message = Text of string | Binary of string
 exception Failed of int * string
 
 type stop = { at_stop : (unit -> unit) -> unit; leave : unit -> unit }
-(** The type for how a server that stops ends a connection: [at_stop f] has [f ()] be called when it
-    stops, and [leave ()] cancels the function of {!run}. *)
+(** The type for ending a connection when the server stops: [at_stop f] calls [f ()] when it stops,
+    and [leave ()] cancels the function of {!run}. *)
 
 val run :
   ?stop:stop ->
@@ -19,11 +19,11 @@ val run :
   (t -> 'a) ->
   'a
 (** [run ~mask ~protocol ~max_bytes ~ping_seconds d f] is [f t] with a connection over [d], which it
-    ends afterwards. A client masks what it sends, by [mask]; a server doesn't. With [stop], [f] is
-    cancelled as soon as it waits for a message of which nothing has come. *)
+    ends afterwards. A client masks its output, with [mask]; a server doesn't. With [stop], [f] is
+    cancelled as soon as it waits for a message of which nothing has been received. *)
 
 val accept_key : string -> string
-(** [accept_key key] is the server's answer to the client's [key]. *)
+(** [accept_key key] is the server's response to the client's [key]. *)
 
 val default_max_bytes : int
 val default_ping_seconds : float

@@ -4,7 +4,7 @@ val level : Logs.level -> string
 (** [level l] is its name on the console. *)
 
 val console : started:float -> string -> Logs.level -> string option -> string -> string
-(** [console ~started source level header text] is the console's line, without its end: seconds
+(** [console ~started source level header text] is the console's line, without a newline: seconds
     since [started], the level, the source unless it is [""], the header and the text. *)
 
 val reporter : (string -> Logs.level -> string option -> string -> unit) -> Logs.reporter

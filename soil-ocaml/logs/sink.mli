@@ -1,20 +1,19 @@
-(** Where messages go without a wait of those who log.
+(** Asynchronous destinations of log messages.
 
-    Each sink has a queue and a task that empties it. A message that comes while the queue is full
-    is dropped, and so is one that can't be written; later a warning of the source [soil.logs] says
-    how many were. *)
+    Each sink has a queue and a task that drains it. A message is dropped if the queue is full or it
+    can't be written; a later warning of the source [soil.logs] gives the number. *)
 
 type t
 (** The type for sinks. *)
 
 val console : unit -> t
-(** [console ()] writes lines as {!Soil_logs.val-reporter} does to the error console. *)
+(** [console ()] writes lines like {!Soil_logs.val-reporter} to standard error. *)
 
 type message = {
   time : int;  (** Nanoseconds since 1970-01-01 00:00 UTC. *)
   level : Logs.level;
   source : string;  (** The name of its {!Logs.Src.t}; [""] for the default one. *)
-  text : string;  (** With the header, if there is one, in front. *)
+  text : string;  (** Including the header, if any. *)
 }
 (** The type for messages. *)
 
@@ -25,22 +24,19 @@ val make :
   write:(string -> unit) ->
   unit ->
   t
-(** [make ~name ~format ~write ()] is a sink of the program's own. [format] is called where the
-    message is logged. [write] may wait. It is called again with the same text after it has raised
-    {!Soil.exception-Error} with a code that may pass, as of a network or server that is missing, or
-    a full disk: at first 0.1 s later, then after longer and longer, up to 10 s. After any other
-    exception the message is dropped. [name] is what messages call it. [close] (default: nothing) is
-    called behind the last [write]. *)
+(** [make ~name ~format ~write ()] is a custom sink. [format] is called where the message is logged.
+    [write] may wait. If it raises {!Soil.exception-Error} with a transient code, such as for a
+    missing network or server, or a full disk, it is called again with the same text: first after
+    0.1 s, then with backoff up to 10 s. After any other exception the message is dropped. [name]
+    identifies the sink in messages. [close] (default: nothing) is called after the last [write]. *)
 
 val reporter : ?capacity:int -> Soil.Task.scope -> t list -> Logs.reporter
-(** [reporter scope sinks] gives each message to each of [sinks], whose queues hold [capacity]
-    messages (default: 1000), until [scope] ends. What is in the queues then is still written, for
-    at most two seconds; later messages go to the standard error channel. A sink belongs to one
-    reporter.
+(** [reporter scope sinks] passes each message to all of [sinks], whose queues hold [capacity]
+    messages (default: 1000), until [scope] ends. Queued messages are then still written, for at
+    most two seconds; later messages go to standard error. A sink belongs to one reporter.
 
-    Any thread may log by it, after [Logs_threaded.enable ()]. Raises [Invalid_argument] if
-    [capacity] is less than 1, or if this isn't a task. Lets other tasks run, as {!Soil.Task.yield}.
-*)
+    Any thread may log with it, after [Logs_threaded.enable ()]. Raises [Invalid_argument] if
+    [capacity] is less than 1, or outside tasks. Lets other tasks run, like {!Soil.Task.yield}. *)
 
 val dropped : t -> int
-(** [dropped sink] is the number of messages that it has dropped so far. *)
+(** [dropped sink] is the number of messages dropped so far. *)

@@ -1,4 +1,4 @@
-(** Reporters for the [logs] library: the machine's error console, and syslog servers.
+(** Reporters for the [logs] library: standard error, and syslog servers.
 
     {[
       let () =
@@ -11,27 +11,28 @@
         Logs.warn (fun m -> m "disk %s is nearly full" "data")
     ]} *)
 
-(** {1 The console, at once} *)
+(** {1 Synchronous reporter} *)
 
 val reporter : unit -> Logs.reporter
-(** [reporter ()] writes a line for each message to the standard error channel: seconds since the
-    reporter was made, level, the name of the source unless it is the default one, and the message.
-    Lines of several tasks don't mix. While the console's reader doesn't read, a message stops the
-    program, as [prerr_endline] does; {!Sink.console} doesn't. *)
+(** [reporter ()] writes a line for each message to standard error: seconds since the reporter's
+    creation, level, the name of the source unless it is the default one, and the message. Lines of
+    several tasks don't mix. While the console's reader doesn't read, a message blocks the program,
+    like [prerr_endline]; {!Sink.console} doesn't. *)
 
 val level_of_string : string -> Logs.level option
-(** [level_of_string s] is the level that [s] names as in [SOIL_LOG]: [error], [warn], [info] or
-    [debug]; [None] for anything else. *)
+(** [level_of_string s] is the level [s], as in [SOIL_LOG]: [error], [warn], [info] or [debug];
+    [None] for anything else. *)
 
 val setup : ?level:Logs.level -> ?reporter:Logs.reporter -> unit -> unit
-(** [setup ()] makes [reporter] (default: {!val-reporter}[ ()]) the program's, with the level that
-    [SOIL_LOG] names. Where that isn't set or not known it is [level], and without one it stays what
-    it is: {!Logs.set_level}'s, or [Logs]'s own default, warnings. Call it once, at the start. *)
+(** [setup ()] sets the program's reporter to [reporter] (default: {!val-reporter}[ ()]), and the
+    level to that of [SOIL_LOG]. If that is unset or invalid the level is [level], and without one
+    it is unchanged: {!Logs.set_level}'s, or [Logs]'s own default, warnings. Call it once, at the
+    start. *)
 
-(** {1 In the background} *)
+(** {1 Asynchronous reporters} *)
 
 module Sink = Sink
-(** Where messages go without a wait of those who log. *)
+(** Asynchronous destinations of log messages. *)
 
 module Syslog = Syslog
 (** Syslog servers (RFC 5424), over UDP and TCP. *)

@@ -1,8 +1,8 @@
 (** Syslog servers.
 
-    Messages have the form of {{:https://www.rfc-editor.org/rfc/rfc5424}RFC 5424}: the time in UTC
-    to the microsecond, the source's name as MSGID, no structured data. Levels are the severities
-    error (3), warning (4), notice (5, for [App]), informational (6) and debug (7). *)
+    The message format is {{:https://www.rfc-editor.org/rfc/rfc5424}RFC 5424}: the time in UTC to
+    the microsecond, the source's name as MSGID, no structured data. Levels are the severities error
+    (3), warning (4), notice (5, for [App]), informational (6) and debug (7). *)
 
 val sink :
   ?facility:int ->
@@ -13,16 +13,16 @@ val sink :
   Sink.t
 (** [sink server] sends messages to [server], by UDP
     ({{:https://www.rfc-editor.org/rfc/rfc5426}RFC 5426}), or by TCP with octet counting
-    ({{:https://www.rfc-editor.org/rfc/rfc6587#section-3.4.1}RFC 6587, 3.4.1}). Port 514 is usual
-    for both.
+    ({{:https://www.rfc-editor.org/rfc/rfc6587#section-3.4.1}RFC 6587, 3.4.1}). The usual port of
+    both is 514.
 
     [facility] (default: 16, local0) is 0 to 23. [hostname] and [app_name] (default: none, and the
-    program's name) name the sender. What is longer than [max_length] bytes (default: 2048 for UDP,
-    8192 for TCP; at least 480) is cut at the end of a character.
+    program's name) identify the sender. Messages longer than [max_length] bytes (default: 2048 for
+    UDP, 8192 for TCP; at least 480) are truncated after a complete character.
 
-    A TCP connection that fails is made again, as {!Sink.make} says, and the message that failed is
-    sent again; of those that the server had not read when it ended, TCP can't tell. UDP tells of
-    none. Raises [Invalid_argument] for a number out of range. *)
+    After a TCP failure the sink reconnects, as described for {!Sink.make}, and resends the failed
+    message; messages that the server hadn't read may be lost. UDP losses aren't detected. Raises
+    [Invalid_argument] for a number out of range. *)
 
 val message :
   facility:int -> hostname:string -> app_name:string -> max_length:int -> Sink.message -> string

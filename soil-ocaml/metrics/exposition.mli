@@ -1,11 +1,11 @@
-(** Families as text, in the formats that Prometheus reads. Private to [soil.metrics]. *)
+(** Families in Prometheus' text formats. Private to [soil.metrics]. *)
 
 type format = Open_metrics | Prometheus
 
 val write : format -> Registry.family list -> string
 
 val number : float -> string
-(** [number x] is the shortest decimal that is read as [x]; [NaN], [+Inf], [-Inf]. *)
+(** [number x] is the shortest decimal that parses as [x]; [NaN], [+Inf], [-Inf]. *)
 
 val accepted : string option -> format
-(** [accepted accept] is the format that the field [Accept] of a request prefers. *)
+(** [accepted accept] is the format preferred by a request's field [Accept]. *)

@@ -1,5 +1,4 @@
-(** Metrics: counters, gauges and histograms, as text that Prometheus and OpenTelemetry's collector
-    read.
+(** Metrics: counters, gauges and histograms in the text formats of Prometheus and OpenMetrics.
 
     {[
       let requests =
@@ -16,19 +15,19 @@
         response
     ]}
 
-    {!page} is what a server answers to [GET /metrics]. It has the program's metrics, and without a
-    line of code those of the machine: memory, processor time, the garbage collector, tasks, and the
-    network, disks and volumes that are in use. [docs/sight.md] lists them.
+    {!page} is the response to [GET /metrics]. It has the program's metrics, and without any code
+    those of the machine: memory, processor time, the garbage collector, tasks, and the network,
+    disks and volumes in use. [docs/sight.md] lists them.
 
-    Metrics are made once, at the top of a module; changing one takes some nanoseconds and no
-    memory. They may be changed from every thread of the program's first domain.
+    Create metrics once, at the top of a module; an update takes some nanoseconds and no memory.
+    Every thread of the program's first domain may update them.
 
-    {b Names} are of letters, digits and [_]. That of a counter ends in [_total]. What has a unit
-    ends with it, before [_total]: [_seconds], [_bytes], [_ratio].
+    {b Names} consist of letters, digits and [_]. A counter's ends in [_total]. The unit comes at
+    the end, before [_total]: [_seconds], [_bytes], [_ratio].
 
-    {b Labels.} Each set of values of a family's labels is a time series, which takes memory here
-    and in the database. So there is a limit for each family (100 unless told otherwise): further
-    sets share one, whose values are all ["overflow"]. Don't take values from a peer as they are. *)
+    {b Labels.} Each set of label values is a time series, which takes memory here and in the
+    database. So each family has a limit (default: 100): further sets share one, whose values are
+    all ["overflow"]. Don't use a peer's input as a label value. *)
 
 (** {1 Registries} *)
 
@@ -36,19 +35,19 @@ type registry
 (** The type for sets of metrics with different names. *)
 
 val default : registry
-(** [default] is the registry of all metrics that name no other; its text has the machine's own
-    metrics, too, whose names begin with [soil_], [ocaml_gc_] and [process_]. *)
+(** [default] is the default registry; its text includes the machine's own metrics, whose names
+    begin with [soil_], [ocaml_gc_] and [process_]. *)
 
 val registry : unit -> registry
-(** [registry ()] is a new, empty registry, for tests and for pages of their own. *)
+(** [registry ()] is a new, empty registry, for tests and separate pages. *)
 
 (** {1 Metrics}
 
-    The functions that make a metric register it, in [registry] (default: {!default}). They raise
-    [Invalid_argument] if the name isn't one, or if it is in use. [help] is a sentence about it.
+    The functions that create a metric register it, in [registry] (default: {!default}). They raise
+    [Invalid_argument] if the name is invalid or in use. [help] is a sentence about it.
 
-    A {e family} has a metric for each set of values of its labels. [labels family values] is that
-    for these values, in the order of [label_names]; it exists from the first call on. Raises
+    A {e family} has a metric for each set of label values. [labels family values] is the metric for
+    these values, in the order of [label_names]; the first call creates it. Raises
     [Invalid_argument] if their number is wrong. *)
 
 (** Numbers that only grow, from 0: requests, bytes, seconds of work. *)
@@ -105,7 +104,7 @@ module Gauge : sig
   val value : t -> float
 end
 
-(** How observations are distributed: durations, sizes. *)
+(** Distributions of observations: durations, sizes. *)
 module Histogram : sig
   type t
   type family
@@ -114,9 +113,9 @@ module Histogram : sig
   (** [durations] is Prometheus' own bounds for seconds, from 0.005 to 10. *)
 
   val v : ?registry:registry -> ?bounds:float list -> help:string -> string -> t
-  (** [v ~help name] is a new histogram. Bucket [i] counts the observations of at most the [i]th of
+  (** [v ~help name] is a new histogram. Bucket [i] counts the observations up to the [i]th of
       [bounds] (default: {!durations}), and one more bucket counts all. Raises [Invalid_argument] if
-      [bounds] don't rise, or one isn't finite. *)
+      [bounds] aren't increasing and finite. *)
 
   val v_labels :
     ?registry:registry ->
@@ -130,8 +129,7 @@ module Histogram : sig
   val labels : family -> string list -> t
 
   val observe : t -> float -> unit
-  (** [observe h x] counts [x]; what isn't a number is counted above all bounds, without its value.
-  *)
+  (** [observe h x] counts [x]; NaN counts above all bounds and isn't added to the sum. *)
 
   val time : t -> (unit -> 'a) -> 'a
   (** [time h f] is [f ()], and counts the seconds that it took, also if it raises. *)
@@ -148,10 +146,9 @@ val collect :
   string ->
   (unit -> (string list * float) list) ->
   unit
-(** [collect kind ~help name read] registers a family whose values something else keeps: [read ()]
-    is the values of its labels (default: none) with its own, each time that the text is asked for.
-    It has to be quick, and mustn't wait. An [`Info] tells about the program by its labels; its name
-    ends in [_info], and its values are 1. *)
+(** [collect kind ~help name read] registers a family with values from elsewhere: [read ()] returns
+    label values (default: none) and values, for each text. It must be fast, and must not wait. An
+    [`Info] describes the program by its labels; its name ends in [_info], and its values are 1. *)
 
 (** {1 The text} *)
 
@@ -160,14 +157,15 @@ type format =
   | Open_metrics
       (** {{:https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md}
            OpenMetrics 1.0}. *)
-  | Prometheus  (** Prometheus' older format, 0.0.4, which all that read metrics know. *)
+  | Prometheus  (** Prometheus' older format, 0.0.4, which all readers support. *)
 
 val to_string : ?registry:registry -> format -> string
 (** [to_string format] is all metrics of [registry] (default: {!default}). Doesn't wait. *)
 
 val content_type : format -> string
-(** [content_type format] is the media type of such a text. *)
+(** [content_type format] is the media type of the format. *)
 
 val page : ?registry:registry -> ?accept:string -> unit -> string * string
 (** [page ()] is the content type and the text of a response to a request whose field [Accept] is
-    [accept]: OpenMetrics to those that prefer it, as Prometheus does; else the older format. *)
+    [accept]: OpenMetrics for clients that prefer it, as Prometheus does; otherwise the older
+    format. *)

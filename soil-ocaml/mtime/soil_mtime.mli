@@ -1,7 +1,7 @@
 (** Soil's monotonic clock with the types of the [mtime] library. *)
 
 val now : unit -> Mtime.t
-(** [now ()] is the moment that [Soil.Clock.monotonic_ns ()] shows. Doesn't wait. *)
+(** [now ()] is the time of [Soil.Clock.monotonic_ns ()]. Doesn't wait. *)
 
 val elapsed_since : Mtime.t -> Mtime.Span.t
 (** [elapsed_since t] is the time from [t] until {!now}[ ()]. Doesn't wait. *)

@@ -1,7 +1,7 @@
 (** Time. *)
 
 val monotonic : unit -> float
-(** [monotonic ()] is the time in seconds since an unspecified moment before the program's start. It
+(** [monotonic ()] is the time in seconds since an unspecified point before the program's start. It
     never goes back and is never adjusted. *)
 
 external monotonic_ns : unit -> (int[@untagged])

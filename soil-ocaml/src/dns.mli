@@ -1,19 +1,19 @@
 (** DNS lookups.
 
-    The name servers are those of [SOIL_DNS], else those from DHCP. *)
+    The name servers are those of [SOIL_DNS], otherwise those from DHCP. *)
 
 val lookup : ?timeout:float -> ?family:[ `Any | `V4 | `V6 ] -> string -> Net.address list
 (** [lookup name] is the addresses of [name] of the given family (default: [`Any]), at least one, in
-    the order in which they should be tried. A literal address stands for itself; ["localhost"] is
-    the loopback. Waits for the network to be up and for the answer, for at most [timeout] seconds
-    (default: the resolver's own time limits). Raises {!Soil.exception-Error} with [No_such_host] if
+    the order in which they should be tried. A literal address is returned; ["localhost"] is the
+    loopback. Waits for the network to be up and for the answer, for at most [timeout] seconds
+    (default: the resolver's own timeouts). Raises {!Soil.exception-Error} with [No_such_host] if
     the name doesn't exist or has no address of the family, [Name_server_failure], [Timed_out] or
     [No_network]. Raises [Invalid_argument] if [name] isn't a valid host name
     ({{:https://www.rfc-editor.org/rfc/rfc1035}RFC 1035}). *)
 
 (** {1:records Other records}
 
-    Names are queried as they are and needn't be host names; write bytes that a host name can't
+    Names are queried unchanged and needn't be host names; write bytes that a host name can't
     contain as [\\DDD]. These functions wait and raise like {!lookup}, with [Invalid_name] in place
     of [Invalid_argument]. *)
 
@@ -36,7 +36,7 @@ val records : ?timeout:float -> kind -> string -> record list
 
 val services : ?timeout:float -> string -> (string * int) list
 (** [services name] is the hosts and ports of the service called [name], such as
-    ["_imap._tcp.example.org"], in the order in which to try them: by priority, and at random by
+    ["_imap._tcp.example.org"], in the order in which to try them: by priority, and randomly by
     weight. *)
 
 val texts : ?timeout:float -> string -> string list

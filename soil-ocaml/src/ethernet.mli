@@ -1,8 +1,7 @@
-(** Raw Ethernet frames, for custom protocols beside IP. {!Net.val-interfaces} has the machine's own
-    addresses. *)
+(** Raw Ethernet frames, for custom protocols. {!Net.val-interfaces} has the machine's addresses. *)
 
 type socket = [ `Ethernet ] File_descriptor.t
-(** The type for descriptors of frames. *)
+(** The type for frame descriptors. *)
 
 val open_ : ?interface:int -> int -> socket
 (** [open_ ethertype] is a descriptor for the frames of this type (0x600 to 0xffff) on the interface

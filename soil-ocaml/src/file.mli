@@ -6,7 +6,7 @@ type time = {
   seconds : int;  (** Since 1970-01-01 UTC, rounded down. *)
   nanoseconds : int;  (** After that, less than a second. *)
 }
-(** The type for moments. *)
+(** The type for points in time. *)
 
 type times = {
   accessed : time;  (** The last access, where the file system records it. *)
@@ -16,27 +16,27 @@ type times = {
 (** The type for the times of a file, those of {!Soil.Fs.type-stat} without rounding. *)
 
 val times : ?follow:bool -> string -> times
-(** [times path] is the times of the file or directory at [path], or of a symbolic link at its end
-    itself if [follow] is [false]. *)
+(** [times path] is the times of the file or directory at [path]; a symbolic link isn't followed if
+    [follow] is [false]. *)
 
 val set_times : ?follow:bool -> ?accessed:time -> ?modified:time -> string -> unit
 (** [set_times ~accessed ~modified path] sets these two; an omitted one keeps its value. [changed]
-    becomes the present time. [follow] is as for {!val-times}. A time is rounded to the nearest that
-    the file system can represent: FAT has even seconds of the years 1980 to 2107 for [modified],
-    ext4 nanoseconds from 1901 to 2446, or with inodes of 128 bytes seconds to 2038. Raises
+    becomes the current time. [follow] is as for {!val-times}. A time is rounded to the nearest
+    representable one: FAT has even seconds of the years 1980 to 2107 for [modified], ext4
+    nanoseconds from 1901 to 2446, or with inodes of 128 bytes seconds to 2038. Raises
     {!Soil.exception-Error} with [Not_found], [Read_only], or [Unsupported] (FAT's root directory,
     tar). Raises [Invalid_argument] for nanoseconds that aren't less than a second. *)
 
 val of_float : float -> time
-(** [of_float s] is [s] seconds since 1970, as {!Clock.now} has them. *)
+(** [of_float s] is [s] seconds since 1970, as from {!Clock.now}. *)
 
 val to_float : time -> float
-(** [to_float t] is the same in the other direction, to a quarter of a microsecond. *)
+(** [to_float t] is the inverse, to a quarter of a microsecond. *)
 
-(** {1:ranges Room and holes}
+(** {1:ranges Preallocation and holes}
 
-    For ext4, volumes in memory and folders of the host. The descriptor has to be open for writing;
-    its position doesn't change. These functions raise {!Soil.exception-Error} with [Unsupported] on
+    For ext4, volumes in memory and host folders. The descriptor must be open for writing; its
+    position doesn't change. These functions raise {!Soil.exception-Error} with [Unsupported] on
     other file systems, and [Invalid_argument] if [position < 0] or [len <= 0]. *)
 
 val allocate : ?keep_size:bool -> [> `File ] File_descriptor.t -> position:int -> int -> unit

@@ -1,26 +1,27 @@
 (** Descriptors: console, pipes, TCP connections, files.
 
-    One type for every byte stream and socket, with what it can do as parameter. A function says
-    what it needs: {!read} takes an [[> `Read ] t], which is any descriptor that can be read, and so
-    {!Soil.Tcp.connection} and {!Soil.Fs.file} but not {!Soil.Tcp.listener}. Operations of one kind
-    only are in the module of that kind, such as {!Soil.Tcp.peer} and {!Soil.Fs.seek}.
+    One type covers all byte streams and sockets; its parameter lists the supported operations.
+    {!read} takes an [[> `Read ] t], any readable descriptor, so {!Soil.Tcp.connection} and
+    {!Soil.Fs.file} but not {!Soil.Tcp.listener}. Operations of one kind only are in the module of
+    that kind, such as {!Soil.Tcp.peer} and {!Soil.Fs.seek}.
 
-    A descriptor is an open object of the machine and has to be closed, by {!close} or by the
-    function that opened it for a scope ({!with_close}, {!Soil.Fs.with_file}, {!Soil.Tcp.serve}…).
-    Any task may use it. Writes of several tasks on one descriptor are each whole calls, in no
-    particular order, and so are calls of {!read} and {!read_into}; functions that read on until
-    something is complete share the input with other readers.
+    A descriptor is an open object of the machine and must be closed, by {!close} or by the function
+    that opened it for a scope ({!with_close}, {!Soil.Fs.with_file}, {!Soil.Tcp.serve}…). Any task
+    may use it. Concurrent writes to one descriptor are atomic calls in no particular order, and so
+    are calls of {!read} and {!read_into}; functions with several reads share the input with other
+    readers.
 
-    {b Waiting.} A function that is said to {e wait} suspends its task while other tasks run;
-    outside of {!Soil.run} the whole program waits. A waiting call raises {!Soil.Task.Cancelled}
-    when its task is cancelled. A call that needn't wait returns without letting other tasks run,
-    but only for a bounded number of calls in a row.
+    {b Waiting.} A function that {e waits} suspends its task while other tasks run; outside
+    {!Soil.run} the whole program waits. A waiting call raises {!Soil.Task.Cancelled} when its task
+    is cancelled. A call that needn't wait returns without letting other tasks run, but only for a
+    bounded number of consecutive calls.
 
-    {b Nothing is lost.} A function that takes input from a descriptor either returns it or takes
-    none: if it raises, also because of a cancellation or a time-out, the bytes, datagrams, frames
-    and connections that it had received remain for the next call. {!copy}, the one function that
-    both reads and writes, has written all that it has read when it raises. A function that writes
-    may have written a prefix of its data when it raises; only {!write_some} tells how much.
+    {b Nothing is lost.} A function that takes input from a descriptor either returns it or consumes
+    none: if it raises, also because of a cancellation or a timeout, the bytes, datagrams, frames
+    and connections that it had received remain for the next call. {!copy}, the only function that
+    both reads and writes, has written everything that it has read when it raises. A function that
+    writes may have written a prefix of its data when it raises; only {!write_some} returns the
+    length.
 
     {b Errors.} Unless stated otherwise every function raises {!Soil.exception-Error} with [Closed]
     if the descriptor was closed before or during the call, and with another code if the device, the
@@ -28,19 +29,19 @@
     of the buffer. *)
 
 type -'can t
-(** The type for descriptors that can do ['can]: one tag for each group of functions, such as
-    [`Read]. Functions take descriptors that can do more than they need. Where different kinds have
-    to have one type, as in a list, a coercion forgets what else they can do:
+(** The type for descriptors with the operations ['can]: one tag for each group of functions, such
+    as [`Read]. Functions accept descriptors with more operations than they need. A coercion gives
+    different kinds a common type, for example in a list:
     [[ (file :> source); (connection :> source) ]]. *)
 
 type source = [ `Read ] t
-(** The type for what can be read. *)
+(** The type for readable descriptors. *)
 
 type sink = [ `Write ] t
-(** The type for what can be written. *)
+(** The type for writable descriptors. *)
 
 type flow = [ `Read | `Write | `Shutdown ] t
-(** The type for streams both ways that can be shut down, as connections can. *)
+(** The type for bidirectional streams that can be shut down, such as connections. *)
 
 type console = [ `Read | `Write ] t
 (** The type for the console. *)
@@ -54,14 +55,14 @@ val name : _ t -> string
 
 val of_console : unit -> console
 (** [of_console ()] is the console: reads take standard input, writes go to standard output. A pipe
-    or a file is passed on byte for byte, with its end; a terminal gives a line at a time, and the
+    or a file is passed byte for byte, with its end; a terminal delivers a line at a time, and the
     end of input at Ctrl-D. A write waits while the output's reader doesn't read; other tasks run.
 
-    The program has one console; closing it does nothing. [print_string] and the other functions of
-    [Stdlib] have a buffer of their own in front of it, and block the whole program. *)
+    The program has one console; closing it does nothing. [print_string] and other functions of
+    [Stdlib] use a separate buffer, and block the whole program. *)
 
 val of_console_error : unit -> sink
-(** [of_console_error ()] is standard error; as {!of_console} otherwise. *)
+(** [of_console_error ()] is standard error; otherwise like {!of_console}. *)
 
 (** {1:reading Reading} *)
 
@@ -70,16 +71,16 @@ val read : [> `Read ] t -> bytes -> int -> int -> int
     [off] and is their number. The result is [0] at the end of input (the peer has shut down its
     side, all write ends of the pipe are closed, the file ends) and if [len] is [0].
 
-    Of a connection, a pipe or the console the bytes are stored at the end of the wait, and no other
-    task of this thread runs before the return: tasks that wait may have one [b] in common. *)
+    For a connection, a pipe or the console the bytes are stored at the end of the wait, and no
+    other task of this thread runs before the return: waiting tasks may share one [b]. *)
 
 val peek : [> `Read ] t -> bytes -> int -> int -> int
 (** [peek d b off len] is like {!read}, but leaves the bytes in the input: the next call reads them
-    again, with the bytes behind them. It waits only while there are none. *)
+    again, with the bytes after them. It waits only while there are none. *)
 
 val really_read : [> `Read ] t -> bytes -> int -> int -> unit
 (** [really_read d b off len] is like {!read} for exactly [len] bytes. Raises [End_of_file] if the
-    input ends before. If it raises, the next call reads the same bytes again. *)
+    input is shorter. If it raises, the next call reads the same bytes again. *)
 
 val read_into : [> `Read ] t -> buffer -> int -> int -> int
 (** [read_into d b off len] is like {!read} into a bigarray, for files without a copy. Don't use the
@@ -96,7 +97,7 @@ val write : [> `Write ] t -> bytes -> int -> int -> unit
 (** [write d b off len] writes all [len] bytes of [b] from offset [off], and waits for buffer space
     as often as needed. When it returns, the bytes are queued; the peer may not have received them,
     nor the disk stored them (for that, see {!Soil.Fs.sync}). Raises {!Soil.exception-Error} with
-    [Broken_pipe] if there is no reader any more. *)
+    [Broken_pipe] if there is no reader. *)
 
 val write_some : [> `Write ] t -> bytes -> int -> int -> int
 (** [write_some d b off len] waits until there is space for at least one byte, writes as many as fit
@@ -116,8 +117,8 @@ val write_from : [> `Write ] t -> buffer -> int -> int -> unit
 
 val copy : ?buffer:int -> src:[> `Read ] t -> dst:[> `Write ] t -> unit -> int
 (** [copy ~src ~dst ()] reads [src] to its end, writes everything to [dst] and is the number of
-    bytes, through one buffer of [buffer] bytes (default: 65536). It neither closes nor shuts down
-    either of them. Waits. *)
+    bytes, through one buffer of [buffer] bytes (default: 65536). It doesn't close or shut down the
+    descriptors. Waits. *)
 
 (** {1:end Shutting down and closing} *)
 
@@ -135,9 +136,9 @@ val is_open : _ t -> bool
 (** [is_open d] is [true] iff [d] hasn't been closed. *)
 
 val with_close : 'can t -> ('can t -> 'a) -> 'a
-(** [with_close d f] is [f d]; [d] is closed when that returns or raises, cancellation included. *)
+(** [with_close d f] is [f d]; [d] is closed when that returns or raises, also by cancellation. *)
 
 val own : Task.scope -> 'can t -> 'can t
-(** [own scope d] is [d], which is closed at the end of [scope], as {!Task.on_release} has it:
+(** [own scope d] is [d], which is closed at the end of [scope], by {!Task.on_release}:
     [let c = own scope (Tcp.connect e) in …]. Raises [Invalid_argument] and closes [d] if [scope]
     has ended. *)

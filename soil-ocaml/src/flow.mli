@@ -1,10 +1,10 @@
-(** Sources and sinks of a program's own: memory, compression, TLS, a double in a test.
+(** Descriptors implemented by the program: memory, compression, TLS, test doubles.
 
-    They go wherever a pipe or a connection goes: {!File_descriptor.read} and [write], [copy],
+    They can replace pipes and connections: in {!File_descriptor.read} and [write], [copy],
     {!Reader}.
 
     {[
-      (* What comes from [d], in capitals. *)
+      (* The input from [d], in capitals. *)
       let capitals d =
         Soil.Flow.source (fun b off len ->
             let n = Soil.File_descriptor.read d b off len in
@@ -14,35 +14,34 @@
             n)
     ]}
 
-    {b Rules} for the functions that a flow is made of, on which the promises of {!File_descriptor}
-    rest:
+    {b Rules} for the functions of a flow, on which the guarantees of {!File_descriptor} depend:
 
     - [read b off len] and [read_into b off len] wait until there is input, store 1 to [len] bytes
-      in [b] from [off] and are their number, or 0 at the end of input, then and at every later
-      call. If they raise, cancellation included, they have taken nothing.
-    - [write b off len] and [write_from b off len] wait until there is room, take 1 to [len] bytes
-      of [b] from [off], and are their number. If they raise they have taken nothing.
-    - They are called with a range of [b] and [len > 0], and not after the flow was closed. Calls
-      that write are made one at a time. [b] is valid for the length of the call.
-    - [shutdown side] and [close ()] don't take back what was written before. [close ()] is called
-      once, doesn't wait and doesn't raise; it makes the calls that wait for the flow raise, as
-      closing the descriptors below does.
+      in [b] from [off] and are their number, or 0 at the end of input, also in every later call. If
+      they raise, also by cancellation, they have consumed nothing.
+    - [write b off len] and [write_from b off len] wait until there is room, accept 1 to [len] bytes
+      of [b] from [off], and are their number. If they raise they have accepted nothing.
+    - They are called with a range of [b] and [len > 0], and not after the flow was closed. Writes
+      are called one at a time. [b] is valid during the call.
+    - [shutdown side] and [close ()] don't discard data written before. [close ()] is called once,
+      doesn't wait and doesn't raise; it makes waiting calls on the flow raise, as closing the
+      underlying descriptors does.
 
-    Any of them may use tasks and wait as other code does; where one does neither, reading and
-    writing doesn't let other tasks run but for a bounded number of calls in a row, as with other
-    descriptors. A number that isn't allowed raises [Invalid_argument]. *)
+    They may use tasks and wait like other code. If they don't, reading and writing lets other tasks
+    run only after a bounded number of consecutive calls, as with other descriptors. An invalid
+    result raises [Invalid_argument]. *)
 
 type source = [ `Read | `Flow ] File_descriptor.t
-(** The type for flows that are read. *)
+(** The type for readable flows. *)
 
 type sink = [ `Write | `Flow ] File_descriptor.t
-(** The type for flows that are written. *)
+(** The type for writable flows. *)
 
 type t = [ `Read | `Write | `Shutdown | `Flow ] File_descriptor.t
-(** The type for flows both ways. *)
+(** The type for bidirectional flows. *)
 
 type state = Descriptor.state = ..
-(** The type for what the maker of a flow keeps with it: each kind of flow adds a case. *)
+(** The type for private state of a flow: each kind of flow adds a constructor. *)
 
 val source :
   ?name:string ->
@@ -51,9 +50,9 @@ val source :
   ?close:(unit -> unit) ->
   (bytes -> int -> int -> int) ->
   source
-(** [source read] is a flow that is read by [read], and into bigarrays by [read_into] (default: by
-    [read] and a copy). [name] (default: ["flow"]) is its name in messages; [close] does nothing
-    unless given. Doesn't wait. *)
+(** [source read] is a flow read by [read], and into bigarrays by [read_into] (default: [read] and a
+    copy). [name] (default: ["flow"]) is its name in messages; [close] does nothing by default.
+    Doesn't wait. *)
 
 val sink :
   ?name:string ->
@@ -62,7 +61,7 @@ val sink :
   ?close:(unit -> unit) ->
   (bytes -> int -> int -> int) ->
   sink
-(** [sink write] is likewise a flow that is written by [write]. *)
+(** [sink write] is likewise a flow written by [write]. *)
 
 val make :
   ?name:string ->
@@ -75,19 +74,19 @@ val make :
   shutdown:([ `Receive | `Send | `Both ] -> unit) ->
   unit ->
   t
-(** [make ~read ~write ~shutdown ()] is a flow both ways. *)
+(** [make ~read ~write ~shutdown ()] is a bidirectional flow. *)
 
 val state : [> `Flow ] File_descriptor.t -> state option
-(** [state f] is the state that [f] was made with, also after it was closed. *)
+(** [state f] is the state passed at the creation of [f], also after it was closed. *)
 
 (** {1:memory In memory} *)
 
 val of_string : string -> source
-(** [of_string s] is a flow whose input is [s]. *)
+(** [of_string s] is a flow with the input [s]. *)
 
 val to_buffer : Buffer.t -> sink
-(** [to_buffer b] is a flow that adds to [b] what is written. *)
+(** [to_buffer b] is a flow that appends written data to [b]. *)
 
 val pair : ?capacity:int -> unit -> t * t
-(** [pair ()] is two flows that are connected to each other like a client and a server, by two
-    {!Soil.pipe}s of [capacity] bytes. *)
+(** [pair ()] is two connected flows, like a client and a server, on two {!Soil.pipe}s of [capacity]
+    bytes. *)

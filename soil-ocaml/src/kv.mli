@@ -1,17 +1,16 @@
-(** Values by name, on a directory of any volume.
+(** A durable key-value store in a directory of any volume.
 
     The interface is that of [mirage-kv], in direct style: keys are paths, values are strings, a key
     is bound to a value or to a dictionary of further keys, and errors are returned as values.
 
     {b Durability.} {!set} writes the value to a temporary file, syncs it, renames it, and syncs the
     directory. Once it has returned, the new value survives a crash; before that, a crash leaves
-    either the old value or the new one, whole. This holds on ext4 and on host directories. On FAT
-    it holds if the program is killed; if the power fails during [set], [fsck.fat] may have to
-    repair the disk and the key may be missing (see the README of [fs]). A volume in memory doesn't
-    survive a crash.
+    either the old value or the new one. This holds on ext4 and on host directories. On FAT it holds
+    if the program is killed; if the power fails during [set], [fsck.fat] may have to repair the
+    disk and the key may be missing (see the README of [fs]). A volume in memory doesn't survive a
+    crash.
 
-    {b Several tasks} may use one store. Each operation is whole by itself; {!batch} keeps the
-    others waiting. *)
+    {b Several tasks} may use one store. Each operation is atomic; {!batch} makes others wait. *)
 
 (** {1:keys Keys} *)
 
@@ -24,12 +23,12 @@ module Key : sig
 
   val v : string -> t
   (** [v "/a/b"] is the key of these names; leading, trailing and double slashes are ignored. Raises
-      [Invalid_argument] if a name is [.] or [..], has a NUL, or begins with [.soil-kv], which is
-      kept for the store itself. *)
+      [Invalid_argument] if a name is [.] or [..], contains a NUL, or begins with [.soil-kv], which
+      is reserved for the store. *)
 
   val add : t -> string -> t
-  (** [add key name] is [key] and one more name. Raises [Invalid_argument] as {!v} does, and if
-      [name] is empty or has a slash. *)
+  (** [add key name] appends [name] to [key]. Raises [Invalid_argument] as {!v} does, and if [name]
+      is empty or contains a slash. *)
 
   val ( / ) : t -> string -> t
   (** [key / name] is [add key name]. *)
@@ -62,17 +61,17 @@ type error =
   [ `Not_found of Key.t  (** Nothing is bound to it. *)
   | `Dictionary_expected of Key.t  (** It is bound to a value. *)
   | `Value_expected of Key.t  (** It is bound to a dictionary. *)
-  | `Already_present of Key.t  (** It is bound already. *)
+  | `Already_present of Key.t  (** It is already bound. *)
   | `No_space  (** The volume is full. *)
-  | `Rename_source_prefix of Key.t * Key.t  (** The second is inside of the first. *)
+  | `Rename_source_prefix of Key.t * Key.t  (** The second is inside the first. *)
   | `Failed of Error.t  (** The device or the file system failed. *) ]
 
 val error_to_string : error -> string
 (** [error_to_string e] is one line of readable text. *)
 
 val connect : string -> (t, error) result
-(** [connect directory] is the store in [directory], an absolute path, which is created if it is
-    missing. Removes the files that a crash left of unfinished {!set}s. One program at a time. *)
+(** [connect directory] is the store in [directory], an absolute path, which is created if missing.
+    Removes files of {!set}s interrupted by a crash. One program at a time. *)
 
 (** {1:reading Reading} *)
 
@@ -101,8 +100,8 @@ val size : t -> Key.t -> (int, error) result
 (** {1:writing Writing} *)
 
 val set : t -> Key.t -> string -> (unit, error) result
-(** [set t key value] binds [key] to [value], and creates the dictionaries above it. See above for
-    its durability. *)
+(** [set t key value] binds [key] to [value], and creates the dictionaries above it, durably as
+    described above. *)
 
 val set_partial : t -> Key.t -> offset:int -> string -> (unit, error) result
 (** [set_partial t key ~offset part] replaces the bytes from [offset] on of an existing value, or
@@ -119,5 +118,5 @@ val rename : t -> source:Key.t -> dest:Key.t -> (unit, error) result
 
 val batch : t -> (t -> 'a) -> 'a
 (** [batch t f] is [f t']. Changes to [t'] apply to [t] and become durable together at the end, with
-    one flush instead of one or two each. After a crash each change is still whole or absent, in any
+    one flush instead of one or two each. After a crash each change is complete or absent, in any
     order. Other tasks' operations on [t] wait. *)

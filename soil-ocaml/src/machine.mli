@@ -1,27 +1,27 @@
 (** The machine. Nothing here waits, unless stated. *)
 
 type memory = {
-  total : int;  (** Of the machine, or the limit of the process. *)
-  in_use : int;  (** By the program, the kernel's tables and buffers. *)
+  total : int;  (** The machine's memory, or the limit of the process. *)
+  in_use : int;  (** Memory of the program, kernel tables and buffers. *)
   free : int;
   high_water : int;  (** The largest [in_use] so far. *)
 }
 (** The type for the use of memory, in bytes. *)
 
 val memory : unit -> memory
-(** [memory ()] is the use of memory now. In the process form [in_use] is the resident set. *)
+(** [memory ()] is the current memory use. In the process form [in_use] is the resident set size. *)
 
 type scheduler = {
   tasks : int;  (** Tasks that haven't ended. *)
-  ready : int;  (** Of these, tasks that could run now. *)
-  operations : int;  (** Operations of devices, network and files that tasks wait for. *)
-  started : int;  (** Tasks that were started so far. *)
-  turns : int;  (** Times that a task ran until it waited. *)
+  ready : int;  (** Tasks that are ready to run. *)
+  operations : int;  (** Pending operations of devices, network and files. *)
+  started : int;  (** Tasks started so far. *)
+  turns : int;  (** Times a task ran until its next wait. *)
 }
-(** The type for statistics of tasks. *)
+(** The type for scheduler statistics. *)
 
 val scheduler : unit -> scheduler
-(** [scheduler ()] is the present numbers, and the counts so far. *)
+(** [scheduler ()] is the current statistics. *)
 
 val cpus : unit -> int
 (** [cpus ()] is the number of processors. *)

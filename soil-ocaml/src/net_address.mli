@@ -1,4 +1,4 @@
-(** Addresses of IPv4 and IPv6, documented in {!Net}. *)
+(** IPv4 and IPv6 addresses, documented in {!Net}. *)
 
 type t = Address.t
 (** The type for addresses: {!Net.type-address}. *)
@@ -28,7 +28,7 @@ external equal : t -> t -> bool = "caml_string_equal" [@@noalloc]
 
 external compare : t -> t -> int = "caml_string_compare"
 [@@noalloc]
-(** A total order, of no meaning but for sets and maps. *)
+(** An arbitrary total order, for sets and maps. *)
 
 val hash : t -> int
 

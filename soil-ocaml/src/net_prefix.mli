@@ -13,7 +13,7 @@ val mem : Address.t -> t -> bool
 (** [mem a p] is [true] iff [a] is of the same family and in the network of [p]. *)
 
 val of_string_opt : string -> t option
-(** [of_string_opt s] is the prefix that is written as an address, a slash and a length. *)
+(** [of_string_opt s] is the prefix [s], an address, a slash and a length. *)
 
 val of_string : string -> t
 (** [of_string s] is like {!of_string_opt}. Raises [Invalid_argument] if [s] isn't a prefix. *)
@@ -24,7 +24,7 @@ val to_string : t -> string
 external equal : t -> t -> bool = "caml_equal"
 
 external compare : t -> t -> int = "caml_compare"
-(** A total order, of no meaning but for sets and maps. *)
+(** An arbitrary total order, for sets and maps. *)
 
 val hash : t -> int
 

@@ -1,5 +1,5 @@
-(** For Soil's own sublibraries with externals of their own, such as [soil.display]. Programs don't
-    use it: it may change with any version. *)
+(** For Soil's own sublibraries with externals, such as [soil.display]. Not for programs: it may
+    change with any version. *)
 
 val operation : operation:string -> subject:string -> (int -> int) -> int
 (** [operation ~operation ~subject submit] is the outcome of the operation that [submit token]
@@ -10,11 +10,11 @@ val check : operation:string -> subject:string -> int -> int
 (** [check ~operation ~subject result] is [result], or raises {!Error.Error} if it is negative. *)
 
 val text : (int -> int) -> (bytes -> int -> int -> int) -> string
-(** [text check get] is the text that Rust copies for [get buffer offset length], answering with its
-    whole length; [check] takes the result of that. *)
+(** [text check get] is the text that Rust copies in [get buffer offset length], which returns its
+    whole length; [check] checks that result. *)
 
 val print_error : (unit -> string) -> unit
-(** [print_error text] writes [text ()] to standard error, and returns where that fails. *)
+(** [print_error text] writes [text ()] to standard error, ignoring failures. *)
 
 val report : (unit -> string) -> exn -> Printexc.raw_backtrace -> unit
 (** [report what e backtrace] writes [what ()], [e] and its backtrace likewise. *)
@@ -28,9 +28,8 @@ val needed_input : (unit -> unit) -> unit
     devices. *)
 
 val peer_failed : _ File_descriptor.t -> exn -> unit
-(** [peer_failed d e] before [e] is raised: what the peer of [d] did is the reason for [e]. It is
-    logged in one line, at the level of information, and {!Tcp.serve} reports it to [on_error] only.
-*)
+(** [peer_failed d e], called before [e] is raised, marks the peer of [d] as the cause of [e]. It is
+    logged in one line, at level info, and {!Tcp.serve} reports it to [on_error] only. *)
 
 val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than

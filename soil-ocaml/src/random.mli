@@ -3,9 +3,8 @@
 
 val fill : bytes -> int -> int -> unit
 (** [fill b off len] stores [len] random bytes in [b] from [off]. It waits only while entropy is
-    collected, after the start. Raises {!Soil.exception-Error} with [No_entropy], and the remedy, if
-    the machine has no source. Raises [Invalid_argument] if offset and length aren't a range of [b].
-*)
+    collected, after the start. Raises {!Soil.exception-Error} with [No_entropy] and a remedy if the
+    machine has no source. Raises [Invalid_argument] if offset and length aren't a range of [b]. *)
 
 val string : int -> string
 (** [string n] is [n] random bytes. As {!fill}. *)

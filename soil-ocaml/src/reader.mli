@@ -1,4 +1,4 @@
-(** Buffered reading, for protocols of lines, words and records.
+(** Buffered reading, for protocols with lines, words and records.
 
     {[
       let r = Soil.Reader.create connection in
@@ -8,10 +8,10 @@
       …
     ]}
 
-    Unless stated otherwise a function waits until the descriptor has given it what it needs, and
-    raises [End_of_file] if the input ends before. {b A call that raises has taken nothing}, also
-    because of a cancellation, a time-out or a limit: the same call later waits for the same line.
-    What a call needs at once is held in memory: the buffer grows for it and shrinks again. *)
+    Unless stated otherwise a function waits until it has enough input, and raises [End_of_file] if
+    the input ends before. {b A call that raises has consumed nothing}, also because of a
+    cancellation, a timeout or a limit: the same call later reads the same line. The buffer grows
+    for the needs of a call and shrinks again. *)
 
 type t = Input.t
 (** The type for readers. A reader belongs to one task at a time. *)
@@ -41,18 +41,18 @@ val to_end : ?max:int -> t -> string
 (** {1:lines Lines} *)
 
 val line : ?max:int -> t -> string
-(** [line r] takes the next line and is it without its end, which is ["\n"] or ["\r\n"]; the last
-    line needs none. Raises [End_of_file] if there are no characters left. Raises
-    {!Soil.exception-Error} with [Too_large] as soon as it is clear that the line is longer than
-    [max] bytes (default: 65536), its end not counted; it is still there then, to be skipped by
-    {!input} or read with a larger [max]. *)
+(** [line r] takes the next line and is it without its terminator, ["\n"] or ["\r\n"], which is
+    optional in the last line. Raises [End_of_file] if there are no characters left. Raises
+    {!Soil.exception-Error} with [Too_large] as soon as the line is longer than [max] bytes
+    (default: 65536), without the terminator; it stays in the input, and can be skipped by {!input}
+    or read with a larger [max]. *)
 
 val line_opt : ?max:int -> t -> string option
 (** [line_opt r] is [Some (line r)], or [None] at the end of input. *)
 
-(** {1:more More}
+(** {1:more Submodules}
 
-    Parts of their own, which only programs that use them link. *)
+    Separate parts, linked only into programs that use them. *)
 
 module Text = Reader_text
 (** Words, patterns and sequences; readers of strings. *)
@@ -61,18 +61,18 @@ module Bigarray = Reader_bigarray
 (** Reading into bigarrays. *)
 
 module BE = Reader_be
-(** Numbers in binary, high byte first, as in network protocols. *)
+(** Big-endian binary numbers, as in network protocols. *)
 
 module LE = Reader_le
-(** Numbers in binary, low byte first. *)
+(** Little-endian binary numbers. *)
 
 (** {1:buffer The buffer} *)
 
 val ensure : t -> int -> unit
-(** [ensure r n] waits until the next [n] bytes are buffered, and takes none. *)
+(** [ensure r n] waits until the next [n] bytes are buffered, without consuming them. *)
 
 val buffered : t -> int
-(** [buffered r] is the number of bytes in the buffer: a call that needs no more never waits. *)
+(** [buffered r] is the number of bytes in the buffer: a call that needs no more doesn't wait. *)
 
 val at_end : t -> bool
-(** [at_end r] waits until there is a byte, or the end of input, and is whether it is the end. *)
+(** [at_end r] waits for a byte or the end of input, and is [true] at the end. *)

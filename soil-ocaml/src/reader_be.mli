@@ -1,5 +1,5 @@
-(** Numbers in binary, documented in {!Reader}. Each waits for its bytes, and raises [End_of_file]
-    if there are fewer, which then stay in the input. *)
+(** Binary numbers, documented in {!Reader}. Each waits for its bytes, and raises [End_of_file] if
+    there are fewer, which then stay in the input. *)
 
 val uint8 : Input.t -> int
 (** [uint8 r] takes a byte. *)

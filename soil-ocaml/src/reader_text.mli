@@ -1,15 +1,15 @@
-(** Words, patterns and sequences, documented in {!Reader}. The rules there hold here. *)
+(** Words, patterns and sequences, documented in {!Reader}. The same rules apply. *)
 
 val of_string : string -> Input.t
 (** [of_string s] is a reader of [s], which never waits. *)
 
 val string : Input.t -> string -> bool
-(** [string r s] takes the next bytes if they are [s], and is [true]; it is [false] if they aren't,
-    or if the input ends before. *)
+(** [string r s] takes the next bytes if they are [s], and is [true]; otherwise, or if the input is
+    shorter, it is [false]. *)
 
 val take_while : ?max:int -> Input.t -> (char -> bool) -> string
-(** [take_while r f] takes the bytes before the first one that isn't [f], or before the end of
-    input. Raises {!Soil.exception-Error} with [Too_large] as soon as there are more than [max]
+(** [take_while r f] takes the bytes that satisfy [f], up to the first one that doesn't, or the end
+    of input. Raises {!Soil.exception-Error} with [Too_large] as soon as there are more than [max]
     (default: 65536). *)
 
 val peek_string : Input.t -> int -> string
@@ -17,14 +17,14 @@ val peek_string : Input.t -> int -> string
     [n < 0]. *)
 
 val skip : Input.t -> int -> unit
-(** [skip r n] is {!Reader.take}[ r n] without the string. *)
+(** [skip r n] is {!Reader.take}[ r n] without the result. *)
 
 val skip_while : Input.t -> (char -> bool) -> unit
-(** [skip_while r f] takes bytes up to the first one that isn't [f], or to the end of input. If it
-    raises, some of them have been taken. *)
+(** [skip_while r f] skips bytes that satisfy [f], up to the first one that doesn't, or the end of
+    input. If it raises, some of them have been skipped. *)
 
 val lines : ?max:int -> Input.t -> string Seq.t
 (** [lines r] is the lines up to the end of input, read as the sequence is consumed, once. *)
 
 val seq : Input.t -> (Input.t -> 'a) -> 'a Seq.t
-(** [seq r f] is [f r] again and again up to the end of input, likewise. *)
+(** [seq r f] is the results of repeated [f r] up to the end of input, likewise. *)

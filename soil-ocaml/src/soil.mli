@@ -1,4 +1,4 @@
-(** Soil: programs that are a Linux process and a virtual machine's kernel.
+(** Soil: programs as Linux processes and as bootable virtual machines.
 
     {[
       (* Serves one line to each client, and counts. *)
@@ -14,44 +14,44 @@
 
     Time spans are in seconds, as [float]s. Buffers are [bytes] or bigarrays. A function waits only
     if its documentation says so, and then only its task waits; outside {!run} the whole program
-    does. Functions of other libraries that wait, such as [Unix.sleepf] and [input_line], stop all
-    tasks. Other threads may wait by Soil as well in programs with the library [soil.threads], but
-    have no tasks: see {!module-Task}. A module that a program doesn't use isn't linked into it. *)
+    does. Blocking functions of other libraries, such as [Unix.sleepf] and [input_line], stop all
+    tasks. With the library [soil.threads] other threads may also wait in Soil, but have no tasks:
+    see {!module-Task}. Unused modules aren't linked. *)
 
 (** {1:program The program} *)
 
 val run : (unit -> 'a) -> 'a
 (** [run main] runs [main ()] as the first task and is its result once all tasks have ended. Inside
-    of another [run] it is [main ()].
+    another [run] it is [main ()].
 
     {b Stopping.} When the machine is asked to stop (SIGTERM or SIGINT, the power button), [main]'s
-    task and all others are cancelled: each gets {!Task.Cancelled} where it waits. If [main] then
-    ends by that exception, the program exits with status 143 after [at_exit]; if [main] handles it
-    and returns or raises something else, that is [run]'s outcome. A second request, or 10 seconds,
-    end the program without further ado. The status is the same in both forms.
+    task and all others are cancelled: calls that wait raise {!Task.Cancelled}. If [main] then ends
+    by that exception, the program exits with status 143 after [at_exit]; if [main] handles it and
+    returns or raises another exception, so does [run]. A second request, or 10 seconds, end the
+    program immediately. The status is the same in both forms.
 
-    {b Failure.} An exception of [main] leaves [run] with its backtrace. As in every OCaml program
-    an uncaught one is reported with its backtrace on the error console, and the exit status is 2.
+    {b Failure.} [run] raises an exception of [main] with its backtrace. As in every OCaml program
+    an uncaught one is printed with its backtrace on standard error, and the exit status is 2.
     Raises {!exception-Error} with [Deadlock] if all tasks wait for each other. *)
 
 val exit : int -> 'a
 (** [exit status] ends the program: inside {!run} all tasks are cancelled and unwound first, then it
-    is [Stdlib.exit status], which runs [at_exit]. [Stdlib.exit] itself can be called anywhere too;
-    it unwinds nothing. Either way, disks are synced, what was written to connections is delivered
-    within a limit of time, and all is closed. Raises [Invalid_argument] if [status] isn't between 0
-    and 255. *)
+    is [Stdlib.exit status], which runs [at_exit]. [Stdlib.exit] can also be called anywhere; it
+    unwinds nothing. Either way, disks are synced, data written to connections is delivered within a
+    time limit, and everything is closed. Raises [Invalid_argument] if [status] isn't between 0 and
+    255. *)
 
 val version : string
 (** [version] is this library's version. *)
 
 val on_vm : bool
-(** [on_vm] is [true] iff the program is the machine's kernel, and [false] in the process form. *)
+(** [on_vm] is [true] in an image, and [false] in the process form. *)
 
 val pipe :
   ?capacity:int ->
   unit ->
   [ `Read | `Shutdown ] File_descriptor.t * [ `Write | `Shutdown ] File_descriptor.t
-(** [pipe ()] is the read end and the write end of a new pipe inside the program that holds up to
+(** [pipe ()] is the read end and the write end of a new pipe inside the program with a buffer of
     [capacity] bytes (default: 65536; 1 to 16 MiB). Doesn't wait. Raises [Invalid_argument] if
     [capacity] is out of range. *)
 

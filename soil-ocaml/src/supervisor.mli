@@ -1,8 +1,8 @@
-(** Services whose parts fail and are started again.
+(** Services with parts that restart after failures.
 
-    A {e supervisor} runs named {e children}, each in a scope of its own. It starts them in the
-    order in which they are added, starts those again that fail, and stops them in reverse order. A
-    service is a tree of supervisors, and its {!health} is a value.
+    A {e supervisor} runs named {e children}, each in its own scope. It starts them in the order in
+    which they are added, restarts those that fail, and stops them in reverse order. A service is a
+    tree of supervisors, and its {!health} is a value.
 
     {[
       Soil.run @@ fun () ->
@@ -15,26 +15,25 @@
       ignore (Soil.Supervisor.add s "http" listen ~run:serve)
     ]}
 
-    The port is opened when the store is there. If the store fails, its scope ends, so that what it
-    owned is closed; then it is opened again, and clients wait in {!get} meanwhile. If it fails too
-    often, [http] is stopped, and {!run} raises {!Gave_up}, which ends the program. When the machine
-    is asked to stop, [http] is stopped first, then the store.
+    The port is opened when the store is ready. If the store fails, its scope ends and releases its
+    resources; then it is reopened, while clients wait in {!get}. If it fails too often, [http] is
+    stopped, and {!run} raises {!Gave_up}, which ends the program. When the machine is asked to
+    stop, [http] is stopped first, then the store.
 
-    {b A child} is two functions. [start] makes what the child is for (a connection, a listener, a
+    {b A child} is two functions. [start] creates the child's value (a connection, a listener, a
     cache that is read from a disk); the child is {e ready} when it has returned. [run] then works
-    with that. The child ends when [run] has returned or raised an exception and all tasks of its
-    scope have ended. A child without [run] is a resource: it lasts until it is stopped or a task of
-    its scope fails.
+    with that value. The child ends when [run] has returned or raised an exception and all tasks of
+    its scope have ended. A child without [run] is a resource: it lasts until it is stopped or a
+    task of its scope fails.
 
     {b Isolation.} An exception of a child never reaches its supervisor or its siblings: it is the
-    {!reason} of the child's end, and what follows is decided by {!type-restart}, {!type-rule} and
-    {!type-limit}. A child that has ended leaves no tasks, and what it gave to {!Task.on_release} is
-    released, before it is started again.
+    {!reason} of the child's end, and {!type-restart}, {!type-rule} and {!type-limit} decide what
+    follows. Before a restart all tasks of the child have ended, and its {!Task.on_release}
+    functions have run.
 
-    {b Stopping} a child is cancelling it (see {!module-Task}): it unwinds where it waits. A child
-    that hasn't ended after the time that it has for this is {!Overdue}: it can't be ended by force,
-    since it uses its memory, so the supervisor goes on with stopping the others, and waits for it
-    at the end.
+    {b Stopping} a child cancels it (see {!module-Task}): it unwinds where it waits. A child that
+    hasn't ended within its time limit is {!Overdue}: it can't be killed, because it uses its
+    memory, so the supervisor stops the others, and waits for it at the end.
 
     All functions are for tasks of the program's first thread. *)
 
@@ -43,32 +42,32 @@ type t
 
 (** {1:rules Rules} *)
 
-(** When a child is started again. *)
+(** When a child restarts. *)
 type restart =
-  | Always  (** Whatever way it ended: a service. *)
-  | On_failure  (** Unless its [run] returned: work that has to be done once. *)
+  | Always  (** After any end: a service. *)
+  | On_failure  (** Unless its [run] returned: one-off work. *)
   | Never
 
-(** Which children are stopped and started again when one has to be started again. *)
+(** Which children restart when one restarts. *)
 type rule =
-  | One  (** That one: the others work without it, or wait for it by {!get}. *)
-  | All  (** All: none works without the others. *)
-  | Rest  (** That one and those after it: each needs those that were added before it. *)
+  | One  (** That one: the others work without it, or wait for it in {!get}. *)
+  | All  (** All: they depend on each other. *)
+  | Rest  (** That one and those after it: each depends on those added before it. *)
 
 type limit = {
   restarts : int;  (** At least 0. [max_int] is no limit. *)
   within : float;  (** Seconds, more than 0. *)
 }
-(** The type for limits on how often the children of a supervisor may fail: if more than [restarts]
-    ends in [within] seconds ask for a restart, the supervisor itself fails. *)
+(** The type for restart limits: a supervisor fails if its children need more than [restarts]
+    restarts in [within] seconds. *)
 
 type backoff = {
-  first : float;  (** Seconds before the first restart; 0 is at once. *)
+  first : float;  (** Seconds before the first restart; 0 for none. *)
   most : float;  (** Seconds, at least [first]. *)
-  jitter : float;  (** From 0 to 1: the part of the delay that is random. *)
+  jitter : float;  (** From 0 to 1: the random part of the delay. *)
 }
 (** The type for the delays before restarts. They double with each failure of the child. A child
-    that was ready for [most] seconds begins with [first] again. *)
+    that was ready for [most] seconds starts with [first] again. *)
 
 val delay : backoff -> failures:int -> random:float -> float
 (** [delay b ~failures ~random] is the delay in seconds after the [failures]th failure in a row:
@@ -79,7 +78,7 @@ val default_limit : limit
 (** [default_limit] is 5 restarts within 30 seconds. *)
 
 val default_backoff : backoff
-(** [default_backoff] is 0.1 s at first and 10 s at most, half of it random. *)
+(** [default_backoff] is 0.1 s initially and at most 10 s, half of it random. *)
 
 (** {1:health Health} *)
 
@@ -88,25 +87,25 @@ type reason =
   | Returned  (** Its [run] returned. *)
   | Failed of exn * Printexc.raw_backtrace
   | Late  (** It wasn't ready in time. *)
-  | Stopped  (** It was asked to. *)
+  | Stopped  (** It was stopped. *)
 
 (** The type for states of a child. *)
 type state =
-  | Starting  (** It runs, and isn't ready yet. *)
+  | Starting  (** It runs, but isn't ready yet. *)
   | Ready
   | Waiting of float
-      (** It doesn't run; it is started at this moment of {!Clock.monotonic}, or later if it has to
-          wait for others. *)
+      (** It doesn't run; it restarts at this time of {!Clock.monotonic}, or later if it waits for
+          others. *)
   | Stopping  (** It unwinds. *)
-  | Overdue  (** It has been unwinding for longer than it has time for. *)
-  | Ended of reason  (** It won't be started again. *)
+  | Overdue  (** It has been unwinding for longer than its limit. *)
+  | Ended of reason  (** It won't restart. *)
 
 type health = {
   name : string;
   state : state;
-  restarts : int;  (** How often it was started again, for whatever reason. *)
-  last : reason option;  (** Why it ended the last time, if it did. *)
-  children : health list;  (** Those of a supervisor that runs, in order. *)
+  restarts : int;  (** Number of restarts, for any reason. *)
+  last : reason option;  (** The reason of its last end, if any. *)
+  children : health list;  (** The children of a running supervisor, in order. *)
 }
 (** The type for a child's health. *)
 
@@ -114,13 +113,13 @@ val health : t -> health list
 (** [health s] is the health of the children of [s], in order. Doesn't wait. *)
 
 val is_up : t -> bool
-(** [is_up s] is [true] iff the function given to {!run} has returned, [s] isn't being stopped, and
-    each child, those of supervisors below included, is [Ready] or [Ended Returned]. *)
+(** [is_up s] is [true] iff the function passed to {!run} has returned, [s] isn't being stopped, and
+    each child, including those of nested supervisors, is [Ready] or [Ended Returned]. *)
 
 val health_to_string : health list -> string
 (** [health_to_string l] has a line for each child, such as
-    ["store: ready, 2 restarts, the last time: Soil.Error: read /data/a: input/output error\n"];
-    those of a supervisor follow it, indented. *)
+    ["store: ready, 2 restarts, the last time: Soil.Error: read /data/a: input/output error\n"]; a
+    supervisor's children follow it, indented. *)
 
 val pp_health : Format.formatter -> health list -> unit
 (** [pp_health f l] prints [health_to_string l]. *)
@@ -135,8 +134,7 @@ val pp_reason : Format.formatter -> reason -> unit
 
 exception Gave_up of { message : string; child : string; reason : reason }
 (** Raised by {!run} if children failed more often than the limit allows, after all were stopped.
-    [child] is the one whose end was too much, and [reason] that end's; [message] has both in one
-    line. *)
+    [child] is the last one to fail, and [reason] the reason; [message] has both in one line. *)
 
 val run :
   ?rule:rule ->
@@ -146,32 +144,33 @@ val run :
   (t -> unit) ->
   unit
 (** [run body] is [body s] for a new supervisor [s], which has no children yet: [body] adds them.
-    When [body] has returned, [run] waits until {!stop}. However [run] ends, the children have been
-    stopped before, the youngest first, each when the one after it has ended. That happens
+    When [body] has returned, [run] waits until {!stop}. Before [run] ends, it stops the children
+    one at a time, the youngest first. It ends
 
     - after {!stop}[ s]: [run] returns;
-    - if the task is cancelled, as that of {!Soil.run} is when the machine is asked to stop: [run]
-      raises {!Task.Cancelled};
+    - if the task is cancelled, as by {!Soil.run} when the machine is asked to stop: [run] raises
+      {!Task.Cancelled};
     - if [body] raises an exception: [run] raises it;
     - if children fail too often: [body] is cancelled, and [run] raises {!Gave_up}.
 
-    [rule] is [One] unless given, [limit] {!default_limit}, and [backoff] {!default_backoff}. Under
-    [All] and [Rest] a child starts only when all before it are ready or have ended for good.
+    The defaults are [One] for [rule], {!default_limit} and {!default_backoff}. Under [All] and
+    [Rest] a child starts only when all before it are ready or have ended permanently.
 
-    [report path h] is called after each change of the state of a child; [path] is its name after
-    those of the supervisors below the first, such as ["workers/a"]. It must not wait. By default
-    ends by [Failed] and [Late] are reported on standard error.
+    [report path h] is called after each change of a child's state; [path] is its name, prefixed
+    with those of nested supervisors, such as ["workers/a"]. It must not wait. The default prints
+    ends by [Failed] and [Late] on standard error.
 
     Raises [Invalid_argument] if a number is out of its range. *)
 
 val stop : t -> unit
 (** [stop s] stops all children, the youngest first, and waits until they have ended; {!run} returns
-    when [body] has. In a child of [s] it raises {!Task.Cancelled}, as that child is stopped. *)
+    when [body] has. Called in a child of [s] it raises {!Task.Cancelled}, because that child is
+    stopped. *)
 
 (** {1:children Children} *)
 
 type 'a child
-(** The type for children that work with an ['a]. *)
+(** The type for children with a value of type ['a]. *)
 
 val add :
   ?restart:restart ->
@@ -182,18 +181,18 @@ val add :
   string ->
   (Task.scope -> 'a) ->
   'a child
-(** [add s name start ~run] starts a child and waits until it is ready, with restarts in between if
-    it fails, or has ended for good. It comes after those that [s] has. It can be called as long as
-    [s] runs, also by children.
+(** [add s name start ~run] starts a child, after the existing ones of [s], and waits until it is
+    ready, possibly after restarts, or has ended permanently. It can be called as long as [s] runs,
+    also by children.
 
-    [start scope] gets the child's scope, a new one each time; [run] its result. [restart] is
-    [Always] unless given. A child that isn't ready within [start_within] seconds (default: no
-    limit) is stopped, and has failed; one that is stopped is [Overdue] after [stop_within] seconds
+    [start scope] gets the child's scope, a new one for each start; [run] gets its result. [restart]
+    defaults to [Always]. A child that isn't ready within [start_within] seconds (default: no limit)
+    is stopped, and has failed; one that is being stopped is [Overdue] after [stop_within] seconds
     (default: 5).
 
-    Raises [Invalid_argument] if [s] has a child [name], ended ones included, if [name] is empty or
-    has a slash or a line break, or if a time is negative; {!Soil.exception-Error} with [Closed] if
-    [s] is being stopped. *)
+    Raises [Invalid_argument] if [s] has a child [name], including ended ones, if [name] is empty or
+    contains a slash or a line break, or if a time is negative; {!Soil.exception-Error} with
+    [Closed] if [s] is being stopped. *)
 
 val add_supervisor :
   ?restart:restart ->
@@ -205,24 +204,23 @@ val add_supervisor :
   string ->
   (t -> unit) ->
   unit child
-(** [add_supervisor s name body] is {!add} for a child that is a supervisor, as {!run} makes it of
-    the other arguments. It is ready when [body] has returned, which is called each time that it is
-    started; if its own children fail too often, it has failed with {!Gave_up}. [stop_within] is
-    without limit unless given: its children have times of their own. *)
+(** [add_supervisor s name body] is {!add} for a child that is a supervisor; the other arguments are
+    as in {!run}. It is ready when [body] has returned, which is called for each start; if its own
+    children fail too often, it fails with {!Gave_up}. [stop_within] has no limit by default: its
+    children have their own. *)
 
 exception Gone of string * reason
-(** Raised by {!get} if the child of this name has ended for good. *)
+(** Raised by {!get} if the child of this name has ended permanently. *)
 
 val get : 'a child -> 'a
-(** [get c] is what [start] returned, of the child that runs now; waits until it is ready. Ask each
-    time: after a restart it is another. Raises {!Gone} if the child has ended for good. In the
-    [start] of a child, [get] of one that comes after it waits for ever if that waits for this one.
-*)
+(** [get c] is the current value of the child, as returned by [start]; waits until it is ready. Call
+    it for each use: after a restart the value is another. Raises {!Gone} if the child has ended
+    permanently. A deadlock results if [start] of a child gets a later one that waits for it. *)
 
 val get_opt : 'a child -> 'a option
 (** [get_opt c] is [Some (get c)] if the child is ready. Doesn't wait. *)
 
 val remove : 'a child -> unit
-(** [remove c] stops the child, waits until it has ended, and takes it out of its supervisor, whose
-    other children aren't concerned. Does nothing if that was done before. In that child itself it
-    raises {!Task.Cancelled}. *)
+(** [remove c] stops the child, waits until it has ended, and removes it from its supervisor,
+    without affecting other children. Does nothing if called before. Called in that child it raises
+    {!Task.Cancelled}. *)

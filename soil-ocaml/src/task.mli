@@ -1,8 +1,8 @@
 (** Tasks: structured concurrency.
 
-    A {e task} is a computation that runs among others on one processor; it gives way where it
-    waits. Tasks live in {e scopes}: a scope ends when its body and all its tasks have, so a task
-    never outlives the place that started it, and there is nothing to leak.
+    A {e task} is a cooperative thread: tasks share one processor, and a task yields where it waits.
+    Tasks live in {e scopes}: a scope ends when its body and all its tasks have ended, so a task
+    never outlives the code that started it and can't leak.
 
     {[
       Soil.run @@ fun () ->
@@ -12,48 +12,46 @@
       Soil.Task.await a ^ Soil.Task.await b
     ]}
 
-    {b Failure.} An exception that leaves a task, or the body of a scope, cancels everything else in
-    the scope, and the scope raises it, with its backtrace, after all have ended. If several fail,
-    the first is raised.
+    {b Failure.} An exception of a task, or of the body of a scope, cancels everything else in the
+    scope, and the scope raises it, with its backtrace, after all have ended. If several fail, the
+    first is raised.
 
-    {b Cancellation} is a request: the task gets the exception {!Cancelled} from the next call that
-    waits, and from each one after that, so that it unwinds through its [Fun.protect]s and
-    [try … with]s. Catch it only to clean up, and raise it again. A task that never waits can't be
-    cancelled.
+    {b Cancellation} is a request: the task's next call that waits raises {!Cancelled}, and so does
+    each later one, so that the task unwinds through its [Fun.protect]s and [try … with]s. Catch it
+    only to clean up, and re-raise it. A task that never waits can't be cancelled.
 
-    {b Blocking.} Only Soil's functions let others run while they wait. [Unix.sleepf],
-    [Stdlib.input_line] and [read_line], [Unix.read], [Mutex.lock] and whatever else waits in the
-    operating system stop all tasks until they return. Use {!Soil.Clock.sleep}, and {!Soil.Reader}
-    on {!Soil.File_descriptor.of_console}.
+    {b Blocking.} Only Soil's functions let other tasks run while they wait. [Unix.sleepf],
+    [Stdlib.input_line] and [read_line], [Unix.read], [Mutex.lock] and other blocking system calls
+    stop all tasks until they return. Use {!Soil.Clock.sleep}, and {!Soil.Reader} on
+    {!Soil.File_descriptor.of_console}.
 
-    {b Threads and domains.} Tasks, what they wait for (promises, mutexes, streams, …) and
+    {b Threads and domains.} Tasks, their synchronisation (promises, mutexes, streams, …) and
     {!Soil.run} belong to the program's first thread; in any other ([Thread.create]) they raise
     [Invalid_argument] and do nothing. {!Soil.Inbox} runs functions as tasks from there. All other
-    modules can be used in any thread of the first domain, several at once. What waits there needs
-    the library [soil.threads] ({!Soil.Threads}), and blocks its thread only, whatever the tasks do;
-    it can be given a time by {!timeout} and {!timeout_opt}, which work there too, as does
-    {!protect}. Calls that write to one descriptor take turns; those that read from one must not be
-    made by two threads at once. {!Soil.Tcp.serve} and {!Soil.Fs.with_lock} are for tasks. In
-    another domain ([Domain.spawn]) whatever waits raises [Invalid_argument].
+    modules can be used in any thread of the first domain, also concurrently. Calls that wait there
+    need the library [soil.threads] ({!Soil.Threads}), and block their thread only; {!timeout},
+    {!timeout_opt} and {!protect} work there too. Writes to one descriptor are serialised; two
+    threads must not read from one descriptor at the same time. {!Soil.Tcp.serve} and
+    {!Soil.Fs.with_lock} are for tasks. In another domain ([Domain.spawn]) calls that wait raise
+    [Invalid_argument].
 
-    {b Signals.} An exception that a handler of [Sys.signal] raises ([Sys.Break] of
-    [Sys.catch_break] is one) while tasks wait cancels all of them, and {!Soil.run} raises it after
-    they have ended; a second one leaves them where they are. It may interrupt a task between two of
-    its steps, so what is said below of cancellation doesn't hold for it. Devices never write to
-    memory that was freed.
+    {b Signals.} An exception of a signal handler ([Sys.signal], or [Sys.Break] of
+    [Sys.catch_break]) while tasks wait cancels all of them, and {!Soil.run} raises it after they
+    have ended; a second one abandons them. It may interrupt a task at any point, so the guarantees
+    below for cancellation don't hold for it. Devices never write to freed memory.
 
-    {b Order.} Tasks run in the order in which they became ready. A task that does I/O that never
-    has to wait gives way now and then; one that only computes should {!yield}.
+    {b Order.} Tasks run in the order in which they became ready. A task whose I/O never has to wait
+    yields from time to time; one that only computes should {!yield}.
 
     {b Outside {!Soil.run}} the functions of this module that start tasks behave as if wrapped in
     it. *)
 
 exception Cancelled
-(** Raised in a cancelled task where it waits. *)
+(** Raised in a cancelled task by calls that wait. *)
 
 exception Timeout of float
-(** Raised by {!timeout}, with its time in seconds. A limit of the network itself, and the
-    [?timeout] of a function, is {!Soil.exception-Error} with [Timed_out] instead. *)
+(** Raised by {!timeout}, with its time in seconds. The network's own timeouts, and the [?timeout]
+    of a function, raise {!Soil.exception-Error} with [Timed_out] instead. *)
 
 (** {1:scopes Scopes and tasks} *)
 
@@ -64,9 +62,8 @@ type 'a t
 (** The type for tasks with a result of type ['a]. *)
 
 val scope : (scope -> 'a) -> 'a
-(** [scope body] is [body s] for a new scope [s], once all tasks in [s] have ended; waits for them.
-    If the body or a task fails, the others are cancelled and that exception is raised, with its
-    backtrace. *)
+(** [scope body] is [body s] for a new scope [s]; it waits until all tasks in [s] have ended. If the
+    body or a task fails, it cancels the others and raises the exception, with its backtrace. *)
 
 val spawn : scope -> (unit -> 'a) -> 'a t
 (** [spawn s f] is a new task in [s] that computes [f ()]. It starts when this one next waits.
@@ -74,17 +71,17 @@ val spawn : scope -> (unit -> 'a) -> 'a t
 
 val spawn_result : scope -> (unit -> 'a) -> ('a, exn) result t
 (** [spawn_result s f] is {!spawn}[ s f] for tasks that may fail: an exception of [f] is a value,
-    [Error e], and cancels nothing. If the task is cancelled it ends as others do, and {!await}
-    raises {!Cancelled}. *)
+    [Error e], and cancels nothing. A cancelled task ends as usual, and {!await} raises
+    {!Cancelled}. *)
 
 val spawn_daemon : scope -> (unit -> 'a) -> 'a t
 (** [spawn_daemon s f] is {!spawn}[ s f] for a task that [s] doesn't wait for: it is cancelled as
-    soon as the body of [s] and all other tasks in it have ended. A failure of it is one of [s], as
-    with others. *)
+    soon as the body of [s] and all other tasks in it have ended. Its failure fails [s], as with
+    other tasks. *)
 
 val on_release : scope -> (unit -> unit) -> unit
-(** [on_release s f] has [f ()] run at the end of [s], after all its tasks, daemons included, have
-    ended, however they did; the function given last runs first. So a scope can own things:
+(** [on_release s f] runs [f ()] at the end of [s], after all its tasks, including daemons, have
+    ended in any way; the last function runs first. So a scope can own resources:
 
     {[
       let with_log scope name =
@@ -93,31 +90,29 @@ val on_release : scope -> (unit -> unit) -> unit
         log
     ]}
 
-    For descriptors there is {!File_descriptor.own}.
-
-    [f] may wait; a cancellation has no effect on it. If it raises, the others run all the same, and
-    [scope] raises that unless it has failed before. Raises [Invalid_argument] if [s] has ended. *)
+    For descriptors there is {!File_descriptor.own}. [f] may wait; a cancellation has no effect on
+    it. If it raises, the others still run, and [scope] raises the exception unless it has failed
+    before. Raises [Invalid_argument] if [s] has ended. *)
 
 val await : 'a t -> 'a
-(** [await t] waits for the end of [t] and is its result. If [t] failed, its exception is raised
-    here too, and {!Cancelled} if it was cancelled. *)
+(** [await t] waits for the end of [t] and is its result. Raises the exception of [t] if it failed,
+    and {!Cancelled} if it was cancelled. *)
 
 val result : 'a t -> ('a, exn) result option
-(** [result t] is [None] as long as [t] runs, and how it ended after that. Doesn't wait. *)
+(** [result t] is [None] as long as [t] runs, then its result. Doesn't wait. *)
 
 val on_end : 'a t -> (unit -> unit) -> unit
-(** [on_end t f] has [f ()] run as [t] ends, before those that {!await} it go on; at once if it has
-    ended. A task that is cancelled before its first turn computes nothing, and ends all the same:
-    {!result} then is [Some (Error Cancelled)]. [f] must not wait. What it raises fails the scope of
-    [t]. *)
+(** [on_end t f] runs [f ()] when [t] ends, before tasks that {!await} it resume; at once if it has
+    ended. A task that is cancelled before it starts runs no code, and still ends: {!result} then is
+    [Some (Error Cancelled)]. [f] must not wait. Its exception fails the scope of [t]. *)
 
 val cancel : 'a t -> unit
-(** [cancel t] asks [t] to end and doesn't wait for it. That isn't a failure of its scope. It does
-    nothing if [t] has ended. *)
+(** [cancel t] asks [t] to end and doesn't wait for it. This doesn't fail its scope. Does nothing if
+    [t] has ended. *)
 
 val cancel_scope : scope -> unit
 (** [cancel_scope s] asks all tasks in [s], and its body, to end. It isn't a failure: [scope] still
-    is what its body is, if the body gets that far. *)
+    returns the body's result, if there is one. *)
 
 val yield : unit -> unit
 (** [yield ()] runs the other tasks that are ready, and lets input and output proceed. Raises
@@ -128,10 +123,10 @@ val check : unit -> unit
 
 val protect : (unit -> 'a) -> 'a
 (** [protect f] is [f ()], during which a cancellation from outside has no effect: it is delivered
-    where the task waits next after that. For clean-up that waits; keep it short, or put a
-    {!timeout} in it. *)
+    at the next wait after that. For clean-up that waits; keep it short, or use {!timeout} inside.
+*)
 
-(** {1:together Several at once} *)
+(** {1:together Concurrency} *)
 
 val both : (unit -> 'a) -> (unit -> 'b) -> 'a * 'b
 (** [both f g] runs [f ()] and [g ()] at the same time and is the pair of their results. If one
@@ -153,17 +148,16 @@ val fold : ?max:int -> ('a -> 'b) -> ('acc -> 'b -> 'acc) -> 'acc -> 'a list -> 
     the order in which they are ready. [add] must not wait. *)
 
 val first : (unit -> 'a) list -> 'a
-(** [first l] runs the functions of [l] at the same time and is the result of the first to have one;
-    the others are cancelled, and it waits for their end; the result of one that gets through all
-    the same is dropped. If one fails before, that is the outcome. Raises [Invalid_argument] if [l]
-    is empty. *)
+(** [first l] runs the functions of [l] at the same time and is the first result; it cancels the
+    others and waits for their end; a further result is dropped. If one fails first, [first] raises
+    its exception. Raises [Invalid_argument] if [l] is empty. *)
 
 val timeout : float -> (unit -> 'a) -> 'a
-(** [timeout s f] is [f ()] if that takes at most [s] seconds; after that [f ()] is cancelled.
-    Raises {!exception-Timeout} after the time. If [f] returns all the same, its result counts. *)
+(** [timeout s f] is [f ()]; after [s] seconds it cancels [f ()] and raises {!exception-Timeout}. If
+    [f] returns nevertheless, [timeout] returns its result. *)
 
 val timeout_opt : float -> (unit -> 'a) -> 'a option
-(** [timeout_opt s f] is [Some (f ())], or [None] after the time. *)
+(** [timeout_opt s f] is [Some (f ())], or [None] after [s] seconds. *)
 
 (** {1:sync Communication} *)
 
@@ -188,7 +182,7 @@ module Promise : sig
       or an exception. *)
 
   val await : 'a t -> 'a
-  (** [await p] waits until [p] has a value and is that. *)
+  (** [await p] waits for the value of [p] and is it. *)
 
   val peek : 'a t -> 'a option
   (** [peek p] is [p]'s value if it has one. Doesn't wait. *)
@@ -203,8 +197,8 @@ module Mutex : sig
   (** [create ()] is an unlocked mutex. *)
 
   val lock : t -> unit
-  (** [lock m] waits until [m] is unlocked and locks it. Waiting tasks get it in the order in which
-      they came. Raises [Invalid_argument] if this task holds [m]. *)
+  (** [lock m] waits until [m] is unlocked and locks it. Waiting tasks get it in FIFO order. Raises
+      [Invalid_argument] if this task holds [m]. *)
 
   val try_lock : t -> bool
   (** [try_lock m] locks [m] and is [true], or is [false] if [m] is locked. Doesn't wait. *)
@@ -225,15 +219,15 @@ module Condition : sig
   (** [create ()] is a condition without waiters. *)
 
   val wait : t -> Mutex.t -> unit
-  (** [wait c m] unlocks [m], waits for {!signal} or {!broadcast}, and locks [m] again, also when it
-      is cancelled. *)
+  (** [wait c m] unlocks [m], waits for {!signal} or {!broadcast}, and locks [m] again, also if
+      cancelled. *)
 
   val wait_no_mutex : t -> unit
-  (** [wait_no_mutex c] waits for {!signal} or {!broadcast}. As only one task runs at a time, a
+  (** [wait_no_mutex c] waits for {!signal} or {!broadcast}. Only one task runs at a time, so a
       condition that is tested without waiting in between needs no mutex. *)
 
   val signal : t -> unit
-  (** [signal c] wakes the task that has waited longest, if there is one. *)
+  (** [signal c] wakes the task that has waited longest, if any. *)
 
   val broadcast : t -> unit
   (** [broadcast c] wakes all waiting tasks. *)
@@ -248,13 +242,13 @@ module Semaphore : sig
   (** [create n] is a semaphore with [n] units. Raises [Invalid_argument] if [n < 0]. *)
 
   val acquire : t -> unit
-  (** [acquire s] waits until there is a unit and takes it. First come, first served. *)
+  (** [acquire s] waits until there is a unit and takes it, in FIFO order. *)
 
   val try_acquire : t -> bool
   (** [try_acquire s] takes a unit and is [true], or is [false] if there is none. Doesn't wait. *)
 
   val release : t -> unit
-  (** [release s] gives a unit back. *)
+  (** [release s] returns a unit. *)
 
   val available : t -> int
   (** [available s] is the number of units. *)
@@ -263,8 +257,8 @@ module Semaphore : sig
   (** [with_unit s f] is [f ()] between {!acquire} and {!release}. *)
 end
 
-(** Bounded queues between tasks. A cancelled {!Stream.push} has put nothing into the stream, a
-    cancelled {!Stream.take} has taken nothing. *)
+(** Bounded queues between tasks. A cancelled {!Stream.push} has added nothing, a cancelled
+    {!Stream.take} has taken nothing. *)
 module Stream : sig
   type 'a t
   (** The type for streams of ['a]s. *)
@@ -274,7 +268,7 @@ module Stream : sig
       waits for its {!take}. Raises [Invalid_argument] if [capacity < 0]. *)
 
   val push : 'a t -> 'a -> unit
-  (** [push s v] waits until there is room and puts [v] at the end. Raises {!Soil.exception-Error}
+  (** [push s v] waits until there is room and adds [v] at the end. Raises {!Soil.exception-Error}
       with [Closed] if [s] is closed before that. *)
 
   val try_push : 'a t -> 'a -> bool
@@ -289,13 +283,13 @@ module Stream : sig
   (** [take_opt s] is [Some (take s)], or [None] at the end of the stream. Waits. *)
 
   val iter : ('a -> unit) -> 'a t -> unit
-  (** [iter f s] is [f v] for each value [v] that it takes from [s], up to the end of the stream. *)
+  (** [iter f s] takes each value [v] from [s] and runs [f v], up to the end of the stream. *)
 
   val poll : 'a t -> 'a option
   (** [poll s] takes the oldest value if there is one. Doesn't wait. *)
 
   val close : 'a t -> unit
-  (** [close s] ends the stream: what is in it can still be taken. Closing again does nothing. *)
+  (** [close s] ends the stream: its values can still be taken. Closing again does nothing. *)
 
   val length : 'a t -> int
   (** [length s] is the number of values in the stream. *)

@@ -1,8 +1,8 @@
-(** Waiting in other threads than the program's first.
+(** Waiting in threads other than the first.
 
-    [(libraries soil soil.threads)] in a program's dune file is all that is needed: then whatever
-    waits in Soil can be called from every thread of the first domain, as {!module-Task} says.
-    Without it such a call raises [Invalid_argument] in them. *)
+    With [(libraries soil soil.threads)] in a program's dune file, all threads of the first domain
+    can call Soil's functions that wait, as described in {!module-Task}. Without it such calls raise
+    [Invalid_argument] there. *)
 
 val register : unit -> unit
-(** [register ()] is what [soil.threads] does when the program starts. *)
+(** [register ()] is called by [soil.threads] when the program starts. *)

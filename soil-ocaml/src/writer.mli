@@ -1,4 +1,4 @@
-(** Buffered writing: small pieces are collected and go out together.
+(** Buffered writing: small writes are combined.
 
     {[
       Soil.Writer.with_ connection @@ fun w ->
@@ -8,30 +8,29 @@
       Soil.Writer.string w body
     ]}
 
-    What is written is sent by {!flush}, at the end of {!with_}, and whenever the buffer is full;
-    that waits until the descriptor has taken it. A large string isn't copied: the writer keeps it
-    until it is sent. {b A call that raises has added nothing}, also because of a cancellation or a
-    time-out, and no byte is lost or sent twice: what hadn't been sent yet is sent by the next call
-    that sends. *)
+    Data is sent by {!flush}, at the end of {!with_}, and whenever the buffer is full; this waits
+    until the descriptor has accepted it. A large string isn't copied: the writer refers to it until
+    it is sent. {b A call that raises has added nothing}, also because of a cancellation or a
+    timeout, and no byte is lost or sent twice: the next call that sends sends the unsent data. *)
 
 type t = Output.t
 (** The type for writers. A writer belongs to one task at a time. *)
 
 val create : ?size:int -> [> `Write ] File_descriptor.t -> t
 (** [create d] is a writer to [d] through a buffer of [size] bytes (default: 4096; between 16 and
-    [Sys.max_string_length]). Don't write to [d] directly while something is {!pending}, and don't
-    forget the last {!flush}. *)
+    [Sys.max_string_length]). Don't write to [d] directly while data is {!pending}, and don't forget
+    the last {!flush}. *)
 
 val with_ : ?size:int -> [> `Write ] File_descriptor.t -> (t -> 'a) -> 'a
 (** [with_ d f] is [f w] for a writer [w] to [d], which is flushed when [f] returns. If [f] raises,
-    what is pending is dropped. *)
+    pending data is dropped. *)
 
 val flush : t -> unit
-(** [flush w] waits until [w]'s descriptor has taken all that was written, as
+(** [flush w] waits until [w]'s descriptor has accepted all written data, as
     {!File_descriptor.write} does, without bytes of other tasks in between. *)
 
 val pending : t -> int
-(** [pending w] is the number of bytes that were written and not sent. *)
+(** [pending w] is the number of unsent bytes. *)
 
 (** {1:writing Writing} *)
 
@@ -57,10 +56,10 @@ val buffer : t -> File_descriptor.buffer -> int -> int -> unit
 module Printf = Writer_printf
 (** Formatted text. *)
 
-(** {1:numbers Numbers in binary} *)
+(** {1:numbers Binary numbers} *)
 
 module BE = Writer_be
-(** High byte first, as in network protocols. *)
+(** Big-endian, as in network protocols. *)
 
 module LE = Writer_le
-(** Low byte first. *)
+(** Little-endian. *)

@@ -1,4 +1,4 @@
 (** Formatted text, documented in {!Writer}. It links [Printf], some 30 KB. *)
 
 val printf : Output.t -> ('a, unit, string, unit) format4 -> 'a
-(** [printf w format …] writes the text, as [Stdlib.Printf] makes it. *)
+(** [printf w format …] writes the text formatted by [Stdlib.Printf]. *)

@@ -1,14 +1,14 @@
-(** Bytes for records, which connections share: one that waits for input holds a small one, and
-    otherwise none. *)
+(** Shared buffers for records: a connection that waits for input holds a small one, otherwise none.
+*)
 
 val small : int
-(** [small] is the length of the small ones. *)
+(** [small] is the length of small buffers. *)
 
 val large : int
-(** [large] is the length of the large ones: four full records. *)
+(** [large] is the length of large buffers: four full records. *)
 
 val take : int -> bytes
 (** [take n] is a buffer of [n] bytes, {!small} or {!large}. *)
 
 val give : bytes -> unit
-(** [give b] lets [b] be taken again. *)
+(** [give b] returns [b]. *)

@@ -1,4 +1,4 @@
-(** Connections: a session of Rust's between a flow and its plaintext. *)
+(** Connections: a Rust session between a flow and its plaintext. *)
 
 type t
 type Soil.Flow.state += Tls of t
@@ -8,14 +8,14 @@ val start :
   host:string option ->
   [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
   Soil.Flow.t
-(** [start config ~host d] makes the handshake over [d], as a client of [host] or as a server. If it
-    fails, [d] is closed. *)
+(** [start config ~host d] performs the handshake over [d], as a client of [host] or as a server. If
+    it fails, [d] is closed. *)
 
 val of_flow : string -> [> `Flow ] Soil.File_descriptor.t -> t
-(** [of_flow operation f] is the connection of [f]. Raises [Invalid_argument] if it has none. *)
+(** [of_flow operation f] is the connection of [f]. Raises [Invalid_argument] if there is none. *)
 
 val fact : t -> int -> string
-(** [fact t n] is the fact of number [n], as [soil_tls_fact] has it. *)
+(** [fact t n] is the fact with number [n], as in [soil_tls_fact]. *)
 
 val resumed : t -> bool
 val peer_certificates : t -> string list

@@ -1,7 +1,7 @@
-(** Certificates, trust and configurations, by the numbers that Rust gives them. *)
+(** Certificates, trust and configurations, identified by Rust's numbers. *)
 
 val check : string -> string -> int -> int
-(** [check operation subject r] is [r], or raises the error that a negative [r] stands for. *)
+(** [check operation subject r] is [r], or raises the error of a negative [r]. *)
 
 val error : string -> string -> int -> exn
 (** [error operation subject r] is the error for the negative result [r] of the last call. *)
@@ -12,7 +12,7 @@ val fail : string -> string -> int -> 'a
 type roots
 
 val roots : (int -> unit) -> roots
-(** [roots add] is roots that [add] adds to the options of a number. *)
+(** [roots add] is roots that [add n] adds to the options with number [n]. *)
 
 val pems : string list -> roots
 
@@ -45,4 +45,4 @@ val server :
   config
 
 val log_keys : config -> unit
-(** [log_keys c] gives the keys since the last call to the function that asked for them. *)
+(** [log_keys c] passes the keys since the last call to [key_log]. *)

@@ -12,46 +12,46 @@
         Soil.Reader.(line (create c))
     ]}
 
-    A connection is a {!Soil.Flow.t}: it goes wherever a TCP connection goes. The protocol is
-    rustls', the cryptography ring's. There is no renegotiation, no compression, no early data
-    (0-RTT), and neither RSA key exchange nor CBC: peers need ECDHE with AES-GCM or
-    ChaCha20-Poly1305, as all of the last ten years have.
+    A connection is a {!Soil.Flow.t} and can replace a TCP connection. The protocol is rustls', the
+    cryptography ring's. There is no renegotiation, no compression, no early data (0-RTT), and
+    neither RSA key exchange nor CBC: peers need ECDHE with AES-GCM or ChaCha20-Poly1305, which all
+    of the last ten years have.
 
-    {b Tasks.} Connections belong to tasks. One task may read while another writes. What
-    {!Soil.File_descriptor} promises holds: a cancelled or timed-out call has lost nothing.
+    {b Tasks.} Connections are for tasks. One task may read while another writes. As
+    {!Soil.File_descriptor} guarantees, a cancelled or timed-out call loses nothing.
 
     {b Time.} Certificates are checked by the machine's clock ({!Soil.Clock}).
 
-    {b Errors} are {!Soil.exception-Error}s, whose detail names the certificate and what is wrong
-    with it, or the peer's alert: [Certificate] if one wasn't accepted, the peer's here or this
-    end's there; [Tls] if the peer broke the protocol or has nothing in common with this end;
-    [Connection_reset] if it ended the connection without close_notify, so that what it sent may be
-    cut; [Busy] if this end ended it: a server's handshake for others, as all handshakes in progress
+    {b Errors} are {!Soil.exception-Error}s, whose detail names the certificate and the fault, or
+    the peer's alert: [Certificate] if this end rejected the peer's certificate or the peer this
+    end's; [Tls] if the peer violated the protocol or supports nothing in common; [Connection_reset]
+    if it ended the connection without close_notify, so that its data may be truncated; [Busy] if
+    this end ended it: a server's handshake in favour of others, because all handshakes in progress
     share a sixteenth of the memory, or a connection that was open in a snapshot of the machine; and
-    those of the flow below. What the peer of a server does wrong is also logged, in one line at the
-    level of information; {!Soil.Tcp.serve} reports it to [on_error] only. *)
+    those of the underlying flow. Faults of a server's peers are also logged, in one line at level
+    info; {!Soil.Tcp.serve} reports them to [on_error] only. *)
 
 (** {1:trust Certificates and trust} *)
 
 type roots = Settings.roots
-(** The type for authorities whose certificates are accepted. *)
+(** The type for trusted authorities. *)
 
 val pem : string -> roots
-(** [pem text] is the certificates of a PEM text. *)
+(** [pem text] is the certificates in a PEM text. *)
 
 type certificates = Settings.certificates
 (** The type for a program's own certificates with their private keys. *)
 
 val certificates : (string * string) list -> certificates
-(** [certificates [ (chain, key); … ]] is certificates from PEM texts: the certificate with those
-    between it and the root behind it, and its private key, which isn't encrypted (RSA, ECDSA on
-    P-256 or P-384, Ed25519). A server shows the first one that is for the name that the client asks
-    for, else the first; a client shows the first. Raises {!Soil.exception-Error} with
-    [Bad_configuration]. *)
+(** [certificates [ (chain, key); … ]] is certificates from PEM texts: the certificate followed by
+    its intermediate certificates, and its unencrypted private key (RSA, ECDSA on P-256 or P-384,
+    Ed25519). A server presents the first one for the server name that the client sent, otherwise
+    the first; a client presents the first. Raises {!Soil.exception-Error} with [Bad_configuration].
+*)
 
 val replace : certificates -> (string * string) list -> unit
-(** [replace c l] makes [c] be [certificates l] for handshakes that begin after this, also of
-    servers that run. If it raises {!Soil.exception-Error}, nothing has changed. *)
+(** [replace c l] replaces the contents of [c] with [certificates l] for later handshakes, also of
+    running servers. If it raises {!Soil.exception-Error}, nothing has changed. *)
 
 module Mozilla = Mozilla
 module Files = Files
@@ -62,8 +62,8 @@ module Files = Files
 type version = Settings.version = Tls_1_2 | Tls_1_3
 
 type client_config
-(** The type for what the connections of a client have in common, its sessions for resumption among
-    it: make one, and use it for all. *)
+(** The type for a client's configuration, including its sessions for resumption: create one, and
+    use it for all connections. *)
 
 val client_config :
   ?versions:version list ->
@@ -74,23 +74,24 @@ val client_config :
   ?key_log:(string -> unit) ->
   roots list ->
   client_config
-(** [client_config roots] accepts servers whose certificates these authorities have signed.
+(** [client_config roots] accepts servers with certificates of these authorities.
 
-    - [versions] (default: both) are those that are spoken.
+    - [versions] (default: both) are the supported versions.
     - [protocols] are offered by ALPN ({{:https://www.rfc-editor.org/rfc/rfc7301}RFC 7301}), best
       first; {!protocol} is the choice.
-    - [certificates] are shown to servers that ask.
-    - [revoked] are PEM texts of revocation lists: a certificate on its issuer's list is refused,
-      one whose issuer has no list here isn't.
-    - Sessions of up to [sessions] servers (default: 256) are kept to be resumed; [0] keeps none.
-    - [key_log] gets the keys of each session after its handshake, as lines that Wireshark reads;
-      they decrypt everything that is sent. For debugging only.
+    - [certificates] are presented to servers that request one.
+    - [revoked] are PEM texts of revocation lists: a certificate on its issuer's list is rejected;
+      without a list of its issuer it is accepted.
+    - Sessions of up to [sessions] servers (default: 256) are stored for resumption; [0] stores
+      none.
+    - [key_log] gets the keys of each session after its handshake, as lines for Wireshark; they
+      decrypt all traffic. For debugging only.
 
     Doesn't wait. Raises {!Soil.exception-Error} with [Bad_configuration], [Invalid_argument] if a
     protocol isn't 1 to 255 bytes long. *)
 
 type server_config
-(** The type for what the connections of a server have in common. *)
+(** The type for a server's configuration. *)
 
 val server_config :
   ?versions:version list ->
@@ -101,14 +102,14 @@ val server_config :
   ?key_log:(string -> unit) ->
   certificates ->
   server_config
-(** [server_config c] shows these certificates.
+(** [server_config c] presents these certificates.
 
-    - With [clients] it asks clients for a certificate that these authorities have signed. If
-      [`Optional], a client may have none.
-    - Of [protocols] the first that the client offers is chosen. A client that offers others only is
-      refused.
-    - Sessions are resumed by tickets, whose keys change every six hours, and up to [sessions]
-      (default: 4096) by identifier; [0] resumes none.
+    - [clients] requests client certificates of these authorities. With [`Optional], a client may
+      have none.
+    - The first of [protocols] that the client offers is selected. A client that offers only others
+      is rejected.
+    - Sessions are resumed by tickets, with keys rotated every six hours, and up to [sessions]
+      (default: 4096) by identifier; [0] disables resumption.
 
     Otherwise as {!client_config}. *)
 
@@ -119,12 +120,12 @@ type t = Soil.Flow.t
 
 val client :
   client_config -> host:string -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t -> t
-(** [client config ~host d] makes a handshake over [d] with a server whose certificate has to be for
-    [host], a name or an address. [d] belongs to the result: it is closed with it, and if the
-    handshake fails. Waits, for as long as the peer takes: put {!Soil.Task.timeout} around it. *)
+(** [client config ~host d] performs a handshake over [d] with a server whose certificate must be
+    for [host], a name or an address. The result owns [d] and closes it, also if the handshake
+    fails. Waits without a limit: use {!Soil.Task.timeout}. *)
 
 val server : server_config -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t -> t
-(** [server config d] is likewise the end of a server. *)
+(** [server config d] is likewise a server's end. *)
 
 val with_client :
   client_config ->
@@ -132,44 +133,43 @@ val with_client :
   [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
   (t -> 'a) ->
   'a
-(** [with_client config ~host d f] is [f (client config ~host d)]. When [f] returns, the peer is
-    told that all was sent (close_notify), unless it has closed its end; the connection is closed
-    then, and if [f] raises. *)
+(** [with_client config ~host d f] is [f (client config ~host d)]. When [f] returns, close_notify is
+    sent, unless the peer has closed its end; then, or if [f] raises, the connection is closed. *)
 
 val with_server :
   server_config -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t -> (t -> 'a) -> 'a
 (** [with_server config d f] is likewise with {!server}: the handler of {!Soil.Tcp.serve}. *)
 
-(** [Soil.File_descriptor.shutdown c `Send] says that all was sent, and waits until that is written;
-    the peer's side can still be read. [Soil.File_descriptor.close c] says nothing: without a
-    [shutdown] before, the peer takes what it got to be cut. *)
+(** [Soil.File_descriptor.shutdown c `Send] sends close_notify and waits until it is written; the
+    peer's data can still be read. [Soil.File_descriptor.close c] sends none: without a [shutdown]
+    before, the peer regards the data as truncated. *)
 
 (** {1:information Information}
 
-    These raise [Invalid_argument] for a flow that isn't a connection of TLS. *)
+    These raise [Invalid_argument] for a flow that isn't a TLS connection. *)
 
 val version : [> `Flow ] Soil.File_descriptor.t -> version
-(** [version c] is the version that is spoken. *)
+(** [version c] is the negotiated version. *)
 
 val cipher_suite : [> `Flow ] Soil.File_descriptor.t -> string
 (** [cipher_suite c] is the name of the cipher suite, such as ["TLS13_AES_256_GCM_SHA384"]. *)
 
 val protocol : [> `Flow ] Soil.File_descriptor.t -> string option
-(** [protocol c] is the protocol that was chosen by ALPN. *)
+(** [protocol c] is the protocol selected by ALPN. *)
 
 val resumed : [> `Flow ] Soil.File_descriptor.t -> bool
 (** [resumed c] is [true] iff an earlier session was resumed. *)
 
 val peer_certificates : [> `Flow ] Soil.File_descriptor.t -> string list
-(** [peer_certificates c] is the certificates that the peer has shown, its own first, in DER. *)
+(** [peer_certificates c] is the peer's certificate chain in DER, its own first. *)
 
 val peer_name : [> `Flow ] Soil.File_descriptor.t -> string option
 (** [peer_name c] is the subject of the peer's certificate, such as ["CN=client, O=Example"]. Values
-    are escaped ({{:https://www.rfc-editor.org/rfc/rfc4514#section-2.4}RFC 4514 §2.4}): a comma in
-    one is ["\\,"]. *)
+    are escaped ({{:https://www.rfc-editor.org/rfc/rfc4514#section-2.4}RFC 4514 §2.4}): a comma is
+    ["\\,"]. *)
 
 val update_keys : [> `Flow ] Soil.File_descriptor.t -> unit
-(** [update_keys c] replaces the keys for what is sent from now on
-    ({{:https://www.rfc-editor.org/rfc/rfc8446#section-4.6.3}RFC 8446 §4.6.3}); they are replaced
-    without it before they wear out. Waits. Raises {!Soil.exception-Error} with [Bad_configuration]
-    in TLS 1.2. *)
+(** [update_keys c] replaces the keys of sent data
+    ({{:https://www.rfc-editor.org/rfc/rfc8446#section-4.6.3}RFC 8446 §4.6.3}); the library also
+    does so before a key's usage limit. Waits. Raises {!Soil.exception-Error} with
+    [Bad_configuration] in TLS 1.2. *)

@@ -1,4 +1,4 @@
-(** Waiting for descriptors of OCaml's [Unix] beside tasks.
+(** Waiting for descriptors of OCaml's [Unix] in tasks.
 
     {[
       (* Unix.read, during which other tasks run; [fd] is non-blocking. *)
@@ -10,7 +10,7 @@
             read fd b off len
     ]}
 
-    Calls that can't be made non-blocking go through [Soil_threads.blocking]. *)
+    For calls that can't be non-blocking use [Soil_threads.blocking]. *)
 
 val await_readable : Unix.file_descr -> unit
 (** [await_readable fd] is {!Soil.Readiness.await_readable} for [fd]. *)

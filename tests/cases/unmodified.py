@@ -411,22 +411,21 @@ def waits_in_unix(context, form):
 
 HEAD = """# OCaml's Unix, Sys, Thread and Domain in images
 
-A process has Linux's answers. In an image each function of these modules does what Linux does, or
-what this table says. `tests/cases/unmodified.py` makes it: it calls each function in both and
-compares. `SOIL_UPDATE_PAGES=1 tests/run.py unmodified-table` writes it.
+A process behaves as on Linux. In an image each function of these modules does the same, or what
+this table says. `tests/cases/unmodified.py` calls each function in both forms, compares the results
+and generates the table: `SOIL_UPDATE_PAGES=1 tests/run.py unmodified-table`.
 
-## Calls that wait
+## Blocking calls
 
-While a call of `Unix` waits (`read`, `select`, `sleepf` …), in an image and in a process:
+While a `Unix` call blocks (`read`, `select`, `sleepf` …), in an image and in a process:
 
-| in | what goes on |
+| called in | still running |
 |---|---|
-| a task of `Soil.run` | other threads, OCaml's and C's; the network: connections are made, and what peers send is acknowledged and kept. Other tasks wait until the call returns |
-| another thread | the tasks too |
+| a task of `Soil.run` | other OCaml and C threads; the network, which accepts connections, acknowledges data and stores it. Other tasks wait until the call returns |
+| another thread | tasks as well |
 
-So a task had best wait by `Soil`, and code that waits by `Unix` run in a thread, which hands
-results over by `Soil.Inbox`. A program without `Soil.run` has threads alone, none of which stops
-another.
+So wait with `Soil` in tasks, and run code that blocks in `Unix` in a thread, which passes results
+through `Soil.Inbox`. A program without `Soil.run` has threads only, which don't block each other.
 
 ## Functions
 
@@ -434,8 +433,8 @@ another.
 |---|---|
 """
 
-MODES = "EPERM where it would change something: volumes store no modes and no owners"
-TERMINAL = "ENOTTY, for the console as well"
+MODES = "EPERM for a change: volumes store no modes and no owners"
+TERMINAL = "ENOTTY, also for the console"
 NO_PROCESS = "an image is one process: use threads or tasks"
 # How a function differs, by the beginning of its name.
 NOTES = {
@@ -447,7 +446,7 @@ NOTES = {
     "Unix.chroot": "an image has its own tree",
     "Unix.tc": TERMINAL,
     "Unix.setsid": "an image is one process",
-    "Unix.getlogin": "there is no terminal to be logged in at",
+    "Unix.getlogin": "there is no login terminal",
     "Unix.gethostbyaddr": "names are looked up, addresses not",
     "Domain.": "an image has one processor: use threads or tasks",
     "": NO_PROCESS,
@@ -493,7 +492,7 @@ def state(name, image, linux):
         return "works"
     note = next(note for start, note in NOTES.items() if name.startswith(start))
     missing = "Function not implemented" in image or image.startswith("Failure")
-    return f"not there: {note}" if missing else f"differs: {note}"
+    return f"unsupported: {note}" if missing else f"differs: {note}"
 
 
 @test(limit=120)

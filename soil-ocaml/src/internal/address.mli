@@ -17,12 +17,12 @@ external equal : t -> t -> bool = "caml_string_equal" [@@noalloc]
 external compare : t -> t -> int = "caml_string_compare" [@@noalloc]
 
 val decimal : largest:int -> string -> int option
-(** [decimal ~largest s] is the number of at most three digits that is written as [s]. *)
+(** [decimal ~largest s] is the number [s] of at most three digits. *)
 
 type endpoint = { address : t; port : int }
 
 val endpoint_length : int
-(** [endpoint_length] is 18: an endpoint for Rust is the address and the port, high byte first. *)
+(** [endpoint_length] is 18: an endpoint for Rust is the address and the big-endian port. *)
 
 val endpoint_of_raw : bytes -> endpoint
 val endpoint_to_raw : endpoint -> string

@@ -1,5 +1,5 @@
-(** How other threads than the first wait: each blocks by itself. {!Threads} does that, which
-    programs with the library [soil.threads] have. Private to Soil. *)
+(** Waiting in threads other than the first: each blocks by itself. Implemented by {!Threads}, in
+    programs with the library [soil.threads]. Private to Soil. *)
 
 type t = {
   operation : operation:string -> subject:string -> (int -> int) -> int;
@@ -7,8 +7,8 @@ type t = {
   wait_ready : int -> int -> int;  (** {!Scheduler.wait_ready} *)
   sleep_until : int -> unit;  (** {!Scheduler.sleep_until} *)
   timeout : 'a. int -> (unit -> 'a) -> 'a option;
-      (** [timeout t f] is [Some (f ())], or [None] if a wait in [f] raised [Cancelled] since it
-          wasn't over at the moment [t] (nanoseconds). *)
+      (** [timeout t f] is [Some (f ())], or [None] if a wait in [f] raised [Cancelled] at the time
+          [t] (nanoseconds). *)
   protect : 'a. (unit -> 'a) -> 'a;  (** {!Scheduler.protect} *)
 }
 
@@ -16,7 +16,7 @@ val registered : t option ref
 (** [!registered] is [None] in programs without [soil.threads]. *)
 
 val get : unit -> t
-(** [get ()] is what is registered. Raises [Invalid_argument] if nothing is. *)
+(** [get ()] is the registered value. Raises [Invalid_argument] if there is none. *)
 
 val missing : unit -> 'a
-(** [missing ()] raises [Invalid_argument]: the program hasn't [soil.threads]. *)
+(** [missing ()] raises [Invalid_argument]: the program doesn't have [soil.threads]. *)

@@ -1,12 +1,12 @@
-(** Contexts of cancellation: a tree, in which each fiber is in one context, the innermost of those
-    that it has entered. Private to Soil. *)
+(** The tree of cancellation contexts. Each fiber is in one context, the innermost that it has
+    entered. Private to Soil. *)
 
 val insert : shielded:bool -> Fiber.context -> Fiber.t -> Fiber.context
 (** [insert ~shielded parent owner] is a new context below [parent], {!Fiber.nil} for a root. It is
     cancelled if [parent] is, unless it is [shielded]. *)
 
 val remove : Fiber.context -> unit
-(** [remove context] takes [context], which has none below it, out of the tree. *)
+(** [remove context] removes the leaf [context] from the tree. *)
 
 val enter : shielded:bool -> Fiber.t -> Fiber.context
 (** [enter ~shielded fiber] puts [fiber] into a new context below its own. *)
@@ -16,9 +16,9 @@ val leave : Fiber.context -> unit
 *)
 
 val within : Fiber.context -> Fiber.t -> (unit -> 'a) -> 'a
-(** [within parent fiber f] is [f ()] with [fiber] in a new context below [parent], wherever [fiber]
-    was before, and is afterwards. *)
+(** [within parent fiber f] is [f ()] with [fiber] in a new context below [parent], and restores the
+    context of [fiber]. *)
 
 val cancel : interrupt:(Fiber.t -> unit) -> Fiber.context -> unit
-(** [cancel ~interrupt context] cancels [context] and all below it that no shield is above.
-    [interrupt fiber] is called for each fiber that is in one of them. *)
+(** [cancel ~interrupt context] cancels [context] and all contexts below it that aren't shielded.
+    [interrupt fiber] is called for each fiber in one of them. *)

@@ -1,4 +1,4 @@
-(** The part of TCP connections that {!Tcp} and {!Bound} share. Private to Soil. *)
+(** Code shared by {!Tcp} and {!Bound}. Private to Soil. *)
 
 type options = {
   timestamps : bool;
@@ -23,8 +23,7 @@ val encode : int option -> int option -> bool option -> options option -> int
     [Invalid_argument] if one is out of range. *)
 
 val backlog : string -> int -> int
-(** [backlog name n] is [n]. Raises [Invalid_argument], for function [name], if it is out of range.
-*)
+(** [backlog name n] is [n]. Raises [Invalid_argument] for function [name] if it is out of range. *)
 
 val local : Descriptor.t -> (Address.endpoint, int) result
 (** [local d] is the local endpoint of [d], or the negative result. *)

@@ -1,5 +1,5 @@
-(** Optional limits of time. Private to Soil. *)
+(** Optional timeouts. Private to Soil. *)
 
 val within : float option -> (unit -> 'a) -> 'a
-(** [within (Some s) f] is [f ()] if that takes at most [s] seconds, and raises [Timed_out] after
-    that; [within None f] is [f ()]. *)
+(** [within (Some s) f] is [f ()], and raises [Timed_out] after [s] seconds; [within None f] is
+    [f ()]. *)

@@ -1,8 +1,7 @@
-(** The part of descriptors that {!File_descriptor} and the modules of single kinds share. Private
-    to Soil. *)
+(** Code shared by {!File_descriptor} and the modules of single kinds. Private to Soil. *)
 
 exception Of_peer of exn
-(** In [failure]: an exception of a protocol above the descriptor, whose reason is the peer. *)
+(** In [failure]: an exception of a protocol on the descriptor, caused by the peer. *)
 
 type state = ..
 (** Documented in {!Flow.state}. *)
@@ -12,23 +11,23 @@ type side = [ `Receive | `Send | `Both ]
 type t = {
   handle : int;  (** The number in Rust's table, with its generation. *)
   io : io;
-  mutable path : string;  (** The path that was opened, the peer of a closed connection, or [""]. *)
+  mutable path : string;  (** The opened path, the peer of a closed connection, or [""]. *)
   mutable is_open : bool;
-  mutable back : bytes;  (** Bytes that were read and given back, from [taken] on. *)
+  mutable back : bytes;  (** Bytes that were read and returned, from [taken] on. *)
   mutable taken : int;
   mutable failure : exn;  (** The last exception of input or output, or {!Of_peer}. *)
   mutable writer : Scheduler.fiber;  (** The fiber in {!exclusively}, or [Scheduler.no_fiber]. *)
   mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!exclusively}. *)
-  mutable thread : int;  (** The thread in {!exclusively} outside of [run], or 0. *)
+  mutable thread : int;  (** The thread in {!exclusively} outside [run], or 0. *)
   mutable turns : turns;
 }
 
 and turns = {
   take : t -> Scheduler.fiber -> int -> unit;
-      (** [take d fiber thread] waits until {!claim}[ d fiber thread] was done. *)
-  next : t -> unit;  (** Lets the first of those that wait {!claim}. *)
+      (** [take d fiber thread] waits and calls {!claim}[ d fiber thread]. *)
+  next : t -> unit;  (** Lets the first waiting fiber or thread {!claim}. *)
 }
-(** How fibers and threads wait for {!exclusively}. *)
+(** Waiting of fibers and threads for {!exclusively}. *)
 
 and io = {
   read : t -> bytes -> int -> int -> int;
@@ -36,7 +35,7 @@ and io = {
   write : t -> bytes -> int -> int -> int;  (** At least one byte, unless the length is 0. *)
   write_from : t -> Pool.buffer -> int -> int -> int;
   unread : t -> bytes -> int -> int -> unit;
-      (** Gives back the bytes read last, so that the next read returns them again. *)
+      (** Returns the bytes read last, so that the next read gets them again. *)
   shutdown : t -> side -> unit;
   close : (t -> unit) option;  (** [None]: the descriptor stays open. *)
   describe : t -> string;
@@ -52,28 +51,28 @@ val stream_io : ?close:(t -> unit) -> (t -> string) -> io
     (default: {!close_handle}) closes the handle. *)
 
 val no_io : (t -> string) -> io
-(** [no_io describe] is for descriptors that aren't read nor written. *)
+(** [no_io describe] is for descriptors without reads and writes. *)
 
 val no_shutdown : t -> side -> unit
-(** [no_shutdown] is for descriptors that aren't shut down. *)
+(** [no_shutdown] is for descriptors without shutdown. *)
 
 val close_handle : t -> unit
 (** [close_handle d] closes [d]'s handle. *)
 
 val given_back : t -> int
-(** [given_back d] is the number of bytes given back and not read again yet. *)
+(** [given_back d] is the number of returned bytes that haven't been read again. *)
 
 val take_back : t -> (bytes -> int -> int -> unit) -> int -> int
 (** [take_back d copy len] takes [n <= len] of these bytes with [copy bytes at n], and is [n]. *)
 
 val unread : t -> bytes -> int -> int -> unit
-(** [unread d b off len] gives the bytes back. *)
+(** [unread d b off len] returns the bytes to the input. *)
 
 val peek : t -> bytes -> int -> int -> int
 (** Documented in {!File_descriptor.peek}. *)
 
 val forget : t -> unit
-(** [forget d] drops the bytes that were given back. *)
+(** [forget d] drops the returned bytes. *)
 
 val retry : t -> string -> int -> int -> unit
 (** [retry d operation direction result] waits until [d] is ready in [direction] if
@@ -84,14 +83,13 @@ val fail : t -> string -> int -> 'a
 
 val exclusively : t -> (unit -> 'a) -> 'a
 (** [exclusively d f] is [f ()] with exclusive access to [d]: it waits while another task is inside
-    of [exclusively d]. *)
+    [exclusively d]. *)
 
 val is_busy : t -> bool
-(** [is_busy d] is [true] iff a task or thread is inside of {!exclusively}[ d]. *)
+(** [is_busy d] is [true] iff a task or thread is inside {!exclusively}[ d]. *)
 
 val claim : t -> Scheduler.fiber -> int -> unit
-(** [claim d fiber thread] lets the fiber or thread, of which the other is none, be the one inside.
-*)
+(** [claim d fiber thread] makes the fiber or thread (the other is none) the one inside. *)
 
 val end_writing : t -> unit
 (** [end_writing d] ends {!claim}. *)
@@ -115,7 +113,7 @@ val check_bytes : string -> bytes -> int -> int -> unit
 val check_buffer : string -> Pool.buffer -> int -> int -> unit
 (** [check_buffer] is {!check_bytes} for bigarrays. *)
 
-(** {1 Reading on} *)
+(** {1 Repeated reads} *)
 
 val fill : (int -> int -> int) -> int -> int ref -> unit
 (** [fill read len got] reads by [read at n] until [!got], which it keeps up to date, is [len].
@@ -125,12 +123,12 @@ val too_large : string -> string -> int -> 'a
 (** [too_large operation subject max] raises the error [Too_large] for more than [max] bytes. *)
 
 val buffer : string -> string -> int -> bytes
-(** [buffer operation subject n] is [n] bytes for what a disk has. Raises the error [Out_of_memory]
-    if memory has no room for them. *)
+(** [buffer operation subject n] is [n] bytes for disk contents. Raises the error [Out_of_memory] if
+    they don't fit into memory. *)
 
 val default_max : int
 (** [default_max] is 16 MiB. *)
 
 val read_to_end : int -> already:bytes -> undo:(bytes -> unit) -> t -> string
-(** [read_to_end max ~already ~undo d] is [already] and the rest of the input, which is [undo]ne if
-    it raises, [Too_large] for more than [max] bytes included. *)
+(** [read_to_end max ~already ~undo d] is [already] and the rest of the input; [undo] is called if
+    it raises, also [Too_large] for more than [max] bytes. *)

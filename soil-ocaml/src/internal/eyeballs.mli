@@ -1,4 +1,4 @@
-(** Happy Eyeballs (RFC 8305): connecting to the first address of a host that answers. Private to
+(** Happy Eyeballs (RFC 8305): connecting to a host by the first address that responds. Private to
     Soil. *)
 
 val interleave : Address.t list -> Address.t list

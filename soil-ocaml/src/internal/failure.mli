@@ -35,23 +35,23 @@ exception Cancelled
 (** [Task.Cancelled]. *)
 
 val printer : exn -> string option
-(** [printer] shows exceptions of Soil, by the names that programs have for them. It is registered
-    with [Printexc] in programs that have that module. *)
+(** [printer] prints Soil's exceptions, with their public names. It is registered with [Printexc] in
+    programs that link that module. *)
 
 val exception_to_string : exn -> string
-(** [exception_to_string e] is [Printexc.to_string e] if the program has that module, and else the
-    part of it that Soil has. *)
+(** [exception_to_string e] is [Printexc.to_string e] if the program links that module, otherwise
+    Soil's subset of it. *)
 
 val undoing : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [undoing undo f] is [f ()]; if that raises, [undo ()] comes first. *)
 
 val print : (unit -> string) -> unit
-(** [print text] writes [text ()] to the standard error channel, and flushes it. It returns where
-    that fails, since standard error can't be written or memory is short: a report must not end what
-    it reports on. *)
+(** [print text] writes [text ()] to the standard error channel, and flushes it. It ignores
+    failures, because standard error is unwritable or memory is short: a report must not end what it
+    reports on. *)
 
 val report : (unit -> string) -> exn -> backtrace -> unit
 (** [report what e bt] writes [what ()], [e] and its backtrace likewise. *)
 
 val record_backtraces : unit -> unit
-(** Turns recording of backtraces on, unless [OCAMLRUNPARAM] is set. *)
+(** Enables recording of backtraces, unless [OCAMLRUNPARAM] is set. *)

@@ -1,24 +1,24 @@
 (** The buffer of {!Reader}. Private to Soil.
 
-    Bytes leave it only when a call has all that it needs, so that no exception, cancellation
-    included, loses any. *)
+    A call consumes bytes only when it has enough, so that no exception, including cancellation,
+    loses any. *)
 
 type t = {
   descriptor : Descriptor.t;
   size : int;
-  mutable buffer : bytes;  (** Of [size], unless it isn't empty. *)
+  mutable buffer : bytes;  (** Of length [size] if empty. *)
   mutable first : int;  (** Bytes [first … last - 1] are buffered. *)
   mutable last : int;
 }
 
 val set : t -> bytes -> int -> unit
-(** [set r b n] makes the first [n] bytes of [b] what is buffered. *)
+(** [set r b n] replaces the buffered bytes with the first [n] bytes of [b]. *)
 
 val more : t -> bool
-(** [more r] adds to what is buffered, and is [false] at the end of input. *)
+(** [more r] buffers more bytes, and is [false] at the end of input. *)
 
 val advance : t -> int -> int
-(** [advance r n] takes [n] buffered bytes, which are in [r.buffer] from the result on. *)
+(** [advance r n] takes [n] buffered bytes; the result is their offset in [r.buffer]. *)
 
 val next : t -> int -> int
 (** [next r n] is {!advance}[ r n] as soon as [n] bytes are buffered. *)

@@ -1,6 +1,6 @@
-(** The functions on lists that Soil's modules use, as in [Stdlib.List]. That module and
-    [Stdlib.Seq] behind it are 65 KB of an image. Modules that few programs link name [Stdlib.List]
-    where they need more. *)
+(** The functions on lists that Soil's modules use, as in [Stdlib.List]. That module with
+    [Stdlib.Seq] adds 65 KB to an image. Modules that few programs link use [Stdlib.List] if they
+    need more. *)
 
 val length : 'a list -> int
 val is_empty : 'a list -> bool

@@ -1,4 +1,4 @@
-(** Lookups of addresses: the part of {!Dns} that {!Tcp} uses. Private to Soil. *)
+(** Address lookups: the part of {!Dns} used by {!Tcp}. Private to Soil. *)
 
 val operation : string
 
@@ -10,5 +10,5 @@ val addresses : [ `Any | `V4 | `V6 ] -> string -> Address.t list
 (** [addresses family name] is documented in {!Dns.lookup}. *)
 
 val reachable_first : Address.t list -> Address.t list * int
-(** [reachable_first l] is [l] in the order in which to try the addresses (RFC 6724), and the number
-    of those to which there is a route, which come first. *)
+(** [reachable_first l] is [l] in the order of RFC 6724, and the number of addresses with a route,
+    which come first. *)

@@ -1,4 +1,4 @@
-(** Addresses of Ethernet as text, which is their form. Private to Soil; documented in {!Net}. *)
+(** Ethernet addresses, represented as text. Private to Soil; documented in {!Net}. *)
 
 type t
 

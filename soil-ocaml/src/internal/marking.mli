@@ -1,4 +1,4 @@
-(** Hop limit and DSCP of the IP header, for TCP and UDP alike. Private to Soil. *)
+(** Hop limit and DSCP of the IP header, for TCP and UDP. Private to Soil. *)
 
 val set_hop_limit : Descriptor.t -> int -> unit
 (** Documented in {!Tcp.set_hop_limit} and {!Udp.set_hop_limit}. *)
@@ -10,8 +10,8 @@ val given : int option -> int option -> unit
 (** [given hop_limit dscp] does nothing. Raises [Invalid_argument] if one is out of range. *)
 
 val apply : int option -> int option -> Descriptor.t -> unit
-(** [apply hop_limit dscp d] sets what is given. *)
+(** [apply hop_limit dscp d] sets the given values. *)
 
 val word : int option -> int option -> bool option -> int
-(** [word hop_limit dscp ecn] is the part of what [soil_tcp_connect] takes. Raises
-    [Invalid_argument] as {!given}. *)
+(** [word hop_limit dscp ecn] encodes these for [soil_tcp_connect]. Raises [Invalid_argument] as
+    {!given}. *)

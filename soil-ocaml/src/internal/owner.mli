@@ -1,4 +1,4 @@
-(** The threads that Soil serves: those of the program's first domain. The first of them has the
+(** The threads that Soil supports: those of the program's first domain. The first of them runs the
     scheduler. Private to Soil. *)
 
 val is_other : unit -> bool
@@ -6,7 +6,7 @@ val is_other : unit -> bool
     domain. *)
 
 val check : unit -> unit
-(** [check ()] raises [Invalid_argument] in any other thread or domain than the first. *)
+(** [check ()] raises [Invalid_argument] in any thread or domain other than the first. *)
 
 val check_domain : unit -> unit
-(** [check_domain ()] raises [Invalid_argument] in any other domain than the first. *)
+(** [check_domain ()] raises [Invalid_argument] in any domain other than the first. *)

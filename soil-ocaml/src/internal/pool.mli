@@ -1,4 +1,4 @@
-(** Bigarrays for input and output of [bytes] on devices. Private to Soil. *)
+(** Bigarrays for device I/O of [bytes]. Private to Soil. *)
 
 type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
 
@@ -9,11 +9,11 @@ val size : int
 (** [size] is the length of the pool's buffers: 64 KiB. *)
 
 val with_buffer : (buffer -> 'a) -> 'a
-(** [with_buffer f] is [f b] for a buffer [b] from the pool, which has it back when that returns. *)
+(** [with_buffer f] is [f b] for a buffer [b] from the pool, which is returned when [f] returns. *)
 
 val lose : int -> buffer -> unit
-(** [lose volume b] keeps [b], which a device may still use, and makes no other use of it, until
-    another buffer is lost to the same volume. *)
+(** [lose volume b] keeps [b] alive and unused, because a device may still access it, until another
+    buffer is lost to the same volume. *)
 
 val to_bytes : buffer -> int -> bytes -> int -> int -> unit
 (** [to_bytes src src_off dst dst_off len] copies. The ranges are the caller's responsibility. *)

@@ -1,10 +1,10 @@
-(** Queues, first in, first out. Private to Soil. *)
+(** FIFO queues. Private to Soil. *)
 
 type 'a t
 (** The type for queues. *)
 
 val create : 'a -> 'a t
-(** [create empty] is an empty queue; [empty] stands in its unused places. *)
+(** [create empty] is an empty queue; [empty] fills unused slots. *)
 
 val length : 'a t -> int
 (** [length q] is the number of elements. *)
@@ -13,4 +13,4 @@ val push : 'a t -> 'a -> unit
 (** [push q v] adds [v] at the end; the queue grows as needed. *)
 
 val pop : 'a t -> 'a
-(** [pop q] takes the oldest element out; [q] isn't empty. *)
+(** [pop q] removes the oldest element; [q] isn't empty. *)

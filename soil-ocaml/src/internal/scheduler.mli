@@ -2,7 +2,7 @@
     Soil.
 
     It is the only module that calls {!Soil_raw.wait} and {!Soil_raw.cancel}. A {e fiber} is a
-    running computation; a {e context} of cancellation is as in {!Cancel}. *)
+    running computation; for a cancellation {e context} see {!Cancel}. *)
 
 type fiber = Fiber.t
 type context = Fiber.context
@@ -18,27 +18,27 @@ val operation : operation:string -> subject:string -> (int -> int) -> int
 (** [operation submit] is the outcome of the operation that [submit token] starts: its result at
     once, or after the task has waited. It fails if that is negative.
 
-    A cancelled task cancels the operation; if the machine can't do that at once, the task waits for
-    its completion. If the operation completes nevertheless, its result is returned. *)
+    A cancelled task cancels the operation; if that isn't possible at once, the task waits for its
+    completion. If the operation completes nevertheless, its result is returned. *)
 
 val wait_ready : int -> int -> int
 (** [wait_ready handle direction] waits until [handle] is ready for reading (0) or writing (1). The
     result is negative if [handle] doesn't support that. *)
 
 val spend : unit -> unit
-(** [spend ()] counts a call that didn't have to wait; after a number of these in a row the fiber
+(** [spend ()] counts a call that didn't have to wait; after a number of consecutive ones the fiber
     yields. *)
 
 val at_once : string -> int -> int
-(** [at_once operation result] is [result], of an operation that was done without a wait: a trace
-    has an instant for it. From any thread; only those of tasks are recorded. *)
+(** [at_once operation result] is [result], of an operation that completed without a wait: an
+    instant event in a trace. From any thread; only those of tasks are recorded. *)
 
 val counts : unit -> int * int
-(** [counts ()] is the number of operations in progress and that of fibers. *)
+(** [counts ()] is the number of operations in progress and of fibers. *)
 
 val activity : unit -> int * int * int
-(** [activity ()] is the number of fibers that are ready, and the counts so far of those that were
-    started and of their turns. *)
+(** [activity ()] is the number of ready fibers, and the totals of started fibers and of their
+    turns. *)
 
 val create_ints : int -> Soil_raw.int_buffer
 (** [create_ints n] is a new array of [n] numbers for Rust to fill. *)
@@ -46,25 +46,25 @@ val create_ints : int -> Soil_raw.int_buffer
 (** {1 Waiting for others} *)
 
 val in_task : unit -> bool
-(** [in_task ()] is [true] iff this is inside of {!run}. *)
+(** [in_task ()] is [true] iff this is inside {!run}. *)
 
 val wait_in : fiber Waiters.t -> unit
-(** [wait_in queue] waits until {!wake_first}[ queue] reaches this fiber. Raises [Cancelled] also if
-    the fiber was cancelled before, and then isn't in the queue. *)
+(** [wait_in queue] waits until {!wake_first}[ queue] reaches this fiber. Also raises [Cancelled] if
+    the fiber was cancelled before, without entering the queue. *)
 
 val wait_in_protected : fiber Waiters.t -> unit
-(** [wait_in_protected] is {!wait_in} without regard to cancellation. *)
+(** [wait_in_protected] is {!wait_in} ignoring cancellation. *)
 
 val wake_first : fiber Waiters.t -> fiber option
-(** [wake_first queue] wakes the fiber that waits longest and is that, or is [None] if there is
+(** [wake_first queue] wakes and returns the fiber that has waited longest, or is [None] if there is
     none. *)
 
 val deadline_after : float -> int
-(** [deadline_after s] is the moment in [s] seconds, in monotonic nanoseconds; [max_int] is never.
+(** [deadline_after s] is the time in [s] seconds, in monotonic nanoseconds; [max_int] is never.
     Raises [Invalid_argument] if [s] isn't a number. *)
 
 val sleep_until : int -> unit
-(** [sleep_until t] waits until the monotonic clock shows [t] nanoseconds or more. *)
+(** [sleep_until t] waits until the monotonic clock reaches [t] nanoseconds. *)
 
 val yield : unit -> unit
 val check : unit -> unit
@@ -74,7 +74,7 @@ val check : unit -> unit
 val self : unit -> fiber
 
 val is_over : fiber -> bool
-(** [is_over fiber] is [true] iff [fiber] was left behind by a {!run} that failed; it never runs. *)
+(** [is_over fiber] is [true] iff [fiber] was abandoned by a failed {!run}; it never runs. *)
 
 val is_left : context -> bool
 (** [is_left context] is {!is_over} for the fiber that has entered [context]. *)
@@ -82,10 +82,10 @@ val is_left : context -> bool
 val current_context : unit -> context
 
 type local = Fiber.local = { key : int; put : unit -> unit }
-(** A task-local value: [put ()] stores it where {!Task.Local} looks for it. *)
+(** A task-local value: [put ()] stores it for {!Task.Local}. *)
 
 val locals : unit -> local list
-(** [locals ()] is the current fiber's, which those that it spawns begin with. *)
+(** [locals ()] is the current fiber's values, inherited by fibers that it spawns. *)
 
 val set_locals : local list -> unit
 
@@ -99,17 +99,18 @@ val protect : (unit -> 'a) -> 'a
 (** Documented in {!Task.protect}. *)
 
 val no_fiber : fiber
-(** [no_fiber] is the value of {!self} outside of {!run}. *)
+(** [no_fiber] is the value of {!self} outside {!run}. *)
 
 val within : context -> (unit -> 'a) -> 'a
-(** [within context f] is [f ()] in a new context below [context], wherever the current fiber is. *)
+(** [within context f] is [f ()] in a new context below [context], independent of the current one.
+*)
 
 val spawn : context -> (unit -> unit) -> context
 (** [spawn parent f] runs [f ()] in a new fiber, in the new context below [parent] that is the
     result. [f] must not raise. The context must be removed when it ends. *)
 
 val remove : context -> unit
-(** [remove context] takes a spawned fiber's context out of the tree. *)
+(** [remove context] removes a spawned fiber's context from the tree. *)
 
 val cancel : context -> unit
 (** [cancel context] cancels everything in [context] and below. *)
@@ -117,14 +118,14 @@ val cancel : context -> unit
 val is_cancelled : context -> bool
 
 val cancel_at : context -> int -> unit -> bool
-(** [cancel_at context t] cancels [context], which the current fiber has entered, at the moment [t]
-    (nanoseconds). The result takes the timer back, and is [true] iff it hadn't gone off: of several
-    the youngest goes first. *)
+(** [cancel_at context t] cancels [context], which the current fiber has entered, at the time [t]
+    (nanoseconds). The result removes the timer, and is [true] iff it hadn't fired; several timers
+    are removed in LIFO order. *)
 
 (** {1 The program} *)
 
 val starting : (unit -> unit) ref
-(** Called at the beginning of each {!run} that isn't inside of another. *)
+(** Called at the beginning of each outermost {!run}. *)
 
 val first_in_task : (unit -> unit) ref
 (** Called by the first task of such a run, before its function. *)

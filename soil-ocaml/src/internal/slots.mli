@@ -1,4 +1,4 @@
-(** The functions on arrays that Soil's modules use. [Stdlib.Array] would be 34 KB of an image.
+(** The functions on arrays that Soil's modules use. [Stdlib.Array] would add 34 KB to an image.
     Private to Soil. *)
 
 external make : int -> 'a -> 'a array = "caml_make_vect"

@@ -1,7 +1,6 @@
 (** The functions on strings that Soil's modules use, as in [Stdlib.String]. That module with
-    [Stdlib.Bytes] and [Stdlib.Seq] behind it is 90 KB of an image; since OCaml 5.4 it brings
-    [Stdlib.List] and [Stdlib.Array], too. Modules that few programs link name [Stdlib.String] where
-    they need more. *)
+    [Stdlib.Bytes] and [Stdlib.Seq] adds 90 KB to an image, since OCaml 5.4 also [Stdlib.List] and
+    [Stdlib.Array]. Modules that few programs link use [Stdlib.String] if they need more. *)
 
 external length : string -> int = "%string_length"
 external get : string -> int -> char = "%string_safe_get"

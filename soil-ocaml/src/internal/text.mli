@@ -4,5 +4,5 @@ val number : float -> string
 (** [number x] is [x] in decimal, without trailing zeros: ["2"], ["0.5"]. *)
 
 val fetch : (int -> int) -> (bytes -> int -> int -> int) -> string
-(** [fetch check get] is the text that Rust copies for [get buffer offset length], answering with
-    its whole length; [check] takes the result of that. *)
+(** [fetch check get] is the text that Rust copies in [get buffer offset length], which returns its
+    whole length; [check] checks that result. *)

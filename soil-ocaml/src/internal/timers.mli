@@ -1,7 +1,7 @@
-(** Deadlines, the earliest first. Private to Soil.
+(** A priority queue of deadlines. Private to Soil.
 
-    An exception that a handler of a signal raises out of an operation leaves the set as it was
-    before, or as it is afterwards. *)
+    If a signal handler raises during an operation, the set is as before or as after the operation.
+*)
 
 type 'a t
 (** The type for sets of timers. *)
@@ -16,18 +16,17 @@ val is_empty : 'a t -> bool
 (** [is_empty s] is [true] iff there is no timer in [s]. *)
 
 val timer : at:int -> 'a -> 'a timer
-(** [timer ~at v] is a timer for the moment [at] (monotonic nanoseconds), in no set yet. *)
+(** [timer ~at v] is a timer for the time [at] (monotonic nanoseconds), not in a set. *)
 
 val add : 'a t -> 'a timer -> unit
-(** [add s t] puts [t], which is in no set, into [s] in logarithmic time. *)
+(** [add s t] adds [t], which isn't in a set, to [s] in logarithmic time. *)
 
 val remove : 'a t -> 'a timer -> unit
-(** [remove s t] takes [t] out of [s] in logarithmic time; it does nothing if it was taken out
-    before. *)
+(** [remove s t] removes [t] from [s] in logarithmic time; it does nothing if removed before. *)
 
 val earliest : 'a t -> int
-(** [earliest s] is the moment of the first timer; [s] isn't empty. *)
+(** [earliest s] is the time of the first timer; [s] isn't empty. *)
 
 val take_due : 'a t -> now:int -> 'a option
-(** [take_due s ~now] takes the first timer out if its moment isn't after [now]. Of equal moments
-    the one added first comes first. *)
+(** [take_due s ~now] removes the first timer if its time isn't after [now]. Timers with equal times
+    are in the order of addition. *)

@@ -1,5 +1,5 @@
-(** The turns of tasks and threads that write to one descriptor: each waits for an event. Private to
-    Soil. *)
+(** Exclusive access of tasks and threads that write to one descriptor: each waits for an event.
+    Private to Soil. *)
 
 val register : unit -> unit
-(** [register ()] lets {!Descriptor} have these turns. *)
+(** [register ()] registers these turns with {!Descriptor}. *)

@@ -1,4 +1,4 @@
-(** Queues from whose middle an entry can be taken in constant time. Private to Soil. *)
+(** Queues with removal of any entry in constant time. Private to Soil. *)
 
 type 'a t
 (** The type for queues, and for the entries in them. *)
@@ -13,7 +13,7 @@ val add : 'a t -> 'a -> 'a t
 (** [add q v] is a new entry with [v] at the end of [q]. *)
 
 val remove : 'a t -> unit
-(** [remove entry] takes [entry] out of its queue; it does nothing if that has happened before. *)
+(** [remove entry] removes [entry] from its queue; it does nothing if removed before. *)
 
 val take : 'a t -> 'a option
-(** [take q] takes the oldest entry out and is its value. *)
+(** [take q] removes the oldest entry and is its value. *)
