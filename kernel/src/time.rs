@@ -43,12 +43,12 @@ static DISCIPLINE: ExclusiveCell<Option<ClockDiscipline>> = ExclusiveCell::new(N
 /// The counter when the next comparison is due. Written with [`DISCIPLINE`].
 static COMPARE_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Notes where time begins.
+/// Records the start of time.
 pub fn set_up() {
     START.store(tsc::counter(), Ordering::Relaxed);
 }
 
-/// Finds the rates, for the first question for the time.
+/// Finds the rates, on the first read of the time.
 #[cold]
 fn begin() {
     let bus_hz = without_interrupts(|| {
@@ -88,12 +88,12 @@ fn compare() {
 
 #[cold]
 fn find_wall_base() -> u64 {
-    // An access of the real-time clock is two instructions.
+    // An access to the real-time clock takes two instructions.
     without_interrupts(read_wall_base)
 }
 
-/// The time of day by the machine's own clock, in nanoseconds since 1970, to the second; `None`
-/// where it has none. Expensive: many accesses of ports.
+/// The time of day by the machine's own clock, in nanoseconds since 1970, with a resolution of a
+/// second; `None` if it has none. Expensive: many accesses to ports.
 pub fn machine_wall_ns() -> Option<u64> {
     without_interrupts(|| {
         let by_host = KVM.load(Ordering::Acquire).then(pvclock::wall_ns);
@@ -125,7 +125,8 @@ pub fn monotonic_ns() -> u64 {
     PAGE.read(tsc::counter)
 }
 
-/// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0; one line says so.
+/// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0, which is logged
+/// once.
 pub fn wall_ns() -> u64 {
     let base = match WALL_BASE.load(Ordering::Acquire) {
         u64::MAX => find_wall_base(),
@@ -134,11 +135,11 @@ pub fn wall_ns() -> u64 {
     base.saturating_add(monotonic_ns())
 }
 
-/// Moves the wall clock by `offset_ns`.
+/// Adjusts the wall clock by `offset_ns`.
 pub fn adjust_wall(offset_ns: i64) {
     wall_ns(); // finds the base
     let move_base = |base: u64| Some(base.saturating_add_signed(offset_ns).min(u64::MAX - 1));
-    // It always moves.
+    // The closure always returns a value.
     let _ = WALL_BASE.fetch_update(Ordering::AcqRel, Ordering::Acquire, move_base);
 }
 
