@@ -1,16 +1,16 @@
 //! Clocks: monotonic from the time stamp counter, wall time from kvmclock or the real-time clock.
 //!
-//! Nothing is measured at boot but one pair of readings. The first question for the time finds the
-//! counter's rate: from kvmclock's page under KVM, from CPUID leaf 0x15 on hardware, else by
-//! comparison with another clock (`calibration.rs`). That clock is the local APIC's timer under
-//! QEMU, whose bus clock is 1 GHz by definition and which has been counting since boot, so that
-//! nothing has to be waited for; on other machines it is the PIT. From then on
-//! `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between comparisons.
-//! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel
-//! 8254 and MC146818 data sheets.
+//! Boot measures only one pair of readings. The first read of the time finds the counter's rate:
+//! from kvmclock's page under KVM, from CPUID leaf 0x15 on hardware, else by comparison with
+//! another clock (`calibration.rs`). That clock is the local APIC's timer under QEMU, whose bus
+//! clock is 1 GHz by definition and which has been counting since boot, so that nothing has to
+//! wait; on other machines it is the PIT. From then on `ClockDiscipline` compares with the PIT,
+//! whose channel 2 costs nothing between comparisons. Source: Linux's
+//! Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818
+//! data sheets.
 //!
-//! The clocks may be read from everywhere but a second processor: by tasks, ticks and interrupts. A
-//! change of the page, and a comparison, happens with interrupts disabled.
+//! The clocks may be read from every context except a second processor: by tasks, ticks and
+//! interrupts. A change of the page, and a comparison, happens with interrupts disabled.
 
 mod calibration;
 mod discipline;
@@ -27,12 +27,11 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use discipline::{ClockDiscipline, Reading};
 use x86_64::instructions::interrupts::without_interrupts;
 
-/// The APIC's bus clock in Hz; 0 before the first question for the time. Written once.
+/// The APIC's bus clock in Hz; 0 before the first read of the time. Written once.
 static BUS_HZ: AtomicU64 = AtomicU64::new(0);
 /// Whether the host writes [`PAGE`]. Written once, before [`BUS_HZ`].
 static KVM: AtomicBool = AtomicBool::new(false);
-/// Wall time at monotonic time 0; `u64::MAX` before the first question. Changed by
-/// [`adjust_wall`].
+/// Wall time at monotonic time 0; `u64::MAX` before the first read. Changed by [`adjust_wall`].
 static WALL_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// The counter at boot: monotonic time 0. Written once.
