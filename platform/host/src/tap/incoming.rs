@@ -1,5 +1,5 @@
-//! A read that waits on the ring while the program does: the first frame of a batch comes with the
-//! call that waits.
+//! A read that waits on the ring while the program does: the first frame of a batch arrives with
+//! the call that waits.
 
 use super::slots::{SLOT, Slots};
 use crate::ring::Handle;
@@ -17,9 +17,9 @@ pub struct Incoming {
 pub enum Read {
     /// There is none.
     None,
-    /// It waits.
+    /// It is in flight.
     InFlight,
-    /// It has ended: address and length in bytes of a header and a frame, which the caller owns
+    /// It has completed: address and length in bytes of a header and a frame, which the caller owns
     /// until the next [`Incoming::ask`].
     Frame(NonNull<u8>, usize),
     /// It failed.
@@ -27,13 +27,13 @@ pub enum Read {
 }
 
 impl Incoming {
-    /// For the device `fd`; nothing where there is no ring or no memory.
+    /// For the device `fd`; `None` without a ring or memory.
     pub fn new(fd: i32, ring: &Handle) -> Option<Incoming> {
         let slots = Slots::new(ring, 1, false)?;
         Some(Incoming { fd, slots })
     }
 
-    /// Returns the state of the read; a read that has ended is reported once.
+    /// Returns the state of the read; a completed read is reported once.
     pub fn take(&mut self) -> Read {
         match self.slots.ended() {
             Some((slot, Ok(len))) => Read::Frame(self.slots.at(slot), (len as usize).min(SLOT)),
@@ -43,7 +43,7 @@ impl Incoming {
         }
     }
 
-    /// Wants a frame, if that isn't so already.
+    /// Starts a read, unless one is in flight.
     pub fn ask(&mut self) {
         if let Some(slot) = self.slots.free() {
             let read = opcode::Read::new(Fd(self.fd), self.slots.at(slot).as_ptr(), SLOT as u32);
