@@ -62,7 +62,7 @@ impl Shape {
     }
 }
 
-/// The coordinate, clamped; NaN stays.
+/// The coordinate, clamped; NaN becomes 0.
 fn near(coordinate: f32) -> f32 {
     if coordinate.is_nan() {
         return 0.0;

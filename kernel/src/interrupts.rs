@@ -54,8 +54,8 @@ fn acknowledge_all() {
 
 /// A device has interrupted since [`take_pending`]. Set by interrupts, on any processor.
 static PENDING: AtomicBool = AtomicBool::new(false);
-/// The same since [`take_noted_for_call`].
-static NOTED_FOR_CALL: AtomicBool = AtomicBool::new(false);
+/// The same since [`take_pending_for_call`].
+static PENDING_FOR_CALL: AtomicBool = AtomicBool::new(false);
 
 /// Whether a device has interrupted since the last call.
 pub fn take_pending() -> bool {
@@ -63,14 +63,14 @@ pub fn take_pending() -> bool {
 }
 
 /// The same, for calls that wait for one device beside the thread that waits for all.
-pub fn take_noted_for_call() -> bool {
-    NOTED_FOR_CALL.swap(false, Ordering::Relaxed)
+pub fn take_pending_for_call() -> bool {
+    PENDING_FOR_CALL.swap(false, Ordering::Relaxed)
 }
 
 /// Records an event as if a device had interrupted.
 pub fn note() {
     PENDING.store(true, Ordering::Relaxed);
-    NOTED_FOR_CALL.store(true, Ordering::Relaxed);
+    PENDING_FOR_CALL.store(true, Ordering::Relaxed);
 }
 
 /// Handles an interrupt by `vector`, from its gate.

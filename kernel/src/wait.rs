@@ -193,7 +193,7 @@ fn halt(wait: For, deadline: Option<u64>) {
     // Of several waiting threads, each checks its own condition when it is woken.
     let noted = match (threads(), wait) {
         (Some(_), For::Time | For::Interrupt) => false,
-        (Some(_), For::Call) => interrupts::take_noted_for_call(),
+        (Some(_), For::Call) => interrupts::take_pending_for_call(),
         _ => interrupts::take_pending(),
     };
     if !noted {
@@ -205,7 +205,7 @@ fn halt(wait: For, deadline: Option<u64>) {
             }
             match (threads(), wait) {
                 (Some(_), For::Time | For::Interrupt) => {}
-                (Some(_), For::Call) => _ = interrupts::take_noted_for_call(),
+                (Some(_), For::Call) => _ = interrupts::take_pending_for_call(),
                 _ => _ = interrupts::take_pending(),
             }
         }

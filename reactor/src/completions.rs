@@ -133,7 +133,7 @@ mod tests {
     /// Many followers, in any order: each is found by its number, notified once, and then skipped
     /// by promotions.
     #[test]
-    fn each_of_many_followers_is_told_once() {
+    fn each_of_many_followers_is_notified_once() {
         let mut completions = Completions::new();
         let waiters = [50, 7, FINISH, 90, SCHEDULER, 61, 8, 1];
         let words = waiters.map(|waiter| completions.follow(waiter).expect("memory"));

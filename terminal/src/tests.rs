@@ -318,7 +318,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic_or_lead_the_cursor_away(
+    fn no_bytes_panic_or_move_the_cursor_outside(
         pieces in prop::collection::vec(prop_oneof![
             prop::collection::vec(any::<u8>(), 0..40),
             "\x1b\\[[?]?[0-9;:]{0,12}[@-z]".prop_map(String::into_bytes),

@@ -437,7 +437,7 @@ fn a_server_asks_for_a_clients_certificate() {
 }
 
 #[test]
-fn the_end_of_a_side_is_told_from_a_cut() {
+fn the_end_of_a_side_is_distinguished_from_a_truncation() {
     for versions in [Versions::Tls12, Versions::Tls13] {
         let config = client(|options| options.common.versions = versions);
         let (mut a, mut b) = connected(&config, &server(&[SERVER], |_| ()));

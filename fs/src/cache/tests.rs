@@ -460,7 +460,7 @@ fn flags_are_not_written_out_of_turn() {
 }
 
 #[test]
-fn contents_are_told_from_tables_and_directories() {
+fn contents_are_distinguished_from_tables_and_directories() {
     let disk = Disk::zeroed(SECTORS as usize * 512);
     let mut cache = new_cache(&disk, 0);
     cache.layout.tables_end = 24;

@@ -11,7 +11,7 @@ use fs::set_memory_short;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Runs one test at a time, which begins with enough memory.
-fn alone() -> MutexGuard<'static, ()> {
+fn exclusive() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     set_memory_short(false);

@@ -119,7 +119,7 @@ fn a_journal_that_must_be_replayed_needs_a_disk_that_can_be_written() {
 }
 
 #[test]
-fn a_file_system_marked_as_having_errors_is_read_only_or_goes_on() {
+fn a_file_system_marked_as_having_errors_is_read_only_or_continues() {
     for (behaviour, continue_on_error) in
         [("continue", true), ("remount-ro", false), ("panic", false)]
     {

@@ -189,7 +189,7 @@ fn names_with_the_same_hash_are_listed_once_while_others_go() {
 /// An index that marks each block as continuing the hash of its predecessor: this happens with
 /// thousands of equal hashes, which take long to find.
 #[test]
-fn a_hash_that_goes_on_in_hundreds_of_blocks_is_listed() {
+fn a_hash_that_continues_in_hundreds_of_blocks_is_listed() {
     let disk = Disk::new(mkfs(24 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
     let mut volume = mount(&disk);
     volume.mkdir("d").unwrap();

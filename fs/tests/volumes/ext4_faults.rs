@@ -54,7 +54,7 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
 }
 
 #[test]
-fn a_device_that_goes_away_gives_errors_and_no_panic() {
+fn a_device_that_disappears_causes_errors_and_no_panic() {
     let disk = with_witness(&EXT4, &mkfs(8 << 20, &[]));
     let mut volume = mount(&disk);
     let flags = OpenFlags::READ | OpenFlags::WRITE;
@@ -195,7 +195,7 @@ fn the_last_blocks_are_written_though_another_file_keeps_them() {
 /// After a change that failed on the disk a sync says so, too, as long as the disk is away, though
 /// nothing was left to write.
 #[test]
-fn a_sync_after_a_change_that_failed_asks_the_disk() {
+fn a_sync_after_a_failed_change_flushes_the_disk() {
     let image = with_witness(&EXT4, &mkfs(8 << 20, &["-b", "1024"])).bytes();
     type Change = fn(&mut dyn fs::Volume, fs::FileId) -> Result<(), Error>;
     let changes: [(&str, Change); 3] = [

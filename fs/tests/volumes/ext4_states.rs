@@ -254,7 +254,7 @@ fn no_file_has_the_file_systems_own_blocks() {
 
 /// A bitmap that marks metadata of another group or the journal as free: no file gets those blocks.
 #[test]
-fn no_bitmap_gives_the_file_systems_own_blocks_away() {
+fn no_bitmap_frees_the_file_systems_own_blocks() {
     let disk = Disk::new(
         mkfs(12 << 20, &["-b", "1024", "-O", "^64bit,^metadata_csum"]),
         512,

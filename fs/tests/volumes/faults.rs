@@ -107,7 +107,7 @@ fn a_rename_that_fails_leaves_both_directories_as_they_were() {
 }
 
 #[test]
-fn a_device_that_goes_away_gives_errors_and_no_panic() {
+fn a_device_that_disappears_causes_errors_and_no_panic() {
     let disk = with_witness(&FAT, &mkfs(9 << 20, &["-F", "16", "-s", "2"]));
     let mut volume = mount(&disk);
     let file = volume

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_goes_on_behind_its_end_and_a_pipe_does_not() {
+    fn a_terminal_continues_after_its_end_and_a_pipe_does_not() {
         for (sender, behind) in [
             (Sender::Terminal, Some(b"b".to_vec())),
             (Sender::Pipe, Some(Vec::new())),

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_asks_for_room_before_it_needs_it() {
+    fn the_list_requests_room_before_it_needs_it() {
         let mut vmas = Vmas::new(0..1 << 30, 0);
         assert_eq!(vmas.wants_capacity(), Some(32));
         assert_eq!(vmas.move_to(Vec::with_capacity(32)).capacity(), 0);

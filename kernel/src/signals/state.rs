@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn an_uninterruptible_wait_hears_of_no_signal() {
+    fn no_signal_ends_an_uninterruptible_wait() {
         let mut state = with_handlers(0, 0);
         state.send(USER1, Target::Process).unwrap();
         let before = state.thread().set_during(During::UninterruptibleWait);

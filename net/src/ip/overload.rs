@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_told_by_their_first_bytes() {
+    fn frames_are_classified_by_their_first_bytes() {
         for words in [5, 6, 15] {
             let port = 53 + words as u16;
             let datagram = Some(FrameClass::Datagram(port));
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn shedding_goes_on_while_much_is_shed() {
+    fn shedding_continues_while_much_is_shed() {
         let frame = v4(5, 0x2000, UDP, &[0; 8]);
         let until_ns = FULL + HOLD_NS;
         for (many, later_ns, still_sheds) in [

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_come_as_often_as_told() {
+    fn losses_occur_at_the_configured_rate() {
         let random = Impairment {
             loss: 10_000,
             ..Default::default()
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_and_wrong_bits_come_as_often_as_told() {
+    fn duplicates_and_bit_errors_occur_at_the_configured_rate() {
         let twice = Impairment {
             duplicate: 1_000_000,
             ..Default::default()

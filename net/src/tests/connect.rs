@@ -106,7 +106,7 @@ fn an_unanswered_neighbor_means_unreachable_within_the_deadline() {
 }
 
 #[test]
-fn neighbors_that_are_gone_dont_hold_up_others() {
+fn unreachable_neighbors_dont_delay_others() {
     for (gone, there) in [("10.0.0.1", "10.0.0.2:80"), ("fd00::1", "[fd00::2]:80")] {
         let mut world = pair();
         world.stacks[1].tcp_listen(address("[::]:80"), 8).unwrap();

@@ -130,7 +130,7 @@ fn a_later_segment_ends_a_handshake() {
 /// A writer wakes when there is enough room: half of what it has in flight, where the
 /// buffer is small.
 #[test]
-fn a_writer_is_told_when_half_is_acknowledged() {
+fn a_writer_is_notified_when_half_is_acknowledged() {
     let config = Config {
         tcp_buffer_max: 8 << 10,
         tcp_buffer_min: 8 << 10,

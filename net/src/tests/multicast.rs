@@ -168,7 +168,7 @@ fn reported(
 /// version's words is answered in these, until it has been silent for long; the end of a group is
 /// told to the routers.
 #[test]
-fn a_router_of_the_older_version_is_answered_in_its_words() {
+fn a_router_of_the_older_version_gets_its_reports() {
     for (group, routers, report, leave, newer) in [
         ("239.1.2.3", "224.0.0.2", 0x16, 0x17, 0x22),
         ("ff05::1:3", "ff02::2", 131, 132, 143),
@@ -206,7 +206,7 @@ fn a_router_of_the_older_version_is_answered_in_its_words() {
 
 /// RFC 3376, 9.1 and RFC 3810, 5.1.14 and 6.2: what isn't a router's question isn't answered.
 #[test]
-fn what_is_no_query_is_not_answered() {
+fn only_queries_are_answered() {
     for group in ["239.1.2.3", "ff05::1:3"] {
         let group = ip(group);
         let v4 = group.is_ipv4();

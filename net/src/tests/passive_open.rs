@@ -277,7 +277,7 @@ fn a_full_queue_ignores_the_acknowledgement_and_takes_it_later() {
 
 /// RFC 9293, 3.10.7.4 and RFC 5961 for a connection in handshake.
 #[test]
-fn a_handshake_ends_by_the_right_reset_alone() {
+fn only_a_valid_reset_ends_a_handshake() {
     let (mut bench, _) = bench(Config::default());
     let syn = syn(SERVERS[0], 1);
     let answer = one(&mut bench, &syn);

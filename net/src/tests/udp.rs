@@ -133,7 +133,7 @@ fn a_full_queue_says_so_and_drops_no_order() {
 }
 
 #[test]
-fn a_neighbor_that_is_gone_holds_up_no_other() {
+fn an_unreachable_neighbor_delays_no_other() {
     let mut world = pair();
     let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
     let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
@@ -235,7 +235,7 @@ fn ports_are_taken_and_given_back() {
 }
 
 #[test]
-fn a_connected_socket_hears_its_peer_only() {
+fn a_connected_socket_receives_from_its_peer_only() {
     let mut world = pair();
     let server = world.stacks[1].udp_bind(address("10.0.0.2:9")).unwrap();
     let other = world.stacks[1].udp_bind(address("10.0.0.2:10")).unwrap();

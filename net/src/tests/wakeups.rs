@@ -62,7 +62,7 @@ pub(crate) fn check(stack: &Stack) {
 /// The next acknowledgement before the turn may obsolete the output that one acknowledgement made
 /// due.
 #[test]
-fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
+fn a_writer_is_notified_though_its_transmission_is_overtaken() {
     use smoltcp::wire::{TcpControl, TcpRepr, TcpSeqNumber};
     let mut world = World::new();
     let cable = Cable::new(Impairment::default(), 5);
@@ -146,7 +146,7 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
 /// RFC 9293, 3.8.4: the end of a connection whose peer doesn't answer is reported even if its reset
 /// can't be delivered: after three unanswered requests, a neighbor isn't solicited for a second.
 #[test]
-fn a_waiting_owner_hears_that_a_neighbor_is_gone() {
+fn a_waiting_owner_is_notified_of_an_unreachable_neighbor() {
     for n in 0..40 {
         let mut world = super::pair();
         let (client, _server) = connected(&mut world);

@@ -374,7 +374,7 @@ fn time_wait_answers_by_number_and_by_ack() {
 /// A reset in LAST-ACK tells the program, as in Linux (RFC 9293, 3.10.7.4 leaves it out); that all
 /// was received before stays so.
 #[test]
-fn a_reset_instead_of_the_last_acknowledgement_is_told() {
+fn a_reset_instead_of_the_last_acknowledgement_is_reported() {
     for family in FAMILIES {
         for missing in [false, true] {
             let mut talk = Talk::accepted(family);

@@ -222,7 +222,7 @@ fn arp_that_makes_no_sense_is_ignored() {
 
 /// RFC 826: a request for us makes an on-link sender known: packets to it need no request.
 #[test]
-fn a_host_that_asks_for_us_is_known() {
+fn a_host_that_solicits_us_is_known() {
     for (last, asked) in [(77, false), (78, true)] {
         let Bench {
             mut world,

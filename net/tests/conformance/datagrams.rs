@@ -158,7 +158,7 @@ fn datagrams_to_a_group_reach_its_members() {
 
 /// RFC 1122, 3.3.6 and 4.1.3.4: a broadcast is received from any valid source address.
 #[test]
-fn broadcasts_are_heard_from_one() {
+fn broadcasts_are_received_from_one() {
     let mut talk = Talk::new(V4);
     let socket = talk
         .stack()
@@ -179,7 +179,7 @@ fn broadcasts_are_heard_from_one() {
 
 /// RFC 1122, 4.1.3.5: a connected socket receives from its peer only.
 #[test]
-fn a_connected_socket_hears_its_peer_only() {
+fn a_connected_socket_receives_from_its_peer_only() {
     for family in FAMILIES {
         let mut talk = Talk::new(family);
         let at = family.stack(6000);

@@ -282,7 +282,7 @@ fn programs_choose_dscp_and_hop_limit_of_datagrams() {
 /// RFC 9293, 3.8.5 (MUST-31, 32, 33): an urgent pointer of any distance is reported to the waiting
 /// task, once for each time that it advances; the bytes are ordinary data (RFC 6093, 6).
 #[test]
-fn urgent_data_is_told_and_stays_in_the_stream() {
+fn urgent_data_is_signalled_and_stays_in_the_stream() {
     for family in FAMILIES {
         let mut talk = Talk::accepted(family);
         let handle = talk.handle();
@@ -364,7 +364,7 @@ fn urgent_data_is_sent_with_its_pointer() {
 /// RFC 5482, 3: the timeout that a program has chosen is sent to the peer, once, in seconds or
 /// minutes.
 #[test]
-fn the_user_timeout_is_told() {
+fn the_user_timeout_is_advertised() {
     let mut talk = Talk::accepted(V4);
     let handle = talk.handle();
     // RFC 5482, 3.1: only if it is enabled, which is no matter of setting one.

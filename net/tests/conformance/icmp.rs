@@ -265,7 +265,7 @@ fn echoes_that_amplify_are_not_answered() {
 /// RFC 1122, 4.1.3.1 and 3.2.2; RFC 4443, 3.1 and 2.4: a port without a listener is reported,
 /// quoting what was sent.
 #[test]
-fn an_unreachable_port_is_told() {
+fn an_unreachable_port_is_reported() {
     for (family, kind) in [(V4, [3, 3]), (V6, [1, 4])] {
         let mut talk = Talk::new(family);
         let datagram = packet::udp(
@@ -389,7 +389,7 @@ fn errors_reach_the_udp_socket() {
 
 /// RFC 1122, 3.2.2.1 and RFC 8200, 4: an unknown protocol is reported.
 #[test]
-fn an_unknown_protocol_is_told() {
+fn an_unknown_protocol_is_reported() {
     for (family, kind) in [(V4, [3, 2]), (V6, [4, 1])] {
         let mut talk = Talk::new(family);
         let frame = packet::ip(

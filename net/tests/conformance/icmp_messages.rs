@@ -215,7 +215,7 @@ fn no_errors_about_protocols_that_many_were_sent() {
 /// RFC 8200, 4.2 and RFC 4443, 2.4 (e): of errors about what was sent to many there is one, about
 /// an option whose number asks for it; an unknown header is reported to one only.
 #[test]
-fn an_unknown_option_is_told_to_a_group_if_it_asks_for_it() {
+fn an_unknown_option_is_reported_for_a_group_if_it_requests_that() {
     let group = [0x33, 0x33, 0, 0, 0, 1];
     for (option, next, to, told) in [
         (0x9e, 59, "ff02::1", Some([4, 2])),

@@ -204,13 +204,13 @@ fn shedding_ends_with_the_flood() {
         turn(&mut talk, FLOOD, fragment, &mut random);
     }
     assert!(shed(&mut talk) > 0);
-    let shed_count = |talk: &mut Talk, random: &mut Random| {
+    let shed_after = |talk: &mut Talk, random: &mut Random| {
         for number in 0..500 {
             let count = if number % 5 == 0 { 20 } else { 0 };
             turn(talk, count, fragment, random);
         }
         shed(talk)
     };
-    let before = shed_count(&mut talk, &mut random);
-    assert_eq!(shed_count(&mut talk, &mut random), before);
+    let before = shed_after(&mut talk, &mut random);
+    assert_eq!(shed_after(&mut talk, &mut random), before);
 }

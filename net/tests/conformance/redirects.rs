@@ -57,7 +57,7 @@ impl Lab {
         for _ in 0..20 {
             world.advance(MS);
             for frame in host.take(world) {
-                if asks_for_better(&frame) {
+                if suggests_better(&frame) {
                     host.inject(&better_is_here(&frame));
                 } else if Ip::parse(&frame).is_some_and(|ip| ip.protocol == 17) {
                     return frame[..6].try_into().ok();
@@ -112,7 +112,7 @@ impl Lab {
     }
 }
 
-fn asks_for_better(frame: &[u8]) -> bool {
+fn suggests_better(frame: &[u8]) -> bool {
     frame[12..14] == [8, 6] && frame[38..42] == [10, 0, 0, 8]
 }
 
@@ -165,7 +165,7 @@ fn connections_follow_redirects() {
     lab.redirect_about(gateway, better, far, &syn[14..], own);
     let Bench { world, host } = &mut lab.bench;
     let question = host.expect(world, 5 * SECOND, |frame| {
-        asks_for_better(frame).then(|| frame.to_vec())
+        suggests_better(frame).then(|| frame.to_vec())
     });
     host.inject(&better_is_here(&question));
     let again = host.expect(world, 5 * SECOND, |frame| {

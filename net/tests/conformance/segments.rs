@@ -67,7 +67,7 @@ fn a_reset_with_data_is_a_reset() {
 /// RFC 9293, 3.10.7.4 (MUST-66) and 3.8.6.1: with a window of zero a reset, an acknowledgement and
 /// a FIN's number are heard all the same.
 #[test]
-fn a_closed_window_hears_resets_and_acknowledgements() {
+fn a_closed_window_accepts_resets_and_acknowledgements() {
     let mut talk = Talk::accepted(V4);
     let handle = talk.handle();
     let mut sent = 0;

@@ -50,7 +50,7 @@ fn unacknowledged_data_is_repeated_with_backoff_and_given_up() {
 
 /// Whether a frame asks for the host's Ethernet address: ARP (RFC 826) or a solicitation (RFC 4861,
 /// 4.3).
-fn asks(frame: &[u8]) -> bool {
+fn is_neighbor_query(frame: &[u8]) -> bool {
     let arp = frame.get(12..14) == Some(&[8, 6]) && frame.get(21) == Some(&1);
     arp || frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(54) == Some(&135)
 }
@@ -59,7 +59,7 @@ fn asks(frame: &[u8]) -> bool {
 /// the first hop may be dead (RFC 1122, 3.3.1.4), and asks it; it isn't troubled before. The
 /// program can see the time-outs (SHLD-9), and hears nothing else until R2.
 #[test]
-fn after_r1_the_first_hop_is_doubted() {
+fn after_r1_the_first_hop_is_probed() {
     for family in FAMILIES {
         let mut talk = Talk::accepted(family);
         let handle = talk.handle();
@@ -69,8 +69,8 @@ fn after_r1_the_first_hop_is_doubted() {
         talk.host.addresses.clear();
         // Known to be there a second ago, it would be asked after 20 s at the earliest.
         talk.host.expect(&mut talk.world, 10 * SECOND, |frame| {
-            sent += u32::from(!asks(frame));
-            asks(frame).then_some(())
+            sent += u32::from(!is_neighbor_query(frame));
+            is_neighbor_query(frame).then_some(())
         });
         assert!(sent >= 4, "{sent} segments before the question");
         let timeouts = talk.stack().tcp_info(handle).expect("open").timeouts;
@@ -88,7 +88,7 @@ fn after_r1_the_first_hop_is_doubted() {
                     .host
                     .take(&mut talk.world)
                     .iter()
-                    .any(|frame| asks(frame))
+                    .any(|frame| is_neighbor_query(frame))
             );
         }
     }

@@ -392,7 +392,7 @@ mod tests {
     /// An outcome that another caller took from the ring is reported before a sleep: the ring no
     /// longer reports it.
     #[test]
-    fn what_another_has_found_is_told() {
+    fn outcomes_taken_by_another_are_reported() {
         let handle = Handle::default();
         if handle.open(false).is_none() {
             return std::println!("this kernel has no io_uring for us: not tested");

@@ -63,7 +63,7 @@ pub struct Sockets {
     /// Connections that are closed and still send leased bytes.
     orphans: usize,
     /// Connections with leased bytes that the peer hasn't acknowledged.
-    unheard: Vec<Handle>,
+    unacknowledged: Vec<Handle>,
 }
 
 // SAFETY: `net` requires transports that can move between threads. This one belongs to the runtime,
@@ -180,7 +180,7 @@ impl Sockets {
             events: Vec::new(),
             congestion,
             orphans: 0,
-            unheard: Vec::new(),
+            unacknowledged: Vec::new(),
         }
     }
 

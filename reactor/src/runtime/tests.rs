@@ -158,7 +158,7 @@ fn what_is_ready_does_not_park() {
 }
 
 #[test]
-fn a_watcher_hears_of_the_next_change_of_any_descriptor() {
+fn a_watcher_is_woken_by_the_next_change_of_any_descriptor() {
     let mut rt = Runtime::new();
     let (reader, writer) = pipe_of(&mut rt, 4);
     let (other, _) = pipe_of(&mut rt, 4);

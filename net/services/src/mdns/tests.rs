@@ -11,7 +11,7 @@ use crate::testing::SECOND;
 use lab::{ASK_A, OTHER, OTHERS_A, ask, established, message, say};
 
 #[test]
-fn rfc6762_section_5_5_and_11_questions_to_us_alone_come_from_the_link() {
+fn rfc6762_section_5_5_and_11_unicast_queries_come_from_the_link() {
     let mut lab = established();
     lab.receive_at(OTHER, "10.0.0.1:5353", &ask(&[ASK_A]));
     let said = lab.pass(2 * SECOND);

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_settles_only_what_had_ended_before_it() {
+    fn a_flush_covers_only_writes_that_ended_before_it() {
         let mut pages = flushed();
         pages.wrote(0..1);
         pages.begin(1);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_that_fails_settles_nothing() {
+    fn a_failed_flush_covers_nothing() {
         let mut pages = flushed();
         pages.wrote(0..1);
         pages.begin(1);

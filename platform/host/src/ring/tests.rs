@@ -88,7 +88,7 @@ fn read_of(fd: i32, byte: &mut u8) -> rustix_uring::squeue::Entry {
 }
 
 #[test]
-fn a_child_leaves_its_parents_ring_alone() {
+fn a_child_does_not_touch_its_parents_ring() {
     with_both(|handle| {
         let Some(owner) = handle.open(false) else {
             return;

@@ -32,7 +32,7 @@ pub struct Connection {
     shared: Option<Arc<dyn SendBuffer>>,
     sent: usize,
     /// Leased bytes that Linux has accepted, and the number of bytes accepted up to their end.
-    unheard: VecDeque<(Arc<dyn SendBuffer>, u64)>,
+    unacknowledged: VecDeque<(Arc<dyn SendBuffer>, u64)>,
     /// Bytes that Linux has accepted since the beginning.
     taken: u64,
     /// This end sent the first SYN, which Linux counts as a byte.
@@ -56,7 +56,7 @@ impl Connection {
             shut: false,
             shared: None,
             sent: 0,
-            unheard: VecDeque::new(),
+            unacknowledged: VecDeque::new(),
             taken: 0,
             is_active: false,
             is_orphan: false,
@@ -166,20 +166,20 @@ impl Socket {
             return false;
         };
         if connection.failure.is_some() {
-            connection.unheard.clear();
+            connection.unacknowledged.clear();
         }
-        let left = match connection.unheard.is_empty() {
+        let left = match connection.unacknowledged.is_empty() {
             true => 0,
             false => calls::count(fd, libc::TIOCOUTQ) as u64,
         };
         let heard = connection.taken.saturating_sub(left);
-        while let Some((bytes, end)) = connection.unheard.front()
+        while let Some((bytes, end)) = connection.unacknowledged.front()
             && *end <= heard
         {
             bytes.acknowledged();
-            connection.unheard.pop_front();
+            connection.unacknowledged.pop_front();
         }
-        !connection.unheard.is_empty()
+        !connection.unacknowledged.is_empty()
     }
 }
 
@@ -485,7 +485,7 @@ impl Sockets {
                 Ok(done) if done < rest.len() => connection.sent += done,
                 Ok(_) => {
                     let end = connection.taken;
-                    connection.unheard.push_back((bytes, end));
+                    connection.unacknowledged.push_back((bytes, end));
                     connection.shared = None;
                 }
                 Err(Error::WouldBlock) => {
@@ -507,8 +507,8 @@ impl Sockets {
         if connection.is_orphan {
             self.orphans -= 1;
             self.remove(handle);
-        } else if !connection.unheard.is_empty() && !self.unheard.contains(&handle) {
-            self.unheard.push(handle);
+        } else if !connection.unacknowledged.is_empty() && !self.unacknowledged.contains(&handle) {
+            self.unacknowledged.push(handle);
         }
     }
 
@@ -516,14 +516,14 @@ impl Sockets {
     /// check again.
     pub fn reclaim(&mut self, now_ns: u64) -> Option<u64> {
         let mut at = 0;
-        while let Some(&handle) = self.unheard.get(at) {
+        while let Some(&handle) = self.unacknowledged.get(at) {
             let waits = self.socket(handle).is_ok_and(Socket::reclaim);
             at += usize::from(waits);
             if !waits {
-                self.unheard.swap_remove(at);
+                self.unacknowledged.swap_remove(at);
             }
         }
-        (!self.unheard.is_empty()).then_some(now_ns + RECLAIM_INTERVAL_NS)
+        (!self.unacknowledged.is_empty()).then_some(now_ns + RECLAIM_INTERVAL_NS)
     }
 
     /// See `Stack::tcp_shutdown`.

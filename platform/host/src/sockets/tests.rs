@@ -248,11 +248,11 @@ fn lent_bytes_are_sent_in_order_and_given_back() {
             received += bytes.len();
         }
         assert_eq!(received, 8 << 20);
-        let given_back = |_: &mut Sockets| match Arc::strong_count(&lent) {
+        let released = |_: &mut Sockets| match Arc::strong_count(&lent) {
             1 => Ok(()),
             _ => Err(Error::WouldBlock),
         };
-        assert_eq!(world.until(given_back), Ok(()));
+        assert_eq!(world.until(released), Ok(()));
         assert!(lent.1.load(Ordering::Relaxed));
     });
 }
@@ -297,7 +297,7 @@ fn a_socket_of_both_families_has_peers_of_both() {
 }
 
 #[test]
-fn datagrams_have_senders_and_a_restricted_socket_hears_its_peer_alone() {
+fn datagrams_have_senders_and_a_restricted_socket_receives_from_its_peer_only() {
     with_each(|world| {
         let any = at("127.0.0.1:0");
         let [one, two, three] =

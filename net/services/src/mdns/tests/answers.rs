@@ -176,7 +176,7 @@ fn rfc6762_section_6_6_what_others_are_about_to_forget_is_said_again() {
 }
 
 #[test]
-fn rfc6762_section_5_4_answers_to_the_asker_alone() {
+fn rfc6762_section_5_4_unicast_responses() {
     let mut lab = established();
     let alone = ask(&[("soil.local", kind::A, 0x8001)]);
     // No multicast for a quarter of the lifetime: the answer is multicast now.

@@ -295,7 +295,7 @@ fn a_reset_in_last_ack_is_complete_only_without_data_in_flight() {
 
 /// Data that there is no memory for isn't acknowledged, and the peer learns so at once.
 #[test]
-fn without_memory_the_peer_is_told_at_once() {
+fn without_memory_the_peer_is_notified_at_once() {
     let mut script = Script::established(&setup());
     script.memory.pressure = Pressure::Hard;
     let bytes = pattern(1000);
@@ -389,7 +389,7 @@ fn delayed_acknowledgements_are_sent_early_for_a_reason() {
 
 /// Queries of the stack: whether data is due, and whether both directions are closed.
 #[test]
-fn what_the_stack_asks() {
+fn status_queries_of_the_stack() {
     for (state, over) in [
         (State::SynSent, false),
         (State::SynReceived, false),
@@ -414,7 +414,7 @@ fn what_the_stack_asks() {
 
 /// A connection that answered with a cookie: what its handshake took, and that its answer was lost.
 #[test]
-fn a_cookie_may_have_been_answered_late() {
+fn a_cookie_may_be_acknowledged_late() {
     let ack = header(Flags::ACK, 1, 1);
     let mut bytes = [0; 60];
     let len = ack.write(1, 2, &mut bytes).unwrap();

@@ -125,7 +125,7 @@ fn segments_point_at_the_end_of_what_was_urgent() {
 
 /// A pointer into bytes that wait to be read is news, and a closed window holds none back.
 #[test]
-fn a_pointer_is_told_whatever_waits() {
+fn a_pointer_is_sent_even_to_a_closed_window() {
     let mut script = Script::established(&setup());
     script.give(&header(Flags::ACK, 1, 1), b"12345");
     script.give(&urgent(6, 2), b"67");

@@ -176,7 +176,7 @@ fn windows_grow_to_what_the_path_takes_and_no_further() {
 
 /// RFC 9293, 3.7.4 (Nagle), in Minshall's form, and TCP_NODELAY.
 #[test]
-fn small_writes_are_gathered_unless_told_otherwise() {
+fn small_writes_are_coalesced_unless_nodelay_is_set() {
     for nodelay in [false, true] {
         let setup = Setup {
             nodelay,
