@@ -291,7 +291,7 @@ impl Input {
     }
 
     /// Switches a light on or off; false if the device has no such light, or is out of use. Of
-    /// several calls before a poll the last one for each light counts.
+    /// several calls while the device handles one, the last one for each light counts.
     pub fn set_led(&mut self, led: u16, on: bool) -> bool {
         if !self.is_running() || self.description.leds.binary_search(&led).is_err() {
             return false;

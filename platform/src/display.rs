@@ -137,7 +137,7 @@ pub trait DisplayDevice<P: Displays> {
     fn disable(&mut self) -> Result<(), Failure>;
 
     /// Sets the image of the cursor and shows it. Its pixels are `0xAARRGGBB`, row by row. Of
-    /// several calls before a poll the last one counts, for the position as well.
+    /// several calls in quick succession the last one counts, for the position as well.
     ///
     /// # Errors
     /// [`Unsupported`](crate::error::Error::Unsupported): the display has no cursor of its own.

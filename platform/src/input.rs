@@ -43,7 +43,7 @@ pub trait InputDevice<P: Inputs> {
     /// [`Io`](crate::error::Error::Io): it is out of use.
     fn check(&self) -> Result<(), Failure>;
 
-    /// Switches a light on or off. Of several calls before a poll the last one for each light
+    /// Switches a light on or off. Of several calls in quick succession the last one for each light
     /// counts.
     ///
     /// # Errors

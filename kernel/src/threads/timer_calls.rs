@@ -77,7 +77,8 @@ impl Clocks for Program<'_> {
     }
 }
 
-/// Whether a call is one of [`call`]'s, and turns the program's thread into the first of several.
+/// Whether a call is one of [`call`]'s for which the threads must be started, with the program's
+/// thread as the first.
 pub(super) fn needs_threads(number: u64, which: u64) -> bool {
     match number {
         n::SETITIMER | n::GETITIMER | n::TIMER_CREATE => true,

@@ -100,7 +100,8 @@ impl Cookies {
         self.started_ns = now_ns;
     }
 
-    /// Takes one cookie if at least `least_ns` of credit remain afterwards.
+    /// Spends the credit of one cookie, if at least `least_ns` remain afterwards; returns whether it
+    /// did.
     fn take(&mut self, least_ns: u64) -> bool {
         if self.idle_ns.is_none() {
             return true;

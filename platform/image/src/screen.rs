@@ -405,7 +405,7 @@ pub fn show() {
 pub fn due() -> Option<u64> {
     with(|screen| {
         let busy = screen.buffer.is_busy();
-        // Without a size and pending work, nothing shows it.
+        // Without a size and without pending work, nothing shows it.
         let shown = busy || screen.size.or(screen.buffer.size()).is_some();
         let waits = busy || shown && (screen.changed || screen.size.is_none());
         let present = waits.then(|| {

@@ -12,8 +12,8 @@ use net::{
     SendBuffer, SocketInfo, TcpInfo, TcpOptions, Transport,
 };
 
-/// The result of operations that sockets of a program can't do. `resources` returns it before they
-/// are called.
+/// The result of operations that a program's sockets don't support. `resources` returns it before
+/// they are called.
 const UNSUPPORTED: Error = Error::InvalidOperation;
 
 /// A buffer size, which Linux clamps.
