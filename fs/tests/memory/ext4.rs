@@ -1,4 +1,4 @@
-//! Memory that ends while a transaction does: nothing was written, and the next sync does it.
+//! Memory exhausted during a transaction: nothing was written, and the next sync completes it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};

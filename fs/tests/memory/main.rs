@@ -1,5 +1,5 @@
-//! Memory that is short or refused. What these tests set holds for all volumes of a process:
-//! they run one at a time, in a program of their own.
+//! Short or refused memory. The settings of these tests apply to all volumes of a process: they run
+//! one at a time, in their own program.
 #![allow(missing_docs)]
 
 #[path = "../volumes/common/mod.rs"]

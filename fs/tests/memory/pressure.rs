@@ -50,7 +50,7 @@ fn an_operation_is_whole_on_the_disk_while_memory_is_short() {
     }
     fat.sync().unwrap();
     set_memory_short(false);
-    // A commit is a batch. A single write comes from before it.
+    // A commit is a batch. A single write precedes it.
     let log = disk.state().log.take().unwrap();
     let early = log.iter().filter(|event| matches!(event, Event::Write(..)));
     assert_eq!(early.count(), 0);
