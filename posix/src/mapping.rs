@@ -13,7 +13,7 @@ use spin::Mutex;
 
 const PAGE: u64 = 4096;
 
-/// A mapping whose changes belong to the file.
+/// A mapping whose changes are written to the file.
 struct Shared {
     range: Range<u64>,
     /// Of the first byte, in the file.
@@ -21,9 +21,10 @@ struct Shared {
     description: Arc<Description>,
     /// Its file.
     file: FileId,
-    /// It has the file's contents. Until then it only keeps others from mapping the same bytes.
+    /// It has the file's contents. Before that it only keeps others from mapping the same bytes.
     is_filled: bool,
-    /// How many mappings of the program it is: a further one of the same bytes is the same memory.
+    /// Number of the program's mappings that it serves: a further one of the same bytes is the same
+    /// memory.
     users: usize,
 }
 
@@ -52,8 +53,8 @@ static SHARED: Mutex<Vec<Shared>> = Mutex::new(Vec::new());
 
 const ALL: Range<u64> = 0..u64::MAX;
 
-/// Maps a file, as a copy of its contents. What is written to memory that is shared goes to the
-/// file by [`write_back`]. Bytes behind the file's end are zeros.
+/// Maps a file, as a copy of its contents. [`write_back`] writes changes of shared memory to the
+/// file. Bytes after the file's end are zeros.
 pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> Result<u64> {
     let description = process::get(descriptor)?;
     if !description.file().is_regular() {
@@ -78,8 +79,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
     }
     let whole = len.checked_next_multiple_of(PAGE).ok_or(libc::ENOMEM)?;
     let behind = offset.checked_add(whole).ok_or(libc::EOVERFLOW)?;
-    // A second copy wouldn't see changes of the first, and what is written at an offset would be
-    // appended.
+    // A second copy wouldn't see changes of the first, and a write at an offset would append.
     let overlaps = |shared: &Shared| {
         let len = shared.range.end - shared.range.start;
         shared.file == file && shared.offset < behind && offset < shared.offset + len
@@ -147,7 +147,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         });
     }
     if mapped.is_err() {
-        // New memory, so that it can be taken back.
+        // New memory, so that it can be freed on an error.
         let _ = memory::unmap(start, len);
     }
     mapped.map(|()| start)
@@ -157,21 +157,21 @@ fn pages(range: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     range.clone().step_by(PAGE as usize)
 }
 
-/// The parts of shared mappings that `part` gives.
+/// The parts of shared mappings that `part` returns.
 fn parts(part: impl FnMut(&Shared) -> Option<Shared>) -> Vec<Shared> {
     let list = SHARED.lock();
     let filled = list.iter().filter(|shared| shared.is_filled);
     filled.filter_map(part).collect()
 }
 
-/// Whether changes of a shared mapping are written by this open file.
+/// Whether changes of a shared mapping can be written through this open file.
 pub fn writes_by(file: &dyn File) -> bool {
     let list = SHARED.lock();
     let mut mapped = list.iter().map(|shared| shared.description.file());
     mapped.any(|it| core::ptr::addr_eq(it, file))
 }
 
-/// Writes the pages of a shared mapping that the program has changed to its file.
+/// Writes changed pages of a shared mapping to its file.
 fn write_part(part: &Shared) -> Result<()> {
     let mut copy = Vec::new();
     copy.try_reserve(PAGE as usize).map_err(|_| libc::ENOMEM)?;
@@ -179,7 +179,7 @@ fn write_part(part: &Shared) -> Result<()> {
         if !memory::take_written(page) {
             continue;
         }
-        // What failed is to be written by the next call.
+        // A failed page is left for the next call.
         write_page(part, page, &mut copy).inspect_err(|_| memory::set_written(page))?;
     }
     Ok(())
@@ -212,7 +212,7 @@ pub fn flush(file: Option<FileId>) -> Result<()> {
     parts(of_file).iter().try_for_each(write_part)
 }
 
-/// Puts `len` bytes that were written to a file before `end` into its shared mappings.
+/// Copies `len` bytes that were written to a file before `end` into its shared mappings.
 pub fn refresh(file: Option<FileId>, end: u64, len: u64) -> Result<()> {
     let written = end.saturating_sub(len)..end;
     for part in parts(|shared| shared.part(&ALL).filter(|it| Some(it.file) == file)) {
@@ -221,7 +221,7 @@ pub fn refresh(file: Option<FileId>, end: u64, len: u64) -> Result<()> {
         let to = written.end.min(behind);
         if from < to {
             let start = part.range.start + (from - part.offset);
-            // By the mapping's descriptor: the one that wrote may have no right to read.
+            // By the mapping's descriptor: the writer's may not be readable.
             fill(part.description.file(), start, to - from, from)?;
         }
     }
@@ -265,8 +265,7 @@ pub fn leave(start: u64, len: u64) -> bool {
     })
 }
 
-/// Writes back memory that is about to be unmapped, or mapped over. A failure of a disk has its
-/// line in the log.
+/// Writes back memory that is about to be unmapped, or mapped over. A disk failure is logged.
 pub fn forget(start: u64, len: u64) -> Result<()> {
     let len = len.checked_next_multiple_of(PAGE).ok_or(libc::EINVAL)?;
     let range = start..start.checked_add(len).ok_or(libc::EINVAL)?;
@@ -296,7 +295,7 @@ pub fn is_shared(start: u64, len: u64) -> bool {
 }
 
 fn fill(file: &dyn File, start: u64, len: u64, offset: u64) -> Result<()> {
-    // Only what the file has: the rest of the memory is left untouched.
+    // Only the contents of the file: the rest of the memory isn't touched.
     let there = file.size()?.saturating_sub(offset).min(len);
     let mut done = 0;
     while done < there {
