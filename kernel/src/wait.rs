@@ -181,7 +181,7 @@ fn poll_and_halt(
     }
 }
 
-/// Waits in a system call, whose caller polls no network: ticks go on. May return early.
+/// Waits in a system call, whose caller polls no network: ticks continue. May return early.
 pub fn pause_until(wait: For, deadline_ns: Option<u64>) {
     halt(wait, deadline_ns);
 }

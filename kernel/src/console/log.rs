@@ -34,8 +34,8 @@ impl Backlog {
 }
 
 /// Writes a line of the log without waiting, as it may come from a tick. [`flush_log`] writes the
-/// part that the transmitter doesn't take now; lines beyond `BACKLOG` bytes are dropped, and a
-/// line says so.
+/// part that the transmitter doesn't accept now; lines beyond `BACKLOG` bytes are dropped, which a
+/// line reports.
 pub fn log(line: &[u8]) {
     without_interrupts(|| {
         LOG.with(|log| {

@@ -239,7 +239,7 @@ fn rfc4861_section_7_2_3_solicitations_create_entries() {
     assert_eq!(resolve(&mut table, 1, 1), Known::At(A));
     table.reached(ip(1), B, 2);
     assert_eq!(resolve(&mut table, 1, 2), Known::At(A));
-    // A reachable one stays so: no probe until that time has passed.
+    // A reachable one remains so: no probe until that time has passed.
     table.advertised(&advert(1, A, true, true), 2, &mut ready);
     table.on_solicitation(ip(1), A, 3, &mut ready);
     assert_eq!(resolve(&mut table, 1, 4), Known::At(A));

@@ -149,7 +149,7 @@ fn rfc4861_section_4_2_the_fields_of_an_advertisement() {
     assert_eq!(say(5, &[0x80]).0, (true, false));
     assert_eq!(say(5, &[0x40]).0, (false, true));
     assert_eq!(say(5, &[0x3f]).0, (false, false));
-    // An hour at most (RFC 4861, 6.2.1); values that a router doesn't specify stay.
+    // An hour at most (RFC 4861, 6.2.1); values that a router doesn't specify are kept.
     let reachable_ms = |ms: u32| ms.to_be_bytes();
     assert_eq!(say(8, &reachable_ms(3_600_001)).1, (None, None, None));
     let hour = Some(3600 * SECOND);
