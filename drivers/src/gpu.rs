@@ -200,7 +200,7 @@ impl Gpu {
             events: VecDeque::new(),
             refused: Vec::new(),
         };
-        gpu.ask();
+        gpu.query();
         gpu.kick();
         Ok(gpu)
     }
@@ -436,7 +436,7 @@ impl Gpu {
             scanout.cursor = Cursor::default();
         }
         self.ready = false;
-        self.ask();
+        self.query();
         self.kick();
         Ok(())
     }

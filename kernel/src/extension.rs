@@ -37,7 +37,7 @@ macro_rules! system_call_extension {
 }
 
 /// The result of the first extension that handles the call.
-pub(crate) fn answer(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
+pub(crate) fn handle(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
     let (start, end) = (
         &raw const soil_extensions_start,
         &raw const soil_extensions_end,
@@ -61,6 +61,6 @@ pub fn end(status: u8) -> ! {
         rdi: u64::from(status),
         ..SystemCallFrame::EMPTY
     };
-    let _ = answer(&mut call);
+    let _ = handle(&mut call);
     power::exit(status)
 }

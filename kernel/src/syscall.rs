@@ -33,7 +33,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// on the way back.
 pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
     let answer =
-        |call: &mut SystemCallFrame| extension::answer(call).unwrap_or_else(|| dispatch(call));
+        |call: &mut SystemCallFrame| extension::handle(call).unwrap_or_else(|| dispatch(call));
     let result = match wait::in_call(call, answer) {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),

@@ -254,7 +254,7 @@ impl Memory {
         let pages = if self.sequential(page) { 8 } else { 1 };
         let end = vma_end.min(page + pages * PAGE);
         for page in (page..end).step_by(PAGE as usize) {
-            if !self.give(page, allowed, committed) {
+            if !self.map_zeroed(page, allowed, committed) {
                 return if page == address & !(PAGE - 1) {
                     Fault::OutOfMemory
                 } else {
@@ -274,7 +274,7 @@ impl Memory {
     }
 
     /// Maps a zeroed frame at `page`; false when there is none.
-    pub(super) fn give(&mut self, page: u64, allowed: Protection, committed: bool) -> bool {
+    pub(super) fn map_zeroed(&mut self, page: u64, allowed: Protection, committed: bool) -> bool {
         if self.tables.get(&mut self.physical, page).0 != 0 {
             return true;
         }
@@ -399,7 +399,7 @@ pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
         }
         let start = memory.heap_end;
         for page in (start..start + len as u64).step_by(PAGE as usize) {
-            if !memory.give(page, READ_WRITE, false) {
+            if !memory.map_zeroed(page, READ_WRITE, false) {
                 // The allocated pages stay mapped for the next, smaller growth.
                 return None;
             }

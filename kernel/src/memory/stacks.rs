@@ -27,7 +27,7 @@ pub fn kernel_stack() -> Option<u64> {
         let mut pages = (end - KERNEL_STACK..end).step_by(PAGE as usize);
         // Allocated pages stay for the next call.
         pages
-            .all(|page| memory.give(page, READ_WRITE, false))
+            .all(|page| memory.map_zeroed(page, READ_WRITE, false))
             .then_some(())
     })?;
     GIVEN.store(number + 1, Ordering::Relaxed);

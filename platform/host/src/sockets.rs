@@ -243,7 +243,7 @@ impl Sockets {
         if !way.blocked || way.asked != Pending::Nothing {
             return;
         }
-        if self.watch.ask(&socket.fd, place, request) {
+        if self.watch.request(&socket.fd, place, request) {
             way.asked = asked;
         } else {
             self.leave_ring();

@@ -151,7 +151,7 @@ impl Devices {
     }
 
     /// Queries the device named in `request`, which gets the result.
-    fn ask(&self, request: &mut libc::ifreq, what: libc::Ioctl) -> bool {
+    fn query(&self, request: &mut libc::ifreq, what: libc::Ioctl) -> bool {
         // SAFETY: the query reads and writes `request` only.
         self.0.0 >= 0 && unsafe { libc::ioctl(self.0.0, what, &raw mut *request) } >= 0
     }
@@ -159,7 +159,7 @@ impl Devices {
 
 /// The MTU of a network device of this host.
 fn mtu(devices: &Devices, request: &mut libc::ifreq) -> Option<usize> {
-    if !devices.ask(request, libc::SIOCGIFMTU) {
+    if !devices.query(request, libc::SIOCGIFMTU) {
         return None;
     }
     // SAFETY: after a success this is the field that was written.
@@ -169,7 +169,7 @@ fn mtu(devices: &Devices, request: &mut libc::ifreq) -> Option<usize> {
 /// An Ethernet address for our end of the device: its own with the last bit changed, so that it is
 /// the same in each run, and neighbors need not learn a new one.
 fn own_mac(devices: &Devices, request: &mut libc::ifreq) -> Option<[u8; 6]> {
-    if !devices.ask(request, libc::SIOCGIFHWADDR) {
+    if !devices.query(request, libc::SIOCGIFHWADDR) {
         return None;
     }
     // SAFETY: after a success this is the field that was written.
@@ -346,7 +346,7 @@ impl Link for Tap {
             _ if self.gone => return false,
             Some(Read::InFlight) => return false,
             Some(Read::Frame(start, len)) => {
-                // SAFETY: the frame is ours until the next `ask`, and of that length.
+                // SAFETY: the frame is ours until the next `start_read`, and of that length.
                 deliver(
                     unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), len) },
                     f,
@@ -374,7 +374,7 @@ impl Link for Tap {
         };
         let frame = self.polling.may_read(readiness) && self.read(f);
         if let Some(incoming) = self.incoming.as_mut().filter(|_| !frame) {
-            incoming.ask();
+            incoming.start_read();
         }
         frame
     }

@@ -44,7 +44,7 @@ fn device() -> Option<EntropyDevice> {
 
 /// Mixes the device's bytes into `seed`; returns whether they were as many. `halt`: the processor
 /// may halt meanwhile.
-fn ask(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
+fn mix_device_bytes(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
     let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
     let mut got = 0;
     while got < SEED {
@@ -77,7 +77,7 @@ impl Source {
         let mut device = device();
         let asked = device
             .as_mut()
-            .is_some_and(|device| ask(device, &mut seed, true));
+            .is_some_and(|device| mix_device_bytes(device, &mut seed, true));
         (asked || hardware).then(|| Source {
             generator: Generator::new(seed),
             watch: Watch::new(
@@ -120,7 +120,7 @@ impl Source {
         }
         if let Some(device) = &mut self.device {
             if want == Reseed::Now && !hardware {
-                ask(device, &mut seed, false);
+                mix_device_bytes(device, &mut seed, false);
             } else {
                 // A broken device yields no more.
                 let _ = device.request(SEED);

@@ -103,7 +103,7 @@ impl Buffers {
             pieces,
         };
         for id in 0..COUNT {
-            buffers.give(id);
+            buffers.provide(id);
         }
         Some(buffers)
     }
@@ -117,7 +117,7 @@ impl Buffers {
     }
 
     /// Adds a buffer to the kernel's ring. The kernel must not have it already.
-    fn give(&mut self, id: u16) {
+    fn provide(&mut self, id: u16) {
         let place = usize::from(self.given % COUNT);
         let start = self.at(id).as_ptr().cast();
         self.given = self.given.wrapping_add(1);
@@ -154,7 +154,7 @@ impl Buffers {
     /// Returns a buffer to the kernel.
     pub fn recycle(&mut self, id: u16) {
         if id < COUNT {
-            self.give(id);
+            self.provide(id);
         }
     }
 

@@ -144,7 +144,7 @@ impl Watch {
     }
 
     /// Makes a request. `false` if the ring is no longer this process's.
-    pub fn ask(&self, fd: &OwnedFd, place: Place, request: Request) -> bool {
+    pub fn request(&self, fd: &OwnedFd, place: Place, request: Request) -> bool {
         let Watch::Ring(owner) = self else {
             return true;
         };

@@ -20,7 +20,7 @@ pub enum Read {
     /// It is in flight.
     InFlight,
     /// It has completed: address and length in bytes of a header and a frame, which the caller owns
-    /// until the next [`Incoming::ask`].
+    /// until the next [`Incoming::start_read`].
     Frame(NonNull<u8>, usize),
     /// It failed.
     Failed(Errno),
@@ -44,10 +44,10 @@ impl Incoming {
     }
 
     /// Starts a read, unless one is in flight.
-    pub fn ask(&mut self) {
+    pub fn start_read(&mut self) {
         if let Some(slot) = self.slots.free() {
             let read = opcode::Read::new(Fd(self.fd), self.slots.at(slot).as_ptr(), SLOT as u32);
-            self.slots.give(slot, read.build(), false);
+            self.slots.submit_with(slot, read.build(), false);
         }
     }
 }

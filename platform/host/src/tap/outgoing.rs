@@ -54,7 +54,7 @@ impl Outgoing {
         let filled = fill(unsafe { core::slice::from_raw_parts_mut(start, len) });
         if filled {
             let write = opcode::Write::new(Fd(self.fd), start, len as u32).build();
-            self.slots.give(slot, write, true);
+            self.slots.submit_with(slot, write, true);
         }
         filled
     }

@@ -57,7 +57,7 @@ impl Slots {
     }
 
     /// Passes a free slot to the kernel with a request that uses only it.
-    pub fn give(&mut self, slot: u32, request: Entry, urgent: bool) {
+    pub fn submit_with(&mut self, slot: u32, request: Entry, urgent: bool) {
         // SAFETY: the slot isn't touched until the request has completed, and is leaked if `self`
         // is dropped before.
         if unsafe { self.owner.push(request, u64::from(slot), urgent) } {
