@@ -1,17 +1,15 @@
-//! Shapes and text in pictures of 32-bit pixels, as displays have them in memory.
+//! Shapes and text in pictures of 32-bit pixels, the memory format of displays.
 //!
-//! [`Picture`] borrows the memory; every function draws at once and keeps nothing. Shapes have
-//! smooth edges, by tiny-skia. Text is set in fixed-width bitmap fonts, those of
-//! embedded-graphics.
+//! [`Picture`] borrows the memory; every function draws at once and retains nothing. Shapes have
+//! smooth edges, by tiny-skia. Text uses fixed-width bitmap fonts, those of embedded-graphics.
 //!
 //! # Pixels
-//! A pixel is `0xXXRRGGBB` (DRM's `XRGB8888`); the highest byte is neither used nor kept. A
-//! [`Colour`] is `0xAARRGGBB`, whose highest byte says how opaque it is: 0 is invisible, 255 covers
-//! what was there.
+//! A pixel is `0xXXRRGGBB` (DRM's `XRGB8888`); the highest byte is neither used nor preserved. A
+//! [`Colour`] is `0xAARRGGBB`, whose highest byte is its opacity: 0 is invisible, 255 opaque.
 //!
 //! # Bounds
-//! What isn't on the picture is left out, however far away it is. The time of a call is bounded by
-//! the size of the picture and the number of [`Command`]s.
+//! Everything outside the picture is clipped, at any distance. The time of a call is bounded by the
+//! size of the picture and the number of [`Command`]s.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]

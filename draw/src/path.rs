@@ -1,43 +1,43 @@
-//! Outlines, and what is done with them.
+//! Outlines and their painting.
 
 use tiny_skia::{FillRule, LineCap, LineJoin, Path, PathBuilder, Stroke};
 
-/// Farthest coordinate in pixels, on each side of the origin. Those beyond it count as this.
+/// Maximum distance of a coordinate from the origin in pixels. Larger ones are clamped.
 const MAX_COORDINATE: f32 = 32_000.0;
 
-/// One step of an outline. Positions are in pixels from the left upper corner of the picture; the
+/// One step of an outline. Positions are in pixels from the upper left corner of the picture; the
 /// middle of the first pixel is at (0.5, 0.5).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command {
-    /// Begins a part of the outline here.
+    /// Begins a subpath here.
     Move(f32, f32),
     /// A straight line to here.
     Line(f32, f32),
-    /// A quadratic Bézier curve by this control point to the second point.
+    /// A quadratic Bézier curve with this control point, to the second point.
     Quadratic([f32; 4]),
-    /// A cubic Bézier curve by two control points to the third point.
+    /// A cubic Bézier curve with two control points, to the third point.
     Cubic([f32; 6]),
-    /// A straight line to where this part began.
+    /// A straight line to the beginning of the subpath.
     Close,
 }
 
-/// What is painted of an outline.
+/// The painted part of an outline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
-    /// What it encloses, by the rule of non-zero winding numbers.
+    /// Its inside, by the non-zero winding rule.
     Inside,
-    /// What it encloses an odd number of times.
+    /// Its inside, by the even-odd rule.
     EvenOdd,
     /// A line along it.
     Line {
         /// In pixels. Nothing is painted unless it is positive.
         width: f32,
-        /// Whether ends and corners are round; otherwise ends are cut off, and corners pointed.
+        /// Whether caps and joins are round; otherwise caps are flat, and joins pointed.
         round: bool,
     },
 }
 
-/// What tiny-skia is asked to do.
+/// The operation of tiny-skia.
 pub(crate) enum Paint {
     Fill(FillRule),
     Stroke(Stroke),
@@ -62,7 +62,7 @@ impl Shape {
     }
 }
 
-/// The coordinate, if it isn't too far away, or no number.
+/// The coordinate, clamped; NaN becomes 0.
 fn near(coordinate: f32) -> f32 {
     if coordinate.is_nan() {
         return 0.0;

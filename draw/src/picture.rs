@@ -13,7 +13,7 @@ impl Colour {
         self.0 >> 24
     }
 
-    /// As tiny-skia has it, whose pixels have red in the lowest byte: red and blue change places.
+    /// In tiny-skia's form, whose pixels have red in the lowest byte: red and blue are swapped.
     fn swapped(self) -> tiny_skia::Color {
         let [blue, green, red, alpha] = self.0.to_le_bytes();
         tiny_skia::Color::from_rgba8(blue, green, red, alpha)
@@ -30,7 +30,7 @@ impl Colour {
     }
 }
 
-/// Rows of pixels in memory, from the top, in each pixels from the left.
+/// Rows of pixels in memory, from the top; in each, pixels from the left.
 #[derive(Debug)]
 pub struct Picture<'a> {
     pixels: &'a mut [u32],
@@ -39,8 +39,8 @@ pub struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// Rows of `width` pixels. `None` if there is no pixel, a last row isn't whole, or a side is
-    /// longer than 32767 pixels.
+    /// Rows of `width` pixels. `None` if there is no pixel, the last row is incomplete, or a side
+    /// is longer than 32767 pixels.
     pub fn new(pixels: &'a mut [u32], width: usize) -> Option<Self> {
         let height = pixels.len().checked_div(width)?;
         let side = |pixels: usize| i16::try_from(pixels).ok().map(i16::unsigned_abs);
@@ -54,7 +54,7 @@ impl<'a> Picture<'a> {
         })
     }
 
-    /// The part of the columns, or rows, from `start` on that is on a side of this length.
+    /// The columns, or rows, from `start` on that lie within a side of this length.
     fn part(start: i64, length: u32, side: u32) -> core::ops::Range<usize> {
         let on_side = |place: i64| usize::try_from(place.clamp(0, side.into())).unwrap_or(0);
         on_side(start)..on_side(start.saturating_add(length.into()))
@@ -76,7 +76,7 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Copies another picture, whose left upper corner comes to (`x`, `y`).
+    /// Copies another picture to (`x`, `y`), the position of its upper left corner.
     pub fn copy(&mut self, (x, y): (i64, i64), from: &[u32], from_width: usize) {
         let Some(from_height) = from.len().checked_div(from_width) else {
             return;
@@ -87,7 +87,7 @@ impl<'a> Picture<'a> {
         if columns.is_empty() || rows.is_empty() {
             return;
         }
-        // Both aren't negative: a part that isn't empty begins at the corner, or right of it.
+        // Both are non-negative: a non-empty part begins at the corner, or right of it.
         let distance = |place: usize, corner: i64| (place as i64).abs_diff(corner) as usize;
         let (left, top) = (distance(columns.start, x), distance(rows.start, y));
         let stride = self.width as usize;
@@ -97,8 +97,7 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Paints an outline. Places are bounded: those more than 32000 pixels from the corner count as
-    /// that far away.
+    /// Paints an outline. Coordinates are clamped to 32000 pixels from the corner.
     pub fn draw(&mut self, path: impl Iterator<Item = Command>, shape: Shape, colour: Colour) {
         let (Some(path), size) = (outline(path), (self.width, self.height)) else {
             return;
@@ -122,8 +121,8 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Sets text, whose left upper corner is at (`x`, `y`), each pixel of the font as a square of
-    /// `scale` pixels. A line feed begins the next line; a character that the font hasn't is `?`.
+    /// Draws text, whose upper left corner is at (`x`, `y`), each pixel of the font as a square of
+    /// `scale` pixels. A line feed begins the next line; a character missing from the font is `?`.
     pub fn text(&mut self, corner: (i64, i64), text: &str, font: Font, scale: u32, colour: Colour) {
         text::each_run(text, font, |column, row, length| {
             let place = |start: i64, pixels: u32| {
@@ -252,7 +251,7 @@ mod tests {
         assert_eq!(moved, vec![0; 60]);
     }
 
-    /// Numbers near the picture, far away, and none.
+    /// Numbers near the picture, far away, and NaN.
     fn place() -> impl Strategy<Value = f32> {
         prop_oneof![
             4 => -20.0..60.0f32,

@@ -36,15 +36,15 @@ impl Font {
     }
 }
 
-/// Width and height of a text in characters: of its longest line, and lines.
+/// Width and height of a text in characters: its longest line, and the number of lines.
 #[must_use]
 pub fn size(text: &str) -> (usize, usize) {
     let longest = text.split('\n').map(|line| line.chars().count()).max();
     (longest.unwrap_or(0), text.split('\n').count())
 }
 
-/// Calls `paint` with column, row and length of each piece of a row that is painted, from the left
-/// upper corner of the text.
+/// Calls `paint` with column, row and length of each painted run of pixels, from the upper left
+/// corner of the text.
 pub(crate) fn each_run(text: &str, font: Font, mut paint: impl FnMut(u32, u32, u32)) {
     let (width, height) = font.cell();
     for (line, characters) in (0u32..).zip(text.split('\n')) {
@@ -65,7 +65,7 @@ pub(crate) fn each_run(text: &str, font: Font, mut paint: impl FnMut(u32, u32, u
 fn each_run_of(character: char, font: Font, mut paint: impl FnMut(u32, u32, u32)) {
     let font = font.glyphs();
     let (width, height) = (font.character_size.width, font.character_size.height);
-    // Replaces what it hasn't by a question mark.
+    // Missing characters become a question mark.
     let index = font.glyph_mapping.index(character);
     let columns = font.image.bounding_box().size.width / width;
     let (Ok(index), true) = (u32::try_from(index), columns > 0) else {

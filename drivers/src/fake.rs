@@ -1,5 +1,5 @@
-//! Devices and memory that exist only in a test (feature `fake`): good ones to test what is above
-//! the drivers, and one that lies, to test the drivers.
+//! Devices and memory for tests (feature `fake`): well-behaved ones to test the code above the
+//! drivers, and one that lies, to test the drivers.
 //!
 //! ```
 //! use drivers::fake::{Disk, HostMemory, Options, connect};
@@ -13,9 +13,9 @@
 //! # Ok::<(), drivers::Error>(())
 //! ```
 //!
-//! A device works when its doorbell rings and when the test calls [`Handle::step`]; nothing happens
-//! at the same time. Where a driver touches memory that it doesn't own, or gives a device an
-//! address of none, the test panics.
+//! A device works when its doorbell rings and when the test calls [`Handle::step`]; there is no
+//! concurrency. If a driver accesses memory that it doesn't own, or passes an invalid address to a
+//! device, the test panics.
 
 mod blk;
 mod gpu;

@@ -200,7 +200,7 @@ impl Gpu {
             events: VecDeque::new(),
             refused: Vec::new(),
         };
-        gpu.ask();
+        gpu.query();
         gpu.kick();
         Ok(gpu)
     }
@@ -298,7 +298,7 @@ impl Gpu {
 
     fn take_responses(&mut self) -> Result<(), DeviceError> {
         while let Some(answer) = self.control.pop()? {
-            self.answered(answer)?;
+            self.on_response(answer)?;
         }
         while let Some(scanout) = self.cursors.pop()? {
             if let Some(scanout) = self.scanouts.get_mut(scanout) {
@@ -309,7 +309,7 @@ impl Gpu {
     }
 
     /// Handles a completed command.
-    fn answered(&mut self, answer: Response) -> Result<(), DeviceError> {
+    fn on_response(&mut self, answer: Response) -> Result<(), DeviceError> {
         let Response {
             kind,
             purpose,
@@ -389,9 +389,9 @@ impl Gpu {
             return !self.events.is_empty();
         }
         // Both must run, whatever the first returns.
-        let answered = self.control.enable_interrupts();
+        let on_response = self.control.enable_interrupts();
         let returned = self.cursors.enable_interrupts();
-        answered || returned || !self.events.is_empty()
+        on_response || returned || !self.events.is_empty()
     }
 
     /// Disables the interrupts of the queues; some may still arrive.
@@ -436,7 +436,7 @@ impl Gpu {
             scanout.cursor = Cursor::default();
         }
         self.ready = false;
-        self.ask();
+        self.query();
         self.kick();
         Ok(())
     }

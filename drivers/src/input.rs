@@ -184,7 +184,7 @@ impl Input {
     /// count as released; these are the last events of a device that broke the protocol. Never
     /// blocks.
     pub fn poll(&mut self, report: &mut dyn FnMut(Event)) {
-        if self.is_running() && self.take(report).is_err() {
+        if self.is_running() && self.receive_events(report).is_err() {
             log::error!(
                 target: "drivers",
                 "an input device broke the virtio protocol and was reset"
@@ -201,7 +201,7 @@ impl Input {
         }
     }
 
-    fn take(&mut self, report: &mut dyn FnMut(Event)) -> Result<(), DeviceError> {
+    fn receive_events(&mut self, report: &mut dyn FnMut(Event)) -> Result<(), DeviceError> {
         let size = self.events.size();
         let mut used = 0;
         // Buffers are returned after the round, so that the round ends.
@@ -291,7 +291,7 @@ impl Input {
     }
 
     /// Switches a light on or off; false if the device has no such light, or is out of use. Of
-    /// several calls before a poll the last one for each light counts.
+    /// several calls while the device handles one, the last one for each light counts.
     pub fn set_led(&mut self, led: u16, on: bool) -> bool {
         if !self.is_running() || self.description.leds.binary_search(&led).is_err() {
             return false;

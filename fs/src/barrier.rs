@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_of_what_is_held_is_told_from_others() {
+    fn a_read_of_held_sectors_is_distinguished() {
         let held = HeldWrite {
             sector: 10,
             data: alloc::vec![0; 4096],
@@ -442,7 +442,7 @@ mod tests {
 
     /// The next write or flush reports a failed flush, once; or the device flushes again.
     #[test]
-    fn a_failed_flush_is_told_once() {
+    fn a_failed_flush_is_reported_once() {
         for again in [false, true] {
             let mut barrier = flushing(true);
             assert_eq!(barrier.completed(Err(IO)), Next::Done);

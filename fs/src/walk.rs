@@ -40,7 +40,7 @@ impl Walker {
     /// Fails with the errors of [`path::normalise`].
     pub fn new(path: &str, follow: bool) -> Result<Self, Error> {
         check(path)?;
-        let directory = asks_for_directory(path);
+        let directory = requires_directory(path);
         let path = normalize(path::names(path), path.len());
         Ok(Self {
             up: before_parent(&path),
@@ -102,7 +102,7 @@ impl Walker {
             Some(slash) if !target.starts_with('/') => link.get(..slash).unwrap_or(""),
             _ => "",
         };
-        if rest.is_empty() && asks_for_directory(target) {
+        if rest.is_empty() && requires_directory(target) {
             self.directory = true;
         }
         let path = normalize(
@@ -126,7 +126,7 @@ fn before_parent(path: &str) -> Option<usize> {
 }
 
 /// Whether the path requires a directory.
-fn asks_for_directory(path: &str) -> bool {
+fn requires_directory(path: &str) -> bool {
     matches!(path::last_name(path), "" | "." | "..")
 }
 

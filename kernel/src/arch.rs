@@ -1,5 +1,5 @@
-//! The machine that this kernel runs on. One architecture so far: the rest of the kernel names
-//! `arch::apic`, not the folder.
+//! The machine that this kernel runs on. There is one architecture so far: the rest of the kernel
+//! names `arch::apic`, not the folder.
 
 mod x86_64;
 

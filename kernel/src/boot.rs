@@ -1,4 +1,4 @@
-//! From the loader to the program: each part of the kernel is set up once, from the bottom up.
+//! From the loader to the program: sets up each part of the kernel once, from the bottom up.
 
 mod entry;
 mod stack;
@@ -11,7 +11,7 @@ use crate::{
     console, environment, firmware, interrupts, memory, power, syscall, time, traps, wait,
 };
 
-/// The status of a machine that can't be started: the shell's "command can't be run".
+/// The exit status if the machine can't be started: the shell's "command can't be run".
 const STATUS_CANNOT_RUN: u8 = 126;
 
 /// From the boot assembly to the program. `start_info` is the physical address of the loader's
@@ -24,7 +24,7 @@ pub extern "C" fn start(start_info: u64) -> ! {
             "the loader gave no PVH start info with a memory map"
         ));
     };
-    // SAFETY: this is the one call, on the boot tables.
+    // SAFETY: this is the only call, on the boot tables.
     match unsafe { memory::set_up(&info.map) } {
         Ok(()) => {}
         Err(SetupError::NoMemory | SetupError::TooLittle) => stop(format_args!(
@@ -42,7 +42,7 @@ pub extern "C" fn start(start_info: u64) -> ! {
     let line = environment::set_up(info.command_line(&DirectMemory));
     let stack = stack::set_up(line);
     memory::release_low(&info.map);
-    // SAFETY: the stack is as `_start` wants it.
+    // SAFETY: the stack is as `_start` requires it.
     unsafe { run(stack) }
 }
 
@@ -58,7 +58,7 @@ unsafe extern "C" {
 /// Jumps to musl's start.
 ///
 /// # Safety
-/// `stack` points to the argument count, as the System V ABI's "initial process stack" has it.
+/// `stack` points to the argument count, as in the System V ABI's "initial process stack".
 unsafe fn run(stack: u64) -> ! {
     // SAFETY: the caller's promise. rdx is the function to call at exit: none.
     unsafe {

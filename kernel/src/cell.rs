@@ -1,16 +1,16 @@
-//! A cell that checks that one piece of code at a time uses its value.
+//! A cell that checks that its value has one user at a time.
 //!
-//! The rules of each static say from where it may be used; [`ExclusiveCell`] checks them. One
-//! processor runs the image, interrupts keep away from what the interrupted code may be using
-//! ([`crate::wait::start_ticks`]), and no other thread runs while a cell is in use, so a value that
-//! is found in use is a bug: the kernel stops with a report rather than corrupt the value. On
-//! several processors the same flag would be a spin lock.
+//! The documentation of each static says which contexts may use it; [`ExclusiveCell`] checks that.
+//! One processor runs the image, interrupts don't touch what the interrupted code may be using
+//! ([`crate::wait::start_ticks`]), and no other thread runs while a cell is in use, so a value
+//! found in use is a bug: the kernel stops with a report rather than corrupt the value. On several
+//! processors the same flag would be a spin lock.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The cells in use. Changed without atomic operations by what runs: what interrupts it leaves the
-/// number as it was.
+/// Number of cells in use. Changed without atomic operations: an interrupt leaves the number as it
+/// was.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether a cell is in use: no other thread may run then.
@@ -20,7 +20,7 @@ pub fn any_in_use() -> bool {
 
 /// Takes the cell of `busy`; false if it is in use.
 fn take(busy: &AtomicBool) -> bool {
-    // First: an interrupt in between finds that a cell may be in use.
+    // First: an interrupt in between sees that a cell may be in use.
     count(1);
     let taken = !busy.swap(true, Ordering::Acquire);
     if !taken {
@@ -39,13 +39,13 @@ fn count(by: isize) {
     IN_USE.store(number, Ordering::Relaxed);
 }
 
-/// A value that one piece of code at a time may change, through [`ExclusiveCell::with`].
+/// A value with one user at a time, through [`ExclusiveCell::with`].
 pub struct ExclusiveCell<T> {
     busy: AtomicBool,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `busy` lets one holder at a time reach `value`, whichever processor it runs on.
+// SAFETY: `busy` admits one user of `value` at a time, on any processor.
 unsafe impl<T: Send> Sync for ExclusiveCell<T> {}
 
 impl<T> ExclusiveCell<T> {
@@ -60,7 +60,7 @@ impl<T> ExclusiveCell<T> {
     /// Runs `f` on the value.
     ///
     /// # Panics
-    /// When the value is in use already: `f` of an outer call led here, or was interrupted.
+    /// When the value is already in use: `f` of an outer call led here, or was interrupted.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         match self.try_with(f) {
             Some(result) => result,

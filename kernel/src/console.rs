@@ -11,24 +11,24 @@
 //! - `soil run` is there, with a terminal as its input that edits lines by itself
 //!   (`SOIL_CONSOLE=terminal`).
 //!
-//! With `soil run` both directions are framed (`framing.rs`), so that every byte gets through as it
-//! is. Input is not sent before the machine has asked for it, by the line `SOIL-INPUT` on the debug
+//! With `soil run` both directions are framed (`framing.rs`), so that every byte passes unchanged.
+//! Input is not sent before the machine has asked for it, by the line `SOIL-INPUT` on the debug
 //! port: a UART that is being set up loses bytes, and a program that doesn't read leaves the input
 //! to others.
 //!
-//! The transmitter says when it is full. It stays full while QEMU's output is not read. A write of
-//! the program then waits halted, as at a pipe, until there is room or a signal comes; a write of
-//! the kernel spins, and it and the machine's end wait for [`TIMEOUT_NS`] at most. Output takes no
-//! cell and allocates nothing, so that a crash can be reported wherever it happens.
+//! The transmitter is full while QEMU's output is not read. A write of the program then halts, as
+//! on a full pipe, until there is room or a signal arrives; a write of the kernel spins, and it and
+//! the machine's end wait for [`TIMEOUT_NS`] at most. Output takes no cell and allocates nothing,
+//! so that a crash can be reported from any context.
 //!
-//! What is written can be shown on a display as well ([`set_mirror`]; `SOIL_CONSOLE=display`), by
-//! code that only programs with a display carry.
+//! Output can also be shown on a display ([`set_mirror`]; `SOIL_CONSOLE=display`), by code that
+//! only programs with a display link.
 //!
-//! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't take at once
+//! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't accept at once
 //! (`flush_buf` in hw/char/virtio-console.c throttles only ports that aren't consoles), and the
-//! ports that wait need the multiport protocol, whose set-up and drivers no program without devices
-//! would otherwise have. Source: QEMU docs/specs (isa-debugcon answers reads with its own port
-//! number).
+//! ports that wait need the multiport protocol, whose set-up and drivers a program without devices
+//! would otherwise not need. Source: QEMU docs/specs (isa-debugcon returns its own port number on
+//! reads).
 
 mod framing;
 mod input;

@@ -1,12 +1,12 @@
-//! The crash report: registers, the address at fault and its meaning, the trace, the build-id.
+//! The crash report: registers, the faulting address and its meaning, the trace, the build-id.
 //!
-//! Once as text for people on the console, once between `SOIL-CRASH-BEGIN` and `SOIL-CRASH-END` on
-//! the control channel for `soil run`, which puts names to the addresses. Nothing is compiled with
-//! frame pointers, so the trace is every word on the stack that points behind a call instruction:
-//! it may name a function too many, and misses none.
+//! It is printed once as text on the console, and once between `SOIL-CRASH-BEGIN` and
+//! `SOIL-CRASH-END` on the control channel for `soil run`, which symbolizes the addresses. Nothing
+//! is compiled with frame pointers, so the trace is every word on the stack that points after a
+//! call instruction: it may contain a function too many, and misses none.
 //!
-//! A report may begin anywhere, with any cell in use: it uses none, allocates nothing, and a second
-//! one ends the machine at once.
+//! A report may begin in any context, with any cell in use: it uses none, allocates nothing, and a
+//! second one ends the machine at once.
 
 use crate::arch::gates::Frame;
 use crate::console::ErrorOutput;
@@ -20,8 +20,8 @@ const STATUS_FAULT: u8 = 128 + 11;
 #[cfg(feature = "panic-handler")]
 const STATUS_ABORT: u8 = 128 + 6;
 
-/// The status that a shell reports for a process in which this exception happened, by the signal
-/// that Linux sends it (`arch/x86/kernel/traps.c`).
+/// The status that a shell reports for a process with this exception, by the signal that Linux
+/// sends it (`arch/x86/kernel/traps.c`).
 const fn status_of(vector: u64) -> u8 {
     let signal = match vector {
         // SIGFPE: the divider, x87, SSE.
@@ -45,21 +45,21 @@ const MAX_WORDS: u64 = 4096;
 pub struct Suspended {
     /// Its number.
     pub number: u64,
-    /// Where it goes on, if that is known.
+    /// Where it continues, if that is known.
     pub instruction: Option<u64>,
     /// Its stack pointer.
     pub stack: u64,
 }
 
-/// Calls a function with each suspended thread; returns the number of the one that runs.
+/// Calls a function with each suspended thread; returns the number of the running one.
 pub type Suspension = fn(&mut dyn FnMut(Suspended)) -> u64;
 
 /// Null in a program with one thread. Written once, by [`set_threads`].
 static THREADS: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// From now on a report has every thread's trace.
+/// Makes a report contain every thread's trace, from now on.
 pub fn set_threads(suspension: Suspension) {
-    // Hidden from the compiler: every program would carry the function.
+    // Hidden from the compiler: otherwise every program would link the function.
     THREADS.store(
         core::hint::black_box(suspension as *mut ()),
         Ordering::Release,
@@ -150,8 +150,8 @@ impl Report {
         }
     }
 
-    /// Prints the return addresses on the stack from `stack` on. The first word found that points
-    /// to a return address outside this stack becomes `other`, if that is empty.
+    /// Prints the return addresses on the stack from `stack` on. The first word that points to a
+    /// return address outside this stack becomes `other`, if that is empty.
     fn scan(&mut self, stack: u64, other: &mut Option<u64>) {
         let mut frames = 0;
         let first = stack & !7;
@@ -209,12 +209,11 @@ impl core::fmt::Display for Hexadecimal<'_> {
 }
 
 fn load(address: u64) -> Option<u64> {
-    // SAFETY: the page is there; any value will do.
+    // SAFETY: the page is readable; any value is valid.
     memory::is_readable(address).then(|| unsafe { (address as *const u64).read_unaligned() })
 }
 
-/// Whether `address` is in code and behind a call: `e8 rel32`, or `ff /2` with its forms of
-/// operand.
+/// Whether `address` is in code and after a call: `e8 rel32`, or `ff /2` with its forms of operand.
 fn is_return_address(address: u64) -> bool {
     let text = memory::image::text();
     if !text.contains(&address) || address - text.start < 8 {

@@ -1,7 +1,7 @@
-//! The devices of this machine: virtio's, PCI functions and virtio-mmio devices that ACPI or the
-//! command line names, and Bochs graphics adapters.
+//! The devices of this machine: virtio devices on PCI, virtio-mmio devices that ACPI or the command
+//! line names, and Bochs graphics adapters.
 //!
-//! Nothing here runs before [`find`] or [`find_bochs`], so a program without devices carries no
+//! Nothing here runs before [`find`] or [`find_bochs`], so a program without devices links no
 //! driver.
 
 pub mod serial;
@@ -30,8 +30,8 @@ pub static MEMORY: MemoryRef = &MachineMemory;
 
 struct MachineMemory;
 
-// SAFETY: `memory` gives frames that nothing else uses; a page that is present stays at its frame
-// until it is unmapped; and `map_device` maps uncached, for good.
+// SAFETY: `memory` returns frames that nothing else uses; a present page keeps its frame until it
+// is unmapped; and `map_device` maps uncached, for good.
 unsafe impl Memory for MachineMemory {
     fn allocate(&self, len: usize, align: usize) -> Option<Allocation> {
         let (phys, pointer) = memory::allocate_contiguous(len, align)?;
@@ -78,10 +78,10 @@ unsafe impl Memory for MachineMemory {
         fence(Ordering::SeqCst);
         if cpu::is_emulated() {
             // QEMU before 8.0 translates no fence for a machine of one processor, although its
-            // devices run beside that: a doorbell or an interrupt is lost once in some thousand
-            // transfers, and the device stands still. Where flags are loaded the translated code
-            // ends, and the loop that runs it has a barrier of the host's. SAFETY: loads the flags
-            // that were just stored; the stack pointer is back where it was.
+            // devices run concurrently: a doorbell or an interrupt is lost once in some thousand
+            // transfers, and the device stalls. The translated code ends where flags are loaded,
+            // and the loop that runs it has a barrier of the host's. SAFETY: loads the flags that
+            // were just stored; the stack pointer is restored.
             unsafe { core::arch::asm!("pushfq", "popfq") };
         }
     }
@@ -96,7 +96,7 @@ pub struct Found {
 }
 
 /// All virtio devices: PCI in the order of addresses, then virtio-mmio likewise. Devices that can't
-/// be driven are named in `problems`. To be called once: a second set of transports would take the
+/// be driven are named in `problems`. Call it once: a second set of transports would take the
 /// devices away from the first.
 pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
     let mut found = Vec::new();
@@ -132,7 +132,7 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
 }
 
 /// All Bochs graphics adapters that can be driven, in the order of their addresses; others are
-/// named in `problems`. To be called once, as [`find`].
+/// named in `problems`. Call it once, as [`find`].
 pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
     let mut found = Vec::new();
     for address in drivers::bochs::adapters(&PortAccess) {
@@ -145,7 +145,7 @@ pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
     found
 }
 
-/// Interrupt vectors for devices: one each while they last, then the last for all.
+/// Interrupt vectors for devices: one each while they last, then the last one for all.
 struct Vectors(Cell<u8>);
 
 impl Vectors {
@@ -163,7 +163,7 @@ fn pci_transport(function: &Function, vectors: &Vectors) -> Result<PciTransport,
         data: u32::from(vector),
     };
     // SAFETY: found once on the bus, so driven by one transport; if the first attempt fails there
-    // is none yet. The vector has a gate that does nothing but note it.
+    // is none yet. The handler of the vector only records the interrupt.
     unsafe {
         match PciTransport::new(
             MEMORY,

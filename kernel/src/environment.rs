@@ -1,4 +1,4 @@
-//! The environment that the loader's command line gives the program, and the devices it names.
+//! The program's environment from the loader's command line, and the devices that it names.
 
 use crate::console;
 use crate::firmware::command_line::{CommandLine, MmioDevice};
@@ -25,12 +25,12 @@ pub fn mmio_devices() -> &'static [MmioDevice] {
     command_line().map_or(&[], |line| &line.mmio_devices)
 }
 
-/// Decodes the command line; a line on the console names each word that it doesn't understand.
+/// Decodes the command line; a line on the console names each unknown word.
 pub fn set_up(line: &[u8]) -> &'static CommandLine {
     let line = CommandLine::parse(line);
     console::set_other_end(line.variable(b"SOIL_CONSOLE"));
     for word in &line.unknown {
-        // Every image would carry `escape_ascii` for this.
+        // `escape_ascii` would be linked into every image.
         let printable = |byte: &u8| {
             if byte.is_ascii_graphic() {
                 char::from(*byte)

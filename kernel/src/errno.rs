@@ -1,4 +1,4 @@
-//! Linux's error numbers, as far as they are answered. Source: `asm-generic/errno-base.h` and
+//! Linux's error numbers, as far as they are returned. Source: `asm-generic/errno-base.h` and
 //! `errno.h`.
 
 /// Declares the errors, and the list of them.
@@ -77,15 +77,15 @@ pub enum Errno {
     EHOSTUNREACH = 113,
     EALREADY = 114,
     EINPROGRESS = 115,
-    /// A signal ended a wait which begins again if its handler has SA_RESTART, and is EINTR
-    /// otherwise: no program sees this number, see [`crate::signals`]. Source: Linux's
+    /// A signal ended a wait which restarts if its handler has SA_RESTART, and is EINTR otherwise:
+    /// no program sees this number, see [`crate::signals`]. Source: Linux's
     /// `include/linux/errno.h`.
     ERESTARTSYS = 512,
 }
 }
 
 impl Errno {
-    /// The error with this number; EIO for one that isn't listed here.
+    /// The error with this number; EIO for an unknown one.
     pub fn of(number: i32) -> Self {
         let mut all = ALL.iter().copied();
         all.find(|error| *error as i32 == number)

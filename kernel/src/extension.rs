@@ -1,7 +1,7 @@
-//! System calls that other parts answer, which are linked only into programs that need them.
+//! System calls handled by other parts, which are linked only into programs that need them.
 //!
 //! The link driver sees from a program's objects which parts it needs (`tools/src/link/parts.rs`)
-//! and asks the linker for their symbols. A part that wasn't linked costs nothing.
+//! and asks the linker for their symbols. A part that isn't linked costs nothing.
 
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
@@ -10,16 +10,16 @@ use crate::power;
 /// The number of `exit_group`.
 const EXIT_GROUP: u64 = 231;
 
-/// Answers the system call that saved the frame, or returns `None` for one that isn't its own.
+/// Handles the system call that saved the frame, or returns `None` for an unknown one.
 pub type Extension = extern "C" fn(&mut SystemCallFrame, &mut Result<u64, Errno>) -> bool;
 
 unsafe extern "C" {
-    // The linker script puts the extensions that were linked between the two.
+    // The linker script places the linked extensions between the two.
     static soil_extensions_start: Extension;
     static soil_extensions_end: Extension;
 }
 
-/// Places an extension, which is linked where the symbol `$name` is asked for.
+/// Places an extension, which is linked if the symbol `$name` is referenced.
 #[macro_export]
 macro_rules! system_call_extension {
     ($name:literal, $function:path) => {
@@ -36,8 +36,8 @@ macro_rules! system_call_extension {
     };
 }
 
-/// The answer of the first extension that has one.
-pub(crate) fn answer(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
+/// The result of the first extension that handles the call.
+pub(crate) fn handle(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
     let (start, end) = (
         &raw const soil_extensions_start,
         &raw const soil_extensions_end,
@@ -61,6 +61,6 @@ pub fn end(status: u8) -> ! {
         rdi: u64::from(status),
         ..SystemCallFrame::EMPTY
     };
-    let _ = answer(&mut call);
+    let _ = handle(&mut call);
     power::exit(status)
 }

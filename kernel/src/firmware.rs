@@ -1,8 +1,7 @@
-//! The descriptions of the machine by its firmware and its loader: ACPI's tables, the PVH start
-//! info and the command line.
+//! The machine's descriptions by its firmware and its loader: ACPI's tables, the PVH start info and
+//! the command line.
 //!
-//! The parsers are pure and trust no length or address they read. The tables of this machine are
-//! read when first asked for.
+//! The parsers are pure and trust no length or address they read. The tables are read on first use.
 
 mod acpi;
 mod aml;
@@ -18,7 +17,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// Physical address of the RSDP. Written once, at boot.
 static ROOT: AtomicU64 = AtomicU64::new(0);
-/// The parsed tables, never freed; null before the first question. Not for interrupts before that.
+/// The parsed tables, never freed; null before the first use. Not for interrupts before that.
 static TABLES: AtomicPtr<Acpi> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The memory of firmware's tables.

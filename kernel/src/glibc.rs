@@ -3,11 +3,11 @@
 //!
 //! Three kinds: the `64` names of functions that musl has without (its `off_t` has 64 bits anyway),
 //! the `__*_chk` names that `_FORTIFY_SOURCE` calls (Linux Standard Base 5.0, "Interface
-//! Definitions for libc"), whose checks of buffer sizes are made here too, and a few others. All in
-//! assembly: jumps need no knowledge of the arguments, and a C function with a variable number of
-//! arguments can't be written in stable Rust.
+//! Definitions for libc"), whose checks of buffer sizes are made here as well, and a few others.
+//! All are assembly: jumps need no knowledge of the arguments, and a variadic C function can't be
+//! written in stable Rust.
 //!
-//! Names that musl has in one object with `stdin` aren't here (`__isoc23_scanf`): every image would
+//! Names that musl has in one object with `stdin` are omitted (`__isoc23_scanf`): every image would
 //! have its buffer.
 
 #![cfg(not(test))]
@@ -36,7 +36,7 @@ same! {
     "__isoc23_wcstol" = "wcstol", "__isoc23_wcstoul" = "wcstoul",
     "__isoc23_wcstoll" = "wcstoll", "__isoc23_wcstoull" = "wcstoull",
     "__isoc23_swscanf" = "swscanf", "__isoc23_fwscanf" = "fwscanf",
-    // musl has one locale of numbers: the last argument is ignored.
+    // musl has one numeric locale: the last argument is ignored.
     "__isoc23_strtol_l" = "strtol", "__isoc23_strtoul_l" = "strtoul",
     "__isoc23_strtoll_l" = "strtoll", "__isoc23_strtoull_l" = "strtoull",
     "fcntl64" = "fcntl", "fopen64" = "fopen", "freopen64" = "freopen",
@@ -48,8 +48,8 @@ same! {
     "stat64" = "stat", "truncate64" = "truncate", "fseeko64" = "fseeko", "ftello64" = "ftello",
     "creat64" = "creat", "posix_fallocate64" = "posix_fallocate", "sendfile64" = "sendfile",
     "statvfs64" = "statvfs", "fstatvfs64" = "fstatvfs",
-    // musl had these by both names until 1.2.4. Those of `aio.h` aren't here: with them `close` of
-    // every image would have what ends a file's requests.
+    // musl had these by both names until 1.2.4. Those of `aio.h` are omitted: with them `close` of
+    // every image would link the cancellation of a file's requests.
     "alphasort64" = "alphasort", "fallocate64" = "fallocate", "fgetpos64" = "fgetpos",
     "fsetpos64" = "fsetpos", "fstatfs64" = "fstatfs", "ftw64" = "ftw", "getdents64" = "getdents",
     "glob64" = "glob", "globfree64" = "globfree", "mkostemp64" = "mkostemp",
@@ -125,7 +125,7 @@ rearranged! {
     "__readlinkat_chk": "cmp r8, rcx; jb soil_buffer_overflow" => "readlinkat",
     "__getcwd_chk": "cmp rdx, rsi; jb soil_buffer_overflow" => "getcwd",
     "__gethostname_chk": "cmp rdx, rsi; jb soil_buffer_overflow" => "gethostname",
-    // Groups have four bytes, and a number of them below 0 is an error of the call's own.
+    // Groups have four bytes, and a negative number of them is an error of the call's own.
     "__getgroups_chk":
         "movsxd rax, edi; shl rax, 2; js 2f; cmp rdx, rax; jb soil_buffer_overflow; \
         2:" => "getgroups",
@@ -143,12 +143,12 @@ rearranged! {
         jb soil_buffer_overflow; mov rdx, rcx; mov rcx, r8" => "fread_unlocked",
     "__ppoll_chk": "shr r8, 3; cmp r8, rsi; jb soil_buffer_overflow" => "ppoll",
     "__poll_chk": "shr rcx, 3; cmp rcx, rsi; jb soil_buffer_overflow" => "poll",
-    // A buffer of PATH_MAX is what realpath may fill.
+    // realpath may fill a buffer of PATH_MAX.
     "__realpath_chk": "cmp rdx, 4096; jb soil_buffer_overflow" => "realpath",
     // The target of a jump lies above, on the same stack: a function that has returned is below.
-    // musl keeps the pointer seventh.
+    // musl stores the stack pointer seventh.
     "__longjmp_chk": "cmp [rdi + 48], rsp; jb soil_buffer_overflow" => "longjmp",
-    // Without a mode, which only a file that is made has.
+    // Without a mode, which only a created file has.
     "__open_2": "xor edx, edx" => "open",
     "__open64_2": "xor edx, edx" => "open",
     "__openat_2": "xor ecx, ecx" => "openat",
@@ -156,12 +156,12 @@ rearranged! {
     "rawmemchr": "mov rdx, -1" => "memchr",
     "__rawmemchr": "mov rdx, -1" => "memchr",
     "canonicalize_file_name": "xor esi, esi" => "realpath",
-    // musl's allocator counts nothing: a structure of zeros, which the caller made room for.
+    // musl's allocator has no counters: a structure of zeros, which the caller allocated.
     "mallinfo": "xor esi, esi; mov edx, 40" => "memset",
     "mallinfo2": "xor esi, esi; mov edx, 80" => "memset",
 }
 
-/// Functions that answer a constant.
+/// Functions that return a constant.
 macro_rules! constant {
     ($($glibc:literal = $value:literal,)*) => {
         core::arch::global_asm!($(
@@ -175,8 +175,7 @@ macro_rules! constant {
     };
 }
 
-// No frame can be found without tables of unwinding, and the allocator has nothing to trace, trim
-// or set.
+// Without unwinding tables no frame is found, and the allocator has nothing to trace, trim or set.
 constant! {
     "backtrace" = "0", "backtrace_symbols" = "0", "backtrace_symbols_fd" = "0",
     "mtrace" = "0", "muntrace" = "0",
@@ -211,9 +210,9 @@ rearranged! {
 }
 
 // `pthread_cleanup_push` of glibc's header jumps: it fills a buffer (8 words of setjmp, a flag and
-// 4 words of padding, in which musl's record of 3 words goes), and the code behind it runs the
-// function and goes on. `pthread_exit` has noted the thread's result then, in musl's `struct
-// pthread`, before the list of the records.
+// 4 words of padding, which hold musl's record of 3 words), and the code after it runs the function
+// and continues. `pthread_exit` has then stored the thread's result in musl's `struct pthread`,
+// before the list of the records.
 rearranged! {
     "__pthread_register_cancel":
         "mov rdx, rdi; add rdi, 72; lea rsi, [rip + soil_cancelled]" => "_pthread_cleanup_push",
@@ -243,7 +242,7 @@ macro_rules! measured {
     };
 }
 
-// On the stack, from its top: room (for strncat the most bytes, with the room above), source,
+// On the stack, from its top: room (for strncat the maximum, with the room above), source,
 // destination.
 measured! {
     "__strcpy_chk":
@@ -327,7 +326,7 @@ __vsprintf_chk:
     .popsection
     .pushsection .text.compat.soil_vsprintf, "ax", @progbits
 soil_vsprintf:
-    // vsnprintf(destination, room, format, list), as far as an int goes; what it would have written
+    // vsnprintf(destination, room, format, list), with room limited to an int; the whole output
     // must have fitted.
     push rsi
     mov eax, 0x7fffffff
@@ -354,8 +353,8 @@ soil_fdelt:
     overflow = sym buffer_overflow,
 );
 
-// The unwinder of GCC, which Rust's std is linked with, asks for tables that an image doesn't have:
-// "not found".
+// GCC's unwinder, which Rust's std is linked with, looks up tables that an image doesn't have: "not
+// found".
 core::arch::global_asm!(
     r#"
     .pushsection .text.compat._dl_find_object, "ax", @progbits

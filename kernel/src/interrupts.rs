@@ -1,9 +1,9 @@
-//! Interrupts of devices: a handler for each vector, acknowledgement of shared lines, and whether
-//! one came since the last halt.
+//! Interrupts of devices: a handler per vector, acknowledgement of shared lines, and whether one
+//! occurred since the last halt.
 //!
 //! Interrupts are enabled while [`crate::wait`] halts, and in a program with a network also while
-//! it computes. A handler may therefore come in the middle of Rust code, and uses nothing but
-//! atomics, ports and registers.
+//! it computes. A handler may therefore interrupt Rust code, and uses nothing but atomics, ports
+//! and registers.
 
 mod lines;
 
@@ -30,8 +30,8 @@ pub fn set_handler(vector: u8, handler: fn()) {
     }
 }
 
-/// Level-triggered interrupts to acknowledge at their devices, with the vectors they come by.
-/// Changed with interrupts disabled, used by interrupts.
+/// Level-triggered interrupts to acknowledge at their devices, with their vectors. Changed with
+/// interrupts disabled, used by interrupts.
 static ACKNOWLEDGE: ExclusiveCell<Vec<(u8, drivers::Interrupt)>> = ExclusiveCell::new(Vec::new());
 
 /// Acknowledges interrupts of `vector` by `interrupt` from now on. Several devices may share a
@@ -54,23 +54,23 @@ fn acknowledge_all() {
 
 /// A device has interrupted since [`take_pending`]. Set by interrupts, on any processor.
 static PENDING: AtomicBool = AtomicBool::new(false);
-/// The same since [`take_noted_for_call`].
-static NOTED_FOR_CALL: AtomicBool = AtomicBool::new(false);
+/// The same since [`take_pending_for_call`].
+static PENDING_FOR_CALL: AtomicBool = AtomicBool::new(false);
 
 /// Whether a device has interrupted since the last call.
 pub fn take_pending() -> bool {
     PENDING.swap(false, Ordering::Relaxed)
 }
 
-/// The same, for the calls that wait for one device beside the thread that waits for all.
-pub fn take_noted_for_call() -> bool {
-    NOTED_FOR_CALL.swap(false, Ordering::Relaxed)
+/// The same, for calls that wait for one device beside the thread that waits for all.
+pub fn take_pending_for_call() -> bool {
+    PENDING_FOR_CALL.swap(false, Ordering::Relaxed)
 }
 
-/// Notes an event as if a device had interrupted.
+/// Records an event as if a device had interrupted.
 pub fn note() {
     PENDING.store(true, Ordering::Relaxed);
-    NOTED_FOR_CALL.store(true, Ordering::Relaxed);
+    PENDING_FOR_CALL.store(true, Ordering::Relaxed);
 }
 
 /// Handles an interrupt by `vector`, from its gate.

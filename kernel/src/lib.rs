@@ -2,21 +2,21 @@
 //! program.
 //!
 //! The program's objects, musl and this crate are one executable in one address space, in ring 0.
-//! The loader enters [`boot`], which jumps to musl's `_start` with the stack that Linux would have
-//! made. From then on the kernel runs when it is called: by a `syscall` instruction ([`syscall`]),
+//! The loader enters [`boot`], which jumps to musl's `_start` with the same initial stack as on
+//! Linux. From then on the kernel runs when it is called: by a `syscall` instruction ([`syscall`]),
 //! by a page fault or an interrupt ([`traps`]), and by the runtime above it.
 //!
 //! # Principles
 //!
-//! - **Layers.** A module uses those below it only: [`arch`] drives the processor and knows nothing
-//!   else; [`memory`] stands on it; then [`firmware`], [`interrupts`], [`console`], [`time`],
+//! - **Layers.** A module uses only those below it: [`arch`] drives the processor and uses nothing
+//!   else; [`memory`] builds on it; then [`firmware`], [`interrupts`], [`console`], [`time`],
 //!   [`power`], [`crash`], [`signals`], [`wait`]; [`syscall`], [`traps`] and [`boot`] are on top.
-//!   What a lower layer calls above it (a trap, an interrupt's handler, a tick) was given to it as
-//!   a function.
-//! - **Linux's terms and answers.** The program can't tell the system calls that exist from
+//!   Calls into higher layers (a trap, an interrupt's handler, a tick) go through functions that
+//!   were registered.
+//! - **Linux's terms and results.** The program can't distinguish the supported system calls from
 //!   Linux's. An unknown one is ENOSYS and a line on the console, not a guess.
-//! - **Nothing is trusted that comes from outside**: lengths and addresses of the loader, of
-//!   firmware and of devices are checked, and so are the program's pointers.
+//! - **No trust in outside data**: lengths and addresses of the loader, of firmware and of devices
+//!   are checked, and so are the program's pointers.
 //! - **Rules are pure, and tested on the host.** Frames, page tables, VMAs, the timer, the clock,
 //!   the line discipline, signals and every parser touch no register; the rest is small.
 //! - **A program pays for what it calls.** Devices, clocks and tables are set up by their first
@@ -24,7 +24,7 @@
 //!
 //! # Who runs when
 //!
-//! One processor runs one thread at a time; [`threads`] changes them. Each static says which of
+//! One processor runs one thread at a time; [`threads`] switches them. Each static says which of
 //! these contexts use it:
 //!
 //! | context | interrupts | may use |
@@ -39,8 +39,8 @@
 //! | crash | disabled | output, and cells that aren't in use |
 //!
 //! A value that isn't made of atomics is in an [`cell::ExclusiveCell`], which panics when two
-//! contexts meet. Per-processor state (descriptor tables, stacks, the timer, the halt) is named as
-//! such at its owner: a second processor needs its own.
+//! contexts use it at once. Per-processor state (descriptor tables, stacks, the timer, the halt) is
+//! named as such at its owner: a second processor needs its own.
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;

@@ -3,7 +3,7 @@
 //! The pure parts (`frames`, `vma`, `reserve`, `tlb`) do the bookkeeping; `space` holds them with
 //! the page tables behind one cell, and the other modules are its operations. They run in system
 //! calls, page faults and calls of the runtime, and never in an interrupt of a device: at a tick
-//! the runtime may ask for memory only because it has made sure that no other Rust code was
+//! the runtime may request memory only because it has made sure that no other Rust code was
 //! interrupted.
 //!
 //! Addresses (one address space, everything in ring 0):

@@ -1,4 +1,4 @@
-//! The end of the machine: exit status, power off, reset; and the power button that asks for it.
+//! The end of the machine: exit status, power off, reset; and the power button that requests it.
 //!
 //! The status goes to `soil run` as a line on the control channel, whole; `isa-debug-exit` carries
 //! seven bits of it in QEMU's own status. Without either, ACPI or a reset ends the machine.
@@ -25,14 +25,14 @@ pub fn exit(status: u8) -> ! {
     off()
 }
 
-/// As [`exit`], after a second fault in the report of a first: without cells or tables, which may
-/// be what is broken.
+/// As [`exit`], after a second fault during the report of a first: without cells or tables, which
+/// may be broken.
 pub fn end_now(status: u8) -> ! {
     announce(status);
     reset()
 }
 
-/// Tells the status to `soil run` and to QEMU, which ends here if it has a device for that.
+/// Reports the status to `soil run` and to QEMU, which ends here if it has a device for that.
 fn announce(status: u8) {
     let mut text = Line {
         bytes: [0; 24],
@@ -73,7 +73,7 @@ fn write_register(register: Register, value: u8) {
     }
 }
 
-/// Switches the machine off, by ACPI; where that doesn't work, resets it.
+/// Switches the machine off by ACPI; if that fails, resets it.
 pub fn off() -> ! {
     let tables = firmware::acpi();
     if let (Some(power), Some(sleep_type)) = (&tables.power, tables.sleep_type) {
@@ -106,7 +106,7 @@ pub fn reboot() -> ! {
     reset()
 }
 
-/// Takes the machine out of legacy mode, if it is in it.
+/// Switches the machine from legacy to ACPI mode, if necessary.
 fn enable_acpi(power: &Power) {
     const SCI_ENABLED: u16 = 1;
     let Power::Fixed {
@@ -122,7 +122,7 @@ fn enable_acpi(power: &Power) {
         let mut control = Port::<u16>::new(*control);
         if control.read() & SCI_ENABLED == 0 {
             Port::new(*port).write(*value);
-            // Firmware answers in a moment or not at all.
+            // Firmware responds within moments or not at all.
             (0..100_000).find(|_| control.read() & SCI_ENABLED != 0);
         }
     }

@@ -12,14 +12,14 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 type Source = unsafe extern "C" fn(*mut u8, usize) -> bool;
 
 unsafe extern "C" {
-    // The linker script puts sources between the two: one, if the link driver saw that the program
-    // may ask for random numbers and linked the driver of entropy devices, else none.
+    // The linker script places sources between the two: one, if the link driver saw that the
+    // program may request random numbers and linked the driver of entropy devices, else none.
     static soil_entropy_start: Source;
     static soil_entropy_end: Source;
 }
 
 /// Places a source of random numbers for processors without one. It is linked only into programs
-/// that ask for random numbers.
+/// that request random numbers.
 #[macro_export]
 macro_rules! entropy_source {
     ($function:path) => {
@@ -47,8 +47,7 @@ fn sources() -> &'static [Source] {
 /// A failure was logged.
 static LOGGED: AtomicBool = AtomicBool::new(false);
 
-/// Fills `buffer` from the first source that can; false where none can, and the first time a line
-/// says so.
+/// Fills `buffer` from the first source that can; false if none can, which is logged once.
 pub fn fill(buffer: &mut [u8]) -> bool {
     // SAFETY: the pointer and the length are one slice's.
     let try_source = |source: &Source| unsafe { source(buffer.as_mut_ptr(), buffer.len()) };
@@ -62,13 +61,13 @@ pub fn fill(buffer: &mut [u8]) -> bool {
     filled
 }
 
-/// The mapped identifier of the machine; null where it has none. Written once, by [`machine_id`].
+/// The mapped identifier of the machine; null if it has none. Written once, by [`machine_id`].
 static MACHINE_ID: AtomicPtr<u64> = AtomicPtr::new(null_mut());
-/// [`MACHINE_ID`] was looked for.
+/// [`MACHINE_ID`] was probed for.
 static PROBED: AtomicBool = AtomicBool::new(false);
 
-/// The machine's identifier, ACPI's "VM generation ID": another number once it goes on from a
-/// snapshot. `None` where it has none.
+/// The machine's identifier, ACPI's "VM generation ID", which changes when it resumes from a
+/// snapshot. `None` if it has none.
 pub fn machine_id() -> Option<[u64; 2]> {
     if !PROBED.swap(true, Ordering::Relaxed) {
         let place = firmware::acpi().machine_id.filter(|at| at % 8 == 0);

@@ -1,9 +1,8 @@
 //! Signals: those that the program sends to itself, and SIGTERM for the power button.
 //!
-//! A handler runs when a system call returns, or when a thread that was interrupted runs on; on the
+//! A handler runs when a system call returns, or when an interrupted thread resumes; on the
 //! program's stack or the one of `sigaltstack`. Faults aren't signals here; they end in
-//! [`crate::crash`].
-//! Source: signal(7), sigaction(2), sigaltstack(2).
+//! [`crate::crash`]. Source: signal(7), sigaction(2), sigaltstack(2).
 
 mod delivery;
 mod state;
@@ -22,7 +21,7 @@ use state::{Action, During, State, TERMINATE, check_signal};
 /// The process number, of the only process.
 pub const PID: u64 = 1;
 
-/// Used by system calls and by the runtime when it waits; by an interrupt only where no cell is in
+/// Used by system calls and by the runtime when it waits; by an interrupt only if no cell is in
 /// use.
 static STATE: ExclusiveCell<State> = ExclusiveCell::new(State::new());
 
@@ -37,9 +36,9 @@ pub struct Origin {
     pub value: u64,
 }
 
-/// Finds the sender of a signal that the running thread takes, if it isn't `kill` or `tkill`, which
-/// the origin names already: one to the thread or (false) to the process. If more than one has sent
-/// it, it is sent again.
+/// Finds the sender of a signal that the running thread takes, unless it is `kill` or `tkill`,
+/// which the origin names already: one to the thread or (false) to the process. If more than one
+/// has sent it, it is sent again.
 type Origins = fn(u64, bool, &mut Origin);
 
 /// [`Origins`], or null. Written once, by [`set_origins`].
@@ -47,7 +46,8 @@ static ORIGINS: AtomicPtr<()> = AtomicPtr::new(null_mut());
 
 /// From now on signals may have other senders.
 pub fn set_origins(origins: Origins) {
-    // Hidden from the compiler, as in `wait::start_ticks`: every program would carry the function.
+    // Hidden from the compiler, as in `wait::start_ticks`: otherwise every program would link the
+    // function.
     ORIGINS.store(core::hint::black_box(origins as *mut ()), Ordering::Release);
 }
 
@@ -118,7 +118,7 @@ pub fn pending(to: u64, size: u64) -> Result<u64, Errno> {
     store(to, &[STATE.with(|state| state.blocked())])
 }
 
-/// Puts the mask at `mask`, if one is given, in place of the program's until the system call ends.
+/// Sets the mask at `mask`, if one is given, in place of the program's until the system call ends.
 /// Handlers of signals that end its wait run before the old mask is restored.
 pub fn wait_under(mask: u64, size: u64) -> Result<(), Errno> {
     if let Some([set]) = load_some(mask)? {
@@ -128,7 +128,7 @@ pub fn wait_under(mask: u64, size: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Whether a signal waits to be handled: a wait ends with EINTR then.
+/// Whether a signal is deliverable: a wait then ends with EINTR.
 pub fn is_ready() -> bool {
     STATE.with(|state| state.is_ready())
 }
@@ -138,8 +138,8 @@ pub fn is_pending(set: u64) -> bool {
     STATE.with(|state| state.is_pending(set))
 }
 
-/// Takes the pending signal of `set` with the lowest number, whose handler doesn't run: that and
-/// its sender.
+/// Takes the pending signal of `set` with the lowest number, whose handler doesn't run, and its
+/// sender.
 pub fn take(set: u64) -> Option<(u64, Origin)> {
     let (signal, code) = STATE.with(|state| state.take(set))?;
     Some((signal, origin(signal, code)))
@@ -159,7 +159,7 @@ pub fn set_stack(new: u64, old: u64, rsp: u64) -> Result<u64, Errno> {
 }
 
 /// `kill` and `tgkill`: sends `signal` to process (or, if `to_thread`, thread) `target`; only
-/// [`PID`] exists. Whether it is pending now: a signal that the program ignores isn't.
+/// [`PID`] exists. Returns whether it is pending now: an ignored signal isn't.
 pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<bool, Errno> {
     // 0 and -1 are groups of processes with this one in them.
     if target != PID && target != 0 && target as i32 != -1 {
@@ -172,7 +172,7 @@ pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<bool, Errno>
     STATE.with(|state| state.send(signal, target))
 }
 
-/// Sends `signal` to a thread that doesn't run; whether it is pending now.
+/// Sends `signal` to a thread that doesn't run; returns whether it is pending now.
 pub fn send_to_thread(signal: u64, thread: &mut Thread) -> Result<bool, Errno> {
     STATE.with(|state| state.send(signal, Target::Thread(thread)))
 }
@@ -180,15 +180,15 @@ pub fn send_to_thread(signal: u64, thread: &mut Thread) -> Result<bool, Errno> {
 /// Signals that were sent to threads. Written by system calls and interrupts.
 static SENT_TO_THREADS: AtomicU64 = AtomicU64::new(0);
 
-/// Notes that `signal` is sent to a thread.
+/// Records that `signal` is sent to a thread.
 pub fn note_sent_to_thread(signal: u64) {
     if check(signal).is_ok() {
         SENT_TO_THREADS.fetch_or(1 << (signal - 1), Ordering::Relaxed);
     }
 }
 
-/// Whether a signal of `set` was sent to a thread since this was asked last. The thread may wait to
-/// take it.
+/// Whether a signal of `set` was sent to a thread since the last call. The thread may wait to take
+/// it.
 pub fn take_sent_to_threads(set: u64) -> bool {
     SENT_TO_THREADS.fetch_and(!set, Ordering::Relaxed) & set != 0
 }
@@ -198,7 +198,7 @@ pub fn of_child() -> Thread {
     STATE.with(|state| state.thread().child())
 }
 
-/// Exchanges the signals of the running thread and those of `thread`, where threads change.
+/// Exchanges the signals of the running thread and those of `thread`, on a thread switch.
 pub fn exchange(thread: &mut Thread) {
     STATE.with(|state| core::mem::swap(state.thread(), thread));
 }
@@ -208,7 +208,7 @@ pub fn for_others() -> u64 {
     STATE.with(|state| state.process_pending() & state.blocked())
 }
 
-/// The end of a handler's frame: `rt_sigreturn`, which here restores the mask alone.
+/// The end of a handler's frame: `rt_sigreturn`, which here restores only the mask.
 pub fn end_handler(mask: u64) {
     STATE.with(|state| state.restore_mask(mask));
 }
@@ -223,7 +223,7 @@ pub fn poll_power_button() {
 
 /// Runs `wait`, the runtime's wait in a system call: handlers run when the call returns, since they
 /// may make system calls themselves. A signal ends the wait ([`run_handlers`]) or, if it isn't
-/// `interruptible`, is as if it weren't there.
+/// `interruptible`, is ignored until then.
 pub fn within_call<T>(interruptible: bool, wait: impl FnOnce() -> T) -> T {
     let during = match interruptible {
         true => During::Wait,

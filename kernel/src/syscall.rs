@@ -1,13 +1,13 @@
 //! The Linux system calls that musl and the program's language runtime make.
 //!
-//! The kernel answers those about memory, signals, time and the one thread. Descriptors and paths
+//! The kernel handles those about memory, signals, time and the one thread. Descriptors and paths
 //! are the crate `posix`'s, by an extension (`extension`) that every image has; files, sockets and
-//! further threads are extensions that are linked where a program needs them. An unknown call is
+//! further threads are extensions that are linked if a program needs them. An unknown call is
 //! ENOSYS, and one line names it. Source: Linux's manual pages, section 2; musl's
 //! `src/internal/syscall.h`.
 //!
-//! All run with interrupts disabled, on the kernel's one stack for system calls, so that one runs
-//! at a time; a halt in the middle of a call lets interrupts in.
+//! All run with interrupts disabled, on the kernel's single stack for system calls, so that one
+//! runs at a time; a halt during a call enables interrupts.
 
 mod clocks;
 mod mapping;
@@ -29,11 +29,11 @@ use crate::wait::For;
 use crate::{console, extension, memory, power, random, signals, time, wait};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Answers the system call that saved `call`; the result goes to rax. Pending signals are delivered
+/// Handles the system call that saved `call`; the result goes to rax. Pending signals are delivered
 /// on the way back.
 pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
     let answer =
-        |call: &mut SystemCallFrame| extension::answer(call).unwrap_or_else(|| dispatch(call));
+        |call: &mut SystemCallFrame| extension::handle(call).unwrap_or_else(|| dispatch(call));
     let result = match wait::in_call(call, answer) {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
@@ -41,7 +41,7 @@ pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
     signals::deliver(call, result)
 }
 
-/// The answer of `brk`: there is no break, and musl's allocator falls back to `mmap`.
+/// The result of `brk`: there is no break, and musl's allocator falls back to `mmap`.
 const NO_BREAK: u64 = 0x1000;
 
 fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
@@ -108,10 +108,10 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
     }
 }
 
-/// One bit for each system call whose absence was logged. Set by system calls.
+/// One bit per unknown system call that was logged. Set by system calls.
 static LOGGED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 
-/// True the first time it is asked about `number`.
+/// True on the first call with `number`.
 fn first_time(number: u64) -> bool {
     let bit = 1 << (number % 64);
     let word = LOGGED.get((number / 64) as usize);
@@ -166,7 +166,7 @@ fn set_thread_pointer(code: u64, address: u64) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// One thread: no other one waits or wakes, so a wait ends by its time or by a signal.
+/// One thread: no other one waits or wakes, so a wait ends by its timeout or by a signal.
 fn futex(address: u64, operation: u64, value: u64, timeout: u64) -> Result<u64, Errno> {
     const WAIT: u64 = 0;
     const WAKE: u64 = 1;
@@ -187,7 +187,7 @@ fn futex(address: u64, operation: u64, value: u64, timeout: u64) -> Result<u64, 
             }
             match sleep(deadline) {
                 Ok(_) => Err(Errno::ETIMEDOUT),
-                // As on Linux: a wait that would begin again with its whole timeout doesn't.
+                // As on Linux: a wait that would restart with its whole timeout doesn't.
                 Err(_) if deadline.is_none() => Err(Errno::ERESTARTSYS),
                 Err(errno) => Err(errno),
             }

@@ -3,8 +3,8 @@
 //!
 //! A thread is suspended on its kernel stack: in a system call that waits, or where the timer
 //! interrupted it, whose frame is moved there. The runtime's own wait suspends it on its own stack.
-//! Threads change by `run_next` alone, with interrupts disabled. No thread is interrupted for
-//! another while a cell is in use ([`cell::any_in_use`]), nor in a system call.
+//! Only `run_next` switches threads, with interrupts disabled. No thread is preempted while a cell
+//! is in use ([`cell::any_in_use`]), nor in a system call.
 //!
 //! The part is linked into programs that can create threads or set timers
 //! (`soil_with_threads`), and starts with the first `clone`, `setitimer` or `timer_create`.
@@ -44,15 +44,15 @@ const INTERRUPTS_ENABLED: u64 = 1 << 9;
 /// A thread's state in the kernel; the scheduler has the reason for its wait.
 struct Thread {
     number: u64,
-    /// While it doesn't run.
+    /// Valid while it doesn't run.
     context: Context,
     /// The address of its thread-local data.
     pointer: u64,
     /// The end of its kernel stack.
     kernel_stack: u64,
-    /// Its own stack, as far as the kernel knows.
+    /// Its own stack, if the kernel knows it.
     stack: Range<u64>,
-    /// While it doesn't run; else they are with [`signals`].
+    /// Valid while it doesn't run; else they are with [`signals`].
     signals: signals::Thread,
     /// Zeroed at its end, and a futex then; 0 for none.
     clear_at_exit: u64,
@@ -81,7 +81,7 @@ struct State {
     timers: Timers,
     /// The process's processor time at which the running thread began to run.
     since: u64,
-    /// That of the first thread, before [`STARTED`].
+    /// Name of the first thread, before [`STARTED`].
     name: Name,
 }
 
@@ -126,7 +126,7 @@ impl State {
         self.scheduler.thread(current)
     }
 
-    /// The running thread's.
+    /// The running thread's name.
     fn name(&mut self) -> &mut Name {
         let current = self.scheduler.current();
         match self.scheduler.thread(current) {
@@ -135,14 +135,14 @@ impl State {
         }
     }
 
-    /// The first time at which a thread or a timer is due.
+    /// The earliest deadline of a thread or a timer.
     fn earliest(&self) -> Option<u64> {
         let timers = self.timers.earliest(&self.clocks());
         let times = [self.scheduler.earliest(), timers];
         times.into_iter().flatten().min()
     }
 
-    /// Charges the thread at `previous`, if it is there, for having run until now.
+    /// Charges the thread at `previous`, if it exists, for having run until now.
     fn charge(&mut self, previous: Index) {
         let used = wait::used_ns();
         if let Some(thread) = self.scheduler.thread(previous) {
@@ -152,7 +152,7 @@ impl State {
     }
 }
 
-/// Answers the system calls of threads.
+/// Handles the system calls of threads.
 extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, Errno>) -> bool {
     let (a, b, c, d) = (call.rdi, call.rsi, call.rdx, call.r10);
     let started = STARTED.load(Ordering::Relaxed);
@@ -209,7 +209,7 @@ fn number() -> u64 {
     with(|state| state.running().map_or(PID, |thread| thread.number))
 }
 
-/// Sets a field of the running thread; `before` is its place until there are others.
+/// Sets a field of the running thread; `before` holds it until there are others.
 fn set_own(before: &AtomicU64, value: u64, field: fn(&mut Thread) -> &mut u64) {
     with(|state| match state.running() {
         Some(thread) => *field(thread) = value,
@@ -217,7 +217,7 @@ fn set_own(before: &AtomicU64, value: u64, field: fn(&mut Thread) -> &mut u64) {
     });
 }
 
-/// `prctl`, of which there is the running thread's name: empty at first, and then its creator's.
+/// `prctl`, which supports only the running thread's name: empty at first, and then its creator's.
 fn control(option: u64, at: u64) -> Result<u64, Errno> {
     const SET_NAME: u64 = 15;
     const GET_NAME: u64 = 16;
@@ -262,7 +262,7 @@ fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
 }
 
 fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
-    /// `CLONE_VM`, `CLONE_SIGHAND`, `CLONE_THREAD`: what makes a thread.
+    /// `CLONE_VM`, `CLONE_SIGHAND`, `CLONE_THREAD`: the flags of a thread.
     const THREAD: u64 = 0x100 | 0x800 | 0x1_0000;
     const SET_POINTER: u64 = 0x8_0000;
     const SET_NUMBER: u64 = 0x10_0000;
@@ -369,7 +369,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
     crash::set_threads(suspended);
     wait::set_threads(&FUNCTIONS);
     STARTED.store(true, Ordering::Relaxed);
-    // The first thread may go on without a system call that waits.
+    // The first thread may continue without a system call that waits.
     wait::resume(time::monotonic_ns());
     Ok(())
 }
@@ -395,7 +395,7 @@ fn end_thread() {
     with(|state| {
         if let Some(thread) = state.scheduler.end() {
             // There is room since the thread's creation. The stack is in use until another thread
-            // runs, which alone can create the next.
+            // runs, and only that one can create the next.
             state.stacks.push(thread.kernel_stack);
         }
     });
@@ -411,7 +411,7 @@ fn send_and_nudge(number: u64, signal: u64) -> Result<u64, Errno> {
     sent.map(|_| 0)
 }
 
-/// Sends `signal` to the thread with this number; whether it is pending now.
+/// Sends `signal` to the thread with this number; returns whether it is pending now.
 fn send(number: u64, signal: u64) -> Result<bool, Errno> {
     let index = with(|state| {
         let mut threads = state.scheduler.threads();
@@ -432,7 +432,7 @@ fn send(number: u64, signal: u64) -> Result<bool, Errno> {
     })
 }
 
-/// Lets a thread that waits look at signals for the process, if the running one blocks them.
+/// Interrupts a waiting thread for signals to the process, if the running one blocks them.
 fn interrupt_for_process() {
     let signals = signals::for_others();
     if signals == 0 {
@@ -448,7 +448,7 @@ fn interrupt_for_process() {
             state.scheduler.interrupt(index);
         }
     });
-    // Or one waits to take it, by `sigwait` or a descriptor of `signalfd`.
+    // Or a thread waits to take it, by `sigwait` or a descriptor of `signalfd`.
     wait::nudge();
 }
 
@@ -502,8 +502,8 @@ fn yield_now() {
     run_next();
 }
 
-/// Runs the next thread that is ready, once there is one. Returns when the caller's thread is that;
-/// it is ready, waits, or has ended.
+/// Runs the next ready thread, once there is one. Returns when that is the caller's thread; it is
+/// ready, waits, or has ended.
 fn run_next() {
     let previous = with(|state| state.scheduler.current());
     loop {
@@ -558,7 +558,7 @@ fn switch(previous: Index, next: Index) {
     }
 }
 
-/// Handles an interrupt, see [`Threads`]: its frame goes on where it is, or another thread runs.
+/// Handles an interrupt, see [`Threads`]: its frame resumes in place, or another thread runs.
 fn interrupted(frame: &mut Frame) -> *mut Frame {
     let timer = frame.vector == u64::from(TIMER);
     let idle = with(|state| {
@@ -620,9 +620,9 @@ fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
 }
 
 impl Thread {
-    /// Where it goes on: the instruction, if that is known, and its stack pointer.
+    /// Where it continues: the instruction, if that is known, and its stack pointer.
     fn place(&self) -> (Option<u64>, u64) {
-        /// The longest kernel stack.
+        /// Maximum size of a kernel stack.
         const MAX_SIZE: u64 = 32 << 10;
         let pointer = self.context.stack_pointer();
         if !(self.kernel_stack - MAX_SIZE..self.kernel_stack).contains(&pointer) {

@@ -1,16 +1,16 @@
 //! Clocks: monotonic from the time stamp counter, wall time from kvmclock or the real-time clock.
 //!
-//! Nothing is measured at boot but one pair of readings. The first question for the time finds the
-//! counter's rate: from kvmclock's page under KVM, from CPUID leaf 0x15 on hardware, else by
-//! comparison with another clock (`calibration.rs`). That clock is the local APIC's timer under
-//! QEMU, whose bus clock is 1 GHz by definition and which has been counting since boot, so that
-//! nothing has to be waited for; on other machines it is the PIT. From then on
-//! `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between comparisons.
-//! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel
-//! 8254 and MC146818 data sheets.
+//! Boot measures only one pair of readings. The first read of the time finds the counter's rate:
+//! from kvmclock's page under KVM, from CPUID leaf 0x15 on hardware, else by comparison with
+//! another clock (`calibration.rs`). That clock is the local APIC's timer under QEMU, whose bus
+//! clock is 1 GHz by definition and which has been counting since boot, so that nothing has to
+//! wait; on other machines it is the PIT. From then on `ClockDiscipline` compares with the PIT,
+//! whose channel 2 costs nothing between comparisons. Source: Linux's
+//! Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818
+//! data sheets.
 //!
-//! The clocks may be read from everywhere but a second processor: by tasks, ticks and interrupts. A
-//! change of the page, and a comparison, happens with interrupts disabled.
+//! The clocks may be read from every context except a second processor: by tasks, ticks and
+//! interrupts. A change of the page, and a comparison, happens with interrupts disabled.
 
 mod calibration;
 mod discipline;
@@ -27,12 +27,11 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use discipline::{ClockDiscipline, Reading};
 use x86_64::instructions::interrupts::without_interrupts;
 
-/// The APIC's bus clock in Hz; 0 before the first question for the time. Written once.
+/// The APIC's bus clock in Hz; 0 before the first read of the time. Written once.
 static BUS_HZ: AtomicU64 = AtomicU64::new(0);
 /// Whether the host writes [`PAGE`]. Written once, before [`BUS_HZ`].
 static KVM: AtomicBool = AtomicBool::new(false);
-/// Wall time at monotonic time 0; `u64::MAX` before the first question. Changed by
-/// [`adjust_wall`].
+/// Wall time at monotonic time 0; `u64::MAX` before the first read. Changed by [`adjust_wall`].
 static WALL_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// The counter at boot: monotonic time 0. Written once.
@@ -43,12 +42,12 @@ static DISCIPLINE: ExclusiveCell<Option<ClockDiscipline>> = ExclusiveCell::new(N
 /// The counter when the next comparison is due. Written with [`DISCIPLINE`].
 static COMPARE_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Notes where time begins.
+/// Records the start of time.
 pub fn set_up() {
     START.store(tsc::counter(), Ordering::Relaxed);
 }
 
-/// Finds the rates, for the first question for the time.
+/// Finds the rates, on the first read of the time.
 #[cold]
 fn begin() {
     let bus_hz = without_interrupts(|| {
@@ -88,12 +87,12 @@ fn compare() {
 
 #[cold]
 fn find_wall_base() -> u64 {
-    // An access of the real-time clock is two instructions.
+    // An access to the real-time clock takes two instructions.
     without_interrupts(read_wall_base)
 }
 
-/// The time of day by the machine's own clock, in nanoseconds since 1970, to the second; `None`
-/// where it has none. Expensive: many accesses of ports.
+/// The time of day by the machine's own clock, in nanoseconds since 1970, with a resolution of a
+/// second; `None` if it has none. Expensive: many accesses to ports.
 pub fn machine_wall_ns() -> Option<u64> {
     without_interrupts(|| {
         let by_host = KVM.load(Ordering::Acquire).then(pvclock::wall_ns);
@@ -125,7 +124,8 @@ pub fn monotonic_ns() -> u64 {
     PAGE.read(tsc::counter)
 }
 
-/// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0; one line says so.
+/// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0, which is logged
+/// once.
 pub fn wall_ns() -> u64 {
     let base = match WALL_BASE.load(Ordering::Acquire) {
         u64::MAX => find_wall_base(),
@@ -134,11 +134,11 @@ pub fn wall_ns() -> u64 {
     base.saturating_add(monotonic_ns())
 }
 
-/// Moves the wall clock by `offset_ns`.
+/// Adjusts the wall clock by `offset_ns`.
 pub fn adjust_wall(offset_ns: i64) {
     wall_ns(); // finds the base
     let move_base = |base: u64| Some(base.saturating_add_signed(offset_ns).min(u64::MAX - 1));
-    // It always moves.
+    // The closure always returns a value.
     let _ = WALL_BASE.fetch_update(Ordering::AcqRel, Ordering::Acquire, move_base);
 }
 

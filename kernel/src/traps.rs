@@ -1,5 +1,5 @@
-//! Exceptions and interrupts, once their gate has saved the registers: page faults give memory to a
-//! page, interrupts go to [`crate::interrupts`], and everything else ends in [`crate::crash`].
+//! Exceptions and interrupts, once their gate has saved the registers: page faults allocate pages,
+//! interrupts go to [`crate::interrupts`], and everything else ends in [`crate::crash`].
 
 use crate::arch::gates::{self, Frame};
 use crate::arch::vectors::{FIRST_DEVICE, PAGE_FAULT};

@@ -1,8 +1,8 @@
-//! Halting until something happens, and the ticks of a program that computes.
+//! Halting until an event, and the ticks of a program that computes.
 //!
 //! Interrupts are disabled before the timer is set for a halt and enabled by the halt itself. An
-//! interrupt that came since the caller armed its devices was noted or is pending, and ends the
-//! halt at once: no wake-up is lost.
+//! interrupt since the caller armed its devices was recorded or is pending, and ends the halt at
+//! once: no wake-up is lost.
 //!
 //! [`start_ticks`] enables interrupts for good, while the program's code and the Rust code that it
 //! called run (system calls and faults keep them disabled). The timer then interrupts the program
@@ -25,7 +25,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
 use x86_64::registers::rflags::RFlags;
 
-/// The event that ends a wait, beside its deadline and a signal.
+/// The event that ends a wait, in addition to its deadline and a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
     /// Nothing else.
@@ -42,7 +42,7 @@ pub enum For {
 pub struct Threads {
     /// Suspends the running thread. With interrupts disabled.
     pub pause: fn(For, Option<u64>),
-    /// An interrupt was handled; the frame to leave an interrupt by, see [`gates::Trap`].
+    /// Handles an interrupt; returns the frame to leave it by, see [`gates::Trap`].
     pub interrupted: fn(&mut Frame) -> *mut Frame,
     /// The earliest deadline of a thread that waits.
     pub earliest: fn() -> Option<u64>,
@@ -55,7 +55,7 @@ pub struct Threads {
     /// Suspends the running thread while the word has this value, until [`Threads::wake`], the
     /// deadline or a signal.
     pub await_change: fn(&AtomicU32, u32, Option<u64>),
-    /// The same without a deadline, whatever signal comes.
+    /// The same without a deadline, regardless of signals.
     pub await_release: fn(&AtomicU32, u32),
     /// Wakes the threads that wait for a change of the word.
     pub wake: fn(&AtomicU32),
@@ -66,7 +66,8 @@ static THREADS: AtomicPtr<Threads> = AtomicPtr::new(null_mut());
 
 /// From now on a wait suspends one thread, and the timer interrupts the program for the others.
 pub fn set_threads(threads: &'static Threads) {
-    // Hidden from the compiler, as in `start_ticks`: every program would carry the functions.
+    // Hidden from the compiler, as in `start_ticks`: otherwise every program would link the
+    // functions.
     let threads: *const Threads = core::hint::black_box(threads);
     THREADS.store(threads.cast_mut(), Ordering::Release);
 }
@@ -92,7 +93,7 @@ pub fn nudge() {
 }
 
 /// Waits while `word` has this value, until [`wake`], the deadline or a signal, whose handlers have
-/// run then. May return early; does nothing in a program with one thread.
+/// then run. May return early; does nothing in a program with one thread.
 pub fn await_change(word: &AtomicU32, value: u32, deadline_ns: Option<u64>) {
     if let Some(threads) = threads() {
         (threads.await_change)(word, value, deadline_ns);
@@ -133,7 +134,7 @@ static IDLE_NS: AtomicU64 = AtomicU64::new(0);
 /// For how long the next [`watch`] polls before it halts, in nanoseconds.
 static POLL_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Halts until any interrupt or, if given, until the monotonic clock shows `deadline_ns`. May
+/// Halts until any interrupt or, if given, until the monotonic clock reaches `deadline_ns`. May
 /// return early; the caller checks its condition and calls again. No tick runs meanwhile.
 pub fn wait_until(deadline_ns: Option<u64>) {
     halt(For::Call, deadline_ns);
@@ -142,8 +143,8 @@ pub fn wait_until(deadline_ns: Option<u64>) {
 /// As [`wait_until`], for a caller whose devices show completions in memory: `pending` is polled
 /// for a while first, by the rule of [`polling`]. `arm` enables the devices' interrupts before the
 /// halt and returns whether something is pending already. Both run with interrupts disabled, so
-/// that no tick and no other thread uses the devices meanwhile. True when a handler of the
-/// program's for a signal has run.
+/// that no tick and no other thread uses the devices meanwhile. Returns true when a signal handler
+/// of the program has run.
 pub fn watch(
     deadline_ns: Option<u64>,
     pending: &mut dyn FnMut() -> bool,
@@ -159,7 +160,7 @@ fn poll_and_halt(
     arm: &mut dyn FnMut() -> bool,
 ) {
     let began = time::monotonic_ns();
-    // While interrupts are disabled, one of another device wouldn't be noted.
+    // While interrupts are disabled, one of another device wouldn't be recorded.
     let alone = threads().is_none_or(|threads| !(threads.has_ready)());
     let polling = match processor::are_enabled() && alone {
         true => POLL_NS.load(Ordering::Relaxed),
@@ -180,7 +181,7 @@ fn poll_and_halt(
     }
 }
 
-/// Waits in a system call, whose caller polls no network: ticks go on. May return early.
+/// Waits in a system call, whose caller polls no network: ticks continue. May return early.
 pub fn pause_until(wait: For, deadline_ns: Option<u64>) {
     halt(wait, deadline_ns);
 }
@@ -189,10 +190,10 @@ fn halt(wait: For, deadline: Option<u64>) {
     power::listen();
     let open = processor::are_enabled();
     processor::disable();
-    // Of several threads that wait each looks for what it waits for when it is woken.
+    // Of several waiting threads, each checks its own condition when it is woken.
     let noted = match (threads(), wait) {
         (Some(_), For::Time | For::Interrupt) => false,
-        (Some(_), For::Call) => interrupts::take_noted_for_call(),
+        (Some(_), For::Call) => interrupts::take_pending_for_call(),
         _ => interrupts::take_pending(),
     };
     if !noted {
@@ -204,7 +205,7 @@ fn halt(wait: For, deadline: Option<u64>) {
             }
             match (threads(), wait) {
                 (Some(_), For::Time | For::Interrupt) => {}
-                (Some(_), For::Call) => _ = interrupts::take_noted_for_call(),
+                (Some(_), For::Call) => _ = interrupts::take_pending_for_call(),
                 _ => _ = interrupts::take_pending(),
             }
         }
@@ -237,14 +238,14 @@ pub fn sleep(deadline: Option<u64>, quiet: bool) {
     IDLE_NS.store(IDLE_NS.load(Ordering::Relaxed) + halted, Ordering::Relaxed);
 }
 
-/// The processor time since boot: all in which it didn't halt, in nanoseconds. Polling before a
-/// halt counts. Never goes back.
+/// The processor time since boot: the time in which it didn't halt, in nanoseconds. Polling before
+/// a halt counts. Never goes back.
 pub fn used_ns() -> u64 {
     time::monotonic_ns() - IDLE_NS.load(Ordering::Relaxed)
 }
 
-/// Handles what an interrupt that came in the middle of `frame` is for the program's threads.
-/// Returns the frame to go on with on another stack, or null.
+/// Handles an interrupt of `frame` for the program's threads. Returns the frame to continue with on
+/// another stack, or null.
 pub fn interrupted(frame: &mut Frame) -> *mut Frame {
     match threads() {
         Some(threads) => (threads.interrupted)(frame),
@@ -258,7 +259,7 @@ fn set_timer(now: u64, at: u64) {
 }
 
 /// Sets the timer for the next tick, or an earlier deadline of another thread, when the program
-/// runs on, at time `now`.
+/// resumes at time `now`.
 pub fn resume(now: u64) {
     let threads = threads();
     if TICK.load(Ordering::Relaxed).is_null() && threads.is_none() {
@@ -271,10 +272,10 @@ pub fn resume(now: u64) {
     }
 }
 
-/// A system call is being answered. Of use in a program with one thread.
+/// A system call is in progress. Used in a program with one thread.
 static IN_CALL: AtomicBool = AtomicBool::new(false);
 
-/// Answers a system call by `f`, during which interrupts are disabled.
+/// Handles a system call with `f`, during which interrupts are disabled.
 pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFrame) -> T) -> T {
     IN_CALL.store(true, Ordering::Relaxed);
     let answer = f(call);
@@ -288,12 +289,12 @@ pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFram
 
 /// Runs `tick` every [`timer::TICK_NS`] while the program computes, as an interrupt, on the stack
 /// that ends at `stack`: `tick` has to find out whether it interrupted Rust code whose data it
-/// needs. The program's interrupts stay enabled from now on, or from the end of the system call
-/// that this is part of. With threads it has them enabled already.
+/// needs. The program's interrupts stay enabled from now on, or from the end of the current system
+/// call. With threads they already are.
 pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     gates::set_interrupt_stack(stack.as_ptr() as u64);
-    // Hidden from the compiler, which would otherwise call the only value ever stored by name where
-    // it is loaded: then every program would carry what `tick` needs.
+    // Hidden from the compiler, which would otherwise replace the load by a call of the only value
+    // ever stored: then every program would link what `tick` needs.
     TICK.store(core::hint::black_box(tick as *mut ()), Ordering::Release);
     resume(time::monotonic_ns());
     if threads().is_none() && !IN_CALL.load(Ordering::Relaxed) {
@@ -301,8 +302,8 @@ pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     }
 }
 
-/// Lets `tick` run in the place of the function that runs at ticks; returns that if it is another.
-/// Changes nothing where ticks have not begun: they have no stack.
+/// Makes `tick` the function that runs at ticks; returns the previous one if it is another. Does
+/// nothing if ticks have not begun: they have no stack.
 pub fn replace_tick(tick: fn()) -> Option<fn()> {
     let begun = |before: *mut ()| (!before.is_null()).then_some(tick as *mut ());
     let before = TICK.fetch_update(Ordering::AcqRel, Ordering::Acquire, begun);

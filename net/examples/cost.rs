@@ -20,7 +20,7 @@ fn world(offloads: Offloads) -> World {
     world
 }
 
-/// `count` connections, over as many server ports as there have to be.
+/// `count` connections, over as many server ports as necessary.
 fn connections(world: &mut World, count: usize) -> Vec<(Handle, Handle)> {
     let mut found = Vec::new();
     let mut port = 80;
@@ -38,7 +38,7 @@ fn connections(world: &mut World, count: usize) -> Vec<(Handle, Handle)> {
     found
 }
 
-/// A request of 100 bytes and an answer of 1100.
+/// A request of 100 bytes and a response of 1100.
 fn exchange(world: &mut World, ends: (Handle, Handle), buffer: &mut [u8]) {
     world.stacks[0].tcp_write(ends.0, &[1; 100]).expect("room");
     world.run_now();
@@ -93,7 +93,7 @@ fn bulk(offloads: Offloads, duration: Duration) -> f64 {
     bytes as f64 * 8.0 / begun.elapsed().as_nanos() as f64
 }
 
-/// Connections opened, used for one exchange and closed by both, a second.
+/// Connections per second that are opened, used for one exchange and closed by both ends.
 fn churn(duration: Duration) -> f64 {
     let mut world = world(Offloads::default());
     let server = "10.0.0.2:80".parse().expect("an address");
@@ -104,7 +104,7 @@ fn churn(duration: Duration) -> f64 {
     while begun.elapsed() < duration {
         let client = match world.stacks[0].tcp_connect(server, None) {
             Ok(client) => client,
-            // All ports are in TIME-WAIT: they end with time, which costs nothing here.
+            // All ports are in TIME-WAIT: advancing the clock frees them, at no cost here.
             Err(Error::PortsExhausted) => {
                 world.advance(61 * SECOND);
                 continue;

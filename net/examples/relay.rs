@@ -1,12 +1,12 @@
-//! A bad link between two TAP devices of Linux, made by the simulation's own impairments, for hosts
+//! A bad link between two TAP devices of Linux, with the simulation's impairments, for hosts
 //! without `tc netem`: `cargo run --release -p net --example relay -- A B [WORD=NUMBER …]`.
 //!
 //! Words, for each direction: `delay`, `jitter` (ms), `loss`, `duplicate`, `corrupt`, `reorder` (in
 //! millionths), `reorder-delay` (ms), `burst-enter`, `burst-leave` (millionths; all is lost
 //! within), `rate` (Mbit/s), `queue` (bytes), `seed`. The devices must exist or the process be
-//! allowed to make them: `ip tuntap add dev A mode tap`. They have no offloads, so that Linux cuts
-//! what it sends. Prints `relaying` when it does, and what it did when it is stopped by the
-//! end of its input.
+//! allowed to create them: `ip tuntap add dev A mode tap`. They have no offloads, so that Linux
+//! segments what it sends. Prints `relaying` when it starts, and its counters when the end of its
+//! input stops it.
 #![allow(missing_docs)]
 
 use std::fs::{File, OpenOptions};
@@ -20,7 +20,7 @@ const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const IFF_TAP: u16 = 2;
 const IFF_NO_PI: u16 = 0x1000;
 const MS: u64 = 1_000_000;
-/// Frames of one device in a row, so that the other one gets its turn.
+/// Maximum number of consecutive frames of one device, so that the other one gets its turn.
 const TURN: usize = 64;
 
 fn open(name: &str) -> std::io::Result<File> {
@@ -33,7 +33,7 @@ fn open(name: &str) -> std::io::Result<File> {
         *to = from;
     }
     request[16..18].copy_from_slice(&(IFF_TAP | IFF_NO_PI).to_ne_bytes());
-    // SAFETY: `request` is a `struct ifreq` of 40 bytes that lives through the call.
+    // SAFETY: `request` is a `struct ifreq` of 40 bytes that outlives the call.
     let mut result = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
     if result == 0 {
         // SAFETY: this request takes a number.
@@ -45,7 +45,7 @@ fn open(name: &str) -> std::io::Result<File> {
     }
 }
 
-/// Waits until one can be read, or for `timeout_ns`; tells which ones can be.
+/// Waits until one is readable, or for `timeout_ns`; returns which ones are.
 fn wait(files: [RawFd; 3], timeout_ns: Option<u64>) -> [bool; 3] {
     let mut polled = files.map(|fd| libc::pollfd {
         fd,
@@ -57,7 +57,7 @@ fn wait(files: [RawFd; 3], timeout_ns: Option<u64>) -> [bool; 3] {
         tv_nsec: (ns % 1_000_000_000) as libc::c_long,
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| timeout);
-    // SAFETY: three `pollfd` and a time (or none) that live through the call, and no signal mask.
+    // SAFETY: three `pollfd` and a time (or none) that outlive the call, and no signal mask.
     unsafe { libc::ppoll(polled.as_mut_ptr(), 3, timeout, std::ptr::null()) };
     polled.map(|one| one.revents != 0)
 }
@@ -102,7 +102,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (impairment, seed) = settings(words)?;
     let mut files = [open(first)?, open(second)?];
     let descriptors = [files[0].as_raw_fd(), files[1].as_raw_fd(), 0];
-    // By the device that they lead to.
+    // Indexed by the device that they lead to.
     let mut pipes = [
         Pipe::new(impairment, seed * 2),
         Pipe::new(impairment, seed * 2 + 1),
@@ -126,7 +126,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         for (pipe, file) in pipes.iter_mut().zip(&mut files) {
             while let Some(frame) = pipe.pop(now()) {
-                // A device that is down takes nothing.
+                // A device that is down accepts no frames.
                 refused += u64::from(file.write(&frame).is_err());
             }
         }

@@ -1,8 +1,8 @@
-//! A server of the stack alone, on a TAP device of Linux, for measurements and for tests against
+//! A server with only the stack, on a TAP device of Linux, for measurements and for tests against
 //! Linux's TCP: `cargo run --release -p net --example tap -- DEV CIDR [plain]`.
 //!
 //! Port 7 echoes, 9 discards, 19 sends without end, 80 answers HTTP requests with 1 KiB. With
-//! `plain` the device offers no offloads. The device must exist or the process be allowed to make
+//! `plain` the device offers no offloads. The device must exist or the process be allowed to create
 //! it: `ip tuntap add dev DEV mode tap vnet_hdr`.
 #![allow(missing_docs)]
 
@@ -28,7 +28,7 @@ const OFFLOADS: libc::c_ulong = 7;
 const HEADER: usize = 10;
 const FRAME_MAX: usize = 65_549;
 
-/// The device: one system call for each frame, which may be 64 KiB long.
+/// The device: one system call per frame, which may be 64 KiB long.
 struct Tap {
     file: File,
     offloads: bool,
@@ -49,7 +49,7 @@ impl Tap {
         request[16..18].copy_from_slice(&(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR).to_ne_bytes());
         let fd = file.as_raw_fd();
         let flags = if offloads { OFFLOADS } else { 0 };
-        // SAFETY: `request` is a `struct ifreq` of 40 bytes that lives through the call.
+        // SAFETY: `request` is a `struct ifreq` of 40 bytes that outlives the call.
         let mut result = unsafe { libc::ioctl(fd, TUNSETIFF, request.as_mut_ptr()) };
         if result == 0 {
             // SAFETY: this request takes a number.
@@ -78,7 +78,7 @@ impl Tap {
             events,
             revents: 0,
         };
-        // SAFETY: one `pollfd` that lives through the call.
+        // SAFETY: one `pollfd` that outlives the call.
         unsafe { libc::poll(&mut poll, 1, timeout) };
     }
 }
@@ -144,7 +144,7 @@ impl Link for Tap {
             header[2..4].copy_from_slice(&segmentation.header_len.to_ne_bytes());
             header[4..6].copy_from_slice(&segmentation.size.to_ne_bytes());
         }
-        // A TAP takes every frame at once; what its other side can't take it drops.
+        // A TAP accepts every frame at once and drops those that its other side has no room for.
         let _ = self.file.write(&self.buffer[..HEADER + len]);
         true
     }
@@ -160,7 +160,7 @@ enum Service {
     Http,
 }
 
-/// Does what can be done for a connection; `false` once it is over.
+/// Does the pending work of a connection; `false` once it is over.
 fn serve(
     stack: &mut Stack,
     handle: Handle,
@@ -188,7 +188,7 @@ fn serve(
             Ok(0) => return false,
             Ok(len) => match service {
                 Service::Echo => rest.extend(&buffer[..len]),
-                // Requests of the load generator come one at a time and whole.
+                // The load generator sends one request at a time, in one piece.
                 Service::Http => rest.extend(response),
                 Service::Discard | Service::Generate => {}
             },

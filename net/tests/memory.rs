@@ -1,4 +1,4 @@
-//! Memory in use, counted by the allocator: connections that are over leave nothing behind.
+//! Memory in use, counted by the allocator: connections that are over leave no memory behind.
 #![allow(missing_docs)]
 
 use std::alloc::System;
@@ -19,12 +19,12 @@ use support::{FAMILIES, Family, Talk};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Each test counts what all of the process allocate.
+/// Each test counts the allocations of the whole process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn in_use() -> usize {
     let stats = ALLOCATOR.stats();
-    // What `realloc` adds or gives back is in these already.
+    // These already include what `realloc` adds or frees.
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
@@ -47,8 +47,8 @@ fn fill(talk: &mut Talk) {
     talk.listen(20_000_000);
 }
 
-/// Bytes that were allocated for each of `count` segments of `len` bytes, the last first, between
-/// which `gap` bytes are missing.
+/// Bytes allocated for each of `count` segments of `len` bytes, the last first, separated by gaps
+/// of `gap` bytes.
 fn backwards(family: Family, count: u32, len: u32, gap: u32) -> usize {
     let mut talk = Talk::accepted_full(family);
     for _ in 0..60 {
@@ -73,9 +73,8 @@ fn backwards(family: Family, count: u32, len: u32, gap: u32) -> usize {
     (ALLOCATOR.stats().bytes_allocated - before) / count as usize
 }
 
-/// Work for each packet doesn't grow with how many came before it (a known failure of others:
-/// quadratic reassembly). Counted in bytes that are allocated: what is moved has to be put
-/// somewhere.
+/// Work per packet doesn't grow with the number of earlier ones (a known failure of others:
+/// quadratic reassembly). Counted in allocated bytes: moved data needs a destination.
 #[test]
 fn segments_out_of_order_cost_the_same_each() {
     let _guard = ONE_AT_A_TIME.lock();
@@ -95,7 +94,7 @@ fn segments_out_of_order_cost_the_same_each() {
     }
 }
 
-/// One request and answer on a connection of its own, closed by either side first.
+/// One request and response on a connection of its own, closed by either side first.
 fn exchange(world: &mut World, listener: Handle, server_first: bool) {
     let server = "10.0.0.2:80".parse().expect("an address");
     let client = world.stacks[0].tcp_connect(server, None).expect("a route");
@@ -159,7 +158,7 @@ fn memory_in_use_stays_the_same_over_many_connections() {
     let listener = world.stacks[1]
         .tcp_listen("0.0.0.0:80".parse().expect("an address"), 1024)
         .expect("a free port");
-    // The full count is for release builds; the shape is the same.
+    // The full count is for release builds; debug builds show the same shape.
     let count = if cfg!(debug_assertions) {
         10_000
     } else {

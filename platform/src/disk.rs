@@ -1,7 +1,7 @@
-//! Block devices: what they are, and the requests they take.
+//! Block devices: their properties, and their requests.
 //!
 //! A device is used from calls only. It never blocks: a request is submitted with a tag, and
-//! [`BlockDevice::poll`] reports its end.
+//! [`BlockDevice::poll`] reports its completion.
 
 use crate::error::Failure;
 use crate::{Disks, Wait};
@@ -13,7 +13,7 @@ use fs::BlockError;
 
 pub use device_types::disk::Clear;
 
-/// The environment variable with the seconds that a device may take for a request.
+/// The environment variable with the timeout of a device's requests in seconds.
 pub const TIMEOUT_VARIABLE: &str = "SOIL_DISK_TIMEOUT";
 
 /// Sectors and access of a device.
@@ -25,21 +25,21 @@ pub struct Geometry {
     pub sectors: u64,
     /// Whether writes fail.
     pub read_only: bool,
-    /// Whether a flush makes durable what was written before; else it does nothing.
+    /// Whether a flush makes earlier writes durable; otherwise it has no effect.
     pub flushes: bool,
-    /// The most bytes in one request, a multiple of the sector size.
+    /// Maximum number of bytes in one request, a multiple of the sector size.
     pub max_bytes: usize,
 }
 
 /// Operations of a device besides reading, writing and flushing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Capabilities {
-    /// A write that is `durable` is on stable storage when it ends; without this a flush has to
+    /// A `durable` write is on stable storage when it completes; without this a flush has to
     /// follow.
     pub durable: bool,
-    /// It takes [`Request::Clear`] that discards.
+    /// It supports [`Request::Clear`] that discards.
     pub discard: bool,
-    /// It takes [`Request::Clear`] that writes zeros.
+    /// It supports [`Request::Clear`] that writes zeros.
     pub write_zeroes: bool,
 }
 
@@ -50,7 +50,7 @@ pub enum Request<P: Disks> {
     Read {
         /// First sector.
         sector: u64,
-        /// Where to.
+        /// Destination.
         to: NonNull<u8>,
         /// Bytes, whole sectors.
         len: usize,
@@ -59,28 +59,28 @@ pub enum Request<P: Disks> {
     Write {
         /// First sector.
         sector: u64,
-        /// Where from.
+        /// Source.
         from: NonNull<u8>,
         /// Bytes, whole sectors.
         len: usize,
         /// One of several that a device begins together if it can, so that all or none of them are
-        /// done when the machine is killed.
+        /// made when the machine is killed.
         together: bool,
     },
-    /// Makes durable what was written.
+    /// Makes earlier writes durable.
     Flush,
-    /// Reads to the slices, one after the other.
+    /// Reads to the slices, in order.
     Scatter {
         /// First sector.
         sector: u64,
-        /// Where to; not empty.
+        /// Destination; not empty.
         slices: NonNull<[P::Slice]>,
     },
-    /// Writes the slices, one after the other.
+    /// Writes the slices, in order.
     Gather {
         /// First sector.
         sector: u64,
-        /// Where from; not empty.
+        /// Source; not empty.
         slices: NonNull<[P::Slice]>,
         /// See [`Capabilities::durable`].
         durable: bool,
@@ -91,7 +91,7 @@ pub enum Request<P: Disks> {
         sector: u64,
         /// Number of sectors; at least one.
         count: u64,
-        /// Which of the two.
+        /// The operation.
         how: Clear,
     },
 }
@@ -104,7 +104,7 @@ impl<P: Disks> Request<P> {
     pub fn is_within(self, geometry: Geometry) -> bool {
         let (sector, len) = match self {
             Request::Read { sector, len, .. } | Request::Write { sector, len, .. } => (sector, len),
-            // Checked where it is made.
+            // Checked where it is created.
             Request::Flush
             | Request::Scatter { .. }
             | Request::Gather { .. }
@@ -115,11 +115,11 @@ impl<P: Disks> Request<P> {
     }
 }
 
-/// A device's answer to a request.
+/// A device's result of a submission.
 pub enum Submitted {
-    /// It is done already.
+    /// It has completed.
     Done(Result<(), BlockError>),
-    /// It will be reported.
+    /// Its completion will be reported.
     Taken,
     /// There is no room now.
     Full,
@@ -127,7 +127,7 @@ pub enum Submitted {
 
 /// A block device of platform `P`.
 pub trait BlockDevice<P: Disks> {
-    /// The current geometry. Opens the device if that is still to be done.
+    /// The current geometry. Opens the device if necessary.
     fn geometry(&mut self) -> Result<Geometry, Failure>;
 
     /// Further operations of the device, once it is open.
@@ -135,19 +135,19 @@ pub trait BlockDevice<P: Disks> {
         Capabilities::default()
     }
 
-    /// Takes a request whose range has been checked. The device may begin only at the next
+    /// Accepts a request whose range has been checked. The device may begin only at the next
     /// [`kick`](BlockDevice::kick).
     fn submit(&mut self, request: Request<P>, tag: u64) -> Submitted;
 
-    /// Before a wait: adds the event that a request has ended.
+    /// Before a wait: adds the completion of requests to the awaited events.
     fn arm(&mut self, interest: &mut <P as Wait>::Interest);
 
-    /// Starts what was submitted.
+    /// Starts submitted requests.
     fn kick(&mut self);
 
-    /// Reports requests that have ended.
+    /// Reports completed requests.
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>));
 
-    /// Its last user has released it. [`geometry`](BlockDevice::geometry) comes before the next.
+    /// Its last user has released it. The next one calls [`geometry`](BlockDevice::geometry) first.
     fn released(&mut self) {}
 }

@@ -1,4 +1,4 @@
-//! The error codes, and what an operation can answer.
+//! The error codes, and the results of operations.
 
 use alloc::format;
 use alloc::string::String;
@@ -7,7 +7,7 @@ use alloc::string::String;
 #[allow(non_camel_case_types, reason = "the name that C sees")]
 pub type soil_error = Error;
 
-/// Code of a failure. The list only grows, at its end; a number is never used again for another
+/// Code of a failure. The list only grows, at its end; a number is never reused with another
 /// meaning.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Error {
     NameTooLong = 11,
     /// The size or the offset is beyond what the format allows.
     TooLarge = 12,
-    /// The file system's data contradict each other.
+    /// The file system's data is inconsistent.
     Corrupt = 13,
     /// The device failed.
     Io = 14,
@@ -48,7 +48,7 @@ pub enum Error {
     ConnectionRefused = 17,
     /// The peer reset the connection.
     ConnectionReset = 18,
-    /// The time given, or the protocol's own limit, is over.
+    /// A deadline, or the protocol's own limit, has passed.
     TimedOut = 19,
     /// There is no route, or a router reports that the destination can't be reached.
     Unreachable = 20,
@@ -58,13 +58,13 @@ pub enum Error {
     AddressNotAvailable = 22,
     /// The connection isn't established, or no longer.
     NotConnected = 23,
-    /// The other side doesn't read any more.
+    /// The other side no longer reads.
     BrokenPipe = 24,
     /// The machine has no such device.
     NoDevice = 25,
     /// The machine has no source of random numbers.
     NoEntropy = 26,
-    /// Memory has run out.
+    /// Out of memory.
     OutOfMemory = 27,
     /// The table of descriptors, ports or connections is full.
     TooManyOpen = 28,
@@ -76,27 +76,27 @@ pub enum Error {
     NoSuchHost = 31,
     /// There is no network interface, or none with an address yet.
     NoNetwork = 32,
-    /// No name server answered, or it answered with a failure.
+    /// No name server responded, or the response was a failure.
     NameServerFailure = 33,
     /// The datagram is larger than can be sent.
     MessageTooLong = 34,
-    /// The value of an environment variable can't be understood.
+    /// The value of an environment variable is invalid.
     BadConfiguration = 35,
     /// The host doesn't permit it.
     PermissionDenied = 36,
-    /// A path leads over more than 40 symbolic links, or a file has as many names as it can have.
+    /// A path crosses more than 40 symbolic links, or a file has the maximum number of names.
     TooManyLinks = 37,
-    /// Two paths are on different volumes, which a rename or a hard link can't join.
+    /// Two paths are on different volumes, which a rename or a hard link can't span.
     CrossVolume = 38,
     /// Every task waits for another one, and nothing can wake any of them (raised in OCaml).
     Deadlock = 39,
     /// A certificate wasn't accepted: the peer's here, or this end's by the peer.
     Certificate = 40,
-    /// The peer broke the TLS protocol, or agreed on nothing.
+    /// The peer broke the TLS protocol, or no parameters were agreed on.
     Tls = 41,
 }
 
-/// A failure for the user: the code that the program decides by, and the line that a person reads.
+/// A failure for the user: the code for the program, and a line for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The code.
@@ -114,7 +114,7 @@ impl Failure {
         }
     }
 
-    /// The same failure, with what it happened to in front of its detail.
+    /// The same failure, with its object before the detail.
     pub fn within(mut self, context: &str) -> Failure {
         self.detail = format!("{context}: {}", self.detail);
         self
@@ -163,14 +163,14 @@ impl From<fs::MountError> for Failure {
     }
 }
 
-/// Why there is no result yet, or none at all.
+/// Why an operation has no result yet, or none at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// It failed.
     Error(Error),
-    /// Nothing was done; park on the descriptor and try again.
+    /// Nothing was done; park on the descriptor and retry.
     WouldBlock,
-    /// It was started; its completion will come.
+    /// It was started; its completion will follow.
     Pending,
 }
 
@@ -180,5 +180,5 @@ impl From<Error> for Stop {
     }
 }
 
-/// Result of an operation: a number, or why there is none.
+/// Result of an operation: a number, or the reason why there is none.
 pub type Answer = Result<usize, Stop>;

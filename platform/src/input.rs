@@ -1,7 +1,7 @@
 //! Input devices: keyboards, pointers, touch screens, and the events that they send.
 //!
-//! Types, codes and values are those of Linux's `input-event-codes.h` (evdev), which virtio uses,
-//! too (virtio 1.2, 5.8). A device is used from calls only, and never blocks.
+//! Types, codes and values are those of Linux's `input-event-codes.h` (evdev), which virtio uses as
+//! well (virtio 1.2, 5.8). A device is used from calls only, and never blocks.
 
 use crate::error::Failure;
 use crate::{Inputs, Wait};
@@ -17,34 +17,33 @@ pub struct Event {
     pub time_ns: u64,
     /// Type ([`kind`]).
     pub kind: u16,
-    /// Key, axis or light, by the type.
+    /// Key, axis or light, depending on the type.
     pub code: u16,
-    /// Of keys 1 is pressed and 0 released; of relative axes the movement, of absolute ones the
+    /// For keys 1 is pressed and 0 released; for relative axes the movement, for absolute ones the
     /// position.
     pub value: i32,
 }
 
 /// An input device of platform `P`.
 pub trait InputDevice<P: Inputs> {
-    /// What it is.
+    /// Its description.
     fn description(&self) -> &Description;
 
-    /// Reports the events that have arrived, in their order: whole groups, each of which ends with
-    /// [`SYN_REPORT`]. A press of a key that is pressed is left out, as is a release of one that
-    /// isn't. Where events were lost, [`SYN_DROPPED`] and [`SYN_REPORT`] are reported in their
-    /// place.
+    /// Reports the events that have arrived, in order: whole groups, each of which ends with
+    /// [`SYN_REPORT`]. A press of a pressed key is dropped, as is a release of a released one. Lost
+    /// events are reported as [`SYN_DROPPED`] and [`SYN_REPORT`].
     ///
-    /// A device that breaks the protocol or is gone is reset: that is reported as lost events, and
-    /// then no more come, as [`check`](InputDevice::check) tells.
+    /// A device that breaks the protocol or is removed is reset: that is reported as lost events,
+    /// and no more follow, as [`check`](InputDevice::check) reports.
     fn poll(&mut self, report: &mut dyn FnMut(Event));
 
-    /// Whether the device can send events yet.
+    /// Whether the device can still send events.
     ///
     /// # Errors
     /// [`Io`](crate::error::Error::Io): it is out of use.
     fn check(&self) -> Result<(), Failure>;
 
-    /// Switches a light on or off. Of several calls in a short time the last one for each light
+    /// Switches a light on or off. Of several calls in quick succession the last one for each light
     /// counts.
     ///
     /// # Errors
@@ -52,7 +51,7 @@ pub trait InputDevice<P: Inputs> {
     /// [`Io`](crate::error::Error::Io): it is out of use.
     fn set_led(&mut self, led: u16, on: bool) -> Result<(), Failure>;
 
-    /// Before a wait: adds the event that [`poll`](InputDevice::poll) has something to report.
+    /// Before a wait: adds events of [`poll`](InputDevice::poll) to the awaited ones.
     fn arm(&mut self, interest: &mut <P as Wait>::Interest);
 }
 

@@ -50,16 +50,16 @@ pub trait Clock {
 
 /// Memory. From calls and ticks, except where noted.
 pub trait Memory {
-    /// Bytes of memory: total, in use, free, highest use.
+    /// Bytes of memory: total, in use, free, maximum in use.
     fn memory() -> [u64; 4];
 
-    /// The first of these, which is asked for often.
+    /// The first of these, which is read often.
     fn total_memory() -> u64;
 
     /// Whether so little memory is left that the runtime should refuse what it can refuse.
     fn memory_short() -> bool;
 
-    /// Sets the number of bytes that connections were promised and haven't taken.
+    /// Sets the number of bytes promised to connections that they haven't allocated.
     fn promise_memory(bytes: usize);
 
     /// Allocates a stack of `len` bytes (a multiple of the page size) with an unmapped page below
@@ -76,8 +76,8 @@ pub trait Entropy {
     /// [`NoEntropy`](error::Error::NoEntropy).
     fn random(into: &mut [u8]) -> Answer;
 
-    /// Number of times the machine was found to have been resumed from a snapshot since the first
-    /// [`Entropy::random`]. Always 0 where the host reseeds.
+    /// Number of times the machine was found to have resumed from a snapshot since the first
+    /// [`Entropy::random`]. Always 0 if the host reseeds.
     fn snapshots() -> u32;
 }
 
@@ -86,7 +86,7 @@ pub trait Entropy {
 pub enum Stream {
     /// Standard input and output.
     Standard,
-    /// Error output; there is nothing to read.
+    /// Error output; it can't be read.
     Error,
 }
 
@@ -111,7 +111,7 @@ pub trait Console {
     /// report an error.
     fn console_ready(stream: Stream, direction: Direction) -> bool;
 
-    /// Writes a line of the log. It waits for the device if it has to.
+    /// Writes a line of the log. Waits for the device if necessary.
     fn log(line: &[u8]);
 
     /// Accepts requests for a report on the network from now on: SIGUSR1, or Ctrl-T on the console
@@ -131,8 +131,8 @@ pub trait System {
     /// Prepares the platform for the first call. A process takes over signals.
     fn start();
 
-    /// Takes over the power button, for a program that uses the library: in one that only makes
-    /// system calls it stays a signal.
+    /// Handles the power button in a program that uses the library: in one that only makes system
+    /// calls it stays a signal.
     fn take_power_button() {}
 
     /// Ends the program at once.
@@ -153,7 +153,7 @@ pub trait System {
     /// A number of the current thread, unique among living threads and never 0.
     fn thread() -> usize;
 
-    /// The number of the OCaml domain of the current thread, which OCaml knows.
+    /// The number of the current thread's OCaml domain. The thread is registered with OCaml.
     fn domain() -> usize;
 
     /// Number of requests to stop so far.
@@ -169,10 +169,10 @@ pub enum Woken {
     Interrupted,
 }
 
-/// What a signal means for a sleep.
+/// The effect of a signal on a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signals {
-    /// One whose handler has to run ends the sleep, also if it came before.
+    /// A signal whose handler has to run ends the sleep, even if it came before.
     End,
     /// The sleeper runs no handlers.
     Ignored,
@@ -186,13 +186,13 @@ pub trait Interest: Sized {
     /// Starts system calls that may block, on behalf of a volume.
     type Offload: Clone;
 
-    /// Requests to stop only.
+    /// Only requests to stop.
     const EMPTY: Self;
 
-    /// Back to requests to stop only.
+    /// Resets it to requests to stop only.
     fn clear(&mut self);
 
-    /// Makes the wait return at once: an event has happened already.
+    /// Makes the wait return at once: an event has already happened.
     fn immediately(&mut self);
 
     /// Adds requests for a report ([`Console::take_report_requests`]).
@@ -208,18 +208,18 @@ pub trait Interest: Sized {
     /// its descriptors are reported to the runtime's watchers.
     fn descriptor(&mut self, _fd: i32, _direction: Direction) {}
 
-    /// Submits what devices have queued and what should begin before the program runs on without a
+    /// Submits what devices have queued and what should begin before the program resumes without a
     /// wait.
     fn submit(&mut self);
 
-    /// Submits everything that devices have queued, for a caller that comes rarely.
+    /// Submits everything that devices have queued, for a caller that calls rarely.
     fn submit_all(&mut self);
 
     /// The means to run blocking calls.
     fn offload(&mut self) -> Self::Offload;
 }
 
-/// How the runtime's lock is taken around [`Ticker::poll`] and a fork.
+/// The lock operations around [`Ticker::poll`] and a fork.
 pub struct Ticker {
     /// Polls the network, unless a call is inside the runtime. Takes the lock itself.
     pub poll: fn(),
@@ -229,12 +229,12 @@ pub struct Ticker {
     pub unlock: fn(),
 }
 
-/// Waiting, and what replaces it while the program computes.
+/// Waiting, and its replacement while the program computes.
 pub trait Wait {
     /// See [`Interest`].
     type Interest: Interest;
 
-    /// A sleep that was prepared: its own part of the interest, which no call touches.
+    /// A prepared sleep: its own part of the interest, which no call touches.
     type Sleep;
 
     /// Prepares a sleep until an event of `interest`, a request to stop, or the time `until`
@@ -246,7 +246,7 @@ pub trait Wait {
     /// time sleeps.
     fn sleep(sleep: &mut Self::Sleep);
 
-    /// Ends a sleep: hands its events to their devices, and tells what ended it. Calls only.
+    /// Ends a sleep: passes its events to their devices, and returns what ended it. Calls only.
     fn finish(interest: &mut Self::Interest, sleep: Self::Sleep) -> Woken;
 
     /// Ends the sleep that another thread has prepared, at once if it hasn't begun. Calls and
@@ -254,20 +254,21 @@ pub trait Wait {
     fn nudge();
 
     /// Lets other OCaml threads run until [`Wait::leave_blocking`]: this one touches nothing of
-    /// OCaml's. From any thread that OCaml knows, without the runtime's lock.
+    /// OCaml's. From any thread registered with OCaml, without the runtime's lock.
     fn enter_blocking();
 
-    /// Takes OCaml back; blocks while another thread has it. Without the runtime's lock.
+    /// Reacquires the OCaml runtime; blocks while another thread has it. Without the runtime's
+    /// lock.
     fn leave_blocking();
 
-    /// Says that other threads than the first will wait, before they do. Without it they can, but a
-    /// process may pay more for it. From any thread.
+    /// Announces that threads other than the first will wait. Without it they can, but a process
+    /// may pay more for it. From any thread.
     fn expect_threads();
 
     /// Number of forks between the program's first process and this one. From any thread.
     fn forks() -> u32;
 
-    /// Called when the program is about to run on, at time `now`. Calls only.
+    /// Called when the program is about to resume, at time `now`. Calls only.
     fn resume(now: u64);
 
     /// Calls [`Ticker::poll`] every few milliseconds while the program computes, until its end.
@@ -278,13 +279,12 @@ pub trait Wait {
     /// nanoseconds); may return early (a futex). From any thread.
     fn await_change(word: &AtomicU32, value: u32, until: Option<u64>);
 
-    /// As [`Wait::await_change`], and returns early for a signal whose handler has to run, also if
-    /// it came before. From any thread that OCaml knows.
+    /// As [`Wait::await_change`], and returns early for a signal whose handler has to run, even if
+    /// it came before. From any thread registered with OCaml.
     fn await_change_or_signal(word: &AtomicU32, value: u32, until: Option<u64>);
 
     /// Sleeps while `word` is `value`, until [`Wait::wake`]; may return early, but not for a
-    /// signal, and runs no handler: the holder of a lock has to run, whatever happens. From any
-    /// thread.
+    /// signal, and runs no handler: the holder of a lock has to run in any case. From any thread.
     fn await_release(word: &AtomicU32, value: u32);
 
     /// Wakes all sleepers of [`Wait::await_change`] and [`Wait::await_release`] on `word`. From any
@@ -293,13 +293,13 @@ pub trait Wait {
 }
 
 /// File descriptors of the system, by their numbers: Linux's in a process, in an image those of its
-/// system calls. From any thread; in an image without the runtime's lock, as a system call takes
+/// system calls. From any thread; in an image without the runtime's lock, since a system call takes
 /// it.
 pub trait SystemDescriptors {
     /// Whether a transfer in this direction would not block, or would fail at once.
     ///
     /// # Errors
-    /// [`Closed`](error::Error::Closed): there is no such descriptor.
+    /// [`Closed`](error::Error::Closed): no such descriptor.
     fn descriptor_ready(fd: i32, direction: Direction) -> Result<bool, error::Error>;
 }
 
@@ -308,14 +308,14 @@ pub trait Links: Wait {
     /// Error text when there is no network device.
     const NO_NETWORK: &str;
 
-    /// What carries the program's sockets: `net::Stack`, or a box of any `net::Transport`.
+    /// The carrier of the program's sockets: `net::Stack`, or a box of any `net::Transport`.
     type Transport: Send + 'static;
 
-    /// Whether it is the system's own sockets, whose interfaces, addresses and names the system
-    /// configures. The same at each call.
+    /// Whether that is the system's own sockets, whose interfaces, addresses and names the system
+    /// configures. Constant.
     fn hosted() -> bool;
 
-    /// Starts it: the stack, or the system's own sockets. `random` makes a generator of random
+    /// Starts it: the stack, or the system's own sockets. `random` creates a generator of random
     /// numbers with each call.
     fn transport(
         interest: &mut Self::Interest,
@@ -335,10 +335,10 @@ pub trait Links: Wait {
 
 /// Block devices. Calls only.
 pub trait Disks: Wait + Copy + 'static {
-    /// A range of memory, in the layout that the device takes.
+    /// A range of memory, in the layout that the device requires.
     type Slice: Copy;
 
-    /// The block devices with their names, in a fixed order. The first use opens them.
+    /// The block devices with their names, in a fixed order. The first call opens them.
     fn disks(interest: &mut Self::Interest) -> Result<disk::Named<Self>, Failure>;
 }
 
@@ -347,18 +347,18 @@ pub trait Displays: Wait + Sized + 'static {
     /// Error text when there is no display.
     const NO_DISPLAY: &str;
 
-    /// The displays, in a fixed order. To be called once: the first call opens them, and later ones
-    /// answer an empty list. May wait a bounded time for devices to tell what they are.
+    /// The displays, in a fixed order. Call it once: the first call opens them, and later ones
+    /// return an empty list. May wait a bounded time for devices to report their state.
     fn displays(interest: &mut Self::Interest) -> Result<display::All<Self>, Failure>;
 
-    /// Shows the console's text on a display as well from now on, if the configuration asks for it;
-    /// whether it does. To be called once, before [`Displays::displays`]. A process has its
+    /// Also shows the console's text on a display from now on, if the configuration requests it;
+    /// returns whether it does. Call it once, before [`Displays::displays`]. A process has its
     /// terminal.
     fn show_console() -> bool {
         false
     }
 
-    /// Shows what was printed since the last call. Never waits.
+    /// Shows the output since the last call. Never waits.
     fn update_console() {}
 
     /// When [`Displays::update_console`] is to be called although nothing arrives.
@@ -372,14 +372,14 @@ pub trait Inputs: Wait + Sized + 'static {
     /// Error text when there is no input device.
     const NO_INPUT: &str;
 
-    /// The input devices, in a fixed order. To be called once: the first call opens them, and later
-    /// ones answer an empty list.
+    /// The input devices, in a fixed order. Call it once: the first call opens them, and later ones
+    /// return an empty list.
     fn inputs(interest: &mut Self::Interest) -> Result<input::All<Self>, Failure>;
 }
 
 /// Folders of the host as volumes. Calls only, on the volume's fiber.
 pub trait Folders: Wait {
-    /// How they are mounted, where there is a host.
+    /// Their driver, if there is a host.
     const FOLDERS: Option<volume::Folders<Offload<Self>>>;
 }
 

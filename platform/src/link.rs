@@ -1,4 +1,4 @@
-//! Network devices as the runtime gets them, and what it asks of them.
+//! Network devices of the runtime, and their settings.
 
 use crate::error::Failure;
 use crate::{LinkWake, Wait};
@@ -15,30 +15,30 @@ pub struct Device<P: Wait + ?Sized> {
     pub wake: LinkWake<P>,
 }
 
-/// Takes the bytes of a recording. It is called from calls and ticks, and may block.
+/// Receives the bytes of a recording. It is called from calls and ticks, and may block.
 pub type RecordingSink = Box<dyn FnMut(&[u8]) + Send>;
 
-/// The offloads that may be used, of those that a device offers.
+/// The permitted offloads of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offloads {
-    /// Sums of what is sent (`csum`); segmentation needs it.
+    /// Transmit checksums (`csum`); segmentation needs it.
     pub tx_checksum: bool,
-    /// Cutting of TCP into segments (`tso`).
+    /// TCP segmentation (`tso`).
     pub segmentation: bool,
-    /// Sums of what comes (`rxcsum`); large frames need it.
+    /// Receive checksums (`rxcsum`); large frames need it.
     pub rx_checksum: bool,
-    /// Frames of several segments that come as one (`lro`).
+    /// Received frames merged from several segments (`lro`).
     pub large_receive: bool,
     /// Received frames over several buffers (`mrg`; the image's card).
     pub mergeable: bool,
-    /// Notifications where they are asked for only (`event`; the image's card).
+    /// Notifications only on request (`event`; the image's card).
     pub event_index: bool,
-    /// Lists of buffers outside of the queue (`indirect`; the image's card).
+    /// Indirect descriptors (`indirect`; the image's card).
     pub indirect: bool,
 }
 
 impl Offloads {
-    /// Nothing is taken away.
+    /// All are permitted.
     pub const ALL: Offloads = Offloads {
         tx_checksum: true,
         segmentation: true,
@@ -50,7 +50,7 @@ impl Offloads {
     };
 }
 
-/// Chooses the Ethernet address of the device with this index, whose own address is the second
+/// Selects the Ethernet address of the device with this index, whose own address is the second
 /// argument if it has one.
 pub type ChooseMac = fn(usize, Option<[u8; 6]>) -> Result<[u8; 6], Failure>;
 

@@ -1,5 +1,5 @@
-//! Volumes that are on no disk of ours, such as folders of the host: their calls run on a fiber,
-//! which they suspend while a blocking call is offloaded.
+//! Volumes without a disk, such as folders of the host: their calls run on a fiber, which they
+//! suspend while a blocking call is offloaded.
 
 use alloc::boxed::Box;
 use fs::{MountError, Volume, VolumeOptions};
@@ -7,7 +7,7 @@ use fs::{MountError, Volume, VolumeOptions};
 /// The result of mounting.
 pub type Mounted = Result<Box<dyn Volume>, MountError>;
 
-/// Mounts the folder that is named by the text, on a fiber.
+/// Mounts the folder named by the text, on a fiber.
 pub type MountFolder<Offload> = fn(&str, &VolumeOptions, Waiting<Offload>) -> Mounted;
 
 /// The platform's driver for folders of the host.
@@ -27,11 +27,11 @@ pub struct Waiting<Offload> {
     pub offload: Offload,
 }
 
-/// Suspends a volume's call, so that everything else goes on. It is used during such a call only,
+/// Suspends a volume's call, so that everything else continues. It is used only during such a call,
 /// on its fiber.
 pub trait Suspend: Send {
-    /// Whether the call can't be suspended. It then fails where it would have to wait, and is made
-    /// again where it can.
+    /// Whether the call can't be suspended. It then fails if it would have to wait, and is repeated
+    /// when it can.
     fn is_unresponsive(&self) -> bool;
 
     /// Suspends the call until any event.
@@ -40,9 +40,9 @@ pub trait Suspend: Send {
     /// Suspends the call until all others have had their turn.
     fn yield_now(&self);
 
-    /// Lets the active job's answer wait for `answer`, which is asked after each event until it
-    /// gives a result: `Ok` for the job's own answer, or the failure that replaces it. The next job
-    /// begins meanwhile.
+    /// Makes the active job's answer wait for `answer`, which is polled after each event until it
+    /// returns a result: `Ok` for the job's own answer, or the failure that replaces it. The next
+    /// job begins meanwhile.
     fn suspend_answer(&self, answer: SuspendedAnswer);
 }
 

@@ -1,4 +1,4 @@
-//! The console: the three standard streams, and the terminal that has both directions.
+//! The console: the three standard streams, and the bidirectional terminal.
 
 use crate::errors::Result;
 use crate::file::{File, Offset};
@@ -12,7 +12,7 @@ use platform::{Console as _, Direction, Stream};
 use resources::Runtime;
 use resources::current::Current;
 
-/// What a descriptor has of the console.
+/// The direction of the console that a descriptor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
     /// Standard input.
@@ -25,7 +25,7 @@ pub enum Console {
     Terminal,
 }
 
-/// Number of reads: what comes after one is news for an edge.
+/// Number of reads: input after one is a new edge.
 static READS: AtomicU64 = AtomicU64::new(0);
 
 fn has_input() -> bool {
@@ -69,8 +69,8 @@ impl File for Console {
         }
     }
 
-    /// Waits while the console takes nothing, whatever the flags, as a terminal's output is never
-    /// worth polling for. A signal ends it with a shorter count.
+    /// Waits while the console accepts nothing, whatever the flags, since a terminal's output can't
+    /// be polled for. A signal ends it with a shorter count.
     fn write(&self, from: &[u8], offset: Offset, _: i32) -> Result<usize> {
         offset.check_stream()?;
         let stream = match self {
@@ -92,7 +92,7 @@ impl File for Console {
         Ok(done)
     }
 
-    /// A read waits for its first bytes only.
+    /// Only the first bytes of a read are waited for.
     fn has_more(&self) -> bool {
         false
     }

@@ -5,15 +5,15 @@ use platform::error::Error;
 /// A number of errno(3).
 pub type Errno = i32;
 
-/// `ERESTARTSYS`: a signal ended a wait, and the call begins again if the signal's handler has
-/// SA_RESTART; else it is EINTR. No program sees this number. Source: Linux's
+/// `ERESTARTSYS`: a signal ended a wait, and the call restarts if the signal's handler has
+/// SA_RESTART; otherwise it is EINTR. No program sees this number. Source: Linux's
 /// `include/linux/errno.h`.
 pub const RESTART: Errno = 512;
 
 /// Result of an operation.
 pub type Result<T> = core::result::Result<T, Errno>;
 
-/// The number that Linux answers in the case that `error` describes.
+/// Linux's error number for `error`.
 pub fn errno(error: Error) -> Errno {
     match error {
         Error::NotFound => libc::ENOENT,

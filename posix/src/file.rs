@@ -1,8 +1,8 @@
 //! Open files: the contract that each kind of them fulfils ([`File`]), and the open file
 //! description that descriptors share ([`Description`], POSIX.1-2024, 3.241).
 //!
-//! A kind implements what it can do. The rest has Linux's errors as its default, so that a system
-//! call asks the file and never its kind. A new kind is one module in `files`, and the system call
+//! A kind implements what it supports. The rest has Linux's errors as its default, so that a system
+//! call uses the file and never its kind. A new kind is one module in `files`, and the system call
 //! that opens it.
 
 use crate::errors::Result;
@@ -16,12 +16,12 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use resources::Runtime;
 use spin::Mutex;
 
-/// Where a transfer begins.
+/// The start of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offset {
-    /// At the file's position, which moves on.
+    /// At the file's position, which advances.
     Position,
-    /// At this byte of the file. With `O_APPEND` a write goes to the end all the same, as Linux's
+    /// At this byte of the file. With `O_APPEND` a write still goes to the end, as with Linux's
     /// `pwrite`.
     At(u64),
     /// At this byte, with `O_APPEND` as well (`RWF_NOAPPEND`).
@@ -55,29 +55,29 @@ impl Offset {
     }
 }
 
-/// How a file takes the pieces of memory of `readv` and `writev`.
+/// How a file transfers the pieces of memory of `readv` and `writev`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pieces {
-    /// One after the other.
+    /// One after another.
     Each,
-    /// One after the other, but all together if they have at most this many bytes, which no other
-    /// write gets between.
+    /// One after another, but all at once if they have at most this many bytes, which no other
+    /// write interleaves.
     Atomic(usize),
-    /// All together, as one message of at most this many bytes; [`libc::EMSGSIZE`] for more.
+    /// All at once, as one message of at most this many bytes; [`libc::EMSGSIZE`] for more.
     Message(usize),
 }
 
-/// What an open file does: one implementation for each kind.
+/// Operations of an open file: one implementation per kind.
 ///
 /// # Contract
 /// - Methods run in a system call, with interrupts disabled. `read`, `write` and those for files of
-///   a volume may block, by `wait` alone. [`File::events`] and [`File::changes`] don't: they run
+///   a volume may block, only by `wait`. [`File::events`] and [`File::changes`] don't: they run
 ///   inside a call of the runtime.
 /// - [`Description`] has checked the access mode before `read` and `write`. `flags` are its status
 ///   flags; with `O_NONBLOCK` a call that would wait fails with [`libc::EAGAIN`].
 /// - A wait that a signal ends fails with [`RESTART`](crate::errors::RESTART).
-/// - Errors are numbers of errno(3). What a kind doesn't implement fails as on Linux for a file
-///   without the operation: [`libc::EINVAL`], [`libc::ESPIPE`], [`libc::ENOTTY`],
+/// - Errors are numbers of errno(3). Operations that a kind doesn't implement fail as on Linux for
+///   a file without the operation: [`libc::EINVAL`], [`libc::ESPIPE`], [`libc::ENOTTY`],
 ///   [`libc::ENOTDIR`], [`libc::ENODEV`].
 /// - Dropping a file closes it. The drop doesn't run inside a call of the runtime.
 pub trait File: Any + Send + Sync {
@@ -93,7 +93,7 @@ pub trait File: Any + Send + Sync {
         Err(libc::EINVAL)
     }
 
-    /// `write` and `pwrite`: the number of bytes taken.
+    /// `write` and `pwrite`: the number of bytes written.
     fn write(&self, from: &[u8], offset: Offset, flags: i32) -> Result<usize> {
         let _ = (from, offset, flags);
         Err(libc::EINVAL)
@@ -104,14 +104,14 @@ pub trait File: Any + Send + Sync {
         Pieces::Each
     }
 
-    /// Whether `readv` fills another piece of memory after it has filled one: it waits for its
-    /// first bytes only.
+    /// Whether `readv` fills another piece of memory after it has filled one: only the first bytes
+    /// are waited for.
     fn has_more(&self) -> bool {
         true
     }
 
-    /// Whether a `write` that fails with [`libc::EPIPE`] sends SIGPIPE. The caller sends it, as
-    /// `send` may be asked not to.
+    /// Whether a `write` that fails with [`libc::EPIPE`] sends SIGPIPE. The caller sends it, since
+    /// flags of `send` may prevent it.
     fn signals_broken_pipe(&self) -> bool {
         false
     }
@@ -127,12 +127,12 @@ pub trait File: Any + Send + Sync {
         Err(libc::ENOTTY)
     }
 
-    /// The absolute path that it was opened by, if it has one.
+    /// The absolute path by which it was opened, if any.
     fn path(&self) -> Option<&str> {
         None
     }
 
-    /// The path of a directory, which calls with a directory's descriptor begin at.
+    /// The path of a directory, the base of calls with a directory's descriptor.
     fn directory(&self) -> Result<&str> {
         Err(libc::ENOTDIR)
     }
@@ -148,8 +148,8 @@ pub trait File: Any + Send + Sync {
         false
     }
 
-    /// The file of a volume that it is, whatever names that has by now. Waits for the disk the
-    /// first time.
+    /// The identity of its file on a volume, independent of the file's current names. Waits for the
+    /// disk the first time.
     fn id(&self) -> Result<Option<FileId>> {
         Ok(None)
     }
@@ -165,7 +165,8 @@ pub trait File: Any + Send + Sync {
         Err(libc::EINVAL)
     }
 
-    /// `fallocate`: takes room for, or by `mode` removes or zeroes, `len` bytes from `offset` on.
+    /// `fallocate`: allocates, or depending on `mode` removes or zeroes, `len` bytes from `offset`
+    /// on.
     fn allocate(&self, mode: i32, offset: i64, len: i64) -> Result<()> {
         let _ = (mode, offset, len);
         Err(libc::ENODEV)
@@ -182,7 +183,7 @@ pub trait File: Any + Send + Sync {
         Ok(())
     }
 
-    /// Whether shared mappings of it may have to be written back or brought up to date.
+    /// Whether shared mappings of it may have to be written back or updated.
     fn is_mapped(&self) -> bool {
         false
     }
@@ -192,47 +193,46 @@ pub trait File: Any + Send + Sync {
         Ok(())
     }
 
-    /// Puts `len` bytes that were written before `end` into its shared mappings.
+    /// Copies `len` bytes that were written before `end` into its shared mappings.
     fn refresh_mappings(&self, end: u64, len: u64) -> Result<()> {
         let _ = (end, len);
         Ok(())
     }
 
-    /// The events that it has now, inside a call of the runtime. A kind that becomes ready beside
-    /// the reactor's descriptors says what it waits for (`readiness::await_…`).
+    /// Its current events, inside a call of the runtime. A kind that becomes ready independently of
+    /// the reactor's descriptors registers its event (`readiness::await_…`).
     fn events(&self, rt: &mut Runtime) -> Events {
         let _ = rt;
         Events::READABLE | Events::WRITABLE
     }
 
-    /// A number that each change of its readiness changes, for edge-triggered waits.
+    /// A number that changes with its readiness, for edge-triggered waits.
     fn changes(&self, rt: &mut Runtime) -> u64 {
         let _ = rt;
         0
     }
 
-    /// Whether `epoll_ctl` takes it.
+    /// Whether `epoll_ctl` accepts it.
     fn can_poll(&self) -> bool {
         true
     }
 
-    /// The program ends: peers are to learn of it.
+    /// The program ends: notifies peers.
     fn shut_down(&self) {}
 
-    /// What closes this file and others if only messages in their queues hold them: to be called
-    /// after a reference to its description was dropped. `None` if there is no such message.
+    /// Closes this file and others if only messages in their queues hold them: call it after a
+    /// reference to its description was dropped. `None` if there is no such message.
     fn collector(&self) -> Option<fn()> {
         None
     }
 }
 
-/// An open file description: descriptors that were duplicated share it, with its position and its
-/// flags.
+/// An open file description: duplicated descriptors share it, with its position and its flags.
 pub struct Description {
     file: Box<dyn File>,
-    /// Access mode and status flags (`O_APPEND`, `O_NONBLOCK`), as `fcntl` gives them.
+    /// Access mode and status flags (`O_APPEND`, `O_NONBLOCK`), as `fcntl` returns them.
     flags: AtomicI32,
-    /// Wakes those that may wait for one of its locks: called at its end, if it has had one.
+    /// Wakes threads that may wait for one of its locks: called at its end, if it has had one.
     wake_waiters: Mutex<Option<fn()>>,
 }
 
@@ -240,7 +240,7 @@ pub struct Description {
 const LARGE_FILE: i32 = 0o100_000;
 
 impl Description {
-    /// Of a file, with the flags of `open` that stay.
+    /// Creates one for a file, with the flags of `open` that are retained.
     pub fn new(file: impl File, flags: i32) -> Arc<Description> {
         const KEPT: i32 = libc::O_ACCMODE | libc::O_APPEND | libc::O_NONBLOCK | LARGE_FILE;
         Arc::new(Description {
@@ -266,14 +266,14 @@ impl Description {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Sets the status flags; the access mode stays.
+    /// Sets the status flags; the access mode doesn't change.
     pub fn set_flags(&self, flags: i32) {
         const CHANGED: i32 = libc::O_APPEND | libc::O_NONBLOCK;
         let kept = self.flags() & !CHANGED;
         self.flags.store(kept | flags & CHANGED, Ordering::Relaxed);
     }
 
-    /// Fails with [`libc::EBADF`] where it can't be read.
+    /// Fails with [`libc::EBADF`] if it can't be read.
     pub fn check_readable(&self) -> Result<()> {
         match self.flags() & libc::O_ACCMODE {
             libc::O_WRONLY => Err(libc::EBADF),
@@ -281,7 +281,7 @@ impl Description {
         }
     }
 
-    /// Fails with [`libc::EBADF`] where it can't be written.
+    /// Fails with [`libc::EBADF`] if it can't be written.
     pub fn check_writable(&self) -> Result<()> {
         match self.flags() & libc::O_ACCMODE {
             libc::O_RDONLY => Err(libc::EBADF),
@@ -301,14 +301,14 @@ impl Description {
         self.file.write(from, offset, self.flags())
     }
 
-    /// `ftruncate`. [`libc::EINVAL`] for a negative size, and where it can't be written.
+    /// `ftruncate`. [`libc::EINVAL`] for a negative size, and if it can't be written.
     pub fn truncate(&self, size: i64) -> Result<()> {
         let size = u64::try_from(size).map_err(|_| libc::EINVAL)?;
         self.check_writable().map_err(|_| libc::EINVAL)?;
         self.file.truncate(size)
     }
 
-    /// `fallocate`. [`libc::EINVAL`] for a range that is none, [`libc::EBADF`].
+    /// `fallocate`. [`libc::EINVAL`] for an invalid range, [`libc::EBADF`].
     pub fn allocate(&self, mode: i32, offset: i64, len: i64) -> Result<()> {
         if offset < 0 || len <= 0 {
             return Err(libc::EINVAL);
@@ -328,8 +328,8 @@ impl Description {
         }
     }
 
-    /// Notes that it has a lock, and what wakes those that wait for it. (Images whose programs lock
-    /// nothing don't carry that.)
+    /// Records that it has a lock, and the function that wakes waiters. (Images whose programs lock
+    /// nothing don't link it.)
     pub fn note_lock(&self, wake_waiters: fn()) {
         *self.wake_waiters.lock() = Some(wake_waiters);
     }
@@ -337,7 +337,7 @@ impl Description {
 
 impl Drop for Description {
     fn drop(&mut self) {
-        // Its locks have gone with it.
+        // Its locks were removed with it.
         if let Some(wake_waiters) = *self.wake_waiters.get_mut() {
             wake_waiters();
         }

@@ -1,5 +1,5 @@
-//! The kinds of open files: one module, one kind. Each implements [`File`](crate::file::File); no
-//! system call names a kind but the one that opens it or sets what only it has.
+//! The kinds of open files: one module per kind. Each implements [`File`](crate::file::File); no
+//! system call names a kind except the one that opens it or sets options specific to it.
 
 pub mod devices;
 pub mod directory;

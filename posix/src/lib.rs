@@ -1,5 +1,5 @@
-//! Linux's system calls on descriptors and paths, answered by Soil's files, pipes and sockets, in
-//! images.
+//! Linux's system calls on descriptors and paths, implemented by Soil's files, pipes and sockets,
+//! in images.
 //!
 //! # Layers
 //! ```text
@@ -24,19 +24,20 @@
 //!   errors           errno
 //! ```
 //!
-//! A system call finds the description of its descriptor ([`process`]) and asks its file
-//! ([`file::File`]), whose kind it doesn't know. `tests/layers.rs` holds the layers.
+//! A system call finds the description of its descriptor ([`process`]) and calls its file
+//! ([`file::File`]), whose kind it doesn't know. `tests/layers.rs` enforces the layers.
 //!
 //! # Parts
-//! An image has the descriptors, the console and paths of devices always. The kinds in `files`, the
-//! tree, `poll` and the sockets are parts that the link driver asks for (`system_calls/files.rs`,
-//! `system_calls/sockets.rs`): what opens a kind brings it. `poll` waits by the reactor, which is 15
-//! KB of an image.
+//! An image always has the descriptors, the console and paths of devices. The kinds in `files`, the
+//! tree, `poll` and the sockets are parts that the link driver requests (`system_calls/files.rs`,
+//! `system_calls/sockets.rs`): the code that opens a kind links it. `poll` waits by the reactor,
+//! which takes 15 KB of an image.
 //!
 //! # Contexts
 //! Operations run in system calls: one at a time, with interrupts disabled. A wait for a disk or a
-//! pipe is the reactor's one wait ([`wait`]); no lock is held meanwhile but a directory's. The
-//! driver of [`wait::readiness`] also runs in calls of the library, where interrupts are enabled.
+//! pipe is the reactor's single wait ([`wait`]); no lock is held meanwhile except a directory's.
+//! The driver of [`wait::readiness`] also runs in calls of the library, where interrupts are
+//! enabled.
 
 #![cfg_attr(not(test), no_std)]
 

@@ -22,7 +22,7 @@ pub fn set(
         return Ok(0);
     };
     if kind.is_none() || matches!(owner, Owner::Whole(_)) {
-        // `flock` gives the old lock up before it takes another one.
+        // `flock` releases the old lock before it takes another one.
         process::with(|process| process.locks.release(file, &owner, &range));
         readiness::changed();
     }
@@ -50,7 +50,7 @@ pub fn set(
         true => readiness::wait_for(None, RESTART, |_| Ok(attempt()))?,
         false => attempt(),
     };
-    // A lock that isn't exclusive any more lets others in.
+    // A lock that is no longer exclusive may unblock others.
     readiness::changed();
     taken.ok_or(libc::EAGAIN)
 }

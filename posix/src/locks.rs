@@ -1,7 +1,7 @@
-//! Locks of files: `flock`, and records of `fcntl`, which are the process's (POSIX.1-2024) or an
-//! open file description's (`F_OFD_SETLK`).
+//! Locks of files: `flock`, and records of `fcntl`, which belong to the process (POSIX.1-2024) or
+//! to an open file description (`F_OFD_SETLK`).
 //!
-//! There is one process, so that its records conflict with descriptions' alone. Source: fcntl(2),
+//! There is one process, so its records conflict only with those of descriptions. Source: fcntl(2),
 //! flock(2), Linux's `fs/locks.c`.
 
 use crate::file::Description;
@@ -17,7 +17,7 @@ pub enum Owner {
     Process,
     /// An open file description: a record.
     Description(Weak<Description>),
-    /// The same, for `flock`, which records don't know.
+    /// The same for `flock`, which is independent of records.
     Whole(Weak<Description>),
 }
 
@@ -65,7 +65,7 @@ pub struct Lock {
     pub file: FileId,
     /// See [`Owner`].
     pub owner: Owner,
-    /// Not shared.
+    /// Whether it is exclusive.
     pub exclusive: bool,
     /// Bytes; `u64::MAX` is the end of any file.
     pub range: Range<u64>,
@@ -74,7 +74,7 @@ pub struct Lock {
 /// All locks of the process and its descriptions.
 pub struct Locks {
     list: Vec<Lock>,
-    /// Wakes those that may wait for a lock; set with the first one.
+    /// Wakes threads that may wait for a lock; set with the first lock.
     wake_waiters: Option<fn()>,
 }
 
@@ -88,12 +88,12 @@ impl Locks {
         }
     }
 
-    /// Sets what wakes those that may wait for a lock.
+    /// Sets the function that wakes threads that may wait for a lock.
     pub fn set_wake_waiters(&mut self, wake_waiters: fn()) {
         self.wake_waiters = Some(wake_waiters);
     }
 
-    /// Releases the process's records on a file; what is to be called then.
+    /// Releases the process's records on a file; returns the function to call then.
     pub fn release_records(&mut self, file: FileId) -> Option<fn()> {
         self.release(file, &Owner::Process, &(0..u64::MAX));
         self.wake_waiters
@@ -116,7 +116,7 @@ impl Locks {
         })
     }
 
-    /// Takes `range` out of the locks of an owner on a file.
+    /// Removes `range` from the locks of an owner on a file.
     pub fn release(&mut self, file: FileId, owner: &Owner, range: &Range<u64>) {
         let mut rest = Vec::new();
         self.list.retain(|lock| {
@@ -142,7 +142,7 @@ impl Locks {
         self.list.append(&mut rest);
     }
 
-    /// Adds a lock that has no conflict, joined with its neighbours.
+    /// Adds a lock without conflicts, merged with adjacent ones.
     pub fn add(&mut self, mut lock: Lock) {
         self.release(lock.file, &lock.owner, &lock.range);
         self.list.retain(|other| {

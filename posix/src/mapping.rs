@@ -19,8 +19,8 @@ fn number(errno: Errno) -> errors::Errno {
 
 const ALL: Range<u64> = 0..u64::MAX;
 
-/// Maps a file, as a copy of its contents. What is written to memory that is shared goes to the
-/// file by [`write_back`]. Bytes behind the file's end are zeros.
+/// Maps a file, as a copy of its contents. [`write_back`] writes changes of shared memory to the
+/// file. Bytes after the file's end are zeros.
 pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> Result<u64> {
     let description = process::get(descriptor)?;
     if !description.file().is_regular() {
@@ -105,7 +105,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         let _ = process::with(|process| process.mappings.filled(&range, is_filled));
     }
     if mapped.is_err() {
-        // New memory, so that it can be taken back.
+        // New memory, so that it can be freed on an error.
         let _ = memory::unmap(start, len);
     }
     mapped.map(|()| start)
@@ -115,17 +115,17 @@ fn pages(range: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     range.clone().step_by(PAGE as usize)
 }
 
-/// The parts of shared mappings that `part` gives.
+/// The parts of shared mappings that `part` returns.
 fn parts(part: impl FnMut(&Shared) -> Option<Shared>) -> Vec<Shared> {
     process::with(|process| process.mappings.parts(part))
 }
 
-/// Whether changes of a shared mapping are written by this open file.
+/// Whether changes of a shared mapping can be written through this open file.
 pub fn writes_by(file: &dyn File) -> bool {
     process::with(|process| process.mappings.writes_by(file))
 }
 
-/// Writes the pages of a shared mapping that the program has changed to its file.
+/// Writes changed pages of a shared mapping to its file.
 fn write_part(part: &Shared) -> Result<()> {
     let mut copy = Vec::new();
     copy.try_reserve(PAGE as usize).map_err(|_| libc::ENOMEM)?;
@@ -133,7 +133,7 @@ fn write_part(part: &Shared) -> Result<()> {
         if !memory::take_written(page) {
             continue;
         }
-        // What failed is to be written by the next call.
+        // A failed page is left for the next call.
         write_page(part, page, &mut copy).inspect_err(|_| memory::set_written(page))?;
     }
     Ok(())
@@ -166,7 +166,7 @@ pub fn flush(file: Option<FileId>) -> Result<()> {
     parts(of_file).iter().try_for_each(write_part)
 }
 
-/// Puts `len` bytes that were written to a file before `end` into its shared mappings.
+/// Copies `len` bytes that were written to a file before `end` into its shared mappings.
 pub fn refresh(file: Option<FileId>, end: u64, len: u64) -> Result<()> {
     let written = end.saturating_sub(len)..end;
     for part in parts(|shared| shared.part(&ALL).filter(|it| Some(it.file) == file)) {
@@ -175,7 +175,7 @@ pub fn refresh(file: Option<FileId>, end: u64, len: u64) -> Result<()> {
         let to = written.end.min(behind);
         if from < to {
             let start = part.range.start + (from - part.offset);
-            // By the mapping's descriptor: the one that wrote may have no right to read.
+            // By the mapping's descriptor: the writer's may not be readable.
             fill(part.description.file(), start, to - from, from)?;
         }
     }
@@ -212,8 +212,7 @@ pub fn leave(start: u64, len: u64) -> bool {
     end.is_some_and(|end| process::with(|process| process.mappings.leave(&(start..end))))
 }
 
-/// Writes back memory that is about to be unmapped, or mapped over. A failure of a disk has its
-/// line in the log.
+/// Writes back memory that is about to be unmapped, or mapped over. A disk failure is logged.
 pub fn forget(start: u64, len: u64) -> Result<()> {
     let len = len.checked_next_multiple_of(PAGE).ok_or(libc::EINVAL)?;
     let range = start..start.checked_add(len).ok_or(libc::EINVAL)?;
@@ -237,7 +236,7 @@ pub fn is_shared(start: u64, len: u64) -> bool {
 }
 
 fn fill(file: &dyn File, start: u64, len: u64, offset: u64) -> Result<()> {
-    // Only what the file has: the rest of the memory is left untouched.
+    // Only the contents of the file: the rest of the memory isn't touched.
     let there = file.size()?.saturating_sub(offset).min(len);
     let mut done = 0;
     while done < there {

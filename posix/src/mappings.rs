@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// A mapping whose changes belong to the file.
+/// A mapping whose changes are written to the file.
 pub struct Shared {
     /// Its memory.
     pub range: Range<u64>,
@@ -17,9 +17,10 @@ pub struct Shared {
     pub description: Arc<Description>,
     /// Its file.
     pub file: FileId,
-    /// It has the file's contents. Until then it only keeps others from mapping the same bytes.
+    /// It has the file's contents. Before that it only keeps others from mapping the same bytes.
     pub is_filled: bool,
-    /// How many mappings of the program it is: a further one of the same bytes is the same memory.
+    /// Number of the program's mappings that it serves: a further one of the same bytes is the same
+    /// memory.
     pub users: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Paths: the current directory, and what an absolute path names. A device is known here; the rest
-//! is the tree's, which programs without files don't have.
+//! Paths: the current directory, and the objects of absolute paths. Devices are handled here; the
+//! rest belongs to the tree, which programs without files don't have.
 
 pub mod names;
 #[cfg(feature = "image")]
@@ -17,11 +17,11 @@ use crate::stat::{self, Stat};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
-/// The longest path, with the zero behind it (`PATH_MAX`).
+/// Maximum length of a path, with its terminating zero (`PATH_MAX`).
 const MAX_PATH: usize = 4096;
 
-/// What has the paths that no device has. Paths are absolute. A program without files has the
-/// defaults: a root directory with nothing in it.
+/// The paths other than those of devices. Paths are absolute. A program without files has the
+/// defaults: an empty root directory.
 pub trait Tree: Sync {
     /// `open`, with the flags of Linux.
     fn open(&self, path: String, flags: i32) -> Result<Arc<Description>> {
@@ -38,13 +38,13 @@ pub trait Tree: Sync {
         }
     }
 
-    /// `readlink`: the number of bytes, cut where they don't fit.
+    /// `readlink`: the number of bytes, truncated if they don't fit.
     fn read_link(&self, path: &str, into: &mut [u8]) -> Result<usize> {
         let _ = into;
         self.stat(path, false).and(Err(libc::EINVAL))
     }
 
-    /// The path of what `path` names, without symbolic links, `.` and `..`.
+    /// The path of the object of `path`, without symbolic links, `.` and `..`.
     fn real(&self, path: &str) -> Result<String> {
         self.stat(path, true).map(|_| "/".to_string())
     }
@@ -62,8 +62,8 @@ pub fn current() -> String {
     if path.is_empty() { "/".into() } else { path }
 }
 
-/// The absolute path that `path` means beside the directory of `descriptor` (`AT_FDCWD`: the
-/// current one). It isn't normalised.
+/// The absolute path for `path` relative to the directory of `descriptor` (`AT_FDCWD`: the current
+/// one). It isn't normalised.
 ///
 /// # Errors
 /// ENOENT for an empty path, ENAMETOOLONG, EINVAL for a path that isn't UTF-8, EBADF and ENOTDIR
@@ -87,7 +87,7 @@ pub fn absolute(descriptor: u64, path: &[u8]) -> Result<String> {
     if absolute.len() >= MAX_PATH {
         return Err(libc::ENAMETOOLONG);
     }
-    // The first path makes the tree: operations on names don't ask for it.
+    // The first path creates the tree: operations on names don't.
     tree();
     Ok(absolute)
 }
@@ -119,7 +119,7 @@ pub fn stat(path: &str, follow: bool) -> Result<Stat> {
     }
 }
 
-/// `readlink`: the number of bytes, cut where they don't fit.
+/// `readlink`: the number of bytes, truncated if they don't fit.
 pub fn read_link(path: &str, into: &mut [u8]) -> Result<u64> {
     if into.is_empty() || device(path).is_some() {
         return Err(libc::EINVAL);
@@ -168,7 +168,7 @@ impl Device {
     }
 }
 
-/// The device that an absolute path names.
+/// The device of an absolute path.
 pub fn device(path: &str) -> Option<Device> {
     let mut names = path.split('/').filter(|name| !matches!(*name, "" | "."));
     if names.next() != Some("dev") {

@@ -1,4 +1,4 @@
-//! The state of the one process, as Linux's `task_struct` has it: its descriptors, locks, current
+//! The state of the one process, like Linux's `task_struct`: its descriptors, locks, current
 //! directory, limits. One owner, one lock.
 //!
 //! The lock is held for one lookup or change. No file is read, closed or dropped under it.
@@ -19,12 +19,12 @@ use spin::Mutex;
 /// A limit of a resource, soft and hard.
 pub type Limit = [u64; 2];
 
-/// Resources that have limits (`RLIMIT_NLIMITS`).
+/// Number of resources with limits (`RLIMIT_NLIMITS`).
 const RESOURCES: usize = 16;
 
 /// The state of the process.
 pub struct Process {
-    /// Its descriptors, in the beginning the three standard streams.
+    /// Its descriptors, initially the three standard streams.
     pub table: Table,
     /// Locks of files.
     pub locks: Locks,
@@ -37,7 +37,7 @@ pub struct Process {
     /// Limits that the program has set.
     pub limits: [Option<Limit>; RESOURCES],
     /// The files that are names of Unix-domain sockets. A volume stores an empty file for such a
-    /// name; that it is one is known for as long as the program runs.
+    /// name; this set is kept while the program runs.
     pub socket_names: Vec<FileId>,
 }
 
@@ -47,7 +47,7 @@ impl Process {
     fn new() -> Process {
         let mut table = Table::new();
         for stream in [Console::Input, Console::Output, Console::Error] {
-            // The first three numbers are free. Without memory for them there is no stream.
+            // The first three numbers are free. Without memory for them there are no streams.
             if let Ok(number) = table.reserve(0) {
                 table.fill(number, Description::new(stream, libc::O_RDWR), false);
             }
@@ -79,19 +79,19 @@ pub fn descriptors() -> Vec<usize> {
     with(|process| process.table.numbers())
 }
 
-/// Gives `description` the lowest free number from `least` on; [`libc::EMFILE`].
+/// Assigns the lowest free number from `least` on to `description`; [`libc::EMFILE`].
 pub fn insert(description: Arc<Description>, least: usize, close_on_exec: bool) -> Result<u64> {
     // If there is no number, the description is dropped outside of the lock.
     Ok(Reserved::new(least)?.fill(description, close_on_exec))
 }
 
-/// Gives a new description the lowest free number, with `O_CLOEXEC` of `flags`; [`libc::EMFILE`].
+/// Assigns the lowest free number to a new description, with `O_CLOEXEC` of `flags`;
+/// [`libc::EMFILE`].
 pub fn install(description: Arc<Description>, flags: i32) -> Result<u64> {
     insert(description, 0, flags & libc::O_CLOEXEC != 0)
 }
 
-/// A number that no other call gets, for a description that is still to be made. It isn't open
-/// before it is filled.
+/// A reserved number for a description that isn't created yet. It isn't open before it is filled.
 pub struct Reserved(usize);
 
 impl Reserved {
@@ -100,7 +100,7 @@ impl Reserved {
         with(|process| process.table.reserve(least)).map(Reserved)
     }
 
-    /// Gives the number to a description.
+    /// Assigns the number to a description.
     pub fn fill(self, description: Arc<Description>, close_on_exec: bool) -> u64 {
         let number = ManuallyDrop::new(self).0;
         with(|process| process.table.fill(number, description, close_on_exec));
@@ -114,7 +114,8 @@ impl Drop for Reserved {
     }
 }
 
-/// A descriptor of a description was closed: the process's records on its file go, as POSIX has it.
+/// A descriptor of a description was closed: removes the process's records on its file, as POSIX
+/// requires.
 fn closed(description: Arc<Description>) {
     if with(|process| process.locks.has_records())
         && let Ok(Some(file)) = description.file().id()
@@ -162,7 +163,7 @@ pub fn replace(old: u64, new: u64, close_on_exec: bool) -> Result<u64> {
     Ok(new)
 }
 
-/// `fcntl` of a descriptor and its flags, with what the C library passes as its argument.
+/// `fcntl` of a descriptor and its flags, with the C library's argument.
 pub fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
     let description = get(descriptor)?;
     match command as i32 {
@@ -193,7 +194,7 @@ pub fn control(descriptor: u64, command: u64, argument: u64) -> Result<u64> {
     }
 }
 
-/// At the program's end: the peers of its sockets learn of it.
+/// At the program's end: notifies the peers of its sockets.
 pub fn shut_down() {
     for descriptor in descriptors() {
         if let Ok(description) = get(descriptor as u64) {
@@ -202,7 +203,7 @@ pub fn shut_down() {
     }
 }
 
-/// Closes everything and begins at the root, for a test that begins.
+/// Closes everything and returns to the root, at the start of a test.
 #[cfg(test)]
 pub fn reset() {
     let process = PROCESS.lock().take();

@@ -1,4 +1,4 @@
-//! Sets of descriptors and their events, as select(2) has them.
+//! Sets of descriptors and their events, as in select(2).
 
 use crate::errors::Result;
 use crate::process;
@@ -8,16 +8,15 @@ use resources::Runtime;
 /// Words of an `fd_set`.
 pub const SET: usize = 1024 / 64;
 
-/// The events for which a descriptor stays in each of the three sets. Source: Linux's
-/// `fs/select.c`.
+/// The events that keep a descriptor in each of the three sets. Source: Linux's `fs/select.c`.
 const SETS: [Events; 3] = [
     Events::READABLE.union(Events::ALWAYS),
     Events::WRITABLE.union(Events::ERR),
     Events::PRI,
 ];
 
-/// Puts those of the descriptors below `count` that are in `wanted` and ready into `found`; their
-/// number, with one for each set.
+/// Adds the ready descriptors of `wanted` below `count` to `found`; returns their number over all
+/// sets.
 pub fn scan(
     rt: &mut Runtime,
     count: usize,
@@ -61,7 +60,7 @@ mod tests {
     use crate::wait::blocking::now;
     use std::vec::Vec;
 
-    /// A pipe whose ends have these numbers or the next free ones, to read and to write.
+    /// A pipe whose ends have these numbers or the next free ones: read, write.
     fn pipe(from: usize) -> [u64; 2] {
         let ends = pipe::open(0).expect("memory");
         ends.map(|end| process::insert(end, from, false).expect("room"))
@@ -100,15 +99,15 @@ mod tests {
         write(writer);
         assert_eq!(select(1024, sets), found(&[reader], &[writer]));
         assert_eq!(process::close(reader), Ok(0));
-        // An error is something to read, and to write.
+        // An error is readable and writable.
         let [only, none] = [&[writer][..], &[]];
         assert_eq!(select(1024, [only, only, only]), found(only, only));
         assert_eq!(select(1024, [none, only, none]), found(&[], only));
         assert_eq!(select(1024, [&[reader], none, none]), Err(libc::EBADF));
     }
 
-    /// Bits from `count` on count for nothing, wherever that lies, be they of open descriptors, of
-    /// ready ones, or of none.
+    /// Bits from `count` on are ignored, wherever they are, of open descriptors, of ready ones, or
+    /// of none.
     #[test]
     fn numbers_from_the_count_on_count_for_nothing() {
         let _one = begin("counts");

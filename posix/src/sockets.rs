@@ -1,8 +1,8 @@
-//! BSD sockets: what a descriptor of a socket does, for each domain and type.
+//! BSD sockets: operations of a socket's descriptor, for each domain and type.
 //!
-//! A part of its own: only `system_calls/sockets.rs`, which the link driver asks for by
-//! `soil_with_sockets`, makes sockets. The rest of the crate knows them as files
-//! ([`SocketFile`]), so that a program with files alone doesn't carry TCP/IP.
+//! A separate part: only `system_calls/sockets.rs`, which the link driver requests by
+//! `soil_with_sockets`, creates sockets. The rest of the crate uses them as files ([`SocketFile`]),
+//! so that a program with only files doesn't link TCP/IP.
 //!
 //! # Contexts
 //! The state of a socket is used inside a call of the runtime (`attempts`), one at a time; its lock
@@ -35,17 +35,17 @@ use resources::Runtime;
 /// The result of a call that receives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// Number of bytes of the memory that were filled.
+    /// Number of bytes stored.
     pub len: usize,
-    /// The length of the datagram, which may be more; of a stream `len`.
+    /// The length of the datagram, which may be larger; for a stream `len`.
     pub whole: usize,
 }
 
-/// Open file descriptions that are sent with bytes.
+/// Open file descriptions sent with bytes.
 pub type Rights = Vec<Arc<Description>>;
 
-/// A socket. Addresses are `struct sockaddr`, flags those of `send` and `recv`: `MSG_DONTWAIT`
-/// stands for `O_NONBLOCK`, too. Errors are Linux's.
+/// A socket. Addresses are `struct sockaddr`, flags those of `send` and `recv`: `MSG_DONTWAIT` also
+/// stands for `O_NONBLOCK`. Errors are Linux's.
 pub trait Socket: Any + Send + Sync {
     /// Domain, type and protocol, as `socket` has them.
     fn kind(&self) -> [i32; 3];
@@ -62,10 +62,10 @@ pub trait Socket: Any + Send + Sync {
     /// `connect`. Blocks if `waits`.
     fn connect(&self, address: &[u8], waits: bool) -> Result<()>;
 
-    /// `sendto`, `send` and `write`; the number of bytes taken. May block.
+    /// `sendto`, `send` and `write`; the number of bytes sent. May block.
     fn send(&self, from: &[u8], to: Option<&[u8]>, flags: i32) -> Result<usize>;
 
-    /// `recvfrom`, `recv` and `read`; puts the sender's address into `from`. May block.
+    /// `recvfrom`, `recv` and `read`; stores the sender's address in `from`. May block.
     fn receive(&self, into: &mut [u8], flags: i32, from: Option<&mut Name>) -> Result<Received>;
 
     /// [`Socket::send`] with open file descriptions (`SCM_RIGHTS`), which are taken from `rights`.
@@ -82,8 +82,7 @@ pub trait Socket: Any + Send + Sync {
         }
     }
 
-    /// [`Socket::receive`]; open file descriptions that were sent with the bytes are added to
-    /// `rights`.
+    /// [`Socket::receive`]; adds open file descriptions that were sent with the bytes to `rights`.
     fn receive_with(
         &self,
         into: &mut [u8],
@@ -107,13 +106,13 @@ pub trait Socket: Any + Send + Sync {
     /// `setsockopt`.
     fn set(&self, level: i32, option: i32, value: &[u8]) -> Result<()>;
 
-    /// `getsockopt`; the number of bytes put into `into`.
+    /// `getsockopt`; the number of bytes stored in `into`.
     fn get(&self, level: i32, option: i32, into: &mut [u8]) -> Result<usize>;
 
-    /// The events that it has now.
+    /// Its current events.
     fn events(&self, rt: &mut Runtime) -> Events;
 
-    /// A number that each change of its readiness changes.
+    /// A number that changes with its readiness.
     fn changes(&self, rt: &Runtime) -> u64;
 
     /// Number of bytes that can be received at once, for `FIONREAD`.
@@ -122,8 +121,8 @@ pub trait Socket: Any + Send + Sync {
     /// Closes it, at the program's end.
     fn close(&self);
 
-    /// What closes this socket and others if only messages in their queues hold them: to be called
-    /// after a reference to its description was dropped. `None` if there is no such message.
+    /// Closes this socket and others if only messages in their queues hold them: call it after a
+    /// reference to its description was dropped. `None` if there is no such message.
     fn collector(&self) -> Option<fn()> {
         None
     }
@@ -139,7 +138,7 @@ impl SocketFile {
     }
 }
 
-/// The flags of `send` and `recv` that status flags stand for.
+/// The flags of `send` and `recv` for status flags.
 pub fn message_flags(flags: i32) -> i32 {
     match flags & libc::O_NONBLOCK {
         0 => 0,
@@ -213,7 +212,7 @@ fn network_errno(error: Error) -> Errno {
     }
 }
 
-/// The directions that `shutdown` ends: to receive, to send.
+/// The directions that `shutdown` ends: receive, send.
 fn directions(how: i32) -> Result<[bool; 2]> {
     match how {
         libc::SHUT_RD => Ok([true, false]),

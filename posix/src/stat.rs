@@ -1,7 +1,7 @@
-//! Attributes of files, as stat(2) has them. The super-user owns everything.
+//! Attributes of files, as in stat(2). The super-user owns everything.
 
 /// A file of a volume: the numbers of the volume and of the file. Neither a path nor a descriptor
-/// is one: a name may be of another file by now, and a file may have several.
+/// identifies one: a name may belong to another file by now, and a file may have several.
 pub type FileId = (u64, u64);
 
 /// Attributes of a file.
@@ -26,7 +26,7 @@ pub struct Stat {
 const BLOCK: u64 = 4096;
 
 impl Stat {
-    /// Of a file that no volume has: its type (`S_IFCHR` …), permissions and number.
+    /// For a file that isn't on a volume: its type (`S_IFCHR` …), permissions and number.
     pub fn special(kind: u32, permissions: u32, inode: u64) -> Stat {
         Stat {
             inode,
@@ -73,7 +73,7 @@ impl Stat {
         words[5] = self.size;
         words[6] = self.size.div_ceil(512);
         let [accessed, modified, changed] = self.times;
-        // The time of creation, which no volume has, is between the first two.
+        // The time of creation, which no volume stores, is between the first two.
         for (at, [seconds, ns]) in [(8, accessed), (12, changed), (14, modified)] {
             words[at] = seconds as u64;
             words[at + 1] = ns as u64;
@@ -101,8 +101,8 @@ impl Stat {
         words
     }
 
-    /// `chmod` and `fchmod`: no volume stores modes, so that a file has the one that is asked for,
-    /// or it can't get it.
+    /// `chmod` and `fchmod`: no volume stores modes, so the call succeeds only if the file already
+    /// has the requested one.
     pub fn set_mode(&self, mode: u32) -> crate::errors::Result<u64> {
         match self.mode & 0o7777 == mode & 0o7777 {
             true => Ok(0),
@@ -110,7 +110,8 @@ impl Stat {
         }
     }
 
-    /// `access` with `R_OK`, `W_OK`, `X_OK`: the super-user may do everything but execute a file.
+    /// `access` with `R_OK`, `W_OK`, `X_OK`: the super-user may do everything except execute a
+    /// file.
     pub fn access(&self, mode: i32) -> crate::errors::Result<u64> {
         if mode & !(libc::R_OK | libc::W_OK | libc::X_OK) != 0 {
             return Err(libc::EINVAL);
@@ -130,8 +131,8 @@ pub fn set_owner(user: u32, group: u32) -> crate::errors::Result<u64> {
     }
 }
 
-/// A number for a file whose file system has none (FAT), or that no volume has: a hash of its path
-/// (FNV-1a).
+/// A number for a file whose file system has none (FAT), or that isn't on a volume: a hash of its
+/// path (FNV-1a).
 pub fn number(path: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     path.bytes().fold(0xcbf2_9ce4_8422_2325, step) >> 1 | 1

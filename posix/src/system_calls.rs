@@ -1,11 +1,11 @@
 //! Linux's system calls on descriptors and paths: arguments from registers and the program's
-//! memory, results to both. One table for each part of images:
+//! memory, results to both. One table per part of images:
 //!
 //! - this one, which every image has: descriptors, the console, and paths of devices,
-//! - `files`: what makes and changes names, files, pipes, timers and the like, and `poll`,
+//! - `files`: calls that create and change names, files, pipes, timers and the like, and `poll`,
 //! - `sockets`.
 //!
-//! Calls that no table has are the kernel's.
+//! Calls in no table are the kernel's.
 
 mod copies;
 mod events;
@@ -38,7 +38,8 @@ extern "C" fn answer(
     answer_by(dispatch, call, result)
 }
 
-/// Answers a system call by a function of number and arguments that has `None` for those of others.
+/// Handles a system call by a function of number and arguments that returns `None` for unknown
+/// ones.
 fn answer_by(
     dispatch: impl FnOnce(i64, [u64; 6]) -> Option<Result<u64>>,
     call: &SystemCallFrame,
@@ -54,7 +55,7 @@ fn answer_by(
     }
 }
 
-/// The current directory, for calls without a descriptor of one.
+/// The current directory, for calls without a directory's descriptor.
 const HERE: u64 = libc::AT_FDCWD as u64;
 
 /// The flags of `creat`.
@@ -63,7 +64,7 @@ const CREAT: u64 = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64;
 /// `RWF_NOAPPEND` of `pwritev2`.
 const NO_APPEND: u32 = 0x20;
 
-/// The answer of system call `number`; `None` if it is another part's or the kernel's.
+/// The result of system call `number`; `None` if it belongs to another part or the kernel.
 fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
     let [a, b, c, d, e, f] = arguments;
     Some(match number {
@@ -124,7 +125,8 @@ fn with(descriptor: u64, f: impl FnOnce(&Description) -> Result<u64>) -> Result<
     f(&*process::get(descriptor)?)
 }
 
-/// Runs `f` on the absolute path of the string at `start`, beside the directory of a descriptor.
+/// Runs `f` on the absolute path for the string at `start`, relative to the directory of a
+/// descriptor.
 fn on(descriptor: u64, start: u64, f: impl FnOnce(&str) -> Result<u64>) -> Result<u64> {
     f(&absolute(descriptor, start)?)
 }
@@ -173,7 +175,7 @@ fn put_stat(start: u64, result: u64, follow: bool) -> Result<u64> {
 /// Flags of most calls that take a directory and a path.
 const OF_PATH: i32 = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
 
-/// Fails where a call is given flags that it hasn't.
+/// Fails if a call has unknown flags.
 fn check_flags(flags: i32, known: i32) -> Result<()> {
     match flags & !known {
         0 => Ok(()),
@@ -186,7 +188,7 @@ fn is_of_descriptor(start: u64, flags: i32) -> bool {
     flags & libc::AT_EMPTY_PATH != 0 && memory::is_empty(start)
 }
 
-/// The attributes that `newfstatat` and `statx` ask for.
+/// The attributes that `newfstatat` and `statx` request.
 fn find_stat(descriptor: u64, start: u64, flags: i32) -> Result<Stat> {
     if is_of_descriptor(start, flags) {
         return if descriptor as i32 == libc::AT_FDCWD {
@@ -226,7 +228,7 @@ fn current_directory(result: u64, room: u64) -> Result<u64> {
     copied.map(|()| path.len() as u64).map_err(memory::number)
 }
 
-/// The error that stands for one of the kernel's.
+/// The error for one of the kernel's.
 fn from_kernel(errno: kernel::errno::Errno) -> Errno {
     errno as Errno
 }

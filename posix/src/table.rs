@@ -1,15 +1,14 @@
-//! The table of descriptors: numbers, and the open file descriptions behind them. It knows no kind
-//! of file.
+//! The table of descriptors: numbers, and their open file descriptions. It knows no kind of file.
 
 use crate::errors::Result;
 use crate::file::Description;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// The most descriptors that can be open: the limit that `getrlimit` answers.
+/// Maximum number of open descriptors: the limit that `getrlimit` returns.
 pub const MAX_OPEN: usize = 1 << 16;
 
-/// A number that isn't free.
+/// A number in use.
 enum Slot {
     /// Taken, and not open before it is filled.
     Reserved,
@@ -41,7 +40,7 @@ impl Table {
         self.limit
     }
 
-    /// Sets the program's limit. Larger numbers that are open stay so.
+    /// Sets the program's limit. Larger open numbers remain open.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.min(MAX_OPEN);
     }
@@ -73,7 +72,7 @@ impl Table {
             .collect()
     }
 
-    /// Takes the lowest free number from `least` on; [`libc::EMFILE`], [`libc::ENOMEM`].
+    /// Reserves the lowest free number from `least` on; [`libc::EMFILE`], [`libc::ENOMEM`].
     pub fn reserve(&mut self, least: usize) -> Result<usize> {
         let free = self.slots.iter().skip(least).position(Option::is_none);
         let index = free.map_or(self.slots.len().max(least), |free| least + free);
@@ -84,7 +83,7 @@ impl Table {
         Ok(index)
     }
 
-    /// Gives a reserved number to a description.
+    /// Assigns a reserved number to a description.
     pub fn fill(&mut self, index: usize, description: Arc<Description>, close_on_exec: bool) {
         if let Some(Some(slot)) = self.slots.get_mut(index) {
             *slot = Slot::Open {
@@ -101,7 +100,7 @@ impl Table {
         }
     }
 
-    /// Closes a descriptor; the description, to be dropped outside of the table's lock.
+    /// Closes a descriptor; returns the description, to be dropped outside of the table's lock.
     /// [`libc::EBADF`].
     pub fn take(&mut self, descriptor: u64) -> Result<Arc<Description>> {
         let description = Arc::clone(self.get(descriptor)?);
@@ -109,8 +108,9 @@ impl Table {
         Ok(description)
     }
 
-    /// Makes `new` a duplicate of `old`; what `new` was, to be dropped outside of the table's lock.
-    /// [`libc::EBADF`], [`libc::EBUSY`] for a reserved number, [`libc::ENOMEM`].
+    /// Makes `new` a duplicate of `old`; returns the previous description of `new`, to be dropped
+    /// outside of the table's lock. [`libc::EBADF`], [`libc::EBUSY`] for a reserved number,
+    /// [`libc::ENOMEM`].
     pub fn replace(
         &mut self,
         old: u64,
@@ -134,7 +134,7 @@ impl Table {
         })
     }
 
-    /// Puts an entry into a place below [`MAX_OPEN`]; what was there before. [`libc::ENOMEM`].
+    /// Stores an entry at an index below [`MAX_OPEN`]; returns the previous one. [`libc::ENOMEM`].
     fn put(&mut self, index: usize, slot: Slot) -> Result<Option<Slot>> {
         let missing = (index + 1).saturating_sub(self.slots.len());
         self.slots.try_reserve(missing).map_err(|_| libc::ENOMEM)?;

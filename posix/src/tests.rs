@@ -29,10 +29,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::vec::Vec;
 use std::{format, vec};
 
-/// The runtime, the table and the current directory are the process's.
+/// The runtime, the table and the current directory are per process.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// A new directory that is the current one, and an empty table.
+/// A new current directory, and an empty table.
 pub(crate) fn begin(name: &str) -> MutexGuard<'static, ()> {
     crate::sockets::tests::set_up();
     let guard = ONE
@@ -58,7 +58,7 @@ fn description(descriptor: u64) -> Arc<Description> {
     process::get(descriptor).expect("open")
 }
 
-/// The events that a file has now.
+/// The current events of a file.
 pub(crate) fn events(file: &dyn File) -> Events {
     blocking::now(|rt| Ok::<_, Errno>(file.events(rt))).expect("the runtime")
 }
@@ -73,7 +73,7 @@ fn read(descriptor: u64, len: usize) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes[..n]).to_string())
 }
 
-/// Makes a file that says `text`.
+/// Creates a file with the contents `text`.
 fn file(path: &str, text: &str) {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC).expect(path);
     assert_eq!(write(descriptor, text), Ok(text.len()));
@@ -161,7 +161,7 @@ fn any_close_of_a_file_gives_up_the_programs_locks() {
     assert!(!is_locked());
 }
 
-/// Whatever makes room for a lock wakes those that wait for one.
+/// Anything that makes room for a lock wakes the threads that wait for one.
 #[test]
 fn a_lock_that_is_given_up_in_part_lets_others_in() {
     #[derive(Clone, Debug)]
@@ -414,7 +414,7 @@ fn streams_have_no_places() {
         assert_eq!(stream.file().seek(0, libc::SEEK_CUR), Err(libc::ESPIPE));
         assert_eq!(stream.file().sync(), Err(libc::EINVAL));
     }
-    // `readv` waits for its first piece alone.
+    // `readv` waits only for its first piece.
     let more = [&reader, &counter, &file].map(|from| from.file().has_more());
     assert_eq!(more, [true, false, true]);
     assert_eq!(reader.file().available(), Ok(1));
@@ -525,7 +525,7 @@ fn names_are_made_moved_and_removed() {
     );
 }
 
-/// The names of `struct linux_dirent64` records, with the offset behind each.
+/// The names of `struct linux_dirent64` records, with the offset after each.
 fn records(mut bytes: &[u8]) -> Vec<(String, i64)> {
     let mut names = Vec::new();
     while let [_, _, _, _, _, _, _, _, rest @ ..] = bytes {

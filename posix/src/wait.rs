@@ -1,5 +1,5 @@
 //! Waiting in a system call: for one operation of the reactor, for a change of any descriptor, for
-//! the console, and the signals that end a wait. It knows no files.
+//! the console, and the signals that end a wait. It doesn't use files.
 
 pub mod blocking;
 pub mod console;

@@ -1,4 +1,4 @@
-//! The layers of the crate, as `src/lib.rs` draws them.
+//! The layers of the crate, as drawn in `src/lib.rs`.
 
 use layers::check;
 
@@ -20,7 +20,7 @@ fn modules_import_from_lower_layers_only() {
     assert!(checked > 100, "{checked}");
 }
 
-/// No kind of file knows another, but a directory its volume.
+/// No kind of file uses another, except a directory its volume.
 #[test]
 fn kinds_of_files_do_not_know_each_other() {
     let layers: layers::Layers<'_> = &[

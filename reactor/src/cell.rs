@@ -21,12 +21,12 @@ pub struct Cell<R: Resources> {
     runtime: UnsafeCell<Runtime<R>>,
 }
 
-// SAFETY: the runtime is only reached while the lock is held. What it owns that isn't `Send`
-// doesn't depend on the thread, only on there being one at a time.
+// SAFETY: the runtime is only accessed while the lock is held. Its parts that aren't `Send` don't
+// depend on the thread, only on exclusive access.
 unsafe impl<R: Resources> Sync for Cell<R> {}
 
 impl<R: Resources> Cell<R> {
-    /// A runtime in which nothing has happened, without an owner.
+    /// A new runtime without an owner.
     #[expect(clippy::new_without_default, reason = "made at compile time")]
     pub const fn new() -> Cell<R> {
         Cell {
@@ -36,7 +36,7 @@ impl<R: Resources> Cell<R> {
         }
     }
 
-    /// Makes the current domain the owner, whose threads alone [`Cell::call`] serves from now on.
+    /// Makes the current domain the owner: from now on [`Cell::call`] serves only its threads.
     pub fn own(&self) {
         self.owner.store(R::Platform::domain(), Ordering::Relaxed);
     }
@@ -52,15 +52,15 @@ impl<R: Resources> Cell<R> {
         entered
     }
 
-    /// Runs `f` on the runtime; waits while another thread's call is inside. `Busy`: this is a call
-    /// within a call (an OCaml finalizer), or in another domain than the owner; the owner's call
-    /// isn't disturbed.
+    /// Runs `f` on the runtime; waits while another thread's call is inside. `Busy`: this is a
+    /// nested call (an OCaml finalizer), or one from another domain than the owner; the owner's
+    /// call isn't disturbed.
     #[inline(always)]
     pub fn call(&self, f: impl FnOnce(&mut Runtime<R>) -> Answer) -> Answer {
         self.call_as(f, |answer| answer)
     }
 
-    /// [`Cell::call`], with the answer in another form.
+    /// [`Cell::call`], with the answer converted.
     #[inline(always)]
     pub fn call_as<T>(
         &self,
@@ -70,13 +70,13 @@ impl<R: Resources> Cell<R> {
         if !self.enter() {
             return refuse(form);
         }
-        // SAFETY: the lock is ours until `leave`; with panic=abort there is no other way out.
+        // SAFETY: the lock is ours until `leave`; with panic=abort there is no other exit.
         let answer = f(unsafe { &mut *self.runtime.get() });
         self.leave(answer, form)
     }
 
-    /// Ends a call, and releases the lock, which is held. Not inline: each function of the boundary
-    /// has a copy of [`Cell::call_as`].
+    /// Ends a call, and releases the held lock. Not inline: each function of the boundary has a
+    /// copy of [`Cell::call_as`].
     #[inline(never)]
     fn leave<T>(&self, answer: Answer, form: impl Fn(Answer) -> T) -> T {
         // SAFETY: the lock is ours until it is released below.
@@ -88,7 +88,7 @@ impl<R: Resources> Cell<R> {
         form(answer)
     }
 
-    /// Notes a failure, and releases the lock, which is held.
+    /// Records a failure, and releases the held lock.
     fn release(&self, rt: &mut Runtime<R>, answer: &Answer) {
         if matches!(answer, Err(Stop::Error(_))) {
             rt.messages.failed(R::Platform::thread());
@@ -98,8 +98,8 @@ impl<R: Resources> Cell<R> {
 
     /// Runs the drivers and sleeps until there is a completion for `waiter`
     /// ([`crate::wait::SCHEDULER`] or a thread's token), the time `until` (monotonic nanoseconds)
-    /// comes, or a signal arrives; then runs `fetch`. Blocks; other threads' calls are served
-    /// meanwhile, and so is OCaml where it sleeps. `Busy` as for [`Cell::call`].
+    /// has come, or a signal arrives; then runs `fetch`. Blocks; other threads' calls are served
+    /// meanwhile, and OCaml runs during a sleep. `Busy` as for [`Cell::call`].
     pub fn wait(
         &self,
         waiter: u64,
@@ -146,8 +146,8 @@ impl<R: Resources> Cell<R> {
         answer
     }
 
-    /// Waits; the lock is held. The second result: whether OCaml was left, which has to be entered
-    /// once the lock is released.
+    /// Waits; the lock is held. The second result: whether OCaml was released, which has to be
+    /// reacquired once the lock is released.
     fn block(&self, waiter: u64, until: Option<u64>) -> (Result<(), Stop>, bool) {
         let (mut from, mut blocking) = (From::Call, false);
         let mut enter_blocking = || {
@@ -156,7 +156,7 @@ impl<R: Resources> Cell<R> {
             }
         };
         let waited = loop {
-            // SAFETY: the lock is held here and wherever the loop begins again.
+            // SAFETY: the lock is held here and at each iteration of the loop.
             let rt = unsafe { &mut *self.runtime.get() };
             match continue_wait(rt, waiter, until, from) {
                 Err(stop) => break Err(stop),
@@ -196,7 +196,7 @@ impl<R: Resources> Cell<R> {
         }
     }
 
-    /// Takes the lock for a fork; `false` within a call. To be followed by [`Cell::unlock`].
+    /// Takes the lock for a fork; `false` within a call. [`Cell::unlock`] must follow.
     pub fn lock(&self) -> bool {
         self.lock.enter()
     }
@@ -207,7 +207,7 @@ impl<R: Resources> Cell<R> {
     }
 }
 
-/// The answer to a call that isn't served.
+/// The answer to a refused call.
 #[inline(never)]
 fn refuse<T>(form: impl Fn(Answer) -> T) -> T {
     form(Err(Error::Busy.into()))
@@ -231,7 +231,7 @@ mod tests {
         CELL.own();
         assert_eq!(CELL.call(|_| Ok(7)), Ok(7));
         assert_eq!(elsewhere(|| CELL.call(|_| Ok(8))), Ok(8));
-        // Neither a call within a call, nor a tick that interrupts one.
+        // Neither a nested call, nor a tick that interrupts one.
         let mut within = std::vec::Vec::new();
         let mut ticked = false;
         let outer = CELL.call(|_| {

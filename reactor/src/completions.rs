@@ -2,8 +2,9 @@
 //!
 //! # Leader and followers
 //! One thread at a time is the *leader*: it runs the drivers and sleeps for all ([`crate::wait`]).
-//! Others that wait are *followers*, each asleep on a word of its own. A follower ends its wait
-//! when its operation completes; when the leader's own wait ends, it makes a follower the leader.
+//! Other waiting threads are *followers*, each asleep on a word of its own. A follower ends its
+//! wait when its operation completes; when the leader's own wait ends, it makes a follower the
+//! leader.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -13,14 +14,14 @@ use platform::Wait;
 use platform::error::{Answer, Error};
 
 /// The waiter that takes the completions of all operations with a token below [`FIRST_OF_THREADS`],
-/// one after the other.
+/// one after another.
 pub const SCHEDULER: u64 = 0;
 /// The first token of an operation that one thread waits for; the waiter has its number.
 pub const FIRST_OF_THREADS: u64 = 1 << 39;
-/// The waiter for the end of all that drivers do. It leads whatever else waits.
+/// The waiter for the end of all drivers' work. It leads before all others.
 pub const FINISH: u64 = u64::MAX;
 
-/// A follower sleeps while its word is this.
+/// A follower sleeps while its word has this value.
 pub(crate) const FOLLOWS: u32 = 0;
 /// Its operation has completed.
 const DUE: u32 = 1;
@@ -35,7 +36,7 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    /// None.
+    /// Without completions or followers.
     pub(crate) const fn new() -> Completions {
         Completions {
             queue: VecDeque::new(),
@@ -63,22 +64,22 @@ impl Completions {
         }
     }
 
-    /// The scheduler's next.
+    /// The scheduler's next completion.
     pub(crate) fn next(&mut self) -> Option<(u64, Answer)> {
         self.queue.pop_front()
     }
 
-    /// Whether there is one for the scheduler.
+    /// Whether there is a completion for the scheduler.
     pub(crate) fn is_due(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    /// The place of a follower, or where it belongs.
+    /// The index of a follower, or the index to insert it at.
     fn place(&self, waiter: u64) -> Result<usize, usize> {
         self.followers.binary_search_by_key(&waiter, |(of, _)| *of)
     }
 
-    /// Adds a follower; the result is its word.
+    /// Adds a follower; returns its word.
     pub(crate) fn follow(&mut self, waiter: u64) -> Result<Arc<AtomicU32>, Error> {
         let reserved = self.followers.try_reserve(1);
         reserved.map_err(|_| Error::OutOfMemory)?;
@@ -95,7 +96,7 @@ impl Completions {
         }
     }
 
-    /// Forgets the followers: they are threads of a parent process.
+    /// Removes all followers: they are threads of a parent process.
     pub(crate) fn forget_followers(&mut self) {
         self.followers.clear();
     }
@@ -105,8 +106,8 @@ impl Completions {
         matches!(self.followers.last(), Some((FINISH, _)))
     }
 
-    /// Makes a follower the leader, that of [`FINISH`] rather than others; `false` if there is none
-    /// whose wait goes on.
+    /// Makes a follower the leader, preferably that of [`FINISH`]; `false` if none is still
+    /// waiting.
     pub(crate) fn promote_follower<W: Wait>(&self) -> bool {
         let words = self.followers.iter().rev().map(|(_, word)| word);
         let next = { words }.find(|word| word.load(Ordering::Relaxed) == FOLLOWS);
@@ -114,7 +115,7 @@ impl Completions {
     }
 }
 
-/// Wakes a follower, unless it was told something already. With the runtime's lock.
+/// Wakes a follower, unless it was already notified. With the runtime's lock.
 fn notify<W: Wait>(word: &AtomicU32, state: u32) {
     if word.load(Ordering::Relaxed) == FOLLOWS {
         word.store(state, Ordering::Release);
@@ -129,10 +130,10 @@ mod tests {
     use host::Host;
     use std::vec::Vec;
 
-    /// Many followers, in any order: each is found by its number, told once, and passed over by the
-    /// leader's role from then on.
+    /// Many followers, in any order: each is found by its number, notified once, and then skipped
+    /// by promotions.
     #[test]
-    fn each_of_many_followers_is_told_once() {
+    fn each_of_many_followers_is_notified_once() {
         let mut completions = Completions::new();
         let waiters = [50, 7, FINISH, 90, SCHEDULER, 61, 8, 1];
         let words = waiters.map(|waiter| completions.follow(waiter).expect("memory"));
@@ -150,12 +151,12 @@ mod tests {
         completions.add::<Host>((3, Ok(1)));
         let mut expected = [FOLLOWS, DUE, FOLLOWS, DUE, DUE, FOLLOWS, FOLLOWS, FOLLOWS];
         assert_eq!(state(), expected);
-        // The program's end first, then whatever still follows.
+        // The program's end first, then the remaining followers.
         for next in [2, 5, 0, 6, 7] {
             assert!(completions.promote_follower::<Host>());
             expected[next] = LEADS;
             assert_eq!(state(), expected);
-            // A leader that learns of its completion stays one.
+            // A leader whose operation completes stays the leader.
             completions.wake::<Host>(waiters[next]);
             assert_eq!(state(), expected);
         }

@@ -1,7 +1,7 @@
-//! Fibers: code that can be left in the middle of a call and gone on with later, on a small stack
+//! Fibers: code that can be suspended in the middle of a call and resumed later, on a small stack
 //! of its own.
 //!
-//! They let synchronous code (a file system) wait for a device while everything else goes on: at
+//! They let synchronous code (a file system) wait for a device while everything else continues: at
 //! each request the fiber is *suspended*, which looks to it like a call that takes a while, and
 //! [`Context::resume`] returns to its caller. A fiber is resumed from one place, never from another
 //! fiber, and never moves to another thread while it is inside a call.
@@ -10,25 +10,25 @@ use alloc::boxed::Box;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-/// Words that [`switch`] leaves on a stack: control words of the floating point units, six
+/// Words that [`switch`] saves on a stack: control words of the floating point units, six
 /// registers, the return address.
 const FRAME: usize = 8;
 
-/// The two sides of a fiber: where each goes on.
+/// The two sides of a fiber: the saved stack pointer of each.
 pub struct Context {
     fiber: Cell<*mut usize>,
     driver: Cell<*mut usize>,
 }
 
-/// Leaves the current stack, noting in `save` where to go on, and goes on at `to`.
+/// Leaves the current stack, saves its stack pointer in `save`, and continues at `to`.
 ///
-/// The stack that is left keeps the callee-saved state of the System V ABI (x86-64, 3.2.1): rbx,
-/// rbp, r12 to r15, and the control bits of mxcsr and of the x87 unit. All other registers are
-/// caller-saved around any call.
+/// The saved stack has the callee-saved state of the System V ABI (x86-64, 3.2.1): rbx, rbp, r12 to
+/// r15, and the control bits of mxcsr and of the x87 unit. All other registers are caller-saved
+/// around any call.
 ///
 /// # Safety
-/// `to` was saved by this function on a stack that is still there and on which nothing has run
-/// since, or prepared by [`prepare`].
+/// `to` was saved by this function on a stack that still exists and on which nothing has run since,
+/// or prepared by [`prepare`].
 #[unsafe(naked)]
 unsafe extern "C" fn switch(save: *const Cell<*mut usize>, to: *mut usize) {
     core::arch::naked_asm!(
@@ -56,13 +56,13 @@ unsafe extern "C" fn switch(save: *const Cell<*mut usize>, to: *mut usize) {
     )
 }
 
-/// Where a new fiber begins: r12 is the argument and r13 the function, put there by [`prepare`].
+/// The start of a new fiber: [`prepare`] has set r12 to the argument and r13 to the function.
 #[unsafe(naked)]
 unsafe extern "C" fn begin() {
     core::arch::naked_asm!("mov rdi, r12", "call r13", "ud2")
 }
 
-/// Writes the first frame to the stack that ends at `top`; the stack pointer to switch to.
+/// Writes the first frame to the stack that ends at `top`; returns the stack pointer to switch to.
 ///
 /// # Safety
 /// `top` is the end of a stack of at least a few hundred bytes, aligned to 16.
@@ -101,7 +101,7 @@ impl Context {
     ///
     /// # Safety
     /// `argument` is what `entry` expects, for as long as the fiber runs. The stack is the fiber's
-    /// for good, as [`platform::Memory::stack`] gives it.
+    /// for good, as returned by [`platform::Memory::stack`].
     pub unsafe fn new(
         entry: extern "C" fn(*const ()) -> !,
         argument: *const (),
@@ -124,7 +124,7 @@ impl Context {
         unsafe { switch(&self.driver, self.fiber.get()) }
     }
 
-    /// Goes back to the driver until it resumes the fiber.
+    /// Returns to the driver until it resumes the fiber.
     ///
     /// # Safety
     /// Called on the fiber's own stack.
@@ -150,7 +150,7 @@ mod tests {
     extern "C" fn count(argument: *const ()) -> ! {
         // SAFETY: the test passes its own.
         let shared = unsafe { &*argument.cast::<Shared>() };
-        // State in registers and on the stack lives through suspensions.
+        // State in registers and on the stack survives suspensions.
         let mut numbers = [0.0; 512];
         let mut step = 0.5;
         loop {

@@ -1,12 +1,11 @@
 //! The reactor: tokens and their completions, descriptors and their waiters, fibers, and the one
-//! wait. It knows no network, no file and no device: those are [`Resources`], of which each that a
-//! program uses registers a [`Driver`].
+//! wait. It knows no network, file or device: those are [`Resources`], each of which registers a
+//! [`Driver`] when a program uses it.
 //!
 //! # Modules
 //! - [`runtime`]: outstanding operations by token, completions, drivers.
-//! - [`table`]: descriptors, and who waits for them.
-//! - [`wait`]: lets the drivers work, then sleeps until something happens; of several threads one
-//!   for all.
+//! - [`table`]: descriptors and their waiters.
+//! - [`wait`]: runs the drivers, then sleeps until an event; of several threads one for all.
 //! - `completions`: results of operations, and the threads that wait for them.
 //! - [`fiber`]: suspends synchronous code in the middle of a call.
 //! - [`cell`]: the program's one [`Runtime`], behind its [`lock`].
@@ -14,8 +13,8 @@
 //!
 //! # Contexts
 //! Everything here is used inside one call or one tick at a time, as the lock admits them; a tick
-//! only queues completions. [`cell::Cell::wait`] alone blocks, without the lock. What is `Sync`
-//! says so: [`cell::Cell`] and [`lock::Lock`].
+//! only queues completions. Only [`cell::Cell::wait`] blocks, without the lock. Types for use from
+//! any thread are `Sync`: [`cell::Cell`] and [`lock::Lock`].
 
 #![cfg_attr(not(test), no_std)]
 
@@ -35,9 +34,9 @@ pub use runtime::{Cancelled, Driver, Runtime};
 use platform::error::Failure;
 use platform::{Clock, System, Wait};
 
-/// The state of everything that descriptors and operations stand for, and the platform it is on.
+/// The state of everything that descriptors and operations stand for, and its platform.
 pub trait Resources: Sized + 'static {
-    /// The program's platform, as far as the reactor knows it.
+    /// The program's platform, as far as the reactor uses it.
     type Platform: Clock + System + Wait;
 
     /// No resource in use.
@@ -47,7 +46,7 @@ pub trait Resources: Sized + 'static {
     /// [`platform::System::start`].
     fn start() -> Result<(), Failure>;
 
-    /// A call has got the lock.
+    /// A call has taken the lock.
     fn entered();
 }
 

@@ -1,4 +1,4 @@
-//! The lock of the runtime: one thread's call is inside, or a tick.
+//! The lock of the runtime: it admits one thread's call, or a tick.
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -6,10 +6,10 @@ use platform::{System, Wait};
 
 const FREE: u32 = 0;
 const LOCKED: u32 = 1;
-/// Taken, and a thread waits for its end.
+/// Locked, and a thread waits for its release.
 const AWAITED: u32 = 2;
 
-/// A lock for which calls of other threads wait, and a tick never waits. From any thread.
+/// A lock that calls of other threads wait for, and a tick never does. From any thread.
 pub struct Lock<P> {
     word: AtomicU32,
     /// The thread whose call is inside; 0: none, or a tick.
@@ -27,8 +27,8 @@ impl<P: System + Wait> Lock<P> {
         }
     }
 
-    /// Lets a call of the current thread's in, once no other's and no tick is inside; `false`: one
-    /// of this thread is inside.
+    /// Admits a call of the current thread, once no other's and no tick is inside; `false`: a call
+    /// of this thread already is.
     #[inline]
     pub fn enter(&self) -> bool {
         let thread = P::thread();
@@ -39,19 +39,19 @@ impl<P: System + Wait> Lock<P> {
         true
     }
 
-    /// The call leaves.
+    /// Releases the lock at the end of a call.
     pub fn leave(&self) {
         // Before the lock is free: a thread that finds its own number here is inside.
         self.holder.store(0, Ordering::Relaxed);
         self.release();
     }
 
-    /// Lets a tick in; `false`: a call or tick is inside.
+    /// Admits a tick; `false`: a call or tick is inside.
     pub fn enter_tick(&self) -> bool {
         self.take()
     }
 
-    /// The tick leaves.
+    /// Releases the lock at the end of a tick.
     pub fn leave_tick(&self) {
         self.release();
     }
@@ -72,7 +72,7 @@ impl<P: System + Wait> Lock<P> {
     #[cold]
     fn await_end(&self, thread: usize) -> bool {
         while self.holder.load(Ordering::Relaxed) != thread {
-            // Marked as awaited even if it is taken here: others may wait as well.
+            // Marked as awaited even if it is taken here: others may be waiting.
             if self.word.swap(AWAITED, Ordering::Acquire) == FREE {
                 return true;
             }
@@ -103,8 +103,7 @@ mod tests {
         assert!(lock.enter());
     }
 
-    /// A call sleeps while a tick or another thread's call is inside, and is woken when that
-    /// leaves.
+    /// A call sleeps while a tick or another thread's call is inside, and is woken at its end.
     #[test]
     fn a_waiting_call_is_woken() {
         static LOCK: Lock<Host> = Lock::new();
@@ -120,7 +119,7 @@ mod tests {
             while LOCK.word.load(Ordering::Relaxed) != super::AWAITED {
                 thread::yield_now();
             }
-            // It is asleep then, or about to see that it needn't be.
+            // By now it is asleep, or about to see that it needn't sleep.
             thread::sleep(Duration::from_millis(50));
             leave(&LOCK);
             let entered = receiver.recv_timeout(Duration::from_secs(60));

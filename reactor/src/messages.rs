@@ -1,5 +1,5 @@
 //! Error messages: the detail of each thread's last failed call, and those of failed operations
-//! until OCaml asks for them.
+//! until OCaml fetches them.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,17 +9,17 @@ const MAX_DETAILS: usize = 64;
 /// Length limit of a detail, in bytes.
 const MAX_DETAIL: usize = 512;
 
-/// The details that were not yet asked for.
+/// The details that were not yet fetched.
 pub struct Messages {
-    /// That of the call that is being made.
+    /// The detail of the current call.
     fresh: Option<String>,
     /// Details of the last calls that failed, each with the number of its thread.
     last: Vec<(u64, String)>,
-    /// Those of operations, each with its token.
+    /// Details of operations, each with its token.
     kept: Vec<(u64, String)>,
 }
 
-/// Cuts `text` to the length limit, at a character's boundary.
+/// Truncates `text` to the length limit, at a character boundary.
 fn cut(mut text: String) -> String {
     let mut end = text.len().min(MAX_DETAIL);
     while !text.is_char_boundary(end) {
@@ -38,7 +38,7 @@ fn put(text: &str, into: &mut [u8]) -> usize {
     n
 }
 
-/// The place of the detail of `number`.
+/// The index of the detail of `number`.
 fn place(details: &[(u64, String)], number: u64) -> Option<usize> {
     details.iter().position(|(of, _)| *of == number)
 }
@@ -63,12 +63,12 @@ impl Messages {
         }
     }
 
-    /// Keeps the detail of the current call, which fails.
+    /// Stores the detail of the current call, which fails.
     pub fn set(&mut self, text: String) {
         self.fresh = Some(cut(text));
     }
 
-    /// Notes that the current call, of `thread`, fails, so that it isn't given an earlier call's
+    /// Records that the current call, of `thread`, fails, so that it doesn't get an earlier call's
     /// detail.
     pub fn failed(&mut self, thread: usize) {
         let (thread, detail) = (thread as u64, self.fresh.take());
@@ -79,7 +79,7 @@ impl Messages {
         }
     }
 
-    /// Keeps the detail of an operation that failed, unless it is empty.
+    /// Stores the detail of a failed operation, unless it is empty.
     pub fn keep(&mut self, token: u64, text: String) {
         if !text.is_empty() {
             add(&mut self.kept, token, cut(text));

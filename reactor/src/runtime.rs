@@ -37,7 +37,7 @@ impl Hasher for TokenHasher {
 /// A map from small numbers.
 pub type TokenMap<T> = HashMap<u64, T, BuildHasherDefault<TokenHasher>>;
 
-/// Outcome of a cancellation.
+/// Result of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
     /// It will not complete, and its buffer is free.
@@ -50,19 +50,19 @@ pub enum Cancelled {
 enum Operation<R: Resources> {
     /// Parked on a descriptor.
     Parked {
-        /// Its place in the table.
+        /// Its index in the table.
         index: u32,
         /// Whether to read or to write.
         direction: Direction,
     },
-    /// Given to a resource, which knows it by its token.
+    /// Passed to a resource, which identifies it by its token.
     Given {
-        /// How to take it back.
+        /// Cancels it.
         cancel: fn(&mut Runtime<R>, u64) -> Cancelled,
     },
     /// Completed by [`Runtime::set_event`].
     Event,
-    /// Has completed; the thread that waits for it takes the answer.
+    /// Has completed; the waiting thread takes the answer.
     Completed(Answer),
 }
 
@@ -78,20 +78,20 @@ impl<R: Resources> Copy for Operation<R> {}
 /// ([`Runtime::register`]); nothing that is always linked names it, so that the linker drops it
 /// from programs that never use it.
 pub struct Driver<R: Resources> {
-    /// Does a bounded amount of what can be done at time `now` (ns).
+    /// Does a bounded amount of pending work at time `now` (ns).
     pub poll: fn(&mut Runtime<R>, u64),
-    /// When it wants to run again although nothing arrives: `Some(0)` = at once, `None` = never.
+    /// When it has to run again although nothing arrives: `Some(0)` = at once, `None` = never.
     pub deadline: fn(&mut Runtime<R>) -> Option<u64>,
-    /// Adds what it waits for.
+    /// Adds the events that it waits for.
     pub interest: fn(&mut Runtime<R>, &mut Interest<R>),
-    /// Brings everything to an end before exit: true when there is nothing more to do.
+    /// Finishes all work before exit: true when it is complete.
     pub finish: fn(&mut Runtime<R>) -> bool,
-    /// Its share of a counter, which the boundary numbers.
+    /// Its share of a counter, identified by number.
     pub counter: fn(&mut Runtime<R>, isize) -> usize,
 }
 
 impl<R: Resources> Driver<R> {
-    /// A driver that runs when something arrives, and leaves nothing to be ended or counted.
+    /// A driver that runs on events, and has nothing to finish or count.
     pub const fn of_events(
         poll: fn(&mut Runtime<R>, u64),
         interest: fn(&mut Runtime<R>, &mut Interest<R>),
@@ -106,9 +106,8 @@ impl<R: Resources> Driver<R> {
     }
 }
 
-/// Number of drivers there may be: console, network, leases, disks, volumes, raw disks, displays,
-/// the console on one, inputs, readiness for system calls, or in a process descriptors of the
-/// system.
+/// Maximum number of drivers: console, network, leases, disks, volumes, raw disks, displays, the
+/// console on one, inputs, readiness for system calls, or in a process descriptors of the system.
 pub const MAX_DRIVERS: usize = 10;
 
 /// The state of the reactor: operations, completions, descriptors and drivers.
@@ -117,7 +116,7 @@ pub struct Runtime<R: Resources> {
     pub table: Table<R>,
     /// Operations that have not completed, and those of threads until they are fetched.
     operations: TokenMap<Operation<R>>,
-    /// The scheduler's completions that were not yet fetched, and the threads that wait.
+    /// The scheduler's completions that were not yet fetched, and the followers.
     pub(crate) completions: Completions,
     /// The lines of detail of failures.
     pub messages: Messages,
@@ -127,17 +126,17 @@ pub struct Runtime<R: Resources> {
     pub interest: Interest<R>,
     drivers: [Option<&'static Driver<R>>; MAX_DRIVERS],
     started: bool,
-    /// The state of the leader: the thread that runs the drivers for all that wait.
+    /// The state of the leader: the thread that runs the drivers for all waiting ones.
     pub(crate) leader: Leader,
-    /// Number of forks before the leader began.
+    /// Number of forks when the leader began.
     pub(crate) led_in: u32,
     /// When the leader's last sleep began, in monotonic nanoseconds.
     pub(crate) asleep_since: u64,
     /// Number of sleeps.
     pub sleeps: usize,
-    /// Nanoseconds slept, since the network was last told.
+    /// Nanoseconds slept since the last report to the network.
     pub slept_ns: u64,
-    /// Number of requests to stop that have been passed on.
+    /// Number of stop requests passed on.
     pub(crate) stops: usize,
 }
 
@@ -148,7 +147,7 @@ impl<R: Resources> Default for Runtime<R> {
 }
 
 impl<R: Resources> Runtime<R> {
-    /// A runtime in which nothing has happened. A program has one, in [`crate::cell::Cell`].
+    /// A new runtime. A program has one, in [`crate::cell::Cell`].
     pub const fn new() -> Runtime<R> {
         Runtime {
             table: Table::new(),
@@ -168,7 +167,7 @@ impl<R: Resources> Runtime<R> {
         }
     }
 
-    /// Starts resources and platform; again: nothing. No device is touched.
+    /// Starts resources and platform, once. No device is touched.
     pub fn start(&mut self) -> Result<(), Stop> {
         if self.started {
             return Ok(());
@@ -195,7 +194,7 @@ impl<R: Resources> Runtime<R> {
         self.drivers
     }
 
-    /// A token from the caller that is free to use.
+    /// The caller's token, if it is unused.
     pub fn new_token(&self, token: isize) -> Result<u64, Error> {
         let token = u64::try_from(token).map_err(|_| Error::Invalid)?;
         if !(1..=MAX_TOKEN).contains(&token) {
@@ -208,7 +207,7 @@ impl<R: Resources> Runtime<R> {
         }
     }
 
-    /// Notes an operation that its owner will complete.
+    /// Records an operation that its owner will complete.
     pub fn give(
         &mut self,
         token: u64,
@@ -217,8 +216,8 @@ impl<R: Resources> Runtime<R> {
         self.add(token, Operation::Given { cancel })
     }
 
-    /// [`Runtime::give`] for an operation that its owner has begun, and takes back if there is no
-    /// room to note it. The answer is that it is pending.
+    /// [`Runtime::give`] for an operation that its owner has begun, and cancels if there is no room
+    /// to record it. Returns that it is pending.
     pub fn give_begun(
         &mut self,
         token: u64,
@@ -231,7 +230,7 @@ impl<R: Resources> Runtime<R> {
         Err(Stop::Pending)
     }
 
-    /// Takes an operation back that its owner has answered at once.
+    /// Removes an operation that its owner has answered at once.
     pub fn forget(&mut self, token: u64) {
         self.operations.remove(&token);
     }
@@ -245,18 +244,17 @@ impl<R: Resources> Runtime<R> {
         Ok(())
     }
 
-    /// Completes an operation; one that was taken back is ignored.
+    /// Completes an operation; a cancelled one is ignored.
     pub fn complete(&mut self, token: u64, answer: Answer) {
         end(&mut self.operations, &mut self.completions, token, answer);
     }
 
-    /// Says that the machine is asked to stop, for the `nth` time.
+    /// Reports the `nth` request to stop.
     pub fn request_stop(&mut self, nth: usize) {
         self.completions.add::<R::Platform>((0, Ok(nth)));
     }
 
-    /// Completes everything that is parked there, and everything that waits for a change of any
-    /// descriptor.
+    /// Completes everything parked there, and everything that waits for a change of any descriptor.
     pub fn wake(&mut self, index: u32, direction: Direction) {
         let next = |table: &mut Table<R>| {
             let watcher = |table: &mut Table<R>| table.pop(ANY, Direction::Read);
@@ -274,16 +272,16 @@ impl<R: Resources> Runtime<R> {
         self.renew_sleep();
     }
 
-    /// Lets the thread that sleeps for all look again at what it sleeps for, which a call of
-    /// [`crate::cell::Cell::wait`] has changed: those of [`crate::cell::Cell::call`] do so anyway.
+    /// Makes the leader recompute what it sleeps for, which a call of [`crate::cell::Cell::wait`]
+    /// has changed: those of [`crate::cell::Cell::call`] do so anyway.
     pub fn renew_sleep(&mut self) {
         if self.leader == Leader::Asleep {
             self.nudge();
         }
     }
 
-    /// Waits for a change of the readiness of any descriptor, as `poll` does after it has looked at
-    /// those that it is asked for. [`Runtime::cancel`] ends it.
+    /// Waits for a change of the readiness of any descriptor, as `poll` does after checking its
+    /// own. [`Runtime::cancel`] ends it.
     pub fn watch(&mut self, token: isize) -> Answer {
         let token = self.new_token(token)?;
         self.park_at(ANY, Direction::Read, token)
@@ -415,7 +413,7 @@ impl<R: Resources> Runtime<R> {
         Err(Stop::Pending)
     }
 
-    /// Whether reading or writing is worthwhile: data, room, end, or an error to be reported.
+    /// Whether reading or writing is worthwhile: data, room, end, or a pending error.
     pub fn is_ready(&mut self, fd: Fd, direction: Direction) -> Result<bool, Error> {
         let (operations, key) = self.table.get(fd)?;
         (operations.ready)(self, key, direction)
@@ -472,7 +470,7 @@ impl<R: Resources> Runtime<R> {
     }
 }
 
-/// Ends an operation; `false` if it has ended already, or was taken back.
+/// Ends an operation; `false` if it has already ended, or was cancelled.
 fn end<R: Resources>(
     operations: &mut TokenMap<Operation<R>>,
     completions: &mut Completions,

@@ -1,27 +1,27 @@
-//! The table of descriptors: an index with a generation, so that a closed descriptor never names a
-//! new object.
+//! The table of descriptors: an index with a generation, so that a closed descriptor never
+//! identifies a new object.
 
 use crate::{Resources, Runtime};
 use alloc::vec::Vec;
 use platform::Direction;
 use platform::error::{Answer, Error};
 
-/// Bits of the index in an encoded descriptor; what is above is the generation.
+/// Bits of the index in an encoded descriptor; the bits above are the generation.
 const INDEX_BITS: u32 = 20;
-/// The most descriptors that can be open.
+/// Maximum number of open descriptors.
 pub const MAX_OPEN: usize = 1 << INDEX_BITS;
 /// Generations stay below this, so that an encoded descriptor is a positive OCaml `int`.
 const MAX_GENERATION: u64 = 1 << (62 - INDEX_BITS);
-/// The place of no descriptor, where tokens are parked that wait for a change of any
+/// The index for no descriptor, where tokens are parked that wait for a change of any
 /// ([`Runtime::watch`]).
 pub(crate) const ANY: u32 = u32::MAX;
 
 /// A descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fd {
-    /// Its place in the table.
+    /// Its index in the table.
     pub index: u32,
-    /// Which use of that place.
+    /// The generation of that index.
     generation: u64,
 }
 
@@ -47,19 +47,19 @@ impl Fd {
 pub struct Operations<R: Resources> {
     /// The kind of object, which the boundary numbers.
     pub kind: isize,
-    /// Takes bytes; 0 is the end.
+    /// Reads bytes; 0 is the end.
     pub read: fn(&mut Runtime<R>, u32, &mut [u8]) -> Answer,
-    /// Gives bytes.
+    /// Writes bytes.
     pub write: fn(&mut Runtime<R>, u32, &[u8]) -> Answer,
-    /// Whether trying is worthwhile: data, room, end, or an error to be reported.
+    /// Whether a try is worthwhile: data, room, end, or a pending error.
     pub ready: fn(&mut Runtime<R>, u32, Direction) -> Result<bool, Error>,
     /// Ends receiving (`true, _`) or sending (`_, true`).
     pub shutdown: fn(&mut Runtime<R>, u32, bool, bool) -> Answer,
-    /// Gives the object up.
+    /// Releases the object.
     pub close: fn(&mut Runtime<R>, u32),
 }
 
-/// For [`Operations::read`] and its like of objects that can't.
+/// [`Operations::read`] and its like for objects that don't support it.
 pub fn cannot_read<R: Resources>(_: &mut Runtime<R>, _: u32, _: &mut [u8]) -> Answer {
     Err(Error::WrongKind.into())
 }
@@ -100,7 +100,7 @@ impl Waiters {
         Ok(())
     }
 
-    /// Takes `token` out.
+    /// Removes `token`.
     fn remove(&mut self, token: u64) {
         if self.first == token {
             self.first = self.more.pop().unwrap_or(0);
@@ -144,7 +144,7 @@ impl<R: Resources> Open<R> {
     }
 }
 
-/// A place in the table.
+/// A slot of the table.
 struct Slot<R: Resources> {
     generation: u64,
     open: Option<Open<R>>,
@@ -176,7 +176,7 @@ impl<R: Resources> Table<R> {
         self.slots.len() - self.free.len()
     }
 
-    /// Makes a descriptor for object `key` of the owner behind `operations`.
+    /// Adds a descriptor for object `key` of the owner behind `operations`.
     pub fn insert(&mut self, operations: &'static Operations<R>, key: u32) -> Result<Fd, Error> {
         let open = Some(Open {
             operations,
@@ -222,7 +222,7 @@ impl<R: Resources> Table<R> {
         }
     }
 
-    /// The key, if `fd` is of the owner behind `operations`.
+    /// The key, if `fd` belongs to the owner behind `operations`.
     pub fn key_of(&self, fd: Fd, operations: &'static Operations<R>) -> Result<u32, Error> {
         let (actual, key) = self.get(fd)?;
         if actual.kind == operations.kind {
@@ -232,7 +232,7 @@ impl<R: Resources> Table<R> {
         }
     }
 
-    /// Takes the descriptor out; what was parked on it is given to `each`.
+    /// Removes the descriptor; passes the tokens parked on it to `each`.
     pub fn remove(
         &mut self,
         fd: Fd,
@@ -244,7 +244,7 @@ impl<R: Resources> Table<R> {
         }
         let mut open = slot.open.take()?;
         slot.generation += 1;
-        // A place whose generations are used up stays empty for good.
+        // A slot whose generations are exhausted stays empty for good.
         if slot.generation < MAX_GENERATION {
             self.free.push(fd.index);
         }
@@ -254,7 +254,7 @@ impl<R: Resources> Table<R> {
         Some((open.operations, open.key))
     }
 
-    /// The waiters of an open place, or of [`ANY`].
+    /// The waiters of an open slot, or of [`ANY`].
     fn waiters(&mut self, index: u32, direction: Direction) -> Option<&mut Waiters> {
         if index == ANY {
             return Some(&mut self.watchers);
@@ -270,7 +270,7 @@ impl<R: Resources> Table<R> {
             .push(token)
     }
 
-    /// Takes a parked token back.
+    /// Removes a parked token.
     pub fn unpark(&mut self, index: u32, direction: Direction, token: u64) {
         if let Some(waiters) = self.waiters(index, direction) {
             waiters.remove(token);
@@ -287,7 +287,7 @@ impl<R: Resources> Table<R> {
         open.waiters(direction).pop()
     }
 
-    /// A number that grows with each change of a descriptor's readiness; 0 for one that is closed.
+    /// A number that grows with each change of a descriptor's readiness; 0 for a closed one.
     pub fn changes(&self, fd: Fd) -> u64 {
         let slot = self.slots.get(fd.index as usize);
         let open = slot.filter(|slot| slot.generation == fd.generation);
@@ -351,9 +351,8 @@ mod tests {
     use proptest::strategy::Just;
 
     proptest! {
-        /// Against a model: an open descriptor gives its own key, a closed one never answers again,
-        /// a closing one gives up exactly the tokens parked on it, and no forged number reaches an
-        /// object.
+        /// Against a model: an open descriptor yields its own key, a closed one never works again,
+        /// closing yields exactly the tokens parked on it, and no forged number reaches an object.
         #[test]
         fn behaves_like_a_map(steps in vec(step(), 1..200)) {
             let mut table = Table::new();

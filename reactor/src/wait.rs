@@ -1,5 +1,5 @@
-//! The one wait: runs what there is to run, then sleeps until something happens. Of several threads
-//! that wait, one does that for all (`completions`).
+//! The one wait: runs pending work, then sleeps until an event. Of several waiting threads, one
+//! does that for all (`completions`).
 
 pub use crate::completions::{FINISH, FIRST_OF_THREADS, SCHEDULER};
 use crate::completions::{FOLLOWS, LEADS};
@@ -25,13 +25,13 @@ pub(crate) enum Leader {
     Nudged,
 }
 
-/// Where a waiting thread comes from, with the runtime's lock.
+/// The previous state of a waiting thread, with the runtime's lock.
 pub(crate) enum From<R: Resources> {
-    /// From outside.
+    /// A new call.
     Call,
-    /// From the leader's sleep.
+    /// The leader's sleep.
     Sleep(Sleep<R>),
-    /// From a follower's, on this word.
+    /// A follower's sleep, on this word.
     Following(Arc<AtomicU32>),
 }
 
@@ -57,10 +57,10 @@ fn step<R: Resources>(rt: &mut Runtime<R>, now: u64) {
     }
 }
 
-/// Prepares a sleep of `waiter` until something happens or `until` comes.
+/// Prepares a sleep of `waiter` until an event or the time `until`.
 fn prepare<R: Resources>(rt: &mut Runtime<R>, waiter: u64, until: Option<u64>) -> Sleep<R> {
     rt.interest.clear();
-    // Taken out for the drivers' sake, which get both.
+    // Moved out since the drivers get both.
     let mut interest = core::mem::replace(&mut rt.interest, platform::Interest::EMPTY);
     for driver in rt.drivers().iter().flatten() {
         (driver.interest)(rt, &mut interest);
@@ -75,7 +75,7 @@ fn prepare<R: Resources>(rt: &mut Runtime<R>, waiter: u64, until: Option<u64>) -
     R::Platform::prepare(&mut rt.interest, until, signals)
 }
 
-/// Ends a sleep; what ended it.
+/// Ends a sleep; returns what ended it.
 fn finish<R: Resources>(rt: &mut Runtime<R>, sleep: Sleep<R>) -> Woken {
     rt.leader = Leader::Awake;
     let woken = R::Platform::finish(&mut rt.interest, sleep);
@@ -83,7 +83,7 @@ fn finish<R: Resources>(rt: &mut Runtime<R>, sleep: Sleep<R>) -> Woken {
     woken
 }
 
-/// The earlier of `until` and what the drivers ask for.
+/// The earlier of `until` and the drivers' deadlines.
 fn earliest<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Option<u64> {
     let mut until = until;
     for driver in rt.drivers().iter().flatten() {
@@ -113,8 +113,8 @@ fn is_due<R: Resources>(rt: &mut Runtime<R>, waiter: u64) -> bool {
     }
 }
 
-/// Continues the wait of `waiter`, which ends when something has completed for it, at the time
-/// `until`, or when a signal arrives. With the lock.
+/// Continues the wait of `waiter`, which ends with a completion for it, at the time `until`, or
+/// with a signal. With the lock.
 pub(crate) fn continue_wait<R: Resources>(
     rt: &mut Runtime<R>,
     waiter: u64,
@@ -130,7 +130,7 @@ pub(crate) fn continue_wait<R: Resources>(
         From::Following(word) => {
             rt.completions.unfollow(waiter);
             let state = word.load(Ordering::Acquire);
-            // Nothing but a signal ends its sleep without news, before the time.
+            // Before the time, only a signal ends its sleep without a notification.
             let woken = if state == FOLLOWS {
                 Woken::Interrupted
             } else {
@@ -195,8 +195,8 @@ fn lead<R: Resources>(
     }
 }
 
-/// Before the leader's thread runs on: submits what the drivers have queued, and passes on the
-/// leader's role.
+/// Before the leader's thread resumes: submits what the drivers have queued, and hands over the
+/// lead.
 fn leave_lead<R: Resources>(rt: &mut Runtime<R>, waiter: u64, now: u64) {
     rt.interest.submit();
     if waiter != FINISH {
@@ -222,14 +222,14 @@ fn follow<R: Resources>(
     }
     let word = rt.completions.follow(waiter)?;
     if waiter == FINISH && rt.leader == Leader::Asleep {
-        // It hands its role over.
+        // It hands over the lead.
         rt.nudge();
     }
     Ok(Next::Follow(word))
 }
 
 impl<R: Resources> Runtime<R> {
-    /// Ends the leader's sleep, which began before the current call changed what it is for.
+    /// Ends the leader's sleep, which began before the current call changed its interest.
     #[cold]
     pub(crate) fn nudge(&mut self) {
         if is_inherited(self) {
@@ -241,7 +241,7 @@ impl<R: Resources> Runtime<R> {
     }
 }
 
-/// [`crate::cell::Cell::wait`] on a runtime that no other thread knows.
+/// [`crate::cell::Cell::wait`] on a runtime without other threads.
 pub fn wait<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Result<(), Stop> {
     let mut from = From::Call;
     loop {

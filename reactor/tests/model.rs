@@ -2,8 +2,8 @@
 //! sleeps, futexes and OCaml's lock are shuttle's, which tries interleavings and reports a
 //! deadlock.
 //!
-//! Threads are switched before each taking of the runtime's lock, inside of it, at each sleep and
-//! at each wake-up.
+//! Threads are switched before each acquisition of the runtime's lock, inside of it, at each sleep
+//! and at each wake-up.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use platform::error::{Answer, Failure, Stop};
@@ -15,7 +15,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::{lazy_static, thread};
 
-/// Schedules that each test tries.
+/// Number of schedules per test.
 const SCHEDULES: usize = 1000;
 
 /// Faults of a platform.
@@ -24,7 +24,7 @@ const NONE: u8 = 0;
 const NO_NUDGE: u8 = 1;
 /// A wake-up is lost.
 const NO_WAKE: u8 = 2;
-/// OCaml isn't given back before a sleep.
+/// OCaml isn't released before a sleep.
 const KEEPS_OCAML: u8 = 3;
 
 /// The state outside of the runtime.
@@ -34,15 +34,15 @@ struct World {
     nudged: bool,
     /// A thread has OCaml's lock.
     ocaml: bool,
-    /// Requests that the device has.
+    /// Requests in the device.
     submitted: Vec<u64>,
-    /// Requests that it has finished.
+    /// Completed requests.
     finished: Vec<u64>,
-    /// What the driver wrote at the program's end.
+    /// The driver's write at the program's end.
     last: Last,
 }
 
-/// A write that is asked for by [`Driver::finish`] only.
+/// A write that only [`Driver::finish`] requests.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Last {
     #[default]
@@ -53,7 +53,7 @@ enum Last {
 
 lazy_static! {
     static ref WORLD: Mutex<World> = Mutex::new(World::default());
-    /// Something has changed in the world, or a word has.
+    /// The world, or a word, has changed.
     static ref CHANGE: Condvar = Condvar::new();
     static ref THREADS: Mutex<usize> = Mutex::new(0);
 }
@@ -73,7 +73,7 @@ fn change<T>(f: impl FnOnce(&mut World) -> T) -> T {
     result
 }
 
-/// Waits until `f` of the world gives something.
+/// Waits until `f` of the world returns a value.
 fn await_world<T>(mut f: impl FnMut(&mut World) -> Option<T>) -> T {
     let mut world = WORLD.lock().expect("no panic");
     loop {
@@ -226,7 +226,7 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
     fn start_ticker(_: &'static platform::Ticker) {}
 
     fn await_change(word: &AtomicU32, value: u32, _: Option<u64>) {
-        // A signal ends one in ten.
+        // One sleep in ten ends with a signal.
         let signal = thread_rng().gen_bool(0.1);
         await_world(|_| (signal || word.load(Ordering::Relaxed) != value).then_some(()));
     }
@@ -285,7 +285,7 @@ fn submit<const FAULT: u8>(rt: &mut Runtime<Device<FAULT>>, token: u64) -> Answe
     Err(Stop::Pending)
 }
 
-/// The device: finishes `requests` requests, the youngest first.
+/// The device: completes `requests` requests, the newest first.
 fn serve(requests: usize) {
     for _ in 0..requests {
         await_world(|world| {
@@ -389,7 +389,7 @@ fn program<const FAULT: u8>() {
 /// The token of the write at the program's end.
 const LAST: u64 = 1;
 
-/// The program ends while another thread leads, asleep, for an event that comes afterwards only.
+/// The program ends while another thread leads, asleep, for an event that only occurs afterwards.
 fn end<const FAULT: u8>() {
     let cell: Shared<FAULT> = Arc::new(Cell::new());
     let flushing: &'static Driver<Device<FAULT>> = &Driver {

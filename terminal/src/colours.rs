@@ -1,18 +1,18 @@
 //! The palette: the 256 colours of xterm.
 
-/// The usual background, and what is around the text.
+/// The default background, also around the text.
 pub const BLACK: u8 = 0;
-/// The usual foreground.
+/// The default foreground.
 pub const WHITE: u8 = 7;
 
-/// The first 16, as Linux's console has them: dark, then bright.
+/// The first 16, as on Linux's console: dark, then bright.
 const FIRST: [u32; 16] = [
     0x00_0000, 0xAA_0000, 0x00_AA00, 0xAA_5500, 0x00_00AA, 0xAA_00AA, 0x00_AAAA, 0xAA_AAAA,
     0x55_5555, 0xFF_5555, 0x55_FF55, 0xFF_FF55, 0x55_55FF, 0xFF_55FF, 0x55_FFFF, 0xFF_FFFF,
 ];
-/// Steps of a part of the cube's colours.
+/// Levels of a component of the cube's colours.
 const STEPS: [u32; 6] = [0, 95, 135, 175, 215, 255];
-/// The number of the cube's first colour, and of the first grey behind the cube.
+/// The number of the cube's first colour, and of the first grey after the cube.
 const CUBE: u8 = 16;
 const GREYS: u8 = 232;
 
@@ -29,7 +29,7 @@ pub fn rgb(colour: u8) -> u32 {
     }
 }
 
-/// The colour of the cube that is the nearest to these parts.
+/// The nearest colour of the cube to these components.
 pub fn nearest(parts: [u16; 3]) -> u8 {
     let step = |part: u16| {
         let part = u32::from(part.min(255));

@@ -1,6 +1,6 @@
 //! The font: embedded-graphics' 8 by 13 pixels, plain and bold, as bits.
 //!
-//! Its pictures are read once, at the start: asking for single pixels is slow.
+//! Its bitmaps are read once, at the start: reading single pixels is slow.
 
 use crate::filled;
 use alloc::vec::Vec;
@@ -15,9 +15,9 @@ pub const WIDTH: u32 = 8;
 pub const HEIGHT: u32 = 13;
 /// The row of pixels in which a character is underlined.
 pub const UNDERLINE: usize = 11;
-/// The glyph that stands for what the font hasn't: a box.
+/// The glyph for characters missing from the font: a box.
 const BOX: u16 = 0;
-/// What is added to the number of a plain glyph for the bold one.
+/// Offset from the number of a plain glyph to the bold one.
 pub const BOLD: u16 = 256;
 
 type Glyph = [u8; HEIGHT as usize];
@@ -26,7 +26,7 @@ type Glyph = [u8; HEIGHT as usize];
 pub struct Font(Vec<Glyph>);
 
 impl Font {
-    /// Reads the font; `None`: there is no memory for it.
+    /// Reads the font; `None` if there is no memory for it.
     #[must_use]
     pub fn new() -> Option<Self> {
         let mut glyphs = filled([0; HEIGHT as usize], 2 * usize::from(BOLD))?;
@@ -44,7 +44,7 @@ impl Font {
         Some(Self(glyphs))
     }
 
-    /// The rows of a glyph from the top, in each the left pixel as the highest bit.
+    /// The rows of a glyph from the top; in each, the left pixel is the highest bit.
     pub(crate) fn glyph(&self, number: u16) -> &Glyph {
         const NONE: &Glyph = &[0; HEIGHT as usize];
         self.0.get(usize::from(number)).unwrap_or(NONE)

@@ -1,13 +1,12 @@
 //! A terminal as text in memory of pixels: the console of a machine on its display.
 //!
 //! [`Terminal::write`] takes bytes as a program prints them, UTF-8 with control sequences (ECMA-48,
-//! as far as programs use them for colours and for moving about). [`Terminal::draw`] paints what
-//! has changed since, and says where. Nothing is allocated after [`Terminal::new`], so that a crash
-//! can be written and drawn, too.
+//! as far as programs use them for colours and cursor movement). [`Terminal::draw`] paints the
+//! changes since, and returns where. Nothing is allocated after [`Terminal::new`], so that a crash
+//! can also be written and drawn.
 //!
-//! Control sequences are taken apart by `vte`. The font is embedded-graphics' 8 by 13 pixels with
-//! the characters of ISO 8859-1; a few others are shown as what is like them ([`font`]), the rest
-//! as a box.
+//! `vte` parses control sequences. The font is embedded-graphics' 8 by 13 pixels with the
+//! characters of ISO 8859-1; a few others are shown as similar ones ([`font`]), the rest as a box.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -23,38 +22,38 @@ use device_types::display::Rectangle;
 use font::{Font, HEIGHT, WIDTH};
 use screen::Screen;
 
-/// The most bytes of a character behind its first (RFC 3629, 3).
+/// Maximum number of continuation bytes of a character (RFC 3629, 3).
 const MAX_CONTINUED: usize = 3;
 /// Ends a control sequence (CAN).
 const CANCEL: u8 = 0x18;
 
-/// A character with its colours, as it is shown.
+/// A character with its colours, as shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cell {
     /// Number of the glyph in the font.
     glyph: u16,
-    /// Colours by the palette.
+    /// Indices into the palette.
     foreground: u8,
     background: u8,
     underlined: bool,
 }
 
-/// A terminal of a fixed font for a picture of some size.
+/// A terminal with a fixed font for a picture of some size.
 pub struct Terminal {
     parser: vte::Parser,
     screen: Screen,
     font: Font,
-    /// What the pixels show; `None` where that isn't known.
+    /// The contents of the pixels; `None` if unknown.
     drawn: Vec<Option<Cell>>,
     width: u32,
     height: u32,
-    /// Each pixel of the font is a square of as many pixels.
+    /// Each pixel of the font is a square with this side in pixels.
     scale: u32,
 }
 
 impl Terminal {
-    /// A terminal for a picture of this size in pixels, of which it has room for the text, later
-    /// for any with at most `pixels` pixels. `None`: there is no memory for it.
+    /// A terminal for a picture of this size in pixels, with room for the text, and later for any
+    /// with at most `pixels` pixels. `None` if there is no memory for it.
     #[must_use]
     pub fn new(width: u32, height: u32, pixels: usize) -> Option<Self> {
         let cells = (pixels / (WIDTH * HEIGHT) as usize).max(1);
@@ -83,7 +82,7 @@ impl Terminal {
         self.redraw();
     }
 
-    /// Lets the next [`draw`](Terminal::draw) paint everything: the pixels are others.
+    /// Makes the next [`draw`](Terminal::draw) paint everything: the pixels are others.
     pub fn redraw(&mut self) {
         self.drawn.fill(None);
     }
@@ -100,12 +99,12 @@ impl Terminal {
         self.screen.cursor()
     }
 
-    /// Takes what is printed, cut anywhere. A line feed begins the next line, as on a terminal with
+    /// Writes output, split anywhere. A line feed begins the next line, as on a terminal with
     /// `onlcr`. Takes time in proportion to the bytes, and for each sequence that erases or moves
     /// text, to the cells.
     pub fn write(&mut self, bytes: &[u8]) {
-        // The bytes that may end a character that an earlier write began go alone: with more behind
-        // them, vte 0.15 loses bytes (github.com/alacritty/vte/issues/159).
+        // Bytes that may complete a character of an earlier write are written alone: with more
+        // bytes after them, vte 0.15 loses some (github.com/alacritty/vte/issues/159).
         let continued = bytes.iter().take(MAX_CONTINUED);
         let continued = continued.take_while(|byte| **byte & 0xC0 == 0x80).count();
         let (ends, rest) = bytes.split_at(continued);
@@ -115,17 +114,17 @@ impl Terminal {
         self.parser.advance(&mut self.screen, rest);
     }
 
-    /// Begins a line, and lets it and those after it stay: when they fill the screen, the rest is
-    /// left out. For a report whose beginning says the most. Control sequences that had begun are
-    /// forgotten, and colours are the usual ones.
+    /// Begins a line, and retains it and the following ones: when they fill the screen, the rest is
+    /// dropped. For a report whose beginning is most important. Cancels open control sequences, and
+    /// resets the colours.
     pub fn begin_report(&mut self) {
         // A new parser would take a kilobyte of the stack. A crash may have 8.
         self.parser.advance(&mut self.screen, &[CANCEL]);
         self.screen.hold();
     }
 
-    /// Paints what has changed into rows of as many pixels as the picture is wide, `0xRRGGBB`;
-    /// returns the rectangle around it. Pixels that are too few are left as they are.
+    /// Paints the changes into rows of as many pixels as the picture is wide, `0xRRGGBB`; returns
+    /// the rectangle around them. A picture with too few pixels is left unchanged.
     pub fn draw(&mut self, pixels: &mut [u32]) -> Option<Rectangle> {
         let (columns, rows) = self.screen.size();
         let stride = self.width as usize;
@@ -133,7 +132,7 @@ impl Terminal {
             return None;
         }
         let mut damage = Damage::default();
-        // Nothing is at the right and lower edges, where no whole character fits.
+        // The right and lower edges are empty, where no whole character fits.
         if self.drawn.first() == Some(&None) {
             pixels.fill(colours::rgb(colours::BLACK));
             damage.add((0, 0), (columns, rows));
@@ -174,7 +173,7 @@ impl Terminal {
     }
 }
 
-/// As many copies of a value; `None`: there is no memory for them.
+/// As many copies of a value; `None` if there is no memory for them.
 fn filled<T: Clone>(value: T, count: usize) -> Option<Vec<T>> {
     let mut all = Vec::new();
     all.try_reserve_exact(count).ok()?;
@@ -182,7 +181,7 @@ fn filled<T: Clone>(value: T, count: usize) -> Option<Vec<T>> {
     Some(all)
 }
 
-/// The cells around all that was painted: left, upper, right, lower edge.
+/// The rectangle around all painted cells: left, upper, right, lower edge.
 #[derive(Default)]
 struct Damage {
     around: Option<(usize, usize, usize, usize)>,

@@ -1,12 +1,12 @@
-//! The text: cells, the cursor, colours, and what control sequences do to them (ECMA-48; the
-//! private ones as xterm has them).
+//! The text: cells, the cursor, colours, and the effect of control sequences on them (ECMA-48; the
+//! private ones as in xterm).
 
 use crate::colours::{self, BLACK, WHITE};
 use crate::{Cell, filled, font};
 use alloc::vec::Vec;
 use vte::{Params, Perform};
 
-/// Columns from a tabulator stop to the next.
+/// Distance of tabulator stops in columns.
 const TAB: usize = 8;
 const BLANK: Cell = Cell {
     glyph: b' ' as u16,
@@ -15,7 +15,7 @@ const BLANK: Cell = Cell {
     underlined: false,
 };
 
-/// What is printed next looks like this.
+/// The rendition of the text printed next.
 #[derive(Clone, Copy)]
 struct Pen {
     foreground: u8,
@@ -41,29 +41,29 @@ struct Place {
 }
 
 pub struct Screen {
-    /// Row by row; as many as ever fit, of which the first are used.
+    /// Row by row; the maximum number, of which the first are used.
     cells: Vec<Cell>,
     columns: usize,
     rows: usize,
-    /// Which of the rows in `cells` is the upper one; the others follow it around the end. Text
-    /// that scrolls moves this number and no cells: programs print many lines.
+    /// Index in `cells` of the upper row; the others follow it, wrapping around. Scrolling changes
+    /// this number and moves no cells: programs print many lines.
     first: usize,
     at: Place,
     /// The last column was printed in: the next character begins a line.
     wraps: bool,
     pen: Pen,
     saved: (Place, Pen),
-    /// The rows that scroll: the first, and the one behind the last.
+    /// The scrolling region: the first row, and the one after the last.
     region: (usize, usize),
     cursor_hidden: bool,
-    /// The row that isn't to leave the screen.
+    /// The row that must not leave the screen.
     held: Option<usize>,
-    /// It would have: nothing is printed any more.
+    /// It would have to: nothing is printed any more.
     full: bool,
 }
 
 impl Screen {
-    /// One cell, and room for as many; `None`: there is no memory for them.
+    /// One cell, and room for as many; `None` if there is no memory for them.
     pub fn new(cells: usize) -> Option<Self> {
         Some(Self {
             cells: filled(BLANK, cells)?,
@@ -81,14 +81,14 @@ impl Screen {
         })
     }
 
-    /// Changes the size, to what there is room for.
+    /// Changes the size, as far as there is room.
     pub fn resize(&mut self, columns: usize, rows: usize) {
         let columns = columns.clamp(1, self.cells.len());
         let rows = rows.clamp(1, self.cells.len() / columns);
         if (columns, rows) == self.size() {
             return;
         }
-        // The rows above the cursor that don't fit leave, but for those that are held.
+        // The rows above the cursor that don't fit are dropped, except held ones.
         let gone = (self.at.row + 1).saturating_sub(rows);
         let gone = self.held.map_or(gone, |held| gone.min(held));
         let kept = (self.rows - gone).min(rows);
@@ -98,7 +98,7 @@ impl Screen {
             used.rotate_left(first);
         }
         let common = columns.min(self.columns);
-        // Each row moves as a whole. Those that move to lower places first, then the others from
+        // Each row moves as a whole. Those that move to lower indices first, then the others from
         // the end: none is overwritten before it has moved.
         let from = |row: usize| (row + gone) * self.columns;
         for row in (0..kept).filter(|row| row * columns <= from(*row)) {
@@ -119,7 +119,7 @@ impl Screen {
         self.region = (0, rows);
         self.at.row -= gone;
         self.full |= self.held.is_some() && self.at.row >= rows;
-        // Behind the last character there may be room now.
+        // There may be room now after the last character.
         let behind = self.at.column + usize::from(self.wraps);
         self.go(behind, self.at.row);
         self.wraps = behind >= columns;
@@ -136,7 +136,7 @@ impl Screen {
         (self.at.column, self.at.row)
     }
 
-    /// What is shown in a cell: the cursor is an underline.
+    /// The displayed contents of a cell: the cursor is an underline.
     pub fn shown(&self, column: usize, row: usize) -> Cell {
         let cell = self.cells.get(self.start(row) + column);
         let mut cell = *cell.unwrap_or(&BLANK);
@@ -144,7 +144,7 @@ impl Screen {
         cell
     }
 
-    /// The lines from here on stay, see `Terminal::begin_report`.
+    /// The lines from here on are retained, see `Terminal::begin_report`.
     pub fn hold(&mut self) {
         self.pen = DEFAULT_PEN;
         self.region = (0, self.rows);
@@ -154,7 +154,7 @@ impl Screen {
         self.held = Some(self.at.row);
     }
 
-    /// Where a row begins in `cells`.
+    /// The index in `cells` of a row's beginning.
     fn start(&self, row: usize) -> usize {
         (self.first + row) % self.rows * self.columns
     }
@@ -180,7 +180,7 @@ impl Screen {
         }
     }
 
-    /// What is erased has the background of what is printed.
+    /// Erased cells have the current background.
     fn blank(&self) -> Cell {
         Cell {
             background: self.pen.background,
@@ -250,7 +250,7 @@ impl Screen {
         }
     }
 
-    /// Moves the cells from the cursor's on by `count` columns to the right, or to the left.
+    /// Shifts the cells from the cursor on by `count` columns to the right, or to the left.
     fn shift(&mut self, count: usize, right: bool) {
         let (column, columns) = (self.at.column, self.columns);
         let count = count.min(columns - column);
@@ -282,7 +282,7 @@ impl Screen {
         }
     }
 
-    /// EL: the same in the line.
+    /// EL: the same within the line.
     fn erase_line(&mut self, which: usize) {
         let Place { column, row } = self.at;
         match which {
@@ -301,7 +301,7 @@ impl Screen {
             match code {
                 0 => self.pen = DEFAULT_PEN,
                 1 => self.pen.bold = true,
-                // `4:0` is none, `4:1` and others are kinds of lines.
+                // `4:0` is none, `4:1` and others are styles of lines.
                 4 => self.pen.underlined = param.get(1) != Some(&0),
                 7 => self.pen.inverse = true,
                 22 => self.pen.bold = false,
@@ -319,7 +319,7 @@ impl Screen {
                     let colour = match within.is_empty() {
                         true => extended(|| params.next()?.first().copied()),
                         false => {
-                            // `38:2::r:g:b` names a colour space as well (ITU-T T.416, 13.1.8).
+                            // `38:2::r:g:b` also has a colour space (ITU-T T.416, 13.1.8).
                             let space = within.first() == Some(&2) && within.len() >= 5;
                             let within = within.iter().copied().enumerate();
                             let mut within = within.filter(|(at, _)| !(space && *at == 1));
@@ -349,7 +349,7 @@ fn extended(mut next: impl FnMut() -> Option<u16>) -> Option<u8> {
 
 impl Perform for Screen {
     fn print(&mut self, character: char) {
-        // vte takes C1's controls for characters where a write cuts them.
+        // vte takes C1 controls for characters if a write splits them.
         if character.is_control() {
             return;
         }
@@ -361,7 +361,7 @@ impl Perform for Screen {
             return;
         }
         let pen = self.pen;
-        // Bold letters of the dark colours are bright, as programs expect it.
+        // Bold letters of the dark colours are bright, as programs expect.
         let bright = pen.bold && pen.foreground < 8;
         let foreground = pen.foreground + if bright { 8 } else { 0 };
         let (foreground, background) = match pen.inverse {

@@ -11,7 +11,7 @@ fn terminal(columns: u32, rows: u32, text: &str) -> Terminal {
     terminal
 }
 
-/// The text of each row, without blanks at the end.
+/// The text of each row, without trailing blanks.
 fn rows(terminal: &Terminal) -> Vec<String> {
     let (columns, rows) = terminal.size();
     let character = |column, row| {
@@ -33,7 +33,7 @@ fn shown(columns: u32, height: u32, text: &str) -> Vec<String> {
 fn lines_wrap_and_scroll() {
     assert_eq!(shown(4, 3, "abcdef\ng"), ["abcd", "ef", "g"]);
     assert_eq!(shown(4, 2, "a\nb\nc"), ["b", "c"]);
-    // A line that is just full doesn't wrap before the next character.
+    // A line that is exactly full doesn't wrap before the next character.
     assert_eq!(shown(4, 3, "abcd\ne"), ["abcd", "e", ""]);
     assert_eq!(shown(4, 2, "abcdefghijkl"), ["efgh", "ijkl"]);
 }
@@ -76,7 +76,7 @@ fn text_is_utf8_cut_anywhere() {
     let mut broken = terminal(8, 1, "");
     broken.write(b"a\xFFb");
     assert_eq!(rows(&broken), ["a\0b"]);
-    // What follows a character that was cut stays, too.
+    // Text after a truncated character is also kept.
     let text = "\u{e9}\n\u{2500}x\x1b[1m\u{fc}\u{1F600}y\u{85}z".as_bytes();
     for first in 0..=text.len() {
         for second in first..=text.len() {
@@ -140,7 +140,7 @@ fn a_report_keeps_its_beginning_on_a_smaller_picture() {
     assert_eq!(rows(&terminal), ["1", "2"]);
     terminal.write(b"\n4");
     assert_eq!(rows(&terminal), ["1", "2"]);
-    // Where all of it still fits, it goes on.
+    // While all of it still fits, output continues.
     let mut terminal = self::terminal(4, 5, "a\nb\nc");
     terminal.begin_report();
     terminal.write(b"1");
@@ -158,7 +158,7 @@ fn another_size_keeps_the_last_lines() {
     assert_eq!(terminal.cursor(), (1, 1));
     terminal.resize(5 * WIDTH, 3 * HEIGHT);
     assert_eq!(rows(&terminal), ["ef", "gh", ""]);
-    // The next character overwrites none, at the end of a line either.
+    // The next character overwrites none, even at the end of a line.
     for (columns, wanted) in [(2, ["ab", "x"]), (4, ["abcd", "x"]), (5, ["abcdx", ""])] {
         let mut terminal = self::terminal(4, 3, "abcd");
         terminal.resize(columns * WIDTH, 2 * HEIGHT);
@@ -280,7 +280,7 @@ fn text_that_has_scrolled_is_text_like_any_other() {
         let wanted = scrolled(&lines[..count], 3);
         let mut terminal = terminal(4, 3, &scrolls);
         assert_eq!(rows(&terminal), wanted);
-        // The rows of a region move, and no others; so do rows that are inserted.
+        // Only the rows of a region move, also for inserted rows.
         terminal.write(b"\x1b[2;3r\x1b[3;1H\nx");
         assert_eq!(rows(&terminal), [&*wanted[0], &*wanted[2], "x"]);
         terminal.write(b"\x1b[r\x1b[Ly");
@@ -318,7 +318,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic_or_lead_the_cursor_away(
+    fn no_bytes_panic_or_move_the_cursor_outside(
         pieces in prop::collection::vec(prop_oneof![
             prop::collection::vec(any::<u8>(), 0..40),
             "\x1b\\[[?]?[0-9;:]{0,12}[@-z]".prop_map(String::into_bytes),

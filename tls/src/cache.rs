@@ -1,4 +1,4 @@
-//! Sessions that can be resumed, with bounds.
+//! Bounded caches of sessions for resumption.
 
 use crate::names;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -11,10 +11,10 @@ use rustls::pki_types::ServerName;
 use rustls::server::StoresServerSessions;
 use spin::Mutex;
 
-/// A map that forgets the entry added first when it is full.
+/// A map that evicts the oldest entry when it is full.
 struct Bounded<K, V> {
     entries: BTreeMap<K, V>,
-    /// The keys, oldest first; those that were removed stay until their turn.
+    /// The keys, oldest first; removed ones stay until their turn.
     order: VecDeque<K>,
     capacity: usize,
 }
@@ -28,7 +28,7 @@ impl<K: Ord + Clone, V> Bounded<K, V> {
         }
     }
 
-    /// The value of `key`, made by `make` if it has none; `None` where nothing is to be kept.
+    /// The value of `key`, created by `make` if missing; `None` if nothing is to be stored.
     fn entry(&mut self, key: K, make: impl FnOnce() -> V) -> Option<&mut V> {
         if self.capacity == 0 {
             return None;
@@ -89,10 +89,10 @@ impl StoresServerSessions for ServerSessions {
     }
 }
 
-/// Tickets of TLS 1.3 kept of one server; each serves once (RFC 8446, C.4).
+/// Maximum number of TLS 1.3 tickets of one server; each is used once (RFC 8446, C.4).
 const TICKETS: usize = 8;
 
-/// Adds a ticket; the oldest makes room.
+/// Adds a ticket; evicts the oldest.
 fn keep<T>(tickets: &mut VecDeque<T>, ticket: T) {
     if tickets.len() >= TICKETS {
         tickets.pop_front();
@@ -100,7 +100,7 @@ fn keep<T>(tickets: &mut VecDeque<T>, ticket: T) {
     tickets.push_back(ticket);
 }
 
-/// What a client knows of a server.
+/// A client's data about a server.
 #[derive(Default)]
 struct Server {
     group: Option<NamedGroup>,
@@ -194,12 +194,12 @@ mod tests {
         assert_eq!(sessions.get(&[2]), Some(vec![2]));
         assert_eq!(sessions.take(&[2]), Some(vec![2]));
         assert_eq!(sessions.get(&[2]), None);
-        // A session that was taken leaves its room.
+        // A removed session leaves room.
         assert!(sessions.put(vec![4], vec![4]));
         assert_eq!(sessions.get(&[3]), Some(vec![3]));
     }
 
-    /// It was put, taken and put again: its first turn is over.
+    /// It was added, removed and added again: its first turn is over.
     #[test]
     fn a_session_that_comes_back_is_the_youngest() {
         let sessions = ServerSessions::new(3);
@@ -211,14 +211,14 @@ mod tests {
         put(1);
         put(3);
         assert_eq!(kept(), [true, true, true, false]);
-        // A new value of one that is there takes no room.
+        // A new value for an existing key takes no room.
         assert!(sessions.put(vec![1], vec![7]));
         put(4);
         assert_eq!(kept(), [true, false, true, true]);
         assert_eq!(sessions.get(&[1]), Some(vec![7]));
     }
 
-    /// However many a server sends.
+    /// However many tickets a server sends.
     #[test]
     fn the_oldest_ticket_makes_room() {
         let mut tickets = VecDeque::new();

@@ -1,16 +1,16 @@
-//! The parts of an X.509 certificate that a person needs to recognise it (RFC 5280).
+//! The parts of an X.509 certificate that identify it to people (RFC 5280).
 //!
-//! Only for messages: whether a certificate is valid is decided by webpki.
+//! Only for messages: webpki decides whether a certificate is valid.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-/// Names longer than this many bytes are cut in messages.
+/// Maximum length of names in messages, in bytes; longer ones are truncated.
 const MAX_NAME: usize = 200;
 
-/// A certificate, as far as messages name it.
+/// The parts of a certificate that messages name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The subject, as "CN=www.example.com, O=Example", with values escaped by RFC 4514.
@@ -57,7 +57,7 @@ impl Summary {
         })
     }
 
-    /// Its subject and its issuer are the same.
+    /// Whether subject and issuer are the same.
     pub fn self_signed(&self) -> bool {
         self.subject == self.issuer
     }
@@ -78,7 +78,7 @@ const EXTENSIONS: u8 = 0xa3;
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    /// Tag and contents of the next element; `None` at the end, or where it is malformed.
+    /// Tag and contents of the next element; `None` at the end, or if it is malformed.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, mut rest) = rest.split_first()?;
@@ -99,7 +99,7 @@ impl<'a> Der<'a> {
         Some((tag, contents))
     }
 
-    /// Contents of the next element, which has this tag.
+    /// Contents of the next element, which must have this tag.
     fn expect_tag(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, contents) = self.next()?;
         (found == tag).then_some(contents)
@@ -113,7 +113,7 @@ impl<'a> Der<'a> {
     }
 }
 
-/// Attribute types that messages show (X.520), in the order in which they show them.
+/// Attribute types in messages (X.520), in their order.
 const ATTRIBUTES: [(&[u8], &str); 4] = [
     (&[0x55, 4, 3], "CN"),
     (&[0x55, 4, 10], "O"),
@@ -151,8 +151,9 @@ fn name(der: &[u8]) -> String {
     }
 }
 
-/// A peer's text, cut, with a question mark for each control character, and escaped as a value of
-/// a distinguished name (RFC 4514, 2.4): what it says can't be taken for another attribute.
+/// A peer's text, truncated, with a question mark for each control character, and escaped as a
+/// value of a distinguished name (RFC 4514, 2.4): its contents can't be mistaken for another
+/// attribute.
 fn text(value: &[u8]) -> String {
     let cut = value.get(..MAX_NAME).unwrap_or(value);
     let shown = |c: char| if c.is_control() { '?' } else { c };
@@ -198,7 +199,7 @@ fn time((tag, value): (u8, &[u8])) -> Option<String> {
     ))
 }
 
-/// Whether basicConstraints says that the certificate is an authority's.
+/// Whether basicConstraints marks an authority's certificate.
 fn is_authority(extensions: &[u8]) -> Option<bool> {
     const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
     let mut list = Der(Der(extensions).expect_tag(SEQUENCE)?);
@@ -272,7 +273,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a peer sends as its certificate has a summary or none.
+        /// Any bytes that a peer sends as its certificate have a summary or none.
         #[test]
         fn no_certificate_panics(der in any::<Vec<u8>>()) {
             Summary::of(&der);

@@ -1,4 +1,4 @@
-//! Configurations: what the sessions of a client or of a server have in common.
+//! Configurations: the common part of the sessions of a client or of a server.
 
 use crate::cache::{ClientSessions, ServerSessions};
 use crate::credentials::{self, Credentials};
@@ -21,15 +21,15 @@ use rustls::{
 };
 use spin::Mutex;
 
-/// Whom to trust.
+/// Trusted roots, and revocations.
 #[derive(Default)]
 pub struct Trust {
-    /// Roots as they are, such as [`crate::mozilla_roots`].
+    /// Parsed roots, such as [`crate::mozilla_roots`].
     pub anchors: Vec<TrustAnchor<'static>>,
     /// PEM texts with roots.
     pub roots: Vec<Vec<u8>>,
-    /// PEM texts with revocation lists (RFC 5280, 5). A certificate that none of them covers is
-    /// accepted; one that is on its issuer's list isn't.
+    /// PEM texts with revocation lists (RFC 5280, 5). A certificate not covered by any is accepted;
+    /// one on its issuer's list isn't.
     pub revoked: Vec<Vec<u8>>,
 }
 
@@ -47,14 +47,14 @@ pub enum Versions {
 
 /// Options of both ends.
 pub struct Common {
-    /// The versions that are spoken.
+    /// The supported versions.
     pub versions: Versions,
     /// Protocols for ALPN (RFC 7301), best first.
     pub protocols: Vec<Vec<u8>>,
-    /// Keys are kept for [`Config::take_key_log`].
+    /// Whether to log keys for [`Config::take_key_log`].
     pub key_log: bool,
-    /// Sessions kept for resumption, of a client the number of servers. 0: none is resumed, and a
-    /// server gives out no tickets.
+    /// Maximum number of sessions stored for resumption; for a client, of servers. 0: none is
+    /// resumed, and a server issues no tickets.
     pub sessions: usize,
 }
 
@@ -62,9 +62,9 @@ pub struct Common {
 pub struct ClientOptions {
     /// Options of both ends.
     pub common: Common,
-    /// Whose servers' certificates it accepts.
+    /// Trust for servers' certificates.
     pub trust: Trust,
-    /// What it shows to servers that ask.
+    /// Certificates for servers that request one.
     pub credentials: Arc<Credentials>,
 }
 
@@ -74,9 +74,9 @@ pub struct ServerOptions {
     pub common: Common,
     /// Its certificates.
     pub credentials: Arc<Credentials>,
-    /// Whose clients' certificates it accepts; `None`: it asks for none.
+    /// Trust for clients' certificates; `None`: requests none.
     pub clients: Option<Trust>,
-    /// A client needs none of these certificates, but one that it shows must be valid.
+    /// Whether a client may have no certificate; a presented one must be valid.
     pub clients_optional: bool,
 }
 
@@ -94,7 +94,7 @@ pub(crate) enum Side {
     Server(Arc<ServerConfig>),
 }
 
-/// Bytes of keys kept until they are taken; further ones are dropped.
+/// Maximum number of bytes of logged keys; further ones are dropped.
 const MAX_KEYS: usize = 64 * 1024;
 
 /// Keys of sessions in the format of NSS (`SSLKEYLOGFILE`).
@@ -127,7 +127,7 @@ fn provider<E: Environment>() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.secure_random = const { &Sources::<E>::NEW };
     if !E::fast_aes() {
-        // Stable: the versions stay in their order.
+        // Stable: the versions keep their order.
         provider.cipher_suites.sort_by_key(is_aes);
     }
     Arc::new(provider)
@@ -256,8 +256,8 @@ impl Config {
         })
     }
 
-    /// Moves the keys of sessions since the last call to `into`, as many bytes as fit, and returns
-    /// how many: lines for Wireshark. None unless they were asked for.
+    /// Moves the keys logged since the last call to `into`, as many bytes as fit, and returns how
+    /// many: lines for Wireshark. None unless logging was requested.
     pub fn take_key_log(&self, into: &mut [u8]) -> usize {
         let Some(keys) = &self.keys else { return 0 };
         let mut keys = keys.0.lock();

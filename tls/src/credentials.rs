@@ -14,17 +14,18 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, SignatureScheme};
 use spin::Mutex;
 
-/// Certificate chains with their keys, which can be replaced while sessions are made with them.
+/// Certificate chains with their keys, which can be replaced while they are in use.
 ///
-/// A server chooses by the name that the client asks for (SNI): the first chain whose certificate
-/// is valid for it, else the first one. A client shows its first chain to a server that asks.
+/// A server selects by the name that the client requests (SNI): the first chain whose certificate
+/// is valid for it, else the first one. A client presents its first chain to a server that requests
+/// one.
 pub struct Credentials {
     chains: Mutex<Arc<Vec<Arc<CertifiedKey>>>>,
 }
 
 impl Credentials {
-    /// Chains from pairs of PEM texts: the certificate with those between it and the root behind
-    /// it, and its private key (PKCS#8, PKCS#1 or SEC1, not encrypted).
+    /// Chains from pairs of PEM texts: the certificate followed by those between it and the root,
+    /// and its private key (PKCS#8, PKCS#1 or SEC1, not encrypted).
     pub fn new(pairs: &[(&[u8], &[u8])]) -> Result<Credentials, Error> {
         let credentials = Credentials {
             chains: Mutex::default(),
@@ -33,8 +34,8 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// Replaces all chains: handshakes that begin after this use the new ones. Nothing changes if
-    /// it fails.
+    /// Replaces all chains: handshakes that begin after this use the new ones. On an error nothing
+    /// changes.
     pub fn replace(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Error> {
         let chains = pairs.iter().map(|(chain, key)| certified_key(chain, key));
         let chains = Arc::new(chains.collect::<Result<Vec<_>, _>>()?);
@@ -42,7 +43,7 @@ impl Credentials {
         Ok(())
     }
 
-    /// There are none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.chains.lock().is_empty()
     }
@@ -58,7 +59,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Whether the chain's certificate is for this host.
+/// Whether the chain's certificate is valid for this host.
 fn is_for(key: &CertifiedKey, host: &str) -> bool {
     let Ok(name) = names::server_name(host) else {
         return false;
@@ -135,10 +136,10 @@ fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
     }
 }
 
-/// The first line of an encrypted key has this word.
+/// The first line of an encrypted key contains this word.
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
-/// Mozilla's roots, those of the date of this build.
+/// Mozilla's roots at the date of this build.
 pub fn mozilla_roots() -> Vec<TrustAnchor<'static>> {
     webpki_roots::TLS_SERVER_ROOTS.to_vec()
 }

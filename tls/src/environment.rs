@@ -1,4 +1,4 @@
-//! Time and random numbers, in the form in which rustls asks for them.
+//! Time and random numbers, in the form that rustls requires.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -7,15 +7,15 @@ use rustls::crypto::{GetRandomFailed, SecureRandom};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
-/// What sessions need of the machine.
+/// Services that sessions need from the machine.
 pub trait Environment: fmt::Debug + Send + Sync + 'static {
-    /// Seconds since 1970, UTC; `None` if no clock tells.
+    /// Seconds since 1970, UTC; `None` without a clock.
     fn now() -> Option<u64>;
 
     /// Fills `into` with random bytes fit for keys; false if there are none.
     fn fill(into: &mut [u8]) -> bool;
 
-    /// Whether the processor has instructions for AES-GCM. Without, ChaCha20-Poly1305 is several
+    /// Whether the processor has instructions for AES-GCM. Otherwise ChaCha20-Poly1305 is several
     /// times as fast, and preferred.
     fn fast_aes() -> bool;
 }

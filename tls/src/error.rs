@@ -4,20 +4,20 @@ use alloc::format;
 use alloc::string::String;
 use rustls::AlertDescription;
 
-/// What kind of failure it is.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A certificate wasn't accepted: the peer's here, or this end's there.
+    /// A certificate wasn't accepted: the peer's here, or this end's by the peer.
     Certificate,
-    /// The peer ended the connection without saying so in TLS: what it sent may be cut.
+    /// The peer closed the connection without close_notify: its data may be truncated.
     Truncated,
-    /// The peer broke the protocol, or offers nothing that both can do.
+    /// The peer broke the protocol, or has no common parameters with this end.
     Protocol,
-    /// Options, certificates or keys that can't be used.
+    /// Invalid options, certificates or keys.
     Configuration,
     /// There are no random numbers, or no time.
     Environment,
-    /// This end ended the session: for others, or because its keys aren't its own any more.
+    /// This end ended the session: its memory was needed, or its keys are no longer its own.
     Busy,
 }
 
@@ -26,7 +26,7 @@ pub enum Kind {
 pub struct Error {
     /// The kind of the failure.
     pub kind: Kind,
-    /// One line for a person: what was wrong, with what, and what to do.
+    /// One line for people: what was wrong, with what, and what to do.
     pub detail: String,
 }
 
@@ -85,7 +85,7 @@ impl From<rustls::Error> for Error {
     }
 }
 
-/// The detail of a handshake message that is refused for its length.
+/// The detail for a handshake message that is too long.
 pub(crate) const HANDSHAKE_TOO_LARGE: &str =
     "the peer sent a handshake message of more than 65,535 bytes";
 

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString as _};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use rustls::pki_types::{IpAddr, ServerName};
 
-/// A name that a certificate can be for: of DNS, with or without its final dot, or an address.
+/// A name that a certificate can be for: a DNS name, with or without its final dot, or an address.
 pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, Error> {
     // RFC 6066, 3: without the final dot.
     let plain = host.strip_suffix('.').unwrap_or(host);

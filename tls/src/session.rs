@@ -13,20 +13,20 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
-/// Bytes of records beyond which a session takes no more: the largest handshake message (64 KiB) in
-/// records of its own, and a record behind it.
+/// Maximum number of buffered bytes of records: the largest handshake message (64 KiB) in records
+/// of its own, and another record.
 pub const MAX_INCOMING: usize = 0x1_0000 + 0x4805;
-/// As [`MAX_INCOMING`], of a server before it has a whole ClientHello: a stranger hasn't shown
-/// anything yet. Browsers send 2 KiB, with keys against quantum computers.
+/// As [`MAX_INCOMING`], for a server before it has a whole ClientHello: the client isn't
+/// authenticated yet. Browsers send 2 KiB, with post-quantum keys.
 pub const MAX_HELLO: usize = 24 << 10;
-/// What a server's handshake takes at least, in bytes, approximately: with the program's task and
+/// Approximate minimum memory of a server's handshake, in bytes: includes the program's task and
 /// its buffer.
 const HANDSHAKE: usize = 16 << 10;
-/// Plaintext of a record at most (RFC 8446, 5.1).
+/// Maximum plaintext of a record (RFC 8446, 5.1).
 const MAX_PLAINTEXT: usize = 1 << 14;
-/// The most that a record adds to its plaintext: header, nonce of TLS 1.2, type and tag.
+/// Maximum overhead of a record: header, nonce of TLS 1.2, type and tag.
 const OVERHEAD: usize = 5 + 8 + 1 + 16;
-/// Room for a key update in front of a record.
+/// Room for a key update before a record.
 const KEY_UPDATE: usize = 64;
 
 /// Bytes that are taken from the front.
@@ -57,7 +57,7 @@ impl Queue {
         self.bytes.extend_from_slice(more);
     }
 
-    /// Removes `n` bytes, at most all, and the memory with the last one.
+    /// Removes `n` bytes, at most all, and frees the memory with the last one.
     fn remove(&mut self, n: usize) {
         self.start = self.bytes.len().min(self.start + n);
         if self.is_empty() {
@@ -79,34 +79,34 @@ enum Connection {
     Server(UnbufferedServerConnection),
 }
 
-/// What a step may do once plaintext can be sent.
+/// The action of a step once plaintext can be sent.
 enum Intent<'a> {
     Nothing,
-    /// Seals plaintext into the room given; the number of bytes of records.
+    /// Seals plaintext into the given room; sets the number of bytes of records.
     Seal(&'a [u8], &'a mut [u8], &'a mut usize),
     CloseNotify,
     UpdateKeys,
 }
 
-/// Where a step ended.
+/// The state after a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// There is more to do at once.
     Again,
     /// The handshake waits for records.
     Blocked,
-    /// Plaintext can be sent, and what was intended was done.
+    /// Plaintext can be sent, and the action was taken.
     Ready,
-    /// The peer has said that it sends no more.
+    /// The peer has sent close_notify.
     PeerClosed,
-    /// Both have.
+    /// Both ends have.
     Closed,
 }
 
 /// A result of [`Session::read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// So many bytes, at least one.
+    /// This many bytes, at least one.
     Bytes(usize),
     /// Feed records first.
     NeedsInput,
@@ -114,20 +114,20 @@ pub enum Read {
     End,
 }
 
-/// One end of a connection. After an error every further call but [`Session::take`], which gives
-/// out the alert for the peer, answers the same.
+/// One end of a connection. After an error every further call except [`Session::take`], which
+/// returns the alert for the peer, returns the same error.
 pub struct Session {
     connection: Connection,
     report: Arc<Report>,
-    /// Records that were received and not processed.
+    /// Records received and not processed.
     incoming: Queue,
-    /// Plaintext that was received and not read.
+    /// Plaintext received and not read.
     plaintext: Queue,
     /// Records to be sent.
     outgoing: Queue,
     /// The peer has sent close_notify.
     ended: bool,
-    /// The flow below has ended.
+    /// The transport has ended.
     input_ended: bool,
     /// close_notify was sent.
     closed: bool,
@@ -136,7 +136,7 @@ pub struct Session {
 
 impl Session {
     /// A client's end of a connection to the server `host`: a name, which the certificate must be
-    /// for and which the server gets to hear (SNI), or an address.
+    /// for and which is sent to the server (SNI), or an address.
     pub fn client(config: &Config, host: &str) -> Result<Session, Error> {
         let Side::Client(inner) = &config.side else {
             return Err(Error::configuration("the configuration is a server's"));
@@ -169,7 +169,7 @@ impl Session {
         }
     }
 
-    /// Takes bytes that the peer sent. False: none, because [`MAX_INCOMING`] of them, or
+    /// Adds bytes received from the peer. False: none, because [`MAX_INCOMING`] of them, or
     /// [`MAX_HELLO`], are waiting to be processed, or to be read.
     pub fn feed(&mut self, records: &[u8]) -> bool {
         let room = self.incoming.len().max(self.plaintext.len()) < self.max_incoming();
@@ -186,8 +186,8 @@ impl Session {
         }
     }
 
-    /// Bytes of memory that a stranger has made it take, approximately: those of a server's
-    /// handshake in progress, else 0.
+    /// Approximate memory in bytes that an unauthenticated peer has made it allocate: that of a
+    /// server's handshake in progress, else 0.
     pub fn handshake_memory(&self) -> usize {
         match &self.connection {
             Connection::Server(connection) if connection.is_handshaking() => {
@@ -207,30 +207,30 @@ impl Session {
         self.end("too many handshakes are in progress, or memory is short: this one was ended");
     }
 
-    /// Ends it, whatever it is at: nothing more is sealed, sent or read.
+    /// Ends it in any state: nothing more is sealed, sent or read.
     pub fn end(&mut self, why: &str) {
         self.outgoing = Queue::default();
         self.plaintext = Queue::default();
         self.fail(Error::new(Kind::Busy, why));
     }
 
-    /// The flow below has ended: nothing more will be fed.
+    /// The transport has ended: nothing more will be fed.
     pub fn end_of_input(&mut self) {
         self.input_ended = true;
     }
 
-    /// Moves records that are to be sent to `into`, as many bytes as fit, and returns how many.
+    /// Moves pending records to `into`, as many bytes as fit, and returns how many.
     pub fn take(&mut self, into: &mut [u8]) -> usize {
         self.outgoing.take(into)
     }
 
-    /// Bytes of records that are to be sent.
+    /// Bytes of pending records.
     pub fn pending(&self) -> usize {
         self.outgoing.len()
     }
 
-    /// Goes on with the handshake. True: it is complete. False: it needs more input. In either case
-    /// send what [`Session::take`] gives first.
+    /// Continues the handshake. True: it is complete. False: it needs more input. In either case
+    /// send the output of [`Session::take`] first.
     pub fn handshake(&mut self) -> Result<bool, Error> {
         self.check()?;
         if !self.common().is_handshaking() {
@@ -284,9 +284,9 @@ impl Session {
         self.plaintext.len()
     }
 
-    /// Seals a prefix of `plaintext` into records and moves records to `into`: how many bytes of
-    /// plaintext were taken, and how many of records there are, to be sent before others. Takes
-    /// nothing if `into` has no room for a record, and before the end of the handshake.
+    /// Seals a prefix of `plaintext` into records and moves records to `into`: returns how many
+    /// bytes of plaintext were taken, and how many of records there are, to be sent before others.
+    /// Takes nothing if `into` has no room for a record, and before the end of the handshake.
     pub fn write(&mut self, plaintext: &[u8], into: &mut [u8]) -> Result<(usize, usize), Error> {
         self.check()?;
         if self.closed {
@@ -296,7 +296,7 @@ impl Session {
             ));
         }
         if !self.incoming.is_empty() {
-            // What has come may make records, which go first: a server's tickets, an alert.
+            // Input may produce records, which go first: a server's tickets, an alert.
             self.run(Intent::Nothing, |_| false)?;
         }
         let (mut taken, mut made) = (0, self.take(into));
@@ -320,7 +320,7 @@ impl Session {
         Ok((taken, made))
     }
 
-    /// Says that nothing more is written (close_notify). The record is for [`Session::take`].
+    /// Ends writing (close_notify). [`Session::take`] returns the record.
     pub fn close_notify(&mut self) -> Result<(), Error> {
         self.check()?;
         if !mem::replace(&mut self.closed, true) {
@@ -329,7 +329,7 @@ impl Session {
         Ok(())
     }
 
-    /// Replaces the keys for what is sent from now on (RFC 8446, 4.6.3). An error in TLS 1.2.
+    /// Replaces the keys for sending from now on (RFC 8446, 4.6.3). An error in TLS 1.2.
     pub fn update_keys(&mut self) -> Result<(), Error> {
         self.check()?;
         if self.common().protocol_version() != Some(ProtocolVersion::TLSv1_3) {
@@ -351,7 +351,7 @@ impl Session {
         }
     }
 
-    /// The name of the cipher suite, as IANA has it; empty before the handshake.
+    /// The IANA name of the cipher suite; empty before the handshake.
     pub fn cipher_suite(&self) -> &'static str {
         let suite = self.common().negotiated_cipher_suite();
         suite
@@ -359,17 +359,17 @@ impl Session {
             .unwrap_or_default()
     }
 
-    /// The protocol that was chosen by ALPN.
+    /// The protocol selected by ALPN.
     pub fn protocol(&self) -> Option<&[u8]> {
         self.common().alpn_protocol()
     }
 
-    /// The session of an earlier connection was resumed.
+    /// Whether the session of an earlier connection was resumed.
     pub fn resumed(&self) -> bool {
         self.common().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
-    /// The certificates that the peer showed, its own first, in DER.
+    /// The certificates that the peer presented, its own first, in DER.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         self.common().peer_certificates().unwrap_or_default()
     }
@@ -391,7 +391,7 @@ impl Session {
         error
     }
 
-    /// Fails if there is no room for the input that is needed.
+    /// Fails if there is no room for the required input.
     fn check_room(&mut self) -> Result<(), Error> {
         if self.incoming.len() < self.max_incoming() {
             return Ok(());
@@ -434,9 +434,9 @@ impl Session {
         }
     }
 
-    /// Makes the alert for the peer ready, and says what was wrong.
+    /// Prepares the alert for the peer, and describes the error.
     fn explain(&mut self, error: rustls::Error) -> Error {
-        // rustls gives out what it has to send before it looks at input.
+        // rustls returns pending output before it processes input.
         while self.common().wants_write() {
             let incoming = self.incoming.filled();
             let (plaintext, outgoing) = (&mut self.plaintext, &mut self.outgoing);
@@ -465,7 +465,7 @@ impl Session {
     }
 }
 
-/// Handles what one step of rustls came to: bytes to discard of the input, and how to go on.
+/// Handles the result of one step of rustls: bytes of input to discard, and how to continue.
 fn step<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     plaintext: &mut Queue,
@@ -536,7 +536,7 @@ fn step<Data>(
                 Err(error) => return (discard, Err(error)),
             },
         },
-        // No configuration here takes early data, which an attacker can send again.
+        // No configuration here accepts early data, which can be replayed.
         _ => State::Ready,
     };
     (discard, Ok(state))

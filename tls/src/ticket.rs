@@ -1,4 +1,4 @@
-//! Tickets: sessions that clients keep for the server, sealed (RFC 8446, 4.6.1; RFC 5077).
+//! Tickets: sealed sessions that clients store for the server (RFC 8446, 4.6.1; RFC 5077).
 
 use crate::environment::Environment;
 use alloc::vec::Vec;
@@ -10,17 +10,17 @@ use spin::Mutex;
 
 /// Seconds for which a key seals tickets; for as long again it opens them.
 const PERIOD: u64 = 6 * 3600;
-/// Bytes of the name of a key, in front of a ticket.
+/// Bytes of a key's name, at the start of a ticket.
 const NAME: usize = 16;
-/// Bytes of the nonce, behind the name.
+/// Bytes of the nonce, after the name.
 const NONCE: usize = 12;
-/// Bytes of the largest ticket that is looked at: a session with the client's certificates.
+/// Maximum size of an accepted ticket in bytes: a session with the client's certificates.
 const MAX_TICKET: usize = 1 << 16;
 
 struct Key {
     name: [u8; NAME],
     key: LessSafeKey,
-    /// It seals until then, in seconds since 1970.
+    /// Until when it seals, in seconds since 1970.
     until: u64,
 }
 
@@ -56,7 +56,7 @@ impl Key {
 
 /// Seals tickets with a key that is replaced every six hours.
 pub(crate) struct Ticketer<E> {
-    /// The present key and the one before.
+    /// The current key and the previous one.
     keys: Mutex<[Option<Key>; 2]>,
     environment: PhantomData<E>,
 }
@@ -69,7 +69,7 @@ impl<E: Environment> Ticketer<E> {
         }
     }
 
-    /// Calls `f` with the keys that are right at this time.
+    /// Calls `f` with the keys that are valid now.
     fn with<T>(&self, f: impl FnOnce(&[Option<Key>; 2]) -> Option<T>) -> Option<T> {
         let now = E::now()?;
         let mut keys = self.keys.lock();
@@ -209,8 +209,8 @@ mod tests {
         }
     }
 
-    /// Nothing is sealed by a key or a nonce that isn't random; the keys that are known go on once
-    /// there are random numbers again.
+    /// Nothing is sealed by a key or a nonce that isn't random; existing keys continue once there
+    /// are random numbers again.
     #[test]
     fn without_random_numbers_nothing_is_sealed() {
         let tickets = Ticketer::<Dry>::new();

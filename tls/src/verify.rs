@@ -1,4 +1,4 @@
-//! The verification of the peer's certificates: webpki's, with words for its errors.
+//! The verification of the peer's certificates: webpki's, with readable errors.
 
 use crate::certificate::{Summary, format_time};
 use crate::names;
@@ -12,12 +12,12 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use spin::Mutex;
 
-/// What the last verification found wrong. rustls' errors have no room for it.
+/// The findings of the last verification. rustls' errors have no room for them.
 #[derive(Debug, Default)]
 pub(crate) struct Report(Mutex<Option<(CertificateError, String)>>);
 
 impl Report {
-    /// The words for `error`, if it is the last one.
+    /// The text for `error`, if it is the last one.
     pub(crate) fn take(&self, error: &CertificateError) -> Option<String> {
         let (_, words) = self.0.lock().take_if(|(last, _)| same(last, error))?;
         Some(words)
@@ -47,7 +47,7 @@ fn same(a: &CertificateError, b: &CertificateError) -> bool {
         )
 }
 
-/// Says what is wrong with which certificate of a chain.
+/// Describes the error, and the certificate of a chain that it is about.
 fn explain(
     error: &CertificateError,
     chain: &[&CertificateDer<'_>],
@@ -120,7 +120,7 @@ fn explain(
     }
 }
 
-/// Names of a certificate that a message shows.
+/// Maximum number of a certificate's names in a message.
 const MAX_NAMES: usize = 8;
 
 /// The names that a certificate is for; webpki's text of a name is "DnsName(\"…\")".
@@ -141,14 +141,14 @@ fn offered(presented: &[String]) -> String {
     }
 }
 
-/// A verifier of servers or clients that reports what `inner` finds wrong.
+/// A verifier of servers or clients that reports the findings of `inner`.
 #[derive(Debug)]
 pub(crate) struct Reporting<V: ?Sized> {
     pub(crate) inner: Arc<V>,
     pub(crate) report: Arc<Report>,
 }
 
-/// The methods that both traits have, answered by `inner`.
+/// The common methods of both traits, delegated to `inner`.
 macro_rules! signatures_of_inner {
     () => {
         fn verify_tls12_signature(

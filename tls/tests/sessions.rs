@@ -142,7 +142,7 @@ fn connected(client: &Config, server: &Config) -> (Session, Session) {
     (client, server)
 }
 
-/// Writes all of `text` and carries it over; what the other end reads.
+/// Writes all of `text` and transfers it; returns what the other end reads.
 fn send(from: &mut Session, to: &mut Session, text: &[u8]) -> Vec<u8> {
     let (mut rest, mut got) = (text, Vec::new());
     let (mut records, mut plain) = (vec![0; 40_000], vec![0; 5000]);
@@ -183,8 +183,8 @@ fn both_versions_carry_text_both_ways_in_pieces_of_any_size() {
     }
 }
 
-/// Text goes behind what waits to be sent, whatever room there is for either: here behind the
-/// tickets that a server makes with its first record.
+/// Text follows pending output, with any room for either: here the tickets that a server makes with
+/// its first record.
 #[test]
 fn text_goes_behind_what_waits_in_room_of_any_size() {
     let text: Vec<u8> = (0..40_000u32).map(|at| (at * 7 + at / 256) as u8).collect();
@@ -214,7 +214,7 @@ fn text_goes_behind_what_waits_in_room_of_any_size() {
                 break;
             }
         }
-        // Less is no room for a record.
+        // Less has no room for a record.
         assert_eq!(taken, if room < 95 { 0 } else { text.len() }, "{room}");
         assert!(read == text[..taken], "{room}");
     }
@@ -246,7 +246,7 @@ fn a_session_is_resumed_by_ticket_and_by_identifier() {
         for expected in [false, true, true] {
             let (mut client, mut server) = connected(&client, &server);
             assert_eq!((client.resumed(), server.resumed()), (expected, expected));
-            // TLS 1.3 gives tickets out behind the handshake.
+            // TLS 1.3 issues tickets after the handshake.
             assert_eq!(send(&mut server, &mut client, b"hello"), b"hello");
             assert_eq!(client.peer_certificates().len(), 1);
         }
@@ -312,7 +312,7 @@ fn refused(client: &Config, server: &Config, host: &str) -> (Error, Error) {
     let (mut client, mut server) = pair(client, server, host);
     let [a, b] = shake(&mut client, &mut server, 4096);
     let error = a.unwrap_err();
-    // It stays.
+    // It is kept.
     assert_eq!(client.handshake(), Err(error.clone()));
     assert_eq!(client.read(&mut [0; 10]), Err(error.clone()));
     assert_eq!(client.write(b"text", &mut [0; 100]), Err(error.clone()));
@@ -437,7 +437,7 @@ fn a_server_asks_for_a_clients_certificate() {
 }
 
 #[test]
-fn the_end_of_a_side_is_told_from_a_cut() {
+fn the_end_of_a_side_is_distinguished_from_a_truncation() {
     for versions in [Versions::Tls12, Versions::Tls13] {
         let config = client(|options| options.common.versions = versions);
         let (mut a, mut b) = connected(&config, &server(&[SERVER], |_| ()));
@@ -449,7 +449,7 @@ fn the_end_of_a_side_is_told_from_a_cut() {
         b.end_of_input();
         assert_eq!(b.read(&mut [0; 10]), Ok(Read::End));
         assert_eq!(b.read(&mut [0; 10]), Ok(Read::End));
-        // The other side goes on.
+        // The other side continues.
         assert_eq!(send(&mut b, &mut a, b"answer"), b"answer");
         a.end_of_input();
         assert_eq!(a.read(&mut [0; 10]).unwrap_err().kind, Kind::Truncated);
@@ -562,7 +562,7 @@ fn no_peer_makes_a_session_buffer_without_bound() {
     assert_eq!(error.kind, Kind::Protocol);
     assert!(error.detail.contains("24 KiB"), "{}", error.detail);
     assert_eq!(session.handshake_memory(), 0);
-    // Text that isn't read.
+    // Unread text.
     let (mut a, mut b) = connected(&client(|_| ()), &config);
     let mut records = vec![0; 40_000];
     let mut kept = 0;
@@ -602,7 +602,7 @@ mod hostile {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Bytes that are no records, at the beginning and behind the handshake.
+        /// Bytes that are no records, at the beginning and after the handshake.
         #[test]
         fn noise_is_an_error_or_waits(noise in any::<Vec<u8>>(), begin in 20..24u8) {
             let config = server(&[SERVER], |_| ());
@@ -619,7 +619,7 @@ mod hostile {
             }
         }
 
-        /// Handshakes with one byte changed on the way never panic, and never end well.
+        /// Handshakes with one changed byte never panic, and never succeed.
         #[test]
         fn a_changed_handshake_fails(at in 0..1200usize, bits in 1..=255u8) {
             let (mut a, mut b) = pair(&client(|_| ()), &server(&[SERVER], |_| ()), "server.test");
@@ -632,7 +632,7 @@ mod hostile {
                 let _ = b.handshake();
                 let [ours, _] = shake(&mut a, &mut b, 100);
                 let done = matches!(a.handshake(), Ok(true));
-                // The version of the first record is not looked at (RFC 8446, 5.1).
+                // The version of the first record is ignored (RFC 8446, 5.1).
                 assert!(ours.is_err() || !done || at == 1 || at == 2);
             }
         }

@@ -32,7 +32,7 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 31 + at / 512) as u8).collect()
 }
 
-/// Does one request to its end.
+/// Runs one request to completion.
 fn run(blk: &mut Blk, request: Request) -> Result<(), BlkError> {
     blk.submit(request, 77)?;
     let mut result = None;
@@ -49,20 +49,20 @@ fn run(blk: &mut Blk, request: Request) -> Result<(), BlkError> {
 }
 
 fn read(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), BlkError> {
-    // SAFETY: `run` waits for the end.
+    // SAFETY: `run` waits for completion.
     run(blk, unsafe {
         Request::read(sector, place(bytes), bytes.len())
     })
 }
 
 fn write(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), BlkError> {
-    // SAFETY: `run` waits for the end.
+    // SAFETY: `run` waits for completion.
     run(blk, unsafe {
         Request::write(sector, place(bytes), bytes.len())
     })
 }
 
-/// All the ways in which a disk may differ.
+/// All variants of a disk.
 fn disks() -> Vec<(Disk, Options)> {
     let [modern, plain, no_indirect] = Options::modern();
     let disk = || Disk::new(4096);
@@ -214,7 +214,7 @@ fn unaligned_data_waits_while_all_bounce_memory_is_in_use() {
 }
 
 #[test]
-fn the_disk_hears_of_a_part_while_the_next_is_made_ready() {
+fn the_disk_is_notified_of_a_part_while_the_next_is_prepared() {
     let stuck = || Disk {
         stuck: true,
         ..Disk::new(4096)
@@ -249,7 +249,7 @@ fn many_requests_are_in_flight_and_end_in_any_order() {
         }
     });
     for (sector, buffer) in (0u64..).zip(&mut buffers) {
-        // SAFETY: the buffers live until all requests have ended, and are looked at only then.
+        // SAFETY: the buffers live until all requests have completed, and are read only then.
         let request = unsafe { Request::read(sector, place(buffer), SECTOR) };
         blk.submit(request, sector).unwrap();
     }
@@ -349,8 +349,8 @@ fn an_error_of_a_part_is_the_request_s_and_no_other_s() {
     assert!(blk.is_running());
 }
 
-/// An error gives back what the request had: a segment of bounce memory, and its places in the queue.
-/// More requests than there are of either fail, and the next one is served.
+/// A failed request returns its resources: a bounce slot, and its places in the queue. More
+/// requests fail than there are of either, and the next one is served.
 #[test]
 fn requests_that_fail_give_back_what_they_had() {
     let memory = HostMemory::new();
@@ -410,7 +410,7 @@ fn a_request_without_a_status_is_an_error() {
 fn a_disk_says_what_it_is() {
     let (mut blk, handle) = start(Disk::new(64), Options::default());
     let mut serial = [0; SERIAL];
-    // SAFETY: `run` waits for the end.
+    // SAFETY: `run` waits for completion.
     run(&mut blk, unsafe { Request::identify(place(&mut serial)) }).unwrap();
     assert_eq!(
         serial.trim_ascii_end(),
@@ -435,7 +435,7 @@ fn a_serial_number_across_pages_passes_through_one_segment() {
     let edge = memory.as_ptr().align_offset(PAGE);
     let edge = if edge < SERIAL { edge + PAGE } else { edge };
     let serial = &mut memory[edge - 10..];
-    // SAFETY: `run` waits for the end.
+    // SAFETY: `run` waits for completion.
     run(&mut blk, unsafe { Request::identify(place(serial)) }).unwrap();
     assert_eq!(serial[..5], *b"fake\0");
     assert_eq!(serial[5..SERIAL], [0; SERIAL - 5]);
@@ -450,7 +450,7 @@ fn a_serial_number_in_one_page_needs_no_other_memory() {
     let before = memory.allocated();
     let mut bytes = vec![0; 8192];
     let skew = bytes.as_ptr().align_offset(4096) + 1;
-    // SAFETY: `run` waits for the end.
+    // SAFETY: `run` waits for completion.
     let request = unsafe { Request::identify(place(&mut bytes[skew..])) };
     run(&mut blk, request).unwrap();
     assert_eq!(bytes[skew..][..4], *b"fake");

@@ -44,7 +44,7 @@ impl ConfigAccess for Function {
     }
 }
 
-/// An adapter: its registers and video memory are memory that the test reads, too.
+/// An adapter: its registers and video memory are memory that the test also reads.
 struct Card {
     function: Function,
     memory: &'static HostMemory,
@@ -53,7 +53,7 @@ struct Card {
 }
 
 impl Card {
-    /// An adapter with this much video memory, and whose registers have these values.
+    /// An adapter with this much video memory, whose registers have these values.
     fn new(video: usize, values: &[(usize, u16)], monitor: &[u8]) -> Card {
         let memory = HostMemory::new();
         let leak = |len: usize| Box::leak(vec![0u32; len / 4].into_boxed_slice());
@@ -84,14 +84,14 @@ impl Card {
             card.set(*number, *value);
         }
         for (offset, byte) in monitor.iter().enumerate() {
-            // SAFETY: inside of the registers, which live as long as the process.
+            // SAFETY: inside the registers, which live as long as the process.
             unsafe { start.cast::<u8>().add(offset).write_volatile(*byte) };
         }
         card
     }
 
     fn set(&self, number: usize, value: u16) {
-        // SAFETY: inside of the registers, which live as long as the process.
+        // SAFETY: inside the registers, which live as long as the process.
         unsafe {
             self.registers
                 .add(super::DISPI / 2 + number)
@@ -113,7 +113,7 @@ impl Card {
         unsafe { Bochs::new(self.memory, &self.function, PLACE) }
     }
 
-    /// What is shown: width, height and pixels.
+    /// The displayed width, height and pixels.
     fn shown(&self) -> (u16, u16, Vec<u32>) {
         assert_eq!(self.get(dispi::ENABLE), 0x41);
         assert_eq!(self.get(dispi::BITS), 32);
@@ -121,7 +121,7 @@ impl Card {
         assert_eq!(self.get(dispi::VIRTUAL_WIDTH), width);
         let start = usize::from(self.get(dispi::Y)) * usize::from(width);
         let pixel = |index| {
-            // SAFETY: inside of video memory, which lives as long as the process.
+            // SAFETY: inside video memory, which lives as long as the process.
             unsafe { self.video.add(start + index).read_volatile() }
         };
         let count = usize::from(width) * usize::from(height);
@@ -132,7 +132,7 @@ impl Card {
 /// Fills a buffer.
 fn fill(pixels: std::ptr::NonNull<u32>, count: usize, value: u32) {
     for index in 0..count {
-        // SAFETY: the caller's buffer has as many.
+        // SAFETY: the caller's buffer has that many.
         unsafe { pixels.add(index).write(value) };
     }
 }
@@ -158,7 +158,7 @@ fn is_found_and_started() {
     let adapter = card.start().unwrap();
     assert_eq!(adapter.edid(), monitor);
     assert_eq!(adapter.video_len, 2 * MIB);
-    // Its memory space is on, and its addresses are what they were.
+    // Its memory space is enabled, and its addresses are unchanged.
     assert_eq!(card.function.read(PLACE, 4), 2);
     assert_eq!(card.function.read(PLACE, 0x10), VIDEO as u32 | 8);
     let other = Card::new(MIB, &[], &[1; 200]);
@@ -175,7 +175,7 @@ fn shows_what_is_presented() {
     fill(pixels, count, 1);
     adapter.present(first, &[]).unwrap();
     assert_eq!(card.shown(), (128, 96, vec![1; count]), "all of a new one");
-    // Of what has changed only the damage is copied.
+    // Only the damaged part of the changes is copied.
     fill(pixels, count, 2);
     let damage = [part(126, 95, 10, 10), part(0, 0, 1, 1), part(500, 0, 1, 1)];
     adapter.present(first, &damage).unwrap();
@@ -277,8 +277,8 @@ fn refuses_adapters_that_are_none() {
         started(card)
     };
     let video = MIB as u32 - 1;
-    // A port, no address, no size, one that isn't a power of two, one that the address isn't a
-    // multiple of, one that is too small for the registers.
+    // A port, no address, no size, a size that isn't a power of two, one that the address isn't a
+    // multiple of, one too small for the registers.
     assert_eq!(with(0x10, 0xc001, video), Err(Error::BadBar(0)));
     assert_eq!(with(0x10, 0, video), Err(Error::BadBar(0)));
     assert_eq!(
@@ -291,15 +291,15 @@ fn refuses_adapters_that_are_none() {
         Err(Error::BadBar(0))
     );
     assert_eq!(with(0x18, REGISTERS as u32, 0xff), Err(Error::BadConfig));
-    // What can't be mapped.
+    // Unmappable addresses.
     assert_eq!(with(0x10, 0x1000_0000, video), Err(Error::Unmappable));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Whatever the adapter says, nothing outside of its video memory is written, which is of the
-    /// size that it says twice: the test's memory ends there, and the driver's assertions look.
+    /// Whatever the adapter reports, nothing outside its video memory is written, whose size it
+    /// reports twice: the test's memory ends there, and the driver's assertions check.
     #[test]
     fn stays_within_video_memory(
         memory_field in any::<u16>(),

@@ -63,7 +63,7 @@ fn typing_interrupts() {
     assert!(console.enable_interrupts());
 }
 
-/// A driver that has read a part of what was typed doesn't wait for more, however small the part.
+/// A driver that has read part of the input doesn't wait for more, however small the part.
 #[test]
 fn what_was_read_in_part_is_not_waited_for() {
     for (typed, part) in [

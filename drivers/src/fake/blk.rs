@@ -26,17 +26,17 @@ pub struct Disk {
     pub serial: [u8; SERIAL],
     /// Sectors that can't be read or written.
     pub bad: BTreeSet<u64>,
-    /// Requests done: reads and writes, then flushes.
+    /// Completed requests: reads and writes, then flushes.
     pub done: (usize, usize),
     /// Data segments of the largest request.
     pub most_segments: usize,
-    /// Sectors of a discard or write-zeroes, at most.
+    /// Maximum number of sectors of a discard or write-zeroes.
     pub max_clear: u32,
     /// The preferred alignment of discards, in sectors.
     pub discard_alignment: u32,
     /// The discards and writes of zeros: type, sector, sectors, flags.
     pub cleared: Vec<(u32, u64, u32, u32)>,
-    /// The end of every request is put off until this is false again.
+    /// Completions are delayed until this is false again.
     pub stuck: bool,
 }
 
@@ -63,7 +63,7 @@ impl Disk {
         }
     }
 
-    /// Does a request; what is written to it, and its status.
+    /// Performs a request; returns the bytes written to it, and its status.
     fn serve(&mut self, request: &[u8], space: usize) -> (Vec<u8>, u8) {
         let kind = u32::from_le_bytes(request[0..4].try_into().expect("4 bytes"));
         let sector = u64::from_le_bytes(request[8..16].try_into().expect("8 bytes"));

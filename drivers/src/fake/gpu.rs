@@ -8,9 +8,9 @@ use super::{Backend, DeviceQueue, HostMemory};
 use crate::device_type::DeviceType;
 use crate::gpu::feature;
 
-/// Bytes of the header of a command and of an answer.
+/// Bytes of the header of a command and of a response.
 const HEADER: usize = 24;
-/// Types of answers.
+/// Types of responses.
 const OK: u32 = 0x1100;
 const OK_DISPLAY_INFO: u32 = 0x1101;
 const OK_EDID: u32 = 0x1104;
@@ -19,7 +19,7 @@ const ERR_INVALID_SCANOUT: u32 = 0x1202;
 const ERR_INVALID_RESOURCE: u32 = 0x1203;
 const ERR_INVALID_PARAMETER: u32 = 0x1205;
 
-/// A picture of the host's.
+/// A picture on the host.
 struct Resource {
     width: u32,
     pixels: Vec<u32>,
@@ -28,7 +28,7 @@ struct Resource {
     blob: bool,
 }
 
-/// What a scan-out shows.
+/// The state of a scan-out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Screen {
     /// The resource; 0: nothing.
@@ -48,9 +48,9 @@ pub struct Screen {
 pub struct Pointer {
     /// Its pixels, row by row.
     pub image: Vec<u32>,
-    /// Where its left upper corner is.
+    /// Position of its upper left corner.
     pub place: (u32, u32),
-    /// The pixel that points.
+    /// Its hot spot.
     pub hot_spot: (u32, u32),
 }
 
@@ -58,21 +58,21 @@ pub struct Pointer {
 pub struct Adapter {
     /// The offered features.
     pub features: u64,
-    /// The preferred sizes of the scan-outs that are enabled, in pixels.
+    /// The preferred sizes of the enabled scan-outs, in pixels.
     pub sizes: Vec<Option<(u32, u32)>>,
     /// The EDIDs of the scan-outs.
     pub edids: Vec<Vec<u8>>,
-    /// What is shown.
+    /// The state of each scan-out.
     pub screens: Vec<Screen>,
     /// `events_read`.
     pub events: u32,
     /// The types of the commands so far.
     pub commands: Vec<u32>,
-    /// The answers to types of commands that are refused.
+    /// The responses to types of commands that are refused.
     pub refuse: BTreeMap<u32, u32>,
-    /// How many more commands it takes.
+    /// Number of further commands that it accepts.
     pub left: usize,
-    /// Changes each answer before it is written.
+    /// Changes each response before it is written.
     pub mangle: Option<fn(&mut Vec<u8>)>,
     resources: BTreeMap<u32, Resource>,
 }
@@ -99,7 +99,7 @@ impl Adapter {
         self.resources.len()
     }
 
-    /// Does a command; the type of the answer and what follows its header.
+    /// Performs a command; returns the type of the response and the bytes after its header.
     fn serve(&mut self, memory: &HostMemory, command: &[u8]) -> (u32, Vec<u8>) {
         let word = |at: usize| {
             let bytes = command.get(at..at + 4).expect("a whole command");
@@ -271,7 +271,7 @@ impl Adapter {
         (OK, Vec::new())
     }
 
-    /// Does a command of the cursor queue.
+    /// Performs a command of the cursor queue.
     fn point(&mut self, command: &[u8]) {
         let word = |index: usize| {
             let at = HEADER + index * 4;
@@ -362,8 +362,8 @@ impl Backend for Adapter {
     }
 }
 
-/// The EDID of a monitor with a preferred mode of this size at 75 Hz. It also takes 1024×768 by a
-/// standard timing, 640×480 by an established one, and 1920×1080 by one of its extension block.
+/// The EDID of a monitor with a preferred mode of this size at 75 Hz. It also supports 1024×768 by
+/// a standard timing, 640×480 by an established one, and 1920×1080 by one of its extension block.
 pub fn edid(name: &str, width: u32, height: u32) -> Vec<u8> {
     let mut edid = vec![0u8; 256];
     edid[1..7].fill(0xff);
@@ -372,7 +372,7 @@ pub fn edid(name: &str, width: u32, height: u32) -> Vec<u8> {
     edid[35] = 1 << 5;
     edid[38..54].fill(1);
     edid[38..40].copy_from_slice(&[97, 1 << 6]);
-    // 325 mm wide, as high as the pixels are square.
+    // 325 mm wide, and as high as square pixels require.
     let size = (325, 325 * height / width);
     let clock = (width + 160) * (height + 50) * 75 / 10_000;
     timing(&mut edid[54..72], clock, (width, 160), (height, 50), size);

@@ -9,7 +9,7 @@ use crate::device_type::DeviceType;
 
 /// An input device: by default a keyboard with five keys, two lights, a wheel and a pointer.
 pub struct Keyboard {
-    /// What it shows for each selection: select, subsel.
+    /// Its configuration data for each selection: select, subsel.
     pub config: BTreeMap<(u8, u8), Vec<u8>>,
     /// Events to send, by their groups: type, code, value.
     pub groups: Vec<Vec<(u16, u16, i32)>>,
@@ -17,7 +17,7 @@ pub struct Keyboard {
     pub claim: usize,
     /// Groups that found too few buffers.
     pub dropped: usize,
-    /// What it was told: type, code, value.
+    /// The status events that it received: type, code, value.
     pub statuses: Vec<(u16, u16, i32)>,
     /// Accepts no event.
     pub stuck: bool,

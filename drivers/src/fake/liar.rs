@@ -12,27 +12,27 @@ use crate::device_type::DeviceType;
 /// One thing that a lying device does to one of its queues.
 #[derive(Clone, Debug)]
 pub enum Lie {
-    /// Ends the oldest request, with a claim of the length written; the bytes go to its start.
+    /// Completes the oldest request with a claimed length; the bytes go to its start.
     End {
         /// The bytes that are written.
         bytes: Vec<u8>,
         /// The length that the device claims.
         claim: u32,
     },
-    /// Ends a request that may not exist.
+    /// Completes a request that may not exist.
     Bogus {
         /// The id.
         id: u32,
         /// The length.
         len: u32,
     },
-    /// Ends once more what it ended last.
+    /// Completes its last completed request once more.
     Again,
     /// Moves the used index.
     Jump(u16),
-    /// Takes a request and never ends it.
+    /// Takes a request and never completes it.
     Swallow,
-    /// Does nothing, and doesn't want to hear.
+    /// Does nothing, and disables notifications.
     Deaf,
 }
 
@@ -52,7 +52,7 @@ impl Lie {
     }
 }
 
-/// A device that does what its script says, one line at each step, on queue `line % queues`.
+/// A device that follows its script, one line at each step, on queue `line % queues`.
 pub struct Liar {
     /// The type that it claims.
     pub kind: DeviceType,
@@ -69,7 +69,7 @@ pub struct Liar {
 }
 
 impl Liar {
-    /// A device that will do all of `script`.
+    /// A device that will perform all of `script`.
     pub fn new(kind: DeviceType, features: u64, config: Vec<u8>, sizes: Vec<u16>) -> Liar {
         Liar {
             kind,

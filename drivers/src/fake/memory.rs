@@ -11,12 +11,12 @@ use crate::memory::{Access, Allocation, Memory, Segment};
 
 const PAGE: usize = 4096;
 /// Contiguous memory has this bit in its physical addresses; memory found by `segments` doesn't,
-/// and each of its pages is alone (the next one is two pages further), as in a kernel that pages on
-/// demand.
+/// and no two of its pages are adjacent (the next one is two pages further), as in a kernel that
+/// pages on demand.
 const CONTIGUOUS: u64 = 1 << 60;
 
-/// Memory whose physical addresses are not its virtual ones, and which knows what devices may
-/// touch.
+/// Memory whose physical addresses are not its virtual ones, and which records what devices may
+/// access.
 pub struct HostMemory {
     state: Mutex<State>,
 }
@@ -27,14 +27,14 @@ struct State {
     allocations: BTreeMap<u64, (usize, usize)>,
     /// Bytes that may still be allocated.
     budget: Option<usize>,
-    /// Virtual ranges that `segments` was asked for, and what for.
+    /// Virtual ranges passed to `segments`, and the access.
     exposed: Vec<(usize, usize, Access)>,
     /// Register blocks: physical address, memory.
     registers: Vec<(u64, usize, usize)>,
 }
 
 impl HostMemory {
-    /// Memory that lives as long as the process (the drivers want that; a test doesn't mind).
+    /// Memory that lives as long as the process (the drivers require that; a test doesn't mind).
     #[allow(clippy::new_ret_no_self)]
     pub fn new() -> &'static HostMemory {
         Box::leak(Box::new(HostMemory {
@@ -49,7 +49,7 @@ impl HostMemory {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Lets allocations fail once `bytes` more are allocated.
+    /// Makes allocations fail once `bytes` more are allocated.
     pub fn limit(&self, bytes: usize) {
         self.state().budget = Some(bytes);
     }
@@ -59,14 +59,14 @@ impl HostMemory {
         self.state().allocations.values().map(|(len, _)| len).sum()
     }
 
-    /// Forgets which ranges devices may touch besides contiguous memory: what was given for
-    /// requests that are over.
+    /// Forgets the ranges that devices may access besides contiguous memory: those of completed
+    /// requests.
     pub fn revoke(&self) {
         self.state().exposed.clear();
     }
 
-    /// A block of registers at physical address `phys`, for `map_mmio`. It is memory: what is
-    /// written is read.
+    /// A block of registers at physical address `phys`, for `map_mmio`. It is memory: reads return
+    /// what was written.
     pub fn add_registers(&self, phys: u64, words: &'static mut [u32]) {
         self.state()
             .registers
@@ -77,7 +77,7 @@ impl HostMemory {
     ///
     /// # Panics
     ///
-    /// When the range was never given to a device for that: the driver is wrong.
+    /// If the range was never given to a device for that access: the driver is wrong.
     pub(crate) fn host(&self, phys: u64, len: usize, access: Access) -> NonNull<u8> {
         let state = self.state();
         let virt = if phys & CONTIGUOUS != 0 {
@@ -96,7 +96,7 @@ impl HostMemory {
                 virt % PAGE + len <= PAGE || len == 0,
                 "DMA of {len} across scattered pages"
             );
-            // Neighbours that were given one after the other may be used as one.
+            // Adjacent ranges that were given one after another may be used as one.
             let mut at = virt;
             while at < virt + len.max(1) {
                 let here = |(start, size, given): &&(usize, usize, Access)| {
@@ -174,7 +174,7 @@ unsafe impl Memory for HostMemory {
         visit: &mut dyn FnMut(Segment) -> bool,
     ) -> bool {
         let start = ptr as usize;
-        // The null page is what a test gives for "not memory".
+        // Tests use the null page as "not memory".
         if start < PAGE {
             return false;
         }

@@ -1,4 +1,4 @@
-//! A network card that records what is sent and receives what it is given.
+//! A network card that records sent frames and receives the test's frames.
 
 use std::collections::VecDeque;
 use std::vec;
@@ -21,17 +21,17 @@ pub struct NetDevice {
     pub sizes: [u16; 2],
     /// The link's status, with [`feature::STATUS`].
     pub status: u16,
-    /// Sent frames come back.
+    /// Sent frames are received again.
     pub echo: bool,
     /// Pairs of queues that it has, with [`feature::MQ`].
     pub pairs: u16,
-    /// Pairs that the driver has asked it to use.
+    /// Number of pairs that the driver has activated.
     pub active: u16,
-    /// The answer to commands: 0 for success, 1 for failure; `None` for no answer.
+    /// The acknowledgement of commands: 0 for success, 1 for failure; `None` for none.
     pub answers: Option<u8>,
-    /// Frames for the driver by the pairs after the first.
+    /// Frames for the driver on the pairs after the first.
     pub more: Vec<VecDeque<([u8; 12], Vec<u8>)>>,
-    /// Frames that the driver will receive by the first pair as soon as it has buffers for them.
+    /// Frames for the driver on the first pair, received as soon as it has buffers for them.
     pub inbox: VecDeque<([u8; 12], Vec<u8>)>,
     /// Frames that the driver sent and that were not echoed.
     pub sent: Vec<([u8; 12], Vec<u8>)>,
@@ -57,7 +57,7 @@ impl Default for NetDevice {
 }
 
 impl NetDevice {
-    /// A card that hands everything back.
+    /// A card that echoes every frame.
     pub fn echoing() -> NetDevice {
         NetDevice {
             echo: true,
@@ -78,7 +78,7 @@ impl NetDevice {
         }
     }
 
-    /// Hands one frame to the driver, in as many buffers as it takes. False: there is no room.
+    /// Delivers one frame to the driver, in as many buffers as it takes. False: there is no room.
     fn hand_over(
         inbox: &mut VecDeque<([u8; 12], Vec<u8>)>,
         memory: &'static HostMemory,
@@ -92,13 +92,13 @@ impl NetDevice {
         let mut bytes = header[..header_len].to_vec();
         bytes.extend_from_slice(frame);
         let mergeable = features & feature::MRG_RXBUF != 0;
-        // Buffers of one driver are equal, so the first tells how many are needed.
+        // Buffers of one driver are equal, so the first shows how many are needed.
         let mut done: Vec<(u16, u32)> = vec![];
         let mut rest = &bytes[..];
         let mut first = None;
         while !rest.is_empty() {
             if queue.waiting() == 0 {
-                // Real cards look before they take; this one has taken none of them back.
+                // Real cards check before they take buffers; this one has returned none of them.
                 assert!(
                     done.is_empty(),
                     "the test's frame is larger than all buffers"

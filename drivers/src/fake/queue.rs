@@ -1,4 +1,4 @@
-//! A virtqueue seen from the device.
+//! The device's side of a virtqueue.
 
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::vec::Vec;
@@ -50,15 +50,15 @@ impl Chain {
 /// The device's half of a virtqueue.
 pub struct DeviceQueue {
     memory: &'static HostMemory,
-    /// Largest size offered.
+    /// Maximum size.
     pub max_size: u16,
     addresses: Option<QueueAddresses>,
     event_idx: bool,
-    /// The test made the device lie, after which the driver may be wrong about what is in flight.
+    /// The test made the device lie, after which the driver may be wrong about requests in flight.
     lied: bool,
     seen: u16,
     used: u16,
-    /// Interrupts that the driver asked for and got.
+    /// Interrupts that the driver enabled and got.
     pub interrupts: u64,
     /// Doorbells.
     pub notifications: u64,
@@ -90,7 +90,7 @@ impl DeviceQueue {
         self.addresses = None;
     }
 
-    /// The driver has set it up.
+    /// Whether the driver has set it up.
     pub fn is_active(&self) -> bool {
         self.addresses.is_some()
     }
@@ -113,7 +113,7 @@ impl DeviceQueue {
         unsafe { AtomicU32::from_ptr(at.as_ptr().cast()) }
     }
 
-    /// Requests that the driver published and that were not taken.
+    /// Requests that the driver published and the device hasn't taken.
     pub fn waiting(&self) -> u16 {
         self.addresses.map_or(0, |a| {
             self.u16_at(a.driver + 2)
@@ -126,7 +126,7 @@ impl DeviceQueue {
     ///
     /// # Panics
     ///
-    /// When the driver made an impossible one.
+    /// If the driver made an invalid one.
     pub fn pop(&mut self) -> Option<Chain> {
         if self.waiting() == 0 {
             return None;
@@ -140,7 +140,7 @@ impl DeviceQueue {
         Some(self.chain(head))
     }
 
-    /// Takes the last [`pop`](DeviceQueue::pop) back.
+    /// Undoes the last [`pop`](DeviceQueue::pop).
     pub fn unpop(&mut self) {
         self.seen = self.seen.wrapping_sub(1);
     }
@@ -149,7 +149,7 @@ impl DeviceQueue {
     ///
     /// # Panics
     ///
-    /// When they are impossible.
+    /// If they are invalid.
     pub fn chain(&self, head: u16) -> Chain {
         let a = self.addresses.expect("an active queue");
         assert!(head < a.size, "head {head} in a queue of {}", a.size);
@@ -192,12 +192,12 @@ impl DeviceQueue {
         panic!("a chain longer than the queue");
     }
 
-    /// Says that a request is done, and interrupts if the driver asks for it.
+    /// Completes a request, and interrupts if the driver has enabled that.
     pub fn push(&mut self, head: u16, written: usize) {
         self.push_all(&[(head, written as u32)]);
     }
 
-    /// Says that several requests are done, all at once.
+    /// Completes several requests at once.
     pub fn push_all(&mut self, done: &[(u16, u32)]) {
         for (position, (head, written)) in done.iter().enumerate() {
             self.put_element(position as u16, u32::from(*head), *written);
@@ -205,7 +205,7 @@ impl DeviceQueue {
         self.move_on(done.len() as u16);
     }
 
-    /// Writes the used element that is `ahead` of the index: anything at all.
+    /// Writes the used element that is `ahead` of the index, with arbitrary contents.
     pub fn write_element(&mut self, ahead: u16, id: u32, len: u32) {
         self.lied = true;
         self.put_element(ahead, id, len);
@@ -221,7 +221,7 @@ impl DeviceQueue {
         }
     }
 
-    /// Moves the used index on, as far as one likes.
+    /// Advances the used index by any number.
     pub fn advance(&mut self, by: u16) {
         self.lied = true;
         self.move_on(by);
@@ -236,7 +236,7 @@ impl DeviceQueue {
             let event = self
                 .u16_at(a.driver + 4 + 2 * u64::from(a.size))
                 .load(Ordering::SeqCst);
-            // Virtio 1.2, 2.7.7.2: is the event among the old and the new index?
+            // Virtio 1.2, 2.7.7.2: is the event between the old and the new index?
             (0..by).any(|step| old.wrapping_add(step) == event)
         } else {
             self.u16_at(a.driver).load(Ordering::SeqCst) & 1 == 0
@@ -246,7 +246,7 @@ impl DeviceQueue {
         }
     }
 
-    /// Asks for a doorbell at the next request.
+    /// Requests a doorbell at the next request.
     pub fn ask_for_notification(&self) {
         if let Some(a) = self.addresses {
             if self.event_idx {
@@ -258,7 +258,7 @@ impl DeviceQueue {
         }
     }
 
-    /// Asks for none.
+    /// Requests none.
     pub fn refuse_notifications(&self) {
         if let Some(a) = self.addresses {
             if self.event_idx {

@@ -12,7 +12,7 @@ use crate::device_type::DeviceType;
 pub struct Entropy {
     /// The next byte.
     pub next: u8,
-    /// Bytes given for one request, at most; 0 is no limit.
+    /// Maximum number of bytes per request; 0: no limit.
     pub at_most: usize,
 }
 
@@ -54,11 +54,11 @@ impl Backend for Entropy {
 /// A console's other end.
 #[derive(Default)]
 pub struct Terminal {
-    /// The bytes that were written.
+    /// Written bytes.
     pub screen: Vec<u8>,
-    /// The bytes to be read.
+    /// Bytes to be read.
     pub keyboard: VecDeque<u8>,
-    /// Takes no output.
+    /// Accepts no output.
     pub stuck: bool,
 }
 

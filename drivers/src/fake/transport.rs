@@ -16,17 +16,17 @@ use crate::transport::{Interrupt, QueueAddresses, Status, Transport};
 pub trait Backend: core::any::Any + Send {
     /// Its type.
     fn device_type(&self) -> DeviceType;
-    /// The features of its kind; [`Options::features`] are those of the queues.
+    /// The features of its type; [`Options::features`] are those of the queues.
     fn features(&self) -> u64;
     /// Its configuration space.
     fn config(&self) -> Vec<u8>;
-    /// The driver has written to the configuration space; most devices have nothing to write there.
+    /// Called after a write to the configuration space; most devices have nothing to write there.
     fn write_config(&mut self, _offset: usize, _value: u32) {}
-    /// It was reset.
+    /// Called at a reset.
     fn reset(&mut self) {}
-    /// The largest size of each of its queues.
+    /// The maximum size of each of its queues.
     fn queues(&self) -> Vec<u16>;
-    /// Works: takes requests, ends them. Called when a doorbell rings and by [`Handle::step`].
+    /// Works: takes and completes requests. Called when a doorbell rings and by [`Handle::step`].
     fn work(&mut self, memory: &'static HostMemory, features: u64, queues: &mut [DeviceQueue]);
 }
 
@@ -46,8 +46,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The ways in which a device of virtio 1.0 may offer queues: with all features, with none, and
-    /// without indirect descriptors.
+    /// The variants of a virtio 1.0 device's queues: with all features, with none, and without
+    /// indirect descriptors.
     pub fn modern() -> [Self; 3] {
         let all = Self::default();
         let none = feature::VERSION_1;
@@ -68,15 +68,15 @@ impl Default for Options {
     }
 }
 
-/// The most bytes of a configuration space.
+/// Maximum size of a configuration space.
 const CONFIG: usize = 256;
 
-/// A configuration space as the driver sees it: memory. The driver writes to it without a word, so
-/// a write is noticed by the difference to what was shown, before anything else happens.
+/// A configuration space as the driver accesses it: memory. The driver writes to it silently, so a
+/// write is detected by comparison with the previous contents, before anything else happens.
 struct Registers {
     shown: &'static Words,
     len: usize,
-    /// The bytes of the field that the driver was given last, as they were.
+    /// The field that the driver accessed last, with its contents then.
     last: Option<(usize, Vec<u8>)>,
 }
 
@@ -147,13 +147,13 @@ pub struct FakeTransport {
     model: Arc<Mutex<Model>>,
 }
 
-/// The test's end: what the device is and does.
+/// The test's end: access to the device.
 pub struct Handle<B> {
     model: Arc<Mutex<Model>>,
     backend: core::marker::PhantomData<B>,
 }
 
-/// Makes a transport to `backend`.
+/// Creates a transport to `backend`.
 pub fn connect<B: Backend>(
     memory: &'static HostMemory,
     backend: B,
@@ -186,7 +186,7 @@ pub fn connect<B: Backend>(
     )
 }
 
-/// Takes what the driver has written to the configuration space.
+/// Applies the driver's writes to the configuration space.
 fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
     // A device that panicked has failed its test already.
     let mut model = model
@@ -202,7 +202,7 @@ fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
 }
 
 impl<B: Backend> Handle<B> {
-    /// Looks at the device, or changes it.
+    /// Accesses the device.
     ///
     /// # Panics
     ///
@@ -220,7 +220,7 @@ impl<B: Backend> Handle<B> {
         lock(&self.model).options = options;
     }
 
-    /// Looks at a queue.
+    /// Accesses a queue.
     pub fn queue<R>(&self, index: usize, f: impl FnOnce(&mut DeviceQueue) -> R) -> R {
         f(&mut lock(&self.model).queues[index])
     }

@@ -69,7 +69,7 @@ impl Cursor {
     }
 
     /// Sets the memory and the resource of its image.
-    pub fn give(&mut self, resource: u32, region: Region) {
+    pub fn set_memory(&mut self, resource: u32, region: Region) {
         (self.resource, self.region) = (resource, Some(region));
     }
 
@@ -276,7 +276,7 @@ impl Gpu {
         if self.scanouts[scanout].cursor.resource() == 0 {
             let region = region(self.memory).ok_or(GpuError::OutOfMemory)?;
             let resource = self.new_resource()?;
-            self.scanouts[scanout].cursor.give(resource, region);
+            self.scanouts[scanout].cursor.set_memory(resource, region);
         }
         self.scanouts[scanout].cursor.set(image, hot_spot);
         self.kick();

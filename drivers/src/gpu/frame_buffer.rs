@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_could_not_take_its_turn_leaves_the_device_alone() {
+    fn a_driver_that_failed_to_start_does_not_touch_the_device() {
         for options in bad_options() {
             let memory = HostMemory::new();
             let adapter = Adapter::new(&[None, Some(SIZE)]);
@@ -572,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_the_displays_is_told_once() {
+    fn a_change_of_the_displays_is_reported_once() {
         let (mut buffer, handle) = started(Options::default());
         assert!(!buffer.take_change());
         handle.with(|adapter| (adapter.sizes[1], adapter.events) = (Some((80, 40)), 1));

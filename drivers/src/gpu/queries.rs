@@ -46,7 +46,7 @@ impl Gpu {
             debug_assert!(clear.is_some(), "next to what was read");
             match self.query {
                 Query::None => {
-                    self.ask();
+                    self.query();
                     self.kick();
                 }
                 _ => self.outdated = true,
@@ -55,7 +55,7 @@ impl Gpu {
     }
 
     /// Begins a query.
-    pub(super) fn ask(&mut self) {
+    pub(super) fn query(&mut self) {
         if self.control.reserve(1) {
             self.query = Query::Sizes;
             self.push(Command::display_info(), What::DisplayInfo, 0, None);
@@ -119,7 +119,7 @@ impl Gpu {
         }
         self.ready = true;
         if core::mem::take(&mut self.outdated) {
-            self.ask();
+            self.query();
         }
     }
 }

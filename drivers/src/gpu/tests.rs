@@ -27,7 +27,7 @@ fn start(adapter: Adapter, options: Options) -> (Gpu, Handle<Adapter>, &'static 
     let (transport, handle) = connect(memory, adapter, options);
     let mut gpu = Gpu::new(Box::new(transport), memory).unwrap();
     while !gpu.is_ready() {
-        // Reports the displays that there are.
+        // Reports the initial displays.
         poll(&mut gpu);
     }
     (gpu, handle, memory)
@@ -43,7 +43,7 @@ fn poll(gpu: &mut Gpu) -> Vec<Event> {
     events
 }
 
-/// Polls until the answers to all questions that follow from each other are there.
+/// Polls until all consecutive queries have their responses.
 fn polls(gpu: &mut Gpu) -> Vec<Event> {
     (0..6).flat_map(|_| poll(gpu)).collect()
 }
@@ -130,7 +130,7 @@ fn a_first_picture_is_copied_whole_and_then_its_damage() {
         let row = |y: usize| y * WIDTH as usize + 60..(y + 1) * WIDTH as usize;
         assert_eq!(changed, row(40).chain(row(41)).collect::<Vec<_>>());
 
-        // Nothing to do is done.
+        // Without effective damage nothing is copied.
         let outside = Rectangle { x: WIDTH, ..damage };
         show(&mut gpu, number, &[outside]).unwrap();
         assert_eq!(commands(&handle), []);
@@ -353,7 +353,7 @@ fn a_buffer_that_the_device_keeps_is_never_used_again() {
     gpu.release(number);
     poll(&mut gpu);
     assert_eq!(memory.allocated(), before);
-    // One that was never created isn't the device's.
+    // The device never creates this one.
     handle.with(|adapter| adapter.refuse.insert(0x101, 0x1201));
     let (number, _) = buffer(&mut gpu);
     assert!(show(&mut gpu, number, &[]).is_err());
@@ -363,7 +363,7 @@ fn a_buffer_that_the_device_keeps_is_never_used_again() {
 }
 
 #[test]
-fn a_resize_is_told_once() {
+fn a_resize_is_reported_once() {
     let (mut gpu, handle, _) = start(Adapter::new(&[Some((640, 480)), None]), Options::default());
     handle.with(|adapter| {
         adapter.sizes = vec![Some((800, 600)), None];
@@ -375,7 +375,7 @@ fn a_resize_is_told_once() {
     assert_eq!((gpu.size(0), gpu.size(1)), (Some((800, 600)), None));
     gpu.check_config();
     assert_eq!(poll(&mut gpu), []);
-    // Plugged, and another monitor.
+    // Plugged in, and another monitor.
     handle.with(|adapter| {
         adapter.sizes[1] = Some((320, 200));
         adapter.edids[0] = edid("Another", 800, 600);
@@ -535,7 +535,7 @@ fn covers(of: &[Rectangle], x: u32, y: u32) -> bool {
 }
 
 proptest! {
-    /// Every pixel of the damage that is on the picture is copied, and none that is not.
+    /// Every damaged pixel on the picture is copied, and no other.
     #[test]
     fn damage_is_covered(damage in prop::collection::vec(rectangle(), 0..40)) {
         let picture = Rectangle::of(WIDTH, HEIGHT);
@@ -552,8 +552,8 @@ proptest! {
         }
     }
 
-    /// What the screen shows after each present is what the program drew, if all of its changes
-    /// were told.
+    /// After each present the screen shows what the program drew, if all of its changes were passed
+    /// as damage.
     #[test]
     fn the_screen_shows_what_was_drawn(
         steps in prop::collection::vec(

@@ -124,7 +124,7 @@ fn used_up_buffers_are_a_loss_after_which_keys_are_released() {
     let events = poll(&mut input);
     assert_eq!(events.len(), 64 + 2);
     assert_eq!(events[64..], [LOSS, END]);
-    // Pressed as far as the driver knows no more.
+    // No longer pressed, as far as the driver knows.
     send(&handle, &[&[(KEY, 30, 1), END]]);
     assert_eq!(poll(&mut input), [(KEY, 30, 1), END]);
 }
@@ -162,7 +162,7 @@ fn the_devices_own_word_of_a_loss_is_passed_on() {
 }
 
 #[test]
-fn lights_are_told_the_last_state_only() {
+fn only_the_last_state_of_a_light_is_sent() {
     for options in Options::modern() {
         let (mut input, handle) = start(Keyboard::default(), options);
         assert!(input.set_led(1, true));
@@ -193,13 +193,13 @@ fn a_description_is_checked() {
         keyboard.config.insert((select, subsel), bytes.to_vec());
         start(keyboard, Options::default()).0.description().clone()
     };
-    // As long as the size says, at most what there is room for.
+    // Limited by the reported size and by the maximum.
     assert_eq!(change(0x01, 0, &[b'x'; 255]).name.len(), 128);
     assert_eq!(change(0x01, 0, b"a\x1b[2Jb\xff").name, "a?[2Jb?");
     assert_eq!(change(0x03, 0, &[1]).ids, [0; 4]);
     assert_eq!(change(0x11, 1, &[0xff; 128]).keys.len(), 0x300);
     assert_eq!(change(0x11, 0x11, &[0xff; 128]).leds.len(), 16);
-    // A range that is none.
+    // An invalid range.
     let range = [5, 0, 0, 0, 5, 0, 0, 0];
     assert_eq!(change(0x12, 0, &range).absolute.len(), 1);
     assert_eq!(change(0x12, 0, &range[..7]).absolute.len(), 1);

@@ -81,7 +81,7 @@ fn legacy(features: u64) -> Options {
     }
 }
 
-/// All the ways in which a card may differ: what it offers, and the options of its queues.
+/// All variants of a card: its features, and the options of its queues.
 fn cards() -> Vec<(u64, Options, [u16; 2])> {
     let [modern, plain, no_indirect] = Options::modern();
     let all = feature::ALL;
@@ -445,7 +445,7 @@ fn a_link_is_up_unless_its_card_says_otherwise() {
     }
 }
 
-/// All that both sides know is agreed on, and nothing else; the same where queues may be simple.
+/// All features that both sides support are negotiated, and no others; the same with simple queues.
 #[test]
 fn what_is_offered_is_used() {
     let plain = Options {
@@ -502,7 +502,7 @@ fn either_segmentation_allows_large_frames() {
     }
 }
 
-/// The number of buffers means nothing where none was agreed on (5.1.6.1): older cards leave
+/// The number of buffers is meaningless unless it was negotiated (5.1.6.1): older cards leave
 /// anything there.
 #[test]
 fn a_number_of_buffers_that_was_not_agreed_on_is_ignored() {
@@ -536,7 +536,7 @@ fn room_is_pending_only_where_it_is_waited_for() {
     let full = Err(TxError::Full);
     assert_eq!(send(&mut net, &frame(100), &TxMeta::default()), full);
     assert!(!net.has_pending() && !net.enable_interrupts());
-    // Half of what is in flight interrupts, and not less.
+    // Half of the frames in flight cause an interrupt, and not fewer.
     handle.queue(1, |queue| {
         for sent in 1..=5 {
             let chain = queue.pop().unwrap();

@@ -13,7 +13,7 @@ use crate::fake::{Liar, Options as FakeOptions};
 use crate::transport::{Status, Transport};
 use crate::{Memory, MemoryRef, Region};
 
-/// A device that leaves its queue to the test.
+/// A device whose queue the test controls.
 struct Passive {
     size: u16,
 }
@@ -248,8 +248,8 @@ fn an_index_that_jumps_breaks_it() {
     breaks(0, |queue, _| queue.advance(u16::MAX));
 }
 
-/// A queue whose indices have come near their end, full, with all requests of one piece taken by
-/// the device.
+/// A full queue whose indices have nearly wrapped, with all requests of one piece taken by the
+/// device.
 fn full(size: u16) -> (Setup, Vec<u16>) {
     let mut s = set_up(size, false, true);
     for _ in 0..65_530 {
@@ -271,8 +271,7 @@ fn full(size: u16) -> (Setup, Vec<u16>) {
     (s, heads)
 }
 
-/// The used ring has as many entries as the queue: an index past that would show some of them
-/// twice.
+/// The used ring has as many entries as the queue: an index past that would repeat some of them.
 #[test]
 fn an_index_past_the_queue_s_size_breaks_it() {
     for over in [1, 1000] {
@@ -287,7 +286,7 @@ fn an_index_past_the_queue_s_size_breaks_it() {
         assert_eq!(s.queue.in_flight(), 8);
         assert_eq!(s.queue.counters().bogus, 1);
     }
-    // All at once are as many as may be, across the end of the indices.
+    // The maximum at once, across the wrap of the indices.
     let (mut s, heads) = full(8);
     let done: Vec<_> = heads.iter().map(|head| (*head, 0)).collect();
     s.handle.queue(0, |q| q.push_all(&done));
@@ -295,7 +294,7 @@ fn an_index_past_the_queue_s_size_breaks_it() {
         assert_eq!(s.queue.pop().unwrap().unwrap().token, token);
     }
     assert_eq!(s.queue.pop(), Ok(None));
-    // One that comes when nothing is out.
+    // A completion when nothing is in flight.
     s.handle.queue(0, |q| q.advance(1));
     assert_eq!(s.queue.pop(), Err(DeviceError));
 }
@@ -339,8 +338,8 @@ fn one_kick_for_a_batch_and_none_when_the_device_is_at_work() {
     }
 }
 
-/// A device that found too little asks to hear of more while more comes, sees that, and finds it
-/// too little again.
+/// A device that found too few requests asks for a notification while more are published, sees
+/// that, and again finds too few.
 #[test]
 fn a_doorbell_that_was_due_before_is_rung_with_the_next_publication() {
     let mut s = set_up(8, false, true);
@@ -361,10 +360,10 @@ fn a_doorbell_that_was_due_before_is_rung_with_the_next_publication() {
     assert_eq!(rings(3, false), 2, "once is enough");
 }
 
-/// A device that is at work and asks for nothing hears nothing, but when the indices come round to
-/// its old wish, as with any doorbell.
+/// A busy device that requests no notification gets none, except when the indices wrap around to
+/// its old event index, as with any doorbell.
 #[test]
-fn an_old_wish_is_heard_once_in_a_round_of_the_indices() {
+fn an_old_event_index_rings_once_per_wrap_of_the_indices() {
     let mut s = set_up(8, false, true);
     for round in 0..200_000u32 {
         s.queue.add(&s.buffers(0, 0, 1), 0).unwrap();

@@ -1,5 +1,4 @@
-//! The real transports on registers that are plain memory: what is written where, and what is
-//! refused.
+//! The real transports on registers in plain memory: what is written where, and what is refused.
 
 use std::boxed::Box;
 use std::collections::BTreeMap;
@@ -137,7 +136,7 @@ fn configuration_space_ends_where_the_registers_do() {
     }
 }
 
-/// A configuration space: registers of each function that is there.
+/// A configuration space: the registers of each present function.
 #[derive(Default)]
 struct Bus {
     functions: Mutex<BTreeMap<(u8, u8, u8), Vec<u32>>>,
@@ -170,7 +169,7 @@ impl ConfigAccess for Bus {
         let place = (address.bus, address.device, address.function);
         if let Some(words) = self.functions.lock().unwrap().get_mut(&place) {
             let word = &mut words[usize::from(offset) / 4];
-            // The status register's bits are cleared by writing ones.
+            // The status register's bits are write-one-to-clear.
             let kept = if offset == 4 {
                 *word & !value & 0xffff_0000
             } else {
@@ -194,10 +193,10 @@ fn functions_are_found_behind_bridges_and_beside_others() {
     bus.add((0, 2, 0), &[(0, 0x1234_8086), (0xc, 0x80_0000)]);
     bus.add((0, 2, 2), &[(0, 0x1001_1af4), (0x2c, 0x0002_1af4)]);
     bus.add((0, 2, 3), &[(0, 0x1042_1234)]);
-    // Not multifunction: its function 1 is an echo of nothing.
+    // Not multifunction: its function 1 mirrors function 0.
     bus.add((0, 3, 0), &[(0, 0x1044_1af4)]);
     bus.add((0, 3, 1), &[(0, 0x1044_1af4)]);
-    // A bridge to bus 5, a loop, and one that firmware forgot.
+    // A bridge to bus 5, a loop, and one that firmware left unconfigured.
     bus.add(
         (0, 4, 0),
         &[(0, 0x000c_1b36), (0xc, 0x01_0000), (0x18, 0x00_0500)],
@@ -390,7 +389,7 @@ fn pci_functions_that_cannot_be_used_say_why() {
         not_virtio,
         "an unaligned block"
     );
-    // A list that runs in a circle ends.
+    // A circular list ends.
     let circle = set(0x40, 0x0002_4011);
     assert_eq!(refusal(&circle, Interrupts::None), not_virtio);
     let far = set(0x50 + 0x14 * 3 + 16, u32::MAX);

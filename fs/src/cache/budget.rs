@@ -106,7 +106,7 @@ impl CacheBudget {
     }
 
     /// Returns `bytes` to the budget.
-    pub(crate) fn give(&self, bytes: usize) {
+    pub(crate) fn release(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Relaxed);
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let budget = CacheBudget::new(100);
         assert!(budget.take(60) && !budget.take(41) && budget.take(40));
         assert_eq!(budget.statistics().used_bytes, 100);
-        budget.give(100);
+        budget.release(100);
         budget.set_limit(50);
         assert_eq!(budget.statistics().limit_bytes, 50);
         assert!(!budget.take(51) && budget.take(50));

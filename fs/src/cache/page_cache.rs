@@ -52,7 +52,7 @@ impl Deref for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.budget.give(COST);
+        self.budget.release(COST);
     }
 }
 

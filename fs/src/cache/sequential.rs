@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_is_gathered() {
+    fn sequential_writes_are_gathered() {
         let mut gather = Gather::new(8 * SECTOR);
         let data = vec![7; 9 * SECTOR];
         assert!(!gather.add(5, &data, SECTOR), "more than there is room for");

@@ -48,7 +48,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
-/// Small enough to evict chunks all the time.
+/// Small enough to evict chunks constantly.
 static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
 
 fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
@@ -108,7 +108,7 @@ proptest! {
                     let (mut lent, mut bytes) = lend();
                     prop_assert!(model[at..].starts_with(&bytes));
                     if bytes.len() < len {
-                        // Fails only when all the room is lent.
+                        // Fails only when all memory is lent.
                         prop_assert!(leases.len() + lent.len() >= 3);
                         drop(lent);
                         leases.clear();
@@ -119,7 +119,7 @@ proptest! {
                         let bytes = lent.to_vec();
                         (lent, bytes)
                     }));
-                    // Some leases live longer, more than there is room for.
+                    // Some leases live longer, more than the budget allows.
                     let over = leases.len().saturating_sub(4);
                     leases.drain(..over);
                 }
@@ -205,7 +205,7 @@ fn neighbours_are_written_together() {
     expected[200 * 512..201 * 512].fill(9);
     disk.state().log = Some(Vec::new());
     cache.commit(Order::TablesFirst).unwrap();
-    // 48 KiB are more than there is room for, so the changes stay in lines of eight sectors.
+    // 48 KiB exceed the buffer, so the changes stay in lines of eight sectors.
     assert_eq!(
         logged(&disk),
         [(3..15).map(|n| n * 8).chain([200]).collect::<Vec<u64>>()]
@@ -299,7 +299,7 @@ fn a_flush_that_failed_is_asked_for_again() {
     assert_eq!(disk.state().flushes, 4, "nothing is left to be flushed");
 }
 
-/// The next sync flushes every write, whichever way it takes to the device.
+/// The next sync flushes every write, on any way to the device.
 #[test]
 fn every_kind_of_write_is_flushed() {
     let large = vec![3; 48 << 10];
@@ -391,7 +391,7 @@ fn nothing_is_written_before_a_commit_for_want_of_memory() {
     assert_eq!(disk.state().writes, 0);
     cache.commit(Order::TablesFirst).unwrap();
     disk.state().log = Some(Vec::new());
-    // Written lines make room for the next ones.
+    // Written lines are evicted for the next ones.
     assert!(!cache.is_filling());
     let there = cache.buffers.limit();
     cache.write(200, &[3; 512]).unwrap();
@@ -445,7 +445,7 @@ fn flags_are_not_written_out_of_turn() {
     for flag in [1, 11] {
         cache.write(flag, &[1; 512]).unwrap();
     }
-    // The oldest lines except the flags make room, one by one: there are sixteen lines.
+    // The oldest lines except the flags are evicted, one by one: there are sixteen lines.
     change(&mut cache, 18);
     assert_eq!(logged(&disk), [[24], [32], [40], [48]]);
     for flag in [1, 11] {
@@ -460,7 +460,7 @@ fn flags_are_not_written_out_of_turn() {
 }
 
 #[test]
-fn contents_are_told_from_tables_and_directories() {
+fn contents_are_distinguished_from_tables_and_directories() {
     let disk = Disk::zeroed(SECTORS as usize * 512);
     let mut cache = new_cache(&disk, 0);
     cache.layout.tables_end = 24;
@@ -554,7 +554,7 @@ fn files_in_pieces_are_read_and_lent_alike() {
             assert!(bytes == file[offset..][..len], "{len} lent at {offset}");
         }
     }
-    // The cache lends nothing that it wouldn't keep.
+    // The cache lends only what it would cache.
     let mut lent = Vec::new();
     cache
         .lend_runs(&runs, (2 << 20) + 1, (0, 500), &mut lent)

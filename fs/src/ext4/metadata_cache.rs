@@ -197,7 +197,7 @@ impl MetadataCache {
 
     fn return_memory(&mut self) {
         if let Some(budget) = self.budget {
-            budget.give(core::mem::take(&mut self.taken));
+            budget.release(core::mem::take(&mut self.taken));
         }
     }
 

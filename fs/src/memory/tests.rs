@@ -97,7 +97,7 @@ fn hard_links_share_one_file() {
 }
 
 #[test]
-fn symbolic_links_are_told_not_followed() {
+fn symbolic_links_are_reported_and_not_followed() {
     let mut volume = roomy();
     volume.mkdir("/d").unwrap();
     write(&mut *volume, "/d/file", b"x").unwrap();

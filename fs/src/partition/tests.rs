@@ -337,7 +337,7 @@ fn entries_lie_on_the_disk() {
 }
 
 #[test]
-fn a_second_copy_is_looked_for_where_it_is_said_to_be_and_at_the_end() {
+fn a_second_copy_is_read_from_its_recorded_place_and_the_end() {
     // The first copy's entries are damaged, and its header points elsewhere.
     for alternate in [0, 5000, u64::MAX] {
         let mut bytes = image!("sgdisk").0;

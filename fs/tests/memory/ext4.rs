@@ -1,11 +1,11 @@
-//! Memory that ends while a transaction does: nothing was written, and the next sync does it.
+//! Memory exhausted during a transaction: nothing was written, and the next sync completes it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::alone;
 use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
 use crate::common::{names, write_file};
+use crate::exclusive;
 use fs::fake::Disk;
 use fs::{Error, Health, set_memory_short};
 
@@ -46,7 +46,7 @@ static ALLOCATOR: Refusing = Refusing;
 
 #[test]
 fn a_sync_without_memory_leaves_everything_to_the_next() {
-    let _alone = alone();
+    let _alone = exclusive();
     for args in [&["-b", "1024"][..], &["-b", "1024", "-O", "^has_journal"]] {
         let disk = Disk::new(mkfs(16 << 20, args), 512);
         let mut volume = mount(&disk);
@@ -94,7 +94,7 @@ fn a_sync_without_memory_leaves_everything_to_the_next() {
 /// A few sectors of a journal name any number of blocks.
 #[test]
 fn a_journal_is_not_replayed_while_memory_is_short() {
-    let _alone = alone();
+    let _alone = exclusive();
     let disk = Disk::new(mkfs(16 << 20, &["-b", "1024"]), 512);
     let mut volume = mount(&disk);
     write_file(&mut *volume, "file", &[1; 3000]).unwrap();

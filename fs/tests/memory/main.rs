@@ -1,5 +1,5 @@
-//! Memory that is short or refused. What these tests set holds for all volumes of a process:
-//! they run one at a time, in a program of their own.
+//! Short or refused memory. The settings of these tests apply to all volumes of a process: they run
+//! one at a time, in their own program.
 #![allow(missing_docs)]
 
 #[path = "../volumes/common/mod.rs"]
@@ -11,7 +11,7 @@ use fs::set_memory_short;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Runs one test at a time, which begins with enough memory.
-fn alone() -> MutexGuard<'static, ()> {
+fn exclusive() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     set_memory_short(false);

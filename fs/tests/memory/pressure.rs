@@ -1,14 +1,14 @@
 //! While memory is short nothing more is cached, cached data stays usable, and afterwards
 //! everything continues.
 
-use crate::alone;
 use crate::common::{mkfs, mount, read_file, write_file};
+use crate::exclusive;
 use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags, memory, set_memory_short};
 
 #[test]
 fn nothing_is_kept_while_memory_is_short() {
-    let _alone = alone();
+    let _alone = exclusive();
     let mut volume = memory::new(1 << 20, None);
     let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE;
     let file = volume.open("file", flags).unwrap();
@@ -38,7 +38,7 @@ fn nothing_is_kept_while_memory_is_short() {
 
 #[test]
 fn an_operation_is_whole_on_the_disk_while_memory_is_short() {
-    let _alone = alone();
+    let _alone = exclusive();
     let disk = Disk::new(mkfs(16 << 20, &["-F", "16"]), 512);
     let mut fat = mount(&disk);
     disk.state().log = Some(Vec::new());
@@ -50,7 +50,7 @@ fn an_operation_is_whole_on_the_disk_while_memory_is_short() {
     }
     fat.sync().unwrap();
     set_memory_short(false);
-    // A commit is a batch. A single write comes from before it.
+    // A commit is a batch. A single write precedes it.
     let log = disk.state().log.take().unwrap();
     let early = log.iter().filter(|event| matches!(event, Event::Write(..)));
     assert_eq!(early.count(), 0);

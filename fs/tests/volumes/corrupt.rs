@@ -162,7 +162,8 @@ fn uncommitted_changes_are_not_written_to_a_volume_found_corrupt() {
 
 #[test]
 fn names_that_are_no_names_are_damage_or_not_shown() {
-    // The long name isn't one: the file has its short name. If that isn't one either, it is damage.
+    // The long name is invalid: the file has its short name. If that is invalid as well, it is
+    // damage.
     for (short, listed) in [
         (b"PRECI~1    ", Ok(vec!["PRECI~1".to_string()])),
         (b"..         ", Ok(vec![])),
@@ -292,7 +293,7 @@ fn mutated_images_neither_panic_nor_hang() {
         let mut random = Random(0x9e37_79b9 + round * 77);
         let mut bytes = seeds[(round % 3) as usize].clone();
         let used = 64 + bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) as u64;
-        // The boot sector alone, the tables and directories, or anywhere.
+        // Only the boot sector, the tables and directories, or anywhere.
         let reach = [512, 64 << 10, used][(round / 3 % 3) as usize].min(bytes.len() as u64);
         for _ in 0..=random.below(if reach == 512 { 3 } else { 60 }) {
             // Mostly in areas that are in use.

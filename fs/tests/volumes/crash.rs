@@ -55,8 +55,8 @@ fn check_files(bytes: Vec<u8>, recorder: &Recorder, events: usize, when: &str) {
             );
             continue;
         };
-        // Appending in place may leave a part of what was appended; and of the two names that a
-        // file has in the middle of being renamed, `fsck.fat` leaves one its contents.
+        // Appending in place may leave a part of the appended data; and `fsck.fat` leaves one of
+        // the two names of a file that is being renamed its contents.
         let appended = found.as_ref().is_some_and(|found| found.starts_with(data));
         let other = |volume: &mut dyn Volume| {
             epoch
@@ -177,7 +177,7 @@ fn what_is_renamed_has_one_of_its_names_at_any_moment() {
     }
     volume.mkdir("D").unwrap();
     volume.sync().unwrap();
-    // Both ways between the sectors of the root, and into another directory.
+    // In both directions between the sectors of the root, and into another directory.
     for (from, to) in [
         ("F0", "name"),
         ("F290", "D/name"),

@@ -1,5 +1,5 @@
-//! Ordinary work which once made healthy volumes read-only, and the rest of what a directory or a
-//! tree of extents goes through as it grows and shrinks; `e2fsck -fn` looks at the disk each time.
+//! Ordinary operations which once made healthy volumes read-only, and the growth and shrinking of
+//! directories and extent trees; `e2fsck -fn` checks the disk each time.
 
 use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount};
 use crate::common::{NEW, Random, names, read_file, write_file};
@@ -99,7 +99,7 @@ fn a_file_is_written_backwards() {
             let data = [n as u8 | 1; 100];
             assert_eq!(volume.write_at(file, n * 2 * block, &data), Ok(100));
         }
-        // Then the blocks between.
+        // Then the blocks in between.
         for n in (0..pieces).rev() {
             let at = (n * 2 + 1) * block;
             let data = vec![n as u8 | 1; block as usize];
@@ -120,7 +120,7 @@ fn a_file_is_written_backwards() {
     });
 }
 
-/// Pieces that come and go at random, in a file and in a model of it.
+/// Random allocation and removal of pieces, in a file and in a model of it.
 #[test]
 fn a_file_in_pieces_is_what_was_written() {
     on_each(|volume, block| {
@@ -247,7 +247,7 @@ fn an_open_file_without_a_name_is_cut() {
             volume.truncate(*file, 10_000 * n as u64).unwrap();
             volume.write_at(*file, 30_000, &[9; 7000]).unwrap();
         }
-        // From the middle of the list of those, its end and its start.
+        // From the middle of the orphan list, its end and its start.
         for n in [2, 4, 0] {
             volume.close(files[n]).unwrap();
         }
@@ -264,7 +264,7 @@ fn an_open_file_without_a_name_is_cut() {
 }
 
 /// A directory that is removed or replaced while it is open is empty until it is closed; after a
-/// power cut the next mount gives its blocks back.
+/// power cut the next mount frees its blocks.
 #[test]
 fn an_open_directory_without_a_name_is_empty() {
     for args in KINDS {
@@ -273,7 +273,7 @@ fn an_open_directory_without_a_name_is_empty() {
         let open: Vec<_> = ["removed", "closed", "replaced"]
             .map(|path| {
                 volume.mkdir(path).unwrap();
-                // More than one block, which are kept when it is empty again.
+                // More than one block, which are retained when it is empty again.
                 for n in 0..100 {
                     write_file(&mut *volume, &format!("{path}/{n:060}"), b"").unwrap();
                 }
@@ -320,7 +320,7 @@ fn the_first_sync_has_as_few_flushes_as_all_others() {
 /// The number of requests that reach the disk, which determines the time.
 #[test]
 fn requests_are_few() {
-    // The seed decides how full the blocks of a directory are.
+    // The seed determines how full the blocks of a directory are.
     let seed = "hash_seed=4a8e5e2c-6f0b-4f0e-9d55-0c7d2a6f3b11";
     let options = ["-b", "4096", "-N", "8192", "-E", seed];
     let disk = Disk::new(mkfs(64 << 20, &options), 512);
@@ -331,7 +331,7 @@ fn requests_are_few() {
         let state = disk.state();
         (state.reads, state.writes, state.flushes)
     };
-    // 2000 files of a block each, which lie together.
+    // 2000 contiguous files of a block each.
     let (_, before, _) = count();
     for n in 0..2000 {
         write_file(
@@ -365,7 +365,7 @@ fn requests_are_few() {
     let (after, ..) = count();
     assert!(after - before < 30, "{} reads", after - before);
     drop(volume);
-    // Removal changes few blocks often.
+    // Removals change few blocks repeatedly.
     let mut volume = mount(&disk);
     let before = count();
     for n in 0..2000 {

@@ -76,7 +76,7 @@ fn features_that_do_not_matter_to_readers_are_mounted_read_only() {
     assert_eq!(volume.mkdir("d"), Err(Error::ReadOnly));
 }
 
-/// A disk with a file, as a machine leaves it that stops after a sync.
+/// A disk with a file, in the state of a machine that stops after a sync.
 fn stopped() -> Vec<u8> {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024"]), 512);
     let mut volume = mount(&disk);
@@ -119,7 +119,7 @@ fn a_journal_that_must_be_replayed_needs_a_disk_that_can_be_written() {
 }
 
 #[test]
-fn a_file_system_marked_as_having_errors_is_read_only_or_goes_on() {
+fn a_file_system_marked_as_having_errors_is_read_only_or_continues() {
     for (behaviour, continue_on_error) in
         [("continue", true), ("remount-ro", false), ("panic", false)]
     {
@@ -164,7 +164,7 @@ fn with_damaged_directory(behaviour: &str) -> Disk {
     volume.mkdir("d").unwrap();
     write_file(&mut *volume, "d/b", &[2; 20_000]).unwrap();
     drop(volume);
-    // The directory's block, found by what is in it; the journal has a copy.
+    // The directory's block, found by its contents; the journal has a copy.
     let bytes = disk.bytes();
     for at in (0..bytes.len() - 4).filter(|at| bytes[*at..at + 4] == [1, 1, b'b', 0]) {
         disk.state().bytes[at / 1024 * 1024 + 4] = 3; // the length of the first record
@@ -286,7 +286,7 @@ fn a_group_with_a_damaged_bitmap_is_avoided() {
         let mut volume = mount(&disk);
         write_file(&mut *volume, "a", &[1; 20_000]).unwrap();
         drop(volume);
-        // The first group's, as its descriptor says.
+        // The first group's, according to its descriptor.
         let bytes = disk.bytes();
         let at = 2048 + field;
         let bitmap = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
@@ -305,7 +305,7 @@ fn a_group_with_a_damaged_bitmap_is_avoided() {
     }
 }
 
-/// Reads everything it can reach, and changes some of it.
+/// Reads everything reachable, and changes some of it.
 fn use_it(volume: &mut dyn Volume, random: &mut Random) {
     let mut paths = vec![String::new()];
     let mut looked = 0;

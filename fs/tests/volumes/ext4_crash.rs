@@ -90,7 +90,7 @@ fn after_a_power_cut_what_was_synced_is_there_and_the_rest_is_old_or_new() {
         let count = from_environment("SOIL_FS_CUTS", 200) / VOLUMES.len() as u64;
         for n in 0..count {
             let end = (first + n * (events - first) / count) as usize;
-            // Every other cut loses nothing: the machine was killed, and the power stayed on.
+            // Every other cut loses nothing: the machine was killed with the power on.
             let losing = (n % 2 == 0).then_some(&mut random);
             check(&image, &recorder, end, losing, n % 5 < 2)
                 .unwrap_or_else(|text| panic!("{args:?}, cut at event {end} of {events}: {text}"));
@@ -107,8 +107,8 @@ fn before_flushes(log: &[Event]) -> Vec<usize> {
     flushes.chain([log.len()]).collect()
 }
 
-/// The power fails once more while the journal is replayed, and the disk loses some of what the
-/// replay wrote: the next mount does it again. The journal isn't empty before all that was in it is
+/// The power fails again during the replay of the journal, and the disk loses some of the replay's
+/// writes: the next mount repeats it. The journal isn't emptied before all of its contents are
 /// durable.
 #[test]
 fn a_power_cut_during_the_replay_leaves_all_to_the_next_one() {
@@ -142,7 +142,7 @@ fn a_power_cut_during_the_replay_leaves_all_to_the_next_one() {
     println!("{cuts} cuts of {replays} replays");
 }
 
-/// Control: without a journal the test has to fail.
+/// Control: without a journal the test must fail.
 #[test]
 fn without_a_journal_the_same_cuts_do_harm() {
     let image = mkfs(8 << 20, &["-b", "1024", "-O", "^has_journal"]);
@@ -160,15 +160,15 @@ fn without_a_journal_the_same_cuts_do_harm() {
     println!("without a journal {harmed} of 30 cuts did harm");
 }
 
-/// Blocks that a file frees aren't reused before that is durable: otherwise a power cut would leave
-/// the old file with the new one's contents.
+/// Blocks freed by a file aren't reused before the removal is durable: otherwise a power cut would
+/// leave the old file with the new one's contents.
 #[test]
 fn what_a_file_gave_up_is_not_written_before_that_is_durable() {
     let image = mkfs(4 << 20, &["-b", "1024", "-J", "size=1"]);
     let disk = Disk::new(image, 512);
     let mut volume = mount(&disk);
     write_file(&mut *volume, "old", &[b'o'; 900_000]).unwrap();
-    // There is no other room for what comes.
+    // There is no other room for the new file.
     let free = volume.space().unwrap().free as usize;
     write_file(&mut *volume, "rest", &vec![b'r'; free - 100_000]).unwrap();
     volume.sync().unwrap();

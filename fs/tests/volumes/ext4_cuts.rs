@@ -1,6 +1,6 @@
-//! Power cuts while blocks go from directories to files and back, on a volume with little room and
-//! a journal that wraps around many times: what was synced is there, nothing is another's, and what
-//! e2fsck finds is clean. Then the same where the journal lacks something, which has to be noticed.
+//! Power cuts while blocks move from directories to files and back, on a volume with little room
+//! and a journal that wraps many times: synced data exists, no file has another's data, and e2fsck
+//! finds nothing. Then the same with a journal that lacks something, which the test must detect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ impl Worker {
                 self.now.files.insert(path.to_string(), (self.life, len));
             }
             Err(error) => {
-                // A full volume has part of it.
+                // A full volume stores part of it.
                 assert_eq!(error, Error::NoSpace, "{path}");
                 match self.volume.stat(path) {
                     Ok(found) => {
@@ -140,7 +140,7 @@ impl Worker {
     }
 }
 
-/// Directories of many blocks come and go, and files fill what they leave.
+/// Directories of many blocks come and go, and files fill the freed ones.
 fn record(image: Vec<u8>, (seed, rounds): (u64, u32)) -> Recording {
     let disk = Disk::new(image.clone(), 512);
     disk.state().log = Some(Vec::new());
@@ -240,8 +240,8 @@ fn wrong(bytes: Vec<u8>, recording: &Recording, end: usize) -> Result<(), String
             }
             continue;
         };
-        // Contents of one life of the file, not longer than that life, with zeros where it wasn't
-        // written yet.
+        // Contents of one life of the file, at most as long as that life, with zeros in unwritten
+        // parts.
         let is_of = |state: &State| {
             let Some((life, _)) = state else { return false };
             let whole = contents(*life, found.len());
@@ -366,7 +366,7 @@ fn without(log: &[Event], kind: u8, change: &dyn Fn(&mut [u8])) -> (Vec<Event>, 
     (log, changed)
 }
 
-/// Returns how many of `count` cuts did harm.
+/// Returns how many of `count` cuts caused a defect.
 fn harmed(recording: &Recording, log: &[Event], count: u64) -> u32 {
     let mut random = Random(99);
     let events = log.len() as u64;

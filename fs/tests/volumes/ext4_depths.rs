@@ -1,5 +1,5 @@
-//! Directories whose names have the same hash at the borders of their blocks, trees of extents of
-//! three levels, and devices of which single reads fail: what was done is whole or not done.
+//! Directories whose names have the same hash at the boundaries of their blocks, extent trees of
+//! three levels, and devices whose reads fail singly: operations are complete or have no effect.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn hash_step((last, before): (u32, u32), byte: u8) -> (u32, u32) {
     (next, last)
 }
 
-/// Names with the same hash, mostly in twos: long ones, of which three fill a block.
+/// Names with the same hash, mostly in pairs: long ones, of which three fill a block.
 fn colliding() -> Vec<Vec<String>> {
     let start = (0x12a3_fe2d_u32, 0x37ab_e8f9_u32);
     let prefix = "p".repeat(230);
@@ -70,7 +70,7 @@ fn names_with_the_same_hash_lie_across_blocks() {
         }
         for (n, name) in all.iter().enumerate() {
             write_file(&mut *volume, &format!("d/{name}"), &name.as_bytes()[230..]).unwrap();
-            // Others between them, so that blocks split everywhere.
+            // Others in between, so that blocks split everywhere.
             if n % 3 == 0 {
                 volume.mkdir(&format!("d/{n}")).unwrap();
                 volume.rmdir(&format!("d/{n}")).unwrap();
@@ -80,7 +80,7 @@ fn names_with_the_same_hash_lie_across_blocks() {
         let mut expected: Vec<&str> = all.iter().map(|name| name.as_str()).collect();
         expected.sort_unstable();
         assert_eq!(names(&mut *volume, "d").unwrap(), expected);
-        // One entry at a time, each call going on where the last ended.
+        // One entry at a time, each call continuing at the end of the last one.
         let directory = volume.open("d", OpenFlags::DIRECTORY).unwrap();
         let (mut cursor, mut listed) = (Some(0), Vec::new());
         while let Some(from) = cursor {
@@ -122,7 +122,7 @@ fn names_with_the_same_hash_lie_across_blocks() {
     }
 }
 
-/// Lists a directory, `each` entries at a time, and does something after each call.
+/// Lists a directory, `each` entries at a time, and calls a function after each call.
 fn list_in_pieces(
     volume: &mut dyn Volume,
     path: &str,
@@ -186,10 +186,10 @@ fn names_with_the_same_hash_are_listed_once_while_others_go() {
     }
 }
 
-/// An index that marks each block as continuing the hash of its predecessor: this happens with
+/// An index that marks each block as continuing the hash of its predecessor: normally this needs
 /// thousands of equal hashes, which take long to find.
 #[test]
-fn a_hash_that_goes_on_in_hundreds_of_blocks_is_listed() {
+fn a_hash_that_continues_in_hundreds_of_blocks_is_listed() {
     let disk = Disk::new(mkfs(24 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
     let mut volume = mount(&disk);
     volume.mkdir("d").unwrap();
@@ -338,7 +338,8 @@ fn a_read_that_fails_undoes_its_operation() {
                         };
                         disk.state().fail_read = None;
                         if written.is_err() {
-                            // The write may have changed the range it overwrites, and nothing else.
+                            // The write may have changed the range that it overwrites, but nothing
+                            // else.
                             assert_eq!(volume.size(file), Ok(contents.len() as u64));
                             *contents = read_all(&mut *volume, file).unwrap();
                         }

@@ -33,7 +33,7 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
                 "{when}: {result:?}"
             );
             failed[kind] += 1;
-            // Data that was read before stays readable.
+            // Data read before stays readable.
             assert!(
                 read_file(&mut *volume, "witness").as_deref() == Ok(&[9; 12_345][..]),
                 "{when}"
@@ -54,7 +54,7 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
 }
 
 #[test]
-fn a_device_that_goes_away_gives_errors_and_no_panic() {
+fn a_device_that_disappears_causes_errors_and_no_panic() {
     let disk = with_witness(&EXT4, &mkfs(8 << 20, &[]));
     let mut volume = mount(&disk);
     let flags = OpenFlags::READ | OpenFlags::WRITE;
@@ -110,7 +110,7 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
         let small = volume
             .open("small", OpenFlags::READ | OpenFlags::WRITE)
             .unwrap();
-        // The rest of its block is the file's.
+        // The rest of its block belongs to the file.
         assert_eq!(volume.write_at(small, 10, &[2; 100]), Ok(100), "{args:?}");
         let _ = volume.write_at(small, 110, &[2; 9000]);
         assert_eq!(
@@ -136,8 +136,8 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
     }
 }
 
-/// What is reserved for a file that grows is another's when nothing else is left, in whatever group
-/// it lies; and everybody's again once that file is closed.
+/// Blocks preallocated for a growing file are available to another when nothing else is free, in
+/// any group; and to all files once that file is closed.
 #[test]
 fn the_last_blocks_are_written_though_another_file_keeps_them() {
     for kept in [8u64, 12, 100, 1000, 9000] {
@@ -171,7 +171,7 @@ fn the_last_blocks_are_written_though_another_file_keeps_them() {
                 if at >= end {
                     break None;
                 }
-                // The other goes on growing meanwhile.
+                // The other continues to grow meanwhile.
                 if !closes && at % 4096 == 0 {
                     grown += volume.write_at(grows, written + grown, &[5; 1024]).unwrap() as u64;
                 }
@@ -192,10 +192,10 @@ fn the_last_blocks_are_written_though_another_file_keeps_them() {
     }
 }
 
-/// After a change that failed on the disk a sync says so, too, as long as the disk is away, though
-/// nothing was left to write.
+/// After a change failed on the disk, a sync also reports it, as long as the disk is unresponsive,
+/// although nothing was left to write.
 #[test]
-fn a_sync_after_a_change_that_failed_asks_the_disk() {
+fn a_sync_after_a_failed_change_flushes_the_disk() {
     let image = with_witness(&EXT4, &mkfs(8 << 20, &["-b", "1024"])).bytes();
     type Change = fn(&mut dyn fs::Volume, fs::FileId) -> Result<(), Error>;
     let changes: [(&str, Change); 3] = [
@@ -253,7 +253,7 @@ fn without_free_inodes_nothing_is_made_and_nothing_lost() {
     check_witness(disk.bytes(), "no inodes");
 }
 
-/// 4 000 entries, and 100 000 with `SOIL_FS_LONG`: indexed in several levels, listed while it
+/// 4 000 entries, and 100 000 with `SOIL_FS_LONG`: indexed in several levels, listed during
 /// changes.
 #[test]
 fn a_large_directory_is_listed_whole_while_it_changes() {
@@ -350,7 +350,7 @@ fn a_listing_outlasts_the_change_to_an_index() {
 }
 
 /// Without a journal, directory blocks reach the disk in the same batch as contents of files. A
-/// failed write may have left contents for a block that a directory then got.
+/// failed write may have left contents in a block that a directory then got.
 #[test]
 fn contents_of_a_write_that_failed_do_not_follow_their_block() {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^has_journal"]), 512);

@@ -68,7 +68,7 @@ fn use_volume(volume: &mut dyn Volume) {
     volume.rmdir("d3").unwrap();
 }
 
-/// 64 GiB, and with `SOIL_FS_LONG` 16 TiB but for a block, which is as much as files of ext4 have:
+/// 64 GiB, and with `SOIL_FS_LONG` one block less than 16 TiB, the maximum size of ext4's files:
 /// sparse files of the host. A mount reads the descriptors and no bitmaps.
 #[test]
 fn large_volumes() {
@@ -111,7 +111,7 @@ fn large_volumes() {
     }
 }
 
-/// Directories with each hash, of characters with a sign or without, made here and by e2fsck.
+/// Directories with each hash, of signed or unsigned characters, created here and by e2fsck.
 #[test]
 fn directories_hashed_in_other_ways() {
     for (hash, unsigned) in [
@@ -136,7 +136,7 @@ fn directories_hashed_in_other_ways() {
         }
         drop(volume);
         fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{hash} {unsigned}: {text}"));
-        // And as e2fsck makes the index.
+        // And with the index of e2fsck.
         let image = Image::with(&disk.bytes());
         run("e2fsck", &["-fyD", image.0.to_str().unwrap()]);
         let disk = Disk::new(image.bytes(), 512);
@@ -151,8 +151,8 @@ fn directories_hashed_in_other_ways() {
     }
 }
 
-/// Extended attributes, in the inode and in a block of their own, stay with their file and go with
-/// it.
+/// Extended attributes, in the inode and in a separate block, stay with their file and are removed
+/// with it.
 #[test]
 fn extended_attributes_are_kept() {
     for args in [&["-b", "1024"][..], &["-b", "4096", "-I", "128"]] {
@@ -209,7 +209,7 @@ fn orphans_in_the_orphan_file_are_given_back() {
     let commands = [
         format!("sif <{gone}> links_count 0"),
         "unlink gone".to_string(),
-        // The blocks past the new end are still there.
+        // The blocks past the new end still exist.
         format!("sif <{cut}> size 3000"),
     ];
     let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
@@ -220,7 +220,7 @@ fn orphans_in_the_orphan_file_are_given_back() {
         .split_whitespace()
         .filter_map(|word| word.parse::<usize>().ok());
     let first = first.next_back().unwrap_or_else(|| panic!("{text}"));
-    // The last block that is listed is one of the file's.
+    // The last listed block is one of the file's.
     bytes[first * 1024..][..4].copy_from_slice(&(gone as u32).to_le_bytes());
     bytes[first * 1024 + 8..][..4].copy_from_slice(&(cut as u32).to_le_bytes());
     bytes[1024 + 0x66] |= 1; // orphan_present
@@ -315,7 +315,7 @@ fn shared_attributes_go_with_the_last_file() {
             let (_, text) = debugfs(&bytes, &["ea_get c user.long"]);
             assert!(text.contains(&long), "{text}");
         };
-        // Another name, a truncation and renames leave the block alone.
+        // Another name, a truncation and renames don't change the block.
         volume.link("a", "d").unwrap();
         volume.unlink("a").unwrap();
         let file = volume.open("d", fs::OpenFlags::WRITE).unwrap();

@@ -1,6 +1,6 @@
-//! Layouts in which counts and bitmaps are easily wrong: directories whose extents need a tree
-//! of their own, and block groups that are smaller than their bitmaps. What is looked at is the
-//! disk after unmounting, and what each commit leaves when nothing but its journal is replayed.
+//! Layouts in which counts and bitmaps are easily wrong: directories whose extents need an extent
+//! tree, and block groups that are smaller than their bitmaps. Checks the disk after unmounting,
+//! and the result of each commit when only its journal is replayed.
 
 use crate::common::ext4::{fsck, mkfs, mount};
 use crate::common::recorder::writes;
@@ -8,7 +8,8 @@ use crate::common::{Image, NEW, run, write_file};
 use fs::Volume;
 use fs::fake::{Disk, Event};
 
-/// Two files that grow while a directory does, so that its blocks lie apart; then all of it goes.
+/// Two files that grow together with a directory, so that its blocks are scattered; then all of it
+/// is removed.
 struct Growing {
     files: [fs::FileId; 2],
     written: u64,
@@ -61,7 +62,7 @@ impl Growing {
     }
 }
 
-/// Returns the findings of `e2fsck -fn` after a replay of the journal and nothing else.
+/// Returns the findings of `e2fsck -fn` after a replay of only the journal.
 fn fsck_replayed(bytes: &[u8]) -> Result<(), String> {
     let image = Image::with(bytes);
     let path = image.0.to_str().unwrap();
@@ -72,7 +73,7 @@ fn fsck_replayed(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Gives the journal checksums, as the first mount by Linux does.
+/// Adds checksums to the journal, as the first mount by Linux does.
 fn with_journal_checksums(bytes: &[u8], version: u32) -> Vec<u8> {
     let image = Image::with(bytes);
     let commands = Image::with(format!("jo -c -v {version}\njc\n").as_bytes());
@@ -137,7 +138,8 @@ fn grow(what: &str, start: Vec<u8>, block: usize, names: usize, wanted_depth: u3
         fsck_replayed(bytes).unwrap_or_else(|found| panic!("{what}: flush {number}: {found}"));
     }
 
-    // It grows on after another mount, and goes whole, in the same mount in which it grew.
+    // It continues to grow after another mount, and is removed completely, in the same mount in
+    // which it grew.
     let mut volume = mount(&disk);
     growing.files = ["/a", "/b"].map(|path| volume.open(path, fs::OpenFlags::WRITE).unwrap());
     growing.grow(&mut *volume, names / 2, block);
@@ -179,7 +181,7 @@ fn directories_in_many_pieces() {
     );
 }
 
-/// A file system whose free blocks have no neighbours that are free.
+/// A file system without adjacent free blocks.
 fn shredded(len: u64, args: &[&str], free: u64) -> Vec<u8> {
     let disk = Disk::new(mkfs(len, args), 512);
     let mut volume = mount(&disk);
@@ -201,7 +203,7 @@ fn shredded(len: u64, args: &[&str], free: u64) -> Vec<u8> {
 #[test]
 fn a_directory_in_hundreds_of_pieces() {
     let start = shredded(32 << 20, &["-b", "1024", "-N", "12288"], 4000);
-    // The files take little: what there is is for the directory.
+    // The files take little: the room is for the directory.
     grow("two levels", start, 1, 3600, 2);
 }
 

@@ -1,4 +1,4 @@
-//! Linux and Soil change one disk in turns, and each goes on where the other stopped. Needs to be
+//! Linux and Soil change one disk in turns, and each continues where the other stopped. Requires
 //! root, loop devices, and `SOIL_FS_LINUX` in the environment.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Disks that were damaged on purpose: metadata fields with extreme values, blocks copied over
-//! others, journals that claim memory. No panic, no endless requests, bounded memory.
+//! Deliberately damaged disks: metadata fields with extreme values, blocks copied over others,
+//! journals that claim memory. No panic, no endless requests, bounded memory.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use crate::ext4_interop::HostFile;
 use fs::fake::Disk;
 use fs::{Kind, OpenFlags, Volume};
 
-/// Fill byte of files, which tells their blocks from metadata.
+/// Fill byte of files, which distinguishes their blocks from metadata.
 const FILLING: u8 = 0xdd;
 
 fn populate(volume: &mut dyn Volume, block: u64) {
@@ -110,7 +110,7 @@ fn damage(bytes: &mut [u8], block: usize, used: &[usize], random: &mut Random) -
             format!("block {number} all {value}")
         }
         _ => {
-            // Preferably at the start, where headers are, or where the block isn't zero.
+            // Preferably at the start, where headers are, or at nonzero bytes.
             let most = if random.below(2) == 0 {
                 128
             } else {

@@ -1,6 +1,6 @@
 //! States that another system leaves on a disk, or a failing device in memory, and their outcome:
-//! counts that Linux doesn't keep up to date, errors noted in the journal, files on the list of
-//! orphans that have a name, numbers that are as large as their fields.
+//! counts that Linux doesn't keep up to date, errors recorded in the journal, named files on the
+//! orphan list, numbers at the limits of their fields.
 
 use crate::common::ext4::{fsck, mkfs, mount};
 use crate::common::operations::fill;
@@ -18,8 +18,8 @@ fn debugfs(bytes: &[u8], requests: &[&str]) -> Vec<u8> {
     image.bytes()
 }
 
-/// Linux brings the superblock's counts up to date when it unmounts; until then those of the groups
-/// count. Too high or too low a count is no damage.
+/// Linux updates the superblock's counts when it unmounts; until then those of the groups are
+/// valid. Too high or too low a count is no damage.
 #[test]
 fn what_is_free_is_what_the_groups_say() {
     for (blocks, inodes) in [(3, 2), (20_000, 5_000)] {
@@ -158,7 +158,7 @@ fn an_impossible_size_is_damage_and_nothing_overflows() {
     }
 }
 
-/// Linux's ext4 ignores `chattr +c`, but the flag stays.
+/// Linux's ext4 ignores `chattr +c`, but retains the flag.
 #[test]
 fn a_flag_that_linux_ignores_is_ignored() {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
@@ -254,7 +254,7 @@ fn no_file_has_the_file_systems_own_blocks() {
 
 /// A bitmap that marks metadata of another group or the journal as free: no file gets those blocks.
 #[test]
-fn no_bitmap_gives_the_file_systems_own_blocks_away() {
+fn no_bitmap_frees_the_file_systems_own_blocks() {
     let disk = Disk::new(
         mkfs(12 << 20, &["-b", "1024", "-O", "^64bit,^metadata_csum"]),
         512,

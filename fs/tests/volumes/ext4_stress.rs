@@ -1,6 +1,6 @@
-//! As xfstests' fsstress and fsx do: a tree of directories that grow and shrink, by the rules of
-//! rename and links, and one file that is written, cut and read at random; both against a model in
-//! memory, and each thousand operations against what e2fsprogs find on the disk.
+//! Like xfstests' fsstress and fsx: a tree of directories that grow and shrink, with renames and
+//! links, and one file that is written, truncated and read at random; both against a model in
+//! memory, and every thousand operations against e2fsprogs' view of the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -64,7 +64,7 @@ struct Model {
     /// Open files.
     open: Vec<(FileId, usize)>,
     random: Random,
-    /// Of 16 changes of names, how many remove one.
+    /// Number of removals in 16 changes of names.
     removals: u64,
     full: u32,
     spare: u64,
@@ -543,8 +543,8 @@ fn a_tree_is_what_the_model_says() {
     }
 }
 
-/// One file, written, cut, extended and read at random places with random lengths, near the ends of
-/// blocks as often as not; the volume is unmounted and mounted now and then.
+/// One file, written, truncated, extended and read at random places with random lengths, near the
+/// ends of blocks as often as not; the volume is unmounted and mounted now and then.
 #[test]
 fn one_file_is_what_was_written() {
     let each = from_environment("SOIL_FS_STEPS", 11_000) / KINDS.len() as u64;

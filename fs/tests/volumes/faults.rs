@@ -42,8 +42,8 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
     assert!(reads > 2 && writes > 9 && flushes > 0, "{failed:?}");
 }
 
-/// A name that the disk doesn't let change is there as before, in this mount as in the next one; and
-/// the same change succeeds once the disk works again.
+/// A name that the disk fails to change is still there, in this mount and in the next one; and the
+/// same change succeeds once the disk works again.
 #[test]
 fn a_rename_that_fails_leaves_both_directories_as_they_were() {
     // Directories of several clusters, whose names lie in different sectors.
@@ -107,7 +107,7 @@ fn a_rename_that_fails_leaves_both_directories_as_they_were() {
 }
 
 #[test]
-fn a_device_that_goes_away_gives_errors_and_no_panic() {
+fn a_device_that_disappears_causes_errors_and_no_panic() {
     let disk = with_witness(&FAT, &mkfs(9 << 20, &["-F", "16", "-s", "2"]));
     let mut volume = mount(&disk);
     let file = volume
@@ -158,7 +158,7 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
         let long = "directory/".to_string() + &"n".repeat(250);
         assert_eq!(volume.mkdir("another"), Err(Error::NoSpace));
         // An empty file needs no cluster but its entry may: the directory's cluster holds 16
-        // entries of 32 bytes, two of which are taken and 20 wanted.
+        // entries of 32 bytes, of which two are taken and 20 are needed.
         let opened = volume.open(&long, NEW).err();
         let wanted = volume.space().unwrap().unit < 1024;
         assert!(
@@ -168,7 +168,7 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
         let small = volume
             .open("small", OpenFlags::READ | OpenFlags::WRITE)
             .unwrap();
-        // The rest of its cluster is the file's.
+        // The rest of its cluster belongs to the file.
         assert_eq!(volume.write_at(small, 10, &[2; 100]), Ok(100));
         let unit = u64::from(volume.space().unwrap().unit);
         assert_eq!(

@@ -1,5 +1,5 @@
 //! Volumes through the public interface: against models, with power cuts, faults and damage, and
-//! beside other systems' tools. One program, since each would be compiled and linked by itself.
+//! against other systems' tools. One program, since each would be compiled and linked separately.
 #![allow(missing_docs)]
 
 mod common;

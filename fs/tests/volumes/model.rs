@@ -1,5 +1,5 @@
-//! Random operations on volumes and on a model of them in memory; then FAT's is looked at by
-//! `fsck.fat -n` and mtools, ext4's by `e2fsck` and debugfs.
+//! Random operations on volumes and on a model of them in memory; then `fsck.fat -n` and mtools
+//! check FAT's, and `e2fsck` and debugfs ext4's.
 
 use std::collections::BTreeMap;
 

@@ -97,7 +97,7 @@ fn what_is_not_there_is_known_without_reading() {
     }
     let reads = disk.state().reads - before;
     assert!(reads < 100, "{reads} reads");
-    // And what is there with those of its own entry and of the way to it.
+    // Existing files are found with the reads of their own entries and of their path.
     for n in 0..500 {
         volume.stat(&format!("NUMBER {n} OF MANY")).unwrap();
     }
@@ -133,7 +133,7 @@ fn a_short_name_is_a_name_as_well() {
 #[test]
 fn what_is_after_the_last_entry_stays_out_of_sight() {
     let mut bytes = mkfs(2 << 20, &["-F", "12", "-s", "1", "-f", "1"]);
-    // The root directory follows the table, and some systems leave old entries behind its end.
+    // The root directory follows the table, and some systems leave old entries after its end.
     let sectors = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
     let root = (sectors(14) + sectors(22)) * 512;
     for slot in 1..16 {
@@ -155,8 +155,8 @@ fn what_is_after_the_last_entry_stays_out_of_sight() {
     assert_eq!(listed(&disk).len(), 4);
 }
 
-/// 65,536 entries, the most that a directory can have; with the memory of a large machine, and with
-/// that of a small one, which has no index of that size. Fewer without `SOIL_FS_LONG`.
+/// 65,536 entries, the maximum of a directory; with the memory of a large machine, and with that of
+/// a small one, which has no index of that size. Fewer without `SOIL_FS_LONG`.
 #[test]
 fn the_largest_directory() {
     let long = std::env::var_os("SOIL_FS_LONG").is_some();
@@ -230,8 +230,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// A volume that keeps its index and one that is mounted again before each step return the
-    /// same, and so does fsck.fat.
+    /// A volume with its index and one that is mounted again before each step return the same, and
+    /// so does fsck.fat.
     #[test]
     fn an_index_that_is_kept_says_what_one_made_afresh_does(steps in steps(), root in any::<bool>()) {
         let disks = [(); 2].map(|()| Disk::new(mkfs(1 << 20, &["-F", "12", "-s", "1"]), 512));
@@ -283,8 +283,8 @@ proptest! {
     }
 }
 
-/// A directory grows by the cluster of a file that takes one of its slots for a moment: the entry
-/// in the slot stays the same, and the disk sees nothing of it.
+/// A directory grows by the cluster of a file that briefly takes one of its slots: the entry in the
+/// slot stays the same, and nothing of it reaches the disk.
 #[test]
 fn a_directory_that_is_full_to_its_last_slot_grows() {
     for (args, cache_bytes) in [
@@ -301,7 +301,7 @@ fn a_directory_that_is_full_to_its_last_slot_grows() {
         };
         let mut volume = mount_with(&disk, options);
         volume.mkdir("d").unwrap();
-        // In the first slots, and open while others have their slots.
+        // In the first slots, and open while others use their slots.
         let open = ["A", "d/A"].map(|path| volume.open(path, NEW).unwrap());
         volume.sync().unwrap();
         disk.state().log = Some(Vec::new());

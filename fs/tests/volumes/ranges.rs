@@ -35,7 +35,7 @@ fn pieces(volume: &mut dyn Volume, file: FileId) -> Vec<(u64, Seek)> {
     pieces
 }
 
-/// Whether `blocks` blocks were allocated since `free` bytes were free, a few for the map aside.
+/// Whether `blocks` blocks were allocated since `free` bytes were free, except a few for the map.
 fn took(volume: &mut dyn Volume, free: u64, blocks: u64) -> bool {
     let space = volume.space().unwrap();
     let taken = (free - space.free) / u64::from(space.unit);
@@ -89,7 +89,7 @@ fn room_reads_as_zeros_until_it_is_written() {
             (103 * block, Seek::Data),
         ];
         assert_eq!(pieces(&mut *volume, file), data, "{kind}");
-        // Beyond the end, which stays.
+        // Beyond the end, which doesn't change.
         volume
             .fallocate(file, Fallocate::KeepSize, 200 * block, 10 * block)
             .unwrap();
@@ -138,7 +138,7 @@ fn holes_are_punched_and_give_their_room_back() {
             expected[from as usize..end].fill(0);
             assert!(read_file(volume, "f").unwrap() == expected, "{kind}");
         };
-        // Within a block; over an edge; from one block's middle to another's; whole ones.
+        // Within a block; over a boundary; from one block's middle to another's; whole ones.
         punch(&mut *volume, 5, 9);
         punch(&mut *volume, block - 1, block + 1);
         assert_eq!(volume.space().unwrap().free, free);
@@ -167,7 +167,7 @@ fn holes_are_punched_and_give_their_room_back() {
             volume.seek(file, Seek::Data, block + 3),
             Ok(Some(block + 3))
         );
-        // Past the end; the size stays.
+        // Past the end; the size doesn't change.
         punch(&mut *volume, 39 * block + 1, 100 * block);
         assert_eq!(volume.space().unwrap().free, free + 13 * block, "{kind}");
         assert_eq!(volume.size(file), Ok(40 * block + 5));
@@ -214,8 +214,8 @@ fn zeroed_ranges_keep_their_room() {
     assert!(read_file(&mut *volume, "f").unwrap() == expected);
 }
 
-/// More than one unwritten extent has, and more than the volume. Which extents join is shown beside
-/// their code.
+/// More than one unwritten extent holds, and more than the volume has. Tests beside the code show
+/// which extents are merged.
 #[test]
 fn large_ranges() {
     let disk = Disk::new(

@@ -18,7 +18,7 @@ fn contents(volume: &mut dyn Volume, path: &str) -> String {
     String::from_utf8(read_file(volume, path).unwrap()).unwrap()
 }
 
-/// An existing target of any kind stays, and nothing else changes.
+/// An existing target of any kind is kept, and nothing else changes.
 fn replaces_nothing(volume: &mut dyn Volume) {
     tree(volume);
     for (from, to) in [
@@ -60,8 +60,8 @@ fn exchanges(volume: &mut dyn Volume) {
     ] {
         assert_eq!(exchange(from, to), Err(error), "{from} {to}");
     }
-    // A name and itself, two files of a directory, of two, a file and a directory both ways,
-    // directories.
+    // A name and itself, two files of one directory and of two, a file and a directory in both
+    // directions, directories.
     for (from, to) in [
         ("/one/a", "/one/a"),
         ("/one/a", "/one/b"),
@@ -98,7 +98,7 @@ fn exchanges(volume: &mut dyn Volume) {
     volume.rmdir("/two/deep/er").unwrap();
 }
 
-/// Two names of one file, links, and directories that an index is for.
+/// Two names of one file, links, and directories with an index.
 fn exchanges_links(volume: &mut dyn Volume) {
     tree(volume);
     volume.link("/one/a", "/two/a").unwrap();

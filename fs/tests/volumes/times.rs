@@ -1,4 +1,4 @@
-//! Times: what the clock says and what a program sets, as e2fsprogs and mtools read them.
+//! Times: those of the clock and those set by a program, as e2fsprogs and mtools read them.
 
 use std::cell::Cell;
 

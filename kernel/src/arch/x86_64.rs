@@ -1,8 +1,8 @@
-//! The x86-64 processor and the devices of a PC that are always there: descriptor tables, APICs,
-//! clocks, serial ports.
+//! The x86-64 processor and the standard devices of a PC: descriptor tables, APICs, clocks, serial
+//! ports.
 //!
-//! Each module drives one of them and knows nothing else of the kernel: memory that must be mapped
-//! is mapped by the caller, and what a trap leads to is given to [`gates::set_up`].
+//! Each module drives one of them and uses nothing else of the kernel: the caller maps memory, and
+//! sets what handles traps with [`gates::set_up`].
 
 pub mod apic;
 pub mod cpu;

@@ -1,8 +1,8 @@
 //! The PVH entry (32-bit protected mode, paging off, `ebx` = start info), and the switch to long
-//! mode, where [`super::start`] goes on.
+//! mode, where [`super::start`] continues.
 //!
 //! The boot tables map the first GiB twice, at its own address and in the direct map, writable and
-//! executable, in 2 MiB pages. [`crate::memory`] replaces them by the real ones before anything
+//! executable, in 2 MiB pages. [`crate::memory`] replaces them by the real tables before anything
 //! else runs. Source: Xen's "x86/HVM direct boot ABI" (docs/misc/pvh.pandoc) for the note and the
 //! state at entry.
 
@@ -69,8 +69,8 @@ soil_long_mode:
     call {start}
     ud2
 
-    // The ELF file's own entry, which loaders that boot by the note don't use: an image that was
-    // started as a Linux process says so.
+    // The ELF file's own entry, which loaders that boot by the note don't use: it reports that an
+    // image was started as a Linux process.
     .globl soil_linux_start
 soil_linux_start:
     mov eax, 1                          // write

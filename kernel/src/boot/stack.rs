@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 /// The program headers in the image, from the linker script.
 fn program_headers() -> (u64, u64, u64) {
-    // SAFETY: an ELF header is the first thing in the image; the linker script includes it.
+    // SAFETY: the image begins with an ELF header; the linker script includes it.
     let header =
         unsafe { core::slice::from_raw_parts(memory::image::all().start as *const u8, 64) };
     let half = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
@@ -24,7 +24,7 @@ const AT_CLKTCK: u64 = 17;
 const AT_SECURE: u64 = 23;
 const AT_RANDOM: u64 = 25;
 
-/// Lays out the stack for what `line` says; returns its pointer.
+/// Builds the stack from the command line; returns its pointer.
 pub fn set_up(line: &CommandLine) -> u64 {
     let [offset, canary @ ..] = aslr::numbers::<3>();
     let canary = canary.map(u64::to_le_bytes);

@@ -1,19 +1,19 @@
-//! The frames of the serial line to `soil run`.
+//! The framing of the serial line to `soil run`.
 //!
-//! [`MARK`] and one more byte are [`MARK`] itself, when doubled; towards the machine [`END`] (of
-//! the input; a terminal's input goes on behind it) and [`REPORT`] (Ctrl-T was typed); towards
-//! `soil run` a [`Stream`], to which the following bytes belong, standard output at first.
+//! [`MARK`] is an escape byte, doubled for itself; towards the machine it precedes [`END`] (of the
+//! input; a terminal's input continues after it) and [`REPORT`] (Ctrl-T was typed); towards `soil
+//! run` a [`Stream`], which the following bytes belong to, standard output at first.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// Ahead of a byte with a meaning of its own, and of itself.
+/// Precedes a byte with a special meaning, and itself.
 pub const MARK: u8 = 0x10;
 /// Ctrl-D: the end of input.
 pub const END: u8 = 4;
-/// Ctrl-T: as in BSD, a request to say how things stand.
+/// Ctrl-T: a status request, as in BSD.
 pub const REPORT: u8 = 0x14;
 
-/// The stream that output bytes belong to. The value names it to `soil run`.
+/// The stream of output bytes. The value identifies it to `soil run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stream {
@@ -24,7 +24,7 @@ pub enum Stream {
 }
 
 /// Sends as many of `bytes` as fit into a transmitter with `room`, which is at least 4; returns how
-/// many. If `framed`, `current` is the stream of the last byte that was sent.
+/// many. If `framed`, `current` is the stream of the last byte sent.
 pub fn transmit(
     framed: bool,
     current: &AtomicU8,

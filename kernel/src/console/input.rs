@@ -1,8 +1,7 @@
 //! Input: bytes are taken from the UART when a caller asks for them.
 //!
 //! Used by system calls and by the runtime in `soil_wait`, never by a tick or an interrupt: the
-//! interrupt of the serial port ends a halt, and says that it is worth looking for a report's
-//! request.
+//! interrupt of the serial port ends a halt, and records that a report may have been requested.
 
 use super::framing::Stream;
 use super::line_discipline::{LineDiscipline, Sender};
@@ -16,9 +15,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Input ends a halt. Set once.
 static LISTENING: AtomicBool = AtomicBool::new(false);
-/// The port may have received something since the last look for a request. Set by interrupts.
+/// The port may have received something since the last check for a request. Set by interrupts.
 static ARRIVED: AtomicBool = AtomicBool::new(true);
-/// Bytes that were received and not read.
+/// Bytes received and not read.
 static INPUT: ExclusiveCell<LineDiscipline> = ExclusiveCell::new(LineDiscipline::of_keyboard());
 
 /// Finds the UART and the debug port.
@@ -34,9 +33,9 @@ pub fn set_up() {
     }
 }
 
-/// Takes over what the command line says of the other end.
+/// Sets the other end according to the command line.
 pub fn set_other_end(word: Option<&[u8]>) {
-    // The first letter tells them apart. More words may follow: where else output goes.
+    // The first letter identifies it. More words may follow: other destinations of the output.
     let sender = match word {
         Some([b'p', ..]) => Sender::Pipe,
         Some([b't', ..]) => Sender::Terminal,
@@ -46,18 +45,18 @@ pub fn set_other_end(word: Option<&[u8]>) {
     set_framed();
 }
 
-/// Receives what has come, as far as there is room.
+/// Receives available bytes, as far as there is room.
 fn fill(input: &mut LineDiscipline) {
     let serial = has_serial();
     while serial && input.has_room() && UART.line_status() & RECEIVED != 0 {
         input.take(UART.receive(), &mut |echo| {
-            // A terminal that takes nothing is shown less.
+            // The echo is dropped while the transmitter is full.
             try_write(Stream::Output, echo);
         });
     }
 }
 
-/// Runs `f` on the input after receiving what has come.
+/// Runs `f` on the input after receiving available bytes.
 fn with_input<R>(f: impl FnOnce(&mut LineDiscipline) -> R) -> R {
     INPUT.with(|input| {
         fill(input);
@@ -65,13 +64,13 @@ fn with_input<R>(f: impl FnOnce(&mut LineDiscipline) -> R) -> R {
     })
 }
 
-/// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay
-/// for the program.
+/// Whether a report was requested (Ctrl-T) since the last call. The other bytes stay for the
+/// program.
 ///
-/// Asks the port only after an interrupt: each access to it leaves the virtual machine, and the
-/// network asks at each poll.
+/// Reads the port only after an interrupt: each access is an exit from the virtual machine, and the
+/// network calls this at each poll.
 pub fn report_requested() -> bool {
-    // Input is received only where its interrupts are on.
+    // Input is received only if its interrupts are enabled.
     let poll = LISTENING.load(Ordering::Relaxed) && ARRIVED.swap(false, Ordering::Relaxed);
     INPUT.with(|input| {
         if poll {
@@ -81,20 +80,20 @@ pub fn report_requested() -> bool {
     })
 }
 
-/// Reads what has come in, of a terminal no further than the end of a line, without waiting: 0 at
-/// the end of input, `None` when nothing has come in. `buffer` isn't empty.
+/// Reads available input without waiting, from a terminal up to the end of a line: 0 at the end of
+/// input, `None` if there is none. `buffer` isn't empty.
 pub fn try_read(buffer: &mut [u8]) -> Option<usize> {
     listen();
     with_input(|input| input.read(buffer))
 }
 
-/// Whether there is something to read, or the end of input.
+/// Whether there is input, or the end of input.
 pub fn has_input() -> bool {
     listen();
     with_input(|input| input.is_ready())
 }
 
-/// Lets received bytes end a halt. Costs nothing from the second call on.
+/// Lets received bytes end a halt. Further calls cost nothing.
 pub fn listen() {
     const IRQ: u8 = 4;
     if has_serial() && !LISTENING.swap(true, Ordering::Relaxed) {
@@ -106,8 +105,7 @@ pub fn listen() {
     }
 }
 
-/// As [`listen`], for requests for a report alone: reading a pipe would take bytes away from
-/// others.
+/// As [`listen`], only for report requests: reading a pipe would take bytes away from others.
 pub fn listen_for_reports() {
     interrupts::set_handler(SERIAL, || ARRIVED.store(true, Ordering::Relaxed));
     if !LISTENING.load(Ordering::Relaxed) && INPUT.with(|input| input.is_interactive()) {

@@ -1,35 +1,35 @@
-//! The line discipline: input that was received and not read yet, edited by lines if it comes from
+//! The line discipline: input that was received and not yet read, edited by lines if it comes from
 //! a terminal, or decoded if `soil run` sends it.
 //!
 //! Pure bookkeeping; [`super::input`] has the port.
 
 use super::framing::{END, MARK, REPORT};
 
-/// The most bytes that wait, as many as Linux's terminals hold.
+/// Maximum number of buffered bytes, as in Linux's terminals.
 const ROOM: usize = 4096;
 
 /// The other end of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// A person at a terminal without line editing.
+    /// A user at a terminal without line editing.
     Keyboard,
-    /// `soil run` with a terminal, in frames. The input may go on behind its end.
+    /// `soil run` with a terminal, in frames. Input may continue after an end of input.
     Terminal,
     /// `soil run` with a pipe or a file, in frames.
     Pipe,
 }
 
-/// Input, in the order in which it came.
+/// Input, in the order of arrival.
 pub struct LineDiscipline {
     sender: Sender,
     bytes: [u8; ROOM],
-    /// The first byte that wasn't read.
+    /// The first unread byte.
     start: usize,
-    /// Behind the last byte that may be read: the bytes after it may still be edited.
+    /// End of the bytes that may be read: the bytes after it can still be edited.
     ready: usize,
-    /// Behind the last byte.
+    /// End of all bytes.
     end: usize,
-    /// Position of the end of input, if that has come.
+    /// Position of the end of input, if that was received.
     ended_at: Option<usize>,
     /// The last byte was [`MARK`].
     marked: bool,
@@ -59,7 +59,7 @@ impl LineDiscipline {
         self.sender = sender;
     }
 
-    /// Whether the other end is a person, who may ask for a report.
+    /// Whether the other end is a user, who may request a report.
     pub fn is_interactive(&self) -> bool {
         self.sender != Sender::Pipe
     }
@@ -70,8 +70,7 @@ impl LineDiscipline {
         self.end - self.start + 1 < ROOM || self.ready < self.end
     }
 
-    /// Takes in a byte, for which there is room. `echo` gets the bytes that the terminal is to
-    /// show.
+    /// Adds a byte, for which there is room. `echo` gets the bytes to show on the terminal.
     pub fn take(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) {
         if self.sender == Sender::Keyboard {
             return self.press(byte, echo);
@@ -86,7 +85,7 @@ impl LineDiscipline {
         self.ready = self.end;
     }
 
-    /// Canonical input processing, as far as people use it (POSIX.1-2024, 11.1.6).
+    /// Canonical input processing, as far as it is common (POSIX.1-2024, 11.1.6).
     fn press(&mut self, byte: u8, echo: &mut dyn FnMut(&[u8])) {
         const BACKSPACE: u8 = 8;
         const KILL: u8 = 0x15;
@@ -111,7 +110,7 @@ impl LineDiscipline {
                 }
             }
             byte => {
-                // The last place is for the end of the line.
+                // The last byte is for the end of the line.
                 if self.end - self.start + 1 < ROOM {
                     self.push(byte);
                     if byte == b'\t' || byte >= b' ' {
@@ -122,7 +121,7 @@ impl LineDiscipline {
         }
     }
 
-    /// Takes back the last character (UTF-8) of a line that isn't ended.
+    /// Erases the last character (UTF-8) of the current line.
     fn erase(&mut self, echo: &mut dyn FnMut(&[u8])) {
         while self.ready < self.end {
             self.end -= 1;
@@ -155,13 +154,13 @@ impl LineDiscipline {
         self.ended_at.unwrap_or(self.ready)
     }
 
-    /// Whether [`LineDiscipline::read`] gives something, be it the end.
+    /// Whether [`LineDiscipline::read`] returns something, possibly the end.
     pub fn is_ready(&self) -> bool {
         self.start < self.limit() || self.ended_at.is_some()
     }
 
-    /// Reads what there is, of a terminal no further than the end of a line: 0 at the end of input,
-    /// `None` when nothing is there. `into` isn't empty.
+    /// Reads available input, from a terminal up to the end of a line: 0 at the end of input,
+    /// `None` if there is none. `into` isn't empty.
     pub fn read(&mut self, into: &mut [u8]) -> Option<usize> {
         if !self.is_ready() {
             return None;
@@ -182,7 +181,7 @@ impl LineDiscipline {
         Some(count)
     }
 
-    /// Whether a report was asked for since the last call.
+    /// Whether a report was requested since the last call.
     pub fn take_report(&mut self) -> bool {
         core::mem::take(&mut self.report)
     }
@@ -200,7 +199,7 @@ mod tests {
         typing
     }
 
-    /// Types `text`; what is echoed.
+    /// Types `text`; returns the echo.
     fn type_in(typing: &mut LineDiscipline, text: &[u8]) -> Vec<u8> {
         let mut echo = Vec::new();
         for byte in text {
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_goes_on_behind_its_end_and_a_pipe_does_not() {
+    fn a_terminal_continues_after_its_end_and_a_pipe_does_not() {
         for (sender, behind) in [
             (Sender::Terminal, Some(b"b".to_vec())),
             (Sender::Pipe, Some(Vec::new())),

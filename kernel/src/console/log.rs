@@ -1,11 +1,11 @@
-//! The log, whose lines wait here while the transmitter is full, and the end of all output.
+//! The log, whose lines are buffered while the transmitter is full, and the end of all output.
 
 use super::framing::Stream;
 use super::output::{Timeout, is_sent, try_write};
 use crate::cell::ExclusiveCell;
 use x86_64::instructions::interrupts::without_interrupts;
 
-/// The log's lines that wait.
+/// The buffered lines of the log.
 struct Backlog {
     bytes: [u8; BACKLOG],
     len: usize,
@@ -13,9 +13,9 @@ struct Backlog {
     cut: bool,
 }
 
-/// Bytes of the log that wait at most.
+/// Maximum number of buffered bytes of the log.
 const BACKLOG: usize = 8192;
-/// Takes the place of lines that found no room.
+/// Replaces lines that found no room.
 const CUT: &[u8] = b"soil: lines of the log are missing here: the console was not read\n";
 /// Used by tasks and ticks, with interrupts disabled.
 static LOG: ExclusiveCell<Backlog> = ExclusiveCell::new(Backlog {
@@ -34,8 +34,8 @@ impl Backlog {
 }
 
 /// Writes a line of the log without waiting, as it may come from a tick. [`flush_log`] writes the
-/// part that the transmitter doesn't take now; lines beyond `BACKLOG` bytes are dropped, and a
-/// line says so.
+/// part that the transmitter doesn't accept now; lines beyond `BACKLOG` bytes are dropped, which a
+/// line reports.
 pub fn log(line: &[u8]) {
     without_interrupts(|| {
         LOG.with(|log| {
@@ -49,8 +49,8 @@ pub fn log(line: &[u8]) {
     flush_log();
 }
 
-/// Writes the waiting part of the log, as far as the transmitter takes it. Returns whether that was
-/// all; also true for a crash report that interrupts it, which can't wait for the rest.
+/// Writes the buffered part of the log, as far as the transmitter accepts it. Returns whether that
+/// was all; also true for a crash report that interrupts it, which can't wait for the rest.
 pub fn flush_log() -> bool {
     let flush = |log: &mut Backlog| {
         let waiting = log.bytes.get(..log.len).unwrap_or_default();
@@ -63,8 +63,8 @@ pub fn flush_log() -> bool {
     without_interrupts(|| LOG.try_with(flush)).unwrap_or(true)
 }
 
-/// Calls `wait` until all that was written has been sent (bytes in the transmitter are lost with
-/// the machine), or the transmitter was full for [`super::TIMEOUT_NS`].
+/// Calls `wait` until everything written has been sent (bytes in the transmitter are lost with the
+/// machine), or the transmitter was full for [`super::TIMEOUT_NS`].
 pub fn drain_with(wait: fn()) {
     let mut timeout = Timeout::new();
     while !(flush_log() && is_sent()) && timeout.continue_wait() {

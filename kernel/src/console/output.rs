@@ -1,8 +1,9 @@
-//! Output: what the transmitter takes at once, and writes of the kernel that spin until it does.
+//! Output: non-blocking writes, and writes of the kernel that spin until the transmitter accepts
+//! them.
 //!
-//! Used from everywhere: tasks, system calls, ticks, faults, the report of a crash. The state is
-//! atomics, and a burst of bytes is sent with interrupts disabled, since a tick may have a line to
-//! log. A second processor would need a lock around the burst.
+//! Used from all contexts: tasks, system calls, ticks, faults, the report of a crash. The state
+//! consists of atomics, and a burst of bytes is sent with interrupts disabled, since a tick may
+//! have a line to log. A second processor would need a lock around the burst.
 
 use super::framing::{Stream, transmit};
 use crate::arch::uart::{FIFO, ROOM, SENT, Uart};
@@ -18,11 +19,11 @@ pub const UART: Uart = Uart::COM1;
 const DEBUG_PORT: u16 = 0xe9;
 /// The interval at which a full transmitter is polled, in nanoseconds.
 pub const POLL_NS: u64 = 1_000_000;
-/// The kernel's timeout for a transmitter that takes nothing, in nanoseconds, from when it
-/// last took something. Readers pause for seconds (a pager that draws, a log that is rotated, a
-/// terminal that is resized). The timeout is shorter than that of the usual supervisors: `soil run`
-/// waits for 15 s, `docker stop` for 10, systemd for 90. (Linux abandons the output of a closed
-/// serial port after 30 s.)
+/// The kernel's timeout for a stalled transmitter, in nanoseconds since it last accepted a byte.
+/// Readers pause for seconds (a pager that draws, a log that is rotated, a terminal that is
+/// resized). The timeout is shorter than that of the usual supervisors: `soil run` waits for 15 s,
+/// `docker stop` for 10, systemd for 90. (Linux abandons the output of a closed serial port after
+/// 30 s.)
 pub const TIMEOUT_NS: u64 = 10_000_000_000;
 
 /// The UART exists. Written once, at boot.
@@ -31,30 +32,30 @@ static SERIAL: AtomicBool = AtomicBool::new(false);
 static DEBUG: AtomicBool = AtomicBool::new(false);
 /// `soil run` is at the other end. Written once, at boot.
 static FRAMED: AtomicBool = AtomicBool::new(false);
-/// The stream that `soil run` takes the next byte for. Changed with interrupts disabled.
+/// The stream that `soil run` assigns the next byte to. Changed with interrupts disabled.
 static CURRENT: AtomicU8 = AtomicU8::new(Stream::Output as u8);
-/// Number of bytes that the transmitter has taken.
+/// Number of bytes that the transmitter has accepted.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
-/// [`TAKEN`] when the kernel gave up waiting.
+/// [`TAKEN`] when the kernel stopped waiting.
 static ABANDONED: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Also gets what is written, see [`set_mirror`]; null where there is none.
+/// Also gets the output, see [`set_mirror`]; null if there is none.
 static MIRROR: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// A function that gets what the serial line has taken, also what it hasn't of [`write_now`], and
-/// `None` when the machine ends. Lines of the log that the line never takes are lost for the
-/// mirror, too. Called from everywhere that writes, with any cell in use: it allocates nothing, and
-/// waits for nothing but at the end.
+/// A function that gets the output that the serial line has accepted, and of [`write_now`] also the
+/// rest, and `None` when the machine ends. Lines of the log that the line never accepts are lost
+/// for the mirror as well. Called from every context that writes, with any cell in use: it
+/// allocates nothing, and waits for nothing except at the end.
 pub type Mirror = fn(Option<&[u8]>);
 
-/// From now on `mirror` gets all output.
+/// Passes all output to `mirror` as well, from now on.
 pub fn set_mirror(mirror: Mirror) {
-    // Hidden from the compiler: every program would carry the function.
+    // Hidden from the compiler: otherwise every program would link the function.
     let mirror = core::hint::black_box(mirror as *mut ());
     MIRROR.store(mirror, Ordering::Release);
 }
 
-/// Gives the mirror what was written, or the end.
+/// Passes output, or the end, to the mirror.
 pub fn mirror(bytes: Option<&[u8]>) {
     // SAFETY: only `set_mirror` stores there, a function of this type; null is `None`.
     let mirror: Option<Mirror> = unsafe { core::mem::transmute(MIRROR.load(Ordering::Acquire)) };
@@ -67,7 +68,7 @@ fn debug_port() -> Port<u8> {
     Port::new(DEBUG_PORT)
 }
 
-/// Looks for the debug port, and notes whether the UART exists.
+/// Probes for the debug port, and records whether the UART exists.
 pub fn set_up(serial: bool) {
     SERIAL.store(serial, Ordering::Relaxed);
     // SAFETY: reading the debug port changes nothing.
@@ -90,17 +91,17 @@ pub fn has_serial() -> bool {
     SERIAL.load(Ordering::Relaxed)
 }
 
-/// Whether the transmitter takes bytes now.
+/// Whether the transmitter accepts bytes now.
 pub fn has_room() -> bool {
     !has_serial() || UART.line_status() & ROOM != 0
 }
 
-/// Whether all that was written has been sent.
+/// Whether everything written has been sent.
 pub fn is_sent() -> bool {
     !has_serial() || UART.line_status() & SENT != 0
 }
 
-/// Gives the transmitter as much of `bytes` as it takes at once; returns how much.
+/// Passes as much of `bytes` to the transmitter as it accepts at once; returns how much.
 fn put(stream: Stream, bytes: &[u8]) -> usize {
     if !has_serial() {
         return bytes.len();
@@ -118,7 +119,7 @@ fn put(stream: Stream, bytes: &[u8]) -> usize {
     })
 }
 
-/// Writes as much of `bytes` as the transmitter takes without waiting; returns how much.
+/// Writes as much of `bytes` as the transmitter accepts without waiting; returns how much.
 pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -134,14 +135,14 @@ pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
 
 /// The timeout of a wait for a full transmitter.
 pub struct Timeout {
-    /// [`TAKEN`] when this began, or when the transmitter last took something.
+    /// [`TAKEN`] when this began, or when the transmitter last accepted something.
     taken: u64,
     /// The counter at the end.
     end: u64,
 }
 
 impl Timeout {
-    /// Begins now.
+    /// Starts now.
     pub fn new() -> Self {
         Self {
             taken: TAKEN.load(Ordering::Relaxed),
@@ -149,8 +150,8 @@ impl Timeout {
         }
     }
 
-    /// Whether to wait on. Once this has returned false, the next wait has no time at all until the
-    /// transmitter takes something.
+    /// Whether to continue waiting. Once this has returned false, the next wait has no time at all
+    /// until the transmitter accepts something.
     pub fn continue_wait(&mut self) -> bool {
         let taken = TAKEN.load(Ordering::Relaxed);
         if taken == ABANDONED.load(Ordering::Relaxed) {
@@ -166,8 +167,8 @@ impl Timeout {
     }
 }
 
-/// Writes `bytes` from any context, with a cell held or in the middle of a crash: spins while the
-/// transmitter is full. What it has not taken within [`TIMEOUT_NS`] goes to the mirror alone.
+/// Writes `bytes` from any context, with a cell held or during a crash: spins while the transmitter
+/// is full. Bytes that it doesn't accept within [`TIMEOUT_NS`] go to the mirror only.
 pub fn write_now(stream: Stream, bytes: &[u8]) {
     let mut rest = bytes;
     let mut timeout = Timeout::new();
@@ -183,7 +184,7 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
     }
 }
 
-/// Writes to `soil run`'s channel; false where there is none.
+/// Writes to `soil run`'s channel; false if there is none.
 pub fn write_control(bytes: &[u8]) -> bool {
     let there = DEBUG.load(Ordering::Relaxed);
     if there {
@@ -204,7 +205,7 @@ impl Write for ErrorOutput {
     }
 }
 
-/// Writes one line of the kernel's own, headed `soil: `.
+/// Writes a line of the kernel, headed `soil: `.
 pub fn line(text: core::fmt::Arguments) {
     // The console never fails.
     let _ = writeln!(ErrorOutput, "soil: {text}");

@@ -1,17 +1,16 @@
-//! The second serial port, for bytes that aren't for people: output only, without interrupts. One
-//! task or tick writes at a time.
+//! The second serial port, for binary output, without interrupts. One task or tick writes at a
+//! time.
 
 use crate::arch::uart::{FIFO, ROOM, Uart};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Polls of the transmitter before it is taken for dead: far more than 16 bytes take at 115200
-/// baud.
+/// Polls of the transmitter before it counts as dead: far more than 16 bytes take at 115200 baud.
 const MAX_POLLS: u32 = 10_000_000;
 
-/// The port exists and takes bytes.
+/// The port exists and accepts bytes.
 static ALIVE: AtomicBool = AtomicBool::new(false);
 
-/// Finds the port and prepares it; false where there is none.
+/// Probes the port and prepares it; false if there is none.
 pub fn set_up() -> bool {
     let alive = Uart::COM2.probe();
     if alive {
@@ -22,7 +21,7 @@ pub fn set_up() -> bool {
     alive
 }
 
-/// Writes `bytes`; waits until the UART has taken them. Gives up a UART that takes nothing.
+/// Writes `bytes`; waits until the UART has accepted them. Abandons a UART that accepts nothing.
 pub fn write(bytes: &[u8]) {
     if !ALIVE.load(Ordering::Relaxed) {
         return;

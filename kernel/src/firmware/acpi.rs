@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 /// Bytes of the header that every table begins with.
 const HEADER: usize = 36;
-/// No table of interest is longer; a length beyond is taken for damage.
+/// No table of interest is longer; a longer one counts as damaged.
 const MAX_TABLE: usize = 1 << 20;
 const MAX_TABLES: usize = 64;
 
@@ -36,7 +36,7 @@ pub enum Power {
         enable_offset: u16,
         /// Port of PM1a's control register.
         control: u16,
-        /// Port and value that leave legacy mode, if there is one.
+        /// Port and value that leave legacy mode, if it exists.
         enable: Option<(u16, u8)>,
         /// Interrupt of the event registers.
         irq: u8,
@@ -50,7 +50,7 @@ pub enum Power {
     },
 }
 
-/// The facts of the tables.
+/// The contents of the tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acpi {
     /// Power, if there is a FADT.
@@ -61,15 +61,15 @@ pub struct Acpi {
     pub reset: Option<(Register, u8)>,
     /// I/O APICs: address and first input.
     pub io_apics: Vec<(u64, Gsi)>,
-    /// Legacy interrupts that are wired to another input than their number.
+    /// Legacy interrupts that are wired to an input of another number.
     pub overrides: Vec<(u8, Gsi)>,
     /// virtio-mmio devices.
     pub virtio_mmio: Vec<VirtioMmio>,
-    /// Address of the 16 bytes that change when the machine goes on from a snapshot (VMGENID).
+    /// Address of the 16 bytes that change when the machine resumes from a snapshot (VMGENID).
     pub machine_id: Option<u64>,
 }
 
-/// The whole table at `address`, if its length and checksum are right.
+/// The whole table at `address`, if its length and checksum are valid.
 fn table(memory: &impl Physical, address: u64) -> Option<&[u8]> {
     let len = u32_at(memory.read(address, HEADER)?, 4)? as usize;
     if !(HEADER..=MAX_TABLE).contains(&len) {
@@ -90,8 +90,8 @@ fn register_at(table: &[u8], at: usize) -> Option<Register> {
 }
 
 impl Acpi {
-    /// Reads the tables that the root pointer at `rsdp` leads to. Missing and damaged tables
-    /// are left out.
+    /// Reads the tables that the root pointer at `rsdp` leads to. Missing and damaged tables are
+    /// skipped.
     pub fn parse(memory: &impl Physical, rsdp: u64) -> Self {
         let mut acpi = Self::default();
         for address in roots(memory, rsdp).unwrap_or_default() {
@@ -291,7 +291,7 @@ mod tests {
             let memory = extended(machine(1 << 10, dsdt), &order);
             assert_eq!(Acpi::parse(&memory, 0), by_rsdt);
         }
-        // The first alone, and the last behind one that is damaged.
+        // The first alone, and the last after a damaged one.
         let fadt = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x200]), 0);
         assert!(fadt.power.is_some() && fadt.io_apics.is_empty());
         let madt = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x300, 0x400]), 0);
@@ -307,7 +307,7 @@ mod tests {
         memory.0[15] = 1;
         assert_eq!(Acpi::parse(&memory, 0), Acpi::default());
         memory.0[15] = 2;
-        // Without an address it is the RSDT's turn.
+        // Without an address the RSDT is used.
         memory.0[24..32].fill(0);
         memory.0[16..20].copy_from_slice(&0x100u32.to_le_bytes());
         assert_eq!(Acpi::parse(&memory, 0).io_apics.len(), 1);
@@ -321,7 +321,7 @@ mod tests {
         let ssdt = table(b"SSDT", body);
         memory.0[0x900..0x900 + ssdt.len()].copy_from_slice(&ssdt);
         assert_eq!(Acpi::parse(&memory, 0).machine_id, Some(0x7fd_3028));
-        // Before the firmware has put the address in there is none.
+        // Before the firmware has filled in the address there is none.
         let ssdt = table(b"SSDT", b"\x08VGIA\x0c\0\0\0\0");
         memory.0[0x900..0x900 + ssdt.len()].copy_from_slice(&ssdt);
         assert_eq!(Acpi::parse(&memory, 0).machine_id, None);

@@ -1,6 +1,6 @@
-//! The facts that are wanted from AML, the language of the DSDT.
+//! The values that are read from AML, the language of the DSDT.
 //!
-//! AML isn't interpreted. In QEMU's and Firecracker's tables these facts are constants: they are
+//! AML isn't interpreted. In QEMU's and Firecracker's tables these values are constants: they are
 //! found by their byte patterns, each checked for its form. Source: ACPI 6.5, chapters 5.6.9
 //! (generic event device), 6.4 (resource descriptors), 20.2 (AML).
 
@@ -29,7 +29,7 @@ fn position(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
         .position(|window| window == pattern)
 }
 
-/// The positions behind each occurrence of `pattern`.
+/// The bytes after each occurrence of `pattern`.
 fn behind<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut rest = bytes;
     core::iter::from_fn(move || {

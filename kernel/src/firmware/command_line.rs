@@ -1,15 +1,15 @@
 //! The kernel command line: environment, arguments, device addresses.
 //!
-//! Words before `--` of the form `NAME=value` are environment variables, what follows `--` is
+//! Words before `--` of the form `NAME=value` are environment variables; the words after `--` are
 //! `argv[1..]`. Words are separated by blanks; double quotes group; in and out of quotes a
-//! backslash takes the next character as it is, except `\n` (newline), `\t` (tab) and `\xNN` (the
-//! byte NN, hexadecimal). `virtio_mmio.device=` words are the machine's, not the program's: they
-//! are taken out wherever they stand, since QEMU appends them behind `--` and others put them
-//! before it. One in quotes is the program's.
+//! backslash quotes the next character, except `\n` (newline), `\t` (tab) and `\xNN` (the byte NN,
+//! hexadecimal). `virtio_mmio.device=` words are the machine's, not the program's: they are removed
+//! wherever they occur, since QEMU appends them after `--` and others put them before it. One in
+//! quotes is the program's.
 
 use alloc::vec::Vec;
 
-/// A decoded command line. The strings are bytes, as in Linux, without a zero among them.
+/// A decoded command line. The strings are bytes, as in Linux, without a zero.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// `NAME=value` words, in order.
@@ -34,8 +34,8 @@ pub struct MmioDevice {
 }
 
 impl CommandLine {
-    /// Decodes `line`. Every input has a meaning: an open quote ends with the line, a stray
-    /// backslash stands for itself.
+    /// Decodes `line`. Every input is valid: an open quote ends with the line, a stray backslash
+    /// stands for itself.
     pub fn parse(line: &[u8]) -> Self {
         let mut result = Self::default();
         let mut behind_separator = false;
@@ -59,7 +59,7 @@ impl CommandLine {
         result
     }
 
-    /// The value of the environment variable `name`; the last one where it was given twice.
+    /// The value of the environment variable `name`; the last one if it occurs twice.
     pub fn variable(&self, name: &[u8]) -> Option<&[u8]> {
         self.environment
             .iter()
@@ -118,7 +118,7 @@ impl Words<'_> {
                     .get(..2)
                     .and_then(|text| core::str::from_utf8(text).ok());
                 match digits.and_then(|text| u8::from_str_radix(text, 16).ok()) {
-                    // A zero would end the string early for every C function, so it isn't let in.
+                    // A zero would end the string early for every C function, so it is dropped.
                     Some(byte) if byte != 0 => {
                         self.0 = &self.0[2..];
                         byte

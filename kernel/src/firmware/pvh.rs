@@ -1,7 +1,7 @@
 //! The PVH start info: memory map, command line and the address of ACPI's root pointer.
 //!
 //! Source: Xen's `xen/include/public/arch-x86/hvm/start_info.h`. The structure is the loader's, so
-//! nothing in it is trusted further than its own lengths say.
+//! it is trusted only as far as its own lengths.
 
 use crate::memory::{MemoryMap, Physical, word};
 
@@ -11,15 +11,14 @@ const MAGIC: u32 = 0x336e_c578;
 #[derive(Clone, Copy, Debug)]
 pub struct StartInfo {
     cmdline: u64,
-    /// Physical address of ACPI's RSDP, 0 where there is none.
+    /// Physical address of ACPI's RSDP, 0 if there is none.
     pub rsdp: u64,
     /// The memory map.
     pub map: MemoryMap,
 }
 
 impl StartInfo {
-    /// Parses the structure at `address`; `None` where it isn't one or has no memory map (version
-    /// 0).
+    /// Parses the structure at `address`; `None` if it is invalid or has no memory map (version 0).
     pub fn parse(memory: &impl Physical, address: u64) -> Option<Self> {
         let head = memory.read(address, 56)?;
         let first = word(head, 0)?;
@@ -34,13 +33,13 @@ impl StartInfo {
         })
     }
 
-    /// The command line without its terminating zero; empty where there is none.
+    /// The command line without its terminating zero; empty if there is none.
     pub fn command_line<'a>(&self, memory: &'a impl Physical) -> &'a [u8] {
         const MAX: usize = 64 << 10;
         if self.cmdline == 0 {
             return &[];
         }
-        // The bytes behind a short command line may not be mapped: take the largest readable piece.
+        // The bytes after a short command line may not be mapped: use the largest readable piece.
         let bytes = [MAX, 4096, 256]
             .into_iter()
             .find_map(|len| memory.read(self.cmdline, len))

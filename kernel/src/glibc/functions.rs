@@ -19,10 +19,10 @@ struct Protocol {
 #[repr(transparent)]
 struct Mutex(core::cell::UnsafeCell<[usize; MUTEX_WORDS]>);
 
-// SAFETY: only the C library's functions look into it, which are made for several threads.
+// SAFETY: only the C library's functions access it, which are thread-safe.
 unsafe impl Sync for Mutex {}
 
-/// Held while musl's one position in its table of protocols is in use.
+/// Held while musl's single position in its table of protocols is in use.
 static PROTOCOLS: Mutex = Mutex(core::cell::UnsafeCell::new([0; MUTEX_WORDS]));
 
 unsafe extern "C" {
@@ -33,7 +33,7 @@ unsafe extern "C" {
     fn getrandom(to: *mut u8, len: usize, flags: u32) -> isize;
 }
 
-/// Gives functions of this module the names of glibc's.
+/// Gives functions of this module their glibc names.
 macro_rules! defined {
     ($($glibc:literal = $function:path,)*) => {$(
         core::arch::global_asm!(
@@ -54,7 +54,7 @@ defined! {
     "gnu_get_libc_version" = version, "gnu_get_libc_release" = release,
 }
 
-/// `getprotobyname_r`: 0, also where there is none, with null at `result`; else an error number.
+/// `getprotobyname_r`: 0, also if there is none, with null at `result`; else an error number.
 /// Source: getprotoent_r(3).
 ///
 /// # Safety
@@ -85,8 +85,8 @@ unsafe extern "C" fn protocol_by_number(
     unsafe { protocol(|| getprotobynumber(number), entry, len, result) }
 }
 
-/// Copies what `find` finds. What musl's entry points to is constant, so that the buffer of the
-/// caller stays unused; glibc's own functions want some room there.
+/// Copies the entry that `find` returns. The data that musl's entry points to is constant, so the
+/// caller's buffer stays unused; glibc's own functions need some room there.
 ///
 /// # Safety
 /// `entry` and `result` may be written.
@@ -97,7 +97,7 @@ unsafe fn protocol(
     result: *mut *const Protocol,
 ) -> c_int {
     let mutex = PROTOCOLS.0.get().cast::<c_void>();
-    // SAFETY: a mutex of musl's. `find` answers null or musl's one entry, which nothing else
+    // SAFETY: a mutex of musl's. `find` returns null or musl's single entry, which nothing else
     // changes while the mutex is held; the caller allows the two others to be written.
     unsafe {
         *result = core::ptr::null();
@@ -115,14 +115,14 @@ unsafe fn protocol(
     0
 }
 
-/// `arc4random_buf`: random bytes. Waits for nothing.
+/// `arc4random_buf`: random bytes. Never blocks.
 ///
 /// # Safety
 /// The `len` bytes at `to` may be written.
 unsafe extern "C" fn random_buf(to: *mut u8, len: usize) {
     let mut done = 0;
     while done < len {
-        // SAFETY: the rest of what the caller allows to be written.
+        // SAFETY: the rest of the bytes that the caller allows to be written.
         let count = unsafe { getrandom(to.add(done), len - done, 0) };
         match usize::try_from(count) {
             Ok(count) if count > 0 => done += count,
@@ -139,8 +139,7 @@ extern "C" fn random() -> u32 {
     u32::from_ne_bytes(bytes)
 }
 
-/// `arc4random_uniform`: a number below `bound`, each as likely as any other; 0 if that is at most
-/// 1.
+/// `arc4random_uniform`: a uniform number below `bound`; 0 if that is at most 1.
 extern "C" fn random_uniform(bound: u32) -> u32 {
     if bound <= 1 {
         return 0;
@@ -171,7 +170,8 @@ extern "C" fn makedev(major: u32, minor: u32) -> u64 {
     (major & 0xfff) << 8 | (major & !0xfff) << 32 | minor & 0xff | (minor & !0xff) << 12
 }
 
-/// `gnu_get_libc_version`: the one whose names are here. Libraries ask whether it is recent enough.
+/// `gnu_get_libc_version`: the version whose names are defined here. Libraries check whether it is
+/// recent enough.
 extern "C" fn version() -> *const c_char {
     const VERSION: &CStr = c"2.41";
     VERSION.as_ptr()

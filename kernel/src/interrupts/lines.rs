@@ -1,14 +1,14 @@
-//! Interrupt lines: the inputs of all I/O APICs by the numbers that firmware gives them.
+//! Interrupt lines: the inputs of all I/O APICs by their global numbers.
 
 use crate::arch::apic;
 use crate::arch::io_apic::{IoApic, LEN, Trigger};
 use crate::{firmware, memory};
 use core::ptr::NonNull;
 
-/// The first I/O APIC's address when no table has it.
+/// The first I/O APIC's address if no table has it.
 const USUAL_ADDRESS: u64 = 0xfec0_0000;
 
-/// Leads input `gsi` to `vector` of this processor; false where no such input exists. Not for
+/// Routes input `gsi` to `vector` of this processor; false if no such input exists. Not for
 /// interrupts: it may map memory.
 pub fn route(gsi: u32, vector: u8, trigger: Trigger) -> bool {
     let tables = firmware::acpi();

@@ -1,12 +1,12 @@
 //! Address space layout randomization: the program's mappings, its stack and the kernel's heap are
-//! at random addresses at each boot, so that an address that was learnt from one run, or guessed,
-//! is of no use in another. The image itself is linked for one address.
+//! at random addresses at each boot, so that an address learned from one run, or guessed, is
+//! useless in another. The image itself is linked for one address.
 
 use crate::arch::paging::PAGE;
 use crate::arch::{rdrand, rtc, tsc};
 
-/// Number of pages that a range may begin at: 64 GiB of address space, of which only what is
-/// touched costs memory.
+/// Number of pages that a range may begin at: 64 GiB of address space, of which only touched pages
+/// cost memory.
 const CHOICES: u64 = 1 << 24;
 
 /// Maps a random number to a distance in bytes, a multiple of the page size.
@@ -15,8 +15,8 @@ pub fn distance(number: u64) -> u64 {
 }
 
 /// Random numbers at boot: for [`distance`], and for the canary of musl's stack protector. They are
-/// the processor's. Where it has none they come from the date and the jitter of reading it
-/// repeatedly, which is good enough against bugs and no source of keys.
+/// the processor's. Without such instructions they come from the date and the jitter of reading it
+/// repeatedly, which is sufficient against bugs, but no source of keys.
 pub fn numbers<const N: usize>() -> [u64; N] {
     let mut bytes = [[0; 8]; N];
     if rdrand::fill(bytes.as_flattened_mut()) {

@@ -1,4 +1,4 @@
-//! The meaning of an address: for crash reports, and for system calls that are given one.
+//! The meaning of an address: for crash reports, and for addresses passed to system calls.
 
 use super::layout::{DEVICES, PROGRAM, STACKS, image};
 use super::space::{MEMORY, Memory, with};
@@ -35,9 +35,9 @@ pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
     }
 }
 
-/// The program's mappings and its stack, with what each allows.
+/// The program's mappings and its stack, with their protection.
 pub fn mappings() -> Vec<(Range<u64>, Protection)> {
-    // Taken before, since a vector that grows may change them.
+    // Allocated before, since a growing vector may change them.
     let count = with(|memory| memory.vmas.iter().count());
     let mut mappings = Vec::with_capacity(count + 8);
     let room = mappings.capacity();
@@ -48,8 +48,8 @@ pub fn mappings() -> Vec<(Range<u64>, Protection)> {
     mappings
 }
 
-/// Whether `address` is closed and a stack, which alone is writable without being committed, lies
-/// above.
+/// Whether `address` is inaccessible and a stack, which is the only memory writable without being
+/// committed, lies above.
 fn is_stack_guard(address: u64) -> bool {
     let find = |memory: &mut Option<Memory>| {
         let vmas = &memory.as_ref()?.vmas;
@@ -62,9 +62,9 @@ fn is_stack_guard(address: u64) -> bool {
     MEMORY.try_with(find).flatten().unwrap_or(false)
 }
 
-/// Whether all `len` bytes at `start` may be read (or written): what the program has mapped,
-/// touched or not, and what the kernel has, but for registers of devices. Leases of received bytes
-/// and of files lie in the kernel's memory.
+/// Whether all `len` bytes at `start` may be read (or written): the program's mappings, touched or
+/// not, and the kernel's, except for device registers. Leases of received bytes and of files lie in
+/// the kernel's memory.
 pub fn permits(start: u64, len: u64, write: bool) -> bool {
     let wanted = PRESENT | if write { WRITABLE } else { 0 };
     let end = start.checked_add(len);

@@ -29,7 +29,7 @@ pub fn allocate_contiguous(len: usize, align: usize) -> Option<(u64, *mut u8)> {
     })
 }
 
-/// Takes back what [`allocate_contiguous`] gave.
+/// Frees memory of [`allocate_contiguous`].
 ///
 /// # Safety
 /// `physical` and `len` are of one call, and neither the processor nor a device uses the memory.
@@ -45,8 +45,8 @@ pub unsafe fn free_contiguous(physical: u64, len: usize) {
     });
 }
 
-/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbors
-/// joined, until it returns false; touches pages that weren't yet. False where some of it isn't
+/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, adjacent
+/// ones joined, until it returns false; touches pages that weren't yet. False if some of it isn't
 /// readable memory: `visit` may have been called by then.
 pub fn segments(
     start: u64,
@@ -104,7 +104,7 @@ impl Memory {
     }
 }
 
-/// Whether some of the `len` bytes at `physical` are memory that the machine gave as usable.
+/// Whether some of the `len` bytes at `physical` are RAM that the machine reported as usable.
 pub fn is_ram(physical: u64, len: usize) -> bool {
     let end = physical.saturating_add(len as u64);
     let pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
@@ -129,7 +129,7 @@ pub fn map_video(physical: u64, len: usize) -> Option<*mut u8> {
     map::<WRITE_COMBINING>(physical, len)
 }
 
-/// Maps memory that is no RAM, of this type. Generic: what only registers need is as small as
+/// Maps memory other than RAM, of this type. Generic: registers alone need as little code as
 /// without video memory.
 fn map<const TYPE: u64>(physical: u64, len: usize) -> Option<*mut u8> {
     let end = physical

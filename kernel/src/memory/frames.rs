@@ -1,6 +1,6 @@
 //! Physical memory by the page: which frames are free.
 //!
-//! One bit for each frame, set while it is free. A search begins where the last one ended or where
+//! One bit per frame, set while it is free. A search begins where the last one ended or where
 //! something was freed, so that single frames cost a few instructions; runs for devices are taken
 //! from the top, away from them.
 
@@ -12,7 +12,7 @@ pub struct Frames<'a> {
     bits: &'a mut [u64],
     free: usize,
     total: usize,
-    /// The smallest that `free` was since everything was added.
+    /// The minimum of `free` since everything was added.
     lowest_free: usize,
     /// No word below this one has a free frame.
     lowest: usize,
@@ -41,18 +41,18 @@ impl<'a> Frames<'a> {
         self.free
     }
 
-    /// The fewest frames that were free at once.
+    /// The minimum number of free frames so far.
     pub fn lowest_free_count(&self) -> usize {
         self.lowest_free
     }
 
-    /// Frames that were ever given with [`Frames::add`].
+    /// Frames that were ever added with [`Frames::add`].
     pub fn total_count(&self) -> usize {
         self.total
     }
 
-    /// Gives the whole frames within `[start, end)` (physical addresses) to the allocator. Frames
-    /// it has already, and frames beyond the bitmap, are passed over.
+    /// Gives the whole frames within `[start, end)` (physical addresses) to the allocator. Skips
+    /// frames that it already has, and frames beyond the bitmap.
     pub fn add(&mut self, start: u64, end: u64) {
         let (mut frame, end) = (start.div_ceil(PAGE), end / PAGE);
         while frame < end {
@@ -68,8 +68,8 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// Sets the bits `these`, of which the first is that of `frame`; false where any of them is set
-    /// already or lies beyond the bitmap.
+    /// Sets the bits `these`, of which the first is that of `frame`; false if any of them is
+    /// already set or lies beyond the bitmap.
     fn set(&mut self, frame: u64, these: u64) -> bool {
         let word = (frame / 64) as usize;
         let these = these << (frame % 64);
@@ -83,7 +83,7 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// A free frame's physical address, the lowest there is.
+    /// Allocates the lowest free frame; its physical address.
     pub fn allocate(&mut self) -> Option<u64> {
         let rest = self.bits.get_mut(self.lowest..)?;
         let Some(at) = rest.iter().position(|bits| *bits != 0) else {
@@ -99,7 +99,8 @@ impl<'a> Frames<'a> {
         Some((self.lowest as u64 * 64 + u64::from(bit)) * PAGE)
     }
 
-    /// `count` frames in a row whose first address is a multiple of `align` bytes (a power of two).
+    /// `count` contiguous frames whose first address is a multiple of `align` bytes (a power of
+    /// two).
     pub fn allocate_run(&mut self, count: usize, align: u64) -> Option<u64> {
         let step = align.div_ceil(PAGE).max(1);
         let last = (self.bits.len() as u64 * 64).checked_sub(count as u64)?;
@@ -131,10 +132,10 @@ impl<'a> Frames<'a> {
             .is_some_and(|bits| bits & (1 << (frame % 64)) != 0)
     }
 
-    /// Takes back the frame at physical address `address`.
+    /// Frees the frame at physical address `address`.
     ///
     /// # Panics
-    /// When it is free already.
+    /// When it is already free.
     pub fn free(&mut self, address: u64) {
         assert!(
             self.set(address / PAGE, 1),

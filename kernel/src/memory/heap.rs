@@ -1,6 +1,6 @@
-//! Rust's heap: a TLSF allocator (crate `rlsf`) over pages that are added as they are needed.
+//! Rust's heap: a TLSF allocator (crate `rlsf`) over pages that are added on demand.
 //!
-//! Used by system calls and by the runtime, whose ticks run only where no other Rust code was
+//! Used by system calls and by the runtime, whose ticks run only if no other Rust code was
 //! interrupted; never by an interrupt's handler.
 
 use super::reserve::{on_heap_allocated, on_heap_freed};
@@ -11,7 +11,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use rlsf::Tlsf;
 
-/// The least growth of the heap: small, since `hello` is to run in 8 MiB.
+/// Minimum growth of the heap: small, since `hello` has to run in 8 MiB.
 const GROWTH: usize = 16 << 10;
 
 struct State {
@@ -49,7 +49,7 @@ impl State {
         let added = space::grow_heap(len)?;
         let start = added as *mut u8 as usize;
         let added = NonNull::new(added)?;
-        // SAFETY: the pages are new; where they follow the last ones, those are the heap's too.
+        // SAFETY: the pages are new; if they follow the last ones, those also belong to the heap.
         unsafe {
             if start == self.end {
                 self.tlsf.append_free_block_ptr(added);
@@ -63,7 +63,7 @@ impl State {
     }
 }
 
-// SAFETY: TLSF gives blocks that are as large and aligned as asked for, and that don't overlap.
+// SAFETY: TLSF returns blocks that are as large and aligned as requested, and that don't overlap.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let block = self.0.with(|state| state.allocate(layout));

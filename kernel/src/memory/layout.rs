@@ -15,7 +15,7 @@ pub const DEVICES: u64 = 0xffff_a000_0000_0000;
 pub const PROGRAM: Range<u64> = 0x40_0000_0000..0x80_0000_0000;
 /// The size of the program's stack, the usual `ulimit -s`.
 pub const STACK_SIZE: u64 = 8 << 20;
-/// The bounds of the stack on which the program runs: written at boot, and where threads change.
+/// The bounds of the running thread's stack: written at boot, and on a thread switch.
 static STACK: [AtomicU64; 2] = [
     AtomicU64::new(PROGRAM.end - STACK_SIZE),
     AtomicU64::new(PROGRAM.end),
@@ -26,7 +26,7 @@ pub fn stack_end() -> u64 {
     STACK[1].load(Ordering::Relaxed)
 }
 
-/// The program runs on `stack` from now on.
+/// Records that the program runs on `stack` from now on.
 pub fn set_stack(stack: Range<u64>) {
     STACK[0].store(stack.start, Ordering::Relaxed);
     STACK[1].store(stack.end, Ordering::Relaxed);
@@ -38,7 +38,7 @@ pub fn stack() -> Range<u64> {
 }
 
 /// Address space below the stack that is never mapped: as much as on Linux, against large frames
-/// that step over a guard page.
+/// that skip a guard page.
 pub const STACK_GUARD: u64 = 1 << 20;
 /// Bytes of physical memory that the boot tables map.
 pub const BOOT_MAPPED: u64 = 1 << 30;

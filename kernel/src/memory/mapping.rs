@@ -9,13 +9,13 @@ use core::ops::Range;
 /// Why a change of the address space was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError {
-    /// The request makes no sense: no length, an address out of bounds or not on a page.
+    /// The request is invalid: no length, an address out of bounds or not on a page boundary.
     Invalid,
-    /// More than there is memory or address space for.
+    /// More memory or address space than available.
     OutOfMemory,
     /// The range isn't mapped.
     NotMapped,
-    /// No page is both writable and executable.
+    /// A page can't be both writable and executable.
     Denied,
 }
 
@@ -78,7 +78,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Moves the pages of `from` to `to`, which is free and as large at least; false, with nothing
+    /// Moves the pages of `from` to `to`, which is free and at least as large; false, with nothing
     /// moved, when no memory is left for page tables.
     fn move_pages(&mut self, from: &Range<u64>, to: u64) -> bool {
         let pages = (from.start..from.end).step_by(PAGE as usize);
@@ -86,7 +86,7 @@ impl Memory {
             let (entry, _) = self.tables.get(&mut self.physical, page);
             entry == 0 || by(self, to + (page - from.start), entry)
         };
-        // The tables come first, so that the second round can't stop half-way.
+        // The tables come first, so that the second pass can't fail half-way.
         let mut prepare = |memory: &mut Self, target: u64, _| {
             memory.tables.set(&mut memory.physical, target, 0).is_ok()
         };
@@ -109,7 +109,7 @@ impl Memory {
     }
 }
 
-/// Maps `len` bytes, at `fixed` (replacing what is there) or where there is room.
+/// Maps `len` bytes, at `fixed` (replacing existing mappings) or where there is room.
 pub fn map(fixed: Option<u64>, len: u64, protection: Protection) -> Result<u64, MapError> {
     let len = whole_pages(len).ok_or(MapError::Invalid)?;
     with_room(|memory| {
@@ -146,7 +146,7 @@ fn range(start: u64, len: u64) -> Result<Range<u64>, MapError> {
     }
 }
 
-/// Takes `len` bytes at `start` out of the address space; what isn't mapped there is no error.
+/// Unmaps `len` bytes at `start`; unmapped parts are no error.
 pub fn unmap(start: u64, len: u64) -> Result<(), MapError> {
     let range = range(start, len)?;
     with_room(|memory| {
@@ -159,11 +159,11 @@ pub fn unmap(start: u64, len: u64) -> Result<(), MapError> {
     })
 }
 
-/// Changes what may be done with `len` bytes at `start`.
+/// Changes the protection of `len` bytes at `start`.
 pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapError> {
     let range = range(start, len)?;
-    // The image's own pages keep the protection they have: a request such as RELRO's asks for less
-    // than W^X gives already.
+    // The image's own pages keep their protection: a request such as RELRO's asks for less than W^X
+    // already provides.
     if image::all().contains(&start) {
         let more = protection.write && start < image::data().start
             || protection.execute && !image::text().contains(&start);
@@ -191,7 +191,7 @@ pub fn take_written(address: u64) -> bool {
     written
 }
 
-/// Marks the page at `address`, if it has memory, as written: takes [`take_written`] back.
+/// Marks the page at `address`, if it has memory, as written: undoes [`take_written`].
 pub fn set_written(address: u64) {
     with(|memory| {
         let Memory {
@@ -202,7 +202,7 @@ pub fn set_written(address: u64) {
     });
 }
 
-/// Forgets the contents of `len` bytes at `start`: they read as zero when touched again.
+/// Discards the contents of `len` bytes at `start`: they read as zero when touched again.
 pub fn discard(start: u64, len: u64) -> Result<(), MapError> {
     let range = range(start, len)?;
     with_room(|memory| {
@@ -214,7 +214,7 @@ pub fn discard(start: u64, len: u64) -> Result<(), MapError> {
     })
 }
 
-/// Changes the length of a mapping; moves its pages (no copy) where it can't grow in place and
+/// Changes the length of a mapping; moves its pages (no copy) if it can't grow in place and
 /// `may_move`.
 pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u64, MapError> {
     let old = range(start, old_len)?;
@@ -266,10 +266,10 @@ pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u
     })
 }
 
-/// The protection that the bits of `mmap` and `mprotect` ask for.
+/// The protection that the bits of `mmap` and `mprotect` request.
 ///
 /// # Errors
-/// [`MapError::Denied`] for a page that is to be written and executed.
+/// [`MapError::Denied`] for a page that would be writable and executable.
 pub fn protection(bits: u64) -> Result<Protection, MapError> {
     const WRITE: u64 = 2;
     const EXECUTE: u64 = 4;

@@ -1,11 +1,11 @@
-//! Physical memory as it is read before there is an address space, and by the parsers of firmware's
+//! Physical memory as read before there is an address space, and by the parsers of firmware's
 //! tables.
 
 use super::layout::{BOOT_MAPPED, DIRECT};
 
 /// The type of usable memory in the memory map (E820's number).
 const USABLE: u32 = 1;
-/// More entries than any loader gives; a longer map is cut here.
+/// Maximum number of entries, more than any loader reports; a longer map is truncated.
 const MAX_REGIONS: usize = 128;
 /// Bytes of an entry (`struct hvm_memmap_table_entry`).
 const ENTRY: usize = 24;
@@ -19,7 +19,7 @@ pub struct Region {
     pub end: u64,
 }
 
-/// The loader's memory map, of which nothing is trusted further than its length says.
+/// The loader's memory map, trusted only as far as its length.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryMap {
     address: u64,
@@ -61,14 +61,14 @@ pub fn word(bytes: &[u8], at: usize) -> Option<u64> {
 /// # Implementation safety
 /// `read` returns bytes that stay unchanged while the slice lives.
 pub unsafe trait Physical {
-    /// The `len` bytes at `address`, or `None` where they can't be reached.
+    /// The `len` bytes at `address`, or `None` if they can't be read.
     fn read(&self, address: u64, len: usize) -> Option<&[u8]>;
 }
 
-/// Physical memory as the boot tables show it, less what is read as null.
+/// Physical memory as mapped by the boot tables, except address 0, which counts as null.
 pub struct BootMemory;
 
-// SAFETY: nothing changes what the loader left behind while the kernel starts.
+// SAFETY: nothing changes the loader's data while the kernel starts.
 unsafe impl Physical for BootMemory {
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
         let end = address.checked_add(len as u64)?;

@@ -1,42 +1,42 @@
-//! Memory that the program can't take.
+//! Memory that is reserved from the program.
 //!
-//! The program may ask for memory until there is none, catch `Out_of_memory` and go on; the
-//! network's peers go on, too. What the kernel's heap then needs for a packet, a timer or a page
-//! table must be there: the kernel can't do without. So the program's requests are refused while a
-//! part is left, of which the heap alone may take. When the heap has begun to, memory *is short*:
-//! from then on everything that can be refused is (connections, descriptors, what caches would
-//! keep), until there is more again.
+//! The program may allocate memory until there is none, catch `Out_of_memory` and continue; the
+//! network's peers continue, too. The memory that the kernel's heap then needs for a packet, a
+//! timer or a page table must be available: the kernel can't do without. So the program's requests
+//! are refused while a part is left, which only the heap may use. Once the heap has begun to,
+//! memory *is short*: from then on everything that can be refused is (connections, descriptors,
+//! cached data), until there is more again.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// The part of the memory that is kept, and its bounds in bytes. A machine of 8 MiB is left enough
+/// The reserved fraction of the memory, and its bounds in bytes. A machine of 8 MiB has enough left
 /// for a program.
 ///
-/// Three quarters are left when memory gets short, and the largest thing that is asked for without
-/// being refused is a table of the connections, twice as large as before. They have a quarter of
-/// the memory (`resources`), of which each takes more than 8 KiB, so that there are fewer than one
-/// for 32 KiB; with 128 bytes for each in tables, and for up to four times as many while one is
-/// doubled, that is a 64th. A flood of 2000 connections of a full machine of 64 MiB took 0.8 MB to
-/// where memory is short, and 0.1 MB from there on.
+/// Three quarters are left when memory gets short, and the largest allocation that is never refused
+/// is a table of the connections, at twice its previous size. Connections have a quarter of the
+/// memory (`resources`), of which each takes more than 8 KiB, so there are fewer than one per 32
+/// KiB; with 128 bytes for each in tables, and for up to four times as many while one is doubled,
+/// that is a 64th. A flood of 2000 connections on a full machine of 64 MiB took 0.8 MB until memory
+/// was short, and 0.1 MB from then on.
 const PART: u64 = 32;
 const MIN_BYTES: u64 = 256 << 10;
 const MAX_BYTES: u64 = 8 << 20;
 
-/// Bytes of the kernel's heap that aren't in use, less what the blocks' headers take. Changed by
-/// the heap, which one piece of code uses at a time.
+/// Free bytes of the kernel's heap, less the headers of its blocks. Changed by the heap, which has
+/// one user at a time.
 static HEAP_FREE: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes that the heap has without new pages. They may lie in pieces.
+/// Bytes that the heap has without new pages. They may be fragmented.
 pub fn heap_free() -> usize {
     HEAP_FREE.load(Ordering::Relaxed)
 }
 
-/// The heap has given out `bytes`.
+/// The heap has allocated `bytes`.
 pub fn on_heap_allocated(bytes: usize) {
     HEAP_FREE.store(heap_free().saturating_sub(bytes), Ordering::Relaxed);
 }
 
-/// The heap has got `bytes`: new ones, or back.
+/// The heap has gained `bytes`: new or freed ones.
 pub fn on_heap_freed(bytes: usize) {
     HEAP_FREE.fetch_add(bytes, Ordering::Relaxed);
 }
@@ -45,12 +45,12 @@ pub fn on_heap_freed(bytes: usize) {
 #[derive(Clone, Copy, Debug)]
 pub struct Reserve {
     bytes: u64,
-    /// Bytes that were promised to connections, and that they haven't taken.
+    /// Bytes promised to connections that they haven't allocated.
     pub promised: u64,
 }
 
 impl Reserve {
-    /// That of a machine with `total` bytes.
+    /// The reserve of a machine with `total` bytes.
     pub fn new(total: u64) -> Self {
         Self {
             bytes: (total / PART).clamp(MIN_BYTES, MAX_BYTES),
@@ -58,14 +58,14 @@ impl Reserve {
         }
     }
 
-    /// Whether enough is left of `available` bytes when the program takes `bytes`.
+    /// Whether enough is left of `available` bytes if the program takes `bytes`.
     pub fn leaves(&self, available: u64, bytes: u64) -> bool {
         available
             .checked_sub(bytes)
             .is_some_and(|left| left >= self.bytes + self.promised)
     }
 
-    /// Whether `available` bytes are so few that the rest is for what can't be refused.
+    /// Whether only what can't be refused may use the `available` bytes.
     pub fn is_short(&self, available: u64) -> bool {
         available < self.bytes / 4 * 3 + self.promised
     }

@@ -1,4 +1,4 @@
-//! The one address space: page tables and the frames behind them, given on first touch.
+//! The one address space: page tables and the frames behind them, allocated on first touch.
 
 use super::frames::Frames;
 use super::layout::{DIRECT, image, stack};
@@ -27,31 +27,31 @@ pub(super) const READ_WRITE: Protection = Protection {
 /// The amounts of memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
-    /// The machine's memory, without the image and what firmware keeps.
+    /// The machine's memory, without the image and the firmware's.
     pub total: u64,
-    /// Frames that nothing uses.
+    /// Unused frames.
     pub free: u64,
     /// `total - free`: touched pages, kernel heap, page tables, device memory.
     pub in_use: u64,
-    /// The most that was in use at once.
+    /// The maximum in use so far.
     pub high_water: u64,
-    /// In use if the program and the kernel touch all they were promised.
+    /// In use if the program and the kernel touch all their promised memory.
     pub committed: u64,
 }
 
-/// The frames of the machine, and how many of them are taken.
+/// The frames of the machine, and the number taken.
 pub(super) struct PhysicalMemory {
     pub(super) frames: Frames<'static>,
-    /// Frames that aren't the program's committed pages: tables, heap, device memory, stack pages.
+    /// Frames other than the program's committed pages: tables, heap, device memory, stack pages.
     pub(super) taken: u64,
 }
 
-// SAFETY: tables are in RAM, which the direct map shows; `Memory` is in one cell.
+// SAFETY: tables are in RAM, which the direct map contains; `Memory` is in one cell.
 unsafe impl TableMemory for PhysicalMemory {
     fn allocate_table(&mut self) -> Option<u64> {
         let frame = self.frames.allocate()?;
         self.taken += 1;
-        // SAFETY: the frame was free, so nothing else looks at it.
+        // SAFETY: the frame was free, so nothing else refers to it.
         unsafe { clear(DIRECT + frame) };
         Some(frame)
     }
@@ -71,21 +71,21 @@ pub(super) struct Memory {
     pub(super) reserve: Reserve,
 }
 
-/// Whether a request for memory was ever refused. Outside [`MEMORY`], for the report of a crash
-/// that came while that was in use.
+/// Whether a request for memory was ever refused. Outside [`MEMORY`], for a crash report that
+/// occurs while that is in use.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Used by system calls, page faults and the runtime, with interrupts disabled, since another
 /// thread may fault. A page fault that finds it in use is denied: the code that works on memory
-/// touches only pages that are there.
+/// touches only present pages.
 pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = ExclusiveCell::new(None);
 
-/// Stack that work on [`MEMORY`] may take, in pages.
+/// Stack that work on [`MEMORY`] may use, in pages.
 const RESERVED_STACK: u64 = 4;
 
-/// Touches the pages of the program's stack that the work ahead may take: while `MEMORY` is in use,
-/// their faults couldn't be served. (`resources` calls on that stack; all other stacks are always
-/// there.)
+/// Touches the pages of the program's stack that the following work may use: while `MEMORY` is in
+/// use, their faults couldn't be handled. (`resources` calls on that stack; all other stacks are
+/// always present.)
 #[inline(never)]
 fn reserve_stack() {
     let local = core::hint::black_box(0u8);
@@ -96,7 +96,7 @@ fn reserve_stack() {
     }
     for page in 1..=RESERVED_STACK {
         let address = top.saturating_sub(page * PAGE).max(stack.start) as *mut u8;
-        // SAFETY: the program's stack, below all that is in use; what is there is written back.
+        // SAFETY: the program's stack, below all that is in use; the value is written back.
         unsafe { address.write_volatile(address.read_volatile()) };
     }
 }
@@ -112,8 +112,8 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
     result
 }
 
-/// Prepares for work on [`MEMORY`]; whether interrupts were enabled. Outlined from [`with`], which
-/// is monomorphized for each use.
+/// Prepares for work on [`MEMORY`]; returns whether interrupts were enabled. Outlined from
+/// [`with`], which is monomorphized for each use.
 #[inline(never)]
 fn begin() -> bool {
     reserve_stack();
@@ -136,7 +136,7 @@ fn not_set_up() -> ! {
     panic!("memory was used before it was set up")
 }
 
-/// As [`with`], for what changes the VMAs: gives their list room first, while memory can still be
+/// As [`with`], for changes of the VMAs: first grows their list, while memory can still be
 /// allocated.
 pub(super) fn with_room<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
     make_room();
@@ -161,19 +161,18 @@ pub(super) unsafe fn clear(address: u64) {
     unsafe { core::ptr::write_bytes(address as *mut u8, 0, PAGE as usize) };
 }
 
-/// Makes the processor forget the translation of one page.
+/// Flushes the translation of one page.
 pub(super) fn flush(address: u64) {
     x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
 }
 
-/// Makes the processor forget all translations. QEMU's software TLB grows only here, see
-/// [`TlbGrowth`].
+/// Flushes all translations. QEMU's software TLB grows only here, see [`TlbGrowth`].
 pub(super) fn flush_all() {
     x86_64::instructions::tlb::flush_all();
 }
 
-/// Gives QEMU's software TLB room for `pages` in advance, for a caller that will use that many
-/// again and again; see `tlb.rs`. A millisecond for 4096 of them. Does nothing on hardware.
+/// Grows QEMU's software TLB for `pages` in advance, for a caller that will use that many
+/// repeatedly; see `tlb.rs`. A millisecond for 4096 of them. Does nothing on hardware.
 pub fn grow_tlb(pages: u64) {
     if !cpu::is_emulated() {
         return;
@@ -185,7 +184,7 @@ pub fn grow_tlb(pages: u64) {
                 if !memory.present(page) {
                     break;
                 }
-                // SAFETY: the direct map shows the page; what is there doesn't matter.
+                // SAFETY: the direct map contains the page; any value is valid.
                 unsafe { (page as *const u8).read_volatile() };
             }
             flush_all();
@@ -196,11 +195,11 @@ pub fn grow_tlb(pages: u64) {
 /// The outcome of a page fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The page is there now; run on.
+    /// The page is present now; resume.
     Mapped,
     /// The access isn't allowed.
     Denied,
-    /// It is, but no frame was left.
+    /// The access is allowed, but no frame was left.
     OutOfMemory,
 }
 
@@ -210,15 +209,14 @@ impl Memory {
         self.tables.get(&mut self.physical, address).0 & PRESENT != 0
     }
 
-    /// Frames that may still be promised. A part is kept back for page tables of pages that aren't
-    /// touched yet.
+    /// Frames that may still be promised. Some are reserved for page tables of untouched pages.
     fn uncommitted(&self) -> u64 {
         let total = self.physical.frames.total_count() as u64;
         let tables_to_come = total / 512 + 16;
         total.saturating_sub(tables_to_come + self.physical.taken + self.vmas.committed() / PAGE)
     }
 
-    /// Whether the program may be promised `bytes` more: the reserve isn't for it.
+    /// Whether the program may be promised `bytes` more, outside the reserve.
     pub(super) fn can_commit(&mut self, bytes: u64) -> bool {
         let can = bytes == 0 || self.reserve.leaves(self.uncommitted() * PAGE, bytes);
         if !can {
@@ -227,7 +225,7 @@ impl Memory {
         can
     }
 
-    /// Notes and returns whether memory is short.
+    /// Records and returns whether memory is short.
     fn check_shortness(&mut self) -> bool {
         let available = self.uncommitted() * PAGE + heap_free() as u64;
         let short = self.reserve.is_short(available);
@@ -235,7 +233,7 @@ impl Memory {
         short
     }
 
-    /// Gives memory to the page that was touched at `address`, if the program may touch it.
+    /// Allocates the page that was touched at `address`, if the program may touch it.
     pub(super) fn fault(&mut self, address: u64, write: bool, fetch: bool) -> Fault {
         let page = address & !(PAGE - 1);
         let Some(vma) = self.vmas.find(address) else {
@@ -248,7 +246,7 @@ impl Memory {
         let committed = vma.committed;
         let vma_end = vma.range.end;
         if self.present(page) {
-            // A stale translation: the entry was opened since the processor cached it.
+            // A stale translation: the entry was made accessible since the processor cached it.
             flush(page);
             return Fault::Mapped;
         }
@@ -256,7 +254,7 @@ impl Memory {
         let pages = if self.sequential(page) { 8 } else { 1 };
         let end = vma_end.min(page + pages * PAGE);
         for page in (page..end).step_by(PAGE as usize) {
-            if !self.give(page, allowed, committed) {
+            if !self.map_zeroed(page, allowed, committed) {
                 return if page == address & !(PAGE - 1) {
                     Fault::OutOfMemory
                 } else {
@@ -270,13 +268,13 @@ impl Memory {
         Fault::Mapped
     }
 
-    /// Whether the page before is there, and the one behind isn't.
+    /// Whether the previous page is present, and the next isn't.
     fn sequential(&mut self, page: u64) -> bool {
         self.present(page - PAGE) && self.present(page.saturating_sub(2 * PAGE))
     }
 
-    /// Puts a zeroed frame behind `page`; false when there is none.
-    pub(super) fn give(&mut self, page: u64, allowed: Protection, committed: bool) -> bool {
+    /// Maps a zeroed frame at `page`; false when there is none.
+    pub(super) fn map_zeroed(&mut self, page: u64, allowed: Protection, committed: bool) -> bool {
         if self.tables.get(&mut self.physical, page).0 != 0 {
             return true;
         }
@@ -286,7 +284,7 @@ impl Memory {
         let Some(frame) = self.physical.frames.allocate() else {
             return false;
         };
-        // SAFETY: the frame was free, so nothing else looks at it.
+        // SAFETY: the frame was free, so nothing else refers to it.
         unsafe { clear(DIRECT + frame) };
         let entry = frame | PRESENT | flags(allowed);
         if self.tables.set(&mut self.physical, page, entry).is_err() {
@@ -299,7 +297,7 @@ impl Memory {
         true
     }
 
-    /// Takes the pages of `range` back.
+    /// Frees the pages of `range`.
     pub(super) fn release(&mut self, range: &Range<u64>) {
         let Self {
             physical,
@@ -339,7 +337,7 @@ pub(super) fn flags(protection: Protection) -> u64 {
     write | execute
 }
 
-/// Gives memory to the page that was touched at `address`, if the program may touch it.
+/// Allocates the page that was touched at `address`, if the program may touch it.
 pub fn fault(address: u64, write: bool, fetch: bool) -> Fault {
     MEMORY
         .try_with(|memory| {
@@ -371,13 +369,13 @@ pub fn statistics() -> Statistics {
 /// Memory was short at the last check.
 static SHORT: AtomicBool = AtomicBool::new(false);
 
-/// Whether memory is short: only the reserve is left, so whatever can be refused is to be refused.
-/// Costs nothing while there is enough.
+/// Whether memory is short: only the reserve is left, so everything that can be refused is to be
+/// refused. Costs nothing while there is enough.
 pub fn is_short() -> bool {
     SHORT.load(Ordering::Relaxed) && with(|memory| memory.check_shortness())
 }
 
-/// Sets how many bytes of the kernel's heap were promised to connections, which may take them
+/// Sets the number of bytes of the kernel's heap promised to connections, which may allocate them
 /// later.
 pub fn set_promised(bytes: u64) {
     with(|memory| {
@@ -391,8 +389,8 @@ pub fn was_refused() -> bool {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// Adds `len` bytes (whole pages) to the kernel's heap and returns where they are, behind those of
-/// the last call.
+/// Adds `len` bytes (whole pages) to the kernel's heap and returns them; they follow those of the
+/// last call.
 pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
     with(|memory| {
         if len as u64 / PAGE > memory.uncommitted() {
@@ -401,8 +399,8 @@ pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
         }
         let start = memory.heap_end;
         for page in (start..start + len as u64).step_by(PAGE as usize) {
-            if !memory.give(page, READ_WRITE, false) {
-                // The pages that were given stay mapped and are used by the next, smaller growth.
+            if !memory.map_zeroed(page, READ_WRITE, false) {
+                // The allocated pages stay mapped for the next, smaller growth.
                 return None;
             }
         }

@@ -1,4 +1,4 @@
-//! Stacks of threads: the kernel's for each, and the program's, which take memory as they grow.
+//! Stacks of threads: the kernel stack of each, and the program's stacks, which grow on demand.
 
 use super::layout::STACKS;
 use super::space::{READ_WRITE, with, with_room};
@@ -9,14 +9,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a thread's stack for system calls.
 const KERNEL_STACK: u64 = 16 << 10;
-/// From one stack to the next: below each lies as much that is never mapped.
+/// Distance between two stacks: the lower half is never mapped.
 pub(super) const STEP: u64 = 2 * KERNEL_STACK;
 
-/// The stacks that [`kernel_stack`] has given. Counted by system calls.
+/// Number of stacks allocated by [`kernel_stack`]. Counted by system calls.
 static GIVEN: AtomicU64 = AtomicU64::new(0);
 
-/// The end of a new stack of [`KERNEL_STACK`] bytes, all of it there, with a guard below. It is
-/// never freed. `None` when memory is short.
+/// The end of a new stack of [`KERNEL_STACK`] bytes, all present, with a guard below. It is never
+/// freed. `None` when memory is short.
 pub fn kernel_stack() -> Option<u64> {
     let number = GIVEN.load(Ordering::Relaxed);
     let end = STACKS + (number + 1) * STEP;
@@ -25,20 +25,20 @@ pub fn kernel_stack() -> Option<u64> {
             return None;
         }
         let mut pages = (end - KERNEL_STACK..end).step_by(PAGE as usize);
-        // Pages that were given stay for the next call.
+        // Allocated pages stay for the next call.
         pages
-            .all(|page| memory.give(page, READ_WRITE, false))
+            .all(|page| memory.map_zeroed(page, READ_WRITE, false))
             .then_some(())
     })?;
     GIVEN.store(number + 1, Ordering::Relaxed);
     Some(end)
 }
 
-/// The addresses of a thread's stack that ends at `end`; `None` where nothing writable is mapped.
+/// The addresses of a thread's stack that ends at `end`; `None` unless that is mapped writable.
 ///
-/// A stack that the C library mapped, which has a guard below, takes memory when it is touched from
-/// here on, as the program's first stack does. What isn't touched is no longer promised, so that
-/// thousands of threads take what they use. Memory of the program's own keeps its promise.
+/// A stack that the C library mapped, which has a guard below, grows on demand from then on, as the
+/// program's first stack does. Untouched pages are no longer committed, so that thousands of
+/// threads use only what they touch. Memory that the program mapped stays committed.
 pub fn grow_on_demand(end: u64) -> Option<Range<u64>> {
     with_room(|memory| {
         let vma = memory.vmas.find(end.checked_sub(1)?)?.clone();

@@ -20,9 +20,9 @@ use x86_64::structures::paging::PhysFrame;
 /// Why the machine can't be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetupError {
-    /// No memory map, or nothing usable behind the image.
+    /// No memory map, or no usable memory after the image.
     NoMemory,
-    /// So little that not even the page tables fit.
+    /// Not enough for the page tables.
     TooLittle,
 }
 
@@ -51,7 +51,7 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetupError> {
     {
         return Err(SetupError::NoMemory);
     }
-    // SAFETY: usable memory behind the image, which nothing uses yet and the boot tables map.
+    // SAFETY: usable memory after the image, which nothing uses yet and the boot tables map.
     let bits = unsafe { core::slice::from_raw_parts_mut((DIRECT + image_end) as *mut u64, words) };
     let mut physical = PhysicalMemory {
         frames: Frames::new(bits),
@@ -118,7 +118,7 @@ fn map_image(tables: &mut PageTables, physical: &mut PhysicalMemory) -> Result<(
             PRESENT | NO_EXECUTE
         };
         if guards.contains(&page) {
-            // Below a stack nothing is mapped; the frame has a use elsewhere.
+            // Nothing is mapped below a stack; the frame is used elsewhere.
             physical.frames.add(page, page + PAGE);
         } else {
             tables.set(physical, page, page | flags)?;
@@ -154,14 +154,14 @@ fn map_direct(
     Ok(())
 }
 
-/// Gives the memory below the image to the allocator, once nothing of the loader's is needed any
-/// more. The first page stays out, so that no frame has the address 0.
+/// Gives the memory below the image to the allocator, once the loader's data is no longer needed.
+/// The first page stays out, so that no frame has the address 0.
 pub fn release_low(map: &MemoryMap) {
     let image_start = image::all().start;
     let low = map
         .usable(&DirectMemory)
         .filter(|region| region.start < image_start);
-    // Collected first, for the map itself lies in that memory.
+    // Collected first, since the map itself lies in that memory.
     let mut regions = [Region { start: 0, end: 0 }; 8];
     regions
         .iter_mut()
@@ -177,7 +177,7 @@ pub fn release_low(map: &MemoryMap) {
     });
 }
 
-/// The direct map, to read what the loader left in low memory.
+/// The direct map, to read the loader's data in low memory.
 pub struct DirectMemory;
 
 // SAFETY: as for `BootMemory`.
@@ -188,7 +188,7 @@ unsafe impl Physical for DirectMemory {
             .step_by(PAGE as usize)
             .chain(end.checked_sub(1))
             .all(|page| with(|memory| memory.present(DIRECT + page)));
-        // SAFETY: mapped, as was just found.
+        // SAFETY: mapped, as checked above.
         (address != 0 && known)
             .then(|| unsafe { core::slice::from_raw_parts((DIRECT + address) as *const u8, len) })
     }

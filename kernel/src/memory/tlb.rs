@@ -1,25 +1,25 @@
-//! When to make the processor forget all translations so that QEMU's software TLB grows.
+//! When to flush all translations so that QEMU's software TLB grows.
 //!
-//! Under TCG the TLB begins with 256 entries and is resized only by a full flush: doubled where
-//! more than 70 % of it was in use since the last one (QEMU's `accel/tcg/cputlb.c`,
-//! `tlb_mmu_resize_locked`). Without a flush a working set of more pages costs ten times as much
-//! for each access. So flush whenever as many pages were touched for the first time as the TLB has
-//! entries: it is full then, and has room for all pages that were touched so far afterwards. On
-//! hardware this is one flush for many page faults, which cost more than it.
+//! Under TCG the TLB begins with 256 entries and is resized only by a full flush: doubled if more
+//! than 70 % of it was in use since the last one (QEMU's `accel/tcg/cputlb.c`,
+//! `tlb_mmu_resize_locked`). Without a flush a larger working set costs ten times as much for each
+//! access. So flush whenever as many pages were touched for the first time as the TLB has entries:
+//! it is full then, and afterwards has room for all pages touched so far. On hardware this is one
+//! flush per many page faults, which cost more than it.
 
 /// The entries that the TLB begins with.
 const MIN_ENTRIES: u64 = 256;
 /// Larger than QEMU's largest (2^22 entries).
 const MAX_ENTRIES: u64 = 1 << 22;
 
-/// Follows the size of the TLB.
+/// Tracks the size of the TLB.
 pub struct TlbGrowth {
     size: u64,
     touched: u64,
 }
 
 impl TlbGrowth {
-    /// A TLB at its smallest, and empty.
+    /// A TLB at its minimum size, and empty.
     pub const fn new() -> Self {
         Self {
             size: MIN_ENTRIES,
@@ -27,7 +27,7 @@ impl TlbGrowth {
         }
     }
 
-    /// Notes that `pages` were touched for the first time; whether to flush now.
+    /// Records that `pages` were touched for the first time; returns whether to flush now.
     pub fn touched(&mut self, pages: u64) -> bool {
         self.touched += pages;
         let full = self.touched >= self.size;
@@ -38,8 +38,8 @@ impl TlbGrowth {
         full
     }
 
-    /// The pages to touch before each of a number of flushes so that the TLB has room for
-    /// `pages` after the last.
+    /// The pages to touch before each of a number of flushes so that the TLB has room for `pages`
+    /// after the last.
     pub fn grow_to(&mut self, pages: u64) -> impl Iterator<Item = u64> + use<> {
         let first = self.size;
         self.size = self.size.max(pages.next_power_of_two()).min(MAX_ENTRIES);

@@ -1,5 +1,5 @@
-//! The program's memory as system calls reach it: every range is checked before it is touched, with
-//! no cell held.
+//! The program's memory as accessed by system calls: every range is checked before it is touched,
+//! with no cell held.
 
 use super::describe::permits;
 use crate::arch::paging::PAGE;
@@ -9,8 +9,8 @@ use core::ptr::NonNull;
 /// The start of `len` bytes of the program.
 ///
 /// # Errors
-/// EFAULT where the program couldn't read (or write) all of the range. An empty range may be
-/// anywhere, as on Linux.
+/// EFAULT if the program couldn't read (or write) all of the range. An empty range may be anywhere,
+/// as on Linux.
 fn user(start: u64, len: u64, write: bool) -> Result<NonNull<u8>, Errno> {
     if len == 0 {
         return Ok(NonNull::dangling());
@@ -20,24 +20,25 @@ fn user(start: u64, len: u64, write: bool) -> Result<NonNull<u8>, Errno> {
         .ok_or(Errno::EFAULT)
 }
 
-/// The program's `len` bytes at `start`, for the time of a system call.
+/// The program's `len` bytes at `start`, for the duration of a system call.
 pub fn bytes<'a>(start: u64, len: u64) -> Result<&'a [u8], Errno> {
     let pointer = user(start, len, false)?;
-    // SAFETY: readable, as was just found. The slice is gone when the system call returns.
+    // SAFETY: readable, as checked above. The slice ends before the system call returns.
     Ok(unsafe { core::slice::from_raw_parts(pointer.as_ptr(), len as usize) })
 }
 
-/// The program's buffer of `len` bytes at `start`, for the time of a system call.
+/// The program's buffer of `len` bytes at `start`, for the duration of a system call.
 pub fn bytes_mut<'a>(start: u64, len: u64) -> Result<&'a mut [u8], Errno> {
     let pointer = user(start, len, true)?;
-    // SAFETY: as for `bytes`, and writable; the program waits for the system call and doesn't look.
+    // SAFETY: as for `bytes`, and writable; the program waits for the system call and doesn't read
+    // it.
     Ok(unsafe { core::slice::from_raw_parts_mut(pointer.as_ptr(), len as usize) })
 }
 
-/// The zero-terminated string at `start`, with its length limited as paths are.
+/// The zero-terminated string at `start`, with the length limit of paths.
 pub fn path<'a>(start: u64) -> Result<&'a [u8], Errno> {
     const PATH_MAX: u64 = 4096;
-    // Page by page, since the one behind its end may not be mapped.
+    // Page by page, since the page after its end may not be mapped.
     let mut len = 0;
     while len < PATH_MAX {
         let rest = PAGE - start.wrapping_add(len) % PAGE;
@@ -76,11 +77,11 @@ pub fn store(start: u64, words: &[u64]) -> Result<u64, Errno> {
 /// Loads the `N` words at `start`.
 pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
     let pointer = user(start, N as u64 * 8, false)?;
-    // SAFETY: readable, as was just found, and words have no invalid value.
+    // SAFETY: readable, as checked above, and words have no invalid value.
     Ok(unsafe { pointer.cast().read_unaligned() })
 }
 
-/// The `count` pieces of `struct iovec` at `start`, each an address and a length.
+/// The `count` entries of `struct iovec` at `start`, each an address and a length.
 pub fn vectors<'a>(start: u64, count: u64) -> Result<&'a [[u64; 2]], Errno> {
     const IOV_MAX: u64 = 1024;
     if count > IOV_MAX || !start.is_multiple_of(8) {

@@ -1,10 +1,10 @@
-//! Virtual memory areas (VMAs): the ranges of address space that the program has asked for, with
+//! Virtual memory areas (VMAs): the ranges of address space that the program has requested, with
 //! their protection.
 //!
 //! Pure bookkeeping; [`crate::memory`] applies it to page tables. A range is *committed* once it
-//! could be written: from then on memory is set aside for every page of it, touched or not, so that
+//! could be written: from then on memory is reserved for every page of it, touched or not, so that
 //! a request that can't be met fails when it is made (`malloc` returns null) and not when a page is
-//! touched. Address space that was only reserved costs nothing.
+//! touched. Reserved address space alone costs nothing.
 
 use crate::arch::paging::PAGE;
 use alloc::vec::Vec;
@@ -57,7 +57,7 @@ impl Vma {
     }
 }
 
-/// The ranges in use within `limits`, in order, none overlapping.
+/// The ranges in use within `limits`, sorted and disjoint.
 pub struct Vmas {
     list: Vec<Vma>,
     limits: Range<u64>,
@@ -66,7 +66,7 @@ pub struct Vmas {
 }
 
 impl Vmas {
-    /// No ranges; addresses are allowed within `limits`, and given out from `first` on.
+    /// No ranges; addresses are allowed within `limits`, and allocated from `first` on.
     pub const fn new(limits: Range<u64>, first: u64) -> Self {
         Self {
             list: Vec::new(),
@@ -76,17 +76,17 @@ impl Vmas {
         }
     }
 
-    /// The capacity that the list needs to have room for one more change; `None` where it has that
-    /// room. The list never grows by itself: it is changed while memory can't be allocated.
+    /// The capacity that the list needs for one more change; `None` if it has that. The list never
+    /// grows by itself: it is changed while memory can't be allocated.
     pub fn wants_capacity(&self) -> Option<usize> {
-        /// A change cuts at two ends and adds a VMA.
+        /// A change splits at two ends and adds a VMA.
         const ROOM: usize = 3;
         let wanted = self.list.len() + ROOM;
         (wanted > self.list.capacity()).then_some((2 * wanted).max(32))
     }
 
-    /// Moves the list to `storage`, which is empty and large enough; gives the old storage back to
-    /// be freed.
+    /// Moves the list to `storage`, which is empty and large enough; returns the old storage to be
+    /// freed.
     pub fn move_to(&mut self, mut storage: Vec<Vma>) -> Vec<Vma> {
         debug_assert!(storage.capacity() > self.list.len());
         storage.append(&mut self.list);
@@ -123,7 +123,7 @@ impl Vmas {
         self.list.partition_point(|vma| vma.range.end <= address)
     }
 
-    /// Whether `range` may be asked for at that address.
+    /// Whether `range` may be requested at that address.
     pub fn allows(&self, range: &Range<u64>) -> bool {
         range.start >= self.limits.start && range.end <= self.limits.end && range.start < range.end
     }
@@ -164,7 +164,7 @@ impl Vmas {
         self.join(at);
     }
 
-    /// Joins the VMA at `at` with the one before, if they are alike.
+    /// Joins the VMA at `at` with the previous one, if they are alike.
     fn join(&mut self, at: usize) {
         if at == 0 || at >= self.list.len() || !self.list[at - 1].continues(&self.list[at]) {
             return;
@@ -173,7 +173,7 @@ impl Vmas {
         self.list[at - 1].range.end = vma.range.end;
     }
 
-    /// Makes `address` a border between VMAs, if it is inside one.
+    /// Makes `address` a boundary between VMAs, if it is inside one.
     fn split(&mut self, address: u64) {
         let at = self.first_ending_behind(address);
         if let Some(vma) = self.list.get_mut(at)
@@ -196,7 +196,7 @@ impl Vmas {
             ..self.list.partition_point(|vma| vma.range.start < range.end)
     }
 
-    /// Forgets `range`.
+    /// Removes `range`.
     pub fn remove(&mut self, range: &Range<u64>) {
         let cut = self.cut(range);
         for vma in self.list.drain(cut) {
@@ -234,7 +234,7 @@ impl Vmas {
         used - uncommitted
     }
 
-    /// Sets the protection of what is in use in `range`.
+    /// Sets the protection of the used parts of `range`.
     pub fn protect(&mut self, range: &Range<u64>, protection: Protection) {
         let cut = self.cut(range);
         for vma in &mut self.list[cut.clone()] {
@@ -296,7 +296,7 @@ mod tests {
     fn gives_addresses_out_from_the_first_on() {
         let mut vmas = Vmas::new(0x1000..0x10_0000, 0x5000);
         assert_eq!(vmas.gap(0x1000), Some(0x5000..0x6000));
-        // A range that was asked for by its address may lie below, and across.
+        // A range requested by address may lie below, and overlap.
         vmas.insert(vma(0x1000..0x2000, WRITE));
         vmas.insert(vma(0x4000..0x6000, WRITE));
         assert_eq!(vmas.gap(0x1000), Some(0x6000..0x7000));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_asks_for_room_before_it_needs_it() {
+    fn the_list_requests_room_before_it_needs_it() {
         let mut vmas = Vmas::new(0..1 << 30, 0);
         assert_eq!(vmas.wants_capacity(), Some(32));
         assert_eq!(vmas.move_to(Vec::with_capacity(32)).capacity(), 0);
@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(vmas.wants_capacity(), None, "{n} vmas");
             vmas.insert(piece(n));
         }
-        // A change may still cut a VMA in two, but not once more.
+        // A change may still split a VMA in two, but not once more.
         assert_eq!(vmas.wants_capacity(), None);
         vmas.insert(piece(29));
         assert_eq!(vmas.wants_capacity(), Some(66));
@@ -337,7 +337,7 @@ mod tests {
             (only(false, true, false), [false, true, false]),
             (only(false, false, true), [false, false, true]),
         ] {
-            // A load, a store, a fetch; the last is one whatever else is said.
+            // A load, a store, a fetch; the last is one whatever the other flags are.
             let accesses = [(false, false), (true, false), (false, true)];
             assert_eq!(accesses.map(|(w, f)| protection.allows(w, f)), allowed);
             assert_eq!(protection.allows(true, true), protection.execute);
@@ -423,7 +423,7 @@ mod tests {
     }
 
     proptest! {
-        /// The list against one flag for each page.
+        /// The list against one flag per page.
         #[test]
         fn agrees_with_a_flag_for_each_page(
             steps in proptest::collection::vec((0..4u8, 0..32u64, 1..12u64), 1..80)

@@ -1,4 +1,4 @@
-//! The power button, and the requests to stop that it makes.
+//! The power button, and its stop requests.
 
 use super::enable_acpi;
 use crate::arch::vectors::POWER;
@@ -10,17 +10,17 @@ use x86_64::instructions::port::Port;
 
 /// Number of times that the button was pressed. Counted by interrupts.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
-/// The requests that [`take_unseen`] has seen.
+/// The requests that [`take_unseen`] has returned.
 static SEEN: AtomicUsize = AtomicUsize::new(0);
-/// Whether the program looks at [`requested`] itself.
+/// Whether the program checks [`requested`] itself.
 static HANDLED: AtomicBool = AtomicBool::new(false);
 /// Whether the button interrupts. Set once.
 static LISTENING: AtomicBool = AtomicBool::new(false);
-/// The selector of generic events, where the machine has one. Written once, by [`listen`].
+/// The selector of generic events, if the machine has one. Written once, by [`listen`].
 static EVENTS: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Enables the power button's interrupt, and tells `soil run` by the line `SOIL-BUTTON` on the
-/// debug port, for QEMU's q35 forgets what was pressed before. [`requested`] counts the presses,
+/// Enables the power button's interrupt, and reports that to `soil run` by the line `SOIL-BUTTON`
+/// on the debug port, since QEMU's q35 discards earlier presses. [`requested`] counts the presses,
 /// each of which ends the program as SIGTERM would unless [`handle_requests`] was called. The first
 /// halt calls this. Not for interrupts: it may map memory.
 pub fn listen() {
@@ -54,7 +54,7 @@ pub fn listen() {
             interrupts::set_handler(POWER, generic_event);
             interrupts::route(*gsi, POWER, Trigger::Edge);
             // An earlier press was an edge at a masked pin, which the I/O APIC drops; the selector
-            // keeps it.
+            // retains it.
             generic_event();
         }
         _ => {}
@@ -83,30 +83,30 @@ fn generic_event() {
     /// QEMU's docs/specs/acpi_hw_reduced_hotplug: "power down" in the selector, which reading
     /// clears.
     const POWER_DOWN: u32 = 2;
-    // SAFETY: the device's selector, mapped for good and aligned; `listen` stored it before it let
-    // interrupts in.
+    // SAFETY: the device's selector, mapped for good and aligned; `listen` stored it before it
+    // enabled interrupts.
     if unsafe { EVENTS.load(Ordering::Acquire).read_volatile() } & POWER_DOWN != 0 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Number of times that the machine was asked to stop, by its power button.
+/// Number of times that the power button requested a stop.
 pub fn requested() -> usize {
     REQUESTS.load(Ordering::Relaxed)
 }
 
-/// From now on the program looks at [`requested`] itself; a request doesn't end it.
+/// From now on the program checks [`requested`] itself; a request doesn't end it.
 pub fn handle_requests() {
     HANDLED.store(true, Ordering::Relaxed);
     listen();
 }
 
-/// From now on a request is SIGTERM, for which the program has an action of its own.
+/// From now on a request is SIGTERM, for which the program has its own action.
 pub fn leave_requests() {
     HANDLED.store(false, Ordering::Relaxed);
 }
 
-/// Whether the program looks at [`requested`] itself.
+/// Whether the program checks [`requested`] itself.
 pub fn is_handled() -> bool {
     HANDLED.load(Ordering::Relaxed)
 }

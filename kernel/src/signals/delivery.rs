@@ -1,4 +1,4 @@
-//! Delivery: a system call returns, and an interrupted thread runs on, through the handlers of
+//! Delivery: a system call returns, and an interrupted thread resumes, through the handlers of
 //! pending signals.
 //!
 //! Source: musl's `arch/x86_64/bits/signal.h` for `siginfo_t` and `ucontext_t`; Linux's
@@ -34,22 +34,22 @@ const RSP: usize = GENERAL + 15;
 const RIP: usize = GENERAL + 16;
 const FLAGS: usize = GENERAL + 17;
 
-/// Where the program goes on behind the handlers.
+/// Where the program continues after the handlers.
 struct Resumption<'a> {
     rip: &'a mut u64,
     rsp: &'a mut u64,
     flags: u64,
 }
 
-/// Lets the system call `number`, which is about to return `result` to where `call` says, return
+/// Lets the system call `number`, which is about to return `result` to the place in `call`, return
 /// through the handlers of pending signals, if there are any; returns the value for `rax`. The
 /// program ends here if one of them ends it.
 ///
-/// A wait that a signal ended ([`Errno::ERESTARTSYS`]) begins again by making the call once more,
-/// behind the handlers: if the first of them has SA_RESTART, or none is run. Else it is EINTR.
-/// Source: Linux's `arch/x86/kernel/signal.c`.
+/// A wait that a signal ended ([`Errno::ERESTARTSYS`]) restarts by making the call once more, after
+/// the handlers: if the first of them has SA_RESTART, or none is run. Else it is EINTR. Source:
+/// Linux's `arch/x86/kernel/signal.c`.
 pub fn deliver(call: &mut SystemCallFrame, result: i64) -> i64 {
-    /// Bytes of the instruction `syscall`, which `rip` is behind.
+    /// Bytes of the instruction `syscall`, which `rip` is after.
     const INSTRUCTION: u64 = 2;
     const RESTARTSYS: i64 = -(Errno::ERESTARTSYS as i64);
     let number = call.number as i64;
@@ -76,7 +76,7 @@ pub fn deliver(call: &mut SystemCallFrame, result: i64) -> i64 {
     result
 }
 
-/// Lets the thread that `frame` interrupted run on through the handlers of pending signals, if
+/// Lets the thread that `frame` interrupted resume through the handlers of pending signals, if
 /// there are any.
 pub fn deliver_interrupted(frame: &mut Frame) {
     let rax = frame.general[14];
@@ -106,12 +106,12 @@ fn next_handler(resumption: &Resumption) -> Option<Delivery> {
     }
 }
 
-/// Puts the handler of `next` before where the program goes on with this `rax`.
+/// Inserts the handler of `next` before the place where the program continues with this `rax`.
 fn insert(next: &Delivery, resumption: &mut Resumption, rax: u64) {
     let Resumption { rip, rsp, flags } = resumption;
     let [handler, action_flags, ..] = next.action;
     let other = STATE.with(|state| state.other_stack(action_flags, **rsp));
-    // On the program's own, below the red zone.
+    // On the program's own stack, below the red zone.
     let top = other.unwrap_or(rsp.wrapping_sub(128));
     let frame = top.wrapping_sub(8 * FRAME as u64) & !15;
     let mut words = [0; FRAME];
@@ -135,7 +135,7 @@ fn insert(next: &Delivery, resumption: &mut Resumption, rax: u64) {
 }
 
 // Everything that a handler may change is saved, since the program may have been interrupted
-// anywhere. It goes on where the handler's `ucontext_t` says, which `pthread_cancel` changes.
+// anywhere. It continues where the handler's `ucontext_t` says, which `pthread_cancel` changes.
 core::arch::global_asm!(
     r#"
     .pushsection .text.soil_signals, "ax", @progbits

@@ -56,7 +56,7 @@ pub fn check_signal(signal: u64, change: bool) -> Result<(), Errno> {
 pub enum Target<'a> {
     /// The first thread that doesn't block it.
     Process,
-    /// The thread that runs.
+    /// The running thread.
     Running,
     /// Another one.
     Thread(&'a mut Thread),
@@ -75,7 +75,7 @@ pub struct Delivery {
     pub code: u64,
 }
 
-/// The effect of a signal on a thread that waits.
+/// The effect of a signal on a waiting thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum During {
     /// Its handler runs: the wait is no system call.
@@ -128,7 +128,7 @@ impl Thread {
         signals & !self.mask != 0 && self.during != During::UninterruptibleWait
     }
 
-    /// Signals that are blocked, or will be when a wait ends that has a mask of its own.
+    /// Signals that are blocked, or will be at the end of a wait with a mask of its own.
     fn blocked(&self) -> u64 {
         self.mask | self.saved_mask.unwrap_or(0)
     }
@@ -219,7 +219,7 @@ impl State {
         self.thread.mask = mask & !FIRM;
     }
 
-    /// Replaces the mask until the next signal is delivered, or found not to be there.
+    /// Replaces the mask until the next signal is delivered, or none is found.
     pub fn replace_mask(&mut self, mask: u64) {
         let thread = &mut self.thread;
         thread.saved_mask = Some(core::mem::replace(&mut thread.mask, mask & !FIRM));
@@ -273,7 +273,7 @@ impl State {
         Ok([start, used, size])
     }
 
-    /// The end of the alternate stack, where a handler with these flags is to begin there.
+    /// The end of the alternate stack, if a handler with these flags begins there.
     pub fn other_stack(&self, flags: u64, rsp: u64) -> Option<u64> {
         let [start, size] = self.thread.stack;
         let used = flags & ON_STACK != 0 && size != 0 && !self.is_on_stack(rsp);
@@ -285,12 +285,12 @@ impl State {
         rsp > start && rsp - start <= size
     }
 
-    /// Sends `signal` to the process or to a thread; 0 sends none. Whether it is pending now: one
-    /// that is ignored isn't.
+    /// Sends `signal` to the process or to a thread; 0 sends none. Returns whether it is pending
+    /// now: an ignored one isn't.
     ///
     /// # Errors
-    /// EINVAL for a number that isn't one, and for a signal that would stop the program: nothing
-    /// could continue it.
+    /// EINVAL for an invalid number, and for a signal that would stop the program: nothing could
+    /// continue it.
     pub fn send(&mut self, signal: u64, target: Target) -> Result<bool, Errno> {
         if signal == 0 {
             return Ok(false);
@@ -305,13 +305,13 @@ impl State {
             Target::Running => (self.thread.blocked(), &mut self.thread.pending),
             Target::Thread(thread) => (thread.blocked(), &mut thread.pending),
         };
-        // One that is ignored but blocked can be waited for, as on Linux.
+        // A signal that is ignored but blocked can be waited for, as on Linux.
         *pending |= bit(signal) & (blocked | !ignored);
         Ok(*pending & bit(signal) != 0)
     }
 
-    /// Sends the signal of the power button: SIGTERM, or SIGINT to a program that handles that
-    /// alone.
+    /// Sends the signal of the power button: SIGTERM, or SIGINT to a program that handles only
+    /// that.
     pub fn request_stop(&mut self) {
         let handler = |signal: u64| self.actions[signal as usize][0];
         let handled = [TERMINATE, INTERRUPT]
@@ -328,7 +328,7 @@ impl State {
         self.all_pending() & set != 0
     }
 
-    /// Takes the pending signal of `set` with the lowest number: that and its `si_code`.
+    /// Takes the pending signal of `set` with the lowest number, and its `si_code`.
     pub fn take(&mut self, set: u64) -> Option<(u64, u64)> {
         let ready = self.all_pending() & set;
         if ready == 0 {
@@ -349,7 +349,7 @@ impl State {
     /// Takes the next signal that isn't blocked, the lowest number first.
     pub fn next(&mut self) -> Option<Delivery> {
         let Some((signal, code)) = self.take(!self.thread.mask) else {
-            // A wait with another mask ended by itself.
+            // A wait with another mask that ended by itself.
             let thread = &mut self.thread;
             thread.mask = thread.saved_mask.take().unwrap_or(thread.mask);
             return None;
@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn an_uninterruptible_wait_hears_of_no_signal() {
+    fn no_signal_ends_an_uninterruptible_wait() {
         let mut state = with_handlers(0, 0);
         state.send(USER1, Target::Process).unwrap();
         let before = state.thread().set_during(During::UninterruptibleWait);

@@ -5,8 +5,8 @@ use crate::memory::{self, load, store};
 use crate::wait::For;
 use crate::{signals, time, wait};
 
-/// The time of the clock with this number. Clocks that a program makes of the number of a process
-/// or a thread are [`crate::threads`]'s.
+/// The time of the clock with this number. Clocks made from the number of a process or a thread are
+/// [`crate::threads`]'s.
 pub(super) fn clock(which: u64) -> Result<u64, Errno> {
     match which {
         0 | 5 => Ok(time::wall_ns()),
@@ -43,7 +43,7 @@ fn span(start: u64, unit: u64) -> Result<u64, Errno> {
     Ok(seconds.saturating_mul(1_000_000_000).saturating_add(parts))
 }
 
-/// The deadline of a wait whose length is at `timeout`, as for [`span`]; `None` where that is null.
+/// The deadline of a wait whose length is at `timeout`, as for [`span`]; `None` if that is null.
 pub(crate) fn deadline(timeout: u64, unit: u64) -> Result<Option<u64>, Errno> {
     if timeout == 0 {
         return Ok(None);
@@ -52,7 +52,7 @@ pub(crate) fn deadline(timeout: u64, unit: u64) -> Result<Option<u64>, Errno> {
 }
 
 /// The deadline (monotonic nanoseconds) of a wait until the time at `at`, of the real-time clock if
-/// `real`; `None` where that is null.
+/// `real`; `None` if that is null.
 pub(crate) fn absolute_deadline(at: u64, real: bool) -> Result<Option<u64>, Errno> {
     if at == 0 {
         return Ok(None);
@@ -64,7 +64,7 @@ pub(crate) fn absolute_deadline(at: u64, real: bool) -> Result<Option<u64>, Errn
     }))
 }
 
-/// Sleeps until the deadline (monotonic nanoseconds), or for ever.
+/// Sleeps until the deadline (monotonic nanoseconds), or forever.
 ///
 /// # Errors
 /// EINTR when a signal is to be handled.
@@ -106,7 +106,7 @@ pub(super) fn clock_sleep(
     result
 }
 
-/// The `who` of `getrusage` that is the running thread.
+/// The `who` of `getrusage` for the running thread.
 pub(crate) const THREAD_USAGE: u64 = 1;
 
 /// Stores a `struct rusage`: all the time that was `used`, in nanoseconds, is the program's, none

@@ -1,4 +1,4 @@
-//! The numbers of the system calls that are served, for x86-64.
+//! The numbers of the supported system calls, for x86-64.
 
 pub(crate) const MMAP: u64 = 9;
 pub(crate) const MPROTECT: u64 = 10;

@@ -10,7 +10,7 @@ use crate::syscall::{absolute_deadline, deadline};
 
 const ALL_BITS: u32 = u32::MAX;
 
-/// `futex`, the wait of one thread and the wake-ups of others.
+/// `futex`: the wait of one thread, and wake-ups of others.
 pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
     const WAIT: u64 = 0;
     const WAKE: u64 = 1;
@@ -69,7 +69,7 @@ fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u6
             return Err(Errno::EAGAIN);
         }
         if signals::is_ready() {
-            // As on Linux: a wait that would begin again with its whole timeout doesn't.
+            // As on Linux: a wait that would restart with its whole timeout doesn't.
             return Err(match deadline {
                 None => Errno::ERESTARTSYS,
                 Some(_) => Errno::EINTR,
@@ -85,7 +85,7 @@ fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u6
     }
 }
 
-/// Wakes up to `count` threads that wait at `address`; their number.
+/// Wakes up to `count` threads that wait at `address`; returns their number.
 pub(super) fn wake(address: u64, bits: u32, count: u64) -> Result<u64, Errno> {
     if !address.is_multiple_of(4) {
         return Err(Errno::EINVAL);
@@ -103,10 +103,10 @@ fn requeue(from: u64, to: u64, wake: u64, move_: u64) -> Result<u64, Errno> {
     }))
 }
 
-/// Marks the robust futexes that thread `number`, which ends, holds, and wakes a waiter of each.
-/// `head` is what `set_robust_list` was given.
+/// Marks the robust futexes that the ending thread `number` holds, and wakes a waiter of each.
+/// `head` is the argument of `set_robust_list`.
 pub(super) fn release_robust(head: u64, number: u64) {
-    /// As on Linux: a list may be a circle.
+    /// As on Linux: a list may be circular.
     const MAX_ENTRIES: usize = 2048;
     let Ok([first, offset, pending]) = load::<3>(head) else {
         return;

@@ -1,8 +1,8 @@
-//! Timers of a program's own: timer_create(2), timer_settime(2), timer_getoverrun(2). Pure
-//! bookkeeping: no clock, no register.
+//! Per-process timers: timer_create(2), timer_settime(2), timer_getoverrun(2). Pure bookkeeping: no
+//! clock, no register.
 //!
-//! A timer that has sent its signal stands still until a thread takes that, and counts then how
-//! often it would have expired meanwhile, as Linux's `kernel/time/posix-timers.c` does it.
+//! A timer that has sent its signal pauses until a thread takes that, and then counts the missed
+//! expirations, as in Linux's `kernel/time/posix-timers.c`.
 
 use super::timers::{Clock, Clocks, Schedule, Setting};
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 /// The receiver of a timer's signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receiver {
-    /// None: the program asks (`SIGEV_NONE`).
+    /// None: the program polls (`SIGEV_NONE`).
     Nothing,
     /// The process.
     Process,
@@ -18,7 +18,7 @@ pub enum Receiver {
     Thread(u64),
 }
 
-/// A timer's clock and notification, as `timer_create` was given them.
+/// A timer's clock and notification, as passed to `timer_create`.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// The clock it counts by.
@@ -44,7 +44,7 @@ struct Timer {
 }
 
 impl Timer {
-    /// Goes on once its signal has been taken.
+    /// Continues once its signal has been taken.
     fn taken(&mut self, clocks: &impl Clocks) {
         self.overrun = 0;
         if !self.is_new
@@ -89,7 +89,7 @@ impl PosixTimers {
         Self(Vec::new())
     }
 
-    /// Makes a timer, which isn't set: the lowest free number, or `None` if memory is short.
+    /// Creates a disarmed timer: the lowest free number, or `None` if memory is short.
     pub fn create(&mut self, kind: Kind) -> Option<usize> {
         let timer = Timer {
             kind,
@@ -110,7 +110,7 @@ impl PosixTimers {
         Some(number)
     }
 
-    /// Removes a timer; whether it was there.
+    /// Removes a timer; returns whether it existed.
     pub fn delete(&mut self, number: usize) -> bool {
         let slot = self.0.get_mut(number);
         slot.is_some_and(|slot| slot.take().is_some())
@@ -133,17 +133,17 @@ impl PosixTimers {
         };
         let mut schedule = timer.schedule;
         let silent = timer.kind.receiver == Receiver::Nothing;
-        // One that has sent its signal, and whose next expiration it doesn't know yet.
+        // A timer that has sent its signal, and doesn't know its next expiration yet.
         let waits = silent || timer.is_sent && !timer.is_new;
         if waits && schedule.is_due(now) {
             schedule.forward(now);
         }
-        // 0 would say that it isn't set.
+        // 0 would mean disarmed.
         Some(schedule.setting(now, u64::from(!silent)))
     }
 
     /// Sets a timer to expire `setting.value` from now or, if `absolute`, at that time of its
-    /// clock; its old setting.
+    /// clock; returns its old setting.
     pub fn set(
         &mut self,
         number: usize,
@@ -156,7 +156,7 @@ impl PosixTimers {
         let now = clocks.now(timer.kind.clock).unwrap_or(0);
         timer.schedule = match setting.value {
             0 => Schedule::default(),
-            // Time 0 has passed, as time 1 has.
+            // Time 0 is in the past, and so is time 1.
             value if absolute => Schedule::at(value.max(1), setting.interval),
             value => Schedule::at(now.saturating_add(value), setting.interval),
         };
@@ -170,7 +170,7 @@ impl PosixTimers {
         Some(self.timer(number)?.overrun.min(i32::MAX as u64))
     }
 
-    /// The monotonic time of the next signal, if nothing stops a clock.
+    /// The monotonic time of the next signal, if no clock stops.
     pub fn earliest(&self, clocks: &impl Clocks) -> Option<u64> {
         let timers = self.0.iter().flatten();
         let sending =
@@ -199,13 +199,14 @@ impl PosixTimers {
         })
     }
 
-    /// The program ignores the signal of a timer, which goes on.
+    /// The program ignores the signal of a timer, which continues.
     pub fn ignored(&mut self, number: usize, clocks: &impl Clocks) -> Option<()> {
         self.timer(number)?.taken(clocks);
         Some(())
     }
 
-    /// A thread takes `signal`, which was sent to `receiver`: the timer that did it, if one did.
+    /// A thread takes `signal`, which was sent to `receiver`: returns the timer that sent it, if
+    /// one did.
     pub fn take(&mut self, signal: u64, receiver: Receiver, clocks: &impl Clocks) -> Option<Taken> {
         let mut timers = (0..).zip(&mut self.0).filter_map(|(number, slot)| {
             let timer = slot.as_mut()?;
@@ -310,8 +311,8 @@ mod tests {
         assert_eq!(timers.expire(&Fake::all(90 * MS)), None);
     }
 
-    /// While the signal of its last setting is on its way: what is left is of the new setting, even
-    /// once that is over, and what the old one missed doesn't count.
+    /// While the signal of its last setting is pending: the rest shown is that of the new setting,
+    /// even once that has expired, and the expirations that the old one missed don't count.
     #[test]
     fn a_timer_that_is_set_while_its_signal_is_sent_shows_the_new_setting() {
         let (mut timers, one) = with_one(kind(Clock::Monotonic, Receiver::Process));
@@ -326,13 +327,13 @@ mod tests {
         assert_eq!(timers.overrun(one), Some(0));
         let left = |timers: &mut PosixTimers, now| timers.get(one, &Fake::all(now)).unwrap().value;
         assert_eq!(left(&mut timers, 9 * MS), 7 * MS);
-        // It is over, and its own signal is to come.
+        // It has expired, and its own signal is still to be sent.
         assert_eq!(left(&mut timers, 19 * MS), 1);
         let now = Fake::all(19 * MS);
         assert_eq!((timers.expire(&now), timers.earliest(&now)), (None, None));
         assert_eq!(timers.take(10, Receiver::Process, &now).unwrap().overrun, 0);
         assert!(timers.expire(&now).is_some());
-        // One that is removed takes its signal along; its number begins again.
+        // A removed timer discards its signal; its number is reused.
         assert!(timers.delete(one) && !timers.delete(one));
         assert_eq!(timers.take(10, Receiver::Process, &now), None);
         assert_eq!(

@@ -1,15 +1,15 @@
 //! Which thread runs, and what the others wait for. Pure bookkeeping: no clock, no register.
 //!
-//! Threads are linked into lists through their own entries, and the room for timers is taken with
-//! the thread, so that [`Scheduler::add`] alone needs memory.
+//! Threads are linked into lists through their own entries, and the room for timers is allocated
+//! with the thread, so that only [`Scheduler::add`] needs memory.
 
 use alloc::vec::Vec;
 
-/// The place of a thread in the scheduler's table.
+/// The index of a thread in the scheduler's table.
 pub type Index = u32;
 const NONE: Index = Index::MAX;
 
-/// The event that ends a thread's wait, beside its deadline and a signal.
+/// The event that ends a thread's wait, in addition to its deadline and a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Nothing else.
@@ -21,14 +21,14 @@ pub enum Wait {
     Futex(u64, u32),
 }
 
-/// Why a thread runs on.
+/// Why a thread resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
     /// The event has happened.
     Done,
-    /// Its deadline came.
+    /// Its deadline passed.
     Expired,
-    /// A signal is to be looked at.
+    /// A signal has to be handled.
     Interrupted,
 }
 
@@ -75,7 +75,7 @@ fn bucket(address: u64) -> usize {
     FUTEXES + ((address >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
 }
 
-/// The threads of the program, `T` being what else belongs to one.
+/// The threads of the program; `T` is further data of each.
 pub struct Scheduler<T> {
     entries: Vec<Entry<T>>,
     lists: [List; FUTEXES + BUCKETS],
@@ -97,7 +97,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Adds a thread, which is ready to run; gives it back if memory is short.
+    /// Adds a thread, which is ready to run; returns it if memory is short.
     pub fn add(&mut self, thread: T) -> Result<Index, T> {
         if self.entries.try_reserve(1).is_err()
             || self.timers.try_reserve(self.live_count + 1).is_err()
@@ -128,7 +128,7 @@ impl<T> Scheduler<T> {
         Ok(index)
     }
 
-    /// Threads that haven't ended.
+    /// Number of threads that haven't ended.
     pub fn live_count(&self) -> usize {
         self.live_count
     }
@@ -143,7 +143,7 @@ impl<T> Scheduler<T> {
         self.entries.get_mut(index as usize)?.thread.as_mut()
     }
 
-    /// All threads with their places.
+    /// All threads with their indices.
     pub fn threads(&self) -> impl Iterator<Item = (Index, &T)> {
         let entries = (0..).zip(&self.entries);
         entries.filter_map(|(index, entry)| Some((index, entry.thread.as_ref()?)))
@@ -154,7 +154,7 @@ impl<T> Scheduler<T> {
         self.lists[READY].first != NONE
     }
 
-    /// Why the current thread runs again after its last wait.
+    /// Why the current thread resumes after its last wait.
     pub fn woken(&mut self) -> Woken {
         self.entry(self.current).woken
     }
@@ -171,7 +171,7 @@ impl<T> Scheduler<T> {
         Some(index)
     }
 
-    /// The current thread gives way to those that are ready.
+    /// The current thread yields to ready ones.
     pub fn yield_now(&mut self) {
         self.make_ready(self.current, Woken::Done);
     }
@@ -202,7 +202,7 @@ impl<T> Scheduler<T> {
     }
 
     /// Wakes up to `count` threads that wait for the futex at `address` with one of `bits`, the
-    /// longest waiting first; their number.
+    /// longest waiting first; returns their number.
     pub fn wake(&mut self, address: u64, bits: u32, count: u64) -> u64 {
         let mut woken = 0;
         let mut at = self.lists[bucket(address)].first;
@@ -220,14 +220,14 @@ impl<T> Scheduler<T> {
         woken
     }
 
-    /// Lets up to `count` threads that wait for the futex at `from` wait for that at `to`; their
-    /// number.
+    /// Requeues up to `count` threads that wait for the futex at `from` to that at `to`; returns
+    /// their number.
     pub fn requeue(&mut self, from: u64, to: u64, count: u64) -> u64 {
         let mut moved = 0;
         let List { first, last } = self.lists[bucket(from)];
         let mut at = first;
         while at != NONE && moved < count {
-            // A thread that is moved within the bucket comes behind the last one.
+            // A thread that is moved within the bucket goes after the last one.
             let next = if at == last {
                 NONE
             } else {
@@ -246,7 +246,8 @@ impl<T> Scheduler<T> {
         moved
     }
 
-    /// An interrupt of a device: those that wait for one run next. Whether there are any.
+    /// Handles an interrupt of a device: threads that wait for one run next. Returns whether there
+    /// are any.
     pub fn event(&mut self) -> bool {
         let mut any = false;
         while self.lists[EVENTS].last != NONE {
@@ -260,7 +261,7 @@ impl<T> Scheduler<T> {
         any
     }
 
-    /// Ends the waits whose deadline is `now` or was before.
+    /// Ends waits whose deadline is `now` or earlier.
     pub fn expire(&mut self, now: u64) {
         while let Some(&index) = self.timers.first() {
             if self.entry(index).deadline > now {
@@ -295,7 +296,7 @@ impl<T> Scheduler<T> {
         self.link(READY, index);
     }
 
-    /// Takes a waiting thread off the lists.
+    /// Removes a waiting thread from the lists.
     fn leave_wait(&mut self, index: Index) {
         match self.entry(index).state {
             State::Waiting(Wait::Event) => self.unlink(EVENTS, index),

@@ -26,14 +26,14 @@ impl Timers {
         }
     }
 
-    /// The monotonic time of the next expiration of any, if nothing stops its clock.
+    /// The monotonic time of the next expiration of any, if no clock stops.
     pub fn earliest(&self, clocks: &Program) -> Option<u64> {
         let times = [self.interval.earliest(clocks), self.posix.earliest(clocks)];
         times.into_iter().flatten().min()
     }
 }
 
-/// The clocks of the program: of processor time, what the processor hasn't halted.
+/// The program's clocks: processor time is the time in which the processor didn't halt.
 pub(super) struct Program<'a> {
     pub scheduler: &'a Scheduler<Thread>,
     /// See [`State::since`].
@@ -77,7 +77,8 @@ impl Clocks for Program<'_> {
     }
 }
 
-/// Whether a call is one of [`call`]'s and begins with the first thread as one of many.
+/// Whether a call is one of [`call`]'s for which the threads must be started, with the program's
+/// thread as the first.
 pub(super) fn needs_threads(number: u64, which: u64) -> bool {
     match number {
         n::SETITIMER | n::GETITIMER | n::TIMER_CREATE => true,
@@ -86,8 +87,8 @@ pub(super) fn needs_threads(number: u64, which: u64) -> bool {
     }
 }
 
-/// Answers a call on timers or clocks that needs the threads, which have started; `None` for the
-/// calls of others.
+/// Handles a call on timers or clocks that needs the threads, which have started; `None` for other
+/// calls.
 pub(super) fn call(number: u64, [a, b, c, d]: [u64; 4]) -> Option<Result<u64, Errno>> {
     let timer = a as u32 as usize;
     Some(match number {
@@ -112,7 +113,7 @@ pub(super) fn call(number: u64, [a, b, c, d]: [u64; 4]) -> Option<Result<u64, Er
 }
 
 /// Whether `which` is the number of a clock of processor time that needs the threads: the running
-/// one's, or one that clock_getcpuclockid(3) or pthread_getcpuclockid(3) has made.
+/// one's, or one made by clock_getcpuclockid(3) or pthread_getcpuclockid(3).
 pub(super) fn is_used_time(which: u64) -> bool {
     which == RUNNING_THREAD || (which as i32) < 0
 }
@@ -127,8 +128,8 @@ const RUNNING_THREAD: u64 = 3;
 /// # Errors
 /// EINVAL for an unknown one.
 fn used_time(which: u64) -> Result<Clock, Errno> {
-    // The lowest bits of a number below 0, which names a process or a thread in its others: the
-    // clock is a thread's; it isn't one of processor time.
+    // The lowest bits of a negative number, whose other bits name a process or a thread: the clock
+    // is a thread's; it isn't one of processor time.
     const CPUCLOCK_PERTHREAD: i32 = 4;
     const OTHER: i32 = 3;
     match which {
@@ -176,7 +177,7 @@ fn put_setting(at: u64, setting: Setting, unit: u64) -> Result<u64, Errno> {
     store(at, &[interval[0], interval[1], value[0], value[1]])
 }
 
-/// Loads one of the two, whose times are below a second beside their seconds. EINVAL else.
+/// Loads one of the two, whose fractions must be below a second. EINVAL otherwise.
 fn load_setting(at: u64, unit: u64) -> Result<Setting, Errno> {
     let words: [u64; 4] = memory::load(at)?;
     let ns = |seconds: u64, rest: u64| match i64::try_from(seconds) {
@@ -194,7 +195,7 @@ fn load_setting(at: u64, unit: u64) -> Result<Setting, Errno> {
 /// `setitimer`.
 fn set_interval_timer(which: u64, new: u64, old: u64) -> Result<u64, Errno> {
     let setting = match new {
-        // As on Linux: the timer ends.
+        // As on Linux: the timer is disarmed.
         0 => Setting::default(),
         new => load_setting(new, 1000)?,
     };
@@ -229,7 +230,7 @@ fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
             let [value, kind, thread] = memory::load(event)?;
             let receiver = match (kind >> 32) as u32 {
                 NOTHING => Receiver::Nothing,
-                // The C library's thread is its own affair.
+                // The C library manages its own thread.
                 SIGNAL | THREAD => Receiver::Process,
                 THREAD_BY_NUMBER => Receiver::Thread(u64::from(thread as u32)),
                 _ => return Err(Errno::EINVAL),
@@ -272,7 +273,7 @@ fn set_timer(timer: usize, flags: u64, new: u64, old: u64) -> Result<u64, Errno>
     let mut setting = load_setting(new, 1)?;
     let kind = on_timers(|timers, _| timers.posix.kind(timer))?;
     if absolute && kind.is_real_time && setting.value != 0 {
-        // Time 0 has passed, as time 1 has.
+        // Time 0 is in the past, and so is time 1.
         setting.value = syscall::monotonic_of(setting.value).max(1);
     }
     let before = on_timers(|timers, clocks| timers.posix.set(timer, setting, absolute, clocks))?;
@@ -283,11 +284,10 @@ fn set_timer(timer: usize, flags: u64, new: u64, old: u64) -> Result<u64, Errno>
     }
 }
 
-/// Sends the signals of the timers that have expired: one for the process to the first thread that
-/// takes it.
+/// Sends the signals of expired timers: one for the process to the first thread that accepts it.
 pub(super) fn send_expired() {
     while let Ok(signal) = on_timers(|timers, clocks| timers.interval.expire(clocks)) {
-        // A valid signal to the process, which is there.
+        // A valid signal to the existing process.
         let _ = signals::send_to(PID, signal, false);
         interrupt_for_process();
     }
@@ -299,7 +299,7 @@ pub(super) fn send_expired() {
                 interrupt_for_process();
                 sent
             }
-            // It may have ended; the timer stands still then, as on Linux.
+            // It may have ended; the timer then stops, as on Linux.
             Receiver::Thread(number) => send(number, expired.signal),
         };
         if sent == Ok(false) {
@@ -311,7 +311,7 @@ pub(super) fn send_expired() {
     }
 }
 
-/// Names the timer that has sent the signal that the running thread takes, see
+/// Names the timer that sent the signal that the running thread takes, see
 /// [`signals::set_origins`].
 fn name_timer(signal: u64, to_thread: bool, origin: &mut Origin) {
     /// `SI_TIMER`.
@@ -327,7 +327,7 @@ fn name_timer(signal: u64, to_thread: bool, origin: &mut Origin) {
         // It was pending, so it may be again.
         let _ = signals::send_to(PID, signal, to_thread);
     }
-    // The timer goes on.
+    // The timer continues.
     wait::resume(time::monotonic_ns());
     *origin = Origin {
         code: SI_TIMER,

@@ -1,5 +1,5 @@
-//! Interval timers and what they have in common with those of `timer_create`: setitimer(2),
-//! getitimer(2), alarm(2). Pure bookkeeping: no clock, no register.
+//! Interval timers, and their common part with those of `timer_create`: setitimer(2), getitimer(2),
+//! alarm(2). Pure bookkeeping: no clock, no register.
 
 /// A clock that a timer counts by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +22,13 @@ const INTERVAL_TIMERS: [(Clock, u64); 3] = [
 
 /// The clocks of timers.
 pub trait Clocks {
-    /// The time of a clock, in nanoseconds; `None` for that of a thread that has ended.
+    /// The time of a clock, in nanoseconds; `None` for that of an ended thread.
     fn now(&self, clock: Clock) -> Option<u64>;
 
-    /// Whether the clock goes on. That of a thread does while the thread runs.
+    /// Whether the clock advances. That of a thread does while the thread runs.
     fn is_advancing(&self, clock: Clock) -> bool;
 
-    /// The monotonic time at which `clock` shows `at`, if it goes on until then.
+    /// The monotonic time at which `clock` reaches `at`, if it advances until then.
     fn monotonic(&self, clock: Clock, at: u64) -> Option<u64> {
         let left = at.saturating_sub(self.now(clock)?);
         let now = self.now(Clock::Monotonic)?;
@@ -36,7 +36,7 @@ pub trait Clocks {
     }
 }
 
-/// A time until the next expiration and between others, in nanoseconds: 0 for none.
+/// The time until the next expiration and the interval, in nanoseconds: 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Setting {
     /// Between expirations.
@@ -45,7 +45,7 @@ pub struct Setting {
     pub value: u64,
 }
 
-/// The expirations of one timer. All zeros while it isn't set.
+/// The expirations of one timer. All zeros while it is disarmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
     /// The next expiration, as its clock shows it; 0 for none.
@@ -64,7 +64,7 @@ impl Schedule {
         Self { next, interval }
     }
 
-    /// The setting at the time `now`: `least` is left until an expiration that has come.
+    /// The setting at time `now`; `least` is the value if an expiration is already due.
     pub fn setting(self, now: u64, least: u64) -> Setting {
         let value = match self.next {
             0 => 0,
@@ -79,13 +79,12 @@ impl Schedule {
         Some(self.next).filter(|next| *next != 0)
     }
 
-    /// Whether an expiration has come.
+    /// Whether an expiration is due.
     pub fn is_due(self, now: u64) -> bool {
         self.next != 0 && self.next <= now
     }
 
-    /// Passes the expirations that have come, the first of which it is time for: their number
-    /// without that.
+    /// Skips the expirations that are due; returns their number without the first.
     pub fn forward(&mut self, now: u64) -> u64 {
         let passed = now.saturating_sub(self.next).checked_div(self.interval);
         let after = |passed: u64| {
@@ -97,7 +96,7 @@ impl Schedule {
     }
 }
 
-/// The three interval timers. All zeros while none is set.
+/// The three interval timers. All zeros while none is armed.
 pub struct IntervalTimers([Schedule; INTERVAL_TIMERS.len()]);
 
 impl IntervalTimers {
@@ -110,11 +109,11 @@ impl IntervalTimers {
     pub fn get(&self, which: u64, clocks: &impl Clocks) -> Option<Setting> {
         let which = usize::try_from(which).ok()?;
         let (clock, _) = *INTERVAL_TIMERS.get(which)?;
-        // Not 0, which would say that it isn't set.
+        // Not 0, which would mean disarmed.
         Some(self.0[which].setting(clocks.now(clock)?, 1000))
     }
 
-    /// Sets timer `which`; its old setting.
+    /// Sets timer `which`; returns its old setting.
     pub fn set(&mut self, which: u64, setting: Setting, clocks: &impl Clocks) -> Option<Setting> {
         let old = self.get(which, clocks)?;
         let (clock, _) = INTERVAL_TIMERS[which as usize];
@@ -124,7 +123,7 @@ impl IntervalTimers {
         Some(old)
     }
 
-    /// The monotonic time of the next expiration of any, if nothing stops a clock.
+    /// The monotonic time of the next expiration of any, if no clock stops.
     pub fn earliest(&self, clocks: &impl Clocks) -> Option<u64> {
         let timers = self.0.iter().zip(INTERVAL_TIMERS);
         timers
@@ -132,7 +131,7 @@ impl IntervalTimers {
             .min()
     }
 
-    /// Takes a timer that has expired: its signal.
+    /// Takes a timer that has expired; returns its signal.
     pub fn expire(&mut self, clocks: &impl Clocks) -> Option<u64> {
         let mut timers = self.0.iter_mut().zip(INTERVAL_TIMERS);
         timers.find_map(|(timer, (clock, signal))| {
@@ -150,7 +149,7 @@ impl IntervalTimers {
 pub mod fake {
     use super::{Clock, Clocks};
 
-    /// The three clocks, of which those of processor time stand still while `idle`.
+    /// The three clocks; those of processor time stop while `idle`.
     #[derive(Default)]
     pub struct Fake {
         pub monotonic: u64,
@@ -218,7 +217,7 @@ mod tests {
         let due = at(4 * MS);
         assert_eq!((timers.expire(&due), timers.expire(&due)), (Some(26), None));
         assert_eq!(timers.earliest(&due), Some(6 * MS));
-        // Times that were missed are one signal.
+        // Missed expirations are one signal.
         let late = at(11 * MS);
         assert_eq!(timers.expire(&late), Some(14));
         assert_eq!(timers.expire(&late), Some(26));

@@ -1,4 +1,4 @@
-//! The rate of the time stamp counter, measured when the time is first asked for.
+//! The rate of the time stamp counter, measured when the time is first read.
 
 use super::discipline::{Reading, confirmed};
 use crate::arch::pvclock::{NS, Rate, scaled};
@@ -21,8 +21,8 @@ pub struct Scale {
     pub bus_hz: u64,
 }
 
-/// The APIC's timer at boot. Written once at boot, read by the first question for the time, both
-/// with interrupts disabled.
+/// The APIC's timer at boot. Written once at boot, read on the first read of the time, both with
+/// interrupts disabled.
 static BUS_AT_BOOT: ExclusiveCell<Reading> = ExclusiveCell::new(Reading {
     ticks: 0,
     uncertainty: u64::MAX,
@@ -35,8 +35,8 @@ pub fn note_bus() {
     BUS_AT_BOOT.with(|at_boot| *at_boot = reading);
 }
 
-/// The rates of the counter and of the APIC's timer in Hz, by the PIT over 10 ms: right unless it
-/// came round meanwhile.
+/// The rates of the counter and of the APIC's timer in Hz, by the PIT over 10 ms: correct unless
+/// its counter wrapped meanwhile.
 fn hz_by_pit() -> Option<[u64; 2]> {
     const SPAN: u64 = pit::HZ / 100;
     let limit = tsc::counter().saturating_add(1 << 34);
@@ -69,7 +69,7 @@ impl Scale {
         while tsc::counter() < limit {
             let now = Reading::take(tsc::counter, apic::elapsed_bus_clocks);
             if now.count >= apic::MAX_BUS_CLOCKS {
-                // The timer stands still at its end.
+                // The timer stops at its end.
                 apic::count_again();
                 first.uncertainty = u64::MAX;
             } else if first.uncertainty / 4 > now.uncertainty {
@@ -89,8 +89,8 @@ impl Scale {
         confirmed(hz_by_pit).map(|[tsc_hz, bus_hz]| Self::from_hz(tsc_hz, bus_hz))
     }
 
-    /// By CPUID where it knows, else measured. Takes a few milliseconds; interrupts are disabled,
-    /// and the PIT counts.
+    /// By CPUID if it reports the rate, else measured. Takes a few milliseconds; interrupts are
+    /// disabled, and the PIT counts.
     pub fn find() -> Self {
         let hz = tsc::hz();
         if cpu::is_kvm() && hz != 0 {

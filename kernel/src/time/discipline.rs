@@ -1,10 +1,10 @@
 //! Clock discipline: how another clock corrects the rate of the time stamp counter.
 //!
-//! The counter's rate is measured over a few milliseconds when the time is first asked for.
+//! The counter's rate is measured over a few milliseconds when the time is first read.
 //! [`ClockDiscipline`] then compares it with the PIT over longer and longer spans, so that the rate
-//! becomes as exact as the span is long. The error shown until then is removed by slewing (a clock
-//! that runs a little faster or slower for a while), never by a step. The PIT is exact but short:
-//! its counter begins again every 55 ms.
+//! becomes as exact as the span is long. The error until then is removed by slewing (a clock that
+//! runs a little faster or slower for a while), never by a step. The PIT is exact but short: its
+//! counter wraps every 55 ms.
 
 use crate::arch::pit;
 use crate::arch::pvclock::{NS, Rate, scaled};
@@ -14,14 +14,14 @@ use crate::arch::pvclock::{NS, Rate, scaled};
 pub struct Reading {
     /// The counter, in the middle.
     pub ticks: u64,
-    /// Ticks that the reading took: the other clock showed its count somewhere within them.
+    /// Ticks that the reading took: the other clock had its count somewhere within them.
     pub uncertainty: u64,
     /// The other clock's count.
     pub count: u64,
 }
 
 impl Reading {
-    /// The tightest of a few readings, since the processor may be taken away in the middle of one.
+    /// The tightest of a few readings, since the processor may be preempted during one.
     pub fn take(counter: impl Fn() -> u64, other: impl Fn() -> u64) -> Self {
         let once = || {
             let before = counter();
@@ -53,14 +53,14 @@ impl Reading {
 /// Two measurements of a rate agree when they differ by one part in [`RATE_TOLERANCE`] at most:
 /// several times the error of each.
 const RATE_TOLERANCE: u64 = 400;
-/// The most measurements of a rate before all are rejected.
+/// Maximum number of measurements of a rate before all are rejected.
 const MEASUREMENTS: usize = 8;
 
 /// The later of the first two consecutive measurements, in Hz, that agree. `None` when no two
 /// agree, or there is nothing to measure with.
 ///
-/// The PIT's counter comes round every 55 ms. If the processor is taken away for longer in the
-/// middle of a measurement, the result is several times too high, and only another one shows it.
+/// The PIT's counter wraps every 55 ms. If the processor is preempted for longer during a
+/// measurement, the result is several times too high, and only another measurement reveals that.
 pub fn confirmed<const N: usize>(
     mut measure: impl FnMut() -> Option<[u64; N]>,
 ) -> Option<[u64; N]> {
@@ -80,32 +80,32 @@ pub fn confirmed<const N: usize>(
 }
 
 /// The first comparison, in nanoseconds: long enough for one part in 50 000, and shorter than the
-/// PIT's round.
+/// PIT's period.
 const FIRST_NS: u64 = 50_000_000;
-/// The longest.
+/// The longest interval.
 const MAX_INTERVAL_NS: u64 = 64 * NS;
 /// A comparison is exact to one part in this many, or isn't used.
 const PARTS: u64 = 20_000;
-/// After this many implausible comparisons in a row none follows: the other clock stands still, or
-/// is absent.
+/// After this many consecutive implausible comparisons none follows: the other clock is stopped, or
+/// absent.
 const TRIES: u32 = 8;
 /// The clock is slewed by one part in this many at most.
 const SLEW: u64 = 1000;
 
-/// Clock quality: the rate may be wrong by one part in `parts`. Over more than `certain_ns` it
-/// isn't known how often the PIT's counter came round.
+/// Clock quality: the rate may be wrong by one part in `parts`. Over more than `certain_ns` the
+/// number of wraps of the PIT's counter isn't known.
 #[derive(Clone, Copy, Debug)]
 struct Quality {
     parts: u64,
     certain_ns: u64,
 }
 
-/// Of a rate that was measured over milliseconds.
+/// Of a rate measured over milliseconds.
 const MEASURED: Quality = Quality {
     parts: 500,
     certain_ns: 8 * NS,
 };
-/// Of a rate that a comparison has corrected.
+/// Of a rate corrected by a comparison.
 const COMPARED: Quality = Quality {
     parts: 10_000,
     certain_ns: 128 * NS,
@@ -146,19 +146,18 @@ impl ClockDiscipline {
             .saturating_add(self.rate.ticks(self.span_ns))
     }
 
-    /// Compares: `shown` is the time that the clock shows at `now`. Returns the rate to run at from
-    /// there on, or `None` to keep the present one. [`ClockDiscipline::due`] has moved on in both
-    /// cases.
+    /// Compares: `shown` is the clock's time at `now`. Returns the rate to run at from there on, or
+    /// `None` to keep the present one. [`ClockDiscipline::due`] advances in both cases.
     pub fn compare(&mut self, now: Reading, shown: u64) -> Option<Rate> {
         let ticks = now.ticks.saturating_sub(self.last.ticks);
         if !self.last.is_exact(&now, PARTS) {
-            // Not now: the processor was taken away in the middle.
+            // Not now: the processor was preempted in the middle.
             self.span_ns = self.rate.ns(ticks) + FIRST_NS;
             return None;
         }
         let expected = self.rate.ns(ticks);
         let expected_count = scaled(expected, pit::HZ, NS);
-        // Of all counts that end in the 16 bits that are known, the nearest.
+        // Of all counts with the known 16 bits, the nearest.
         let moved = self.last.count.wrapping_sub(now.count) as u16;
         let nearest = moved.wrapping_sub(expected_count as u16).cast_signed();
         let count = expected_count.saturating_add_signed(nearest.into());
@@ -196,7 +195,7 @@ mod tests {
     use core::cell::Cell;
     use proptest::prelude::*;
 
-    /// A machine whose counter runs at `hz`, and which takes the processor away now and then.
+    /// A machine whose counter runs at `hz`, and whose processor is preempted now and then.
     struct Machine {
         ns: Cell<u64>,
         hz: u64,
@@ -278,7 +277,7 @@ mod tests {
             (found.map(|[hz, _]| hz), left.count())
         };
         assert_eq!(measured(&[2_600, 2_601, 2_602]), (Some(2_601), 1));
-        // The processor was away in the first, the second, or both: for different times.
+        // The processor was preempted in the first, the second, or both: for different times.
         assert_eq!(measured(&[17_000, 2_600, 2_600]), (Some(2_600), 0));
         assert_eq!(
             measured(&[2_600, 17_000, 2_600, 2_606, 1]),
@@ -326,7 +325,7 @@ mod tests {
             let began = span / 1_000_000 * ppm.unsigned_abs();
             assert!(wrong <= began + began / 10, "{wrong} ns, {ppm} ppm");
         }
-        // With two questions a few seconds apart it is made right for good.
+        // With two readings a few seconds apart it is corrected for good.
         let (wrong, _) = Machine::new(3_000_000_000).keep(950, 5 * NS, 1200 * NS);
         assert!(wrong < 100_000, "{wrong}");
     }

@@ -1,17 +1,17 @@
 //! How long to poll before the processor halts.
 //!
-//! Waking a halted processor is expensive where it is a thread of the host: under QEMU's TCG the
+//! Waking a halted processor is expensive if it is a thread of the host: under QEMU's TCG the
 //! interrupt, the switch to that thread and back cost more than the work for a packet. So a machine
-//! whose waits are short polls its devices' memory for a while first, without an exit, and halts
-//! when nothing comes. One whose waits are long doesn't poll at all: an idle server halts at once.
-//! (Linux does the same: Documentation/virt/guest-halt-polling.rst.)
+//! whose waits are short first polls its devices' memory for a while, without an exit, and halts
+//! when nothing arrives. One whose waits are long doesn't poll at all: an idle server halts at
+//! once. (Linux does the same: Documentation/virt/guest-halt-polling.rst.)
 
-/// The longest polling; a wait that is longer than this makes the next polling shorter.
+/// Maximum polling time; a longer wait shortens the next polling.
 pub const MAX_NS: u64 = 100_000;
-/// The shortest polling that isn't none.
+/// Minimum non-zero polling time.
 const MIN_NS: u64 = 12_500;
 
-/// For how long the next wait polls before it halts, in nanoseconds: the last one polled for
+/// The polling time of the next wait before it halts, in nanoseconds: the last one polled for
 /// `polled`, and took `waited` in all.
 pub fn next(polled: u64, waited: u64) -> u64 {
     if waited > MAX_NS {
@@ -31,7 +31,7 @@ mod tests {
     use super::{MAX_NS, MIN_NS, next};
     use proptest::prelude::*;
 
-    /// The length of the next polling if all waits are of `waited` ns.
+    /// The resulting polling time if all waits take `waited` ns.
     fn steady(waited: u64) -> u64 {
         (0..20).fold(MAX_NS / 2, |polled, _| next(polled, waited))
     }
@@ -48,12 +48,12 @@ mod tests {
     fn polling_is_twice_as_long_or_half() {
         let long = MAX_NS + 1;
         let cases = [
-            // Long waits: half, and none below the least.
+            // Long waits: half, and none below the minimum.
             (MAX_NS, long, MAX_NS / 2),
             (2 * MIN_NS, long, MIN_NS),
             (2 * MIN_NS - 2, long, 0),
             (0, long, 0),
-            // As long as the polling, or shorter: it was right.
+            // As long as the polling, or shorter: unchanged.
             (50_000, 50_000, 50_000),
             (50_000, 1, 50_000),
             // A little longer.

@@ -2,23 +2,23 @@
 //! to set.
 //!
 //! It has two users: a sleep, for its deadline, and a program that computes, for a tick every
-//! [`TICK_NS`] and for the deadlines of threads that wait. A timer that is set early enough is left
-//! alone: a server that sleeps a thousand times a second sets the timer once for each tick, and a
-//! machine that sleeps sees one tick at most before the timer is set to its deadline. Times are
-//! monotonic nanoseconds; a time that has passed means that the timer isn't set.
+//! [`TICK_NS`] and for the deadlines of waiting threads. A timer that is set early enough is left
+//! alone: a server that sleeps a thousand times a second sets the timer once per tick, and a
+//! machine that sleeps gets at most one tick before the timer is set to its deadline. Times are
+//! monotonic nanoseconds; a past time means that the timer isn't set.
 
 /// How long a program computes before a tick polls the network.
 pub const TICK_NS: u64 = 4_000_000;
 
-/// The time to set the timer to before a sleep until `deadline`; `None` where it may stay as it is.
+/// The time to set the timer to before a sleep until `deadline`; `None` to leave it as it is.
 pub fn before_sleep(set: u64, now: u64, deadline: Option<u64>) -> Option<u64> {
     let deadline = deadline?;
     (set <= now || set > deadline).then_some(deadline)
 }
 
-/// The same before the program runs on; `earliest` is the first deadline of its waiting threads.
+/// The same before the program resumes; `earliest` is the first deadline of its waiting threads.
 pub fn before_run(set: u64, now: u64, earliest: Option<u64>) -> Option<u64> {
-    /// The least time that a thread runs undisturbed.
+    /// Minimum time that a thread runs undisturbed.
     const MIN_NS: u64 = 20_000;
     let tick = now.saturating_add(TICK_NS);
     let earliest = earliest.map_or(tick, |earliest| earliest.max(now.saturating_add(MIN_NS)));
@@ -47,8 +47,8 @@ mod tests {
             }
         }
 
-        /// Sleeps until something comes, at `event` at the latest, as `soil_wait` does; the number
-        /// of times it woke.
+        /// Sleeps until an event, at `event` at the latest, as `soil_wait` does; returns the number
+        /// of wake-ups.
         fn sleep(&mut self, deadline: Option<u64>, event: u64) -> usize {
             let mut wakes = 0;
             loop {
@@ -124,8 +124,8 @@ mod tests {
     }
 
     proptest! {
-        /// No sleep is longer than its deadline, and no work goes on for more than a tick unseen,
-        /// whatever was set before.
+        /// No sleep is longer than its deadline, and no computation runs for more than a tick
+        /// unseen, whatever was set before.
         #[test]
         fn the_timer_never_comes_late(set: u32, now: u32, span: u32, endless: bool) {
             let (set, now) = (u64::from(set), u64::from(now));

@@ -60,9 +60,9 @@ pub struct Responder {
     links: Vec<Link>,
     /// When to retry the socket, or a link whose group couldn't be joined.
     again_ns: Option<u64>,
-    /// Start of the window, and conflicts in it.
+    /// Conflicts in the current window, and its start.
     conflicts: (u32, u64),
-    /// Start of the window, and unicast responses in it.
+    /// Unicast responses in the current window, and its start.
     unicast: (u32, u64),
 }
 

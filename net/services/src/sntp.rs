@@ -129,7 +129,7 @@ impl Client {
         polled: &mut Polled,
     ) {
         if !self.addresses.is_empty() {
-            return self.ask(stack, now_ns, polled);
+            return self.send_query(stack, now_ns, polled);
         }
         match resolver.addresses(stack, now_ns, &self.server, Family::Any) {
             Ok(lookup) => {
@@ -157,13 +157,13 @@ impl Client {
                 // The first is taken from the end.
                 addresses.reverse();
                 self.addresses = addresses;
-                self.ask(stack, now_ns, polled);
+                self.send_query(stack, now_ns, polled);
             }
             Err(_) => self.state = State::Idle(now_ns.saturating_add(INTERVAL_MIN_NS)),
         }
     }
 
-    fn ask(&mut self, stack: &mut Network, now_ns: u64, polled: &mut Polled) {
+    fn send_query(&mut self, stack: &mut Network, now_ns: u64, polled: &mut Polled) {
         self.state = State::Idle(now_ns.saturating_add(NOT_YET_NS));
         let Some(address) = self.addresses.pop() else {
             return;

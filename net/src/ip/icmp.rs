@@ -347,7 +347,7 @@ fn is_icmp_error(packet: &[u8]) -> bool {
             let at = usize::from(packet.first().copied().unwrap_or(0) & 15) * 4;
             !matches!(packet.get(at), Some(0 | 8 | 13 | 14))
         }
-        // An ICMP message behind extension headers is taken for one.
+        // An ICMP message after extension headers counts as an error.
         _ => packet.get(6) != Some(&ICMPV6) || packet.get(IPV6_LEN).is_none_or(|kind| *kind < 128),
     }
 }

@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc3376_section_5_1_changes_are_told_twice() {
+    fn rfc3376_section_5_1_changes_are_reported_twice() {
         let (mut groups, mut random) = (Memberships::default(), Random::seeded(1));
         let group = ip("239.1.2.3");
         assert!(groups.join(group, 0) && groups.join(group, 0));
@@ -458,7 +458,7 @@ mod tests {
     /// A host that joins again before it has reported the leave reports the join. One that leaves
     /// more often than it joined reports nothing.
     #[test]
-    fn a_group_that_is_joined_again_is_told_again() {
+    fn a_group_that_is_joined_again_is_reported_again() {
         let (mut groups, mut random) = (Memberships::default(), Random::seeded(3));
         let group = ip("239.1.2.3");
         let mut reported = |groups: &mut Memberships| {

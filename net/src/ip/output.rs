@@ -61,7 +61,7 @@ impl Net {
             Known::Gone => Err(Outcome::Unreachable),
             Known::Asking(now) => {
                 if now {
-                    self.ask(route.interface, route.next_hop, None);
+                    self.solicit_neighbor(route.interface, route.next_hop, None);
                 }
                 Err(Outcome::Resolving)
             }
@@ -69,7 +69,12 @@ impl Net {
     }
 
     /// Solicits a neighbor: by multicast, or at its last address.
-    pub(crate) fn ask(&mut self, interface: usize, neighbor: IpAddr, mac: Option<Mac>) {
+    pub(crate) fn solicit_neighbor(
+        &mut self,
+        interface: usize,
+        neighbor: IpAddr,
+        mac: Option<Mac>,
+    ) {
         let now_ns = self.now_ns;
         let source = self.interfaces.get(interface).and_then(|i| {
             let source = i.source_for(neighbor, now_ns)?;

@@ -100,7 +100,8 @@ impl Cookies {
         self.started_ns = now_ns;
     }
 
-    /// Takes one cookie if at least `least_ns` of credit remain afterwards.
+    /// Spends the credit of one cookie, if at least `least_ns` remain afterwards; returns whether it
+    /// did.
     fn take(&mut self, least_ns: u64) -> bool {
         if self.idle_ns.is_none() {
             return true;
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_told_by_their_first_bytes() {
+    fn frames_are_classified_by_their_first_bytes() {
         for words in [5, 6, 15] {
             let port = 53 + words as u16;
             let datagram = Some(FrameClass::Datagram(port));
@@ -530,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn shedding_goes_on_while_much_is_shed() {
+    fn shedding_continues_while_much_is_shed() {
         let frame = v4(5, 0x2000, UDP, &[0; 8]);
         let until_ns = FULL + HOLD_NS;
         for (many, later_ns, still_sheds) in [

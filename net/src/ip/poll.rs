@@ -167,7 +167,7 @@ impl Net {
             self.routes.generation = self.routes.generation.wrapping_add(1);
         }
         for solicitation in solicitations {
-            self.ask(interface, solicitation.address, solicitation.mac);
+            self.solicit_neighbor(interface, solicitation.address, solicitation.mac);
         }
         for packet in lost {
             self.drops.count(DropReason::NeighborGone);

@@ -10,11 +10,11 @@ use crate::sim::{Impairment, Pipe};
 /// Counters of a cable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CableStatistics {
-    /// Frames that were put on the cable, after cutting.
+    /// Frames put on the cable, after segmentation by the device.
     pub frames: u64,
-    /// Frames larger than the MTU that a device cut.
+    /// Frames larger than the MTU that a device segmented.
     pub cut: u64,
-    /// Frames that the cable lost, those that a full queue lost among them.
+    /// Frames that the cable lost, including those dropped by a full queue.
     pub lost: u64,
 }
 
@@ -25,7 +25,7 @@ pub struct Cable {
 }
 
 impl Cable {
-    /// A cable that impairs both directions alike, and repeatably by `seed`.
+    /// A cable that impairs both directions alike, reproducibly by `seed`.
     pub fn new(impairment: Impairment, seed: u64) -> Cable {
         let way = |end: u64| Pipe::new(impairment, seed.wrapping_mul(2).wrapping_add(end));
         Cable {
@@ -38,7 +38,7 @@ impl Cable {
         Box::new(Device::new(self.wire.clone(), end, mac, mtu, offloads))
     }
 
-    /// End 0 or 1, to be played by hand.
+    /// End 0 or 1, to be driven by a script.
     pub fn script(&self, end: usize) -> Script {
         self.wire.lock().scripted[end] = true;
         Script {
@@ -47,25 +47,25 @@ impl Cable {
         }
     }
 
-    /// Changes what the cable does to frames from now on, in both directions.
+    /// Changes the impairments from now on, in both directions.
     pub fn set_impairment(&self, impairment: Impairment) {
         for way in &mut self.wire.lock().ways {
             way.set_impairment(impairment);
         }
     }
 
-    /// Changes what it does to frames on the way to end `to` only.
+    /// Changes the impairments on the way to end `to` only.
     pub fn set_impairment_to(&self, to: usize, impairment: Impairment) {
         self.wire.lock().ways[to].set_impairment(impairment);
     }
 
-    /// Lets `filter` see each frame on the way to end `to`, before all impairments; where it
-    /// answers `false` the frame is lost. It replaces the filter before it.
+    /// Passes each frame on the way to end `to` to `filter` before all impairments; if it returns
+    /// `false`, the frame is lost. Replaces the previous filter.
     pub fn set_filter(&self, to: usize, filter: impl FnMut(&[u8]) -> bool + Send + 'static) {
         self.wire.lock().filters[to] = Some(Box::new(filter));
     }
 
-    /// Counters of both directions together.
+    /// Sum of the counters of both directions.
     pub fn statistics(&self) -> CableStatistics {
         let wire = self.wire.lock();
         let mut sum = CableStatistics {
@@ -85,12 +85,12 @@ impl Cable {
         self.wire.lock().now_ns = now_ns;
     }
 
-    /// Whether a device has room again that had none when it was asked; told once.
+    /// Whether a device that had no room when asked has some now; reported once.
     pub(crate) fn take_woken(&self) -> bool {
         core::mem::take(&mut self.wire.lock().woken) != [false; 2]
     }
 
-    /// When the next frame arrives. One that waits for a script to take it doesn't count.
+    /// When the next frame arrives. One that waits to be taken by a script doesn't count.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let wire = self.wire.lock();
         let ends = wire.ways.iter().zip(wire.scripted);
@@ -102,7 +102,7 @@ impl Cable {
     }
 }
 
-/// An end of a cable that is played by hand, with whole Ethernet frames.
+/// An end of a cable that a script drives, with whole Ethernet frames.
 pub struct Script {
     wire: Arc<SharedWire>,
     end: usize,

@@ -1,4 +1,5 @@
-//! The device at an end of a cable: what hardware does for a stack, and what it wouldn't stand.
+//! The device at an end of a cable: the hardware's work for a stack, and checks of what it
+//! requires.
 
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use crate::{Link, LinkCapabilities, RxChecksum, RxMeta, SegmentKind, Segmentatio
 pub struct Offloads {
     /// Completes TCP and UDP checksums.
     pub tx_checksum: bool,
-    /// Cuts large TCP segments over IPv4. Needs `tx_checksum`.
+    /// Segments large TCP frames over IPv4. Needs `tx_checksum`.
     pub tso4: bool,
-    /// Cuts large TCP segments over IPv6. Needs `tx_checksum`.
+    /// Segments large TCP frames over IPv6. Needs `tx_checksum`.
     pub tso6: bool,
-    /// Verifies TCP and UDP checksums of what comes in.
+    /// Verifies TCP and UDP checksums of received frames.
     pub rx_checksum: bool,
     /// Frames that fit its queue; 0 means no limit. The queue is emptied at each
     /// [`Link::flush`].
@@ -23,7 +24,7 @@ pub struct Offloads {
 }
 
 impl Offloads {
-    /// Everything on, and a queue without a limit.
+    /// All offloads, and a queue without a limit.
     pub const ALL: Offloads = Offloads {
         tx_checksum: true,
         tso4: true,
@@ -40,7 +41,7 @@ pub(crate) struct Device {
     rx_checksum: bool,
     queue: usize,
     queued: usize,
-    /// The stack asked for room and there was none.
+    /// The stack asked for room when there was none.
     refused: bool,
 }
 
@@ -71,7 +72,7 @@ impl Device {
     }
 
     fn put(&self, frame: &[u8]) {
-        // A VLAN tag comes on top of the MTU (IEEE 802.1Q).
+        // A VLAN tag is in addition to the MTU (IEEE 802.1Q).
         let tag = if frame[12..14] == [0x81, 0] { 4 } else { 0 };
         assert!(
             frame.len() <= self.capabilities.mtu + 14 + tag,
@@ -95,7 +96,7 @@ impl Link for Device {
             return false;
         };
         let mut meta = RxMeta::default();
-        // A device doesn't drop what is wrong: it only doesn't say that it is right.
+        // A device doesn't drop a frame with a wrong checksum: it only doesn't mark it as verified.
         if self.rx_checksum && packet::verify(&frame) == Ok(true) {
             meta.checksum = RxChecksum::Valid;
         }
@@ -114,7 +115,7 @@ impl Link for Device {
             return false;
         }
         self.queued += 1;
-        // Not zeroes: a stack that leaves bytes unwritten is to be found out.
+        // Not zeros, to expose a stack that leaves bytes unwritten.
         let mut frame = vec![0xa5; len];
         let meta = fill(&mut frame);
         if let Some(partial) = meta.checksum {
@@ -153,7 +154,8 @@ impl Link for Device {
     }
 }
 
-/// Cuts a TCP frame, whose TCP header begins at `start`, as a device does (VIRTIO 1.2, 5.1.6.2).
+/// Segments a TCP frame, whose TCP header begins at `start`, as a device does (VIRTIO 1.2,
+/// 5.1.6.2).
 fn cut(frame: &[u8], start: usize, segmentation: Segmentation) -> Vec<Vec<u8>> {
     let (header, payload) = frame.split_at(usize::from(segmentation.header_len));
     let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);

@@ -1,4 +1,4 @@
-//! A host played by hand, above the level of neighbors.
+//! A host driven by a test, above the level of neighbors.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -7,19 +7,19 @@ use crate::sim::packet::{self, Tcp};
 use crate::sim::{Cable, Impairment, Offloads, Script, World};
 use crate::{Config, InterfaceConfig};
 
-/// A host at the end of a cable that sends and awaits what a test tells it to, and answers ARP and
-/// neighbor solicitations for its addresses by itself.
+/// A host at the end of a cable that sends and expects what a test specifies. It answers ARP and
+/// neighbor solicitations for its addresses on its own.
 pub struct Host {
     script: Script,
     /// Its Ethernet address.
     pub mac: [u8; 6],
     /// The Ethernet address that it sends to.
     pub gateway: [u8; 6],
-    /// The addresses that it answers for.
+    /// The addresses for which it answers.
     pub addresses: Vec<IpAddr>,
-    /// It answers for every address that is asked for, as a router with proxy ARP.
+    /// It answers for every requested address, as a router with proxy ARP.
     pub everyone: bool,
-    /// Frames received and not taken yet.
+    /// Received frames that weren't taken yet.
     inbox: VecDeque<Vec<u8>>,
 }
 
@@ -41,30 +41,30 @@ impl Host {
         (self.mac, self.gateway)
     }
 
-    /// Puts a frame on the cable, without anything happening yet.
+    /// Puts a frame on the cable without running the world.
     pub fn inject(&self, frame: &[u8]) {
         self.script.inject(frame);
     }
 
-    /// Sends a segment and lets everything happen that follows at this moment.
+    /// Sends a segment and runs the world at this moment.
     pub fn send(&mut self, world: &mut World, segment: &Tcp) {
         self.inject(&segment.frame(self.macs()));
         self.collect(world);
     }
 
-    /// Sends a frame and lets everything happen that follows at this moment.
+    /// Sends a frame and runs the world at this moment.
     pub fn send_frame(&mut self, world: &mut World, frame: &[u8]) {
         self.inject(frame);
         self.collect(world);
     }
 
-    /// Everything that has come by now, but for requests for its addresses.
+    /// All frames that have arrived, except requests for its addresses.
     pub fn take(&mut self, world: &mut World) -> Vec<Vec<u8>> {
         self.collect(world);
         self.inbox.drain(..).collect()
     }
 
-    /// The segments among what has come by now; all else is forgotten.
+    /// The segments that have arrived; drops all other frames.
     pub fn take_tcp(&mut self, world: &mut World) -> Vec<Tcp> {
         let frames = self.take(world);
         frames
@@ -73,8 +73,8 @@ impl Host {
             .collect()
     }
 
-    /// Lets time go on until a frame comes in which `find` finds something, for at most `limit_ns`;
-    /// what came before it is forgotten. Panics when none comes.
+    /// Runs until a frame arrives for which `find` returns a value, for at most `limit_ns`; drops
+    /// the frames before it. Panics when none arrives.
     pub fn expect<T>(
         &mut self,
         world: &mut World,
@@ -114,7 +114,7 @@ impl Host {
         })
     }
 
-    /// Lets time go on for `duration_ns`, answering requests; gives the segments that came.
+    /// Runs for `duration_ns`, answering requests; returns the segments that arrived.
     pub fn listen(&mut self, world: &mut World, duration_ns: u64) -> Vec<Tcp> {
         let end_ns = world.now_ns + duration_ns;
         self.collect(world);
@@ -148,13 +148,13 @@ impl Host {
         self.everyone || self.addresses.contains(&address)
     }
 
-    /// The answer to a request for one of its addresses.
+    /// The reply to a request for one of its addresses.
     fn answer(&self, frame: &[u8]) -> Option<Vec<u8>> {
         if frame.get(12..14)? == [8, 6] {
             let arp = frame.get(14..42)?;
             let target: [u8; 4] = arp[24..28].try_into().ok()?;
             let asker: [u8; 4] = arp[14..18].try_into().ok()?;
-            // A probe or an announcement is no question (RFC 5227).
+            // A probe or an announcement gets no reply (RFC 5227).
             let question = arp[6..8] == [0, 1] && asker != [0; 4] && asker != target;
             if !question || !self.is_here(target.into()) {
                 return None;
@@ -198,7 +198,7 @@ impl Host {
     }
 }
 
-/// A frame in words, for messages.
+/// A description of a frame, for messages.
 fn describe(frame: &[u8]) -> String {
     match (Tcp::parse(frame), packet::Ip::parse(frame)) {
         (Some(segment), _) => format!(
@@ -222,16 +222,16 @@ fn describe(frame: &[u8]) -> String {
     }
 }
 
-/// A stack and a host played by hand, joined by a cable.
+/// A stack and a scripted host, joined by a cable.
 pub struct Bench {
-    /// The stack is the first of the world, the cable too.
+    /// The stack and the cable are the first of the world.
     pub world: World,
     /// At 10.0.0.9 and fd00::9.
     pub host: Host,
 }
 
 impl Bench {
-    /// A stack at 10.0.0.1/24 and fd00::1/64, the host being its gateway, on a perfect cable.
+    /// A stack at 10.0.0.1/24 and fd00::1/64 with the host as its gateway, on a perfect cable.
     pub fn new(seed: u64) -> Bench {
         let interface = InterfaceConfig {
             addresses: ["10.0.0.1/24", "fd00::1/64"]
@@ -240,7 +240,7 @@ impl Bench {
             gateways: ["10.0.0.9", "fd00::9"]
                 .map(|text| text.parse().expect("an address"))
                 .to_vec(),
-            // The host doesn't object: the addresses are used at once.
+            // The host has no conflicting address: the addresses are used at once.
             dad_transmits: 0,
             ..Default::default()
         };
@@ -253,8 +253,8 @@ impl Bench {
         )
     }
 
-    /// The same with another configuration. Ten seconds have gone by, so that fixed addresses are
-    /// in use and what is announced in the beginning was.
+    /// The same with another configuration. Ten seconds have passed, so that fixed addresses are in
+    /// use and the initial announcements were sent.
     pub fn with(
         config: Config,
         interface: &InterfaceConfig,
@@ -267,7 +267,7 @@ impl Bench {
         bench
     }
 
-    /// The same at the very beginning.
+    /// The same at the start.
     pub fn unconfigured(
         config: Config,
         interface: &InterfaceConfig,

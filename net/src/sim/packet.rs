@@ -1,5 +1,5 @@
-//! Frames built and read without any code of the stack, so that a fault of the stack isn't repeated
-//! here. A frame is valid unless the test changes a field.
+//! Frames built and parsed without any code of the stack, so that an error of the stack isn't
+//! repeated here. A frame is valid unless the test changes a field.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -20,10 +20,10 @@ pub const ECE: u8 = 0x40;
 /// CWR (RFC 3168).
 pub const CWR: u8 = 0x80;
 
-/// The folded ones' complement sum of `bytes`, added to `start` (RFC 1071).
+/// The folded one's complement sum of `bytes`, added to `start` (RFC 1071).
 pub fn sum(start: u16, bytes: &[u8]) -> u16 {
     let mut sum = u64::from(start);
-    // Most of what a test on long transfers does is this: whole words, whose carries fold in as
+    // Tests of long transfers spend most of their time here: whole words, whose carries fold in as
     // well (2, C).
     let (words, rest) = bytes.as_chunks::<4>();
     for word in words {
@@ -38,8 +38,8 @@ pub fn sum(start: u16, bytes: &[u8]) -> u16 {
     sum as u16
 }
 
-/// The sum of the pseudo-header of both addresses one after the other, a protocol and the length
-/// of what follows (RFC 9293, 3.1; RFC 8200, 8.1).
+/// The sum of the pseudo-header: both addresses one after another, a protocol and the length of the
+/// rest (RFC 9293, 3.1; RFC 8200, 8.1).
 pub fn pseudo(addresses: &[u8], protocol: u8, len: usize) -> u16 {
     let len = (len as u32).to_be_bytes();
     sum(sum(sum(0, addresses), &[0, protocol]), &len)
@@ -57,7 +57,7 @@ pub fn ethernet(from: [u8; 6], to: [u8; 6], ethertype: u16, payload: &[u8]) -> V
     [&to[..], &from, &ethertype.to_be_bytes(), payload].concat()
 }
 
-/// An IP packet, of IPv4 (DF set) or IPv6 as the addresses say, in a frame.
+/// An IP packet in a frame: IPv4 (DF set) or IPv6, depending on the addresses.
 pub fn ip(
     macs: ([u8; 6], [u8; 6]),
     from: IpAddr,
@@ -115,8 +115,8 @@ pub fn udp(macs: ([u8; 6], [u8; 6]), from: SocketAddr, to: SocketAddr, payload: 
     ip(macs, from.ip(), to.ip(), 17, 64, &bytes)
 }
 
-/// An ICMP message (of ICMPv6 between IPv6 addresses) in a frame. `rest` are the four bytes after
-/// the checksum.
+/// An ICMP message (ICMPv6 between IPv6 addresses) in a frame. `rest` are the four bytes after the
+/// checksum.
 pub fn icmp(
     macs: ([u8; 6], [u8; 6]),
     from: IpAddr,
@@ -134,7 +134,7 @@ pub fn icmp(
         return ip(macs, from, to, 1, 64, &bytes);
     }
     let bytes = with_checksum(from, to, 58, 2, bytes);
-    // Neighbor discovery has to come from the same link (RFC 4861, 7.1.1).
+    // Neighbor discovery must come from the same link (RFC 4861, 7.1.1).
     let hop_limit = if (133..=137).contains(&kind) { 255 } else { 64 };
     ip(macs, from, to, 58, hop_limit, &bytes)
 }
@@ -173,7 +173,7 @@ impl Ip {
         }
     }
 
-    /// An IPv4 packet, as it is quoted in ICMP errors, too: it may be cut off.
+    /// An IPv4 packet, also one quoted in an ICMP error: it may be truncated.
     pub fn parse_v4(packet: &[u8]) -> Option<Ip> {
         let header = packet.get(..20)?;
         let header_len = usize::from(header[0] & 15) * 4;
@@ -192,7 +192,7 @@ impl Ip {
         })
     }
 
-    /// An IPv6 packet, which may be cut off.
+    /// An IPv6 packet, which may be truncated.
     pub fn parse_v6(packet: &[u8]) -> Option<Ip> {
         let header = packet.get(..40)?;
         let address = |at: usize| -> IpAddr {
@@ -230,8 +230,8 @@ impl Ip {
     }
 }
 
-/// Checks the checksums of a frame that a stack sent. `Ok(true)`: there is one of TCP or UDP and it
-/// is right; `Ok(false)`: there is none to check.
+/// Checks the checksums of a frame that a stack sent. `Ok(true)`: it has a valid TCP or UDP
+/// checksum; `Ok(false)`: there is none to check.
 pub fn verify(frame: &[u8]) -> Result<bool, &'static str> {
     let Some(packet) = Ip::parse(frame) else {
         return Ok(false);
@@ -274,11 +274,11 @@ pub struct Tcp {
     pub to: SocketAddr,
     /// Sequence number.
     pub seq: u32,
-    /// Acknowledgement number; sent as it is even without [`ACK`].
+    /// Acknowledgement number; sent unchanged even without [`ACK`].
     pub ack: u32,
     /// Flags.
     pub flags: u8,
-    /// Window as it stands in the header.
+    /// Window field of the header.
     pub window: u16,
     /// Urgent pointer.
     pub urgent: u16,
@@ -341,7 +341,7 @@ impl Tcp {
         self
     }
 
-    /// With these bytes of options after those that are there.
+    /// Appends these bytes of options.
     pub fn option(mut self, option: &[u8]) -> Tcp {
         self.options.extend(option);
         self
@@ -370,7 +370,7 @@ impl Tcp {
             .option(&echo.to_be_bytes())
     }
 
-    /// With blocks of SACK (RFC 2018, 3).
+    /// With SACK blocks (RFC 2018, 3).
     pub fn sack(self, blocks: &[(u32, u32)]) -> Tcp {
         let mut segment = self.option(&[1, 1, 5, 2 + 8 * blocks.len() as u8]);
         for (left, right) in blocks {
@@ -387,7 +387,8 @@ impl Tcp {
         self
     }
 
-    /// The acknowledgement of `other`, from this segment's sender: after what was sent here.
+    /// The acknowledgement of `other` by this segment's sender, whose next number follows this
+    /// segment.
     pub fn reply_to(&self, other: &Tcp) -> Tcp {
         Tcp::between(self.from, self.to)
             .seq(self.end())
@@ -399,13 +400,13 @@ impl Tcp {
         self.seq.wrapping_add(self.len())
     }
 
-    /// How many sequence numbers it takes (SEG.LEN).
+    /// Number of sequence numbers that it occupies (SEG.LEN).
     pub fn len(&self) -> u32 {
         let flags = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
         self.payload.len() as u32 + flags
     }
 
-    /// Whether it takes none.
+    /// Whether it occupies none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -494,7 +495,7 @@ impl Tcp {
         }
     }
 
-    /// The maximum segment size that it tells.
+    /// The maximum segment size option.
     pub fn found_mss(&self) -> Option<u16> {
         Some(u16::from_be_bytes(self.find(2)?.try_into().ok()?))
     }
@@ -511,7 +512,7 @@ impl Tcp {
         Some((word(0)?, word(4)?))
     }
 
-    /// The blocks of SACK.
+    /// The SACK blocks.
     pub fn found_sack(&self) -> Vec<(u32, u32)> {
         let word = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().expect("four bytes"));
         let value = self.find(5).unwrap_or_default();

@@ -7,31 +7,31 @@ use crate::sim::{Impairment, Random};
 /// Counters of a pipe, in frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PipeStatistics {
-    /// Given to [`Pipe::push`].
+    /// Passed to [`Pipe::push`].
     pub pushed: u64,
     /// Lost at random, in bursts or at the tail.
     pub lost: u64,
     /// Lost because the queue was full.
     pub queue_full: u64,
-    /// Held back so that others overtook them.
+    /// Delayed so that others overtook them.
     pub reordered: u64,
     /// Delivered twice.
     pub duplicated: u64,
-    /// Delivered with a wrong bit.
+    /// Delivered with a flipped bit.
     pub corrupted: u64,
 }
 
-/// A frame under way.
+/// A frame in flight.
 #[derive(Debug)]
 struct Waiting {
     at_ns: u64,
-    /// Its flight, and its place in it.
+    /// Its flight, and its index in it.
     flight: u64,
     place: u32,
     frame: Vec<u8>,
 }
 
-/// One direction of a link: frames go in at one time and come out at another, or don't.
+/// One direction of a link: frames enter at one time and leave at another, or are lost.
 ///
 /// The caller owns the clock: a number of nanoseconds that never goes back.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Pipe {
     statistics: PipeStatistics,
     /// In order of arrival.
     under_way: VecDeque<Waiting>,
-    /// When the link has sent all that waits for it.
+    /// When the link has sent all that is queued.
     busy_until_ns: u64,
     /// When the last frame in order arrives.
     last_ns: u64,
@@ -51,7 +51,7 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// An empty pipe, whose chances are decided by `seed`.
+    /// An empty pipe; `seed` determines its random choices.
     pub fn new(impairment: Impairment, seed: u64) -> Pipe {
         Pipe {
             impairment,
@@ -65,7 +65,7 @@ impl Pipe {
         }
     }
 
-    /// Changes what happens to the frames pushed from now on.
+    /// Changes the impairments of frames pushed from now on.
     pub fn set_impairment(&mut self, impairment: Impairment) {
         self.impairment = impairment;
     }
@@ -75,7 +75,7 @@ impl Pipe {
         self.statistics
     }
 
-    /// Puts a frame in.
+    /// Adds a frame.
     pub fn push(&mut self, now_ns: u64, frame: &[u8]) {
         self.statistics.pushed += 1;
         let impairment = self.impairment;
@@ -121,12 +121,12 @@ impl Pipe {
         }
     }
 
-    /// When the next frame comes out; `None` if none is under way.
+    /// When the next frame leaves; `None` if none is in flight.
     pub fn next_ns(&self) -> Option<u64> {
         self.under_way.front().map(|waiting| waiting.at_ns)
     }
 
-    /// The next frame that is out by now.
+    /// The next frame that has left by now.
     pub fn pop(&mut self, now_ns: u64) -> Option<Vec<u8>> {
         while self.next_ns()? <= now_ns {
             let Waiting {
@@ -143,7 +143,7 @@ impl Pipe {
         None
     }
 
-    /// The time of the first frame that comes out after `now_ns`.
+    /// The time of the first frame that leaves after `now_ns`.
     pub(crate) fn next_after_ns(&self, now_ns: u64) -> Option<u64> {
         let mut times = self.under_way.iter().map(|waiting| waiting.at_ns);
         times.find(|at_ns| *at_ns > now_ns)
@@ -183,11 +183,11 @@ impl Pipe {
     }
 }
 
-/// Which frames belong together, for the loss of tails.
+/// Assigns frames to flights, for the loss of tails.
 #[derive(Debug, Default)]
 struct Flights {
     last_ns: u64,
-    /// The number of the newest, and how many frames it has so far.
+    /// The number of the newest flight, and its number of frames so far.
     newest: u64,
     count: u32,
     /// Flights that lose their tail: number, frames so far, frames lost. The newest is at the end.
@@ -195,7 +195,7 @@ struct Flights {
 }
 
 impl Flights {
-    /// Notes a frame that goes in; its flight and its place in it.
+    /// Records an added frame; returns its flight and its index in it.
     fn add(&mut self, now_ns: u64, impairment: &Impairment, random: &mut Random) -> (u64, u32) {
         let Some(tail) = impairment.tail else {
             return (0, 0);
@@ -206,7 +206,7 @@ impl Flights {
             if random.chance(tail.chance) {
                 self.doomed.push_back((self.newest, 0, tail.frames));
             }
-            // What is older than this is long out.
+            // Older flights have long left.
             if self.doomed.len() > 1024 {
                 self.doomed.pop_front();
             }
@@ -222,7 +222,7 @@ impl Flights {
         (self.newest, place)
     }
 
-    /// Whether a frame that is due is in the lost part of its flight.
+    /// Whether a due frame is in the lost part of its flight.
     fn cuts_off(&self, flight: u64, place: u32) -> bool {
         let Some(found) = self.doomed.iter().find(|(number, ..)| *number == flight) else {
             return false;
@@ -238,7 +238,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Numbered frames pushed `gap_ns` apart, and the numbers that come out, with their times.
+    /// Numbered frames pushed `gap_ns` apart; returns the numbers that leave, with their times.
     fn run(impairment: Impairment, seed: u64, count: u32, gap_ns: u64) -> Vec<(u64, u32)> {
         let mut pipe = Pipe::new(impairment, seed);
         let mut out = Vec::new();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_come_as_often_as_told() {
+    fn losses_occur_at_the_configured_rate() {
         let random = Impairment {
             loss: 10_000,
             ..Default::default()
@@ -298,7 +298,7 @@ mod tests {
             ..Default::default()
         };
         let out = run(burst, 3, 100_000, 1);
-        // Four at a time, so that 4 of 104 are lost.
+        // Bursts of four, so that 4 of 104 are lost.
         let lost = 100_000 - out.len();
         assert!((3300..4400).contains(&lost), "{lost}");
         let bursts = out.windows(2).filter(|pair| pair[1].1 != pair[0].1 + 1);
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_and_wrong_bits_come_as_often_as_told() {
+    fn duplicates_and_bit_errors_occur_at_the_configured_rate() {
         let twice = Impairment {
             duplicate: 1_000_000,
             ..Default::default()

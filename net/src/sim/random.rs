@@ -1,4 +1,4 @@
-//! A generator for simulations: fast, and the same everywhere.
+//! A generator for simulations: fast, and the same on all platforms.
 
 /// SplitMix64. Not for secrets.
 #[derive(Clone, Debug)]

@@ -1,23 +1,23 @@
-//! The state that both ends of a cable share: frames on the way, filters and the clock.
+//! The state shared by both ends of a cable: frames in flight, filters and the clock.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::sim::Pipe;
 
-/// Tells which frames get through.
+/// Returns which frames pass.
 pub(crate) type Filter = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
 /// The frames between the two ends of a cable.
 pub(crate) struct Wire {
     pub(crate) now_ns: u64,
-    /// The directions, by the end that they lead to.
+    /// The directions, indexed by the end that they lead to.
     pub(crate) ways: [Pipe; 2],
     pub(crate) filters: [Option<Filter>; 2],
     pub(crate) filtered: u64,
     pub(crate) cut: u64,
-    /// Ends that are played by hand.
+    /// Ends driven by scripts.
     pub(crate) scripted: [bool; 2],
-    /// Ends whose device had no room when it was asked, and has some now.
+    /// Ends whose device had no room when asked, and has some now.
     pub(crate) woken: [bool; 2],
 }
 
@@ -29,7 +29,7 @@ impl SharedWire {
         SharedWire(Mutex::new(wire))
     }
 
-    /// A test that panicked with it says so itself.
+    /// A test that panicked with the lock reports that itself.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Wire> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

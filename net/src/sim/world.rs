@@ -6,10 +6,10 @@ use crate::{Config, InterfaceConfig, Progress, Stack};
 /// Frames that a stack handles in one poll.
 const BUDGET: usize = 64;
 
-/// Rounds of polls after which it must be quiet, if the clock stands still.
+/// Maximum rounds of polls until it is idle while the clock stands still.
 const SETTLE: usize = 100_000;
 
-/// Stacks and cables under one clock, which stands still unless it is moved.
+/// Stacks and cables under one clock, which moves only on request.
 pub struct World {
     /// The time, in nanoseconds.
     pub now_ns: u64,
@@ -17,7 +17,7 @@ pub struct World {
     pub stacks: Vec<Stack>,
     /// The cables.
     pub cables: Vec<Cable>,
-    /// Calls of [`Stack::poll`] so far: a stack that asks to be polled for nothing shows here.
+    /// Calls of [`Stack::poll`] so far: reveals a stack that requests useless polls.
     pub polls: u64,
 }
 
@@ -51,7 +51,7 @@ impl World {
                         .expect("an address"),
                     format!("fd00::{}/64", end + 1).parse().expect("an address"),
                 ],
-                // No other machine is there: the addresses are used at once.
+                // No other host exists: the addresses are used at once.
                 dad_transmits: 0,
                 ..Default::default()
             };
@@ -69,7 +69,7 @@ impl World {
         [2, 0, 0, 0, 0, n as u8 + 1]
     }
 
-    /// A stack whose randomness is that of `seed`.
+    /// A stack whose randomness is determined by `seed`.
     pub fn stack(&self, config: Config, seed: u64) -> Stack {
         let mut seeds = Random::new(seed);
         Stack::new(config, &mut || {
@@ -78,7 +78,7 @@ impl World {
         })
     }
 
-    /// Lets everything happen that happens at this moment, and gives the time of the next event.
+    /// Runs everything that is due at this moment; returns the time of the next event.
     pub fn run_now(&mut self) -> Option<u64> {
         for cable in &self.cables {
             cable.set_now(self.now_ns);
@@ -103,8 +103,8 @@ impl World {
                 blocked |= transmit_blocked;
                 next = [next, next_deadline_ns].into_iter().flatten().min();
             }
-            // A link that has room again is an event, as it is elsewhere; nothing waits for one
-            // that had room all the time.
+            // A link that has room again is an event, as on real links; nothing waits for one that
+            // always had room.
             let woken = self
                 .cables
                 .iter()
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Moves the clock to the next event, or by `step_ns` if that is sooner or there is none; then
-    /// settles.
+    /// runs what is due.
     pub fn step(&mut self, step_ns: u64) {
         let next = self.run_now().unwrap_or(u64::MAX);
         self.now_ns = next.max(self.now_ns + 1).min(self.now_ns + step_ns);
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// Steps, with `act` called in between, until `act` says that it is done. Panics after
+    /// Steps, calling `act` in between, until `act` returns that it is done. Panics after
     /// `limit_ns` of virtual time.
     pub fn run(&mut self, limit_ns: u64, mut act: impl FnMut(&mut World) -> bool) {
         let end_ns = self.now_ns + limit_ns;
@@ -159,7 +159,7 @@ impl World {
                 "not done after {} ms",
                 limit_ns / 1_000_000
             );
-            // What `act` wrote is sent at this same moment.
+            // What `act` wrote is sent at the same moment.
             let next = self.run_now();
             let next = next.unwrap_or(u64::MAX).max(self.now_ns + 1);
             self.now_ns = next.min(self.now_ns + 1_000_000_000);

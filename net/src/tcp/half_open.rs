@@ -124,7 +124,7 @@ impl Half {
         }
     }
 
-    /// An acknowledgement of the data received so far.
+    /// An acknowledgement of the SYN.
     pub(crate) fn acknowledgement(&self, setup: &Setup, stamp: u32) -> Header {
         let scale = self
             .negotiated

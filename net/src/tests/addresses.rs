@@ -1,4 +1,5 @@
-//! Addresses from DHCP, DHCPv6 and router advertisements, and what comes with them.
+//! Addresses from DHCP, DHCPv6 and router advertisements, and the configuration that accompanies
+//! them.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -100,7 +101,7 @@ fn dhcp_gives_address_gateway_and_servers_and_renews_the_lease() {
         [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 253))]
     );
     assert!(world.now_ns < 100 * MS, "{} ms", world.now_ns / MS);
-    // The lease is renewed as long as the server answers.
+    // The lease is renewed as long as the server responds.
     let end_ns = world.now_ns + 10 * u64::from(LEASE_S) * SECOND;
     let mut renewals = 0;
     while world.now_ns < end_ns {
@@ -330,7 +331,7 @@ fn rfc4191_rfc8106_and_rfc4861_options_of_routers() {
         ip("2001:db8::1"),
         "on the link"
     );
-    // Everything for its time.
+    // Everything expires at its time.
     world.advance(601 * SECOND);
     let status = world.stacks[0].interface_status(ids[0]).unwrap();
     assert!(status.dns_servers.is_empty() && status.gateways.is_empty());
@@ -385,7 +386,7 @@ fn rfc8415_dhcpv6_when_the_router_says_so() {
             .collect()
     };
     assert_eq!(asked(frames(&scripts[0])), [0; 0]);
-    // A random time of up to a second comes first (18.2.1 and 18.2.6).
+    // A random delay of up to a second precedes (18.2.1 and 18.2.6).
     scripts[0].inject(&wire::advertisement(0, 0x40, &[]));
     world.advance(SECOND);
     assert_eq!(asked(frames(&scripts[0])), [11]);
@@ -413,7 +414,7 @@ fn rfc4862_section_5_4_packets_wait_until_the_address_is_known_to_be_ours() {
     let is_datagram = |frame: &&Vec<u8>| frame.ends_with(b"now");
     assert_eq!(frames(&scripts[0]).iter().filter(is_datagram).count(), 1);
     let generation = world.stacks[0].configuration_generation();
-    // No objection: the neighbor is solicited at once.
+    // No conflict: the neighbor is solicited at once.
     world.advance(SECOND / 2);
     assert_ne!(world.stacks[0].configuration_generation(), generation);
     let asked = |frame: &&Vec<u8>| frame[20] == 58 && frame[54] == 135 && frame[38..54] != [0; 16];

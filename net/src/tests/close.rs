@@ -1,10 +1,10 @@
-//! How connections end, and what is left of them.
+//! How connections end, and what remains of them.
 
 use super::{MS, SECOND, address, connect, connected, drain, pair, pattern, ready};
 use crate::sim::{Impairment, World};
 use crate::{Config, Error, Keepalive};
 
-/// Nothing of any connection is left, but for TIME-WAIT records.
+/// Nothing of any connection remains, except TIME-WAIT records.
 fn assert_empty(world: &World) {
     for stack in &world.stacks {
         assert_eq!(stack.tcp_memory_used(), 0);
@@ -136,7 +136,7 @@ fn bytes_before_a_reset_are_read_first() {
         world.stacks[1].tcp_write(server, b"x"),
         Err(Error::ConnectionReset)
     );
-    // The buffers are gone before the handle is.
+    // The buffers are freed before the handle is.
     assert_eq!(world.stacks[1].tcp_memory_used(), 0);
     world.stacks[1].close(server).unwrap();
     assert_empty(&world);
@@ -201,7 +201,7 @@ fn closing_while_the_peer_still_writes_delivers_ours_and_then_resets() {
                 }
             }
             if received.len() == answer.len() {
-                // Only after everything came: a peer that never stops.
+                // Only after all data arrived: a peer that never stops.
                 let _ = stack.tcp_write(client, b"and more");
             }
         }
@@ -237,7 +237,7 @@ fn a_lost_last_acknowledgement_is_repeated_from_the_record() {
     world.stacks[1].close(server).unwrap();
     world.run_now();
     world.advance(150_000);
-    // The peer's FIN has arrived, and its acknowledgement is under way: lose it.
+    // The peer's FIN has arrived, and its acknowledgement is in flight: lose it.
     let lost = Impairment {
         delay_ns: 100_000,
         loss: 1_000_000,

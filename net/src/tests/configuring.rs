@@ -1,4 +1,4 @@
-//! From what is configured, leased and advertised to the addresses, routes and ports in force.
+//! From configuration, leases and advertisements to the addresses, routes and ports in force.
 
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -71,7 +71,7 @@ fn answer(question: &[u8], kind: u8, (preferred, valid): (u32, u32)) -> Vec<u8> 
     wire::udp(from, address(&to), MAC, &message)
 }
 
-/// Sends a neighbor advertisement about an address to everybody, without being asked.
+/// Sends an unsolicited neighbor advertisement about an address to all nodes.
 fn claim(script: &Script, target: &str, flags: u8) {
     let mut message = vec![136, 0, 0, 0, flags, 0, 0, 0];
     message.extend(target.parse::<Ipv6Addr>().unwrap().octets());
@@ -102,7 +102,7 @@ fn rfc8415_section_18_a_lease_is_asked_for_used_renewed_and_lost() {
         lifetimes(&world, "fd00::7"),
         Some((until + 1000, until + 2000))
     );
-    // At half its time it is renewed, with other times.
+    // It is renewed at half of its time, with other times.
     world.advance(501 * SECOND);
     let asked = questions(&scripts[0]);
     assert_eq!(asked[0].1, 5);
@@ -119,7 +119,7 @@ fn rfc8415_section_18_a_lease_is_asked_for_used_renewed_and_lost() {
     assert_eq!(lifetimes(&world, "fd00::7"), None);
 }
 
-/// RFC 8415, 18.2.8; RFC 4862, 5.4.5: an address that another machine has is given back.
+/// RFC 8415, 18.2.8; RFC 4862, 5.4.5: an address that another host has is declined.
 #[test]
 fn a_leased_ipv6_address_that_another_one_has_is_declined() {
     let (mut world, scripts, _) = scripted(&[InterfaceConfig {
@@ -142,7 +142,7 @@ fn a_leased_ipv6_address_that_another_one_has_is_declined() {
     assert_eq!(questions(&scripts[0])[0].1, 9);
 }
 
-/// RFC 8981, 3.4: a temporary address that another machine has is replaced by another number.
+/// RFC 8981, 3.4: a temporary address that another host has is replaced by another number.
 #[test]
 fn a_temporary_address_that_another_one_has_is_replaced() {
     let (mut world, scripts, _) = scripted(&[InterfaceConfig {
@@ -181,14 +181,14 @@ fn an_address_has_the_lifetimes_that_routers_say_last() {
     }
 }
 
-/// RFC 4861, 7.2.5: a router that says that it is none is no gateway any more.
+/// RFC 4861, 7.2.5: a router that becomes a host is no longer a gateway.
 #[test]
 fn a_router_may_become_a_host() {
     let (mut world, scripts, ids) = scripted(&[slaac()]);
     let prefix = wire::prefix("2001:db8::", 86_400);
     scripts[0].inject(&wire::advertisement(600, 0, &[&prefix]));
     world.run_now();
-    // It is a neighbor, since something goes by way of it.
+    // It is a neighbor, since traffic goes through it.
     let socket = world.stacks[0].udp_bind(address("[::]:9")).unwrap();
     let far = address("[2001:db8:1::1]:7");
     world.stacks[0].udp_send_to(socket, b"x", far).unwrap();
@@ -203,7 +203,7 @@ fn a_router_may_become_a_host() {
     }
 }
 
-/// A gateway that is configured goes before those that routers prefer.
+/// A configured gateway takes precedence over those that routers prefer.
 #[test]
 fn a_fixed_gateway_is_preferred() {
     let (mut world, scripts, _) = scripted(&[InterfaceConfig {
@@ -220,7 +220,7 @@ fn a_fixed_gateway_is_preferred() {
     assert_eq!(route.next_hop, ip("fd00::fe"));
 }
 
-/// Nothing is on the link by an address that another machine has.
+/// An address that another host has makes no prefix on-link.
 #[test]
 fn a_duplicate_address_has_no_network() {
     let (mut world, scripts, _) = scripted(&[InterfaceConfig {
@@ -235,8 +235,8 @@ fn a_duplicate_address_has_no_network() {
     assert!(ip_layer.route(ip("fd01::5"), 0, None).is_ok());
 }
 
-/// RFC 4862, 5.4 and RFC 4861, 6.3.7: until the link-local address is known to be unique routers
-/// are asked from no address.
+/// RFC 4862, 5.4 and RFC 4861, 6.3.7: until the link-local address is confirmed as unique, router
+/// solicitations have the unspecified source.
 #[test]
 fn nothing_is_sent_from_an_address_that_is_being_probed_for() {
     let (mut world, scripts, _) = scripted(&[InterfaceConfig {
@@ -255,7 +255,7 @@ fn nothing_is_sent_from_an_address_that_is_being_probed_for() {
     assert_eq!(sources, [Ipv6Addr::UNSPECIFIED, own, own]);
 }
 
-/// The ports of the clients are theirs only where there are clients, and no others are.
+/// The clients' ports are reserved only while there are clients, and no others are.
 #[test]
 fn datagrams_to_other_ports_than_the_clients_reach_their_sockets() {
     let dynamic = InterfaceConfig {

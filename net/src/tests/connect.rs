@@ -106,7 +106,7 @@ fn an_unanswered_neighbor_means_unreachable_within_the_deadline() {
 }
 
 #[test]
-fn neighbors_that_are_gone_dont_hold_up_others() {
+fn unreachable_neighbors_dont_delay_others() {
     for (gone, there) in [("10.0.0.1", "10.0.0.2:80"), ("fd00::1", "[fd00::2]:80")] {
         let mut world = pair();
         world.stacks[1].tcp_listen(address("[::]:80"), 8).unwrap();
@@ -124,7 +124,7 @@ fn neighbors_that_are_gone_dont_hold_up_others() {
             Ok(()),
             "{there}"
         );
-        // The others are asked for again, but not without end.
+        // The others are retried, but not forever.
         world.advance(2500 * MS);
         let frames = world.cables[0].statistics().frames;
         assert!((100..300).contains(&frames), "{frames}");
@@ -150,7 +150,7 @@ fn failed_connects_leave_nothing() {
 #[test]
 fn a_silent_host_means_timed_out() {
     let mut world = pair();
-    // It must be known on the link before it falls silent.
+    // It must be resolved on the link before it falls silent.
     let first = world.stacks[0]
         .tcp_connect(address("10.0.0.2:80"), None)
         .unwrap();
@@ -316,7 +316,7 @@ fn events_name_exactly_the_sockets_that_waited() {
     world.stacks[0].tcp_write(client, b"y").unwrap();
     world.advance(10 * MS);
     assert_eq!(names(&mut world, 1), [accepted]);
-    // A full send buffer, and room again.
+    // A full send buffer, and then room.
     while world.stacks[0].tcp_write(client, &[0; 65_536]).is_ok() {}
     world.advance(100 * MS);
     assert_eq!(names(&mut world, 0), [client]);

@@ -29,7 +29,7 @@ fn ieee8021q_tags_are_put_on_and_taken_off() {
     frames(&scripts[0]);
     for frame in [
         tagged(7, "10.0.7.9:5", "10.0.7.1:9"),
-        // A VLAN that isn't here, and an address of the other interface.
+        // A VLAN that doesn't exist here, and an address of the other interface.
         tagged(8, "10.0.7.9:5", "10.0.7.1:9"),
         tagged(7, "10.0.0.9:5", "10.0.0.1:9"),
         // Only a priority: no VLAN.

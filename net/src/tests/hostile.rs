@@ -122,7 +122,7 @@ fn corpus() -> Vec<Vec<u8>> {
     frames
 }
 
-/// Sets all checksums right that can be, so that mutations get past them.
+/// Corrects all checksums that it can, so that mutations aren't dropped because of them.
 fn repair(frame: &mut [u8]) {
     use crate::ip::wire::checksum::{add, pseudo_header, sum};
     if frame.len() < 54 {

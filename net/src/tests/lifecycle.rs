@@ -1,5 +1,5 @@
-//! The life of a connection: what it begins with, when its owner is notified, what is counted at
-//! its end, and what is left of it.
+//! The life of a connection: its initial options, notifications of its owner, counters at its end,
+//! and what remains of it.
 
 use super::{MS, SECOND, address, connect, connected, drain, pair, pattern, ready};
 use crate::sim::packet::{ACK, FIN, RST, SYN, Tcp};
@@ -15,7 +15,7 @@ fn dead() -> Impairment {
     }
 }
 
-/// A stack with a listener on port 80 before a host played by hand.
+/// A stack with a listener on port 80 before a scripted host.
 fn bench(config: Config) -> (Bench, Handle) {
     let interface = InterfaceConfig {
         addresses: vec!["10.0.0.1/24".parse().unwrap()],
@@ -32,7 +32,7 @@ fn syn() -> Tcp {
     Tcp::between(host, stack).flags(SYN).seq(1000).mss(1460)
 }
 
-/// The answer to a segment.
+/// The reply to a segment.
 fn one(bench: &mut Bench, segment: &Tcp) -> Tcp {
     bench.host.send(&mut bench.world, segment);
     let mut seen = bench.host.take_tcp(&mut bench.world);
@@ -40,7 +40,7 @@ fn one(bench: &mut Bench, segment: &Tcp) -> Tcp {
     seen.remove(0)
 }
 
-/// Shakes hands; the acknowledgement, whose numbers are the next ones.
+/// Completes a handshake; returns the acknowledgement, whose numbers are the next ones.
 fn accepted(bench: &mut Bench, listener: Handle) -> (Tcp, Handle) {
     let answer = one(bench, &syn());
     let ack = syn().reply_to(&answer).window(60_000);
@@ -85,13 +85,13 @@ fn a_connection_begins_as_the_stack_is_configured() {
     let (first, most) = (128 << 10, 1 << 20);
     assert_eq!((setup.receive_initial, setup.receive_max), (first, most));
     assert_eq!((setup.send_initial, setup.send_max), (first, most));
-    // RFC 7323, 5.4: the clock that one peer sees tells nothing of what another one sees.
+    // RFC 7323, 5.4: the clock that one peer sees reveals nothing of the one that another sees.
     assert_ne!(setup.timestamp_offset, begin(2).timestamp_offset);
     assert_eq!(setup.timestamp_offset, begin(1).timestamp_offset);
 }
 
-/// RFC 9293, 3.10.7.4: an answer that isn't acknowledged is sent again, and counted, until it is
-/// given up.
+/// RFC 9293, 3.10.7.4: an unacknowledged SYN-ACK is retransmitted, and counted, until the handshake
+/// is abandoned.
 #[test]
 fn an_abandoned_handshake_is_counted() {
     let (mut bench, _) = bench(Config::default());
@@ -104,8 +104,7 @@ fn an_abandoned_handshake_is_counted() {
     assert_eq!(counters.handshakes_given_up, 1);
 }
 
-/// The segment that ends a handshake may be a later one, the first being lost: what it carries
-/// has its place.
+/// A later segment may complete the handshake, if the first is lost: its data is kept.
 #[test]
 fn a_later_segment_ends_a_handshake() {
     let (mut bench, listener) = bench(Config::default());
@@ -127,10 +126,9 @@ fn a_later_segment_ends_a_handshake() {
     assert_eq!(seen, b"helloworld");
 }
 
-/// A writer wakes when there is enough room: half of what it has in flight, where the
-/// buffer is small.
+/// A writer wakes when there is enough room: half of its data in flight, if the buffer is small.
 #[test]
-fn a_writer_is_told_when_half_is_acknowledged() {
+fn a_writer_is_notified_when_half_is_acknowledged() {
     let config = Config {
         tcp_buffer_max: 8 << 10,
         tcp_buffer_min: 8 << 10,
@@ -175,8 +173,8 @@ fn events_are_of_what_is_waited_for() {
     assert_eq!(events(&mut bench.world.stacks[0]), [handle]);
 }
 
-/// A connection that was reset is ready for everything, although there is something to read and no
-/// room to write: nothing is to be waited for.
+/// A connection that was reset is ready for everything, although there is unread data and no room
+/// to write: there is nothing to wait for.
 #[test]
 fn what_is_over_is_ready_for_everything() {
     let (mut bench, listener) = bench(Config::default());
@@ -216,10 +214,10 @@ fn failures_are_counted_by_their_kind() {
     let counters = world.stacks[0].tcp_counters();
     assert_eq!((counters.failed_connects, counters.timeouts), (1, 1));
     assert_eq!((counters.time_waits, counters.time_wait_overflows), (0, 0));
-    // What it held is given back with the connection, not with its handle.
+    // Its memory is freed with the connection, not with its handle.
     assert_eq!(world.stacks[0].tcp_memory_used(), 0);
     assert!(counters.retransmitted > 0);
-    // A silent peer from the beginning is no lost connection.
+    // A peer that never responded doesn't count as a lost connection.
     let late = world.stacks[0].tcp_connect(address("10.0.0.2:80"), None);
     world.advance(400 * SECOND);
     assert!(world.stacks[0].tcp_connect_result(late.unwrap()).is_err());
@@ -227,7 +225,7 @@ fn failures_are_counted_by_their_kind() {
     assert_eq!((counters.failed_connects, counters.timeouts), (2, 1));
 }
 
-/// RFC 9293, 3.4.2: the record is counted; with room for one the second drives out the first.
+/// RFC 9293, 3.4.2: the record is counted; with room for one the second evicts the first.
 #[test]
 fn records_of_time_wait_are_counted() {
     let config = Config {
@@ -248,7 +246,7 @@ fn records_of_time_wait_are_counted() {
     }
 }
 
-/// A connect without a neighbor fails when the configured time is over.
+/// A connect without a neighbor fails after the configured time.
 #[test]
 fn a_neighbor_has_as_long_as_is_configured() {
     let config = Config {
@@ -267,7 +265,7 @@ fn a_neighbor_has_as_long_as_is_configured() {
     assert_eq!(stack.tcp_counters().failed_connects, 1);
 }
 
-/// An answer that arrived while the machine stood still counts, although the time for it is over.
+/// A reply that arrived while the machine was suspended counts, although its timeout has passed.
 #[test]
 fn what_arrived_comes_before_the_timers() {
     for late_ns in [4 * SECOND, 100 * SECOND] {
@@ -277,7 +275,7 @@ fn what_arrived_comes_before_the_timers() {
         world.stacks[1].tcp_listen(server, 8).unwrap();
         let client = world.stacks[0].tcp_connect(server, None).unwrap();
         world.run_now();
-        // The peer answers the question for its address, and this machine isn't run meanwhile.
+        // The peer answers the request for its address, and this machine isn't run meanwhile.
         world.now_ns += 2 * MS;
         world.cables[0].set_now(world.now_ns);
         world.stacks[1].poll(world.now_ns, 64);
@@ -287,7 +285,7 @@ fn what_arrived_comes_before_the_timers() {
     }
 }
 
-/// A new connection of the same ports isn't touched when the handle of the old one is closed.
+/// A new connection of the same ports isn't affected when the handle of the old one is closed.
 #[test]
 fn an_old_handle_is_closed_beside_its_successor() {
     let (mut bench, listener) = bench(Config::default());
@@ -301,7 +299,7 @@ fn an_old_handle_is_closed_beside_its_successor() {
     assert_eq!(seen, b"hello");
 }
 
-/// One that is aborted says so once.
+/// An aborted one reports that once.
 #[test]
 fn an_abort_is_said_once() {
     let (mut bench, listener) = bench(Config::default());
@@ -313,8 +311,8 @@ fn an_abort_is_said_once() {
     assert_eq!(bench.world.stacks[0].sockets.table.len(), 1, "the listener");
 }
 
-/// A lost address ends what goes from it, and nothing else; what was over stays as it was, and what
-/// was closed is gone.
+/// A lost address ends the connections from it, and no others; ended connections keep their state,
+/// and closed ones are removed.
 #[test]
 fn a_lost_address_leaves_what_is_over() {
     let mut world = pair();

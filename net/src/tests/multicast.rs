@@ -93,7 +93,7 @@ fn rfc3376_and_rfc3810_groups_are_reported_and_their_datagrams_received() {
         scripts[0].inject(&query);
         world.advance(2 * SECOND);
         assert_eq!(reports(&frames(&scripts[0]), 2), 1);
-        // Left with the socket.
+        // Left when the socket is closed.
         world.stacks[0].close(socket).unwrap();
         world.advance(5 * SECOND);
         assert_eq!(reports(&frames(&scripts[0]), 3), 2);
@@ -164,11 +164,11 @@ fn reported(
     found
 }
 
-/// RFC 2236 and RFC 2710; RFC 3376, 7.2.1, and RFC 3810, 8.2.1: a router that asks in the older
-/// version's words is answered in these, until it has been silent for long; the end of a group is
-/// told to the routers.
+/// RFC 2236 and RFC 2710; RFC 3376, 7.2.1, and RFC 3810, 8.2.1: a querier of the older version gets
+/// reports of that version, until it has been silent for long; routers get a leave message at the
+/// end of a group.
 #[test]
-fn a_router_of_the_older_version_is_answered_in_its_words() {
+fn a_router_of_the_older_version_gets_its_reports() {
     for (group, routers, report, leave, newer) in [
         ("239.1.2.3", "224.0.0.2", 0x16, 0x17, 0x22),
         ("ff05::1:3", "ff02::2", 131, 132, 143),
@@ -204,9 +204,10 @@ fn a_router_of_the_older_version_is_answered_in_its_words() {
     }
 }
 
-/// RFC 3376, 9.1 and RFC 3810, 5.1.14 and 6.2: what isn't a router's question isn't answered.
+/// RFC 3376, 9.1 and RFC 3810, 5.1.14 and 6.2: messages that aren't a router's queries get no
+/// report.
 #[test]
-fn what_is_no_query_is_not_answered() {
+fn only_queries_are_answered() {
     for group in ["239.1.2.3", "ff05::1:3"] {
         let group = ip(group);
         let v4 = group.is_ipv4();

@@ -130,7 +130,7 @@ fn statistics_follow_a_transfer() {
     assert_eq!(counters[0].segments_out, counters[1].segments_in);
 }
 
-/// Each gets its turn: one that has endlessly much to send doesn't keep others from it.
+/// Each gets its turn: one with endless data to send doesn't starve others.
 #[test]
 fn no_connection_starves() {
     let mut world = World::pair(
@@ -183,7 +183,7 @@ fn sizes_of_buffers_hold() {
         }
         assert!(world.stacks[0].tcp_unsent(client).unwrap() <= 8 << 10);
         world.advance(MS);
-        // What was offered before stays offered, 64 KiB.
+        // An earlier offer of 64 KiB remains.
         let unread = world.stacks[1].tcp_info(server).unwrap().unread;
         if received.len() > 64 << 10 {
             most = most.max(unread);
@@ -198,7 +198,7 @@ fn sizes_of_buffers_hold() {
     }
     assert!(received == data);
     assert!((4 << 10..=8 << 10).contains(&most), "{most}");
-    // What makes no sense is brought into the range.
+    // Invalid values are clamped.
     world.stacks[0].tcp_set_send_buffer(client, 1).unwrap();
     assert_eq!(world.stacks[0].tcp_write(client, &data), Ok(4 << 10));
     world.stacks[0]
@@ -231,7 +231,7 @@ fn the_congestion_control_can_be_another_one_in_the_middle() {
     assert!(received == data);
 }
 
-/// A send buffer takes at once what was asked for, more than the path has shown to need.
+/// A send buffer accepts the requested size at once, more than the path has shown to need.
 #[test]
 fn a_send_buffer_is_as_large_as_asked_for() {
     let mut world = pair();
@@ -251,7 +251,7 @@ fn a_send_buffer_is_as_large_as_asked_for() {
     assert!(data.starts_with(&received));
 }
 
-/// Peeked data stays, in any number of pieces; the end and errors are as in reading.
+/// Peeked data remains, in any number of pieces; the end and errors are as in reading.
 #[test]
 fn peeking_takes_nothing() {
     let mut world = pair();
@@ -305,7 +305,7 @@ fn a_port_is_bound_before_it_is_used() {
     world.advance(10 * MS);
     let result = world.stacks[1].tcp_connect_result(refused);
     assert_eq!(result, Err(Error::ConnectionRefused));
-    // A connect that fails leaves it bound.
+    // A failed connect leaves it bound.
     let stack = &mut world.stacks[0];
     let nowhere = stack.tcp_connect_bound(bound, address("[fd00::2]:80"));
     assert_eq!(nowhere, Err(Error::AddressNotAvailable));
@@ -316,7 +316,7 @@ fn a_port_is_bound_before_it_is_used() {
     let accepted = world.stacks[1].tcp_accept(listener).unwrap();
     assert_eq!(world.stacks[1].peer_address(accepted), Ok(local));
     assert_eq!(world.stacks[1].tcp_info(accepted).unwrap().peer_mss, 700);
-    // The other use of it, and a port that the stack chooses.
+    // Its other use, and a port that the stack selects.
     let stack = &mut world.stacks[0];
     let bound = stack.tcp_bind(address("0.0.0.0:0")).unwrap();
     let port = stack.local_address(bound).unwrap().port();
@@ -331,7 +331,7 @@ fn a_port_is_bound_before_it_is_used() {
     assert!(world.stacks[0].tcp_accept(bound).is_ok());
 }
 
-/// RFC 9293, 3.8.4: silence, interval and number are three things.
+/// RFC 9293, 3.8.4: idle time, interval and number are independent.
 #[test]
 fn keepalives_have_three_numbers() {
     let mut world = pair();
@@ -383,7 +383,7 @@ fn a_connection_tells_what_was_agreed_on_and_what_is_repaired() {
     let info = world.stacks[0].tcp_info(client).unwrap();
     assert_eq!((info.phase, info.sacked, info.lost), ("Open", 0, 0));
     assert!(!info.reordering && info.retransmitted == 1);
-    // Nothing comes back.
+    // No frame returns.
     world.cables[0].set_impairment(dead());
     world.stacks[0].tcp_write(client, &pattern(14_000)).unwrap();
     world.advance(2 * SECOND);

@@ -1,5 +1,4 @@
-//! Handshakes that peers begin, floods of them, and what is left in TIME-WAIT, against a host
-//! played by hand.
+//! Passive opens, floods of them, and TIME-WAIT, against a scripted host.
 
 use super::{MS, SECOND, address, ready};
 use crate::sim::packet::{ACK, CWR, ECE, FIN, RST, SYN, Tcp};
@@ -127,7 +126,7 @@ fn the_answer_to_a_syn_offers_what_the_peer_offered() {
         );
         assert_eq!(full.found_timestamps().map(|(_, echo)| echo), Some(55));
         assert!(full.found_scale().is_some() && full.find(4).is_some());
-        // The same SYN gets the same answer, at once and when it isn't acknowledged.
+        // The same SYN gets the same SYN-ACK, at once and when it isn't acknowledged.
         assert_eq!(one(&mut bench, &syn(server, 1)), plain);
         let mut again = bench.host.listen(&mut bench.world, 100 * SECOND);
         again.retain(|segment| segment.to == plain.to);
@@ -136,7 +135,7 @@ fn the_answer_to_a_syn_offers_what_the_peer_offered() {
     }
 }
 
-/// RFC 4987: what there is no room for is answered by a cookie, and counts once it comes back.
+/// RFC 4987: SYNs without room are answered by a cookie, which is accepted when it returns.
 #[test]
 fn beyond_the_bound_cookies_serve_the_honest() {
     for server in SERVERS {
@@ -181,7 +180,7 @@ fn beyond_the_bound_cookies_serve_the_honest() {
         let counters = bench.world.stacks[0].tcp_counters();
         assert_eq!(counters.cookies_accepted, 10);
         assert_eq!(counters.cookies_sent, 5000 - 32);
-        // A guess is worth nothing.
+        // A guess is rejected.
         let (syn, answer) = &honest[0];
         let mut guess = syn.reply_to(answer);
         guess.ack ^= 1 << 20;
@@ -194,8 +193,8 @@ fn beyond_the_bound_cookies_serve_the_honest() {
     }
 }
 
-/// A cookie has no room for ECN (RFC 3168, 6.1.1): an answer that agreed to it would promise to echo
-/// marks that the connection knows nothing of. A handshake that is remembered agrees.
+/// A cookie can't encode ECN (RFC 3168, 6.1.1): a SYN-ACK that accepted it would promise to echo
+/// marks, and the connection wouldn't know. A recorded handshake accepts.
 #[test]
 fn a_cookie_refuses_congestion_marks() {
     for server in SERVERS {
@@ -224,7 +223,7 @@ fn a_cookie_refuses_congestion_marks() {
     }
 }
 
-/// An old cookie is worth nothing either.
+/// An old cookie is rejected as well.
 #[test]
 fn a_cookie_grows_old() {
     let (mut bench, listener) = bench(Config {
@@ -241,7 +240,7 @@ fn a_cookie_grows_old() {
     assert!(ready(bench.world.stacks[0].tcp_accept(listener)).is_some());
 }
 
-/// A full queue ignores segments, so that the peer tries again; no connection is refused.
+/// A full queue ignores segments, so that the peer retries; no connection is refused.
 #[test]
 fn a_full_queue_ignores_the_acknowledgement_and_takes_it_later() {
     let (mut bench, listener) = bench(Config::default());
@@ -260,7 +259,7 @@ fn a_full_queue_ignores_the_acknowledgement_and_takes_it_later() {
         assert_eq!(stack.peer_address(*connection), Ok(syn.from));
     }
     assert_eq!(stack.tcp_accept(listener), Err(Error::WouldBlock));
-    // Our answer comes again, and so does the peer's.
+    // Our SYN-ACK is repeated, and so is the peer's acknowledgement.
     let again = bench.host.listen(&mut bench.world, 1100 * MS);
     for answer in again.iter().filter(|answer| answer.flags == SYN | ACK) {
         let syn = syns.iter().find(|syn| syn.from == answer.to).unwrap();
@@ -277,7 +276,7 @@ fn a_full_queue_ignores_the_acknowledgement_and_takes_it_later() {
 
 /// RFC 9293, 3.10.7.4 and RFC 5961 for a connection in handshake.
 #[test]
-fn a_handshake_ends_by_the_right_reset_alone() {
+fn only_a_valid_reset_ends_a_handshake() {
     let (mut bench, _) = bench(Config::default());
     let syn = syn(SERVERS[0], 1);
     let answer = one(&mut bench, &syn);
@@ -298,12 +297,12 @@ fn a_handshake_ends_by_the_right_reset_alone() {
     reset.seq = ack.seq;
     none(&mut bench, &reset);
     assert_eq!(bench.world.stacks[0].sockets.tcp.half_open.len(), 0);
-    // Nothing is left of it.
+    // Nothing remains of it.
     assert_eq!(one(&mut bench, &ack).flags, RST);
 }
 
-/// Makes a connection that the stack closes first, so that it keeps the record; gives the peer's
-/// next number and ours.
+/// Creates a connection that the stack closes first, so that it keeps the record; returns the
+/// peer's next number and ours.
 fn time_wait(bench: &mut Bench, listener: Handle, stamps: Option<u32>) -> Tcp {
     let mut first = syn(SERVERS[0], 1);
     let stamp = |segment: Tcp, echo: u32| match stamps {
@@ -337,13 +336,13 @@ fn ports_in_time_wait_are_used_again_as_timestamps_allow() {
     let (mut bench, listener) = bench(Config::default());
     let last = time_wait(&mut bench, listener, Some(500));
     let again = |seq: u32, stamp: u32| syn(SERVERS[0], 1).seq(seq).timestamps(stamp, 0);
-    // An old SYN is acknowledged as what it is, and a reset changes nothing.
+    // An old SYN is acknowledged, and a reset has no effect.
     let answer = one(&mut bench, &again(7, 499));
     assert_eq!((answer.flags, answer.ack), (ACK, last.end()));
     none(&mut bench, &last.clone().flags(RST).seq(last.end()));
     assert_eq!(bench.world.stacks[0].sockets.tcp.time_wait.len(), 1);
-    // A SYN with a newer timestamp opens a new connection, whatever its number; our number is
-    // beyond all that were sent.
+    // A SYN with a newer timestamp opens a new connection, with any number; our number is beyond
+    // all that were sent.
     let answer = one(&mut bench, &again(7, 501));
     assert_eq!((answer.flags, answer.ack), (SYN | ACK, 8));
     assert!((answer.seq.wrapping_sub(last.ack) as i32) > 0);
@@ -351,8 +350,8 @@ fn ports_in_time_wait_are_used_again_as_timestamps_allow() {
     assert_eq!(bench.world.stacks[0].tcp_counters().time_wait_reused, 1);
 }
 
-/// RFC 6191, 4: a SYN that finds no room ends no record, so that the next one is answered beyond
-/// it, too.
+/// RFC 6191, 4: a SYN without room ends no record, so that the next one also gets a number beyond
+/// it.
 #[test]
 fn a_full_queue_leaves_the_record_of_time_wait() {
     let (mut bench, listener) = bench(Config::default());
@@ -378,7 +377,7 @@ fn a_full_queue_leaves_the_record_of_time_wait() {
     assert_eq!(bench.world.stacks[0].sockets.tcp.time_wait.len(), 0);
 }
 
-/// RFC 9293, 3.10.7.4: what comes late is acknowledged.
+/// RFC 9293, 3.10.7.4: late segments are acknowledged.
 #[test]
 fn a_record_answers_for_the_connection() {
     let (mut bench, listener) = bench(Config::default());

@@ -1,4 +1,4 @@
-//! The way to an address, and what becomes of it.
+//! The route to an address, and changes of it.
 
 use super::{MAC, MS, SECOND, address, connected, fixed, frames, ip, pair, scripted, wire};
 use crate::ip::wire::checksum;
@@ -53,9 +53,9 @@ fn the_longest_prefix_and_the_source_choose_the_way() {
     );
 }
 
-/// RFC 4007: an address that doesn't tell its link is on the one that is named, else on that of the
-/// source, else on the first that has an address for it; a link that is named and can't be used is
-/// an error, another one isn't.
+/// RFC 4007: an address without a zone is on the specified link, else on that of the source, else
+/// on the first that has an address for it; a specified link that can't be used is an error,
+/// another one isn't.
 #[test]
 fn an_address_of_any_link_is_sought_on_the_named_one_then_on_the_sources() {
     let both = fixed(&["10.1.0.1/24", "2001:db8::1/64"]);
@@ -241,6 +241,6 @@ fn routes_are_listed_and_taken_back() {
     assert!(stack.remove_route(network, ids[0]) && !stack.remove_route(network, ids[0]));
     assert_eq!(way(stack), Ok(ip("10.0.0.254")));
     assert_eq!(stack.routes(), before);
-    // What wasn't added isn't taken away.
+    // A route that wasn't added isn't removed.
     assert!(!stack.remove_route((ip("10.0.0.0"), 24), ids[0]));
 }

@@ -1,4 +1,4 @@
-//! Many connections: what they cost, and what is left of them.
+//! Many connections: their cost, and what remains of them.
 
 use super::{MS, SECOND, address, connect, connected, drain, ready};
 use crate::sim::{Impairment, Offloads, World};
@@ -73,8 +73,8 @@ fn an_idle_stack_asks_for_nothing() {
     world.advance(20 * SECOND);
     let polls = world.polls;
     world.advance(50 * SECOND);
-    // A second at most passes between two polls in `advance` anyway: count those that the stacks
-    // asked for.
+    // `advance` polls at least once a second in any case: count the polls that the stacks
+    // requested.
     assert!(world.polls - polls < 20, "{} polls", world.polls - polls);
 }
 
@@ -245,7 +245,7 @@ fn memory_stays_within_its_limit_and_no_connection_stands_still() {
     assert!(received.iter().all(|received| *received == data));
     assert!((64 << 10..512 << 10).contains(&most), "{most} bytes");
     assert!(world.now_ns - begun_ns < 120 * SECOND);
-    // There is room for a few more, and not for any number.
+    // There is room for a few more, but not for any number.
     let more = (0..100).take_while(|_| world.stacks[0].tcp_connect(server, None).is_ok());
     assert!((1..20).contains(&more.count()));
 }

@@ -1,4 +1,4 @@
-//! A connection whose other end is played by hand.
+//! A connection whose other end is scripted.
 
 use core::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::{Config, Handle, InterfaceConfig};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-/// The far end: its next sequence number, and what it has seen of the stack's.
+/// The far end: its next sequence number, and the stack's numbers as it has seen them.
 struct Peer {
     script: Script,
     seq: i32,
@@ -47,7 +47,7 @@ impl Peer {
         self.script.inject(&wire::tcp(from, to, MAC, &repr));
     }
 
-    /// The segments that have come, ARP answered on the way.
+    /// The segments that have arrived; answers ARP.
     fn seen(&mut self, world: &mut World) -> Vec<Seen> {
         let mut seen = Vec::new();
         world.run_now();
@@ -115,13 +115,13 @@ fn a_fin_sent_again_in_time_wait_is_acknowledged_again() {
         (fin.seq + 1, peer.seq + 1, 0x10)
     );
     assert_eq!(world.stacks[0].tcp_memory_used(), 0);
-    // The acknowledgement was lost: the same again gets the same, for as long as it takes.
+    // The acknowledgement was lost: the same segment gets the same reply, for any time.
     for _ in 0..3 {
         world.advance(50 * SECOND);
         peer.send(TcpControl::Fin, b"");
         assert_eq!(peer.seen(&mut world), last);
     }
-    // An acknowledgement, or a reset that doesn't fit, gets nothing.
+    // An acknowledgement, or a reset with a wrong number, gets no reply.
     peer.seq += 1;
     peer.send(TcpControl::None, b"");
     peer.seq += 5;
@@ -161,7 +161,7 @@ fn joined_segments_are_acknowledged_at_once_and_small_ones_with_the_answer() {
         (seen[0].ack, &seen[0].payload[..]),
         (peer.seq + 8, &b"answer"[..])
     );
-    // Without an answer it is acknowledged all the same.
+    // Without a reply it is still acknowledged.
     peer.seq += 8;
     peer.ack = Some(seen[0].seq.wrapping_add(6));
     peer.send(TcpControl::Psh, b"?");
@@ -193,8 +193,8 @@ fn bytes_that_come_with_the_fin_or_before_the_reset_are_read() {
     }
 }
 
-/// RFC 826, 4861: resolving a neighbor doesn't take another poll. The request leaves with the call
-/// that needs it, and a link with room isn't reported as full.
+/// RFC 826, 4861: resolving a neighbor doesn't take another poll. The call that needs it sends the
+/// request, and a link with room isn't reported as full.
 #[test]
 fn a_question_for_a_neighbor_leaves_at_once() {
     for peer in ["10.0.0.9:80", "[fd00::9]:80"] {
@@ -210,7 +210,7 @@ fn a_question_for_a_neighbor_leaves_at_once() {
     }
 }
 
-/// A poll's budget counts large frames by their bytes, and says that there is more.
+/// A poll's budget counts large frames by their bytes, and the poll returns that there is more.
 #[test]
 fn a_poll_takes_few_large_frames() {
     let (mut world, peer, ..) = established();

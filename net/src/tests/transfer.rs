@@ -1,4 +1,4 @@
-//! Bytes go through, whatever the cable does.
+//! Bytes arrive, whatever the cable does.
 
 use super::{MS, SECOND, address, connect, connected, drain, pair, pattern, ready};
 use crate::sim::{Impairment, Offloads, Random, World};
@@ -53,12 +53,12 @@ fn bytes_come_back_from_an_echo_server() {
         drain(&mut world.stacks[0], client, &mut back);
         back == b"hello"
     });
-    // Two handshakes of ARP and TCP and two trips: nothing waited for a timer.
+    // Two round trips, of ARP and the TCP handshake, and two trips: nothing waited for a timer.
     assert!(world.now_ns < 5 * MS, "{} ns", world.now_ns);
 }
 
-/// A task that is about to wait needn't wait for the next poll: its earlier writes leave at once,
-/// and nothing is sent twice.
+/// A task that is about to wait needn't wait for the next poll: its earlier writes are sent at
+/// once, and nothing is sent twice.
 #[test]
 fn sends_now_what_was_written() {
     let mut world = pair();
@@ -153,7 +153,7 @@ fn a_full_device_queue_loses_nothing() {
     let ends = connected(&mut world);
     let began_ns = world.now_ns;
     transfer(&mut world, ends, 0, &pattern(2_000_000), 20 * SECOND);
-    // A frame that is lost on the way out costs a second at least.
+    // A frame lost on the way out costs at least a second.
     assert!(
         world.now_ns - began_ns < SECOND,
         "{} ms",
@@ -206,7 +206,7 @@ fn a_slow_reader_stops_the_writer_and_lets_it_go_on() {
                 Err(error) => panic!("{error}"),
             }
         }
-        // One small read for each step of the clock.
+        // One small read per step of the clock.
         world.advance(MS);
         if let Some(len) = ready(world.stacks[1].tcp_read(server, &mut buffer)) {
             received.extend(&buffer[..len]);

@@ -81,8 +81,8 @@ fn a_large_datagram_goes_in_fragments() {
     assert_eq!(too_long, Err(Error::InvalidArgument));
 }
 
-/// RFC 768, RFC 8200: the length field counts the header, and that of IPv4 its own, too. Nor is one
-/// taken that the queue could never hold.
+/// RFC 768, RFC 8200: the length field includes the UDP header. IPv4's total length includes its
+/// own header. Datagrams that exceed the queue's capacity are refused.
 #[test]
 fn the_largest_datagram_is_taken_and_no_larger_one() {
     let roomy = 1 << 20;
@@ -133,7 +133,7 @@ fn a_full_queue_says_so_and_drops_no_order() {
 }
 
 #[test]
-fn a_neighbor_that_is_gone_holds_up_no_other() {
+fn an_unreachable_neighbor_delays_no_other() {
     let mut world = pair();
     let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
     let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
@@ -222,7 +222,7 @@ fn ports_are_taken_and_given_back() {
     stack.close(first).unwrap();
     stack.udp_bind(address("10.0.0.1:53")).unwrap();
     let other = stack.udp_bind(address("127.0.0.1:53")).unwrap();
-    // To ourselves, over the loopback.
+    // To this host, over the loopback.
     let client = stack.udp_bind(address("0.0.0.0:0")).unwrap();
     stack
         .udp_send_to(client, b"me", address("127.0.0.1:53"))
@@ -235,7 +235,7 @@ fn ports_are_taken_and_given_back() {
 }
 
 #[test]
-fn a_connected_socket_hears_its_peer_only() {
+fn a_connected_socket_receives_from_its_peer_only() {
     let mut world = pair();
     let server = world.stacks[1].udp_bind(address("10.0.0.2:9")).unwrap();
     let other = world.stacks[1].udp_bind(address("10.0.0.2:10")).unwrap();

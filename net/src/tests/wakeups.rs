@@ -1,4 +1,4 @@
-//! No lost wakeups: neither of a program that waits for an event, nor of a connection with data to
+//! No lost wake-ups: neither of a program that waits for an event, nor of a connection with data to
 //! send, nor of a deadline. The stack evaluates an event in the connection's turn, so the tests
 //! cover each way into a turn and out of it.
 
@@ -10,11 +10,11 @@ use crate::sim::{Cable, Impairment, Offloads, Random, World};
 use crate::sockets::Socket;
 use crate::{Config, Error, Handle, Keepalive, Stack};
 
-/// Asserts the invariants of a stack that has no more work at this moment.
+/// Checks the invariants of a stack without pending work.
 pub(crate) fn check(stack: &Stack) {
     let Stack { ip, sockets, .. } = stack;
     if sockets.table.len() > 100 || sockets.events.len() > 100 {
-        // Elsewhere they are counted in thousands, at each step.
+        // Tests with thousands of sockets call this at each step.
         return;
     }
     assert!(
@@ -62,7 +62,7 @@ pub(crate) fn check(stack: &Stack) {
 /// The next acknowledgement before the turn may obsolete the output that one acknowledgement made
 /// due.
 #[test]
-fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
+fn a_writer_is_notified_though_its_transmission_is_overtaken() {
     use smoltcp::wire::{TcpControl, TcpRepr, TcpSeqNumber};
     let mut world = World::new();
     let cable = Cable::new(Impairment::default(), 5);
@@ -117,7 +117,7 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
     send(TcpControl::None, 1001, Some(first), None);
     world.run_now();
     let one = world.stacks[0].tcp_accept(listener).unwrap();
-    // As much as there is room for, again and again, until all of it is under way at once.
+    // As much as there is room for, repeatedly, until all of it is in flight at once.
     let (mut una, mut end) = (first, first);
     loop {
         while world.stacks[0].tcp_write(one, &[7; 1000]).is_ok() {}
@@ -143,10 +143,11 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
     assert!(world.stacks[0].tcp_write(one, &[7; 1000]).is_ok());
 }
 
-/// RFC 9293, 3.8.4: the end of a connection whose peer doesn't answer is reported even if its reset
-/// can't be delivered: after three unanswered requests, a neighbor isn't solicited for a second.
+/// RFC 9293, 3.8.4: the end of a connection whose peer doesn't respond is reported even if its
+/// reset can't be delivered: after three unanswered requests, a neighbor isn't solicited for a
+/// second.
 #[test]
-fn a_waiting_owner_hears_that_a_neighbor_is_gone() {
+fn a_waiting_owner_is_notified_of_an_unreachable_neighbor() {
     for n in 0..40 {
         let mut world = super::pair();
         let (client, _server) = connected(&mut world);
@@ -175,8 +176,8 @@ fn a_waiting_owner_hears_that_a_neighbor_is_gone() {
     }
 }
 
-/// Lent bytes that the budget has no room for aren't refused for ever: nothing under way would tell
-/// when to try again.
+/// Leased bytes for which the budget has no room aren't refused forever: nothing in flight would
+/// trigger a retry.
 #[test]
 fn lent_bytes_are_taken_though_memory_is_scarce() {
     let config = Config {
@@ -204,8 +205,8 @@ fn lent_bytes_are_taken_though_memory_is_scarce() {
     assert_eq!(world.stacks[0].tcp_memory_used(), 0);
 }
 
-/// A program at one end: it does something at random with each of its connections, and afterwards
-/// waits for what it couldn't do.
+/// A program at one end: performs random operations on each of its connections, and then waits for
+/// those that would block.
 fn act(stack: &mut Stack, random: &mut Random, open: &mut Vec<Handle>, peer: &str) {
     if open.len() < 12 && random.chance(200_000) {
         let peer = address(&format!("{peer}:{}", 80 + random.below(2)));

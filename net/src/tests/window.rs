@@ -10,7 +10,7 @@ use crate::{Config, InterfaceConfig};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-/// The peer, by hand: what it has sent, what it has been sent, and how far it may go.
+/// The scripted peer: the numbers that it has sent and received, and its limit.
 struct Peer {
     script: Script,
     sent: u32,
@@ -58,7 +58,7 @@ impl Peer {
         self.sent += payload.len() as u32 + u32::from(opens);
     }
 
-    /// Takes what has come; the number of its payload bytes.
+    /// Handles received segments; returns the number of payload bytes.
     fn receive(&mut self, world: &mut World) -> usize {
         world.run_now();
         let mut received = 0;
@@ -125,7 +125,7 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
     let connection = ready(world.stacks[0].tcp_accept(listener)).expect("a connection");
     while ready(world.stacks[0].tcp_write(connection, &[7; 4096])).is_some() {}
 
-    // It sends as long as it may, in pieces that are no multiple of the scale, and acknowledges
+    // It sends up to the limit, in pieces that are no multiple of the scale, and acknowledges
     // nothing yet.
     let held = peer.received;
     while peer.sent < peer.edge {
@@ -139,7 +139,7 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
         "the window has not shrunk: nothing is tested"
     );
 
-    // Now it has heard all, and says so; the program still doesn't read.
+    // Now it acknowledges everything; the program still doesn't read.
     world.advance(2 * super::SECOND);
     peer.receive(&mut world);
     for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! Frames made and read by hand, for scripts.
+//! Frames built and parsed by hand, for scripts.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -67,12 +67,12 @@ pub(crate) fn tcp(from: IpAddr, to: IpAddr, mac: [u8; 6], repr: &TcpRepr<'_>) ->
     frame
 }
 
-/// An ARP reply: `ip` is at the script, to the one that asks in `request`.
+/// An ARP reply: `ip` is at the script, to the sender of `request`.
 pub(crate) fn arp_reply(request: &[u8]) -> Option<Vec<u8>> {
     if request.get(12..14)? != [8, 6] || request.get(20..22)? != [0, 1] {
         return None;
     }
-    // Probes and announcements (RFC 5227) ask nothing of others.
+    // Probes and announcements (RFC 5227) need no reply from others.
     if request.get(28..32)? == [0; 4] || request.get(28..32)? == request.get(38..42)? {
         return None;
     }

@@ -1,5 +1,4 @@
-//! Without copies: bytes that are lent to the stack until they are acknowledged, and bytes that it
-//! lends.
+//! Without copies: bytes leased to the stack until they are acknowledged, and bytes that it leases.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -41,7 +40,7 @@ impl SendBuffer for Page {
     }
 }
 
-/// A link that loses `loss` packets in a million, reorders and doubles.
+/// A link that loses `loss` packets per million, reorders and duplicates.
 fn impairment(loss: u32) -> Impairment {
     Impairment {
         delay_ns: 5 * MS,
@@ -64,9 +63,9 @@ fn reordering(seed: u64, memory: usize) -> World {
 proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(24))]
 
-    /// Pieces of any length, lent and read by leases that are kept for a while, over a link that
-    /// loses, reorders and doubles: the stream is what was lent, each piece is reported once and
-    /// returned, and no memory is left counted.
+    /// Pieces of any length, lent and read by leases that are held for a while, over a link that
+    /// loses, reorders and duplicates: the stream equals the lent bytes, each piece is reported
+    /// once and returned, and no memory is counted at the end.
     #[test]
     fn what_is_lent_arrives_and_comes_back(
         lengths in proptest::collection::vec(1usize..100_000, 1..12),
@@ -74,7 +73,7 @@ proptest! {
         kept in 0usize..8,
         seed in any::<u32>(),
     ) {
-        // Connected without loss: a neighbor that three requests don't reach is unreachable.
+        // Connected without loss: a neighbor that doesn't answer three requests is unreachable.
         let mut world = reordering(seed.into(), 4 << 20);
         let (client, server) = connected(&mut world);
         world.cables[0].set_impairment(impairment(loss));
@@ -151,7 +150,7 @@ fn a_reset_gives_back_what_was_lent_and_says_that_it_was_not_acknowledged() {
     assert_eq!(world.stacks[0].sockets.budget.used(), 0);
 }
 
-/// A lease outlives its connection, and what was received before the end is lent as it is read.
+/// A lease outlives its connection, and data received before the end is leased as it is read.
 #[test]
 fn leases_outlive_their_connection() {
     let mut world = reordering(2, 8 << 20);
@@ -174,8 +173,8 @@ fn leases_outlive_their_connection() {
     ));
 }
 
-/// Leases that aren't given back count: the budget's limit holds, and the peer is blocked until
-/// they are.
+/// Unreturned leases count: the budget's limit holds, and the peer is blocked until they are
+/// returned.
 #[test]
 fn leases_that_are_kept_close_the_window() {
     let mut world = reordering(3, 1 << 20);
@@ -235,7 +234,7 @@ fn leases_are_bounded_in_number() {
         }
     }
     assert_eq!((held.len(), last), (256, Err(Error::OutOfMemory)));
-    // What was refused is still there.
+    // Refused data is still there.
     let mut rest = Vec::new();
     super::drain(&mut world.stacks[1], server, &mut rest);
     assert_eq!(rest.len(), 300 - 256);

@@ -10,7 +10,7 @@ fn close(talk: &mut Talk) {
     talk.stack().close(handle).expect("an open handle");
 }
 
-/// A connection that the stack closed first, now in TIME-WAIT; the host's FIN.
+/// A connection that the stack closed first, now in TIME-WAIT; returns the host's FIN.
 fn time_wait(mut talk: Talk) -> (Talk, Tcp) {
     close(&mut talk);
     talk.expect(SECOND, |segment| segment.has(FIN));
@@ -21,7 +21,7 @@ fn time_wait(mut talk: Talk) -> (Talk, Tcp) {
     (talk, fin)
 }
 
-/// RFC 9293, 3.10.7.4, eighth: what came before the FIN, or with it, is read before the end.
+/// RFC 9293, 3.10.7.4, eighth: data received before the FIN, or with it, is read before the end.
 #[test]
 fn bytes_before_a_fin_are_delivered() {
     for family in FAMILIES {
@@ -35,7 +35,7 @@ fn bytes_before_a_fin_are_delivered() {
     }
 }
 
-/// The same where the FIN overtakes the data, which comes in pieces and twice.
+/// The same if the FIN overtakes the data, which arrives in pieces and twice.
 #[test]
 fn bytes_overtaken_by_a_fin_are_delivered() {
     for family in FAMILIES {
@@ -57,7 +57,7 @@ fn bytes_overtaken_by_a_fin_are_delivered() {
     }
 }
 
-/// RFC 9293, 3.10.7.4, second: what came before an RST is read before the error.
+/// RFC 9293, 3.10.7.4, second: data received before an RST is read before the error.
 #[test]
 fn bytes_before_a_reset_are_delivered() {
     for family in FAMILIES {
@@ -76,7 +76,7 @@ fn bytes_before_a_reset_are_delivered() {
     }
 }
 
-/// RFC 9293, 3.6: one half closed, the other one goes on, for as long as it likes.
+/// RFC 9293, 3.6: one half closed, the other one continues, for any time.
 #[test]
 fn a_half_closed_connection_still_receives() {
     for family in FAMILIES {
@@ -110,7 +110,7 @@ fn both_close_at_once() {
         talk.seq = fin.end();
         talk.acknowledge();
         assert!(talk.listen(10 * SECOND).is_empty());
-        // TIME-WAIT: the same FIN again is acknowledged again.
+        // TIME-WAIT: a repeated FIN is acknowledged again.
         talk.send(&fin);
         let again = talk.expect(SECOND, |_| true);
         assert_eq!((again.flags, again.ack), (ACK, fin.end()));
@@ -118,8 +118,8 @@ fn both_close_at_once() {
     }
 }
 
-/// RFC 9293, 3.4.2 and 3.6.1 (MUST-13): TIME-WAIT lasts two maximum segment lifetimes, answers late
-/// segments, and restarts with each FIN.
+/// RFC 9293, 3.4.2 and 3.6.1 (MUST-13): TIME-WAIT lasts two maximum segment lifetimes, acknowledges
+/// late segments, and restarts with each FIN.
 #[test]
 fn time_wait_answers_and_ends() {
     for family in FAMILIES {
@@ -148,8 +148,8 @@ fn a_reset_does_not_assassinate_time_wait() {
     assert_eq!((answer.flags, answer.ack), (ACK, fin.end()));
 }
 
-/// RFC 6191, 2: a SYN with a newer timestamp opens a new connection, whatever its number; one with
-/// an older timestamp doesn't.
+/// RFC 6191, 2: a SYN with a newer timestamp opens a new connection, with any number; one with an
+/// older timestamp doesn't.
 #[test]
 fn a_newer_timestamp_reopens_in_time_wait() {
     for family in FAMILIES {
@@ -197,7 +197,7 @@ fn a_higher_number_reopens_in_time_wait() {
     });
 }
 
-/// RFC 1122, 4.2.2.13, and RFC 2525, 2.17: closing with unread bytes, or bytes after the close,
+/// RFC 1122, 4.2.2.13, and RFC 2525, 2.17: a close with unread bytes, or bytes after the close,
 /// cause a reset, so that the peer doesn't assume that they were read.
 #[test]
 fn unread_data_is_answered_by_a_reset() {
@@ -228,7 +228,7 @@ fn close_in_syn_sent_is_silent() {
     assert_eq!((reset.flags, reset.seq), (RST, syn.end()));
 }
 
-/// RFC 9293, 3.10.5: abort sends a reset that the peer believes.
+/// RFC 9293, 3.10.5: abort sends a reset that the peer accepts.
 #[test]
 fn abort_sends_a_reset() {
     for family in FAMILIES {
@@ -243,7 +243,7 @@ fn abort_sends_a_reset() {
     }
 }
 
-/// RFC 9293, 3.10.4: what was written is delivered after the close, whatever is lost on the way.
+/// RFC 9293, 3.10.4: written data is delivered after the close, despite losses.
 #[test]
 fn close_delivers_what_was_written() {
     for family in FAMILIES {
@@ -251,7 +251,7 @@ fn close_delivers_what_was_written() {
         let handle = talk.handle();
         talk.stack().tcp_write(handle, &[5; 3000]).expect("room");
         close(&mut talk);
-        // The first time everything is lost.
+        // At first everything is lost.
         let begin = talk.ack;
         talk.receive();
         talk.ack = begin;
@@ -271,7 +271,7 @@ fn close_delivers_what_was_written() {
     }
 }
 
-/// RFC 9293, 3.8.3 and 3.10.7.4: the FIN is sent again until it is acknowledged.
+/// RFC 9293, 3.8.3 and 3.10.7.4: the FIN is retransmitted until it is acknowledged.
 #[test]
 fn a_fin_is_sent_again() {
     let mut talk = Talk::accepted(V4);
@@ -283,8 +283,8 @@ fn a_fin_is_sent_again() {
     }
 }
 
-/// A peer that never closes, or is gone, costs nothing for ever: FIN-WAIT-2, FIN-WAIT-1 and
-/// LAST-ACK end after the time to linger.
+/// A peer that never closes, or has disappeared, holds nothing forever: FIN-WAIT-2, FIN-WAIT-1 and
+/// LAST-ACK end after the linger time.
 #[test]
 fn closed_connections_do_not_linger_for_ever() {
     for kind in 0..3 {
@@ -308,7 +308,7 @@ fn closed_connections_do_not_linger_for_ever() {
     }
 }
 
-/// A second client is accepted, and a third one, whatever became of those before.
+/// A second client is accepted, and a third one, whatever happened to earlier ones.
 #[test]
 fn the_next_client_is_always_accepted() {
     let mut talk = Talk::new(V4).listening();
@@ -330,8 +330,8 @@ fn the_next_client_is_always_accepted() {
     }
 }
 
-/// RFC 5961, 4.2: in TIME-WAIT, a SYN without a listener is challenged, whatever its number, and so
-/// is a SYN with a FIN; neither ends TIME-WAIT.
+/// RFC 5961, 4.2: in TIME-WAIT, a SYN without a listener is challenged, with any number, and so is
+/// a SYN with a FIN; neither ends TIME-WAIT.
 #[test]
 fn a_syn_without_a_listener_is_challenged_in_time_wait() {
     for family in FAMILIES {
@@ -350,8 +350,8 @@ fn a_syn_without_a_listener_is_challenged_in_time_wait() {
     }
 }
 
-/// RFC 9293, 3.10.7.4, first and fifth: an acknowledgement in the window of what was never sent is
-/// answered, as Linux and FreeBSD do; a FIN without ACK neither is nor makes TIME-WAIT last longer.
+/// RFC 9293, 3.10.7.4, first and fifth: an acknowledgement of unsent data, in the window, is
+/// acknowledged, as by Linux and FreeBSD; a FIN without ACK is not, and doesn't extend TIME-WAIT.
 /// The end of the window is advertised scaled.
 #[test]
 fn time_wait_answers_by_number_and_by_ack() {
@@ -371,10 +371,10 @@ fn time_wait_answers_by_number_and_by_ack() {
     }
 }
 
-/// A reset in LAST-ACK tells the program, as in Linux (RFC 9293, 3.10.7.4 leaves it out); that all
-/// was received before stays so.
+/// A reset in LAST-ACK is reported to the program, as in Linux (RFC 9293, 3.10.7.4 leaves it out);
+/// that all was received before stays true.
 #[test]
-fn a_reset_instead_of_the_last_acknowledgement_is_told() {
+fn a_reset_instead_of_the_last_acknowledgement_is_reported() {
     for family in FAMILIES {
         for missing in [false, true] {
             let mut talk = Talk::accepted(family);

@@ -1,13 +1,12 @@
-//! Work for each packet doesn't grow with how many came before it (a known failure of others:
+//! Work per packet doesn't grow with the number of earlier ones (a known failure of others:
 //! quadratic reassembly).
 
 use net::sim::packet::{self, Ip};
 
 use crate::support::{Talk, V4, pattern};
 
-/// Fragments of eight bytes, the last first: the limit of fragments per packet keeps the work for
-/// one packet negligible. Packets with more are dropped again and again, and other traffic gets
-/// through.
+/// Fragments of eight bytes, the last first: the limit of fragments per packet keeps the work per
+/// packet negligible. Packets with more are dropped each time, and other traffic gets through.
 #[test]
 fn tiny_fragments_are_bounded() {
     for (count, delivered) in [(250u32, true), (7500, false)] {

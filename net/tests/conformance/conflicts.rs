@@ -1,4 +1,4 @@
-//! Addresses that others use or mean to use (RFC 5227, RFC 4862), and ARP that makes no sense.
+//! Addresses that others use or probe for (RFC 5227, RFC 4862), and invalid ARP packets.
 
 use std::net::IpAddr;
 
@@ -17,14 +17,15 @@ fn dropped(world: &World, reason: &str) -> u64 {
     drops.find(|(name, _)| *name == reason).expect("a reason").1
 }
 
-/// The ARP packets that follow a frame at once.
+/// The ARP packets that immediately follow a frame.
 fn answers(world: &mut World, host: &mut Host, frame: &[u8]) -> Vec<Vec<u8>> {
     host.send_frame(world, frame);
     let frames = host.take(world);
     arps(&frames).iter().map(|arp| arp.to_vec()).collect()
 }
 
-/// When the packets about an address come that `find` finds, until it has been silent for long.
+/// The times of packets about an address for which `find` returns true, until none has followed for
+/// long.
 fn times(world: &mut World, host: &mut Host, mut find: impl FnMut(&[u8]) -> bool) -> Vec<u64> {
     let mut found = Vec::new();
     let end_ns = world.now_ns + 30 * SECOND;
@@ -57,8 +58,8 @@ fn request(frame: &[u8]) -> Option<([u8; 4], [u8; 4])> {
     ))
 }
 
-/// RFC 5227, 2.1.1 and 2.3: three probes, one to two seconds between them; two seconds later the
-/// address is announced, and two seconds after that once more.
+/// RFC 5227, 2.1.1 and 2.3: three probes, one to two seconds apart; two seconds later the address
+/// is announced, and two seconds after that once more.
 #[test]
 fn a_careful_machine_probes_for_seconds() {
     let Bench {
@@ -85,7 +86,7 @@ fn a_careful_machine_probes_for_seconds() {
     assert!(gaps[0] != gaps[1], "a random time");
 }
 
-/// Without care a fixed address is announced at once, and in use.
+/// Without `careful` a fixed address is announced at once, and in use.
 #[test]
 fn a_fixed_address_is_used_at_once() {
     let Bench {
@@ -101,7 +102,7 @@ fn a_fixed_address_is_used_at_once() {
     assert_eq!((already, later), (1, vec![2 * SECOND]));
 }
 
-/// RFC 4862, 5.4.2: as many probes as are wanted, a second apart, and another second of silence.
+/// RFC 4862, 5.4.2: the configured number of probes, a second apart, and another second of silence.
 /// RFC 4861, 7.2.6: then two announcements.
 #[test]
 fn ipv6_probes_as_often_as_is_wanted() {
@@ -154,7 +155,7 @@ fn what_ends_a_probe_and_what_does_not() {
     }
 }
 
-/// RFC 5227, 2.4 (c): a fixed address is defended on, but once in ten seconds, each by itself.
+/// RFC 5227, 2.4 (c): a fixed address is still defended, but once in ten seconds, each on its own.
 #[test]
 fn each_fixed_address_is_defended_once_in_ten_seconds() {
     let Bench {
@@ -184,8 +185,8 @@ fn each_fixed_address_is_defended_once_in_ten_seconds() {
     assert_eq!(dropped(&world, "drop.answer-queue-full"), 0);
 }
 
-/// RFC 826 and RFC 1122, 2.3.2: no host has a group or broadcast address, and there are two
-/// operations. A frame that a loop in the network returns is our own.
+/// RFC 826 and RFC 1122, 2.3.2: no host has a multicast or broadcast address, and there are two
+/// operations. A frame that returns through a loop in the network is our own.
 #[test]
 fn arp_that_makes_no_sense_is_ignored() {
     let mut talk = Talk::new(V4);
@@ -204,7 +205,7 @@ fn arp_that_makes_no_sense_is_ignored() {
         assert!(answers(world, host, &frame).is_empty(), "{n}");
         assert_eq!(dropped(world, "drop.bad-arp"), n as u64 + 1);
     }
-    // The frame is a machine's, the packet isn't.
+    // The frame's source is a host, the packet's isn't.
     let mut frame = arp(1, (HOST, THEIRS), ours, EVERYONE);
     frame[22..28].copy_from_slice(&group);
     assert!(answers(world, host, &frame).is_empty());
@@ -220,9 +221,9 @@ fn arp_that_makes_no_sense_is_ignored() {
     assert_eq!(answers(world, host, &sound).len(), 1);
 }
 
-/// RFC 826: a request for us makes an on-link sender known: packets to it need no request.
+/// RFC 826: a request for us resolves an on-link sender: packets to it need no request.
 #[test]
-fn a_host_that_asks_for_us_is_known() {
+fn a_host_that_solicits_us_is_known() {
     for (last, asked) in [(77, false), (78, true)] {
         let Bench {
             mut world,

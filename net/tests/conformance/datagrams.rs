@@ -13,8 +13,8 @@ const GROUPS: [(Family, &str, [u8; 6]); 2] = [
     (V6, "ff15::1:2", [0x33, 0x33, 0, 1, 0, 2]),
 ];
 
-/// Whether a report of a host about `group` is in a frame: IGMPv3 to 224.0.0.22 or MLDv2 to
-/// ff02::16, each not further than the link.
+/// Whether a frame contains a report of a host about `group`: IGMPv3 to 224.0.0.22 or MLDv2 to
+/// ff02::16, each link-local only.
 fn reports(frame: &[u8], group: IpAddr) -> bool {
     let Some(ip) = Ip::parse(frame) else {
         return false;
@@ -75,7 +75,7 @@ fn joining_and_leaving_is_reported() {
     }
 }
 
-/// RFC 3376, 5.2 and RFC 3810, 6.2: a query is answered, within the time that it leaves.
+/// RFC 3376, 5.2 and RFC 3810, 6.2: a query gets a report within its maximum response time.
 #[test]
 fn queries_are_answered() {
     for (family, text, _) in GROUPS {
@@ -115,7 +115,7 @@ fn queries_are_answered() {
     }
 }
 
-/// The IPv4 packet with the option Router Alert (RFC 2113).
+/// The IPv4 packet with the Router Alert option (RFC 2113).
 fn router_alert(frame: Vec<u8>) -> Vec<u8> {
     let mut frame = [&frame[..34], &[0x94, 4, 0, 0], &frame[34..]].concat();
     frame[14] = 0x46;
@@ -158,7 +158,7 @@ fn datagrams_to_a_group_reach_its_members() {
 
 /// RFC 1122, 3.3.6 and 4.1.3.4: a broadcast is received from any valid source address.
 #[test]
-fn broadcasts_are_heard_from_one() {
+fn broadcasts_are_received_from_one() {
     let mut talk = Talk::new(V4);
     let socket = talk
         .stack()
@@ -179,7 +179,7 @@ fn broadcasts_are_heard_from_one() {
 
 /// RFC 1122, 4.1.3.5: a connected socket receives from its peer only.
 #[test]
-fn a_connected_socket_hears_its_peer_only() {
+fn a_connected_socket_receives_from_its_peer_only() {
     for family in FAMILIES {
         let mut talk = Talk::new(family);
         let at = family.stack(6000);

@@ -157,7 +157,7 @@ fn bind(world: &mut World, host: &mut Host, lease: u32) {
     assert_eq!(status(world).dhcp, Dhcp::Bound);
 }
 
-/// RFC 2131, 3.1, 4.3.2 and 4.4.1, table 5: the four messages, and what is in them.
+/// RFC 2131, 3.1, 4.3.2 and 4.4.1, table 5: the four messages and their contents.
 #[test]
 fn four_messages_give_an_address() {
     let (mut world, mut host) = begin();
@@ -195,8 +195,8 @@ fn four_messages_give_an_address() {
     assert!(leased(&world));
 }
 
-/// RFC 2131, 4.1: an unanswered message is repeated, ever more seldom, with some chance, and
-/// without end.
+/// RFC 2131, 4.1: an unanswered message is repeated, at growing randomized intervals, and without
+/// end.
 #[test]
 fn silence_is_met_with_patience() {
     let (mut world, mut host) = begin();
@@ -233,8 +233,8 @@ fn a_lease_is_renewed_at_half_its_time() {
     }
 }
 
-/// RFC 2131, 4.4.5: after seven eighths anybody is asked, and at the end the address is gone, and
-/// its users get an error.
+/// RFC 2131, 4.4.5: after seven eighths the client asks any server, and at the end the address is
+/// removed, and its users get an error.
 #[test]
 fn a_lease_is_rebound_and_in_the_end_lost() {
     let (mut world, mut host) = begin();
@@ -251,7 +251,7 @@ fn a_lease_is_rebound_and_in_the_end_lost() {
     let reply = host.expect_tcp(&mut world, SECOND, |segment| segment.has(SYN | ACK));
     host.send(&mut world, &syn.reply_to(&reply));
     let connection = world.stacks[0].tcp_accept(listener).expect("a connection");
-    // The server is gone: renewals, then a broadcast.
+    // The server has disappeared: renewals, then a broadcast.
     let rebind = loop {
         let message = next(&mut host, &mut world, 900 * SECOND);
         assert_eq!((message.kind, message.client), (REQUEST, LEASED));
@@ -290,7 +290,7 @@ fn a_lease_is_rebound_and_in_the_end_lost() {
     assert_eq!(next(&mut host, &mut world, 5 * SECOND).kind, REQUEST);
 }
 
-/// RFC 2131, 3.2 and 4.4.5: after a DHCPNAK the client gives the address up at once and restarts.
+/// RFC 2131, 3.2 and 4.4.5: after a DHCPNAK the client releases the address at once and restarts.
 #[test]
 fn a_refusal_ends_the_lease() {
     let (mut world, mut host) = begin();
@@ -304,8 +304,8 @@ fn a_refusal_ends_the_lease() {
     assert_eq!(again.kind, DISCOVER);
 }
 
-/// RFC 2131, 3.1 (5) and 4.4.1, RFC 5227: the client declines an address that is in use, and asks
-/// for another one after ten seconds at the earliest.
+/// RFC 2131, 3.1 (5) and 4.4.1, RFC 5227: the client declines an address that is in use, and
+/// requests another one after ten seconds at the earliest.
 #[test]
 fn an_address_in_use_is_declined() {
     let (mut world, mut host) = begin();
@@ -319,7 +319,7 @@ fn an_address_in_use_is_declined() {
         &mut world,
         &answer(&request, LEASED, &options(ACKNOWLEDGE, 3600)),
     );
-    // The holder of the address answers the probe.
+    // The host with the address answers the probe.
     let probe = host.expect(&mut world, 10 * SECOND, |frame| {
         (frame[12..14] == [8, 6] && frame[38..42] == LEASED.octets()).then(|| frame.to_vec())
     });
@@ -346,7 +346,8 @@ fn an_address_in_use_is_declined() {
     assert!(world.now_ns - before_ns >= 9 * SECOND);
 }
 
-/// RFC 5227, 2.4 (b): a lease is defended once in ten seconds, and declined at the second claim.
+/// RFC 5227, 2.4 (b): a leased address is defended once in ten seconds, and declined at the second
+/// claim.
 #[test]
 fn a_lease_is_defended_once_and_then_declined() {
     let (mut world, mut host) = begin();
@@ -369,8 +370,8 @@ fn a_lease_is_defended_once_and_then_declined() {
     assert_eq!(next(&mut host, &mut world, SECOND).kind, DECLINE);
 }
 
-/// RFC 2131, 4.1: an answer may come to the address that it leases, as long as it is waited for;
-/// nothing else does.
+/// RFC 2131, 4.1: a reply may be sent to the address that it leases, as long as one is expected; no
+/// other packets may.
 #[test]
 fn an_answer_to_the_offered_address_is_taken() {
     let (mut world, mut host) = begin();
@@ -378,7 +379,7 @@ fn an_answer_to_the_offered_address_is_taken() {
         frame[..6].copy_from_slice(&World::mac(0));
         frame[30..34].copy_from_slice(&LEASED.octets());
         frame[37] = port;
-        // None in UDP; IP's is made again.
+        // No UDP checksum; IP's is recomputed.
         frame[40..42].fill(0);
         frame[24..26].fill(0);
         let sum = !packet::sum(0, &frame[14..34]);
@@ -402,7 +403,7 @@ fn an_answer_to_the_offered_address_is_taken() {
     host.listen(&mut world, SECOND);
     assert!(leased(&world));
     assert_eq!(not_for_us(&world), 1);
-    // Nothing is waited for any more: to another address it is for another machine.
+    // No reply is expected any more: a packet to another address is for another host.
     let mut late = to_leased(taken, 68);
     late[33] ^= 1;
     late[24..26].fill(0);
@@ -412,12 +413,13 @@ fn an_answer_to_the_offered_address_is_taken() {
     assert_eq!(not_for_us(&world), 2);
 }
 
-/// RFC 3442: routes of the lease, to a gateway or on the link; they go before its routers.
+/// RFC 3442: routes of the lease, through a gateway or on-link; they take precedence over its
+/// routers.
 #[test]
 fn the_routes_of_a_lease_are_taken() {
     let (mut world, mut host) = begin();
     let mut offer = options(OFFER, 3600);
-    // 10.9.0.0/16 is on the link, 172.16.0.0/12 by way of 10.0.0.8.
+    // 10.9.0.0/16 is on-link, 172.16.0.0/12 through 10.0.0.8.
     offer.extend([121, 14, 16, 10, 9, 0, 0, 0, 0, 12, 172, 16, 10, 0, 0, 8]);
     for kind in [OFFER, ACKNOWLEDGE] {
         let message = next(&mut host, &mut world, 20 * SECOND);
@@ -435,7 +437,8 @@ fn the_routes_of_a_lease_are_taken() {
     assert_eq!(found([172, 16, 0, 0], 12), Some(Some([10, 0, 0, 8].into())));
 }
 
-/// RFC 2131, 4.1 and 4.4.1; RFC 2132, 9.3: answers to others, broken, or with nonsense in them.
+/// RFC 2131, 4.1 and 4.4.1; RFC 2132, 9.3: replies to others, broken ones, and ones with invalid
+/// contents.
 #[test]
 fn nonsense_is_ignored() {
     let (mut world, mut host) = begin();
@@ -454,7 +457,7 @@ fn nonsense_is_ignored() {
     frames.push(answer(&discover, LEASED, &[53, 0]));
     frames.push(answer(&discover, LEASED, &[53, 1, 99, 54, 4, 10, 0, 0, 9]));
     frames.push(answer(&discover, LEASED, &[53, 200, 2]));
-    // Without the server's identifier there is no server to request from.
+    // Without the server identifier there is no server to request from.
     frames.push(answer(
         &discover,
         LEASED,
@@ -474,7 +477,7 @@ fn nonsense_is_ignored() {
     assert_eq!(next(&mut host, &mut world, 5 * SECOND).kind, REQUEST);
 }
 
-/// RFC 2131, 3.3 and RFC 2132, 9.2: leases of no time, of a second, and for ever do no harm.
+/// RFC 2131, 3.3 and RFC 2132, 9.2: leases of no time, of a second, and infinite ones are harmless.
 #[test]
 fn extreme_lease_times_are_survived() {
     for lease in [0, 1, u32::MAX] {
@@ -509,8 +512,8 @@ fn extreme_lease_times_are_survived() {
     }
 }
 
-/// RFC 2131, 4.4.6: at the end the server gets a release, from the address and to its own; nothing
-/// is asked afterwards.
+/// RFC 2131, 4.4.6: at the end the server gets a release, from the leased address to the server's;
+/// no request follows.
 #[test]
 fn the_lease_is_given_back() {
     let (mut world, mut host) = begin();
@@ -529,18 +532,18 @@ fn the_lease_is_given_back() {
             .iter()
             .all(|frame| parse(frame).is_none())
     );
-    // Without a lease there is nothing to be done.
+    // Without a lease there is nothing to release.
     let (mut world, _) = begin();
     world.advance(SECOND);
     assert!(world.stacks[0].release_leases());
 }
 
-/// A server that is gone holds the end up for a second at most.
+/// A missing server delays the end for a second at most.
 #[test]
 fn giving_back_is_bounded_in_time() {
     let (mut world, mut host) = begin();
     bind(&mut world, &mut host, 36_000);
-    // The server's address no longer resolves, and the stack has forgotten its neighbor.
+    // The server's address no longer resolves, and the stack has removed its neighbor.
     host.addresses.clear();
     host.listen(&mut world, 600 * SECOND);
     let began_ns = world.now_ns;
@@ -551,7 +554,7 @@ fn giving_back_is_bounded_in_time() {
     assert!(world.now_ns - began_ns >= SECOND / 2);
 }
 
-/// A filter that lets nothing begin from outside lets in what was asked for.
+/// A filter that rejects new incoming flows passes replies to requests.
 #[test]
 fn the_filter_lets_answers_in() {
     let (mut world, mut host) = begin();

@@ -14,7 +14,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// The reasons for which a frame was dropped; nothing answers it.
+/// The reasons for which a frame was dropped; checks that it gets no reply.
 fn reasons(talk: &mut Talk, frame: &[u8]) -> Vec<&'static str> {
     let counts = |world: &World| world.stacks[0].drops().collect::<Vec<_>>();
     let before = counts(&talk.world);
@@ -44,7 +44,7 @@ fn frames_that_are_not_for_us() {
     assert_eq!(reasons(&mut talk, &frame), ["drop.unknown-ethertype"]);
 }
 
-/// RFC 1122, 3.2.1.2: a header that is damaged or too short is that of no packet.
+/// RFC 1122, 3.2.1.2: a damaged or short header belongs to no packet.
 #[test]
 fn headers_that_are_damaged() {
     for family in FAMILIES {
@@ -72,7 +72,7 @@ fn headers_that_are_damaged() {
     }
 }
 
-/// RFC 768 and RFC 8200, 8.1: ports that aren't 0, a length within the packet, and in IPv6 always a
+/// RFC 768 and RFC 8200, 8.1: ports other than 0, a length within the packet, and in IPv6 always a
 /// checksum.
 #[test]
 fn datagrams_that_make_no_sense() {
@@ -111,8 +111,8 @@ fn datagrams_that_make_no_sense() {
     }
 }
 
-/// RFC 1122, 4.2.3.10 and 3.2.1.3: no connection with groups, none from port 0, and nothing from an
-/// address that no host may have.
+/// RFC 1122, 4.2.3.10 and 3.2.1.3: no connections with multicast addresses, none from port 0, and
+/// no packets from an address that no host may have.
 #[test]
 fn segments_and_packets_that_cannot_be() {
     for (from, to, mac, reason) in [
@@ -167,7 +167,8 @@ fn segments_and_packets_that_cannot_be() {
     }
 }
 
-/// RFC 8200, 4: the extension headers of a packet, each where it may stand, and what they point at.
+/// RFC 8200, 4: the extension headers of a packet, their order, and the pointers of errors about
+/// them.
 #[test]
 fn extension_headers_that_cannot_be() {
     let datagram = {
@@ -187,9 +188,9 @@ fn extension_headers_that_cannot_be() {
         (60, inner(long(17)), true, None),
         (0, inner(padding(17)), true, None),
         (43, inner(routing(17, 0)), true, None),
-        // Addresses are left to go to: of an unknown type, says byte 42.
+        // An unknown routing type with segments left; the pointer is 42.
         (43, inner(routing(17, 1)), false, Some([4, 0, 0, 0, 0, 42])),
-        // Hop-by-hop options behind another header.
+        // Hop-by-hop options after another header.
         (
             60,
             inner([padding(0), padding(17)].concat()),
@@ -236,7 +237,7 @@ fn extension_headers_that_cannot_be() {
     }
 }
 
-/// RFC 2474 and RFC 3168: the traffic class stands in two bytes of IPv6, and comes back in echoes.
+/// RFC 2474 and RFC 3168: the traffic class is in two bytes of IPv6, and is returned in echoes.
 #[test]
 fn the_traffic_class_is_read_whole() {
     let mut talk = Talk::new(V6);

@@ -1,4 +1,4 @@
-//! The packet filter with the stack's own sockets as its memory of connections.
+//! The packet filter with the stack's own sockets as its connection state.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ fn rule(action: FilterAction, state: Option<FilterState>) -> FilterRule {
     }
 }
 
-/// Nothing may begin from outside.
+/// No incoming flow may begin.
 fn closed(family: Family) -> Talk {
     let mut talk = Talk::new(family);
     talk.stack()
@@ -37,8 +37,7 @@ fn filtered(talk: &mut Talk) -> u64 {
     found.map_or(0, |(_, count)| count)
 }
 
-/// A segment that belongs to no connection isn't established, whatever its flags say: scans find
-/// nothing out.
+/// A segment without a connection isn't established, with any flags: scans reveal nothing.
 #[test]
 fn segments_of_no_connection_are_not_established() {
     for family in FAMILIES {
@@ -53,7 +52,7 @@ fn segments_of_no_connection_are_not_established() {
     }
 }
 
-/// Replies to flows that this end opened pass, to the end.
+/// Replies to flows that this end opened pass, up to the end.
 #[test]
 fn connections_of_ours_pass() {
     for family in FAMILIES {
@@ -71,7 +70,7 @@ fn connections_of_ours_pass() {
         assert!(talk.read().1);
         talk.stack().close(handle).expect("open");
         talk.listen(SECOND);
-        // TIME-WAIT: the FIN comes again.
+        // TIME-WAIT: the FIN is repeated.
         let again = talk
             .segment()
             .seq(talk.seq.wrapping_sub(1))
@@ -79,14 +78,14 @@ fn connections_of_ours_pass() {
         talk.send(&again);
         assert!(talk.listen(SECOND).iter().any(|segment| segment.has(ACK)));
         assert_eq!(filtered(&mut talk), 0);
-        // A neighbor of that connection.
+        // A flow similar to that connection.
         let other = Tcp::between(SocketAddr::new(talk.own.ip(), 4001), talk.other).flags(ACK);
         talk.send(&other);
         assert_eq!(filtered(&mut talk), 1);
     }
 }
 
-/// A handshake that may begin goes on: its later segments are established.
+/// A permitted handshake continues: its later segments are established.
 #[test]
 fn connections_of_others_pass_once_begun() {
     let mut talk = Talk::new(FAMILIES[0]);
@@ -113,14 +112,14 @@ fn connections_of_others_pass_once_begun() {
         talk.data(b"x");
     }
     assert_eq!(talk.read().0.len(), 10);
-    // A second one in the same second isn't let in.
+    // A second one in the same second is dropped.
     let other = Tcp::between(SocketAddr::new(talk.own.ip(), 4001), talk.other).flags(SYN);
     talk.send(&other);
     assert_eq!(filtered(&mut talk), 1);
 }
 
-/// Answers to datagrams of ours pass for a minute, strangers' don't; a socket with one peer hears
-/// that.
+/// Replies to datagrams of ours pass for a minute, other datagrams don't; a socket with one peer
+/// receives its datagrams.
 #[test]
 fn answers_to_our_datagrams_pass() {
     for family in FAMILIES {
@@ -159,7 +158,7 @@ fn answers_to_our_datagrams_pass() {
     }
 }
 
-/// An echo request begins something.
+/// An echo request is new.
 #[test]
 fn echo_requests_are_new() {
     let mut talk = closed(FAMILIES[0]);

@@ -6,8 +6,8 @@ use net::sim::packet::{self, Ip};
 
 use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, V6, pattern, with_ip_options};
 
-/// A fragment of what follows the IP header: `at` is in bytes, a multiple of eight but for
-/// nonsense.
+/// A fragment of the bytes after the IP header: `at` is in bytes, a multiple of eight except in
+/// invalid ones.
 fn fragment(talk: &Talk, family: Family, id: u32, at: usize, more: bool, part: &[u8]) -> Vec<u8> {
     let (from, to) = (family.host(0).ip(), family.stack(0).ip());
     if family.host.contains(':') {
@@ -25,7 +25,7 @@ fn fragment(talk: &Talk, family: Family, id: u32, at: usize, more: bool, part: &
     frame
 }
 
-/// The UDP datagram that the fragments carry, from port 5000 to 6000.
+/// The UDP datagram in the fragments, from port 5000 to 6000.
 fn datagram(talk: &Talk, family: Family, payload: &[u8]) -> Vec<u8> {
     let (from, to) = (family.host(5000), family.stack(6000));
     let frame = packet::udp(talk.host.macs(), from, to, payload);
@@ -49,7 +49,7 @@ fn received(talk: &mut Talk, socket: net::Handle) -> Option<Vec<u8>> {
     }
 }
 
-/// In any order, and with a piece twice.
+/// In any order, and with a duplicate.
 #[test]
 fn fragments_are_put_together_in_any_order() {
     let mut random = Random::new(791);
@@ -79,7 +79,7 @@ fn fragments_are_put_together_in_any_order() {
     }
 }
 
-/// RFC 5722 (MUST for IPv6), RFC 1858 and 3128: overlapping fragments give nothing, neither the
+/// RFC 5722 (MUST for IPv6), RFC 1858 and 3128: overlapping fragments yield nothing, neither the
 /// first nor the second version.
 #[test]
 fn overlapping_fragments_are_dropped() {
@@ -99,7 +99,7 @@ fn overlapping_fragments_are_dropped() {
             talk.host.inject(frame);
         }
         assert_eq!(received(&mut talk, socket), None, "{family:?}");
-        // The next one comes through.
+        // The next one passes.
         let frames = [
             fragment(&talk, family, 8, 0, true, &good[..400]),
             fragment(&talk, family, 8, 400, false, &good[400..]),
@@ -111,8 +111,8 @@ fn overlapping_fragments_are_dropped() {
     }
 }
 
-/// Beyond the largest packet, lengths that are no multiple of eight, ends that contradict each
-/// other, nothing at all: dropped, and nothing remains.
+/// Beyond the largest packet, lengths that are no multiple of eight, contradicting ends, empty
+/// ones: dropped, and nothing remains.
 #[test]
 fn impossible_fragments_are_dropped() {
     for family in FAMILIES {
@@ -143,8 +143,8 @@ fn impossible_fragments_are_dropped() {
     }
 }
 
-/// RFC 1122, 3.3.2 and RFC 8200, 4.5: what isn't complete after 60 s is forgotten; pieces that come
-/// later make nothing of it.
+/// RFC 1122, 3.3.2 and RFC 8200, 4.5: incomplete packets are discarded after 60 s; later fragments
+/// don't complete them.
 #[test]
 fn incomplete_packets_are_forgotten() {
     for family in FAMILIES {
@@ -159,8 +159,8 @@ fn incomplete_packets_are_forgotten() {
     }
 }
 
-/// A flood of first fragments takes bounded memory and doesn't stop others for long (RFC 4963, RFC
-/// 8900): the memory is shown in the test `fuzz`.
+/// A flood of first fragments uses bounded memory and doesn't stop others for long (RFC 4963, RFC
+/// 8900): the test `fuzz` shows the memory.
 #[test]
 fn a_flood_of_fragments_does_not_stop_whole_packets() {
     for family in FAMILIES {
@@ -181,7 +181,7 @@ fn a_flood_of_fragments_does_not_stop_whole_packets() {
         );
         talk.host.inject(&whole);
         assert_eq!(received(&mut talk, socket), Some(b"whole".to_vec()));
-        // Fragments work again, at the latest when the old ones are forgotten.
+        // Fragments work again, at the latest when the old ones have expired.
         talk.world.advance(130 * SECOND);
         for (at, end) in [(0, 800), (800, bytes.len())] {
             let frame = fragment(&talk, family, 77_777, at, at == 0, &bytes[at..end]);
@@ -191,8 +191,8 @@ fn a_flood_of_fragments_does_not_stop_whole_packets() {
     }
 }
 
-/// RFC 6946, 4: a fragment that is a whole packet is one, and doesn't mix with others of its
-/// number.
+/// RFC 6946, 4: an atomic fragment is a whole packet, and doesn't mix with others of its
+/// identification.
 #[test]
 fn atomic_fragments_stand_alone() {
     let (mut talk, socket) = receiver(V6);
@@ -207,8 +207,8 @@ fn atomic_fragments_stand_alone() {
     assert_eq!(received(&mut talk, socket), Some(vec![3; 600]));
 }
 
-/// RFC 791, 3.2; RFC 8200, 4.5; RFC 1122, 3.3.3: a datagram larger than the MTU leaves in fragments
-/// that fit, in both families, with a number of its own.
+/// RFC 791, 3.2; RFC 8200, 4.5; RFC 1122, 3.3.3: a datagram larger than the MTU is sent in
+/// fragments that fit, in both families, with its own identification.
 #[test]
 fn large_datagrams_leave_in_fragments() {
     for family in FAMILIES {
@@ -254,7 +254,8 @@ fn large_datagrams_leave_in_fragments() {
     }
 }
 
-/// RFC 791, 3.2 and RFC 4443, 4.2: large echoes come in fragments and go back so.
+/// RFC 791, 3.2 and RFC 4443, 4.2: large echo requests arrive in fragments, and the replies are
+/// fragmented.
 #[test]
 fn a_large_echo_comes_back() {
     for family in FAMILIES {
@@ -289,7 +290,7 @@ fn a_large_echo_comes_back() {
     }
 }
 
-/// RFC 9293, 3.1 and RFC 791: a segment in fragments is a segment.
+/// RFC 9293, 3.1 and RFC 791: a fragmented segment is a segment.
 #[test]
 fn segments_in_fragments_are_taken() {
     for family in [V4, V6] {
@@ -313,8 +314,8 @@ fn segments_in_fragments_are_taken() {
     }
 }
 
-/// RFC 791, 3.1: options that are copied into each fragment, or are in the first one alone, are
-/// passed over in the whole packet, too.
+/// RFC 791, 3.1: options that are copied into each fragment, or are only in the first one, are also
+/// skipped in the reassembled packet.
 #[test]
 fn fragments_with_options_are_put_together() {
     for in_all in [true, false] {
@@ -334,8 +335,8 @@ fn fragments_with_options_are_put_together() {
     }
 }
 
-/// RFC 7112, 5 and RFC 8200, 4.5: the first fragment has the whole header of the transport;
-/// otherwise an error is sent, as for one whose length isn't a multiple of eight.
+/// RFC 7112, 5 and RFC 8200, 4.5: the first fragment has the whole transport header; otherwise an
+/// error is sent, as for one whose length isn't a multiple of eight.
 #[test]
 fn the_first_fragment_of_ipv6_has_all_headers() {
     for (next, at, more, len, told) in [

@@ -5,8 +5,8 @@ use net::{ConnectOptions, Error, TcpOptions};
 
 use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, V6, pattern};
 
-/// RFC 9293, 3.7.1 (MUST-14, SHLD-5); RFC 7323, 1.3 and 3.2; RFC 2018, 2: nothing is answered that
-/// wasn't offered, and what was offered is.
+/// RFC 9293, 3.7.1 (MUST-14, SHLD-5); RFC 7323, 1.3 and 3.2; RFC 2018, 2: the SYN-ACK has no option
+/// that wasn't offered, and each one that was.
 #[test]
 fn options_are_answered_only_where_they_were_offered() {
     for (family, mss) in [(V4, 1460), (V6, 1440)] {
@@ -76,7 +76,7 @@ fn segments_keep_to_the_mss_of_the_peer() {
     }
 }
 
-/// RFC 9293, 3.7.1: an MSS that makes no sense doesn't hurt, neither in time nor in memory.
+/// RFC 9293, 3.7.1: an invalid MSS is harmless, both in time and in memory.
 #[test]
 fn a_tiny_mss_does_no_harm() {
     for mss in [0, 1, 8, 40] {
@@ -103,8 +103,8 @@ fn a_tiny_mss_does_no_harm() {
     }
 }
 
-/// RFC 9293, 3.2 (MUST-4 to MUST-7) and 3.1: options of any kind and wrong lengths are survived,
-/// and skipped where they can be.
+/// RFC 9293, 3.2 (MUST-4 to MUST-7) and 3.1: options of any kind and wrong lengths cause no
+/// failure, and are skipped if possible.
 #[test]
 fn unknown_and_broken_options_are_skipped() {
     let odd: [(&[u8], bool); 8] = [
@@ -149,7 +149,7 @@ fn a_window_scale_above_14_is_14() {
     for segment in talk.listen(100 * MS) {
         received += segment.payload.len();
     }
-    // The initial window would let ten segments pass, and 1 << 14 are eleven and a bit.
+    // The initial window allows ten segments, and 1 << 14 bytes are a little more than eleven.
     assert!((2000..=16_384).contains(&received), "{received}");
     talk.acknowledge();
     assert_eq!(talk.error(), None);
@@ -182,8 +182,8 @@ fn both_open_at_once() {
     }
 }
 
-/// RFC 6298, 2.1, 5.5 and 5.7; RFC 9293, 3.8.3: the SYN is sent again after a second, then at
-/// doubled times.
+/// RFC 6298, 2.1, 5.5 and 5.7; RFC 9293, 3.8.3: the SYN is retransmitted after a second, then at
+/// doubled intervals.
 #[test]
 fn an_unanswered_syn_is_sent_again_with_backoff() {
     let (mut talk, syn) = Talk::connecting(V4);
@@ -203,7 +203,7 @@ fn an_unanswered_syn_is_sent_again_with_backoff() {
     }
 }
 
-/// RFC 9293, 3.8.3: the SYN-ACK, too; and a SYN sent again is answered again.
+/// RFC 9293, 3.8.3: so is the SYN-ACK; and a repeated SYN gets another one.
 #[test]
 fn a_syn_ack_is_sent_again() {
     let mut talk = Talk::new(V4).listening();
@@ -217,8 +217,8 @@ fn a_syn_ack_is_sent_again() {
     assert!(third.seq == first.seq || third.seq == first.end());
 }
 
-/// RFC 9293, 3.5.1, figure 10, with RFC 5961, 4: a peer that has restarted finds out, and what it
-/// finds out resets the old connection.
+/// RFC 9293, 3.5.1, figure 10, with RFC 5961, 4: a restarted peer gets a challenge, and its reset
+/// then ends the old connection.
 #[test]
 fn a_restarted_peer_gets_rid_of_the_old_connection() {
     let mut talk = Talk::accepted(V4);
@@ -236,7 +236,7 @@ fn a_restarted_peer_gets_rid_of_the_old_connection() {
     });
 }
 
-/// RFC 9293, 3.10.7.4: data and FIN in the segment that completes the handshake count.
+/// RFC 9293, 3.10.7.4: data and FIN in the segment that completes the handshake are processed.
 #[test]
 fn data_with_the_last_segment_of_the_handshake_is_delivered() {
     for family in FAMILIES {
@@ -255,7 +255,7 @@ fn data_with_the_last_segment_of_the_handshake_is_delivered() {
     }
 }
 
-/// RFC 9293, 3.10.7.2 and 3.5: data in a SYN isn't lost; a peer that keeps it sends it again.
+/// RFC 9293, 3.10.7.2 and 3.5: data in a SYN isn't lost; a peer that keeps it retransmits it.
 #[test]
 fn data_in_a_syn_is_delivered_once() {
     let mut talk = Talk::new(V4).listening();
@@ -272,7 +272,8 @@ fn data_in_a_syn_is_delivered_once() {
     assert_eq!(talk.read().0, b"early and late");
 }
 
-/// RFC 6528, 3: numbers of the same connection go on with the clock, those of others tell nothing.
+/// RFC 6528, 3: numbers of the same connection advance with the clock, those of others reveal
+/// nothing.
 #[test]
 fn initial_sequence_numbers_are_by_the_clock_and_a_secret() {
     let mut talk = Talk::new(V4).listening();
@@ -289,7 +290,7 @@ fn initial_sequence_numbers_are_by_the_clock_and_a_secret() {
     let same: Vec<_> = (0..10).map(|_| number(5000, SECOND)).collect();
     for pair in same.windows(2) {
         let step = pair[1].wrapping_sub(pair[0]);
-        // 4 µs a step, to 64 ns as Linux has it.
+        // 4 µs per step, to 64 ns as in Linux.
         assert!((200_000..20_000_000).contains(&step), "{same:?}");
     }
     let others: Vec<_> = (0..64).map(|n| number(6000 + n, 0)).collect();
@@ -299,7 +300,7 @@ fn initial_sequence_numbers_are_by_the_clock_and_a_secret() {
             near += usize::from(one.abs_diff(*other) < 1 << 20);
         }
     }
-    // 2016 pairs, of which one is expected to be that near.
+    // 2016 pairs, of which one is expected to be that close.
     assert!(near < 8, "{near} pairs of {others:?}");
 }
 
@@ -333,14 +334,14 @@ fn segments_from_or_to_many_are_ignored() {
         let received = talk.host.listen(&mut talk.world, 2 * SECOND);
         assert!(received.is_empty(), "{from} to {to}: {received:?}");
     }
-    // A broadcast at the level of Ethernet is none for TCP either (RFC 1122, 3.3.6).
+    // An Ethernet broadcast isn't for TCP either (RFC 1122, 3.3.6).
     let frame = talk.syn().frame((talk.host.mac, everyone));
     talk.host.send_frame(&mut talk.world, &frame);
     let received = talk.host.listen(&mut talk.world, 2 * SECOND);
     assert!(received.is_empty(), "{received:?}");
 }
 
-/// RFC 9293, 3.10.1: a SYN-ACK from elsewhere, or late, is no answer to ours.
+/// RFC 9293, 3.10.1: a SYN-ACK from elsewhere, or a late one, isn't for our SYN.
 #[test]
 fn a_refused_connect_says_so_and_a_stray_answer_does_not() {
     let (mut talk, syn) = Talk::connecting(V4);
@@ -360,8 +361,9 @@ fn a_refused_connect_says_so_and_a_stray_answer_does_not() {
     );
 }
 
-/// Each switch by itself, of a connection that begins here and of one that a listener establishes:
-/// what isn't offered isn't agreed to, and what isn't agreed on isn't used.
+/// Each option by itself, for a connection that begins here and for one that a listener
+/// establishes: an option that isn't offered isn't accepted, and one that isn't negotiated isn't
+/// used.
 #[test]
 fn options_can_be_switched_off() {
     let all = TcpOptions::default();
@@ -420,7 +422,7 @@ fn options_can_be_switched_off() {
             talk.send(&syn);
             let answer = talk.expect(SECOND, |segment| segment.has(SYN | ACK));
             let size = fits(&answer, &options, family);
-            // What the answer said holds, whatever the listener has by now.
+            // The options in the SYN-ACK stay in force, whatever the listener's are by now.
             let other = TcpOptions {
                 timestamps: !options.timestamps,
                 sack: !options.sack,
@@ -447,7 +449,7 @@ fn options_can_be_switched_off() {
             let data = talk.expect(SECOND, |segment| !segment.payload.is_empty());
             assert_eq!(data.payload.len(), size);
             assert_eq!(data.found_timestamps().is_some(), options.timestamps);
-            // Something out of order is reported, or not.
+            // Data out of order is reported, or not.
             for _ in 0..20 {
                 talk.listen(100 * MS);
                 talk.acknowledge();
@@ -461,7 +463,7 @@ fn options_can_be_switched_off() {
     }
 }
 
-/// Handshakes that aren't finished, and what is in TIME-WAIT, are shown.
+/// Unfinished handshakes and TIME-WAIT records are listed.
 #[test]
 fn embryos_and_what_is_left_are_shown() {
     for family in FAMILIES {

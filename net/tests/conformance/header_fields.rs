@@ -1,5 +1,5 @@
-//! Congestion marks (RFC 3168), what programs choose of the IP header (RFC 9293, 3.9.1), urgent
-//! data, the user timeout option (RFC 5482).
+//! Congestion marks (RFC 3168), IP header fields set by programs (RFC 9293, 3.9.1), urgent data,
+//! the user timeout option (RFC 5482).
 
 use net::sim::packet::{ACK, SYN, Tcp};
 use net::sim::{Bench, Offloads};
@@ -14,7 +14,7 @@ const CWR: u8 = 0x80;
 const CAPABLE: u8 = 2;
 const MARKED: u8 = 3;
 
-/// A connection of the host that asked for marks.
+/// A connection of the host with ECN.
 fn marked(family: Family) -> Talk {
     let talk = Talk::new(family).listening();
     let syn = talk.syn().mss(1440).flags(SYN | ECE | CWR);
@@ -47,7 +47,7 @@ fn marks_are_agreed_to_where_asked_for() {
     }
 }
 
-/// RFC 3168, 6.1.2, 6.1.4 and 6.1.5: new data is capable; acknowledgements and repeated data
+/// RFC 3168, 6.1.2, 6.1.4 and 6.1.5: new data is ECN-capable; acknowledgements and retransmissions
 /// aren't.
 #[test]
 fn only_new_data_is_capable() {
@@ -60,14 +60,14 @@ fn only_new_data_is_capable() {
         assert!(sent.iter().all(|segment| segment.traffic_class == CAPABLE));
         let again = talk.expect(3 * SECOND, |segment| segment.seq == sent[0].seq);
         assert_eq!(again.traffic_class, 0);
-        // Without an agreement nothing is.
+        // Without negotiation nothing is.
         let mut plain = Talk::accepted(family);
         let sent = flight(&mut plain, 4000);
         assert!(sent.iter().all(|segment| segment.traffic_class == 0));
     }
 }
 
-/// RFC 3168, 6.1.3: a mark is echoed, at once and until the sender says that it knows.
+/// RFC 3168, 6.1.3: a mark is echoed, at once and until the sender confirms it.
 #[test]
 fn marks_are_echoed_until_the_window_is_reduced() {
     for family in FAMILIES {
@@ -86,7 +86,7 @@ fn marks_are_echoed_until_the_window_is_reduced() {
         assert!(talk.world.now_ns - before_ns < MS);
         assert!(send(&mut talk, 0, CAPABLE) && send(&mut talk, 0, CAPABLE));
         assert!(!send(&mut talk, CWR, CAPABLE));
-        // The one that says so may be marked itself.
+        // The confirming segment may itself be marked.
         assert!(send(&mut talk, CWR, MARKED));
         assert!(!send(&mut talk, CWR, CAPABLE));
         // A peer without ECN gets no congestion signal.
@@ -95,8 +95,8 @@ fn marks_are_echoed_until_the_window_is_reduced() {
     }
 }
 
-/// RFC 3168, 6.1.2: an echo reduces the window, once in each window of data, and the next new
-/// segment says so.
+/// RFC 3168, 6.1.2: an echo reduces the window, once per window of data, and the next new segment
+/// confirms it.
 #[test]
 fn an_echo_reduces_the_window_once() {
     let mut talk = marked(V4);
@@ -131,8 +131,8 @@ fn an_echo_reduces_the_window_once() {
     assert!(echo(&mut plain, sent[2].seq) >= before);
 }
 
-/// RFC 3168, 6.1.1 and 6.1.1.1: a connection asks if the configuration says so, and not again after
-/// its SYN was lost; the answer is heeded.
+/// RFC 3168, 6.1.1 and 6.1.1.1: a connection requests ECN if configured, but not after its SYN was
+/// lost; it respects the response.
 #[test]
 fn connections_ask_for_marks_on_request() {
     let (_, syn) = Talk::connecting(V4);
@@ -165,14 +165,13 @@ fn connections_ask_for_marks_on_request() {
     }
 }
 
-/// RFC 9293, 3.9.1 (MUST-48, MUST-49): the Diffserv field and the hop limit are the program's to
-/// choose.
+/// RFC 9293, 3.9.1 (MUST-48, MUST-49): the program sets the Diffserv field and the hop limit.
 #[test]
 fn programs_choose_dscp_and_hop_limit() {
     for family in FAMILIES {
         let mut talk = marked(family);
         let handle = talk.handle();
-        // Expedited forwarding (RFC 3246), the lower bits being the stack's.
+        // Expedited forwarding (RFC 3246); the lower bits belong to the stack.
         talk.stack().set_hop_limit(handle, 9).expect("open");
         talk.stack().set_dscp(handle, 0x2e).expect("open");
         let sent = flight(&mut talk, 2000);
@@ -190,8 +189,8 @@ fn programs_choose_dscp_and_hop_limit() {
     }
 }
 
-/// RFC 9293, 3.9.1.8 and 3.9.2 (MUST-48, MUST-49), and RFC 3168, 6.1.1: what is chosen before the
-/// SYN holds for it, too, and for that connection only.
+/// RFC 9293, 3.9.1.8 and 3.9.2 (MUST-48, MUST-49), and RFC 3168, 6.1.1: fields set before the SYN
+/// apply to it as well, and to that connection only.
 #[test]
 fn a_connection_begins_with_what_was_chosen() {
     for family in FAMILIES {
@@ -212,7 +211,7 @@ fn a_connection_begins_with_what_was_chosen() {
     }
 }
 
-/// The same of a listener: its answers, those that are repeated, and what it establishes.
+/// The same for a listener: its replies, their retransmissions, and its connections.
 #[test]
 fn connections_of_a_listener_begin_with_what_it_has() {
     for family in FAMILIES {
@@ -226,7 +225,7 @@ fn connections_of_a_listener_begin_with_what_it_has() {
             let answer = talk.expect(limit_ns, |segment| segment.has(SYN | ACK));
             assert_eq!((answer.hop_limit, answer.traffic_class), (7, 10 << 2));
         }
-        // A SYN that comes again is answered the same.
+        // A repeated SYN gets the same reply.
         talk.send(&syn);
         let answer = talk.expect(SECOND / 2, |segment| segment.has(SYN | ACK));
         assert_eq!((answer.hop_limit, answer.traffic_class), (7, 10 << 2));
@@ -245,7 +244,7 @@ fn connections_of_a_listener_begin_with_what_it_has() {
     }
 }
 
-/// The same for datagrams (RFC 1122, 4.1.4); to groups the hop limit is another one.
+/// The same for datagrams (RFC 1122, 4.1.4); the hop limit to groups is separate.
 #[test]
 fn programs_choose_dscp_and_hop_limit_of_datagrams() {
     for family in FAMILIES {
@@ -262,7 +261,7 @@ fn programs_choose_dscp_and_hop_limit_of_datagrams() {
             net::sim::packet::Ip::parse(frame).filter(|ip| ip.protocol == 17)
         });
         assert_eq!((ip.hop_limit, ip.traffic_class), (5, 0x48));
-        // What is queued leaves as it was asked for.
+        // Queued datagrams keep their fields.
         let stack = talk.stack();
         for hops in [9, 10] {
             stack.set_hop_limit(socket, hops).expect("open");
@@ -279,10 +278,10 @@ fn programs_choose_dscp_and_hop_limit_of_datagrams() {
     }
 }
 
-/// RFC 9293, 3.8.5 (MUST-31, 32, 33): an urgent pointer of any distance is reported to the waiting
-/// task, once for each time that it advances; the bytes are ordinary data (RFC 6093, 6).
+/// RFC 9293, 3.8.5 (MUST-31, 32, 33): an urgent pointer at any distance is reported to the waiting
+/// task, once each time that it advances; the bytes are ordinary data (RFC 6093, 6).
 #[test]
-fn urgent_data_is_told_and_stays_in_the_stream() {
+fn urgent_data_is_signalled_and_stays_in_the_stream() {
     for family in FAMILIES {
         let mut talk = Talk::accepted(family);
         let handle = talk.handle();
@@ -299,12 +298,12 @@ fn urgent_data_is_told_and_stays_in_the_stream() {
             segment.urgent = pointer;
             segment
         };
-        // Without data, and far beyond what came.
+        // Without data, and far beyond the received data.
         let segment = urgent(&talk, 60_000);
         talk.send(&segment);
         assert_eq!(talk.stack().tcp_urgent(handle), Ok(60_000));
         assert!(told(&mut talk));
-        // The same pointer again is no news.
+        // The same pointer again isn't reported.
         talk.send(&segment);
         assert!(!told(&mut talk));
         let mut data = urgent(&talk, 60_000).payload(b"hello");
@@ -313,7 +312,7 @@ fn urgent_data_is_told_and_stays_in_the_stream() {
         assert_eq!(talk.stack().tcp_urgent(handle), Ok(60_000));
         assert_eq!(talk.read().0, b"hello");
         assert_eq!(talk.stack().tcp_urgent(handle), Ok(59_995));
-        // A pointer that goes back doesn't count, one that goes on does.
+        // A pointer that moves back is ignored, one that advances isn't.
         data = urgent(&talk, 3);
         talk.send(&data);
         assert_eq!(talk.stack().tcp_urgent(handle), Ok(59_995));
@@ -329,8 +328,8 @@ fn urgent_data_is_told_and_stays_in_the_stream() {
     }
 }
 
-/// RFC 9293, 3.8.5 (MUST-30, MUST-62): what is sent as urgent has a pointer to the byte after it,
-/// as long as it isn't acknowledged, and even into a closed window.
+/// RFC 9293, 3.8.5 (MUST-30, MUST-62): urgent data is sent with a pointer to the byte after it,
+/// until it is acknowledged, and even into a closed window.
 #[test]
 fn urgent_data_is_sent_with_its_pointer() {
     for family in FAMILIES {
@@ -351,7 +350,7 @@ fn urgent_data_is_sent_with_its_pointer() {
         talk.stack().tcp_write(handle, &[1; 100]).expect("room");
         let next = talk.expect(SECOND, |segment| !segment.payload.is_empty());
         assert!(!next.has(URG) && next.urgent == 0);
-        // The window is closed: the pointer comes all the same.
+        // The window is closed: the pointer is sent anyway.
         let closed = talk.segment().window(0);
         talk.send(&closed);
         talk.stack().tcp_write(handle, &[2; 500]).expect("room");
@@ -361,13 +360,13 @@ fn urgent_data_is_sent_with_its_pointer() {
     }
 }
 
-/// RFC 5482, 3: the timeout that a program has chosen is sent to the peer, once, in seconds or
+/// RFC 5482, 3: the timeout that a program has set is sent to the peer, once, in seconds or
 /// minutes.
 #[test]
-fn the_user_timeout_is_told() {
+fn the_user_timeout_is_advertised() {
     let mut talk = Talk::accepted(V4);
     let handle = talk.handle();
-    // RFC 5482, 3.1: only if it is enabled, which is no matter of setting one.
+    // RFC 5482, 3.1: only if ADV_UTO is enabled, which is separate from setting a timeout.
     talk.stack()
         .tcp_set_user_timeout(handle, 60 * SECOND)
         .expect("open");
@@ -396,7 +395,7 @@ fn the_user_timeout_is_told() {
     talk.stack().tcp_write(handle, b"x").expect("room");
     let data = talk.expect(SECOND, |segment| !segment.payload.is_empty());
     assert_eq!(data.find(28), None);
-    // For ever can't be said.
+    // Infinity can't be encoded.
     talk.acknowledge();
     talk.stack().tcp_set_user_timeout(handle, 0).expect("open");
     talk.stack().tcp_write(handle, b"x").expect("room");
@@ -404,8 +403,8 @@ fn the_user_timeout_is_told() {
     assert_eq!(data.find(28), None);
 }
 
-/// RFC 5681, 3.1 and RFC 6298, 5.7: where the answer to the SYN had to be repeated, or the SYN, the
-/// first window is one segment.
+/// RFC 5681, 3.1 and RFC 6298, 5.7: if the SYN-ACK or the SYN was retransmitted, the first window
+/// is one segment.
 #[test]
 fn a_lost_handshake_makes_the_first_window_small() {
     for lost in [false, true] {

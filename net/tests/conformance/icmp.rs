@@ -1,4 +1,4 @@
-//! ICMP: errors about connections, path MTU, echo, and errors of our own.
+//! ICMP: errors about connections, path MTU, echo, and locally sent errors.
 
 use std::net::IpAddr;
 
@@ -72,7 +72,7 @@ fn no_error_ends_an_established_connection() {
     }
 }
 
-/// RFC 5927, 4.1: an error that quotes what isn't in flight is forged.
+/// RFC 5927, 4.1: an error that quotes data that isn't in flight is forged.
 #[test]
 fn an_error_about_what_was_never_sent_is_ignored() {
     for family in FAMILIES {
@@ -95,7 +95,7 @@ fn too_big(family: Family, mtu: u32) -> ((u8, u8), u32) {
 }
 
 /// A connection whose first segment of 1440 bytes didn't fit a path of `mtu` bytes, as a router
-/// says; the segment's number, which the host waits for.
+/// reports; returns the segment's number, which the host expects.
 pub fn packet_too_big(family: Family, mtu: u32) -> (Talk, u32) {
     let mut talk = Talk::accepted(family);
     talk.listen(300 * MS);
@@ -125,8 +125,8 @@ fn packet_too_big_makes_segments_smaller() {
     }
 }
 
-/// RFC 1191, 3; RFC 8201, 4; RFC 5927, 7: a forged one, and one that tells nonsense, changes
-/// nothing, or at least nothing that hurts.
+/// RFC 1191, 3; RFC 8201, 4; RFC 5927, 7: a forged or invalid one has no effect, or at least no
+/// harmful one.
 #[test]
 fn forged_packet_too_big_does_not_hurt() {
     for (family, least) in [(V4, 500), (V6, 1200)] {
@@ -139,7 +139,7 @@ fn forged_packet_too_big_does_not_hurt() {
         let sent = talk.listen(MS);
         talk.acknowledge();
         talk.listen(100 * MS);
-        // Acknowledged already, and not sent yet.
+        // Already acknowledged, and not yet sent.
         for seq in [sent[0].seq, sent[0].seq.wrapping_add(1_000_000)] {
             let forged = sent[0].clone().seq(seq);
             let (kind, rest) = too_big(family, 1300);
@@ -173,8 +173,8 @@ fn forged_packet_too_big_does_not_hurt() {
     }
 }
 
-/// RFC 4821 and RFC 8899: a path that swallows large packets without a word (a black hole) is found
-/// out, in both families, with offloads and without.
+/// RFC 4821 and RFC 8899: a path that silently drops large packets (a black hole) is detected, in
+/// both families, with offloads and without.
 #[test]
 fn a_black_hole_is_found_out() {
     for offloads in [Offloads::default(), Offloads::ALL] {
@@ -262,10 +262,10 @@ fn echoes_that_amplify_are_not_answered() {
     }
 }
 
-/// RFC 1122, 4.1.3.1 and 3.2.2; RFC 4443, 3.1 and 2.4: a port without a listener is reported,
-/// quoting what was sent.
+/// RFC 1122, 4.1.3.1 and 3.2.2; RFC 4443, 3.1 and 2.4: a datagram to a port without a socket gets
+/// an error that quotes it.
 #[test]
-fn an_unreachable_port_is_told() {
+fn an_unreachable_port_is_reported() {
     for (family, kind) in [(V4, [3, 3]), (V6, [1, 4])] {
         let mut talk = Talk::new(family);
         let datagram = packet::udp(
@@ -284,8 +284,8 @@ fn an_unreachable_port_is_told() {
     }
 }
 
-/// RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): no error about an error, nor about a packet to a group or
-/// broadcast address or from an unspecified one.
+/// RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): no error about an error, nor about a packet to a
+/// multicast or broadcast address or from an unspecified one.
 #[test]
 fn no_errors_about_errors_or_multicast() {
     let mut talk = Talk::new(V4);
@@ -331,7 +331,7 @@ fn no_errors_about_errors_or_multicast() {
     }
 }
 
-/// RFC 1812, 4.3.2.8 and RFC 4443, 2.4 (f): errors are limited.
+/// RFC 1812, 4.3.2.8 and RFC 4443, 2.4 (f): errors are rate-limited.
 #[test]
 fn errors_are_limited() {
     for family in FAMILIES {
@@ -374,7 +374,7 @@ fn errors_reach_the_udp_socket() {
             quoted,
         );
         let mut buffer = [0; 64];
-        // Only the socket's own peer may disturb a program.
+        // Only the socket's own peer may cause an error.
         talk.host.send_frame(&mut talk.world, &frame);
         let open = talk.stack().udp_recv_from(socket, &mut buffer);
         assert_eq!(open.map(|_| ()), Err(Error::WouldBlock));
@@ -389,7 +389,7 @@ fn errors_reach_the_udp_socket() {
 
 /// RFC 1122, 3.2.2.1 and RFC 8200, 4: an unknown protocol is reported.
 #[test]
-fn an_unknown_protocol_is_told() {
+fn an_unknown_protocol_is_reported() {
     for (family, kind) in [(V4, [3, 2]), (V6, [4, 1])] {
         let mut talk = Talk::new(family);
         let frame = packet::ip(
@@ -407,8 +407,8 @@ fn an_unknown_protocol_is_told() {
     }
 }
 
-/// RFC 8200, 4.2 and 4.4: unknown options do what their upper bits say, an unknown routing header
-/// with segments left is refused, and headers that end nowhere are dropped.
+/// RFC 8200, 4.2 and 4.4: unknown options are treated by their upper bits, an unknown routing
+/// header with segments left is rejected, and headers without an end are dropped.
 #[test]
 fn extension_headers_are_walked() {
     let mut talk = Talk::new(V6);
@@ -453,7 +453,7 @@ fn extension_headers_are_walked() {
             "{header:02x?}"
         );
     }
-    // Eight of them are passed, nine aren't.
+    // Eight of them are accepted, nine aren't.
     for (count, answers) in [(8usize, 1), (9, 0)] {
         talk.world.advance(2 * SECOND);
         talk.host.take(&mut talk.world);
@@ -470,7 +470,7 @@ fn extension_headers_are_walked() {
     }
 }
 
-/// RFC 1122, 3.2.1.7 and 3.2.2.5, RFC 5927: errors that tell nothing about us are survived, cut off
+/// RFC 1122, 3.2.1.7 and 3.2.2.5, RFC 5927: errors that aren't about us cause no failure, truncated
 /// at each place.
 #[test]
 fn cut_off_errors_are_survived() {

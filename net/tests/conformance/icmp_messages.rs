@@ -1,4 +1,4 @@
-//! Which ICMP messages are answered, which are believed, and about which packets errors are sent.
+//! ICMP messages: which are answered, which are accepted, and about which packets errors are sent.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// How many packets were dropped for a reason.
+/// Number of packets dropped for a reason.
 fn dropped(world: &World, reason: &str) -> u64 {
     let mut drops = world.stacks[0].drops();
     drops.find(|(name, _)| *name == reason).expect("a reason").1
@@ -39,8 +39,8 @@ fn two_addresses() -> Talk {
     Talk::on(bench, V4)
 }
 
-/// RFC 1122, 3.2.2.6 and RFC 4443, 4.2: the source of a reply is the address that was asked. RFC
-/// 3168, 5: its traffic class is that of the request, but not what routers marked.
+/// RFC 1122, 3.2.2.6 and RFC 4443, 4.2: the source of a reply is the destination of the request.
+/// RFC 3168, 5: its traffic class is that of the request, without the routers' marks.
 #[test]
 fn an_echo_reply_comes_from_the_address_that_was_asked() {
     let mut talk = two_addresses();
@@ -69,8 +69,8 @@ fn an_echo_reply_comes_from_the_address_that_was_asked() {
     assert_eq!(dropped(&talk.world, "drop.answer-queue-full"), 0);
 }
 
-/// RFC 792 and RFC 4443, 2.3 and 4.2: what is damaged, or of a code that there isn't, is no
-/// question.
+/// RFC 792 and RFC 4443, 2.3 and 4.2: damaged requests, or ones with an undefined code, are
+/// ignored.
 #[test]
 fn a_damaged_echo_request_is_not_answered() {
     for family in FAMILIES {
@@ -89,8 +89,8 @@ fn a_damaged_echo_request_is_not_answered() {
     }
 }
 
-/// RFC 1122, 3.2.2 and RFC 4443, 4.2: a reply and an error are for one machine. To all of them
-/// they are forged.
+/// RFC 1122, 3.2.2 and RFC 4443, 4.2: replies and errors are for one host. Those to groups are
+/// forged.
 #[test]
 fn replies_and_errors_to_everybody_are_ignored() {
     for (family, everybody, reply) in [(V4, "10.0.0.255", 0), (V6, "ff02::1", 129)] {
@@ -123,7 +123,7 @@ fn replies_and_errors_to_everybody_are_ignored() {
     }
 }
 
-/// RFC 1122, 4.2.3.9 and RFC 4443, 3: what the kinds and codes say of an attempt to connect.
+/// RFC 1122, 4.2.3.9 and RFC 4443, 3: the effects of types and codes on an attempt to connect.
 #[test]
 fn each_error_has_its_meaning() {
     const REFUSED: Error = Error::ConnectionRefused;
@@ -161,7 +161,7 @@ fn each_error_has_its_meaning() {
     }
 }
 
-/// RFC 5927, 4: an error comes to the address that sent what it quotes.
+/// RFC 5927, 4: an error must arrive at the address that sent the quoted packet.
 #[test]
 fn an_error_about_another_address_of_ours_is_ignored() {
     for (family, other) in [(V4, "10.0.0.2"), (V6, "fd00::2")] {
@@ -185,8 +185,8 @@ fn an_error_about_another_address_of_ours_is_ignored() {
     }
 }
 
-/// RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): about what was sent to many there is no error, in
-/// whichever frame it came.
+/// RFC 1122, 3.2.2 and RFC 4443, 2.4 (e): a multicast or broadcast packet causes no error, in a
+/// frame of either kind.
 #[test]
 fn no_errors_about_protocols_that_many_were_sent() {
     for (from, to, group) in [
@@ -212,10 +212,10 @@ fn no_errors_about_protocols_that_many_were_sent() {
     }
 }
 
-/// RFC 8200, 4.2 and RFC 4443, 2.4 (e): of errors about what was sent to many there is one, about
-/// an option whose number asks for it; an unknown header is reported to one only.
+/// RFC 8200, 4.2 and RFC 4443, 2.4 (e): a multicast packet causes an error only about an option
+/// whose type requests it; an unknown header is reported only for unicast.
 #[test]
-fn an_unknown_option_is_told_to_a_group_if_it_asks_for_it() {
+fn an_unknown_option_is_reported_for_a_group_if_it_requests_that() {
     let group = [0x33, 0x33, 0, 0, 0, 1];
     for (option, next, to, told) in [
         (0x9e, 59, "ff02::1", Some([4, 2])),
@@ -253,8 +253,8 @@ fn first_fragment(talk: &Talk, family: Family, kind: (u8, u8)) -> Vec<u8> {
     frame
 }
 
-/// RFC 792 and RFC 1122, 3.2.2 and 3.3.2: a request whose other fragments don't come gets an error,
-/// an error gets none.
+/// RFC 792 and RFC 1122, 3.2.2 and 3.3.2: a request whose other fragments don't arrive causes an
+/// error, an error causes none.
 #[test]
 fn no_error_about_a_fragment_of_an_error() {
     for (kind, told) in [((8, 0), 1), ((3, 3), 0), ((11, 0), 0)] {
@@ -270,8 +270,7 @@ fn no_error_about_a_fragment_of_an_error() {
     }
 }
 
-/// RFC 1122, 3.2.2 and RFC 4443, 3.1: as much is quoted as fits into the smallest packet that every
-/// network carries.
+/// RFC 1122, 3.2.2 and RFC 4443, 3.1: the quote is as long as fits into the minimum MTU.
 #[test]
 fn an_error_quotes_what_fits() {
     for (family, least) in [(V4, 576), (V6, 1280)] {
@@ -292,7 +291,7 @@ fn an_error_quotes_what_fits() {
     }
 }
 
-/// The answer to a question of ours comes over the loopback without a checksum.
+/// The reply to our own request arrives over the loopback without a checksum.
 #[test]
 fn an_own_address_answers_without_a_wire() {
     for to in ["127.0.0.1:0", "[::1]:0", "10.0.0.1:0"] {

@@ -8,7 +8,8 @@ use net::{Config, Error, InterfaceConfig};
 
 use crate::support::{FAMILIES, MS, SECOND, Talk, V4, V6};
 
-/// Shakes hands from another port of the host; `None` if nothing comes back within `limit_ns`.
+/// Completes a handshake from another port of the host; `None` if there is no reply within
+/// `limit_ns`.
 fn shake(talk: &mut Talk, syn: &Tcp, limit_ns: u64) -> Option<Tcp> {
     let end_ns = talk.world.now_ns + limit_ns;
     talk.send(syn);
@@ -89,7 +90,7 @@ fn beyond_the_backlog_no_connection_is_refused() {
     assert_eq!(talk.stack().peer_address(handle), Ok(late.from));
 }
 
-/// A bench whose host is the gateway to everybody.
+/// A bench whose host is the gateway to all addresses.
 pub fn before_the_internet(config: Config) -> Talk {
     let interface = InterfaceConfig {
         addresses: ["10.0.0.1/24", "fd00::1/64"]
@@ -114,8 +115,8 @@ pub fn random_address(random: &mut Random, v6: bool) -> IpAddr {
     }
 }
 
-/// RFC 4987, 3.6: a flood from changing addresses, many times what fits, leaves the established
-/// transfer and honest newcomers alone; and what it took is given back.
+/// RFC 4987, 3.6: a flood from changing addresses, many times the capacity, doesn't affect the
+/// established transfer and honest new clients; and its memory is freed.
 #[test]
 fn a_flood_of_syns_leaves_honest_clients_alone() {
     for v6 in [false, true] {
@@ -167,7 +168,7 @@ fn a_flood_of_syns_leaves_honest_clients_alone() {
                     talk.stack().abort(handle).expect("a handle");
                 }
             }
-            // The old connection goes on.
+            // The old connection continues.
             let before = talk.seq;
             talk.data(b"still here");
             assert_eq!(talk.seq.wrapping_sub(before), 10);
@@ -183,7 +184,7 @@ fn a_flood_of_syns_leaves_honest_clients_alone() {
     }
 }
 
-/// Fills the half-open connections, so that what comes next is answered with a cookie.
+/// Fills the half-open connections, so that the next SYN is answered with a cookie.
 fn flooded() -> Talk {
     let config = Config {
         half_open_max: 16,
@@ -201,7 +202,7 @@ fn flooded() -> Talk {
     talk
 }
 
-/// RFC 4987, 3.6, and RFC 7323: MSS, window scale and SACK-permitted survive in a cookie where the
+/// RFC 4987, 3.6, and RFC 7323: MSS, window scale and SACK-permitted survive in a cookie if the
 /// peer has timestamps, and the MSS without.
 #[test]
 fn a_cookie_keeps_the_options() {
@@ -241,7 +242,7 @@ fn a_cookie_keeps_the_options() {
         let largest = received.iter().map(|segment| segment.payload.len()).max();
         let sum: usize = received.iter().map(|segment| segment.payload.len()).sum();
         if stamps {
-            // The MSS is one of a table's: never more than the peer's.
+            // The MSS is one of a table: at most the peer's.
             assert!((1200..=1428).contains(&largest.unwrap_or(0)), "{largest:?}");
             // 100 << 7 bytes of window.
             assert!((5000..=12_800).contains(&sum), "{sum}");
@@ -293,8 +294,8 @@ fn forged_and_old_cookies_are_answered_by_a_reset() {
     assert_eq!(talk.stack().tcp_accept(listener), Err(Error::WouldBlock));
 }
 
-/// A machine without memory begins nothing; what is under way goes on, and all the rest when there
-/// is memory again.
+/// A machine without memory starts nothing; existing connections continue, and so does everything
+/// else once there is memory again.
 #[test]
 fn short_memory_begins_nothing() {
     for family in FAMILIES {
@@ -316,7 +317,7 @@ fn short_memory_begins_nothing() {
         );
         talk.data(b"goes on");
         assert_eq!(talk.read().0, b"goes on");
-        // One datagram waits, and no more.
+        // One datagram is queued, and no more.
         let datagrams = |talk: &mut Talk| {
             let (from, to) = (family.host(7000), family.stack(6000));
             for word in [b"one", b"two"] {

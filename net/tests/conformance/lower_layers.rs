@@ -7,7 +7,7 @@ use net::{Config, Error, InterfaceConfig};
 use crate::icmp::packet_too_big;
 use crate::support::{MS, SECOND, Talk, V4, V6, address, pattern};
 
-/// RFC 1191, 6.3 and RFC 8201, 5.2: the next connection knows the path already.
+/// RFC 1191, 6.3 and RFC 8201, 5.2: the next connection starts with the known path MTU.
 #[test]
 fn a_new_connection_knows_the_path() {
     for (family, headers) in [(V4, 40), (V6, 60)] {
@@ -25,7 +25,7 @@ fn a_new_connection_knows_the_path() {
     }
 }
 
-/// RFC 1122, 2.3.2.2: packets that wait for a neighbor aren't lost, not even the last segment of a
+/// RFC 1122, 2.3.2.2: packets queued for a neighbor aren't lost, not even the last segment of a
 /// connection to a neighbor that was never resolved because all replies went back to the source of
 /// a frame.
 #[test]

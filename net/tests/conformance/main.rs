@@ -1,5 +1,5 @@
 //! Requirements of the standards, tested from outside: a stack through its public interface and its
-//! frames, with the other end played by hand. Each test names the section that it shows.
+//! frames, with a scripted other end. Each test names the section that it shows.
 #![allow(missing_docs)]
 
 mod closing;

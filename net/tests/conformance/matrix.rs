@@ -1,4 +1,4 @@
-//! State × flags × place of the segment × acknowledgement: the answer that RFC 9293, 3.10.7, with
+//! State × flags × position of the segment × acknowledgement: the reply that RFC 9293, 3.10.7, with
 //! the changes of RFC 5961, prescribes for each.
 
 use net::Error;
@@ -6,7 +6,7 @@ use net::sim::packet::{ACK, FIN, PSH, RST, SYN, Tcp, URG};
 
 use crate::support::{FAMILIES, Family, MS, SECOND, Talk};
 
-/// Far enough for the standards' 500 ms, short of the first retransmission after a second; a
+/// Longer than the standards' 500 ms, shorter than the first retransmission after a second; a
 /// retransmission of the FIN by a tail loss probe is filtered out.
 const PATIENCE: u64 = 150 * MS;
 
@@ -25,12 +25,12 @@ enum State {
     TimeWait,
 }
 
-/// Where a segment's first number is.
+/// Position of a segment's first number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// At RCV.NXT.
     Next,
-    /// In the window, behind a gap.
+    /// In the window, after a gap.
     Inside,
     /// Left of the window.
     Left,
@@ -41,13 +41,13 @@ enum Place {
 /// Position of a segment's acknowledgement number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Acked {
-    /// Everything sent: SND.NXT.
+    /// All sent data: SND.NXT.
     All,
-    /// Something acknowledged long ago, but within the largest window: a duplicate.
+    /// Data acknowledged long ago, but within the largest window: a duplicate.
     Old,
     /// Beyond SND.NXT.
     Future,
-    /// Something older than any window (RFC 5961, 5.2).
+    /// Data older than any window (RFC 5961, 5.2).
     Ancient,
 }
 
@@ -68,7 +68,7 @@ const FLAGS: [u8; 12] = [
     FIN | SYN | RST | PSH | ACK | URG,
 ];
 
-/// An answer that is allowed.
+/// A permitted reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Nothing,
@@ -82,7 +82,7 @@ enum Answer {
     ResetAck(u32),
 }
 
-/// Permitted answers, and the error of the connection afterwards.
+/// Permitted replies, and the error of the connection afterwards.
 struct Expected {
     answers: Vec<Answer>,
     error: Option<Error>,
@@ -132,7 +132,7 @@ fn reach(state: State, family: Family) -> Talk {
         }
         State::Established => {
             let mut talk = Talk::accepted(family);
-            // Numbers before SND.UNA are to be real ones.
+            // Numbers before SND.UNA have to be real ones.
             exchange(&mut talk);
             talk
         }
@@ -273,11 +273,11 @@ fn synchronized(state: State, talk: &Talk, segment: &Tcp, place: Place, acked: A
             return silence();
         }
         if waiting && segment.flags & (SYN | ACK | FIN) == SYN && place == Place::Right {
-            // RFC 1122, 4.2.2.13: it may be the beginning of a new connection.
+            // RFC 1122, 4.2.2.13: it may open a new connection.
             return vec![challenge, Answer::SynAck(segment.seq.wrapping_add(1))].into();
         }
         if embryo {
-            // The SYN may be acknowledged by the SYN-ACK itself.
+            // The SYN-ACK itself may acknowledge the SYN.
             return vec![challenge, Answer::SynAck(talk.seq)].into();
         }
         return vec![challenge].into();
@@ -306,7 +306,7 @@ fn synchronized(state: State, talk: &Talk, segment: &Tcp, place: Place, acked: A
             return vec![challenge, Answer::SynAck(segment.seq.wrapping_add(1))].into();
         }
         if embryo {
-            // A passive open goes back to LISTEN; most send a challenge.
+            // A passive open returns to LISTEN; most send a challenge.
             return vec![Answer::Nothing, challenge, Answer::SynAck(talk.seq)].into();
         }
         return vec![challenge].into();
@@ -328,7 +328,7 @@ fn synchronized(state: State, talk: &Talk, segment: &Tcp, place: Place, acked: A
     if segment.has(FIN) {
         let after = talk.seq.wrapping_add(1);
         return match (place, gone) {
-            // After a FIN nothing more can come: whatever this is.
+            // Nothing can follow a FIN: any of these is allowed.
             (_, true) => vec![Answer::Nothing, challenge, Answer::Ack(after)].into(),
             (Place::Next, false) => vec![Answer::Ack(after)].into(),
             // RFC 5681, 4.2: out of order.
@@ -348,7 +348,7 @@ fn found(talk: &Talk, segments: &[Tcp]) -> Vec<Answer> {
         let flags = segment.flags & (SYN | RST | ACK | FIN);
         answers.push(match flags {
             ACK if segment.seq == talk.ack => Answer::Ack(segment.ack),
-            // Sent again while it isn't acknowledged: no answer.
+            // Retransmitted while it isn't acknowledged: no reply.
             f if f & FIN != 0 => continue,
             f if f == SYN | ACK => Answer::SynAck(segment.ack),
             RST => Answer::Reset(segment.seq),
@@ -360,7 +360,7 @@ fn found(talk: &Talk, segments: &[Tcp]) -> Vec<Answer> {
     answers
 }
 
-/// Tries everything in one state.
+/// Tries all combinations in one state.
 fn matrix(state: State) {
     let mut problems = Vec::new();
     let mut count = 0;

@@ -64,7 +64,7 @@ pub fn has(world: &World, text: &str) -> bool {
         .any(|cidr| cidr.address == wanted)
 }
 
-/// RFC 826: requests for our address are answered, to the asker; requests for others aren't.
+/// RFC 826: requests for our address get a reply to their sender; requests for others don't.
 #[test]
 fn arp_requests_are_answered() {
     let mut talk = Talk::new(V4);
@@ -99,8 +99,8 @@ fn arp_requests_are_answered() {
     }
 }
 
-/// RFC 5227, 2.1.1 (a probe is answered: that is what it is for) and 2.4: a claim to our address is
-/// defended, but not in a loop.
+/// RFC 5227, 2.1.1 (a probe gets a reply: that is its purpose) and 2.4: our address is defended
+/// against a claim, but not in a loop.
 #[test]
 fn our_address_is_defended() {
     let mut talk = Talk::new(V4);
@@ -118,7 +118,7 @@ fn our_address_is_defended() {
         [&World::mac(0)[..], &[10, 0, 0, 1]].concat()
     );
     assert_eq!(frames[0][..6], EVERYONE);
-    // Again and again: ten seconds between two defences.
+    // Repeatedly: ten seconds between two defences.
     let mut defences = 0;
     for _ in 0..50 {
         talk.host.send_frame(&mut talk.world, &claim);
@@ -128,7 +128,7 @@ fn our_address_is_defended() {
     assert!(defences <= 2, "{defences} defences in five seconds");
 }
 
-/// RFC 5227, 2.3: an address is announced when it is taken into use.
+/// RFC 5227, 2.3: an address is announced when its use begins.
 #[test]
 fn a_new_address_is_announced() {
     let Bench {
@@ -144,7 +144,7 @@ fn a_new_address_is_announced() {
     assert_eq!(announced[8..14], World::mac(0));
 }
 
-/// RFC 826 and RFC 1122, 2.3.2.2: the stack resolves a sender before it answers; packets aren't
+/// RFC 826 and RFC 1122, 2.3.2.2: the stack resolves a sender before it replies; packets aren't
 /// lost during resolution.
 #[test]
 fn the_first_packet_to_a_neighbor_is_not_lost() {
@@ -164,7 +164,7 @@ fn the_first_packet_to_a_neighbor_is_not_lost() {
     }
 }
 
-/// RFC 1122, 2.3.2.1: a neighbor that moves is found again.
+/// RFC 1122, 2.3.2.1: a neighbor that moves is resolved again.
 #[test]
 fn a_neighbor_that_moves_is_found() {
     for family in [V4, V6] {
@@ -175,7 +175,7 @@ fn a_neighbor_that_moves_is_found() {
         let mut found_ns = None;
         talk.stack().tcp_write(handle, &[1; 100]).expect("room");
         let begun_ns = talk.world.now_ns;
-        // It is silent, as TCP from below may be: the stack has to find out.
+        // It doesn't respond: the stack has to detect that.
         while found_ns.is_none() && talk.world.now_ns - begun_ns < 100 * SECOND {
             talk.world.advance(100 * MS);
             for frame in talk.host.take(&mut talk.world) {
@@ -192,15 +192,15 @@ fn a_neighbor_that_moves_is_found() {
     }
 }
 
-/// RFC 3756, 4.3.2 and RFC 6583: packets to a million missing neighbors leave those that
-/// are alone; the memory is shown in the test `fuzz`.
+/// RFC 3756, 4.3.2 and RFC 6583: packets to a million missing neighbors don't affect existing ones;
+/// the test `fuzz` shows the memory.
 #[test]
 fn scans_of_the_network_leave_real_neighbors_alone() {
     for family in [V4, V6] {
         let mut talk = Talk::accepted(family);
         let mut random = Random::new(6583);
         for round in 0..3000u32 {
-            // An echo request from an unused address makes the stack try to answer.
+            // An echo request from an unused address makes the stack try to reply.
             let from: IpAddr = match family.host.contains(':') {
                 true => Ipv6Addr::from((0xfd00u128 << 112) | u128::from(random.bits())).into(),
                 false => [10, 0, 0, 10 + random.below(240) as u8].into(),
@@ -220,7 +220,7 @@ fn scans_of_the_network_leave_real_neighbors_alone() {
     }
 }
 
-/// RFC 4861, 7.2.4: solicitations are answered, with the flags that say so.
+/// RFC 4861, 7.2.4: solicitations are answered, with the right flags.
 #[test]
 fn solicitations_are_answered() {
     let mut talk = Talk::new(V6);
@@ -240,7 +240,7 @@ fn solicitations_are_answered() {
         answer.payload[24..32],
         [&[2, 1][..], &World::mac(0)].concat()
     );
-    // RFC 4861, 7.1.1: not from this link, cut off, of length 0.
+    // RFC 4861, 7.1.1: from off the link, truncated, of length 0.
     let mut far = ask.clone();
     far[21] = 254;
     let mut empty = [&target.octets()[..], &[1, 0], &HOST].concat();
@@ -276,8 +276,8 @@ fn a_new_ipv6_address_is_asked_for() {
     assert_eq!((probe.hop_limit, probe.payload.len()), (255, 24));
 }
 
-/// RFC 4862, 5.4.3 to 5.4.5: an address that another one has, or asks for at the same time, isn't
-/// used.
+/// RFC 4862, 5.4.3 to 5.4.5: an address that another host has, or probes for at the same time,
+/// isn't used.
 #[test]
 fn a_duplicate_ipv6_address_is_not_used() {
     for at_once in [false, true] {
@@ -317,7 +317,8 @@ fn a_duplicate_ipv6_address_is_not_used() {
     }
 }
 
-/// One packet to a group, of any protocol, costs one poll, not a spin (a known failure of others).
+/// One packet to a group, of any protocol, costs one poll, not a busy loop (a known failure of
+/// others).
 #[test]
 fn one_multicast_packet_costs_little() {
     let mut talk = Talk::new(V4);

@@ -1,4 +1,4 @@
-//! More frames than the machine can handle: connections go first, and come out of it.
+//! More frames than the machine can handle: connections take precedence, and survive.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use net::{Config, Handle};
 use crate::listener::{before_the_internet, random_address};
 use crate::support::{MS, Talk, V4};
 
-/// Frames that one poll handles, and that a flood brings in the time that one takes.
+/// Frames handled by one poll, and frames of a flood that arrive in the time of one.
 const BUDGET: usize = 64;
 const FLOOD: usize = 3 * BUDGET;
 
@@ -98,7 +98,7 @@ fn connections_go_first(frame: fn(&Talk, &mut Random) -> Vec<u8>) {
     assert!(read >= 198 * 10, "{read} of 2000 bytes");
 }
 
-/// Without it, what a connection's peer sends waits behind more of the flood from turn to turn.
+/// Without it, data of a connection's peer waits behind more of the flood from turn to turn.
 #[test]
 fn a_flood_of_syns_that_outruns_the_machine() {
     connections_go_first(syn);
@@ -109,7 +109,7 @@ fn a_flood_of_fragments_that_outruns_the_machine() {
     connections_go_first(fragment);
 }
 
-/// A datagram to a port that no socket has.
+/// A datagram to a port without a socket.
 fn datagram(talk: &Talk, random: &mut Random) -> Vec<u8> {
     let from = SocketAddr::new(random_address(random, false), random.bits() as u16 | 1);
     let to = V4.stack(10_000 + random.below(20_000) as u16);
@@ -121,8 +121,8 @@ fn a_flood_of_datagrams_to_closed_ports_that_outruns_the_machine() {
     connections_go_first(datagram);
 }
 
-/// Datagrams to a port that a socket has are no part of it, and senders of others still learn that
-/// a port is closed.
+/// Datagrams to a port with a socket aren't shed, and senders to other ports still learn that a
+/// port is closed.
 #[test]
 fn datagrams_for_sockets_are_not_shed() {
     let (mut talk, _) = served();
@@ -157,7 +157,7 @@ fn datagrams_for_sockets_are_not_shed() {
     assert!(shed(&mut talk) - before >= 100 * (FLOOD - 8) as u64);
 }
 
-/// SYNs that were answered since the last call.
+/// SYNs answered since the last call.
 fn answers(talk: &mut Talk) -> usize {
     let received = talk.host.take_tcp(&mut talk.world);
     received
@@ -166,13 +166,13 @@ fn answers(talk: &mut Talk) -> usize {
         .count()
 }
 
-/// Some newcomers get in during a flood, and all of them before and after it.
+/// Some new clients get in during a flood, and all of them before and after it.
 #[test]
 fn newcomers_are_answered() {
     let (mut talk, _) = served();
     let mut random = Random::new(2003);
     answers(&mut talk);
-    // A burst that is over before anybody is turned away.
+    // A burst that is over before any client is turned away.
     for _ in 0..30 {
         turn(&mut talk, 2 * BUDGET, syn, &mut random);
     }
@@ -204,13 +204,13 @@ fn shedding_ends_with_the_flood() {
         turn(&mut talk, FLOOD, fragment, &mut random);
     }
     assert!(shed(&mut talk) > 0);
-    let shed_count = |talk: &mut Talk, random: &mut Random| {
+    let shed_after = |talk: &mut Talk, random: &mut Random| {
         for number in 0..500 {
             let count = if number % 5 == 0 { 20 } else { 0 };
             turn(talk, count, fragment, random);
         }
         shed(talk)
     };
-    let before = shed_count(&mut talk, &mut random);
-    assert_eq!(shed_count(&mut talk, &mut random), before);
+    let before = shed_after(&mut talk, &mut random);
+    assert_eq!(shed_after(&mut talk, &mut random), before);
 }

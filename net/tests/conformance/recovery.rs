@@ -1,4 +1,4 @@
-//! Loss: what a sender repeats and when, and what a receiver reports.
+//! Loss: a sender's retransmissions and their times, and a receiver's reports.
 
 use net::sim::packet::Tcp;
 use net::sim::{Bench, Impairment};
@@ -23,7 +23,7 @@ fn warm(family: crate::support::Family, window: usize) -> Talk {
             talk.acknowledge();
         }
     }
-    // What is left, and its acknowledgements; short of the pause after which the window is small
+    // The rest, and its acknowledgements; shorter than the pause after which the window is small
     // again.
     for _ in 0..150 {
         if !talk.listen(MS).is_empty() {
@@ -47,17 +47,17 @@ fn accept_slowly(mut talk: Talk, syn: Tcp) -> Talk {
     talk
 }
 
-/// The host's clock goes on.
+/// Advances the host's clock.
 fn tick(talk: &mut Talk) {
     let now = (talk.world.now_ns / MS) as u32;
     talk.stamp = talk.stamp.map(|(_, echo)| (now, echo));
 }
 
-/// Lets the stack send so much, and gives the segments that come until it pauses.
+/// Lets the stack send this much; returns the segments that arrive until it pauses.
 fn send(talk: &mut Talk, len: usize) -> Vec<Tcp> {
     let handle = talk.handle();
     talk.stack().tcp_write(handle, &pattern(len)).expect("room");
-    // 20 ms to here; paced within a round trip, and no probe comes so early.
+    // 20 ms to here; paced within a round trip, and no probe is that early.
     talk.listen(55 * MS)
 }
 
@@ -81,8 +81,8 @@ fn the_initial_window_is_ten_segments() {
     }
 }
 
-/// RFC 8985, 6 (and RFC 6675): a hole among what SACK reports is repeated within about a round
-/// trip, without a time-out, and nothing else is.
+/// RFC 8985, 6 (and RFC 6675): a hole among SACK blocks is repaired within about a round trip,
+/// without a timeout, and nothing else is retransmitted.
 #[test]
 fn only_holes_are_repeated_and_at_once() {
     for family in FAMILIES {
@@ -96,7 +96,7 @@ fn only_holes_are_repeated_and_at_once() {
         ];
         tick(&mut talk);
         talk.ack = sent[2].seq;
-        // As a receiver reports it: one acknowledgement for each segment.
+        // As a receiver reports it: one acknowledgement per segment.
         let report = talk.segment().sack(&[(sent[4].seq, sent[4].end())]);
         talk.send(&report);
         let report = talk.segment().sack(&[(sent[4].seq, sent[6].end())]);
@@ -119,7 +119,7 @@ fn only_holes_are_repeated_and_at_once() {
     }
 }
 
-/// RFC 8985, 7: the last segment of a flight is lost, and a probe finds out before the time-out.
+/// RFC 8985, 7: the last segment of a flight is lost, and a probe repairs it before the timeout.
 #[test]
 fn a_lost_tail_is_probed_before_the_timeout() {
     for family in FAMILIES {
@@ -132,8 +132,8 @@ fn a_lost_tail_is_probed_before_the_timeout() {
         let begun_ns = talk.world.now_ns;
         let probe = talk.expect(400 * MS, |segment| !segment.payload.is_empty());
         assert_eq!(probe.end(), last.end());
-        // Two round trips after the acknowledgement's arrival, and the way; the time-out is 240 ms
-        // at least.
+        // Two round trips after the acknowledgement's arrival, and the way; the timeout is at least
+        // 240 ms.
         let waited_ns = talk.world.now_ns - begun_ns;
         assert!(waited_ns <= 180 * MS, "{} ms", waited_ns / MS);
     }
@@ -161,7 +161,7 @@ fn three_duplicates_repeat_a_segment() {
     }
 }
 
-/// RFC 2018, 4: what is held behind a gap is reported, the newest first, and as many blocks as fit.
+/// RFC 2018, 4: stored data after a gap is reported, the newest first, and as many blocks as fit.
 #[test]
 fn gaps_are_reported_newest_first() {
     for family in FAMILIES {
@@ -205,8 +205,8 @@ fn gaps_are_reported_newest_first() {
     }
 }
 
-/// RFC 2018, 5: what was reported by SACK may have been dropped all the same; after a time-out it
-/// is sent again.
+/// RFC 2018, 5: data reported by SACK may have been dropped nevertheless; after a timeout it is
+/// retransmitted.
 #[test]
 fn reneging_is_survived() {
     let mut talk = warm(V4, 10_000);
@@ -216,7 +216,7 @@ fn reneging_is_survived() {
         .segment()
         .sack(&[(sent[1].seq, sent[sent.len() - 1].end())]);
     talk.send(&report);
-    // The report is not repeated: nothing was kept.
+    // The report is not repeated: the data was dropped.
     let mut next = sent[0].seq;
     let end = sent[sent.len() - 1].end();
     while next != end {
@@ -231,8 +231,8 @@ fn reneging_is_survived() {
     assert_eq!(talk.error(), None);
 }
 
-/// Blocks that lie outside what was sent, overlap, are empty or turned round do no harm (RFC 2018,
-/// 5; RFC 2883, 4: one below the acknowledgement reports a duplicate).
+/// Blocks outside the sent data, overlapping, empty or reversed ones are harmless (RFC 2018, 5; RFC
+/// 2883, 4: one below the acknowledgement reports a duplicate).
 #[test]
 fn nonsense_in_sack_is_ignored() {
     let mut talk = warm(V4, 10_000);
@@ -262,8 +262,8 @@ fn nonsense_in_sack_is_ignored() {
     assert_eq!(talk.error(), None);
 }
 
-/// RFC 5682, RFC 4015 or RFC 7323: a time-out because the path was slow for once isn't taken for
-/// the loss of everything: what has arrived meanwhile isn't sent again.
+/// RFC 5682, RFC 4015 or RFC 7323: a timeout because of a single delay of the path doesn't count as
+/// the loss of everything: data that has arrived meanwhile isn't retransmitted.
 #[test]
 fn a_spurious_timeout_repeats_little() {
     for family in FAMILIES {
@@ -277,7 +277,7 @@ fn a_spurious_timeout_repeats_little() {
         let stamp = talk.stamp;
         for segment in &sent {
             talk.ack = segment.end();
-            // They answer the first transmissions, not the later ones.
+            // They acknowledge the first transmissions, not the later ones.
             talk.stamp = stamp.map(|(value, _)| {
                 let first = segment.found_timestamps().map_or(0, |stamps| stamps.0);
                 (value, first)
@@ -296,8 +296,8 @@ fn a_spurious_timeout_repeats_little() {
     }
 }
 
-/// RFC 5681, 3.1, RFC 3465: acknowledging a segment in pieces makes the sender no faster than it
-/// may be.
+/// RFC 5681, 3.1, RFC 3465: acknowledging a segment in pieces doesn't make the sender faster than
+/// permitted.
 #[test]
 fn split_acknowledgements_do_not_open_the_window() {
     let grown = |pieces: u32| {

@@ -47,17 +47,17 @@ impl Lab {
         }
     }
 
-    /// Sends a datagram; the Ethernet address that it goes to.
+    /// Sends a datagram; returns its Ethernet destination.
     fn hop(&mut self, to: IpAddr) -> Option<[u8; 6]> {
         let Bench { world, host } = &mut self.bench;
         world.stacks[0]
             .udp_send_to(self.socket, b"x", SocketAddr::new(to, 9))
             .expect("room");
-        // Fresh neighbors are asked for, and answer.
+        // New neighbors are solicited, and reply.
         for _ in 0..20 {
             world.advance(MS);
             for frame in host.take(world) {
-                if asks_for_better(&frame) {
+                if suggests_better(&frame) {
                     host.inject(&better_is_here(&frame));
                 } else if Ip::parse(&frame).is_some_and(|ip| ip.protocol == 17) {
                     return frame[..6].try_into().ok();
@@ -112,7 +112,7 @@ impl Lab {
     }
 }
 
-fn asks_for_better(frame: &[u8]) -> bool {
+fn suggests_better(frame: &[u8]) -> bool {
     frame[12..14] == [8, 6] && frame[38..42] == [10, 0, 0, 8]
 }
 
@@ -127,7 +127,7 @@ fn better_is_here(question: &[u8]) -> Vec<u8> {
     packet::ethernet(BETTER, World::mac(0), 0x0806, &rest)
 }
 
-/// RFC 1122, 3.2.2.2 and 3.3.1.2; RFC 4861, 8.3: what the gateway says is followed, for that
+/// RFC 1122, 3.2.2.2 and 3.3.1.2; RFC 4861, 8.3: the gateway's redirect is followed, for that
 /// destination.
 #[test]
 fn the_gateways_redirect_is_followed() {
@@ -141,7 +141,7 @@ fn the_gateways_redirect_is_followed() {
         let other = ip(if v4 { "192.0.2.2" } else { "2001:db8::2" });
         assert_eq!(lab.hop(other), first);
         if v4 {
-            // The better one knows one that is better still: the gateway.
+            // The better one redirects to one that is better still: the gateway.
             lab.redirect(better, gateway, far);
             assert_eq!(lab.hop(far), first);
         }
@@ -149,7 +149,7 @@ fn the_gateways_redirect_is_followed() {
     }
 }
 
-/// A connection changes its way, too.
+/// A connection changes its route as well.
 #[test]
 fn connections_follow_redirects() {
     let mut lab = Lab::new(true);
@@ -165,7 +165,7 @@ fn connections_follow_redirects() {
     lab.redirect_about(gateway, better, far, &syn[14..], own);
     let Bench { world, host } = &mut lab.bench;
     let question = host.expect(world, 5 * SECOND, |frame| {
-        asks_for_better(frame).then(|| frame.to_vec())
+        suggests_better(frame).then(|| frame.to_vec())
     });
     host.inject(&better_is_here(&question));
     let again = host.expect(world, 5 * SECOND, |frame| {
@@ -193,7 +193,7 @@ fn redirects_without_authority_are_dropped() {
             (gateway, gateway, far),
             (gateway, group, far),
             (gateway, better, group),
-            // No gateway has a say about the link itself.
+            // No gateway can redirect for the link itself.
             (gateway, better, local),
         ];
         for (n, (from, target, to)) in wrong.into_iter().enumerate() {
@@ -213,7 +213,7 @@ fn redirects_without_authority_are_dropped() {
     );
     lab.redirect_about(gateway, better, far, &foreign[14..], own);
     assert_eq!(lab.dropped(), 1);
-    // RFC 4861, 8.1: by a router's link-local address only, and not through a router.
+    // RFC 4861, 8.1: only from a router's link-local address, and not through a router.
     let mut lab = Lab::new(false);
     let [_, _, better, far] = lab.names();
     lab.redirect(ip("fd00::9"), better, far);
@@ -230,7 +230,7 @@ fn a_destination_on_the_link() {
     assert_eq!(lab.hop(far), Some(BETTER));
 }
 
-/// RFC 1122, 3.3.1.4: where the better one is gone, packets go to the gateway again.
+/// RFC 1122, 3.3.1.4: if the better one disappears, packets go to the gateway again.
 #[test]
 fn a_redirect_to_nowhere_is_passed_over() {
     let mut lab = Lab::new(true);
@@ -243,7 +243,7 @@ fn a_redirect_to_nowhere_is_passed_over() {
     assert_eq!(lab.hop(far), first);
 }
 
-/// It isn't believed for ever, and a flood is bounded (`ip::route::redirect`).
+/// It expires, and a flood is bounded (`ip::route::redirect`).
 #[test]
 fn redirects_are_forgotten() {
     let mut lab = Lab::new(true);

@@ -9,7 +9,7 @@ use net::sim::{Bench, World};
 use crate::neighbors::{HOST, status, unconfigured};
 use crate::support::SECOND;
 
-/// A router advertisement. Options are appended as they are.
+/// A router advertisement with these options appended.
 fn advertisement(lifetime: u16, options: &[u8]) -> Vec<u8> {
     advertised(0xff, lifetime, options)
 }
@@ -78,7 +78,7 @@ fn global(world: &World) -> Vec<Ipv6Addr> {
     found
 }
 
-/// RFC 4861, 6.3.7: routers are asked for, a few times.
+/// RFC 4861, 6.3.7: router solicitations are sent, a few times.
 #[test]
 fn routers_are_asked_for() {
     let interface = InterfaceConfig {
@@ -102,7 +102,7 @@ fn routers_are_asked_for() {
     assert!((1..=20).contains(&asked), "{asked} solicitations");
 }
 
-/// RFC 4861, 6.3.7: a random time of up to a second comes before the first question.
+/// RFC 4861, 6.3.7: a random delay of up to a second precedes the first solicitation.
 #[test]
 fn machines_that_start_together_ask_at_different_times() {
     let interface = InterfaceConfig {
@@ -127,7 +127,7 @@ fn machines_that_start_together_ask_at_different_times() {
     assert!(times.len() > 4 && times.iter().all(|at_ns| *at_ns <= SECOND));
 }
 
-/// RFC 4861, 6.3.4: RetransTimer and CurHopLimit are the routers', where they say them.
+/// RFC 4861, 6.3.4: the routers set Retrans Timer and Cur Hop Limit, if specified.
 #[test]
 fn routers_say_how_often_to_ask_and_how_far_to_send() {
     let Bench {
@@ -146,8 +146,7 @@ fn routers_say_how_often_to_ask_and_how_far_to_send() {
     };
     let any = "[::]:5000".parse().expect("an address");
     let socket = world.stacks[0].udp_bind(any).expect("free");
-    // The questions about a missing neighbor, and the hop limit of what goes to the
-    // router.
+    // The solicitations of a missing neighbor, and the hop limit of packets to the router.
     let mut n = 0;
     let mut observe = |world: &mut World, host: &mut net::sim::Host| {
         n += 1;
@@ -177,22 +176,22 @@ fn routers_say_how_often_to_ask_and_how_far_to_send() {
         assert_eq!(times.len(), 3, "{times:?}");
         (times[1] - times[0], hops)
     };
-    // 64 and a second are usual; zero doesn't say anything.
+    // 64 and a second are the defaults; zero is unspecified.
     host.send_frame(&mut world, &said(0, 0));
     assert_eq!(observe(&mut world, &mut host), (SECOND, 64));
     host.send_frame(&mut world, &said(17, 3000));
     assert_eq!(observe(&mut world, &mut host), (3 * SECOND, 17));
     host.send_frame(&mut world, &said(0, 0));
     assert_eq!(observe(&mut world, &mut host), (3 * SECOND, 17));
-    // A link is neither flooded nor left without an answer.
+    // Bounds keep solicitations from flooding the link, and from stopping.
     host.send_frame(&mut world, &said(64, 1));
     assert_eq!(observe(&mut world, &mut host), (SECOND / 10, 64));
     host.send_frame(&mut world, &said(64, u32::MAX));
     assert_eq!(observe(&mut world, &mut host), (10 * SECOND, 64));
 }
 
-/// RFC 4862, 5.5.3 and 5.5.4; RFC 4861, 6.3.4: an address and a gateway come and go with what
-/// routers say, and with time.
+/// RFC 4862, 5.5.3 and 5.5.4; RFC 4861, 6.3.4: an address and a gateway come and go with
+/// advertisements, and with time.
 #[test]
 fn addresses_and_gateways_come_and_go_with_their_lifetimes() {
     let Bench {
@@ -204,11 +203,11 @@ fn addresses_and_gateways_come_and_go_with_their_lifetimes() {
         status(&world).gateways,
         ["fe80::9".parse::<IpAddr>().expect("an address")]
     );
-    // The gateway's lifetime changes to nothing: it is gone at once (a known failure of others).
+    // The gateway's lifetime becomes zero: it is removed at once (a known failure of others).
     host.send_frame(&mut world, &advertisement(0, &[]));
     assert_eq!(status(&world).gateways, Vec::<IpAddr>::new());
     assert_eq!(global(&world).len(), 1);
-    // It comes back, for ten seconds, and then for longer.
+    // It returns, for ten seconds, and then for longer.
     host.send_frame(&mut world, &advertisement(10, &[]));
     host.listen(&mut world, 5 * SECOND);
     assert_eq!(status(&world).gateways.len(), 1);
@@ -217,13 +216,12 @@ fn addresses_and_gateways_come_and_go_with_their_lifetimes() {
     assert_eq!(status(&world).gateways.len(), 1);
     host.listen(&mut world, 20 * SECOND);
     assert_eq!(status(&world).gateways.len(), 0);
-    // The address ends with its own.
+    // The address ends with its own lifetime.
     host.listen(&mut world, 7300 * SECOND);
     assert_eq!(global(&world).len(), 0);
 }
 
-/// RFC 4862, 5.5.3 (e): a forged short lifetime can't take an address away at once: two hours
-/// remain.
+/// RFC 4862, 5.5.3 (e): a forged short lifetime can't remove an address at once: two hours remain.
 #[test]
 fn a_short_lifetime_leaves_two_hours() {
     let Bench {
@@ -238,7 +236,7 @@ fn a_short_lifetime_leaves_two_hours() {
     assert_eq!(global(&world).len(), 0);
 }
 
-/// RFC 4862, 5.5.3 and RFC 4861, 6.1.2: prefixes that can't be, and advertisements from elsewhere.
+/// RFC 4862, 5.5.3 and RFC 4861, 6.1.2: invalid prefixes, and advertisements from elsewhere.
 #[test]
 fn impossible_advertisements_are_ignored() {
     let Bench {
@@ -270,7 +268,7 @@ fn impossible_advertisements_are_ignored() {
     host.send_frame(&mut world, &advertised(254, 1800, &good));
     host.listen(&mut world, 3 * SECOND);
     assert!(global(&world).is_empty() && status(&world).gateways.is_empty());
-    // From an address that is not of the link.
+    // From an address off the link.
     let macs = (HOST, [0x33, 0x33, 0, 0, 0, 1]);
     let all: IpAddr = "ff02::1".parse().expect("a group");
     let far: IpAddr = "2001:db8::9".parse().expect("an address");
@@ -281,8 +279,8 @@ fn impossible_advertisements_are_ignored() {
     assert!(global(&world).is_empty() && status(&world).gateways.is_empty());
 }
 
-/// A thousand routers and prefixes, and as many again (RFC 6104): what is kept is bounded, and what
-/// there was works on.
+/// A thousand routers and prefixes, and as many again (RFC 6104): the tables are bounded, and
+/// existing entries continue to work.
 #[test]
 fn a_flood_of_advertisements_is_bounded() {
     let Bench {

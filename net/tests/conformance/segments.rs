@@ -7,8 +7,8 @@ use net::sim::packet::{ACK, FIN, PSH, RST, SYN, Tcp};
 
 use crate::support::{FAMILIES, MS, SECOND, Talk, V4, address, pattern, with_ip_options};
 
-/// RFC 9293, 3.7.1 (MUST-65) and 3.1 (MUST-69): the MSS is in SYNs only, padding is zeroes; and
-/// each segment of an established connection acknowledges.
+/// RFC 9293, 3.7.1 (MUST-65) and 3.1 (MUST-69): the MSS is in SYNs only, padding is zero; and each
+/// segment of an established connection acknowledges.
 #[test]
 fn later_segments_carry_no_mss() {
     for family in FAMILIES {
@@ -32,8 +32,8 @@ fn later_segments_carry_no_mss() {
     }
 }
 
-/// RFC 9293, 3.9.1.2 (MUST-60, MUST-61, SHLD-27, SHLD-28): what was written leaves without another
-/// word, in segments as large as can be, and the last of it is pushed.
+/// RFC 9293, 3.9.1.2 (MUST-60, MUST-61, SHLD-27, SHLD-28): written data is sent without a push
+/// call, in segments as large as possible, and the last one has PSH.
 #[test]
 fn the_last_segment_is_pushed() {
     for family in FAMILIES {
@@ -52,7 +52,7 @@ fn the_last_segment_is_pushed() {
     }
 }
 
-/// RFC 9293, 3.5.3 (SHLD-2): a reset may carry data, which is no one's.
+/// RFC 9293, 3.5.3 (SHLD-2): a reset may carry data, which is ignored.
 #[test]
 fn a_reset_with_data_is_a_reset() {
     for family in FAMILIES {
@@ -65,9 +65,9 @@ fn a_reset_with_data_is_a_reset() {
 }
 
 /// RFC 9293, 3.10.7.4 (MUST-66) and 3.8.6.1: with a window of zero a reset, an acknowledgement and
-/// a FIN's number are heard all the same.
+/// a FIN's number are still processed.
 #[test]
-fn a_closed_window_hears_resets_and_acknowledgements() {
+fn a_closed_window_accepts_resets_and_acknowledgements() {
     let mut talk = Talk::accepted(V4);
     let handle = talk.handle();
     let mut sent = 0;
@@ -87,12 +87,12 @@ fn a_closed_window_hears_resets_and_acknowledgements() {
     talk.expect(SECOND, |segment| segment.payload == b"acknowledge me");
     talk.acknowledge();
     assert!(talk.listen(5 * SECOND).is_empty(), "it was acknowledged");
-    // A probe of the window that says what comes is urgent.
+    // A window probe that announces urgent data.
     let mut urgent = talk.segment().payload(b"x").flags(ACK | 0x20);
     urgent.urgent = 500;
     talk.send(&urgent);
     assert_eq!(talk.stack().tcp_urgent(handle), Ok(sent + 500));
-    // RFC 5961, 3.2: a reset beside the only number that is left is dropped, its data too.
+    // RFC 5961, 3.2: a reset at any but the only remaining number is dropped, with its data.
     talk.listen(SECOND);
     for (offset, data) in [(1, &b"x"[..]), (1, b""), (u32::MAX, b"xy"), (100, b"x")] {
         let reset = talk.segment().payload(data).flags(RST | ACK);
@@ -100,15 +100,15 @@ fn a_closed_window_hears_resets_and_acknowledgements() {
         talk.send(&reset.seq(seq));
         assert_eq!((talk.error(), talk.receive().len()), (None, 0), "{offset}");
     }
-    // At that number it is one, with data or without.
+    // At that number it is processed, with data or without.
     let reset = talk.segment().payload(b"x").flags(RST);
     talk.send(&reset);
     assert_eq!(talk.error(), Some(Error::ConnectionReset));
     assert_eq!(talk.read().0.len(), sent);
 }
 
-/// RFC 9293, 3.1 (MUST-2, MUST-3): a wrong checksum, a header beyond the segment, one shorter than
-/// it can be: dropped without a word.
+/// RFC 9293, 3.1 (MUST-2, MUST-3): a wrong checksum, a header beyond the segment, one below the
+/// minimum length: silently dropped.
 #[test]
 fn broken_segments_are_dropped() {
     for family in FAMILIES {
@@ -123,7 +123,7 @@ fn broken_segments_are_dropped() {
         }
         for offset in [0u8, 4, 7, 15] {
             let mut frame = good.clone();
-            // The checksum made right again.
+            // The checksum is corrected.
             let old = frame[start + 12];
             frame[start + 12] = offset << 4;
             let old = u16::from_be_bytes([old, frame[start + 13]]);
@@ -162,7 +162,7 @@ fn a_port_may_listen_at_several_addresses() {
     let syn = talk.syn().mss(1440);
     let mut talk = talk.accepted_with(syn);
     assert_eq!(talk.stack().tcp_accept(six), Err(Error::WouldBlock));
-    // Another listener comes and goes: the connection stays.
+    // Another listener comes and goes: the connection remains.
     let other = talk
         .stack()
         .tcp_listen(address("10.0.0.1:81"), 4)
@@ -174,7 +174,7 @@ fn a_port_may_listen_at_several_addresses() {
 }
 
 /// RFC 9293, 3.9.1.1 (MUST-46) and 3.9.2 (MUST-44, MUST-45): a remote address is unicast; the
-/// source address is of the same family and stays.
+/// source address is of the same family and doesn't change.
 #[test]
 fn connects_go_to_one_host_from_one_address() {
     let mut talk = Talk::new(V4);
@@ -193,7 +193,7 @@ fn connects_go_to_one_host_from_one_address() {
         let mut talk = Talk::new(family);
         talk.connect();
         assert_eq!(talk.other.ip(), family.stack(0).ip());
-        // A chosen address and port.
+        // A specified address and port.
         let mut talk = Talk::new(family);
         let (own, to) = (family.stack(5555), family.host(4000));
         talk.stack().tcp_connect(to, Some(own)).expect("a route");
@@ -209,8 +209,8 @@ fn connects_go_to_one_host_from_one_address() {
     }
 }
 
-/// RFC 5961, 5.2 and RFC 9293, 3.10.7.4: text that is partly old is cut, what is beyond the window
-/// is not taken, and a FIN behind it doesn't count.
+/// RFC 5961, 5.2 and RFC 9293, 3.10.7.4: partly old text is trimmed, data beyond the window isn't
+/// accepted, and a FIN after it is ignored.
 #[test]
 fn segments_are_cut_to_the_window() {
     for family in FAMILIES {
@@ -225,7 +225,7 @@ fn segments_are_cut_to_the_window() {
         assert_eq!(talk.read().0, b"0123456789abcde");
         talk.seq = seq.wrapping_add(5);
         talk.listen(SECOND);
-        // It reaches beyond the window by far, and ends with a FIN.
+        // It reaches far beyond the window, and ends with a FIN.
         let window = talk.window;
         let near = talk.seq.wrapping_add(window).wrapping_sub(50);
         let beyond = talk
@@ -243,7 +243,7 @@ fn segments_are_cut_to_the_window() {
     }
 }
 
-/// RFC 9293, 3.4: numbers wrap round in the middle of a transfer, in both directions.
+/// RFC 9293, 3.4: numbers wrap during a transfer, in both directions.
 #[test]
 fn numbers_wrap_round() {
     for family in FAMILIES {
@@ -279,7 +279,7 @@ fn reserved_bits_are_ignored() {
     assert_eq!(talk.read().0, b"odd");
 }
 
-/// RFC 9293, 3.9.2 (MUST-50): options of IP that TCP has no use for are no reason to drop.
+/// RFC 9293, 3.9.2 (MUST-50): IP options that TCP doesn't use are no reason to drop.
 #[test]
 fn options_of_ip_are_passed_over() {
     for family in FAMILIES {

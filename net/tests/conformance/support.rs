@@ -1,4 +1,4 @@
-//! One connection, whose other end is played by hand.
+//! One connection with a scripted other end.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -49,15 +49,15 @@ pub fn ready<T>(result: Result<T, Error>) -> Option<T> {
     }
 }
 
-/// Bytes that repeat after no power of two.
+/// Bytes whose period is no power of two.
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len)
         .map(|n| (n % 251) as u8 ^ (n / 251) as u8)
         .collect()
 }
 
-/// Both know each other's Ethernet address from here on: the stack sends a datagram, for which it
-/// has to ask.
+/// Both ends know each other's Ethernet address from here on: the stack sends a datagram, for which
+/// it has to resolve the host.
 pub fn meet(world: &mut World, host: &mut Host, family: Family) {
     let socket = world.stacks[0]
         .udp_bind(family.stack(9999))
@@ -82,15 +82,15 @@ pub struct Talk {
     pub other: SocketAddr,
     /// Next sequence number of the host: RCV.NXT of the stack.
     pub seq: u32,
-    /// Next expected number from the stack, as far as seen: SND.NXT.
+    /// Next expected number from the stack, of the data seen so far: SND.NXT.
     pub ack: u32,
     /// The first of the stack's numbers that the host has not acknowledged: SND.UNA.
     pub una: u32,
-    /// The window that the stack announced last, in bytes.
+    /// The window that the stack advertised last, in bytes.
     pub window: u32,
-    /// The shift of the stack's windows, and whether both agreed on it.
+    /// The scale of the stack's windows, and whether it was negotiated.
     pub shift: Option<u8>,
-    /// The host's own timestamp, and the stack's last one, where they are in use.
+    /// The host's own timestamp, and the stack's last one, if in use.
     pub stamp: Option<(u32, u32)>,
 }
 
@@ -137,7 +137,7 @@ impl Talk {
         self
     }
 
-    /// A segment of the host, as it is due now.
+    /// A segment of the host with the current numbers.
     pub fn segment(&self) -> Tcp {
         let segment = Tcp::between(self.own, self.other)
             .seq(self.seq)
@@ -197,7 +197,7 @@ impl Talk {
         received
     }
 
-    /// Lets time go on until a segment comes that fits.
+    /// Runs until a matching segment arrives.
     pub fn expect(&mut self, limit_ns: u64, mut find: impl FnMut(&Tcp) -> bool) -> Tcp {
         let (own, other) = (self.own, self.other);
         let mut received = Vec::new();
@@ -230,7 +230,7 @@ impl Talk {
         }
     }
 
-    /// Shakes hands as a client, `syn` being the host's, and accepts.
+    /// Completes a handshake as a client with the host's `syn`, and accepts.
     pub fn accepted_with(mut self, syn: Tcp) -> Talk {
         self.send(&syn);
         let answer = self.expect(SECOND, |segment| segment.has(SYN | ACK));
@@ -254,7 +254,7 @@ impl Talk {
         self
     }
 
-    /// An established connection that the host opened, without any option but the MSS.
+    /// An established connection that the host opened, without any option except the MSS.
     pub fn accepted(family: Family) -> Talk {
         let talk = Talk::new(family).listening();
         let syn = talk.syn().mss(1440);
@@ -277,7 +277,7 @@ impl Talk {
             .scale(7)
     }
 
-    /// A stack that has sent a SYN; the SYN.
+    /// A stack that has sent a SYN; returns the SYN.
     pub fn connecting(family: Family) -> (Talk, Tcp) {
         let mut talk = Talk::new(family);
         let syn = talk.connect();
@@ -302,7 +302,7 @@ impl Talk {
         syn
     }
 
-    /// Everything that can be read, and whether the end was reached.
+    /// All readable data, and whether the end was reached.
     pub fn read(&mut self) -> (Vec<u8>, bool) {
         let handle = self.handle();
         let mut bytes = Vec::new();
@@ -324,7 +324,7 @@ impl Talk {
 }
 
 /// Inserts options into the IP header of a frame. IPv4: record route and an unknown one (RFC 791,
-/// 3.1). IPv6: an unknown one that is to be skipped, in an extension header (RFC 8200, 4.2 and
+/// 3.1). IPv6: an unknown one that has to be skipped, in an extension header (RFC 8200, 4.2 and
 /// 4.6).
 pub fn with_ip_options(mut frame: Vec<u8>) -> Vec<u8> {
     let (at, options): (usize, &[u8]) = match frame[14] >> 4 {

@@ -10,8 +10,9 @@ fn write(talk: &mut Talk, bytes: &[u8]) {
     assert_eq!(talk.stack().tcp_write(handle, bytes), Ok(bytes.len()));
 }
 
-/// RFC 6298, 2.4 with the floor of 200 ms, 5.5 and 5.6: what isn't acknowledged is sent again, ever
-/// more seldom, and RFC 9293, 3.8.3 (MUST-20 to MUST-23): in the end the connection is given up.
+/// RFC 6298, 2.4 with the floor of 200 ms, 5.5 and 5.6: unacknowledged data is retransmitted at
+/// growing intervals, and RFC 9293, 3.8.3 (MUST-20 to MUST-23): in the end the connection is
+/// aborted.
 #[test]
 fn unacknowledged_data_is_repeated_with_backoff_and_given_up() {
     for family in FAMILIES {
@@ -19,7 +20,7 @@ fn unacknowledged_data_is_repeated_with_backoff_and_given_up() {
         write(&mut talk, &[1; 100]);
         let first = talk.expect(SECOND, |segment| segment.payload.len() == 100);
         let mut times = vec![talk.world.now_ns];
-        // Configured: 120 s; the standard asks for 100 s at least.
+        // Configured: 120 s; the standard requires at least 100 s.
         while talk.error().is_none() {
             assert!(talk.world.now_ns - times[0] < 400 * SECOND);
             for again in talk.listen(10 * MS) {
@@ -48,34 +49,34 @@ fn unacknowledged_data_is_repeated_with_backoff_and_given_up() {
     }
 }
 
-/// Whether a frame asks for the host's Ethernet address: ARP (RFC 826) or a solicitation (RFC 4861,
+/// Whether a frame solicits the host's Ethernet address: ARP (RFC 826) or a solicitation (RFC 4861,
 /// 4.3).
-fn asks(frame: &[u8]) -> bool {
+fn is_neighbor_query(frame: &[u8]) -> bool {
     let arp = frame.get(12..14) == Some(&[8, 6]) && frame.get(21) == Some(&1);
     arp || frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(54) == Some(&135)
 }
 
-/// RFC 9293, 3.8.3 (MUST-20, SHLD-10): after R1, three repetitions, the network layer learns that
-/// the first hop may be dead (RFC 1122, 3.3.1.4), and asks it; it isn't troubled before. The
-/// program can see the time-outs (SHLD-9), and hears nothing else until R2.
+/// RFC 9293, 3.8.3 (MUST-20, SHLD-10): after R1, three retransmissions, the network layer is
+/// notified that the first hop may be dead (RFC 1122, 3.3.1.4), and probes it; not before. The
+/// program can read the number of timeouts (SHLD-9), and isn't notified until R2.
 #[test]
-fn after_r1_the_first_hop_is_doubted() {
+fn after_r1_the_first_hop_is_probed() {
     for family in FAMILIES {
         let mut talk = Talk::accepted(family);
         let handle = talk.handle();
         write(&mut talk, &[1; 100]);
         let mut sent = 0;
-        // Its own answers hide the questions.
+        // Its own replies hide the solicitations.
         talk.host.addresses.clear();
-        // Known to be there a second ago, it would be asked after 20 s at the earliest.
+        // Confirmed a second ago, it would be probed after 20 s at the earliest.
         talk.host.expect(&mut talk.world, 10 * SECOND, |frame| {
-            sent += u32::from(!asks(frame));
-            asks(frame).then_some(())
+            sent += u32::from(!is_neighbor_query(frame));
+            is_neighbor_query(frame).then_some(())
         });
         assert!(sent >= 4, "{sent} segments before the question");
         let timeouts = talk.stack().tcp_info(handle).expect("open").timeouts;
         assert!((3..=6).contains(&timeouts) && talk.error().is_none());
-        // One whose segments are acknowledged isn't asked.
+        // One whose segments are acknowledged isn't probed.
         let mut talk = Talk::accepted(family);
         talk.host.addresses.clear();
         for _ in 0..10 {
@@ -88,13 +89,13 @@ fn after_r1_the_first_hop_is_doubted() {
                     .host
                     .take(&mut talk.world)
                     .iter()
-                    .any(|frame| asks(frame))
+                    .any(|frame| is_neighbor_query(frame))
             );
         }
     }
 }
 
-/// RFC 9293, 3.8.4 (MUST-24, MUST-25): nothing is sent on an idle connection unless asked for.
+/// RFC 9293, 3.8.4 (MUST-24, MUST-25): nothing is sent on an idle connection by default.
 #[test]
 fn idle_connections_are_silent() {
     for family in FAMILIES {
@@ -106,8 +107,8 @@ fn idle_connections_are_silent() {
     }
 }
 
-/// RFC 9293, 3.8.4 (MUST-26 to MUST-29): keepalive probes are answered by a live peer, and end the
-/// connection to a dead one after several, not after one.
+/// RFC 9293, 3.8.4 (MUST-26 to MUST-29): a live peer acknowledges keepalive probes, and several
+/// unanswered ones, not a single one, end the connection to a dead peer.
 #[test]
 fn keepalive_tells_the_dead_from_the_silent() {
     for family in FAMILIES {
@@ -168,7 +169,7 @@ fn old_timestamps_are_dropped() {
     }
 }
 
-/// RFC 7323, 5.5: a timestamp that is 24 days old is none any more.
+/// RFC 7323, 5.5: a timestamp that is 24 days old is invalid.
 #[test]
 fn timestamps_age_with_the_connection() {
     let mut talk = Talk::accepted_full(V4);
@@ -182,8 +183,8 @@ fn timestamps_age_with_the_connection() {
     assert_eq!(talk.read().0, b"first second");
 }
 
-/// RFC 7323, 4.3: the echo is that of the segment that the acknowledgement answers, and not of one
-/// behind a gap.
+/// RFC 7323, 4.3: the echo is that of the segment that the acknowledgement covers, and not of one
+/// after a gap.
 #[test]
 fn timestamps_are_echoed_from_the_edge() {
     for family in FAMILIES {
@@ -212,7 +213,7 @@ fn timestamps_are_echoed_from_the_edge() {
     }
 }
 
-/// RFC 7323, 3.2: a segment without the timestamps that were agreed on is dropped, a reset isn't.
+/// RFC 7323, 3.2: a segment without the negotiated timestamps is dropped, a reset isn't.
 #[test]
 fn segments_without_agreed_timestamps_are_dropped() {
     let mut talk = Talk::accepted_full(V4);
@@ -243,15 +244,15 @@ fn challenges_are_limited() {
         }
     }
     assert!((1..=2000).contains(&received), "{received}");
-    // It is back after a while.
+    // It is available again after a while.
     talk.listen(5 * SECOND);
     let syn = talk.syn().flags(SYN);
     talk.send(&syn);
     assert_eq!(talk.expect(SECOND, |_| true).flags, ACK);
 }
 
-/// A clock that jumped because the machine was paused (a known failure of others): nothing is
-/// given up before the peer had a chance to answer.
+/// A clock that jumped because the machine was paused (a known failure of others): no timeout
+/// expires before the peer had a chance to respond.
 #[test]
 fn a_jump_of_the_clock_ends_nothing() {
     for family in FAMILIES {
@@ -280,7 +281,7 @@ fn a_jump_of_the_clock_ends_nothing() {
     }
 }
 
-/// RFC 5482, 3 and RFC 9293, 3.8.3 (MUST-21): the program chooses how long to wait.
+/// RFC 5482, 3 and RFC 9293, 3.8.3 (MUST-21): the program sets the timeout.
 #[test]
 fn the_user_timeout_is_the_programs() {
     for family in FAMILIES {

@@ -15,7 +15,7 @@ fn runs(short: u64) -> u64 {
 }
 
 /// Opens a connection from stack 0 to stack 1. If the last segments of the handshake are lost
-/// repeatedly, the server gives up, and the client connects again, as a program would.
+/// repeatedly, the server abandons it, and the client connects again, as a program would.
 fn connect(world: &mut World, v6: bool) -> (Handle, Handle) {
     let server = address(if v6 { "[fd00::2]:80" } else { "10.0.0.2:80" });
     let listener = world.stacks[1].tcp_listen(server, 8).expect("free");
@@ -37,7 +37,7 @@ fn connect(world: &mut World, v6: bool) -> (Handle, Handle) {
         if let Some(accepted) = accepted {
             world.stacks[1].abort(accepted).expect("a handle");
         }
-        // A neighbor that three questions didn't reach isn't asked for the next second.
+        // A neighbor that didn't answer three requests isn't solicited for the next second.
         world.advance(2 * SECOND);
     }
     panic!("no connection in five attempts");
@@ -159,13 +159,13 @@ fn seeded(seed: u64) {
     };
     let config = Config {
         tcp_memory: (1 << 20) << random.below(5),
-        // Nine retransmissions in a row are lost now and then, and two minutes end after them.
+        // Nine consecutive retransmissions are lost now and then, and two minutes pass after them.
         send_timeout_ns: 1000 * SECOND,
         ..Default::default()
     };
     let mut world = World::pair(config, Impairment::default(), [offloads; 2], seed);
     world.advance(5 * SECOND);
-    // One way may be worse than the other, or fine.
+    // One direction may be worse than the other, or perfect.
     let first = impairment(&mut random);
     world.cables[0].set_impairment(first);
     match random.below(3) {
@@ -178,7 +178,7 @@ fn seeded(seed: u64) {
     both_ways(&mut world, ends, &data, 3000 * SECOND, seed);
 }
 
-/// RFC 9293, 3.8: both directions at once over links that do everything that links do.
+/// RFC 9293, 3.8: both directions at once over links with all impairments.
 #[test]
 fn every_byte_arrives_whatever_the_link_does() {
     for seed in 0..runs(120) {
@@ -189,7 +189,7 @@ fn every_byte_arrives_whatever_the_link_does() {
     }
 }
 
-/// Corruption that TCP's checksum notices never reaches a program (RFC 9293, 3.1, MUST-3).
+/// Corruption that TCP's checksum detects never reaches a program (RFC 9293, 3.1, MUST-3).
 #[test]
 fn what_is_corrupted_is_never_delivered() {
     for seed in 0..runs(6) {
@@ -209,7 +209,7 @@ fn what_is_corrupted_is_never_delivered() {
     }
 }
 
-/// A link that is gone for half a minute: what is under way goes on afterwards.
+/// A link that is down for half a minute: transfers continue afterwards.
 #[test]
 fn an_outage_is_survived() {
     for seed in 0..runs(4) {
@@ -242,7 +242,7 @@ fn an_outage_is_survived() {
     }
 }
 
-/// Bytes in one direction until `duration_ns` have passed; how many.
+/// Bytes in one direction until `duration_ns` have passed; returns their number.
 fn goodput(world: &mut World, ends: (Handle, Handle), duration_ns: u64) -> u64 {
     let chunk = vec![7; 256 << 10];
     let mut buffer = vec![0; 1 << 20];
@@ -266,11 +266,12 @@ fn big() -> Config {
     }
 }
 
-/// RFC 8985 and RFC 9438: at 1 % of loss and 50 ms the throughput is what CUBIC's response function
-/// gives, not a fraction of it.
+/// RFC 8985 and RFC 9438: with 1 % of loss and 50 ms the throughput is that of CUBIC's response
+/// function, not a fraction of it.
 #[test]
 fn goodput_at_one_percent_of_loss() {
-    // CUBIC in its Reno-friendly region (RFC 9438, 4.3): about 1.2 / sqrt(p) segments a round trip.
+    // CUBIC in its Reno-friendly region (RFC 9438, 4.3): about 1.2 / sqrt(p) segments per round
+    // trip.
     let bound = 12.0 * 1448.0 * 8.0 / 0.05;
     for v6 in [false, true] {
         let mut sum = 0.0;
@@ -325,7 +326,7 @@ fn a_long_clean_path_is_filled() {
     }
 }
 
-/// RFC 8985, 6.2.: reordering within a part of the round trip isn't taken for loss.
+/// RFC 8985, 6.2.: reordering within a part of the round trip doesn't count as loss.
 #[test]
 fn reordering_is_not_taken_for_loss() {
     let run = |reorder: u32| {

@@ -11,8 +11,8 @@ fn write(talk: &mut Talk, bytes: &[u8]) -> usize {
     ready(talk.stack().tcp_write(handle, bytes)).unwrap_or(0)
 }
 
-/// RFC 9293, 3.8.6.1 (MUST-35 to MUST-37, SHLD-29, SHLD-30): a window of zero is probed, ever more
-/// seldom, and for as long as the peer acknowledges; its opening is used.
+/// RFC 9293, 3.8.6.1 (MUST-35 to MUST-37, SHLD-29, SHLD-30): a window of zero is probed at growing
+/// intervals, for as long as the peer acknowledges; its opening is used.
 #[test]
 fn a_zero_window_is_probed_until_it_opens() {
     for family in FAMILIES {
@@ -48,7 +48,7 @@ fn a_zero_window_is_probed_until_it_opens() {
     }
 }
 
-/// RFC 9293, 3.8.6.1: the update of the window is lost; a probe finds out.
+/// RFC 9293, 3.8.6.1: the window update is lost; a probe detects the opening.
 #[test]
 fn a_lost_window_update_is_found_out_by_a_probe() {
     let mut talk = Talk::accepted(V4);
@@ -58,14 +58,14 @@ fn a_lost_window_update_is_found_out_by_a_probe() {
     let begin = talk.ack;
     talk.expect(5 * SECOND, |_| true);
     talk.ack = begin;
-    // The answer to the next probe has a window, as the peer's program has read meanwhile.
+    // The reply to the next probe has a window, as the peer's program has read meanwhile.
     talk.expect(20 * SECOND, |_| true);
     talk.ack = begin;
     talk.acknowledge();
     talk.expect(SECOND, |segment| segment.payload.len() > 1000);
 }
 
-/// RFC 9293, 3.8.6.1: a receiver with a window of zero acknowledges probes and takes their byte
+/// RFC 9293, 3.8.6.1: a receiver with a window of zero acknowledges probes and accepts their byte
 /// only when it can.
 #[test]
 fn probes_of_our_zero_window_are_acknowledged() {
@@ -105,8 +105,7 @@ fn fill(talk: &mut Talk) -> usize {
     sent
 }
 
-/// RFC 9293, 3.8.6.2.2 (MUST-39): the window opens in steps worth while, and is announced when it
-/// does.
+/// RFC 9293, 3.8.6.2.2 (MUST-39): the window opens in large steps, and each is advertised.
 #[test]
 fn a_reader_of_single_bytes_makes_no_silly_windows() {
     for family in FAMILIES {
@@ -152,13 +151,13 @@ fn a_small_opening_of_the_window_is_not_filled_at_once() {
         received.iter().all(|segment| segment.payload.len() <= 1),
         "{received:?}"
     );
-    // In the end it is (the override time of 0.1 to 1.0 s, and the persist timer's).
+    // In the end it is (the override timeout of 0.1 to 1.0 s, and the persist timer).
     talk.ack = begin;
     talk.send(&open);
     talk.expect(5 * SECOND, |segment| !segment.payload.is_empty());
 }
 
-/// RFC 9293, 3.8.6 (MUST-34): a peer that takes back what it offered does no harm.
+/// RFC 9293, 3.8.6 (MUST-34): a peer that shrinks its window is harmless.
 #[test]
 fn a_shrinking_window_is_survived() {
     let mut talk = Talk::accepted(V4);
@@ -170,7 +169,7 @@ fn a_shrinking_window_is_survived() {
     talk.send(&shrunk);
     talk.listen(3 * SECOND);
     assert_eq!(talk.error(), None);
-    // From here on everything is taken.
+    // From here on everything is accepted.
     let mut next = begin.wrapping_add(1440);
     while next != begin.wrapping_add(10_000) {
         talk.ack = next;
@@ -183,8 +182,8 @@ fn a_shrinking_window_is_survived() {
     }
 }
 
-/// RFC 9293, 3.8.6 (SHLD-14) and RFC 7323, 2.4: the right edge that we announce never moves left,
-/// however the program reads.
+/// RFC 9293, 3.8.6 (SHLD-14) and RFC 7323, 2.4: the advertised right edge never moves left, however
+/// the program reads.
 #[test]
 fn the_right_edge_never_moves_left() {
     for full in [false, true] {
@@ -221,7 +220,7 @@ fn the_right_edge_never_moves_left() {
     }
 }
 
-/// RFC 7323, 2: the window grows with what the program reads, beyond what 16 bits can say.
+/// RFC 7323, 2: the window grows with the program's reads, beyond 16 bits.
 #[test]
 fn the_window_grows_with_a_fast_reader() {
     for family in FAMILIES {
@@ -255,8 +254,8 @@ fn the_window_grows_with_a_fast_reader() {
     }
 }
 
-/// RFC 9293, 3.7.4 (SHLD-7, MUST-17): Nagle's algorithm holds a small segment back while another is
-/// not acknowledged, and can be switched off.
+/// RFC 9293, 3.7.4 (SHLD-7, MUST-17): Nagle's algorithm delays a small segment while another is not
+/// acknowledged, and can be switched off.
 #[test]
 fn nagle_joins_small_writes_and_can_be_switched_off() {
     for nodelay in [false, true] {
@@ -284,8 +283,8 @@ fn nagle_joins_small_writes_and_can_be_switched_off() {
     }
 }
 
-/// RFC 9293, 3.8.6.3 (SHLD-18, MUST-40, SHLD-19, MUST-58): an acknowledgement waits less than 500
-/// ms, and at least every second full segment is acknowledged.
+/// RFC 9293, 3.8.6.3 (SHLD-18, MUST-40, SHLD-19, MUST-58): an acknowledgement is delayed by less
+/// than 500 ms, and at least every second full segment is acknowledged.
 #[test]
 fn acknowledgements_are_delayed_but_not_for_long() {
     for family in FAMILIES {
@@ -313,8 +312,8 @@ fn acknowledgements_are_delayed_but_not_for_long() {
     }
 }
 
-/// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: what is out of order is acknowledged at once, and so is
-/// what fills the gap.
+/// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: data out of order is acknowledged at once, and so is data
+/// that fills the gap.
 #[test]
 fn gaps_are_acknowledged_at_once() {
     let mut talk = Talk::accepted(V4);
@@ -335,7 +334,7 @@ fn gaps_are_acknowledged_at_once() {
     );
 }
 
-/// Overlapping and repeated pieces in any order give the bytes, each once (RFC 9293, 3.10.7.4).
+/// Overlapping and repeated pieces in any order yield the bytes, each once (RFC 9293, 3.10.7.4).
 #[test]
 fn pieces_in_any_order_are_put_together() {
     let mut random = Random::new(793);
@@ -366,8 +365,8 @@ fn pieces_in_any_order_are_put_together() {
     }
 }
 
-/// A reader that pauses for longer and longer and a writer that waits: neither stops for ever
-/// (a known failure of others), over both families, with and without offloads.
+/// A reader with growing pauses and a writer that waits: neither stops forever (a known failure of
+/// others), over both families, with and without offloads.
 #[test]
 fn slow_readers_and_slow_writers_never_deadlock() {
     for (n, server) in ["10.0.0.2:80", "[fd00::2]:80"].into_iter().enumerate() {
@@ -441,8 +440,8 @@ fn urgent_data_stays_in_the_stream() {
     assert_eq!(talk.read().0, b"urgent and not");
 }
 
-/// RFC 9293, 3.8.6.3: how long an acknowledgement may wait is the program's choice, at once among
-/// it, and never half a second.
+/// RFC 9293, 3.8.6.3: the program sets the delay of acknowledgements, including none, and it never
+/// reaches half a second.
 #[test]
 fn the_delay_of_acknowledgements_can_be_chosen() {
     for (delay_ns, least, most) in [(0, 0, 0), (100 * MS, 100, 101), (SECOND, 498, 499)] {

@@ -1,4 +1,4 @@
-//! The corpus as it is, and floods of what takes memory.
+//! The unmodified corpus, and floods of memory-consuming frames.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use crate::mutate::{Line, repair};
 use crate::target::{Target, address};
 use std::sync::atomic::Ordering;
 
-/// Each conversation as it is, one after the other and cut off at each frame.
+/// Each unmodified conversation, one after another and truncated at each frame.
 pub fn everything_as_it_is(corpus: &[(String, Vec<Line>)]) {
     let mut random = Random::new(3);
     let mut target = Target::new(3);
@@ -23,7 +23,7 @@ pub fn everything_as_it_is(corpus: &[(String, Vec<Line>)]) {
         }
     }
     target.finish();
-    // Each frame cut off at each length.
+    // Each frame truncated at each length.
     let mut target = Target::new(5);
     for (_, lines) in corpus {
         for line in lines {
@@ -44,7 +44,7 @@ pub fn everything_as_it_is(corpus: &[(String, Vec<Line>)]) {
     target.finish();
 }
 
-/// A kind of flood: the frame of a number.
+/// A kind of flood: returns the frame of a number.
 type Flood = fn(u32, &mut Random) -> Vec<u8>;
 
 const MACS: ([u8; 6], [u8; 6]) = ([2, 0, 0, 0, 9, 9], [2, 0, 0, 0, 0, 1]);
@@ -121,7 +121,7 @@ fn too_big(_: u32, random: &mut Random) -> Vec<u8> {
 }
 
 /// Fills tables (neighbors, fragments, handshakes, queues, path MTUs), each from more sources than
-/// any table holds. Memory stays below its bound (RFC 6583, RFC 8900, RFC 4987).
+/// any table holds. Memory stays within its bound (RFC 6583, RFC 8900, RFC 4987).
 pub fn floods_are_bounded(in_use: fn() -> isize, bound: isize) {
     let floods: [(&str, Flood); 9] = [
         ("ARP requests", arp),

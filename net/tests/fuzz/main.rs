@@ -1,9 +1,9 @@
-//! For any input: no panic, no endless loop, no memory beyond its bound, and honest peers are
-//! served afterwards. The fuzzer replays and mutates the conversations of `net/corpus` while a
-//! program opens, uses and closes sockets at random.
+//! For any input: no panic, no endless loop, bounded memory, and honest peers are served
+//! afterwards. The fuzzer replays and mutates the conversations of `net/corpus` while a program
+//! opens, uses and closes sockets at random.
 //!
-//! Deterministic: `SOIL_FUZZ_SEED=N` runs the one target of that seed. `SOIL_FUZZ_SECONDS=N` goes
-//! on with new seeds for that long (`make test-long`).
+//! Deterministic: `SOIL_FUZZ_SEED=N` runs the one target of that seed. `SOIL_FUZZ_SECONDS=N`
+//! continues with new seeds for that time (`make test-long`).
 #![allow(missing_docs)]
 
 mod alive;
@@ -29,16 +29,16 @@ const BOUND: usize = 12 << 20;
 /// Conversations with one target.
 const ROUNDS: u64 = 120;
 
-/// The targets that are done, for the watchdog.
+/// The number of finished targets, for the watchdog.
 static STEPS: AtomicU64 = AtomicU64::new(0);
 
 fn in_use() -> isize {
     let stats = ALLOCATOR.stats();
-    // What `realloc` adds or gives back is in these already.
+    // These already include what `realloc` adds or frees.
     stats.bytes_allocated as isize - stats.bytes_deallocated as isize
 }
 
-/// Ends the process where nothing goes on any more: a loop inside the stack.
+/// Ends the process if there is no progress: a loop inside the stack.
 fn watch() {
     std::thread::spawn(|| {
         let mut seen = STEPS.load(Ordering::Relaxed);
@@ -89,7 +89,7 @@ fn seeded(seed: u64, corpus: &[(String, Vec<Line>)]) {
     }
 }
 
-/// One test, since the allocator's counters are the process's.
+/// One test, since the allocator's counters are per process.
 #[test]
 fn nothing_that_comes_in_does_harm() {
     watch();
@@ -99,7 +99,7 @@ fn nothing_that_comes_in_does_harm() {
     if let Some(Ok(seed)) = number("SOIL_FUZZ_SEED") {
         return seeded(seed, &corpus);
     }
-    // The first one fills what is filled once.
+    // The first one fills memory that is allocated once.
     seeded(0, &corpus);
     alive::everything_as_it_is(&corpus);
     alive::floods_are_bounded(in_use, BOUND as isize);

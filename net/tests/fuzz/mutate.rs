@@ -1,4 +1,4 @@
-//! The corpus, and how its frames are changed.
+//! The corpus, and the mutation of its frames.
 
 use net::sim::Random;
 use net::sim::packet::{self, Ip};
@@ -23,7 +23,7 @@ pub fn corpus() -> Vec<(String, Vec<Line>)> {
             found.push((path.display().to_string(), lines));
         }
     }
-    // The order of a folder is not the same everywhere.
+    // The order of a directory differs between systems.
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found
 }
@@ -45,7 +45,7 @@ fn line(text: &str) -> Option<Line> {
 
 const TELLING: [u8; 10] = [0, 1, 2, 0x0f, 0x40, 0x7f, 0x80, 0xc0, 0xfe, 0xff];
 
-/// Changes a conversation: its lines, and the bytes of its frames. `other` gives foreign parts.
+/// Changes a conversation: its lines, and the bytes of its frames. `other` supplies foreign parts.
 pub fn mutate(lines: &mut Vec<Line>, other: &[Line], random: &mut Random) {
     for _ in 0..random.below(4) {
         let at = random.below(lines.len() as u64) as usize;
@@ -84,7 +84,7 @@ fn change(frame: &mut Vec<u8>, random: &mut Random) {
     if frame.is_empty() {
         return;
     }
-    // Headers are where it matters.
+    // Headers are most relevant.
     let reach = match random.below(4) {
         0 => frame.len(),
         _ => frame.len().min(80),
@@ -95,7 +95,7 @@ fn change(frame: &mut Vec<u8>, random: &mut Random) {
         3 | 4 => frame[at] ^= 1 << random.below(8),
         5 => frame[at] = random.bits() as u8,
         6 => {
-            // A length or number of 16 bits, a little wrong.
+            // A 16-bit length or number, slightly wrong.
             if let Some(pair) = frame.get_mut(at..at + 2) {
                 let value = u16::from_be_bytes([pair[0], pair[1]]);
                 let value = value.wrapping_add(random.below(17) as u16).wrapping_sub(8);
@@ -115,7 +115,7 @@ fn change(frame: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// Makes lengths and checksums right where the frame still looks like a packet.
+/// Corrects lengths and checksums if the frame still looks like a packet.
 pub fn repair(frame: &mut [u8]) {
     let Some(ethertype) = frame.get(12..14) else {
         return;

@@ -1,5 +1,5 @@
-//! A stack with everything switched on, a program that uses it at random, and a host that knows
-//! what the stack said, so that mutated frames get deep into it.
+//! A stack with all features enabled, a program that uses it at random, and a host that tracks the
+//! stack's messages, so that mutated frames get deep into it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,9 +30,9 @@ pub struct Target {
     listeners: Vec<Handle>,
     datagrams: Handle,
     sockets: Vec<Handle>,
-    /// By the host's port and the stack's.
+    /// Indexed by the host's port and the stack's.
     said: HashMap<(u16, u16), Said>,
-    /// The stack's port of its last connect, its last DHCP transaction, its last question.
+    /// The stack's port of its last connect, its last DHCP transaction, its last query.
     connecting: u16,
     xid: [u8; 4],
     question: Option<(u16, [u8; 2])>,
@@ -86,7 +86,7 @@ impl Target {
         }
     }
 
-    /// Begins a conversation: new ports and numbers, and something for the stack to do.
+    /// Begins a conversation: new ports and numbers, and work for the stack.
     pub fn begin(&mut self, random: &mut Random) {
         self.shift = (random.below(500) as u16, random.bits() as u32);
         for _ in 0..random.below(3) {
@@ -117,7 +117,7 @@ impl Target {
         }
     }
 
-    /// Hears what the stack says.
+    /// Tracks the stack's frames.
     fn receive(&mut self) {
         for frame in self.host.take(&mut self.world) {
             if let Some(segment) = Tcp::parse(&frame) {
@@ -158,7 +158,7 @@ impl Target {
         }
     }
 
-    /// Makes the numbers of a frame fit what the stack said.
+    /// Adapts the numbers of a frame to the stack's.
     fn fit(&self, frame: &mut [u8], random: &mut Random) {
         let Some(ip) = Ip::parse(frame) else {
             return;
@@ -188,7 +188,7 @@ impl Target {
         }
     }
 
-    /// Makes the ports and the number of a segment that the stack may have sent.
+    /// Sets the ports and the number of a segment that the stack may have sent.
     fn quote(&self, quoted: &mut [u8]) {
         let port = 4000 + self.shift.0;
         if let Some(said) = self.said.get(&(port, 80))
@@ -225,7 +225,7 @@ impl Target {
         let Some(said) = self.said.get(&(ports[0], ports[1])) else {
             return;
         };
-        // Mostly everything, at times a part.
+        // Mostly all of it, at times a part.
         let back = match random.below(8) {
             0 => random.below(5000) as u32,
             _ => 0,
@@ -243,7 +243,7 @@ impl Target {
                 (0, _) => return,
                 (1, _) => at += 1,
                 (5, len @ 10..) => {
-                    // Blocks within what was sent.
+                    // Blocks within the sent data.
                     for block in segment[at + 2..].chunks_exact_mut(8).take(len as usize / 8) {
                         let left = ack.wrapping_add(random.below(4000) as u32);
                         block[..4].copy_from_slice(&left.to_be_bytes());
@@ -312,7 +312,7 @@ impl Target {
         stack.take_events(&mut |_| {});
     }
 
-    /// Closes the program's sockets and lets time pass; then serves an honest peer.
+    /// Closes the program's sockets and advances the time; then serves an honest peer.
     pub fn finish(&mut self) {
         let stack = &mut self.world.stacks[0];
         for handle in self.sockets.drain(..) {
@@ -336,7 +336,7 @@ impl Target {
         assert!(polls < 3000, "{polls} polls in a quiet minute");
     }
 
-    /// Whether an honest client is answered.
+    /// Whether an honest client is served.
     fn serves(&mut self, at: SocketAddr) -> bool {
         let own = match at {
             SocketAddr::V4(_) => address("10.0.0.9:33333"),

@@ -4,12 +4,12 @@ use crate::{Host, check, signals};
 use platform::error::{Answer, Stop};
 use platform::{Console, Direction, Stream};
 
-/// The most bytes written to a console at once: what a pipe or terminal that `poll` calls writable
-/// takes without blocking (POSIX `PIPE_BUF`), because the descriptor is shared with other processes
-/// and can't be made non-blocking.
+/// Maximum number of bytes written to a console at once: what a pipe or terminal that `poll` calls
+/// writable accepts without blocking (POSIX `PIPE_BUF`), since the descriptor is shared with other
+/// processes and can't be made non-blocking.
 const CHUNK: usize = 4096;
 
-/// The file descriptor and the event of a use of the console.
+/// The file descriptor and the poll event of a use of the console.
 pub fn descriptor(stream: Stream, direction: Direction) -> (i32, i16) {
     match (stream, direction) {
         (_, Direction::Read) => (libc::STDIN_FILENO, libc::POLLIN),
@@ -52,7 +52,7 @@ impl Console for Host {
     }
 
     fn log(line: &[u8]) {
-        // SAFETY: reads within `line`. What can't be written is lost: there is nowhere to say so.
+        // SAFETY: reads within `line`. A failed write is ignored: there is nowhere to report it.
         unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
     }
 

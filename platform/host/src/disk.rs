@@ -3,8 +3,8 @@
 //! `SOIL_DISK_NAME=FILE,ro` only reads. A file has sectors of 512 bytes, or of 4096 with
 //! `,sector=4096`; a block device has its own.
 //!
-//! A read that the page cache answers is done at once; all other requests are done while other
-//! tasks run ([`queue`]). A disk in use is locked, as QEMU locks its disks ([`lock`]).
+//! A read of cached data completes at once; all other requests complete while other tasks run
+//! ([`queue`]). A disk in use is locked, as QEMU locks its disks ([`lock`]).
 
 mod aio;
 mod lock;
@@ -32,13 +32,13 @@ pub use request::Slice;
 
 /// Default sector size of a file, in bytes.
 const SECTOR: usize = 512;
-/// Largest sector size, in bytes.
+/// Maximum sector size, in bytes.
 const MAX_SECTOR: usize = 4096;
 /// Prefix of the option that gives a file's sector size.
 const SECTOR_OPTION: &str = ",sector=";
-/// The most bytes in one request: what a second of an old disk gives.
+/// Maximum number of bytes in one request: what an old disk transfers in a second.
 const MAX_BYTES: usize = 16 << 20;
-/// The beginning of the variables' names.
+/// The prefix of the variables' names.
 const PREFIX: &str = "SOIL_DISK_";
 
 /// A disk of the process: a file or block device of Linux.
@@ -46,21 +46,21 @@ struct Disk {
     name: String,
     path: String,
     only_read: bool,
-    /// Bytes, as the option has them.
+    /// The sector size in the option, in bytes.
     sector: Option<String>,
     ring: ring::Handle,
     open: Option<Open>,
-    /// Its locks are ours, as far as its file system has any.
+    /// Its locks are held, as far as its file system has any.
     locked: bool,
 }
 
-/// A file that is open.
+/// An open file.
 struct Open {
     queue: Queue,
     geometry: Geometry,
-    /// Bytes of the file, as it was last seen.
+    /// Bytes of the file, when it was last read.
     size: u64,
-    /// It was seen since the last wait.
+    /// The size was read since the last wait.
     seen: bool,
 }
 
@@ -113,23 +113,23 @@ fn all(ring: &ring::Handle) -> Named<Host> {
         .collect()
 }
 
-/// The name and the value of a disk that a word of the environment gives; none for other words, and
-/// for an empty value, as with all variables. A disk called `timeout` is `SOIL_DISK_timeout`.
+/// The name and the value of a disk in a word of the environment; none for other words, and for an
+/// empty value, as with all variables. A disk called `timeout` is `SOIL_DISK_timeout`.
 fn named(word: &str) -> Option<(&str, &str)> {
     let (variable, value) = word.split_once('=')?;
     let name = variable.strip_prefix(PREFIX)?;
     (variable != TIMEOUT_VARIABLE && !value.is_empty()).then_some((name, value))
 }
 
-/// Opens a disk's file without updates of its access time where this user may ask for that. An
-/// update waits for the journal of the host's file system even in a read that was told not to wait
-/// (`IORING_OP_READ` that finds its bytes in the page cache), so that a host's disk that stalls
-/// would stop the whole process.
+/// Opens a disk's file without updates of its access time, if this user may request that. An update
+/// waits for the journal of the host's file system even in a non-blocking read (`IORING_OP_READ`
+/// that finds its bytes in the page cache), so that a stalled disk of the host would stop the whole
+/// process.
 fn open(path: &CStr, mode: i32) -> OwnedFd {
     // SAFETY: `path` ends with a zero byte.
     let open = |mode| unsafe { OwnedFd(libc::open(path.as_ptr(), mode | libc::O_CLOEXEC)) };
     let fd = open(mode | libc::O_NOATIME);
-    // Only the owner of a file may do so (open(2)).
+    // Only the owner of a file may request that (open(2)).
     if fd.0 < 0 && errno() == libc::EPERM {
         return open(mode);
     }
@@ -144,7 +144,7 @@ fn size(fd: i32) -> Result<u64, Stop> {
 }
 
 impl Disk {
-    /// Locks it, unless it is locked.
+    /// Locks it, unless it is already locked.
     fn lock(&mut self, open: &Open) -> Result<(), Failure> {
         if self.locked {
             return Ok(());
@@ -244,7 +244,7 @@ impl Disk {
 }
 
 impl Open {
-    /// Looks at the size of the file, once between two waits.
+    /// Reads the size of the file, once between two waits.
     fn refresh_size(&mut self) {
         if self.seen {
             return;

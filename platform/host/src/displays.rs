@@ -20,12 +20,12 @@ use platform::error::{Error, Failure};
 use platform::{Displays, Interest as _, System as _};
 use viewer::{MAX_DISPLAYS, Request};
 
-// The viewer takes what a display takes.
+// The viewer accepts what a display accepts.
 const _: () = assert!(CURSOR_SIZE == viewer::CURSOR_SIZE && MAX_PRESENTS == viewer::MAX_PRESENTS);
 const _: () = assert!(*BUFFER_SIDE.start() >= *viewer::BUFFER_SIDE.start());
 const _: () = assert!(*BUFFER_SIDE.end() <= *viewer::BUFFER_SIDE.end());
 
-/// What `SOIL_DISPLAY` asks for.
+/// The displays that `SOIL_DISPLAY` requests.
 enum Wanted {
     Nothing,
     Memory(Vec<(u32, u32)>),
@@ -43,11 +43,11 @@ struct Display {
     back: Back,
 }
 
-/// What is behind a display.
+/// The backend of a display.
 enum Back {
-    /// Nothing: frames end at the next poll.
+    /// None: frames complete at the next poll.
     Memory { state: State, ended: Vec<u64> },
-    /// A viewer; the state is a copy of its.
+    /// A viewer; the state is a copy of its state.
     Viewer { peer: Peer, state: State },
 }
 
@@ -82,7 +82,7 @@ fn wanted() -> Result<Wanted, Failure> {
     })
 }
 
-/// The viewer, where there is one.
+/// The viewer, if there is one.
 pub fn viewer(interest: &mut Interest) -> Result<Option<Peer>, Failure> {
     if interest.viewer.is_none()
         && let Wanted::Viewer(fd) = wanted()?
@@ -147,7 +147,7 @@ impl Display {
         }
     }
 
-    /// Whether the viewer is there, if there is to be one.
+    /// Fails if a viewer is required and has ended.
     fn check(&self) -> Result<(), Failure> {
         match &self.back {
             Back::Memory { .. } => Ok(()),

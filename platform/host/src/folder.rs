@@ -1,9 +1,9 @@
-//! A folder of the host as a volume: `/data=host:FOLDER`, the process form's alone. Nothing outside
-//! of the folder can be reached through it (`calls`), Linux keeps the promises about times, space,
+//! A folder of the host as a volume: `/data=host:FOLDER`, only in the process form. Nothing outside
+//! the folder can be reached through it (`calls`), Linux keeps the guarantees about times, space,
 //! links and durability, and others may change it meanwhile.
 //!
-//! Reads of what isn't in memory, and syncs, are offloaded (`transfer`): one after the
-//! other, but for syncs. What only changes names is done on the spot.
+//! Reads of uncached data, and syncs, are offloaded (`transfer`): sequentially, except syncs.
+//! Changes of names only are made at once.
 
 mod calls;
 mod results;
@@ -33,7 +33,7 @@ impl platform::Folders for Host {
 
 /// The driver of host folders.
 const FOLDERS: Folders<Offload> = Folders {
-    // As FAT; the C library and Linux take little of it.
+    // As FAT; the C library and Linux use little of it.
     stack: 64 << 10,
     mount,
 };
@@ -117,7 +117,7 @@ impl Folder {
         }
     }
 
-    /// Does something with a name in the folder above it.
+    /// Calls `f` with the parent folder and the last name of a path.
     fn change(
         &self,
         path: &str,
@@ -129,7 +129,7 @@ impl Folder {
         done(call(folder.0, &name))
     }
 
-    /// The same with two.
+    /// The same with two paths.
     fn change_two(
         &self,
         old: &str,
@@ -183,11 +183,11 @@ impl Volume for Folder {
             | has(OpenFlags::APPEND, libc::O_APPEND);
         let mode = has(OpenFlags::CREATE, FILE_MODE as i32) as u32;
         let fd = calls::open(&self.root, path, words, mode)?;
-        // Others may have put something there meanwhile.
+        // It may have been replaced meanwhile.
         if !calls::is_regular(&stat(&fd)?) {
             return Err(Error::Unsupported);
         }
-        // A ring that is to wait for such a file doesn't.
+        // The ring doesn't wait for a file with `O_NONBLOCK`.
         let kept = words & libc::O_APPEND;
         // SAFETY: a plain call.
         done(unsafe { libc::fcntl(fd.0, libc::F_SETFL, kept) })?;
@@ -278,7 +278,7 @@ impl Volume for Folder {
     ) -> Result<Option<Cursor>, Error> {
         let open = self.file(directory, OpenFlags::DIRECTORY)?;
         calls::list(&open.fd, from, &mut |raw, name, known| {
-            // It may have gone since.
+            // It may have been removed since.
             let Some(kind) = known.or_else(|| kind_of(&open.fd, raw)) else {
                 return true;
             };
@@ -381,7 +381,7 @@ impl Volume for Folder {
         };
         let mut end = match is_link(asked) {
             Ok(Some(_)) => asked.len(),
-            // A link before the end: the first of them is to be found.
+            // A link before the end: the search goes for the first one.
             Err(Error::TooManyLinks) => 0,
             // An object that can't be examined isn't a link to follow; the operation itself reports
             // the error.
@@ -434,7 +434,7 @@ impl Volume for Folder {
     }
 }
 
-/// The kind of what a name of a folder stands for, if that can be known.
+/// The kind of a directory entry, if it is known.
 fn kind_of(folder: &OwnedFd, name: &CStr) -> Option<Kind> {
     let mut stat = MaybeUninit::zeroed();
     // SAFETY: a name with its zero byte, and room for the structure, of which zeros are one.

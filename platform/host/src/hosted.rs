@@ -4,11 +4,11 @@ use crate::Host;
 use core::sync::atomic::{AtomicU8, Ordering};
 use platform::System;
 
-/// 0: not decided, else 1 more than whether they are Linux's own. The program may change its
+/// 0: undecided, else 1 more than whether they are Linux's own. The program may change its
 /// variables.
 static CHOICE: AtomicU8 = AtomicU8::new(0);
 
-/// Whether the sockets are Linux's own, as far as is known: decides nothing.
+/// Whether the sockets are Linux's own, as far as known; doesn't decide.
 pub fn may_be() -> bool {
     match CHOICE.load(Ordering::Relaxed) {
         0 => Host::variable("SOIL_NET").is_none_or(|choice| choice == "host"),
@@ -16,7 +16,7 @@ pub fn may_be() -> bool {
     }
 }
 
-/// Whether they are, from now on.
+/// Decides whether they are, for good.
 pub fn decide() -> bool {
     if CHOICE.load(Ordering::Relaxed) == 0 {
         CHOICE.store(1 + u8::from(may_be()), Ordering::Relaxed);

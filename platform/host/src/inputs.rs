@@ -86,7 +86,7 @@ impl InputDevice<Host> for Input {
         self.peer.borrow().check()
     }
 
-    /// The lights are the desktop's.
+    /// The desktop controls the lights.
     fn set_led(&mut self, _: u16, _: bool) -> Result<(), Failure> {
         Err(Error::Unsupported.into())
     }

@@ -12,15 +12,15 @@ use platform::{Direction, Stream};
 /// The events that a wait waits for. It belongs to the program's thread.
 pub struct Interest {
     pub(crate) fds: Vec<libc::pollfd>,
-    /// Links and their positions in `fds`.
+    /// Links and their indices in `fds`.
     pub(crate) links: Vec<(usize, LinkWake)>,
     pub(crate) immediate: bool,
-    /// The ring, from the first device on that may use one.
+    /// The ring, once the first device that may use one exists.
     pub(crate) ring: Option<Ring>,
     pub(crate) offload: Option<Offload>,
-    /// Where Linux's own sockets report without a ring.
+    /// Where Linux's own sockets report events without a ring.
     epoll: Option<Epoll>,
-    /// What shows the displays, from their first use on.
+    /// The viewer of the displays, once they are in use.
     pub(crate) viewer: Option<Peer>,
 }
 
@@ -30,14 +30,14 @@ impl Interest {
         self.ring.get_or_insert_with(Ring::default).clone()
     }
 
-    /// The place of the epoll instance of Linux's own sockets.
+    /// The slot for the epoll instance of Linux's own sockets.
     pub(crate) fn epoll(&mut self) -> Epoll {
         self.epoll
             .get_or_insert_with(|| Epoll::new(Cell::new(-1)))
             .clone()
     }
 
-    /// Uses `ring`, as tests do with one that the kernel forbids. Before the first device opens it.
+    /// Uses `ring`, as tests do with a forbidden one. Before the first device opens it.
     pub fn use_ring(&mut self, ring: Ring) {
         self.ring = Some(ring);
     }
@@ -86,7 +86,7 @@ impl platform::Interest for Interest {
     }
 
     fn report(&mut self) {
-        // The event of the signals tells.
+        // The event of the signals reports it.
     }
 
     fn link(&mut self, wake: &LinkWake, blocked: bool) {

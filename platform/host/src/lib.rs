@@ -3,22 +3,22 @@
 //!
 //! # Threads
 //! - The program's: each may call the runtime, one at a time, and with it every device, the ring
-//!   and [`Interest`]. Of those that wait, one sleeps for all (`wait`), without the runtime's lock;
-//!   the others sleep on futexes. Other OCaml threads may run meanwhile.
+//!   and [`Interest`]. Of the waiting threads, one sleeps for all (`wait`), without the runtime's
+//!   lock; the others sleep on futexes. Other OCaml threads may run meanwhile.
 //! - The `ticker`: polls the network while the program computes. It holds the runtime's lock
 //!   meanwhile, so the program waits for it on a futex.
-//! - Offload workers (`offload`): one for each blocking system call, where there is no ring.
-//!   They share nothing with the program but that call and an eventfd.
-//! - The ring's starter: begins requests for a thread of the program's that may end, with which
-//!   Linux would cancel them. A ring of the program's first thread has none: other threads
-//!   interrupt that one (`ring`).
+//! - Offload workers (`offload`): one per blocking system call, if there is no ring. They share
+//!   nothing with the program except that call and an eventfd.
+//! - The ring's starter: submits requests for threads of the program that may end, since Linux
+//!   would then cancel them. A ring of the program's first thread has none: other threads interrupt
+//!   that one (`ring`).
 //!
-//! `thread` makes the last three: they know nothing of OCaml, and block all signals. The handler of
+//! `thread` creates the last three: they run no OCaml, and block all signals. The handler of
 //! `signals` may run on any other thread; it only counts, and writes to an eventfd.
 //!
 //! # The wait
-//! One system call (`wait`): `io_uring_enter(2)` where a device has opened the `ring`, else
-//! `ppoll(2)`. It begins what the devices queued, and ends with a frame, a completion, an eventfd
+//! One system call (`wait`): `io_uring_enter(2)` if a device has opened the `ring`, else
+//! `ppoll(2)`. It submits what the devices queued, and ends with a frame, a completion, an eventfd
 //! or the deadline.
 //!
 //! # Devices
@@ -77,7 +77,7 @@ use platform::error::{Answer, Error, Failure, Stop};
 #[derive(Clone, Copy)]
 pub struct Host;
 
-/// The number of the last failure of the C library.
+/// The `errno` of the last failed call of the C library.
 pub fn errno() -> i32 {
     // SAFETY: the C library gives every thread its own.
     unsafe { *libc::__errno_location() }
@@ -100,7 +100,7 @@ pub fn error(errno: i32) -> Error {
     }
 }
 
-/// The answer of a C function that says -1 and `errno`.
+/// The result of a C function that returns -1 and sets `errno`.
 pub fn check(result: isize) -> Answer {
     if let Ok(n) = usize::try_from(result) {
         return Ok(n);

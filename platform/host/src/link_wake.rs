@@ -1,4 +1,4 @@
-//! The readiness of a network device: the descriptor that a wait looks at, and what it found.
+//! The readiness of a network device: the descriptor that a wait polls, and its result.
 
 use crate::owned_fd::OwnedFd;
 use alloc::rc::Rc;
@@ -11,9 +11,9 @@ pub struct LinkWake {
 }
 
 struct Wake {
-    /// Readable when a frame has come; -1 when there is nothing to wait for.
+    /// Readable when a frame has arrived; -1 for nothing to wait for.
     fd: Cell<i32>,
-    /// Whether the last wait found the descriptor readable, until the link takes the answer.
+    /// Whether the last wait found the descriptor readable, until the link takes the result.
     readable: Cell<Option<bool>>,
 }
 
@@ -28,17 +28,17 @@ impl LinkWake {
         }
     }
 
-    /// The descriptor to poll; -1 where there is nothing to wait for, or the ring reports it.
+    /// The descriptor to poll; -1 if there is none, or the ring reports it.
     pub fn fd(&self) -> i32 {
         self.state.fd.get()
     }
 
-    /// Changes what to wait for.
+    /// Changes the descriptor.
     pub fn set(&self, fd: Option<&OwnedFd>) {
         self.state.fd.set(fd.map_or(-1, |fd| fd.0));
     }
 
-    /// Notes what a wait has found.
+    /// Records the result of a wait.
     pub fn note_readiness(&self, readable: bool) {
         self.state.readable.set(Some(readable));
     }
@@ -49,7 +49,7 @@ impl LinkWake {
         self.state.readable.take()
     }
 
-    /// Says that the other end has gone: a cable that is pulled, and nothing to wait for.
+    /// Logs that the other end has gone: like an unplugged cable, with nothing to wait for.
     pub fn gone(&self, what: &str) {
         if self.state.fd.replace(-1) >= 0 {
             log::warn!("{what} is gone: the network interface is dead");

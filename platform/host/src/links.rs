@@ -1,8 +1,8 @@
 //! The network devices of the process, by `SOIL_NET`: a list separated by `;` of
-//! - `user`: `passt`, started here, carries frames over a socket and needs no
-//!   privileges; `SOIL_FORWARD` names the ports of this host that it hands on, as `HOST:OWN` or
-//!   `HOST:OWN/udp`, separated by `,`;
-//! - `passt=SOCKET`: a `passt` that runs already;
+//! - `user`: `passt`, started here, carries frames over a socket and needs no privileges;
+//!   `SOIL_FORWARD` names the ports of this host that it forwards, as `HOST:OWN` or `HOST:OWN/udp`,
+//!   separated by `,`;
+//! - `passt=SOCKET`: a running `passt`;
 //! - `tap=DEVICE`: a TAP device that this user may open;
 //! - `none`.
 //!
@@ -34,7 +34,7 @@ const STACK_SETTINGS: [&str; 8] = [
     "SOIL_MDNS",
 ];
 
-/// Fails for a setting that Linux's sockets can't heed. Errors: `BadConfiguration`.
+/// Fails for a setting that Linux's sockets can't honour. Errors: `BadConfiguration`.
 fn refuse_settings() -> Result<(), Failure> {
     let given = |name: &&&str| Host::variable(name).is_some();
     let Some(name) = STACK_SETTINGS.iter().find(given) else {
@@ -47,7 +47,7 @@ fn refuse_settings() -> Result<(), Failure> {
     Err(Failure::new(Error::BadConfiguration, detail))
 }
 
-/// Opens the devices that `SOIL_NET` names, on the ring where they can use one.
+/// Opens the devices that `SOIL_NET` names, on the ring if they can use one.
 fn open(ring: &ring::Handle, settings: Settings) -> Result<Vec<Device<Host>>, Failure> {
     if Host::hosted() {
         return refuse_settings().map(|()| Vec::new());

@@ -1,7 +1,7 @@
-//! System calls that may block, offloaded: to the ring, or where there is none to a worker thread
+//! System calls that may block, offloaded: to the ring, or if there is none to a worker thread
 //! each.
 //!
-//! The caller asks for the outcome after each wait; both ways end the wait.
+//! The caller polls for the outcome after each wait; both ways end the wait.
 
 use crate::owned_fd::OwnedFd;
 use crate::ring::{Handle, Owner};
@@ -30,27 +30,27 @@ pub enum Call {
     Read {
         /// The file.
         fd: i32,
-        /// Room for the bytes.
+        /// Memory for the bytes.
         start: *mut u8,
-        /// How many.
+        /// Their number.
         len: usize,
-        /// From where on.
+        /// Offset in the file.
         offset: u64,
     },
-    /// pwrite(2), which a thread of the ring's begins.
+    /// pwrite(2), which a thread of the ring performs.
     Write {
         /// The file.
         fd: i32,
         /// The bytes.
         start: *const u8,
-        /// How many.
+        /// Their number.
         len: usize,
-        /// From where on.
+        /// Offset in the file.
         offset: u64,
     },
     /// fsync(2).
     Sync(i32),
-    /// syncfs(2), which the ring doesn't know.
+    /// syncfs(2), which the ring doesn't support.
     SyncAll(i32),
     /// openat2(2): folder, path and how.
     Open(i32, *const libc::c_char, *const libc::open_how),
@@ -59,7 +59,7 @@ pub enum Call {
 impl Call {
     /// As a request of the ring.
     fn entry(self) -> Option<Entry> {
-        // The kernel takes 32 bits; what is left is another request.
+        // The kernel accepts 32 bits; the rest is another request.
         let short = |len: usize| u32::try_from(len).unwrap_or(1 << 30);
         Some(match self {
             Call::Read {
@@ -87,7 +87,7 @@ impl Call {
         })
     }
 
-    /// Does it now.
+    /// Performs it now.
     ///
     /// # Safety
     /// The memory that the call points to is valid.
@@ -122,14 +122,14 @@ impl Call {
 struct State {
     ring: Handle,
     owner: OnceCell<Option<Owner>>,
-    /// An eventfd that threads make readable when they have ended.
+    /// An eventfd that workers make readable at their end.
     event: OnceCell<Arc<OwnedFd>>,
     /// Number of workers whose end was not seen.
     threads: Cell<usize>,
     /// Calls on the ring, each with its outcome until its caller takes that.
     under_way: RefCell<Slab<Option<Outcome>>>,
-    /// A caller that looked for its own outcome took another's from the ring, which therefore
-    /// reports that one no more.
+    /// A caller that polled for its own outcome took another's from the ring, which therefore no
+    /// longer reports that one.
     found: Cell<bool>,
 }
 
@@ -158,14 +158,15 @@ enum Way {
     Done(Outcome),
 }
 
-/// A call that has begun. It is asked until it has ended, for its memory is in use until then.
+/// A call in progress. It has to be polled until it has ended, since its memory is in use until
+/// then.
 pub struct Begun {
     offload: Offload,
     way: Way,
 }
 
 impl Offload {
-    /// By this ring, if it can be opened, from the first call on.
+    /// On this ring, if it can be opened, from the first call on.
     pub fn new(ring: Handle) -> Offload {
         Offload(Rc::new(State {
             ring,
@@ -182,12 +183,12 @@ impl Offload {
         owner.get_or_init(|| ring.open(false)).as_ref()
     }
 
-    /// Begins a call with the program's next wait, or at once. Where there are neither rings nor
-    /// threads it has ended then.
+    /// Begins a call with the program's next wait, or at once. Without a ring and threads it is
+    /// performed here.
     ///
-    /// Without `on_ring` it is a thread's: on some file systems (FUSE without a page cache, Linux
-    /// 6.18) the ring waits where it begins a read, or, where a thread of its own begins it, gives
-    /// the bytes before a file's end twice.
+    /// Without `on_ring` a worker thread performs it: on some file systems (FUSE without a page
+    /// cache, Linux 6.18) the ring blocks when it begins a read, or, if a thread of its own begins
+    /// it, returns the bytes before a file's end twice.
     ///
     /// # Safety
     /// The memory that `call` points to stays valid, and its descriptor open, until it has ended.
@@ -222,7 +223,7 @@ impl Offload {
         None
     }
 
-    /// The same on a thread of its own.
+    /// The same on a worker thread.
     ///
     /// # Safety
     /// As for [`Offload::begin`].
@@ -245,7 +246,7 @@ impl Offload {
         None
     }
 
-    /// Readable when a thread has ended; nothing while there are none.
+    /// Readable when a worker has ended; `None` while there are none.
     pub fn event(&self) -> Option<i32> {
         let State { event, threads, .. } = &*self.0;
         event
@@ -254,11 +255,11 @@ impl Offload {
             .map(|event| event.0)
     }
 
-    /// After a wait, before everybody is asked: what threads tell from now on ends the next one.
+    /// After a wait, before all callers are polled: workers that end from now on end the next one.
     pub fn clear_event(&self) {
         let mut counter = 0u64;
         if let Some(event) = self.event() {
-            // SAFETY: an eventfd gives 8 bytes; it doesn't block.
+            // SAFETY: an eventfd yields 8 bytes; it doesn't block.
             unsafe { libc::read(event, (&raw mut counter).cast(), size_of::<u64>()) };
         }
     }
@@ -269,7 +270,7 @@ impl Offload {
         self.0.found.take()
     }
 
-    /// Notes the calls that have ended, for the caller that asks for `wanted`.
+    /// Records ended calls, for the caller that polls for `wanted`.
     fn collect(&self, wanted: usize) {
         let mut under_way = self.0.under_way.borrow_mut();
         while let Some(ended) = self.owner().and_then(Owner::ended) {
@@ -332,7 +333,7 @@ mod tests {
     use std::time::{Duration, Instant};
     use std::{env, fs, thread};
 
-    /// How long a call may take: a disk that other programs use may take seconds for a flush.
+    /// Maximum duration of a call: a disk that other programs use may take seconds for a flush.
     const LONG: Duration = Duration::from_secs(190);
 
     fn end(begun: &mut Begun, handle: &Handle) -> Outcome {
@@ -347,7 +348,7 @@ mod tests {
         }
     }
 
-    /// Begins `slow`, and another call after it, which doesn't wait for the first.
+    /// Begins `slow`, and then another call, which doesn't wait for the first.
     fn is_overtaken(slow: Call, handle: &Handle, unblock: impl FnOnce()) -> Outcome {
         let offload = Offload::new(handle.clone());
         // SAFETY: the callers keep what it points to.
@@ -388,16 +389,16 @@ mod tests {
         assert_eq!((outcome, byte), (Ok(1), b'x'));
     }
 
-    /// An outcome that another caller took from the ring is reported before a sleep: the ring
-    /// reports it no more.
+    /// An outcome that another caller took from the ring is reported before a sleep: the ring no
+    /// longer reports it.
     #[test]
-    fn what_another_has_found_is_told() {
+    fn outcomes_taken_by_another_are_reported() {
         let handle = Handle::default();
         if handle.open(false).is_none() {
             return std::println!("this kernel has no io_uring for us: not tested");
         }
         let offload = Offload::new(handle.clone());
-        // SAFETY: they point to nothing.
+        // SAFETY: they refer to no memory.
         let [mut first, mut second] =
             [(); 2].map(|()| unsafe { offload.begin(Call::Sync(-1), true) });
         let start = Instant::now();

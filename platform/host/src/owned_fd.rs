@@ -1,6 +1,6 @@
 //! File descriptors with an owner.
 
-/// A file descriptor that is closed with its owner.
+/// A file descriptor that its owner closes on drop.
 pub struct OwnedFd(pub i32);
 
 impl Drop for OwnedFd {

@@ -1,5 +1,5 @@
-//! `passt` as the other end of a stream socket (passt(1), "Unix domain socket"): a 32-bit length,
-//! high byte first, before each frame. It needs no privileges: it turns the connections into
+//! `passt` as the other end of a stream socket (passt(1), "Unix domain socket"): a 32-bit
+//! big-endian length before each frame. It needs no privileges: it turns the connections into
 //! sockets of this host.
 
 use crate::link_wake::LinkWake;
@@ -12,13 +12,14 @@ use alloc::vec::Vec;
 use net::{Link, LinkCapabilities, RxMeta, TxMeta};
 use platform::error::{Error, Failure, Stop};
 
-/// Length of the length.
+/// Bytes of the length field.
 const LENGTH: usize = 4;
 /// The largest frame that passt carries (its own MTU of 65 520 and the Ethernet header).
 const MAX_FRAME: usize = 65_520 + 14;
-/// Most bytes that one system call reads or writes: two of the largest frames, or many small ones.
+/// Maximum number of bytes that one system call reads or writes: two of the largest frames, or many
+/// small ones.
 const BUFFER: usize = 2 * (LENGTH + MAX_FRAME);
-/// The file descriptor under which passt finds its end.
+/// The number of passt's socket descriptor.
 const CHILD_FD: i32 = 3;
 
 /// A link whose other end is `passt`.
@@ -26,7 +27,7 @@ pub struct Passt {
     fd: OwnedFd,
     wake: LinkWake,
     mac: [u8; 6],
-    /// Bytes `start..end` have been received and not handed on.
+    /// Bytes `start..end` have been received and not delivered.
     received: Vec<u8>,
     start: usize,
     end: usize,
@@ -35,9 +36,9 @@ pub struct Passt {
     sent_start: usize,
 }
 
-// SAFETY: `net` wants links that can move between threads. This one belongs to the stack of the
-// runtime, which is used by one thread at a time (`runtime.rs`), as what it shares with the
-// runtime's waits is; none of it depends on the thread.
+// SAFETY: `net` requires links that can move between threads. This one belongs to the stack of the
+// runtime, which one thread at a time uses (`runtime.rs`), as is everything that it shares with the
+// runtime's waits; none of it depends on the thread.
 unsafe impl Send for Passt {}
 
 fn new(fd: OwnedFd, mac: [u8; 6]) -> Result<(Passt, LinkWake), Failure> {
@@ -114,7 +115,7 @@ fn forwards(text: &str) -> Result<Vec<String>, Failure> {
     Ok(options)
 }
 
-/// Starts a `passt` of our own, which ends with our end of the socket.
+/// Starts our own `passt`, which ends with our end of the socket.
 pub fn start(forward: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), Failure> {
     let mut words = Vec::new();
     for word in ["passt", "--foreground", "--quiet", "--fd", "3"] {
@@ -159,9 +160,9 @@ fn spawn(argv: &[*mut libc::c_char], end: i32) -> Result<(), i32> {
     let Some(&program) = argv.first() else {
         return Err(libc::EINVAL);
     };
-    // SAFETY: `argv` is a list of strings that ends with a null pointer; the actions are
-    // initialised before use and destroyed after. A descriptor that already has the number wanted
-    // is moved away first, for dup2 onto itself would keep it closed on exec.
+    // SAFETY: `argv` is a null-terminated list of strings; the actions are initialised before use
+    // and destroyed after. A descriptor that already has the wanted number is moved away first,
+    // since dup2 onto itself would keep it closed on exec.
     unsafe {
         let end = libc::fcntl(end, libc::F_DUPFD_CLOEXEC, CHILD_FD + 1);
         if end < 0 {
@@ -186,7 +187,7 @@ fn spawn(argv: &[*mut libc::c_char], end: i32) -> Result<(), i32> {
 }
 
 impl Passt {
-    /// Reads what has come behind what is there; whether it was anything.
+    /// Appends available bytes to the buffer; returns whether there were any.
     fn fill(&mut self) -> bool {
         if self.start > 0 {
             self.received.copy_within(self.start..self.end, 0);
@@ -222,7 +223,7 @@ impl Passt {
         }
     }
 
-    /// The place of the next complete frame.
+    /// The range of the next complete frame.
     fn next(&self) -> Option<core::ops::Range<usize>> {
         let bytes = self.received.get(self.start..self.end)?;
         let (length, rest) = bytes.split_first_chunk::<LENGTH>()?;
@@ -231,8 +232,8 @@ impl Passt {
         (rest.len() >= length).then_some(first..first + length)
     }
 
-    /// Whether what is there can't be the beginning of a frame: passt has gone mad, and nothing
-    /// more can be understood.
+    /// Whether the received bytes can't be the beginning of a frame: the stream is out of step, and
+    /// can't be parsed any further.
     fn is_corrupt(&self) -> bool {
         let bytes = self.received.get(self.start..self.end).unwrap_or(&[]);
         let length = bytes
@@ -241,7 +242,7 @@ impl Passt {
         length.is_some_and(|length| length as usize > BUFFER - LENGTH)
     }
 
-    /// Writes what waits, as far as the socket takes it.
+    /// Writes pending bytes, as far as the socket accepts them.
     fn send(&mut self) {
         let Some(rest) = self
             .sent
@@ -258,7 +259,7 @@ impl Passt {
         match check(n) {
             Ok(n) => self.sent_start += n,
             Err(Stop::WouldBlock) => (),
-            // passt is gone: like a cable that is pulled.
+            // passt has ended: like an unplugged cable.
             Err(_) => self.sent_start = self.sent.len(),
         }
         if self.sent_start == self.sent.len() {
@@ -331,8 +332,8 @@ mod tests {
     use net::{Link, TxMeta};
     use std::vec::Vec;
 
-    /// Frames arrive whole whatever the pieces in which the socket gives them, and leave with their
-    /// length before them.
+    /// Frames arrive whole, however the socket splits them, and are sent with their length before
+    /// them.
     #[test]
     fn frames_cross_a_stream() {
         let mut ends = [0; 2];

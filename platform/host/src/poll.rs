@@ -3,7 +3,8 @@
 use crate::errno;
 use core::time::Duration;
 
-/// Waits as ppoll(2) does, with the signal mask `mask` if one is given; whether a signal ended it.
+/// Waits as ppoll(2) does, with the signal mask `mask` if one is given; returns whether a signal
+/// ended it.
 pub fn poll(
     fds: &mut [libc::pollfd],
     time: Option<Duration>,

@@ -8,7 +8,7 @@ use alloc::format;
 use platform::error::{Error, Failure, Stop};
 use platform::link::RecordingSink;
 
-/// Makes the file `name`, or empties it; what takes its bytes.
+/// Creates or truncates the file `name`; returns the sink of its bytes.
 pub fn open(name: &str) -> Result<RecordingSink, Failure> {
     let path =
         CString::new(name).map_err(|_| Failure::new(Error::BadConfiguration, "SOIL_PCAP"))?;
@@ -37,7 +37,7 @@ fn write(fd: &OwnedFd, mut bytes: &[u8]) -> bool {
         let written = unsafe { libc::write(fd.0, bytes.as_ptr().cast(), bytes.len()) };
         match check(written) {
             Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
-            // A signal: a regular file never answers EAGAIN.
+            // A signal: a regular file never returns EAGAIN.
             Err(Stop::WouldBlock) => {}
             Err(_) => return false,
         }

@@ -1,10 +1,10 @@
-//! One `io_uring` (io_uring(7)) for the devices of the process and for its wait: what the devices
-//! asked for since the last system call begins with the next one, which waits as well; what has
-//! ended is read from memory that the kernel shares.
+//! One `io_uring` (io_uring(7)) for the devices of the process and for its wait: requests of the
+//! devices since the last system call begin with the next one, which also waits; completions are
+//! read from memory shared with the kernel.
 //!
-//! Where the kernel has none that is recent enough (5.11) or forbids it
-//! (`kernel.io_uring_disabled`, the seccomp profiles of containers), [`Handle::open`] gives
-//! nothing, and the devices make ordinary system calls.
+//! If the kernel has none that is recent enough (5.11) or forbids it (`kernel.io_uring_disabled`,
+//! the seccomp profiles of containers), [`Handle::open`] returns nothing, and the devices make
+//! ordinary system calls.
 //!
 //! # Threads
 //! A ring belongs to one thread or to all:
@@ -12,10 +12,10 @@
 //! - The program's first thread opens one of its own ([`issuer`]), which costs less, unless other
 //!   threads are expected to wait (`soil.threads`), or to poll the network (`ticker`: the program
 //!   has a stack of its own). Only that thread makes the ring's system calls; others interrupt it.
-//!   Nothing that has ended is seen before such a call, so [`Ring::reap`] makes one where the
-//!   kernel says that something is due.
-//! - Any other ring, and each where Linux is older than 6.1, is entered by whichever thread waits.
-//!   A thread that may end has its requests begun by the [`Starter`].
+//!   No completion is visible before such a call, so [`Ring::reap`] makes one if the kernel reports
+//!   that something is due.
+//! - Any other ring, and each one before Linux 6.1, is entered by any waiting thread. The
+//!   [`Starter`] submits the requests of a thread that may end.
 
 mod issuer;
 
@@ -37,32 +37,32 @@ use rustix_uring::squeue::{Entry, SubmissionQueue};
 use rustix_uring::types::{Fd, SubmitArgs, Timespec};
 use rustix_uring::{Errno, IoUring, opcode};
 
-/// Places for requests that wait for the next system call; more only cost a call of their own.
+/// Slots for requests that wait for the next system call; more only cost a call of their own.
 const ENTRIES: u32 = 256;
-/// Threads that Linux may make for requests that block. Those on one disk that doesn't answer would
-/// otherwise, at eight on two processors, keep all other disks waiting.
+/// Maximum number of kernel threads for blocking requests. Otherwise those on one stalled disk
+/// would, with eight on two processors, delay all other disks.
 const WORKERS: u32 = 1024;
 /// Owner of [`Ring::polls`].
 const POLLS: usize = 0;
-/// Bits of a request's tag; the rest says whose it is.
+/// Bits of a request's tag; the rest identifies its owner.
 const TAG_BITS: u32 = 48;
 
-/// For how long a thread waits for what the issuer completes before it asks again: Linux doesn't
-/// tell other threads that something is due.
+/// How long a thread waits for completions of the issuer before it asks again: Linux doesn't notify
+/// other threads of due work.
 const RETRY_DELAY: Duration = Duration::from_millis(5);
 
-/// The tag of a request whose end no owner looks at.
+/// The tag of a request whose completion no owner reads.
 const NO_TAG: u64 = (1 << TAG_BITS) - 1;
 
-/// An answer to a request, which ends it unless [`Ended::flags`] has [`Flags::MORE`].
+/// A completion, which ends its request unless [`Ended::flags`] has [`Flags::MORE`].
 pub struct Ended {
     pub tag: u64,
-    /// What the system call of its kind would have answered.
+    /// The result that the equivalent system call would have.
     pub result: Result<u32, Errno>,
     pub flags: Flags,
 }
 
-/// A file descriptor that is waited for.
+/// A polled file descriptor.
 struct Poll {
     fd: i32,
     events: i16,
@@ -70,9 +70,9 @@ struct Poll {
     armed: bool,
 }
 
-/// An owner's part of the ring.
+/// An owner's share of the ring.
 struct Share {
-    /// Requests that have ended, until the owner asks.
+    /// Completions, until the owner takes them.
     ended: VecDeque<Ended>,
     quiet: bool,
 }
@@ -83,34 +83,34 @@ pub struct Ring {
     uring: Arc<IoUring>,
     /// The only thread that may enter it; `None`: all may.
     issuer: Option<Issuer>,
-    /// Begins requests for threads that may end.
+    /// Submits requests for threads that may end.
     starter: Option<Arc<Starter>>,
     /// Whether the current thread may end before the process.
     may_end: fn() -> bool,
     polls: Vec<Poll>,
     owners: Vec<Share>,
-    /// Requests for which the queue had no room: it isn't entered at once by every thread, and the
-    /// kernel may be out of memory.
+    /// Requests that found the queue full: not every thread enters the ring at once, and the kernel
+    /// may be out of memory.
     overflow: VecDeque<Entry>,
-    /// Requests of quiet owners that the next system call begins, and ends.
+    /// Requests of quiet owners that the next system call begins and ends.
     quiet: usize,
-    /// Something was added that should begin before the program goes on.
+    /// A request was added that should begin before the program resumes.
     urgent: bool,
-    /// A thread sleeps, which sees what has ended.
+    /// A thread sleeps, which takes the completions.
     asleep: bool,
-    /// The ring was entered since the last wait, to complete what was due.
+    /// The ring was entered since the last wait, to complete due work.
     entered: bool,
 }
 
 enum State {
-    /// Not tried yet. The function says whether the ring is to be of the current thread alone.
+    /// Not tried yet. The function returns whether the ring is for the current thread alone.
     Untried(fn() -> bool),
     Forbidden,
     Open(Box<Ring>),
 }
 
-/// This is the child of a fork: the ring is its parent's, who shares the memory of it, and would
-/// never hear of what ended here.
+/// This is the child of a fork: the ring is its parent's, which shares the memory, and would miss
+/// what completed here.
 static INHERITED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn in_child() {
@@ -127,7 +127,7 @@ impl Default for Handle {
     }
 }
 
-/// Other threads than the program's first wait, too.
+/// Threads other than the program's first also wait.
 static OTHER_WAITERS: AtomicBool = AtomicBool::new(false);
 
 /// See [`Wait::expect_threads`].
@@ -135,7 +135,7 @@ pub fn expect_threads() {
     OTHER_WAITERS.store(true, Ordering::Relaxed);
 }
 
-/// Whether no thread but the current one is expected to enter a ring.
+/// Whether only the current thread is expected to enter a ring.
 fn is_single_threaded() -> bool {
     thread::is_main() && !OTHER_WAITERS.load(Ordering::Relaxed) && hosted::may_be()
 }
@@ -147,13 +147,13 @@ impl Handle {
         Handle(Rc::new(RefCell::new(State::Untried(|| true))))
     }
 
-    /// A ring that the kernel forbids, as tests of other crates want one.
+    /// A ring that the kernel forbids, for tests of other crates.
     pub fn forbidden() -> Handle {
         Handle(Rc::new(RefCell::new(State::Forbidden)))
     }
 
-    /// Creates an owner of requests; `None` where the kernel offers no ring. The requests of a
-    /// `quiet` owner end in the system call that begins them, and don't end a sleep.
+    /// Creates an owner of requests; `None` if the kernel offers no ring. The requests of a `quiet`
+    /// owner end in the system call that begins them, and don't end a sleep.
     pub fn open(&self, quiet: bool) -> Option<Owner> {
         let mut state = self.0.borrow_mut();
         if let State::Untried(is_single_threaded) = *state {
@@ -186,17 +186,17 @@ impl Handle {
     }
 }
 
-/// A device's share of the ring. It is never given back: devices live as long as the program.
+/// A device's share of the ring. It is never released: devices live as long as the program.
 pub struct Owner {
     ring: Handle,
-    /// Its share has the number before; 0 is [`POLLS`].
+    /// Its share has the previous index; 0 is [`POLLS`].
     index: usize,
     quiet: bool,
 }
 
 impl Owner {
     /// Adds a request, which begins at the next system call of the ring: an `urgent` one before the
-    /// program goes on, others when it waits. False if there is no memory, or the ring is a
+    /// program resumes, others when it waits. False if there is no memory, or the ring is a
     /// parent's.
     ///
     /// # Safety
@@ -212,8 +212,8 @@ impl Owner {
         self.ring.with(push).unwrap_or(false)
     }
 
-    /// Cancels the request with this tag, if it is under way, at the next system call of the ring.
-    /// It ends then, with an error unless it had an answer before. `false` as for [`Owner::push`].
+    /// Cancels the request with this tag, if it is in flight, at the next system call of the ring.
+    /// It then ends, with an error unless it had completed before. `false` as for [`Owner::push`].
     pub fn cancel(&self, tag: u64) -> bool {
         let owner = (self.index as u64) << TAG_BITS;
         let request = opcode::AsyncCancel::new((owner | tag).into()).build();
@@ -221,8 +221,8 @@ impl Owner {
         unsafe { self.push(request, NO_TAG, true) }
     }
 
-    /// Gives the kernel a ring of `count` buffers for requests that name `group`; whether it took
-    /// it (since Linux 5.19).
+    /// Registers a ring of `count` buffers for requests that name `group`; returns whether the
+    /// kernel accepted it (since Linux 5.19).
     ///
     /// # Safety
     /// `start` begins pages with room for the ring's entries. They and the buffers in them stay for
@@ -237,7 +237,7 @@ impl Owner {
         self.ring.with(register).unwrap_or(false)
     }
 
-    /// The next request that has ended.
+    /// The next completion.
     pub fn ended(&self) -> Option<Ended> {
         let next = |ring: &mut Ring| {
             let place = self.index - 1;
@@ -250,7 +250,7 @@ impl Owner {
         self.ring.with(next).flatten()
     }
 
-    /// Begins what was added.
+    /// Submits added requests.
     pub fn submit(&self) {
         self.ring.with(Ring::submit);
     }
@@ -267,8 +267,8 @@ impl Ring {
             let issuer = Issuer::of(uring.as_raw_fd());
             Some((uring, Some(issuer)))
         };
-        // Requests that end while the program runs don't interrupt it: its next system call sees to
-        // them. Linux before 5.19 doesn't know it.
+        // Requests that complete while the program runs don't interrupt it: its next system call
+        // handles them. Unsupported before Linux 5.19.
         let cooperative = || IoUring::builder().setup_coop_taskrun().build(ENTRIES);
         let of_all = || {
             let uring = cooperative().or_else(|_| IoUring::new(ENTRIES)).ok()?;
@@ -276,11 +276,11 @@ impl Ring {
         };
         let (uring, issuer) = alone.then(of_one_thread).flatten().or_else(of_all)?;
         let can = uring.params();
-        // A wait with a time, no lost completions, waiting for files without a thread: all of Linux
-        // 5.11.
+        // A wait with a timeout, no lost completions, waiting for files without a thread: all of
+        // Linux 5.11.
         let enough =
             can.is_feature_ext_arg() && can.is_feature_nodrop() && can.is_feature_fast_poll();
-        // Linux before 5.15 doesn't know it, and does without.
+        // Linux before 5.15 doesn't support it, and works without.
         let _ = uring
             .submitter()
             .register_iowq_max_workers(&mut [WORKERS, 0]);
@@ -324,11 +324,11 @@ impl Ring {
 
     /// Adds a request to the queue; `false` if it is full.
     fn add(&mut self, request: &Entry) -> bool {
-        // SAFETY: the memory is the caller's promise; requests for readiness have none.
+        // SAFETY: the memory is the caller's promise; polls have none.
         unsafe { self.queue().push(request) }.is_ok()
     }
 
-    /// Moves requests to the queue for which it had no room; whether there were such.
+    /// Moves overflowed requests to the queue; returns whether there were any.
     fn refill(&mut self) -> bool {
         let mut moved = false;
         while let Some(request) = self.overflow.pop_front() {
@@ -355,13 +355,13 @@ impl Ring {
         if self.starter.is_none() {
             self.starter = Starter::make(&self.uring);
         }
-        // Without memory for one, the thread itself does better than none.
+        // If there is no memory for one, the thread itself is better than none.
         self.starter
             .clone()
             .map_or(Entrance::Itself, Entrance::Starter)
     }
 
-    /// Before the program goes on without a wait: begins the added requests if any of them is
+    /// Before the program resumes without a wait: submits the added requests if any of them is
     /// urgent. Otherwise they become urgent, so that they begin even in a program that never waits.
     pub fn submit_urgent(&mut self) {
         self.entered = false;
@@ -373,7 +373,7 @@ impl Ring {
         }
     }
 
-    /// Begins what was added since the last system call.
+    /// Submits requests added since the last system call.
     pub fn submit(&mut self) {
         self.quiet = 0;
         while !self.queue().is_empty() {
@@ -390,8 +390,8 @@ impl Ring {
         self.urgent = !self.overflow.is_empty();
     }
 
-    /// Gives ended requests to their owners; returns whether any of them may end a sleep. Nothing
-    /// while a thread sleeps.
+    /// Distributes completions to their owners; returns whether any of them may end a sleep. Does
+    /// nothing while a thread sleeps.
     fn reap(&mut self) -> bool {
         if self.asleep {
             return false;
@@ -423,7 +423,7 @@ impl Ring {
         self.drain()
     }
 
-    /// Gives the completions that are in the ring's memory to their owners; as [`Ring::reap`].
+    /// Distributes the completions in the ring's memory to their owners; as [`Ring::reap`].
     fn drain(&mut self) -> bool {
         let Ring {
             uring,
@@ -432,7 +432,7 @@ impl Ring {
             ..
         } = self;
         let mut any = false;
-        // SAFETY: the ring is borrowed exclusively, and a sleeper doesn't look at completions.
+        // SAFETY: the ring is borrowed exclusively, and a sleeper doesn't read completions.
         for entry in unsafe { uring.completion_shared() } {
             let data = entry.user_data().u64_();
             let (owner, tag) = ((data >> TAG_BITS) as usize, data & ((1 << TAG_BITS) - 1));
@@ -453,7 +453,7 @@ impl Ring {
         any
     }
 
-    /// Wants to be woken by a file descriptor, once.
+    /// Polls a file descriptor, once.
     fn arm(&mut self, fd: i32, events: i16) {
         let found = self
             .polls
@@ -477,17 +477,17 @@ impl Ring {
         }
     }
 
-    /// Prepares a sleep until something has ended or one of `fds` is ready. Until
-    /// [`Ring::finish`] other threads may add and begin requests. What ends meanwhile is the
-    /// sleeper's to see: it would sleep on if another took the completion that is to wake it.
+    /// Prepares a sleep until a completion, or until one of `fds` is ready. Until [`Ring::finish`]
+    /// other threads may add and submit requests. Only the sleeper takes completions meanwhile: it
+    /// would sleep on if another took the one that is to wake it.
     pub fn prepare(&mut self, fds: &[libc::pollfd]) -> Sleep {
         for poll in fds {
             self.arm(poll.fd, poll.events);
         }
-        // The sleep completes what is due.
+        // The sleep completes due work.
         self.entered = true;
-        // A request that has ended and that its owner hasn't seen forbids a sleep: another owner's
-        // look at the ring may have reaped it.
+        // A completion that its owner hasn't taken forbids a sleep: another owner may have reaped
+        // it.
         let unseen = |share: &Share| !share.quiet && !share.ended.is_empty();
         let reaped = self.reap() || self.owners.iter().any(unseen);
         self.refill();
@@ -504,8 +504,8 @@ impl Ring {
         }
     }
 
-    /// Ends a sleep; `revents` says which of `fds` are ready. Whether something has ended or
-    /// happened.
+    /// Ends a sleep; `revents` says which of `fds` are ready. Returns whether there was a
+    /// completion or an event.
     pub fn finish(&mut self, fds: &mut [libc::pollfd], sleep: Sleep) -> bool {
         self.asleep = false;
         let event = self.reap() || sleep.event;
@@ -520,7 +520,7 @@ impl Ring {
         event
     }
 
-    /// A whole sleep; whether something has ended or happened.
+    /// A whole sleep; returns whether there was a completion or an event.
     #[cfg(test)]
     pub fn wait(&mut self, fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
         let mut sleep = self.prepare(fds);
@@ -531,7 +531,7 @@ impl Ring {
 
 /// How a thread enters a ring.
 enum Entrance {
-    /// By a system call of its own.
+    /// By its own system call.
     Itself,
     /// By the starter's: this thread may end.
     Starter(Arc<Starter>),
@@ -539,22 +539,22 @@ enum Entrance {
     Issuer(Issuer),
 }
 
-/// A sleep that was prepared.
+/// A prepared sleep.
 pub struct Sleep {
     uring: Arc<IoUring>,
     entrance: Entrance,
-    /// There are requests to begin. The queue isn't looked at without the runtime's lock: a
+    /// There are requests to submit. The queue isn't accessed without the runtime's lock: a
     /// [`SubmissionQueue`] takes back what another thread adds while there is one.
     queued: bool,
-    /// Completions that end it.
+    /// Number of completions that end it.
     want: usize,
-    /// Something has ended or happened.
+    /// There was a completion or an event.
     event: bool,
 }
 
 impl Sleep {
-    /// Begins what was added and waits until something has ended, or `time` is over (`None` = for
-    /// ever): one system call, with the signal mask `mask` if one is given.
+    /// Submits added requests and waits for a completion or until `time` has passed (`None`:
+    /// forever): one system call, with the signal mask `mask` if one is given.
     pub fn sleep(&mut self, time: Option<Duration>, mask: Option<&libc::sigset_t>) {
         let time = if self.event {
             Some(Duration::ZERO)
@@ -572,13 +572,13 @@ impl Sleep {
             Entrance::Issuer(issuer) => {
                 issuer.interrupt();
                 let time = time.map_or(RETRY_DELAY, |time| time.min(RETRY_DELAY));
-                // Unless a signal ends it, the program is to go round.
+                // Unless a signal ends it, the program has to check again.
                 self.event |= !self.await_end(Some(time), mask);
             }
         }
     }
 
-    /// Sleeps by a system call of this thread's on the ring.
+    /// Sleeps by this thread's own system call on the ring.
     fn enter(&mut self, time: Option<Duration>, mask: Option<&libc::sigset_t>) {
         let time_given = time.map(Timespec::from);
         let mut arguments = SubmitArgs::new();
@@ -598,12 +598,12 @@ impl Sleep {
             Some(time) => submitter.submit_with_args(self.want, &arguments.timespec(time)),
             None => submitter.submit_with_args(self.want, &arguments),
         };
-        // A kernel out of memory: let the program go round.
+        // A kernel out of memory: let the program check again.
         self.event |= !matches!(answer, Ok(_) | Err(Errno::TIME | Errno::INTR));
     }
 
-    /// Sleeps until the ring is readable, as it is when something has ended, or `time` is over;
-    /// whether a signal ended that.
+    /// Sleeps until the ring is readable, that is until a completion, or until `time` has passed;
+    /// returns whether a signal ended that.
     fn await_end(&self, time: Option<Duration>, mask: Option<&libc::sigset_t>) -> bool {
         let mut fds = [libc::pollfd {
             fd: self.uring.as_raw_fd(),
@@ -614,10 +614,10 @@ impl Sleep {
     }
 }
 
-/// A thread that begins requests: Linux cancels those that a thread has begun when it ends.
+/// A thread that submits requests: Linux cancels the requests of a thread that ends.
 struct Starter {
     uring: Arc<IoUring>,
-    /// Changes when there are requests to begin.
+    /// Changes when there are requests to submit.
     turn: AtomicU32,
 }
 
@@ -639,7 +639,7 @@ impl Starter {
         None
     }
 
-    /// Begins what was added to the ring, soon.
+    /// Submits the ring's added requests, soon.
     fn begin(&self) {
         self.turn.fetch_add(1, Ordering::Release);
         Host::wake(&self.turn);

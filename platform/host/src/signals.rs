@@ -1,19 +1,19 @@
 //! SIGTERM and SIGINT as requests to stop. The handler counts them and writes to an `eventfd`,
-//! which ends a `ppoll` that begins at the same moment as well. The second signal of a kind has its
-//! default action: it ends a program that doesn't listen.
+//! which also ends a `ppoll` that begins at the same moment. The second signal of a kind has its
+//! default action: it ends a program that doesn't respond.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 static REPORT: AtomicBool = AtomicBool::new(false);
-/// Requests for a report so far.
+/// Number of requests for a report.
 static REPORTS: AtomicUsize = AtomicUsize::new(0);
-/// Sleeps that another thread has ended so far.
+/// Number of sleeps ended by another thread.
 static NUDGES: AtomicUsize = AtomicUsize::new(0);
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 
-/// How many requests there have been.
+/// Number of requests to stop.
 pub fn count() -> usize {
     COUNT.load(Ordering::Acquire)
 }
@@ -23,7 +23,7 @@ pub fn event() -> i32 {
     EVENT.load(Ordering::Relaxed)
 }
 
-/// Ends a sleep as a request does.
+/// Ends a sleep, as a request does.
 pub fn nudge() {
     make_event_readable();
     // Counted last: a [`clear_event`] in between leaves the event readable, for the next one to
@@ -44,15 +44,15 @@ pub fn clear_event() {
         .wrapping_add(NUDGES.load(Ordering::Acquire));
     if SEEN.swap(count, Ordering::Relaxed) != count {
         let mut counter = 0u64;
-        // SAFETY: an eventfd gives 8 bytes; it doesn't block.
+        // SAFETY: an eventfd yields 8 bytes; it doesn't block.
         unsafe { libc::read(event(), (&raw mut counter).cast(), size_of::<u64>()) };
     }
 }
 
 #[cfg(feature = "ocaml")]
 unsafe extern "C" {
-    /// The signals that OCaml's runtime has noted, and whose handlers it has not run yet: bit
-    /// `n - 1` of signal `n`. The same since OCaml 5.0.
+    /// The signals that OCaml's runtime has recorded, and whose handlers it has not run yet: bit `n
+    /// - 1` of signal `n`. The same since OCaml 5.0.
     #[link_name = "caml_pending_signals"]
     safe static NOTED: AtomicU64;
 }
@@ -61,14 +61,14 @@ unsafe extern "C" {
 #[cfg(not(feature = "ocaml"))]
 pub static NOTED: AtomicU64 = AtomicU64::new(0);
 
-/// Signals that this thread has blocked, until the end of the value.
+/// Signals blocked in this thread until this is dropped.
 pub struct Blocked {
     before: libc::sigset_t,
 }
 
 /// Blocks all signals of the current thread.
 pub fn block() -> Blocked {
-    // SAFETY: pthread_sigmask(3) on variables of this function, the first of which is filled.
+    // SAFETY: pthread_sigmask(3) on variables of this function; it fills the first.
     unsafe {
         let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
             (core::mem::zeroed(), core::mem::zeroed());
@@ -79,12 +79,12 @@ pub fn block() -> Blocked {
 }
 
 impl Blocked {
-    /// The mask without it.
+    /// The previous mask.
     pub fn before(&self) -> &libc::sigset_t {
         &self.before
     }
 
-    /// Whether OCaml has noted a signal that isn't blocked without this.
+    /// Whether OCaml has recorded a signal that isn't blocked in the previous mask.
     pub fn are_due(&self) -> bool {
         is_any_open(NOTED.load(Ordering::Relaxed), &self.before)
     }
@@ -92,7 +92,7 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        // SAFETY: pthread_sigmask(3) with the mask that it gave.
+        // SAFETY: pthread_sigmask(3) with the mask that it returned.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, core::ptr::null_mut()) };
     }
 }
@@ -105,8 +105,8 @@ fn is_any_open(signals: u64, mask: &libc::sigset_t) -> bool {
         .any(|signal| unsafe { libc::sigismember(mask, signal as i32) } == 0)
 }
 
-/// Whether OCaml has noted a signal whose handler the current thread has to run: OCaml runs none of
-/// a signal that the thread blocks.
+/// Whether OCaml has recorded a signal whose handler the current thread has to run: OCaml runs no
+/// handler of a signal that the thread blocks.
 pub fn are_due() -> bool {
     is_due(NOTED.load(Ordering::Relaxed))
 }
@@ -123,7 +123,7 @@ fn is_due(noted: u64) -> bool {
     }
 }
 
-/// What OCaml has noted, as the words of a futex and their values; and [`are_due`] by them.
+/// OCaml's recorded signals, as the words of a futex and their values; and [`are_due`] by them.
 pub fn noted() -> ([(*mut u32, u32); 2], bool) {
     let noted = NOTED.load(Ordering::Relaxed);
     let start = NOTED.as_ptr().cast::<u32>();
@@ -131,7 +131,7 @@ pub fn noted() -> ([(*mut u32, u32); 2], bool) {
     (words, is_due(noted))
 }
 
-/// Whether SIGUSR1 came since the last call.
+/// Whether SIGUSR1 arrived since the last call.
 pub fn report_requested() -> bool {
     REPORT.load(Ordering::Relaxed) && REPORT.swap(false, Ordering::Relaxed)
 }
@@ -151,15 +151,15 @@ extern "C" fn handler(signal: i32) {
     }
 }
 
-/// Takes SIGUSR1 over, unless the program has a handler for it or was started with it ignored.
+/// Handles SIGUSR1, unless the program has a handler for it or was started with it ignored.
 pub fn take_report_requests() {
     if action(libc::SIGUSR1) == libc::SIG_DFL {
         take(libc::SIGUSR1, handler, 0);
     }
 }
 
-/// Takes a signal over that is ignored by default, unless the program has a handler of its own for
-/// it; whether `handler` is there now.
+/// Handles a signal that is ignored by default, unless the program has its own handler for it;
+/// returns whether `handler` is installed now.
 pub fn take_if_unused(signal: i32, handler: extern "C" fn(i32)) -> bool {
     match action(signal) {
         libc::SIG_DFL | libc::SIG_IGN => {
@@ -172,7 +172,7 @@ pub fn take_if_unused(signal: i32, handler: extern "C" fn(i32)) -> bool {
 
 /// Action of a signal: a handler's address, `SIG_DFL` or `SIG_IGN`.
 fn action(signal: i32) -> libc::sighandler_t {
-    // SAFETY: asks for the action, which is written to a variable of this function.
+    // SAFETY: queries the action, which is written to a variable of this function.
     unsafe {
         let mut old: libc::sigaction = core::mem::zeroed();
         libc::sigaction(signal, core::ptr::null(), &mut old);
@@ -180,11 +180,10 @@ fn action(signal: i32) -> libc::sighandler_t {
     }
 }
 
-/// Has `handler` run for a signal, on the stack that OCaml's runtime has for handlers: that of a
+/// Installs `handler` for a signal, on the stack that OCaml's runtime has for handlers: that of a
 /// task may have no room for one.
 fn take(signal: i32, handler: extern "C" fn(i32), flags: i32) {
-    // SAFETY: sets the action with valid arguments; all handlers given only do what is allowed in
-    // one.
+    // SAFETY: sets the action with valid arguments; all handlers passed here are async-signal-safe.
     unsafe {
         let mut new: libc::sigaction = core::mem::zeroed();
         new.sa_sigaction = handler as *const () as usize;
@@ -194,7 +193,7 @@ fn take(signal: i32, handler: extern "C" fn(i32), flags: i32) {
     }
 }
 
-/// Takes both signals over, unless the program was started with them ignored.
+/// Handles both signals, unless the program was started with them ignored.
 pub fn install() {
     // SAFETY: a call without pointers.
     let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -210,7 +209,7 @@ pub fn install() {
 mod tests {
     use core::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Where the handler's stack is.
+    /// The address of the handler's stack.
     static SEEN_AT: AtomicUsize = AtomicUsize::new(0);
 
     extern "C" fn see(_: i32) {
@@ -241,7 +240,7 @@ mod tests {
     fn a_handler_runs_on_the_stack_for_handlers_unless_the_program_has_one() {
         let mut stack = std::vec![0u8; 64 << 10];
         let range = stack.as_mut_ptr_range();
-        // SAFETY: the stack is this thread's until it is given back; this signal is the test's.
+        // SAFETY: the stack is this thread's until it is released; this signal is the test's.
         unsafe {
             let mut own: libc::stack_t = core::mem::zeroed();
             (own.ss_sp, own.ss_size) = (range.start.cast(), stack.len());

@@ -1,4 +1,4 @@
-//! `SOIL_NET=host`: the program's sockets are Linux's own, of which none ever blocks.
+//! `SOIL_NET=host`: the program's sockets are Linux's own, in non-blocking mode.
 //!
 //! ```text
 //!   resources::net      the calls of the program, the same for Soil's stack
@@ -10,11 +10,11 @@
 //!     ring │ epoll      with io_uring, or where the kernel forbids it
 //! ```
 //!
-//! A call is tried at once. One that finds nothing to do notes its direction as blocked, and an
-//! event ends that. A read that fills its buffer only in part has emptied the socket, and a write
-//! that isn't taken whole has filled it (epoll(7)), so the next try needs no system call.
+//! A call is tried at once. If it would block, its direction is marked as blocked, until an event.
+//! A read that fills its buffer only in part has emptied the socket, and a partial write has filled
+//! it (epoll(7)), so the next try needs no system call.
 //!
-//! What a connection receives while a read waits comes with the event, in [`buffers`] of the
+//! Data that a connection receives while a read waits arrives with the event, in [`buffers`] of the
 //! kernel's choice. A connection that receives more than these hold is read by calls.
 
 mod address;
@@ -40,34 +40,35 @@ use watch::{Data, Place, Request, Watch, What};
 
 pub use watch::Epoll;
 
-/// Events of one poll; more are for the next.
+/// Maximum number of events per poll; more are for the next.
 const EVENTS: usize = 1024;
 
 /// Linux's sockets as the program's.
 pub struct Sockets {
     table: Slab<Socket>,
-    /// Number of sockets so far, as far as tags tell.
+    /// Number of sockets so far, modulo the tags' bits.
     made: u32,
     watch: Watch,
     ring: Ring,
     epoll: Epoll,
-    /// What connections receive before they are read; `None` where reads are calls.
+    /// Data that connections receive before it is read; `None` if reads are calls.
     buffers: Option<Buffers>,
-    /// The kernel puts there what comes. What it has put there stays to be read if it stops.
+    /// The kernel fills them with received data. Data that it has stored stays to be read if it
+    /// stops.
     brings: bool,
     /// Sockets with events that were not yet taken.
     events: Vec<Handle>,
-    /// What `SOIL_TCP_CONGESTION` asks for.
+    /// The algorithm in `SOIL_TCP_CONGESTION`.
     congestion: Congestion,
-    /// Connections that are closed and have lent bytes to send.
+    /// Connections that are closed and still send leased bytes.
     orphans: usize,
-    /// Connections with lent bytes that the peer hasn't acknowledged.
-    unheard: Vec<Handle>,
+    /// Connections with leased bytes that the peer hasn't acknowledged.
+    unacknowledged: Vec<Handle>,
 }
 
-// SAFETY: `net` wants transports that can move between threads. This one belongs to the runtime,
-// which is used by one thread at a time (`runtime.rs`), as what it shares with the runtime's waits
-// is; none of it depends on the thread.
+// SAFETY: `net` requires transports that can move between threads. This one belongs to the runtime,
+// which one thread at a time uses (`runtime.rs`), as is everything that it shares with the
+// runtime's waits; none of it depends on the thread.
 unsafe impl Send for Sockets {}
 
 /// One socket.
@@ -80,10 +81,9 @@ struct Socket {
     kind: Kind,
     read: Way,
     write: Way,
-    /// A read that is cut short has not emptied it: the end follows, or urgent data, at which
-    /// Linux cuts reads.
+    /// A short read has not emptied it: the end follows, or urgent data, at which Linux cuts reads.
     more_follows: bool,
-    /// What it received beyond the last read.
+    /// Data received beyond the last read.
     received: Chain,
     /// It receives more at a time than buffers are for: reads are calls.
     in_bulk: bool,
@@ -92,19 +92,19 @@ struct Socket {
 /// One direction of a socket.
 #[derive(Default)]
 struct Way {
-    /// The last try found nothing to do, and no event has come since.
+    /// The last try would have blocked, and there was no event since.
     blocked: bool,
     asked: Pending,
 }
 
-/// What is asked for about a direction.
+/// The pending request of a direction.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Pending {
     #[default]
     Nothing,
     /// An event, once.
     Event,
-    /// What is received, as it comes. Until the request has ended nothing else may read.
+    /// Received data, as it arrives. Until the request has ended nothing else may read.
     Data,
     /// The same, cancelled.
     DataNoMore,
@@ -129,8 +129,8 @@ impl Socket {
         }
     }
 
-    /// Makes `call` unless the direction is blocked, and notes what it found. `part`: an answer
-    /// after which the next call would find nothing.
+    /// Makes `call` unless the direction is blocked, and records the outcome. `part`: a result
+    /// after which the next call would block.
     fn attempt<T>(
         &mut self,
         direction: Direction,
@@ -150,7 +150,7 @@ impl Socket {
     }
 }
 
-/// The place of a handle in the table.
+/// The index of a handle in the table.
 fn index(handle: Handle) -> usize {
     (handle.to_raw() & u64::from(u32::MAX)) as usize
 }
@@ -180,11 +180,11 @@ impl Sockets {
             events: Vec::new(),
             congestion,
             orphans: 0,
-            unheard: Vec::new(),
+            unacknowledged: Vec::new(),
         }
     }
 
-    /// Takes a socket into the table.
+    /// Adds a socket to the table.
     fn insert(&mut self, fd: OwnedFd, v6: bool, kind: Kind) -> Result<Handle, Error> {
         self.made = watch::generation(self.made.wrapping_add(1));
         let entry = self.table.vacant_entry();
@@ -221,7 +221,7 @@ impl Sockets {
         }
     }
 
-    /// Asks for an event when a direction is ready, or for what is received, if it isn't.
+    /// Requests an event for a direction that isn't ready, or received data.
     fn arm(&mut self, handle: Handle, direction: Direction) {
         let Some(socket) = self.table.get_mut(index(handle)) else {
             return;
@@ -243,14 +243,14 @@ impl Sockets {
         if !way.blocked || way.asked != Pending::Nothing {
             return;
         }
-        if self.watch.ask(&socket.fd, place, request) {
+        if self.watch.request(&socket.fd, place, request) {
             way.asked = asked;
         } else {
             self.leave_ring();
         }
     }
 
-    /// The ring is a parent's (`ring`): from now on by epoll.
+    /// The ring is a parent's (`ring`): uses epoll from now on.
     fn leave_ring(&mut self) {
         self.watch = Watch::open(&self.ring, &self.epoll);
         self.brings = false;
@@ -267,7 +267,7 @@ impl Sockets {
         }
     }
 
-    /// Forgets a socket.
+    /// Removes a socket.
     fn remove(&mut self, handle: Handle) {
         let Some(mut socket) = self.table.try_remove(index(handle)) else {
             return;
@@ -279,7 +279,8 @@ impl Sockets {
         if let Some(buffers) = &mut self.buffers
             && !socket.received.is_empty()
         {
-            // Linux resets a connection that is closed with unread bytes, but these it gave away.
+            // Linux resets a connection that is closed with unread bytes, but these were already
+            // taken from it.
             let _ = calls::set_linger(&socket.fd, true);
             buffers.clear(&mut socket.received);
         }
@@ -301,7 +302,7 @@ impl Sockets {
         }
     }
 
-    /// Notes the events that have come.
+    /// Handles events.
     fn poll(&mut self, now_ns: u64) -> Progress {
         let mut more_work = self.watch.poll();
         let mut count = 0;
@@ -322,7 +323,7 @@ impl Sockets {
 
     fn note(&mut self, event: &watch::Event) {
         let socket = self.table.get_mut(event.place.index as usize);
-        // Another socket may have had this place when it asked.
+        // Another socket may have had this slot when the request was made.
         let socket = socket.filter(|socket| socket.generation == event.place.generation);
         let Some(socket) = socket else {
             if let What::Data(data) = &event.what {
@@ -351,7 +352,7 @@ impl Sockets {
         self.events.push(handle);
     }
 
-    /// Notes what a connection has received.
+    /// Stores data that a connection has received.
     fn note_data(&mut self, place: Place, data: &Data) {
         let Some(socket) = self.table.get_mut(place.index as usize) else {
             return;
@@ -367,8 +368,8 @@ impl Sockets {
         if let Kind::Connection(connection) = &mut socket.kind {
             connection.failure = connection.failure.or(data.failure);
         }
-        // Reads by calls are cheaper for much at a time, and leave with the system, whose window
-        // tells the peer, what the program doesn't read.
+        // Reads by calls are cheaper for much at a time, and leave unread data with the system,
+        // whose window limits the peer.
         socket.in_bulk |= data.is_behind || socket.received.is_long();
         if !data.continues {
             socket.read = Way::default();
@@ -386,14 +387,14 @@ impl Sockets {
         }
     }
 
-    /// Gives the buffer of a connection back that is gone.
+    /// Recycles the buffer of a removed connection.
     fn release_buffer(&mut self, data: &Data) {
         if let (Some(buffers), Some((id, _))) = (&mut self.buffers, data.buffer) {
             buffers.recycle(id);
         }
     }
 
-    /// Which operations are worth a try; asks for an event of those that aren't.
+    /// Which operations are worth a try; requests an event for the others.
     fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
         let socket = self.socket(handle)?;
         let connecting = socket.is_connecting();

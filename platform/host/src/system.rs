@@ -21,7 +21,7 @@ mod ocaml {
     }
 }
 
-/// By how much our time of day differs from the host's, in nanoseconds.
+/// Offset of our time of day from the host's, in nanoseconds.
 static WALL_OFFSET: AtomicI64 = AtomicI64::new(0);
 
 /// Nanoseconds of one of the C library's clocks.
@@ -79,14 +79,14 @@ impl Memory for Host {
     }
 
     fn memory_short() -> bool {
-        // Linux gives memory as long as there is any, and then the OOM killer ends a process.
+        // Linux grants memory until there is none, and then the OOM killer ends a process.
         false
     }
 
     fn promise_memory(_: usize) {}
 
     fn stack(len: usize) -> Option<NonNull<u8>> {
-        // SAFETY: new memory, whose lowest page is made unreachable.
+        // SAFETY: new memory, whose lowest page is made inaccessible.
         unsafe {
             let page = setting(libc::_SC_PAGESIZE) as usize;
             let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -132,7 +132,7 @@ impl System for Host {
     }
 
     fn exit(status: u8) -> ! {
-        // SAFETY: ends the process without running anything of it.
+        // SAFETY: ends the process without running any more of its code.
         unsafe { libc::_exit(i32::from(status)) }
     }
 
@@ -162,12 +162,12 @@ impl System for Host {
     }
 
     fn thread() -> usize {
-        // SAFETY: it asks for nothing.
+        // SAFETY: it has no preconditions.
         unsafe { libc::pthread_self() as usize }
     }
 
     fn domain() -> usize {
-        // SAFETY: it reads the number of the domain that this thread runs OCaml code of.
+        // SAFETY: it reads the number of this thread's domain.
         #[cfg(feature = "ocaml")]
         return unsafe { ocaml::caml_ml_domain_id(ocaml::UNIT) };
         #[cfg(not(feature = "ocaml"))]

@@ -1,11 +1,11 @@
 //! A TAP device with `virtio_net_hdr` before each frame (Linux
-//! `Documentation/networking/tuntap.rst`): frames of up to 64 KiB, the kernel cutting and joining
-//! TCP segments and completing checksums.
+//! `Documentation/networking/tuntap.rst`): frames of up to 64 KiB; the kernel segments and merges
+//! TCP segments and completes checksums.
 //!
-//! One system call for a frame at most: what is sent in a step leaves with the call that waits
-//! ([`Outgoing`]), and that brings the first frame ([`Incoming`]). Further frames are read one by
-//! one, and few of these reads find nothing, because [`Polling`] guesses how many there are. Where
-//! there is no ring, each frame costs a call, and so does the wait, which then says whether there
+//! At most one system call per frame: frames sent in a step leave with the call that waits
+//! ([`Outgoing`]), and that delivers the first frame ([`Incoming`]). Further frames are read one by
+//! one, and few of these reads find nothing, because [`Polling`] predicts how many there are.
+//! Without a ring, each frame costs a call, and so does the wait, which then reports whether there
 //! is something to read.
 
 mod incoming;
@@ -33,7 +33,7 @@ const HEADER: usize = 10;
 /// The largest frame: an IP packet of 65 535 bytes and the Ethernet header.
 const MAX_FRAME: usize = 65_535 + 14;
 
-/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum is still to be completed.
+/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum has to be completed.
 const NEEDS_CSUM: u8 = 1;
 /// `VIRTIO_NET_HDR_F_DATA_VALID`: the checksum was verified.
 const DATA_VALID: u8 = 2;
@@ -42,12 +42,12 @@ const GSO_TCPV4: u8 = 1;
 /// `VIRTIO_NET_HDR_GSO_TCPV6`.
 const GSO_TCPV6: u8 = 4;
 
-/// `TUNSETOFFLOAD`: the reader completes checksums (`TUN_F_CSUM`) and takes large TCP frames
+/// `TUNSETOFFLOAD`: the reader completes checksums (`TUN_F_CSUM`) and accepts large TCP frames
 /// (`TUN_F_TSO4`, `TUN_F_TSO6`).
 const CHECKSUMS: libc::c_ulong = 0x01;
 const LARGE_FRAMES: libc::c_ulong = 0x02 | 0x04;
 
-/// How often a device that is in use is asked for, every 10 ms.
+/// Maximum number of attempts to open a busy device, every 10 ms.
 const BUSY_ATTEMPTS: u32 = 200;
 
 /// A TAP device.
@@ -63,24 +63,24 @@ pub struct Tap {
     sender: Sender,
     /// The device has been removed.
     gone: bool,
-    /// Closed after those that have requests under way.
+    /// Closed after the owners of requests in flight.
     fd: OwnedFd,
 }
 
-// SAFETY: `net` wants links that can move between threads. This one belongs to the stack of the
-// runtime, which is used by one thread at a time (`runtime.rs`), as what it shares with the
-// runtime's waits is; none of it depends on the thread.
+// SAFETY: `net` requires links that can move between threads. This one belongs to the stack of the
+// runtime, which one thread at a time uses (`runtime.rs`), as is everything that it shares with the
+// runtime's waits; none of it depends on the thread.
 unsafe impl Send for Tap {}
 
-/// How frames leave.
+/// How frames are sent.
 enum Sender {
     Ring(Outgoing),
-    /// By write(2): a header and a frame, and how much of that waits because the device had no
+    /// By write(2): a header and a frame, and how much of that is pending because the device had no
     /// room.
     Calls(Vec<u8>, usize),
 }
 
-/// The header of a frame that goes out.
+/// The header of an outgoing frame.
 fn encode(meta: TxMeta) -> [u8; HEADER] {
     let flags = if meta.checksum.is_some() {
         NEEDS_CSUM
@@ -129,17 +129,17 @@ fn decode(header: &[u8; HEADER]) -> RxMeta {
     }
 }
 
-/// A buffer for one frame and its header. The C library maps what is as large as its capacity
-/// ([`slots::MIN_MAPPED`]), so that pages that no frame touches are never there.
+/// A buffer for one frame and its header. The C library maps allocations of its capacity
+/// ([`slots::MIN_MAPPED`]), so that untouched pages take no memory.
 fn buffer() -> Result<Vec<u8>, Failure> {
     let layout = Layout::array::<u8>(slots::MIN_MAPPED).map_err(|_| Error::OutOfMemory)?;
     // SAFETY: the layout isn't empty.
     let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(Error::OutOfMemory)?;
-    // SAFETY: memory of this capacity from the global allocator, zeros that are bytes.
+    // SAFETY: memory of this capacity from the global allocator; zeros are valid bytes.
     Ok(unsafe { Vec::from_raw_parts(memory.as_ptr(), HEADER + MAX_FRAME, slots::MIN_MAPPED) })
 }
 
-/// A datagram socket serves as a handle for queries about network devices of this host.
+/// A datagram socket as a handle for queries about network devices of this host.
 struct Devices(OwnedFd);
 
 impl Devices {
@@ -150,8 +150,8 @@ impl Devices {
         }))
     }
 
-    /// Asks about the device whose name `request` has, and which gets the answer.
-    fn ask(&self, request: &mut libc::ifreq, what: libc::Ioctl) -> bool {
+    /// Queries the device named in `request`, which gets the result.
+    fn query(&self, request: &mut libc::ifreq, what: libc::Ioctl) -> bool {
         // SAFETY: the query reads and writes `request` only.
         self.0.0 >= 0 && unsafe { libc::ioctl(self.0.0, what, &raw mut *request) } >= 0
     }
@@ -159,7 +159,7 @@ impl Devices {
 
 /// The MTU of a network device of this host.
 fn mtu(devices: &Devices, request: &mut libc::ifreq) -> Option<usize> {
-    if !devices.ask(request, libc::SIOCGIFMTU) {
+    if !devices.query(request, libc::SIOCGIFMTU) {
         return None;
     }
     // SAFETY: after a success this is the field that was written.
@@ -167,19 +167,19 @@ fn mtu(devices: &Devices, request: &mut libc::ifreq) -> Option<usize> {
 }
 
 /// An Ethernet address for our end of the device: its own with the last bit changed, so that it is
-/// the same in each run, and neighbours need not learn a new one.
+/// the same in each run, and neighbors need not learn a new one.
 fn own_mac(devices: &Devices, request: &mut libc::ifreq) -> Option<[u8; 6]> {
-    if !devices.ask(request, libc::SIOCGIFHWADDR) {
+    if !devices.query(request, libc::SIOCGIFHWADDR) {
         return None;
     }
     // SAFETY: after a success this is the field that was written.
     let address = unsafe { request.ifr_ifru.ifru_hwaddr }.sa_data;
     let [a, b, c, d, e, f, ..] = address.map(|byte| byte as u8);
-    // One station, locally administered.
+    // Unicast, locally administered.
     Some([a & 0xfc | 2, b, c, d, e, f ^ 1])
 }
 
-/// Attaches to the TAP device `name` as interface `index`; the link and how to wait for it.
+/// Attaches to the TAP device `name` as interface `index`; returns the link and its wake-up.
 pub fn open(
     name: &str,
     index: usize,
@@ -197,7 +197,7 @@ pub fn open(
     }
     request.ifr_ifru.ifru_flags =
         (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
-    // SAFETY: the name ends with a zero byte, and `request` is what the call wants.
+    // SAFETY: the name ends with a zero byte, and `request` has the call's type.
     let fd = unsafe {
         let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC;
         let fd = OwnedFd(libc::open(c"/dev/net/tun".as_ptr(), flags));
@@ -206,8 +206,8 @@ pub fn open(
         }
         let mut attempts = 0;
         while libc::ioctl(fd.0, libc::TUNSETIFF, &raw mut request) < 0 {
-            // Linux closes what a ring has in use some time after its process has ended: this may
-            // be a program that was started again.
+            // Linux closes files in use by a ring some time after its process has ended: this may
+            // be a restarted program.
             if *libc::__errno_location() == libc::EBUSY && attempts < BUSY_ATTEMPTS {
                 attempts += 1;
                 libc::usleep(10_000);
@@ -216,13 +216,13 @@ pub fn open(
             let hint = "make it with: ip tuntap add dev NAME mode tap user USER";
             return Err(failure(&format!("TAP device {name} ({hint})")));
         }
-        // A persistent TAP keeps the length that its last user, such as QEMU, chose.
+        // A persistent TAP keeps the header length that its last user, such as QEMU, set.
         let length = HEADER as libc::c_int;
         if libc::ioctl(fd.0, libc::TUNSETVNETHDRSZ, &raw const length) < 0 {
             return Err(failure(&format!("TAP device {name}: length of headers")));
         }
-        // The device may have a limit of frames that aren't fetched yet, too: no write waits for
-        // one, as on a wire.
+        // The device may also limit the frames that aren't read yet: a write never waits for one,
+        // as on a wire.
         let most = libc::c_int::MAX;
         if libc::ioctl(fd.0, libc::TUNSETSNDBUF, &raw const most) < 0 {
             return Err(failure(&format!("TAP device {name}: room for frames")));
@@ -256,7 +256,8 @@ fn write_frame(bytes: &mut [u8], fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> b
     true
 }
 
-/// Gives the frame in `sent` to the device, unless it has no room; what of it waits then.
+/// Writes the frame in `sent` to the device; returns the number of bytes that are pending because
+/// it has no room.
 fn send(fd: i32, sent: &[u8]) -> usize {
     // SAFETY: reads within `sent`.
     let written = unsafe { libc::write(fd, sent.as_ptr().cast(), sent.len()) };
@@ -313,7 +314,7 @@ impl Tap {
         n >= 0
     }
 
-    /// After a read that failed: nothing has come, or nothing will come any more.
+    /// After a failed read: nothing has arrived, or nothing will any more.
     fn failed(&mut self, error: i32) {
         if error == libc::EBADFD {
             self.gone = true;
@@ -322,7 +323,7 @@ impl Tap {
     }
 }
 
-/// Gives a frame behind its header to the stack.
+/// Delivers a frame after its header to the stack.
 fn deliver(bytes: &mut [u8], f: &mut dyn FnMut(&mut [u8], RxMeta)) {
     if let Some((header, frame)) = bytes.split_first_chunk_mut() {
         f(frame, decode(header));
@@ -345,7 +346,7 @@ impl Link for Tap {
             _ if self.gone => return false,
             Some(Read::InFlight) => return false,
             Some(Read::Frame(start, len)) => {
-                // SAFETY: the frame is ours until the next `ask`, and of that length.
+                // SAFETY: the frame is ours until the next `start_read`, and of that length.
                 deliver(
                     unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), len) },
                     f,
@@ -373,14 +374,14 @@ impl Link for Tap {
         };
         let frame = self.polling.may_read(readiness) && self.read(f);
         if let Some(incoming) = self.incoming.as_mut().filter(|_| !frame) {
-            incoming.ask();
+            incoming.start_read();
         }
         frame
     }
 
     fn can_transmit(&mut self) -> bool {
         match &mut self.sender {
-            // As to a cable that is pulled.
+            // As to an unplugged cable.
             _ if self.gone => true,
             Sender::Ring(outgoing) => outgoing.has_room(),
             Sender::Calls(sent, waiting) => {
@@ -411,7 +412,7 @@ impl Link for Tap {
     }
 
     /// Frames on the ring leave with the next system call, which the runtime makes before the
-    /// program goes on.
+    /// program resumes.
     fn flush(&mut self) {}
 }
 
@@ -423,7 +424,7 @@ mod tests {
     use std::vec::Vec;
 
     /// Frames stay whole and in order in both directions, with and without a ring; a socket that
-    /// keeps boundaries is the device.
+    /// preserves boundaries is the device.
     fn carries_frames(handle: &ring::Handle) {
         let mut ends = [0; 2];
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK;

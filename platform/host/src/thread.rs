@@ -1,4 +1,4 @@
-//! Threads of the process that know nothing of OCaml and take no signals.
+//! Threads of the process that run no OCaml and block all signals.
 
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// Threads that live as long as the process; 0: not known yet.
 static PERMANENT: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
-/// A place in [`PERMANENT`].
+/// An index in [`PERMANENT`].
 #[derive(Clone, Copy)]
 pub enum Permanent {
     /// That of `main`, with which the process ends.
@@ -16,11 +16,11 @@ pub enum Permanent {
 }
 
 fn current() -> usize {
-    // SAFETY: it asks for nothing.
+    // SAFETY: it has no preconditions.
     unsafe { libc::pthread_self() as usize }
 }
 
-/// Notes that the current thread lives as long as the process.
+/// Records that the current thread lives as long as the process.
 pub fn mark_permanent(which: Permanent) {
     PERMANENT[which as usize].store(current(), Ordering::Relaxed);
 }
@@ -42,8 +42,8 @@ pub fn make(
     argument: *mut libc::c_void,
     stack: usize,
 ) -> i32 {
-    // SAFETY: plain calls of the C library on variables of this function, each made before it is
-    // used. The new thread takes the signal mask, all ones, that this one gives back afterwards.
+    // SAFETY: plain calls of the C library on variables of this function, each initialised before
+    // use. The new thread inherits the full signal mask, which this one restores afterwards.
     unsafe {
         let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
         let (mut all, mut old): (libc::sigset_t, libc::sigset_t) =

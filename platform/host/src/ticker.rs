@@ -1,13 +1,13 @@
 //! The thread that polls the network while the program computes.
 //!
-//! It knows nothing of OCaml, takes no signals, and polls only when the program was in no
-//! `soil_wait` for a whole [`TICK_NS`]. While the program sleeps, so does the thread: an idle
-//! process has no ticks. It doesn't park in a short sleep, so that a busy server doesn't pay a
-//! system call to wake it.
+//! It runs no OCaml, blocks all signals, and polls only when the program was in no `soil_wait` for
+//! a whole [`TICK_NS`]. While the program sleeps, so does the thread: an idle process has no ticks.
+//! It doesn't park in a short sleep, so that a busy server doesn't pay a system call to wake it.
 //!
-//! As it parks, it ends the program's sleep once. A signal may have come between the program's look
-//! for signals and the system call that sleeps; the next sleep, with the thread parked, closes that
-//! gap by blocking signals, for which a short one would pay two system calls (`wait.rs`).
+//! As it parks, it ends the program's sleep once. A signal may have arrived between the program's
+//! check for signals and the system call that sleeps; the next sleep, with the thread parked,
+//! closes that gap by blocking signals, for which a short one would pay two system calls
+//! (`wait.rs`).
 
 use crate::{Host, signals, thread};
 use core::ptr::{self, null_mut};
@@ -31,10 +31,10 @@ const PARKED: u32 = 3;
 static STATE: AtomicU32 = AtomicU32::new(NONE);
 /// How often `soil_wait` has returned to the program.
 static TURNS: AtomicU32 = AtomicU32::new(0);
-/// The argument of [`start`]; null before, and where no thread can be created.
+/// The argument of [`start`]; null before, and if no thread can be created.
 static TICKER: AtomicPtr<Ticker> = AtomicPtr::new(null_mut());
 
-/// The functions to call, once [`start`] has been given them.
+/// The functions to call, once [`start`] has set them.
 fn ticker() -> Option<&'static Ticker> {
     // SAFETY: only `start` stores there, from a reference that lives as long as the program.
     unsafe { TICKER.load(Ordering::Acquire).as_ref() }
@@ -42,25 +42,25 @@ fn ticker() -> Option<&'static Ticker> {
 
 /// See [`Wait::start_ticker`].
 pub fn start(ticker: &'static Ticker) {
-    // Opaque to the compiler, which would else know the one value that is ever stored, and link the
-    // network to every program.
+    // Opaque to the compiler, which would otherwise know the only value ever stored, and link the
+    // network into every program.
     let ticker = core::hint::black_box(ptr::from_ref(ticker).cast_mut());
     if TICKER.swap(ticker, Ordering::Release).is_null() {
-        // SAFETY: the functions live as long as the program. Where there is no memory for them a
-        // fork gets no thread.
+        // SAFETY: the functions live as long as the program. Without memory for them a fork gets no
+        // thread.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
     }
     make_thread();
 }
 
-/// The program is about to sleep. Whether the thread ends that sleep, if it lasts.
+/// The program is about to sleep. Returns whether the thread ends that sleep, if it lasts.
 pub fn sleeps() -> bool {
-    // A thread that is parked stays so until the program runs.
+    // A parked thread stays parked until the program runs.
     let state = STATE.compare_exchange(RUNS, SLEEPS, Ordering::Relaxed, Ordering::Relaxed);
     matches!(state, Ok(_) | Err(SLEEPS))
 }
 
-/// The program runs on.
+/// The program resumes.
 pub fn resume() {
     TURNS.fetch_add(1, Ordering::Relaxed);
     match STATE.load(Ordering::Relaxed) {
@@ -74,7 +74,7 @@ pub fn resume() {
     }
 }
 
-/// Makes the thread, unless there is nothing to do for it.
+/// Creates the thread, unless there is nothing to do for it.
 fn make_thread() {
     if ticker().is_none() {
         return;
@@ -123,7 +123,7 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
 /// Whether [`before_fork`] holds the lock of the runtime.
 static LOCKED: AtomicBool = AtomicBool::new(false);
 
-/// A fork during a poll would leave the child with a runtime that is in use for ever.
+/// A fork during a poll would leave the child with a runtime that stays locked forever.
 extern "C" fn before_fork() {
     let locked = ticker().is_some_and(|ticker| (ticker.lock)());
     LOCKED.store(locked, Ordering::Relaxed);
@@ -137,7 +137,7 @@ extern "C" fn after_fork() {
     }
 }
 
-/// The child has one thread; its next `soil_wait` makes another.
+/// The child has one thread; its next `soil_wait` creates another.
 extern "C" fn in_child() {
     STATE.store(NONE, Ordering::Relaxed);
     after_fork();

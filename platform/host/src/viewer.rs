@@ -1,5 +1,5 @@
-//! The socket that leads to a viewer, which shows the displays and has the keyboard and pointer
-//! (the crate `viewer` has the messages).
+//! The socket to a viewer, which shows the displays and has the keyboard and pointer (the crate
+//! `viewer` has the messages).
 
 use crate::owned_fd::OwnedFd;
 use crate::{Interest, check, errno, failure};
@@ -16,10 +16,10 @@ use platform::input::{SYN_DROPPED, SYN_REPORT, kind};
 use platform::{display, input};
 use viewer::{Event, Kind, MAX_BUFFERS, MAX_DEVICES, MAX_DISPLAYS, MAX_MESSAGE, Request};
 
-/// How long a viewer may take to say what there is.
+/// Maximum time for a viewer to announce its devices.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Events of a device that wait until they are asked for.
+/// Maximum number of events of a device that wait to be read.
 const MAX_EVENTS: usize = 1024;
 
 /// Why there is no viewer.
@@ -36,9 +36,9 @@ pub type Peer = Rc<RefCell<Viewer>>;
 #[derive(Default)]
 pub struct Display {
     pub state: State,
-    /// What has happened and wasn't reported yet.
+    /// Events that weren't reported yet.
     pub events: Vec<display::Event>,
-    /// Frames that the viewer has and didn't answer.
+    /// Presented frames without a response.
     pub presents: VecDeque<u64>,
 }
 
@@ -49,16 +49,16 @@ pub struct Device {
     pub events: VecDeque<input::Event>,
 }
 
-/// The viewer as the process knows it.
+/// The process's side of the viewer.
 pub struct Viewer {
     fd: OwnedFd,
     /// Why it can't be used any more.
     end: Option<&'static str>,
     is_ready: bool,
-    /// Requests that wait until the viewer reads, each with the descriptor that goes along. Of
-    /// those that replace each other there is one: what waits is as bounded as buffers and frames.
+    /// Requests that wait until the viewer reads, each with its descriptor. Of those that replace
+    /// each other one is kept: the queue is bounded like buffers and frames.
     unsent: VecDeque<(Request, Option<Rc<OwnedFd>>)>,
-    /// Buffers that the process has.
+    /// Number of buffers of the process.
     buffers: usize,
     /// The time of the last event.
     last_ns: u64,
@@ -67,12 +67,12 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// The viewer at the other end of an inherited socket, once it has said what there is.
+    /// Connects to the viewer at the other end of an inherited socket; waits for its announcement.
     pub fn connect(fd: i32) -> Result<Peer, Failure> {
         let mut kind = 0i32;
         let mut len = size_of::<i32>() as libc::socklen_t;
         let (level, option) = (libc::SOL_SOCKET, libc::SO_TYPE);
-        // SAFETY: writes one number; fails for what is no socket.
+        // SAFETY: writes one number; fails for a descriptor that is no socket.
         let result =
             unsafe { libc::getsockopt(fd, level, option, (&raw mut kind).cast(), &mut len) };
         if result < 0 || kind != libc::SOCK_SEQPACKET {
@@ -115,13 +115,13 @@ impl Viewer {
         Ok(Rc::new(RefCell::new(viewer)))
     }
 
-    /// Whether the viewer is there.
+    /// Fails if the viewer has ended.
     pub fn check(&self) -> Result<(), Failure> {
         let failure = |why| Err(Failure::new(Error::Io, why));
         self.end.map_or(Ok(()), failure)
     }
 
-    /// The viewer can't be used any more.
+    /// Marks the viewer as ended.
     fn gone(&mut self, why: &'static str) {
         self.end = Some(why);
         self.unsent.clear();
@@ -139,7 +139,7 @@ impl Viewer {
         }
     }
 
-    /// Takes what has come.
+    /// Handles received messages.
     pub fn receive(&mut self) {
         let mut buffer = [0; MAX_MESSAGE];
         while self.end.is_none() {
@@ -150,8 +150,8 @@ impl Viewer {
             };
             match check(result) {
                 Err(Stop::WouldBlock) => return,
-                // Linux says once that there is something the viewer didn't read, before it gives
-                // what the viewer sent.
+                // Linux reports once that the viewer left messages unread, before it returns the
+                // viewer's messages.
                 Err(_) if errno() == libc::ECONNRESET => (),
                 Ok(0) | Err(_) => self.gone(ENDED),
                 Ok(len) => {
@@ -164,7 +164,7 @@ impl Viewer {
         }
     }
 
-    /// Notes an event; none if it makes no sense.
+    /// Records an event; `None` if it is invalid.
     fn note(&mut self, event: Event) -> Option<()> {
         match event {
             Event::Display {
@@ -214,7 +214,7 @@ impl Viewer {
                     .push(display::Event::Presented(frame, Ok(())));
             }
             Event::Input { device, events } => {
-                // Later than all before, of whatever device: that is their order.
+                // Later than all before, of any device: that preserves their order.
                 let time_ns = crate::Host::monotonic_ns().max(self.last_ns + 1);
                 self.last_ns = time_ns;
                 let device = self.devices.get_mut(device as usize)?;
@@ -250,7 +250,7 @@ impl Viewer {
         Ok(())
     }
 
-    /// Sends that a buffer isn't used any more.
+    /// Releases a buffer that isn't used any more.
     pub fn release_buffer(&mut self, display: u32, buffer: u32) {
         self.buffers = self.buffers.saturating_sub(1);
         if !self.forget_buffer(display, buffer) {
@@ -273,8 +273,7 @@ impl Viewer {
         self.flush();
     }
 
-    /// Takes a buffer out of what waits for the viewer. False if the viewer knows of it, or is to
-    /// show it.
+    /// Removes a buffer from the pending requests. False if the viewer knows it, or is to show it.
     fn forget_buffer(&mut self, display: u32, buffer: u32) -> bool {
         let is_about = |request: &Request| match request {
             Request::Buffer {
@@ -300,7 +299,7 @@ impl Viewer {
         }
     }
 
-    /// Sends what wasn't sent yet.
+    /// Sends pending requests.
     pub fn flush(&mut self) {
         while let Some((request, along)) = self.unsent.front() {
             let along = along.as_ref().map(|fd| fd.0);
@@ -308,7 +307,7 @@ impl Viewer {
                 Ok(_) => _ = self.unsent.pop_front(),
                 Err(Stop::WouldBlock) => return,
                 Err(_) => {
-                    // What it sent before its end counts.
+                    // Messages that it sent before its end count.
                     self.receive();
                     if self.end.is_none() {
                         self.gone(ENDED);
@@ -318,7 +317,7 @@ impl Viewer {
         }
     }
 
-    /// Adds its events to what the process waits for.
+    /// Adds its events to those that the process waits for.
     pub fn arm(&self, interest: &mut Interest) {
         if self.end.is_some() {
             return;
@@ -333,7 +332,7 @@ impl Viewer {
 }
 
 impl Device {
-    /// Events are lost.
+    /// Records a loss of events.
     fn lose(&mut self, time_ns: u64) {
         self.events.clear();
         self.events
@@ -341,7 +340,7 @@ impl Device {
     }
 }
 
-/// Whether a request that waits counts no more after a newer one.
+/// Whether a newer request makes a pending one obsolete.
 fn is_replaced(older: &Request, newer: &Request) -> bool {
     use Request::{Cursor, Disable, Hide, Move};
     match (older, newer) {
@@ -374,8 +373,8 @@ fn send(socket: i32, bytes: &[u8], along: Option<i32>) -> platform::error::Answe
         iov_base: bytes.as_ptr().cast_mut().cast(),
         iov_len: bytes.len(),
     };
-    // SAFETY: the message names one part and, with a descriptor, a control message that is written
-    // within `control`; both outlive the call.
+    // SAFETY: the message refers to one part and, with a descriptor, a control message that is
+    // written within `control`; both outlive the call.
     unsafe {
         let mut message: libc::msghdr = core::mem::zeroed();
         message.msg_iov = &mut part;
@@ -396,7 +395,7 @@ fn send(socket: i32, bytes: &[u8], along: Option<i32>) -> platform::error::Answe
     }
 }
 
-/// Shared memory of whole pages, of zeros at first.
+/// Shared memory of whole pages, initially zero.
 pub struct Memory {
     pub fd: Rc<OwnedFd>,
     start: core::ptr::NonNull<u8>,
@@ -406,7 +405,7 @@ pub struct Memory {
 impl Memory {
     /// Memory of `len` bytes.
     pub fn new(len: usize) -> Result<Memory, Failure> {
-        // SAFETY: a new file of memory, mapped where nothing else is.
+        // SAFETY: a new memory file, mapped at an unused address.
         unsafe {
             let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
             let fd = OwnedFd(libc::memfd_create(c"display".as_ptr(), flags));

@@ -13,15 +13,15 @@ mod ocaml {
         /// Lets other OCaml threads run; unlike the one without `no_pending` it runs no signal
         /// handler of OCaml's.
         pub fn caml_enter_blocking_section_no_pending();
-        /// Takes the OCaml runtime back.
+        /// Reacquires the OCaml runtime.
         pub fn caml_leave_blocking_section();
     }
 }
 
-/// A sleep that was prepared.
+/// A prepared sleep.
 pub struct Sleep {
     fds: Vec<libc::pollfd>,
-    /// By the ring, where there is one.
+    /// By the ring, if there is one.
     ring: Option<ring::Sleep>,
     until: Option<u64>,
     signals: Signals,
@@ -30,14 +30,13 @@ pub struct Sleep {
     interrupted: bool,
 }
 
-/// For how long a thread that follows another sleeps where Linux has no `futex_waitv(2)` (before
-/// 5.16), before it looks for signals again.
+/// How long a follower sleeps on a Linux without `futex_waitv(2)` (before 5.16), before it checks
+/// for signals again.
 const POLL_NS: u64 = 50_000_000;
 
 impl Sleep {
-    /// Sleeps until something happens, the time `until` comes, or a signal arrives; the thread's
-    /// mask is `mask` meanwhile, if given. Whether it ended before the time without an event as far
-    /// as is known here.
+    /// Sleeps until an event, the time `until`, or a signal; the thread's mask is `mask` meanwhile,
+    /// if given. Returns whether it ended before the time without a known event.
     fn once(&mut self, until: Option<u64>, mask: Option<&libc::sigset_t>) -> bool {
         let left =
             || until.map(|until| Duration::from_nanos(until.saturating_sub(Host::monotonic_ns())));
@@ -45,17 +44,17 @@ impl Sleep {
         match &mut self.ring {
             Some(ring) => {
                 ring.sleep(time, mask);
-                // It doesn't tell a signal from the time that is over.
+                // It doesn't distinguish a signal from a timeout.
                 left() != Some(Duration::ZERO)
             }
             None => poll(&mut self.fds, time, mask),
         }
     }
 
-    /// [`Sleep::once`], also ended by a signal that came before and that OCaml has only noted. One
-    /// may come between the look for it and the system call, which would sleep on: signals are
-    /// blocked by then, and let in by the system call. Not in a sleep that is watched: it isn't
-    /// long, and the next one looks.
+    /// [`Sleep::once`], also ended by an earlier signal that OCaml has only recorded. A signal may
+    /// arrive between the check for it and the system call, which would sleep on: signals are
+    /// blocked by then, and unblocked by the system call. Not in a sleep that is watched: it isn't
+    /// long, and the next one checks.
     fn until_signal(&mut self) -> bool {
         if signals::are_due() {
             return true;
@@ -77,8 +76,8 @@ extern "C" fn in_child() {
 
 /// Counts forks from now on.
 pub fn count_forks() {
-    // SAFETY: the function lives as long as the program. Where there is no memory for it a child
-    // may take its parent's threads for its own.
+    // SAFETY: the function lives as long as the program. Without memory for it a child may take its
+    // parent's threads for its own.
     unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
 }
 
@@ -176,7 +175,7 @@ impl Wait for Host {
         let until = until
             .as_ref()
             .map_or(core::ptr::null(), core::ptr::from_ref);
-        // Unlike FUTEX_WAIT it takes a time of the monotonic clock, not a span.
+        // Unlike FUTEX_WAIT it takes a time of the monotonic clock, not a duration.
         let operation = libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG;
         let (word, nothing) = (word.as_ptr(), core::ptr::null::<u32>());
         let any = libc::FUTEX_BITSET_MATCH_ANY;
@@ -189,7 +188,7 @@ impl Wait for Host {
         if due {
             return;
         }
-        // The kernel sees a signal that is noted from here on.
+        // The kernel sees a signal that is recorded from here on.
         let [low, high] = noted;
         if !await_changes([(word.as_ptr(), value), low, high], until) {
             let poll_at = Host::monotonic_ns() + POLL_NS;
@@ -210,11 +209,11 @@ impl Wait for Host {
     }
 }
 
-/// Sleeps while all these words have these values, until one is woken, the time `until` comes, or a
-/// signal arrives (futex_waitv(2)); `false` where Linux can't.
+/// Sleeps while all these words have these values, until one is woken, the time `until`, or a
+/// signal (futex_waitv(2)); `false` if Linux doesn't support it.
 fn await_changes(words: [(*mut u32, u32); 3], until: Option<u64>) -> bool {
     let waiters = words.map(|(word, value)| {
-        // SAFETY: numbers, of which 0 is one. There is a reserved one that can't be named.
+        // SAFETY: numbers, of which 0 is valid. There is a reserved one that can't be named.
         let mut waiter: libc::futex_waitv = unsafe { core::mem::zeroed() };
         waiter.val = value.into();
         waiter.uaddr = word.expose_provenance() as u64;

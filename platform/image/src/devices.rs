@@ -1,4 +1,4 @@
-//! The machine's virtio devices, each to be taken once by the driver of its kind.
+//! The machine's virtio devices, each taken once by the driver of its type.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,11 +7,11 @@ use drivers::device_type::DeviceType;
 use kernel::cell::ExclusiveCell;
 use kernel::devices::{Found, find};
 
-/// How long a device may take for an answer that the machine waits for, at its start and at its
-/// end, in nanoseconds. A busy host may not run the machine, or the device, for seconds.
+/// Timeout of a device's response that the machine waits for, at its start and at its end, in
+/// nanoseconds. A busy host may not run the machine, or the device, for seconds.
 pub const DEVICE_TIMEOUT_NS: u64 = 10_000_000_000;
 
-/// Devices that were found and not taken yet, and the kind and place of each that was found.
+/// Devices that were found and not yet taken, and the type and place of each.
 struct Machine {
     found: Vec<Found>,
     places: Vec<(DeviceType, String)>,
@@ -19,7 +19,7 @@ struct Machine {
 
 static MACHINE: ExclusiveCell<Option<Machine>> = ExclusiveCell::new(None);
 
-/// Runs `f` on what is there; the first call looks for it.
+/// Runs `f` on the devices; the first call scans for them.
 fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
     MACHINE.with(|machine| {
         f(machine.get_or_insert_with(|| {
@@ -31,7 +31,7 @@ fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {
     })
 }
 
-/// Takes all devices of a kind, in the order in which they were found.
+/// Takes all devices of a type, in the order in which they were found.
 pub fn take(kind: DeviceType) -> Vec<Found> {
     with(|machine| {
         let all = core::mem::take(&mut machine.found);
@@ -43,12 +43,12 @@ pub fn take(kind: DeviceType) -> Vec<Found> {
     })
 }
 
-/// Gives devices back, for another driver to take them.
+/// Returns devices, for another driver to take.
 pub fn release(devices: Vec<Found>) {
     with(|machine| machine.found.extend(devices));
 }
 
-/// The devices, one a line.
+/// The devices, one per line.
 pub fn description() -> String {
     with(|machine| {
         let mut text = String::new();

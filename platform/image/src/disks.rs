@@ -16,9 +16,9 @@ use kernel::{time, wait};
 use platform::disk::{BlockDevice, Capabilities, Geometry, Named, Request, Submitted};
 use platform::error::{Error, Failure};
 
-/// The most bytes in one request.
+/// Maximum number of bytes in one request.
 const MAX_BYTES: usize = 16 << 20;
-/// The largest sector that a file system or a caller is asked to cope with.
+/// Maximum sector size that file systems and callers support.
 const MAX_SECTOR: usize = 4096;
 
 /// A disk, shared between its user and the wait, which arms its interrupts.
@@ -30,7 +30,7 @@ struct SharedDisk {
 
 impl Source for SharedDisk {
     fn has_pending(&self) -> bool {
-        // Another thread's call that uses the disk is to be waited for.
+        // If another thread's call uses the disk, it has to be waited for.
         self.blk.try_borrow().is_ok_and(|blk| blk.has_pending())
     }
 
@@ -49,18 +49,18 @@ struct Disk {
     shared: Rc<SharedDisk>,
 }
 
-/// The serial number of a disk, if it has one that can be a name.
+/// The serial number of a disk, if it is a valid name.
 fn serial(blk: &mut Blk) -> Option<String> {
-    // Leaked where the disk never answers, for it may still write there.
+    // Leaked if the disk never responds, since it may still write there.
     let buffer = Box::leak(Box::new([0u8; SERIAL]));
     let place = NonNull::from(&mut *buffer).cast();
-    // SAFETY: the buffer stays until the request has ended, or for good.
+    // SAFETY: the buffer stays until the request has completed, or for good.
     let request = unsafe { blk::Request::identify(place) };
     blk.submit(request, 0).ok()?;
     let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
     let mut answer = None;
     while answer.is_none() {
-        // Before the look: while this machine stood still the disk may have answered.
+        // Before the poll: while this machine was suspended the disk may have responded.
         let late = time::monotonic_ns() >= until;
         blk.poll(&mut |_, result| answer = Some(result));
         if answer.is_none() {
@@ -73,7 +73,7 @@ fn serial(blk: &mut Blk) -> Option<String> {
             }
         }
     }
-    // SAFETY: the request has ended: the buffer is ours again.
+    // SAFETY: the request has completed: the buffer is ours again.
     let buffer = unsafe { Box::from_raw(place.cast::<[u8; SERIAL]>().as_ptr()) };
     answer?.ok()?;
     let text = buffer.split(|byte| *byte == 0).next()?;
@@ -124,7 +124,7 @@ fn error(error: BlkError) -> BlockError {
     }
 }
 
-/// Converts the driver's answer to a request.
+/// Converts the driver's result of a submission.
 fn submitted(result: Result<(), BlkError>) -> Submitted {
     match result {
         Ok(()) => Submitted::Taken,
@@ -144,7 +144,7 @@ impl BlockDevice<Image> for Disk {
     }
 
     fn geometry(&mut self) -> Result<Geometry, Failure> {
-        // A device that has gone is noticed at its next request.
+        // A removed device is noticed at its next request.
         let _ = self.shared.blk.borrow_mut().refresh();
         let blk::Geometry {
             sectors,

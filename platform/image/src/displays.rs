@@ -28,17 +28,17 @@ struct Adapter {
     gpu: RefCell<Gpu>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
-    /// What the adapter has reported about each scan-out, and the display hasn't yet.
+    /// Events of each scan-out that its display hasn't reported yet.
     events: RefCell<Vec<VecDeque<gpu::Event>>>,
     /// The console is on it while the program has none of its displays open.
     console: bool,
-    /// How many of its displays are open.
+    /// Number of its open displays.
     open: Cell<usize>,
 }
 
 impl Source for Adapter {
     fn has_pending(&self) -> bool {
-        // Another thread's call that uses the adapter is to be waited for.
+        // If another thread's call uses the adapter, it has to be waited for.
         self.gpu.try_borrow().is_ok_and(|gpu| gpu.has_pending()) || self.has_events()
     }
 
@@ -50,14 +50,14 @@ impl Source for Adapter {
         if gpu.enable_interrupts() || self.has_events() {
             return true;
         }
-        // Before a sleep only, as it is an exit that waits for what the device is copying.
+        // Only before a sleep, as it is an exit that waits while the device copies.
         gpu.check_config();
         false
     }
 }
 
 impl Adapter {
-    /// A display of it is opened.
+    /// Opens one of its displays.
     fn acquire(&self) -> Result<(), drivers::Error> {
         if self.console && self.open.get() == 0 {
             screen::lend();
@@ -72,7 +72,7 @@ impl Adapter {
         Ok(())
     }
 
-    /// One is closed, which was open.
+    /// Closes an open one.
     fn release(&self) {
         self.open.set(self.open.get() - 1);
         if self.console && self.open.get() == 0 {
@@ -81,7 +81,7 @@ impl Adapter {
         }
     }
 
-    /// Keeps an event for its display.
+    /// Stores an event for its display.
     fn note(&self, event: gpu::Event) {
         let (gpu::Event::Presented { scanout, .. } | gpu::Event::Changed { scanout }) = event;
         if let Some(events) = self.events.borrow_mut().get_mut(scanout) {
@@ -89,7 +89,7 @@ impl Adapter {
         }
     }
 
-    /// Whether a display has events to report, which the poll of another one has taken.
+    /// Whether a display has events to report that the poll of another one has taken.
     fn has_events(&self) -> bool {
         let events = self.events.try_borrow();
         events.is_ok_and(|events| events.iter().any(|events| !events.is_empty()))
@@ -151,7 +151,7 @@ fn open() -> All<Image> {
                 continue;
             }
         };
-        // The states below have it all.
+        // The states below include it.
         learn(&mut gpu, &found.place, &mut |_| ());
         let scanouts = gpu.scanouts();
         let states: Vec<State> = (0..scanouts).map(|scanout| state(&gpu, scanout)).collect();
@@ -179,12 +179,12 @@ fn open() -> All<Image> {
     opened
 }
 
-/// Waits until the adapter at `place` has told its displays. If that takes too long they stay as
-/// they were, at first disconnected, until an event brings the answer.
+/// Waits until the adapter at `place` has reported its displays. If that takes too long they keep
+/// their state, initially disconnected, until an event.
 fn learn(gpu: &mut Gpu, place: &str, report: &mut dyn FnMut(gpu::Event)) {
     let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
     loop {
-        // Before the look: while this machine stood still the adapter may have answered.
+        // Before the poll: while this machine was suspended the adapter may have responded.
         let late = time::monotonic_ns() >= until;
         gpu.poll(report);
         if gpu.is_ready() || late {
@@ -205,7 +205,7 @@ fn state(gpu: &Gpu, scanout: usize) -> State {
     let size = gpu.size(scanout);
     let edid = gpu.edid(scanout);
     let monitor = edid::parse(edid).unwrap_or_default();
-    // A buffer can have it, whatever the device says.
+    // Within the size of a buffer, whatever the device reports.
     let side = |side: u32| side.clamp(*gpu::SIDE.start(), *gpu::SIDE.end());
     let (width, height) = size.map_or((0, 0), |(width, height)| (side(width), side(height)));
     State {
@@ -219,7 +219,7 @@ fn state(gpu: &Gpu, scanout: usize) -> State {
     }
 }
 
-/// The adapter's buffer of this number, whose rows follow each other.
+/// The adapter's buffer of this number, whose rows are contiguous.
 fn buffer(number: u32, pixels: NonNull<u32>, (width, height): (u32, u32)) -> Buffer {
     Buffer {
         id: BufferId(number),
@@ -230,7 +230,7 @@ fn buffer(number: u32, pixels: NonNull<u32>, (width, height): (u32, u32)) -> Buf
     }
 }
 
-/// The failure for want of memory for a frame buffer.
+/// The failure for lack of memory for a frame buffer.
 fn no_memory(name: &str, width: u32, height: u32) -> Failure {
     let detail = format!(
         "{name}: not enough memory in one piece for a frame buffer of {width}x{height}: give the \
@@ -239,7 +239,7 @@ fn no_memory(name: &str, width: u32, height: u32) -> Failure {
     Failure::new(Error::OutOfMemory, detail)
 }
 
-/// The failure for a frame buffer with an impossible side.
+/// The failure for a frame buffer with an invalid side.
 fn bad_size(name: &str, width: u32, height: u32) -> Failure {
     let (least, most) = (gpu::SIDE.start(), gpu::SIDE.end());
     let detail = format!(

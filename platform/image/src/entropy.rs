@@ -1,10 +1,11 @@
 //! Random numbers: [`Generator`], seeded from the processor (RDSEED, RDRAND) and the virtio entropy
-//! device, whichever are there, both mixed. Without either the first use fails: predictable numbers
-//! are worse than none.
+//! device, mixed if both are present. Without either the first use fails: predictable numbers are
+//! worse than none.
 //!
-//! Numbers are also drawn at a tick, where nothing may halt: but for the first seed the device is
-//! asked and looked at later. A machine that goes on from a snapshot has the identifier that tells
-//! so in its seed, too, and waits for the device only where the processor has no random numbers.
+//! Numbers are also drawn at a tick, where nothing may halt: except for the first seed the device
+//! gets a request and is polled later. A machine that resumes from a snapshot also mixes its
+//! changed identifier into the seed, and waits for the device only if the processor has no random
+//! numbers.
 
 use crate::{Image, devices};
 use alloc::boxed::Box;
@@ -24,9 +25,9 @@ struct Source {
     device: Option<EntropyDevice>,
 }
 
-/// Boxed, or an image would carry its bytes.
+/// Boxed, or an image would contain its bytes.
 static SOURCE: ExclusiveCell<Option<Box<Source>>> = ExclusiveCell::new(None);
-/// How often the machine was found to go on from a snapshot.
+/// Number of times that the machine resumed from a snapshot.
 static SNAPSHOTS: AtomicU32 = AtomicU32::new(0);
 
 /// The first entropy device.
@@ -41,9 +42,9 @@ fn device() -> Option<EntropyDevice> {
     }
 }
 
-/// Mixes what the device gives into `seed`; whether it was as much. `halt`: the processor may halt
-/// meanwhile.
-fn ask(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
+/// Mixes the device's bytes into `seed`; returns whether they were as many. `halt`: the processor
+/// may halt meanwhile.
+fn mix_device_bytes(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
     let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
     let mut got = 0;
     while got < SEED {
@@ -76,7 +77,7 @@ impl Source {
         let mut device = device();
         let asked = device
             .as_mut()
-            .is_some_and(|device| ask(device, &mut seed, true));
+            .is_some_and(|device| mix_device_bytes(device, &mut seed, true));
         (asked || hardware).then(|| Source {
             generator: Generator::new(seed),
             watch: Watch::new(
@@ -88,13 +89,13 @@ impl Source {
         })
     }
 
-    /// Looks after the seed.
+    /// Reseeds if necessary.
     fn maintain(&mut self) {
         let id = random::machine_id();
         let want = self
             .watch
             .wants(time::monotonic_ns(), id, time::machine_wall_ns);
-        // The answer to an earlier request.
+        // The response to an earlier request.
         let mut late = None;
         if let Some(device) = &mut self.device {
             let copied = device.poll(|bytes| {
@@ -119,13 +120,13 @@ impl Source {
         }
         if let Some(device) = &mut self.device {
             if want == Reseed::Now && !hardware {
-                ask(device, &mut seed, false);
+                mix_device_bytes(device, &mut seed, false);
             } else {
-                // A broken device gives no more.
+                // A broken device yields no more.
                 let _ = device.request(SEED);
             }
         }
-        // Nothing secret in itself, but no two machines have the same.
+        // Not secret by itself, but different for each machine.
         let [one, two] = id.unwrap_or_default();
         let words = [one, two, time::counter(), time::wall_ns()].map(u64::to_le_bytes);
         for (to, from) in seed.iter_mut().zip(words.as_flattened()) {
@@ -135,7 +136,7 @@ impl Source {
     }
 }
 
-/// Fills `into` with random bytes; false: there is no source to seed from.
+/// Fills `into` with random bytes; false without a source to seed from.
 pub fn fill(into: &mut [u8]) -> bool {
     SOURCE.with(|source| {
         if let Some(source) = source {
@@ -150,7 +151,7 @@ pub fn fill(into: &mut [u8]) -> bool {
     })
 }
 
-/// How often the machine was found to go on from a snapshot, once random numbers are in use.
+/// Number of times that the machine resumed from a snapshot, once random numbers are in use.
 pub fn snapshots() -> u32 {
     SOURCE.with(|source| source.as_mut().map(|source| source.maintain()));
     SNAPSHOTS.load(Ordering::Relaxed)

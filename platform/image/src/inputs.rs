@@ -22,7 +22,7 @@ struct Shared {
 
 impl Source for Shared {
     fn has_pending(&self) -> bool {
-        // Another thread's call that uses the device is to be waited for.
+        // If another thread's call uses the device, it has to be waited for.
         self.input
             .try_borrow()
             .is_ok_and(|input| input.has_pending())

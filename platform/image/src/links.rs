@@ -23,7 +23,7 @@ const SMALL_MACHINE: u64 = 24 << 20;
 /// does the driver.
 const LARGE_MACHINE: u64 = 64 << 20;
 const LARGE_BUFFER: usize = 8 << 10;
-/// Pages that a busy server touches again and again: buffers of the card, of connections and of the
+/// Pages that a busy server touches repeatedly: buffers of the card, of connections and of the
 /// program, OCaml's minor heap.
 const BUSY_PAGES: u64 = 4096;
 
@@ -34,7 +34,7 @@ struct SharedCard {
     armed: Cell<bool>,
 }
 
-/// How to wait for a card.
+/// The wake-up of a card.
 pub struct LinkWake(Rc<SharedCard>);
 
 impl LinkWake {
@@ -46,7 +46,7 @@ impl LinkWake {
 
 impl Source for SharedCard {
     fn has_pending(&self) -> bool {
-        // Another thread's call that uses the card is to be waited for.
+        // If another thread's call uses the card, it has to be waited for.
         self.card.try_borrow().is_ok_and(|card| card.has_pending())
     }
 
@@ -65,12 +65,12 @@ struct CardLink {
     mac: [u8; 6],
 }
 
-// SAFETY: `net` wants links that can move between threads. This one belongs to the stack of the
-// runtime, which is used by one thread at a time (`runtime.rs`), as what it shares with the
-// runtime's waits is; none of it depends on the thread.
+// SAFETY: `net` requires links that can move between threads. This one belongs to the stack of the
+// runtime, which one thread at a time uses (`runtime.rs`), as is everything that it shares with the
+// runtime's waits; none of it depends on the thread.
 unsafe impl Send for CardLink {}
 
-/// The features that `SOIL_OFFLOAD` takes away.
+/// The features that `SOIL_OFFLOAD` disables.
 fn unwanted(offloads: Offloads) -> u64 {
     use drivers::device::feature as queue;
     use drivers::net::feature as card;
@@ -223,7 +223,7 @@ impl Link for CardLink {
             .card
             .borrow_mut()
             .transmit(len, &mut |frame| notes(fill(frame)));
-        // A frame that the card can't send was written all the same, and is lost as on a wire.
+        // A frame that the card can't send was filled nevertheless, and is lost as on a wire.
         matches!(sent, Ok(()) | Err(TxError::BadFrame))
     }
 

@@ -1,11 +1,10 @@
 //! The console on the first display (`SOIL_CONSOLE=display`), crash reports included.
 //!
-//! [`start`] gives the kernel a function that gets all output; it puts the text into a
-//! [`Terminal`], which is memory. What has changed is drawn and presented by the runtime's wait
-//! and, while the program computes, by ticks, at most every [`FRAME_NS`]. Nothing waits for the
-//! device but the start, for one answer, and the end of the machine, for two: for each no longer
-//! than [`DEVICE_TIMEOUT_NS`]. Each use of the screen has interrupts disabled, and nothing
-//! allocates after the start.
+//! [`start`] gives the kernel a function that gets all output; it writes the text into a
+//! [`Terminal`] in memory. Changes are drawn and presented by the runtime's wait and, while the
+//! program computes, by ticks, at most every [`FRAME_NS`]. Only the start waits for the device, for
+//! one response, and the end of the machine, for two: each at most [`DEVICE_TIMEOUT_NS`]. Each use
+//! of the screen has interrupts disabled, and nothing allocates after the start.
 //!
 //! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
 //! adapter's displays open ([`lend`], [`restore`]). A crash takes the device in any case.
@@ -28,22 +27,22 @@ use kernel::{console, crash, environment, memory, time, wait};
 use platform::Memory as _;
 use terminal::Terminal;
 
-/// The least time from a picture to the next, in nanoseconds.
+/// Minimum time between two pictures, in nanoseconds.
 const FRAME_NS: u64 = 16_000_000;
-/// The least time between questions whether the display has changed, in nanoseconds.
+/// Minimum time between checks whether the display has changed, in nanoseconds.
 const POLL_NS: u64 = 100_000_000;
 /// Bytes of the stack for ticks.
 const TICK_STACK: usize = 64 << 10;
-/// The most pixels of the picture. A larger display shows it in its upper part.
+/// Maximum number of pixels of the picture. A larger display shows it in its upper part.
 const MAX_PIXELS: usize = 3840 * 2160;
-/// The size for which memory is set aside where nothing is connected at the start.
+/// The size for which memory is reserved if nothing is connected at the start.
 const SIZE: (u32, u32) = (1024, 768);
-/// The most bytes that are taken with interrupts disabled.
+/// Maximum number of bytes processed with interrupts disabled.
 const PIECE: usize = 256;
 
-/// Used with interrupts disabled: never by two at a time, but for a crash in this very code.
+/// Used with interrupts disabled: never concurrently, except by a crash in this code.
 static SCREEN: ExclusiveCell<Option<Screen>> = ExclusiveCell::new(None);
-/// The function that ran at ticks before [`tick`] took its place; null: none.
+/// The function that ran at ticks before [`tick`] replaced it; null: none.
 static NEXT_TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
 
 /// The driver that has the device.
@@ -57,15 +56,15 @@ enum Owner {
     None,
 }
 
-/// The reason for which the console isn't on the display.
+/// Why the console isn't on the display.
 enum Unavailable {
     /// The device doesn't start.
     Start(drivers::Error),
     /// A command of its driver failed.
     Device(GpuError),
-    /// The device hasn't answered within [`DEVICE_TIMEOUT_NS`].
+    /// The device hasn't responded within [`DEVICE_TIMEOUT_NS`].
     Silent,
-    /// There is no memory for a picture.
+    /// Out of memory for a picture.
     Memory,
 }
 
@@ -104,18 +103,18 @@ struct Screen {
     buffer: FrameBuffer,
     terminal: Terminal,
     owner: Owner,
-    /// Size of the picture; none before the first one since the device was started.
+    /// Size of the picture; `None` before the first one since the device was started.
     size: Option<(u32, u32)>,
     /// The text has changed since it was drawn.
     changed: bool,
-    /// The time of the last command, and of the next look for another size.
+    /// The time of the last command, and of the next check for another size.
     sent_at: u64,
     poll_at: u64,
-    /// [`Screen::work`] ran since the last look: look again at `poll_at`.
+    /// [`Screen::work`] ran since the last check: check again at `poll_at`.
     polls: bool,
     /// The device refused a command, and has shown no picture since.
     refused: bool,
-    /// The report of a crash has begun.
+    /// A crash report has begun.
     is_report: bool,
 }
 
@@ -123,8 +122,8 @@ fn with<R>(f: impl FnOnce(&mut Screen) -> R) -> Option<R> {
     without_interrupts(|| SCREEN.try_with(|screen| screen.as_mut().map(f))).flatten()
 }
 
-/// Shows the console on the first display from now on, if the command line asks for it; whether it
-/// does. To be called once, before displays are looked for.
+/// Shows the console on the first display from now on, if the command line requests it; returns
+/// whether it does. Call it once, before displays are scanned for.
 pub fn start() -> bool {
     let words = environment::variable(b"SOIL_CONSOLE").unwrap_or_default();
     if !words
@@ -181,7 +180,7 @@ fn start_ticks() {
 }
 
 /// The size of the picture for a display of this size, with at most `pixels` pixels: its columns,
-/// and as many rows as that allows.
+/// and as many rows as fit.
 fn fit((width, height): (u32, u32), pixels: usize) -> (u32, u32) {
     let least = *drivers::gpu::SIDE.start();
     match (height as usize).min(pixels / width as usize) as u32 {
@@ -190,12 +189,12 @@ fn fit((width, height): (u32, u32), pixels: usize) -> (u32, u32) {
     }
 }
 
-/// Sets memory aside for a display of this size; for how many pixels.
+/// Reserves memory for a display of this size; returns the number of pixels.
 fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usize, Unavailable> {
-    // The device tells the size. Half of what is free stays the program's, whatever it says.
+    // The device determines the size. Half of the free memory stays the program's in any case.
     let most = MAX_PIXELS.min(memory::statistics().free as usize / 2 / 4);
     let mut pixels = (width as usize * height as usize).min(most);
-    // What is free may be in pieces.
+    // Free memory may be fragmented.
     while !buffer.reserve(pixels) {
         pixels /= 2;
         if pixels == 0 {
@@ -205,11 +204,11 @@ fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usiz
     Ok(pixels)
 }
 
-/// Waits until the device has answered everything, in any context.
+/// Waits until the device has completed all commands, in any context.
 fn finish(buffer: &mut FrameBuffer) -> Result<(), Unavailable> {
     let end = tsc::counter().saturating_add(pvclock::ticks(DEVICE_TIMEOUT_NS));
     loop {
-        // Before the look: while this machine stood still the device may have answered.
+        // Before the poll: while this machine was suspended the device may have responded.
         let late = tsc::counter() >= end;
         buffer.poll()?;
         if !buffer.is_busy() {
@@ -248,19 +247,19 @@ impl Screen {
         })
     }
 
-    /// Takes what was printed.
+    /// Adds output.
     fn print(&mut self, mut bytes: &[u8]) {
         if crash::is_reporting() && !self.is_report {
             self.is_report = true;
             self.terminal.begin_report();
-            // It ends the line that the program may have begun.
+            // It ends a line that the program may have begun.
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
         }
         self.terminal.write(bytes);
         self.changed = true;
     }
 
-    /// Does what there is to do, without waiting.
+    /// Does pending work, without waiting.
     fn work(&mut self) -> Result<(), Unavailable> {
         if self.owner != Owner::Console {
             return Ok(());
@@ -268,7 +267,7 @@ impl Screen {
         let now = time::monotonic_ns();
         match self.buffer.poll() {
             Err(GpuError::Refused(_) | GpuError::HostOutOfMemory) if !self.refused => {
-                // Perhaps the host can't for a moment.
+                // The host may be unable to for a moment.
                 self.refused = true;
                 self.sent_at = now;
                 return self.restart();
@@ -297,18 +296,18 @@ impl Screen {
         Ok(())
     }
 
-    /// Takes the device up again, as at the start.
+    /// Restarts the device.
     fn restart(&mut self) -> Result<(), Unavailable> {
         self.owner = Owner::Console;
         self.size = None;
         Ok(self.buffer.start()?)
     }
 
-    /// Presents what has changed, when the device isn't busy; whether there was something.
+    /// Presents changes, if the device isn't busy; returns whether there were any.
     fn present(&mut self) -> Result<bool, Unavailable> {
         let size = match (self.size, self.buffer.size()) {
             (Some(size), _) => size,
-            // Nothing shows it.
+            // Nothing is connected.
             (None, None) => return Ok(false),
             (None, Some(display)) => {
                 let size = fit(display, self.buffer.pixels().len());
@@ -331,7 +330,7 @@ impl Screen {
     /// Shows everything at the end of the machine.
     fn end(&mut self) -> Result<(), Unavailable> {
         if self.is_report {
-            // Whatever has become of the device, or of the driver that had it.
+            // In any state of the device and of its previous driver.
             self.restart()?;
         }
         if self.owner == Owner::Console {
@@ -357,13 +356,13 @@ fn mirror(output: Option<&[u8]>) {
             }
         }
         None => {
-            // The serial line has it all.
+            // The serial line has all of it.
             let _ = with(Screen::end);
         }
     }
 }
 
-/// Makes [`tick`] the function that runs at ticks, ahead of the one that did; false if there was
+/// Makes [`tick`] the function that runs at ticks, before the previous one; false if there was
 /// none.
 fn lead_ticks() -> bool {
     let next = wait::replace_tick(tick);
@@ -382,7 +381,7 @@ fn tick() {
     attempt(Screen::work);
 }
 
-/// Does something with the device, and gives it up if that fails.
+/// Calls `f` on the device, and abandons the device if that fails.
 fn attempt(f: impl FnOnce(&mut Screen) -> Result<(), Unavailable>) {
     let trouble = with(|screen| {
         let trouble = f(screen).err()?;
@@ -395,7 +394,7 @@ fn attempt(f: impl FnOnce(&mut Screen) -> Result<(), Unavailable>) {
     }
 }
 
-/// Presents what has changed, if it is time. Never waits.
+/// Presents changes, if it is time. Never waits.
 pub fn show() {
     // The network's ticks may have begun since.
     lead_ticks();
@@ -406,11 +405,11 @@ pub fn show() {
 pub fn due() -> Option<u64> {
     with(|screen| {
         let busy = screen.buffer.is_busy();
-        // Without a size, and nothing to come, nothing shows it.
+        // Without a size and without pending work, nothing shows it.
         let shown = busy || screen.size.or(screen.buffer.size()).is_some();
         let waits = busy || shown && (screen.changed || screen.size.is_none());
         let present = waits.then(|| {
-            // At least a moment later: the device works meanwhile.
+            // A little later at least: the device works meanwhile.
             (screen.sent_at + FRAME_NS).max(time::monotonic_ns() + FRAME_NS / 8)
         });
         let poll = screen.polls.then_some(screen.poll_at);
@@ -425,7 +424,7 @@ pub fn is_at(place: &str) -> bool {
     with(|screen| screen.place == place) == Some(true)
 }
 
-/// Leaves the adapter to the program's driver.
+/// Yields the adapter to the program's driver.
 pub fn lend() {
     with(|screen| {
         screen.buffer.stop();
@@ -433,7 +432,7 @@ pub fn lend() {
     });
 }
 
-/// Shows the console again, also where its driver had given the device up.
+/// Shows the console again, even if its driver had abandoned the device.
 pub fn restore() {
     attempt(|screen| {
         screen.changed = true;

@@ -56,10 +56,10 @@ impl Memory for Image {
         let total = (len + GUARD) as u64;
         let start = memory::map(None, total, protection).ok()?;
         memory::protect(start, GUARD as u64, Protection::default()).ok()?;
-        // All pages at once: what runs on the stack may be the kernel's own work on memory, during
-        // which a fault can't be served.
+        // All pages at once: the kernel's own work on memory may run on the stack, during which a
+        // fault can't be handled.
         for page in (start + GUARD as u64..start + total).step_by(GUARD) {
-            // SAFETY: new memory, which nothing else knows of yet.
+            // SAFETY: new memory, which nothing else refers to yet.
             unsafe { (page as *mut u8).write_volatile(0) };
         }
         NonNull::new((start + total) as *mut u8)

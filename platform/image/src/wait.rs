@@ -10,39 +10,39 @@ use platform::{Direction, Memory, Signals, Stream, Ticker, Wait, Woken};
 unsafe extern "C" {
     /// Lets other OCaml threads run, and runs no signal handler of OCaml's.
     fn caml_enter_blocking_section_no_pending();
-    /// Takes the OCaml runtime back.
+    /// Reacquires the OCaml runtime.
     fn caml_leave_blocking_section();
 }
 
 /// Bytes of the stack for what runs while the program computes.
 const TICK_STACK: usize = 64 << 10;
 
-/// Interest of [`Image`]'s wait. Any interrupt ends the wait, so it only notes whether there is a
+/// Interest of [`Image`]'s wait. Any interrupt ends the wait, so it only records whether there is a
 /// reason not to wait at all.
 pub struct Interest {
     immediate: bool,
-    /// The console is full, which nothing tells when it is over.
+    /// The console is full; no interrupt reports its end.
     full: bool,
     sources: Vec<Rc<dyn Source>>,
 }
 
 /// A device that is waited for.
 pub trait Source {
-    /// Whether there is something to do, as far as memory tells.
+    /// Whether memory shows pending work.
     fn has_pending(&self) -> bool;
 
-    /// Asks for interrupts; true when there is something to do already.
+    /// Enables interrupts; returns true if there is already work.
     fn arm(&self) -> bool;
 }
 
-/// A sleep that was prepared.
+/// A prepared sleep.
 pub struct Sleep {
     interest: Interest,
     until: Option<u64>,
     interrupted: bool,
 }
 
-/// Another thread has made the interest of a sleep that was prepared incomplete.
+/// Another thread has made the interest of a prepared sleep incomplete.
 static NUDGED: AtomicBool = AtomicBool::new(false);
 
 impl Interest {
@@ -106,7 +106,7 @@ impl Wait for Image {
     type Interest = Interest;
     type Sleep = Sleep;
 
-    // Handlers run where a sleep begins and ends: none came before that it has to look for.
+    // Handlers run where a sleep begins and ends: there are no earlier ones to check for.
     fn prepare(interest: &mut Interest, until: Option<u64>, _: Signals) -> Sleep {
         let interest = core::mem::replace(interest, <Interest as platform::Interest>::EMPTY);
         Sleep {
@@ -139,7 +139,7 @@ impl Wait for Image {
             until,
             &mut || nudged() || sources.iter().any(|source| source.has_pending()),
             &mut || {
-                // All of them, whatever the first says.
+                // All of them, regardless of the first result.
                 let mut any = nudged();
                 for source in sources {
                     any |= source.arm();
@@ -151,7 +151,7 @@ impl Wait for Image {
 
     fn finish(interest: &mut Interest, sleep: Sleep) -> Woken {
         NUDGED.store(false, Ordering::Relaxed);
-        // Put back for its memory.
+        // Restored for its allocation.
         *interest = sleep.interest;
         if sleep.interrupted {
             Woken::Interrupted
@@ -174,7 +174,7 @@ impl Wait for Image {
 
     fn leave_blocking() {
         if wait::is_shared() {
-            // SAFETY: the thread has given the runtime out.
+            // SAFETY: the thread has released the runtime.
             unsafe { caml_leave_blocking_section() };
         }
     }
@@ -200,7 +200,7 @@ impl Wait for Image {
     }
 
     fn await_change(word: &AtomicU32, value: u32, until: Option<u64>) {
-        // With one thread: what interrupts the program has ended before the program runs on.
+        // With one thread: the interrupting code has ended before the program resumes.
         wait::await_change(word, value, until);
     }
 

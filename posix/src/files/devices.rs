@@ -8,15 +8,15 @@ use alloc::string::String;
 /// A device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// Takes everything, and is at its end.
+    /// Accepts all data, and is at its end.
     Null,
-    /// Takes everything, and gives zeros.
+    /// Accepts all data, and yields zeros.
     Zero,
-    /// Takes everything, and gives random bytes.
+    /// Accepts all data, and yields random bytes.
     Random,
 }
 
-/// The kernel's function: an image has a driver of entropy devices only if its program asks for
+/// The kernel's function: an image has a driver of entropy devices only if its program requests
 /// random numbers.
 #[cfg(feature = "image")]
 use kernel::random::fill;

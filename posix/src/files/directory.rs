@@ -1,4 +1,4 @@
-//! Directories: `getdents64`, and `lseek` as `rewinddir` and `seekdir` use it.
+//! Directories: `getdents64`, and `lseek` as used by `rewinddir` and `seekdir`.
 
 use super::volume;
 use crate::errors::Result;
@@ -13,7 +13,7 @@ use resources::files;
 use resources::types::constants as c;
 use spin::Mutex;
 
-/// Bytes of entries that are asked for at once; more than the longest entry.
+/// Bytes of entries requested at once; more than the longest entry.
 const BATCH: usize = 4096;
 /// Bytes of `struct linux_dirent64` before the name.
 const HEADER: usize = 19;
@@ -21,7 +21,7 @@ const HEADER: usize = 19;
 /// An open directory.
 pub struct Directory {
     path: String,
-    /// A volume has it; else `/proc` or `/dev/fd`.
+    /// It is on a volume; otherwise it is `/proc` or `/dev/fd`.
     on_volume: bool,
     /// Locked while a call waits for the disk: another thread's call on the same description fails
     /// meanwhile with [`libc::EAGAIN`].
@@ -29,7 +29,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The directory of a volume that `fd` has open, without symbolic links in its path.
+    /// Creates one for the directory of a volume that is open as `fd`, without symbolic links in
+    /// its path.
     pub fn new(fd: Fd, path: String) -> Directory {
         Directory {
             path,
@@ -38,7 +39,7 @@ impl Directory {
         }
     }
 
-    /// A directory with these entries, that no volume has.
+    /// A directory with these entries, which isn't on a volume.
     pub fn of(entries: Vec<(u8, String)>, path: String) -> Directory {
         Directory {
             path,
@@ -111,14 +112,14 @@ impl Drop for Directory {
     }
 }
 
-/// How far an open directory has been listed.
+/// The position in the listing of an open directory.
 struct Listing {
-    /// None once it couldn't be opened again.
+    /// `None` once it couldn't be reopened.
     fd: Option<Fd>,
-    /// Entries as the volume packed them, from [`Listing::start`] on still to be given.
+    /// Entries as packed by the volume; those from [`Listing::start`] on are still to be returned.
     packed: Vec<u8>,
     start: usize,
-    /// Number of entries given, `.` and `..` among them.
+    /// Number of entries returned, including `.` and `..`.
     given: u64,
     /// `packed` has all entries.
     whole: bool,
@@ -186,7 +187,7 @@ impl Listing {
         Ok(Some((kind, name)))
     }
 
-    /// Takes the entry that [`Listing::next`] gave.
+    /// Consumes the entry that [`Listing::next`] returned.
     fn take(&mut self, name: usize) {
         if self.given >= 2 {
             self.start += 3 + name;
@@ -214,7 +215,7 @@ impl Listing {
                 };
             };
             record.fill(0);
-            // A number that isn't 0: some programs take that for an entry that was removed.
+            // A non-zero number: some programs treat 0 as a removed entry.
             for (at, number) in [(0, 1), (8, given + 1)] {
                 put(record, at, &u64::to_le_bytes(number));
             }

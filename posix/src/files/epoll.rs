@@ -1,8 +1,8 @@
 //! epoll(7): a set of descriptors, and which of them have events.
 //!
-//! A wait asks every entry: the work is that of `poll`, without its list. An entry is of a
-//! descriptor and the description behind it, and goes with the last duplicate of the description,
-//! as on Linux.
+//! A wait checks every entry: the work is that of `poll`, without its list. An entry is for a
+//! descriptor and its description, and is removed with the last duplicate of the description, as on
+//! Linux.
 
 use crate::errors::Result;
 use crate::file::{Description, File};
@@ -15,12 +15,12 @@ use alloc::vec::Vec;
 use resources::Runtime;
 use spin::Mutex;
 
-/// Bits of an entry beside its events.
+/// Bits of an entry in addition to its events.
 const EDGE: u32 = libc::EPOLLET as u32;
 const ONE_SHOT: u32 = libc::EPOLLONESHOT as u32;
 const EXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
 const WAKE_UP: u32 = libc::EPOLLWAKEUP as u32;
-/// Sets in sets that there may be (Linux's `EP_MAX_NESTS`).
+/// Maximum nesting of sets (Linux's `EP_MAX_NESTS`).
 const MAX_NESTS: usize = 4;
 
 /// A descriptor, and the address of its description.
@@ -29,29 +29,29 @@ type Key = (u64, usize);
 /// An entry of a set.
 struct Entry {
     description: Weak<Description>,
-    /// Events that are asked for, [`EDGE`] and the like.
+    /// Requested events, [`EDGE`] and the like.
     wanted: u32,
-    /// The program's own number, which it gets back.
+    /// The program's own data, which is returned with events.
     data: u64,
     /// False after an event of [`ONE_SHOT`].
     enabled: bool,
-    /// The events that were reported last, and the number of changes until then: for [`EDGE`].
+    /// The events that were reported last, and the number of changes by then: for [`EDGE`].
     reported: (Events, u64),
 }
 
 impl Entry {
-    /// The events that it has now of those that are asked for, and the number of changes.
+    /// Its current events among the requested ones, and the number of changes.
     fn poll(&self, rt: &mut Runtime, description: &Description) -> (Events, u64) {
         if !self.enabled {
             return (Events::empty(), 0);
         }
         let asked = Events::from_bits_truncate(self.wanted) | Events::ALWAYS;
-        // Before the events: what changes in between is news.
+        // Before the events: a change in between counts as new.
         let changes = description.file().changes(rt);
         (description.file().events(rt) & asked, changes)
     }
 
-    /// Whether what was found is to be reported.
+    /// Whether to report the events.
     fn is_news(&self, (events, changes): (Events, u64)) -> bool {
         let (reported, changes_then) = self.reported;
         let news = self.wanted & EDGE == 0 || changes != changes_then || !reported.contains(events);
@@ -62,7 +62,7 @@ impl Entry {
 /// A set of descriptors.
 pub struct Epoll {
     entries: Mutex<Entries>,
-    /// The sets that it is in, once for each entry.
+    /// The sets that contain it, once per entry.
     containers: Mutex<Vec<Weak<Description>>>,
 }
 
@@ -77,7 +77,7 @@ struct Entries {
 pub struct Event {
     /// The events.
     pub events: u32,
-    /// As it was given to [`control`].
+    /// In the form passed to [`control`].
     pub data: u64,
 }
 
@@ -103,7 +103,7 @@ impl Epoll {
         })
     }
 
-    /// Takes up to `most` events.
+    /// Returns up to `most` events.
     pub fn take(&self, rt: &mut Runtime, most: usize) -> Vec<Event> {
         let Entries { entries, next } = &mut *self.entries.lock();
         let mut found = Vec::new();
@@ -145,8 +145,8 @@ impl Epoll {
         found
     }
 
-    /// Number of sets that are nested in this one; `None` if `target` is it or one of them. The
-    /// depth of the recursion is bounded by [`MAX_NESTS`].
+    /// Number of sets nested in this one; `None` if `target` is this set or one of them. The depth
+    /// of the recursion is bounded by [`MAX_NESTS`].
     fn depth(&self, target: &Epoll) -> Option<usize> {
         if core::ptr::eq(self, target) {
             return None;
@@ -163,7 +163,7 @@ impl Epoll {
         depths.try_fold(0, |most, depth| Some(most.max(depth?)))
     }
 
-    /// Number of sets that this one is nested in.
+    /// Number of sets in which this one is nested.
     fn height(&self) -> usize {
         let containers = self.containers.lock();
         let heights = containers
@@ -173,8 +173,8 @@ impl Epoll {
         heights.max().unwrap_or(0)
     }
 
-    /// Notes that it is in another set. [`libc::ELOOP`] if that is in this one, or sets would be
-    /// nested too deep.
+    /// Records that it is in another set. [`libc::ELOOP`] if that is in this one, or the nesting
+    /// would be too deep.
     fn enter(&self, container: &Arc<Description>, outer: &Epoll) -> Result<()> {
         let depth = self.depth(outer).ok_or(libc::ELOOP)?;
         if outer.height() + 1 + depth > MAX_NESTS {
@@ -186,7 +186,7 @@ impl Epoll {
         Ok(())
     }
 
-    /// Takes one [`Epoll::enter`] back.
+    /// Undoes one [`Epoll::enter`].
     fn leave(&self, container: &Arc<Description>) {
         let mut containers = self.containers.lock();
         let is_it = |it: &Weak<Description>| core::ptr::eq(it.as_ptr(), Arc::as_ptr(container));
@@ -216,7 +216,7 @@ impl Epoll {
             enabled: true,
             reported: (Events::empty(), 0),
         };
-        // Frees those of descriptions that have gone, whose addresses no other gets until then.
+        // Frees entries of removed descriptions, whose addresses aren't reused before.
         entries.retain(|_, entry| entry.description.strong_count() > 0);
         entries.insert(key, entry);
         Ok(())
@@ -260,7 +260,7 @@ impl File for Epoll {
         Events::when(self.is_ready(rt), Events::READABLE)
     }
 
-    /// It changes with those of its descriptors, for a set that this one is in.
+    /// It changes with its descriptors, for a set that contains this one.
     fn changes(&self, rt: &mut Runtime) -> u64 {
         let entries = self.entries.lock();
         let descriptions = entries.entries.values().map(|entry| &entry.description);
@@ -335,7 +335,7 @@ mod tests {
         insert(Epoll::new())
     }
 
-    /// The ends of a new pipe, to read and to write.
+    /// The ends of a new pipe: read, write.
     fn pipe() -> [u64; 2] {
         let ends = pipe::open(0).expect("memory");
         ends.map(|end| process::insert(end, 0, false).expect("room"))
@@ -380,7 +380,7 @@ mod tests {
         f(description.downcast::<Epoll>().expect("a set"))
     }
 
-    /// The data and the bits of up to `most` events that a set has now.
+    /// The data and the bits of up to `most` current events of a set.
     fn events(set: u64, most: usize) -> Vec<(u64, u32)> {
         let found = with(set, |epoll| now(|rt| Ok::<_, Errno>(epoll.take(rt, most))));
         let found = found.expect("the runtime");
@@ -390,7 +390,7 @@ mod tests {
             .collect()
     }
 
-    /// The data of the events that a set has now.
+    /// The data of the current events of a set.
     fn take(set: u64) -> Vec<u64> {
         events(set, 9).iter().map(|(data, _)| *data).collect()
     }
@@ -463,8 +463,8 @@ mod tests {
         }
     }
 
-    /// An event that ends without a change of its descriptor, as when a thread takes a signal
-    /// itself, is reported as an edge when it recurs, provided that a wait saw it gone.
+    /// An event that ends without a change of its descriptor, for example when a thread takes a
+    /// signal itself, is reported as an edge when it recurs, if a wait saw that it had ended.
     #[test]
     fn an_edge_that_ended_elsewhere_is_reported_when_it_recurs() {
         let _one = begin("recurs");
@@ -478,12 +478,12 @@ mod tests {
             assert_eq!(take(set), []);
             program::raise(libc::SIGUSR1);
             assert_eq!([take(set), take(set)], [vec![signals], vec![]]);
-            // News of another one doesn't bring it back.
+            // A change of another one doesn't report it again.
             write(writer);
             assert_eq!([take(set), take(set)], [vec![reader], vec![]]);
             assert!(program::take(USER).is_some());
         }
-        // A read is a change: what is pending behind it is an edge without a wait.
+        // A read is a change: a signal still pending after it is an edge without a wait.
         program::raise(libc::SIGUSR1);
         assert_eq!(take(set), []);
         let description = process::get(signals).expect("open");
@@ -579,7 +579,7 @@ mod tests {
         }
     }
 
-    /// The depth counts every set that a set is in, and what was refused isn't one.
+    /// The depth counts every set that contains a set, and refused ones don't count.
     #[test]
     fn a_set_in_two_sets_counts_the_deeper() {
         let _one = begin("in two");

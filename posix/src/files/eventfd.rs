@@ -8,13 +8,13 @@ use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
 use resources::Runtime;
 
-/// The largest value; a write that would exceed it waits.
+/// The maximum value; a write that would exceed it waits.
 const MAX_VALUE: u64 = u64::MAX - 1;
 
 /// A counter.
 pub struct Counter {
     value: AtomicU64,
-    /// A read takes one off (`EFD_SEMAPHORE`).
+    /// A read subtracts one (`EFD_SEMAPHORE`).
     semaphore: bool,
     /// Number of reads and writes.
     changes: AtomicU64,
@@ -41,7 +41,7 @@ impl Counter {
         Ok(Some(8))
     }
 
-    /// Adds to the value; `None` if there is no room for that.
+    /// Adds to the value; `None` if it would exceed the maximum.
     fn add(&self, from: &[u8]) -> Result<Option<usize>> {
         let bytes = from.first_chunk().ok_or(libc::EINVAL)?;
         let number = u64::from_le_bytes(*bytes);
@@ -52,7 +52,7 @@ impl Counter {
         Ok(added.map(|_| 8))
     }
 
-    /// Changes the value, if `next` has another one for it; the old one.
+    /// Changes the value, if `next` returns another one for it; returns the old one.
     fn change(&self, next: impl FnMut(u64) -> Option<u64>) -> Option<u64> {
         let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
         let changed = self.value.fetch_update(set, get, next).ok();

@@ -14,10 +14,10 @@ use reactor::table::Fd;
 use resources::types::Int;
 use resources::{Runtime, pipe};
 
-/// The bytes of a pipe, as Linux's.
+/// The capacity of a pipe in bytes, as Linux's.
 const CAPACITY: Int = 64 << 10;
 
-/// The most bytes that a write keeps together (`PIPE_BUF`).
+/// Maximum size of an atomic write (`PIPE_BUF`).
 pub const ATOMIC: usize = pipe::ATOMIC;
 
 /// The end to read from.
@@ -26,7 +26,7 @@ pub struct Reader(Fd);
 /// The end to write to.
 pub struct Writer(Fd);
 
-/// `pipe2`: the ends to read and to write. `flags`: `O_NONBLOCK`.
+/// `pipe2`: the ends: read, write. `flags`: `O_NONBLOCK`.
 pub fn open(flags: i32) -> Result<[Arc<Description>; 2]> {
     let mut ends = None;
     at_once(|rt| {
@@ -144,9 +144,9 @@ impl File for Writer {
         name(self.0)
     }
 
-    /// Writes up to [`ATOMIC`] bytes at once or not at all, and more in parts: all, if the pipe is
-    /// to be waited for, else as much as there is room for. A pipe without a reader sends SIGPIPE,
-    /// after a part was written, too.
+    /// Writes up to [`ATOMIC`] bytes at once or not at all, and more in parts: all, if the call may
+    /// wait for the pipe, otherwise as much as there is room for. A pipe without a reader sends
+    /// SIGPIPE, even after a part was written.
     fn write(&self, from: &[u8], offset: Offset, flags: i32) -> Result<usize> {
         offset.check_stream()?;
         let written = match from.len() {

@@ -1,5 +1,5 @@
-//! `/proc` and `/dev/fd`: what Linux says of the process and the machine. A text is made when it is
-//! opened. Source: proc(5).
+//! `/proc` and `/dev/fd`: Linux's information about the process and the machine. A text is
+//! generated when it is opened. Source: proc(5).
 
 use crate::errors::Result;
 use crate::file::{Description, File, Offset};
@@ -17,15 +17,15 @@ use resources::current::Current;
 pub enum Entry {
     /// A directory, with its entries.
     Directory(Vec<(u8, String)>),
-    /// A file, by the function that makes its text.
+    /// A file, by the function that generates its text.
     Text(fn() -> String),
     /// A symbolic link.
     Link(String),
-    /// A link to what a descriptor stands for.
+    /// A link to the object of a descriptor.
     Descriptor(Arc<Description>),
 }
 
-/// A text that was opened.
+/// An open text.
 pub struct Text {
     path: String,
     bytes: Vec<u8>,
@@ -106,7 +106,7 @@ pub fn find(path: &str) -> Option<Result<Entry>> {
     }
 }
 
-/// Refuses a path that goes on behind its end.
+/// Rejects a path that continues after its end.
 trait FilterEnd: Sized {
     fn filter_end<'a>(self, names: impl Iterator<Item = &'a str>) -> Self;
 }
@@ -222,7 +222,7 @@ fn meminfo() -> String {
     lines.into_iter().map(line).collect()
 }
 
-/// Seconds since the start; the time without work isn't known.
+/// Seconds since the start; the idle time isn't known.
 fn uptime() -> String {
     let hundredths = Current::monotonic_ns() / 10_000_000;
     format!("{}.{:02} 0.00\n", hundredths / 100, hundredths % 100)
@@ -273,7 +273,7 @@ fn maps() -> String {
     line(&code, "r-xp", &executable);
     line(&(code.end..all.end), "rw-p", &executable);
     let stack = kernel::memory::stack();
-    // Collected first: a text that grows may change the mappings.
+    // Collected first: a growing text may change the mappings.
     for (range, protection) in kernel::memory::mappings() {
         let flag = |set, flag| if set { flag } else { '-' };
         let access: String = [

@@ -1,4 +1,4 @@
-//! signalfd(2): pending signals that are read.
+//! signalfd(2): reads pending signals.
 
 use crate::errors::Result;
 use crate::file::{File, Offset};
@@ -20,7 +20,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Those of `set`.
+    /// For the signals of `set`.
     pub const fn new(set: Set) -> Signals {
         Signals {
             set: AtomicU64::new(set),
@@ -51,8 +51,8 @@ impl Signals {
             record.fill(0);
             let Taken { code, sender, .. } = taken;
             let value = [taken.value as u32, (taken.value >> 32) as u32];
-            // Places in words: `ssi_signo`, `ssi_code`, then what belongs to a timer (`ssi_tid`,
-            // `ssi_overrun`, `ssi_int`, `ssi_ptr`) or to another sender (`ssi_pid`, `ssi_uid`).
+            // Word offsets: `ssi_signo`, `ssi_code`, then those of a timer (`ssi_tid`,
+            // `ssi_overrun`, `ssi_int`, `ssi_ptr`) or of another sender (`ssi_pid`, `ssi_uid`).
             let mut words = [0; 14];
             (words[0], words[2]) = (taken.signal as u32, code);
             if code == libc::SI_TIMER as u32 {
@@ -99,7 +99,7 @@ impl File for Signals {
         Events::when(signals::is_pending(self.get()), Events::IN)
     }
 
-    /// Every read changes it: what is pending afterwards is news.
+    /// Every read changes it: a signal pending afterwards is new.
     fn changes(&self, _: &mut Runtime) -> u64 {
         self.reads.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! timerfd_create(2): a timer whose expirations are read.
+//! timerfd_create(2): reads the expirations of a timer.
 
 use crate::errors::Result;
 use crate::file::{File, Offset};
@@ -10,11 +10,11 @@ use resources::Runtime;
 use resources::current::Current;
 use spin::Mutex;
 
-/// A time until the first expiration and between others, in nanoseconds, as in `struct itimerspec`:
+/// The time until the first expiration and the interval, in nanoseconds, as in `struct itimerspec`:
 /// 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Setting {
-    /// Between expirations.
+    /// The interval.
     pub interval: u64,
     /// Until the next one.
     pub value: u64,
@@ -22,7 +22,7 @@ pub struct Setting {
 
 /// A timer.
 pub struct Timer {
-    /// It counts by the clock of the day (`CLOCK_REALTIME`).
+    /// It uses the wall clock (`CLOCK_REALTIME`).
     real: bool,
     state: Mutex<State>,
 }
@@ -32,9 +32,9 @@ struct State {
     /// The next expiration, in monotonic nanoseconds.
     next: Option<u64>,
     interval: u64,
-    /// Expirations that weren't read.
+    /// Unread expirations.
     unread: u64,
-    /// All expirations, and settings.
+    /// Number of expirations and settings.
     changes: u64,
 }
 
@@ -53,7 +53,7 @@ impl State {
 }
 
 impl Timer {
-    /// A timer that isn't set, of this clock. [`libc::EINVAL`] for one that there isn't.
+    /// A disarmed timer of this clock. [`libc::EINVAL`] for an unknown one.
     pub fn new(clock: i32) -> Result<Timer> {
         let real = match clock {
             libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_ALARM => true,
@@ -73,7 +73,8 @@ impl Timer {
         f(&mut state, now)
     }
 
-    /// `timerfd_settime`; if `absolute`, the value is a time of the timer's clock. The old setting.
+    /// `timerfd_settime`; if `absolute`, the value is a time of the timer's clock. Returns the old
+    /// setting.
     pub fn set(&self, setting: Setting, absolute: bool) -> Setting {
         self.with(|state, now| {
             let old = state.setting(now);
@@ -101,7 +102,7 @@ impl Timer {
         self.with(|state, _| (state.unread > 0, state.next))
     }
 
-    /// Takes the number of expirations since the last time; `None` if there were none.
+    /// Takes the number of expirations since the last call; `None` if there were none.
     fn take(&self, into: &mut [u8]) -> Result<Option<usize>> {
         let into = into.get_mut(..8).ok_or(libc::EINVAL)?;
         let unread = self.with(|state, _| core::mem::take(&mut state.unread));
@@ -121,7 +122,7 @@ impl File for Timer {
 
     fn read(&self, into: &mut [u8], _: Offset, flags: i32) -> Result<usize> {
         readiness::retry(flags, |rt| {
-            // Notes when it expires next.
+            // Records its next expiration.
             self.events(rt);
             self.take(into)
         })
@@ -199,8 +200,8 @@ mod tests {
         }
     }
 
-    /// timerfd_create(2): `read` returns the expirations since the last setting. The clock isn't
-    /// involved: a time that has passed expires at once, and an hour doesn't pass.
+    /// timerfd_create(2): `read` returns the expirations since the last setting. Independent of the
+    /// clock: a past time expires at once, and an hour doesn't pass.
     #[test]
     fn a_new_setting_forgets_what_was_not_read() {
         let timer = Timer::new(libc::CLOCK_MONOTONIC).expect("a clock");

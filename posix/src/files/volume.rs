@@ -1,4 +1,4 @@
-//! Regular files of volumes, and the attributes of what volumes have.
+//! Regular files of volumes, and the attributes of objects on volumes.
 
 use crate::errors::Result;
 use crate::file::{File, Offset};
@@ -20,12 +20,12 @@ use spin::Mutex;
 pub struct Regular {
     fd: Fd,
     path: String,
-    /// Once it was asked for.
+    /// Set by the first query.
     id: Mutex<Option<FileId>>,
 }
 
 impl Regular {
-    /// The file that `fd` has open, by an absolute path.
+    /// Creates one for the file that is open as `fd`, by an absolute path.
     pub fn new(fd: Fd, path: String) -> Regular {
         Regular {
             fd,
@@ -35,7 +35,7 @@ impl Regular {
     }
 }
 
-/// The number of an offset as the operations have it: -1 for the position.
+/// The offset in the form of the operations: -1 for the position.
 fn encode(offset: Offset) -> Result<Int> {
     match offset.byte() {
         Some(at) => Int::try_from(at).map_err(|_| libc::EINVAL),
@@ -120,7 +120,7 @@ impl File for Regular {
         block(|rt, token| files::truncate(rt, self.fd, size, token)).map(|_| ())
     }
 
-    /// EOPNOTSUPP for unknown modes, and where the file system has no such thing.
+    /// EOPNOTSUPP for unknown modes, and if the file system doesn't support it.
     fn allocate(&self, mode: i32, offset: i64, len: i64) -> Result<()> {
         let how = allocation(mode)?;
         let range = (offset as Int, len as Int);
@@ -153,7 +153,7 @@ impl File for Regular {
     fn set_append(&self, append: bool) -> Result<()> {
         #[cfg(feature = "image")]
         if append && mapping::writes_by(self) {
-            // What is written at an offset would be appended.
+            // A write at an offset would append.
             return Err(libc::EINVAL);
         }
         at_once(|rt| files::set_append(rt, self.fd, append)).map(|_| ())
@@ -183,7 +183,7 @@ fn allocation(mode: i32) -> Result<Int> {
     }
 }
 
-/// A descriptor of the runtime's, as an operation gives it.
+/// A descriptor of the runtime, as an operation returns it.
 pub fn decode(fd: usize) -> Result<Fd> {
     Fd::decode(fd as Int).map_err(|_: Error| libc::EIO)
 }

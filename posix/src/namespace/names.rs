@@ -1,5 +1,5 @@
-//! Operations on names: directories, links, renames and removals; sizes and times of what a path
-//! names. Paths are absolute.
+//! Operations on names: directories, links, renames and removals; sizes and times of the objects of
+//! paths. Paths are absolute.
 
 use super::{device, stat};
 use crate::errors::{self, Result};
@@ -11,7 +11,7 @@ use resources::files;
 use resources::types::constants as c;
 use resources::types::{Int, records};
 
-/// Fails where the path names a device, which stays.
+/// Fails if the path is that of a device, which can't change.
 fn no_device(path: &str) -> Result<()> {
     match device(path) {
         Some(_) => Err(libc::EPERM),
@@ -19,8 +19,8 @@ fn no_device(path: &str) -> Result<()> {
     }
 }
 
-/// Runs `operation`, which takes the file of these attributes away if it succeeds: it may be the
-/// name of a socket.
+/// Runs `operation`, which removes the file of these attributes if it succeeds: it may be the name
+/// of a socket.
 fn remove_socket_name<T>(
     stat: impl FnOnce() -> Result<Stat>,
     operation: impl FnOnce() -> Result<T>,
@@ -34,7 +34,7 @@ fn remove_socket_name<T>(
     Ok(done)
 }
 
-/// The last name of a path, without slashes behind it.
+/// The last name of a path, without trailing slashes.
 fn last_name(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     path.rsplit('/').next().unwrap_or_default()
@@ -80,7 +80,7 @@ pub fn rename(from: &str, to: &str, flags: u32) -> Result<u64> {
     }
     let replaced = || match (stat(from, false)?, stat(to, false)?) {
         (from, to) if how == 0 && from.id() != to.id() => Ok(to),
-        // Both files stay.
+        // Both files are kept.
         _ => Err(libc::EINVAL),
     };
     let rename = || block(|rt, token| files::rename(rt, from, to, how, token));
@@ -123,7 +123,7 @@ pub fn sync() -> Result<u64> {
 }
 
 /// `utimensat` of an absolute path, with access and modification time as seconds and nanoseconds;
-/// `None`: the time stays.
+/// `None`: the time isn't changed.
 pub fn set_times(path: &str, times: [Option<[i64; 2]>; 2], follow: bool) -> Result<u64> {
     let time = |time: Option<[i64; 2]>| match time {
         Some([seconds, ns]) => {
@@ -143,7 +143,7 @@ pub fn set_times(path: &str, times: [Option<[i64; 2]>; 2], follow: bool) -> Resu
 
 /// `statfs` of an absolute path: the words of `struct statfs`.
 pub fn space(path: &str) -> Result<[u64; 15]> {
-    // A volume tells its space for any path.
+    // A volume reports its space for any path.
     stat(path, true)?;
     let mut text = [0; 256];
     let text = piece(&mut text);
@@ -153,7 +153,7 @@ pub fn space(path: &str) -> Result<[u64; 15]> {
     let [total, free, unit, _, available] = numbers.map(|number| number as u64);
     let unit = unit.max(1);
     let mut words = [0; 15];
-    /// `EXT4_SUPER_MAGIC`, for want of a better number.
+    /// `EXT4_SUPER_MAGIC`, for lack of a better number.
     const TYPE: u64 = 0xef53;
     const MAX_NAME: u64 = 255;
     for (into, word) in words.iter_mut().zip([

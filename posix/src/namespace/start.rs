@@ -1,5 +1,5 @@
-//! The tree of a program that mounts nothing by itself: `/` in memory, with what programs expect to
-//! find there, and each disk at `/NAME`.
+//! The tree of a program that mounts nothing itself: `/` in memory, with the usual directories and
+//! files, and each disk at `/NAME`.
 
 use super::{DEVICES, names, zone};
 use crate::errors::Result;
@@ -13,8 +13,8 @@ use resources::current::Current;
 use resources::files;
 use resources::files::drivers::{self, EXT4, MEMORY, TAR};
 
-/// Done by the first call on a path. Other threads run while a directory is made, and must
-/// not see half of the tree.
+/// Done by the first call on a path. Other threads run while a directory is created, and must not
+/// see half of the tree.
 static TREE: Once = Once::new();
 
 /// Contents of `/etc`.
@@ -35,15 +35,15 @@ const FILES: [(&str, &str); 6] = [
     ),
 ];
 
-/// Makes the tree, the first time.
+/// Creates the tree, the first time.
 ///
-/// Where `SOIL_MOUNT` has a file system at `/`, that one is left as it is.
+/// If `SOIL_MOUNT` has a file system at `/`, that one isn't changed.
 pub fn begin() {
     TREE.run(make_tree);
 }
 
 fn make_tree() {
-    // The volume in memory takes at most a quarter of the machine's.
+    // The volume in memory uses at most a quarter of the machine's memory.
     let limit = Current::total_memory() / 4;
     let root = format!("/=memory:{}", limit.max(1 << 20));
     let is_new = at_once(|rt| {
@@ -57,8 +57,8 @@ fn make_tree() {
     }
 }
 
-/// Makes the directories and files that programs expect. One that can't be made is missing for a
-/// program that looks for it.
+/// Creates the directories and files that programs expect. A failed one is missing for programs
+/// that use it.
 fn fill() {
     for directory in ["/tmp", "/etc", "/dev", "/proc"] {
         let _ = names::make_directory(directory);
@@ -68,13 +68,13 @@ fn fill() {
     }
     let rule = Current::variable("TZ");
     let _ = make("/etc/localtime", &zone::file(&rule.unwrap_or_default()));
-    // Only listings see these files: the names are looked up among the devices first.
+    // Only listings show these files: names are looked up among the devices first.
     for (name, _) in DEVICES {
         let _ = make(&format!("/dev/{name}"), &[]);
     }
 }
 
-/// Makes a file, not by way of the descriptors' table.
+/// Creates a file, without the table of descriptors.
 fn make(path: &str, bytes: &[u8]) -> Result<usize> {
     use resources::types::constants::{OPEN_CREATE, OPEN_WRITE};
     let flags = OPEN_WRITE | OPEN_CREATE;

@@ -19,7 +19,7 @@ use resources::types::constants as c;
 /// See the module.
 struct Mounted;
 
-/// The tree, which the first call of the program makes.
+/// The tree, which the first call of the program creates.
 pub fn tree() -> &'static dyn Tree {
     start::begin();
     &Mounted
@@ -55,7 +55,7 @@ impl Tree for Mounted {
         let (room, into) = (into.len(), piece(into));
         match block(|rt, token| files::readlink(rt, path, into, token)) {
             Ok(len) => Ok(len.min(room)),
-            // The part of the path that is no directory comes first.
+            // An error about a path component takes precedence.
             Err(errno) => volume::stat(path, false).and(Err(errno)),
         }
     }
@@ -69,7 +69,7 @@ impl Tree for Mounted {
     }
 }
 
-/// Attributes of what `path` names below `/proc` or `/dev/fd`.
+/// Attributes of the object of `path` below `/proc` or `/dev/fd`.
 fn stat_in_proc(entry: Entry, path: &str, follow: bool) -> Result<Stat> {
     let number = stat::number(path);
     match entry {
@@ -84,7 +84,7 @@ fn stat_in_proc(entry: Entry, path: &str, follow: bool) -> Result<Stat> {
     }
 }
 
-/// Opens what `path` names below `/proc` or `/dev/fd`.
+/// Opens the object of `path` below `/proc` or `/dev/fd`.
 fn in_proc(entry: Entry, path: String, flags: i32) -> Result<Arc<Description>> {
     match entry {
         Entry::Link(_) | Entry::Descriptor(_) if flags & libc::O_NOFOLLOW != 0 => Err(libc::ELOOP),
@@ -98,26 +98,27 @@ fn in_proc(entry: Entry, path: String, flags: i32) -> Result<Arc<Description>> {
     }
 }
 
-/// Opens what a descriptor stands for. A file has a position of its own then.
+/// Opens the object of a descriptor. A file then has a separate position.
 fn again(description: Arc<Description>, flags: i32) -> Result<Arc<Description>> {
     let file = description.file();
     let Some(path) = file.path() else {
         return Ok(description);
     };
     let now = super::stat(path, true)?;
-    // Its name may be of another file by now, and it can't be opened without one.
+    // Its name may belong to another file by now, and it can't be opened without one.
     if file.id()?.is_some_and(|id| id != now.id()) {
         return Err(libc::ENOENT);
     }
     super::open(path.into(), flags)
 }
 
-/// Whether the flags ask for writing.
+/// Whether the flags request writing.
 fn writes(flags: i32) -> bool {
     flags & libc::O_ACCMODE != libc::O_RDONLY
 }
 
-/// Soil's flags for the flags of Linux. What makes or cuts a file has to be able to write it there.
+/// Soil's flags for the flags of Linux. A call that creates or truncates a file must be able to
+/// write it there.
 fn soil_flags(flags: i32) -> Int {
     let mut soil = match flags & libc::O_ACCMODE {
         libc::O_RDONLY => c::OPEN_READ,
@@ -159,7 +160,8 @@ fn on_volume(path: String, flags: i32) -> Result<Arc<Description>> {
         Ok(fd) => {
             let file = Regular::new(decode(fd)?, path);
             if flags & libc::O_APPEND != 0 {
-                // Beside the volume's own flag, which would stay: `fcntl` takes this one back.
+                // In addition to the volume's own flag, which would stay: `fcntl` can clear this
+                // one.
                 file.set_append(true)?;
             }
             match is_socket_name(&file) {
@@ -168,7 +170,7 @@ fn on_volume(path: String, flags: i32) -> Result<Arc<Description>> {
             }
         }
         Err(libc::EISDIR) if !creates && flags & libc::O_TRUNC == 0 => directory(path, flags),
-        // A file that exists and is only read needs no right to be made.
+        // An existing file that is only read needs no right to be created.
         Err(libc::EROFS) if creates && !writes(flags) && flags & libc::O_EXCL == 0 => {
             on_volume(path, flags & !libc::O_CREAT)
         }

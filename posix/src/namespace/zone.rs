@@ -1,4 +1,4 @@
-//! `/etc/localtime`: the rule of the variable `TZ`, as a file of a time zone. Source: RFC 8536;
+//! `/etc/localtime`: the rule of the variable `TZ`, as a time zone file. Source: RFC 8536;
 //! POSIX.1-2017, 8.3, for the rule.
 
 use alloc::vec::Vec;
@@ -10,9 +10,9 @@ pub fn file(rule: &str) -> Vec<u8> {
         None => ("UTC0", "UTC", 0),
     };
     let mut file = Vec::new();
-    // For readers of the first version, and for others.
+    // For readers of version 1, and for others.
     add_block(&mut file, name, east, &[]);
-    // Before all times: readers use the rule behind the last change alone.
+    // Before all times: readers use the rule only after the last change.
     add_block(&mut file, name, east, &[-1 << 59]);
     file.push(b'\n');
     file.extend_from_slice(rule.as_bytes());
@@ -20,13 +20,14 @@ pub fn file(rule: &str) -> Vec<u8> {
     file
 }
 
-/// Adds a header and what belongs to it: `changes` to the only local time, which is this many
-/// seconds `east` of Greenwich.
+/// Adds a header and its data: `changes` to the only local time, this many seconds `east` of
+/// Greenwich.
 fn add_block(file: &mut Vec<u8>, name: &str, east: i32, changes: &[i64]) {
     file.extend_from_slice(b"TZif2");
     file.extend_from_slice(&[0; 15]);
     let names = name.len() as u32 + 1;
-    // Indicators of UT, of standard time, leap seconds, changes, local times, bytes of names.
+    // Counts of UT indicators, standard time indicators, leap seconds, changes, local times, bytes
+    // of names.
     for count in [0, 0, 0, changes.len() as u32, 1, names] {
         file.extend_from_slice(&count.to_be_bytes());
     }
@@ -35,13 +36,13 @@ fn add_block(file: &mut Vec<u8>, name: &str, east: i32, changes: &[i64]) {
     }
     file.extend(changes.iter().map(|_| 0));
     file.extend_from_slice(&east.to_be_bytes());
-    // No daylight saving time; the name's place.
+    // No daylight saving time; the name's index.
     file.extend_from_slice(&[0, 0]);
     file.extend_from_slice(name.as_bytes());
     file.push(0);
 }
 
-/// The name of a rule's standard time, and how many seconds east of Greenwich it is.
+/// The name of a rule's standard time, and its offset in seconds east of Greenwich.
 fn standard(rule: &str) -> Option<(&str, i32)> {
     let (name, rest) = match rule.strip_prefix('<') {
         Some(rest) => rest.split_once('>')?,

@@ -4,15 +4,15 @@
 use crate::errors::Result;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// Bytes of the longest address that Linux takes (`struct sockaddr_storage`).
+/// Maximum size of an address (`struct sockaddr_storage`), in bytes.
 pub const MAX_ADDRESS: usize = 128;
 /// Bytes of `struct sockaddr_in` and `struct sockaddr_in6`.
 const V4: usize = 16;
 const V6: usize = 28;
-/// The least that Linux takes for an IPv6 address: without the scope (RFC 2133).
+/// Minimum size of an IPv6 address: without the scope (RFC 2133).
 const MIN_V6: usize = 24;
 
-/// The number of the loopback among the interfaces, as on Linux; the network's own is 0.
+/// The interface number of the loopback, as on Linux; the network's own is 0.
 pub const LOOPBACK: u32 = 1;
 
 /// The family of an Internet socket.
@@ -50,7 +50,7 @@ impl Family {
     }
 }
 
-/// An address as the program gets it.
+/// An address in the program's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
     bytes: [u8; MAX_ADDRESS],
@@ -64,7 +64,7 @@ impl Name {
         len: 0,
     };
 
-    /// Of these bytes, of which at most [`MAX_ADDRESS`] count.
+    /// Of these bytes, at most [`MAX_ADDRESS`].
     pub fn new(bytes: &[u8]) -> Name {
         let mut name = Name::NONE;
         for (into, byte) in name.bytes.iter_mut().zip(bytes) {
@@ -74,7 +74,7 @@ impl Name {
         name
     }
 
-    /// The form of an Internet address in a family: in IPv6 an IPv4 address is mapped (RFC 4291,
+    /// The form of an Internet address in a family: for IPv6, an IPv4 address is mapped (RFC 4291,
     /// 2.5.5.2).
     pub fn of(family: Family, address: SocketAddr) -> Name {
         let mut bytes = [0; V6];
@@ -112,13 +112,13 @@ fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
-/// The family that an address names, if it is long enough to name one.
+/// The family of an address, if it is long enough to have one.
 pub fn family_of(bytes: &[u8]) -> Option<i32> {
     let number = bytes.first_chunk::<2>()?;
     Some(i32::from(u16::from_le_bytes(*number)))
 }
 
-/// The Internet address of a family in `bytes`. [`libc::EINVAL`] if they are too few,
+/// The Internet address of a family in `bytes`. [`libc::EINVAL`] if there are too few,
 /// [`libc::EAFNOSUPPORT`] if they are of another family.
 pub fn parse(family: Family, bytes: &[u8]) -> Result<SocketAddr> {
     let least = match family {
@@ -149,7 +149,7 @@ pub fn parse(family: Family, bytes: &[u8]) -> Result<SocketAddr> {
     })
 }
 
-/// [`parse`] for `bind`: of an IPv4 socket, the address 0.0.0.0 may be without a family.
+/// [`parse`] for `bind`: for an IPv4 socket, the address 0.0.0.0 may have no family.
 pub fn to_bind(family: Family, bytes: &[u8]) -> Result<SocketAddr> {
     if family == Family::V4
         && bytes.len() >= V4

@@ -13,11 +13,11 @@ use resources::Runtime;
 use resources::net;
 use spin::{Mutex, MutexGuard};
 
-/// Why an attempt isn't done.
+/// Why an attempt isn't complete.
 pub enum Halt {
     /// It has failed.
     Error(Errno),
-    /// It is worth another attempt when the descriptor is ready.
+    /// It should be repeated when the descriptor is ready.
     Park(Fd, Direction),
 }
 
@@ -30,23 +30,23 @@ impl From<Errno> for Halt {
 /// The result of an attempt.
 pub type Attempt<T> = core::result::Result<T, Halt>;
 
-/// How long a call may wait.
+/// The maximum wait of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// Not at all.
+    /// None.
     None,
     /// Until a signal arrives.
     Signal,
-    /// Until a signal arrives or the monotonic clock shows this time in nanoseconds.
+    /// Until a signal arrives or the monotonic clock reaches this time in nanoseconds.
     Deadline(u64),
 }
 
 /// An attempt has succeeded since the network was last polled for one that would have had to wait.
 static PROGRESS: AtomicBool = AtomicBool::new(false);
 
-/// Repeats `attempt` until it is done or fails. [`libc::EAGAIN`] where it would have to wait longer
-/// than `patience` allows. A signal ends the wait with [`RESTART`], or [`libc::EINTR`] where there
-/// is a deadline (signal(7)).
+/// Repeats `attempt` until it completes or fails. [`libc::EAGAIN`] if it would have to wait longer
+/// than `patience` allows. A signal ends the wait with [`RESTART`], or [`libc::EINTR`] with a
+/// deadline (signal(7)).
 pub fn retry<T>(
     patience: Patience,
     mut attempt: impl FnMut(&mut Runtime) -> Attempt<T>,
@@ -62,13 +62,13 @@ pub fn retry<T>(
             Err(Halt::Park(fd, direction)) => (fd, direction),
         };
         match patience {
-            // A server answers and then looks for the next request, which has hardly come, on one
-            // connection after the other. What it sent leaves at its wait, all at once.
+            // A server responds and then checks for the next request, which has rarely arrived, on
+            // one connection after another. Its output is sent with its wait, all at once.
             Patience::None if polled || PROGRESS.swap(false, Ordering::Relaxed) => {
                 return Err(libc::EAGAIN);
             }
             Patience::None => {
-                // A device may have what it needs, for a program that only tries.
+                // A device may have the data, for a program that only tries.
                 polled = true;
                 now(|rt| {
                     net::poll_until_idle(rt);
@@ -86,8 +86,8 @@ pub fn retry<T>(
     }
 }
 
-/// Repeats `attempt` after changes of any descriptor, until it is done or fails; `None`: it has to
-/// wait. Ends as [`retry`] does.
+/// Repeats `attempt` after changes of any descriptor, until it completes or fails; `None`: it has
+/// to wait. Ends like [`retry`].
 pub fn try_or_wait<T>(
     patience: Patience,
     mut attempt: impl FnMut(&mut Runtime) -> Result<Option<T>>,
@@ -107,12 +107,12 @@ pub fn try_or_wait<T>(
 pub struct Guarded<S>(Mutex<S>);
 
 impl<S> Guarded<S> {
-    /// A state that nothing uses.
+    /// An unused state.
     pub const fn new(state: S) -> Guarded<S> {
         Guarded(Mutex::new(state))
     }
 
-    /// The state, for what doesn't wait and is inside a call already or needs none.
+    /// The state, for operations that don't wait and are inside a call already or need none.
     pub fn lock(&self) -> MutexGuard<'_, S> {
         self.0.lock()
     }
@@ -126,18 +126,18 @@ impl<S> Guarded<S> {
         retry(patience, |rt| f(rt, &mut self.lock()))
     }
 
-    /// As [`Guarded::retry`], for what doesn't wait.
+    /// As [`Guarded::retry`], for operations that don't wait.
     pub fn now<T>(&self, f: impl FnMut(&mut Runtime, &mut S) -> Attempt<T>) -> Result<T> {
         self.retry(Patience::None, f)
     }
 }
 
-/// The descriptor that an operation of the network answers with.
+/// The descriptor returned by an operation of the network.
 pub fn decode(answer: usize) -> Attempt<Fd> {
     Fd::decode(answer as isize).map_err(|error| Halt::Error(network_errno(error)))
 }
 
-/// Where an operation isn't done: to be repeated when the socket is ready, or failed.
+/// For an incomplete operation: repeated when the socket is ready, or failed.
 pub fn halt(stop: Stop, fd: Fd, direction: Direction) -> Halt {
     match stop {
         Stop::WouldBlock | Stop::Pending => Halt::Park(fd, direction),
@@ -145,7 +145,7 @@ pub fn halt(stop: Stop, fd: Fd, direction: Direction) -> Halt {
     }
 }
 
-/// The error of an operation that is answered at once.
+/// The error of an operation that completes at once.
 pub fn at_once(stop: Stop) -> Errno {
     match stop {
         // There is no route.
@@ -155,8 +155,8 @@ pub fn at_once(stop: Stop) -> Errno {
     }
 }
 
-/// Waits for the first address of an interface, as a process finds it there. Without one, the
-/// operation that needs it fails.
+/// Waits for the first address of an interface, which a process finds at its start. Without one,
+/// the operation that needs it fails.
 pub fn await_network() {
     let _ = block(net::up);
 }

@@ -1,4 +1,4 @@
-//! Options of sockets: the numbers that the program has set, and what Linux answers for them.
+//! Options of sockets: the values that the program has set, and Linux's results for them.
 //!
 //! Source: socket(7), ip(7), ipv6(7), tcp(7); Linux's `net/core/sock.c`, `net/ipv4/ip_sockglue.c`,
 //! `net/ipv4/tcp.c` and `net/ipv6/ipv6_sockglue.c`.
@@ -8,7 +8,7 @@ use crate::errors::{Errno, Result};
 use platform::Clock;
 use resources::current::Current;
 
-/// The sockets that have an option.
+/// The sockets with an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Of {
     /// All.
@@ -21,7 +21,7 @@ enum Of {
     Tcp,
 }
 
-/// The range of an option's number.
+/// The range of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Range {
     /// 0, or 1 for every other number.
@@ -34,7 +34,7 @@ enum Range {
     Buffer(i32, i32),
 }
 
-/// An option whose value is a number.
+/// An option with a numeric value.
 struct Number {
     level: i32,
     option: i32,
@@ -58,7 +58,7 @@ const MAX_BUFFER: i32 = 212_992;
 /// The initial sizes of buffers of TCP (`net.ipv4.tcp_rmem`, `tcp_wmem`).
 const TCP_RECEIVE: i32 = 131_072;
 const TCP_SEND: i32 = 16_384;
-/// A hop limit that wasn't chosen.
+/// An unset hop limit.
 const HOPS: i32 = 64;
 
 const SOCKET: i32 = libc::SOL_SOCKET;
@@ -66,7 +66,7 @@ const IP: i32 = libc::IPPROTO_IP;
 const V6: i32 = libc::IPPROTO_IPV6;
 const TCP: i32 = libc::IPPROTO_TCP;
 
-/// The options with numbers.
+/// The numeric options.
 const NUMBERS: [Number; 32] = [
     number(SOCKET, libc::SO_DEBUG, Of::Any, Range::Flag, 0),
     number(SOCKET, libc::SO_REUSEADDR, Of::Any, Range::Flag, 0),
@@ -180,7 +180,7 @@ const NUMBERS: [Number; 32] = [
     ),
 ];
 
-/// The kinds of sockets, as far as options differ.
+/// The kinds of sockets whose options differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// TCP; IPv6 or not.
@@ -243,7 +243,7 @@ fn position(level: i32, option: i32) -> Option<usize> {
     NUMBERS.iter().position(is_it)
 }
 
-/// Which of the two timeouts an option is.
+/// The timeout that an option sets.
 fn timeout_of(level: i32, option: i32) -> Option<usize> {
     match (level, option) {
         (SOCKET, libc::SO_RCVTIMEO) => Some(0),
@@ -269,7 +269,7 @@ impl Options {
         self.numbers.get(at).copied().flatten()
     }
 
-    /// Whether an option that is a flag is set.
+    /// Whether a flag option is set.
     pub fn is_set(&self, level: i32, option: i32) -> bool {
         self.chosen(level, option).is_some_and(|value| value != 0)
     }
@@ -287,8 +287,8 @@ impl Options {
         self.chosen(level, option).unwrap_or(default)
     }
 
-    /// Sets an option that is kept here. [`libc::ENOPROTOOPT`] for others, and those of other kinds
-    /// of sockets; [`libc::EINVAL`], [`libc::EDOM`] for values out of range.
+    /// Sets an option stored here. [`libc::ENOPROTOOPT`] for others, and those of other kinds of
+    /// sockets; [`libc::EINVAL`], [`libc::EDOM`] for values out of range.
     pub fn set(&mut self, level: i32, option: i32, value: &[u8]) -> Result<()> {
         if let Some(which) = timeout_of(level, option) {
             let (seconds, rest) = value.split_first_chunk::<8>().ok_or(libc::EINVAL)?;
@@ -339,7 +339,7 @@ impl Options {
         Ok(())
     }
 
-    /// Puts the value of an option that is kept here into `into`, as much as there is room for; the
+    /// Stores the value of an option stored here in `into`, as far as there is room; returns the
     /// number of bytes. [`libc::ENOPROTOOPT`] for others.
     pub fn get(&self, level: i32, option: i32, into: &mut [u8]) -> Result<usize> {
         if let Some(which) = timeout_of(level, option) {
@@ -369,7 +369,7 @@ impl Options {
         Ok(put(into, self.number(level, option)))
     }
 
-    /// How long a call may wait that begins now: to receive, or else to send.
+    /// The maximum wait of a call that begins now: receive or send.
     pub fn patience(&self, waits: bool, receives: bool) -> Patience {
         let [receive, send] = self.timeouts;
         match if receives { receive } else { send } {
@@ -385,7 +385,7 @@ impl Options {
     }
 }
 
-/// Copies as much of `bytes` as there is room for; the number of bytes.
+/// Copies `bytes` as far as there is room; returns the number of bytes.
 pub fn fill(into: &mut [u8], bytes: &[u8]) -> usize {
     let len = into.len().min(bytes.len());
     for (into, byte) in into.iter_mut().zip(bytes) {

@@ -16,12 +16,12 @@ use spin::Mutex;
 /// The path of the file.
 pub const PATH: &str = "/etc/resolv.conf";
 
-/// The contents that were written last; the file is left alone if it has others.
+/// The last written contents; a file with other contents isn't changed.
 static WRITTEN: Mutex<String> = Mutex::new(String::new());
 
-/// Writes the name servers that there are now, before the file is opened.
+/// Writes the current name servers, before the file is opened.
 pub fn update() {
-    // A failure leaves the file as it is.
+    // A failure leaves the file unchanged.
     let _ = try_update();
 }
 

@@ -1,4 +1,4 @@
-//! TCP sockets: the states that a program sees, over the connections and listeners of the network.
+//! TCP sockets: their states for a program, over the connections and listeners of the network.
 //!
 //! Source: tcp(7), connect(2); Linux's `net/ipv4/af_inet.c` and `net/ipv4/tcp.c`.
 
@@ -49,13 +49,13 @@ struct State {
     phase: Phase,
     /// The address of `bind`.
     bound: Option<SocketAddr>,
-    /// Why no connection could be established, until a call reports it.
+    /// Why no connection was established, until a call reports it.
     failure: Option<Errno>,
-    /// A call has reported why the connection ended.
+    /// A call has reported the reason for the connection's end.
     reported: bool,
-    /// The directions that `shutdown` has ended: to receive, to send.
+    /// The directions that `shutdown` has ended: receive, send.
     ended: [bool; 2],
-    /// Both ends of the connection are on the host itself.
+    /// Both ends of the connection are on this host.
     is_local: bool,
     options: Options,
 }
@@ -95,7 +95,7 @@ impl State {
         let chosen = self.options.chosen(level, option);
         let set = |rt: &mut Runtime, option, value| _ = tcp::set(rt, fd, option, value);
         match (level, option, chosen) {
-            // A connection that is over takes no options.
+            // A connection that is over accepts no options.
             (TCP, libc::TCP_NODELAY, Some(value)) => set(rt, c::OPTION_NODELAY, value as u64),
             (TCP, libc::TCP_USER_TIMEOUT, Some(ms)) => {
                 set(rt, c::OPTION_USER_TIMEOUT, ms as u64 * 1_000_000);
@@ -131,7 +131,7 @@ impl State {
         }
     }
 
-    /// Passes all options on that a new connection hasn't from its first segment.
+    /// Passes all options on, except those that a new connection has from its first segment.
     fn apply_all(&self, rt: &mut Runtime) {
         for (level, option) in [
             (TCP, libc::TCP_NODELAY),
@@ -143,7 +143,7 @@ impl State {
         ] {
             self.apply(rt, level, option);
         }
-        // Set after `bind`, perhaps, which gave the first segment those of its time.
+        // It may have been set after `bind`, which gave the first segment the options of its time.
         for (level, option) in [
             (libc::IPPROTO_IP, libc::IP_TTL),
             (libc::IPPROTO_IP, libc::IP_TOS),
@@ -164,7 +164,7 @@ impl State {
         Ok(fd)
     }
 
-    /// Begins to establish a connection.
+    /// Starts to establish a connection.
     fn begin(&mut self, rt: &mut Runtime, peer: SocketAddr) -> Attempt<()> {
         if let (Some(address), Phase::Failed) = (self.bound, self.phase) {
             self.bind(rt, address)?;
@@ -181,7 +181,7 @@ impl State {
         Ok(())
     }
 
-    /// Notes whether both ends of a connection are on the host itself.
+    /// Records whether both ends of a connection are on this host.
     fn note_ends(&mut self, rt: &mut Runtime, fd: Fd) {
         let (local, peer) = (net::local_address(rt, fd), net::peer_address(rt, fd));
         self.is_local = match (local, peer) {
@@ -190,16 +190,14 @@ impl State {
         };
     }
 
-    /// After something was sent: on the host itself it arrives before the call returns, as on
-    /// Linux.
+    /// After data was sent: on this host it arrives before the call returns, as on Linux.
     fn deliver(&self, rt: &mut Runtime) {
         if self.is_local {
             net::poll_until_idle(rt);
         }
     }
 
-    /// Looks whether the connection that is being established is there. An error is kept in
-    /// `failure`.
+    /// Checks whether the connection in progress is established. An error is stored in `failure`.
     fn progress(&mut self, rt: &mut Runtime) {
         let Phase::Connecting(fd) = self.phase else {
             return;
@@ -215,8 +213,8 @@ impl State {
         }
     }
 
-    /// The connection's descriptor; `None` after one that couldn't be established. Where there is
-    /// none, `missing` is the error.
+    /// The connection's descriptor; `None` after a failed attempt. Without one, `missing` is the
+    /// error.
     fn connection(&mut self, rt: &mut Runtime, missing: Errno) -> Attempt<Option<Fd>> {
         self.progress(rt);
         match self.phase {
@@ -230,7 +228,7 @@ impl State {
         }
     }
 
-    /// Where a transfer isn't done; `None` if its error has been reported before.
+    /// For an incomplete transfer; `None` if its error was reported before.
     fn halt(&mut self, stop: Stop, fd: Fd, direction: Direction) -> Option<Halt> {
         let halt = halt(stop, fd, direction);
         if matches!(halt, Halt::Error(errno) if errno != libc::EPIPE)
@@ -416,7 +414,7 @@ impl Socket for Tcp {
         if flags & libc::MSG_OOB != 0 {
             return Err(libc::EOPNOTSUPP);
         }
-        // As on Linux, a stream takes no notice of an address.
+        // As on Linux, a stream ignores an address.
         let _ = to;
         let patience = self.patience(flags & libc::MSG_DONTWAIT == 0, false);
         let mut done = 0;
@@ -475,7 +473,7 @@ impl Socket for Tcp {
                     Ok(n) => {
                         done += n;
                         if n < room {
-                            // Data that arrives next is an edge, though no read found it empty.
+                            // The next received data is an edge, although no read found it empty.
                             let _ = net::readiness(rt, fd);
                         }
                     }
@@ -512,10 +510,10 @@ impl Socket for Tcp {
                     state.deliver(rt);
                     Ok(())
                 }
-                // The socket is bound no longer, but may listen again.
+                // The socket is no longer bound, but may listen again.
                 (Phase::Listening(fd), [true, _]) => {
                     state.phase = Phase::Closed;
-                    // What waits looks at the socket again.
+                    // Waiters check the socket again.
                     rt.wake(fd.index, Direction::Read);
                     let _ = rt.close(fd);
                     if let Some(address) = state.bound {

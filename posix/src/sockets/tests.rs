@@ -15,10 +15,10 @@ use std::time::Duration;
 use std::vec::Vec;
 use std::{format, thread, vec};
 
-/// Images have Soil's stack, and a process on the host Linux's sockets unless it says otherwise.
+/// Images have Soil's stack, and a process on the host Linux's sockets by default.
 static STACK: Once = Once::new();
 
-/// The stack is the process's: a connection of one test is polled by another's wait.
+/// The stack is shared by the process: a test's connection may be polled by another test's wait.
 static ONE: Mutex<()> = Mutex::new(());
 
 pub(crate) fn begin() -> MutexGuard<'static, ()> {
@@ -27,7 +27,7 @@ pub(crate) fn begin() -> MutexGuard<'static, ()> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Chooses the network of the process's stack.
+/// Selects the network of the process's stack.
 pub(crate) fn set_up() {
     // SAFETY: every test that could read the environment calls this first.
     STACK.call_once(|| unsafe { std::env::set_var("SOIL_NET", "none") });
@@ -240,7 +240,7 @@ fn options_are_kept_and_checked() {
     );
     assert_eq!(tcp.set(SOL_SOCKET, libc::SO_ERROR, &on), not_there);
     assert_eq!(tcp.set(SOL_SOCKET, 9999, &on), not_there);
-    // Nothing would come of it.
+    // It would have no effect.
     assert_eq!(udp.set(libc::IPPROTO_IP, libc::IP_PKTINFO, &on), not_there);
     assert_eq!(udp.set(SOL_SOCKET, libc::SO_TIMESTAMP, &on), not_there);
     assert_eq!(
@@ -297,8 +297,8 @@ fn a_timeout_ends_a_wait() {
     assert_eq!(read(&client, 1, 0), Ok(b"x".to_vec()));
 }
 
-/// A server that has answered looks for the next request without another poll of the network; a
-/// program that only tries has it polled each time.
+/// A server that has responded checks for the next request without another poll of the network; for
+/// a program that only tries, each try polls it.
 #[test]
 fn the_network_is_polled_for_a_try_only_without_progress() {
     use super::attempts::{Halt, Patience, decode, retry};
@@ -344,7 +344,7 @@ fn the_shutdown_of_an_attempt_to_connect_is_a_reset() {
     let _one = begin();
     let (listener, address) = listener();
     let mut errors = vec![];
-    // The network is polled beside the test: an attempt may have succeeded.
+    // The network is polled concurrently: an attempt may have succeeded.
     while !errors.contains(&Ok(libc::ECONNRESET)) {
         let client = Tcp::new(Family::V4);
         assert_eq!(client.connect(&address, false), Err(libc::EINPROGRESS));
@@ -383,7 +383,7 @@ fn a_listener_that_was_shut_down_keeps_its_port_but_takes_no_connections() {
         assert_eq!(listener.shutdown(SHUT_RD), Err(libc::ENOTCONN));
         let to = if is_bound { &address } else { &there };
         assert_eq!(client.connect(to, true), Err(libc::ECONNREFUSED));
-        // It keeps a port that is free from being drawn again.
+        // It prevents a free port from being chosen again.
         let holder = Tcp::new(Family::V4);
         let taken = holder.bind(to).err();
         assert_eq!(taken, is_bound.then_some(libc::EADDRINUSE));
@@ -445,8 +445,8 @@ fn a_connection_has_linuxs_events() {
     assert_eq!(events(&client), reset);
 }
 
-/// A read of less than it could take says that there is no more (epoll(7)): no other need find
-/// nothing before the next edge.
+/// A read of less than the requested length means that there is no more (epoll(7)): no further read
+/// needs to fail before the next edge.
 #[test]
 fn each_arrival_is_an_edge() {
     let _one = begin();
@@ -556,7 +556,7 @@ fn what_is_sent_to_the_host_itself_has_arrived() {
     let _one = begin();
     let (client, server) = pair();
     for (from, to) in [(&client as &dyn Socket, &*server), (&*server, &client)] {
-        // An attempt that succeeds isn't followed by another poll of the network.
+        // A successful attempt isn't followed by another poll of the network.
         assert_eq!(from.send(b"x", None, 0), Ok(1));
         assert_eq!(read(to, 9, MSG_DONTWAIT), Ok(b"x".to_vec()));
     }
@@ -566,7 +566,7 @@ fn what_is_sent_to_the_host_itself_has_arrived() {
     assert_eq!(read(&*server, 1, MSG_DONTWAIT), Ok(vec![]));
 }
 
-/// A program that only tries has the network polled.
+/// A program that only tries polls the network.
 #[test]
 fn tries_alone_establish_a_connection() {
     let _one = begin();

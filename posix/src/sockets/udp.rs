@@ -31,7 +31,7 @@ pub struct Udp {
     state: Guarded<State>,
 }
 
-/// A datagram that was looked at before it is received.
+/// A peeked datagram.
 struct Peeked {
     data: Vec<u8>,
     from: SocketAddr,
@@ -44,13 +44,13 @@ struct State {
     /// The source address for the peer.
     source: Option<IpAddr>,
     peeked: Option<Peeked>,
-    /// The directions that `shutdown` has ended: to receive, to send.
+    /// The directions that `shutdown` has ended: receive, send.
     ended: [bool; 2],
     options: Options,
 }
 
 impl State {
-    /// The socket of the network, which gets a port if it has none.
+    /// The socket of the network; binds it to a port if it has none.
     fn open(&mut self, rt: &mut Runtime, address: SocketAddr) -> Attempt<Fd> {
         if let Some(fd) = self.fd {
             return Ok(fd);
@@ -82,7 +82,7 @@ impl State {
         let chosen = self.options.chosen(level, option);
         // The socket is open.
         let _ = match (level, option, chosen) {
-            // 0 is the usual one.
+            // 0 is the default.
             (IP, libc::IP_TTL, value) | (V6, libc::IPV6_UNICAST_HOPS, value) => {
                 net::mark(rt, fd, c::MARK_HOP_LIMIT, value.unwrap_or(0) as u8)
             }
@@ -109,7 +109,7 @@ impl State {
         }
     }
 
-    /// Looks at the oldest datagram, which stays.
+    /// Peeks at the oldest datagram.
     fn peek(&mut self, rt: &mut Runtime, fd: Fd) -> Attempt<&Peeked> {
         if self.peeked.is_none() {
             let mut data = vec![0; MAX_DATAGRAM];
@@ -121,8 +121,7 @@ impl State {
         self.peeked.as_ref().ok_or(Halt::Error(libc::EAGAIN))
     }
 
-    /// Joins or leaves a group, on an interface by its number, of which 0 is any and 1 the
-    /// loopback.
+    /// Joins or leaves a group, on an interface by its number: 0 is any and 1 the loopback.
     fn group(
         &mut self,
         rt: &mut Runtime,
@@ -135,7 +134,7 @@ impl State {
         }
         let interface = match interface {
             0 => -1,
-            // The links come behind the loopback.
+            // The links follow the loopback.
             number => number as Int - LOOPBACK as Int - 1,
         };
         let family = match group {
@@ -294,7 +293,7 @@ impl Socket for Udp {
                 }
             })?;
             if to.ip().is_loopback() || state.source == Some(to.ip()) {
-                // On the host itself it arrives before the call returns, as on Linux.
+                // On this host it arrives before the call returns, as on Linux.
                 net::poll_until_idle(rt);
             }
             Ok(sent)
@@ -330,7 +329,7 @@ impl Socket for Udp {
                 *ended |= ends;
             }
             if let Some(fd) = state.fd {
-                // Its readers look again.
+                // Its readers check again.
                 rt.wake(fd.index, Direction::Read);
             }
             match state.peer {

@@ -1,7 +1,7 @@
 //! Unix-domain sockets, within the program: streams, datagrams and sequenced packets.
 //!
-//! Each socket has a queue of messages that its peers put there. A stream's reader takes no notice
-//! of their bounds. What changes wakes every thread that waits for a descriptor.
+//! Each socket has a queue of messages, to which its peers append. A stream's reader ignores
+//! message boundaries. Changes wake every thread that waits for a descriptor.
 //!
 //! Source: unix(7); Linux's `net/unix/af_unix.c`.
 
@@ -29,15 +29,15 @@ use queue::{Message, Queue};
 use resources::Runtime;
 use spin::Mutex;
 
-/// Bytes of the family, which every address begins with.
+/// Bytes of the family, with which every address begins.
 const FAMILY: usize = 2;
-/// The longest address: `struct sockaddr_un`.
+/// Maximum size of an address: `struct sockaddr_un`.
 const MAX_ADDRESS: usize = 110;
 
 /// A descriptor's Unix-domain socket. Dropping it closes it.
 pub struct Unix(Arc<Inner>);
 
-/// A socket as its peers know it.
+/// A socket from its peers' view.
 struct Inner {
     /// `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`.
     kind: i32,
@@ -48,20 +48,20 @@ struct Inner {
 }
 
 struct State {
-    /// The address, and where it is bound.
+    /// The address, and the binding.
     bound: Option<(Name, Key)>,
-    /// The socket that it is connected to; one that is gone can't be upgraded.
+    /// The socket to which it is connected; a closed one can't be upgraded.
     peer: Option<Weak<Inner>>,
     peer_name: Name,
-    /// Connections that wait to be accepted, of a listener.
+    /// Connections to be accepted, of a listener.
     pending: Option<Pending>,
     queue: Queue,
-    /// The directions that are over: to receive, to send.
+    /// The directions that are over: receive, send.
     ended: [bool; 2],
     /// An error that the next call reports.
     error: Option<Errno>,
     closed: bool,
-    /// Number of changes of its readiness that others made.
+    /// Number of changes of its readiness made by others.
     changes: u64,
     options: Options,
 }
@@ -72,12 +72,12 @@ struct Pending {
     connections: VecDeque<Unix>,
 }
 
-/// The address of a socket that isn't bound.
+/// The address of an unbound socket.
 fn unnamed() -> Name {
     Name::new(&(libc::AF_UNIX as u16).to_le_bytes())
 }
 
-/// The part of an address behind its family.
+/// The part of an address after its family.
 fn path_of(address: &[u8]) -> Result<&[u8]> {
     if !(FAMILY..=MAX_ADDRESS).contains(&address.len()) {
         return Err(libc::EINVAL);
@@ -112,7 +112,7 @@ impl Inner {
         self.kind == libc::SOCK_DGRAM
     }
 
-    /// Ends the socket. Its peer receives what is there, and sends no more.
+    /// Ends the socket. Its peer receives the queued messages, and sends no more.
     fn close(&self, rt: &mut Runtime) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -197,7 +197,7 @@ impl Unix {
         state.bound.as_ref().map_or(unnamed(), |(name, _)| *name)
     }
 
-    /// Where messages go: to the address, or else to the peer.
+    /// The receiver of messages: the socket at the address, or else the peer.
     fn destination(&self, to: Option<&Arc<Inner>>) -> Result<Arc<Inner>> {
         let state = self.0.state.lock();
         if state.ended[1] {
@@ -213,8 +213,8 @@ impl Unix {
         })
     }
 
-    /// Puts bytes into the queue of their receiver, as many as there is room for, of a datagram
-    /// all; `None` if there is no room.
+    /// Appends bytes to the receiver's queue, as many as there is room for, and all of a datagram;
+    /// `None` if there is no room.
     fn put(
         &self,
         rt: &mut Runtime,
@@ -223,13 +223,13 @@ impl Unix {
         rights: &mut Rights,
     ) -> Result<Option<usize>> {
         let is_stream = self.0.kind == libc::SOCK_STREAM;
-        // A stream's next read has the error of a peer that left bytes unread.
+        // A stream's next read fails with the error of a peer that left bytes unread.
         if !is_stream && let Some(error) = self.0.state.lock().error.take() {
             return Err(error);
         }
         let receiver = self.destination(to)?;
         if is_stream && from.is_empty() {
-            // No message: it would be read as the stream's end.
+            // No message: a reader would take it for the stream's end.
             return Ok(Some(0));
         }
         let sender = self.name();
@@ -266,7 +266,7 @@ impl Unix {
         Ok(Some(len))
     }
 
-    /// Takes bytes out of the queue; `None` if there are none and there may be more.
+    /// Removes bytes from the queue; `None` if it is empty and more may follow.
     fn take(
         &self,
         rt: &mut Runtime,
@@ -489,7 +489,7 @@ impl Socket for Unix {
             }
         }
         if let Some(from) = from {
-            // A connected socket names no senders.
+            // A connected socket reports no senders.
             *from = if self.0.is_datagram() {
                 sender
             } else {
@@ -595,7 +595,7 @@ impl Socket for Unix {
     }
 
     fn close(&self) {
-        // A socket that a call of the runtime drops is closed by that.
+        // A socket dropped by a call of the runtime is closed by that call.
         let _ = crate::wait::blocking::now(|rt| {
             if !self.0.state.lock().closed {
                 self.0.close(rt);

@@ -7,7 +7,7 @@ use crate::file::{Description, Offset};
 use crate::process;
 use alloc::vec::Vec;
 
-/// Bytes that are copied at once.
+/// Bytes copied at once.
 const CHUNK: u64 = 64 << 10;
 
 /// `sendfile`.
@@ -32,7 +32,7 @@ pub fn copy_range([from, from_at, to, to_at, len, flags]: [u64; 6]) -> Result<u6
         if description.file().directory().is_ok() {
             return Err(libc::EISDIR);
         }
-        // A text of `/proc` is no file of a volume.
+        // A text of `/proc` isn't a file of a volume.
         if !description.file().is_regular() || description.file().id()?.is_none() {
             return Err(libc::EINVAL);
         }
@@ -56,7 +56,7 @@ pub fn copy_range([from, from_at, to, to_at, len, flags]: [u64; 6]) -> Result<u6
     Ok(done)
 }
 
-/// Where a copy begins: at the offset at `at`, or the description's position if that is null.
+/// The start of a copy: the offset at `at`, or the description's position if that is null.
 fn place(description: &Description, at: u64) -> Result<u64> {
     if at == 0 {
         return description.file().seek(0, libc::SEEK_CUR);
@@ -67,7 +67,7 @@ fn place(description: &Description, at: u64) -> Result<u64> {
     }
 }
 
-/// Stores where a copy ended, see [`place`].
+/// Stores the end of a copy, see [`place`].
 fn leave(description: &Description, at: u64, end: u64) -> Result<()> {
     match at {
         0 => description.file().seek(end as i64, libc::SEEK_SET)?,
@@ -76,7 +76,8 @@ fn leave(description: &Description, at: u64, end: u64) -> Result<()> {
     Ok(())
 }
 
-/// Copies up to `len` bytes; their number. An error after the first is that of the next call.
+/// Copies up to `len` bytes; returns their number. An error after the first is reported by the next
+/// call.
 fn copy(from: &Description, start: u64, to: &Description, into: Offset, len: u64) -> Result<u64> {
     from.file().flush_mappings()?;
     let mut chunk = Vec::new();

@@ -16,8 +16,8 @@ use kernel::signals::wait_under;
 /// Bytes of `struct epoll_event`, which is packed.
 const EVENT: u64 = 12;
 
-/// A descriptor of a new file; `flags` are those of the call, of which `others` may be set beside
-/// those of `open`.
+/// A descriptor of a new file; `flags` are those of the call, of which `others` are permitted in
+/// addition to those of `open`.
 fn insert(file: impl File, flags: u64, others: i32) -> Result<u64> {
     let flags = flags as i32;
     if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK | others) != 0 {
@@ -87,10 +87,10 @@ fn wait(set: u64, list: u64, most: u64, deadline: Option<u64>) -> Result<u64> {
     }
     let description = process::get(set)?;
     let epoll = description.downcast::<Epoll>().ok_or(libc::EINVAL)?;
-    // No more than there are descriptors.
+    // At most the number of descriptors.
     let most = most.min(MAX_OPEN as u64);
     let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
-        // Before events are taken, which would be lost: with a list that isn't mapped whole.
+        // Before events are taken, which would be lost with a list that isn't mapped completely.
         let room = match bytes_mut(list, most * EVENT) {
             Ok(_) => most,
             Err(_) => bytes_mut(list, EVENT).map(|_| 1)?,

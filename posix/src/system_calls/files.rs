@@ -1,5 +1,5 @@
-//! The system calls of programs with files: a part of its own, linked into programs that open
-//! files, pipes, timers and the like.
+//! The system calls of programs with files: a separate part, linked into programs that open files,
+//! pipes, timers and the like.
 
 use super::memory::{bytes_mut, load, path, store};
 use super::{
@@ -38,11 +38,11 @@ extern "C" fn answer(
     answer_by(dispatch, call, result)
 }
 
-/// How long the end of a program waits for its disks, in nanoseconds: as the end of one that uses
+/// Maximum time in nanoseconds that the end of a program waits for its disks: as in one that uses
 /// the library `soil`.
 const GRACE_NS: u64 = 10_000_000_000;
 
-/// The answer of system call `number`; `None` if it is another part's or the kernel's.
+/// The result of system call `number`; `None` if it belongs to another part or the kernel.
 fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
     let [a, b, c, d, e, _] = arguments;
     Some(match number {
@@ -122,7 +122,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_signalfd => events::signalfd(a, b, c, 0),
         libc::SYS_signalfd4 => events::signalfd(a, b, c, d),
         libc::SYS_execve | libc::SYS_execveat => Err(no_execution()),
-        // The super-user stays that, in no other group.
+        // The super-user remains that, without supplementary groups.
         libc::SYS_getgroups | libc::SYS_setgroups => Ok(0),
         libc::SYS_setuid | libc::SYS_setgid => match a as u32 {
             0 => Ok(0),
@@ -165,7 +165,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
         libc::SYS_getpriority => Ok(20),
         libc::SYS_setpriority => Ok(0),
         libc::SYS_exit_group => {
-            // A failure has its line in the log.
+            // A failure is logged.
             let _ = mapping::write_back();
             process::shut_down();
             let _ = within_call(false, || resources::runtime::finish(GRACE_NS));
@@ -175,7 +175,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
     })
 }
 
-/// The error of `execve`, which the first time is logged with its reason.
+/// The error of `execve`, whose first use is logged with its reason.
 fn no_execution() -> Errno {
     static LOGGED: AtomicBool = AtomicBool::new(false);
     if !LOGGED.swap(true, Ordering::Relaxed) {
@@ -193,7 +193,7 @@ fn sync_all() -> Result<u64> {
     names::sync()
 }
 
-/// The answer where a call that may go on is the kernel's.
+/// `None`, with which the kernel continues the call, if the checks have passed.
 fn left_to_kernel(checked: Result<()>) -> Option<Result<u64>> {
     checked.err().map(Err)
 }
@@ -260,7 +260,7 @@ fn set_times(descriptor: u64, start: u64, times: u64, flags: i32) -> Result<u64>
         }
     };
     if times == [None; 2] {
-        // Linux doesn't even look for the file.
+        // Linux doesn't even look up the file.
         return Ok(0);
     }
     if start == 0 || is_of_descriptor(start, flags) {

@@ -15,8 +15,8 @@ fn default(resource: usize) -> u64 {
     }
 }
 
-/// `prlimit64`, and by it `getrlimit` and `setrlimit`. The limit of descriptors holds; others are
-/// kept.
+/// `prlimit64`, and by it `getrlimit` and `setrlimit`. The limit of descriptors is enforced; others
+/// are only stored.
 pub fn limit(process: u64, resource: u64, new: u64, old: u64) -> Result<u64> {
     if !matches!(process as u32 as u64, 0 | PID) {
         return Err(libc::ESRCH);

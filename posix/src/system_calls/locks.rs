@@ -7,7 +7,7 @@ use crate::locks::Owner;
 use crate::{locking, process};
 use core::ops::Range;
 
-/// `struct flock` of x86-64, but for the process.
+/// `struct flock` of x86-64, except the process.
 struct Record {
     kind: i32,
     range: Range<u64>,
@@ -15,7 +15,7 @@ struct Record {
 
 /// Bytes of `struct flock`.
 const RECORD: u64 = 32;
-/// The places of `l_type`, `l_whence`, `l_start`, `l_len` and `l_pid`.
+/// The offsets of `l_type`, `l_whence`, `l_start`, `l_len` and `l_pid`.
 const KIND: usize = 0;
 const WHENCE: usize = 2;
 const START: usize = 8;

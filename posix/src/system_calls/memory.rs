@@ -10,12 +10,12 @@ pub fn number(errno: kernel::errno::Errno) -> Errno {
     from_kernel(errno)
 }
 
-/// The `len` bytes at `start`, to be read.
+/// The `len` bytes at `start`, for reading.
 pub fn bytes<'a>(start: u64, len: u64) -> Result<&'a [u8]> {
     program::bytes(start, len).map_err(number)
 }
 
-/// The `len` bytes at `start`, to be written.
+/// The `len` bytes at `start`, for writing.
 pub fn bytes_mut<'a>(start: u64, len: u64) -> Result<&'a mut [u8]> {
     program::bytes_mut(start, len).map_err(number)
 }

@@ -9,8 +9,7 @@ use crate::wait::readiness::{self, Events};
 use kernel::{signals, time};
 use resources::Runtime;
 
-/// The deadline of a `timespec` (`unit` 1) or `timeval` (1000) at `start`; `None` where that is
-/// null.
+/// The deadline of a `timespec` (`unit` 1) or `timeval` (1000) at `start`; `None` if that is null.
 pub fn deadline(start: u64, unit: u64) -> Result<Option<u64>> {
     if start == 0 {
         return Ok(None);
@@ -25,7 +24,7 @@ pub fn deadline(start: u64, unit: u64) -> Result<Option<u64>> {
     Ok(Some(time::monotonic_ns().saturating_add(span)))
 }
 
-/// The deadline of a number of milliseconds, of which a negative one is none.
+/// The deadline of a number of milliseconds; none for a negative one.
 pub fn deadline_ms(ms: u64) -> Option<u64> {
     let ms = u64::try_from(ms as i32).ok()?;
     Some(time::monotonic_ns().saturating_add(ms * 1_000_000))
@@ -83,7 +82,7 @@ fn polled(rt: &mut Runtime, descriptor: i32, wanted: u16) -> u16 {
 pub fn select([count, reads, writes, exceptions, timeout, _]: [u64; 6]) -> Result<u64> {
     let deadline = deadline(timeout, 1000)?;
     let found = select_until(count, [reads, writes, exceptions], deadline)?;
-    // As on Linux, the timeout becomes the rest of it.
+    // As on Linux, the timeout is replaced by the remaining time.
     if let Some(deadline) = deadline {
         let left = deadline.saturating_sub(time::monotonic_ns()) / 1000;
         store(timeout, &[left / 1_000_000, left % 1_000_000])?;

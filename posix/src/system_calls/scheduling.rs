@@ -27,7 +27,7 @@ pub fn processor(processor: u64, node: u64) -> Result<u64> {
     Ok(0)
 }
 
-/// `sched_setaffinity`: the first processor has to be in the set.
+/// `sched_setaffinity`: the first processor must be in the set.
 pub fn set_affinity(process: u64, len: u64, mask: u64) -> Result<u64> {
     let first = bytes(mask, len.min(1))?.first();
     match first {
@@ -43,7 +43,7 @@ fn is_elsewhere(process: u64) -> bool {
 }
 
 /// `sched_getscheduler` and `sched_getparam`, whose result is at `parameters`: the ordinary
-/// scheduler, of which 0 is the only priority.
+/// scheduler, whose only priority is 0.
 pub fn scheduler(process: u64, parameters: Option<u64>) -> Result<u64> {
     match parameters {
         _ if is_elsewhere(process) => Err(libc::EINVAL),
@@ -57,7 +57,7 @@ pub fn scheduler(process: u64, parameters: Option<u64>) -> Result<u64> {
 }
 
 /// `sched_setscheduler`, and with the same scheduler `sched_setparam`: EPERM for all but the one
-/// that [`scheduler`] tells of.
+/// that [`scheduler`] returns.
 pub fn set_scheduler(process: u64, policy: i32, parameters: u64) -> Result<u64> {
     if is_elsewhere(process) || parameters == 0 {
         return Err(libc::EINVAL);
@@ -71,7 +71,7 @@ pub fn set_scheduler(process: u64, policy: i32, parameters: u64) -> Result<u64> 
     }
 }
 
-/// The least and the highest priority of a scheduler.
+/// The minimum and the maximum priority of a scheduler.
 pub fn priorities(policy: i32) -> Result<[u64; 2]> {
     match policy {
         libc::SCHED_FIFO | libc::SCHED_RR => Ok([1, 99]),
@@ -85,7 +85,7 @@ pub fn lock(start: u64, len: u64) -> Result<u64> {
     const PAGE: u64 = 4096;
     let first = start & !(PAGE - 1);
     let end = start.checked_add(len).ok_or(libc::EINVAL)?;
-    // It has to be there.
+    // It must be mapped.
     bytes(first, end - first).map_err(|_| libc::ENOMEM)?;
     Ok(0)
 }

@@ -1,4 +1,4 @@
-//! The system calls on sockets: a part of its own, linked into programs that make sockets.
+//! The system calls on sockets: a separate part, linked into programs that create sockets.
 
 mod messages;
 
@@ -28,7 +28,7 @@ extern "C" fn answer(
     answer_by(dispatch, call, result)
 }
 
-/// The answer of system call `number`; `None` if it isn't one on sockets.
+/// The result of system call `number`; `None` if it isn't one on sockets.
 fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
     let [a, b, c, d, e, f] = arguments;
     Some(match number {
@@ -92,7 +92,7 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
     })
 }
 
-/// Runs `f` on the socket of a descriptor; [`libc::ENOTSOCK`] for another one.
+/// Runs `f` on the socket of a descriptor; [`libc::ENOTSOCK`] for other descriptors.
 fn with(descriptor: u64, f: impl FnOnce(&Description, &dyn Socket) -> Result<u64>) -> Result<u64> {
     let description = process::get(descriptor)?;
     let SocketFile(socket) = description.downcast().ok_or(libc::ENOTSOCK)?;
@@ -107,8 +107,8 @@ fn address<'a>(start: u64, len: u64) -> Result<&'a [u8]> {
     }
 }
 
-/// Stores an address at `start`, as much as there is room for, and its length at `len_at`, where
-/// the room is.
+/// Stores an address at `start`, as far as there is room, and its length at `len_at`, which
+/// contains the room.
 fn put_name(name: &Name, start: u64, len_at: u64) -> Result<u64> {
     let len = bytes_mut(len_at, 4)?;
     let room = i32::from_le_bytes(*len.first_chunk::<4>().ok_or(libc::EFAULT)?);
@@ -119,7 +119,7 @@ fn put_name(name: &Name, start: u64, len_at: u64) -> Result<u64> {
     Ok(0)
 }
 
-/// Gives a socket the lowest free descriptor. `flags`: `SOCK_CLOEXEC`, `SOCK_NONBLOCK`.
+/// Assigns the lowest free descriptor to a socket. `flags`: `SOCK_CLOEXEC`, `SOCK_NONBLOCK`.
 fn open(socket: Box<dyn Socket>, flags: i32) -> Result<u64> {
     // `SOCK_CLOEXEC` is `O_CLOEXEC`.
     process::install(describe(socket, flags), flags)
@@ -181,7 +181,7 @@ fn accept(descriptor: u64, start: u64, len_at: u64, flags: i32) -> Result<u64> {
         return Err(libc::EINVAL);
     }
     with(descriptor, |description, it| {
-        // First, so that a connection that there is no number for stays in the queue.
+        // First, so that a connection without a free number stays in the queue.
         let number = Reserved::new(0)?;
         let (socket, peer) = it.accept(message_flags(description.flags()) == 0)?;
         if start != 0 {
@@ -218,7 +218,7 @@ pub fn send(socket: &dyn Socket, pieces: &[Piece], to: Option<&[u8]>, flags: i32
     send_with(socket, pieces, to, flags, &mut Rights::new())
 }
 
-/// Sends pieces of memory: a stream's one after the other, a datagram's as one.
+/// Sends pieces of memory: a stream's one after another, a datagram's as one.
 pub fn send_with(
     socket: &dyn Socket,
     pieces: &[Piece],
@@ -241,8 +241,8 @@ pub fn send_with(
     }
 }
 
-/// Sends the pieces of a stream, until one isn't taken whole. An error after the first is that of
-/// the next call.
+/// Sends the pieces of a stream, until one isn't accepted completely. An error after the first is
+/// reported by the next call.
 fn send_all(
     socket: &dyn Socket,
     pieces: &[Piece],
@@ -269,7 +269,7 @@ fn send_all(
     Ok(done)
 }
 
-/// Raises SIGPIPE where nothing takes what is written, unless the flags say otherwise.
+/// Raises SIGPIPE if nothing reads the written data, unless the flags prevent it.
 fn or_signal<T>(written: Result<T>, flags: i32) -> Result<T> {
     if matches!(written, Err(libc::EPIPE)) && flags & libc::MSG_NOSIGNAL == 0 {
         signals::raise(libc::SIGPIPE);
@@ -290,7 +290,7 @@ pub fn receive(
     received
 }
 
-/// Receives into pieces of memory: a stream's one after the other without waiting for the second, a
+/// Receives into pieces of memory: a stream's one after another without waiting for the second, a
 /// datagram's at once.
 pub fn receive_with(
     socket: &dyn Socket,

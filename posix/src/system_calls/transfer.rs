@@ -7,10 +7,10 @@ use crate::process;
 use crate::wait::signals;
 use alloc::vec::Vec;
 
-/// The most bytes of one call (Linux's `MAX_RW_COUNT`).
+/// Maximum number of bytes of one call (Linux's `MAX_RW_COUNT`).
 const MAX_TRANSFER: u64 = 0x7fff_f000;
 
-/// Where a piece of memory is, and its length in bytes.
+/// Address of a piece of memory, and its length in bytes.
 pub type Piece = [u64; 2];
 
 /// The list of `readv` and `writev`.
@@ -26,7 +26,7 @@ pub fn at(offset: u64) -> Result<Offset> {
     Ok(Offset::At(offset))
 }
 
-/// That of `preadv2` and `pwritev2`, where -1 is the position.
+/// The offset of `preadv2` and `pwritev2`, where -1 is the position.
 pub fn at_or_position(offset: u64) -> Result<Offset> {
     match offset as i64 {
         -1 => Ok(Offset::Position),
@@ -34,7 +34,7 @@ pub fn at_or_position(offset: u64) -> Result<Offset> {
     }
 }
 
-/// That of `pwritev2` with `RWF_NOAPPEND`.
+/// The offset of `pwritev2` with `RWF_NOAPPEND`.
 pub fn exactly(offset: u64) -> Result<Offset> {
     Ok(match at_or_position(offset)? {
         Offset::At(at) => Offset::Exactly(at),
@@ -62,7 +62,7 @@ pub fn gather(pieces: &[Piece], limit: usize) -> Result<Option<Vec<u8>>> {
     Ok(Some(all))
 }
 
-/// Memory for a message that is received into pieces, of `limit` bytes at most.
+/// Memory for a message that is received into pieces, at most `limit` bytes.
 pub fn room_for(pieces: &[Piece], limit: usize) -> Result<Vec<u8>> {
     let len = total(pieces).min(limit as u64) as usize;
     let mut room = Vec::new();
@@ -71,7 +71,7 @@ pub fn room_for(pieces: &[Piece], limit: usize) -> Result<Vec<u8>> {
     Ok(room)
 }
 
-/// Puts a message into pieces.
+/// Copies a message into pieces.
 pub fn scatter(mut rest: &[u8], pieces: &[Piece]) -> Result<()> {
     for [start, len] in pieces {
         let (now, later) = rest.split_at(rest.len().min(*len as usize));
@@ -81,8 +81,8 @@ pub fn scatter(mut rest: &[u8], pieces: &[Piece]) -> Result<()> {
     Ok(())
 }
 
-/// Transfers one piece of memory after the other, until one isn't done whole. An error after the
-/// first is that of the next call.
+/// Transfers one piece of memory after another, until one isn't completed. An error after the first
+/// is reported by the next call.
 fn each(
     pieces: &[Piece],
     mut offset: Offset,
@@ -151,15 +151,14 @@ fn write_each(description: &Description, pieces: &[Piece], offset: Offset) -> Re
     })
 }
 
-/// Sends SIGPIPE where a write that failed does so.
+/// Sends SIGPIPE if a failed write requires it.
 pub fn signal_broken_pipe(description: &Description, errno: i32) {
     if errno == libc::EPIPE && description.file().signals_broken_pipe() {
         signals::raise(libc::SIGPIPE);
     }
 }
 
-/// Runs `write`, which writes at an offset of a file, and brings shared mappings of the file up to
-/// date.
+/// Runs `write`, which writes at an offset of a file, and updates shared mappings of the file.
 pub fn update_mappings(
     description: &Description,
     offset: Offset,

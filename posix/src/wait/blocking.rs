@@ -1,5 +1,5 @@
-//! Waiting: the one place where a system call waits for an operation of the reactor. Waiting for
-//! any of several descriptors is [`super::readiness`]'s.
+//! Waiting: the only place where a system call waits for an operation of the reactor. Waiting for
+//! any of several descriptors is in [`super::readiness`].
 
 use super::signals::{is_interrupted, within_call};
 use crate::errors::{Errno, RESTART, Result, errno};
@@ -16,7 +16,7 @@ use resources::types::constants::MAX_TOKEN;
 use resources::types::{Int, Piece};
 
 /// Number of tokens of system calls, from the largest down: threads that call the library count
-/// from the least one of threads up.
+/// upwards from the smallest one of threads.
 const TOKENS: u64 = 1 << 38;
 
 /// The token of the running thread's system call, which waits for one operation at a time. Numbers
@@ -26,8 +26,8 @@ pub fn token() -> u64 {
     MAX_TOKEN as u64 - Current::thread() as u64 % TOKENS
 }
 
-/// The memory of a system call as the operations take it. The system call waits for the operation's
-/// end, and so keeps it.
+/// The memory of a system call in the form of the operations. The system call waits for the
+/// operation's end, and keeps it until then.
 pub fn piece(bytes: &mut [u8]) -> Piece {
     // SAFETY: `block` doesn't return before the operation has ended.
     unsafe { Piece::new(NonNull::from(&mut *bytes).cast(), bytes.len()) }
@@ -39,8 +39,8 @@ pub fn read_only(bytes: &[u8]) -> Piece {
     unsafe { Piece::new(NonNull::from(bytes).cast(), bytes.len()) }
 }
 
-/// Starts an operation with a token of its own and waits for its result. Signals don't end it, as
-/// for files of Linux.
+/// Starts an operation with its own token and waits for its result. Signals don't end it, as for
+/// files of Linux.
 pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
     let token = token();
     let mut answer = enter(|rt| start(rt, token as Int));
@@ -51,7 +51,7 @@ pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
             })
         });
         if answer.is_err() && is_outstanding(token) {
-            // The wait has failed, not the operation, which still has the caller's buffer.
+            // The wait has failed, but not the operation, which still uses the caller's buffer.
             pause();
             answer = Err(Stop::Pending);
         }
@@ -89,7 +89,7 @@ pub fn park(fd: Fd, direction: Direction, deadline: Option<u64>) -> Result<()> {
     answer.map(|_| ()).map_err(number)
 }
 
-/// Takes the completion of what a thread has parked, or cancels it.
+/// Takes the completion of a thread's parked operation, or cancels it.
 pub fn end(rt: &mut Runtime, token: u64) -> Answer {
     match rt.take_completion(token) {
         Some(_) => Ok(0),
@@ -97,7 +97,7 @@ pub fn end(rt: &mut Runtime, token: u64) -> Answer {
     }
 }
 
-/// Whether a thread's operation hasn't ended, or its answer hasn't been fetched.
+/// Whether a thread's operation hasn't ended, or its result hasn't been fetched.
 #[cold]
 fn is_outstanding(token: u64) -> bool {
     enter(|rt| Ok(usize::from(rt.is_outstanding(token)))) == Ok(1)
@@ -110,7 +110,7 @@ fn pause() {
     Current::await_change(&AtomicU32::new(0), 0, Some(until));
 }
 
-/// Something that the first system call to need it does, while others wait for its end.
+/// An initialisation that the first system call to need it runs, while others wait for its end.
 pub struct Once(AtomicU32);
 
 impl Once {
@@ -124,7 +124,7 @@ impl Once {
         Once(AtomicU32::new(Once::NEW))
     }
 
-    /// Runs `f`, the first time. Returns when it has been done.
+    /// Runs `f`, the first time. Returns when it has completed.
     pub fn run(&self, f: impl FnOnce()) {
         let word = &self.0;
         let (wanted, next) = (Ordering::Acquire, Ordering::Acquire);
@@ -143,7 +143,7 @@ impl Once {
     }
 }
 
-/// Logs why an operation failed if errno says only that it is the disk: its system call has no room
+/// Logs why an operation failed if errno only says that it is the disk: its system call has no room
 /// for the reason.
 #[cold]
 fn report(token: u64, is_of_disk: bool) {
@@ -158,7 +158,7 @@ fn report(token: u64, is_of_disk: bool) {
     }
 }
 
-/// Does an operation that waits for nothing. [`libc::EAGAIN`] if it would have to.
+/// Performs a non-blocking operation. [`libc::EAGAIN`] if it would have to wait.
 pub fn at_once(operation: impl FnOnce(&mut Runtime) -> Answer) -> Result<usize> {
     enter(operation).map_err(number)
 }
@@ -175,7 +175,7 @@ pub fn now<T, E: From<Errno>>(
     outcome.unwrap_or_else(|| Err(libc::EBUSY.into()))
 }
 
-/// The number for the end of an operation.
+/// The error number for the end of an operation.
 pub fn number(stop: Stop) -> Errno {
     match stop {
         Stop::Error(error) => errno(error),

@@ -1,4 +1,4 @@
-//! Waiting for the console alone, without the reactor: most images have no other file.
+//! Waiting only for the console, without the reactor: most images have no other file.
 
 use super::signals::is_interrupted;
 use crate::errors::{RESTART, Result};
@@ -21,7 +21,7 @@ fn pause(direction: Direction) {
     use kernel::wait::{For, pause_until};
     let deadline = match direction {
         Direction::Read => None,
-        // No interrupt says that there is room.
+        // No interrupt reports that there is room.
         Direction::Write => Some(kernel::time::monotonic_ns() + kernel::console::POLL_NS),
     };
     pause_until(For::Interrupt, deadline);

@@ -1,11 +1,12 @@
-//! Readiness: events, and the wait for a change of those of any descriptor, as poll(2), select(2)
-//! and epoll(7) have it.
+//! Readiness: events, and the wait for a change of those of any descriptor, as in poll(2),
+//! select(2) and epoll(7).
 //!
-//! A wait runs the reactor's drivers first, so that a poll that doesn't wait sees what a device
-//! has. If the poll finds nothing, a token is parked for the next change of any descriptor
+//! A wait runs the reactor's drivers first, so that a non-blocking poll sees a device's data. If
+//! the poll finds nothing, a token is parked for the next change of any descriptor
 //! ([`Runtime::watch`]) before anything else can run: no change is lost, and nothing is polled.
-//! Files that become ready beside the reactor's descriptors call [`Runtime::wake_watchers`], or are
-//! of those that this module's driver knows: the console, timers and signals (`await_…`).
+//! Files that become ready independently of the reactor's descriptors call
+//! [`Runtime::wake_watchers`], or are known to this module's driver: the console, timers and
+//! signals (`await_…`).
 
 use super::blocking::{at_once, end, now, number, token};
 use super::signals::{self, Set, is_interrupted, within_call};
@@ -20,7 +21,7 @@ use resources::types::Int;
 use resources::{Driver, Runtime};
 
 bitflags! {
-    /// Events, with the numbers of `poll.h`, which those of `sys/epoll.h` are.
+    /// Events, with the numbers of `poll.h`, which equal those of `sys/epoll.h`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Events: u32 {
         /// A read doesn't wait.
@@ -29,7 +30,7 @@ bitflags! {
         const PRI = 0x2;
         /// A write doesn't wait.
         const OUT = 0x4;
-        /// An error; of a pipe to be written, that there is no reader. Always reported.
+        /// An error; for the write end of a pipe, that there is no reader. Always reported.
         const ERR = 0x8;
         /// The peer has gone. Always reported.
         const HUP = 0x10;
@@ -43,7 +44,7 @@ bitflags! {
         const READABLE = 0x41;
         /// A write doesn't wait, by both names.
         const WRITABLE = 0x104;
-        /// Reported whether they are asked for or not.
+        /// Reported even if not requested.
         const ALWAYS = 0x18;
     }
 }
@@ -55,8 +56,8 @@ impl Events {
     }
 }
 
-/// What threads wait for beside the reactor's descriptors. Threads that still wait say so again
-/// when they poll.
+/// Events that threads wait for in addition to the reactor's descriptors. Threads that still wait
+/// register again when they poll.
 struct Awaited {
     /// The console's input.
     input: AtomicBool,
@@ -106,22 +107,21 @@ pub fn retry<T>(
     wait_for(None, RESTART, attempt)?.ok_or(libc::EAGAIN)
 }
 
-/// Lets every thread that waits poll again: what the current call has changed may make a descriptor
-/// ready.
+/// Makes every waiting thread poll again: changes by the current call may make a descriptor ready.
 pub fn changed() {
-    // The runtime is there for a system call.
+    // The runtime exists for a system call.
     let _ = at_once(|rt| {
         rt.wake_watchers();
         Ok(0)
     });
 }
 
-/// Repeats `poll` at each change of the readiness of any descriptor, until it finds something or
+/// Repeats `poll` at each change of the readiness of any descriptor, until it returns a result or
 /// `deadline` (monotonic nanoseconds) has passed: `None`. `poll` doesn't block; it has the
 /// runtime's lock.
 ///
 /// # Errors
-/// Those of `poll`; `interrupted` when a signal is to be handled.
+/// Errors of `poll`; `interrupted` when a signal is to be handled.
 pub fn wait_for<T>(
     deadline: Option<u64>,
     interrupted: Errno,
@@ -133,13 +133,13 @@ pub fn wait_for<T>(
         let mut found = Ok(None);
         let answer = within_call(true, || {
             wait(token, until, |rt| {
-                // Where nothing has changed, it is a signal or the time.
+                // Without a change, it is a signal or the deadline.
                 end(rt, token)?;
                 found = poll(rt);
                 if !matches!(found, Ok(None)) {
                     return Ok(0);
                 }
-                // Also for a poll that doesn't wait: the library waits after one.
+                // Also for a non-blocking poll: the library waits after one.
                 register(rt)?;
                 if deadline.is_some_and(|at| Current::monotonic_ns() >= at) {
                     return Ok(0);
@@ -155,7 +155,7 @@ pub fn wait_for<T>(
             Ok(_) => return found,
             Err(Stop::Pending) => until = deadline,
             Err(stop) => {
-                // If the wait has failed, the watch is still there.
+                // If the wait has failed, the watch still exists.
                 let _ = at_once(|rt| end(rt, token));
                 return Err(number(stop));
             }
@@ -163,7 +163,7 @@ pub fn wait_for<T>(
     }
 }
 
-/// Adds what no other driver watches to the reactor's wait.
+/// Adds events that no other driver watches to the reactor's wait.
 fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
     if AWAITED.registered.swap(true, Ordering::Relaxed) {
         return Ok(());
@@ -218,7 +218,7 @@ mod tests {
     use std::time::Duration;
     use std::{thread, vec};
 
-    /// The ends of a new pipe, to read and to write.
+    /// The ends of a new pipe: read, write.
     fn pipe() -> (Arc<Description>, Arc<Description>) {
         let [reader, writer] = pipe::open(0).expect("memory");
         (reader, writer)
@@ -283,7 +283,7 @@ mod tests {
         writer.set_flags(0);
         let mut changed = false;
         thread::scope(|scope| {
-            // The pipe isn't full when it gets room for the write that waits.
+            // The pipe isn't full when it gets room for the waiting write.
             let waiting = scope.spawn(|| write(ATOMIC));
             thread::sleep(Duration::from_millis(20));
             let len = most - (ATOMIC - 1);
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(write(0), Ok(0));
     }
 
-    /// A pipe that breaks while a write waits: what was written before counts, and SIGPIPE comes as
+    /// A pipe that breaks while a write waits: bytes written before count, and SIGPIPE is sent as
     /// for a write that began later.
     #[test]
     fn a_pipe_that_breaks_within_a_write_sends_the_signal() {
@@ -353,7 +353,7 @@ mod tests {
             assert_eq!(writing.join().expect("no panic"), Ok(2 * most));
             assert_eq!((count, reader.file().available()), (2 * most, Ok(0)));
         });
-        // A part is written when the reader goes: no error for it.
+        // A part is written when the reader closes: no error for it.
         let writing = thread::spawn(move || {
             let len = most + 1;
             writer.write(&vec![1; len], Offset::Position)
@@ -398,7 +398,7 @@ mod tests {
             interval: ns,
             value: ns,
         };
-        // The setting is a change, too. Expirations can come before the next line.
+        // The setting is also a change. Expirations can occur before the next line.
         let timer = Description::new(timer, libc::O_RDWR);
         let of = timer.downcast::<Timer>().expect("a timer");
         let mut before = changes(&timer) + 1;
@@ -410,7 +410,7 @@ mod tests {
             before = now;
             assert_eq!(timer.read(&mut [0; 8], Offset::Position), Ok(8));
         }
-        // Later ones than the first that a thread waits for end waits as well.
+        // Expirations after the first that a thread waits for also end waits.
         of.set(every(3_600_000_000_000), false);
         let soon = Some(Current::monotonic_ns() + 1_000_000);
         assert_eq!(await_events(&timer, soon), None);

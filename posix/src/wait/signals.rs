@@ -1,9 +1,9 @@
-//! Signals, as far as waits and descriptors see them. The host's signals aren't looked at.
+//! Signals from the view of waits and descriptors. The host's signals are ignored.
 
 /// A set of signals: signal `n` is bit `n - 1`.
 pub type Set = u64;
 
-/// A signal that was taken, as `siginfo_t` has it.
+/// A taken signal, as in `siginfo_t`.
 pub struct Taken {
     /// Its number.
     pub signal: u64,
@@ -25,7 +25,7 @@ mod of_program {
         signals::is_ready()
     }
 
-    /// Runs `wait` so that no handler of a signal runs meanwhile: handlers run when the system call
+    /// Runs `wait` so that no signal handler runs meanwhile: handlers run when the system call
     /// returns. A signal ends the wait if it is `interruptible`.
     pub fn within_call<T>(interruptible: bool, wait: impl FnOnce() -> T) -> T {
         signals::within_call(interruptible, wait)
@@ -36,7 +36,7 @@ mod of_program {
         signals::is_pending(set)
     }
 
-    /// Whether a signal of `set` was sent to another thread since this was asked last.
+    /// Whether a signal of `set` was sent to another thread since the last call.
     pub fn take_sent_to_threads(set: Set) -> bool {
         signals::take_sent_to_threads(set)
     }
@@ -54,7 +54,7 @@ mod of_program {
 
     /// Sends a signal to the running thread.
     pub fn raise(signal: i32) {
-        // The thread is there, and the number is one of a signal.
+        // The thread exists, and the number is a valid signal.
         let _ = signals::send_to(signals::PID, signal as u64, true);
     }
 }
@@ -64,7 +64,7 @@ mod of_program {
     use super::{Set, Taken};
     use core::sync::atomic::{AtomicU64, Ordering};
 
-    /// Signals that were sent: only descriptors take them.
+    /// Sent signals: only descriptors take them.
     static PENDING: AtomicU64 = AtomicU64::new(0);
 
     /// False.

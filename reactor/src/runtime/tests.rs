@@ -1,4 +1,4 @@
-//! Tokens, parking and cancelling, on pipes made up.
+//! Tokens, parking and cancelling, on fake pipes.
 
 use super::{Cancelled, MAX_DRIVERS, MAX_TOKEN, TokenHasher};
 use crate::Resources;
@@ -19,7 +19,7 @@ pub struct Fake {
 struct Pipe {
     capacity: usize,
     len: usize,
-    /// Reading and writing end.
+    /// Read end and write end.
     ends: [u32; 2],
 }
 
@@ -89,7 +89,7 @@ static WRITING: Operations = Operations {
 
 const PENDING: Answer = Err(Stop::Pending);
 
-/// The ends of a new pipe, to read and to write.
+/// The ends of a new pipe: read, write.
 fn pipe_of(rt: &mut Runtime, capacity: usize) -> (Fd, Fd) {
     let key = rt.resources.pipes.len() as u32;
     let reader = rt.table.insert(&READING, key).expect("room");
@@ -102,7 +102,7 @@ fn pipe_of(rt: &mut Runtime, capacity: usize) -> (Fd, Fd) {
     (reader, writer)
 }
 
-/// The completions, in their order.
+/// The completions, in order.
 fn completions(rt: &mut Runtime) -> Vec<(u64, Answer)> {
     core::iter::from_fn(|| rt.next_completion()).collect()
 }
@@ -158,7 +158,7 @@ fn what_is_ready_does_not_park() {
 }
 
 #[test]
-fn a_watcher_hears_of_the_next_change_of_any_descriptor() {
+fn a_watcher_is_woken_by_the_next_change_of_any_descriptor() {
     let mut rt = Runtime::new();
     let (reader, writer) = pipe_of(&mut rt, 4);
     let (other, _) = pipe_of(&mut rt, 4);
@@ -184,7 +184,7 @@ fn a_cancelled_operation_is_forgotten() {
         (Ok(1), Ok(0), Ok(0))
     );
     assert_eq!(rt.cancel(-1), Err(Stop::Error(Error::Invalid)));
-    // The token is another operation's now, and the old place must not complete it.
+    // The token belongs to another operation now, and the old slot must not complete it.
     let (other, _writer) = pipe_of(&mut rt, 4);
     assert_eq!(rt.park(other, Direction::Read, 2), PENDING);
     assert_eq!(rt.write(writer, b"abcd"), Ok(4));
@@ -200,7 +200,7 @@ fn closing_completes_what_is_parked() {
     assert_eq!(rt.park(reader, Direction::Read, 5), PENDING);
     assert_eq!(rt.close(reader), Ok(0));
     assert_eq!(completions(&mut rt), [(5, Err(Error::Closed.into()))]);
-    // Its token is free, and closing again does nothing.
+    // Its token is free, and closing again has no effect.
     assert_eq!(rt.new_token(5), Ok(5));
     assert_eq!(rt.close(reader), Ok(0));
     let closed = Err(Stop::Error(Error::Closed));
@@ -230,7 +230,7 @@ fn tokens_are_spread() {
         hasher.write_u64(token);
         hasher.finish()
     };
-    // The table looks at the low bits for a place, and at the top seven for a match.
+    // The table uses the low bits as the index, and compares the top seven.
     let low: BTreeSet<u64> = (1..=1024).map(|token| hash(token) & 1023).collect();
     let top: BTreeSet<u64> = (1..=1024).map(|token| hash(token) >> 57).collect();
     assert!(

@@ -1,4 +1,4 @@
-//! Waits of runtimes with drivers made up.
+//! Waits of runtimes with fake drivers.
 
 use super::{FINISH, FIRST_OF_THREADS, Leader, wait};
 use crate::Cancelled;
@@ -100,8 +100,8 @@ fn every_driver_finishes_before_the_end() {
     assert!((20..50_000).contains(&start.elapsed().as_millis()));
 }
 
-/// What another thread's sleep is for can be changed within a wait, which ends no sleep by itself:
-/// then the leader is nudged, once, and only while it sleeps.
+/// A wait can change the interest of another thread's sleep without ending that sleep: then the
+/// leader is nudged, once, and only while it sleeps.
 #[test]
 fn a_change_within_a_wait_renews_the_sleep_of_the_leader() {
     let changes: [fn(&mut Runtime); 2] = [Runtime::wake_watchers, Runtime::renew_sleep];
@@ -148,7 +148,7 @@ fn a_signal_ends_the_wait() {
         let waiter = unsafe { libc::pthread_self() } as usize;
         let (done, stopped) = std::sync::mpsc::channel::<()>();
         let sender = thread::spawn(move || {
-            // Again and again: the first may come before the wait.
+            // Repeatedly: the first may arrive before the wait.
             while stopped.recv_timeout(Duration::from_millis(20)).is_err() {
                 // SAFETY: the thread waits for this one.
                 unsafe { libc::pthread_kill(waiter as libc::pthread_t, libc::SIGUSR1) };
@@ -163,8 +163,8 @@ fn a_signal_ends_the_wait() {
     }
 }
 
-/// A fork leaves the child without the threads that followed, and without the one that led: the
-/// child's only thread leads, and passes its role on to none of them.
+/// A fork leaves the child without followers and without the leader: the child's only thread leads,
+/// and passes the lead on to none of them.
 #[test]
 fn a_forked_child_forgets_the_threads_of_its_parent() {
     for follower in [FIRST_OF_THREADS, FINISH] {

@@ -34,8 +34,8 @@ fn what_ended_before_the_disk_broke_keeps_its_result() {
     assert_eq!(ends, [(0, Ok(())), (1, broken), (2, broken)]);
 }
 
-/// Reads, writes and flushes, three of which the disk does; then it breaks the protocol. How each
-/// ended, in the order of submission.
+/// Reads, writes and flushes, three of which the disk completes; then it breaks the protocol.
+/// Returns how each ended, in the order of submission.
 fn broken_with_requests(
     options: Options,
 ) -> (Blk, &'static HostMemory, Vec<Option<Result<(), BlkError>>>) {
@@ -100,8 +100,8 @@ fn a_disk_that_does_not_reset_keeps_what_it_has() {
     };
     let (mut blk, memory, ends) = broken_with_requests(options);
     assert_eq!(ends[..3], [Some(Ok(())); 3]);
-    // The queue takes eight, and three more took the places of those that were done. A flush has no
-    // memory.
+    // The queue has room for eight, and three more took the places of completed ones. A flush has
+    // no memory.
     for (token, end) in ends.iter().enumerate().skip(3) {
         let is_kept = token < 11 && token % 3 != 0;
         let expected = (!is_kept).then_some(Err(BlkError::DeviceError));
@@ -157,7 +157,7 @@ proptest! {
             let mut out = HashMap::new();
             for (token, size) in (0u64..).zip(&sizes) {
                 let len = (size / SECTOR).max(1) * SECTOR;
-                // SAFETY: the memory outlives the disk, and nothing looks at it meanwhile.
+                // SAFETY: the memory outlives the disk, and nothing reads it meanwhile.
                 let request = unsafe { Request::read(token, place(&mut buffer[offset..]), len) };
                 if blk.submit(request, token).is_ok() {
                     out.insert(token, ());

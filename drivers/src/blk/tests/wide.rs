@@ -1,4 +1,4 @@
-//! Requests with several slices of memory, and such without data.
+//! Requests with several slices of memory, and requests without data.
 
 use super::*;
 use crate::blk::{Clear, Slice};
@@ -30,7 +30,7 @@ fn lay(memory: &mut [u8], lengths: &[usize], skew: usize) -> Vec<Slice> {
 fn contents(slices: &[Slice]) -> Vec<u8> {
     let mut all = Vec::new();
     for slice in slices {
-        // SAFETY: the test's own memory, and no request is under way.
+        // SAFETY: the test's own memory, and no request is in flight.
         all.extend_from_slice(unsafe {
             std::slice::from_raw_parts(slice.start.as_ptr(), slice.len)
         });
@@ -45,7 +45,7 @@ fn slices_are_one_request_of_the_device() {
     let lengths = [512, 4096, 1024, 0, 65536, 512, 8192];
     let slices = lay(&mut memory, &lengths, 0);
     let expected = contents(&slices);
-    // SAFETY: `run` waits for the end.
+    // SAFETY: `run` waits for completion.
     let request = unsafe { Request::gather(9, NonNull::from(&*slices)) };
     run(&mut blk, request).unwrap();
     handle.with(|disk| {
@@ -61,7 +61,7 @@ fn slices_are_one_request_of_the_device() {
     assert!(contents(&slices) == expected);
 }
 
-/// The second slice fits in part: neither what is left of it nor what follows is passed over.
+/// The second slice fits in part: neither its rest nor the following ones are skipped.
 #[test]
 fn a_request_is_cut_within_a_slice() {
     let three = Disk {
@@ -79,7 +79,7 @@ fn a_request_is_cut_within_a_slice() {
         })
         .collect();
     let expected = contents(&slices);
-    // SAFETY: `run` waits for the end.
+    // SAFETY: `run` waits for completion.
     let request = unsafe { Request::gather(9, NonNull::from(&*slices)) };
     run(&mut blk, request).unwrap();
     handle.with(|disk| {
@@ -94,7 +94,7 @@ fn unaligned_slices_share_a_request_too() {
     let mut memory = pattern(1 << 20);
     let slices = lay(&mut memory, &[512; 40], 8);
     let expected = contents(&slices);
-    // SAFETY: `run` waits for the end.
+    // SAFETY: `run` waits for completion.
     let request = unsafe { Request::gather(1, NonNull::from(&*slices)) };
     run(&mut blk, request).unwrap();
     memory.fill(0);
@@ -150,7 +150,7 @@ fn clearing_keeps_to_the_device_s_limits() {
     assert!(blk.geometry().can_discard && blk.geometry().can_write_zeroes);
     clear(&mut blk, Clear::Discard, 3, 200).unwrap();
     let cleared = |handle: &Handle<Disk>| handle.with(|disk| core::mem::take(&mut disk.cleared));
-    // Cut at multiples of the alignment.
+    // Split at multiples of the alignment.
     assert_eq!(
         cleared(&handle),
         [
@@ -233,7 +233,7 @@ fn what_is_not_offered_is_unsupported() {
 }
 
 #[test]
-fn a_disk_that_shrinks_refuses_what_is_gone() {
+fn a_disk_that_shrinks_refuses_removed_sectors() {
     let (mut blk, handle) = start(Disk::new(128), Options::default());
     let mut bytes = vec![0; 512];
     handle.with(|disk| disk.data.truncate(64 * SECTOR));
@@ -255,10 +255,10 @@ fn lengths() -> impl Strategy<Value = Vec<usize>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
-    /// Any slices on any disk: what is written is there, and comes back.
+    /// Any slices on any disk: written data is stored, and read back.
     #[test]
     fn any_slices_are_carried(mut lengths in lengths(), skew in 0..SECTOR, which in 0..10usize) {
-        // A whole number of sectors in all.
+        // A whole number of sectors in total.
         let total: usize = lengths.iter().sum();
         lengths.push(total.next_multiple_of(SECTOR) - total + SECTOR);
         let total = total.next_multiple_of(SECTOR) + SECTOR;
@@ -267,7 +267,7 @@ proptest! {
         let mut memory = pattern(700 << 10);
         let slices = lay(&mut memory, &lengths, skew);
         let expected = contents(&slices);
-        // SAFETY: `run` waits for the end.
+        // SAFETY: `run` waits for completion.
         let request = unsafe { Request::gather(2, NonNull::from(&*slices)) };
         run(&mut blk, request).unwrap();
         handle.with(|disk| assert!(disk.data[2 * SECTOR..][..total] == expected));

@@ -1,4 +1,4 @@
-//! Adapters that break the protocol, and ones that lack what the driver needs.
+//! Adapters that break the protocol, or lack what the driver needs.
 
 use std::boxed::Box;
 use std::vec;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A device that broke the protocol with a present under way.
+/// A device that broke the protocol during a present.
 fn broken(never_resets: bool, mangle: fn(&mut Vec<u8>)) -> (Gpu, u32, &'static HostMemory) {
     let options = Options {
         never_resets,
@@ -78,7 +78,7 @@ fn a_device_that_does_not_reset_keeps_its_memory() {
 #[test]
 fn a_wrong_answer_to_a_question_is_survived() {
     let mangles: [fn(&mut Vec<u8>); 3] = [
-        // The EDID is longer than the answer.
+        // The EDID is longer than the response.
         |answer| answer[25] = 0xff,
         |answer| answer.truncate(100),
         |answer| answer.truncate(24),

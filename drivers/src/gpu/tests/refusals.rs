@@ -1,4 +1,4 @@
-//! Adapters that refuse commands, or answer late.
+//! Adapters that refuse commands, or respond late.
 
 use std::boxed::Box;
 use std::cell::Cell;
@@ -15,7 +15,7 @@ fn blobs() -> (Gpu, Handle<Adapter>, &'static HostMemory) {
     start(adapter, Options::default())
 }
 
-/// Lets the device do so many commands.
+/// Lets the device perform this many commands.
 fn step(handle: &Handle<Adapter>, commands: usize) {
     handle.with(|adapter| adapter.left = commands);
     handle.step();
@@ -142,7 +142,7 @@ fn a_buffer_that_is_refused_as_a_blob_is_copied() {
         let wanted: Vec<u32> = replace.into_iter().chain(copies).collect();
         assert_eq!(sent[..4], [0x10c, 0x10d, 0x104, 0x104]);
         assert_eq!(sent[4..4 + wanted.len()], wanted);
-        // The device is asked once.
+        // The device is queried once.
         pixels.fill(6);
         show(&mut gpu, number, &[all()]).unwrap();
         assert_eq!(commands(&handle), [0x105, 0x104]);
@@ -182,7 +182,7 @@ fn a_blob_that_is_refused_is_not_shown_after_its_end() {
     let (mut gpu, handle, memory) = blobs();
     let before = memory.allocated();
     refuse(&handle, 0x10c);
-    // Switched off, and released, while the device is at work.
+    // Disabled, and released, while the device is busy.
     for release in [false, true] {
         let (number, _) = buffer(&mut gpu);
         step(&handle, 0);
@@ -264,7 +264,7 @@ fn a_cursor_has_its_hot_spot_until_the_next_image_is_there() {
 }
 
 #[test]
-fn a_late_answer_to_the_first_question_is_told() {
+fn a_late_response_to_the_first_query_is_reported() {
     let memory = HostMemory::new();
     let mut adapter = Adapter::new(&[Some((640, 480)), None]);
     adapter.left = 0;

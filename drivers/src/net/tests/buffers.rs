@@ -1,4 +1,4 @@
-//! Buffers: when they are allocated, how large they are, and what is in them.
+//! Buffers: their allocation, size and contents.
 
 use std::vec;
 use std::vec::Vec;
@@ -43,11 +43,11 @@ fn with_little_memory_frames_wait_for_the_first_buffers() {
     send(&mut net, &frame(60_000), &cut()).unwrap();
 }
 
-/// A header, and a frame of the MTU: not less, and no more than alignment asks for.
+/// A header, and a frame of the MTU: no less, and no more than alignment requires.
 #[test]
 fn a_buffer_holds_a_frame_of_the_network() {
     let kinds = [
-        // With a header of 12 bytes, of 10, and of 10 that is a buffer of its own.
+        // With a header of 12 bytes, of 10, and of 10 in a buffer of its own.
         (Options::default(), &[1536][..]),
         (legacy(common::ANY_LAYOUT), &[1536]),
         (legacy(0), &[10, 1526]),
@@ -111,7 +111,7 @@ fn frames_take_the_smallest_buffer_that_holds_them() {
         tx_large: 16,
         ..NetConfig::default()
     };
-    // The largest frame that a buffer of 1536 bytes holds behind its header.
+    // The largest frame that fits a buffer of 1536 bytes after its header.
     let fits = 1536 - 12;
     for (len, meta, most) in [
         (60, TxMeta::default(), 32),
@@ -129,7 +129,7 @@ fn frames_take_the_smallest_buffer_that_holds_them() {
     }
 }
 
-/// Frames in flight have each a buffer of its own, in all chunks, up to the limit.
+/// Each frame in flight has a buffer of its own, in all chunks, up to the limit.
 #[test]
 fn frames_in_flight_keep_their_bytes() {
     let options = only_steps();
@@ -173,7 +173,7 @@ fn small_frames_leave_the_large_buffers_alone() {
     }
     assert_eq!(memory.allocated() - before, 6 * 16 * 1536, "six chunks");
     handle.step();
-    // Those that came back are used before there are more.
+    // Returned ones are used before new ones are allocated.
     for _ in 0..100 {
         send(&mut net, &frame(1000), &TxMeta::default()).unwrap();
     }

@@ -47,12 +47,12 @@ fn one_pair_unless_more_are_asked_for() {
 }
 
 #[test]
-fn all_pairs_send_and_all_are_looked_at() {
+fn all_pairs_send_and_all_are_polled() {
     for (has, wanted, used) in [(3, 8, 3), (4, 2, 2), (8, 8, 8)] {
         let (mut net, handle) = start(card(has), wanted).expect("a card");
         assert_eq!(net.active_pairs(), used);
         assert_eq!(handle.with(|card| usize::from(card.active)), used);
-        // The control queue comes after those that could be.
+        // The control queue follows all possible queues.
         assert!(handle.queue(2 * usize::from(has), |q| q.is_active()));
         assert_eq!(active(&handle, 2 * usize::from(has)), 2 * used);
         for round in 0..1000 {
@@ -107,7 +107,7 @@ fn a_card_that_says_no_or_nothing_has_one_pair() {
         assert_eq!(net.active_pairs(), 1);
         assert!(!net.select_pair(1) && echoed(&mut net, 0));
     }
-    // Nor is there another where the card has one, or doesn't know of several.
+    // Nor is there a control queue if the card has one pair, or doesn't support several.
     for device in [card(1), NetDevice::echoing()] {
         let (mut net, _handle) = start(device, 4).expect("a card");
         assert!(net.active_pairs() == 1 && echoed(&mut net, 0));
@@ -142,7 +142,7 @@ fn a_pair_that_breaks_the_protocol_ends_the_card() {
 }
 
 #[test]
-fn one_pair_asks_for_no_number_of_pairs() {
+fn one_pair_sends_no_command() {
     for (has, wanted) in [(1, 4), (4, 1), (4, 0)] {
         let device = NetDevice {
             answers: Some(1),

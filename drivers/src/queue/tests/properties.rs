@@ -1,4 +1,4 @@
-//! The queue under any sequence of what drivers and devices do.
+//! The queue under any sequence of actions of the driver and the device.
 
 use std::collections::HashMap;
 use std::vec;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{PIECE, set_up};
 use crate::fake::Lie;
 
-/// One thing that the driver or the device does.
+/// One action of the driver or the device.
 #[derive(Clone, Debug)]
 enum Step {
     Add {
@@ -19,7 +19,7 @@ enum Step {
     Kick,
     Pop,
     Enable,
-    /// The device ends its `n`th oldest request.
+    /// The device completes its `n`th oldest request.
     End(usize),
     /// The device lies.
     Lie(Lie),
@@ -52,7 +52,7 @@ fn lie() -> impl Strategy<Value = Lie> {
 }
 
 /// Runs the steps and checks after each that every request in flight is described to the device
-/// exactly as it was given, and that no token comes back that isn't out.
+/// exactly as it was added, and that no token is returned that isn't in flight.
 fn run(size: u16, indirect: bool, event_idx: bool, steps: &[Step], rounds: usize) {
     let mut s = set_up(size, indirect, event_idx);
     let mut taken = Vec::new();
@@ -115,7 +115,7 @@ fn run(size: u16, indirect: bool, event_idx: bool, steps: &[Step], rounds: usize
             }),
         }
         assert_eq!(usize::from(s.queue.in_flight()), out.len());
-        // Every request in flight reads to the device as it was given, so no descriptor is in two.
+        // Every request in flight reads to the device as it was added, so no descriptor is in two.
         for (head, slot) in (0u16..).zip(&s.queue.slots) {
             let Some(token) = slot.token else { continue };
             let (readable, writable) = out[&token];

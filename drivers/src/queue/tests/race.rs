@@ -1,7 +1,7 @@
-//! Driver and device on two threads, each asleep as often as it may be: a doorbell or an interrupt
-//! that is lost leaves both asleep. Without the fence of `enable_interrupts` this fails each time,
-//! without that of `kick` every other time in an optimised build; where `kick` forgets what earlier
-//! ones passed, a device that waits for enough sleeps for good within milliseconds.
+//! Driver and device on two threads, each asleep as often as possible: a lost doorbell or interrupt
+//! leaves both asleep. Without the fence of `enable_interrupts` this fails each time, without that
+//! of `kick` every other time in an optimised build; if `kick` forgets event indices that earlier
+//! calls passed, a device that waits for enough requests sleeps for good within milliseconds.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering, fence};
@@ -19,7 +19,7 @@ use crate::{Error, Region};
 
 const SIZE: u16 = 4;
 
-/// Shared by the two threads beside the queue's memory.
+/// Shared by the two threads, besides the queue's memory.
 #[derive(Default)]
 struct Wires {
     doorbell: AtomicBool,
@@ -67,7 +67,7 @@ unsafe impl Transport for Bell {
     }
 }
 
-/// Sleeps until `wire` is set, and clears it. False after `limit`, or when told to stop.
+/// Sleeps until `wire` is set, and clears it. False after `limit`, or when `stop` is set.
 fn wait(wire: &AtomicBool, stop: &AtomicBool, limit: Duration) -> bool {
     let start = Instant::now();
     for spins in 0u64.. {
@@ -85,7 +85,7 @@ fn wait(wire: &AtomicBool, stop: &AtomicBool, limit: Duration) -> bool {
     false
 }
 
-/// The device's half, on the rings as they lie in memory.
+/// The device's side, directly on the rings' memory.
 struct Device {
     memory: &'static HostMemory,
     addresses: QueueAddresses,
@@ -97,8 +97,7 @@ struct Device {
 impl Device {
     fn field(&self, phys: u64) -> &AtomicU16 {
         let at = self.memory.host(phys, 2, Access::DeviceWrites);
-        // SAFETY: rings are live memory for the time of the test, aligned, and only accessed
-        // atomically.
+        // SAFETY: rings are live memory during the test, aligned, and only accessed atomically.
         unsafe { AtomicU16::from_ptr(at.as_ptr().cast()) }
     }
 
@@ -136,7 +135,7 @@ impl Device {
                     wires.interrupt.store(true, Ordering::Relaxed);
                 }
             }
-            // As a card of QEMU does: what it asks to hear of comes after what it sees now, enough
+            // As a card of QEMU does: the requested event index is beyond what it sees now, enough
             // or not.
             let seen = available.load(Ordering::Relaxed);
             available_event.store(seen, Ordering::Relaxed);
@@ -154,7 +153,7 @@ impl Device {
 }
 
 /// Sends requests one by one, or as many as fit, for at most half a second; to a device that waits
-/// until there is more than one, each with a look at the doorbell.
+/// until there is more than one, each with a check of the doorbell.
 fn race(event_idx: bool, batch: u16, enough: u16) {
     let memory = HostMemory::new();
     let wires = Arc::new(Wires::default());

@@ -1,4 +1,4 @@
-//! Lines: which are kept and fetched, and how they are counted.
+//! Lines: which are cached and fetched, and how they are counted.
 
 use super::*;
 
@@ -73,7 +73,7 @@ fn reads_are_hits_or_misses() {
     assert_eq!(read(32, 32), (Ok(()), (3, 3, 16 << 10), 3));
     assert_eq!(read(64, 32), (Ok(()), (4, 3, 16 << 10), 3));
     assert_eq!(read(96, 32), (Ok(()), (4, 4, (16 + 48) << 10), 4));
-    // Each request counts while the device is away.
+    // Each request counts while the device is unresponsive.
     disk.state().away = true;
     assert_eq!(read(16, 1), (Ok(()), (4, 4, 64 << 10), 4));
     assert_eq!(read(300, 1), (Err(BlockError::Io), (4, 4, 64 << 10), 4));
@@ -104,7 +104,7 @@ fn what_is_worth_keeping_is_kept() {
     assert_eq!(BUDGET.statistics().used_bytes, 0);
 }
 
-/// One request reads eight lines, where reads are in order and enough lines can be replaced.
+/// One request reads eight lines if reads are in order and enough lines can be replaced.
 #[test]
 fn lines_in_order_are_fetched_together() {
     let disk = numbered(300);
@@ -137,7 +137,7 @@ fn lines_in_order_are_fetched_together() {
     check(&mut fresh, &[5, 6, 7, 8, 9, 10, 11], 0, 0);
     check(&mut fresh, &[12], 1, 64);
     check(&mut cache(), &[3, 5], 2, 16);
-    // Up to a line that is in memory.
+    // Up to a cached line.
     check(&mut cache(), &[7, 3, 4], 3, 8 + 8 + 24);
     // Up to the device's end, where the last line is half of one.
     check(&mut cache(), &[31, 32, 33, 34, 35, 36], 2, 8 + 5 * 8 + 4);

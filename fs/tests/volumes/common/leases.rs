@@ -2,13 +2,13 @@
 
 use fs::{FileId, Lease, Volume};
 
-/// Leases that are kept while the volume is used.
+/// Leases that are held while the volume is used.
 #[derive(Default)]
 pub struct Leases(Vec<(Lease, Vec<u8>)>);
 
 impl Leases {
-    /// Leases `len` bytes at `offset` of a file that holds `contents`, and keeps the lease. Drops
-    /// the oldest of the kept leases.
+    /// Leases `len` bytes at `offset` of a file that holds `contents`, and holds the lease. Drops
+    /// the oldest lease.
     pub fn lend(
         &mut self,
         volume: &mut dyn Volume,

@@ -12,7 +12,7 @@ thread_local! {
 }
 
 fn count(bytes: isize) {
-    // A thread that ends gives memory back after its counters are gone.
+    // A terminating thread frees memory after its counters are gone.
     let _ = BYTES.try_with(|counted| {
         let (now, peak) = counted.get();
         counted.set((now + bytes, peak.max(now + bytes)));

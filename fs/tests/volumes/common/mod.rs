@@ -55,9 +55,9 @@ fn write_sparse(path: &Path, bytes: &[u8]) {
     }
 }
 
-/// Returns the path of a tool, or its name where it isn't found. With a path, and without a `PATH`
-/// of its own, `Command` calls `posix_spawn`; `fork` would copy the page tables of all the disks
-/// that a test keeps in memory, which took two thirds of the tests' time.
+/// Returns the path of a tool, or its name if it isn't found. With a path, and without a `PATH` of
+/// its own, `Command` calls `posix_spawn`; `fork` would copy the page tables of all the disks that
+/// a test holds in memory, which took two thirds of the tests' time.
 fn tool(program: &str) -> PathBuf {
     // dosfstools are in /usr/sbin, which not every user has in PATH.
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Random operations on a volume and on a model of it in memory: several files and handles at once,
-//! links where there are any.
+//! and links if supported.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ pub struct Run {
     /// Maximum number of files, directories and links: the inodes that were free at first. `None`
     /// on FAT.
     inodes: Option<usize>,
-    /// Number of reads that memory answered while the disk was away.
+    /// Number of reads served from memory while the disk was unresponsive.
     answered: u32,
     random: Random,
     /// Number of writes for which the volume was too full.
@@ -479,8 +479,7 @@ impl Run {
         }
     }
 
-    /// The expected result where several errors apply and FAT returns another, and where files are
-    /// open.
+    /// The expected result if several errors apply and FAT returns another, and if files are open.
     fn renamed_on_fat(&self, from: &str, to: &str, inside: bool) -> Result<(), Error> {
         if let Some(error) = self.parent_error(from).or(self.parent_error(to)) {
             return Err(error);
@@ -643,7 +642,7 @@ pub fn run_model(
     (run, disk)
 }
 
-/// Options with which everything goes to the device at once.
+/// Options with which all data goes to the device at once.
 pub fn tiny() -> VolumeOptions {
     VolumeOptions {
         cache_bytes: 0,

@@ -1,8 +1,8 @@
-//! The local APIC: its timer, and the end of interrupts. x2APIC where the processor has it, else
+//! The local APIC: its timer, and the end of interrupts. Uses x2APIC if the processor has it, else
 //! xAPIC (QEMU's TCG).
 //!
-//! Each function is one access of a register of the calling processor's APIC, so that all may be
-//! used from anywhere. A second processor would need [`set_up`] for itself.
+//! Each function is one access to a register of the calling processor's APIC, so all may be called
+//! from any context. A second processor would have to call [`set_up`] itself.
 //!
 //! Source: Intel SDM volume 3, chapter 11.
 
@@ -62,8 +62,8 @@ fn write(register: u32, value: u32) {
 pub fn set_up(map: impl FnOnce(u64, usize) -> Option<*mut u8>) {
     use x86_64::instructions::port::Port;
     let mut base_register = BASE;
-    // SAFETY: every 64-bit processor has the register; the bits are set as its manual says. The
-    // ports are the 8259's masks.
+    // SAFETY: every 64-bit processor has the register; the bits are set as documented. The ports
+    // are the 8259's masks.
     unsafe {
         Port::new(0x21).write(0xff_u8);
         Port::new(0xa1).write(0xff_u8);
@@ -85,7 +85,7 @@ pub fn set_up(map: impl FnOnce(u64, usize) -> Option<*mut u8>) {
     count_again();
 }
 
-/// Lets the timer count from the beginning, up to [`MAX_BUS_CLOCKS`].
+/// Restarts the timer's count from the beginning, up to [`MAX_BUS_CLOCKS`].
 pub fn count_again() {
     write(INITIAL_COUNT, u32::MAX);
 }
@@ -106,14 +106,14 @@ pub fn end_of_interrupt() {
 /// The value at which [`elapsed_bus_clocks`] stops.
 pub const MAX_BUS_CLOCKS: u64 = u32::MAX as u64 * DIVISOR as u64;
 
-/// Bus clocks since [`set_up`] or [`count_again`], as far as the counter reaches and until the
-/// timer is used for something else.
+/// Bus clocks since [`set_up`] or [`count_again`], up to the counter's limit and until the timer is
+/// used for something else.
 pub fn elapsed_bus_clocks() -> u64 {
     u64::from(u32::MAX - read(CURRENT_COUNT)) * u64::from(DIVISOR)
 }
 
-/// Starts the timer: one interrupt after `bus_clocks`, or earlier where the counter doesn't reach
-/// so far.
+/// Starts the timer: one interrupt after `bus_clocks`, or earlier if the counter is too short for
+/// that.
 pub fn set_timer(bus_clocks: u64) {
     // Unmasked by the first call and never masked again: each write is an exit from the virtual
     // machine.

@@ -1,4 +1,4 @@
-//! The hypervisor that runs this processor, by CPUID, and its types of memory.
+//! The hypervisor that runs this processor, by CPUID, and the processor's memory types.
 
 use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -19,8 +19,8 @@ fn signature() -> [u8; 12] {
     text
 }
 
-/// Whether instructions are translated (QEMU without KVM), not run. CPUID is read once: it may be
-/// an exit from the virtual machine each time.
+/// Whether instructions are translated (QEMU without KVM). CPUID is read once: each read may be an
+/// exit from the virtual machine.
 pub fn is_emulated() -> bool {
     /// 0 before the first call, then 1 for false and 2 for true. Any processor may store it.
     static ANSWER: AtomicU8 = AtomicU8::new(0);
@@ -39,14 +39,14 @@ pub fn is_kvm() -> bool {
     signature() == *b"KVMKVMKVM\0\0\0"
 }
 
-/// Has entries of page tables with `paging::WRITE_COMBINING` alone mean that, from now on (Intel
-/// SDM volume 3, 13.12; every processor of 64 bits has it). Before, they mean write-through, of
-/// which there are none.
+/// Makes page table entries with only `paging::WRITE_COMBINING` mean that, from now on (Intel SDM
+/// volume 3, 13.12; every 64-bit processor supports it). Before, they mean write-through, which
+/// nothing uses.
 pub fn enable_write_combining() {
     const PAGE_ATTRIBUTES: Msr = Msr::new(0x277);
     const COMBINING: u64 = 1;
     let mut table = PAGE_ATTRIBUTES;
-    // SAFETY: the type of no memory that is mapped changes.
+    // SAFETY: the memory type of no existing mapping changes.
     unsafe {
         let types = table.read();
         table.write(types & !0xff00 | COMBINING << 8);

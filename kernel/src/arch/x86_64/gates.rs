@@ -1,12 +1,12 @@
-//! Descriptor tables, and the entries of exceptions, interrupts and system calls.
+//! Descriptor tables, and the entry points of exceptions, interrupts and system calls.
 //!
-//! Every gate runs on a stack of its own (IST): code of the program, and Rust's own, keeps data in
-//! the red zone below its stack pointer, which the processor would overwrite. For the same reason
-//! the entry saves the XMM registers before any Rust code runs. Each kind of exception that may
-//! come in the middle of another has its own stack, and the second of a kind another. Source: Intel
-//! SDM volume 3, chapters 6 and 8.
+//! Every gate has a stack of its own (IST): the program's code, and Rust's, keeps data in the red
+//! zone below its stack pointer, which the processor would overwrite. For the same reason the entry
+//! saves the XMM registers before any Rust code runs. Each kind of exception that may interrupt
+//! another has its own stack, and a nested one of the same kind another. Source: Intel SDM volume
+//! 3, chapters 6 and 8.
 //!
-//! The tables are one processor's: a second would have its own GDT, TSS and `PerProcessor`.
+//! The tables belong to one processor: a second would have its own GDT, TSS and `PerProcessor`.
 
 use super::stacks;
 use super::vectors::{COUNT as VECTORS, DOUBLE_FAULT, MACHINE_CHECK, NON_MASKABLE, PAGE_FAULT};
@@ -34,7 +34,7 @@ pub const KERNEL_CODE: u16 = 8;
 pub const KERNEL_DATA: u16 = 16;
 const TASK_STATE: u16 = 24;
 
-/// The registers that the entry of a gate saved, as they lie on the stack.
+/// The registers that the entry of a gate saved, in the order of the stack.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
@@ -59,7 +59,7 @@ pub struct Frame {
 }
 
 /// The registers of a system call that its entry saved: the number, the arguments, and where the
-/// program goes on.
+/// program continues.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct SystemCallFrame {
@@ -79,7 +79,7 @@ pub struct SystemCallFrame {
     pub rdi: u64,
     /// Flags, restored on return.
     pub rflags: u64,
-    /// The instruction behind `syscall`.
+    /// The instruction after `syscall`.
     pub rip: u64,
     /// The program's stack pointer.
     pub rsp: u64,
@@ -101,12 +101,12 @@ impl SystemCallFrame {
     };
 }
 
-/// Handles an exception or an interrupt. Where it returns a frame, which lies at the end of an
-/// empty stack, [`Preempted`] runs on that stack next, and then what that frame interrupted.
+/// Handles an exception or an interrupt. If it returns a frame, which lies at the end of an empty
+/// stack, [`Preempted`] runs on that stack next, and then the code that the frame interrupted.
 pub type Trap = extern "C" fn(&mut Frame) -> *mut Frame;
 /// Lets other threads run in place of the one that the frame interrupted.
 pub type Preempted = extern "C" fn(&mut Frame);
-/// Answers a system call; the result goes to rax.
+/// Handles a system call; the result goes to rax.
 pub type SystemCall = extern "C" fn(&mut SystemCallFrame) -> i64;
 
 /// The functions that the entries call. Written once, by [`set_up`].
@@ -217,8 +217,8 @@ soil_system_call_end:
     popq %rdx
     popq %rsi
     popq %rdi
-    // An interrupt must not find this stack in use: none before the jump, behind which `sti` lets
-    // them in.
+    // An interrupt must not find this stack in use: none before the jump, after which `sti` enables
+    // them.
     testl ${interrupts}, (%rsp)
     jnz 1f
     popfq
@@ -278,16 +278,16 @@ unsafe extern "C" {
     fn soil_switch(from: *mut u64, to: u64);
 }
 
-/// Sets the function that runs where [`Trap`] returns a frame.
+/// Sets the function that runs if [`Trap`] returns a frame.
 pub fn set_preempted(preempted: Preempted) {
-    // Hidden from the compiler: every program would carry the function.
+    // Hidden from the compiler: otherwise every program would link the function.
     PREEMPTED.store(
         core::hint::black_box(preempted as *mut ()),
         Ordering::Relaxed,
     );
 }
 
-/// Puts a frame that was interrupted at the end of the empty stack that ends at `top`.
+/// Copies the frame of an interrupt to the end of the empty stack that ends at `top`.
 ///
 /// # Safety
 /// `top` ends a kernel stack that nothing uses.
@@ -298,11 +298,11 @@ pub unsafe fn move_frame(frame: &Frame, top: u64) -> *mut Frame {
     to
 }
 
-/// The registers of a thread that doesn't run: the stack pointer at which they lie.
+/// The registers of a suspended thread: the stack pointer at which they are saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context(u64);
 
-/// The words on a new thread's kernel stack, from its first stack pointer up.
+/// The words on a new thread's kernel stack, from its initial stack pointer up.
 #[repr(C)]
 struct NewThread {
     /// MXCSR and the control word of the x87 unit, as the ABI has them at a program's start.
@@ -315,7 +315,7 @@ struct NewThread {
 }
 
 impl Context {
-    /// For the thread that runs now: [`switch`] writes it.
+    /// For the running thread: [`switch`] writes it.
     pub const RUNNING: Self = Self(0);
 
     /// Prepares the kernel stack that ends at `top` for a thread that begins by returning from
@@ -350,8 +350,8 @@ impl Context {
 /// another switch resumes the first.
 ///
 /// # Safety
-/// With interrupts disabled; `to` was suspended by this function or is new, and `from` stays where
-/// it is until this returns.
+/// With interrupts disabled; `to` was suspended by this function or is new, and `from` doesn't move
+/// until this returns.
 pub unsafe fn switch(from: *mut Context, to: Context, top: u64, thread_pointer: u64) {
     // SAFETY: the caller's promise; the entry of system calls isn't running.
     unsafe {
@@ -396,7 +396,7 @@ static SEGMENTS: Table<[u64; 5]> = Table(UnsafeCell::new([0; 5]));
 static TASK: Table<TaskStateSegment> = Table(UnsafeCell::new(TaskStateSegment::new()));
 
 /// Loads GDT, TSS and IDT and enables the `syscall` instruction. From then on `trap` handles
-/// exceptions and interrupts, and `system_call` answers system calls, all with interrupts disabled.
+/// exceptions and interrupts, and `system_call` handles system calls, all with interrupts disabled.
 ///
 /// # Safety
 /// Called once, after the real page tables are in place.
@@ -466,19 +466,19 @@ pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
     }
 }
 
-/// Gives interrupts the stack that ends at `top`, from the next one on.
+/// Sets the stack of interrupts to the one that ends at `top`, from the next interrupt on.
 pub fn set_interrupt_stack(top: u64) {
     replace_stack(INTERRUPTS, top);
 }
 
-/// Whether a page fault comes during another. Until [`end_page_fault`] a further one has a stack of
-/// its own.
+/// Whether a page fault occurs during another. Until [`end_page_fault`] a further one has a stack
+/// of its own.
 pub fn begin_page_fault() -> bool {
     let second = stacks::SECOND_PAGE_FAULT.top();
     replace_stack(PAGE_FAULTS, second) == second
 }
 
-/// The page fault is served.
+/// The page fault is handled.
 pub fn end_page_fault() {
     replace_stack(PAGE_FAULTS, stacks::PAGE_FAULT.top());
 }
@@ -490,8 +490,8 @@ pub fn begin_exception() {
 
 /// Replaces the stack at `index` of the table, from the next trap on; returns the old one.
 fn replace_stack(index: usize, top: u64) -> u64 {
-    // SAFETY: the processor reads the entry when it takes an interrupt or an exception; one that is
-    // being handled keeps its stack.
+    // SAFETY: the processor reads the entry when it takes an interrupt or an exception; one in
+    // progress keeps its stack.
     unsafe {
         let entry = &raw mut (*TASK.0.get()).interrupt_stack_table[index];
         let old = entry.read_unaligned();

@@ -1,5 +1,4 @@
-//! An I/O APIC: which of its inputs leads to which interrupt vector. Source: Intel 82093AA data
-//! sheet.
+//! An I/O APIC: routes its inputs to interrupt vectors. Source: Intel 82093AA data sheet.
 
 use core::ptr::NonNull;
 
@@ -10,17 +9,17 @@ const LEVEL: u32 = 1 << 15;
 const VERSION: u32 = 1;
 const FIRST_ENTRY: u32 = 0x10;
 
-/// The signal of an input. All are active high: those that firmware describes otherwise are on
-/// PCI's lines, which QEMU's controllers invert themselves.
+/// The signal of an input. All are active high: those that firmware describes as active low are PCI
+/// lines, which QEMU's controllers invert themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// By rising.
+    /// On the rising edge.
     Edge,
-    /// By being high, until the device's handler has lowered it.
+    /// While it is high, until the device's handler has lowered it.
     Level,
 }
 
-/// The registers of one I/O APIC. An access is two instructions: none in an interrupt.
+/// The registers of one I/O APIC. An access takes two instructions: not for interrupts.
 pub struct IoApic(NonNull<u32>);
 
 impl IoApic {
@@ -53,7 +52,7 @@ impl IoApic {
         (self.read(VERSION) >> 16 & 0xff) + 1
     }
 
-    /// Leads `input`, which is below [`IoApic::inputs`], to `vector` of the processor with this
+    /// Routes `input`, which is below [`IoApic::inputs`], to `vector` of the processor with this
     /// APIC ID, and unmasks it.
     pub fn route(&self, input: u32, vector: u8, trigger: Trigger, apic_id: u32) {
         let level = if trigger == Trigger::Level { LEVEL } else { 0 };

@@ -1,19 +1,19 @@
 //! Page tables: four levels, 4 KiB pages (Intel SDM volume 3, chapter 4.5).
 //!
-//! Works on tables in physical memory through [`TableMemory`], so that the tests run it on a few
-//! arrays. Nothing here touches the processor: a caller that changes an entry which the processor
-//! may have cached flushes it.
+//! Accesses tables in physical memory through [`TableMemory`], so that the tests run it on arrays.
+//! Nothing here touches the processor: a caller that changes an entry which the processor may have
+//! cached flushes it.
 
 /// Bytes in a page and in a frame.
 pub const PAGE: u64 = 4096;
 
-/// The page is there.
+/// The page is present.
 pub const PRESENT: u64 = 1;
 /// It may be written.
 pub const WRITABLE: u64 = 1 << 1;
 /// Device registers: no caching.
 pub const UNCACHED: u64 = 1 << 3 | 1 << 4;
-/// Video memory: writes are combined, after `cpu::enable_write_combining`.
+/// Video memory: write combining, after `cpu::enable_write_combining`.
 pub const WRITE_COMBINING: u64 = 1 << 3;
 /// The processor has written to the page ("dirty").
 pub const WRITTEN: u64 = 1 << 6;
@@ -21,12 +21,12 @@ pub const WRITTEN: u64 = 1 << 6;
 pub const LARGE: u64 = 1 << 7;
 /// Survives a reload of CR3.
 pub const GLOBAL: u64 = 1 << 8;
-/// Software bit: the entry holds a frame although it isn't present (memory that mprotect has
-/// closed).
+/// Software bit: the entry holds a frame although it isn't present (memory that mprotect has made
+/// inaccessible).
 pub const RETAINED: u64 = 1 << 9;
-/// Software bit: the frame isn't to be freed with the mapping (device memory).
+/// Software bit: the frame must not be freed with the mapping (device memory).
 pub const BORROWED: u64 = 1 << 10;
-/// Not to be executed.
+/// Not executable.
 pub const NO_EXECUTE: u64 = 1 << 63;
 
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -42,7 +42,7 @@ pub fn frame_of(entry: u64) -> u64 {
 /// `table` returns a pointer to the 512 entries of the frame, valid and unaliased while the caller
 /// changes them.
 pub unsafe trait TableMemory {
-    /// A zeroed frame for a table, or `None` when memory is out.
+    /// A zeroed frame for a table, or `None` when memory is exhausted.
     fn allocate_table(&mut self) -> Option<u64>;
     /// The entries of the table in `frame`.
     fn table(&mut self, frame: u64) -> *mut [u64; 512];
@@ -74,7 +74,7 @@ impl PageTables {
         self.root
     }
 
-    /// The entry for `address` at `leaf_level` (0: 4 KiB, 1: 2 MiB); makes the tables above it.
+    /// The entry for `address` at `leaf_level` (0: 4 KiB, 1: 2 MiB); creates the tables above it.
     fn slot(
         &mut self,
         memory: &mut impl TableMemory,
@@ -119,7 +119,7 @@ impl PageTables {
         Ok(())
     }
 
-    /// The entry that maps `address`, 0 where nothing does; and the size of its page.
+    /// The entry that maps `address`, 0 if none does; and the size of its page.
     pub fn get(&self, memory: &mut impl TableMemory, address: u64) -> (u64, u64) {
         let mut table = self.root;
         for level in (0..4).rev() {
@@ -133,8 +133,8 @@ impl PageTables {
         (0, PAGE)
     }
 
-    /// Replaces each entry that isn't 0 of the 4 KiB pages in `[start, end)`, in order, by what
-    /// `change` returns for its address and it. Passes over what has no table in one step, so a
+    /// Replaces each non-zero entry of the 4 KiB pages in `[start, end)`, in order, by what
+    /// `change` returns for its address and the entry. Skips a missing table in one step, so a
     /// large range that was never touched costs little.
     pub fn update<M: TableMemory>(
         &mut self,
@@ -240,7 +240,7 @@ mod tests {
         }
     }
 
-    /// Past a table that is missing, at each level, comes what lies behind it and nothing less.
+    /// After a missing table, at each level, follows the next entry, and none is skipped.
     #[test]
     fn no_more_than_a_missing_table_is_passed_over() {
         let mut memory = fake();
@@ -300,7 +300,7 @@ mod tests {
     fn a_range_ends_where_it_says() {
         let mut memory = fake();
         let mut tables = PageTables::new(&mut memory).unwrap();
-        // Two tables full of pages, the second beside one that is missing.
+        // Two tables full of pages, the second next to a missing one.
         let base = 0x40_0000_0000;
         for page in 0..1024 {
             tables

@@ -4,8 +4,8 @@
 use drivers::pci::{Address, ConfigAccess};
 use x86_64::instructions::port::Port;
 
-/// The two ports. An access is two instructions: only one caller at a time, and none in an
-/// interrupt.
+/// The two ports. An access takes two instructions: only one caller at a time, and not for
+/// interrupts.
 pub struct PortAccess;
 
 impl PortAccess {
@@ -30,7 +30,7 @@ impl ConfigAccess for PortAccess {
 
     fn write(&self, address: Address, offset: u16, value: u32) {
         Self::select(address, offset);
-        // SAFETY: the caller drives the function at this address.
+        // SAFETY: the caller owns the function at this address.
         unsafe { Port::new(0xcfc).write(value) };
     }
 }

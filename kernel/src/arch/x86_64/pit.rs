@@ -6,7 +6,7 @@ use x86_64::instructions::port::Port;
 /// Rate of the counter in Hz.
 pub const HZ: u64 = 1_193_182;
 
-/// Starts channel 2: it counts down from 2^16 again and again.
+/// Starts channel 2: it repeatedly counts down from 2^16.
 pub fn start() {
     // SAFETY: ports of the PIT and of its gate; the speaker stays off.
     unsafe {
@@ -19,7 +19,7 @@ pub fn start() {
     }
 }
 
-/// The count, of 16 bits. Interrupts are disabled: the latch holds one count for two reads.
+/// The 16-bit count. Interrupts are disabled: the latch holds one count for two reads.
 pub fn count() -> u64 {
     // SAFETY: as for `start`; the first write latches the count for the two reads.
     unsafe {

@@ -1,5 +1,5 @@
 //! The time as a function of the time stamp counter, on a page that the host writes under KVM
-//! ("pvclock"), and the kernel itself elsewhere.
+//! ("pvclock"), and the kernel itself otherwise.
 //!
 //! Source: Linux's Documentation/virt/kvm/x86/msr.rst.
 
@@ -11,7 +11,7 @@ use x86_64::registers::model_specific::Msr;
 /// Nanoseconds in a second.
 pub const NS: u64 = 1_000_000_000;
 
-/// `value * factor / part`, saturating. One function, since each division of 128 bits takes as much
+/// `value * factor / part`, saturating. One function, since each 128-bit division takes as much
 /// code as this.
 #[inline(never)]
 pub fn scaled(value: u64, factor: u64, part: u64) -> u64 {
@@ -57,7 +57,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page on which time stands at 0.
+    /// A page with a stopped clock at 0.
     #[expect(clippy::new_without_default, reason = "only statics are made")]
     pub const fn new() -> Self {
         Self {
@@ -93,8 +93,8 @@ impl Page {
         }
     }
 
-    /// The rate at which time runs, as nearly as the page has it, even in the middle of a change;
-    /// `None` while it stands.
+    /// The rate of the clock, as exactly as the page has it, even during a change; `None` while it
+    /// is stopped.
     pub fn rate(&self) -> Option<Rate> {
         let multiplier = u64::from(self.multiplier.load(Ordering::Relaxed));
         let rate = match self.shift.load(Ordering::Relaxed) {
@@ -104,8 +104,8 @@ impl Page {
         (rate != 0).then_some(Rate(rate))
     }
 
-    /// From counter `ticks` on, where it is `ns`, time runs at `rate`. Interrupts are disabled: a
-    /// reader in one would wait for a page that is half written.
+    /// From counter `ticks` on, at time `ns`, the clock runs at `rate`. Interrupts are disabled: a
+    /// reader in one would wait for a half-written page.
     pub fn write(&self, ticks: u64, ns: u64, rate: Rate) {
         let excess = (64 - rate.0.leading_zeros()).saturating_sub(32);
         self.version.fetch_add(1, Ordering::Relaxed);
@@ -128,7 +128,7 @@ const KVM_FEATURES: u32 = 0x4000_0001;
 const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
 const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
 
-/// Lets the host write [`PAGE`]; false where the host isn't KVM.
+/// Lets the host write [`PAGE`]; false unless the host is KVM.
 pub fn start() -> bool {
     if !cpu::is_kvm() || __cpuid(KVM_FEATURES).eax & 1 << 3 == 0 {
         return false;
@@ -138,20 +138,20 @@ pub fn start() -> bool {
     true
 }
 
-/// Nanoseconds since 1970 by the host (`struct pvclock_wall_clock`: wall time when it began to
-/// count, plus the time since), after [`start`]. `None` where it says nothing. An exit from the
-/// virtual machine; with interrupts disabled, as there is one buffer.
+/// Nanoseconds since 1970 from the host (`struct pvclock_wall_clock`: wall time at the start of the
+/// clock, plus the time since), after [`start`]. `None` if it has none. An exit from the virtual
+/// machine; with interrupts disabled, as there is one buffer.
 pub fn wall_ns() -> Option<u64> {
     static WALL: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
-    // SAFETY: as for the system time; the host fills the words in before the instruction ends.
+    // SAFETY: as for the system time; the host writes the words before the instruction ends.
     unsafe { Msr::new(KVM_WALL_CLOCK).write((&raw const WALL) as u64) };
     let [_, seconds, ns] = [0, 1, 2].map(|i| u64::from(WALL[i].load(Ordering::Acquire)));
     (seconds != 0).then(|| seconds * NS + ns + PAGE.read(tsc::counter))
 }
 
-/// Ticks of the counter that take at least `ns` nanoseconds, for a wait that must end wherever it
-/// is: measures nothing and takes no lock. Before the time was first asked for it assumes the
-/// fastest counter that exists.
+/// Ticks of the counter that take at least `ns` nanoseconds, for a wait that must end in any
+/// context: measures nothing and takes no lock. Before the first calibration it assumes the fastest
+/// existing counter.
 pub fn ticks(ns: u64) -> u64 {
     const FASTEST_HZ: u64 = 6 * NS;
     PAGE.rate()
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(page.read(|| 500), 1800);
         assert_eq!(page.rate(), Some(Rate(1 << 33)));
         assert_eq!(Page::new().rate(), None);
-        // A page that is being changed is read again, and whole.
+        // A page that is being changed is read again as a whole.
         page.version.store(1, Ordering::Relaxed);
         let asked = Cell::new(0);
         let now = page.read(|| {

@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 
-/// Fills `buffer`; false where the processor has neither instruction, or they fail.
+/// Fills `buffer`; false if the processor has neither instruction, or they fail.
 pub fn fill(buffer: &mut [u8]) -> bool {
     let has_seed = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & 1 << 18 != 0;
     let has_rand = __cpuid(1).ecx & 1 << 30 != 0;
@@ -30,7 +30,7 @@ fn word(has_seed: bool, has_rand: bool) -> Option<u64> {
     const TRIES: u32 = 64;
     for _ in 0..TRIES {
         let (value, ok): (u64, u8);
-        // SAFETY: the instructions are there, as CPUID says, and change registers only.
+        // SAFETY: CPUID reports the instructions, and they change registers only.
         unsafe {
             if has_seed {
                 core::arch::asm!("rdseed {}; setc {}", out(reg) value, out(reg_byte) ok);

@@ -1,6 +1,6 @@
 //! The real-time clock. Source: Motorola MC146818A data sheet. It has no century: 2000 is assumed.
 //!
-//! An access is two instructions, so interrupts are disabled around it.
+//! An access takes two instructions, so interrupts are disabled around it.
 
 /// The clock's registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Seconds since 1970, or `None` where the registers hold no date.
+    /// Seconds since 1970, or `None` if the registers hold no valid date.
     fn seconds(&self) -> Option<u64> {
         let number = |value: u8| {
             if self.format & 4 != 0 {
@@ -47,18 +47,17 @@ impl Reading {
     }
 }
 
-/// One of the clock's registers; all ones where there is no clock.
+/// One of the clock's registers; all ones if there is no clock.
 pub fn register(index: u8) -> u8 {
     use x86_64::instructions::port::Port;
-    // SAFETY: the clock's index and data ports; bit 7 of the index closes the NMI while it is
-    // changed.
+    // SAFETY: the clock's index and data ports; bit 7 of the index masks the NMI meanwhile.
     unsafe {
         Port::new(0x70).write(index | 0x80);
         Port::new(0x71).read()
     }
 }
 
-/// Wall time in nanoseconds since 1970, to the second; `None` where there is no clock.
+/// Wall time in nanoseconds since 1970, with a resolution of a second; `None` without a clock.
 pub fn read_ns() -> Option<u64> {
     let read = || {
         let [second, minute, hour, day, month, year, format] = [0, 2, 4, 7, 8, 9, 11].map(register);
@@ -75,8 +74,8 @@ pub fn read_ns() -> Option<u64> {
     stable_ns(read)
 }
 
-/// The time of the first two consecutive readings that are equal, between whose registers no update
-/// came. `None` after too many that differ.
+/// The time of the first two equal consecutive readings, between which no update happened. `None`
+/// after too many that differ.
 fn stable_ns(mut read: impl FnMut() -> Reading) -> Option<u64> {
     const MAX_READINGS: usize = 1000;
     let mut last = read();
@@ -120,7 +119,7 @@ mod tests {
         assert_eq!(binary.seconds(), Some(1_709_249_459));
     }
 
-    /// A day of each kind: before March and after, in leap years and others, the first and the
+    /// A day of each kind: before and after March, in leap years and others, the first and the
     /// last.
     #[test]
     fn counts_days_as_the_calendar_does() {

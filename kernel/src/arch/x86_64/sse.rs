@@ -1,6 +1,6 @@
 //! The state of the x87 and SSE units, which belongs to the program.
 
-/// Runs `f` with the usual rounding and no floating-point traps, then restores the interrupted
+/// Runs `f` with default rounding and masked floating-point traps, then restores the interrupted
 /// program's settings and flags.
 pub fn with_default_rounding(f: fn()) {
     /// The value at reset: every trap masked, rounding to the nearest.
@@ -23,8 +23,8 @@ pub fn with_default_rounding(f: fn()) {
 #[repr(C, align(16))]
 struct State([u8; 512]);
 
-/// Runs `f` between saving and restoring all registers of both units. A system call needs this
-/// not: functions make it.
+/// Runs `f` between saving and restoring all registers of both units. System calls don't need this:
+/// they are made by functions.
 pub fn preserving(f: fn()) {
     let mut state = State([0; 512]);
     // SAFETY: stores 512 bytes, aligned; the units are then as at a function's entry.

@@ -1,5 +1,5 @@
-//! The kernel's stacks, each with a page below it that is never mapped. One processor's: a second
-//! would have its own.
+//! The kernel's stacks, each with an unmapped guard page below. They belong to one processor: a
+//! second would have its own.
 
 use super::paging::PAGE;
 use core::cell::UnsafeCell;
@@ -40,15 +40,15 @@ const SMALL: usize = 8 << 10;
 
 /// Boot, then system calls.
 pub static MAIN: Stack<MAIN_BYTES> = Stack::new();
-/// Page faults: the only exception that code goes on after.
+/// Page faults: the only exception after which code continues.
 pub static PAGE_FAULT: Stack<{ 16 << 10 }> = Stack::new();
-/// A page fault in the handling of a page fault, such as an overflow of its stack.
+/// A page fault while a page fault is handled, such as an overflow of its stack.
 pub static SECOND_PAGE_FAULT: Stack<SMALL> = Stack::new();
-/// Exceptions that have no stack of their own here.
+/// Exceptions without a stack of their own here.
 pub static EXCEPTION: Stack<{ 16 << 10 }> = Stack::new();
 /// Such an exception during the report of another.
 pub static SECOND_EXCEPTION: Stack<SMALL> = Stack::new();
-/// These three may come at any time, in the middle of all others.
+/// These three may occur at any time, during all others.
 pub static NON_MASKABLE: Stack<SMALL> = Stack::new();
 /// See above.
 pub static DOUBLE_FAULT: Stack<SMALL> = Stack::new();

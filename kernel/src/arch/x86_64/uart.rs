@@ -2,14 +2,14 @@
 
 use x86_64::instructions::port::Port;
 
-/// Bytes that the transmitter takes at once when it is empty.
+/// Bytes that the transmitter accepts at once when it is empty.
 pub const FIFO: usize = 16;
 
-/// Line status: a byte has come in.
+/// Line status: a byte was received.
 pub const RECEIVED: u8 = 1;
-/// Line status: the transmitter takes [`FIFO`] bytes.
+/// Line status: the transmitter accepts [`FIFO`] bytes.
 pub const ROOM: u8 = 0x20;
-/// Line status: all that was written has been sent.
+/// Line status: everything written has been sent.
 pub const SENT: u8 = 0x40;
 
 const INTERRUPT_ENABLE: u16 = 1;
@@ -19,7 +19,7 @@ const MODEM_CONTROL: u16 = 4;
 const LINE_STATUS: u16 = 5;
 const SCRATCH: u16 = 7;
 
-/// A UART by its first port. It holds no state: its user keeps other code away.
+/// A UART by its first port. It holds no state: its user serializes access.
 #[derive(Clone, Copy)]
 pub struct Uart(pub u16);
 
@@ -39,9 +39,9 @@ impl Uart {
         unsafe { Port::new(self.0 + register).write(value) }
     }
 
-    /// Disables its interrupts; whether a UART answers. A port without a device reads as ones, or
-    /// as zeros, while the upper half of interrupt enable is always 0 and the scratch register
-    /// keeps its value.
+    /// Disables its interrupts; returns whether a UART responds. A port without a device reads as
+    /// ones, or as zeros; a UART has 0 in the upper half of interrupt enable, and its scratch
+    /// register keeps its value.
     pub fn probe(self) -> bool {
         const PATTERN: u8 = 0x5a;
         self.write(INTERRUPT_ENABLE, 0);

@@ -1,4 +1,4 @@
-//! Interrupt vectors: which are the processor's, and which this kernel gives to what.
+//! Interrupt vectors: the processor's, and those that this kernel assigns.
 
 /// The first vector of devices; those below are the processor's exceptions.
 pub const FIRST_DEVICE: u8 = 32;

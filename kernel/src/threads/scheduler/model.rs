@@ -2,8 +2,8 @@
 //! checker: one processor, whose timer interrupts a thread before any access to memory, and signals
 //! for threads that wait. Shuttle tries interleavings, and reports a deadlock.
 //!
-//! The futex is futex(2)'s as `super::super::futex` has it: a word is compared and its thread
-//! queued in one step.
+//! The futex is futex(2)'s as in `super::super::futex`: a word is compared and its thread queued in
+//! one step.
 
 use super::{Index, Scheduler, Wait, Woken};
 use shuttle::rand::{Rng, thread_rng};
@@ -19,11 +19,11 @@ const SCHEDULES: usize = 1000;
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
     None,
-    /// A thread is queued without a look at the word.
+    /// A thread is queued without comparing the word.
     NoCompare,
     /// Threads aren't moved from one futex to the other.
     NoRequeue,
-    /// A wake-up reaches none.
+    /// A wake-up reaches no thread.
     NoWake,
 }
 
@@ -40,7 +40,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// Runs the next thread; time goes on where all of them wait.
+    /// Runs the next thread; time advances if all of them wait.
     fn dispatch(&mut self) {
         loop {
             self.scheduler.expire(self.now);
@@ -87,7 +87,7 @@ impl Program {
         })
     }
 
-    /// `FUTEX_WAIT`: whether it expired.
+    /// `FUTEX_WAIT`: returns whether it expired.
     fn wait(&self, word: usize, value: u32, deadline: Option<u64>) -> bool {
         loop {
             let queued = self.step(|machine| {
@@ -113,7 +113,7 @@ impl Program {
         }
     }
 
-    /// `FUTEX_WAKE`: the number of threads woken.
+    /// `FUTEX_WAKE`: returns the number of threads woken.
     fn wake(&self, word: usize, count: u64) -> u64 {
         self.step(|machine| match machine.fault {
             Fault::NoWake => 0,
@@ -121,7 +121,7 @@ impl Program {
         })
     }
 
-    /// `FUTEX_REQUEUE` of all that wait, the first of which is woken.
+    /// `FUTEX_REQUEUE` of all waiters, the first of which is woken.
     fn requeue(&self, from: usize, to: usize) {
         self.step(|machine| {
             let (from, to) = (8 * from as u64, 8 * to as u64);
@@ -132,7 +132,7 @@ impl Program {
         });
     }
 
-    /// Takes a mutex: 0 is free, 1 taken, 2 taken and perhaps waited for.
+    /// Locks a mutex: 0 is free, 1 locked, 2 locked with possible waiters.
     fn lock(&self, mutex: usize) {
         if !self.compare_and_swap(mutex, 0, 1) {
             self.lock_contended(mutex);
@@ -173,8 +173,8 @@ impl Program {
     }
 }
 
-/// Runs threads with these bodies, `ticks` interrupts of the timer and as many signals, to the end
-/// of all.
+/// Runs threads with these bodies, `ticks` interrupts of the timer and as many signals, until all
+/// have ended.
 fn run(fault: Fault, ticks: usize, bodies: Vec<fn(&Program)>) -> [u32; 8] {
     let mut scheduler = Scheduler::new();
     let indices: Vec<Index> = bodies

@@ -1,9 +1,9 @@
-//! The scheduler against a list of threads that is searched.
+//! The scheduler against a searched list of threads.
 
 use super::{Scheduler, Wait, Woken};
 use proptest::prelude::*;
 
-/// A thread of the model: its number and what it waits for; `None`: ready.
+/// A thread of the model: its number and its event; `None`: ready.
 #[derive(Clone, Debug)]
 struct Waiter {
     number: u64,
@@ -11,7 +11,7 @@ struct Waiter {
     deadline: Option<u64>,
 }
 
-/// The same by lists that are searched from the front.
+/// The same with lists that are searched from the front.
 #[derive(Default)]
 struct Model {
     ready: Vec<(u64, Woken)>,
@@ -168,7 +168,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 taken.sort_by_key(|waiter| waiter.deadline);
                 scheduler.expire(now);
                 model.wake(taken, Woken::Expired);
-                // Equal deadlines come in any order: as the scheduler has them.
+                // Equal deadlines expire in any order: in the scheduler's.
                 let equal = scheduler.ready_for_test();
                 let mut sorted = (equal.clone(), model.ready.clone());
                 sorted.0.sort();
@@ -222,7 +222,7 @@ proptest! {
         check(steps)?;
     }
 
-    /// Many timers, so that the heap has levels to move one up from where another left.
+    /// Many timers, so that the heap has levels to move one up from where another was removed.
     #[test]
     fn timers_expire_in_order_though_others_were_taken_back(
         deadlines in proptest::collection::vec(any::<u16>(), 8..80),

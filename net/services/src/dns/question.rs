@@ -125,7 +125,7 @@ impl Question {
             self.run_stream(turn, options);
         }
         if self.result.is_none() && self.stream.is_none() && self.again_ns <= turn.now_ns {
-            self.ask(turn, options);
+            self.send_query(turn, options);
         }
         if self.result.is_some() {
             self.close(turn.stack);
@@ -293,7 +293,7 @@ impl Question {
         }
     }
 
-    fn ask(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) {
+    fn send_query(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) {
         if options.is_multicast() && self.queries >= MULTICAST_QUERIES {
             self.result = Some(Ok((Err(Missing), 0)));
             return;

@@ -1,4 +1,4 @@
-//! Lookups against a server that is another stack, in virtual time.
+//! Lookups against another stack as the server, in virtual time.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -9,19 +9,19 @@ use crate::testing::{MS, SECOND, address, randomness, ready};
 use net::sim::{Cable, Impairment, Offloads, World};
 use net::{Config, Handle, InterfaceConfig};
 
-/// How a server answers: bytes after the query's header and question, and the two flag bytes and
-/// the counts of the header.
+/// A server's response: bytes after the query's header and question, and the two flag bytes and the
+/// counts of the header.
 type Zone = Box<dyn FnMut(&str, u16, bool) -> Reply>;
 
 #[derive(Clone, Default)]
 struct Reply {
     flags: u16,
-    /// Owner (none: the name asked), type, TTL, data.
+    /// Owner (`None`: the queried name), type, TTL, data.
     answers: Vec<(Option<&'static str>, u16, u32, Vec<u8>)>,
     /// Negative TTL of a SOA record.
     soa: Option<u32>,
     silent: bool,
-    /// Spells the question in capitals.
+    /// Changes the question to capitals.
     shouts: bool,
 }
 
@@ -174,14 +174,14 @@ impl Lab {
             if whole && let Some(reply) = answer(&query[2..], true, 0, &mut self.zone) {
                 let mut framed = (reply.len() as u16).to_be_bytes().to_vec();
                 framed.extend(reply);
-                // In two pieces, the length cut in the middle.
+                // In two pieces, split within the length.
                 stack.tcp_write(*connection, &framed[..1]).expect("room");
                 stack.tcp_write(*connection, &framed[1..]).expect("room");
             }
         }
     }
 
-    /// Lets things happen until the lookups have nothing more to do now.
+    /// Runs until the lookups have nothing more to do now.
     fn turn(&mut self) {
         loop {
             self.world.run_now();
@@ -405,7 +405,7 @@ fn the_search_list_by_dots() {
         ["a.b", "a.b.lab.example", "a.b.corp.example", "a.b.example"]
     );
     lab.queries.clear();
-    // A final dot says that it is the whole name.
+    // A final dot marks a complete name.
     assert_eq!(lab.addresses("host."), Err(LookupError::NotFound));
     assert_eq!(lab.names(), ["host"]);
     let wrong = DnsOptions {
@@ -442,8 +442,8 @@ fn servers_that_all_fail_are_not_asked_for_ever() {
     assert!(lab.world.now_ns < SECOND);
 }
 
-/// Servers that fail now and then: what one said about a name counts for that name, not for those
-/// that it is an alias of.
+/// Servers that fail now and then: a response about a name counts for that name, not for those that
+/// it is an alias of.
 #[test]
 fn failures_begin_again_behind_an_alias() {
     for fails in [1, 2] {
@@ -519,7 +519,7 @@ fn a_forger_that_knows_the_port_must_guess_the_identifier() {
     assert_eq!(stack.local_address(lab.udp), Ok(server));
     let right = Reply::addresses(1).bytes(&query[..len]);
     let forged: [(usize, u8); 5] = [
-        // Identifier; not an answer; another question: name, type, number of them.
+        // Identifier; not a response; another question: name, type, number of them.
         (0, 1),
         (2, 0x80),
         (14, 1),

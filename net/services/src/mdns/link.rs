@@ -187,7 +187,7 @@ impl Link {
             self.step(turn);
         }
         if let Some(pending) = self.pending.take_if(|p| p.at_ns <= turn.now_ns) {
-            self.answer(turn, pending);
+            self.respond(turn, pending);
         }
         let step = (self.phase != Phase::Settled).then_some(self.at_ns);
         let answer = self.pending.as_ref().map(|pending| pending.at_ns);
@@ -222,7 +222,7 @@ impl Link {
     }
 
     /// Sends responses that are due, except for records sent just before.
-    fn answer(&mut self, turn: &mut Turn<'_>, pending: Pending) {
+    fn respond(&mut self, turn: &mut Turn<'_>, pending: Pending) {
         let pause_ns = if pending.probed {
             MIN_INTERVAL_PROBED_NS
         } else {

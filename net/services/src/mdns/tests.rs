@@ -1,4 +1,4 @@
-//! The responder against hosts played by hand; each test names the section of RFC 6762.
+//! The responder against scripted hosts; each test names the section of RFC 6762.
 
 mod answers;
 mod lab;
@@ -11,7 +11,7 @@ use crate::testing::SECOND;
 use lab::{ASK_A, OTHER, OTHERS_A, ask, established, message, say};
 
 #[test]
-fn rfc6762_section_5_5_and_11_questions_to_us_alone_come_from_the_link() {
+fn rfc6762_section_5_5_and_11_unicast_queries_come_from_the_link() {
     let mut lab = established();
     lab.receive_at(OTHER, "10.0.0.1:5353", &ask(&[ASK_A]));
     let said = lab.pass(2 * SECOND);
@@ -21,10 +21,11 @@ fn rfc6762_section_5_5_and_11_questions_to_us_alone_come_from_the_link() {
     );
     lab.receive_at("192.0.2.7:5353", "10.0.0.1:5353", &ask(&[ASK_A]));
     assert!(lab.pass(2 * SECOND).is_empty());
-    // Nor is a forged answer believed.
+    // Nor is a forged response accepted.
     lab.receive_at("192.0.2.7:5353", "10.0.0.1:5353", &say(&[OTHERS_A]));
     assert!(lab.pass(2 * SECOND).is_empty());
-    // To the group it is from the link, whatever it says; but no answer leaves the link.
+    // A query to the group counts as from the link, with any source; but no response leaves the
+    // link.
     lab.receive("192.0.2.7:5353", &ask(&[ASK_A]));
     assert!(lab.pass(2 * SECOND)[0].is_to_all());
     lab.receive("192.0.2.7:4000", &ask(&[ASK_A]));
@@ -39,9 +40,9 @@ fn rfc6762_section_18_messages_of_another_sort_are_ignored() {
         lab.receive(OTHER, &bytes);
         assert!(lab.pass(2 * SECOND).is_empty(), "{flags:#x}");
     }
-    // 6: answers come from port 5353.
+    // 6: responses come from port 5353.
     lab.receive("10.0.0.9:4000", &say(&[OTHERS_A]));
-    // Our own words, come back by another way.
+    // Our own message, received through another link.
     lab.receive("10.0.0.1:5353", &say(&[OTHERS_A]));
     assert!(lab.pass(2 * SECOND).is_empty());
 }

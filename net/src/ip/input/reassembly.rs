@@ -473,7 +473,7 @@ mod tests {
 
     /// RFC 8200, 4.5: a fragment of an invalid length discards its packet, and no other one.
     #[test]
-    fn an_impossible_fragment_ends_its_packet_alone() {
+    fn an_invalid_fragment_discards_only_its_packet() {
         let mut reassembly = Reassembly::default();
         for n in [1, 2, 3] {
             assert_eq!(reassembly.add(key(n), &at(0, 8, true, 0), 0), Ok(None));

@@ -73,7 +73,7 @@ fn rfc4861_section_7_3_3_reachable_stale_delay_probe() {
     assert_eq!(ready, [(A, vec![1; 100])]);
     assert_eq!(resolve(&mut table, 1, 29 * SECOND), Known::At(A));
     assert_eq!(run(&mut table, 29 * SECOND).0, []);
-    // Stale after 30 s: used on, asked alone after five, three times, then forgotten.
+    // Stale after 30 s: used further, probed by unicast after five, three times, then removed.
     assert_eq!(resolve(&mut table, 1, 31 * SECOND), Known::At(A));
     let (sent, _) = run(&mut table, 100 * SECOND);
     let solicitation = Solicitation {
@@ -83,7 +83,7 @@ fn rfc4861_section_7_3_3_reachable_stale_delay_probe() {
     let times = [36, 37, 38].map(|s| (s * SECOND, solicitation));
     assert_eq!(sent, times);
     assert_eq!(resolve(&mut table, 1, 100 * SECOND), Known::Asking(true));
-    // One that answers is left alone.
+    // One that replies isn't probed.
     table.advertised(&advert(1, A, true, false), 100 * SECOND, &mut ready);
     resolve(&mut table, 1, 131 * SECOND);
     assert_eq!(run(&mut table, 136 * SECOND).0.len(), 1);
@@ -95,22 +95,22 @@ fn rfc4861_section_7_3_3_reachable_stale_delay_probe() {
 #[test]
 fn rfc4861_section_7_2_5_advertisements() {
     let mut ready = Vec::new();
-    // Not asked for: nothing is learnt.
+    // Not solicited: no entry is created.
     let mut table = neighbors();
     table.advertised(&advert(1, A, true, true), 0, &mut ready);
     assert_eq!(resolve(&mut table, 1, 0), Known::Asking(true));
-    // Another address without the override flag changes nothing but the trust.
+    // Another address without the override flag changes only the state.
     table.advertised(&advert(1, A, true, true), 0, &mut ready);
     table.advertised(&advert(1, B, true, false), SECOND, &mut ready);
     assert_eq!(resolve(&mut table, 1, SECOND), Known::At(A));
     assert!(run(&mut table, 10 * SECOND).0.len() >= 3);
-    // With it, it is the new one.
+    // With it, it replaces the address.
     let mut table = neighbors();
     resolve(&mut table, 1, 0);
     table.advertised(&advert(1, A, true, true), 0, &mut ready);
     table.advertised(&advert(1, B, false, true), SECOND, &mut ready);
     assert_eq!(resolve(&mut table, 1, SECOND), Known::At(B));
-    // A neighbor that asks for us becomes known, but not confirmed.
+    // A neighbor that solicits us becomes known, but not confirmed.
     let mut table = neighbors();
     table.on_solicitation(ip(1), A, 0, &mut ready);
     assert_eq!(resolve(&mut table, 1, 0), Known::At(A));
@@ -130,7 +130,7 @@ fn rfc6583_strangers_drive_out_each_other_only() {
     }
     assert!(table.index.len() <= 300 + PASSIVE);
     assert!((0..300).all(|n| resolve(&mut table, n, SECOND) == Known::At(A)));
-    // Nor does asking for a million missing addresses forget those that answer.
+    // Nor do solicitations of a million missing addresses evict those that reply.
     for n in 100_000..200_000 {
         resolve(&mut table, n, 2 * SECOND);
     }
@@ -159,7 +159,7 @@ fn strangers_go_before_those_that_we_talk_with() {
 }
 
 proptest! {
-    /// The bounds hold and the counts are right for any sequence of events.
+    /// The limits hold and the counts are correct for any sequence of events.
     #[test]
     fn bounds_hold(steps in proptest::collection::vec((0..6u8, 0..900u32, 0..2000usize), 1..2000)) {
         let mut table = neighbors();
@@ -193,8 +193,8 @@ proptest! {
     }
 }
 
-/// RFC 4861, 6.3.4 and 10: what a router says, a half to one and a half times that, and within
-/// bounds.
+/// RFC 4861, 6.3.4 and 10: a router's value, randomized from a half to one and a half times, and
+/// within bounds.
 #[test]
 fn rfc4861_section_6_3_4_times_of_a_router() {
     let mut table = neighbors();
@@ -239,12 +239,12 @@ fn rfc4861_section_7_2_3_solicitations_create_entries() {
     assert_eq!(resolve(&mut table, 1, 1), Known::At(A));
     table.reached(ip(1), B, 2);
     assert_eq!(resolve(&mut table, 1, 2), Known::At(A));
-    // Reachable stays so: nothing is asked until that time is over.
+    // A reachable one remains so: no probe until that time has passed.
     table.advertised(&advert(1, A, true, true), 2, &mut ready);
     table.on_solicitation(ip(1), A, 3, &mut ready);
     assert_eq!(resolve(&mut table, 1, 4), Known::At(A));
     assert!(run(&mut table, 20 * SECOND).0.is_empty());
-    // Another address is believed, and asked after a while.
+    // Another address is accepted, and probed after a while.
     table.on_solicitation(ip(1), B, 20 * SECOND, &mut ready);
     assert_eq!(resolve(&mut table, 1, 20 * SECOND), Known::At(B));
     assert!(!run(&mut table, 26 * SECOND).0.is_empty());
@@ -259,9 +259,9 @@ fn rfc4861_section_7_2_3_solicitations_create_entries() {
     assert!(!table.has_pending());
 }
 
-/// One that is doubted is asked at once, reachable or not.
+/// A neighbor with negative advice is probed at once, reachable or not.
 #[test]
-fn a_doubted_neighbor_is_solicited_at_once() {
+fn negative_advice_probes_a_neighbor_at_once() {
     let (mut table, mut ready) = (neighbors(), Vec::new());
     assert_eq!(resolve(&mut table, 1, 0), Known::Asking(true));
     table.advertised(&advert(1, A, true, true), 1, &mut ready);
@@ -272,7 +272,7 @@ fn a_doubted_neighbor_is_solicited_at_once() {
     assert_eq!((sent[0].0, sent[0].1.mac), (SECOND, Some(A)));
 }
 
-/// The oldest packets make room, by number and by bytes, down to the last.
+/// The oldest packets are dropped, by number and by bytes, down to the last.
 #[test]
 fn packets_wait_up_to_the_limits() {
     let mut table = neighbors();
@@ -285,7 +285,7 @@ fn packets_wait_up_to_the_limits() {
     assert!((0..4).all(|_| table.hold(ip(1), vec![1; PENDING_BYTES / 4])));
     assert!(!table.hold(ip(1), vec![1]));
     assert_eq!(table.pending_bytes, PENDING_BYTES / 4 * 3 + 1);
-    // One for which others' leave no room.
+    // A neighbor for which others' packets leave no room.
     resolve(&mut table, 2, 0);
     assert!(!table.hold(ip(2), vec![1; PENDING_BYTES / 4]));
     assert_eq!(table.pending_bytes, PENDING_BYTES / 4 * 3 + 1);

@@ -52,7 +52,7 @@ impl Urgent {
         self.snd_up.is_some_and(|end| end.after(snd_una))
     }
 
-    /// Puts the pointer into a segment that it lies ahead of.
+    /// Sets the urgent pointer of a segment that starts before it.
     pub(super) fn mark(&self, header: &mut Header) {
         if let Some(end) = self.snd_up
             && end.after(header.seq)

@@ -1,6 +1,6 @@
-//! Linux's older asynchronous requests (io_submit(2)), on a file that was opened past the page
-//! cache. What is submitted together is begun by one system call that no signal interrupts: a kill
-//! leaves all of it to be done or nothing.
+//! Linux's older asynchronous requests (io_submit(2)), on a file opened with `O_DIRECT`. Requests
+//! that are submitted together begin with one system call that no signal interrupts: after a kill
+//! either all of them complete, or none began.
 //!
 //! The C library has no functions for these system calls.
 
@@ -8,10 +8,10 @@ use super::OwnedFd;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 
-/// Requests that the kernel has at once.
+/// Maximum number of requests that the kernel has at once.
 pub const MAX_REQUESTS: usize = 256;
 /// Alignment of memory, offset and length, in bytes: a sector of most disks. Disks with larger
-/// sectors refuse the request, and the caller makes it through the page cache.
+/// sectors refuse the request, and the caller sends it through the page cache.
 pub const ALIGN: usize = 512;
 
 /// `IOCB_FLAG_RESFD` of `linux/aio_abi.h`: completions make an eventfd readable.
@@ -68,7 +68,7 @@ pub struct Aio {
     event: OwnedFd,
     /// Borrowed: the caller of `new` closes it after this is dropped.
     file: i32,
-    /// Requests that the next [`Aio::submit`] begins.
+    /// Requests that the next [`Aio::submit`] submits.
     added: Vec<Iocb>,
     under_way: usize,
 }
@@ -94,12 +94,12 @@ impl Aio {
         }
     }
 
-    /// Readable when a request has ended.
+    /// Readable when a request has completed.
     pub fn event(&self) -> i32 {
         self.event.0
     }
 
-    /// Whether requests are under way.
+    /// Whether requests are in flight.
     pub fn is_busy(&self) -> bool {
         self.under_way > 0
     }
@@ -107,7 +107,7 @@ impl Aio {
     /// Adds a request; false if there is no room.
     ///
     /// # Safety
-    /// The memory stays valid and untouched until the request has ended or was refused.
+    /// The memory stays valid and untouched until the request has completed or was refused.
     pub unsafe fn add(
         &mut self,
         command: Command,
@@ -140,8 +140,8 @@ impl Aio {
         true
     }
 
-    /// Begins what was added, with one system call; `refused` gets the keys of what the kernel
-    /// doesn't take.
+    /// Submits the added requests with one system call; `refused` gets the keys of those that the
+    /// kernel refuses.
     pub fn submit(&mut self, refused: &mut dyn FnMut(u64)) {
         while !self.added.is_empty() {
             let mut list: Vec<*mut Iocb> = self.added.iter_mut().map(core::ptr::from_mut).collect();
@@ -166,7 +166,7 @@ impl Aio {
         }
     }
 
-    /// Reports what has ended: key and the system call's result, `-errno` for a failure.
+    /// Reports completed requests: key and the system call's result, `-errno` for a failure.
     pub fn poll(&mut self, report: &mut dyn FnMut(u64, i64)) {
         if self.under_way == 0 {
             return;
@@ -182,12 +182,12 @@ impl Aio {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: an eventfd gives 8 bytes, and doesn't block.
+        // SAFETY: an eventfd yields 8 bytes, and doesn't block.
         if unsafe { libc::read(self.event.0, (&raw mut counter).cast(), 8) } < 0 {
             return;
         }
         loop {
-            // SAFETY: room for as many events as asked for; no waiting.
+            // SAFETY: room for the requested number of events; no waiting.
             let n = unsafe {
                 libc::syscall(
                     libc::SYS_io_getevents,
@@ -212,7 +212,7 @@ impl Aio {
 
 impl Drop for Aio {
     fn drop(&mut self) {
-        // SAFETY: waits for the requests under way; the context isn't used afterwards.
+        // SAFETY: waits for the requests in flight; the context isn't used afterwards.
         unsafe { libc::syscall(libc::SYS_io_destroy, self.context, null_mut::<u8>()) };
     }
 }

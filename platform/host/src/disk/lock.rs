@@ -1,11 +1,11 @@
 //! Locks on disks and their images, as QEMU takes them (`file.locking`, block/file-posix.c), so
 //! that programs of both forms, the `soil` command and QEMU's own tools see each other.
 //!
-//! They are open file description locks (fcntl(2), `F_OFD_SETLK`) on single bytes. Who uses
-//! permission n holds byte 100 + n, who doesn't share it byte 200 + n (n is the bit of
-//! `BLK_PERM_*`: 0 reads consistently, 1 writes). All hold them for reading, and ask with
-//! `F_OFD_GETLK` whether others hold the bytes that don't go with their own. The kernel drops a
-//! lock with the last use of the open file, so that a killed program leaves none.
+//! They are open file description locks (fcntl(2), `F_OFD_SETLK`) on single bytes. A user of
+//! permission n holds byte 100 + n; one that doesn't share it holds byte 200 + n (n is the bit of
+//! `BLK_PERM_*`: 0 consistent read, 1 write). All hold them for reading, and query with
+//! `F_OFD_GETLK` whether others hold conflicting bytes. The kernel drops a lock with the last use
+//! of the open file, so a killed program leaves none.
 //!
 //! The `soil` command compiles this file as well: it depends on `libc` only.
 
@@ -14,20 +14,20 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::ffi::CStr;
 
-/// The first byte of those that stand for permissions in use.
+/// The first byte of permissions in use.
 const USED: i64 = 100;
-/// The first byte of those that stand for permissions which others may not have.
+/// The first byte of permissions that aren't shared.
 const UNSHARED: i64 = 200;
 /// Permissions: `BLK_PERM_CONSISTENT_READ` and `BLK_PERM_WRITE`.
 const READ: i64 = 0;
 const WRITE: i64 = 1;
 
-/// How often a lock is tried while nothing holds it that can be seen. What a killed program has
-/// under way keeps its files open, and its locks with them.
+/// Maximum number of attempts while no holder of the lock is visible. The requests in flight of a
+/// killed program keep its files open, and with them its locks.
 const TRIES: u32 = 20;
-/// The time between two, in milliseconds.
+/// The time between two attempts, in milliseconds.
 const PAUSE_MS: i64 = 25;
-/// How many open files a search for a lock's holder looks at.
+/// Maximum number of open files that a search for a lock's holder examines.
 const MAX_FILES: usize = 100_000;
 
 /// Access for which a disk is opened.
@@ -39,7 +39,7 @@ pub enum Usage {
     Write,
 }
 
-/// Why there is no lock.
+/// Why a lock wasn't taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The file system has no such locks; the number of the error.
@@ -53,7 +53,7 @@ pub enum Refusal {
 pub struct InUse {
     /// It writes.
     pub writes: bool,
-    /// The process, where it can be seen.
+    /// The process, if it is visible.
     pub holder: Option<Holder>,
 }
 
@@ -74,7 +74,7 @@ impl InUse {
         } else {
             "reads it"
         };
-        // SAFETY: it only gives a number.
+        // SAFETY: it only returns a number.
         let own = unsafe { libc::getpid() };
         match &self.holder {
             Some(holder) if holder.process == own => {
@@ -111,7 +111,7 @@ fn fcntl(fd: i32, command: i32, lock: &mut libc::flock) -> Result<(), i32> {
     }
 }
 
-/// A lock on bytes of a file, to be taken or asked about.
+/// A lock on bytes of a file, to be taken or queried.
 fn bytes(kind: i32, start: i64, len: i64) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
@@ -123,10 +123,10 @@ fn bytes(kind: i32, start: i64, len: i64) -> libc::flock {
     }
 }
 
-/// Locks the open file `fd`, which has to be readable, for this use, until [`unlock`] or the
-/// last use of the open file. A second lock in this process is one of another program. Blocks for
-/// half a second at most where nothing to be seen holds the lock that is in the way, and for as
-/// long as a network's file system takes.
+/// Locks the open file `fd`, which has to be readable, for this use, until [`unlock`] or the last
+/// use of the open file. A second lock in this process counts as another program's. Blocks for at
+/// most half a second if the holder of a conflicting lock isn't visible, and for as long as a
+/// network file system takes.
 pub fn take(fd: i32, usage: Usage) -> Result<(), Refusal> {
     take_with(fcntl, fd, usage)
 }
@@ -144,19 +144,19 @@ fn take_with(call: Call, fd: i32, usage: Usage) -> Result<(), Refusal> {
         };
         let holder = holder(fd, byte);
         unlock_with(call, fd);
-        // Two that tried at once refuse each other: each tries once more, at a time of its own.
+        // Two concurrent attempts refuse each other: each retries, at a different time.
         if tried > 0 && (holder.is_some() || tried >= TRIES) {
             let writes = byte == USED + WRITE;
             return Err(Refusal::InUse(InUse { writes, holder }));
         }
-        // SAFETY: it only gives a number.
+        // SAFETY: it only returns a number.
         let own = i64::from(unsafe { libc::getpid() } % 16) + 1;
         pause(if tried == 0 { own } else { PAUSE_MS });
         tried += 1;
     }
 }
 
-/// Takes the bytes and asks for those of others; the one in the way.
+/// Takes the bytes and queries those of others; returns the conflicting one.
 fn try_with(call: Call, fd: i32, usage: Usage) -> Result<Option<i64>, i32> {
     let used = match usage {
         Usage::Read => 1,
@@ -184,21 +184,21 @@ fn try_with(call: Call, fd: i32, usage: Usage) -> Result<Option<i64>, i32> {
     Ok(None)
 }
 
-/// Locks another open file of the same disk, `fd`, for a use that [`take`] has allowed: what is
-/// under way on either keeps the lock.
+/// Locks another open file of the same disk, `fd`, for a use that [`take`] has allowed: requests in
+/// flight on either keep the lock.
 pub fn take_also(fd: i32, usage: Usage) {
     // Only the first descriptor's lock conflicts; the disk is locked without this one's.
     let _ = try_with(fcntl, fd, usage);
 }
 
-/// Gives the locks of an open file back.
+/// Releases the locks of an open file.
 pub fn unlock(fd: i32) {
     unlock_with(fcntl, fd);
 }
 
 fn unlock_with(call: Call, fd: i32) {
     for start in [USED, UNSHARED] {
-        // It fails where there are no locks.
+        // It fails if there are no locks.
         let _ = call(fd, libc::F_OFD_SETLK, &mut bytes(libc::F_UNLCK, start, 100));
     }
 }
@@ -208,15 +208,15 @@ fn pause(ms: i64) {
         tv_sec: 0,
         tv_nsec: ms * 1_000_000,
     };
-    // SAFETY: reads the time; a signal makes it shorter, which does no harm.
+    // SAFETY: reads the time; a signal may shorten the sleep, which is harmless.
     unsafe { libc::nanosleep(&raw const time, core::ptr::null_mut()) };
 }
 
-/// The process that holds `byte` of the file that `fd` is, by a lock on another open file. The
-/// kernel names no process with such a lock, but says in /proc/PID/fdinfo which are held through
-/// each descriptor; other users' processes only root can see.
+/// The process that holds `byte` of the file open as `fd`, by a lock on another open file. The
+/// kernel names no process with such a lock, but lists in /proc/PID/fdinfo those held through each
+/// descriptor; only root can see other users' processes.
 fn holder(fd: i32, byte: i64) -> Option<Holder> {
-    // SAFETY: it only gives a number.
+    // SAFETY: it only returns a number.
     let own = unsafe { libc::getpid() };
     let mut buffer = [0; 1024];
     let text = contents(&format!("/proc/self/fdinfo/{fd}"), &mut buffer)?;
@@ -290,7 +290,7 @@ fn contents<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
     bytes.utf8_chunks().next().map(|chunk| chunk.valid())
 }
 
-/// Calls `look` with each number among the names of a folder until that finds something.
+/// Calls `visit` with each number among the names in a folder until it returns a result.
 fn entries<T>(folder: &str, visit: &mut dyn FnMut(i32) -> Option<T>) -> Option<T> {
     let folder = CString::new(folder).ok()?;
     // SAFETY: `folder` ends with a zero byte.
@@ -300,7 +300,7 @@ fn entries<T>(folder: &str, visit: &mut dyn FnMut(i32) -> Option<T>) -> Option<T
     }
     let mut found = None;
     while found.is_none() {
-        // SAFETY: the directory is open; what it gives is valid until the next call.
+        // SAFETY: the directory is open; the entry is valid until the next call.
         let entry = unsafe { libc::readdir(directory) };
         if entry.is_null() {
             break;
@@ -310,7 +310,7 @@ fn entries<T>(folder: &str, visit: &mut dyn FnMut(i32) -> Option<T>) -> Option<T
         let number = name.to_str().ok().and_then(|name| name.parse().ok());
         found = number.and_then(&mut *visit);
     }
-    // SAFETY: it was opened here, and is not used after.
+    // SAFETY: it was opened here, and is not used afterwards.
     unsafe { libc::closedir(directory) };
     found
 }

@@ -1,21 +1,21 @@
-//! The requests of one disk, and which way each goes:
+//! The requests of one disk, and how each is submitted:
 //!
-//! - a read that the page cache answers is done at once (`preadv2` with `RWF_NOWAIT`);
-//! - writes that belong together go past the page cache with one `io_submit` ([`Aio`]), so that a
-//!   kill leaves all of them or none;
-//! - large writes of whole pages go past the page cache, too, by the ring: ext4 has no buffered
-//!   writes that don't wait, so that the ring would give each to a thread of the kernel's, which
-//!   copies it, and a flush would still find all of it to be written. Where the disk is slower than
-//!   that, those of the next moment go through the page cache again, which takes them all at once;
+//! - a read of cached data completes at once (`preadv2` with `RWF_NOWAIT`);
+//! - writes that belong together bypass the page cache with one `io_submit` ([`Aio`]), so that
+//!   after a kill either all or none of them were made;
+//! - large writes of whole pages also bypass the page cache, through the ring: ext4 has no
+//!   non-blocking buffered writes, so the ring would give each to a kernel thread, which copies it,
+//!   and a flush would still find all of it unwritten. If the disk is slower than that, the
+//!   following large writes go through the page cache for a while, which accepts them all at once;
 //! - everything else goes to the ring;
-//! - without a ring, what is aligned goes past the page cache, flushes go the same way, and the
-//!   rest is done while the program waits.
+//! - without a ring, aligned requests bypass the page cache, flushes do likewise, and the rest
+//!   completes while the program waits.
 //!
-//! Writes past the page cache and through it must not meet in one page, or the page that goes to
-//! the disk later brings old sectors back (Linux says so with `EIO` for the next flush). So a write
-//! waits for those of the other way to the same pages; large ones go the same way then. By less
-//! than whole pages only those past the cache go that belong together. They also wait until the
-//! page cache has written the pages that they go to ([`Unflushed`]), so that `io_submit` doesn't.
+//! Writes past the page cache and through it must not overlap in a page, or the page that is
+//! written later restores old sectors (Linux reports that by `EIO` on the next flush). So a write
+//! waits for writes of the other kind to the same pages; large ones then go the same way. Only
+//! those that belong together bypass the page cache with less than whole pages. They also wait
+//! until the page cache has written their pages ([`Unflushed`]), so that `io_submit` doesn't.
 
 use super::OwnedFd;
 use super::aio::{ALIGN, Aio, Command};
@@ -34,65 +34,64 @@ use rustix_uring::types::Fd;
 use rustix_uring::{Errno, opcode};
 use slab::Slab;
 
-/// Requests under way at once; others wait their turn.
+/// Maximum number of requests in flight; others wait.
 const MAX_REQUESTS: usize = 256;
 /// A page of the page cache, or several.
 const PAGE: usize = 4096;
-/// Bytes from which a write goes past the page cache although there is a ring: what a copy costs is
-/// more than the disk's answer then.
+/// Bytes from which a write bypasses the page cache although there is a ring: beyond that a copy
+/// costs more than the disk's response.
 const LARGE: u64 = 256 << 10;
-/// Nanoseconds for a mebibyte from which on the page cache is faster: a copy, a hop to another
-/// thread, and what the flush takes.
+/// Nanoseconds per mebibyte from which on the page cache is faster: a copy, a switch to another
+/// thread, and the flush.
 const SLOW_NS: u64 = 700_000;
-/// For how long no large write goes past the page cache after one that was slow, in nanoseconds.
+/// How long large writes go through the page cache after a slow one past it, in nanoseconds.
 const BACKOFF_NS: u64 = 200_000_000;
-/// `SYNC_FILE_RANGE`: of all pages, whether they are being written already or not.
+/// Flags of `SYNC_FILE_RANGE`: all pages, whether writeback has begun or not.
 const WRITE_AND_WAIT: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE
     | libc::SYNC_FILE_RANGE_WRITE
     | libc::SYNC_FILE_RANGE_WAIT_AFTER;
-/// The key of a request of our own that has the page cache write what it has; others are places in
-/// a [`Slab`].
+/// The key of our own request that writes back the page cache; others are keys of a [`Slab`].
 const FLUSH_KEY: usize = (1 << 48) - 1;
 
 /// A request that the kernel has.
 struct InFlight {
     tag: u64,
     io: IoRequest,
-    /// It went past the page cache.
+    /// It bypasses the page cache.
     past: bool,
-    /// It is a large write, on its own, that began then.
+    /// It is a large write, alone, that began then.
     timed: Option<u64>,
-    /// Its pages, all of them.
+    /// All of its pages.
     whole: Range<u64>,
 }
 
-/// The requests of one disk that are under way.
+/// The requests of one disk in flight.
 pub struct Queue {
     file: OwnedFd,
     /// Bytes of a sector.
     sector: usize,
     ring: Option<Owner>,
-    /// Before the file that it is on, which it needs to the end.
+    /// Dropped before its file, which it needs until then.
     aio: Option<Aio>,
-    /// The file past the page cache. It stays open: requests name it that the kernel has not seen.
+    /// The file with `O_DIRECT`. It stays open: requests that the kernel has not seen name it.
     direct: Option<OwnedFd>,
-    /// It takes requests.
+    /// It accepts requests.
     takes_direct: bool,
     /// Until when large writes go through the page cache.
     rests_until: u64,
-    /// The page cache can be asked.
+    /// The page cache can be queried.
     cached: bool,
     under_way: Slab<InFlight>,
-    /// How many of those went past the page cache.
+    /// Number of requests that bypass the page cache.
     past: usize,
     unflushed: Unflushed,
-    /// Ended, but not reported.
+    /// Completed, but not reported.
     ended: VecDeque<(u64, Result<(), BlockError>)>,
 }
 
 impl Queue {
     /// Creates a queue on `file` with sectors of `sector` bytes, and on `direct`, the same file
-    /// opened past the page cache.
+    /// opened with `O_DIRECT`.
     pub fn new(file: OwnedFd, sector: usize, direct: Option<OwnedFd>, ring: &Handle) -> Queue {
         Queue {
             file,
@@ -110,7 +109,7 @@ impl Queue {
         }
     }
 
-    /// Takes what the page cache has; whether that was all.
+    /// Reads the cached part; returns whether that was all.
     fn read_cached(&mut self, io: &mut IoRequest) -> bool {
         let vector = libc::iovec {
             iov_base: io.start.as_ptr().cast(),
@@ -129,7 +128,7 @@ impl Queue {
         match check(read) {
             Ok(n) => io.skip(n),
             Err(Stop::WouldBlock) => (),
-            // A file system that can't say.
+            // A file system without support for it.
             Err(_) => self.cached = false,
         }
         io.len == 0
@@ -140,12 +139,12 @@ impl Queue {
         self.file.0
     }
 
-    /// The same file past the page cache, where there is that.
+    /// The same file opened with `O_DIRECT`, if that is possible.
     pub fn direct_file(&self) -> Option<i32> {
         self.direct.as_ref().map(|direct| direct.0)
     }
 
-    /// Whether the kernel has none of its requests.
+    /// Whether no request is in flight.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_empty()
     }
@@ -154,7 +153,7 @@ impl Queue {
     pub fn submit(&mut self, request: Request<Host>, tag: u64, size: u64) -> Submitted {
         let mut io = IoRequest::new(request, self.sector);
         if io.end() > size {
-            // It has become shorter; a write would make it longer again.
+            // The file has been truncated; a write would extend it again.
             return Submitted::Done(Err(BlockError::Io));
         }
         if self.cached && io.kind == Kind::Read && self.read_cached(&mut io) {
@@ -190,7 +189,7 @@ impl Queue {
         Submitted::Done(io.now(self.file.0))
     }
 
-    /// Whether a request goes past the page cache.
+    /// Whether a request bypasses the page cache.
     fn is_direct(&self, io: &IoRequest, together: bool, now: u64) -> bool {
         let by_ring = self.ring.is_some() && !together;
         let is_large = || io.end() - io.offset >= LARGE && now >= self.rests_until;
@@ -200,8 +199,8 @@ impl Queue {
             && (together || !self.overlaps(io, false))
     }
 
-    /// Whether `rest` writes to a page that a request under way writes to, which went past the page
-    /// cache or not.
+    /// Whether `io` writes to a page that a write in flight also writes to; `past` selects writes
+    /// that bypass the page cache, or the others.
     fn overlaps(&self, io: &IoRequest, past: bool) -> bool {
         let many = if past {
             self.past
@@ -221,8 +220,8 @@ impl Queue {
                 .any(|(_, other)| other.past == past && other.io.writes() && overlaps(&other.io))
     }
 
-    /// Whether the page cache has nothing to write to the pages of a write past it; otherwise it
-    /// does so from now on. Without a ring that can't be waited for.
+    /// Whether the page cache has nothing to write to the pages of a direct write; otherwise starts
+    /// writeback. Without a ring it isn't possible to wait for that.
     fn is_written_back(&mut self, io: &IoRequest) -> bool {
         let Some(ring) = self
             .ring
@@ -232,7 +231,7 @@ impl Queue {
             return true;
         };
         if !self.unflushed.is_flushing() {
-            // Whole, so that writes that belong together wait together.
+            // The whole file, so that writes that belong together wait together.
             let all = opcode::SyncFileRange::new(Fd(self.file.0), 0)
                 .flags(WRITE_AND_WAIT)
                 .build();
@@ -245,7 +244,7 @@ impl Queue {
         false
     }
 
-    /// Gives a request to the older interface.
+    /// Adds a request to the older interface.
     fn add(&mut self, key: usize, io: IoRequest) -> bool {
         let command = match io.kind {
             Kind::Read => Command::Read,
@@ -257,7 +256,7 @@ impl Queue {
             Kind::Allocate(_) => return false,
         };
         let start = match io.kind {
-            // The kernel refuses a flush that has memory.
+            // The kernel refuses a flush with memory.
             Kind::Flush => null_mut(),
             _ => io.start.as_ptr(),
         };
@@ -268,7 +267,7 @@ impl Queue {
         })
     }
 
-    /// Gives a request to the ring.
+    /// Pushes a request to the ring.
     fn push(&mut self, key: usize, io: IoRequest) -> bool {
         let Some(ring) = &self.ring else { return false };
         let past = self.under_way.get(key).is_some_and(|request| request.past);
@@ -278,7 +277,7 @@ impl Queue {
         unsafe { ring.push(io.entry(fd), key as u64, true) }
     }
 
-    /// Starts what was submitted; the ring does so with the program's next wait.
+    /// Submits added requests; the ring does so with the program's next wait.
     pub fn kick(&mut self) {
         let Queue {
             file,
@@ -308,7 +307,7 @@ impl Queue {
         });
     }
 
-    /// Reports what has ended.
+    /// Reports completed requests.
     pub fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
         let mut aio = self.aio.take();
         if let Some(aio) = &mut aio {
@@ -327,10 +326,10 @@ impl Queue {
         }
     }
 
-    /// A system call for a request has ended.
+    /// Handles the result of a request's system call.
     fn note(&mut self, key: usize, result: Result<usize, Errno>) {
         if key == FLUSH_KEY {
-            // A page that couldn't be written isn't tried again, so that no one waits for it.
+            // A page that couldn't be written isn't retried, so that no one waits for it.
             self.unflushed.end(key, true);
             return;
         }
@@ -347,11 +346,11 @@ impl Queue {
             Ok(n) => request.io.note(n),
             Err(Errno::IO) => Some(Err(BlockError::Io)),
             Err(Errno::INVAL) if request.past => {
-                // The file takes no such direct request, for example for its larger sectors.
+                // The file refuses such direct requests, for example because of its larger sectors.
                 self.takes_direct = false;
                 None
             }
-            // A way that is closed here; the plain one knows why.
+            // Unsupported here; the plain system call reports the reason.
             Err(_) => Some(request.io.now(self.file.0)),
         };
         let io = request.io;
@@ -388,13 +387,13 @@ impl Queue {
     }
 }
 
-/// The numbers of the pages that a request goes to.
+/// The numbers of a request's pages.
 fn pages(io: &IoRequest) -> Range<u64> {
     let page = PAGE as u64;
     io.offset / page..io.end().div_ceil(page)
 }
 
-/// Whether the disk took `bytes` bytes more slowly than the page cache would have.
+/// Whether the disk took more time for `bytes` bytes than the page cache would have.
 fn is_slow(ns: u64, bytes: usize) -> bool {
     ns > (bytes as u64).saturating_mul(SLOW_NS) >> 20
 }

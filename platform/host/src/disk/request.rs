@@ -1,5 +1,4 @@
-//! A request to a file, or what is left of it after a short transfer, for system calls and for the
-//! ring.
+//! A request to a file, or its rest after a short transfer, for system calls and for the ring.
 
 use crate::{Host, check, errno};
 use core::ptr::NonNull;
@@ -10,13 +9,13 @@ use rustix_uring::opcode;
 use rustix_uring::squeue::Entry;
 use rustix_uring::types::{Fd, FsyncFlags, RwFlags};
 
-/// A piece of memory, laid out as `struct iovec`.
+/// A piece of memory, with the layout of `struct iovec`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Slice {
-    /// Where it begins.
+    /// Its start.
     pub start: NonNull<u8>,
-    /// Its bytes.
+    /// Its length in bytes.
     pub len: usize,
 }
 
@@ -45,20 +44,20 @@ pub enum Kind {
 pub struct IoRequest {
     /// The operation.
     pub kind: Kind,
-    /// The memory; of a scatter or gather the slices.
+    /// The memory; for a scatter or gather, the slices.
     pub start: NonNull<u8>,
-    /// Bytes; of a scatter or gather the number of slices.
+    /// Bytes; for a scatter or gather, the number of slices.
     pub len: usize,
     /// Bytes from the start of the file.
     pub offset: u64,
 }
 
-/// How the room behind sectors is given up so that they read as zeros. What is discarded does, too:
-/// on a file there is no less.
+/// Mode that deallocates sectors, which then read as zeros. A discard uses it as well: files have
+/// nothing weaker.
 const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
 const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
 
-/// Whether a file or file system that answers so knows no such request.
+/// Whether the error means that the file or file system doesn't support the request.
 fn is_unknown(errno: i32) -> bool {
     matches!(errno, libc::EOPNOTSUPP | libc::ENODEV | libc::ENOSYS)
 }
@@ -104,12 +103,12 @@ impl IoRequest {
         }
     }
 
-    /// Where its sectors end.
+    /// The end of its sectors.
     pub fn end(&self) -> u64 {
         let bytes = match self.kind {
             Kind::Scatter | Kind::Gather { .. } => {
                 let slices = self.slices();
-                // SAFETY: the list is there until the request is reported.
+                // SAFETY: the list is valid until the request is reported.
                 unsafe { slices.as_ref() }.iter().map(|s| s.len).sum()
             }
             _ => self.len,
@@ -126,7 +125,7 @@ impl IoRequest {
         NonNull::slice_from_raw_parts(self.start.cast(), self.len)
     }
 
-    /// Leaves out what has been done; the slices of a scatter or gather are changed for that.
+    /// Skips the completed part; this changes the slices of a scatter or gather.
     pub fn skip(&mut self, done: usize) {
         self.offset += done as u64;
         if !matches!(self.kind, Kind::Scatter | Kind::Gather { .. }) {
@@ -154,19 +153,18 @@ impl IoRequest {
         }
     }
 
-    /// Notes what a system call for it answered; the result of the request if that is the end of
-    /// it.
+    /// Records the result of a system call; returns the result of the request if that is complete.
     pub fn note(&mut self, done: usize) -> Option<Result<(), BlockError>> {
         match self.kind {
             Kind::Flush | Kind::Allocate(_) => return Some(Ok(())),
-            // The file has become shorter.
+            // The file has been truncated.
             _ if done == 0 => return Some(Err(BlockError::Io)),
             _ => self.skip(done),
         }
         (self.len == 0).then_some(Ok(()))
     }
 
-    /// Whether its memory is aligned to `memory` bytes, and its place and lengths to `sectors`.
+    /// Whether its memory is aligned to `memory` bytes, and its offset and lengths to `sectors`.
     pub fn is_aligned(&self, memory: usize, sectors: usize) -> bool {
         let fits = |start: NonNull<u8>, len: usize| {
             start.addr().get().is_multiple_of(memory) && len.is_multiple_of(sectors)
@@ -177,19 +175,19 @@ impl IoRequest {
             Kind::Allocate(_) => false,
             Kind::Read | Kind::Write => place && fits(self.start, self.len),
             Kind::Scatter | Kind::Gather { .. } => {
-                // SAFETY: the list is there until the request is reported.
+                // SAFETY: the list is valid until the request is reported.
                 let slices = unsafe { self.slices().as_ref() };
                 place && slices.iter().all(|slice| fits(slice.start, slice.len))
             }
         }
     }
 
-    /// Does it while the program waits.
+    /// Performs it while the program waits.
     pub fn now(mut self, fd: i32) -> Result<(), BlockError> {
         loop {
             let (at, len, offset) = (self.start.as_ptr(), self.len, self.offset as i64);
             let (list, count) = (at.cast::<libc::iovec>(), len as i32);
-            // SAFETY: within the request's memory; a `Slice` is laid out as `iovec`.
+            // SAFETY: within the request's memory; a `Slice` has the layout of `iovec`.
             let done = check(unsafe {
                 match self.kind {
                     Kind::Read => libc::pread(fd, at.cast(), len, offset),
@@ -210,7 +208,7 @@ impl IoRequest {
                     }
                 }
                 Err(Stop::WouldBlock) => (),
-                // It reads as zeros, too.
+                // It also reads as zeros.
                 Err(_) if self.kind == Kind::Allocate(ZERO) && is_unknown(errno()) => {
                     self.kind = Kind::Allocate(PUNCH);
                 }

@@ -1,16 +1,16 @@
-//! Pages that the page cache may have still to write.
+//! Pages that the page cache may still have to write.
 //!
-//! A write past the page cache waits for them inside `io_submit`, whatever it was told: on a disk
-//! of the host that doesn't answer the whole process would stand still.
+//! A direct write waits for them inside `io_submit`, even if it is non-blocking: on a stalled disk
+//! of the host the whole process would block.
 
 use alloc::collections::BTreeMap;
 use core::ops::Range;
 
-/// Ranges from which on they count as one: what is kept is bounded, and a page too many only costs
-/// a wait.
+/// Number of ranges from which on they are merged into one: the set is bounded, and a page too many
+/// only costs a wait.
 const MAX_RANGES: usize = 1024;
 
-/// Ranges of page numbers that neither overlap nor touch: end by beginning.
+/// Disjoint, non-adjacent ranges of page numbers: end by beginning.
 struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
@@ -38,16 +38,16 @@ impl Ranges {
     }
 }
 
-/// Set of pages that the page cache may still have to write. A page leaves it with a flush, or
-/// another request that writes the cache out, which began after the page's last write had ended.
+/// Set of pages that the page cache may still have to write. A flush or writeback removes a page if
+/// it began after the page's last write had completed.
 pub struct Unflushed {
     written: Ranges,
-    /// The request that writes the cache out, and the pages that it does so for.
+    /// The writeback request in progress, and its pages.
     flushing: Option<(usize, Ranges)>,
 }
 
 impl Unflushed {
-    /// Those of a file that others may just have written to: all.
+    /// The set for a file that others may just have written to: all pages.
     pub fn new() -> Unflushed {
         Unflushed {
             written: Ranges(BTreeMap::from([(0, u64::MAX)])),
@@ -55,7 +55,7 @@ impl Unflushed {
         }
     }
 
-    /// A write to these pages through the page cache has ended.
+    /// A write to these pages through the page cache has completed.
     pub fn wrote(&mut self, pages: Range<u64>) {
         self.written.insert(pages);
     }
@@ -66,13 +66,12 @@ impl Unflushed {
         self.written.overlaps(pages) || flushing.is_some_and(|(_, ranges)| ranges.overlaps(pages))
     }
 
-    /// Whether a request writes the cache out.
+    /// Whether a writeback request is in progress.
     pub fn is_flushing(&self) -> bool {
         self.flushing.is_some()
     }
 
-    /// The request `key`, which writes the cache out, begins. A second one at a time changes
-    /// nothing.
+    /// The writeback request `key` begins. A second one at a time has no effect.
     pub fn begin(&mut self, key: usize) {
         if self.flushing.is_none() {
             let written = core::mem::replace(&mut self.written, Ranges::EMPTY);
@@ -80,7 +79,7 @@ impl Unflushed {
         }
     }
 
-    /// The request `key` has ended.
+    /// The request `key` has completed.
     pub fn end(&mut self, key: usize, succeeded: bool) {
         if let Some((_, ranges)) = self.flushing.take_if(|(other, _)| *other == key)
             && !succeeded
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_settles_only_what_had_ended_before_it() {
+    fn a_flush_covers_only_writes_that_ended_before_it() {
         let mut pages = flushed();
         pages.wrote(0..1);
         pages.begin(1);
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_that_fails_settles_nothing() {
+    fn a_failed_flush_covers_nothing() {
         let mut pages = flushed();
         pages.wrote(0..1);
         pages.begin(1);

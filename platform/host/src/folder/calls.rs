@@ -1,6 +1,6 @@
-//! The system calls behind a folder of the host. Every path is walked by Linux from the folder's
-//! own descriptor, neither over symbolic links nor out of the folder (`openat2` with
-//! `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), whatever others do to it meanwhile.
+//! The system calls behind a folder of the host. Linux resolves every path from the folder's own
+//! descriptor, neither through symbolic links nor out of the folder (`openat2` with
+//! `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), even under concurrent changes.
 
 use super::results::{count, done, failed};
 use super::transfer::{self, Traits, Transfer};
@@ -18,13 +18,13 @@ use platform::volume::Waiting;
 
 /// Bytes of entries that are read at a time.
 const ENTRIES: usize = 16 << 10;
-/// Bytes of an entry before its name (`struct linux_dirent64`), and where its parts are.
+/// Bytes of an entry before its name (`struct linux_dirent64`), and the offsets of its fields.
 const ENTRY_HEAD: usize = 19;
 const ENTRY_NEXT: usize = 8;
 const ENTRY_LENGTH: usize = 16;
 const ENTRY_KIND: usize = 18;
 
-/// A text with a zero byte at its end.
+/// A text with a terminating zero byte.
 pub fn text(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::InvalidName)
 }
@@ -32,15 +32,15 @@ pub fn text(text: &str) -> Result<CString, Error> {
 /// The folder itself.
 pub struct Root {
     fd: OwnedFd,
-    /// For what may take long.
+    /// For calls that may block.
     pub transfer: Transfer,
     traits: Traits,
-    /// Linux can be asked whether it would wait on a path: 5.12.
+    /// Linux supports `RESOLVE_CACHED`: 5.12.
     asks: Cell<bool>,
 }
 
 impl Root {
-    /// Of an open folder.
+    /// For an open folder.
     pub fn new(fd: OwnedFd, waiting: Waiting<Offload>) -> Root {
         Root {
             traits: transfer::traits(&fd),
@@ -66,8 +66,7 @@ pub fn open(root: &Root, path: &str, flags: i32, mode: u32) -> Result<OwnedFd, E
     let mut how: libc::open_how = unsafe { MaybeUninit::zeroed().assume_init() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
     how.mode = u64::from(mode);
-    // Linux refuses `RESOLVE_CACHED` for changes. Where those may wait for a disk they are
-    // offloaded.
+    // Linux refuses `RESOLVE_CACHED` for changes. They are offloaded if they may wait for a disk.
     let changes = flags & (libc::O_CREAT | libc::O_TRUNC) != 0;
     if changes && !root.traits.copies() {
         how.resolve = RESOLVE;
@@ -95,7 +94,7 @@ pub fn open(root: &Root, path: &str, flags: i32, mode: u32) -> Result<OwnedFd, E
                 return root.transfer.open(&root.fd, &path, &how);
             }
             libc::EINVAL if asks => root.asks.set(false),
-            // EAGAIN: something was renamed while Linux looked.
+            // EAGAIN: a rename happened during the resolution.
             libc::EINTR | libc::EAGAIN => {}
             _ => return Err(failed()),
         }
@@ -107,7 +106,7 @@ pub fn locate(root: &Root, path: &str) -> Result<OwnedFd, Error> {
     open(root, path, libc::O_PATH | libc::O_NOFOLLOW, 0)
 }
 
-/// The folder above a path, and the name there.
+/// The parent folder of a path, and the name there.
 pub fn above<'a>(root: &Root, path: &'a str) -> Result<(OwnedFd, &'a str), Error> {
     let (folder, name) = fs::path::split_last(path).ok_or(Error::Busy)?;
     let folder = open(root, folder, libc::O_PATH | libc::O_DIRECTORY, 0)?;
@@ -131,7 +130,7 @@ fn time(seconds: i64, nanoseconds: i64) -> Time {
     }
 }
 
-/// The same in our terms.
+/// The same as a [`Stat`].
 pub fn known(stat: &libc::stat) -> Stat {
     let kind = match stat.st_mode & libc::S_IFMT {
         libc::S_IFDIR => Kind::Directory,
@@ -154,7 +153,7 @@ pub fn known(stat: &libc::stat) -> Stat {
     }
 }
 
-/// Whether it is a file with contents, and not a device, a pipe or a socket.
+/// Whether it is a regular file, and not a device, a pipe or a socket.
 pub fn is_regular(stat: &libc::stat) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFREG
 }
@@ -171,14 +170,14 @@ pub fn target(link: &OwnedFd) -> Result<String, Error> {
     String::from_utf8(text).map_err(|_| Error::InvalidName)
 }
 
-/// Gives entries of an open folder from the place `from` on to `visit`, as [`fs::Volume::list`]
-/// does. Names that aren't UTF-8 can't be said, and are left out.
+/// Passes entries of an open folder from the position `from` on to `visit`, as [`fs::Volume::list`]
+/// does. Skips names that aren't UTF-8.
 pub fn list(
     folder: &OwnedFd,
     from: u64,
     visit: &mut dyn FnMut(&CStr, &str, Option<Kind>) -> bool,
 ) -> Result<Option<u64>, Error> {
-    // SAFETY: a plain call; places are what Linux gave.
+    // SAFETY: a plain call; positions come from Linux.
     done(unsafe { libc::lseek(folder.0, from as i64, libc::SEEK_SET) }.min(0) as i32)?;
     let mut entries = vec![0u8; ENTRIES];
     let room = entries.len();

@@ -1,4 +1,4 @@
-//! Results of the C library as those of a volume.
+//! Conversion of the C library's results to those of a volume.
 
 use crate::errno;
 use fs::Error;
@@ -38,7 +38,7 @@ pub fn done(result: libc::c_int) -> Result<(), Error> {
     if result < 0 { Err(failed()) } else { Ok(()) }
 }
 
-/// A number of bytes; `None`: interrupted, to be tried again.
+/// A number of bytes; `None`: interrupted, to be retried.
 pub fn count(result: isize) -> Result<Option<usize>, Error> {
     match usize::try_from(result) {
         Ok(n) => Ok(Some(n)),

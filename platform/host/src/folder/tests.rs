@@ -1,4 +1,4 @@
-//! A folder of the host, compared with what the standard library says about it.
+//! A folder of the host, compared with the standard library's results.
 
 use super::FOLDERS;
 use crate::Offload;
@@ -18,13 +18,13 @@ use std::{env, format, fs, process};
 
 static CLOCK: Clock = Clock::new(Time::default);
 
-/// A new folder, gone at the end.
+/// A new folder, removed at the end.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Scratch {
         let path = env::temp_dir().join(format!("soil-host-{name}-{}", process::id()));
-        // Of a process that was killed and had the same number.
+        // Left by a killed process with the same number.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("inside")).expect("a folder");
         fs::write(path.join("secret"), "outside").expect("a file");
@@ -59,7 +59,7 @@ fn waiting() -> Waiting<Offload> {
     }
 }
 
-/// Waits on the spot.
+/// Waits in place.
 struct Sleep(Handle);
 
 // SAFETY: it stays on the test's thread.
@@ -192,7 +192,7 @@ fn nothing_leads_out_of_the_folder() {
     fs::write(inside.join("x/file"), "inside").expect("a file");
     symlink("..", inside.join("x/above")).expect("a link");
     let volume = &mut *volume(&inside, false);
-    // Volumes never follow links: they say where one is.
+    // Volumes never follow links: they report where one is.
     for (path, end, target) in [
         ("/up", 3, "../secret"),
         ("/etc/passwd", 4, "/etc"),
@@ -237,7 +237,7 @@ fn nothing_leads_out_of_the_folder() {
         fs::read(scratch.0.join("secret")).expect("reads"),
         b"outside"
     );
-    // Removing a link leaves what it leads to.
+    // Removing a link doesn't affect its target.
     volume.unlink("/up").expect("removes");
     assert!(scratch.0.join("secret").exists() && !inside.join("up").exists());
 }

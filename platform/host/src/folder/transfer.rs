@@ -1,12 +1,11 @@
-//! Calls on a folder of the host that may take long: done at once where Linux answers from memory,
-//! else offloaded ([`Offload`]) while other tasks run.
+//! Calls on a folder of the host that may block: made at once if Linux has the data in memory, else
+//! offloaded ([`Offload`]) while other tasks run.
 //!
-//! Linux says of a read whether it would wait (`RWF_NOWAIT`), and of an open file's path
-//! (`RESOLVE_CACHED`); of a write through the page cache it doesn't on most file systems (ext4 has
-//! no such writes), and offloaded each would cost a hop to another thread. So writes are
-//! done on the spot on file systems that are known to copy to the page cache and be done, until one
-//! took long, because too much waits for the disk, say: then those of the next second are
-//! offloaded.
+//! Linux reports whether a read would block (`RWF_NOWAIT`), and the resolution of a path
+//! (`RESOLVE_CACHED`); on most file systems it doesn't for a write through the page cache (ext4 has
+//! no such writes), and offloading each would cost a switch to another thread. So writes are made
+//! at once on file systems that are known to copy to the page cache only, until one took long, for
+//! example because too much waits for the disk: then those of the next second are offloaded.
 
 use super::results::{code, count, done};
 use crate::offload::{Call, Offload};
@@ -22,17 +21,17 @@ use platform::Clock;
 use platform::error::Stop;
 use platform::volume::{Suspend, Waiting};
 
-/// Bytes that are written on the spot between two looks at the clock.
+/// Bytes written at once between two reads of the clock.
 const PIECE: usize = 1 << 20;
-/// Time in nanoseconds that copying one such piece never takes: a write that does waits for a disk.
+/// Time in nanoseconds that a copy of one such piece never takes: a longer write waits for a disk.
 const MIN_BLOCKED_NS: u64 = 10_000_000;
-/// For how long writes are offloaded after such a wait, in nanoseconds.
+/// How long writes are offloaded after such a wait, in nanoseconds.
 const BACKOFF_NS: u64 = 1_000_000_000;
-/// Syncs under way at once; others wait their turn.
+/// Maximum number of syncs in progress; others wait.
 const MAX_SYNCS: usize = 16;
 
-/// File systems whose writes are copied to the page cache, and no more (`linux/magic.h`): ext2 to
-/// ext4, XFS, Btrfs, F2FS, bcachefs, tmpfs, and overlays, which have containers on one of those.
+/// File systems whose writes only copy to the page cache (`linux/magic.h`): ext2 to ext4, XFS,
+/// Btrfs, F2FS, bcachefs, tmpfs, and overlays, which containers have on one of those.
 const COPYING: [i64; 7] = [
     0xef53,
     0x5846_5342,
@@ -48,14 +47,14 @@ const COPYING: [i64; 7] = [
 /// A file system that isn't one of [`COPYING`] isn't trusted to honour `RWF_NOWAIT` either.
 #[derive(Default)]
 pub struct Traits {
-    /// A read can be asked whether it would wait.
+    /// Non-blocking reads are supported.
     asks: Cell<bool>,
     /// See [`COPYING`].
     copies: bool,
 }
 
 impl Traits {
-    /// Whether what is written is copied to the page cache, and no more.
+    /// Whether writes only copy to the page cache.
     pub fn copies(&self) -> bool {
         self.copies
     }
@@ -84,13 +83,13 @@ pub struct Transfer {
     rests_until: Cell<u64>,
 }
 
-// SAFETY: `fs` wants volumes that can move between threads. This one lives on its fiber, which runs
-// inside calls of the runtime only, one at a time, as what it shares with its suspended answers
-// does.
+// SAFETY: `fs` requires volumes that can move between threads. This one lives on its fiber, which
+// runs inside calls of the runtime only, one at a time, as does everything that it shares with its
+// suspended answers.
 unsafe impl Send for Transfer {}
 
 impl Transfer {
-    /// With these means.
+    /// With these means of waiting.
     pub fn new(Waiting { fiber, offload }: Waiting<Offload>) -> Transfer {
         Transfer {
             fiber,
@@ -100,8 +99,7 @@ impl Transfer {
         }
     }
 
-    /// Offloads a call and suspends the caller until its end; `None`: interrupted, to be tried
-    /// again.
+    /// Offloads a call and suspends the caller until its end; `None`: interrupted, to be retried.
     ///
     /// # Safety
     /// The memory that `call` points to stays valid until the call has ended.
@@ -121,7 +119,7 @@ impl Transfer {
         }
     }
 
-    /// Fills `into` as far as the file goes; how far.
+    /// Fills `into` up to the end of the file; returns the number of bytes.
     pub fn read(
         &self,
         fd: &OwnedFd,
@@ -148,8 +146,8 @@ impl Transfer {
                         continue;
                     }
                     Err(Stop::WouldBlock) => {}
-                    // A file system that can't say; if the file is at fault, the next call fails,
-                    // too.
+                    // A file system without support for it; if the file is at fault, the next call
+                    // fails as well.
                     Err(_) => traits.asks.set(false),
                 }
             }
@@ -169,7 +167,7 @@ impl Transfer {
         Ok(total)
     }
 
-    /// Writes all of `from`, or as much as can be written.
+    /// Writes all of `from`, or as much as possible.
     pub fn write(
         &self,
         fd: &OwnedFd,
@@ -217,8 +215,7 @@ impl Transfer {
         Ok(total)
     }
 
-    /// Begins a sync, `call` of a descriptor of its own for `fd`, with whose end the job that is
-    /// being done ends.
+    /// Begins a sync, `call` on a duplicated descriptor of `fd`; its end completes the current job.
     pub fn sync(&self, fd: &OwnedFd, call: fn(i32) -> Call) -> Result<(), Error> {
         while self.syncs.get() >= MAX_SYNCS {
             self.fiber.wait();

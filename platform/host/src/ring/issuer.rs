@@ -2,10 +2,10 @@
 //! `IORING_SETUP_DEFER_TASKRUN` (io_uring_setup(2), since Linux 6.1).
 //!
 //! Such a ring completes requests when that thread enters it, all that are due at a time; any other
-//! ring does so at the end of every system call of the thread that began them, one by one. Linux
-//! has no way to let another thread enter it. If one has to (it ends the program, or leads the wait
-//! of several threads: `reactor::wait`), it interrupts the issuer by SIGURG, whose handler enters.
-//! By default that signal is ignored, and it comes for urgent data only if a program asks for it
+//! ring does so at the end of every system call of the submitting thread, one by one. Linux has no
+//! way to let another thread enter it. If one has to (it ends the program, or leads the wait of
+//! several threads: `reactor::wait`), it interrupts the issuer by SIGURG, whose handler enters. By
+//! default that signal is ignored, and it is sent for urgent data only if a program requests it
 //! (fcntl(2), `F_SETOWN`).
 
 use crate::signals;
@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 /// `IORING_ENTER_GETEVENTS`: completes requests.
 pub const GET_EVENTS: u32 = 1;
 
-/// The ring that the handler enters, the last that was opened so; -1 before.
+/// The ring that the handler enters, the last one opened this way; -1 before.
 static RING: AtomicI32 = AtomicI32::new(-1);
 
 /// The only thread that may enter a ring. It lives as long as the process.
@@ -25,22 +25,22 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// The current thread, for a ring that it has made.
+    /// The current thread, for a ring that it has created.
     pub fn of(ring: i32) -> Issuer {
         RING.store(ring, Ordering::Relaxed);
-        // SAFETY: it asks for nothing.
+        // SAFETY: it has no preconditions.
         let thread = unsafe { libc::pthread_self() };
         Issuer { thread }
     }
 
     /// Whether it is the current thread.
     pub fn is_current(&self) -> bool {
-        // SAFETY: it asks for nothing.
+        // SAFETY: it has no preconditions.
         self.thread == unsafe { libc::pthread_self() }
     }
 
-    /// Has the issuer begin what is queued and complete what is due, soon: not if the program
-    /// blocks SIGURG there or has a handler of its own for it. From any other thread.
+    /// Makes the issuer submit queued requests and complete due ones, soon: not if the program
+    /// blocks SIGURG there or has its own handler for it. From any other thread.
     pub fn interrupt(&self) {
         if signals::take_if_unused(libc::SIGURG, handler) {
             // SAFETY: the thread lives as long as the process.
@@ -53,7 +53,7 @@ impl Issuer {
 pub fn enter(ring: i32, queued: u32, flags: u32) {
     let (nothing, least) = (null::<u8>(), 0);
     // SAFETY: io_uring_enter without memory of the caller's. Requests in the queue have what they
-    // need, as those who added them promised.
+    // need, as promised by those who added them.
     unsafe {
         libc::syscall(
             libc::SYS_io_uring_enter,
@@ -67,14 +67,14 @@ pub fn enter(ring: i32, queued: u32, flags: u32) {
     }
 }
 
-/// Interrupts the issuer wherever it is, also while it adds a request, which isn't in the queue
-/// before it is whole. A system call is all that it does, which a handler may.
+/// Interrupts the issuer anywhere, even while it adds a request, which isn't in the queue before it
+/// is complete. It only makes a system call, which a handler may.
 extern "C" fn handler(_: i32) {
     let ring = RING.load(Ordering::Relaxed);
     // SAFETY: `errno` is restored for the code that was interrupted.
     unsafe {
         let errno = *libc::__errno_location();
-        // In two calls: one that begins less than it was told completes nothing.
+        // In two calls: one that submits fewer than requested completes nothing.
         enter(ring, u32::MAX, 0);
         enter(ring, 0, GET_EVENTS);
         *libc::__errno_location() = errno;

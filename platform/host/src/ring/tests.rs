@@ -19,13 +19,13 @@ fn put(fd: i32) {
     assert_eq!(unsafe { libc::write(fd, b"x".as_ptr().cast(), 1) }, 1);
 }
 
-/// The next answer with its tag.
+/// The next completion with its tag.
 fn ended(owner: &Owner) -> Option<(u64, Result<u32, Errno>)> {
     owner.ended().map(|ended| (ended.tag, ended.result))
 }
 
 /// Keeps other tests from opening a ring of one thread: a process has one such thread, whose
-/// handler enters the ring that was opened last.
+/// handler enters the last opened ring.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,12 +62,12 @@ fn waits(handle: Handle) {
     let start = Instant::now();
     assert_eq!(wait(&mut fds, 20), Some(false));
     assert!(start.elapsed() >= Duration::from_millis(20));
-    // The request of the first wait is still there, and does for the second.
+    // The request of the first wait is still pending, and serves the second.
     assert_eq!(fds[0].revents, 0);
     put(writer);
     assert_eq!(wait(&mut fds, 10_000), Some(true));
     assert_eq!(fds[0].revents, libc::POLLIN);
-    // It is ready still.
+    // It is still ready.
     assert_eq!(wait(&mut fds, 10_000), Some(true));
 
     let mut byte = 0u8;
@@ -78,7 +78,7 @@ fn waits(handle: Handle) {
     assert_eq!(wait(&mut [], 10_000), Some(true));
     assert_eq!((ended(&owner), ended(&owner)), (Some((7, Ok(1))), None));
     assert_eq!(byte, b'x');
-    // Descriptors were armed once for each of the three waits at most.
+    // Descriptors were polled at most once for each of the three waits.
     assert_eq!(wait(&mut [], 0), Some(false));
 }
 
@@ -88,7 +88,7 @@ fn read_of(fd: i32, byte: &mut u8) -> rustix_uring::squeue::Entry {
 }
 
 #[test]
-fn a_child_leaves_its_parents_ring_alone() {
+fn a_child_does_not_touch_its_parents_ring() {
     with_both(|handle| {
         let Some(owner) = handle.open(false) else {
             return;
@@ -98,7 +98,7 @@ fn a_child_leaves_its_parents_ring_alone() {
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
         handle.with(super::Ring::submit_urgent);
-        // SAFETY: the child calls nothing that another thread's locks could stop, and ends.
+        // SAFETY: the child calls nothing that another thread's locks could block, and exits.
         unsafe {
             let child = libc::fork();
             if child == 0 {
@@ -188,10 +188,10 @@ struct Passed(Handle);
 /// The same.
 struct Shared(Owner);
 
-// SAFETY: the test's threads use it one after the other.
+// SAFETY: the test's threads use it one after another.
 unsafe impl Sync for Shared {}
 
-// SAFETY: the test's threads use it one after the other.
+// SAFETY: the test's threads use it one after another.
 unsafe impl Send for Passed {}
 
 #[test]
@@ -223,7 +223,7 @@ fn a_request_outlives_the_thread_that_began_it() {
     assert_eq!(ended(&owner), Some((1, Ok(1))));
 }
 
-/// Lets another thread use a handle, while this one does nothing with it.
+/// Lets another thread use a handle, while this one doesn't.
 fn on_another_thread<T: Send>(handle: &Handle, f: impl FnOnce(&Handle) -> T + Send) -> T {
     let passed = Passed(handle.clone());
     let run = move || {
@@ -250,7 +250,7 @@ fn another_thread_waits_on_the_ring_of_one() {
             }
         });
         assert_eq!(ended(&owner), Some((1, Ok(1))));
-        // Nothing is there now: the time ends it.
+        // Nothing is pending now: the timeout ends it.
         let start = Instant::now();
         on_another_thread(&handle, |handle| {
             let mut left = Duration::from_millis(20);
@@ -275,7 +275,7 @@ fn more_requests_than_the_queue_holds_all_end() {
                 assert!(unsafe { owner.0.push(opcode::Nop::new().build(), tag, false) });
             }
         };
-        // Only the issuer begins them, which does something else meanwhile.
+        // Only the issuer submits them, which does other work meanwhile.
         on_another_thread(&handle, push);
         let mut found = 0;
         let end = Instant::now() + Duration::from_secs(20);
@@ -302,7 +302,7 @@ fn what_is_due_is_seen_without_a_wait() {
             handle.with(Ring::submit_urgent);
             assert_eq!(ended(&owner), None);
             put(writer);
-            // As in a program that is busy: its waits end at once.
+            // As in a busy program: its waits end at once.
             handle.with(Ring::submit_urgent);
             assert_eq!(ended(&owner), Some((1, Ok(1))));
         }
@@ -320,7 +320,7 @@ fn what_is_due_is_seen_without_a_wait() {
     });
 }
 
-/// A thread that sleeps looks at the ring while another adds requests.
+/// A sleeping thread uses the ring while another adds requests.
 #[test]
 fn a_sleep_that_begins_takes_no_request_back() {
     const ROUNDS: u64 = 500_000;

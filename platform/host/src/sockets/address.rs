@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// An address as Linux takes it, with its length.
+/// An address in Linux's form, with its length.
 pub struct Name {
     storage: libc::sockaddr_storage,
     len: libc::socklen_t,
@@ -18,8 +18,8 @@ impl Name {
         }
     }
 
-    /// `address` for a socket of this family. One of IPv6 takes IPv4 in the form `::ffff:a.b.c.d`
-    /// (RFC 3493, 3.7).
+    /// `address` for a socket of this family. An IPv6 socket has IPv4 addresses in the form
+    /// `::ffff:a.b.c.d` (RFC 3493, 3.7).
     pub fn new(address: SocketAddr, v6: bool) -> Name {
         let mut name = Name::room();
         let port = address.port().to_be();
@@ -80,7 +80,8 @@ impl Name {
         ((&raw mut self.storage).cast(), &raw mut self.len)
     }
 
-    /// The address; that of nothing where a call wrote none of the Internet. IPv4 in IPv6 is IPv4.
+    /// The address; the unspecified one if a call wrote no IP address. IPv4-mapped addresses become
+    /// IPv4.
     pub fn address(&self) -> SocketAddr {
         match i32::from(self.storage.ss_family) {
             libc::AF_INET => {

@@ -1,8 +1,8 @@
-//! Memory into which the kernel puts what connections receive as soon as it is there
+//! Memory that the kernel fills with received data of connections as it arrives
 //! (io_uring_register_buf_ring(3)), which saves recv(2).
 //!
-//! Connections share the buffers: one that waits has none. Those that hold bytes which the program
-//! hasn't read are in a [`Chain`] of their connection.
+//! Connections share the buffers: a waiting one has none. Buffers with unread bytes are in a
+//! [`Chain`] of their connection.
 
 use crate::ring::Owner;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use rustix_uring::types::BufRingEntry;
 const COUNT: u16 = 128;
 /// Bytes of a buffer. A connection that receives more at a time is read by calls.
 pub const SIZE: usize = 4096;
-/// Bytes of the ring of buffers, which is on pages of its own.
+/// Bytes of the ring of buffers, which has its own pages.
 const RING: usize = 4096;
 /// The kernel's name for the buffers.
 pub const GROUP: u16 = 0;
@@ -47,7 +47,7 @@ impl Default for Chain {
 }
 
 impl Chain {
-    /// Nothing is unread.
+    /// Whether nothing is unread.
     pub fn is_empty(&self) -> bool {
         self.first == NONE
     }
@@ -58,19 +58,19 @@ impl Chain {
     }
 }
 
-/// The buffers. Their memory is never given back, as the kernel may write to it as long as the
-/// program lives.
+/// The buffers. Their memory is never freed, as the kernel may write to it as long as the program
+/// lives.
 pub struct Buffers {
-    /// The ring that the kernel takes them from, and behind it the buffers.
+    /// The ring from which the kernel takes them, followed by the buffers.
     memory: NonNull<u8>,
-    /// Buffers given so far; it wraps.
+    /// Number of buffers added so far; it wraps.
     given: u16,
     pieces: Vec<Piece>,
 }
 
 impl Buffers {
-    /// Gives the buffers to the kernel; `None` if it doesn't know of such (before Linux 5.19), or
-    /// has no memory.
+    /// Registers the buffers; `None` if the kernel doesn't support it (before Linux 5.19), or has
+    /// no memory.
     pub fn open(owner: &Owner) -> Option<Buffers> {
         let mut pieces = Vec::new();
         pieces.try_reserve_exact(usize::from(COUNT)).ok()?;
@@ -93,7 +93,7 @@ impl Buffers {
         let memory = NonNull::new(memory.cast::<u8>())?;
         // SAFETY: the ring is at the beginning of memory that stays.
         if !unsafe { owner.register_buffers(memory, COUNT, GROUP) } {
-            // SAFETY: the mapping made above, which nothing uses.
+            // SAFETY: the mapping created above, which nothing uses.
             unsafe { libc::munmap(memory.as_ptr().cast(), len) };
             return None;
         }
@@ -103,26 +103,26 @@ impl Buffers {
             pieces,
         };
         for id in 0..COUNT {
-            buffers.give(id);
+            buffers.provide(id);
         }
         Some(buffers)
     }
 
     fn at(&self, id: u16) -> NonNull<u8> {
-        // SAFETY: within the memory, whatever the number.
+        // SAFETY: within the memory for any number.
         unsafe {
             self.memory
                 .add(RING + usize::from(id.min(COUNT - 1)) * SIZE)
         }
     }
 
-    /// Gives a buffer to the kernel, which it isn't to have already.
-    fn give(&mut self, id: u16) {
+    /// Adds a buffer to the kernel's ring. The kernel must not have it already.
+    fn provide(&mut self, id: u16) {
         let place = usize::from(self.given % COUNT);
         let start = self.at(id).as_ptr().cast();
         self.given = self.given.wrapping_add(1);
         // SAFETY: an entry of the ring, which the kernel doesn't read before the new tail; the tail
-        // is where the kernel wants it, and only this function writes to it.
+        // is at the kernel's offset, and only this function writes it.
         unsafe {
             let ring = self.memory.as_ptr().cast::<BufRingEntry>();
             let entry = &mut *ring.add(place);
@@ -134,7 +134,7 @@ impl Buffers {
         }
     }
 
-    /// Adds a buffer that came back with `len` bytes to the end of a chain.
+    /// Appends a returned buffer with `len` bytes to a chain.
     pub fn add(&mut self, chain: &mut Chain, id: u16, len: usize) {
         let Some(piece) = self.pieces.get_mut(usize::from(id)) else {
             return;
@@ -151,14 +151,14 @@ impl Buffers {
         chain.last = id;
     }
 
-    /// Gives a buffer back that the kernel has handed out.
+    /// Returns a buffer to the kernel.
     pub fn recycle(&mut self, id: u16) {
         if id < COUNT {
-            self.give(id);
+            self.provide(id);
         }
     }
 
-    /// Copies unread bytes; returns how many.
+    /// Copies unread bytes; returns their number.
     pub fn peek(&self, chain: &Chain, into: &mut [u8]) -> usize {
         let (mut next, mut done) = (chain.first, 0);
         while let Some(piece) = self.pieces.get(usize::from(next)) {
@@ -169,7 +169,7 @@ impl Buffers {
         done
     }
 
-    /// Takes unread bytes; returns how many.
+    /// Takes unread bytes; returns their number.
     pub fn take(&mut self, chain: &mut Chain, into: &mut [u8]) -> usize {
         let mut done = 0;
         while !chain.is_empty() && done < into.len() {
@@ -199,7 +199,7 @@ impl Buffers {
         self.recycle(first);
     }
 
-    /// Gives all buffers of a chain back.
+    /// Recycles all buffers of a chain.
     pub fn clear(&mut self, chain: &mut Chain) {
         while !chain.is_empty() {
             self.drop_first(chain);
@@ -222,12 +222,12 @@ impl Buffers {
             return &[];
         };
         let (from, end) = (usize::from(piece.from), usize::from(piece.end));
-        // SAFETY: the kernel has given the buffer back, with bytes up to `end` at least.
+        // SAFETY: the kernel has returned the buffer, filled at least up to `end`.
         unsafe { core::slice::from_raw_parts(self.at(id).add(from).as_ptr(), end - from) }
     }
 }
 
-/// Copies as much as there is room for; returns how much.
+/// Copies as much as there is room for; returns the number of bytes.
 fn copy(from: &[u8], into: &mut [u8]) -> usize {
     let n = from.len().min(into.len());
     if let (Some(from), Some(into)) = (from.get(..n), into.get_mut(..n)) {

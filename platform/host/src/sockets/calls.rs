@@ -1,4 +1,4 @@
-//! System calls on sockets, with the errors of `net`. None of them waits.
+//! System calls on sockets, with the errors of `net`. None of them blocks.
 
 use super::address::Name;
 use crate::errno;
@@ -29,12 +29,12 @@ pub fn error(errno: i32) -> Error {
     }
 }
 
-/// The answer of a call that says -1 and `errno`.
+/// The result of a call that returns -1 and sets `errno`.
 pub fn check(result: isize) -> Result<usize, Error> {
     usize::try_from(result).map_err(|_| error(errno()))
 }
 
-/// A socket that doesn't block, and that programs which this one starts don't get.
+/// A non-blocking socket that child programs don't inherit.
 pub fn socket(v6: bool, kind: i32) -> Result<OwnedFd, Error> {
     let family = if v6 { libc::AF_INET6 } else { libc::AF_INET };
     let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -53,16 +53,16 @@ pub fn set<T>(fd: &OwnedFd, level: i32, option: i32, value: &T) -> Result<(), Er
     check(done as isize).map(|_| ())
 }
 
-/// An option that is a number.
+/// A numeric option.
 pub fn number(fd: &OwnedFd, level: i32, option: i32) -> Result<i32, Error> {
     let (mut value, mut len) = (0i32, size_of::<i32>() as libc::socklen_t);
     let place = (&raw mut value).cast();
-    // SAFETY: writes a number at most.
+    // SAFETY: writes at most a number.
     let done = unsafe { libc::getsockopt(fd.0, level, option, place, &raw mut len) };
     check(done as isize).map(|_| value)
 }
 
-/// The error that the system keeps for a socket, which forgets it.
+/// Takes the pending error of a socket.
 pub fn take_error(fd: &OwnedFd) -> Option<Error> {
     match number(fd, libc::SOL_SOCKET, libc::SO_ERROR) {
         Ok(0) => None,
@@ -86,7 +86,7 @@ pub fn connect(fd: &OwnedFd, name: &Name) -> Result<(), Error> {
     check(done as isize).map(|_| ())
 }
 
-/// The own address.
+/// The local address.
 pub fn local(fd: &OwnedFd) -> Result<SocketAddr, Error> {
     let mut name = Name::room();
     let (address, len) = name.places();
@@ -104,7 +104,7 @@ pub fn peer(fd: &OwnedFd) -> Result<SocketAddr, Error> {
     check(done as isize).map(|_| name.address())
 }
 
-/// Takes a connection, and its peer's address.
+/// Accepts a connection; returns it and its peer's address.
 pub fn accept(fd: &OwnedFd) -> Result<(OwnedFd, SocketAddr), Error> {
     let mut name = Name::room();
     let (address, len) = name.places();
@@ -121,14 +121,14 @@ pub fn receive(fd: &OwnedFd, into: &mut [u8], flags: i32) -> Result<usize, Error
     check(unsafe { libc::recv(fd.0, into.as_mut_ptr().cast(), into.len(), flags) })
 }
 
-/// Sends; see send(2). A peer that is gone is an error, not a signal.
+/// Sends; see send(2). A closed peer is an error, not a signal.
 pub fn send(fd: &OwnedFd, from: &[u8]) -> Result<usize, Error> {
     let flags = libc::MSG_NOSIGNAL;
     // SAFETY: reads within `from`.
     check(unsafe { libc::send(fd.0, from.as_ptr().cast(), from.len(), flags) })
 }
 
-/// Receives a datagram; its whole length, and its sender.
+/// Receives a datagram; returns its whole length, and its sender.
 pub fn receive_from(fd: &OwnedFd, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
     let mut name = Name::room();
     let (address, len) = name.places();
@@ -146,7 +146,7 @@ pub fn send_to(fd: &OwnedFd, from: &[u8], to: &Name) -> Result<(), Error> {
     check(n).map(|_| ())
 }
 
-/// A number that ioctl(2) tells about a socket.
+/// A number that ioctl(2) returns about a socket.
 pub fn count(fd: &OwnedFd, what: libc::Ioctl) -> usize {
     let mut count = 0i32;
     // SAFETY: writes a number.
@@ -155,7 +155,7 @@ pub fn count(fd: &OwnedFd, what: libc::Ioctl) -> usize {
     if done < 0 { 0 } else { count }
 }
 
-/// Opens a socket for `local`; `[::]` for both families is `0.0.0.0` where the system has no IPv6.
+/// Opens a socket for `local`; `[::]` for both families is `0.0.0.0` if the system has no IPv6.
 pub fn with_either_family<T>(
     local: SocketAddr,
     v6_only: bool,
@@ -174,7 +174,7 @@ pub fn with_either_family<T>(
     }
 }
 
-/// Chooses hop limit (0: the system's) and DSCP of what a socket sends.
+/// Sets hop limit (0: the system's) and DSCP of what a socket sends.
 pub fn mark(fd: &OwnedFd, v6: bool, hops: u8, dscp: u8) -> Result<(), Error> {
     set_hops(fd, v6, hops)?;
     set_dscp(fd, v6, dscp)
@@ -186,7 +186,7 @@ pub fn set_hops(fd: &OwnedFd, v6: bool, hops: u8) -> Result<(), Error> {
     if v6 {
         set(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &hops)?;
     }
-    // A socket of IPv6 sends to IPv4 addresses, too.
+    // An IPv6 socket also sends to IPv4 addresses.
     set(fd, libc::IPPROTO_IP, libc::IP_TTL, &hops)
 }
 
@@ -202,7 +202,7 @@ pub fn set_dscp(fd: &OwnedFd, v6: bool, dscp: u8) -> Result<(), Error> {
     set(fd, libc::IPPROTO_IP, libc::IP_TOS, &class)
 }
 
-/// Closing sends a reset (`resets`), or delivers in the background.
+/// Sets whether a close sends a reset (`resets`), or delivers in the background.
 pub fn set_linger(fd: &OwnedFd, resets: bool) -> Result<(), Error> {
     let linger = libc::linger {
         l_onoff: i32::from(resets),

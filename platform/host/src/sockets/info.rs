@@ -1,14 +1,14 @@
-//! What Linux tells about connections (`TCP_INFO`, tcp(7)).
+//! Linux's statistics of connections (`TCP_INFO`, tcp(7)).
 
 use super::{Kind, Pending, Socket, Sockets, calls, index, system};
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
 use net::{Counters, Error, Handle, SocketInfo, SocketKind, TcpInfo};
 
-/// Bytes of `struct tcp_info` that are looked at (linux/tcp.h); an older system tells fewer.
+/// Bytes of `struct tcp_info` that are read (linux/tcp.h); an older system fills fewer.
 const LEN: usize = 248;
 
-/// The answer, of which what the system doesn't know is 0.
+/// The structure; fields that the system doesn't know are 0.
 struct Answer([u8; LEN]);
 
 impl Answer {
@@ -16,7 +16,7 @@ impl Answer {
         let mut answer = Answer([0; LEN]);
         let (mut len, place) = (LEN as libc::socklen_t, answer.0.as_mut_ptr().cast());
         let (level, option) = (libc::IPPROTO_TCP, libc::TCP_INFO);
-        // SAFETY: writes within the answer.
+        // SAFETY: writes within the structure.
         let done = unsafe { libc::getsockopt(socket.fd.0, level, option, place, &raw mut len) };
         calls::check(done as isize)?;
         Ok(answer)
@@ -98,7 +98,7 @@ fn tcp(socket: &Socket, unread: usize) -> Result<TcpInfo, Error> {
         sacked: packets(sacked),
         lost: packets(lost),
         reordering: answer.word(220) > 0,
-        // Linux doesn't tell what the peer takes, only what it is sent because of that.
+        // Linux doesn't report the peer's MSS, only the MSS in use.
         peer_mss: mss.min(u32::from(u16::MAX)) as u16,
         path_mtu: answer.word(60),
         timestamps: options & 1 != 0,
@@ -133,7 +133,7 @@ fn of(socket: &Socket, unread: usize) -> SocketInfo {
             local,
             remote: None,
             state: if *listening { "LISTEN" } else { "CLOSED" },
-            // Linux counts connections that wait in the place of packets under way.
+            // Linux counts waiting connections in the field of segments in flight.
             unread: Answer::of(socket).map_or(0, |answer| answer.word(24) as usize),
             unsent: 0,
             tcp: None,
@@ -168,7 +168,8 @@ impl Sockets {
         }
     }
 
-    /// Bytes that a read or a peek would find now: not what a request is about to bring.
+    /// Bytes that a read or a peek would find now, without those that a request is about to
+    /// deliver.
     fn unread(&self, socket: &Socket) -> usize {
         let buffers = self.buffers.as_ref();
         let taken = buffers.map_or(0, |buffers| buffers.len(&socket.received));
@@ -178,7 +179,7 @@ impl Sockets {
         }
     }
 
-    /// See `Stack::statistics`: what Linux counts for the interfaces, and the program's sockets.
+    /// See `Stack::statistics`: Linux's counters of the interfaces, and the program's sockets.
     pub fn count(&self, f: &mut dyn FnMut(&'static str, u64)) {
         let statuses = system::interfaces().into_iter().filter_map(system::status);
         let counters: Vec<Counters> = statuses.map(|status| status.counters).collect();

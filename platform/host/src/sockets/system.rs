@@ -9,14 +9,14 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use net::{Cidr, Counters, Dhcp, InterfaceId, InterfaceStatus};
 use platform::System;
 
-/// Bytes that are read of a file.
+/// Maximum number of bytes read of a file.
 const MAX_FILE: usize = 1 << 20;
 
-/// Files that say how names are looked up (resolv.conf(5), hosts(5)).
+/// Files of the system's resolver (resolv.conf(5), hosts(5)).
 const RESOLVER: &CStr = c"/etc/resolv.conf";
 const HOSTS: &CStr = c"/etc/hosts";
 
-/// Lets the process have as many descriptors as it may: each socket is one.
+/// Raises the limit of descriptors to its maximum: each socket is one.
 pub fn raise_limit() {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -56,7 +56,7 @@ fn lines(text: &str) -> impl Iterator<Item = core::str::SplitWhitespace<'_>> {
     })
 }
 
-/// A number that changes with how names are looked up.
+/// A number that changes with the resolver's configuration.
 pub fn generation() -> u32 {
     // SAFETY: all zeros is a valid status; the call reads the path and writes the status.
     let status = unsafe {
@@ -67,7 +67,7 @@ pub fn generation() -> u32 {
     (status.st_mtime as u32).rotate_left(16) ^ status.st_mtime_nsec as u32 ^ status.st_ino as u32
 }
 
-/// The name servers: those of `SOIL_DNS`, else of the system.
+/// The name servers: those of `SOIL_DNS`, else the system's.
 pub fn name_servers() -> Vec<IpAddr> {
     if let Some(given) = Host::variable("SOIL_DNS") {
         let words = given.split([',', ';']).map(str::trim);
@@ -78,20 +78,20 @@ pub fn name_servers() -> Vec<IpAddr> {
 
 fn servers_of(text: &str) -> Vec<IpAddr> {
     let server = |mut words: core::str::SplitWhitespace<'_>| match words.next() {
-        // What follows `%` is the link, of which a resolver here has one.
+        // The part after `%` is the zone; a resolver here has one link.
         Some("nameserver") => words.next()?.split('%').next()?.parse().ok(),
         _ => None,
     };
     let found: Vec<IpAddr> = lines(text).filter_map(server).collect();
     match found.is_empty() {
-        // resolv.conf(5): without any, the machine's own.
+        // resolv.conf(5): without any, the local host.
         true => alloc::vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         false => found,
     }
 }
 
-/// How the system completes short names: its domains, and from how many dots on a name is tried as
-/// it is first.
+/// How the system completes short names: its domains, and the number of dots from which a name is
+/// tried as it is first.
 pub fn name_options() -> (Vec<String>, usize) {
     options_of(&text(RESOLVER))
 }
@@ -108,7 +108,7 @@ fn options_of(text: &str) -> (Vec<String>, usize) {
             _ => {}
         }
     }
-    // The root is not a domain that a name could be below, and a resolver takes six.
+    // The root is not a domain that a name could be below, and a resolver accepts six.
     domains.retain(|domain| domain != ".");
     domains.truncate(6);
     (domains, dots)
@@ -156,7 +156,7 @@ unsafe fn address(at: *const libc::sockaddr, mask: *const libc::sockaddr) -> Add
     if at.is_null() {
         return Address::Other;
     }
-    // SAFETY: by the caller, each is as long as its family says.
+    // SAFETY: promised by the caller: each is as long as its family requires.
     unsafe {
         match i32::from((*at).sa_family) {
             libc::AF_INET if !mask.is_null() => {
@@ -185,12 +185,12 @@ unsafe fn address(at: *const libc::sockaddr, mask: *const libc::sockaddr) -> Add
     }
 }
 
-/// All interfaces that are up, but for the loopback.
+/// All interfaces that are up, except the loopback.
 fn entries() -> Vec<Entry> {
     let mut found = Vec::new();
     let mut list: *mut libc::ifaddrs = core::ptr::null_mut();
-    // SAFETY: the list is the call's, and freed when nothing refers to it any more; its names end
-    // with a zero byte.
+    // SAFETY: the list belongs to the call, and is freed when nothing refers to it any more; its
+    // names end with a zero byte.
     unsafe {
         if libc::getifaddrs(&raw mut list) != 0 {
             return found;
@@ -221,7 +221,7 @@ pub fn interfaces() -> Vec<InterfaceId> {
     indices.into_iter().map(InterfaceId::from_raw).collect()
 }
 
-/// Linux's name for an interface; empty if it is gone.
+/// Linux's name of an interface; empty if it doesn't exist any more.
 pub fn interface_name(id: InterfaceId) -> String {
     let mut name = [0u8; libc::IF_NAMESIZE];
     // SAFETY: writes a name with a zero byte into an array of this size.

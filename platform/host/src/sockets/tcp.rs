@@ -15,10 +15,10 @@ use platform::Direction;
 /// Bytes of a lease, which is a copy.
 const LEASE: usize = 16 << 10;
 
-/// How long a peer may leave what was sent without acknowledgement: `Config::send_timeout_ns`.
+/// Maximum time without an acknowledgement of sent data: `Config::send_timeout_ns`.
 const USER_TIMEOUT_MS: i32 = 120_000;
 
-/// How often it is looked whether lent bytes are acknowledged.
+/// Interval of the checks whether leased bytes are acknowledged.
 const RECLAIM_INTERVAL_NS: u64 = 1_000_000;
 
 /// A connection.
@@ -28,16 +28,16 @@ pub struct Connection {
     pub failure: Option<Error>,
     /// The program sends no more.
     shut: bool,
-    /// Bytes that the program has lent and Linux hasn't taken, and how many of them it has.
+    /// Leased bytes that Linux hasn't accepted completely, and the number accepted.
     shared: Option<Arc<dyn SendBuffer>>,
     sent: usize,
-    /// Bytes lent that Linux has taken, and the number of bytes taken with their end.
-    unheard: VecDeque<(Arc<dyn SendBuffer>, u64)>,
-    /// Bytes that Linux has taken since the beginning.
+    /// Leased bytes that Linux has accepted, and the number of bytes accepted up to their end.
+    unacknowledged: VecDeque<(Arc<dyn SendBuffer>, u64)>,
+    /// Bytes that Linux has accepted since the beginning.
     taken: u64,
     /// This end sent the first SYN, which Linux counts as a byte.
     pub is_active: bool,
-    /// Closed by the program; there only for what is lent.
+    /// Closed by the program; kept only for leased bytes.
     pub is_orphan: bool,
     options: TcpOptions,
 }
@@ -56,7 +56,7 @@ impl Connection {
             shut: false,
             shared: None,
             sent: 0,
-            unheard: VecDeque::new(),
+            unacknowledged: VecDeque::new(),
             taken: 0,
             is_active: false,
             is_orphan: false,
@@ -78,18 +78,18 @@ impl Socket {
         matches!(&self.kind, Kind::Connection(one) if one.phase == Phase::Connecting)
     }
 
-    /// Whether it is a connection whose peer has answered.
+    /// Whether it is a connection whose peer has responded.
     pub fn is_open(&self) -> bool {
         matches!(&self.kind, Kind::Connection(one) if one.phase == Phase::Open)
     }
 
-    /// Reads or peeks at what was received in buffers, and then at what the system has; `None` if
-    /// there is nothing in buffers.
+    /// Reads or peeks at data in buffers, and then in the system; `None` if there is nothing in
+    /// buffers.
     fn take(&mut self, buffers: &mut Buffers, into: &mut [u8], flags: i32) -> Option<usize> {
         if self.received.is_empty() {
             return None;
         }
-        // While a request is under way, what the system has comes with an event.
+        // While a request is in progress, the system's data arrives with an event.
         let receives = matches!(self.read.asked, Pending::Data | Pending::DataNoMore);
         let n = if flags & libc::MSG_PEEK == 0 {
             let n = buffers.take(&mut self.received, into);
@@ -104,12 +104,12 @@ impl Socket {
             // A failure stays for the next read.
             false => self.receive(rest, flags).unwrap_or(0),
         };
-        // Also if the system has nothing beyond what was peeked at.
+        // Also if the system has nothing beyond the peeked bytes.
         self.read.blocked &= self.received.is_empty();
         Some(n + more)
     }
 
-    /// Receives by recv(2); the reason that a connection is over stays.
+    /// Receives by recv(2); keeps the reason why a connection is over.
     fn receive(&mut self, into: &mut [u8], flags: i32) -> Result<usize, Error> {
         self.connection()?;
         let (room, peeks) = (into.len(), flags & libc::MSG_PEEK != 0);
@@ -125,7 +125,7 @@ impl Socket {
         }
         let (_, connection) = self.connection()?;
         match (answer, connection.failure) {
-            // Linux tells the reason once, and then says that this is the end.
+            // Linux reports the reason once, and end of input afterwards.
             (Ok(0) | Err(Error::NotConnected), Some(failure)) => Err(failure),
             (Err(failure), _) if is_over(failure) => {
                 connection.failure = Some(failure);
@@ -135,7 +135,7 @@ impl Socket {
         }
     }
 
-    /// Sends by send(2), nothing before what was lent.
+    /// Sends by send(2), after any leased bytes.
     fn send(&mut self, from: &[u8]) -> Result<usize, Error> {
         let answer = self.attempt(
             Direction::Write,
@@ -145,7 +145,7 @@ impl Socket {
         let (_, connection) = self.connection()?;
         match answer {
             Err(Error::BrokenPipe) if !connection.shut => {
-                // The reset came when the peer had sent its end.
+                // The reset arrived after the peer's FIN.
                 let failure = *connection.failure.get_or_insert(Error::ConnectionReset);
                 Err(failure)
             }
@@ -160,26 +160,26 @@ impl Socket {
         }
     }
 
-    /// Gives back what the peer has acknowledged; whether something is left.
+    /// Releases leases that the peer has acknowledged; returns whether some are left.
     fn reclaim(&mut self) -> bool {
         let Ok((fd, connection)) = self.connection() else {
             return false;
         };
         if connection.failure.is_some() {
-            connection.unheard.clear();
+            connection.unacknowledged.clear();
         }
-        let left = match connection.unheard.is_empty() {
+        let left = match connection.unacknowledged.is_empty() {
             true => 0,
             false => calls::count(fd, libc::TIOCOUTQ) as u64,
         };
         let heard = connection.taken.saturating_sub(left);
-        while let Some((bytes, end)) = connection.unheard.front()
+        while let Some((bytes, end)) = connection.unacknowledged.front()
             && *end <= heard
         {
             bytes.acknowledged();
-            connection.unheard.pop_front();
+            connection.unacknowledged.pop_front();
         }
-        !connection.unheard.is_empty()
+        !connection.unacknowledged.is_empty()
     }
 }
 
@@ -195,7 +195,7 @@ pub fn is_over(failure: Error) -> bool {
     )
 }
 
-/// Applies the options that Linux has for one connection.
+/// Applies the options that Linux has per connection.
 fn apply(fd: &OwnedFd, options: &TcpOptions) -> Result<(), Error> {
     if options.mss > 0 {
         let mss = i32::from(options.mss);
@@ -210,7 +210,7 @@ fn seconds(ns: u64) -> i32 {
 }
 
 impl Sockets {
-    /// A new socket of TCP with what the stack's have from the beginning.
+    /// A new TCP socket with the defaults of the stack's sockets.
     fn tcp_socket(&self, v6: bool) -> Result<OwnedFd, Error> {
         let fd = calls::socket(v6, libc::SOCK_STREAM)?;
         calls::set(&fd, IPPROTO_TCP, libc::TCP_NODELAY, &1i32)?;
@@ -262,7 +262,7 @@ impl Sockets {
         let Kind::Port { listening, .. } = &mut socket.kind else {
             return Err(Error::InvalidOperation);
         };
-        // Linux takes one more.
+        // Linux accepts one more.
         let backlog = i32::try_from(backlog.saturating_sub(1)).unwrap_or(i32::MAX);
         // SAFETY: a call without pointers.
         calls::check(unsafe { libc::listen(socket.fd.0, backlog) } as isize)?;
@@ -285,7 +285,7 @@ impl Sockets {
             let socket = self.socket(listener)?;
             let taken = socket.attempt(Direction::Read, calls::accept, |_| false);
             match taken {
-                // The peer gave up before it was accepted.
+                // The peer aborted it before it was accepted.
                 Err(Error::ConnectionAborted) => {}
                 Err(Error::WouldBlock) => {
                     self.arm(listener, Direction::Read);
@@ -358,7 +358,7 @@ impl Sockets {
                 false
             }
             Err(Error::WouldBlock) => true,
-            // As the stack does: the connection tells it.
+            // As the stack does: the connection reports it.
             Err(Error::ConnectionRefused) => {
                 connection.failure = Some(Error::ConnectionRefused);
                 false
@@ -441,8 +441,8 @@ impl Sockets {
         answer
     }
 
-    /// See `Stack::tcp_write_shared`. Linux copies the bytes; they are the program's again when the
-    /// peer has acknowledged them.
+    /// See `Stack::tcp_write_shared`. Linux copies the bytes; the lease ends when the peer has
+    /// acknowledged them.
     pub fn share(&mut self, handle: Handle, bytes: Arc<dyn SendBuffer>) -> Result<(), Error> {
         let (_, connection) = self.socket(handle)?.connection()?;
         if let Some(failure) = connection.failure {
@@ -454,7 +454,7 @@ impl Sockets {
         if connection.phase == Phase::Connecting {
             return Err(Error::WouldBlock);
         }
-        // One that waits is enough: Linux has a buffer of its own.
+        // One pending lease is enough: Linux has its own buffer.
         if connection.shared.is_some() {
             self.arm(handle, Direction::Write);
             return Err(Error::WouldBlock);
@@ -465,7 +465,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Sends what was lent, as far as there is room, and ends what waited for that.
+    /// Sends leased bytes, as far as there is room, and then what waited for that.
     pub fn send_shared(&mut self, handle: Handle) {
         let Some(socket) = self.table.get_mut(super::index(handle)) else {
             return;
@@ -485,7 +485,7 @@ impl Sockets {
                 Ok(done) if done < rest.len() => connection.sent += done,
                 Ok(_) => {
                     let end = connection.taken;
-                    connection.unheard.push_back((bytes, end));
+                    connection.unacknowledged.push_back((bytes, end));
                     connection.shared = None;
                 }
                 Err(Error::WouldBlock) => {
@@ -507,22 +507,23 @@ impl Sockets {
         if connection.is_orphan {
             self.orphans -= 1;
             self.remove(handle);
-        } else if !connection.unheard.is_empty() && !self.unheard.contains(&handle) {
-            self.unheard.push(handle);
+        } else if !connection.unacknowledged.is_empty() && !self.unacknowledged.contains(&handle) {
+            self.unacknowledged.push(handle);
         }
     }
 
-    /// Gives back what peers have acknowledged, of which Linux sends no event. When to look again.
+    /// Releases leases that peers have acknowledged, of which Linux sends no event. Returns when to
+    /// check again.
     pub fn reclaim(&mut self, now_ns: u64) -> Option<u64> {
         let mut at = 0;
-        while let Some(&handle) = self.unheard.get(at) {
+        while let Some(&handle) = self.unacknowledged.get(at) {
             let waits = self.socket(handle).is_ok_and(Socket::reclaim);
             at += usize::from(waits);
             if !waits {
-                self.unheard.swap_remove(at);
+                self.unacknowledged.swap_remove(at);
             }
         }
-        (!self.unheard.is_empty()).then_some(now_ns + RECLAIM_INTERVAL_NS)
+        (!self.unacknowledged.is_empty()).then_some(now_ns + RECLAIM_INTERVAL_NS)
     }
 
     /// See `Stack::tcp_shutdown`.
@@ -618,8 +619,8 @@ impl Sockets {
         self.set(handle, IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms)
     }
 
-    /// See `Stack::tcp_set_linger`. How long Linux delivers in the background is its own affair;
-    /// the time is for the peer's FIN (`TCP_LINGER2`).
+    /// See `Stack::tcp_set_linger`. Linux decides how long it delivers in the background; the time
+    /// is for the peer's FIN (`TCP_LINGER2`).
     pub fn set_linger(&mut self, handle: Handle, linger_ns: u64) -> Result<(), Error> {
         let (fd, _) = self.socket(handle)?.connection()?;
         calls::set_linger(fd, linger_ns == 0)?;
@@ -637,7 +638,7 @@ impl Sockets {
     }
 }
 
-/// Refuses what isn't one machine's address.
+/// Rejects addresses that aren't unicast.
 fn check_peer(remote: SocketAddr) -> Result<(), Error> {
     let ip = remote.ip();
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
@@ -648,15 +649,14 @@ fn check_peer(remote: SocketAddr) -> Result<(), Error> {
 }
 
 fn end_sending(fd: &OwnedFd) {
-    // A connection that is over has nothing to end.
-    // SAFETY: a call without pointers.
+    // A connection that is over has nothing to shut down. SAFETY: a call without pointers.
     unsafe { libc::shutdown(fd.0, libc::SHUT_WR) };
 }
 
 fn set_congestion(fd: &OwnedFd, chosen: Congestion) -> Result<(), Error> {
     match chosen {
         Congestion::Cubic => calls::set(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"cubic"),
-        // What Linux calls so is RFC 6582.
+        // Linux's `reno` is RFC 6582.
         Congestion::NewReno => calls::set(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"reno"),
     }
 }

@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::vec::Vec;
 
-/// Sockets with the events that their waits look at.
+/// Sockets with the events of their waits.
 struct World {
     sockets: Sockets,
     interest: Interest,
 }
 
-/// Longer than any machine takes; it only ends what hangs.
+/// Longer than any machine takes; it only ends hung tests.
 const PATIENCE_NS: u64 = 60_000_000_000;
 
 impl World {
-    /// Waits until an operation answers.
+    /// Waits until an operation completes.
     fn until<T>(
         &mut self,
         mut f: impl FnMut(&mut Sockets) -> Result<T, Error>,
@@ -74,8 +74,7 @@ fn at(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// Runs a test with rings of all threads and of one, if this kernel has them for us, and with
-/// epoll.
+/// Runs a test with rings of all threads and of one, if this kernel permits them, and with epoll.
 fn with_each(test: fn(&mut World)) {
     let _alone = crate::ring::tests::alone();
     for ring in [Ring::default(), Ring::of_one_thread(), Ring::forbidden()] {
@@ -91,7 +90,7 @@ fn what_was_sent_before_a_reset_is_read_before_it() {
     with_each(|world| {
         let (client, server) = world.pair();
         assert_eq!(world.sockets.write(client, b"last words"), Ok(10));
-        // The server's own bytes are unread: closing then is a reset.
+        // The server's own bytes are unread: a close is then a reset.
         assert_eq!(world.sockets.write(server, b"unread"), Ok(6));
         assert_eq!(world.read(server), Ok(b"last words".to_vec()));
         assert_eq!(world.sockets.abort(client), Ok(()));
@@ -127,7 +126,7 @@ fn the_end_of_one_direction_leaves_the_other() {
 fn urgent_bytes_are_bytes_of_the_stream() {
     with_each(|world| {
         let (client, server) = world.pair();
-        // Nothing has come: the events of the beginning are over.
+        // Nothing has arrived: the initial events are over.
         assert_eq!(
             world.sockets.read(server, &mut [0], 0),
             Err(Error::WouldBlock)
@@ -169,7 +168,7 @@ fn a_writer_waits_for_room_and_loses_nothing() {
 fn a_closed_port_is_free_at_once() {
     with_each(|world| {
         let (listener, address) = world.listener("127.0.0.1:0");
-        // A poll is under way for it.
+        // A poll for it is in flight.
         assert_eq!(world.sockets.accept(listener), Err(Error::WouldBlock));
         world.interest.submit_all();
         assert_eq!(world.sockets.bind(address, false), Err(Error::AddressInUse));
@@ -216,7 +215,7 @@ fn a_refused_connection_says_so() {
     });
 }
 
-/// Bytes that tell when they are acknowledged.
+/// Bytes that record their acknowledgement.
 struct Lent(Vec<u8>, AtomicBool);
 
 impl SendBuffer for Lent {
@@ -235,7 +234,7 @@ fn lent_bytes_are_sent_in_order_and_given_back() {
         let (client, server) = world.pair();
         let lent = Arc::new(Lent(vec![7; 8 << 20], AtomicBool::new(false)));
         assert_eq!(world.sockets.share(client, lent.clone()), Ok(()));
-        // More than Linux takes at once: what follows waits.
+        // More than Linux accepts at once: the rest waits.
         assert_eq!(world.sockets.write(client, b"end"), Err(Error::WouldBlock));
         assert_eq!(world.sockets.shutdown(client), Ok(()));
         let mut received = 0;
@@ -248,11 +247,11 @@ fn lent_bytes_are_sent_in_order_and_given_back() {
             received += bytes.len();
         }
         assert_eq!(received, 8 << 20);
-        let given_back = |_: &mut Sockets| match Arc::strong_count(&lent) {
+        let released = |_: &mut Sockets| match Arc::strong_count(&lent) {
             1 => Ok(()),
             _ => Err(Error::WouldBlock),
         };
-        assert_eq!(world.until(given_back), Ok(()));
+        assert_eq!(world.until(released), Ok(()));
         assert!(lent.1.load(Ordering::Relaxed));
     });
 }
@@ -297,7 +296,7 @@ fn a_socket_of_both_families_has_peers_of_both() {
 }
 
 #[test]
-fn datagrams_have_senders_and_a_restricted_socket_hears_its_peer_alone() {
+fn datagrams_have_senders_and_a_restricted_socket_receives_from_its_peer_only() {
     with_each(|world| {
         let any = at("127.0.0.1:0");
         let [one, two, three] =
@@ -308,12 +307,12 @@ fn datagrams_have_senders_and_a_restricted_socket_hears_its_peer_alone() {
         assert_eq!(world.sockets.udp_send(two, b"longer", first), Ok(()));
         let received = world.until(|s| s.udp_take(one, &mut room));
         assert_eq!((received, &room), (Ok((6, second)), b"long"));
-        // What is queued of others isn't heard either.
+        // Queued datagrams of others aren't received either.
         assert_eq!(world.sockets.udp_send(three, b"no", first), Ok(()));
         assert_eq!(world.sockets.udp_restrict(one, Some(second)), Ok(()));
         assert_eq!(world.sockets.udp_send(two, b"yes", first), Ok(()));
         assert_eq!(world.until(|s| s.udp_take(one, &mut room)), Ok((3, second)));
-        // ICMP says once that the peer is gone.
+        // ICMP reports once that the peer is gone.
         assert_eq!(world.sockets.close(two), Ok(()));
         assert_eq!(world.sockets.udp_send(one, b"gone", second), Ok(()));
         let told = world.until(|s| s.udp_take(one, &mut room));
@@ -329,7 +328,7 @@ fn datagrams_have_senders_and_a_restricted_socket_hears_its_peer_alone() {
     });
 }
 
-/// A cheap source of numbers.
+/// A cheap generator of numbers.
 fn next(state: &mut u32) -> usize {
     *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     (*state >> 8) as usize
@@ -351,7 +350,7 @@ fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
             let n = world.sockets.write(client, &block).unwrap_or(0);
             sent.extend(&block[..n]);
             step(world);
-            // A peek shows what the next read takes.
+            // A peek shows the bytes of the next read.
             let mut room = vec![0; 1 + next(&mut random) % 16_000];
             if received.len() < sent.len() {
                 let peeked = world.until(|s| s.read(server, &mut room, libc::MSG_PEEK));
@@ -379,7 +378,7 @@ fn what_is_received_is_what_was_sent_however_it_comes_and_is_read() {
     });
 }
 
-/// Lets what has come be noted, until there is nothing new.
+/// Handles received data until nothing new arrives.
 fn drain(world: &mut World) {
     for _ in 0..4 {
         let end = Host::monotonic_ns() + 5_000_000;
@@ -429,7 +428,7 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
             }
             assert!(received == block);
         }
-        // One that is never read: the system's buffers and a few of ours are all that it takes.
+        // One that is never read: it takes only the system's buffers and a few of ours.
         let (client, server) = pairs[0];
         let mut sent = 0;
         for _ in 0..200 {
@@ -443,7 +442,7 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
         while received < sent {
             received += world.read(server).expect("bytes").len();
         }
-        // All buffers are free again: what comes next is in them.
+        // All buffers are free again: they hold the next data.
         for (client, server) in pairs.into_iter().cycle().take(400) {
             let nothing = world.sockets.read(server, &mut [0], 0);
             assert_eq!(nothing, Err(Error::WouldBlock));
@@ -458,7 +457,7 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
             brought += usize::from(!socket.received.is_empty());
             assert_eq!(world.read(server), Ok(b"again".to_vec()));
         }
-        // The first time, some are still taken for such that receive much at a time.
+        // The first time, some are still held by connections that receive much at a time.
         if world.sockets.buffers.is_some() {
             assert!(brought >= 200, "{brought}");
         }
@@ -491,7 +490,7 @@ fn a_kernel_that_brings_nothing_is_asked_for_events() {
             let asked = world.sockets.socket(other).expect("open").read.asked;
             assert!(asked == Pending::Event);
         }
-        // What other connections have received before is there.
+        // Data received by other connections earlier is still there.
         assert_eq!(world.read(server), Ok(b"brought".to_vec()));
         let (client, server) = world.pair();
         let nothing = world.sockets.read(server, &mut [0], 0);
@@ -501,7 +500,7 @@ fn a_kernel_that_brings_nothing_is_asked_for_events() {
     });
 }
 
-/// Begins what was asked for, and notes what has come.
+/// Submits new requests, and handles received data.
 fn step(world: &mut World) {
     world.interest.submit_all();
     Transport::poll(&mut world.sockets, Host::monotonic_ns(), 64);

@@ -1,4 +1,4 @@
-//! The operations of `net::Transport`, each by the part that has it.
+//! The operations of `net::Transport`, each in its part.
 
 use super::{Kind, Sockets, calls, system, udp};
 use alloc::boxed::Box;
@@ -12,10 +12,11 @@ use net::{
     SendBuffer, SocketInfo, TcpInfo, TcpOptions, Transport,
 };
 
-/// The answer of what a program's sockets can't do. `resources` says so before it comes to this.
+/// The result of operations that a program's sockets don't support. `resources` returns it before
+/// they are called.
 const UNSUPPORTED: Error = Error::InvalidOperation;
 
-/// A size of a buffer, which Linux brings into its range.
+/// A buffer size, which Linux clamps.
 fn buffer_size(bytes: u32) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
 }

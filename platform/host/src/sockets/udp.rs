@@ -38,7 +38,7 @@ impl Sockets {
             if v6 {
                 let only = i32::from(v6_only);
                 calls::set(&fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, &only)?;
-                // Linux before 4.20 doesn't know it.
+                // Unsupported before Linux 4.20.
                 let _ = calls::set(&fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &0i32);
             }
             calls::set(&fd, IPPROTO_IP, libc::IP_MULTICAST_ALL, &0i32)?;
@@ -58,7 +58,7 @@ impl Sockets {
             Some(to) => calls::connect(fd, &Name::new(to, v6))?,
             None if peer.peer.is_some() => {
                 calls::connect(fd, &Name::none())?;
-                // Linux has given up a port that it had chosen itself.
+                // Linux has released a port that it had chosen itself.
                 if calls::local(fd)?.port() == 0 {
                     calls::bind(fd, peer.local, v6)?;
                 }
@@ -108,7 +108,7 @@ impl Sockets {
                 |_| false,
             );
             match answer {
-                // It came before the socket was restricted.
+                // It arrived before the socket was restricted.
                 Ok((_, from)) if only.is_some_and(|only| only != from) => {}
                 Err(Error::WouldBlock) => {
                     self.arm(handle, Direction::Read);
@@ -119,7 +119,8 @@ impl Sockets {
         }
     }
 
-    /// See `Stack::udp_receive`. The address and the interface are those that it is bound to.
+    /// See `Stack::udp_receive`. The address and the interface are those that the socket is bound
+    /// to.
     pub fn udp_take_whole(&mut self, handle: Handle, into: &mut [u8]) -> Result<Received, Error> {
         let to = self.socket(handle)?.udp()?.1.local.ip();
         let (len, from) = self.udp_take(handle, into)?;
@@ -195,7 +196,7 @@ impl Sockets {
         };
         match done {
             Err(Error::AddressInUse) if join => Ok(()),
-            // No such interface, or none that suits.
+            // No such interface, or no suitable one.
             Err(Error::InvalidArgument) if join => Err(Error::Unreachable),
             Err(_) if !join => Err(Error::InvalidArgument),
             done => done,
@@ -218,7 +219,7 @@ impl Sockets {
     }
 }
 
-/// See `Stack::source_address`: what connect(2) chooses.
+/// See `Stack::source_address`: the choice of connect(2).
 pub fn source_address(remote: IpAddr) -> Result<IpAddr, Error> {
     let v6 = remote.is_ipv6();
     let fd = calls::socket(v6, libc::SOCK_DGRAM).map_err(|_| Error::Unreachable)?;

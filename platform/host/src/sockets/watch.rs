@@ -1,4 +1,4 @@
-//! Which sockets became ready: by the ring where there is one, else by an epoll instance.
+//! Readiness events of sockets: from the ring if there is one, else from an epoll instance.
 //!
 //! | | to wait for a socket | cost |
 //! |---|---|---|
@@ -17,7 +17,7 @@ use rustix_uring::cqueue::Flags;
 use rustix_uring::types::Fd;
 use rustix_uring::{Errno, cqueue, opcode};
 
-/// Events of one call of `epoll_wait`.
+/// Maximum number of events per call of `epoll_wait`.
 const BATCH: usize = 256;
 
 /// Bits of [`Place::index`] in a tag.
@@ -27,10 +27,10 @@ const GENERATION_BITS: u32 = 26;
 /// Bits of [`Request`] in a tag.
 const REQUEST_BITS: u32 = 2;
 
-/// The descriptor that a wait without a ring looks at; -1 while there is none.
+/// The descriptor that a wait without a ring polls; -1 while there is none.
 pub type Epoll = Rc<Cell<i32>>;
 
-/// A socket: its key, and which use of that key.
+/// A socket: its key, and the generation of that key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The key in the table.
@@ -39,7 +39,7 @@ pub struct Place {
     pub generation: u32,
 }
 
-/// What is asked for about a socket.
+/// A request about a socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// An event when a read is worthwhile.
@@ -57,7 +57,7 @@ pub struct Event {
     pub what: What,
 }
 
-/// What an event tells.
+/// The contents of an event.
 pub enum What {
     /// Which operations are worthwhile.
     Ready {
@@ -66,26 +66,26 @@ pub enum What {
         /// The peer sends no more, or has sent urgent data, or the connection has failed.
         more_follows: bool,
     },
-    /// An answer to [`Request::Data`].
+    /// A completion of [`Request::Data`].
     Data(Data),
 }
 
-/// An answer to [`Request::Data`].
+/// A completion of [`Request::Data`].
 pub struct Data {
-    /// The buffer with what came, and its length.
+    /// The buffer with received data, and its length.
     pub buffer: Option<(u16, usize)>,
     /// Why the connection is over.
     pub failure: Option<Error>,
-    /// The request goes on.
+    /// The request continues.
     pub continues: bool,
     /// There was more than the buffer had room for.
     pub is_behind: bool,
-    /// The kernel doesn't know such requests.
+    /// The kernel doesn't support such requests.
     pub is_unknown: bool,
 }
 
 impl Data {
-    /// What a completion of the request tells.
+    /// The contents of a completion of the request.
     pub fn new(result: Result<u32, Errno>, flags: Flags) -> Data {
         let len = result.unwrap_or(0) as usize;
         Data {
@@ -116,8 +116,8 @@ fn tag(place: Place, request: Request) -> u64 {
 }
 
 impl Watch {
-    /// The ring if the kernel has one, else an epoll instance, which `epoll` then has for the wait.
-    /// Where neither can be had, adding a socket fails.
+    /// The ring if the kernel has one, else an epoll instance, which is stored in `epoll` for the
+    /// wait. If neither is available, adding a socket fails.
     pub fn open(ring: &Ring, epoll: &Epoll) -> Watch {
         if let Some(owner) = ring.open(false) {
             return Watch::Ring(owner);
@@ -144,7 +144,7 @@ impl Watch {
     }
 
     /// Makes a request. `false` if the ring is no longer this process's.
-    pub fn ask(&self, fd: &OwnedFd, place: Place, request: Request) -> bool {
+    pub fn request(&self, fd: &OwnedFd, place: Place, request: Request) -> bool {
         let Watch::Ring(owner) = self else {
             return true;
         };
@@ -158,7 +158,7 @@ impl Watch {
         unsafe { owner.push(entry, tag(place, request), false) }
     }
 
-    /// Ends a request soon: it may be answered until it says that it ended. Whether it will.
+    /// Cancels a request: there may be completions until its end. Returns whether it will end.
     pub fn cancel(&self, place: Place, request: Request) -> bool {
         match self {
             Watch::Ring(owner) => owner.cancel(tag(place, request)),
@@ -166,7 +166,7 @@ impl Watch {
         }
     }
 
-    /// Begins what was asked for, and ends what was cancelled.
+    /// Submits new requests and cancellations.
     pub fn submit(&self) {
         if let Watch::Ring(owner) = self {
             owner.submit();
@@ -211,7 +211,7 @@ impl Watch {
         }
     }
 
-    /// Asks the system for events. Whether there may be more than it told.
+    /// Polls the system for events. Returns whether there may be more.
     pub fn poll(&mut self) -> bool {
         let Watch::Epoll(epoll, found) = self else {
             return false;
@@ -219,7 +219,7 @@ impl Watch {
         if found.try_reserve(BATCH).is_err() {
             return false;
         }
-        // SAFETY: there is room for so many events, of which the first `n` are written.
+        // SAFETY: there is room for that many events, of which the first `n` are written.
         unsafe {
             let n = libc::epoll_wait(epoll.0, found.as_mut_ptr(), BATCH as i32, 0);
             let n = usize::try_from(n).unwrap_or(0);
@@ -229,7 +229,7 @@ impl Watch {
     }
 }
 
-/// The socket of a tag. Its generation has the tag's bits only.
+/// The socket of a tag. Its generation has only the tag's bits.
 fn place(tag: u64) -> Place {
     Place {
         index: (tag >> REQUEST_BITS) as u32 & ((1 << INDEX_BITS) - 1),
@@ -242,7 +242,7 @@ fn is(tag: u64, request: Request) -> bool {
     tag & ((1 << REQUEST_BITS) - 1) == request as u64
 }
 
-/// A generation as tags have it.
+/// A generation, truncated to the bits of a tag.
 pub fn generation(count: u32) -> u32 {
     count & ((1 << GENERATION_BITS) - 1)
 }

@@ -1,5 +1,5 @@
-//! A read that waits on the ring while the program does: the first frame of a batch comes with the
-//! call that waits.
+//! A read that waits on the ring while the program does: the first frame of a batch arrives with
+//! the call that waits.
 
 use super::slots::{SLOT, Slots};
 use crate::ring::Handle;
@@ -17,23 +17,23 @@ pub struct Incoming {
 pub enum Read {
     /// There is none.
     None,
-    /// It waits.
+    /// It is in flight.
     InFlight,
-    /// It has ended: address and length in bytes of a header and a frame, which the caller owns
-    /// until the next [`Incoming::ask`].
+    /// It has completed: address and length in bytes of a header and a frame, which the caller owns
+    /// until the next [`Incoming::start_read`].
     Frame(NonNull<u8>, usize),
     /// It failed.
     Failed(Errno),
 }
 
 impl Incoming {
-    /// For the device `fd`; nothing where there is no ring or no memory.
+    /// For the device `fd`; `None` without a ring or memory.
     pub fn new(fd: i32, ring: &Handle) -> Option<Incoming> {
         let slots = Slots::new(ring, 1, false)?;
         Some(Incoming { fd, slots })
     }
 
-    /// Returns the state of the read; a read that has ended is reported once.
+    /// Returns the state of the read; a completed read is reported once.
     pub fn take(&mut self) -> Read {
         match self.slots.ended() {
             Some((slot, Ok(len))) => Read::Frame(self.slots.at(slot), (len as usize).min(SLOT)),
@@ -43,11 +43,11 @@ impl Incoming {
         }
     }
 
-    /// Wants a frame, if that isn't so already.
-    pub fn ask(&mut self) {
+    /// Starts a read, unless one is in flight.
+    pub fn start_read(&mut self) {
         if let Some(slot) = self.slots.free() {
             let read = opcode::Read::new(Fd(self.fd), self.slots.at(slot).as_ptr(), SLOT as u32);
-            self.slots.give(slot, read.build(), false);
+            self.slots.submit_with(slot, read.build(), false);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Frames that leave together: the system call that begins the wait sends them all, on the ring.
+//! Frames that are sent together: the system call that begins the wait sends them all, on the ring.
 
 use super::slots::{SLOT, Slots};
 use crate::ring::Handle;
 use rustix_uring::opcode;
 use rustix_uring::types::Fd;
 
-/// Frames that the kernel has at once.
+/// Maximum number of frames that the kernel has at once.
 const FRAMES: u32 = 16;
 
 /// Frames for a TAP device, to be sent on the ring.
@@ -15,7 +15,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// For the device `fd`; nothing where there is no ring or no memory.
+    /// For the device `fd`; `None` without a ring or memory.
     pub fn new(fd: i32, ring: &Handle) -> Option<Outgoing> {
         let slots = Slots::new(ring, FRAMES, true)?;
         Some(Outgoing { fd, slots })
@@ -54,7 +54,7 @@ impl Outgoing {
         let filled = fill(unsafe { core::slice::from_raw_parts_mut(start, len) });
         if filled {
             let write = opcode::Write::new(Fd(self.fd), start, len as u32).build();
-            self.slots.give(slot, write, true);
+            self.slots.submit_with(slot, write, true);
         }
         filled
     }

@@ -1,18 +1,17 @@
-//! Adaptive polling: when to read from a device that says "nothing there" at the price of a system
-//! call.
+//! Adaptive polling: when to read from a device whose "nothing available" costs a system call.
 //!
-//! Frames come in batches of about the same size: one where a peer waits for an answer, many in a
-//! transfer. After as many frames as the last batches had, the reader stops without asking further;
-//! the wait that follows says whether there was more.
+//! Frames arrive in batches of about the same size: one frame if a peer waits for a reply, many in
+//! a transfer. After as many frames as the last batches had, the reader stops without another read;
+//! the following wait reports whether there was more.
 
-/// The most frames that are taken without a look at what else there is to do.
+/// Maximum number of frames that are read before other work gets its turn.
 const MAX_FRAMES: usize = 64;
-/// Number of batches ended by the guess after which a larger one is tried.
+/// Number of batches ended by the prediction after which a larger one is tried.
 const MAX_FULL_BATCHES: u8 = 16;
 
-/// The guess at the size of the next batch.
+/// The predicted size of the next batch.
 pub struct Polling {
-    /// Frames that the next batch is thought to have.
+    /// Expected frames of the next batch.
     expected: usize,
     /// Frames of this batch that are still expected; `None` between batches.
     left: Option<usize>,
@@ -22,7 +21,7 @@ pub struct Polling {
 }
 
 impl Polling {
-    /// For a device of which nothing is known.
+    /// For a device without a history.
     pub fn new() -> Polling {
         Polling {
             expected: 1,
@@ -33,7 +32,7 @@ impl Polling {
         }
     }
 
-    /// Whether to read now. `readiness` says what a wait since the last question found.
+    /// Whether to read now. `readiness` returns the result of a wait since the last call.
     pub fn may_read(&mut self, readiness: impl FnOnce() -> Option<bool>) -> bool {
         match self.left {
             Some(0) => {
@@ -49,7 +48,7 @@ impl Polling {
             None => match readiness() {
                 Some(false) => false,
                 Some(true) => self.expect(self.expected),
-                // A wait will come soon; but a program that never sleeps gets its frames, too.
+                // A wait will follow soon; but a program that never sleeps gets its frames as well.
                 None if !self.skipped => {
                     self.skipped = true;
                     false
@@ -59,7 +58,7 @@ impl Polling {
         }
     }
 
-    /// Begins a batch, whose first frame is there.
+    /// Begins a batch, whose first frame is available.
     pub fn begin(&mut self) {
         self.expect(self.expected);
     }
@@ -71,7 +70,7 @@ impl Polling {
         true
     }
 
-    /// Notes whether there was a frame.
+    /// Records whether there was a frame.
     pub fn note(&mut self, frame: bool) {
         if frame {
             self.read += 1;
@@ -110,7 +109,7 @@ mod tests {
         for _ in 0..1000 {
             there += batch;
             reads += take(polling, Some(there > 0), &mut there);
-            // The look without news, before the next wait.
+            // The poll without a new result, before the next wait.
             assert_eq!(take(polling, None, &mut there), 0);
         }
         (reads, 1000 * batch - there)
@@ -126,7 +125,7 @@ mod tests {
         }
     }
 
-    /// A program that never waits: every other look reads.
+    /// A program that never waits: every other poll reads.
     #[test]
     fn frames_come_without_a_wait() {
         let mut polling = Polling::new();

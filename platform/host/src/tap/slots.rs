@@ -1,5 +1,5 @@
-//! Memory for frames that the ring reads and writes behind Rust's back: it is reached by pointers
-//! only, and stays when its owner goes while requests are under way.
+//! Memory for frames that the ring reads and writes concurrently: it is accessed by pointers only,
+//! and leaked if its owner is dropped while requests are in flight.
 
 use super::{HEADER, MAX_FRAME};
 use crate::ring::{Handle, Owner};
@@ -12,17 +12,17 @@ use rustix_uring::squeue::Entry;
 /// Bytes of a slot: the largest frame with its header.
 pub const SLOT: usize = (HEADER + MAX_FRAME).next_multiple_of(64);
 
-/// Slots of memory, one for each frame.
+/// Memory slots, one for each frame.
 pub struct Slots {
     owner: Owner,
     start: NonNull<u8>,
     count: u32,
-    /// Slots that the kernel hasn't got, as bits.
+    /// Slots that the kernel doesn't have, as bits.
     free: u32,
 }
 
-/// Bytes that the C library maps instead of taking them from memory that was used (glibc's
-/// `M_MMAP_THRESHOLD` is 128 KiB): pages that no frame touches are never there.
+/// Allocation size from which the C library maps memory instead of reusing old one (glibc's
+/// `M_MMAP_THRESHOLD` is 128 KiB): untouched pages take no memory.
 pub const MIN_MAPPED: usize = 2 * SLOT;
 
 fn layout(count: u32) -> Option<Layout> {
@@ -31,7 +31,7 @@ fn layout(count: u32) -> Option<Layout> {
 }
 
 impl Slots {
-    /// 1 to 31 slots; nothing where there is no ring or no memory. `quiet`: see [`Handle::open`].
+    /// 1 to 31 slots; `None` without a ring or memory. `quiet`: see [`Handle::open`].
     pub fn new(ring: &Handle, count: u32, quiet: bool) -> Option<Slots> {
         let owner = ring.open(quiet)?;
         // SAFETY: the layout isn't empty.
@@ -44,27 +44,28 @@ impl Slots {
         })
     }
 
-    /// A slot that the kernel hasn't got: its number.
+    /// The number of a slot that the kernel doesn't have.
     pub fn free(&self) -> Option<u32> {
         let slot = self.free.trailing_zeros();
         (slot < self.count).then_some(slot)
     }
 
-    /// Where a slot is. What is there is the caller's as long as the slot is free.
+    /// The address of a slot. Its contents are the caller's as long as the slot is free.
     pub fn at(&self, slot: u32) -> NonNull<u8> {
-        // SAFETY: within the memory, whatever the number.
+        // SAFETY: within the memory for any number.
         unsafe { self.start.add(slot.min(self.count - 1) as usize * SLOT) }
     }
 
-    /// Gives a free slot to the kernel with a request that uses it and nothing else.
-    pub fn give(&mut self, slot: u32, request: Entry, urgent: bool) {
-        // SAFETY: the slot isn't touched until the request has ended, and stays if we go before.
+    /// Passes a free slot to the kernel with a request that uses only it.
+    pub fn submit_with(&mut self, slot: u32, request: Entry, urgent: bool) {
+        // SAFETY: the slot isn't touched until the request has completed, and is leaked if `self`
+        // is dropped before.
         if unsafe { self.owner.push(request, u64::from(slot), urgent) } {
             self.free &= !(1 << slot);
         }
     }
 
-    /// The next slot that the kernel is done with, and its request's result.
+    /// The next slot that the kernel has completed, and its request's result.
     pub fn ended(&mut self) -> Option<(u32, Result<u32, Errno>)> {
         let ended = self.owner.ended()?;
         let slot = (ended.tag as u32).min(self.count - 1);
@@ -72,7 +73,7 @@ impl Slots {
         Some((slot, ended.result))
     }
 
-    /// Begins what was given.
+    /// Submits the requests.
     pub fn submit(&self) {
         self.owner.submit();
     }

@@ -7,7 +7,7 @@ use platform::input::{SYN_DROPPED, SYN_REPORT, kind};
 use std::vec::Vec;
 use viewer::{Event, Kind, MAX_MESSAGE, Request};
 
-/// The process's end, once the viewer's has said that there are a display and two devices.
+/// The process's end, once the viewer has announced a display and two devices.
 fn connect() -> (Peer, OwnedFd) {
     let mut ends = [0; 2];
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
@@ -37,7 +37,7 @@ fn put(to: &OwnedFd, event: &Event) {
     send(to.0, &event.encode(), None).expect("room");
 }
 
-/// Takes the requests that have arrived, and those that waited for that.
+/// Takes the requests that have arrived, and then those that were held back.
 fn take_all(from: &OwnedFd, peer: &Peer) -> Vec<Request> {
     let mut all = Vec::new();
     let mut bytes = [0; MAX_MESSAGE];
@@ -119,10 +119,10 @@ fn of_requests_that_replace_each_other_the_last_one_waits() {
     ] {
         peer.borrow_mut().send(request);
     }
-    // The viewer needn't know of a buffer that is released before it was told.
+    // The viewer needn't know of a buffer that is released before it was announced.
     add(2).expect("room");
     peer.borrow_mut().release_buffer(display, 2);
-    // A frame is answered, even if its buffer is released.
+    // A frame is acknowledged, even if its buffer is released.
     peer.borrow_mut().release_buffer(display, 1);
     let all = take_all(&theirs, &peer);
     let expected = [
@@ -155,14 +155,14 @@ fn a_process_has_as_many_buffers_as_the_viewer_takes() {
 
 #[test]
 fn what_a_viewer_sent_before_its_end_counts() {
-    // Its end is noticed by what it sent, and by what it doesn't take any more.
+    // Its end is detected by its messages, and by messages that it no longer accepts.
     let notice: [fn(&mut Viewer); 2] = [Viewer::receive, |viewer| viewer.send(cursor_at(2))];
     for notice in notice {
         let (peer, theirs) = connect();
         peer.borrow_mut().displays[0].presents.extend([5, 6]);
         let (display, frame) = (0, 5);
         put(&theirs, &Event::Presented { display, frame });
-        // The socket is closed with a request that wasn't read.
+        // The socket is closed with an unread request.
         peer.borrow_mut().send(cursor_at(1));
         drop(theirs);
         let mut peer = peer.borrow_mut();
@@ -227,7 +227,7 @@ fn a_viewer_that_is_not_understood_is_left() {
     peer.borrow_mut().receive();
     let failure = peer.borrow().check().expect_err("nonsense");
     assert_eq!(failure.detail, OTHER_VERSION);
-    // Nothing is sent any more, and nothing waits.
+    // Nothing is sent any more, and nothing is pending.
     peer.borrow_mut().send(cursor_at(1));
     assert!(peer.borrow().unsent.is_empty());
 }

@@ -1,11 +1,11 @@
 //! The messages between a process with displays and its viewer, which shows them in windows or
-//! keeps their pictures, and what both ends know of them.
+//! keeps their pictures, and the constants that both share.
 //!
 //! They are datagrams of a Unix socket (`SOCK_SEQPACKET`) that the process inherits, each of 32-bit
-//! words in little-endian order; the first word is the kind. First the viewer sends what there is:
-//! [`Event::Display`] and [`Event::Device`] for each, then [`Event::Ready`]. A buffer is a memfd
-//! (memfd_create(2)), sent along with [`Request::Buffer`] and sealed against shrinking. What a side
-//! doesn't understand ends the connection.
+//! words in little-endian order; the first word is the kind. First the viewer announces its
+//! devices: [`Event::Display`] and [`Event::Device`] for each, then [`Event::Ready`]. A buffer is a
+//! memfd (memfd_create(2)), sent along with [`Request::Buffer`] and sealed against shrinking. An
+//! unknown message ends the connection.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,20 +15,20 @@ extern crate alloc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-/// The most displays.
+/// Maximum number of displays.
 pub const MAX_DISPLAYS: u32 = 16;
 
-/// The most input devices: a keyboard, and a pointer for each display.
+/// Maximum number of input devices: a keyboard, and a pointer for each display.
 pub const MAX_DEVICES: u32 = 1 + MAX_DISPLAYS;
 
-/// The most buffers that a process has at a time, of all its displays. Each is a descriptor at both
-/// ends, of which a process may have 1024 by default.
+/// Maximum number of buffers of a process at a time, over all its displays. Each is a descriptor at
+/// both ends, of which a process may have 1024 by default.
 pub const MAX_BUFFERS: usize = 512;
 
-/// The smallest and the largest width or height of a buffer, in pixels.
+/// Minimum and maximum width or height of a buffer, in pixels.
 pub const BUFFER_SIDE: RangeInclusive<u32> = 16..=8192;
 
-/// The most frames of a display that were presented and not answered.
+/// Maximum number of presented frames of a display without a response.
 pub const MAX_PRESENTS: usize = 2;
 
 /// Width and height of a cursor's image, in pixels.
@@ -67,14 +67,14 @@ pub mod evdev {
 /// A rectangle of pixels: column, row, width, height.
 pub type Rectangle = [u32; 4];
 
-/// What the process sends. A display is named by its number.
+/// Requests of the process. A display is identified by its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// There is a buffer; its memory comes along.
+    /// A new buffer; its memory is sent along.
     Buffer {
         /// Number of the display that it is for.
         display: u32,
-        /// Number of the buffer, which this display had not used before.
+        /// Number of the buffer, which this display has not used before.
         buffer: u32,
         /// Width in pixels.
         width: u32,
@@ -90,15 +90,15 @@ pub enum Request {
         /// Number of the buffer.
         buffer: u32,
     },
-    /// Show a buffer, and answer [`Event::Presented`] once it has been read.
+    /// Show a buffer, and send [`Event::Presented`] once it has been read.
     Present {
         /// Number of the display that is to show it.
         display: u32,
         /// Number of the buffer, one of this display's.
         buffer: u32,
-        /// Number of the frame, which the answer repeats.
+        /// Number of the frame, which the event repeats.
         frame: u64,
-        /// The rectangles that have changed, inside of the buffer.
+        /// The changed rectangles, inside the buffer.
         damage: Vec<Rectangle>,
     },
     /// Show nothing.
@@ -110,7 +110,7 @@ pub enum Request {
     Cursor {
         /// Number of the display.
         display: u32,
-        /// Column and row of its pixel that points.
+        /// Column and row of its hot spot.
         hot_spot: (u32, u32),
         /// Its [`CURSOR_PIXELS`] pixels row by row, `0xAARRGGBB`.
         image: Vec<u32>,
@@ -119,9 +119,9 @@ pub enum Request {
     Move {
         /// Number of the display.
         display: u32,
-        /// Column of the picture's pixel that it points at.
+        /// Column of the hot spot in the picture.
         x: u32,
-        /// Row of that pixel.
+        /// Row of the hot spot.
         y: u32,
     },
     /// Hide the cursor.
@@ -143,40 +143,40 @@ pub enum Kind {
     },
 }
 
-/// The greatest position of a pointer.
+/// The maximum position of a pointer.
 pub const POINTER_RANGE: i32 = 32767;
 
-/// What the viewer sends.
+/// Events from the viewer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A display, which is shown until the viewer ends. Sent at first, in the order of their
+    /// A display, which exists until the viewer ends. Sent initially, in the order of their
     /// numbers, and after each change of its size.
     Display {
         /// Its number, from 0.
         display: u32,
-        /// Width that fits, in pixels.
+        /// Fitting width, in pixels.
         width: u32,
-        /// Height that fits, in pixels.
+        /// Fitting height, in pixels.
         height: u32,
     },
     /// An input device, in the order of their numbers.
     Device {
         /// Its number, from 0.
         device: u32,
-        /// What it is.
+        /// Its kind.
         kind: Kind,
     },
-    /// These are all.
+    /// All devices have been announced.
     Ready,
-    /// The answer to [`Request::Present`].
+    /// Completion of [`Request::Present`].
     Presented {
         /// Number of the display.
         display: u32,
         /// Number of the frame.
         frame: u64,
     },
-    /// Events of a device that happened together: type, code and value of evdev, without the
-    /// `SYN_REPORT` at their end.
+    /// Simultaneous events of a device: type, code and value of evdev, without the final
+    /// `SYN_REPORT`.
     Input {
         /// Number of the device.
         device: u32,
@@ -185,7 +185,7 @@ pub enum Event {
     },
 }
 
-/// The words of a message that are still to be read.
+/// The unread words of a message.
 struct Words<'a>(&'a [u8]);
 
 impl Words<'_> {
@@ -207,7 +207,7 @@ impl Words<'_> {
         Some(words)
     }
 
-    /// All that are left, in groups.
+    /// All remaining words, in groups.
     fn rest<const N: usize, T>(&mut self, make: impl Fn([u32; N]) -> T) -> Option<Vec<T>> {
         let mut all = Vec::new();
         while !self.0.is_empty() {
@@ -226,7 +226,7 @@ fn halves(number: u64) -> [u32; 2] {
 }
 
 impl Request {
-    /// Its bytes.
+    /// Encodes it.
     pub fn encode(&self) -> Vec<u8> {
         match *self {
             Request::Buffer {
@@ -258,7 +258,7 @@ impl Request {
         }
     }
 
-    /// The request of these bytes, if they are one.
+    /// Decodes a request; `None` if it is invalid.
     pub fn decode(bytes: &[u8]) -> Option<Request> {
         let mut words = Words(bytes);
         let kind = words.next()?;
@@ -303,7 +303,7 @@ impl Request {
 }
 
 impl Event {
-    /// Its bytes.
+    /// Encodes it.
     pub fn encode(&self) -> Vec<u8> {
         match *self {
             Event::Display {
@@ -332,7 +332,7 @@ impl Event {
         }
     }
 
-    /// The event of these bytes, if they are one.
+    /// Decodes an event; `None` if it is invalid.
     pub fn decode(bytes: &[u8]) -> Option<Event> {
         let mut words = Words(bytes);
         let event = match words.next()? {

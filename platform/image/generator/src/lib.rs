@@ -1,11 +1,10 @@
-//! The image's generator of random numbers: ChaCha20 that forgets its key as it goes, and when it
-//! wants a new seed.
+//! The image's generator of random numbers: ChaCha20 with fast key erasure, and its reseeding.
 //!
 //! Each batch of the key stream begins with the key of the next one ("fast key erasure", D. J.
-//! Bernstein, 2017-07-23), and what was given is zeroed: who sees the memory of the machine learns
-//! nothing of numbers that were given before. A seed is mixed in, so that one that is known makes
-//! nothing worse. As in Linux, a new one is wanted every minute, and at once where the machine goes
-//! on from a snapshot, of which another may go on too ([`Watch`]).
+//! Bernstein, 2017-07-23), and returned numbers are zeroed: a view of the machine's memory reveals
+//! no earlier numbers. A seed is mixed in, so that a known one makes nothing worse. As in Linux,
+//! the generator reseeds every minute, and at once when the machine resumes from a snapshot, of
+//! which another may resume as well ([`Watch`]).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -27,12 +26,12 @@ const WORDS: usize = 64;
 pub struct Generator {
     core: ChaCha20Core,
     batch: [u32; WORDS],
-    /// Words of the batch that were given.
+    /// Number of words of the batch that were returned.
     used: usize,
 }
 
 impl Generator {
-    /// The generator that begins with this key.
+    /// A generator with this key.
     pub fn new(seed: [u8; SEED]) -> Generator {
         Generator {
             core: ChaCha20Core::from_seed(seed),
@@ -56,7 +55,7 @@ impl Generator {
         self.used = KEY_WORDS;
     }
 
-    /// Mixes `seed` into the key. What was drawn in advance is not given any more.
+    /// Mixes `seed` into the key. Numbers generated in advance are discarded.
     pub fn reseed(&mut self, seed: [u8; SEED]) {
         self.refill(seed);
         self.batch.fill(0);
@@ -78,35 +77,36 @@ impl Generator {
     }
 }
 
-/// A seed serves so long, in nanoseconds; Linux: `CRNG_RESEED_INTERVAL`.
+/// Lifetime of a seed, in nanoseconds; Linux: `CRNG_RESEED_INTERVAL`.
 const RESEED_NS: u64 = 60_000_000_000;
-/// How often the time of day is asked, which is dear.
+/// Interval between reads of the time of day, which is expensive.
 const POLL_NS: u64 = 500_000_000;
-/// A step of the time of day beyond the monotonic clock: a machine's clock shows whole seconds.
+/// Minimum step of the time of day against the monotonic clock that counts: a machine's clock has
+/// whole seconds.
 const STEP_NS: u64 = 1_100_000_000;
 
-/// Why the generator wants a seed.
+/// Why the generator needs a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reseed {
-    /// The machine goes on from a snapshot: before the next number.
+    /// The machine resumed from a snapshot: before the next number.
     Now,
-    /// The last one is old: when there is one.
+    /// The last one is old: when one is available.
     Soon,
 }
 
-/// Notices that time has passed of which the machine knows nothing.
+/// Detects a suspension of the machine.
 pub struct Watch {
-    /// The machine's generation ID (VMGENID), where it has one: it changes when the machine resumes
+    /// The machine's generation ID (VMGENID), if it has one: it changes when the machine resumes
     /// from a snapshot.
     id: Option<[u64; 2]>,
-    /// Time of day less monotonic time, where the machine has a clock.
+    /// Time of day minus monotonic time, if the machine has a clock.
     base_ns: Option<i64>,
     look_at_ns: u64,
     seed_at_ns: u64,
 }
 
 impl Watch {
-    /// Begins at monotonic time `now_ns`, with the first seed.
+    /// Starts at monotonic time `now_ns`, with the first seed.
     pub fn new(now_ns: u64, id: Option<[u64; 2]>, wall: impl FnOnce() -> Option<u64>) -> Watch {
         let mut watch = Watch {
             id,
@@ -118,7 +118,8 @@ impl Watch {
         watch
     }
 
-    /// Looks: is this another machine than the last time, by its identifier or else by its clocks?
+    /// Checks whether this is another machine than at the last call, by its identifier or else by
+    /// its clocks.
     fn check(
         &mut self,
         now_ns: u64,
@@ -139,8 +140,8 @@ impl Watch {
             .is_some_and(|(before, base)| before.abs_diff(base) >= STEP_NS)
     }
 
-    /// To be asked before each number: `now_ns` is the monotonic time, `id` what the machine calls
-    /// itself, if it does, and `wall` the time of day by the machine's own clock.
+    /// Call it before each number: `now_ns` is the monotonic time, `id` the machine's identifier,
+    /// if it has one, and `wall` the time of day by the machine's own clock.
     pub fn wants(
         &mut self,
         now_ns: u64,
@@ -206,7 +207,7 @@ mod tests {
                 .iter()
                 .all(|word| *word != 0)
         );
-        // Nor the key that it began with: a copy of the machine's memory can't go back.
+        // Nor the initial key: a copy of the machine's memory can't be used to go back.
         let mut reference = ChaCha20Core::from_seed([7; SEED]);
         let mut words = [0u32; 64];
         reference.generate(&mut words);
@@ -245,7 +246,7 @@ mod tests {
             bytes.chunks(8).map(<[u8]>::to_vec).collect()
         };
         assert!(words(&one).is_disjoint(&words(&other)));
-        // A seed that an attacker knows doesn't give the key away: the old key is mixed in.
+        // A seed that an attacker knows doesn't reveal the key: the old key is mixed in.
         let mut alone = Generator::new([1; SEED]);
         assert_ne!(draw(&mut alone, 64), one[..64]);
     }
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(watch.wants(1, ID, clock), None);
         assert_eq!(watch.wants(2, Some([1, 3]), clock), Some(Reseed::Now));
         assert_eq!(watch.wants(3, Some([1, 3]), clock), None);
-        // A machine that goes on under one that has none.
+        // A machine that resumes on a host without an identifier.
         assert_eq!(watch.wants(4, None, || None), None);
         assert_eq!(watch.wants(5, ID, clock), Some(Reseed::Now));
     }
@@ -284,11 +285,11 @@ mod tests {
             watch.wants(now, None, wall(now, 3 * SECOND)),
             Some(Reseed::Now)
         );
-        // It isn't asked more often than it must.
+        // It isn't read more often than necessary.
         assert_eq!(watch.wants(now + 1, None, || panic!("asked")), None);
         let back = now + POLL_NS;
         assert_eq!(watch.wants(back, None, wall(back, 0)), Some(Reseed::Now));
-        // A clock that is gone, or comes, is no step.
+        // A clock that disappears or appears is no step.
         let later = back + POLL_NS;
         assert_ne!(watch.wants(later, None, || None), Some(Reseed::Now));
         let later = later + POLL_NS;
@@ -304,7 +305,7 @@ mod tests {
         assert_eq!(watch.wants(4 + RESEED_NS, ID, || None), None);
         assert_eq!(watch.wants(5 + RESEED_NS, ID, || None), Some(Reseed::Soon));
         assert_eq!(watch.wants(6 + RESEED_NS, ID, || None), None);
-        // And its minute begins again with a new one.
+        // A new seed restarts its minute.
         assert_eq!(
             watch.wants(7 + RESEED_NS, Some([0, 0]), || None),
             Some(Reseed::Now)

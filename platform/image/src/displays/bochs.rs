@@ -16,17 +16,17 @@ use platform::display::{
 };
 use platform::error::{Error, Failure};
 
-/// The sizes where no mode of an EDID can be shown, the best first, in pixels. The last one needs
-/// less video memory than any adapter has.
+/// The sizes if no mode of an EDID can be shown, the best first, in pixels. The last one needs less
+/// video memory than any adapter has.
 const SIZES: [(u32, u32); 3] = [(1024, 768), (640, 480), (128, 96)];
 
-/// The presents that have ended and were not reported, shared with the wait.
+/// Completed presents that were not reported, shared with the wait.
 #[derive(Default)]
 struct Ended(RefCell<VecDeque<(u64, Result<(), Failure>)>>);
 
 impl Source for Ended {
     fn has_pending(&self) -> bool {
-        // Another thread's call that uses it is to be waited for.
+        // If another thread's call uses it, it has to be waited for.
         self.0.try_borrow().is_ok_and(|ended| !ended.is_empty())
     }
 
@@ -59,7 +59,7 @@ pub fn open() -> All<Image> {
 fn state(adapter: &Bochs) -> State {
     let edid = adapter.edid();
     let monitor = edid::parse(edid).unwrap_or_default();
-    // Only those that a buffer can have.
+    // Only those that fit a buffer.
     let fits = |(width, height): &(u32, u32)| adapter.check(*width, *height).is_ok();
     let mut modes = monitor.modes;
     modes.retain(|mode| fits(&(mode.width, mode.height)));

@@ -14,7 +14,7 @@ use spin::Mutex;
 /// The object that an address names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// The address of a listener, which its connections have too.
+    /// The address of a listener, which its connections share.
     None,
     /// An abstract name.
     Abstract(Vec<u8>),
@@ -23,17 +23,17 @@ pub enum Key {
 }
 
 static BINDINGS: Mutex<Vec<(Key, Weak<Inner>)>> = Mutex::new(Vec::new());
-/// Number of addresses that the system chose.
+/// Number of addresses selected by the system.
 static CHOSEN: AtomicU32 = AtomicU32::new(0);
 
-/// The absolute path of an address, which ends at a zero.
+/// The absolute path of an address, up to a zero.
 fn absolute(path: &[u8]) -> Result<String> {
     let end = path.iter().position(|byte| *byte == 0);
     let path = path.get(..end.unwrap_or(path.len())).unwrap_or_default();
     namespace::absolute(libc::AT_FDCWD as u64, path)
 }
 
-/// The form of an address: the family and what is behind it.
+/// The form of an address: the family and the bytes after it.
 fn name(path: &[u8]) -> Name {
     let mut bytes = Vec::from((libc::AF_UNIX as u16).to_le_bytes());
     bytes.extend_from_slice(path);
@@ -50,7 +50,7 @@ fn insert(key: Key, socket: &Arc<Inner>) -> Result<()> {
     Ok(())
 }
 
-/// Binds a socket: to what is behind the family in its address.
+/// Binds a socket to the bytes after the family in its address.
 pub fn add(path: &[u8], socket: &Arc<Inner>) -> Result<(Name, Key)> {
     match path {
         [] => loop {
@@ -87,14 +87,14 @@ pub fn add(path: &[u8], socket: &Arc<Inner>) -> Result<(Name, Key)> {
     }
 }
 
-/// Takes a binding away; a file stays.
+/// Removes a binding; a file is kept.
 pub fn remove(key: &Key) {
     if *key != Key::None {
         BINDINGS.lock().retain(|(other, _)| other != key);
     }
 }
 
-/// The socket that is bound to what is behind the family in an address. [`libc::ENOENT`],
+/// The socket that is bound to the bytes after the family in an address. [`libc::ENOENT`],
 /// [`libc::ECONNREFUSED`].
 pub fn find(path: &[u8]) -> Result<Arc<Inner>> {
     let key = match path {

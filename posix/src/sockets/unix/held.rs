@@ -1,4 +1,4 @@
-//! The open file descriptions that messages hold, and which of them are sockets.
+//! The open file descriptions held by messages, and those that are sockets.
 
 use super::super::Rights;
 use super::{Inner, Unix};
@@ -11,25 +11,25 @@ use core::any::Any;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use spin::Mutex;
 
-/// A socket that messages hold.
+/// A socket held by messages.
 pub struct Entry {
     pub socket: Arc<Inner>,
     /// Its description.
     pub description: Weak<Description>,
-    /// Number of references to the description that are messages'.
+    /// Number of references to the description from messages.
     pub held: usize,
-    /// How many of them are in queues of sockets that only messages hold.
+    /// Number of those in queues of sockets that only messages hold.
     pub within: usize,
-    /// Something but such sockets leads to it.
+    /// It is reachable from elsewhere than such sockets.
     pub is_reachable: bool,
 }
 
-/// The sockets that messages hold. Used inside calls of the runtime, before the states of sockets
-/// or within them: no two calls at a time.
+/// The sockets held by messages. Used inside calls of the runtime, before the states of sockets or
+/// within them: no two calls at a time.
 pub static SOCKETS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
-/// Number of descriptions that messages hold.
+/// Number of descriptions held by messages.
 pub static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// Descriptions of messages that were given up, to be closed outside of the runtime.
+/// Descriptions of discarded messages, to be closed outside of the runtime.
 pub static DISCARDED: Mutex<Rights> = Mutex::new(Rights::new());
 
 /// The index in [`SOCKETS`] of a socket that no message holds.
@@ -51,7 +51,7 @@ pub fn unix(description: &Description) -> Option<&Arc<Inner>> {
 pub struct Held(Rights);
 
 impl Held {
-    /// Takes the rights over, inside a call of the runtime. [`libc::ENOMEM`].
+    /// Takes ownership of the rights, inside a call of the runtime. [`libc::ENOMEM`].
     pub fn new(rights: &mut Rights) -> Result<Held> {
         if !rights.is_empty() {
             let mut sockets = SOCKETS.lock();
@@ -76,7 +76,7 @@ impl Held {
         self.0.iter()
     }
 
-    /// Adds them to `rights`.
+    /// Appends them to `rights`.
     pub fn take(&mut self, rights: &mut Rights) {
         if !self.is_empty() {
             let mut sockets = SOCKETS.lock();
@@ -113,7 +113,7 @@ fn add(sockets: &mut Vec<Entry>, description: &Arc<Description>, socket: &Arc<In
     });
 }
 
-/// Takes a message's reference away.
+/// Removes a message's reference.
 fn remove(sockets: &mut Vec<Entry>, socket: &Inner) {
     let index = index_of(socket);
     let Some(entry) = sockets.get_mut(index) else {

@@ -1,10 +1,10 @@
-//! Open file descriptions in messages that weren't received.
+//! Open file descriptions in unreceived messages.
 //!
 //! A message holds its descriptions. Sockets in their own queues, or in each other's, would never
-//! be closed. [`unreachable`] finds them: all references to such a socket are those of messages in
+//! be closed. [`unreachable`] finds them: all references to such a socket are from messages in
 //! queues of such sockets. It runs
 //! - when a descriptor of a socket in flight is closed whose queue has descriptions,
-//! - when a queue with descriptions is given up,
+//! - when a queue with descriptions is discarded,
 //! - when a message finds no room for its descriptions.
 //!
 //! A call that uses a description while another thread closes its last descriptor may leave such a
@@ -46,7 +46,7 @@ fn each_within(sockets: &mut [Entry], index: usize, mut f: impl FnMut(usize, &mu
     });
 }
 
-/// The sockets that nothing but messages in their own queues leads to; none if memory is short.
+/// The sockets that are reachable only from messages in their own queues; none if memory is short.
 /// Inside a call of the runtime.
 fn unreachable() -> Vec<Arc<Inner>> {
     let mut sockets = SOCKETS.lock();
@@ -84,7 +84,7 @@ fn unreachable() -> Vec<Arc<Inner>> {
     found
 }
 
-/// Gives up the messages in queues of sockets that nothing else leads to.
+/// Discards the messages in queues of unreachable sockets.
 fn discard_unreachable() {
     let _ = blocking::now(|_| {
         for socket in unreachable() {
@@ -103,14 +103,14 @@ pub fn may_hold_itself(socket: &Inner) -> bool {
     holds
 }
 
-/// Closes sockets that nothing but messages in their own queues leads to.
+/// Closes sockets that are reachable only from messages in their own queues.
 pub fn collect() {
     discard_unreachable();
     close_discarded();
 }
 
-/// Fails with [`libc::ETOOMANYREFS`] if messages can't hold `more` descriptions. They hold at most
-/// as many as the program can have descriptors (`RLIMIT_NOFILE`).
+/// Fails with [`libc::ETOOMANYREFS`] if messages can't hold `more` descriptions. Their maximum is
+/// the program's limit of descriptors (`RLIMIT_NOFILE`).
 pub fn check_room(more: usize) -> Result<()> {
     let is_full = || {
         COUNT.load(Ordering::Relaxed).saturating_add(more)
@@ -125,9 +125,9 @@ pub fn check_room(more: usize) -> Result<()> {
     Ok(())
 }
 
-/// Closes the descriptions of messages that were given up, outside of the runtime.
+/// Closes the descriptions of discarded messages, outside of the runtime.
 pub fn close_discarded() {
-    /// A call closes them: it goes on with those of messages that this one gives up. Without it
+    /// A call closes them, and continues with those of messages that this discards. Without it
     /// sockets in messages of sockets would be closed by recursion.
     static CLOSES: AtomicBool = AtomicBool::new(false);
     let next = || DISCARDED.lock().pop();
@@ -135,7 +135,7 @@ pub fn close_discarded() {
         while let Some(description) = next() {
             drop(description);
         }
-        // The messages may have been all that led to sockets that are in flight still.
+        // The messages may have held the only references to sockets that are still in flight.
         discard_unreachable();
         CLOSES.store(false, Ordering::Relaxed);
     }

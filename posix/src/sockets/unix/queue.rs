@@ -10,24 +10,25 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// The most bytes of a queue, and so of a message (`net.core.wmem_default`).
+/// Maximum bytes of a queue, and so of a message (`net.core.wmem_default`).
 pub const MAX_QUEUE: usize = 212_992;
-/// Bytes of a stream's messages that are joined, so that small ones take little memory.
+/// Bytes up to which a stream's messages are merged, so that small ones use little memory.
 const JOINED: usize = 4096;
-/// The most messages of a socket that keeps their bounds (`net.unix.max_dgram_qlen`).
+/// Maximum number of messages of a socket that preserves their boundaries
+/// (`net.unix.max_dgram_qlen`).
 const MAX_MESSAGES: usize = 512;
 
-/// Bytes with their sender, and the descriptors that came with them.
+/// Bytes with their sender, and the descriptors sent with them.
 pub struct Message {
     data: Vec<u8>,
-    /// Number of bytes that were received.
+    /// Number of bytes received.
     taken: usize,
     sender: Name,
     rights: Held,
 }
 
 impl Message {
-    /// Takes the rights over, inside a call of the runtime. [`libc::ENOMEM`].
+    /// Takes ownership of the rights, inside a call of the runtime. [`libc::ENOMEM`].
     pub fn new(bytes: &[u8], sender: Name, rights: &mut Rights) -> Result<Message> {
         let mut data = Vec::new();
         data.try_reserve(bytes.len()).map_err(|_| libc::ENOMEM)?;
@@ -44,7 +45,7 @@ impl Message {
         self.data.get(self.taken..).unwrap_or_default()
     }
 
-    /// Whether the next message of a stream can be added to this one.
+    /// Whether the next message of a stream can be appended to this one.
     fn takes(&self, next: &Message) -> bool {
         self.data.len() + next.data.len() <= JOINED
             && self.rights.is_empty()
@@ -57,7 +58,7 @@ impl Message {
 #[derive(Default)]
 pub struct Queue {
     messages: VecDeque<Message>,
-    /// Bytes in them that weren't received.
+    /// Number of unreceived bytes.
     bytes: usize,
 }
 
@@ -80,12 +81,13 @@ impl Queue {
         if !is_stream && self.messages.len() >= MAX_MESSAGES {
             return 0;
         }
-        // An empty queue takes a message of any length that is allowed.
+        // An empty queue accepts a message of any permitted length.
         let around = self.messages.len() * size_of::<Message>();
         MAX_QUEUE.saturating_sub(self.bytes + around)
     }
 
-    /// Number of bytes that a call receives at most: of a stream all, else of the first message.
+    /// Maximum number of bytes that a call receives: all of a stream's, otherwise those of the
+    /// first message.
     pub fn available(&self, is_stream: bool) -> usize {
         match is_stream {
             true => self.bytes,
@@ -93,7 +95,7 @@ impl Queue {
         }
     }
 
-    /// Adds a message, of a stream to the last one if it is small. [`libc::ENOMEM`].
+    /// Adds a message; merges it with the last one of a stream if it is small. [`libc::ENOMEM`].
     pub fn push(&mut self, message: Message, is_stream: bool) -> Result<()> {
         let len = message.data.len();
         match self.messages.back_mut() {
@@ -110,8 +112,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Receives the next message, or as many bytes of a stream as there are; they stay if it only
-    /// `peeks`. `None` if there is nothing.
+    /// Receives the next message, or as many bytes of a stream as there are; they are kept if it
+    /// only `peeks`. `None` if there is nothing.
     pub fn take(
         &mut self,
         into: &mut [u8],
@@ -135,7 +137,7 @@ impl Queue {
         }
         let mut done = 0;
         for message in &self.messages {
-            // Descriptors are received with the first bytes of theirs.
+            // Descriptors are received with their message's first bytes.
             if done > 0 && !message.rights.is_empty() {
                 break;
             }

@@ -97,7 +97,7 @@ fn described(socket: Unix) -> Arc<Description> {
     Description::new(SocketFile(Box::new(socket)), 0)
 }
 
-/// A descriptor of a socket, and what says whether the socket is open.
+/// A descriptor of a socket, and a flag for whether the socket is open.
 fn opened(socket: Unix) -> (u64, Weak<Description>) {
     let description = described(socket);
     let weak = Arc::downgrade(&description);
@@ -105,7 +105,7 @@ fn opened(socket: Unix) -> (u64, Weak<Description>) {
     (number, weak)
 }
 
-/// Sends what descriptors stand for.
+/// Sends the objects of descriptors.
 fn pass(from: &dyn Socket, numbers: &[u64]) -> Result<usize> {
     let mut rights = Rights::new();
     for number in numbers {
@@ -181,7 +181,7 @@ fn a_socket_in_its_own_queue_is_closed_with_its_last_descriptor() {
     let other = process::control(number, libc::F_DUPFD as u64, 0).expect("a number");
     assert_eq!(process::close(number), Ok(0));
     assert_eq!(read(&a, 9, MSG_DONTWAIT), Err(libc::EAGAIN));
-    // As `dup2` onto it.
+    // As with `dup2` onto it.
     assert_eq!(process::replace(0, other, false), Ok(other));
     assert!(!is_open(&socket));
     assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
@@ -213,7 +213,7 @@ fn sockets_in_each_others_queues_are_open_as_long_as_something_leads_to_them() {
     let [[a, one], [b, other], [c, third], [d, last]] = [a, b, c, d];
     let ((one, first), (other, second)) = (opened(one), opened(other));
     let ((third, within), (last, reader)) = (opened(third), opened(last));
-    // Each of two sockets has the other, and one of them a third one, which has none.
+    // Each of two sockets holds the other, and one of them a third one, which holds none.
     assert_eq!(pass(&a, &[other]), Ok(1));
     assert_eq!(pass(&b, &[one]), Ok(1));
     assert_eq!(pass(&a, &[third]), Ok(1));
@@ -234,7 +234,7 @@ fn sockets_in_each_others_queues_are_open_as_long_as_something_leads_to_them() {
     assert_eq!(process::close(other), Ok(0));
     assert!(![&first, &second, &within].into_iter().any(is_open));
     assert_eq!(read(&a, 9, MSG_DONTWAIT), Ok(vec![]));
-    // As on Linux, what is unread with it makes no error.
+    // As on Linux, unread data with it causes no error.
     assert_eq!(read(&b, 9, MSG_DONTWAIT), Ok(vec![]));
     assert_eq!(read(&c, 9, MSG_DONTWAIT), Ok(vec![]));
     assert!(is_open(&reader));
@@ -243,8 +243,8 @@ fn sockets_in_each_others_queues_are_open_as_long_as_something_leads_to_them() {
     assert!(!is_open(&reader));
 }
 
-/// Small messages of a stream are joined, but never across descriptions: these come with their own
-/// first byte, whatever is sent before and after them.
+/// Small messages of a stream are merged, but never across descriptions: these are received with
+/// their own first byte, whatever is sent before and after them.
 #[test]
 fn descriptions_come_with_the_bytes_they_were_sent_with() {
     let _one = begin("with bytes");
@@ -270,8 +270,8 @@ fn descriptions_come_with_the_bytes_they_were_sent_with() {
     }
 }
 
-/// However many sockets are in flight, and in which order they are received: each is known until
-/// then, so that those that are left in their own queues are closed.
+/// Any number of sockets in flight, received in any order: each is tracked until then, so that
+/// those left in their own queues are closed.
 #[test]
 fn sockets_in_flight_are_received_in_any_order() {
     let _one = begin("in any order");
@@ -328,7 +328,7 @@ fn sockets_that_only_a_closed_queue_led_to_are_closed() {
         assert_eq!(process::close(one), Ok(0));
         assert!(is_open(&socket));
         if reads {
-            // What a plain read receives is closed.
+            // Descriptions received by a plain read are closed.
             let other = process::get(other).expect("open");
             let SocketFile(reader) = other.downcast().expect("a socket");
             assert_eq!(read(&**reader, 9, 0), Ok(b"x".to_vec()));
@@ -376,7 +376,7 @@ fn messages_hold_as_many_descriptions_as_the_program_can_have_descriptors() {
     assert_eq!(c.send_with(b"x", None, 0, &mut rights), Ok(1));
     assert_eq!(c.send(b"bytes", None, 0), Ok(5), "without descriptions");
     let _ = receive_one(&d);
-    // A call that ends leaves a socket in its own queue: there is room when it is closed.
+    // The end of a call leaves a socket in its own queue: closing it makes room.
     drop(b);
     let mut rights = vec![Arc::clone(&d); 2];
     assert_eq!(c.send_with(b"x", None, 0, &mut rights), Ok(1));

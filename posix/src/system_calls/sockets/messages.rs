@@ -13,21 +13,21 @@ use kernel::time;
 
 /// Bytes of `struct cmsghdr`: length, level and type.
 const HEADER: usize = 16;
-/// The most descriptors of a message (`SCM_MAX_FD`).
+/// Maximum number of descriptors of a message (`SCM_MAX_FD`).
 const MAX_RIGHTS: usize = 253;
-/// Bytes of `struct mmsghdr`, and where its length is.
+/// Bytes of `struct mmsghdr`, and the offset of its length.
 const MANY: u64 = 64;
 const LENGTH: u64 = 56;
-/// The most messages of one call (`UIO_MAXIOV`).
+/// Maximum number of messages of one call (`UIO_MAXIOV`).
 const MAX_MESSAGES: u64 = 1024;
 
 /// `struct msghdr`.
 struct Header {
-    /// Where the address is, and the room for it.
+    /// The address's location and capacity.
     name: [u64; 2],
-    /// Where the list of pieces is, and their number.
+    /// The location and the number of the pieces.
     pieces: [u64; 2],
-    /// Where the control messages are, and the room for them.
+    /// The control messages' location and capacity.
     control: [u64; 2],
 }
 
@@ -47,7 +47,7 @@ fn pieces<'a>([start, count]: [u64; 2]) -> Result<&'a [[u64; 2]]> {
     super::super::transfer::vectors(start, count)
 }
 
-/// A control message: level, type and data, and what is behind it.
+/// A control message: level, type and data, and the bytes after it.
 type Control<'a> = (i32, i32, &'a [u8], &'a [u8]);
 
 /// The next control message.
@@ -62,7 +62,7 @@ fn next(control: &[u8]) -> Result<Option<Control<'_>>> {
     Ok(Some((number(8), number(12), data, rest)))
 }
 
-/// The descriptions that control messages of `SCM_RIGHTS` name.
+/// The descriptions in control messages of `SCM_RIGHTS`.
 fn rights([start, len]: [u64; 2]) -> Result<Rights> {
     let mut control = if len == 0 {
         &[][..]
@@ -106,8 +106,8 @@ pub fn send(socket: &dyn Socket, start: u64, flags: i32) -> Result<u64> {
     Ok(sent as u64)
 }
 
-/// Gives the descriptions descriptors, as far as there is room for their numbers at `start`; the
-/// number of bytes of control messages, and the flags of the message.
+/// Assigns descriptors to the descriptions, as far as there is room for their numbers at `start`;
+/// returns the number of bytes of control messages, and the flags of the message.
 fn deliver(rights: &Rights, [start, room]: [u64; 2], flags: i32) -> (usize, i32) {
     if rights.is_empty() {
         return (0, 0);
@@ -118,7 +118,8 @@ fn deliver(rights: &Rights, [start, room]: [u64; 2], flags: i32) -> (usize, i32)
         0 => Err(libc::ENOBUFS),
         _ => bytes_mut(start, room_for as u64),
     };
-    // As on Linux, what there is no memory or number for is cut: the bytes have been received.
+    // As on Linux, descriptors without memory or a number are dropped: the bytes have been
+    // received.
     let Ok((header, numbers)) = into.map(|into| into.split_at_mut(HEADER)) else {
         return (0, libc::MSG_CTRUNC);
     };
@@ -200,7 +201,7 @@ pub fn receive_many(
         }
     };
     for_each(start, count, |at, is_first| {
-        // As on Linux, only looked at between two messages.
+        // As on Linux, only checked between two messages.
         if !is_first && deadline.is_some_and(|deadline| time::monotonic_ns() >= deadline) {
             return Err(libc::EAGAIN);
         }
@@ -210,8 +211,8 @@ pub fn receive_many(
     })
 }
 
-/// Runs `one` on each message until one fails, whose error is returned if it is the first; the
-/// number of those that didn't.
+/// Runs `one` on each message until one fails, whose error is returned if it is the first;
+/// otherwise returns the number of successful ones.
 fn for_each(start: u64, count: u64, mut one: impl FnMut(u64, bool) -> Result<u64>) -> Result<u64> {
     for done in 0..count.min(MAX_MESSAGES) {
         let at = start + done * MANY;

@@ -1,4 +1,4 @@
-//! Which questions are answered, to whom, and when.
+//! Which queries get a response, where it is sent, and when.
 
 use super::lab::{
     ASK_A, FLUSH, OTHER, OTHERS_A, OWN_A, REVERSE, ask, established, knowing, lab_with, message,
@@ -20,10 +20,10 @@ fn rfc6762_section_6_unique_records_are_answered_at_once() {
         said[0].section(0),
         [("soil.local".into(), kind::A, FLUSH, 120)]
     );
-    // 6.2: the addresses of the other family; 6.1: and that there is nothing else.
+    // 6.2: the addresses of the other family; 6.1: and the NSEC record.
     assert_eq!(said[0].kinds(2), [kind::AAAA, kind::AAAA, kind::NSEC]);
     assert!(said[0].message().questions().0.is_empty());
-    // Others may answer the second question.
+    // Other hosts may answer the second question.
     let asked_ns = lab.world.now_ns;
     lab.receive(OTHER, &ask(&[ASK_A, ("other.local", kind::A, 1)]));
     let said = lab.pass(3 * SECOND);
@@ -82,7 +82,7 @@ fn rfc6762_section_6_a_record_is_sent_to_all_once_a_second() {
     }
     assert!((5..=6).contains(&times.len()), "{times:?}");
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= SECOND));
-    // A probe is answered after a quarter of a second: it doesn't wait for longer.
+    // A probe gets a response within a quarter of a second: it doesn't wait for longer.
     lab.pass(5 * SECOND);
     lab.receive(OTHER, &ask(&[ASK_A]));
     lab.pass(50 * MS);
@@ -102,7 +102,7 @@ fn rfc6762_section_7_1_known_answers_are_suppressed() {
     let mut lab = established();
     lab.receive(OTHER, &knowing(&[ASK_A], &[OWN_A]));
     assert!(lab.pass(3 * SECOND).is_empty());
-    // Half of the lifetime, and less than that; another host's record.
+    // Half of the TTL, and less than that; another host's record.
     lab.receive(
         OTHER,
         &knowing(&[ASK_A], &[("soil.local", kind::A, 1, 60, &[10, 0, 0, 1])]),
@@ -145,7 +145,7 @@ fn rfc6762_section_7_4_duplicate_answers_are_suppressed() {
     lab.receive(OTHER, &ask(&questions));
     lab.receive("10.0.0.8:5353", &say(&[OWN_A]));
     assert!(lab.pass(3 * SECOND).is_empty());
-    // Not if it holds less long than ours.
+    // Not if its TTL is shorter than ours.
     lab.receive(OTHER, &ask(&questions));
     lab.receive(
         "10.0.0.8:5353",
@@ -176,10 +176,10 @@ fn rfc6762_section_6_6_what_others_are_about_to_forget_is_said_again() {
 }
 
 #[test]
-fn rfc6762_section_5_4_answers_to_the_asker_alone() {
+fn rfc6762_section_5_4_unicast_responses() {
     let mut lab = established();
     let alone = ask(&[("soil.local", kind::A, 0x8001)]);
-    // No multicast for a quarter of the lifetime: the answer is multicast now.
+    // No multicast for a quarter of the TTL: the response is multicast now.
     lab.receive(OTHER, &alone);
     let said = lab.pass(2 * SECOND);
     assert!(said.len() == 1 && said[0].is_to_all());
@@ -213,7 +213,7 @@ fn rfc6762_section_6_7_resolvers_that_know_dns_only() {
                 (1, from.parse().expect("an address"))
             );
             let message = said[0].message();
-            // The identifier and the question again, no cache-flush bit, 10 s at most.
+            // The identifier and the question repeated, no cache-flush bit, 10 s at most.
             assert_eq!((message.id(), message.is_response()), (0x1234, true));
             assert_eq!(message.question(), Some((name("soil.local"), kind::A, 1)));
             assert_eq!(said[0].section(0), [("soil.local".into(), kind::A, 1, 10)]);

@@ -1,4 +1,4 @@
-//! A responder, a host that is played by hand, and messages.
+//! A responder, a scripted host, and messages.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -48,7 +48,7 @@ pub(super) struct Lab {
     pub(super) world: World,
     pub(super) host: Host,
     pub(super) responder: Responder,
-    /// Only what is sent over this family counts.
+    /// Counts only messages over this family.
     pub(super) v4: bool,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn lab() -> Lab {
     lab_with("soil", true, 1)
 }
 
-/// One whose name is its own, and has been for some time.
+/// One whose name has been confirmed for some time.
 pub(super) fn established() -> Lab {
     let mut lab = lab();
     lab.pass(40 * SECOND);
@@ -75,7 +75,7 @@ pub(super) fn established() -> Lab {
 }
 
 impl Lab {
-    /// Lets time go on; gives what was sent.
+    /// Advances the time; returns the messages sent.
     pub(super) fn pass(&mut self, duration_ns: u64) -> Vec<Sent> {
         let end_ns = self.world.now_ns + duration_ns;
         let mut said = Vec::new();
@@ -104,7 +104,7 @@ impl Lab {
         })
     }
 
-    /// Another machine says something to all.
+    /// Another host multicasts a message.
     pub(super) fn receive(&mut self, from: &str, bytes: &[u8]) {
         self.receive_at(from, "224.0.0.251:5353", bytes);
     }

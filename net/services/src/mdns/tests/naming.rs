@@ -25,18 +25,18 @@ fn rfc6762_section_8_1_and_8_3_three_probes_then_two_announcements() {
             assert_eq!(message.to.ip().to_string(), group);
             assert_eq!(message.message().id(), 0);
         }
-        // 8.1: a random time of up to 250 ms first.
+        // 8.1: a random delay of up to 250 ms first.
         assert!(said[0].at_ns > begin_ns && said[0].at_ns < begin_ns + 250 * MS);
         for pair in said[..4].windows(2) {
             assert_eq!(pair[1].at_ns - pair[0].at_ns, 250 * MS);
         }
         for (n, probe) in said[..3].iter().enumerate() {
             assert!(probe.message().is_query());
-            // 5.4: the first one may be answered to us alone.
+            // 5.4: the first response may be unicast.
             let class = if n == 0 { 0x8001 } else { 1 };
             let question = (name("soil.local"), kind::ANY, class);
             assert_eq!(probe.message().question(), Some(question));
-            // 8.2: what is to be claimed, without the cache-flush bit (10.2).
+            // 8.2: the records to be claimed, without the cache-flush bit (10.2).
             let claims = probe.section(1);
             assert!(claims.contains(&("soil.local".into(), kind::A, 1, 120)));
             assert_eq!(claims.iter().filter(|row| row.1 == kind::AAAA).count(), 2);
@@ -45,7 +45,7 @@ fn rfc6762_section_8_1_and_8_3_three_probes_then_two_announcements() {
         for announcement in &said[3..] {
             assert!(announcement.message().is_response());
             let rows = announcement.section(0);
-            // 10.2: the records are ours alone; 10: they hold for 120 s.
+            // 10.2: the records are unique; 10: their TTL is 120 s.
             assert!(rows.iter().all(|row| row.2 == FLUSH && row.3 == 120));
             assert!(rows.contains(&(REVERSE.into(), kind::PTR, FLUSH, 120)));
             assert_eq!(rows.iter().filter(|row| row.1 == kind::PTR).count(), 3);
@@ -59,7 +59,7 @@ fn rfc6762_section_8_1_a_name_in_use_is_changed() {
     let mut lab = lab();
     lab.pass(300 * MS);
     assert_eq!(lab.responder.name(), None);
-    // Not answered before it is ours.
+    // No response before the name is confirmed.
     lab.receive(OTHER, &ask(&[ASK_A]));
     assert!(
         lab.pass(100 * MS)
@@ -140,7 +140,7 @@ fn rfc6762_section_8_2_of_two_probes_the_later_data_wins() {
             assert_eq!(next.at_ns, first.at_ns + 250 * MS);
         }
         lab.pass(5 * SECOND);
-        // The other one hasn't gone on.
+        // The other host hasn't continued.
         assert_eq!(lab.responder.name().as_deref(), Some("soil.local"));
     }
 }
@@ -185,7 +185,7 @@ fn rfc6762_section_10_1_goodbye() {
         rows.len() == 7 && rows.iter().all(|row| row.3 == 0),
         "{rows:?}"
     );
-    // Before the name is ours nothing is to be taken back.
+    // Before the name is confirmed there is nothing to withdraw.
     let mut lab = self::lab();
     lab.pass(300 * MS);
     let now_ns = lab.world.now_ns;
@@ -251,7 +251,7 @@ fn rfc6762_section_8_4_an_address_that_is_new_is_announced() {
             .count(),
         2
     );
-    // Two hours and a bit later it is gone, and said to be gone.
+    // A little more than two hours later it expires, and a goodbye is sent.
     let said = lab.pass(7400 * SECOND);
     let gone = said[0].section(0);
     assert!(

@@ -24,7 +24,7 @@ impl Lab {
         }
     }
 
-    /// The next message that the client sends, and what it says.
+    /// The next message that the client sends, and its contents.
     fn next(&mut self) -> (DhcpMessageType, Message) {
         loop {
             if let Some(message) = self.client.run(self.now_ns, &mut self.random) {
@@ -36,7 +36,7 @@ impl Lab {
         }
     }
 
-    /// The server's answer: type, address, further options.
+    /// The server's reply: type, address, further options.
     fn answer(&mut self, kind: u8, options: &[u8]) {
         let mut message = vec![0; 240];
         message[0] = 2;
@@ -73,7 +73,7 @@ fn rfc2131_section_4_4_5_renewing_rebinding_and_the_end() {
     assert_eq!((kind, renewal.to), (DhcpMessageType::Request, Some(SERVER)));
     assert_eq!(renewal.source, Ipv4Addr::new(10, 0, 0, 7));
     assert_eq!(lab.now_ns, 400 * SECOND);
-    // Half of what is left until T2, but not more often than each minute.
+    // Half of the time left until T2, but at most once a minute.
     assert!(lab.next().1.to.is_some() && lab.now_ns == 550 * SECOND);
     while lab.next().1.to.is_some() {}
     assert_eq!(lab.now_ns, 700 * SECOND);
@@ -85,7 +85,7 @@ fn rfc2131_section_4_4_5_renewing_rebinding_and_the_end() {
         }
     }
     assert_eq!((lab.now_ns, &lab.client.lease), (800 * SECOND, &None));
-    // An answer in time restarts the lease.
+    // A reply in time renews the lease.
     let mut lab = Lab::bound(800);
     lab.next();
     lab.answer(5, &[1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 3, 32]);
@@ -112,20 +112,20 @@ fn rfc2131_section_4_1_retries_are_later_each_time() {
 
 #[test]
 fn rfc2131_section_3_1_refusals() {
-    // A NAK of the server that was chosen.
+    // A NAK of the selected server.
     let mut lab = Lab::new();
     lab.next();
     lab.answer(2, &[]);
     assert_eq!(lab.next().0, DhcpMessageType::Request);
     lab.answer(6, &[]);
     assert_eq!(lab.next().0, DhcpMessageType::Discover);
-    // A server that falls silent after its offer.
+    // A server that becomes silent after its offer.
     lab.answer(2, &[]);
     for _ in 0..4 {
         assert_eq!(lab.next().0, DhcpMessageType::Request);
     }
     assert_eq!(lab.next().0, DhcpMessageType::Discover);
-    // A NAK while renewing takes the address away.
+    // A NAK during renewal removes the address.
     let mut lab = Lab::bound(800);
     lab.next();
     lab.answer(6, &[]);
@@ -163,7 +163,7 @@ fn options_of_a_lease() {
     assert_eq!(lease.routers.len(), 2);
     assert_eq!(lease.dns_servers, [Ipv4Addr::new(10, 0, 0, 53)]);
     assert_eq!((lease.search, lease.mtu), (vec!["a.b".into()], Some(1280)));
-    // For ever.
+    // Infinite.
     assert_eq!(lab.client.next_ns(), u64::MAX);
 }
 

@@ -85,7 +85,7 @@ fn rfc8415_section_18_2_6_information_only() {
 fn rfc8415_section_18_2_an_address_and_its_life() {
     let mut lab = Lab::new(true, false);
     assert_eq!(lab.next(), SOLICIT);
-    // Without rapid commit an answer like this is none.
+    // Without rapid commit such a reply is invalid.
     lab.answer(REPLY, Some((1000, 2000)));
     assert_eq!(lab.client.lease, None);
     lab.answer(ADVERTISE, Some((1000, 2000)));
@@ -135,7 +135,7 @@ fn rfc8415_section_21_23_the_refresh_time_of_a_server() {
             }
             lab.now_ns = lab.client.next_ns().expect("a question");
         };
-        // It is asked for.
+        // The option is requested.
         assert!(message.windows(4).any(|bytes| bytes == [0, 24, 0, 32]));
         let mut option = Vec::new();
         if let Some(said) = said {
@@ -169,7 +169,7 @@ fn rfc8415_section_18_2_7_release() {
             .windows(10)
             .any(|bytes| bytes == b"\0\x02\0\x06server")
     );
-    // Said again until the server has heard it.
+    // Retransmitted until the server confirms it.
     assert_eq!(lab.next(), RELEASE);
     assert!(lab.client.is_releasing());
     lab.answer(REPLY, None);
@@ -178,7 +178,7 @@ fn rfc8415_section_18_2_7_release() {
     lab.client.flags((true, true), lab.now_ns, &mut lab.random);
     assert_eq!(lab.client.next_ns(), None);
     assert!(!lab.client.release(lab.now_ns));
-    // One without an address has nothing to give back.
+    // A client without an address has nothing to release.
     let mut lab = Lab::new(true, false);
     lab.next();
     assert!(!lab.client.release(lab.now_ns));
@@ -222,7 +222,7 @@ fn lease(address: Ipv6Addr, times: [u32; 4], status: &[u8], beside: &[u8]) -> Ve
 }
 
 impl Lab {
-    /// A message to the client with these options only.
+    /// A message to the client with only these options.
     fn receive(&mut self, kind: u8, options: &[&[u8]]) -> bool {
         let first = u32::from(kind) << 24 | self.client.xid;
         let message = [&first.to_be_bytes()[..], &options.concat()].concat();
@@ -239,7 +239,7 @@ impl Lab {
         self.receive(kind, &[&all.concat()])
     }
 
-    /// One that has the address, T1 being 500 and T2 800 seconds.
+    /// A client with an address, T1 of 500 and T2 of 800 seconds.
     fn bound() -> Lab {
         let mut lab = Lab::new(true, false);
         let lease = lease(ADDRESS, [500, 800, 1000, 2000], &[], &[]);
@@ -261,8 +261,7 @@ impl Lab {
     }
 }
 
-/// RFC 8415, 14.2 and 21.4: T1 and T2, and what is made of those that are missing or make no
-/// sense.
+/// RFC 8415, 14.2 and 21.4: T1 and T2, and the treatment of missing or invalid ones.
 #[test]
 fn when_a_lease_is_renewed_and_rebound() {
     const EVER: u32 = u32::MAX;
@@ -298,7 +297,7 @@ fn when_a_lease_is_renewed_and_rebound() {
     }
 }
 
-/// RFC 8415, 18.2.9 and 18.2.10: what leases nothing that can be used.
+/// RFC 8415, 18.2.9 and 18.2.10: replies without a usable lease.
 #[test]
 fn what_is_no_lease() {
     let fine = [0, 0, 1000, 2000];
@@ -323,7 +322,7 @@ fn what_is_no_lease() {
         (lease(ADDRESS, [0, 0, 0, 0], &[], &[]), false),
         (lease(ADDRESS, [0, 0, 2001, 2000], &[], &[]), false),
         (lease(ADDRESS, [0, 0, 0, 2000], &[], &[]), true),
-        // Another association than the one that is asked for.
+        // Another association than the requested one.
         (other, false),
         (Vec::new(), false),
     ] {
@@ -335,7 +334,7 @@ fn what_is_no_lease() {
     }
 }
 
-/// RFC 8415, 16.3 and 16.10: answers to others are none.
+/// RFC 8415, 16.3 and 16.10: replies to others are ignored.
 #[test]
 fn what_is_no_answer() {
     let mut lab = Lab::new(true, false);
@@ -368,7 +367,7 @@ fn what_is_no_answer() {
     assert_eq!(lab.next(), REQUEST);
 }
 
-/// RFC 8415, 15 and 7.6: each time twice as long, up to a bound, a tenth more or less.
+/// RFC 8415, 15 and 7.6: each interval doubles, up to a limit, with a jitter of a tenth.
 #[test]
 fn how_often_a_message_is_repeated() {
     let mut lab = Lab::new(true, false);
@@ -387,14 +386,14 @@ fn how_often_a_message_is_repeated() {
     let doubled: Vec<u64> = (0..14).map(|n| (1 << n).min(3600)).collect();
     gaps(&mut lab, SOLICIT, &doubled);
     lab.serve(ADVERTISE, &[&lease]);
-    // Ten times, and then other servers are looked for.
+    // Ten times, and then the client solicits other servers.
     gaps(&mut lab, REQUEST, &[1, 2, 4, 8, 16, 30, 30, 30, 30]);
     gaps(&mut lab, SOLICIT, &[1]);
     let mut lab = Lab::bound();
     gaps(&mut lab, RENEW, &[10, 20, 40, 80]);
     let mut lab = Lab::new(false, true);
     gaps(&mut lab, INFORMATION_REQUEST, &[1, 2, 4]);
-    // Two questions are told apart, and two clients don't ask at the same time.
+    // Two requests have different transaction IDs, and two clients don't send at the same time.
     let mut other = Lab::new(false, true);
     other.random = Random::seeded(77);
     gaps(&mut other, INFORMATION_REQUEST, &[1, 2, 4]);
@@ -404,7 +403,7 @@ fn how_often_a_message_is_repeated() {
     );
 }
 
-/// RFC 8415, 18.2: what each message has.
+/// RFC 8415, 18.2: the contents of each message.
 #[test]
 fn what_is_asked() {
     let codes =
@@ -459,8 +458,8 @@ fn what_is_asked() {
     assert_eq!(lab.now_ns, before_ns + 10 * SECOND);
 }
 
-/// RFC 8415, 18.2.1 and 18.2.10: with rapid commit one answer is enough; one without an address
-/// ends a lease.
+/// RFC 8415, 18.2.1 and 18.2.10: with rapid commit one reply is enough; one without an address ends
+/// a lease.
 #[test]
 fn a_reply_gives_and_takes() {
     let lease = lease(ADDRESS, [500, 800, 1000, 2000], &[], &[]);
@@ -470,7 +469,7 @@ fn a_reply_gives_and_takes() {
     assert_eq!(lab.client.lease, None);
     lab.serve(REPLY, &[&lease, &option(RAPID_COMMIT, &[])]);
     assert!(lab.client.lease.is_some());
-    // An answer to nothing that was asked.
+    // A reply to no request.
     let at_ns = lab.client.at_ns;
     lab.now_ns += SECOND;
     lab.serve(REPLY, &[&lease]);
@@ -483,7 +482,7 @@ fn a_reply_gives_and_takes() {
     assert_eq!(lab.now_ns, before_ns + SECOND);
 }
 
-/// RFC 8415, 18.2.12: what a router says later begins what wasn't begun, and ends nothing.
+/// RFC 8415, 18.2.12: a router's later flags begin what hadn't begun, and end nothing.
 #[test]
 fn flags_begin_and_end_nothing() {
     let random = &mut Random::seeded(3);

@@ -49,11 +49,11 @@ fn rfc4862_section_5_5_3_the_two_hour_rule() {
     // Shorter than two hours, and more than that left: two hours.
     take(&mut slaac, &prefix(60, 60), 1000 * SECOND);
     assert_eq!(valid(&slaac), 1000 + 7200);
-    // Less than that left: ignored, but for the preferred lifetime.
+    // Less than that left: ignored, except the preferred lifetime.
     take(&mut slaac, &prefix(60, 30), 2000 * SECOND);
     assert_eq!(valid(&slaac), 1000 + 7200);
     assert_eq!(slaac.made[0].preferred_until_ns, 2030 * SECOND);
-    // Longer than what is left, or than two hours: taken.
+    // Longer than the time left, or than two hours: accepted.
     take(&mut slaac, &prefix(7000, 30), 3000 * SECOND);
     assert_eq!(valid(&slaac), 10_000);
     take(&mut slaac, &prefix(7201, 30), 3000 * SECOND);
@@ -149,7 +149,7 @@ fn rfc4861_section_4_2_the_fields_of_an_advertisement() {
     assert_eq!(say(5, &[0x80]).0, (true, false));
     assert_eq!(say(5, &[0x40]).0, (false, true));
     assert_eq!(say(5, &[0x3f]).0, (false, false));
-    // An hour at most (RFC 4861, 6.2.1); what a router doesn't say stays.
+    // An hour at most (RFC 4861, 6.2.1); values that a router doesn't specify are kept.
     let reachable_ms = |ms: u32| ms.to_be_bytes();
     assert_eq!(say(8, &reachable_ms(3_600_001)).1, (None, None, None));
     let hour = Some(3600 * SECOND);
@@ -214,7 +214,7 @@ fn rfc4861_section_6_3_4_prefixes_that_count() {
     }
     let whole = prefix_of(network(1), 64, 0xc0, 60);
     assert_eq!(len(&whole[..31]), (0, 0));
-    // What lies behind its length is no part of a prefix.
+    // Bits beyond its length don't belong to a prefix.
     let mut slaac = new(false);
     for host in [1, 2] {
         let address = Ipv6Addr::new(0x2001, 1, 0, 0, 0, 0, 0, host);
@@ -304,7 +304,7 @@ fn a_flood_of_advertisements_drives_nothing_out() {
     assert_eq!(slaac.prefixes[15].prefix, network(15));
 }
 
-/// Each ends with its own lifetime, and the next end is what is waited for.
+/// Each ends with its own lifetime, and the earliest end is the deadline.
 #[test]
 fn everything_ends_with_its_lifetime() {
     let mut slaac = new(false);
@@ -324,9 +324,9 @@ fn everything_ends_with_its_lifetime() {
         assert!(!slaac.expire(at_ns - 1, random), "{second}");
         assert!(slaac.expire(at_ns, random), "{second}");
     }
-    // All ones are for ever.
+    // All ones: infinite.
     assert_eq!(slaac.next_ns(0), Some(u64::MAX));
-    // A router without a lifetime is none at once.
+    // A router with lifetime zero is removed at once.
     receive(&mut slaac, ROUTER, &header(1), &[], 0);
     assert_eq!(slaac.routers().count(), 1);
     receive(&mut slaac, ROUTER, &header(0), &[], 0);
@@ -371,7 +371,7 @@ fn rfc8981_section_3_4_lifetimes_of_temporary_addresses() {
     assert_eq!(valid_ns, TEMPORARY_VALID_NS);
     let least_ns = TEMPORARY_PREFERRED_NS / 5 * 3;
     assert!((least_ns..=TEMPORARY_PREFERRED_NS).contains(&preferred_ns));
-    // The next one is made shortly before; and once only.
+    // The next one is made shortly before, and only once.
     assert_eq!(slaac.next_ns(1800 * SECOND), Some(1800 * SECOND));
     receive(&mut slaac, ROUTER, &header(0), &[], 0);
     let due_ns = preferred_ns - REGENERATE_NS;
@@ -380,7 +380,7 @@ fn rfc8981_section_3_4_lifetimes_of_temporary_addresses() {
     assert!(slaac.expire(due_ns, random) && !slaac.expire(due_ns, random));
     assert_eq!(temporary(&slaac).len(), 2);
     assert!(temporary(&slaac)[1].0 > due_ns + least_ns);
-    // Never longer than it began with, and no longer than the prefix.
+    // Never longer than its initial lifetime, and no longer than the prefix.
     take(&mut slaac, &prefix(u32::MAX, u32::MAX), due_ns);
     assert_eq!(temporary(&slaac)[0], (preferred_ns, valid_ns));
     take(&mut slaac, &prefix(7300, 50), due_ns);
@@ -407,13 +407,13 @@ fn rfc8981_section_3_4_a_duplicate_temporary_address_gets_another_number() {
         second.address.segments()[..4],
         first.address.segments()[..4]
     );
-    // The stable one has no other number.
+    // The stable one has no other identifier.
     slaac.duplicate(stable.address, 0, random);
     assert_eq!(slaac.made, [stable, second]);
 }
 
 proptest! {
-    /// The bounds hold for any router advertisements, and everything expires.
+    /// The limits hold for any router advertisements, and everything expires.
     #[test]
     fn bounds_hold(
         messages in proptest::collection::vec(
@@ -436,7 +436,7 @@ proptest! {
                     let mut option = vec![[3, 5, 24, 25, 31, 3][kind], 4];
                     option.extend(bytes);
                     if kind == 5 {
-                        // A sound prefix of any network.
+                        // A valid prefix of any network.
                         option[2..4].copy_from_slice(&[64, 0xc0]);
                         option[8] = 0;
                         option[16] = 0x20;

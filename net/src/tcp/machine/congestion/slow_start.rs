@@ -136,7 +136,7 @@ mod tests {
     /// RFC 9406, 4.2: slow start resumes once round trips are shorter than when conservative slow
     /// start began, and ends after five rounds that aren't.
     #[test]
-    fn a_slow_start_that_was_slowed_down_goes_on_or_ends() {
+    fn conservative_slow_start_resumes_or_ends() {
         let slowed = || {
             let mut flow = Flow::default();
             flow.round(40 * MS, 8);

@@ -1,5 +1,5 @@
-//! The receive buffer at random, against what the peer sent: with memory that ends in the middle of
-//! a segment, of a run and of what comes before one.
+//! The receive buffer at random, against the peer's data: with memory that is exhausted during a
+//! segment, a run or data before one.
 
 use super::super::budget::{Budget, GUARANTEED, Pressure, SMALL};
 use super::super::seq::Seq;
@@ -13,11 +13,11 @@ const FIRST: Seq = Seq(0xffff_c000);
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Bytes, so far behind what is expected (in order at 0).
+    /// Bytes, at this distance from the expected number (in order at 0).
     Receive(u32, usize),
     Read(usize),
     Take,
-    /// The room that memory has beside what is in use; none: as much as it likes.
+    /// The memory available in addition to that in use; `None`: unlimited.
     Memory(Option<usize>, Pressure),
     Forget,
 }
@@ -44,7 +44,7 @@ fn bytes(seq: Seq, len: usize) -> Vec<u8> {
     (0..len as u32).map(|at| byte(seq + at)).collect()
 }
 
-/// Runs are in order and apart; their bytes and all memory are counted.
+/// Runs are in order and disjoint; their bytes and all memory are counted.
 fn check(buffer: &ReceiveBuffer, memory: &Memory) {
     let none = OutOfOrder::default();
     let late = buffer.out_of_order.as_deref().unwrap_or(&none);
@@ -108,7 +108,7 @@ proptest! {
     }
 }
 
-/// What comes before a run is put there as a whole: if memory ends within, none of it stays.
+/// Data before a run is inserted as a whole: if memory is exhausted meanwhile, none of it is kept.
 #[test]
 fn what_memory_cuts_before_a_run_takes_none() {
     let (mut buffer, mut memory) = (ReceiveBuffer::default(), Memory::default());

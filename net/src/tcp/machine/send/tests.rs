@@ -1,4 +1,4 @@
-//! The send buffer at random, against what was written: with memory that ends in the middle.
+//! The send buffer at random, against the written data: with memory that is exhausted meanwhile.
 
 use super::super::budget::{Pressure, SMALL, SendBuffer};
 use super::super::seq::Seq;
@@ -13,11 +13,11 @@ const FIRST: Seq = Seq(0xffff_c000);
 #[derive(Clone, Debug)]
 enum Step {
     Copy(usize),
-    /// Written in place: room that is asked for, and how much of it is used.
+    /// Written in place: the requested room, and the part of it that is used.
     InPlace(usize, usize),
     Lend(usize),
     Acknowledge(u32),
-    /// The room that memory has beside what is in use; none: as much as it likes.
+    /// The memory available in addition to that in use; `None`: unlimited.
     Memory(Option<usize>, Pressure),
     Peek(u32, u32),
 }
@@ -90,7 +90,7 @@ proptest! {
                 Step::Acknowledge(len) => {
                     first += len.min(end - first);
                     queue.release(&mut memory, first);
-                    // A lent piece goes with its last byte, and not before.
+                    // A lent piece is released with its last byte, and not before.
                     lent.retain(|(end, page)| {
                         let goes = end.at_most(first);
                         assert_eq!(Arc::strong_count(page) == 1, goes);

@@ -8,8 +8,7 @@ use crate::types::Keepalive;
 
 const RTT: u64 = 20 * MS;
 
-/// RFC 9293, 3.6: half of the connection is closed, the other half carries data as long as it
-/// likes.
+/// RFC 9293, 3.6: after one direction is closed, the other carries data for any time.
 #[test]
 fn half_a_connection_lives_on() {
     let mut world = World::standard(RTT / 2);
@@ -46,8 +45,8 @@ fn both_ends_close_at_once() {
     }
 }
 
-/// RFC 9293, 3.10.4 and RFC 2525, 2.17: what is unread at the end is refused, after everything of
-/// ours was delivered.
+/// RFC 9293, 3.10.4 and RFC 2525, 2.17: unread data at a close causes a reset, after all of ours
+/// was delivered.
 #[test]
 fn closing_with_unread_bytes_resets() {
     let mut world = World::standard(RTT / 2);
@@ -63,14 +62,14 @@ fn closing_with_unread_bytes_resets() {
     assert!(world.ends[0].received == answer);
     assert_eq!(world.ends[0].machine.error(), Some(Error::ConnectionReset));
     assert!(world.ends[1].machine.is_over());
-    // With nothing to deliver, at once.
+    // At once if there is nothing to deliver.
     let mut script = Script::established(&setup());
     script.give(&header(Flags::ACK, 1, 1), b"unread");
     script
         .machine
         .close(&mut script.memory, 60 * SECOND, script.now_ns);
     assert_eq!(script.out()[0].0.flags, Flags::RST | Flags::ACK);
-    // What comes later is taken while our data is under way, and refused afterwards.
+    // Later data is accepted while ours is in flight, and refused afterwards.
     let mut script = Script::established(&setup());
     script.write(b"bye");
     script
@@ -84,7 +83,7 @@ fn closing_with_unread_bytes_resets() {
     assert_eq!(script.memory.used, 0);
 }
 
-/// Bytes that came before a FIN or an RST stay readable.
+/// Bytes received before a FIN or an RST stay readable.
 #[test]
 fn what_came_before_a_reset_is_read_first() {
     let mut script = Script::established(&setup());
@@ -139,8 +138,8 @@ fn the_user_timeout_ends_what_isnt_acknowledged() {
     assert_eq!(script.memory.used, 0);
 }
 
-/// RFC 9293, 3.8.4: off unless asked for; then answered probes keep a connection, and unanswered
-/// ones end it.
+/// RFC 9293, 3.8.4: off by default; then acknowledged probes keep a connection, and unanswered ones
+/// end it.
 #[test]
 fn unanswered_keepalives_end_a_connection() {
     let mut script = Script::established(&setup());
@@ -153,7 +152,7 @@ fn unanswered_keepalives_end_a_connection() {
     script.machine.set_keepalive(Some(keepalive), script.now_ns);
     let out = script.wait(SECOND);
     assert_eq!(out.len(), 1);
-    // Below SND.NXT, so that it must be answered.
+    // Below SND.NXT, so that it must be acknowledged.
     assert_eq!((ours(out[0].0.seq), out[0].1.len()), (0, 0));
     script.give(&header(Flags::ACK, 1, 1), b"");
     assert!(script.wait(59 * SECOND).is_empty());
@@ -163,7 +162,7 @@ fn unanswered_keepalives_end_a_connection() {
     assert_eq!(script.machine.error(), Some(Error::TimedOut));
 }
 
-/// Keep-alive that is set again begins again: with the new times, with all of its probes, and off
+/// Setting keep-alive again restarts it: with the new times, with all of its probes, and off
 /// without any.
 #[test]
 fn keepalives_that_are_set_again_begin_again() {
@@ -178,7 +177,7 @@ fn keepalives_that_are_set_again_begin_again() {
     };
     set(&mut script, Some(times(60, 10)));
     assert_eq!(script.wait(75 * SECOND).len(), 2);
-    // Two were not answered: three more may stay so.
+    // Two were unanswered: three more may be.
     set(&mut script, Some(times(5, 20)));
     assert_eq!(script.wait(SECOND).len(), 1, "it is idle for long enough");
     assert_eq!(script.wait(41 * SECOND).len(), 2);
@@ -219,7 +218,7 @@ fn a_handshake_that_nobody_completes_times_out() {
     }
 }
 
-/// RFC 9293, 3.8.4: and ours are answers to the peer's.
+/// RFC 9293, 3.8.4: ours are acknowledgements of the peer's.
 #[test]
 fn keepalives_of_the_peer_are_answered() {
     let mut script = Script::established(&setup());
@@ -291,11 +290,11 @@ fn old_timestamps_are_rejected() {
         Some(8000)
     );
     assert_eq!(script.read(), b"new");
-    // Without timestamps it is none of this connection's.
+    // Without timestamps it isn't a segment of this connection.
     segment.options.timestamps = None;
     assert!(script.give(&segment, b"none").is_empty());
     assert_eq!(script.machine.unread(), 0);
-    // After 24 days the old one says nothing.
+    // After 24 days the old timestamp is invalid.
     script.now_ns += 25 * 86_400 * SECOND;
     segment.options.timestamps = Some((8000_u32.wrapping_add(1 << 31) + 5, 0));
     script.give(&segment, b"much later");
@@ -324,7 +323,7 @@ fn delayed_acknowledgements_echo_the_first_timestamp() {
             );
         }
     }
-    // A gap doesn't change it either; what comes next in order does.
+    // A gap doesn't change it either; the next segment in order does.
     for (seq, stamp, echoed) in [(5000, 8010, 8000), (2801, 8011, 8011)] {
         let mut segment = header(Flags::ACK, seq, 1);
         segment.options.timestamps = Some((stamp, 0));
@@ -355,7 +354,7 @@ fn icmp_errors_end_handshakes_and_only_note_later() {
     );
     unreachable(&mut script, IcmpError::Refused, 0);
     assert_eq!(script.machine.error(), Some(Error::ConnectionRefused));
-    // Established connections outlive it, and tell why if they don't.
+    // Established connections survive it, and report the reason when they end.
     let mut script = Script::established(&Setup {
         user_timeout_ns: 5 * SECOND,
         ..setup()
@@ -368,8 +367,7 @@ fn icmp_errors_end_handshakes_and_only_note_later() {
     assert_eq!(script.machine.error(), Some(Error::Unreachable));
 }
 
-/// RFC 1191, 6 and RFC 8201, 5.4: segments become smaller at once, and nothing is thought
-/// congested.
+/// RFC 1191, 6 and RFC 8201, 5.4: segments become smaller at once, without a congestion response.
 #[test]
 fn a_router_tells_of_a_smaller_mtu() {
     let mut script = Script::established(&setup());
@@ -381,7 +379,7 @@ fn a_router_tells_of_a_smaller_mtu() {
             .iter()
             .any(|(_, payload)| payload.len() == 1460)
     );
-    // Of something that isn't in flight, or wasn't that large: nothing.
+    // Nothing for a segment that isn't in flight, or wasn't that large.
     script.machine.icmp(
         &mut script.memory,
         IcmpError::TooBig(1000),
@@ -402,7 +400,7 @@ fn a_router_tells_of_a_smaller_mtu() {
     assert_eq!(script.machine.info().cwnd, cwnd);
 }
 
-/// RFC 4821, 7.7 and RFC 8899, 4.3: large segments vanish without an ICMP error.
+/// RFC 4821, 7.7 and RFC 8899, 4.3: large segments are lost without an ICMP error.
 #[test]
 fn a_black_hole_is_escaped() {
     let mut world = World::standard(RTT / 2);
@@ -416,14 +414,14 @@ fn a_black_hole_is_escaped() {
         world.ends[0].machine.info()
     );
     assert!(world.ends[1].received == data);
-    // Ten seconds later what passes is measured.
+    // Ten seconds later the path MTU has been measured.
     world.run(11 * SECOND);
     world.write(0, &data);
     world.run(100 * SECOND);
     let mss = world.ends[0].machine.info().mss;
     assert!((1216..=1248).contains(&mss), "{mss}");
     assert_eq!(world.ends[1].received.len(), 2 * data.len());
-    // And the larger MTU of a new path is found ten minutes after.
+    // And the larger MTU of a new path is found ten minutes later.
     world.rule = Box::new(|_| Some(0));
     world.run(700 * SECOND);
     world.write(0, &data[..300_000]);
@@ -431,7 +429,7 @@ fn a_black_hole_is_escaped() {
     assert_eq!(world.ends[0].machine.info().mss, 1448);
 }
 
-/// RFC 4987: a connection from a cookie goes on as any other.
+/// RFC 4987: a connection from a cookie continues as any other.
 #[test]
 fn a_connection_from_a_cookie() {
     let now_ns = 500 * SECOND;
@@ -470,7 +468,7 @@ fn a_connection_from_a_cookie() {
     assert_eq!(script.out()[0].1.len(), 1288);
 }
 
-/// RFC 7323, 2.2 and 2.3; RFC 2018, 2: what the peer doesn't offer isn't used.
+/// RFC 7323, 2.2 and 2.3; RFC 2018, 2: options that the peer doesn't offer aren't used.
 #[test]
 fn an_answer_has_what_was_offered_only() {
     let syn = header(Flags::SYN, 0, 0);
@@ -494,7 +492,7 @@ fn an_answer_has_what_was_offered_only() {
     assert_eq!(out[0].0.window, 65_535);
     script.give(&header(Flags::ACK, 1, 1), b"");
     script.write(&pattern(3000));
-    // RFC 9293, 3.7.1: 536 bytes where the peer names no MSS.
+    // RFC 9293, 3.7.1: 536 bytes if the peer sends no MSS.
     assert!(
         script
             .out()

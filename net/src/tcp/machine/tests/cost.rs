@@ -8,7 +8,7 @@ use super::super::{
 };
 use super::link::MS;
 
-/// Blocks that are used again, as the stack's budget does.
+/// Reused blocks, as in the stack's budget.
 #[derive(Default)]
 struct Pool {
     small: Vec<Block>,
@@ -49,7 +49,7 @@ impl Budget for Pool {
     }
 }
 
-/// The last frames that were sent, as bytes.
+/// The last frames sent, as bytes.
 struct Frames {
     tso: usize,
     frames: Vec<(Vec<u8>, usize, u16)>,

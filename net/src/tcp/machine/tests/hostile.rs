@@ -1,4 +1,4 @@
-//! Peers and links that do anything at all.
+//! Arbitrary behaviour of peers and links.
 
 use super::super::options::Sack;
 use super::super::{Flags, Header, IcmpError, Options, Pressure, Seq, Setup, State};
@@ -8,7 +8,7 @@ use crate::types::Congestion;
 use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
 
-/// A number near one that matters.
+/// A number near a significant one.
 fn near() -> impl Strategy<Value = u32> {
     prop_oneof![
         (-3i32..3).prop_map(|n| n as u32),
@@ -114,12 +114,12 @@ impl Watch {
             {
                 continue;
             }
-            // The window of a SYN isn't scaled, so that it can't say as much as another one.
+            // The window of a SYN isn't scaled, so that it has a smaller range than others.
             if header.flags.has(Flags::SYN) {
                 continue;
             }
             let edge = header.ack + (u32::from(header.window) << scale);
-            // RFC 9293, 3.8.6: the window never shrinks, and acknowledgements never go back.
+            // RFC 9293, 3.8.6: the window never shrinks, and acknowledgements never move back.
             if let Some(old) = self.edge {
                 assert!(edge.at_least(old), "{header:?}");
             }
@@ -177,7 +177,7 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
                 let header = Header {
                     seq: script.machine.rcv_nxt + seq,
                     ack: script.machine.snd_una + ack,
-                    // Resets end it too soon, mostly.
+                    // Resets usually end it too soon.
                     flags: if seq.is_multiple_of(3) {
                         Flags(flags)
                     } else {
@@ -255,7 +255,7 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
         watch.check(&mut script);
         let _ = script.machine.info();
     }
-    // Each byte is where it belongs: read or unread, acknowledged or still to be.
+    // Each byte is accounted for: read or unread, acknowledged or outstanding.
     let machine = &script.machine;
     let info = machine.info();
     let unread = u64::from(info.unread);

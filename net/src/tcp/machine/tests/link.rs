@@ -1,4 +1,4 @@
-//! A link between two machines: delay, rate, loss and reordering, chosen segment by segment.
+//! A link between two machines: delay, rate, loss and reordering, determined per segment.
 
 use alloc::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::super::{
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1000 * MS;
 
-/// Counts what is taken; pressure is set by hand.
+/// Counts allocations; the test sets the pressure.
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) used: usize,
@@ -84,7 +84,7 @@ impl Sent {
     }
 }
 
-/// Collects a machine's segments, cut as a device does.
+/// Collects a machine's segments, segmented as by a device.
 pub(crate) struct Tap {
     pub(crate) tso: usize,
     pub(crate) calls: usize,
@@ -149,11 +149,11 @@ pub(crate) struct End {
     pub(crate) to_write: Vec<u8>,
     pub(crate) written: usize,
     pub(crate) shut: bool,
-    /// Bytes of consecutive segments that are joined on the way in; 0: none are.
+    /// Bytes of consecutive segments that are merged on receipt; 0: none.
     pub(crate) gro: usize,
 }
 
-/// Whether a segment is dropped, and what delay is added.
+/// Whether a segment is dropped, and the added delay.
 pub(crate) type LinkRule = Box<dyn FnMut(&Sent) -> Option<u64>>;
 
 pub(crate) struct World {
@@ -162,7 +162,7 @@ pub(crate) struct World {
     wire: BTreeMap<(u64, u64), (usize, Header, Vec<u8>)>,
     order: u64,
     pub(crate) delay_ns: u64,
-    /// Bytes in a second, 0: no limit; and the queue before it in bytes.
+    /// Bytes per second, 0: no limit; and the size of the queue in bytes.
     pub(crate) rate: u64,
     pub(crate) queue: u64,
     /// Probability of duplication, per thousand segments.
@@ -188,11 +188,11 @@ pub(crate) fn end(machine: Machine) -> End {
 }
 
 impl World {
-    /// A client that is about to connect to a server that listens.
+    /// A client about to connect to a listening server.
     pub(crate) fn new(delay_ns: u64, client: &Setup, server: &Setup) -> World {
         let now_ns = 1000 * SECOND;
         let machine = Machine::connect(client, now_ns);
-        // Stands for the listener until the SYN comes.
+        // A placeholder for the listener until the SYN arrives.
         let waiting = Machine::connect(server, now_ns);
         let mut world = World {
             now_ns,
@@ -287,7 +287,7 @@ impl World {
     }
 
     fn carry(&mut self, from: usize, header: Header, payload: Vec<u8>) {
-        // What was received isn't sent again (RFC 2018, 5).
+        // Received data isn't retransmitted (RFC 2018, 5).
         let machine = &self.ends[from].machine;
         if !payload.is_empty() && machine.state() != State::Closed {
             let end = header.seq + payload.len() as u32;
@@ -351,7 +351,7 @@ impl World {
         }
     }
 
-    /// A segment arrives at `to`, through its bytes.
+    /// Delivers a segment to `to`, encoded and parsed.
     pub(crate) fn give(&mut self, to: usize, header: &Header, payload: &[u8], gro: Option<u16>) {
         let mut bytes = vec![0; 60 + payload.len()];
         let len = header.write(1, 2, &mut bytes).unwrap();
@@ -371,7 +371,7 @@ impl World {
             .input(&mut end.memory, &mut || true, &segment, self.now_ns);
     }
 
-    /// Runs for `duration_ns`, or until `done`; whether it was.
+    /// Runs for `duration_ns`, or until `done`; returns whether it was.
     pub(crate) fn run_until(
         &mut self,
         duration_ns: u64,
@@ -424,7 +424,7 @@ impl World {
         self.log.iter().filter(move |sent| sent.from == from)
     }
 
-    /// The segments since `begun_ns`, for messages of tests that fail.
+    /// The segments since `begun_ns`, for messages of failed tests.
     pub(crate) fn trace(&self, begun_ns: u64) -> String {
         let mut text = String::new();
         for sent in self
@@ -455,7 +455,7 @@ impl World {
         text
     }
 
-    /// Nothing is left of either end's memory.
+    /// Neither end holds any memory.
     pub(crate) fn assert_released(&mut self) {
         for end in &mut self.ends {
             end.machine.release(&mut end.memory);
@@ -464,7 +464,7 @@ impl World {
     }
 }
 
-/// Bytes that differ with their place.
+/// Bytes that depend on their position.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len)
         .map(|n| (n.wrapping_mul(31) ^ (n >> 8)) as u8)

@@ -1,4 +1,4 @@
-//! Losses: found early, repaired once, and not believed when they weren't any.
+//! Losses: detected early, repaired once, and undone if they were spurious.
 
 use super::super::{Flags, Setup};
 use super::link::{MS, SECOND, Sent, World, pattern};
@@ -6,8 +6,8 @@ use crate::types::Congestion;
 
 const RTT: u64 = 50 * MS;
 
-/// Drops the segments of end 0 that carry these bytes (counted from the first of the transfer),
-/// once each.
+/// Drops the segments of end 0 with these bytes (counted from the start of the transfer), once
+/// each.
 fn drop_once(offsets: &[usize], base: u32) -> super::link::LinkRule {
     let mut left = offsets.to_vec();
     Box::new(move |sent: &Sent| {
@@ -25,7 +25,7 @@ fn drop_once(offsets: &[usize], base: u32) -> super::link::LinkRule {
     })
 }
 
-/// Sends `len` bytes from end 0, and tells how long it took until they were acknowledged.
+/// Sends `len` bytes from end 0; returns the time until they were acknowledged.
 fn transfer(world: &mut World, len: usize) -> u64 {
     let data = pattern(len);
     let (begun, had) = (world.now_ns, world.ends[1].received.len());
@@ -45,7 +45,8 @@ fn base(world: &World) -> u32 {
     world.ends[0].machine.snd_nxt.0
 }
 
-/// RFC 8985, 6.2 and RFC 6675: one round trip for a loss, whatever its number, without a timeout.
+/// RFC 8985, 6.2 and RFC 6675: any number of losses is repaired within one round trip, without a
+/// timeout.
 #[test]
 fn losses_in_the_middle_are_repaired_in_a_round_trip() {
     let mut world = World::standard(RTT / 2);
@@ -92,7 +93,7 @@ fn a_lost_tail_is_probed_for_within_two_round_trips() {
             "by a probe, not by the timeout"
         );
         assert_eq!(after.probes, before.probes + 1);
-        // Of a single segment the acknowledgement may be put off for 200 ms (RFC 8985, 7.2).
+        // The acknowledgement of a single segment may be delayed by 200 ms (RFC 8985, 7.2).
         let delay = if lost == 1 { 200 * MS } else { 0 };
         assert!(
             took < 7 * RTT + delay,
@@ -104,7 +105,7 @@ fn a_lost_tail_is_probed_for_within_two_round_trips() {
     }
 }
 
-/// RFC 8985, 6.2: what is sent again and lost again.
+/// RFC 8985, 6.2: lost retransmissions.
 #[test]
 fn a_lost_retransmission_is_found_without_a_timeout() {
     let mut world = World::standard(RTT / 2);
@@ -150,8 +151,8 @@ fn a_dead_path_backs_off_and_comes_back() {
     assert_eq!(world.ends[0].machine.rtt.backoff(), 0);
 }
 
-/// A round trip that becomes longer than the timeout for a moment. With timestamps RFC 3522 tells
-/// that nothing was lost, without them RFC 5682.
+/// A round trip that exceeds the timeout for a moment. With timestamps RFC 3522 shows that nothing
+/// was lost, without them RFC 5682.
 #[test]
 fn a_spurious_timeout_is_undone() {
     for timestamps in [true, false] {
@@ -165,7 +166,7 @@ fn a_spurious_timeout_is_undone() {
             transfer(&mut world, 200_000);
             let cwnd = world.ends[0].machine.info().cwnd;
             let begun = world.now_ns;
-            // What end 0 sends in the next 600 ms arrives after them, one by one.
+            // Segments that end 0 sends in the next 600 ms arrive after them, one by one.
             let mut count = 0;
             world.rule = Box::new(move |sent| {
                 let waits = (begun + 600 * MS).saturating_sub(sent.at_ns);
@@ -187,7 +188,7 @@ fn a_spurious_timeout_is_undone() {
                 world.trace(begun)
             );
             assert!(after.cwnd >= cwnd, "{case}");
-            // A few, where new data overtakes what is late; not the whole window.
+            // A few, when new data overtakes late segments; not the whole window.
             assert!(
                 after.retransmitted - before.retransmitted <= 12,
                 "{case}\n{}",
@@ -197,8 +198,8 @@ fn a_spurious_timeout_is_undone() {
     }
 }
 
-/// RFC 8985, 6.2: order is lost, nothing else. Timestamps tell that a repair wasn't needed, and
-/// later the window for reordering is wide enough.
+/// RFC 8985, 6.2: reordering without loss. Timestamps show that a repair was spurious, and later
+/// the reordering window is wide enough.
 #[test]
 fn reordering_is_learnt() {
     let setup = Setup {
@@ -225,7 +226,7 @@ fn reordering_is_learnt() {
     assert_eq!(after.timeouts, 0);
 }
 
-/// RFC 2883, 3708: the peer reports that it had everything.
+/// RFC 2883, 3708: the peer reports that it had received everything.
 #[test]
 fn duplicates_reported_by_the_peer_undo_a_reduction() {
     let setup = Setup {
@@ -276,7 +277,7 @@ fn what_comes_twice_is_reported() {
     assert_eq!(answer.header.ack, first + 1000);
 }
 
-/// RFC 2018, 4: the latest block first, three beside timestamps.
+/// RFC 2018, 4: the latest block first, three with timestamps.
 #[test]
 fn blocks_out_of_order_are_reported_latest_first() {
     let mut world = World::standard(RTT / 2);
@@ -323,8 +324,8 @@ fn a_peer_without_sack_is_served_too() {
     }
 }
 
-/// RFC 9937: while a loss is repaired, sending goes on at the reduced rate, as far as the peer's
-/// window lets it.
+/// RFC 9937: during a repair, sending continues at the reduced rate, as far as the peer's window
+/// allows.
 #[test]
 fn a_window_is_reduced_without_a_pause() {
     let setup = Setup {
@@ -351,7 +352,7 @@ fn a_window_is_reduced_without_a_pause() {
     assert!(pause < RTT, "{pause}");
 }
 
-/// Losses at random: bits in a second, at 50 ms.
+/// Throughput with random losses, in bits per second, at 50 ms.
 fn speed(loss_per_mille: u64, congestion: Congestion, tso: usize) -> f64 {
     let setup = Setup {
         congestion,
@@ -402,7 +403,7 @@ fn random_loss_costs_what_it_must_and_no_more() {
     assert!(little > 9e6, "{little}");
 }
 
-/// A burst of losses, and the sender's answer to each, in order and once.
+/// A burst of losses, and the sender's reaction to each, in order and once.
 #[test]
 fn bursts_are_repaired_without_repeating_what_arrived() {
     let mut world = World::standard(RTT / 2);
@@ -425,7 +426,7 @@ fn bursts_are_repaired_without_repeating_what_arrived() {
     assert!(seen.values().all(|count| *count <= 2));
 }
 
-/// RFC 5681, 4.1 and RFC 6928: after a pause the window is what a new connection has.
+/// RFC 5681, 4.1 and RFC 6928: after a pause the window is the initial window.
 #[test]
 fn a_pause_ends_what_was_known_of_the_path() {
     let mut world = World::standard(RTT / 2);
@@ -444,7 +445,7 @@ fn a_pause_ends_what_was_known_of_the_path() {
     assert_eq!(burst, 14_480);
 }
 
-/// RFC 9438, 4.2 and RFC 5681, 3.1: a window that isn't used doesn't grow.
+/// RFC 9438, 4.2 and RFC 5681, 3.1: an unused window doesn't grow.
 #[test]
 fn a_window_that_is_not_used_does_not_grow() {
     let mut world = World::standard(RTT / 2);
@@ -454,7 +455,7 @@ fn a_window_that_is_not_used_does_not_grow() {
     assert_eq!(world.ends[0].machine.info().cwnd, 14_480);
 }
 
-/// RFC 9293, 3.4: sequence numbers wrap around in the middle of a transfer with losses.
+/// RFC 9293, 3.4: sequence numbers wrap during a transfer with losses.
 #[test]
 fn numbers_wrap_around_under_loss() {
     let client = Setup {

@@ -1,12 +1,12 @@
-//! Effects of a segment on the receiver and the state at the edges of the rules: one byte, flag or
-//! moment more, and it does something else.
+//! Effects of a segment on the receiver and the state at the limits of the rules: with one more
+//! byte, flag or moment the result changes.
 
 use super::super::{Flags, Header, Machine, Options, Outcome, Pressure, Segment, Setup, State};
 use super::link::{MS, SECOND, pattern};
 use super::script::{Script, header, setup, theirs};
 use crate::types::Error;
 
-/// The peer's answer to our SYN.
+/// The peer's SYN-ACK.
 fn answer(echo: Option<u32>) -> Header {
     Header {
         options: Options {
@@ -18,15 +18,15 @@ fn answer(echo: Option<u32>) -> Header {
     }
 }
 
-/// RFC 6298, 2 and RFC 7323, 3.2 and 4.1: the first round trip is that of the SYN; of one that was
-/// sent again, what the echo tells, if it is of one of ours.
+/// RFC 6298, 2 and RFC 7323, 3.2 and 4.1: the first round trip is that of the SYN; of a
+/// retransmitted one, the echo determines it, if it is of one of ours.
 #[test]
 fn the_handshake_measures_the_round_trip() {
     let with_timestamps = Setup {
         timestamps: true,
         ..setup()
     };
-    // SYNs sent before the answer, which comes 30 ms after the last; the echo, in ms after the
+    // SYNs sent before the SYN-ACK, which arrives 30 ms after the last; the echo, in ms after the
     // first; the round trip in ms.
     for (again, echo, rtt_ms) in [
         (false, Some(0), 30),
@@ -59,7 +59,8 @@ fn the_handshake_measures_the_round_trip() {
     }
 }
 
-/// RFC 3168, 6.1.1: both ends agree if the answer to a SYN that asked has ECE and not CWR.
+/// RFC 3168, 6.1.1: both ends negotiate ECN if the response to an ECN-setup SYN has ECE and not
+/// CWR.
 #[test]
 fn ecn_is_negotiated() {
     let (ece, cwr) = (Flags::ECE, Flags::CWR);
@@ -91,20 +92,20 @@ fn ecn_is_negotiated() {
     }
 }
 
-/// RFC 9293, 3.10.7.3: the window that our SYN offered is what the peer may send, to the byte.
+/// RFC 9293, 3.10.7.3: the peer may send up to the window that our SYN offered, to the byte.
 #[test]
 fn the_window_of_a_syn_is_counted_from_the_first_byte() {
     let mut script = Script::connecting(&setup());
     script.receive(&answer(None), b"");
     assert_eq!(script.machine.info().receive_window, 0xffff);
-    // What waits is sent with the handshake's last acknowledgement.
+    // Pending data is sent with the handshake's last acknowledgement.
     let mut script = Script::connecting(&setup());
     assert_eq!(script.write(b"early"), 5);
     let out = script.give(&answer(None), b"");
     assert_eq!((out.len(), &out[0].1[..]), (1, &b"early"[..]));
 }
 
-/// A handshake that takes too long, and a connection that outlives its limit.
+/// A handshake that takes too long, and a connection that exceeds its limit.
 #[test]
 fn handshakes_are_limited_and_connections_are_not() {
     let limited = Setup {
@@ -121,7 +122,7 @@ fn handshakes_are_limited_and_connections_are_not() {
     let mut script = Script::established(&limited);
     script.wait(100 * SECOND);
     assert_eq!(script.machine.state(), State::Established);
-    // One that the program has closed before is limited by how long it lingers.
+    // One that the program has closed before is limited by its linger time.
     let mut script = Script::accepting(&setup());
     script
         .machine
@@ -134,7 +135,7 @@ fn handshakes_are_limited_and_connections_are_not() {
     assert_eq!(script.machine.state(), State::Closed);
 }
 
-/// Established, and the peer has filled our window: RCV.NXT is the number given.
+/// Established, and the peer has filled our window: RCV.NXT is the returned number.
 fn filled(setup: &Setup) -> (Script, i64) {
     let mut script = Script::established(&Setup {
         receive_initial: 4096,
@@ -148,8 +149,8 @@ fn filled(setup: &Setup) -> (Script, i64) {
     (script, 1 + i64::from(room))
 }
 
-/// RFC 9293, 3.10.7.4: with a closed window an RST, an acknowledgement and a SYN count at RCV.NXT
-/// only.
+/// RFC 9293, 3.10.7.4: with a closed window an RST, an acknowledgement and a SYN are processed at
+/// RCV.NXT only.
 #[test]
 fn a_closed_window_takes_what_is_at_its_edge() {
     for (off, bytes, ended) in [
@@ -177,12 +178,12 @@ fn a_closed_window_takes_what_is_at_its_edge() {
         let segment = header(Flags::ACK, next + off, 9);
         let out = script.give(&segment, &pattern(600)[..bytes]);
         assert_eq!(script.machine.unacknowledged() == 0, counts, "{off}");
-        // It is answered in any case (RFC 9293, 3.8.6.1), and its bytes aren't taken.
+        // It is acknowledged in any case (RFC 9293, 3.8.6.1), and its bytes aren't accepted.
         assert_eq!((out.len(), theirs(out[0].0.ack)), (1, next as u32));
     }
 }
 
-/// RFC 9293, 3.10.7.4: bytes beyond the window are cut off, and a FIN behind them.
+/// RFC 9293, 3.10.7.4: bytes beyond the window are trimmed, with a FIN after them.
 #[test]
 fn a_fin_beyond_the_window_is_cut_off() {
     for (beyond, ends) in [(-1, true), (0, true), (1, false)] {
@@ -200,7 +201,7 @@ fn a_fin_beyond_the_window_is_cut_off() {
     }
 }
 
-/// RFC 9293, 3.5, figure 8: in a simultaneous open the peer's answer ends the handshake if it
+/// RFC 9293, 3.5, figure 8: in a simultaneous open the peer's SYN-ACK ends the handshake if it
 /// acknowledges our SYN.
 #[test]
 fn a_simultaneous_open_needs_our_syn_acknowledged() {
@@ -217,7 +218,7 @@ fn a_simultaneous_open_needs_our_syn_acknowledged() {
         let out = script.give(&header(Flags::SYN | Flags::ACK, 0, ack), b"");
         assert_eq!(script.machine.state(), state, "{ack}");
         assert_eq!((out.len(), out[0].0.flags), (1, Flags::ACK), "{ack}");
-        // It was this end that began: the peer refuses (RFC 9293, 3.10.7.4, second).
+        // This end began: the peer refuses (RFC 9293, 3.10.7.4, second).
         if state == State::SynReceived {
             script.give(&header(Flags::RST, 1, 1), b"");
             assert_eq!(script.machine.error(), Some(Error::ConnectionRefused));
@@ -228,7 +229,7 @@ fn a_simultaneous_open_needs_our_syn_acknowledged() {
     assert_eq!(script.machine.error(), Some(Error::ConnectionReset));
 }
 
-/// RFC 9293, 3.10.7.4: a FIN that comes again restarts TIME-WAIT, and limits no other state.
+/// RFC 9293, 3.10.7.4: a repeated FIN restarts TIME-WAIT, and delays the end of no other state.
 #[test]
 fn a_repeated_fin_ends_nothing() {
     let mut script = Script::established(&setup());
@@ -246,7 +247,7 @@ fn a_repeated_fin_ends_nothing() {
         .map(|(first, end)| (theirs(*first), theirs(*end)))
         .collect();
     assert_eq!(blocks, [(1, 4)]);
-    // ... but not to a peer that doesn't know of such reports.
+    // ... but not to a peer that doesn't support such reports.
     let mut script = Script::established(&Setup {
         sack: false,
         ..setup()
@@ -254,7 +255,7 @@ fn a_repeated_fin_ends_nothing() {
     script.give(&header(Flags::ACK, 1, 1), b"abc");
     let out = script.give(&header(Flags::ACK, 1, 1), b"abc");
     assert!(out[0].0.options.sack.is_empty());
-    // Nor does such a peer report anything itself, in an acknowledgement that was overtaken.
+    // Nor does such a peer report anything in an overtaken acknowledgement.
     script.write(&pattern(4000));
     script.out();
     script.give(&header(Flags::ACK, 4, 1461), b"");
@@ -265,7 +266,8 @@ fn a_repeated_fin_ends_nothing() {
     assert_eq!(script.machine.info().sacked, 0);
 }
 
-/// RFC 9293, 3.10.7.4, second: a reset at the end spoils nothing if the peer had all that was sent.
+/// RFC 9293, 3.10.7.4, second: a reset at the end causes no error if the peer has acknowledged all
+/// data.
 #[test]
 fn a_reset_in_last_ack_is_complete_only_without_data_in_flight() {
     for (fin, acked, complete) in [
@@ -275,7 +277,7 @@ fn a_reset_in_last_ack_is_complete_only_without_data_in_flight() {
     ] {
         let mut script = Script::in_state(State::CloseWait);
         if !fin {
-            // The window is closed: neither the data nor the FIN can leave.
+            // The window is closed: neither the data nor the FIN can be sent.
             let mut closed = header(Flags::ACK, 2, 1);
             closed.window = 0;
             script.give(&closed, b"");
@@ -293,9 +295,9 @@ fn a_reset_in_last_ack_is_complete_only_without_data_in_flight() {
     }
 }
 
-/// Data that there is no memory for isn't acknowledged, and the peer learns so at once.
+/// Data for which there is no memory isn't acknowledged, and the peer is notified at once.
 #[test]
-fn without_memory_the_peer_is_told_at_once() {
+fn without_memory_the_peer_is_notified_at_once() {
     let mut script = Script::established(&setup());
     script.memory.pressure = Pressure::Hard;
     let bytes = pattern(1000);
@@ -314,8 +316,8 @@ fn without_memory_the_peer_is_told_at_once() {
     panic!("no limit");
 }
 
-/// After the program has let go nothing that comes is kept (RFC 9293, 3.10.4), and what ought to
-/// have been read is refused.
+/// After the program has released the connection, received data is dropped (RFC 9293, 3.10.4), and
+/// unread data causes a reset.
 #[test]
 fn nothing_is_kept_without_a_reader() {
     let mut script = Script::established(&setup());
@@ -331,7 +333,7 @@ fn nothing_is_kept_without_a_reader() {
         (script.memory.used, script.machine.info().out_of_order),
         (used, 0)
     );
-    // Out of order or not, the peer learns of it once all of ours is acknowledged.
+    // In order or not, the peer gets the reset once all of ours is acknowledged.
     let out = script.give(&header(Flags::ACK, 1, 5), b"");
     assert_eq!((out.len(), out[0].0.flags), (1, Flags::RST | Flags::ACK));
     let mut script = Script::established(&setup());
@@ -345,8 +347,8 @@ fn nothing_is_kept_without_a_reader() {
     assert_eq!((out.len(), out[0].0.flags), (1, Flags::RST | Flags::ACK));
 }
 
-/// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: what is acknowledged at once, and what waits, for the delay
-/// from the first of it.
+/// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: segments that are acknowledged at once, and those whose
+/// acknowledgement is delayed, counted from the first of them.
 #[test]
 fn delayed_acknowledgements_are_sent_early_for_a_reason() {
     let give = |script: &mut Script, gro: Option<u16>, bytes: &[u8]| {
@@ -363,11 +365,11 @@ fn delayed_acknowledgements_are_sent_early_for_a_reason() {
             .input(&mut script.memory, &mut || true, &segment, script.now_ns);
         script.out().len()
     };
-    // What the device has joined.
+    // Segments merged by the device.
     let mut script = Script::established(&setup());
     assert_eq!(give(&mut script, None, &[1; 100]), 0);
     assert_eq!(give(&mut script, Some(100), &[1; 200]), 1);
-    // A connection that doesn't wait.
+    // A connection without delayed acknowledgements.
     let mut script = Script::established(&Setup {
         delayed_ack_ns: 0,
         ..setup()
@@ -378,7 +380,7 @@ fn delayed_acknowledgements_are_sent_early_for_a_reason() {
     assert_eq!(give(&mut script, None, &[1; 1460]), 0);
     assert_eq!(give(&mut script, None, &[1; 1459]), 0);
     assert_eq!(give(&mut script, None, &[1; 1]), 1);
-    // 40 ms after the first, however many small ones follow.
+    // 40 ms after the first, regardless of the number of small ones that follow.
     let mut script = Script::established(&setup());
     for _ in 0..4 {
         assert_eq!(give(&mut script, None, b"x"), 0);
@@ -389,7 +391,7 @@ fn delayed_acknowledgements_are_sent_early_for_a_reason() {
 
 /// Queries of the stack: whether data is due, and whether both directions are closed.
 #[test]
-fn what_the_stack_asks() {
+fn status_queries_of_the_stack() {
     for (state, over) in [
         (State::SynSent, false),
         (State::SynReceived, false),
@@ -412,9 +414,9 @@ fn what_the_stack_asks() {
     assert!(script.machine.wants_data());
 }
 
-/// A connection that answered with a cookie: what its handshake took, and that its answer was lost.
+/// A connection from a cookie: the duration of its handshake, and that its SYN-ACK was lost.
 #[test]
-fn a_cookie_may_have_been_answered_late() {
+fn a_cookie_may_be_acknowledged_late() {
     let ack = header(Flags::ACK, 1, 1);
     let mut bytes = [0; 60];
     let len = ack.write(1, 2, &mut bytes).unwrap();
@@ -437,8 +439,8 @@ fn a_cookie_may_have_been_answered_late() {
     }
 }
 
-/// RFC 8985, 7.2: the probe of a lone segment waits for as long as its acknowledgement may be put
-/// off, too.
+/// RFC 8985, 7.2: the probe of a lone segment also waits for the maximum delay of its
+/// acknowledgement.
 #[test]
 fn a_lone_segment_is_probed_later() {
     for (len, probed_ms) in [(100, 1000), (1460, 1000), (1461, 800)] {
@@ -456,7 +458,7 @@ fn a_lone_segment_is_probed_later() {
     }
 }
 
-/// RFC 8985, 7.2: what tells of nothing new doesn't put the probe off.
+/// RFC 8985, 7.2: an acknowledgement of nothing new doesn't delay the probe.
 #[test]
 fn duplicates_do_not_put_off_the_probe() {
     let mut script = Script::connecting(&setup());

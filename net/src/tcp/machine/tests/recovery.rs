@@ -1,5 +1,4 @@
-//! Parts of loss recovery one by one, against a peer by hand: which of several rules it was that
-//! decided.
+//! Parts of loss recovery one by one, against a scripted peer: which of several rules decides.
 
 use super::super::{Flags, Header, Options, Setup, TcpOptions};
 use super::link::MS;
@@ -37,7 +36,7 @@ fn measured() -> (Script, i64) {
     (script, next)
 }
 
-/// Sends `count` full segments, the first with number `next`; the number after them.
+/// Sends `count` full segments, the first with number `next`; returns the number after them.
 fn flight(script: &mut Script, count: i64, next: i64) -> i64 {
     let len = count * mss(script);
     assert_eq!(script.write(&vec![7; len as usize]), len as usize);
@@ -45,7 +44,7 @@ fn flight(script: &mut Script, count: i64, next: i64) -> i64 {
     next + len
 }
 
-/// How long it takes from now until the segment with this number is sent again, in milliseconds.
+/// Time from now until the segment with this number is retransmitted, in milliseconds.
 fn until_repaired(script: &mut Script, first: i64) -> u64 {
     for ms in 0..1000 {
         let sent = script.wait(if ms == 0 { 0 } else { MS });
@@ -60,8 +59,7 @@ fn until_repaired(script: &mut Script, first: i64) -> u64 {
 }
 
 /// RFC 3522, 3.2 and RFC 4015: an acknowledgement that echoes a time from before the retransmission
-/// shows that it wasn't needed; without a timeout, so that F-RTO has no part in it, and without
-/// DSACK.
+/// shows that it was spurious; without a timeout, so that F-RTO plays no part, and without DSACK.
 #[test]
 fn rfc3522_an_old_echo_takes_a_fast_recovery_back() {
     for spurious in [true, false] {
@@ -100,8 +98,8 @@ fn rfc3522_an_old_echo_takes_a_fast_recovery_back() {
 }
 
 /// RFC 8985, 6.2 step 4: each round with a report of a duplicate widens the reordering window by a
-/// quarter of the least round trip, up to a smoothed one; sixteen recoveries without one make it
-/// narrow again.
+/// quarter of the minimum round trip, up to a smoothed one; sixteen recoveries without one reset
+/// it.
 #[test]
 fn rfc8985_section_6_2_duplicates_widen_the_reordering_window() {
     let (mut script, mut next) = measured();
@@ -111,7 +109,7 @@ fn rfc8985_section_6_2_duplicates_widen_the_reordering_window() {
         script.wait(RTT);
         script.give(&ack(first, &[(first + size, next)]), b"");
         let took = until_repaired(script, first);
-        // The acknowledgement of both, and perhaps that the first one came twice.
+        // The acknowledgement of both, optionally with a DSACK of the first one.
         let blocks = [(first, first + size)];
         let blocks = if duplicate { &blocks[..] } else { &[] };
         script.give(&ack(next, blocks), b"");
@@ -127,8 +125,8 @@ fn rfc8985_section_6_2_duplicates_widen_the_reordering_window() {
     assert!(later[17] <= 12, "{later:?}");
 }
 
-/// RFC 8985, 6.2 step 3 and 4: once something came out of order without being sent again, three
-/// segments beyond a gap are no proof of a loss: a quarter of a round trip is waited for.
+/// RFC 8985, 6.2 step 3 and 4: once reordering was seen, three segments beyond a gap don't prove a
+/// loss: the sender waits for a quarter of a round trip.
 #[test]
 fn rfc8985_section_6_2_reordering_is_waited_for_once_it_was_seen() {
     let gap = |script: &mut Script, next: &mut i64| {
@@ -149,7 +147,7 @@ fn rfc8985_section_6_2_reordering_is_waited_for_once_it_was_seen() {
     };
     let (mut script, mut next) = measured();
     assert_eq!(gap(&mut script, &mut next), 0);
-    // Another one, on which a segment is overtaken by the next.
+    // A segment is overtaken by the next.
     let (mut script, mut next) = measured();
     let (size, first) = (mss(&script), next);
     next = flight(&mut script, 3, next);
@@ -164,7 +162,7 @@ fn rfc8985_section_6_2_reordering_is_waited_for_once_it_was_seen() {
     assert!((9..=12).contains(&took), "{took}");
 }
 
-/// RFC 8985, 7.2: an acknowledgement that moves on puts the probe off, to two round trips from now.
+/// RFC 8985, 7.2: an acknowledgement that advances delays the probe to two round trips from now.
 #[test]
 fn rfc8985_section_7_2_acknowledgements_put_the_probe_off() {
     let (mut script, mut next) = measured();
@@ -179,14 +177,14 @@ fn rfc8985_section_7_2_acknowledgements_put_the_probe_off() {
     assert_eq!(script.machine.info().probes, 1);
 }
 
-/// The numbers of the segments that were sent, in segments from `first` on.
+/// The numbers of the sent segments, in segments from `first` on.
 fn segments(script: &Script, out: &Out, first: i64) -> Vec<i64> {
     let number = |header: &Header| (i64::from(ours(header.seq)) - first) / mss(script);
     out.iter().map(|(header, _)| number(header)).collect()
 }
 
-/// Ten segments are under way, which fill the congestion window, and more wait; [`RTT`] has gone
-/// by. The number of the first.
+/// Ten segments are in flight, which fill the congestion window, and more are queued; [`RTT`] has
+/// passed. Returns the number of the first.
 fn full_window() -> (Script, i64) {
     let (mut script, first) = measured();
     let size = mss(&script);
@@ -196,8 +194,8 @@ fn full_window() -> (Script, i64) {
     (script, first)
 }
 
-/// RFC 3042, 2, and RFC 5681, 3.1: each of the first duplicate acknowledgements lets one new
-/// segment leave, and the window grows by what is acknowledged, not by what is reported.
+/// RFC 3042, 2, and RFC 5681, 3.1: each of the first duplicate acknowledgements releases one new
+/// segment, and the window grows by acknowledged data, not by reported data.
 #[test]
 fn rfc3042_section_2_a_duplicate_acknowledgement_sends_one_segment() {
     let (mut script, first) = full_window();
@@ -215,8 +213,8 @@ fn rfc3042_section_2_a_duplicate_acknowledgement_sends_one_segment() {
     assert_eq!(segments(&script, &sent, first), [12, 13, 14, 15]);
 }
 
-/// RFC 9937, 4: where less is under way than the threshold says, as much leaves as arrives, and a
-/// segment more only for an acknowledgement that moves on and shows no other loss.
+/// RFC 9937, 4: while less than the threshold is in flight, as much is sent as arrives, and another
+/// segment only after an acknowledgement that advances and shows no other loss.
 #[test]
 fn rfc9937_section_4_recovery_speeds_up_only_when_it_gets_on() {
     let (mut script, first) = measured();
@@ -240,13 +238,13 @@ fn rfc9937_section_4_recovery_speeds_up_only_when_it_gets_on() {
     let sent = script.give(&report(1, &[(6, 10)]), b"");
     assert_eq!(segments(&script, &sent, first), [2, 3]);
     script.wait(RTT);
-    // It moves on, but what was sent third is lost once more.
+    // It advances, but the third segment is lost once more.
     let sent = script.give(&report(2, &[(3, 4), (6, 10)]), b"");
     assert_eq!(segments(&script, &sent, first), [2, 4]);
     assert_eq!(script.machine.info().timeouts, 0);
 }
 
-/// RFC 9937, 4: the share is that of what was under way when recovery began, without what had
+/// RFC 9937, 4: the share is that of the data in flight when recovery began, without what had
 /// arrived by then.
 #[test]
 fn rfc9937_section_4_the_window_is_reduced_in_proportion() {
@@ -274,8 +272,8 @@ fn rfc9937_section_4_the_window_is_reduced_in_proportion() {
     assert_eq!(count, [1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9]);
 }
 
-/// RFC 6675, 4: what an acknowledgement reports that was overtaken by another one counts; what it
-/// reports below SND.UNA is no duplicate (RFC 2883, 4).
+/// RFC 6675, 4: the SACK blocks of an overtaken acknowledgement count; those below SND.UNA are no
+/// duplicates (RFC 2883, 4).
 #[test]
 fn rfc6675_section_4_an_overtaken_acknowledgement_reports_too() {
     let (mut script, first) = measured();
@@ -295,7 +293,7 @@ fn rfc6675_section_4_an_overtaken_acknowledgement_reports_too() {
     assert_eq!((info.spurious, info.timeouts), (0, 0));
 }
 
-/// RFC 7661, 4.4: a window that is used to the last segment was used; one that isn't doesn't grow.
+/// RFC 7661, 4.4: a window used up to its last segment counts as used; otherwise it doesn't grow.
 #[test]
 fn a_window_that_is_just_filled_grows() {
     for (count, grows) in [(10, true), (9, false)] {
@@ -308,7 +306,7 @@ fn a_window_that_is_just_filled_grows() {
     }
 }
 
-/// RFC 2883, 4.3: what of a segment was there already is reported, too, when the rest of it is new.
+/// RFC 2883, 4.3: the received part of a segment is reported even if the rest of it is new.
 #[test]
 fn rfc2883_section_4_3_a_part_that_comes_twice_is_reported() {
     let mut script = Script::established(&setup());
@@ -325,7 +323,7 @@ fn rfc2883_section_4_3_a_part_that_comes_twice_is_reported() {
     assert_eq!(give(501, 1000), Some((1501, vec![(501, 1001)])));
     // Once is enough.
     assert_eq!(give(2501, 500), Some((1501, vec![(2501, 3001)])));
-    // What fills a gap, and some of what was kept.
+    // A segment that fills a gap, and repeats some of the stored data.
     assert_eq!(give(1501, 1200), Some((3001, vec![(2501, 2701)])));
     // Of several parts the first (4.3).
     assert_eq!(give(4001, 500), Some((3001, vec![(4001, 4501)])));
@@ -333,8 +331,8 @@ fn rfc2883_section_4_3_a_part_that_comes_twice_is_reported() {
     assert_eq!(give(2901, 1600), twice);
 }
 
-/// RFC 2883, 4: a block has bytes. A FIN alone within a run that waits has none, and reports
-/// nothing twice.
+/// RFC 2883, 4: a block has bytes. A FIN alone within a stored run has none, and reports no
+/// duplicate.
 #[test]
 fn rfc2883_section_4_a_bare_fin_within_a_run_is_no_duplicate() {
     let mut script = Script::established(&setup());
@@ -345,8 +343,8 @@ fn rfc2883_section_4_a_bare_fin_within_a_run_is_no_duplicate() {
     assert_eq!(blocks.collect::<Vec<_>>(), [(1001, 2001)]);
 }
 
-/// RFC 2883, 4: another segment out of order that comes before the acknowledgement leaves doesn't
-/// make it forget.
+/// RFC 2883, 4: another segment out of order that arrives before the acknowledgement is sent
+/// doesn't discard the report.
 #[test]
 fn rfc2883_section_4_a_report_waits_for_the_acknowledgement() {
     let mut script = Script::established(&setup());
@@ -359,10 +357,10 @@ fn rfc2883_section_4_a_report_waits_for_the_acknowledgement() {
     assert_eq!(blocks.collect::<Vec<_>>(), [(1, 1001), (2001, 2101)]);
 }
 
-/// RFC 6298, 5.1: what is sent while the timer runs doesn't put it off.
+/// RFC 6298, 5.1: data sent while the timer runs doesn't delay it.
 #[test]
 fn rfc6298_section_5_1_new_data_does_not_put_the_timeout_off() {
-    // Without SACK, so that no probe has its say (RFC 8985, 7.3).
+    // Without SACK, so that no probe interferes (RFC 8985, 7.3).
     let mut script = Script::established(&Setup {
         sack: false,
         ..setup()
@@ -379,8 +377,8 @@ fn rfc6298_section_5_1_new_data_does_not_put_the_timeout_off() {
     assert_eq!(script.machine.info().timeouts, 1);
 }
 
-/// RFC 6298, 5.4: what was sent again and lost again shows by nothing when nothing lies behind it;
-/// the timer runs all the same.
+/// RFC 6298, 5.4: nothing reveals a lost retransmission when no data follows it; the timer runs in
+/// any case.
 #[test]
 fn rfc6298_section_5_4_a_lost_retransmission_with_nothing_behind_it_is_sent_again() {
     // The first of five, found by SACK; and the only one, which a probe repeats.
@@ -404,7 +402,7 @@ fn rfc6298_section_5_4_a_lost_retransmission_with_nothing_behind_it_is_sent_agai
             sent.iter()
                 .all(|(header, _)| i64::from(ours(header.seq)) == first)
         );
-        // The timeout is 40 ms and the 200 ms that the variation counts for, doubled each time.
+        // The timeout is 40 ms and the 200 ms of the variation's minimum, doubled each time.
         let timeouts: Vec<u64> = times[1..]
             .windows(2)
             .map(|pair| pair[1] - pair[0])
@@ -417,8 +415,8 @@ fn rfc6298_section_5_4_a_lost_retransmission_with_nothing_behind_it_is_sent_agai
     }
 }
 
-/// A window leaves at once where it isn't to be spread over the round trip; what waits for its time
-/// leaves when that is said.
+/// Without pacing a window is sent at once; switching it off releases the segments that wait for
+/// their time.
 #[test]
 fn pacing_can_be_switched_off() {
     for early in [true, false] {
@@ -440,8 +438,7 @@ fn pacing_can_be_switched_off() {
     }
 }
 
-/// RFC 6691: segments become no larger than what is asked for, at once, and stay as they are where
-/// that is more.
+/// RFC 6691: segments shrink to a configured size at once, and stay as they are if that is larger.
 #[test]
 fn segments_can_be_made_smaller() {
     for (asked, size) in [(700, 700), (1, 88), (9000, 1460), (0, 1460)] {
@@ -458,7 +455,8 @@ fn segments_can_be_made_smaller() {
     }
 }
 
-/// RFC 9293, 3.10.7.4: a window update repeats both numbers of the segment before it, and counts.
+/// RFC 9293, 3.10.7.4: a window update repeats both numbers of the previous segment, and is
+/// processed.
 #[test]
 fn a_window_update_repeats_its_numbers() {
     let mut script = Script::established(&setup());
@@ -473,7 +471,8 @@ fn a_window_update_repeats_its_numbers() {
     assert_eq!(script.machine.info().send_window, 1000);
 }
 
-/// RFC 5482, 3: the user timeout is about what isn't acknowledged; nothing is due once all is.
+/// RFC 5482, 3: the user timeout is for unacknowledged data; nothing is due once all is
+/// acknowledged.
 #[test]
 fn what_is_acknowledged_is_no_longer_waited_for() {
     let mut script = Script::established(&setup());
@@ -485,8 +484,8 @@ fn what_is_acknowledged_is_no_longer_waited_for() {
     assert_eq!(script.machine.error(), None);
 }
 
-/// RFC 6298, 5.7: the peer answers, so that the next timeout is a first one, though what was sent
-/// twice is no measurement.
+/// RFC 6298, 5.7: the peer responds, so that the next timeout counts as a first one, though a
+/// retransmission yields no measurement.
 #[test]
 fn an_answer_ends_the_backoff() {
     let (mut script, first) = measured();

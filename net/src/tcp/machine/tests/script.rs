@@ -1,4 +1,4 @@
-//! One machine and a peer played by hand.
+//! One machine and a scripted peer.
 
 use super::super::{Flags, Header, Machine, Options, Outcome, Segment, Seq, Setup, State};
 use super::link::{Memory, SECOND, Tap};
@@ -25,7 +25,7 @@ pub(crate) fn setup() -> Setup {
     }
 }
 
-/// A header of the peer's: sequence numbers count from its SYN, acknowledgements from ours.
+/// A header of the peer: sequence numbers count from its SYN, acknowledgements from ours.
 pub(crate) fn header(flags: Flags, seq: i64, ack: i64) -> Header {
     Header {
         seq: Seq(IRS.wrapping_add(seq as u32)),
@@ -86,7 +86,7 @@ impl Script {
         script
     }
 
-    /// A connection in that state, whose peer has sent its FIN in those states that need it.
+    /// A connection in that state; in the states that require it the peer has sent its FIN.
     pub(crate) fn in_state(state: State) -> Script {
         let setup = setup();
         let fin = |script: &mut Script| script.give(&header(Flags::FIN | Flags::ACK, 1, 1), b"");
@@ -136,13 +136,13 @@ impl Script {
         core::mem::take(&mut self.tap.out)
     }
 
-    /// The peer's segment, and what the machine answers at once.
+    /// Delivers a segment of the peer; returns the immediate replies.
     pub(crate) fn give(&mut self, header: &Header, payload: &[u8]) -> Out {
         self.receive(header, payload);
         self.out()
     }
 
-    /// The peer's segment, before the machine has its turn.
+    /// Delivers a segment of the peer, without the machine's turn.
     pub(crate) fn receive(&mut self, header: &Header, payload: &[u8]) {
         let mut bytes = vec![0; 60 + payload.len()];
         let len = header.write(1, 2, &mut bytes).unwrap();
@@ -152,7 +152,7 @@ impl Script {
             .input(&mut self.memory, &mut || true, &segment, self.now_ns);
     }
 
-    /// Time passes; what is sent meanwhile.
+    /// Advances the time; returns the segments sent meanwhile.
     pub(crate) fn wait(&mut self, duration_ns: u64) -> Out {
         let until = self.now_ns + duration_ns;
         let mut all = self.out();
@@ -193,7 +193,7 @@ pub(crate) fn ours(seq: Seq) -> u32 {
     seq.0.wrapping_sub(ISS)
 }
 
-/// Number of one of the peer's, counted from its SYN.
+/// Number of a sequence number of the peer, counted from its SYN.
 pub(crate) fn theirs(seq: Seq) -> u32 {
     seq.0.wrapping_sub(IRS)
 }

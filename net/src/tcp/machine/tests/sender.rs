@@ -1,5 +1,4 @@
-//! The sender under acknowledgements, windows, timers and ICMP, at the edges of the rules for
-//! it.
+//! The sender under acknowledgements, windows, timers and ICMP, at the limits of its rules.
 
 use alloc::sync::Arc;
 
@@ -11,7 +10,7 @@ use crate::types::Error;
 use crate::types::Keepalive;
 
 /// RFC 5961, 5.2: an acknowledgement at most the largest window behind is old; one further behind
-/// isn't for this connection. Windows of less than 64 KiB count as 64 KiB.
+/// doesn't belong to this connection. Windows of less than 64 KiB count as 64 KiB.
 #[test]
 fn how_old_an_acknowledgement_may_be() {
     let mut script = Script::established(&Setup {
@@ -35,8 +34,7 @@ fn how_old_an_acknowledgement_may_be() {
     assert_eq!(script.machine.unread(), 1);
 }
 
-/// RFC 9293, 3.10.7.4, fifth: the window is that of the newest segment, not of one that was
-/// overtaken.
+/// RFC 9293, 3.10.7.4, fifth: the window is that of the newest segment, not of an overtaken one.
 #[test]
 fn an_overtaken_segment_does_not_change_the_window() {
     let mut script = Script::established(&setup());
@@ -55,8 +53,8 @@ fn an_overtaken_segment_does_not_change_the_window() {
     assert_eq!(script.machine.info().send_window, 700);
 }
 
-/// RFC 5482, 3: answers that acknowledge nothing don't keep alive what they don't acknowledge,
-/// unless it is the window that it waits for (RFC 9293, 3.8.6.1).
+/// RFC 5482, 3: segments that acknowledge nothing don't keep unacknowledged data alive, unless it
+/// waits for the window (RFC 9293, 3.8.6.1).
 #[test]
 fn only_a_closed_window_outlasts_the_user_timeout() {
     for (first, closed) in [(60_000, false), (0, true)] {
@@ -80,8 +78,8 @@ fn only_a_closed_window_outlasts_the_user_timeout() {
     }
 }
 
-/// RFC 9293, 3.8.6.2.1: a window that is too small is used after the override timeout, though the
-/// peer goes on sending and says it again each time.
+/// RFC 9293, 3.8.6.2.1: too small a window is used after the override timeout, although the peer
+/// continues sending and repeats it each time.
 #[test]
 fn a_small_window_is_used_at_last() {
     let mut script = Script::established(&setup());
@@ -103,7 +101,7 @@ fn a_small_window_is_used_at_last() {
         .filter(|n| *n > 0)
         .collect();
     assert_eq!(data.first(), Some(&100), "{data:?}");
-    // A FIN that the window holds back leaves as soon as it opens.
+    // A FIN held back by the window is sent as soon as it opens.
     let mut script = Script::established(&setup());
     let window = |window: u16| Header {
         window,
@@ -122,15 +120,15 @@ fn a_small_window_is_used_at_last() {
     );
 }
 
-/// RFC 7323, 4.1: the echo of a timestamp measures a round trip even of what was sent again, if it
-/// can be true.
+/// RFC 7323, 4.1: the echo of a timestamp measures a round trip even of a retransmission, if it is
+/// plausible.
 #[test]
 fn echoes_measure_what_was_sent_again() {
     let with_timestamps = Setup {
         timestamps: true,
         ..setup()
     };
-    // The acknowledgement, the echo in ms before it, and what was measured.
+    // The acknowledgement, the echo in ms before it, and the measurement.
     let most = 1 << 20;
     for (acknowledged, before_ms, rtt_ms) in [
         (101, Some(30), 30),
@@ -158,7 +156,7 @@ fn echoes_measure_what_was_sent_again() {
     }
 }
 
-/// RFC 7323, appendix G: of the many acknowledgements in a round trip each counts for its part.
+/// RFC 7323, appendix G: each of the many acknowledgements in a round trip has its share.
 #[test]
 fn measurements_of_a_large_flight_weigh_little() {
     let mut script = Script::established(&Setup {
@@ -180,7 +178,7 @@ fn measurements_of_a_large_flight_weigh_little() {
     assert!((MS / 4..MS).contains(&grown), "{grown}");
 }
 
-/// RFC 5927, 4 and 7; RFC 1191, 6.3; RFC 5461: what an ICMP message does.
+/// RFC 5927, 4 and 7; RFC 1191, 6.3; RFC 5461: effects of ICMP messages.
 #[test]
 fn icmp_is_believed_as_far_as_it_can_be_true() {
     let first = Seq(ISS);
@@ -208,7 +206,7 @@ fn icmp_is_believed_as_far_as_it_can_be_true() {
         assert_eq!(script.machine.info().phase, "Open");
         assert!(script.out().is_empty());
     }
-    // Bytes in flight, the MTU, and the segments that are sent again at once, and their size.
+    // Bytes in flight, the MTU, and the segments that are retransmitted at once, and their size.
     for (len, mtu, again, mss) in [
         (1000, 1080, 0, 1460),
         (1000, 1079, 1, 1039),
@@ -231,7 +229,7 @@ fn icmp_is_believed_as_far_as_it_can_be_true() {
             "{len} {mtu}"
         );
     }
-    // Two of the new size may leave at once, however small the window is.
+    // Two of the new size may be sent at once, however small the window is.
     let mut script = Script::established(&setup());
     script.write(&pattern(14_600));
     script.out();
@@ -247,8 +245,8 @@ fn icmp_is_believed_as_far_as_it_can_be_true() {
     assert_eq!(script.machine.info().cwnd, 2 * 1360);
 }
 
-/// RFC 9293, 3.8.4: a peer that was heard of just now is asked after the idle time, one that is
-/// silent again and again.
+/// RFC 9293, 3.8.4: a peer that has just responded is probed after the idle time, a silent one
+/// repeatedly.
 #[test]
 fn keepalives_count_from_the_last_segment() {
     let mut script = Script::established(&Setup {
@@ -269,7 +267,7 @@ fn keepalives_count_from_the_last_segment() {
     );
     let asked = script.wait(2 * SECOND);
     assert_eq!((asked.len(), ours(asked[0].0.seq)), (2, 0));
-    // With data in flight the retransmissions ask.
+    // With data in flight the retransmissions serve as probes.
     script.give(&header(Flags::ACK, 6, 1), b"");
     script.write(b"data");
     let asked = script.wait(15 * SECOND);
@@ -277,7 +275,7 @@ fn keepalives_count_from_the_last_segment() {
     assert_eq!(script.machine.state(), State::Established);
 }
 
-/// Data in more pieces than a segment takes leaves as whole segments first, and the rest
+/// Data in more pieces than a segment holds is sent as whole segments first, and the rest
 /// afterwards.
 #[test]
 fn many_pieces_leave_in_whole_segments() {
@@ -298,7 +296,7 @@ fn many_pieces_leave_in_whole_segments() {
             let out = script.out();
             for (n, (header, payload)) in out.iter().enumerate() {
                 assert_eq!(ours(header.seq), next);
-                // Only the last one before a wait is smaller, and all but the last push nothing.
+                // Only the last one before a wait is smaller, and only the last one has PSH.
                 assert!(payload.len() == 1460 || n + 1 == out.len() || piece * 20 < 1460);
                 next += payload.len() as u32;
                 sent.extend_from_slice(payload);
@@ -314,8 +312,8 @@ fn lengths(out: &Out) -> Vec<usize> {
     out.iter().map(|(_, payload)| payload.len()).collect()
 }
 
-/// RFC 9293, 3.7.4, in Minshall's form: what is no full segment waits while another small one isn't
-/// acknowledged, whether the device cuts or not, and unless nothing will follow.
+/// RFC 9293, 3.7.4, in Minshall's form: less than a full segment waits while another small one
+/// isn't acknowledged, whether the device segments or not, and unless nothing will follow.
 #[test]
 fn a_small_rest_waits_for_a_small_segment_alone() {
     for tso in [0, 65_000] {
@@ -333,7 +331,7 @@ fn a_small_rest_waits_for_a_small_segment_alone() {
         assert_eq!(write(&mut script, 2 * 1460 + 100), [1460, 1460]);
         assert_eq!(write(&mut script, 1360), [1460]);
         assert_eq!(write(&mut script, 10), []);
-        // The small one was heard of, the full ones weren't.
+        // The small one was acknowledged, the full ones weren't.
         let out = script.give(&header(Flags::ACK, 1, 11), b"");
         assert_eq!(lengths(&out), [10]);
         assert_eq!(write(&mut script, 20), []);
@@ -344,7 +342,8 @@ fn a_small_rest_waits_for_a_small_segment_alone() {
     }
 }
 
-/// A retransmission of the last byte carries the FIN if the FIN was sent; no other one does.
+/// A retransmission of the last byte carries the FIN if the FIN was sent; no other retransmission
+/// does.
 #[test]
 fn a_fin_is_sent_again_with_the_last_byte() {
     for (received, later) in [
@@ -367,7 +366,7 @@ fn a_fin_is_sent_again_with_the_last_byte() {
         sent.extend(script.out());
         assert!(sent.iter().any(|(header, _)| header.flags.has(Flags::FIN)));
         sent = script.give(&header(Flags::ACK, 1, received), b"");
-        // A probe of the tail, then timeouts; the answers let all of it be repaired.
+        // A tail loss probe, then timeouts; the acknowledgements let all of it be repaired.
         for _ in 0..3 {
             sent.extend(script.wait(3 * SECOND));
         }
@@ -389,8 +388,8 @@ fn a_fin_is_sent_again_with_the_last_byte() {
     }
 }
 
-/// RFC 8985, 7.3: what wasn't sent yet makes the better probe, with its FIN where the peer has room
-/// for that, too.
+/// RFC 8985, 7.3: unsent data makes the better probe, also with its FIN if the peer has room for
+/// that.
 #[test]
 fn a_tail_probe_takes_new_data() {
     for (shut, beyond, fin) in [

@@ -4,7 +4,7 @@ use super::super::{Flags, Header, Setup};
 use super::link::MS;
 use super::script::{Out, Script, header, ours, setup};
 
-/// A full segment: so small that no timeout makes it smaller.
+/// A full segment: small enough that no timeout shrinks it.
 const SIZE: i64 = 512;
 
 /// An acknowledgement of `segments` segments, with SACK blocks that count in segments too.
@@ -17,7 +17,7 @@ fn ack(segments: i64, blocks: &[(i64, i64)]) -> Header {
     ack
 }
 
-/// The numbers of what was sent, in segments.
+/// The numbers of the sent data, in segments.
 fn numbers(out: &Out) -> Vec<i64> {
     let number = |header: &Header| (i64::from(ours(header.seq)) - 1) / SIZE;
     out.iter().map(|(header, _)| number(header)).collect()
@@ -38,8 +38,8 @@ fn written(sack: bool, segments: i64) -> Script {
     script
 }
 
-/// Ten segments were sent, `more` wait, and the timer has run out `timeouts` times. Without SACK
-/// nothing else was sent but the first segment, each time.
+/// Ten segments were sent, `more` are queued, and the timer has expired `timeouts` times. Without
+/// SACK only the first segment was retransmitted, each time.
 fn timed_out(sack: bool, more: i64, timeouts: u32) -> Script {
     let mut script = written(sack, 10 + more);
     assert_eq!(script.out().len(), 10);
@@ -49,8 +49,8 @@ fn timed_out(sack: bool, more: i64, timeouts: u32) -> Script {
     script
 }
 
-/// RFC 5682, 2.1 and 3.1, step by step: the acknowledgement, the first segments that it lets out,
-/// and whether by then the timeout is known to have been spurious.
+/// RFC 5682, 2.1 and 3.1, step by step: the acknowledgement, the first segments that it releases,
+/// and whether the timeout is known to be spurious by then.
 #[test]
 fn rfc5682_two_acknowledgements_decide() {
     type Step<'a> = (i64, &'a [(i64, i64)], &'a [i64], bool);
@@ -108,7 +108,7 @@ fn rfc5682_two_acknowledgements_decide() {
             2,
             &[(2, &[], &[2], false), (8, &[], &[8], false)],
         ),
-        // With SACK a probe has sent segment 10 before the timer ran out.
+        // With SACK a probe has sent segment 10 before the timer expired.
         (
             "the first one has more than what was sent again",
             true,
@@ -162,7 +162,7 @@ fn rfc5682_two_acknowledgements_decide() {
     }
 }
 
-/// RFC 3708, 3: a recovery was unneeded once the peer has reported all that was sent again in it as
+/// RFC 3708, 3: a recovery was spurious once the peer has reported all of its retransmissions as
 /// duplicates, and nothing else is missing; late reports count for another flight.
 #[test]
 fn rfc3708_all_that_was_repeated_has_to_come_twice() {
@@ -194,16 +194,16 @@ fn rfc3708_all_that_was_repeated_has_to_come_twice() {
         let expected = if spurious { u32::MAX } else { reduced };
         assert_eq!(info.ssthresh, expected, "{reports:?}");
     }
-    // After a timeout, while the rest of the flight is still thought to be lost.
+    // After a timeout, while the rest of the flight is still considered lost.
     let mut script = timed_out(true, 0, 1);
     script.give(&ack(1, &[(0, 1)]), b"");
     assert!(script.machine.info().lost > 0);
     assert_eq!(script.machine.info().spurious, 0);
 }
 
-/// RFC 3042 and RFC 5681, 3.2: without SACK the first two duplicates let out a new segment each,
-/// the third one has the first segment sent again, and further ones let out more: each stands for a
-/// segment that has left the network.
+/// RFC 3042 and RFC 5681, 3.2: without SACK the first two duplicates release a new segment each,
+/// the third one retransmits the first segment, and further ones release more: each means a segment
+/// that has left the network.
 #[test]
 fn rfc5681_section_3_2_each_duplicate_stands_for_a_segment() {
     let mut script = written(false, 30);
@@ -221,13 +221,13 @@ fn rfc5681_section_3_2_each_duplicate_stands_for_a_segment() {
         (5..=8).contains(&later.len()) && later[0] == 12,
         "{later:?}"
     );
-    // A partial acknowledgement: the next hole is repaired before anything new leaves (RFC 6582,
+    // A partial acknowledgement: the next hole is repaired before anything new is sent (RFC 6582,
     // 3.2).
     let mut next = numbers(&script.give(&ack(4, &[]), b""));
     next.extend((0..4).flat_map(|_| numbers(&script.give(&ack(4, &[]), b""))));
     assert_eq!(next[0], 4, "{next:?}");
     assert_eq!(script.machine.info().phase, "Recovery");
-    // All of what had been sent when it began.
+    // All data that had been sent when it began.
     script.give(&ack(12, &[]), b"");
     let info = script.machine.info();
     assert_eq!(info.phase, "Open");
@@ -246,7 +246,7 @@ fn rfc5681_section_3_2_each_duplicate_stands_for_a_segment() {
     assert_eq!(script.machine.info().phase, "Open");
 }
 
-/// RFC 4015, 3.2: after a timeout in the middle of a recovery the window of before both comes back.
+/// RFC 4015, 3.2: after a timeout during a recovery the window from before both is restored.
 #[test]
 fn a_timeout_in_a_recovery_keeps_what_was_before_both() {
     let mut script = written(true, 10);
@@ -259,8 +259,8 @@ fn a_timeout_in_a_recovery_keeps_what_was_before_both() {
     }
     let info = script.machine.info();
     assert_eq!((info.phase, info.cwnd), ("Loss", SIZE as u32));
-    // No F-RTO on top of a recovery (RFC 5682, 3.1): the hole at the end is next, and its
-    // acknowledgement no proof.
+    // No F-RTO during a recovery (RFC 5682, 3.1): the hole at the end is next, and its
+    // acknowledgement is no proof.
     let sent = numbers(&script.give(&ack(9, &[]), b""));
     assert_eq!((sent, script.machine.info().spurious), (vec![9], 0));
     script.write(&[7; 100]);
@@ -272,7 +272,7 @@ fn a_timeout_in_a_recovery_keeps_what_was_before_both() {
     assert_eq!((info.spurious, info.ssthresh), (1, u32::MAX));
 }
 
-/// A connection that is over knows of no losses.
+/// A connection that is over reports no losses.
 #[test]
 fn the_end_forgets_losses() {
     let mut script = written(true, 10);
@@ -285,8 +285,8 @@ fn the_end_forgets_losses() {
     assert_eq!((info.phase, info.sacked, info.lost), ("Open", 0, 0));
 }
 
-/// RFC 5682, 2.1 step 2b: a small segment that Nagle's rule holds back is nothing new that could be
-/// sent.
+/// RFC 5682, 2.1 step 2b: a small segment that Nagle's algorithm holds back is no new data that
+/// could be sent.
 #[test]
 fn what_is_held_back_does_not_hold_up_repairs() {
     let mut script = written(false, 9);

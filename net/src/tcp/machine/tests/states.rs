@@ -1,4 +1,4 @@
-//! Each state and each kind of segment: what RFC 9293, 3.10.7 and RFC 5961 want.
+//! Each state and each kind of segment: the rules of RFC 9293, 3.10.7 and RFC 5961.
 
 use super::super::{Flags, Header, Options, Setup, State};
 use super::link::SECOND;
@@ -30,7 +30,7 @@ fn next(state: State) -> i64 {
     }
 }
 
-/// Just one acknowledgement of what was received, as of now.
+/// Exactly one acknowledgement of the received data, as of now.
 fn is_ack(out: &Out, state: State) {
     assert_eq!(out.len(), 1, "{state:?} {out:?}");
     let (header, payload) = &out[0];
@@ -59,7 +59,7 @@ fn syn_sent_takes_a_syn_and_refuses_bad_acknowledgements() {
         (Flags::FIN | Flags::ACK, 9, Some(state), Some(9)),
         (Flags::RST | Flags::ACK, 0, Some(state), None),
         (Flags::RST | Flags::ACK, 2, Some(state), None),
-        // Without one a reset is nothing (RFC 5961, 3.2 keeps it so).
+        // Without one a reset has no effect (RFC 5961, 3.2 keeps that).
         (Flags::RST, 1, Some(state), None),
         // Neither SYN nor RST.
         (Flags::ACK, 1, Some(state), None),
@@ -89,7 +89,7 @@ fn syn_sent_takes_a_syn_and_refuses_bad_acknowledgements() {
     let out = script.give(&header(Flags::SYN | Flags::ACK, 0, 1), b"");
     is_ack(&out, State::Established);
     assert_eq!(script.machine.state(), State::Established);
-    // Its data counts, too.
+    // Its data is processed as well.
     let mut script = Script::in_state(state);
     let out = script.give(&header(Flags::SYN | Flags::ACK, 0, 1), b"hello");
     assert_eq!(
@@ -108,7 +108,7 @@ fn simultaneous_open_establishes_both() {
         (out[0].0.flags, ours(out[0].0.seq), theirs(out[0].0.ack)),
         (Flags::SYN | Flags::ACK, 0, 1)
     );
-    // The peer's answer is such a segment, too; or it just acknowledges.
+    // The peer's SYN-ACK is such a segment as well; or it just acknowledges.
     for flags in [Flags::SYN | Flags::ACK, Flags::ACK] {
         let mut script = Script::in_state(State::SynSent);
         script.give(&header(Flags::SYN, 0, 0), b"");
@@ -125,7 +125,7 @@ fn simultaneous_open_establishes_both() {
 #[test]
 fn syn_received_is_established_by_the_right_acknowledgement() {
     let state = State::SynReceived;
-    // The same SYN again: the same answer.
+    // The same SYN again: the same SYN-ACK.
     let mut script = Script::in_state(state);
     let out = script.give(&header(Flags::SYN, 0, 0), b"");
     assert_eq!(
@@ -139,14 +139,14 @@ fn syn_received_is_established_by_the_right_acknowledgement() {
         is_reset(&out, ack, state);
         assert_eq!(script.machine.state(), state);
     }
-    // A reset in the window, not at its left edge: a challenge. At the edge: the end, which is no
-    // failure of ours.
+    // A reset in the window, but not at its left edge: a challenge. At the edge: the end, which is
+    // no error at this end.
     let mut script = Script::in_state(state);
     is_ack(&script.give(&header(Flags::RST, 5, 0), b""), state);
     assert!(script.give(&header(Flags::RST, 1, 0), b"").is_empty());
     assert_eq!(script.machine.state(), State::Closed);
     assert!(script.machine.is_over());
-    // The handshake is finished by data, or FIN, as well.
+    // Data or a FIN completes the handshake as well.
     let mut script = Script::in_state(state);
     script.give(&header(Flags::ACK, 1, 1), b"abc");
     assert_eq!(
@@ -162,7 +162,7 @@ fn syn_received_is_established_by_the_right_acknowledgement() {
 }
 
 /// RFC 5961, 3.2 and RFC 9293, 3.10.7.4: the exact number ends the connection, one in the window is
-/// challenged, others are nothing.
+/// challenged, others are ignored.
 #[test]
 fn resets_count_at_the_exact_number_only() {
     for state in SYNCHRONIZED {
@@ -196,7 +196,7 @@ fn resets_count_at_the_exact_number_only() {
             assert!(script.give(&header(flags, at, next(state)), b"").is_empty());
             assert_eq!(script.machine.state(), State::Closed);
             assert_eq!(script.machine.error(), Some(Error::ConnectionReset));
-            // Nothing is missing where both have sent their FIN.
+            // Nothing is missing if both have sent their FIN.
             let complete = matches!(state, State::Closing | State::LastAck);
             assert_eq!(script.machine.complete(), complete, "{state:?}");
             assert!(script.machine.is_over() && script.machine.deadline_ns().is_none());
@@ -204,7 +204,7 @@ fn resets_count_at_the_exact_number_only() {
     }
 }
 
-/// RFC 5961, 4.2: a SYN is challenged wherever it lies.
+/// RFC 5961, 4.2: a SYN is challenged at any number.
 #[test]
 fn syns_in_a_connection_are_challenged() {
     for state in SYNCHRONIZED {
@@ -224,8 +224,7 @@ fn syns_in_a_connection_are_challenged() {
     }
 }
 
-/// RFC 9293, 3.10.7.4, first: what isn't acceptable is answered with an acknowledgement and
-/// dropped.
+/// RFC 9293, 3.10.7.4, first: an unacceptable segment is acknowledged and dropped.
 #[test]
 fn segments_outside_the_window_are_acknowledged_and_dropped() {
     for state in SYNCHRONIZED {
@@ -247,7 +246,7 @@ fn segments_outside_the_window_are_acknowledged_and_dropped() {
     }
 }
 
-/// RFC 9293, 3.10.7.4, fifth: without ACK nothing counts.
+/// RFC 9293, 3.10.7.4, fifth: without ACK a segment is dropped.
 #[test]
 fn segments_without_ack_are_dropped() {
     for state in SYNCHRONIZED {
@@ -267,7 +266,7 @@ fn segments_without_ack_are_dropped() {
 #[test]
 fn unacceptable_acknowledgements_are_answered_and_their_text_is_dropped() {
     for state in SYNCHRONIZED {
-        // Of what was never sent.
+        // Of unsent data.
         let mut script = Script::in_state(state);
         is_ack(
             &script.give(
@@ -277,14 +276,14 @@ fn unacceptable_acknowledgements_are_answered_and_their_text_is_dropped() {
             state,
         );
         assert_eq!(script.machine.unread(), 0);
-        // Too old for anything.
+        // Too old: dropped.
         let mut script = Script::in_state(state);
         is_ack(
             &script.give(&header(Flags::ACK, expected(state), -200_000), b"zzz"),
             state,
         );
         assert_eq!(script.machine.unread(), 0);
-        // Old, but not too old: the data counts.
+        // Old, but not too old: the data is processed.
         let mut script = Script::in_state(state);
         script.give(&header(Flags::ACK, expected(state), 0), b"zzz");
         let taken = if matches!(
@@ -310,7 +309,7 @@ fn unacceptable_acknowledgements_are_answered_and_their_text_is_dropped() {
     }
 }
 
-/// RFC 9293, 3.10.7.4, seventh: text is taken in three states, and ignored after the peer's FIN.
+/// RFC 9293, 3.10.7.4, seventh: text is accepted in three states, and ignored after the peer's FIN.
 #[test]
 fn text_is_taken_in_states_that_receive() {
     for state in SYNCHRONIZED {
@@ -366,7 +365,7 @@ fn fins_move_each_state_on() {
     assert!(script.machine.at_end());
 }
 
-/// RFC 9293, 3.10.7.4: TIME-WAIT answers, a FIN restarts it, and it ends.
+/// RFC 9293, 3.10.7.4: TIME-WAIT acknowledges, a FIN restarts it, and it ends.
 #[test]
 fn time_wait_acknowledges_a_repeated_fin() {
     let mut script = Script::in_state(State::TimeWait);
@@ -418,8 +417,8 @@ fn aborts_send_a_reset_in_synchronized_states() {
     }
 }
 
-/// A reset offers no window and acknowledges nothing that came out of order, but has its timestamp
-/// (RFC 7323, 3.2); asked once more, the machine has nothing to say. So it is with a refusal.
+/// A reset has no window and doesn't acknowledge data out of order, but has its timestamp (RFC
+/// 7323, 3.2); after it the machine sends nothing more. The same holds for a refusal.
 #[test]
 fn a_reset_and_a_refusal_are_said_once() {
     let setup = Setup {

@@ -13,8 +13,8 @@ fn urgent(seq: i64, pointer: u16) -> Header {
     }
 }
 
-/// The pointer counts down as bytes are read and counts again what was pushed back; what lies
-/// behind is no news.
+/// The pointer counts down as bytes are read and counts pushed-back bytes again; earlier pointers
+/// are ignored.
 #[test]
 fn the_pointer_is_counted_from_what_was_read() {
     let mut script = Script::established(&setup());
@@ -25,7 +25,7 @@ fn the_pointer_is_counted_from_what_was_read() {
     script.machine.consume(&mut script.memory, 3, script.now_ns);
     assert_eq!(script.machine.urgent_left(0), 2);
     assert_eq!(script.machine.urgent_left(3), 5);
-    // Where the reader stands already, and a pointer without its flag.
+    // A pointer to the reader's position, and one without its flag.
     script.give(&urgent(1, 3), b"");
     let mut plain = urgent(6, 9);
     plain.flags = Flags::ACK;
@@ -36,7 +36,7 @@ fn the_pointer_is_counted_from_what_was_read() {
         (script.machine.urgent_left(0), script.machine.urgent_left(2)),
         (0, 2)
     );
-    // As far as it went before is no news either; further is.
+    // An equal pointer is ignored as well; a later one isn't.
     script.give(&urgent(6, 0), b"");
     assert!(!script.machine.take_urgent_advance());
     script.give(&urgent(6, 1), b"");
@@ -48,8 +48,8 @@ fn the_pointer_is_counted_from_what_was_read() {
     assert!(!script.machine.take_urgent_advance());
 }
 
-/// Half of all sequence numbers behind a pointer it would lie ahead again: both directions' are
-/// forgotten before.
+/// Half of all sequence numbers after a pointer it would lie ahead again: those of both directions
+/// are discarded before.
 #[test]
 fn a_pointer_that_was_passed_stays_passed() {
     let mut script = Script::established(&setup());
@@ -72,15 +72,15 @@ fn a_pointer_that_was_passed_stays_passed() {
         machine.snd_una += EIGHTH;
         assert_eq!(machine.urgent.snd_up, None);
     }
-    // All numbers were passed once: the next pointer is news.
+    // All numbers were used once: the next pointer is new.
     script.give(&urgent(6, 0), b"");
     script.give(&urgent(6, 2), b"");
     assert!(script.machine.take_urgent_advance());
     assert_eq!(script.machine.urgent_left(0), 2);
 }
 
-/// RFC 9293, 3.8.5, MUST-30: each segment says how far ahead the end of the urgent bytes is, as far
-/// as 16 bits go, until it is acknowledged. What is written later isn't urgent.
+/// RFC 9293, 3.8.5, MUST-30: each segment has the distance to the end of the urgent bytes, as far
+/// as 16 bits reach, until it is acknowledged. Data written later isn't urgent.
 #[test]
 fn segments_point_at_the_end_of_what_was_urgent() {
     let mut script = Script::established(&setup());
@@ -106,7 +106,7 @@ fn segments_point_at_the_end_of_what_was_urgent() {
     let mut more = header(Flags::ACK, 1, 2921);
     more.window = 60_000;
     script.receive(&more, b"");
-    // The segment that begins behind the end isn't marked.
+    // The segment that begins after the end isn't marked.
     assert_eq!(
         pointers(&mut script),
         [(2921, true, 4001), (4381, false, 4381)]
@@ -123,9 +123,9 @@ fn segments_point_at_the_end_of_what_was_urgent() {
     assert_eq!((ours(first.seq), first.urgent), (1, 0xffff));
 }
 
-/// A pointer into bytes that wait to be read is news, and a closed window holds none back.
+/// A pointer into unread bytes is reported, even with a closed window.
 #[test]
-fn a_pointer_is_told_whatever_waits() {
+fn a_pointer_is_sent_even_to_a_closed_window() {
     let mut script = Script::established(&setup());
     script.give(&header(Flags::ACK, 1, 1), b"12345");
     script.give(&urgent(6, 2), b"67");

@@ -1,4 +1,4 @@
-//! Windows, small segments, acknowledgements that wait, and memory.
+//! Windows, small segments, delayed acknowledgements, and memory.
 
 use super::super::{Flags, GUARANTEED, LARGE, Machine, Pressure, SMALL, SendBuffer, Setup, State};
 use super::link::{MS, SECOND, World, pattern};
@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 
 const RTT: u64 = 20 * MS;
 
-/// RFC 9293, 3.8.6.1: a reader that stops, window updates that are lost, and no end of patience.
+/// RFC 9293, 3.8.6.1: a reader that stops, lost window updates, and probes without an end.
 #[test]
 fn a_closed_window_opens_again_though_updates_are_lost() {
     let mut world = World::standard(RTT / 2);
@@ -24,14 +24,14 @@ fn a_closed_window_opens_again_though_updates_are_lost() {
         "no timeout while the peer answers"
     );
     assert_eq!(world.ends[0].machine.info().send_window, 0);
-    // Probes come ever more slowly (MUST-36).
+    // Probes are sent at growing intervals (MUST-36).
     let probes: Vec<u64> = world
         .sent(0)
         .filter(|sent| sent.at_ns > world.now_ns - 400 * SECOND && sent.len() > 0)
         .map(|sent| sent.at_ns)
         .collect();
     assert!((5..12).contains(&probes.len()), "{}", probes.len());
-    // The reader goes on; the first updates are lost.
+    // The reader continues; the first updates are lost.
     let until = world.now_ns + 3 * SECOND;
     world.rule = Box::new(move |sent| {
         if sent.from == 1 && sent.at_ns < until {
@@ -48,7 +48,7 @@ fn a_closed_window_opens_again_though_updates_are_lost() {
     assert!(world.ends[1].received == data);
 }
 
-/// A byte of a window probe that is taken counts (RFC 9293, 3.8.6.1).
+/// An accepted byte of a window probe counts (RFC 9293, 3.8.6.1).
 #[test]
 fn the_byte_of_a_probe_is_data() {
     let mut script = Script::established(&setup());
@@ -91,13 +91,13 @@ fn an_opening_window_forgets_the_probes_back_off() {
         sent.last().map(|(_, payload)| payload.as_slice()),
         Some(&b"abcdef"[..])
     );
-    // That is lost, and so is the tail's probe (RFC 8985, 7.3): the RTO counts.
+    // That is lost, and so is the tail loss probe (RFC 8985, 7.3): the RTO applies.
     let repaired = script.wait(3 * SECOND);
     assert!(repaired.len() >= 2, "{repaired:?}");
     assert!(repaired.iter().all(|(header, _)| ours(header.seq) == 1));
 }
 
-/// RFC 9293, 3.8.6.2: a reader that takes a byte at a time causes no segments of a byte.
+/// RFC 9293, 3.8.6.2: a reader that reads a byte at a time causes no segments of a byte.
 #[test]
 fn silly_windows_neither_offered_nor_used() {
     let mut world = World::standard(RTT / 2);
@@ -119,8 +119,7 @@ fn silly_windows_neither_offered_nor_used() {
         .filter(|sent| sent.len() > 0 && sent.len() < 1400)
         .count();
     assert!(small < 6, "{small}");
-    // The sender's part of it: a peer that offers silly windows (RFC 9293, 3.8.6.2.1) isn't used
-    // byte by byte.
+    // The sender's part: small offered windows (RFC 9293, 3.8.6.2.1) aren't used byte by byte.
     let mut script = Script::established(&setup());
     script.write(&pattern(20_000));
     let sent: u32 = script
@@ -131,12 +130,12 @@ fn silly_windows_neither_offered_nor_used() {
     let mut ack = header(Flags::ACK, 1, 1 + i64::from(sent));
     ack.window = 100;
     assert!(script.give(&ack, b"").is_empty());
-    // Until nothing better comes.
+    // Until the override timeout.
     let late = script.wait(SECOND * 3);
     assert_eq!(late[0].1.len(), 100);
 }
 
-/// The window follows the path: 100 ms and 200 Mbit/s take 2.5 MB.
+/// The window follows the path: 100 ms and 200 Mbit/s need 2.5 MB.
 #[test]
 fn windows_grow_to_what_the_path_takes_and_no_further() {
     let mut world = World::standard(50 * MS);
@@ -176,7 +175,7 @@ fn windows_grow_to_what_the_path_takes_and_no_further() {
 
 /// RFC 9293, 3.7.4 (Nagle), in Minshall's form, and TCP_NODELAY.
 #[test]
-fn small_writes_are_gathered_unless_told_otherwise() {
+fn small_writes_are_coalesced_unless_nodelay_is_set() {
     for nodelay in [false, true] {
         let setup = Setup {
             nodelay,
@@ -223,7 +222,7 @@ fn acknowledgements_wait_for_a_second_segment_or_40_ms() {
     assert_eq!(script.machine.deadline_ns(), Some(begun + 40 * MS));
     let out = script.wait(40 * MS);
     assert_eq!((out.len(), theirs(out[0].0.ack)), (1, 3021));
-    // Data of ours takes it along.
+    // Data of ours carries it.
     script.give(&header(Flags::ACK, 3021, 1), &[1; 100]);
     script.write(b"answer");
     let out = script.out();
@@ -235,7 +234,7 @@ fn acknowledgements_wait_for_a_second_segment_or_40_ms() {
     assert_eq!((out.len(), theirs(out[0].0.ack)), (1, 3321));
 }
 
-/// Memory: counted, bounded, and given back, however small the segments are.
+/// Memory: counted, bounded, and returned, however small the segments are.
 #[test]
 fn small_segments_out_of_order_take_little_more_than_their_bytes() {
     let mut script = Script::established(&setup());
@@ -262,8 +261,8 @@ fn small_segments_out_of_order_take_little_more_than_their_bytes() {
     assert_eq!(script.memory.used, 0);
 }
 
-/// With a budget that is used up a connection still moves on, and takes no more than what is
-/// guaranteed.
+/// With an exhausted budget a connection still makes progress, and uses at most its guaranteed
+/// memory.
 #[test]
 fn a_connection_moves_on_without_memory() {
     let mut world = World::standard(RTT / 2);
@@ -286,7 +285,7 @@ fn a_connection_moves_on_without_memory() {
     );
 }
 
-/// Shared buffers are sent as they are, repeated if lost, and dropped once acknowledged.
+/// Shared buffers are sent in place, retransmitted if lost, and dropped once acknowledged.
 #[test]
 fn shared_buffers_are_kept_until_acknowledged() {
     let mut world = World::standard(RTT / 2);
@@ -336,7 +335,7 @@ fn bytes_can_be_written_in_place() {
     assert_eq!(sent, total);
 }
 
-/// A full link: what wasn't sent isn't counted as sent.
+/// A full link: unsent data isn't counted as sent.
 #[test]
 fn a_link_without_room_loses_nothing() {
     let mut script = Script::established(&setup());
@@ -365,7 +364,7 @@ fn a_link_without_room_loses_nothing() {
     assert_eq!((turns, script.tap.out.len()), (4, 4));
 }
 
-/// On a short path a window that grows without loss isn't taken for room that is needed.
+/// On a short path a window that grows without loss doesn't count as demand for buffers.
 #[test]
 fn the_send_buffer_stays_small_on_a_short_path() {
     let limit_after = |delay_ns| {
@@ -380,7 +379,7 @@ fn the_send_buffer_stays_small_on_a_short_path() {
     assert!(limit_after(RTT / 2) > 1 << 20);
 }
 
-/// Both ends in TIME-WAIT or gone, nothing is kept.
+/// Both ends are in TIME-WAIT or removed, and hold nothing.
 #[test]
 fn an_idle_connection_holds_no_memory() {
     let mut world = World::standard(RTT / 2);

@@ -1,4 +1,4 @@
-//! Sectors by all ways that requests go.
+//! Sectors on all ways of requests.
 
 use super::{OwnedFd, Queue};
 use crate::ring::Handle;
@@ -21,8 +21,8 @@ fn open(path: &str, mode: i32) -> Option<OwnedFd> {
     (fd.0 >= 0).then_some(fd)
 }
 
-/// Sleeps as the runtime does until a request has ended; panics when no event ends the sleep. The
-/// limit is generous: a disk that other programs use may take seconds for a flush.
+/// Sleeps as the runtime does until a request has completed; panics when no event ends the sleep.
+/// The limit is generous: a disk that other programs use may take seconds for a flush.
 fn sleep(queue: &mut Queue, handle: &Handle) {
     let mut interest = Interest::EMPTY;
     interest.ring = Some(handle.clone());
@@ -37,8 +37,8 @@ fn sleep(queue: &mut Queue, handle: &Handle) {
     );
 }
 
-/// Submits all requests, as many at once as there is room for, until each has been reported; the
-/// most under way at once.
+/// Submits all requests, as many at once as there is room for, until each has been reported;
+/// returns the maximum in flight.
 fn run(queue: &mut Queue, handle: &Handle, requests: &[Request<Host>]) -> usize {
     let (mut next, mut ended, mut most) = (0, vec![0; requests.len()], 0);
     let mut rounds = 0;
@@ -70,7 +70,7 @@ fn run(queue: &mut Queue, handle: &Handle, requests: &[Request<Host>]) -> usize 
     most
 }
 
-/// Sectors of a number each, written in any order and grouping, come back, and are in the file.
+/// Numbered sectors, written in any order and grouping, are read back, and are in the file.
 fn keeps_sectors(name: &str, handle: &Handle, direct: bool) {
     let path = format!(
         "{}/soil-queue-{}-{name}",
@@ -110,14 +110,13 @@ fn keeps_sectors(name: &str, handle: &Handle, direct: bool) {
         Request::Write { sector, .. } => sector * 37 % 1009,
         _ => 0,
     });
-    // As file systems do: what belongs together has the disk for itself.
+    // As file systems do: requests that belong together have the disk for themselves.
     let (groups, others): (Vec<_>, Vec<_>) = writes
         .into_iter()
         .partition(|request| matches!(request, Request::Write { together: true, .. }));
     let most = run(&mut queue, handle, &others);
     run(&mut queue, handle, &groups);
-    // The program stands still for a flush only where there is neither a ring nor a way past the
-    // cache.
+    // The program is blocked by a flush only without a ring and without a way past the cache.
     let under_way = run(&mut queue, handle, &[Request::Flush]);
     assert_eq!(
         under_way > 0,
@@ -128,7 +127,7 @@ fn keeps_sectors(name: &str, handle: &Handle, direct: bool) {
         assert!((128..=256).contains(&most), "{most} requests under way");
     }
 
-    // SAFETY: the memory is ours again, and as long as that.
+    // SAFETY: the memory is ours again, and of that length.
     unsafe { start.write_bytes(0, SECTORS * SECTOR) };
     let reads: Vec<_> = (0..SECTORS / 4)
         .map(|n| Request::Read {
@@ -138,7 +137,7 @@ fn keeps_sectors(name: &str, handle: &Handle, direct: bool) {
             len: 4 * SECTOR,
         })
         .collect();
-    // Half of them from the disk, and of one the end only.
+    // Half of them from the disk, and only the end of one.
     let half = SECTORS / 2;
     let across = [Request::Read {
         sector: (half - 16) as u64,
@@ -161,7 +160,7 @@ fn keeps_sectors(name: &str, handle: &Handle, direct: bool) {
         let range = from.start * SECTOR..from.end * SECTOR;
         assert_eq!(memory[skip..][range.clone()], expected[range]);
     }
-    // A file that has become shorter: an error, no end of tries.
+    // A truncated file: an error, and no endless retries.
     let beyond = Request::Read {
         sector: SECTORS as u64,
         to: start,
@@ -193,8 +192,7 @@ fn keeps_sectors_without_a_ring() {
     keeps_sectors("waiting", &Handle::forbidden(), false);
 }
 
-/// A new file of [`SECTORS`] and a queue on it, past the page cache too where the file has such a
-/// way.
+/// A new file of [`SECTORS`] and a queue on it, also past the page cache if the file supports that.
 fn on_file(name: &str, handle: &Handle) -> (String, Queue) {
     let directory = env::temp_dir();
     let path = format!(
@@ -253,7 +251,7 @@ fn only_large_writes_of_whole_pages_go_past_the_cache_of_a_ring() {
         (0, start, 513, false),
         (0, odd, 512, false),
     ] {
-        // However long the one before took.
+        // However long the previous one took.
         queue.rests_until = 0;
         let taken = queue.submit(write(sector, from, sectors), 0, u64::MAX);
         assert!(matches!(taken, Submitted::Taken));
@@ -273,7 +271,7 @@ fn only_large_writes_of_whole_pages_go_past_the_cache_of_a_ring() {
     fs::remove_file(&path).expect("remove");
 }
 
-/// The page cache is what a slow disk has: large writes go there for a while after one past it took
+/// On a slow disk the page cache is faster: large writes use it for a while after one past it took
 /// long.
 #[test]
 fn a_slow_disk_is_written_through_the_cache() {
@@ -323,8 +321,8 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
     if !queue.takes_direct || queue.ring.is_none() {
         return println!("no way past the page cache: not tested");
     }
-    // The kernel refuses memory at such addresses, as it does all of a disk whose sectors are
-    // larger. Not each file system does: some take it through the page cache themselves.
+    // The kernel refuses memory at such addresses, as it refuses all requests of a disk with larger
+    // sectors. Not every file system does: some send it through the page cache themselves.
     let (_memory, start) = filled(1024, 9);
     // SAFETY: within the memory.
     let from = unsafe { start.add(1) };
@@ -361,7 +359,7 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
     fs::remove_file(&path).expect("remove");
 }
 
-/// A write of one sector, which begins with others.
+/// A write of one sector, submitted with others.
 fn together(sector: usize, from: NonNull<u8>) -> Request<Host> {
     Request::Write {
         sector: sector as u64,
@@ -415,8 +413,8 @@ fn what_goes_past_the_cache_waits_for_pages_that_the_cache_has_to_write() {
     fs::remove_file(&path).expect("remove");
 }
 
-/// A write of one sector and a large one that has it in its midst, at once: of the one sector
-/// either, of the others the large one.
+/// A write of one sector and a large one that contains it, at once: the sector has either's data,
+/// the others that of the large one.
 #[test]
 fn writes_by_two_ways_never_meet_in_a_page() {
     for (name, handle) in [
