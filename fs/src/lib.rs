@@ -21,6 +21,7 @@ extern crate alloc;
 
 pub mod barrier;
 pub mod block;
+mod bytes;
 mod cache;
 pub mod embedded;
 pub mod error;
