@@ -89,8 +89,7 @@ fn mount_volume(
         journaled: true,
         ..Layout::default()
     };
-    let layout = cache.set_layout(layout);
-    layout.map_err(|error| unreadable(error.into()))?;
+    cache.set_layout(layout);
     let mut fs = begin(cache, geometry, crc, &options);
     let is_replayed = fs.marked && fs.geometry.has_journal() && !read_only;
     fs.read_groups(!is_replayed)?;
